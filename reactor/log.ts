@@ -1,0 +1,63 @@
+// Core. What this project needs of a logger, a silent one, and a brake for repeated lines.
+
+import type { Clock } from "./clock.ts";
+
+/** Values shown beside a message; keep them short and free of secrets. */
+export type LogFields = Record<string, unknown>;
+
+/** Where a service writes what an operator should know. Never throws. */
+export interface Logger {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
+
+/** Writes nothing. */
+export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** Distinct kinds a {@linkcode LogBrake} keeps apart; further kinds share one counter. */
+export const LOG_BRAKE_KINDS_MAX = 256;
+
+/**
+ * Lets through at most `linesPerSecond` lines of each kind and counts the rest, so that a hostile
+ * peer cannot fill the disk with complaints about its own bad packets.
+ */
+export class LogBrake {
+  readonly #clock: Clock;
+  readonly #linesPerSecond: number;
+  readonly #kinds = new Map<string, { windowStartMs: number; lines: number; dropped: number }>();
+
+  constructor(clock: Clock, linesPerSecond = 10) {
+    this.#clock = clock;
+    this.#linesPerSecond = linesPerSecond;
+  }
+
+  /**
+   * Asks whether a line of this kind may be written now.
+   *
+   * @returns undefined to stay silent, else how many lines of the kind were held back since the
+   * last one written (0 most of the time), to be shown with the line.
+   */
+  admit(kind: string): number | undefined {
+    const key = this.#kinds.has(kind) || this.#kinds.size < LOG_BRAKE_KINDS_MAX ? kind : "";
+    const nowMs = this.#clock.nowMs();
+    let state = this.#kinds.get(key);
+    if (state === undefined) {
+      state = { windowStartMs: nowMs, lines: 0, dropped: 0 };
+      this.#kinds.set(key, state);
+    }
+    if (nowMs - state.windowStartMs >= 1000) {
+      state.windowStartMs = nowMs;
+      state.lines = 0;
+    }
+    if (state.lines >= this.#linesPerSecond) {
+      state.dropped++;
+      return undefined;
+    }
+    state.lines++;
+    const dropped = state.dropped;
+    state.dropped = 0;
+    return dropped;
+  }
+}

@@ -1,0 +1,13 @@
+// Shell. The real clock; the only file that reads the time of the machine.
+
+import type { Clock } from "./clock.ts";
+
+/** The clock of this process: monotonic for waiting, wall time for stamps. */
+export const systemClock: Clock = {
+  nowMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  setTimer(delayMs, action) {
+    const handle = setTimeout(action, delayMs);
+    return { cancel: () => clearTimeout(handle) };
+  },
+};
