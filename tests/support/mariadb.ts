@@ -1,0 +1,319 @@
+// Shell. A throwaway MariaDB server, and a fresh database in it, for tests of both runtimes.
+
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { chmodSync, chownSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import process from "node:process";
+import { makeTempDir } from "./temp_dir.ts";
+import { until } from "./until.ts";
+
+/** Account of the private server that may do everything, from 127.0.0.1 only. */
+const ADMIN_USER = "lars";
+const ADMIN_PASSWORD = "pw";
+/** A start usually takes 0.7 s; a loaded machine may need many times that. */
+const START_TIMEOUT_MS = 30_000;
+/** Between choosing a free port and using it another program may take it. */
+const START_ATTEMPTS_MAX = 3;
+
+/**
+ * Runs the server until the other end of its standard input is closed, which happens however the
+ * test process ends; so no server outlives its test, and neither do its files, unless a line came
+ * first. Arguments: the directory, the program and its options.
+ */
+const SUPERVISOR = '"$@" <&- >/dev/null 2>&1 & echo $!; read line; keep=$?; ' +
+  'kill -9 $! 2>/dev/null; wait; [ $keep = 0 ] || rm -rf "$0"';
+
+/** A private server; everything it holds is gone after {@linkcode MariaDb.stop}. */
+export interface MariaDb {
+  /** Admin url without a database: `mysql://user:password@127.0.0.1:port`. */
+  readonly url: string;
+  /** TCP port on 127.0.0.1; stays the same over a restart. */
+  readonly port: number;
+  /** Path of the unix socket. */
+  readonly socket: string;
+  /** Process id of the server; changes with a restart. */
+  readonly pid: number;
+  /** Ends the server the hard way; data stays for {@linkcode MariaDb.restart}. */
+  kill9(): Promise<void>;
+  /** Starts it again on the same port and data; kills it first when it runs. */
+  restart(): Promise<void>;
+  /** SIGSTOP: connections stay open, nothing answers. */
+  suspend(): void;
+  /** SIGCONT after {@linkcode MariaDb.suspend}. */
+  resume(): void;
+  /** Ends the server and removes its data. */
+  stop(): Promise<void>;
+}
+
+/** What {@linkcode withTestDatabase} needs of a `node:test` context. */
+export interface SkippableTest {
+  skip(reason?: string): void;
+}
+
+/** Value of LARS_TEST_MYSQL_URL: an admin url with no database, or undefined when unset. */
+export function testMysqlUrl(): string | undefined {
+  const url = process.env.LARS_TEST_MYSQL_URL;
+  return url === undefined || url === "" ? undefined : url;
+}
+
+/** Path of a program, or undefined when it is not installed. */
+export function findProgram(name: string): string | undefined {
+  const folders = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/usr/local/sbin"];
+  return folders.filter((folder) => folder !== "").map((folder) => join(folder, name))
+    .find((path) => existsSync(path));
+}
+
+/**
+ * Starts a private server in a directory of its own. As root it runs as the user `mysql`.
+ *
+ * @param options More options for the server, such as `--max-connections=5`.
+ * @throws {Error} when MariaDB is not installed, or does not start; the message holds its log.
+ */
+export async function startMariaDb(options: readonly string[] = []): Promise<MariaDb> {
+  const program = findProgram("mariadbd");
+  const installer = findProgram("mariadb-install-db");
+  if (program === undefined || installer === undefined) {
+    throw new Error("MariaDB must be installed: mariadbd and mariadb-install-db were not found");
+  }
+  const server = new PrivateServer(program, options);
+  server.install(installer);
+  for (let attempt = 1;; attempt++) {
+    try {
+      await server.start(await freePort());
+      return server;
+    } catch (error) {
+      await server.kill9();
+      if (attempt < START_ATTEMPTS_MAX) continue;
+      await server.stop();
+      throw error;
+    }
+  }
+}
+
+class PrivateServer implements MariaDb {
+  readonly #program: string;
+  readonly #options: readonly string[];
+  readonly #directory = makeTempDir("lars-mariadb-");
+  #port = 0;
+  #pid = 0;
+  #supervisor: ChildProcess | undefined;
+
+  constructor(program: string, options: readonly string[]) {
+    this.#program = program;
+    this.#options = options;
+  }
+
+  get url(): string {
+    return `mysql://${ADMIN_USER}:${ADMIN_PASSWORD}@127.0.0.1:${this.#port}`;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get socket(): string {
+    return this.#path("socket");
+  }
+
+  get pid(): number {
+    return this.#pid;
+  }
+
+  install(installer: string): void {
+    const isRoot = process.getuid?.() === 0;
+    if (isRoot) {
+      const id = (flag: string): number => Number(execFileSync("id", [flag, "mysql"]).toString());
+      chmodSync(this.#directory.path, 0o755);
+      chownSync(this.#directory.path, id("-u"), id("-g"));
+    }
+    execFileSync(installer, [
+      "--no-defaults",
+      "--auth-root-authentication-method=normal",
+      "--skip-test-db",
+      ...(isRoot ? ["--user=mysql"] : []),
+      `--datadir=${this.#path("data")}`,
+      "--innodb-log-file-size=8M",
+    ], { stdio: "pipe" });
+    writeFileSync(
+      this.#path("init.sql"),
+      `CREATE USER IF NOT EXISTS '${ADMIN_USER}'@'127.0.0.1' IDENTIFIED BY '${ADMIN_PASSWORD}';\n` +
+        `GRANT ALL ON *.* TO '${ADMIN_USER}'@'127.0.0.1' WITH GRANT OPTION;\n`,
+    );
+  }
+
+  async start(port: number): Promise<void> {
+    this.#port = port;
+    const supervisor = spawn(
+      "sh",
+      ["-c", SUPERVISOR, this.#directory.path, this.#program, ...this.#arguments()],
+      { stdio: ["pipe", "pipe", "ignore"] },
+    );
+    this.#supervisor = supervisor;
+    this.#pid = await firstNumber(supervisor);
+    supervisor.unref();
+    await until(() => this.#isReady(), {
+      timeoutMs: START_TIMEOUT_MS,
+      intervalMs: 30,
+      what: "MariaDB to start",
+    }).catch((error) => {
+      throw new Error(`MariaDB did not start: ${this.#log()}`, { cause: error });
+    });
+  }
+
+  async kill9(): Promise<void> {
+    const supervisor = this.#supervisor;
+    this.#supervisor = undefined;
+    if (supervisor === undefined) return;
+    const ended = new Promise((resolve) => supervisor.once("close", resolve));
+    signal(this.#pid, "SIGKILL");
+    supervisor.stdin?.end("keep\n");
+    await ended;
+  }
+
+  async restart(): Promise<void> {
+    await this.kill9();
+    await this.start(this.#port);
+  }
+
+  suspend(): void {
+    signal(this.#pid, "SIGSTOP");
+  }
+
+  resume(): void {
+    signal(this.#pid, "SIGCONT");
+  }
+
+  async stop(): Promise<void> {
+    await this.kill9();
+    this.#directory.remove();
+  }
+
+  #path(name: string): string {
+    return join(this.#directory.path, name);
+  }
+
+  #log(): string {
+    const path = this.#path("error.log");
+    return existsSync(path) ? readFileSync(path, "utf8").slice(-2000) : "no log was written";
+  }
+
+  async #isReady(): Promise<boolean> {
+    if (!isRunning(this.#pid)) throw new Error("mariadbd ended");
+    if (!existsSync(this.socket)) return false;
+    const { createConnection } = await import("mysql2/promise");
+    try {
+      const connection = await createConnection({ uri: this.url, connectTimeout: 2000 });
+      await connection.end();
+      return true;
+    } catch {
+      return false; // Not listening yet, or the account is not there yet: asked again.
+    }
+  }
+
+  #arguments(): string[] {
+    return [
+      "--no-defaults",
+      ...(process.getuid?.() === 0 ? ["--user=mysql"] : []),
+      `--datadir=${this.#path("data")}`,
+      `--port=${this.#port}`,
+      "--bind-address=127.0.0.1",
+      `--socket=${this.socket}`,
+      `--pid-file=${this.#path("pid")}`,
+      `--log-error=${this.#path("error.log")}`,
+      `--init-file=${this.#path("init.sql")}`,
+      "--skip-name-resolve",
+      "--innodb-log-file-size=8M",
+      "--innodb-buffer-pool-size=32M",
+      "--innodb-flush-log-at-trx-commit=0",
+      "--innodb-doublewrite=0",
+      "--performance-schema=OFF",
+      "--skip-log-bin",
+      ...this.#options,
+    ];
+  }
+}
+
+/** The process id that the supervisor prints first. */
+function firstNumber(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", () => reject(new Error("Supervisor of MariaDB ended at once")));
+    child.stdout?.once("data", (bytes: Uint8Array) => {
+      resolve(Number(new TextDecoder().decode(bytes).trim()));
+    });
+  });
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function signal(pid: number, name: "SIGKILL" | "SIGSTOP" | "SIGCONT"): void {
+  if (pid > 0 && isRunning(pid)) process.kill(pid, name);
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const address = probe.address();
+      const port = address !== null && typeof address === "object" ? address.port : 0;
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+let shared: Promise<MariaDb> | undefined;
+
+/** Admin url of the server of this test run, or undefined when there is none to be had. */
+export async function sharedMysqlUrl(): Promise<string | undefined> {
+  const given = testMysqlUrl();
+  if (given !== undefined) return given;
+  if (findProgram("mariadbd") === undefined) return undefined;
+  shared ??= startMariaDb();
+  return (await shared).url;
+}
+
+/** Tells why {@linkcode withTestDatabase} would skip. */
+export const NO_MYSQL_REASON = "LARS_TEST_MYSQL_URL is not set and MariaDB is not installed";
+
+let databaseCount = 0;
+
+/**
+ * Runs `fn` with the url of a fresh, empty database, and drops the database afterwards. The server
+ * is the one of LARS_TEST_MYSQL_URL, else a private one started once for each test process. With
+ * neither the test is skipped and says why.
+ */
+export async function withTestDatabase(
+  test: SkippableTest,
+  fn: (url: string) => Promise<void>,
+): Promise<void> {
+  const adminUrl = await sharedMysqlUrl();
+  if (adminUrl === undefined) return test.skip(NO_MYSQL_REASON);
+  const name = `lars_test_${process.pid}_${crypto.randomUUID().slice(0, 8)}_${++databaseCount}`;
+  await runAdmin(adminUrl, `CREATE DATABASE \`${name}\` DEFAULT CHARACTER SET utf8mb4`);
+  try {
+    await fn(`${adminUrl.replace(/\/+$/, "")}/${name}`);
+  } finally {
+    await runAdmin(adminUrl, `DROP DATABASE IF EXISTS \`${name}\``);
+  }
+}
+
+/** Runs one statement on a server or database given by its url, and returns the rows. */
+export async function runAdmin(url: string, sql: string): Promise<Record<string, unknown>[]> {
+  const { createConnection } = await import("mysql2/promise");
+  const connection = await createConnection({ uri: url, connectTimeout: 5000 });
+  try {
+    const [rows] = await connection.query(sql);
+    return Array.isArray(rows) ? rows as Record<string, unknown>[] : [];
+  } finally {
+    await connection.end();
+  }
+}

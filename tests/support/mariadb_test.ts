@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { findProgram, runAdmin, startMariaDb, withTestDatabase } from "./mariadb.ts";
+import { withTempDir } from "./temp_dir.ts";
+import { until } from "./until.ts";
+
+test("withTestDatabase() gives an empty database and drops it", async (t) => {
+  let name = "";
+  await withTestDatabase(t, async (url) => {
+    name = new URL(url).pathname.slice(1);
+    assert.deepEqual(await runAdmin(url, "SHOW TABLES"), []);
+    await runAdmin(url, "CREATE TABLE x (id INT)");
+  });
+  await withTestDatabase(t, async (url) => {
+    assert.notEqual(new URL(url).pathname.slice(1), name);
+    const rows = await runAdmin(url, `SHOW DATABASES LIKE '${name}'`);
+    assert.deepEqual(rows, []);
+  });
+});
+
+test("startMariaDb() keeps its data over kill9() and restart()", async (t) => {
+  if (findProgram("mariadbd") === undefined) return t.skip("MariaDB is not installed");
+  const server = await startMariaDb();
+  try {
+    await runAdmin(server.url, "CREATE DATABASE kept");
+    const pid = server.pid;
+    await server.kill9();
+    await assert.rejects(runAdmin(server.url, "SELECT 1"));
+    await server.restart();
+    assert.notEqual(server.pid, pid);
+    assert.equal((await runAdmin(server.url, "SHOW DATABASES LIKE 'kept'")).length, 1);
+    server.suspend();
+    let answered = false;
+    const query = runAdmin(server.url, "SELECT 1").then(() => (answered = true));
+    assert.equal(answered, false);
+    server.resume();
+    await query;
+  } finally {
+    await server.stop();
+  }
+});
+
+test("until() names what it waited for", async () => {
+  await assert.rejects(until(() => false, { timeoutMs: 20, what: "rain" }), /20 ms.*rain/);
+  let looks = 0;
+  await until(() => ++looks > 2);
+  assert.equal(looks, 3);
+});
+
+test("withTempDir() removes the directory when the test throws", async () => {
+  const { existsSync } = await import("node:fs");
+  let seen = "";
+  await assert.rejects(withTempDir((path) => {
+    seen = path;
+    assert.ok(existsSync(path));
+    throw new Error("x");
+  }));
+  assert.ok(!existsSync(seen));
+});
