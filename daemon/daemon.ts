@@ -1,0 +1,312 @@
+// Shell. What the main of every service shares: flags, configuration, logging, signals, exit codes.
+
+import { readFile } from "node:fs/promises";
+import { Command, CommanderError } from "commander";
+import type { Clock } from "../reactor/clock.ts";
+import { ConfigFile } from "../reactor/config_file.ts";
+import { BindError, ConfigError, messageOf, StoreError } from "../reactor/errors.ts";
+import type { Logger } from "../reactor/log.ts";
+import type { Rng } from "../reactor/rng.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import { systemRng } from "../reactor/system_rng.ts";
+import { authSettings, dataDirStoreUrl, logSettings } from "./common_settings.ts";
+import { configureLogging, createLogger } from "./logging.ts";
+import {
+  describeSettings,
+  readSettings,
+  type SettingsOf,
+  type SettingSources,
+  type SettingsTable,
+} from "./settings.ts";
+import { VERSION } from "./version.ts";
+
+/** Exit codes of every command. */
+export const ExitCode = { Ok: 0, Failed: 1, Usage: 2 } as const;
+
+/** Time a service has to flush and close after the first signal. */
+export const STOP_TIMEOUT_MS = 1800;
+
+/** Fewest bytes of a token; shorter ones can be guessed. */
+export const TOKEN_BYTES_MIN = 16;
+
+/** What a service is given by whoever starts it. */
+export interface DaemonContext {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  /** Name and version said in greetings, for example `lars/0.1.0 deno/2.9.6`. */
+  readonly software: string;
+  /** The shared secret of `[auth] token_file`, if one is configured. */
+  readonly authToken: Uint8Array | undefined;
+}
+
+/** A service that listens. */
+export interface RunningService {
+  readonly name: string;
+  /** What it listens on, with real ports: `127.0.0.1:7778`. */
+  readonly addresses: readonly string[];
+  /** Counters and states, by name, for status commands. */
+  stats(): Record<string, number | string>;
+  /** Takes over what can change without a restart. */
+  // deno-lint-ignore no-explicit-any -- each service has its own table
+  reload(settings: SettingsOf<any>): void;
+  /** Writes out what it holds, then closes everything. */
+  stop(): Promise<void>;
+}
+
+/** A service that can be started by its own main, by `lars up`, and by tests. */
+export interface DaemonDefinition<T extends SettingsTable = SettingsTable> {
+  readonly name: string;
+  /** One line for `--help`. */
+  readonly summary: string;
+  /** Keys of the service; logging and authentication keys are added to them. */
+  readonly settings: T;
+  start(settings: SettingsOf<T>, context: DaemonContext): Promise<RunningService>;
+}
+
+/** `lars/0.1.0 deno/2.9.6` */
+export function softwareName(): string {
+  return `lars/${VERSION} ${runtime.name}/${runtime.version}`;
+}
+
+/**
+ * Reads the shared secret.
+ *
+ * @throws {ConfigError} when the file cannot be read or holds too few bytes.
+ */
+export async function readToken(path: string): Promise<Uint8Array | undefined> {
+  if (path === "") return undefined;
+  let content: string;
+  try {
+    content = (await readFile(path, "utf8")).trim();
+  } catch (error) {
+    throw new ConfigError(`[auth] token_file cannot be read: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  const token = new TextEncoder().encode(content);
+  if (token.length < TOKEN_BYTES_MIN) {
+    throw new ConfigError(
+      `[auth] token_file must hold at least ${TOKEN_BYTES_MIN} bytes: ${path} holds ${token.length}`,
+    );
+  }
+  return token;
+}
+
+/**
+ * Reads and parses a configuration file.
+ *
+ * @throws {ConfigError} when it is missing, unreadable or malformed.
+ */
+export async function readConfigFile(path: string): Promise<ConfigFile> {
+  let content: string;
+  try {
+    content = await readFile(path, "utf8");
+  } catch (error) {
+    throw new ConfigError(`Configuration file cannot be read: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  return ConfigFile.parse(content, path);
+}
+
+/** The table of a service with the keys that all services have. */
+function fullTable<T extends SettingsTable>(
+  definition: DaemonDefinition<T>,
+): T & typeof authSettings & typeof logSettings {
+  return { ...definition.settings, ...authSettings, ...logSettings };
+}
+
+/**
+ * Checks the settings of a service and starts it in this process.
+ *
+ * @throws {ConfigError} when a setting is wrong, before anything listens.
+ * @throws {BindError} when a port is taken.
+ */
+export async function startDaemon<T extends SettingsTable>(
+  definition: DaemonDefinition<T>,
+  sources: SettingSources,
+  overrides: Partial<DaemonContext> = {},
+): Promise<RunningService> {
+  const settings = readSettings(fullTable(definition), sources) as
+    & SettingsOf<T>
+    & SettingsOf<typeof authSettings>;
+  const context: DaemonContext = {
+    clock: systemClock,
+    rng: systemRng,
+    log: createLogger(definition.name),
+    software: softwareName(),
+    authToken: await readToken(settings.tokenFile),
+    ...overrides,
+  };
+  return definition.start(settings, context);
+}
+
+/** Says what went wrong in words for the person at the terminal, and which exit code fits. */
+export function explainFailure(error: unknown): { lines: string[]; exitCode: number } {
+  if (error instanceof ConfigError) {
+    return { lines: [...error.problems], exitCode: ExitCode.Usage };
+  }
+  if (error instanceof BindError || error instanceof StoreError) {
+    return { lines: [error.message], exitCode: ExitCode.Failed };
+  }
+  const stack = error instanceof Error ? error.stack ?? error.message : String(error);
+  return { lines: [stack], exitCode: ExitCode.Failed };
+}
+
+interface DaemonFlags {
+  config?: string;
+  json?: boolean;
+  store?: string;
+  data?: string;
+  [flag: string]: string | boolean | undefined;
+}
+
+function buildCommand<T extends SettingsTable>(
+  definition: DaemonDefinition<T>,
+  programName: string,
+): Command {
+  const command = new Command(programName)
+    .description(definition.summary)
+    .version(VERSION, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .option("-c, --config <FILE>", "configuration file (INI)")
+    .option("--json", "print the ready line as JSON")
+    .allowExcessArguments(false)
+    .showHelpAfterError("(add --help for all flags)")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => runtime.writeStdout(text),
+      writeErr: (text) => runtime.writeStderr(text),
+    });
+  if ("storeUrl" in definition.settings) {
+    command.option("--store <URL>", "database: sqlite:PATH or mysql://user:password@host:port/name")
+      .option(
+        "--data <DIR>",
+        "folder of the embedded database (same as --store sqlite:DIR/lars.db)",
+      );
+  }
+  for (const row of describeSettings(fullTable(definition))) {
+    const fallback = row.defaultText === "" ? "" : `, default ${row.defaultText}`;
+    command.option(`${row.flag} <VALUE>`, `${row.doc} (${row.range}${fallback})`);
+  }
+  return command;
+}
+
+/** Flags by `section.key`, as {@linkcode readSettings} takes them. */
+function settingFlags(table: SettingsTable, command: Command): Record<string, string | undefined> {
+  const options = command.opts<DaemonFlags>();
+  const flags: Record<string, string | undefined> = {};
+  for (const row of describeSettings(table)) {
+    const option = command.options.find((candidate) => candidate.long === row.flag);
+    const value = option === undefined ? undefined : options[option.attributeName()];
+    if (typeof value === "string") flags[`${row.section}.${row.key}`] = value;
+  }
+  if (options.data !== undefined) flags["store.url"] = dataDirStoreUrl(options.data);
+  if (options.store !== undefined) flags["store.url"] = options.store;
+  return flags;
+}
+
+/**
+ * Runs a service from its command line until a signal ends it.
+ *
+ * SIGINT and SIGTERM stop it (exit code 0), a second one ends it at once; SIGHUP reads the
+ * configuration again, and keeps the old one when the new one is wrong.
+ *
+ * @returns the exit code: 0 stopped as asked, 1 failed, 2 wrong usage or configuration.
+ */
+export async function runDaemon<T extends SettingsTable>(
+  definition: DaemonDefinition<T>,
+  argv: readonly string[],
+  programName = `lars-${definition.name}`,
+): Promise<number> {
+  const command = buildCommand(definition, programName);
+  try {
+    command.parse([...argv], { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.Ok : ExitCode.Usage;
+    throw error;
+  }
+  const options = command.opts<DaemonFlags>();
+  const table = fullTable(definition);
+  const readSources = async (): Promise<SettingSources> => ({
+    ...(options.config === undefined ? {} : { file: await readConfigFile(options.config) }),
+    env: runtime.envAll(),
+    flags: settingFlags(table, command),
+  });
+  let service: RunningService;
+  try {
+    const sources = await readSources();
+    const { logLevel, logFormat } = readSettings(table, sources) as SettingsOf<typeof logSettings>;
+    configureLogging({ level: logLevel, format: logFormat });
+    service = await startDaemon(definition, sources);
+  } catch (error) {
+    const { lines, exitCode } = explainFailure(error);
+    for (const line of lines) runtime.writeStderr(`${programName}: ${line}\n`);
+    return exitCode;
+  }
+  runtime.writeStdout(readyLine(service, options.json === true));
+  const log = createLogger(definition.name);
+  const stopWatching = runtime.onSignal("SIGHUP", () => {
+    void readSources()
+      .then((sources) => {
+        service.reload(readSettings(table, sources));
+        log.info("Configuration read again");
+      })
+      .catch((error) =>
+        log.error("Configuration not taken over, the old one stays", { error: messageOf(error) })
+      );
+  });
+  await untilStopSignal();
+  stopWatching();
+  return await stopInTime([service], log) ? ExitCode.Ok : ExitCode.Failed;
+}
+
+/** The line that tells a person, or with `json` a program, that a service takes requests. */
+export function readyLine(service: RunningService, json: boolean): string {
+  const { name, addresses } = service;
+  return json
+    ? JSON.stringify({ event: "ready", service: name, addresses }) + "\n"
+    : `${name} ready on ${addresses.join(", ")}\n`;
+}
+
+/** Resolves on the first SIGINT or SIGTERM; a second one ends the process at once with 130. */
+export function untilStopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const ask = (): void => {
+      if (asked) runtime.exit(130);
+      asked = true;
+      resolve();
+    };
+    runtime.onSignal("SIGINT", ask);
+    runtime.onSignal("SIGTERM", ask);
+  });
+}
+
+/**
+ * Stops services together, within {@linkcode STOP_TIMEOUT_MS}.
+ *
+ * @returns false when one of them failed or did not end in time; the log says which.
+ */
+export async function stopInTime(
+  services: readonly RunningService[],
+  log: Logger,
+): Promise<boolean> {
+  const results = await Promise.all(services.map(async (service) => {
+    let expire: (() => void) | undefined;
+    const late = new Promise<string>((resolve) => {
+      const timer = systemClock.setTimer(STOP_TIMEOUT_MS, () => resolve("did not stop in time"));
+      expire = () => timer.cancel();
+    });
+    const fault = await Promise.race([
+      late,
+      service.stop().then(() => undefined, (error) => messageOf(error)),
+    ]);
+    expire?.();
+    if (fault !== undefined) log.error("Stopped badly", { service: service.name, fault });
+    return fault === undefined;
+  }));
+  return results.every((stopped) => stopped);
+}

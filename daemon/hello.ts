@@ -1,0 +1,265 @@
+// Shell. The greeting between our own programs: who speaks our extensions, who knows the secret.
+
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
+import type { Logger } from "../reactor/log.ts";
+import type { MessageRouter } from "../reactor/message_router.ts";
+import type { TcpClient } from "../reactor/tcp_client.ts";
+import { MessageId } from "../proto/message_ids.ts";
+import {
+  decodeHello,
+  decodeHelloProof,
+  decodePing,
+  encodeHello,
+  encodeHelloProof,
+  encodePing,
+  encodePong,
+} from "../proto/messages.ts";
+
+/** Version of our extensions, sent in every Hello. */
+export const HELLO_PROTOCOL = 1;
+
+/** Time a connection has to prove the secret before it is closed, when one is required. */
+export const PROOF_TIMEOUT_MS = 5000;
+
+/** Bytes of the random number that a proof answers. */
+const NONCE_BYTES = 16;
+
+/** What the gate needs of a connection. */
+export interface GatedPeer {
+  send(msgId: number, body: Uint8Array): boolean;
+  close(reason?: string): void;
+}
+
+interface PeerState {
+  extended: boolean;
+  authenticated: boolean;
+  nonce: Uint8Array | undefined;
+  timer: Timer | undefined;
+}
+
+function proofOf(token: Uint8Array, nonce: Uint8Array): Uint8Array {
+  return createHmac("sha256", token).update(nonce).digest();
+}
+
+/**
+ * Server side of the greeting. A peer that never says Hello stays on the original protocol; with a
+ * token, such a peer is refused.
+ */
+export class HelloGate<P extends GatedPeer & WeakKey> {
+  readonly #options: {
+    readonly software: string;
+    readonly role: string;
+    readonly token?: Uint8Array;
+    readonly clock: Clock;
+    readonly log: Logger;
+  };
+  readonly #peers = new WeakMap<P, PeerState>();
+  #refusedCount = 0;
+
+  /** `token` is the shared secret; without one nobody has to prove anything. */
+  constructor(
+    options: { software: string; role: string; token?: Uint8Array; clock: Clock; log: Logger },
+  ) {
+    this.#options = options;
+  }
+
+  /** Connections that were closed because they did not prove the secret. */
+  get refusedCount(): number {
+    return this.#refusedCount;
+  }
+
+  /** Registers Hello, HelloProof and Ping, and the guard that keeps strangers out. */
+  install(router: MessageRouter<P>): void {
+    router.add(MessageId.Hello, (body, peer) => this.#hello(body, peer));
+    router.add(MessageId.HelloProof, (body, peer) => this.#proof(body, peer));
+    router.add(MessageId.Ping, (body, peer) => {
+      peer.send(MessageId.Pong, encodePong({ seq: decodePing(body).seq }));
+    });
+    if (this.#options.token === undefined) return;
+    router.setGuard((peer, msgId) => {
+      if (msgId === MessageId.Hello || msgId === MessageId.HelloProof) return undefined;
+      if (this.#peers.get(peer)?.authenticated === true) return undefined;
+      this.#refusedCount++;
+      return "not authenticated";
+    });
+  }
+
+  /** Call for each accepted connection: starts the time limit for the proof. */
+  accept(peer: P): void {
+    const state: PeerState = {
+      extended: false,
+      authenticated: this.#options.token === undefined,
+      nonce: undefined,
+      timer: undefined,
+    };
+    this.#peers.set(peer, state);
+    if (state.authenticated) return;
+    state.timer = this.#options.clock.setTimer(PROOF_TIMEOUT_MS, () => {
+      this.#refusedCount++;
+      peer.close("no proof of the token in time");
+    });
+  }
+
+  /** Call when a connection ends. */
+  forget(peer: P): void {
+    this.#peers.get(peer)?.timer?.cancel();
+    this.#peers.delete(peer);
+  }
+
+  /** True when the peer said Hello and so may be sent our own messages and fields. */
+  isExtended(peer: P): boolean {
+    return this.#peers.get(peer)?.extended ?? false;
+  }
+
+  #hello(body: Uint8Array, peer: P): void {
+    decodeHello(body);
+    const state = this.#peers.get(peer);
+    if (state === undefined) return;
+    state.extended = true;
+    state.nonce = state.authenticated ? undefined : randomBytes(NONCE_BYTES);
+    peer.send(
+      MessageId.Hello,
+      encodeHello({
+        protocol: HELLO_PROTOCOL,
+        software: this.#options.software,
+        role: this.#options.role,
+        ...(state.nonce === undefined ? {} : { nonce: state.nonce }),
+      }),
+    );
+  }
+
+  #proof(body: Uint8Array, peer: P): void {
+    const { mac } = decodeHelloProof(body);
+    const state = this.#peers.get(peer);
+    const { token } = this.#options;
+    if (state === undefined || token === undefined || state.authenticated) return;
+    const expected = state.nonce === undefined ? undefined : proofOf(token, state.nonce);
+    state.nonce = undefined;
+    if (
+      expected === undefined || mac === undefined || mac.length !== expected.length ||
+      !timingSafeEqual(mac, expected)
+    ) {
+      this.#refusedCount++;
+      peer.close("wrong token");
+      return;
+    }
+    state.authenticated = true;
+    state.timer?.cancel();
+  }
+}
+
+/** Default time between two pings of a quiet connection. */
+export const PING_INTERVAL_MS = 1000;
+
+/** Pings without any answer after which the connection counts as dead. */
+export const PINGS_MISSED_MAX = 2;
+
+/** What {@linkcode HelloPeer} is given. */
+export interface HelloPeerOptions {
+  readonly client: () => TcpClient;
+  readonly router: MessageRouter<TcpClient>;
+  readonly software: string;
+  readonly role: string;
+  readonly token?: Uint8Array;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Milliseconds between pings; default {@linkcode PING_INTERVAL_MS}. */
+  readonly pingIntervalMs?: number;
+  /**
+   * Requests may be sent now. Called at once on connect when no token is set, and again (or, with a
+   * token, for the first time) with `true` when the server answered Hello.
+   */
+  onReady(extended: boolean): void;
+}
+
+/**
+ * Client side of the greeting: says Hello on each connection, proves the token when asked, and pings
+ * so that a silent partition is noticed within {@linkcode PINGS_MISSED_MAX} intervals. An original
+ * server never answers Hello and is never pinged.
+ */
+export class HelloPeer {
+  readonly #options: HelloPeerOptions;
+  readonly #pingIntervalMs: number;
+  #extended = false;
+  #missed = 0;
+  #seq = 0;
+  #timer: Timer | undefined;
+
+  constructor(options: HelloPeerOptions) {
+    this.#options = options;
+    this.#pingIntervalMs = options.pingIntervalMs ?? PING_INTERVAL_MS;
+    options.router.add(MessageId.Hello, (body) => this.#hello(body));
+    options.router.add(MessageId.Pong, () => {
+      this.#missed = 0;
+    });
+  }
+
+  /** True while connected to a server that answered Hello. */
+  get extended(): boolean {
+    return this.#extended;
+  }
+
+  /** Call when the client has connected. */
+  onConnect(): void {
+    const { software, role, token } = this.#options;
+    this.#reset();
+    this.#options.client().send(
+      MessageId.Hello,
+      encodeHello({ protocol: HELLO_PROTOCOL, software, role }),
+    );
+    if (token === undefined) this.#options.onReady(false);
+  }
+
+  /** Call when the client has lost its connection. */
+  onDisconnect(): void {
+    this.#reset();
+  }
+
+  /** Call for any frame received: a busy link needs no pong to be alive. */
+  onFrame(): void {
+    this.#missed = 0;
+  }
+
+  /** Stops pinging. */
+  close(): void {
+    this.#reset();
+  }
+
+  #reset(): void {
+    this.#extended = false;
+    this.#missed = 0;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #hello(body: Uint8Array): void {
+    const { nonce } = decodeHello(body);
+    const { token, log } = this.#options;
+    const client = this.#options.client();
+    if (nonce !== undefined && nonce.length > 0) {
+      if (token === undefined) {
+        log.error("Server asks for a token and none is configured: set [auth] token_file");
+        return;
+      }
+      client.send(MessageId.HelloProof, encodeHelloProof({ mac: proofOf(token, nonce) }));
+    }
+    this.#extended = true;
+    this.#missed = 0;
+    this.#timer?.cancel();
+    this.#timer = setRepeating(this.#options.clock, this.#pingIntervalMs, () => this.#ping());
+    this.#options.onReady(true);
+  }
+
+  #ping(): void {
+    const client = this.#options.client();
+    if (this.#missed >= PINGS_MISSED_MAX) {
+      this.#missed = 0;
+      client.failOver(`no answer to ${PINGS_MISSED_MAX} pings`);
+      return;
+    }
+    this.#missed++;
+    this.#seq = (this.#seq + 1) >>> 0;
+    client.send(MessageId.Ping, encodePing({ seq: this.#seq }));
+  }
+}
