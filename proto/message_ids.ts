@@ -1,0 +1,69 @@
+// Core. The one table of message ids, return codes and well-known ports.
+
+/** Ids in the 8-byte head. 1 to 8 are those of the original; from 64 up they are ours. */
+export const MessageId = {
+  /** Agent to dns: give me a route, and push its changes to me. */
+  GetRouteRequest: 1,
+  /** Dns to agent: a route, as an answer or as a push. */
+  GetRouteResponse: 2,
+  /** Agent to reporter: call results of one module. No answer. */
+  ReportStatusRequest: 3,
+  /** Caller to agent: which node next? */
+  GetHostRequest: 4,
+  /** Agent to caller: this node. */
+  GetHostResponse: 5,
+  /** Caller to agent: the outcome of one call. No answer. */
+  ReportRequest: 6,
+  /** Caller to agent: give me every node of a module. */
+  ApiGetRouteRequest: 7,
+  /** Agent to caller: every node of a module. */
+  ApiGetRouteResponse: 8,
+  /** Both ways: I speak the extensions. */
+  Hello: 64,
+  /** Dns to agent: a piece of a route that does not fit one frame. */
+  RoutePart: 65,
+  /** Are you alive? */
+  Ping: 66,
+  /** I am. */
+  Pong: 67,
+  /** Writer to dns: routes in the database have changed. */
+  RouteChanged: 68,
+  /** Proof of knowing the shared token. */
+  HelloProof: 69,
+} as const;
+
+/** Any id of {@linkcode MessageId}. */
+export type MessageId = (typeof MessageId)[keyof typeof MessageId];
+
+/** Answers of an agent to a caller, and (0 or not 0) outcomes a caller reports. */
+export const RetCode = {
+  /** A node was picked, or the call went well. */
+  Success: 0,
+  /** Every node of the module is overloaded. */
+  Overload: 1,
+  /** The agent could not do its work. */
+  SystemError: 2,
+  /** The module is unknown, or its route has not arrived yet. */
+  NoExist: 3,
+} as const;
+
+/** Any code of {@linkcode RetCode}. */
+export type RetCode = (typeof RetCode)[keyof typeof RetCode];
+
+/** An agent listens on this many UDP ports in a row; a module always uses the same one. */
+export const AGENT_PORT_COUNT = 3;
+
+/** Ports used when the configuration names none; `agent` is the first of three. */
+export const DEFAULT_PORTS = { dns: 7778, reporter: 7779, agent: 8888, console: 8080 } as const;
+
+/**
+ * Which of the agent's ports serves a module: (modid + cmdid) mod 3 of the signed numbers on the
+ * wire, never negative. The original takes a plain C remainder here and reads outside its array
+ * for ids from 2^31 up.
+ *
+ * @returns 0, 1 or 2, to be added to the agent's first port.
+ */
+export function agentPortIndex(modId: number, cmdId: number): number {
+  const remainder = ((modId | 0) + (cmdId | 0)) % AGENT_PORT_COUNT;
+  return remainder < 0 ? remainder + AGENT_PORT_COUNT : remainder;
+}

@@ -1,0 +1,130 @@
+// Core. The shape of every message inside our programs; both codecs share it.
+//
+// modId, cmdId, ip, port and caller are unsigned here (0 to 4294967295) and int32 on the wire. A
+// port off the wire may be any such number: whoever uses it judges. Optional members are our
+// extensions of the original messages; they are written only when given.
+
+/** A module: what routes are asked for by. */
+export interface ModuleKey {
+  modId: number;
+  cmdId: number;
+}
+
+/** A node. */
+export interface HostInfo {
+  /** IPv4 address as an unsigned number in host order: 192.168.1.177 is 3232235953. */
+  ip: number;
+  port: number;
+  /** 0 to 10000; absent means 100. */
+  weight?: number;
+  /** Absent and empty mean the same. */
+  zone?: string;
+}
+
+/** Messages 1 and 7: asks for the route of a module. */
+export interface GetRouteRequest extends ModuleKey {
+  /** Shared secret, towards an agent that wants one. */
+  token?: Uint8Array;
+}
+
+/** Messages 2 and 8: the nodes of a module; none when there is no such module. */
+export interface GetRouteResponse extends ModuleKey {
+  hosts: HostInfo[];
+  /** Version of the route table the answer comes from; at most 2^53 - 1. */
+  revision?: number;
+}
+
+/** Results of one node. */
+export interface HostCallResult {
+  ip: number;
+  port: number;
+  /** Successful calls of the window. */
+  succ: number;
+  /** Failed calls of the window. */
+  err: number;
+  overload: boolean;
+  /** Successful calls since the agent started; at most 2^53 - 1. */
+  succTotal?: number;
+  /** Failed calls since the agent started; at most 2^53 - 1. */
+  errTotal?: number;
+}
+
+/** Message 3: results of the nodes of a module. */
+export interface ReportStatusRequest extends ModuleKey {
+  /** Address of the agent's host. */
+  caller: number;
+  results: HostCallResult[];
+  /** Unix seconds. */
+  ts: number;
+}
+
+/** Message 4: asks for one node. */
+export interface GetHostRequest extends ModuleKey {
+  /** 0 to 4294967295, wraps; comes back in the answer. */
+  seq: number;
+  token?: Uint8Array;
+}
+
+/** Message 5: one node, or the reason why not. */
+export interface GetHostResponse extends ModuleKey {
+  seq: number;
+  /** One of `RetCode`; any int32 when the peer is odd. */
+  retcode: number;
+  /** Present when `retcode` is 0. */
+  host?: HostInfo;
+}
+
+/** Message 6: the outcome of one call. */
+export interface ReportRequest extends ModuleKey {
+  /** 0.0.0.0:0 when the peer left it out. */
+  host: HostInfo;
+  /** 0 for success; anything else, negative too, is a failure. */
+  retcode: number;
+  /** Time the call took, in milliseconds. */
+  timecostMs?: number;
+  token?: Uint8Array;
+}
+
+/** Message 64: says that the sender speaks the extensions. */
+export interface Hello {
+  /** Version of the extensions: 1. */
+  protocol: number;
+  /** For instance `lars/0.1.0 deno/2.9.6`. */
+  software: string;
+  /** dns, reporter, agent, tool. */
+  role: string;
+  /** Set by a server that wants a HelloProof. */
+  nonce?: Uint8Array;
+  /** JSON of counters, in an agent's answer over UDP. */
+  status?: string;
+}
+
+/** Message 65: one piece of a route. */
+export interface RoutePart extends ModuleKey {
+  hosts: HostInfo[];
+  /** Counted from 0. */
+  part: number;
+  partCount: number;
+  /** At most 2^53 - 1. */
+  revision?: number;
+}
+
+/** Message 66. */
+export interface Ping {
+  seq: number;
+}
+
+/** Message 67: has the seq of the Ping it answers. */
+export interface Pong {
+  seq: number;
+}
+
+/** Message 68: these modules have changed in the database; none named: look at all. */
+export interface RouteChanged {
+  modules: ModuleKey[];
+}
+
+/** Message 69: HMAC-SHA256 of the nonce, keyed with the shared token. */
+export interface HelloProof {
+  mac: Uint8Array;
+}

@@ -1,0 +1,400 @@
+// Core. Every message as bytes and back, on the generated protobufjs code.
+//
+// Decoding follows the rules of Protocol Buffers 3: unknown fields are skipped, a known number with
+// an unexpected wire type counts as unknown, the last of a repeated scalar wins. Whatever the
+// bytes are, a decode function returns a message or throws a ProtocolError, nothing else.
+
+import $protobuf from "protobufjs/minimal.js";
+import { messageOf, ProtocolError } from "../reactor/errors.ts";
+import { lars } from "./lars_pb.js";
+import type {
+  GetHostRequest,
+  GetHostResponse,
+  GetRouteRequest,
+  GetRouteResponse,
+  Hello,
+  HelloProof,
+  HostCallResult,
+  HostInfo,
+  ModuleKey,
+  Ping,
+  Pong,
+  ReportRequest,
+  ReportStatusRequest,
+  RouteChanged,
+  RoutePart,
+} from "./message_types.ts";
+
+export type {
+  GetHostRequest,
+  GetHostResponse,
+  GetRouteRequest,
+  GetRouteResponse,
+  Hello,
+  HelloProof,
+  HostCallResult,
+  HostInfo,
+  ModuleKey,
+  Ping,
+  Pong,
+  ReportRequest,
+  ReportStatusRequest,
+  RouteChanged,
+  RoutePart,
+};
+
+/** The reader of protobufjs skips varints of any length; the format allows ten bytes. */
+class StrictReader extends $protobuf.Reader {
+  override skip(length?: number): this {
+    if (length !== undefined) return super.skip(length) as this;
+    this.uint32();
+    return this;
+  }
+}
+
+/** Runs a generated decoder so that nothing but a ProtocolError gets out. */
+function decodeWith<T>(
+  name: string,
+  type: { decode(reader: $protobuf.Reader): T },
+  body: Uint8Array,
+): T {
+  try {
+    return type.decode(new StrictReader(body));
+  } catch (error) {
+    throw new ProtocolError(`${name} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** A plain view; it may share its buffer with other messages, so it must not be transferred. */
+function finish(writer: $protobuf.Writer): Uint8Array {
+  const bytes = writer.finish();
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** The generated types say number, but 64-bit fields arrive as objects of the `long` package. */
+function safeInteger(value: number | { toNumber(): number }, field: string): number {
+  const number = typeof value === "number" ? value : value.toNumber();
+  if (Number.isSafeInteger(number) && number >= 0) return number;
+  throw new ProtocolError(`${field} must be at most 2^53 - 1: current value is ${number}`);
+}
+
+/** Bytes of their own: a received body is only lent for the time of the call. */
+function ownBytes(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
+function toWireHost(host: HostInfo): lars.HostInfo.$Properties {
+  return { ip: host.ip, port: host.port, weight: host.weight, zone: host.zone };
+}
+
+function fromWireHost(wire: lars.HostInfo.$Properties): HostInfo {
+  const host: HostInfo = { ip: (wire.ip ?? 0) >>> 0, port: (wire.port ?? 0) >>> 0 };
+  if (wire.weight !== undefined && wire.weight !== null) host.weight = wire.weight;
+  if (wire.zone) host.zone = wire.zone;
+  return host;
+}
+
+/** Message 1 or 7 as bytes. */
+export function encodeGetRouteRequest(message: GetRouteRequest): Uint8Array {
+  return finish(lars.GetRouteRequest.encode({
+    modid: message.modId,
+    cmdid: message.cmdId,
+    token: message.token?.length ? message.token : undefined,
+  }));
+}
+
+/**
+ * Message 1 or 7 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeGetRouteRequest(body: Uint8Array): GetRouteRequest {
+  const wire = decodeWith("GetRouteRequest", lars.GetRouteRequest, body);
+  const message: GetRouteRequest = { modId: wire.modid >>> 0, cmdId: wire.cmdid >>> 0 };
+  if (wire.token.length > 0) message.token = ownBytes(wire.token);
+  return message;
+}
+
+/** Message 2 or 8 as bytes. */
+export function encodeGetRouteResponse(message: GetRouteResponse): Uint8Array {
+  return finish(lars.GetRouteResponse.encode({
+    modid: message.modId,
+    cmdid: message.cmdId,
+    host: message.hosts.map(toWireHost),
+    revision: message.revision,
+  }));
+}
+
+/**
+ * Message 2 or 8 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeGetRouteResponse(body: Uint8Array): GetRouteResponse {
+  const wire = decodeWith("GetRouteResponse", lars.GetRouteResponse, body);
+  const message: GetRouteResponse = {
+    modId: wire.modid >>> 0,
+    cmdId: wire.cmdid >>> 0,
+    hosts: wire.host.map(fromWireHost),
+  };
+  if (wire.revision !== undefined && wire.revision !== null) {
+    message.revision = safeInteger(wire.revision, "GetRouteResponse.revision");
+  }
+  return message;
+}
+
+/** Message 3 as bytes. */
+export function encodeReportStatusRequest(message: ReportStatusRequest): Uint8Array {
+  return finish(lars.ReportStatusRequest.encode({
+    modid: message.modId,
+    cmdid: message.cmdId,
+    caller: message.caller,
+    results: message.results.map((result) => ({
+      ip: result.ip,
+      port: result.port,
+      succ: result.succ,
+      err: result.err,
+      overload: result.overload,
+      succ_total: result.succTotal,
+      err_total: result.errTotal,
+    })),
+    ts: message.ts,
+  }));
+}
+
+function fromWireResult(wire: lars.HostCallResult.$Properties): HostCallResult {
+  const result: HostCallResult = {
+    ip: (wire.ip ?? 0) >>> 0,
+    port: (wire.port ?? 0) >>> 0,
+    succ: wire.succ ?? 0,
+    err: wire.err ?? 0,
+    overload: wire.overload ?? false,
+  };
+  if (wire.succ_total !== undefined && wire.succ_total !== null) {
+    result.succTotal = safeInteger(wire.succ_total, "HostCallResult.succ_total");
+  }
+  if (wire.err_total !== undefined && wire.err_total !== null) {
+    result.errTotal = safeInteger(wire.err_total, "HostCallResult.err_total");
+  }
+  return result;
+}
+
+/**
+ * Message 3 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeReportStatusRequest(body: Uint8Array): ReportStatusRequest {
+  const wire = decodeWith("ReportStatusRequest", lars.ReportStatusRequest, body);
+  return {
+    modId: wire.modid >>> 0,
+    cmdId: wire.cmdid >>> 0,
+    caller: wire.caller >>> 0,
+    results: wire.results.map(fromWireResult),
+    ts: wire.ts,
+  };
+}
+
+/** Message 4 as bytes. */
+export function encodeGetHostRequest(message: GetHostRequest): Uint8Array {
+  return finish(lars.GetHostRequest.encode({
+    seq: message.seq,
+    modid: message.modId,
+    cmdid: message.cmdId,
+    token: message.token?.length ? message.token : undefined,
+  }));
+}
+
+/**
+ * Message 4 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeGetHostRequest(body: Uint8Array): GetHostRequest {
+  const wire = decodeWith("GetHostRequest", lars.GetHostRequest, body);
+  const message: GetHostRequest = {
+    seq: wire.seq,
+    modId: wire.modid >>> 0,
+    cmdId: wire.cmdid >>> 0,
+  };
+  if (wire.token.length > 0) message.token = ownBytes(wire.token);
+  return message;
+}
+
+/** Message 5 as bytes. */
+export function encodeGetHostResponse(message: GetHostResponse): Uint8Array {
+  return finish(lars.GetHostResponse.encode({
+    seq: message.seq,
+    modid: message.modId,
+    cmdid: message.cmdId,
+    retcode: message.retcode,
+    host: message.host === undefined ? undefined : toWireHost(message.host),
+  }));
+}
+
+/**
+ * Message 5 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeGetHostResponse(body: Uint8Array): GetHostResponse {
+  const wire = decodeWith("GetHostResponse", lars.GetHostResponse, body);
+  const message: GetHostResponse = {
+    seq: wire.seq,
+    modId: wire.modid >>> 0,
+    cmdId: wire.cmdid >>> 0,
+    retcode: wire.retcode,
+  };
+  if (wire.host) message.host = fromWireHost(wire.host);
+  return message;
+}
+
+/** Message 6 as bytes. */
+export function encodeReportRequest(message: ReportRequest): Uint8Array {
+  return finish(lars.ReportRequest.encode({
+    modid: message.modId,
+    cmdid: message.cmdId,
+    host: toWireHost(message.host),
+    retcode: message.retcode,
+    timecost: message.timecostMs,
+    token: message.token?.length ? message.token : undefined,
+  }));
+}
+
+/**
+ * Message 6 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeReportRequest(body: Uint8Array): ReportRequest {
+  const wire = decodeWith("ReportRequest", lars.ReportRequest, body);
+  const message: ReportRequest = {
+    modId: wire.modid >>> 0,
+    cmdId: wire.cmdid >>> 0,
+    host: fromWireHost(wire.host ?? {}),
+    retcode: wire.retcode,
+  };
+  if (wire.timecost !== undefined && wire.timecost !== null) message.timecostMs = wire.timecost;
+  if (wire.token.length > 0) message.token = ownBytes(wire.token);
+  return message;
+}
+
+/** Message 64 as bytes. */
+export function encodeHello(message: Hello): Uint8Array {
+  return finish(lars.Hello.encode({
+    protocol: message.protocol,
+    software: message.software,
+    role: message.role,
+    nonce: message.nonce?.length ? message.nonce : undefined,
+    status: message.status,
+  }));
+}
+
+/**
+ * Message 64 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeHello(body: Uint8Array): Hello {
+  const wire = decodeWith("Hello", lars.Hello, body);
+  const message: Hello = { protocol: wire.protocol, software: wire.software, role: wire.role };
+  if (wire.nonce.length > 0) message.nonce = ownBytes(wire.nonce);
+  if (wire.status !== "") message.status = wire.status;
+  return message;
+}
+
+/** Message 65 as bytes. */
+export function encodeRoutePart(message: RoutePart): Uint8Array {
+  return finish(lars.RoutePart.encode({
+    modid: message.modId,
+    cmdid: message.cmdId,
+    host: message.hosts.map(toWireHost),
+    part: message.part,
+    part_count: message.partCount,
+    revision: message.revision,
+  }));
+}
+
+/**
+ * Message 65 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRoutePart(body: Uint8Array): RoutePart {
+  const wire = decodeWith("RoutePart", lars.RoutePart, body);
+  const message: RoutePart = {
+    modId: wire.modid >>> 0,
+    cmdId: wire.cmdid >>> 0,
+    hosts: wire.host.map(fromWireHost),
+    part: wire.part,
+    partCount: wire.part_count,
+  };
+  if (wire.revision !== undefined && wire.revision !== null) {
+    message.revision = safeInteger(wire.revision, "RoutePart.revision");
+  }
+  return message;
+}
+
+/** Message 66 as bytes. */
+export function encodePing(message: Ping): Uint8Array {
+  return finish(lars.Ping.encode({ seq: message.seq }));
+}
+
+/**
+ * Message 66 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodePing(body: Uint8Array): Ping {
+  return { seq: decodeWith("Ping", lars.Ping, body).seq };
+}
+
+/** Message 67 as bytes. */
+export function encodePong(message: Pong): Uint8Array {
+  return finish(lars.Pong.encode({ seq: message.seq }));
+}
+
+/**
+ * Message 67 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodePong(body: Uint8Array): Pong {
+  return { seq: decodeWith("Pong", lars.Pong, body).seq };
+}
+
+/** Message 68 as bytes. */
+export function encodeRouteChanged(message: RouteChanged): Uint8Array {
+  return finish(lars.RouteChanged.encode({
+    module: message.modules.map((key) => ({ modid: key.modId, cmdid: key.cmdId })),
+  }));
+}
+
+/**
+ * Message 68 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRouteChanged(body: Uint8Array): RouteChanged {
+  const wire = decodeWith("RouteChanged", lars.RouteChanged, body);
+  return {
+    modules: wire.module.map((key) => ({
+      modId: (key.modid ?? 0) >>> 0,
+      cmdId: (key.cmdid ?? 0) >>> 0,
+    })),
+  };
+}
+
+/** Message 69 as bytes. */
+export function encodeHelloProof(message: HelloProof): Uint8Array {
+  return finish(lars.HelloProof.encode({ mac: message.mac }));
+}
+
+/**
+ * Message 69 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeHelloProof(body: Uint8Array): HelloProof {
+  return { mac: ownBytes(decodeWith("HelloProof", lars.HelloProof, body).mac) };
+}
