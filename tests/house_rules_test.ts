@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import {
+  checkAmbient,
+  checkApiImports,
+  checkCorePurity,
+  checkFunctionLength,
+  checkHeader,
+  checkRoomOrder,
+  checkRuntimeNames,
+  checkWords,
+  importCircles,
+  isTest,
+  ROOM_ORDER,
+  type SourceFile,
+} from "../tools/check_house_rules.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
+const SKIPPED = new Set(["node_modules", "dist", "data", "results", "coverage"]);
+
+function read(folder: string, accept: (path: string) => boolean): SourceFile[] {
+  return readdirSync(`${root}/${folder}`, { withFileTypes: true }).flatMap((entry) => {
+    const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
+    if (entry.name.startsWith(".") || SKIPPED.has(entry.name)) return [];
+    if (entry.isDirectory()) return read(path, accept);
+    return accept(path) ? [{ path, text: readFileSync(`${root}/${path}`, "utf8") }] : [];
+  });
+}
+
+const sources = read("", (path) => path.endsWith(".ts") && !path.startsWith("proto/lars_pb"));
+const documents = read("", (path) => path.endsWith(".md"));
+const headers = new Map(sources.map((file) => [file.path, file.text.split("\n", 1)[0]]));
+
+function expectNone(complaints: string[]): void {
+  assert.equal(complaints.join("\n"), "");
+}
+
+test("house rules: every source says in its first line whether it is core or shell", () => {
+  assert.ok(sources.length > 50, "the sources were found");
+  expectNone(sources.flatMap(checkHeader));
+});
+
+test("house rules: core files are pure", () => {
+  expectNone(sources.flatMap((file) => checkCorePurity(file, (path) => headers.get(path))));
+});
+
+test("house rules: time and chance are arguments", () => {
+  expectNone(
+    sources.filter(({ path }) => !path.startsWith("tests/support/")).flatMap(checkAmbient),
+  );
+});
+
+test("house rules: only reactor/runtime/ knows the runtimes", () => {
+  expectNone(sources.flatMap(checkRuntimeNames));
+});
+
+test("house rules: rooms import in one direction, and files in no circle", () => {
+  expectNone(sources.flatMap(checkRoomOrder));
+  expectNone(importCircles(sources.filter(({ path }) => !isTest(path))));
+});
+
+test("house rules: api/ imports nothing that needs an import map", () => {
+  expectNone(sources.flatMap(checkApiImports));
+});
+
+test("house rules: no function is longer than a screen", () => {
+  expectNone(sources.flatMap(checkFunctionLength));
+});
+
+test("house rules: no leftovers in sources and documents", () => {
+  expectNone([...sources, ...documents].flatMap(checkWords));
+});
+
+test("house rules: every test file asserts something", () => {
+  const silent = sources.filter(({ path, text }) =>
+    path.endsWith("_test.ts") && !/assert|expectNone|Conformance\(/.test(text)
+  );
+  expectNone(silent.map(({ path }) => path));
+});
+
+test("house rules: every room has a README that names each of its files", () => {
+  const complaints = ROOM_ORDER.flat().flatMap((room) => {
+    const readme = `${root}/${room}/README.md`;
+    if (!existsSync(readme)) return [`${room}/README.md is missing`];
+    const text = readFileSync(readme, "utf8");
+    return sources
+      .filter(({ path }) => path.startsWith(`${room}/`) && !isTest(path))
+      .map(({ path }) => path.slice(room.length + 1))
+      .filter((name) => !text.includes(name.split("/").at(-1) ?? name))
+      .map((name) => `${room}/README.md does not name ${name}`);
+  });
+  expectNone(complaints);
+});
+
+test("house rules: the rules themselves catch what they are for", () => {
+  const file = (path: string, text: string): SourceFile => ({ path, text });
+  const cases: [string[], RegExp][] = [
+    [checkHeader(file("dns/x.ts", "import a")), /first line/],
+    [checkAmbient(file("dns/x.ts", "const t = Date.now();")), /Clock/],
+    [checkAmbient(file("dns/x.ts", "setTimeout(f, 1);")), /setTimer/],
+    [checkRuntimeNames(file("dns/x.ts", "Deno.exit(1);")), /reactor\/runtime/],
+    [checkRoomOrder(file("proto/x.ts", 'import { a } from "../dns/y.ts";')), /order of rooms/],
+    [checkApiImports(file("api/x.ts", 'import a from "mysql2";')), /bare name/],
+    [
+      checkCorePurity(file("dns/x.ts", '// Core. X.\nimport fs from "node:fs";'), () => undefined),
+      /node: module/,
+    ],
+    [
+      checkCorePurity(
+        file("dns/x.ts", '// Core. X.\nimport { y } from "./y.ts";'),
+        () => "// Shell. Y.",
+      ),
+      /shell file dns\/y.ts/,
+    ],
+    [
+      checkFunctionLength(
+        file("dns/x.ts", `function f(): void {\n${"  g();\n".repeat(80)}}\n`),
+      ),
+      /function of 82 lines/,
+    ],
+    [checkWords(file("dns/x.ts", "// FIX" + "ME later")), /finish it/],
+  ];
+  for (const [complaints, expected] of cases) assert.match(complaints.join("\n"), expected);
+  assert.deepEqual(
+    importCircles([
+      file("a.ts", 'import { b } from "./b.ts";'),
+      file("b.ts", 'import { a } from "./a.ts";'),
+    ]),
+    ["a.ts -> b.ts -> a.ts"],
+  );
+  assert.deepEqual(
+    checkAmbient(file("dns/x.ts", '// Date.now() in a comment\nf("Date.now()");')),
+    [],
+  );
+});

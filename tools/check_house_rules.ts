@@ -1,0 +1,237 @@
+// Core. The house rules of this project, as functions from source text to complaints.
+
+/** A source file as the rules see it. */
+export interface SourceFile {
+  /** Path from the project root, with `/`: `dns/route_table.ts`. */
+  readonly path: string;
+  readonly text: string;
+}
+
+/** This file, which has to spell out what it looks for. */
+const RULES_PATH = "tools/check_house_rules.ts";
+
+/** Longest function, in lines; longer ones hide what they do. */
+export const FUNCTION_LINES_MAX = 70;
+
+/** Rooms in order: a file may import from its own room and from rooms before it. */
+export const ROOM_ORDER: readonly (readonly string[])[] = [
+  ["reactor"],
+  ["proto"],
+  ["daemon"],
+  ["balancer", "sql"],
+  ["dns", "reporter", "agent", "api"],
+  ["tools", "bench"],
+  ["tests"],
+];
+
+/** Names whose readings must come as arguments, and the files that may use them. */
+const AMBIENT: readonly { pattern: RegExp; instead: string; allowed: readonly string[] }[] = [
+  {
+    pattern: /\b(Date\.now|performance\.now)\(|\bnew Date\(\)/,
+    instead: "a Clock",
+    allowed: ["reactor/system_clock.ts"],
+  },
+  { pattern: /\bMath\.random\(/, instead: "an Rng", allowed: ["reactor/system_rng.ts"] },
+  {
+    pattern: /\bset(Timeout|Interval)\(/,
+    instead: "clock.setTimer",
+    allowed: ["reactor/system_clock.ts"],
+  },
+];
+
+/** What a file that claims to be core must not mention. */
+const CORE_BANNED: readonly { pattern: RegExp; what: string }[] = [
+  { pattern: /^import [^;]*from "node:/m, what: "a node: module" },
+  { pattern: /\b(console|process|fetch)[.(]/, what: "the console, the process or the network" },
+  { pattern: /\bnew (Worker|WebSocket)\(/, what: "a worker or socket" },
+];
+
+/** Packages that are pure functions, which core files may import. */
+const PURE_PACKAGES = [
+  "murmurhash3js",
+  "protobufjs/minimal.js",
+  "protobufjs/minimal",
+  "fast-check",
+];
+
+/** True for files that the rules on sources leave alone. */
+export function isTest(path: string): boolean {
+  return path.endsWith("_test.ts") || path.startsWith("tests/") ||
+    path.endsWith("_conformance.ts");
+}
+
+/** Text without comments and without what stands between quotes, line numbers kept. */
+export function withoutCommentsAndStrings(text: string): string {
+  return text
+    .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, " "))
+    .replace(/(^|[^:"'`])\/\/.*$/gm, "$1")
+    .replace(/"(?:[^"\\\n]|\\.)*"/g, '""')
+    .replace(/'(?:[^'\\\n]|\\.)*'/g, "''");
+}
+
+/** First line of each source says whether it is core or shell, and what it is. */
+export function checkHeader(file: SourceFile): string[] {
+  if (isTest(file.path) || file.path.endsWith(".d.ts")) return [];
+  const first = file.text.split("\n", 1)[0];
+  return /^\/\/ (Core|Shell)\. \S.*/.test(first)
+    ? []
+    : [`${file.path}:1: first line must be "// Core. …" or "// Shell. …"`];
+}
+
+/** Core files are pure: no I/O, no clock, no chance, and they import core files only. */
+export function checkCorePurity(
+  file: SourceFile,
+  headerOf: (path: string) => string | undefined,
+): string[] {
+  if (!file.text.startsWith("// Core.")) return [];
+  const complaints: string[] = [];
+  const code = withoutCommentsAndStrings(file.text);
+  for (const { pattern, what } of CORE_BANNED) {
+    const source = pattern.source.includes('"node:') ? file.text : code;
+    if (pattern.test(source)) complaints.push(`${file.path}: a core file must not use ${what}`);
+  }
+  for (const { specifier, typeOnly } of importsOf(file.text)) {
+    if (typeOnly) continue;
+    if (!specifier.startsWith(".")) {
+      if (!specifier.startsWith("node:") && !PURE_PACKAGES.includes(specifier)) {
+        complaints.push(`${file.path}: a core file must not import ${specifier}`);
+      }
+      continue;
+    }
+    const target = resolvePath(file.path, specifier);
+    if (headerOf(target)?.startsWith("// Shell.") === true) {
+      complaints.push(`${file.path}: a core file must not import the shell file ${target}`);
+    }
+  }
+  return complaints;
+}
+
+/** Time, chance and timers come as arguments; only one file each reads the real ones. */
+export function checkAmbient(file: SourceFile): string[] {
+  const code = withoutCommentsAndStrings(file.text).split("\n");
+  return AMBIENT.filter(({ allowed }) => !allowed.includes(file.path)).flatMap((
+    { pattern, instead },
+  ) =>
+    code.flatMap((line, index) =>
+      pattern.test(line) ? [`${file.path}:${index + 1}: use ${instead}: ${line.trim()}`] : []
+    )
+  );
+}
+
+/** Only `reactor/runtime/` knows Deno from Bun. */
+export function checkRuntimeNames(file: SourceFile): string[] {
+  if (file.path.startsWith("reactor/runtime/") || file.path === RULES_PATH) return [];
+  return withoutCommentsAndStrings(file.text).split("\n").flatMap((line, index) =>
+    /\b(Deno|Bun)\.\w|globalThis\.(Deno|Bun)\b|"bun:/.test(line)
+      ? [`${file.path}:${index + 1}: only reactor/runtime/ may name Deno or Bun: ${line.trim()}`]
+      : []
+  );
+}
+
+/** Rooms depend in one direction, see {@linkcode ROOM_ORDER}. */
+export function checkRoomOrder(file: SourceFile): string[] {
+  const rank = (path: string): number =>
+    ROOM_ORDER.findIndex((rooms) => rooms.includes(path.split("/")[0]));
+  const own = file.path.split("/")[0];
+  const ownRank = rank(file.path);
+  if (ownRank < 0 || isTest(file.path)) return [];
+  return importsOf(file.text).flatMap(({ specifier }) => {
+    if (!specifier.startsWith(".")) return [];
+    const target = resolvePath(file.path, specifier);
+    const room = target.split("/")[0];
+    const targetRank = rank(target);
+    if (room === own || targetRank < 0 || targetRank < ownRank) return [];
+    return [`${file.path}: ${own}/ must not import ${target} (order of rooms)`];
+  });
+}
+
+/** `api/` is imported from a URL with no import map: relative paths and `node:` only. */
+export function checkApiImports(file: SourceFile): string[] {
+  if (!file.path.startsWith("api/") || isTest(file.path)) return [];
+  return importsOf(file.text)
+    .filter(({ specifier }) => !specifier.startsWith(".") && !specifier.startsWith("node:"))
+    .map(({ specifier }) => `${file.path}: api/ must not import the bare name ${specifier}`);
+}
+
+/** No function is longer than {@linkcode FUNCTION_LINES_MAX}; relies on the formatter's layout. */
+export function checkFunctionLength(file: SourceFile): string[] {
+  if (isTest(file.path)) return [];
+  const lines = file.text.split("\n");
+  const opening =
+    /^(\s*)(?!(?:export )?(?:abstract )?(?:class|interface|namespace|switch|if|for|while|try|else)\b).*(?:\)|\) =>|\): [^={]+|=>) \{$/;
+  return lines.flatMap((line, index) => {
+    const indent = opening.exec(line)?.[1];
+    if (indent === undefined || /^\s*\}/.test(line)) return [];
+    const end = lines.findIndex((later, at) => at > index && later.startsWith(`${indent}}`));
+    const length = end - index + 1;
+    if (end < 0 || length <= FUNCTION_LINES_MAX) return [];
+    return [
+      `${file.path}:${index + 1}: function of ${length} lines, at most ${FUNCTION_LINES_MAX}`,
+    ];
+  });
+}
+
+/** Words that must not stand in sources or documents, each with its reason. */
+const BANNED_WORDS: readonly { pattern: RegExp; why: string }[] = [
+  { pattern: /\b(TODO|FIXME|XXX)\b/, why: "finish it, or write it down where users look" },
+  { pattern: /\/(work|home|root)\/[a-z]/, why: "a path of one machine means nothing elsewhere" },
+  { pattern: /registry\.npmjs|deb\.debian\.org/, why: "name packages, not their hosts" },
+  { pattern: /\bas any\b|: any\b/, why: "say what the type is" },
+];
+
+/** Leftovers that nobody else should have to read. */
+export function checkWords(file: SourceFile): string[] {
+  if (file.path === RULES_PATH) return [];
+  return file.text.split("\n").flatMap((line, index) =>
+    line.includes("deno-lint-ignore") ? [] : BANNED_WORDS
+      .filter(({ pattern }) => pattern.test(line))
+      .map(({ why }) => `${file.path}:${index + 1}: ${why}: ${line.trim()}`)
+  );
+}
+
+interface Import {
+  readonly specifier: string;
+  readonly typeOnly: boolean;
+}
+
+/** Static imports and re-exports of a file. */
+export function importsOf(text: string): Import[] {
+  const pattern = /^(?:import|export) (type )?(?:[^;"]*? from )?"([^"]+)"/gm;
+  return [...text.matchAll(pattern)].map((match) => ({
+    specifier: match[2],
+    typeOnly: match[1] !== undefined,
+  }));
+}
+
+/** Path of a relative import, from the project root. */
+export function resolvePath(from: string, specifier: string): string {
+  const parts = from.split("/").slice(0, -1);
+  for (const part of specifier.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== ".") parts.push(part);
+  }
+  return parts.join("/");
+}
+
+/** Circles in the imports between files; type-only imports do not count. */
+export function importCircles(files: readonly SourceFile[]): string[] {
+  const graph = new Map(files.map((file) => [
+    file.path,
+    importsOf(file.text)
+      .filter(({ specifier, typeOnly }) => !typeOnly && specifier.startsWith("."))
+      .map(({ specifier }) => resolvePath(file.path, specifier)),
+  ]));
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const visit = (path: string, trail: readonly string[]): void => {
+    if (trail.includes(path)) {
+      circles.push([...trail.slice(trail.indexOf(path)), path].join(" -> "));
+      return;
+    }
+    if (done.has(path)) return;
+    for (const next of graph.get(path) ?? []) visit(next, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of graph.keys()) visit(path, []);
+  return circles;
+}
