@@ -1,0 +1,179 @@
+// Core. What every service may ask of the database, whichever database it is.
+
+/** May a node be picked: `on` normally, `drain` for no new picks, `off` as if it were not there. */
+export type NodeState = "on" | "drain" | "off";
+
+/** A module: what callers ask a node of. Both are unsigned 32-bit numbers. */
+export interface ModuleKey {
+  readonly modId: number;
+  readonly cmdId: number;
+}
+
+/** One node of one module. */
+export interface NodeKey extends ModuleKey {
+  /** IPv4 address as an unsigned number in host order. */
+  readonly ip: number;
+  /** 1 to 65535. */
+  readonly port: number;
+}
+
+/** One row of RouteData, as stored: foreign writers may have put any unsigned number as port. */
+export interface RouteRow extends NodeKey {
+  /** Share of the calls against the other nodes of the module, 0 to 10000. @default {100} */
+  readonly weight: number;
+  /** Name of the zone the node stands in, at most 64 characters. @default {""} */
+  readonly zone: string;
+  /** @default {"on"} */
+  readonly state: NodeState;
+}
+
+/** A node to be added; what is left out takes the default of {@linkcode RouteRow}. */
+export interface NodeSpec extends NodeKey {
+  readonly weight?: number;
+  readonly zone?: string;
+  readonly state?: NodeState;
+}
+
+/**
+ * One wish of an editor. `add` conflicts with a node that exists, `remove` and `set` with one that
+ * is missing. Edits of one call are applied in their order.
+ */
+export type RouteEdit =
+  | ({ readonly op: "add" } & NodeSpec)
+  | ({ readonly op: "remove" } & NodeKey)
+  | ({ readonly op: "set" } & NodeSpec);
+
+/** What an edit did. */
+export interface EditResult {
+  /** Modules whose rows differ now; empty when every edit was already the case. */
+  readonly changed: ModuleKey[];
+  /** RouteVersion after the edit. */
+  readonly version: number;
+}
+
+/**
+ * State of the routes at one instant. They have changed when any of the three differs: the version
+ * alone is in seconds, and a row committed late can carry an id below `changeIdMax`, which only the
+ * count betrays. Statements that touch RouteData alone leave no trace here.
+ */
+export interface RouteMark {
+  /** RouteVersion of row 1, unix seconds by custom; 0 when the row is missing. */
+  readonly version: number;
+  /** Largest RouteChange.id, 0 when there is none. */
+  readonly changeIdMax: number;
+  /** Number of RouteChange rows. */
+  readonly changeCount: number;
+}
+
+/** Outcome of the calls of one caller to one node in one window: one row of ServerCallStatus. */
+export interface CallStatusRow extends NodeKey {
+  /** IPv4 address of the caller as an unsigned number. */
+  readonly caller: number;
+  /** Calls that succeeded in the window; stored clipped to 2147483647. */
+  readonly succCount: number;
+  /** Calls that failed in the window; stored clipped to 2147483647. */
+  readonly errCount: number;
+  /** When, in unix seconds. */
+  readonly ts: number;
+  /** True when the agent of the caller holds the node for overloaded. */
+  readonly overload: boolean;
+  /** Successes since the agent first saw the node. Left as stored when absent. */
+  readonly succTotal?: number;
+  /** Failures since the agent first saw the node. Left as stored when absent. */
+  readonly errTotal?: number;
+}
+
+/** A running service, as it last described itself. */
+export interface ServiceInstance {
+  readonly kind: "dns" | "reporter" | "agent";
+  /** `host:port` it listens on; with `kind` it names the instance. At most 128 characters. */
+  readonly address: string;
+  /** Program, version and runtime. At most 128 characters are kept. */
+  readonly software: string;
+  /** Start, in unix seconds. */
+  readonly startedAt: number;
+  /** Last sign of life, in unix seconds. Instances silent for 7 days are forgotten. */
+  readonly seenAt: number;
+  /** Counters and settings worth showing; at most 32 KiB as JSON. */
+  readonly detail: Record<string, number | string>;
+}
+
+/** Which call results to read. */
+export type CallStatusFilter = Partial<ModuleKey>;
+
+/** What {@linkcode Store.migrate} did. */
+export interface MigrateResult {
+  /** Names of the migrations of which something was missing. */
+  readonly applied: string[];
+  /** Schema version now. */
+  readonly version: number;
+}
+
+/**
+ * The database behind all services. Every method may fail with `StoreError`, whose `transient` says
+ * whether the same call may succeed later. No method waits longer than the time-outs given to
+ * `openStore`, except `migrate`.
+ */
+export interface Store {
+  readonly dialect: "mysql" | "sqlite";
+  /** Url without the password, for log lines. */
+  readonly label: string;
+  /** Cheap look whether routes have changed; one query. */
+  routeMark(): Promise<RouteMark>;
+  /**
+   * Modules named by RouteChange rows with an id above `afterChangeId`, each once. A row committed
+   * late with a smaller id is not among them: when the mark's count grew by more than the ids
+   * explain, read all routes.
+   */
+  changedModules(afterChangeId: number): Promise<ModuleKey[]>;
+  /**
+   * Reads all routes from one consistent snapshot, in order of their id, in pages, and lets the
+   * event loop run between pages. The next page is read after `onRows` has resolved.
+   */
+  readRoutes(
+    onRows: (rows: RouteRow[]) => void | Promise<void>,
+    options?: { pageRows?: number },
+  ): Promise<void>;
+  /** Routes of some modules, in order of module and id. A module without routes gives no row. */
+  readModules(keys: readonly ModuleKey[]): Promise<RouteRow[]>;
+  /**
+   * Applies all edits or none, in one transaction, records each changed module in RouteChange and
+   * raises RouteVersion to max(version + 1, unix seconds).
+   *
+   * @throws {ConflictError} when adding what exists or touching what is missing.
+   * @throws {RangeError} when an edit holds a number out of range.
+   * @throws {TypeError} when an edit is malformed.
+   * @throws {LimitError} with more than `ROUTE_EDITS_MAX` edits.
+   */
+  editRoutes(edits: readonly RouteEdit[]): Promise<EditResult>;
+  /**
+   * Inserts or overwrites call results by (modId, cmdId, ip, port, caller); of several rows with
+   * one key the last counts. Safe to repeat after a failure.
+   */
+  writeCallStatus(rows: readonly CallStatusRow[]): Promise<void>;
+  /** Call results in order of their key, at most `CALL_STATUS_ROWS_MAX`. */
+  readCallStatus(filter?: CallStatusFilter): Promise<CallStatusRow[]>;
+  /** Says that a service is alive. Fails for good on a schema that was never migrated. */
+  heartbeat(instance: ServiceInstance): Promise<void>;
+  /** Removes a service that ends in good order. */
+  forgetInstance(kind: ServiceInstance["kind"], address: string): Promise<void>;
+  /** Every known service, in order of kind and address. */
+  instances(): Promise<ServiceInstance[]>;
+  /** 0 for the original tables alone, else the number of the last migration in force. */
+  schemaVersion(): Promise<number>;
+  /** Brings the schema up to date; safe to repeat, and to run in several places at once. */
+  migrate(): Promise<MigrateResult>;
+  /** Asks the database for any answer. */
+  ping(): Promise<void>;
+  /** Ends all connections; later calls fail. Does nothing the second time. */
+  close(): Promise<void>;
+}
+
+/** Most edits in one `editRoutes`; more are refused with a LimitError, nothing is applied. */
+export const ROUTE_EDITS_MAX = 100_000;
+
+/** Most rows `readCallStatus` gives; the rest, in order of the key, is left out. */
+export const CALL_STATUS_ROWS_MAX = 200_000;
+
+/** Rows of a page of `readRoutes` unless told otherwise: about 1 MB of memory. */
+export const ROUTE_PAGE_ROWS = 5_000;
