@@ -13,8 +13,8 @@ export interface Setting<T> {
   readonly key: string;
   /** Other sections in which the key is accepted too (the original's misspelt `[repoter]`). */
   readonly sectionAliases: readonly string[];
-  /** Further keys that this setting reads (the port beside an `ip`). */
-  readonly companionKeys: readonly string[];
+  /** Further keys that this setting reads (the port beside an `ip`), each with its check. */
+  readonly companions: Readonly<Record<string, (text: string) => unknown>>;
   readonly defaultValue: T;
   /** Unit and range, as shown in help and in errors: `1 to 65535`, `seconds, 0.05 to 3600`. */
   readonly range: string;
@@ -61,7 +61,7 @@ function setting<T>(
     section,
     key,
     sectionAliases: common.sectionAliases ?? [],
-    companionKeys: [],
+    companions: {},
     doc: common.doc,
     secret: false,
     ...rest,
@@ -187,7 +187,7 @@ export function addressList(
 ): Setting<readonly Address[]> {
   const { defaultIp, defaultPort } = options;
   return setting<readonly Address[]>(section, "ip", options, {
-    companionKeys: ["port"],
+    companions: { port: (value) => parseNumber(value, 1, 65535, true) },
     defaultValue: [{ hostname: defaultIp, port: defaultPort }],
     defaultText: `${defaultIp} (port = ${defaultPort})`,
     range: `1 to ${ADDRESS_LIST_MAX} of host or host:port`,
@@ -245,28 +245,31 @@ export function readSettings<T extends SettingsTable>(
   const values: Record<string, unknown> = {};
   for (const [name, one] of Object.entries(table)) {
     const found = find(one, one.key, sources);
-    const companions: Record<string, string | undefined> = {};
-    const places = found === undefined ? [] : [found.place];
-    for (const key of one.companionKeys) {
+    const companions: Record<string, string> = {};
+    const attempt = (key: string, source: Found, parse: () => void): void => {
+      try {
+        parse();
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        const shown = one.secret ? "(secret)" : `"${source.value}"`;
+        problems.push(
+          `${source.place}: [${one.section}] ${key} ${error.message}: current value is ${shown}`,
+        );
+      }
+    };
+    for (const [key, check] of Object.entries(one.companions)) {
       const companion = find(one, key, sources);
-      companions[key] = companion?.value;
-      if (companion !== undefined) places.push(companion.place);
+      if (companion === undefined) continue;
+      attempt(key, companion, () => {
+        check(companion.value);
+        companions[key] = companion.value;
+      });
     }
-    if (places.length === 0) {
-      values[name] = one.defaultValue;
-      continue;
-    }
-    try {
+    values[name] = one.defaultValue;
+    if (found === undefined && Object.keys(companions).length === 0) continue;
+    attempt(one.key, found ?? { value: "", place: "" }, () => {
       values[name] = one.parse(found?.value ?? "", companions);
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      const shown = one.secret ? "(secret)" : `"${found?.value ?? companions.port ?? ""}"`;
-      problems.push(
-        `${
-          places.join(", ")
-        }: [${one.section}] ${one.key} ${error.message}: current value is ${shown}`,
-      );
-    }
+    });
   }
   if (problems.length > 0) throw new ConfigError(problems);
   return values as SettingsOf<T>;
@@ -301,7 +304,7 @@ function unknownKeys(table: SettingsTable, file: ConfigFile): string[] {
   for (const one of Object.values(table)) {
     for (const section of [one.section, ...one.sectionAliases]) {
       const keys = known.get(section) ?? new Set(SHARED_KEYS[section] ?? []);
-      for (const key of [one.key, ...one.companionKeys]) keys.add(key);
+      for (const key of [one.key, ...Object.keys(one.companions)]) keys.add(key);
       known.set(section, keys);
     }
   }
@@ -374,7 +377,7 @@ export interface SettingRow {
 /** Every key of a table, companions included, in order of declaration. */
 export function describeSettings(table: SettingsTable): SettingRow[] {
   return Object.values(table).flatMap((one: Setting<unknown>) =>
-    [one.key, ...one.companionKeys].map((key): SettingRow => ({
+    [one.key, ...Object.keys(one.companions)].map((key): SettingRow => ({
       section: one.section,
       key,
       flag: flagName(one.section, key),
