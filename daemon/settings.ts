@@ -147,7 +147,7 @@ export function boolean(
     defaultValue: options.default,
     defaultText: options.default ? "1" : "0",
     range: "0 or 1",
-    parse(value) {
+    parse(value): boolean {
       const lower = value.trim().toLowerCase();
       if (["1", "true", "yes", "on"].includes(lower)) return true;
       if (["0", "false", "no", "off"].includes(lower)) return false;
@@ -166,7 +166,7 @@ export function choice<const Value extends string>(
     defaultValue: options.default,
     defaultText: options.default,
     range: options.values.join(" | "),
-    parse(value) {
+    parse(value): Value {
       const found = options.values.find((candidate) => candidate === value.trim());
       if (found === undefined) throw new RangeError(`must be one of ${options.values.join(", ")}`);
       return found;
@@ -191,7 +191,7 @@ export function addressList(
     defaultValue: [{ hostname: defaultIp, port: defaultPort }],
     defaultText: `${defaultIp} (port = ${defaultPort})`,
     range: `1 to ${ADDRESS_LIST_MAX} of host or host:port`,
-    parse(value, companions) {
+    parse(value, companions): readonly Address[] {
       const port = companions.port === undefined
         ? defaultPort
         : parseNumber(companions.port, 1, 65535, true);

@@ -1,12 +1,12 @@
 // Shell. The real clock; the only file that reads the time of the machine.
 
-import type { Clock } from "./clock.ts";
+import type { Clock, Timer } from "./clock.ts";
 
 /** The clock of this process: monotonic for waiting, wall time for stamps. */
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
-  setTimer(delayMs, action) {
+  setTimer(delayMs, action): Timer {
     const handle = setTimeout(action, delayMs);
     return { cancel: () => clearTimeout(handle) };
   },
