@@ -14,7 +14,12 @@ export interface Logger {
 }
 
 /** Writes nothing. */
-export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+export const silentLogger: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
 
 /** Distinct kinds a {@linkcode LogBrake} keeps apart; further kinds share one counter. */
 export const LOG_BRAKE_KINDS_MAX = 256;
