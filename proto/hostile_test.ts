@@ -1,0 +1,238 @@
+// Both codecs against bytes from a peer that errs or means harm: the outcome is a message or a
+// ProtocolError, always the same from both.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { ProtocolError } from "../reactor/errors.ts";
+import * as handCodec from "./host_codec.ts";
+import * as messages from "./messages.ts";
+
+type Decode = (body: Uint8Array) => unknown;
+type Outcome = { message: unknown } | { refused: true };
+
+const names = Object.keys(messages).filter((name) => name.startsWith("decode"));
+
+function outcomeOf(decode: Decode, body: Uint8Array): Outcome {
+  try {
+    return { message: decode(body) };
+  } catch (error) {
+    assert.ok(error instanceof ProtocolError, `${error}`);
+    return { refused: true };
+  }
+}
+
+/** Decodes with both codecs, checks that they agree, and gives the outcome. */
+function outcome(name: string, body: Uint8Array): Outcome {
+  const result = outcomeOf((messages as Record<string, unknown>)[name] as Decode, body);
+  const byHand = (handCodec as Record<string, unknown>)[name] as Decode | undefined;
+  if (byHand !== undefined) assert.deepEqual(outcomeOf(byHand, body), result);
+  return result;
+}
+
+const filled: Record<string, Uint8Array> = {
+  decodeGetRouteRequest: messages.encodeGetRouteRequest({
+    modId: 4294967295,
+    cmdId: 300,
+    token: new Uint8Array([1, 2, 3]),
+  }),
+  decodeGetRouteResponse: messages.encodeGetRouteResponse({
+    modId: 1,
+    cmdId: 2,
+    hosts: [{ ip: 3232235953, port: 80, weight: 5, zone: "é" }, { ip: 1, port: 1 }],
+    revision: 9007199254740991,
+  }),
+  decodeReportStatusRequest: messages.encodeReportStatusRequest({
+    modId: 1,
+    cmdId: 2,
+    caller: 3232235953,
+    results: [
+      { ip: 1, port: 1, succ: 1, err: 200, overload: true, succTotal: 5000000000, errTotal: 1 },
+    ],
+    ts: 1700000000,
+  }),
+  decodeGetHostRequest: messages.encodeGetHostRequest({
+    seq: 4294967295,
+    modId: 4294967295,
+    cmdId: 1,
+    token: new Uint8Array(200),
+  }),
+  decodeGetHostResponse: messages.encodeGetHostResponse({
+    seq: 1,
+    modId: 1,
+    cmdId: 2,
+    retcode: 1,
+    host: { ip: 4294967295, port: 65535, weight: 0, zone: "z" },
+  }),
+  decodeReportRequest: messages.encodeReportRequest({
+    modId: 1,
+    cmdId: 2,
+    host: { ip: 4294967295, port: 65535 },
+    retcode: -1,
+    timecostMs: 100,
+    token: new Uint8Array([9]),
+  }),
+  decodeHello: messages.encodeHello({
+    protocol: 1,
+    software: "lars",
+    role: "dns",
+    nonce: new Uint8Array(16),
+    status: "{}",
+  }),
+  decodeRoutePart: messages.encodeRoutePart({
+    modId: 1,
+    cmdId: 2,
+    hosts: [{ ip: 4294967295, port: 65535 }],
+    part: 0,
+    partCount: 2,
+    revision: 1,
+  }),
+  decodePing: messages.encodePing({ seq: 300 }),
+  decodePong: messages.encodePong({ seq: 300 }),
+  decodeRouteChanged: messages.encodeRouteChanged({ modules: [{ modId: 4294967295, cmdId: 1 }] }),
+  decodeHelloProof: messages.encodeHelloProof({ mac: new Uint8Array(32).fill(7) }),
+};
+
+const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
+const groups = (depth: number): Uint8Array =>
+  Uint8Array.from({ length: 2 * depth }, (_, i) => i < depth ? 0x7b : 0x7c);
+
+/** Bytes every decoder must refuse. Field 15 is known to none of the messages. */
+const refused: Record<string, Uint8Array> = {
+  "a tag without a value": bytes(0x78),
+  "a varint that never ends": new Uint8Array(1000).fill(0xff),
+  "an unknown varint of eleven bytes": bytes(0x78, ...new Array(10).fill(0x80), 0),
+  "a known varint of eleven bytes": bytes(0x08, ...new Array(10).fill(0x80), 0),
+  "a tag of six bytes": bytes(0xf8, 0x80, 0x80, 0x80, 0x80, 0x00, 0x01),
+  "a tag above 32 bits": bytes(0xf8, 0xff, 0xff, 0xff, 0x1f, 0x01),
+  "field number 0": bytes(0x00, 0x01),
+  "field number 0 in a group": bytes(0x7b, 0x00, 0x01, 0x7c),
+  "a length beyond the end": bytes(0x7a, 0x05, 1, 2, 3, 4),
+  "a length of 2^31 - 1": bytes(0x7a, 0xff, 0xff, 0xff, 0xff, 0x07),
+  "a length of 2^32 - 1": bytes(0x7a, 0xff, 0xff, 0xff, 0xff, 0x0f),
+  "a length of 2^63": bytes(0x7a, ...new Array(9).fill(0x80), 0x01),
+  "four bytes that are three": bytes(0x7d, 1, 2, 3),
+  "eight bytes that are seven": bytes(0x79, 1, 2, 3, 4, 5, 6, 7),
+  "a group that never ends": bytes(0x7b, 0x08, 0x01),
+  "an end without a group": bytes(0x7c),
+  "a group ended by another number": bytes(0x7b, 0x74),
+  "groups 102 deep": groups(102),
+  "groups a million deep": new Uint8Array(1_000_000).fill(0x7b),
+  "wire type 6": bytes(0x7e, 0x01),
+  "wire type 7": bytes(0x7f, 0x01),
+};
+
+/** Unknown fields every decoder must pass over. */
+const skipped: Record<string, Uint8Array> = {
+  "a varint": bytes(0x78, 0x05),
+  "a varint of ten bytes": bytes(0x78, ...new Array(9).fill(0xff), 0x01),
+  "four bytes": bytes(0x7d, 1, 2, 3, 4),
+  "eight bytes": bytes(0x79, 1, 2, 3, 4, 5, 6, 7, 8),
+  "text": bytes(0x7a, 0x03, 0xff, 0xff, 0xff),
+  "an empty group": bytes(0x7b, 0x7c),
+  "a group with fields": bytes(0x7b, 0x08, 0x01, 0x12, 0x01, 0xff, 0x7c),
+  "groups 100 deep": groups(100),
+  "the highest field number": bytes(0xf8, 0xff, 0xff, 0xff, 0x0f, 0x01),
+  "field 1 as four bytes": bytes(0x0d, 1, 2, 3, 4),
+  "field 1 as a group": bytes(0x0b, 0x0c),
+};
+
+for (const name of names) {
+  const body = filled[name];
+
+  test(`${name}() survives truncation at every byte`, () => {
+    assert.ok(!("refused" in outcome(name, body)));
+    for (let length = 0; length < body.length; length++) outcome(name, body.subarray(0, length));
+  });
+
+  test(`${name}() survives any change of any byte`, () => {
+    for (let i = 0; i < body.length; i++) {
+      for (const value of [0, 1, 0x7f, 0x80, 0xff, body[i] ^ 1, body[i] ^ 2, body[i] ^ 4]) {
+        const changed = body.slice();
+        changed[i] = value;
+        outcome(name, changed);
+      }
+    }
+  });
+
+  test(`${name}() refuses what no writer writes`, () => {
+    for (const [what, bad] of Object.entries(refused)) {
+      assert.deepEqual(outcome(name, bad), { refused: true }, what);
+      const appended = new Uint8Array([...body, ...bad.subarray(0, 2000)]);
+      assert.deepEqual(outcome(name, appended), { refused: true }, `${what}, after good fields`);
+    }
+  });
+
+  test(`${name}() passes over fields it does not know`, () => {
+    const plain = outcome(name, body);
+    for (const [what, extra] of Object.entries(skipped)) {
+      assert.deepEqual(outcome(name, new Uint8Array([...extra, ...body])), plain, what);
+      assert.deepEqual(outcome(name, new Uint8Array([...body, ...extra])), plain, what);
+    }
+  });
+
+  test(`${name}() survives random bytes and random damage`, () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 64 }), (noise) => {
+        outcome(name, noise);
+      }),
+      { numRuns: 2000 },
+    );
+    const damage = fc.record({
+      at: fc.nat(body.length),
+      removed: fc.nat(4),
+      inserted: fc.uint8Array({ maxLength: 12 }),
+    });
+    fc.assert(
+      fc.property(damage, ({ at, removed, inserted }) => {
+        const tail = body.subarray(at + removed);
+        outcome(name, new Uint8Array([...body.subarray(0, at), ...inserted, ...tail]));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test(`${name}() gives bytes of its own, not a view of what it was lent`, () => {
+    const lent = body.slice();
+    const message = outcomeOf((messages as Record<string, unknown>)[name] as Decode, lent);
+    const before = structuredClone(message);
+    lent.fill(0);
+    assert.deepEqual(message, before);
+  });
+}
+
+test("a known varint may be longer than needed, up to ten bytes", () => {
+  const long = bytes(0x08, 0x85, ...new Array(8).fill(0x80), 0x00);
+  assert.deepEqual(messages.decodePing(long), { seq: 5 });
+  assert.deepEqual(handCodec.decodeGetHostRequest(long), { seq: 5, modId: 0, cmdId: 0 });
+});
+
+test("text that is not UTF-8 is refused", () => {
+  assert.deepEqual(outcome("decodeHello", bytes(0x12, 0x02, 0xc3, 0x28)), { refused: true });
+  const host = bytes(0x1a, 0x05, 0x8a, 0x01, 0x02, 0xc3, 0x28);
+  assert.deepEqual(outcome("decodeGetRouteResponse", host), { refused: true });
+});
+
+test("a node may not reach past the message it stands in", () => {
+  // The node says 4 bytes but its inner field wants 5 of the bytes that follow.
+  const body = bytes(0x2a, 0x02, 0x08, 0x80, 0x01);
+  assert.deepEqual(outcome("decodeGetHostResponse", body), { refused: true });
+});
+
+test("numbers of 64 bits above 2^53 - 1 are refused", () => {
+  const tooLarge = bytes(0x80, 0x01, ...new Array(9).fill(0xff), 0x01);
+  assert.deepEqual(outcome("decodeGetRouteResponse", tooLarge), { refused: true });
+});
+
+test("a node sent twice is merged and the last of a number wins", () => {
+  const body = bytes(0x08, 1, 0x08, 2, 0x2a, 2, 0x08, 9, 0x2a, 2, 0x10, 8);
+  assert.deepEqual(outcome("decodeGetHostResponse", body), {
+    message: { seq: 2, modId: 0, cmdId: 0, retcode: 0, host: { ip: 9, port: 8 } },
+  });
+});
+
+test("a report without a node reads as 0.0.0.0:0", () => {
+  assert.deepEqual(outcome("decodeReportRequest", bytes(0x08, 1)), {
+    message: { modId: 1, cmdId: 0, host: { ip: 0, port: 0 }, retcode: 0 },
+  });
+});

@@ -1,0 +1,328 @@
+// Core. Protocol Buffers wire format by hand: the few parts that our datagrams need.
+//
+// Accepts and refuses exactly what messages.ts does, which a property test holds it to. It exists
+// because callers import the api from a URL, where no npm package can be named, and because the
+// agent answers hundreds of thousands of datagrams a second.
+
+import { ProtocolError } from "../reactor/errors.ts";
+
+/** Bytes of the head: int32 message id, int32 body length, both little-endian. */
+export const HEAD_BYTES = 8;
+
+/** Groups inside groups beyond this are refused, as in other Protocol Buffers programs. */
+export const GROUP_DEPTH_MAX = 100;
+
+const WIRE_VARINT = 0;
+const WIRE_FIXED64 = 1;
+const WIRE_BYTES = 2;
+const WIRE_GROUP = 3;
+const WIRE_GROUP_END = 4;
+const WIRE_FIXED32 = 5;
+
+/** Tag of a varint field, for a switch over {@linkcode WireReader.tag}. */
+export const varintTag = (field: number): number => field << 3 | WIRE_VARINT;
+
+/** Tag of a field with a length: text, bytes or a message. */
+export const bytesTag = (field: number): number => field << 3 | WIRE_BYTES;
+
+const textEncoder = new TextEncoder();
+const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Writes fields into a buffer that grows as needed. */
+export class WireWriter {
+  #bytes: Uint8Array;
+  #length: number;
+
+  /** `headBytes` are left free at the start, for {@linkcode WireWriter.finishFrame}. */
+  constructor(headBytes = 0, capacity = 64) {
+    this.#bytes = new Uint8Array(headBytes + capacity);
+    this.#length = headBytes;
+  }
+
+  /** Signed number from an unsigned or signed one; 0 is not written. */
+  int32(field: number, value: number): void {
+    const signed = value | 0;
+    if (signed === 0) return;
+    this.#reserve(15);
+    this.#varint(varintTag(field));
+    if (signed > 0) {
+      this.#varint(signed);
+      return;
+    }
+    // A negative int32 is sign-extended to 64 bits, hence always ten bytes: five with the low 35
+    // bits, four full ones, and the last bit.
+    let rest = signed;
+    for (let i = 0; i < 4; i++) {
+      this.#bytes[this.#length++] = rest & 127 | 128;
+      rest >>= 7;
+    }
+    this.#bytes[this.#length++] = rest & 127 | 128;
+    this.#bytes.fill(255, this.#length, this.#length + 4);
+    this.#length += 4;
+    this.#bytes[this.#length++] = 1;
+  }
+
+  /** Unsigned number; 0 is not written. */
+  uint32(field: number, value: number): void {
+    if (value >>> 0 !== 0) this.optionalUint32(field, value);
+  }
+
+  /** Unsigned number that is told apart from its absence: 0 is written, undefined is not. */
+  optionalUint32(field: number, value: number | undefined): void {
+    if (value === undefined) return;
+    this.#reserve(10);
+    this.#varint(varintTag(field));
+    this.#varint(value >>> 0);
+  }
+
+  /** Whole number up to 2^53 - 1, told apart from its absence. */
+  optionalUint64(field: number, value: number | undefined): void {
+    if (value === undefined) return;
+    this.#reserve(15);
+    this.#varint(varintTag(field));
+    let rest = value;
+    while (rest > 0x7f) {
+      this.#bytes[this.#length++] = rest % 128 | 128;
+      rest = Math.floor(rest / 128);
+    }
+    this.#bytes[this.#length++] = rest;
+  }
+
+  /** Bytes; empty and undefined are not written. */
+  bytes(field: number, value: Uint8Array | undefined): void {
+    if (value === undefined || value.length === 0) return;
+    this.#reserve(10 + value.length);
+    this.#varint(bytesTag(field));
+    this.#varint(value.length);
+    this.#bytes.set(value, this.#length);
+    this.#length += value.length;
+  }
+
+  /** Text; empty and undefined are not written. */
+  text(field: number, value: string | undefined): void {
+    if (value) this.bytes(field, textEncoder.encode(value));
+  }
+
+  /** Starts an inner message. Returns what {@linkcode WireWriter.end} wants. */
+  begin(field: number): number {
+    this.#reserve(6);
+    this.#varint(bytesTag(field));
+    return ++this.#length;
+  }
+
+  /** Ends the inner message that `begin` started, and puts its length in front of it. */
+  end(start: number): void {
+    const length = this.#length - start;
+    if (length > 127) {
+      // One byte was kept for the length; move the content when it takes more.
+      this.#reserve(4);
+      const extra = varintBytes(length) - 1;
+      this.#bytes.copyWithin(start + extra, start, this.#length);
+    }
+    this.#length = start - 1;
+    this.#varint(length);
+    this.#length += length;
+  }
+
+  /** The body written so far, without head. */
+  finish(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** Head and body; the writer must have been made with {@linkcode HEAD_BYTES}. */
+  finishFrame(msgId: number): Uint8Array {
+    const frame = this.finish();
+    const view = new DataView(frame.buffer, frame.byteOffset, HEAD_BYTES);
+    view.setInt32(0, msgId, true);
+    view.setInt32(4, frame.length - HEAD_BYTES, true);
+    return frame;
+  }
+
+  #varint(value: number): void {
+    let rest = value;
+    while (rest > 127) {
+      this.#bytes[this.#length++] = rest & 127 | 128;
+      rest >>>= 7;
+    }
+    this.#bytes[this.#length++] = rest;
+  }
+
+  #reserve(count: number): void {
+    const needed = this.#length + count;
+    if (needed <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
+    grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = grown;
+  }
+}
+
+function varintBytes(value: number): number {
+  let count = 1;
+  for (let rest = value >>> 7; rest > 0; rest >>>= 7) count++;
+  return count;
+}
+
+/** Reads fields; every fault of the bytes is a ProtocolError. */
+export class WireReader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+  #end: number;
+  #depth = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#end = bytes.length;
+  }
+
+  /** True until the message (or inner message) has been read to its end. */
+  get more(): boolean {
+    return this.#at < this.#end;
+  }
+
+  /** Number and wire type of the next field. */
+  tag(): number {
+    let tag = 0;
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = this.#byte();
+      tag |= (byte & 127) << shift;
+      if (byte < 128) return tag;
+    }
+    const last = this.#byte();
+    if (last > 15) throw new ProtocolError("Tag must fit 32 bits");
+    return (tag | last << 28) >>> 0;
+  }
+
+  /** Low 32 bits of a varint, unsigned. */
+  uint32(): number {
+    let value = 0;
+    for (let i = 0; i < 10; i++) {
+      const byte = this.#byte();
+      if (i < 5) value |= (byte & 127) << 7 * i;
+      if (byte < 128) return value >>> 0;
+    }
+    throw new ProtocolError("Varint must end within 10 bytes");
+  }
+
+  /** A varint of up to 64 bits; not exact above 2^53 - 1. */
+  uint64(): number {
+    let low = 0;
+    let high = 0;
+    for (let i = 0; i < 10; i++) {
+      const byte = this.#byte();
+      const bits = byte & 127;
+      if (i < 5) low |= bits << 7 * i;
+      if (i === 4) high |= bits >> 4;
+      if (i > 4) high |= bits << 7 * i - 32;
+      if (byte < 128) return (high >>> 0) * 4294967296 + (low >>> 0);
+    }
+    throw new ProtocolError("Varint must end within 10 bytes");
+  }
+
+  /** A view of a bytes field. */
+  bytes(): Uint8Array {
+    const end = this.#sizedEnd();
+    const view = this.#bytes.subarray(this.#at, end);
+    this.#at = end;
+    return view;
+  }
+
+  /** A text field; must be valid UTF-8. */
+  text(): string {
+    const view = this.bytes();
+    try {
+      return textDecoder.decode(view);
+    } catch (error) {
+      throw new ProtocolError("Text must be valid UTF-8", { cause: error });
+    }
+  }
+
+  /** Enters an inner message. Returns what {@linkcode WireReader.leave} wants. */
+  enter(): number {
+    const outerEnd = this.#end;
+    this.#end = this.#sizedEnd();
+    this.#depth++;
+    return outerEnd;
+  }
+
+  /** Leaves the inner message once `more` is false. */
+  leave(outerEnd: number): void {
+    this.#end = outerEnd;
+    this.#depth--;
+  }
+
+  /** Passes over the content of a field nobody here knows. */
+  skip(tag: number): void {
+    this.#skip(tag, this.#depth);
+  }
+
+  #skip(tag: number, depth: number): void {
+    if (tag >>> 3 === 0) throw new ProtocolError("Field number must not be 0");
+    if (depth > GROUP_DEPTH_MAX) {
+      throw new ProtocolError(`Groups must nest at most ${GROUP_DEPTH_MAX} deep`);
+    }
+    switch (tag & 7) {
+      case WIRE_VARINT:
+        this.uint32();
+        return;
+      case WIRE_FIXED64:
+        this.#pass(8);
+        return;
+      case WIRE_BYTES:
+        this.#at = this.#sizedEnd();
+        return;
+      case WIRE_GROUP:
+        this.#skipGroup(tag, depth);
+        return;
+      case WIRE_FIXED32:
+        this.#pass(4);
+        return;
+      default:
+        throw new ProtocolError(`Wire type must be 0, 1, 2, 3 or 5: current value is ${tag & 7}`);
+    }
+  }
+
+  #skipGroup(groupTag: number, depth: number): void {
+    for (;;) {
+      const tag = this.tag();
+      if ((tag & 7) !== WIRE_GROUP_END) {
+        this.#skip(tag, depth + 1);
+      } else if (tag >>> 3 === groupTag >>> 3) {
+        return;
+      } else {
+        throw new ProtocolError("Group must end with its own number");
+      }
+    }
+  }
+
+  /** Reads a length and gives the place where what it announces ends. */
+  #sizedEnd(): number {
+    let size = 0;
+    let shift = 0;
+    for (; shift < 28; shift += 7) {
+      const byte = this.#byte();
+      size |= (byte & 127) << shift;
+      if (byte < 128) break;
+    }
+    if (shift === 28) {
+      const last = this.#byte();
+      if (last > 7) throw new ProtocolError("Length must fit 31 bits");
+      size |= last << 28;
+    }
+    if (size > this.#end - this.#at) {
+      throw new ProtocolError(
+        `Length must be at most the ${this.#end - this.#at} bytes left: current value is ${size}`,
+      );
+    }
+    return this.#at + size;
+  }
+
+  #pass(count: number): void {
+    if (count > this.#end - this.#at) throw new ProtocolError("Message ends inside a field");
+    this.#at += count;
+  }
+
+  #byte(): number {
+    if (this.#at >= this.#end) throw new ProtocolError("Message ends inside a field");
+    return this.#bytes[this.#at++];
+  }
+}
