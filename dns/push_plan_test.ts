@@ -1,0 +1,161 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { PushPlan, WAITING_PER_PEER_MAX } from "./push_plan.ts";
+import type { RouteFrames } from "./route_frames.ts";
+
+function frames(revision: number): RouteFrames {
+  return { revision, legacy: new Uint8Array(1), extended: new Uint8Array(2) };
+}
+
+/** A port that remembers everything. */
+function recorder() {
+  const busy = new Set<string>();
+  const sent: string[] = [];
+  const wanted: string[] = [];
+  const dropped: string[] = [];
+  const port = {
+    send: (peer: string, { revision }: RouteFrames) => void sent.push(`${peer} ${revision}`),
+    isBusy: (peer: string) => busy.has(peer),
+    want: (modId: number, cmdId: number) => void wanted.push(`${modId},${cmdId}`),
+    drop: (keys: readonly string[]) => void dropped.push(...keys),
+  };
+  return { busy, sent, wanted, dropped, port };
+}
+
+test("PushPlan asks for a module once, answers everyone, then pushes changes", () => {
+  const { sent, wanted, port } = recorder();
+  const plan = new PushPlan(port);
+  plan.request("a", 1, 1);
+  plan.request("b", 1, 1);
+  plan.request("b", 1, 1);
+  assert.deepEqual([wanted, sent], [["1,1"], []]);
+  plan.deliver(1, 1, frames(1));
+  plan.request("c", 1, 1);
+  plan.deliver(1, 1, frames(2));
+  assert.deepEqual(sent, ["a 1", "b 1", "c 1", "a 2", "b 2", "c 2"]);
+  assert.deepEqual([plan.counts.answered, plan.counts.pushed], [3, 3]);
+});
+
+test("PushPlan drops a module with its last subscriber and ignores late frames", () => {
+  const { sent, wanted, dropped, port } = recorder();
+  const plan = new PushPlan(port);
+  plan.request("a", 1, 1);
+  plan.request("b", 1, 1);
+  plan.deliver(1, 1, frames(1));
+  plan.closed("a");
+  assert.deepEqual(dropped, []);
+  plan.closed("b");
+  assert.deepEqual(dropped, ["1,1"]);
+  sent.length = 0;
+  plan.deliver(1, 1, frames(2));
+  assert.deepEqual(sent, []);
+  plan.request("c", 1, 1);
+  assert.deepEqual(wanted, ["1,1", "1,1"]);
+});
+
+test("PushPlan sends a slow reader only the latest, when it has read", () => {
+  const { busy, sent, port } = recorder();
+  const plan = new PushPlan(port);
+  for (const peer of ["slow", "fast"]) {
+    plan.request(peer, 1, 1);
+    plan.request(peer, 2, 2);
+  }
+  plan.deliver(1, 1, frames(1));
+  plan.deliver(2, 2, frames(1));
+  sent.length = 0;
+  busy.add("slow");
+  for (let revision = 2; revision <= 100; revision++) plan.deliver(1, 1, frames(revision));
+  assert.equal(sent.length, 99);
+  assert.ok(sent.every((line) => line.startsWith("fast")));
+  busy.clear();
+  sent.length = 0;
+  plan.drained("slow");
+  plan.drained("slow");
+  assert.deepEqual(sent, ["slow 100"]);
+});
+
+test("PushPlan answers beyond the subscription limit without subscribing", () => {
+  const { sent, dropped, port } = recorder();
+  const plan = new PushPlan(port, { perPeerMax: 2 });
+  for (let cmdId = 1; cmdId <= 3; cmdId++) {
+    plan.request("a", 1, cmdId);
+    plan.deliver(1, cmdId, frames(cmdId));
+  }
+  assert.deepEqual(sent, ["a 1", "a 2", "a 3"]);
+  assert.deepEqual(dropped, ["1,3"]);
+  assert.deepEqual([plan.counts.subscriptions, plan.counts.subscriptionsRefused], [2, 1]);
+  plan.deliver(1, 3, frames(9));
+  assert.equal(sent.length, 3);
+});
+
+test("PushPlan bounds the requests that wait for the first load", () => {
+  const { sent, port } = recorder();
+  const plan = new PushPlan(port, { perPeerMax: 5 });
+  for (let cmdId = 0; cmdId < 3000; cmdId++) plan.request("a", 1, cmdId);
+  assert.equal(plan.counts.requestsDropped, 3000 - 5 - WAITING_PER_PEER_MAX);
+  for (let cmdId = 0; cmdId < 3000; cmdId++) plan.deliver(1, cmdId, frames(1));
+  assert.equal(sent.length, 5 + WAITING_PER_PEER_MAX);
+  plan.closed("a");
+  assert.equal(plan.counts.subscriptions, 0);
+});
+
+test("PushPlan brings every reader to the latest route whatever happens on the way", () => {
+  const step = fc.record({
+    op: fc.constantFrom("request", "change", "busy", "drain", "close"),
+    peer: fc.constantFrom("a", "b", "c"),
+    modId: fc.integer({ min: 1, max: 3 }),
+  });
+  fc.assert(fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+    const busy = new Set<string>();
+    const subscribed = new Set<string>();
+    const latest = new Map<number, number>();
+    const seen = new Map<string, number>();
+    const wanted = new Set<number>();
+    const plan: PushPlan<string> = new PushPlan({
+      send(peer: string, { revision }: RouteFrames) {
+        assert.ok(!busy.has(peer));
+        const key = `${peer}/${Math.floor(revision / 1000)}`;
+        assert.ok(revision >= (seen.get(key) ?? 0), "never an old route after a new one");
+        seen.set(key, revision);
+      },
+      isBusy: (peer) => busy.has(peer),
+      want: (modId, cmdId) => {
+        wanted.add(modId);
+        plan.deliver(modId, cmdId, frames(modId * 1000 + (latest.get(modId) ?? 0)));
+      },
+      drop: (keys) => keys.forEach((key) => wanted.delete(Number(key.split(",")[0]))),
+    });
+    for (const { op, peer, modId } of steps) {
+      if (op === "request") {
+        plan.request(peer, modId, 0);
+        subscribed.add(`${peer}/${modId}`);
+      } else if (op === "change") {
+        latest.set(modId, (latest.get(modId) ?? 0) + 1);
+        const revision = modId * 1000 + (latest.get(modId) ?? 0);
+        if (wanted.has(modId)) plan.deliver(modId, 0, frames(revision));
+      } else if (op === "busy") busy.add(peer);
+      else if (op === "drain") {
+        busy.delete(peer);
+        plan.drained(peer);
+      } else {
+        plan.closed(peer);
+        busy.delete(peer);
+        for (const set of [subscribed, seen]) {
+          for (const key of [...set.keys()]) if (key.startsWith(peer)) set.delete(key);
+        }
+      }
+    }
+    for (const peer of [...busy]) {
+      busy.delete(peer);
+      plan.drained(peer);
+    }
+    for (const pair of subscribed) {
+      const modId = Number(pair.split("/")[1]);
+      assert.equal(seen.get(pair), modId * 1000 + (latest.get(modId) ?? 0));
+    }
+    assert.equal(plan.counts.subscriptions, subscribed.size);
+    for (const peer of ["a", "b", "c"]) plan.closed(peer);
+    assert.deepEqual([plan.counts.subscriptions, wanted.size], [0, 0]);
+  }));
+});

@@ -1,0 +1,345 @@
+// Core. A route as ready frames: the original's answer, and ours with weights, zones and parts.
+
+import { FRAME_BODY_BYTES_MAX, HEAD_BYTES, writeHead } from "../reactor/frame.ts";
+import { MessageId } from "../proto/message_ids.ts";
+import { moduleText } from "./route_snapshot.ts";
+import type { RouteTable, RouteView } from "./route_table.ts";
+
+/** Weight of a node that names none; it is not written. */
+const WEIGHT_DEFAULT = 100;
+
+/** Field tags: number * 8 + wire type (0 varint, 2 length-delimited). */
+const TAG = {
+  modId: 0x08,
+  cmdId: 0x10,
+  host: 0x1a,
+  part: 0x20,
+  partCount: 0x28,
+  partRevision: 0x30,
+  ip: 0x08,
+  port: 0x10,
+  weight: 16 * 8,
+  zone: 17 * 8 + 2,
+  revision: 16 * 8,
+} as const;
+
+/**
+ * Largest share of a body that is not hosts: modId and cmdId (1 + 10 bytes each), part and partCount
+ * (1 + 5 each) and a revision (2 + 8).
+ */
+const FIELDS_BYTES_MAX = 11 + 11 + 6 + 6 + 10;
+
+/** Bytes left for hosts in one frame. */
+const HOSTS_BYTES_MAX = FRAME_BODY_BYTES_MAX - FIELDS_BYTES_MAX;
+
+/**
+ * Longest zone name on the wire, in bytes; a longer one is cut. The column holds 64 characters, so
+ * this only guards against foreign tables.
+ */
+const ZONE_BYTES_MAX = 255;
+
+/** Bytes of encoded routes kept for the next one who asks; beyond it the oldest are dropped. */
+export const FRAME_CACHE_BYTES_MAX = 64 * 1024 * 1024;
+
+/** What one entry of the cache costs beside its frames: key, object and map slot. */
+const CACHE_ENTRY_BYTES = 256;
+
+/** One route at one revision, framed and ready to send to any number of connections. */
+export interface RouteFrames {
+  readonly revision: number;
+  /** Exactly the original's message 2: only the first nodes when not all fit one frame. */
+  readonly legacy: Uint8Array;
+  /** Message 2 with our fields, or several of message 65 when one frame does not hold the route. */
+  readonly extended: Uint8Array;
+}
+
+/** What the encoder tells of legacy frames that had to leave nodes out. */
+export type CutListener = (modId: number, cmdId: number, sent: number, total: number) => void;
+
+/** Encodes each form of a route when it is first asked for. */
+class LazyRouteFrames implements RouteFrames {
+  readonly #view: RouteView;
+  readonly #onCut: CutListener | undefined;
+  #legacy: Uint8Array | undefined;
+  #extended: Uint8Array | undefined;
+
+  constructor(view: RouteView, onCut: CutListener | undefined) {
+    this.#view = view;
+    this.#onCut = onCut;
+  }
+
+  get revision(): number {
+    return this.#view.revision;
+  }
+
+  get legacy(): Uint8Array {
+    if (this.#legacy === undefined) {
+      const { modId, cmdId } = this.#view;
+      const { frame, sent, total } = encodeLegacy(this.#view);
+      this.#legacy = frame;
+      if (sent < total) this.#onCut?.(modId, cmdId, sent, total);
+    }
+    return this.#legacy;
+  }
+
+  get extended(): Uint8Array {
+    this.#extended ??= encodeExtended(this.#view);
+    return this.#extended;
+  }
+}
+
+/** The frames of a route. */
+export function routeFrames(view: RouteView, onCut?: CutListener): RouteFrames {
+  return new LazyRouteFrames(view, onCut);
+}
+
+/**
+ * Frames by module and revision, so that a route is encoded once however many ask. The size of an
+ * entry is counted by its number of nodes, at most 40 bytes each in both forms together unless zones
+ * are long.
+ */
+export class RouteFrameCache {
+  readonly #table: RouteTable;
+  readonly #onCut: CutListener | undefined;
+  readonly #bytesMax: number;
+  readonly #entries = new Map<string, { frames: RouteFrames; bytes: number }>();
+  #bytes = 0;
+
+  constructor(table: RouteTable, onCut?: CutListener, bytesMax = FRAME_CACHE_BYTES_MAX) {
+    this.#table = table;
+    this.#onCut = onCut;
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Bytes held, by estimate. */
+  get heldBytes(): number {
+    return this.#bytes;
+  }
+
+  /** Frames of the module as it is now. */
+  get(modId: number, cmdId: number): RouteFrames {
+    const view = this.#table.route(modId, cmdId);
+    // Modules without nodes are not kept: anyone can ask for any number of them.
+    if (view.index < 0) return routeFrames(view, this.#onCut);
+    const text = moduleText(modId, cmdId);
+    const known = this.#entries.get(text);
+    if (known !== undefined) {
+      if (known.frames.revision === view.revision) return known.frames;
+      this.#drop(text, known.bytes);
+    }
+    const frames = routeFrames(view, this.#onCut);
+    const bytes = CACHE_ENTRY_BYTES + view.snapshot.nodeCountOf(view.index) * 40;
+    this.#entries.set(text, { frames, bytes });
+    this.#bytes += bytes;
+    for (const [oldest, entry] of this.#entries) {
+      if (this.#bytes <= this.#bytesMax) break;
+      this.#drop(oldest, entry.bytes);
+    }
+    return frames;
+  }
+
+  #drop(text: string, bytes: number): void {
+    this.#entries.delete(text);
+    this.#bytes -= bytes;
+  }
+}
+
+function encodeLegacy(view: RouteView): { frame: Uint8Array; sent: number; total: number } {
+  const nodes = new NodeReader(view, false);
+  const { end, bytes } = nodes.fitting(nodes.start, HOSTS_BYTES_MAX);
+  const writer = new BodyWriter(FIELDS_BYTES_MAX + bytes);
+  writer.module(view.modId, view.cmdId);
+  nodes.write(writer, nodes.start, end);
+  const frame = writer.finish(MessageId.GetRouteResponse);
+  return { frame, sent: end - nodes.start, total: nodes.end - nodes.start };
+}
+
+function encodeExtended(view: RouteView): Uint8Array {
+  const nodes = new NodeReader(view, true);
+  const cuts = [nodes.start];
+  const sizes: number[] = [];
+  do {
+    const { end, bytes } = nodes.fitting(cuts[cuts.length - 1], HOSTS_BYTES_MAX);
+    cuts.push(end);
+    sizes.push(bytes);
+  } while (cuts[cuts.length - 1] < nodes.end);
+  const frames = sizes.map((bytes, part) => {
+    const writer = new BodyWriter(FIELDS_BYTES_MAX + bytes);
+    writer.module(view.modId, view.cmdId);
+    nodes.write(writer, cuts[part], cuts[part + 1]);
+    if (sizes.length === 1) {
+      writer.tag(TAG.revision);
+      writer.varint(view.revision);
+      return writer.finish(MessageId.GetRouteResponse);
+    }
+    writer.number(TAG.part, part);
+    writer.number(TAG.partCount, sizes.length);
+    writer.number(TAG.partRevision, view.revision);
+    return writer.finish(MessageId.RoutePart);
+  });
+  return frames.length === 1 ? frames[0] : joined(frames);
+}
+
+function joined(frames: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(frames.reduce((sum, frame) => sum + frame.length, 0));
+  let at = 0;
+  for (const frame of frames) {
+    all.set(frame, at);
+    at += frame.length;
+  }
+  return all;
+}
+
+/** Sizes and writes the nodes of one route. */
+class NodeReader {
+  readonly start: number;
+  readonly end: number;
+  readonly #view: RouteView;
+  readonly #extended: boolean;
+  readonly #zones = new Map<number, Uint8Array>();
+
+  constructor(view: RouteView, extended: boolean) {
+    const { snapshot, index } = view;
+    this.#view = view;
+    this.#extended = extended;
+    this.start = index < 0 ? 0 : snapshot.columns.starts[index];
+    this.end = index < 0 ? 0 : snapshot.columns.starts[index + 1];
+  }
+
+  /** How far one gets from `from` with `bytesMax` bytes, and the bytes that takes. */
+  fitting(from: number, bytesMax: number): { end: number; bytes: number } {
+    let bytes = 0;
+    let at = from;
+    for (; at < this.end; at++) {
+      const size = this.#size(at);
+      const whole = 1 + varintSize(size) + size;
+      if (bytes + whole > bytesMax) break;
+      bytes += whole;
+    }
+    return { end: at, bytes };
+  }
+
+  write(writer: BodyWriter, from: number, end: number): void {
+    const { ips, ports, weights } = this.#view.snapshot.columns;
+    for (let at = from; at < end; at++) {
+      writer.tag(TAG.host);
+      writer.varint(this.#size(at));
+      writer.int32(TAG.ip, ips[at]);
+      writer.number(TAG.port, ports[at]);
+      if (!this.#extended) continue;
+      if (weights[at] !== WEIGHT_DEFAULT) {
+        writer.tag(TAG.weight);
+        writer.varint(weights[at]);
+      }
+      const zone = this.#zone(at);
+      if (zone === undefined) continue;
+      writer.tag(TAG.zone);
+      writer.varint(zone.length);
+      writer.bytes(zone);
+    }
+  }
+
+  #size(at: number): number {
+    const { ips, ports, weights } = this.#view.snapshot.columns;
+    let size = int32Size(ips[at]) + 1 + varintSize(ports[at]);
+    if (!this.#extended) return size;
+    if (weights[at] !== WEIGHT_DEFAULT) size += 2 + varintSize(weights[at]);
+    const zone = this.#zone(at);
+    return zone === undefined ? size : size + 2 + varintSize(zone.length) + zone.length;
+  }
+
+  #zone(at: number): Uint8Array | undefined {
+    const { zones, zoneNames } = this.#view.snapshot.columns;
+    const id = zones[at];
+    if (id === 0) return undefined;
+    let bytes = this.#zones.get(id);
+    if (bytes === undefined) {
+      bytes = utf8AtMost(zoneNames[id], ZONE_BYTES_MAX);
+      this.#zones.set(id, bytes);
+    }
+    return bytes;
+  }
+}
+
+/** UTF-8 of a text, cut between two characters when it is too long. */
+function utf8AtMost(text: string, bytesMax: number): Uint8Array {
+  const bytes = new TextEncoder().encode(text);
+  if (bytes.length <= bytesMax) return bytes;
+  let end = bytesMax;
+  while (end > 0 && (bytes[end] & 0xc0) === 0x80) end--;
+  return bytes.slice(0, end);
+}
+
+/** Writes a protobuf body behind the space for its head; zeros are left out, as proto3 does. */
+class BodyWriter {
+  readonly #bytes: Uint8Array;
+  #at = HEAD_BYTES;
+
+  constructor(bodyBytesMax: number) {
+    this.#bytes = new Uint8Array(HEAD_BYTES + bodyBytesMax);
+  }
+
+  module(modId: number, cmdId: number): void {
+    this.int32(TAG.modId, modId);
+    this.int32(TAG.cmdId, cmdId);
+  }
+
+  tag(tag: number): void {
+    this.varint(tag);
+  }
+
+  /** An int32 field from an unsigned number: from 2^31 up it is negative and takes ten bytes. */
+  int32(tag: number, value: number): void {
+    if (value === 0) return;
+    this.tag(tag);
+    if (value < 0x8000_0000) {
+      this.varint(value);
+      return;
+    }
+    // Sign extension to 64 bits: 32 bits of the value, then 32 ones.
+    let rest = value >>> 0;
+    for (let i = 0; i < 4; i++, rest >>>= 7) this.#bytes[this.#at++] = (rest & 0x7f) | 0x80;
+    this.#bytes[this.#at++] = rest | 0xf0;
+    for (let i = 0; i < 4; i++) this.#bytes[this.#at++] = 0xff;
+    this.#bytes[this.#at++] = 0x01;
+  }
+
+  /** A field of a number from 0 to 2^53 - 1. */
+  number(tag: number, value: number): void {
+    if (value === 0) return;
+    this.tag(tag);
+    this.varint(value);
+  }
+
+  varint(value: number): void {
+    let rest = value;
+    while (rest >= 0x80) {
+      this.#bytes[this.#at++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
+    }
+    this.#bytes[this.#at++] = rest;
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.#bytes.set(bytes, this.#at);
+    this.#at += bytes.length;
+  }
+
+  /** The frame, in a buffer of exactly its size. */
+  finish(msgId: number): Uint8Array {
+    writeHead(this.#bytes, 0, msgId, this.#at - HEAD_BYTES);
+    return this.#bytes.slice(0, this.#at);
+  }
+}
+
+function varintSize(value: number): number {
+  let size = 1;
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size++;
+  return size;
+}
+
+/** Bytes of an int32 field whose tag takes one byte; 0 when it is left out. */
+function int32Size(value: number): number {
+  if (value === 0) return 0;
+  return value < 0x8000_0000 ? 1 + varintSize(value) : 11;
+}

@@ -1,0 +1,179 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { FRAME_BODY_BYTES_MAX, FrameDecoder } from "../reactor/frame.ts";
+import { MessageId } from "../proto/message_ids.ts";
+import {
+  decodeGetRouteResponse,
+  decodeRoutePart,
+  encodeGetRouteResponse,
+  type HostInfo,
+} from "../proto/messages.ts";
+import type { RouteRow } from "../sql/store.ts";
+import { RouteFrameCache, routeFrames } from "./route_frames.ts";
+import { buildSnapshot } from "./route_snapshot.ts";
+import { RouteTable } from "./route_table.ts";
+
+function frameList(bytes: Uint8Array): { msgId: number; body: Uint8Array }[] {
+  const frames: { msgId: number; body: Uint8Array }[] = [];
+  const decoder = new FrameDecoder();
+  decoder.push(bytes, (msgId, body) => frames.push({ msgId, body: body.slice() }));
+  assert.equal(decoder.pendingBytes, 0);
+  return frames;
+}
+
+function framesOf(rows: readonly RouteRow[], modId: number, cmdId: number, revision: number) {
+  const snapshot = buildSnapshot(rows);
+  const cuts: number[][] = [];
+  const view = { modId, cmdId, revision, snapshot, index: snapshot.find(modId, cmdId) };
+  const frames = routeFrames(view, (...cut) => cuts.push(cut));
+  return { frames, cuts };
+}
+
+function expectedHosts(rows: readonly RouteRow[], extended: boolean): HostInfo[] {
+  const sorted = [...rows].sort((a, b) => a.ip - b.ip || a.port - b.port);
+  return sorted.map(({ ip, port, weight, zone }) => ({
+    ip,
+    port,
+    ...(extended && weight !== 100 ? { weight } : {}),
+    ...(extended && zone !== "" ? { zone } : {}),
+  }));
+}
+
+const uint32 = fc.oneof(
+  fc.constantFrom(0, 1, 127, 128, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1),
+  fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+);
+
+test("both forms of any route decode to the route", () => {
+  const nodes = fc.uniqueArray(
+    fc.record({
+      ip: uint32,
+      port: fc.integer({ min: 1, max: 65_535 }),
+      weight: fc.constantFrom(0, 1, 100, 127, 128, 10_000),
+      zone: fc.constantFrom("", "a", "zürich", "z".repeat(64)),
+    }),
+    { selector: ({ ip, port }) => `${ip}:${port}`, maxLength: 30 },
+  );
+  fc.assert(
+    fc.property(uint32, uint32, nodes, fc.integer({ min: 0, max: 2 ** 53 - 1 }), (m, c, n, r) => {
+      const rows = n.map((node): RouteRow => ({ ...node, modId: m, cmdId: c, state: "on" }));
+      const { frames, cuts } = framesOf(rows, m, c, r);
+      const [legacy, ...more] = frameList(frames.legacy);
+      assert.equal(more.length, 0);
+      assert.equal(legacy.msgId, MessageId.GetRouteResponse);
+      assert.deepEqual(decodeGetRouteResponse(legacy.body), {
+        modId: m,
+        cmdId: c,
+        hosts: expectedHosts(rows, false),
+      });
+      const [extended] = frameList(frames.extended);
+      assert.equal(extended.msgId, MessageId.GetRouteResponse);
+      assert.deepEqual(decodeGetRouteResponse(extended.body), {
+        modId: m,
+        cmdId: c,
+        hosts: expectedHosts(rows, true),
+        revision: r,
+      });
+      assert.deepEqual(cuts, []);
+    }),
+  );
+});
+
+test("the legacy form has the very bytes of the plain codec when nothing is zero", () => {
+  const rows = [1, 200, 2 ** 32 - 2].map((ip): RouteRow => ({
+    modId: 1,
+    cmdId: 2 ** 31,
+    ip,
+    port: 8080,
+    weight: 7,
+    zone: "a",
+    state: "on",
+  }));
+  const { frames } = framesOf(rows, 1, 2 ** 31, 9);
+  const plain = encodeGetRouteResponse({
+    modId: 1,
+    cmdId: 2 ** 31,
+    hosts: expectedHosts(rows, false),
+  });
+  assert.deepEqual([...frames.legacy.subarray(8)], [...plain]);
+});
+
+function manyRows(count: number, zone: string): RouteRow[] {
+  return Array.from({ length: count }, (_, i) => ({
+    modId: 1,
+    cmdId: 1,
+    ip: 0xc0a80000 + i,
+    port: 20_000 + i % 1000,
+    weight: 100 + i % 2,
+    zone,
+    state: "on" as const,
+  }));
+}
+
+test("20,000 nodes reach an extended peer whole in parts, and a legacy peer as one legal frame", () => {
+  const rows = manyRows(20_000, "east");
+  const { frames, cuts } = framesOf(rows, 1, 1, 77);
+  const parts = frameList(frames.extended);
+  const hosts: HostInfo[] = [];
+  for (const [index, { msgId, body }] of parts.entries()) {
+    assert.equal(msgId, MessageId.RoutePart);
+    assert.ok(body.length <= FRAME_BODY_BYTES_MAX);
+    const part = decodeRoutePart(body);
+    assert.deepEqual(
+      [part.modId, part.cmdId, part.part, part.partCount, part.revision],
+      [1, 1, index, parts.length, 77],
+    );
+    hosts.push(...part.hosts);
+  }
+  assert.deepEqual(hosts, expectedHosts(rows, true));
+  assert.deepEqual(cuts, []);
+  const legacy = frameList(frames.legacy);
+  assert.equal(legacy.length, 1);
+  assert.ok(legacy[0].body.length <= FRAME_BODY_BYTES_MAX);
+  assert.ok(legacy[0].body.length > FRAME_BODY_BYTES_MAX - 100);
+  const { hosts: cutHosts } = decodeGetRouteResponse(legacy[0].body);
+  assert.deepEqual(cutHosts, expectedHosts(rows, false).slice(0, cutHosts.length));
+  assert.deepEqual(cuts, [[1, 1, cutHosts.length, 20_000]]);
+});
+
+test("frames around the size of one frame never exceed it and lose nothing", () => {
+  for (let count = 3500; count < 3700; count += 1) {
+    const rows = manyRows(count, "");
+    const { frames } = framesOf(rows, 1, 1, 2 ** 53 - 1);
+    let hosts = 0;
+    for (const { msgId, body } of frameList(frames.extended)) {
+      assert.ok(body.length <= FRAME_BODY_BYTES_MAX);
+      hosts += msgId === MessageId.RoutePart
+        ? decodeRoutePart(body).hosts.length
+        : decodeGetRouteResponse(body).hosts.length;
+    }
+    assert.equal(hosts, count);
+  }
+});
+
+test("a zone name that is too long is cut between characters", () => {
+  const { frames } = framesOf([{ ...manyRows(1, "ä".repeat(300))[0], ip: 3 }], 1, 1, 1);
+  const [{ body }] = frameList(frames.extended);
+  assert.equal(decodeGetRouteResponse(body).hosts[0].zone, "ä".repeat(127));
+});
+
+test("RouteFrameCache encodes once per revision and stays within its bytes", () => {
+  const table = new RouteTable(0);
+  table.beginReload();
+  const rows = manyRows(100, "").flatMap((one, modId) => [{ ...one, modId }]);
+  const steps = table.install(buildSnapshot(rows));
+  while (!steps.next().done);
+  const cache = new RouteFrameCache(table, undefined, 3000);
+  const first = cache.get(5, 1);
+  assert.equal(cache.get(5, 1), first);
+  assert.equal(cache.get(5, 1).legacy, first.legacy);
+  for (let modId = 0; modId < 100; modId++) cache.get(modId, 1);
+  assert.ok(cache.heldBytes <= 3000);
+  assert.notEqual(cache.get(5, 1), first);
+  const before = cache.get(5, 1);
+  table.replaceModules([{ modId: 5, cmdId: 1 }], []);
+  assert.notEqual(cache.get(5, 1).revision, before.revision);
+  for (let modId = 200; modId < 1000; modId++) cache.get(modId, 1);
+  assert.ok(cache.heldBytes <= 3000);
+});

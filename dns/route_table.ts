@@ -1,0 +1,241 @@
+// Core. The routes being served: a full snapshot, fresher single modules on top, and revisions.
+
+import type { ModuleKey, RouteRow } from "../sql/store.ts";
+import { buildSnapshot, moduleOfText, RouteSnapshot, sameNodes } from "./route_snapshot.ts";
+import { moduleText } from "./route_snapshot.ts";
+
+/**
+ * Most modules kept on top of the full snapshot. Beyond it {@linkcode RouteTable.wantsReload} is
+ * true, and the poller loads everything anew, which empties the layer. 50,000 modules cost about
+ * as much as 10 MB.
+ */
+export const FRESH_MODULES_MAX = 50_000;
+
+/** Modules compared between two yields of {@linkcode RouteTable.install}: about 1 ms. */
+const STEP_MODULES = 8_192;
+
+/** The route of one module, readable without copying. */
+export interface RouteView {
+  readonly modId: number;
+  readonly cmdId: number;
+  /**
+   * Grows whenever the nodes of this module change, also across restarts (it starts from the wall
+   * clock). A module without nodes carries the newest revision of the whole table.
+   */
+  readonly revision: number;
+  readonly snapshot: RouteSnapshot;
+  /** Index of the module in `snapshot`, or -1 when it has no nodes. */
+  readonly index: number;
+}
+
+/** What a full load changed. */
+export interface InstallResult {
+  /** Modules whose nodes differ, those that vanished included. Empty on the first load. */
+  readonly changed: ModuleKey[];
+  /** True when nothing was loaded before. */
+  readonly first: boolean;
+  /** Modules read again while the load ran: their order is unknown, so read them once more. */
+  readonly recheck: ModuleKey[];
+  readonly nodesBefore: number;
+  readonly nodesAfter: number;
+}
+
+interface FreshModule {
+  readonly snapshot: RouteSnapshot;
+  readonly index: number;
+  readonly revision: number;
+}
+
+const EMPTY = buildSnapshot([]);
+
+/**
+ * The table that answers come from.
+ *
+ * Full loads and single modules may be read at the same time. Whoever reads calls `beginReload`
+ * before a full read, then `install` or `abandonReload`; modules given to `replaceModules` in
+ * between win over the full read and are named in `recheck`.
+ */
+export class RouteTable {
+  #base = EMPTY;
+  #baseRevisions = new Float64Array(0);
+  #fresh = new Map<string, FreshModule>();
+  #touched: Set<string> | undefined;
+  #revision: number;
+  #loaded = false;
+  #installCount = 0;
+  #moduleCount = 0;
+  #nodeCount = 0;
+
+  /** `firstRevision`: where revisions start; milliseconds since 1970 by the wall clock. */
+  constructor(firstRevision: number) {
+    this.#revision = firstRevision;
+  }
+
+  /** False until the first full load: an empty route then means "not known", not "no nodes". */
+  get loaded(): boolean {
+    return this.#loaded;
+  }
+
+  /** Full loads so far. */
+  get installCount(): number {
+    return this.#installCount;
+  }
+
+  /** Revision of the newest change of any module. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Modules with at least one node. */
+  get moduleCount(): number {
+    return this.#moduleCount;
+  }
+
+  get nodeCount(): number {
+    return this.#nodeCount;
+  }
+
+  /** Rows the last full load could not use. */
+  get skipped(): RouteSnapshot["skipped"] {
+    return this.#base.skipped;
+  }
+
+  /** True when too many modules lie on top of the last full load. */
+  get wantsReload(): boolean {
+    return this.#fresh.size > FRESH_MODULES_MAX;
+  }
+
+  /** The route of a module as it is now; stays valid, but does not follow later changes. */
+  route(modId: number, cmdId: number): RouteView {
+    const fresh = this.#fresh.size === 0 ? undefined : this.#fresh.get(moduleText(modId, cmdId));
+    if (fresh !== undefined) {
+      const revision = fresh.index < 0 ? this.#revision : fresh.revision;
+      return { modId, cmdId, revision, snapshot: fresh.snapshot, index: fresh.index };
+    }
+    const index = this.#base.find(modId, cmdId);
+    const revision = index < 0 ? this.#revision : this.#baseRevisions[index];
+    return { modId, cmdId, revision, snapshot: this.#base, index };
+  }
+
+  /** Marks the start of a full read. */
+  beginReload(): void {
+    this.#touched = new Set();
+  }
+
+  /** Ends a full read that failed; what is served stays as it was. */
+  abandonReload(): void {
+    this.#touched = undefined;
+  }
+
+  /**
+   * Replaces everything by a full read, in steps of about a millisecond; lookups see the old
+   * routes until the last step.
+   */
+  *install(next: RouteSnapshot): Generator<void, InstallResult> {
+    const nodesBefore = this.#nodeCount;
+    const touched = this.#touched ?? new Set<string>();
+    const first = !this.#loaded;
+    const changed: ModuleKey[] = [];
+    // 0 marks a module that changed; it gets the new revision at the swap.
+    const revisions = new Float64Array(next.moduleCount);
+    if (!first) {
+      yield* this.#compareNext(next, revisions, touched, changed);
+      yield* this.#findRemoved(next, touched, changed);
+    }
+    const revision = ++this.#revision;
+    for (let i = 0; i < revisions.length; i++) if (revisions[i] === 0) revisions[i] = revision;
+    const kept = new Map<string, FreshModule>();
+    for (const text of touched) {
+      const fresh = this.#fresh.get(text);
+      if (fresh !== undefined) kept.set(text, fresh);
+    }
+    this.#base = next;
+    this.#baseRevisions = revisions;
+    this.#fresh = kept;
+    this.#touched = undefined;
+    this.#loaded = true;
+    this.#installCount++;
+    this.#count();
+    const recheck = [...touched].map(moduleOfText);
+    return { changed, first, recheck, nodesBefore, nodesAfter: this.#nodeCount };
+  }
+
+  /**
+   * Sets the routes of `keys` to what `rows` hold of them (nothing = no nodes).
+   *
+   * @returns the modules whose nodes differ from before.
+   */
+  replaceModules(keys: readonly ModuleKey[], rows: readonly RouteRow[]): ModuleKey[] {
+    const snapshot = buildSnapshot(rows);
+    const changed: ModuleKey[] = [];
+    let revision = 0;
+    for (const { modId, cmdId } of keys) {
+      const text = moduleText(modId, cmdId);
+      const old = this.route(modId, cmdId);
+      const index = snapshot.find(modId, cmdId);
+      const same = sameNodes(old.snapshot, old.index, snapshot, index);
+      if (same && this.#touched === undefined) continue;
+      if (!same) {
+        if (revision === 0) revision = ++this.#revision;
+        changed.push({ modId, cmdId });
+        this.#nodeCount += snapshot.nodeCountOf(index) - old.snapshot.nodeCountOf(old.index);
+        this.#moduleCount += Number(index >= 0) - Number(old.index >= 0);
+      }
+      this.#fresh.set(text, { snapshot, index, revision: same ? old.revision : revision });
+      this.#touched?.add(text);
+    }
+    return changed;
+  }
+
+  *#compareNext(
+    next: RouteSnapshot,
+    revisions: Float64Array,
+    touched: ReadonlySet<string>,
+    changed: ModuleKey[],
+  ): Generator<void, void> {
+    const { modIds, cmdIds } = next.columns;
+    for (let index = 0; index < modIds.length; index++) {
+      if (index % STEP_MODULES === STEP_MODULES - 1) yield;
+      const modId = modIds[index];
+      const cmdId = cmdIds[index];
+      const old = this.route(modId, cmdId);
+      if (old.index >= 0 && sameNodes(old.snapshot, old.index, next, index)) {
+        revisions[index] = old.revision;
+      } else if (touched.size === 0 || !touched.has(moduleText(modId, cmdId))) {
+        changed.push({ modId, cmdId });
+      }
+    }
+  }
+
+  *#findRemoved(
+    next: RouteSnapshot,
+    touched: ReadonlySet<string>,
+    changed: ModuleKey[],
+  ): Generator<void, void> {
+    const { modIds, cmdIds } = this.#base.columns;
+    for (let index = 0; index < modIds.length; index++) {
+      if (index % STEP_MODULES === STEP_MODULES - 1) yield;
+      const modId = modIds[index];
+      const cmdId = cmdIds[index];
+      if (next.find(modId, cmdId) >= 0) continue;
+      if (this.#fresh.size > 0 && this.#fresh.has(moduleText(modId, cmdId))) continue;
+      changed.push({ modId, cmdId });
+    }
+    for (const [text, fresh] of this.#fresh) {
+      const { modId, cmdId } = moduleOfText(text);
+      if (fresh.index < 0 || touched.has(text) || next.find(modId, cmdId) >= 0) continue;
+      changed.push({ modId, cmdId });
+    }
+  }
+
+  #count(): void {
+    this.#moduleCount = this.#base.moduleCount;
+    this.#nodeCount = this.#base.nodeCount;
+    for (const [text, fresh] of this.#fresh) {
+      const { modId, cmdId } = moduleOfText(text);
+      const index = this.#base.find(modId, cmdId);
+      this.#nodeCount += fresh.snapshot.nodeCountOf(fresh.index) - this.#base.nodeCountOf(index);
+      this.#moduleCount += Number(fresh.index >= 0) - Number(index >= 0);
+    }
+  }
+}
