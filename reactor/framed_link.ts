@@ -1,0 +1,231 @@
+// Shell. One framed TCP stream: frames in, gathered writes out, bounded in both directions.
+
+import type { BufferPool } from "./buffer_pool.ts";
+import type { Clock, Timer } from "./clock.ts";
+import { FrameDecoder } from "./frame.ts";
+import { OutputBuffer } from "./output_buffer.ts";
+import type { Stream } from "./runtime/types.ts";
+
+/** Output above this many bytes counts as high water: `onDrain` tells when all of it has left. */
+export const HIGH_WATER_BYTES = 256 * 1024;
+
+/** How long a closing connection may take to send what it still holds and see the peer's end. */
+export const CLOSE_FLUSH_MS = 1000;
+
+/** Counters that a link adds to; a server shares one object among its links. */
+export interface LinkCounters {
+  framesIn: number;
+  framesOut: number;
+  bytesIn: number;
+  bytesOut: number;
+}
+
+/** Options of {@linkcode FramedLink}. */
+export interface FramedLinkOptions {
+  readonly stream: Stream;
+  readonly clock: Clock;
+  readonly pool: BufferPool;
+  readonly outputBytesMax: number;
+  /** Stop reading from a peer that does not read, until its output has left. */
+  readonly pauseAtHighWater: boolean;
+  readonly counters: LinkCounters;
+  /** One frame; may throw, see `onFault`. */
+  onFrame(msgId: number, body: Uint8Array): void;
+  /** Decoding or `onFrame` failed; the owner closes the link. Must not throw. */
+  onFault(error: unknown): void;
+  /** Output fell to zero after it had been above {@linkcode HIGH_WATER_BYTES}. */
+  onDrain(): void;
+  /** The peer ended or lost the stream while the link was open. */
+  onLost(reason: string): void;
+  /** The socket is closed; always the last call. */
+  onGone(): void;
+}
+
+/** open: in use. finishing: output leaves, input is thrown away. gone: the socket is closed. */
+type LinkState = "open" | "finishing" | "gone";
+
+/**
+ * Glue between a {@linkcode Stream}, a {@linkcode FrameDecoder} and an {@linkcode OutputBuffer}.
+ * Frames sent in one turn of the event loop leave in one write.
+ */
+export class FramedLink {
+  readonly stream: Stream;
+  readonly output: OutputBuffer;
+  readonly #options: FramedLinkOptions;
+  readonly #decoder = new FrameDecoder();
+  readonly #onFrame = (msgId: number, body: Uint8Array): void => this.#receiveFrame(msgId, body);
+  #state: LinkState = "open";
+  #receiving = false;
+  #flushQueued = false;
+  #aboveHighWater = false;
+  #peerEnded = false;
+  #finSent = false;
+  #linger: Timer | undefined;
+  #lastDataMs: number;
+  #partialSinceMs: number | undefined;
+
+  constructor(options: FramedLinkOptions) {
+    this.#options = options;
+    this.stream = options.stream;
+    this.output = new OutputBuffer(options.outputBytesMax, options.pool);
+    this.#lastDataMs = options.clock.nowMs();
+    options.stream.start({
+      onData: (chunk) => this.#receive(chunk),
+      onDrain: () => this.#written(),
+      onEnd: () => this.#receiveEnd(),
+      onClose: (reason) => this.#lose(reason),
+    });
+  }
+
+  /** False from `finish`, `destroy` or the loss of the peer on. */
+  get open(): boolean {
+    return this.#state === "open";
+  }
+
+  /** Time of the last bytes received, by the clock given. */
+  get lastDataMs(): number {
+    return this.#lastDataMs;
+  }
+
+  /** When the frame that is still incomplete began; undefined between frames and while paused. */
+  get partialSinceMs(): number | undefined {
+    return this.#aboveHighWater && this.#options.pauseAtHighWater
+      ? undefined
+      : this.#partialSinceMs;
+  }
+
+  /** Queues one frame; false when closed or over the limit (nothing is queued then). */
+  send(msgId: number, body: Uint8Array): boolean {
+    if (this.#state !== "open" || !this.output.appendFrame(msgId, body)) return false;
+    this.#options.counters.framesOut++;
+    this.#scheduleFlush();
+    return true;
+  }
+
+  /** Queues encoded frames; false when closed or over the limit (nothing is queued then). */
+  sendFrames(bytes: Uint8Array): boolean {
+    if (this.#state !== "open" || !this.output.appendBytes(bytes)) return false;
+    this.#options.counters.framesOut++;
+    this.#scheduleFlush();
+    return true;
+  }
+
+  /** Writes what waits at the end of this turn. */
+  flushSoon(): void {
+    this.#scheduleFlush();
+  }
+
+  /**
+   * Closes after the output has left, or after {@linkcode CLOSE_FLUSH_MS}. With nothing to send it
+   * closes at once.
+   */
+  finish(): void {
+    if (this.#state !== "open") return;
+    this.#state = "finishing";
+    this.#decoder.reset();
+    if (this.output.pendingBytes === 0) return this.destroy();
+    this.#linger = this.#options.clock.setTimer(CLOSE_FLUSH_MS, () => this.destroy());
+    // A paused stream would not show the peer's end.
+    this.stream.resume();
+    this.#flush();
+  }
+
+  /** Closes at once; what was not sent stays in `output`, except what was in flight. */
+  destroy(): void {
+    if (this.#state === "gone") return;
+    this.#state = "gone";
+    this.#linger?.cancel();
+    this.#decoder.reset();
+    this.stream.close();
+    this.output.abandonInFlight();
+    this.#options.onGone();
+  }
+
+  #receive(chunk: Uint8Array): void {
+    if (this.#state !== "open") return;
+    this.#options.counters.bytesIn += chunk.length;
+    this.#lastDataMs = this.#options.clock.nowMs();
+    const framesBefore = this.#options.counters.framesIn;
+    this.#receiving = true;
+    try {
+      this.#decoder.push(chunk, this.#onFrame);
+    } catch (error) {
+      this.#options.onFault(error);
+    } finally {
+      this.#receiving = false;
+    }
+    if (this.#decoder.pendingBytes === 0) this.#partialSinceMs = undefined;
+    else if (this.#partialSinceMs === undefined || this.#options.counters.framesIn > framesBefore) {
+      this.#partialSinceMs = this.#lastDataMs;
+    }
+    this.#flush();
+  }
+
+  #receiveFrame(msgId: number, body: Uint8Array): void {
+    if (this.#state !== "open") return;
+    this.#options.counters.framesIn++;
+    this.#options.onFrame(msgId, body);
+  }
+
+  #scheduleFlush(): void {
+    if (!this.#aboveHighWater && this.output.pendingBytes > HIGH_WATER_BYTES) {
+      this.#aboveHighWater = true;
+      if (this.#options.pauseAtHighWater) this.stream.pause();
+    }
+    // While frames are dispatched the end of the dispatch flushes; in flight, its end does.
+    if (this.#receiving || this.#flushQueued || this.output.inFlight) return;
+    this.#flushQueued = true;
+    queueMicrotask(() => {
+      this.#flushQueued = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    while (this.#state !== "gone") {
+      const chunk = this.output.take();
+      if (chunk === undefined) break;
+      this.#options.counters.bytesOut += chunk.length;
+      if (!this.stream.write(chunk)) return;
+      this.output.written();
+    }
+    if (this.output.pendingBytes === 0) this.#emptied();
+  }
+
+  #written(): void {
+    if (this.#state === "gone") return;
+    this.output.written();
+    this.#flush();
+  }
+
+  #emptied(): void {
+    if (this.#state === "finishing") {
+      if (this.#peerEnded) return this.destroy();
+      if (!this.#finSent) this.stream.end();
+      this.#finSent = true;
+      return;
+    }
+    if (!this.#aboveHighWater) return;
+    this.#aboveHighWater = false;
+    if (this.#partialSinceMs !== undefined) this.#partialSinceMs = this.#options.clock.nowMs();
+    if (this.#options.pauseAtHighWater) this.stream.resume();
+    this.#options.onDrain();
+  }
+
+  #receiveEnd(): void {
+    this.#peerEnded = true;
+    if (this.#state === "open") {
+      this.#options.onLost("peer closed");
+      this.finish();
+    } else if (this.output.pendingBytes === 0) {
+      this.destroy();
+    }
+  }
+
+  #lose(reason: string): void {
+    if (this.#state === "gone") return;
+    const wasOpen = this.#state === "open";
+    if (wasOpen) this.#options.onLost(reason);
+    this.destroy();
+  }
+}

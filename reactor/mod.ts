@@ -1,0 +1,23 @@
+// Shell. The public interface of the reactor.
+
+export * from "./address.ts";
+export * from "./buffer_pool.ts";
+export * from "./clock.ts";
+export * from "./config_file.ts";
+export * from "./errors.ts";
+export * from "./frame.ts";
+export * from "./log.ts";
+export * from "./loop_pool.ts";
+export * from "./manual_clock.ts";
+export * from "./message_router.ts";
+export * from "./output_buffer.ts";
+export * from "./reconnect_schedule.ts";
+export * from "./rng.ts";
+export * from "./run_loop.ts";
+export * from "./runtime/mod.ts";
+export * from "./system_clock.ts";
+export * from "./system_rng.ts";
+export * from "./tcp_client.ts";
+export * from "./tcp_server.ts";
+export * from "./udp_client.ts";
+export * from "./udp_server.ts";

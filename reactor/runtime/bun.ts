@@ -1,0 +1,262 @@
+// Shell. Sockets and workers of Bun.
+
+import process from "node:process";
+import type { Address } from "../address.ts";
+import type { BunGlobal, BunSocket, BunSocketHandlers, BunUdpSocket } from "./bun_types.ts";
+import { commonRuntime, connectionFault, toBindError, toConnectError } from "./common.ts";
+import type {
+  ConnectOptions,
+  Listener,
+  ListenOptions,
+  Runtime,
+  Stream,
+  StreamHandlers,
+  UdpOptions,
+  UdpSocket,
+} from "./types.ts";
+
+/** Idle time before the kernel asks whether the peer still lives. */
+const KEEP_ALIVE_DELAY_MS = 60_000;
+
+/**
+ * Sends of one datagram before it counts as lost. A send first reports the pending ICMP error of an
+ * earlier one, to somebody else, without sending; the next try does send.
+ */
+const UDP_SEND_TRIES = 3;
+
+/** A stream over Bun's callback sockets. */
+class BunStream implements Stream {
+  readonly remote: Address;
+  readonly local: Address;
+  readonly #socket: BunSocket<BunStream | undefined>;
+  #handlers: StreamHandlers | undefined;
+  #kept: Uint8Array | undefined;
+  /** What happened between the connect and `start`. */
+  #early: (() => void)[] = [];
+  #closed = false;
+  #paused = false;
+
+  constructor(socket: BunSocket<BunStream | undefined>) {
+    this.#socket = socket;
+    this.remote = { hostname: socket.remoteAddress, port: socket.remotePort };
+    this.local = { hostname: socket.localAddress, port: socket.localPort };
+    socket.data = this;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS);
+  }
+
+  start(handlers: StreamHandlers): void {
+    this.#handlers = handlers;
+    const early = this.#early;
+    this.#early = [];
+    if (early.length > 0) queueMicrotask(() => early.forEach((event) => event()));
+  }
+
+  write(chunk: Uint8Array): boolean {
+    const written = Math.max(0, this.#socket.write(chunk));
+    if (written === chunk.length) return true;
+    this.#kept = chunk.subarray(written);
+    return false;
+  }
+
+  pause(): void {
+    if (this.#closed || this.#paused) return;
+    this.#paused = true;
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    if (this.#closed || !this.#paused) return;
+    this.#paused = false;
+    this.#socket.resume();
+  }
+
+  end(): void {
+    if (!this.#closed) this.#socket.shutdown();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#kept = undefined;
+    this.#socket.end();
+  }
+
+  /** Called by the socket. */
+  receive(chunk: Uint8Array): void {
+    if (this.#closed) return;
+    if (this.#handlers !== undefined) return this.#handlers.onData(chunk);
+    const copy = chunk.slice();
+    this.#early.push(() => this.receive(copy));
+  }
+
+  /** Called by the socket. */
+  drain(): void {
+    if (this.#closed || this.#kept === undefined) return;
+    const chunk = this.#kept;
+    const written = Math.max(0, this.#socket.write(chunk));
+    if (written < chunk.length) {
+      this.#kept = chunk.subarray(written);
+      return;
+    }
+    this.#kept = undefined;
+    this.#handlers?.onDrain();
+  }
+
+  /** Called by the socket. */
+  peerEnded(): void {
+    if (this.#closed) return;
+    if (this.#handlers !== undefined) return this.#handlers.onEnd();
+    this.#early.push(() => this.peerEnded());
+  }
+
+  /** Called by the socket. */
+  lost(error: Error | undefined): void {
+    if (this.#closed) return;
+    if (this.#handlers === undefined) {
+      this.#early.push(() => this.lost(error));
+      return;
+    }
+    this.#closed = true;
+    this.#kept = undefined;
+    this.#handlers.onClose(error === undefined ? "peer closed" : connectionFault(error));
+  }
+}
+
+/** The callbacks that lead from a socket to its stream. */
+const streamCallbacks: BunSocketHandlers<BunStream | undefined> = {
+  data: (socket, chunk) => socket.data?.receive(chunk),
+  drain: (socket) => socket.data?.drain(),
+  end: (socket) => socket.data?.peerEnded(),
+  close: (socket, error) => socket.data?.lost(error),
+  error: (socket, error) => {
+    socket.data?.lost(error);
+    socket.terminate();
+  },
+};
+
+function bun(): BunGlobal {
+  return (globalThis as unknown as { Bun: BunGlobal }).Bun;
+}
+
+function listenTcp(options: ListenOptions): Listener {
+  const { hostname, port, reusePort } = options;
+  try {
+    const listener = bun().listen<BunStream | undefined>({
+      hostname,
+      port,
+      reusePort,
+      allowHalfOpen: true,
+      socket: {
+        ...streamCallbacks,
+        open: (socket) => options.onConnection(new BunStream(socket)),
+      },
+    });
+    return { address: { hostname, port: listener.port }, close: () => listener.stop(false) };
+  } catch (error) {
+    throw toBindError("TCP", options, error);
+  }
+}
+
+function connectTcp(options: ConnectOptions): Promise<Stream> {
+  const { hostname, port, signal } = options;
+  return new Promise((resolve, reject) => {
+    let settled = false;
+    const fail = (error: unknown): void => {
+      if (settled) return;
+      settled = true;
+      signal.removeEventListener("abort", onAbort);
+      reject(toConnectError(options, error));
+    };
+    const onAbort = (): void => fail(signal.reason);
+    if (signal.aborted) return fail(signal.reason);
+    signal.addEventListener("abort", onAbort);
+    bun().connect<BunStream | undefined>({
+      hostname,
+      port,
+      allowHalfOpen: true,
+      socket: {
+        ...streamCallbacks,
+        open: (socket) => {
+          // Connected after all, but nobody waits for it any more.
+          if (settled) return socket.terminate();
+          settled = true;
+          signal.removeEventListener("abort", onAbort);
+          resolve(new BunStream(socket));
+        },
+        connectError: (_socket, error) => fail(error),
+      },
+    }).catch(fail);
+  });
+}
+
+/** A UDP socket that outlives the ICMP errors which Bun reports to it. */
+class BunUdpStream implements UdpSocket {
+  readonly address: Address;
+  readonly #socket: BunUdpSocket;
+  readonly #options: UdpOptions;
+  #closed = false;
+
+  constructor(socket: BunUdpSocket, options: UdpOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.address = { hostname: options.hostname, port: socket.port };
+  }
+
+  send(bytes: Uint8Array, to: Address): boolean {
+    if (this.#closed) return false;
+    for (let tries = 1;; tries++) {
+      try {
+        return this.#socket.send(bytes, to.port, to.hostname);
+      } catch (error) {
+        if (tries < UDP_SEND_TRIES) continue;
+        this.#options.onError(error);
+        return false;
+      }
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#socket.close();
+  }
+}
+
+async function bindUdp(options: UdpOptions): Promise<UdpSocket> {
+  try {
+    const socket = await bun().udpSocket({
+      hostname: options.hostname,
+      port: options.port,
+      binaryType: "uint8array",
+      socket: {
+        data: (_socket, bytes, port, hostname) => options.onDatagram(bytes, { hostname, port }),
+        error: (error) => options.onError(error),
+      },
+    });
+    return new BunUdpStream(socket, options);
+  } catch (error) {
+    throw toBindError("UDP", options, error);
+  }
+}
+
+/** The runtime, on Bun. */
+export function bunRuntime(): Runtime {
+  const { version, main } = bun();
+  // Sources inside a compiled program live under this virtual folder.
+  const isCompiled = /\$bunfs|~BUN/.test(main);
+  const execPath = process.execPath;
+  return {
+    ...commonRuntime,
+    name: "bun",
+    version,
+    args: process.argv.slice(2),
+    execPath,
+    isCompiled,
+    listenTcp,
+    connectTcp,
+    bindUdp,
+    spawnWorker: (url) => new Worker(url, { type: "module" }),
+    selfCommand: (script) => isCompiled ? [execPath] : [execPath, "run", script],
+  };
+}

@@ -1,0 +1,113 @@
+// Shell. The parts of the runtime that `node:` modules give alike in Deno and in Bun.
+
+import { readFileSync, writeSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import process from "node:process";
+import { type Address, formatAddress } from "../address.ts";
+import { BindError, ConnectError, messageOf } from "../errors.ts";
+import type { Runtime } from "./types.ts";
+
+/** What both runtimes share. */
+export type CommonRuntime = Pick<
+  Runtime,
+  | "env"
+  | "envAll"
+  | "exit"
+  | "onSignal"
+  | "readTextFile"
+  | "memoryBytes"
+  | "openFilesMax"
+  | "isTerminal"
+  | "writeStdout"
+  | "writeStderr"
+>;
+
+/** Tries at writing to a full non-blocking pipe before the text is given up. */
+const WRITE_TRIES_MAX = 10_000;
+
+/** Code of a system error such as `ECONNREFUSED`, or an empty text. */
+export function errorCode(error: unknown): string {
+  if (typeof error !== "object" || error === null || !("code" in error)) return "";
+  return typeof error.code === "string" ? error.code : "";
+}
+
+/** A bind failure that names the address and what can be done. */
+export function toBindError(kind: "TCP" | "UDP", address: Address, error: unknown): BindError {
+  const text = formatAddress(address);
+  const code = errorCode(error);
+  const why = code === "EADDRINUSE"
+    ? "the address is already in use by another program"
+    : code === "EADDRNOTAVAIL"
+    ? "this machine has no such address"
+    : code === "EACCES" || code === "EPERM"
+    ? "the system does not permit it (ports below 1024 need a privilege)"
+    : messageOf(error);
+  return new BindError(text, code === "EADDRINUSE", `Cannot bind ${kind} ${text}: ${why}`, {
+    cause: error,
+  });
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "peer reset the connection",
+  EPIPE: "peer closed the connection",
+  ETIMEDOUT: "connection timed out",
+  EHOSTUNREACH: "no route to host",
+  ENETUNREACH: "network is unreachable",
+};
+
+/** A short text for the fault of a connection. */
+export function connectionFault(error: unknown): string {
+  return REASONS[errorCode(error)] ?? messageOf(error);
+}
+
+/** A connect failure that names the address. */
+export function toConnectError(address: Address, error: unknown): ConnectError {
+  return new ConnectError(formatAddress(address), connectionFault(error), { cause: error });
+}
+
+/** Writes all of `text` to a descriptor, waiting for a slow pipe, ignoring a closed one. */
+function writeAll(descriptor: number, text: string): void {
+  let bytes = new TextEncoder().encode(text);
+  for (let tries = 0; bytes.length > 0 && tries < WRITE_TRIES_MAX; tries++) {
+    try {
+      bytes = bytes.subarray(writeSync(descriptor, bytes));
+    } catch (error) {
+      // A full pipe is tried again; a closed one (or any other fault) has nobody left to tell.
+      if (errorCode(error) !== "EAGAIN") return;
+    }
+  }
+}
+
+/** Soft limit of "Max open files" in Linux's /proc. */
+function readOpenFilesMax(): number | undefined {
+  try {
+    const match = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"));
+    return match === null ? undefined : Number(match[1]);
+  } catch {
+    return undefined; // Not Linux, or reading is not permitted: then the limit is unknown.
+  }
+}
+
+/** The shared part of `runtime`. */
+export const commonRuntime: CommonRuntime = {
+  env: (name) => process.env[name],
+  envAll: () => {
+    const all: Record<string, string> = {};
+    for (const [name, value] of Object.entries(process.env)) {
+      if (value !== undefined) all[name] = value;
+    }
+    return all;
+  },
+  exit: (code) => process.exit(code),
+  onSignal(signal, action): () => void {
+    process.on(signal, action);
+    return () => void process.off(signal, action);
+  },
+  readTextFile: (path) => readFile(path, "utf8"),
+  memoryBytes: () => process.memoryUsage().rss,
+  openFilesMax: readOpenFilesMax,
+  isTerminal: (stream) => process[stream].isTTY === true,
+  writeStdout: (text) => writeAll(1, text),
+  writeStderr: (text) => writeAll(2, text),
+};

@@ -1,0 +1,278 @@
+// Shell. Sockets and workers of Deno.
+
+import type { Address } from "../address.ts";
+import { commonRuntime, connectionFault, toBindError, toConnectError } from "./common.ts";
+import type {
+  ConnectOptions,
+  Listener,
+  ListenOptions,
+  Runtime,
+  Stream,
+  StreamHandlers,
+  UdpOptions,
+  UdpSocket,
+} from "./types.ts";
+
+/** First read buffer of a connection, and the largest one it grows to when reads fill it. */
+const READ_BYTES_MIN = 4096;
+const READ_BYTES_MAX = 65_536;
+
+/** Largest UDP payload is 65,507 bytes; one more class up is 64 KiB. */
+const DATAGRAM_BUFFER_BYTES = 65_536;
+
+/** Bytes of datagrams that may wait for the kernel; further ones are dropped. */
+const UDP_WAITING_BYTES_MAX = 1024 * 1024;
+
+/** Failed receives in a row after which a UDP socket is given up instead of being read in a hot loop. */
+const UDP_FAULTS_MAX = 1000;
+
+function toAddress(address: Deno.Addr): Address {
+  const { hostname, port } = address as Deno.NetAddr;
+  return { hostname, port };
+}
+
+/** A stream over Deno's promise-based connection: one read and one write under way at most. */
+class DenoStream implements Stream {
+  readonly remote: Address;
+  readonly local: Address;
+  readonly #conn: Deno.TcpConn;
+  #handlers: StreamHandlers | undefined;
+  #closed = false;
+  #paused = false;
+  #wake: (() => void) | undefined;
+
+  constructor(conn: Deno.TcpConn) {
+    this.#conn = conn;
+    this.remote = toAddress(conn.remoteAddr);
+    this.local = toAddress(conn.localAddr);
+    try {
+      conn.setNoDelay(true);
+      conn.setKeepAlive(true);
+    } catch {
+      // The peer has reset the connection already; the first read says so.
+    }
+  }
+
+  start(handlers: StreamHandlers): void {
+    this.#handlers = handlers;
+    void this.#readAll(handlers);
+  }
+
+  write(chunk: Uint8Array): boolean {
+    void this.#writeAll(chunk);
+    return false;
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#wake?.();
+  }
+
+  end(): void {
+    // The peer may be gone already: then the reading side reports it.
+    this.#conn.closeWrite().catch(() => {});
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#wake?.();
+    this.#conn.close();
+  }
+
+  async #readAll(handlers: StreamHandlers): Promise<void> {
+    let buffer = new Uint8Array(READ_BYTES_MIN);
+    try {
+      for (;;) {
+        const count = await this.#conn.read(buffer);
+        if (this.#closed) return;
+        if (count === null) return handlers.onEnd();
+        // Bytes that were read before the pause took hold wait here, unseen by the owner.
+        if (this.#paused) await this.#resumed();
+        if (this.#closed) return;
+        handlers.onData(buffer.subarray(0, count));
+        if (this.#paused) await this.#resumed();
+        if (this.#closed) return;
+        if (count === buffer.length && count < READ_BYTES_MAX) {
+          buffer = new Uint8Array(buffer.length * 4);
+        }
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #resumed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = (): void => {
+        this.#wake = undefined;
+        resolve();
+      };
+    });
+  }
+
+  async #writeAll(chunk: Uint8Array): Promise<void> {
+    try {
+      for (let offset = 0; offset < chunk.length;) {
+        offset += await this.#conn.write(offset === 0 ? chunk : chunk.subarray(offset));
+        if (this.#closed) return;
+      }
+    } catch (error) {
+      return this.#fail(error);
+    }
+    this.#handlers?.onDrain();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#closed) return;
+    this.close();
+    this.#handlers?.onClose(connectionFault(error));
+  }
+}
+
+let signalListenerAdded = false;
+
+/**
+ * Deno aborts when file descriptors run out unless it already listens to some signal: setting up its
+ * signal handling needs a descriptor at that moment. SIGURG is ignored by default, so listening to
+ * it changes nothing else, and it does not keep the process alive.
+ */
+function prepareForDescriptorExhaustion(): void {
+  if (signalListenerAdded) return;
+  signalListenerAdded = true;
+  try {
+    Deno.addSignalListener("SIGURG", () => {});
+  } catch {
+    // Platforms without SIGURG do not have the fault either.
+  }
+}
+
+function listenTcp(options: ListenOptions): Listener {
+  const { hostname, port, reusePort } = options;
+  prepareForDescriptorExhaustion();
+  let listener: Deno.TcpListener;
+  try {
+    listener = Deno.listen({ hostname, port, reusePort });
+  } catch (error) {
+    throw toBindError("TCP", options, error);
+  }
+  let closed = false;
+  const acceptAll = async (): Promise<void> => {
+    while (!closed) {
+      try {
+        const conn = await listener.accept();
+        options.onConnection(new DenoStream(conn));
+      } catch (error) {
+        if (!closed) await options.onAcceptError(error);
+      }
+    }
+  };
+  void acceptAll();
+  return {
+    address: { hostname, port: toAddress(listener.addr).port },
+    close(): void {
+      if (closed) return;
+      closed = true;
+      listener.close();
+    },
+  };
+}
+
+async function connectTcp(options: ConnectOptions): Promise<Stream> {
+  const { hostname, port, signal } = options;
+  try {
+    const conn = await Deno.connect({ hostname, port, signal });
+    return new DenoStream(conn);
+  } catch (error) {
+    throw toConnectError(options, signal.aborted ? signal.reason : error);
+  }
+}
+
+/** A UDP socket whose sends are started and not waited for; what waits is bounded. */
+class DenoUdpSocket implements UdpSocket {
+  readonly address: Address;
+  readonly #socket: Deno.DatagramConn;
+  readonly #options: UdpOptions;
+  #waitingBytes = 0;
+  #closed = false;
+
+  constructor(socket: Deno.DatagramConn, options: UdpOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.address = { hostname: options.hostname, port: toAddress(socket.addr).port };
+    void this.#receiveAll();
+  }
+
+  send(bytes: Uint8Array, to: Address): boolean {
+    if (this.#closed || this.#waitingBytes + bytes.length > UDP_WAITING_BYTES_MAX) return false;
+    this.#waitingBytes += bytes.length;
+    // A copy: the send may read the bytes after this call, when the caller has reused them.
+    void this.#send(bytes.slice(), to);
+    return true;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#socket.close();
+  }
+
+  async #send(bytes: Uint8Array, to: Address): Promise<void> {
+    try {
+      await this.#socket.send(bytes, { transport: "udp", hostname: to.hostname, port: to.port });
+    } catch (error) {
+      if (!this.#closed) this.#options.onError(error);
+    } finally {
+      this.#waitingBytes -= bytes.length;
+    }
+  }
+
+  async #receiveAll(): Promise<void> {
+    const buffer = new Uint8Array(DATAGRAM_BUFFER_BYTES);
+    for (let faults = 0; !this.#closed && faults < UDP_FAULTS_MAX;) {
+      try {
+        const [bytes, from] = await this.#socket.receive(buffer);
+        faults = 0;
+        this.#options.onDatagram(bytes, toAddress(from));
+      } catch (error) {
+        if (this.#closed) return;
+        faults++;
+        this.#options.onError(error);
+      }
+    }
+  }
+}
+
+function bindUdp(options: UdpOptions): Promise<UdpSocket> {
+  const { hostname, port } = options;
+  try {
+    const socket = Deno.listenDatagram({ transport: "udp", hostname, port });
+    return Promise.resolve(new DenoUdpSocket(socket, options));
+  } catch (error) {
+    return Promise.reject(toBindError("UDP", options, error));
+  }
+}
+
+/** The runtime, on Deno. */
+export function denoRuntime(): Runtime {
+  const isCompiled = Deno.build.standalone;
+  const execPath = Deno.execPath();
+  return {
+    ...commonRuntime,
+    name: "deno",
+    version: Deno.version.deno,
+    args: Deno.args,
+    execPath,
+    isCompiled,
+    listenTcp,
+    connectTcp,
+    bindUdp,
+    spawnWorker: (url) => new Worker(url, { type: "module" }),
+    selfCommand: (script) =>
+      isCompiled ? [execPath] : [execPath, "run", "--quiet", "-A", "--unstable-net", script],
+  };
+}

@@ -1,0 +1,130 @@
+// Core. What the rest of the project sees of the runtime it runs on.
+
+import type { Address } from "../address.ts";
+
+/** Signals a service listens to. */
+export type SignalName = "SIGINT" | "SIGTERM" | "SIGHUP";
+
+/** Told what happens on a stream. None of these may throw. */
+export interface StreamHandlers {
+  /** Bytes arrived; `chunk` is valid only during the call. */
+  onData(chunk: Uint8Array): void;
+  /** What `write` kept has been handed to the kernel. */
+  onDrain(): void;
+  /** The peer sends no more; writing may still work. No `onData` follows. */
+  onEnd(): void;
+  /** The stream is gone, for another reason than the owner's own `close`. Called last, once. */
+  onClose(reason: string): void;
+}
+
+/** One TCP connection. */
+export interface Stream {
+  readonly remote: Address;
+  readonly local: Address;
+  /** Begins to read; called once, in the same turn in which the stream was handed over. */
+  start(handlers: StreamHandlers): void;
+  /**
+   * Sends bytes. True: all are with the kernel and the buffer is free. False: the stream keeps the
+   * buffer until `onDrain`, and no other write may be made until then.
+   */
+  write(chunk: Uint8Array): boolean;
+  /** Stops reading, so that the peer is slowed down by the kernel's own flow control. */
+  pause(): void;
+  resume(): void;
+  /** Sends FIN; nothing may be written afterwards. */
+  end(): void;
+  /** Ends the stream at once. No handler is called afterwards. Harmless when repeated. */
+  close(): void;
+}
+
+/** Options of {@linkcode Runtime.listenTcp}. */
+export interface ListenOptions {
+  readonly hostname: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  /** Several listeners share the port; the kernel spreads connections over them. */
+  readonly reusePort: boolean;
+  /** A connection came in: start it or close it, in this call. */
+  onConnection(stream: Stream): void;
+  /** Accepting failed, for example for want of file descriptors; the next try waits for the promise. */
+  onAcceptError(error: unknown): Promise<void>;
+}
+
+/** A listening TCP socket. */
+export interface Listener {
+  /** With the real port. */
+  readonly address: Address;
+  close(): void;
+}
+
+/** Options of {@linkcode Runtime.connectTcp}. */
+export interface ConnectOptions {
+  readonly hostname: string;
+  readonly port: number;
+  /** Gives up; neither runtime has a time limit of its own. */
+  readonly signal: AbortSignal;
+}
+
+/** Options of {@linkcode Runtime.bindUdp}. */
+export interface UdpOptions {
+  readonly hostname: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  /** A datagram came in; `bytes` is valid only during the call. Must not throw. */
+  onDatagram(bytes: Uint8Array, from: Address): void;
+  /** Receiving or sending failed; the socket lives on. Must not throw. */
+  onError(error: unknown): void;
+}
+
+/** A bound UDP socket. */
+export interface UdpSocket {
+  /** With the real port. */
+  readonly address: Address;
+  /**
+   * Sends one datagram to an IP address; the bytes are free afterwards.
+   *
+   * @returns false when the system would not take it now; an error also goes to `onError`.
+   */
+  send(bytes: Uint8Array, to: Address): boolean;
+  close(): void;
+}
+
+/** Everything that differs between Deno and Bun. */
+export interface Runtime {
+  readonly name: "deno" | "bun";
+  readonly version: string;
+  /** Command line arguments after the script. */
+  readonly args: string[];
+  /** Path of the running executable. */
+  readonly execPath: string;
+  /** True in a program made by `deno compile` or `bun build --compile`. */
+  readonly isCompiled: boolean;
+  /** @throws {BindError} naming host:port. */
+  listenTcp(options: ListenOptions): Listener;
+  /** @throws {ConnectError} when refused, unreachable or aborted. */
+  connectTcp(options: ConnectOptions): Promise<Stream>;
+  /** @throws {BindError} naming host:port. */
+  bindUdp(options: UdpOptions): Promise<UdpSocket>;
+  /** Starts a module worker. */
+  spawnWorker(url: URL): Worker;
+  /** One environment variable; undefined when unset. */
+  env(name: string): string | undefined;
+  envAll(): Record<string, string>;
+  exit(code: number): never;
+  /** Calls `action` on every such signal, instead of the default; the result undoes it. */
+  onSignal(signal: SignalName, action: () => void): () => void;
+  readTextFile(path: string): Promise<string>;
+  /** Resident memory of this process. */
+  memoryBytes(): number;
+  /** The system's limit on open files, or undefined where it cannot be known. */
+  openFilesMax(): number | undefined;
+  isTerminal(stream: "stdout" | "stderr"): boolean;
+  /** Writes at once; a closed pipe is not an error. */
+  writeStdout(text: string): void;
+  writeStderr(text: string): void;
+  /**
+   * The argument vector that starts `script` with this runtime, or, in a compiled program, another
+   * copy of the program itself.
+   */
+  selfCommand(script: string): string[];
+}
