@@ -1,0 +1,129 @@
+// Core. One node of a module: its counters, its state, and its places in the lists.
+
+import type { HostList, Linked } from "./host_list.ts";
+
+/** Who judges a node; {@linkcode ActiveHosts} calls it when time has run out. */
+export interface HostOwner {
+  /** Brings the node up to `nowMs`. */
+  settle(host: Host, nowMs: number): void;
+}
+
+/** A node as a route names it. */
+export interface RouteNode {
+  /** IPv4 address, unsigned, host order. */
+  readonly ip: number;
+  /** 1 to 65535. */
+  readonly port: number;
+  /** Share of the calls it should get; kept for policies that use it. Default 100. */
+  readonly weight?: number;
+  /** Where it stands; kept for policies that use it. Default "". */
+  readonly zone?: string;
+}
+
+/** Weight of a node whose route names none. */
+export const DEFAULT_WEIGHT = 100;
+
+/** Number that identifies a node within its module; exact, as ip and port need 48 bits. */
+export function hostKey(ip: number, port: number): number {
+  return ip * 65536 + port;
+}
+
+/**
+ * A node. Plain mutable fields, because the hot path reads and writes them millions of times a
+ * second; only `overload_policy.ts` and `load_balance.ts` write them.
+ */
+export class Host implements Linked<Host> {
+  readonly ip: number;
+  readonly port: number;
+  readonly owner: HostOwner;
+  weight = DEFAULT_WEIGHT;
+  zone = "";
+
+  /** Virtual successes: with `verr`, what decides. */
+  vsucc = 0;
+  /** Virtual failures, each counted by its weight. */
+  verr = 0;
+  /** Real successes of this window or state: what is reported. */
+  rsucc = 0;
+  /** Real failures of this window or state. */
+  rerr = 0;
+  /** Successes in a row. */
+  continSucc = 0;
+  /** Failures in a row. */
+  continErr = 0;
+  /** True when the node is given probes only. */
+  overload = false;
+  /** When the present state began; windows are counted from here. Milliseconds. */
+  sinceMs: number;
+  /** When time alone changes something: the end of the window or of overload; Infinity = never. */
+  dueMs = Infinity;
+  /** Small windows running that were bad. */
+  badWindows = 0;
+
+  /** Successes since the agent knows the node; never falls. */
+  succTotal = 0;
+  /** Failures since the agent knows the node; never falls. */
+  errTotal = 0;
+
+  /** True while something waits to be reported. */
+  dirty = false;
+  /** `rsucc` as it was at the last counted call, before a reset could hide it. */
+  reportSucc = 0;
+  /** `rerr` as it was at the last counted call. */
+  reportErr = 0;
+
+  next: Host = this;
+  prev: Host = this;
+  list: HostList<Host> | undefined = undefined;
+  /** Place in {@linkcode ActiveHosts}; -1 = not there. */
+  activeIndex = -1;
+
+  constructor(ip: number, port: number, owner: HostOwner, sinceMs: number) {
+    this.ip = ip;
+    this.port = port;
+    this.owner = owner;
+    this.sinceMs = sinceMs;
+  }
+}
+
+/**
+ * The nodes that time can change: those that are overload, or have calls in their window. Only
+ * these are looked at by a tick, so quiet modules cost nothing at any number.
+ *
+ * Bounded by the number of nodes the agent knows.
+ */
+export class ActiveHosts {
+  readonly #hosts: Host[] = [];
+
+  /** Number of nodes that are watched. */
+  get count(): number {
+    return this.#hosts.length;
+  }
+
+  /** Watches a node; does nothing when it is watched already. */
+  add(host: Host): void {
+    if (host.activeIndex >= 0) return;
+    host.activeIndex = this.#hosts.length;
+    this.#hosts.push(host);
+  }
+
+  /** Forgets a node; does nothing when it is not watched. O(1): the last one takes its place. */
+  remove(host: Host): void {
+    const index = host.activeIndex;
+    if (index < 0) return;
+    host.activeIndex = -1;
+    const last = this.#hosts.pop();
+    if (last === undefined || last === host) return;
+    this.#hosts[index] = last;
+    last.activeIndex = index;
+  }
+
+  /** Lets the owners bring every node up to `nowMs` whose time has run out. */
+  settle(nowMs: number): void {
+    // Backwards, because a node that settles may leave, and the last one then takes its place.
+    for (let i = this.#hosts.length - 1; i >= 0; i--) {
+      const host = this.#hosts[i];
+      if (nowMs >= host.dueMs) host.owner.settle(host, nowMs);
+    }
+  }
+}

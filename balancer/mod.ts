@@ -1,0 +1,31 @@
+// Core. What other rooms use of the balancer.
+
+export {
+  type BalanceSettings,
+  checkBalanceSettings,
+  defaultBalanceSettings,
+} from "./balance_settings.ts";
+export { HashRing } from "./hash_ring.ts";
+export { Host, type RouteNode } from "./host.ts";
+export {
+  describeStateChange,
+  type HostResult,
+  type HostSnapshot,
+  LoadBalance,
+  type RouteUpdate,
+  type StateChange,
+} from "./load_balance.ts";
+export { smallWindowCallsMax } from "./overload_policy.ts";
+export type { PickLists, PickPolicy, PickPolicyFactory } from "./pick_policy.ts";
+export { LarsPolicy } from "./policy_lars.ts";
+export { PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "./pull_schedule.ts";
+export {
+  type ModuleReport,
+  MODULES_MAX,
+  type ModuleSnapshot,
+  NODES_MAX,
+  REPORT_INTERVAL_MS,
+  RouteLb,
+  type RouteLbOptions,
+  type RouteLbStats,
+} from "./route_lb.ts";

@@ -1,0 +1,151 @@
+// Core. When a node becomes overload and when it becomes idle again, each rule a small function.
+
+import type { BalanceSettings } from "./balance_settings.ts";
+import type { Host } from "./host.ts";
+
+/** A rule: why the node should change its state now, or undefined to leave it. */
+export type OverloadRule = (host: Host, settings: BalanceSettings) => string | undefined;
+
+/**
+ * How often a failed call counts in verr: once for each full 100 ms it took, at least once. A
+ * caller that waits one second for a dead node reports one failure a second; without this weight
+ * such a node would not be found within a window.
+ */
+export function failureWeight(timecostMs: number): number {
+  return timecostMs < 200 ? 1 : Math.floor(timecostMs / 100);
+}
+
+/** Counts a call that went well. */
+export function countSuccess(host: Host): void {
+  host.vsucc++;
+  host.rsucc++;
+  host.succTotal++;
+  host.continSucc++;
+  host.continErr = 0;
+}
+
+/** Counts a call that failed: `weight` times in verr, once in what is reported. */
+export function countFailure(host: Host, weight: number): void {
+  host.verr += weight;
+  host.rerr++;
+  host.errTotal++;
+  host.continErr++;
+  host.continSucc = 0;
+}
+
+/** Forgets the calls of an idle node: the state it begins with, and begins each window with. */
+export function resetIdle(host: Host, settings: BalanceSettings): void {
+  host.overload = false;
+  host.vsucc = settings.initSuccCnt;
+  host.verr = 0;
+  host.rsucc = 0;
+  host.rerr = 0;
+  host.continSucc = 0;
+  host.continErr = 0;
+  host.dueMs = Infinity;
+}
+
+/** Makes the counters those of a node that became overload at `atMs`. */
+export function resetOverload(host: Host, settings: BalanceSettings, atMs: number): void {
+  host.overload = true;
+  host.vsucc = 0;
+  host.verr = settings.initErrCnt;
+  host.rsucc = 0;
+  host.rerr = 0;
+  host.continSucc = 0;
+  host.continErr = 0;
+  host.badWindows = 0;
+  host.sinceMs = atMs;
+  host.dueMs = atMs + settings.overloadTimeoutMs;
+}
+
+/** End of the window that `nowMs` falls in; windows lie on a grid that starts at `sinceMs`. */
+export function windowEndMs(sinceMs: number, idleTimeoutMs: number, nowMs: number): number {
+  return sinceMs + (Math.floor((nowMs - sinceMs) / idleTimeoutMs) + 1) * idleTimeoutMs;
+}
+
+/** A rate with at most three decimals, for people. */
+function rateText(part: number, whole: number): string {
+  return String(Math.round((part / whole) * 1000) / 1000);
+}
+
+/** Idle node, after a failure: too large a share of the (virtual) calls failed. */
+export function errorRateRule(host: Host, settings: BalanceSettings): string | undefined {
+  const all = host.vsucc + host.verr;
+  if (!(host.verr / all > settings.errRate)) return undefined;
+  return `${host.rerr} of ${host.rsucc + host.rerr} calls failed, ` +
+    `error rate ${rateText(host.verr, all)} > ${settings.errRate}`;
+}
+
+/** Idle node, after a failure: too many failures in a row. */
+export function errorRunRule(host: Host, settings: BalanceSettings): string | undefined {
+  if (host.continErr < settings.continErrLimit) return undefined;
+  return `${host.continErr} calls failed in a row, limit ${settings.continErrLimit}`;
+}
+
+/** Overload node, after a success: a large enough share of the (virtual) calls went well. */
+export function successRateRule(host: Host, settings: BalanceSettings): string | undefined {
+  const all = host.vsucc + host.verr;
+  if (!(host.vsucc / all > settings.succRate)) return undefined;
+  return `${host.rsucc} of ${host.rsucc + host.rerr} probes went well, ` +
+    `success rate ${rateText(host.vsucc, all)} > ${settings.succRate}`;
+}
+
+/** Overload node, after a success: enough successes in a row. */
+export function successRunRule(host: Host, settings: BalanceSettings): string | undefined {
+  if (host.continSucc < settings.continSuccLimit) return undefined;
+  return `${host.continSucc} calls went well in a row, limit ${settings.continSuccLimit}`;
+}
+
+/** Why an idle node that has just failed should become overload, or undefined. */
+export function reasonToOverload(host: Host, settings: BalanceSettings): string | undefined {
+  return errorRateRule(host, settings) ?? errorRunRule(host, settings);
+}
+
+/** Why an overload node that has just succeeded should become idle, or undefined. */
+export function reasonToIdle(host: Host, settings: BalanceSettings): string | undefined {
+  return successRateRule(host, settings) ?? successRunRule(host, settings);
+}
+
+/** Bad small windows that must follow each other before a node is judged by them. */
+export const BAD_SMALL_WINDOWS = 2;
+
+/**
+ * The largest number of calls that counts as small: the error-rate rule cannot fire on it even
+ * if every call failed (each of weight 1).
+ *
+ * n failures fire when n / (init_succ_cnt + n) > err_rate, that is when
+ * n > init_succ_cnt · err_rate / (1 − err_rate): 180 · 0.1 / 0.9 = 20 with the defaults. With
+ * err_rate 1 the rule never fires and every count is small.
+ */
+export function smallWindowCallsMax(settings: BalanceSettings): number {
+  if (settings.errRate >= 1) return Infinity;
+  const bound = (settings.initSuccCnt * settings.errRate) / (1 - settings.errRate);
+  // The quotient of decimal fractions may fall a hair short of the whole number it should be.
+  return Math.floor(bound + 1e-9);
+}
+
+/**
+ * Judges an idle node by the window that ends now, and keeps `badWindows`.
+ *
+ * A window whose real error rate reaches window_err_rate is bad. A bad window with many calls
+ * condemns at once, one with a small number only together with a second one. A good window breaks
+ * the run; a window without any call neither counts nor breaks it, so that a module called once a
+ * minute can be judged too.
+ *
+ * @returns why the node should become overload, or undefined.
+ */
+export function judgeWindow(host: Host, settings: BalanceSettings): string | undefined {
+  const calls = host.rsucc + host.rerr;
+  if (calls === 0) return undefined;
+  if (!(host.rerr / calls >= settings.windowErrRate)) {
+    host.badWindows = 0;
+    return undefined;
+  }
+  host.badWindows++;
+  const small = calls <= smallWindowCallsMax(settings);
+  if (small && host.badWindows < BAD_SMALL_WINDOWS) return undefined;
+  return `${host.rerr} of ${calls} calls of a window failed, ` +
+    `error rate ${rateText(host.rerr, calls)} >= ${settings.windowErrRate}` +
+    (small ? `, ${host.badWindows} such windows running` : "");
+}

@@ -1,0 +1,430 @@
+// Core. Many modules of one loop: find, pull, serve, refresh, forget, and what to report.
+
+import { RetCode } from "../proto/message_ids.ts";
+import type { Rng } from "../reactor/rng.ts";
+import { type BalanceSettings, checkBalanceSettings } from "./balance_settings.ts";
+import { ActiveHosts, type Host, type RouteNode } from "./host.ts";
+import { HostList, type Linked } from "./host_list.ts";
+import {
+  type BalanceContext,
+  type HostResult,
+  type HostSnapshot,
+  LoadBalance,
+  type RouteUpdate,
+  type StateChange,
+} from "./load_balance.ts";
+import type { PickPolicyFactory } from "./pick_policy.ts";
+import { LarsPolicy } from "./policy_lars.ts";
+import { type Pullable, PullSchedule } from "./pull_schedule.ts";
+
+/** Modules one agent keeps; a new one takes the place of an old one when it is full. */
+export const MODULES_MAX = 10_000;
+
+/** Nodes one module keeps; further ones are cut and counted. */
+export const NODES_MAX = 65_536;
+
+/** Shortest time between two reports of one module. */
+export const REPORT_INTERVAL_MS = 1000;
+
+/**
+ * A route is pulled again at an age of update_timeout plus up to this share of it, so that agents
+ * started together do not ask together for ever.
+ */
+export const REFRESH_JITTER = 0.2;
+
+/**
+ * Time one known module takes when all are asked for again over a new connection to dns, of which
+ * a random part is waited: three loops of 3,333 modules each spread 10,000 requests over 25 s,
+ * 400 a second.
+ */
+export const RESUBSCRIBE_SPREAD_PER_MODULE_MS = 7.5;
+
+/** What is known of the route of a module. */
+export type RouteState =
+  /** Asked for, never answered. */
+  | "pulling"
+  /** Has nodes. */
+  | "ready"
+  /** Answered: no nodes. Remembered for update_timeout. */
+  | "empty";
+
+/** What one module has to report. */
+export interface ModuleReport {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly results: HostResult[];
+}
+
+/** A module and its nodes, for the cache and for status pages. */
+export interface ModuleSnapshot {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly state: RouteState;
+  /** Age of the route in milliseconds; Infinity when it never came from dns in this life. */
+  readonly ageMs: number;
+  readonly hosts: HostSnapshot[];
+}
+
+/** Counters of one loop since its start, and its present sizes. */
+export interface RouteLbStats {
+  modules: number;
+  modulesReady: number;
+  hosts: number;
+  hostsOverload: number;
+  activeHosts: number;
+  pullsPending: number;
+  pullsSent: number;
+  picks: number;
+  probes: number;
+  refusedOverload: number;
+  refusedNoExist: number;
+  reports: number;
+  reportsIgnored: number;
+  changesToOverload: number;
+  changesToIdle: number;
+  modulesEvicted: number;
+  nodesCut: number;
+}
+
+/** How a {@linkcode RouteLb} works. */
+export interface RouteLbOptions {
+  settings: BalanceSettings;
+  /** Spreads refreshes. */
+  rng: Rng;
+  /** @default MODULES_MAX */
+  modulesMax?: number;
+  /** @default NODES_MAX */
+  nodesMax?: number;
+  /** Burst of pulls for modules without nodes. @default PULLS_BURST_MAX */
+  pullsBurstMax?: number;
+  /** Rate of the same. @default PULLS_PER_SECOND_MAX */
+  pullsPerSecondMax?: number;
+  /** Makes the policy of each new module. @default the original one */
+  createPolicy?: PickPolicyFactory;
+  /** Sends a route request; must not wait. */
+  onPull(modId: number, cmdId: number): void;
+  /** A node changed its state; for logs. */
+  onStateChange?(change: StateChange): void;
+}
+
+class ModuleEntry implements Pullable, Linked<ModuleEntry> {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly balance: LoadBalance;
+  state: RouteState = "pulling";
+  usedAtMs: number;
+  updatedAtMs = -Infinity;
+  /** When the route is old enough to be pulled on the next use; Infinity while it is pulled. */
+  refreshDueMs = Infinity;
+  pullDueMs = 0;
+  pullRetryMs = 0;
+  next: ModuleEntry = this;
+  prev: ModuleEntry = this;
+  list: HostList<ModuleEntry> | undefined = undefined;
+
+  constructor(balance: LoadBalance, usedAtMs: number) {
+    this.modId = balance.modId;
+    this.cmdId = balance.cmdId;
+    this.balance = balance;
+    this.usedAtMs = usedAtMs;
+  }
+
+  get hasNodes(): boolean {
+    return this.balance.hostCount > 0;
+  }
+}
+
+/**
+ * All modules of one UDP loop. Synchronous; times and chance are arguments.
+ *
+ * Module ids and addresses are unsigned; signed ones, as on the wire, name the same module or node.
+ */
+export class RouteLb {
+  readonly #options: RouteLbOptions;
+  readonly #context: BalanceContext;
+  readonly #modulesMax: number;
+  /** modId, then cmdId: two ids of 32 bits do not fit one exact number. */
+  readonly #modules = new Map<number, Map<number, ModuleEntry>>();
+  #moduleCount = 0;
+  /** Modules that have no node and never had one, oldest first: the first to be evicted. */
+  readonly #nodeless = new HostList<ModuleEntry>();
+  readonly #pulls: PullSchedule<ModuleEntry>;
+  #dirty: LoadBalance[] = [];
+  readonly #counts = {
+    picks: 0,
+    probes: 0,
+    refusedOverload: 0,
+    refusedNoExist: 0,
+    reports: 0,
+    reportsIgnored: 0,
+    changesToOverload: 0,
+    changesToIdle: 0,
+    modulesEvicted: 0,
+    nodesCut: 0,
+  };
+
+  /** @throws {RangeError} when a setting is out of its range. */
+  constructor(options: RouteLbOptions) {
+    checkBalanceSettings(options.settings);
+    this.#options = options;
+    this.#modulesMax = options.modulesMax ?? MODULES_MAX;
+    if (!Number.isInteger(this.#modulesMax) || this.#modulesMax < 1) {
+      throw new RangeError(
+        `modulesMax must be a whole number of at least 1: current value is ${this.#modulesMax}`,
+      );
+    }
+    this.#context = {
+      settings: options.settings,
+      nodesMax: options.nodesMax ?? NODES_MAX,
+      active: new ActiveHosts(),
+      createPolicy: options.createPolicy ?? ((): LarsPolicy => new LarsPolicy()),
+      onStateChange: (change) => this.#stateChanged(change),
+      onDirty: (balance) => void this.#dirty.push(balance),
+    };
+    this.#pulls = new PullSchedule({
+      burstMax: options.pullsBurstMax,
+      perSecondMax: options.pullsPerSecondMax,
+      retryMaxMs: () => this.#context.settings.updateTimeoutMs,
+      send: (modId, cmdId) => options.onPull(modId, cmdId),
+    });
+  }
+
+  /**
+   * The next node of a module, or a return code: NoExist when it is unknown (its route is then
+   * asked for) or has no nodes, Overload when the call is refused. O(1), allocates nothing for a
+   * known module.
+   */
+  getHost(modId: number, cmdId: number, nowMs: number): Host | number {
+    const picked = this.#use(modId, cmdId, nowMs).balance.pick();
+    if (typeof picked === "number") {
+      if (picked === RetCode.Overload) this.#counts.refusedOverload++;
+      else this.#counts.refusedNoExist++;
+    } else {
+      this.#counts.picks++;
+      if (picked.overload) this.#counts.probes++;
+    }
+    return picked;
+  }
+
+  /** The nodes of a module; empty when it is unknown (its route is then asked for) or has none. */
+  getRoute(modId: number, cmdId: number, nowMs: number): Host[] {
+    return [...this.#use(modId, cmdId, nowMs).balance.hosts()];
+  }
+
+  /**
+   * Counts the outcome of a call; 0 is success, any other code a failure. Outcomes of modules or
+   * nodes that are not known are ignored and counted as such.
+   */
+  report(
+    modId: number,
+    cmdId: number,
+    ip: number,
+    port: number,
+    retcode: number,
+    timecostMs: number,
+    nowMs: number,
+  ): void {
+    const entry = this.#find(modId, cmdId);
+    if (entry?.balance.report(ip >>> 0, port, retcode, timecostMs, nowMs)) this.#counts.reports++;
+    else this.#counts.reportsIgnored++;
+  }
+
+  /**
+   * Takes a route that dns sent, as an answer or unasked.
+   *
+   * @returns what changed, or undefined when the module is not known (any more).
+   */
+  update(
+    modId: number,
+    cmdId: number,
+    nodes: readonly RouteNode[],
+    nowMs: number,
+  ): RouteUpdate | undefined {
+    const entry = this.#find(modId, cmdId);
+    if (entry === undefined) return undefined;
+    const { updateTimeoutMs } = this.#context.settings;
+    const jitter = 1 + REFRESH_JITTER * this.#options.rng.next();
+    this.#pulls.stop(entry);
+    entry.updatedAtMs = nowMs;
+    entry.refreshDueMs = nowMs + updateTimeoutMs * jitter;
+    return this.#setNodes(entry, nodes, nowMs);
+  }
+
+  /**
+   * Puts a route in from the cache, so that a restarted agent serves before dns answers. It is
+   * pulled when it is next used. Does nothing for a module that is known already, or when full.
+   */
+  preload(modId: number, cmdId: number, nodes: readonly RouteNode[], nowMs: number): void {
+    const known = this.#find(modId, cmdId) !== undefined;
+    if (known || nodes.length === 0 || this.#moduleCount >= this.#modulesMax) return;
+    const entry = this.#insert(modId, cmdId, nowMs);
+    entry.refreshDueMs = nowMs;
+    this.#setNodes(entry, nodes, nowMs);
+  }
+
+  /**
+   * The connection to dns is new: unanswered pulls are repeated now, and known modules are asked
+   * for again, spread over time, because dns pushes changes only of what was asked for over the
+   * connection.
+   */
+  resubscribe(nowMs: number): void {
+    const { updateTimeoutMs } = this.#context.settings;
+    const spreadMs = Math.max(
+      Math.min(100, updateTimeoutMs),
+      this.#moduleCount * RESUBSCRIBE_SPREAD_PER_MODULE_MS,
+    );
+    for (const entry of this.#entries()) {
+      const known = entry.state !== "pulling";
+      entry.refreshDueMs = Infinity;
+      this.#pulls.start(entry, known ? nowMs + spreadMs * this.#options.rng.next() : nowMs, nowMs);
+    }
+  }
+
+  /** Does what falls due by `nowMs`: ends of windows and of overload, and pulls. */
+  tick(nowMs: number): void {
+    this.#context.active.settle(nowMs);
+    this.#pulls.tick(nowMs);
+  }
+
+  /**
+   * Takes what is to be reported: modules with newly counted calls or state changes, each at most
+   * once in {@linkcode REPORT_INTERVAL_MS}, and of each the changed nodes only.
+   *
+   * @param force Takes everything, however recent the last report is; for the end of the program.
+   */
+  drainReports(nowMs: number, force = false): ModuleReport[] {
+    if (this.#dirty.length === 0) return [];
+    const reports: ModuleReport[] = [];
+    const waiting: LoadBalance[] = [];
+    for (const balance of this.#dirty) {
+      if (!force && nowMs - balance.reportedAtMs < REPORT_INTERVAL_MS) {
+        waiting.push(balance);
+        continue;
+      }
+      const { modId, cmdId } = balance;
+      reports.push({ modId, cmdId, results: balance.takeResults(nowMs) });
+    }
+    this.#dirty = waiting;
+    return reports;
+  }
+
+  /**
+   * Takes new settings without losing what is known of any node. Windows that run keep their end.
+   *
+   * @throws {RangeError} when a setting is out of its range; the old ones then stay.
+   */
+  setSettings(settings: BalanceSettings): void {
+    this.#context.settings = checkBalanceSettings(settings);
+  }
+
+  /** Every module with its nodes. */
+  *snapshot(nowMs: number): IterableIterator<ModuleSnapshot> {
+    for (const entry of this.#entries()) {
+      const { modId, cmdId, state, updatedAtMs } = entry;
+      yield { modId, cmdId, state, ageMs: nowMs - updatedAtMs, hosts: entry.balance.snapshot() };
+    }
+  }
+
+  /** Counters and sizes. Walks the modules: for status pages, not for the hot path. */
+  stats(): RouteLbStats {
+    let modulesReady = 0;
+    let hosts = 0;
+    let hostsOverload = 0;
+    for (const { state, balance } of this.#entries()) {
+      if (state === "ready") modulesReady++;
+      hosts += balance.hostCount;
+      hostsOverload += balance.overload.count;
+    }
+    return {
+      modules: this.#moduleCount,
+      modulesReady,
+      hosts,
+      hostsOverload,
+      activeHosts: this.#context.active.count,
+      pullsPending: this.#pulls.pendingCount,
+      pullsSent: this.#pulls.sentCount,
+      ...this.#counts,
+    };
+  }
+
+  *#entries(): IterableIterator<ModuleEntry> {
+    for (const commands of this.#modules.values()) yield* commands.values();
+  }
+
+  #find(modId: number, cmdId: number): ModuleEntry | undefined {
+    return this.#modules.get(modId >>> 0)?.get(cmdId >>> 0);
+  }
+
+  /** The module a caller asks for, made when it is unknown, and pulled when it is due. */
+  #use(modId: number, cmdId: number, nowMs: number): ModuleEntry {
+    const entry = this.#find(modId, cmdId) ?? this.#makeRoomAndInsert(modId, cmdId, nowMs);
+    entry.usedAtMs = nowMs;
+    if (nowMs >= entry.refreshDueMs) {
+      entry.refreshDueMs = Infinity;
+      this.#pulls.start(entry, nowMs, nowMs);
+    }
+    return entry;
+  }
+
+  #makeRoomAndInsert(modId: number, cmdId: number, nowMs: number): ModuleEntry {
+    if (this.#moduleCount >= this.#modulesMax) {
+      const victim = this.#nodeless.head ?? this.#leastRecentlyUsed();
+      if (victim !== undefined) this.#evict(victim);
+    }
+    const entry = this.#insert(modId, cmdId, nowMs);
+    entry.refreshDueMs = nowMs;
+    return entry;
+  }
+
+  #insert(modId: number, cmdId: number, nowMs: number): ModuleEntry {
+    const balance = new LoadBalance(modId >>> 0, cmdId >>> 0, this.#context);
+    const entry = new ModuleEntry(balance, nowMs);
+    let commands = this.#modules.get(entry.modId);
+    if (commands === undefined) {
+      commands = new Map();
+      this.#modules.set(entry.modId, commands);
+    }
+    commands.set(entry.cmdId, entry);
+    this.#moduleCount++;
+    this.#nodeless.pushTail(entry);
+    return entry;
+  }
+
+  /**
+   * Walks all modules, but only when every one of them has had nodes: the module that takes the
+   * place has none yet, and so is the next to go.
+   */
+  #leastRecentlyUsed(): ModuleEntry | undefined {
+    let oldest: ModuleEntry | undefined;
+    for (const entry of this.#entries()) {
+      if (oldest === undefined || entry.usedAtMs < oldest.usedAtMs) oldest = entry;
+    }
+    return oldest;
+  }
+
+  #evict(entry: ModuleEntry): void {
+    const commands = this.#modules.get(entry.modId);
+    commands?.delete(entry.cmdId);
+    if (commands?.size === 0) this.#modules.delete(entry.modId);
+    this.#moduleCount--;
+    if (entry.list !== undefined) this.#nodeless.remove(entry);
+    this.#pulls.stop(entry);
+    entry.balance.clear();
+    this.#counts.modulesEvicted++;
+  }
+
+  #setNodes(entry: ModuleEntry, nodes: readonly RouteNode[], nowMs: number): RouteUpdate {
+    const change = entry.balance.update(nodes, nowMs);
+    this.#counts.nodesCut += change.cut;
+    entry.state = entry.hasNodes ? "ready" : "empty";
+    // A module that once had nodes stays out of the list: it was real, and goes by its last use.
+    if (entry.hasNodes && entry.list !== undefined) this.#nodeless.remove(entry);
+    return change;
+  }
+
+  #stateChanged(change: StateChange): void {
+    if (change.overload) this.#counts.changesToOverload++;
+    else this.#counts.changesToIdle++;
+    this.#options.onStateChange?.(change);
+  }
+}

@@ -1,0 +1,300 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { RetCode } from "../proto/message_ids.ts";
+import { type Rng, seededRng } from "../reactor/rng.ts";
+import { type BalanceSettings, checkBalanceSettings, defaultBalanceSettings } from "./mod.ts";
+import { RouteLb, type RouteLbOptions } from "./route_lb.ts";
+
+interface Fixture {
+  lb: RouteLb;
+  pulls: string[];
+}
+
+const noJitter: Rng = { next: () => 0 };
+
+function makeLb(options: Partial<RouteLbOptions> = {}): Fixture {
+  const pulls: string[] = [];
+  const lb = new RouteLb({
+    settings: defaultBalanceSettings,
+    rng: noJitter,
+    onPull: (modId, cmdId) => pulls.push(`${modId},${cmdId}`),
+    ...options,
+  });
+  return { lb, pulls };
+}
+
+const node = (ip: number): { ip: number; port: number } => ({ ip, port: 80 });
+const ipOf = (picked: ReturnType<RouteLb["getHost"]>): number =>
+  typeof picked === "number" ? -picked : picked.ip;
+
+test("getHost() pulls an unknown module once and answers NoExist until the route comes", () => {
+  const { lb, pulls } = makeLb();
+  assert.equal(lb.getHost(1, 2, 0), RetCode.NoExist);
+  assert.equal(lb.getHost(1, 2, 1), RetCode.NoExist);
+  assert.deepEqual(pulls, ["1,2"]);
+  assert.deepEqual(lb.update(1, 2, [node(7), node(8)], 5), {
+    added: 2,
+    kept: 0,
+    removed: 0,
+    cut: 0,
+  });
+  assert.deepEqual([ipOf(lb.getHost(1, 2, 6)), ipOf(lb.getHost(1, 2, 7))], [7, 8]);
+  assert.deepEqual(pulls, ["1,2"]);
+});
+
+test("a pull without an answer is repeated after 1, 2, 4, 8, 15, 15 s", () => {
+  const { lb, pulls } = makeLb();
+  const times: number[] = [];
+  lb.getHost(1, 1, 0);
+  let seen = 0;
+  for (let ms = 0; ms <= 50_000; ms += 100) {
+    lb.getHost(1, 1, ms);
+    lb.tick(ms);
+    if (pulls.length > seen) times.push(ms);
+    seen = pulls.length;
+  }
+  assert.deepEqual(times, [0, 1000, 3000, 7000, 15_000, 30_000, 45_000]);
+  lb.update(1, 1, [node(1)], 50_000);
+  lb.tick(60_000);
+  assert.equal(pulls.length, seen, "an answer ends it");
+});
+
+test("an empty route is remembered for update_timeout", () => {
+  const { lb, pulls } = makeLb();
+  lb.getHost(1, 1, 0);
+  lb.update(1, 1, [], 10);
+  for (const ms of [11, 5000, 15_009]) assert.equal(lb.getHost(1, 1, ms), RetCode.NoExist);
+  lb.tick(15_009);
+  assert.equal(pulls.length, 1);
+  assert.equal(lb.getHost(1, 1, 15_010), RetCode.NoExist);
+  assert.equal(pulls.length, 2);
+  lb.update(1, 1, [node(3)], 15_020);
+  assert.equal(ipOf(lb.getHost(1, 1, 15_021)), 3);
+});
+
+test("a used module older than update_timeout is pulled again and serves meanwhile", () => {
+  const { lb, pulls } = makeLb();
+  lb.getHost(1, 1, 0);
+  lb.update(1, 1, [node(1)], 0);
+  lb.tick(14_999);
+  assert.equal(ipOf(lb.getHost(1, 1, 14_999)), 1);
+  assert.equal(pulls.length, 1);
+  assert.equal(ipOf(lb.getHost(1, 1, 15_000)), 1);
+  assert.equal(pulls.length, 2);
+  // Dns is silent: repeated at 16,000 and 18,000, while every call is served.
+  for (let ms = 15_100; ms <= 18_000; ms += 100) {
+    lb.tick(ms);
+    assert.equal(ipOf(lb.getHost(1, 1, ms)), 1);
+  }
+  assert.equal(pulls.length, 4);
+});
+
+test("refreshes are spread over a fifth of update_timeout", () => {
+  const { lb, pulls } = makeLb({ rng: seededRng(7) });
+  for (let i = 0; i < 200; i++) {
+    lb.getHost(i, 1, 0);
+    lb.update(i, 1, [node(1)], 0);
+  }
+  const pulledBy = (ms: number): number => {
+    for (let i = 0; i < 200; i++) lb.getHost(i, 1, ms);
+    return pulls.length - 200;
+  };
+  assert.equal(pulledBy(14_999), 0);
+  const half = pulledBy(16_500);
+  assert.ok(half > 60 && half < 140, String(half));
+  assert.equal(pulledBy(18_000), 200);
+});
+
+test("an unused module is not pulled again", () => {
+  const { lb, pulls } = makeLb();
+  lb.getHost(1, 1, 0);
+  lb.update(1, 1, [node(1)], 0);
+  lb.tick(1e9);
+  assert.equal(pulls.length, 1);
+});
+
+test("a push keeps counters, and a report of a removed node is ignored", () => {
+  const { lb } = makeLb();
+  lb.getHost(1, 1, 0);
+  lb.update(1, 1, [node(1), node(2)], 0);
+  for (const ip of [1, 2]) lb.report(1, 1, ip, 80, 0, 0, 10);
+  lb.update(1, 1, [node(2), node(3)], 20);
+  lb.report(1, 1, 1, 80, 0, 0, 30);
+  lb.report(9, 9, 1, 80, 0, 0, 30);
+  const [module] = lb.snapshot(40);
+  assert.deepEqual(module.hosts.map((h) => [h.ip, h.rsucc]), [[2, 1], [3, 0]]);
+  const stats = lb.stats();
+  assert.deepEqual([stats.reports, stats.reportsIgnored], [2, 2]);
+});
+
+test("negative ids and addresses name the same module and node as unsigned ones", () => {
+  const { lb, pulls } = makeLb();
+  lb.getHost(-1, -2147483648, 0);
+  lb.getHost(4294967295, 2147483648, 0);
+  assert.deepEqual(pulls, ["4294967295,2147483648"]);
+  lb.update(-1, -2147483648, [{ ip: -1062731343, port: 80 }], 0);
+  assert.equal(ipOf(lb.getHost(4294967295, 2147483648, 1)), 3232235953);
+  lb.report(4294967295, -2147483648, -1062731343, 80, 1, 0, 2);
+  assert.equal(lb.stats().reports, 1);
+});
+
+test("modules with swapped or summed ids are different ones", () => {
+  const { lb } = makeLb();
+  const ids = [[1, 2], [2, 1], [0, 3], [3, 0], [1, 4294967295], [2, 4294967294]];
+  ids.forEach(([modId, cmdId], i) => {
+    lb.getHost(modId, cmdId, 0);
+    lb.update(modId, cmdId, [node(i)], 0);
+  });
+  ids.forEach(([modId, cmdId], i) => assert.equal(ipOf(lb.getHost(modId, cmdId, 1)), i));
+});
+
+test("a full table evicts the oldest module without nodes first, then the least recently used", () => {
+  const { lb } = makeLb({ modulesMax: 4 });
+  const known = (): number[] => [...lb.snapshot(0)].map((m) => m.modId).sort();
+  for (const modId of [1, 2, 3, 4]) lb.getHost(modId, 0, modId);
+  lb.update(1, 0, [node(1)], 5);
+  lb.update(3, 0, [node(1)], 5);
+  lb.update(4, 0, [], 5);
+  lb.getHost(2, 0, 6);
+  lb.getHost(5, 0, 7);
+  assert.deepEqual(known(), [1, 3, 4, 5], "2 is the oldest that never had a node");
+  lb.update(4, 0, [node(1)], 8);
+  lb.update(5, 0, [node(1)], 8);
+  lb.getHost(1, 0, 9);
+  lb.getHost(6, 0, 10);
+  assert.deepEqual(known(), [1, 4, 5, 6], "3 was used longest ago");
+  // A flood of unknown modules then goes through one place.
+  for (let i = 100; i < 200; i++) lb.getHost(i, 0, i);
+  assert.deepEqual(known(), [1, 4, 5, 199].sort());
+  assert.equal(lb.stats().modulesEvicted, 102);
+  assert.equal(lb.update(2, 0, [node(1)], 300), undefined, "an answer for a forgotten module");
+});
+
+test("an evicted module still has its last results reported", () => {
+  const { lb } = makeLb({ modulesMax: 1 });
+  lb.getHost(1, 0, 0);
+  lb.update(1, 0, [node(1)], 0);
+  lb.report(1, 0, 1, 80, 0, 0, 0);
+  lb.getHost(2, 0, 1);
+  assert.deepEqual(lb.drainReports(2).map((r) => [r.modId, r.results.length]), [[1, 1]]);
+  assert.equal(lb.stats().activeHosts, 0);
+});
+
+test("pulls of unknown modules keep to burst and rate, oldest first", () => {
+  const { lb, pulls } = makeLb({ pullsBurstMax: 10, pullsPerSecondMax: 5 });
+  for (let i = 0; i < 30; i++) lb.getHost(i, 0, 0);
+  assert.equal(pulls.length, 10);
+  for (let i = 0; i < 10; i++) lb.update(i, 0, [node(1)], 0);
+  lb.tick(1000);
+  assert.deepEqual(pulls.slice(10), ["10,0", "11,0", "12,0", "13,0", "14,0"]);
+  // Refreshes of modules with nodes are not held back.
+  lb.getHost(0, 0, 15_000);
+  assert.equal(pulls.at(-1), "0,0");
+});
+
+test("resubscribe() asks for everything again, known modules spread over time", () => {
+  const { lb, pulls } = makeLb({ rng: seededRng(3) });
+  for (let i = 0; i < 1000; i++) {
+    lb.getHost(i, 0, 0);
+    if (i < 900) lb.update(i, 0, [node(1)], 0);
+  }
+  pulls.length = 0;
+  lb.resubscribe(1000);
+  // The burst of 1000 is used up; one second gave 50 more, so half of the hundred wait.
+  assert.deepEqual([pulls.length, pulls[0]], [50, "900,0"]);
+  // 1000 modules spread over 7.5 s.
+  for (let ms = 1001; ms <= 8501; ms += 100) lb.tick(ms);
+  const known = new Set(pulls.filter((key) => Number(key.split(",")[0]) < 900));
+  assert.equal(known.size, 900);
+  assert.equal(new Set(pulls).size, 1000);
+});
+
+test("preload() serves at once, is refreshed on use and gives way to what dns says", () => {
+  const { lb, pulls } = makeLb({ modulesMax: 2 });
+  lb.preload(1, 1, [node(5)], 0);
+  assert.equal(pulls.length, 0);
+  assert.equal(ipOf(lb.getHost(1, 1, 0)), 5);
+  assert.deepEqual(pulls, ["1,1"]);
+  lb.update(1, 1, [node(6)], 1);
+  assert.equal(ipOf(lb.getHost(1, 1, 2)), 6);
+  lb.preload(1, 1, [node(5)], 3);
+  assert.equal(ipOf(lb.getHost(1, 1, 4)), 6, "a cached route never replaces a known one");
+  lb.preload(2, 2, [], 0);
+  lb.preload(3, 3, [node(1)], 0);
+  lb.preload(4, 4, [node(1)], 0);
+  assert.equal(lb.stats().modules, 2);
+});
+
+test("getRoute() gives all nodes, overload ones too, and pulls what is unknown", () => {
+  const { lb, pulls } = makeLb();
+  assert.deepEqual(lb.getRoute(1, 1, 0), []);
+  assert.deepEqual(pulls, ["1,1"]);
+  lb.update(1, 1, [node(1), node(2)], 0);
+  for (let i = 0; i < 15; i++) lb.report(1, 1, 1, 80, 1, 0, i);
+  assert.deepEqual(lb.getRoute(1, 1, 20).map((h) => h.ip), [1, 2]);
+});
+
+test("drainReports() gives each module at most once a second, and only what changed", () => {
+  const { lb } = makeLb();
+  for (const modId of [1, 2]) {
+    lb.getHost(modId, 0, 0);
+    lb.update(modId, 0, [node(1), node(2)], 0);
+  }
+  const drain = (ms: number): unknown =>
+    lb.drainReports(ms).map((r) => [r.modId, r.results.map((h) => [h.ip, h.succ, h.succTotal])]);
+  assert.deepEqual(drain(0), []);
+  lb.report(1, 0, 1, 80, 0, 0, 100);
+  assert.deepEqual(drain(100), [[1, [[1, 1, 1]]]]);
+  lb.report(1, 0, 1, 80, 0, 0, 200);
+  lb.report(1, 0, 2, 80, 0, 0, 300);
+  lb.report(2, 0, 2, 80, 0, 0, 300);
+  assert.deepEqual(drain(400), [[2, [[2, 1, 1]]]]);
+  assert.deepEqual(drain(1099), []);
+  assert.deepEqual(drain(1100), [[1, [[1, 2, 2], [2, 1, 1]]]]);
+  lb.report(1, 0, 1, 80, 0, 0, 1200);
+  assert.equal(lb.drainReports(1201, true).length, 1, "force takes it at once");
+  assert.deepEqual(drain(5000), []);
+});
+
+test("setSettings() takes effect without forgetting any node", () => {
+  const { lb } = makeLb();
+  lb.getHost(1, 1, 0);
+  lb.update(1, 1, [node(1)], 0);
+  for (let i = 0; i < 4; i++) lb.report(1, 1, 1, 80, 1, 0, i);
+  lb.setSettings({ ...defaultBalanceSettings, continErrLimit: 5 });
+  lb.report(1, 1, 1, 80, 1, 0, 5);
+  assert.equal(lb.stats().hostsOverload, 1);
+  assert.throws(() => lb.setSettings({ ...defaultBalanceSettings, probeNum: 0 }), RangeError);
+});
+
+test("checkBalanceSettings() names the setting that is wrong", () => {
+  const cases: [Partial<BalanceSettings>, RegExp][] = [
+    [{ probeNum: 0 }, /probeNum must be a whole number of at least 1: current value is 0/],
+    [{ initSuccCnt: -1 }, /initSuccCnt/],
+    [{ initErrCnt: 1.5 }, /initErrCnt/],
+    [{ errRate: 1.1 }, /errRate must be from 0 to 1: current value is 1.1/],
+    [{ succRate: NaN }, /succRate/],
+    [{ continErrLimit: 0 }, /continErrLimit/],
+    [{ continSuccLimit: 0 }, /continSuccLimit/],
+    [{ windowErrRate: -0.1 }, /windowErrRate/],
+    [{ idleTimeoutMs: 0 }, /idleTimeoutMs must be above 0: current value is 0/],
+    [{ overloadTimeoutMs: -1 }, /overloadTimeoutMs/],
+    [{ updateTimeoutMs: Infinity }, /updateTimeoutMs/],
+  ];
+  for (const [wrong, message] of cases) {
+    assert.throws(() => checkBalanceSettings({ ...defaultBalanceSettings, ...wrong }), message);
+  }
+});
+
+test("a tick looks at nodes that are not fresh and at nothing else", () => {
+  const { lb } = makeLb({ modulesMax: 100_000, pullsBurstMax: 100_000 });
+  for (let i = 0; i < 20_000; i++) {
+    lb.getHost(i, 0, 0);
+    lb.update(i, 0, [node(1)], 0);
+  }
+  lb.report(5, 0, 1, 80, 0, 0, 1);
+  assert.equal(lb.stats().activeHosts, 1);
+  assert.equal(lb.stats().pullsPending, 0);
+  lb.tick(15_000);
+  assert.equal(lb.stats().activeHosts, 0);
+});
