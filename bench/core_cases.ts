@@ -1,0 +1,171 @@
+// Shell. Benchmarks of the pure parts: frames, codecs, picks, routes.
+
+import { HashRing, type Host, RouteLb } from "../balancer/mod.ts";
+import { defaultBalanceSettings } from "../balancer/mod.ts";
+import * as hostCodec from "../proto/host_codec.ts";
+import * as messages from "../proto/messages.ts";
+import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
+import { seededRng } from "../reactor/rng.ts";
+import type { BenchCase, Work } from "./measure.ts";
+
+const FRAMES_PER_CHUNK = 64;
+
+function frames(): BenchCase {
+  const frame = encodeFrame(4, new Uint8Array(21).fill(7));
+  const chunk = new Uint8Array(frame.length * FRAMES_PER_CHUNK);
+  for (let index = 0; index < FRAMES_PER_CHUNK; index++) chunk.set(frame, index * frame.length);
+  const decoder = new FrameDecoder();
+  const target = new Uint8Array(chunk.length);
+  return {
+    name: `decode ${FRAMES_PER_CHUNK} frames of 21 bytes`,
+    work: {
+      name: "FrameDecoder",
+      run(count): number {
+        let seen = 0;
+        for (let index = 0; index < count; index++) {
+          decoder.push(chunk, (_msgId, body) => void (seen += body.length));
+        }
+        return seen;
+      },
+    },
+    reference: {
+      name: "copy of the same bytes",
+      run(count): number {
+        for (let index = 0; index < count; index++) target.set(chunk);
+        return target[0];
+      },
+    },
+    expected: FRAMES_PER_CHUNK * 21,
+  };
+}
+
+type HostCodec = Pick<typeof hostCodec, "decodeGetHostRequest" | "encodeGetHostResponse">;
+
+function codecWork(name: string, codec: HostCodec): Work {
+  const request = messages.encodeGetHostRequest({ seq: 77, modId: 1, cmdId: 2 });
+  return {
+    name,
+    run(count): number {
+      let bytes = 0;
+      for (let index = 0; index < count; index++) {
+        const { seq, modId, cmdId } = codec.decodeGetHostRequest(request);
+        const host = { ip: 3232235953, port: 7777 };
+        bytes += codec.encodeGetHostResponse({ seq, modId, cmdId, retcode: 0, host }).length;
+      }
+      return bytes;
+    },
+  };
+}
+
+function codec(): BenchCase {
+  const work = codecWork("own codec", hostCodec);
+  return {
+    name: "decode GetHostRequest, encode GetHostResponse",
+    work,
+    reference: codecWork("protobufjs", messages),
+    expected: messages.encodeGetHostResponse({
+      seq: 77,
+      modId: 1,
+      cmdId: 2,
+      retcode: 0,
+      host: { ip: 3232235953, port: 7777 },
+    }).length,
+  };
+}
+
+/** A balancer with `moduleCount` modules of `nodeCount` nodes each. */
+function balancer(moduleCount: number, nodeCount: number): RouteLb {
+  const routes = new RouteLb({
+    settings: defaultBalanceSettings,
+    rng: seededRng(1),
+    modulesMax: moduleCount,
+    onPull: () => undefined,
+  });
+  const nodes = Array.from({ length: nodeCount }, (_, index) => ({ ip: index + 1, port: 80 }));
+  for (let modId = 0; modId < moduleCount; modId++) {
+    routes.getHost(modId, 1, 0);
+    routes.update(modId, 1, nodes, 0);
+  }
+  return routes;
+}
+
+function pickWork(name: string, moduleCount: number, nodeCount: number): Work {
+  const routes = balancer(moduleCount, nodeCount);
+  let modId = 0;
+  return {
+    name,
+    run(count): number {
+      let picked = 0;
+      for (let index = 0; index < count; index++) {
+        const host = routes.getHost(modId, 1, 1) as Host;
+        routes.report(modId, 1, host.ip, host.port, 0, 0, 1);
+        modId = modId + 1 === moduleCount ? 0 : modId + 1;
+        picked++;
+      }
+      return picked;
+    },
+  };
+}
+
+function picks(moduleCount: number): BenchCase {
+  return {
+    name: `pick and report, ${moduleCount} modules x 20 nodes`,
+    work: pickWork("RouteLb", moduleCount, 20),
+    reference: pickWork("1 module x 1 node", 1, 1),
+    expected: 1,
+  };
+}
+
+function ring(): BenchCase {
+  const names = ["0", "1", "2"];
+  const hashRing = new HashRing(names);
+  return {
+    name: "hash ring pick, 3 queues",
+    work: {
+      name: "HashRing",
+      run(count): number {
+        let valid = 0;
+        for (let index = 0; index < count; index++) {
+          if (hashRing.pick(`${index & 1023},1`) < names.length) valid++;
+        }
+        return valid;
+      },
+    },
+    reference: {
+      name: "key text and modulo",
+      run(count): number {
+        let sum = 0;
+        for (let index = 0; index < count; index++) sum += `${index & 1023},1`.length % 3;
+        return sum;
+      },
+    },
+    expected: 1,
+  };
+}
+
+function routeCodec(nodeCount: number): BenchCase {
+  const hosts = Array.from({ length: nodeCount }, (_, index) => ({
+    ip: 3232235776 + index,
+    port: 7777,
+  }));
+  const message = { modId: 1, cmdId: 1, hosts };
+  const encode = (name: string, encoder: (route: typeof message) => Uint8Array): Work => ({
+    name,
+    run(count): number {
+      let bytes = 0;
+      for (let index = 0; index < count; index++) bytes += encoder(message).length;
+      return bytes;
+    },
+  });
+  return {
+    name: `encode a route of ${nodeCount} nodes`,
+    work: encode("own codec", hostCodec.encodeGetRouteResponse),
+    reference: encode("protobufjs", messages.encodeGetRouteResponse),
+    expected: messages.encodeGetRouteResponse(message).length,
+  };
+}
+
+/** All rows of the pure parts. */
+export function coreCases(): BenchCase[] {
+  return [frames(), codec(), picks(1), picks(1000), ring(), routeCodec(20), routeCodec(1000)];
+}
