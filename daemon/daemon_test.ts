@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { test } from "node:test";
+import { BindError, ConfigError, silentLogger, StoreError } from "../reactor/mod.ts";
+import { withTempDir } from "../tests/support/temp_dir.ts";
+import {
+  type DaemonDefinition,
+  explainFailure,
+  readConfigFile,
+  readToken,
+  readyLine,
+  type RunningService,
+  startDaemon,
+  stopInTime,
+} from "./daemon.ts";
+import { integer } from "./settings.ts";
+
+function service(name: string, stop: () => Promise<void>): RunningService {
+  return { name, addresses: ["127.0.0.1:1"], stats: () => ({}), reload: () => undefined, stop };
+}
+
+const definition = {
+  name: "toy",
+  summary: "A toy.",
+  settings: { size: integer("reactor", "maxConn", { default: 1, min: 1, max: 9, doc: "Size." }) },
+  start(settings, context): Promise<RunningService> {
+    assert.ok(context.software.startsWith("lars/"));
+    return Promise.resolve(service(`toy ${settings.size}`, () => Promise.resolve()));
+  },
+} satisfies DaemonDefinition<{ size: ReturnType<typeof integer> }>;
+
+test("startDaemon() gives the service its checked settings", async () => {
+  const running = await startDaemon(definition, { flags: { "reactor.maxConn": "7" } });
+  assert.equal(running.name, "toy 7");
+  await assert.rejects(
+    startDaemon(definition, { flags: { "reactor.maxConn": "70" } }),
+    ConfigError,
+  );
+});
+
+test("readConfigFile() names a missing file", async () => {
+  await assert.rejects(
+    readConfigFile("/nowhere/lars.conf"),
+    (error: Error) => error instanceof ConfigError && error.message.includes("/nowhere/lars.conf"),
+  );
+});
+
+test("readToken() wants a readable file with enough bytes", async () => {
+  assert.equal(await readToken(""), undefined);
+  await assert.rejects(readToken("/nowhere/token"), /token_file cannot be read/);
+  await withTempDir(async (dir) => {
+    writeFileSync(`${dir}/short`, "secret\n");
+    await assert.rejects(readToken(`${dir}/short`), /at least 16 bytes: .* holds 6/);
+    writeFileSync(`${dir}/token`, "0123456789abcdef\n");
+    assert.equal((await readToken(`${dir}/token`))?.length, 16);
+  });
+});
+
+test("explainFailure() tells usage from failure, and shows no stack for either", () => {
+  const cases: [unknown, number, RegExp][] = [
+    [new ConfigError(["a", "b"]), 2, /^a\nb$/],
+    [new BindError("127.0.0.1:1", true, "127.0.0.1:1 is taken"), 1, /^127.0.0.1:1 is taken$/],
+    [new StoreError("away", true), 1, /^away$/],
+    [new Error("surprise"), 1, /surprise\n\s+at /],
+  ];
+  for (const [error, exitCode, expected] of cases) {
+    const explained = explainFailure(error);
+    assert.equal(explained.exitCode, exitCode);
+    assert.match(explained.lines.join("\n"), expected);
+  }
+});
+
+test("readyLine() is a sentence for people and an object for programs", () => {
+  const running = service("dns", () => Promise.resolve());
+  assert.equal(readyLine(running, false), "dns ready on 127.0.0.1:1\n");
+  assert.deepEqual(JSON.parse(readyLine(running, true)), {
+    event: "ready",
+    service: "dns",
+    addresses: ["127.0.0.1:1"],
+  });
+});
+
+test("stopInTime() reports a service that fails or hangs", async () => {
+  const good = service("good", () => Promise.resolve());
+  const bad = service("bad", () => Promise.reject(new Error("no")));
+  const hung = service("hung", () => new Promise(() => undefined));
+  assert.equal(await stopInTime([good], silentLogger), true);
+  assert.equal(await stopInTime([good, bad], silentLogger), false);
+  assert.equal(await stopInTime([hung], silentLogger), false);
+});

@@ -1,0 +1,190 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MessageId } from "../proto/message_ids.ts";
+import { encodeGetRouteRequest, encodeHelloProof } from "../proto/messages.ts";
+import {
+  type Connection,
+  ManualClock,
+  MessageRouter,
+  seededRng,
+  silentLogger,
+  systemClock,
+  TcpClient,
+  TcpServer,
+} from "../reactor/mod.ts";
+import { until } from "../tests/support/until.ts";
+import { HelloGate, HelloPeer, PROOF_TIMEOUT_MS } from "./hello.ts";
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const token = bytes("correct horse battery");
+
+interface Server {
+  server: TcpServer;
+  gate: HelloGate<Connection>;
+  requests: boolean[];
+  closed: string[];
+}
+
+async function startServer(serverToken?: Uint8Array): Promise<Server> {
+  const router = new MessageRouter<Connection>();
+  const gate = new HelloGate<Connection>({
+    software: "server/1",
+    role: "dns",
+    ...(serverToken === undefined ? {} : { token: serverToken }),
+    clock: systemClock,
+    log: silentLogger,
+  });
+  const requests: boolean[] = [];
+  const closed: string[] = [];
+  gate.install(router);
+  router.add(MessageId.GetRouteRequest, (_body, peer) => {
+    requests.push(gate.isExtended(peer));
+  });
+  const server = new TcpServer({
+    hostname: "127.0.0.1",
+    port: 0,
+    router,
+    clock: systemClock,
+    log: silentLogger,
+    onAccept: (connection) => gate.accept(connection),
+    onClose: (connection, reason) => {
+      gate.forget(connection);
+      closed.push(reason);
+    },
+  });
+  await server.listen();
+  return { server, gate, requests, closed };
+}
+
+interface Client {
+  client: TcpClient;
+  peer: HelloPeer;
+  ready: boolean[];
+}
+
+function startClient(server: TcpServer, options: { token?: Uint8Array; silent?: boolean }): Client {
+  const router = new MessageRouter<TcpClient>();
+  const ready: boolean[] = [];
+  const peer: HelloPeer = new HelloPeer({
+    client: () => client,
+    router,
+    software: "client/1",
+    role: "agent",
+    ...(options.token === undefined ? {} : { token: options.token }),
+    clock: systemClock,
+    log: silentLogger,
+    pingIntervalMs: 20,
+    onReady: (extended) => ready.push(extended),
+  });
+  const client = new TcpClient({
+    addresses: [server.address],
+    router,
+    clock: systemClock,
+    rng: seededRng(1),
+    log: silentLogger,
+    name: "test",
+    onConnect: () => options.silent === true ? undefined : peer.onConnect(),
+    onDisconnect: () => peer.onDisconnect(),
+    onFrame: () => peer.onFrame(),
+  });
+  client.start();
+  return { client, peer, ready };
+}
+
+const request = encodeGetRouteRequest({ modId: 1, cmdId: 1 });
+
+test("a greeting without a token makes both sides extended", async () => {
+  const { server, requests } = await startServer();
+  const { client, peer, ready } = startClient(server, {});
+  await until(() => ready.includes(true), { what: "the answer to Hello" });
+  assert.deepEqual(ready, [false, true], "requests may start at once, then with extensions");
+  client.send(MessageId.GetRouteRequest, request);
+  await until(() => requests.length === 1);
+  assert.deepEqual(requests, [true]);
+  peer.close();
+  await client.close();
+  await server.close();
+});
+
+test("a peer that never says Hello stays on the original protocol", async () => {
+  const { server, requests } = await startServer();
+  const { client } = startClient(server, { silent: true });
+  await until(() => client.connected);
+  client.send(MessageId.GetRouteRequest, request);
+  await until(() => requests.length === 1);
+  assert.deepEqual(requests, [false]);
+  await client.close();
+  await server.close();
+});
+
+test("with a token only a peer that proves it is served", async () => {
+  const { server, gate, requests, closed } = await startServer(token);
+  const good = startClient(server, { token });
+  await until(() => good.ready.length === 1);
+  assert.deepEqual(good.ready, [true], "nothing is sent before the proof");
+  good.client.send(MessageId.GetRouteRequest, request);
+  await until(() => requests.length === 1);
+  const wrong = startClient(server, { token: bytes("wrong horse battery!") });
+  await until(() => closed.includes("wrong token"));
+  const stranger = startClient(server, { silent: true });
+  await until(() => stranger.client.connected);
+  stranger.client.send(MessageId.GetRouteRequest, request);
+  await until(() => closed.some((reason) => reason.includes("not authenticated")));
+  const forger = startClient(server, { silent: true });
+  await until(() => forger.client.connected);
+  forger.client.send(MessageId.HelloProof, encodeHelloProof({ mac: new Uint8Array(32) }));
+  await until(() => closed.filter((reason) => reason === "wrong token").length >= 2);
+  assert.equal(requests.length, 1, "nobody else was served");
+  assert.ok(gate.refusedCount >= 3);
+  for (const one of [good, wrong, stranger, forger]) {
+    one.peer.close();
+    await one.client.close();
+  }
+  await server.close();
+});
+
+test("HelloGate closes a connection that proves nothing in time", () => {
+  const clock = new ManualClock();
+  const gate = new HelloGate({ software: "s", role: "dns", token, clock, log: silentLogger });
+  const reasons: (string | undefined)[] = [];
+  const peer = { send: (): boolean => true, close: (reason?: string) => void reasons.push(reason) };
+  gate.accept(peer);
+  clock.advance(PROOF_TIMEOUT_MS - 1);
+  assert.deepEqual(reasons, []);
+  clock.advance(1);
+  assert.deepEqual(reasons, ["no proof of the token in time"]);
+  gate.forget(peer);
+  assert.equal(clock.pendingCount, 0);
+});
+
+test("HelloPeer fails over when an extended server stops answering pings", async () => {
+  const router = new MessageRouter<Connection>();
+  let hellos = 0;
+  const gate = new HelloGate<Connection>({
+    software: "s",
+    role: "dns",
+    clock: systemClock,
+    log: silentLogger,
+  });
+  const answering = new MessageRouter<Connection>();
+  gate.install(answering);
+  router.add(MessageId.Hello, (body, peer) => {
+    hellos++;
+    answering.dispatch(MessageId.Hello, body, peer);
+  });
+  router.add(MessageId.Ping, () => undefined);
+  const server = new TcpServer({
+    hostname: "127.0.0.1",
+    port: 0,
+    router,
+    clock: systemClock,
+    log: silentLogger,
+    onAccept: (connection) => gate.accept(connection),
+  });
+  await server.listen();
+  const { client, peer } = startClient(server, {});
+  await until(() => hellos >= 2, { what: "a second connection after unanswered pings" });
+  peer.close();
+  await client.close();
+  await server.close();
+});
