@@ -22,7 +22,8 @@ const OUTPUT_CHARS_MAX = 400_000;
  * Runs a program until the other end of standard input is closed, which happens however the test
  * process ends. Prints the process id of the program first; exits with its exit code.
  */
-const SUPERVISOR = 'exec 3<&0; "$@" </dev/null 3<&- & pid=$!; echo "pid $pid"; ' +
+const SUPERVISOR = "exec 3<&0; " +
+  `sh -c 'echo "pid $$"; exec "$@"' sh "$@" </dev/null 3<&- & pid=$!; ` +
   "(read line <&3; kill -9 $pid) >/dev/null 2>&1 & watch=$!; exec 3<&-; " +
   "wait $pid; code=$?; kill -9 $watch 2>/dev/null; exit $code";
 

@@ -1,7 +1,7 @@
 // Shell. A foreign program: speaks the wire from its published table alone, with no code of ours.
 
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
-import { createConnection, type Socket } from "node:net";
+import { createConnection, createServer, type Server, type Socket } from "node:net";
 
 /** Ids of the original messages, as the wire table gives them. */
 export const Id = {
@@ -216,6 +216,56 @@ export function reportStatusRequest(
   ]);
 }
 
+/** Body of messages 2 and 8. */
+export function getRouteResponse(
+  modId: number,
+  cmdId: number,
+  hosts: readonly WireHost[],
+): Uint8Array {
+  return Uint8Array.from([
+    ...int32Field(1, modId),
+    ...int32Field(2, cmdId),
+    ...hosts.flatMap((host) =>
+      bytesField(3, [...int32Field(1, host.ip), ...int32Field(2, host.port)])
+    ),
+  ]);
+}
+
+/** Body of message 1, taken apart. */
+export function readModule(body: Uint8Array): { modId: number; cmdId: number } {
+  const fields = readFields(body);
+  return { modId: numberOf(fields, 1), cmdId: numberOf(fields, 2) };
+}
+
+/** A decoded report of message 3. */
+export interface WireStatus {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly caller: number;
+  readonly results: readonly WireCallResult[];
+  readonly ts: number;
+  readonly fields: ReadonlySet<number>;
+}
+
+/** Body of message 3, taken apart. */
+export function readStatus(body: Uint8Array): WireStatus {
+  const fields = readFields(body);
+  const results = messagesOf(fields, 4);
+  return {
+    modId: numberOf(fields, 1),
+    cmdId: numberOf(fields, 2),
+    caller: numberOf(fields, 3),
+    ts: numberOf(fields, 5),
+    results: results.map((result) => ({
+      ...hostOf(result),
+      succ: numberOf(result, 3),
+      err: numberOf(result, 4),
+      overload: numberOf(result, 5) === 1,
+    })),
+    fields: numbersOf(fields, ...results),
+  };
+}
+
 /** Body of messages 2 and 8, taken apart. */
 export function readRoute(body: Uint8Array): WireRoute {
   const fields = readFields(body);
@@ -278,6 +328,11 @@ export class WireConnection {
     socket.on("error", () => this.#end());
     socket.on("end", () => this.#end());
     socket.on("close", () => this.#end());
+  }
+
+  /** Takes over a socket that a server accepted. */
+  static accept(socket: Socket): WireConnection {
+    return new WireConnection(socket);
   }
 
   /** Connects to a port of this machine; rejects when it is refused. */
@@ -416,6 +471,45 @@ export class WireConnection {
     }
     this.#pending = bytes.slice(at);
     this.#wake();
+  }
+}
+
+/** A TCP server of a foreign program: a dns or reporter of the original. */
+export class WireServer {
+  /** Every connection accepted so far. */
+  readonly connections: WireConnection[] = [];
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  /** Listens on a port of this machine, 0 for a free one. */
+  static open(onConnection: (connection: WireConnection) => void, port = 0): Promise<WireServer> {
+    return new Promise((resolve, reject) => {
+      const server = createServer();
+      const opened = new WireServer(server);
+      server.on("connection", (socket) => {
+        const connection = WireConnection.accept(socket);
+        opened.connections.push(connection);
+        onConnection(connection);
+      });
+      server.once("error", reject);
+      server.listen(port, "127.0.0.1", () => resolve(opened));
+    });
+  }
+
+  /** Port it listens on. */
+  get port(): number {
+    const address = this.#server.address();
+    return address !== null && typeof address === "object" ? address.port : 0;
+  }
+
+  /** Stops listening and breaks every connection. */
+  close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const connection of this.connections) connection.close();
+    return closed;
   }
 }
 
