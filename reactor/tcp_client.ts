@@ -135,20 +135,14 @@ export class TcpClient {
    * @throws {RangeError} when the body is larger than a frame can carry.
    */
   send(msgId: number, body: Uint8Array): boolean {
-    const taken = this.#link !== undefined
-      ? this.#link.send(msgId, body)
-      : this.#mayKeep && this.#kept.appendFrame(msgId, body);
-    if (!taken) this.#stats.refusedSends++;
-    return taken;
+    if (this.#link !== undefined) return this.#count(this.#link.send(msgId, body));
+    return this.#countKept(this.#mayKeep && this.#kept.appendFrame(msgId, body));
   }
 
   /** Queues whole frames encoded before; the caller must not change the bytes afterwards. */
   sendFrames(bytes: Uint8Array): boolean {
-    const taken = this.#link !== undefined
-      ? this.#link.sendFrames(bytes)
-      : this.#mayKeep && this.#kept.appendBytes(bytes);
-    if (!taken) this.#stats.refusedSends++;
-    return taken;
+    if (this.#link !== undefined) return this.#count(this.#link.sendFrames(bytes));
+    return this.#countKept(this.#mayKeep && this.#kept.appendBytes(bytes));
   }
 
   /** Drops the connection, or the attempt under way, and goes on with the next address. */
@@ -192,6 +186,17 @@ export class TcpClient {
       };
       this.#disconnect("client closed", false);
     });
+  }
+
+  #count(taken: boolean): boolean {
+    if (!taken) this.#stats.refusedSends++;
+    return taken;
+  }
+
+  #countKept(taken: boolean): boolean {
+    // A link counts what is sent through it; what is kept never passes its `send`.
+    if (taken) this.#stats.framesOut++;
+    return this.#count(taken);
   }
 
   get #mayKeep(): boolean {

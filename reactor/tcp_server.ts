@@ -101,7 +101,7 @@ export interface TcpServerStats extends Readonly<LinkCounters> {
   readonly acceptErrors: number;
   /** Messages that had no handler. */
   readonly unknownIds: number;
-  /** Connections closed for bytes that break the wire rules. */
+  /** Connections closed for what the peer sent: broken frames or bodies, or the guard's verdict. */
   readonly protocolErrors: number;
   /** Connections closed because a handler threw. */
   readonly handlerErrors: number;
@@ -193,7 +193,10 @@ class ServerConnection<A> implements Connection<A> {
   #dispatch(msgId: number, body: Uint8Array): void {
     const result = this.#host.options.router.dispatch(msgId, body, this);
     if (result === "handled") return;
-    if (result !== "unknown") return this.close(result.closeReason);
+    if (result !== "unknown") {
+      this.#host.stats.protocolErrors++;
+      return this.close(result.closeReason);
+    }
     this.#host.stats.unknownIds++;
     if (++this.#unknownIds > (this.#host.options.unknownIdsMax ?? UNKNOWN_IDS_MAX)) {
       this.close("too many unknown message ids");
@@ -250,7 +253,7 @@ export class TcpServer<A = unknown> {
   readonly #connectionsMax: number;
   #listener: Listener | undefined;
   #sweeper: Timer | undefined;
-  #acceptPause: { timer: Timer; end: () => void } | undefined;
+  #acceptPause: { ended: Promise<void>; end: () => void } | undefined;
   #acceptFailures = 0;
   #nextId = 1;
   #closing = false;
@@ -414,21 +417,22 @@ export class TcpServer<A = unknown> {
 
   #pauseAccept(error: unknown): Promise<void> {
     this.#host.stats.acceptErrors++;
+    if (this.#acceptPause !== undefined) return this.#acceptPause.ended;
     const pauseMs = acceptBackoffMs(++this.#acceptFailures);
     const heldBack = this.#brake.admit("accept");
     if (heldBack !== undefined) {
       const fields = { error: messageOf(error), pauseMs, heldBack };
       this.#options.log.error("Accepting failed, trying again", fields);
     }
-    return new Promise((resolve) => {
-      const end = (): void => {
-        timer.cancel();
-        this.#acceptPause = undefined;
-        resolve();
-      };
-      const timer = this.#options.clock.setTimer(pauseMs, end);
-      this.#acceptPause = { timer, end };
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = this.#options.clock.setTimer(pauseMs, () => end());
+    const end = (): void => {
+      timer.cancel();
+      this.#acceptPause = undefined;
+      resolve();
+    };
+    this.#acceptPause = { ended: promise, end };
+    return promise;
   }
 
   /** One timer for all connections: a quarter of the shortest limit, at most a second apart. */

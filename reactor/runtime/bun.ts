@@ -19,6 +19,13 @@ import type {
 const KEEP_ALIVE_DELAY_MS = 60_000;
 
 /**
+ * Descriptors below the system's limit that connections may not take. Bun itself accepts in a busy
+ * loop once descriptors have run out, and tells nobody; descriptors are numbered from the lowest
+ * free one, so a high number shows in time that they are about to.
+ */
+const LAST_DESCRIPTORS = 16;
+
+/**
  * Sends of one datagram before it counts as lost. A send first reports the pending ICMP error of an
  * earlier one, to somebody else, without sending; the next try does send.
  */
@@ -141,6 +148,12 @@ function bun(): BunGlobal {
 
 function listenTcp(options: ListenOptions): Listener {
   const { hostname, port, reusePort } = options;
+  const descriptorMax = (commonRuntime.openFilesMax() ?? Infinity) - LAST_DESCRIPTORS;
+  const accept = (socket: BunSocket<BunStream | undefined>): void => {
+    if (socket.fd < descriptorMax) return options.onConnection(new BunStream(socket));
+    socket.terminate();
+    void options.onAcceptError(new Error("Too many open files"));
+  };
   try {
     const listener = bun().listen<BunStream | undefined>({
       hostname,
@@ -149,7 +162,7 @@ function listenTcp(options: ListenOptions): Listener {
       allowHalfOpen: true,
       socket: {
         ...streamCallbacks,
-        open: (socket) => options.onConnection(new BunStream(socket)),
+        open: accept,
       },
     });
     return { address: { hostname, port: listener.port }, close: () => listener.stop(false) };

@@ -3,6 +3,8 @@
 /** A TCP socket of Bun. */
 export interface BunSocket<Data> {
   data: Data;
+  /** Number of the file descriptor. */
+  readonly fd: number;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localAddress: string;
