@@ -94,7 +94,7 @@ export interface ServiceInstance {
   readonly startedAt: number;
   /** Last sign of life, in unix seconds. Instances silent for 7 days are forgotten. */
   readonly seenAt: number;
-  /** Counters and settings worth showing; at most 32 KiB as JSON. */
+  /** Counters and settings worth showing; at most 16384 characters as JSON. */
   readonly detail: Record<string, number | string>;
 }
 

@@ -1,0 +1,49 @@
+// Core. What the store needs of a database driver, and how a driver reports faults.
+
+import type { Dialect, Script } from "./sql_script.ts";
+
+/**
+ * What a fault means for the call:
+ * - `deadlock`: the database undid the transaction to let another go on; try again.
+ * - `busy`: somebody else is writing; try again until the time is over.
+ * - `schema`: a table or column is missing; look at the schema again.
+ * - `transient`: the database is away; the caller may try later.
+ * - `permanent`: the same call will fail again.
+ */
+export type FaultKind = "deadlock" | "busy" | "schema" | "transient" | "permanent";
+
+/** A fault of the database, as a driver throws it; never leaves this room. */
+export class StatementFault extends Error {
+  override name = "StatementFault";
+  readonly kind: FaultKind;
+
+  constructor(kind: FaultKind, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.kind = kind;
+  }
+}
+
+/** Makes a script; called once for each attempt, because a generator runs only once. */
+export type ScriptMaker<T> = () => Script<T>;
+
+/** Runs scripts. What a script throws itself passes through; faults come as StatementFault. */
+export interface Driver {
+  readonly dialect: Dialect;
+  readonly label: string;
+  /** Runs statements one by one, with no transaction around them. */
+  run<T>(makeScript: ScriptMaker<T>): Promise<T>;
+  /**
+   * Runs statements in one write transaction, undone when the script throws. `durable` asks that
+   * it survives a loss of power once it is reported done.
+   */
+  transact<T>(makeScript: ScriptMaker<T>, options: { durable: boolean }): Promise<T>;
+  /** Lets `body` run scripts that all see the same instant. */
+  snapshot<T>(body: (run: SnapshotRun) => Promise<T>): Promise<T>;
+  /** Runs a migration, alone and without the usual time-out. */
+  migrate<T>(makeScript: ScriptMaker<T>): Promise<T>;
+  /** Ends all connections; later calls throw a permanent fault. */
+  close(): Promise<void>;
+}
+
+/** Runs one script inside a snapshot. */
+export type SnapshotRun = <T>(makeScript: ScriptMaker<T>) => Promise<T>;

@@ -1,0 +1,9 @@
+-- Totals beside the window counts, which each report overwrites.
+
+-- unless column ServerCallStatus succ_total
+ALTER TABLE ServerCallStatus
+    ADD COLUMN succ_total INTEGER NOT NULL DEFAULT 0 CHECK (succ_total >= 0);
+
+-- unless column ServerCallStatus err_total
+ALTER TABLE ServerCallStatus
+    ADD COLUMN err_total INTEGER NOT NULL DEFAULT 0 CHECK (err_total >= 0);

@@ -1,0 +1,279 @@
+// Core. The store over any driver: what to say, when to say it again, and what went wrong.
+
+import { type Clock, sleep } from "../reactor/clock.ts";
+import { messageOf, StoreError } from "../reactor/errors.ts";
+import type { Logger } from "../reactor/log.ts";
+import type { Rng } from "../reactor/rng.ts";
+import { type Driver, StatementFault } from "./driver.ts";
+import {
+  forgetInstanceScript,
+  forgetSilentScript,
+  heartbeatScript,
+  instancesScript,
+} from "./instance_scripts.ts";
+import { migrateScript, schemaVersionScript } from "./migrations.ts";
+import { validateEdits } from "./route_edits.ts";
+import {
+  changedModulesScript,
+  editRoutesScript,
+  readModulesScript,
+  routeMarkScript,
+  routePageScript,
+} from "./route_scripts.ts";
+import { isComplete, type SchemaShape, schemaShapeScript } from "./schema_shape.ts";
+import { chunksOf, type Dialect, rowsScript } from "./sql_script.ts";
+import {
+  CALL_STATUS_CHUNK_ROWS,
+  readCallStatusScript,
+  sortCallStatus,
+  writeCallStatusScript,
+} from "./status_scripts.ts";
+import {
+  type CallStatusFilter,
+  type CallStatusRow,
+  type EditResult,
+  type MigrateResult,
+  type ModuleKey,
+  ROUTE_PAGE_ROWS,
+  type RouteEdit,
+  type RouteMark,
+  type RouteRow,
+  type ServiceInstance,
+  type Store,
+} from "./store.ts";
+
+/** Attempts at a transaction that the database keeps undoing; then the call fails, transient. */
+const DEADLOCK_ATTEMPTS_MAX = 8;
+/** First pause before another attempt, in milliseconds; doubles up to the longest, with jitter. */
+const RETRY_PAUSE_MIN_MS = 5;
+const RETRY_PAUSE_MAX_MS = 200;
+/** A schema found incomplete is looked at again after this time, in milliseconds. */
+const SHAPE_RECHECK_MS = 5_000;
+/** Silent instances are looked for once in this time, in milliseconds: an hour. */
+const FORGET_SILENT_INTERVAL_MS = 3_600_000;
+/** Bounds of the page size of `readRoutes`. */
+const PAGE_ROWS_MAX = 100_000;
+
+/** What a {@linkcode SqlStore} works with. */
+export interface SqlStoreOptions {
+  readonly driver: Driver;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  /** How long a busy database is asked again, in milliseconds. */
+  readonly queryTimeoutMs: number;
+  /** Lets the event loop run what is waiting. */
+  readonly yieldToLoop: () => Promise<unknown>;
+}
+
+/** The one implementation of {@linkcode Store}; the driver makes the difference. */
+export class SqlStore implements Store {
+  readonly #driver: Driver;
+  readonly #options: SqlStoreOptions;
+  #shape: { shape: SchemaShape; readAtMs: number } | undefined;
+  #forgotSilentAtMs: number | undefined;
+
+  constructor(options: SqlStoreOptions) {
+    this.#driver = options.driver;
+    this.#options = options;
+  }
+
+  get dialect(): Dialect {
+    return this.#driver.dialect;
+  }
+
+  get label(): string {
+    return this.#driver.label;
+  }
+
+  routeMark(): Promise<RouteMark> {
+    return this.#attempt("read the route version", () => this.#driver.run(routeMarkScript));
+  }
+
+  changedModules(afterChangeId: number): Promise<ModuleKey[]> {
+    return this.#attempt(
+      "read the changed modules",
+      () => this.#driver.run(() => changedModulesScript(afterChangeId)),
+    );
+  }
+
+  async readRoutes(
+    onRows: (rows: RouteRow[]) => void | Promise<void>,
+    options: { pageRows?: number } = {},
+  ): Promise<void> {
+    const wanted = options.pageRows ?? ROUTE_PAGE_ROWS;
+    const pageRows = Math.min(Math.max(1, Math.trunc(wanted) || 1), PAGE_ROWS_MAX);
+    let delivered = false;
+    await this.#attempt("read the routes", async () => {
+      const shape = await this.#currentShape();
+      await this.#driver.snapshot(async (run) => {
+        let afterId: number | undefined = 0;
+        while (afterId !== undefined) {
+          const after: number = afterId;
+          const page = await run(() => routePageScript(shape, after, pageRows));
+          delivered ||= page.rows.length > 0;
+          if (page.rows.length > 0) await onRows(page.rows);
+          afterId = page.nextAfterId;
+          await this.#options.yieldToLoop();
+        }
+      });
+    }, () => !delivered);
+  }
+
+  readModules(keys: readonly ModuleKey[]): Promise<RouteRow[]> {
+    if (keys.length === 0) return Promise.resolve([]);
+    return this.#attempt("read the routes of some modules", async () => {
+      const shape = await this.#currentShape();
+      return await this.#driver.run(() => readModulesScript(shape, keys));
+    });
+  }
+
+  async editRoutes(edits: readonly RouteEdit[]): Promise<EditResult> {
+    validateEdits(edits);
+    if (edits.length === 0) return { changed: [], version: (await this.routeMark()).version };
+    return await this.#attempt("edit the routes", async () => {
+      const shape = await this.#currentShape();
+      const script = (): ReturnType<typeof editRoutesScript> =>
+        editRoutesScript(this.dialect, shape, edits);
+      return await this.#driver.transact(script, { durable: true });
+    });
+  }
+
+  async writeCallStatus(rows: readonly CallStatusRow[]): Promise<void> {
+    for (const chunk of chunksOf(sortCallStatus(rows), CALL_STATUS_CHUNK_ROWS)) {
+      await this.#attempt("write call results", async () => {
+        const shape = await this.#currentShape();
+        const script = (): ReturnType<typeof writeCallStatusScript> =>
+          writeCallStatusScript(this.dialect, shape, chunk);
+        // In MySQL each statement is a transaction of its own, so it holds its locks for less.
+        await (this.dialect === "mysql"
+          ? this.#driver.run(script)
+          : this.#driver.transact(script, { durable: false }));
+      });
+      await this.#options.yieldToLoop();
+    }
+  }
+
+  readCallStatus(filter: CallStatusFilter = {}): Promise<CallStatusRow[]> {
+    return this.#attempt("read call results", async () => {
+      const shape = await this.#currentShape();
+      return await this.#driver.run(() => readCallStatusScript(shape, filter));
+    });
+  }
+
+  async heartbeat(instance: ServiceInstance): Promise<void> {
+    await this.#attempt("write a sign of life", async () => {
+      const shape = await this.#currentShape();
+      await this.#driver.run(() => heartbeatScript(this.dialect, shape, instance));
+    });
+    const nowMs = this.#options.clock.nowMs();
+    const lastMs = this.#forgotSilentAtMs;
+    if (lastMs !== undefined && nowMs - lastMs < FORGET_SILENT_INTERVAL_MS) return;
+    this.#forgotSilentAtMs = nowMs;
+    await this.#attempt(
+      "forget silent services",
+      () => this.#driver.run(() => forgetSilentScript(instance.seenAt)),
+    );
+  }
+
+  forgetInstance(kind: ServiceInstance["kind"], address: string): Promise<void> {
+    return this.#attempt("forget a service", async () => {
+      const shape = await this.#currentShape();
+      await this.#driver.run(() => forgetInstanceScript(shape, kind, address));
+    });
+  }
+
+  instances(): Promise<ServiceInstance[]> {
+    return this.#attempt("read the services", async () => {
+      const shape = await this.#currentShape();
+      return await this.#driver.run(() => instancesScript(shape));
+    });
+  }
+
+  schemaVersion(): Promise<number> {
+    return this.#attempt(
+      "read the schema version",
+      () => this.#driver.run(() => schemaVersionScript(this.dialect)),
+    );
+  }
+
+  async migrate(): Promise<MigrateResult> {
+    try {
+      return await this.#attempt(
+        "migrate the schema",
+        () => this.#driver.migrate(() => migrateScript(this.dialect)),
+      );
+    } finally {
+      this.#shape = undefined;
+    }
+  }
+
+  async ping(): Promise<void> {
+    await this.#attempt("reach the database", () => this.#driver.run(() => rowsScript("SELECT 1")));
+  }
+
+  close(): Promise<void> {
+    return this.#driver.close();
+  }
+
+  async #currentShape(): Promise<SchemaShape> {
+    const nowMs = this.#options.clock.nowMs();
+    const known = this.#shape;
+    if (known !== undefined) {
+      if (isComplete(known.shape) || nowMs - known.readAtMs < SHAPE_RECHECK_MS) return known.shape;
+    }
+    const shape = await this.#driver.run(() => schemaShapeScript(this.dialect));
+    this.#shape = { shape, readAtMs: nowMs };
+    return shape;
+  }
+
+  /**
+   * Runs `work`, again after faults that another attempt may mend.
+   *
+   * @throws {StoreError} in place of every fault; other errors pass through.
+   */
+  async #attempt<T>(
+    action: string,
+    work: () => Promise<T>,
+    mayRepeat: () => boolean = () => true,
+  ): Promise<T> {
+    const startMs = this.#options.clock.nowMs();
+    let sawSchemaFault = false;
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!(error instanceof StatementFault)) throw error;
+        const waitedMs = this.#options.clock.nowMs() - startMs;
+        const again = mayRepeat() && (
+          error.kind === "deadlock" && attempt < DEADLOCK_ATTEMPTS_MAX ||
+          error.kind === "busy" && waitedMs < this.#options.queryTimeoutMs ||
+          error.kind === "schema" && !sawSchemaFault && this.#shape !== undefined
+        );
+        if (!again) throw this.#storeError(action, error);
+        if (error.kind === "schema") {
+          sawSchemaFault = true;
+          this.#shape = undefined;
+          continue;
+        }
+        this.#options.log.debug("Trying again", { store: this.label, action, attempt });
+        await this.#pause(attempt);
+      }
+    }
+  }
+
+  #pause(attempt: number): Promise<void> {
+    const fullMs = Math.min(RETRY_PAUSE_MIN_MS * 2 ** (attempt - 1), RETRY_PAUSE_MAX_MS);
+    return sleep(this.#options.clock, fullMs * (0.5 + this.#options.rng.next() / 2));
+  }
+
+  #storeError(action: string, fault: StatementFault): StoreError {
+    const hint = fault.kind === "schema" ? " (are the migrations applied?)" : "";
+    const transient = fault.kind !== "schema" && fault.kind !== "permanent";
+    return new StoreError(
+      `Could not ${action} in ${this.label}: ${messageOf(fault)}${hint}`,
+      transient,
+      { cause: fault.cause ?? fault },
+    );
+  }
+}
