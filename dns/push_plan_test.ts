@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { PushPlan, WAITING_PER_PEER_MAX } from "./push_plan.ts";
+import { PushPlan, type PushPort, WAITING_PER_PEER_MAX } from "./push_plan.ts";
 import type { RouteFrames } from "./route_frames.ts";
 
 function frames(revision: number): RouteFrames {
@@ -9,7 +9,13 @@ function frames(revision: number): RouteFrames {
 }
 
 /** A port that remembers everything. */
-function recorder() {
+function recorder(): {
+  busy: Set<string>;
+  sent: string[];
+  wanted: string[];
+  dropped: string[];
+  port: PushPort<string>;
+} {
   const busy = new Set<string>();
   const sent: string[] = [];
   const wanted: string[] = [];
@@ -113,7 +119,7 @@ test("PushPlan brings every reader to the latest route whatever happens on the w
     const seen = new Map<string, number>();
     const wanted = new Set<number>();
     const plan: PushPlan<string> = new PushPlan({
-      send(peer: string, { revision }: RouteFrames) {
+      send(peer: string, { revision }: RouteFrames): void {
         assert.ok(!busy.has(peer));
         const key = `${peer}/${Math.floor(revision / 1000)}`;
         assert.ok(revision >= (seen.get(key) ?? 0), "never an old route after a new one");

@@ -10,7 +10,7 @@ import {
   type HostInfo,
 } from "../proto/messages.ts";
 import type { RouteRow } from "../sql/store.ts";
-import { RouteFrameCache, routeFrames } from "./route_frames.ts";
+import { RouteFrameCache, type RouteFrames, routeFrames } from "./route_frames.ts";
 import { buildSnapshot } from "./route_snapshot.ts";
 import { RouteTable } from "./route_table.ts";
 
@@ -22,7 +22,12 @@ function frameList(bytes: Uint8Array): { msgId: number; body: Uint8Array }[] {
   return frames;
 }
 
-function framesOf(rows: readonly RouteRow[], modId: number, cmdId: number, revision: number) {
+function framesOf(
+  rows: readonly RouteRow[],
+  modId: number,
+  cmdId: number,
+  revision: number,
+): { frames: RouteFrames; cuts: number[][] } {
   const snapshot = buildSnapshot(rows);
   const cuts: number[][] = [];
   const view = { modId, cmdId, revision, snapshot, index: snapshot.find(modId, cmdId) };

@@ -1,0 +1,7 @@
+// Shell. Starts dns from the command line.
+
+import { runDaemon } from "../daemon/daemon.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import { dnsDaemon } from "./service.ts";
+
+runtime.exit(await runDaemon(dnsDaemon, runtime.args));

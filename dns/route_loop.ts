@@ -1,0 +1,141 @@
+// Shell. One event loop of dns: accepts connections, answers and pushes.
+
+import type { Address } from "../reactor/address.ts";
+import type { Clock } from "../reactor/clock.ts";
+import { HIGH_WATER_BYTES } from "../reactor/framed_link.ts";
+import type { Logger } from "../reactor/log.ts";
+import { MessageRouter } from "../reactor/message_router.ts";
+import { type Connection, TcpServer } from "../reactor/tcp_server.ts";
+import { HelloGate } from "../daemon/hello.ts";
+import { MessageId } from "../proto/message_ids.ts";
+import { decodeGetRouteRequest, decodeRouteChanged } from "../proto/messages.ts";
+import type { ModuleKey } from "../sql/store.ts";
+import { PushPlan } from "./push_plan.ts";
+import type { RouteFrames } from "./route_frames.ts";
+
+/** What a loop asks of the one that owns the routes. */
+export interface RouteLoopOwner {
+  /** The frames of this module now and after each change, through `deliver`. */
+  want(modId: number, cmdId: number): void;
+  /** These modules (by text) are not needed any more. */
+  drop(keys: readonly string[]): void;
+  /** A writer says that it changed these modules; none: any. */
+  routesChanged(keys: readonly ModuleKey[]): void;
+}
+
+/** Plain values that a loop is started with. */
+export interface RouteLoopInit {
+  readonly hostname: string;
+  readonly connectionsMax: number;
+  readonly subscriptionsMax: number;
+  /** All loops together keep at most this many subscriptions; this is the share of one. */
+  readonly subscriptionsTotalMax: number;
+  readonly software: string;
+  readonly token: Uint8Array | undefined;
+}
+
+/** Counters of one loop; those of several add up. */
+export type RouteLoopStats = Record<string, number>;
+
+/** A server with its connections and what they are subscribed to. */
+export class RouteLoop {
+  readonly #init: RouteLoopInit;
+  readonly #owner: RouteLoopOwner;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #router: MessageRouter<Connection>;
+  readonly #gate: HelloGate<Connection>;
+  readonly #plan: PushPlan<Connection>;
+  #server: TcpServer | undefined;
+  #requestCount = 0;
+
+  constructor(init: RouteLoopInit, owner: RouteLoopOwner, clock: Clock, log: Logger) {
+    this.#init = init;
+    this.#owner = owner;
+    this.#clock = clock;
+    this.#log = log;
+    this.#router = new MessageRouter<Connection>({ log, clock });
+    this.#gate = new HelloGate<Connection>({
+      software: init.software,
+      role: "dns",
+      ...(init.token === undefined ? {} : { token: init.token }),
+      clock,
+      log,
+    });
+    this.#gate.install(this.#router);
+    this.#plan = new PushPlan<Connection>({
+      send: (peer, frames) =>
+        void peer.sendFrames(this.#gate.isExtended(peer) ? frames.extended : frames.legacy),
+      isBusy: (peer) => peer.pendingBytes > HIGH_WATER_BYTES,
+      want: (modId, cmdId) => owner.want(modId, cmdId),
+      drop: (keys) => owner.drop(keys),
+    }, { perPeerMax: init.subscriptionsMax, totalMax: init.subscriptionsTotalMax });
+    this.#router.add(MessageId.GetRouteRequest, (body, peer) => {
+      const { modId, cmdId } = decodeGetRouteRequest(body);
+      this.#requestCount++;
+      this.#plan.request(peer, modId, cmdId);
+    });
+    this.#router.add(MessageId.RouteChanged, (body) => {
+      this.#owner.routesChanged(decodeRouteChanged(body).modules);
+    });
+  }
+
+  /**
+   * Begins to accept connections.
+   *
+   * @returns the address with the real port.
+   * @throws {BindError} when the port is taken.
+   */
+  listen(port: number, reusePort: boolean): Promise<Address> {
+    const { hostname, connectionsMax } = this.#init;
+    this.#server = new TcpServer({
+      hostname,
+      port,
+      reusePort,
+      connectionsMax,
+      router: this.#router,
+      clock: this.#clock,
+      log: this.#log,
+      onAccept: (peer) => this.#gate.accept(peer),
+      onClose: (peer) => {
+        this.#gate.forget(peer);
+        this.#plan.closed(peer);
+      },
+      onDrain: (peer) => this.#plan.drained(peer),
+    });
+    return this.#server.listen();
+  }
+
+  /** Frames of a module that was wanted. */
+  deliver(modId: number, cmdId: number, frames: RouteFrames): void {
+    this.#plan.deliver(modId, cmdId, frames);
+  }
+
+  stats(): RouteLoopStats {
+    const counts = this.#plan.counts;
+    const server = this.#server?.stats;
+    return {
+      connections: server?.open ?? 0,
+      connections_accepted: server?.accepted ?? 0,
+      connections_refused: server?.refusedOverLimit ?? 0,
+      requests: this.#requestCount,
+      answers: counts.answered,
+      pushes: counts.pushed,
+      pushes_held_back: counts.pushesHeldBack,
+      requests_dropped: counts.requestsDropped,
+      subscriptions: counts.subscriptions,
+      subscriptions_refused: counts.subscriptionsRefused,
+      protocol_errors: server?.protocolErrors ?? 0,
+      unknown_ids: server?.unknownIds ?? 0,
+      slow_readers: server?.slowReaders ?? 0,
+      frame_timeouts: server?.frameTimeouts ?? 0,
+      handler_errors: server?.handlerErrors ?? 0,
+      not_authenticated: this.#gate.refusedCount,
+    };
+  }
+
+  /** Closes all connections. */
+  async close(): Promise<void> {
+    await this.#server?.close();
+  }
+}

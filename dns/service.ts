@@ -1,0 +1,177 @@
+// Shell. The dns service: routes from the database, answers and pushes to agents.
+
+import { formatAddress } from "../reactor/address.ts";
+import { LogBrake } from "../reactor/log.ts";
+import { requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
+import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
+import type { SettingsOf } from "../daemon/settings.ts";
+import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
+import { openStore, type Store } from "../sql/mod.ts";
+import { endsWithin, StoreHealth } from "../sql/store_health.ts";
+import { dnsSettings } from "./config.ts";
+import { inProcessLoop, type LoopGroup, type LoopGroupOwner, workerLoops } from "./loop_group.ts";
+import { RouteFrameCache } from "./route_frames.ts";
+import { RouteHub } from "./route_hub.ts";
+import { RouteTable } from "./route_table.ts";
+import { SUBSCRIPTIONS_MAX } from "./subscriptions.ts";
+import { VersionPoller } from "./version_poller.ts";
+
+/** Time that a stop waits for the database to close. */
+const STORE_CLOSE_MS = 500;
+
+type DnsSettings = SettingsOf<typeof dnsSettings>;
+
+class DnsService implements RunningService {
+  readonly name = "dns";
+  readonly #context: DaemonContext;
+  readonly #store: Store;
+  readonly #table: RouteTable;
+  readonly #hub: RouteHub;
+  readonly #health: StoreHealth;
+  readonly #poller: VersionPoller;
+  readonly #loopErrors = { count: 0 };
+  #cutCount = 0;
+  #loops: LoopGroup | undefined;
+  #heartbeat: InstanceHeartbeat | undefined;
+  #address = "";
+
+  constructor(settings: DnsSettings, context: DaemonContext, store: Store) {
+    const { clock, rng, log } = context;
+    this.#context = context;
+    this.#store = store;
+    this.#table = new RouteTable(clock.wallMs());
+    const brake = new LogBrake(clock, 1);
+    const cache = new RouteFrameCache(this.#table, (modId, cmdId, sent, total) => {
+      this.#cutCount++;
+      const heldBack = brake.admit("cut");
+      if (heldBack === undefined) return;
+      log.warn("Route cut to one frame for agents of the original", {
+        modId,
+        cmdId,
+        sent,
+        total,
+        heldBack,
+      });
+    });
+    this.#hub = new RouteHub(
+      this.#table,
+      cache,
+      (loop, modId, cmdId, frames) => this.#loops?.deliver(loop, modId, cmdId, frames),
+    );
+    this.#health = new StoreHealth({
+      clock,
+      log,
+      label: store.label,
+      meanwhile: "serving from memory",
+    });
+    this.#poller = new VersionPoller({
+      store,
+      table: this.#table,
+      health: this.#health,
+      clock,
+      rng,
+      log,
+      pollIntervalMs: settings.pollIntervalMs,
+      reloadIntervalMs: settings.reloadIntervalMs,
+      onLoaded: () => this.#hub.publishAll(),
+      onChanged: (changed) => this.#hub.publish(changed),
+    });
+  }
+
+  get addresses(): readonly string[] {
+    return [this.#address];
+  }
+
+  async start(settings: DnsSettings): Promise<void> {
+    const { clock, log, software, authToken } = this.#context;
+    const init = {
+      hostname: settings.listenIp,
+      connectionsMax: settings.connectionsMax,
+      subscriptionsMax: settings.subscriptionsMax,
+      subscriptionsTotalMax: SUBSCRIPTIONS_MAX,
+      software,
+      token: authToken,
+    };
+    const owner: LoopGroupOwner = {
+      want: (loop, modId, cmdId) => this.#hub.want(loop, modId, cmdId),
+      drop: (loop, keys) => this.#hub.drop(loop, keys),
+      routesChanged: (keys) => this.#poller.modulesChanged(keys),
+      loopFailed: () => void this.#loopErrors.count++,
+    };
+    this.#loops = settings.loopCount === 1
+      ? inProcessLoop(init, owner, clock, log)
+      : await workerLoops(settings.loopCount, init, owner, clock, log);
+    this.#address = formatAddress(await this.#loops.listen(settings.listenPort));
+    this.#poller.start();
+    this.#heartbeat = new InstanceHeartbeat({
+      store: this.#store,
+      clock,
+      log,
+      kind: "dns",
+      address: this.#address,
+      software,
+      detail: () => this.#detail(),
+    });
+    this.#heartbeat.start();
+  }
+
+  stats(): Record<string, number | string> {
+    return {
+      ...this.#loops?.stats(),
+      loaded: Number(this.#table.loaded),
+      revision: this.#table.revision,
+      modules: this.#table.moduleCount,
+      nodes: this.#table.nodeCount,
+      modules_wanted: this.#hub.wantedCount,
+      rows_bad_port: this.#table.skipped.badPort,
+      rows_over_limit: this.#table.skipped.overLimit,
+      routes_cut: this.#cutCount,
+      loop_errors: this.#loopErrors.count,
+      ...this.#poller.stats(),
+      ...this.#health.stats(),
+    };
+  }
+
+  reload(settings: DnsSettings): void {
+    this.#poller.setIntervals(settings.pollIntervalMs, settings.reloadIntervalMs);
+  }
+
+  async stop(): Promise<void> {
+    this.#poller.stop();
+    await Promise.all([this.#loops?.close(), this.#heartbeat?.stop()]);
+    await endsWithin(this.#context.clock, STORE_CLOSE_MS, this.#store.close());
+  }
+
+  #detail(): Record<string, number | string> {
+    const stats = this.#loops?.stats() ?? {};
+    return {
+      revision: this.#table.revision,
+      version: this.#poller.version,
+      connections: stats.connections ?? 0,
+      subscriptions: stats.subscriptions ?? 0,
+      modules: this.#table.moduleCount,
+      nodes: this.#table.nodeCount,
+    };
+  }
+}
+
+async function startDns(settings: DnsSettings, context: DaemonContext): Promise<RunningService> {
+  requireSafeListen(settings.listenIp, settings);
+  const store = await openStore(storeUrl(settings), { log: context.log });
+  const service = new DnsService(settings, context, store);
+  try {
+    await service.start(settings);
+  } catch (error) {
+    await service.stop();
+    throw error;
+  }
+  return service;
+}
+
+/** The service that gives agents the routes and pushes their changes. */
+export const dnsDaemon: DaemonDefinition<typeof dnsSettings> = {
+  name: "dns",
+  summary: "Gives agents the nodes of each module and pushes every change to them.",
+  settings: dnsSettings,
+  start: startDns,
+};

@@ -1,0 +1,322 @@
+// Shell. Keeps the route table equal to the database: looks for changes, reads, compares, tells.
+
+import { type Clock, sleep, type Timer } from "../reactor/clock.ts";
+import type { Logger } from "../reactor/log.ts";
+import type { Rng } from "../reactor/rng.ts";
+import type { ModuleKey, RouteMark, Store } from "../sql/store.ts";
+import type { StoreHealth } from "../sql/store_health.ts";
+import { moduleText, RouteSnapshotBuilder } from "./route_snapshot.ts";
+import type { InstallResult, RouteTable } from "./route_table.ts";
+import { runSliced } from "./sliced.ts";
+
+/** Changed modules that are read one by one; with more, only everything is read. */
+export const CHANGED_MODULES_MAX = 5_000;
+
+/** Modules in one query. */
+const MODULES_PER_READ = 500;
+
+/** Shortest time between two reads of named modules: at most 50 a second. */
+export const MODULE_READ_GAP_MS = 20;
+
+/** First and longest pause after a failed look; the pause doubles in between, with jitter. */
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 1_000;
+
+/** A full read starts no sooner than this many times the duration of the last one after it. */
+const RELOAD_REST_FACTOR = 2;
+
+/** What {@linkcode VersionPoller} is given. */
+export interface VersionPollerOptions {
+  readonly store: Pick<Store, "routeMark" | "changedModules" | "readRoutes" | "readModules">;
+  readonly table: RouteTable;
+  readonly health: StoreHealth;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  /** Milliseconds between two looks at the version. */
+  readonly pollIntervalMs: number;
+  /** Milliseconds between two full reads without a reason; 0 = only when the version changed. */
+  readonly reloadIntervalMs: number;
+  /** The table is loaded for the first time. Runs in slices. */
+  onLoaded(): Generator<void, void>;
+  /** These modules have changed in the table. Runs in slices. */
+  onChanged(changed: readonly ModuleKey[]): Generator<void, void>;
+}
+
+/** Counters of {@linkcode VersionPoller}. */
+interface PollerCounters {
+  polls: number;
+  reloads: number;
+  moduleReads: number;
+  changedModules: number;
+  reloadMs: number;
+  /** Nodes lost in full reads, and the largest share lost in one, in percent. */
+  nodesLost: number;
+  shrinkPercentMax: number;
+}
+
+/**
+ * Reads the routes and follows their changes.
+ *
+ * A change row or a word of the writer is only a hint which modules to read first; what is pushed
+ * is the difference between the table and what was read. A mark counts as seen only when what it
+ * announced has been read, and it is taken before the reading, so that a failed read and a change
+ * during the read are both found by the next look. Rows of RouteChange are never deleted here:
+ * every dns has its own position among them.
+ */
+export class VersionPoller {
+  readonly #options: VersionPollerOptions;
+  readonly #pending = new Map<string, ModuleKey>();
+  readonly #counters: PollerCounters = {
+    polls: 0,
+    reloads: 0,
+    moduleReads: 0,
+    changedModules: 0,
+    reloadMs: 0,
+    nodesLost: 0,
+    shrinkPercentMax: 0,
+  };
+  #pollIntervalMs: number;
+  #reloadIntervalMs: number;
+  /** Mark up to which named modules have been read. */
+  #seenMark: RouteMark | undefined;
+  /** Mark that the last full read covers. */
+  #fullMark: RouteMark | undefined;
+  #timer: Timer | undefined;
+  #polling = false;
+  #pollAgain = false;
+  #failures = 0;
+  #reloading = false;
+  #reloadForced = false;
+  #reloadFailed = false;
+  #reloadStartMs = -Infinity;
+  #reloadAllowedMs = -Infinity;
+  #moduleReadMs = -Infinity;
+  #flushing: Promise<void> | undefined;
+  #skippedCount = 0;
+  #stopped = false;
+
+  constructor(options: VersionPollerOptions) {
+    this.#options = options;
+    this.#pollIntervalMs = options.pollIntervalMs;
+    this.#reloadIntervalMs = options.reloadIntervalMs;
+  }
+
+  /** Begins at once; a database that is away is tried again until it answers. */
+  start(): void {
+    this.#schedule(0);
+  }
+
+  /** Ends. Reads under way end by themselves and change nothing any more. */
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  /** Takes over new intervals from the next look on. */
+  setIntervals(pollIntervalMs: number, reloadIntervalMs: number): void {
+    this.#pollIntervalMs = pollIntervalMs;
+    this.#reloadIntervalMs = reloadIntervalMs;
+  }
+
+  /** A writer says that it changed these modules; none named: it may have changed any. */
+  modulesChanged(keys: readonly ModuleKey[]): void {
+    if (this.#stopped) return;
+    if (keys.length === 0 || this.#pending.size + keys.length > CHANGED_MODULES_MAX) {
+      this.#reloadForced = true;
+      this.#schedule(0);
+      return;
+    }
+    for (const key of keys) this.#pending.set(moduleText(key.modId, key.cmdId), key);
+    if (this.#options.table.loaded) {
+      this.#flush().catch((error) => this.#options.health.failed(error));
+    }
+  }
+
+  /** Version of the last full read; 0 before. */
+  get version(): number {
+    return this.#fullMark?.version ?? 0;
+  }
+
+  stats(): Record<string, number> {
+    const counters = this.#counters;
+    return {
+      version: this.version,
+      polls: counters.polls,
+      reloads: counters.reloads,
+      reload_ms: Math.round(counters.reloadMs),
+      module_reads: counters.moduleReads,
+      changed_modules: counters.changedModules,
+      nodes_lost: counters.nodesLost,
+      shrink_percent_max: counters.shrinkPercentMax,
+    };
+  }
+
+  #schedule(delayMs: number): void {
+    this.#timer?.cancel();
+    if (this.#stopped) return;
+    this.#timer = this.#options.clock.setTimer(delayMs, () => void this.#tick());
+  }
+
+  async #tick(): Promise<void> {
+    if (this.#polling) {
+      this.#pollAgain = true;
+      return;
+    }
+    this.#polling = true;
+    let delayMs = this.#pollIntervalMs;
+    try {
+      delayMs = await this.#poll();
+      this.#failures = 0;
+      // While full reads fail the database is not well, even if it tells its version.
+      if (!this.#reloadFailed) this.#options.health.succeeded();
+    } catch (error) {
+      this.#options.health.failed(error);
+      const limitMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.#failures++);
+      delayMs = limitMs * (0.5 + 0.5 * this.#options.rng.next());
+    }
+    this.#polling = false;
+    this.#schedule(this.#pollAgain ? 0 : delayMs);
+    this.#pollAgain = false;
+  }
+
+  /** One look; returns the time to the next one. */
+  async #poll(): Promise<number> {
+    const { store, table, clock } = this.#options;
+    const mark = await store.routeMark();
+    this.#counters.polls++;
+    if (!table.loaded) {
+      await this.#reload();
+      return this.#pollIntervalMs;
+    }
+    if (differs(mark, this.#seenMark)) {
+      await this.#queueChanges(mark);
+      await this.#flush();
+      this.#seenMark = mark;
+    } else if (this.#pending.size > 0) {
+      await this.#flush();
+    }
+    const nowMs = clock.nowMs();
+    const due = this.#reloadForced || table.wantsReload || differs(mark, this.#fullMark) ||
+      (this.#reloadIntervalMs > 0 && nowMs - this.#reloadStartMs >= this.#reloadIntervalMs);
+    if (!due || this.#reloading) return this.#pollIntervalMs;
+    if (nowMs < this.#reloadAllowedMs) {
+      return Math.min(this.#pollIntervalMs, Math.ceil(this.#reloadAllowedMs - nowMs));
+    }
+    // Not awaited: a full read of a large table must not hold up the looks.
+    this.#reload().catch((error) => this.#options.health.failed(error));
+    return this.#pollIntervalMs;
+  }
+
+  async #queueChanges(mark: RouteMark): Promise<void> {
+    const seen = this.#seenMark?.changeIdMax ?? 0;
+    if (mark.changeIdMax === seen) return;
+    // A smaller id means that the table was emptied: every row it has now is new.
+    const after = mark.changeIdMax > seen ? seen : 0;
+    const keys = await this.#options.store.changedModules(after);
+    if (keys.length > CHANGED_MODULES_MAX) return;
+    for (const key of keys) this.#pending.set(moduleText(key.modId, key.cmdId), key);
+  }
+
+  /** Reads the pending modules; calls while one is under way share it. */
+  #flush(): Promise<void> {
+    this.#flushing ??= this.#flushAll().finally(() => (this.#flushing = undefined));
+    return this.#flushing;
+  }
+
+  async #flushAll(): Promise<void> {
+    const { store, table, clock } = this.#options;
+    while (this.#pending.size > 0 && !this.#stopped) {
+      const restMs = this.#moduleReadMs + MODULE_READ_GAP_MS - clock.nowMs();
+      if (restMs > 0) await sleep(clock, restMs);
+      this.#moduleReadMs = clock.nowMs();
+      const batch = [...this.#pending].slice(0, MODULES_PER_READ);
+      for (const [text] of batch) this.#pending.delete(text);
+      const keys = batch.map(([, key]) => key);
+      const installs = table.installCount;
+      try {
+        const rows = await store.readModules(keys);
+        this.#counters.moduleReads++;
+        if (this.#stopped) return;
+        // A full read that ended meanwhile may be newer than these rows: read them again.
+        if (table.installCount !== installs) this.#putBack(batch);
+        else await this.#tell(table.replaceModules(keys, rows));
+      } catch (error) {
+        this.#putBack(batch);
+        throw error;
+      }
+    }
+  }
+
+  #putBack(batch: readonly (readonly [string, ModuleKey])[]): void {
+    for (const [text, key] of batch) this.#pending.set(text, key);
+  }
+
+  async #tell(changed: readonly ModuleKey[]): Promise<void> {
+    this.#counters.changedModules += changed.length;
+    if (changed.length > 0) await runSliced(this.#options.clock, this.#options.onChanged(changed));
+  }
+
+  /** Reads everything and tells what differs. */
+  async #reload(): Promise<void> {
+    const { store, table, clock, health } = this.#options;
+    this.#reloading = true;
+    this.#reloadForced = false;
+    this.#reloadStartMs = clock.nowMs();
+    table.beginReload();
+    try {
+      const mark = await store.routeMark();
+      const builder = new RouteSnapshotBuilder(table);
+      await store.readRoutes((rows) => builder.add(rows));
+      const snapshot = await runSliced(clock, builder.finish());
+      if (this.#stopped) return;
+      const result = await runSliced(clock, table.install(snapshot));
+      health.succeeded();
+      this.#reloadFailed = false;
+      this.#fullMark = mark;
+      this.#seenMark ??= mark;
+      this.#noteReload(result);
+      await (result.first
+        ? runSliced(clock, this.#options.onLoaded())
+        : this.#tell(result.changed));
+      this.modulesChanged(result.recheck);
+      if (result.first && this.#pending.size > 0) await this.#flush();
+    } catch (error) {
+      table.abandonReload();
+      this.#reloadFailed = true;
+      this.#reloadForced = true;
+      throw error;
+    } finally {
+      this.#reloading = false;
+      const tookMs = clock.nowMs() - this.#reloadStartMs;
+      this.#reloadAllowedMs = clock.nowMs() + RELOAD_REST_FACTOR * tookMs;
+    }
+  }
+
+  #noteReload(result: InstallResult): void {
+    const { table, clock, log } = this.#options;
+    const counters = this.#counters;
+    counters.reloads++;
+    counters.reloadMs = clock.nowMs() - this.#reloadStartMs;
+    const lost = result.nodesBefore - result.nodesAfter;
+    if (lost > 0) {
+      counters.nodesLost += lost;
+      const percent = Math.round(100 * lost / result.nodesBefore);
+      counters.shrinkPercentMax = Math.max(counters.shrinkPercentMax, percent);
+    }
+    if (result.first) {
+      log.info("Routes loaded", { modules: table.moduleCount, nodes: table.nodeCount });
+    }
+    const { badPort, overLimit, byModule } = table.skipped;
+    const skipped = badPort + overLimit;
+    if (skipped === this.#skippedCount) return;
+    this.#skippedCount = skipped;
+    const modules = [...byModule].slice(0, 10).map(([text, count]) => `${text}: ${count}`);
+    log.warn("Rows of RouteData are not served", { badPort, overLimit, modules });
+  }
+}
+
+function differs(left: RouteMark, right: RouteMark | undefined): boolean {
+  return right === undefined || left.version !== right.version ||
+    left.changeIdMax !== right.changeIdMax || left.changeCount !== right.changeCount;
+}
