@@ -1,0 +1,77 @@
+// The original's SQL and configuration files, unchanged, on a MariaDB of their own.
+//
+// Their ports are fixed (3306, 7778, 7779, 8888 to 8890), so the scenario runs once, as a process
+// in a network namespace of its own where that is possible; each step of it is a test here.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { createServer } from "node:net";
+import process from "node:process";
+import { test } from "node:test";
+import { findProgram } from "./support/mariadb.ts";
+import { SCENARIO_STEPS, type ScenarioResult } from "./support/original_conf.ts";
+import { withProcesses } from "./support/processes.ts";
+
+/** The scenario takes about 15 s; a loaded machine needs more. */
+const SCENARIO_TIMEOUT_MS = 100_000;
+/** Starts a command where every port of loopback is free. */
+const NAMESPACE = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"];
+
+interface Outcome {
+  readonly skip?: string;
+  readonly results: readonly ScenarioResult[];
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once("error", () => resolve(false));
+    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+  });
+}
+
+/** The words that give the scenario its ports, or why there are none. */
+async function wrapperOrReason(): Promise<string[] | string> {
+  if (process.env.LARS_TEST_SKIP_MYSQL === "1") return "MySQL tests were skipped on request";
+  for (const program of ["mariadbd", "mariadb"]) {
+    if (findProgram(program) === undefined) return `${program} is not installed`;
+  }
+  const [program, ...args] = [...NAMESPACE, "true"];
+  if (spawnSync(program, args).status === 0) return [...NAMESPACE];
+  for (const port of [3306, 7778, 7779, 8888, 8889, 8890]) {
+    if (!await isFree(port)) {
+      return `port ${port} is taken and no network namespace can be made here (needs root and ip)`;
+    }
+  }
+  return [];
+}
+
+async function runScenario(): Promise<Outcome> {
+  const wrapper = await wrapperOrReason();
+  if (typeof wrapper === "string") return { skip: wrapper, results: [] };
+  let results: ScenarioResult[] = [];
+  await withProcesses(async (processes) => {
+    const scenario = processes.spawn("scenario", "tests/support/original_scenario.ts", [], {
+      wrapper,
+      env: { PATH: process.env.PATH ?? "" },
+    });
+    const { stdout, stderr } = await scenario.untilEnded(SCENARIO_TIMEOUT_MS);
+    results = stdout.split("\n").filter((line) => line.startsWith("{"))
+      .map((line) => JSON.parse(line) as ScenarioResult);
+    assert.ok(results.length > 0, `the scenario began: ${stderr}`);
+  });
+  return { results };
+}
+
+let outcome: Promise<Outcome> | undefined;
+
+for (const step of SCENARIO_STEPS) {
+  test(`original: ${step}`, { timeout: SCENARIO_TIMEOUT_MS }, async (t) => {
+    const { skip, results } = await (outcome ??= runScenario());
+    if (skip !== undefined) return t.skip(skip);
+    const result = results.find((one) => one.step === step);
+    assert.ok(result !== undefined, "an earlier step failed");
+    assert.equal(result.fault, undefined, result.fault);
+    if (result.measured !== undefined) console.log(`${step}: ${result.measured}`);
+  });
+}
