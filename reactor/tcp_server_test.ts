@@ -1,0 +1,484 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { until } from "../tests/support/until.ts";
+import { BindError, ProtocolError } from "./errors.ts";
+import { encodeFrame, FRAME_BODY_BYTES_MAX, writeHead } from "./frame.ts";
+import { CLOSE_FLUSH_MS } from "./framed_link.ts";
+import { silentLogger } from "./log.ts";
+import { ManualClock } from "./manual_clock.ts";
+import { MessageRouter } from "./message_router.ts";
+import { seededRng } from "./rng.ts";
+import { systemClock } from "./system_clock.ts";
+import {
+  acceptBackoffMs,
+  type Connection,
+  connectionCeiling,
+  TcpServer,
+  type TcpServerOptions,
+} from "./tcp_server.ts";
+import { RawPeer } from "./testing/raw_peer.ts";
+
+type Peer = Connection<string>;
+
+/** 1: echo. 2: throws. 3: protocol fault. 4: answers the frame given as many times as the body says. */
+function echoRouter(): MessageRouter<Peer> {
+  return new MessageRouter<Peer>()
+    .add(1, (body, peer) => void peer.send(1, body))
+    .add(2, () => {
+      throw new Error("our own fault");
+    })
+    .add(3, () => {
+      throw new ProtocolError("Body must make sense");
+    })
+    .add(4, (body, peer) => {
+      const frame = encodeFrame(4, new Uint8Array(60_000));
+      for (let index = 0; index < body[0]; index++) peer.sendFrames(frame);
+    });
+}
+
+interface Running {
+  readonly server: TcpServer<string>;
+  readonly closes: string[];
+  connect(): Promise<RawPeer>;
+}
+
+/** Runs `body` against a server and ends both server and peers, whatever happens. */
+async function withServer(
+  options: Partial<TcpServerOptions<string>>,
+  body: (running: Running) => Promise<void>,
+): Promise<void> {
+  const closes: string[] = [];
+  const peers: RawPeer[] = [];
+  const server = new TcpServer<string>({
+    hostname: "127.0.0.1",
+    port: 0,
+    router: echoRouter(),
+    clock: systemClock,
+    log: silentLogger,
+    onClose: (_connection, reason) => void closes.push(reason),
+    ...options,
+  });
+  const address = await server.listen();
+  try {
+    await body({
+      server,
+      closes,
+      async connect() {
+        const peer = await RawPeer.connect(address);
+        peers.push(peer);
+        return peer;
+      },
+    });
+  } finally {
+    for (const peer of peers) peer.destroy();
+    await server.close();
+  }
+}
+
+test("TcpServer echoes bodies of every size", () =>
+  withServer({}, async ({ server, connect }) => {
+    const peer = await connect();
+    const sizes = [0, 1, 7, 4087, 4088, 4089, 65_519, FRAME_BODY_BYTES_MAX];
+    for (const size of sizes) await peer.send(1, new Uint8Array(size).fill(size));
+    await until(() => peer.frames.length === sizes.length, { what: "all echoes" });
+    assert.deepEqual(peer.frames.map((frame) => frame.body.length), sizes);
+    for (const { body } of peer.frames) assert.ok(body.every((byte) => byte === body.length % 256));
+    assert.equal(server.stats.framesIn, sizes.length);
+    assert.equal(server.stats.framesOut, sizes.length);
+    assert.equal(server.stats.bytesIn, server.stats.bytesOut);
+  }));
+
+test("TcpServer takes frames byte by byte", () =>
+  withServer({}, async ({ connect }) => {
+    const peer = await connect();
+    for (const byte of encodeFrame(1, Uint8Array.of(1, 2, 3))) {
+      await peer.write(Uint8Array.of(byte));
+    }
+    await until(() => peer.frames.length === 1, { what: "the echo" });
+    assert.deepEqual([...peer.frames[0].body], [1, 2, 3]);
+  }));
+
+for (const bodyBytes of [-1, FRAME_BODY_BYTES_MAX + 1]) {
+  test(`TcpServer closes a connection that announces ${bodyBytes} bytes, and no other`, () =>
+    withServer({}, async ({ server, closes, connect }) => {
+      const [bad, good] = [await connect(), await connect()];
+      const head = new Uint8Array(8);
+      writeHead(head, 0, 1, bodyBytes);
+      await bad.write(head);
+      await until(() => bad.ended || bad.closed, { what: "the close" });
+      assert.match(closes[0], new RegExp(`current value is ${bodyBytes} `));
+      assert.equal(server.stats.protocolErrors, 1);
+      await good.send(1);
+      await until(() => good.frames.length === 1, { what: "the echo" });
+      assert.equal(server.connectionCount, 1);
+    }));
+}
+
+test("TcpServer survives random garbage on many connections", () =>
+  withServer({}, async ({ server, connect }) => {
+    const rng = seededRng(7);
+    for (let index = 0; index < 60; index++) {
+      const bytes = Uint8Array.from({ length: 1 + index * 7 }, () => rng.next() * 256);
+      const peer = await connect();
+      await peer.write(bytes);
+      peer.end();
+    }
+    await until(() => server.stats.closed === 60, { what: "60 closes" });
+    const peer = await connect();
+    await peer.send(1);
+    await until(() => peer.frames.length === 1, { what: "the echo" });
+  }));
+
+test("TcpServer closes after too many unknown ids, and counts them", () =>
+  withServer({ unknownIdsMax: 3 }, async ({ server, closes, connect }) => {
+    const peer = await connect();
+    for (let index = 0; index < 3; index++) await peer.send(77);
+    await peer.send(1);
+    await until(() => peer.frames.length === 1, { what: "the echo" });
+    assert.equal(server.stats.unknownIds, 3);
+    await peer.send(78);
+    await until(() => peer.ended || peer.closed, { what: "the close" });
+    assert.deepEqual(closes, ["too many unknown message ids"]);
+  }));
+
+test("TcpServer closes with the guard's reason after what was sent has left", async () => {
+  const router = echoRouter();
+  router.setGuard((peer, msgId) => {
+    if (msgId === 1) return undefined;
+    peer.send(9, Uint8Array.of(9));
+    return `message ${msgId} before hello`;
+  });
+  await withServer({ router }, async ({ closes, connect }) => {
+    const peer = await connect();
+    await peer.write(encodeFrame(4, Uint8Array.of(1)));
+    await until(() => peer.ended, { what: "the end" });
+    assert.deepEqual(peer.frames.map((frame) => frame.msgId), [9]);
+    assert.deepEqual(closes, ["message 4 before hello"]);
+  });
+});
+
+test("TcpServer closes only the connection whose handler failed", () =>
+  withServer({}, async ({ server, closes, connect }) => {
+    const peers = [await connect(), await connect(), await connect()];
+    await peers[0].send(2);
+    await peers[1].send(3);
+    await until(() => server.stats.closed === 2, { what: "two closes" });
+    assert.deepEqual([...closes].sort(), ["Body must make sense", "a handler failed"]);
+    assert.equal(server.stats.handlerErrors, 1);
+    assert.equal(server.stats.protocolErrors, 1);
+    await peers[2].send(1);
+    await until(() => peers[2].frames.length === 1, { what: "the echo" });
+  }));
+
+test("TcpServer drops the rest of a chunk when a frame in it closes the connection", () =>
+  withServer({}, async ({ server, connect }) => {
+    const peer = await connect();
+    const bad = encodeFrame(3, new Uint8Array(0));
+    const bytes = new Uint8Array(bad.length * 3);
+    for (let index = 0; index < 3; index++) bytes.set(bad, index * bad.length);
+    await peer.write(bytes);
+    await until(() => peer.ended || peer.closed, { what: "the close" });
+    assert.equal(server.stats.framesIn, 1);
+  }));
+
+test("TcpServer closes connections over the limit and counts them", () =>
+  withServer({ connectionsMax: 2 }, async ({ server, connect }) => {
+    const peers = [await connect(), await connect()];
+    await until(() => server.connectionCount === 2, { what: "two connections" });
+    const extra = await connect();
+    await until(() => extra.ended || extra.closed, { what: "the refusal" });
+    assert.equal(server.stats.refusedOverLimit, 1);
+    assert.equal(server.stats.accepted, 2);
+    peers[0].destroy();
+    await until(() => server.connectionCount === 1, { what: "room" });
+    const next = await connect();
+    await next.send(1);
+    await until(() => next.frames.length === 1, { what: "the echo" });
+  }));
+
+test("TcpServer keeps hooks, attachments and the list of connections in step", async () => {
+  const seen: string[] = [];
+  await withServer({
+    onAccept: (connection) => {
+      connection.attached = `peer ${connection.id}`;
+      seen.push(`+${connection.attached}`);
+    },
+    onClose: (connection, reason) => void seen.push(`-${connection.attached} ${reason}`),
+  }, async ({ server, connect }) => {
+    const first = await connect();
+    const second = await connect();
+    await until(() => server.connectionCount === 2, { what: "two connections" });
+    first.destroy();
+    await until(() => server.connectionCount === 1, { what: "one connection" });
+    for (const connection of server.connections()) {
+      assert.equal(connection.remote.hostname, "127.0.0.1");
+      assert.equal(connection.local.port, server.address.port);
+      connection.close("thank you");
+      assert.equal(connection.closed, true);
+      assert.equal(connection.send(1, new Uint8Array(1)), false);
+      connection.close("again");
+    }
+    await until(() => second.ended || second.closed, { what: "the close" });
+    assert.deepEqual(seen, ["+peer 1", "+peer 2", "-peer 1 peer closed", "-peer 2 thank you"]);
+  });
+});
+
+test("TcpServer survives hooks that throw", () =>
+  withServer({
+    onAccept: () => {
+      throw new Error("accept hook");
+    },
+    onClose: () => {
+      throw new Error("close hook");
+    },
+  }, async ({ server, connect }) => {
+    const peer = await connect();
+    await until(() => peer.ended || peer.closed, { what: "the close" });
+    assert.equal(server.stats.handlerErrors, 2);
+    assert.equal(server.connectionCount, 0);
+  }));
+
+test("TcpServer closes a slow reader at the output limit while others go on", async () => {
+  const pushed = encodeFrame(9, new Uint8Array(60_000));
+  await withServer({ outputBytesMax: 1_000_000 }, async ({ server, closes, connect }) => {
+    const [slow, quick] = [await connect(), await connect()];
+    slow.pause();
+    await until(() => server.connectionCount === 2, { what: "two connections" });
+    let quickFrames = 0;
+    while (server.connectionCount === 2) {
+      for (const connection of server.connections()) connection.sendFrames(pushed);
+      quickFrames++;
+      assert.ok(quickFrames < 2000, "the slow reader must be closed some time");
+      await until(() => quick.frames.length === quickFrames, { what: "the quick reader" });
+    }
+    assert.deepEqual(closes, ["slow reader: output limit reached"]);
+    assert.equal(server.stats.slowReaders, 1);
+    await quick.send(1);
+    await until(() => quick.frames.at(-1)?.msgId === 1, { what: "the echo" });
+  });
+});
+
+test("TcpServer stops reading from a peer that does not read its answers", () =>
+  withServer({ outputBytesMax: 2_000_000 }, async ({ server, connect }) => {
+    const peer = await connect();
+    peer.pause();
+    // 20 MB of echoes, ten times the limit: only a server that stops reading can keep them.
+    const frame = encodeFrame(1, new Uint8Array(50_000));
+    const count = 400;
+    const written: Promise<void>[] = [];
+    for (let index = 0; index < count; index++) written.push(peer.write(frame));
+    let bytesIn = 0;
+    const stands = (): boolean => {
+      const same = bytesIn > 0 && bytesIn === server.stats.bytesIn;
+      bytesIn = server.stats.bytesIn;
+      return same;
+    };
+    await until(stands, { intervalMs: 200, what: "reading to stop" });
+    assert.ok(bytesIn < count * frame.length, "the kernel's buffers hold about 10 MB at most");
+    assert.equal(server.stats.slowReaders, 0);
+    peer.resume();
+    await until(() => peer.frames.length === count, { what: "all echoes" });
+    await Promise.all(written);
+    assert.equal(server.stats.closed, 0);
+  }));
+
+test("TcpServer calls onDrain after high water, not after small output", async () => {
+  let drains = 0;
+  await withServer({ onDrain: () => void drains++ }, async ({ connect }) => {
+    const peer = await connect();
+    await peer.send(4, Uint8Array.of(1));
+    await until(() => peer.frames.length === 1, { what: "one frame" });
+    assert.equal(drains, 0);
+    await peer.send(4, Uint8Array.of(50));
+    await until(() => peer.frames.length === 51, { what: "50 frames" });
+    await until(() => drains === 1, { what: "the drain" });
+  });
+});
+
+test("TcpServer closes half a frame after its time, however it trickles in", async () => {
+  const clock = new ManualClock();
+  const frame = encodeFrame(1, Uint8Array.of(1, 2, 3, 4));
+  await withServer({ clock, frameTimeoutMs: 1000 }, async ({ server, closes, connect }) => {
+    const [slow, good] = [await connect(), await connect()];
+    await slow.write(frame.subarray(0, 3));
+    await good.write(frame);
+    await until(() => server.stats.bytesIn === 15, { what: "the first bytes" });
+    clock.advance(750);
+    await slow.write(frame.subarray(3, 9));
+    await until(() => server.stats.bytesIn === 21, { what: "more bytes" });
+    clock.advance(500);
+    await until(() => slow.ended || slow.closed, { what: "the close" });
+    assert.deepEqual(closes, ["frame not complete within 1000 ms"]);
+    assert.equal(server.stats.frameTimeouts, 1);
+    clock.advance(100_000);
+    await good.write(frame);
+    await until(() => good.frames.length === 2, { what: "the echo" });
+  });
+});
+
+test("TcpServer gives every frame of a steady stream its own time", async () => {
+  const clock = new ManualClock();
+  const frame = encodeFrame(1, Uint8Array.of(1, 2, 3, 4));
+  await withServer({ clock, frameTimeoutMs: 1000 }, async ({ server, connect }) => {
+    const peer = await connect();
+    let bytes = 0;
+    const write = async (part: Uint8Array): Promise<void> => {
+      await peer.write(part);
+      bytes += part.length;
+      await until(() => server.stats.bytesIn === bytes, { what: `${bytes} bytes` });
+    };
+    await write(frame.subarray(0, 6));
+    for (let index = 0; index < 10; index++) {
+      clock.advance(700);
+      const joined = new Uint8Array(frame.length);
+      joined.set(frame.subarray(6));
+      joined.set(frame.subarray(0, 6), frame.length - 6);
+      await write(joined);
+    }
+    await until(() => peer.frames.length === 10, { what: "ten echoes" });
+    assert.equal(server.stats.frameTimeouts, 0);
+  });
+});
+
+test("TcpServer closes idle connections only when told to", async () => {
+  const clock = new ManualClock();
+  await withServer({ clock, idleTimeoutMs: 5000 }, async ({ server, closes, connect }) => {
+    const [silent, busy] = [await connect(), await connect()];
+    await until(() => server.connectionCount === 2, { what: "two connections" });
+    clock.advance(4000);
+    await busy.send(1);
+    await until(() => busy.frames.length === 1, { what: "the echo" });
+    clock.advance(2000);
+    await until(() => silent.ended || silent.closed, { what: "the close" });
+    assert.deepEqual(closes, ["nothing received for 5000 ms"]);
+    assert.equal(server.stats.idleTimeouts, 1);
+    assert.equal(server.connectionCount, 1);
+  });
+});
+
+test("TcpServer survives a reset in mid-frame", () =>
+  withServer({}, async ({ server, closes, connect }) => {
+    const peer = await connect();
+    await peer.write(encodeFrame(1, new Uint8Array(100)).subarray(0, 50));
+    await until(() => server.stats.bytesIn === 50, { what: "half the frame" });
+    peer.reset();
+    await until(() => server.stats.closed === 1, { what: "the close" });
+    assert.equal(closes.length, 1);
+    const next = await connect();
+    await next.send(1);
+    await until(() => next.frames.length === 1, { what: "the echo" });
+  }));
+
+test("TcpServer answers a peer that has ended its side", () =>
+  withServer({}, async ({ closes, connect }) => {
+    const peer = await connect();
+    await peer.send(4, Uint8Array.of(20));
+    peer.end();
+    await until(() => peer.ended, { what: "the end" });
+    assert.equal(peer.frames.length, 20);
+    assert.deepEqual(closes, ["peer closed"]);
+  }));
+
+test("TcpServer.close() sends what is queued, then ends", async () => {
+  let peer: RawPeer | undefined;
+  await withServer({}, async ({ server, closes, connect }) => {
+    peer = await connect();
+    const [connection] = await firstConnection(server);
+    for (let index = 0; index < 100; index++) connection.send(5, new Uint8Array(60_000));
+    await server.close();
+    assert.deepEqual(closes, ["server stops"]);
+  });
+  await until(() => peer?.ended === true || peer?.closed === true, { what: "the end" });
+});
+
+test("Connection.close() lets 6 MB arrive before the end", () =>
+  withServer({}, async ({ server, connect }) => {
+    const peer = await connect();
+    const [connection] = await firstConnection(server);
+    for (let index = 0; index < 100; index++) connection.send(5, new Uint8Array(60_000));
+    connection.close();
+    await until(() => peer.ended, { what: "the end" });
+    assert.equal(peer.frames.length, 100);
+  }));
+
+test("TcpServer.close() does not wait for ever for a peer that never reads", async () => {
+  const clock = new ManualClock();
+  await withServer({ clock }, async ({ server, connect }) => {
+    const peer = await connect();
+    peer.pause();
+    const [connection] = await firstConnection(server);
+    for (let index = 0; index < 130; index++) connection.send(5, new Uint8Array(60_000));
+    let closed = false;
+    const closing = server.close().then(() => (closed = true));
+    clock.advance(CLOSE_FLUSH_MS - 1);
+    await until(() => clock.pendingCount > 0, { what: "the limit to be set" });
+    assert.equal(closed, false);
+    clock.advance(1);
+    await closing;
+  });
+});
+
+test("TcpServer.listen() names a taken address", () =>
+  withServer({}, async ({ server }) => {
+    const { port } = server.address;
+    const options = { hostname: "127.0.0.1", router: echoRouter(), clock: systemClock };
+    const second = new TcpServer<string>({ ...options, port, log: silentLogger });
+    await assert.rejects(second.listen(), (error) => {
+      assert.ok(error instanceof BindError);
+      assert.equal(error.address, `127.0.0.1:${port}`);
+      assert.equal(error.inUse, true);
+      assert.match(
+        error.message,
+        new RegExp(`127\\.0\\.0\\.1:${port}: the address is already in use`),
+      );
+      return true;
+    });
+    assert.throws(() => second.address, /does not listen yet/);
+    await second.close();
+  }));
+
+test("TcpServer.listen() names an address of another machine", async () => {
+  const server = new TcpServer<string>({
+    hostname: "203.0.113.7",
+    port: 0,
+    router: echoRouter(),
+    clock: systemClock,
+    log: silentLogger,
+  });
+  await assert.rejects(server.listen(), (error) => {
+    assert.ok(error instanceof BindError);
+    assert.equal(error.inUse, false);
+    assert.match(error.message, /203\.0\.113\.7:0/);
+    return true;
+  });
+});
+
+test("TcpServer refuses limits that make no sense", () => {
+  for (const bad of [{ connectionsMax: 0 }, { outputBytesMax: NaN }, { frameTimeoutMs: -1 }]) {
+    const options = { hostname: "127.0.0.1", port: 0, clock: systemClock, log: silentLogger };
+    assert.throws(() => new TcpServer({ ...options, router: echoRouter(), ...bad }), RangeError);
+  }
+});
+
+test("acceptBackoffMs() doubles from 10 ms to 1 s", () => {
+  const pauses = [1, 2, 3, 7, 8, 100].map(acceptBackoffMs);
+  assert.deepEqual(pauses, [10, 20, 40, 640, 1000, 1000]);
+});
+
+test("connectionCeiling() leaves descriptors for the rest of the process", () => {
+  const cases = [
+    [1024, undefined, 1024],
+    [1024, 20_000, 1024],
+    [1024, 1024, 960],
+    [20_000, 4096, 4032],
+    [10, 32, 1],
+  ] as const;
+  for (const [wanted, openFilesMax, allowed] of cases) {
+    assert.equal(connectionCeiling(wanted, openFilesMax), allowed);
+  }
+});
+
+async function firstConnection(server: TcpServer<string>): Promise<Connection<string>[]> {
+  await until(() => server.connectionCount > 0, { what: "a connection" });
+  return [...server.connections()];
+}
