@@ -1,0 +1,188 @@
+// Shell. `lars route`: nodes of modules, one by one.
+
+import type { Command } from "commander";
+import { formatIpv4 } from "../reactor/address.ts";
+import type { RouteEdit, RouteRow, Store } from "../sql/store.ts";
+import {
+  NODE_STATES,
+  type NodeAddress,
+  parseCmdId,
+  parseModId,
+  parseNodeAddress,
+  parseState,
+  parseStoredNodeAddress,
+  parseWeight,
+  parseZone,
+  WEIGHT_MAX,
+} from "./cli_arguments.ts";
+import { argument, UsageError } from "./cli_errors.ts";
+import { addExamples, type CommandContext } from "./program.ts";
+import {
+  addEditOptions,
+  editAndTell,
+  type EditFlags,
+  outcomeJson,
+  toldText,
+} from "./route_edit.ts";
+import { describeNode, jsonNode } from "./route_file.ts";
+import { addTransferCommands } from "./route_transfer.ts";
+import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
+import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
+
+interface NodeFlags extends EditFlags {
+  readonly weight?: number;
+  readonly zone?: string;
+  readonly state?: RouteRow["state"];
+}
+
+/** Adds `route` and its subcommands. */
+export function addTo(parent: Command, context: CommandContext): void {
+  const route = parent.command("route").description(
+    "Nodes of modules: list, change, import, export, compare.",
+  );
+  addList(route);
+  addNode(route);
+  removeNode(route);
+  setNode(route);
+  addTransferCommands(route, context);
+  addExamples(route, [
+    ["lars route ls 1 1", "nodes of module (1,1)"],
+    ["lars route add 1 1 10.0.0.7:7777 --weight 50", "half the calls of a node of weight 100"],
+    ["lars route set 1 1 10.0.0.7:7777 --state drain", "no new calls, still listed"],
+    ["lars route export routes.csv", "all routes into a file"],
+    ["lars route import routes.csv --dry-run", "what would change?"],
+  ]);
+}
+
+function addList(route: Command): void {
+  const command = route.command("ls")
+    .description("List nodes: of all modules, of one module number, or of one module.")
+    .argument("[MODID]", "module number", argument(parseModId))
+    .argument("[CMDID]", "command number", argument(parseCmdId))
+    .option("--json", "print one JSON array")
+    .action(async (modId: number | undefined, cmdId: number | undefined, flags: ListFlags) => {
+      const rows = await withStore(flags, (store) => readRows(store, modId, cmdId));
+      if (flags.json === true) return printJson(rows.map(jsonNode));
+      await printRows(rows);
+    });
+  addStoreOptions(command);
+  addExamples(command, [
+    ["lars route ls", "everything"],
+    ["lars route ls 1", "all modules with number 1"],
+    ["lars route ls 1 2 --json", "module (1,2), for programs"],
+  ]);
+}
+
+interface ListFlags extends StoreFlags {
+  readonly json?: boolean;
+}
+
+async function readRows(
+  store: Store,
+  modId: number | undefined,
+  cmdId: number | undefined,
+): Promise<RouteRow[]> {
+  if (modId !== undefined && cmdId !== undefined) {
+    return await store.readModules([{ modId, cmdId }]);
+  }
+  const found: RouteRow[] = [];
+  await store.readRoutes((rows) => {
+    for (const row of rows) if (modId === undefined || row.modId === modId) found.push(row);
+  });
+  return found.sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
+}
+
+async function printRows(rows: readonly RouteRow[]): Promise<void> {
+  if (rows.length === 0) return printLine("No nodes.");
+  const { good, warn, faint } = coloursOf("stdout");
+  const shade = { on: good, drain: warn, off: faint };
+  await printTable(
+    ["MODID", "CMDID", "NODE", "WEIGHT", "STATE", "ZONE"],
+    rows.map((row) => [
+      row.modId,
+      row.cmdId,
+      `${formatIpv4(row.ip)}:${row.port}`,
+      row.weight,
+      shade[row.state](row.state),
+      row.zone,
+    ]),
+  );
+}
+
+function withNodeArguments(
+  command: Command,
+  parse: (text: string) => NodeAddress = parseNodeAddress,
+): Command {
+  return command
+    .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
+    .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
+    .argument("<IP:PORT>", "the node", argument(parse));
+}
+
+function withValueOptions(command: Command): Command {
+  return command
+    .option("--weight <N>", `share of the calls, 0 to ${WEIGHT_MAX}`, argument(parseWeight))
+    .option("--zone <Z>", "zone the node stands in", argument(parseZone))
+    .option("--state <STATE>", NODE_STATES.join(" | "), argument(parseState));
+}
+
+function valuesOf(flags: NodeFlags): Partial<Pick<RouteRow, "weight" | "zone" | "state">> {
+  const { weight, zone, state } = flags;
+  return {
+    ...(weight === undefined ? {} : { weight }),
+    ...(zone === undefined ? {} : { zone }),
+    ...(state === undefined ? {} : { state }),
+  };
+}
+
+function addNode(route: Command): void {
+  const command = withValueOptions(withNodeArguments(
+    route.command("add").description(
+      "Add a node to a module (weight 100, no zone, state on unless said otherwise).",
+    ),
+  )).action(
+    (modId: number, cmdId: number, node: NodeAddress, flags: NodeFlags) =>
+      editOne({ op: "add", modId, cmdId, ...node, ...valuesOf(flags) }, "added", flags),
+  );
+  addEditOptions(command);
+  addExamples(command, [
+    ["lars route add 1 1 10.0.0.7:7777", "agents know it within 100 ms"],
+    ["lars route add 1 1 10.0.0.8:7777 --weight 50 --zone east", "with a weight and a zone"],
+  ]);
+}
+
+function removeNode(route: Command): void {
+  const command = withNodeArguments(
+    route.command("rm").description("Remove a node from a module."),
+    parseStoredNodeAddress,
+  ).action((modId: number, cmdId: number, node: NodeAddress, flags: NodeFlags) =>
+    editOne({ op: "remove", modId, cmdId, ...node }, "removed", flags)
+  );
+  addEditOptions(command);
+  addExamples(command, [["lars route rm 1 1 10.0.0.7:7777", "callers stop getting it"]]);
+}
+
+function setNode(route: Command): void {
+  const command = withValueOptions(withNodeArguments(
+    route.command("set").description("Change weight, zone or state of a node."),
+  )).action((modId: number, cmdId: number, node: NodeAddress, flags: NodeFlags) => {
+    const values = valuesOf(flags);
+    if (Object.keys(values).length === 0) {
+      throw new UsageError("Nothing to set: give --weight, --zone or --state");
+    }
+    return editOne({ op: "set", modId, cmdId, ...node, ...values }, "set", flags);
+  });
+  addEditOptions(command);
+  addExamples(command, [
+    ["lars route set 1 1 10.0.0.7:7777 --state drain", "no new calls"],
+    ["lars route set 1 1 10.0.0.7:7777 --state on --weight 10", "back, with a tenth of the calls"],
+  ]);
+}
+
+async function editOne(edit: RouteEdit, word: string, flags: EditFlags): Promise<void> {
+  const outcome = await withStore(flags, (store) => editAndTell(store, [edit], flags));
+  if (flags.json === true) return printJson(outcomeJson(outcome));
+  const node = describeNode(edit);
+  if (outcome.changed.length === 0) return printLine(`${node} is so already`);
+  printLine(`${word} ${node}, version ${outcome.version}${toldText(outcome.told)}`);
+}

@@ -1,0 +1,107 @@
+// Shell. `lars sql`: the schema of the database.
+
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Command } from "commander";
+import { messageOf } from "../reactor/errors.ts";
+import type { Store } from "../sql/store.ts";
+import { CommandError } from "./cli_errors.ts";
+import { addExamples } from "./program.ts";
+import { addStoreOptions, type StoreFlags, storeUrlOf, withStore } from "./store_access.ts";
+import { printJson, printLine } from "./terminal.ts";
+
+interface SqlFlags extends StoreFlags {
+  readonly json?: boolean;
+}
+
+/** Adds `sql` and its subcommands. */
+export function addTo(parent: Command): void {
+  const sql = parent.command("sql").description("The schema of the database.");
+  const migrate = sql.command("migrate")
+    .description(
+      "Create what is missing: the original tables, our columns after theirs, our own tables. " +
+        "Safe to run twice; keeps all rows.",
+    )
+    .option("--json", "print one JSON value")
+    .action((flags: SqlFlags) => migrateStore(flags));
+  addStoreOptions(migrate);
+  addExamples(migrate, [
+    ["lars sql migrate", "the embedded database in ./data"],
+    ["lars sql migrate --store mysql://lars:secret@10.0.0.5:3306/lars_dns", "a MariaDB or MySQL"],
+  ]);
+  const status = sql.command("status")
+    .description("Say which schema the database has, and how much it holds.")
+    .option("--json", "print one JSON value")
+    .action((flags: SqlFlags) => showStatus(flags));
+  addStoreOptions(status);
+  addExamples(status, [["lars sql status --data /var/lib/lars", "an embedded database"]]);
+  addExamples(sql, [
+    ["lars sql migrate", "bring the schema up to date"],
+    ["lars sql status", "how far is it?"],
+  ]);
+}
+
+/** Makes the folder of an embedded database; other databases need none. */
+export function makeStoreFolder(url: string): void {
+  if (!url.startsWith("sqlite:")) return;
+  const folder = dirname(url.slice("sqlite:".length));
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw new CommandError(`Folder ${folder} cannot be made: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+async function migrateStore(flags: SqlFlags): Promise<void> {
+  makeStoreFolder(storeUrlOf(flags));
+  await withStore(flags, async (store) => {
+    const { applied, version } = await store.migrate();
+    if (flags.json === true) return printJson({ applied, version, store: store.label });
+    for (const name of applied) printLine(`applied ${name}`);
+    const already = applied.length === 0 ? ", nothing to do" : "";
+    printLine(`${store.label}: schema version ${version}${already}`);
+  }, { create: true });
+}
+
+/** What a database holds, as `sql status` and `status` show it. */
+export interface StoreFacts {
+  readonly store: string;
+  readonly schema_version: number;
+  readonly modules: number;
+  readonly nodes: number;
+  readonly route_version: number;
+}
+
+/** Counts what a database holds. */
+export async function storeFacts(store: Store): Promise<StoreFacts> {
+  const modules = new Set<string>();
+  let nodes = 0;
+  await store.readRoutes((rows) => {
+    nodes += rows.length;
+    for (const { modId, cmdId } of rows) modules.add(`${modId},${cmdId}`);
+  });
+  return {
+    store: store.label,
+    schema_version: await store.schemaVersion(),
+    modules: modules.size,
+    nodes,
+    route_version: (await store.routeMark()).version,
+  };
+}
+
+/** The facts as one line. */
+export function factsText(facts: StoreFacts): string {
+  const schema = facts.schema_version === 0
+    ? "original schema (lars sql migrate adds our columns)"
+    : `schema version ${facts.schema_version}`;
+  return `${facts.store}: ${schema}, ${facts.modules} modules, ${facts.nodes} nodes, ` +
+    `route version ${facts.route_version}`;
+}
+
+async function showStatus(flags: SqlFlags): Promise<void> {
+  const facts = await withStore(flags, storeFacts);
+  if (flags.json === true) printJson(facts);
+  else printLine(factsText(facts));
+}

@@ -1,0 +1,183 @@
+// Shell. `lars status`: database, services, agent and call results at a glance.
+
+import type { Command } from "commander";
+import { DEFAULT_PORTS } from "../proto/message_ids.ts";
+import type { Address } from "../reactor/address.ts";
+import { LarsError, messageOf } from "../reactor/errors.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import type { ServiceInstance, Store } from "../sql/store.ts";
+import { type AgentFacts, probeAgent } from "./agent_probe.ts";
+import { type CallSummary, summariseCalls } from "./call_summary.ts";
+import { parsePeer } from "./cli_arguments.ts";
+import { argument } from "./cli_errors.ts";
+import { factsText, type StoreFacts, storeFacts } from "./cmd_sql.ts";
+import { addExamples, type CommandContext } from "./program.ts";
+import { isRecent, knownInstances } from "./route_edit.ts";
+import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
+import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
+
+interface StatusFlags extends StoreFlags {
+  readonly agent: Address;
+  readonly json?: boolean;
+}
+
+/** Something that was asked for and may have failed. */
+type Outcome<T> = { readonly value: T } | { readonly fault: string };
+
+interface StoreReport {
+  readonly facts: StoreFacts;
+  readonly instances: readonly ServiceInstance[];
+  readonly calls: CallSummary;
+}
+
+/** Adds `status`. */
+export function addTo(parent: Command, context: CommandContext): void {
+  const command = parent.command("status")
+    .description(
+      "Show the database, the services registered in it, the agent of this host, and call " +
+        "results. Exit code 1 when the database cannot be read.",
+    )
+    .option(
+      "--agent <HOST:PORT>",
+      `first port of the agent (default 127.0.0.1:${DEFAULT_PORTS.agent})`,
+      argument((text) => parsePeer(text, DEFAULT_PORTS.agent)),
+      { hostname: "127.0.0.1", port: DEFAULT_PORTS.agent },
+    )
+    .option("--json", "print one JSON value")
+    .action(async (flags: StatusFlags) => {
+      const [stored, agent] = await Promise.all([
+        attempt(() => withStore(flags, readReport)),
+        attempt(() => probeAgent(flags.agent)),
+      ]);
+      if (flags.json === true) printJson(toJson(stored, agent));
+      else await printReport(stored, agent);
+      if ("fault" in stored) context.exitCode = 1;
+    });
+  addStoreOptions(command);
+  addExamples(command, [
+    ["lars status", "this machine, data in ./data"],
+    ["lars status --store mysql://lars:secret@10.0.0.5/lars_dns --json", "for a program"],
+  ]);
+}
+
+async function attempt<T>(ask: () => Promise<T>): Promise<Outcome<T>> {
+  try {
+    return { value: await ask() };
+  } catch (error) {
+    if (error instanceof LarsError) return { fault: messageOf(error) };
+    throw error;
+  }
+}
+
+async function readReport(store: Store): Promise<StoreReport> {
+  return {
+    facts: await storeFacts(store),
+    instances: await knownInstances(store),
+    calls: summariseCalls(await store.readCallStatus()),
+  };
+}
+
+function toJson(
+  stored: Outcome<StoreReport>,
+  agent: Outcome<AgentFacts>,
+): Record<string, unknown> {
+  const agentJson = "fault" in agent
+    ? { ok: false, fault: agent.fault }
+    : { ok: true, ...agent.value };
+  if ("fault" in stored) {
+    return { store: { ok: false, fault: stored.fault }, services: [], agent: agentJson };
+  }
+  const { facts, instances, calls } = stored.value;
+  return {
+    store: { ok: true, ...facts },
+    services: instances.map((instance) => ({
+      kind: instance.kind,
+      address: instance.address,
+      alive: isRecent(instance),
+      software: instance.software,
+      started_at: instance.startedAt,
+      seen_at: instance.seenAt,
+      detail: instance.detail,
+    })),
+    agent: agentJson,
+    calls,
+  };
+}
+
+async function printReport(
+  stored: Outcome<StoreReport>,
+  agent: Outcome<AgentFacts>,
+): Promise<void> {
+  const { bad, good, strong } = coloursOf("stdout");
+  if ("fault" in stored) printLine(`${strong("database")}  ${bad(stored.fault)}`);
+  else printLine(`${strong("database")}  ${factsText(stored.value.facts)}`);
+  if ("fault" in agent) printLine(`${strong("agent")}     ${bad(agent.fault)}`);
+  else {
+    const { address, software, status } = agent.value;
+    printLine(`${strong("agent")}     ${good("answers")} at ${address}, ${software}`);
+    printLine(`          ${fieldsText(status)}`);
+  }
+  if ("fault" in stored) return;
+  await printServices(stored.value.instances);
+  await printCalls(stored.value.calls);
+}
+
+function fieldsText(fields: Record<string, unknown>): string {
+  return Object.entries(fields).map(([name, value]) =>
+    `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`
+  ).join(" ");
+}
+
+async function printServices(instances: readonly ServiceInstance[]): Promise<void> {
+  const { bad, good, strong } = coloursOf("stdout");
+  printLine("");
+  printLine(strong("Services that signed in"));
+  if (instances.length === 0) return printLine("none");
+  const nowSeconds = systemClock.wallMs() / 1000;
+  await printTable(
+    ["KIND", "ADDRESS", "LAST SEEN", "SOFTWARE", "DETAIL"],
+    instances.map((instance) => {
+      const ago = `${Math.max(0, Math.round(nowSeconds - instance.seenAt))} s ago`;
+      return [
+        instance.kind,
+        instance.address,
+        isRecent(instance) ? good(ago) : bad(ago),
+        instance.software,
+        fieldsText(instance.detail),
+      ];
+    }),
+  );
+}
+
+async function printCalls(calls: CallSummary): Promise<void> {
+  const { bad, strong } = coloursOf("stdout");
+  printLine("");
+  printLine(strong("Call results") + ` (${calls.module_count} modules, worst first)`);
+  if (calls.modules.length === 0) return printLine("none yet");
+  await printTable(
+    ["MODID", "CMDID", "SUCC", "ERR", "ERROR SHARE", "OVERLOADED"],
+    calls.modules.map((module) => {
+      const share = `${(module.error_share * 100).toFixed(1)} %`;
+      return [
+        module.modid,
+        module.cmdid,
+        module.succ,
+        module.err,
+        module.error_share > 0.1 ? bad(share) : share,
+        module.overloaded_nodes,
+      ];
+    }),
+  );
+  if (calls.overloaded_count === 0) return;
+  printLine("");
+  printLine(strong(`Overloaded nodes (${calls.overloaded_count})`));
+  await printTable(
+    ["MODID", "CMDID", "NODE", "KEPT OUT BY"],
+    calls.overloaded.map((node) => [
+      node.modid,
+      node.cmdid,
+      node.node,
+      `${node.agents} of ${node.agents_total} agents`,
+    ]),
+  );
+}

@@ -1,0 +1,272 @@
+// Shell. `lars up`: dns, reporter and agent in one process, on an embedded database.
+
+import { join } from "node:path";
+import { type Command, Option } from "commander";
+import { DEFAULT_DATA_DIR } from "../daemon/common_settings.ts";
+import {
+  type DaemonDefinition,
+  readyLine,
+  type RunningService,
+  startDaemon,
+  untilStopSignal,
+} from "../daemon/daemon.ts";
+import { configureLogging, createLogger, type LoggingOptions } from "../daemon/logging.ts";
+import type { SettingsTable } from "../daemon/settings.ts";
+import { DEFAULT_PORTS } from "../proto/message_ids.ts";
+import { type Address, formatAddress, parseAddress } from "../reactor/address.ts";
+import { sleep } from "../reactor/clock.ts";
+import { messageOf, StoreError } from "../reactor/errors.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import { parsePeer } from "./cli_arguments.ts";
+import { argument, CommandError } from "./cli_errors.ts";
+import { type DataDir, openDataDir } from "./data_dir.ts";
+import { addExamples, type CommandContext } from "./program.ts";
+import { sampleEdits } from "./sample_routes.ts";
+import { storeUrlOf } from "./store_access.ts";
+import { coloursOf, errorLine, noteLine, printJson, printLine } from "./terminal.ts";
+
+/** All services together have this long to stop; together with the start of the exit below 2 s. */
+const STOP_ALL_TIMEOUT_MS = 1850;
+
+interface UpFlags {
+  readonly data?: string;
+  readonly store?: string;
+  readonly dns: Address;
+  readonly reporter: Address;
+  readonly agent: Address;
+  readonly console?: Address;
+  readonly authTokenFile?: string;
+  readonly authAllowInsecure?: boolean;
+  readonly logLevel?: LoggingOptions["level"];
+  readonly logFormat?: LoggingOptions["format"];
+  readonly json?: boolean;
+}
+
+/** Adds `up`. */
+export function addTo(parent: Command, context: CommandContext): void {
+  const command = parent.command("up")
+    .description(
+      "Run dns, reporter and agent in one process on an embedded SQLite database, which is made, " +
+        "brought up to date and, the first time, filled with sample modules. Ctrl-C stops all.",
+    )
+    .option("--data <DIR>", `folder of database and cache (default ${DEFAULT_DATA_DIR})`)
+    .option("--store <URL>", "another database, for example mysql://user:password@host/database");
+  addListenOptions(command);
+  command
+    .option("--auth-token-file <FILE>", "secret that the services share")
+    .option("--auth-allow-insecure", "listen beyond loopback without a secret (trusted network)")
+    .addOption(
+      new Option("--log-level <LEVEL>", "least important kind of line on standard error")
+        .choices(["debug", "info", "warning", "error"]).default("warning").env("LARS_LOG_LEVEL"),
+    )
+    .addOption(
+      new Option("--log-format <FORMAT>", "how these lines look")
+        .choices(["text", "json"]).default("text").env("LARS_LOG_FORMAT"),
+    )
+    .option("--json", "print one JSON object a line instead of text")
+    .action(async (flags: UpFlags) => {
+      context.exitCode = await runUp(flags);
+    });
+  addExamples(command, [
+    ["lars up", "default ports, data in ./data"],
+    ["lars up --data /var/lib/lars --json", "ready lines for a program"],
+    ["lars up --dns 127.0.0.1:17778 --agent 127.0.0.1:18888", "beside another one"],
+    ["lars up --agent 0.0.0.0:8888 --auth-token-file secret.txt", "for callers on other hosts"],
+  ]);
+}
+
+function addListenOptions(command: Command): void {
+  const listen = (name: "dns" | "reporter" | "agent", what: string): Option =>
+    new Option(`--${name} <HOST:PORT>`, what)
+      .argParser(argument((text) => parseAddress(text, DEFAULT_PORTS[name])))
+      .default(
+        { hostname: "127.0.0.1", port: DEFAULT_PORTS[name] },
+        `127.0.0.1:${DEFAULT_PORTS[name]}`,
+      );
+  command
+    .addOption(listen("dns", "where dns listens; port 0 takes a free one"))
+    .addOption(listen("reporter", "where the reporter listens"))
+    .addOption(listen("agent", "first of the agent's three UDP ports"))
+    .option(
+      "--console <HOST:PORT>",
+      "reserved: the web console is not part of this version yet",
+      argument((text) => parsePeer(text, DEFAULT_PORTS.console)),
+    );
+}
+
+/** Runs everything until a signal; resolves with the exit code. */
+async function runUp(flags: UpFlags): Promise<number> {
+  const startMs = systemClock.nowMs();
+  // First of all, so that a signal during the start also ends in good order.
+  const stopped = untilStopSignal();
+  configureLogging({ level: flags.logLevel ?? "warning", format: flags.logFormat ?? "text" });
+  const dataDir = openDataDir(flags.data ?? DEFAULT_DATA_DIR);
+  const services = new ServiceGroup(flags, dataDir);
+  try {
+    await prepareStore(services.storeUrl);
+    await services.start();
+  } catch (error) {
+    await services.stop();
+    dataDir.release();
+    throw error;
+  }
+  announce(flags, services, systemClock.nowMs() - startMs);
+  await stopped;
+  const clean = await services.stop();
+  dataDir.release();
+  if (flags.json === true) printJson({ event: "stopped", clean });
+  else printLine(clean ? "stopped" : "stopped badly");
+  return clean ? 0 : 1;
+}
+
+/** Brings the schema up to date, and gives a database that was never used its sample modules. */
+async function prepareStore(url: string): Promise<void> {
+  const { openStore } = await import("../sql/open_store.ts");
+  const store = await openStore(url);
+  try {
+    const isNew = store.dialect === "sqlite" && await store.schemaVersion() === 0;
+    await store.migrate();
+    if (!isNew) return;
+    let isEmpty = true;
+    await store.readRoutes((rows) => {
+      isEmpty &&= rows.length === 0;
+    });
+    if (isEmpty) await store.editRoutes(sampleEdits());
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    throw new CommandError(`Database ${store.label} cannot be used: ${error.message}`, {
+      cause: error,
+    });
+  } finally {
+    await store.close();
+  }
+}
+
+/** The services of one `lars up`, in the order in which they stop. */
+class ServiceGroup {
+  readonly storeUrl: string;
+  readonly #flags: UpFlags;
+  readonly #dataDir: DataDir;
+  #dns: RunningService | undefined;
+  #reporter: RunningService | undefined;
+  #agent: RunningService | undefined;
+
+  constructor(flags: UpFlags, dataDir: DataDir) {
+    this.#flags = flags;
+    this.#dataDir = dataDir;
+    this.storeUrl = storeUrlOf(flags);
+  }
+
+  /** Those that run, dns first. */
+  get running(): RunningService[] {
+    return [this.#dns, this.#reporter, this.#agent].filter((service) => service !== undefined);
+  }
+
+  async start(): Promise<void> {
+    const [{ dnsDaemon }, { reporterDaemon }, { agentDaemon }] = await Promise.all([
+      import("../dns/service.ts"),
+      import("../reporter/service.ts"),
+      import("../agent/service.ts"),
+    ]);
+    const { dns, reporter, agent } = this.#flags;
+    this.#dns = await this.#startOne(dnsDaemon, this.#serverFlags(dns));
+    this.#reporter = await this.#startOne(reporterDaemon, this.#serverFlags(reporter));
+    this.#agent = await this.#startOne(agentDaemon, {
+      "agent.ip": agent.hostname,
+      "agent.port": String(agent.port),
+      "agent.cache_dir": join(this.#dataDir.path, "cache"),
+      "dnsserver.ip": reachable(this.#dns),
+      "reporter.ip": reachable(this.#reporter),
+    });
+  }
+
+  /**
+   * Stops the agent first, so that its last reports reach the reporter, then the reporter, so that
+   * they reach the database, then dns.
+   *
+   * @returns false when something failed or did not stop in time.
+   */
+  async stop(): Promise<boolean> {
+    const endMs = systemClock.nowMs() + STOP_ALL_TIMEOUT_MS;
+    let clean = true;
+    for (const service of this.running.reverse()) {
+      const fault = await stopWithin(service, endMs - systemClock.nowMs());
+      if (fault === undefined) continue;
+      clean = false;
+      errorLine(`${service.name}: ${fault}`);
+    }
+    return clean;
+  }
+
+  #serverFlags(listen: Address): Record<string, string> {
+    return {
+      "reactor.ip": listen.hostname,
+      "reactor.port": String(listen.port),
+      "store.url": this.storeUrl,
+    };
+  }
+
+  #startOne<T extends SettingsTable>(
+    definition: DaemonDefinition<T>,
+    flags: Record<string, string>,
+  ): Promise<RunningService> {
+    const { authTokenFile, authAllowInsecure } = this.#flags;
+    return startDaemon(definition, {
+      env: runtime.envAll(),
+      flags: {
+        ...flags,
+        ...(authTokenFile === undefined ? {} : { "auth.token_file": authTokenFile }),
+        ...(authAllowInsecure === true ? { "auth.allow_insecure": "1" } : {}),
+      },
+    }, { log: createLogger(definition.name) });
+  }
+}
+
+/** Where this process reaches a service that may listen on every address. */
+function reachable(service: RunningService): string {
+  const { hostname, port } = parseAddress(service.addresses[0]);
+  return formatAddress({ hostname: hostname === "0.0.0.0" ? "127.0.0.1" : hostname, port });
+}
+
+/** Stops one service; resolves with what went wrong, if anything did. */
+async function stopWithin(service: RunningService, timeoutMs: number): Promise<string | undefined> {
+  return await Promise.race([
+    service.stop().then(() => undefined, (error) => `stopped badly: ${messageOf(error)}`),
+    sleep(systemClock, Math.max(0, timeoutMs)).then(() => "did not stop in time"),
+  ]);
+}
+
+function announce(flags: UpFlags, services: ServiceGroup, tookMs: number): void {
+  const { running } = services;
+  for (const service of running) runtime.writeStdout(readyLine(service, flags.json === true));
+  if (flags.console !== undefined) {
+    noteLine(`--console ${formatAddress(flags.console)} is reserved: this version has no console`);
+  }
+  if (flags.json === true) {
+    return printJson({
+      event: "up",
+      data: flags.data ?? DEFAULT_DATA_DIR,
+      took_ms: Math.round(tookMs),
+    });
+  }
+  const { faint, strong } = coloursOf("stdout");
+  const store = flags.store === undefined ? dataText(flags) : " --store URL";
+  const agent = flags.agent.port === DEFAULT_PORTS.agent
+    ? ""
+    : ` --agent ${running.at(-1)?.addresses[0] ?? formatAddress(flags.agent)}`;
+  printLine(
+    faint(`up in ${Math.round(tookMs)} ms; Ctrl-C stops everything. Try in another shell:`),
+  );
+  for (
+    const line of [
+      `lars test gethost 1 1${agent}`,
+      `lars route add 1 1 10.0.0.7:7777${store}`,
+      `lars status${store}${agent}`,
+    ]
+  ) printLine(`  ${strong(line)}`);
+}
+
+function dataText(flags: UpFlags): string {
+  return flags.data === undefined || flags.data === DEFAULT_DATA_DIR ? "" : ` --data ${flags.data}`;
+}

@@ -1,0 +1,6 @@
+// Shell. The `lars` command.
+
+import { runtime } from "../reactor/runtime/mod.ts";
+import { runCli } from "./program.ts";
+
+runtime.exit(await runCli(runtime.args));

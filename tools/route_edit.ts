@@ -1,0 +1,114 @@
+// Shell. Route edits of the command line: one transaction, and then every dns is told.
+
+import type { Command } from "commander";
+import { readToken, softwareName } from "../daemon/daemon.ts";
+import { DEFAULT_PORTS } from "../proto/message_ids.ts";
+import { type Address, parseAddress } from "../reactor/address.ts";
+import { StoreError } from "../reactor/errors.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import type { ModuleKey, RouteEdit, ServiceInstance, Store } from "../sql/store.ts";
+import { parsePeer } from "./cli_arguments.ts";
+import { repeated } from "./cli_errors.ts";
+import { DnsNotifier, type Told } from "./dns_notifier.ts";
+import { addStoreOptions, type StoreFlags } from "./store_access.ts";
+import { warningLine } from "./terminal.ts";
+
+/** A service that has not signed in for so long is not waited for. */
+export const INSTANCE_RECENT_SECONDS = 30;
+
+/** Variable with the path of the shared secret; the services read it too. */
+const TOKEN_FILE_VARIABLE = "LARS_AUTH_TOKEN_FILE";
+
+/** Options of every command that edits routes. */
+export interface EditFlags extends StoreFlags {
+  readonly dns: readonly Address[];
+  readonly tokenFile?: string;
+  readonly json?: boolean;
+}
+
+/** What an edit did, and who knows of it already. */
+export interface EditOutcome {
+  readonly changed: readonly ModuleKey[];
+  readonly version: number;
+  readonly told: readonly Told[];
+}
+
+/** Adds the options of {@linkcode EditFlags}. */
+export function addEditOptions(command: Command): Command {
+  return addStoreOptions(command)
+    .option(
+      "--dns <HOST:PORT>",
+      "also tell this dns (may be given several times); those registered in the database are told anyway",
+      repeated((text) => parsePeer(text, DEFAULT_PORTS.dns)),
+      [],
+    )
+    .option("--token-file <FILE>", `secret shared with dns (or ${TOKEN_FILE_VARIABLE})`)
+    .option("--json", "print one JSON value");
+}
+
+/** True for a service that signed in within {@linkcode INSTANCE_RECENT_SECONDS}. */
+export function isRecent(instance: ServiceInstance): boolean {
+  return systemClock.wallMs() / 1000 - instance.seenAt <= INSTANCE_RECENT_SECONDS;
+}
+
+/** Every known service; none on a schema that was never migrated, which has no such table. */
+export async function knownInstances(store: Store): Promise<ServiceInstance[]> {
+  try {
+    return await store.instances();
+  } catch (error) {
+    if (error instanceof StoreError && !error.transient) return [];
+    throw error;
+  }
+}
+
+/** Applies all edits or none, and tells every dns; who cannot be told is a warning. */
+export async function editAndTell(
+  store: Store,
+  edits: readonly RouteEdit[],
+  flags: EditFlags,
+): Promise<EditOutcome> {
+  const token = await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
+  const registered = (await knownInstances(store))
+    .filter((instance) => instance.kind === "dns" && isRecent(instance))
+    .map(({ address }) => parseAddress(address));
+  const notifier = new DnsNotifier({
+    addresses: [...registered, ...flags.dns],
+    token,
+    software: softwareName(),
+    clock: systemClock,
+  });
+  try {
+    const { changed, version } = await store.editRoutes(edits);
+    const told = changed.length === 0 ? [] : await notifier.tell(changed);
+    for (const one of told) {
+      if (one.told) continue;
+      warningLine(
+        `dns ${one.address} was not told (${one.fault}); it sees the change at its next poll`,
+      );
+    }
+    return { changed, version, told };
+  } finally {
+    notifier.close();
+  }
+}
+
+/** `, dns 127.0.0.1:7778 told in 4 ms` or nothing. */
+export function toldText(told: readonly Told[]): string {
+  return told.filter((one) => one.told)
+    .map((one) => `, dns ${one.address} told in ${one.tookMs} ms`).join("");
+}
+
+/** The outcome as JSON. */
+export function outcomeJson(outcome: EditOutcome): Record<string, unknown> {
+  return {
+    changed: outcome.changed.map(({ modId, cmdId }) => ({ modid: modId, cmdid: cmdId })),
+    version: outcome.version,
+    told: outcome.told.map(({ address, told, tookMs, fault }) => ({
+      address,
+      told,
+      took_ms: tookMs,
+      ...(fault === undefined ? {} : { fault }),
+    })),
+  };
+}

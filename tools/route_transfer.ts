@@ -1,0 +1,232 @@
+// Shell. `lars route import`, `export` and `diff`: the route table as a file.
+
+import { readFile, writeFile } from "node:fs/promises";
+import process from "node:process";
+import { type Command, Option } from "commander";
+import { ConfigError } from "../reactor/errors.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import { ROUTE_EDITS_MAX, type RouteRow, type Store } from "../sql/store.ts";
+import { CommandError, UsageError } from "./cli_errors.ts";
+import { addExamples, type CommandContext } from "./program.ts";
+import {
+  addEditOptions,
+  editAndTell,
+  type EditFlags,
+  outcomeJson,
+  toldText,
+} from "./route_edit.ts";
+import {
+  describeNode,
+  formatRouteFile,
+  parseRouteFile,
+  ROUTE_FORMATS,
+  type RouteFormat,
+  type WantedNode,
+} from "./route_file.ts";
+import {
+  describePlan,
+  planEdits,
+  planJson,
+  type PlanOptions,
+  planRoutes,
+  type RoutePlan,
+} from "./route_plan.ts";
+import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
+import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
+
+/** Lines of a difference that are printed; the rest is counted. `--json` prints all. */
+const DIFFERENCE_LINES_MAX = 200;
+
+/** Modules named when an import would empty them. */
+const EMPTIED_NAMED_MAX = 10;
+
+interface FileFlags extends StoreFlags {
+  readonly format?: RouteFormat;
+  readonly json?: boolean;
+}
+
+interface ImportFlags extends EditFlags, FileFlags {
+  readonly dryRun?: boolean;
+  readonly prune?: boolean;
+  readonly yes?: boolean;
+}
+
+/** Adds `import`, `export` and `diff` to `route`. */
+export function addTransferCommands(route: Command, context: CommandContext): void {
+  addImport(route);
+  addExport(route);
+  addDiff(route, context);
+}
+
+function formatOption(): Option {
+  return new Option("--format <FORMAT>", "format of the file; default by its extension, else csv")
+    .choices([...ROUTE_FORMATS]);
+}
+
+function addImport(route: Command): void {
+  const command = route.command("import")
+    .summary("make the route table say what a file says")
+    .description(
+      "Make the route table say what a file says: all of it in one transaction, or nothing. " +
+        "Nodes that the file lacks stay, unless --prune.",
+    )
+    .argument("<FILE>", "CSV with a header row, or a JSON array; - for standard input")
+    .addOption(formatOption())
+    .option("--dry-run", "only show the difference")
+    .option("--prune", "remove nodes that the file lacks")
+    .option("--yes", "allow --prune to leave a module without any node")
+    .action((file: string, flags: ImportFlags) => importFile(file, flags));
+  addEditOptions(command);
+  addExamples(command, [
+    ["lars route import routes.csv --dry-run", "what would change?"],
+    ["lars route import routes.csv", "add and change"],
+    ["lars route import routes.json --prune", "and remove what the file lacks"],
+    ["lars route export - | ssh b lars route import -", "from one database to another"],
+  ]);
+  command.addHelpText(
+    "after",
+    "\nColumns: modid, cmdid, ip, port; optional: weight, zone, state (on, drain, off).\n" +
+      "Lines of the difference: + added, ~ changed, - removed, ? in the table only (stays).",
+  );
+}
+
+function addExport(route: Command): void {
+  const command = route.command("export")
+    .description("Write the route table into a file.")
+    .argument("[FILE]", "file to write; - for standard output", "-")
+    .addOption(formatOption())
+    .action(async (file: string, flags: FileFlags) => {
+      const format = formatOf(file, flags);
+      const rows = await withStore(flags, readAll);
+      warnOfBadRows(rows);
+      const text = formatRouteFile(rows, format);
+      if (file === "-") return runtime.writeStdout(text);
+      await writeFile(file, text);
+      noteLine(`${rows.length} nodes written to ${file}`);
+    });
+  addStoreOptions(command);
+  addExamples(command, [
+    ["lars route export routes.csv", "for a spreadsheet or version control"],
+    ["lars route export --format json | jq length", "into a program"],
+  ]);
+}
+
+function addDiff(route: Command, context: CommandContext): void {
+  const command = route.command("diff")
+    .description("Compare a file with the route table; exit code 1 when they differ.")
+    .argument("<FILE>", "CSV or JSON file; - for standard input")
+    .addOption(formatOption())
+    .option("--json", "print one JSON value")
+    .action(async (file: string, flags: FileFlags) => {
+      const wanted = await readWanted(file, flags);
+      const plan = planRoutes(await withStore(flags, readAll), wanted);
+      const lines = describePlan(plan, { prune: true });
+      if (flags.json === true) printJson({ equal: lines.length === 0, ...planJson(plan) });
+      else printDifference(lines);
+      context.exitCode = lines.length === 0 ? 0 : 1;
+    });
+  addStoreOptions(command);
+  addExamples(command, [["lars route diff routes.csv", "+ only in the file, - only in the table"]]);
+}
+
+async function importFile(file: string, flags: ImportFlags): Promise<void> {
+  const wanted = await readWanted(file, flags);
+  const options: PlanOptions = { prune: flags.prune === true };
+  await withStore(flags, async (store) => {
+    const plan = planRoutes(await readAll(store), wanted);
+    const edits = planEdits(plan, options);
+    if (flags.json !== true) printDifference(describePlan(plan, options));
+    if (options.prune && flags.dryRun !== true) refuseEmptying(plan, flags);
+    if (edits.length > ROUTE_EDITS_MAX) {
+      throw new CommandError(
+        `One import changes at most ${ROUTE_EDITS_MAX} nodes: this file changes ${edits.length}; ` +
+          "split it",
+      );
+    }
+    if (flags.dryRun === true || edits.length === 0) {
+      if (flags.json === true) printJson({ applied: false, ...planJson(plan) });
+      else printLine(`${summaryOf(plan, options)}; nothing written`);
+      return;
+    }
+    const outcome = await editAndTell(store, edits, flags);
+    if (flags.json === true) {
+      return printJson({ applied: true, ...planJson(plan), edit: outcomeJson(outcome) });
+    }
+    printLine(
+      `${summaryOf(plan, options)}; version ${outcome.version}${toldText(outcome.told)}`,
+    );
+  });
+}
+
+function summaryOf(plan: RoutePlan, options: PlanOptions): string {
+  const removed = options.prune ? plan.missing.length : 0;
+  return `${plan.added.length} added, ${plan.changed.length} changed, ${removed} removed, ` +
+    `${plan.unchangedCount} as they were`;
+}
+
+function refuseEmptying(plan: RoutePlan, flags: ImportFlags): void {
+  if (plan.emptied.length === 0 || flags.yes === true) return;
+  const named = plan.emptied.slice(0, EMPTIED_NAMED_MAX).join(", ");
+  const more = plan.emptied.length - EMPTIED_NAMED_MAX;
+  throw new CommandError(
+    `--prune would leave ${plan.emptied.length} module(s) without any node: ${named}` +
+      `${more > 0 ? ` and ${more} more` : ""}; nothing was written; give --yes if that is meant`,
+  );
+}
+
+function printDifference(lines: readonly string[]): void {
+  const { good, warn, bad, faint } = coloursOf("stdout");
+  const shade: Record<string, (text: string) => string> = {
+    "+": good,
+    "~": warn,
+    "-": bad,
+    "?": faint,
+  };
+  for (const line of lines.slice(0, DIFFERENCE_LINES_MAX)) printLine(shade[line[0]](line));
+  const more = lines.length - DIFFERENCE_LINES_MAX;
+  if (more > 0) printLine(`and ${more} more`);
+}
+
+/** Reads and checks a whole file; nothing is done with a file that has a fault. */
+async function readWanted(file: string, flags: FileFlags): Promise<WantedNode[]> {
+  const name = file === "-" ? "standard input" : file;
+  const text = file === "-" ? await readStandardInput() : await readFileText(file);
+  const { nodes, problems } = parseRouteFile(text, formatOf(file, flags), name);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return nodes;
+}
+
+async function readFileText(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    throw new UsageError(`${file} cannot be read`, { cause: error });
+  }
+}
+
+async function readStandardInput(): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of process.stdin) text += decoder.decode(chunk, { stream: true });
+  return text + decoder.decode();
+}
+
+function formatOf(file: string, flags: FileFlags): RouteFormat {
+  return flags.format ?? (file.toLowerCase().endsWith(".json") ? "json" : "csv");
+}
+
+async function readAll(store: Store): Promise<RouteRow[]> {
+  const found: RouteRow[] = [];
+  await store.readRoutes((rows) => void found.push(...rows));
+  return found.sort((a, b) =>
+    a.modId - b.modId || a.cmdId - b.cmdId || a.ip - b.ip || a.port - b.port
+  );
+}
+
+/** Rows that other programs wrote and dns passes over would be refused by an import. */
+function warnOfBadRows(rows: readonly RouteRow[]): void {
+  for (const row of rows) {
+    if (row.port >= 1 && row.port <= 65535 && row.ip !== 0) continue;
+    warningLine(`${describeNode(row)} is no usable node; remove it with lars route rm`);
+  }
+}

@@ -1,0 +1,67 @@
+// Shell. The database of a command: which one is meant, opened, and closed again.
+
+import { existsSync } from "node:fs";
+import { type Command, Option } from "commander";
+import { dataDirStoreUrl, DEFAULT_DATA_DIR } from "../daemon/common_settings.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import type { Store } from "../sql/store.ts";
+import { CommandError } from "./cli_errors.ts";
+
+/** Options that say which database is meant. */
+export interface StoreFlags {
+  readonly store?: string;
+  readonly data?: string;
+}
+
+/** Variable that names the database when no option does. */
+export const STORE_VARIABLE = "LARS_STORE_URL";
+
+/** Adds `--store` and `--data`. */
+export function addStoreOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--store <URL>",
+        `database: sqlite:PATH or mysql://user:password@host:port/database (or ${STORE_VARIABLE})`,
+      ).conflicts("data"),
+    )
+    .option(
+      "--data <DIR>",
+      `folder of the embedded database, DIR/lars.db (default ${DEFAULT_DATA_DIR})`,
+    );
+}
+
+/** Url of the database: `--store`, `--data`, LARS_STORE_URL, `./data`, the first that is given. */
+export function storeUrlOf(flags: StoreFlags): string {
+  if (flags.store !== undefined) return flags.store;
+  if (flags.data !== undefined) return dataDirStoreUrl(flags.data);
+  return runtime.env(STORE_VARIABLE) || dataDirStoreUrl(DEFAULT_DATA_DIR);
+}
+
+/**
+ * Opens the database, calls `fn`, and closes it.
+ *
+ * @throws {CommandError} when the embedded database does not exist and `create` is not set: an empty
+ * one in the wrong folder would only hide the mistake.
+ */
+export async function withStore<T>(
+  flags: StoreFlags,
+  fn: (store: Store) => Promise<T>,
+  options: { create?: boolean } = {},
+): Promise<T> {
+  const url = storeUrlOf(flags);
+  const path = url.startsWith("sqlite:") ? url.slice("sqlite:".length) : undefined;
+  if (path !== undefined && options.create !== true && !existsSync(path)) {
+    throw new CommandError(
+      `There is no database at ${path}: name one with --store or --data, ` +
+        "or make one with `lars up` or `lars sql migrate`",
+    );
+  }
+  const { openStore } = await import("../sql/open_store.ts");
+  const store = await openStore(url);
+  try {
+    return await fn(store);
+  } finally {
+    await store.close();
+  }
+}
