@@ -416,6 +416,11 @@ export class WireConnection {
     this.#socket.pause();
   }
 
+  /** Reads again after {@linkcode WireConnection.pause}. */
+  resume(): void {
+    this.#socket.resume();
+  }
+
   /** Ends the connection in order (FIN). */
   close(): void {
     this.#socket.destroy();
