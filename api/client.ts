@@ -1,0 +1,486 @@
+// Shell. The client: asks the agent for nodes and tells it how the calls went.
+
+import { parseIpv4 } from "../reactor/address.ts";
+import { type Clock, sleep, type Timer } from "../reactor/clock.ts";
+import {
+  ConnectError,
+  LarsError,
+  messageOf,
+  ProtocolError,
+  TimeoutError,
+} from "../reactor/errors.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import {
+  decodeGetHostResponse,
+  decodeGetRouteResponse,
+  frameGetHostRequest,
+  frameGetRouteRequest,
+  frameReportRequest,
+  type GetHostResponse,
+  type HostInfo,
+  readDatagram,
+} from "../proto/host_codec.ts";
+import { AGENT_PORT_COUNT, agentPortIndex, MessageId, RetCode } from "../proto/message_ids.ts";
+import { type AgentLink, UdpAgentLink } from "./agent_link.ts";
+import { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";
+import { type Host, type HostAnswer, toHost } from "./host.ts";
+import { LastGood } from "./last_good.ts";
+import {
+  type CallOptions,
+  checkDeadline,
+  checkId,
+  checkLastGood,
+  checkPendingMax,
+  checkPort,
+  checkPorts,
+  checkRetcode,
+  checkTimecost,
+  checkToken,
+  type LarsClientOptions,
+  type LarsClientStats,
+} from "./options.ts";
+import { PENDING_MAX, PendingTable } from "./pending.ts";
+import { SendWindow } from "./send_window.ts";
+
+/** The original tries this often to get the first route of a module. */
+const REG_INIT_TRIES = 3;
+const REG_INIT_PAUSE_MS = 50;
+
+type Reply = GetHostResponse | readonly HostInfo[];
+
+/** A question and whoever waits for its answer. */
+interface Question {
+  readonly portIndex: number;
+  readonly startedMs: number;
+  readonly deadlineMs: number;
+  datagram: Uint8Array;
+  /** How often the datagram was sent: 0 while the window is full, at most 2. */
+  sentCount: number;
+  refused: boolean;
+  timer: Timer | undefined;
+  /** Takes the question out of the pending table. */
+  forget: () => void;
+  readonly resolve: (reply: Reply) => void;
+  readonly reject: (error: LarsError) => void;
+}
+
+/**
+ * A caller's side of Lars. Ask for a node, call it, report how it went:
+ *
+ * ```ts
+ * import { LarsClient } from "./client.ts";
+ *
+ * const client = new LarsClient();
+ * await client.regInit(1, 1);
+ * const { retcode, host } = await client.tryGetHost(1, 1);
+ * if (host === undefined) {
+ *   console.log(`No node: ${retcode}`);
+ * } else {
+ *   console.log(`Calling ${host.ip}:${host.port}`);
+ *   client.report(1, 1, host.ip, host.port, 0, 12);
+ * }
+ * await client.close();
+ * ```
+ *
+ * Making a client opens nothing: sockets are opened by the first question and do not keep the
+ * program alive. One client serves a whole program; its methods may be called concurrently.
+ */
+export class LarsClient {
+  readonly #ports: readonly number[];
+  readonly #hostname: string;
+  readonly #deadlineMs: number;
+  readonly #token: Uint8Array | undefined;
+  readonly #clock: Clock;
+  readonly #openLink: NonNullable<LarsClientOptions["openLink"]>;
+  readonly #pending: PendingTable<Question>;
+  readonly #windows: readonly SendWindow<Question>[];
+  readonly #lastGood: LastGood;
+  #link: AgentLink | undefined;
+  #closed = false;
+  #resentCount = 0;
+  #lateCount = 0;
+  #garbageCount = 0;
+  #staleCount = 0;
+
+  /** @throws {RangeError} when an option is out of range. */
+  constructor(options: LarsClientOptions = {}) {
+    this.#ports = checkPorts(options.port);
+    this.#hostname = options.hostname ?? "127.0.0.1";
+    if (this.#hostname === "" || /[\s:]/.test(this.#hostname)) {
+      throw new RangeError(
+        `Hostname must be a name or an IPv4 address: current value is "${this.#hostname}"`,
+      );
+    }
+    this.#deadlineMs = checkDeadline(options.deadlineMs ?? 50);
+    this.#token = checkToken(options.token);
+    this.#lastGood = new LastGood(checkLastGood(options.lastGoodMs ?? 60_000));
+    this.#pending = new PendingTable(checkPendingMax(options.pendingMax ?? PENDING_MAX));
+    this.#windows = Array.from({ length: AGENT_PORT_COUNT }, () => new SendWindow<Question>());
+    this.#clock = options.clock ?? systemClock;
+    this.#openLink = options.openLink ??
+      ((hostname, ports, events) => new UdpAgentLink(hostname, ports, events));
+  }
+
+  /** Counters for whoever watches the program. */
+  get stats(): LarsClientStats {
+    return {
+      pending: this.#pending.size,
+      resent: this.#resentCount,
+      late: this.#lateCount,
+      garbage: this.#garbageCount,
+      foreign: this.#link?.foreignCount ?? 0,
+      dropped: this.#link?.droppedCount ?? 0,
+      stale: this.#staleCount,
+    };
+  }
+
+  /**
+   * Asks which node of a module to call next.
+   *
+   * The question is sent a second time at half the deadline. When the agent does not answer at
+   * all, a node it named earlier is given, marked `stale`, if there is one young enough.
+   *
+   * ```ts
+   * import { LarsClient } from "./client.ts";
+   * import { OverloadError } from "./errors.ts";
+   *
+   * const client = new LarsClient({ deadlineMs: 20 });
+   * try {
+   *   const host = await client.getHost(1, 1);
+   *   console.log(`${host.ip}:${host.port}`);
+   * } catch (error) {
+   *   console.log(error instanceof OverloadError ? "Too busy, try later" : `${error}`);
+   * }
+   * await client.close();
+   * ```
+   *
+   * @throws {OverloadError} when every node is overloaded.
+   * @throws {NoRouteError} when the agent knows no node of the module.
+   * @throws {TimeoutError} when no answer came in time.
+   * @throws {NoAgentError} when nobody listens at the agent's address.
+   * @throws {ConnectError} when the socket failed.
+   * @throws {AgentError} when the agent could not do its work.
+   * @throws {LimitError} when too many questions are under way.
+   * @throws {ClosedError} when the client is closed.
+   * @throws {RangeError} when an id is not a number of 32 bits.
+   */
+  async getHost(modId: number, cmdId: number, options: CallOptions = {}): Promise<Host> {
+    const { retcode, host, error } = await this.tryGetHost(modId, cmdId, options);
+    if (host !== undefined) return host;
+    if (error !== undefined) throw error;
+    if (retcode === RetCode.Overload) throw new OverloadError(modId, cmdId);
+    if (retcode === RetCode.NoExist) throw new NoRouteError(modId, cmdId);
+    throw new AgentError(modId, cmdId, retcode);
+  }
+
+  /**
+   * Like {@linkcode LarsClient.getHost}, but answers with the return codes of the original instead
+   * of exceptions; whatever kept the answer away is a system error with the `error` beside it.
+   *
+   * @throws {RangeError} when an id is not a number of 32 bits.
+   */
+  async tryGetHost(modId: number, cmdId: number, options: CallOptions = {}): Promise<HostAnswer> {
+    const module = checkId("modId", modId);
+    const command = checkId("cmdId", cmdId);
+    const deadlineMs = checkDeadline(options.deadlineMs ?? this.#deadlineMs);
+    let reply: GetHostResponse;
+    try {
+      reply = await this.#askHost(module, command, deadlineMs);
+    } catch (error) {
+      if (!(error instanceof LarsError)) throw error;
+      const unanswered = error instanceof TimeoutError || error instanceof ConnectError;
+      const host = unanswered
+        ? this.#lastGood.next(module, command, this.#clock.nowMs())
+        : undefined;
+      if (host === undefined) return { retcode: RetCode.SystemError, error };
+      this.#staleCount++;
+      return { retcode: RetCode.Success, host: { ...host, stale: true }, error };
+    }
+    if (reply.retcode === RetCode.NoExist) this.#lastGood.forgetModule(module, command);
+    const host = reply.retcode === RetCode.Success && reply.host !== undefined
+      ? toHost(reply.host)
+      : undefined;
+    if (host === undefined) return { retcode: reply.retcode };
+    this.#lastGood.remember(module, command, host, this.#clock.nowMs());
+    return { retcode: RetCode.Success, host };
+  }
+
+  /**
+   * Tells the agent how a call went. Goes out in the background; the agent does not answer.
+   *
+   * @param retcode 0 for success; anything else is a failure.
+   * @param timecostMs Time the call took, in milliseconds; a failure that took long weighs more.
+   * @throws {RangeError} when an argument is out of range.
+   * @throws {ClosedError} when the client is closed.
+   */
+  report(
+    modId: number,
+    cmdId: number,
+    ip: string,
+    port: number,
+    retcode: number,
+    timecostMs?: number,
+  ): void {
+    const message = {
+      modId: checkId("modId", modId),
+      cmdId: checkId("cmdId", cmdId),
+      host: { ip: parseIpv4(ip), port: checkPort(port) },
+      retcode: checkRetcode(retcode),
+      timecostMs: checkTimecost(timecostMs),
+      token: this.#token,
+    };
+    if (this.#closed) throw new ClosedError();
+    if (retcode !== RetCode.Success) this.#lastGood.forget(message.modId, message.cmdId, ip, port);
+    const portIndex = agentPortIndex(message.modId, message.cmdId);
+    this.#openedLink().send(portIndex, frameReportRequest(message));
+  }
+
+  /**
+   * Asks for every node of a module, overloaded ones too. No node means: no such module, or its
+   * route has not reached the agent yet.
+   *
+   * Answers of this kind carry no number. Concurrent questions for one module are answered in the
+   * order they were asked; an answer for another module is never taken.
+   *
+   * @throws {TimeoutError} when no answer came in time.
+   * @throws {NoAgentError} when nobody listens at the agent's address.
+   * @throws {ConnectError} when the socket failed.
+   * @throws {LimitError} when too many questions are under way.
+   * @throws {ClosedError} when the client is closed.
+   * @throws {RangeError} when an id is not a number of 32 bits.
+   */
+  async getRoute(modId: number, cmdId: number, options: CallOptions = {}): Promise<Host[]> {
+    const module = checkId("modId", modId);
+    const command = checkId("cmdId", cmdId);
+    const deadlineMs = checkDeadline(options.deadlineMs ?? this.#deadlineMs);
+    const reply = await this.#ask(module, command, deadlineMs, (question) => {
+      this.#pending.addRoute(module, command, question);
+      question.forget = () => this.#pending.dropRoute(module, command, question);
+      return frameGetRouteRequest({ modId: module, cmdId: command, token: this.#token });
+    });
+    const hosts: Host[] = [];
+    for (const info of reply as readonly HostInfo[]) {
+      const host = toHost(info);
+      if (host !== undefined) hosts.push(host);
+    }
+    return hosts;
+  }
+
+  /**
+   * Makes the agent fetch the route of a module, once, when a program starts: three tries at its
+   * route, 50 ms apart, as the original does. Never rejects for want of a route or an agent.
+   *
+   * @returns 0 when there are nodes, 3 when there are none, 2 when the agent never answered.
+   * @throws {RangeError} when an id is not a number of 32 bits.
+   * @throws {ClosedError} when the client is closed.
+   */
+  async regInit(modId: number, cmdId: number): Promise<RetCode> {
+    let answered = false;
+    for (let attempt = 0; attempt < REG_INIT_TRIES; attempt++) {
+      if (attempt > 0) await sleep(this.#clock, REG_INIT_PAUSE_MS);
+      try {
+        if ((await this.getRoute(modId, cmdId)).length > 0) return RetCode.Success;
+        answered = true;
+      } catch (error) {
+        if (!(error instanceof LarsError) || error instanceof ClosedError) throw error;
+      }
+    }
+    return answered ? RetCode.NoExist : RetCode.SystemError;
+  }
+
+  /**
+   * Picks a node, runs `fn` with it, and reports how it went and how long it took. What `fn`
+   * returns or throws passes through; throwing counts as a failure of the node.
+   *
+   * ```ts
+   * import { LarsClient } from "./client.ts";
+   *
+   * const client = new LarsClient();
+   * const status = await client.call(1, 1, async (host) => {
+   *   const response = await fetch(`http://${host.ip}:${host.port}/ping`);
+   *   return response.status;
+   * }).catch(String);
+   * console.log(status);
+   * await client.close();
+   * ```
+   *
+   * @throws what {@linkcode LarsClient.getHost} throws, before `fn` is run.
+   */
+  async call<T>(
+    modId: number,
+    cmdId: number,
+    fn: (host: Host) => T | Promise<T>,
+    options: CallOptions = {},
+  ): Promise<T> {
+    const host = await this.getHost(modId, cmdId, options);
+    const startedMs = this.#clock.nowMs();
+    let retcode: RetCode = RetCode.Overload;
+    try {
+      const result = await fn(host);
+      retcode = RetCode.Success;
+      return result;
+    } finally {
+      const timecostMs = Math.max(0, this.#clock.nowMs() - startedMs);
+      // Closed meanwhile: the outcome of fn matters more than that nobody can be told.
+      if (!this.#closed) this.report(modId, cmdId, host.ip, host.port, retcode, timecostMs);
+    }
+  }
+
+  /**
+   * Rejects every question under way with a ClosedError, sends the reports that are still on
+   * their way, and closes the sockets. May be called again.
+   */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const question of this.#pending.waiters()) {
+      this.#settle(question);
+      question.reject(new ClosedError());
+    }
+    await this.#link?.close();
+  }
+
+  /** {@linkcode LarsClient.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #askHost(modId: number, cmdId: number, deadlineMs: number): Promise<GetHostResponse> {
+    const reply = await this.#ask(modId, cmdId, deadlineMs, (question) => {
+      const seq = this.#pending.addHost(modId, cmdId, question);
+      question.forget = () => this.#pending.dropHost(seq);
+      return frameGetHostRequest({ seq, modId, cmdId, token: this.#token });
+    });
+    return reply as GetHostResponse;
+  }
+
+  /** `register` puts the question into the pending table and gives its datagram. */
+  #ask(
+    modId: number,
+    cmdId: number,
+    deadlineMs: number,
+    register: (question: Question) => Uint8Array,
+  ): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) throw new ClosedError();
+      const question: Question = {
+        portIndex: agentPortIndex(modId, cmdId),
+        startedMs: this.#clock.nowMs(),
+        deadlineMs,
+        datagram: new Uint8Array(),
+        sentCount: 0,
+        refused: false,
+        timer: undefined,
+        forget: () => {},
+        resolve,
+        reject,
+      };
+      question.datagram = register(question);
+      question.timer = this.#clock.setTimer(deadlineMs / 2, () => this.#onHalfTime(question));
+      if (this.#windows[question.portIndex].add(question)) this.#send(question);
+    });
+  }
+
+  #send(question: Question): void {
+    question.sentCount++;
+    this.#openedLink().send(question.portIndex, question.datagram);
+  }
+
+  #openedLink(): AgentLink {
+    this.#link ??= this.#openLink(this.#hostname, this.#ports, {
+      onDatagram: (datagram) => this.#onDatagram(datagram),
+      onRefused: (portIndex) => this.#onRefused(portIndex),
+      onFault: (portIndex, error) => this.#onFault(portIndex, error),
+    });
+    return this.#link;
+  }
+
+  #onHalfTime(question: Question): void {
+    const leftMs = question.deadlineMs - (this.#clock.nowMs() - question.startedMs);
+    question.timer = this.#clock.setTimer(Math.max(0, leftMs), () => this.#onDeadline(question));
+    if (question.sentCount === 0) return;
+    this.#resentCount++;
+    this.#send(question);
+  }
+
+  #onDeadline(question: Question): void {
+    const address = this.#addressOf(question.portIndex);
+    this.#settle(question);
+    if (question.refused) {
+      question.reject(new NoAgentError(address));
+      return;
+    }
+    const waitedMs = Math.round(this.#clock.nowMs() - question.startedMs);
+    question.reject(
+      new TimeoutError(
+        `No answer in ${waitedMs} ms from the agent at ${address}: is it running?`,
+        waitedMs,
+      ),
+    );
+  }
+
+  /** The first refusal is forgiven: an agent that restarts may be there for the second try. */
+  #onRefused(portIndex: number): void {
+    for (const question of [...this.#windows[portIndex].active]) {
+      question.refused = true;
+      if (question.sentCount < 2) continue;
+      this.#settle(question);
+      question.reject(new NoAgentError(this.#addressOf(portIndex)));
+    }
+  }
+
+  #onFault(portIndex: number, cause: unknown): void {
+    const address = this.#addressOf(portIndex);
+    const message = `the socket towards the agent failed: ${messageOf(cause)}`;
+    for (const question of [...this.#windows[portIndex].active]) {
+      this.#settle(question);
+      question.reject(new ConnectError(address, message, { cause }));
+    }
+  }
+
+  #onDatagram(datagram: Uint8Array): void {
+    try {
+      const { msgId, body } = readDatagram(datagram);
+      if (msgId === MessageId.GetHostResponse) this.#onHostResponse(body);
+      else if (msgId === MessageId.ApiGetRouteResponse) this.#onRouteResponse(body);
+      else this.#garbageCount++;
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#garbageCount++;
+    }
+  }
+
+  #onHostResponse(body: Uint8Array): void {
+    const reply = decodeGetHostResponse(body);
+    const named = reply.host !== undefined && toHost(reply.host) !== undefined;
+    if (reply.retcode === RetCode.Success && !named) {
+      throw new ProtocolError("GetHostResponse must name a node when its code is 0");
+    }
+    this.#answer(this.#pending.takeHost(reply.seq, reply.modId, reply.cmdId), reply);
+  }
+
+  #onRouteResponse(body: Uint8Array): void {
+    const reply = decodeGetRouteResponse(body);
+    this.#answer(this.#pending.takeRoute(reply.modId, reply.cmdId), reply.hosts);
+  }
+
+  #answer(question: Question | undefined, reply: Reply): void {
+    if (question === undefined) {
+      this.#lateCount++;
+      return;
+    }
+    this.#settle(question);
+    question.resolve(reply);
+  }
+
+  /** Takes a question out of every table, and sends the one that waited for its place. */
+  #settle(question: Question): void {
+    question.timer?.cancel();
+    question.forget();
+    const next = this.#windows[question.portIndex].remove(question);
+    if (next !== undefined && !this.#closed) this.#send(next);
+  }
+
+  #addressOf(portIndex: number): string {
+    return `${this.#hostname}:${this.#ports[portIndex]}`;
+  }
+}

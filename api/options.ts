@@ -1,0 +1,144 @@
+// Core. What a client and its calls can be told, and the checks of it.
+
+import type { Clock } from "../reactor/clock.ts";
+import type { AgentLink, AgentLinkEvents } from "./agent_link.ts";
+import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
+import { PENDING_MAX } from "./pending.ts";
+
+/** Longest token, in bytes. A longer one is refused with a RangeError. */
+export const TOKEN_BYTES_MAX = 1024;
+
+/** Longest deadline, in milliseconds. A longer one is refused with a RangeError. */
+export const DEADLINE_MS_MAX = 60_000;
+
+/** Where the agent is and how patient to be. Every member may be left out. */
+export interface LarsClientOptions {
+  /** Address of the agent: it should run on this very host. @default {"127.0.0.1"} */
+  hostname?: string;
+  /**
+   * First of the agent's three UDP ports, 1 to 65533, or all three of them.
+   *
+   * @default {8888}
+   */
+  port?: number | readonly [number, number, number];
+  /** Time a question may take, in milliseconds, more than 0 to 60000. @default {50} */
+  deadlineMs?: number;
+  /** Shared secret, for an agent that wants one; 1 to 1024 bytes. */
+  token?: Uint8Array;
+  /**
+   * For how long a node named earlier may be used while the agent does not answer, in
+   * milliseconds; 0 never does that. @default {60000}
+   */
+  lastGoodMs?: number;
+  /** Questions under way at once, 1 to 65536; one more is refused. @default {65536} */
+  pendingMax?: number;
+  /** Source of time. @default {the clock of the machine} */
+  clock?: Clock;
+  /** Makes the way to the agent; for tests. @default {UDP sockets} */
+  openLink?: (hostname: string, ports: readonly number[], events: AgentLinkEvents) => AgentLink;
+}
+
+/** What one call can be told. */
+export interface CallOptions {
+  /** Time the question may take, in milliseconds. @default {that of the client} */
+  deadlineMs?: number;
+}
+
+/** What a client has seen since it was made. */
+export interface LarsClientStats {
+  /** Questions asked and not answered yet. */
+  readonly pending: number;
+  /** Questions sent a second time. */
+  readonly resent: number;
+  /** Answers that nobody waited for (any more). */
+  readonly late: number;
+  /** Datagrams of the agent that could not be read. */
+  readonly garbage: number;
+  /** Datagrams that came from somewhere else than the agent, as far as the system lets them in. */
+  readonly foreign: number;
+  /** Datagrams that could not be sent. */
+  readonly dropped: number;
+  /** Times a node named earlier was given because the agent did not answer. */
+  readonly stale: number;
+}
+
+/**
+ * The agent's three ports.
+ *
+ * @throws {RangeError} when one is not a port.
+ */
+export function checkPorts(port: LarsClientOptions["port"] = DEFAULT_PORTS.agent): number[] {
+  const ports = typeof port === "number"
+    ? Array.from({ length: AGENT_PORT_COUNT }, (_, index) => port + index)
+    : [...port];
+  if (ports.length === AGENT_PORT_COUNT && ports.every(isPort)) return ports;
+  throw new RangeError(
+    `Port must be a whole number from 1 to 65533, or three of them: current value is ${port}`,
+  );
+}
+
+function isPort(value: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value <= 65535;
+}
+
+/** @throws {RangeError} when the value is not a port. */
+export function checkPort(value: number): number {
+  if (isPort(value)) return value;
+  throw new RangeError(`Port must be a whole number from 1 to 65535: current value is ${value}`);
+}
+
+/** @throws {RangeError} when the time is not a deadline. */
+export function checkDeadline(value: number): number {
+  if (value > 0 && value <= DEADLINE_MS_MAX) return value;
+  throw new RangeError(
+    `Deadline must be more than 0 and at most ${DEADLINE_MS_MAX} ms: current value is ${value}`,
+  );
+}
+
+/** @throws {RangeError} when the time is negative or no number. */
+export function checkLastGood(value: number): number {
+  if (value >= 0) return value;
+  throw new RangeError(`lastGoodMs must be 0 or more: current value is ${value}`);
+}
+
+/** @throws {RangeError} when the limit is not from 1 to 65536. */
+export function checkPendingMax(value: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= PENDING_MAX) return value;
+  throw new RangeError(
+    `pendingMax must be a whole number from 1 to ${PENDING_MAX}: current value is ${value}`,
+  );
+}
+
+/** A copy of the token. @throws {RangeError} when it is empty or too long. */
+export function checkToken(token: Uint8Array | undefined): Uint8Array | undefined {
+  if (token === undefined) return undefined;
+  if (token.length >= 1 && token.length <= TOKEN_BYTES_MAX) return new Uint8Array(token);
+  throw new RangeError(
+    `Token must be 1 to ${TOKEN_BYTES_MAX} bytes long: current length is ${token.length}`,
+  );
+}
+
+/**
+ * An id as an unsigned number: callers of the original write those from 2^31 up as negative ones.
+ *
+ * @throws {RangeError} when it is not a whole number of 32 bits.
+ */
+export function checkId(name: "modId" | "cmdId", value: number): number {
+  if (Number.isInteger(value) && value >= -2147483648 && value <= 4294967295) return value >>> 0;
+  throw new RangeError(
+    `${name} must be a whole number from 0 to 4294967295: current value is ${value}`,
+  );
+}
+
+/** @throws {RangeError} when the code is not a whole number of 32 bits. */
+export function checkRetcode(value: number): number {
+  if (value === (value | 0)) return value;
+  throw new RangeError(`Return code must be a whole number of 32 bits: current value is ${value}`);
+}
+
+/** Whole milliseconds that fit the message. @throws {RangeError} when negative or no number. */
+export function checkTimecost(value: number | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  if (value >= 0) return Math.min(Math.round(value), 4294967295);
+  throw new RangeError(`timecostMs must be 0 or more: current value is ${value}`);
+}
