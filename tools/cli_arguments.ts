@@ -1,6 +1,7 @@
 // Core. Words of the command line as checked values.
 
 import { type Address, parseAddress, parseIpv4 } from "../reactor/address.ts";
+import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
 import type { NodeState } from "../sql/store.ts";
 
 /** Largest module or command number: both are 32-bit. */
@@ -148,4 +149,16 @@ export function parsePeer(text: string, defaultPort: number): Address {
     throw new RangeError(`Port must be from 1 to 65535: current value is "${text}"`);
   }
   return address;
+}
+
+/**
+ * `HOST:PORT` with the first of an agent's three ports.
+ *
+ * @throws {RangeError} when it is none, or the last of the three would be beyond 65535.
+ */
+export function parseAgent(text: string): Address {
+  const agent = parsePeer(text, DEFAULT_PORTS.agent);
+  const portMax = 65535 - (AGENT_PORT_COUNT - 1);
+  if (agent.port <= portMax) return agent;
+  throw new RangeError(`First port of an agent must be at most ${portMax}: it is ${agent.port}`);
 }

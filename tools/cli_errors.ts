@@ -5,6 +5,9 @@ import { ExitCode, explainFailure } from "../daemon/daemon.ts";
 import { ConfigError, LarsError, messageOf, StoreError } from "../reactor/errors.ts";
 import { errorLine } from "./terminal.ts";
 
+/** Variable with the path of the shared secret; the services read it too. */
+export const TOKEN_FILE_VARIABLE = "LARS_AUTH_TOKEN_FILE";
+
 /** The command line asks for something that makes no sense. Exit code 2. */
 export class UsageError extends LarsError {
   override name = "UsageError";

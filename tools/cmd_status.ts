@@ -8,7 +8,7 @@ import { systemClock } from "../reactor/system_clock.ts";
 import type { ServiceInstance, Store } from "../sql/store.ts";
 import { type AgentFacts, probeAgent } from "./agent_probe.ts";
 import { type CallSummary, summariseCalls } from "./call_summary.ts";
-import { parsePeer } from "./cli_arguments.ts";
+import { parseAgent } from "./cli_arguments.ts";
 import { argument } from "./cli_errors.ts";
 import { factsText, type StoreFacts, storeFacts } from "./cmd_sql.ts";
 import { addExamples, type CommandContext } from "./program.ts";
@@ -40,8 +40,8 @@ export function addTo(parent: Command, context: CommandContext): void {
     .option(
       "--agent <HOST:PORT>",
       `first port of the agent (default 127.0.0.1:${DEFAULT_PORTS.agent})`,
-      argument((text) => parsePeer(text, DEFAULT_PORTS.agent)),
-      { hostname: "127.0.0.1", port: DEFAULT_PORTS.agent },
+      argument(parseAgent),
+      parseAgent("127.0.0.1"),
     )
     .option("--json", "print one JSON value")
     .action(async (flags: StatusFlags) => {

@@ -9,16 +9,13 @@ import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import type { ModuleKey, RouteEdit, ServiceInstance, Store } from "../sql/store.ts";
 import { parsePeer } from "./cli_arguments.ts";
-import { repeated } from "./cli_errors.ts";
+import { repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { DnsNotifier, type Told } from "./dns_notifier.ts";
 import { addStoreOptions, type StoreFlags } from "./store_access.ts";
 import { warningLine } from "./terminal.ts";
 
 /** A service that has not signed in for so long is not waited for. */
 export const INSTANCE_RECENT_SECONDS = 30;
-
-/** Variable with the path of the shared secret; the services read it too. */
-const TOKEN_FILE_VARIABLE = "LARS_AUTH_TOKEN_FILE";
 
 /** Options of every command that edits routes. */
 export interface EditFlags extends StoreFlags {

@@ -1,0 +1,83 @@
+// Shell. How a test command reaches the agent.
+
+import type { Command } from "commander";
+import { LarsClient } from "../api/mod.ts";
+import { readToken } from "../daemon/daemon.ts";
+import { DEFAULT_PORTS, RetCode } from "../proto/message_ids.ts";
+import type { Address } from "../reactor/address.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import { parseAgent } from "./cli_arguments.ts";
+import { argument, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { warningLine } from "./terminal.ts";
+
+/** Time an answer may take. Longer than callers wait: a tool should tell slow from absent. */
+const ANSWER_TIMEOUT_MS = 500;
+
+/** Options of every test command. */
+export interface AgentFlags {
+  readonly agent: Address;
+  readonly tokenFile?: string;
+  readonly json?: boolean;
+}
+
+/** Adds `--agent`, `--token-file` and `--json`. */
+export function addAgentOptions(command: Command): Command {
+  return command
+    .option(
+      "--agent <HOST:PORT>",
+      `first UDP port of the agent (default 127.0.0.1:${DEFAULT_PORTS.agent})`,
+      argument(parseAgent),
+      parseAgent("127.0.0.1"),
+    )
+    .option("--token-file <FILE>", `secret the agent asks for (or ${TOKEN_FILE_VARIABLE})`)
+    .option("--json", "print JSON");
+}
+
+/** Makes a client of the agent. */
+export async function openClient(flags: AgentFlags): Promise<LarsClient> {
+  const token = await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
+  return new LarsClient({
+    hostname: flags.agent.hostname,
+    port: flags.agent.port,
+    deadlineMs: ANSWER_TIMEOUT_MS,
+    // A tool shows what the agent says now, never what it said earlier.
+    lastGoodMs: 0,
+    ...(token === undefined ? {} : { token }),
+  });
+}
+
+/** Runs `fn` with a client, which sends its last reports before it closes. */
+export async function withClient<T>(
+  flags: AgentFlags,
+  fn: (client: LarsClient) => Promise<T>,
+): Promise<T> {
+  const client = await openClient(flags);
+  try {
+    return await fn(client);
+  } finally {
+    await client.close();
+  }
+}
+
+/** Lets the agent fetch the route of a module, and says so when it has none, as the original does. */
+export async function initModule(
+  client: LarsClient,
+  modId: number,
+  cmdId: number,
+): Promise<RetCode> {
+  const retcode = await client.regInit(modId, cmdId);
+  if (retcode === RetCode.NoExist) {
+    warningLine(
+      `modid ${modId}, cmdid ${cmdId} still not exist host, after register, ret = ${retcode}`,
+    );
+  }
+  return retcode;
+}
+
+/** What a return code means, in the words of the original's tools. */
+export function retcodeText(retcode: number): string {
+  if (retcode === RetCode.Overload) return "all hosts were overloaded!!!";
+  if (retcode === RetCode.SystemError) return "system err";
+  if (retcode === RetCode.NoExist) return "not exist";
+  return `get error code ${retcode}`;
+}

@@ -1,0 +1,274 @@
+// Shell. `lars test`: the test tools of the original, with its arguments and its words.
+
+import { Argument, type Command } from "commander";
+import type { Host, LarsClient } from "../api/mod.ts";
+import { formatIpv4 } from "../reactor/address.ts";
+import { RetCode } from "../proto/message_ids.ts";
+import { systemRng } from "../reactor/system_rng.ts";
+import {
+  addAgentOptions,
+  type AgentFlags,
+  initModule,
+  retcodeText,
+  withClient,
+} from "./agent_options.ts";
+import { parseCmdId, parseModId, parseNodeIp, parsePort, parseWhole } from "./cli_arguments.ts";
+import { argument, CommandError } from "./cli_errors.ts";
+import { addExamples, type CommandContext } from "./program.ts";
+import { QPS_THREADS_MAX, type QpsFlags, runQps } from "./test_qps.ts";
+import { runSimulator, type SimulatorFlags } from "./test_simulator.ts";
+import { printJson, printLine } from "./terminal.ts";
+
+/** The example reports an overload this often, as the original means to. */
+const EXAMPLE_OVERLOAD_SHARE = 1 / 3;
+
+/** Adds `test` and its tools. */
+export function addTo(parent: Command, context: CommandContext): void {
+  const tools = parent.command("test").description("Ask an agent, report to it, and load it.");
+  addGetHost(tools, context);
+  addGetRoute(tools, context);
+  addReport(tools);
+  addSimulator(tools);
+  addQps(tools, context);
+  addExample(tools);
+  addExamples(tools, [
+    ["lars test gethost 1 1", "one node of module (1,1)"],
+    ["lars test getroute 1 2", "all nodes of module (1,2)"],
+    ["lars test report 1 1 192.168.1.177 7777 0", "a call went well"],
+    ["lars test simulator 1 1 2 100", "100 calls of which 2 in 10 fail"],
+    ["lars test qps 3 --seconds 5", "3 callers for 5 seconds"],
+  ]);
+}
+
+function withModule(command: Command): Command {
+  return command
+    .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
+    .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId));
+}
+
+/** Asks for a host and throws, in clear words, when the agent cannot be reached. */
+async function askHost(
+  client: LarsClient,
+  modId: number,
+  cmdId: number,
+): Promise<{ retcode: number; host: Host | undefined }> {
+  const { retcode, host, error } = await client.tryGetHost(modId, cmdId);
+  if (error !== undefined) throw error;
+  return { retcode, host };
+}
+
+function addGetHost(tools: Command, context: CommandContext): void {
+  const command = withModule(
+    tools.command("gethost").description("Ask for one node of a module. Exit code 1 for none."),
+  ).action((modId: number, cmdId: number, flags: AgentFlags) =>
+    withClient(flags, async (client) => {
+      await initModule(client, modId, cmdId);
+      const { retcode, host } = await askHost(client, modId, cmdId);
+      if (flags.json === true) {
+        printJson({ modid: modId, cmdid: cmdId, retcode, ...hostJson(host) });
+        if (retcode !== RetCode.Success) context.exitCode = 1;
+        return;
+      }
+      if (host === undefined) throw noHost(modId, cmdId, retcode);
+      printLine(`host is ${host.ip}:${host.port}`);
+    })
+  );
+  addAgentOptions(command);
+  addExamples(command, [
+    ["lars test gethost 1 1", "prints: host is 192.168.1.177:7777"],
+    ["lars test gethost 1 1 --agent 127.0.0.1:18888", "another agent"],
+  ]);
+}
+
+function hostJson(host: Host | undefined): Record<string, string | number> {
+  if (host === undefined) return {};
+  const { ip, port, weight, zone } = host;
+  return {
+    ip,
+    port,
+    ...(weight === undefined ? {} : { weight }),
+    ...(zone === undefined ? {} : { zone }),
+  };
+}
+
+function noHost(modId: number, cmdId: number, retcode: number): CommandError {
+  return new CommandError(`${modId},${cmdId} ${retcodeText(retcode)} (ret = ${retcode})`);
+}
+
+function addGetRoute(tools: Command, context: CommandContext): void {
+  const command = withModule(
+    tools.command("getroute").description("Ask for all nodes of a module. Exit code 1 for none."),
+  ).action((modId: number, cmdId: number, flags: AgentFlags) =>
+    withClient(flags, async (client) => {
+      await initModule(client, modId, cmdId);
+      const hosts = await client.getRoute(modId, cmdId);
+      if (hosts.length === 0) context.exitCode = 1;
+      if (flags.json === true) {
+        return printJson({ modid: modId, cmdid: cmdId, hosts: hosts.map(hostJson) });
+      }
+      for (const { ip, port } of hosts) printLine(`ip = ${ip}, port = ${port}`);
+    })
+  );
+  addAgentOptions(command);
+  addExamples(command, [["lars test getroute 1 2", "prints: ip = 192.168.1.178, port = 7776 …"]]);
+}
+
+function addReport(tools: Command): void {
+  const command = withModule(
+    tools.command("report").description("Tell the agent how one call of a node went."),
+  )
+    .argument("<IP>", "IPv4 address of the node", argument(parseNodeIp))
+    .argument("<PORT>", "port of the node", argument(parsePort))
+    .addArgument(new Argument("<0|1>", "0: success, 1: overload").choices(["0", "1"]))
+    .option(
+      "--timecost <MS>",
+      "time the call took, in milliseconds",
+      argument((text) => parseWhole("Time cost", text, 0, 4_294_967_295)),
+    )
+    .action((
+      modId: number,
+      cmdId: number,
+      ip: number,
+      port: number,
+      outcome: string,
+      flags: AgentFlags & { timecost?: number },
+    ) => withClient(flags, (client) => report(client, flags, { modId, cmdId, ip, port, outcome })));
+  addAgentOptions(command);
+  addExamples(command, [
+    ["lars test report 1 1 192.168.1.177 7777 0", "it went well"],
+    ["lars test report 1 1 192.168.1.177 7777 1 --timecost 900", "it failed after 900 ms"],
+  ]);
+}
+
+async function report(
+  client: LarsClient,
+  flags: AgentFlags & { timecost?: number },
+  call: { modId: number; cmdId: number; ip: number; port: number; outcome: string },
+): Promise<void> {
+  const { modId, cmdId, port } = call;
+  const ip = formatIpv4(call.ip);
+  const retcode = Number(call.outcome);
+  // Reports are not answered, so this also tells whether there is an agent at all.
+  if (await initModule(client, modId, cmdId) === RetCode.SystemError) {
+    await client.getRoute(modId, cmdId);
+  }
+  client.report(modId, cmdId, ip, port, retcode, flags.timecost);
+  if (flags.json === true) return printJson({ modid: modId, cmdid: cmdId, ip, port, retcode });
+  const word = retcode === RetCode.Success ? "SUCC" : "OVERLOAD";
+  printLine(`report modid = ${modId}, cmdid = ${cmdId} | ${ip}:${port} ${word}`);
+}
+
+function addSimulator(tools: Command): void {
+  const command = withModule(
+    tools.command("simulator").description(
+      "Ask and report again and again, with a share of calls that fail, and count by address.",
+    ),
+  )
+    .argument(
+      "[errRate]",
+      "failures in 10 calls, 0 to 10",
+      argument((text) => parseWhole("errRate", text, 0, 10)),
+      2,
+    )
+    .argument(
+      "[queryCnt]",
+      "calls, 0 to 999999",
+      argument((text) => parseWhole("queryCnt", text, 0, 999_999)),
+      100,
+    )
+    .option(
+      "--interval <MS>",
+      "pause between two calls in milliseconds, 0 to 60000",
+      argument((text) => parseWhole("Interval", text, 0, 60_000)),
+      6,
+    )
+    .option(
+      "--seed <N>",
+      "the same failures each time",
+      argument((text) => parseWhole("Seed", text, 0, 4_294_967_295)),
+    )
+    .action((
+      modId: number,
+      cmdId: number,
+      errRate: number,
+      queryCnt: number,
+      flags: SimulatorFlags,
+    ) =>
+      withClient(
+        flags,
+        (client) => runSimulator(client, flags, { modId, cmdId, errRate, queryCnt }),
+      )
+    );
+  addAgentOptions(command);
+  addExamples(command, [
+    ["lars test simulator 1 2", "100 calls, 2 in 10 fail"],
+    ["lars test simulator 1 2 5 1000 --interval 0", "1000 calls without a pause, half fail"],
+  ]);
+}
+
+function addQps(tools: Command, context: CommandContext): void {
+  const command = tools.command("qps")
+    .description(
+      "Ask and report as fast as possible: caller i, counted from 0, asks for module (i + 1, 1). " +
+        "Prints one line for each caller and second, until Ctrl-C or --seconds.",
+    )
+    .argument(
+      "<ThreadNum>",
+      `concurrent callers, 1 to ${QPS_THREADS_MAX}`,
+      argument((text) => parseWhole("ThreadNum", text, 1, QPS_THREADS_MAX)),
+    )
+    .option(
+      "--seconds <N>",
+      "stop after so many seconds, 1 to 86400; default: never",
+      argument((text) => parseWhole("Seconds", text, 1, 86_400)),
+    )
+    .action(async (threads: number, flags: QpsFlags) => {
+      context.exitCode = await runQps(threads, flags);
+    });
+  addAgentOptions(command);
+  addExamples(command, [
+    ["lars test qps 1", "one caller, until Ctrl-C"],
+    ["lars test qps 10 --seconds 5 --json", "ten callers, for a program"],
+  ]);
+}
+
+function addExample(tools: Command): void {
+  const command = withModule(
+    tools.command("example").description("What a program does: register, list, pick, report."),
+  ).action((modId: number, cmdId: number, flags: AgentFlags) =>
+    withClient(flags, (client) => runExample(client, flags, modId, cmdId))
+  );
+  addAgentOptions(command);
+  addExamples(command, [["lars test example 1 1", "all four steps"]]);
+}
+
+async function runExample(
+  client: LarsClient,
+  flags: AgentFlags,
+  modId: number,
+  cmdId: number,
+): Promise<void> {
+  await initModule(client, modId, cmdId);
+  const hosts = await client.getRoute(modId, cmdId);
+  const json = flags.json === true;
+  if (!json && hosts.length > 0) {
+    printLine("get route succ!");
+    for (const { ip, port } of hosts) printLine(`ip = ${ip}, port = ${port}`);
+  }
+  const { retcode, host } = await askHost(client, modId, cmdId);
+  if (host === undefined) throw noHost(modId, cmdId, retcode);
+  const failed = systemRng.next() < EXAMPLE_OVERLOAD_SHARE;
+  client.report(modId, cmdId, host.ip, host.port, failed ? RetCode.Overload : RetCode.Success);
+  if (json) {
+    return printJson({
+      modid: modId,
+      cmdid: cmdId,
+      hosts: hosts.map(hostJson),
+      host: hostJson(host),
+      reported: Number(failed),
+    });
+  }
+  printLine(`host is ${host.ip}:${host.port}`);
+  const word = failed ? "OVERLOAD" : "SUCC";
+  printLine(`report modid = ${modId}, cmdid = ${cmdId} | ${host.ip}:${host.port} ${word}`);
+}
