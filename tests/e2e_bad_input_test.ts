@@ -124,9 +124,12 @@ test("dns outlives what hostile peers send, and serves the others meanwhile", as
     await attack(dns.port(), Id.GetRouteRequest, check);
 
     // The original died of a frame without a body; it is legal and asks for module 0/0.
+    const newcomerMs = monotonicMs();
     const empty = await WireConnection.open(dns.port());
     empty.send(Id.GetRouteRequest, new Uint8Array(0));
     assert.deepEqual((await empty.nextRoute(0, 0)).hosts, []);
+    // Connections that were broken before they were accepted must not hold up the next ones.
+    assert.ok(monotonicMs() - newcomerMs < 2000, "a newcomer is served at once");
     // And of a frame in several segments.
     for (const byte of frameBytes(Id.GetRouteRequest, getRouteRequest(1, 1))) {
       empty.sendRaw(Uint8Array.of(byte));

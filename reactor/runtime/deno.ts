@@ -1,7 +1,13 @@
 // Shell. Sockets and workers of Deno.
 
 import type { Address } from "../address.ts";
-import { commonRuntime, connectionFault, toBindError, toConnectError } from "./common.ts";
+import {
+  commonRuntime,
+  connectionFault,
+  errorCode,
+  toBindError,
+  toConnectError,
+} from "./common.ts";
 import type {
   ConnectOptions,
   Listener,
@@ -151,6 +157,9 @@ function prepareForDescriptorExhaustion(): void {
   }
 }
 
+/** Faults of one connection that was gone before it was accepted, not of accepting. */
+const PEER_GONE_CODES: readonly string[] = ["ENOTCONN", "ECONNABORTED", "ECONNRESET"];
+
 function listenTcp(options: ListenOptions): Listener {
   const { hostname, port, reusePort } = options;
   prepareForDescriptorExhaustion();
@@ -167,7 +176,10 @@ function listenTcp(options: ListenOptions): Listener {
         const conn = await listener.accept();
         options.onConnection(new DenoStream(conn));
       } catch (error) {
-        if (!closed) await options.onAcceptError(error);
+        // A peer that broke its connection before it was accepted says nothing about the next one:
+        // pausing for it would let one such peer a second keep everybody else out.
+        if (closed || PEER_GONE_CODES.includes(errorCode(error))) continue;
+        await options.onAcceptError(error);
       }
     }
   };
