@@ -10,6 +10,7 @@ import type { MysqlUrl } from "./store_url.ts";
 // Numbers from the server's own list of errors; names in the comments.
 const FAULT_KINDS: ReadonlyMap<number, FaultKind> = new Map([
   [1213, "deadlock"], // ER_LOCK_DEADLOCK; in Galera also a certification conflict at COMMIT
+  [1046, "schema"], // ER_NO_DB_ERROR: the database was dropped and made anew under us
   [1054, "schema"], // ER_BAD_FIELD_ERROR
   [1146, "schema"], // ER_NO_SUCH_TABLE
   [1021, "transient"], // ER_DISK_FULL
@@ -29,6 +30,9 @@ const FAULT_KINDS: ReadonlyMap<number, FaultKind> = new Map([
   [1969, "transient"], // ER_STATEMENT_TIMEOUT of MariaDB
   [3024, "transient"], // ER_QUERY_TIMEOUT of MySQL
 ]);
+
+/** The session has lost its database; a new one finds the database of that name. */
+const NO_DATABASE_ERRNO = 1046;
 
 /** Faults that say this server cannot serve now, while another of the url may. */
 const FAIL_OVER_ERRNOS: ReadonlySet<number> = new Set([1047, 1053, 1290, 1836]);
@@ -56,51 +60,49 @@ export class MysqlConnection {
   readonly host: Address;
   /** Longest wait for a statement, in milliseconds; the connection is broken after it. */
   readonly queryTimeoutMs: number;
+  readonly #connectTimeoutMs: number;
   readonly #connection: Connection;
   #broken = false;
   #failOver = false;
   #rejectPending: ((error: Error) => void) | undefined;
 
-  private constructor(connection: Connection, options: ConnectionOptions) {
-    this.#connection = connection;
+  /** Starts to connect; {@linkcode MysqlConnection.open} tells how it went. */
+  constructor(options: ConnectionOptions) {
+    const { url, host } = options;
+    this.host = host;
     this.queryTimeoutMs = options.queryTimeoutMs;
-    this.host = options.host;
-    connection.on("error", () => (this.#broken = true));
-    connection.on("end", () => (this.#broken = true));
+    this.#connectTimeoutMs = options.connectTimeoutMs;
+    this.#connection = createConnection({
+      host: host.hostname,
+      port: host.port,
+      user: url.user,
+      password: url.password,
+      database: url.database,
+      charset: "utf8mb4",
+      connectTimeout: options.connectTimeoutMs,
+      enableKeepAlive: true,
+      multipleStatements: false,
+      flags: ["-LOCAL_FILES"],
+      supportBigNumbers: true,
+      stringifyObjects: true,
+      dateStrings: true,
+      ...tlsOptions(url),
+    });
+    this.#connection.on("error", () => (this.#broken = true));
+    this.#connection.on("end", () => (this.#broken = true));
   }
 
   /**
-   * Connects and prepares the session.
+   * Waits for the connection and prepares the session.
    *
    * @throws {StatementFault} transient when the host cannot serve now, permanent when it refuses.
    */
-  static async open(options: ConnectionOptions): Promise<MysqlConnection> {
-    const { url, host } = options;
-    const own = new MysqlConnection(
-      createConnection({
-        host: host.hostname,
-        port: host.port,
-        user: url.user,
-        password: url.password,
-        database: url.database,
-        charset: "utf8mb4",
-        connectTimeout: options.connectTimeoutMs,
-        enableKeepAlive: true,
-        multipleStatements: false,
-        flags: ["-LOCAL_FILES"],
-        supportBigNumbers: true,
-        stringifyObjects: true,
-        dateStrings: true,
-        ...tlsOptions(url),
-      }),
-      options,
-    );
+  async open(): Promise<void> {
     try {
-      await own.#connected();
-      await own.#prepareSession(options.connectTimeoutMs);
-      return own;
+      await this.#connected();
+      await this.#prepareSession(this.#connectTimeoutMs);
     } catch (error) {
-      own.destroy();
+      this.destroy();
       throw error;
     }
   }
@@ -168,7 +170,8 @@ export class MysqlConnection {
   }
 
   #failed(error: QueryError): StatementFault {
-    if (error.fatal || error.sqlState === undefined) this.#broken = true;
+    const isLost = error.fatal || error.sqlState === undefined;
+    if (isLost || error.errno === NO_DATABASE_ERRNO) this.#broken = true;
     if (error.errno !== undefined && FAIL_OVER_ERRNOS.has(error.errno)) {
       this.#failOver = true;
       this.#broken = true;

@@ -1,6 +1,6 @@
 // Shell. A few connections to the first host that serves.
 
-import { formatAddress } from "../reactor/address.ts";
+import { type Address, formatAddress } from "../reactor/address.ts";
 import type { Clock, Timer } from "../reactor/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
@@ -39,6 +39,7 @@ export class MysqlPool {
   readonly #options: MysqlPoolOptions;
   readonly #idle: { connection: MysqlConnection; sinceMs: number }[] = [];
   readonly #used = new Set<MysqlConnection>();
+  readonly #opening = new Set<MysqlConnection>();
   readonly #waiters: Waiter[] = [];
   /** Connections in use, idle or being made. */
   #count = 0;
@@ -80,6 +81,8 @@ export class MysqlPool {
     const isStale = connection.host !== this.#options.url.hosts[this.#hostIndex];
     if (connection.broken || isStale || this.#closed) {
       connection.destroy();
+      // What broke this one has most likely met the idle ones too.
+      this.#dropIdle();
       this.#freePlace();
       return;
     }
@@ -96,7 +99,9 @@ export class MysqlPool {
   close(): void {
     this.#closed = true;
     for (const { connection } of this.#idle.splice(0)) connection.destroy();
-    for (const connection of this.#used) connection.destroy("the store was closed");
+    for (const connection of [...this.#used, ...this.#opening]) {
+      connection.destroy("the store was closed");
+    }
     for (const waiter of this.#waiters.splice(0)) waiter.reject(closedFault());
   }
 
@@ -173,19 +178,14 @@ export class MysqlPool {
 
   /** Tries the host that served last, then the others in the order of the url. */
   async #connectToAny(): Promise<MysqlConnection> {
-    const { url, connectTimeoutMs, queryTimeoutMs, log } = this.#options;
+    const { url, log } = this.#options;
     const first = this.#hostIndex;
     const order = [first, ...url.hosts.keys().filter((index) => index !== first)];
     const faults: StatementFault[] = [];
     for (const index of order) {
       const host = url.hosts[index];
       try {
-        const connection = await MysqlConnection.open({
-          url,
-          host,
-          connectTimeoutMs,
-          queryTimeoutMs,
-        });
+        const connection = await this.#open(host);
         this.#useHost(index);
         return connection;
       } catch (error) {
@@ -205,9 +205,25 @@ export class MysqlPool {
     });
   }
 
+  async #open(host: Address): Promise<MysqlConnection> {
+    this.#checkOpen();
+    const connection = new MysqlConnection({ ...this.#options, host });
+    this.#opening.add(connection);
+    try {
+      await connection.open();
+      return connection;
+    } finally {
+      this.#opening.delete(connection);
+    }
+  }
+
   #useHost(index: number): void {
     if (index === this.#hostIndex) return;
     this.#hostIndex = index;
+    this.#dropIdle();
+  }
+
+  #dropIdle(): void {
     for (const { connection } of this.#idle.splice(0)) {
       connection.destroy();
       this.#count--;

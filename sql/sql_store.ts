@@ -248,7 +248,7 @@ export class SqlStore implements Store {
         const again = mayRepeat() && (
           error.kind === "deadlock" && attempt < DEADLOCK_ATTEMPTS_MAX ||
           error.kind === "busy" && waitedMs < this.#options.queryTimeoutMs ||
-          error.kind === "schema" && !sawSchemaFault && this.#shape !== undefined
+          error.kind === "schema" && !sawSchemaFault
         );
         if (!again) throw this.#storeError(action, error);
         if (error.kind === "schema") {

@@ -38,8 +38,8 @@ export interface MariaDb {
   kill9(): Promise<void>;
   /** Starts it again on the same port and data; kills it first when it runs. */
   restart(): Promise<void>;
-  /** SIGSTOP: connections stay open, nothing answers. */
-  suspend(): void;
+  /** SIGSTOP: connections stay open, nothing answers. Resolves once the server has stopped. */
+  suspend(): Promise<void>;
   /** SIGCONT after {@linkcode MariaDb.suspend}. */
   resume(): void;
   /** Ends the server and removes its data. */
@@ -165,10 +165,9 @@ class PrivateServer implements MariaDb {
     const supervisor = this.#supervisor;
     this.#supervisor = undefined;
     if (supervisor === undefined) return;
-    const ended = new Promise((resolve) => supervisor.once("close", resolve));
     signal(this.#pid, "SIGKILL");
     supervisor.stdin?.end("keep\n");
-    await ended;
+    await until(() => !isRunning(this.#pid), { what: "the end of MariaDB" });
   }
 
   async restart(): Promise<void> {
@@ -176,8 +175,11 @@ class PrivateServer implements MariaDb {
     await this.start(this.#port);
   }
 
-  suspend(): void {
+  async suspend(): Promise<void> {
     signal(this.#pid, "SIGSTOP");
+    const status = `/proc/${this.#pid}/status`;
+    if (!existsSync(status)) return; // No Linux: the signal has to be trusted.
+    await until(() => /^State:\s+T/m.test(readFileSync(status, "utf8")), { what: "SIGSTOP" });
   }
 
   resume(): void {
@@ -225,7 +227,7 @@ class PrivateServer implements MariaDb {
       "--skip-name-resolve",
       "--innodb-log-file-size=8M",
       "--innodb-buffer-pool-size=32M",
-      "--innodb-flush-log-at-trx-commit=0",
+      "--innodb-flush-log-at-trx-commit=2", // What was committed survives kill9(), without fsync.
       "--innodb-doublewrite=0",
       "--performance-schema=OFF",
       "--skip-log-bin",

@@ -29,7 +29,7 @@ test("startMariaDb() keeps its data over kill9() and restart()", async (t) => {
     await server.restart();
     assert.notEqual(server.pid, pid);
     assert.equal((await runAdmin(server.url, "SHOW DATABASES LIKE 'kept'")).length, 1);
-    server.suspend();
+    await server.suspend();
     let answered = false;
     const query = runAdmin(server.url, "SELECT 1").then(() => (answered = true));
     assert.equal(answered, false);
