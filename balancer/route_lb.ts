@@ -105,6 +105,8 @@ export interface RouteLbOptions {
   onPull(modId: number, cmdId: number): void;
   /** A node changed its state; for logs. */
   onStateChange?(change: StateChange): void;
+  /** A module whose route was asked for was evicted, or one from the cache was not taken. */
+  onForget?(modId: number, cmdId: number): void;
 }
 
 class ModuleEntry implements Pullable, Linked<ModuleEntry> {
@@ -242,12 +244,14 @@ export class RouteLb {
   ): RouteUpdate | undefined {
     const entry = this.#find(modId, cmdId);
     if (entry === undefined) return undefined;
-    const { updateTimeoutMs } = this.#context.settings;
-    const jitter = 1 + REFRESH_JITTER * this.#options.rng.next();
-    this.#pulls.stop(entry);
-    entry.updatedAtMs = nowMs;
-    entry.refreshDueMs = nowMs + updateTimeoutMs * jitter;
+    this.#answered(entry, nowMs);
     return this.#setNodes(entry, nodes, nowMs);
+  }
+
+  /** Dns sent the same route again: what `update` with the same nodes does, without the work. */
+  confirm(modId: number, cmdId: number, nowMs: number): void {
+    const entry = this.#find(modId, cmdId);
+    if (entry !== undefined && entry.state !== "pulling") this.#answered(entry, nowMs);
   }
 
   /**
@@ -256,7 +260,11 @@ export class RouteLb {
    */
   preload(modId: number, cmdId: number, nodes: readonly RouteNode[], nowMs: number): void {
     const known = this.#find(modId, cmdId) !== undefined;
-    if (known || nodes.length === 0 || this.#moduleCount >= this.#modulesMax) return;
+    if (known) return;
+    if (nodes.length === 0 || this.#moduleCount >= this.#modulesMax) {
+      this.#options.onForget?.(modId >>> 0, cmdId >>> 0);
+      return;
+    }
     const entry = this.#insert(modId, cmdId, nowMs);
     entry.refreshDueMs = nowMs;
     this.#setNodes(entry, nodes, nowMs);
@@ -411,6 +419,16 @@ export class RouteLb {
     this.#pulls.stop(entry);
     entry.balance.clear();
     this.#counts.modulesEvicted++;
+    // Nobody outside has heard of a module that is still waiting for its first pull.
+    const asked = entry.pullRetryMs > 0 || entry.state !== "pulling";
+    if (asked) this.#options.onForget?.(entry.modId, entry.cmdId);
+  }
+
+  #answered(entry: ModuleEntry, nowMs: number): void {
+    const jitter = 1 + REFRESH_JITTER * this.#options.rng.next();
+    this.#pulls.stop(entry);
+    entry.updatedAtMs = nowMs;
+    entry.refreshDueMs = nowMs + this.#context.settings.updateTimeoutMs * jitter;
   }
 
   #setNodes(entry: ModuleEntry, nodes: readonly RouteNode[], nowMs: number): RouteUpdate {

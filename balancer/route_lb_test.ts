@@ -225,6 +225,32 @@ test("preload() serves at once, is refreshed on use and gives way to what dns sa
   assert.equal(lb.stats().modules, 2);
 });
 
+test("confirm() counts as an answer and leaves the nodes alone", () => {
+  const { lb, pulls } = makeLb();
+  lb.confirm(1, 1, 0);
+  lb.getHost(1, 1, 0);
+  lb.confirm(1, 1, 0);
+  lb.tick(1000);
+  assert.equal(pulls.length, 2, "a module without a route is not answered by it");
+  lb.update(1, 1, [node(4)], 1000);
+  lb.getHost(1, 1, 16_000);
+  lb.confirm(1, 1, 16_010);
+  lb.tick(30_000);
+  assert.equal(ipOf(lb.getHost(1, 1, 31_009)), 4);
+  assert.equal(pulls.length, 3);
+  lb.getHost(1, 1, 31_010);
+  assert.equal(pulls.length, 4);
+});
+
+test("onForget() tells of every module that is not kept", () => {
+  const forgotten: number[] = [];
+  const { lb } = makeLb({ modulesMax: 2, onForget: (modId) => forgotten.push(modId) });
+  for (const modId of [1, 2, 3]) lb.getHost(modId, 0, 0);
+  lb.preload(4, 0, [node(1)], 0);
+  lb.preload(5, 0, [], 0);
+  assert.deepEqual(forgotten, [1, 4, 5]);
+});
+
 test("getRoute() gives all nodes, overload ones too, and pulls what is unknown", () => {
   const { lb, pulls } = makeLb();
   assert.deepEqual(lb.getRoute(1, 1, 0), []);

@@ -1,0 +1,121 @@
+// Shell. The agent's UDP loops, on the main thread or in workers, behind one face.
+
+import { AGENT_PORT_COUNT } from "../proto/message_ids.ts";
+import type { Clock } from "../reactor/clock.ts";
+import { BindError } from "../reactor/errors.ts";
+import type { Logger } from "../reactor/log.ts";
+import { LoopPool } from "../reactor/loop_pool.ts";
+import type { Rng } from "../reactor/rng.ts";
+import { UdpServer } from "../reactor/udp_server.ts";
+import type { AgentLoopInit, AgentNote, AgentTask, ShardInit } from "./loop_messages.ts";
+import { UdpService } from "./udp_service.ts";
+
+/** Time a loop has to hand over its last reports. */
+const STOP_MS = 500;
+
+/** Tries to find three free ports in a row. */
+const FREE_PORT_TRIES = 50;
+
+/** Loops that run. */
+export interface AgentLoops {
+  /** Gives a task to the loop of one shard. */
+  send(shard: number, task: AgentTask): void;
+  /** Gives a task to every loop. */
+  broadcast(task: AgentTask): void;
+  /** Stops serving; the last notes come before it resolves. */
+  close(): Promise<void>;
+}
+
+/** How loops are started. */
+export interface StartLoopsOptions {
+  /** 0 = on this thread, 1 = one worker for all shards, 3 = a worker for each shard. */
+  readonly threads: number;
+  readonly init: AgentLoopInit;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  onNote(note: AgentNote): void;
+  /** A worker died; the loops must be closed and started anew. */
+  onCrash(error: Error): void;
+}
+
+/**
+ * Starts the loops.
+ *
+ * @throws {BindError} when a port is taken (a plain Error from a worker).
+ */
+export async function startLoops(options: StartLoopsOptions): Promise<AgentLoops> {
+  const { threads, init, clock, rng, log, onNote, onCrash } = options;
+  if (threads === 0) {
+    const service = new UdpService(init, { clock, rng, log, note: onNote });
+    await service.start();
+    return {
+      send: (_shard, task) => service.onTask(task),
+      broadcast: (task) => service.onTask(task),
+      close: () => service.stop(),
+    };
+  }
+  const inits = threads === 1
+    ? [init]
+    : init.shards.map((shard): AgentLoopInit => ({ ...init, shards: [shard] }));
+  const pool = await LoopPool.start<AgentLoopInit, AgentTask, AgentNote>({
+    entry: new URL("./udp_loop.ts", import.meta.url),
+    count: inits.length,
+    init: (index: number): AgentLoopInit => inits[index],
+    onNote,
+    onError: onCrash,
+    log,
+    clock,
+  });
+  return {
+    send: (shard, task) => pool.send(inits.length === 1 ? 0 : shard, task),
+    broadcast: (task) => pool.broadcast(task),
+    close: () => pool.close(STOP_MS),
+  };
+}
+
+/**
+ * Finds out whether the ports can be had, here, where the error can be told well.
+ *
+ * @param port First of three; 0 = find three free ones.
+ * @returns the first port.
+ * @throws {BindError} when one is taken.
+ */
+export async function claimPorts(
+  hostname: string,
+  port: number,
+  clock: Clock,
+  log: Logger,
+): Promise<number> {
+  for (let attempt = 1;; attempt++) {
+    const servers: UdpServer[] = [];
+    const bind = async (wanted: number): Promise<number> => {
+      const server = new UdpServer({ hostname, port: wanted, clock, log, onDatagram: () => {} });
+      servers.push(server);
+      return (await server.bind()).port;
+    };
+    try {
+      const first = await bind(port);
+      for (let i = 1; i < AGENT_PORT_COUNT; i++) await bind(first + i);
+      return first;
+    } catch (error) {
+      // A free port may have no free neighbours, or be too near to 65535.
+      const again = port === 0 && attempt < FREE_PORT_TRIES;
+      if (!again || !(error instanceof BindError || error instanceof RangeError)) throw error;
+    } finally {
+      for (const server of servers) await server.close();
+    }
+  }
+}
+
+/** Shards for the ports from `firstPort` on. */
+export function shardInits(
+  firstPort: number,
+  preloadOf: (shard: number) => ShardInit["preload"],
+): ShardInit[] {
+  return Array.from({ length: AGENT_PORT_COUNT }, (_, index) => ({
+    index,
+    port: firstPort + index,
+    preload: preloadOf(index),
+  }));
+}

@@ -1,0 +1,311 @@
+// Shell. The agent: UDP loops for callers, links to dns and reporter, the cache, one status.
+
+import { networkInterfaces } from "node:os";
+import { describeStateChange, PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "../balancer/mod.ts";
+import { requireSafeListen } from "../daemon/common_settings.ts";
+import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
+import { AGENT_PORT_COUNT, agentPortIndex } from "../proto/message_ids.ts";
+import type { HostInfo } from "../proto/message_types.ts";
+import { formatAddress, formatIpv4 } from "../reactor/address.ts";
+import { setRepeating, type Timer } from "../reactor/clock.ts";
+import { ConfigError, messageOf } from "../reactor/errors.ts";
+import { LogBrake } from "../reactor/log.ts";
+import { CacheFile } from "./cache_file.ts";
+import { chooseCallerIp } from "./caller_ip.ts";
+import { type AgentSettings, agentSettings, balanceSettingsOf } from "./config.ts";
+import { DnsClient } from "./dns_client.ts";
+import {
+  type AgentLoopInit,
+  type AgentNote,
+  type AgentStatus,
+  mergeStatus,
+  type ModuleEvent,
+  type ShardStats,
+} from "./loop_messages.ts";
+import { type AgentLoops, claimPorts, shardInits, startLoops } from "./loops.ts";
+import { type PackedRoute, packRoute } from "./packed_route.ts";
+import { ReportClient } from "./report_client.ts";
+import { RouteRegistry } from "./route_registry.ts";
+
+/** Time between two rounds of housekeeping: status to the loops, reports that wait. */
+const HOUSEKEEPING_MS = 1000;
+
+/** Pause before loops that died are started again. */
+const RESTART_MS = 1000;
+
+/** Keys that take effect at the next start only. */
+const FIXED_KEYS = ["listenIp", "listenPort", "threads", "modulesMax", "cacheDir"] as const;
+
+function ipv4OfInterfaces(): string[] {
+  return Object.values(networkInterfaces()).flatMap((list) => list ?? [])
+    .filter((one) => one.family === "IPv4" && !one.internal)
+    .map((one) => one.address);
+}
+
+function checkCallerIp({ callerIp }: AgentSettings): void {
+  try {
+    chooseCallerIp({ configured: callerIp, locals: [], interfaces: [] });
+  } catch (error) {
+    throw new ConfigError(`[agent] caller_ip: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** A running agent. */
+class AgentService implements RunningService {
+  readonly name = "agent";
+  readonly #context: DaemonContext;
+  readonly #firstPort: number;
+  readonly #interfaces = ipv4OfInterfaces();
+  readonly #registry = new RouteRegistry();
+  readonly #cache: CacheFile | undefined;
+  readonly #dns: DnsClient;
+  readonly #reporter: ReportClient;
+  readonly #brake: LogBrake;
+  readonly #shardStats = new Map<number, ShardStats>();
+  #settings: AgentSettings;
+  #loops: AgentLoops | undefined;
+  #timers: Timer[] = [];
+  #stopping = false;
+  #nodesCut = 0;
+  #loopRestarts = 0;
+
+  constructor(settings: AgentSettings, context: DaemonContext, firstPort: number) {
+    const { clock, rng, log, software, authToken } = context;
+    this.#settings = settings;
+    this.#context = context;
+    this.#firstPort = firstPort;
+    this.#brake = new LogBrake(clock, 20);
+    const shared = { clock, rng, log, software, token: authToken };
+    this.#dns = new DnsClient({
+      ...shared,
+      addresses: settings.dnsAddresses,
+      onReady: () => this.#loops?.broadcast({ type: "resubscribe" }),
+      onRoute: (modId, cmdId, hosts) => this.#takeRoute(modId, cmdId, hosts),
+    });
+    this.#reporter = new ReportClient({
+      ...shared,
+      addresses: settings.reporterAddresses,
+      callerIp: () => this.#callerIp(),
+    });
+    if (settings.cacheDir !== "") {
+      const routes = (): Iterable<PackedRoute> => this.#registry.routes();
+      this.#cache = new CacheFile({ directory: settings.cacheDir, routes, clock, log });
+    }
+  }
+
+  get addresses(): readonly string[] {
+    const { listenIp } = this.#settings;
+    return Array.from(
+      { length: AGENT_PORT_COUNT },
+      (_, i) => `${listenIp}:${this.#firstPort + i}`,
+    );
+  }
+
+  async start(): Promise<this> {
+    for (const route of await this.#cache?.load() ?? []) {
+      this.#registry.preload(route, agentPortIndex(route.modId, route.cmdId));
+    }
+    await this.#startLoops();
+    this.#dns.start();
+    this.#reporter.start();
+    this.#timers.push(
+      setRepeating(this.#context.clock, HOUSEKEEPING_MS, () => this.#keepHouse()),
+    );
+    return this;
+  }
+
+  stats(): Record<string, number | string> {
+    return mergeStatus(this.#status(), this.#shardStats.values());
+  }
+
+  /** @throws {ConfigError} when `caller_ip` is no address; nothing is taken over then. */
+  reload(settings: AgentSettings): void {
+    checkCallerIp(settings);
+    const fixed = FIXED_KEYS.filter((key) => settings[key] !== this.#settings[key]);
+    if (fixed.length > 0) {
+      this.#context.log.warn("Some keys take effect at the next start only", { keys: fixed });
+    }
+    const kept = Object.fromEntries(fixed.map((key) => [key, this.#settings[key]]));
+    this.#settings = { ...settings, ...kept };
+    this.#loops?.broadcast({ type: "settings", settings: balanceSettingsOf(settings) });
+    this.#dns.setAddresses(settings.dnsAddresses);
+    this.#reporter.setAddresses(settings.reporterAddresses);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    for (const timer of this.#timers) timer.cancel();
+    await this.#loops?.close();
+    await Promise.all([this.#reporter.close(), this.#dns.close(), this.#cache?.close()]);
+  }
+
+  async #startLoops(): Promise<void> {
+    const settings = this.#settings;
+    const { clock, rng, log, software, authToken } = this.#context;
+    const init: AgentLoopInit = {
+      hostname: settings.listenIp,
+      shards: shardInits(this.#firstPort, (shard) => [...this.#registry.routesOf(shard)]),
+      settings: balanceSettingsOf(settings),
+      // Limits are those of the agent; modules are spread evenly over its shards.
+      modulesMax: Math.ceil(settings.modulesMax / AGENT_PORT_COUNT),
+      pullsBurstMax: Math.ceil(PULLS_BURST_MAX / AGENT_PORT_COUNT),
+      pullsPerSecondMax: PULLS_PER_SECOND_MAX / AGENT_PORT_COUNT,
+      token: authToken,
+      software,
+    };
+    this.#loops = await startLoops({
+      threads: Number(settings.threads),
+      init,
+      clock,
+      rng,
+      log,
+      onNote: (note) => this.#takeNote(note),
+      onCrash: (error) => void this.#restartLoops(error),
+    });
+  }
+
+  /** A loop that died takes its counters with it; its routes are still here. */
+  async #restartLoops(error: Error): Promise<void> {
+    const loops = this.#loops;
+    if (loops === undefined || this.#stopping) return;
+    const { clock, log } = this.#context;
+    this.#loops = undefined;
+    this.#loopRestarts++;
+    log.error("UDP loop died and is started again", { error: error.message });
+    await loops.close();
+    this.#startAgain(clock.nowMs());
+  }
+
+  #startAgain(sinceMs: number): void {
+    if (this.#stopping) return;
+    this.#startLoops().then(
+      () => {
+        this.#registry.loopsRestarted();
+        this.#loops?.broadcast({ type: "resubscribe" });
+      },
+      (error) => {
+        const { clock, log } = this.#context;
+        const downS = Math.round((clock.nowMs() - sinceMs) / 1000);
+        log.error("UDP loops cannot be started", { error: messageOf(error), downS });
+        this.#timers.push(clock.setTimer(RESTART_MS, () => this.#startAgain(sinceMs)));
+      },
+    );
+  }
+
+  #takeNote(note: AgentNote): void {
+    switch (note.type) {
+      case "modules":
+        for (const event of note.events) this.#takeModuleEvent(event);
+        break;
+      case "reports":
+        this.#reporter.add(note.reports);
+        break;
+      case "changes":
+        for (const change of note.changes) {
+          const heldBack = this.#brake.admit("state");
+          if (heldBack !== undefined) {
+            this.#context.log.info(
+              describeStateChange(change),
+              heldBack > 0 ? { heldBack } : undefined,
+            );
+          }
+        }
+        break;
+      case "stats":
+        for (const stats of note.shards) this.#shardStats.set(stats.shard, stats);
+        break;
+      case "log":
+        this.#context.log[note.level](note.message, note.fields);
+    }
+  }
+
+  #takeModuleEvent({ kind, shard, modId, cmdId }: ModuleEvent): void {
+    if (kind === "pull") {
+      this.#registry.want(modId, cmdId, shard);
+      this.#dns.request(modId, cmdId);
+    } else if (this.#registry.forget(modId, cmdId, shard)) {
+      this.#dns.forget(modId, cmdId);
+      this.#cache?.changed();
+    }
+  }
+
+  #takeRoute(modId: number, cmdId: number, hosts: HostInfo[]): void {
+    const { route, cut } = packRoute(modId, cmdId, hosts);
+    if (cut > 0) {
+      this.#nodesCut += cut;
+      const heldBack = this.#brake.admit("cut");
+      if (heldBack !== undefined) {
+        this.#context.log.warn("Nodes of a route are left out", { modId, cmdId, cut, heldBack });
+      }
+    }
+    const delivery = this.#registry.take(route);
+    if (delivery === undefined) return;
+    for (const shard of delivery.update) this.#loops?.send(shard, { type: "route", shard, route });
+    for (const shard of delivery.confirm) {
+      this.#loops?.send(shard, { type: "confirm", shard, modId, cmdId });
+    }
+    if (delivery.changed) this.#cache?.changed();
+  }
+
+  #callerIp(): number {
+    return chooseCallerIp({
+      configured: this.#settings.callerIp,
+      locals: [this.#reporter.local?.hostname, this.#dns.local?.hostname],
+      interfaces: this.#interfaces,
+    });
+  }
+
+  #keepHouse(): void {
+    this.#reporter.flush();
+    const shards = [...this.#shardStats.values()];
+    this.#loops?.broadcast({ type: "status", status: this.#status(), shards });
+  }
+
+  #status(): AgentStatus {
+    const dns = this.#dns.stats;
+    const reporter = this.#reporter.stats;
+    const cache = this.#cache?.stats;
+    return {
+      software: this.#context.software,
+      zone: this.#settings.zone,
+      callerIp: formatIpv4(this.#callerIp()),
+      threads: this.#settings.threads,
+      dnsAddress: formatAddress(this.#dns.address),
+      dnsConnected: Number(this.#dns.connected),
+      dnsExtended: Number(this.#dns.extended),
+      dnsConnects: dns.connects,
+      dnsRequests: dns.requests,
+      dnsRequestsOpen: dns.open,
+      dnsRequestsDropped: dns.requestsDropped,
+      dnsRoutes: dns.routes,
+      dnsPartsDropped: dns.partsDropped,
+      dnsSilentFailOvers: dns.silentFailOvers,
+      reporterAddress: formatAddress(this.#reporter.address),
+      reporterConnected: Number(this.#reporter.connected),
+      reporterConnects: reporter.connects,
+      reportsSent: reporter.reportsSent,
+      resultsSent: reporter.resultsSent,
+      resultsResent: reporter.resultsResent,
+      resultsPending: reporter.resultsPending,
+      resultsDropped: reporter.resultsDropped,
+      cacheWrites: cache?.writes ?? 0,
+      cacheFailures: cache?.failures ?? 0,
+      routeNodesCut: this.#nodesCut,
+      loopRestarts: this.#loopRestarts,
+    };
+  }
+}
+
+/** The agent as a service: started by its own main, by `lars up`, and by tests. */
+export const agentDaemon: DaemonDefinition<typeof agentSettings> = {
+  name: "agent",
+  summary: "Picks the next node for callers on this host and keeps score of their calls.",
+  settings: agentSettings,
+  async start(settings: AgentSettings, context: DaemonContext): Promise<RunningService> {
+    requireSafeListen(settings.listenIp, settings);
+    checkCallerIp(settings);
+    const { listenIp, listenPort } = settings;
+    const firstPort = await claimPorts(listenIp, listenPort, context.clock, context.log);
+    return await new AgentService(settings, context, firstPort).start();
+  },
+};

@@ -1,0 +1,555 @@
+// Goal: a whole agent, against a dns and a reporter that misbehave on demand.
+
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { readSettings } from "../daemon/settings.ts";
+import type { RunningService } from "../daemon/daemon.ts";
+import {
+  decodeGetRouteResponse,
+  decodeHello,
+  frameGetHostRequest,
+  frameGetRouteRequest,
+  frameHello,
+  readDatagram,
+} from "../proto/host_codec.ts";
+import { agentPortIndex, MessageId, RetCode } from "../proto/message_ids.ts";
+import type { GetHostResponse, HostInfo } from "../proto/message_types.ts";
+import { parseAddress } from "../reactor/address.ts";
+import { BindError, ConfigError } from "../reactor/errors.ts";
+import { type Logger, silentLogger } from "../reactor/log.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import { systemRng } from "../reactor/system_rng.ts";
+import { until } from "../tests/support/until.ts";
+import { withTempDir } from "../tests/support/temp_dir.ts";
+import { agentSettings } from "./config.ts";
+import { FakeCaller, FakeDns, FakeReporter } from "./fake_upstream.ts";
+import { agentDaemon } from "./service.ts";
+
+/** A port on which nobody listens. */
+const NOBODY = 9;
+
+interface Lab {
+  dns: FakeDns;
+  reporter: FakeReporter;
+  /** Starts an agent; stopped at the end of the test. */
+  agent(flags?: Record<string, string>, context?: LabContext): Promise<RunningService>;
+  /** A caller of the port that serves the module; closed at the end of the test. */
+  caller(agent: RunningService, modId: number, cmdId: number): Promise<FakeCaller>;
+}
+
+interface LabContext {
+  token?: Uint8Array;
+  log?: Logger;
+}
+
+async function withLab(fn: (lab: Lab) => Promise<void>): Promise<void> {
+  const closers: (() => unknown)[] = [];
+  const dns = await FakeDns.start();
+  const reporter = await FakeReporter.start();
+  closers.push(() => dns.close(), () => reporter.close());
+  try {
+    await fn({
+      dns,
+      reporter,
+      async agent(flags = {}, { token, log = silentLogger } = {}) {
+        const agent = await agentDaemon.start(
+          readSettings(agentSettings, {
+            flags: {
+              "agent.port": "0",
+              "agent.threads": "0",
+              "dnsserver.ip": `127.0.0.1:${dns.port}`,
+              "reporter.ip": `127.0.0.1:${reporter.port}`,
+              ...flags,
+            },
+          }),
+          { clock: systemClock, rng: systemRng, log, software: "test", authToken: token },
+        );
+        closers.push(() => agent.stop());
+        return agent;
+      },
+      async caller(agent, modId, cmdId) {
+        const { port } = parseAddress(agent.addresses[agentPortIndex(modId, cmdId)]);
+        const caller = await FakeCaller.open(port);
+        closers.push(() => caller.close());
+        return caller;
+      },
+    });
+  } finally {
+    for (const close of closers.reverse()) await close();
+  }
+}
+
+const node = (ip: number, port = 80): HostInfo => ({ ip, port });
+
+async function untilServed(
+  caller: FakeCaller,
+  modId: number,
+  cmdId: number,
+  timeoutMs = 5000,
+): Promise<GetHostResponse> {
+  let answer: GetHostResponse | undefined;
+  await until(async () => {
+    answer = await caller.getHost(modId, cmdId);
+    return answer.retcode === RetCode.Success;
+  }, { timeoutMs, what: `module ${modId},${cmdId} is served` });
+  assert.ok(answer);
+  return answer;
+}
+
+for (const threads of ["0", "1", "3"]) {
+  test(`agent with threads = ${threads} serves, reports and stops`, () =>
+    withLab(async ({ dns, reporter, agent, caller }) => {
+      const running = await agent({ "agent.threads": threads });
+      assert.equal(running.addresses.length, 3);
+      for (const [modId, cmdId] of [[1, 2], [2, 2], [3, 2]]) {
+        dns.routes.set(`${modId},${cmdId}`, [node(modId), node(0xc0a801b1)]);
+        const one = await caller(running, modId, cmdId);
+        assert.equal((await one.getHost(modId, cmdId)).retcode, RetCode.NoExist);
+        const first = await untilServed(one, modId, cmdId);
+        assert.deepEqual(first.host, node(modId));
+        assert.deepEqual((await one.getHost(modId, cmdId)).host, node(0xc0a801b1));
+        one.report(modId, cmdId, node(modId), 0);
+        one.report(modId, cmdId, node(modId), 5, 250);
+      }
+      await until(() => reporter.totals().join() === "3,3", { what: "results arrive" });
+      const [report] = reporter.reports;
+      assert.equal(report.caller >>> 24 === 127, false, "an address others can reach");
+      assert.ok(Math.abs(report.ts - Date.now() / 1000) < 10);
+      await until(() => running.stats().modules === 3, { what: "statistics" });
+      const started = systemClock.nowMs();
+      await running.stop();
+      assert.ok(systemClock.nowMs() - started < 1500);
+    }));
+}
+
+test("a module on another port than its own is served there too, and kept up to date", () =>
+  withLab(async ({ dns, agent }) => {
+    const running = await agent();
+    dns.routes.set("1,1", [node(1)]);
+    for (const address of running.addresses) {
+      const caller = await FakeCaller.open(parseAddress(address).port);
+      await untilServed(caller, 1, 1);
+      caller.close();
+    }
+    dns.push(1, 1, [node(2)]);
+    for (const address of running.addresses) {
+      const caller = await FakeCaller.open(parseAddress(address).port);
+      await until(async () => (await caller.getHost(1, 1)).host?.ip === 2, { what: "the push" });
+      caller.close();
+    }
+  }));
+
+test("ids with the highest bit set work from caller to dns and back", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const running = await agent();
+    const [modId, cmdId] = [0xffffffff, 0x80000000];
+    dns.routes.set(`${modId},${cmdId}`, [node(7)]);
+    const one = await caller(running, modId, cmdId);
+    assert.deepEqual((await untilServed(one, modId, cmdId)).host, node(7));
+  }));
+
+test("a module without nodes is asked for once in update_timeout", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const running = await agent({ "loadbalance.update_timeout": "0.5" });
+    const one = await caller(running, 1, 1);
+    const startedMs = systemClock.nowMs();
+    while (systemClock.nowMs() - startedMs < 1800) {
+      assert.equal((await one.getHost(1, 1)).retcode, RetCode.NoExist);
+    }
+    // At most every 0.5 s: at 0, 0.5, 1.0, 1.5.
+    assert.ok(dns.requests.length >= 2 && dns.requests.length <= 4, String(dns.requests.length));
+    dns.routes.set("1,1", [node(3)]);
+    await untilServed(one, 1, 1);
+  }));
+
+test("a push changes the route, an empty one ends it", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const running = await agent();
+    dns.routes.set("1,1", [node(1)]);
+    const one = await caller(running, 1, 1);
+    await untilServed(one, 1, 1);
+    dns.push(1, 1, [node(2), node(3)]);
+    await until(async () => (await one.getHost(1, 1)).host?.ip === 2, { what: "the new node" });
+    dns.push(1, 1, []);
+    await until(async () => (await one.getHost(1, 1)).retcode === RetCode.NoExist, {
+      what: "the end of the module",
+    });
+    dns.push(77, 77, [node(1)]);
+    assert.equal((await one.getHost(1, 1)).retcode, RetCode.NoExist);
+  }));
+
+test("dns away at start: NoExist until it comes, with no help from anybody", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const { port } = dns;
+    await dns.close();
+    const running = await agent();
+    const one = await caller(running, 1, 1);
+    assert.equal((await one.getHost(1, 1)).retcode, RetCode.NoExist);
+    const late = await FakeDns.start({ port });
+    late.routes.set("1,1", [node(5)]);
+    assert.deepEqual((await untilServed(one, 1, 1, 8000)).host, node(5));
+    await late.close();
+  }));
+
+test("dns away later: known modules are served, and asked for again when it is back", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const running = await agent({ "loadbalance.update_timeout": "0.2" });
+    dns.routes.set("1,1", [node(1)]);
+    const one = await caller(running, 1, 1);
+    await untilServed(one, 1, 1);
+    const { port } = dns;
+    await dns.close();
+    const startedMs = systemClock.nowMs();
+    while (systemClock.nowMs() - startedMs < 1000) {
+      assert.equal((await one.getHost(1, 1)).retcode, RetCode.Success);
+    }
+    const back = await FakeDns.start({ port });
+    back.routes.set("1,1", [node(2)]);
+    await until(async () => (await one.getHost(1, 1)).host?.ip === 2, {
+      timeoutMs: 8000,
+      what: "the route of the dns that is back",
+    });
+    await back.close();
+  }));
+
+test("a dns that goes away is replaced by the next one within a second", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const second = await FakeDns.start();
+    dns.routes.set("1,1", [node(1)]);
+    second.routes.set("1,1", [node(2)]);
+    second.routes.set("2,2", [node(22)]);
+    const running = await agent({
+      "dnsserver.ip": `127.0.0.1:${dns.port},127.0.0.1:${second.port}`,
+    });
+    const one = await caller(running, 1, 1);
+    assert.deepEqual((await untilServed(one, 1, 1)).host, node(1));
+    await until(() => running.stats().dnsExtended === 1, { what: "greeting" });
+    // Connections that lived less than a second are not followed at once by the next.
+    const settledMs = systemClock.nowMs();
+    await until(() => systemClock.nowMs() - settledMs > 1100, { what: "a second" });
+    await dns.close();
+    await untilServed(await caller(running, 2, 2), 2, 2, 1500);
+    await until(async () => (await one.getHost(1, 1)).host?.ip === 2, {
+      timeoutMs: 1500,
+      what: "known modules are asked for again over the new connection",
+    });
+    second.push(1, 1, [node(3)]);
+    await until(async () => (await one.getHost(1, 1)).host?.ip === 3, { what: "its pushes" });
+    await second.close();
+  }));
+
+test("a dns that takes requests and never answers is left after 6 s", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const second = await FakeDns.start();
+    dns.silent = true;
+    second.routes.set("1,1", [node(2)]);
+    const running = await agent({
+      "dnsserver.ip": `127.0.0.1:${dns.port},127.0.0.1:${second.port}`,
+    });
+    const one = await caller(running, 1, 1);
+    const startedMs = systemClock.nowMs();
+    await untilServed(one, 1, 1, 9000);
+    assert.ok(systemClock.nowMs() - startedMs > 4000, "not before it has had its chances");
+    assert.equal(running.stats().dnsSilentFailOvers, 1);
+    await second.close();
+  }));
+
+test("a route in parts is put together, also a large one", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const running = await agent({ "agent.threads": "1" });
+    dns.partCount = 8;
+    const hosts = Array.from({ length: 20_000 }, (_, i) => node(0x0a000001 + i, 1000));
+    dns.routes.set("1,1", hosts);
+    const one = await caller(running, 1, 1);
+    await untilServed(one, 1, 1);
+    const seen = new Set<number>();
+    for (let i = 0; i < 200; i++) seen.add((await one.getHost(1, 1)).host?.ip ?? 0);
+    assert.equal(seen.size, 200);
+    await until(() => running.stats().hosts === 20_000, { what: "all nodes" });
+    // A caller that asks for all of them gets what one datagram holds.
+    one.client.send(frameGetRouteRequest({ modId: 1, cmdId: 1 }));
+    const datagram = await one.client.receive(2000);
+    assert.ok(datagram.length <= 65_507 && datagram.length > 65_507 - 40);
+    const answer = decodeGetRouteResponse(readDatagram(datagram).body);
+    assert.deepEqual(answer.hosts, hosts.slice(0, answer.hosts.length));
+    await until(() => running.stats().answersCut === 1, { what: "the cut is counted" });
+  }));
+
+test("a restarted agent serves from its cache within a second while dns is away", () =>
+  withTempDir((directory) =>
+    withLab(async ({ dns, agent, caller }) => {
+      const flags = { "agent.cache_dir": join(directory, "cache") };
+      const routes: [number, number][] = [[1, 1], [2, 1], [0xfffffff0, 3]];
+      const first = await agent(flags);
+      for (const [modId, cmdId] of routes) {
+        dns.routes.set(`${modId},${cmdId}`, [{ ...node(modId), weight: 5, zone: "z" }]);
+        await untilServed(await caller(first, modId, cmdId), modId, cmdId);
+      }
+      await first.stop();
+      const { port } = dns;
+      await dns.close();
+      const startedMs = systemClock.nowMs();
+      const second = await agent({ ...flags, "agent.threads": "1" });
+      for (const [modId, cmdId] of routes) {
+        const answer = await (await caller(second, modId, cmdId)).getHost(modId, cmdId);
+        assert.deepEqual(answer.host, node(modId));
+      }
+      assert.ok(systemClock.nowMs() - startedMs < 1000);
+      // When dns is back, its word counts.
+      const back = await FakeDns.start({ port });
+      back.routes.set("1,1", [node(99)]);
+      const one = await caller(second, 1, 1);
+      await until(async () => (await one.getHost(1, 1)).host?.ip === 99, {
+        timeoutMs: 8000,
+        what: "the route of dns",
+      });
+      await back.close();
+    })
+  ));
+
+test("a cache that is not whole is refused with a reason, and replaced", () =>
+  withTempDir((directory) =>
+    withLab(async ({ dns, agent, caller }) => {
+      const path = join(directory, "routes.cache");
+      mkdirSync(directory, { recursive: true });
+      writeFileSync(path, "not a cache, but long enough to be one");
+      const lines: unknown[] = [];
+      const warn = (message: string, fields?: unknown): void => void lines.push([message, fields]);
+      const running = await agent({ "agent.cache_dir": directory }, {
+        log: { ...silentLogger, warn },
+      });
+      assert.deepEqual(lines, [["Route cache is not used", { path, reason: "not a route cache" }]]);
+      dns.routes.set("1,1", [node(1)]);
+      await untilServed(await caller(running, 1, 1), 1, 1);
+      await until(() => running.stats().cacheWrites === 1, { what: "the cache is written" });
+      assert.equal(readFileSync(path).toString("latin1", 0, 4), "LARS");
+    })
+  ));
+
+test("each module is reported at most once a second, with nothing lost", () =>
+  withLab(async ({ dns, reporter, agent, caller }) => {
+    const running = await agent();
+    dns.routes.set("1,1", [node(1), node(2)]);
+    const one = await caller(running, 1, 1);
+    await untilServed(one, 1, 1);
+    let sent = 0;
+    const startedMs = systemClock.nowMs();
+    while (systemClock.nowMs() - startedMs < 3000) {
+      for (let i = 0; i < 20; i++) one.report(1, 1, node(1 + (i % 2)), 0);
+      sent += 20;
+      // The answer says that what was sent before it has been handled.
+      await one.getHost(1, 1);
+    }
+    await until(() => reporter.totals()[0] === sent, { what: "all results" });
+    const times = reporter.reports.map((report) => report.atMs);
+    assert.ok(times.length >= 3 && times.length <= 6, String(times.length));
+    for (let i = 1; i < times.length; i++) assert.ok(times[i] - times[i - 1] > 900);
+  }));
+
+test("an original reporter gets original fields; a module that is quiet is not reported", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const original = await FakeReporter.start({ extended: false });
+    const running = await agent({ "reporter.ip": `127.0.0.1:${original.port}` });
+    dns.routes.set("1,1", [node(1), node(2)]);
+    dns.routes.set("2,1", [node(1)]);
+    await untilServed(await caller(running, 2, 1), 2, 1);
+    const one = await caller(running, 1, 1);
+    await untilServed(one, 1, 1);
+    for (let i = 0; i < 15; i++) one.report(1, 1, node(1), 1);
+    await until(() => original.reports.length > 0, { what: "a report" });
+    assert.deepEqual(original.reports.map(({ modId, results }) => ({ modId, results })), [{
+      modId: 1,
+      results: [{ ip: 1, port: 80, succ: 0, err: 15, overload: true }],
+    }]);
+    await original.close();
+  }));
+
+test("results wait while the reporter is away, merged, and arrive when it is back", () =>
+  withLab(async ({ dns, reporter, agent, caller }) => {
+    const { port } = reporter;
+    const running = await agent();
+    dns.routes.set("1,1", [node(1)]);
+    const one = await caller(running, 1, 1);
+    await untilServed(one, 1, 1);
+    one.report(1, 1, node(1), 0);
+    await until(() => reporter.totals()[0] === 1, { what: "the first result" });
+    await reporter.close();
+    for (let i = 0; i < 9; i++) one.report(1, 1, node(1), 0);
+    await until(() => running.stats().resultsPending === 1, { what: "a result that waits" });
+    const back = await FakeReporter.start({ port });
+    await until(() => back.totals()[0] === 10, { timeoutMs: 8000, what: "all results" });
+    await back.close();
+  }));
+
+test("stop() reports what was counted in the last second", () =>
+  withLab(async ({ dns, reporter, agent, caller }) => {
+    for (const threads of ["0", "1"]) {
+      const running = await agent({ "agent.threads": threads });
+      dns.routes.set("1,1", [node(1)]);
+      const one = await caller(running, 1, 1);
+      await untilServed(one, 1, 1);
+      await until(() => running.stats().reporterConnected === 1, { what: "the reporter" });
+      for (let i = 0; i < 7; i++) one.report(1, 1, node(1), 0);
+      await one.getHost(1, 1);
+      await running.stop();
+      await until(() => reporter.totals()[0] === 7, { what: "the last results" });
+    }
+  }));
+
+test("malformed datagrams are counted, never answered, and hurt nobody", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const running = await agent();
+    dns.routes.set("1,1", [node(1)]);
+    const one = await caller(running, 1, 1);
+    await untilServed(one, 1, 1);
+    const stranger = await caller(running, 1, 1);
+    const valid = frameGetHostRequest({ seq: 1, modId: 1, cmdId: 1 });
+    const lying = valid.slice();
+    lying[4]++;
+    const badVarint = valid.slice();
+    badVarint.fill(0xff, 8);
+    const large = new Uint8Array(65_507).fill(0xab);
+    const unknownId = valid.slice();
+    unknownId[0] = 200;
+    const bad = [new Uint8Array(0), valid.slice(0, 7), lying, badVarint, large, unknownId];
+    for (let i = 0; i < 50; i++) {
+      for (const datagram of bad) stranger.client.send(datagram);
+      assert.equal((await one.getHost(1, 1)).retcode, RetCode.Success);
+    }
+    await until(() => running.stats().malformed === 250 && running.stats().unknownIds === 50, {
+      what: "all of them are counted",
+    });
+    await assert.rejects(stranger.client.receive(50));
+  }));
+
+test("a thousand modules asked for at once are all served", () =>
+  withLab(async ({ dns, agent }) => {
+    const running = await agent({ "agent.threads": "1" });
+    const callers = await Promise.all(
+      running.addresses.map((address) => FakeCaller.open(parseAddress(address).port)),
+    );
+    const ids = Array.from({ length: 1000 }, (_, i) => i + 1);
+    for (const modId of ids) {
+      dns.routes.set(`${modId},1`, [node(modId)]);
+      const datagram = frameGetHostRequest({ seq: 0xffff, modId, cmdId: 1 });
+      callers[agentPortIndex(modId, 1)].client.send(datagram);
+    }
+    const startedMs = systemClock.nowMs();
+    for (const modId of ids) {
+      const answer = await untilServed(callers[agentPortIndex(modId, 1)], modId, 1);
+      assert.equal(answer.host?.ip, modId);
+    }
+    assert.ok(systemClock.nowMs() - startedMs < 4000);
+    assert.ok(dns.requests.length < 1100, String(dns.requests.length));
+    for (const one of callers) one.close();
+  }));
+
+test("Hello is answered with the counters of the whole agent", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    for (const threads of ["0", "3"]) {
+      const running = await agent({ "agent.threads": threads, "agent.zone": "north" });
+      dns.routes.set("1,1", [node(1)]);
+      dns.routes.set("2,1", [node(1), node(2)]);
+      await untilServed(await caller(running, 2, 1), 2, 1);
+      const one = await caller(running, 1, 1);
+      await untilServed(one, 1, 1);
+      let status: Record<string, unknown> = {};
+      await until(async () => {
+        one.client.send(frameHello({ protocol: 1, software: "tool", role: "tool" }));
+        const { msgId, body } = readDatagram(await one.client.receive(1000));
+        assert.equal(msgId, MessageId.Hello);
+        const hello = decodeHello(body);
+        assert.deepEqual([hello.role, hello.software], ["agent", "test"]);
+        status = JSON.parse(hello.status ?? "{}");
+        return status.zone === "north" && status.hosts === 3;
+      }, { what: "a complete status" });
+      assert.equal(status.dnsConnected, 1);
+      assert.equal(status.modulesReady, 2);
+      await running.stop();
+    }
+  }));
+
+test("a node that fails is given probes only, and its state changes are logged", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const lines: string[] = [];
+    const info = (message: string): void => void lines.push(message);
+    const running = await agent({ "loadbalance.overload_timeout": "1" }, {
+      log: { ...silentLogger, info },
+    });
+    dns.routes.set("1,1", [node(0x0a000001), node(0x0a000002)]);
+    const one = await caller(running, 1, 1);
+    await untilServed(one, 1, 1);
+    for (let i = 0; i < 3; i++) one.report(1, 1, node(0x0a000001), 1, 1000);
+    const picked = new Map<number, number>();
+    for (let i = 0; i < 22; i++) {
+      const ip = (await one.getHost(1, 1)).host?.ip ?? 0;
+      picked.set(ip, (picked.get(ip) ?? 0) + 1);
+    }
+    assert.deepEqual(picked.get(0x0a000001), 2);
+    const changes = (): string[] => lines.filter((line) => line.includes("of module"));
+    await until(() => changes().length === 2, { what: "two changes" });
+    assert.deepEqual(changes(), [
+      "10.0.0.1:80 of module 1,1 is overload: 3 of 3 calls failed, error rate 0.143 > 0.1",
+      "10.0.0.1:80 of module 1,1 is idle: overload for 1 s",
+    ]);
+  }));
+
+test("a dns that wants the token gets its proof", () =>
+  withLab(async ({ agent, caller }) => {
+    const token = new TextEncoder().encode("a shared secret of some length");
+    const guarded = await FakeDns.start({ token });
+    guarded.routes.set("1,1", [node(1)]);
+    const running = await agent({ "dnsserver.ip": `127.0.0.1:${guarded.port}` }, { token });
+    const one = await caller(running, 1, 1);
+    // Callers on this machine need no token.
+    await untilServed(one, 1, 1);
+    await guarded.close();
+  }));
+
+test("reload() takes new rules and addresses, and keeps what is known", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const running = await agent();
+    dns.routes.set("1,1", [node(1), node(2)]);
+    const one = await caller(running, 1, 1);
+    await untilServed(one, 1, 1);
+    const second = await FakeDns.start();
+    second.routes.set("2,2", [node(9)]);
+    const flags = {
+      "dnsserver.ip": `127.0.0.1:${second.port}`,
+      "loadbalance.contin_err_limit": "2",
+    };
+    running.reload(readSettings(agentSettings, { flags }));
+    for (let i = 0; i < 2; i++) one.report(1, 1, node(1), 1);
+    await until(() => running.stats().hostsOverload === 1, { what: "the new limit" });
+    await untilServed(await caller(running, 2, 2), 2, 2, 8000);
+    const wrong = readSettings(agentSettings, { flags: { "agent.caller_ip": "nonsense" } });
+    assert.throws(() => running.reload(wrong), ConfigError);
+    await second.close();
+  }));
+
+test("start() refuses a taken port and an address beyond loopback without authentication", () =>
+  withLab(async ({ agent }) => {
+    const first = await agent();
+    const { port } = parseAddress(first.addresses[2]);
+    for (const threads of ["0", "1"]) {
+      await assert.rejects(
+        agent({ "agent.port": String(port - 1), "agent.threads": threads }),
+        (error) => error instanceof BindError && error.inUse && error.message.includes(`${port}`),
+      );
+    }
+    await assert.rejects(agent({ "agent.ip": "0.0.0.0" }), ConfigError);
+    await assert.rejects(agent({ "agent.caller_ip": "1.2.3" }), ConfigError);
+  }));
+
+test("an agent without dns and reporter starts, answers and stops", () =>
+  withLab(async ({ agent, caller }) => {
+    const nobody = `127.0.0.1:${NOBODY}`;
+    const running = await agent({ "dnsserver.ip": nobody, "reporter.ip": nobody });
+    const one = await caller(running, 1, 1);
+    assert.equal((await one.getHost(1, 1)).retcode, RetCode.NoExist);
+    const startedMs = systemClock.nowMs();
+    await running.stop();
+    assert.ok(systemClock.nowMs() - startedMs < 1000);
+  }));

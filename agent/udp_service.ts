@@ -1,0 +1,351 @@
+// Shell. The agent's UDP loop: answers callers, and passes to the main thread what concerns dns and
+// the reporter.
+
+import { timingSafeEqual } from "node:crypto";
+import { type Host, RouteLb, type StateChange } from "../balancer/mod.ts";
+import {
+  decodeGetHostRequest,
+  decodeGetRouteRequest,
+  decodeHello,
+  decodeReportRequest,
+  frameGetHostResponse,
+  frameGetRouteResponse,
+  frameHello,
+  readDatagram,
+} from "../proto/host_codec.ts";
+import { MessageId, RetCode } from "../proto/message_ids.ts";
+import { type Address, formatAddress, isLoopback } from "../reactor/address.ts";
+import { type Clock, setRepeating, sleep, type Timer } from "../reactor/clock.ts";
+import { BindError, messageOf, ProtocolError } from "../reactor/errors.ts";
+import { LogBrake, type Logger } from "../reactor/log.ts";
+import type { Rng } from "../reactor/rng.ts";
+import { UdpServer } from "../reactor/udp_server.ts";
+import {
+  type AgentLoopInit,
+  type AgentNote,
+  type AgentStatus,
+  type AgentTask,
+  mergeStatus,
+  type ModuleEvent,
+  type ShardInit,
+  type ShardStats,
+} from "./loop_messages.ts";
+import { unpackNodes } from "./packed_route.ts";
+import { hostsThatFit } from "./route_answer.ts";
+
+/** Time between two looks at windows, pulls and reports. */
+export const TICK_MS = 100;
+
+/** Ticks between two notes with counters: one second. */
+const TICKS_PER_STATS = 10;
+
+/** Module events kept for the next note; when there are more they are sent at once. */
+const EVENTS_MAX = 1000;
+
+/** State changes told to the main thread in one tick; further ones are only counted. */
+const CHANGES_PER_TICK_MAX = 200;
+
+/**
+ * A socket that was just closed by this process (to see whether the port is free, or by a loop that
+ * died) may hold its port for some turns of the event loop: 20 tries of 10 ms outwait it.
+ */
+const BIND_TRIES = 20;
+const BIND_RETRY_MS = 10;
+
+/** Version of our extensions, said in Hello. */
+const HELLO_PROTOCOL = 1;
+
+/** What a loop is given beside its start value. */
+export interface UdpServiceOptions {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  /** Passes something to the main thread. */
+  note(note: AgentNote): void;
+}
+
+/** What a shard needs of its loop. */
+interface ShardHost {
+  readonly init: AgentLoopInit;
+  readonly options: UdpServiceOptions;
+  readonly brake: LogBrake;
+  moduleEvent(event: ModuleEvent): void;
+  stateChange(change: StateChange): void;
+  statusText(): string;
+}
+
+/** One port. */
+class Shard {
+  readonly index: number;
+  readonly lb: RouteLb;
+  readonly server: UdpServer;
+  readonly #host: ShardHost;
+  readonly #clock: Clock;
+  readonly #token: Uint8Array | undefined;
+  #malformed = 0;
+  #unknownIds = 0;
+  #refusedToken = 0;
+  #answersCut = 0;
+
+  constructor(shard: ShardInit, host: ShardHost) {
+    const { init, options } = host;
+    const { clock, rng, log } = options;
+    this.index = shard.index;
+    this.#host = host;
+    this.#clock = clock;
+    this.#token = init.token;
+    const event = (kind: ModuleEvent["kind"], modId: number, cmdId: number): void =>
+      host.moduleEvent({ kind, shard: shard.index, modId, cmdId });
+    this.lb = new RouteLb({
+      settings: init.settings,
+      rng,
+      modulesMax: init.modulesMax,
+      pullsBurstMax: init.pullsBurstMax,
+      pullsPerSecondMax: init.pullsPerSecondMax,
+      onPull: (modId, cmdId) => event("pull", modId, cmdId),
+      onForget: (modId, cmdId) => event("forget", modId, cmdId),
+      onStateChange: (change) => host.stateChange(change),
+    });
+    for (const route of shard.preload) {
+      this.lb.preload(route.modId, route.cmdId, unpackNodes(route), clock.nowMs());
+    }
+    this.server = new UdpServer({
+      hostname: init.hostname,
+      port: shard.port,
+      clock,
+      log,
+      onDatagram: (bytes, from) => this.#receive(bytes, from),
+    });
+  }
+
+  stats(): ShardStats {
+    const { received, sent, dropped } = this.server.stats;
+    return {
+      shard: this.index,
+      ...this.lb.stats(),
+      datagramsIn: received,
+      datagramsOut: sent,
+      answersDropped: dropped,
+      malformed: this.#malformed,
+      unknownIds: this.#unknownIds,
+      refusedToken: this.#refusedToken,
+      answersCut: this.#answersCut,
+    };
+  }
+
+  #receive(bytes: Uint8Array, from: Address): void {
+    try {
+      const { msgId, body } = readDatagram(bytes);
+      if (msgId === MessageId.GetHostRequest) this.#getHost(body, from);
+      else if (msgId === MessageId.ReportRequest) this.#report(body, from);
+      else if (msgId === MessageId.ApiGetRouteRequest) this.#getRoute(body, from);
+      else if (msgId === MessageId.Hello) this.#hello(body, from);
+      else this.#unknownIds++;
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#malformed++;
+      this.#complain("malformed", "Datagram is no message", from, messageOf(error));
+    }
+  }
+
+  #getHost(body: Uint8Array, from: Address): void {
+    const { seq, modId, cmdId, token } = decodeGetHostRequest(body);
+    if (this.#token !== undefined && !this.#isTrusted(token, from)) return;
+    const picked = this.lb.getHost(modId, cmdId, this.#clock.nowMs());
+    this.server.send(
+      typeof picked === "number"
+        ? frameGetHostResponse({ seq, modId, cmdId, retcode: picked })
+        : frameGetHostResponse({
+          seq,
+          modId,
+          cmdId,
+          retcode: RetCode.Success,
+          host: { ip: picked.ip, port: picked.port },
+        }),
+      from,
+    );
+  }
+
+  #report(body: Uint8Array, from: Address): void {
+    const { modId, cmdId, host, retcode, timecostMs = 0, token } = decodeReportRequest(body);
+    if (this.#token !== undefined && !this.#isTrusted(token, from)) return;
+    const nowMs = this.#clock.nowMs();
+    this.lb.report(modId, cmdId, host.ip, host.port, retcode, timecostMs, nowMs);
+  }
+
+  #getRoute(body: Uint8Array, from: Address): void {
+    const { modId, cmdId, token } = decodeGetRouteRequest(body);
+    if (this.#token !== undefined && !this.#isTrusted(token, from)) return;
+    const all = this.lb.getRoute(modId, cmdId, this.#clock.nowMs());
+    const count = hostsThatFit(all);
+    if (count < all.length) this.#answersCut++;
+    const hosts = all.slice(0, count).map(({ ip, port }: Host) => ({ ip, port }));
+    this.server.send(frameGetRouteResponse({ modId, cmdId, hosts }), from);
+  }
+
+  #hello(body: Uint8Array, from: Address): void {
+    decodeHello(body);
+    // Hello has no token, and its answer is larger than the question: with a token it is for
+    // callers on this machine only.
+    if (this.#token !== undefined && !this.#isTrusted(undefined, from)) return;
+    const { software } = this.#host.init;
+    const status = this.#host.statusText();
+    this.server.send(
+      frameHello({ protocol: HELLO_PROTOCOL, software, role: "agent", status }),
+      from,
+    );
+  }
+
+  /** True for senders on this machine, and for those that know the token. */
+  #isTrusted(token: Uint8Array | undefined, from: Address): boolean {
+    if (isLoopback(from.hostname)) return true;
+    const wanted = this.#token;
+    if (
+      wanted !== undefined && token !== undefined && token.length === wanted.length &&
+      timingSafeEqual(token, wanted)
+    ) return true;
+    this.#refusedToken++;
+    this.#complain("token", "Datagram without the right token", from, undefined);
+    return false;
+  }
+
+  #complain(kind: string, message: string, from: Address, error: string | undefined): void {
+    const heldBack = this.#host.brake.admit(kind);
+    if (heldBack === undefined) return;
+    this.#host.options.log.warn(message, { from: formatAddress(from), error, heldBack });
+  }
+}
+
+/** One loop with one or three ports; runs in a worker or on the main thread. */
+export class UdpService implements ShardHost {
+  readonly init: AgentLoopInit;
+  readonly options: UdpServiceOptions;
+  readonly brake: LogBrake;
+  readonly #shards: Shard[];
+  #timer: Timer | undefined;
+  #ticks = 0;
+  #events: ModuleEvent[] = [];
+  #eventsScheduled = false;
+  #changes: StateChange[] = [];
+  #status: AgentStatus = {};
+  #allShards: ShardStats[] = [];
+
+  constructor(init: AgentLoopInit, options: UdpServiceOptions) {
+    this.init = init;
+    this.options = options;
+    this.brake = new LogBrake(options.clock);
+    this.#shards = init.shards.map((shard) => new Shard(shard, this));
+  }
+
+  /**
+   * Binds the ports and begins to serve.
+   *
+   * @throws {BindError} when one of them cannot be had; the others are closed then.
+   */
+  async start(): Promise<void> {
+    try {
+      for (const shard of this.#shards) await this.#bind(shard.server);
+    } catch (error) {
+      for (const shard of this.#shards) await shard.server.close();
+      throw error;
+    }
+    this.#timer = setRepeating(this.options.clock, TICK_MS, () => this.#tick());
+  }
+
+  /** Takes one task of the main thread. */
+  onTask(task: AgentTask): void {
+    const nowMs = this.options.clock.nowMs();
+    switch (task.type) {
+      case "route": {
+        const { modId, cmdId } = task.route;
+        this.#shard(task.shard)?.lb.update(modId, cmdId, unpackNodes(task.route), nowMs);
+        break;
+      }
+      case "confirm":
+        this.#shard(task.shard)?.lb.confirm(task.modId, task.cmdId, nowMs);
+        break;
+      case "resubscribe":
+        for (const { lb } of this.#shards) lb.resubscribe(nowMs);
+        break;
+      case "settings":
+        for (const { lb } of this.#shards) lb.setSettings(task.settings);
+        break;
+      case "status":
+        this.#status = task.status;
+        this.#allShards = task.shards;
+    }
+  }
+
+  /** Closes the ports and hands over what is not reported yet. */
+  async stop(): Promise<void> {
+    this.#timer?.cancel();
+    for (const { server } of this.#shards) await server.close();
+    this.#passOn(true);
+    this.#noteStats();
+  }
+
+  moduleEvent(event: ModuleEvent): void {
+    this.#events.push(event);
+    if (this.#events.length >= EVENTS_MAX) this.#flushEvents();
+    // A pull should leave at once, together with those of the same turn; to forget has time.
+    if (event.kind !== "pull" || this.#eventsScheduled) return;
+    this.#eventsScheduled = true;
+    queueMicrotask(() => this.#flushEvents());
+  }
+
+  stateChange(change: StateChange): void {
+    if (this.#changes.length < CHANGES_PER_TICK_MAX) this.#changes.push(change);
+  }
+
+  statusText(): string {
+    const own = this.#shards.map((shard) => shard.stats());
+    const others = this.#allShards.filter((stats) => this.#shard(stats.shard) === undefined);
+    return JSON.stringify(mergeStatus(this.#status, [...own, ...others]));
+  }
+
+  async #bind(server: UdpServer): Promise<void> {
+    for (let attempt = 1;; attempt++) {
+      try {
+        await server.bind();
+        return;
+      } catch (error) {
+        const again = error instanceof BindError && error.inUse && attempt < BIND_TRIES;
+        if (!again) throw error;
+        await sleep(this.options.clock, BIND_RETRY_MS);
+      }
+    }
+  }
+
+  #shard(index: number): Shard | undefined {
+    return this.#shards.find((shard) => shard.index === index);
+  }
+
+  #tick(): void {
+    const nowMs = this.options.clock.nowMs();
+    for (const { lb } of this.#shards) lb.tick(nowMs);
+    this.#passOn(false);
+    this.#ticks++;
+    if (this.#ticks % TICKS_PER_STATS === 0) this.#noteStats();
+  }
+
+  #passOn(everything: boolean): void {
+    const nowMs = this.options.clock.nowMs();
+    this.#flushEvents();
+    const reports = this.#shards.flatMap(({ lb }) => lb.drainReports(nowMs, everything));
+    if (reports.length > 0) this.options.note({ type: "reports", reports });
+    if (this.#changes.length > 0) this.options.note({ type: "changes", changes: this.#changes });
+    this.#changes = [];
+  }
+
+  #noteStats(): void {
+    this.options.note({ type: "stats", shards: this.#shards.map((shard) => shard.stats()) });
+  }
+
+  #flushEvents(): void {
+    this.#eventsScheduled = false;
+    if (this.#events.length === 0) return;
+    const events = this.#events;
+    this.#events = [];
+    this.options.note({ type: "modules", events });
+  }
+}
