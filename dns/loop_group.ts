@@ -6,6 +6,7 @@ import { BindError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import { LoopPool } from "../reactor/loop_pool.ts";
 import type { ModuleKey } from "../sql/store.ts";
+import type { ModuleId } from "./module_id.ts";
 import type { LoopNote, LoopTask } from "./loop_messages.ts";
 import type { RouteFrames } from "./route_frames.ts";
 import { RouteLoop, type RouteLoopInit, type RouteLoopStats } from "./route_loop.ts";
@@ -13,7 +14,7 @@ import { RouteLoop, type RouteLoopInit, type RouteLoopStats } from "./route_loop
 /** What the loops ask of the main thread; `loop` counts from 0. */
 export interface LoopGroupOwner {
   want(loop: number, modId: number, cmdId: number): void;
-  drop(loop: number, keys: readonly string[]): void;
+  drop(loop: number, keys: readonly ModuleId[]): void;
   routesChanged(keys: readonly ModuleKey[]): void;
   /** A loop ended by itself. */
   loopFailed(loop: number): void;

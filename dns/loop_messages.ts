@@ -2,6 +2,7 @@
 
 import type { Address } from "../reactor/address.ts";
 import type { ModuleKey } from "../sql/store.ts";
+import type { ModuleId } from "./module_id.ts";
 
 /** Main thread to loop. */
 export type LoopTask =
@@ -25,7 +26,7 @@ export type LoopNote =
     readonly message: string;
   }
   | { readonly type: "want"; readonly modId: number; readonly cmdId: number }
-  | { readonly type: "drop"; readonly keys: readonly string[] }
+  | { readonly type: "drop"; readonly keys: readonly ModuleId[] }
   | { readonly type: "routesChanged"; readonly keys: readonly ModuleKey[] }
   | { readonly type: "stats"; readonly stats: Record<string, number> }
   | {

@@ -1,7 +1,7 @@
 // Core. Whom to send what and when: answers, pushes, and the latest only for those who read slowly.
 
+import { type ModuleId, moduleId } from "./module_id.ts";
 import type { RouteFrames } from "./route_frames.ts";
-import { moduleText } from "./route_snapshot.ts";
 import { type SubscriptionLimits, Subscriptions } from "./subscriptions.ts";
 
 /**
@@ -18,8 +18,8 @@ export interface PushPort<P> {
   isBusy(peer: P): boolean;
   /** Asks for the frames of a module now and after each change; the answer is `deliver`. */
   want(modId: number, cmdId: number): void;
-  /** Nobody here needs these modules (by their text) any more. */
-  drop(keys: readonly string[]): void;
+  /** Nobody here needs these modules any more. */
+  drop(keys: readonly ModuleId[]): void;
 }
 
 /**
@@ -31,12 +31,12 @@ export class PushPlan<P> {
   readonly #port: PushPort<P>;
   readonly #subscriptions: Subscriptions<P>;
   /** Frames of modules with subscribers; undefined while they are on their way. */
-  readonly #frames = new Map<string, RouteFrames | undefined>();
+  readonly #frames = new Map<ModuleId, RouteFrames | undefined>();
   /** Subscribed modules that a peer must still be sent; no more than it has subscriptions. */
-  readonly #marked = new Map<P, Set<string>>();
+  readonly #marked = new Map<P, Set<ModuleId>>();
   /** Modules asked for without a subscription, by peer and by module. */
-  readonly #waitingByPeer = new Map<P, Set<string>>();
-  readonly #waitingByKey = new Map<string, Set<P>>();
+  readonly #waitingByPeer = new Map<P, Set<ModuleId>>();
+  readonly #waitingByKey = new Map<ModuleId, Set<P>>();
   #answeredCount = 0;
   #pushedCount = 0;
   #heldBackCount = 0;
@@ -62,7 +62,7 @@ export class PushPlan<P> {
 
   /** A peer asked for a route. */
   request(peer: P, modId: number, cmdId: number): void {
-    const key = moduleText(modId, cmdId);
+    const key = moduleId(modId, cmdId);
     const subscribed = this.#subscriptions.subscribe(peer, key) !== "refused";
     const frames = this.#frames.get(key);
     if (frames !== undefined) {
@@ -83,7 +83,7 @@ export class PushPlan<P> {
 
   /** Frames of a wanted module, the first time or after a change. */
   deliver(modId: number, cmdId: number, frames: RouteFrames): void {
-    const key = moduleText(modId, cmdId);
+    const key = moduleId(modId, cmdId);
     const first = this.#frames.get(key) === undefined;
     if (!this.#frames.has(key)) return;
     this.#frames.set(key, frames);
@@ -125,7 +125,7 @@ export class PushPlan<P> {
     this.#dropUnneeded(keys);
   }
 
-  #offer(peer: P, key: string, frames: RouteFrames): void {
+  #offer(peer: P, key: ModuleId, frames: RouteFrames): void {
     if (this.#port.isBusy(peer)) {
       this.#heldBackCount++;
       this.#mark(peer, key);
@@ -136,14 +136,14 @@ export class PushPlan<P> {
     this.#port.send(peer, frames);
   }
 
-  #mark(peer: P, key: string): void {
+  #mark(peer: P, key: ModuleId): void {
     const marked = this.#marked.get(peer);
     if (marked === undefined) this.#marked.set(peer, new Set([key]));
     else marked.add(key);
   }
 
-  #wait(peer: P, key: string): boolean {
-    const keys = this.#waitingByPeer.get(peer) ?? new Set();
+  #wait(peer: P, key: ModuleId): boolean {
+    const keys = this.#waitingByPeer.get(peer) ?? new Set<ModuleId>();
     if (keys.has(key)) return true;
     if (keys.size >= WAITING_PER_PEER_MAX) return false;
     this.#waitingByPeer.set(peer, keys.add(key));
@@ -152,14 +152,14 @@ export class PushPlan<P> {
     return true;
   }
 
-  #endWait(peer: P, key: string): void {
+  #endWait(peer: P, key: ModuleId): void {
     const keys = this.#waitingByPeer.get(peer);
     if (keys?.delete(key) === true && keys.size === 0) this.#waitingByPeer.delete(peer);
     const peers = this.#waitingByKey.get(key);
     if (peers?.delete(peer) === true && peers.size === 0) this.#waitingByKey.delete(key);
   }
 
-  #dropUnneeded(keys: readonly string[]): void {
+  #dropUnneeded(keys: readonly ModuleId[]): void {
     const unneeded = keys.filter((key) =>
       this.#frames.has(key) && this.#subscriptions.subscribers(key).size === 0 &&
       !this.#waitingByKey.has(key)

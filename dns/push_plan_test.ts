@@ -2,10 +2,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { PushPlan, type PushPort, WAITING_PER_PEER_MAX } from "./push_plan.ts";
+import { type ModuleId, moduleOf } from "./module_id.ts";
 import type { RouteFrames } from "./route_frames.ts";
 
 function frames(revision: number): RouteFrames {
   return { revision, legacy: new Uint8Array(1), extended: new Uint8Array(2) };
+}
+
+function textOf(id: ModuleId): string {
+  const { modId, cmdId } = moduleOf(id);
+  return `${modId},${cmdId}`;
 }
 
 /** A port that remembers everything. */
@@ -24,7 +30,7 @@ function recorder(): {
     send: (peer: string, { revision }: RouteFrames) => void sent.push(`${peer} ${revision}`),
     isBusy: (peer: string) => busy.has(peer),
     want: (modId: number, cmdId: number) => void wanted.push(`${modId},${cmdId}`),
-    drop: (keys: readonly string[]) => void dropped.push(...keys),
+    drop: (keys: readonly ModuleId[]) => void dropped.push(...keys.map(textOf)),
   };
   return { busy, sent, wanted, dropped, port };
 }
@@ -130,7 +136,7 @@ test("PushPlan brings every reader to the latest route whatever happens on the w
         wanted.add(modId);
         plan.deliver(modId, cmdId, frames(modId * 1000 + (latest.get(modId) ?? 0)));
       },
-      drop: (keys) => keys.forEach((key) => wanted.delete(Number(key.split(",")[0]))),
+      drop: (keys) => keys.forEach((key) => wanted.delete(moduleOf(key).modId)),
     });
     for (const { op, peer, modId } of steps) {
       if (op === "request") {

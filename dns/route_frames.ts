@@ -2,7 +2,7 @@
 
 import { FRAME_BODY_BYTES_MAX, HEAD_BYTES, writeHead } from "../reactor/frame.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import { moduleText } from "./route_snapshot.ts";
+import { type ModuleId, moduleId } from "./module_id.ts";
 import type { RouteTable, RouteView } from "./route_table.ts";
 
 /** Weight of a node that names none; it is not written. */
@@ -102,7 +102,7 @@ export class RouteFrameCache {
   readonly #table: RouteTable;
   readonly #onCut: CutListener | undefined;
   readonly #bytesMax: number;
-  readonly #entries = new Map<string, { frames: RouteFrames; bytes: number }>();
+  readonly #entries = new Map<ModuleId, { frames: RouteFrames; bytes: number }>();
   #bytes = 0;
 
   constructor(table: RouteTable, onCut?: CutListener, bytesMax = FRAME_CACHE_BYTES_MAX) {
@@ -121,15 +121,15 @@ export class RouteFrameCache {
     const view = this.#table.route(modId, cmdId);
     // Modules without nodes are not kept: anyone can ask for any number of them.
     if (view.index < 0) return routeFrames(view, this.#onCut);
-    const text = moduleText(modId, cmdId);
-    const known = this.#entries.get(text);
+    const id = moduleId(modId, cmdId);
+    const known = this.#entries.get(id);
     if (known !== undefined) {
       if (known.frames.revision === view.revision) return known.frames;
-      this.#drop(text, known.bytes);
+      this.#drop(id, known.bytes);
     }
     const frames = routeFrames(view, this.#onCut);
     const bytes = CACHE_ENTRY_BYTES + view.snapshot.nodeCountOf(view.index) * 40;
-    this.#entries.set(text, { frames, bytes });
+    this.#entries.set(id, { frames, bytes });
     this.#bytes += bytes;
     for (const [oldest, entry] of this.#entries) {
       if (this.#bytes <= this.#bytesMax) break;
@@ -138,8 +138,8 @@ export class RouteFrameCache {
     return frames;
   }
 
-  #drop(text: string, bytes: number): void {
-    this.#entries.delete(text);
+  #drop(id: ModuleId, bytes: number): void {
+    this.#entries.delete(id);
     this.#bytes -= bytes;
   }
 }

@@ -1,8 +1,8 @@
 // Core. The middle between the route table and the loops: which loop wants which module.
 
 import type { ModuleKey } from "../sql/store.ts";
+import { type ModuleId, moduleId, moduleOf } from "./module_id.ts";
 import { type RouteFrameCache, type RouteFrames } from "./route_frames.ts";
-import { moduleOfText, moduleText } from "./route_snapshot.ts";
 import type { RouteTable } from "./route_table.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
@@ -37,12 +37,12 @@ export class RouteHub {
 
   /** A loop asks; it is answered at once, or after the first load. */
   want(loop: number, modId: number, cmdId: number): void {
-    this.#wanted.subscribe(loop, moduleText(modId, cmdId));
+    this.#wanted.subscribe(loop, moduleId(modId, cmdId));
     if (this.#table.loaded) this.#send(loop, modId, cmdId, this.#cache.get(modId, cmdId));
   }
 
   /** A loop needs these modules no more. */
-  drop(loop: number, keys: readonly string[]): void {
+  drop(loop: number, keys: readonly ModuleId[]): void {
     for (const key of keys) this.#wanted.unsubscribe(loop, key);
   }
 
@@ -65,13 +65,13 @@ export class RouteHub {
     let step = 0;
     for (const key of [...this.#wanted.keys()]) {
       if (++step % STEP_MODULES === 0) yield;
-      const { modId, cmdId } = moduleOfText(key);
+      const { modId, cmdId } = moduleOf(key);
       this.#publishModule(modId, cmdId);
     }
   }
 
   #publishModule(modId: number, cmdId: number): void {
-    for (const loop of this.#wanted.subscribers(moduleText(modId, cmdId))) {
+    for (const loop of this.#wanted.subscribers(moduleId(modId, cmdId))) {
       this.#send(loop, modId, cmdId, this.#cache.get(modId, cmdId));
     }
   }

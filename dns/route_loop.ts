@@ -10,6 +10,7 @@ import { HelloGate } from "../daemon/hello.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { decodeGetRouteRequest, decodeRouteChanged } from "../proto/messages.ts";
 import type { ModuleKey } from "../sql/store.ts";
+import type { ModuleId } from "./module_id.ts";
 import { PushPlan } from "./push_plan.ts";
 import type { RouteFrames } from "./route_frames.ts";
 
@@ -17,8 +18,8 @@ import type { RouteFrames } from "./route_frames.ts";
 export interface RouteLoopOwner {
   /** The frames of this module now and after each change, through `deliver`. */
   want(modId: number, cmdId: number): void;
-  /** These modules (by text) are not needed any more. */
-  drop(keys: readonly string[]): void;
+  /** These modules are not needed any more. */
+  drop(keys: readonly ModuleId[]): void;
   /** A writer says that it changed these modules; none: any. */
   routesChanged(keys: readonly ModuleKey[]): void;
 }

@@ -1,6 +1,6 @@
 // Core. One immutable picture of the route table, packed into typed arrays, and its builder.
 
-import type { ModuleKey, RouteRow } from "../sql/store.ts";
+import type { RouteRow } from "../sql/store.ts";
 
 /**
  * Most nodes one module may hold; further rows of the module are skipped and counted. 65,536 nodes
@@ -20,24 +20,13 @@ const INSERTION_NODES_MAX = 24;
 /** Largest and default weight, as in the `weight` column. */
 const WEIGHT_MAX = 10_000;
 
-/** Text of a module, `"modId,cmdId"`: the key of every map over modules. */
-export function moduleText(modId: number, cmdId: number): string {
-  return `${modId},${cmdId}`;
-}
-
-/** The module that {@linkcode moduleText} wrote. */
-export function moduleOfText(text: string): ModuleKey {
-  const comma = text.indexOf(",");
-  return { modId: Number(text.slice(0, comma)), cmdId: Number(text.slice(comma + 1)) };
-}
-
 /** Rows that were read but can not be served. */
 export interface SkippedRows {
   /** Rows with a port outside 1 to 65535. */
   readonly badPort: number;
   /** Rows beyond {@linkcode NODES_PER_MODULE_MAX} of their module. */
   readonly overLimit: number;
-  /** Skipped rows by {@linkcode moduleText}; at most {@linkcode SKIPPED_MODULES_MAX} modules. */
+  /** Skipped rows by `"modId,cmdId"`; at most {@linkcode SKIPPED_MODULES_MAX} modules. */
   readonly byModule: ReadonlyMap<string, number>;
 }
 
@@ -229,7 +218,7 @@ export class RouteSnapshotBuilder {
   }
 
   #noteSkipped(row: RouteRow): void {
-    const text = moduleText(row.modId, row.cmdId);
+    const text = `${row.modId},${row.cmdId}`;
     const byModule = this.#skipped.byModule;
     const count = byModule.get(text);
     if (count === undefined && byModule.size >= SKIPPED_MODULES_MAX) return;

@@ -2,10 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { RouteRow } from "../sql/store.ts";
+import { type ModuleId, moduleId, moduleOf } from "./module_id.ts";
 import {
   buildSnapshot,
-  moduleOfText,
-  moduleText,
   NODES_PER_MODULE_MAX,
   type RouteSnapshot,
   RouteSnapshotBuilder,
@@ -48,7 +47,7 @@ test("RouteSnapshotBuilder keeps what a plain map keeps, whatever the order and 
       let step = steps.next();
       while (!step.done) step = steps.next();
       const snapshot = step.value;
-      const model = new Map<string, Map<number, string>>();
+      const model = new Map<ModuleId, Map<number, string>>();
       let bad = 0;
       for (const one of rows) {
         if (one.state !== "on") continue;
@@ -56,7 +55,7 @@ test("RouteSnapshotBuilder keeps what a plain map keeps, whatever the order and 
           bad++;
           continue;
         }
-        const key = moduleText(one.modId, one.cmdId);
+        const key = moduleId(one.modId, one.cmdId);
         const nodes = model.get(key) ?? new Map<number, string>();
         nodes.set(
           one.ip * 65_536 + one.port,
@@ -68,7 +67,7 @@ test("RouteSnapshotBuilder keeps what a plain map keeps, whatever the order and 
       assert.equal(snapshot.moduleCount, model.size);
       let count = 0;
       for (const [key, nodes] of model) {
-        const { modId, cmdId } = moduleOfText(key);
+        const { modId, cmdId } = moduleOf(key);
         const expected = [...nodes].sort(([a], [b]) => a - b).map(([, text]) => text);
         assert.deepEqual(nodesOf(snapshot, modId, cmdId), expected);
         count += expected.length;

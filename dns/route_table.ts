@@ -1,8 +1,8 @@
 // Core. The routes being served: a full snapshot, fresher single modules on top, and revisions.
 
 import type { ModuleKey, RouteRow } from "../sql/store.ts";
-import { buildSnapshot, moduleOfText, RouteSnapshot, sameNodes } from "./route_snapshot.ts";
-import { moduleText } from "./route_snapshot.ts";
+import { type ModuleId, moduleId, moduleOf } from "./module_id.ts";
+import { buildSnapshot, RouteSnapshot, sameNodes } from "./route_snapshot.ts";
 
 /**
  * Most modules kept on top of the full snapshot. Beyond it {@linkcode RouteTable.wantsReload} is
@@ -58,8 +58,8 @@ const EMPTY = buildSnapshot([]);
 export class RouteTable {
   #base = EMPTY;
   #baseRevisions = new Float64Array(0);
-  #fresh = new Map<string, FreshModule>();
-  #touched: Set<string> | undefined;
+  #fresh = new Map<ModuleId, FreshModule>();
+  #touched: Set<ModuleId> | undefined;
   #revision: number;
   #loaded = false;
   #installCount = 0;
@@ -107,7 +107,7 @@ export class RouteTable {
 
   /** The route of a module as it is now; stays valid, but does not follow later changes. */
   route(modId: number, cmdId: number): RouteView {
-    const fresh = this.#fresh.size === 0 ? undefined : this.#fresh.get(moduleText(modId, cmdId));
+    const fresh = this.#fresh.size === 0 ? undefined : this.#fresh.get(moduleId(modId, cmdId));
     if (fresh !== undefined) {
       const revision = fresh.index < 0 ? this.#revision : fresh.revision;
       return { modId, cmdId, revision, snapshot: fresh.snapshot, index: fresh.index };
@@ -133,7 +133,7 @@ export class RouteTable {
    */
   *install(next: RouteSnapshot): Generator<void, InstallResult> {
     const nodesBefore = this.#nodeCount;
-    const touched = this.#touched ?? new Set<string>();
+    const touched = this.#touched ?? new Set<ModuleId>();
     const first = !this.#loaded;
     const changed: ModuleKey[] = [];
     // 0 marks a module that changed; it gets the new revision at the swap.
@@ -144,10 +144,10 @@ export class RouteTable {
     }
     const revision = ++this.#revision;
     for (let i = 0; i < revisions.length; i++) if (revisions[i] === 0) revisions[i] = revision;
-    const kept = new Map<string, FreshModule>();
-    for (const text of touched) {
-      const fresh = this.#fresh.get(text);
-      if (fresh !== undefined) kept.set(text, fresh);
+    const kept = new Map<ModuleId, FreshModule>();
+    for (const id of touched) {
+      const fresh = this.#fresh.get(id);
+      if (fresh !== undefined) kept.set(id, fresh);
     }
     this.#base = next;
     this.#baseRevisions = revisions;
@@ -156,7 +156,7 @@ export class RouteTable {
     this.#loaded = true;
     this.#installCount++;
     this.#count();
-    const recheck = [...touched].map(moduleOfText);
+    const recheck = [...touched].map(moduleOf);
     return { changed, first, recheck, nodesBefore, nodesAfter: this.#nodeCount };
   }
 
@@ -170,7 +170,7 @@ export class RouteTable {
     const changed: ModuleKey[] = [];
     let revision = 0;
     for (const { modId, cmdId } of keys) {
-      const text = moduleText(modId, cmdId);
+      const id = moduleId(modId, cmdId);
       const old = this.route(modId, cmdId);
       const index = snapshot.find(modId, cmdId);
       const same = sameNodes(old.snapshot, old.index, snapshot, index);
@@ -181,8 +181,8 @@ export class RouteTable {
         this.#nodeCount += snapshot.nodeCountOf(index) - old.snapshot.nodeCountOf(old.index);
         this.#moduleCount += Number(index >= 0) - Number(old.index >= 0);
       }
-      this.#fresh.set(text, { snapshot, index, revision: same ? old.revision : revision });
-      this.#touched?.add(text);
+      this.#fresh.set(id, { snapshot, index, revision: same ? old.revision : revision });
+      this.#touched?.add(id);
     }
     return changed;
   }
@@ -190,7 +190,7 @@ export class RouteTable {
   *#compareNext(
     next: RouteSnapshot,
     revisions: Float64Array,
-    touched: ReadonlySet<string>,
+    touched: ReadonlySet<ModuleId>,
     changed: ModuleKey[],
   ): Generator<void, void> {
     const { modIds, cmdIds } = next.columns;
@@ -201,7 +201,7 @@ export class RouteTable {
       const old = this.route(modId, cmdId);
       if (old.index >= 0 && sameNodes(old.snapshot, old.index, next, index)) {
         revisions[index] = old.revision;
-      } else if (touched.size === 0 || !touched.has(moduleText(modId, cmdId))) {
+      } else if (touched.size === 0 || !touched.has(moduleId(modId, cmdId))) {
         changed.push({ modId, cmdId });
       }
     }
@@ -209,7 +209,7 @@ export class RouteTable {
 
   *#findRemoved(
     next: RouteSnapshot,
-    touched: ReadonlySet<string>,
+    touched: ReadonlySet<ModuleId>,
     changed: ModuleKey[],
   ): Generator<void, void> {
     const { modIds, cmdIds } = this.#base.columns;
@@ -218,12 +218,12 @@ export class RouteTable {
       const modId = modIds[index];
       const cmdId = cmdIds[index];
       if (next.find(modId, cmdId) >= 0) continue;
-      if (this.#fresh.size > 0 && this.#fresh.has(moduleText(modId, cmdId))) continue;
+      if (this.#fresh.size > 0 && this.#fresh.has(moduleId(modId, cmdId))) continue;
       changed.push({ modId, cmdId });
     }
-    for (const [text, fresh] of this.#fresh) {
-      const { modId, cmdId } = moduleOfText(text);
-      if (fresh.index < 0 || touched.has(text) || next.find(modId, cmdId) >= 0) continue;
+    for (const [id, fresh] of this.#fresh) {
+      const { modId, cmdId } = moduleOf(id);
+      if (fresh.index < 0 || touched.has(id) || next.find(modId, cmdId) >= 0) continue;
       changed.push({ modId, cmdId });
     }
   }
@@ -231,8 +231,8 @@ export class RouteTable {
   #count(): void {
     this.#moduleCount = this.#base.moduleCount;
     this.#nodeCount = this.#base.nodeCount;
-    for (const [text, fresh] of this.#fresh) {
-      const { modId, cmdId } = moduleOfText(text);
+    for (const [id, fresh] of this.#fresh) {
+      const { modId, cmdId } = moduleOf(id);
       const index = this.#base.find(modId, cmdId);
       this.#nodeCount += fresh.snapshot.nodeCountOf(fresh.index) - this.#base.nodeCountOf(index);
       this.#moduleCount += Number(fresh.index >= 0) - Number(index >= 0);

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { ModuleKey, RouteRow } from "../sql/store.ts";
-import { buildSnapshot, moduleText } from "./route_snapshot.ts";
+import { type ModuleId, moduleId } from "./module_id.ts";
+import { buildSnapshot } from "./route_snapshot.ts";
 import { type InstallResult, RouteTable } from "./route_table.ts";
 
 function row(modId: number, cmdId: number, ip: number, port = 80): RouteRow {
@@ -58,8 +59,8 @@ test("replaying the changes of any history on a model gives the table", () => {
   fc.assert(fc.property(fc.array(stepArbitrary, { maxLength: 12 }), (steps) => {
     const table = new RouteTable(1000);
     install(table, []);
-    const model = new Map<string, string>();
-    const revisions = new Map<string, number>();
+    const model = new Map<ModuleId, string>();
+    const revisions = new Map<ModuleId, number>();
     let truth: RouteRow[] = [];
     for (const step of steps) {
       let changed: readonly ModuleKey[];
@@ -73,20 +74,22 @@ test("replaying the changes of any history on a model gives the table", () => {
         changed = table.replaceModules(wanted, rows);
       }
       for (const { modId, cmdId } of changed) {
-        const text = moduleText(modId, cmdId);
-        assert.notEqual(model.get(text) ?? "", routeText(table, modId, cmdId), "a real change");
-        model.set(text, routeText(table, modId, cmdId));
+        const id = moduleId(modId, cmdId);
+        assert.notEqual(model.get(id) ?? "", routeText(table, modId, cmdId), "a real change");
+        model.set(id, routeText(table, modId, cmdId));
         const { revision } = table.route(modId, cmdId);
-        assert.ok(revision > (revisions.get(text) ?? 0), "revision grows");
-        revisions.set(text, revision);
+        assert.ok(revision > (revisions.get(id) ?? 0), "revision grows");
+        revisions.set(id, revision);
       }
       const expected = new RouteTable(0);
       install(expected, truth);
       for (const { modId, cmdId } of keys) {
         const text = routeText(expected, modId, cmdId);
         assert.equal(routeText(table, modId, cmdId), text);
-        assert.equal(model.get(moduleText(modId, cmdId)) ?? "", text);
-        assert.ok(table.route(modId, cmdId).revision >= (revisions.get(`${modId},7`) ?? 0));
+        assert.equal(model.get(moduleId(modId, cmdId)) ?? "", text);
+        assert.ok(
+          table.route(modId, cmdId).revision >= (revisions.get(moduleId(modId, cmdId)) ?? 0),
+        );
       }
       assert.equal(table.moduleCount, expected.moduleCount);
       assert.equal(table.nodeCount, expected.nodeCount);

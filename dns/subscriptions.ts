@@ -1,5 +1,7 @@
 // Core. Who wants to hear of which module, in both directions.
 
+import type { ModuleId } from "./module_id.ts";
+
 /** Most modules one connection may subscribe to; further ones are answered but not subscribed. */
 export const SUBSCRIPTIONS_PER_PEER_MAX = 20_000;
 
@@ -20,12 +22,12 @@ export interface SubscriptionLimits {
   readonly totalMax?: number;
 }
 
-/** Subscriptions of peers `P` (connections, or whole loops) to modules by their text. */
+/** Subscriptions of peers `P` (connections, or whole loops) to modules. */
 export class Subscriptions<P> {
   readonly #perPeerMax: number;
   readonly #totalMax: number;
-  readonly #peersByKey = new Map<string, Set<P>>();
-  readonly #keysByPeer = new Map<P, Set<string>>();
+  readonly #peersByKey = new Map<ModuleId, Set<P>>();
+  readonly #keysByPeer = new Map<P, Set<ModuleId>>();
   #count = 0;
   #refusedCount = 0;
 
@@ -55,12 +57,12 @@ export class Subscriptions<P> {
   }
 
   /** Modules somebody is subscribed to. */
-  keys(): IterableIterator<string> {
+  keys(): IterableIterator<ModuleId> {
     return this.#peersByKey.keys();
   }
 
   /** Adds a subscription; `refused` when a limit is reached, and nothing changes. */
-  subscribe(peer: P, key: string): SubscribeResult {
+  subscribe(peer: P, key: ModuleId): SubscribeResult {
     const keys = this.#keysByPeer.get(peer);
     if (keys?.has(key) === true) return "known";
     if ((keys?.size ?? 0) >= this.#perPeerMax || this.#count >= this.#totalMax) {
@@ -77,7 +79,7 @@ export class Subscriptions<P> {
   }
 
   /** Subscribers of a module; empty when there are none. Lives: it follows later changes. */
-  subscribers(key: string): ReadonlySet<P> {
+  subscribers(key: ModuleId): ReadonlySet<P> {
     return this.#peersByKey.get(key) ?? NOBODY;
   }
 
@@ -86,7 +88,7 @@ export class Subscriptions<P> {
    *
    * @returns true when it was the last one of the module.
    */
-  unsubscribe(peer: P, key: string): boolean {
+  unsubscribe(peer: P, key: ModuleId): boolean {
     const keys = this.#keysByPeer.get(peer);
     if (keys === undefined || !keys.delete(key)) return false;
     if (keys.size === 0) this.#keysByPeer.delete(peer);
@@ -98,16 +100,16 @@ export class Subscriptions<P> {
    *
    * @returns the modules that lost their last subscriber.
    */
-  removePeer(peer: P): string[] {
+  removePeer(peer: P): ModuleId[] {
     const keys = this.#keysByPeer.get(peer);
     if (keys === undefined) return [];
     this.#keysByPeer.delete(peer);
-    const lost: string[] = [];
+    const lost: ModuleId[] = [];
     for (const key of keys) if (this.#removeFrom(key, peer)) lost.push(key);
     return lost;
   }
 
-  #removeFrom(key: string, peer: P): boolean {
+  #removeFrom(key: ModuleId, peer: P): boolean {
     this.#count--;
     const peers = this.#peersByKey.get(key);
     if (peers === undefined) return false;

@@ -5,7 +5,8 @@ import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/rng.ts";
 import type { ModuleKey, RouteMark, Store } from "../sql/store.ts";
 import type { StoreHealth } from "../sql/store_health.ts";
-import { moduleText, RouteSnapshotBuilder } from "./route_snapshot.ts";
+import { type ModuleId, moduleId } from "./module_id.ts";
+import { RouteSnapshotBuilder } from "./route_snapshot.ts";
 import type { InstallResult, RouteTable } from "./route_table.ts";
 import { runSliced } from "./sliced.ts";
 
@@ -66,7 +67,7 @@ interface PollerCounters {
  */
 export class VersionPoller {
   readonly #options: VersionPollerOptions;
-  readonly #pending = new Map<string, ModuleKey>();
+  readonly #pending = new Map<ModuleId, ModuleKey>();
   readonly #counters: PollerCounters = {
     polls: 0,
     reloads: 0,
@@ -127,7 +128,7 @@ export class VersionPoller {
       this.#schedule(0);
       return;
     }
-    for (const key of keys) this.#pending.set(moduleText(key.modId, key.cmdId), key);
+    for (const key of keys) this.#pending.set(moduleId(key.modId, key.cmdId), key);
     if (this.#options.table.loaded) {
       this.#flush().catch((error) => this.#options.health.failed(error));
     }
@@ -215,7 +216,7 @@ export class VersionPoller {
     const after = mark.changeIdMax > seen ? seen : 0;
     const keys = await this.#options.store.changedModules(after);
     if (keys.length > CHANGED_MODULES_MAX) return;
-    for (const key of keys) this.#pending.set(moduleText(key.modId, key.cmdId), key);
+    for (const key of keys) this.#pending.set(moduleId(key.modId, key.cmdId), key);
   }
 
   /** Reads the pending modules; calls while one is under way share it. */
@@ -231,7 +232,7 @@ export class VersionPoller {
       if (restMs > 0) await sleep(clock, restMs);
       this.#moduleReadMs = clock.nowMs();
       const batch = [...this.#pending].slice(0, MODULES_PER_READ);
-      for (const [text] of batch) this.#pending.delete(text);
+      for (const [id] of batch) this.#pending.delete(id);
       const keys = batch.map(([, key]) => key);
       const installs = table.installCount;
       try {
@@ -248,8 +249,8 @@ export class VersionPoller {
     }
   }
 
-  #putBack(batch: readonly (readonly [string, ModuleKey])[]): void {
-    for (const [text, key] of batch) this.#pending.set(text, key);
+  #putBack(batch: readonly (readonly [ModuleId, ModuleKey])[]): void {
+    for (const [id, key] of batch) this.#pending.set(id, key);
   }
 
   async #tell(changed: readonly ModuleKey[]): Promise<void> {
