@@ -291,7 +291,7 @@ test("running out of file descriptors neither kills dns nor keeps it busy", asyn
       const busyMs = processorMs(dns.pid);
       const startMs = monotonicMs();
       await until(async () => {
-        assert.equal((await good.route(1, 1)).hosts.length, 1);
+        assert.ok((await good.route(1, 1)).hosts.length > 0);
         return monotonicMs() - startMs > 1000;
       }, { intervalMs: 50 });
       const share = (processorMs(dns.pid) - busyMs) / (monotonicMs() - startMs);
@@ -305,8 +305,9 @@ test("running out of file descriptors neither kills dns nor keeps it busy", asyn
         peer.close();
         return served;
       });
-      await addNodes(store, 1, 1, [nodeOf(dns === later ? 2 : 3)]);
-      await good.nextRoute(1, 1, (route) => route.hosts.length > 1);
+      const added = nodeOf(dns === later ? 2 : 3);
+      await addNodes(store, 1, 1, [added]);
+      await good.nextRoute(1, 1, (route) => hostKeys(route.hosts).includes(hostKey(added)));
       good.close();
     }
     await store.close();
