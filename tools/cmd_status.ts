@@ -115,11 +115,23 @@ async function printReport(
   else {
     const { address, software, status } = agent.value;
     printLine(`${strong("agent")}     ${good("answers")} at ${address}, ${software}`);
-    printLine(`          ${fieldsText(status)}`);
+    printLine(`          ${agentText(status)}`);
   }
   if ("fault" in stored) return;
   await printServices(stored.value.instances);
   await printCalls(stored.value.calls);
+}
+
+/** The few facts of an agent that a person wants first; `--json` has all. */
+function agentText(status: Record<string, unknown>): string {
+  const { bad, good } = coloursOf("stdout");
+  const link = (name: string): string =>
+    `${name} ${status[`${name}Address`]} ` +
+    (status[`${name}Connected`] === 1 ? good("connected") : bad("not connected"));
+  const number = (name: string): string => String(status[name] ?? "?");
+  return `${link("dns")}, ${link("reporter")}, ${number("modules")} modules, ` +
+    `${number("hosts")} nodes (${number("hostsOverload")} overloaded), ` +
+    `${number("picks")} picks, ${number("reports")} reports`;
 }
 
 function fieldsText(fields: Record<string, unknown>): string {

@@ -1,0 +1,148 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { startFleet } from "../tests/support/fleet.ts";
+import { type Ended, freePort, type Processes, withProcesses } from "../tests/support/processes.ts";
+import { sampleEdits } from "./sample_routes.ts";
+import { sqliteTestStore } from "../tests/support/fleet.ts";
+import { until } from "../tests/support/until.ts";
+
+async function withAgent(
+  fn: (lars: (...args: string[]) => Promise<Ended>, processes: Processes) => Promise<void>,
+): Promise<void> {
+  await withProcesses(async (processes) => {
+    const { url, store } = await sqliteTestStore(processes);
+    await store.editRoutes(sampleEdits());
+    await store.close();
+    const { agent } = await startFleet(processes, url);
+    const at = ["--agent", `127.0.0.1:${agent.port()}`];
+    await fn((...args) => processes.run("tools/lars.ts", ["test", ...args, ...at]), processes);
+  });
+}
+
+test("lars test: gethost, getroute, report and example say what the original's tools say", async () => {
+  await withAgent(async (lars, processes) => {
+    const host = await lars("gethost", "1", "1");
+    assert.equal(host.stdout, "host is 192.168.1.177:7777\n", host.stderr);
+    assert.equal(host.code, 0);
+    const route = await lars("getroute", "1", "2");
+    assert.equal(
+      route.stdout.split("\n").sort().join("\n").trim(),
+      "ip = 192.168.1.178, port = 7776\n" +
+        "ip = 192.168.1.179, port = 7778\n" +
+        "ip = 192.168.1.180, port = 7779",
+    );
+    const report = await lars("report", "1", "1", "192.168.1.177", "7777", "0");
+    assert.equal(report.stdout, "report modid = 1, cmdid = 1 | 192.168.1.177:7777 SUCC\n");
+    const bad = await lars("report", "1", "1", "192.168.1.177", "7777", "1");
+    assert.equal(bad.stdout, "report modid = 1, cmdid = 1 | 192.168.1.177:7777 OVERLOAD\n");
+    const example = await lars("example", "1", "1");
+    assert.match(
+      example.stdout,
+      /^get route succ!\nip = 192\.168\.1\.177, port = 7777\nhost is 192\.168\.1\.177:7777\nreport modid = 1, cmdid = 1 \| 192\.168\.1\.177:7777 (SUCC|OVERLOAD)\n$/,
+    );
+    // The report reaches the database through agent and reporter.
+    const status = async (): Promise<{ calls: { modules: { modid: number; succ: number }[] } }> => {
+      const args = [
+        "status",
+        "--json",
+        "--store",
+        `sqlite:${join(processes.directory, "lars.db")}`,
+      ];
+      return JSON.parse((await processes.run("tools/lars.ts", args)).stdout);
+    };
+    await until(async () => (await status()).calls.modules.some(({ modid }) => modid === 1), {
+      timeoutMs: 20_000,
+      what: "the report to be in the database",
+    });
+  });
+});
+
+test("lars test: --json", async () => {
+  await withAgent(async (lars) => {
+    const json = async (...args: string[]): Promise<Record<string, unknown>> => {
+      const { code, stdout, stderr } = await lars(...args, "--json");
+      assert.equal(code, 0, stderr);
+      return JSON.parse(stdout);
+    };
+    assert.deepEqual(await json("gethost", "1", "1"), {
+      modid: 1,
+      cmdid: 1,
+      retcode: 0,
+      ip: "192.168.1.177",
+      port: 7777,
+    });
+    const route = await json("getroute", "1", "1");
+    assert.deepEqual(route.hosts, [{ ip: "192.168.1.177", port: 7777 }]);
+    assert.deepEqual(await json("report", "1", "1", "192.168.1.177", "7777", "1"), {
+      modid: 1,
+      cmdid: 1,
+      ip: "192.168.1.177",
+      port: 7777,
+      retcode: 1,
+    });
+    const simulated = await json(
+      ...["simulator", "1", "2", "5", "40", "--interval", "0", "--seed", "7"],
+    );
+    const hosts = simulated.hosts as { ip: string; success: number; error: number }[];
+    assert.deepEqual(hosts.map(({ ip }) => ip), [
+      "192.168.1.178",
+      "192.168.1.179",
+      "192.168.1.180",
+    ]);
+    const sum = hosts.reduce((total, { success, error }) => total + success + error, 0);
+    assert.equal(sum + (simulated.overloaded as number), 40);
+  });
+});
+
+test("lars test simulator: prints each call and the sums by address", async () => {
+  await withAgent(async (lars) => {
+    const { code, stdout } = await lars("simulator", "1", "1", "0", "5");
+    assert.equal(code, 0);
+    assert.equal(
+      stdout,
+      "err_rate = 0\n" + "host 192.168.1.177:7777 called SUCCESS.\n".repeat(5) +
+        "ip : 192.168.1.177: success: 5; error: 0\n",
+    );
+    const failing = await lars("simulator", "1", "1", "10", "30", "--interval", "0");
+    assert.match(failing.stdout, /called ERROR!!!\n/);
+    assert.match(failing.stdout, /^1,1 all hosts were overloaded!!!$/m);
+    assert.match(failing.stdout, /^ip : 192\.168\.1\.177: success: 0; error: \d+$/m);
+  });
+});
+
+test("lars test qps: one line for each caller and second", async () => {
+  await withAgent(async (lars) => {
+    const { code, stdout } = await lars("qps", "2", "--seconds", "1");
+    assert.equal(code, 0);
+    assert.match(stdout, /^thread:\[0\] --> qps = \[\d+\], average = \[\d+\]$/m);
+    assert.match(stdout, /^thread:\[1\] --> qps = \[[1-9]\d*\], average = \[[1-9]\d*\]$/m);
+    const lines = (await lars("qps", "1", "--seconds", "1", "--json")).stdout.trim().split("\n");
+    const events = lines.map((line) => JSON.parse(line));
+    assert.equal(events[0].thread, 0);
+    assert.equal(events.at(-1).event, "total");
+    assert.ok(events.at(-1).requests > 0);
+  });
+});
+
+test("lars test: an unknown module is told apart from an absent agent", async () => {
+  await withAgent(async (lars) => {
+    const { code, stdout, stderr } = await lars("gethost", "77", "77");
+    assert.equal(code, 1);
+    assert.equal(stdout, "");
+    assert.match(stderr, /modid 77, cmdid 77 still not exist host, after register, ret = 3/);
+    assert.match(stderr, /^lars: 77,77 not exist \(ret = 3\)$/m);
+    assert.equal((await lars("getroute", "77", "77")).code, 1);
+  });
+  await withProcesses(async (processes) => {
+    const agent = `127.0.0.1:${await freePort()}`;
+    for (const words of [["gethost", "1", "1"], ["report", "1", "1", "10.0.0.1", "1", "0"]]) {
+      const args = ["test", ...words, "--agent", agent];
+      const { code, stdout, stderr } = await processes.run("tools/lars.ts", args);
+      assert.equal(code, 1, stdout);
+      assert.equal(stdout, "");
+      assert.match(stderr, /^lars: .*agent/m);
+      assert.doesNotMatch(stderr, /^\s+at /m);
+    }
+  });
+});

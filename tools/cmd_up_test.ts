@@ -1,0 +1,186 @@
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import { openStore } from "../sql/mod.ts";
+import { type Processes, type TestProcess, withProcesses } from "../tests/support/processes.ts";
+import { until } from "../tests/support/until.ts";
+import { monotonicMs, WireCaller, WireConnection } from "../tests/support/wire_client.ts";
+
+/** What is promised for Ctrl-C, with some room for the test's own looks. */
+const STOP_PROMISED_MS = 2000;
+
+const FREE_PORTS = ["--dns=127.0.0.1:0", "--reporter=127.0.0.1:0", "--agent=127.0.0.1:0"];
+
+interface Up {
+  readonly process: TestProcess;
+  readonly dnsPort: number;
+  readonly agentPort: number;
+}
+
+interface UpEvent {
+  readonly event: string;
+  readonly service?: string;
+  readonly addresses?: readonly string[];
+}
+
+function eventsOf(process: TestProcess): UpEvent[] {
+  return process.stdout.split("\n").filter((line) => line.startsWith("{"))
+    .map((line) => JSON.parse(line) as UpEvent);
+}
+
+function spawnUp(processes: Processes, args: readonly string[]): TestProcess {
+  return processes.spawn("lars up", "tools/lars.ts", ["up", ...args]);
+}
+
+async function startUp(processes: Processes, args: readonly string[] = []): Promise<Up> {
+  const process = spawnUp(processes, ["--json", ...FREE_PORTS, ...args]);
+  await until(() => {
+    assert.ok(process.alive, process.stderr);
+    return eventsOf(process).some(({ event }) => event === "up");
+  }, { timeoutMs: 30_000, what: "lars up" });
+  const portOf = (service: string): number => {
+    const ready = eventsOf(process).find((event) => event.service === service);
+    return Number(ready?.addresses?.[0].split(":").at(-1));
+  };
+  return { process, dnsPort: portOf("dns"), agentPort: portOf("agent") };
+}
+
+test("lars up: ready lines as JSON, samples answered, routes pushed, Ctrl-C loses nothing", async () => {
+  await withProcesses(async (processes) => {
+    const { process, dnsPort, agentPort } = await startUp(processes);
+    const events = eventsOf(process);
+    assert.deepEqual(events.map(({ event, service }) => service ?? event), [
+      "dns",
+      "reporter",
+      "agent",
+      "up",
+    ]);
+    for (const { event, addresses } of events.slice(0, 3)) {
+      assert.equal(event, "ready");
+      assert.match(addresses?.[0] ?? "", /^127\.0\.0\.1:[1-9]\d*$/);
+    }
+
+    const caller = await WireCaller.open(agentPort);
+    const host = await caller.untilHost(1, 1);
+    assert.deepEqual(host, { ip: 3232235953, port: 7777 });
+    assert.equal((await caller.untilHost(2, 1)).ip, 0x7f000001);
+
+    const subscriber = await WireConnection.open(dnsPort);
+    assert.equal((await subscriber.route(1, 2)).hosts.length, 3);
+    const added = await processes.run("tools/lars.ts", [
+      ...["route", "add", "1", "2", "10.0.0.1:1", "--data", join(processes.directory, "data")],
+      "--json",
+    ]);
+    assert.equal(added.code, 0, added.stderr);
+    assert.equal((await subscriber.nextRoute(1, 2)).hosts.length, 4);
+    subscriber.close();
+
+    // Reported right before the end: it has to travel from agent to reporter to database.
+    for (let i = 0; i < 7; i++) caller.report(1, 1, host, 0);
+    caller.report(1, 1, host, 1);
+    await caller.getHost(1, 1);
+    caller.close();
+    const startMs = monotonicMs();
+    process.signal("SIGINT");
+    const { code, stderr } = await process.untilEnded();
+    const tookMs = monotonicMs() - startMs;
+    assert.equal(code, 0, stderr);
+    assert.ok(tookMs < STOP_PROMISED_MS, `stopped after ${tookMs} ms`);
+    assert.deepEqual(eventsOf(process).at(-1), { event: "stopped", clean: true });
+
+    const store = await openStore(`sqlite:${join(processes.directory, "data/lars.db")}`);
+    const rows = await store.readCallStatus({ modId: 1, cmdId: 1 });
+    await store.close();
+    const [row] = rows;
+    assert.equal(rows.length, 1, stderr);
+    assert.deepEqual([row.ip, row.port, row.succCount, row.errCount], [3232235953, 7777, 7, 1]);
+  });
+});
+
+test("lars up: text output, second start keeps the data, SIGTERM ends it too", async () => {
+  await withProcesses(async (processes) => {
+    const data = join(processes.directory, "some", "where");
+    const args = [...FREE_PORTS, "--data", data, "--console", "127.0.0.1:8080"];
+    const first = spawnUp(processes, args);
+    await until(() => /Ctrl-C/.test(first.stdout), { timeoutMs: 30_000, what: "lars up" });
+    assert.match(
+      first.stdout,
+      /^dns ready on 127\.0\.0\.1:\d+\nreporter ready on 127\.0\.0\.1:\d+\nagent ready on (127\.0\.0\.1:\d+(, )?){3}\n/,
+    );
+    assert.match(first.stdout, /lars test gethost 1 1/);
+    assert.match(first.stderr, /--console 127\.0\.0\.1:8080 is reserved/);
+    assert.equal((await first.stop()).code, 0);
+
+    const removed = ["route", "rm", "1", "1", "192.168.1.177:7777", "--data", data];
+    assert.equal((await processes.run("tools/lars.ts", removed)).code, 0);
+    const { process, agentPort } = await startUp(processes, ["--data", data]);
+    const caller = await WireCaller.open(agentPort);
+    await caller.untilHost(1, 2);
+    assert.equal((await caller.getHost(1, 1)).retCode, 3, "samples are added once only");
+    caller.close();
+    assert.equal((await process.stop()).code, 0);
+  });
+});
+
+function occupy(): Promise<{ server: Server; port: number }> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      resolve({ server, port: address !== null && typeof address === "object" ? address.port : 0 });
+    });
+  });
+}
+
+for (const service of ["dns", "reporter"]) {
+  test(`lars up: a taken ${service} port is named, and what was started is stopped`, async () => {
+    await withProcesses(async (processes) => {
+      const { server, port } = await occupy();
+      try {
+        const args = [...FREE_PORTS, `--${service}=127.0.0.1:${port}`];
+        const { code, stdout, stderr } = await spawnUp(processes, args).untilEnded(30_000);
+        assert.equal(code, 1, stderr);
+        assert.equal(stdout, "");
+        assert.match(stderr, new RegExp(`^lars: .*127\\.0\\.0\\.1:${port}.*in use`, "m"));
+        assert.doesNotMatch(stderr, /^\s+at /m);
+      } finally {
+        server.close();
+      }
+    });
+  });
+}
+
+test("lars up: a second one on the same data folder says so", async () => {
+  await withProcesses(async (processes) => {
+    const { process } = await startUp(processes);
+    const { code, stderr } = await spawnUp(processes, FREE_PORTS).untilEnded(30_000);
+    assert.equal(code, 1);
+    assert.match(stderr, /^lars: Another `lars up` uses the data folder \.\/data/);
+    await process.kill9();
+    const again = await startUp(processes);
+    assert.equal((await again.process.stop()).code, 0, "a killed one leaves no lock behind");
+  });
+});
+
+test("lars up: refuses to listen beyond loopback without authentication", async () => {
+  await withProcesses(async (processes) => {
+    const open = [...FREE_PORTS, "--agent=0.0.0.0:0"];
+    const refused = await spawnUp(processes, open).untilEnded(30_000);
+    assert.equal(refused.code, 2, refused.stderr);
+    assert.match(refused.stderr, /Will not listen on 0\.0\.0\.0 .*token_file.*allow_insecure/);
+    const { process } = await startUp(processes, ["--agent=0.0.0.0:0", "--auth-allow-insecure"]);
+    assert.equal((await process.stop()).code, 0);
+  });
+});
+
+test("lars up: a data folder that cannot be used is a clear error", async () => {
+  await withProcesses(async (processes) => {
+    mkdirSync(join(processes.directory, "data", "lars.db"), { recursive: true });
+    const { code, stderr } = await spawnUp(processes, FREE_PORTS).untilEnded(30_000);
+    assert.equal(code, 1);
+    assert.match(stderr, /^lars: Database sqlite:\.\/data\/lars\.db cannot be used: /);
+  });
+});

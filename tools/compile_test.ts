@@ -1,0 +1,89 @@
+// Runs on Deno only: it builds with Bun either way, and once is enough.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { PROJECT_ROOT, withProcesses } from "../tests/support/processes.ts";
+import { WireCaller } from "../tests/support/wire_client.ts";
+import { findWorkers } from "./compile.ts";
+
+/** Bun may have to come from npm first. */
+const BUILD_TIMEOUT_MS = 300_000;
+
+test("findWorkers() finds every file that is started as a worker", () => {
+  const workers = findWorkers(PROJECT_ROOT);
+  assert.ok(workers.includes("agent/udp_loop.ts"), `${workers}`);
+  const names = workers.map((path) => path.split("/").at(-1));
+  assert.equal(new Set(names).size, names.length, "they share one folder inside a program");
+});
+
+test("compiled programs serve from a folder without sources", async () => {
+  await withProcesses(async (processes) => {
+    const out = join(processes.directory, "dist");
+    const built = await processes.spawn("compile", "tools/compile.ts", [
+      "--with=bun",
+      "--only=lars",
+      "--only=lars-agent",
+      `--out=${out}`,
+    ]).untilEnded(BUILD_TIMEOUT_MS);
+    assert.equal(built.code, 0, built.stderr);
+    assert.match(built.stdout, /lars-agent +\d+ MB +version \d+\.\d+\.\d+ +\(bun\)/);
+
+    const lars = (...args: string[]): string[] => [join(out, "lars"), ...args];
+    const cwd = { cwd: "/" };
+    const data = join(processes.directory, "data");
+    const up = processes.spawnCommand(
+      "lars up",
+      lars("up", "--json", `--data=${data}`, ...freePorts),
+      cwd,
+    );
+    await up.untilReady();
+    const events = await untilUp(up);
+    const portOf = (service: string): number =>
+      Number(events.find((event) => event.service === service)?.addresses?.[0].split(":")[1]);
+
+    // The agent of `lars up` runs its UDP loop in a Web Worker inside the program.
+    const first = await WireCaller.open(portOf("agent"));
+    assert.deepEqual(await first.untilHost(1, 1), { ip: 3232235953, port: 7777 });
+    first.close();
+
+    const agent = processes.spawnCommand("lars-agent", [
+      join(out, "lars-agent"),
+      "--json",
+      "--agent-port=0",
+      `--dnsserver-ip=127.0.0.1:${portOf("dns")}`,
+      `--reporter-ip=127.0.0.1:${portOf("reporter")}`,
+      `--agent-cache-dir=${join(processes.directory, "cache")}`,
+    ], cwd);
+    await agent.untilReady();
+    const caller = await WireCaller.open(agent.port());
+    assert.deepEqual(await caller.untilHost(1, 1), { ip: 3232235953, port: 7777 });
+
+    const added = await processes.spawnCommand(
+      "lars route add",
+      lars("route", "add", "9", "9", "10.0.0.9:9999", "--data", data),
+      cwd,
+    ).untilEnded();
+    assert.equal(added.code, 0, added.stderr);
+    assert.deepEqual(await caller.untilHost(9, 9), { ip: 0x0a000009, port: 9999 });
+    caller.close();
+    assert.equal((await agent.stop()).code, 0);
+    assert.equal((await up.stop()).code, 0);
+  });
+});
+
+const freePorts = ["--dns=127.0.0.1:0", "--reporter=127.0.0.1:0", "--agent=127.0.0.1:0"];
+
+interface UpEvent {
+  readonly event: string;
+  readonly service?: string;
+  readonly addresses?: readonly string[];
+}
+
+async function untilUp(process: { readonly stdout: string }): Promise<UpEvent[]> {
+  const { until } = await import("../tests/support/until.ts");
+  const events = (): UpEvent[] =>
+    process.stdout.split("\n").filter((line) => line.startsWith("{"))
+      .map((line) => JSON.parse(line) as UpEvent);
+  await until(() => events().some(({ event }) => event === "up"), { what: "lars up to be up" });
+  return events();
+}
