@@ -36,6 +36,8 @@ export interface DnsClientOptions {
   readonly token: Uint8Array | undefined;
   /** Requests may be sent over a new connection, which knows of no subscription yet. */
   onReady(): void;
+  /** The connection is lost; requests are dropped until `onReady`. */
+  onLost(): void;
   /** A whole route came, asked for or not. */
   onRoute(modId: number, cmdId: number, hosts: HostInfo[]): void;
 }
@@ -94,6 +96,11 @@ export class DnsClient {
 
   get connected(): boolean {
     return this.#client.connected;
+  }
+
+  /** True when requests may be sent. */
+  get ready(): boolean {
+    return this.#ready;
   }
 
   /** The dns in use, or tried next. */
@@ -170,6 +177,7 @@ export class DnsClient {
 
   #disconnected(): void {
     this.#ready = false;
+    this.#options.onLost();
     this.#silences = 0;
     this.#open.clear();
     this.#parts.clear();

@@ -41,6 +41,8 @@ export type AgentTask =
     readonly modId: number;
     readonly cmdId: number;
   }
+  /** There is no connection to dns, as at the start: ask for nothing. */
+  | { readonly type: "offline" }
   /** The connection to dns is new: ask for everything. */
   | { readonly type: "resubscribe" }
   | { readonly type: "settings"; readonly settings: BalanceSettings }

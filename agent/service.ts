@@ -80,6 +80,7 @@ class AgentService implements RunningService {
       ...shared,
       addresses: settings.dnsAddresses,
       onReady: () => this.#loops?.broadcast({ type: "resubscribe" }),
+      onLost: () => this.#loops?.broadcast({ type: "offline" }),
       onRoute: (modId, cmdId, hosts) => this.#takeRoute(modId, cmdId, hosts),
     });
     this.#reporter = new ReportClient({
@@ -181,7 +182,7 @@ class AgentService implements RunningService {
     this.#startLoops().then(
       () => {
         this.#registry.loopsRestarted();
-        this.#loops?.broadcast({ type: "resubscribe" });
+        if (this.#dns.ready) this.#loops?.broadcast({ type: "resubscribe" });
       },
       (error) => {
         const { clock, log } = this.#context;

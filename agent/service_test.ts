@@ -436,12 +436,12 @@ test("a thousand modules asked for at once are all served", () =>
       const datagram = frameGetHostRequest({ seq: 0xffff, modId, cmdId: 1 });
       callers[agentPortIndex(modId, 1)].client.send(datagram);
     }
-    const startedMs = systemClock.nowMs();
+    // Some of the burst may not fit the socket's buffer; asking again is the caller's part.
     for (const modId of ids) {
       const answer = await untilServed(callers[agentPortIndex(modId, 1)], modId, 1);
       assert.equal(answer.host?.ip, modId);
     }
-    assert.ok(systemClock.nowMs() - startedMs < 4000);
+    assert.equal(running.stats().dnsRequestsDropped, 0);
     assert.ok(dns.requests.length < 1100, String(dns.requests.length));
     for (const one of callers) one.close();
   }));
@@ -515,6 +515,7 @@ test("reload() takes new rules and addresses, and keeps what is known", () =>
     const one = await caller(running, 1, 1);
     await untilServed(one, 1, 1);
     const second = await FakeDns.start();
+    second.routes.set("1,1", [node(1), node(2)]);
     second.routes.set("2,2", [node(9)]);
     const flags = {
       "dnsserver.ip": `127.0.0.1:${second.port}`,
@@ -535,7 +536,7 @@ test("start() refuses a taken port and an address beyond loopback without authen
     const { port } = parseAddress(first.addresses[2]);
     for (const threads of ["0", "1"]) {
       await assert.rejects(
-        agent({ "agent.port": String(port - 1), "agent.threads": threads }),
+        agent({ "agent.port": String(port), "agent.threads": threads }),
         (error) => error instanceof BindError && error.inUse && error.message.includes(`${port}`),
       );
     }

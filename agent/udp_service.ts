@@ -106,6 +106,7 @@ class Shard {
       onForget: (modId, cmdId) => event("forget", modId, cmdId),
       onStateChange: (change) => host.stateChange(change),
     });
+    this.lb.pausePulls();
     for (const route of shard.preload) {
       this.lb.preload(route.modId, route.cmdId, unpackNodes(route), clock.nowMs());
     }
@@ -263,6 +264,9 @@ export class UdpService implements ShardHost {
       }
       case "confirm":
         this.#shard(task.shard)?.lb.confirm(task.modId, task.cmdId, nowMs);
+        break;
+      case "offline":
+        for (const { lb } of this.#shards) lb.pausePulls();
         break;
       case "resubscribe":
         for (const { lb } of this.#shards) lb.resubscribe(nowMs);

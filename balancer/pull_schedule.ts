@@ -46,6 +46,7 @@ export class PullSchedule<T extends Pullable> {
   readonly #pulling = new Set<T>();
   #tokens: number;
   #tokensAtMs: number | undefined;
+  #paused = false;
   #sent = 0;
 
   constructor(options: PullScheduleOptions) {
@@ -83,15 +84,26 @@ export class PullSchedule<T extends Pullable> {
     this.#pulling.delete(module);
   }
 
+  /** Sends nothing until `resume`: there is nobody to ask. What is started meanwhile waits. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  /** Ends a pause; what is due leaves with the next `start` or `tick`. */
+  resume(): void {
+    this.#paused = false;
+  }
+
   /** Sends what is due: repeats, and pulls that waited for their turn. */
   tick(nowMs: number): void {
+    if (this.#paused) return;
     for (const module of this.#pulling) {
       if (nowMs >= module.pullDueMs) this.#trySend(module, nowMs);
     }
   }
 
   #trySend(module: T, nowMs: number): void {
-    if (!module.hasNodes && !this.#takeToken(nowMs)) return;
+    if (this.#paused || (!module.hasNodes && !this.#takeToken(nowMs))) return;
     module.pullRetryMs = Math.min(
       this.#options.retryMaxMs(),
       module.pullRetryMs === 0 ? PULL_RETRY_MIN_MS : module.pullRetryMs * 2,

@@ -270,12 +270,18 @@ export class RouteLb {
     this.#setNodes(entry, nodes, nowMs);
   }
 
+  /** There is no connection to dns: nothing is asked for until `resubscribe`. */
+  pausePulls(): void {
+    this.#pulls.pause();
+  }
+
   /**
    * The connection to dns is new: unanswered pulls are repeated now, and known modules are asked
    * for again, spread over time, because dns pushes changes only of what was asked for over the
    * connection.
    */
   resubscribe(nowMs: number): void {
+    this.#pulls.resume();
     const { updateTimeoutMs } = this.#context.settings;
     const spreadMs = Math.max(
       Math.min(100, updateTimeoutMs),

@@ -209,6 +209,19 @@ test("resubscribe() asks for everything again, known modules spread over time", 
   assert.equal(new Set(pulls).size, 1000);
 });
 
+test("pausePulls() holds every pull back without spending the rate, until resubscribe()", () => {
+  const { lb, pulls } = makeLb({ pullsBurstMax: 2, pullsPerSecondMax: 0.001 });
+  lb.pausePulls();
+  for (const modId of [1, 2]) lb.getHost(modId, 0, 0);
+  lb.preload(3, 0, [node(1)], 0);
+  lb.getHost(3, 0, 0);
+  for (let ms = 0; ms < 5000; ms += 100) lb.tick(ms);
+  assert.deepEqual(pulls, []);
+  lb.resubscribe(5000);
+  lb.tick(5100);
+  assert.deepEqual(pulls.sort(), ["1,0", "2,0", "3,0"]);
+});
+
 test("preload() serves at once, is refreshed on use and gives way to what dns says", () => {
   const { lb, pulls } = makeLb({ modulesMax: 2 });
   lb.preload(1, 1, [node(5)], 0);
