@@ -1,12 +1,11 @@
 // Shell. One event loop of dns: accepts connections, answers and pushes.
 
 import type { Address } from "../reactor/address.ts";
-import type { Clock } from "../reactor/clock.ts";
 import { HIGH_WATER_BYTES } from "../reactor/framed_link.ts";
-import type { Logger } from "../reactor/log.ts";
 import { MessageRouter } from "../reactor/message_router.ts";
 import { type Connection, TcpServer } from "../reactor/tcp_server.ts";
 import { HelloGate } from "../daemon/hello.ts";
+import type { LoopStats, LoopSurroundings, ServiceLoop } from "../daemon/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { decodeGetRouteRequest, decodeRouteChanged } from "../proto/messages.ts";
 import type { ModuleKey } from "../sql/store.ts";
@@ -14,15 +13,21 @@ import type { ModuleId } from "./module_id.ts";
 import { PushPlan } from "./push_plan.ts";
 import type { RouteFrames } from "./route_frames.ts";
 
-/** What a loop asks of the one that owns the routes. */
-export interface RouteLoopOwner {
-  /** The frames of this module now and after each change, through `deliver`. */
-  want(modId: number, cmdId: number): void;
-  /** These modules are not needed any more. */
-  drop(keys: readonly ModuleId[]): void;
-  /** A writer says that it changed these modules; none: any. */
-  routesChanged(keys: readonly ModuleKey[]): void;
+/** Main thread to loop: the frames of a module it wants. */
+export interface RouteTask {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly frames: RouteFrames;
 }
+
+/** Loop to main thread. */
+export type RouteNote =
+  /** Send me the frames of this module now and after each change. */
+  | { readonly type: "want"; readonly modId: number; readonly cmdId: number }
+  /** I need these modules no more. */
+  | { readonly type: "drop"; readonly keys: readonly ModuleId[] }
+  /** A writer says that it changed these modules; none named: any. */
+  | { readonly type: "routesChanged"; readonly keys: readonly ModuleKey[] };
 
 /** Plain values that a loop is started with. */
 export interface RouteLoopInit {
@@ -35,26 +40,20 @@ export interface RouteLoopInit {
   readonly token: Uint8Array | undefined;
 }
 
-/** Counters of one loop; those of several add up. */
-export type RouteLoopStats = Record<string, number>;
-
 /** A server with its connections and what they are subscribed to. */
-export class RouteLoop {
+export class RouteLoop implements ServiceLoop<RouteTask> {
   readonly #init: RouteLoopInit;
-  readonly #owner: RouteLoopOwner;
-  readonly #clock: Clock;
-  readonly #log: Logger;
+  readonly #around: LoopSurroundings<RouteNote>;
   readonly #router: MessageRouter<Connection>;
   readonly #gate: HelloGate<Connection>;
   readonly #plan: PushPlan<Connection>;
   #server: TcpServer | undefined;
   #requestCount = 0;
 
-  constructor(init: RouteLoopInit, owner: RouteLoopOwner, clock: Clock, log: Logger) {
+  constructor(init: RouteLoopInit, around: LoopSurroundings<RouteNote>) {
+    const { clock, log } = around;
     this.#init = init;
-    this.#owner = owner;
-    this.#clock = clock;
-    this.#log = log;
+    this.#around = around;
     this.#router = new MessageRouter<Connection>({ log, clock });
     this.#gate = new HelloGate<Connection>({
       software: init.software,
@@ -68,8 +67,8 @@ export class RouteLoop {
       send: (peer, frames) =>
         void peer.sendFrames(this.#gate.isExtended(peer) ? frames.extended : frames.legacy),
       isBusy: (peer) => peer.pendingBytes > HIGH_WATER_BYTES,
-      want: (modId, cmdId) => owner.want(modId, cmdId),
-      drop: (keys) => owner.drop(keys),
+      want: (modId, cmdId) => around.note({ type: "want", modId, cmdId }),
+      drop: (keys) => around.note({ type: "drop", keys }),
     }, { perPeerMax: init.subscriptionsMax, totalMax: init.subscriptionsTotalMax });
     this.#router.add(MessageId.GetRouteRequest, (body, peer) => {
       const { modId, cmdId } = decodeGetRouteRequest(body);
@@ -77,16 +76,10 @@ export class RouteLoop {
       this.#plan.request(peer, modId, cmdId);
     });
     this.#router.add(MessageId.RouteChanged, (body) => {
-      this.#owner.routesChanged(decodeRouteChanged(body).modules);
+      around.note({ type: "routesChanged", keys: decodeRouteChanged(body).modules });
     });
   }
 
-  /**
-   * Begins to accept connections.
-   *
-   * @returns the address with the real port.
-   * @throws {BindError} when the port is taken.
-   */
   listen(port: number, reusePort: boolean): Promise<Address> {
     const { hostname, connectionsMax } = this.#init;
     this.#server = new TcpServer({
@@ -95,8 +88,8 @@ export class RouteLoop {
       reusePort,
       connectionsMax,
       router: this.#router,
-      clock: this.#clock,
-      log: this.#log,
+      clock: this.#around.clock,
+      log: this.#around.log,
       onAccept: (peer) => this.#gate.accept(peer),
       onClose: (peer) => {
         this.#gate.forget(peer);
@@ -107,12 +100,11 @@ export class RouteLoop {
     return this.#server.listen();
   }
 
-  /** Frames of a module that was wanted. */
-  deliver(modId: number, cmdId: number, frames: RouteFrames): void {
-    this.#plan.deliver(modId, cmdId, frames);
+  onTask(task: RouteTask): void {
+    this.#plan.deliver(task.modId, task.cmdId, task.frames);
   }
 
-  stats(): RouteLoopStats {
+  stats(): LoopStats {
     const counts = this.#plan.counts;
     const server = this.#server?.stats;
     return {
@@ -135,7 +127,6 @@ export class RouteLoop {
     };
   }
 
-  /** Closes all connections. */
   async close(): Promise<void> {
     await this.#server?.close();
   }

@@ -4,14 +4,15 @@ import { formatAddress } from "../reactor/address.ts";
 import { LogBrake } from "../reactor/log.ts";
 import { requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
+import { type LoopGroup, loopOnThisThread, loopsInWorkers } from "../daemon/loop_group.ts";
 import type { SettingsOf } from "../daemon/settings.ts";
 import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
 import { openStore, type Store } from "../sql/mod.ts";
 import { endsWithin, StoreHealth } from "../sql/store_health.ts";
 import { dnsSettings } from "./config.ts";
-import { inProcessLoop, type LoopGroup, type LoopGroupOwner, workerLoops } from "./loop_group.ts";
-import { RouteFrameCache } from "./route_frames.ts";
+import { RouteFrameCache, type RouteFrames } from "./route_frames.ts";
 import { RouteHub } from "./route_hub.ts";
+import { RouteLoop, type RouteLoopInit, type RouteNote, type RouteTask } from "./route_loop.ts";
 import { RouteTable } from "./route_table.ts";
 import { SUBSCRIPTIONS_MAX } from "./subscriptions.ts";
 import { VersionPoller } from "./version_poller.ts";
@@ -29,9 +30,10 @@ class DnsService implements RunningService {
   readonly #hub: RouteHub;
   readonly #health: StoreHealth;
   readonly #poller: VersionPoller;
-  readonly #loopErrors = { count: 0 };
+  #loopErrorCount = 0;
   #cutCount = 0;
-  #loops: LoopGroup | undefined;
+  #loops: LoopGroup<RouteTask> | undefined;
+  #inWorkers = false;
   #heartbeat: InstanceHeartbeat | undefined;
   #address = "";
 
@@ -56,7 +58,7 @@ class DnsService implements RunningService {
     this.#hub = new RouteHub(
       this.#table,
       cache,
-      (loop, modId, cmdId, frames) => this.#loops?.deliver(loop, modId, cmdId, frames),
+      (loop, modId, cmdId, frames) => this.#send(loop, modId, cmdId, frames),
     );
     this.#health = new StoreHealth({
       clock,
@@ -84,23 +86,36 @@ class DnsService implements RunningService {
 
   async start(settings: DnsSettings): Promise<void> {
     const { clock, log, software, authToken } = this.#context;
-    const init = {
+    const { loopCount } = settings;
+    const init: RouteLoopInit = {
       hostname: settings.listenIp,
-      connectionsMax: settings.connectionsMax,
+      connectionsMax: Math.ceil(settings.connectionsMax / loopCount),
       subscriptionsMax: settings.subscriptionsMax,
-      subscriptionsTotalMax: SUBSCRIPTIONS_MAX,
+      subscriptionsTotalMax: Math.ceil(SUBSCRIPTIONS_MAX / loopCount),
       software,
       token: authToken,
     };
-    const owner: LoopGroupOwner = {
-      want: (loop, modId, cmdId) => this.#hub.want(loop, modId, cmdId),
-      drop: (loop, keys) => this.#hub.drop(loop, keys),
-      routesChanged: (keys) => this.#poller.modulesChanged(keys),
-      loopFailed: () => void this.#loopErrors.count++,
+    const listener = {
+      onNote: (note: RouteNote, loop: number): void => this.#onNote(note, loop),
+      onFailed: (): void => void this.#loopErrorCount++,
     };
-    this.#loops = settings.loopCount === 1
-      ? inProcessLoop(init, owner, clock, log)
-      : await workerLoops(settings.loopCount, init, owner, clock, log);
+    this.#inWorkers = loopCount > 1;
+    this.#loops = this.#inWorkers
+      ? await loopsInWorkers<RouteLoopInit, RouteTask, RouteNote>(
+        new URL("./loop.ts", import.meta.url),
+        loopCount,
+        init,
+        listener,
+        clock,
+        log,
+      )
+      : loopOnThisThread(
+        (init, around) => new RouteLoop(init, around),
+        init,
+        listener,
+        clock,
+        log,
+      );
     this.#address = formatAddress(await this.#loops.listen(settings.listenPort));
     this.#poller.start();
     this.#heartbeat = new InstanceHeartbeat({
@@ -126,7 +141,7 @@ class DnsService implements RunningService {
       rows_bad_port: this.#table.skipped.badPort,
       rows_over_limit: this.#table.skipped.overLimit,
       routes_cut: this.#cutCount,
-      loop_errors: this.#loopErrors.count,
+      loop_errors: this.#loopErrorCount,
       ...this.#poller.stats(),
       ...this.#health.stats(),
     };
@@ -140,6 +155,21 @@ class DnsService implements RunningService {
     this.#poller.stop();
     await Promise.all([this.#loops?.close(), this.#heartbeat?.stop()]);
     await endsWithin(this.#context.clock, STORE_CLOSE_MS, this.#store.close());
+  }
+
+  #onNote(note: RouteNote, loop: number): void {
+    if (note.type === "want") this.#hub.want(loop, note.modId, note.cmdId);
+    else if (note.type === "drop") this.#hub.drop(loop, note.keys);
+    else this.#poller.modulesChanged(note.keys);
+  }
+
+  #send(loop: number, modId: number, cmdId: number, frames: RouteFrames): void {
+    // A worker gets plain values; on this thread each form is encoded only when somebody needs it.
+    const { revision } = frames;
+    const sent = this.#inWorkers
+      ? { revision, legacy: frames.legacy, extended: frames.extended }
+      : frames;
+    this.#loops?.send(loop, { modId, cmdId, frames: sent });
   }
 
   #detail(): Record<string, number | string> {

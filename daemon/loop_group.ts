@@ -1,0 +1,196 @@
+// Shell. The event loops of a TCP service: one on this thread, or several in workers on one port.
+
+import type { Address } from "../reactor/address.ts";
+import type { Clock } from "../reactor/clock.ts";
+import { BindError } from "../reactor/errors.ts";
+import type { Logger } from "../reactor/log.ts";
+import { LOOP_STOP_MS, LoopPool } from "../reactor/loop_pool.ts";
+
+/** Counters of a loop; those of several add up. */
+export type LoopStats = Record<string, number>;
+
+/** One event loop of a service: a server and what it does with messages. */
+export interface ServiceLoop<Task> {
+  /**
+   * Begins to accept connections.
+   *
+   * @returns the address with the real port.
+   * @throws {BindError} when the port is taken.
+   */
+  listen(port: number, reusePort: boolean): Promise<Address>;
+  /** Takes what the main thread sends. */
+  onTask(task: Task): void;
+  stats(): LoopStats;
+  close(): Promise<void>;
+}
+
+/** What a loop is given. */
+export interface LoopSurroundings<Note> {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Tells the main thread something. */
+  note(note: Note, transfer?: Transferable[]): void;
+}
+
+/** Makes a loop from plain values; the same function serves on this thread and in workers. */
+export type LoopMaker<Init, Task, Note> = (
+  init: Init,
+  surroundings: LoopSurroundings<Note>,
+) => ServiceLoop<Task>;
+
+/** What the main thread hears of its loops, which are numbered from 0. */
+export interface LoopListener<Note> {
+  onNote(note: Note, loop: number): void;
+  /** A worker reported an error; it may be gone. */
+  onFailed(loop: number): void;
+}
+
+/** Loops behind one address. */
+export interface LoopGroup<Task> {
+  /**
+   * Begins to accept connections in every loop.
+   *
+   * @throws {BindError} when the port is taken.
+   */
+  listen(port: number): Promise<Address>;
+  send(loop: number, task: Task, transfer?: Transferable[]): void;
+  /** Sum over all loops; of workers about half a second old. */
+  stats(): LoopStats;
+  close(timeoutMs?: number): Promise<void>;
+}
+
+/** What passes to a worker. */
+export type WorkerTask<Task> =
+  | { readonly type: "listen"; readonly port: number }
+  | { readonly type: "task"; readonly task: Task };
+
+/** What passes from a worker. */
+export type WorkerNote<Note> =
+  | { readonly type: "listening"; readonly address: Address }
+  | {
+    readonly type: "bindFailed";
+    readonly address: string;
+    readonly inUse: boolean;
+    readonly message: string;
+  }
+  | { readonly type: "stats"; readonly stats: LoopStats }
+  | {
+    readonly type: "log";
+    readonly level: keyof Logger;
+    readonly message: string;
+    readonly fields: Record<string, unknown> | undefined;
+  }
+  | { readonly type: "note"; readonly note: Note };
+
+/** One loop on this thread. */
+export function loopOnThisThread<Init, Task, Note>(
+  make: LoopMaker<Init, Task, Note>,
+  init: Init,
+  listener: LoopListener<Note>,
+  clock: Clock,
+  log: Logger,
+): LoopGroup<Task> {
+  const loop = make(init, { clock, log, note: (note) => listener.onNote(note, 0) });
+  return {
+    listen: (port) => loop.listen(port, false),
+    send: (_loop, task) => loop.onTask(task),
+    stats: () => loop.stats(),
+    close: () => loop.close(),
+  };
+}
+
+/** Several loops in workers that share one port; the kernel spreads connections over them. */
+export async function loopsInWorkers<Init, Task, Note>(
+  entry: URL,
+  count: number,
+  init: Init,
+  listener: LoopListener<Note>,
+  clock: Clock,
+  log: Logger,
+): Promise<LoopGroup<Task>> {
+  const group = new WorkerLoops<Init, Task, Note>(count, listener, log);
+  await group.start(entry, init, clock);
+  return group;
+}
+
+class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
+  readonly #listener: LoopListener<Note>;
+  readonly #log: Logger;
+  readonly #stats: LoopStats[];
+  readonly #listening: PromiseWithResolvers<Address>[];
+  #pool: LoopPool<Init, WorkerTask<Task>, WorkerNote<Note>> | undefined;
+
+  constructor(count: number, listener: LoopListener<Note>, log: Logger) {
+    this.#listener = listener;
+    this.#log = log;
+    this.#stats = Array.from({ length: count }, () => ({}));
+    this.#listening = Array.from({ length: count }, () => {
+      const listening = Promise.withResolvers<Address>();
+      // A loop may fail when nobody waits for it to listen.
+      listening.promise.catch(() => undefined);
+      return listening;
+    });
+  }
+
+  async start(entry: URL, init: Init, clock: Clock): Promise<void> {
+    this.#pool = await LoopPool.start<Init, WorkerTask<Task>, WorkerNote<Note>>({
+      entry,
+      count: this.#stats.length,
+      init,
+      onNote: (note, loop) => this.#onNote(note, loop),
+      onError: (_error, loop) => this.#onError(loop),
+      log: this.#log,
+      clock,
+    });
+  }
+
+  async listen(port: number): Promise<Address> {
+    // The first loop learns the real port when 0 was asked for; the others share it.
+    this.#pool?.send(0, { type: "listen", port });
+    const address = await this.#listening[0].promise;
+    for (let loop = 1; loop < this.#listening.length; loop++) {
+      this.#pool?.send(loop, { type: "listen", port: address.port });
+    }
+    await Promise.all(this.#listening.map((one) => one.promise));
+    return address;
+  }
+
+  send(loop: number, task: Task, transfer: Transferable[] = []): void {
+    this.#pool?.send(loop, { type: "task", task }, transfer);
+  }
+
+  stats(): LoopStats {
+    const sum: LoopStats = {};
+    for (const stats of this.#stats) {
+      for (const [name, value] of Object.entries(stats)) sum[name] = (sum[name] ?? 0) + value;
+    }
+    return sum;
+  }
+
+  async close(timeoutMs: number = LOOP_STOP_MS): Promise<void> {
+    await this.#pool?.close(timeoutMs);
+  }
+
+  #onNote(note: WorkerNote<Note>, loop: number): void {
+    switch (note.type) {
+      case "listening":
+        return this.#listening[loop].resolve(note.address);
+      case "bindFailed":
+        return this.#listening[loop].reject(
+          new BindError(note.address, note.inUse, note.message),
+        );
+      case "stats":
+        this.#stats[loop] = note.stats;
+        return;
+      case "log":
+        return this.#log[note.level](note.message, { loop, ...note.fields });
+      case "note":
+        return this.#listener.onNote(note.note, loop);
+    }
+  }
+
+  #onError(loop: number): void {
+    this.#listening[loop].reject(new Error(`Loop ${loop} failed`));
+    this.#listener.onFailed(loop);
+  }
+}
