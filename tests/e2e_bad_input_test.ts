@@ -244,18 +244,20 @@ test("unknown modules neither fill the agent nor push out the known ones", async
     const { agent, dns } = await startFleet(processes, url);
     const caller = await WireCaller.open(agent.port());
     await caller.untilHost(1, 1);
+    const stranger = await WireCaller.open(agent.port());
     const before = await agent.residentBytes() ?? 0;
-    const count = 60_000;
+    const count = 30_000;
     for (let i = 0; i < count; i++) {
-      caller.sendRaw(frameBytes(Id.GetHostRequest, getHostRequest(9, 1000 + i, 2)), i % 3);
+      stranger.sendRaw(frameBytes(Id.GetHostRequest, getHostRequest(9, 1000 + i, 2)), i % 3);
       if (i % 200 !== 0) continue;
       const { retCode } = await caller.getHost(1, 1); // also keeps the flood at the agent's pace
-      assert.equal(retCode, 0);
+      assert.equal(retCode, 0, `after ${i} unknown modules`);
     }
     const grown = ((await agent.residentBytes() ?? 0) - before) / MIBIBYTE;
     console.log(`${count} unknown modules: agent grew by ${grown.toFixed(1)} MiB`);
     assert.ok(grown < 150, `${grown} MiB`);
     assert.ok(agent.alive && dns.alive);
+    stranger.close();
     caller.close();
     await store.close();
   });
