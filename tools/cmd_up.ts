@@ -104,7 +104,6 @@ async function runUp(flags: UpFlags): Promise<number> {
   const dataDir = openDataDir(flags.data ?? DEFAULT_DATA_DIR);
   const services = new ServiceGroup(flags, dataDir);
   try {
-    await prepareStore(services.storeUrl);
     await services.start();
   } catch (error) {
     await services.stop();
@@ -163,22 +162,40 @@ class ServiceGroup {
     return [this.#dns, this.#reporter, this.#agent].filter((service) => service !== undefined);
   }
 
+  /**
+   * Starts everything. The agent spends its time on a worker's start, so it goes first where the
+   * addresses it needs are known beforehand; the servers are up before it looks for them.
+   */
   async start(): Promise<void> {
-    const [{ dnsDaemon }, { reporterDaemon }, { agentDaemon }] = await Promise.all([
-      import("../dns/service.ts"),
-      import("../reporter/service.ts"),
-      import("../agent/service.ts"),
-    ]);
-    const { dns, reporter, agent } = this.#flags;
-    this.#dns = await this.#startOne(dnsDaemon, this.#serverFlags(dns));
-    this.#reporter = await this.#startOne(reporterDaemon, this.#serverFlags(reporter));
+    const { dns, reporter } = this.#flags;
+    const isKnown = dns.port > 0 && reporter.port > 0;
+    const early = isKnown ? this.#startAgent(dns, reporter) : undefined;
+    // Both have to end before anything can be stopped.
+    const results = await Promise.allSettled([this.#startServers(), early]);
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+    if (isKnown || this.#dns === undefined || this.#reporter === undefined) return;
+    await this.#startAgent(addressOf(this.#dns), addressOf(this.#reporter));
+  }
+
+  async #startAgent(dns: Address, reporter: Address): Promise<void> {
+    const { agentDaemon } = await import("../agent/service.ts");
+    const { agent } = this.#flags;
     this.#agent = await this.#startOne(agentDaemon, {
       "agent.ip": agent.hostname,
       "agent.port": String(agent.port),
       "agent.cache_dir": join(this.#dataDir.path, "cache"),
-      "dnsserver.ip": reachable(this.#dns),
-      "reporter.ip": reachable(this.#reporter),
+      "dnsserver.ip": reachable(dns),
+      "reporter.ip": reachable(reporter),
     });
+  }
+
+  async #startServers(): Promise<void> {
+    await prepareStore(this.storeUrl);
+    const { dns, reporter } = this.#flags;
+    const { dnsDaemon } = await import("../dns/service.ts");
+    this.#dns = await this.#startOne(dnsDaemon, this.#serverFlags(dns));
+    const { reporterDaemon } = await import("../reporter/service.ts");
+    this.#reporter = await this.#startOne(reporterDaemon, this.#serverFlags(reporter));
   }
 
   /**
@@ -223,9 +240,13 @@ class ServiceGroup {
   }
 }
 
+/** Where a service listens, with its real port. */
+function addressOf(service: RunningService): Address {
+  return parseAddress(service.addresses[0]);
+}
+
 /** Where this process reaches a service that may listen on every address. */
-function reachable(service: RunningService): string {
-  const { hostname, port } = parseAddress(service.addresses[0]);
+function reachable({ hostname, port }: Address): string {
   return formatAddress({ hostname: hostname === "0.0.0.0" ? "127.0.0.1" : hostname, port });
 }
 

@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
 import { mkdirSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openStore } from "../sql/mod.ts";
-import { type Processes, type TestProcess, withProcesses } from "../tests/support/processes.ts";
+import {
+  freePort,
+  type Processes,
+  type TestProcess,
+  withProcesses,
+} from "../tests/support/processes.ts";
 import { until } from "../tests/support/until.ts";
 import { monotonicMs, WireCaller, WireConnection } from "../tests/support/wire_client.ts";
 
@@ -152,6 +158,44 @@ for (const service of ["dns", "reporter"]) {
     });
   });
 }
+
+test("lars up: a taken agent port is named, also when all ports are given", async () => {
+  await withProcesses(async (processes) => {
+    const socket = createSocket("udp4");
+    await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+    const { port } = socket.address();
+    try {
+      const args = [
+        `--dns=127.0.0.1:${await freePort()}`,
+        `--reporter=127.0.0.1:${await freePort()}`,
+        `--agent=127.0.0.1:${port}`,
+      ];
+      const { code, stdout, stderr } = await spawnUp(processes, args).untilEnded(30_000);
+      assert.equal(code, 1, stderr);
+      assert.equal(stdout, "");
+      assert.match(stderr, new RegExp(`^lars: .*127\\.0\\.0\\.1:${port}.*in use`, "m"));
+    } finally {
+      socket.close();
+    }
+  });
+});
+
+test("lars up: given ports are used, and another dns on one of them is a clear error", async () => {
+  await withProcesses(async (processes) => {
+    const ports = [await freePort(), await freePort()];
+    const args = [`--dns=127.0.0.1:${ports[0]}`, `--reporter=127.0.0.1:${ports[1]}`];
+    const { process, dnsPort, agentPort } = await startUp(processes, args);
+    assert.equal(dnsPort, ports[0]);
+    const caller = await WireCaller.open(agentPort);
+    await caller.untilHost(1, 1);
+    caller.close();
+    const other = await spawnUp(processes, [...args, "--data=other", "--agent=127.0.0.1:0"])
+      .untilEnded(30_000);
+    assert.equal(other.code, 1);
+    assert.match(other.stderr, new RegExp(`127\\.0\\.0\\.1:${ports[0]}.*in use`));
+    assert.equal((await process.stop()).code, 0);
+  });
+});
 
 test("lars up: a second one on the same data folder says so", async () => {
   await withProcesses(async (processes) => {
