@@ -342,7 +342,7 @@ async function main(): Promise<void> {
     const { user, password } = ORIGINAL_MYSQL;
     await runAdmin(
       server.url,
-      `CREATE USER '${user}'@'127.0.0.1' IDENTIFIED BY '${password}'`,
+      `CREATE OR REPLACE USER '${user}'@'127.0.0.1' IDENTIFIED BY '${password}'`,
     );
     await runAdmin(server.url, `GRANT ALL ON *.* TO '${user}'@'127.0.0.1' WITH GRANT OPTION`);
     for (const [index, step] of scenario.steps.entries()) {
