@@ -6,10 +6,9 @@ import { StoreError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import {
-  findProgram,
   type MariaDb,
   runAdmin,
-  startMariaDb,
+  withPrivateMariaDb,
   withTestDatabase,
 } from "../tests/support/mariadb.ts";
 import { until } from "../tests/support/until.ts";
@@ -19,21 +18,19 @@ import { rowsScript } from "./sql_script.ts";
 import { withStore } from "./store_conformance.ts";
 import { parseStoreUrl } from "./store_url.ts";
 
+/** Servers start slowly on a loaded machine. */
+const SLOW = { timeout: 120_000 };
 const NODE = { modId: 1, cmdId: 1, ip: 1, port: 1 };
 
-async function withServer(
+function withServer(
   t: TestContext,
   fn: (server: MariaDb, url: string) => Promise<void>,
   options: string[] = [],
 ): Promise<void> {
-  if (findProgram("mariadbd") === undefined) return t.skip("MariaDB is not installed");
-  const server = await startMariaDb(options);
-  try {
+  return withPrivateMariaDb(t, async (server) => {
     await runAdmin(server.url, "CREATE DATABASE lars");
     await fn(server, `${server.url}/lars`);
-  } finally {
-    await server.stop();
-  }
+  }, options);
 }
 
 async function failsTransient(call: Promise<unknown>): Promise<StoreError> {
@@ -43,7 +40,7 @@ async function failsTransient(call: Promise<unknown>): Promise<StoreError> {
   return outcome;
 }
 
-test("mysql store fails fast while the server is down, and recovers by itself", async (t) => {
+test("mysql store fails fast while the server is down, and recovers by itself", SLOW, async (t) => {
   await withServer(t, async (server, url) => {
     await withStore(url, async (store) => {
       await store.migrate();
@@ -61,7 +58,7 @@ test("mysql store fails fast while the server is down, and recovers by itself", 
   });
 });
 
-test("mysql store gives up on a server that hangs, and recovers when it wakes", async (t) => {
+test("mysql store gives up on a server that hangs, and recovers when it wakes", SLOW, async (t) => {
   await withServer(t, async (server, url) => {
     for (const connectionsMax of [1, 4]) {
       await withStore(url, async (store) => {
@@ -83,7 +80,7 @@ test("mysql store gives up on a server that hangs, and recovers when it wakes", 
   });
 });
 
-test("close() does not wait for a server that hangs", async (t) => {
+test("close() does not wait for a server that hangs", SLOW, async (t) => {
   await withServer(t, async (server, url) => {
     const store = await openStore(url);
     await store.migrate();
@@ -100,7 +97,7 @@ test("close() does not wait for a server that hangs", async (t) => {
   });
 });
 
-test("mysql store tries the hosts of its url in order", async (t) => {
+test("mysql store tries the hosts of its url in order", SLOW, async (t) => {
   await withServer(t, async (first, firstUrl) => {
     await withServer(t, async (second) => {
       const hosts = `127.0.0.1:1,127.0.0.1:${first.port},127.0.0.1:${second.port}`;
@@ -123,7 +120,7 @@ test("mysql store tries the hosts of its url in order", async (t) => {
   });
 });
 
-test("mysql store leaves a host that has become read-only", async (t) => {
+test("mysql store leaves a host that has become read-only", SLOW, async (t) => {
   await withServer(t, async (first, firstUrl) => {
     await withServer(t, async (second) => {
       for (const server of [first, second]) {
@@ -143,7 +140,7 @@ test("mysql store leaves a host that has become read-only", async (t) => {
   });
 });
 
-test("a peer that accepts and stays silent does not hold a call up", async () => {
+test("a peer that accepts and stays silent does not hold a call up", SLOW, async () => {
   const sockets = new Set<Socket>();
   const silent = createServer((socket) => void sockets.add(socket));
   await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
@@ -162,7 +159,7 @@ test("a peer that accepts and stays silent does not hold a call up", async () =>
   }
 });
 
-test("a wrong password is no passing fault, and is not repeated", async (t) => {
+test("a wrong password is no passing fault, and is not repeated", SLOW, async (t) => {
   await withTestDatabase(t, async (url) => {
     const wrong = url.replace(/:[^:@/]*@/, ":S3cret%40word@");
     await withStore(wrong, async (store) => {
@@ -175,7 +172,7 @@ test("a wrong password is no passing fault, and is not repeated", async (t) => {
   });
 });
 
-test("mysql sessions refuse several statements at once and local files", async (t) => {
+test("mysql sessions refuse several statements at once and local files", SLOW, async (t) => {
   await withTestDatabase(t, async (url) => {
     await runAdmin(url, "CREATE TABLE x (line TEXT)");
     const parsed = parseStoreUrl(url);
@@ -200,7 +197,7 @@ test("mysql sessions refuse several statements at once and local files", async (
   });
 });
 
-test("mysql store binds text safely whatever mode the server prefers", async (t) => {
+test("mysql store binds text safely whatever mode the server prefers", SLOW, async (t) => {
   await withServer(t, async (_server, url) => {
     await withStore(url, async (store) => {
       await store.migrate();

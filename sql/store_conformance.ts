@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { ConflictError, LimitError, StoreError } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/system_clock.ts";
+import { migrationsOf } from "./migrations.ts";
 import { openStore, type StoreOptions } from "./open_store.ts";
 import {
   type CallStatusRow,
@@ -34,18 +35,24 @@ interface Bench {
 
 type BenchTest = (bench: Bench) => Promise<void>;
 
+/** Servers start slowly on a loaded machine. */
+const TEST_TIMEOUT_MS = 120_000;
 const IP = 3_232_235_953;
 
 /** Registers all conformance tests for one kind of database. */
 export function testStoreConformance(target: ConformanceTarget): void {
   const define = (name: string, fn: BenchTest): void => {
-    test(`${target.name}: ${name}`, (t) =>
-      target.withDatabase(t, async (url) => {
-        await withStore(url, async (store) => {
-          await store.migrate();
-          await fn({ url, store, execute: (sql) => target.execute(url, sql) });
-        });
-      }));
+    test(
+      `${target.name}: ${name}`,
+      { timeout: TEST_TIMEOUT_MS },
+      (t) =>
+        target.withDatabase(t, async (url) => {
+          await withStore(url, async (store) => {
+            await store.migrate();
+            await fn({ url, store, execute: (sql) => target.execute(url, sql) });
+          });
+        }),
+    );
   };
   testReads(define);
   testEdits(define);
@@ -55,6 +62,7 @@ export function testStoreConformance(target: ConformanceTarget): void {
   testCallStatus(define);
   testInstances(define);
   testMigrations(define);
+  testCrashedMigrations(target);
   testClosing(define);
 }
 
@@ -557,6 +565,32 @@ function testMigrations(define: Define): void {
     assert.equal((await bench.store.routeMark()).version, 0);
     await bench.store.heartbeat(instance("x"));
   });
+}
+
+function testCrashedMigrations(target: ConformanceTarget): void {
+  test(
+    `${target.name}: migrate() goes on wherever another one was killed`,
+    { timeout: TEST_TIMEOUT_MS },
+    async (t) => {
+      let total = 1;
+      for (let done = 0; done <= total; done++) {
+        await target.withDatabase(t, async (url) => {
+          await withStore(url, async (store) => {
+            const statements = migrationsOf(store.dialect).flatMap((one) => one.statements);
+            total = statements.length;
+            await store.schemaVersion(); // Makes the file where there is one.
+            for (const { sql } of statements.slice(0, done)) await target.execute(url, sql);
+            assert.equal(await store.schemaVersion(), 0);
+            assert.equal((await store.migrate()).version, VERSION, `after ${done} statements`);
+            await store.editRoutes([{ ...add(1, 1), zone: "z" } as RouteEdit]);
+            await store.writeCallStatus([status(1, 1)]);
+            await store.heartbeat(instance("x"));
+            assert.deepEqual(await store.migrate(), { applied: [], version: VERSION });
+          });
+        });
+      }
+    },
+  );
 }
 
 function testClosing(define: Define): void {

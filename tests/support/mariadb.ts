@@ -19,9 +19,10 @@ const START_ATTEMPTS_MAX = 3;
 /**
  * Runs the server until the other end of its standard input is closed, which happens however the
  * test process ends; so no server outlives its test, and neither do its files, unless a line came
- * first. Arguments: the directory, the program and its options.
+ * first. Ctrl-C reaches it too and must not end it early. Arguments: the directory, the program and its options.
  */
-const SUPERVISOR = '"$@" <&- >/dev/null 2>&1 & echo $!; read line; keep=$?; ' +
+const SUPERVISOR =
+  'trap "" INT TERM HUP; "$@" <&- >/dev/null 2>&1 & echo $!; read line; keep=$?; ' +
   'kill -9 $! 2>/dev/null; wait; [ $keep = 0 ] || rm -rf "$0"';
 
 /** A private server; everything it holds is gone after {@linkcode MariaDb.stop}. */
@@ -51,8 +52,12 @@ export interface SkippableTest {
   skip(reason?: string): void;
 }
 
-/** Value of LARS_TEST_MYSQL_URL: an admin url with no database, or undefined when unset. */
+/**
+ * Value of LARS_TEST_MYSQL_URL: an admin url with no database. Undefined when unset, and when
+ * LARS_TEST_SKIP_MYSQL asks to leave MySQL out.
+ */
 export function testMysqlUrl(): string | undefined {
+  if ((process.env.LARS_TEST_SKIP_MYSQL ?? "") !== "") return undefined;
   const url = process.env.LARS_TEST_MYSQL_URL;
   return url === undefined || url === "" ? undefined : url;
 }
@@ -147,7 +152,7 @@ class PrivateServer implements MariaDb {
     const supervisor = spawn(
       "sh",
       ["-c", SUPERVISOR, this.#directory.path, this.#program, ...this.#arguments()],
-      { stdio: ["pipe", "pipe", "ignore"] },
+      { stdio: ["pipe", "pipe", "ignore"], detached: true },
     );
     this.#supervisor = supervisor;
     this.#pid = await firstNumber(supervisor);
@@ -274,17 +279,33 @@ function freePort(): Promise<number> {
 
 let shared: Promise<MariaDb> | undefined;
 
-/** Admin url of the server of this test run, or undefined when there is none to be had. */
-export async function sharedMysqlUrl(): Promise<string | undefined> {
-  const given = testMysqlUrl();
-  if (given !== undefined) return given;
-  if (findProgram("mariadbd") === undefined) return undefined;
-  shared ??= startMariaDb();
-  return (await shared).url;
+/**
+ * Why no private server can be started here, or undefined when it can: MariaDB is not installed,
+ * or LARS_TEST_SKIP_MYSQL is set.
+ */
+export function noPrivateServerReason(): string | undefined {
+  if ((process.env.LARS_TEST_SKIP_MYSQL ?? "") !== "") return "LARS_TEST_SKIP_MYSQL is set";
+  if (findProgram("mariadbd") === undefined || findProgram("mariadb-install-db") === undefined) {
+    return "MariaDB is not installed";
+  }
+  return undefined;
 }
 
-/** Tells why {@linkcode withTestDatabase} would skip. */
-export const NO_MYSQL_REASON = "LARS_TEST_MYSQL_URL is not set and MariaDB is not installed";
+/** Runs `fn` with a private server of its own, or skips the test and says why. */
+export async function withPrivateMariaDb(
+  test: SkippableTest,
+  fn: (server: MariaDb) => Promise<void>,
+  options: readonly string[] = [],
+): Promise<void> {
+  const reason = noPrivateServerReason();
+  if (reason !== undefined) return test.skip(reason);
+  const server = await startMariaDb(options);
+  try {
+    await fn(server);
+  } finally {
+    await server.stop();
+  }
+}
 
 let databaseCount = 0;
 
@@ -297,8 +318,10 @@ export async function withTestDatabase(
   test: SkippableTest,
   fn: (url: string) => Promise<void>,
 ): Promise<void> {
-  const adminUrl = await sharedMysqlUrl();
-  if (adminUrl === undefined) return test.skip(NO_MYSQL_REASON);
+  const given = testMysqlUrl();
+  const reason = given === undefined ? noPrivateServerReason() : undefined;
+  if (reason !== undefined) return test.skip(`LARS_TEST_MYSQL_URL is not set and ${reason}`);
+  const adminUrl = given ?? (await (shared ??= startMariaDb())).url;
   const name = `lars_test_${process.pid}_${crypto.randomUUID().slice(0, 8)}_${++databaseCount}`;
   await runAdmin(adminUrl, `CREATE DATABASE \`${name}\` DEFAULT CHARACTER SET utf8mb4`);
   try {
