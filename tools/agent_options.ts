@@ -4,10 +4,10 @@ import type { Command } from "commander";
 import { LarsClient } from "../api/mod.ts";
 import { readToken } from "../daemon/daemon.ts";
 import { DEFAULT_PORTS, RetCode } from "../proto/message_ids.ts";
-import type { Address } from "../reactor/address.ts";
+import { type Address, formatAddress } from "../reactor/address.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { parseAgent } from "./cli_arguments.ts";
-import { argument, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { argument, CommandError, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { warningLine } from "./terminal.ts";
 
 /** Time an answer may take. Longer than callers wait: a tool should tell slow from absent. */
@@ -59,19 +59,28 @@ export async function withClient<T>(
   }
 }
 
-/** Lets the agent fetch the route of a module, and says so when it has none, as the original does. */
+/**
+ * Lets the agent fetch the route of a module, and says so when it has none, as the original does.
+ *
+ * @throws {CommandError} when no agent answers.
+ */
 export async function initModule(
   client: LarsClient,
+  flags: AgentFlags,
   modId: number,
   cmdId: number,
-): Promise<RetCode> {
+): Promise<void> {
   const retcode = await client.regInit(modId, cmdId);
+  if (retcode === RetCode.SystemError) {
+    throw new CommandError(
+      `No agent answers at ${formatAddress(flags.agent)}: is it running, and does it want a token?`,
+    );
+  }
   if (retcode === RetCode.NoExist) {
     warningLine(
       `modid ${modId}, cmdid ${cmdId} still not exist host, after register, ret = ${retcode}`,
     );
   }
-  return retcode;
 }
 
 /** What a return code means, in the words of the original's tools. */

@@ -62,7 +62,7 @@ function addGetHost(tools: Command, context: CommandContext): void {
     tools.command("gethost").description("Ask for one node of a module. Exit code 1 for none."),
   ).action((modId: number, cmdId: number, flags: AgentFlags) =>
     withClient(flags, async (client) => {
-      await initModule(client, modId, cmdId);
+      await initModule(client, flags, modId, cmdId);
       const { retcode, host } = await askHost(client, modId, cmdId);
       if (flags.json === true) {
         printJson({ modid: modId, cmdid: cmdId, retcode, ...hostJson(host) });
@@ -100,7 +100,7 @@ function addGetRoute(tools: Command, context: CommandContext): void {
     tools.command("getroute").description("Ask for all nodes of a module. Exit code 1 for none."),
   ).action((modId: number, cmdId: number, flags: AgentFlags) =>
     withClient(flags, async (client) => {
-      await initModule(client, modId, cmdId);
+      await initModule(client, flags, modId, cmdId);
       const hosts = await client.getRoute(modId, cmdId);
       if (hosts.length === 0) context.exitCode = 1;
       if (flags.json === true) {
@@ -148,10 +148,8 @@ async function report(
   const { modId, cmdId, port } = call;
   const ip = formatIpv4(call.ip);
   const retcode = Number(call.outcome);
-  // Reports are not answered, so this also tells whether there is an agent at all.
-  if (await initModule(client, modId, cmdId) === RetCode.SystemError) {
-    await client.getRoute(modId, cmdId);
-  }
+  // Reports are not answered: this also tells whether there is an agent at all.
+  await initModule(client, flags, modId, cmdId);
   client.report(modId, cmdId, ip, port, retcode, flags.timecost);
   if (flags.json === true) return printJson({ modid: modId, cmdid: cmdId, ip, port, retcode });
   const word = retcode === RetCode.Success ? "SUCC" : "OVERLOAD";
@@ -248,7 +246,7 @@ async function runExample(
   modId: number,
   cmdId: number,
 ): Promise<void> {
-  await initModule(client, modId, cmdId);
+  await initModule(client, flags, modId, cmdId);
   const hosts = await client.getRoute(modId, cmdId);
   const json = flags.json === true;
   if (!json && hosts.length > 0) {

@@ -39,7 +39,7 @@ export async function runQps(threads: number, flags: QpsFlags): Promise<number> 
 async function runCaller(thread: number, flags: QpsFlags, totals: Totals): Promise<void> {
   const [modId, cmdId] = [thread + 1, 1];
   const client = await openClient(flags);
-  await initModule(client, modId, cmdId);
+  await initModule(client, flags, modId, cmdId);
   const meter = new Meter(thread, flags, modId, cmdId);
   while (!meter.over) {
     const { retcode, host } = await client.tryGetHost(modId, cmdId);

@@ -43,7 +43,7 @@ export async function runSimulator(
   const tallies = new Map<string, Tally>();
   const refused = { [RetCode.Overload]: 0, [RetCode.NoExist]: 0 };
   say(`err_rate = ${errRate}`);
-  await initModule(client, modId, cmdId);
+  await initModule(client, flags, modId, cmdId);
   for (let i = 0; i < queryCnt; i++) {
     const { retcode, host, error } = await client.tryGetHost(modId, cmdId);
     if (error !== undefined) throw error;
