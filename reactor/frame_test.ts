@@ -98,7 +98,8 @@ test("FrameDecoder.push() gives the same frames for any frames in any pieces", (
         const bytes = concat(frames.map((f) => encodeFrame(f.msgId, Uint8Array.from(f.body))));
         const got = collector();
         const decoder = new FrameDecoder();
-        for (let offset = 0, turn = 0; offset < bytes.length; turn++) {
+        let offset = 0;
+        for (let turn = 0; offset < bytes.length; turn++) {
           const end = offset + pieces[turn % pieces.length];
           decoder.push(bytes.subarray(offset, end), got.sink);
           offset = end;

@@ -163,11 +163,16 @@ export class TcpClient {
     const current = formatAddress(this.address);
     const index = addresses.findIndex((address) => formatAddress(address) === current);
     this.#addresses = addresses;
-    // One before the first, so that the next address tried is the first.
-    this.#addressIndex = index >= 0 ? index : addresses.length - 1;
-    if (index >= 0) return;
-    if (this.#link === undefined && this.#attempt === undefined) this.#addressIndex = 0;
-    else this.failOver("address was removed from the list");
+    const idle = this.#link === undefined && this.#attempt === undefined;
+    if (index >= 0 && this.#started) {
+      this.#addressIndex = index;
+    } else if (idle) {
+      this.#addressIndex = 0;
+    } else {
+      // One before the first: what is dropped now goes on with the first.
+      this.#addressIndex = addresses.length - 1;
+      this.failOver("address was removed from the list");
+    }
   }
 
   /** Stops for good; sends what is queued on a connection that stands (at most one second). */

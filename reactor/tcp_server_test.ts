@@ -63,7 +63,7 @@ async function withServer(
     await body({
       server,
       closes,
-      async connect() {
+      async connect(): Promise<RawPeer> {
         const peer = await RawPeer.connect(address);
         peers.push(peer);
         return peer;
