@@ -1,0 +1,39 @@
+// Core. The configuration keys of the reporter.
+
+import { authSettings, reactorSettings, storeSettings } from "../daemon/common_settings.ts";
+import { integer, seconds, type SettingsTable } from "../daemon/settings.ts";
+import { DEFAULT_PORTS } from "../proto/message_ids.ts";
+import { STATUS_KEYS_MAX } from "./status_batch.ts";
+
+/** The original's own configuration file misspells the section. */
+const sectionAliases = ["repoter"];
+
+/** Every key that the reporter reads. */
+export const reporterSettings = {
+  ...reactorSettings(DEFAULT_PORTS.reporter),
+  ...storeSettings,
+  ...authSettings,
+  queueCount: integer("reporter", "db_thread_cnt", {
+    sectionAliases,
+    default: 3,
+    min: 1,
+    max: 64,
+    doc: "Queues that write to the database at the same time, each on a connection of its own; " +
+      "an embedded database takes one writer, so there it is always 1.",
+  }),
+  flushIntervalMs: seconds("reporter", "flush_interval", {
+    sectionAliases,
+    default: 0.1,
+    min: 0.01,
+    max: 60,
+    doc: "Longest time a result waits for others to be written with it.",
+  }),
+  keysMax: integer("reporter", "keys_max", {
+    sectionAliases,
+    default: STATUS_KEYS_MAX,
+    min: 1000,
+    max: 10_000_000,
+    doc: "Most results one queue keeps while the database is slow or away (one for each module, " +
+      "node and caller); when full, new ones are refused and counted, known ones still updated.",
+  }),
+} as const satisfies SettingsTable;

@@ -1,0 +1,7 @@
+// Shell. Starts the reporter from the command line.
+
+import { runDaemon } from "../daemon/daemon.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import { reporterDaemon } from "./service.ts";
+
+runtime.exit(await runDaemon(reporterDaemon, runtime.args));

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ManualClock } from "../reactor/manual_clock.ts";
+import type { CallStatusRow } from "../sql/store.ts";
+import { RowShipper, SHIP_DELAY_MS, SHIP_ROWS_MAX } from "./row_shipper.ts";
+import { unpackRows } from "./status_rows.ts";
+
+function row(modId: number, succCount: number): CallStatusRow {
+  return {
+    modId,
+    cmdId: 1,
+    ip: 2,
+    port: 3,
+    caller: 4,
+    succCount,
+    errCount: 0,
+    ts: 5,
+    overload: false,
+  };
+}
+
+test("RowShipper sends one parcel at a time and the latest of each key", () => {
+  const clock = new ManualClock();
+  const parcels: CallStatusRow[][] = [];
+  const shipper = new RowShipper(clock, 10_000, (packed) => parcels.push(unpackRows(packed)));
+  shipper.add([row(1, 1)]);
+  assert.equal(parcels.length, 0);
+  clock.advance(SHIP_DELAY_MS);
+  assert.deepEqual(parcels, [[row(1, 1)]]);
+  shipper.add([row(1, 2), row(2, 1)]);
+  shipper.add([row(1, 3)]);
+  clock.advance(10 * SHIP_DELAY_MS);
+  assert.equal(parcels.length, 1);
+  shipper.received();
+  assert.deepEqual(parcels[1], [row(1, 3), row(2, 1)]);
+  shipper.received();
+  shipper.add([row(5, 1)]);
+  clock.advance(SHIP_DELAY_MS);
+  assert.equal(parcels.length, 3);
+});
+
+test("RowShipper refuses new keys when full, and flushes all it has", () => {
+  const clock = new ManualClock();
+  let shipped = 0;
+  const keysMax = 2 * SHIP_ROWS_MAX;
+  const shipper = new RowShipper(clock, keysMax, (packed) => {
+    shipped += unpackRows(packed).length;
+  });
+  shipper.add(Array.from({ length: keysMax + 7 }, (_, modId) => row(modId, 1)));
+  assert.equal(shipper.refusedCount, 7);
+  shipper.flush();
+  assert.equal(shipped, keysMax);
+  assert.equal(clock.pendingCount, 0);
+});

@@ -1,0 +1,238 @@
+// Shell. The reporter service: call results of agents into the database.
+
+import { formatAddress } from "../reactor/address.ts";
+import { HashRing } from "../balancer/hash_ring.ts";
+import { requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
+import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
+import { type LoopGroup, loopOnThisThread, loopsInWorkers } from "../daemon/loop_group.ts";
+import type { SettingsOf } from "../daemon/settings.ts";
+import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
+import { type CallStatusRow, openStore, type Store } from "../sql/mod.ts";
+import { endsWithin, StoreHealth } from "../sql/store_health.ts";
+import { reporterSettings } from "./config.ts";
+import {
+  ReportLoop,
+  type ReportLoopInit,
+  type ReportNote,
+  type ReportTask,
+} from "./report_loop.ts";
+import { unpackRows } from "./status_rows.ts";
+import { StoreQueue, type StoreQueueStats } from "./store_queue.ts";
+
+/** Time that a stop gives the loops to hand over what they have read. */
+const LOOPS_CLOSE_MS = 400;
+
+/** Time that a stop gives the queues to write out what they hold. */
+const FLUSH_LIMIT_MS = 800;
+
+/** Time that a stop waits for the database to close. */
+const STORE_CLOSE_MS = 200;
+
+type ReporterSettings = SettingsOf<typeof reporterSettings>;
+
+class ReporterService implements RunningService {
+  readonly name = "reporter";
+  readonly #context: DaemonContext;
+  readonly #stores: readonly Store[];
+  readonly #queues: readonly StoreQueue[];
+  readonly #ring: HashRing;
+  readonly #health: StoreHealth;
+  /** Queues whose last write failed: the database is back when there is none. */
+  readonly #failing = new Set<number>();
+  #loops: LoopGroup<ReportTask> | undefined;
+  #heartbeat: InstanceHeartbeat | undefined;
+  #loopErrorCount = 0;
+  #address = "";
+
+  constructor(settings: ReporterSettings, context: DaemonContext, stores: readonly Store[]) {
+    const { clock, rng, log } = context;
+    this.#context = context;
+    this.#stores = stores;
+    this.#health = new StoreHealth({
+      clock,
+      log,
+      label: stores[0].label,
+      meanwhile: "keeping the latest results in memory",
+    });
+    this.#queues = stores.map((store, index) =>
+      new StoreQueue({
+        store,
+        clock,
+        rng,
+        keysMax: settings.keysMax,
+        flushIntervalMs: settings.flushIntervalMs,
+        onOutcome: (error) => this.#noteOutcome(index, error),
+      })
+    );
+    this.#ring = new HashRing(stores.map((_, index) => `queue ${index}`));
+  }
+
+  get addresses(): readonly string[] {
+    return [this.#address];
+  }
+
+  async start(settings: ReporterSettings): Promise<void> {
+    const { clock, log, software, authToken } = this.#context;
+    const { loopCount } = settings;
+    const init: ReportLoopInit = {
+      hostname: settings.listenIp,
+      connectionsMax: Math.ceil(settings.connectionsMax / loopCount),
+      keysMax: settings.keysMax,
+      software,
+      token: authToken,
+      inWorker: loopCount > 1,
+    };
+    const listener = {
+      onNote: (note: ReportNote, loop: number): void => this.#onNote(note, loop),
+      onFailed: (): void => void this.#loopErrorCount++,
+    };
+    this.#loops = init.inWorker
+      ? await loopsInWorkers<ReportLoopInit, ReportTask, ReportNote>(
+        new URL("./loop.ts", import.meta.url),
+        loopCount,
+        init,
+        listener,
+        clock,
+        log,
+      )
+      : loopOnThisThread(
+        (init, around) => new ReportLoop(init, around),
+        init,
+        listener,
+        clock,
+        log,
+      );
+    this.#address = formatAddress(await this.#loops.listen(settings.listenPort));
+    this.#heartbeat = new InstanceHeartbeat({
+      store: this.#stores[0],
+      clock,
+      log,
+      kind: "reporter",
+      address: this.#address,
+      software,
+      detail: () => this.#detail(),
+    });
+    this.#heartbeat.start();
+  }
+
+  stats(): Record<string, number | string> {
+    const queues = this.#queueStats();
+    return {
+      ...this.#loops?.stats(),
+      queues: this.#queues.length,
+      rows_waiting: queues.waiting,
+      rows_written: queues.written,
+      rows_replaced: queues.replaced,
+      rows_refused: queues.refused,
+      writes: queues.writes,
+      write_failures: queues.failures,
+      loop_errors: this.#loopErrorCount,
+      ...this.#health.stats(),
+    };
+  }
+
+  reload(settings: ReporterSettings): void {
+    for (const queue of this.#queues) queue.setFlushInterval(settings.flushIntervalMs);
+  }
+
+  async stop(): Promise<void> {
+    const { clock, log } = this.#context;
+    const forgotten = this.#heartbeat?.stop();
+    const closed = this.#loops?.close(LOOPS_CLOSE_MS);
+    if (closed !== undefined) await endsWithin(clock, LOOPS_CLOSE_MS, closed);
+    const left = await Promise.all(this.#queues.map((queue) => queue.stop(FLUSH_LIMIT_MS)));
+    const lostCount = left.reduce((sum, count) => sum + count, 0);
+    if (lostCount > 0) log.error("Results lost: the database took no more", { rows: lostCount });
+    await forgotten;
+    const stores = Promise.all(this.#stores.map((store) => store.close()));
+    await endsWithin(clock, STORE_CLOSE_MS, stores);
+  }
+
+  #onNote(note: ReportNote, loop: number): void {
+    if (note.type === "rows") {
+      this.#spread(note.rows);
+    } else {
+      this.#spread(unpackRows(note.packed));
+      this.#loops?.send(loop, "received");
+    }
+  }
+
+  /** Rows of one module always go to the same queue, so that queues never meet in one row. */
+  #spread(rows: readonly CallStatusRow[]): void {
+    let modId = -1;
+    let cmdId = -1;
+    let queue = this.#queues[0];
+    for (const row of rows) {
+      if (this.#queues.length > 1 && (row.modId !== modId || row.cmdId !== cmdId)) {
+        ({ modId, cmdId } = row);
+        queue = this.#queues[this.#ring.pick(`${modId},${cmdId}`)];
+      }
+      queue.add(row);
+    }
+  }
+
+  #noteOutcome(queue: number, error: unknown): void {
+    if (error !== undefined) {
+      this.#failing.add(queue);
+      this.#health.failed(error);
+      return;
+    }
+    this.#failing.delete(queue);
+    if (this.#failing.size === 0) this.#health.succeeded();
+  }
+
+  #queueStats(): StoreQueueStats {
+    const sum = { waiting: 0, written: 0, writes: 0, failures: 0, replaced: 0, refused: 0 };
+    for (const { stats } of this.#queues) {
+      for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += stats[name];
+    }
+    return sum;
+  }
+
+  #detail(): Record<string, number | string> {
+    const queues = this.#queueStats();
+    const loops = this.#loops?.stats() ?? {};
+    return {
+      connections: loops.connections ?? 0,
+      reports: loops.reports ?? 0,
+      rows_written: queues.written,
+      rows_waiting: queues.waiting,
+      rows_refused: queues.refused,
+    };
+  }
+}
+
+/** One store for each queue. SQLite lets one writer in at a time, so there one queue is enough. */
+async function openStores(settings: ReporterSettings, context: DaemonContext): Promise<Store[]> {
+  const url = storeUrl(settings);
+  // The second connection is for signs of life while a write is under way.
+  const open = (): Promise<Store> => openStore(url, { log: context.log, connectionsMax: 2 });
+  const stores = [await open()];
+  if (stores[0].dialect === "sqlite") return stores;
+  while (stores.length < settings.queueCount) stores.push(await open());
+  return stores;
+}
+
+async function startReporter(
+  settings: ReporterSettings,
+  context: DaemonContext,
+): Promise<RunningService> {
+  requireSafeListen(settings.listenIp, settings);
+  const stores = await openStores(settings, context);
+  const service = new ReporterService(settings, context, stores);
+  try {
+    await service.start(settings);
+  } catch (error) {
+    await service.stop();
+    throw error;
+  }
+  return service;
+}
+
+/** The service that writes what agents report into the database. */
+export const reporterDaemon: DaemonDefinition<typeof reporterSettings> = {
+  name: "reporter",
+  summary: "Writes the call results that agents report into the database.",
+  settings: reporterSettings,
+  start: startReporter,
+};

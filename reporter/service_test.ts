@@ -1,0 +1,192 @@
+// The whole service in this process, on an embedded database, spoken to over TCP.
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type RunningService, startDaemon } from "../daemon/daemon.ts";
+import { MessageId } from "../proto/message_ids.ts";
+import { encodeReportStatusRequest } from "../proto/messages.ts";
+import { ConfigFile } from "../reactor/config_file.ts";
+import { type Logger, silentLogger } from "../reactor/log.ts";
+import { openStore, type Store } from "../sql/mod.ts";
+import { withTempDir } from "../tests/support/temp_dir.ts";
+import { until } from "../tests/support/until.ts";
+import {
+  frameBytes,
+  Id,
+  reportStatusRequest,
+  WireConnection,
+} from "../tests/support/wire_client.ts";
+import { reporterDaemon } from "./service.ts";
+
+const result = { ip: 3_232_235_953, port: 7777, succ: 10, err: 2, overload: false };
+
+function portOf(service: RunningService): number {
+  return Number(service.addresses[0].split(":")[1]);
+}
+
+async function withReporter(
+  flags: Record<string, string>,
+  body: (service: RunningService, store: Store) => Promise<void>,
+  log: Logger = silentLogger,
+): Promise<void> {
+  await withTempDir(async (directory) => {
+    const url = `sqlite:${join(directory, "lars.db")}`;
+    const store = await openStore(url);
+    await store.migrate();
+    const service = await startDaemon(reporterDaemon, {
+      flags: { "store.url": url, "reactor.port": "0", ...flags },
+    }, { log });
+    try {
+      await body(service, store);
+    } finally {
+      await service.stop();
+      await store.close();
+    }
+  });
+}
+
+test("reporter writes what an original agent reports, and fills in a missing time", async () => {
+  await withReporter({}, async (service, store) => {
+    const agent = await WireConnection.open(portOf(service));
+    agent.send(Id.ReportStatusRequest, reportStatusRequest(1, 2, 99, [result], 1234));
+    agent.send(
+      Id.ReportStatusRequest,
+      reportStatusRequest(2 ** 32 - 1, 2, 2 ** 31, [{ ...result, overload: true }], 0),
+    );
+    await until(async () => (await store.readCallStatus()).length === 2, { what: "rows" });
+    const rows = await store.readCallStatus();
+    const first = rows.find((row) => row.modId === 1);
+    assert.deepEqual(
+      [first?.cmdId, first?.ip, first?.port, first?.caller, first?.succCount, first?.errCount],
+      [2, 3_232_235_953, 7777, 99, 10, 2],
+    );
+    assert.deepEqual([first?.ts, first?.overload], [1234, false]);
+    const second = rows.find((row) => row.modId === 2 ** 32 - 1);
+    assert.deepEqual([second?.caller, second?.overload], [2 ** 31, true]);
+    assert.ok(Math.abs((second?.ts ?? 0) - Date.now() / 1000) < 60);
+    agent.close();
+  });
+});
+
+test("reporter keeps the latest of a key and the totals of our agents", async () => {
+  await withReporter({}, async (service, store) => {
+    const agent = await WireConnection.open(portOf(service));
+    for (let succ = 1; succ <= 100; succ++) {
+      agent.send(
+        MessageId.ReportStatusRequest,
+        encodeReportStatusRequest({
+          modId: 1,
+          cmdId: 1,
+          caller: 1,
+          ts: 5,
+          results: [{ ...result, succ, succTotal: succ * 1000, errTotal: 7 }],
+        }),
+      );
+    }
+    await until(async () => (await store.readCallStatus())[0]?.succCount === 100);
+    const rows = await store.readCallStatus();
+    assert.equal(rows.length, 1);
+    assert.deepEqual([rows[0].succTotal, rows[0].errTotal], [100_000, 7]);
+    const stats = service.stats();
+    assert.equal(Number(stats.rows_written) + Number(stats.rows_replaced), 100);
+    agent.close();
+  });
+});
+
+test("reporter stop() writes out what it has and leaves the list of instances", async () => {
+  await withReporter({ "reporter.flush_interval": "60" }, async (service, store) => {
+    const agent = await WireConnection.open(portOf(service));
+    await until(async () => (await store.instances()).length === 1, { what: "the sign of life" });
+    assert.equal((await store.instances())[0].kind, "reporter");
+    for (let modId = 0; modId < 300; modId++) {
+      agent.send(Id.ReportStatusRequest, reportStatusRequest(modId, 1, 1, [result], 1));
+    }
+    await until(() => service.stats().reports === 300);
+    assert.equal((await store.readCallStatus()).length, 0);
+    await service.stop();
+    assert.equal((await store.readCallStatus()).length, 300);
+    assert.equal((await store.instances()).length, 0);
+    agent.close();
+  });
+});
+
+test("bad frames close or cost their own connection only", async () => {
+  await withReporter({}, async (service, store) => {
+    const good = await WireConnection.open(portOf(service));
+    const garbage = Uint8Array.from([0x0f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    const attacks = [
+      frameBytes(3, new Uint8Array(0), -1),
+      frameBytes(3, new Uint8Array(0), 65_528),
+      frameBytes(3, garbage),
+      frameBytes(64, garbage),
+    ];
+    for (const bytes of attacks) {
+      const bad = await WireConnection.open(portOf(service));
+      bad.sendRaw(bytes);
+      await bad.untilEnded();
+    }
+    good.send(3, new Uint8Array(0));
+    good.send(999, garbage);
+    good.send(
+      Id.ReportStatusRequest,
+      reportStatusRequest(1, 1, 1, [result, { ...result, port: 0 }, { ...result, port: -1 }], 1),
+    );
+    await until(async () => (await store.readCallStatus()).length === 1);
+    assert.equal(service.stats().results_bad_port, 2);
+    assert.equal(good.ended, false);
+    good.close();
+  });
+});
+
+test("three loops in workers write all that they are told", async () => {
+  await withReporter({ "reactor.threadNum": "3" }, async (service, store) => {
+    const agents = await Promise.all(
+      Array.from({ length: 9 }, () => WireConnection.open(portOf(service))),
+    );
+    for (const [caller, agent] of agents.entries()) {
+      for (let modId = 0; modId < 100; modId++) {
+        agent.send(Id.ReportStatusRequest, reportStatusRequest(modId, 1, caller, [result], 1));
+      }
+    }
+    await until(async () => (await store.readCallStatus()).length === 900, { what: "all rows" });
+    agents[0].send(Id.ReportStatusRequest, reportStatusRequest(7777, 1, 1, [result], 1));
+    await until(() => service.stats().reports === 901, { what: "the counters of the workers" });
+    await service.stop();
+    assert.equal((await store.readCallStatus({ modId: 7777 })).length, 1);
+    for (const agent of agents) agent.close();
+  });
+});
+
+test("the original's configuration file loads, misspelt section included", async () => {
+  await withTempDir(async (directory) => {
+    const file = ConfigFile.parse(
+      `[reactor]
+maxConn = 1024
+threadNum = 1
+ip = 127.0.0.1
+port = 0
+
+[mysql]
+db_host = 127.0.0.1
+db_port = 1
+db_user = root
+db_passwd = x
+db_name = lars_dns
+
+[repoter]
+db_thread_cnt = 5
+`,
+      "lars_reporter.conf",
+    );
+    const onMysql = await startDaemon(reporterDaemon, { file }, { log: silentLogger });
+    assert.equal(onMysql.stats().queues, 5);
+    await onMysql.stop();
+    const onSqlite = await startDaemon(reporterDaemon, {
+      file,
+      flags: { "store.url": `sqlite:${join(directory, "lars.db")}` },
+    }, { log: silentLogger });
+    assert.equal(onSqlite.stats().queues, 1);
+    await onSqlite.stop();
+  });
+});

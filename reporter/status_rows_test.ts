@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { CallStatusRow } from "../sql/store.ts";
+import { packRows, rowsOf, unpackRows } from "./status_rows.ts";
+
+const uint32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
+const total = fc.option(fc.integer({ min: 0, max: 2 ** 53 - 1 }), { nil: undefined });
+
+test("unpackRows() undoes packRows()", () => {
+  const rowArbitrary = fc.record({
+    modId: uint32,
+    cmdId: uint32,
+    ip: uint32,
+    port: fc.integer({ min: 1, max: 65_535 }),
+    caller: uint32,
+    succCount: uint32,
+    errCount: uint32,
+    ts: uint32,
+    overload: fc.boolean(),
+    succTotal: total,
+    errTotal: total,
+  });
+  fc.assert(fc.property(fc.array(rowArbitrary, { maxLength: 20 }), (rows) => {
+    const plain = rows.map(({ succTotal, errTotal, ...row }): CallStatusRow => ({
+      ...row,
+      ...(succTotal === undefined ? {} : { succTotal }),
+      ...(errTotal === undefined ? {} : { errTotal }),
+    }));
+    assert.deepEqual(unpackRows(packRows(plain)), plain);
+  }));
+});
+
+test("rowsOf() fills in a missing time and skips results with a bad port", () => {
+  const result = { ip: 1, port: 80, succ: 2, err: 3, overload: true };
+  const message = {
+    modId: 1,
+    cmdId: 2,
+    caller: 9,
+    ts: 0,
+    results: [result, { ...result, port: 0 }, { ...result, port: 70_000, succTotal: 7 }],
+  };
+  assert.deepEqual(rowsOf(message, 1234), {
+    rows: [{
+      modId: 1,
+      cmdId: 2,
+      ip: 1,
+      port: 80,
+      caller: 9,
+      succCount: 2,
+      errCount: 3,
+      ts: 1234,
+      overload: true,
+    }],
+    skippedCount: 2,
+  });
+  assert.equal(rowsOf({ ...message, ts: 55 }, 1234).rows[0].ts, 55);
+});

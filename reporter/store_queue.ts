@@ -1,0 +1,156 @@
+// Shell. One writer: gathers rows, writes them in batches, and keeps them while the database is away.
+
+import { type Clock, sleep, type Timer } from "../reactor/clock.ts";
+import type { Rng } from "../reactor/rng.ts";
+import type { CallStatusRow, Store } from "../sql/store.ts";
+import { endsWithin } from "../sql/store_health.ts";
+import { type AddResult, StatusBatch } from "./status_batch.ts";
+
+/** Rows in one write: beyond this a larger statement gains nothing. */
+export const FLUSH_ROWS_MAX = 1_000;
+
+/** First and longest pause after a failed write; it doubles in between, with jitter. */
+export const RETRY_MIN_MS = 100;
+export const RETRY_MAX_MS = 5_000;
+
+/** Pause between two tries while stopping. */
+const STOP_RETRY_MS = 50;
+
+/** What {@linkcode StoreQueue} is given. */
+export interface StoreQueueOptions {
+  readonly store: Pick<Store, "writeCallStatus">;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly keysMax: number;
+  /** Longest time a row waits for others. */
+  readonly flushIntervalMs: number;
+  /** A write succeeded (undefined) or failed. */
+  onOutcome(error: unknown): void;
+}
+
+/** Counters since start; `waiting` is the present number. */
+export interface StoreQueueStats {
+  readonly waiting: number;
+  readonly written: number;
+  readonly writes: number;
+  readonly failures: number;
+  /** Rows overwritten by a newer one of their key before they were written. */
+  readonly replaced: number;
+  /** Rows refused because the batch was full. */
+  readonly refused: number;
+}
+
+/** A {@linkcode StatusBatch} and the one connection that empties it. */
+export class StoreQueue {
+  readonly #options: StoreQueueOptions;
+  readonly #batch: StatusBatch;
+  #flushIntervalMs: number;
+  #timer: Timer | undefined;
+  #writing: Promise<void> | undefined;
+  #failuresRunning = 0;
+  #stopping = false;
+  #written = 0;
+  #writes = 0;
+  #failures = 0;
+  #replaced = 0;
+  #refused = 0;
+
+  constructor(options: StoreQueueOptions) {
+    this.#options = options;
+    this.#batch = new StatusBatch(options.keysMax);
+    this.#flushIntervalMs = options.flushIntervalMs;
+  }
+
+  get stats(): StoreQueueStats {
+    return {
+      waiting: this.#batch.size,
+      written: this.#written,
+      writes: this.#writes,
+      failures: this.#failures,
+      replaced: this.#replaced,
+      refused: this.#refused,
+    };
+  }
+
+  /** Takes over a new interval from the next row on. */
+  setFlushInterval(flushIntervalMs: number): void {
+    this.#flushIntervalMs = flushIntervalMs;
+  }
+
+  /** Takes a row to be written soon. */
+  add(row: CallStatusRow): AddResult {
+    const result = this.#batch.add(row);
+    if (result === "replaced") this.#replaced++;
+    else if (result === "refused") this.#refused++;
+    // After a failure only the retry timer starts a write, however many rows come.
+    if (this.#writing === undefined && this.#failuresRunning === 0) {
+      if (this.#batch.size >= FLUSH_ROWS_MAX) this.#startWrite();
+      else this.#timer ??= this.#setTimer(this.#flushIntervalMs);
+    }
+    return result;
+  }
+
+  /**
+   * Writes out what is waiting, for at most `limitMs`.
+   *
+   * @returns the number of rows that could not be written.
+   */
+  async stop(limitMs: number): Promise<number> {
+    this.#stopping = true;
+    this.#timer?.cancel();
+    const { clock } = this.#options;
+    const endMs = clock.nowMs() + limitMs;
+    let inFlight = false;
+    while (this.#batch.size > 0 || this.#writing !== undefined) {
+      const leftMs = endMs - clock.nowMs();
+      if (leftMs <= 0) break;
+      this.#writing ??= this.#write();
+      inFlight = !await endsWithin(clock, leftMs, this.#writing);
+      if (inFlight) break;
+      if (this.#failuresRunning > 0) await sleep(clock, STOP_RETRY_MS);
+    }
+    return this.#batch.size + (inFlight ? this.#batch.takenCount : 0);
+  }
+
+  #setTimer(delayMs: number): Timer {
+    return this.#options.clock.setTimer(delayMs, () => this.#startWrite());
+  }
+
+  #startWrite(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#batch.size > 0) this.#writing ??= this.#write();
+  }
+
+  /** Writes one batch, of at least one row, and plans the next. Never throws. */
+  async #write(): Promise<void> {
+    const { store, onOutcome } = this.#options;
+    const rows = this.#batch.take(FLUSH_ROWS_MAX);
+    try {
+      await store.writeCallStatus(rows);
+      this.#writes++;
+      this.#written += rows.length;
+      this.#batch.settle(rows);
+      this.#failuresRunning = 0;
+      onOutcome(undefined);
+    } catch (error) {
+      this.#batch.putBack(rows);
+      this.#failuresRunning++;
+      this.#failures++;
+      onOutcome(error);
+    }
+    this.#writing = undefined;
+    if (!this.#stopping) this.#planNext();
+  }
+
+  #planNext(): void {
+    if (this.#failuresRunning > 0) {
+      const limitMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (this.#failuresRunning - 1));
+      this.#timer = this.#setTimer(limitMs * (0.5 + 0.5 * this.#options.rng.next()));
+    } else if (this.#batch.size >= FLUSH_ROWS_MAX) {
+      this.#startWrite();
+    } else if (this.#batch.size > 0) {
+      this.#timer ??= this.#setTimer(this.#flushIntervalMs);
+    }
+  }
+}
