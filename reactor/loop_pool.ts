@@ -8,8 +8,8 @@ import { runtime } from "./runtime/mod.ts";
 
 /** Most workers in one pool: each costs about 10 MB and a thread. */
 export const LOOPS_MAX = 256;
-/** Time for all workers to report that they run. */
-export const LOOP_START_MS = 10_000;
+/** Time for all workers to report that they run; a runtime may compile and check sources first. */
+export const LOOP_START_MS = 30_000;
 /** Default time for a worker to stop by itself before it is terminated. */
 export const LOOP_STOP_MS = 1000;
 

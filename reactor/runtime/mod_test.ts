@@ -1,0 +1,225 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { until } from "../../tests/support/until.ts";
+import { ConnectError } from "../errors.ts";
+import { RawPeer, RawServer } from "../testing/raw_peer.ts";
+import { errorCode } from "./common.ts";
+import { runtime, type Stream, type StreamHandlers } from "./mod.ts";
+
+/** Records what happens on a stream. */
+class Recorder implements StreamHandlers {
+  readonly events: string[] = [];
+  bytesIn = 0;
+  onData(chunk: Uint8Array): void {
+    this.bytesIn += chunk.length;
+  }
+  onDrain(): void {
+    this.events.push("drain");
+  }
+  onEnd(): void {
+    this.events.push("end");
+  }
+  onClose(reason: string): void {
+    this.events.push(`close ${reason}`);
+  }
+}
+
+interface Pair {
+  readonly stream: Stream;
+  readonly recorder: Recorder;
+  readonly peer: RawPeer;
+}
+
+/** A stream of the runtime, accepted or connected, with a raw peer at its other end. */
+async function withPair(accepted: boolean, body: (pair: Pair) => Promise<void>): Promise<void> {
+  const recorder = new Recorder();
+  if (accepted) {
+    const streams: Stream[] = [];
+    const listener = runtime.listenTcp({
+      hostname: "127.0.0.1",
+      port: 0,
+      reusePort: false,
+      onConnection: (stream) => {
+        stream.start(recorder);
+        streams.push(stream);
+      },
+      onAcceptError: (error) => Promise.reject(error),
+    });
+    const peer = await RawPeer.connect(listener.address);
+    await until(() => streams.length === 1, { what: "the stream" });
+    try {
+      await body({ stream: streams[0], recorder, peer });
+    } finally {
+      streams[0].close();
+      peer.destroy();
+      listener.close();
+      listener.close();
+    }
+    return;
+  }
+  const server = await RawServer.listen();
+  const { signal } = new AbortController();
+  const stream = await runtime.connectTcp({ ...server.address, signal });
+  stream.start(recorder);
+  await until(() => server.peers.length === 1, { what: "the peer" });
+  try {
+    await body({ stream, recorder, peer: server.peers[0] });
+  } finally {
+    stream.close();
+    server.close();
+  }
+}
+
+for (const accepted of [true, false]) {
+  const kind = accepted ? "an accepted" : "a connected";
+
+  test(`${kind} stream knows its two ends`, () =>
+    withPair(accepted, ({ stream }) => {
+      assert.equal(stream.local.hostname, "127.0.0.1");
+      assert.equal(stream.remote.hostname, "127.0.0.1");
+      assert.notEqual(stream.local.port, stream.remote.port);
+      return Promise.resolve();
+    }));
+
+  test(`${kind} stream reads, writes and drains`, () =>
+    withPair(accepted, async ({ stream, recorder, peer }) => {
+      await peer.write(new Uint8Array(100_000));
+      await until(() => recorder.bytesIn === 100_000, { what: "bytes" });
+      // More than the kernel takes at once, in pieces as the contract asks.
+      let taken = 0;
+      for (let index = 1; index <= 200; index++) {
+        const drains = recorder.events.length;
+        if (!stream.write(new Uint8Array(60_000))) {
+          await until(() => recorder.events.length > drains, { intervalMs: 1, what: "drain" });
+        }
+        taken++;
+      }
+      await until(() => peer.bytesIn === taken * 60_000, { what: "all bytes" });
+      assert.ok(recorder.events.every((event) => event === "drain"));
+    }));
+
+  test(`${kind} stream stops reading while it is paused`, () =>
+    withPair(accepted, async ({ stream, recorder, peer }) => {
+      stream.pause();
+      const written = peer.write(new Uint8Array(1000));
+      // The witness that the bytes could have come: an answer of the kernel to a full round trip.
+      await written;
+      const before = recorder.bytesIn;
+      stream.write(Uint8Array.of(1));
+      await until(() => peer.bytesIn === 1, { what: "the other direction" });
+      assert.equal(recorder.bytesIn, before);
+      stream.resume();
+      await until(() => recorder.bytesIn === 1000, { what: "the bytes held back" });
+    }));
+
+  test(`${kind} stream tells the peer's end and can still write`, () =>
+    withPair(accepted, async ({ stream, recorder, peer }) => {
+      await peer.write(new Uint8Array(3));
+      peer.end();
+      await until(() => recorder.events.includes("end"), { what: "the end" });
+      assert.equal(recorder.bytesIn, 3);
+      stream.write(new Uint8Array(5));
+      stream.end();
+      await until(() => peer.ended, { what: "our end" });
+      assert.equal(peer.bytesIn, 5);
+    }));
+
+  test(`${kind} stream tells a reset once`, () =>
+    withPair(accepted, async ({ recorder, peer }) => {
+      peer.reset();
+      await until(() => recorder.events.length > 0, { what: "the loss" });
+      assert.equal(recorder.events.length, 1);
+      assert.match(recorder.events[0], /^close peer/);
+    }));
+
+  test(`${kind} stream is silent after its own close`, () =>
+    withPair(accepted, async ({ stream, recorder, peer }) => {
+      stream.close();
+      stream.close();
+      await until(() => peer.ended || peer.closed, { what: "the close" });
+      assert.deepEqual(recorder.events, []);
+    }));
+}
+
+test("connectTcp() names the address that refused", async () => {
+  const server = await RawServer.listen();
+  const { port } = server.address;
+  server.close();
+  const { signal } = new AbortController();
+  const connecting = runtime.connectTcp({ hostname: "127.0.0.1", port, signal });
+  await assert.rejects(connecting, (error) => {
+    assert.ok(error instanceof ConnectError);
+    assert.equal(error.message, `127.0.0.1:${port}: connection refused`);
+    return true;
+  });
+});
+
+test("connectTcp() gives up when told to", async () => {
+  const server = await RawServer.listen();
+  const address = server.address;
+  const before = new AbortController();
+  before.abort(new Error("too late"));
+  const connecting = runtime.connectTcp({ ...address, signal: before.signal });
+  await assert.rejects(connecting, /too late/);
+  const during = new AbortController();
+  const unreachable = { hostname: "203.0.113.7", port: 9, signal: during.signal };
+  const waiting = assert.rejects(runtime.connectTcp(unreachable), ConnectError);
+  during.abort(new Error("changed my mind"));
+  await waiting;
+  server.close();
+});
+
+test("connectTcp() fails for a name that does not exist", async () => {
+  const { signal } = new AbortController();
+  const connecting = runtime.connectTcp({ hostname: "no-such-host.invalid", port: 1, signal });
+  await assert.rejects(connecting, ConnectError);
+});
+
+test("runtime tells what it runs on", async () => {
+  assert.ok(["deno", "bun"].includes(runtime.name));
+  assert.match(runtime.version, /^\d+\.\d+\.\d+/);
+  assert.ok(runtime.memoryBytes() > 1_000_000);
+  assert.equal(runtime.isCompiled, false);
+  assert.equal(typeof runtime.isTerminal("stdout"), "boolean");
+  const limit = runtime.openFilesMax();
+  assert.ok(limit === undefined || limit > 0);
+  process.env.LARS_RUNTIME_TEST = "here";
+  assert.equal(runtime.env("LARS_RUNTIME_TEST"), "here");
+  assert.equal(runtime.envAll().LARS_RUNTIME_TEST, "here");
+  delete process.env.LARS_RUNTIME_TEST;
+  assert.equal(runtime.env("LARS_RUNTIME_TEST"), undefined);
+  const source = await runtime.readTextFile(fileURLToPath(new URL("./mod.ts", import.meta.url)));
+  assert.match(source, /Picks the runtime/);
+  await assert.rejects(runtime.readTextFile("/no/such/file"), (error) => {
+    assert.equal(errorCode(error), "ENOENT");
+    return true;
+  });
+});
+
+test("selfCommand() starts a program with arguments, output, signal handling and exit code", () => {
+  const module = new URL("./mod.ts", import.meta.url).href;
+  const script = join(tmpdir(), `runtime_test_${process.pid}.ts`);
+  const source = `import { runtime } from ${JSON.stringify(module)};
+const undo = runtime.onSignal("SIGHUP", () => {
+  undo();
+  runtime.writeStdout("x".repeat(300_000) + runtime.args.join(","));
+  runtime.writeStderr("err");
+  runtime.exit(3);
+});
+setTimeout(() => {}, 10_000);
+setTimeout(() => process.kill(process.pid, "SIGHUP"), 1);
+`;
+  writeFileSync(script, `import process from "node:process";\n${source}`);
+  const [command, ...args] = runtime.selfCommand(script);
+  const result = spawnSync(command, [...args, "a", "--b=c"], { encoding: "utf8" });
+  assert.equal(result.status, 3, result.stderr);
+  assert.equal(result.stdout.length, 300_000 + "a,--b=c".length);
+  assert.ok(result.stdout.endsWith("xa,--b=c"));
+  assert.equal(result.stderr, "err");
+});
