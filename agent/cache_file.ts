@@ -14,6 +14,9 @@ export const CACHE_FILE_NAME = "routes.cache";
 /** Time from a change to the writing; changes in between are written together. */
 export const CACHE_DELAY_MS = 1000;
 
+/** Time from a failed writing to the next try. */
+export const CACHE_RETRY_MS = 10_000;
+
 /** Shortest time between two log lines about a file that cannot be written. */
 const COMPLAIN_EVERY_MS = 60_000;
 
@@ -33,7 +36,9 @@ export class CacheFile {
   readonly #path: string;
   #timer: Timer | undefined;
   #dirty = false;
-  #writing: Promise<void> | undefined;
+  #closed = false;
+  /** The writing under way, and what waits behind it. */
+  #writing: Promise<void> = Promise.resolve();
   #complainedAtMs = -Infinity;
   #writes = 0;
   #failures = 0;
@@ -74,32 +79,32 @@ export class CacheFile {
   /** The routes have changed: they are written {@linkcode CACHE_DELAY_MS} from now. */
   changed(): void {
     this.#dirty = true;
-    this.#timer ??= this.#options.clock.setTimer(CACHE_DELAY_MS, () => {
-      this.#timer = undefined;
-      void this.flush();
-    });
+    this.#writeIn(CACHE_DELAY_MS);
   }
 
   /** Writes what has changed, now. Never rejects. */
-  async flush(): Promise<void> {
-    await this.#writing;
-    if (!this.#dirty) return;
-    this.#dirty = false;
-    this.#writing = this.#write();
-    await this.#writing;
-    this.#writing = undefined;
+  flush(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#writing = this.#writing.then(() => this.#dirty ? this.#write() : undefined);
+    return this.#writing;
   }
 
   /** Stops the timer and writes what has changed. */
-  async close(): Promise<void> {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    await this.flush();
+  close(): Promise<void> {
+    this.#closed = true;
+    return this.flush();
+  }
+
+  #writeIn(delayMs: number): void {
+    if (this.#closed) return;
+    this.#timer ??= this.#options.clock.setTimer(delayMs, () => void this.flush());
   }
 
   async #write(): Promise<void> {
     const { directory, clock, log } = this.#options;
     const temporary = `${this.#path}.new`;
+    this.#dirty = false;
     try {
       const { bytes, leftOut } = encodeRouteCache(this.#options.routes(), clock.wallMs());
       if (leftOut > 0) log.warn("Modules do not fit the route cache", { leftOut });
@@ -115,6 +120,8 @@ export class CacheFile {
       this.#writes++;
     } catch (error) {
       this.#failures++;
+      this.#dirty = true;
+      this.#writeIn(CACHE_RETRY_MS);
       await rm(temporary, { force: true }).catch(() => {});
       if (clock.nowMs() - this.#complainedAtMs < COMPLAIN_EVERY_MS) return;
       this.#complainedAtMs = clock.nowMs();
