@@ -1,16 +1,21 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { chmodSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { inspect } from "node:util";
 import { StoreError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import {
+  findProgram,
   type MariaDb,
   runAdmin,
   withPrivateMariaDb,
   withTestDatabase,
 } from "../tests/support/mariadb.ts";
+import { withTempDir } from "../tests/support/temp_dir.ts";
 import { until } from "../tests/support/until.ts";
 import { MysqlDriver } from "./mysql_store.ts";
 import { openStore } from "./open_store.ts";
@@ -206,4 +211,36 @@ test("mysql store binds text safely whatever mode the server prefers", SLOW, asy
       assert.equal((await store.readModules([NODE]))[0].zone, zone);
     });
   }, ["--sql-mode=ANSI_QUOTES,NO_BACKSLASH_ESCAPES"]);
+});
+
+test("mysql store checks the server's certificate when asked for tls", SLOW, async (t) => {
+  if (findProgram("openssl") === undefined) return t.skip("openssl is not installed");
+  await withTempDir(async (folder) => {
+    chmodSync(folder, 0o755);
+    const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+    execFileSync("openssl", [
+      ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=lars-test"],
+      ...["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-out", cert, "-keyout", key],
+    ], { stdio: "pipe" });
+    chmodSync(key, 0o644);
+    await withServer(t, async (_server, url) => {
+      const trusting = `${url.replace("127.0.0.1", "localhost")}?tls_ca=${
+        encodeURIComponent(cert)
+      }`;
+      await withStore(trusting, async (store) => {
+        await store.migrate();
+        await store.editRoutes([{ op: "add", ...NODE }]);
+      });
+      await withStore(`${url.replace("127.0.0.1", "localhost")}?tls=1`, async (store) => {
+        const error: unknown = await store.ping().catch((error: unknown) => error);
+        assert.ok(error instanceof StoreError, "a certificate nobody vouches for is refused");
+        assert.match(error.message, /certificate/i);
+      });
+      const missing: unknown = await withStore(
+        `${url}?tls_ca=/nowhere.pem`,
+        (store) => store.ping(),
+      ).catch((error: unknown) => error);
+      assert.ok(missing instanceof StoreError && !missing.transient, String(missing));
+    }, [`--ssl-cert=${cert}`, `--ssl-key=${key}`]);
+  });
 });
