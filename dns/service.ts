@@ -102,7 +102,7 @@ class DnsService implements RunningService {
     this.#inWorkers = loopCount > 1;
     this.#loops = this.#inWorkers
       ? await loopsInWorkers<RouteLoopInit, RouteTask, RouteNote>(
-        new URL("./loop.ts", import.meta.url),
+        new URL("./dns_loop.ts", import.meta.url),
         loopCount,
         init,
         listener,
