@@ -179,6 +179,7 @@ test("reporter outlives what hostile peers send, and stores the results of other
       { timeoutMs: 15_000, what: `${sent} rows` },
     );
     assert.ok(!good.ended && reporter.alive);
+    assert.deepEqual([...good.idsSeen], [], "a report has no answer");
     good.close();
     await store.close();
   });

@@ -68,10 +68,12 @@ test("kill -9 of dns, reporter and MariaDB during load: no get_host fails, nothi
       const startReporter = (): Promise<TestProcess> =>
         processes.start("reporter", [`--reactor-port=${reporterPort}`, `--store=${url}`]);
       let [dns, reporter] = await Promise.all([startDns(), startReporter()]);
-      const agent = await processes.start(
-        "agent",
-        agentFlags(processes, [dnsPort], [reporterPort]),
-      );
+      const agent = await processes.start("agent", [
+        ...agentFlags(processes, [dnsPort], [reporterPort]),
+        // Routes and windows grow old during each outage, not only in a long one.
+        "--loadbalance-update-timeout=0.5",
+        "--loadbalance-idle-timeout=0.5",
+      ]);
       const caller = await WireCaller.open(agent.port());
       await caller.untilHost(1, 1);
       const load = new SteadyLoad(caller, 1, 1);
@@ -83,7 +85,7 @@ test("kill -9 of dns, reporter and MariaDB during load: no get_host fails, nothi
 
       await dns.kill9();
       await addNodes(store, 1, 1, [nodeOf(4)]);
-      await later(200);
+      await later(150);
       assert.ok(!load.hasSeen(nodeOf(4)), "nobody could have told the agent");
       dns = await startDns();
       await measure(
@@ -92,7 +94,7 @@ test("kill -9 of dns, reporter and MariaDB during load: no get_host fails, nothi
       );
 
       await reporter.kill9();
-      await later(300);
+      await later(150);
       reporter = await startReporter();
       await measure(
         "results of the time without reporter are in SQL",
@@ -100,7 +102,7 @@ test("kill -9 of dns, reporter and MariaDB during load: no get_host fails, nothi
       );
 
       await server.kill9();
-      await later(300);
+      await later(150);
       await caller.untilHost(2, 2); // a module never asked for before, served by dns from memory
       await server.restart();
       await addNodes(store, 1, 1, [nodeOf(5)]);
@@ -117,13 +119,21 @@ test("kill -9 of dns, reporter and MariaDB during load: no get_host fails, nothi
       const peer = await WireConnection.open(dnsPort);
       assert.equal((await peer.route(1, 1)).hosts.length, 5, "dns serves while MariaDB hangs");
       peer.close();
-      await later(200);
+      await later(150);
       server.resume();
       await addNodes(store, 1, 1, [nodeOf(6)]);
       await measure(
         "edit made after MariaDB had hung reaches callers",
         () => load.hasSeen(nodeOf(6)),
       );
+
+      await Promise.all([server.kill9(), dns.kill9(), reporter.kill9()]);
+      await later(150);
+      await server.restart();
+      [dns, reporter] = await Promise.all([startDns(), startReporter()]);
+      await addNodes(store, 1, 1, [nodeOf(7)]);
+      await measure("edit made after everything but the agent was dead reaches callers", () =>
+        load.hasSeen(nodeOf(7)));
 
       await load.stop();
       console.log(
@@ -356,6 +366,8 @@ test("several agents find a restarted dns again by themselves", async () => {
       await store.editRoutes([{ op: "remove", modId: 1, cmdId: 1, ...nodeOf(round) }]);
       for (const caller of callers) {
         assert.equal(hostKey(await caller.untilHost(1, 1)), hostKey(nodeOf(round)));
+        // The original's agent died of asking for an empty module after a reconnect.
+        assert.equal((await caller.getHost(9, 9)).retCode, 3);
       }
       dns = await processes.start("dns", flags);
       await measure(`round ${round}: five agents have the new route`, async () => {

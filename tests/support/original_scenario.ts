@@ -192,6 +192,7 @@ class Scenario {
   }
 
   async #reportResults(): Promise<string> {
+    await rowsOf("DELETE FROM ServerCallStatus");
     const startMs = monotonicMs();
     for (let i = 0; i < 5; i++) this.#agent.report(1, 2, host(178, 7776), i === 0 ? 1 : 0);
     let seen = "";
