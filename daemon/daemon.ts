@@ -271,13 +271,20 @@ export function readyLine(service: RunningService, json: boolean): string {
     : `${name} ready on ${addresses.join(", ")}\n`;
 }
 
-/** Resolves on the first SIGINT or SIGTERM; a second one ends the process at once with 130. */
+/**
+ * A signal this soon after the first is the same key press: a terminal signals the whole group, and
+ * a task runner passes it on once more.
+ */
+export const REPEATED_SIGNAL_MS = 300;
+
+/** Resolves on the first SIGINT or SIGTERM; a later second one ends the process at once with 130. */
 export function untilStopSignal(): Promise<void> {
   return new Promise((resolve) => {
-    let asked = false;
+    let askedAtMs: number | undefined;
     const ask = (): void => {
-      if (asked) runtime.exit(130);
-      asked = true;
+      const nowMs = systemClock.nowMs();
+      if (askedAtMs !== undefined && nowMs - askedAtMs > REPEATED_SIGNAL_MS) runtime.exit(130);
+      askedAtMs ??= nowMs;
       resolve();
     };
     runtime.onSignal("SIGINT", ask);
