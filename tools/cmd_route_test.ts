@@ -194,3 +194,28 @@ test("lars route add: a dns that does not answer is a warning, not a failure", a
     assert.match(stderr, /warning: dns 127\.0\.0\.1:1 was not told \(connection refused\)/);
   });
 });
+
+test("lars route add: proves the token to a dns that asks for it", async () => {
+  await withProcesses(async (processes) => {
+    await succeed(processes, "sql", "migrate");
+    writeFileSync(join(processes.directory, "secret"), "correct horse battery\n");
+    writeFileSync(join(processes.directory, "wrong"), "another horse battery\n");
+    await processes.start("dns", [
+      "--reactor-port=0",
+      `--data=${join(processes.directory, "data")}`,
+      `--auth-token-file=${join(processes.directory, "secret")}`,
+    ]);
+    const add = async (port: number, ...args: string[]): Promise<string> => {
+      const node = `10.0.0.1:${port}`;
+      const { code, stderr } = await lars(processes, "route", "add", "1", "1", node, ...args);
+      assert.equal(code, 0, stderr);
+      return stderr;
+    };
+    assert.equal(await add(1, "--token-file", "secret"), "");
+    assert.match(await add(2), /was not told \(it asks for a token: give --token-file FILE\)/);
+    assert.match(await add(3, "--token-file", "wrong"), /closed the connection; wrong token\?/);
+    const missing = ["--token-file", "none"];
+    const { code } = await lars(processes, "route", "add", "1", "1", "10.0.0.1:4", ...missing);
+    assert.equal(code, 2);
+  });
+});

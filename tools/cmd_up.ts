@@ -99,7 +99,7 @@ function addListenOptions(command: Command): void {
 async function runUp(flags: UpFlags): Promise<number> {
   const startMs = systemClock.nowMs();
   // First of all, so that a signal during the start also ends in good order.
-  const stopped = untilStopSignal();
+  const stopped = Promise.race([untilStopSignal(), untilHangUp()]);
   configureLogging({ level: flags.logLevel ?? "warning", format: flags.logFormat ?? "text" });
   const dataDir = openDataDir(flags.data ?? DEFAULT_DATA_DIR);
   const services = new ServiceGroup(flags, dataDir);
@@ -117,6 +117,11 @@ async function runUp(flags: UpFlags): Promise<number> {
   if (flags.json === true) printJson({ event: "stopped", clean });
   else printLine(clean ? "stopped" : "stopped badly");
   return clean ? 0 : 1;
+}
+
+/** Resolves when the terminal is closed, which would otherwise end the process at once. */
+function untilHangUp(): Promise<void> {
+  return new Promise((resolve) => void runtime.onSignal("SIGHUP", resolve));
 }
 
 /** Brings the schema up to date, and gives a database that was never used its sample modules. */

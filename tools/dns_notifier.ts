@@ -77,6 +77,7 @@ class DnsLine {
   #writing = false;
   #waiting: Uint8Array[] = [];
   #greeted = false;
+  #proved = false;
   #fault: string | undefined;
   #modules: readonly ModuleKey[] | undefined;
   #finish: ((fault: string | undefined) => void) | undefined;
@@ -127,8 +128,8 @@ class DnsLine {
           this.#writing = false;
           this.#write();
         },
-        onEnd: () => this.#end("it closed the connection"),
-        onClose: (reason) => this.#end(reason),
+        onEnd: () => this.#lost("peer closed the connection"),
+        onClose: (reason) => this.#lost(reason),
       });
       const { software } = this.#options;
       this.#send(
@@ -157,6 +158,7 @@ class DnsLine {
     if (nonce !== undefined && nonce.length > 0) {
       if (token === undefined) return this.#end("it asks for a token: give --token-file FILE");
       const mac = createHmac("sha256", token).update(nonce).digest();
+      this.#proved = true;
       this.#send(MessageId.HelloProof, encodeHelloProof({ mac }));
     }
     this.#greeted = true;
@@ -184,6 +186,10 @@ class DnsLine {
       if (frame === undefined) return;
       this.#writing = !this.#stream.write(frame);
     }
+  }
+
+  #lost(reason: string): void {
+    this.#end(this.#proved ? `${reason}; wrong token?` : reason);
   }
 
   /** The first fault counts; it ends the conversation whether or not `tell` waits for it. */

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { runAdmin, withTestDatabase } from "../tests/support/mariadb.ts";
+import { type Ended, freePort, withProcesses } from "../tests/support/processes.ts";
+
+test("lars sql, route and status work on MariaDB, and on the tables of the original", async (t) => {
+  await withTestDatabase(t, (url) =>
+    withProcesses(async (processes) => {
+      const lars = (...args: string[]): Promise<Ended> =>
+        processes.run("tools/lars.ts", args, { env: { LARS_STORE_URL: url } });
+      const json = async (...args: string[]): Promise<Record<string, unknown>> => {
+        const { code, stdout, stderr } = await lars(...args, "--json");
+        assert.equal(code, 0, stderr);
+        return JSON.parse(stdout);
+      };
+      const first = await json("sql", "migrate");
+      assert.equal((first.applied as string[])[0], "0001_original_tables");
+      assert.deepEqual((await json("sql", "migrate")).applied, []);
+      assert.doesNotMatch(String(first.store), /:pw@/, "no password is shown");
+
+      await runAdmin(
+        url,
+        "INSERT INTO RouteData(modid, cmdid, serverip, serverport) VALUES(1, 1, 3232235953, 70000)",
+      );
+      const added = await lars("route", "add", "1", "1", "192.168.1.177:7777");
+      assert.equal(added.code, 0, added.stderr);
+      const exported = await lars("route", "export");
+      assert.match(exported.stdout, /^1,1,192\.168\.1\.177,7777,100,,on$/m);
+      assert.match(exported.stderr, /192\.168\.1\.177:70000 is no usable node; remove it/);
+      assert.equal((await lars("route", "rm", "1", "1", "192.168.1.177:70000")).code, 0);
+      const facts = await json("sql", "status");
+      assert.deepEqual([facts.modules, facts.nodes], [1, 1]);
+      assert.equal(facts.schema_version, first.version);
+    }));
+});
+
+test("lars: a database that is away is a clear error and exit code 1", async () => {
+  await withProcesses(async (processes) => {
+    const store = ["--store", `mysql://lars:pw@127.0.0.1:${await freePort()}/lars`];
+    for (const words of [["sql", "status"], ["sql", "migrate"], ["route", "ls"]]) {
+      const { code, stdout, stderr } = await processes.run("tools/lars.ts", [...words, ...store]);
+      assert.equal(code, 1, stderr);
+      assert.equal(stdout, "");
+      assert.match(stderr, /^lars: .+\n$/);
+      assert.doesNotMatch(stderr, /pw@/);
+    }
+    const args = ["status", "--json", "--agent", `127.0.0.1:${await freePort()}`, ...store];
+    const { code, stdout } = await processes.run("tools/lars.ts", args);
+    assert.equal(code, 1, "status still shows what it can");
+    const status = JSON.parse(stdout);
+    assert.equal(status.store.ok, false);
+    assert.equal(status.agent.ok, false);
+  });
+});

@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { sqliteTestStore, startFleet } from "../tests/support/fleet.ts";
+import { withProcesses } from "../tests/support/processes.ts";
+import { until } from "../tests/support/until.ts";
+import { sampleEdits } from "./sample_routes.ts";
+
+test("lars status: database, services, agent and call results, as JSON and as text", async () => {
+  await withProcesses(async (processes) => {
+    const { url, store } = await sqliteTestStore(processes);
+    await store.editRoutes(sampleEdits());
+    await store.writeCallStatus([{
+      modId: 1,
+      cmdId: 2,
+      ip: 0xc0a801b2,
+      port: 7776,
+      caller: 0x7f000001,
+      succCount: 3,
+      errCount: 1,
+      ts: 1_700_000_000,
+      overload: true,
+    }]);
+    const { agent, dns } = await startFleet(processes, url);
+    await until(async () => (await store.instances()).length >= 2, { what: "services to sign in" });
+    await store.close();
+    const args = ["status", "--store", url, "--agent", `127.0.0.1:${agent.port()}`];
+    const asJson = await processes.run("tools/lars.ts", [...args, "--json"]);
+    assert.equal(asJson.code, 0, asJson.stderr);
+    const status = JSON.parse(asJson.stdout);
+    assert.equal(status.store.ok, true);
+    assert.deepEqual([status.store.modules, status.store.nodes], [3, 7]);
+    const services = status.services as { kind: string; address: string; alive: boolean }[];
+    const signedIn = services.find(({ kind }) => kind === "dns");
+    assert.equal(signedIn?.address, `127.0.0.1:${dns.port()}`);
+    assert.equal(signedIn?.alive, true);
+    assert.ok(services.some(({ kind }) => kind === "reporter"));
+    assert.equal(status.agent.ok, true);
+    assert.match(status.agent.software, /^lars\//);
+    assert.equal(typeof status.agent.status.picks, "number");
+    assert.deepEqual(status.calls.modules, [
+      { modid: 1, cmdid: 2, succ: 3, err: 1, error_share: 0.25, overloaded_nodes: 1 },
+    ]);
+    assert.deepEqual(status.calls.overloaded, [
+      { modid: 1, cmdid: 2, node: "192.168.1.178:7776", agents: 1, agents_total: 1 },
+    ]);
+
+    const asText = await processes.run("tools/lars.ts", args);
+    assert.equal(asText.code, 0);
+    assert.match(asText.stdout, /^database {2}sqlite:.*: schema version \d+, 3 modules, 7 nodes/);
+    assert.match(asText.stdout, /^agent {5}answers at 127\.0\.0\.1:\d+, lars\//m);
+    assert.match(asText.stdout, /dns 127\.0\.0\.1:\d+ connected/);
+    assert.match(asText.stdout, /^ +1 +2 +3 +1 +25\.0 % +1$/m);
+    assert.match(asText.stdout, /^ +1 +2 +192\.168\.1\.178:7776 +1 of 1 agents$/m);
+  });
+});
