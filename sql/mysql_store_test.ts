@@ -1,4 +1,9 @@
-import { runAdmin, withTestDatabase } from "../tests/support/mariadb.ts";
+import { noTestDatabaseReason, runAdmin, withTestDatabase } from "../tests/support/mariadb.ts";
 import { testStoreConformance } from "./store_conformance.ts";
 
-testStoreConformance({ name: "mysql", withDatabase: withTestDatabase, execute: runAdmin });
+testStoreConformance({
+  name: "mysql",
+  skipReason: noTestDatabaseReason(),
+  withDatabase: withTestDatabase,
+  execute: runAdmin,
+});

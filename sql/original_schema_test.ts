@@ -7,6 +7,7 @@ import { StoreError } from "../reactor/errors.ts";
 import {
   findProgram,
   type MariaDb,
+  noPrivateServerReason,
   runAdmin,
   withPrivateMariaDb,
 } from "../tests/support/mariadb.ts";
@@ -16,7 +17,12 @@ import type { RouteRow, Store } from "./store.ts";
 // The original files drop and create the database lars_dns, so they run on a private server only.
 
 /** Servers start slowly on a loaded machine. */
-const SLOW = { timeout: 120_000 };
+const CLIENT = findProgram("mariadb") ?? findProgram("mysql");
+const SLOW = {
+  timeout: 120_000,
+  skip: noPrivateServerReason() ??
+    (CLIENT === undefined ? "no command line client of MariaDB or MySQL is installed" : false),
+};
 
 function fixture(name: string): string {
   return readFileSync(fileURLToPath(new URL(`./original/${name}`, import.meta.url)), "utf8");
@@ -24,9 +30,8 @@ function fixture(name: string): string {
 
 /** Runs a file the way the original tells its users to: through the command line client. */
 function runFile(server: MariaDb, name: string): void {
-  const program = findProgram("mariadb") ?? findProgram("mysql");
-  assert.ok(program !== undefined);
-  execFileSync(program, [
+  assert.ok(CLIENT !== undefined);
+  execFileSync(CLIENT, [
     "--no-defaults",
     "--host=127.0.0.1",
     `--port=${server.port}`,
@@ -39,10 +44,6 @@ function withOriginal(
   t: TestContext,
   fn: (server: MariaDb, url: string) => Promise<void>,
 ): Promise<void> {
-  if ((findProgram("mariadb") ?? findProgram("mysql")) === undefined) {
-    t.skip("no command line client of MariaDB or MySQL is installed");
-    return Promise.resolve();
-  }
   return withPrivateMariaDb(t, async (server) => {
     runFile(server, "lars_dns.sql");
     await fn(server, `${server.url}/lars_dns`);

@@ -20,7 +20,9 @@ import {
 export interface ConformanceTarget {
   /** Prefix of the test names. */
   readonly name: string;
-  /** Runs `fn` with the url of a fresh database without tables, or skips the test. */
+  /** Why the tests cannot run here, if so. */
+  readonly skipReason?: string;
+  /** Runs `fn` with the url of a fresh database without tables. */
   withDatabase(test: TestContext, fn: (url: string) => Promise<void>): Promise<void>;
   /** Runs one statement as a foreign writer would. */
   execute(url: string, sql: string): Promise<Record<string, unknown>[]>;
@@ -44,7 +46,7 @@ export function testStoreConformance(target: ConformanceTarget): void {
   const define = (name: string, fn: BenchTest): void => {
     test(
       `${target.name}: ${name}`,
-      { timeout: TEST_TIMEOUT_MS },
+      optionsOf(target),
       (t) =>
         target.withDatabase(t, async (url) => {
           await withStore(url, async (store) => {
@@ -64,6 +66,10 @@ export function testStoreConformance(target: ConformanceTarget): void {
   testMigrations(define);
   testCrashedMigrations(target);
   testClosing(define);
+}
+
+function optionsOf(target: ConformanceTarget): { timeout: number; skip: string | false } {
+  return { timeout: TEST_TIMEOUT_MS, skip: target.skipReason ?? false };
 }
 
 /** Opens a store for `fn` and closes it afterwards. */
@@ -570,7 +576,7 @@ function testMigrations(define: Define): void {
 function testCrashedMigrations(target: ConformanceTarget): void {
   test(
     `${target.name}: migrate() goes on wherever another one was killed`,
-    { timeout: TEST_TIMEOUT_MS },
+    optionsOf(target),
     async (t) => {
       let total = 1;
       for (let done = 0; done <= total; done++) {

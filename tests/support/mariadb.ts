@@ -291,6 +291,24 @@ export function noPrivateServerReason(): string | undefined {
   return undefined;
 }
 
+/**
+ * Why {@linkcode withTestDatabase} would skip, or undefined when it would not. Given as the option
+ * `skip` of a test it is also counted as skipped where a skip from inside counts as passed.
+ */
+export function noTestDatabaseReason(): string | undefined {
+  const reason = testMysqlUrl() === undefined ? noPrivateServerReason() : undefined;
+  return reason === undefined ? undefined : `LARS_TEST_MYSQL_URL is not in use and ${reason}`;
+}
+
+const saidReasons = new Set<string>();
+
+/** Skips a test; each reason is printed once, because not every test runner shows it. */
+function skip(test: SkippableTest, reason: string): void {
+  if (!saidReasons.has(reason)) process.stderr.write(`Tests are skipped: ${reason}\n`);
+  saidReasons.add(reason);
+  test.skip(reason);
+}
+
 /** Runs `fn` with a private server of its own, or skips the test and says why. */
 export async function withPrivateMariaDb(
   test: SkippableTest,
@@ -298,7 +316,7 @@ export async function withPrivateMariaDb(
   options: readonly string[] = [],
 ): Promise<void> {
   const reason = noPrivateServerReason();
-  if (reason !== undefined) return test.skip(reason);
+  if (reason !== undefined) return skip(test, reason);
   const server = await startMariaDb(options);
   try {
     await fn(server);
@@ -318,10 +336,9 @@ export async function withTestDatabase(
   test: SkippableTest,
   fn: (url: string) => Promise<void>,
 ): Promise<void> {
-  const given = testMysqlUrl();
-  const reason = given === undefined ? noPrivateServerReason() : undefined;
-  if (reason !== undefined) return test.skip(`LARS_TEST_MYSQL_URL is not set and ${reason}`);
-  const adminUrl = given ?? (await (shared ??= startMariaDb())).url;
+  const reason = noTestDatabaseReason();
+  if (reason !== undefined) return skip(test, reason);
+  const adminUrl = testMysqlUrl() ?? (await (shared ??= startMariaDb())).url;
   const name = `lars_test_${process.pid}_${crypto.randomUUID().slice(0, 8)}_${++databaseCount}`;
   await runAdmin(adminUrl, `CREATE DATABASE \`${name}\` DEFAULT CHARACTER SET utf8mb4`);
   try {

@@ -1,11 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { runAdmin, withPrivateMariaDb, withTestDatabase } from "./mariadb.ts";
+import {
+  noPrivateServerReason,
+  runAdmin,
+  withPrivateMariaDb,
+  withTestDatabase,
+} from "./mariadb.ts";
 import { withTempDir } from "./temp_dir.ts";
 import { until } from "./until.ts";
 
 /** Servers start slowly on a loaded machine. */
-const SLOW = { timeout: 120_000 };
+const SLOW = { timeout: 120_000, skip: noPrivateServerReason() ?? false };
 
 test("withTestDatabase() gives an empty database and drops it", SLOW, async (t) => {
   let name = "";
