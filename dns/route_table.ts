@@ -11,8 +11,8 @@ import { buildSnapshot, RouteSnapshot, sameNodes } from "./route_snapshot.ts";
  */
 export const FRESH_MODULES_MAX = 50_000;
 
-/** Modules compared between two yields of {@linkcode RouteTable.install}: about 1 ms. */
-const STEP_MODULES = 8_192;
+/** Modules and nodes compared between two yields of {@linkcode RouteTable.install}: about 1 ms. */
+const STEP_COMPARED = 16_384;
 
 /** The route of one module, readable without copying. */
 export interface RouteView {
@@ -194,8 +194,13 @@ export class RouteTable {
     changed: ModuleKey[],
   ): Generator<void, void> {
     const { modIds, cmdIds } = next.columns;
+    let compared = 0;
     for (let index = 0; index < modIds.length; index++) {
-      if (index % STEP_MODULES === STEP_MODULES - 1) yield;
+      compared += 1 + next.nodeCountOf(index);
+      if (compared >= STEP_COMPARED) {
+        compared = 0;
+        yield;
+      }
       const modId = modIds[index];
       const cmdId = cmdIds[index];
       const old = this.route(modId, cmdId);
@@ -214,7 +219,7 @@ export class RouteTable {
   ): Generator<void, void> {
     const { modIds, cmdIds } = this.#base.columns;
     for (let index = 0; index < modIds.length; index++) {
-      if (index % STEP_MODULES === STEP_MODULES - 1) yield;
+      if (index % STEP_COMPARED === STEP_COMPARED - 1) yield;
       const modId = modIds[index];
       const cmdId = cmdIds[index];
       if (next.find(modId, cmdId) >= 0) continue;

@@ -16,6 +16,9 @@ export const CHANGED_MODULES_MAX = 5_000;
 /** Modules in one query. */
 const MODULES_PER_READ = 500;
 
+/** Rows in one page of a full read: a page holds the event loop for about 5 ms. */
+const PAGE_ROWS = 1_000;
+
 /** Shortest time between two reads of named modules: at most 50 a second. */
 export const MODULE_READ_GAP_MS = 20;
 
@@ -268,7 +271,7 @@ export class VersionPoller {
     try {
       const mark = await store.routeMark();
       const builder = new RouteSnapshotBuilder(table);
-      await store.readRoutes((rows) => builder.add(rows));
+      await store.readRoutes((rows) => builder.add(rows), { pageRows: PAGE_ROWS });
       const snapshot = await runSliced(clock, builder.finish());
       if (this.#stopped) return;
       const result = await runSliced(clock, table.install(snapshot));
@@ -280,7 +283,7 @@ export class VersionPoller {
       await (result.first
         ? runSliced(clock, this.#options.onLoaded())
         : this.#tell(result.changed));
-      this.modulesChanged(result.recheck);
+      if (result.recheck.length > 0) this.modulesChanged(result.recheck);
       if (result.first && this.#pending.size > 0) await this.#flush();
     } catch (error) {
       table.abandonReload();

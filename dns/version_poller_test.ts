@@ -1,0 +1,315 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { sleep } from "../reactor/clock.ts";
+import { StoreError } from "../reactor/errors.ts";
+import { silentLogger } from "../reactor/log.ts";
+import { ManualClock } from "../reactor/manual_clock.ts";
+import { seededRng } from "../reactor/rng.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import type { ModuleKey, RouteMark, RouteRow } from "../sql/store.ts";
+import { StoreHealth } from "../sql/store_health.ts";
+import { until } from "../tests/support/until.ts";
+import { RouteTable } from "./route_table.ts";
+import { CHANGED_MODULES_MAX, VersionPoller } from "./version_poller.ts";
+
+function row(modId: number, ip: number): RouteRow {
+  return { modId, cmdId: 1, ip, port: 80, weight: 100, zone: "", state: "on" };
+}
+
+type Call = "routeMark" | "changedModules" | "readRoutes" | "readModules";
+
+/** A database in memory that can be slow, fail, and tell what it was asked. */
+class FakeStore {
+  rows: RouteRow[] = [];
+  changes: { id: number; modId: number }[] = [];
+  version = 1;
+  readonly calls: Call[] = [];
+  readonly keysRead: number[] = [];
+  readonly failing = new Set<Call>();
+  /** Awaited inside a call, after its rows were taken. */
+  readonly gates = new Map<Call, Promise<void>>();
+
+  change(rows: RouteRow[], ...modIds: number[]): void {
+    this.rows = rows;
+    for (const modId of modIds) {
+      const id = (this.changes[this.changes.length - 1]?.id ?? 0) + 1;
+      this.changes.push({ id, modId });
+    }
+    this.version++;
+  }
+
+  count(call: Call): number {
+    return this.calls.filter((one) => one === call).length;
+  }
+
+  async #enter(call: Call): Promise<void> {
+    this.calls.push(call);
+    if (this.failing.has(call)) throw new StoreError(`${call} failed`, true);
+    await this.gates.get(call);
+  }
+
+  async routeMark(): Promise<RouteMark> {
+    const changeIdMax = this.changes[this.changes.length - 1]?.id ?? 0;
+    const mark = { version: this.version, changeIdMax, changeCount: this.changes.length };
+    await this.#enter("routeMark");
+    return mark;
+  }
+
+  async changedModules(afterChangeId: number): Promise<ModuleKey[]> {
+    await this.#enter("changedModules");
+    const modIds = this.changes.filter(({ id }) => id > afterChangeId).map(({ modId }) => modId);
+    return [...new Set(modIds)].map((modId) => ({ modId, cmdId: 1 }));
+  }
+
+  async readRoutes(onRows: (rows: RouteRow[]) => void | Promise<void>): Promise<void> {
+    const rows = this.rows;
+    await this.#enter("readRoutes");
+    for (let at = 0; at < rows.length; at += 1000) await onRows(rows.slice(at, at + 1000));
+  }
+
+  async readModules(keys: readonly ModuleKey[]): Promise<RouteRow[]> {
+    this.keysRead.push(keys.length);
+    const modIds = new Set(keys.map(({ modId }) => modId));
+    const rows = this.rows.filter(({ modId }) => modIds.has(modId));
+    await this.#enter("readModules");
+    return rows;
+  }
+}
+
+interface Setup {
+  store: FakeStore;
+  table: RouteTable;
+  poller: VersionPoller;
+  health: StoreHealth;
+  /** Modules told as changed, in order. */
+  told: number[];
+  ips(modId: number): number[];
+}
+
+function setUp(
+  options: { pollIntervalMs?: number; reloadIntervalMs?: number; clock?: ManualClock } = {},
+): Setup {
+  const clock = options.clock ?? systemClock;
+  const store = new FakeStore();
+  const table = new RouteTable(0);
+  const told: number[] = [];
+  const health = new StoreHealth({ clock, log: silentLogger, label: "fake", meanwhile: "serving" });
+  const poller = new VersionPoller({
+    store,
+    table,
+    health,
+    clock,
+    rng: seededRng(1),
+    log: silentLogger,
+    pollIntervalMs: options.pollIntervalMs ?? 5,
+    reloadIntervalMs: options.reloadIntervalMs ?? 0,
+    *onLoaded(): Generator<void, void> {},
+    *onChanged(changed): Generator<void, void> {
+      for (const { modId } of changed) {
+        told.push(modId);
+        yield;
+      }
+    },
+  });
+  const ips = (modId: number): number[] => {
+    const { snapshot, index } = table.route(modId, 1);
+    const start = index < 0 ? 0 : snapshot.columns.starts[index];
+    return [...snapshot.columns.ips.slice(start, start + snapshot.nodeCountOf(index))];
+  };
+  return { store, table, poller, health, told, ips };
+}
+
+/** Lets promises settle, then moves time, in steps of one millisecond. */
+async function advance(clock: ManualClock, byMs: number): Promise<void> {
+  for (let ms = 0; ms <= byMs; ms++) {
+    for (let i = 0; i < 30; i++) await Promise.resolve();
+    if (ms < byMs) clock.advance(1);
+  }
+}
+
+test("VersionPoller reads named modules first, then everything, and tells each change once", async () => {
+  const { store, table, poller, told, ips } = setUp();
+  store.rows = [row(1, 1), row(2, 1)];
+  poller.start();
+  await until(() => table.loaded);
+  store.change([row(1, 1), row(2, 2), row(3, 3)], 2);
+  await until(() => told.length === 2);
+  assert.deepEqual(told, [2, 3], "module 3 had no change row and came with the full read");
+  assert.deepEqual([ips(2), ips(3)], [[2], [3]]);
+  const order = store.calls.filter((call) => call !== "routeMark");
+  assert.deepEqual(order, ["readRoutes", "changedModules", "readModules", "readRoutes"]);
+  poller.stop();
+});
+
+test("VersionPoller sees a version that goes back, and rows committed late below the cursor", async () => {
+  const { store, table, poller, told } = setUp();
+  store.changes = [{ id: 5, modId: 1 }];
+  store.rows = [row(1, 1)];
+  poller.start();
+  await until(() => table.loaded);
+  store.rows = [row(1, 2)];
+  store.version = 0;
+  await until(() => told.length === 1);
+  store.rows = [row(1, 2), row(4, 4)];
+  store.changes = [{ id: 3, modId: 4 }, { id: 5, modId: 1 }];
+  await until(() => told.length === 2);
+  assert.deepEqual(told, [1, 4]);
+  poller.stop();
+});
+
+test("VersionPoller does not take a mark as seen until what it announced was read", async () => {
+  const { store, table, poller, told, health } = setUp();
+  store.rows = [row(1, 1)];
+  poller.start();
+  await until(() => table.loaded);
+  for (const call of ["changedModules", "readModules", "readRoutes"] as const) {
+    store.failing.add(call);
+    // Without a change row only the full read can find it.
+    const named = call === "readRoutes" ? [] : [1];
+    store.change([row(1, store.version + 10)], ...named);
+    await until(() => !health.up, { what: `${call} to fail` });
+    const before = told.length;
+    store.failing.clear();
+    await until(() => health.up && told.length > before, { what: `the change after ${call}` });
+  }
+  poller.stop();
+});
+
+test("VersionPoller goes on serving while reads fail, and says when it was lost and found", async () => {
+  const { store, table, poller, health, ips } = setUp();
+  store.rows = [row(1, 7)];
+  poller.start();
+  await until(() => table.loaded);
+  store.failing.add("routeMark");
+  await until(() => !health.up);
+  assert.deepEqual(ips(1), [7]);
+  assert.equal(health.stats().store, "away");
+  assert.equal(health.stats().store_reason, "routeMark failed");
+  store.failing.clear();
+  await until(() => health.up);
+  assert.equal(health.lossCount, 1);
+  poller.stop();
+});
+
+test("VersionPoller is not called well while only full reads fail", async () => {
+  const { store, table, poller, health } = setUp({ reloadIntervalMs: 10 });
+  poller.start();
+  await until(() => table.loaded);
+  store.failing.add("readRoutes");
+  await until(() => !health.up);
+  const looks = store.count("routeMark");
+  await until(() => store.count("routeMark") > looks + 5);
+  assert.equal(health.lossCount, 1, "no flapping between looks and full reads");
+  store.failing.clear();
+  await until(() => health.up);
+  poller.stop();
+});
+
+test("VersionPoller pushes what a writer announces at once, at most 50 reads a second", async () => {
+  const clock = new ManualClock();
+  const { store, table, poller, told } = setUp({ clock, pollIntervalMs: 60_000 });
+  poller.start();
+  await advance(clock, 1);
+  assert.ok(table.loaded);
+  store.rows = [row(1, 1)];
+  poller.modulesChanged([{ modId: 1, cmdId: 1 }]);
+  await advance(clock, 0);
+  assert.deepEqual(told, [1], "the first one without any delay");
+  for (let ms = 0; ms < 1000; ms++) {
+    poller.modulesChanged([{ modId: ms % 7, cmdId: 1 }]);
+    await advance(clock, 1);
+  }
+  const reads = store.count("readModules");
+  assert.ok(reads > 40 && reads <= 51, `${reads} reads`);
+  poller.stop();
+});
+
+test("VersionPoller reads everything when a writer names too much or nothing", async () => {
+  const { store, table, poller, told } = setUp({ pollIntervalMs: 60_000 });
+  poller.start();
+  await until(() => table.loaded);
+  store.rows = [row(1, 1)];
+  poller.modulesChanged([]);
+  await until(() => told.length === 1);
+  store.rows = [row(1, 2)];
+  const many = Array.from({ length: CHANGED_MODULES_MAX + 1 }, (_, modId) => ({ modId, cmdId: 1 }));
+  poller.modulesChanged(many);
+  await until(() => told.length === 2);
+  assert.equal(store.count("readModules"), 0);
+  assert.equal(store.count("readRoutes"), 3);
+  poller.stop();
+});
+
+test("VersionPoller lets a newer module win over an older full read, and checks it again", async () => {
+  const { store, table, poller, told, ips } = setUp({ pollIntervalMs: 60_000 });
+  store.rows = [row(1, 1)];
+  poller.start();
+  await until(() => table.loaded);
+  const gate = Promise.withResolvers<void>();
+  store.gates.set("readRoutes", gate.promise);
+  poller.modulesChanged([]);
+  await until(() => store.count("readRoutes") === 2);
+  store.gates.clear();
+  store.rows = [row(1, 2)];
+  poller.modulesChanged([{ modId: 1, cmdId: 1 }]);
+  await until(() => told.length === 1);
+  gate.resolve();
+  await until(() => table.installCount === 2 && store.count("readModules") === 2);
+  assert.deepEqual(ips(1), [2]);
+  assert.deepEqual(told, [1], "the old rows of the full read were never told");
+  poller.stop();
+});
+
+test("VersionPoller reads a module again when a full read ended meanwhile", async () => {
+  const { store, table, poller, ips } = setUp({ pollIntervalMs: 60_000 });
+  store.rows = [row(1, 1)];
+  poller.start();
+  await until(() => table.loaded);
+  const gate = Promise.withResolvers<void>();
+  store.gates.set("readModules", gate.promise);
+  poller.modulesChanged([{ modId: 1, cmdId: 1 }]);
+  await until(() => store.count("readModules") === 1);
+  store.rows = [row(1, 2)];
+  poller.modulesChanged([]);
+  await until(() => table.installCount === 2);
+  store.gates.clear();
+  gate.resolve();
+  await until(() => store.count("readModules") === 2);
+  assert.deepEqual(ips(1), [2]);
+  poller.stop();
+});
+
+test("VersionPoller rests twice as long as a full read took", async () => {
+  const clock = new ManualClock();
+  const { store, table, poller } = setUp({ clock, pollIntervalMs: 100, reloadIntervalMs: 100 });
+  poller.start();
+  await advance(clock, 1);
+  assert.ok(table.loaded);
+  const starts: number[] = [];
+  store.readRoutes = async (): Promise<void> => {
+    starts.push(clock.nowMs());
+    await sleep(clock, 400);
+  };
+  await advance(clock, 5000);
+  const gaps = starts.slice(1).map((start, i) => start - starts[i]);
+  assert.ok(gaps.length >= 3, `${starts}`);
+  assert.ok(gaps.every((gap) => gap >= 1200), `a read of 400 ms and a rest of 800 ms: ${gaps}`);
+  poller.stop();
+});
+
+test("VersionPoller loads 1,000,000 rows in slices", { timeout: 60_000 }, async () => {
+  const { store, table, poller } = setUp({ pollIntervalMs: 60_000 });
+  store.readRoutes = async (onRows): Promise<void> => {
+    for (let at = 0; at < 1_000_000; at += 1000) {
+      await onRows(Array.from({ length: 1000 }, (_, i) => row((at + i) % 50_000, at + i)));
+      if (at % 20_000 === 0) await sleep(systemClock, 0);
+    }
+  };
+  poller.start();
+  await until(() => table.loaded, { timeoutMs: 30_000, intervalMs: 5 });
+  assert.deepEqual([table.moduleCount, table.nodeCount], [50_000, 1_000_000]);
+  poller.modulesChanged([]);
+  await until(() => table.installCount === 2, { timeoutMs: 30_000, intervalMs: 5 });
+  assert.equal(table.nodeCount, 1_000_000);
+  poller.stop();
+});
