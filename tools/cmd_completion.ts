@@ -39,7 +39,7 @@ function describeCommand(command: Command): CompletionNode {
   };
   return {
     names: [command.name(), ...command.aliases()],
-    summary: command.description().split("\n", 1)[0],
+    summary: (command.summary() || command.description()).split(/\. |\n/, 1)[0],
     children: command.commands.map(describeCommand),
     options: [...command.options.map(describeOption), help],
     argumentValues: command.registeredArguments[0]?.argChoices ?? [],

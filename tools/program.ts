@@ -135,8 +135,12 @@ export async function buildProgram(
 ): Promise<Command> {
   const program = baseProgram();
   for (const word of COMMAND_WORDS) {
-    if (loaded === word.name || loaded === "all") (await word.load()).addTo(program, context);
-    else program.command(word.name).description(word.summary);
+    if (loaded !== word.name && loaded !== "all") {
+      program.command(word.name).description(word.summary);
+      continue;
+    }
+    (await word.load()).addTo(program, context);
+    program.commands.at(-1)?.summary(word.summary);
   }
   for (const word of DAEMON_WORDS) {
     const command = program.command(word.name).description(word.summary);
