@@ -5,36 +5,22 @@ import "node:process";
 import { createSocket, type Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { isLoopback, parseIpv4 } from "../reactor/address.ts";
+import type { Clock, Timer } from "../reactor/clock.ts";
+import { TimeoutError } from "../reactor/errors.ts";
 import { AGENT_PORT_COUNT } from "../proto/message_ids.ts";
+import type { AgentLink, AgentLinkEvents } from "./link.ts";
 
 /** Datagrams that wait for one socket to open; one more is dropped and counted. */
 export const UNSENT_MAX = 1024;
 
-/** What a link tells its owner. */
-export interface AgentLinkEvents {
-  /** A datagram of the agent; the bytes may be kept. */
-  onDatagram(datagram: Uint8Array): void;
-  /** A datagram was refused: nobody listens on this port (known in Node and Bun only). */
-  onRefused(portIndex: number): void;
-  /** The socket failed and was closed; the next datagram opens a new one. */
-  onFault(portIndex: number, error: unknown): void;
-}
-
-/** The way to the agent. */
-export interface AgentLink {
-  /** Sends one datagram, or loses it: UDP promises nothing. Never throws. */
-  send(portIndex: number, datagram: Uint8Array): void;
-  /** Closes the sockets after what was given to `send` has left. */
-  close(): Promise<void>;
-  /** Datagrams that came from somewhere else than the agent. */
-  readonly foreignCount: number;
-  /** Datagrams that could not be sent. */
-  readonly droppedCount: number;
-}
+/** Time a socket may take to open, the look-up of the agent's name included. */
+export const OPEN_MS_MAX = 5000;
 
 interface Line {
   readonly socket: Socket;
   open: boolean;
+  /** Ends an opening that takes too long; until then it keeps the program alive. */
+  readonly openTimer: Timer;
   /** Datagrams given to `send` that have not left yet. */
   unsentCount: number;
   /** Those of them that wait for the socket to open. */
@@ -43,13 +29,14 @@ interface Line {
 }
 
 /**
- * Sockets by node:dgram, which Deno, Bun and Node share. A socket keeps the program alive only
- * while it has something to send.
+ * Sockets by node:dgram, which Deno, Bun and Node share. They keep the program alive only while
+ * they are being opened or a datagram is being sent.
  */
 export class UdpAgentLink implements AgentLink {
   readonly #hostname: string;
   readonly #ports: readonly number[];
   readonly #events: AgentLinkEvents;
+  readonly #clock: Clock;
   readonly #lines: (Line | undefined)[] = new Array(AGENT_PORT_COUNT).fill(undefined);
   #ip: string | undefined;
   #closed = false;
@@ -57,10 +44,16 @@ export class UdpAgentLink implements AgentLink {
   #droppedCount = 0;
 
   /** `hostname` is a dotted IPv4 address, or a name that is looked up once. */
-  constructor(hostname: string, ports: readonly number[], events: AgentLinkEvents) {
+  constructor(
+    hostname: string,
+    ports: readonly number[],
+    events: AgentLinkEvents,
+    clock: Clock,
+  ) {
     this.#hostname = hostname;
     this.#ports = ports;
     this.#events = events;
+    this.#clock = clock;
     this.#ip = hostname === "localhost" ? "127.0.0.1" : isDotted(hostname) ? hostname : undefined;
   }
 
@@ -107,9 +100,16 @@ export class UdpAgentLink implements AgentLink {
 
   #openLine(portIndex: number): Line {
     const socket = createSocket({ type: "udp4", lookup: answerAddress });
+    // Now, because Deno heeds it only before the socket begins to receive. What is being sent
+    // keeps the program alive all the same.
+    socket.unref();
     const line: Line = {
       socket,
       open: false,
+      openTimer: this.#clock.setTimer(OPEN_MS_MAX, () => {
+        const message = `the socket was not open after ${OPEN_MS_MAX} ms`;
+        this.#fault(portIndex, line, new TimeoutError(message, OPEN_MS_MAX));
+      }),
       unsentCount: 0,
       waiting: [],
       closeWhenSent: undefined,
@@ -145,15 +145,16 @@ export class UdpAgentLink implements AgentLink {
 
   #onOpen(portIndex: number, line: Line): void {
     line.open = true;
+    line.openTimer.cancel();
     const waiting = line.waiting;
     line.waiting = [];
     line.unsentCount -= waiting.length;
     for (const datagram of waiting) this.#transmit(portIndex, line, datagram, false);
-    if (line.unsentCount === 0) this.#afterSent(line);
+    if (line.unsentCount === 0) line.closeWhenSent?.();
   }
 
   #transmit(portIndex: number, line: Line, datagram: Uint8Array, again: boolean): void {
-    if (line.unsentCount++ === 0) line.socket.ref();
+    line.unsentCount++;
     const done = (error: Error | null): void => {
       line.unsentCount--;
       if (error && isRefusal(error) && !again) {
@@ -162,18 +163,13 @@ export class UdpAgentLink implements AgentLink {
       } else if (error) {
         this.#onError(portIndex, line, error);
       }
-      if (line.unsentCount === 0) this.#afterSent(line);
+      if (line.unsentCount === 0) line.closeWhenSent?.();
     };
     try {
       line.socket.send(datagram, done);
     } catch (error) {
       queueMicrotask(() => done(error instanceof Error ? error : new Error(String(error))));
     }
-  }
-
-  #afterSent(line: Line): void {
-    if (line.closeWhenSent !== undefined) line.closeWhenSent();
-    else line.socket.unref();
   }
 
   #onError(portIndex: number, line: Line, error: Error): void {
@@ -188,6 +184,7 @@ export class UdpAgentLink implements AgentLink {
 
   #fault(portIndex: number, line: Line | undefined, error: unknown): void {
     if (line !== undefined) {
+      line.openTimer.cancel();
       closeSocket(line.socket);
       line.closeWhenSent?.();
       this.#droppedCount += line.waiting.length;

@@ -21,10 +21,11 @@ import {
   readDatagram,
 } from "../proto/host_codec.ts";
 import { AGENT_PORT_COUNT, agentPortIndex, MessageId, RetCode } from "../proto/message_ids.ts";
-import { type AgentLink, UdpAgentLink } from "./agent_link.ts";
+import { UdpAgentLink } from "./agent_link.ts";
 import { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";
 import { type Host, type HostAnswer, toHost } from "./host.ts";
 import { LastGood } from "./last_good.ts";
+import type { AgentLink } from "./link.ts";
 import {
   type CallOptions,
   checkDeadline,
@@ -118,7 +119,7 @@ export class LarsClient {
     this.#windows = Array.from({ length: AGENT_PORT_COUNT }, () => new SendWindow<Question>());
     this.#clock = options.clock ?? systemClock;
     this.#openLink = options.openLink ??
-      ((hostname, ports, events) => new UdpAgentLink(hostname, ports, events));
+      ((hostname, ports, events) => new UdpAgentLink(hostname, ports, events, this.#clock));
   }
 
   /** Counters for whoever watches the program. */

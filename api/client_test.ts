@@ -15,7 +15,7 @@ import {
   readDatagram,
 } from "../proto/host_codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import type { AgentLinkEvents } from "./agent_link.ts";
+import type { AgentLinkEvents } from "./link.ts";
 import { LarsClient } from "./client.ts";
 import { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";
 import type { LarsClientOptions } from "./options.ts";

@@ -39,6 +39,23 @@ interface Outcome {
   stderr: string;
 }
 
+/** Only reports; the socket is not open yet when the last line has run. */
+function reportingProgram(mod: string, ports: readonly number[]): string {
+  return `
+import { LarsClient } from ${JSON.stringify(mod)};
+new LarsClient({ port: [${ports.join(", ")}] }).report(1, 1, "10.0.0.1", 80, 0);
+`;
+}
+
+/** Asks an agent that is not there; sockets that never received anything must not keep it. */
+function vainProgram(mod: string): string {
+  return `
+import { LarsClient } from ${JSON.stringify(mod)};
+const { retcode } = await new LarsClient({ port: 1 }).tryGetHost(1, 1);
+console.log(retcode);
+`;
+}
+
 /** Runs a program to its end; 30 s at most. */
 function run(command: string, args: string[], folder: string): Promise<Outcome> {
   return new Promise((resolve, reject) => {
@@ -79,13 +96,36 @@ async function checkProgram(
   }
 }
 
+const MOD = new URL("./mod.ts", import.meta.url).href;
+
+/** Runs the text as a program in the runtime of this test. */
+function runHere(text: string, folder: string): Promise<Outcome> {
+  const path = join(folder, "main.ts");
+  writeFileSync(path, text);
+  const args = onDeno ? ["run", "--no-config", "--allow-net=127.0.0.1", path] : [path];
+  return run(EXECUTABLE, args, folder);
+}
+
 test("a program that never closes its client ends, and its report leaves first", async () => {
-  await checkProgram(async (agent, folder) => {
-    const path = join(folder, "main.ts");
-    writeFileSync(path, program(new URL("./mod.ts", import.meta.url).href, agent.ports));
-    const args = onDeno ? ["run", "--no-config", "--allow-net=127.0.0.1", path] : [path];
-    return await run(EXECUTABLE, args, folder);
-  });
+  await checkProgram((agent, folder) => runHere(program(MOD, agent.ports), folder));
+});
+
+test("a program that only reports ends after the report has left", async () => {
+  const agent = await FakeAgent.start();
+  try {
+    const { code, stderr } = await withTempDir((folder) =>
+      runHere(reportingProgram(MOD, agent.ports), folder)
+    );
+    assert.equal(code, 0, stderr);
+    await until(() => agent.received.length === 1, { what: "the report" });
+  } finally {
+    await agent.stop();
+  }
+});
+
+test("a program that asked in vain ends", async () => {
+  const { code, stdout, stderr } = await withTempDir((folder) => runHere(vainProgram(MOD), folder));
+  assert.deepEqual([code, stdout.trim()], [0, "2"], stderr);
 });
 
 test("the api is imported from a URL, without an import map", {

@@ -1,7 +1,7 @@
 // Core. What a client and its calls can be told, and the checks of it.
 
 import type { Clock } from "../reactor/clock.ts";
-import type { AgentLink, AgentLinkEvents } from "./agent_link.ts";
+import type { AgentLink, AgentLinkEvents } from "./link.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
 import { PENDING_MAX } from "./pending.ts";
 
