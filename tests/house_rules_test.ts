@@ -4,12 +4,14 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import {
   checkAmbient,
+  checkAny,
   checkApiImports,
   checkCorePurity,
   checkFunctionLength,
   checkHeader,
   checkRoomOrder,
   checkRuntimeNames,
+  checkSleeps,
   checkWords,
   importCircles,
   isTest,
@@ -71,6 +73,7 @@ test("house rules: no function is longer than a screen", () => {
 
 test("house rules: no leftovers in sources and documents", () => {
   expectNone([...sources, ...documents].flatMap(checkWords));
+  expectNone(sources.flatMap(checkAny));
 });
 
 test("house rules: every test file asserts something", () => {
@@ -100,6 +103,8 @@ test("house rules: the rules themselves catch what they are for", () => {
     [checkHeader(file("dns/x.ts", "import a")), /first line/],
     [checkAmbient(file("dns/x.ts", "const t = Date.now();")), /Clock/],
     [checkAmbient(file("dns/x.ts", "setTimeout(f, 1);")), /setTimer/],
+    [checkSleeps(file("dns/x_test.ts", "await sleep(clock, 5);")), /until/],
+    [checkAny(file("dns/x.ts", "let x: any;")), /type is/],
     [checkRuntimeNames(file("dns/x.ts", "Deno.exit(1);")), /reactor\/runtime/],
     [checkRoomOrder(file("proto/x.ts", 'import { a } from "../dns/y.ts";')), /order of rooms/],
     [checkApiImports(file("api/x.ts", 'import a from "mysql2";')), /bare name/],
