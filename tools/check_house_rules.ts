@@ -131,6 +131,7 @@ export function checkSleeps(file: SourceFile): string[] {
 
 /** No `any`: say what the type is. */
 export function checkAny(file: SourceFile): string[] {
+  if (file.path === RULES_PATH) return [];
   const lines = file.text.split("\n");
   return withoutCommentsAndStrings(file.text).split("\n").flatMap((line, index) =>
     /\bas any\b|: any\b|<any>/.test(line) && !lines[index - 1]?.includes("deno-lint-ignore")
