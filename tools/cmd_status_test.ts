@@ -24,13 +24,14 @@ test("lars status: database, services, agent and call results, as JSON and as te
     await until(async () => (await store.instances()).length >= 2, { what: "services to sign in" });
     await store.close();
     const args = ["status", "--store", url, "--agent", `127.0.0.1:${agent.port()}`];
-    let status = { agent: { ok: false, software: "", status: { dnsConnected: 0, picks: "" } } };
+    let output = "";
     await until(async () => {
       const asJson = await processes.run("tools/lars.ts", [...args, "--json"]);
       assert.equal(asJson.code, 0, asJson.stderr);
-      status = JSON.parse(asJson.stdout);
-      return status.agent.status.dnsConnected === 1;
+      output = asJson.stdout;
+      return JSON.parse(output).agent.status.dnsConnected === 1;
     }, { timeoutMs: 20_000, what: "the agent to be connected to dns" });
+    const status = JSON.parse(output);
     assert.equal(status.store.ok, true);
     assert.deepEqual([status.store.modules, status.store.nodes], [3, 7]);
     const services = status.services as { kind: string; address: string; alive: boolean }[];
