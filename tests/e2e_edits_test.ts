@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openStore, type Store } from "../sql/mod.ts";
 import { agentFlags, hostKey, hostKeys, nodeOf } from "./support/fleet.ts";
-import { runAdmin, withTestDatabase } from "./support/mariadb.ts";
+import { noTestDatabaseReason, runAdmin, withTestDatabase } from "./support/mariadb.ts";
 import { freePort, type TestProcess, withProcesses } from "./support/processes.ts";
 import { until } from "./support/until.ts";
 import {
@@ -17,6 +17,8 @@ import {
   WireConnection,
   type WireHost,
 } from "./support/wire_client.ts";
+
+const NEEDS_MYSQL = { skip: noTestDatabaseReason() ?? false } as const;
 
 const MODULES: readonly [number, number][] = [[1, 1], [1, 2], [2, 1], [3, 3]];
 /** Edits of the whole history. */
@@ -131,53 +133,57 @@ async function agentView(caller: WireCaller): Promise<string> {
   return lines.join("\n");
 }
 
-test("no edit is lost, by several writers and with two dns of which one is killed", async (t) => {
-  await withTestDatabase(t, (url) =>
-    withProcesses(async (processes) => {
-      const store = await openStore(url);
-      await store.migrate();
-      const ports = [await freePort(), await freePort()];
-      const startDns = (port: number): Promise<TestProcess> =>
-        processes.start("dns", [
-          `--reactor-port=${port}`,
-          `--store=${url}`,
-          "--dns-reload-interval=1",
-        ]);
-      const [first] = await Promise.all(ports.map(startDns));
-      const agent = await processes.start("agent", agentFlags(processes, ports, [ports[0]]));
-      const caller = await WireCaller.open(agent.port());
-      await agentView(caller);
-      const subscriber = new Subscriber(await WireConnection.open(ports[1]));
+test(
+  "no edit is lost, by several writers and with two dns of which one is killed",
+  NEEDS_MYSQL,
+  async (t) => {
+    await withTestDatabase(t, (url) =>
+      withProcesses(async (processes) => {
+        const store = await openStore(url);
+        await store.migrate();
+        const ports = [await freePort(), await freePort()];
+        const startDns = (port: number): Promise<TestProcess> =>
+          processes.start("dns", [
+            `--reactor-port=${port}`,
+            `--store=${url}`,
+            "--dns-reload-interval=1",
+          ]);
+        const [first] = await Promise.all(ports.map(startDns));
+        const agent = await processes.start("agent", agentFlags(processes, ports, [ports[0]]));
+        const caller = await WireCaller.open(agent.port());
+        await agentView(caller);
+        const subscriber = new Subscriber(await WireConnection.open(ports[1]));
 
-      const seed = Math.trunc(monotonicMs() * 1000) >>> 0;
-      console.log(`seed of the edits: ${seed}`);
-      const writers = [0, 1, 2].map((index) => new Writers(store, url, seed + index));
-      const startMs = monotonicMs();
-      const write = async (writer: Writers): Promise<void> => {
-        for (let i = 0; i < EDIT_COUNT / writers.length; i++) await writer.edit();
-      };
-      const disturb = async (): Promise<void> => {
-        await first.kill9();
-        await startDns(ports[0]);
-      };
-      await Promise.all([...writers.map(write), disturb()]);
-      const wroteMs = monotonicMs() - startMs;
+        const seed = Math.trunc(monotonicMs() * 1000) >>> 0;
+        console.log(`seed of the edits: ${seed}`);
+        const writers = [0, 1, 2].map((index) => new Writers(store, url, seed + index));
+        const startMs = monotonicMs();
+        const write = async (writer: Writers): Promise<void> => {
+          for (let i = 0; i < EDIT_COUNT / writers.length; i++) await writer.edit();
+        };
+        const disturb = async (): Promise<void> => {
+          await first.kill9();
+          await startDns(ports[0]);
+        };
+        await Promise.all([...writers.map(write), disturb()]);
+        const wroteMs = monotonicMs() - startMs;
 
-      const expected = await table(url);
-      const late = new Subscriber(await WireConnection.open(ports[0]));
-      const settleMs = monotonicMs();
-      let views: string[] = [];
-      await until(async () => {
-        views = [subscriber.view(), late.view(), await agentView(caller)];
-        return views.every((view) => view === expected);
-      }, { timeoutMs: SETTLE_TIMEOUT_MS, what: "everybody to have the table" }).catch((error) => {
-        throw new Error(`${error.message}\ntable\n${expected}\nviews\n${views.join("\n\n")}`);
-      });
-      console.log(
-        `${EDIT_COUNT} edits in ${Math.round(wroteMs)} ms, ${subscriber.pushes} pushes, ` +
-          `everybody equal ${Math.round(monotonicMs() - settleMs)} ms later`,
-      );
-      caller.close();
-      await store.close();
-    }));
-});
+        const expected = await table(url);
+        const late = new Subscriber(await WireConnection.open(ports[0]));
+        const settleMs = monotonicMs();
+        let views: string[] = [];
+        await until(async () => {
+          views = [subscriber.view(), late.view(), await agentView(caller)];
+          return views.every((view) => view === expected);
+        }, { timeoutMs: SETTLE_TIMEOUT_MS, what: "everybody to have the table" }).catch((error) => {
+          throw new Error(`${error.message}\ntable\n${expected}\nviews\n${views.join("\n\n")}`);
+        });
+        console.log(
+          `${EDIT_COUNT} edits in ${Math.round(wroteMs)} ms, ${subscriber.pushes} pushes, ` +
+            `everybody equal ${Math.round(monotonicMs() - settleMs)} ms later`,
+        );
+        caller.close();
+        await store.close();
+      }));
+  },
+);

@@ -8,7 +8,7 @@ import { spawnSync } from "node:child_process";
 import { createServer } from "node:net";
 import process from "node:process";
 import { test } from "node:test";
-import { findProgram } from "./support/mariadb.ts";
+import { findProgram, noPrivateServerReason } from "./support/mariadb.ts";
 import { SCENARIO_STEPS, type ScenarioResult } from "./support/original_conf.ts";
 import { withProcesses } from "./support/processes.ts";
 
@@ -16,11 +16,6 @@ import { withProcesses } from "./support/processes.ts";
 const SCENARIO_TIMEOUT_MS = 100_000;
 /** Starts a command where every port of loopback is free. */
 const NAMESPACE = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"];
-
-interface Outcome {
-  readonly skip?: string;
-  readonly results: readonly ScenarioResult[];
-}
 
 function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -32,10 +27,9 @@ function isFree(port: number): Promise<boolean> {
 
 /** The words that give the scenario its ports, or why there are none. */
 async function wrapperOrReason(): Promise<string[] | string> {
-  if (process.env.LARS_TEST_SKIP_MYSQL === "1") return "MySQL tests were skipped on request";
-  for (const program of ["mariadbd", "mariadb"]) {
-    if (findProgram(program) === undefined) return `${program} is not installed`;
-  }
+  const reason = noPrivateServerReason();
+  if (reason !== undefined) return reason;
+  if (findProgram("mariadb") === undefined) return "the mariadb client is not installed";
   const [program, ...args] = [...NAMESPACE, "true"];
   if (spawnSync(program, args).status === 0) return [...NAMESPACE];
   for (const port of [3306, 7778, 7779, 8888, 8889, 8890]) {
@@ -46,9 +40,7 @@ async function wrapperOrReason(): Promise<string[] | string> {
   return [];
 }
 
-async function runScenario(): Promise<Outcome> {
-  const wrapper = await wrapperOrReason();
-  if (typeof wrapper === "string") return { skip: wrapper, results: [] };
+async function runScenario(wrapper: readonly string[]): Promise<readonly ScenarioResult[]> {
   let results: ScenarioResult[] = [];
   await withProcesses(async (processes) => {
     const scenario = processes.spawn("scenario", "tests/support/original_scenario.ts", [], {
@@ -60,15 +52,17 @@ async function runScenario(): Promise<Outcome> {
       .map((line) => JSON.parse(line) as ScenarioResult);
     assert.ok(results.length > 0, `the scenario began: ${stderr}`);
   });
-  return { results };
+  return results;
 }
 
-let outcome: Promise<Outcome> | undefined;
+const wrapper = await wrapperOrReason();
+const skip = typeof wrapper === "string" ? wrapper : false;
+let outcome: Promise<readonly ScenarioResult[]> | undefined;
 
 for (const step of SCENARIO_STEPS) {
-  test(`original: ${step}`, { timeout: SCENARIO_TIMEOUT_MS }, async (t) => {
-    const { skip, results } = await (outcome ??= runScenario());
-    if (skip !== undefined) return t.skip(skip);
+  test(`original: ${step}`, { skip, timeout: SCENARIO_TIMEOUT_MS }, async () => {
+    assert.ok(typeof wrapper !== "string");
+    const results = await (outcome ??= runScenario(wrapper));
     const result = results.find((one) => one.step === step);
     assert.ok(result !== undefined, "an earlier step failed");
     assert.equal(result.fault, undefined, result.fault);

@@ -16,10 +16,23 @@ import {
   startFleet,
 } from "./support/fleet.ts";
 import { SteadyLoad } from "./support/load.ts";
-import { findProgram, type MariaDb, runAdmin, startMariaDb } from "./support/mariadb.ts";
+import {
+  findProgram,
+  type MariaDb,
+  noPrivateServerReason,
+  runAdmin,
+  startMariaDb,
+} from "./support/mariadb.ts";
 import { freePort, runtimeName, type TestProcess, withProcesses } from "./support/processes.ts";
 import { until } from "./support/until.ts";
 import { monotonicMs, WireCaller, WireConnection, WireServer } from "./support/wire_client.ts";
+
+/** Tests that kill the database need one of their own. */
+const NEEDS_MARIADB = { skip: noPrivateServerReason() ?? false } as const;
+
+const NEEDS_PRLIMIT = {
+  skip: findProgram("prlimit") === undefined ? "prlimit is not installed" : false,
+} as const;
 
 /** Longest wait for a recovery; what is promised is far less and is printed. */
 const RECOVERY_TIMEOUT_MS = 15_000;
@@ -53,102 +66,107 @@ async function withKillableDatabase(
   }
 }
 
-test("kill -9 of dns, reporter and MariaDB during load: no get_host fails, nothing is lost", async (t) => {
-  if (findProgram("mariadbd") === undefined) return t.skip("MariaDB is not installed");
-  await withKillableDatabase((server, url, store) =>
-    withProcesses(async (processes) => {
-      await addNodes(store, 1, 1, [nodeOf(1), nodeOf(2), nodeOf(3)]);
-      await addNodes(store, 2, 2, [nodeOf(1)]);
-      const dnsPort = await freePort();
-      const reporterPort = await freePort();
-      const startDns = (): Promise<TestProcess> =>
-        processes.start("dns", [`--reactor-port=${dnsPort}`, `--store=${url}`]);
-      const startReporter = (): Promise<TestProcess> =>
-        processes.start("reporter", [`--reactor-port=${reporterPort}`, `--store=${url}`]);
-      let [dns, reporter] = await Promise.all([startDns(), startReporter()]);
-      const agent = await processes.start("agent", [
-        ...agentFlags(processes, [dnsPort], [reporterPort]),
-        // Routes and windows grow old during each outage, not only in a long one.
-        "--loadbalance-update-timeout=0.5",
-        "--loadbalance-idle-timeout=0.5",
-      ]);
-      const caller = await WireCaller.open(agent.port());
-      await caller.untilHost(1, 1);
-      const load = new SteadyLoad(caller, 1, 1);
-      const later = (count: number): Promise<void> => {
-        const goal = load.calls + count;
-        return until(() => load.calls >= goal, { timeoutMs: 20_000, what: `${count} calls` });
-      };
-      await later(100);
+test(
+  "kill -9 of dns, reporter and MariaDB during load: no get_host fails, nothing is lost",
+  NEEDS_MARIADB,
+  async () => {
+    await withKillableDatabase((server, url, store) =>
+      withProcesses(async (processes) => {
+        await addNodes(store, 1, 1, [nodeOf(1), nodeOf(2), nodeOf(3)]);
+        await addNodes(store, 2, 2, [nodeOf(1)]);
+        const dnsPort = await freePort();
+        const reporterPort = await freePort();
+        const startDns = (): Promise<TestProcess> =>
+          processes.start("dns", [`--reactor-port=${dnsPort}`, `--store=${url}`]);
+        const startReporter = (): Promise<TestProcess> =>
+          processes.start("reporter", [`--reactor-port=${reporterPort}`, `--store=${url}`]);
+        let [dns, reporter] = await Promise.all([startDns(), startReporter()]);
+        const agent = await processes.start("agent", [
+          ...agentFlags(processes, [dnsPort], [reporterPort]),
+          // Routes and windows grow old during each outage, not only in a long one.
+          "--loadbalance-update-timeout=0.5",
+          "--loadbalance-idle-timeout=0.5",
+        ]);
+        const caller = await WireCaller.open(agent.port());
+        await caller.untilHost(1, 1);
+        const load = new SteadyLoad(caller, 1, 1);
+        const later = (count: number): Promise<void> => {
+          const goal = load.calls + count;
+          return until(() => load.calls >= goal, { timeoutMs: 20_000, what: `${count} calls` });
+        };
+        await later(100);
 
-      await dns.kill9();
-      await addNodes(store, 1, 1, [nodeOf(4)]);
-      await later(150);
-      assert.ok(!load.hasSeen(nodeOf(4)), "nobody could have told the agent");
-      dns = await startDns();
-      await measure(
-        "edit made while dns was dead reaches callers after its restart",
-        () => load.hasSeen(nodeOf(4)),
-      );
+        await dns.kill9();
+        await addNodes(store, 1, 1, [nodeOf(4)]);
+        await later(150);
+        assert.ok(!load.hasSeen(nodeOf(4)), "nobody could have told the agent");
+        dns = await startDns();
+        await measure(
+          "edit made while dns was dead reaches callers after its restart",
+          () => load.hasSeen(nodeOf(4)),
+        );
 
-      await reporter.kill9();
-      await later(150);
-      reporter = await startReporter();
-      await measure(
-        "results of the time without reporter are in SQL",
-        () => hasResults(store, load),
-      );
+        await reporter.kill9();
+        await later(150);
+        reporter = await startReporter();
+        await measure(
+          "results of the time without reporter are in SQL",
+          () => hasResults(store, load),
+        );
 
-      await server.kill9();
-      await later(150);
-      await caller.untilHost(2, 2); // a module never asked for before, served by dns from memory
-      await server.restart();
-      await addNodes(store, 1, 1, [nodeOf(5)]);
-      await measure(
-        "edit made right after MariaDB came back reaches callers",
-        () => load.hasSeen(nodeOf(5)),
-      );
-      await measure(
-        "results of the time without MariaDB are in SQL",
-        () => hasResults(store, load),
-      );
+        await server.kill9();
+        await later(150);
+        await caller.untilHost(2, 2); // a module never asked for before, served by dns from memory
+        await server.restart();
+        await addNodes(store, 1, 1, [nodeOf(5)]);
+        await measure(
+          "edit made right after MariaDB came back reaches callers",
+          () => load.hasSeen(nodeOf(5)),
+        );
+        await measure(
+          "results of the time without MariaDB are in SQL",
+          () => hasResults(store, load),
+        );
 
-      await server.suspend();
-      const peer = await WireConnection.open(dnsPort);
-      assert.equal((await peer.route(1, 1)).hosts.length, 5, "dns serves while MariaDB hangs");
-      peer.close();
-      await later(150);
-      server.resume();
-      await addNodes(store, 1, 1, [nodeOf(6)]);
-      await measure(
-        "edit made after MariaDB had hung reaches callers",
-        () => load.hasSeen(nodeOf(6)),
-      );
+        await server.suspend();
+        const peer = await WireConnection.open(dnsPort);
+        assert.equal((await peer.route(1, 1)).hosts.length, 5, "dns serves while MariaDB hangs");
+        peer.close();
+        await later(150);
+        server.resume();
+        await addNodes(store, 1, 1, [nodeOf(6)]);
+        await measure(
+          "edit made after MariaDB had hung reaches callers",
+          () => load.hasSeen(nodeOf(6)),
+        );
 
-      await Promise.all([server.kill9(), dns.kill9(), reporter.kill9()]);
-      await later(150);
-      await server.restart();
-      [dns, reporter] = await Promise.all([startDns(), startReporter()]);
-      await addNodes(store, 1, 1, [nodeOf(7)]);
-      await measure("edit made after everything but the agent was dead reaches callers", () =>
-        load.hasSeen(nodeOf(7)));
+        await Promise.all([server.kill9(), dns.kill9(), reporter.kill9()]);
+        await later(150);
+        await server.restart();
+        [dns, reporter] = await Promise.all([startDns(), startReporter()]);
+        await addNodes(store, 1, 1, [nodeOf(7)]);
+        await measure(
+          "edit made after everything but the agent was dead reaches callers",
+          () => load.hasSeen(nodeOf(7)),
+        );
 
-      await load.stop();
-      console.log(
-        `${load.calls} calls, ${load.faults.length} failed, slowest ${
-          load.slowestMs.toFixed(1)
-        } ms`,
-      );
-      assert.deepEqual(load.faults, []);
-      await measure(
-        "every reported result is counted in SQL",
-        async () => await succTotal(store) === load.reported,
-      );
-      for (const service of [dns, reporter, agent]) assert.ok(service.alive, service.name);
-      caller.close();
-    })
-  );
-});
+        await load.stop();
+        console.log(
+          `${load.calls} calls, ${load.faults.length} failed, slowest ${
+            load.slowestMs.toFixed(1)
+          } ms`,
+        );
+        assert.deepEqual(load.faults, []);
+        await measure(
+          "every reported result is counted in SQL",
+          async () => await succTotal(store) === load.reported,
+        );
+        for (const service of [dns, reporter, agent]) assert.ok(service.alive, service.name);
+        caller.close();
+      })
+    );
+  },
+);
 
 async function succTotal(store: Store): Promise<number> {
   const rows = await store.readCallStatus({ modId: 1, cmdId: 1 });
@@ -165,31 +183,37 @@ async function hasResults(store: Store, load: SteadyLoad): Promise<boolean> {
 }
 const goals = new WeakMap<SteadyLoad, number>();
 
-test("dns and reporter start without a database, and catch up when it comes", async (t) => {
-  if (findProgram("mariadbd") === undefined) return t.skip("MariaDB is not installed");
-  await withKillableDatabase((server, url, store) =>
-    withProcesses(async (processes) => {
-      await addNodes(store, 1, 1, [nodeOf(1)]);
-      await server.kill9();
-      const { dns, agent } = await startFleet(processes, url);
-      const caller = await WireCaller.open(agent.port());
-      const peer = await WireConnection.open(dns.port());
-      peer.askRoute(1, 1);
-      assert.equal((await caller.getHost(1, 1)).retCode, 3, "not known yet");
-      await server.restart();
-      await measure("the first node after the database came", async () =>
-        (await caller.getHost(1, 1)).retCode === 0);
-      await peer.nextRoute(1, 1, (route) =>
-        route.hosts.length === 1);
-      const host = await caller.untilHost(1, 1);
-      caller.report(1, 1, host, 0);
-      await measure("the first result after the database came", async () =>
-        await succTotal(store) === 1);
-      peer.close();
-      caller.close();
-    })
-  );
-});
+test(
+  "dns and reporter start without a database, and catch up when it comes",
+  NEEDS_MARIADB,
+  async () => {
+    await withKillableDatabase((server, url, store) =>
+      withProcesses(async (processes) => {
+        await addNodes(store, 1, 1, [nodeOf(1)]);
+        await server.kill9();
+        const { dns, agent } = await startFleet(processes, url);
+        const caller = await WireCaller.open(agent.port());
+        const peer = await WireConnection.open(dns.port());
+        peer.askRoute(1, 1);
+        assert.equal((await caller.getHost(1, 1)).retCode, 3, "not known yet");
+        await server.restart();
+        await measure(
+          "the first node after the database came",
+          async () => (await caller.getHost(1, 1)).retCode === 0,
+        );
+        await peer.nextRoute(1, 1, (route) => route.hosts.length === 1);
+        const host = await caller.untilHost(1, 1);
+        caller.report(1, 1, host, 0);
+        await measure(
+          "the first result after the database came",
+          async () => await succTotal(store) === 1,
+        );
+        peer.close();
+        caller.close();
+      })
+    );
+  },
+);
 
 test("a dns that falls silent is left for the next one within 3 s", async () => {
   await withProcesses(async (processes) => {
@@ -274,50 +298,53 @@ function processorMs(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-test("running out of file descriptors neither kills dns nor keeps it busy", async (t) => {
-  if (findProgram("prlimit") === undefined) return t.skip("prlimit is not installed");
-  await withProcesses(async (processes) => {
-    const { url, store } = await sqliteTestStore(processes);
-    await addNodes(store, 1, 1, [nodeOf(1)]);
-    const flags = ["--reactor-port=0", `--store=${url}`];
-    const [later, fromStart] = await Promise.all([
-      processes.start("dns", flags),
-      processes.start("dns", flags, { wrapper: ["prlimit", "--nofile=100:100"] }),
-    ]);
-    // One is limited while it runs, so that accepting fails; the other knows its limit.
-    const open = readdirSync(`/proc/${later.pid}/fd`).length;
-    execFileSync("prlimit", [`--pid=${later.pid}`, `--nofile=${open + 12}:${open + 12}`]);
-    // Bun accepts in a busy loop once there are none left, so there only the known limit is kept.
-    for (const dns of runtimeName() === "bun" ? [fromStart] : [later, fromStart]) {
-      const good = await WireConnection.open(dns.port());
-      await good.route(1, 1);
-      const crowd: WireConnection[] = [];
-      for (let i = 0; i < 150; i++) crowd.push(await WireConnection.open(dns.port()));
-      const busyMs = processorMs(dns.pid);
-      const startMs = monotonicMs();
-      await until(async () => {
-        assert.ok((await good.route(1, 1)).hosts.length > 0);
-        return monotonicMs() - startMs > 1000;
-      }, { intervalMs: 50 });
-      const share = (processorMs(dns.pid) - busyMs) / (monotonicMs() - startMs);
-      console.log(`dns without descriptors used ${Math.round(100 * share)} % of a processor`);
-      assert.ok(share < 0.5, `${share}`);
-      assert.ok(dns.alive);
-      for (const peer of crowd) peer.close();
-      await measure("a newcomer is served after the crowd has gone", async () => {
-        const peer = await WireConnection.open(dns.port());
-        const served = await peer.route(1, 1, 500).then(() => true, () => false);
-        peer.close();
-        return served;
-      });
-      const added = nodeOf(dns === later ? 2 : 3);
-      await addNodes(store, 1, 1, [added]);
-      await good.nextRoute(1, 1, (route) => hostKeys(route.hosts).includes(hostKey(added)));
-      good.close();
-    }
-    await store.close();
-  });
-});
+test(
+  "running out of file descriptors neither kills dns nor keeps it busy",
+  NEEDS_PRLIMIT,
+  async () => {
+    await withProcesses(async (processes) => {
+      const { url, store } = await sqliteTestStore(processes);
+      await addNodes(store, 1, 1, [nodeOf(1)]);
+      const flags = ["--reactor-port=0", `--store=${url}`];
+      const [later, fromStart] = await Promise.all([
+        processes.start("dns", flags),
+        processes.start("dns", flags, { wrapper: ["prlimit", "--nofile=100:100"] }),
+      ]);
+      // One is limited while it runs, so that accepting fails; the other knows its limit.
+      const open = readdirSync(`/proc/${later.pid}/fd`).length;
+      execFileSync("prlimit", [`--pid=${later.pid}`, `--nofile=${open + 12}:${open + 12}`]);
+      // Bun accepts in a busy loop once there are none left, so there only the known limit is kept.
+      for (const dns of runtimeName() === "bun" ? [fromStart] : [later, fromStart]) {
+        const good = await WireConnection.open(dns.port());
+        await good.route(1, 1);
+        const crowd: WireConnection[] = [];
+        for (let i = 0; i < 150; i++) crowd.push(await WireConnection.open(dns.port()));
+        const busyMs = processorMs(dns.pid);
+        const startMs = monotonicMs();
+        await until(async () => {
+          assert.ok((await good.route(1, 1)).hosts.length > 0);
+          return monotonicMs() - startMs > 1000;
+        }, { intervalMs: 50 });
+        const share = (processorMs(dns.pid) - busyMs) / (monotonicMs() - startMs);
+        console.log(`dns without descriptors used ${Math.round(100 * share)} % of a processor`);
+        assert.ok(share < 0.5, `${share}`);
+        assert.ok(dns.alive);
+        for (const peer of crowd) peer.close();
+        await measure("a newcomer is served after the crowd has gone", async () => {
+          const peer = await WireConnection.open(dns.port());
+          const served = await peer.route(1, 1, 500).then(() => true, () => false);
+          peer.close();
+          return served;
+        });
+        const added = nodeOf(dns === later ? 2 : 3);
+        await addNodes(store, 1, 1, [added]);
+        await good.nextRoute(1, 1, (route) => hostKeys(route.hosts).includes(hostKey(added)));
+        good.close();
+      }
+      await store.close();
+    });
+  },
+);
 
 test("a dns that accepts and closes at once is not hammered", async () => {
   await withProcesses(async (processes) => {
