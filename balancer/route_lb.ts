@@ -13,6 +13,7 @@ import {
   type RouteUpdate,
   type StateChange,
 } from "./load_balance.ts";
+import { type ModuleKeyed, ModuleTable } from "./module_table.ts";
 import type { PickPolicyFactory } from "./pick_policy.ts";
 import { LarsPolicy } from "./policy_lars.ts";
 import { type Pullable, PullSchedule } from "./pull_schedule.ts";
@@ -109,10 +110,11 @@ export interface RouteLbOptions {
   onForget?(modId: number, cmdId: number): void;
 }
 
-class ModuleEntry implements Pullable, Linked<ModuleEntry> {
+class ModuleEntry implements Pullable, ModuleKeyed, Linked<ModuleEntry> {
   readonly modId: number;
   readonly cmdId: number;
-  readonly balance: LoadBalance;
+  /** Made when the first node comes, so that made-up modules cost little. */
+  balance: LoadBalance | undefined = undefined;
   state: RouteState = "pulling";
   usedAtMs: number;
   updatedAtMs = -Infinity;
@@ -124,17 +126,19 @@ class ModuleEntry implements Pullable, Linked<ModuleEntry> {
   prev: ModuleEntry = this;
   list: HostList<ModuleEntry> | undefined = undefined;
 
-  constructor(balance: LoadBalance, usedAtMs: number) {
-    this.modId = balance.modId;
-    this.cmdId = balance.cmdId;
-    this.balance = balance;
+  constructor(modId: number, cmdId: number, usedAtMs: number) {
+    this.modId = modId;
+    this.cmdId = cmdId;
     this.usedAtMs = usedAtMs;
   }
 
   get hasNodes(): boolean {
-    return this.balance.hostCount > 0;
+    return this.balance !== undefined && this.balance.hostCount > 0;
   }
 }
+
+/** What an empty route changes where there never was a node. */
+const NO_CHANGE: RouteUpdate = { added: 0, kept: 0, removed: 0, cut: 0 };
 
 /**
  * All modules of one UDP loop. Synchronous; times and chance are arguments.
@@ -145,9 +149,7 @@ export class RouteLb {
   readonly #options: RouteLbOptions;
   readonly #context: BalanceContext;
   readonly #modulesMax: number;
-  /** modId, then cmdId: two ids of 32 bits do not fit one exact number. */
-  readonly #modules = new Map<number, Map<number, ModuleEntry>>();
-  #moduleCount = 0;
+  readonly #modules = new ModuleTable<ModuleEntry>();
   /** Modules that have no node and never had one, oldest first: the first to be evicted. */
   readonly #nodeless = new HostList<ModuleEntry>();
   readonly #pulls: PullSchedule<ModuleEntry>;
@@ -197,7 +199,7 @@ export class RouteLb {
    * known module.
    */
   getHost(modId: number, cmdId: number, nowMs: number): Host | number {
-    const picked = this.#use(modId, cmdId, nowMs).balance.pick();
+    const picked = this.#use(modId, cmdId, nowMs).balance?.pick() ?? RetCode.NoExist;
     if (typeof picked === "number") {
       if (picked === RetCode.Overload) this.#counts.refusedOverload++;
       else this.#counts.refusedNoExist++;
@@ -210,7 +212,8 @@ export class RouteLb {
 
   /** The nodes of a module; empty when it is unknown (its route is then asked for) or has none. */
   getRoute(modId: number, cmdId: number, nowMs: number): Host[] {
-    return [...this.#use(modId, cmdId, nowMs).balance.hosts()];
+    const { balance } = this.#use(modId, cmdId, nowMs);
+    return balance === undefined ? [] : [...balance.hosts()];
   }
 
   /**
@@ -226,8 +229,8 @@ export class RouteLb {
     timecostMs: number,
     nowMs: number,
   ): void {
-    const entry = this.#find(modId, cmdId);
-    if (entry?.balance.report(ip >>> 0, port, retcode, timecostMs, nowMs)) this.#counts.reports++;
+    const balance = this.#modules.get(modId, cmdId)?.balance;
+    if (balance?.report(ip >>> 0, port, retcode, timecostMs, nowMs)) this.#counts.reports++;
     else this.#counts.reportsIgnored++;
   }
 
@@ -242,7 +245,7 @@ export class RouteLb {
     nodes: readonly RouteNode[],
     nowMs: number,
   ): RouteUpdate | undefined {
-    const entry = this.#find(modId, cmdId);
+    const entry = this.#modules.get(modId, cmdId);
     if (entry === undefined) return undefined;
     this.#answered(entry, nowMs);
     return this.#setNodes(entry, nodes, nowMs);
@@ -250,7 +253,7 @@ export class RouteLb {
 
   /** Dns sent the same route again: what `update` with the same nodes does, without the work. */
   confirm(modId: number, cmdId: number, nowMs: number): void {
-    const entry = this.#find(modId, cmdId);
+    const entry = this.#modules.get(modId, cmdId);
     if (entry !== undefined && entry.state !== "pulling") this.#answered(entry, nowMs);
   }
 
@@ -259,9 +262,9 @@ export class RouteLb {
    * pulled when it is next used. Does nothing for a module that is known already, or when full.
    */
   preload(modId: number, cmdId: number, nodes: readonly RouteNode[], nowMs: number): void {
-    const known = this.#find(modId, cmdId) !== undefined;
+    const known = this.#modules.get(modId, cmdId) !== undefined;
     if (known) return;
-    if (nodes.length === 0 || this.#moduleCount >= this.#modulesMax) {
+    if (nodes.length === 0 || this.#modules.count >= this.#modulesMax) {
       this.#options.onForget?.(modId >>> 0, cmdId >>> 0);
       return;
     }
@@ -285,13 +288,17 @@ export class RouteLb {
     const { updateTimeoutMs } = this.#context.settings;
     const spreadMs = Math.max(
       Math.min(100, updateTimeoutMs),
-      this.#moduleCount * RESUBSCRIBE_SPREAD_PER_MODULE_MS,
+      this.#modules.count * RESUBSCRIBE_SPREAD_PER_MODULE_MS,
     );
-    for (const entry of this.#entries()) {
+    const again = (entry: ModuleEntry): void => {
       const known = entry.state !== "pulling";
       entry.refreshDueMs = Infinity;
-      this.#pulls.start(entry, known ? nowMs + spreadMs * this.#options.rng.next() : nowMs, nowMs);
-    }
+      const waitMs = known ? spreadMs * this.#options.rng.next() : 0;
+      this.#pulls.start(entry, nowMs + waitMs, nowMs);
+    };
+    // Those without a node first, oldest first, as the rate may not suffice for all of them.
+    for (const entry of this.#nodeless) again(entry);
+    for (const entry of this.#modules) if (entry.list === undefined) again(entry);
   }
 
   /** Does what falls due by `nowMs`: ends of windows and of overload, and pulls. */
@@ -333,9 +340,15 @@ export class RouteLb {
 
   /** Every module with its nodes. */
   *snapshot(nowMs: number): IterableIterator<ModuleSnapshot> {
-    for (const entry of this.#entries()) {
+    for (const entry of this.#modules) {
       const { modId, cmdId, state, updatedAtMs } = entry;
-      yield { modId, cmdId, state, ageMs: nowMs - updatedAtMs, hosts: entry.balance.snapshot() };
+      yield {
+        modId,
+        cmdId,
+        state,
+        ageMs: nowMs - updatedAtMs,
+        hosts: entry.balance?.snapshot() ?? [],
+      };
     }
   }
 
@@ -344,13 +357,13 @@ export class RouteLb {
     let modulesReady = 0;
     let hosts = 0;
     let hostsOverload = 0;
-    for (const { state, balance } of this.#entries()) {
+    for (const { state, balance } of this.#modules) {
       if (state === "ready") modulesReady++;
-      hosts += balance.hostCount;
-      hostsOverload += balance.overload.count;
+      hosts += balance?.hostCount ?? 0;
+      hostsOverload += balance?.overload.count ?? 0;
     }
     return {
-      modules: this.#moduleCount,
+      modules: this.#modules.count,
       modulesReady,
       hosts,
       hostsOverload,
@@ -361,17 +374,9 @@ export class RouteLb {
     };
   }
 
-  *#entries(): IterableIterator<ModuleEntry> {
-    for (const commands of this.#modules.values()) yield* commands.values();
-  }
-
-  #find(modId: number, cmdId: number): ModuleEntry | undefined {
-    return this.#modules.get(modId >>> 0)?.get(cmdId >>> 0);
-  }
-
   /** The module a caller asks for, made when it is unknown, and pulled when it is due. */
   #use(modId: number, cmdId: number, nowMs: number): ModuleEntry {
-    const entry = this.#find(modId, cmdId) ?? this.#makeRoomAndInsert(modId, cmdId, nowMs);
+    const entry = this.#modules.get(modId, cmdId) ?? this.#makeRoomAndInsert(modId, cmdId, nowMs);
     entry.usedAtMs = nowMs;
     if (nowMs >= entry.refreshDueMs) {
       entry.refreshDueMs = Infinity;
@@ -381,7 +386,7 @@ export class RouteLb {
   }
 
   #makeRoomAndInsert(modId: number, cmdId: number, nowMs: number): ModuleEntry {
-    if (this.#moduleCount >= this.#modulesMax) {
+    if (this.#modules.count >= this.#modulesMax) {
       const victim = this.#nodeless.head ?? this.#leastRecentlyUsed();
       if (victim !== undefined) this.#evict(victim);
     }
@@ -391,15 +396,8 @@ export class RouteLb {
   }
 
   #insert(modId: number, cmdId: number, nowMs: number): ModuleEntry {
-    const balance = new LoadBalance(modId >>> 0, cmdId >>> 0, this.#context);
-    const entry = new ModuleEntry(balance, nowMs);
-    let commands = this.#modules.get(entry.modId);
-    if (commands === undefined) {
-      commands = new Map();
-      this.#modules.set(entry.modId, commands);
-    }
-    commands.set(entry.cmdId, entry);
-    this.#moduleCount++;
+    const entry = new ModuleEntry(modId >>> 0, cmdId >>> 0, nowMs);
+    this.#modules.add(entry);
     this.#nodeless.pushTail(entry);
     return entry;
   }
@@ -410,20 +408,17 @@ export class RouteLb {
    */
   #leastRecentlyUsed(): ModuleEntry | undefined {
     let oldest: ModuleEntry | undefined;
-    for (const entry of this.#entries()) {
+    for (const entry of this.#modules) {
       if (oldest === undefined || entry.usedAtMs < oldest.usedAtMs) oldest = entry;
     }
     return oldest;
   }
 
   #evict(entry: ModuleEntry): void {
-    const commands = this.#modules.get(entry.modId);
-    commands?.delete(entry.cmdId);
-    if (commands?.size === 0) this.#modules.delete(entry.modId);
-    this.#moduleCount--;
+    this.#modules.remove(entry);
     if (entry.list !== undefined) this.#nodeless.remove(entry);
     this.#pulls.stop(entry);
-    entry.balance.clear();
+    entry.balance?.clear();
     this.#counts.modulesEvicted++;
     // Nobody outside has heard of a module that is still waiting for its first pull.
     const asked = entry.pullRetryMs > 0 || entry.state !== "pulling";
@@ -438,7 +433,10 @@ export class RouteLb {
   }
 
   #setNodes(entry: ModuleEntry, nodes: readonly RouteNode[], nowMs: number): RouteUpdate {
-    const change = entry.balance.update(nodes, nowMs);
+    if (entry.balance === undefined && nodes.length > 0) {
+      entry.balance = new LoadBalance(entry.modId, entry.cmdId, this.#context);
+    }
+    const change = entry.balance?.update(nodes, nowMs) ?? NO_CHANGE;
     this.#counts.nodesCut += change.cut;
     entry.state = entry.hasNodes ? "ready" : "empty";
     // A module that once had nodes stays out of the list: it was real, and goes by its last use.
