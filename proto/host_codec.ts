@@ -14,7 +14,7 @@ import type {
   HostInfo,
   ReportRequest,
 } from "./message_types.ts";
-import { bytesTag, HEAD_BYTES, varintTag, WireReader, WireWriter } from "./wire.ts";
+import { bytesTag, HEAD_BYTES, readInt32, varintTag, WireReader, WireWriter } from "./wire.ts";
 
 export type {
   GetHostRequest,
@@ -44,14 +44,13 @@ export function readDatagram(datagram: Uint8Array): Datagram {
       `Datagram must have a head of ${HEAD_BYTES} bytes: current length is ${datagram.length}`,
     );
   }
-  const view = new DataView(datagram.buffer, datagram.byteOffset, HEAD_BYTES);
-  const announced = view.getInt32(4, true);
+  const announced = readInt32(datagram, 4);
   if (announced !== datagram.length - HEAD_BYTES) {
     throw new ProtocolError(
       `Body must be ${datagram.length - HEAD_BYTES} bytes long: the head says ${announced}`,
     );
   }
-  return { msgId: view.getInt32(0, true), body: datagram.subarray(HEAD_BYTES) };
+  return { msgId: readInt32(datagram, 0), body: datagram.subarray(HEAD_BYTES) };
 }
 
 function frame<T>(

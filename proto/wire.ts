@@ -28,14 +28,20 @@ export const bytesTag = (field: number): number => field << 3 | WIRE_BYTES;
 const textEncoder = new TextEncoder();
 const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Writes fields into a buffer that grows as needed. */
+/**
+ * Every message is first written here and then copied out: a copy of at most 64 bytes stays on the
+ * engine's own heap, which is several times cheaper than a buffer that is larger than its content.
+ */
+const scratch = new Uint8Array(4096);
+
+/** Writes fields into a buffer that grows as needed. One writer at a time may be in use. */
 export class WireWriter {
-  #bytes: Uint8Array;
+  #bytes: Uint8Array = scratch;
   #length: number;
 
   /** `headBytes` are left free at the start, for {@linkcode WireWriter.finishFrame}. */
   constructor(headBytes = 0, capacity = 64) {
-    this.#bytes = new Uint8Array(headBytes + capacity);
+    if (headBytes + capacity > scratch.length) this.#bytes = new Uint8Array(headBytes + capacity);
     this.#length = headBytes;
   }
 
@@ -126,16 +132,16 @@ export class WireWriter {
 
   /** The body written so far, without head. */
   finish(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+    return this.#bytes === scratch
+      ? this.#bytes.slice(0, this.#length)
+      : this.#bytes.subarray(0, this.#length);
   }
 
   /** Head and body; the writer must have been made with {@linkcode HEAD_BYTES}. */
   finishFrame(msgId: number): Uint8Array {
-    const frame = this.finish();
-    const view = new DataView(frame.buffer, frame.byteOffset, HEAD_BYTES);
-    view.setInt32(0, msgId, true);
-    view.setInt32(4, frame.length - HEAD_BYTES, true);
-    return frame;
+    writeInt32(this.#bytes, 0, msgId);
+    writeInt32(this.#bytes, 4, this.#length - HEAD_BYTES);
+    return this.finish();
   }
 
   #varint(value: number): void {
@@ -154,6 +160,18 @@ export class WireWriter {
     grown.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = grown;
   }
+}
+
+function writeInt32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >> 8;
+  bytes[at + 2] = value >> 16;
+  bytes[at + 3] = value >> 24;
+}
+
+/** Signed 32-bit number, little-endian, as in the head of a message. */
+export function readInt32(bytes: Uint8Array, at: number): number {
+  return bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16 | bytes[at + 3] << 24;
 }
 
 function varintBytes(value: number): number {
