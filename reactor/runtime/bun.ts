@@ -132,6 +132,7 @@ class BunStream implements Stream {
 
 /** The callbacks that lead from a socket to its stream. */
 const streamCallbacks: BunSocketHandlers<BunStream | undefined> = {
+  binaryType: "uint8array",
   data: (socket, chunk) => socket.data?.receive(chunk),
   drain: (socket) => socket.data?.drain(),
   end: (socket) => socket.data?.peerEnded(),
@@ -151,7 +152,7 @@ function listenTcp(options: ListenOptions): Listener {
   const descriptorMax = (commonRuntime.openFilesMax() ?? Infinity) - LAST_DESCRIPTORS;
   const accept = (socket: BunSocket<BunStream | undefined>): void => {
     if (socket.fd < descriptorMax) return options.onConnection(new BunStream(socket));
-    socket.terminate();
+    socket.end();
     void options.onAcceptError(new Error("Too many open files"));
   };
   try {
