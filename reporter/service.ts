@@ -88,7 +88,7 @@ class ReporterService implements RunningService {
     };
     this.#loops = init.inWorker
       ? await loopsInWorkers<ReportLoopInit, ReportTask, ReportNote>(
-        new URL("./loop.ts", import.meta.url),
+        new URL("./reporter_loop.ts", import.meta.url),
         loopCount,
         init,
         listener,
