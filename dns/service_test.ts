@@ -15,6 +15,7 @@ import {
   encodeRouteChanged,
   type HostInfo,
 } from "../proto/messages.ts";
+import { BindError } from "../reactor/errors.ts";
 import type { LogFields, Logger } from "../reactor/log.ts";
 import { openStore, type RouteEdit, type Store } from "../sql/mod.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
@@ -477,4 +478,16 @@ test("dns does not listen beyond loopback without authentication", async () => {
     startDaemon(dnsDaemon, { flags: { "reactor.ip": "0.0.0.0", "store.url": "sqlite::memory:" } }),
     /token_file/,
   );
+});
+
+test("dns says which port is taken, with one loop and with several", async () => {
+  await Bench.run(async (bench) => {
+    const service = await bench.startDns(slow);
+    for (const threadNum of ["1", "2"]) {
+      await assert.rejects(
+        bench.startDns({ "reactor.port": String(portOf(service)), "reactor.threadNum": threadNum }),
+        (error) => error instanceof BindError && error.message.includes(String(portOf(service))),
+      );
+    }
+  });
 });

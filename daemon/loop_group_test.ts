@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Address } from "../reactor/address.ts";
+import { BindError } from "../reactor/errors.ts";
+import { silentLogger } from "../reactor/log.ts";
+import { ManualClock } from "../reactor/manual_clock.ts";
+import { loopOnThisThread, type LoopSurroundings, type ServiceLoop } from "./loop_group.ts";
+
+/** Answers every task with a note. */
+class EchoLoop implements ServiceLoop<string> {
+  readonly #around: LoopSurroundings<string>;
+  readonly #inUse: boolean;
+  #taskCount = 0;
+
+  constructor(inUse: boolean, around: LoopSurroundings<string>) {
+    this.#inUse = inUse;
+    this.#around = around;
+  }
+
+  listen(port: number, reusePort: boolean): Promise<Address> {
+    assert.equal(reusePort, false, "one loop shares its port with nobody");
+    const address = { hostname: "127.0.0.1", port };
+    return this.#inUse
+      ? Promise.reject(new BindError("127.0.0.1:7", true, "taken"))
+      : Promise.resolve(address);
+  }
+
+  onTask(task: string): void {
+    this.#taskCount++;
+    this.#around.note(`echo ${task}`);
+  }
+
+  stats(): Record<string, number> {
+    return { tasks: this.#taskCount };
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+test("loopOnThisThread() passes tasks, notes, counters and failures through", async () => {
+  const notes: string[] = [];
+  const listener = {
+    onNote: (note: string, loop: number): void => void notes.push(`${loop} ${note}`),
+    onFailed: (): void => assert.fail("a loop on this thread throws to its caller"),
+  };
+  const make = (inUse: boolean, around: LoopSurroundings<string>): EchoLoop =>
+    new EchoLoop(inUse, around);
+  const clock = new ManualClock();
+  const group = loopOnThisThread(make, false, listener, clock, silentLogger);
+  assert.equal((await group.listen(7)).port, 7);
+  group.send(0, "hello");
+  assert.deepEqual([notes, group.stats()], [["0 echo hello"], { tasks: 1 }]);
+  await group.close();
+  const taken = loopOnThisThread(make, true, listener, clock, silentLogger);
+  await assert.rejects(taken.listen(7), BindError);
+});
