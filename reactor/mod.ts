@@ -6,6 +6,7 @@ export * from "./clock.ts";
 export * from "./config_file.ts";
 export * from "./errors.ts";
 export * from "./frame.ts";
+export { CLOSE_FLUSH_MS, HIGH_WATER_BYTES } from "./framed_link.ts";
 export * from "./log.ts";
 export * from "./loop_pool.ts";
 export * from "./manual_clock.ts";

@@ -256,6 +256,7 @@ class DenoUdpSocket implements UdpSocket {
         this.#options.onError(error);
       }
     }
+    if (!this.#closed) this.#options.onError(new Error("UDP socket is given up: it only fails"));
   }
 }
 
@@ -272,19 +273,23 @@ function bindUdp(options: UdpOptions): Promise<UdpSocket> {
 /** The runtime, on Deno. */
 export function denoRuntime(): Runtime {
   const isCompiled = Deno.build.standalone;
-  const execPath = Deno.execPath();
   return {
     ...commonRuntime,
     name: "deno",
     version: Deno.version.deno,
     args: Deno.args,
-    execPath,
+    // Asked for when needed: it takes a permission that a locked-down service does not have.
+    get execPath(): string {
+      return Deno.execPath();
+    },
     isCompiled,
     listenTcp,
     connectTcp,
     bindUdp,
     spawnWorker: (url) => new Worker(url, { type: "module" }),
     selfCommand: (script) =>
-      isCompiled ? [execPath] : [execPath, "run", "--quiet", "-A", "--unstable-net", script],
+      isCompiled
+        ? [Deno.execPath()]
+        : [Deno.execPath(), "run", "--quiet", "-A", "--unstable-net", script],
   };
 }

@@ -1,0 +1,55 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import * as errors from "./errors.ts";
+import { LOG_BRAKE_KINDS_MAX, LogBrake, silentLogger } from "./log.ts";
+import { ManualClock } from "./manual_clock.ts";
+
+test("LogBrake lets some lines of a second through and counts the rest", () => {
+  const clock = new ManualClock();
+  const brake = new LogBrake(clock, 2);
+  const admitted = (): (number | undefined)[] =>
+    Array.from({ length: 5 }, () => brake.admit("bad frame"));
+  assert.deepEqual(admitted(), [0, 0, undefined, undefined, undefined]);
+  assert.equal(brake.admit("other kind"), 0);
+  clock.advance(999);
+  assert.equal(brake.admit("bad frame"), undefined);
+  clock.advance(1);
+  assert.deepEqual(admitted(), [4, 0, undefined, undefined, undefined]);
+});
+
+test("LogBrake remembers a bounded number of kinds", () => {
+  const brake = new LogBrake(new ManualClock(), 1);
+  for (let kind = 0; kind < LOG_BRAKE_KINDS_MAX; kind++) {
+    assert.equal(brake.admit(`kind ${kind}`), 0);
+  }
+  assert.equal(brake.admit("one more"), 0);
+  assert.equal(brake.admit("and another"), undefined, "further kinds share one count");
+});
+
+test("silentLogger takes everything", () => {
+  for (const level of ["debug", "info", "warn", "error"] as const) silentLogger[level]("x", {});
+});
+
+test("error classes carry their name, their data and their cause", () => {
+  const cause = new Error("cause");
+  const made: errors.LarsError[] = [
+    new errors.LarsError("m", { cause }),
+    new errors.ConfigError("m", { cause }),
+    new errors.ConnectError("h:1", "m", { cause }),
+    new errors.BindError("h:1", true, "m", { cause }),
+    new errors.TimeoutError("m", 5, { cause }),
+    new errors.ProtocolError("m", { cause }),
+    new errors.LimitError("queue", "m", { cause }),
+    new errors.StoreError("m", true, { cause }),
+    new errors.ConflictError("m", { cause }),
+  ];
+  for (const error of made) {
+    assert.equal(error.name, error.constructor.name);
+    assert.ok(error instanceof errors.LarsError && error instanceof Error);
+    assert.equal(error.cause, cause);
+    assert.match(error.message, /m$/);
+  }
+  assert.equal(new errors.ConfigError(["a", "b"]).message, "a\nb");
+  assert.equal(errors.messageOf(cause), "cause");
+  assert.equal(errors.messageOf("text"), "text");
+});
