@@ -86,15 +86,25 @@ export function dataDirStoreUrl(dataDir: string): string {
 }
 
 /**
+ * The database of an original configuration file that names none: what the original's code falls
+ * back to.
+ */
+export const ORIGINAL_STORE_URL = "mysql://root:aceld@127.0.0.1:3306/lars_dns";
+
+/** True when a database is configured, by `[store]` or by any text key of `[mysql]`. */
+export function namesStore(settings: SettingsOf<typeof storeSettings>): boolean {
+  const { storeUrl, mysqlHost, mysqlUser, mysqlPassword, mysqlDatabase } = settings;
+  return storeUrl + mysqlHost + mysqlUser + mysqlPassword + mysqlDatabase !== "";
+}
+
+/**
  * The one URL that opens the database: `[store] url`, else one made of the `[mysql]` keys when any
  * of them names a host, user, password or database, else the embedded one in `./data`.
  */
 export function storeUrl(settings: SettingsOf<typeof storeSettings>): string {
   if (settings.storeUrl !== "") return settings.storeUrl;
   const { mysqlHost, mysqlPort, mysqlUser, mysqlPassword, mysqlDatabase } = settings;
-  if (mysqlHost + mysqlUser + mysqlPassword + mysqlDatabase === "") {
-    return dataDirStoreUrl(DEFAULT_DATA_DIR);
-  }
+  if (!namesStore(settings)) return dataDirStoreUrl(DEFAULT_DATA_DIR);
   const user = encodeURIComponent(mysqlUser || "root");
   const password = mysqlPassword === "" ? "" : `:${encodeURIComponent(mysqlPassword)}`;
   const database = encodeURIComponent(mysqlDatabase || "lars_dns");

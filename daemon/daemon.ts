@@ -10,7 +10,14 @@ import type { Rng } from "../reactor/rng.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import { systemRng } from "../reactor/system_rng.ts";
-import { authSettings, dataDirStoreUrl, logSettings } from "./common_settings.ts";
+import {
+  authSettings,
+  dataDirStoreUrl,
+  logSettings,
+  namesStore,
+  ORIGINAL_STORE_URL,
+  type storeSettings,
+} from "./common_settings.ts";
 import { configureLogging, createLogger } from "./logging.ts";
 import {
   describeSettings,
@@ -118,6 +125,26 @@ function fullTable<T extends SettingsTable>(
   return { ...definition.settings, ...authSettings, ...logSettings };
 }
 
+type FullSettings<T extends SettingsTable> =
+  & SettingsOf<T>
+  & SettingsOf<typeof authSettings>
+  & SettingsOf<typeof logSettings>;
+
+/**
+ * Settings of a service. A configuration file that names no database is one of the original's, whose
+ * code then falls back to its own default; without any file it is the embedded database.
+ */
+function readDaemonSettings<T extends SettingsTable>(
+  definition: DaemonDefinition<T>,
+  sources: SettingSources,
+): { settings: FullSettings<T>; isOriginalStore: boolean } {
+  const settings = readSettings(fullTable(definition), sources) as FullSettings<T>;
+  const isOriginalStore = sources.file !== undefined && "storeUrl" in definition.settings &&
+    !namesStore(settings as unknown as SettingsOf<typeof storeSettings>);
+  if (!isOriginalStore) return { settings, isOriginalStore };
+  return { settings: { ...settings, storeUrl: ORIGINAL_STORE_URL }, isOriginalStore };
+}
+
 /**
  * Checks the settings of a service and starts it in this process.
  *
@@ -129,9 +156,7 @@ export async function startDaemon<T extends SettingsTable>(
   sources: SettingSources,
   overrides: Partial<DaemonContext> = {},
 ): Promise<RunningService> {
-  const settings = readSettings(fullTable(definition), sources) as
-    & SettingsOf<T>
-    & SettingsOf<typeof authSettings>;
+  const { settings, isOriginalStore } = readDaemonSettings(definition, sources);
   const context: DaemonContext = {
     clock: systemClock,
     rng: systemRng,
@@ -140,6 +165,12 @@ export async function startDaemon<T extends SettingsTable>(
     authToken: await readToken(settings.tokenFile),
     ...overrides,
   };
+  if (isOriginalStore) {
+    context.log.warn(
+      `${sources.file?.fileName} names no database: using the original's default, ` +
+        "lars_dns on 127.0.0.1:3306; set [store] url for another",
+    );
+  }
   return definition.start(settings, context);
 }
 
@@ -238,7 +269,7 @@ export async function runDaemon<T extends SettingsTable>(
   let service: RunningService;
   try {
     const sources = await readSources();
-    const { logLevel, logFormat } = readSettings(table, sources) as SettingsOf<typeof logSettings>;
+    const { logLevel, logFormat } = readDaemonSettings(definition, sources).settings;
     configureLogging({ level: logLevel, format: logFormat });
     service = await startDaemon(definition, sources);
   } catch (error) {
@@ -251,7 +282,7 @@ export async function runDaemon<T extends SettingsTable>(
   const stopWatching = runtime.onSignal("SIGHUP", () => {
     void readSources()
       .then((sources) => {
-        service.reload(readSettings(table, sources));
+        service.reload(readDaemonSettings(definition, sources).settings);
         log.info("Configuration read again");
       })
       .catch((error) =>

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
-import { BindError, ConfigError, silentLogger, StoreError } from "../reactor/mod.ts";
+import { BindError, ConfigError, ConfigFile, silentLogger, StoreError } from "../reactor/mod.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 import {
   type DaemonDefinition,
@@ -13,6 +13,7 @@ import {
   startDaemon,
   stopInTime,
 } from "./daemon.ts";
+import { ORIGINAL_STORE_URL, storeSettings, storeUrl } from "./common_settings.ts";
 import { integer } from "./settings.ts";
 
 function service(name: string, stop: () => Promise<void>): RunningService {
@@ -87,4 +88,26 @@ test("stopInTime() reports a service that fails or hangs", async () => {
   assert.equal(await stopInTime([good], silentLogger), true);
   assert.equal(await stopInTime([good, bad], silentLogger), false);
   assert.equal(await stopInTime([hung], silentLogger), false);
+});
+
+test("startDaemon() reads a file that names no database as the original would", async () => {
+  const urls: string[] = [];
+  const warnings: string[] = [];
+  const stored: DaemonDefinition<typeof storeSettings> = {
+    name: "toy",
+    summary: "A toy.",
+    settings: storeSettings,
+    start(settings): Promise<RunningService> {
+      urls.push(storeUrl(settings));
+      return Promise.resolve(service("toy", () => Promise.resolve()));
+    },
+  };
+  const log = { ...silentLogger, warn: (message: string) => void warnings.push(message) };
+  const file = (text: string): ConfigFile => ConfigFile.parse(text, "lars_dns.conf");
+  await startDaemon(stored, { file: file("[reactor]\nport = 7778") }, { log });
+  await startDaemon(stored, { file: file("[store]\nurl = sqlite:x.db") }, { log });
+  await startDaemon(stored, {}, { log });
+  assert.deepEqual(urls, [ORIGINAL_STORE_URL, "sqlite:x.db", "sqlite:./data/lars.db"]);
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0], /lars_dns.conf names no database/);
 });

@@ -1,7 +1,6 @@
 // Shell. Tells dns instances right after a commit that routes have changed, so that they need not wait for their poll.
 
-import { createHmac } from "node:crypto";
-import { HELLO_PROTOCOL } from "../daemon/hello.ts";
+import { HELLO_PROTOCOL, proofOf } from "../daemon/hello.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import {
   decodeHello,
@@ -157,7 +156,7 @@ class DnsLine {
     const { token } = this.#options;
     if (nonce !== undefined && nonce.length > 0) {
       if (token === undefined) return this.#end("it asks for a token: give --token-file FILE");
-      const mac = createHmac("sha256", token).update(nonce).digest();
+      const mac = proofOf(token, nonce);
       this.#proved = true;
       this.#send(MessageId.HelloProof, encodeHelloProof({ mac }));
     }

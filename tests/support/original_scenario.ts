@@ -110,11 +110,7 @@ class Scenario {
     const startMs = monotonicMs();
     const start = (name: "dns" | "reporter" | "agent"): Promise<TestProcess> =>
       this.#processes.spawn(name, "tools/lars.ts", [name, "-c", ORIGINAL_CONF[name]], {
-        // lars_dns.conf names no database: the original had one in its source.
-        env: {
-          LARS_STORE_URL: ORIGINAL_MYSQL.url,
-          LARS_DNS_RELOAD_INTERVAL: String(RELOAD_SECONDS),
-        },
+        env: { LARS_DNS_RELOAD_INTERVAL: String(RELOAD_SECONDS) },
       }).untilReady();
     this.#services = await Promise.all([start("dns"), start("reporter"), start("agent")]);
     const [dns, reporter, agent] = this.#services;
