@@ -52,6 +52,7 @@ export class DnsClient {
   readonly #open = new Map<string, { modId: number; cmdId: number }>();
   #ready = false;
   #quietSinceMs = 0;
+  #routeAtMs: number | undefined;
   #silences = 0;
   #timer: Timer | undefined;
   readonly #counts = { requests: 0, requestsDropped: 0, routes: 0, silentFailOvers: 0 };
@@ -116,6 +117,12 @@ export class DnsClient {
   /** True while connected to a dns that speaks our extensions. */
   get extended(): boolean {
     return this.#hello.extended;
+  }
+
+  /** Time since dns last gave a route, in milliseconds; undefined when it never has. */
+  get routeAgeMs(): number | undefined {
+    const nowMs = this.#options.clock.nowMs();
+    return this.#routeAtMs === undefined ? undefined : nowMs - this.#routeAtMs;
   }
 
   /** Counters since the start, and the number of open requests. */
@@ -187,6 +194,7 @@ export class DnsClient {
   #answered(modId: number, cmdId: number, hosts: HostInfo[]): void {
     this.#open.delete(`${modId},${cmdId}`);
     this.#counts.routes++;
+    this.#routeAtMs = this.#options.clock.nowMs();
     this.#heard();
     this.#options.onRoute(modId, cmdId, hosts);
   }

@@ -279,6 +279,8 @@ class AgentService implements RunningService {
       dnsRequestsOpen: dns.open,
       dnsRequestsDropped: dns.requestsDropped,
       dnsRoutes: dns.routes,
+      // -1: never; with dns away, how old what is served may be.
+      dnsRouteAgeS: Math.floor((this.#dns.routeAgeMs ?? -1000) / 1000),
       dnsPartsDropped: dns.partsDropped,
       dnsSilentFailOvers: dns.silentFailOvers,
       reporterAddress: formatAddress(this.#reporter.address),

@@ -462,6 +462,7 @@ test("Hello is answered with the counters of the whole agent", () =>
       }, { what: "a complete status" });
       assert.equal(status.dnsConnected, 1);
       assert.equal(status.modulesReady, 2);
+      assert.ok(Number(status.dnsRouteAgeS) >= 0);
       await running.stop();
     }
   }));
