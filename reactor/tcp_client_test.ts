@@ -171,7 +171,7 @@ test("TcpClient.failOver() goes on with the next address", () =>
     client.failOver("no pong");
     assert.equal(client.connected, false);
     assert.deepEqual(reasons, ["no pong"]);
-    await until(() => client.connected, { what: "the second address" });
+    await until(() => client.connected, { what: "the second attempt" });
     assert.deepEqual(client.address, servers[1].address);
     await until(() => servers[0].peers[0].closed, { what: "the first to be closed" });
     client.failOver("no pong");
@@ -261,14 +261,14 @@ test("TcpClient starts its pauses over after a connection that lasted", async ()
 
 test("TcpClient gives up an attempt that takes too long", async () => {
   const clock = new ManualClock();
-  // TEST-NET-3: packets to it get lost, or the machine knows no way; either way nobody answers.
+  // Time is over in the turn in which the attempt began, so before any answer is looked at.
   await withClient({ clock, connectTimeoutMs: 700 }, async ({ client, servers: [server] }) => {
-    client.setAddresses([{ hostname: "203.0.113.7", port: 9 }, server.address]);
+    client.setAddresses([server.address]);
     client.start();
     clock.advance(700);
     await until(() => client.stats.connectFailures === 1, { what: "the failure" });
     clock.advance(100);
-    await until(() => client.connected, { what: "the second address" });
+    await until(() => client.connected, { what: "the second attempt" });
   });
 });
 
