@@ -56,41 +56,43 @@ export interface RouteFrames {
 /** What the encoder tells of legacy frames that had to leave nodes out. */
 export type CutListener = (modId: number, cmdId: number, sent: number, total: number) => void;
 
-/** Encodes each form of a route when it is first asked for. */
+/**
+ * Encodes each form of a route when it is first asked for, from the route as it is then: an object
+ * that is kept for long must not keep an old snapshot of all routes alive. A form that is newer than
+ * `revision` does no harm, because the change that made it so is about to be sent to everyone.
+ */
 class LazyRouteFrames implements RouteFrames {
-  readonly #view: RouteView;
+  readonly revision: number;
+  readonly #look: () => RouteView;
   readonly #onCut: CutListener | undefined;
   #legacy: Uint8Array | undefined;
   #extended: Uint8Array | undefined;
 
-  constructor(view: RouteView, onCut: CutListener | undefined) {
-    this.#view = view;
+  constructor(look: () => RouteView, onCut: CutListener | undefined) {
+    this.revision = look().revision;
+    this.#look = look;
     this.#onCut = onCut;
-  }
-
-  get revision(): number {
-    return this.#view.revision;
   }
 
   get legacy(): Uint8Array {
     if (this.#legacy === undefined) {
-      const { modId, cmdId } = this.#view;
-      const { frame, sent, total } = encodeLegacy(this.#view);
+      const view = this.#look();
+      const { frame, sent, total } = encodeLegacy(view);
       this.#legacy = frame;
-      if (sent < total) this.#onCut?.(modId, cmdId, sent, total);
+      if (sent < total) this.#onCut?.(view.modId, view.cmdId, sent, total);
     }
     return this.#legacy;
   }
 
   get extended(): Uint8Array {
-    this.#extended ??= encodeExtended(this.#view);
+    this.#extended ??= encodeExtended(this.#look());
     return this.#extended;
   }
 }
 
-/** The frames of a route. */
-export function routeFrames(view: RouteView, onCut?: CutListener): RouteFrames {
-  return new LazyRouteFrames(view, onCut);
+/** The frames of the route that `look` gives. */
+export function routeFrames(look: () => RouteView, onCut?: CutListener): RouteFrames {
+  return new LazyRouteFrames(look, onCut);
 }
 
 /**
@@ -118,16 +120,17 @@ export class RouteFrameCache {
 
   /** Frames of the module as it is now. */
   get(modId: number, cmdId: number): RouteFrames {
-    const view = this.#table.route(modId, cmdId);
+    const look = (): RouteView => this.#table.route(modId, cmdId);
+    const view = look();
     // Modules without nodes are not kept: anyone can ask for any number of them.
-    if (view.index < 0) return routeFrames(view, this.#onCut);
+    if (view.index < 0) return routeFrames(look, this.#onCut);
     const id = moduleId(modId, cmdId);
     const known = this.#entries.get(id);
     if (known !== undefined) {
       if (known.frames.revision === view.revision) return known.frames;
       this.#drop(id, known.bytes);
     }
-    const frames = routeFrames(view, this.#onCut);
+    const frames = routeFrames(look, this.#onCut);
     const bytes = CACHE_ENTRY_BYTES + view.snapshot.nodeCountOf(view.index) * 40;
     this.#entries.set(id, { frames, bytes });
     this.#bytes += bytes;

@@ -31,7 +31,7 @@ function framesOf(
   const snapshot = buildSnapshot(rows);
   const cuts: number[][] = [];
   const view = { modId, cmdId, revision, snapshot, index: snapshot.find(modId, cmdId) };
-  const frames = routeFrames(view, (...cut) => cuts.push(cut));
+  const frames = routeFrames(() => view, (...cut) => cuts.push(cut));
   return { frames, cuts };
 }
 
@@ -181,4 +181,19 @@ test("RouteFrameCache encodes once per revision and stays within its bytes", () 
   assert.notEqual(cache.get(5, 1).revision, before.revision);
   for (let modId = 200; modId < 1000; modId++) cache.get(modId, 1);
   assert.ok(cache.heldBytes <= 3000);
+});
+
+test("a form first asked for after a change is the newest, so that no old routes are kept", () => {
+  const table = new RouteTable(0);
+  const cache = new RouteFrameCache(table);
+  const [one, two] = manyRows(2, "");
+  const keys = [{ modId: 1, cmdId: 1 }];
+  table.replaceModules(keys, [one]);
+  const frames = cache.get(1, 1);
+  const hostsOf = (bytes: Uint8Array): number =>
+    decodeGetRouteResponse(frameList(bytes)[0].body).hosts.length;
+  assert.equal(hostsOf(frames.legacy), 1);
+  table.replaceModules(keys, [one, two]);
+  assert.deepEqual([hostsOf(frames.legacy), hostsOf(frames.extended)], [1, 2]);
+  assert.equal(hostsOf(cache.get(1, 1).legacy), 2);
 });
