@@ -11,7 +11,7 @@ import {
   type Shell,
   SHELLS,
 } from "./completion_script.ts";
-import { addExamples, buildProgram, type CommandContext } from "./program.ts";
+import { addExamples, type CommandContext } from "./command.ts";
 
 /** Adds `completion`. */
 export function addTo(parent: Command, context: CommandContext): void {
@@ -19,7 +19,7 @@ export function addTo(parent: Command, context: CommandContext): void {
     .description("Print a script that completes words, options and values in your shell.")
     .addArgument(new Argument("<SHELL>", "the shell").choices([...SHELLS]))
     .action(async (shell: Shell) => {
-      const root = describeCommand(await buildProgram("all", context));
+      const root = describeCommand(await context.wholeTree());
       runtime.writeStdout(completionScript(shell, await withServiceOptions(root)));
     });
   addExamples(command, [

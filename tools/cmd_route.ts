@@ -16,7 +16,7 @@ import {
   WEIGHT_MAX,
 } from "./cli_arguments.ts";
 import { argument, UsageError } from "./cli_errors.ts";
-import { addExamples, type CommandContext } from "./program.ts";
+import { addExamples, type CommandContext } from "./command.ts";
 import {
   addEditOptions,
   editAndTell,

@@ -4,9 +4,9 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Command } from "commander";
 import { messageOf } from "../reactor/errors.ts";
-import type { Store } from "../sql/store.ts";
 import { CommandError } from "./cli_errors.ts";
-import { addExamples } from "./program.ts";
+import { addExamples } from "./command.ts";
+import { factsText, storeFacts } from "./store_facts.ts";
 import { addStoreOptions, type StoreFlags, storeUrlOf, withStore } from "./store_access.ts";
 import { printJson, printLine } from "./terminal.ts";
 
@@ -63,41 +63,6 @@ async function migrateStore(flags: SqlFlags): Promise<void> {
     const already = applied.length === 0 ? ", nothing to do" : "";
     printLine(`${store.label}: schema version ${version}${already}`);
   }, { create: true });
-}
-
-/** What a database holds, as `sql status` and `status` show it. */
-export interface StoreFacts {
-  readonly store: string;
-  readonly schema_version: number;
-  readonly modules: number;
-  readonly nodes: number;
-  readonly route_version: number;
-}
-
-/** Counts what a database holds. */
-export async function storeFacts(store: Store): Promise<StoreFacts> {
-  const modules = new Set<string>();
-  let nodes = 0;
-  await store.readRoutes((rows) => {
-    nodes += rows.length;
-    for (const { modId, cmdId } of rows) modules.add(`${modId},${cmdId}`);
-  });
-  return {
-    store: store.label,
-    schema_version: await store.schemaVersion(),
-    modules: modules.size,
-    nodes,
-    route_version: (await store.routeMark()).version,
-  };
-}
-
-/** The facts as one line. */
-export function factsText(facts: StoreFacts): string {
-  const schema = facts.schema_version === 0
-    ? "original schema (lars sql migrate adds our columns)"
-    : `schema version ${facts.schema_version}`;
-  return `${facts.store}: ${schema}, ${facts.modules} modules, ${facts.nodes} nodes, ` +
-    `route version ${facts.route_version}`;
 }
 
 async function showStatus(flags: SqlFlags): Promise<void> {

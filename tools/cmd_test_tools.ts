@@ -14,9 +14,9 @@ import {
 } from "./agent_options.ts";
 import { parseCmdId, parseModId, parseNodeIp, parsePort, parseWhole } from "./cli_arguments.ts";
 import { argument, CommandError } from "./cli_errors.ts";
-import { addExamples, type CommandContext } from "./program.ts";
-import { QPS_THREADS_MAX, type QpsFlags, runQps } from "./test_qps.ts";
-import { runSimulator, type SimulatorFlags } from "./test_simulator.ts";
+import { addExamples, type CommandContext } from "./command.ts";
+import { QPS_THREADS_MAX, type QpsFlags, runQps } from "./qps_load.ts";
+import { runSimulator, type SimulatorFlags } from "./simulator_load.ts";
 import { printJson, printLine } from "./terminal.ts";
 
 /** The example reports an overload this often, as the original means to. */

@@ -21,7 +21,7 @@ import { systemClock } from "../reactor/system_clock.ts";
 import { parsePeer } from "./cli_arguments.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { type DataDir, openDataDir } from "./data_dir.ts";
-import { addExamples, type CommandContext } from "./program.ts";
+import { addExamples, type CommandContext } from "./command.ts";
 import { sampleEdits } from "./sample_routes.ts";
 import { storeUrlOf } from "./store_access.ts";
 import { coloursOf, errorLine, noteLine, printJson, printLine } from "./terminal.ts";

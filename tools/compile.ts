@@ -9,7 +9,7 @@ import { Command, Option } from "commander";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { argument, CommandError, repeated, reportFailure } from "./cli_errors.ts";
 import { parseWhole } from "./cli_arguments.ts";
-import { addExamples } from "./program.ts";
+import { addExamples } from "./command.ts";
 import { noteLine, printLine } from "./terminal.ts";
 
 /** Programs and where they start. */

@@ -3,18 +3,7 @@
 import { Command } from "commander";
 import { VERSION } from "../daemon/version.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-
-/** What a command can say about its outcome, besides throwing. */
-export interface CommandContext {
-  /** Exit code when nothing is thrown. @default {0} */
-  exitCode: number;
-}
-
-/** What every `cmd_*.ts` exports. */
-export interface CommandModule {
-  /** Adds the command, with its arguments, options and action, to `parent`. */
-  addTo(parent: Command, context: CommandContext): void;
-}
+import { addExamples, type CommandContext, type CommandModule } from "./command.ts";
 
 interface CommandWord {
   readonly name: string;
@@ -93,16 +82,6 @@ const COMMAND_WORDS: readonly CommandWord[] = [
   },
 ];
 
-/** Examples below a command's help, each a line to type and what it does. */
-export function addExamples(
-  command: Command,
-  examples: readonly (readonly [string, string])[],
-): void {
-  const width = Math.max(...examples.map(([line]) => line.length));
-  const lines = examples.map(([line, what]) => `  $ ${line.padEnd(width)}  # ${what}`);
-  command.addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
-}
-
 function baseProgram(): Command {
   const program = new Command("lars")
     .description("Load balancing and service scheduling: which node next, by real call outcomes.")
@@ -131,9 +110,12 @@ function baseProgram(): Command {
  */
 export async function buildProgram(
   loaded: string | undefined,
-  context: CommandContext,
-): Promise<Command> {
+): Promise<{ program: Command; context: CommandContext }> {
   const program = baseProgram();
+  const context: CommandContext = {
+    exitCode: 0,
+    wholeTree: async () => (await buildProgram("all")).program,
+  };
   for (const word of COMMAND_WORDS) {
     if (loaded !== word.name && loaded !== "all") {
       program.command(word.name).description(word.summary);
@@ -146,7 +128,7 @@ export async function buildProgram(
     const command = program.command(word.name).description(word.summary);
     if (word.alias !== undefined) command.alias(word.alias);
   }
-  return program;
+  return { program, context };
 }
 
 function findDaemon(word: string | undefined): DaemonWord | undefined {
@@ -157,11 +139,10 @@ function findDaemon(word: string | undefined): DaemonWord | undefined {
 export async function runCli(argv: readonly string[]): Promise<number> {
   const asksHelp = argv[0] === "help";
   const word = asksHelp ? argv[1] : argv[0];
-  const context: CommandContext = { exitCode: 0 };
   try {
     const daemon = findDaemon(word);
     if (daemon !== undefined) return await daemon.run(asksHelp ? ["--help"] : argv.slice(1));
-    const program = await buildProgram(word, context);
+    const { program, context } = await buildProgram(word);
     // The parser's own `help` knows one word; `lars help route add` means `lars route add --help`.
     const words = asksHelp && argv.length > 2 ? [...argv.slice(1), "--help"] : [...argv];
     await program.parseAsync(words, { from: "user" });

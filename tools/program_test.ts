@@ -91,7 +91,7 @@ test("lars: arguments, output streams and exit codes", async () => {
 });
 
 test("lars: every command has a description, and examples in its help", async () => {
-  const program = await buildProgram("all", { exitCode: 0 });
+  const { program } = await buildProgram("all");
   const visit = (command: typeof program, path: string): void => {
     assert.notEqual(command.description(), "", path);
     let help = "";

@@ -7,7 +7,7 @@ import { ConfigError } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { ROUTE_EDITS_MAX, type RouteRow, type Store } from "../sql/store.ts";
 import { CommandError, UsageError } from "./cli_errors.ts";
-import { addExamples, type CommandContext } from "./program.ts";
+import { addExamples, type CommandContext } from "./command.ts";
 import {
   addEditOptions,
   editAndTell,
