@@ -15,9 +15,10 @@ const STEPS: readonly Step[] = [
   { name: "lint", argv: [deno, "lint", "--quiet"] },
   { name: "types", argv: [deno, "check", "--quiet", "."] },
   { name: "proto", argv: [deno, "run", "-A", "tools/generate_proto.ts", "--check"] },
+  { name: "readmes", argv: [deno, "check", "--quiet", "--doc-only", "."] },
   {
     name: "examples",
-    argv: [deno, "test", "-A", "--doc", "--quiet", "--ignore=**/*_test.ts", "."],
+    argv: [deno, "test", "-A", "--doc", "--quiet", "--ignore=**/*_test.ts,**/*.md", "."],
   },
   { name: "bench", argv: [deno, "run", "-A", "bench/run.ts", "--smoke"] },
   { name: "tests", argv: [deno, "run", "-A", "tests/run_tests.ts"] },
