@@ -1,9 +1,9 @@
 // Shell. The agent: UDP loops for callers, links to dns and reporter, the cache, one status.
 
-import { networkInterfaces } from "node:os";
 import { describeStateChange, PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "../balancer/mod.ts";
 import { requireSafeListen } from "../daemon/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
+import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
 import { AGENT_PORT_COUNT, agentPortIndex } from "../proto/message_ids.ts";
 import type { HostInfo } from "../proto/message_types.ts";
 import { formatAddress, formatIpv4 } from "../reactor/address.ts";
@@ -35,12 +35,6 @@ const RESTART_MS = 1000;
 
 /** Keys that take effect at the next start only. */
 const FIXED_KEYS = ["listenIp", "listenPort", "threads", "modulesMax", "cacheDir"] as const;
-
-function ipv4OfInterfaces(): string[] {
-  return Object.values(networkInterfaces()).flatMap((list) => list ?? [])
-    .filter((one) => one.family === "IPv4" && !one.internal)
-    .map((one) => one.address);
-}
 
 function checkCallerIp({ callerIp }: AgentSettings): void {
   try {

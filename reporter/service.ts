@@ -6,6 +6,7 @@ import { requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import { type LoopGroup, loopOnThisThread, loopsInWorkers } from "../daemon/loop_group.ts";
 import type { SettingsOf } from "../daemon/settings.ts";
+import { reachableAddress } from "../daemon/reachable_address.ts";
 import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
 import { type CallStatusRow, openStore, type Store } from "../sql/mod.ts";
 import { endsWithin, StoreHealth } from "../sql/store_health.ts";
@@ -108,7 +109,7 @@ class ReporterService implements RunningService {
       clock,
       log,
       kind: "reporter",
-      address: this.#address,
+      address: reachableAddress(this.#address),
       software,
       detail: () => this.#detail(),
     });

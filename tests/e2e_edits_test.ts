@@ -23,6 +23,8 @@ const NEEDS_MYSQL = { skip: noTestDatabaseReason() ?? false } as const;
 const MODULES: readonly [number, number][] = [[1, 1], [1, 2], [2, 1], [3, 3]];
 /** Edits of the whole history. */
 const EDIT_COUNT = 240;
+/** Tries of one statement that InnoDB ends to break a deadlock. */
+const DEADLOCK_TRIES_MAX = 10;
 /** Longest time from the last edit until everybody has it; every full read is 1 s apart here. */
 const SETTLE_TIMEOUT_MS = 15_000;
 
@@ -76,7 +78,21 @@ class Writers {
   }
 
   async #run(statements: readonly string[]): Promise<void> {
-    for (const statement of statements) await runAdmin(this.#url, statement);
+    for (const statement of statements) {
+      // InnoDB ends one of two transactions that wait for each other and asks for another try.
+      for (let tries = 1; !await this.#succeeds(statement, tries < DEADLOCK_TRIES_MAX); tries++);
+    }
+  }
+
+  async #succeeds(statement: string, mayRepeat: boolean): Promise<boolean> {
+    try {
+      await runAdmin(this.#url, statement);
+      return true;
+    } catch (error) {
+      const isDeadlock = error instanceof Error && error.message.startsWith("Deadlock found");
+      if (isDeadlock && mayRepeat) return false;
+      throw error;
+    }
   }
 }
 

@@ -1,0 +1,29 @@
+// Shell. Under which address others reach a service that listens on all of them.
+
+import { networkInterfaces } from "node:os";
+import { formatAddress, parseAddress } from "../reactor/address.ts";
+
+/** IPv4 addresses of this machine that others can reach, in the system's order. */
+export function ipv4OfInterfaces(): string[] {
+  return Object.values(networkInterfaces()).flatMap((list) => list ?? [])
+    .filter((one) => one.family === "IPv4" && !one.internal)
+    .map((one) => one.address);
+}
+
+/**
+ * The address to give to others: as it is, but for "all addresses" (`0.0.0.0`), which means
+ * something else to everybody; then the first one of this machine, or loopback when it has no other.
+ */
+export function reachableHost(
+  listenHost: string,
+  interfaces: readonly string[] = ipv4OfInterfaces(),
+): string {
+  if (listenHost !== "0.0.0.0") return listenHost;
+  return interfaces[0] ?? "127.0.0.1";
+}
+
+/** The same for `host:port`. */
+export function reachableAddress(address: string): string {
+  const { hostname, port } = parseAddress(address);
+  return formatAddress({ hostname: reachableHost(hostname), port });
+}
