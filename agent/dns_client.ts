@@ -1,7 +1,7 @@
 // Shell. The agent's link to dns: asks for routes, takes answers and pushes, goes on to the next
 // dns when one is silent.
 
-import { HelloPeer } from "../daemon/hello.ts";
+import { GreetingClient } from "../daemon/greeting_client.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { HostInfo } from "../proto/message_types.ts";
 import {
@@ -12,9 +12,7 @@ import {
 import type { Address } from "../reactor/address.ts";
 import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
 import type { Logger } from "../reactor/log.ts";
-import { MessageRouter } from "../reactor/message_router.ts";
 import type { Rng } from "../reactor/rng.ts";
-import { TcpClient } from "../reactor/tcp_client.ts";
 import { RouteParts } from "./route_parts.ts";
 
 /** Time without any answer while requests are open that counts as one silence. */
@@ -45,12 +43,10 @@ export interface DnsClientOptions {
 /** The link. Requests made while it is down are dropped: those who made them repeat them. */
 export class DnsClient {
   readonly #options: DnsClientOptions;
-  readonly #client: TcpClient;
-  readonly #hello: HelloPeer;
+  readonly #link: GreetingClient;
   readonly #parts = new RouteParts();
   /** Modules asked for over this connection and not answered yet, oldest first. */
   readonly #open = new Map<string, { modId: number; cmdId: number }>();
-  #ready = false;
   #quietSinceMs = 0;
   #routeAtMs: number | undefined;
   #silences = 0;
@@ -58,65 +54,53 @@ export class DnsClient {
   readonly #counts = { requests: 0, requestsDropped: 0, routes: 0, silentFailOvers: 0 };
 
   constructor(options: DnsClientOptions) {
-    const { addresses, clock, rng, log, software, token } = options;
     this.#options = options;
-    const router = new MessageRouter<TcpClient>({ log, clock });
-    router.add(MessageId.GetRouteResponse, (body) => {
+    this.#link = new GreetingClient({
+      name: "dns",
+      role: "agent",
+      addresses: options.addresses,
+      clock: options.clock,
+      rng: options.rng,
+      log: options.log,
+      software: options.software,
+      token: options.token,
+      onReady: () => options.onReady(),
+      onLost: () => this.#lost(),
+    });
+    this.#link.router.add(MessageId.GetRouteResponse, (body) => {
       const { modId, cmdId, hosts } = decodeGetRouteResponse(body);
       this.#answered(modId, cmdId, hosts);
     });
-    router.add(MessageId.RoutePart, (body) => {
+    this.#link.router.add(MessageId.RoutePart, (body) => {
       const part = decodeRoutePart(body);
       const hosts = this.#parts.take(part);
       if (hosts === undefined) this.#heard();
       else this.#answered(part.modId, part.cmdId, hosts);
     });
-    this.#hello = new HelloPeer({
-      client: () => this.#client,
-      router,
-      software,
-      role: "agent",
-      token,
-      clock,
-      log,
-      onReady: () => this.#becomeReady(),
-    });
-    this.#client = new TcpClient({
-      addresses,
-      router,
-      clock,
-      rng,
-      log,
-      name: "dns",
-      bufferWhileDisconnected: false,
-      onConnect: () => this.#hello.onConnect(),
-      onDisconnect: () => this.#disconnected(),
-      onFrame: () => this.#hello.onFrame(),
-    });
   }
 
   get connected(): boolean {
-    return this.#client.connected;
+    return this.#link.connected;
   }
 
   /** True when requests may be sent. */
   get ready(): boolean {
-    return this.#ready;
+    return this.#link.ready;
   }
 
   /** The dns in use, or tried next. */
   get address(): Address {
-    return this.#client.address;
+    return this.#link.address;
   }
 
   /** This side of the connection. */
   get local(): Address | undefined {
-    return this.#client.local;
+    return this.#link.local;
   }
 
   /** True while connected to a dns that speaks our extensions. */
   get extended(): boolean {
-    return this.#hello.extended;
+    return this.#link.extended;
   }
 
   /** Time since dns last gave a route, in milliseconds; undefined when it never has. */
@@ -131,19 +115,19 @@ export class DnsClient {
       ...this.#counts,
       open: this.#open.size,
       partsDropped: this.#parts.droppedCount,
-      connects: this.#client.stats.connects,
+      connects: this.#link.connectCount,
     };
   }
 
   /** Begins to connect. */
   start(): void {
-    this.#client.start();
+    this.#link.start();
     this.#timer = setRepeating(this.#options.clock, CHECK_MS, () => this.#check());
   }
 
   /** Asks for a route, and for its changes from now on. */
   request(modId: number, cmdId: number): void {
-    if (!this.#ready || !this.#send(modId, cmdId)) {
+    if (!this.#link.ready || !this.#send(modId, cmdId)) {
       this.#counts.requestsDropped++;
       return;
     }
@@ -158,37 +142,25 @@ export class DnsClient {
 
   /** Replaces the list of servers; see {@linkcode TcpClient.setAddresses}. */
   setAddresses(addresses: readonly Address[]): void {
-    this.#client.setAddresses(addresses);
+    this.#link.setAddresses(addresses);
   }
 
   async close(): Promise<void> {
     this.#timer?.cancel();
-    this.#ready = false;
-    this.#hello.close();
-    await this.#client.close();
+    await this.#link.close();
   }
 
   #send(modId: number, cmdId: number): boolean {
     this.#counts.requests++;
     const body = encodeGetRouteRequest({ modId, cmdId });
-    return this.#client.send(MessageId.GetRouteRequest, body);
+    return this.#link.send(MessageId.GetRouteRequest, body);
   }
 
-  #becomeReady(): void {
-    // Without a token this is called twice: at once, and when dns has answered Hello. Dns handles
-    // Hello before the requests behind it, so nothing needs to be asked twice.
-    if (this.#ready) return;
-    this.#ready = true;
-    this.#options.onReady();
-  }
-
-  #disconnected(): void {
-    this.#ready = false;
+  #lost(): void {
     this.#options.onLost();
     this.#silences = 0;
     this.#open.clear();
     this.#parts.clear();
-    this.#hello.onDisconnect();
   }
 
   #answered(modId: number, cmdId: number, hosts: HostInfo[]): void {
@@ -218,6 +190,6 @@ export class DnsClient {
     this.#silences = 0;
     this.#counts.silentFailOvers++;
     const seconds = (SILENCES_MAX * ANSWER_TIMEOUT_MS) / 1000;
-    this.#client.failOver(`no answer to route requests for ${seconds} s`);
+    this.#link.failOver(`no answer to route requests for ${seconds} s`);
   }
 }

@@ -1,15 +1,13 @@
 // Shell. The agent's link to the reporter: sends results, keeps the latest while it is away.
 
 import type { ModuleReport } from "../balancer/mod.ts";
-import { HelloPeer } from "../daemon/hello.ts";
+import { GreetingClient } from "../daemon/greeting_client.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { encodeReportStatusRequest } from "../proto/messages.ts";
 import type { Address } from "../reactor/address.ts";
 import type { Clock } from "../reactor/clock.ts";
 import type { Logger } from "../reactor/log.ts";
-import { MessageRouter } from "../reactor/message_router.ts";
 import type { Rng } from "../reactor/rng.ts";
-import { TcpClient } from "../reactor/tcp_client.ts";
 import { PendingReports, type TimedReport } from "./pending_reports.ts";
 
 /**
@@ -39,56 +37,39 @@ export interface ReportClientOptions {
 /** The link. */
 export class ReportClient {
   readonly #options: ReportClientOptions;
-  readonly #client: TcpClient;
-  readonly #hello: HelloPeer;
+  readonly #link: GreetingClient;
   readonly #pending = new PendingReports();
   #recent: { sentAtMs: number; report: TimedReport }[] = [];
-  #ready = false;
   readonly #counts = { reportsSent: 0, resultsSent: 0, resultsResent: 0 };
 
   constructor(options: ReportClientOptions) {
-    const { addresses, clock, rng, log, software, token } = options;
     this.#options = options;
-    const router = new MessageRouter<TcpClient>({ log, clock });
-    this.#hello = new HelloPeer({
-      client: () => this.#client,
-      router,
-      software,
-      role: "agent",
-      token,
-      clock,
-      log,
-      onReady: () => {
-        this.#ready = true;
-        this.flush();
-      },
-    });
-    this.#client = new TcpClient({
-      addresses,
-      router,
-      clock,
-      rng,
-      log,
+    this.#link = new GreetingClient({
       name: "reporter",
-      bufferWhileDisconnected: false,
-      onConnect: () => this.#hello.onConnect(),
-      onDisconnect: () => this.#disconnected(),
-      onFrame: () => this.#hello.onFrame(),
+      role: "agent",
+      addresses: options.addresses,
+      clock: options.clock,
+      rng: options.rng,
+      log: options.log,
+      software: options.software,
+      token: options.token,
+      onReady: () => this.flush(),
+      onLost: () => this.#lost(),
     });
   }
 
   get connected(): boolean {
-    return this.#client.connected;
+    return this.#link.connected;
   }
 
   /** The reporter in use, or tried next. */
   get address(): Address {
-    return this.#client.address;
+    return this.#link.address;
   }
 
   /** This side of the connection. */
   get local(): Address | undefined {
-    return this.#client.local;
+    return this.#link.local;
   }
 
   /** Counters since the start, and the number of nodes with results that wait. */
@@ -97,13 +78,13 @@ export class ReportClient {
       ...this.#counts,
       resultsPending: this.#pending.nodeCount,
       resultsDropped: this.#pending.droppedCount,
-      connects: this.#client.stats.connects,
+      connects: this.#link.connectCount,
     };
   }
 
   /** Begins to connect. */
   start(): void {
-    this.#client.start();
+    this.#link.start();
   }
 
   /** Takes results, and sends them when the reporter is there. */
@@ -115,7 +96,7 @@ export class ReportClient {
 
   /** Sends what waits, as far as the connection takes it. Call now and then. */
   flush(): void {
-    while (this.#ready && this.#client.pendingBytes < OUTPUT_HIGH_BYTES) {
+    while (this.#link.ready && this.#link.pendingBytes < OUTPUT_HIGH_BYTES) {
       const report = this.#pending.take();
       if (report === undefined) return;
       if (!this.#send(report)) {
@@ -128,20 +109,18 @@ export class ReportClient {
 
   /** Replaces the list of reporters; see {@linkcode TcpClient.setAddresses}. */
   setAddresses(addresses: readonly Address[]): void {
-    this.#client.setAddresses(addresses);
+    this.#link.setAddresses(addresses);
   }
 
   /** Sends what waits, then ends the connection; at most a second. */
   async close(): Promise<void> {
     this.flush();
-    this.#ready = false;
-    this.#hello.close();
-    await this.#client.close();
+    await this.#link.close();
   }
 
   #send(report: TimedReport): boolean {
     // Fields the original does not have are only for those who said that they know them.
-    const { extended } = this.#hello;
+    const { extended } = this.#link;
     const results = extended
       ? report.results
       : report.results.map(({ ip, port, succ, err, overload }) => ({
@@ -154,7 +133,7 @@ export class ReportClient {
     const { modId, cmdId, ts } = report;
     const caller = this.#options.callerIp();
     const body = encodeReportStatusRequest({ modId, cmdId, caller, results, ts });
-    if (!this.#client.send(MessageId.ReportStatusRequest, body)) return false;
+    if (!this.#link.send(MessageId.ReportStatusRequest, body)) return false;
     this.#counts.reportsSent++;
     this.#counts.resultsSent += results.length;
     return true;
@@ -168,9 +147,7 @@ export class ReportClient {
     this.#recent = this.#recent.slice(RESEND_REPORTS_MAX / 2);
   }
 
-  #disconnected(): void {
-    this.#ready = false;
-    this.#hello.onDisconnect();
+  #lost(): void {
     const recent = this.#recent;
     this.#recent = [];
     const fromMs = this.#options.clock.nowMs() - RESEND_MS;

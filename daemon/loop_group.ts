@@ -82,13 +82,33 @@ export type WorkerNote<Note> =
   }
   | { readonly type: "note"; readonly note: Note };
 
+/** What {@linkcode startLoops} is given. */
+export interface LoopsOptions<Init, Task, Note> {
+  /** Number of loops, from 1. */
+  readonly count: number;
+  /** Makes the one loop on this thread. */
+  readonly make: LoopMaker<Init, Task, Note>;
+  /** File of the worker, which calls `runServiceLoop` with the same maker. */
+  readonly entry: URL;
+  readonly init: Init;
+  readonly listener: LoopListener<Note>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** One loop on this thread for a count of 1, else as many workers. */
+export async function startLoops<Init, Task, Note>(
+  options: LoopsOptions<Init, Task, Note>,
+): Promise<LoopGroup<Task>> {
+  if (options.count === 1) return loopOnThisThread(options);
+  const group = new WorkerLoops<Init, Task, Note>(options.count, options.listener, options.log);
+  await group.start(options.entry, options.init, options.clock);
+  return group;
+}
+
 /** One loop on this thread. */
-export function loopOnThisThread<Init, Task, Note>(
-  make: LoopMaker<Init, Task, Note>,
-  init: Init,
-  listener: LoopListener<Note>,
-  clock: Clock,
-  log: Logger,
+function loopOnThisThread<Init, Task, Note>(
+  { make, init, listener, clock, log }: LoopsOptions<Init, Task, Note>,
 ): LoopGroup<Task> {
   const loop = make(init, { clock, log, note: (note) => listener.onNote(note, 0) });
   return {
@@ -100,19 +120,6 @@ export function loopOnThisThread<Init, Task, Note>(
 }
 
 /** Several loops in workers that share one port; the kernel spreads connections over them. */
-export async function loopsInWorkers<Init, Task, Note>(
-  entry: URL,
-  count: number,
-  init: Init,
-  listener: LoopListener<Note>,
-  clock: Clock,
-  log: Logger,
-): Promise<LoopGroup<Task>> {
-  const group = new WorkerLoops<Init, Task, Note>(count, listener, log);
-  await group.start(entry, init, clock);
-  return group;
-}
-
 class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
   readonly #listener: LoopListener<Note>;
   readonly #log: Logger;

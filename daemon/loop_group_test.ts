@@ -4,7 +4,7 @@ import type { Address } from "../reactor/address.ts";
 import { BindError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/manual_clock.ts";
-import { loopOnThisThread, type LoopSurroundings, type ServiceLoop } from "./loop_group.ts";
+import { type LoopSurroundings, type ServiceLoop, startLoops } from "./loop_group.ts";
 
 /** Answers every task with a note. */
 class EchoLoop implements ServiceLoop<string> {
@@ -39,7 +39,7 @@ class EchoLoop implements ServiceLoop<string> {
   }
 }
 
-test("loopOnThisThread() passes tasks, notes, counters and failures through", async () => {
+test("startLoops() of one loop passes tasks, notes, counters and failures through", async () => {
   const notes: string[] = [];
   const listener = {
     onNote: (note: string, loop: number): void => void notes.push(`${loop} ${note}`),
@@ -48,11 +48,13 @@ test("loopOnThisThread() passes tasks, notes, counters and failures through", as
   const make = (inUse: boolean, around: LoopSurroundings<string>): EchoLoop =>
     new EchoLoop(inUse, around);
   const clock = new ManualClock();
-  const group = loopOnThisThread(make, false, listener, clock, silentLogger);
+  const entry = new URL("./never_loaded.ts", import.meta.url);
+  const common = { count: 1, make, entry, listener, clock, log: silentLogger };
+  const group = await startLoops({ ...common, init: false });
   assert.equal((await group.listen(7)).port, 7);
   group.send(0, "hello");
   assert.deepEqual([notes, group.stats()], [["0 echo hello"], { tasks: 1 }]);
   await group.close();
-  const taken = loopOnThisThread(make, true, listener, clock, silentLogger);
+  const taken = await startLoops({ ...common, init: true });
   await assert.rejects(taken.listen(7), BindError);
 });

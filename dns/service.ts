@@ -4,7 +4,7 @@ import { formatAddress } from "../reactor/address.ts";
 import { LogBrake } from "../reactor/log.ts";
 import { requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
-import { type LoopGroup, loopOnThisThread, loopsInWorkers } from "../daemon/loop_group.ts";
+import { type LoopGroup, startLoops } from "../daemon/loop_group.ts";
 import type { SettingsOf } from "../daemon/settings.ts";
 import { reachableAddress } from "../daemon/reachable_address.ts";
 import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
@@ -101,22 +101,15 @@ class DnsService implements RunningService {
       onFailed: (): void => void this.#loopErrorCount++,
     };
     this.#inWorkers = loopCount > 1;
-    this.#loops = this.#inWorkers
-      ? await loopsInWorkers<RouteLoopInit, RouteTask, RouteNote>(
-        new URL("./dns_loop.ts", import.meta.url),
-        loopCount,
-        init,
-        listener,
-        clock,
-        log,
-      )
-      : loopOnThisThread(
-        (init, around) => new RouteLoop(init, around),
-        init,
-        listener,
-        clock,
-        log,
-      );
+    this.#loops = await startLoops({
+      count: loopCount,
+      make: (init, around) => new RouteLoop(init, around),
+      entry: new URL("./dns_loop.ts", import.meta.url),
+      init,
+      listener,
+      clock,
+      log,
+    });
     this.#address = formatAddress(await this.#loops.listen(settings.listenPort));
     this.#poller.start();
     this.#heartbeat = new InstanceHeartbeat({

@@ -4,7 +4,7 @@ import { formatAddress } from "../reactor/address.ts";
 import { HashRing } from "../balancer/hash_ring.ts";
 import { requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
-import { type LoopGroup, loopOnThisThread, loopsInWorkers } from "../daemon/loop_group.ts";
+import { type LoopGroup, startLoops } from "../daemon/loop_group.ts";
 import type { SettingsOf } from "../daemon/settings.ts";
 import { reachableAddress } from "../daemon/reachable_address.ts";
 import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
@@ -87,22 +87,15 @@ class ReporterService implements RunningService {
       onNote: (note: ReportNote, loop: number): void => this.#onNote(note, loop),
       onFailed: (): void => void this.#loopErrorCount++,
     };
-    this.#loops = init.inWorker
-      ? await loopsInWorkers<ReportLoopInit, ReportTask, ReportNote>(
-        new URL("./reporter_loop.ts", import.meta.url),
-        loopCount,
-        init,
-        listener,
-        clock,
-        log,
-      )
-      : loopOnThisThread(
-        (init, around) => new ReportLoop(init, around),
-        init,
-        listener,
-        clock,
-        log,
-      );
+    this.#loops = await startLoops({
+      count: loopCount,
+      make: (init, around) => new ReportLoop(init, around),
+      entry: new URL("./reporter_loop.ts", import.meta.url),
+      init,
+      listener,
+      clock,
+      log,
+    });
     this.#address = formatAddress(await this.#loops.listen(settings.listenPort));
     this.#heartbeat = new InstanceHeartbeat({
       store: this.#stores[0],
