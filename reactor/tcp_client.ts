@@ -20,6 +20,9 @@ const POOL_BYTES_MAX = 3 * 84 * 1024;
 /** A frame that has begun must be complete within this time, else the connection is dropped. */
 const FRAME_TIMEOUT_MS = 10_000;
 
+/** Failed attempts in a row that are worth no warning yet. */
+const ROUTINE_FAILURES_MAX = 3;
+
 /** Options of {@linkcode TcpClient}. */
 export interface TcpClientOptions {
   /** Tried in turn, from the first. At least one. */
@@ -251,7 +254,9 @@ export class TcpClient {
     );
     const heldBack = this.#brake.admit("retry");
     if (heldBack !== undefined) {
-      log.warn(`No connection to ${name}, trying again`, {
+      // The first few happen whenever both sides start together or the other one restarts.
+      const level = this.#failures <= ROUTINE_FAILURES_MAX ? "info" : "warn";
+      log[level](`No connection to ${name}, trying again`, {
         address: failed,
         reason,
         next: formatAddress(this.address),
