@@ -88,8 +88,11 @@ test("reporter keeps the latest of a key and the totals of our agents", async ()
     const rows = await store.readCallStatus();
     assert.equal(rows.length, 1);
     assert.deepEqual([rows[0].succTotal, rows[0].errTotal], [100_000, 7]);
-    const stats = service.stats();
-    assert.equal(Number(stats.rows_written) + Number(stats.rows_replaced), 100);
+    // The counters follow when the write has ended, a moment after its rows can be read.
+    await until(() => {
+      const { rows_written, rows_replaced } = service.stats();
+      return Number(rows_written) + Number(rows_replaced) === 100;
+    }, { what: "the counters" });
     agent.close();
   });
 });
