@@ -64,7 +64,8 @@ function frame<T>(
   return writer.finishFrame(msgId);
 }
 
-function encode<T>(
+/** Body of any message, by the function that writes its fields. */
+export function encode<T>(
   write: (writer: WireWriter, message: T) => void,
   message: T,
   capacity?: number,
@@ -76,10 +77,11 @@ function encode<T>(
 
 // ---- HostInfo, inside other messages
 
-// An address takes 11 bytes when negative, a port 4, tag and length 2: 17, with room to spare.
-const HOST_BYTES_TYPICAL = 24;
+/** An address takes 11 bytes when negative, a port 4, tag and length 2: 17, with room to spare. */
+export const HOST_BYTES_TYPICAL = 24;
 
-function writeHost(writer: WireWriter, field: number, host: HostInfo): void {
+/** Writes a node as the inner message `field`. */
+export function writeHost(writer: WireWriter, field: number, host: HostInfo): void {
   const start = writer.begin(field);
   writer.int32(1, host.ip);
   writer.int32(2, host.port);
@@ -89,7 +91,7 @@ function writeHost(writer: WireWriter, field: number, host: HostInfo): void {
 }
 
 /** Reads into `host`: a message that is sent twice is merged. */
-function readHost(reader: WireReader, host: HostInfo): HostInfo {
+export function readHost(reader: WireReader, host: HostInfo): HostInfo {
   const outerEnd = reader.enter();
   while (reader.more) {
     const tag = reader.tag();

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { ProtocolError } from "../reactor/errors.ts";
+import * as feed from "./feed_codec.ts";
 import * as byHand from "./host_codec.ts";
 import { MessageId } from "./message_ids.ts";
 import * as generated from "./messages.ts";
@@ -120,6 +121,77 @@ conforms("Hello", hello, {
   frame: byHand.frameHello,
   msgId: MessageId.Hello,
 }, { encode: generated.encodeHello, decode: generated.decodeHello });
+
+const noNull = { noNullPrototype: true } as const;
+const nodeCalls = fc.record({
+  ip: uint32,
+  port: uint32,
+  succ: uint32,
+  err: uint32,
+  errWeight: uint32,
+  continSucc: uint32,
+  continErr: uint32,
+}, noNull);
+const callResult = fc.record({
+  ip: uint32,
+  port: uint32,
+  succ: uint32,
+  err: uint32,
+  overload: fc.boolean(),
+  succTotal: uint64,
+  errTotal: uint64,
+}, { ...noNull, requiredKeys: ["ip", "port", "succ", "err", "overload"] });
+const feedMessages: Record<string, fc.Arbitrary<unknown>> = {
+  TableSubscribe: fc.record({ ...module, end: fc.boolean() }, noNull),
+  CallReports: fc.record({
+    session: uint64,
+    seq: uint32,
+    modules: fc.array(
+      fc.record({ ...module, nodes: fc.array(nodeCalls, { maxLength: 30 }) }, noNull),
+      { maxLength: 10 },
+    ),
+  }, noNull),
+  CallReportsTaken: fc.record({ seq: uint32 }, noNull),
+  Ping: fc.record({ seq: uint32 }, noNull),
+  Pong: fc.record({ seq: uint32 }, noNull),
+  HelloProof: fc.record({ mac: fc.uint8Array({ maxLength: 100 }) }, noNull),
+  RoutePart: fc.record({
+    ...module,
+    hosts: fc.array(host, { maxLength: 50 }),
+    part: uint32,
+    partCount: uint32,
+    revision: uint64,
+  }, { ...noNull, requiredKeys: ["modId", "cmdId", "hosts", "part", "partCount"] }),
+  ReportStatusRequest: fc.record({
+    ...module,
+    caller: uint32,
+    results: fc.array(callResult, { maxLength: 50 }),
+    ts: uint32,
+  }, noNull),
+};
+
+for (const [name, arbitrary] of Object.entries(feedMessages)) {
+  const codec = (from: unknown): Codec<unknown> => {
+    const functions = from as Record<string, unknown>;
+    return {
+      encode: functions[`encode${name}`] as Codec<unknown>["encode"],
+      decode: functions[`decode${name}`] as Codec<unknown>["decode"],
+    };
+  };
+  test(`${name} by hand has the bytes of the generated code, and reads them back`, () => {
+    const hand = codec(feed);
+    const reference = codec(generated);
+    fc.assert(
+      fc.property(arbitrary, (message) => {
+        const body = hand.encode(message);
+        assert.deepEqual(body, reference.encode(message));
+        assert.deepEqual(hand.decode(body), message);
+        assert.deepEqual(reference.decode(body), message);
+      }),
+      { numRuns: 300 },
+    );
+  });
+}
 
 test("signed and unsigned numbers give the same bytes", () => {
   const unsigned = { seq: 1, modId: 4294967295, cmdId: 2147483648 };

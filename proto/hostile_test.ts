@@ -5,8 +5,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { ProtocolError } from "../reactor/errors.ts";
-import * as handCodec from "./host_codec.ts";
+import * as feedCodec from "./feed_codec.ts";
+import * as hostCodec from "./host_codec.ts";
 import * as messages from "./messages.ts";
+
+const handCodec = { ...hostCodec, ...feedCodec };
 
 type Decode = (body: Uint8Array) => unknown;
 type Outcome = { message: unknown } | { refused: true };
@@ -91,6 +94,19 @@ const filled: Record<string, Uint8Array> = {
   decodePong: messages.encodePong({ seq: 300 }),
   decodeRouteChanged: messages.encodeRouteChanged({ modules: [{ modId: 4294967295, cmdId: 1 }] }),
   decodeHelloProof: messages.encodeHelloProof({ mac: new Uint8Array(32).fill(7) }),
+  decodeTableSubscribe: messages.encodeTableSubscribe({ modId: 4294967295, cmdId: 1, end: true }),
+  decodeCallReports: messages.encodeCallReports({
+    session: 9007199254740991,
+    seq: 300,
+    modules: [{
+      modId: 1,
+      cmdId: 4294967295,
+      nodes: [
+        { ip: 4294967295, port: 80, succ: 9, err: 2, errWeight: 7, continSucc: 0, continErr: 2 },
+      ],
+    }],
+  }),
+  decodeCallReportsTaken: messages.encodeCallReportsTaken({ seq: 300 }),
 };
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);

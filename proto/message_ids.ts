@@ -30,6 +30,12 @@ export const MessageId = {
   RouteChanged: 68,
   /** Proof of knowing the shared token. */
   HelloProof: 69,
+  /** In-process client to agent: send me a route, now and after each change. */
+  TableSubscribe: 70,
+  /** In-process client to agent: the outcomes of many calls. */
+  CallReports: 71,
+  /** Agent to in-process client: they are counted. */
+  CallReportsTaken: 72,
 } as const;
 
 /** Any id of {@linkcode MessageId}. */

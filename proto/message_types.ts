@@ -128,3 +128,42 @@ export interface RouteChanged {
 export interface HelloProof {
   mac: Uint8Array;
 }
+
+/** Message 70: asks for a route, now and after each change. */
+export interface TableSubscribe extends ModuleKey {
+  /** True: the route is wanted no more. */
+  end: boolean;
+}
+
+/** Calls of one node since the batch before. */
+export interface NodeCalls {
+  ip: number;
+  port: number;
+  succ: number;
+  err: number;
+  /** What the failures count in the rules; see `failureWeight` of the balancer. */
+  errWeight: number;
+  /** Successes in a row at the end of the batch; 0 when the last call failed. */
+  continSucc: number;
+  /** Failures in a row at the end of the batch; 0 when the last call went well. */
+  continErr: number;
+}
+
+/** Calls of one module. */
+export interface ModuleCalls extends ModuleKey {
+  nodes: NodeCalls[];
+}
+
+/** Message 71: the outcomes of calls since the batch before. */
+export interface CallReports {
+  /** Number of the client, by chance; at most 2^53 - 1. */
+  session: number;
+  /** Number of the batch, from 1. */
+  seq: number;
+  modules: ModuleCalls[];
+}
+
+/** Message 72: the batch with this number is counted. */
+export interface CallReportsTaken {
+  seq: number;
+}

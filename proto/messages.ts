@@ -8,6 +8,8 @@ import $protobuf from "protobufjs/minimal.js";
 import { messageOf, ProtocolError } from "../reactor/errors.ts";
 import { lars } from "./lars_pb.js";
 import type {
+  CallReports,
+  CallReportsTaken,
   GetHostRequest,
   GetHostResponse,
   GetRouteRequest,
@@ -17,15 +19,19 @@ import type {
   HostCallResult,
   HostInfo,
   ModuleKey,
+  NodeCalls,
   Ping,
   Pong,
   ReportRequest,
   ReportStatusRequest,
   RouteChanged,
   RoutePart,
+  TableSubscribe,
 } from "./message_types.ts";
 
 export type {
+  CallReports,
+  CallReportsTaken,
   GetHostRequest,
   GetHostResponse,
   GetRouteRequest,
@@ -35,12 +41,14 @@ export type {
   HostCallResult,
   HostInfo,
   ModuleKey,
+  NodeCalls,
   Ping,
   Pong,
   ReportRequest,
   ReportStatusRequest,
   RouteChanged,
   RoutePart,
+  TableSubscribe,
 };
 
 /** The reader of protobufjs skips varints of any length; the format allows ten bytes. */
@@ -397,4 +405,88 @@ export function encodeHelloProof(message: HelloProof): Uint8Array {
  */
 export function decodeHelloProof(body: Uint8Array): HelloProof {
   return { mac: ownBytes(decodeWith("HelloProof", lars.HelloProof, body).mac) };
+}
+
+/** Message 70 as bytes. */
+export function encodeTableSubscribe(message: TableSubscribe): Uint8Array {
+  return finish(lars.TableSubscribe.encode({
+    modid: message.modId,
+    cmdid: message.cmdId,
+    end: message.end,
+  }));
+}
+
+/**
+ * Message 70 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeTableSubscribe(body: Uint8Array): TableSubscribe {
+  const { modid, cmdid, end } = decodeWith("TableSubscribe", lars.TableSubscribe, body);
+  return { modId: modid >>> 0, cmdId: cmdid >>> 0, end };
+}
+
+/** Message 71 as bytes. */
+export function encodeCallReports(message: CallReports): Uint8Array {
+  return finish(lars.CallReports.encode({
+    session: message.session,
+    seq: message.seq,
+    module: message.modules.map(({ modId, cmdId, nodes }) => ({
+      modid: modId,
+      cmdid: cmdId,
+      node: nodes.map((node) => ({
+        ip: node.ip,
+        port: node.port,
+        succ: node.succ,
+        err: node.err,
+        err_weight: node.errWeight,
+        contin_succ: node.continSucc,
+        contin_err: node.continErr,
+      })),
+    })),
+  }));
+}
+
+function fromWireCalls(wire: lars.NodeCalls.$Properties): NodeCalls {
+  return {
+    ip: (wire.ip ?? 0) >>> 0,
+    port: (wire.port ?? 0) >>> 0,
+    succ: wire.succ ?? 0,
+    err: wire.err ?? 0,
+    errWeight: wire.err_weight ?? 0,
+    continSucc: wire.contin_succ ?? 0,
+    continErr: wire.contin_err ?? 0,
+  };
+}
+
+/**
+ * Message 71 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeCallReports(body: Uint8Array): CallReports {
+  const wire = decodeWith("CallReports", lars.CallReports, body);
+  return {
+    session: safeInteger(wire.session, "CallReports.session"),
+    seq: wire.seq,
+    modules: wire.module.map((module) => ({
+      modId: (module.modid ?? 0) >>> 0,
+      cmdId: (module.cmdid ?? 0) >>> 0,
+      nodes: (module.node ?? []).map(fromWireCalls),
+    })),
+  };
+}
+
+/** Message 72 as bytes. */
+export function encodeCallReportsTaken(message: CallReportsTaken): Uint8Array {
+  return finish(lars.CallReportsTaken.encode({ seq: message.seq }));
+}
+
+/**
+ * Message 72 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeCallReportsTaken(body: Uint8Array): CallReportsTaken {
+  return { seq: decodeWith("CallReportsTaken", lars.CallReportsTaken, body).seq };
 }

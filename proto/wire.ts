@@ -221,6 +221,11 @@ export class WireReader {
     throw new ProtocolError("Varint must end within 10 bytes");
   }
 
+  /** A varint as a truth value: any bit of it makes it true. */
+  bool(): boolean {
+    return this.uint64() !== 0;
+  }
+
   /** A varint of up to 64 bits; not exact above 2^53 - 1. */
   uint64(): number {
     let low = 0;

@@ -1,0 +1,422 @@
+// Core. The messages of an in-process client on its streams, by hand: bodies only.
+//
+// As in host_codec.ts, `encodeX` and `decodeX` do what those of messages.ts do, without any package.
+
+import { ProtocolError } from "../reactor/errors.ts";
+import { encode, HOST_BYTES_TYPICAL, readHost, writeHost } from "./host_codec.ts";
+import type {
+  CallReports,
+  CallReportsTaken,
+  HelloProof,
+  HostCallResult,
+  ModuleCalls,
+  NodeCalls,
+  Ping,
+  Pong,
+  ReportStatusRequest,
+  RoutePart,
+  TableSubscribe,
+} from "./message_types.ts";
+import { bytesTag, varintTag, WireReader, WireWriter } from "./wire.ts";
+
+/** Bytes of a node with its calls: ip 11, port 4, and five counters of up to 6; rarely as many. */
+const CALLS_BYTES_TYPICAL = 32;
+
+/** @throws {ProtocolError} when a 64-bit number is not exact. */
+function safe(value: number, field: string): number {
+  if (Number.isSafeInteger(value)) return value;
+  throw new ProtocolError(`${field} must be at most 2^53 - 1: current value is ${value}`);
+}
+
+// ---- TableSubscribe
+
+function writeTableSubscribe(writer: WireWriter, message: TableSubscribe): void {
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  writer.uint32(3, message.end ? 1 : 0);
+}
+
+/** Body of message 70. */
+export function encodeTableSubscribe(message: TableSubscribe): Uint8Array {
+  return encode(writeTableSubscribe, message);
+}
+
+/**
+ * Message 70 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeTableSubscribe(body: Uint8Array): TableSubscribe {
+  const reader = new WireReader(body);
+  const message: TableSubscribe = { modId: 0, cmdId: 0, end: false };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case varintTag(1):
+        message.modId = reader.uint32();
+        break;
+      case varintTag(2):
+        message.cmdId = reader.uint32();
+        break;
+      case varintTag(3):
+        message.end = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- CallReports
+
+function writeNodeCalls(writer: WireWriter, node: NodeCalls): void {
+  const start = writer.begin(3);
+  writer.int32(1, node.ip);
+  writer.int32(2, node.port);
+  writer.uint32(3, node.succ);
+  writer.uint32(4, node.err);
+  writer.uint32(5, node.errWeight);
+  writer.uint32(6, node.continSucc);
+  writer.uint32(7, node.continErr);
+  writer.end(start);
+}
+
+function writeCallReports(writer: WireWriter, message: CallReports): void {
+  if (message.session > 0) writer.optionalUint64(1, message.session);
+  writer.uint32(2, message.seq);
+  for (const module of message.modules) {
+    const start = writer.begin(3);
+    writer.int32(1, module.modId);
+    writer.int32(2, module.cmdId);
+    for (const node of module.nodes) writeNodeCalls(writer, node);
+    writer.end(start);
+  }
+}
+
+/** Body of message 71. */
+export function encodeCallReports(message: CallReports): Uint8Array {
+  const nodes = message.modules.reduce((count, module) => count + 1 + module.nodes.length, 0);
+  return encode(writeCallReports, message, 64 + CALLS_BYTES_TYPICAL * nodes);
+}
+
+function readNodeCalls(reader: WireReader): NodeCalls {
+  const node = { ip: 0, port: 0, succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case varintTag(1):
+        node.ip = reader.uint32();
+        break;
+      case varintTag(2):
+        node.port = reader.uint32();
+        break;
+      case varintTag(3):
+        node.succ = reader.uint32();
+        break;
+      case varintTag(4):
+        node.err = reader.uint32();
+        break;
+      case varintTag(5):
+        node.errWeight = reader.uint32();
+        break;
+      case varintTag(6):
+        node.continSucc = reader.uint32();
+        break;
+      case varintTag(7):
+        node.continErr = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  return node;
+}
+
+function readModuleCalls(reader: WireReader): ModuleCalls {
+  const module: ModuleCalls = { modId: 0, cmdId: 0, nodes: [] };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case varintTag(1):
+        module.modId = reader.uint32();
+        break;
+      case varintTag(2):
+        module.cmdId = reader.uint32();
+        break;
+      case bytesTag(3):
+        module.nodes.push(readNodeCalls(reader));
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  return module;
+}
+
+/**
+ * Message 71 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeCallReports(body: Uint8Array): CallReports {
+  const reader = new WireReader(body);
+  const message: CallReports = { session: 0, seq: 0, modules: [] };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case varintTag(1):
+        message.session = reader.uint64();
+        break;
+      case varintTag(2):
+        message.seq = reader.uint32();
+        break;
+      case bytesTag(3):
+        message.modules.push(readModuleCalls(reader));
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  safe(message.session, "CallReports.session");
+  return message;
+}
+
+// ---- CallReportsTaken, Ping, Pong: a number each
+
+function writeSeq(writer: WireWriter, message: { seq: number }): void {
+  writer.uint32(1, message.seq);
+}
+
+function decodeSeq(body: Uint8Array): { seq: number } {
+  const reader = new WireReader(body);
+  const message = { seq: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    if (tag === varintTag(1)) message.seq = reader.uint32();
+    else reader.skip(tag);
+  }
+  return message;
+}
+
+/** Body of message 72. */
+export function encodeCallReportsTaken(message: CallReportsTaken): Uint8Array {
+  return encode(writeSeq, message);
+}
+
+/**
+ * Message 72 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeCallReportsTaken(body: Uint8Array): CallReportsTaken {
+  return decodeSeq(body);
+}
+
+/** Body of message 66. */
+export function encodePing(message: Ping): Uint8Array {
+  return encode(writeSeq, message);
+}
+
+/**
+ * Message 66 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodePing(body: Uint8Array): Ping {
+  return decodeSeq(body);
+}
+
+/** Body of message 67. */
+export function encodePong(message: Pong): Uint8Array {
+  return encode(writeSeq, message);
+}
+
+/**
+ * Message 67 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodePong(body: Uint8Array): Pong {
+  return decodeSeq(body);
+}
+
+// ---- HelloProof
+
+function writeHelloProof(writer: WireWriter, message: HelloProof): void {
+  writer.bytes(1, message.mac);
+}
+
+/** Body of message 69. */
+export function encodeHelloProof(message: HelloProof): Uint8Array {
+  return encode(writeHelloProof, message);
+}
+
+/**
+ * Message 69 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeHelloProof(body: Uint8Array): HelloProof {
+  const reader = new WireReader(body);
+  const message: HelloProof = { mac: new Uint8Array() };
+  while (reader.more) {
+    const tag = reader.tag();
+    if (tag === bytesTag(1)) message.mac = new Uint8Array(reader.bytes());
+    else reader.skip(tag);
+  }
+  return message;
+}
+
+// ---- RoutePart
+
+function writeRoutePart(writer: WireWriter, message: RoutePart): void {
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  for (const host of message.hosts) writeHost(writer, 3, host);
+  writer.uint32(4, message.part);
+  writer.uint32(5, message.partCount);
+  writer.optionalUint64(6, message.revision);
+}
+
+/** Body of message 65. */
+export function encodeRoutePart(message: RoutePart): Uint8Array {
+  return encode(writeRoutePart, message, 64 + HOST_BYTES_TYPICAL * message.hosts.length);
+}
+
+/**
+ * Message 65 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRoutePart(body: Uint8Array): RoutePart {
+  const reader = new WireReader(body);
+  const message: RoutePart = { modId: 0, cmdId: 0, hosts: [], part: 0, partCount: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case varintTag(1):
+        message.modId = reader.uint32();
+        break;
+      case varintTag(2):
+        message.cmdId = reader.uint32();
+        break;
+      case bytesTag(3):
+        message.hosts.push(readHost(reader, { ip: 0, port: 0 }));
+        break;
+      case varintTag(4):
+        message.part = reader.uint32();
+        break;
+      case varintTag(5):
+        message.partCount = reader.uint32();
+        break;
+      case varintTag(6):
+        message.revision = reader.uint64();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  if (message.revision !== undefined) safe(message.revision, "RoutePart.revision");
+  return message;
+}
+
+// ---- ReportStatusRequest
+
+function writeReportStatusRequest(writer: WireWriter, message: ReportStatusRequest): void {
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  writer.int32(3, message.caller);
+  for (const result of message.results) {
+    const start = writer.begin(4);
+    writer.int32(1, result.ip);
+    writer.int32(2, result.port);
+    writer.uint32(3, result.succ);
+    writer.uint32(4, result.err);
+    writer.uint32(5, result.overload ? 1 : 0);
+    writer.optionalUint64(16, result.succTotal);
+    writer.optionalUint64(17, result.errTotal);
+    writer.end(start);
+  }
+  writer.uint32(5, message.ts);
+}
+
+/** Body of message 3. */
+export function encodeReportStatusRequest(message: ReportStatusRequest): Uint8Array {
+  const capacity = 64 + CALLS_BYTES_TYPICAL * message.results.length;
+  return encode(writeReportStatusRequest, message, capacity);
+}
+
+function readCallResult(reader: WireReader): HostCallResult {
+  const result: HostCallResult = { ip: 0, port: 0, succ: 0, err: 0, overload: false };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case varintTag(1):
+        result.ip = reader.uint32();
+        break;
+      case varintTag(2):
+        result.port = reader.uint32();
+        break;
+      case varintTag(3):
+        result.succ = reader.uint32();
+        break;
+      case varintTag(4):
+        result.err = reader.uint32();
+        break;
+      case varintTag(5):
+        result.overload = reader.bool();
+        break;
+      case varintTag(16):
+        result.succTotal = reader.uint64();
+        break;
+      case varintTag(17):
+        result.errTotal = reader.uint64();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  if (result.succTotal !== undefined) safe(result.succTotal, "HostCallResult.succ_total");
+  if (result.errTotal !== undefined) safe(result.errTotal, "HostCallResult.err_total");
+  return result;
+}
+
+/**
+ * Message 3 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeReportStatusRequest(body: Uint8Array): ReportStatusRequest {
+  const reader = new WireReader(body);
+  const message: ReportStatusRequest = { modId: 0, cmdId: 0, caller: 0, results: [], ts: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case varintTag(1):
+        message.modId = reader.uint32();
+        break;
+      case varintTag(2):
+        message.cmdId = reader.uint32();
+        break;
+      case varintTag(3):
+        message.caller = reader.uint32();
+        break;
+      case bytesTag(4):
+        message.results.push(readCallResult(reader));
+        break;
+      case varintTag(5):
+        message.ts = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
