@@ -1,6 +1,7 @@
 // Shell. The agent's link to dns: asks for routes, takes answers and pushes, goes on to the next
 // dns when one is silent.
 
+import { RouteParts } from "../balancer/mod.ts";
 import { GreetingClient } from "../daemon/greeting_client.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { HostInfo } from "../proto/message_types.ts";
@@ -13,7 +14,6 @@ import type { Address } from "../reactor/address.ts";
 import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/rng.ts";
-import { RouteParts } from "./route_parts.ts";
 
 /** Time without any answer while requests are open that counts as one silence. */
 export const ANSWER_TIMEOUT_MS = 2000;

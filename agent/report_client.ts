@@ -1,6 +1,6 @@
 // Shell. The agent's link to the reporter: sends results, keeps the latest while it is away.
 
-import type { ModuleReport } from "../balancer/mod.ts";
+import { type ModuleReport, PendingReports, type TimedReport } from "../balancer/mod.ts";
 import { GreetingClient } from "../daemon/greeting_client.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { encodeReportStatusRequest } from "../proto/messages.ts";
@@ -8,7 +8,6 @@ import type { Address } from "../reactor/address.ts";
 import type { Clock } from "../reactor/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/rng.ts";
-import { PendingReports, type TimedReport } from "./pending_reports.ts";
 
 /**
  * Reports sent less than this before a connection broke are sent again over the next one: nobody

@@ -77,6 +77,8 @@ export class Host implements Linked<Host> {
   list: HostList<Host> | undefined = undefined;
   /** Place in {@linkcode ActiveHosts}; -1 = not there. */
   activeIndex = -1;
+  /** Whatever the program around the balancer keeps with the node; the balancer leaves it alone. */
+  attached: unknown = undefined;
 
   constructor(ip: number, port: number, owner: HostOwner, sinceMs: number) {
     this.ip = ip;

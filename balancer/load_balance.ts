@@ -12,6 +12,8 @@ import {
 } from "./host.ts";
 import { HostList } from "./host_list.ts";
 import {
+  type CallCounts,
+  countCalls,
   countFailure,
   countSuccess,
   failureWeight,
@@ -151,6 +153,24 @@ export class LoadBalance implements HostOwner, PickLists {
     host.reportErr = host.rerr;
     this.#markDirty(host);
     this.#judge(host, retcode === 0, nowMs);
+    return true;
+  }
+
+  /**
+   * Counts the outcomes of many calls, and judges once, after all of them.
+   *
+   * @returns false when the node is not (or no longer) one of this module: nothing was counted.
+   */
+  reportCalls(ip: number, port: number, calls: CallCounts, nowMs: number): boolean {
+    const host = this.#hosts.get(hostKey(ip, port));
+    if (host === undefined) return false;
+    if (nowMs >= host.dueMs) this.settle(host, nowMs);
+    countCalls(host, calls);
+    host.reportSucc = host.rsucc;
+    host.reportErr = host.rerr;
+    this.#markDirty(host);
+    // The kind that can change the state decides; a batch may hold both.
+    this.#judge(host, host.overload ? calls.succ > 0 : calls.err === 0, nowMs);
     return true;
   }
 

@@ -15,7 +15,8 @@ export {
   type RouteUpdate,
   type StateChange,
 } from "./load_balance.ts";
-export { smallWindowCallsMax } from "./overload_policy.ts";
+export { type CallCounts, smallWindowCallsMax } from "./overload_policy.ts";
+export { PendingReports, type TimedReport } from "./pending_reports.ts";
 export type { PickLists, PickPolicy, PickPolicyFactory } from "./pick_policy.ts";
 export { LarsPolicy } from "./policy_lars.ts";
 export { PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "./pull_schedule.ts";
@@ -29,3 +30,4 @@ export {
   type RouteLbOptions,
   type RouteLbStats,
 } from "./route_lb.ts";
+export { RouteParts } from "./route_parts.ts";

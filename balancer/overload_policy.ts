@@ -3,6 +3,18 @@
 import type { BalanceSettings } from "./balance_settings.ts";
 import type { Host } from "./host.ts";
 
+/** Outcomes of many calls of one node. */
+export interface CallCounts {
+  readonly succ: number;
+  readonly err: number;
+  /** What the failures count in verr, together: see {@linkcode failureWeight}. */
+  readonly errWeight: number;
+  /** Successes in a row at the end; 0 when the last call failed. */
+  readonly continSucc: number;
+  /** Failures in a row at the end; 0 when the last call went well. */
+  readonly continErr: number;
+}
+
 /** A rule: why the node should change its state now, or undefined to leave it. */
 export type OverloadRule = (host: Host, settings: BalanceSettings) => string | undefined;
 
@@ -31,6 +43,23 @@ export function countFailure(host: Host, weight: number): void {
   host.errTotal++;
   host.continErr++;
   host.continSucc = 0;
+}
+
+/**
+ * Counts many calls at once, as if each had been counted alone, in an order that ends with the
+ * streak the batch tells.
+ */
+export function countCalls(host: Host, calls: CallCounts): void {
+  const { succ, err, errWeight, continSucc, continErr } = calls;
+  host.vsucc += succ;
+  host.rsucc += succ;
+  host.succTotal += succ;
+  host.verr += errWeight;
+  host.rerr += err;
+  host.errTotal += err;
+  // A batch of one kind goes on with the streak before it.
+  host.continSucc = err === 0 ? host.continSucc + succ : continSucc;
+  host.continErr = succ === 0 ? host.continErr + err : continErr;
 }
 
 /** Forgets the calls of an idle node: the state it begins with, and begins each window with. */

@@ -14,6 +14,7 @@ import {
   type StateChange,
 } from "./load_balance.ts";
 import { type ModuleKeyed, ModuleTable } from "./module_table.ts";
+import type { CallCounts } from "./overload_policy.ts";
 import type { PickPolicyFactory } from "./pick_policy.ts";
 import { LarsPolicy } from "./policy_lars.ts";
 import { type Pullable, PullSchedule } from "./pull_schedule.ts";
@@ -232,6 +233,27 @@ export class RouteLb {
     const balance = this.#modules.get(modId, cmdId)?.balance;
     if (balance?.report(ip >>> 0, port, retcode, timecostMs, nowMs)) this.#counts.reports++;
     else this.#counts.reportsIgnored++;
+  }
+
+  /** Counts the outcomes of many calls of one node at once; see `report`. */
+  reportCalls(
+    modId: number,
+    cmdId: number,
+    ip: number,
+    port: number,
+    calls: CallCounts,
+    nowMs: number,
+  ): void {
+    const entry = this.#modules.get(modId, cmdId);
+    const count = calls.succ + calls.err;
+    if (entry !== undefined) entry.usedAtMs = nowMs;
+    if (entry?.balance?.reportCalls(ip >>> 0, port, calls, nowMs)) this.#counts.reports += count;
+    else this.#counts.reportsIgnored += count;
+  }
+
+  /** Marks a module as used, as `getHost` does, without picking: its route is kept fresh. */
+  use(modId: number, cmdId: number, nowMs: number): void {
+    this.#use(modId, cmdId, nowMs);
   }
 
   /**

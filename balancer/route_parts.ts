@@ -1,7 +1,7 @@
 // Core. Puts routes together that came in parts.
 
-import { NODES_MAX } from "../balancer/mod.ts";
 import type { HostInfo, RoutePart } from "../proto/message_types.ts";
+import { NODES_MAX } from "./route_lb.ts";
 
 /** Parts of one route: 65,536 nodes of 290 bytes, the largest our dns writes, take 291. */
 export const ROUTE_PARTS_MAX = 512;

@@ -1,6 +1,7 @@
 // Core. Results on their way to the reporter: the latest of each node, and not too many.
 
-import type { HostResult, ModuleReport } from "../balancer/mod.ts";
+import type { HostResult } from "./load_balance.ts";
+import type { ModuleReport } from "./route_lb.ts";
 
 /** Nodes with results that wait, about 200 bytes each; beyond it the oldest are dropped. */
 export const PENDING_NODES_MAX = 65_536;
