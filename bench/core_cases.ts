@@ -90,11 +90,12 @@ function balancer(moduleCount: number, nodeCount: number): RouteLb {
 }
 
 function pickWork(name: string, moduleCount: number, nodeCount: number): Work {
-  const routes = balancer(moduleCount, nodeCount);
+  let routes: RouteLb | undefined; // made when it is needed: the large ones take a second
   let modId = 0;
   return {
     name,
     run(count): number {
+      routes ??= balancer(moduleCount, nodeCount);
       let picked = 0;
       for (let index = 0; index < count; index++) {
         const host = routes.getHost(modId, 1, 1) as Host;

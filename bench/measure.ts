@@ -1,6 +1,7 @@
 // Shell. Times a piece of work next to its reference, interleaved, and gives medians of ratios.
 
 import { systemClock } from "../reactor/system_clock.ts";
+import { type Row, rowOf, type Target } from "./rows.ts";
 
 /** A piece of work; `run` does it `count` times and returns something derived from the results. */
 export interface Work {
@@ -15,29 +16,14 @@ export interface BenchCase {
   readonly reference: Work;
   /** Value that one call of `work.run(1)` must return: a benchmark of a broken thing is worthless. */
   readonly expected: number;
-}
-
-/** Result of one row. */
-export interface BenchRow {
-  readonly name: string;
-  readonly nsPerOperation: number;
-  readonly reference: string;
-  readonly referenceNsPerOperation: number;
-  /** Median over rounds of time of the work by time of the reference. */
-  readonly ratio: number;
+  /** Of the ratio. */
+  readonly target?: Target;
 }
 
 function timeNs(work: Work, count: number): number {
   const startMs = systemClock.nowMs();
   work.run(count);
   return (systemClock.nowMs() - startMs) * 1e6 / count;
-}
-
-/** Middle value; the mean of the two middle ones for an even number. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 /** Number of repetitions of `work` that take about `targetMs`. */
@@ -57,24 +43,24 @@ function calibrate(work: Work, targetMs: number): number {
  *
  * @throws {Error} when the work does not return what it should.
  */
-export function measure(one: BenchCase, options: { rounds: number; roundMs: number }): BenchRow {
+export function measure(
+  one: BenchCase,
+  subject: string,
+  options: { rounds: number; roundMs: number },
+): Row {
   const result = one.work.run(1);
   if (result !== one.expected) {
     throw new Error(`${one.name}: result must be ${one.expected}: current value is ${result}`);
   }
   const workCount = calibrate(one.work, options.roundMs);
   const referenceCount = calibrate(one.reference, options.roundMs);
-  const workNs: number[] = [];
-  const referenceNs: number[] = [];
+  const values: number[] = [];
+  const referenceValues: number[] = [];
   for (let round = 0; round < options.rounds; round++) {
-    workNs.push(timeNs(one.work, workCount));
-    referenceNs.push(timeNs(one.reference, referenceCount));
+    values.push(timeNs(one.work, workCount));
+    referenceValues.push(timeNs(one.reference, referenceCount));
   }
-  return {
-    name: one.name,
-    nsPerOperation: median(workNs),
-    reference: one.reference.name,
-    referenceNsPerOperation: median(referenceNs),
-    ratio: median(workNs.map((ns, round) => ns / referenceNs[round])),
-  };
+  const { name, target } = one;
+  const reference = one.reference.name;
+  return rowOf({ name, subject, unit: "ns", values, reference, referenceValues, target });
 }

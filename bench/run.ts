@@ -1,63 +1,144 @@
-// Shell. `deno task bench`: runs every benchmark on this machine and prints one table.
+// Shell. `deno task bench`: runs every benchmark on this machine, prints one table and draws it.
 
-import { Command, CommanderError } from "commander";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { type Address, parseAddress } from "../reactor/address.ts";
+import { messageOf } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { coreCases } from "./core_cases.ts";
-import { type BenchRow, measure } from "./measure.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import { Bench, type Suite } from "./harness.ts";
+import { describeMachine } from "./machine.ts";
+import { formatTable, missingRow, type Row } from "./rows.ts";
+import { suites } from "./suites.ts";
+import { drawChart } from "./svg_chart.ts";
 
 interface Options {
   smoke?: boolean;
   json?: boolean;
+  only: string[];
+  out?: string;
+  peerAgent?: Address;
+  peerDns?: Address;
+  peerReporter?: Address;
+  peerEcho?: Address;
 }
 
-function table(rows: readonly BenchRow[]): string {
-  const cells = [
-    ["what", "ns", "reference", "ns", "ratio"],
-    ...rows.map((row) => [
-      row.name,
-      row.nsPerOperation.toFixed(1),
-      row.reference,
-      row.referenceNsPerOperation.toFixed(1),
-      row.ratio.toFixed(2),
-    ]),
-  ];
-  const widths = cells[0].map((_, column) => Math.max(...cells.map((row) => row[column].length)));
-  const isNumber = [false, true, false, true, true];
-  return cells.map((row) =>
-    row.map((cell, column) =>
-      isNumber[column] ? cell.padStart(widths[column]) : cell.padEnd(widths[column])
-    ).join("  ").trimEnd()
-  ).join("\n") + "\n";
+const RESULTS = fileURLToPath(new URL("./results", import.meta.url));
+
+function address(text: string): Address {
+  try {
+    return parseAddress(text);
+  } catch (error) {
+    throw new InvalidArgumentError(messageOf(error));
+  }
 }
 
-function main(argv: readonly string[]): number {
+function parseOptions(argv: readonly string[]): Options {
   const command = new Command("deno task bench")
-    .description("Times the hot parts, each next to a reference in the same run.")
-    .option("--smoke", "shortest run: proves that every benchmark works, its times mean nothing")
+    .description(
+      "Measures what is fast here, each row next to a reference in the same run, in turn.",
+    )
+    .option("--smoke", "shortest run: proves that every row works, its times mean nothing")
     .option("--json", "print one JSON object instead of the table")
-    .argument("[text...]", "only rows whose name contains one of these texts")
+    .option(
+      "--only <TEXT>",
+      "only suites and rows whose name contains it (may be given several times)",
+      (text: string, all: string[]) => [...all, text],
+      [] as string[],
+    )
+    .option(
+      "--out <DIR>",
+      "folder for results.json and results.svg (bench/results; none otherwise)",
+    )
+    .option("--peer-agent <HOST:PORT>", "an agent that knows modules (1, 1) to (1000, 1)", address)
+    .option("--peer-dns <HOST:PORT>", "a dns", address)
+    .option("--peer-reporter <HOST:PORT>", "a reporter", address)
+    .option("--peer-echo <HOST:PORT>", "a TCP server that sends frames back", address)
+    .allowExcessArguments(false)
     .exitOverride();
   command.parse([...argv], { from: "user" });
-  const { smoke, json } = command.opts<Options>();
-  const cases = coreCases().filter(({ name }) =>
-    command.args.length === 0 || command.args.some((text) => name.includes(text))
-  );
-  const rows: BenchRow[] = [];
-  for (const one of cases) {
-    if (json !== true && runtime.isTerminal("stderr")) runtime.writeStderr(`${one.name} ...\n`);
-    rows.push(
-      measure(one, smoke === true ? { rounds: 1, roundMs: 1 } : { rounds: 7, roundMs: 80 }),
-    );
+  return command.opts<Options>();
+}
+
+function wanted(only: readonly string[], name: string): boolean {
+  return only.length === 0 || only.some((text) => name.toLowerCase().includes(text.toLowerCase()));
+}
+
+function chosen(suite: Suite, only: readonly string[]): boolean {
+  return [suite.name, ...suite.rows].some((name) => wanted(only, name));
+}
+
+/** Runs one suite; rows of a suite that fails say why, and the others go on. */
+async function runSuite(bench: Bench, suite: Suite): Promise<{ rows: Row[]; failed: boolean }> {
+  const startMs = systemClock.nowMs();
+  try {
+    const rows = await suite.run(bench);
+    bench.say(`${suite.name}: ${((systemClock.nowMs() - startMs) / 1000).toFixed(1)} s`);
+    return { rows, failed: false };
+  } catch (error) {
+    bench.say(`${suite.name} failed: ${messageOf(error)}`);
+    const why = `failed: ${messageOf(error).split("\n")[0].slice(0, 100)}`;
+    return { rows: [missingRow(suite.name, "", why)], failed: true };
+  } finally {
+    await bench.stopServers();
   }
-  const about = { runtime: `${runtime.name} ${runtime.version}`, rows };
+}
+
+function write(directory: string, results: object, chart: string): void {
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, "results.json"), JSON.stringify(results, null, 1) + "\n");
+  writeFileSync(join(directory, "results.svg"), chart);
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const { smoke = false, json, only, out, ...flags } = parseOptions(argv);
+  const { peerAgent, peerDns, peerReporter, peerEcho } = flags;
+  const bench = new Bench({
+    smoke,
+    only,
+    peers: { agent: peerAgent, dns: peerDns, reporter: peerReporter, echo: peerEcho },
+    say: (text) => runtime.writeStderr(`${text}\n`),
+  });
+  let rows: Row[] = [];
+  let failed = false;
+  try {
+    for (const suite of suites.filter((suite) => chosen(suite, only))) {
+      const result = await runSuite(bench, suite);
+      failed ||= result.failed;
+      rows.push(...result.rows.filter((row) => result.failed || chosenRow(suite, row, only)));
+    }
+  } finally {
+    await bench.close();
+  }
+  rows = groupByName(rows);
+  const machine = describeMachine();
+  const date = new Date(systemClock.wallMs()).toISOString().slice(0, 10);
+  const chart = drawChart(rows, `${machine}. ${date}`);
+  const results = { date, machine, notes: bench.notes, rows };
+  const directory = out ?? (smoke || only.length > 0 ? undefined : RESULTS);
+  if (directory !== undefined) write(directory, results, chart);
   runtime.writeStdout(
-    json === true ? JSON.stringify(about) + "\n" : `${about.runtime}\n\n${table(rows)}`,
+    json === true
+      ? JSON.stringify(results) + "\n"
+      : `${machine}\n${bench.notes.join("\n")}\n\n${formatTable(rows)}`,
   );
-  return rows.length > 0 ? 0 : 1;
+  return rows.length > 0 && !failed ? 0 : 1;
+}
+
+function chosenRow(suite: Suite, row: Row, only: readonly string[]): boolean {
+  return wanted(only, suite.name) || wanted(only, row.name);
+}
+
+/** Rows of one name stand together, in the order of the first of each. */
+function groupByName(rows: readonly Row[]): Row[] {
+  const names = [...new Set(rows.map((row) => row.name))];
+  return names.flatMap((name) => rows.filter((row) => row.name === name));
 }
 
 try {
-  runtime.exit(main(runtime.args));
+  runtime.exit(await main(runtime.args));
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error;
   runtime.exit(error.exitCode === 0 ? 0 : 2);

@@ -1,0 +1,138 @@
+// Shell. Agents to be measured: ours on each runtime and path, and the peer; all know the modules.
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { agentSettings } from "../agent/config.ts";
+import { CACHE_FILE_NAME } from "../agent/cache_file.ts";
+import { type PackedRoute, packRoute } from "../agent/packed_route.ts";
+import { encodeRouteCache } from "../agent/route_cache.ts";
+import { type Address, parseIpv4 } from "../reactor/address.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import type { Bench, BenchRuntime } from "./harness.ts";
+import { pidOfPort } from "./machine.ts";
+
+/** Modules (1, 1) to (1000, 1), asked for in turn. */
+export const MODULES = 1000;
+const NODES = 20;
+/** Longest time in which an agent may learn all modules. */
+const PRIME_MS = 10_000;
+
+/** A server that answers get_host. */
+export interface Target {
+  /** As in the column "by": "Deno fast". */
+  readonly name: string;
+  readonly server: Address;
+  readonly pid: number | undefined;
+  readonly ports: 1 | 3;
+  /** It sends questions back as they are. */
+  readonly echo: boolean;
+}
+
+/** True when the agent has a fast path that can be turned off. */
+export const hasFastPath = Object.values(agentSettings)
+  .some(({ section, key }) => section === "agent" && String(key) === "fast_path");
+
+/** Paths an agent can take; the portable one first. */
+export const PATHS: readonly ("portable" | "fast")[] = hasFastPath
+  ? ["portable", "fast"]
+  : ["portable"];
+
+function* routes(modules: number, nodes: number): Generator<PackedRoute> {
+  const first = parseIpv4("192.168.0.1");
+  const hosts = Array.from({ length: nodes }, (_, i) => ({ ip: first + i, port: 7777 }));
+  for (let modId = 1; modId <= modules; modId++) yield packRoute(modId, 1, hosts).route;
+}
+
+/** A folder with the routes of `modules` modules: an agent that reads it needs no dns. */
+export function routeCache(bench: Bench, modules: number, nodes = NODES): string {
+  const directory = join(bench.directory, `routes-${modules}-${nodes}`);
+  mkdirSync(directory, { recursive: true });
+  const { bytes } = encodeRouteCache(routes(modules, nodes), systemClock.wallMs());
+  writeFileSync(join(directory, CACHE_FILE_NAME), bytes);
+  return directory;
+}
+
+/** A TCP server that reads and forgets: where reports go. Ends with this process. */
+export function startSink(): Promise<Address> {
+  return new Promise((resolve, reject) => {
+    const server = createServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.resume();
+    });
+    server.unref();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      const port = address !== null && typeof address === "object" ? address.port : 0;
+      resolve({ hostname: "127.0.0.1", port });
+    });
+  });
+}
+
+/** Flags of an agent that knows its routes from `cache` and sends reports to `sink`. */
+export function agentFlags(
+  cache: string,
+  sink: Address,
+  path: "portable" | "fast",
+  port = 0,
+): string[] {
+  return [
+    "--json",
+    ...["--agent-port", String(port), "--agent-cache-dir", cache, "--log-level", "error"],
+    ...["--agent-modules-max", "300000"],
+    // No dns: nothing listens on port 1, and known routes are served without it.
+    ...["--dnsserver-ip", "127.0.0.1:1", "--reporter-ip", `127.0.0.1:${sink.port}`],
+    ...(hasFastPath ? ["--agent-fast-path", path === "fast" ? "auto" : "off"] : []),
+  ];
+}
+
+/** Starts one of our agents. */
+export async function startAgent(
+  bench: Bench,
+  on: BenchRuntime,
+  path: "portable" | "fast",
+  cache: string,
+  sink: Address,
+): Promise<Target> {
+  const name = `${on.name} ${path}`;
+  const process = await bench.start(
+    `agent on ${name}`,
+    on.command("agent/main.ts", ...agentFlags(cache, sink, path)),
+  );
+  return { name, server: process.addresses[0], pid: process.pid, ports: 3, echo: false };
+}
+
+/** Starts the echo that agents are compared with. */
+export async function startEchoTarget(bench: Bench, mode: "batch" | "answer"): Promise<Target> {
+  const process = await bench.startEcho(mode, 3);
+  return {
+    name: bench.echoName(mode),
+    server: process.addresses[0],
+    pid: process.pid,
+    ports: 3,
+    echo: mode === "batch",
+  };
+}
+
+/** The peer of `--peer-agent`, if there is one. */
+export function peerAgent(bench: Bench): Target[] {
+  const server = bench.peers.agent;
+  if (server === undefined) return [];
+  return [{ name: "peer", server, pid: pidOfPort(server, "udp"), ports: 3, echo: false }];
+}
+
+/**
+ * Waits until a server gives a node for every module.
+ *
+ * @returns why it does not, or undefined when it does.
+ */
+export async function prime(
+  bench: Bench,
+  target: Target,
+  modules = MODULES,
+): Promise<string | undefined> {
+  const { server, ports, echo } = target;
+  const { lost } = await bench.load("prime", { server, ports, echo, modules, ms: PRIME_MS });
+  return lost === 0 ? undefined : `no node for ${lost} of the modules (1, 1) to (${modules}, 1)`;
+}

@@ -1,0 +1,219 @@
+// Shell. The agent under load: closed loops, reports, open loops, one caller; against a C echo.
+
+import {
+  MODULES,
+  PATHS,
+  peerAgent,
+  prime,
+  routeCache,
+  startAgent,
+  startEchoTarget,
+  startSink,
+  type Target,
+} from "./agent_servers.ts";
+import type { Bench, LoadOptions, LoadResult, Suite } from "./harness.ts";
+import { missingRow, type Row, rowOf, type Target as RowTarget } from "./rows.ts";
+
+/** A number taken from each run of the load. */
+interface Metric {
+  readonly name: string;
+  readonly unit: string;
+  readonly target?: RowTarget;
+  of(result: LoadResult): number;
+}
+
+/** One kind of load, and the rows it gives. */
+interface LoadKind {
+  readonly name: string;
+  readonly mode: "closed" | "open";
+  readonly options: Partial<LoadOptions>;
+  readonly echo: "batch" | "answer";
+  readonly metrics: readonly Metric[];
+}
+
+/** The bar of one path over the other. */
+const FAST_OVER_PORTABLE = "agent get_host, 64 in flight: fast path over portable path";
+
+function cpu(target?: RowTarget): Metric {
+  return {
+    name: "server CPU",
+    unit: "us",
+    target,
+    of: ({ cpuSeconds, ok }) => cpuSeconds < 0 ? NaN : cpuSeconds / ok * 1e6,
+  };
+}
+
+function throughput(target?: RowTarget): Metric {
+  return { name: "throughput", unit: "k/s", target, of: ({ ok, seconds }) => ok / seconds / 1000 };
+}
+
+function openLoop(rate: number): LoadKind {
+  return {
+    name: `agent get_host, ${rate.toLocaleString("en")} a second`,
+    mode: "open",
+    options: { rate },
+    echo: "batch",
+    metrics: [
+      { name: "latency p50", unit: "us", target: { atMost: 1.1 }, of: ({ p50us }) => p50us },
+      { name: "latency p99", unit: "us", target: { atMost: 1.5 }, of: ({ p99us }) => p99us },
+      cpu({ atMost: 1.15 }),
+    ],
+  };
+}
+
+const LOADS: readonly LoadKind[] = [
+  {
+    name: "agent get_host, 64 in flight",
+    mode: "closed",
+    options: { window: 64 },
+    echo: "batch",
+    metrics: [cpu({ atMost: 1.08 }), throughput({ atLeast: 0.93 })],
+  },
+  {
+    name: "agent get_host, 16 in flight",
+    mode: "closed",
+    options: { window: 16 },
+    echo: "batch",
+    metrics: [cpu(), throughput({ atLeast: 0.93 })],
+  },
+  {
+    name: "agent get_host and report, 16 in flight",
+    mode: "closed",
+    options: { window: 16, report: true },
+    echo: "answer",
+    metrics: [cpu({ atMost: 2 }), throughput()],
+  },
+  {
+    name: "one synchronous caller, get_host and report",
+    mode: "closed",
+    options: { window: 1, report: true, plain: true },
+    echo: "answer",
+    metrics: [throughput({ atLeast: 0.9 }), cpu()],
+  },
+  openLoop(1000),
+  openLoop(10_000),
+];
+
+/** Targets hold for the fast path; without one (Bun's socket is no worse) for what there is. */
+function targetFor(server: Target, target: RowTarget | undefined): RowTarget | undefined {
+  return server.name.endsWith("portable") ? undefined : target;
+}
+
+function trouble(results: readonly LoadResult[]): string | undefined {
+  const sum = (of: (result: LoadResult) => number): number =>
+    results.reduce((total, result) => total + of(result), 0);
+  const [lost, wrong] = [sum((one) => one.lost), sum((one) => one.wrong)];
+  const faults = [lost > 0 ? `${lost} lost` : "", wrong > 0 ? `${wrong} wrong` : ""];
+  return faults.some((text) => text !== "")
+    ? `${faults.filter((text) => text !== "").join(", ")} of ${sum((one) => one.ok + one.lost)}`
+    : undefined;
+}
+
+type Samples = ReadonlyMap<string, LoadResult[]>;
+
+async function runLoad(
+  bench: Bench,
+  kind: LoadKind,
+  reference: Target,
+  servers: readonly Target[],
+): Promise<{ rows: Row[]; samples: Samples }> {
+  const samples = await bench.interleave([reference, ...servers].map((target) => ({
+    name: target.name,
+    measure: async (): Promise<LoadResult> => {
+      const { server, ports, echo, pid } = target;
+      // Percentiles need more answers than a closed loop's mean.
+      const ms = kind.mode === "open" ? 1.5 * bench.roundMs : bench.roundMs;
+      const common = { server, ports, echo, pid, modules: MODULES, ms };
+      const result = await bench.load(kind.mode, { ...common, ...kind.options });
+      if (result.ok === 0) throw new Error(`${target.name} gives no right answer: ${kind.name}`);
+      return result;
+    },
+  })));
+  const rows = kind.metrics.flatMap((metric) =>
+    servers.map((server) =>
+      rowOf({
+        name: `${kind.name}: ${metric.name}`,
+        subject: server.name,
+        unit: metric.unit,
+        values: (samples.get(server.name) ?? []).map(metric.of),
+        reference: reference.name,
+        referenceValues: (samples.get(reference.name) ?? []).map(metric.of),
+        target: targetFor(server, metric.target),
+        note: trouble(samples.get(server.name) ?? []),
+      })
+    )
+  );
+  return { rows, samples };
+}
+
+/** Throughput of the fast path by that of the portable one, from the rounds of one load. */
+function fastOverPortable(bench: Bench, samples: Samples): Row[] {
+  const of = throughput().of;
+  return bench.runtimes.map(({ name }) => {
+    const [fast, portable] = [samples.get(`${name} fast`), samples.get(`${name} portable`)];
+    if (fast === undefined || portable === undefined) {
+      return missingRow(FAST_OVER_PORTABLE, name, "no fast path");
+    }
+    return rowOf({
+      name: FAST_OVER_PORTABLE,
+      subject: `${name} fast`,
+      unit: "k/s",
+      values: fast.map(of),
+      reference: `${name} portable`,
+      referenceValues: portable.map(of),
+      target: name === "Deno" ? { atLeast: 2.3 } : undefined,
+    });
+  });
+}
+
+function isWanted(bench: Bench, name: string): boolean {
+  const contains = (text: string): boolean => name.toLowerCase().includes(text.toLowerCase());
+  return bench.only.length === 0 || bench.only.some((text) => text === "agent" || contains(text));
+}
+
+/** Our agents, and the peer when it answers. */
+async function startServers(bench: Bench): Promise<{ servers: Target[]; rows: Row[] }> {
+  const cache = routeCache(bench, MODULES);
+  const sink = await startSink();
+  const servers: Target[] = [];
+  for (const on of bench.runtimes) {
+    for (const path of PATHS) servers.push(await startAgent(bench, on, path, cache, sink));
+  }
+  const rows: Row[] = [];
+  for (const server of [...servers, ...peerAgent(bench)]) {
+    const problem = await prime(bench, server);
+    if (problem === undefined) {
+      if (server.name === "peer") servers.push(server);
+      continue;
+    }
+    if (server.name !== "peer") throw new Error(`agent on ${server.name}: ${problem}`);
+    rows.push(missingRow("agent get_host, 64 in flight: server CPU", "peer", problem));
+  }
+  return { servers, rows };
+}
+
+/** Every row of the agent under load. */
+export const agentSuite: Suite = {
+  name: "agent",
+  rows: [
+    ...LOADS.flatMap(({ name, metrics }) => metrics.map((metric) => `${name}: ${metric.name}`)),
+    FAST_OVER_PORTABLE,
+  ],
+  async run(bench): Promise<Row[]> {
+    const references = {
+      batch: await startEchoTarget(bench, "batch"),
+      answer: await startEchoTarget(bench, "answer"),
+    };
+    const { servers, rows } = await startServers(bench);
+    const later: Row[] = [];
+    for (const [index, kind] of LOADS.entries()) {
+      const names = kind.metrics.map((metric) => `${kind.name}: ${metric.name}`);
+      if (index === 0) names.push(FAST_OVER_PORTABLE);
+      if (!names.some((name) => isWanted(bench, name))) continue;
+      const result = await runLoad(bench, kind, references[kind.echo], servers);
+      rows.push(...result.rows);
+      if (index === 0) later.push(...fastOverPortable(bench, result.samples));
+    }
+    return [...rows, ...later];
+  },
+};

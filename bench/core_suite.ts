@@ -1,0 +1,44 @@
+// Shell. Rows that need no server: each runtime measures them in a process of its own.
+
+import { coreCases } from "./core_cases.ts";
+import type { Bench, Suite } from "./harness.ts";
+import type { BenchCase } from "./measure.ts";
+import { missingRow, type Row } from "./rows.ts";
+import { runProgram } from "./server_process.ts";
+
+/** Cases that `bench/core_main.ts` runs; others add theirs here. */
+export function processCases(): BenchCase[] {
+  return coreCases();
+}
+
+async function runOn(bench: Bench, argv: readonly string[], name: string): Promise<Row[]> {
+  try {
+    return JSON.parse(await runProgram(bench.onServerProcessor(argv))) as Row[];
+  } catch (error) {
+    // A case that gives a wrong result, above all: the table must say so, and the run must fail.
+    throw new Error(`Core rows on ${name}: ${error instanceof Error ? error.message : error}`, {
+      cause: error,
+    });
+  }
+}
+
+/** All rows of the pure parts, on every runtime. */
+export const coreSuite: Suite = {
+  name: "core",
+  rows: processCases().map(({ name }) => name),
+  async run(bench): Promise<Row[]> {
+    const all: Row[] = [];
+    for (const { name, command } of bench.runtimes) {
+      const argv = command(
+        "bench/core_main.ts",
+        name,
+        bench.smoke ? "smoke" : "full",
+        ...bench.only,
+      );
+      all.push(...await runOn(bench, argv, name));
+    }
+    const names = [...new Set(all.map((row) => row.name))];
+    if (names.length === 0) return [missingRow("core", "", "no runtime was found")];
+    return names.flatMap((name) => all.filter((row) => row.name === name));
+  },
+};

@@ -1,0 +1,279 @@
+// Shell. What every benchmark needs: servers as processes, load, interleaved rounds, peers.
+
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Address } from "../reactor/address.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import { findProgram, processorCount } from "./machine.ts";
+import { compileTools, type NativeTools } from "./native_tools.ts";
+import type { Row } from "./rows.ts";
+import { runProgram, ServerProcess } from "./server_process.ts";
+
+/** A group of rows that are measured together. */
+export interface Suite {
+  /** For `--only`. */
+  readonly name: string;
+  /** Names of its rows, for `--only`; it runs when one of them, or its own, contains the text. */
+  readonly rows: readonly string[];
+  run(bench: Bench): Promise<Row[]>;
+}
+
+/** A runtime on which servers are started. */
+export interface BenchRuntime {
+  readonly name: "Deno" | "Bun";
+  /** The argument vector that runs a script of this project, given by its path from the root. */
+  command(script: string, ...args: readonly string[]): string[];
+}
+
+/** Other implementations of the protocol, put into the table beside ours. */
+export interface Peers {
+  /** First UDP port of an agent that knows the modules (1, 1) to (`modules`, 1). */
+  readonly agent?: Address;
+  readonly dns?: Address;
+  readonly reporter?: Address;
+  /** A TCP server that sends every frame back. */
+  readonly echo?: Address;
+}
+
+/** How a run is made. */
+export interface BenchOptions {
+  /** Shortest run; times mean nothing. */
+  readonly smoke: boolean;
+  /** Texts of `--only`; empty: everything. */
+  readonly only: readonly string[];
+  readonly peers: Peers;
+  /** Told what is being done. */
+  say(text: string): void;
+}
+
+/** What one run of the load generator is asked for; see c/load.c. */
+export interface LoadOptions {
+  readonly server: Address;
+  /** 1, or 3 when modules are spread over three ports in a row. */
+  readonly ports: 1 | 3;
+  readonly modules: number;
+  /** Process whose processor time is taken. */
+  readonly pid?: number;
+  /** Questions in flight; for "closed". */
+  readonly window?: number;
+  /** A report after each answer; for "closed". */
+  readonly report?: boolean;
+  /** One datagram a call, as a caller without batches does; for "closed". */
+  readonly plain?: boolean;
+  /** Questions a second; for "open". */
+  readonly rate?: number;
+  /** The server sends questions back as they are. */
+  readonly echo?: boolean;
+  /** Length; for "prime" and "first" the longest wait. */
+  readonly ms: number;
+}
+
+/** What one run of the load generator saw. */
+export interface LoadResult {
+  /** Answers that are right in every field. */
+  readonly ok: number;
+  readonly lost: number;
+  readonly wrong: number;
+  readonly seconds: number;
+  /** Processor time of the server; negative when unknown. */
+  readonly cpuSeconds: number;
+  readonly p50us: number;
+  readonly p99us: number;
+}
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+function pathInProject(script: string): string {
+  return join(ROOT, script);
+}
+
+/** Path of Bun: the one of this machine, else the one npm has; undefined when there is none. */
+function findBun(): string | undefined {
+  if (runtime.name === "bun") return runtime.execPath;
+  const own = findProgram("bun");
+  if (own !== undefined) return own;
+  const { status, stdout } = spawnSync(
+    "npx",
+    ["-y", "--prefer-offline", "bun@1.4.5", "-e", "console.log(process.execPath)"],
+    { encoding: "utf8", timeout: 30_000, cwd: tmpdir() },
+  );
+  return status === 0 ? stdout.trim() : undefined;
+}
+
+function findRuntimes(): BenchRuntime[] {
+  const deno = runtime.name === "deno" ? runtime.execPath : findProgram("deno");
+  const bun = findBun();
+  const found: BenchRuntime[] = [];
+  if (deno !== undefined) {
+    const words = [deno, "run", "-A", "--quiet", "--no-check", "--unstable-net"];
+    found.push({
+      name: "Deno",
+      command: (script, ...args) => [...words, pathInProject(script), ...args],
+    });
+  }
+  if (bun !== undefined) {
+    found.push({
+      name: "Bun",
+      command: (script, ...args) => [bun, pathInProject(script), ...args],
+    });
+  }
+  return found;
+}
+
+/** One run of the table. */
+export class Bench {
+  readonly smoke: boolean;
+  readonly only: readonly string[];
+  readonly peers: Peers;
+  readonly say: (text: string) => void;
+  /** Deno and Bun, as far as they are there. */
+  readonly runtimes: readonly BenchRuntime[] = findRuntimes();
+  /** Folder for files of this run. */
+  readonly directory = mkdtempSync(join(tmpdir(), "lars-bench-"));
+  /** The C programs, or undefined: then those in TypeScript are used. */
+  readonly native: NativeTools | undefined;
+  /** What the reader has to know about this run. */
+  readonly notes: string[] = [];
+  readonly #pinned: boolean;
+  readonly #servers: ServerProcess[] = [];
+
+  constructor(options: BenchOptions) {
+    this.smoke = options.smoke;
+    this.only = options.only;
+    this.peers = options.peers;
+    this.say = options.say;
+    const tools = compileTools(this.directory);
+    if ("reason" in tools) {
+      this.notes.push(
+        `${tools.reason}: load and echo are TypeScript programs, whose own cost hides differences.`,
+      );
+    } else {
+      this.native = tools;
+    }
+    this.#pinned = processorCount() >= 2 && findProgram("taskset") !== undefined;
+    this.notes.push(
+      this.#pinned
+        ? "Servers run on processor 1, load on processor 0."
+        : "Nothing is pinned to a processor: no taskset, or one processor only.",
+    );
+    for (const name of ["Deno", "Bun"]) {
+      if (!this.runtimes.some((one) => one.name === name)) {
+        this.notes.push(`${name} is not installed: its rows are missing.`);
+      }
+    }
+  }
+
+  /** Rounds of an interleaved comparison. */
+  get rounds(): number {
+    return this.smoke ? 1 : 5;
+  }
+
+  /** Length of one measurement. */
+  get roundMs(): number {
+    return this.smoke ? 40 : 600;
+  }
+
+  /** The command on the processor of servers. */
+  onServerProcessor(argv: readonly string[]): string[] {
+    return this.#pinned ? ["taskset", "-c", "1", ...argv] : [...argv];
+  }
+
+  /** The command on the processor of load generators. */
+  onLoadProcessor(argv: readonly string[]): string[] {
+    return this.#pinned ? ["taskset", "-c", "0", ...argv] : [...argv];
+  }
+
+  /** Starts a server on its processor; it ends with the suite. See {@linkcode ServerProcess.start}. */
+  async start(name: string, argv: readonly string[]): Promise<ServerProcess> {
+    const server = await ServerProcess.start(name, this.onServerProcessor(argv));
+    this.#servers.push(server);
+    return server;
+  }
+
+  /** Runs a program on the processor of load generators; gives its standard output. */
+  async runLoad(argv: readonly string[]): Promise<string> {
+    return await runProgram(this.onLoadProcessor(argv));
+  }
+
+  /** The datagram echo: in C when there is a compiler. `ports` in a row. */
+  startEcho(mode: "single" | "batch" | "answer", ports: number): Promise<ServerProcess> {
+    const words = [mode, "0", String(ports)];
+    if (this.native !== undefined) {
+      return this.start(`C echo ${mode}`, [this.native.udpEcho, ...words]);
+    }
+    const [first] = this.runtimes;
+    return this.start(`echo ${mode}`, first.command("bench/udp_echo.ts", ...words));
+  }
+
+  /** How the table calls what {@linkcode startEcho} starts. */
+  echoName(mode: "single" | "batch" | "answer"): string {
+    const how = mode === "single" ? "recvfrom echo" : "recvmmsg echo";
+    const name = this.native === undefined ? "TypeScript echo" : `C ${how}`;
+    return mode === "answer" ? `${name}, answering` : name;
+  }
+
+  /**
+   * Runs the load generator once.
+   *
+   * @param program For "first": what is started, and measured until its first answer.
+   */
+  async load(
+    mode: "closed" | "open" | "prime" | "first",
+    options: LoadOptions,
+    program: readonly string[] = [],
+  ): Promise<LoadResult> {
+    const { server, report, plain, echo, ...rest } = options;
+    const flags = Object.entries({ report, plain, echo }).filter(([, on]) => on === true);
+    const words = [
+      mode,
+      `host=${server.hostname}`,
+      `port=${server.port}`,
+      `warmup=${this.smoke ? 5 : 100}`,
+      ...flags.map(([name]) => `${name}=1`),
+      ...Object.entries(rest).filter(([, value]) => value !== undefined)
+        .map(([name, value]) => `${name}=${value}`),
+      ...(program.length > 0 ? ["--", ...program] : []),
+    ];
+    const [first] = this.runtimes;
+    const argv = this.native === undefined
+      ? first.command("bench/load.ts", ...words)
+      : [this.native.load, ...words];
+    return JSON.parse(await this.runLoad(argv)) as LoadResult;
+  }
+
+  /**
+   * Measures variants in turn, A B A B ..., so that what else the machine does hits all alike.
+   *
+   * @returns for each variant, by name, what each round gave.
+   */
+  async interleave<T>(
+    variants: readonly { readonly name: string; measure(): Promise<T> }[],
+    rounds = this.rounds,
+  ): Promise<Map<string, T[]>> {
+    const results = new Map<string, T[]>(variants.map(({ name }) => [name, []]));
+    for (let round = 0; round < rounds; round++) {
+      for (const { name, measure } of variants) results.get(name)?.push(await measure());
+    }
+    return results;
+  }
+
+  /** Waits. */
+  async pause(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => void systemClock.setTimer(ms, resolve));
+  }
+
+  /** Stops what a suite has started. */
+  async stopServers(): Promise<void> {
+    await Promise.all(this.#servers.splice(0).map((server) => server.stop()));
+  }
+
+  /** Removes its files. */
+  async close(): Promise<void> {
+    await this.stopServers();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,8 @@
+// Shell. Every suite of the table, in its order. A new one is added here.
+
+import { agentSuite } from "./agent_suite.ts";
+import { coreSuite } from "./core_suite.ts";
+import type { Suite } from "./harness.ts";
+
+/** What `deno task bench` runs. */
+export const suites: readonly Suite[] = [agentSuite, coreSuite];
