@@ -16,7 +16,7 @@ export interface UdpServerOptions {
   /** 0 lets the system choose; see `address`. */
   readonly port: number;
   /** Handles one datagram (0 to 65,507 bytes); `bytes` is valid only during the call. */
-  onDatagram(bytes: Uint8Array, from: Address, server: UdpServer): void;
+  onDatagram(bytes: Uint8Array, from: Address, server: DatagramServer): void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -33,6 +33,18 @@ export interface UdpServerStats {
   readonly socketErrors: number;
   /** Datagrams whose handler threw. */
   readonly handlerErrors: number;
+}
+
+/** A bound UDP socket, whichever way its datagrams take. */
+export interface DatagramServer {
+  readonly stats: UdpServerStats;
+  /** The address bound, with the real port. @throws {Error} before `bind`. */
+  readonly address: Address;
+  /** Begins to receive. @throws {BindError} naming host:port. */
+  bind(): Promise<Address>;
+  /** Sends one datagram, or drops and counts it. Never throws; the bytes are free afterwards. */
+  send(bytes: Uint8Array, to: Address): void;
+  close(): Promise<void>;
 }
 
 type MutableStats = { -readonly [Key in keyof UdpServerStats]: UdpServerStats[Key] };
@@ -54,7 +66,7 @@ type MutableStats = { -readonly [Key in keyof UdpServerStats]: UdpServerStats[Ke
  * await server.close();
  * ```
  */
-export class UdpServer {
+export class UdpServer implements DatagramServer {
   readonly #options: UdpServerOptions;
   readonly #brake: LogBrake;
   readonly #stats: MutableStats = {

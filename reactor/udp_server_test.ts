@@ -3,12 +3,18 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { until } from "../tests/support/until.ts";
 import type { Address } from "./address.ts";
-import { BindError, LimitError, TimeoutError } from "./errors.ts";
+import { LimitError, TimeoutError } from "./errors.ts";
 import { silentLogger } from "./log.ts";
 import { ManualClock } from "./manual_clock.ts";
 import { systemClock } from "./system_clock.ts";
 import { UdpClient, UNREAD_DATAGRAMS_MAX } from "./udp_client.ts";
-import { DATAGRAM_BYTES_MAX, UdpServer, type UdpServerOptions } from "./udp_server.ts";
+import { testUdpTransport } from "./udp_conformance.ts";
+import { UdpServer, type UdpServerOptions } from "./udp_server.ts";
+
+testUdpTransport({
+  name: "UdpServer",
+  make: (options) => ({ server: new UdpServer(options), end: () => Promise.resolve() }),
+});
 
 /** Runs `body` against a server that echoes, unless told otherwise. */
 async function withServer(
@@ -50,99 +56,6 @@ function sendAndLeave(to: Address): Promise<void> {
     socket.send(Uint8Array.of(1), to.port, to.hostname, () => socket.close(() => resolve()));
   });
 }
-
-for (const size of [0, 1, 1472, DATAGRAM_BYTES_MAX]) {
-  test(`UdpServer takes and sends datagrams of ${size} bytes`, () =>
-    withServer({}, (server) =>
-      withClient(server.address, async (client) => {
-        client.send(new Uint8Array(size).fill(7));
-        const answer = await client.receive(4000);
-        assert.equal(answer.length, size);
-        assert.ok(answer.every((byte) => byte === 7));
-        await until(() => server.stats.sent === 1, { what: "the counters" });
-        assert.deepEqual([server.stats.bytesIn, server.stats.bytesOut], [size, size]);
-      })));
-}
-
-test("UdpServer lives on when peers are gone before the answer", () =>
-  withServer({}, (server) =>
-    withClient(server.address, async (client) => {
-      for (let index = 0; index < 100; index++) {
-        await sendAndLeave(server.address);
-        client.send(Uint8Array.of(index));
-        assert.deepEqual([...await client.receive(4000)], [index], "no innocent answer is lost");
-      }
-      await until(() => server.stats.received === 200, { what: "all datagrams" });
-    })));
-
-test("UdpServer.send() counts what it cannot send, and never throws", () =>
-  withServer({}, async (server) => {
-    server.send(new Uint8Array(DATAGRAM_BYTES_MAX + 1), server.address);
-    assert.equal(server.stats.dropped, 1);
-    for (const to of [{ hostname: "127.0.0.1", port: 1 }, { hostname: "240.0.0.1", port: 9 }]) {
-      for (let index = 0; index < 10; index++) server.send(new Uint8Array(1), to);
-    }
-    await withClient(server.address, async (client) => {
-      client.send(Uint8Array.of(5));
-      assert.deepEqual([...await client.receive(4000)], [5]);
-    });
-    await server.close();
-    const { dropped } = server.stats;
-    server.send(new Uint8Array(1), server.address);
-    assert.equal(server.stats.dropped, dropped + 1);
-    await server.close();
-  }));
-
-test("UdpServer does not let the caller's later changes reach the wire", () => {
-  const shared = new Uint8Array(4);
-  return withServer({
-    onDatagram: (bytes, from, server) => {
-      shared.fill(bytes[0]);
-      server.send(shared, from);
-      shared.fill(255);
-    },
-  }, (server) =>
-    withClient(server.address, async (client) => {
-      client.send(Uint8Array.of(3));
-      assert.deepEqual([...await client.receive(4000)], [3, 3, 3, 3]);
-    }));
-});
-
-test("UdpServer survives a handler that throws", () =>
-  withServer({
-    onDatagram: (bytes, from, server) => {
-      if (bytes[0] === 0) throw new Error("boom");
-      server.send(bytes, from);
-    },
-  }, (server) =>
-    withClient(server.address, async (client) => {
-      for (const byte of [0, 0, 1]) client.send(Uint8Array.of(byte));
-      assert.deepEqual([...await client.receive(4000)], [1]);
-      assert.equal(server.stats.handlerErrors, 2);
-    })));
-
-test("UdpServer.bind() names a taken address", () =>
-  withServer({}, async ({ address: { port } }) => {
-    const second = new UdpServer({
-      hostname: "127.0.0.1",
-      port,
-      clock: systemClock,
-      log: silentLogger,
-      onDatagram: () => {},
-    });
-    await assert.rejects(second.bind(), (error) => {
-      assert.ok(error instanceof BindError);
-      assert.equal(error.address, `127.0.0.1:${port}`);
-      assert.equal(error.inUse, true);
-      assert.match(
-        error.message,
-        new RegExp(`UDP 127\\.0\\.0\\.1:${port}: the address is already`),
-      );
-      return true;
-    });
-    assert.throws(() => second.address, /not bound/);
-    await second.close();
-  }));
 
 test("UdpClient.receive() gives up after its time", async () => {
   const clock = new ManualClock();

@@ -2,10 +2,18 @@
 
 import process from "node:process";
 import type { Address } from "../address.ts";
-import type { BunGlobal, BunSocket, BunSocketHandlers, BunUdpSocket } from "./bun_types.ts";
-import { commonRuntime, connectionFault, toBindError, toConnectError } from "./common.ts";
+import type { BunFfi, BunGlobal, BunSocket, BunSocketHandlers, BunUdpSocket } from "./bun_types.ts";
+import {
+  commonRuntime,
+  connectionFault,
+  firstOf,
+  libcNames,
+  toBindError,
+  toConnectError,
+} from "./common.ts";
 import type {
   ConnectOptions,
+  Libc,
   Listener,
   ListenOptions,
   Runtime,
@@ -254,6 +262,56 @@ async function bindUdp(options: UdpOptions): Promise<UdpSocket> {
   }
 }
 
+const LIBC_SYMBOLS = {
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  close: { args: ["i32"], returns: "i32" },
+  epoll_create1: { args: ["i32"], returns: "i32" },
+  epoll_ctl: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
+  epoll_wait: { args: ["i32", "ptr", "i32", "i32"], returns: "i32" },
+  eventfd: { args: ["u32", "i32"], returns: "i32" },
+  read: { args: ["i32", "ptr", "usize"], returns: "i64_fast" },
+  write: { args: ["i32", "ptr", "usize"], returns: "i64_fast" },
+  recvmmsg: { args: ["i32", "ptr", "u32", "i32", "ptr"], returns: "i32" },
+  sendmmsg: { args: ["i32", "ptr", "u32", "i32"], returns: "i32" },
+  sendto: { args: ["i32", "ptr", "usize", "i32", "ptr", "u32"], returns: "i64_fast" },
+  __errno_location: { args: [], returns: "ptr" },
+} as const;
+
+function openLibc(): Libc {
+  const names = libcNames();
+  // Not imported: the other runtime could not load a file that names this module.
+  const ffi = process.getBuiltinModule("bun:ffi") as unknown as BunFfi | undefined;
+  if (ffi === undefined) throw new Error("This runtime has no FFI");
+  const { symbols } = firstOf(names, (name) => ffi.dlopen(name, LIBC_SYMBOLS));
+  // An empty array has no address; nothing is read from it, but C wants some pointer.
+  const one = new Uint8Array(1);
+  return {
+    socket: (domain, type, protocol) => symbols.socket(domain, type, protocol),
+    bind: (fd, address, bytes) => symbols.bind(fd, address, bytes),
+    getsockname: (fd, address, bytes) => symbols.getsockname(fd, address, bytes),
+    close: (fd) => symbols.close(fd),
+    epollCreate: (flags) => symbols.epoll_create1(flags),
+    epollControl: (epoll, operation, fd, event) => symbols.epoll_ctl(epoll, operation, fd, event),
+    epollWait: (epoll, events, max, timeoutMs) => symbols.epoll_wait(epoll, events, max, timeoutMs),
+    eventFd: (value, flags) => symbols.eventfd(value, flags),
+    read: (fd, buffer, bytes) => Number(symbols.read(fd, buffer, bytes)),
+    write: (fd, buffer, bytes) => Number(symbols.write(fd, buffer, bytes)),
+    receiveMany: (fd, heads, count, flags) => symbols.recvmmsg(fd, heads, count, flags, null),
+    sendMany: (fd, heads, count, flags) => symbols.sendmmsg(fd, heads, count, flags),
+    sendTo: (fd, bytes, length, flags, address, addressBytes) =>
+      Number(
+        symbols.sendto(fd, bytes.length > 0 ? bytes : one, length, flags, address, addressBytes),
+      ),
+    errno(): number {
+      const place = symbols.__errno_location();
+      return place === 0 ? 0 : ffi.read.i32(place);
+    },
+    addressOf: (bytes) => BigInt(ffi.ptr(bytes)),
+  };
+}
+
 /** The runtime, on Bun. */
 export function bunRuntime(): Runtime {
   const { version, main } = bun();
@@ -270,6 +328,7 @@ export function bunRuntime(): Runtime {
     listenTcp,
     connectTcp,
     bindUdp,
+    openLibc,
     spawnWorker: (url) => new Worker(url, { type: "module" }),
     selfCommand: (script) => isCompiled ? [execPath] : [execPath, "run", script],
   };

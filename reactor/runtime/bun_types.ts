@@ -76,3 +76,16 @@ export interface BunGlobal {
     };
   }): Promise<BunUdpSocket>;
 }
+
+/** What a native function takes: numbers, and memory by its address. */
+export type BunNative = (...values: (number | Uint8Array | null)[]) => number;
+
+/** Native code as Bun's `bun:ffi` module offers it. */
+export interface BunFfi {
+  dlopen<Name extends string>(
+    library: string,
+    symbols: Record<Name, { args: readonly string[]; returns: string }>,
+  ): { symbols: Record<Name, BunNative> };
+  ptr(bytes: Uint8Array): number;
+  readonly read: { i32(address: number): number };
+}

@@ -89,6 +89,31 @@ function readOpenFilesMax(): number | undefined {
   }
 }
 
+/**
+ * Names under which the C library may be found, most likely first.
+ *
+ * @throws {Error} on systems and processors whose structures are not known here.
+ */
+export function libcNames(): string[] {
+  const { platform, arch } = process;
+  if (platform !== "linux") throw new Error(`The system is ${platform}, not linux`);
+  if (arch !== "x64" && arch !== "arm64") throw new Error(`The processor is ${arch}`);
+  return ["libc.so.6", `libc.musl-${arch === "x64" ? "x86_64" : "aarch64"}.so.1`];
+}
+
+/** What `open` gives for the first name that works. @throws what it throws for the last. */
+export function firstOf<T>(names: readonly string[], open: (name: string) => T): T {
+  let failure: unknown = new Error("No name was given");
+  for (const name of names) {
+    try {
+      return open(name);
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
 /** The shared part of `runtime`. */
 export const commonRuntime: CommonRuntime = {
   env: (name) => process.env[name],

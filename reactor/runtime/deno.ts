@@ -5,11 +5,14 @@ import {
   commonRuntime,
   connectionFault,
   errorCode,
+  firstOf,
+  libcNames,
   toBindError,
   toConnectError,
 } from "./common.ts";
 import type {
   ConnectOptions,
+  Libc,
   Listener,
   ListenOptions,
   Runtime,
@@ -270,6 +273,69 @@ function bindUdp(options: UdpOptions): Promise<UdpSocket> {
   }
 }
 
+const LIBC_SYMBOLS = {
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  close: { parameters: ["i32"], result: "i32" },
+  epoll_create1: { parameters: ["i32"], result: "i32" },
+  epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
+  eventfd: { parameters: ["u32", "i32"], result: "i32" },
+  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  recvmmsg: { parameters: ["i32", "buffer", "u32", "i32", "buffer"], result: "i32" },
+  sendmmsg: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
+  sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" },
+  __errno_location: { parameters: [], result: "pointer" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+function openLibc(): Libc {
+  const names = libcNames();
+  // Asked first: without the permission, opening a library would ask the user at a terminal.
+  if (Deno.permissions.querySync({ name: "ffi" }).state !== "granted") {
+    throw new Error("FFI is not permitted (--allow-ffi)");
+  }
+  const { symbols } = firstOf(names, (name) => Deno.dlopen(name, LIBC_SYMBOLS));
+  // Each one a function of its own, so that the compiler can put the native call in its place.
+  return {
+    socket: (domain, type, protocol) => symbols.socket(domain, type, protocol),
+    bind: (fd, address, bytes) => symbols.bind(fd, address as BufferSource, bytes),
+    getsockname: (fd, address, bytes) =>
+      symbols.getsockname(fd, address as BufferSource, bytes as BufferSource),
+    close: (fd) => symbols.close(fd),
+    epollCreate: (flags) => symbols.epoll_create1(flags),
+    epollControl: (epoll, operation, fd, event) =>
+      symbols.epoll_ctl(epoll, operation, fd, event as BufferSource),
+    epollWait: (epoll, events, max, timeoutMs) =>
+      symbols.epoll_wait(epoll, events as BufferSource, max, timeoutMs),
+    eventFd: (value, flags) => symbols.eventfd(value, flags),
+    read: (fd, buffer, bytes) => Number(symbols.read(fd, buffer as BufferSource, BigInt(bytes))),
+    write: (fd, buffer, bytes) => Number(symbols.write(fd, buffer as BufferSource, BigInt(bytes))),
+    receiveMany: (fd, heads, count, flags) =>
+      symbols.recvmmsg(fd, heads as BufferSource, count, flags, null),
+    sendMany: (fd, heads, count, flags) =>
+      symbols.sendmmsg(fd, heads as BufferSource, count, flags),
+    sendTo: (fd, bytes, length, flags, address, addressBytes) =>
+      Number(
+        symbols.sendto(
+          fd,
+          bytes as BufferSource,
+          BigInt(length),
+          flags,
+          address as BufferSource,
+          addressBytes,
+        ),
+      ),
+    errno(): number {
+      const place = symbols.__errno_location();
+      return place === null ? 0 : new Deno.UnsafePointerView(place).getInt32();
+    },
+    addressOf: (bytes) =>
+      BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes as BufferSource))),
+  };
+}
+
 /** The runtime, on Deno. */
 export function denoRuntime(): Runtime {
   const isCompiled = Deno.build.standalone;
@@ -286,6 +352,7 @@ export function denoRuntime(): Runtime {
     listenTcp,
     connectTcp,
     bindUdp,
+    openLibc,
     spawnWorker: (url) => new Worker(url, { type: "module" }),
     selfCommand: (script) =>
       isCompiled

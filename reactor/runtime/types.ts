@@ -89,6 +89,41 @@ export interface UdpSocket {
   close(): void;
 }
 
+/**
+ * The few functions of the C library behind the fast network path, called without copying. Numbers
+ * are what C gives: -1 for a failure, whose number `errno` tells.
+ *
+ * Whoever passes memory whose address is written into other memory must keep it reachable: the
+ * garbage collector does not see such addresses.
+ */
+export interface Libc {
+  socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, address: Uint8Array, addressBytes: number): number;
+  getsockname(fd: number, address: Uint8Array, addressBytes: Uint8Array): number;
+  close(fd: number): number;
+  epollCreate(flags: number): number;
+  epollControl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
+  /** Blocks the thread for up to `timeoutMs`; -1 = without end. */
+  epollWait(epoll: number, events: Uint8Array, eventsMax: number, timeoutMs: number): number;
+  eventFd(value: number, flags: number): number;
+  read(fd: number, buffer: Uint8Array, bytes: number): number;
+  write(fd: number, buffer: Uint8Array, bytes: number): number;
+  receiveMany(fd: number, heads: Uint8Array, count: number, flags: number): number;
+  sendMany(fd: number, heads: Uint8Array, count: number, flags: number): number;
+  sendTo(
+    fd: number,
+    bytes: Uint8Array,
+    length: number,
+    flags: number,
+    address: Uint8Array,
+    addressBytes: number,
+  ): number;
+  /** Number of the last failure of this thread; for messages only. */
+  errno(): number;
+  /** Address of the first byte. */
+  addressOf(bytes: Uint8Array): bigint;
+}
+
 /** Everything that differs between Deno and Bun. */
 export interface Runtime {
   readonly name: "deno" | "bun";
@@ -105,6 +140,13 @@ export interface Runtime {
   connectTcp(options: ConnectOptions): Promise<Stream>;
   /** @throws {BindError} naming host:port. */
   bindUdp(options: UdpOptions): Promise<UdpSocket>;
+  /**
+   * The C library of this machine.
+   *
+   * @throws {Error} whose message says why there is none that can be used: another system or
+   * processor, no permission, no library.
+   */
+  openLibc(): Libc;
   /** Starts a module worker. */
   spawnWorker(url: URL): Worker;
   /** One environment variable; undefined when unset. */
