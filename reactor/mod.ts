@@ -1,6 +1,7 @@
 // Shell. The public interface of the reactor.
 
 export * from "./address.ts";
+export * from "./batch_udp.ts";
 export * from "./buffer_pool.ts";
 export * from "./clock.ts";
 export * from "./config_file.ts";
@@ -16,6 +17,7 @@ export * from "./reconnect_schedule.ts";
 export * from "./rng.ts";
 export * from "./run_loop.ts";
 export * from "./runtime/mod.ts";
+export * from "./shared_ring.ts";
 export * from "./system_clock.ts";
 export * from "./system_rng.ts";
 export * from "./tcp_client.ts";
