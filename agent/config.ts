@@ -5,6 +5,7 @@ import { MODULES_MAX } from "../balancer/mod.ts";
 import { authSettings } from "../daemon/common_settings.ts";
 import {
   addressList,
+  boolean,
   choice,
   fraction,
   integer,
@@ -129,6 +130,10 @@ export const agentSettings = {
     default: "1",
     values: ["0", "1", "3"],
     doc: "UDP loops: 0 on the main thread, 1 one worker for all ports, 3 a worker for each port.",
+  }),
+  tableFeed: boolean("agent", "table_feed", {
+    default: true,
+    doc: "Feed in-process clients over TCP on the first port; 0: no TCP port is opened.",
   }),
   callerIp: text("agent", "caller_ip", {
     default: "",

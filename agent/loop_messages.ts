@@ -1,6 +1,7 @@
 // Core. What passes between the agent's main thread and its UDP loops.
 
 import type { BalanceSettings, ModuleReport, RouteLbStats, StateChange } from "../balancer/mod.ts";
+import type { ModuleCalls, ModuleKey } from "../proto/message_types.ts";
 import type { PackedRoute } from "./packed_route.ts";
 
 /** One port and the modules behind it. */
@@ -41,6 +42,10 @@ export type AgentTask =
     readonly modId: number;
     readonly cmdId: number;
   }
+  /** In-process clients use these modules of the shard. */
+  | { readonly type: "use"; readonly shard: number; readonly keys: readonly ModuleKey[] }
+  /** Outcomes of calls that in-process clients made. */
+  | { readonly type: "calls"; readonly shard: number; readonly modules: readonly ModuleCalls[] }
   /** There is no connection to dns, as at the start: ask for nothing. */
   | { readonly type: "offline" }
   /** The connection to dns is new: ask for everything. */

@@ -82,6 +82,11 @@ export class RouteRegistry {
     return { update, confirm, changed };
   }
 
+  /** The last route dns (or the cache) gave; undefined when there is none yet. */
+  routeOf(modId: number, cmdId: number): PackedRoute | undefined {
+    return this.#entries.get(keyOf(modId, cmdId))?.route;
+  }
+
   /** Routes with at least one node. */
   *routes(): IterableIterator<PackedRoute> {
     for (const { route } of this.#entries.values()) {

@@ -8,12 +8,13 @@ import { AGENT_PORT_COUNT, agentPortIndex } from "../proto/message_ids.ts";
 import type { HostInfo } from "../proto/message_types.ts";
 import { formatAddress, formatIpv4 } from "../reactor/address.ts";
 import { setRepeating, type Timer } from "../reactor/clock.ts";
-import { ConfigError, messageOf } from "../reactor/errors.ts";
+import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
 import { LogBrake } from "../reactor/log.ts";
 import { CacheFile } from "./cache_file.ts";
 import { chooseCallerIp } from "./caller_ip.ts";
 import { type AgentSettings, agentSettings, balanceSettingsOf } from "./config.ts";
 import { DnsClient } from "./dns_client.ts";
+import { callTasks, type FeedTask, useTasks } from "./feed_tasks.ts";
 import {
   type AgentLoopInit,
   type AgentNote,
@@ -26,6 +27,7 @@ import { type AgentLoops, claimPorts, shardInits, startLoops } from "./loops.ts"
 import { type PackedRoute, packRoute } from "./packed_route.ts";
 import { ReportClient } from "./report_client.ts";
 import { RouteRegistry } from "./route_registry.ts";
+import { TableFeed } from "./table_feed.ts";
 
 /** Time between two rounds of housekeeping: status to the loops, reports that wait. */
 const HOUSEKEEPING_MS = 1000;
@@ -34,7 +36,17 @@ const HOUSEKEEPING_MS = 1000;
 const RESTART_MS = 1000;
 
 /** Keys that take effect at the next start only. */
-const FIXED_KEYS = ["listenIp", "listenPort", "threads", "modulesMax", "cacheDir"] as const;
+const FIXED_KEYS = [
+  "listenIp",
+  "listenPort",
+  "threads",
+  "modulesMax",
+  "cacheDir",
+  "tableFeed",
+] as const;
+
+/** Tries to find three UDP ports of which the first is free for TCP too. */
+const FREE_FEED_TRIES = 20;
 
 function checkCallerIp({ callerIp }: AgentSettings): void {
   try {
@@ -54,6 +66,7 @@ class AgentService implements RunningService {
   readonly #cache: CacheFile | undefined;
   readonly #dns: DnsClient;
   readonly #reporter: ReportClient;
+  readonly #feed: TableFeed | undefined;
   readonly #brake: LogBrake;
   readonly #shardStats = new Map<number, ShardStats>();
   #settings: AgentSettings;
@@ -82,6 +95,16 @@ class AgentService implements RunningService {
       addresses: settings.reporterAddresses,
       callerIp: () => this.#callerIp(),
     });
+    if (settings.tableFeed) {
+      this.#feed = new TableFeed({
+        ...shared,
+        hostname: settings.listenIp,
+        modulesMax: settings.modulesMax,
+        routeOf: (modId, cmdId) => this.#registry.routeOf(modId, cmdId),
+        onUse: (keys) => this.#giveTasks(useTasks(keys)),
+        onCalls: (modules) => this.#giveTasks(callTasks(modules)),
+      });
+    }
     if (settings.cacheDir !== "") {
       const routes = (): Iterable<PackedRoute> => this.#registry.routes();
       this.#cache = new CacheFile({ directory: settings.cacheDir, routes, clock, log });
@@ -96,11 +119,18 @@ class AgentService implements RunningService {
     );
   }
 
+  /** @throws {BindError} when the TCP port of the feed is taken; nothing runs then. */
   async start(): Promise<this> {
+    await this.#listenForClients();
     for (const route of await this.#cache?.load() ?? []) {
       this.#registry.preload(route, agentPortIndex(route.modId, route.cmdId));
     }
-    await this.#startLoops();
+    try {
+      await this.#startLoops();
+    } catch (error) {
+      await this.#feed?.close();
+      throw error;
+    }
     this.#dns.start();
     this.#reporter.start();
     this.#timers.push(
@@ -130,8 +160,29 @@ class AgentService implements RunningService {
   async stop(): Promise<void> {
     this.#stopping = true;
     for (const timer of this.#timers) timer.cancel();
+    // First, so that no batch of calls is confirmed that no loop will count.
+    await this.#feed?.close();
     await this.#loops?.close();
     await Promise.all([this.#reporter.close(), this.#dns.close(), this.#cache?.close()]);
+  }
+
+  /**
+   * An agent without its feed would leave in-process clients outside, or at some other program's
+   * port, and nobody would know why: so it does not start, and says how to go without.
+   */
+  async #listenForClients(): Promise<void> {
+    try {
+      await this.#feed?.listen(this.#firstPort);
+    } catch (error) {
+      if (!(error instanceof BindError)) throw error;
+      const hint = "in-process clients are fed there; [agent] table_feed = 0 goes without";
+      const message = `${error.message} (TCP: ${hint})`;
+      throw new BindError(error.address, error.inUse, message, { cause: error });
+    }
+  }
+
+  #giveTasks(tasks: readonly FeedTask[]): void {
+    for (const task of tasks) this.#loops?.send(task.shard, task);
   }
 
   async #startLoops(): Promise<void> {
@@ -177,6 +228,7 @@ class AgentService implements RunningService {
       () => {
         this.#registry.loopsRestarted();
         if (this.#dns.ready) this.#loops?.broadcast({ type: "resubscribe" });
+        this.#feed?.useAll();
       },
       (error) => {
         const { clock, log } = this.#context;
@@ -240,6 +292,7 @@ class AgentService implements RunningService {
       this.#loops?.send(shard, { type: "confirm", shard, modId, cmdId });
     }
     if (delivery.changed) this.#cache?.changed();
+    this.#feed?.routeCame(route.modId, route.cmdId, delivery.changed);
   }
 
   #callerIp(): number {
@@ -289,6 +342,7 @@ class AgentService implements RunningService {
       cacheFailures: cache?.failures ?? 0,
       routeNodesCut: this.#nodesCut,
       loopRestarts: this.#loopRestarts,
+      ...this.#feed?.stats,
     };
   }
 }
@@ -302,7 +356,15 @@ export const agentDaemon: DaemonDefinition<typeof agentSettings> = {
     requireSafeListen(settings.listenIp, settings);
     checkCallerIp(settings);
     const { listenIp, listenPort } = settings;
-    const firstPort = await claimPorts(listenIp, listenPort, context.clock, context.log);
-    return await new AgentService(settings, context, firstPort).start();
+    for (let attempt = 1;; attempt++) {
+      const firstPort = await claimPorts(listenIp, listenPort, context.clock, context.log);
+      try {
+        return await new AgentService(settings, context, firstPort).start();
+      } catch (error) {
+        // Any three UDP ports will do: the next ones may be free for TCP too.
+        const again = listenPort === 0 && attempt < FREE_FEED_TRIES;
+        if (!again || !(error instanceof BindError)) throw error;
+      }
+    }
   },
 };

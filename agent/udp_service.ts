@@ -20,6 +20,7 @@ import { BindError, messageOf, ProtocolError } from "../reactor/errors.ts";
 import { LogBrake, type Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/rng.ts";
 import { UdpServer } from "../reactor/udp_server.ts";
+import { applyFeedTask } from "./feed_tasks.ts";
 import {
   type AgentLoopInit,
   type AgentNote,
@@ -264,6 +265,10 @@ export class UdpService implements ShardHost {
       }
       case "confirm":
         this.#shard(task.shard)?.lb.confirm(task.modId, task.cmdId, nowMs);
+        break;
+      case "use":
+      case "calls":
+        applyFeedTask(this.#shard(task.shard)?.lb, task, nowMs);
         break;
       case "offline":
         for (const { lb } of this.#shards) lb.pausePulls();
