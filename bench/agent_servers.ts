@@ -8,7 +8,11 @@ import { CACHE_FILE_NAME } from "../agent/cache_file.ts";
 import { type PackedRoute, packRoute } from "../agent/packed_route.ts";
 import { encodeRouteCache } from "../agent/route_cache.ts";
 import { type Address, parseIpv4 } from "../reactor/address.ts";
+import { BindError } from "../reactor/errors.ts";
+import { nextInt } from "../reactor/rng.ts";
+import { runtime, type UdpSocket } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/system_clock.ts";
+import { systemRng } from "../reactor/system_rng.ts";
 import type { Bench, BenchRuntime } from "./harness.ts";
 import { pidOfPort } from "./machine.ts";
 
@@ -68,6 +72,25 @@ export function startSink(): Promise<Address> {
       resolve({ hostname: "127.0.0.1", port });
     });
   });
+}
+
+/** Three free ports in a row; another program may take them, so use them at once. */
+export async function freePorts(): Promise<Address> {
+  for (;;) {
+    const first = 20_000 + nextInt(systemRng, 40_000);
+    const sockets: UdpSocket[] = [];
+    try {
+      for (let i = 0; i < 3; i++) {
+        const quiet = { onDatagram: () => undefined, onError: () => undefined };
+        sockets.push(await runtime.bindUdp({ hostname: "127.0.0.1", port: first + i, ...quiet }));
+      }
+      return { hostname: "127.0.0.1", port: first };
+    } catch (error) {
+      if (!(error instanceof BindError)) throw error;
+    } finally {
+      for (const socket of sockets) socket.close();
+    }
+  }
 }
 
 /** Flags of an agent that knows its routes from `cache` and sends reports to `sink`. */
@@ -131,8 +154,9 @@ export async function prime(
   bench: Bench,
   target: Target,
   modules = MODULES,
+  ms = PRIME_MS,
 ): Promise<string | undefined> {
   const { server, ports, echo } = target;
-  const { lost } = await bench.load("prime", { server, ports, echo, modules, ms: PRIME_MS });
+  const { lost } = await bench.load("prime", { server, ports, echo, modules, ms });
   return lost === 0 ? undefined : `no node for ${lost} of the modules (1, 1) to (${modules}, 1)`;
 }

@@ -14,6 +14,9 @@ import {
 import type { Bench, LoadOptions, LoadResult, Suite } from "./harness.ts";
 import { missingRow, type Row, rowOf, type Target as RowTarget } from "./rows.ts";
 
+/** A peer that gives no first node in this time is not there. */
+const PEER_ANSWER_MS = 1000;
+
 /** A number taken from each run of the load. */
 interface Metric {
   readonly name: string;
@@ -94,9 +97,13 @@ const LOADS: readonly LoadKind[] = [
   openLoop(10_000),
 ];
 
-/** Targets hold for the fast path; without one (Bun's socket is no worse) for what there is. */
-function targetFor(server: Target, target: RowTarget | undefined): RowTarget | undefined {
-  return server.name.endsWith("portable") ? undefined : target;
+/** Targets are those of our fast path against the echo in C. */
+function targetFor(
+  bench: Bench,
+  server: Target,
+  target: RowTarget | undefined,
+): RowTarget | undefined {
+  return bench.native !== undefined && server.name.endsWith("fast") ? target : undefined;
 }
 
 function trouble(results: readonly LoadResult[]): string | undefined {
@@ -138,7 +145,7 @@ async function runLoad(
         values: (samples.get(server.name) ?? []).map(metric.of),
         reference: reference.name,
         referenceValues: (samples.get(reference.name) ?? []).map(metric.of),
-        target: targetFor(server, metric.target),
+        target: targetFor(bench, server, metric.target),
         note: trouble(samples.get(server.name) ?? []),
       })
     )
@@ -166,30 +173,35 @@ function fastOverPortable(bench: Bench, samples: Samples): Row[] {
   });
 }
 
-function isWanted(bench: Bench, name: string): boolean {
-  const contains = (text: string): boolean => name.toLowerCase().includes(text.toLowerCase());
-  return bench.only.length === 0 || bench.only.some((text) => text === "agent" || contains(text));
+/** Row in which a peer that cannot be measured says so. */
+const PEER_ROW = `${LOADS[0].name}: ${LOADS[0].metrics[0].name}`;
+
+/** The peer when there is one and it knows the modules; otherwise a row that says what it lacks. */
+async function findPeer(bench: Bench): Promise<{ peers: Target[]; rows: Row[] }> {
+  for (const peer of peerAgent(bench)) {
+    const silent = await prime(bench, peer, 1, PEER_ANSWER_MS);
+    const problem = silent === undefined
+      ? await prime(bench, peer)
+      : "gives no node for module (1, 1)";
+    if (problem !== undefined) return { peers: [], rows: [missingRow(PEER_ROW, "peer", problem)] };
+    return { peers: [peer], rows: [] };
+  }
+  return { peers: [], rows: [] };
 }
 
-/** Our agents, and the peer when it answers. */
-async function startServers(bench: Bench): Promise<{ servers: Target[]; rows: Row[] }> {
+async function startOurs(bench: Bench): Promise<Target[]> {
   const cache = routeCache(bench, MODULES);
   const sink = await startSink();
   const servers: Target[] = [];
   for (const on of bench.runtimes) {
-    for (const path of PATHS) servers.push(await startAgent(bench, on, path, cache, sink));
-  }
-  const rows: Row[] = [];
-  for (const server of [...servers, ...peerAgent(bench)]) {
-    const problem = await prime(bench, server);
-    if (problem === undefined) {
-      if (server.name === "peer") servers.push(server);
-      continue;
+    for (const path of PATHS) {
+      const server = await startAgent(bench, on, path, cache, sink);
+      const problem = await prime(bench, server);
+      if (problem !== undefined) throw new Error(`agent on ${server.name}: ${problem}`);
+      servers.push(server);
     }
-    if (server.name !== "peer") throw new Error(`agent on ${server.name}: ${problem}`);
-    rows.push(missingRow("agent get_host, 64 in flight: server CPU", "peer", problem));
   }
-  return { servers, rows };
+  return servers;
 }
 
 /** Every row of the agent under load. */
@@ -204,12 +216,13 @@ export const agentSuite: Suite = {
       batch: await startEchoTarget(bench, "batch"),
       answer: await startEchoTarget(bench, "answer"),
     };
-    const { servers, rows } = await startServers(bench);
+    const { peers, rows } = await findPeer(bench);
+    const servers = [...await startOurs(bench), ...peers];
     const later: Row[] = [];
     for (const [index, kind] of LOADS.entries()) {
       const names = kind.metrics.map((metric) => `${kind.name}: ${metric.name}`);
       if (index === 0) names.push(FAST_OVER_PORTABLE);
-      if (!names.some((name) => isWanted(bench, name))) continue;
+      if (!names.some((name) => bench.wants("agent", name))) continue;
       const result = await runLoad(bench, kind, references[kind.echo], servers);
       rows.push(...result.rows);
       if (index === 0) later.push(...fastOverPortable(bench, result.samples));

@@ -108,12 +108,13 @@ function pickWork(name: string, moduleCount: number, nodeCount: number): Work {
   };
 }
 
-function picks(moduleCount: number): BenchCase {
+function picks(moduleCount: number, nodeCount: number): BenchCase {
   return {
-    name: `pick and report, ${moduleCount} modules x 20 nodes`,
-    work: pickWork("RouteLb", moduleCount, 20),
+    name: `pick and report, ${moduleCount} modules x ${nodeCount} nodes`,
+    work: pickWork("RouteLb", moduleCount, nodeCount),
     reference: pickWork("1 module x 1 node", 1, 1),
     expected: 1,
+    target: { atMost: 1.3 },
   };
 }
 
@@ -168,5 +169,13 @@ function routeCodec(nodeCount: number): BenchCase {
 
 /** All rows of the pure parts. */
 export function coreCases(): BenchCase[] {
-  return [frames(), codec(), picks(1), picks(1000), ring(), routeCodec(20), routeCodec(1000)];
+  return [
+    frames(),
+    codec(),
+    ...[1, 1000, 100_000].map((modules) => picks(modules, 3)),
+    ...[20, 1000, 10_000].map((nodes) => picks(1, nodes)),
+    ring(),
+    routeCodec(20),
+    routeCodec(1000),
+  ];
 }

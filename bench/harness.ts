@@ -187,6 +187,13 @@ export class Bench {
     return this.#pinned ? ["taskset", "-c", "0", ...argv] : [...argv];
   }
 
+  /** True when a row of this name was asked for: by its name or that of its suite. */
+  wants(suite: string, row: string): boolean {
+    const names = [suite, row].map((name) => name.toLowerCase());
+    return this.only.length === 0 ||
+      this.only.some((text) => names.some((name) => name.includes(text.toLowerCase())));
+  }
+
   /** Starts a server on its processor; it ends with the suite. See {@linkcode ServerProcess.start}. */
   async start(name: string, argv: readonly string[]): Promise<ServerProcess> {
     const server = await ServerProcess.start(name, this.onServerProcessor(argv));
@@ -226,6 +233,19 @@ export class Bench {
     options: LoadOptions,
     program: readonly string[] = [],
   ): Promise<LoadResult> {
+    return JSON.parse(await this.runLoad(this.#loadCommand(mode, options, program))) as LoadResult;
+  }
+
+  /** As {@linkcode load}, on any processor: so that a program it starts may use all of them. */
+  async loadAnywhere(
+    mode: "first",
+    options: LoadOptions,
+    program: readonly string[],
+  ): Promise<LoadResult> {
+    return JSON.parse(await runProgram(this.#loadCommand(mode, options, program))) as LoadResult;
+  }
+
+  #loadCommand(mode: string, options: LoadOptions, program: readonly string[]): string[] {
     const { server, report, plain, echo, ...rest } = options;
     const flags = Object.entries({ report, plain, echo }).filter(([, on]) => on === true);
     const words = [
@@ -239,10 +259,9 @@ export class Bench {
       ...(program.length > 0 ? ["--", ...program] : []),
     ];
     const [first] = this.runtimes;
-    const argv = this.native === undefined
+    return this.native === undefined
       ? first.command("bench/load.ts", ...words)
       : [this.native.load, ...words];
-    return JSON.parse(await this.runLoad(argv)) as LoadResult;
   }
 
   /**

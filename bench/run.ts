@@ -62,14 +62,6 @@ function parseOptions(argv: readonly string[]): Options {
   return command.opts<Options>();
 }
 
-function wanted(only: readonly string[], name: string): boolean {
-  return only.length === 0 || only.some((text) => name.toLowerCase().includes(text.toLowerCase()));
-}
-
-function chosen(suite: Suite, only: readonly string[]): boolean {
-  return [suite.name, ...suite.rows].some((name) => wanted(only, name));
-}
-
 /** Runs one suite; rows of a suite that fails say why, and the others go on. */
 async function runSuite(bench: Bench, suite: Suite): Promise<{ rows: Row[]; failed: boolean }> {
   const startMs = systemClock.nowMs();
@@ -104,10 +96,12 @@ async function main(argv: readonly string[]): Promise<number> {
   let rows: Row[] = [];
   let failed = false;
   try {
-    for (const suite of suites.filter((suite) => chosen(suite, only))) {
+    for (
+      const suite of suites.filter(({ name, rows }) => rows.some((row) => bench.wants(name, row)))
+    ) {
       const result = await runSuite(bench, suite);
       failed ||= result.failed;
-      rows.push(...result.rows.filter((row) => result.failed || chosenRow(suite, row, only)));
+      rows.push(...result.rows.filter((row) => result.failed || bench.wants(suite.name, row.name)));
     }
   } finally {
     await bench.close();
@@ -125,10 +119,6 @@ async function main(argv: readonly string[]): Promise<number> {
       : `${machine}\n${bench.notes.join("\n")}\n\n${formatTable(rows)}`,
   );
   return rows.length > 0 && !failed ? 0 : 1;
-}
-
-function chosenRow(suite: Suite, row: Row, only: readonly string[]): boolean {
-  return wanted(only, suite.name) || wanted(only, row.name);
 }
 
 /** Rows of one name stand together, in the order of the first of each. */

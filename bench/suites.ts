@@ -2,7 +2,9 @@
 
 import { agentSuite } from "./agent_suite.ts";
 import { coreSuite } from "./core_suite.ts";
+import { growthSuite } from "./growth_suite.ts";
 import type { Suite } from "./harness.ts";
+import { restSuite } from "./rest_suite.ts";
 
 /** What `deno task bench` runs. */
-export const suites: readonly Suite[] = [agentSuite, coreSuite];
+export const suites: readonly Suite[] = [agentSuite, growthSuite, restSuite, coreSuite];

@@ -9,8 +9,6 @@ const TOP = 92;
 const LABEL_X = 20;
 const BAR_X = 250;
 const BAR_WIDTH = 400;
-/** Where a bar ends that just reaches its target; longer bars are cut at the right edge. */
-const TARGET_SHARE = 0.625;
 const COLORS = { met: "#2b8a57", missed: "#c2412d", "": "#5b7db1" } as const;
 
 function escape(text: string): string {
@@ -21,52 +19,60 @@ function text(x: number, y: number, content: string, more = ""): string {
   return `<text x="${x}" y="${y}"${more === "" ? "" : ` ${more}`}>${escape(content)}</text>`;
 }
 
-/** Length of a bar as a share of the room: the target, or a ratio of 1, is at a fixed place. */
-function share(row: Row, value: number): number {
-  const mark = row.target?.atMost ?? row.target?.atLeast ??
-    (row.reference === undefined ? value : 1);
-  return mark <= 0 ? 1 : Math.min(1, value / mark * TARGET_SHARE);
+/** What the row's target, and where there is none its reference, is at. */
+function marks(row: Row): number[] {
+  const target = row.target?.atMost ?? row.target?.atLeast;
+  return [target, row.reference === undefined ? undefined : 1].filter((mark) => mark !== undefined);
 }
 
-function bar(row: Row, y: number): string[] {
+/** The value at the right edge of a group: all bars and marks of the group fit. */
+function scaleOf(rows: readonly Row[]): number {
+  return Math.max(...rows.flatMap((row) => [judged(row) ?? 0, ...marks(row)])) * 1.05;
+}
+
+function line(x: number, y: number, style: string): string {
+  const at = (BAR_X + x * BAR_WIDTH).toFixed(1);
+  return `<line x1="${at}" y1="${y - 2}" x2="${at}" y2="${y + ROW_HEIGHT - 2}" ${style}/>`;
+}
+
+function shownValue(row: Row, value: number): string {
+  if (row.reference === undefined) return `${formatNumber(value)} ${row.unit}`;
+  const [own, other] = [formatNumber(row.value), formatNumber(row.referenceValue)];
+  return `x ${formatNumber(value)}   (${own} : ${other} ${row.unit})`;
+}
+
+function bar(row: Row, scale: number, y: number): string[] {
   const value = judged(row);
   const lines = [text(LABEL_X + 12, y + 13, row.subject)];
   if (value === undefined) {
     return [...lines, text(BAR_X, y + 13, row.note ?? "not measured", 'fill="#777"')];
   }
-  const length = Math.max(1, share(row, value) * BAR_WIDTH);
-  const cut = share(row, value) >= 1 ? " »" : "";
+  const length = Math.max(1, value / scale * BAR_WIDTH).toFixed(1);
   lines.push(
-    `<rect x="${BAR_X}" y="${y + 2}" width="${length.toFixed(1)}" height="${
-      ROW_HEIGHT - 5
-    }" rx="2" ` +
+    `<rect x="${BAR_X}" y="${y + 2}" width="${length}" height="${ROW_HEIGHT - 5}" rx="2" ` +
       `fill="${COLORS[verdict(row)]}"/>`,
   );
-  if (row.target !== undefined) {
-    const x = BAR_X + TARGET_SHARE * BAR_WIDTH;
-    lines.push(
-      `<line x1="${x}" y1="${y - 1}" x2="${x}" y2="${y + ROW_HEIGHT - 1}" stroke="#222" ` +
-        `stroke-width="1.5" stroke-dasharray="3 2"/>`,
-    );
+  if (row.reference !== undefined) {
+    lines.push(line(1 / scale, y, 'stroke="#222" stroke-width="1"'));
   }
-  const shown = row.reference === undefined
-    ? `${formatNumber(value)} ${row.unit}`
-    : `x ${formatNumber(value)}   (${formatNumber(row.value)} : ${
-      formatNumber(row.referenceValue)
-    } ${row.unit})`;
+  const mark = row.target?.atMost ?? row.target?.atLeast;
+  if (mark !== undefined) {
+    lines.push(line(mark / scale, y, 'stroke="#d18400" stroke-width="2" stroke-dasharray="3 2"'));
+  }
+  lines.push(text(BAR_X + BAR_WIDTH + 12, y + 13, shownValue(row, value)));
   const target = formatTarget(row.target);
-  lines.push(text(BAR_X + BAR_WIDTH + 10, y + 13, `${shown}${cut}`));
   if (target !== "") lines.push(text(WIDTH - 20, y + 13, target, 'text-anchor="end" fill="#555"'));
   return lines;
 }
 
 function group(name: string, rows: readonly Row[], y: number): string[] {
   const references = [...new Set(rows.flatMap((row) => row.reference ?? []))];
-  const against = references.length === 0 ? "" : `   against ${references.join(", ")}`;
+  const against = references.length === 0 ? "" : `against ${references.join(", ")}`;
+  const scale = scaleOf(rows);
   return [
     `<text x="${LABEL_X}" y="${y + 20}"><tspan font-weight="600">${escape(name)}</tspan>` +
-    `<tspan fill="#777">${escape(against)}</tspan></text>`,
-    ...rows.flatMap((row, index) => bar(row, y + HEADING_HEIGHT + index * ROW_HEIGHT)),
+    `<tspan dx="12" fill="#777">${escape(against)}</tspan></text>`,
+    ...rows.flatMap((row, index) => bar(row, scale, y + HEADING_HEIGHT + index * ROW_HEIGHT)),
   ];
 }
 
@@ -85,8 +91,8 @@ export function drawChart(rows: readonly Row[], about: string): string {
     y += HEADING_HEIGHT + own.length * ROW_HEIGHT + 6;
   }
   const height = y + 16;
-  const legend = "Bar: ratio to the reference, or the value where there is none. Dashed: target. " +
-    "Green: met, red: missed, blue: no target. »: longer than shown.";
+  const legend = "Bar: ratio to the reference, or the value where there is none. Black line: the " +
+    "reference. Dashed: target. Green: met, red: missed, blue: no target.";
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" ` +
     `viewBox="0 0 ${WIDTH} ${height}" font-family="Helvetica, Arial, sans-serif" font-size="12" ` +

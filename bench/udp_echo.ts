@@ -4,6 +4,7 @@ import { decodeGetHostRequest, frameGetHostResponse, readDatagram } from "../pro
 import { MessageId } from "../proto/message_ids.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { BindError } from "../reactor/errors.ts";
+import { nextInt } from "../reactor/rng.ts";
 import { runtime, type UdpSocket } from "../reactor/runtime/mod.ts";
 import { systemRng } from "../reactor/system_rng.ts";
 
@@ -46,7 +47,7 @@ async function bindAll(first: number): Promise<UdpSocket[] | undefined> {
 
 let sockets: UdpSocket[] | undefined;
 for (let attempt = 0; sockets === undefined && attempt < TRIES_MAX; attempt++) {
-  sockets = await bindAll(20_000 + Math.floor(systemRng.next() * 40_000));
+  sockets = await bindAll(20_000 + nextInt(systemRng, 40_000));
 }
 const addresses = (sockets ?? []).map(({ address }) => formatAddress(address));
 runtime.writeStdout(JSON.stringify({ event: "ready", addresses }) + "\n");

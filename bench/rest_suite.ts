@@ -1,0 +1,198 @@
+// Shell. The agent when nobody asks: processor time, memory, and how long a start takes.
+
+import { join } from "node:path";
+import { messageOf } from "../reactor/errors.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import { openStore, type RouteEdit } from "../sql/mod.ts";
+import { agentFlags, freePorts, PATHS, prime, routeCache, startSink } from "./agent_servers.ts";
+import type { Bench, BenchRuntime, Suite } from "./harness.ts";
+import { cpuSeconds, residentBytes } from "./machine.ts";
+import { missingRow, type Row, rowOf } from "./rows.ts";
+import { runProgram, type ServerProcess } from "./server_process.ts";
+
+const CPU_ROW = "agent at rest, linked to dns and reporter: CPU";
+const MEMORY_ROW = "agent at rest, after 20,000 calls: resident memory";
+const START_ROW = "agent: start to first answer";
+
+const REST_MODULES = 100;
+const REST_NODES = 20;
+const CALLS = 20_000;
+/** A start that takes longer is no start. */
+const START_MS_MAX = 10_000;
+/** Time for the links to come up and start-up work to end. */
+const SETTLE_MS = 2000;
+const COMPILE_TIMEOUT_MS = 120_000;
+
+/** A way to run the agent. */
+interface Form {
+  readonly name: string;
+  readonly path: (typeof PATHS)[number];
+  argv(flags: readonly string[]): string[];
+}
+
+function compiledPath(bench: Bench): string {
+  return join(bench.directory, "compiled");
+}
+
+async function compile(bench: Bench, on: BenchRuntime): Promise<string | undefined> {
+  const words = ["--with", "bun", "--only", "lars-agent", "--out", compiledPath(bench)];
+  try {
+    await runProgram(on.command("tools/compile.ts", ...words), COMPILE_TIMEOUT_MS);
+    return undefined;
+  } catch (error) {
+    return messageOf(error).split("\n")[0];
+  }
+}
+
+async function forms(bench: Bench): Promise<{ forms: Form[]; missing: Row[] }> {
+  const paths = bench.smoke ? PATHS.slice(-1) : PATHS;
+  const all: Form[] = bench.runtimes.flatMap((on) =>
+    paths.map((path) => ({
+      name: `${on.name} ${path}`,
+      path,
+      argv: (flags: readonly string[]) => on.command("agent/main.ts", ...flags),
+    }))
+  );
+  const why = await compile(bench, bench.runtimes[0]);
+  if (why !== undefined) {
+    const rows = [CPU_ROW, MEMORY_ROW, START_ROW];
+    return { forms: all, missing: rows.map((row) => missingRow(row, "compiled", why)) };
+  }
+  const program = join(compiledPath(bench), "lars-agent");
+  const compiled = paths.map((path) => ({
+    name: `compiled ${path}`,
+    path,
+    argv: (flags: readonly string[]) => [program, ...flags],
+  }));
+  return { forms: [...all, ...compiled], missing: [] };
+}
+
+async function fillStore(url: string): Promise<void> {
+  const store = await openStore(url);
+  try {
+    await store.migrate();
+    const edits: RouteEdit[] = [];
+    for (let modId = 1; modId <= REST_MODULES; modId++) {
+      for (let i = 1; i <= REST_NODES; i++) {
+        edits.push({ op: "add", modId, cmdId: 1, ip: 0xc0a80000 + i, port: 7777 });
+      }
+    }
+    await store.editRoutes(edits);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Dns and reporter on a database of their own; gives the flags that link an agent to them. */
+async function startUpstream(bench: Bench): Promise<string[]> {
+  const url = `sqlite:${join(bench.directory, "rest.db")}`;
+  await fillStore(url);
+  const [on] = bench.runtimes;
+  const service = async (name: "dns" | "reporter"): Promise<string> => {
+    const flags = ["--json", "--reactor-port", "0", "--store-url", url, "--log-level", "error"];
+    const server = await bench.start(name, on.command(`${name}/main.ts`, ...flags));
+    return `127.0.0.1:${server.addresses[0].port}`;
+  };
+  return ["--dnsserver-ip", await service("dns"), "--reporter-ip", await service("reporter")];
+}
+
+async function startAll(
+  bench: Bench,
+  all: readonly Form[],
+): Promise<{ form: Form; process: ServerProcess }[]> {
+  const upstream = await startUpstream(bench);
+  const started: { form: Form; process: ServerProcess }[] = [];
+  for (const form of all) {
+    const own = ["--json", "--agent-port", "0", "--log-level", "error", ...upstream];
+    const path = PATHS.length > 1
+      ? ["--agent-fast-path", form.path === "fast" ? "auto" : "off"]
+      : [];
+    const process = await bench.start(`agent, ${form.name}`, form.argv([...own, ...path]));
+    const target = { name: form.name, server: process.addresses[0], pid: process.pid } as const;
+    const problem = await prime(bench, { ...target, ports: 3, echo: false }, REST_MODULES);
+    if (problem !== undefined) throw new Error(`agent, ${form.name}: ${problem}`);
+    started.push({ form, process });
+  }
+  return started;
+}
+
+async function call(bench: Bench, { addresses }: ServerProcess): Promise<void> {
+  let calls = 0;
+  const load = { server: addresses[0], ports: 3, modules: REST_MODULES, window: 16 } as const;
+  do {
+    const ms = bench.smoke ? bench.roundMs : 200;
+    calls += (await bench.load("closed", { ...load, report: true, ms })).ok;
+  } while (calls < CALLS && !bench.smoke);
+}
+
+async function rest(bench: Bench, all: readonly Form[]): Promise<Row[]> {
+  const started = await startAll(bench, all);
+  for (const { process } of started) await call(bench, process);
+  await bench.pause(bench.smoke ? 50 : SETTLE_MS);
+  const before = started.map(({ process }) => cpuSeconds(process.pid));
+  const startMs = systemClock.nowMs();
+  await bench.pause(bench.smoke ? 100 : 10_000);
+  const seconds = (systemClock.nowMs() - startMs) / 1000;
+  return started.flatMap(({ form, process }, index) => {
+    const used = (cpuSeconds(process.pid) ?? NaN) - (before[index] ?? NaN);
+    const memory = residentBytes(process.pid) ?? NaN;
+    const subject = form.name;
+    return [
+      rowOf({
+        name: CPU_ROW,
+        subject,
+        unit: "% of a core",
+        values: [used / seconds * 100],
+        target: { atMost: 0.1 },
+      }),
+      rowOf({
+        name: MEMORY_ROW,
+        subject,
+        unit: "MB",
+        values: [memory / 1e6],
+        target: { atMost: 60 },
+      }),
+    ];
+  });
+}
+
+async function starts(bench: Bench, all: readonly Form[]): Promise<Row[]> {
+  const cache = routeCache(bench, REST_MODULES);
+  const sink = await startSink();
+  const samples = await bench.interleave(all.map((form) => ({
+    name: form.name,
+    measure: async (): Promise<number> => {
+      const server = await freePorts();
+      const program = form.argv(agentFlags(cache, sink, form.path, server.port));
+      const load = { server, ports: 3, modules: 1, ms: START_MS_MAX } as const;
+      const { lost, seconds } = await bench.loadAnywhere("first", load, program);
+      if (lost > 0) throw new Error(`agent, ${form.name}: no answer after its start`);
+      return seconds * 1000;
+    },
+  })));
+  return all.map(({ name }) =>
+    rowOf({
+      name: START_ROW,
+      subject: name,
+      unit: "ms",
+      values: samples.get(name) ?? [],
+      target: { atMost: 60 },
+    })
+  );
+}
+
+/** Rows of the agent at rest. */
+export const restSuite: Suite = {
+  name: "rest",
+  rows: [CPU_ROW, MEMORY_ROW, START_ROW],
+  async run(bench): Promise<Row[]> {
+    const { forms: all, missing } = await forms(bench);
+    const rows: Row[] = [];
+    if ([CPU_ROW, MEMORY_ROW].some((row) => bench.wants("rest", row))) {
+      rows.push(...await rest(bench, all));
+      await bench.stopServers();
+    }
+    if (bench.wants("rest", START_ROW)) rows.push(...await starts(bench, all));
+    return [...rows, ...missing];
+  },
+};
