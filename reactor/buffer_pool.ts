@@ -1,7 +1,7 @@
-// Core. Output buffers in three sizes, kept for reuse up to a bound.
+// Core. Output buffers in four sizes, kept for reuse up to a bound.
 
 /** Sizes handed out. The largest holds the largest frame (8 + 65,527 = 65,535 bytes). */
-export const BUFFER_SIZE_CLASSES: readonly number[] = [4096, 16_384, 65_536];
+export const BUFFER_SIZE_CLASSES: readonly number[] = [512, 4096, 16_384, 65_536];
 
 /** Default bound on the bytes that wait for reuse. */
 export const POOL_BYTES_MAX = 16 * 1024 * 1024;
@@ -50,8 +50,9 @@ export class BufferPool {
    * @throws {RangeError} when no class is that large.
    */
   acquire(bytes: number): Uint8Array {
-    const index = BUFFER_SIZE_CLASSES.findIndex((size) => size >= bytes);
-    if (index < 0) {
+    let index = 0;
+    while (BUFFER_SIZE_CLASSES[index] < bytes) index++;
+    if (index === BUFFER_SIZE_CLASSES.length) {
       throw new RangeError(
         `Buffer must be at most ${BUFFER_SIZE_CLASSES.at(-1)} bytes: current value is ${bytes}`,
       );

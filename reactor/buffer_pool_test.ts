@@ -5,7 +5,14 @@ import { FRAME_BODY_BYTES_MAX, HEAD_BYTES } from "./frame.ts";
 
 test("acquire() gives the smallest class that fits", () => {
   const pool = new BufferPool();
-  const cases = [[0, 4096], [4096, 4096], [4097, 16_384], [16_385, 65_536], [65_536, 65_536]];
+  const cases = [
+    [0, 512],
+    [512, 512],
+    [513, 4096],
+    [4097, 16_384],
+    [16_385, 65_536],
+    [65_536, 65_536],
+  ];
   for (const [bytes, size] of cases) assert.equal(pool.acquire(bytes).length, size);
   assert.throws(() => pool.acquire(65_537), RangeError);
 });
@@ -18,7 +25,7 @@ test("release() lets acquire() hand the same buffer out again", () => {
   const pool = new BufferPool();
   const buffer = pool.acquire(10);
   pool.release(buffer);
-  assert.equal(pool.freeBytes, 4096);
+  assert.equal(pool.freeBytes, 512);
   assert.equal(pool.acquire(20), buffer);
   assert.equal(pool.freeBytes, 0);
   assert.deepEqual(pool.stats, { reused: 1, made: 1, dropped: 0 });

@@ -96,14 +96,21 @@ export type FrameSink = (msgId: number, body: Uint8Array) => void;
 
 /**
  * Cuts frames from a byte stream that arrives in pieces of any size. A frame that lies whole in one
- * piece is handed on without a copy; a split one is gathered in a buffer that grows with the bytes
+ * piece is handed on without a copy (where a view of a fresh piece costs more than copying a short
+ * body, it is copied instead); a split one is gathered in a buffer that grows with the bytes
  * received, so that an announced length alone costs nothing.
  */
 export class FrameDecoder {
+  readonly #copyBelowBytes: number;
   #held: Uint8Array = EMPTY;
   #heldBytes = 0;
   /** Goes up on reset, so that a push notices that its frames were disowned by a handler. */
   #epoch = 0;
+
+  /** Bodies shorter than `copyBelowBytes` are handed on as copies; default 0, none. */
+  constructor(copyBelowBytes = 0) {
+    this.#copyBelowBytes = copyBelowBytes;
+  }
 
   /** Bytes of a frame that has begun and not ended. */
   get pendingBytes(): number {
@@ -132,7 +139,10 @@ export class FrameDecoder {
       if (end > chunk.length) break;
       const start = offset + HEAD_BYTES;
       offset = end;
-      onFrame(readInt32(chunk, start - HEAD_BYTES), chunk.subarray(start, end));
+      const body = bodyBytes < this.#copyBelowBytes
+        ? chunk.slice(start, end)
+        : chunk.subarray(start, end);
+      onFrame(readInt32(chunk, start - HEAD_BYTES), body);
     }
     if (epoch === this.#epoch && offset < chunk.length) this.#hold(chunk, offset, chunk.length);
   }

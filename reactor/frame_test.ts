@@ -202,3 +202,14 @@ test("FrameDecoder.reset() inside a handler ends the push", () => {
   assert.equal(count, 1);
   assert.equal(decoder.pendingBytes, 0);
 });
+
+test("FrameDecoder.push() gives copies of bodies below its limit, and views of others", () => {
+  const chunk = new Uint8Array([
+    ...encodeFrame(1, Uint8Array.of(1, 2, 3)),
+    ...encodeFrame(2, Uint8Array.of(4, 5, 6, 7)),
+  ]);
+  const bodies: Uint8Array[] = [];
+  new FrameDecoder(4).push(chunk, (_msgId, body) => void bodies.push(body));
+  assert.deepEqual(bodies.map((body) => [...body]), [[1, 2, 3], [4, 5, 6, 7]]);
+  assert.deepEqual(bodies.map((body) => body.buffer === chunk.buffer), [false, true]);
+});

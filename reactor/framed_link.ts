@@ -52,7 +52,7 @@ export class FramedLink {
   readonly stream: Stream;
   readonly output: OutputBuffer;
   readonly #options: FramedLinkOptions;
-  readonly #decoder = new FrameDecoder();
+  readonly #decoder: FrameDecoder;
   readonly #onFrame = (msgId: number, body: Uint8Array): void => this.#receiveFrame(msgId, body);
   #state: LinkState = "open";
   #receiving = false;
@@ -62,11 +62,14 @@ export class FramedLink {
   #finSent = false;
   #linger: Timer | undefined;
   #lastDataMs: number;
+  /** Bytes came since `lastDataMs` was asked last. The clock is not read for each of them. */
+  #heard = false;
   #partialSinceMs: number | undefined;
 
   constructor(options: FramedLinkOptions) {
     this.#options = options;
     this.stream = options.stream;
+    this.#decoder = new FrameDecoder(options.stream.copyBelowBytes);
     this.output = new OutputBuffer(options.outputBytesMax, options.pool);
     this.#lastDataMs = options.clock.nowMs();
     options.stream.start({
@@ -82,8 +85,13 @@ export class FramedLink {
     return this.#state === "open";
   }
 
-  /** Time of the last bytes received, by the clock given. */
-  get lastDataMs(): number {
+  /**
+   * Time of the last bytes received, as far as it is known from asking now and then: when bytes have
+   * come since the last call, that is `nowMs`.
+   */
+  lastDataMs(nowMs: number): number {
+    if (this.#heard) this.#lastDataMs = nowMs;
+    this.#heard = false;
     return this.#lastDataMs;
   }
 
@@ -144,7 +152,7 @@ export class FramedLink {
   #receive(chunk: Uint8Array): void {
     if (this.#state !== "open") return;
     this.#options.counters.bytesIn += chunk.length;
-    this.#lastDataMs = this.#options.clock.nowMs();
+    this.#heard = true;
     const framesBefore = this.#options.counters.framesIn;
     this.#receiving = true;
     try {
@@ -156,7 +164,7 @@ export class FramedLink {
     }
     if (this.#decoder.pendingBytes === 0) this.#partialSinceMs = undefined;
     else if (this.#partialSinceMs === undefined || this.#options.counters.framesIn > framesBefore) {
-      this.#partialSinceMs = this.#lastDataMs;
+      this.#partialSinceMs = this.#options.clock.nowMs();
     }
     this.#flush();
   }
@@ -186,7 +194,7 @@ export class FramedLink {
       const chunk = this.output.take();
       if (chunk === undefined) break;
       this.#options.counters.bytesOut += chunk.length;
-      if (!this.stream.write(chunk)) return;
+      if (!this.stream.write(chunk.bytes, chunk.length)) return;
       this.output.written();
     }
     if (this.output.pendingBytes === 0) this.#emptied();

@@ -8,11 +8,13 @@ export const BY_REFERENCE_BYTES_MIN = 2048;
 
 const LARGEST_CHUNK_BYTES = BUFFER_SIZE_CLASSES[BUFFER_SIZE_CLASSES.length - 1];
 
-interface Chunk {
-  /** The bytes to send. */
+/** What one write sends: the first `length` bytes of `bytes`. */
+export interface OutputChunk {
+  /** Not cut to size, because a view costs more than all else that is done for a short frame. */
   readonly bytes: Uint8Array;
-  /** The pool's buffer behind them, if it is to go back. */
-  readonly pooled: Uint8Array | undefined;
+  readonly length: number;
+  /** True when `bytes` goes back to the pool once it has been written. */
+  readonly pooled: boolean;
 }
 
 /**
@@ -23,10 +25,10 @@ interface Chunk {
 export class OutputBuffer {
   readonly #bytesMax: number;
   readonly #pool: BufferPool;
-  #queue: Chunk[] = [];
+  #queue: OutputChunk[] = [];
   #current: Uint8Array | undefined;
   #currentBytes = 0;
-  #inFlight: Chunk | undefined;
+  #inFlight: OutputChunk | undefined;
   #pendingBytes = 0;
 
   constructor(bytesMax: number, pool: BufferPool) {
@@ -73,7 +75,7 @@ export class OutputBuffer {
     if (bytes.length === 0) return true;
     if (bytes.length >= BY_REFERENCE_BYTES_MIN) {
       this.#seal();
-      this.#queue.push({ bytes, pooled: undefined });
+      this.#queue.push({ bytes, length: bytes.length, pooled: false });
     } else {
       this.#room(bytes.length).set(bytes, this.#currentBytes);
       this.#currentBytes += bytes.length;
@@ -83,11 +85,10 @@ export class OutputBuffer {
   }
 
   /** The next bytes to write, or undefined when there are none or some are in flight. */
-  take(): Uint8Array | undefined {
+  take(): OutputChunk | undefined {
     if (this.#inFlight !== undefined) return undefined;
-    if (this.#queue.length === 0) this.#seal();
-    this.#inFlight = this.#queue.shift();
-    return this.#inFlight?.bytes;
+    this.#inFlight = this.#queue.length === 0 ? this.#cut() : this.#queue.shift();
+    return this.#inFlight;
   }
 
   /** Says that the bytes taken last have been written and their buffer is free. */
@@ -95,8 +96,8 @@ export class OutputBuffer {
     const chunk = this.#inFlight;
     if (chunk === undefined) return;
     this.#inFlight = undefined;
-    this.#pendingBytes -= chunk.bytes.length;
-    if (chunk.pooled !== undefined) this.#pool.release(chunk.pooled);
+    this.#pendingBytes -= chunk.length;
+    if (chunk.pooled) this.#pool.release(chunk.bytes);
   }
 
   /**
@@ -106,7 +107,7 @@ export class OutputBuffer {
    * @returns how many bytes were in flight.
    */
   abandonInFlight(): number {
-    const bytes = this.#inFlight?.bytes.length ?? 0;
+    const bytes = this.#inFlight?.length ?? 0;
     this.#inFlight = undefined;
     this.#pendingBytes -= bytes;
     return bytes;
@@ -121,7 +122,7 @@ export class OutputBuffer {
     const dropped = this.#pendingBytes;
     this.abandonInFlight();
     this.#seal();
-    for (const { pooled } of this.#queue) if (pooled !== undefined) this.#pool.release(pooled);
+    for (const { bytes, pooled } of this.#queue) if (pooled) this.#pool.release(bytes);
     this.#queue = [];
     this.#pendingBytes = 0;
     return dropped;
@@ -149,10 +150,16 @@ export class OutputBuffer {
     return (this.#current = this.#pool.acquire(Math.max(bytes, wanted)));
   }
 
-  #seal(): void {
-    const pooled = this.#current;
-    if (pooled === undefined) return;
+  /** The current chunk, which takes no more. */
+  #cut(): OutputChunk | undefined {
+    const bytes = this.#current;
+    if (bytes === undefined) return undefined;
     this.#current = undefined;
-    this.#queue.push({ bytes: pooled.subarray(0, this.#currentBytes), pooled });
+    return { bytes, length: this.#currentBytes, pooled: true };
+  }
+
+  #seal(): void {
+    const chunk = this.#cut();
+    if (chunk !== undefined) this.#queue.push(chunk);
   }
 }

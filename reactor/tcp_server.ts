@@ -452,14 +452,14 @@ export class TcpServer<A = unknown> {
     const nowMs = this.#options.clock.nowMs();
     const { stats } = this.#host;
     for (const connection of this.#open) {
-      const { partialSinceMs, lastDataMs } = connection.link;
+      const { partialSinceMs } = connection.link;
       if (
         frameTimeoutMs > 0 && partialSinceMs !== undefined &&
         nowMs - partialSinceMs >= frameTimeoutMs
       ) {
         stats.frameTimeouts++;
         connection.close(`frame not complete within ${frameTimeoutMs} ms`);
-      } else if (idleTimeoutMs > 0 && nowMs - lastDataMs >= idleTimeoutMs) {
+      } else if (idleTimeoutMs > 0 && nowMs - connection.link.lastDataMs(nowMs) >= idleTimeoutMs) {
         stats.idleTimeouts++;
         connection.close(`nothing received for ${idleTimeoutMs} ms`);
       }

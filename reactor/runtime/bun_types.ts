@@ -10,7 +10,7 @@ export interface BunSocket<Data> {
   readonly localAddress: string;
   readonly localPort: number;
   /** How many bytes the kernel took; -1 when the socket is closed. */
-  write(bytes: Uint8Array): number;
+  write(bytes: Uint8Array, offset: number, length: number): number;
   end(): void;
   shutdown(): void;
   terminate(): void;

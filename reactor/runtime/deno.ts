@@ -22,9 +22,17 @@ import type {
   UdpSocket,
 } from "./types.ts";
 
-/** First read buffer of a connection, and the largest one it grows to when reads fill it. */
-const READ_BYTES_MIN = 4096;
-const READ_BYTES_MAX = 65_536;
+/**
+ * Read buffer of a connection, held all the time because a read is always under way. When a read
+ * fills it the next ones use a large buffer, until one brings no more than the small one can take.
+ */
+const READ_BYTES = 1024;
+const LARGE_READ_BYTES = 65_536;
+
+/** Large read buffers kept for reuse: 1 MiB. */
+const LARGE_BUFFERS_MAX = 16;
+
+const largeBuffers: Uint8Array<ArrayBuffer>[] = [];
 
 /** Largest UDP payload is 65,507 bytes; one more class up is 64 KiB. */
 const DATAGRAM_BUFFER_BYTES = 65_536;
@@ -44,8 +52,13 @@ function toAddress(address: Deno.Addr): Address {
 class DenoStream implements Stream {
   readonly remote: Address;
   readonly local: Address;
+  readonly copyBelowBytes = 0;
   readonly #conn: Deno.TcpConn;
+  /** Made once: a write costs one promise and nothing else. */
+  readonly #onWritten = (count: number): void => this.#written(count);
+  readonly #onWriteFailed = (error: unknown): void => this.#fail(error);
   #handlers: StreamHandlers | undefined;
+  #writing: Uint8Array | undefined;
   #closed = false;
   #paused = false;
   #wake: (() => void) | undefined;
@@ -67,8 +80,8 @@ class DenoStream implements Stream {
     void this.#readAll(handlers);
   }
 
-  write(chunk: Uint8Array): boolean {
-    void this.#writeAll(chunk);
+  write(chunk: Uint8Array, length = chunk.length): boolean {
+    this.#startWrite(length === chunk.length ? chunk : chunk.subarray(0, length));
     return false;
   }
 
@@ -94,7 +107,8 @@ class DenoStream implements Stream {
   }
 
   async #readAll(handlers: StreamHandlers): Promise<void> {
-    let buffer = new Uint8Array(READ_BYTES_MIN);
+    const small = new Uint8Array(READ_BYTES);
+    let buffer = small;
     try {
       for (;;) {
         const count = await this.#conn.read(buffer);
@@ -106,8 +120,13 @@ class DenoStream implements Stream {
         handlers.onData(buffer.subarray(0, count));
         if (this.#paused) await this.#resumed();
         if (this.#closed) return;
-        if (count === buffer.length && count < READ_BYTES_MAX) {
-          buffer = new Uint8Array(buffer.length * 4);
+        if (buffer === small) {
+          if (count === READ_BYTES) {
+            buffer = largeBuffers.pop() ?? new Uint8Array(LARGE_READ_BYTES);
+          }
+        } else if (count <= READ_BYTES) {
+          if (largeBuffers.length < LARGE_BUFFERS_MAX) largeBuffers.push(buffer);
+          buffer = small;
         }
       }
     } catch (error) {
@@ -124,15 +143,16 @@ class DenoStream implements Stream {
     });
   }
 
-  async #writeAll(chunk: Uint8Array): Promise<void> {
-    try {
-      for (let offset = 0; offset < chunk.length;) {
-        offset += await this.#conn.write(offset === 0 ? chunk : chunk.subarray(offset));
-        if (this.#closed) return;
-      }
-    } catch (error) {
-      return this.#fail(error);
-    }
+  #startWrite(bytes: Uint8Array): void {
+    this.#writing = bytes;
+    this.#conn.write(bytes).then(this.#onWritten, this.#onWriteFailed);
+  }
+
+  #written(count: number): void {
+    const bytes = this.#writing;
+    if (this.#closed || bytes === undefined) return;
+    if (count < bytes.length) return this.#startWrite(bytes.subarray(count));
+    this.#writing = undefined;
     this.#handlers?.onDrain();
   }
 

@@ -23,11 +23,13 @@ export interface Stream {
   readonly local: Address;
   /** Begins to read; called once, in the same turn in which the stream was handed over. */
   start(handlers: StreamHandlers): void;
+  /** Up to this many bytes of a received chunk are copied sooner than a view of them is made. */
+  readonly copyBelowBytes: number;
   /**
-   * Sends bytes. True: all are with the kernel and the buffer is free. False: the stream keeps the
-   * buffer until `onDrain`, and no other write may be made until then.
+   * Sends the first `length` bytes, by default all. True: all are with the kernel and the buffer is free. False: the
+   * stream keeps the buffer until `onDrain`, and no other write may be made until then.
    */
-  write(chunk: Uint8Array): boolean;
+  write(chunk: Uint8Array, length?: number): boolean;
   /** Stops reading, so that the peer is slowed down by the kernel's own flow control. */
   pause(): void;
   resume(): void;

@@ -6,6 +6,7 @@ import type { Stream, StreamHandlers } from "../runtime/types.ts";
 export class FakeStream implements Stream {
   readonly remote = { hostname: "127.0.0.1", port: 1 };
   readonly local = { hostname: "127.0.0.1", port: 2 };
+  readonly copyBelowBytes = 0;
   /** Sizes of all writes. */
   readonly writes: number[] = [];
   /** `pause`, `resume`, `end` and `close`, in order. */
@@ -18,8 +19,8 @@ export class FakeStream implements Stream {
     this.#handlers = handlers;
   }
 
-  write(chunk: Uint8Array): boolean {
-    this.writes.push(chunk.length);
+  write(chunk: Uint8Array, length = chunk.length): boolean {
+    this.writes.push(length);
     return this.takesAll;
   }
 
