@@ -127,14 +127,17 @@ export async function startAgent(
 }
 
 /** Starts the echo that agents are compared with. */
-export async function startEchoTarget(bench: Bench, mode: "batch" | "answer"): Promise<Target> {
+export async function startEchoTarget(
+  bench: Bench,
+  mode: "single" | "batch" | "answer",
+): Promise<Target> {
   const process = await bench.startEcho(mode, 3);
   return {
     name: bench.echoName(mode),
     server: process.addresses[0],
     pid: process.pid,
     ports: 3,
-    echo: mode === "batch",
+    echo: mode !== "answer",
   };
 }
 

@@ -216,6 +216,8 @@ export const agentSuite: Suite = {
       batch: await startEchoTarget(bench, "batch"),
       answer: await startEchoTarget(bench, "answer"),
     };
+    // What a C program without batches costs; it answers nothing, so it is not in every load.
+    const single = bench.native === undefined ? [] : [await startEchoTarget(bench, "single")];
     const { peers, rows } = await findPeer(bench);
     const servers = [...await startOurs(bench), ...peers];
     const later: Row[] = [];
@@ -223,7 +225,8 @@ export const agentSuite: Suite = {
       const names = kind.metrics.map((metric) => `${kind.name}: ${metric.name}`);
       if (index === 0) names.push(FAST_OVER_PORTABLE);
       if (!names.some((name) => bench.wants("agent", name))) continue;
-      const result = await runLoad(bench, kind, references[kind.echo], servers);
+      const compared = kind.echo === "batch" ? [...single, ...servers] : servers;
+      const result = await runLoad(bench, kind, references[kind.echo], compared);
       rows.push(...result.rows);
       if (index === 0) later.push(...fastOverPortable(bench, result.samples));
     }
