@@ -131,6 +131,11 @@ export const agentSettings = {
     values: ["0", "1", "3"],
     doc: "UDP loops: 0 on the main thread, 1 one worker for all ports, 3 a worker for each port.",
   }),
+  fastPath: choice("agent", "fast_path", {
+    default: "auto",
+    values: ["auto", "off"],
+    doc: "Many datagrams in a system call, through FFI: auto where it works (Linux), off never.",
+  }),
   tableFeed: boolean("agent", "table_feed", {
     default: true,
     doc: "Feed in-process clients over TCP on the first port; 0: no TCP port is opened.",

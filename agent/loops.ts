@@ -1,12 +1,14 @@
 // Shell. The agent's UDP loops, on the main thread or in workers, behind one face.
 
+import { batchUdpFault } from "../reactor/batch_udp.ts";
 import { AGENT_PORT_COUNT } from "../proto/message_ids.ts";
 import type { Clock } from "../reactor/clock.ts";
-import { BindError } from "../reactor/errors.ts";
+import { BindError, messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import { LoopPool } from "../reactor/loop_pool.ts";
 import type { Rng } from "../reactor/rng.ts";
 import { UdpServer } from "../reactor/udp_server.ts";
+import { startFastLoops } from "./fast_loops.ts";
 import type { AgentLoopInit, AgentNote, AgentTask, ShardInit } from "./loop_messages.ts";
 import { UdpService } from "./udp_service.ts";
 
@@ -16,10 +18,14 @@ const STOP_MS = 500;
 /** Tries to find three free ports in a row. */
 const FREE_PORT_TRIES = 50;
 
+/** Which way datagrams take: many in a system call, or one by one through the runtime. */
+export type UdpPath = "fast" | "portable";
+
 /** Loops that run. */
 export interface AgentLoops {
-  /** Gives a task to the loop of one shard. */
-  send(shard: number, task: AgentTask): void;
+  readonly path: UdpPath;
+  /** Gives a task to the loop of one shard; false when it had to be dropped. */
+  send(shard: number, task: AgentTask): boolean;
   /** Gives a task to every loop. */
   broadcast(task: AgentTask): void;
   /** Stops serving; the last notes come before it resolves. */
@@ -30,6 +36,8 @@ export interface AgentLoops {
 export interface StartLoopsOptions {
   /** 0 = on this thread, 1 = one worker for all shards, 3 = a worker for each shard. */
   readonly threads: number;
+  /** Take the fast path, see {@linkcode fastPathFault}. */
+  readonly fast: boolean;
   readonly init: AgentLoopInit;
   readonly clock: Clock;
   readonly rng: Rng;
@@ -40,24 +48,48 @@ export interface StartLoopsOptions {
 }
 
 /**
+ * Why the fast path cannot be taken; undefined when it can. Tries it with a datagram to itself.
+ *
+ * @param threads As in {@linkcode StartLoopsOptions}.
+ */
+export function fastPathFault(threads: number, clock: Clock, log: Logger): string | undefined {
+  if (threads === 0) return "with threads = 0 the main thread would block";
+  return batchUdpFault({ clock, log });
+}
+
+/**
  * Starts the loops.
  *
  * @throws {BindError} when a port is taken (a plain Error from a worker).
  */
 export async function startLoops(options: StartLoopsOptions): Promise<AgentLoops> {
   const { threads, init, clock, rng, log, onNote, onCrash } = options;
+  const inits = threads === 3
+    ? init.shards.map((shard): AgentLoopInit => ({ ...init, shards: [shard] }))
+    : [init];
+  if (options.fast) {
+    try {
+      return await startFastLoops({ inits, clock, log, onNote, onCrash });
+    } catch (error) {
+      // If it is the port that is taken, the portable path says so.
+      log.warn("Fast UDP path did not start, the portable one is used", {
+        error: messageOf(error),
+      });
+    }
+  }
   if (threads === 0) {
     const service = new UdpService(init, { clock, rng, log, note: onNote });
     await service.start();
     return {
-      send: (_shard, task) => service.onTask(task),
+      path: "portable",
+      send: (_shard, task) => {
+        service.onTask(task);
+        return true;
+      },
       broadcast: (task) => service.onTask(task),
       close: () => service.stop(),
     };
   }
-  const inits = threads === 1
-    ? [init]
-    : init.shards.map((shard): AgentLoopInit => ({ ...init, shards: [shard] }));
   const pool = await LoopPool.start<AgentLoopInit, AgentTask, AgentNote>({
     entry: new URL("./udp_loop.ts", import.meta.url),
     count: inits.length,
@@ -68,7 +100,11 @@ export async function startLoops(options: StartLoopsOptions): Promise<AgentLoops
     clock,
   });
   return {
-    send: (shard, task) => pool.send(inits.length === 1 ? 0 : shard, task),
+    path: "portable",
+    send: (shard, task) => {
+      pool.send(inits.length === 1 ? 0 : shard, task);
+      return true;
+    },
     broadcast: (task) => pool.broadcast(task),
     close: () => pool.close(STOP_MS),
   };

@@ -87,6 +87,12 @@ export class RouteRegistry {
     return this.#entries.get(keyOf(modId, cmdId))?.route;
   }
 
+  /** The shard was not given the route after all: it gets the next one whatever it says. */
+  missed(modId: number, cmdId: number, shard: number): void {
+    const entry = this.#entries.get(keyOf(modId, cmdId));
+    if (entry !== undefined) entry.current[shard] = false;
+  }
+
   /** Routes with at least one node. */
   *routes(): IterableIterator<PackedRoute> {
     for (const { route } of this.#entries.values()) {

@@ -23,7 +23,7 @@ import {
   type ModuleEvent,
   type ShardStats,
 } from "./loop_messages.ts";
-import { type AgentLoops, claimPorts, shardInits, startLoops } from "./loops.ts";
+import { type AgentLoops, claimPorts, fastPathFault, shardInits, startLoops } from "./loops.ts";
 import { type PackedRoute, packRoute } from "./packed_route.ts";
 import { ReportClient } from "./report_client.ts";
 import { RouteRegistry } from "./route_registry.ts";
@@ -40,6 +40,7 @@ const FIXED_KEYS = [
   "listenIp",
   "listenPort",
   "threads",
+  "fastPath",
   "modulesMax",
   "cacheDir",
   "tableFeed",
@@ -74,6 +75,8 @@ class AgentService implements RunningService {
   #timers: Timer[] = [];
   #stopping = false;
   #nodesCut = 0;
+  /** Decided at the first start; undefined before. */
+  #fast: boolean | undefined;
   #loopRestarts = 0;
 
   constructor(settings: AgentSettings, context: DaemonContext, firstPort: number) {
@@ -201,6 +204,7 @@ class AgentService implements RunningService {
     };
     this.#loops = await startLoops({
       threads: Number(settings.threads),
+      fast: this.#takesFastPath(),
       init,
       clock,
       rng,
@@ -208,6 +212,19 @@ class AgentService implements RunningService {
       onNote: (note) => this.#takeNote(note),
       onCrash: (error) => void this.#restartLoops(error),
     });
+  }
+
+  /** Says why not, once. */
+  #takesFastPath(): boolean {
+    if (this.#fast !== undefined) return this.#fast;
+    const { fastPath, threads } = this.#settings;
+    const { clock, log } = this.#context;
+    this.#fast = false;
+    if (fastPath === "off") return false;
+    const reason = fastPathFault(Number(threads), clock, log);
+    this.#fast = reason === undefined;
+    if (!this.#fast) log.info("Fast UDP path is not used", { reason });
+    return this.#fast;
   }
 
   /** A loop that died takes its counters with it; its routes are still here. */
@@ -287,7 +304,10 @@ class AgentService implements RunningService {
     }
     const delivery = this.#registry.take(route);
     if (delivery === undefined) return;
-    for (const shard of delivery.update) this.#loops?.send(shard, { type: "route", shard, route });
+    for (const shard of delivery.update) {
+      const sent = this.#loops?.send(shard, { type: "route", shard, route });
+      if (sent === false) this.#registry.missed(modId, cmdId, shard);
+    }
     for (const shard of delivery.confirm) {
       this.#loops?.send(shard, { type: "confirm", shard, modId, cmdId });
     }
@@ -318,6 +338,7 @@ class AgentService implements RunningService {
       zone: this.#settings.zone,
       callerIp: formatIpv4(this.#callerIp()),
       threads: this.#settings.threads,
+      udpPath: this.#loops?.path ?? "none",
       dnsAddress: formatAddress(this.#dns.address),
       dnsConnected: Number(this.#dns.connected),
       dnsExtended: Number(this.#dns.extended),

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { networkInterfaces } from "node:os";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test as testOnce, type TestContext } from "node:test";
 import { readSettings } from "../daemon/settings.ts";
 import type { RunningService } from "../daemon/daemon.ts";
 import {
@@ -29,7 +29,25 @@ import { until } from "../tests/support/until.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 import { agentSettings } from "./config.ts";
 import { FakeCaller, FakeDns, FakeReporter } from "./fake_upstream.ts";
+import { fastPathFault } from "./loops.ts";
 import { agentDaemon } from "./service.ts";
+
+/** The fast path where this machine has it; every test runs on both. */
+const paths = fastPathFault(1, systemClock, silentLogger) === undefined
+  ? ["portable", "fast"] as const
+  : ["portable"] as const;
+
+/** Of the test that runs: tests of a file run one after the other. */
+let path: "portable" | "fast" = "portable";
+
+function test(name: string, body: (t: TestContext) => void | Promise<void>): void {
+  for (const one of paths) {
+    testOnce(`${name} (${one})`, (t) => {
+      path = one;
+      return body(t);
+    });
+  }
+}
 
 /** A port on which nobody listens. */
 const NOBODY = 9;
@@ -65,7 +83,8 @@ async function withLab(fn: (lab: Lab) => Promise<void>): Promise<void> {
           readSettings(agentSettings, {
             flags: {
               "agent.port": "0",
-              "agent.threads": "0",
+              "agent.threads": path === "fast" ? "1" : "0",
+              "agent.fast_path": path === "fast" ? "auto" : "off",
               "dnsserver.ip": `127.0.0.1:${dns.port}`,
               "reporter.ip": `127.0.0.1:${reporter.port}`,
               ...flags,
@@ -114,6 +133,8 @@ for (const threads of ["0", "1", "3"]) {
     withLab(async ({ dns, reporter, agent, caller }) => {
       const running = await agent({ "agent.threads": threads });
       assert.equal(running.addresses.length, 3);
+      const fast = path === "fast" && threads !== "0";
+      assert.equal(running.stats().udpPath, fast ? "fast" : "portable");
       for (const [modId, cmdId] of [[1, 2], [2, 2], [3, 2]]) {
         dns.routes.set(`${modId},${cmdId}`, [node(modId), node(0xc0a801b1)]);
         const one = await caller(running, modId, cmdId);

@@ -19,8 +19,10 @@ import { type Clock, setRepeating, sleep, type Timer } from "../reactor/clock.ts
 import { BindError, messageOf, ProtocolError } from "../reactor/errors.ts";
 import { LogBrake, type Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/rng.ts";
-import { UdpServer } from "../reactor/udp_server.ts";
+import type { QuickHandler } from "../reactor/batch_udp.ts";
+import { type DatagramServer, UdpServer, type UdpServerOptions } from "../reactor/udp_server.ts";
 import { applyFeedTask } from "./feed_tasks.ts";
+import { HotPath } from "./hot_path.ts";
 import {
   type AgentLoopInit,
   type AgentNote,
@@ -63,6 +65,11 @@ export interface UdpServiceOptions {
   readonly log: Logger;
   /** Passes something to the main thread. */
   note(note: AgentNote): void;
+  /**
+   * Given for a thread that blocks in the kernel, where no timer runs: makes its sockets, and
+   * whoever drives them calls {@linkcode UdpService.turn}. Default: sockets of the runtime.
+   */
+  readonly makeServer?: (options: UdpServerOptions, onQuick: QuickHandler) => DatagramServer;
 }
 
 /** What a shard needs of its loop. */
@@ -79,7 +86,7 @@ interface ShardHost {
 class Shard {
   readonly index: number;
   readonly lb: RouteLb;
-  readonly server: UdpServer;
+  readonly server: DatagramServer;
   readonly #host: ShardHost;
   readonly #clock: Clock;
   readonly #token: Uint8Array | undefined;
@@ -111,13 +118,19 @@ class Shard {
     for (const route of shard.preload) {
       this.lb.preload(route.modId, route.cmdId, unpackNodes(route), clock.nowMs());
     }
-    this.server = new UdpServer({
+    const hot = new HotPath(this.lb, init.token !== undefined);
+    const server: UdpServerOptions = {
       hostname: init.hostname,
       port: shard.port,
       clock,
       log,
       onDatagram: (bytes, from) => this.#receive(bytes, from),
-    });
+    };
+    this.server = options.makeServer === undefined ? new UdpServer(server) : options.makeServer(
+      server,
+      (bytes, start, end, fromLoopback, nowMs, answer, answerStart) =>
+        hot.handle(bytes, start, end, fromLoopback, nowMs, answer, answerStart),
+    );
   }
 
   stats(): ShardStats {
@@ -226,6 +239,7 @@ export class UdpService implements ShardHost {
   readonly #shards: Shard[];
   #timer: Timer | undefined;
   #ticks = 0;
+  #tickAtMs = 0;
   #events: ModuleEvent[] = [];
   #eventsScheduled = false;
   #changes: StateChange[] = [];
@@ -251,7 +265,29 @@ export class UdpService implements ShardHost {
       for (const shard of this.#shards) await shard.server.close();
       throw error;
     }
+    this.#tickAtMs = this.options.clock.nowMs() + TICK_MS;
+    if (this.options.makeServer !== undefined) return;
     this.#timer = setRepeating(this.options.clock, TICK_MS, () => this.#tick());
+  }
+
+  /**
+   * What timers do elsewhere, for a thread where none runs: call it between two batches.
+   *
+   * @returns time until it must be called again, in milliseconds.
+   */
+  turn(): number {
+    this.#flushEvents();
+    const nowMs = this.options.clock.nowMs();
+    if (nowMs >= this.#tickAtMs) {
+      this.#tickAtMs = nowMs + TICK_MS;
+      this.#tick();
+    }
+    return this.#tickAtMs - nowMs;
+  }
+
+  /** Gives the ports back at once, whatever else has failed. */
+  closeServers(): void {
+    for (const { server } of this.#shards) void server.close();
   }
 
   /** Takes one task of the main thread. */
@@ -298,6 +334,7 @@ export class UdpService implements ShardHost {
     if (this.#events.length >= EVENTS_MAX) this.#flushEvents();
     // A pull should leave at once, together with those of the same turn; to forget has time.
     if (event.kind !== "pull" || this.#eventsScheduled) return;
+    if (this.options.makeServer !== undefined) return;
     this.#eventsScheduled = true;
     queueMicrotask(() => this.#flushEvents());
   }
@@ -312,7 +349,7 @@ export class UdpService implements ShardHost {
     return JSON.stringify(mergeStatus(this.#status, [...own, ...others]));
   }
 
-  async #bind(server: UdpServer): Promise<void> {
+  async #bind(server: DatagramServer): Promise<void> {
     for (let attempt = 1;; attempt++) {
       try {
         await server.bind();

@@ -9,6 +9,8 @@ export interface LoopHandle<Note> {
   readonly index: number;
   /** Sends a note to the pool's `onNote`. */
   note(note: Note, transfer?: Transferable[]): void;
+  /** Reports an error that happened outside of `onTask`; it reaches the pool's `onError`. */
+  fail(error: unknown): void;
 }
 
 /** A started loop. */
@@ -48,7 +50,7 @@ export function runLoop<Init, Task, Note>(body: LoopBody<Init, Task, Note>): voi
     try {
       const note = (value: Note, transfer?: Transferable[]): void =>
         post({ type: "note", note: value }, transfer);
-      const loop = await body.start(init, { index, note });
+      const loop = await body.start(init, { index, note, fail });
       post({ type: "ready" });
       return loop;
     } catch (error) {
