@@ -93,6 +93,11 @@ export async function freePorts(): Promise<Address> {
   }
 }
 
+/** Flags that make an agent take a path. */
+export function pathFlags(path: "portable" | "fast"): string[] {
+  return hasFastPath ? ["--agent-fast-path", path === "fast" ? "auto" : "off"] : [];
+}
+
 /** Flags of an agent that knows its routes from `cache` and sends reports to `sink`. */
 export function agentFlags(
   cache: string,
@@ -106,7 +111,7 @@ export function agentFlags(
     ...["--agent-modules-max", "300000"],
     // No dns: nothing listens on port 1, and known routes are served without it.
     ...["--dnsserver-ip", "127.0.0.1:1", "--reporter-ip", `127.0.0.1:${sink.port}`],
-    ...(hasFastPath ? ["--agent-fast-path", path === "fast" ? "auto" : "off"] : []),
+    ...pathFlags(path),
   ];
 }
 

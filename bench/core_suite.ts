@@ -1,7 +1,7 @@
 // Shell. Rows that need no server: each runtime measures them in a process of its own.
 
 import { coreCases } from "./core_cases.ts";
-import type { Bench, Suite } from "./harness.ts";
+import type { Bench, BenchRuntime, Suite } from "./harness.ts";
 import type { BenchCase } from "./measure.ts";
 import { missingRow, type Row } from "./rows.ts";
 import { runProgram } from "./server_process.ts";
@@ -28,15 +28,13 @@ export const coreSuite: Suite = {
   rows: processCases().map(({ name }) => name),
   async run(bench): Promise<Row[]> {
     const all: Row[] = [];
-    for (const { name, command } of bench.runtimes) {
-      const argv = command(
-        "bench/core_main.ts",
-        name,
-        bench.smoke ? "smoke" : "full",
-        ...bench.only,
-      );
+    const runOne = async ({ name, command }: BenchRuntime): Promise<void> => {
+      const length = bench.smoke ? "smoke" : "full";
+      const argv = command("bench/core_main.ts", name, length, ...bench.only);
       all.push(...await runOn(bench, argv, name));
-    }
+    };
+    if (bench.smoke) await Promise.all(bench.runtimes.map(runOne));
+    else for (const one of bench.runtimes) await runOne(one);
     const names = [...new Set(all.map((row) => row.name))];
     if (names.length === 0) return [missingRow("core", "", "no runtime was found")];
     return names.flatMap((name) => all.filter((row) => row.name === name));

@@ -39,13 +39,13 @@ interface Sized {
 
 async function start(bench: Bench, on: BenchRuntime, sizes: readonly Size[]): Promise<Sized[]> {
   const sink = await startSink();
-  const started: Sized[] = [];
-  for (const size of sizes) {
+  const started = await Promise.all(sizes.map(async (size): Promise<Sized> => {
     const cache = routeCache(bench, size.modules, size.nodes);
-    const target = await startAgent(bench, on, path, cache, sink);
+    return { size, target: await startAgent(bench, on, path, cache, sink) };
+  }));
+  for (const { size, target } of started) {
     const problem = await prime(bench, target, size.modules);
     if (problem !== undefined) throw new Error(`agent on ${target.name}: ${problem}`);
-    started.push({ size, target });
   }
   return started;
 }
@@ -89,7 +89,7 @@ export const growthSuite: Suite = {
       sizes.findIndex((other) => sizeName(other) === sizeName(size)) === index
     );
     const rows: Row[] = [];
-    const runtimes = bench.smoke ? bench.runtimes.slice(0, 1) : bench.runtimes;
+    const runtimes = bench.smoke ? bench.runtimes.slice(-1) : bench.runtimes;
     for (const on of runtimes) rows.push(...await measure(bench, on, distinct));
     return rows;
   },

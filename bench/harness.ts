@@ -154,12 +154,16 @@ export class Bench {
     } else {
       this.native = tools;
     }
-    this.#pinned = processorCount() >= 2 && findProgram("taskset") !== undefined;
-    this.notes.push(
-      this.#pinned
-        ? "Servers run on processor 1, load on processor 0."
-        : "Nothing is pinned to a processor: no taskset, or one processor only.",
-    );
+    const canPin = processorCount() >= 2 && findProgram("taskset") !== undefined;
+    this.#pinned = canPin && !options.smoke; // Unpinned, many servers start sooner.
+    if (options.smoke) this.notes.push("Smoke run: its times mean nothing.");
+    else {
+      this.notes.push(
+        canPin
+          ? "Servers run on processor 1, load on processor 0."
+          : "Nothing is pinned to a processor: no taskset, or one processor only.",
+      );
+    }
     for (const name of ["Deno", "Bun"]) {
       if (!this.runtimes.some((one) => one.name === name)) {
         this.notes.push(`${name} is not installed: its rows are missing.`);

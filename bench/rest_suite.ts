@@ -4,7 +4,15 @@ import { join } from "node:path";
 import { messageOf } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import { openStore, type RouteEdit } from "../sql/mod.ts";
-import { agentFlags, freePorts, PATHS, prime, routeCache, startSink } from "./agent_servers.ts";
+import {
+  agentFlags,
+  freePorts,
+  pathFlags,
+  PATHS,
+  prime,
+  routeCache,
+  startSink,
+} from "./agent_servers.ts";
 import type { Bench, BenchRuntime, Suite } from "./harness.ts";
 import { cpuSeconds, residentBytes } from "./machine.ts";
 import { missingRow, type Row, rowOf } from "./rows.ts";
@@ -87,13 +95,14 @@ async function fillStore(url: string): Promise<void> {
 async function startUpstream(bench: Bench): Promise<string[]> {
   const url = `sqlite:${join(bench.directory, "rest.db")}`;
   await fillStore(url);
-  const [on] = bench.runtimes;
+  const on = bench.runtimes[bench.runtimes.length - 1];
   const service = async (name: "dns" | "reporter"): Promise<string> => {
     const flags = ["--json", "--reactor-port", "0", "--store-url", url, "--log-level", "error"];
     const server = await bench.start(name, on.command(`${name}/main.ts`, ...flags));
     return `127.0.0.1:${server.addresses[0].port}`;
   };
-  return ["--dnsserver-ip", await service("dns"), "--reporter-ip", await service("reporter")];
+  const [dns, reporter] = await Promise.all([service("dns"), service("reporter")]);
+  return ["--dnsserver-ip", dns, "--reporter-ip", reporter];
 }
 
 async function startAll(
@@ -101,17 +110,15 @@ async function startAll(
   all: readonly Form[],
 ): Promise<{ form: Form; process: ServerProcess }[]> {
   const upstream = await startUpstream(bench);
-  const started: { form: Form; process: ServerProcess }[] = [];
-  for (const form of all) {
+  const started = await Promise.all(all.map(async (form) => {
     const own = ["--json", "--agent-port", "0", "--log-level", "error", ...upstream];
-    const path = PATHS.length > 1
-      ? ["--agent-fast-path", form.path === "fast" ? "auto" : "off"]
-      : [];
-    const process = await bench.start(`agent, ${form.name}`, form.argv([...own, ...path]));
+    const flags = [...own, ...pathFlags(form.path)];
+    return { form, process: await bench.start(`agent, ${form.name}`, form.argv(flags)) };
+  }));
+  for (const { form, process } of started) {
     const target = { name: form.name, server: process.addresses[0], pid: process.pid } as const;
     const problem = await prime(bench, { ...target, ports: 3, echo: false }, REST_MODULES);
     if (problem !== undefined) throw new Error(`agent, ${form.name}: ${problem}`);
-    started.push({ form, process });
   }
   return started;
 }
