@@ -1,0 +1,24 @@
+// Shell. An echo server with room for as many connections as its argument says.
+
+import { formatAddress } from "../address.ts";
+import { setRepeating } from "../clock.ts";
+import { silentLogger } from "../log.ts";
+import { MessageRouter } from "../message_router.ts";
+import { runtime } from "../runtime/mod.ts";
+import { systemClock } from "../system_clock.ts";
+import { type Connection, TcpServer } from "../tcp_server.ts";
+
+const server = new TcpServer({
+  hostname: "127.0.0.1",
+  port: 0,
+  router: new MessageRouter<Connection>().add(1, (body, peer) => void peer.send(1, body)),
+  clock: systemClock,
+  log: silentLogger,
+  connectionsMax: Number(runtime.args[0]),
+});
+runtime.writeStdout(`${formatAddress(await server.listen())}\n`);
+setRepeating(systemClock, 100, () => {
+  const { open, framesIn, acceptErrors, refusedOverLimit } = server.stats;
+  const refused = acceptErrors + refusedOverLimit;
+  runtime.writeStdout(`open=${open} framesIn=${framesIn} refused=${refused};\n`);
+});
