@@ -24,6 +24,7 @@ import { AGENT_PORT_COUNT, agentPortIndex, MessageId, RetCode } from "../proto/m
 import { UdpAgentLink } from "./agent_link.ts";
 import { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";
 import { type Host, type HostAnswer, toHost } from "./host.ts";
+import { type LarsApi, runAndReport } from "./lars_api.ts";
 import { LastGood } from "./last_good.ts";
 import type { AgentLink } from "./link.ts";
 import {
@@ -86,7 +87,7 @@ interface Question {
  * Making a client opens nothing: sockets are opened by the first question and do not keep the
  * program alive. One client serves a whole program; its methods may be called concurrently.
  */
-export class LarsClient {
+export class LarsClient implements LarsApi {
   readonly #ports: readonly number[];
   readonly #hostname: string;
   readonly #deadlineMs: number;
@@ -314,17 +315,10 @@ export class LarsClient {
     options: CallOptions = {},
   ): Promise<T> {
     const host = await this.getHost(modId, cmdId, options);
-    const startedMs = this.#clock.nowMs();
-    let retcode: RetCode = RetCode.Overload;
-    try {
-      const result = await fn(host);
-      retcode = RetCode.Success;
-      return result;
-    } finally {
-      const timecostMs = Math.max(0, this.#clock.nowMs() - startedMs);
+    return await runAndReport(host, fn, this.#clock, (retcode, timecostMs) => {
       // Closed meanwhile: the outcome of fn matters more than that nobody can be told.
       if (!this.#closed) this.report(modId, cmdId, host.ip, host.port, retcode, timecostMs);
-    }
+    });
   }
 
   /**

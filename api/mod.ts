@@ -1,12 +1,16 @@
 // Shell. What callers import: the client, its options and its errors.
 
 /**
- * The caller's side of Lars: {@linkcode LarsClient}. Imports no package, so it can be imported
+ * The caller's side of Lars: {@linkcode LarsClient}, which asks the agent of this host, and
+ * {@linkcode InProcessClient}, which picks by itself. Imports no package, so it can be imported
  * from a URL; runs in Deno, Bun and Node.
  *
  * @module
  */
 export { LarsClient } from "./client.ts";
+export { InProcessClient } from "./in_process_client.ts";
+export type { InProcessClientOptions, InProcessClientStats } from "./in_process_options.ts";
+export type { LarsApi } from "./lars_api.ts";
 export type { Host, HostAnswer } from "./host.ts";
 export type { CallOptions, LarsClientOptions, LarsClientStats } from "./options.ts";
 export { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";

@@ -211,6 +211,11 @@ export class RouteLb {
     return picked;
   }
 
+  /** What is known of a module's route; undefined when nobody has asked for it. */
+  stateOf(modId: number, cmdId: number): RouteState | undefined {
+    return this.#modules.get(modId, cmdId)?.state;
+  }
+
   /** The nodes of a module; empty when it is unknown (its route is then asked for) or has none. */
   getRoute(modId: number, cmdId: number, nowMs: number): Host[] {
     const { balance } = this.#use(modId, cmdId, nowMs);

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import {
   checkAmbient,
   checkAny,
+  checkApiClosure,
   checkApiImports,
   checkCorePurity,
   checkFunctionLength,
@@ -65,6 +66,7 @@ test("house rules: rooms import in one direction, and files in no circle", () =>
 
 test("house rules: api/ imports nothing that needs an import map", () => {
   expectNone(sources.flatMap(checkApiImports));
+  expectNone(checkApiClosure(sources));
 });
 
 test("house rules: no function is longer than a screen", () => {
@@ -108,6 +110,14 @@ test("house rules: the rules themselves catch what they are for", () => {
     [checkRuntimeNames(file("dns/x.ts", "Deno.exit(1);")), /reactor\/runtime/],
     [checkRoomOrder(file("proto/x.ts", 'import { a } from "../dns/y.ts";')), /order of rooms/],
     [checkApiImports(file("api/x.ts", 'import a from "mysql2";')), /bare name/],
+    [
+      checkApiClosure([
+        file("api/mod.ts", 'export { b } from "./b.ts";'),
+        file("api/b.ts", 'import type { c } from "../balancer/c.ts";'),
+        file("balancer/c.ts", 'import hash from "murmurhash3js";'),
+      ]),
+      /^api\/mod.ts -> api\/b.ts -> balancer\/c.ts must not import the bare name murmurhash3js$/,
+    ],
     [
       checkCorePurity(file("dns/x.ts", '// Core. X.\nimport fs from "node:fs";'), () => undefined),
       /node: module/,

@@ -175,6 +175,34 @@ export function checkApiImports(file: SourceFile): string[] {
     .map(({ specifier }) => `${file.path}: api/ must not import the bare name ${specifier}`);
 }
 
+/**
+ * Nor may anything that `api/mod.ts` imports, however far: the whole of it loads from the URL. Type
+ * imports count too, as a checker follows them.
+ */
+export function checkApiClosure(files: readonly SourceFile[]): string[] {
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  const complaints: string[] = [];
+  const seen = new Set<string>();
+  const visit = (path: string, trail: readonly string[]): void => {
+    if (seen.has(path)) return;
+    seen.add(path);
+    const file = byPath.get(path);
+    const names = [...trail, path];
+    if (file === undefined) {
+      complaints.push(`${names.join(" -> ")}: no such source`);
+      return;
+    }
+    for (const { specifier } of importsOf(file.text)) {
+      if (specifier.startsWith(".")) visit(resolvePath(path, specifier), names);
+      else if (!specifier.startsWith("node:")) {
+        complaints.push(`${names.join(" -> ")} must not import the bare name ${specifier}`);
+      }
+    }
+  };
+  visit("api/mod.ts", []);
+  return complaints;
+}
+
 /** No function is longer than {@linkcode FUNCTION_LINES_MAX}; relies on the formatter's layout. */
 export function checkFunctionLength(file: SourceFile): string[] {
   if (isTest(file.path)) return [];

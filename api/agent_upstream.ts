@@ -1,0 +1,196 @@
+// Shell. An in-process client's stream to the agent of its host.
+
+import type { ModuleReport } from "../balancer/route_lb.ts";
+import { RouteParts } from "../balancer/route_parts.ts";
+import { decodeGetRouteResponse } from "../proto/host_codec.ts";
+import {
+  decodeCallReportsTaken,
+  decodeRoutePart,
+  encodeCallReports,
+  encodeTableSubscribe,
+} from "../proto/feed_codec.ts";
+import { MessageId } from "../proto/message_ids.ts";
+import type { Address } from "../reactor/address.ts";
+import type { Clock } from "../reactor/clock.ts";
+import type { Rng } from "../reactor/rng.ts";
+import { BATCH_NODES_MAX, CallLedger } from "./call_ledger.ts";
+import { FeedLink } from "./feed_link.ts";
+import type { Upstream, UpstreamEvents, UpstreamStats } from "./upstream.ts";
+
+/** Least time between two batches of results, unless one is full earlier. */
+export const BATCH_INTERVAL_MS = 1000;
+
+/** Time that `close` gives the agent to confirm what waits. */
+export const CLOSE_MS_MAX = 1000;
+
+/**
+ * Time after connecting for which results wait until the agent has sent every route again: one that
+ * has just started ignores calls of nodes it does not know yet.
+ */
+export const SETTLE_MS_MAX = 5000;
+
+/** What an upstream of either kind is given. */
+export interface UpstreamOptions {
+  readonly token: Uint8Array | undefined;
+  /** Most nodes with results that wait. */
+  readonly resultsMax: number;
+  /** For what must be waited for. */
+  readonly clock: Clock;
+  /** For what must not keep the program alive. */
+  readonly background: Clock;
+  readonly rng: Rng;
+  readonly events: UpstreamEvents;
+}
+
+/** Routes from the agent, outcomes of calls to it. */
+export class AgentUpstream implements Upstream {
+  readonly #options: UpstreamOptions;
+  readonly #link: FeedLink;
+  readonly #ledger: CallLedger;
+  readonly #parts = new RouteParts();
+  #batchAtMs = -Infinity;
+  #batches = 0;
+  #readyAtMs = 0;
+  /** True: the batch under way must be sent again, over a new connection. */
+  #repeat = false;
+  /** Called when the last batch is confirmed, while closing. */
+  #emptied: (() => void) | undefined;
+
+  constructor(addresses: readonly Address[], options: UpstreamOptions) {
+    const { token, background, rng, events } = options;
+    this.#options = options;
+    this.#ledger = new CallLedger(Math.floor(rng.next() * 2 ** 53), options.resultsMax);
+    this.#link = new FeedLink({
+      addresses,
+      role: "client",
+      token,
+      helloWaitMs: Infinity,
+      clock: background,
+      rng,
+      onReady: () => {
+        this.#readyAtMs = background.nowMs();
+        this.#repeat = true;
+        events.onReady();
+        if (this.#emptied !== undefined) this.#sendLast();
+      },
+      onLost: () => {
+        this.#parts.clear();
+        events.onLost();
+      },
+      onMessage: (msgId, body) => this.#message(msgId, body),
+    });
+  }
+
+  get connected(): boolean {
+    return this.#link.ready;
+  }
+
+  get address(): Address {
+    return this.#link.address;
+  }
+
+  get fault(): string | undefined {
+    return this.#link.fault;
+  }
+
+  get stats(): UpstreamStats {
+    return {
+      connects: this.#link.connectCount,
+      resultsPending: this.#ledger.nodeCount,
+      resultsDropped: this.#ledger.droppedCount,
+      batches: this.#batches,
+    };
+  }
+
+  start(): void {
+    this.#link.start();
+  }
+
+  ask(modId: number, cmdId: number): void {
+    this.#link.send(
+      MessageId.TableSubscribe,
+      encodeTableSubscribe({ modId, cmdId, end: false }),
+    );
+  }
+
+  forget(modId: number, cmdId: number): void {
+    this.#link.send(MessageId.TableSubscribe, encodeTableSubscribe({ modId, cmdId, end: true }));
+  }
+
+  addCall(
+    modId: number,
+    cmdId: number,
+    ip: number,
+    port: number,
+    retcode: number,
+    timecostMs: number,
+  ): void {
+    this.#ledger.add(modId, cmdId, ip, port, retcode, timecostMs);
+  }
+
+  /** The agent judges nodes by the calls themselves. */
+  addReports(_reports: readonly ModuleReport[]): void {}
+
+  tick(nowMs: number, settled: boolean): void {
+    if (!this.#link.ready || (!settled && nowMs - this.#readyAtMs < SETTLE_MS_MAX)) return;
+    if (this.#repeat) this.#sendBatch();
+    const due = nowMs - this.#batchAtMs >= BATCH_INTERVAL_MS ||
+      this.#ledger.waitingNodes >= BATCH_NODES_MAX;
+    if (due) this.#nextBatch(nowMs);
+  }
+
+  async close(): Promise<void> {
+    const { clock } = this.#options;
+    if (this.#ledger.nodeCount > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = clock.setTimer(CLOSE_MS_MAX, resolve);
+        this.#emptied = (): void => {
+          timer.cancel();
+          resolve();
+        };
+        if (this.#link.ready) this.#sendLast();
+      });
+    }
+    this.#emptied = undefined;
+    await this.#link.close(clock, CLOSE_MS_MAX);
+  }
+
+  /** While closing: there is no time to wait for routes. */
+  #sendLast(): void {
+    if (this.#repeat) this.#sendBatch();
+    this.#nextBatch(this.#options.clock.nowMs());
+  }
+
+  #nextBatch(nowMs: number): void {
+    if (this.#ledger.take() === undefined) return;
+    this.#batchAtMs = nowMs;
+    this.#sendBatch();
+  }
+
+  #sendBatch(): void {
+    this.#repeat = false;
+    const batch = this.#ledger.unconfirmed;
+    if (batch === undefined) return;
+    if (this.#link.send(MessageId.CallReports, encodeCallReports(batch))) this.#batches++;
+    // Never half: what is not taken now is sent over a new connection, which counts it once.
+    else this.#link.failOver("the agent does not read");
+  }
+
+  #message(msgId: number, body: Uint8Array): void {
+    const { events } = this.#options;
+    events.onHeard();
+    if (msgId === MessageId.GetRouteResponse) {
+      const { modId, cmdId, hosts } = decodeGetRouteResponse(body);
+      events.onRoute(modId, cmdId, hosts);
+    } else if (msgId === MessageId.RoutePart) {
+      const part = decodeRoutePart(body);
+      const hosts = this.#parts.take(part);
+      if (hosts !== undefined) events.onRoute(part.modId, part.cmdId, hosts);
+    } else if (msgId === MessageId.CallReportsTaken) {
+      this.#ledger.confirm(decodeCallReportsTaken(body).seq);
+      if (this.#emptied === undefined) return;
+      if (this.#ledger.nodeCount === 0) this.#emptied();
+      else this.#nextBatch(this.#options.clock.nowMs());
+    }
+  }
+}

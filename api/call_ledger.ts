@@ -1,0 +1,147 @@
+// Core. Outcomes of calls on their way to the agent: added up by node, sent in batches that count
+// once.
+
+import { hostKey } from "../balancer/host.ts";
+import { ModuleTable } from "../balancer/module_table.ts";
+import { failureWeight } from "../balancer/overload_policy.ts";
+import type { CallReports, ModuleCalls, NodeCalls } from "../proto/message_types.ts";
+
+/** Nodes with outcomes that wait; calls of further ones are dropped, and counted. */
+export const LEDGER_NODES_MAX = 65_536;
+
+/** Nodes in one batch; that many waiting make a batch leave before its second is over. */
+export const BATCH_NODES_MAX = 1000;
+
+/**
+ * Bytes of a batch, counted at the most each part can take, so that it fits a frame of 65,527: a
+ * node has tag and length 2, ip 11, port 4 and five counters of 6; a module tag and length 4 and
+ * two ids of 11.
+ */
+const BATCH_BYTES_MAX = 65_000;
+const NODE_BYTES = 47;
+const MODULE_BYTES = 26;
+
+/** What a counter of the message can hold. */
+const COUNT_MAX = 0xffffffff;
+
+interface LedgerModule {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly nodes: Map<number, NodeCalls>;
+}
+
+/**
+ * One batch at a time is under way: it keeps its number until the agent has confirmed it, over as
+ * many connections as that takes, and the agent counts each number once.
+ */
+export class CallLedger {
+  readonly #session: number;
+  readonly #nodesMax: number;
+  readonly #modules = new ModuleTable<LedgerModule>();
+  #nodeCount = 0;
+  #dropped = 0;
+  #seq = 0;
+  #sent: CallReports | undefined;
+  #sentNodes = 0;
+
+  /** `session` tells this client from all others; up to 2^53 - 1. */
+  constructor(session: number, nodesMax = LEDGER_NODES_MAX) {
+    this.#session = session;
+    this.#nodesMax = nodesMax;
+  }
+
+  /** Nodes with outcomes that are not in a batch yet. */
+  get waitingNodes(): number {
+    return this.#nodeCount;
+  }
+
+  /** Nodes with outcomes that have not been confirmed. */
+  get nodeCount(): number {
+    return this.#nodeCount + this.#sentNodes;
+  }
+
+  /** Calls dropped because too many nodes waited. */
+  get droppedCount(): number {
+    return this.#dropped;
+  }
+
+  /** The batch that is not confirmed yet. */
+  get unconfirmed(): CallReports | undefined {
+    return this.#sent;
+  }
+
+  /** Notes one call; `retcode` 0 is success. Ids and ip are unsigned. */
+  add(
+    modId: number,
+    cmdId: number,
+    ip: number,
+    port: number,
+    retcode: number,
+    timecostMs: number,
+  ): void {
+    let module = this.#modules.get(modId, cmdId);
+    const key = hostKey(ip, port);
+    let node = module?.nodes.get(key);
+    if (node === undefined) {
+      if (this.#nodeCount >= this.#nodesMax) {
+        this.#dropped++;
+        return;
+      }
+      if (module === undefined) {
+        module = { modId, cmdId, nodes: new Map() };
+        this.#modules.add(module);
+      }
+      node = { ip, port, succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 };
+      module.nodes.set(key, node);
+      this.#nodeCount++;
+    }
+    if (retcode === 0) {
+      node.succ = Math.min(node.succ + 1, COUNT_MAX);
+      node.continSucc++;
+      node.continErr = 0;
+    } else {
+      node.err = Math.min(node.err + 1, COUNT_MAX);
+      node.errWeight = Math.min(node.errWeight + failureWeight(timecostMs), COUNT_MAX);
+      node.continErr++;
+      node.continSucc = 0;
+    }
+  }
+
+  /** Makes the next batch; undefined when one is unconfirmed, or nothing waits. */
+  take(): CallReports | undefined {
+    if (this.#sent !== undefined || this.#nodeCount === 0) return undefined;
+    const modules: ModuleCalls[] = [];
+    const emptied: LedgerModule[] = [];
+    let count = 0;
+    let bytes = 0;
+    for (const module of this.#modules) {
+      const nodes: NodeCalls[] = [];
+      bytes += MODULE_BYTES;
+      for (const [key, node] of module.nodes) {
+        bytes += NODE_BYTES;
+        if (count >= BATCH_NODES_MAX || bytes > BATCH_BYTES_MAX) break;
+        count++;
+        nodes.push(node);
+        module.nodes.delete(key);
+      }
+      if (nodes.length > 0) modules.push({ modId: module.modId, cmdId: module.cmdId, nodes });
+      if (module.nodes.size > 0) break;
+      emptied.push(module);
+    }
+    // The table must not change while it is walked.
+    for (const module of emptied) this.#modules.remove(module);
+    this.#nodeCount -= count;
+    this.#sentNodes = count;
+    // Never 0, which a message that leaves the number out would have.
+    this.#seq = this.#seq === 0xffffffff ? 1 : this.#seq + 1;
+    this.#sent = { session: this.#session, seq: this.#seq, modules };
+    return this.#sent;
+  }
+
+  /** The agent has counted the batch with this number. */
+  confirm(seq: number): void {
+    if (this.#sent?.seq !== seq) return;
+    this.#sent = undefined;
+    this.#sentNodes = 0;
+  }
+}

@@ -1,0 +1,436 @@
+// Shell. The client that holds the routes in its own process and picks without asking anybody.
+
+import type { Host as Node, RouteNode } from "../balancer/host.ts";
+import { RouteLb } from "../balancer/route_lb.ts";
+import { RetCode } from "../proto/message_ids.ts";
+import { formatAddress, formatIpv4, parseIpv4 } from "../reactor/address.ts";
+import { backgroundClock } from "../reactor/background_clock.ts";
+import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
+import { ConnectError, LarsError, LimitError } from "../reactor/errors.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import { systemRng } from "../reactor/system_rng.ts";
+import { AgentUpstream } from "./agent_upstream.ts";
+import { DirectUpstream } from "./direct_upstream.ts";
+import { AgentError, ClosedError, NoRouteError, OverloadError } from "./errors.ts";
+import type { Host, HostAnswer } from "./host.ts";
+import {
+  checkMode,
+  checkModulesMax,
+  checkPeers,
+  checkResultsMax,
+  checkRules,
+  type InProcessClientOptions,
+  type InProcessClientStats,
+} from "./in_process_options.ts";
+import { type LarsApi, runAndReport } from "./lars_api.ts";
+import {
+  type CallOptions,
+  checkDeadline,
+  checkId,
+  checkPort,
+  checkRetcode,
+  checkTimecost,
+  checkToken,
+} from "./options.ts";
+import { PENDING_MAX } from "./pending.ts";
+import type { Upstream, UpstreamEvents } from "./upstream.ts";
+
+/** Time between two looks at windows, results and questions; also how exact windows are. */
+export const TICK_MS = 100;
+
+/** Time that `regInit` gives a route to come. */
+export const REG_INIT_MS = 250;
+
+/** Addresses remembered as numbers, so that a report need not read their text; then forgotten. */
+export const IPS_MAX = 65_536;
+
+/** Somebody who waits for the first route of a module. */
+interface Waiter {
+  readonly timer: Timer;
+  readonly done: () => void;
+}
+
+/**
+ * A caller's side of Lars that picks by itself: the routes come over a stream, from the agent of
+ * this host or, where there is none, from dns. A pick is a function call and asks nobody.
+ *
+ * ```ts
+ * import { InProcessClient } from "./in_process_client.ts";
+ *
+ * const client = new InProcessClient();
+ * await client.regInit(1, 1);
+ * const host = client.pick(1, 1);
+ * if (typeof host === "number") {
+ *   console.log(`No node: ${host}`);
+ * } else {
+ *   console.log(`Calling ${host.ip}:${host.port}`);
+ *   client.report(1, 1, host.ip, host.port, 0, 12);
+ * }
+ * await client.close();
+ * ```
+ *
+ * Making a client opens nothing: the first question does. Streams and timers do not keep the
+ * program alive; `close` sends the results that wait. While the stream is down the last routes
+ * serve on, see `connected` and `tableAgeMs`.
+ */
+export class InProcessClient implements LarsApi {
+  readonly #lb: RouteLb;
+  readonly #upstream: Upstream;
+  readonly #clock: Clock;
+  readonly #background: Clock;
+  readonly #deadlineMs: number;
+  readonly #ips = new Map<string, number>();
+  /** When modules without an answer were first asked for, oldest first. */
+  readonly #askedAtMs = new Map<string, number>();
+  readonly #modulesMax: number;
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  #waitingCount = 0;
+  /** Modules with a route that has not come again since the stream was opened. */
+  readonly #unconfirmed = new Set<string>();
+  /** Modules that a route has come for. */
+  readonly #answered = new Set<string>();
+  #currentAtMs = -Infinity;
+  /** Time of the last tick: reading a clock would cost as much as the pick. */
+  #nowMs = 0;
+  #running = false;
+  #closed = false;
+  #ticker: Timer | undefined;
+
+  /** @throws {RangeError} when an option is out of range. */
+  constructor(options: InProcessClientOptions = {}) {
+    this.#clock = options.clock ?? systemClock;
+    this.#background = options.clock ?? backgroundClock;
+    this.#deadlineMs = checkDeadline(options.deadlineMs ?? 50);
+    this.#modulesMax = checkModulesMax(options.modulesMax);
+    this.#nowMs = this.#clock.nowMs();
+    const rng = options.rng ?? systemRng;
+    this.#lb = new RouteLb({
+      settings: checkRules(options.rules),
+      rng,
+      modulesMax: this.#modulesMax,
+      onPull: (modId, cmdId) => this.#upstream.ask(modId, cmdId),
+      onForget: (modId, cmdId) => this.#forget(modId, cmdId),
+    });
+    this.#lb.pausePulls();
+    const events: UpstreamEvents = {
+      onReady: () => this.#ready(),
+      onLost: () => this.#lb.pausePulls(),
+      onHeard: () => this.#heard(),
+      onRoute: (modId, cmdId, nodes) => this.#takeRoute(modId, cmdId, nodes),
+    };
+    const mode = checkMode(options.mode);
+    const peers = checkPeers(options);
+    const shared = {
+      token: checkToken(options.token),
+      resultsMax: checkResultsMax(options.resultsMax),
+      clock: this.#clock,
+      background: this.#background,
+      rng,
+      events,
+    };
+    this.#upstream = options.openUpstream?.(events) ??
+      (mode === "local"
+        ? new AgentUpstream(peers.agents, shared)
+        : new DirectUpstream(peers, shared));
+  }
+
+  /** True while routes come; false: the last ones serve on. */
+  get connected(): boolean {
+    return this.#upstream.connected;
+  }
+
+  /**
+   * Time since the routes held here were last known to be those of the agent (or dns), in
+   * milliseconds: about a second or less while connected, growing while not, Infinity before the
+   * first connection.
+   */
+  get tableAgeMs(): number {
+    return Math.max(0, this.#clock.nowMs() - this.#currentAtMs);
+  }
+
+  /** Counters for whoever watches the program. Walks the modules: not for each call. */
+  get stats(): InProcessClientStats {
+    const lb = this.#lb.stats();
+    return {
+      modules: lb.modules,
+      hosts: lb.hosts,
+      hostsOverload: lb.hostsOverload,
+      picks: lb.picks,
+      probes: lb.probes,
+      refusedOverload: lb.refusedOverload,
+      refusedNoExist: lb.refusedNoExist,
+      reports: lb.reports,
+      reportsIgnored: lb.reportsIgnored,
+      modulesEvicted: lb.modulesEvicted,
+      waiting: this.#waitingCount,
+      ...this.#upstream.stats,
+    };
+  }
+
+  /**
+   * The next node of a module, at once: a node, or the return code 1 (overload) or 3 (no node, or
+   * no route yet; it is asked for). Allocates nothing; a node is the same object each time, for as
+   * long as the route has it. Ids are taken as numbers of 32 bits.
+   *
+   * @throws {ClosedError} when the client is closed.
+   */
+  pick(modId: number, cmdId: number): Host | RetCode {
+    if (!this.#running) this.#start();
+    const picked = this.#lb.getHost(modId, cmdId, this.#nowMs);
+    if (typeof picked === "number") return picked as RetCode;
+    return (picked.attached as Host | undefined) ?? attachView(picked);
+  }
+
+  /**
+   * {@linkcode InProcessClient.pick} as a promise; waits for the first route of a module, until the
+   * deadline after it was first asked for.
+   *
+   * @throws {OverloadError} when every node is overloaded.
+   * @throws {NoRouteError} when there is no node of the module.
+   * @throws {ConnectError} when there is no route, and no connection to get one.
+   * @throws {LimitError} when too many questions wait.
+   * @throws {ClosedError} when the client is closed.
+   * @throws {RangeError} when an id is not a number of 32 bits.
+   */
+  async getHost(modId: number, cmdId: number, options: CallOptions = {}): Promise<Host> {
+    const { retcode, host, error } = await this.tryGetHost(modId, cmdId, options);
+    if (host !== undefined) return host;
+    if (error !== undefined) throw error;
+    if (retcode === RetCode.Overload) throw new OverloadError(modId, cmdId);
+    if (retcode === RetCode.NoExist) throw new NoRouteError(modId, cmdId);
+    throw new AgentError(modId, cmdId, retcode);
+  }
+
+  /**
+   * Like {@linkcode InProcessClient.getHost}, with return codes instead of exceptions.
+   *
+   * @throws {RangeError} when an id is not a number of 32 bits.
+   */
+  async tryGetHost(modId: number, cmdId: number, options: CallOptions = {}): Promise<HostAnswer> {
+    const module = checkId("modId", modId);
+    const command = checkId("cmdId", cmdId);
+    const deadlineMs = checkDeadline(options.deadlineMs ?? this.#deadlineMs);
+    try {
+      await this.#wantRoute(module, command, deadlineMs);
+      const picked = this.pick(module, command);
+      if (typeof picked !== "number") return { retcode: RetCode.Success, host: picked };
+      if (picked === RetCode.NoExist) this.#needConnection(module, command);
+      return { retcode: picked };
+    } catch (error) {
+      if (!(error instanceof LarsError)) throw error;
+      return { retcode: RetCode.SystemError, error };
+    }
+  }
+
+  /**
+   * Tells how a call went: judged here at once, and passed on at most a second later, added up.
+   *
+   * @param retcode 0 for success; anything else is a failure.
+   * @param timecostMs Time the call took, in milliseconds; a failure that took long weighs more.
+   * @throws {RangeError} when an argument is out of range.
+   * @throws {ClosedError} when the client is closed.
+   */
+  report(
+    modId: number,
+    cmdId: number,
+    ip: string,
+    port: number,
+    retcode: number,
+    timecostMs?: number,
+  ): void {
+    const module = checkId("modId", modId);
+    const command = checkId("cmdId", cmdId);
+    const address = this.#ips.get(ip) ?? this.#readIp(ip);
+    checkPort(port);
+    checkRetcode(retcode);
+    const costMs = checkTimecost(timecostMs) ?? 0;
+    if (!this.#running) this.#start();
+    this.#lb.report(module, command, address, port, retcode, costMs, this.#clock.nowMs());
+    this.#upstream.addCall(module, command, address, port, retcode, costMs);
+  }
+
+  /**
+   * Every node of a module, overloaded ones too; none when there is no such module.
+   *
+   * @throws what {@linkcode InProcessClient.getHost} throws, but for OverloadError and NoRouteError.
+   */
+  async getRoute(modId: number, cmdId: number, options: CallOptions = {}): Promise<Host[]> {
+    const module = checkId("modId", modId);
+    const command = checkId("cmdId", cmdId);
+    const deadlineMs = checkDeadline(options.deadlineMs ?? this.#deadlineMs);
+    await this.#wantRoute(module, command, deadlineMs);
+    const nodes = this.#lb.getRoute(module, command, this.#nowMs);
+    if (nodes.length === 0) this.#needConnection(module, command);
+    return nodes.map((node) => (node.attached as Host | undefined) ?? attachView(node));
+  }
+
+  /**
+   * Asks for the route of a module when a program starts, and waits for it a quarter of a second.
+   * Never rejects for want of a route or an agent.
+   *
+   * @returns 0 when there are nodes, 3 when there are none, 2 when there is no connection.
+   * @throws {RangeError} when an id is not a number of 32 bits.
+   * @throws {ClosedError} when the client is closed.
+   */
+  async regInit(modId: number, cmdId: number): Promise<RetCode> {
+    const module = checkId("modId", modId);
+    const command = checkId("cmdId", cmdId);
+    await this.#wantRoute(module, command, REG_INIT_MS);
+    const state = this.#lb.stateOf(module, command);
+    if (state === "ready") return RetCode.Success;
+    return state === "empty" || this.connected ? RetCode.NoExist : RetCode.SystemError;
+  }
+
+  /**
+   * Picks a node, runs `fn` with it, and reports how it went and how long it took. What `fn`
+   * returns or throws passes through; throwing counts as a failure of the node.
+   *
+   * @throws what {@linkcode InProcessClient.getHost} throws, before `fn` is run.
+   */
+  async call<T>(
+    modId: number,
+    cmdId: number,
+    fn: (host: Host) => T | Promise<T>,
+    options: CallOptions = {},
+  ): Promise<T> {
+    const host = await this.getHost(modId, cmdId, options);
+    return await runAndReport(host, fn, this.#clock, (retcode, timecostMs) => {
+      // Closed meanwhile: the outcome of fn matters more than that nobody can be told.
+      if (!this.#closed) this.report(modId, cmdId, host.ip, host.port, retcode, timecostMs);
+    });
+  }
+
+  /** Ends what waits, sends the results that wait, and closes. May be called again. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#running = false;
+    this.#ticker?.cancel();
+    for (const waiters of [...this.#waiters.values()]) for (const { done } of [...waiters]) done();
+    this.#upstream.addReports(this.#lb.drainReports(this.#clock.nowMs(), true));
+    await this.#upstream.close();
+  }
+
+  /** {@linkcode InProcessClient.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #start(): void {
+    if (this.#closed) throw new ClosedError();
+    this.#running = true;
+    this.#nowMs = this.#clock.nowMs();
+    this.#ticker = setRepeating(this.#background, TICK_MS, () => this.#tick());
+    this.#upstream.start();
+  }
+
+  #tick(): void {
+    const nowMs = this.#clock.nowMs();
+    this.#nowMs = nowMs;
+    this.#lb.tick(nowMs);
+    this.#upstream.addReports(this.#lb.drainReports(nowMs));
+    this.#upstream.tick(nowMs, this.#unconfirmed.size === 0);
+  }
+
+  #ready(): void {
+    // Pushes come for what is asked for over this connection only.
+    for (const key of this.#answered) this.#unconfirmed.add(key);
+    this.#lb.resubscribe(this.#clock.nowMs());
+    this.#lb.tick(this.#clock.nowMs());
+    this.#heard();
+  }
+
+  #heard(): void {
+    if (this.#unconfirmed.size === 0) this.#currentAtMs = this.#clock.nowMs();
+  }
+
+  #takeRoute(modId: number, cmdId: number, nodes: readonly RouteNode[]): void {
+    const change = this.#lb.update(modId, cmdId, nodes, this.#clock.nowMs());
+    if (change === undefined) return;
+    const key = keyOf(modId, cmdId);
+    this.#answered.add(key);
+    this.#askedAtMs.delete(key);
+    this.#unconfirmed.delete(key);
+    this.#heard();
+    for (const { done } of [...this.#waiters.get(key) ?? []]) done();
+  }
+
+  #forget(modId: number, cmdId: number): void {
+    const key = keyOf(modId, cmdId);
+    this.#answered.delete(key);
+    this.#unconfirmed.delete(key);
+    this.#askedAtMs.delete(key);
+    this.#upstream.forget(modId, cmdId);
+  }
+
+  /** Resolves when the module has its first route, or `deadlineMs` after it was first asked for. */
+  async #wantRoute(modId: number, cmdId: number, deadlineMs: number): Promise<void> {
+    if (!this.#running) this.#start();
+    this.#lb.use(modId, cmdId, this.#nowMs);
+    if (this.#lb.stateOf(modId, cmdId) !== "pulling") return;
+    const key = keyOf(modId, cmdId);
+    const nowMs = this.#clock.nowMs();
+    let askedAtMs = this.#askedAtMs.get(key);
+    if (askedAtMs === undefined) {
+      askedAtMs = nowMs;
+      this.#askedAtMs.set(key, nowMs);
+      if (this.#askedAtMs.size > this.#modulesMax) {
+        const [oldest] = this.#askedAtMs.keys();
+        this.#askedAtMs.delete(oldest);
+      }
+    }
+    const leftMs = askedAtMs + deadlineMs - nowMs;
+    if (leftMs <= 0) return;
+    await this.#wait(key, leftMs);
+    if (this.#closed) throw new ClosedError();
+  }
+
+  #wait(key: string, waitMs: number): Promise<void> {
+    if (this.#waitingCount >= PENDING_MAX) {
+      throw new LimitError(
+        "PENDING_MAX",
+        `Questions that wait must be at most ${PENDING_MAX}: a further one is refused`,
+      );
+    }
+    return new Promise((resolve) => {
+      const waiters = this.#waiters.get(key) ?? new Set();
+      this.#waiters.set(key, waiters);
+      const done = (): void => {
+        if (!waiters.delete(waiter)) return;
+        if (waiters.size === 0) this.#waiters.delete(key);
+        waiter.timer.cancel();
+        this.#waitingCount--;
+        resolve();
+      };
+      // Of the clock that keeps the program alive: somebody waits.
+      const waiter: Waiter = { timer: this.#clock.setTimer(waitMs, done), done };
+      waiters.add(waiter);
+      this.#waitingCount++;
+    });
+  }
+
+  /** @throws {ConnectError} when nothing is known of the module because nobody could be asked. */
+  #needConnection(modId: number, cmdId: number): void {
+    if (this.connected || this.#lb.stateOf(modId, cmdId) !== "pulling") return;
+    const fault = this.#upstream.fault ?? "no connection yet";
+    throw new ConnectError(formatAddress(this.#upstream.address), `${fault}: is it running?`);
+  }
+
+  #readIp(ip: string): number {
+    const address = parseIpv4(ip);
+    if (this.#ips.size >= IPS_MAX) this.#ips.clear();
+    this.#ips.set(ip, address);
+    return address;
+  }
+}
+
+/** The node as callers see it, made once. */
+function attachView(node: Node): Host {
+  const view: Host = Object.freeze({ ip: formatIpv4(node.ip), port: node.port });
+  node.attached = view;
+  return view;
+}
+
+function keyOf(modId: number, cmdId: number): string {
+  return `${modId},${cmdId}`;
+}

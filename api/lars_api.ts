@@ -1,0 +1,61 @@
+// Core. What every client offers, whichever way it gets its answers.
+
+import type { Clock } from "../reactor/clock.ts";
+import { RetCode } from "../proto/message_ids.ts";
+import type { Host, HostAnswer } from "./host.ts";
+import type { CallOptions } from "./options.ts";
+
+/**
+ * A caller's side of Lars. `LarsClient` asks the agent for each node; `InProcessClient` holds the
+ * routes and picks by itself. A program written against this interface can use either.
+ */
+export interface LarsApi {
+  /**
+   * The next node of a module.
+   *
+   * @throws {LarsError} when there is none to give; see the README for the classes.
+   */
+  getHost(modId: number, cmdId: number, options?: CallOptions): Promise<Host>;
+  /** The same with the return codes of the original instead of exceptions. */
+  tryGetHost(modId: number, cmdId: number, options?: CallOptions): Promise<HostAnswer>;
+  /** Tells how a call went: 0 is success, anything else a failure. */
+  report(
+    modId: number,
+    cmdId: number,
+    ip: string,
+    port: number,
+    retcode: number,
+    timecostMs?: number,
+  ): void;
+  /** Every node of a module, overloaded ones too. */
+  getRoute(modId: number, cmdId: number, options?: CallOptions): Promise<Host[]>;
+  /** Fetches the route of a module when a program starts. */
+  regInit(modId: number, cmdId: number): Promise<RetCode>;
+  /** Picks a node, runs `fn` with it, and reports how it went and how long it took. */
+  call<T>(
+    modId: number,
+    cmdId: number,
+    fn: (host: Host) => T | Promise<T>,
+    options?: CallOptions,
+  ): Promise<T>;
+  /** Ends what waits with a ClosedError, sends what is on its way, and closes. */
+  close(): Promise<void>;
+}
+
+/** Runs `fn` with a node and reports the outcome; what `fn` returns or throws passes through. */
+export async function runAndReport<T>(
+  host: Host,
+  fn: (host: Host) => T | Promise<T>,
+  clock: Clock,
+  report: (retcode: RetCode, timecostMs: number) => void,
+): Promise<T> {
+  const startedMs = clock.nowMs();
+  let retcode: RetCode = RetCode.Overload;
+  try {
+    const result = await fn(host);
+    retcode = RetCode.Success;
+    return result;
+  } finally {
+    report(retcode, Math.max(0, clock.nowMs() - startedMs));
+  }
+}

@@ -1,0 +1,64 @@
+// Core. Where an in-process client has its routes from and tells its results to.
+
+import type { ModuleReport } from "../balancer/route_lb.ts";
+import type { RouteNode } from "../balancer/host.ts";
+import type { Address } from "../reactor/address.ts";
+
+/** What an upstream tells its client. */
+export interface UpstreamEvents {
+  /** Routes can be asked for over a new connection, which knows of no subscription yet. */
+  onReady(): void;
+  /** The connection is lost; questions are dropped until `onReady`. */
+  onLost(): void;
+  /** Something came from the source of routes, so that what it sent before is still true. */
+  onHeard(): void;
+  /** A route, asked for or changed. */
+  onRoute(modId: number, cmdId: number, nodes: readonly RouteNode[]): void;
+}
+
+/** Counters of an upstream. */
+export interface UpstreamStats {
+  /** Connections made. */
+  readonly connects: number;
+  /** Nodes with results that have not been sent, or not been confirmed. */
+  readonly resultsPending: number;
+  /** Calls whose outcome was dropped because too many nodes waited. */
+  readonly resultsDropped: number;
+  /** Messages with results that were sent. */
+  readonly batches: number;
+}
+
+/** The way of an in-process client to the rest of the system. */
+export interface Upstream {
+  /** True while routes come. */
+  readonly connected: boolean;
+  /** The source of routes in use, or tried. */
+  readonly address: Address;
+  /** Why there is no connection, as far as it is known. */
+  readonly fault: string | undefined;
+  readonly stats: UpstreamStats;
+  start(): void;
+  /** Asks for a route and its changes; dropped while there is no connection. */
+  ask(modId: number, cmdId: number): void;
+  /** The route is wanted no more. */
+  forget(modId: number, cmdId: number): void;
+  /** One call was reported; for an upstream that judges nodes itself. */
+  addCall(
+    modId: number,
+    cmdId: number,
+    ip: number,
+    port: number,
+    retcode: number,
+    timecostMs: number,
+  ): void;
+  /** What the client's own balancer has to report; for an upstream that does not judge. */
+  addReports(reports: readonly ModuleReport[]): void;
+  /**
+   * Sends what is due. Called about ten times a second.
+   *
+   * @param settled Every route the client holds has come over this connection too.
+   */
+  tick(nowMs: number, settled: boolean): void;
+  /** Sends what waits, as far as that can be done soon, and closes. */
+  close(): Promise<void>;
+}
