@@ -27,8 +27,9 @@ const REST_NODES = 20;
 const CALLS = 20_000;
 /** A start that takes longer is no start. */
 const START_MS_MAX = 10_000;
-/** Time for the links to come up and start-up work to end. */
-const SETTLE_MS = 2000;
+const START_TRIES = 3;
+/** The windows of 15 s in which calls are judged are over then. */
+const SETTLE_MS = 16_000;
 const COMPILE_TIMEOUT_MS = 120_000;
 
 /** A way to run the agent. */
@@ -169,12 +170,15 @@ async function starts(bench: Bench, all: readonly Form[]): Promise<Row[]> {
   const samples = await bench.interleave(all.map((form) => ({
     name: form.name,
     measure: async (): Promise<number> => {
-      const server = await freePorts();
-      const program = form.argv(agentFlags(cache, sink, form.path, server.port));
-      const load = { server, ports: 3, modules: 1, ms: START_MS_MAX } as const;
-      const { lost, seconds } = await bench.loadAnywhere("first", load, program);
-      if (lost > 0) throw new Error(`agent, ${form.name}: no answer after its start`);
-      return seconds * 1000;
+      for (let attempt = 1;; attempt++) {
+        const server = await freePorts();
+        const program = form.argv(agentFlags(cache, sink, form.path, server.port));
+        const load = { server, ports: 3, modules: 1, ms: START_MS_MAX } as const;
+        const { lost, seconds } = await bench.loadAnywhere("first", load, program);
+        if (lost === 0) return seconds * 1000;
+        // Another program may have taken the ports meanwhile.
+        if (attempt === START_TRIES) throw new Error(`agent, ${form.name}: no answer after start`);
+      }
     },
   })));
   return all.map(({ name }) =>

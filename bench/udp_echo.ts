@@ -47,7 +47,7 @@ async function bindAll(first: number): Promise<UdpSocket[] | undefined> {
 
 let sockets: UdpSocket[] | undefined;
 for (let attempt = 0; sockets === undefined && attempt < TRIES_MAX; attempt++) {
-  sockets = await bindAll(20_000 + nextInt(systemRng, 40_000));
+  sockets = await bindAll(20_000 + nextInt(systemRng, 12_000));
 }
 const addresses = (sockets ?? []).map(({ address }) => formatAddress(address));
 runtime.writeStdout(JSON.stringify({ event: "ready", addresses }) + "\n");

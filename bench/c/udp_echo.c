@@ -160,7 +160,7 @@ int main(int count, char **words) {
   int bound = 0;
   srand((unsigned)(getpid() ^ time(NULL)));
   for (int attempt = 0; attempt < 200 && !bound; attempt++) {
-    int port = first != 0 ? first : 20000 + rand() % 40000;
+    int port = first != 0 ? first : 20000 + rand() % 12000;
     bound = bind_all(port);
     if (bound) first = port;
   }
