@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import type { Address } from "../reactor/address.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/system_clock.ts";
-import { findProgram, processorCount } from "./machine.ts";
+import { cpuSeconds, findProgram, processorCount } from "./machine.ts";
 import { compileTools, type NativeTools } from "./native_tools.ts";
 import type { Row } from "./rows.ts";
 import { runProgram, ServerProcess } from "./server_process.ts";
@@ -238,6 +238,14 @@ export class Bench {
     program: readonly string[] = [],
   ): Promise<LoadResult> {
     return JSON.parse(await this.runLoad(this.#loadCommand(mode, options, program))) as LoadResult;
+  }
+
+  /** Processor time that a process has used so far, as exactly as it can be known. */
+  async cpuSeconds(pid: number): Promise<number | undefined> {
+    if (this.native === undefined) return cpuSeconds(pid);
+    const text = await runProgram([this.native.load, "clock", `pid=${pid}`]);
+    const used = (JSON.parse(text) as LoadResult).cpuSeconds;
+    return used < 0 ? undefined : used;
   }
 
   /** As {@linkcode load}, on any processor: so that a program it starts may use all of them. */

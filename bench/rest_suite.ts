@@ -14,7 +14,7 @@ import {
   startSink,
 } from "./agent_servers.ts";
 import type { Bench, BenchRuntime, Suite } from "./harness.ts";
-import { cpuSeconds, residentBytes } from "./machine.ts";
+import { residentBytes } from "./machine.ts";
 import { missingRow, type Row, rowOf } from "./rows.ts";
 import { runProgram, type ServerProcess } from "./server_process.ts";
 
@@ -137,12 +137,15 @@ async function rest(bench: Bench, all: readonly Form[]): Promise<Row[]> {
   const started = await startAll(bench, all);
   for (const { process } of started) await call(bench, process);
   await bench.pause(bench.smoke ? 50 : SETTLE_MS);
-  const before = started.map(({ process }) => cpuSeconds(process.pid));
+  const used = (): Promise<(number | undefined)[]> =>
+    Promise.all(started.map(({ process }) => bench.cpuSeconds(process.pid)));
+  const before = await used();
   const startMs = systemClock.nowMs();
   await bench.pause(bench.smoke ? 100 : 10_000);
   const seconds = (systemClock.nowMs() - startMs) / 1000;
+  const after = await used();
   return started.flatMap(({ form, process }, index) => {
-    const used = (cpuSeconds(process.pid) ?? NaN) - (before[index] ?? NaN);
+    const cpuSeconds = (after[index] ?? NaN) - (before[index] ?? NaN);
     const memory = residentBytes(process.pid) ?? NaN;
     const subject = form.name;
     return [
@@ -150,7 +153,7 @@ async function rest(bench: Bench, all: readonly Form[]): Promise<Row[]> {
         name: CPU_ROW,
         subject,
         unit: "% of a core",
-        values: [used / seconds * 100],
+        values: [cpuSeconds / seconds * 100],
         target: { atMost: 0.1 },
       }),
       rowOf({

@@ -8,6 +8,7 @@
  * open    one question every 1/`rate` s, whether answers come or not; latency counts from the time
  *         at which the question was due.
  * prime   asks for each module, one at a time, until it is answered with a node.
+ * clock   tells the processor time that `pid` has used so far.
  * first   starts PROGRAM and tells after how many ms it gave its first node, then ends it.
  *
  * Keys: host (127.0.0.1), port, ports (1 or 3), modules (ids 1 to n, cmdid 1), window, ms, warmup,
@@ -377,7 +378,8 @@ int main(int count, char **words) {
   if (strcmp(words[1], "closed") == 0) run_closed();
   else if (strcmp(words[1], "open") == 0) run_open();
   else if (strcmp(words[1], "prime") == 0) run_prime();
+  else if (strcmp(words[1], "clock") == 0) print_result(0, server_cpu(), 0, 0);
   else if (strcmp(words[1], "first") == 0 && at + 1 < count) run_first(words + at + 1);
-  else return fprintf(stderr, "load closed|open|prime|first key=value...\n"), 2;
+  else return fprintf(stderr, "load closed|open|prime|clock|first key=value...\n"), 2;
   return 0;
 }
