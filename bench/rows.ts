@@ -124,3 +124,12 @@ export function formatTable(rows: readonly Row[]): string {
   );
   return lines.join("\n") + "\n";
 }
+
+/** The table as Markdown, with machine and notes above it. */
+export function formatMarkdown(rows: readonly Row[], about: readonly string[]): string {
+  const [headings, ...cells] = tableCells(rows);
+  const line = (row: readonly string[]): string =>
+    `| ${row.map((cell) => cell.replace(/\|/g, "\\|")).join(" | ")} |`;
+  const rule = NUMBERS.map((isNumber) => isNumber ? "--:" : "---");
+  return [...about, "", line(headings), line(rule), ...cells.map(line), ""].join("\n");
+}

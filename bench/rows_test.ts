@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatNumber, formatTable, median, missingRow, type Row, rowOf, verdict } from "./rows.ts";
+import {
+  formatMarkdown,
+  formatNumber,
+  formatTable,
+  median,
+  missingRow,
+  type Row,
+  rowOf,
+  verdict,
+} from "./rows.ts";
 
 test("median() takes the middle, or the mean of the two in the middle", () => {
   assert.equal(median([3, 1, 2]), 2);
@@ -56,4 +65,12 @@ test("formatNumber() keeps three digits that mean something", () => {
 test("formatTable() says why a row is missing", () => {
   const table = formatTable([missingRow("agent", "peer", "does not answer")]);
   assert.match(table, /agent +peer +- .*does not answer\n$/);
+});
+
+test("formatMarkdown() gives every row as many cells as there are headings", () => {
+  const text = formatMarkdown([missingRow("a | b", "peer", "why")], ["about"]);
+  const [about, , ...lines] = text.trimEnd().split("\n");
+  assert.equal(about, "about");
+  const bars = lines.map((line) => line.replace(/\\\|/g, "").split("|").length);
+  assert.deepEqual(new Set(bars), new Set([11]));
 });

@@ -10,7 +10,7 @@ import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import { Bench, type Suite } from "./harness.ts";
 import { describeMachine } from "./machine.ts";
-import { formatTable, missingRow, type Row } from "./rows.ts";
+import { formatMarkdown, formatTable, missingRow, type Row } from "./rows.ts";
 import { suites } from "./suites.ts";
 import { drawChart } from "./svg_chart.ts";
 
@@ -50,7 +50,7 @@ function parseOptions(argv: readonly string[]): Options {
     )
     .option(
       "--out <DIR>",
-      "folder for results.json and results.svg (bench/results; none otherwise)",
+      "folder for results.json, .md and .svg (bench/results; none otherwise)",
     )
     .option("--peer-agent <HOST:PORT>", "an agent that knows modules (1, 1) to (1000, 1)", address)
     .option("--peer-dns <HOST:PORT>", "a dns", address)
@@ -78,8 +78,14 @@ async function runSuite(bench: Bench, suite: Suite): Promise<{ rows: Row[]; fail
   }
 }
 
-function write(directory: string, results: object, chart: string): void {
+function write(
+  directory: string,
+  results: { date: string; machine: string; notes: readonly string[]; rows: readonly Row[] },
+  chart: string,
+): void {
+  const about = [`${results.date}, ${results.machine}.`, ...results.notes];
   mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, "results.md"), formatMarkdown(results.rows, about));
   writeFileSync(join(directory, "results.json"), JSON.stringify(results, null, 1) + "\n");
   writeFileSync(join(directory, "results.svg"), chart);
 }
