@@ -112,6 +112,10 @@ async function main(argv: readonly string[]): Promise<number> {
   } finally {
     await bench.close();
   }
+  if (rows.length === 0) {
+    runtime.writeStderr(`No suite or row contains ${only.join(" or ")}\n`);
+    return 1;
+  }
   rows = groupByName(rows);
   const machine = describeMachine();
   const date = new Date(systemClock.wallMs()).toISOString().slice(0, 10);
@@ -124,7 +128,7 @@ async function main(argv: readonly string[]): Promise<number> {
       ? JSON.stringify(results) + "\n"
       : `${machine}\n${bench.notes.join("\n")}\n\n${formatTable(rows)}`,
   );
-  return rows.length > 0 && !failed ? 0 : 1;
+  return failed ? 1 : 0;
 }
 
 /** Rows of one name stand together, in the order of the first of each. */

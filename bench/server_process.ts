@@ -1,6 +1,7 @@
 // Shell. Programs that a benchmark starts: pinned to a processor, and none outlives it.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { basename } from "node:path";
 import process from "node:process";
 import type { Address } from "../reactor/address.ts";
 
@@ -126,7 +127,9 @@ export function runProgram(argv: readonly string[], timeoutMs = RUN_TIMEOUT_MS):
     child.once("close", (code) => {
       timer.removeEventListener("abort", onTimeout);
       if (code === 0) resolve(output.out);
-      else reject(new Error(`${argv[0]} ended with ${code}: ${output.err.trim().slice(-2000)}`));
+      else {reject(
+          new Error(`${basename(argv[0])} ended with ${code}: ${output.err.trim().slice(-2000)}`),
+        );}
     });
   });
 }
