@@ -131,21 +131,32 @@ export class Bench {
   readonly peers: Peers;
   readonly say: (text: string) => void;
   /** Deno and Bun, as far as they are there. */
-  readonly runtimes: readonly BenchRuntime[] = findRuntimes();
+  readonly runtimes: readonly BenchRuntime[];
   /** Folder for files of this run. */
-  readonly directory = mkdtempSync(join(tmpdir(), "lars-bench-"));
+  readonly directory: string;
   /** The C programs, or undefined: then those in TypeScript are used. */
   readonly native: NativeTools | undefined;
   /** What the reader has to know about this run. */
-  readonly notes: string[] = [];
+  readonly notes: string[];
   readonly #pinned: boolean;
   readonly #servers: ServerProcess[] = [];
 
-  constructor(options: BenchOptions) {
+  constructor(options: BenchOptions, base?: Bench) {
     this.smoke = options.smoke;
     this.only = options.only;
     this.peers = options.peers;
     this.say = options.say;
+    if (base !== undefined) {
+      this.runtimes = base.runtimes;
+      this.directory = base.directory;
+      this.native = base.native;
+      this.notes = base.notes;
+      this.#pinned = base.#pinned;
+      return;
+    }
+    this.runtimes = findRuntimes();
+    this.directory = mkdtempSync(join(tmpdir(), "lars-bench-"));
+    this.notes = [];
     const tools = compileTools(this.directory);
     if ("reason" in tools) {
       this.notes.push(
@@ -189,6 +200,11 @@ export class Bench {
   /** The command on the processor of load generators. */
   onLoadProcessor(argv: readonly string[]): string[] {
     return this.#pinned ? ["taskset", "-c", "0", ...argv] : [...argv];
+  }
+
+  /** The same run with servers of its own, so that suites can run side by side. */
+  fork(): Bench {
+    return new Bench(this, this);
   }
 
   /** True when a row of this name was asked for: by its name or that of its suite. */

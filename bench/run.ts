@@ -78,6 +78,25 @@ async function runSuite(bench: Bench, suite: Suite): Promise<{ rows: Row[]; fail
   }
 }
 
+/** Suites of a smoke run that run side by side: their times mean nothing. */
+const SMOKE_LANES = 2;
+
+/** Runs what was asked for, one suite after the other; gives the results in the order of suites. */
+async function runSuites(bench: Bench): Promise<{ rows: Row[]; failed: boolean }[]> {
+  const chosen = suites.filter(({ name, rows }) => rows.some((row) => bench.wants(name, row)));
+  const results: { rows: Row[]; failed: boolean }[] = [];
+  const waiting = chosen.entries();
+  const lane = async (): Promise<void> => {
+    for (const [index, suite] of waiting) {
+      const { rows, failed } = await runSuite(bench.fork(), suite);
+      const wanted = rows.filter((row) => failed || bench.wants(suite.name, row.name));
+      results[index] = { rows: wanted, failed };
+    }
+  };
+  await Promise.all(Array.from({ length: bench.smoke ? SMOKE_LANES : 1 }, lane));
+  return results;
+}
+
 function write(
   directory: string,
   results: { date: string; machine: string; notes: readonly string[]; rows: readonly Row[] },
@@ -102,13 +121,9 @@ async function main(argv: readonly string[]): Promise<number> {
   let rows: Row[] = [];
   let failed = false;
   try {
-    for (
-      const suite of suites.filter(({ name, rows }) => rows.some((row) => bench.wants(name, row)))
-    ) {
-      const result = await runSuite(bench, suite);
-      failed ||= result.failed;
-      rows.push(...result.rows.filter((row) => result.failed || bench.wants(suite.name, row.name)));
-    }
+    const results = await runSuites(bench);
+    failed = results.some((result) => result.failed);
+    rows = results.flatMap((result) => result.rows);
   } finally {
     await bench.close();
   }
