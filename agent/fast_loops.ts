@@ -46,6 +46,7 @@ class FastLink {
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #retry: Timer | undefined;
+  #tasksDropped = 0;
 
   constructor(agent: AgentLoopInit, options: FastLoopsOptions) {
     this.#options = options;
@@ -59,11 +60,19 @@ class FastLink {
 
   send(task: AgentTask): boolean {
     const message = encodeTask(task);
-    if (this.#waitingBytes + message.length > WAITING_BYTES_MAX) return false;
+    if (this.#waitingBytes + message.length > WAITING_BYTES_MAX) {
+      this.#tasksDropped++;
+      return false;
+    }
     this.#waiting.push(...cutMessage(message, this.#tasks.recordBytesMax));
     this.#waitingBytes += message.length;
     this.#flush();
     return true;
+  }
+
+  /** Tasks dropped here, and notes that the loop had no room for. */
+  get droppedCount(): number {
+    return this.#tasksDropped + this.#notes.refusedCount;
   }
 
   /** Hands on notes as they come, until the end. */
@@ -138,6 +147,9 @@ export async function startFastLoops(options: FastLoopsOptions): Promise<AgentLo
   for (const link of links) void link.listen();
   return {
     path: "fast",
+    get droppedCount(): number {
+      return links.reduce((sum, link) => sum + link.droppedCount, 0);
+    },
     send: (shard, task) => links[links.length === 1 ? 0 : shard].send(task),
     broadcast(task: AgentTask): void {
       for (const link of links) {

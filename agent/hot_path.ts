@@ -47,7 +47,7 @@ export class HotPath {
           modId,
           cmdId,
           RetCode.Success,
-          picked.ip,
+          picked.signedIp,
           picked.port,
         );
     }

@@ -24,6 +24,8 @@ export type UdpPath = "fast" | "portable";
 /** Loops that run. */
 export interface AgentLoops {
   readonly path: UdpPath;
+  /** Tasks and notes that found no room between the threads. */
+  readonly droppedCount: number;
   /** Gives a task to the loop of one shard; false when it had to be dropped. */
   send(shard: number, task: AgentTask): boolean;
   /** Gives a task to every loop. */
@@ -82,6 +84,7 @@ export async function startLoops(options: StartLoopsOptions): Promise<AgentLoops
     await service.start();
     return {
       path: "portable",
+      droppedCount: 0,
       send: (_shard, task) => {
         service.onTask(task);
         return true;
@@ -101,6 +104,7 @@ export async function startLoops(options: StartLoopsOptions): Promise<AgentLoops
   });
   return {
     path: "portable",
+    droppedCount: 0,
     send: (shard, task) => {
       pool.send(inits.length === 1 ? 0 : shard, task);
       return true;

@@ -339,6 +339,7 @@ class AgentService implements RunningService {
       callerIp: formatIpv4(this.#callerIp()),
       threads: this.#settings.threads,
       udpPath: this.#loops?.path ?? "none",
+      loopMessagesDropped: this.#loops?.droppedCount ?? 0,
       dnsAddress: formatAddress(this.#dns.address),
       dnsConnected: Number(this.#dns.connected),
       dnsExtended: Number(this.#dns.extended),

@@ -1,8 +1,12 @@
 // Runs on Deno only: it builds with Bun either way, and once is enough.
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
+import { frameHello } from "../proto/host_codec.ts";
+import { UdpClient } from "../reactor/udp_client.ts";
 import { PROJECT_ROOT, withProcesses } from "../tests/support/processes.ts";
+import { until } from "../tests/support/until.ts";
 import { WireCaller } from "../tests/support/wire_client.ts";
 import { findWorkers } from "./compile.ts";
 
@@ -45,6 +49,16 @@ test("compiled programs serve from a folder without sources", async () => {
     const first = await WireCaller.open(portOf("agent"));
     assert.deepEqual(await first.untilHost(1, 1), { ip: 3232235953, port: 7777 });
     first.close();
+    if (process.platform === "linux") {
+      // And it is the worker of the fast path.
+      const client = await UdpClient.open({ hostname: "127.0.0.1", port: portOf("agent") });
+      await until(async () => {
+        client.send(frameHello({ protocol: 1, software: "test", role: "tool" }));
+        const text = new TextDecoder().decode(await client.receive(2000));
+        return text.includes('"udpPath":"fast"');
+      }, { what: "the fast path in the status" });
+      client.close();
+    }
 
     const agent = processes.spawnCommand("lars-agent", [
       join(out, "lars-agent"),
@@ -80,7 +94,6 @@ interface UpEvent {
 }
 
 async function untilUp(process: { readonly stdout: string }): Promise<UpEvent[]> {
-  const { until } = await import("../tests/support/until.ts");
   const events = (): UpEvent[] =>
     process.stdout.split("\n").filter((line) => line.startsWith("{"))
       .map((line) => JSON.parse(line) as UpEvent);
