@@ -3,7 +3,7 @@
 import { type Clock, sleep } from "../reactor/clock.ts";
 
 /** Longest time a slice holds the event loop, give or take one step. */
-export const SLICE_MS = 4;
+export const SLICE_MS = 2;
 
 /** Runs a generator to its end, letting the event loop run whenever a slice is used up. */
 export async function runSliced<T>(clock: Clock, steps: Generator<void, T>): Promise<T> {

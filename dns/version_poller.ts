@@ -16,7 +16,7 @@ export const CHANGED_MODULES_MAX = 5_000;
 /** Modules in one query. */
 const MODULES_PER_READ = 500;
 
-/** Rows in one page of a full read: a page holds the event loop for about 5 ms. */
+/** Most rows in one page of a full read; where reading holds the event loop the store takes fewer. */
 const PAGE_ROWS = 1_000;
 
 /** Shortest time between two reads of named modules: at most 50 a second. */

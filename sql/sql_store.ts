@@ -53,6 +53,36 @@ const SHAPE_RECHECK_MS = 5_000;
 const FORGET_SILENT_INTERVAL_MS = 3_600_000;
 /** Bounds of the page size of `readRoutes`. */
 const PAGE_ROWS_MAX = 100_000;
+/** SQLite reads on this thread: pages that hold it for longer are made smaller, others larger. */
+const PAGE_MS = 1.5;
+const PAGE_ROWS_MIN = 50;
+
+/** Rows of the next page: as many as asked for, fewer where a page takes long and holds the loop. */
+class PageSize {
+  rows: number;
+  readonly #rowsMax: number;
+  readonly #adapts: boolean;
+  readonly #clock: Clock;
+  #startMs = 0;
+
+  constructor(rowsMax: number, adapts: boolean, clock: Clock) {
+    this.rows = this.#rowsMax = rowsMax;
+    this.#adapts = adapts;
+    this.#clock = clock;
+  }
+
+  begin(): void {
+    this.#startMs = this.#clock.nowMs();
+  }
+
+  end(): void {
+    if (!this.#adapts) return;
+    const tookMs = this.#clock.nowMs() - this.#startMs;
+    const factor = tookMs > PAGE_MS ? 0.7 : tookMs < PAGE_MS / 2 ? 1.2 : 1;
+    const rows = Math.ceil(this.rows * factor);
+    this.rows = Math.min(this.#rowsMax, Math.max(PAGE_ROWS_MIN, rows));
+  }
+}
 
 /** What a {@linkcode SqlStore} works with. */
 export interface SqlStoreOptions {
@@ -107,12 +137,15 @@ export class SqlStore implements Store {
     await this.#attempt("read the routes", async () => {
       const shape = await this.#currentShape();
       await this.#driver.snapshot(async (run) => {
+        const pages = new PageSize(pageRows, this.dialect === "sqlite", this.#options.clock);
         let afterId: number | undefined = 0;
         while (afterId !== undefined) {
           const after: number = afterId;
-          const page = await run(() => routePageScript(shape, after, pageRows));
+          pages.begin();
+          const page = await run(() => routePageScript(shape, after, pages.rows));
           delivered ||= page.rows.length > 0;
           if (page.rows.length > 0) await onRows(page.rows);
+          pages.end();
           afterId = page.nextAfterId;
           await this.#options.yieldToLoop();
         }
