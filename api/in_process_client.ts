@@ -90,8 +90,11 @@ export class InProcessClient implements LarsApi {
   /** Modules that a route has come for. */
   readonly #answered = new Set<string>();
   #currentAtMs = -Infinity;
-  /** Time of the last tick: reading a clock would cost as much as the pick. */
-  #nowMs = 0;
+  /**
+   * Time of the last tick: reading a clock would cost as much as the pick. Made optional, so that
+   * the engine keeps a boxed number here, and need not box it for each pick.
+   */
+  #nowMs: number | undefined = undefined;
   #running = false;
   #closed = false;
   #ticker: Timer | undefined;
@@ -176,7 +179,7 @@ export class InProcessClient implements LarsApi {
    */
   pick(modId: number, cmdId: number): Host | RetCode {
     if (!this.#running) this.#start();
-    const picked = this.#lb.getHost(modId, cmdId, this.#nowMs);
+    const picked = this.#lb.getHost(modId, cmdId, this.#nowMs as number);
     if (typeof picked === "number") return picked as RetCode;
     return (picked.attached as Host | undefined) ?? attachView(picked);
   }
@@ -259,7 +262,7 @@ export class InProcessClient implements LarsApi {
     const command = checkId("cmdId", cmdId);
     const deadlineMs = checkDeadline(options.deadlineMs ?? this.#deadlineMs);
     await this.#wantRoute(module, command, deadlineMs);
-    const nodes = this.#lb.getRoute(module, command, this.#nowMs);
+    const nodes = this.#lb.getRoute(module, command, this.#clock.nowMs());
     if (nodes.length === 0) this.#needConnection(module, command);
     return nodes.map((node) => (node.attached as Host | undefined) ?? attachView(node));
   }
@@ -366,7 +369,7 @@ export class InProcessClient implements LarsApi {
   /** Resolves when the module has its first route, or `deadlineMs` after it was first asked for. */
   async #wantRoute(modId: number, cmdId: number, deadlineMs: number): Promise<void> {
     if (!this.#running) this.#start();
-    this.#lb.use(modId, cmdId, this.#nowMs);
+    this.#lb.use(modId, cmdId, this.#clock.nowMs());
     if (this.#lb.stateOf(modId, cmdId) !== "pulling") return;
     const key = keyOf(modId, cmdId);
     const nowMs = this.#clock.nowMs();

@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { encodeCallReports } from "../proto/feed_codec.ts";
+import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
+import { nextInt, seededRng } from "../reactor/rng.ts";
+import { BATCH_NODES_MAX, CallLedger } from "./call_ledger.ts";
+
+test("CallLedger adds up outcomes by node, with weight and streak", () => {
+  const ledger = new CallLedger(5);
+  for (const retcode of [0, 1, 0, 0]) ledger.add(1, 2, 3, 80, retcode, 350);
+  ledger.add(1, 2, 4, 80, -1, 0);
+  assert.deepEqual(ledger.take(), {
+    session: 5,
+    seq: 1,
+    modules: [{
+      modId: 1,
+      cmdId: 2,
+      nodes: [
+        { ip: 3, port: 80, succ: 3, err: 1, errWeight: 3, continSucc: 2, continErr: 0 },
+        { ip: 4, port: 80, succ: 0, err: 1, errWeight: 1, continSucc: 0, continErr: 1 },
+      ],
+    }],
+  });
+});
+
+test("CallLedger has one batch under way, and keeps its number until it is confirmed", () => {
+  const ledger = new CallLedger(1);
+  assert.equal(ledger.take(), undefined);
+  ledger.add(1, 1, 1, 80, 0, 0);
+  const first = ledger.take();
+  ledger.add(1, 1, 1, 80, 0, 0);
+  assert.equal(ledger.take(), undefined);
+  assert.equal(ledger.unconfirmed, first);
+  assert.equal(ledger.nodeCount, 2);
+  ledger.confirm(7);
+  assert.equal(ledger.unconfirmed, first);
+  ledger.confirm(1);
+  assert.equal(ledger.unconfirmed, undefined);
+  assert.equal(ledger.take()?.seq, 2);
+});
+
+test("CallLedger drops calls of nodes beyond its limit, and counts them", () => {
+  const ledger = new CallLedger(1, 2);
+  for (const ip of [1, 2, 3, 3, 1]) ledger.add(1, 1, ip, 80, 0, 0);
+  assert.deepEqual([ledger.nodeCount, ledger.droppedCount], [2, 2]);
+});
+
+test("batches fit a frame and lose nothing, whatever the ids", () => {
+  const rng = seededRng(3);
+  const ledger = new CallLedger(2 ** 53 - 1);
+  for (let i = 0; i < 5000; i++) {
+    const modId = (0xffffffff - nextInt(rng, 1500)) >>> 0;
+    ledger.add(modId, 0xfffffffe, 0xffffffff - i, 65535, i % 2, 4_000_000_000);
+  }
+  let calls = 0;
+  for (let batch = ledger.take(); batch !== undefined; batch = ledger.take()) {
+    const nodes = batch.modules.flatMap((module) => module.nodes);
+    assert.ok(nodes.length > 0 && nodes.length <= BATCH_NODES_MAX);
+    for (const node of nodes) {
+      calls += node.succ + node.err;
+      node.succ = 0xffffffff;
+      node.continSucc = 0xffffffff;
+      node.continErr = 0xffffffff;
+    }
+    assert.ok(encodeCallReports(batch).length <= FRAME_BODY_BYTES_MAX);
+    ledger.confirm(batch.seq);
+  }
+  assert.deepEqual([calls, ledger.nodeCount], [5000, 0]);
+});
