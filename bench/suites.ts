@@ -2,10 +2,18 @@
 
 import { agentSuite } from "./agent_suite.ts";
 import { coreSuite } from "./core_suite.ts";
+import { dnsSuite } from "./dns_suite.ts";
 import { growthSuite } from "./growth_suite.ts";
 import type { Suite } from "./harness.ts";
 import { restSuite } from "./rest_suite.ts";
 import { tcpSuite } from "./tcp_suite.ts";
 
 /** What `deno task bench` runs. */
-export const suites: readonly Suite[] = [agentSuite, growthSuite, restSuite, tcpSuite, coreSuite];
+export const suites: readonly Suite[] = [
+  agentSuite,
+  growthSuite,
+  restSuite,
+  tcpSuite,
+  dnsSuite,
+  coreSuite,
+];
