@@ -14,6 +14,10 @@ import { withTempDir } from "../tests/support/temp_dir.ts";
 import { until } from "../tests/support/until.ts";
 import { decodeGetHostRequest, frameGetHostResponse } from "../proto/host_codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
+import { packRoute } from "../agent/packed_route.ts";
+import { TableFeed } from "../agent/table_feed.ts";
+import { silentLogger } from "../reactor/log.ts";
+import { systemClock } from "../reactor/system_clock.ts";
 import { FakeAgent } from "./fake_agent.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -30,6 +34,28 @@ const client = new LarsClient({ port: [${ports.join(", ")}], deadlineMs: 5000 })
 const host = await client.getHost(1, 1);
 client.report(1, 1, host.ip, host.port, 0, 7);
 console.log(JSON.stringify(host));
+`;
+}
+
+/** Picks in its own process, reports, and closes so that the result leaves. */
+function inProcessProgram(mod: string, port: number): string {
+  return `
+import { InProcessClient } from ${JSON.stringify(mod)};
+const client = new InProcessClient({ agents: ["127.0.0.1:${port}"], deadlineMs: 5000 });
+await client.getHost(1, 1);
+const host = client.pick(1, 1);
+client.report(1, 1, host.ip, host.port, 0, 7);
+await client.close();
+console.log(JSON.stringify(host));
+`;
+}
+
+/** Picks and never closes: neither the stream nor the timers may keep it. */
+function openEndedProgram(mod: string, port: number): string {
+  return `
+import { InProcessClient } from ${JSON.stringify(mod)};
+const client = new InProcessClient({ agents: ["127.0.0.1:${port}"], deadlineMs: 5000 });
+console.log(JSON.stringify(await client.getHost(1, 1)));
 `;
 }
 
@@ -96,6 +122,37 @@ async function checkProgram(
   }
 }
 
+/** Runs the program against a feed, and checks that it got its node and its result arrived. */
+async function checkFedProgram(
+  start: (port: number, folder: string) => Promise<Outcome>,
+  resultsMin = 1,
+): Promise<void> {
+  const { route } = packRoute(1, 1, [{ ip: 0x0a000001, port: 80 }]);
+  let results = 0;
+  const feed = new TableFeed({
+    hostname: "127.0.0.1",
+    clock: systemClock,
+    log: silentLogger,
+    software: "test",
+    token: undefined,
+    modulesMax: 10,
+    routeOf: () => route,
+    onUse: () => {},
+    onCalls: (modules) => void (results += modules.length),
+  });
+  const { port } = await feed.listen(0);
+  try {
+    await withTempDir(async (folder) => {
+      const outcome = await start(port, folder);
+      assert.equal(outcome.code, 0, outcome.stderr);
+      assert.deepEqual(JSON.parse(outcome.stdout), { ip: "10.0.0.1", port: 80 });
+    });
+    assert.ok(results >= resultsMin);
+  } finally {
+    await feed.close();
+  }
+}
+
 const MOD = new URL("./mod.ts", import.meta.url).href;
 
 /** Runs the text as a program in the runtime of this test. */
@@ -108,6 +165,11 @@ function runHere(text: string, folder: string): Promise<Outcome> {
 
 test("a program that never closes its client ends, and its report leaves first", async () => {
   await checkProgram((agent, folder) => runHere(program(MOD, agent.ports), folder));
+});
+
+test("a program that picks by itself ends, closed or not", async () => {
+  await checkFedProgram((port, folder) => runHere(inProcessProgram(MOD, port), folder));
+  await checkFedProgram((port, folder) => runHere(openEndedProgram(MOD, port), folder), 0);
 });
 
 test("a program that only reports ends after the report has left", async () => {
@@ -151,6 +213,12 @@ test("the api is imported from a URL, without an import map", {
       const allowed = [`--allow-import=127.0.0.1:${port}`, "--allow-net=127.0.0.1"];
       return await run(EXECUTABLE, ["run", "--check", "--no-lock", ...allowed, path], folder);
     });
+    await checkFedProgram(async (feedPort, folder) => {
+      const path = join(folder, "main.js");
+      writeFileSync(path, inProcessProgram(`http://127.0.0.1:${port}/api/mod.ts`, feedPort));
+      const allowed = [`--allow-import=127.0.0.1:${port}`, "--allow-net=127.0.0.1"];
+      return await run(EXECUTABLE, ["run", "--no-lock", ...allowed, path], folder);
+    });
   } finally {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
@@ -162,7 +230,7 @@ const noNode = nodeVersion.error !== undefined ? "node is not on PATH" : false;
 test("the api runs in Node, bundled into one file", {
   skip: noNode || (onDeno || onBun ? false : "neither Deno nor Bun is here to bundle it"),
 }, async () => {
-  await checkProgram(async (agent, folder) => {
+  const bundleInto = (folder: string): void => {
     const source = join(ROOT, "api/mod.ts");
     const bundle = onDeno
       ? spawnSync(EXECUTABLE, ["bundle", "--quiet", "-o", join(folder, "lars.mjs"), source], {
@@ -175,8 +243,17 @@ test("the api runs in Node, bundled into one file", {
         { cwd: ROOT, encoding: "utf8" },
       );
     assert.equal(bundle.status, 0, bundle.stderr);
+  };
+  const runInNode = (text: string, folder: string): Promise<Outcome> => {
+    bundleInto(folder);
     const path = join(folder, "main.mjs");
-    writeFileSync(path, program("./lars.mjs", agent.ports));
-    return await run("node", [path], folder);
-  });
+    writeFileSync(path, text);
+    return run("node", [path], folder);
+  };
+  await checkProgram((agent, folder) => runInNode(program("./lars.mjs", agent.ports), folder));
+  await checkFedProgram((port, folder) => runInNode(inProcessProgram("./lars.mjs", port), folder));
+  await checkFedProgram(
+    (port, folder) => runInNode(openEndedProgram("./lars.mjs", port), folder),
+    0,
+  );
 });
