@@ -5,6 +5,7 @@ import { coreSuite } from "./core_suite.ts";
 import { dnsSuite } from "./dns_suite.ts";
 import { growthSuite } from "./growth_suite.ts";
 import type { Suite } from "./harness.ts";
+import { inProcessSuite } from "./in_process_suite.ts";
 import { restSuite } from "./rest_suite.ts";
 import { tcpSuite } from "./tcp_suite.ts";
 
@@ -15,5 +16,6 @@ export const suites: readonly Suite[] = [
   restSuite,
   tcpSuite,
   dnsSuite,
+  inProcessSuite,
   coreSuite,
 ];

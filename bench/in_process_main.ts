@@ -1,0 +1,103 @@
+// Shell. Measures picks inside a process, on the runtime that runs it: NAME smoke|full.
+
+import process from "node:process";
+import { InProcessClient } from "../api/mod.ts";
+import type { UpstreamEvents } from "../api/upstream.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import { IN_PROCESS_SIZES, type InProcessSize, rowNames } from "./in_process_rows.ts";
+import { type Row, rowOf, type Target } from "./rows.ts";
+
+/** A client with routes, in which one node of each module is overload: both lists are in use. */
+function clientOf({ modules, nodes }: InProcessSize): InProcessClient {
+  let events: UpstreamEvents | undefined;
+  const client = new InProcessClient({
+    modulesMax: modules,
+    openUpstream: (given) => {
+      events = given;
+      return {
+        connected: true,
+        address: { hostname: "127.0.0.1", port: 1 },
+        fault: undefined,
+        stats: { connects: 0, resultsPending: 0, resultsDropped: 0, batches: 0 },
+        start: () => {},
+        ask: () => {},
+        forget: () => {},
+        addCall: () => {},
+        addReports: () => {},
+        tick: () => {},
+        close: () => Promise.resolve(),
+      };
+    },
+  });
+  const route = Array.from({ length: nodes }, (_, index) => ({ ip: index + 1, port: 80 }));
+  for (let modId = 0; modId < modules; modId++) {
+    client.pick(modId, 1);
+    events?.onRoute(modId, 1, route);
+    for (let i = 0; i < 15; i++) client.report(modId, 1, "0.0.0.1", 80, 1);
+  }
+  return client;
+}
+
+/** Picks from one module after the other; throws when one gives no node. */
+function pickMany(client: InProcessClient, modules: number, count: number): void {
+  let modId = 0;
+  for (let i = 0; i < count; i++) {
+    const host = client.pick(modId, 1);
+    if (typeof host === "number") throw new Error(`pick() must give a node: it gave ${host}`);
+    modId = modId + 1 === modules ? 0 : modId + 1;
+  }
+}
+
+function callMany(client: InProcessClient, modules: number, count: number): void {
+  let modId = 0;
+  for (let i = 0; i < count; i++) {
+    const host = client.pick(modId, 1);
+    if (typeof host === "number") throw new Error(`pick() must give a node: it gave ${host}`);
+    client.report(modId, 1, host.ip, host.port, 0, 1);
+    modId = modId + 1 === modules ? 0 : modId + 1;
+  }
+}
+
+/** Millions a second. */
+function rate(count: number, work: () => void): number {
+  const startMs = systemClock.nowMs();
+  work();
+  return count / (systemClock.nowMs() - startMs) / 1000;
+}
+
+/** Bytes by which the heap grows for each pick: growth of short rounds, collections left out. */
+function bytesPerPick(client: InProcessClient, modules: number, picks: number): number {
+  const rounds = 50;
+  let bytes = 0;
+  for (let round = 0; round < rounds; round++) {
+    const before = process.memoryUsage().heapUsed;
+    pickMany(client, modules, picks / rounds);
+    bytes += Math.max(0, process.memoryUsage().heapUsed - before);
+  }
+  return bytes / picks;
+}
+
+function rowsOf(size: InProcessSize, subject: string, smoke: boolean): Row[] {
+  const client = clientOf(size);
+  const { modules } = size;
+  const picks = smoke ? 100_000 : 10_000_000;
+  const names = rowNames(size);
+  const rounds = (run: () => number): number[] => Array.from({ length: smoke ? 1 : 5 }, run);
+  const row = (name: string, unit: string, values: number[], target?: Target): Row =>
+    rowOf({ name, subject, unit, values, target });
+  pickMany(client, modules, smoke ? picks : picks / 3);
+  const speed = rounds(() => rate(picks / 5, () => pickMany(client, modules, picks / 5)));
+  const bytes = bytesPerPick(client, modules, picks);
+  callMany(client, modules, picks / 10);
+  const calls = rounds(() => rate(picks / 20, () => callMany(client, modules, picks / 20)));
+  return [
+    row(names.speed, "M/s", speed, { atLeast: 15 }),
+    row(names.bytes, "B", [bytes], { atMost: 0.05 }),
+    row(names.calls, "M/s", calls),
+  ];
+}
+
+const [subject, length] = runtime.args;
+const rows = IN_PROCESS_SIZES.flatMap((size) => rowsOf(size, subject, length === "smoke"));
+runtime.writeStdout(JSON.stringify(rows) + "\n");

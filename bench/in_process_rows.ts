@@ -1,0 +1,22 @@
+// Core. Names of the rows of picks inside a process.
+
+/** Modules, picked from in turn, and the nodes of each. */
+export interface InProcessSize {
+  readonly modules: number;
+  readonly nodes: number;
+}
+
+/** From one that stays in the processor's caches to one that does not. */
+export const IN_PROCESS_SIZES: readonly InProcessSize[] = [
+  { modules: 1, nodes: 20 },
+  { modules: 100, nodes: 20 },
+  { modules: 1000, nodes: 20 },
+];
+
+/** Rows of one size. */
+export function rowNames(
+  { modules, nodes }: InProcessSize,
+): { speed: string; bytes: string; calls: string } {
+  const name = `in-process pick, two lists, ${modules} x ${nodes} nodes`;
+  return { speed: name, bytes: `${name}: allocated`, calls: `${name}, with report` };
+}

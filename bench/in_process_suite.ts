@@ -1,0 +1,24 @@
+// Shell. Picks in the caller's own process: how many a second, and what they leave to collect.
+
+import type { Bench, Suite } from "./harness.ts";
+import { IN_PROCESS_SIZES, rowNames } from "./in_process_rows.ts";
+import { missingRow, type Row } from "./rows.ts";
+import { runProgram } from "./server_process.ts";
+
+const NAMES = IN_PROCESS_SIZES.flatMap((size) => Object.values(rowNames(size)));
+
+/** Rows of the in-process client, on every runtime. */
+export const inProcessSuite: Suite = {
+  name: "in-process",
+  rows: NAMES,
+  async run(bench: Bench): Promise<Row[]> {
+    const all: Row[] = [];
+    for (const { name, command } of bench.runtimes) {
+      const argv = command("bench/in_process_main.ts", name, bench.smoke ? "smoke" : "full");
+      const text = await runProgram(bench.onServerProcessor(argv));
+      all.push(...JSON.parse(text) as Row[]);
+    }
+    if (all.length === 0) return [missingRow("in-process pick", "", "no runtime was found")];
+    return NAMES.flatMap((name) => all.filter((row) => row.name === name));
+  },
+};
