@@ -104,7 +104,7 @@ class AgentService implements RunningService {
         hostname: settings.listenIp,
         modulesMax: settings.modulesMax,
         routeOf: (modId, cmdId) => this.#registry.routeOf(modId, cmdId),
-        onUse: (keys) => this.#giveTasks(useTasks(keys)),
+        onUse: (keys) => void this.#giveTasks(useTasks(keys)),
         onCalls: (modules) => this.#giveTasks(callTasks(modules)),
       });
     }
@@ -184,8 +184,10 @@ class AgentService implements RunningService {
     }
   }
 
-  #giveTasks(tasks: readonly FeedTask[]): void {
+  /** @returns false when no loop runs, as between a crash and the next start. */
+  #giveTasks(tasks: readonly FeedTask[]): boolean {
     for (const task of tasks) this.#loops?.send(task.shard, task);
+    return this.#loops !== undefined;
   }
 
   async #startLoops(): Promise<void> {

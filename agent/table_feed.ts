@@ -50,8 +50,8 @@ export interface TableFeedOptions {
   routeOf(modId: number, cmdId: number): PackedRoute | undefined;
   /** Clients use these modules: their routes are to be fetched and kept fresh. */
   onUse(keys: readonly ModuleKey[]): void;
-  /** Calls that have not been counted before. */
-  onCalls(modules: readonly ModuleCalls[]): void;
+  /** Calls that have not been counted before; false: they cannot be counted now. */
+  onCalls(modules: readonly ModuleCalls[]): boolean;
 }
 
 interface Subscription extends ModuleKey {
@@ -205,14 +205,16 @@ export class TableFeed {
     if (repeated) {
       this.#counts.repeated++;
     } else {
-      for (const { nodes } of modules) {
-        for (const node of nodes) {
-          limitCalls(node);
-          this.#counts.calls += node.succ + node.err;
-        }
+      const nodes = modules.flatMap((module) => module.nodes);
+      nodes.forEach(limitCalls);
+      if (!this.#options.onCalls(modules)) {
+        // The client comes back, and with it the batch, which is not known by then.
+        this.#sessions.delete(session);
+        peer.close("results cannot be counted now");
+        return;
       }
+      this.#counts.calls += nodes.reduce((sum, { succ, err }) => sum + succ + err, 0);
       this.#counts.batches++;
-      this.#options.onCalls(modules);
     }
     peer.send(MessageId.CallReportsTaken, encodeCallReportsTaken({ seq }));
   }

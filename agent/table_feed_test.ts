@@ -39,6 +39,8 @@ class Bench {
   readonly feed: TableFeed;
   readonly #links: FeedLink[] = [];
   port = 0;
+  /** True: calls cannot be counted. */
+  busy = false;
 
   constructor(options: Partial<TableFeedOptions> = {}) {
     this.feed = new TableFeed({
@@ -50,7 +52,11 @@ class Bench {
       modulesMax: 10,
       routeOf: (modId, cmdId) => this.routes.get(`${modId},${cmdId}`),
       onUse: (keys) => void this.used.push(...keys.map(({ modId }) => `${modId}`)),
-      onCalls: (modules) => void this.calls.push(...modules),
+      onCalls: (modules) => {
+        if (this.busy) return false;
+        this.calls.push(...modules);
+        return true;
+      },
       ...options,
     });
   }
@@ -172,6 +178,22 @@ test("a batch that is sent twice counts once, also over another connection", asy
     }
     await until(() => bench.messages.length === 4, { what: "new batches" });
     assert.equal(bench.feed.stats.feedCalls, 5);
+  });
+});
+
+test("a batch that cannot be counted is not confirmed, and counts when it comes again", async () => {
+  await Bench.run(async (bench) => {
+    const body = encodeCallReports({ session: 7, seq: 1, modules: callsOf(3) });
+    let lost = 0;
+    const link = await bench.connect({ onLost: () => void lost++ });
+    bench.busy = true;
+    link.send(MessageId.CallReports, body);
+    await until(() => lost === 1, { what: "the end of the connection" });
+    bench.busy = false;
+    await until(() => link.ready, { what: "the next connection" });
+    link.send(MessageId.CallReports, body);
+    await until(() => bench.messages.length === 1, { what: "the confirmation" });
+    assert.deepEqual(bench.calls, callsOf(3));
   });
 });
 

@@ -29,6 +29,9 @@ export const CLOSE_MS_MAX = 1000;
  */
 export const SETTLE_MS_MAX = 5000;
 
+/** Time an agent may take to confirm a batch; one that takes longer is left. */
+export const CONFIRM_MS_MAX = 5000;
+
 /** What an upstream of either kind is given. */
 export interface UpstreamOptions {
   readonly token: Uint8Array | undefined;
@@ -133,7 +136,14 @@ export class AgentUpstream implements Upstream {
 
   tick(nowMs: number, settled: boolean): void {
     if (!this.#link.ready || (!settled && nowMs - this.#readyAtMs < SETTLE_MS_MAX)) return;
-    if (this.#repeat) this.#sendBatch();
+    if (this.#repeat) {
+      this.#batchAtMs = nowMs;
+      this.#sendBatch();
+    }
+    if (this.#ledger.unconfirmed !== undefined && nowMs - this.#batchAtMs > CONFIRM_MS_MAX) {
+      this.#link.failOver("results are not confirmed");
+      return;
+    }
     const due = nowMs - this.#batchAtMs >= BATCH_INTERVAL_MS ||
       this.#ledger.waitingNodes >= BATCH_NODES_MAX;
     if (due) this.#nextBatch(nowMs);

@@ -138,7 +138,10 @@ async function checkFedProgram(
     modulesMax: 10,
     routeOf: () => route,
     onUse: () => {},
-    onCalls: (modules) => void (results += modules.length),
+    onCalls: (modules) => {
+      results += modules.length;
+      return true;
+    },
   });
   const { port } = await feed.listen(0);
   try {
