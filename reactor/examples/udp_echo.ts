@@ -5,6 +5,7 @@
 
 import {
   type Address,
+  type DatagramServer,
   encodeFrame,
   formatAddress,
   HEAD_BYTES,
@@ -31,7 +32,7 @@ function frameBody(bytes: Uint8Array): Uint8Array | undefined {
 }
 
 function createServer(port: number): UdpServer {
-  const router = new MessageRouter<{ from: Address; server: UdpServer }>({
+  const router = new MessageRouter<{ from: Address; server: DatagramServer }>({
     log: exampleLog,
     clock: systemClock,
   }).add(ECHO, (body, { from, server }, msgId) => server.send(encodeFrame(msgId, body), from));
