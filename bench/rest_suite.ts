@@ -22,8 +22,10 @@ const CPU_ROW = "agent at rest, linked to dns and reporter: CPU";
 const MEMORY_ROW = "agent at rest, after 20,000 calls: resident memory";
 const START_ROW = "agent: start to first answer";
 
-const REST_MODULES = 100;
-const REST_NODES = 20;
+/** Modules in the table. */
+export const REST_MODULES = 100;
+/** Nodes of each. */
+export const REST_NODES = 20;
 const CALLS = 20_000;
 /** A start that takes longer is no start. */
 const START_MS_MAX = 10_000;
@@ -76,7 +78,8 @@ async function forms(bench: Bench): Promise<{ forms: Form[]; missing: Row[] }> {
   return { forms: [...all, ...compiled], missing: [] };
 }
 
-async function fillStore(url: string): Promise<void> {
+/** A database with the modules (1, 1) to (100, 1) of 20 nodes each. */
+export async function fillStore(url: string): Promise<void> {
   const store = await openStore(url);
   try {
     await store.migrate();
