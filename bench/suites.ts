@@ -6,6 +6,7 @@ import { dnsSuite } from "./dns_suite.ts";
 import { growthSuite } from "./growth_suite.ts";
 import type { Suite } from "./harness.ts";
 import { inProcessSuite } from "./in_process_suite.ts";
+import { reporterSuite } from "./reporter_suite.ts";
 import { restSuite } from "./rest_suite.ts";
 import { tcpSuite } from "./tcp_suite.ts";
 
@@ -16,6 +17,7 @@ export const suites: readonly Suite[] = [
   restSuite,
   tcpSuite,
   dnsSuite,
+  reporterSuite,
   inProcessSuite,
   coreSuite,
 ];
