@@ -5,9 +5,10 @@ import { coreSuite } from "./core_suite.ts";
 import { dnsSuite } from "./dns_suite.ts";
 import { growthSuite } from "./growth_suite.ts";
 import type { Suite } from "./harness.ts";
-import { inProcessSuite } from "./in_process_suite.ts";
 import { reporterSuite } from "./reporter_suite.ts";
+import { inProcessSuite } from "./in_process_suite.ts";
 import { restSuite } from "./rest_suite.ts";
+import { servicesSuite } from "./services_suite.ts";
 import { tcpSuite } from "./tcp_suite.ts";
 
 /** What `deno task bench` runs. */
@@ -18,6 +19,7 @@ export const suites: readonly Suite[] = [
   tcpSuite,
   dnsSuite,
   reporterSuite,
+  servicesSuite,
   inProcessSuite,
   coreSuite,
 ];
