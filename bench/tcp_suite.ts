@@ -80,14 +80,17 @@ async function measure(
   load: EchoLoad,
 ): Promise<number> {
   const { connections, window } = load;
-  const times = { ms: bench.roundMs / 2, warmup: bench.smoke ? 5 : 50 };
-  const argv = [...command, ...words(server, { connections, window, ...times })];
-  const { ok, cpuSeconds } = JSON.parse(await bench.runLoad(argv)) as {
-    ok: number;
-    cpuSeconds: number;
-  };
-  if (ok === 0) throw new Error(`${server.name} gives no answer: ${load.row}`);
-  return cpuSeconds < 0 ? NaN : cpuSeconds / ok * 1e6;
+  // A smoke run is so short that on a busy machine nobody may have had a turn: then it is repeated.
+  for (let ms = bench.roundMs / 2;; ms *= 4) {
+    const times = { ms, warmup: bench.smoke ? 5 : 60 };
+    const argv = [...command, ...words(server, { connections, window, ...times })];
+    const { ok, cpuSeconds } = JSON.parse(await bench.runLoad(argv)) as {
+      ok: number;
+      cpuSeconds: number;
+    };
+    if (ok > 0) return cpuSeconds < 0 ? NaN : cpuSeconds / ok * 1e6;
+    if (!bench.smoke || ms > 500) throw new Error(`${server.name} gives no answer: ${load.row}`);
+  }
 }
 
 async function echoRows(bench: Bench, on: BenchRuntime): Promise<Row[]> {
