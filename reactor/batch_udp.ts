@@ -535,6 +535,7 @@ export class WakeUp {
   readonly fd: number;
   readonly #libc: Libc;
   readonly #one = new Uint8Array(BigUint64Array.of(1n).buffer);
+  #closed = false;
 
   /** @throws {Error} when there is no libc to be used, or no file descriptor left. */
   constructor() {
@@ -544,13 +545,18 @@ export class WakeUp {
     if (this.fd < 0) throw new Error(`eventfd failed: errno ${this.#libc.errno()}`);
   }
 
-  /** Ends the present or the next sleep. */
+  /** Ends the present or the next sleep. Does nothing once closed. */
   wake(): void {
-    this.#libc.write(this.fd, this.#one, 8);
+    if (!this.#closed) this.#libc.write(this.fd, this.#one, 8);
   }
 
-  /** Call it when no loop uses it any more. */
+  /**
+   * Call it when no loop uses it any more. Harmless when repeated: by then the number may belong to
+   * a descriptor of somebody else in this process.
+   */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#libc.close(this.fd);
   }
 }

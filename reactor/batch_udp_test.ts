@@ -37,6 +37,21 @@ test("batchUdpFault() finds nothing wrong with Linux", (t) => {
 if (fault === undefined) {
   testUdpTransport({ name: "BatchUdpServer", make: makePumped });
 
+  test("WakeUp.close() twice leaves alone whoever has the descriptor by then", () => {
+    const first = new WakeUp();
+    first.close();
+    const second = new WakeUp();
+    first.close();
+    first.wake();
+    const loop = new BatchLoop(nowMs, second.fd);
+    second.wake();
+    const startMs = nowMs();
+    loop.turn(2000);
+    assert.ok(nowMs() - startMs < 1000, "the second one still ends a sleep");
+    loop.close();
+    second.close();
+  });
+
   test("onQuick answers in place, handles without answer, or passes on", () => {
     const loop = new BatchLoop(nowMs);
     const passedOn: number[] = [];
