@@ -38,11 +38,14 @@ const NEEDS_PRLIMIT = {
 const RECOVERY_TIMEOUT_MS = 15_000;
 
 /** Measures from now until `condition` holds, prints it, and returns it. */
-async function measure(what: string, condition: () => boolean | Promise<boolean>): Promise<number> {
+async function measure(
+  what: string | (() => string),
+  condition: () => boolean | Promise<boolean>,
+): Promise<number> {
   const startMs = monotonicMs();
   await until(condition, { timeoutMs: RECOVERY_TIMEOUT_MS, intervalMs: 5, what });
   const tookMs = Math.round(monotonicMs() - startMs);
-  console.log(`${what}: ${tookMs} ms`);
+  console.log(`${typeof what === "string" ? what : what()}: ${tookMs} ms`);
   return tookMs;
 }
 
@@ -157,9 +160,10 @@ test(
           } ms`,
         );
         assert.deepEqual(load.faults, []);
+        let counted = 0;
         await measure(
-          "every reported result is counted in SQL",
-          async () => await succTotal(store) === load.reported,
+          () => `every reported result is counted in SQL: ${counted} of ${load.reported}`,
+          async () => (counted = await succTotal(store)) === load.reported,
         );
         for (const service of [dns, reporter, agent]) assert.ok(service.alive, service.name);
         caller.close();

@@ -10,7 +10,7 @@ export interface UntilOptions {
   /** Pause between two looks, in milliseconds. @default {10} */
   intervalMs?: number;
   /** What is waited for, for the message when it never comes. */
-  what?: string;
+  what?: string | (() => string);
 }
 
 /**
@@ -27,7 +27,8 @@ export async function until(
   for (;;) {
     if (await condition()) return;
     if (systemClock.nowMs() >= endMs) {
-      throw new Error(`Waited ${timeoutMs} ms in vain for ${options.what ?? "a condition"}`);
+      const what = typeof options.what === "function" ? options.what() : options.what;
+      throw new Error(`Waited ${timeoutMs} ms in vain for ${what ?? "a condition"}`);
     }
     await sleep(systemClock, options.intervalMs ?? 10);
   }
