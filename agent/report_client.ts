@@ -33,12 +33,20 @@ export interface ReportClientOptions {
   callerIp(): number;
 }
 
+/** A report that may have to be sent once more. */
+interface SentReport {
+  readonly report: TimedReport;
+  readonly sentAtMs: number;
+  /** False when it was sent without the fields that the original does not have. */
+  readonly extended: boolean;
+}
+
 /** The link. */
 export class ReportClient {
   readonly #options: ReportClientOptions;
   readonly #link: GreetingClient;
   readonly #pending = new PendingReports();
-  #recent: { sentAtMs: number; report: TimedReport }[] = [];
+  #recent: SentReport[] = [];
   readonly #counts = { reportsSent: 0, resultsSent: 0, resultsResent: 0 };
 
   constructor(options: ReportClientOptions) {
@@ -53,7 +61,8 @@ export class ReportClient {
       software: options.software,
       token: options.token,
       onReady: () => this.flush(),
-      onLost: () => this.#lost(),
+      onExtended: () => this.#restoreBare(),
+      onLost: () => this.#restoreRecent(),
     });
   }
 
@@ -140,19 +149,33 @@ export class ReportClient {
 
   #remember(report: TimedReport): void {
     const sentAtMs = this.#options.clock.nowMs();
-    this.#recent.push({ sentAtMs, report });
+    this.#recent.push({ report, sentAtMs, extended: this.#link.extended });
     if (this.#recent.length < RESEND_REPORTS_MAX) return;
     // Half at a time, so that the cost of moving the rest is small for each report.
     this.#recent = this.#recent.slice(RESEND_REPORTS_MAX / 2);
   }
 
-  #lost(): void {
-    const recent = this.#recent;
-    this.#recent = [];
+  /**
+   * The reporter has only now said that it knows totals. What was sent to it without them goes
+   * again, because a node that nobody picks any more has no later report to bring them.
+   */
+  #restoreBare(): void {
+    const bare = this.#recent.filter(({ extended }) => !extended);
+    this.#recent = this.#recent.filter(({ extended }) => extended);
+    this.#restore(bare);
+    this.flush();
+  }
+
+  #restoreRecent(): void {
     const fromMs = this.#options.clock.nowMs() - RESEND_MS;
+    const recent = this.#recent.filter(({ sentAtMs }) => sentAtMs >= fromMs);
+    this.#recent = [];
+    this.#restore(recent);
+  }
+
+  #restore(sent: SentReport[]): void {
     // Newest first: what is restored first stays.
-    for (const { sentAtMs, report } of recent.reverse()) {
-      if (sentAtMs < fromMs) break;
+    for (const { report } of sent.reverse()) {
       this.#pending.restore(report);
       this.#counts.resultsResent += report.results.length;
     }

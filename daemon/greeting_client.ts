@@ -23,6 +23,8 @@ export interface GreetingClientOptions {
   readonly token: Uint8Array | undefined;
   /** Once for each connection: messages may be sent. */
   onReady(): void;
+  /** The service turns out to speak our extensions, after messages had been sent to it. */
+  onExtended?(): void;
   /** The connection is lost, ready or not. */
   onLost(): void;
 }
@@ -129,9 +131,8 @@ export class GreetingClient {
   }
 
   #becomeReady(): void {
-    // Without a token HelloPeer calls twice: at once, and when the service has answered Hello. It
-    // handles Hello before what is sent behind it, so nothing has to be sent twice.
-    if (this.#ready) return;
+    // Without a token HelloPeer calls twice: at once, and when the service has answered Hello.
+    if (this.#ready) return this.#options.onExtended?.();
     this.#ready = true;
     this.#options.onReady();
   }
