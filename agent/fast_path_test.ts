@@ -9,6 +9,7 @@ import { decodeHello, frameHello, readDatagram } from "../proto/host_codec.ts";
 import { RetCode } from "../proto/message_ids.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { systemClock } from "../reactor/system_clock.ts";
+import { assertInTime } from "../tests/support/in_time.ts";
 import {
   type Processes,
   PROJECT_ROOT,
@@ -68,7 +69,7 @@ async function tryAgent(
     const { udpPath } = await statusOf(caller);
     const startMs = systemClock.nowMs();
     const { code, stderr } = await agent.stop();
-    assert.ok(systemClock.nowMs() - startMs < 1500, "it stops in time");
+    assertInTime("to stop", systemClock.nowMs() - startMs, 1500);
     outcome = { udpPath, code, lines: stderr.split(LINE).length - 1, stderr };
     caller.close();
     await dns.close();

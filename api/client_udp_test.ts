@@ -14,6 +14,7 @@ import {
 } from "../proto/host_codec.ts";
 import { agentPortIndex, MessageId } from "../proto/message_ids.ts";
 import { systemClock } from "../reactor/system_clock.ts";
+import { assertInTime } from "../tests/support/in_time.ts";
 import { until } from "../tests/support/until.ts";
 import { LarsClient } from "./client.ts";
 import { NoAgentError } from "./errors.ts";
@@ -91,7 +92,8 @@ test("getHost() gives up at its deadline when the agent is silent", async () => 
       return true;
     });
     const tookMs = systemClock.nowMs() - startedMs;
-    assert.ok(tookMs >= 45 && tookMs < 250, `${tookMs} ms`);
+    assert.ok(tookMs >= 45, `${tookMs} ms`);
+    assertInTime("to give up", tookMs, 60);
     assert.equal(agent.received.length, 4);
   }, { deadlineMs: 50 });
 });
@@ -159,7 +161,7 @@ test("getHost() says where no agent listens, and a later agent is found", async 
       assert.match(error.message, /is it running\?/);
       return true;
     });
-    assert.ok(systemClock.nowMs() - startedMs < 300);
+    assertInTime("to give up", systemClock.nowMs() - startedMs, 60);
     client.report(1, 1, "10.0.0.1", 1, 0);
     const agent = await FakeAgent.start(ports);
     agent.onReceive = answerHosts;

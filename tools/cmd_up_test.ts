@@ -5,6 +5,7 @@ import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openStore } from "../sql/mod.ts";
+import { assertInTime } from "../tests/support/in_time.ts";
 import {
   freePort,
   type Processes,
@@ -93,7 +94,7 @@ test("lars up: ready lines as JSON, samples answered, routes pushed, Ctrl-C lose
     const { code, stderr } = await process.untilEnded();
     const tookMs = monotonicMs() - startMs;
     assert.equal(code, 0, stderr);
-    assert.ok(tookMs < STOP_PROMISED_MS, `stopped after ${tookMs} ms`);
+    assertInTime("lars up stops", tookMs, STOP_PROMISED_MS);
     assert.deepEqual(eventsOf(process).at(-1), { event: "stopped", clean: true });
 
     const store = await openStore(`sqlite:${join(processes.directory, "data/lars.db")}`);

@@ -5,7 +5,7 @@ import { sleep } from "../../reactor/clock.ts";
 
 /** How {@linkcode until} waits. */
 export interface UntilOptions {
-  /** Longest wait in milliseconds. @default {5000} */
+  /** Longest wait in milliseconds. @default {20000} */
   timeoutMs?: number;
   /** Pause between two looks, in milliseconds. @default {10} */
   intervalMs?: number;
@@ -22,7 +22,7 @@ export async function until(
   condition: () => boolean | Promise<boolean>,
   options: UntilOptions = {},
 ): Promise<void> {
-  const timeoutMs = options.timeoutMs ?? 5000;
+  const timeoutMs = options.timeoutMs ?? 20_000;
   const endMs = systemClock.nowMs() + timeoutMs;
   for (;;) {
     if (await condition()) return;
