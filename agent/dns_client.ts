@@ -11,7 +11,7 @@ import {
   encodeGetRouteRequest,
 } from "../proto/messages.ts";
 import type { Address } from "../reactor/address.ts";
-import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
+import type { Clock, Timer } from "../reactor/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/rng.ts";
 
@@ -20,9 +20,6 @@ export const ANSWER_TIMEOUT_MS = 2000;
 
 /** Silences in a row after which the next dns is tried. */
 export const SILENCES_MAX = 3;
-
-/** How often silence is looked for. */
-const CHECK_MS = 250;
 
 /** What a {@linkcode DnsClient} is given. */
 export interface DnsClientOptions {
@@ -122,7 +119,6 @@ export class DnsClient {
   /** Begins to connect. */
   start(): void {
     this.#link.start();
-    this.#timer = setRepeating(this.#options.clock, CHECK_MS, () => this.#check());
   }
 
   /** Asks for a route, and for its changes from now on. */
@@ -133,6 +129,7 @@ export class DnsClient {
     }
     if (this.#open.size === 0) this.#quietSinceMs = this.#options.clock.nowMs();
     this.#open.set(`${modId},${cmdId}`, { modId, cmdId });
+    this.#watch();
   }
 
   /** Nobody waits for this route any more. */
@@ -174,6 +171,18 @@ export class DnsClient {
   #heard(): void {
     this.#silences = 0;
     this.#quietSinceMs = this.#options.clock.nowMs();
+  }
+
+  /** Looks for silence when there could be one; an agent at rest has no timer for it. */
+  #watch(): void {
+    if (this.#timer !== undefined || this.#open.size === 0) return;
+    const { clock } = this.#options;
+    const dueMs = this.#quietSinceMs + ANSWER_TIMEOUT_MS;
+    this.#timer = clock.setTimer(Math.max(0, dueMs - clock.nowMs()), () => {
+      this.#timer = undefined;
+      this.#check();
+      this.#watch();
+    });
   }
 
   /** A dns may be connected, even answer pings, and yet give no routes: it may hang, or have none. */
