@@ -15,8 +15,14 @@ import type { Rng } from "../reactor/rng.ts";
  */
 export const RESEND_MS = 3000;
 
-/** Sent reports remembered for that; older ones are forgotten first. */
-const RESEND_REPORTS_MAX = 4096;
+/**
+ * Reports sent to a reporter that has not answered the greeting are remembered longer: it may be
+ * ours and slow, and then they go again, with totals.
+ */
+export const RESEND_BARE_MS = 30_000;
+
+/** Results remembered for both, about 100 bytes each; those of the oldest reports go first. */
+export const RESEND_RESULTS_MAX = 65_536;
 
 /** Bytes that may wait in the connection before further reports wait, merged, in this object. */
 const OUTPUT_HIGH_BYTES = 256 * 1024;
@@ -37,8 +43,6 @@ export interface ReportClientOptions {
 interface SentReport {
   readonly report: TimedReport;
   readonly sentAtMs: number;
-  /** False when it was sent without the fields that the original does not have. */
-  readonly extended: boolean;
 }
 
 /** The link. */
@@ -46,7 +50,10 @@ export class ReportClient {
   readonly #options: ReportClientOptions;
   readonly #link: GreetingClient;
   readonly #pending = new PendingReports();
+  /** Oldest first; those before `#recentStart` are forgotten. */
   #recent: SentReport[] = [];
+  #recentStart = 0;
+  #recentResults = 0;
   readonly #counts = { reportsSent: 0, resultsSent: 0, resultsResent: 0 };
 
   constructor(options: ReportClientOptions) {
@@ -148,11 +155,20 @@ export class ReportClient {
   }
 
   #remember(report: TimedReport): void {
-    const sentAtMs = this.#options.clock.nowMs();
-    this.#recent.push({ report, sentAtMs, extended: this.#link.extended });
-    if (this.#recent.length < RESEND_REPORTS_MAX) return;
+    const { extended } = this.#link;
+    const nowMs = this.#options.clock.nowMs();
+    this.#recent.push({ report, sentAtMs: nowMs });
+    this.#recentResults += report.results.length;
+    const keptFromMs = nowMs - (extended ? RESEND_MS : RESEND_BARE_MS);
+    for (; this.#recentStart < this.#recent.length; this.#recentStart++) {
+      const { report: { results }, sentAtMs } = this.#recent[this.#recentStart];
+      if (sentAtMs >= keptFromMs && this.#recentResults <= RESEND_RESULTS_MAX) break;
+      this.#recentResults -= results.length;
+    }
     // Half at a time, so that the cost of moving the rest is small for each report.
-    this.#recent = this.#recent.slice(RESEND_REPORTS_MAX / 2);
+    if (this.#recentStart * 2 < this.#recent.length) return;
+    this.#recent.splice(0, this.#recentStart);
+    this.#recentStart = 0;
   }
 
   /**
@@ -160,17 +176,22 @@ export class ReportClient {
    * again, because a node that nobody picks any more has no later report to bring them.
    */
   #restoreBare(): void {
-    const bare = this.#recent.filter(({ extended }) => !extended);
-    this.#recent = this.#recent.filter(({ extended }) => extended);
-    this.#restore(bare);
+    // All that is remembered: before this nothing was sent in any other way.
+    this.#restore(this.#forgetRecent());
     this.flush();
   }
 
   #restoreRecent(): void {
     const fromMs = this.#options.clock.nowMs() - RESEND_MS;
-    const recent = this.#recent.filter(({ sentAtMs }) => sentAtMs >= fromMs);
+    this.#restore(this.#forgetRecent().filter(({ sentAtMs }) => sentAtMs >= fromMs));
+  }
+
+  #forgetRecent(): SentReport[] {
+    const recent = this.#recent.slice(this.#recentStart);
     this.#recent = [];
-    this.#restore(recent);
+    this.#recentStart = 0;
+    this.#recentResults = 0;
+    return recent;
   }
 
   #restore(sent: SentReport[]): void {

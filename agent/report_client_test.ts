@@ -6,7 +6,7 @@ import { ManualClock } from "../reactor/manual_clock.ts";
 import { seededRng } from "../reactor/rng.ts";
 import { until } from "../tests/support/until.ts";
 import { FakeReporter } from "./fake_upstream.ts";
-import { ReportClient, RESEND_MS } from "./report_client.ts";
+import { ReportClient, RESEND_MS, RESEND_RESULTS_MAX } from "./report_client.ts";
 
 const CALLER = 0xc0a801b1;
 
@@ -88,4 +88,27 @@ test("ReportClient sends again what it sent just before a connection broke", () 
     const totals = second.reports.map(({ results }) => results[0].succTotal);
     assert.deepEqual(totals, [undefined, undefined], "it is an original one");
     assert.equal(client.stats.resultsResent - resultsResent, 2);
+  }));
+
+test("ReportClient remembers the last results for that, not every one since the start", () =>
+  withLab(async ({ client, first }) => {
+    const width = 1000;
+    const wide = (modId: number): ModuleReport => {
+      const [result] = report(modId, 1).results;
+      const results = Array.from({ length: width }, (_, port) => ({ ...result, port }));
+      return { modId, cmdId: 1, results };
+    };
+    client.start();
+    await until(() => client.connected);
+    const kept = Math.floor(RESEND_RESULTS_MAX / width);
+    for (let modId = 1; modId <= kept + 5; modId++) {
+      client.add([wide(modId)]);
+      await until(() => {
+        client.flush();
+        return client.stats.resultsPending === 0;
+      });
+    }
+    await first.close();
+    await until(() => client.stats.resultsPending > 0, { what: "the end of the connection" });
+    assert.equal(client.stats.resultsPending, kept * width);
   }));
