@@ -2,10 +2,10 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
 import { ConnectError } from "../errors.ts";
 import { RawPeer, RawServer } from "../testing/raw_peer.ts";
@@ -203,10 +203,11 @@ test("runtime tells what it runs on", async () => {
   });
 });
 
-test("selfCommand() starts a program with arguments, output, signal handling and exit code", () => {
-  const module = new URL("./mod.ts", import.meta.url).href;
-  const script = join(tmpdir(), `runtime_test_${process.pid}.ts`);
-  const source = `import { runtime } from ${JSON.stringify(module)};
+test("selfCommand() starts a program with arguments, output, signal handling and exit code", () =>
+  withTempDir((directory) => {
+    const module = new URL("./mod.ts", import.meta.url).href;
+    const script = join(directory, "program.ts");
+    const source = `import { runtime } from ${JSON.stringify(module)};
 const undo = runtime.onSignal("SIGHUP", () => {
   undo();
   runtime.writeStdout("x".repeat(300_000) + runtime.args.join(","));
@@ -216,11 +217,11 @@ const undo = runtime.onSignal("SIGHUP", () => {
 setTimeout(() => {}, 10_000);
 setTimeout(() => process.kill(process.pid, "SIGHUP"), 1);
 `;
-  writeFileSync(script, `import process from "node:process";\n${source}`);
-  const [command, ...args] = runtime.selfCommand(script);
-  const result = spawnSync(command, [...args, "a", "--b=c"], { encoding: "utf8" });
-  assert.equal(result.status, 3, result.stderr);
-  assert.equal(result.stdout.length, 300_000 + "a,--b=c".length);
-  assert.ok(result.stdout.endsWith("xa,--b=c"));
-  assert.equal(result.stderr, "err");
-});
+    writeFileSync(script, `import process from "node:process";\n${source}`);
+    const [command, ...args] = runtime.selfCommand(script);
+    const result = spawnSync(command, [...args, "a", "--b=c"], { encoding: "utf8" });
+    assert.equal(result.status, 3, result.stderr);
+    assert.equal(result.stdout.length, 300_000 + "a,--b=c".length);
+    assert.ok(result.stdout.endsWith("xa,--b=c"));
+    assert.equal(result.stderr, "err");
+  }));
