@@ -95,6 +95,7 @@ export class GreetingServer {
       frame_timeouts: server?.frameTimeouts ?? 0,
       handler_errors: server?.handlerErrors ?? 0,
       not_authenticated: this.#gate.refusedCount,
+      silent_peers: this.#gate.silentCount,
     };
   }
 

@@ -22,6 +22,12 @@ export const HELLO_PROTOCOL = 1;
 /** Time a connection has to prove the secret before it is closed, when one is required. */
 export const PROOF_TIMEOUT_MS = 5000;
 
+/**
+ * Time without a ping after which a server closes a connection that did ping before: the host at
+ * its other end is gone, and nobody would say so for hours.
+ */
+export const SILENCE_TIMEOUT_MS = 30_000;
+
 /** Bytes of the random number that a proof answers. */
 const NONCE_BYTES = 16;
 
@@ -35,7 +41,9 @@ interface PeerState {
   extended: boolean;
   authenticated: boolean;
   nonce: Uint8Array | undefined;
+  /** Time limit of the proof, then of silence. */
   timer: Timer | undefined;
+  pingAtMs: number;
 }
 
 /** Proof that a client knows the token: HMAC-SHA256 of the server's nonce under it. */
@@ -57,6 +65,7 @@ export class HelloGate<P extends GatedPeer & WeakKey> {
   };
   readonly #peers = new WeakMap<P, PeerState>();
   #refusedCount = 0;
+  #silentCount = 0;
 
   /** `token` is the shared secret; without one nobody has to prove anything. */
   constructor(
@@ -70,13 +79,16 @@ export class HelloGate<P extends GatedPeer & WeakKey> {
     return this.#refusedCount;
   }
 
+  /** Connections that were closed because they stopped sending pings. */
+  get silentCount(): number {
+    return this.#silentCount;
+  }
+
   /** Registers Hello, HelloProof and Ping, and the guard that keeps strangers out. */
   install(router: MessageRouter<P>): void {
     router.add(MessageId.Hello, (body, peer) => this.#hello(body, peer));
     router.add(MessageId.HelloProof, (body, peer) => this.#proof(body, peer));
-    router.add(MessageId.Ping, (body, peer) => {
-      peer.send(MessageId.Pong, encodePong({ seq: decodePing(body).seq }));
-    });
+    router.add(MessageId.Ping, (body, peer) => this.#ping(body, peer));
     if (this.#options.token === undefined) return;
     router.setGuard((peer, msgId) => {
       if (msgId === MessageId.Hello || msgId === MessageId.HelloProof) return undefined;
@@ -93,6 +105,7 @@ export class HelloGate<P extends GatedPeer & WeakKey> {
       authenticated: this.#options.token === undefined,
       nonce: undefined,
       timer: undefined,
+      pingAtMs: 0,
     };
     this.#peers.set(peer, state);
     if (state.authenticated) return;
@@ -130,6 +143,28 @@ export class HelloGate<P extends GatedPeer & WeakKey> {
     );
   }
 
+  #ping(body: Uint8Array, peer: P): void {
+    peer.send(MessageId.Pong, encodePong({ seq: decodePing(body).seq }));
+    const state = this.#peers.get(peer);
+    if (state === undefined) return;
+    state.pingAtMs = this.#options.clock.nowMs();
+    state.timer ??= this.#watch(peer, state);
+  }
+
+  /** One timer that is set again only when it has run out: a ping costs a number. */
+  #watch(peer: P, state: PeerState): Timer {
+    const { clock } = this.#options;
+    const leftMs = state.pingAtMs + SILENCE_TIMEOUT_MS - clock.nowMs();
+    return clock.setTimer(leftMs, () => {
+      if (clock.nowMs() - state.pingAtMs < SILENCE_TIMEOUT_MS) {
+        state.timer = this.#watch(peer, state);
+        return;
+      }
+      this.#silentCount++;
+      peer.close(`no ping for ${SILENCE_TIMEOUT_MS / 1000} s`);
+    });
+  }
+
   #proof(body: Uint8Array, peer: P): void {
     const { mac } = decodeHelloProof(body);
     const state = this.#peers.get(peer);
@@ -147,6 +182,7 @@ export class HelloGate<P extends GatedPeer & WeakKey> {
     }
     state.authenticated = true;
     state.timer?.cancel();
+    state.timer = undefined;
   }
 }
 

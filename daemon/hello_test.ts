@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MessageId } from "../proto/message_ids.ts";
-import { encodeGetRouteRequest, encodeHelloProof } from "../proto/messages.ts";
+import { encodeGetRouteRequest, encodeHelloProof, encodePing } from "../proto/messages.ts";
 import {
   type Connection,
   ManualClock,
@@ -13,7 +13,13 @@ import {
   TcpServer,
 } from "../reactor/mod.ts";
 import { until } from "../tests/support/until.ts";
-import { HelloGate, HelloPeer, PROOF_TIMEOUT_MS } from "./hello.ts";
+import {
+  type GatedPeer,
+  HelloGate,
+  HelloPeer,
+  PROOF_TIMEOUT_MS,
+  SILENCE_TIMEOUT_MS,
+} from "./hello.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const token = bytes("correct horse battery");
@@ -154,6 +160,41 @@ test("HelloGate closes a connection that proves nothing in time", () => {
   clock.advance(1);
   assert.deepEqual(reasons, ["no proof of the token in time"]);
   gate.forget(peer);
+  assert.equal(clock.pendingCount, 0);
+});
+
+test("HelloGate closes a connection that sent pings and then fell silent, and no other", () => {
+  const clock = new ManualClock();
+  const gate = new HelloGate<GatedPeer>({ software: "s", role: "dns", clock, log: silentLogger });
+  const router = new MessageRouter<GatedPeer>();
+  gate.install(router);
+  const closed: string[] = [];
+  const accept = (name: string): GatedPeer => {
+    const peer = {
+      send: () => true,
+      close: (reason?: string) => closed.push(`${name}: ${reason}`),
+    };
+    gate.accept(peer);
+    return peer;
+  };
+  const ping = (peer: GatedPeer): unknown =>
+    router.dispatch(MessageId.Ping, encodePing({ seq: 1 }), peer);
+  const [pinging, silent, gone] = ["pinging", "silent", "gone"].map(accept);
+  accept("original");
+  for (const peer of [pinging, silent, gone]) ping(peer);
+  gate.forget(gone);
+  for (let ms = 1000; ms < SILENCE_TIMEOUT_MS; ms += 1000) {
+    clock.advance(1000);
+    ping(pinging);
+  }
+  assert.deepEqual(closed, []);
+  clock.advance(1000);
+  assert.deepEqual(closed, ["silent: no ping for 30 s"]);
+  clock.advance(SILENCE_TIMEOUT_MS - 1001);
+  assert.equal(closed.length, 1);
+  clock.advance(1);
+  assert.deepEqual(closed.slice(1), ["pinging: no ping for 30 s"]);
+  assert.equal(gate.silentCount, 2);
   assert.equal(clock.pendingCount, 0);
 });
 
