@@ -111,7 +111,9 @@ test("lars up: text output, second start keeps the data, SIGTERM ends it too", a
     const data = join(processes.directory, "some", "where");
     const args = [...FREE_PORTS, "--data", data, "--console", "127.0.0.1:8080"];
     const first = spawnUp(processes, args);
-    await until(() => /Ctrl-C/.test(first.stdout), { timeoutMs: 30_000, what: "lars up" });
+    // Lines may come one by one: wait for the last of each stream.
+    const isUp = (): boolean => /lars status .*\n/.test(first.stdout) && /\n/.test(first.stderr);
+    await until(isUp, { timeoutMs: 30_000, what: "lars up" });
     assert.match(
       first.stdout,
       /^dns ready on 127\.0\.0\.1:\d+\nreporter ready on 127\.0\.0\.1:\d+\nagent ready on (127\.0\.0\.1:\d+(, )?){3}\n/,
