@@ -22,9 +22,10 @@ import {
 } from "../proto/host_codec.ts";
 import { AGENT_PORT_COUNT, agentPortIndex, MessageId, RetCode } from "../proto/message_ids.ts";
 import { UdpAgentLink } from "./agent_link.ts";
+import { Caller, type CallFunction } from "./caller.ts";
 import { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";
 import { type Host, type HostAnswer, toHost } from "./host.ts";
-import { type LarsApi, runAndReport } from "./lars_api.ts";
+import type { LarsApi } from "./lars_api.ts";
 import { LastGood } from "./last_good.ts";
 import type { AgentLink } from "./link.ts";
 import {
@@ -40,6 +41,7 @@ import {
   checkToken,
   type LarsClientOptions,
   type LarsClientStats,
+  type RetryOptions,
 } from "./options.ts";
 import { PENDING_MAX, PendingTable } from "./pending.ts";
 import { SendWindow } from "./send_window.ts";
@@ -97,6 +99,7 @@ export class LarsClient implements LarsApi {
   readonly #pending: PendingTable<Question>;
   readonly #windows: readonly SendWindow<Question>[];
   readonly #lastGood: LastGood;
+  readonly #caller: Caller;
   #link: AgentLink | undefined;
   #closed = false;
   #resentCount = 0;
@@ -121,6 +124,12 @@ export class LarsClient implements LarsApi {
     this.#clock = options.clock ?? systemClock;
     this.#openLink = options.openLink ??
       ((hostname, ports, events) => new UdpAgentLink(hostname, ports, events, this.#clock));
+    this.#caller = new Caller(this, {
+      ...options,
+      clock: this.#clock,
+      deadlineMs: this.#deadlineMs,
+      isClosed: () => this.#closed,
+    });
   }
 
   /** Counters for whoever watches the program. */
@@ -133,6 +142,8 @@ export class LarsClient implements LarsApi {
       foreign: this.#link?.foreignCount ?? 0,
       dropped: this.#link?.droppedCount ?? 0,
       stale: this.#staleCount,
+      retried: this.#caller.retriedCount,
+      retriesRefused: this.#caller.refusedCount,
     };
   }
 
@@ -294,6 +305,9 @@ export class LarsClient implements LarsApi {
    * Picks a node, runs `fn` with it, and reports how it went and how long it took. What `fn`
    * returns or throws passes through; throwing counts as a failure of the node.
    *
+   * With `retries` another node is tried after a failure, within the budget of this client; with
+   * `timeoutMs` all of it ends in time.
+   *
    * ```ts
    * import { LarsClient } from "./client.ts";
    *
@@ -307,18 +321,16 @@ export class LarsClient implements LarsApi {
    * ```
    *
    * @throws what {@linkcode LarsClient.getHost} throws, before `fn` is run.
+   * @throws {TimeoutError} when `timeoutMs` are over.
+   * @throws {RangeError} when an option is out of range.
    */
-  async call<T>(
+  call<T>(
     modId: number,
     cmdId: number,
-    fn: (host: Host) => T | Promise<T>,
-    options: CallOptions = {},
+    fn: CallFunction<T>,
+    options: RetryOptions = {},
   ): Promise<T> {
-    const host = await this.getHost(modId, cmdId, options);
-    return await runAndReport(host, fn, this.#clock, (retcode, timecostMs) => {
-      // Closed meanwhile: the outcome of fn matters more than that nobody can be told.
-      if (!this.#closed) this.report(modId, cmdId, host.ip, host.port, retcode, timecostMs);
-    });
+    return this.#caller.run(modId, cmdId, fn, options);
   }
 
   /**

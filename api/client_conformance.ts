@@ -134,6 +134,18 @@ export function clientConformance(kind: ClientKind): void {
     assert.deepEqual([await client.getHost(1, 1), await client.getHost(1, 1)], [B, B]);
   });
 
+  check("call() with retries gives the answer of another node", async (client) => {
+    await ready(client);
+    const tried: Host[] = [];
+    const answer = await client.call(1, 1, (host, { number }) => {
+      tried.push(host);
+      if (number === 0) throw new Error("Down");
+      return "up";
+    }, { retries: 1, timeoutMs: PATIENT_MS });
+    assert.equal(answer, "up");
+    assert.deepEqual(tried.map(({ ip }) => ip).sort(), [A.ip, B.ip]);
+  });
+
   check("a node that fails is left alone, and nodes that all fail are refused", async (client) => {
     await ready(client);
     for (let i = 0; i < 15; i++) client.report(1, 1, A.ip, A.port, 1, 0);

@@ -11,6 +11,7 @@ import { systemClock } from "../reactor/system_clock.ts";
 import { systemRng } from "../reactor/system_rng.ts";
 import { AgentUpstream } from "./agent_upstream.ts";
 import { DirectUpstream } from "./direct_upstream.ts";
+import { Caller, type CallFunction } from "./caller.ts";
 import { AgentError, ClosedError, NoRouteError, OverloadError } from "./errors.ts";
 import type { Host, HostAnswer } from "./host.ts";
 import {
@@ -22,7 +23,7 @@ import {
   type InProcessClientOptions,
   type InProcessClientStats,
 } from "./in_process_options.ts";
-import { type LarsApi, runAndReport } from "./lars_api.ts";
+import type { LarsApi } from "./lars_api.ts";
 import {
   type CallOptions,
   checkDeadline,
@@ -31,6 +32,7 @@ import {
   checkRetcode,
   checkTimecost,
   checkToken,
+  type RetryOptions,
 } from "./options.ts";
 import { PENDING_MAX } from "./pending.ts";
 import type { Upstream, UpstreamEvents } from "./upstream.ts";
@@ -79,6 +81,7 @@ export class InProcessClient implements LarsApi {
   readonly #clock: Clock;
   readonly #background: Clock;
   readonly #deadlineMs: number;
+  readonly #caller: Caller;
   readonly #ips = new Map<string, number>();
   /** When modules without an answer were first asked for, oldest first. */
   readonly #askedAtMs = new Map<string, number>();
@@ -104,6 +107,12 @@ export class InProcessClient implements LarsApi {
     this.#clock = options.clock ?? systemClock;
     this.#background = options.clock ?? backgroundClock;
     this.#deadlineMs = checkDeadline(options.deadlineMs ?? 50);
+    this.#caller = new Caller(this, {
+      ...options,
+      clock: this.#clock,
+      deadlineMs: this.#deadlineMs,
+      isClosed: () => this.#closed,
+    });
     this.#modulesMax = checkModulesMax(options.modulesMax);
     this.#nowMs = this.#clock.nowMs();
     const rng = options.rng ?? systemRng;
@@ -166,6 +175,8 @@ export class InProcessClient implements LarsApi {
       reportsIgnored: lb.reportsIgnored,
       modulesEvicted: lb.modulesEvicted,
       waiting: this.#waitingCount,
+      retried: this.#caller.retriedCount,
+      retriesRefused: this.#caller.refusedCount,
       ...this.#upstream.stats,
     };
   }
@@ -288,19 +299,20 @@ export class InProcessClient implements LarsApi {
    * Picks a node, runs `fn` with it, and reports how it went and how long it took. What `fn`
    * returns or throws passes through; throwing counts as a failure of the node.
    *
+   * With `retries` another node is tried after a failure, within the budget of this client; with
+   * `timeoutMs` all of it ends in time.
+   *
    * @throws what {@linkcode InProcessClient.getHost} throws, before `fn` is run.
+   * @throws {TimeoutError} when `timeoutMs` are over.
+   * @throws {RangeError} when an option is out of range.
    */
-  async call<T>(
+  call<T>(
     modId: number,
     cmdId: number,
-    fn: (host: Host) => T | Promise<T>,
-    options: CallOptions = {},
+    fn: CallFunction<T>,
+    options: RetryOptions = {},
   ): Promise<T> {
-    const host = await this.getHost(modId, cmdId, options);
-    return await runAndReport(host, fn, this.#clock, (retcode, timecostMs) => {
-      // Closed meanwhile: the outcome of fn matters more than that nobody can be told.
-      if (!this.#closed) this.report(modId, cmdId, host.ip, host.port, retcode, timecostMs);
-    });
+    return this.#caller.run(modId, cmdId, fn, options);
   }
 
   /** Ends what waits, sends the results that wait, and closes. May be called again. */

@@ -11,13 +11,14 @@ import { type Address, parseAddress, parseIpv4 } from "../reactor/address.ts";
 import type { Clock } from "../reactor/clock.ts";
 import type { Rng } from "../reactor/rng.ts";
 import { LEDGER_NODES_MAX } from "./call_ledger.ts";
+import type { RetryBudgetOptions } from "./options.ts";
 import type { Upstream, UpstreamEvents } from "./upstream.ts";
 
 /** Most modules a client may keep. */
 export const IN_PROCESS_MODULES_MAX = 1_000_000;
 
 /** How an in-process client works. Every member may be left out. */
-export interface InProcessClientOptions {
+export interface InProcessClientOptions extends RetryBudgetOptions {
   /** Who gives routes and takes results: the agent, or dns and reporter. @default {"local"} */
   mode?: "local" | "direct";
   /** Agents, tried in turn; `host` or `host:port`. For `local`. @default {["127.0.0.1:8888"]} */
@@ -60,6 +61,10 @@ export interface InProcessClientStats {
   readonly modulesEvicted: number;
   /** Calls of `getHost` and the like that wait for a first route. */
   readonly waiting: number;
+  /** Tries made by `call` after the first one. */
+  readonly retried: number;
+  /** Tries that `call` did not make because the budget was spent. */
+  readonly retriesRefused: number;
   readonly connects: number;
   /** Nodes with results that have not been sent, or not been confirmed. */
   readonly resultsPending: number;

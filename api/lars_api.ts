@@ -1,9 +1,9 @@
 // Core. What every client offers, whichever way it gets its answers.
 
-import type { Clock } from "../reactor/clock.ts";
-import { RetCode } from "../proto/message_ids.ts";
+import type { RetCode } from "../proto/message_ids.ts";
+import type { CallFunction } from "./caller.ts";
 import type { Host, HostAnswer } from "./host.ts";
-import type { CallOptions } from "./options.ts";
+import type { CallOptions, RetryOptions } from "./options.ts";
 
 /**
  * A caller's side of Lars. `LarsClient` asks the agent for each node; `InProcessClient` holds the
@@ -31,31 +31,16 @@ export interface LarsApi {
   getRoute(modId: number, cmdId: number, options?: CallOptions): Promise<Host[]>;
   /** Fetches the route of a module when a program starts. */
   regInit(modId: number, cmdId: number): Promise<RetCode>;
-  /** Picks a node, runs `fn` with it, and reports how it went and how long it took. */
+  /**
+   * Picks a node, runs `fn` with it, and reports how it went and how long it took; tries other
+   * nodes when `fn` throws, if `options` say so.
+   */
   call<T>(
     modId: number,
     cmdId: number,
-    fn: (host: Host) => T | Promise<T>,
-    options?: CallOptions,
+    fn: CallFunction<T>,
+    options?: RetryOptions,
   ): Promise<T>;
   /** Ends what waits with a ClosedError, sends what is on its way, and closes. */
   close(): Promise<void>;
-}
-
-/** Runs `fn` with a node and reports the outcome; what `fn` returns or throws passes through. */
-export async function runAndReport<T>(
-  host: Host,
-  fn: (host: Host) => T | Promise<T>,
-  clock: Clock,
-  report: (retcode: RetCode, timecostMs: number) => void,
-): Promise<T> {
-  const startedMs = clock.nowMs();
-  let retcode: RetCode = RetCode.Overload;
-  try {
-    const result = await fn(host);
-    retcode = RetCode.Success;
-    return result;
-  } finally {
-    report(retcode, Math.max(0, clock.nowMs() - startedMs));
-  }
 }

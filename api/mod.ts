@@ -12,7 +12,14 @@ export { InProcessClient } from "./in_process_client.ts";
 export type { InProcessClientOptions, InProcessClientStats } from "./in_process_options.ts";
 export type { LarsApi } from "./lars_api.ts";
 export type { Host, HostAnswer } from "./host.ts";
-export type { CallOptions, LarsClientOptions, LarsClientStats } from "./options.ts";
+export type {
+  CallOptions,
+  LarsClientOptions,
+  LarsClientStats,
+  RetryBudgetOptions,
+  RetryOptions,
+} from "./options.ts";
+export type { CallAttempt, CallFunction } from "./caller.ts";
 export { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";
 export { ConnectError, LarsError, LimitError, TimeoutError } from "../reactor/errors.ts";
 export { RetCode } from "../proto/message_ids.ts";

@@ -3,6 +3,7 @@
 import type { Clock } from "../reactor/clock.ts";
 import type { AgentLink, AgentLinkEvents } from "./link.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
+import type { Host } from "./host.ts";
 import { PENDING_MAX } from "./pending.ts";
 
 /** Longest token, in bytes. A longer one is refused with a RangeError. */
@@ -11,8 +12,22 @@ export const TOKEN_BYTES_MAX = 1024;
 /** Longest deadline, in milliseconds. A longer one is refused with a RangeError. */
 export const DEADLINE_MS_MAX = 60_000;
 
+/** Most tries of one call after its first. */
+export const RETRIES_MAX = 10;
+
+/** Longest time of a call with all its tries, in milliseconds: a day. */
+export const CALL_TIMEOUT_MS_MAX = 86_400_000;
+
+/** How many calls may be tried again, for each module. */
+export interface RetryBudgetOptions {
+  /** Retries for each call of the last ten seconds, 0 to 1. @default {0.2} */
+  retryShare?: number;
+  /** Retries for each second without regard to calls, 0 to 1000. @default {1} */
+  retryFloorPerSecond?: number;
+}
+
 /** Where the agent is and how patient to be. Every member may be left out. */
-export interface LarsClientOptions {
+export interface LarsClientOptions extends RetryBudgetOptions {
   /** Address of the agent: it should run on this very host. @default {"127.0.0.1"} */
   hostname?: string;
   /**
@@ -44,6 +59,23 @@ export interface CallOptions {
   deadlineMs?: number;
 }
 
+/** What `call` can be told. */
+export interface RetryOptions extends CallOptions {
+  /**
+   * Further nodes to try when the function throws, 0 to 10; never the node just tried, and never
+   * more than the budget of the client allows. For calls that may be made twice. @default {0}
+   */
+  retries?: number;
+  /**
+   * Time for the picks and all tries, in milliseconds, more than 0 to a day. When it is over the
+   * running try counts as a failure of its node, its signal is aborted, and the call rejects with
+   * a TimeoutError. @default {no limit}
+   */
+  timeoutMs?: number;
+  /** Whether another node may do better after this error. @default {always} */
+  isRetryable?: (error: unknown, host: Host) => boolean;
+}
+
 /** What a client has seen since it was made. */
 export interface LarsClientStats {
   /** Questions asked and not answered yet. */
@@ -60,6 +92,10 @@ export interface LarsClientStats {
   readonly dropped: number;
   /** Times a node named earlier was given because the agent did not answer. */
   readonly stale: number;
+  /** Tries made by `call` after the first one. */
+  readonly retried: number;
+  /** Tries that `call` did not make because the budget was spent. */
+  readonly retriesRefused: number;
 }
 
 /**
@@ -93,6 +129,35 @@ export function checkDeadline(value: number): number {
   throw new RangeError(
     `Deadline must be more than 0 and at most ${DEADLINE_MS_MAX} ms: current value is ${value}`,
   );
+}
+
+/** @throws {RangeError} when the number is not from 0 to 10. */
+export function checkRetries(value: number): number {
+  if (Number.isInteger(value) && value >= 0 && value <= RETRIES_MAX) return value;
+  throw new RangeError(
+    `retries must be a whole number from 0 to ${RETRIES_MAX}: current value is ${value}`,
+  );
+}
+
+/** Infinity for no limit. @throws {RangeError} when the time is not more than 0, up to a day. */
+export function checkTimeout(value: number | undefined): number {
+  if (value === undefined) return Infinity;
+  if (value > 0 && value <= CALL_TIMEOUT_MS_MAX) return value;
+  throw new RangeError(
+    `timeoutMs must be more than 0 and at most ${CALL_TIMEOUT_MS_MAX}: current value is ${value}`,
+  );
+}
+
+/** @throws {RangeError} when the share is not from 0 to 1. */
+export function checkRetryShare(value: number): number {
+  if (value >= 0 && value <= 1) return value;
+  throw new RangeError(`retryShare must be from 0 to 1: current value is ${value}`);
+}
+
+/** @throws {RangeError} when the number is not from 0 to 1000. */
+export function checkRetryFloor(value: number): number {
+  if (value >= 0 && value <= 1000) return value;
+  throw new RangeError(`retryFloorPerSecond must be from 0 to 1000: current value is ${value}`);
 }
 
 /** @throws {RangeError} when the time is negative or no number. */

@@ -1,0 +1,215 @@
+// Core. A call from the pick to its outcome, with further tries at other nodes.
+
+import type { Clock, Timer } from "../reactor/clock.ts";
+import { LarsError, TimeoutError } from "../reactor/errors.ts";
+import { RetCode } from "../proto/message_ids.ts";
+import type { Host } from "./host.ts";
+import type { LarsApi } from "./lars_api.ts";
+import {
+  type CallOptions,
+  checkRetries,
+  checkRetryFloor,
+  checkRetryShare,
+  checkTimeout,
+  type RetryBudgetOptions,
+  type RetryOptions,
+} from "./options.ts";
+import { RetryBudget } from "./retry_budget.ts";
+
+/** Picks made to find a node that was not tried yet; with fewer nodes a known one comes back. */
+const PICKS_MAX = 8;
+
+/** Modules with a budget of their own; beyond it the oldest begins anew. */
+const BUDGETS_MAX = 1000;
+
+/** What `fn` of a call is told beside the node. */
+export interface CallAttempt {
+  /** 0 for the first try, 1 for the second, and so on. */
+  readonly number: number;
+  /** Aborted when the time of the call is over; undefined without `timeoutMs`. */
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The part of a call that is the caller's own: throwing means that the node failed. */
+export type CallFunction<T> = (host: Host, attempt: CallAttempt) => T | Promise<T>;
+
+/** What a {@linkcode Caller} is given. */
+export interface CallerOptions extends RetryBudgetOptions {
+  readonly clock: Clock;
+  /** Time of a question when a call names none, in milliseconds. */
+  readonly deadlineMs: number;
+  /** True: nobody can be told of outcomes any more. */
+  isClosed(): boolean;
+}
+
+/** Makes the calls of one client. */
+export class Caller {
+  readonly #client: Pick<LarsApi, "getHost" | "report">;
+  readonly #options: CallerOptions;
+  readonly #share: number;
+  readonly #floorPerSecond: number;
+  readonly #budgets = new Map<string, RetryBudget>();
+  #retriedCount = 0;
+  #refusedCount = 0;
+
+  /** @throws {RangeError} when an option is out of range. */
+  constructor(client: Pick<LarsApi, "getHost" | "report">, options: CallerOptions) {
+    this.#client = client;
+    this.#options = options;
+    this.#share = checkRetryShare(options.retryShare ?? 0.2);
+    this.#floorPerSecond = checkRetryFloor(options.retryFloorPerSecond ?? 1);
+  }
+
+  /** Tries made after the first one of their call. */
+  get retriedCount(): number {
+    return this.#retriedCount;
+  }
+
+  /** Tries not made because the budget was spent. */
+  get refusedCount(): number {
+    return this.#refusedCount;
+  }
+
+  /**
+   * Picks a node, runs `fn`, reports the outcome, and does so again with another node as long as
+   * `options` and the budget allow it.
+   *
+   * @throws what `getHost` throws before the first try; afterwards what the last try threw, or a
+   *   TimeoutError when the time of the call was over first.
+   * @throws {RangeError} when an option is out of range.
+   */
+  async run<T>(
+    modId: number,
+    cmdId: number,
+    fn: CallFunction<T>,
+    options: RetryOptions,
+  ): Promise<T> {
+    const retries = checkRetries(options.retries ?? 0);
+    const timeoutMs = checkTimeout(options.timeoutMs);
+    const { clock } = this.#options;
+    const endMs = clock.nowMs() + timeoutMs;
+    const pick = (): Promise<Host> => this.#pick(modId, cmdId, options, endMs);
+    const tried: Host[] = [];
+    let host = await pick();
+    const budget = retries === 0 ? undefined : this.#budgetOf(modId, cmdId);
+    budget?.addCall(clock.nowMs());
+    for (let number = 0;; number++) {
+      try {
+        return await this.#attempt(modId, cmdId, host, fn, { number, endMs, timeoutMs });
+      } catch (error) {
+        const isFinal = number >= retries || clock.nowMs() >= endMs ||
+          options.isRetryable?.(error, host) === false;
+        tried.push(host);
+        const next = isFinal ? undefined : await another(pick, tried);
+        if (next === undefined || !this.#mayRetry(budget)) throw error;
+        host = next;
+      }
+    }
+  }
+
+  /** Asks for a node; the question does not outlast the call. */
+  #pick(modId: number, cmdId: number, options: CallOptions, endMs: number): Promise<Host> {
+    const { clock } = this.#options;
+    const deadlineMs = options.deadlineMs ?? this.#options.deadlineMs;
+    const leftMs = Math.max(1, endMs - clock.nowMs());
+    return this.#client.getHost(modId, cmdId, { deadlineMs: Math.min(deadlineMs, leftMs) });
+  }
+
+  async #attempt<T>(
+    modId: number,
+    cmdId: number,
+    host: Host,
+    fn: CallFunction<T>,
+    limits: { number: number; endMs: number; timeoutMs: number },
+  ): Promise<T> {
+    const { clock } = this.#options;
+    const startedMs = clock.nowMs();
+    let retcode: RetCode = RetCode.Overload;
+    try {
+      const { number, endMs } = limits;
+      const result = endMs === Infinity
+        ? await fn(host, { number, signal: undefined })
+        : await this.#untilTimeout(host, fn, limits);
+      retcode = RetCode.Success;
+      return result;
+    } finally {
+      const timecostMs = Math.max(0, clock.nowMs() - startedMs);
+      // The outcome of the call matters more than that nobody can be told.
+      if (!this.#options.isClosed()) {
+        this.#client.report(modId, cmdId, host.ip, host.port, retcode, timecostMs);
+      }
+    }
+  }
+
+  async #untilTimeout<T>(
+    host: Host,
+    fn: CallFunction<T>,
+    limits: { number: number; endMs: number; timeoutMs: number },
+  ): Promise<T> {
+    const { clock } = this.#options;
+    const { number, endMs, timeoutMs } = limits;
+    const abort = new AbortController();
+    let timer: Timer | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = clock.setTimer(Math.max(0, endMs - clock.nowMs()), () => {
+        const error = new TimeoutError(
+          `No outcome of the call in ${timeoutMs} ms; the last node was ${host.ip}:${host.port}`,
+          timeoutMs,
+        );
+        abort.abort(error);
+        reject(error);
+      });
+    });
+    try {
+      return await Promise.race([fn(host, { number, signal: abort.signal }), late]);
+    } finally {
+      timer?.cancel();
+    }
+  }
+
+  #mayRetry(budget: RetryBudget | undefined): boolean {
+    if (budget?.take(this.#options.clock.nowMs()) === true) {
+      this.#retriedCount++;
+      return true;
+    }
+    this.#refusedCount++;
+    return false;
+  }
+
+  #budgetOf(modId: number, cmdId: number): RetryBudget {
+    const key = `${modId >>> 0},${cmdId >>> 0}`;
+    let budget = this.#budgets.get(key);
+    if (budget === undefined) {
+      budget = new RetryBudget(this.#share, this.#floorPerSecond);
+      this.#budgets.set(key, budget);
+      const [oldest] = this.#budgets.keys();
+      if (this.#budgets.size > BUDGETS_MAX) this.#budgets.delete(oldest);
+    }
+    return budget;
+  }
+}
+
+/**
+ * A node that was not tried yet, else one that was not the last; undefined when there is none, or
+ * no answer to the question: then the failure of the try before says more.
+ */
+async function another(
+  pick: () => Promise<Host>,
+  tried: readonly Host[],
+): Promise<Host | undefined> {
+  const is = (one: Host) => (other: Host): boolean =>
+    one.ip === other.ip && one.port === other.port;
+  let known: Host | undefined;
+  for (let picks = 0; picks < PICKS_MAX; picks++) {
+    let host: Host;
+    try {
+      host = await pick();
+    } catch (error) {
+      if (!(error instanceof LarsError)) throw error;
+      return known;
+    }
+    if (!tried.some(is(host))) return host;
+    if (!is(host)(tried[tried.length - 1])) known = host;
+  }
+  return known;
+}
