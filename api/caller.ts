@@ -160,6 +160,8 @@ export class Caller {
         reject(error);
       });
     });
+    // Nobody listens to it when fn throws at once, and then its own error counts.
+    late.catch(() => {});
     try {
       return await Promise.race([fn(host, { number, signal: abort.signal }), late]);
     } finally {
