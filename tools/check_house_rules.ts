@@ -19,7 +19,7 @@ export const ROOM_ORDER: readonly (readonly string[])[] = [
   ["proto"],
   ["daemon"],
   ["balancer", "sql"],
-  ["dns", "reporter", "agent", "api"],
+  ["dns", "reporter", "agent", "api", "sim"],
   ["tools", "bench"],
   ["tests"],
 ];

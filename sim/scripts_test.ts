@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { isWell } from "./node_model.ts";
+import { makeScript, type Script, SCRIPT_NAMES } from "./scripts.ts";
+
+/** Conditions and the route as they are when a script is over. */
+function leftBehind(script: Script): { sick: number[]; route: readonly number[] } {
+  const sick = new Set<number>();
+  let route = script.route;
+  for (const change of script.changes) {
+    if (change.kind === "route") route = change.route;
+    else {
+      for (const node of change.nodes) {
+        if (isWell(change.condition)) sick.delete(node);
+        else sick.add(node);
+      }
+    }
+  }
+  return { sick: [...sick], route };
+}
+
+for (const name of SCRIPT_NAMES) {
+  test(`script ${name}: in order of time, within its bounds, and all is well after it`, () => {
+    for (const [nodes, seconds] of [[1, 1], [7, 10], [100, 60]]) {
+      const script = makeScript(name, nodes, seconds);
+      const times = script.changes.map(({ atMs }) => atMs);
+      assert.deepEqual(times, [...times].sort((a, b) => a - b));
+      // Sums of fractions may fall a hair beside the end.
+      for (const atMs of times) {
+        assert.ok(atMs >= script.fromMs && atMs <= script.toMs + 1e-6, `${atMs}`);
+      }
+      assert.ok(script.toMs <= seconds * 1000);
+      const { sick, route } = leftBehind(script);
+      assert.deepEqual(sick, []);
+      assert.equal(route.length, nodes);
+    }
+  });
+}
+
+test("makeScript() strikes a fifth of the nodes, and at least one", () => {
+  assert.deepEqual(makeScript("crash", 3, 60).struck, [0]);
+  assert.deepEqual(makeScript("crash", 20, 60).struck, [0, 1, 2, 3]);
+  assert.equal(makeScript("all-sick", 20, 60).struck.length, 20);
+  assert.equal(makeScript("cold-start", 20, 60).route.length, 16);
+});
+
+test("deploy-wave takes each node down once, one batch at a time", () => {
+  const script = makeScript("deploy-wave", 25, 60);
+  const down = new Set<number>();
+  let restarts = 0;
+  for (const change of script.changes) {
+    if (change.kind === "route") continue;
+    for (const node of change.nodes) {
+      if (isWell(change.condition)) down.delete(node);
+      else {
+        down.add(node);
+        restarts++;
+      }
+    }
+    assert.ok(down.size <= 3, "25 nodes in 10 batches");
+  }
+  assert.equal(restarts, 25);
+});
