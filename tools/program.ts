@@ -76,6 +76,11 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_status.ts"),
   },
   {
+    name: "sim",
+    summary: "simulate faults under virtual time, with the rules the agent runs",
+    load: () => import("./cmd_sim.ts"),
+  },
+  {
     name: "completion",
     summary: "print a completion script for bash, zsh or fish",
     load: () => import("./cmd_completion.ts"),
