@@ -178,10 +178,10 @@ function runPolicy(policy: string, script: Script, flags: SimFlags, seed: number
     seconds,
     seed,
     onProgress: (done) => {
-      if (shows) runtime.writeStderr(`\rlars: ${policy} ${Math.round(done * 100)} %`);
+      if (shows) runtime.writeStderr(`\rlars: policy ${policy}: ${Math.round(done * 100)} %`);
     },
   });
   // Wipes the line: what follows is the result.
-  if (shows) runtime.writeStderr(`\r${" ".repeat(policy.length + 12)}\r`);
+  if (shows) runtime.writeStderr(`\r${" ".repeat(policy.length + 20)}\r`);
   return { summary: summarize(policy, script, outcome), outcome };
 }
