@@ -7,7 +7,8 @@ import { test } from "node:test";
 import { openStore, type Store } from "../sql/mod.ts";
 import { agentFlags, hostKey, hostKeys, nodeOf } from "./support/fleet.ts";
 import { noTestDatabaseReason, runAdmin, withTestDatabase } from "./support/mariadb.ts";
-import { freePort, type TestProcess, withProcesses } from "./support/processes.ts";
+import { freePort } from "./support/free_port.ts";
+import { type TestProcess, withProcesses } from "./support/processes.ts";
 import { until } from "./support/until.ts";
 import {
   Id,

@@ -24,7 +24,8 @@ import {
   runAdmin,
   startMariaDb,
 } from "./support/mariadb.ts";
-import { freePort, runtimeName, type TestProcess, withProcesses } from "./support/processes.ts";
+import { freePort } from "./support/free_port.ts";
+import { runtimeName, type TestProcess, withProcesses } from "./support/processes.ts";
 import { until } from "./support/until.ts";
 import { monotonicMs, WireCaller, WireConnection, WireServer } from "./support/wire_client.ts";
 

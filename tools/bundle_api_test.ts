@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { findProgram } from "../tests/support/mariadb.ts";
-import { freePort, withProcesses } from "../tests/support/processes.ts";
+import { freePort } from "../tests/support/free_port.ts";
+import { withProcesses } from "../tests/support/processes.ts";
 
 const NEEDS_NODE = { skip: findProgram("node") === undefined ? "node is not on PATH" : false };
 

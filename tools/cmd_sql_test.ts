@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runAdmin, withTestDatabase } from "../tests/support/mariadb.ts";
-import { type Ended, freePort, withProcesses } from "../tests/support/processes.ts";
+import { freePort } from "../tests/support/free_port.ts";
+import { type Ended, withProcesses } from "../tests/support/processes.ts";
 
 test("lars sql, route and status work on MariaDB, and on the tables of the original", async (t) => {
   await withTestDatabase(t, (url) =>

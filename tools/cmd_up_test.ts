@@ -6,12 +6,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { openStore } from "../sql/mod.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
-import {
-  freePort,
-  type Processes,
-  type TestProcess,
-  withProcesses,
-} from "../tests/support/processes.ts";
+import { freePort } from "../tests/support/free_port.ts";
+import { type Processes, type TestProcess, withProcesses } from "../tests/support/processes.ts";
 import { until } from "../tests/support/until.ts";
 import { monotonicMs, WireCaller, WireConnection } from "../tests/support/wire_client.ts";
 

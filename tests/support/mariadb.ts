@@ -2,9 +2,9 @@
 
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { chmodSync, chownSync, existsSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
+import { freePort } from "./free_port.ts";
 import { makeTempDir } from "./temp_dir.ts";
 import { until } from "./until.ts";
 
@@ -263,18 +263,6 @@ function isRunning(pid: number): boolean {
 
 function signal(pid: number, name: "SIGKILL" | "SIGSTOP" | "SIGCONT"): void {
   if (pid > 0 && isRunning(pid)) process.kill(pid, name);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      const port = address !== null && typeof address === "object" ? address.port : 0;
-      probe.close(() => resolve(port));
-    });
-  });
 }
 
 let shared: Promise<MariaDb> | undefined;

@@ -1,7 +1,6 @@
 // Shell. Services as real processes: started as a user starts them, and none outlives its test.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -256,17 +255,4 @@ export async function withProcesses(fn: (processes: Processes) => Promise<void>)
   } finally {
     await processes.endAll();
   }
-}
-
-/** A free TCP port of 127.0.0.1; another program may take it, so use it at once. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      const port = address !== null && typeof address === "object" ? address.port : 0;
-      probe.close(() => resolve(port));
-    });
-  });
 }
