@@ -277,8 +277,10 @@ export async function runDaemon<T extends SettingsTable>(
     for (const line of lines) runtime.writeStderr(`${programName}: ${line}\n`);
     return exitCode;
   }
-  runtime.writeStdout(readyLine(service, options.json === true));
   const log = createLogger(definition.name);
+  // Before the ready line: whoever waited for it may send a signal at once, and one that nobody
+  // listens to ends the process.
+  const stopAsked = untilStopSignal();
   const stopWatching = runtime.onSignal("SIGHUP", () => {
     void readSources()
       .then((sources) => {
@@ -289,7 +291,8 @@ export async function runDaemon<T extends SettingsTable>(
         log.error("Configuration not taken over, the old one stays", { error: messageOf(error) })
       );
   });
-  await untilStopSignal();
+  runtime.writeStdout(readyLine(service, options.json === true));
+  await stopAsked;
   stopWatching();
   return await stopInTime([service], log) ? ExitCode.Ok : ExitCode.Failed;
 }
