@@ -58,7 +58,8 @@ await runExample(async () => {
     onClose: ({ attached }, reason) =>
       print(`${attached?.name} left after ${attached?.echoes} echoes: ${reason}`),
   });
+  const over = untilOver(options.seconds);
   print(`listening on ${formatAddress(await server.listen())}`);
-  await untilOver(options.seconds);
+  await over;
   await server.close();
 });

@@ -25,8 +25,9 @@ await runExample(async () => {
     clock: systemClock,
     log: exampleLog,
   });
+  const over = untilOver(options.seconds);
   print(`listening on ${formatAddress(await server.listen())}`);
-  await untilOver(options.seconds);
+  await over;
   const { framesIn, bytesIn } = server.stats;
   await server.close();
   print(`${framesIn} messages, ${bytesIn} bytes`);
