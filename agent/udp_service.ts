@@ -2,7 +2,7 @@
 // the reporter.
 
 import { timingSafeEqual } from "node:crypto";
-import { type Host, RouteLb, type StateChange } from "../balancer/mod.ts";
+import { type Host, RouteLb, type StateChange, TICK_MS } from "../balancer/mod.ts";
 import {
   decodeGetHostRequest,
   decodeGetRouteRequest,
@@ -35,9 +35,6 @@ import {
 } from "./loop_messages.ts";
 import { unpackNodes } from "./packed_route.ts";
 import { hostsThatFit } from "./route_answer.ts";
-
-/** Time between two looks at windows, pulls and reports. */
-export const TICK_MS = 100;
 
 /** Ticks between two notes with counters: one second. */
 const TICKS_PER_STATS = 10;

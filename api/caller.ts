@@ -42,6 +42,13 @@ export interface CallerOptions extends RetryBudgetOptions {
   isClosed(): boolean;
 }
 
+/** Which try it is, and how long the whole call may take. */
+interface Limits {
+  readonly number: number;
+  readonly timeoutMs: number;
+  readonly endMs: number;
+}
+
 /** Makes the calls of one client. */
 export class Caller {
   readonly #client: Pick<LarsApi, "getHost" | "report">;
@@ -120,7 +127,7 @@ export class Caller {
     cmdId: number,
     host: Host,
     fn: CallFunction<T>,
-    limits: { number: number; endMs: number; timeoutMs: number },
+    limits: Limits,
   ): Promise<T> {
     const { clock } = this.#options;
     const startedMs = clock.nowMs();
@@ -144,7 +151,7 @@ export class Caller {
   async #untilTimeout<T>(
     host: Host,
     fn: CallFunction<T>,
-    limits: { number: number; endMs: number; timeoutMs: number },
+    limits: Limits,
   ): Promise<T> {
     const { clock } = this.#options;
     const { number, endMs, timeoutMs } = limits;

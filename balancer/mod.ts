@@ -29,5 +29,6 @@ export {
   RouteLb,
   type RouteLbOptions,
   type RouteLbStats,
+  TICK_MS,
 } from "./route_lb.ts";
 export { RouteParts } from "./route_parts.ts";

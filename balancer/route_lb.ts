@@ -25,6 +25,9 @@ export const MODULES_MAX = 10_000;
 /** Nodes one module keeps; further ones are cut and counted. */
 export const NODES_MAX = 65_536;
 
+/** How often {@linkcode RouteLb.tick} is to be called: windows end this late at most. */
+export const TICK_MS = 100;
+
 /** Shortest time between two reports of one module. */
 export const REPORT_INTERVAL_MS = 1000;
 
