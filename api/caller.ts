@@ -107,8 +107,14 @@ export class Caller {
         const isFinal = number >= retries || clock.nowMs() >= endMs ||
           options.isRetryable?.(error, host) === false;
         tried.push(host);
-        const next = isFinal ? undefined : await another(pick, tried);
-        if (next === undefined || !this.#mayRetry(budget)) throw error;
+        // The budget first: when it is spent, looking for another node would be load for nothing.
+        if (isFinal || !this.#mayRetry(budget)) throw error;
+        const next = await another(pick, tried);
+        if (next === undefined) {
+          budget?.giveBack(clock.nowMs());
+          throw error;
+        }
+        this.#retriedCount++;
         host = next;
       }
     }
@@ -177,10 +183,7 @@ export class Caller {
   }
 
   #mayRetry(budget: RetryBudget | undefined): boolean {
-    if (budget?.take(this.#options.clock.nowMs()) === true) {
-      this.#retriedCount++;
-      return true;
-    }
+    if (budget?.take(this.#options.clock.nowMs()) === true) return true;
     this.#refusedCount++;
     return false;
   }

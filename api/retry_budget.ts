@@ -41,6 +41,11 @@ export class RetryBudget {
     return true;
   }
 
+  /** Puts a retry back that was taken and not made. */
+  giveBack(nowMs: number): void {
+    this.#slots[this.#slotOf(nowMs)] += 1;
+  }
+
   /** The slot of this second, with all that are too old emptied. */
   #slotOf(nowMs: number): number {
     const second = Math.floor(nowMs / 1000);

@@ -91,6 +91,7 @@ class DnsService implements RunningService {
     const init: RouteLoopInit = {
       hostname: settings.listenIp,
       connectionsMax: Math.ceil(settings.connectionsMax / loopCount),
+      connectionsPerHostMax: settings.connectionsPerHostMax,
       subscriptionsMax: settings.subscriptionsMax,
       subscriptionsTotalMax: Math.ceil(SUBSCRIPTIONS_MAX / loopCount),
       software,
