@@ -26,6 +26,7 @@ export {
   type ModuleSnapshot,
   NODES_MAX,
   REPORT_INTERVAL_MS,
+  RESTING_TICK_MS,
   RouteLb,
   type RouteLbOptions,
   type RouteLbStats,
