@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { until } from "../tests/support/until.ts";
-import { setAligned, setRepeating, sleep } from "./clock.ts";
+import { setAligned, setRepeating, sleep, type Timer } from "./clock.ts";
 import { ManualClock } from "./manual_clock.ts";
 import { nextInt, seededRng } from "./rng.ts";
 import { systemClock } from "./system_clock.ts";
@@ -64,10 +64,10 @@ test("setAligned() fires once for each multiple, also with timers that are early
   const clock = {
     nowMs: () => nowMs,
     wallMs: () => 0,
-    setTimer(delayMs: number, action: () => void) {
+    setTimer(delayMs: number, action: () => void): Timer {
       delays.push(delayMs);
       fire = action;
-      return { cancel() {} };
+      return { cancel: (): void => {} };
     },
   };
   setAligned(clock, 10, () => {});
