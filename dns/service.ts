@@ -100,6 +100,7 @@ class DnsService implements RunningService {
     const listener = {
       onNote: (note: RouteNote, loop: number): void => this.#onNote(note, loop),
       onFailed: (): void => void this.#loopErrorCount++,
+      onGone: (loop: number): void => this.#hub.removeLoop(loop),
     };
     this.#inWorkers = loopCount > 1;
     this.#loops = await startLoops({
