@@ -123,7 +123,8 @@ function moduleCondition(modules: readonly ModuleKey[]): { sql: string; params: 
   return { sql: terms.join(" OR "), params };
 }
 
-function* storedRoutesScript(
+/** Rows of some modules with their ids, in order of module and id. */
+export function* storedRoutesScript(
   shape: SchemaShape,
   keys: readonly ModuleKey[],
   suffix: string,
@@ -182,7 +183,8 @@ export function* editRoutesScript(
   return { changed: plan.changed, version: nextVersion };
 }
 
-function* lockVersionScript(dialect: Dialect): Script<{ version: number; nowS: number }> {
+/** Locks the version row until the transaction ends, so that editors wait for each other. */
+export function* lockVersionScript(dialect: Dialect): Script<{ version: number; nowS: number }> {
   const isMysql = dialect === "mysql";
   const now = isMysql ? "UNIX_TIMESTAMP()" : "CAST(strftime('%s','now') AS INTEGER)";
   const sql = `SELECT version, ${now} AS nowS FROM RouteVersion WHERE id = 1` +

@@ -4,6 +4,8 @@ import { type Clock, sleep } from "../reactor/clock.ts";
 import { messageOf, StoreError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/rng.ts";
+import { ConsoleSqlStore } from "./console_sql_store.ts";
+import type { ConsoleStore } from "./console_store.ts";
 import { type Driver, StatementFault } from "./driver.ts";
 import {
   forgetInstanceScript,
@@ -98,6 +100,7 @@ export interface SqlStoreOptions {
 
 /** The one implementation of {@linkcode Store}; the driver makes the difference. */
 export class SqlStore implements Store {
+  readonly console: ConsoleStore;
   readonly #driver: Driver;
   readonly #options: SqlStoreOptions;
   #shape: { shape: SchemaShape; readAtMs: number } | undefined;
@@ -106,6 +109,11 @@ export class SqlStore implements Store {
   constructor(options: SqlStoreOptions) {
     this.#driver = options.driver;
     this.#options = options;
+    this.console = new ConsoleSqlStore({
+      driver: options.driver,
+      attempt: (action, work) => this.#attempt(action, work),
+      shape: () => this.#currentShape(),
+    });
   }
 
   get dialect(): Dialect {

@@ -1,5 +1,7 @@
 // Core. What every service may ask of the database, whichever database it is.
 
+import type { ConsoleStore } from "./console_store.ts";
+
 /** May a node be picked: `on` normally, `drain` for no new picks, `off` as if it were not there. */
 export type NodeState = "on" | "drain" | "off";
 
@@ -118,6 +120,8 @@ export interface Store {
   readonly dialect: "mysql" | "sqlite";
   /** Url without the password, for log lines. */
   readonly label: string;
+  /** Users, history of changes, alerts. */
+  readonly console: ConsoleStore;
   /** Cheap look whether routes have changed; one query. */
   routeMark(): Promise<RouteMark>;
   /**

@@ -525,7 +525,8 @@ function testInstances(define: Define): void {
   });
 }
 
-const VERSION = 4;
+const MIGRATIONS = migrationsOf("sqlite");
+const VERSION = MIGRATIONS.at(-1)?.version;
 
 function testMigrations(define: Define): void {
   define("migrate() twice does nothing the second time", async ({ store }) => {
@@ -543,8 +544,9 @@ function testMigrations(define: Define): void {
     const results = await Promise.all(
       Array.from({ length: 4 }, () => withStore(bench.url, (store) => store.migrate())),
     );
-    assert.deepEqual(results.map((result) => result.version), [4, 4, 4, 4]);
-    assert.equal(results.flatMap((result) => result.applied).length, VERSION, "each applied once");
+    assert.deepEqual(new Set(results.map((result) => result.version)), new Set([VERSION]));
+    const applied = results.flatMap((result) => result.applied);
+    assert.equal(applied.length, MIGRATIONS.length, "each applied once");
     await bench.store.editRoutes([add(1, 1)]);
     assert.deepEqual(await allRoutes(bench.store), [row(1, 1)]);
   });
@@ -567,7 +569,7 @@ function testMigrations(define: Define): void {
     assert.deepEqual(await allRoutes(bench.store), [row(1, 1)], "reads go on with defaults");
     const { applied, version } = await bench.store.migrate();
     assert.equal(version, VERSION);
-    assert.equal(applied.length, VERSION);
+    assert.deepEqual(applied, MIGRATIONS.slice(0, 4).map(({ name }) => name), "what was undone");
     assert.equal((await bench.store.routeMark()).version, 0);
     await bench.store.heartbeat(instance("x"));
   });
