@@ -9,6 +9,7 @@ import callTotalsMysql from "./migrations/0003_call_totals.mysql.sql" with { typ
 import serviceInstanceMysql from "./migrations/0004_service_instance.mysql.sql" with {
   type: "text",
 };
+import moduleMysql from "./migrations/0005_module.mysql.sql" with { type: "text" };
 import originalTablesSqlite from "./migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
@@ -19,6 +20,7 @@ import callTotalsSqlite from "./migrations/0003_call_totals.sqlite.sql" with { t
 import serviceInstanceSqlite from "./migrations/0004_service_instance.sqlite.sql" with {
   type: "text",
 };
+import moduleSqlite from "./migrations/0005_module.sqlite.sql" with { type: "text" };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
 import { type Dialect, numberOf, type Script } from "./sql_script.ts";
 import type { MigrateResult } from "./store.ts";
@@ -88,11 +90,24 @@ const NAMES = [
   "0002_route_weight_zone_state",
   "0003_call_totals",
   "0004_service_instance",
+  "0005_module",
 ];
 
 const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
-  mysql: [originalTablesMysql, routeColumnsMysql, callTotalsMysql, serviceInstanceMysql],
-  sqlite: [originalTablesSqlite, routeColumnsSqlite, callTotalsSqlite, serviceInstanceSqlite],
+  mysql: [
+    originalTablesMysql,
+    routeColumnsMysql,
+    callTotalsMysql,
+    serviceInstanceMysql,
+    moduleMysql,
+  ],
+  sqlite: [
+    originalTablesSqlite,
+    routeColumnsSqlite,
+    callTotalsSqlite,
+    serviceInstanceSqlite,
+    moduleSqlite,
+  ],
 };
 
 /** All migrations of a dialect, in order of version, which starts at 1. */
