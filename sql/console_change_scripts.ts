@@ -5,17 +5,19 @@ import { auditScript, backCondition, cut, insertedIdScript } from "./console_acc
 import {
   type BackFilter,
   type ChangeContent,
+  type ChangeDifferences,
   type ChangeOutcome,
   type ChangeRow,
   CHANGES_MAX,
   type ChangeVia,
   type ChangeWish,
+  type ModuleDifference,
   type NodeCalls,
   type NodeDifference,
-  type NodeValues,
   type StoredModule,
 } from "./console_store.ts";
 import { differencesOf, groupModules, summaryOf } from "./console_difference.ts";
+import { moduleRowsScript, setModulesScript, validateModuleChanges } from "./module_scripts.ts";
 import { modulesOf, validateEdits } from "./route_edits.ts";
 import { editRoutesScript, lockVersionScript, storedRoutesScript } from "./route_scripts.ts";
 import type { SchemaShape } from "./schema_shape.ts";
@@ -33,6 +35,8 @@ import type { ModuleKey } from "./store.ts";
 
 /** Nodes in one row of ConsoleChangePart: about 100 kB. */
 const PART_NODES = 1000;
+/** The same for modules, whose policies are of up to 4 kB each. */
+const PART_MODULES = 100;
 /** Modules of a change that lists name. */
 export const CHANGE_MODULES_SHOWN = 20;
 /** Most modules of one change. */
@@ -45,7 +49,8 @@ function* readStoredScript(
   modules: readonly ModuleKey[],
 ): Script<StoredModule[]> {
   const suffix = dialect === "mysql" ? " FOR UPDATE" : "";
-  return groupModules(modules, yield* storedRoutesScript(shape, modules, suffix));
+  const rows = yield* storedRoutesScript(shape, modules, suffix);
+  return groupModules(modules, rows, yield* moduleRowsScript(shape, modules));
 }
 
 /** Makes a change and its record; must run inside a write transaction. */
@@ -61,26 +66,40 @@ export function* changeScript(
       `A change must touch at most ${CHANGE_MODULES_MAX} modules: it touches ${modules.length}`,
     );
   }
-  const { version } = yield* lockVersionScript(dialect);
+  const locked = yield* lockVersionScript(dialect);
   const stored = yield* readStoredScript(dialect, shape, modules);
-  const edits = wish.decide(stored);
-  validateEdits(edits);
-  const result = edits.length === 0
-    ? { changed: [], version }
-    : yield* editRoutesScript(dialect, shape, edits);
-  if (result.changed.length === 0) return { ...result, id: undefined, stored };
+  const { routes, modules: texts = [] } = wish.decide(stored);
+  validateEdits(routes);
+  validateModuleChanges(texts);
+  let version = locked.version;
+  const changed: ModuleKey[] = [];
+  if (routes.length > 0) {
+    const result = yield* editRoutesScript(dialect, shape, routes, true);
+    version = result.version;
+    changed.push(...result.changed);
+  }
+  if (texts.length > 0) {
+    const result = yield* setModulesScript(dialect, shape, texts);
+    version = result.version;
+    changed.push(...result.changed);
+  }
+  if (changed.length === 0) {
+    return { id: undefined, version, changed, before: stored, stored };
+  }
   const after = yield* readStoredScript(dialect, shape, modules);
-  const id = yield* recordScript(dialect, wish, result.changed, differencesOf(stored, after));
-  return { ...result, id, stored: after };
+  const all = modulesOf(changed);
+  const id = yield* recordScript(dialect, wish, all, differencesOf(stored, after));
+  return { id, version, changed: all, before: stored, stored: after };
 }
 
 function* recordScript(
   dialect: Dialect,
   wish: ChangeWish,
   changed: readonly ModuleKey[],
-  nodes: readonly NodeDifference[],
+  differences: ChangeDifferences,
 ): Script<number> {
-  const summary = cut(summaryOf(nodes), 500);
+  const { nodes, modules } = differences;
+  const summary = cut(summaryOf(differences), 500);
   yield {
     sql: "INSERT INTO ConsoleChange(at, who, via, why, summary, module_count, node_count, " +
       "undoes, undone_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
@@ -103,13 +122,7 @@ function* recordScript(
       params: chunk.flatMap(({ modId, cmdId }) => [modId, cmdId, id]),
     };
   }
-  let part = 0;
-  for (const chunk of chunksOf(nodes, PART_NODES)) {
-    yield {
-      sql: "INSERT INTO ConsoleChangePart(change_id, part, content) VALUES (?, ?, ?)",
-      params: [id, part++, JSON.stringify(chunk)],
-    };
-  }
+  yield* recordPartsScript(id, nodes, modules);
   if (wish.undoes > 0) {
     yield {
       sql: "UPDATE ConsoleChange SET undone_by = ? WHERE id = ?",
@@ -126,6 +139,23 @@ function* recordScript(
     detail: audit.detail || `change ${id}: ${summary}`,
   });
   return id;
+}
+
+function* recordPartsScript(
+  id: number,
+  nodes: readonly NodeDifference[],
+  modules: readonly ModuleDifference[],
+): Script<void> {
+  const parts: ChangeDifferences[] = [
+    ...[...chunksOf(nodes, PART_NODES)].map((chunk) => ({ nodes: chunk, modules: [] })),
+    ...[...chunksOf(modules, PART_MODULES)].map((chunk) => ({ nodes: [], modules: chunk })),
+  ];
+  for (const [part, content] of parts.entries()) {
+    yield {
+      sql: "INSERT INTO ConsoleChangePart(change_id, part, content) VALUES (?, ?, ?)",
+      params: [id, part, JSON.stringify(content)],
+    };
+  }
 }
 
 function* forgetChangesScript(idMax: number): Script<void> {
@@ -191,11 +221,6 @@ export function* changesScript(
   return changes;
 }
 
-function valuesOf(value: unknown): NodeValues | null {
-  if (value === null || typeof value !== "object") return null;
-  return value as NodeValues; // Written by recordScript alone.
-}
-
 /** One change with all it did. */
 export function* changeContentScript(id: number): Script<ChangeContent | undefined> {
   const [row] = yield {
@@ -207,14 +232,13 @@ export function* changeContentScript(id: number): Script<ChangeContent | undefin
     sql: "SELECT content FROM ConsoleChangePart WHERE change_id = ? ORDER BY part",
     params: [id],
   };
-  const nodes = parts.flatMap((part) => JSON.parse(textOf(part.content)) as NodeDifference[]);
+  const contents = parts.map((part) => JSON.parse(textOf(part.content)) as ChangeDifferences);
   return {
     ...changeOf(row, yield* shownModulesScript(id)),
-    nodes: nodes.map((node) => ({
-      ...node,
-      before: valuesOf(node.before),
-      after: valuesOf(node.after),
-    })),
+    differences: {
+      nodes: contents.flatMap(({ nodes }) => nodes),
+      modules: contents.flatMap(({ modules }) => modules),
+    },
   };
 }
 

@@ -43,7 +43,7 @@ function add(modId: number, cmdId: number, port = 7777): RouteEdit {
 function wish(edits: readonly RouteEdit[], rest: Partial<ChangeWish> = {}): ChangeWish {
   return {
     modules: edits,
-    decide: () => edits,
+    decide: () => ({ routes: edits }),
     via: "console",
     why: "because",
     undoes: 0,
@@ -200,14 +200,17 @@ function testChanges(define: Define): void {
       nodeCount: 1,
       undoes: 0,
       undoneBy: 0,
-      nodes: [{
-        modId: 1,
-        cmdId: 1,
-        ip: IP,
-        port: 7777,
-        before: { weight: 100, zone: "", state: "on" },
-        after: { weight: 50, zone: "ü", state: "on" },
-      }],
+      differences: {
+        nodes: [{
+          modId: 1,
+          cmdId: 1,
+          ip: IP,
+          port: 7777,
+          before: { weight: 100, zone: "", state: "on" },
+          after: { weight: 50, zone: "ü", state: "on" },
+        }],
+        modules: [],
+      },
     });
     const ids = async (filter: Record<string, unknown>): Promise<number[]> =>
       (await console.changes({ before: 0, limit: 9, ...filter })).map(({ id }) => id);
@@ -248,11 +251,47 @@ function testChanges(define: Define): void {
     assert.equal((await console.auditRows({ before: 0, limit: 9 })).length, 1);
   });
 
+  define("change(): names, policies and nodes in one", async (console, store) => {
+    const key = { modId: 1, cmdId: 1 };
+    const { id, changed, stored, before } = await console.change(wish([], {
+      modules: [key, { modId: 2, cmdId: 2 }],
+      decide: () => ({
+        routes: [add(1, 1), add(2, 2)],
+        modules: [{ ...key, name: "shop", policy: "{}" }],
+      }),
+    }));
+    assert.deepEqual(changed, [key, { modId: 2, cmdId: 2 }]);
+    assert.equal(stored[0].name, "shop");
+    assert.equal(before[0].name, "");
+    assert.notEqual(revisionOf(stored[0]), revisionOf({ ...stored[0], policy: "" }));
+    const content = await console.changeContent(id ?? 0);
+    assert.equal(content?.summary, "add 2 nodes in 2 modules; name or policy of 1 modules");
+    assert.deepEqual(content?.differences.modules, [{
+      ...key,
+      before: { name: "", policy: "" },
+      after: { name: "shop", policy: "{}" },
+    }]);
+    assert.equal((await store.moduleRows())[0].name, "shop");
+    const text = await console.change(wish([], {
+      modules: [key],
+      decide: () => ({ routes: [], modules: [{ ...key, name: "Shop" }] }),
+    }));
+    assert.equal((await console.changeContent(text.id ?? 0))?.summary, "name 1/1 Shop");
+    await assert.rejects(
+      console.change(wish([], {
+        modules: [key],
+        decide: () => ({ routes: [add(1, 1, 9)], modules: [{ ...key, policy: "no" }] }),
+      })),
+      RangeError,
+    );
+    assert.equal((await store.readModules([key])).length, 1, "all or nothing");
+  });
+
   define("change(): thousands of nodes in many modules", async (console) => {
     const edits = Array.from({ length: 2500 }, (_, index) => add(index % 1200, 1, 1 + index));
     const { id } = await console.change(wish(edits));
     const content = await console.changeContent(id ?? 0);
-    assert.equal(content?.nodes.length, 2500);
+    assert.equal(content?.differences.nodes.length, 2500);
     assert.equal(content?.moduleCount, 1200);
     assert.equal(content?.modules.length, 20);
     assert.equal(content?.summary, "add 2500 nodes in 1200 modules");
@@ -270,14 +309,16 @@ function testConcurrentChanges(define: Define): void {
         why: String(index),
         decide: (now) => {
           if (fingerprintOf(now) !== seen) throw new ConflictError("changed meanwhile");
-          return [{ op: "set", modId: 1, cmdId: 1, ip: IP, port: 7777, weight: index }];
+          return {
+            routes: [{ op: "set", modId: 1, cmdId: 1, ip: IP, port: 7777, weight: index }],
+          };
         },
       })));
     const results = await Promise.allSettled(editors);
     assert.equal(results.filter(({ status }) => status === "fulfilled").length, 1);
     const [change] = await console.changes({ before: 0, limit: 1 });
     const content = await console.changeContent(change.id);
-    assert.equal(content?.nodes[0].after?.weight, Number(change.why));
+    assert.equal(content?.differences.nodes[0].after?.weight, Number(change.why));
   });
 
   define("change(): the history is in the order of what happened", async (console) => {
@@ -287,12 +328,14 @@ function testConcurrentChanges(define: Define): void {
     await Promise.all(Array.from({ length: 20 }, () =>
       console.change(wish([], {
         modules: [{ modId: 1, cmdId: 1 }],
-        decide: ([{ nodes: [node] }]) => [{ op: "set", ...node, weight: node.weight + 1 }],
+        decide: ([{ nodes: [node] }]) => ({
+          routes: [{ op: "set", ...node, weight: node.weight + 1 }],
+        }),
       }))));
     const history = await console.changes({ before: 0, limit: 20 });
     const weights: (number | undefined)[] = [];
     for (const { id } of history) {
-      weights.push((await console.changeContent(id))?.nodes[0].after?.weight);
+      weights.push((await console.changeContent(id))?.differences.nodes[0].after?.weight);
     }
     assert.deepEqual(weights, Array.from({ length: 20 }, (_, index) => 20 - index));
   });

@@ -2,9 +2,15 @@
 
 import murmur from "murmurhash3js";
 import { formatIpv4 } from "../reactor/address.ts";
-import type { NodeDifference, NodeValues, StoredModule } from "./console_store.ts";
+import type {
+  ChangeDifferences,
+  ModuleDifference,
+  NodeDifference,
+  NodeValues,
+  StoredModule,
+} from "./console_store.ts";
 import { nodeName } from "./route_edits.ts";
-import type { ModuleKey, RouteRow } from "./store.ts";
+import type { ModuleKey, ModuleRow, RouteRow } from "./store.ts";
 
 const hash128: (text: string) => string = murmur.x86.hash128;
 
@@ -20,7 +26,9 @@ function plainRow({ modId, cmdId, ip, port, weight, zone, state }: RouteRow): Ro
 export function groupModules(
   modules: readonly ModuleKey[],
   rows: readonly RouteRow[],
+  texts: readonly ModuleRow[],
 ): StoredModule[] {
+  const textsOf = new Map(texts.map((row) => [keyOf(row), row]));
   const nodes = new Map<string, Map<string, RouteRow>>();
   for (const module of modules) nodes.set(keyOf(module), new Map());
   for (const row of rows) {
@@ -31,6 +39,8 @@ export function groupModules(
   return modules.map(({ modId, cmdId }) => ({
     modId,
     cmdId,
+    name: textsOf.get(`${modId}/${cmdId}`)?.name ?? "",
+    policy: textsOf.get(`${modId}/${cmdId}`)?.policy ?? "",
     nodes: [...nodes.get(`${modId}/${cmdId}`)?.values() ?? []],
   }));
 }
@@ -43,8 +53,26 @@ function sameValues(a: NodeValues, b: NodeValues): boolean {
   return a.weight === b.weight && a.zone === b.zone && a.state === b.state;
 }
 
-/** Every node that two readings of the same modules tell differently. */
+/** Everything that two readings of the same modules, in the same order, tell differently. */
 export function differencesOf(
+  before: readonly StoredModule[],
+  after: readonly StoredModule[],
+): ChangeDifferences {
+  const modules: ModuleDifference[] = [];
+  after.forEach(({ modId, cmdId, name, policy }, index) => {
+    const old = before[index];
+    if (old.name === name && old.policy === policy) return;
+    modules.push({
+      modId,
+      cmdId,
+      before: { name: old.name, policy: old.policy },
+      after: { name, policy },
+    });
+  });
+  return { nodes: nodeDifferences(before, after), modules };
+}
+
+function nodeDifferences(
   before: readonly StoredModule[],
   after: readonly StoredModule[],
 ): NodeDifference[] {
@@ -87,19 +115,42 @@ export function describeDifference({ before, after, ...key }: NodeDifference): s
   return `set ${name} ${fields.join(", ")}`;
 }
 
-/** What a change did, on one line. */
-export function summaryOf(differences: readonly NodeDifference[]): string {
-  if (differences.length <= 2) return differences.map(describeDifference).join("; ");
-  const added = differences.filter(({ before }) => before === null).length;
-  const removed = differences.filter(({ after }) => after === null).length;
-  const set = differences.length - added - removed;
-  const modules = new Set(differences.map(keyOf)).size;
+/** One difference of a module as a few words: `name 1/1 shop, policy changed`. */
+export function describeModule({ modId, cmdId, before, after }: ModuleDifference): string {
   const parts = [
+    before.name === after.name
+      ? ""
+      : after.name === ""
+      ? `unname ${modId}/${cmdId}`
+      : `name ${modId}/${cmdId} ${after.name}`,
+    before.policy === after.policy ? "" : `set policy of ${modId}/${cmdId}`,
+  ];
+  return parts.filter((part) => part !== "").join(", ");
+}
+
+/** What a change did, on one line. */
+export function summaryOf({ nodes, modules }: ChangeDifferences): string {
+  if (nodes.length + modules.length <= 2) {
+    return [...nodes.map(describeDifference), ...modules.map(describeModule)].join("; ");
+  }
+  const added = nodes.filter(({ before }) => before === null).length;
+  const removed = nodes.filter(({ after }) => after === null).length;
+  const set = nodes.length - added - removed;
+  const counts = [
     added > 0 ? `add ${added}` : "",
     set > 0 ? `set ${set}` : "",
     removed > 0 ? `remove ${removed}` : "",
   ].filter((part) => part !== "");
-  return `${parts.join(", ")} nodes in ${modules === 1 ? "1 module" : `${modules} modules`}`;
+  const moduleCount = new Set(nodes.map(keyOf)).size;
+  const parts = [
+    counts.length === 0
+      ? ""
+      : `${counts.join(", ")} nodes in ${
+        moduleCount === 1 ? "1 module" : `${moduleCount} modules`
+      }`,
+    modules.length === 0 ? "" : `name or policy of ${modules.length} modules`,
+  ];
+  return parts.filter((part) => part !== "").join("; ");
 }
 
 /**
@@ -112,7 +163,8 @@ export function revisionOf(module: StoredModule): string {
     .map((node) => `${formatIpv4(node.ip)}:${node.port} ${node.weight} ${node.state} ${node.zone}`)
     .sort();
   // The hash knows bytes only, so everything beyond ASCII is spelt out.
-  const text = JSON.stringify([module.modId, module.cmdId, lines])
+  const { modId, cmdId, name, policy } = module;
+  const text = JSON.stringify([modId, cmdId, name, policy, lines])
     .replace(/[^ -~]/g, (part) => `\\u${part.charCodeAt(0).toString(16)}`);
   return hash128(text);
 }

@@ -1,6 +1,6 @@
 // Core. What the console asks of the database beyond routes: users, history of changes, alerts.
 
-import type { ModuleKey, RouteEdit, RouteRow } from "./store.ts";
+import type { ModuleChange, ModuleKey, RouteEdit, RouteRow } from "./store.ts";
 
 /** Most users, tokens, alert rules, silences and webhooks; more are refused with a LimitError. */
 export const USERS_MAX = 1000;
@@ -89,8 +89,33 @@ export interface NodeDifference {
   readonly after: NodeValues | null;
 }
 
+/** Name and policy of a module; both empty when nothing is stored. */
+export interface ModuleTexts {
+  readonly name: string;
+  readonly policy: string;
+}
+
+/** A module whose name or policy a change altered. */
+export interface ModuleDifference extends ModuleKey {
+  readonly before: ModuleTexts;
+  readonly after: ModuleTexts;
+}
+
+/** What a change did. */
+export interface ChangeDifferences {
+  readonly nodes: readonly NodeDifference[];
+  readonly modules: readonly ModuleDifference[];
+}
+
+/** What a change wants. */
+export interface ChangeEdits {
+  readonly routes: readonly RouteEdit[];
+  /** @default {[]} */
+  readonly modules?: readonly ModuleChange[];
+}
+
 /** A module as a change finds or leaves it. */
-export interface StoredModule extends ModuleKey {
+export interface StoredModule extends ModuleKey, ModuleTexts {
   /** Each node once, in order of their first rows. */
   readonly nodes: readonly RouteRow[];
 }
@@ -98,7 +123,7 @@ export interface StoredModule extends ModuleKey {
 /** How a change came to be. */
 export type ChangeVia = "console" | "token" | "command" | "import" | "rollback";
 
-/** A change of routes together with its record. */
+/** A change of routes together with its record. Somebody means it: see `EditOptions.meant`. */
 export interface ChangeWish {
   /** Modules that are locked, read and given to `decide`; every edit must be in one of them. */
   readonly modules: readonly ModuleKey[];
@@ -106,7 +131,7 @@ export interface ChangeWish {
    * Gives the edits for what is stored, in the order of `modules`. Must be pure: it is called again
    * when the database undid the transaction. What it throws ends the change; nothing is written.
    */
-  decide(stored: readonly StoredModule[]): readonly RouteEdit[];
+  decide(stored: readonly StoredModule[]): ChangeEdits;
   readonly via: ChangeVia;
   readonly why: string;
   /** The change this one undoes; 0 for none. */
@@ -122,7 +147,8 @@ export interface ChangeOutcome {
   readonly version: number;
   /** Modules that differ now. */
   readonly changed: readonly ModuleKey[];
-  /** The modules of the wish as they are now, in its order. */
+  /** The modules of the wish as they were and as they are now, in its order. */
+  readonly before: readonly StoredModule[];
   readonly stored: readonly StoredModule[];
 }
 
@@ -146,7 +172,7 @@ export interface ChangeRow {
 
 /** An entry with all it did. */
 export interface ChangeContent extends ChangeRow {
-  readonly nodes: readonly NodeDifference[];
+  readonly differences: ChangeDifferences;
 }
 
 /** Going back in time through a list. */

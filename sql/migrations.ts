@@ -9,6 +9,7 @@ import callTotalsMysql from "./migrations/0003_call_totals.mysql.sql" with { typ
 import serviceInstanceMysql from "./migrations/0004_service_instance.mysql.sql" with {
   type: "text",
 };
+import moduleMysql from "./migrations/0005_module.mysql.sql" with { type: "text" };
 import consoleMysql from "./migrations/0006_console.mysql.sql" with { type: "text" };
 import originalTablesSqlite from "./migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
@@ -20,6 +21,7 @@ import callTotalsSqlite from "./migrations/0003_call_totals.sqlite.sql" with { t
 import serviceInstanceSqlite from "./migrations/0004_service_instance.sqlite.sql" with {
   type: "text",
 };
+import moduleSqlite from "./migrations/0005_module.sqlite.sql" with { type: "text" };
 import consoleSqlite from "./migrations/0006_console.sqlite.sql" with { type: "text" };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
 import { type Dialect, numberOf, type Script } from "./sql_script.ts";
@@ -90,6 +92,7 @@ const NAMES = [
   "0002_route_weight_zone_state",
   "0003_call_totals",
   "0004_service_instance",
+  "0005_module",
   "0006_console",
 ];
 
@@ -99,6 +102,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     routeColumnsMysql,
     callTotalsMysql,
     serviceInstanceMysql,
+    moduleMysql,
     consoleMysql,
   ],
   sqlite: [
@@ -106,6 +110,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     routeColumnsSqlite,
     callTotalsSqlite,
     serviceInstanceSqlite,
+    moduleSqlite,
     consoleSqlite,
   ],
 };

@@ -181,7 +181,7 @@ test("migrate() makes the original columns exactly, ours come after them", SLOW,
     for (const migrated of [`${server.url}/fresh`, url]) {
       await withStore(migrated, (store) => store.migrate());
       const columns = await runAdmin(migrated, COLUMNS_SQL);
-      const ours = ["weight", "zone", "state", "succ_total", "err_total"];
+      const ours = ["weight", "zone", "state", "meant", "succ_total", "err_total"];
       const theirs = columns.filter((column) => !ours.includes(String(column.c)));
       // Our index makes modid a key column; nothing else may differ.
       const plain = theirs.map((column) =>
@@ -229,6 +229,10 @@ test("the grants of the README are enough for each service, and no more", SLOW, 
     await as("lars_web", async (store) => {
       await store.editRoutes([{ op: "add", ...node, weight: 3 }]);
       await store.editRoutes([{ op: "set", ...node, zone: "z" }]);
+      await store.setModules([{ ...node, policy: "{}" }]);
+      await store.setModules([{ ...node, name: "n" }, { modId: 2, cmdId: 2, name: "m" }]);
+      await store.setModules([{ modId: 2, cmdId: 2, name: "" }]);
+      await store.confirmRoutes([node]);
       assert.equal((await store.instances()).length, 0);
       assert.equal((await store.readCallStatus()).length, 0);
       await assert.rejects(store.writeCallStatus([status]), isPermanent);
@@ -237,8 +241,13 @@ test("the grants of the README are enough for each service, and no more", SLOW, 
     await as("lars_dns", async (store) => {
       assert.equal(await store.schemaVersion(), VERSION);
       assert.equal((await allRoutes(store))[0].zone, "z");
-      assert.equal((await store.routeMark()).changeCount, 2);
-      assert.equal((await store.changedModules(0)).length, 1);
+      assert.equal((await store.routeMark()).changeCount, 7);
+      assert.equal((await store.changedModules(0)).length, 2);
+      assert.deepEqual(await store.meantModules(0), [{ modId: 1, cmdId: 1 }]);
+      assert.deepEqual((await store.moduleRows()).map(({ name, policy }) => name + policy), [
+        "n{}",
+      ]);
+      await assert.rejects(store.setModules([{ ...node, name: "x" }]), isPermanent);
       await store.heartbeat({ ...instance, kind: "dns" });
       await store.forgetInstance("dns", "a");
       await assert.rejects(store.editRoutes([{ op: "remove", ...node }]), isPermanent);

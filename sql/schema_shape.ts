@@ -12,11 +12,15 @@ export interface SchemaShape {
   readonly instances: boolean;
   /** SchemaMigration exists. */
   readonly migrations: boolean;
+  /** Module exists. */
+  readonly modules: boolean;
+  /** RouteChange has meant. */
+  readonly changeMeant: boolean;
 }
 
 /** True when nothing is missing, so that there is no need to look again. */
 export function isComplete(shape: SchemaShape): boolean {
-  return shape.routeExtras && shape.callTotals && shape.instances && shape.migrations;
+  return Object.values(shape).every((present) => present);
 }
 
 const COLUMNS_SQL = {
@@ -50,5 +54,7 @@ export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
     callTotals: has("servercallstatus", "succ_total", "err_total"),
     instances: has("serviceinstance", "kind", "address", "detail"),
     migrations: has("schemamigration", "version"),
+    modules: has("module", "modid", "cmdid", "name", "policy", "updated_at"),
+    changeMeant: has("routechange", "meant"),
   };
 }

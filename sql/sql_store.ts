@@ -14,10 +14,13 @@ import {
   instancesScript,
 } from "./instance_scripts.ts";
 import { migrateScript, schemaVersionScript } from "./migrations.ts";
-import { validateEdits } from "./route_edits.ts";
+import { moduleRowsScript, setModulesScript, validateModuleChanges } from "./module_scripts.ts";
+import { validateEdits, validateModuleKeys } from "./route_edits.ts";
 import {
   changedModulesScript,
+  confirmRoutesScript,
   editRoutesScript,
+  meantModulesScript,
   readModulesScript,
   routeMarkScript,
   routePageScript,
@@ -33,9 +36,12 @@ import {
 import {
   type CallStatusFilter,
   type CallStatusRow,
+  type EditOptions,
   type EditResult,
   type MigrateResult,
+  type ModuleChange,
   type ModuleKey,
+  type ModuleRow,
   ROUTE_PAGE_ROWS,
   type RouteEdit,
   type RouteMark,
@@ -169,13 +175,49 @@ export class SqlStore implements Store {
     });
   }
 
-  async editRoutes(edits: readonly RouteEdit[]): Promise<EditResult> {
+  async editRoutes(edits: readonly RouteEdit[], options: EditOptions = {}): Promise<EditResult> {
     validateEdits(edits);
     if (edits.length === 0) return { changed: [], version: (await this.routeMark()).version };
     return await this.#attempt("edit the routes", async () => {
       const shape = await this.#currentShape();
       const script = (): ReturnType<typeof editRoutesScript> =>
-        editRoutesScript(this.dialect, shape, edits);
+        editRoutesScript(this.dialect, shape, edits, options.meant === true);
+      return await this.#driver.transact(script, { durable: true });
+    });
+  }
+
+  async confirmRoutes(keys: readonly ModuleKey[]): Promise<EditResult> {
+    validateModuleKeys(keys);
+    if (keys.length === 0) return { changed: [], version: (await this.routeMark()).version };
+    return await this.#attempt("confirm the routes", async () => {
+      const shape = await this.#currentShape();
+      const script = (): ReturnType<typeof confirmRoutesScript> =>
+        confirmRoutesScript(this.dialect, shape, keys);
+      return await this.#driver.transact(script, { durable: true });
+    });
+  }
+
+  meantModules(afterChangeId: number): Promise<ModuleKey[]> {
+    return this.#attempt("read which changes are meant", async () => {
+      const shape = await this.#currentShape();
+      return await this.#driver.run(() => meantModulesScript(shape, afterChangeId));
+    });
+  }
+
+  moduleRows(keys?: readonly ModuleKey[]): Promise<ModuleRow[]> {
+    return this.#attempt("read the modules", async () => {
+      const shape = await this.#currentShape();
+      return await this.#driver.run(() => moduleRowsScript(shape, keys));
+    });
+  }
+
+  async setModules(changes: readonly ModuleChange[]): Promise<EditResult> {
+    validateModuleChanges(changes);
+    if (changes.length === 0) return { changed: [], version: (await this.routeMark()).version };
+    return await this.#attempt("set the modules", async () => {
+      const shape = await this.#currentShape();
+      const script = (): ReturnType<typeof setModulesScript> =>
+        setModulesScript(this.dialect, shape, changes);
       return await this.#driver.transact(script, { durable: true });
     });
   }
