@@ -11,6 +11,9 @@ import serviceInstanceMysql from "./migrations/0004_service_instance.mysql.sql" 
 };
 import moduleMysql from "./migrations/0005_module.mysql.sql" with { type: "text" };
 import consoleMysql from "./migrations/0006_console.mysql.sql" with { type: "text" };
+import callHistoryMysql from "./migrations/0007_call_history_events.mysql.sql" with {
+  type: "text",
+};
 import originalTablesSqlite from "./migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
@@ -23,6 +26,9 @@ import serviceInstanceSqlite from "./migrations/0004_service_instance.sqlite.sql
 };
 import moduleSqlite from "./migrations/0005_module.sqlite.sql" with { type: "text" };
 import consoleSqlite from "./migrations/0006_console.sqlite.sql" with { type: "text" };
+import callHistorySqlite from "./migrations/0007_call_history_events.sqlite.sql" with {
+  type: "text",
+};
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
 import { type Dialect, numberOf, type Script } from "./sql_script.ts";
 import type { MigrateResult } from "./store.ts";
@@ -94,6 +100,7 @@ const NAMES = [
   "0004_service_instance",
   "0005_module",
   "0006_console",
+  "0007_call_history_events",
 ];
 
 const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
@@ -104,6 +111,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     serviceInstanceMysql,
     moduleMysql,
     consoleMysql,
+    callHistoryMysql,
   ],
   sqlite: [
     originalTablesSqlite,
@@ -112,10 +120,11 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     serviceInstanceSqlite,
     moduleSqlite,
     consoleSqlite,
+    callHistorySqlite,
   ],
 };
 
-/** All migrations of a dialect, in order of version, which is the number its name starts with. */
+/** All migrations of a dialect, in order of version: the number their names begin with. */
 export function migrationsOf(dialect: Dialect): Migration[] {
   return TEXTS[dialect].map((text, index) => ({
     version: Number(NAMES[index].slice(0, 4)),

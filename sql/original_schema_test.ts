@@ -17,9 +17,6 @@ import type { RouteRow, Store } from "./store.ts";
 
 // The original files drop and create the database lars_dns, so they run on a private server only.
 
-/** The newest schema. */
-const VERSION = migrationsOf("mysql").at(-1)?.version;
-
 /** Servers start slowly on a loaded machine. */
 const CLIENT = findProgram("mariadb") ?? findProgram("mysql");
 const SLOW = {
@@ -80,6 +77,8 @@ const CPP_STATUS = "INSERT INTO ServerCallStatus" +
   "(modid, cmdid, ip, port, caller, succ_cnt, err_cnt, ts, overload) " +
   "VALUES (1, 2, 1, 7777, 2130706433, 10, 20, 1700000000, 1) ON DUPLICATE KEY " +
   "UPDATE succ_cnt = 11, err_cnt = 21, ts = 1700000001, overload = 0";
+
+const VERSION = migrationsOf("mysql").at(-1)?.version;
 
 function isPermanent(error: unknown): boolean {
   assert.ok(error instanceof StoreError, String(error));
@@ -258,6 +257,18 @@ test("the grants of the README are enough for each service, and no more", SLOW, 
       await store.heartbeat({ ...instance, kind: "reporter" });
       assert.equal((await store.readCallStatus())[0].succTotal, 1);
       await assert.rejects(allRoutes(store), isPermanent);
+      const bucket = { ...status, atSeconds: 10, reportCount: 1, overloadCount: 0 };
+      await store.writeCallHistory(1, [bucket, { ...bucket, ip: 0, port: 0, caller: 0 }]);
+      await store.rollUpCallHistory({ nowSeconds: 7200 });
+      await store.rollUpCallHistory({ nowSeconds: 900 * 86_400 });
+      await store.addEvents([{ atMs: 1, kind: "x", text: "" }]);
+      await store.pruneEvents({ nowMs: 1 });
+    });
+    await as("lars_web", async (store) => {
+      const range = { fromSeconds: 0, toSeconds: 10, stepSeconds: 10 };
+      assert.deepEqual((await store.readCallHistory(range)).points, []);
+      await store.addEvents([{ atMs: 1, kind: "x", text: "" }]);
+      assert.equal((await store.readEvents()).length, 2);
     });
   });
 });

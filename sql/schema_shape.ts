@@ -10,6 +10,10 @@ export interface SchemaShape {
   readonly callTotals: boolean;
   /** ServiceInstance exists. */
   readonly instances: boolean;
+  /** CallHistory and CallHistoryStep exist. */
+  readonly callHistory: boolean;
+  /** Event exists. */
+  readonly events: boolean;
   /** SchemaMigration exists. */
   readonly migrations: boolean;
   /** Module exists. */
@@ -53,6 +57,8 @@ export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
     routeExtras: has("routedata", "weight", "zone", "state"),
     callTotals: has("servercallstatus", "succ_total", "err_total"),
     instances: has("serviceinstance", "kind", "address", "detail"),
+    callHistory: has("callhistory", "bucket_at") && has("callhistorystep", "rolled_to"),
+    events: has("event", "at_ms"),
     migrations: has("schemamigration", "version"),
     modules: has("module", "modid", "cmdid", "name", "policy", "updated_at"),
     changeMeant: has("routechange", "meant"),

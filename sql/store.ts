@@ -1,23 +1,14 @@
 // Core. What every service may ask of the database, whichever database it is.
 
+import type { CallHistoryStore } from "./call_history.ts";
 import type { ConsoleStore } from "./console_store.ts";
+import type { EventStore } from "./event.ts";
+import type { ModuleKey, NodeKey } from "./keys.ts";
+
+export type { ModuleKey, NodeKey } from "./keys.ts";
 
 /** May a node be picked: `on` normally, `drain` for no new picks, `off` as if it were not there. */
 export type NodeState = "on" | "drain" | "off";
-
-/** A module: what callers ask a node of. Both are unsigned 32-bit numbers. */
-export interface ModuleKey {
-  readonly modId: number;
-  readonly cmdId: number;
-}
-
-/** One node of one module. */
-export interface NodeKey extends ModuleKey {
-  /** IPv4 address as an unsigned number in host order. */
-  readonly ip: number;
-  /** 1 to 65535. */
-  readonly port: number;
-}
 
 /** One row of RouteData, as stored: foreign writers may have put any unsigned number as port. */
 export interface RouteRow extends NodeKey {
@@ -145,7 +136,7 @@ export interface MigrateResult {
  * whether the same call may succeed later. No method waits longer than the time-outs given to
  * `openStore`, except `migrate`.
  */
-export interface Store {
+export interface Store extends CallHistoryStore, EventStore {
   readonly dialect: "mysql" | "sqlite";
   /** Url without the password, for log lines. */
   readonly label: string;
