@@ -20,6 +20,7 @@ export const ROOM_ORDER: readonly (readonly string[])[] = [
   ["daemon"],
   ["balancer", "sql"],
   ["dns", "reporter", "agent", "api", "sim"],
+  ["web"],
   ["tools", "bench"],
   ["tests"],
 ];
@@ -52,6 +53,7 @@ const PURE_PACKAGES = [
   "protobufjs/minimal.js",
   "protobufjs/minimal",
   "fast-check",
+  "zod",
 ];
 
 /** True for files that the rules on sources leave alone. */

@@ -1,0 +1,663 @@
+// Core. The shapes of everything the REST interface takes and gives.
+
+import * as z from "zod";
+
+/** Largest module or command number, and largest IPv4 address as a number. */
+const UNSIGNED_MAX = 4_294_967_295;
+/** Longest name of a module, zone, user, token, rule or webhook, in characters. */
+export const NAME_LENGTH_MAX = 64;
+/** Longest reason given for a change, in characters. */
+export const WHY_LENGTH_MAX = 500;
+/** Longest name of a module, in characters, and longest policy, in bytes. */
+export const MODULE_NAME_LENGTH_MAX = 128;
+export const POLICY_BYTES_MAX = 4096;
+/** Most rows one page of a list holds. */
+export const PAGE_ROWS_MAX = 500;
+/** Fewest and most characters of a password. */
+export const PASSWORD_LENGTH_MIN = 12;
+export const PASSWORD_LENGTH_MAX = 200;
+/** Edits in one change or preview through the REST interface. */
+export const CHANGE_EDITS_MAX = 20_000;
+
+const count = z.int().min(0);
+const share = z.number().min(0).max(1);
+/** An instant, in milliseconds since 1970. */
+const instantMs = z.int().min(0).max(8_640_000_000_000_000);
+
+/** Text for people on one line: no control characters, no lone halves of a character. */
+function line(lengthMax: number, lengthMin = 0): z.ZodString {
+  return z.string().min(lengthMin).max(lengthMax)
+    // deno-lint-ignore no-control-regex
+    .regex(/^[^\u0000-\u001f\u007f\u2028\u2029]*$/, "must be one line of printable characters")
+    .refine((text) => text.isWellFormed(), "must be well-formed Unicode");
+}
+
+/** A number as it stands in an address or a query: digits only. */
+function digits(min: number, max: number): z.ZodType<number, string> {
+  return z.string().regex(/^\d{1,16}$/, `must be a whole number from ${min} to ${max}`)
+    .transform(Number).pipe(z.int().min(min).max(max));
+}
+
+/** Why a change is made; kept in the history. */
+export const why = line(WHY_LENGTH_MAX).describe("why the change is made; kept in the history");
+export const modId = z.int().min(0).max(UNSIGNED_MAX);
+export const cmdId = z.int().min(0).max(UNSIGNED_MAX);
+export const weight = z.int().min(0).max(10_000).describe("share of the calls, default 100");
+export const zone = z.string().max(NAME_LENGTH_MAX)
+  .regex(/^[A-Za-z0-9._-]*$/, "must be letters, digits, dots, dashes or underscores");
+export const nodeState = z.enum(["on", "drain", "off"]);
+export const ip = z.ipv4().refine((text) => text !== "0.0.0.0", "must name a machine");
+export const port = z.int().min(1).max(65_535);
+/** Name of a user, also part of addresses. */
+export const userName = z.string().min(1).max(NAME_LENGTH_MAX)
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]*$/, "must be letters, digits, dots, dashes, @ or _");
+export const role = z.enum(["viewer", "operator", "admin"]);
+export const password = z.string().min(PASSWORD_LENGTH_MIN).max(PASSWORD_LENGTH_MAX);
+export const title = line(NAME_LENGTH_MAX, 1);
+
+/** What callers ask a node of. */
+export const ModuleKey = z.strictObject({ modId, cmdId });
+
+/** Parts of addresses. */
+export const ModuleParams = z.strictObject({
+  modId: digits(0, UNSIGNED_MAX),
+  cmdId: digits(0, UNSIGNED_MAX),
+});
+export const NodeParams = z.strictObject({
+  ...ModuleParams.shape,
+  node: z.string().regex(
+    /^(\d{1,3}\.){3}\d{1,3}:\d{1,10}$/,
+    "must look like 10.0.0.1:7777",
+  ),
+});
+export const IdParams = z.strictObject({ id: digits(1, Number.MAX_SAFE_INTEGER) });
+export const UserParams = z.strictObject({ name: userName });
+
+/** Query parts shared by lists that go back in time: newest first, `before` is the last id seen. */
+export const BackQuery = {
+  before: digits(1, Number.MAX_SAFE_INTEGER).optional().describe("give older ones than this id"),
+  limit: digits(1, PAGE_ROWS_MAX).optional().describe("rows of a page, default 100"),
+};
+const ModuleFilter = {
+  modId: digits(0, UNSIGNED_MAX).optional(),
+  cmdId: digits(0, UNSIGNED_MAX).optional(),
+};
+export const whyQuery = z.strictObject({ why: why.optional() });
+
+/**
+ * How a module does: `ok`; `degraded`: a node is kept out by somebody, or the error share is high;
+ * `down`: every node that could be called is kept out, or none can be; `idle`: no calls within the
+ * last minute; `empty`: no nodes.
+ */
+export const moduleHealth = z.enum(["ok", "degraded", "down", "idle", "empty"]);
+
+/** How a node does: `partial` is kept out by some callers, `overload` by all that report. */
+export const nodeHealth = z.enum(["ok", "partial", "overload", "idle"]);
+
+/** Calls of the last seconds. `errorShare` is 0 without calls. */
+const rates = { callsPerSecond: z.number().min(0), errorShare: share };
+
+/** One row of the list of modules. */
+export const ModuleSummary = z.strictObject({
+  modId,
+  cmdId,
+  name: z.string().describe("empty when none was given"),
+  policy: z.string().describe("name of the balancing policy in force; lars unless another is set"),
+  health: moduleHealth,
+  nodeCount: count,
+  onCount: count.describe("nodes with state on"),
+  overloadCount: count.describe("nodes that at least one caller keeps out"),
+  ...rates,
+});
+
+/** A node as stored. */
+export const NodeValues = z.strictObject({
+  ip: z.string(),
+  port: count.describe("1 to 65535 unless another program wrote the row"),
+  weight,
+  zone: z.string(),
+  state: nodeState,
+});
+
+/** A node with how it does. */
+export const NodeStatus = z.strictObject({
+  ...NodeValues.shape,
+  health: nodeHealth,
+  ...rates,
+  callerCount: count.describe("callers that reported on it lately"),
+  overloadCallerCount: count.describe("callers that keep it out"),
+  reportedAtMs: instantMs.nullable().describe("last report"),
+  sparkline: z.array(z.number().min(0)).describe(
+    "calls/s of the last minutes, one value for each 10 s, oldest first; empty when unknown",
+  ),
+});
+
+/** A module with its nodes. */
+export const ModuleDetail = z.strictObject({
+  ...ModuleSummary.shape,
+  policyText: z.string().describe("JSON text as stored; empty: the rules of the agents' files"),
+  /** Changes with every change of name, policy or nodes; the ETag without its quotes. */
+  revision: z.string(),
+  nodes: z.array(NodeStatus),
+});
+
+export const ModuleListQuery = z.strictObject({
+  search: line(NAME_LENGTH_MAX).optional().describe("part of name, numbers, or address of a node"),
+  health: moduleHealth.optional(),
+  sort: z.enum(["trouble", "id", "name", "calls", "errors", "nodes"]).optional()
+    .describe("default trouble: worst first"),
+  offset: digits(0, 1_000_000).optional(),
+  limit: digits(1, PAGE_ROWS_MAX).optional().describe("default 100"),
+});
+export const ModuleList = z.strictObject({
+  /** Modules that match, of which `modules` is a page. */
+  total: count,
+  modules: z.array(ModuleSummary),
+});
+
+export const SearchQuery = z.strictObject({
+  q: line(NAME_LENGTH_MAX, 1),
+  limit: digits(1, 50).optional().describe("default 20"),
+});
+export const SearchResult = z.strictObject({
+  hits: z.array(z.strictObject({
+    kind: z.enum(["module", "node", "host"]),
+    /** What to show: name and numbers, or the address. */
+    text: z.string(),
+    /** Module to open; for a host the first of its modules. */
+    modId,
+    cmdId,
+    node: z.string().nullable().describe("ip:port, for a node"),
+    moduleCount: count.describe("for a host: modules that have nodes on it"),
+  })),
+});
+
+const moduleTexts = {
+  name: line(MODULE_NAME_LENGTH_MAX).describe("empty takes the name away"),
+  policy: z.string().max(POLICY_BYTES_MAX)
+    .describe("JSON object with policy and settings, see GET /policies; empty: the defaults"),
+};
+/** Name and policy of a module. What is left out stays. */
+export const ModuleInput = z.strictObject({
+  name: moduleTexts.name.optional(),
+  policy: moduleTexts.policy.optional(),
+  why: why.optional(),
+}).refine(
+  (input) => input.name !== undefined || input.policy !== undefined,
+  "must hold name or policy",
+);
+/** What a policy can be made of. */
+export const PolicyList = z.strictObject({
+  policies: z.array(z.string()),
+  settings: z.array(z.strictObject({
+    name: z.string(),
+    kind: z.enum(["number", "whole", "flag", "choice", "choices", "zones", "shares"]),
+    min: z.number().nullable(),
+    max: z.number().nullable(),
+    unit: z.string(),
+    choices: z.array(z.string()),
+    initial: z.unknown().describe("value when left out; null: the agent's file decides"),
+  })),
+});
+
+export const NodeInput = z.strictObject({
+  ip,
+  port,
+  weight: weight.optional(),
+  zone: zone.optional(),
+  state: nodeState.optional(),
+  why: why.optional(),
+});
+export const NodePatch = z.strictObject({
+  weight: weight.optional(),
+  zone: zone.optional(),
+  state: nodeState.optional(),
+  why: why.optional(),
+}).refine(
+  (patch) => patch.weight !== undefined || patch.zone !== undefined || patch.state !== undefined,
+  "must hold weight, zone or state",
+);
+export const WhyBody = z.strictObject({ why: why.optional() });
+
+/** How one dns took the news of a change. */
+export const Told = z.strictObject({
+  address: z.string(),
+  told: z.boolean(),
+  fault: z.string().nullable(),
+  tookMs: z.number().min(0),
+});
+
+/** What a write did. */
+export const ChangeResult = z.strictObject({
+  /** Id in the change history; null when everything was so already and nothing was written. */
+  changeId: count.nullable(),
+  version: count.describe("route version afterwards"),
+  changed: z.array(ModuleKey).describe("modules that differ now"),
+  told: z.array(Told).describe("dns instances; one that was not told sees the change at its poll"),
+  /** New revision of the module that was written; null for changes of several modules. */
+  revision: z.string().nullable(),
+});
+
+const editKey = { modId, cmdId, ip, port };
+const editValues = {
+  weight: weight.optional(),
+  zone: zone.optional(),
+  state: nodeState.optional(),
+};
+/** One wish of an editor. */
+export const Edit = z.discriminatedUnion("op", [
+  z.strictObject({ op: z.literal("add"), ...editKey, ...editValues }),
+  z.strictObject({ op: z.literal("set"), ...editKey, ...editValues }),
+  z.strictObject({ op: z.literal("remove"), ...editKey, port: z.int().min(0).max(UNSIGNED_MAX) }),
+  z.strictObject({
+    op: z.literal("module"),
+    modId,
+    cmdId,
+    name: moduleTexts.name.optional(),
+    policy: moduleTexts.policy.optional(),
+  }).describe("names a module or chooses its policy"),
+]);
+export const ChangeInput = z.strictObject({
+  edits: z.array(Edit).min(1).max(CHANGE_EDITS_MAX),
+  why: why.optional(),
+  expect: z.string().max(64).optional()
+    .describe("fingerprint of a preview: refused with 412 when the modules changed since"),
+});
+export const PreviewInput = z.strictObject({
+  edits: z.array(Edit).min(1).max(CHANGE_EDITS_MAX),
+});
+export const ImportInput = z.strictObject({
+  format: z.enum(["csv", "json"]),
+  text: z.string().max(8_000_000).describe("the file"),
+  prune: z.boolean().optional().describe("remove nodes that the file lacks; default false"),
+  why: why.optional(),
+  expect: ChangeInput.shape.expect,
+});
+export const ExportQuery = z.strictObject({
+  format: z.enum(["csv", "json"]).optional().describe("default csv"),
+  ...ModuleFilter,
+});
+
+/** A node before and after a change; null where it does not exist. */
+export const NodeDifference = z.strictObject({
+  modId,
+  cmdId,
+  ip: z.string(),
+  port: count,
+  before: NodeValues.omit({ ip: true, port: true }).nullable(),
+  after: NodeValues.omit({ ip: true, port: true }).nullable(),
+});
+const ModuleTexts = z.strictObject({ name: z.string(), policy: z.string() });
+/** Name and policy of a module before and after; empty where nothing was stored. */
+export const ModuleDifference = z.strictObject({
+  modId,
+  cmdId,
+  before: ModuleTexts,
+  after: ModuleTexts,
+});
+
+/** Whose calls go elsewhere: share of a module's calls by weight, before and after. */
+export const TrafficShift = z.strictObject({
+  modId,
+  cmdId,
+  name: z.string(),
+  callsPerSecond: z.number().min(0),
+  /** Share of the module's calls that go to another node than before, 0 to 1. */
+  movedShare: share,
+  /** True when no node that may be called is left. */
+  emptied: z.boolean(),
+  callers: z.array(z.string()).describe("hosts that called it lately, at most 20"),
+  callerCount: count,
+  nodes: z.array(z.strictObject({ node: z.string(), before: share, after: share }))
+    .describe("nodes whose share differs, largest difference first, at most 50"),
+});
+export const ChangePreview = z.strictObject({
+  fingerprint: z.string().describe("send it as expect, so that only what was seen is applied"),
+  nodes: z.array(NodeDifference),
+  modules: z.array(ModuleDifference),
+  unchangedCount: count.describe("edits, or rows of the file, that are so already"),
+  traffic: z.array(TrafficShift),
+  warnings: z.array(z.string()),
+});
+
+/** One entry of the change history. */
+export const ChangeSummary = z.strictObject({
+  id: count,
+  atMs: instantMs,
+  who: z.string(),
+  via: z.enum(["console", "token", "command", "import", "rollback"]),
+  why: z.string(),
+  summary: z.string().describe("what was done, one line"),
+  modules: z.array(ModuleKey).describe("at most 20"),
+  moduleCount: count,
+  nodeCount: count,
+  /** Id of the change that this one undoes. */
+  undoes: count.nullable(),
+  /** Id of the change that undid this one. */
+  undoneBy: count.nullable(),
+});
+export const ChangeDetail = z.strictObject({
+  ...ChangeSummary.shape,
+  nodes: z.array(NodeDifference),
+  moduleTexts: z.array(ModuleDifference),
+});
+export const ChangeListQuery = z.strictObject({
+  ...BackQuery,
+  ...ModuleFilter,
+  who: userName.optional(),
+});
+export const ChangeList = z.strictObject({ changes: z.array(ChangeSummary) });
+export const RollbackInput = z.strictObject({
+  why: why.optional(),
+  expect: ChangeInput.shape.expect,
+});
+
+/** A dns, reporter or agent. */
+export const ServiceRow = z.strictObject({
+  kind: z.string(),
+  address: z.string(),
+  software: z.string(),
+  startedAtMs: instantMs,
+  seenAtMs: instantMs,
+  isSilent: z.boolean().describe("no sign of life for 30 s"),
+  /** Route version it works with; null when it does not say. */
+  revision: count.nullable(),
+  /** Versions behind the database, in seconds of the version number; null when it does not say. */
+  revisionLag: count.nullable(),
+  detail: z.record(z.string(), z.union([z.number(), z.string()])),
+});
+export const ServiceListQuery = z.strictObject({
+  kind: z.enum(["dns", "reporter", "agent"]).optional(),
+});
+export const ServiceList = z.strictObject({ services: z.array(ServiceRow) });
+
+/** Something that is wrong now. */
+export const Problem = z.strictObject({
+  severity: z.enum(["warning", "critical"]),
+  text: z.string(),
+  modId: modId.nullable(),
+  cmdId: cmdId.nullable(),
+  node: z.string().nullable(),
+  sinceMs: instantMs.nullable(),
+});
+export const Overview = z.strictObject({
+  atMs: instantMs.describe("when the database was read"),
+  isStale: z.boolean().describe("the database did not answer: these are the last known values"),
+  version: count.describe("route version"),
+  moduleCount: count,
+  nodeCount: count,
+  health: z.strictObject({ ok: count, degraded: count, down: count, idle: count, empty: count }),
+  ...rates,
+  callerCount: count,
+  services: z.strictObject({
+    dns: count,
+    reporter: count,
+    agent: count,
+    silent: count,
+  }),
+  firingCount: count.describe("alerts that fire and are not silenced"),
+  problems: z.array(Problem).describe("worst first, at most 50"),
+  problemCount: count,
+  worst: z.array(ModuleSummary).describe("modules in trouble, worst first, at most 20"),
+});
+
+/** The state of the system for scripts; the pages use {@linkcode Overview}. */
+export const Status = z.strictObject({
+  software: z.string(),
+  store: z.strictObject({
+    label: z.string(),
+    isUp: z.boolean(),
+    schemaVersion: count,
+    fault: z.string().nullable(),
+  }),
+  overview: Overview,
+  services: z.array(ServiceRow),
+});
+
+/** Ranges of history charts. */
+export const historyRange = z.enum(["5m", "15m", "1h", "6h", "24h", "7d", "30d"]);
+export const HistoryQuery = z.strictObject({
+  ...ModuleFilter,
+  node: NodeParams.shape.node.optional(),
+  caller: z.ipv4().optional(),
+  by: z.enum(["total", "module", "node", "caller"]).optional()
+    .describe("one series for each; default total"),
+  range: historyRange.optional().describe("up to now; default 1h"),
+  fromMs: digits(0, 8_640_000_000_000_000).optional().describe("with toMs, instead of range"),
+  toMs: digits(0, 8_640_000_000_000_000).optional(),
+});
+export const HistorySeries = z.strictObject({
+  key: z.string().describe("total, 1/2 for a module, ip:port of a node, address of a caller"),
+  calls: z.array(count).describe("calls in each step"),
+  errors: z.array(count).describe("of which failed"),
+  overloadShare: z.array(share).describe("share of the reports that held the node for overloaded"),
+});
+export const History = z.strictObject({
+  fromMs: instantMs.describe("start of the first step"),
+  stepMs: z.int().min(1),
+  steps: count,
+  series: z.array(HistorySeries).describe("largest first, at most 50"),
+  seriesCount: count,
+  isTruncated: z.boolean().describe("true: more points than can be read at once; ask for less"),
+});
+
+/** Something that happened: a node kept out or back, an alert, a change of state. */
+export const EventRow = z.strictObject({
+  id: count,
+  atMs: instantMs,
+  kind: z.string().describe("a word such as node.overload or alert.firing"),
+  modId: modId.nullable(),
+  cmdId: cmdId.nullable(),
+  node: z.string().nullable(),
+  host: z.string().nullable().describe("address of the host that saw it"),
+  text: z.string(),
+});
+export const EventListQuery = z.strictObject({
+  ...BackQuery,
+  ...ModuleFilter,
+  kind: z.string().max(32).regex(/^[a-z0-9._-]+$/).optional()
+    .describe("a kind; with a dot at its end all that begin with it"),
+});
+export const EventList = z.strictObject({ events: z.array(EventRow) });
+
+/** One write, or attempt at one. */
+export const AuditRow = z.strictObject({
+  id: count,
+  atMs: instantMs,
+  who: z.string(),
+  action: z.string(),
+  target: z.string(),
+  outcome: z.enum(["done", "refused"]),
+  detail: z.string(),
+  address: z.string().describe("where the request came from; empty for commands"),
+});
+export const AuditListQuery = z.strictObject({
+  ...BackQuery,
+  who: userName.optional(),
+  action: z.string().max(32).regex(/^[a-z._]+$/).optional(),
+});
+export const AuditList = z.strictObject({ entries: z.array(AuditRow) });
+
+/** What an alert rule looks at. */
+export const ruleKind = z.enum([
+  "module_overload",
+  "error_share",
+  "node_out",
+  "agent_silent",
+  "dns_behind",
+  "push_refused",
+  "report_backlog",
+]);
+const ruleFields = {
+  kind: ruleKind,
+  title,
+  severity: z.enum(["warning", "critical"]),
+  isEnabled: z.boolean(),
+  /** Error share (0 to 1), seconds, or a number of reports, as the kind says. */
+  threshold: z.number().min(0).max(1_000_000_000),
+  /** Seconds the condition must hold before the alert fires. */
+  forS: z.int().min(0).max(86_400),
+  /** Seconds the condition must be over before the alert ends. */
+  clearS: z.int().min(0).max(86_400),
+  /** The module it looks at; null for all. */
+  modId: modId.nullable(),
+  cmdId: cmdId.nullable(),
+};
+export const RuleInput = z.strictObject(ruleFields);
+export const Rule = z.strictObject({ id: count, ...ruleFields });
+export const RuleList = z.strictObject({ rules: z.array(Rule) });
+
+export const Alert = z.strictObject({
+  /** Rule and subject: stays the same while the alert comes and goes. */
+  key: z.string(),
+  ruleId: count,
+  kind: ruleKind,
+  title: z.string(),
+  severity: z.enum(["warning", "critical"]),
+  state: z.enum(["pending", "firing"]),
+  isSilenced: z.boolean(),
+  text: z.string().describe("what is wrong, with the value"),
+  value: z.number(),
+  modId: modId.nullable(),
+  cmdId: cmdId.nullable(),
+  node: z.string().nullable(),
+  service: z.string().nullable(),
+  sinceMs: instantMs.describe("when the condition began"),
+  firedAtMs: instantMs.nullable(),
+});
+export const AlertList = z.strictObject({ alerts: z.array(Alert) });
+
+/** Keeps alerts quiet for a time. What is null matches everything. */
+export const SilenceInput = z.strictObject({
+  ruleId: z.int().min(1).nullable(),
+  modId: modId.nullable(),
+  cmdId: cmdId.nullable(),
+  node: NodeParams.shape.node.nullable(),
+  minutes: z.int().min(1).max(60 * 24 * 30),
+  why: line(WHY_LENGTH_MAX, 1),
+});
+export const Silence = z.strictObject({
+  id: count,
+  ruleId: count.nullable(),
+  modId: modId.nullable(),
+  cmdId: cmdId.nullable(),
+  node: z.string().nullable(),
+  why: z.string(),
+  who: z.string(),
+  createdAtMs: instantMs,
+  endsAtMs: instantMs,
+});
+export const SilenceList = z.strictObject({ silences: z.array(Silence) });
+
+const webhookUrl = z.url({ protocol: /^https?$/ }).max(500);
+const secret = z.string().min(16).max(200);
+export const WebhookInput = z.strictObject({
+  title,
+  url: webhookUrl,
+  secret: secret.optional().describe("signs each message; one is made when left out"),
+  isEnabled: z.boolean().optional().describe("default true"),
+});
+export const WebhookPatch = z.strictObject({
+  title: title.optional(),
+  url: webhookUrl.optional(),
+  secret: secret.optional(),
+  isEnabled: z.boolean().optional(),
+});
+export const Webhook = z.strictObject({
+  id: count,
+  title: z.string(),
+  url: z.string(),
+  isEnabled: z.boolean(),
+  /** Outcome of the last message; null before the first. */
+  last: z.strictObject({ atMs: instantMs, isDone: z.boolean(), text: z.string() }).nullable(),
+  waitingCount: count.describe("messages that wait to be sent"),
+  droppedCount: count.describe("messages given up since the console started"),
+});
+export const WebhookCreated = z.strictObject({
+  ...Webhook.shape,
+  secret: z.string().describe("shown this once"),
+});
+export const WebhookList = z.strictObject({ webhooks: z.array(Webhook) });
+export const WebhookTest = z.strictObject({
+  isDone: z.boolean(),
+  text: z.string().describe("status of the answer, or what went wrong"),
+});
+
+export const User = z.strictObject({
+  name: z.string(),
+  role,
+  isDisabled: z.boolean(),
+  mustChangePassword: z.boolean(),
+  createdAtMs: instantMs,
+  lastLoginAtMs: instantMs.nullable(),
+});
+export const UserList = z.strictObject({ users: z.array(User) });
+export const UserInput = z.strictObject({ name: userName, role });
+export const UserPatch = z.strictObject({
+  role: role.optional(),
+  isDisabled: z.boolean().optional(),
+});
+export const OneTimePassword = z.strictObject({
+  user: User,
+  password: z.string().describe("shown this once; must be changed at the first login"),
+});
+
+export const Token = z.strictObject({
+  id: count,
+  title: z.string(),
+  owner: z.string(),
+  role,
+  createdAtMs: instantMs,
+  expiresAtMs: instantMs.nullable(),
+  lastUsedAtMs: instantMs.nullable().describe("to the minute"),
+});
+export const TokenList = z.strictObject({ tokens: z.array(Token) });
+export const TokenInput = z.strictObject({
+  title,
+  role: role.describe("at most the role of its owner"),
+  days: z.int().min(1).max(3650).nullable().describe("null: never expires"),
+});
+export const TokenCreated = z.strictObject({
+  ...Token.shape,
+  secret: z.string().describe("shown this once; send it as Authorization: Bearer"),
+});
+
+export const LoginInput = z.strictObject({
+  name: z.string().max(NAME_LENGTH_MAX),
+  password: z.string().max(PASSWORD_LENGTH_MAX),
+});
+export const LinkInput = z.strictObject({ token: z.string().max(200) });
+export const PasswordInput = z.strictObject({
+  oldPassword: z.string().max(PASSWORD_LENGTH_MAX),
+  newPassword: password,
+});
+export const Session = z.strictObject({
+  name: z.string(),
+  role,
+  via: z.enum(["cookie", "token"]),
+  /** Send it as X-CSRF-Token with every write; null for tokens, which need none. */
+  csrfToken: z.string().nullable(),
+  /** Until it is changed every other route answers 403. */
+  mustChangePassword: z.boolean(),
+  expiresAtMs: instantMs.nullable(),
+});
+
+export const LiveQuery = z.strictObject({
+  view: z.enum(["overview", "modules", "module", "alerts", "events"]).optional()
+    .describe("what is sent; default overview"),
+  ...ModuleFilter,
+  ...ModuleListQuery.omit({ limit: true }).shape,
+  limit: digits(1, 100).optional().describe("view modules: rows, default 50"),
+});
+
+/** The body of every error, RFC 9457. */
+export const ProblemDetails = z.strictObject({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  /** Faults of single fields: a path such as `edits.3.weight`, and what would be right. */
+  errors: z.array(z.strictObject({ path: z.string(), message: z.string() })).optional(),
+  /** With 412: the revision the module has now. */
+  revision: z.string().optional(),
+});
