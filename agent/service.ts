@@ -3,11 +3,12 @@
 import { describeStateChange, PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "../balancer/mod.ts";
 import { requireSafeListen } from "../daemon/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
+import { PING_INTERVAL_MS } from "../daemon/hello.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
 import { AGENT_PORT_COUNT, agentPortIndex } from "../proto/message_ids.ts";
 import type { HostInfo } from "../proto/message_types.ts";
 import { formatAddress, formatIpv4 } from "../reactor/address.ts";
-import { setRepeating, type Timer } from "../reactor/clock.ts";
+import { setAligned, type Timer } from "../reactor/clock.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
 import { LogBrake } from "../reactor/log.ts";
 import { CacheFile } from "./cache_file.ts";
@@ -29,8 +30,14 @@ import { ReportClient } from "./report_client.ts";
 import { RouteRegistry } from "./route_registry.ts";
 import { TableFeed } from "./table_feed.ts";
 
-/** Time between two rounds of housekeeping: status to the loops, reports that wait. */
-const HOUSEKEEPING_MS = 1000;
+/**
+ * Time between two rounds of housekeeping: status to the loops, reports that wait. That of the
+ * pings, with which it shares its turns: an agent at rest wakes for both at once.
+ */
+const HOUSEKEEPING_MS = PING_INTERVAL_MS;
+
+/** The loops are told the status at least this often; ages in it are as old as this at most. */
+const STATUS_MS_MAX = 5000;
 
 /** Pause before loops that died are started again. */
 const RESTART_MS = 1000;
@@ -78,6 +85,9 @@ class AgentService implements RunningService {
   /** Decided at the first start; undefined before. */
   #fast: boolean | undefined;
   #loopRestarts = 0;
+  /** What the loops were told last, and when. */
+  #statusText = "";
+  #statusAtMs = -Infinity;
 
   constructor(settings: AgentSettings, context: DaemonContext, firstPort: number) {
     const { clock, rng, log, software, authToken } = context;
@@ -137,7 +147,7 @@ class AgentService implements RunningService {
     this.#dns.start();
     this.#reporter.start();
     this.#timers.push(
-      setRepeating(this.#context.clock, HOUSEKEEPING_MS, () => this.#keepHouse()),
+      setAligned(this.#context.clock, HOUSEKEEPING_MS, () => this.#keepHouse()),
     );
     return this;
   }
@@ -245,6 +255,7 @@ class AgentService implements RunningService {
     if (this.#stopping) return;
     this.#startLoops().then(
       () => {
+        this.#statusText = "";
         this.#registry.loopsRestarted();
         if (this.#dns.ready) this.#loops?.broadcast({ type: "resubscribe" });
         this.#feed?.useAll();
@@ -328,7 +339,14 @@ class AgentService implements RunningService {
   #keepHouse(): void {
     this.#reporter.flush();
     const shards = [...this.#shardStats.values()];
-    this.#loops?.broadcast({ type: "status", status: this.#status(), shards });
+    const status = this.#status();
+    const nowMs = this.#context.clock.nowMs();
+    // An age grows all the time. Alone it is not worth waking every loop each second.
+    const text = JSON.stringify([{ ...status, dnsRouteAgeS: 0 }, shards]);
+    if (text === this.#statusText && nowMs - this.#statusAtMs < STATUS_MS_MAX) return;
+    this.#statusText = text;
+    this.#statusAtMs = nowMs;
+    this.#loops?.broadcast({ type: "status", status, shards });
   }
 
   #status(): AgentStatus {

@@ -2,7 +2,7 @@
 // the reporter.
 
 import { timingSafeEqual } from "node:crypto";
-import { type Host, RouteLb, type StateChange } from "../balancer/mod.ts";
+import { type Host, RESTING_TICK_MS, RouteLb, type StateChange, TICK_MS } from "../balancer/mod.ts";
 import {
   decodeGetHostRequest,
   decodeGetRouteRequest,
@@ -36,11 +36,8 @@ import {
 import { unpackNodes } from "./packed_route.ts";
 import { hostsThatFit } from "./route_answer.ts";
 
-/** Time between two looks at windows, pulls and reports. */
-export const TICK_MS = 100;
-
-/** Ticks between two notes with counters: one second. */
-const TICKS_PER_STATS = 10;
+/** Shortest time between two notes with counters. */
+const STATS_MS = 1000;
 
 /** Module events kept for the next note; when there are more they are sent at once. */
 const EVENTS_MAX = 1000;
@@ -238,8 +235,9 @@ export class UdpService implements ShardHost {
   readonly brake: LogBrake;
   readonly #shards: Shard[];
   #timer: Timer | undefined;
-  #ticks = 0;
-  #tickAtMs = 0;
+  #tickedAtMs = 0;
+  #statsAtMs = -Infinity;
+  #statsText = "";
   #events: ModuleEvent[] = [];
   #eventsScheduled = false;
   #changes: StateChange[] = [];
@@ -265,7 +263,7 @@ export class UdpService implements ShardHost {
       for (const shard of this.#shards) await shard.server.close();
       throw error;
     }
-    this.#tickAtMs = this.options.clock.nowMs() + TICK_MS;
+    this.#tickedAtMs = this.options.clock.nowMs();
     if (this.options.makeServer !== undefined) return;
     this.#timer = setRepeating(this.options.clock, TICK_MS, () => this.#tick());
   }
@@ -278,11 +276,17 @@ export class UdpService implements ShardHost {
   turn(): number {
     this.#flushEvents();
     const nowMs = this.options.clock.nowMs();
-    if (nowMs >= this.#tickAtMs) {
-      this.#tickAtMs = nowMs + TICK_MS;
+    if (nowMs >= this.#nextTickMs()) {
+      this.#tickedAtMs = nowMs;
       this.#tick();
     }
-    return this.#tickAtMs - nowMs;
+    return this.#nextTickMs() - nowMs;
+  }
+
+  /** A loop at rest sleeps longer; the first call that needs a tick makes it due again. */
+  #nextTickMs(): number {
+    const resting = this.#changes.length === 0 && this.#shards.every(({ lb }) => lb.resting);
+    return this.#tickedAtMs + (resting ? RESTING_TICK_MS : TICK_MS);
   }
 
   /** Gives the ports back at once, whatever else has failed. */
@@ -326,7 +330,7 @@ export class UdpService implements ShardHost {
     this.#timer?.cancel();
     for (const { server } of this.#shards) await server.close();
     this.#passOn(true);
-    this.#noteStats();
+    this.#noteStats(this.options.clock.nowMs());
   }
 
   moduleEvent(event: ModuleEvent): void {
@@ -370,8 +374,8 @@ export class UdpService implements ShardHost {
     const nowMs = this.options.clock.nowMs();
     for (const { lb } of this.#shards) lb.tick(nowMs);
     this.#passOn(false);
-    this.#ticks++;
-    if (this.#ticks % TICKS_PER_STATS === 0) this.#noteStats();
+    // Ticks come a little late: without the tolerance every other second would have none.
+    if (nowMs - this.#statsAtMs >= STATS_MS - TICK_MS / 2) this.#noteStats(nowMs);
   }
 
   #passOn(everything: boolean): void {
@@ -383,8 +387,14 @@ export class UdpService implements ShardHost {
     this.#changes = [];
   }
 
-  #noteStats(): void {
-    this.options.note({ type: "stats", shards: this.#shards.map((shard) => shard.stats()) });
+  /** Nothing is said while nothing changes: each note wakes the main thread. */
+  #noteStats(nowMs: number): void {
+    this.#statsAtMs = nowMs;
+    const shards = this.#shards.map((shard) => shard.stats());
+    const text = JSON.stringify(shards);
+    if (text === this.#statsText) return;
+    this.#statsText = text;
+    this.options.note({ type: "stats", shards });
   }
 
   #flushEvents(): void {

@@ -42,6 +42,13 @@ export interface CallerOptions extends RetryBudgetOptions {
   isClosed(): boolean;
 }
 
+/** Which try it is, and how long the whole call may take. */
+interface Limits {
+  readonly number: number;
+  readonly timeoutMs: number;
+  readonly endMs: number;
+}
+
 /** Makes the calls of one client. */
 export class Caller {
   readonly #client: Pick<LarsApi, "getHost" | "report">;
@@ -100,8 +107,14 @@ export class Caller {
         const isFinal = number >= retries || clock.nowMs() >= endMs ||
           options.isRetryable?.(error, host) === false;
         tried.push(host);
-        const next = isFinal ? undefined : await another(pick, tried);
-        if (next === undefined || !this.#mayRetry(budget)) throw error;
+        // The budget first: when it is spent, looking for another node would be load for nothing.
+        if (isFinal || !this.#mayRetry(budget)) throw error;
+        const next = await another(pick, tried);
+        if (next === undefined) {
+          budget?.giveBack(clock.nowMs());
+          throw error;
+        }
+        this.#retriedCount++;
         host = next;
       }
     }
@@ -120,7 +133,7 @@ export class Caller {
     cmdId: number,
     host: Host,
     fn: CallFunction<T>,
-    limits: { number: number; endMs: number; timeoutMs: number },
+    limits: Limits,
   ): Promise<T> {
     const { clock } = this.#options;
     const startedMs = clock.nowMs();
@@ -144,7 +157,7 @@ export class Caller {
   async #untilTimeout<T>(
     host: Host,
     fn: CallFunction<T>,
-    limits: { number: number; endMs: number; timeoutMs: number },
+    limits: Limits,
   ): Promise<T> {
     const { clock } = this.#options;
     const { number, endMs, timeoutMs } = limits;
@@ -170,10 +183,7 @@ export class Caller {
   }
 
   #mayRetry(budget: RetryBudget | undefined): boolean {
-    if (budget?.take(this.#options.clock.nowMs()) === true) {
-      this.#retriedCount++;
-      return true;
-    }
+    if (budget?.take(this.#options.clock.nowMs()) === true) return true;
     this.#refusedCount++;
     return false;
   }

@@ -100,9 +100,17 @@ test("retries stop at their number, at a spent budget and where they cannot help
   await assert.rejects(few.run("ABCD", { retries: 2 }), /10.0.0.3 is down/);
   assert.equal(few.reports.length, 3);
 
-  const poor = new Bench("AB".repeat(20), { retryShare: 0.5, retryFloorPerSecond: 0 });
+  const poor = new Bench("AAB".repeat(5), { retryShare: 0.5, retryFloorPerSecond: 0 });
   for (let call = 0; call < 10; call++) await poor.run("A", { retries: 1 }).catch(() => {});
-  assert.deepEqual([poor.caller.retriedCount, poor.caller.refusedCount > 0], [5, true]);
+  assert.deepEqual([poor.caller.retriedCount, poor.caller.refusedCount], [5, 5]);
+
+  const spent = new Bench("AAAB", { retryShare: 0, retryFloorPerSecond: 0 });
+  await assert.rejects(spent.run("A", { retries: 1 }), /10.0.0.1 is down/);
+  assert.equal(spent.deadlines.length, 1, "with a spent budget nobody is asked for another node");
+
+  const alone = new Bench("A!A!A!AB", { retryShare: 0, retryFloorPerSecond: 0.1 });
+  for (let call = 0; call < 3; call++) await alone.run("A", { retries: 1 }).catch(() => {});
+  assert.equal(await alone.run("A", { retries: 1 }), "10.0.0.2", "what was not used is left");
 
   const hopeless = new Bench("AB");
   const isRetryable = (error: unknown): boolean => !/down/.test(String(error));

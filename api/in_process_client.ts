@@ -1,7 +1,7 @@
 // Shell. The client that holds the routes in its own process and picks without asking anybody.
 
 import type { Host as Node, RouteNode } from "../balancer/host.ts";
-import { RouteLb } from "../balancer/route_lb.ts";
+import { RouteLb, TICK_MS } from "../balancer/route_lb.ts";
 import { RetCode } from "../proto/message_ids.ts";
 import { formatAddress, formatIpv4, parseIpv4 } from "../reactor/address.ts";
 import { backgroundClock } from "../reactor/background_clock.ts";
@@ -36,9 +36,6 @@ import {
 } from "./options.ts";
 import { PENDING_MAX } from "./pending.ts";
 import type { Upstream, UpstreamEvents } from "./upstream.ts";
-
-/** Time between two looks at windows, results and questions; also how exact windows are. */
-export const TICK_MS = 100;
 
 /** Time that `regInit` gives a route to come. */
 export const REG_INIT_MS = 250;

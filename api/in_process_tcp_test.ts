@@ -57,6 +57,21 @@ async function ipsOf(client: InProcessClient): Promise<string> {
   return (await client.getRoute(1, 1)).map(({ ip }) => ip).join();
 }
 
+/** A client whose agent, on the port that comes with it, has just gone away. */
+async function clientWithoutAgent(
+  scope: Scope,
+  dns: FakeDns,
+  reporter: FakeReporter,
+): Promise<[InProcessClient, number]> {
+  const agent = await startAgent(dns, reporter);
+  const port = portOf(agent);
+  const client = scope.add(local(port));
+  await client.getHost(1, 1);
+  await agent.stop();
+  await until(() => !client.connected, { what: "the loss" });
+  return [client, port];
+}
+
 for (const threads of ["0", "1", "3"]) {
   test(`local: routes and results pass through loops with threads = ${threads}`, async () => {
     await Scope.run(async (scope) => {
@@ -106,12 +121,7 @@ test("local: a route of 10,000 nodes comes in parts", async () => {
 test("local: an agent that goes away and comes back costs no call and no result", async () => {
   await Scope.run(async (scope) => {
     const [dns, reporter] = await fakes(scope);
-    const first = await startAgent(dns, reporter);
-    const port = portOf(first);
-    const client = scope.add(local(port));
-    await client.getHost(1, 1);
-    await first.stop();
-    await until(() => !client.connected, { what: "the loss" });
+    const [client, port] = await clientWithoutAgent(scope, dns, reporter);
     const report = (): void => {
       const host = client.pick(1, 1);
       assert.ok(typeof host !== "number");
@@ -138,12 +148,7 @@ test("local: an agent that goes away and comes back costs no call and no result"
 test("local: results made while the agent was away are counted once when it is back", async () => {
   await Scope.run(async (scope) => {
     const [dns, reporter] = await fakes(scope);
-    const first = await startAgent(dns, reporter);
-    const port = portOf(first);
-    const client = scope.add(local(port));
-    await client.getHost(1, 1);
-    await first.stop();
-    await until(() => !client.connected, { what: "the loss" });
+    const [client, port] = await clientWithoutAgent(scope, dns, reporter);
     for (let i = 0; i < 500; i++) client.report(1, 1, "10.0.0.1", 80, i % 50 === 0 ? 1 : 0, 1);
     assert.equal(client.stats.resultsPending, 1);
     scope.add(await startAgent(dns, reporter, { "agent.port": String(port) }));

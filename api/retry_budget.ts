@@ -16,7 +16,7 @@ export class RetryBudget {
   readonly #floor: number;
   /** Retries that each of the last seconds allows; what was spent is taken off. */
   readonly #slots = new Float64Array(WINDOW_SECONDS);
-  #second = -Infinity;
+  #second = 0;
 
   /**
    * @param share Retries for each call, 0 to 1.
@@ -41,16 +41,17 @@ export class RetryBudget {
     return true;
   }
 
+  /** Puts a retry back that was taken and not made. */
+  giveBack(nowMs: number): void {
+    this.#slots[this.#slotOf(nowMs)] += 1;
+  }
+
   /** The slot of this second, with all that are too old emptied. */
   #slotOf(nowMs: number): number {
     const second = Math.floor(nowMs / 1000);
-    const first = Math.max(this.#second + 1, second - WINDOW_SECONDS + 1);
-    for (let old = first; old <= second; old++) this.#slots[mod(old)] = 0;
+    const first = Math.max(this.#second, second - WINDOW_SECONDS) + 1;
+    for (let old = first; old <= second; old++) this.#slots[old % WINDOW_SECONDS] = 0;
     this.#second = Math.max(this.#second, second);
-    return mod(second);
+    return second % WINDOW_SECONDS;
   }
-}
-
-function mod(second: number): number {
-  return ((second % WINDOW_SECONDS) + WINDOW_SECONDS) % WINDOW_SECONDS;
 }

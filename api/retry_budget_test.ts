@@ -31,6 +31,13 @@ test("RetryBudget gives a floor to those who rarely call", () => {
   assert.equal(takeAll(new RetryBudget(0, 0), 50), 0);
 });
 
+test("RetryBudget gives again what was put back", () => {
+  const budget = new RetryBudget(0, 1);
+  assert.equal(takeAll(budget, 0), 10);
+  budget.giveBack(3000);
+  assert.equal(takeAll(budget, 3000), 1);
+});
+
 test("RetryBudget forgets calls that are older than ten seconds", () => {
   const budget = new RetryBudget(1, 0);
   for (let call = 0; call < 50; call++) budget.addCall(0);

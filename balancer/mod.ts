@@ -26,8 +26,10 @@ export {
   type ModuleSnapshot,
   NODES_MAX,
   REPORT_INTERVAL_MS,
+  RESTING_TICK_MS,
   RouteLb,
   type RouteLbOptions,
   type RouteLbStats,
+  TICK_MS,
 } from "./route_lb.ts";
 export { RouteParts } from "./route_parts.ts";

@@ -25,6 +25,12 @@ export const MODULES_MAX = 10_000;
 /** Nodes one module keeps; further ones are cut and counted. */
 export const NODES_MAX = 65_536;
 
+/** How often {@linkcode RouteLb.tick} is to be called: windows end this late at most. */
+export const TICK_MS = 100;
+
+/** How often it suffices while {@linkcode RouteLb.resting}. */
+export const RESTING_TICK_MS = 1000;
+
 /** Shortest time between two reports of one module. */
 export const REPORT_INTERVAL_MS = 1000;
 
@@ -332,6 +338,12 @@ export class RouteLb {
   tick(nowMs: number): void {
     this.#context.active.settle(nowMs);
     this.#pulls.tick(nowMs);
+  }
+
+  /** True when no time-out runs and nothing waits to be sent: until the next call no tick is due. */
+  get resting(): boolean {
+    return this.#context.active.count === 0 && this.#dirty.length === 0 &&
+      this.#pulls.pendingCount === 0;
   }
 
   /**

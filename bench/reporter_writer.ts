@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import { HashRing } from "../balancer/hash_ring.ts";
+import { sleep } from "../reactor/clock.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import { systemRng } from "../reactor/system_rng.ts";
@@ -57,10 +58,6 @@ async function timed(rows: number, write: () => Promise<void>): Promise<Sample> 
   return { rowsPerSecond: rows / seconds, cpuMicros: (user + system) / rows };
 }
 
-function wait(ms: number): Promise<void> {
-  return new Promise((resolve) => void systemClock.setTimer(ms, resolve));
-}
-
 async function batched(): Promise<void> {
   const queues = stores.map((store) =>
     new StoreQueue({
@@ -78,7 +75,7 @@ async function batched(): Promise<void> {
   for (let count = 0; count < batchedRows; count++) {
     const row = nextRow();
     queues[ring.pick(`${row.modId},${row.cmdId}`)].add(row);
-    if (count % 1000 === 999) { while (waiting() > WAITING_MAX) await wait(0); }
+    if (count % 1000 === 999) { while (waiting() > WAITING_MAX) await sleep(systemClock, 0); }
   }
   const left = await Promise.all(queues.map((queue) => queue.stop(30_000)));
   const written = queues.reduce((sum, { stats }) => sum + stats.written, 0);

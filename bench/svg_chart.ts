@@ -1,5 +1,6 @@
 // Core. Draws the table: for each row a bar of its ratio against its target.
 
+import { escape, svgDocument, text } from "../sim/svg.ts";
 import { formatNumber, formatTarget, judged, type Row, verdict } from "./rows.ts";
 
 const WIDTH = 1000;
@@ -10,14 +11,6 @@ const LABEL_X = 20;
 const BAR_X = 250;
 const BAR_WIDTH = 400;
 const COLORS = { met: "#2b8a57", missed: "#c2412d", "": "#5b7db1" } as const;
-
-function escape(text: string): string {
-  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-}
-
-function text(x: number, y: number, content: string, more = ""): string {
-  return `<text x="${x}" y="${y}"${more === "" ? "" : ` ${more}`}>${escape(content)}</text>`;
-}
 
 /** What the row's target, and where there is none its reference, is at. */
 function marks(row: Row): number[] {
@@ -93,16 +86,10 @@ export function drawChart(rows: readonly Row[], about: string): string {
   const height = y + 16;
   const legend = "Bar: ratio to the reference, or the value where there is none. Black line: the " +
     "reference. Dashed: target. Green: met, red: missed, blue: no target.";
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" ` +
-    `viewBox="0 0 ${WIDTH} ${height}" font-family="Helvetica, Arial, sans-serif" font-size="12" ` +
-    `fill="#222">`,
-    `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
+  return svgDocument(WIDTH, height, [
     text(LABEL_X, 32, "Lars: measured next to references in the same run", 'font-size="18"'),
     text(LABEL_X, 54, about, 'fill="#555"'),
     text(LABEL_X, 72, legend, 'fill="#555"'),
     ...lines,
-    "</svg>",
-    "",
-  ].join("\n");
+  ]);
 }

@@ -15,6 +15,7 @@ import {
 /** Keys of a TCP service, `[reactor]`. */
 export interface ReactorSettings extends SettingsTable {
   readonly connectionsMax: Setting<number>;
+  readonly connectionsPerHostMax: Setting<number>;
   readonly loopCount: Setting<number>;
   readonly listenIp: Setting<string>;
   readonly listenPort: Setting<number>;
@@ -28,6 +29,12 @@ export function reactorSettings(defaultPort: number): ReactorSettings {
       min: 1,
       max: 1_000_000,
       doc: "Most connections at once; a further one is closed at once and counted.",
+    }),
+    connectionsPerHostMax: integer("reactor", "max_conn_per_ip", {
+      default: 256,
+      min: 0,
+      max: 1_000_000,
+      doc: "Most connections of one remote address in one loop, loopback excepted; 0: no limit.",
     }),
     loopCount: integer("reactor", "threadNum", {
       default: 1,

@@ -36,6 +36,7 @@ test("reactorSettings() reads the original's keys and keeps to loopback by defau
   );
   assert.deepEqual(readSettings(table, { file }), {
     connectionsMax: 1024,
+    connectionsPerHostMax: 256,
     loopCount: 5,
     listenIp: "127.0.0.1",
     listenPort: 7778,

@@ -1,6 +1,6 @@
 // Shell. The server of one loop of a service: connections, greeting and counters in one piece.
 
-import type { Address } from "../reactor/address.ts";
+import { type Address, isLoopback } from "../reactor/address.ts";
 import type { Clock } from "../reactor/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import { MessageRouter } from "../reactor/message_router.ts";
@@ -12,6 +12,8 @@ export interface GreetingServerInit {
   readonly hostname: string;
   /** Connections of this loop. */
   readonly connectionsMax: number;
+  /** Connections of one remote address in this loop, loopback excepted; 0 or absent: no limit. */
+  readonly connectionsPerHostMax?: number;
   /** Said in Hello. */
   readonly software: string;
   /** The secret that peers must prove to know, if there is one. */
@@ -69,6 +71,8 @@ export class GreetingServer {
       port,
       reusePort,
       connectionsMax: init.connectionsMax,
+      connectionsPerHostMax: init.connectionsPerHostMax || Infinity,
+      isExemptHost: isLoopback,
       router: this.router,
       clock,
       log,
@@ -89,6 +93,7 @@ export class GreetingServer {
       connections: server?.open ?? 0,
       connections_accepted: server?.accepted ?? 0,
       connections_refused: server?.refusedOverLimit ?? 0,
+      connections_refused_of_host: server?.refusedOverHostLimit ?? 0,
       protocol_errors: server?.protocolErrors ?? 0,
       unknown_ids: server?.unknownIds ?? 0,
       slow_readers: server?.slowReaders ?? 0,

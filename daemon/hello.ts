@@ -1,7 +1,7 @@
 // Shell. The greeting between our own programs: who speaks our extensions, who knows the secret.
 
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
+import { type Clock, setAligned, type Timer } from "../reactor/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { MessageRouter } from "../reactor/message_router.ts";
 import type { TcpClient } from "../reactor/tcp_client.ts";
@@ -287,7 +287,7 @@ export class HelloPeer {
     this.#extended = true;
     this.#missed = 0;
     this.#timer?.cancel();
-    this.#timer = setRepeating(this.#options.clock, this.#pingIntervalMs, () => this.#ping());
+    this.#timer = setAligned(this.#options.clock, this.#pingIntervalMs, () => this.#ping());
     this.#options.onReady(true);
   }
 

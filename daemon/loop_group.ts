@@ -1,10 +1,16 @@
 // Shell. The event loops of a TCP service: one on this thread, or several in workers on one port.
 
 import type { Address } from "../reactor/address.ts";
-import type { Clock } from "../reactor/clock.ts";
-import { BindError } from "../reactor/errors.ts";
+import type { Clock, Timer } from "../reactor/clock.ts";
+import { BindError, messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import { LOOP_STOP_MS, LoopPool } from "../reactor/loop_pool.ts";
+
+/** Pause before a worker that is gone is replaced, and between tries. */
+export const LOOP_RESTART_MS = 1000;
+
+/** Counters that tell how things are now: those of a loop that is gone count no more. */
+const GAUGES: ReadonlySet<string> = new Set(["connections", "subscriptions"]);
 
 /** Counters of a loop; those of several add up. */
 export type LoopStats = Record<string, number>;
@@ -43,6 +49,8 @@ export interface LoopListener<Note> {
   onNote(note: Note, loop: number): void;
   /** A worker reported an error; it may be gone. */
   onFailed(loop: number): void;
+  /** A worker is gone, with its connections and all it knew; another one will take its place. */
+  onGone?(loop: number): void;
 }
 
 /** Loops behind one address. */
@@ -101,8 +109,9 @@ export async function startLoops<Init, Task, Note>(
   options: LoopsOptions<Init, Task, Note>,
 ): Promise<LoopGroup<Task>> {
   if (options.count === 1) return loopOnThisThread(options);
-  const group = new WorkerLoops<Init, Task, Note>(options.count, options.listener, options.log);
-  await group.start(options.entry, options.init, options.clock);
+  const { count, listener, log, clock, entry, init } = options;
+  const group = new WorkerLoops<Init, Task, Note>(count, listener, log, clock);
+  await group.start(entry, init);
   return group;
 }
 
@@ -125,29 +134,33 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
   readonly #log: Logger;
   readonly #stats: LoopStats[];
   readonly #listening: PromiseWithResolvers<Address>[];
+  readonly #clock: Clock;
+  /** Pending restarts. */
+  readonly #restarts = new Set<Timer>();
   #pool: LoopPool<Init, WorkerTask<Task>, WorkerNote<Note>> | undefined;
+  #port: number | undefined;
+  #closing = false;
+  /** Counters of loops that are gone. */
+  #lost: LoopStats = {};
 
-  constructor(count: number, listener: LoopListener<Note>, log: Logger) {
+  constructor(count: number, listener: LoopListener<Note>, log: Logger, clock: Clock) {
     this.#listener = listener;
     this.#log = log;
+    this.#clock = clock;
     this.#stats = Array.from({ length: count }, () => ({}));
-    this.#listening = Array.from({ length: count }, () => {
-      const listening = Promise.withResolvers<Address>();
-      // A loop may fail when nobody waits for it to listen.
-      listening.promise.catch(() => undefined);
-      return listening;
-    });
+    this.#listening = Array.from({ length: count }, newListening);
   }
 
-  async start(entry: URL, init: Init, clock: Clock): Promise<void> {
+  async start(entry: URL, init: Init): Promise<void> {
     this.#pool = await LoopPool.start<Init, WorkerTask<Task>, WorkerNote<Note>>({
       entry,
       count: this.#stats.length,
       init,
       onNote: (note, loop) => this.#onNote(note, loop),
       onError: (_error, loop) => this.#onError(loop),
+      onGone: (loop) => this.#onGone(loop),
       log: this.#log,
-      clock,
+      clock: this.#clock,
     });
   }
 
@@ -159,6 +172,7 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
       this.#pool?.send(loop, { type: "listen", port: address.port });
     }
     await Promise.all(this.#listening.map((one) => one.promise));
+    this.#port = address.port;
     return address;
   }
 
@@ -167,14 +181,12 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
   }
 
   stats(): LoopStats {
-    const sum: LoopStats = {};
-    for (const stats of this.#stats) {
-      for (const [name, value] of Object.entries(stats)) sum[name] = (sum[name] ?? 0) + value;
-    }
-    return sum;
+    return sumOf([...this.#stats, this.#lost]);
   }
 
   async close(timeoutMs: number = LOOP_STOP_MS): Promise<void> {
+    this.#closing = true;
+    for (const timer of this.#restarts) timer.cancel();
     await this.#pool?.close(timeoutMs);
   }
 
@@ -200,4 +212,57 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
     this.#listening[loop].reject(new Error(`Loop ${loop} failed`));
     this.#listener.onFailed(loop);
   }
+  /** The other loops go on, and take the connections of the lost one meanwhile. */
+  #onGone(loop: number): void {
+    this.#lost = sumOf([this.#lost, totalsOf(this.#stats[loop])]);
+    this.#stats[loop] = {};
+    this.#listener.onGone?.(loop);
+    this.#replaceLater(loop);
+  }
+
+  #replaceLater(loop: number): void {
+    const timer = this.#clock.setTimer(LOOP_RESTART_MS, () => {
+      this.#restarts.delete(timer);
+      void this.#replace(loop);
+    });
+    this.#restarts.add(timer);
+  }
+
+  async #replace(loop: number): Promise<void> {
+    const pool = this.#pool;
+    if (pool === undefined || this.#closing) return;
+    try {
+      await pool.replace(loop);
+      this.#listening[loop] = newListening();
+      if (this.#port !== undefined) {
+        pool.send(loop, { type: "listen", port: this.#port });
+        await this.#listening[loop].promise;
+      }
+      this.#log.info("Loop runs again", { loop });
+    } catch (error) {
+      if (this.#closing) return;
+      this.#log.error("Loop cannot be started again", { loop, error: messageOf(error) });
+      this.#replaceLater(loop);
+    }
+  }
+}
+
+/** What a loop that is gone has counted, without what it only had at the time. */
+function totalsOf(stats: LoopStats): LoopStats {
+  return Object.fromEntries(Object.entries(stats).filter(([name]) => !GAUGES.has(name)));
+}
+
+function newListening(): PromiseWithResolvers<Address> {
+  const listening = Promise.withResolvers<Address>();
+  // A loop may fail when nobody waits for it to listen.
+  listening.promise.catch(() => undefined);
+  return listening;
+}
+
+function sumOf(all: readonly LoopStats[]): LoopStats {
+  const sum: LoopStats = {};
+  for (const stats of all) {
+    for (const [name, value] of Object.entries(stats)) sum[name] = (sum[name] ?? 0) + value;
+  }
+  return sum;
 }

@@ -91,6 +91,7 @@ class DnsService implements RunningService {
     const init: RouteLoopInit = {
       hostname: settings.listenIp,
       connectionsMax: Math.ceil(settings.connectionsMax / loopCount),
+      connectionsPerHostMax: settings.connectionsPerHostMax,
       subscriptionsMax: settings.subscriptionsMax,
       subscriptionsTotalMax: Math.ceil(SUBSCRIPTIONS_MAX / loopCount),
       software,
@@ -99,6 +100,7 @@ class DnsService implements RunningService {
     const listener = {
       onNote: (note: RouteNote, loop: number): void => this.#onNote(note, loop),
       onFailed: (): void => void this.#loopErrorCount++,
+      onGone: (loop: number): void => this.#hub.removeLoop(loop),
     };
     this.#inWorkers = loopCount > 1;
     this.#loops = await startLoops({

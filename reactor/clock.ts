@@ -35,6 +35,30 @@ export function setRepeating(clock: Clock, intervalMs: number, action: () => voi
   };
 }
 
+/**
+ * As {@linkcode setRepeating}, but at the whole multiples of `intervalMs` on the clock's own scale,
+ * so that several timers of one interval wake a process that is otherwise at rest only once.
+ */
+export function setAligned(clock: Clock, intervalMs: number, action: () => void): Timer {
+  let timer: Timer;
+  let cancelled = false;
+  const arm = (shortestMs: number): void => {
+    const delayMs = intervalMs - clock.nowMs() % intervalMs;
+    timer = clock.setTimer(delayMs < shortestMs ? delayMs + intervalMs : delayMs, () => {
+      action();
+      // A timer may fire a moment early; its own multiple must not come again.
+      if (!cancelled) arm(intervalMs / 4);
+    });
+  };
+  arm(0);
+  return {
+    cancel(): void {
+      cancelled = true;
+      timer.cancel();
+    },
+  };
+}
+
 /** Resolves after `delayMs` by `clock`. */
 export function sleep(clock: Clock, delayMs: number): Promise<void> {
   return new Promise((resolve) => void clock.setTimer(delayMs, resolve));

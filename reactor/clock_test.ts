@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { until } from "../tests/support/until.ts";
-import { setRepeating, sleep } from "./clock.ts";
+import { setAligned, setRepeating, sleep, type Timer } from "./clock.ts";
 import { ManualClock } from "./manual_clock.ts";
 import { nextInt, seededRng } from "./rng.ts";
 import { systemClock } from "./system_clock.ts";
@@ -41,6 +41,41 @@ test("setRepeating() goes on until cancelled, also from within", () => {
   clock.advance(100);
   assert.equal(count, 3);
   assert.equal(clock.pendingCount, 0);
+});
+
+test("setAligned() fires at the multiples of its interval, all timers together", () => {
+  const clock = new ManualClock(1007);
+  const fired: string[] = [];
+  const note = (name: string) => (): void => void fired.push(`${name}${clock.nowMs()}`);
+  const first = setAligned(clock, 10, note("a"));
+  clock.advance(5);
+  const second = setAligned(clock, 10, note("b"));
+  clock.advance(20);
+  assert.deepEqual(fired, ["a1010", "a1020", "b1020", "a1030", "b1030"]);
+  first.cancel();
+  second.cancel();
+  assert.equal(clock.pendingCount, 0);
+});
+
+test("setAligned() fires once for each multiple, also with timers that are early", () => {
+  let nowMs = 0;
+  let fire = (): void => {};
+  const delays: number[] = [];
+  const clock = {
+    nowMs: () => nowMs,
+    wallMs: () => 0,
+    setTimer(delayMs: number, action: () => void): Timer {
+      delays.push(delayMs);
+      fire = action;
+      return { cancel: (): void => {} };
+    },
+  };
+  setAligned(clock, 10, () => {});
+  nowMs = 9.9;
+  fire();
+  nowMs = 23;
+  fire();
+  assert.deepEqual(delays.map(Math.round), [10, 10, 7]);
 });
 
 test("sleep() resolves after its time", async () => {

@@ -24,6 +24,8 @@ export interface LoopPoolOptions<Init, Note> {
   onNote(note: Note, index: number): void;
   /** A task threw, or the worker itself failed; a worker that failed is gone. */
   onError(error: Error, index: number): void;
+  /** After `onError`: the worker that ran is gone; see {@linkcode LoopPool.replace}. */
+  onGone?(index: number): void;
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -88,13 +90,21 @@ class Loop<Init, Task, Note> {
   #crash(event: ErrorEvent): void {
     event.preventDefault();
     const error = new Error(event.message || "Worker failed", { cause: event.error });
+    const ran = this.#running;
+    this.#running = false;
     this.#worker.terminate();
-    this.#fail(error);
     this.#settleStop();
+    if (!ran) return this.#settleStart.reject(error);
+    this.#tell(error);
+    this.#options.onGone?.(this.index);
   }
 
   #fail(error: Error): void {
     if (!this.#running) return this.#settleStart.reject(error);
+    this.#tell(error);
+  }
+
+  #tell(error: Error): void {
     this.#options.log.error("Loop reported an error", { loop: this.index, error: error.message });
     this.#options.onError(error, this.index);
   }
@@ -106,11 +116,12 @@ class Loop<Init, Task, Note> {
  */
 export class LoopPool<Init, Task, Note> {
   readonly #loops: Loop<Init, Task, Note>[];
-  readonly #clock: Clock;
+  readonly #options: LoopPoolOptions<Init, Note>;
+  #closing = false;
 
-  private constructor(loops: Loop<Init, Task, Note>[], clock: Clock) {
+  private constructor(loops: Loop<Init, Task, Note>[], options: LoopPoolOptions<Init, Note>) {
     this.#loops = loops;
-    this.#clock = clock;
+    this.#options = options;
   }
 
   /**
@@ -131,20 +142,25 @@ export class LoopPool<Init, Task, Note> {
       { length: count },
       (_, index) => new Loop<Init, Task, Note>(index, options),
     );
-    const late = Promise.withResolvers<never>();
-    const limit = clock.setTimer(LOOP_START_MS, () => {
-      const what = `Loops did not start within ${LOOP_START_MS} ms`;
-      late.reject(new TimeoutError(what, LOOP_START_MS));
-    });
-    try {
-      await Promise.race([Promise.all(loops.map((loop) => loop.started)), late.promise]);
-    } catch (error) {
-      for (const loop of loops) loop.terminate();
-      throw error;
-    } finally {
-      limit.cancel();
+    await allStarted(loops, clock);
+    return new LoopPool(loops, options);
+  }
+
+  /**
+   * Starts a new worker in the place of one that is gone; resolves when it runs. Tasks for it are
+   * lost until then.
+   *
+   * @throws {Error} what the body threw in `start`, or that the pool is closed.
+   * @throws {TimeoutError} when it takes more than {@linkcode LOOP_START_MS}.
+   */
+  async replace(index: number): Promise<void> {
+    const loop = new Loop<Init, Task, Note>(index, this.#options);
+    await allStarted([loop], this.#options.clock);
+    if (this.#closing) {
+      loop.terminate();
+      throw new Error("The pool was closed meanwhile");
     }
-    return new LoopPool(loops, clock);
+    this.#loops[index] = loop;
   }
 
   /** Number of loops. */
@@ -172,13 +188,34 @@ export class LoopPool<Init, Task, Note> {
 
   /** Asks every loop to stop and ends those that have not done so within `timeoutMs`. */
   async close(timeoutMs: number = LOOP_STOP_MS): Promise<void> {
+    this.#closing = true;
     let limit: Timer | undefined;
     const late = new Promise<void>((resolve) => {
-      limit = this.#clock.setTimer(timeoutMs, resolve);
+      limit = this.#options.clock.setTimer(timeoutMs, resolve);
     });
     for (const loop of this.#loops) loop.post({ type: "stop" });
     await Promise.race([Promise.all(this.#loops.map((loop) => loop.stopped)), late]);
     limit?.cancel();
     for (const loop of this.#loops) loop.terminate();
+  }
+}
+
+/** Waits until all of them run; when one of them cannot, all are ended. */
+async function allStarted<Init, Task, Note>(
+  loops: readonly Loop<Init, Task, Note>[],
+  clock: Clock,
+): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const limit = clock.setTimer(LOOP_START_MS, () => {
+    const what = `Loops did not start within ${LOOP_START_MS} ms`;
+    late.reject(new TimeoutError(what, LOOP_START_MS));
+  });
+  try {
+    await Promise.race([Promise.all(loops.map((loop) => loop.started)), late.promise]);
+  } catch (error) {
+    for (const loop of loops) loop.terminate();
+    throw error;
+  } finally {
+    limit.cancel();
   }
 }

@@ -104,6 +104,23 @@ for (const type of ["throwLater", "rejectLater"] as const) {
   });
 }
 
+test("replace() puts a new loop in the place of one that is gone", async () => {
+  const gone: number[] = [];
+  const { pool, notes, errors } = await startPool(2, { onGone: (index) => void gone.push(index) });
+  pool.send(0, { type: "throw", text: "a task that throws does not end its loop" });
+  pool.send(1, { type: "throwLater", text: "lost" });
+  await until(() => gone.length > 0 && errors.length > 1, { what: "the loss" });
+  assert.deepEqual(gone, [1]);
+  pool.send(1, { type: "say", text: "to nobody" });
+  await pool.replace(1);
+  pool.send(1, { type: "say", text: "back" });
+  await until(() => notes.length > 0, { what: "the note" });
+  assert.deepEqual(notes[0], { note: { type: "said", text: "loop of 1 1: back" }, index: 1 });
+  const replacing = pool.replace(0);
+  await pool.close();
+  await assert.rejects(replacing, /closed meanwhile/);
+});
+
 test("start() fails when a loop does not start, and leaves none behind", async () => {
   const init = (index: number): EchoInit =>
     index === 1 ? { label: "", failure: "no such port" } : { label: "" };

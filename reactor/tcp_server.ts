@@ -76,6 +76,10 @@ export interface TcpServerOptions<A> {
   readonly log: Logger;
   /** Default {@linkcode CONNECTIONS_MAX}; lowered when the system's file limit needs it. */
   readonly connectionsMax?: number;
+  /** Connections of one remote host at once, from 1; a further one is closed. Default: no limit. */
+  readonly connectionsPerHostMax?: number;
+  /** Hosts that `connectionsPerHostMax` does not hold for. Default: none. */
+  isExemptHost?(hostname: string): boolean;
   /** Default {@linkcode OUTPUT_BYTES_MAX}. */
   readonly outputBytesMax?: number;
   /** Default {@linkcode FRAME_TIMEOUT_MS}; 0 = no limit. */
@@ -98,6 +102,8 @@ export interface TcpServerStats extends Readonly<LinkCounters> {
   readonly closed: number;
   /** Closed at once because of the connection limit. */
   readonly refusedOverLimit: number;
+  /** Closed at once because their host had `connectionsPerHostMax` already. */
+  readonly refusedOverHostLimit: number;
   readonly acceptErrors: number;
   /** Messages that had no handler. */
   readonly unknownIds: number;
@@ -251,6 +257,8 @@ export class TcpServer<A = unknown> {
   /** Connections whose socket is still there, those being closed included. */
   readonly #sockets = new Set<ServerConnection<A>>();
   readonly #connectionsMax: number;
+  /** Sockets of each host that is counted. */
+  readonly #hosts = new Map<string, number>();
   #listener: Listener | undefined;
   #sweeper: Timer | undefined;
   #acceptPause: { ended: Promise<void>; end: () => void } | undefined;
@@ -347,16 +355,12 @@ export class TcpServer<A = unknown> {
     // Sockets, not open connections: those that linger hold descriptors too.
     if (this.#sockets.size >= this.#connectionsMax) {
       stats.refusedOverLimit++;
-      stream.close();
-      const heldBack = this.#brake.admit("limit");
-      if (heldBack !== undefined) {
-        this.#options.log.warn("Connection refused: limit reached", {
-          remote: formatAddress(stream.remote),
-          connectionsMax: this.#connectionsMax,
-          heldBack,
-        });
-      }
-      return;
+      return this.#refuse(stream, { connectionsMax: this.#connectionsMax });
+    }
+    if (!this.#countHost(stream.remote.hostname)) {
+      stats.refusedOverHostLimit++;
+      const { connectionsPerHostMax } = this.#options;
+      return this.#refuse(stream, { connectionsPerHostMax });
     }
     const connection = new ServerConnection(this.#nextId++, stream, this.#host);
     this.#sockets.add(connection);
@@ -365,6 +369,31 @@ export class TcpServer<A = unknown> {
     stats.open = this.#open.size;
     this.#startSweeper();
     this.#call(connection, () => this.#options.onAccept?.(connection));
+  }
+
+  #refuse(stream: Stream, limit: Record<string, unknown>): void {
+    stream.close();
+    const heldBack = this.#brake.admit("limit");
+    if (heldBack === undefined) return;
+    const fields = { remote: formatAddress(stream.remote), ...limit, heldBack };
+    this.#options.log.warn("Connection refused: limit reached", fields);
+  }
+
+  /** Counts one more socket of a host; false when it may have no more. */
+  #countHost(hostname: string): boolean {
+    const { connectionsPerHostMax, isExemptHost } = this.#options;
+    if (connectionsPerHostMax === undefined || isExemptHost?.(hostname) === true) return true;
+    const count = this.#hosts.get(hostname) ?? 0;
+    if (count >= connectionsPerHostMax) return false;
+    this.#hosts.set(hostname, count + 1);
+    return true;
+  }
+
+  #forgetHost(hostname: string): void {
+    const count = this.#hosts.get(hostname);
+    if (count === undefined) return;
+    if (count > 1) this.#hosts.set(hostname, count - 1);
+    else this.#hosts.delete(hostname);
   }
 
   /** Runs a hook of the application; a fault of its costs only this connection. */
@@ -408,6 +437,7 @@ export class TcpServer<A = unknown> {
   #onGone(connection: ServerConnection<A>): void {
     connection.link.output.clear();
     this.#sockets.delete(connection);
+    this.#forgetHost(connection.remote.hostname);
     if (this.#sockets.size > 0) return;
     this.#sweeper?.cancel();
     this.#sweeper = undefined;
@@ -473,6 +503,7 @@ function newStats(): MutableStats {
     accepted: 0,
     closed: 0,
     refusedOverLimit: 0,
+    refusedOverHostLimit: 0,
     acceptErrors: 0,
     unknownIds: 0,
     protocolErrors: 0,
@@ -488,8 +519,10 @@ function newStats(): MutableStats {
 }
 
 function checkLimits<A>(options: TcpServerOptions<A>): void {
-  const { connectionsMax = 1, outputBytesMax = 1, frameTimeoutMs = 0, idleTimeoutMs = 0 } = options;
-  for (const [name, value] of Object.entries({ connectionsMax, outputBytesMax })) {
+  const { connectionsMax = 1, connectionsPerHostMax = 1, outputBytesMax = 1 } = options;
+  const { frameTimeoutMs = 0, idleTimeoutMs = 0 } = options;
+  const atLeastOne = { connectionsMax, connectionsPerHostMax, outputBytesMax };
+  for (const [name, value] of Object.entries(atLeastOne)) {
     if (!(value >= 1)) throw new RangeError(`${name} must be >= 1: current value is ${value}`);
   }
   for (const [name, value] of Object.entries({ frameTimeoutMs, idleTimeoutMs })) {

@@ -196,6 +196,29 @@ test("TcpServer closes connections over the limit and counts them", () =>
     await until(() => next.frames.length === 1, { what: "the echo" });
   }));
 
+test("TcpServer closes connections beyond the limit of their host, unless it is exempt", async () => {
+  await withServer({ connectionsPerHostMax: 2 }, async ({ server, connect }) => {
+    const peers = [await connect(), await connect()];
+    await until(() => server.connectionCount === 2, { what: "two connections" });
+    const extra = await connect();
+    await until(() => extra.ended || extra.closed, { what: "the refusal" });
+    const { refusedOverLimit, refusedOverHostLimit } = server.stats;
+    assert.deepEqual([refusedOverLimit, refusedOverHostLimit], [0, 1]);
+    peers[0].destroy();
+    await until(() => server.connectionCount === 1, { what: "room" });
+    const next = await connect();
+    await next.send(1);
+    await until(() => next.frames.length === 1, { what: "the echo" });
+  });
+  const isExemptHost = (hostname: string): boolean => hostname === "127.0.0.1";
+  await withServer({ connectionsPerHostMax: 1, isExemptHost }, async ({ server, connect }) => {
+    await connect();
+    await connect();
+    await until(() => server.connectionCount === 2, { what: "two connections" });
+    assert.equal(server.stats.refusedOverHostLimit, 0);
+  });
+});
+
 test("TcpServer keeps hooks, attachments and the list of connections in step", async () => {
   const seen: string[] = [];
   await withServer({
@@ -454,7 +477,11 @@ test("TcpServer.listen() names an address of another machine", async () => {
 });
 
 test("TcpServer refuses limits that make no sense", () => {
-  for (const bad of [{ connectionsMax: 0 }, { outputBytesMax: NaN }, { frameTimeoutMs: -1 }]) {
+  for (
+    const bad of [{ connectionsMax: 0 }, { connectionsPerHostMax: 0 }, { outputBytesMax: NaN }, {
+      frameTimeoutMs: -1,
+    }]
+  ) {
     const options = { hostname: "127.0.0.1", port: 0, clock: systemClock, log: silentLogger };
     assert.throws(() => new TcpServer({ ...options, router: echoRouter(), ...bad }), RangeError);
   }

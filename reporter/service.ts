@@ -92,6 +92,7 @@ class ReporterService implements RunningService {
     const init: ReportLoopInit = {
       hostname: settings.listenIp,
       connectionsMax: Math.ceil(settings.connectionsMax / loopCount),
+      connectionsPerHostMax: settings.connectionsPerHostMax,
       keysMax: settings.keysMax,
       software,
       token: authToken,

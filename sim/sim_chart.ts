@@ -3,6 +3,7 @@
 import type { Script } from "./scripts.ts";
 import type { SimulationOutcome } from "./simulation.ts";
 import type { PolicySummary } from "./summary.ts";
+import { svgDocument, text } from "./svg.ts";
 
 /** One policy's run. */
 export interface ChartedRun {
@@ -34,14 +35,6 @@ interface Panel {
   readonly endMs: number;
   /** Height of what stands between the plot and the scale of time. */
   readonly below: number;
-}
-
-function escape(text: string): string {
-  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-}
-
-function text(x: number, y: number, content: string, more = ""): string {
-  return `<text x="${x}" y="${y}"${more === "" ? "" : ` ${more}`}>${escape(content)}</text>`;
 }
 
 function rect(x: number, y: number, width: number, height: number, more: string): string {
@@ -236,16 +229,10 @@ export function drawSimulation(
   const height = y - 20;
   const legend = "Red: nodes the script strikes. Blue: others. Shaded: the script at work. " +
     "Marks: an agent puts a node out (orange), takes it back (green).";
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" ` +
-    `viewBox="0 0 ${WIDTH} ${height}" font-family="Helvetica, Arial, sans-serif" font-size="12" ` +
-    `fill="#222">`,
-    `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
+  return svgDocument(WIDTH, height, [
     text(20, 30, `Lars simulated: ${script.name}`, 'font-size="18"'),
     text(20, 50, about, 'fill="#555"'),
     text(20, 68, legend, 'fill="#555"'),
     ...lines,
-    "</svg>",
-    "",
-  ].join("\n");
+  ]);
 }

@@ -6,6 +6,7 @@ import {
   type PickPolicyFactory,
   RouteLb,
   type StateChange,
+  TICK_MS,
 } from "../balancer/mod.ts";
 import { type Rng, seededRng } from "../reactor/rng.ts";
 import { BUCKETS, CallMeter } from "./call_meter.ts";
@@ -14,9 +15,6 @@ import { EventQueue } from "./event_queue.ts";
 import { FaultTracker } from "./fault_tracker.ts";
 import { type Call, CALL_TIMEOUT_MS, isWell, NodeModel } from "./node_model.ts";
 import type { Change, Script } from "./scripts.ts";
-
-/** An agent looks at what time has changed this often, as the real one does. Milliseconds. */
-export const TICK_MS = 100;
 
 /** A changed route reaches each agent within this time. Milliseconds. */
 export const PUSH_MAX_MS = 50;

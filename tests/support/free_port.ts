@@ -1,6 +1,8 @@
 // Shell. TCP ports for programs that have to be told theirs, or to come back on the same one.
 
 import { createServer } from "node:net";
+import { nextInt } from "../../reactor/rng.ts";
+import { systemRng } from "../../reactor/system_rng.ts";
 
 /**
  * Where ports are looked for: below those that the system gives to outgoing connections (from
@@ -16,7 +18,7 @@ const given = new Set<number>();
 /** A port of 127.0.0.1 that nobody listens on, each time another one. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = FIRST_PORT + Math.floor(Math.random() * PORT_COUNT);
+    const port = FIRST_PORT + nextInt(systemRng, PORT_COUNT);
     if (given.has(port)) continue;
     given.add(port);
     if (await isFree(port)) return port;
