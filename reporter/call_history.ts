@@ -145,6 +145,11 @@ export class CallTracker {
     this.#peers.delete(peer);
   }
 
+  /** All connections whose names begin with `prefix` are gone. */
+  dropAll(prefix: string): void {
+    for (const peer of [...this.#peers.keys()]) if (peer.startsWith(prefix)) this.drop(peer);
+  }
+
   /**
    * Ends the open bucket when its time is over at `wallMs` (or the clock was set back), or with
    * `force`.

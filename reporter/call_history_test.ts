@@ -204,6 +204,9 @@ test("CallTracker is bounded: nodes, rows of a bucket, and what is silent for an
   tracker.add("a", rows.slice(0, 3), WALL_MS + BASELINE_AGE_MAX_MS / 2);
   tracker.sweep(WALL_MS + BASELINE_AGE_MAX_MS);
   assert.equal(tracker.stats.keys, 3);
+  tracker.add("b", rows.slice(0, 2), WALL_MS);
+  tracker.dropAll("b");
+  assert.equal(tracker.stats.keys, 3);
   tracker.drop("a");
   assert.equal(tracker.stats.keys, 0);
   tracker.drop("a");

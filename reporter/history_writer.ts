@@ -146,6 +146,11 @@ export class HistoryWriter {
     this.#gone.push({ peer, atMs: this.#options.clock.nowMs() + DROP_DELAY_MS });
   }
 
+  /** All connections whose names begin with `prefix` have ended. */
+  dropAll(prefix: string): void {
+    this.#tracker.dropAll(prefix);
+  }
+
   setRetention(retention: HistoryRetention): void {
     this.#retention = retention;
   }

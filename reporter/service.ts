@@ -47,6 +47,8 @@ class ReporterService implements RunningService {
   readonly #failing = new Set<number>();
   #loops: LoopGroup<ReportTask> | undefined;
   #heartbeat: InstanceHeartbeat | undefined;
+  /** How often a loop was replaced: its successor counts connections from the start again. */
+  readonly #loopStarts = new Map<number, number>();
   #loopErrorCount = 0;
   #address = "";
 
@@ -101,6 +103,10 @@ class ReporterService implements RunningService {
     const listener = {
       onNote: (note: ReportNote, loop: number): void => this.#onNote(note, loop),
       onFailed: (): void => void this.#loopErrorCount++,
+      onGone: (loop: number): void => {
+        this.#history?.dropAll(this.#peerPrefix(loop));
+        this.#loopStarts.set(loop, (this.#loopStarts.get(loop) ?? 0) + 1);
+      },
     };
     this.#loops = await startLoops({
       count: loopCount,
@@ -179,7 +185,7 @@ class ReporterService implements RunningService {
 
   #onNote(note: ReportNote, loop: number): void {
     if (note.type === "gone") {
-      this.#history?.drop(`${loop}:${note.peer}`);
+      this.#history?.drop(`${this.#peerPrefix(loop)}${note.peer}`);
     } else if (note.type === "rows") {
       this.#take(note.rows, loop);
     } else {
@@ -188,9 +194,14 @@ class ReporterService implements RunningService {
     }
   }
 
+  #peerPrefix(loop: number): string {
+    return `${loop}.${this.#loopStarts.get(loop) ?? 0}:`;
+  }
+
   #take(rows: readonly ReportedRow[], loop: number): void {
     this.#spread(rows);
     if (this.#history === undefined) return;
+    const prefix = this.#peerPrefix(loop);
     // Rows of one connection mostly come together.
     let start = 0;
     while (start < rows.length) {
@@ -198,7 +209,7 @@ class ReporterService implements RunningService {
       let end = start + 1;
       while (end < rows.length && rows[end].peer === peer) end++;
       const same = start === 0 && end === rows.length ? rows : rows.slice(start, end);
-      this.#history.add(`${loop}:${peer}`, same);
+      this.#history.add(`${prefix}${peer}`, same);
       start = end;
     }
   }
