@@ -140,6 +140,14 @@ export const agentSettings = {
     default: true,
     doc: "Feed in-process clients over TCP on the first port; 0: no TCP port is opened.",
   }),
+  pushGuardMs: seconds("agent", "push_guard", {
+    default: 600,
+    min: 0,
+    max: 7 * 86_400,
+    doc:
+      "How long a route that lost more than half of its nodes is held back unless it is marked " +
+      "as meant; 0: not at all, as in the original.",
+  }),
   callerIp: text("agent", "caller_ip", {
     default: "",
     shape: "IPv4 address",

@@ -4,7 +4,7 @@
 import { RouteParts } from "../balancer/mod.ts";
 import { GreetingClient } from "../daemon/greeting_client.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import type { HostInfo } from "../proto/message_types.ts";
+import type { HostInfo, ModuleKey } from "../proto/message_types.ts";
 import {
   decodeGetRouteResponse,
   decodeRoutePart,
@@ -21,6 +21,15 @@ export const ANSWER_TIMEOUT_MS = 2000;
 /** Silences in a row after which the next dns is tried. */
 export const SILENCES_MAX = 3;
 
+/** A whole route as dns sent it, in one message or in parts. */
+export interface ArrivedRoute extends ModuleKey {
+  readonly hosts: HostInfo[];
+  /** JSON of the module's policy; "" = none. */
+  readonly policy: string;
+  /** Somebody means this route, however many nodes it lost. */
+  readonly meant: boolean;
+}
+
 /** What a {@linkcode DnsClient} is given. */
 export interface DnsClientOptions {
   readonly addresses: readonly Address[];
@@ -34,7 +43,7 @@ export interface DnsClientOptions {
   /** The connection is lost; requests are dropped until `onReady`. */
   onLost(): void;
   /** A whole route came, asked for or not. */
-  onRoute(modId: number, cmdId: number, hosts: HostInfo[]): void;
+  onRoute(route: ArrivedRoute): void;
 }
 
 /** The link. Requests made while it is down are dropped: those who made them repeat them. */
@@ -65,14 +74,14 @@ export class DnsClient {
       onLost: () => this.#lost(),
     });
     this.#link.router.add(MessageId.GetRouteResponse, (body) => {
-      const { modId, cmdId, hosts } = decodeGetRouteResponse(body);
-      this.#answered(modId, cmdId, hosts);
+      const message = decodeGetRouteResponse(body);
+      this.#answered(message, message.hosts);
     });
     this.#link.router.add(MessageId.RoutePart, (body) => {
       const part = decodeRoutePart(body);
       const hosts = this.#parts.take(part);
       if (hosts === undefined) this.#heard();
-      else this.#answered(part.modId, part.cmdId, hosts);
+      else this.#answered(part, hosts);
     });
   }
 
@@ -160,12 +169,16 @@ export class DnsClient {
     this.#parts.clear();
   }
 
-  #answered(modId: number, cmdId: number, hosts: HostInfo[]): void {
+  #answered(
+    message: ModuleKey & { readonly policy?: string; readonly meant?: true },
+    hosts: HostInfo[],
+  ): void {
+    const { modId, cmdId, policy = "", meant = false } = message;
     this.#open.delete(`${modId},${cmdId}`);
     this.#counts.routes++;
     this.#routeAtMs = this.#options.clock.nowMs();
     this.#heard();
-    this.#options.onRoute(modId, cmdId, hosts);
+    this.#options.onRoute({ modId, cmdId, hosts, policy, meant });
   }
 
   #heard(): void {

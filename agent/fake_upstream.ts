@@ -68,6 +68,10 @@ class FakeServer {
 export class FakeDns extends FakeServer {
   /** Nodes by `modId,cmdId`; a module that is missing has none. */
   readonly routes = new Map<string, HostInfo[]>();
+  /** Policies by `modId,cmdId`. */
+  readonly policies = new Map<string, string>();
+  /** Modules whose routes are sent as meant. */
+  readonly meant = new Set<string>();
   /** Modules asked for, in order. */
   readonly requests: string[] = [];
   /** True: requests are taken and not answered. */
@@ -96,16 +100,19 @@ export class FakeDns extends FakeServer {
   }
 
   #send(peer: Connection, modId: number, cmdId: number): void {
-    const hosts = this.routes.get(`${modId},${cmdId}`) ?? [];
+    const key = `${modId},${cmdId}`;
+    const hosts = this.routes.get(key) ?? [];
+    const extras = { policy: this.policies.get(key), meant: this.meant.has(key) || undefined };
     if (this.partCount === 1) {
-      peer.send(MessageId.GetRouteResponse, encodeGetRouteResponse({ modId, cmdId, hosts }));
+      const message = { modId, cmdId, hosts, ...extras };
+      peer.send(MessageId.GetRouteResponse, encodeGetRouteResponse(message));
       return;
     }
     const { partCount } = this;
     const size = Math.ceil(hosts.length / partCount);
     for (let part = 0; part < partCount; part++) {
       const some = hosts.slice(part * size, (part + 1) * size);
-      const message = { modId, cmdId, hosts: some, part, partCount, revision: 1 };
+      const message = { modId, cmdId, hosts: some, part, partCount, revision: 1, ...extras };
       peer.send(MessageId.RoutePart, encodeRoutePart(message));
     }
   }

@@ -196,9 +196,90 @@ test("a module without nodes is asked for once in update_timeout", () =>
     await untilServed(one, 1, 1);
   }));
 
+test("a route that lost more than half of its nodes is held back unless it is meant", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const nodes = [1, 2, 3, 4].map((ip) => ({ ip, port: 80 }));
+    dns.routes.set("1,1", nodes);
+    const lines: string[] = [];
+    const log: Logger = { ...silentLogger, warn: (message) => void lines.push(message) };
+    const running = await agent({ "loadbalance.update_timeout": "0.05" }, { log });
+    const asking = await caller(running, 1, 1);
+    const seen = async (): Promise<Set<number>> => {
+      const ips = new Set<number>();
+      for (let i = 0; i < 8; i++) ips.add((await asking.getHost(1, 1)).host?.ip ?? 0);
+      return ips;
+    };
+    await until(async () => (await seen()).size === 4, { what: "the route" });
+    dns.push(1, 1, []);
+    await until(() => running.stats().modulesHeld === 1, { what: "the guard" });
+    assert.match(String(running.stats().routesHeldBack), /^1,1: 0 of 4 nodes, \d+ s$/);
+    // Asked for again and again, it stays so.
+    const { length } = dns.requests;
+    await until(async () => (await seen()).size === 4 && dns.requests.length > length + 3);
+    assert.deepEqual(lines.filter((line) => line.includes("held back")).length, 1);
+    dns.push(1, 1, nodes.slice(0, 2));
+    await until(async () => (await seen()).size === 2, { what: "half of the nodes" });
+    assert.equal(running.stats().modulesHeld, 0);
+    dns.meant.add("1,1");
+    dns.push(1, 1, []);
+    await until(async () => (await asking.getHost(1, 1)).retcode === RetCode.NoExist);
+  }));
+
+test("a route that stays small for push_guard is taken", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    dns.routes.set("1,1", [{ ip: 1, port: 80 }]);
+    const running = await agent({
+      "agent.push_guard": "0.2",
+      "loadbalance.update_timeout": "0.05",
+    });
+    const asking = await caller(running, 1, 1);
+    await until(async () => (await asking.getHost(1, 1)).retcode === RetCode.Success);
+    dns.push(1, 1, []);
+    await until(async () => (await asking.getHost(1, 1)).retcode === RetCode.NoExist);
+    const { heldTakenByTime, modulesHeld } = running.stats();
+    assert.deepEqual([heldTakenByTime, modulesHeld], [1, 0]);
+  }));
+
+test("a policy that the balancer refuses is counted and logged, and the route is taken", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    dns.routes.set("1,1", [{ ip: 1, port: 80 }]);
+    dns.policies.set("1,1", '{"policy":"nobody knows"}');
+    const lines: string[] = [];
+    const log: Logger = {
+      ...silentLogger,
+      warn: (message, fields) => void lines.push(`${message} ${fields?.error}`),
+    };
+    const running = await agent({}, { log });
+    const asking = await caller(running, 1, 1);
+    await until(async () => (await asking.getHost(1, 1)).host?.ip === 1);
+    assert.equal(running.stats().policiesRefused, 1);
+    assert.match(lines.join(), /refused.*nobody knows/);
+    dns.policies.set("1,1", '{"policy":"lars"}');
+    dns.push(1, 1, [{ ip: 2, port: 80 }]);
+    await until(async () => (await asking.getHost(1, 1)).host?.ip === 2);
+    assert.equal(running.stats().policiesRefused, 1);
+  }));
+
+test("a drained node is picked no more", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    dns.routes.set("1,1", [{ ip: 1, port: 80 }, { ip: 2, port: 80 }]);
+    const asking = await caller(await agent(), 1, 1);
+    const picked = async (): Promise<Set<number>> => {
+      const ips = new Set<number>();
+      for (let i = 0; i < 6; i++) ips.add((await asking.getHost(1, 1)).host?.ip ?? 0);
+      return ips;
+    };
+    await until(async () => (await picked()).size === 2);
+    dns.push(1, 1, [{ ip: 1, port: 80 }, { ip: 2, port: 80, state: "drain" }]);
+    await until(async () => !(await picked()).has(2));
+    assert.deepEqual([...await picked()], [1]);
+    dns.push(1, 1, [{ ip: 1, port: 80 }, { ip: 2, port: 80 }]);
+    await until(async () => (await picked()).size === 2);
+  }));
+
 test("a push changes the route, an empty one ends it", () =>
   withLab(async ({ dns, agent, caller }) => {
-    const running = await agent();
+    const running = await agent({ "agent.push_guard": "0" });
     dns.routes.set("1,1", [node(1)]);
     const one = await caller(running, 1, 1);
     await untilServed(one, 1, 1);

@@ -33,7 +33,7 @@ import {
   type ShardInit,
   type ShardStats,
 } from "./loop_messages.ts";
-import { unpackNodes } from "./packed_route.ts";
+import { pickableNodes } from "./packed_route.ts";
 import { hostsThatFit } from "./route_answer.ts";
 
 /** Shortest time between two notes with counters. */
@@ -113,7 +113,8 @@ class Shard {
     });
     this.lb.pausePulls();
     for (const route of shard.preload) {
-      this.lb.preload(route.modId, route.cmdId, unpackNodes(route), clock.nowMs());
+      this.lb.preload(route.modId, route.cmdId, pickableNodes(route), clock.nowMs());
+      this.lb.setModulePolicy(route.modId, route.cmdId, route.policy);
     }
     const hot = new HotPath(this.lb, init.token !== undefined);
     const server: UdpServerOptions = {
@@ -299,8 +300,11 @@ export class UdpService implements ShardHost {
     const nowMs = this.options.clock.nowMs();
     switch (task.type) {
       case "route": {
-        const { modId, cmdId } = task.route;
-        this.#shard(task.shard)?.lb.update(modId, cmdId, unpackNodes(task.route), nowMs);
+        const { modId, cmdId, policy } = task.route;
+        const lb = this.#shard(task.shard)?.lb;
+        // The main thread has seen that the balancer takes the policy.
+        lb?.setModulePolicy(modId, cmdId, policy);
+        lb?.update(modId, cmdId, pickableNodes(task.route), nowMs);
         break;
       }
       case "confirm":

@@ -95,6 +95,7 @@ export class InProcessClient implements LarsApi {
    * the engine keeps a boxed number here, and need not box it for each pick.
    */
   #nowMs: number | undefined = undefined;
+  #policiesRefused = 0;
   #running = false;
   #closed = false;
   #ticker: Timer | undefined;
@@ -125,7 +126,7 @@ export class InProcessClient implements LarsApi {
       onReady: () => this.#ready(),
       onLost: () => this.#lb.pausePulls(),
       onHeard: () => this.#heard(),
-      onRoute: (modId, cmdId, nodes) => this.#takeRoute(modId, cmdId, nodes),
+      onRoute: (modId, cmdId, nodes, policy) => this.#takeRoute(modId, cmdId, nodes, policy),
     };
     const mode = checkMode(options.mode);
     const peers = checkPeers(options);
@@ -171,6 +172,7 @@ export class InProcessClient implements LarsApi {
       reports: lb.reports,
       reportsIgnored: lb.reportsIgnored,
       modulesEvicted: lb.modulesEvicted,
+      policiesRefused: this.#policiesRefused,
       waiting: this.#waitingCount,
       retried: this.#caller.retriedCount,
       retriesRefused: this.#caller.refusedCount,
@@ -356,8 +358,20 @@ export class InProcessClient implements LarsApi {
     if (this.#unconfirmed.size === 0) this.#currentAtMs = this.#clock.nowMs();
   }
 
-  #takeRoute(modId: number, cmdId: number, nodes: readonly RouteNode[]): void {
-    const change = this.#lb.update(modId, cmdId, nodes, this.#clock.nowMs());
+  #takeRoute(
+    modId: number,
+    cmdId: number,
+    nodes: readonly RouteNode[],
+    policy: string,
+  ): void {
+    try {
+      this.#lb.setModulePolicy(modId, cmdId, policy);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.#policiesRefused++;
+    }
+    const pickable = nodes.filter(({ state }) => state !== "drain");
+    const change = this.#lb.update(modId, cmdId, pickable, this.#clock.nowMs());
     if (change === undefined) return;
     const key = keyOf(modId, cmdId);
     this.#answered.add(key);

@@ -59,6 +59,8 @@ export interface InProcessClientStats {
   readonly reports: number;
   readonly reportsIgnored: number;
   readonly modulesEvicted: number;
+  /** Policies of modules that came and could not be used; the ones before stayed. */
+  readonly policiesRefused: number;
   /** Calls of `getHost` and the like that wait for a first route. */
   readonly waiting: number;
   /** Tries made by `call` after the first one. */

@@ -12,8 +12,8 @@ export interface UpstreamEvents {
   onLost(): void;
   /** Something came from the source of routes, so that what it sent before is still true. */
   onHeard(): void;
-  /** A route, asked for or changed. */
-  onRoute(modId: number, cmdId: number, nodes: readonly RouteNode[]): void;
+  /** A route, asked for or changed, with the JSON of the module's policy ("" = none). */
+  onRoute(modId: number, cmdId: number, nodes: readonly RouteNode[], policy: string): void;
 }
 
 /** Counters of an upstream. */

@@ -224,11 +224,24 @@ export const KNOWN_SECTIONS: readonly string[] = [
   "web",
 ];
 
+const REPORTER_KEYS = [
+  "ip",
+  "port",
+  "db_thread_cnt",
+  "flush_interval",
+  "keys_max",
+  "history",
+  "history_keep",
+  "history_keep_minutes",
+  "history_keep_hours",
+  "event_keep",
+];
+
 /** Keys that another service reads from a section both share; this service passes over them. */
 const SHARED_KEYS: Readonly<Record<string, readonly string[]>> = {
   reactor: ["maxConn", "threadNum", "ip", "port"],
-  reporter: ["ip", "port", "db_thread_cnt", "flush_interval", "keys_max"],
-  repoter: ["ip", "port", "db_thread_cnt", "flush_interval", "keys_max"],
+  reporter: REPORTER_KEYS,
+  repoter: REPORTER_KEYS,
 };
 
 /**

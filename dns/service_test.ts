@@ -13,6 +13,7 @@ import {
   encodeGetRouteRequest,
   encodeHello,
   encodeRouteChanged,
+  type GetRouteResponse,
   type HostInfo,
 } from "../proto/messages.ts";
 import { BindError } from "../reactor/errors.ts";
@@ -180,7 +181,41 @@ test("dns tells extended peers weight, zone and a growing revision", async () =>
     await bench.store.editRoutes([
       { op: "set", modId: 1, cmdId: 1, ip: 10, port: 80, state: "drain" },
     ]);
+    assert.deepEqual(decodeGetRouteResponse((await agent.next()).body).hosts, [
+      { ip: 10, port: 80, weight: 8, zone: "a", state: "drain" },
+    ]);
+    await bench.store.editRoutes([
+      { op: "set", modId: 1, cmdId: 1, ip: 10, port: 80, state: "off" },
+    ]);
     assert.deepEqual(decodeGetRouteResponse((await agent.next()).body).hosts, []);
+  });
+});
+
+test("dns sends policies and marks to extended peers, and a drained node is gone to others", async () => {
+  await Bench.run(async (bench) => {
+    await bench.store.editRoutes([add(1, 1, 10), add(1, 1, 11)]);
+    await bench.store.setModules([{ modId: 1, cmdId: 1, name: "one", policy: "{}" }]);
+    const service = await bench.startDns(quick);
+    const agent = await bench.connectExtended(service);
+    const plain = await bench.connect(service);
+    assert.equal((await plain.route(1, 1)).hosts.length, 2);
+    agent.askRoute(1, 1);
+    const next = async (): Promise<GetRouteResponse> =>
+      decodeGetRouteResponse((await agent.next()).body);
+    const first = await next();
+    assert.deepEqual([first.policy, first.meant, first.hosts.length], ["{}", undefined, 2]);
+    await bench.store.setModules([{ modId: 1, cmdId: 1, policy: '{"policy":"maglev"}' }]);
+    const second = await next();
+    assert.deepEqual([second.policy, second.hosts], ['{"policy":"maglev"}', first.hosts]);
+    assert.deepEqual([...(await plain.nextRoute(1, 1)).fields].sort(), [1, 2, 3]);
+    await bench.store.editRoutes([
+      { op: "set", modId: 1, cmdId: 1, ip: 11, port: 80, state: "drain" },
+    ], { meant: true });
+    const third = await next();
+    assert.deepEqual([third.hosts[1], third.meant], [{ ip: 11, port: 80, state: "drain" }, true]);
+    const left = await plain.nextRoute(1, 1, (route) => route.hosts.length === 1);
+    assert.deepEqual(left.hosts, [{ ip: 10, port: 80 }]);
+    assert.deepEqual([...left.fields].sort(), [1, 2, 3]);
   });
 });
 

@@ -1,8 +1,10 @@
 // Core. The configuration keys of the reporter.
 
 import { authSettings, reactorSettings, storeSettings } from "../daemon/common_settings.ts";
-import { integer, seconds, type SettingsTable } from "../daemon/settings.ts";
+import { boolean, integer, seconds, type SettingsTable } from "../daemon/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
+import { HISTORY_KEEP_S } from "../sql/call_history.ts";
+import { EVENT_KEEP_S } from "../sql/event.ts";
 import { STATUS_KEYS_MAX } from "./status_batch.ts";
 
 /** The original's own configuration file misspells the section. */
@@ -35,5 +37,38 @@ export const reporterSettings = {
     max: 10_000_000,
     doc: "Most results one queue keeps while the database is slow or away (one for each module, " +
       "node and caller); when full, new ones are refused and counted, known ones still updated.",
+  }),
+  history: boolean("reporter", "history", {
+    sectionAliases,
+    default: true,
+    doc: "1 writes the call history in time buckets and events of nodes; 0 writes neither.",
+  }),
+  historyKeepMs: seconds("reporter", "history_keep", {
+    sectionAliases,
+    default: HISTORY_KEEP_S[10],
+    min: 600,
+    max: 31_536_000,
+    doc: "How long buckets of 10 seconds are kept.",
+  }),
+  historyKeepMinutesMs: seconds("reporter", "history_keep_minutes", {
+    sectionAliases,
+    default: HISTORY_KEEP_S[60],
+    min: 7200,
+    max: 315_360_000,
+    doc: "How long buckets of 1 minute are kept.",
+  }),
+  historyKeepHoursMs: seconds("reporter", "history_keep_hours", {
+    sectionAliases,
+    default: HISTORY_KEEP_S[3600],
+    min: 86_400,
+    max: 3_153_600_000,
+    doc: "How long buckets of 1 hour are kept.",
+  }),
+  eventKeepMs: seconds("reporter", "event_keep", {
+    sectionAliases,
+    default: EVENT_KEEP_S,
+    min: 3600,
+    max: 315_360_000,
+    doc: "How long events are kept; never more than the newest 200000.",
   }),
 } as const satisfies SettingsTable;

@@ -6,9 +6,8 @@ import { GreetingServer, type GreetingServerInit } from "../daemon/greeting_serv
 import type { LoopStats, LoopSurroundings, ServiceLoop } from "../daemon/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { decodeReportStatusRequest } from "../proto/messages.ts";
-import type { CallStatusRow } from "../sql/store.ts";
 import { RowShipper } from "./row_shipper.ts";
-import { rowsOf } from "./status_rows.ts";
+import { type ReportedRow, rowsOf } from "./status_rows.ts";
 
 /** Plain values that a loop is started with. */
 export interface ReportLoopInit extends GreetingServerInit {
@@ -18,10 +17,11 @@ export interface ReportLoopInit extends GreetingServerInit {
   readonly inWorker: boolean;
 }
 
-/** Loop to main thread: rows, packed when they changed threads. */
+/** Loop to main thread: rows, packed when they changed threads; a connection that has ended. */
 export type ReportNote =
-  | { readonly type: "rows"; readonly rows: readonly CallStatusRow[] }
-  | { readonly type: "packed"; readonly packed: Float64Array };
+  | { readonly type: "rows"; readonly rows: readonly ReportedRow[] }
+  | { readonly type: "packed"; readonly packed: Float64Array }
+  | { readonly type: "gone"; readonly peer: number };
 
 /** Main thread to loop: the last packed rows were received. */
 export type ReportTask = "received";
@@ -40,8 +40,17 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
     const { clock, log } = around;
     this.#clock = clock;
     this.#note = (note): void => around.note(note);
-    this.#server = new GreetingServer({ role: "reporter", init, clock, log });
-    this.#server.router.add(MessageId.ReportStatusRequest, (body) => this.#report(body));
+    this.#server = new GreetingServer({
+      role: "reporter",
+      init,
+      clock,
+      log,
+      onClose: (peer) => around.note({ type: "gone", peer: peer.id }),
+    });
+    this.#server.router.add(
+      MessageId.ReportStatusRequest,
+      (body, peer) => this.#report(body, peer.id),
+    );
     if (!init.inWorker) return;
     this.#shipper = new RowShipper(
       clock,
@@ -74,9 +83,9 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
     await closed;
   }
 
-  #report(body: Uint8Array): void {
+  #report(body: Uint8Array, peer: number): void {
     const nowSeconds = Math.floor(this.#clock.wallMs() / 1000);
-    const { rows, skippedCount } = rowsOf(decodeReportStatusRequest(body), nowSeconds);
+    const { rows, skippedCount } = rowsOf(decodeReportStatusRequest(body), nowSeconds, peer);
     this.#reportCount++;
     this.#rowCount += rows.length;
     this.#skippedCount += skippedCount;

@@ -1,9 +1,8 @@
 // Core. Takes rows from a worker to the main thread, one parcel at a time.
 
 import type { Clock, Timer } from "../reactor/clock.ts";
-import type { CallStatusRow } from "../sql/store.ts";
 import { StatusBatch } from "./status_batch.ts";
-import { packRows } from "./status_rows.ts";
+import { packRows, type ReportedRow } from "./status_rows.ts";
 
 /** Time a row waits for others, in milliseconds. */
 export const SHIP_DELAY_MS = 10;
@@ -19,9 +18,9 @@ export const SHIP_ROWS_MAX = 5_000;
 export class RowShipper {
   readonly #clock: Clock;
   readonly #send: (packed: Float64Array<ArrayBuffer>) => void;
-  readonly #batch: StatusBatch;
+  readonly #batch: StatusBatch<ReportedRow>;
   #timer: Timer | undefined;
-  #underway: CallStatusRow[] | undefined;
+  #underway: ReportedRow[] | undefined;
   #refusedCount = 0;
 
   constructor(
@@ -30,7 +29,7 @@ export class RowShipper {
     send: (packed: Float64Array<ArrayBuffer>) => void,
   ) {
     this.#clock = clock;
-    this.#batch = new StatusBatch(keysMax);
+    this.#batch = new StatusBatch<ReportedRow>(keysMax);
     this.#send = send;
   }
 
@@ -40,7 +39,7 @@ export class RowShipper {
   }
 
   /** Takes rows to be sent soon. */
-  add(rows: readonly CallStatusRow[]): void {
+  add(rows: readonly ReportedRow[]): void {
     for (const row of rows) if (this.#batch.add(row) === "refused") this.#refusedCount++;
     if (this.#underway !== undefined) return;
     this.#timer ??= this.#clock.setTimer(SHIP_DELAY_MS, () => this.#ship());

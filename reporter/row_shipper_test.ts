@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "../reactor/manual_clock.ts";
-import type { CallStatusRow } from "../sql/store.ts";
 import { RowShipper, SHIP_DELAY_MS, SHIP_ROWS_MAX } from "./row_shipper.ts";
-import { unpackRows } from "./status_rows.ts";
+import { type ReportedRow, unpackRows } from "./status_rows.ts";
 
-function row(modId: number, succCount: number): CallStatusRow {
+function row(modId: number, succCount: number): ReportedRow {
   return {
     modId,
     cmdId: 1,
@@ -16,12 +15,13 @@ function row(modId: number, succCount: number): CallStatusRow {
     errCount: 0,
     ts: 5,
     overload: false,
+    peer: 1,
   };
 }
 
 test("RowShipper sends one parcel at a time and the latest of each key", () => {
   const clock = new ManualClock();
-  const parcels: CallStatusRow[][] = [];
+  const parcels: ReportedRow[][] = [];
   const shipper = new RowShipper(clock, 10_000, (packed) => parcels.push(unpackRows(packed)));
   shipper.add([row(1, 1)]);
   assert.equal(parcels.length, 0);

@@ -11,13 +11,14 @@ import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
 import { type CallStatusRow, openStore, type Store } from "../sql/mod.ts";
 import { endsWithin, StoreHealth } from "../sql/store_health.ts";
 import { reporterSettings } from "./config.ts";
+import { type HistoryRetention, HistoryWriter } from "./history_writer.ts";
 import {
   ReportLoop,
   type ReportLoopInit,
   type ReportNote,
   type ReportTask,
 } from "./report_loop.ts";
-import { unpackRows } from "./status_rows.ts";
+import { type ReportedRow, unpackRows } from "./status_rows.ts";
 import { StoreQueue, type StoreQueueStats } from "./store_queue.ts";
 
 /** Time that a stop gives the loops to hand over what they have read. */
@@ -25,6 +26,9 @@ const LOOPS_CLOSE_MS = 400;
 
 /** Time that a stop gives the queues to write out what they hold. */
 const FLUSH_LIMIT_MS = 800;
+
+/** Time that a start waits for what the database holds of the time before. */
+const ADOPT_LIMIT_MS = 1_000;
 
 /** Time that a stop waits for the database to close. */
 const STORE_CLOSE_MS = 200;
@@ -34,7 +38,8 @@ type ReporterSettings = SettingsOf<typeof reporterSettings>;
 class ReporterService implements RunningService {
   readonly name = "reporter";
   readonly #context: DaemonContext;
-  readonly #stores: readonly Store[];
+  readonly #stores: Stores;
+  readonly #history: HistoryWriter | undefined;
   readonly #queues: readonly StoreQueue[];
   readonly #ring: HashRing;
   readonly #health: StoreHealth;
@@ -42,20 +47,22 @@ class ReporterService implements RunningService {
   readonly #failing = new Set<number>();
   #loops: LoopGroup<ReportTask> | undefined;
   #heartbeat: InstanceHeartbeat | undefined;
+  /** How often a loop was replaced: its successor counts connections from the start again. */
+  readonly #loopStarts = new Map<number, number>();
   #loopErrorCount = 0;
   #address = "";
 
-  constructor(settings: ReporterSettings, context: DaemonContext, stores: readonly Store[]) {
+  constructor(settings: ReporterSettings, context: DaemonContext, stores: Stores) {
     const { clock, rng, log } = context;
     this.#context = context;
     this.#stores = stores;
     this.#health = new StoreHealth({
       clock,
       log,
-      label: stores[0].label,
+      label: stores.queues[0].label,
       meanwhile: "keeping the latest results in memory",
     });
-    this.#queues = stores.map((store, index) =>
+    this.#queues = stores.queues.map((store, index) =>
       new StoreQueue({
         store,
         clock,
@@ -65,7 +72,16 @@ class ReporterService implements RunningService {
         onOutcome: (error) => this.#noteOutcome(index, error),
       })
     );
-    this.#ring = new HashRing(stores.map((_, index) => `queue ${index}`));
+    this.#ring = new HashRing(stores.queues.map((_, index) => `queue ${index}`));
+    if (!settings.history) return;
+    this.#history = new HistoryWriter({
+      store: stores.history,
+      clock,
+      rng,
+      log,
+      keysMax: settings.keysMax,
+      retention: retentionOf(settings),
+    });
   }
 
   get addresses(): readonly string[] {
@@ -87,6 +103,10 @@ class ReporterService implements RunningService {
     const listener = {
       onNote: (note: ReportNote, loop: number): void => this.#onNote(note, loop),
       onFailed: (): void => void this.#loopErrorCount++,
+      onGone: (loop: number): void => {
+        this.#history?.dropAll(this.#peerPrefix(loop));
+        this.#loopStarts.set(loop, (this.#loopStarts.get(loop) ?? 0) + 1);
+      },
     };
     this.#loops = await startLoops({
       count: loopCount,
@@ -97,9 +117,10 @@ class ReporterService implements RunningService {
       clock,
       log,
     });
+    await this.#startHistory();
     this.#address = formatAddress(await this.#loops.listen(settings.listenPort));
     this.#heartbeat = new InstanceHeartbeat({
-      store: this.#stores[0],
+      store: this.#stores.queues[0],
       clock,
       log,
       kind: "reporter",
@@ -108,6 +129,18 @@ class ReporterService implements RunningService {
       detail: () => this.#detail(),
     });
     this.#heartbeat.start();
+  }
+
+  /** Before anything can arrive: what was reported before this start is in the database. */
+  async #startHistory(): Promise<void> {
+    const history = this.#history;
+    if (history === undefined) return;
+    let stored: readonly CallStatusRow[] = [];
+    const reading = this.#stores.history.readCallStatus().then((rows) => {
+      stored = rows;
+    });
+    await endsWithin(this.#context.clock, ADOPT_LIMIT_MS, reading);
+    history.start(stored);
   }
 
   stats(): Record<string, number | string> {
@@ -122,12 +155,14 @@ class ReporterService implements RunningService {
       writes: queues.writes,
       write_failures: queues.failures,
       loop_errors: this.#loopErrorCount,
+      ...this.#history?.stats,
       ...this.#health.stats(),
     };
   }
 
   reload(settings: ReporterSettings): void {
     for (const queue of this.#queues) queue.setFlushInterval(settings.flushIntervalMs);
+    this.#history?.setRetention(retentionOf(settings));
   }
 
   async stop(): Promise<void> {
@@ -135,20 +170,47 @@ class ReporterService implements RunningService {
     const forgotten = this.#heartbeat?.stop();
     const closed = this.#loops?.close(LOOPS_CLOSE_MS);
     if (closed !== undefined) await endsWithin(clock, LOOPS_CLOSE_MS, closed);
+    const historyStopped = this.#history?.stop(FLUSH_LIMIT_MS);
     const left = await Promise.all(this.#queues.map((queue) => queue.stop(FLUSH_LIMIT_MS)));
     const lostCount = left.reduce((sum, count) => sum + count, 0);
     if (lostCount > 0) log.error("Results lost: the database took no more", { rows: lostCount });
+    const historyLost = await historyStopped ?? 0;
+    if (historyLost > 0) log.error("Call history lost", { rows: historyLost });
     await forgotten;
-    const stores = Promise.all(this.#stores.map((store) => store.close()));
+    const stores = Promise.all(
+      [...this.#stores.queues, this.#stores.history].map((store) => store.close()),
+    );
     await endsWithin(clock, STORE_CLOSE_MS, stores);
   }
 
   #onNote(note: ReportNote, loop: number): void {
-    if (note.type === "rows") {
-      this.#spread(note.rows);
+    if (note.type === "gone") {
+      this.#history?.drop(`${this.#peerPrefix(loop)}${note.peer}`);
+    } else if (note.type === "rows") {
+      this.#take(note.rows, loop);
     } else {
-      this.#spread(unpackRows(note.packed));
+      this.#take(unpackRows(note.packed), loop);
       this.#loops?.send(loop, "received");
+    }
+  }
+
+  #peerPrefix(loop: number): string {
+    return `${loop}.${this.#loopStarts.get(loop) ?? 0}:`;
+  }
+
+  #take(rows: readonly ReportedRow[], loop: number): void {
+    this.#spread(rows);
+    if (this.#history === undefined) return;
+    const prefix = this.#peerPrefix(loop);
+    // Rows of one connection mostly come together.
+    let start = 0;
+    while (start < rows.length) {
+      const { peer } = rows[start];
+      let end = start + 1;
+      while (end < rows.length && rows[end].peer === peer) end++;
+      const same = start === 0 && end === rows.length ? rows : rows.slice(start, end);
+      this.#history.add(`${prefix}${peer}`, same);
+      start = end;
     }
   }
 
@@ -197,15 +259,32 @@ class ReporterService implements RunningService {
   }
 }
 
-/** One store for each queue. SQLite lets one writer in at a time, so there one queue is enough. */
-async function openStores(settings: ReporterSettings, context: DaemonContext): Promise<Store[]> {
+/** One store for each queue, and one for the history, which may be one of them. */
+interface Stores {
+  readonly queues: readonly Store[];
+  readonly history: Store;
+}
+
+/** SQLite lets one writer in at a time, so there one store is enough for all. */
+async function openStores(settings: ReporterSettings, context: DaemonContext): Promise<Stores> {
   const url = storeUrl(settings);
   // The second connection is for signs of life while a write is under way.
   const open = (): Promise<Store> => openStore(url, { log: context.log, connectionsMax: 2 });
-  const stores = [await open()];
-  if (stores[0].dialect === "sqlite") return stores;
-  while (stores.length < settings.queueCount) stores.push(await open());
-  return stores;
+  const queues = [await open()];
+  if (queues[0].dialect === "sqlite") return { queues, history: queues[0] };
+  while (queues.length < settings.queueCount) queues.push(await open());
+  return { queues, history: await open() };
+}
+
+function retentionOf(settings: ReporterSettings): HistoryRetention {
+  return {
+    keepSeconds: {
+      10: settings.historyKeepMs / 1000,
+      60: settings.historyKeepMinutesMs / 1000,
+      3600: settings.historyKeepHoursMs / 1000,
+    },
+    eventKeepSeconds: settings.eventKeepMs / 1000,
+  };
 }
 
 async function startReporter(

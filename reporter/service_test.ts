@@ -193,3 +193,63 @@ db_thread_cnt = 5
     await onSqlite.stop();
   });
 });
+
+for (const threads of ["1", "2"]) {
+  test(`reporter keeps history and events, also over a restart: ${threads} loops`, async () => {
+    await withTempDir(async (directory) => {
+      const url = `sqlite:${join(directory, "lars.db")}`;
+      const store = await openStore(url);
+      await store.migrate();
+      const fromSeconds = Math.floor(Date.now() / 1000);
+      const flags = { "store.url": url, "reactor.port": "0", "reactor.threadNum": threads };
+      const report = async (succTotals: readonly number[], succ: number): Promise<void> => {
+        const service = await startDaemon(reporterDaemon, { flags }, { log: silentLogger });
+        const agent = await WireConnection.open(portOf(service));
+        for (const succTotal of succTotals) {
+          agent.send(
+            MessageId.ReportStatusRequest,
+            encodeReportStatusRequest({
+              modId: 1,
+              cmdId: 1,
+              caller: 9,
+              ts: 0,
+              results: [{ ...result, succ, err: 0, overload: succ === 0, succTotal, errTotal: 0 }],
+            }),
+          );
+          await until(async () => (await store.readCallStatus())[0]?.succTotal === succTotal, {
+            what: "the row",
+          });
+        }
+        agent.close();
+        await service.stop();
+      };
+      await report([7, 20], 7); // An agent that has just started.
+      await report([30, 35], 0); // The same agent after the reporter was away.
+      const query = { fromSeconds, toSeconds: fromSeconds + 3600, stepSeconds: 3600 };
+      for (const groupBy of ["total", "node", "caller"] as const) {
+        const { points } = await store.readCallHistory({ ...query, groupBy });
+        assert.equal(points.reduce((sum, point) => sum + point.succCount, 0), 35, groupBy);
+      }
+      assert.deepEqual((await store.readEvents()).map(({ kind, host }) => [kind, host]), [[
+        "node.overload",
+        9,
+      ]]);
+      await store.close();
+    });
+  });
+}
+
+test("reporter without history writes none", async () => {
+  await withReporter({ "reporter.history": "0" }, async (service, store) => {
+    const agent = await WireConnection.open(portOf(service));
+    agent.send(
+      Id.ReportStatusRequest,
+      reportStatusRequest(1, 2, 99, [{ ...result, overload: true }], 1234),
+    );
+    await until(async () => (await store.readCallStatus()).length === 1, { what: "the row" });
+    agent.close();
+    await service.stop();
+    assert.deepEqual(await store.readEvents(), []);
+    assert.equal(service.stats().history_rows_written, undefined);
+  });
+});

@@ -12,9 +12,9 @@ export type AddResult = "added" | "replaced" | "refused";
  * Rows by (modId, cmdId, ip, port, caller), in the order in which their keys came. Rows that are
  * being written still count against the limit, because they may come back.
  */
-export class StatusBatch {
+export class StatusBatch<Row extends CallStatusRow = CallStatusRow> {
   readonly #keysMax: number;
-  readonly #rows = new Map<string, CallStatusRow>();
+  readonly #rows = new Map<string, Row>();
   #takenCount = 0;
 
   constructor(keysMax = STATUS_KEYS_MAX) {
@@ -32,7 +32,7 @@ export class StatusBatch {
   }
 
   /** Replaces the waiting row of the same key, or adds one unless the batch is full. */
-  add(row: CallStatusRow): AddResult {
+  add(row: Row): AddResult {
     const key = keyOf(row);
     if (this.#rows.has(key)) {
       this.#rows.set(key, row);
@@ -44,8 +44,8 @@ export class StatusBatch {
   }
 
   /** Hands out up to `rowsMax` of the oldest keys; they are out until `settle` or `putBack`. */
-  take(rowsMax: number): CallStatusRow[] {
-    const taken: CallStatusRow[] = [];
+  take(rowsMax: number): Row[] {
+    const taken: Row[] = [];
     for (const [key, row] of this.#rows) {
       if (taken.length >= rowsMax) break;
       taken.push(row);
@@ -56,12 +56,12 @@ export class StatusBatch {
   }
 
   /** Rows taken before have been written. */
-  settle(rows: readonly CallStatusRow[]): void {
+  settle(rows: readonly Row[]): void {
     this.#takenCount -= rows.length;
   }
 
   /** Rows taken before could not be written; those without a newer row wait again. */
-  putBack(rows: readonly CallStatusRow[]): void {
+  putBack(rows: readonly Row[]): void {
     this.#takenCount -= rows.length;
     for (const row of rows) {
       const key = keyOf(row);

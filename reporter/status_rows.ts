@@ -3,20 +3,29 @@
 import type { ReportStatusRequest } from "../proto/message_types.ts";
 import type { CallStatusRow } from "../sql/store.ts";
 
+/** A row, and over which connection of its loop it came. */
+export interface ReportedRow extends CallStatusRow {
+  readonly peer: number;
+}
+
 /** Rows of one message, and how many results could not become one. */
 export interface MessageRows {
-  readonly rows: CallStatusRow[];
+  readonly rows: ReportedRow[];
   /** Results with a port outside 1 to 65535. */
   readonly skippedCount: number;
 }
 
 /**
- * The rows of a report. Agents of the original may leave the time out (0): `nowSeconds` stands in.
+ * The rows of a report that came over connection `peer`. Agents of the original may leave the time out (0): `nowSeconds` stands in.
  */
-export function rowsOf(message: ReportStatusRequest, nowSeconds: number): MessageRows {
+export function rowsOf(
+  message: ReportStatusRequest,
+  nowSeconds: number,
+  peer: number,
+): MessageRows {
   const { modId, cmdId, caller } = message;
   const ts = message.ts === 0 ? nowSeconds : message.ts;
-  const rows: CallStatusRow[] = [];
+  const rows: ReportedRow[] = [];
   for (const result of message.results) {
     const { ip, port, succ, err, overload, succTotal, errTotal } = result;
     if (port < 1 || port > 65_535) continue;
@@ -30,6 +39,7 @@ export function rowsOf(message: ReportStatusRequest, nowSeconds: number): Messag
       errCount: err,
       ts,
       overload,
+      peer,
       ...(succTotal === undefined ? {} : { succTotal }),
       ...(errTotal === undefined ? {} : { errTotal }),
     });
@@ -38,10 +48,10 @@ export function rowsOf(message: ReportStatusRequest, nowSeconds: number): Messag
 }
 
 /** Numbers that one row takes when packed. */
-const PACKED_FIELDS = 11;
+const PACKED_FIELDS = 12;
 
 /** Rows as one array of numbers, whose buffer can change threads without a copy. */
-export function packRows(rows: readonly CallStatusRow[]): Float64Array<ArrayBuffer> {
+export function packRows(rows: readonly ReportedRow[]): Float64Array<ArrayBuffer> {
   const packed = new Float64Array(rows.length * PACKED_FIELDS);
   let at = 0;
   for (const row of rows) {
@@ -56,13 +66,14 @@ export function packRows(rows: readonly CallStatusRow[]): Float64Array<ArrayBuff
     packed[at++] = row.overload ? 1 : 0;
     packed[at++] = row.succTotal ?? -1;
     packed[at++] = row.errTotal ?? -1;
+    packed[at++] = row.peer;
   }
   return packed;
 }
 
 /** The rows that {@linkcode packRows} packed. */
-export function unpackRows(packed: Float64Array): CallStatusRow[] {
-  const rows: CallStatusRow[] = [];
+export function unpackRows(packed: Float64Array): ReportedRow[] {
+  const rows: ReportedRow[] = [];
   for (let at = 0; at < packed.length; at += PACKED_FIELDS) {
     rows.push({
       modId: packed[at],
@@ -74,6 +85,7 @@ export function unpackRows(packed: Float64Array): CallStatusRow[] {
       errCount: packed[at + 6],
       ts: packed[at + 7],
       overload: packed[at + 8] === 1,
+      peer: packed[at + 11],
       ...(packed[at + 9] < 0 ? {} : { succTotal: packed[at + 9] }),
       ...(packed[at + 10] < 0 ? {} : { errTotal: packed[at + 10] }),
     });

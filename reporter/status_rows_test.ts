@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { CallStatusRow } from "../sql/store.ts";
-import { packRows, rowsOf, unpackRows } from "./status_rows.ts";
+import { packRows, type ReportedRow, rowsOf, unpackRows } from "./status_rows.ts";
 
 const uint32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const total = fc.option(fc.integer({ min: 0, max: 2 ** 53 - 1 }), { nil: undefined });
@@ -18,11 +17,12 @@ test("unpackRows() undoes packRows()", () => {
     errCount: uint32,
     ts: uint32,
     overload: fc.boolean(),
+    peer: uint32,
     succTotal: total,
     errTotal: total,
   });
   fc.assert(fc.property(fc.array(rowArbitrary, { maxLength: 20 }), (rows) => {
-    const plain = rows.map(({ succTotal, errTotal, ...row }): CallStatusRow => ({
+    const plain = rows.map(({ succTotal, errTotal, ...row }): ReportedRow => ({
       ...row,
       ...(succTotal === undefined ? {} : { succTotal }),
       ...(errTotal === undefined ? {} : { errTotal }),
@@ -40,7 +40,7 @@ test("rowsOf() fills in a missing time and skips results with a bad port", () =>
     ts: 0,
     results: [result, { ...result, port: 0 }, { ...result, port: 70_000, succTotal: 7 }],
   };
-  assert.deepEqual(rowsOf(message, 1234), {
+  assert.deepEqual(rowsOf(message, 1234, 6), {
     rows: [{
       modId: 1,
       cmdId: 2,
@@ -51,8 +51,9 @@ test("rowsOf() fills in a missing time and skips results with a bad port", () =>
       errCount: 3,
       ts: 1234,
       overload: true,
+      peer: 6,
     }],
     skippedCount: 2,
   });
-  assert.equal(rowsOf({ ...message, ts: 55 }, 1234).rows[0].ts, 55);
+  assert.equal(rowsOf({ ...message, ts: 55 }, 1234, 6).rows[0].ts, 55);
 });

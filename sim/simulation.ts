@@ -3,7 +3,7 @@
 import {
   type BalanceSettings,
   defaultBalanceSettings,
-  type PickPolicyFactory,
+  type ModulePolicy,
   RouteLb,
   type StateChange,
   TICK_MS,
@@ -28,7 +28,7 @@ const PORT = 7777;
 
 /** What is simulated. */
 export interface SimulationOptions {
-  readonly createPolicy: PickPolicyFactory;
+  readonly modulePolicy: ModulePolicy;
   readonly script: Script;
   /** Nodes in the script. From 1. */
   readonly nodes: number;
@@ -143,7 +143,7 @@ class Simulation {
     return new RouteLb({
       settings,
       rng: seededRng(this.#options.seed + agent + 1),
-      createPolicy: this.#options.createPolicy,
+      modulePolicy: this.#options.modulePolicy,
       nodesMax: this.#options.nodes,
       onPull: () => this.#sendRoute(agent),
       onStateChange: (change) => this.#stateChanged(agent, change),

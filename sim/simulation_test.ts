@@ -31,9 +31,9 @@ function run(
   // Ten callers for each agent; together they call as one stream of that rate.
   const callers = agents * 10;
   const rate = perAgent / 10;
-  const createPolicy = POLICIES.lars;
+  const modulePolicy = POLICIES.lars;
   const sizes = { script, nodes, callers, agents, rate, seconds, seed };
-  const outcome = simulate({ createPolicy, ...sizes });
+  const outcome = simulate({ modulePolicy, ...sizes });
   return { outcome, summary: summarize("lars", script, outcome) };
 }
 

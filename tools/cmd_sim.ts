@@ -169,7 +169,7 @@ function runPolicy(policy: string, script: Script, flags: SimFlags, seed: number
   const isLong = callers * rate * seconds >= PROGRESS_CALLS_MIN;
   const shows = isLong && runtime.isTerminal("stderr");
   const outcome = simulate({
-    createPolicy: POLICIES[policy],
+    modulePolicy: POLICIES[policy],
     script,
     nodes,
     callers,

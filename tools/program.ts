@@ -61,6 +61,11 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_route.ts"),
   },
   {
+    name: "module",
+    summary: "names and policies of modules: list, show, set",
+    load: () => import("./cmd_module.ts"),
+  },
+  {
     name: "test",
     summary: "ask and load an agent: gethost, getroute, report, simulator, qps, example",
     load: () => import("./cmd_test_tools.ts"),

@@ -1,0 +1,332 @@
+// Core. Call results over time: totals that agents report become counts of ten seconds, and events.
+
+import { formatIpv4 } from "../reactor/address.ts";
+import { type CallHistoryRow, HISTORY_STEPS_S } from "../sql/call_history.ts";
+import type { NewEvent } from "../sql/event.ts";
+import type { CallStatusRow } from "../sql/store.ts";
+import { STATUS_KEYS_MAX } from "./status_batch.ts";
+
+/** Most rows for nodes and callers in one bucket; beyond, only the sum of the module is kept. */
+export const HISTORY_ROWS_MAX = 50_000;
+
+/** A node that an agent has not spoken of for so long is forgotten, in milliseconds: an hour. */
+export const BASELINE_AGE_MAX_MS = 3_600_000;
+
+/** Time after the start in which totals found in the database stand in for those not seen yet. */
+export const ADOPT_MS = 60_000;
+
+/** Totals in the database that are older than this are not used, in seconds. */
+export const ADOPT_AGE_MAX_S = 600;
+
+const BUCKET_S = HISTORY_STEPS_S[0];
+
+/** What an agent last said about one node, and what it added in the open bucket. */
+interface Baseline {
+  /** False for agents of the original, whose counts begin anew with each window. */
+  hasTotals: boolean;
+  succ: number;
+  err: number;
+  overload: boolean;
+  seenMs: number;
+  /** True while the counts below are not zero. */
+  touched: boolean;
+  succCount: number;
+  errCount: number;
+  reportCount: number;
+  overloadCount: number;
+}
+
+/** The nodes of one module as one caller told them over one connection. */
+interface ModuleNodes {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly caller: number;
+  /** By {@linkcode nodeNumber}. */
+  readonly nodes: Map<number, Baseline>;
+}
+
+/** The rows of a bucket that is over. */
+export interface ClosedBucket {
+  /** Begin, in unix seconds. */
+  readonly atSeconds: number;
+  readonly rows: CallHistoryRow[];
+}
+
+/** What {@linkcode CallTracker} is given; all but `onEvent` optional. */
+export interface CallTrackerOptions {
+  /** Most nodes (of one connection, module and caller) that are followed. @default {200_000} */
+  readonly keysMax?: number;
+  /** @default {HISTORY_ROWS_MAX} */
+  readonly rowsMax?: number;
+  /** A node is out, or back. */
+  onEvent(event: NewEvent): void;
+}
+
+function nodeNumber(row: CallStatusRow): number {
+  return row.ip * 65_536 + row.port;
+}
+
+function adoptKey(row: CallStatusRow): string {
+  return `${row.modId},${row.cmdId},${row.ip},${row.port},${row.caller}`;
+}
+
+/**
+ * Follows what each connection reports. Agents send totals that only grow; what a node gained since
+ * the report before counts in the bucket of its arrival. A connection seen for the first time has
+ * no report before: its totals may have been counted by another reporter, so the first one counts
+ * only when the agent has just started, or continues what the database holds from before a restart
+ * of the reporter. So calls can be missing from the history after an agent has changed its
+ * reporter, but none is ever counted twice.
+ */
+export class CallTracker {
+  readonly #options: Required<CallTrackerOptions>;
+  readonly #peers = new Map<string, Map<string, ModuleNodes>>();
+  readonly #adopted = new Map<string, CallStatusRow>();
+  #adoptUntilMs = 0;
+  #bucketS: number | undefined;
+  #keyCount = 0;
+  #refusedCount = 0;
+  #detailDroppedCount = 0;
+  #touched: { readonly module: ModuleNodes; readonly node: number; readonly base: Baseline }[] = [];
+
+  constructor(options: CallTrackerOptions) {
+    this.#options = { keysMax: STATUS_KEYS_MAX, rowsMax: HISTORY_ROWS_MAX, ...options };
+  }
+
+  /** Nodes followed, results of nodes beyond the limit, and rows left out of full buckets. */
+  get stats(): { keys: number; refused: number; detailDropped: number } {
+    return {
+      keys: this.#keyCount,
+      refused: this.#refusedCount,
+      detailDropped: this.#detailDroppedCount,
+    };
+  }
+
+  /** Begin of the open bucket in unix seconds; undefined before the first result. */
+  get bucketSeconds(): number | undefined {
+    return this.#bucketS;
+  }
+
+  /** Takes what the database holds at the start of the reporter. */
+  adopt(rows: readonly CallStatusRow[], wallMs: number): void {
+    this.#adoptUntilMs = wallMs + ADOPT_MS;
+    const fromS = wallMs / 1000 - ADOPT_AGE_MAX_S;
+    for (const row of rows) {
+      if (row.ts < fromS || row.succTotal === undefined) continue;
+      if (this.#adopted.size >= this.#options.keysMax) return;
+      this.#adopted.set(adoptKey(row), row);
+    }
+  }
+
+  /** Takes results that arrived over connection `peer` at `wallMs`. */
+  add(peer: string, rows: readonly CallStatusRow[], wallMs: number): void {
+    this.#bucketS ??= Math.floor(wallMs / 1000 / BUCKET_S) * BUCKET_S;
+    let modules = this.#peers.get(peer);
+    if (modules === undefined) this.#peers.set(peer, modules = new Map());
+    let module: ModuleNodes | undefined;
+    for (const row of rows) {
+      const { modId, cmdId, caller } = row;
+      if (module?.modId !== modId || module.cmdId !== cmdId || module.caller !== caller) {
+        const key = `${modId},${cmdId},${caller}`;
+        module = modules.get(key);
+        if (module === undefined) {
+          modules.set(key, module = { modId, cmdId, caller, nodes: new Map() });
+        }
+      }
+      this.#addRow(module, row, wallMs);
+    }
+  }
+
+  /** Connection `peer` is gone. */
+  drop(peer: string): void {
+    const modules = this.#peers.get(peer);
+    if (modules === undefined) return;
+    for (const { nodes } of modules.values()) this.#keyCount -= nodes.size;
+    this.#peers.delete(peer);
+  }
+
+  /** All connections whose names begin with `prefix` are gone. */
+  dropAll(prefix: string): void {
+    for (const peer of [...this.#peers.keys()]) if (peer.startsWith(prefix)) this.drop(peer);
+  }
+
+  /**
+   * Ends the open bucket when its time is over at `wallMs` (or the clock was set back), or with
+   * `force`.
+   *
+   * @returns undefined while it is open, or when nothing came.
+   */
+  close(wallMs: number, force = false): ClosedBucket | undefined {
+    const atSeconds = this.#bucketS;
+    if (atSeconds === undefined) return undefined;
+    const nowS = wallMs / 1000;
+    if (!force && nowS >= atSeconds && nowS < atSeconds + BUCKET_S) return undefined;
+    this.#bucketS = undefined;
+    if (wallMs >= this.#adoptUntilMs) this.#adopted.clear();
+    return { atSeconds, rows: this.#takeRows(atSeconds) };
+  }
+
+  /** Forgets nodes that nobody has spoken of for {@linkcode BASELINE_AGE_MAX_MS}. */
+  sweep(wallMs: number): void {
+    for (const modules of this.#peers.values()) {
+      for (const [key, { nodes }] of modules) {
+        for (const [node, base] of nodes) {
+          if (Math.abs(wallMs - base.seenMs) < BASELINE_AGE_MAX_MS) continue;
+          nodes.delete(node);
+          this.#keyCount--;
+        }
+        if (nodes.size === 0) modules.delete(key);
+      }
+    }
+  }
+
+  #addRow(module: ModuleNodes, row: CallStatusRow, wallMs: number): void {
+    const node = nodeNumber(row);
+    let base = module.nodes.get(node);
+    const hasTotals = row.succTotal !== undefined;
+    const succ = row.succTotal ?? row.succCount;
+    const err = row.errTotal ?? row.errCount;
+    if (base === undefined) {
+      if (this.#keyCount >= this.#options.keysMax) {
+        this.#refusedCount++;
+        return;
+      }
+      base = this.#firstSight(row, wallMs);
+      module.nodes.set(node, base);
+      this.#keyCount++;
+    } else if (base.hasTotals !== hasTotals) {
+      // The peer has only now said that it knows totals: see firstSight.
+      if (isNewborn(row)) base.succ = base.err = 0;
+      else [base.succ, base.err] = [succ, err];
+      base.hasTotals = hasTotals;
+    }
+    // A count below the one before: the agent, or the window of an original one, began anew.
+    const began = succ < base.succ || err < base.err;
+    base.succCount += began ? succ : succ - base.succ;
+    base.errCount += began ? err : err - base.err;
+    base.reportCount++;
+    if (row.overload) base.overloadCount++;
+    if (row.overload !== base.overload) this.#noteChange(row, wallMs);
+    base.succ = succ;
+    base.err = err;
+    base.overload = row.overload;
+    base.seenMs = wallMs;
+    if (base.touched) return;
+    base.touched = true;
+    this.#touched.push({ module, node, base });
+  }
+
+  #firstSight(row: CallStatusRow, wallMs: number): Baseline {
+    const base: Baseline = {
+      hasTotals: row.succTotal !== undefined,
+      succ: row.succTotal ?? row.succCount,
+      err: row.errTotal ?? row.errCount,
+      overload: false,
+      seenMs: wallMs,
+      touched: false,
+      succCount: 0,
+      errCount: 0,
+      reportCount: 0,
+      overloadCount: 0,
+    };
+    const stored = this.#adopted.size > 0 ? this.#takeAdopted(row, wallMs) : undefined;
+    if (stored !== undefined) base.overload = stored.overload;
+    const { succTotal = Infinity, errTotal = Infinity } = stored ?? {};
+    if (base.hasTotals && succTotal <= base.succ && errTotal <= base.err) {
+      [base.succ, base.err] = [succTotal, errTotal];
+    } else if (isNewborn(row)) {
+      base.succ = base.err = 0;
+    }
+    return base;
+  }
+
+  #takeAdopted(row: CallStatusRow, wallMs: number): CallStatusRow | undefined {
+    if (wallMs >= this.#adoptUntilMs) return undefined;
+    const key = adoptKey(row);
+    const stored = this.#adopted.get(key);
+    this.#adopted.delete(key);
+    return stored;
+  }
+
+  #noteChange(row: CallStatusRow, wallMs: number): void {
+    const { modId, cmdId, ip, port, caller, succCount, errCount, overload } = row;
+    const node = `${formatIpv4(ip)}:${port}`;
+    this.#options.onEvent({
+      atMs: wallMs,
+      kind: overload ? "node.overload" : "node.idle",
+      module: { modId, cmdId },
+      node: { ip, port },
+      host: caller,
+      text: `Node ${node} of module ${modId}/${cmdId} is ${overload ? "out" : "back"} ` +
+        `for callers on ${formatIpv4(caller)}`,
+      detail: { succ: succCount, err: errCount },
+    });
+  }
+
+  /** What was gained, as rows: one for each node and caller, one for each module. */
+  #takeRows(atSeconds: number): CallHistoryRow[] {
+    const byModule = new Map<string, { sum: Gain; nodes: Map<string, Gain> }>();
+    let rowCount = 0;
+    for (const { module: { modId, cmdId, caller }, node, base } of this.#touched) {
+      const key = `${modId},${cmdId}`;
+      let found = byModule.get(key);
+      if (found === undefined) {
+        found = { sum: gain(atSeconds, modId, cmdId, 0, 0), nodes: new Map() };
+        byModule.set(key, found);
+      }
+      addTo(found.sum, base);
+      const nodeKey = `${node},${caller}`;
+      let row = found.nodes.get(nodeKey);
+      if (row === undefined && rowCount < this.#options.rowsMax) {
+        row = gain(atSeconds, modId, cmdId, node, caller);
+        found.nodes.set(nodeKey, row);
+        rowCount++;
+      }
+      if (row === undefined) this.#detailDroppedCount++;
+      else addTo(row, base);
+      base.touched = false;
+      base.succCount =
+        base.errCount =
+        base.reportCount =
+        base.overloadCount =
+          0;
+    }
+    this.#touched = [];
+    return [...byModule.values()].flatMap(({ sum, nodes }) => [sum, ...nodes.values()]);
+  }
+}
+
+/** True when all that the agent ever counted is in its first window: it has just started. */
+function isNewborn(row: CallStatusRow): boolean {
+  return row.succTotal === row.succCount && row.errTotal === row.errCount;
+}
+
+type Gain = { -readonly [Name in keyof CallHistoryRow]: CallHistoryRow[Name] };
+
+function gain(
+  atSeconds: number,
+  modId: number,
+  cmdId: number,
+  node: number,
+  caller: number,
+): Gain {
+  return {
+    modId,
+    cmdId,
+    ip: Math.floor(node / 65_536),
+    port: node % 65_536,
+    caller,
+    atSeconds,
+    succCount: 0,
+    errCount: 0,
+    reportCount: 0,
+    overloadCount: 0,
+  };
+}
+
+function addTo(sum: Gain, base: Omit<Baseline, "seenMs">): void {
+  sum.succCount += base.succCount;
+  sum.errCount += base.errCount;
+  sum.reportCount += base.reportCount;
+  sum.overloadCount += base.overloadCount;
+}

@@ -1,0 +1,234 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { NewEvent } from "../sql/event.ts";
+import type { CallStatusRow } from "../sql/store.ts";
+import {
+  ADOPT_MS,
+  BASELINE_AGE_MAX_MS,
+  CallTracker,
+  type CallTrackerOptions,
+} from "./call_history.ts";
+
+/** A whole bucket. */
+const WALL_MS = 1_700_000_000_000;
+
+function row(succTotal: number, more: Partial<CallStatusRow> = {}): CallStatusRow {
+  return {
+    modId: 1,
+    cmdId: 2,
+    ip: 3_232_235_953,
+    port: 80,
+    caller: 9,
+    succCount: 0,
+    errCount: 0,
+    ts: WALL_MS / 1000,
+    overload: false,
+    succTotal,
+    errTotal: 0,
+    ...more,
+  };
+}
+
+function newTracker(
+  options: Partial<CallTrackerOptions> = {},
+): { tracker: CallTracker; events: NewEvent[] } {
+  const events: NewEvent[] = [];
+  const tracker = new CallTracker({ onEvent: (event) => void events.push(event), ...options });
+  return { tracker, events };
+}
+
+/** Successes by port, 0 for the sum of the module, of the bucket that ends now. */
+function close(tracker: CallTracker, wallMs = WALL_MS): Record<number, number> {
+  const bucket = tracker.close(wallMs, true);
+  return Object.fromEntries((bucket?.rows ?? []).map((one) => [one.port, one.succCount]));
+}
+
+test("CallTracker counts what totals gain, once", () => {
+  const { tracker } = newTracker();
+  tracker.add("a", [row(100)], WALL_MS);
+  assert.deepEqual(close(tracker), { 0: 0, 80: 0 }, "who counted the first hundred is unknown");
+  tracker.add("a", [row(107)], WALL_MS);
+  tracker.add("a", [row(107), row(3, { port: 81, succCount: 3 })], WALL_MS);
+  tracker.add("a", [row(110, { errTotal: 4, overload: true })], WALL_MS);
+  const bucket = tracker.close(WALL_MS, true);
+  assert.equal(bucket?.atSeconds, WALL_MS / 1000);
+  const common = { modId: 1, cmdId: 2, atSeconds: WALL_MS / 1000 };
+  assert.deepEqual(bucket?.rows, [
+    {
+      ...common,
+      ip: 0,
+      port: 0,
+      caller: 0,
+      succCount: 13,
+      errCount: 4,
+      reportCount: 4,
+      overloadCount: 1,
+    },
+    {
+      ...common,
+      ip: 3_232_235_953,
+      port: 80,
+      caller: 9,
+      succCount: 10,
+      errCount: 4,
+      reportCount: 3,
+      overloadCount: 1,
+    },
+    {
+      ...common,
+      ip: 3_232_235_953,
+      port: 81,
+      caller: 9,
+      succCount: 3,
+      errCount: 0,
+      reportCount: 1,
+      overloadCount: 0,
+    },
+  ]);
+  assert.equal(tracker.close(WALL_MS, true), undefined, "nothing came");
+});
+
+test("CallTracker knows an agent that has started again by its smaller totals", () => {
+  const { tracker } = newTracker();
+  tracker.add("a", [row(100)], WALL_MS);
+  tracker.add("a", [row(7)], WALL_MS);
+  assert.equal(close(tracker)[80], 7);
+  // Over a new connection: all it ever counted is in its first window.
+  tracker.add("b", [row(5, { succCount: 5 })], WALL_MS);
+  tracker.add("b", [row(6, { succCount: 6 })], WALL_MS);
+  assert.equal(close(tracker)[80], 6);
+});
+
+test("CallTracker keeps connections apart that report under one address", () => {
+  const { tracker } = newTracker();
+  for (const [peer, start] of [["a", 1000], ["b", 10]] as const) {
+    tracker.add(peer, [row(start)], WALL_MS);
+  }
+  for (let round = 1; round <= 5; round++) {
+    tracker.add("a", [row(1000 + round)], WALL_MS);
+    tracker.add("b", [row(10 + 2 * round)], WALL_MS);
+  }
+  const bucket = tracker.close(WALL_MS, true);
+  assert.deepEqual(bucket?.rows.map((one) => [one.port, one.succCount]), [[0, 15], [80, 15]]);
+  // A connection that is lost and comes again may have reported elsewhere in between.
+  tracker.drop("a");
+  tracker.add("a", [row(5000)], WALL_MS);
+  assert.equal(close(tracker)[80], 0);
+});
+
+test("CallTracker takes windows of original agents for what they are", () => {
+  const { tracker } = newTracker();
+  const plain = (succCount: number): CallStatusRow => ({
+    ...row(0, { succCount }),
+    succTotal: undefined,
+    errTotal: undefined,
+  });
+  for (const succCount of [5, 8, 2, 2, 6]) tracker.add("a", [plain(succCount)], WALL_MS);
+  assert.equal(close(tracker)[80], 3 + 2 + 4);
+  // Our agent says what it reports again as soon as it is known to know totals.
+  tracker.add("b", [plain(4)], WALL_MS);
+  tracker.add("b", [row(4, { succCount: 4 })], WALL_MS);
+  tracker.add("b", [row(9, { succCount: 9 })], WALL_MS);
+  assert.equal(close(tracker)[80], 9);
+  tracker.add("c", [plain(4)], WALL_MS);
+  tracker.add("c", [row(400, { succCount: 4 })], WALL_MS);
+  tracker.add("c", [row(401, { succCount: 5 })], WALL_MS);
+  assert.equal(close(tracker)[80], 1);
+});
+
+test("CallTracker goes on from what the database held at the start, once and for a while", () => {
+  const stored = [
+    row(100),
+    row(50, { port: 81 }),
+    row(9, { port: 82, ts: WALL_MS / 1000 - 3600 }),
+    row(9, { port: 83, overload: true }),
+  ];
+  const { tracker, events } = newTracker();
+  tracker.adopt(stored, WALL_MS);
+  tracker.add("a", [row(130), row(40, { port: 81 }), row(19, { port: 82 })], WALL_MS);
+  tracker.add("a", [row(10, { port: 83, overload: true })], WALL_MS);
+  assert.deepEqual(close(tracker), { 0: 31, 80: 30, 81: 0, 82: 0, 83: 1 });
+  assert.deepEqual(events, [], "it was out before");
+  tracker.drop("a");
+  tracker.add("b", [row(200)], WALL_MS);
+  assert.equal(close(tracker)[80], 0, "counted already");
+
+  const late = newTracker().tracker;
+  late.adopt(stored, WALL_MS);
+  late.add("a", [row(130)], WALL_MS + ADOPT_MS);
+  assert.equal(close(late)[80], 0);
+});
+
+test("CallTracker ends a bucket when its time is over, or the clock was set back", () => {
+  const { tracker } = newTracker();
+  assert.equal(tracker.close(WALL_MS), undefined);
+  tracker.add("a", [row(1)], WALL_MS + 3_000);
+  assert.equal(tracker.bucketSeconds, WALL_MS / 1000);
+  assert.equal(tracker.close(WALL_MS + 9_999), undefined);
+  assert.equal(tracker.close(WALL_MS + 10_000)?.atSeconds, WALL_MS / 1000);
+  tracker.add("a", [row(2)], WALL_MS + 25_000);
+  assert.equal(tracker.close(WALL_MS)?.atSeconds, WALL_MS / 1000 + 20);
+});
+
+test("CallTracker tells when a node is out and back, by host", () => {
+  const { tracker, events } = newTracker();
+  for (const overload of [false, true, true, false, false]) {
+    tracker.add("a", [row(1, { overload, succCount: 2, errCount: 3 })], WALL_MS);
+  }
+  tracker.add("b", [row(1, { overload: true, caller: 10 })], WALL_MS);
+  assert.deepEqual(events.map(({ kind, host }) => [kind, host]), [
+    ["node.overload", 9],
+    ["node.idle", 9],
+    ["node.overload", 10],
+  ]);
+  assert.deepEqual(events[0], {
+    atMs: WALL_MS,
+    kind: "node.overload",
+    module: { modId: 1, cmdId: 2 },
+    node: { ip: 3_232_235_953, port: 80 },
+    host: 9,
+    text: "Node 192.168.1.177:80 of module 1/2 is out for callers on 0.0.0.9",
+    detail: { succ: 2, err: 3 },
+  });
+});
+
+test("CallTracker is bounded: nodes, rows of a bucket, and what is silent for an hour", () => {
+  const { tracker } = newTracker({ keysMax: 10, rowsMax: 4 });
+  const rows = Array.from({ length: 12 }, (_, index) => row(1, { port: index + 1, succCount: 1 }));
+  tracker.add("a", rows, WALL_MS);
+  const bucket = tracker.close(WALL_MS, true);
+  assert.equal(bucket?.rows.length, 1 + 4);
+  assert.equal(bucket?.rows[0].succCount, 10, "the sum of the module is whole");
+  assert.deepEqual(tracker.stats, { keys: 10, refused: 2, detailDropped: 6 });
+  tracker.add("a", rows.slice(0, 3), WALL_MS + BASELINE_AGE_MAX_MS / 2);
+  tracker.sweep(WALL_MS + BASELINE_AGE_MAX_MS);
+  assert.equal(tracker.stats.keys, 3);
+  tracker.add("b", rows.slice(0, 2), WALL_MS);
+  tracker.dropAll("b");
+  assert.equal(tracker.stats.keys, 3);
+  tracker.drop("a");
+  assert.equal(tracker.stats.keys, 0);
+  tracker.drop("a");
+});
+
+test("CallTracker never counts a call twice, nor loses one of a connection that stays", () => {
+  const step = fc.record({
+    calls: fc.integer({ min: 0, max: 50 }),
+    close: fc.boolean(),
+    repeat: fc.boolean(),
+  });
+  fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    const { tracker } = newTracker();
+    let made = 0;
+    let counted = 0;
+    tracker.add("a", [row(0)], WALL_MS);
+    for (const { calls, close: ends, repeat } of steps) {
+      made += calls;
+      tracker.add("a", [row(made)], WALL_MS);
+      if (repeat) tracker.add("a", [row(made)], WALL_MS);
+      if (ends) counted += close(tracker)[80] ?? 0;
+    }
+    assert.equal(counted + (close(tracker)[80] ?? 0), made);
+  }));
+});

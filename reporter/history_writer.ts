@@ -1,0 +1,283 @@
+// Shell. Writes call history and events into the database, sums up and deletes what is old.
+
+import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
+import { messageOf, StoreError } from "../reactor/errors.ts";
+import type { Logger } from "../reactor/log.ts";
+import type { Rng } from "../reactor/rng.ts";
+import type { HistoryStep } from "../sql/call_history.ts";
+import { EVENTS_PER_CALL_MAX } from "../sql/event.ts";
+import type { CallStatusRow, Store } from "../sql/store.ts";
+import { endsWithin } from "../sql/store_health.ts";
+import { CallTracker } from "./call_history.ts";
+import { EventBacklog, HistoryBacklog } from "./history_backlog.ts";
+
+/** How often it is looked whether a bucket is over. */
+const TICK_MS = 1_000;
+
+/** Longest time an event waits for others. */
+const EVENT_DELAY_MS = 100;
+
+/** Time between two roll-ups, and between two deletions of old events. */
+export const ROLL_UP_INTERVAL_MS = 60_000;
+export const PRUNE_INTERVAL_MS = 600_000;
+
+/** First and longest pause after a failed write; it doubles in between, with jitter. */
+const RETRY_MIN_MS = 500;
+const RETRY_MAX_MS = 10_000;
+
+/** Pause after a failure that will not go away by itself: no table, no grant. */
+export const HISTORY_REFUSED_MS = 60_000;
+
+/** Rows of a connection that has ended can still be on their way from a worker for so long. */
+const DROP_DELAY_MS = 5_000;
+
+/** How history is kept; SIGHUP replaces it. */
+export interface HistoryRetention {
+  /** For how long buckets of each length are kept, in seconds. */
+  readonly keepSeconds: Readonly<Record<HistoryStep, number>>;
+  /** For how long events are kept, in seconds. */
+  readonly eventKeepSeconds: number;
+}
+
+/** What {@linkcode HistoryWriter} is given. */
+export interface HistoryWriterOptions {
+  readonly store: Pick<
+    Store,
+    "writeCallHistory" | "rollUpCallHistory" | "addEvents" | "pruneEvents"
+  >;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  /** Most nodes followed, over all connections. */
+  readonly keysMax: number;
+  readonly retention: HistoryRetention;
+}
+
+/** Counters of a {@linkcode HistoryWriter}. */
+export type HistoryStats = Record<
+  | "history_keys"
+  | "history_keys_refused"
+  | "history_rows_waiting"
+  | "history_rows_written"
+  | "history_rows_dropped"
+  | "history_merges"
+  | "history_failures"
+  | "events_waiting"
+  | "events_written"
+  | "events_dropped",
+  number
+>;
+
+/** A {@linkcode CallTracker} and what brings its buckets and events into the database. */
+export class HistoryWriter {
+  readonly #options: HistoryWriterOptions;
+  readonly #tracker: CallTracker;
+  readonly #backlog: HistoryBacklog;
+  readonly #events = new EventBacklog();
+  readonly #gone: { readonly peer: string; readonly atMs: number }[] = [];
+  #retention: HistoryRetention;
+  #ticking: Timer | undefined;
+  #eventTimer: Timer | undefined;
+  #working: Promise<void> | undefined;
+  #failuresRunning = 0;
+  #refused = false;
+  #pausedUntilMs = -Infinity;
+  #rollUpDueMs = 0;
+  #pruneDueMs = 0;
+  #rowsWritten = 0;
+  #rowsDropped = 0;
+  #eventsWritten = 0;
+  #eventsDropped = 0;
+  #failureCount = 0;
+
+  constructor(options: HistoryWriterOptions) {
+    const { rng, keysMax, retention } = options;
+    this.#options = options;
+    this.#retention = retention;
+    this.#backlog = new HistoryBacklog(() => 1 + Math.floor(rng.next() * 0xffff_fffe));
+    this.#tracker = new CallTracker({
+      keysMax,
+      onEvent: (event) => {
+        this.#events.add(event);
+        this.#eventTimer ??= options.clock.setTimer(EVENT_DELAY_MS, () => {
+          this.#eventTimer = undefined;
+          this.#work();
+        });
+      },
+    });
+  }
+
+  get stats(): HistoryStats {
+    const { keys, refused, detailDropped } = this.#tracker.stats;
+    return {
+      history_keys: keys,
+      history_keys_refused: refused,
+      history_rows_waiting: this.#backlog.rowCount,
+      history_rows_written: this.#rowsWritten,
+      history_rows_dropped: this.#rowsDropped + detailDropped,
+      history_merges: this.#backlog.mergeCount,
+      history_failures: this.#failureCount,
+      events_waiting: this.#events.size,
+      events_written: this.#eventsWritten,
+      events_dropped: this.#eventsDropped + this.#events.droppedCount,
+    };
+  }
+
+  /** Begins; `stored` is what the database holds of the time before. */
+  start(stored: readonly CallStatusRow[]): void {
+    const { clock, rng } = this.#options;
+    this.#tracker.adopt(stored, clock.wallMs());
+    const nowMs = clock.nowMs();
+    // Several reporters that start together need not roll up together.
+    this.#rollUpDueMs = nowMs + ROLL_UP_INTERVAL_MS * (0.1 + 0.4 * rng.next());
+    this.#pruneDueMs = nowMs + PRUNE_INTERVAL_MS * (0.1 + 0.4 * rng.next());
+    this.#ticking = setRepeating(clock, TICK_MS, () => this.#tick());
+  }
+
+  /** Takes results that came over one connection. */
+  add(peer: string, rows: readonly CallStatusRow[]): void {
+    const wallMs = this.#options.clock.wallMs();
+    this.#closeBucket(wallMs, false);
+    this.#tracker.add(peer, rows, wallMs);
+  }
+
+  /** A connection has ended. */
+  drop(peer: string): void {
+    this.#gone.push({ peer, atMs: this.#options.clock.nowMs() + DROP_DELAY_MS });
+  }
+
+  /** All connections whose names begin with `prefix` have ended. */
+  dropAll(prefix: string): void {
+    this.#tracker.dropAll(prefix);
+  }
+
+  setRetention(retention: HistoryRetention): void {
+    this.#retention = retention;
+  }
+
+  /**
+   * Writes out what is there, the open bucket too, for at most `limitMs`.
+   *
+   * @returns the number of rows and events that could not be written.
+   */
+  async stop(limitMs: number): Promise<number> {
+    const { clock } = this.#options;
+    this.#ticking?.cancel();
+    this.#eventTimer?.cancel();
+    this.#closeBucket(clock.wallMs(), true);
+    this.#rollUpDueMs = this.#pruneDueMs = Infinity;
+    const drain = async (): Promise<void> => {
+      await this.#working;
+      if (!this.#refused) await this.#writeAll();
+    };
+    await endsWithin(clock, limitMs, drain());
+    return this.#backlog.rowCount + this.#events.size;
+  }
+
+  #tick(): void {
+    const { clock } = this.#options;
+    const nowMs = clock.nowMs();
+    while (this.#gone.length > 0 && this.#gone[0].atMs <= nowMs) {
+      const gone = this.#gone.shift();
+      if (gone !== undefined) this.#tracker.drop(gone.peer);
+    }
+    this.#closeBucket(clock.wallMs(), false);
+    this.#work();
+  }
+
+  #closeBucket(wallMs: number, force: boolean): void {
+    const bucket = this.#tracker.close(wallMs, force);
+    if (bucket !== undefined) this.#backlog.add(bucket);
+  }
+
+  #work(): void {
+    if (this.#working !== undefined) return;
+    if (this.#options.clock.nowMs() < this.#pausedUntilMs) {
+      if (this.#refused) this.#discard();
+      return;
+    }
+    this.#working = this.#turn().finally(() => {
+      this.#working = undefined;
+    });
+  }
+
+  /** One round of all that is due. Never throws. */
+  async #turn(): Promise<void> {
+    const { clock, log } = this.#options;
+    try {
+      await this.#writeAll();
+      const nowMs = clock.nowMs();
+      if (nowMs >= this.#rollUpDueMs) await this.#rollUp(nowMs);
+      if (nowMs >= this.#pruneDueMs) await this.#prune(nowMs);
+      if (this.#refused) log.info("Call history is written again");
+      this.#failuresRunning = 0;
+      this.#refused = false;
+    } catch (error) {
+      this.#noteFailure(error);
+    }
+  }
+
+  async #writeAll(): Promise<void> {
+    const { store } = this.#options;
+    for (;;) {
+      const events = this.#events.peek(EVENTS_PER_CALL_MAX);
+      if (events.length > 0) {
+        await store.addEvents(events);
+        this.#events.settle(events.length);
+        this.#eventsWritten += events.length;
+      }
+      const bucket = this.#backlog.first;
+      if (bucket === undefined && this.#events.size === 0) return;
+      if (bucket === undefined) continue;
+      await store.writeCallHistory(bucket.source, bucket.rows);
+      this.#backlog.settle();
+      this.#rowsWritten += bucket.rows.length;
+    }
+  }
+
+  async #rollUp(nowMs: number): Promise<void> {
+    const { store, clock } = this.#options;
+    const { keepSeconds } = this.#retention;
+    await store.rollUpCallHistory({ nowSeconds: Math.floor(clock.wallMs() / 1000), keepSeconds });
+    this.#rollUpDueMs = nowMs + ROLL_UP_INTERVAL_MS;
+  }
+
+  async #prune(nowMs: number): Promise<void> {
+    const { store, clock } = this.#options;
+    this.#tracker.sweep(clock.wallMs());
+    await store.pruneEvents({
+      nowMs: clock.wallMs(),
+      keepSeconds: this.#retention.eventKeepSeconds,
+    });
+    this.#pruneDueMs = nowMs + PRUNE_INTERVAL_MS;
+  }
+
+  #noteFailure(error: unknown): void {
+    const { clock, log, rng } = this.#options;
+    this.#failureCount++;
+    this.#failuresRunning++;
+    if (error instanceof StoreError && error.transient) {
+      const limitMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (this.#failuresRunning - 1));
+      this.#pausedUntilMs = clock.nowMs() + limitMs * (0.5 + 0.5 * rng.next());
+      return;
+    }
+    if (!this.#refused) {
+      log.warn("Database does not take the call history: is it migrated?", {
+        reason: messageOf(error),
+      });
+    }
+    this.#refused = true;
+    this.#pausedUntilMs = clock.nowMs() + HISTORY_REFUSED_MS;
+    this.#discard();
+  }
+
+  /** Nobody takes it: it is counted as dropped. */
+  #discard(): void {
+    for (let bucket = this.#backlog.first; bucket !== undefined; bucket = this.#backlog.first) {
+      this.#rowsDropped += bucket.rows.length;
+      this.#backlog.settle();
+    }
+    this.#eventsDropped += this.#events.size;
+    this.#events.settle(this.#events.size);
+  }
+}

@@ -1,0 +1,181 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { StoreError } from "../reactor/errors.ts";
+import { silentLogger } from "../reactor/log.ts";
+import { ManualClock } from "../reactor/manual_clock.ts";
+import { seededRng } from "../reactor/rng.ts";
+import { type CallHistoryRow, HISTORY_KEEP_S } from "../sql/call_history.ts";
+import type { NewEvent } from "../sql/event.ts";
+import type { CallStatusRow } from "../sql/store.ts";
+import { HISTORY_REFUSED_MS, HistoryWriter, ROLL_UP_INTERVAL_MS } from "./history_writer.ts";
+
+/** A store that notes what it is told, and fails as long as it is told to. */
+class FakeStore {
+  readonly rows: CallHistoryRow[] = [];
+  readonly sources = new Set<number>();
+  readonly events: NewEvent[] = [];
+  rollUps = 0;
+  prunes = 0;
+  attempts = 0;
+  fault: Error | undefined;
+
+  writeCallHistory(source: number, rows: readonly CallHistoryRow[]): Promise<void> {
+    this.attempts++;
+    if (this.fault !== undefined) return Promise.reject(this.fault);
+    this.sources.add(source);
+    this.rows.push(...rows);
+    return Promise.resolve();
+  }
+
+  addEvents(events: readonly NewEvent[]): Promise<void> {
+    if (this.fault !== undefined) return Promise.reject(this.fault);
+    this.events.push(...events);
+    return Promise.resolve();
+  }
+
+  rollUpCallHistory(): Promise<{ windowCount: number; deletionCount: number }> {
+    this.rollUps++;
+    return Promise.resolve({ windowCount: 0, deletionCount: 0 });
+  }
+
+  pruneEvents(): Promise<void> {
+    this.prunes++;
+    return Promise.resolve();
+  }
+
+  get successes(): number {
+    return this.rows.reduce((sum, row) => sum + (row.port === 0 ? 0 : row.succCount), 0);
+  }
+}
+
+interface Setup {
+  clock: ManualClock;
+  store: FakeStore;
+  writer: HistoryWriter;
+  report(succTotal: number, overload?: boolean): void;
+  /** Lets time pass second by second, so that what waits for the store goes on in between. */
+  pass(seconds: number): Promise<void>;
+}
+
+function setUp(stored: CallStatusRow[] = []): Setup {
+  const clock = new ManualClock(0, 1_700_000_000_000);
+  const store = new FakeStore();
+  const writer = new HistoryWriter({
+    store,
+    clock,
+    rng: seededRng(1),
+    log: silentLogger,
+    keysMax: 1000,
+    retention: { keepSeconds: HISTORY_KEEP_S, eventKeepSeconds: 3600 },
+  });
+  writer.start(stored);
+  const settle = async (): Promise<void> => {
+    for (let i = 0; i < 30; i++) await Promise.resolve();
+  };
+  return {
+    clock,
+    store,
+    writer,
+    report: (succTotal, overload = false) => writer.add("0:1", [status(succTotal, overload)]),
+    async pass(seconds): Promise<void> {
+      for (let second = 0; second < seconds; second++) {
+        clock.advance(1000);
+        await settle();
+      }
+    },
+  };
+}
+
+function status(succTotal: number, overload = false): CallStatusRow {
+  return {
+    modId: 1,
+    cmdId: 1,
+    ip: 2,
+    port: 3,
+    caller: 4,
+    succCount: 0,
+    errCount: 0,
+    ts: 1_700_000_000,
+    overload,
+    succTotal,
+    errTotal: 0,
+  };
+}
+
+const away = new StoreError("away", true);
+
+test("HistoryWriter writes each bucket once it is over, and events soon", async () => {
+  const { clock, store, report, pass } = setUp([status(90)]);
+  report(100);
+  await pass(9);
+  assert.equal(store.rows.length, 0);
+  report(103, true);
+  clock.advance(100);
+  await pass(2);
+  assert.deepEqual(store.events.map(({ kind }) => kind), ["node.overload"]);
+  assert.equal(store.successes, 13);
+  assert.equal(store.rows[0].atSeconds, 1_700_000_000);
+  report(104);
+  report(109);
+  await pass(10);
+  assert.equal(store.successes, 19);
+  assert.equal(store.sources.size, 1);
+  assert.deepEqual(store.rows.map((row) => row.atSeconds % 100), [0, 0, 10, 10]);
+});
+
+test("HistoryWriter keeps everything while the database is away", async () => {
+  const { store, writer, report, pass } = setUp();
+  report(0);
+  store.fault = away;
+  for (let round = 1; round <= 60; round++) {
+    report(round, round % 2 === 0);
+    await pass(5);
+  }
+  assert.equal(store.rows.length, 0);
+  assert.ok(store.attempts < 60, `${store.attempts} attempts in 5 minutes`);
+  assert.ok(writer.stats.history_rows_waiting > 40);
+  store.fault = undefined;
+  await pass(30);
+  assert.equal(store.successes, 60);
+  assert.equal(store.events.length, 59);
+  assert.equal(writer.stats.history_rows_dropped, 0);
+  assert.ok(writer.stats.history_failures > 0);
+});
+
+test("HistoryWriter drops and counts what a database without tables refuses", async () => {
+  const { store, writer, report, pass } = setUp();
+  store.fault = new StoreError("no table", false);
+  for (let round = 1; round <= 10; round++) {
+    report(round, true);
+    await pass(5);
+  }
+  assert.ok(writer.stats.history_rows_dropped > 0);
+  assert.equal(writer.stats.events_dropped, 1);
+  assert.ok(writer.stats.history_rows_waiting <= 2);
+  store.fault = undefined;
+  await pass(HISTORY_REFUSED_MS / 1000);
+  report(20);
+  await pass(11);
+  assert.equal(store.successes, 10, "goes on after a migration");
+});
+
+test("HistoryWriter rolls up and prunes in time", async () => {
+  const { store, pass } = setUp();
+  await pass(3600);
+  const wanted = 3_600_000 / ROLL_UP_INTERVAL_MS;
+  assert.ok(store.rollUps >= wanted * 0.9 && store.rollUps <= wanted + 1, `${store.rollUps}`);
+  assert.ok(store.prunes >= 5 && store.prunes <= 7, `${store.prunes}`);
+});
+
+test("HistoryWriter stop() writes the open bucket, and counts what a dead database leaves", async () => {
+  const good = setUp([status(0)]);
+  good.report(7);
+  assert.equal(await good.writer.stop(500), 0);
+  assert.equal(good.store.successes, 7);
+  assert.equal(good.clock.pendingCount, 0);
+
+  const dead = setUp();
+  dead.report(7);
+  dead.store.fault = away;
+  assert.equal(await dead.writer.stop(500), 2);
+});
