@@ -378,8 +378,8 @@ export class RouteLb {
 
   /** True when no time-out runs and nothing waits to be sent: until the next call no tick is due. */
   get resting(): boolean {
-    return this.#context.active.count === 0 && this.#dirty.length === 0 &&
-      this.#pulls.pendingCount === 0;
+    return this.#context.active.count === 0 && this.#caring.size === 0 &&
+      this.#dirty.length === 0 && this.#pulls.pendingCount === 0;
   }
 
   /**

@@ -352,3 +352,23 @@ test("setModulePolicy() refuses a text it cannot read, known module or not, and 
   lb.setModulePolicy(1, 1, "");
   assert.deepEqual([...lb.snapshot(2)], before);
 });
+
+test("resting says that no tick is due", () => {
+  const { lb } = makeLb();
+  assert.ok(lb.resting);
+  lb.getHost(1, 1, 0);
+  assert.ok(!lb.resting, "a pull is under way");
+  lb.update(1, 1, [node(1), node(2)], 10);
+  assert.ok(lb.resting);
+  lb.getHost(1, 1, 20);
+  assert.ok(lb.resting, "a pick by the original rules leaves nothing to do");
+  lb.report(1, 1, 1, 80, 1, 0, 30);
+  assert.ok(!lb.resting, "a window runs, and a result is to be reported");
+  lb.drainReports(1000);
+  assert.ok(!lb.resting, "the window still runs");
+  lb.tick(60_000);
+  assert.ok(lb.resting);
+  lb.setModulePolicy(1, 1, '{"policy":"least_connections"}', 60_000);
+  lb.getHost(1, 1, 60_000);
+  assert.ok(!lb.resting, "the call may never be reported, and then expires");
+});
