@@ -21,6 +21,8 @@ export interface BucketSummary {
   readonly p99Ms: number;
   /** Share of the sent calls that went to nodes the script strikes. 0 to 1. */
   readonly struckShare: number;
+  /** Share of the sent calls that stayed in the zone of their agent. 0 to 1. */
+  readonly nearShare: number;
 }
 
 /** What came of one policy. */
@@ -71,7 +73,7 @@ function spreadOf(values: readonly number[]): Spread {
 
 function summarizeBuckets({ meter }: SimulationOutcome, script: Script): BucketSummary[] {
   const nodes = meter.picks.length;
-  return meter.buckets.map(({ calls, failed, refused }, index) => {
+  return meter.buckets.map(({ calls, failed, refused, near }, index) => {
     const struck = script.struck.reduce(
       (sum, node) => sum + meter.picksIn[index * nodes + node],
       0,
@@ -85,6 +87,7 @@ function summarizeBuckets({ meter }: SimulationOutcome, script: Script): BucketS
       p50Ms: latency.percentile(0.5),
       p99Ms: latency.percentile(0.99),
       struckShare: calls === refused ? 0 : rounded(struck / (calls - refused), 4),
+      nearShare: calls === refused ? 0 : rounded(near / (calls - refused), 4),
     };
   });
 }

@@ -128,7 +128,7 @@ async function runSim(flags: SimFlags): Promise<void> {
   checkSizes(flags);
   const { nodes, callers, agents, rate, seconds } = flags;
   const seed = flags.seed ?? nextInt(systemRng, SEED_MAX + 1);
-  const script = makeScript(flags.script, nodes, seconds);
+  const script = makeScript(flags.script, { nodes, seconds, zones: flags.zones });
   const names = flags.policy.length === 0 ? ["lars"] : [...new Set(flags.policy)];
   const runs = names.map((policy) => runPolicy(policy, script, flags, seed));
   const sizes = `${nodes} nodes, ${callers} callers at ${rate} calls/s, ${agents} agents, ` +
