@@ -118,7 +118,7 @@ export const agentSettings = {
   }),
   zone: text("agent", "zone", {
     default: "",
-    doc: "Zone this host stands in, shown in its status; no policy uses it yet.",
+    doc: "Zone this host stands in, for modules whose policy is aware of zones; empty: none.",
   }),
   modulesMax: integer("agent", "modules_max", {
     default: MODULES_MAX,

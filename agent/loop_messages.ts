@@ -26,6 +26,8 @@ export interface AgentLoopInit {
   /** Secret that datagrams from beyond loopback must carry. */
   readonly token: Uint8Array | undefined;
   readonly software: string;
+  /** Where this host stands; "" = nowhere. */
+  readonly zone: string;
 }
 
 /** Counters of the main thread as its status shows them. */

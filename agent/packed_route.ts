@@ -74,11 +74,6 @@ export function unpackNodes(route: PackedRoute): RouteNode[] {
   });
 }
 
-/** The nodes that may be picked, as the balancer takes them. */
-export function pickableNodes(route: PackedRoute): RouteNode[] {
-  return unpackNodes(route).filter(({ state }) => state !== "drain");
-}
-
 function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;

@@ -56,6 +56,7 @@ const FIXED_KEYS = [
   "modulesMax",
   "cacheDir",
   "tableFeed",
+  "zone",
 ] as const;
 
 /** Tries to find three UDP ports of which the first is free for TCP too. */
@@ -222,6 +223,7 @@ class AgentService implements RunningService {
       pullsPerSecondMax: PULLS_PER_SECOND_MAX / AGENT_PORT_COUNT,
       token: authToken,
       software,
+      zone: settings.zone,
     };
     this.#loops = await startLoops({
       threads: Number(settings.threads),

@@ -4,16 +4,19 @@
 import { timingSafeEqual } from "node:crypto";
 import { type Host, RESTING_TICK_MS, RouteLb, type StateChange, TICK_MS } from "../balancer/mod.ts";
 import {
+  decodeExplainRequest,
   decodeGetHostRequest,
   decodeGetRouteRequest,
   decodeHello,
   decodeReportRequest,
+  frameExplainResponse,
   frameGetHostResponse,
   frameGetRouteResponse,
   frameHello,
   readDatagram,
 } from "../proto/host_codec.ts";
 import { MessageId, RetCode } from "../proto/message_ids.ts";
+import { readPickKey } from "../proto/pick_key.ts";
 import { type Address, formatAddress, isLoopback } from "../reactor/address.ts";
 import { type Clock, setRepeating, sleep, type Timer } from "../reactor/clock.ts";
 import { BindError, messageOf, ProtocolError } from "../reactor/errors.ts";
@@ -21,6 +24,7 @@ import { LogBrake, type Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/rng.ts";
 import type { QuickHandler } from "../reactor/batch_udp.ts";
 import { type DatagramServer, UdpServer, type UdpServerOptions } from "../reactor/udp_server.ts";
+import { explanationPage } from "./explanation.ts";
 import { applyFeedTask } from "./feed_tasks.ts";
 import { HotPath } from "./hot_path.ts";
 import {
@@ -33,7 +37,7 @@ import {
   type ShardInit,
   type ShardStats,
 } from "./loop_messages.ts";
-import { pickableNodes } from "./packed_route.ts";
+import { unpackNodes } from "./packed_route.ts";
 import { hostsThatFit } from "./route_answer.ts";
 
 /** Shortest time between two notes with counters. */
@@ -104,6 +108,7 @@ class Shard {
     this.lb = new RouteLb({
       settings: init.settings,
       rng,
+      zone: init.zone,
       modulesMax: init.modulesMax,
       pullsBurstMax: init.pullsBurstMax,
       pullsPerSecondMax: init.pullsPerSecondMax,
@@ -113,7 +118,7 @@ class Shard {
     });
     this.lb.pausePulls();
     for (const route of shard.preload) {
-      this.lb.preload(route.modId, route.cmdId, pickableNodes(route), clock.nowMs());
+      this.lb.preload(route.modId, route.cmdId, unpackNodes(route), clock.nowMs());
       this.lb.setModulePolicy(route.modId, route.cmdId, route.policy);
     }
     const hot = new HotPath(this.lb, init.token !== undefined);
@@ -153,6 +158,7 @@ class Shard {
       else if (msgId === MessageId.ReportRequest) this.#report(body, from);
       else if (msgId === MessageId.ApiGetRouteRequest) this.#getRoute(body, from);
       else if (msgId === MessageId.Hello) this.#hello(body, from);
+      else if (msgId === MessageId.ExplainRequest) this.#explain(body, from);
       else this.#unknownIds++;
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
@@ -162,9 +168,10 @@ class Shard {
   }
 
   #getHost(body: Uint8Array, from: Address): void {
-    const { seq, modId, cmdId, token } = decodeGetHostRequest(body);
+    const { seq, modId, cmdId, token, key } = decodeGetHostRequest(body);
     if (this.#token !== undefined && !this.#isTrusted(token, from)) return;
-    const picked = this.lb.getHost(modId, cmdId, this.#clock.nowMs());
+    const pickKey = key === undefined ? undefined : readPickKey(key);
+    const picked = this.lb.getHost(modId, cmdId, this.#clock.nowMs(), pickKey);
     this.server.send(
       typeof picked === "number"
         ? frameGetHostResponse({ seq, modId, cmdId, retcode: picked })
@@ -207,6 +214,19 @@ class Shard {
       frameHello({ protocol: HELLO_PROTOCOL, software, role: "agent", status }),
       from,
     );
+  }
+
+  #explain(body: Uint8Array, from: Address): void {
+    const { seq, modId, cmdId, from: first, token } = decodeExplainRequest(body);
+    // The answer is far larger than the question: never for strangers, with or without a token.
+    if (!isLoopback(from.hostname) && this.#token === undefined) {
+      this.#refusedToken++;
+      return;
+    }
+    if (!this.#isTrusted(token, from)) return;
+    const explained = this.lb.explain(modId, cmdId, this.#clock.nowMs());
+    const explanation = explained === undefined ? "" : explanationPage(explained, first);
+    this.server.send(frameExplainResponse({ seq, modId, cmdId, from: first, explanation }), from);
   }
 
   /** True for senders on this machine, and for those that know the token. */
@@ -304,7 +324,7 @@ export class UdpService implements ShardHost {
         const lb = this.#shard(task.shard)?.lb;
         // The main thread has seen that the balancer takes the policy.
         lb?.setModulePolicy(modId, cmdId, policy);
-        lb?.update(modId, cmdId, pickableNodes(task.route), nowMs);
+        lb?.update(modId, cmdId, unpackNodes(task.route), nowMs);
         break;
       }
       case "confirm":

@@ -35,6 +35,8 @@ export interface InProcessClientOptions extends RetryBudgetOptions {
   deadlineMs?: number;
   /** Rules that differ from those of the original; should be those of the agent. */
   rules?: Partial<BalanceSettings>;
+  /** Zone this program stands in, for modules whose policy is aware of zones. @default {""} */
+  zone?: string;
   /** Modules kept, 1 to 1000000; a further one takes the place of an old one. @default {10000} */
   modulesMax?: number;
   /** Nodes with results that wait, 1 to 65536; the rest is dropped. @default {65536} */

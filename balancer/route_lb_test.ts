@@ -368,7 +368,7 @@ test("resting says that no tick is due", () => {
   assert.ok(!lb.resting, "the window still runs");
   lb.tick(60_000);
   assert.ok(lb.resting);
-  lb.setModulePolicy(1, 1, '{"policy":"least_connections"}', 60_000);
+  lb.setModulePolicy(1, 1, '{"policy":"least_connections"}');
   lb.getHost(1, 1, 60_000);
   assert.ok(!lb.resting, "the call may never be reported, and then expires");
 });

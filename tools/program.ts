@@ -66,6 +66,16 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_module.ts"),
   },
   {
+    name: "zone",
+    summary: "take all calls out of a zone, and bring them back",
+    load: () => import("./cmd_zone.ts"),
+  },
+  {
+    name: "explain",
+    summary: "ask an agent why which node is picked",
+    load: () => import("./cmd_explain.ts"),
+  },
+  {
     name: "test",
     summary: "ask and load an agent: gethost, getroute, report, simulator, qps, example",
     load: () => import("./cmd_test_tools.ts"),
