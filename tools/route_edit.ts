@@ -17,7 +17,7 @@ import type {
 } from "../sql/store.ts";
 import { parsePeer } from "./cli_arguments.ts";
 import { repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
-import { DnsNotifier, type Told } from "./dns_notifier.ts";
+import { DnsNotifier, type Told } from "../dns/dns_notifier.ts";
 import { addStoreOptions, type StoreFlags } from "./store_access.ts";
 import { warningLine } from "./terminal.ts";
 
