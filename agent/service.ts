@@ -6,7 +6,7 @@ import {
   PULLS_BURST_MAX,
   PULLS_PER_SECOND_MAX,
 } from "../balancer/mod.ts";
-import { requireSafeListen } from "../daemon/common_settings.ts";
+import { METRICS_PORTS, requireSafeListen } from "../daemon/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import { PING_INTERVAL_MS } from "../daemon/hello.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
@@ -29,6 +29,7 @@ import {
   type ShardStats,
 } from "./loop_messages.ts";
 import { type AgentLoops, claimPorts, fastPathFault, shardInits, startLoops } from "./loops.ts";
+import { agentMetrics } from "./metrics.ts";
 import { type PackedRoute, packRoute, pickableCount } from "./packed_route.ts";
 import { PushGuard } from "./push_guard.ts";
 import { ReportClient } from "./report_client.ts";
@@ -88,6 +89,8 @@ class AgentService implements RunningService {
   #loops: AgentLoops | undefined;
   #timers: Timer[] = [];
   #stopping = false;
+  /** The cache on disk held routes. */
+  #routesLoaded = false;
   #nodesCut = 0;
   #policiesRefused = 0;
   /** Decided at the first start; undefined before. */
@@ -146,6 +149,7 @@ class AgentService implements RunningService {
     await this.#listenForClients();
     for (const route of await this.#cache?.load() ?? []) {
       this.#registry.preload(route, agentPortIndex(route.modId, route.cmdId));
+      this.#routesLoaded = true;
     }
     try {
       await this.#startLoops();
@@ -163,6 +167,12 @@ class AgentService implements RunningService {
 
   stats(): Record<string, number | string> {
     return mergeStatus(this.#status(), this.#shardStats.values());
+  }
+
+  /** Without dns the agent serves the routes it has; without both it can answer nobody. */
+  readiness(): string | undefined {
+    if (this.#dns.connected || this.#dns.stats.routes > 0 || this.#routesLoaded) return undefined;
+    return "there is no connection to dns, and no route from before";
   }
 
   /** @throws {ConfigError} when `caller_ip` is no address; nothing is taken over then. */
@@ -450,6 +460,7 @@ export const agentDaemon: DaemonDefinition<typeof agentSettings> = {
   name: "agent",
   summary: "Picks the next node for callers on this host and keeps score of their calls.",
   settings: agentSettings,
+  monitor: { port: METRICS_PORTS.agent, table: agentMetrics },
   async start(settings: AgentSettings, context: DaemonContext): Promise<RunningService> {
     requireSafeListen(settings.listenIp, settings);
     checkCallerIp(settings);

@@ -131,6 +131,38 @@ export const authSettings = {
   }),
 } as const satisfies SettingsTable;
 
+/** Ports of the metrics of each service when none is set. */
+export const METRICS_PORTS = { dns: 9778, reporter: 9779, agent: 9888 } as const;
+
+/** Keys of the side door of a service, `[metrics]`. */
+export interface MetricsSettings extends SettingsTable {
+  readonly metricsIp: Setting<string>;
+  readonly metricsPort: Setting<number>;
+  readonly metricsTokenFile: Setting<string>;
+}
+
+/** Table of `[metrics]` for a service whose metrics are on `defaultPort`. */
+export function metricsSettings(defaultPort: number): MetricsSettings {
+  return {
+    metricsIp: text("metrics", "ip", {
+      default: "127.0.0.1",
+      shape: "IPv4 address or name",
+      doc: "Address of /metrics, /healthz and /readyz. Any other than loopback needs a token.",
+    }),
+    metricsPort: integer("metrics", "port", {
+      default: defaultPort,
+      min: 0,
+      max: 65535,
+      doc: "Port of the same; 0: none. The default port, when taken, costs a warning only.",
+    }),
+    metricsTokenFile: text("metrics", "token_file", {
+      default: "",
+      shape: "path",
+      doc: "File with what a scraper must show as Authorization: Bearer; empty: nothing.",
+    }),
+  };
+}
+
 /** What is written to standard error, `[log]`. */
 export const logSettings = {
   logLevel: choice("log", "level", {

@@ -14,10 +14,14 @@ import {
   authSettings,
   dataDirStoreUrl,
   logSettings,
+  metricsSettings,
   namesStore,
   ORIGINAL_STORE_URL,
   type storeSettings,
 } from "./common_settings.ts";
+import { type MonitoredService, requireSafeMonitor, startMonitor } from "./monitor.ts";
+import type { MonitorServer } from "./monitor_server.ts";
+import type { MetricTable } from "./service_metrics.ts";
 import { configureLogging, createLogger } from "./logging.ts";
 import {
   describeSettings,
@@ -49,12 +53,9 @@ export interface DaemonContext {
 }
 
 /** A service that listens. */
-export interface RunningService {
-  readonly name: string;
+export interface RunningService extends MonitoredService {
   /** What it listens on, with real ports: `127.0.0.1:7778`. */
   readonly addresses: readonly string[];
-  /** Counters and states, by name, for status commands. */
-  stats(): Record<string, number | string>;
   /** Takes over what can change without a restart. */
   // deno-lint-ignore no-explicit-any -- each service has its own table
   reload(settings: SettingsOf<any>): void;
@@ -69,6 +70,8 @@ export interface DaemonDefinition<T extends SettingsTable = SettingsTable> {
   readonly summary: string;
   /** Keys of the service; logging and authentication keys are added to them. */
   readonly settings: T;
+  /** Its metrics, and where they are shown when nothing else is set; undefined: nowhere. */
+  readonly monitor?: { readonly port: number; readonly table: MetricTable };
   start(settings: SettingsOf<T>, context: DaemonContext): Promise<RunningService>;
 }
 
@@ -78,24 +81,27 @@ export function softwareName(): string {
 }
 
 /**
- * Reads the shared secret.
+ * Reads a secret; `key` is who names the file.
  *
  * @throws {ConfigError} when the file cannot be read or holds too few bytes.
  */
-export async function readToken(path: string): Promise<Uint8Array | undefined> {
+export async function readToken(
+  path: string,
+  key = "[auth] token_file",
+): Promise<Uint8Array | undefined> {
   if (path === "") return undefined;
   let content: string;
   try {
     content = (await readFile(path, "utf8")).trim();
   } catch (error) {
-    throw new ConfigError(`[auth] token_file cannot be read: ${messageOf(error)}`, {
+    throw new ConfigError(`${key} cannot be read: ${messageOf(error)}`, {
       cause: error,
     });
   }
   const token = new TextEncoder().encode(content);
   if (token.length < TOKEN_BYTES_MIN) {
     throw new ConfigError(
-      `[auth] token_file must hold at least ${TOKEN_BYTES_MIN} bytes: ${path} holds ${token.length}`,
+      `${key} must hold at least ${TOKEN_BYTES_MIN} bytes: ${path} holds ${token.length}`,
     );
   }
   return token;
@@ -121,14 +127,16 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
 /** The table of a service with the keys that all services have. */
 function fullTable<T extends SettingsTable>(
   definition: DaemonDefinition<T>,
-): T & typeof authSettings & typeof logSettings {
-  return { ...definition.settings, ...authSettings, ...logSettings };
+): T & typeof authSettings & typeof logSettings & ReturnType<typeof metricsSettings> {
+  const metrics = metricsSettings(definition.monitor?.port ?? 0);
+  return { ...definition.settings, ...authSettings, ...logSettings, ...metrics };
 }
 
 type FullSettings<T extends SettingsTable> =
   & SettingsOf<T>
   & SettingsOf<typeof authSettings>
-  & SettingsOf<typeof logSettings>;
+  & SettingsOf<typeof logSettings>
+  & SettingsOf<ReturnType<typeof metricsSettings>>;
 
 /**
  * Settings of a service. A configuration file that names no database is one of the original's, whose
@@ -171,7 +179,38 @@ export async function startDaemon<T extends SettingsTable>(
         "lars_dns on 127.0.0.1:3306; set [store] url for another",
     );
   }
-  return definition.start(settings, context);
+  if (definition.monitor === undefined) return definition.start(settings, context);
+  requireSafeMonitor(settings, settings);
+  const token = await readToken(settings.metricsTokenFile, "[metrics] token_file");
+  const service = await definition.start(settings, context);
+  try {
+    const { software, clock, log } = context;
+    const { table, port: defaultPort } = definition.monitor;
+    const options = { service, table, settings, defaultPort, token, software, clock, log };
+    return withMonitor(service, startMonitor(options));
+  } catch (error) {
+    await service.stop();
+    throw error;
+  }
+}
+
+/** The service, whose side door closes with it. */
+function withMonitor(service: RunningService, monitor: MonitorServer | undefined): RunningService {
+  if (monitor === undefined) return service;
+  return {
+    name: service.name,
+    get addresses(): readonly string[] {
+      return service.addresses;
+    },
+    stats: () => service.stats(),
+    readiness: () => service.readiness?.(),
+    metrics: () => service.metrics?.() ?? [],
+    reload: (settings) => service.reload(settings),
+    async stop(): Promise<void> {
+      monitor.close();
+      await service.stop();
+    },
+  };
 }
 
 /** Says what went wrong in words for the person at the terminal, and which exit code fits. */

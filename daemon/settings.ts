@@ -219,6 +219,7 @@ export const KNOWN_SECTIONS: readonly string[] = [
   "agent",
   "auth",
   "log",
+  "metrics",
   "discovery",
   "relay",
   "web",
@@ -240,6 +241,7 @@ const REPORTER_KEYS = [
 /** Keys that another service reads from a section both share; this service passes over them. */
 const SHARED_KEYS: Readonly<Record<string, readonly string[]>> = {
   reactor: ["maxConn", "threadNum", "ip", "port"],
+  metrics: ["ip", "port", "token_file"],
   reporter: REPORTER_KEYS,
   repoter: REPORTER_KEYS,
 };

@@ -2,15 +2,18 @@
 
 import { formatAddress } from "../reactor/address.ts";
 import { LogBrake } from "../reactor/log.ts";
-import { requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
+import { METRICS_PORTS, requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import { type LoopGroup, startLoops } from "../daemon/loop_group.ts";
+import type { MonitorRoute } from "../daemon/monitor_server.ts";
 import type { SettingsOf } from "../daemon/settings.ts";
 import { reachableAddress } from "../daemon/reachable_address.ts";
 import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
 import { openStore, type Store } from "../sql/mod.ts";
 import { endsWithin, StoreHealth } from "../sql/store_health.ts";
 import { dnsSettings } from "./config.ts";
+import { dnsMetrics } from "./metrics.ts";
+import { discoverModules } from "./service_discovery.ts";
 import { RouteFrameCache, type RouteFrames } from "./route_frames.ts";
 import { RouteHub } from "./route_hub.ts";
 import { RouteLoop, type RouteLoopInit, type RouteNote, type RouteTask } from "./route_loop.ts";
@@ -143,6 +146,15 @@ class DnsService implements RunningService {
     };
   }
 
+  /** Without the database dns serves from memory; without routes it has nothing to serve. */
+  readiness(): string | undefined {
+    return this.#table.loaded ? undefined : "the routes have not been read from the database yet";
+  }
+
+  get monitorRoutes(): ReadonlyMap<string, MonitorRoute> {
+    return new Map([["/sd/modules", ({ query }) => discoverModules(this.#store, query)]]);
+  }
+
   reload(settings: DnsSettings): void {
     this.#poller.setIntervals(settings.pollIntervalMs, settings.reloadIntervalMs);
   }
@@ -199,5 +211,6 @@ export const dnsDaemon: DaemonDefinition<typeof dnsSettings> = {
   name: "dns",
   summary: "Gives agents the nodes of each module and pushes every change to them.",
   settings: dnsSettings,
+  monitor: { port: METRICS_PORTS.dns, table: dnsMetrics },
   start: startDns,
 };

@@ -3,7 +3,7 @@
 import { formatIpv4 } from "../reactor/address.ts";
 import { type CallHistoryRow, HISTORY_STEPS_S } from "../sql/call_history.ts";
 import type { NewEvent } from "../sql/event.ts";
-import type { CallStatusRow } from "../sql/store.ts";
+import type { CallStatusRow, ModuleKey } from "../sql/store.ts";
 import { STATUS_KEYS_MAX } from "./status_batch.ts";
 
 /** Most rows for nodes and callers in one bucket; beyond, only the sum of the module is kept. */
@@ -17,6 +17,9 @@ export const ADOPT_MS = 60_000;
 
 /** Totals in the database that are older than this are not used, in seconds. */
 export const ADOPT_AGE_MAX_S = 600;
+
+/** Modules whose calls are totalled one by one for metrics; those of all others are one total. */
+export const TOTAL_MODULES_MAX = 1_000;
 
 const BUCKET_S = HISTORY_STEPS_S[0];
 
@@ -52,6 +55,13 @@ export interface ClosedBucket {
   readonly rows: CallHistoryRow[];
 }
 
+/** Calls of one module since the start; without a module, those of all further ones. */
+export interface CallTotal {
+  readonly module?: ModuleKey;
+  readonly succ: number;
+  readonly err: number;
+}
+
 /** What {@linkcode CallTracker} is given; all but `onEvent` optional. */
 export interface CallTrackerOptions {
   /** Most nodes (of one connection, module and caller) that are followed. @default {200_000} */
@@ -83,6 +93,7 @@ export class CallTracker {
   readonly #peers = new Map<string, Map<string, ModuleNodes>>();
   readonly #adopted = new Map<string, CallStatusRow>();
   #adoptUntilMs = 0;
+  readonly #totals = new Map<string, { module?: ModuleKey; succ: number; err: number }>();
   #bucketS: number | undefined;
   #keyCount = 0;
   #refusedCount = 0;
@@ -100,6 +111,11 @@ export class CallTracker {
       refused: this.#refusedCount,
       detailDropped: this.#detailDroppedCount,
     };
+  }
+
+  /** Calls of closed buckets by module: the first {@linkcode TOTAL_MODULES_MAX} that had any. */
+  callTotals(): CallTotal[] {
+    return [...this.#totals.values()];
   }
 
   /** Begin of the open bucket in unix seconds; undefined before the first result. */
@@ -292,9 +308,21 @@ export class CallTracker {
           0;
     }
     this.#touched = [];
+    for (const [key, { sum }] of byModule) this.#addTotal(key, sum);
     return [...byModule.values()].flatMap(({ sum, nodes }) => [sum, ...nodes.values()]);
   }
+
+  #addTotal(key: string, { modId, cmdId, succCount, errCount }: Gain): void {
+    const isKnown = this.#totals.has(key) || this.#totals.size < TOTAL_MODULES_MAX;
+    const total = this.#totals.get(isKnown ? key : OTHER_MODULES) ??
+      { ...(isKnown ? { module: { modId, cmdId } } : {}), succ: 0, err: 0 };
+    total.succ += succCount;
+    total.err += errCount;
+    this.#totals.set(isKnown ? key : OTHER_MODULES, total);
+  }
 }
+
+const OTHER_MODULES = "other";
 
 /** True when all that the agent ever counted is in its first window: it has just started. */
 function isNewborn(row: CallStatusRow): boolean {

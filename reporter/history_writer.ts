@@ -8,7 +8,7 @@ import type { HistoryStep } from "../sql/call_history.ts";
 import { EVENTS_PER_CALL_MAX } from "../sql/event.ts";
 import type { CallStatusRow, Store } from "../sql/store.ts";
 import { endsWithin } from "../sql/store_health.ts";
-import { CallTracker } from "./call_history.ts";
+import { type CallTotal, CallTracker } from "./call_history.ts";
 import { EventBacklog, HistoryBacklog } from "./history_backlog.ts";
 
 /** How often it is looked whether a bucket is over. */
@@ -121,6 +121,11 @@ export class HistoryWriter {
       events_written: this.#eventsWritten,
       events_dropped: this.#eventsDropped + this.#events.droppedCount,
     };
+  }
+
+  /** Calls of each module since the start; see {@linkcode CallTracker.callTotals}. */
+  callTotals(): CallTotal[] {
+    return this.#tracker.callTotals();
   }
 
   /** Begins; `stored` is what the database holds of the time before. */

@@ -2,9 +2,10 @@
 
 import { formatAddress } from "../reactor/address.ts";
 import { HashRing } from "../balancer/hash_ring.ts";
-import { requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
+import { METRICS_PORTS, requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import { type LoopGroup, startLoops } from "../daemon/loop_group.ts";
+import type { Metric } from "../daemon/metrics_text.ts";
 import type { SettingsOf } from "../daemon/settings.ts";
 import { reachableAddress } from "../daemon/reachable_address.ts";
 import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
@@ -18,6 +19,7 @@ import {
   type ReportNote,
   type ReportTask,
 } from "./report_loop.ts";
+import { reporterMetrics } from "./metrics.ts";
 import { type ReportedRow, unpackRows } from "./status_rows.ts";
 import { StoreQueue, type StoreQueueStats } from "./store_queue.ts";
 
@@ -158,6 +160,25 @@ class ReporterService implements RunningService {
       ...this.#history?.stats,
       ...this.#health.stats(),
     };
+  }
+
+  /** Results are kept in memory meanwhile, but only for so long. */
+  readiness(): string | undefined {
+    return this.#health.up ? undefined : "the database does not take results";
+  }
+
+  metrics(): Metric[] {
+    const samples = (this.#history?.callTotals() ?? []).flatMap(({ module, succ, err }) => {
+      const labels = module === undefined
+        ? { modid: "other", cmdid: "other" }
+        : { modid: String(module.modId), cmdid: String(module.cmdId) };
+      return [
+        { labels: { ...labels, result: "success" }, value: succ },
+        { labels: { ...labels, result: "failure" }, value: err },
+      ];
+    });
+    const help = "Calls that callers made, by module, as told by agents.";
+    return [{ name: "lars_reporter_calls_total", help, type: "counter", samples }];
   }
 
   reload(settings: ReporterSettings): void {
@@ -308,5 +329,6 @@ export const reporterDaemon: DaemonDefinition<typeof reporterSettings> = {
   name: "reporter",
   summary: "Writes the call results that agents report into the database.",
   settings: reporterSettings,
+  monitor: { port: METRICS_PORTS.reporter, table: reporterMetrics },
   start: startReporter,
 };

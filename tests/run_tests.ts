@@ -6,6 +6,7 @@ import { readdir } from "node:fs/promises";
 import process from "node:process";
 import { Command, CommanderError } from "commander";
 import { findProgram, type MariaDb, startMariaDb } from "./support/mariadb.ts";
+import { bringPromtool, PROMTOOL_VARIABLE } from "./support/promtool.ts";
 import { readBunOutput, readDenoOutput, type TestRun } from "./support/test_output.ts";
 
 /** The Bun that tests run on, taken from npm. */
@@ -191,6 +192,10 @@ async function main(argv: string[]): Promise<number> {
     await bringMariaDb();
     database = await startMariaDb();
     env.LARS_TEST_MYSQL_URL = database.url;
+  }
+  if (files.some((file) => file.endsWith("tests/metrics_test.ts"))) {
+    const promtool = bringPromtool();
+    if (promtool !== undefined) env[PROMTOOL_VARIABLE] = promtool;
   }
   let failed = 0;
   try {

@@ -238,11 +238,23 @@ class ServiceGroup {
       env: runtime.envAll(),
       flags: {
         ...flags,
+        ...metricsFlags(definition.name, runtime.env("LARS_METRICS_PORT")),
         ...(authTokenFile === undefined ? {} : { "auth.token_file": authTokenFile }),
         ...(authAllowInsecure === true ? { "auth.allow_insecure": "1" } : {}),
       },
     }, { log: createLogger(definition.name) });
   }
+}
+
+/** One port in the environment cannot be that of three services: it is the first of three. */
+export function metricsFlags(
+  service: string,
+  portText: string | undefined,
+): Record<string, string> {
+  const port = Number(portText ?? "");
+  const index = ["dns", "reporter", "agent"].indexOf(service);
+  if (!Number.isInteger(port) || port <= 0 || index <= 0) return {};
+  return { "metrics.port": String(port + index) };
 }
 
 /** Where a service listens, with its real port. */

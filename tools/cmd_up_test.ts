@@ -10,6 +10,7 @@ import { freePort } from "../tests/support/free_port.ts";
 import { type Processes, type TestProcess, withProcesses } from "../tests/support/processes.ts";
 import { until } from "../tests/support/until.ts";
 import { monotonicMs, WireCaller, WireConnection } from "../tests/support/wire_client.ts";
+import { metricsFlags } from "./cmd_up.ts";
 
 /** What is promised for Ctrl-C, with some room for the test's own looks. */
 const STOP_PROMISED_MS = 2000;
@@ -226,4 +227,11 @@ test("lars up: a data folder that cannot be used is a clear error", async () => 
     assert.equal(code, 1);
     assert.match(stderr, /^lars: Database sqlite:\.\/data\/lars\.db cannot be used: /);
   });
+});
+
+test("metricsFlags() gives each service of lars up a port of its own", () => {
+  assert.deepEqual(metricsFlags("dns", "9000"), {});
+  assert.deepEqual(metricsFlags("reporter", "9000"), { "metrics.port": "9001" });
+  assert.deepEqual(metricsFlags("agent", "9000"), { "metrics.port": "9002" });
+  for (const text of [undefined, "", "0", "x"]) assert.deepEqual(metricsFlags("agent", text), {});
 });

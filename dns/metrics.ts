@@ -1,0 +1,53 @@
+// Core. What the counters of dns are called as metrics.
+
+import {
+  counter,
+  gauge,
+  type MetricTable,
+  serverMetrics,
+  storeMetrics,
+} from "../daemon/service_metrics.ts";
+
+/** Metrics of dns by counter. */
+export const dnsMetrics: MetricTable = {
+  ...serverMetrics("dns"),
+  ...storeMetrics("dns"),
+  requests: counter("lars_dns_requests_total", "Questions for a route."),
+  answers: counter("lars_dns_answers_total", "Answers to such questions."),
+  pushes: counter("lars_dns_pushes_total", "Routes pushed to agents after a change."),
+  pushes_held_back: counter(
+    "lars_dns_pushes_held_back_total",
+    "Pushes that waited for an agent that reads slowly.",
+  ),
+  requests_dropped: counter(
+    "lars_dns_requests_dropped_total",
+    "Questions not answered because the peer does not read.",
+  ),
+  subscriptions: gauge("lars_dns_subscriptions", "Modules that connections are subscribed to."),
+  subscriptions_refused: counter(
+    "lars_dns_subscriptions_refused_total",
+    "Subscriptions beyond a limit: answered, not pushed.",
+  ),
+  loaded: gauge("lars_dns_routes_loaded", "1 when the routes have been read, else 0."),
+  revision: gauge("lars_dns_route_revision", "Revision of the newest change that is served."),
+  version: gauge("lars_dns_route_version", "RouteVersion last seen in the database."),
+  modules: gauge("lars_dns_modules", "Modules with nodes."),
+  nodes: gauge("lars_dns_nodes", "Nodes of all modules."),
+  modules_wanted: gauge("lars_dns_modules_wanted", "Modules that some connection wants."),
+  rows_bad_port: gauge("lars_dns_rows_bad_port", "Rows left out: their port is none."),
+  rows_over_limit: gauge("lars_dns_rows_over_limit", "Rows left out: too many in one module."),
+  routes_cut: counter("lars_dns_routes_cut_total", "Routes cut for a peer that takes no parts."),
+  polls: counter("lars_dns_polls_total", "Looks at the route version."),
+  reloads: counter("lars_dns_reloads_total", "Full reads of the routes."),
+  reload_ms: gauge("lars_dns_reload_duration_seconds", "Time the last full read took.", {
+    scale: 0.001,
+  }),
+  module_reads: counter("lars_dns_module_reads_total", "Reads of single modules."),
+  changed_modules: counter("lars_dns_changed_modules_total", "Modules found changed."),
+  nodes_lost: counter("lars_dns_nodes_lost_total", "Nodes that full reads no longer found."),
+  shrink_percent_max: gauge(
+    "lars_dns_shrink_ratio_max",
+    "Largest share of all nodes that one full read no longer found.",
+    { scale: 0.01 },
+  ),
+};

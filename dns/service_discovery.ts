@@ -1,0 +1,137 @@
+// Core. The nodes of modules as targets for the HTTP service discovery of Prometheus.
+
+import type { HttpAnswer } from "../daemon/http_get.ts";
+import { formatIpv4 } from "../reactor/address.ts";
+import { StoreError } from "../reactor/errors.ts";
+import type { NodeState, RouteRow, Store } from "../sql/store.ts";
+
+/** Most nodes of one answer; for more the question has to name a module. */
+export const DISCOVERY_TARGETS_MAX = 50_000;
+
+/** Nodes with the same labels. */
+interface TargetGroup {
+  readonly targets: string[];
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** What is asked for. */
+interface DiscoveryQuery {
+  readonly modId: number | undefined;
+  readonly cmdId: number | undefined;
+  readonly states: ReadonlySet<string>;
+  /** Port of the targets in place of the node's own. */
+  readonly port: number | undefined;
+}
+
+const PARAMETERS = ["modid", "cmdid", "state", "port"];
+const STATES: readonly NodeState[] = ["on", "drain", "off"];
+
+function numberOf(query: URLSearchParams, name: string, max: number): number | undefined {
+  const text = query.get(name);
+  if (text === null) return undefined;
+  const value = Number(text);
+  if (/^\d{1,10}$/.test(text) && value <= max) return value;
+  throw new RangeError(
+    `${name} must be a whole number from 0 to ${max}: current value is "${text}"`,
+  );
+}
+
+function parseQuery(query: URLSearchParams): DiscoveryQuery {
+  for (const name of query.keys()) {
+    if (PARAMETERS.includes(name)) continue;
+    throw new RangeError(`There is no parameter "${name}"; known: ${PARAMETERS.join(", ")}`);
+  }
+  const states = (query.get("state") ?? "on,drain").split(",");
+  const unknown = states.find((state) => !STATES.includes(state as NodeState));
+  if (unknown !== undefined) {
+    throw new RangeError(
+      `state must be some of ${STATES.join(",")}: current value is "${unknown}"`,
+    );
+  }
+  return {
+    modId: numberOf(query, "modid", 4_294_967_295),
+    cmdId: numberOf(query, "cmdid", 4_294_967_295),
+    states: new Set(states),
+    port: numberOf(query, "port", 65_535),
+  };
+}
+
+/** Gathers nodes into groups of the same labels. */
+class TargetGroups {
+  readonly #query: DiscoveryQuery;
+  readonly #groups = new Map<string, TargetGroup>();
+  readonly #seen = new Set<string>();
+  #count = 0;
+
+  constructor(query: DiscoveryQuery) {
+    this.#query = query;
+  }
+
+  /** True when no more fit. */
+  get isFull(): boolean {
+    return this.#count > DISCOVERY_TARGETS_MAX;
+  }
+
+  add(rows: readonly RouteRow[]): void {
+    const { modId, cmdId, states, port } = this.#query;
+    for (const row of rows) {
+      if (this.isFull) return;
+      if (modId !== undefined && row.modId !== modId) continue;
+      if (cmdId !== undefined && row.cmdId !== cmdId) continue;
+      if (!states.has(row.state) || row.port < 1 || row.port > 65_535) continue;
+      const target = `${formatIpv4(row.ip)}:${port ?? row.port}`;
+      const key = JSON.stringify([row.modId, row.cmdId, row.zone, row.state]);
+      if (this.#seen.has(key + target)) continue;
+      this.#seen.add(key + target);
+      this.#count++;
+      this.#groupOf(key, row).targets.push(target);
+    }
+  }
+
+  json(): string {
+    return JSON.stringify([...this.#groups.values()]);
+  }
+
+  #groupOf(key: string, row: RouteRow): TargetGroup {
+    let group = this.#groups.get(key);
+    if (group === undefined) {
+      const labels = {
+        __meta_lars_modid: String(row.modId),
+        __meta_lars_cmdid: String(row.cmdId),
+        __meta_lars_zone: row.zone,
+        __meta_lars_state: row.state,
+      };
+      this.#groups.set(key, group = { targets: [], labels });
+    }
+    return group;
+  }
+}
+
+/**
+ * Answers `/sd/modules?modid=&cmdid=&state=on,drain&port=`: what Prometheus asks of a
+ * `http_sd_configs` url. When the database is away it is told so, and keeps the targets it has.
+ */
+export async function discoverModules(
+  store: Pick<Store, "readRoutes" | "readModules">,
+  parameters: URLSearchParams,
+): Promise<HttpAnswer> {
+  try {
+    const query = parseQuery(parameters);
+    const { modId, cmdId } = query;
+    const groups = new TargetGroups(query);
+    if (modId !== undefined && cmdId !== undefined) {
+      groups.add(await store.readModules([{ modId, cmdId }]));
+    } else {
+      await store.readRoutes((rows) => groups.add(rows));
+    }
+    if (groups.isFull) {
+      const body = `More than ${DISCOVERY_TARGETS_MAX} nodes: name modid and cmdid\n`;
+      return { status: 413, body };
+    }
+    return { status: 200, contentType: "application/json", body: groups.json() };
+  } catch (error) {
+    if (error instanceof RangeError) return { status: 400, body: `${error.message}\n` };
+    if (error instanceof StoreError) return { status: 503, body: "The database is away\n" };
+    throw error;
+  }
+}

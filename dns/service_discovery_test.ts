@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { StoreError } from "../reactor/errors.ts";
+import type { ModuleKey, RouteRow } from "../sql/store.ts";
+import { discoverModules, DISCOVERY_TARGETS_MAX } from "./service_discovery.ts";
+
+function row(more: Partial<RouteRow> = {}): RouteRow {
+  return {
+    modId: 1,
+    cmdId: 2,
+    ip: 0x0a000001,
+    port: 80,
+    weight: 100,
+    zone: "",
+    state: "on",
+    ...more,
+  };
+}
+
+const ROWS = [
+  row(),
+  row(),
+  row({ ip: 0x0a000002, zone: "east" }),
+  row({ ip: 0x0a000003, state: "drain" }),
+  row({ ip: 0x0a000004, state: "off" }),
+  row({ ip: 0x0a000005, port: 70_000 }),
+  row({ cmdId: 3, port: 81 }),
+];
+
+/** A store with these rows, that gives them in two pages. */
+function storeOf(rows: readonly RouteRow[]): Parameters<typeof discoverModules>[0] {
+  return {
+    async readRoutes(onRows): Promise<void> {
+      await onRows(rows.slice(0, 2));
+      await onRows(rows.slice(2));
+    },
+    readModules: ([key]: readonly ModuleKey[]) =>
+      Promise.resolve(
+        rows.filter(({ modId, cmdId }) => modId === key.modId && cmdId === key.cmdId),
+      ),
+  };
+}
+
+async function ask(query: string, rows = ROWS): Promise<{ status: number; body: string }> {
+  const { status, body } = await discoverModules(storeOf(rows), new URLSearchParams(query));
+  return { status, body };
+}
+
+async function targets(query: string): Promise<[string[], string, string][]> {
+  const { status, body } = await ask(query);
+  assert.equal(status, 200, body);
+  const groups = JSON.parse(body) as { targets: string[]; labels: Record<string, string> }[];
+  return groups.map(({ targets, labels }) => [
+    targets,
+    `${labels.__meta_lars_modid}/${labels.__meta_lars_cmdid}`,
+    labels.__meta_lars_zone + labels.__meta_lars_state,
+  ]);
+}
+
+test("discoverModules() groups nodes by module, zone and state", async () => {
+  const first = [
+    [["10.0.0.1:80"], "1/2", "on"],
+    [["10.0.0.2:80"], "1/2", "easton"],
+    [["10.0.0.3:80"], "1/2", "drain"],
+  ];
+  assert.deepEqual(await targets(""), [...first, [["10.0.0.1:81"], "1/3", "on"]]);
+  assert.deepEqual(await targets("modid=1&cmdid=2"), first);
+  assert.deepEqual(await targets("cmdid=3&port=9100"), [[["10.0.0.1:9100"], "1/3", "on"]]);
+  assert.deepEqual(await targets("state=off"), [[["10.0.0.4:80"], "1/2", "off"]]);
+  assert.deepEqual(await targets("modid=7"), []);
+});
+
+test("discoverModules() refuses what it does not understand", async () => {
+  for (
+    const query of ["modid=x", "cmdid=-1", "modid=4294967296", "port=65536", "state=up", "a=1"]
+  ) {
+    assert.equal((await ask(query)).status, 400, query);
+  }
+});
+
+test("discoverModules() is bounded, and says when the database is away", async () => {
+  const many = Array.from({ length: DISCOVERY_TARGETS_MAX + 1 }, (_, ip) => row({ ip }));
+  assert.equal((await ask("", many)).status, 413);
+  assert.equal((await ask("", many.slice(1))).status, 200);
+  const away = {
+    ...storeOf([]),
+    readRoutes: () => Promise.reject(new StoreError("away", true)),
+  };
+  assert.equal((await discoverModules(away, new URLSearchParams())).status, 503);
+});

@@ -1,0 +1,192 @@
+// The metrics of real services, held against Prometheus' own checker and against the dashboard.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { agentDaemon } from "../agent/service.ts";
+import { type DaemonDefinition, type RunningService, startDaemon } from "../daemon/daemon.ts";
+import { dnsDaemon } from "../dns/service.ts";
+import { BindError, ConfigError } from "../reactor/errors.ts";
+import { silentLogger } from "../reactor/log.ts";
+import { reporterDaemon } from "../reporter/service.ts";
+import { openStore, type Store } from "../sql/mod.ts";
+import { freePort } from "./support/free_port.ts";
+import { findPromtool, runPromtool } from "./support/promtool.ts";
+import { withTempDir } from "./support/temp_dir.ts";
+import { until } from "./support/until.ts";
+
+const PROMTOOL = {
+  skip: findPromtool() === undefined
+    ? "promtool is not on this machine (Debian: apt-get install prometheus, or let " +
+      "`deno task test` fetch it)"
+    : false,
+};
+
+function pathOf(relative: string): string {
+  return fileURLToPath(new URL(relative, import.meta.url));
+}
+
+interface System {
+  /** Base urls of the side doors by service. */
+  readonly urls: Readonly<Record<"dns" | "reporter" | "agent", string>>;
+  readonly services: readonly RunningService[];
+  readonly store: Store;
+}
+
+/** dns, reporter and agent in this process, on an embedded database with one module. */
+async function withSystem(body: (system: System) => Promise<void>): Promise<void> {
+  await withTempDir(async (directory) => {
+    const url = `sqlite:${join(directory, "lars.db")}`;
+    const store = await openStore(url);
+    await store.migrate();
+    await store.editRoutes([{ op: "add", modId: 1, cmdId: 1, ip: 0x7f000001, port: 80 }]);
+    const services: RunningService[] = [];
+    const urls: Record<string, string> = {};
+    const start = async (
+      definition: DaemonDefinition,
+      flags: Record<string, string>,
+    ): Promise<RunningService> => {
+      const port = await freePort();
+      const service = await startDaemon(definition, {
+        flags: { ...flags, "metrics.port": String(port) },
+      }, { log: silentLogger });
+      services.push(service);
+      urls[definition.name] = `http://127.0.0.1:${port}`;
+      return service;
+    };
+    try {
+      const stored = { "store.url": url, "reactor.port": "0" };
+      const dns = await start(dnsDaemon, stored);
+      const reporter = await start(reporterDaemon, stored);
+      await start(agentDaemon, {
+        "agent.port": "0",
+        "agent.cache_dir": "",
+        "dnsserver.ip": dns.addresses[0],
+        "reporter.ip": reporter.addresses[0],
+      });
+      await body({ urls: urls as System["urls"], services, store });
+    } finally {
+      for (const service of services.reverse()) await service.stop();
+      await store.close();
+    }
+  });
+}
+
+async function get(url: string): Promise<{ status: number; body: string; type: string | null }> {
+  const response = await fetch(url);
+  const type = response.headers.get("content-type");
+  return { status: response.status, body: await response.text(), type };
+}
+
+async function metricNames(urls: System["urls"]): Promise<Set<string>> {
+  const texts = await Promise.all(Object.values(urls).map((url) => get(`${url}/metrics`)));
+  const lines = texts.flatMap(({ body }) => body.split("\n"));
+  return new Set(lines.flatMap((line) => /^# TYPE (\S+) /.exec(line)?.[1] ?? []));
+}
+
+test("every service shows metrics that Prometheus finds no fault with", PROMTOOL, async () => {
+  await withSystem(async ({ urls }) => {
+    for (const [name, url] of Object.entries(urls)) {
+      const { status, body, type } = await get(`${url}/metrics`);
+      assert.equal(status, 200);
+      assert.match(String(type), /^text\/plain; version=0\.0\.4/);
+      assert.match(body, new RegExp(`^# TYPE lars_${name}_`, "m"));
+      const { code, output } = runPromtool(["check", "metrics"], body);
+      assert.equal(code, 0, `${name}: ${output}`);
+      assert.equal(output.trim(), "", name);
+    }
+  });
+});
+
+test("services are healthy, and ready when they can do their work", async () => {
+  await withSystem(async ({ urls, store }) => {
+    for (const url of Object.values(urls)) {
+      assert.deepEqual((await get(`${url}/healthz`)).body, "ok\n");
+      await until(async () => (await get(`${url}/readyz`)).status === 200, { what: "ready" });
+    }
+    const found = await get(`${urls.dns}/sd/modules?modid=1&cmdid=1`);
+    assert.equal(found.type, "application/json");
+    assert.deepEqual(JSON.parse(found.body)[0].targets, ["127.0.0.1:80"]);
+    await store.ping();
+  });
+});
+
+test("an agent without dns and a reporter without tables say why they are not ready", async () => {
+  await withTempDir(async (directory) => {
+    const port = await freePort();
+    const metricsPort = await freePort();
+    const agent = await startDaemon(agentDaemon, {
+      flags: {
+        "agent.port": "0",
+        "agent.cache_dir": join(directory, "cache"),
+        "dnsserver.ip": `127.0.0.1:${port}`,
+        "metrics.port": String(metricsPort),
+      },
+    }, { log: silentLogger });
+    const { status, body } = await get(`http://127.0.0.1:${metricsPort}/readyz`);
+    await agent.stop();
+    assert.equal(status, 503);
+    assert.match(body, /not ready: there is no connection to dns/);
+    await assert.rejects(fetch(`http://127.0.0.1:${metricsPort}/healthz`), "closed with it");
+  });
+});
+
+test("metrics beyond loopback need a token; a taken port costs the start unless it is the default", async () => {
+  await withTempDir(async (directory) => {
+    const url = `sqlite:${join(directory, "lars.db")}`;
+    const flags = { "store.url": url, "reactor.port": "0" };
+    const start = (more: Record<string, string>): Promise<RunningService> =>
+      startDaemon(reporterDaemon, { flags: { ...flags, ...more } }, { log: silentLogger });
+    await assert.rejects(start({ "metrics.ip": "0.0.0.0" }), (error: unknown) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(error.message, /\[metrics\] token_file = FILE, or \[auth\] allow_insecure = 1/);
+      return true;
+    });
+    const port = String(await freePort());
+    const first = await start({ "metrics.port": port });
+    await assert.rejects(start({ "metrics.port": port }), BindError);
+    await first.stop();
+    const openPort = String(await freePort());
+    const open = await start({
+      "metrics.port": openPort,
+      "metrics.ip": "0.0.0.0",
+      "auth.allow_insecure": "1",
+    });
+    assert.equal((await get(`http://127.0.0.1:${openPort}/healthz`)).status, 200);
+    // Two services on the default port: whoever comes second goes without.
+    const services = [await start({}), await start({})];
+    await Promise.all([open, ...services].map((service) => service.stop()));
+  });
+});
+
+test("every metric of the dashboard is one that a service shows", async () => {
+  const dashboard = JSON.parse(readFileSync(pathOf("../deploy/grafana/lars.json"), "utf8"));
+  const expressions = (dashboard.panels as { targets?: { expr: string }[] }[])
+    .flatMap((panel) => panel.targets ?? []).map((target) => target.expr);
+  assert.ok(expressions.length > 20);
+  const used = new Set(
+    JSON.stringify(dashboard).match(/\b(?:lars|process)_[a-z_]+\b/g) ?? [],
+  );
+  await withSystem(async ({ urls }) => {
+    let shown = await metricNames(urls);
+    // The loops of an agent tell their counters a moment after their start.
+    await until(async () => (shown = await metricNames(urls)).has("lars_agent_picks_total"), {
+      what: "the counters of the loops",
+    });
+    // Shown from the first call of a module on.
+    shown.add("lars_reporter_calls_total");
+    // Shown once dns was heard of.
+    shown.add("lars_agent_dns_route_age_seconds");
+    assert.deepEqual([...used].filter((name) => !shown.has(name)), []);
+  });
+  const ids = (dashboard.panels as { id: number }[]).map((panel) => panel.id);
+  assert.equal(new Set(ids).size, ids.length);
+});
+
+test("the example configuration is one that Prometheus takes", PROMTOOL, () => {
+  const path = pathOf("../deploy/prometheus/prometheus.yml");
+  const { code, output } = runPromtool(["check", "config", "--syntax-only", path]);
+  assert.equal(code, 0, output);
+});
