@@ -1,7 +1,6 @@
 // Core. What the improved rules promise, measured on the same scripts as the original rules.
 
-import { type ModulePolicy, RouteLb } from "../balancer/mod.ts";
-import { checkModulePolicy, defaultBalanceSettings } from "../balancer/mod.ts";
+import { defaultBalanceSettings, type ModulePolicy, RouteLb } from "../balancer/mod.ts";
 import { seededRng } from "../reactor/rng.ts";
 import { LatencyCounts } from "./call_meter.ts";
 import { WELL } from "./node_model.ts";
@@ -19,8 +18,6 @@ export interface Promised {
   readonly bound: number;
   /** Name in `POLICIES` of the policy that makes the promise. */
   readonly policy: string;
-  /** Seeds beyond this number are left out: the run is long. */
-  readonly seedsMax?: number;
   /** The value for one seed; Infinity when what is waited for never came. */
   measure(policy: ModulePolicy, seed: number): number;
 }
@@ -320,9 +317,9 @@ export function measurePromise(
   promise: Promised,
   firstSeed: number,
   seeds: number,
-  original = checkModulePolicy({}),
+  original = POLICIES.lars,
 ): PromiseRow {
-  const count = Math.min(seeds, promise.seedsMax ?? seeds);
+  const count = seeds;
   const values = (policy: ModulePolicy): number[] =>
     Array.from({ length: count }, (_, index) => promise.measure(policy, firstSeed + index));
   const ours = spread(values(POLICIES[promise.policy]));

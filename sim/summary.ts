@@ -177,3 +177,44 @@ export function summaryTable(
     rows: MEASURES.map(([name, show]) => [name, ...summaries.map(show)]),
   };
 }
+
+/** What the table of many seeds shows: a name, a number of each run, and how it reads. */
+const SEED_MEASURES: readonly (readonly [
+  name: string,
+  value: (summary: PolicySummary) => number | null,
+  show: (value: number) => string,
+])[] = [
+  ["failed calls", ({ failed }) => failed, String],
+  ["refused calls", ({ refused }) => refused, String],
+  ["error share", ({ errorShare }) => errorShare, (value) => `${(value * 100).toFixed(3)} %`],
+  ["failed calls until out, worst node", ({ failedUntilOut }) => failedUntilOut.worst, String],
+  ["time until out, worst node", ({ detectionMs }) => detectionMs.worst, seconds],
+  ["faults nobody noticed", ({ missed }) => missed, String],
+  ["time until back, worst node", ({ recoveryMs }) => recoveryMs.worst, seconds],
+  ["not back at the end", ({ notBack }) => notBack, String],
+  ["healthy nodes put out", ({ falseOuts }) => falseOuts, String],
+  ["latency: p99", ({ p99Ms }) => p99Ms, (value) => `${value.toFixed(1)} ms`],
+];
+
+/**
+ * The table of several seeds: median and worst of each measure, a column for each policy.
+ *
+ * @param runs Summaries of each policy, one for each seed.
+ */
+export function seedsTable(
+  runs: readonly (readonly PolicySummary[])[],
+): { readonly head: string[]; readonly rows: string[][] } {
+  return {
+    head: ["measure: median, worst", ...runs.map(([first]) => first.policy)],
+    rows: SEED_MEASURES.map(([name, valueOf, show]) => [
+      name,
+      ...runs.map((summaries) => {
+        const values = summaries.map(valueOf).filter((value) => value !== null);
+        if (values.length === 0) return "-";
+        values.sort((a, b) => a - b);
+        const median = values[Math.floor((values.length - 1) / 2)];
+        return `${show(median)}, ${show(values[values.length - 1])}`;
+      }),
+    ]),
+  };
+}
