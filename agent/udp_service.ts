@@ -2,7 +2,7 @@
 // the reporter.
 
 import { timingSafeEqual } from "node:crypto";
-import { type Host, RouteLb, type StateChange } from "../balancer/mod.ts";
+import { DrainWatch, type Host, RouteLb, type StateChange } from "../balancer/mod.ts";
 import {
   decodeExplainRequest,
   decodeGetHostRequest,
@@ -37,7 +37,7 @@ import {
   type ShardInit,
   type ShardStats,
 } from "./loop_messages.ts";
-import { unpackNodes } from "./packed_route.ts";
+import { type PackedRoute, unpackNodes } from "./packed_route.ts";
 import { hostsThatFit } from "./route_answer.ts";
 
 /** Time between two looks at windows, pulls and reports. */
@@ -90,6 +90,7 @@ interface ShardHost {
 class Shard {
   readonly index: number;
   readonly lb: RouteLb;
+  readonly drains: DrainWatch;
   readonly server: DatagramServer;
   readonly #host: ShardHost;
   readonly #clock: Clock;
@@ -119,10 +120,14 @@ class Shard {
       onForget: (modId, cmdId) => event("forget", modId, cmdId),
       onStateChange: (change) => host.stateChange(change),
     });
+    this.drains = new DrainWatch(this.lb);
     this.lb.pausePulls();
     for (const route of shard.preload) {
-      this.lb.preload(route.modId, route.cmdId, unpackNodes(route), clock.nowMs());
-      this.lb.setModulePolicy(route.modId, route.cmdId, route.policy);
+      const { modId, cmdId, policy } = route;
+      const nodes = unpackNodes(route);
+      this.lb.preload(modId, cmdId, nodes, clock.nowMs());
+      this.lb.setModulePolicy(modId, cmdId, policy);
+      this.drains.routeTaken(modId, cmdId, nodes, clock.nowMs());
     }
     const hot = new HotPath(this.lb, init.token !== undefined);
     const server: UdpServerOptions = {
@@ -137,6 +142,15 @@ class Shard {
       (bytes, start, end, fromLoopback, nowMs, answer, answerStart) =>
         hot.handle(bytes, start, end, fromLoopback, nowMs, answer, answerStart),
     );
+  }
+
+  /** Dns gave a route; the main thread has seen that the balancer takes its policy. */
+  takeRoute(route: PackedRoute, nowMs: number): void {
+    const { modId, cmdId, policy } = route;
+    const nodes = unpackNodes(route);
+    this.lb.setModulePolicy(modId, cmdId, policy);
+    if (this.lb.update(modId, cmdId, nodes, nowMs) === undefined) return;
+    this.drains.routeTaken(modId, cmdId, nodes, nowMs);
   }
 
   stats(): ShardStats {
@@ -315,12 +329,13 @@ export class UdpService implements ShardHost {
   onTask(task: AgentTask): void {
     const nowMs = this.options.clock.nowMs();
     switch (task.type) {
-      case "route": {
-        const { modId, cmdId, policy } = task.route;
-        const lb = this.#shard(task.shard)?.lb;
-        // The main thread has seen that the balancer takes the policy.
-        lb?.setModulePolicy(modId, cmdId, policy);
-        lb?.update(modId, cmdId, unpackNodes(task.route), nowMs);
+      case "route":
+        this.#shard(task.shard)?.takeRoute(task.route, nowMs);
+        break;
+      case "nodeUse": {
+        const { shard, id, modId, cmdId, ip, port } = task;
+        const usage = this.#shard(shard)?.drains.usage(modId, cmdId, ip, port, nowMs);
+        if (usage !== undefined) this.options.note({ type: "nodeUse", shard, id, usage });
         break;
       }
       case "confirm":
@@ -395,7 +410,9 @@ export class UdpService implements ShardHost {
     for (const { lb } of this.#shards) lb.tick(nowMs);
     this.#passOn(false);
     this.#ticks++;
-    if (this.#ticks % TICKS_PER_STATS === 0) this.#noteStats();
+    if (this.#ticks % TICKS_PER_STATS !== 0) return;
+    for (const { drains } of this.#shards) drains.tick(nowMs);
+    this.#noteStats();
   }
 
   #passOn(everything: boolean): void {
