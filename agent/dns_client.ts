@@ -4,11 +4,13 @@
 import { RouteParts } from "../balancer/mod.ts";
 import { GreetingClient } from "../daemon/greeting_client.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import type { HostInfo, ModuleKey } from "../proto/message_types.ts";
+import type { HostInfo, ModuleKey, NodeUse, NodeUseRequest } from "../proto/message_types.ts";
 import {
   decodeGetRouteResponse,
+  decodeNodeUseRequest,
   decodeRoutePart,
   encodeGetRouteRequest,
+  encodeNodeUse,
 } from "../proto/messages.ts";
 import type { Address } from "../reactor/address.ts";
 import type { Clock, Timer } from "../reactor/clock.ts";
@@ -28,6 +30,8 @@ export interface ArrivedRoute extends ModuleKey {
   readonly policy: string;
   /** Somebody means this route, however many nodes it lost. */
   readonly meant: boolean;
+  /** Changes of this module are marked when they are meant. */
+  readonly guarded: boolean;
 }
 
 /** What a {@linkcode DnsClient} is given. */
@@ -42,6 +46,8 @@ export interface DnsClientOptions {
   onReady(): void;
   /** The connection is lost; requests are dropped until `onReady`. */
   onLost(): void;
+  /** Dns asks whether a node is still used; answer with {@linkcode DnsClient.answerNodeUse}. */
+  onNodeUse(request: NodeUseRequest): void;
   /** A whole route came, asked for or not. */
   onRoute(route: ArrivedRoute): void;
 }
@@ -76,6 +82,9 @@ export class DnsClient {
     this.#link.router.add(MessageId.GetRouteResponse, (body) => {
       const message = decodeGetRouteResponse(body);
       this.#answered(message, message.hosts);
+    });
+    this.#link.router.add(MessageId.NodeUseRequest, (body) => {
+      this.#options.onNodeUse(decodeNodeUseRequest(body));
     });
     this.#link.router.add(MessageId.RoutePart, (body) => {
       const part = decodeRoutePart(body);
@@ -141,6 +150,11 @@ export class DnsClient {
     this.#watch();
   }
 
+  /** Answers a question of the dns in use; when it has changed, the new one asks for itself. */
+  answerNodeUse(message: NodeUse): void {
+    if (this.#link.extended) this.#link.send(MessageId.NodeUse, encodeNodeUse(message));
+  }
+
   /** Nobody waits for this route any more. */
   forget(modId: number, cmdId: number): void {
     this.#open.delete(`${modId},${cmdId}`);
@@ -170,15 +184,19 @@ export class DnsClient {
   }
 
   #answered(
-    message: ModuleKey & { readonly policy?: string; readonly meant?: true },
+    message: ModuleKey & {
+      readonly policy?: string;
+      readonly meant?: true;
+      readonly guarded?: true;
+    },
     hosts: HostInfo[],
   ): void {
-    const { modId, cmdId, policy = "", meant = false } = message;
+    const { modId, cmdId, policy = "", meant = false, guarded = false } = message;
     this.#open.delete(`${modId},${cmdId}`);
     this.#counts.routes++;
     this.#routeAtMs = this.#options.clock.nowMs();
     this.#heard();
-    this.#options.onRoute({ modId, cmdId, hosts, policy, meant });
+    this.#options.onRoute({ modId, cmdId, hosts, policy, meant, guarded });
   }
 
   #heard(): void {

@@ -34,6 +34,7 @@ async function withLab(fn: (lab: Lab) => Promise<void>, extended = true): Promis
     token: undefined,
     onReady: () => void counts.ready++,
     onLost: () => void counts.lost++,
+    onNodeUse: () => {},
     onRoute: ({ modId, cmdId, hosts }) => void routes.push(`${modId},${cmdId}: ${hosts.length}`),
   });
   try {

@@ -4,11 +4,19 @@ import { HelloGate } from "../daemon/hello.ts";
 import { decodeGetHostResponse, frameGetHostRequest } from "../proto/host_codec.ts";
 import { frameReportRequest, readDatagram } from "../proto/host_codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import type { GetHostResponse, HostInfo, ReportStatusRequest } from "../proto/message_types.ts";
+import type {
+  GetHostResponse,
+  HostInfo,
+  NodeUse,
+  NodeUseRequest,
+  ReportStatusRequest,
+} from "../proto/message_types.ts";
 import {
   decodeGetRouteRequest,
+  decodeNodeUse,
   decodeReportStatusRequest,
   encodeGetRouteResponse,
+  encodeNodeUseRequest,
   encodeRoutePart,
 } from "../proto/messages.ts";
 import { silentLogger } from "../reactor/log.ts";
@@ -70,10 +78,12 @@ export class FakeDns extends FakeServer {
   readonly routes = new Map<string, HostInfo[]>();
   /** Policies by `modId,cmdId`. */
   readonly policies = new Map<string, string>();
-  /** Modules whose routes are sent as meant. */
+  /** Modules whose routes are sent as meant, and as those whose changes are marked. */
   readonly meant = new Set<string>();
+  readonly guarded = new Set<string>();
   /** Modules asked for, in order. */
   readonly requests: string[] = [];
+  readonly nodeUses: NodeUse[] = [];
   /** True: requests are taken and not answered. */
   silent = false;
   /** More than 1: routes are sent in so many parts. */
@@ -86,6 +96,14 @@ export class FakeDns extends FakeServer {
       this.requests.push(`${modId},${cmdId}`);
       if (!this.silent) this.#send(peer, modId, cmdId);
     });
+    this.router.add(MessageId.NodeUse, (body) => void this.nodeUses.push(decodeNodeUse(body)));
+  }
+
+  /** Asks every agent whether it still uses a node; their answers come into `nodeUses`. */
+  askNodeUse(request: NodeUseRequest): void {
+    for (const peer of this.server.connections()) {
+      peer.send(MessageId.NodeUseRequest, encodeNodeUseRequest(request));
+    }
   }
 
   /** Starts one. */
@@ -102,7 +120,11 @@ export class FakeDns extends FakeServer {
   #send(peer: Connection, modId: number, cmdId: number): void {
     const key = `${modId},${cmdId}`;
     const hosts = this.routes.get(key) ?? [];
-    const extras = { policy: this.policies.get(key), meant: this.meant.has(key) || undefined };
+    const extras = {
+      policy: this.policies.get(key),
+      meant: this.meant.has(key) || undefined,
+      guarded: this.guarded.has(key) || undefined,
+    };
     if (this.partCount === 1) {
       const message = { modId, cmdId, hosts, ...extras };
       peer.send(MessageId.GetRouteResponse, encodeGetRouteResponse(message));

@@ -11,6 +11,7 @@ import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/
 import { PING_INTERVAL_MS } from "../daemon/hello.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
 import { AGENT_PORT_COUNT, agentPortIndex } from "../proto/message_ids.ts";
+import type { NodeUseRequest } from "../proto/message_types.ts";
 import { formatAddress, formatIpv4 } from "../reactor/address.ts";
 import { setAligned, type Timer } from "../reactor/clock.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
@@ -31,6 +32,7 @@ import {
 import { type AgentLoops, claimPorts, fastPathFault, shardInits, startLoops } from "./loops.ts";
 import { agentMetrics } from "./metrics.ts";
 import { type PackedRoute, packRoute, pickableCount } from "./packed_route.ts";
+import { NodeUseDesk } from "./node_use_desk.ts";
 import { PushGuard } from "./push_guard.ts";
 import { ReportClient } from "./report_client.ts";
 import { RouteRegistry } from "./route_registry.ts";
@@ -84,6 +86,7 @@ class AgentService implements RunningService {
   readonly #feed: TableFeed | undefined;
   readonly #brake: LogBrake;
   readonly #guard: PushGuard;
+  readonly #desk: NodeUseDesk;
   readonly #shardStats = new Map<number, ShardStats>();
   #settings: AgentSettings;
   #loops: AgentLoops | undefined;
@@ -107,6 +110,12 @@ class AgentService implements RunningService {
     this.#firstPort = firstPort;
     this.#brake = new LogBrake(clock, 20);
     this.#guard = new PushGuard(settings.pushGuardMs);
+    this.#desk = new NodeUseDesk({
+      clock,
+      ask: (shard, id, { modId, cmdId, ip, port }) =>
+        void this.#loops?.send(shard, { type: "nodeUse", shard, id, modId, cmdId, ip, port }),
+      answer: (message) => this.#dns.answerNodeUse(message),
+    });
     const shared = { clock, rng, log, software, token: authToken };
     this.#dns = new DnsClient({
       ...shared,
@@ -114,6 +123,7 @@ class AgentService implements RunningService {
       onReady: () => this.#loops?.broadcast({ type: "resubscribe" }),
       onLost: () => this.#loops?.broadcast({ type: "offline" }),
       onRoute: (route) => this.#takeRoute(route),
+      onNodeUse: (request) => this.#takeNodeUse(request),
     });
     this.#reporter = new ReportClient({
       ...shared,
@@ -193,6 +203,7 @@ class AgentService implements RunningService {
   async stop(): Promise<void> {
     this.#stopping = true;
     for (const timer of this.#timers) timer.cancel();
+    this.#desk.close();
     // First, so that no batch of calls is confirmed that no loop will count.
     await this.#feed?.close();
     await this.#loops?.close();
@@ -309,6 +320,9 @@ class AgentService implements RunningService {
           }
         }
         break;
+      case "nodeUse":
+        this.#desk.answered(note.id, note.shard, note.usage);
+        break;
       case "stats":
         for (const stats of note.shards) this.#shardStats.set(stats.shard, stats);
         break;
@@ -339,7 +353,8 @@ class AgentService implements RunningService {
         this.#context.log.warn("Nodes of a route are left out", { modId, cmdId, cut, heldBack });
       }
     }
-    const route = this.#guarded(sent, arrived.meant);
+    // Where nobody marks what is meant, nothing can be held back for want of a mark.
+    const route = this.#guarded(sent, arrived.meant || !arrived.guarded);
     const delivery = this.#registry.take(route);
     if (delivery === undefined) return;
     for (const shard of delivery.update) {
@@ -351,6 +366,12 @@ class AgentService implements RunningService {
     }
     if (delivery.changed) this.#cache?.changed();
     this.#feed?.routeCame(route.modId, route.cmdId, delivery.changed);
+  }
+
+  #takeNodeUse(request: NodeUseRequest): void {
+    const { modId, cmdId } = request;
+    const feed = this.#feed?.usage(modId, cmdId) ?? { clients: 0, behind: 0 };
+    this.#desk.request(request, this.#registry.shardsOf(modId, cmdId), feed);
   }
 
   /** The route that came, or the last good one when the guard holds it back. */

@@ -17,8 +17,8 @@ import {
   frameReportRequest,
   readDatagram,
 } from "../proto/host_codec.ts";
-import { agentPortIndex, MessageId, RetCode } from "../proto/message_ids.ts";
-import type { GetHostResponse, HostInfo } from "../proto/message_types.ts";
+import { agentPortIndex, MessageId, NodeUseState, RetCode } from "../proto/message_ids.ts";
+import type { GetHostResponse, HostInfo, NodeUse } from "../proto/message_types.ts";
 import { parseAddress } from "../reactor/address.ts";
 import { BindError, ConfigError } from "../reactor/errors.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
@@ -200,6 +200,7 @@ test("a route that lost more than half of its nodes is held back unless it is me
   withLab(async ({ dns, agent, caller }) => {
     const nodes = [1, 2, 3, 4].map((ip) => ({ ip, port: 80 }));
     dns.routes.set("1,1", nodes);
+    dns.guarded.add("1,1");
     const lines: string[] = [];
     const log: Logger = { ...silentLogger, warn: (message) => void lines.push(message) };
     const running = await agent({ "loadbalance.update_timeout": "0.05" }, { log });
@@ -228,6 +229,7 @@ test("a route that lost more than half of its nodes is held back unless it is me
 test("a route that stays small for push_guard is taken", () =>
   withLab(async ({ dns, agent, caller }) => {
     dns.routes.set("1,1", [{ ip: 1, port: 80 }]);
+    dns.guarded.add("1,1");
     const running = await agent({
       "agent.push_guard": "0.2",
       "loadbalance.update_timeout": "0.05",
@@ -277,9 +279,38 @@ test("a drained node is picked no more", () =>
     await until(async () => (await picked()).size === 2);
   }));
 
+test("dns hears whether a node is still used, and since when it is not", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    dns.routes.set("1,1", [node(1), node(2)]);
+    const running = await agent();
+    const asking = await caller(running, 1, 1);
+    await untilServed(asking, 1, 1);
+    let seq = 0;
+    const usage = async (ip: number, modId = 1): Promise<NodeUse> => {
+      const request = { seq: ++seq, modId, cmdId: 1, ip, port: 80 };
+      let answer: NodeUse | undefined;
+      await until(() => {
+        answer = dns.nodeUses.find((use) => use.seq === seq);
+        if (answer === undefined) dns.askNodeUse(request);
+        return answer !== undefined;
+      }, { what: "the answer", intervalMs: 50 });
+      assert.ok(answer !== undefined);
+      return answer;
+    };
+    assert.equal((await usage(2)).state, NodeUseState.Picked);
+    assert.equal((await usage(3)).state, NodeUseState.Absent);
+    assert.equal((await usage(2, 9)).state, NodeUseState.Unknown);
+    dns.push(1, 1, [node(1), { ...node(2), state: "drain" }]);
+    await until(async () => (await usage(2)).state === NodeUseState.Draining);
+    await until(async () => ((await usage(2)).idleMs ?? 0) > 300, { what: "some quiet" });
+    // A call that was under way ends.
+    asking.report(1, 1, node(2), 0);
+    await until(async () => ((await usage(2)).idleMs ?? Infinity) < 300, { what: "its result" });
+  }));
+
 test("a push changes the route, an empty one ends it", () =>
   withLab(async ({ dns, agent, caller }) => {
-    const running = await agent({ "agent.push_guard": "0" });
+    const running = await agent();
     dns.routes.set("1,1", [node(1)]);
     const one = await caller(running, 1, 1);
     await untilServed(one, 1, 1);

@@ -2,7 +2,14 @@
 // the reporter.
 
 import { timingSafeEqual } from "node:crypto";
-import { type Host, RESTING_TICK_MS, RouteLb, type StateChange, TICK_MS } from "../balancer/mod.ts";
+import {
+  DrainWatch,
+  type Host,
+  RESTING_TICK_MS,
+  RouteLb,
+  type StateChange,
+  TICK_MS,
+} from "../balancer/mod.ts";
 import {
   decodeExplainRequest,
   decodeGetHostRequest,
@@ -37,7 +44,7 @@ import {
   type ShardInit,
   type ShardStats,
 } from "./loop_messages.ts";
-import { unpackNodes } from "./packed_route.ts";
+import { type PackedRoute, unpackNodes } from "./packed_route.ts";
 import { hostsThatFit } from "./route_answer.ts";
 
 /** Shortest time between two notes with counters. */
@@ -87,6 +94,7 @@ interface ShardHost {
 class Shard {
   readonly index: number;
   readonly lb: RouteLb;
+  readonly drains: DrainWatch;
   readonly server: DatagramServer;
   readonly #host: ShardHost;
   readonly #clock: Clock;
@@ -116,10 +124,14 @@ class Shard {
       onForget: (modId, cmdId) => event("forget", modId, cmdId),
       onStateChange: (change) => host.stateChange(change),
     });
+    this.drains = new DrainWatch(this.lb);
     this.lb.pausePulls();
     for (const route of shard.preload) {
-      this.lb.preload(route.modId, route.cmdId, unpackNodes(route), clock.nowMs());
-      this.lb.setModulePolicy(route.modId, route.cmdId, route.policy);
+      const { modId, cmdId, policy } = route;
+      const nodes = unpackNodes(route);
+      this.lb.preload(modId, cmdId, nodes, clock.nowMs());
+      this.lb.setModulePolicy(modId, cmdId, policy);
+      this.drains.routeTaken(modId, cmdId, nodes, clock.nowMs());
     }
     const hot = new HotPath(this.lb, init.token !== undefined);
     const server: UdpServerOptions = {
@@ -134,6 +146,15 @@ class Shard {
       (bytes, start, end, fromLoopback, nowMs, answer, answerStart) =>
         hot.handle(bytes, start, end, fromLoopback, nowMs, answer, answerStart),
     );
+  }
+
+  /** Dns gave a route; the main thread has seen that the balancer takes its policy. */
+  takeRoute(route: PackedRoute, nowMs: number): void {
+    const { modId, cmdId, policy } = route;
+    const nodes = unpackNodes(route);
+    this.lb.setModulePolicy(modId, cmdId, policy);
+    if (this.lb.update(modId, cmdId, nodes, nowMs) === undefined) return;
+    this.drains.routeTaken(modId, cmdId, nodes, nowMs);
   }
 
   stats(): ShardStats {
@@ -319,12 +340,13 @@ export class UdpService implements ShardHost {
   onTask(task: AgentTask): void {
     const nowMs = this.options.clock.nowMs();
     switch (task.type) {
-      case "route": {
-        const { modId, cmdId, policy } = task.route;
-        const lb = this.#shard(task.shard)?.lb;
-        // The main thread has seen that the balancer takes the policy.
-        lb?.setModulePolicy(modId, cmdId, policy);
-        lb?.update(modId, cmdId, unpackNodes(task.route), nowMs);
+      case "route":
+        this.#shard(task.shard)?.takeRoute(task.route, nowMs);
+        break;
+      case "nodeUse": {
+        const { shard, id, modId, cmdId, ip, port } = task;
+        const usage = this.#shard(shard)?.drains.usage(modId, cmdId, ip, port, nowMs);
+        if (usage !== undefined) this.options.note({ type: "nodeUse", shard, id, usage });
         break;
       }
       case "confirm":
@@ -399,7 +421,9 @@ export class UdpService implements ShardHost {
     for (const { lb } of this.#shards) lb.tick(nowMs);
     this.#passOn(false);
     // Ticks come a little late: without the tolerance every other second would have none.
-    if (nowMs - this.#statsAtMs >= STATS_MS - TICK_MS / 2) this.#noteStats(nowMs);
+    if (nowMs - this.#statsAtMs < STATS_MS - TICK_MS / 2) return;
+    for (const { drains } of this.#shards) drains.tick(nowMs);
+    this.#noteStats(nowMs);
   }
 
   #passOn(everything: boolean): void {

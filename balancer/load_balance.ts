@@ -207,6 +207,11 @@ export class LoadBalance implements HostOwner {
     this.#changed();
   }
 
+  /** A node by its address; undefined when the route does not name it. */
+  findHost(ip: number, port: number): Host | undefined {
+    return this.#hosts.get(hostKey(ip >>> 0, port));
+  }
+
   /** Number of nodes. */
   get hostCount(): number {
     return this.#hosts.size;

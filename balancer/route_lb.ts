@@ -247,6 +247,11 @@ export class RouteLb {
     return picked;
   }
 
+  /** A node of a known module, in service or not; does not count as a use of the module. */
+  findHost(modId: number, cmdId: number, ip: number, port: number): Host | undefined {
+    return this.#modules.get(modId, cmdId)?.balance?.findHost(ip, port);
+  }
+
   /** What is known of a module's route; undefined when nobody has asked for it. */
   stateOf(modId: number, cmdId: number): RouteState | undefined {
     return this.#modules.get(modId, cmdId)?.state;

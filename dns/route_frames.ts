@@ -24,16 +24,18 @@ const TAG = {
   policy: 17 * 8 + 2,
   meant: 18 * 8,
   draining: 19 * 8 + 2,
+  guarded: 20 * 8,
   partPolicy: 7 * 8 + 2,
   partMeant: 8 * 8,
   partDraining: 9 * 8 + 2,
+  partGuarded: 10 * 8,
 } as const;
 
 /**
  * Largest share of a body that is neither hosts nor policy: modId and cmdId (1 + 10 bytes each),
- * part and partCount (1 + 5 each), a revision (2 + 8), and tags of the policy (2 + 3) and mark (3).
+ * part and partCount (1 + 5 each), a revision (2 + 8), and tags of the policy (2 + 3) and both marks (3).
  */
-const FIELDS_BYTES_MAX = 11 + 11 + 6 + 6 + 10 + 5 + 3;
+const FIELDS_BYTES_MAX = 11 + 11 + 6 + 6 + 10 + 5 + 3 + 3;
 
 /** Longest policy that is sent, in bytes; the editors refuse longer ones, foreign hands may not. */
 const POLICY_BYTES_MAX = 4096;
@@ -185,6 +187,7 @@ function encodeExtended(view: RouteView): Uint8Array {
     nodes.write(writer, cuts[part], cuts[part + 1], single ? TAG.draining : TAG.partDraining);
     writer.sized(single ? TAG.policy : TAG.partPolicy, policy);
     writer.number(single ? TAG.meant : TAG.partMeant, Number(view.meant));
+    writer.number(single ? TAG.guarded : TAG.partGuarded, Number(view.guarded));
     if (single) {
       writer.tag(TAG.revision);
       writer.varint(view.revision);

@@ -27,13 +27,13 @@ function framesOf(
   modId: number,
   cmdId: number,
   revision: number,
-  extras: { policy?: string; meant?: boolean } = {},
+  extras: { policy?: string; meant?: boolean; guarded?: boolean } = {},
 ): { frames: RouteFrames; cuts: number[][] } {
   const snapshot = buildSnapshot(rows);
   const cuts: number[][] = [];
-  const { policy = "", meant = false } = extras;
+  const { policy = "", meant = false, guarded = false } = extras;
   const index = snapshot.find(modId, cmdId);
-  const view = { modId, cmdId, revision, snapshot, index, policy, meant };
+  const view = { modId, cmdId, revision, snapshot, index, policy, meant, guarded };
   const frames = routeFrames(() => view, (...cut) => cuts.push(cut));
   return { frames, cuts };
 }
@@ -70,32 +70,41 @@ test("both forms of any route decode to the route", () => {
   const extras = fc.record({
     policy: fc.constantFrom("", "{}", '{"note":"ü"}', `{"long":"${"x".repeat(4000)}"}`),
     meant: fc.boolean(),
+    guarded: fc.boolean(),
   });
   const revision = fc.integer({ min: 0, max: 2 ** 53 - 1 });
   fc.assert(
-    fc.property(uint32, uint32, nodes, revision, extras, (m, c, n, r, { policy, meant }) => {
-      const rows = n.map((node): RouteRow => ({ ...node, modId: m, cmdId: c }));
-      const { frames, cuts } = framesOf(rows, m, c, r, { policy, meant });
-      const [legacy, ...more] = frameList(frames.legacy);
-      assert.equal(more.length, 0);
-      assert.equal(legacy.msgId, MessageId.GetRouteResponse);
-      assert.deepEqual(decodeGetRouteResponse(legacy.body), {
-        modId: m,
-        cmdId: c,
-        hosts: expectedHosts(rows, false),
-      });
-      const [extended] = frameList(frames.extended);
-      assert.equal(extended.msgId, MessageId.GetRouteResponse);
-      assert.deepEqual(decodeGetRouteResponse(extended.body), {
-        modId: m,
-        cmdId: c,
-        hosts: expectedHosts(rows, true),
-        revision: r,
-        ...(policy === "" ? {} : { policy }),
-        ...(meant ? { meant } : {}),
-      });
-      assert.deepEqual(cuts, []);
-    }),
+    fc.property(
+      uint32,
+      uint32,
+      nodes,
+      revision,
+      extras,
+      (m, c, n, r, { policy, meant, guarded }) => {
+        const rows = n.map((node): RouteRow => ({ ...node, modId: m, cmdId: c }));
+        const { frames, cuts } = framesOf(rows, m, c, r, { policy, meant, guarded });
+        const [legacy, ...more] = frameList(frames.legacy);
+        assert.equal(more.length, 0);
+        assert.equal(legacy.msgId, MessageId.GetRouteResponse);
+        assert.deepEqual(decodeGetRouteResponse(legacy.body), {
+          modId: m,
+          cmdId: c,
+          hosts: expectedHosts(rows, false),
+        });
+        const [extended] = frameList(frames.extended);
+        assert.equal(extended.msgId, MessageId.GetRouteResponse);
+        assert.deepEqual(decodeGetRouteResponse(extended.body), {
+          modId: m,
+          cmdId: c,
+          hosts: expectedHosts(rows, true),
+          revision: r,
+          ...(policy === "" ? {} : { policy }),
+          ...(meant ? { meant } : {}),
+          ...(guarded ? { guarded } : {}),
+        });
+        assert.deepEqual(cuts, []);
+      },
+    ),
   );
 });
 
@@ -162,12 +171,12 @@ test("every part of a long route has policy and mark, and drained nodes are told
     state: i % 10 === 0 ? "drain" : "on",
   }));
   const policy = `{"long":"${"x".repeat(4000)}"}`;
-  const { frames, cuts } = framesOf(rows, 1, 1, 77, { policy, meant: true });
+  const { frames, cuts } = framesOf(rows, 1, 1, 77, { policy, meant: true, guarded: true });
   const hosts: HostInfo[] = [];
   for (const { body } of frameList(frames.extended)) {
     assert.ok(body.length <= FRAME_BODY_BYTES_MAX);
     const part = decodeRoutePart(body);
-    assert.deepEqual([part.policy, part.meant], [policy, true]);
+    assert.deepEqual([part.policy, part.meant, part.guarded], [policy, true, true]);
     hosts.push(...part.hosts);
   }
   const byIp = (a: HostInfo, b: HostInfo): number => a.ip - b.ip;

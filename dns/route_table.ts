@@ -36,11 +36,13 @@ export interface RouteView {
   readonly policy: string;
   /** Somebody means this route, however many nodes it lost. */
   readonly meant: boolean;
+  /** Changes of this module are marked when they are meant. */
+  readonly guarded: boolean;
 }
 
 /** What goes with the nodes that were read. */
 export interface RouteExtras {
-  /** Policies that are not "", by module. */
+  /** Policies by module, "" for none; of modules whose changes are marked when they are meant. */
   readonly policies: ReadonlyMap<ModuleId, string>;
   /** Modules of which a change was marked as meant since the reading before. */
   readonly meant: ReadonlySet<ModuleId>;
@@ -130,17 +132,19 @@ export class RouteTable {
   /** The route of a module as it is now; stays valid, but does not follow later changes. */
   route(modId: number, cmdId: number): RouteView {
     const id = moduleId(modId, cmdId);
-    const policy = this.#policies.get(id) ?? "";
+    const known = this.#policies.get(id);
+    const policy = known ?? "";
+    const guarded = known !== undefined;
     const meant = this.#meant.has(id);
     const fresh = this.#fresh.get(id);
     if (fresh !== undefined) {
       const { snapshot, index } = fresh;
       const revision = index < 0 ? this.#revision : fresh.revision;
-      return { modId, cmdId, revision, snapshot, index, policy, meant };
+      return { modId, cmdId, revision, snapshot, index, policy, meant, guarded };
     }
     const index = this.#base.find(modId, cmdId);
     const revision = index < 0 ? this.#revision : this.#baseRevisions[index];
-    return { modId, cmdId, revision, snapshot: this.#base, index, policy, meant };
+    return { modId, cmdId, revision, snapshot: this.#base, index, policy, meant, guarded };
   }
 
   /** Marks the start of a full read. */
@@ -183,7 +187,7 @@ export class RouteTable {
       if (fresh !== undefined) kept.set(id, fresh);
     }
     const policies = new Map(extras.policies);
-    for (const id of touched) setPolicy(policies, id, this.#policies.get(id) ?? "");
+    for (const id of touched) setPolicy(policies, id, this.#policies.get(id));
     this.#policies = policies;
     this.#base = next;
     this.#baseRevisions = revisions;
@@ -214,9 +218,7 @@ export class RouteTable {
       const id = moduleId(modId, cmdId);
       const old = this.route(modId, cmdId);
       const index = snapshot.find(modId, cmdId);
-      const policy = extras.policies.get(id) ?? "";
-      const same = sameNodes(old.snapshot, old.index, snapshot, index) && policy === old.policy &&
-        (old.meant || !extras.meant.has(id));
+      const same = sameNodes(old.snapshot, old.index, snapshot, index) && sameExtras(old, extras);
       if (same && this.#touched === undefined) continue;
       if (!same) {
         if (revision === 0) revision = ++this.#revision;
@@ -225,7 +227,7 @@ export class RouteTable {
         this.#moduleCount += Number(index >= 0) - Number(old.index >= 0);
       }
       this.#judgeMeant(id, old, snapshot.pickableCountOf(index), extras);
-      setPolicy(this.#policies, id, policy);
+      setPolicy(this.#policies, id, extras.policies.get(id));
       this.#fresh.set(id, { snapshot, index, revision: same ? old.revision : revision });
       this.#touched?.add(id);
     }
@@ -335,13 +337,19 @@ export class RouteTable {
   }
 }
 
-function setPolicy(policies: Map<ModuleId, string>, id: ModuleId, policy: string): void {
-  if (policy === "") policies.delete(id);
+function setPolicy(
+  policies: Map<ModuleId, string>,
+  id: ModuleId,
+  policy: string | undefined,
+): void {
+  if (policy === undefined) policies.delete(id);
   else policies.set(id, policy);
 }
 
-/** True when the policy stays, and there is no mark that is not known yet. */
+/** True when the policy stays, if there is one, and there is no mark that is not known yet. */
 function sameExtras(old: RouteView, extras: RouteExtras): boolean {
   const id = moduleId(old.modId, old.cmdId);
-  return (extras.policies.get(id) ?? "") === old.policy && (old.meant || !extras.meant.has(id));
+  const policy = extras.policies.get(id);
+  return (policy ?? "") === old.policy && (policy !== undefined) === old.guarded &&
+    (old.meant || !extras.meant.has(id));
 }

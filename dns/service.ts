@@ -13,6 +13,7 @@ import { openStore, type Store } from "../sql/mod.ts";
 import { endsWithin, StoreHealth } from "../sql/store_health.ts";
 import { dnsSettings } from "./config.ts";
 import { dnsMetrics } from "./metrics.ts";
+import { NodeUseInquiries } from "./node_use_survey.ts";
 import { discoverModules } from "./service_discovery.ts";
 import { RouteFrameCache, type RouteFrames } from "./route_frames.ts";
 import { RouteHub } from "./route_hub.ts";
@@ -34,6 +35,7 @@ class DnsService implements RunningService {
   readonly #hub: RouteHub;
   readonly #health: StoreHealth;
   readonly #poller: VersionPoller;
+  readonly #inquiries: NodeUseInquiries;
   #loopErrorCount = 0;
   #cutCount = 0;
   #loops: LoopGroup<RouteTask> | undefined;
@@ -69,6 +71,17 @@ class DnsService implements RunningService {
       log,
       label: store.label,
       meanwhile: "serving from memory",
+    });
+    this.#inquiries = new NodeUseInquiries({
+      clock,
+      loopCount: settings.loopCount,
+      survey: (id, request) => {
+        for (let loop = 0; loop < settings.loopCount; loop++) {
+          this.#loops?.send(loop, { type: "survey", id, request });
+        }
+      },
+      report: (loop, question, result) =>
+        this.#loops?.send(loop, { type: "report", question, result }),
     });
     this.#poller = new VersionPoller({
       store,
@@ -161,14 +174,24 @@ class DnsService implements RunningService {
 
   async stop(): Promise<void> {
     this.#poller.stop();
+    this.#inquiries.close();
     await Promise.all([this.#loops?.close(), this.#heartbeat?.stop()]);
     await endsWithin(this.#context.clock, STORE_CLOSE_MS, this.#store.close());
   }
 
   #onNote(note: RouteNote, loop: number): void {
-    if (note.type === "want") this.#hub.want(loop, note.modId, note.cmdId);
-    else if (note.type === "drop") this.#hub.drop(loop, note.keys);
-    else this.#poller.modulesChanged(note.keys);
+    switch (note.type) {
+      case "want":
+        return this.#hub.want(loop, note.modId, note.cmdId);
+      case "drop":
+        return this.#hub.drop(loop, note.keys);
+      case "routesChanged":
+        return this.#poller.modulesChanged(note.keys);
+      case "nodeUse":
+        return this.#inquiries.ask(loop, note.question, note.request);
+      case "surveyed":
+        return this.#inquiries.surveyed(note.id, loop, note.result);
+    }
   }
 
   #send(loop: number, modId: number, cmdId: number, frames: RouteFrames): void {
@@ -177,7 +200,7 @@ class DnsService implements RunningService {
     const sent = this.#inWorkers
       ? { revision, legacy: frames.legacy, extended: frames.extended }
       : frames;
-    this.#loops?.send(loop, { modId, cmdId, frames: sent });
+    this.#loops?.send(loop, { type: "frames", modId, cmdId, frames: sent });
   }
 
   #detail(): Record<string, number | string> {

@@ -273,7 +273,7 @@ export class VersionPoller {
     const { store } = this.#options;
     const policies = new Map<ModuleId, string>();
     for (const { modId, cmdId, policy } of await store.moduleRows(keys)) {
-      if (policy !== "") policies.set(moduleId(modId, cmdId), policy);
+      policies.set(moduleId(modId, cmdId), policy);
     }
     const meant = await store.meantModules(this.#marksAfter);
     return { policies, meant: new Set(meant.map(({ modId, cmdId }) => moduleId(modId, cmdId))) };

@@ -293,6 +293,7 @@ function writeRoutePart(writer: WireWriter, message: RoutePart): void {
   writer.text(7, message.policy);
   writer.uint32(8, message.meant ? 1 : 0);
   writeDraining(writer, 9, message.hosts);
+  writer.uint32(10, message.guarded ? 1 : 0);
 }
 
 /** Body of message 65. */
@@ -338,6 +339,9 @@ export function decodeRoutePart(body: Uint8Array): RoutePart {
         break;
       case bytesTag(9):
         draining.push(readDraining(reader));
+        break;
+      case varintTag(10):
+        message.guarded = reader.bool() || undefined;
         break;
       default:
         reader.skip(tag);

@@ -56,6 +56,7 @@ const getRouteResponse = fc.record({
   revision: uint64,
   policy: text,
   meant: fc.constant(true),
+  guarded: fc.constant(true),
 }, { noNullPrototype: true, requiredKeys: ["modId", "cmdId", "hosts"] });
 const hello = fc.record({
   protocol: uint32,
@@ -215,6 +216,7 @@ const feedMessages: Record<string, fc.Arbitrary<unknown>> = {
     revision: uint64,
     policy: text,
     meant: fc.constant(true),
+    guarded: fc.constant(true),
   }, { ...noNull, requiredKeys: ["modId", "cmdId", "hosts", "part", "partCount"] }),
   ReportStatusRequest: fc.record({
     ...module,

@@ -160,9 +160,7 @@ function planChanges(
 
 function* writeDraftScript(draft: ModuleDraft, nowS: number): Script<void> {
   const { key: { modId, cmdId }, name, policy, stored } = draft;
-  if (name === "" && policy === "") {
-    yield { sql: "DELETE FROM Module WHERE modid = ? AND cmdid = ?", params: [modId, cmdId] };
-  } else if (stored === undefined) {
+  if (stored === undefined) {
     yield {
       sql: `INSERT INTO Module(${COLUMNS}) VALUES (?, ?, ?, ?, ?)`,
       params: [modId, cmdId, name, policy, nowS],

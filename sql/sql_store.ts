@@ -212,7 +212,7 @@ export class SqlStore implements Store {
     return await this.#attempt("edit the routes", async () => {
       const shape = await this.#currentShape();
       const script = (): ReturnType<typeof editRoutesScript> =>
-        editRoutesScript(this.dialect, shape, edits, options.meant === true);
+        editRoutesScript(this.dialect, shape, edits, options.meant);
       return await this.#driver.transact(script, { durable: true });
     });
   }

@@ -60,7 +60,7 @@ function addList(module: Command): void {
     .option("--json", "print one JSON array")
     .action(async (modId: number | undefined, cmdId: number | undefined, flags: ListFlags) => {
       const all = await withStore(flags, (store) => store.moduleRows());
-      const rows = all.filter((row) =>
+      const rows = all.filter((row) => row.name !== "" || row.policy !== "").filter((row) =>
         (modId === undefined || row.modId === modId) &&
         (cmdId === undefined || row.cmdId === cmdId)
       );

@@ -205,11 +205,7 @@ function confirmModule(route: Command): void {
 }
 
 async function editOne(edit: RouteEdit, word: string, flags: EditFlags): Promise<void> {
-  // Somebody names the node: it is meant, also when it was the last one of its module.
-  const outcome = await withStore(
-    flags,
-    (store) => editAndTell(store, [edit], flags, { meant: true }),
-  );
+  const outcome = await withStore(flags, (store) => editAndTell(store, [edit], flags));
   if (flags.json === true) return printJson(outcomeJson(outcome));
   const node = describeNode(edit);
   if (outcome.changed.length === 0) return printLine(`${node} is so already`);
