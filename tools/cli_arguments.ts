@@ -50,6 +50,19 @@ export function parseCmdId(text: string): number {
 }
 
 /**
+ * A module in words: `1 2` or `1/2`.
+ *
+ * @throws {RangeError} when it is none.
+ */
+export function parseModuleWords(words: readonly string[]): { modId: number; cmdId: number } {
+  const numbers = words.flatMap((word) => word.split("/"));
+  if (numbers.length !== 2) {
+    throw new RangeError(`Module must be MODID CMDID: current value is "${words.join(" ")}"`);
+  }
+  return { modId: parseModId(numbers[0]), cmdId: parseCmdId(numbers[1]) };
+}
+
+/**
  * A port that can be called, 1 to 65535.
  *
  * @throws {RangeError} when it is not one.
