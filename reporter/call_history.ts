@@ -12,8 +12,11 @@ export const HISTORY_ROWS_MAX = 50_000;
 /** A node that an agent has not spoken of for so long is forgotten, in milliseconds: an hour. */
 export const BASELINE_AGE_MAX_MS = 3_600_000;
 
-/** Time after the start in which totals found in the database stand in for those not seen yet. */
-export const ADOPT_MS = 60_000;
+/**
+ * Time after the start in which totals found in the database stand in for those not seen yet: agents
+ * are back within a few seconds, or with another reporter.
+ */
+export const ADOPT_MS = 15_000;
 
 /** Totals in the database that are older than this are not used, in seconds. */
 export const ADOPT_AGE_MAX_S = 600;

@@ -9,7 +9,7 @@ import type { Metric } from "../daemon/metrics_text.ts";
 import type { SettingsOf } from "../daemon/settings.ts";
 import { reachableAddress } from "../daemon/reachable_address.ts";
 import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
-import { type CallStatusRow, openStore, type Store } from "../sql/mod.ts";
+import { type CallStatusRow, openStore, type ServiceInstance, type Store } from "../sql/mod.ts";
 import { endsWithin, StoreHealth } from "../sql/store_health.ts";
 import { reporterSettings } from "./config.ts";
 import { type HistoryRetention, HistoryWriter } from "./history_writer.ts";
@@ -31,6 +31,9 @@ const FLUSH_LIMIT_MS = 800;
 
 /** Time that a start waits for what the database holds of the time before. */
 const ADOPT_LIMIT_MS = 1_000;
+
+/** A reporter that was seen within this time may be alive, in seconds. */
+const OTHER_REPORTER_S = 60;
 
 /** Time that a stop waits for the database to close. */
 const STORE_CLOSE_MS = 200;
@@ -119,7 +122,7 @@ class ReporterService implements RunningService {
       clock,
       log,
     });
-    await this.#startHistory();
+    await this.#startHistory(settings);
     this.#address = formatAddress(await this.#loops.listen(settings.listenPort));
     this.#heartbeat = new InstanceHeartbeat({
       store: this.#stores.queues[0],
@@ -133,15 +136,25 @@ class ReporterService implements RunningService {
     this.#heartbeat.start();
   }
 
-  /** Before anything can arrive: what was reported before this start is in the database. */
-  async #startHistory(): Promise<void> {
+  /**
+   * Before anything can arrive: what was reported before this start is in the database. With
+   * another reporter about, its agents may come here later with calls that it has counted, so then
+   * nothing is taken over.
+   */
+  async #startHistory({ listenIp, listenPort }: ReporterSettings): Promise<void> {
     const history = this.#history;
     if (history === undefined) return;
+    const { clock } = this.#context;
+    const store = this.#stores.history;
+    const own = reachableAddress(formatAddress({ hostname: listenIp, port: listenPort }));
+    const isOther = ({ kind, address, seenAt }: ServiceInstance): boolean =>
+      kind === "reporter" && address !== own && seenAt > clock.wallMs() / 1000 - OTHER_REPORTER_S;
     let stored: readonly CallStatusRow[] = [];
-    const reading = this.#stores.history.readCallStatus().then((rows) => {
-      stored = rows;
-    });
-    await endsWithin(this.#context.clock, ADOPT_LIMIT_MS, reading);
+    const reading = async (): Promise<void> => {
+      if ((await store.instances()).some(isOther)) return;
+      stored = await store.readCallStatus();
+    };
+    await endsWithin(clock, ADOPT_LIMIT_MS, reading());
     history.start(stored);
   }
 

@@ -253,3 +253,54 @@ test("reporter without history writes none", async () => {
     assert.equal(service.stats().history_rows_written, undefined);
   });
 });
+
+test("several reporters on one database never count a call twice", async () => {
+  await withTempDir(async (directory) => {
+    const url = `sqlite:${join(directory, "lars.db")}`;
+    const store = await openStore(url);
+    await store.migrate();
+    const fromSeconds = Math.floor(Date.now() / 1000);
+    const start = (): Promise<RunningService> =>
+      startDaemon(reporterDaemon, { flags: { "store.url": url, "reactor.port": "0" } }, {
+        log: silentLogger,
+      });
+    const send = async (
+      reporter: RunningService,
+      caller: number,
+      totals: readonly number[],
+    ): Promise<void> => {
+      const agent = await WireConnection.open(portOf(reporter));
+      for (const succTotal of totals) {
+        const results = [{ ...result, err: 0, overload: false, succTotal, errTotal: 0 }];
+        agent.send(
+          MessageId.ReportStatusRequest,
+          encodeReportStatusRequest({ modId: 1, cmdId: 1, caller, ts: 0, results }),
+        );
+        const rowOf = async (): Promise<number | undefined> =>
+          (await store.readCallStatus()).find((row) => row.caller === caller)?.succTotal;
+        await until(async () => await rowOf() === succTotal, { what: "the row" });
+      }
+      agent.close();
+    };
+    const first = await start();
+    await until(async () => (await store.instances()).length === 1, {
+      what: "the first to sign in",
+    });
+    await send(first, 1, [10, 100]); // All in the first window of the agent.
+    const second = await start(); // Finds 100 in the database, and the first reporter about.
+    await Promise.all([
+      send(first, 1, [200, 250]).then(() => send(second, 1, [260, 300])),
+      send(second, 2, [10, 60]),
+    ]);
+    await first.stop();
+    await second.stop();
+    const query = { fromSeconds, toSeconds: fromSeconds + 3600, stepSeconds: 3600 };
+    const { points } = await store.readCallHistory({ ...query, groupBy: "caller" });
+    const sumOf = (caller: number): number =>
+      points.reduce((sum, point) => sum + (point.caller === caller ? point.succCount : 0), 0);
+    // Each new connection of an old agent costs the calls up to its first report.
+    assert.equal(sumOf(1), 100 + 50 + 40);
+    assert.equal(sumOf(2), 60);
+    await store.close();
+  });
+});

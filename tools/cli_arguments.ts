@@ -2,7 +2,7 @@
 
 import { type Address, parseAddress, parseIpv4 } from "../reactor/address.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
-import { parseNodeIp, parsePort } from "../web/route_values.ts";
+import { parseCmdId, parseModId, parseNodeIp, parsePort } from "../web/route_values.ts";
 
 export {
   ID_MAX,
@@ -18,6 +18,19 @@ export {
   WEIGHT_MAX,
   ZONE_LENGTH_MAX,
 } from "../web/route_values.ts";
+
+/**
+ * A module in words: `1 2` or `1/2`.
+ *
+ * @throws {RangeError} when it is none.
+ */
+export function parseModuleWords(words: readonly string[]): { modId: number; cmdId: number } {
+  const numbers = words.flatMap((word) => word.split("/"));
+  if (numbers.length !== 2) {
+    throw new RangeError(`Module must be MODID CMDID: current value is "${words.join(" ")}"`);
+  }
+  return { modId: parseModId(numbers[0]), cmdId: parseCmdId(numbers[1]) };
+}
 
 /** A node as written on the command line. */
 export interface NodeAddress {

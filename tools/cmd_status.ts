@@ -5,6 +5,7 @@ import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import { LarsError, messageOf } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/system_clock.ts";
+import type { EventRecord } from "../sql/event.ts";
 import type { ServiceInstance, Store } from "../sql/store.ts";
 import { type AgentFacts, probeAgent } from "./agent_probe.ts";
 import { type CallSummary, summariseCalls } from "./call_summary.ts";
@@ -12,6 +13,7 @@ import { parseAgent } from "./cli_arguments.ts";
 import { argument } from "./cli_errors.ts";
 import { factsText, type StoreFacts, storeFacts } from "./store_facts.ts";
 import { addExamples, type CommandContext } from "./command.ts";
+import { eventJson, eventLine } from "./history_view.ts";
 import { isRecent, knownInstances } from "./route_edit.ts";
 import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
@@ -28,14 +30,30 @@ interface StoreReport {
   readonly facts: StoreFacts;
   readonly instances: readonly ServiceInstance[];
   readonly calls: CallSummary;
+  readonly recent: RecentCalls;
+  /** The latest, oldest first. */
+  readonly events: readonly EventRecord[];
 }
+
+/** Calls of all modules in the last minutes, from the history. */
+interface RecentCalls {
+  readonly seconds: number;
+  readonly succ: number;
+  readonly err: number;
+}
+
+/** What counts as recent, in seconds. */
+const RECENT_S = 300;
+
+/** Events that are shown. */
+const EVENTS_SHOWN = 5;
 
 /** Adds `status`. */
 export function addTo(parent: Command, context: CommandContext): void {
   const command = parent.command("status")
     .description(
-      "Show the database, the services registered in it, the agent of this host, and call " +
-        "results. Exit code 1 when the database cannot be read.",
+      "Show the database, the services registered in it, the agent of this host, call results " +
+        "and the latest events. Exit code 1 when the database cannot be read.",
     )
     .option(
       "--agent <HOST:PORT>",
@@ -74,6 +92,19 @@ async function readReport(store: Store): Promise<StoreReport> {
     facts: await storeFacts(store),
     instances: await knownInstances(store),
     calls: summariseCalls(await store.readCallStatus()),
+    recent: await readRecent(store),
+    events: await store.readEvents({ limit: EVENTS_SHOWN }),
+  };
+}
+
+async function readRecent(store: Store): Promise<RecentCalls> {
+  const toSeconds = Math.floor(systemClock.wallMs() / 1000);
+  const fromSeconds = toSeconds - RECENT_S;
+  const { points } = await store.readCallHistory({ fromSeconds, toSeconds, stepSeconds: 10 });
+  return {
+    seconds: RECENT_S,
+    succ: points.reduce((sum, point) => sum + point.succCount, 0),
+    err: points.reduce((sum, point) => sum + point.errCount, 0),
   };
 }
 
@@ -87,7 +118,7 @@ function toJson(
   if ("fault" in stored) {
     return { store: { ok: false, fault: stored.fault }, services: [], agent: agentJson };
   }
-  const { facts, instances, calls } = stored.value;
+  const { facts, instances, calls, recent, events } = stored.value;
   return {
     store: { ok: true, ...facts },
     services: instances.map((instance) => ({
@@ -101,6 +132,8 @@ function toJson(
     })),
     agent: agentJson,
     calls,
+    recent,
+    events: events.map(eventJson),
   };
 }
 
@@ -120,6 +153,20 @@ async function printReport(
   if ("fault" in stored) return;
   await printServices(stored.value.instances);
   await printCalls(stored.value.calls);
+  printRecent(stored.value);
+}
+
+function printRecent({ recent, events }: StoreReport): void {
+  const { strong } = coloursOf("stdout");
+  const { seconds, succ, err } = recent;
+  const calls = succ + err;
+  const share = calls === 0 ? "" : `, ${(100 * err / calls).toFixed(1)} % failed`;
+  printLine("");
+  printLine(strong(`Last ${seconds / 60} minutes`) + `  ${calls} calls${share}`);
+  if (events.length === 0) return;
+  printLine("");
+  printLine(strong("Latest events") + " (lars events shows more)");
+  for (const event of events) printLine(eventLine(event));
 }
 
 /** The few facts of an agent that a person wants first; `--json` has all. */

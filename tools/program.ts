@@ -91,6 +91,16 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_status.ts"),
   },
   {
+    name: "top",
+    summary: "watch modules and nodes live in the terminal",
+    load: () => import("./cmd_top.ts"),
+  },
+  {
+    name: "events",
+    summary: "show what happened, or follow what happens",
+    load: () => import("./cmd_events.ts"),
+  },
+  {
     name: "sim",
     summary: "simulate faults under virtual time, with the rules the agent runs",
     load: () => import("./cmd_sim.ts"),

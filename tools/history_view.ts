@@ -1,0 +1,58 @@
+// Core. Events as lines, and the last minutes of calls in one line.
+
+import type { EventRecord } from "../sql/event.ts";
+
+/** Ids before the last one that a follower asks for again: writers at once store out of order. */
+export const FOLLOW_OVERLAP = 200;
+
+/** One event as one line, with the time in UTC. */
+export function eventLine(event: EventRecord): string {
+  const time = new Date(event.atMs).toISOString().replace("T", " ").slice(0, 19);
+  // What others wrote must not move the cursor of a terminal.
+  // deno-lint-ignore no-control-regex -- control characters are what is meant
+  const text = event.text.replace(/[\u0000-\u001f\u007f-\u009f]/g, " ");
+  return `${time}  ${event.kind.padEnd(14)}  ${text}`;
+}
+
+/** An event as one JSON value, under names for programs. */
+export function eventJson(event: EventRecord): Record<string, unknown> {
+  const { id, atMs, kind, module, node, host, text, detail } = event;
+  return {
+    id,
+    at: new Date(atMs).toISOString(),
+    kind,
+    ...(module === undefined ? {} : { modid: module.modId, cmdid: module.cmdId }),
+    ...(node === undefined ? {} : { ip: node.ip, port: node.port }),
+    ...(host === undefined ? {} : { host }),
+    text,
+    detail,
+  };
+}
+
+/** Passes events on once each, although they are asked for more than once. */
+export class EventFollower {
+  readonly #seen = new Set<number>();
+  #lastId = 0;
+  #firstId = 0;
+
+  /** Where to ask from. */
+  get afterId(): number {
+    return Math.max(0, this.#firstId - 1, this.#lastId - FOLLOW_OVERLAP);
+  }
+
+  /** Events with an id below `id` are old, whether they were seen or not. */
+  skipBefore(id: number): void {
+    this.#firstId = id;
+  }
+
+  /** Those that are new. */
+  take(events: readonly EventRecord[]): EventRecord[] {
+    const fresh = events.filter(({ id }) => id >= this.#firstId && !this.#seen.has(id));
+    for (const { id } of fresh) {
+      this.#seen.add(id);
+      this.#lastId = Math.max(this.#lastId, id);
+    }
+    for (const id of this.#seen) if (id < this.#lastId - 2 * FOLLOW_OVERLAP) this.#seen.delete(id);
+    return fresh;
+  }
+}

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { EventRecord } from "../sql/event.ts";
+import { EventFollower, eventJson, eventLine, FOLLOW_OVERLAP } from "./history_view.ts";
+
+function event(id: number, more: Partial<EventRecord> = {}): EventRecord {
+  return { id, atMs: 1_700_000_000_123, kind: "node.idle", text: "Back", detail: {}, ...more };
+}
+
+test("eventLine() is one line whatever the text holds", () => {
+  assert.equal(
+    eventLine(event(1, { text: "a\nb\x1b[2J" })),
+    "2023-11-14 22:13:20  node.idle       a b [2J",
+  );
+});
+
+test("eventJson() has the names of the command line", () => {
+  assert.deepEqual(
+    eventJson(event(1, {
+      module: { modId: 1, cmdId: 2 },
+      node: { ip: 3, port: 4 },
+      host: 5,
+      detail: { x: 1 },
+    })),
+    {
+      id: 1,
+      at: "2023-11-14T22:13:20.123Z",
+      kind: "node.idle",
+      modid: 1,
+      cmdid: 2,
+      ip: 3,
+      port: 4,
+      host: 5,
+      text: "Back",
+      detail: { x: 1 },
+    },
+  );
+});
+
+test("EventFollower passes each event on once, late ones too, and none from before", () => {
+  const follower = new EventFollower();
+  const ids = (list: readonly number[]): number[] =>
+    follower.take(list.map((id) => event(id))).map(({ id }) => id);
+  assert.equal(follower.afterId, 0);
+  assert.deepEqual(ids([10, 12]), [10, 12]);
+  follower.skipBefore(10);
+  assert.equal(follower.afterId, 9);
+  assert.deepEqual(ids([9, 10, 11, 12, 13]), [11, 13], "11 was stored late");
+  assert.deepEqual(ids([11, 12, 13]), []);
+  assert.deepEqual(ids([1000]), [1000]);
+  assert.equal(follower.afterId, 1000 - FOLLOW_OVERLAP);
+});
