@@ -87,6 +87,13 @@ export class PeakEwma {
     this.#atMs = nowMs;
   }
 
+  /** Begins anew at a time that is known otherwise; 0 = nothing is known. */
+  restart(costMs: number, nowMs: number): void {
+    this.#costMs = costMs;
+    this.#atMs = nowMs;
+    this.known = costMs > 0;
+  }
+
   /** The average at a time. Milliseconds. */
   at(nowMs: number, decayMs: number): number {
     const waitedMs = nowMs - this.#atMs;

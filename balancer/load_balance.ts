@@ -625,7 +625,7 @@ export class LoadBalance implements HostOwner {
       host.sinceMs = atMs;
       this.#judged.delete(host);
       active.remove(host);
-      if (host.care !== undefined) host.care.ejectionsAtMs = atMs;
+      if (host.care !== undefined) this.#forgetFailures(host.care, atMs);
     }
     host.care?.evidence.clear();
     this.#enforce(host, atMs);
@@ -641,12 +641,19 @@ export class LoadBalance implements HostOwner {
     this.#context.onStateChange(dryRun || held ? { ...change, ...more } : change);
   }
 
+  /** The node is well again: what its failures cost must not keep calls away any longer. */
+  #forgetFailures(care: HostCare, atMs: number): void {
+    care.ejectionsAtMs = atMs;
+    care.ewma.restart(care.meanTime.ms, atMs);
+  }
+
   /** The node gets nothing for a while: longer each time it goes out. */
   #rest(host: Host, atMs: number): void {
     const { care } = host;
     if (care === undefined) return;
     const { settings } = this.#modulePolicy;
-    const inUseMs = atMs - care.ejectionsAtMs;
+    // A node that is out already is not in use: nothing decays then.
+    const inUseMs = Math.max(0, atMs - care.ejectionsAtMs);
     const before = decayedEjections(care.ejections, inUseMs, settings.ejectionDecayMs);
     care.ejections = before + 1;
     care.ejectionsAtMs = Infinity;
@@ -742,6 +749,7 @@ export class LoadBalance implements HostOwner {
     const isWithout = !dryRun && (usable === 0 || usable < leastShare);
     const mode = isWithout ? whenAllOverload : "normal";
     if (mode === this.#mode) return false;
+    if (this.#mode === "open") this.#letWellOnesProbe();
     this.#mode = mode;
     this.#modeReason = `${count - judged} of ${count} nodes are usable`;
     this.#modeSinceMs = atMs;
@@ -749,6 +757,16 @@ export class LoadBalance implements HostOwner {
     const { modId, cmdId } = this;
     this.#context.onModeChange({ modId, cmdId, mode, reason: this.#modeReason, atMs });
     return true;
+  }
+
+  /** While all were in use some went well but not often enough: they need not rest first. */
+  #letWellOnesProbe(): void {
+    for (const host of this.#judged) {
+      if (host.care === undefined || host.continSucc === 0 || !host.care.resting) continue;
+      host.care.resting = false;
+      host.dueMs = Infinity;
+      this.#context.active.remove(host);
+    }
   }
 
   /** Puts a node where it belongs by what is known of it. */

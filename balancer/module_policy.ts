@@ -93,7 +93,7 @@ export interface ModuleSettings {
   readonly overloadShareMax: number;
   /** What to do with calls while no node is usable. */
   readonly whenAllOverload: AllOverloadMode;
-  /** The module counts as having no usable node when the usable share is below this. */
+  /** `open`: the module counts as without a usable node while fewer than this share are. */
   readonly usableShareMin: number;
 
   /** How a node comes back. */

@@ -3,10 +3,13 @@
 import { CallOutcome } from "./call_outcome.ts";
 import type { Host } from "./host.ts";
 import { HostHeap } from "./host_heap.ts";
-import type { PickPolicy } from "./pick_policy.ts";
+import type { PickContext, PickPolicy } from "./pick_policy.ts";
 
 /** Least weight a node falls to. */
 export const EARNED_WEIGHT_MIN = 1;
+
+/** One pick in so many goes round all nodes. */
+export const TURN_EVERY_PICKS = 20;
 
 /** Largest weight, with which a node begins. */
 export const EARNED_WEIGHT_MAX = 1024;
@@ -17,13 +20,21 @@ export const EARNED_WEIGHT_MAX = 1024;
  * `WEIGHT_SUB`): the weight doubles with each call that went well, up to 1024, and halves with each
  * that failed, down to 1. Of equals the one that waits longest. O(log n).
  *
- * The earned weight is scaled by the weight of the route, 100 being 1; that is ours.
+ * Two things are ours: the earned weight is scaled by the weight of the route, 100 being 1; and one
+ * pick in 20 goes to the nodes in turn, as by the rule alone a node that fell to 1 while others
+ * stand at 1024 is never tried again.
  */
 export class WeightMinusConnectionsPolicy implements PickPolicy {
   readonly name = "weight_minus_connections";
   readonly followsCalls = true;
   readonly #heap = new HostHeap();
   readonly #earned = new WeakMap<Host, { weight: number }>();
+  readonly #usable: PickContext["usable"];
+  #picks = 0;
+
+  constructor({ usable }: Pick<PickContext, "usable">) {
+    this.#usable = usable;
+  }
 
   add(host: Host): void {
     if (!this.#earned.has(host)) this.#earned.set(host, { weight: EARNED_WEIGHT_MAX });
@@ -39,6 +50,7 @@ export class WeightMinusConnectionsPolicy implements PickPolicy {
   }
 
   pick(): Host | undefined {
+    if (++this.#picks % TURN_EVERY_PICKS === 0) return this.#usable.rotate();
     return this.#heap.least;
   }
 

@@ -7,7 +7,7 @@ import { checkModulePolicy, type ModulePolicy, POLICY_NAMES } from "../balancer/
  * rate of calls, a limit on what may be out, and a return in stages.
  */
 export const RECOMMENDED = {
-  policy: "p2c_ewma",
+  policy: "smooth_weighted_round_robin",
   rules: ["errorRate", "errorRun", "window", "wilson", "slow"],
   // Two refused calls in a row put a node out, three given up, five of other kinds: the limit is 15.
   refusedWeight: 8,
@@ -17,6 +17,8 @@ export const RECOMMENDED = {
   whenAllOverload: "open",
   usableShareMin: 0.5,
   recovery: "staged",
+  // Nodes of a lost zone went out together; their probes should not come together.
+  recoveryJitter: 1,
   slowStartMs: 10_000,
   zoneAware: true,
 } as const;
@@ -25,4 +27,7 @@ export const RECOMMENDED = {
 export const POLICIES: Readonly<Record<string, ModulePolicy>> = {
   ...Object.fromEntries(POLICY_NAMES.map((policy) => [policy, checkModulePolicy({ policy })])),
   recommended: checkModulePolicy(RECOMMENDED),
+  // For modules whose nodes differ in speed. Its picks shun a node that fails or is slow at once, so
+  // that the node is judged later, for want of calls.
+  recommended_ewma: checkModulePolicy({ ...RECOMMENDED, policy: "p2c_ewma" }),
 };

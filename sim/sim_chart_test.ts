@@ -6,7 +6,7 @@ import { type ChartedRun, drawSimulation, NODE_LINES_MAX } from "./sim_chart.ts"
 import { simulate } from "./simulation.ts";
 import { summarize } from "./summary.ts";
 
-const script = makeScript("crash", 40, 10);
+const script = makeScript("crash", { nodes: 40, seconds: 10 });
 
 function chart(names: readonly string[]): string {
   const runs = names.map((name): ChartedRun => {
