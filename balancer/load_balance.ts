@@ -149,8 +149,38 @@ const EXPIRY_LOOKS = 8;
 /** Heads of the lists of nodes that are out that the mode `probe` looks at for each call. */
 const PROBE_LOOKS_MAX = 4;
 
+/** What a module needs only once something befell it, it asks for more, or somebody looks. */
+class ModuleMemory {
+  /** Nodes held for overload, the longest first. */
+  readonly judged = new Set<Host>();
+  /** Nodes whose share grows. */
+  readonly ramping = new Set<Host>();
+  readonly decisions = new DecisionLog();
+  mode: ModuleMode = "normal";
+  modeReason = "";
+  modeSinceMs = -Infinity;
+  /** Set while somebody watches. */
+  picks: PickLog | undefined = undefined;
+  watchUntilMs = -Infinity;
+  /** Calls under way, of all nodes. */
+  underWay = 0;
+  expiryDueMs = -Infinity;
+}
+
+/** Modules without settings share one: it keeps nothing of them. */
+const DEFAULT_JUDGE = new NodeJudge(DEFAULT_MODULE_POLICY.settings);
+
+function judgeFor(policy: ModulePolicy): NodeJudge {
+  return policy === DEFAULT_MODULE_POLICY ? DEFAULT_JUDGE : new NodeJudge(policy.settings);
+}
+
 /** One module. Synchronous, without a clock of its own: times are arguments. */
 export class LoadBalance implements HostOwner {
+  /**
+   * Set while a pick is nothing but the head of this list: the usual case, and the fast one. First
+   * of the fields, so that the pick of a module that is in no cache meets as little as can be.
+   */
+  #inTurn: HostList<Host> | undefined = undefined;
   readonly modId: number;
   readonly cmdId: number;
   /** Nodes that are out and given probes. */
@@ -161,33 +191,21 @@ export class LoadBalance implements HostOwner {
   reportedAtMs = -Infinity;
   readonly #context: BalanceContext;
   readonly #hosts = new Map<number, Host>();
-  /** Nodes held for overload, the longest first. */
-  readonly #judged = new Set<Host>();
-  /** Nodes whose share grows. */
-  readonly #ramping = new Set<Host>();
-  readonly #decisions = new DecisionLog();
   #dirty: Host[] = [];
   #modulePolicy: ModulePolicy;
   #judge: NodeJudge;
   #router: ZoneRouter;
-  /** Set while a pick is nothing but the head of this list: the usual case, and the fast one. */
-  #inTurn: HostList<Host> | undefined;
   /** Ordinary picks or refusals since the last probe; stands still while no node is overload. */
   #accessCount = 0;
   /** Nodes that the operator wants in use. */
   #inService = 0;
-  #mode: ModuleMode = "normal";
-  #modeReason = "";
-  #modeSinceMs = -Infinity;
   /** True while picks have to be noted. */
   #observes = false;
-  #picks: PickLog | undefined;
-  #watchUntilMs = -Infinity;
-  #expiryDueMs = -Infinity;
   #isCaring = false;
   /** `rules` of the agent's settings that they were made from. */
   #rules: BalanceSettings;
   #rulesFrom: BalanceSettings;
+  #memoryIfAny: ModuleMemory | undefined = undefined;
 
   constructor(
     modId: number,
@@ -199,7 +217,7 @@ export class LoadBalance implements HostOwner {
     this.cmdId = cmdId;
     this.#context = context;
     this.#modulePolicy = policy;
-    this.#judge = new NodeJudge(policy.settings);
+    this.#judge = judgeFor(policy);
     this.#router = new ZoneRouter(policy, context.zone, context.rng);
     this.#rulesFrom = context.settings;
     this.#rules = rulesOf(policy, context.settings);
@@ -284,7 +302,7 @@ export class LoadBalance implements HostOwner {
     if (this.#observes) this.#ended(host, 1, callOutcomeOf(retcode), nowMs);
     const good = host.care === undefined
       ? countPlainly(host, retcode, timecostMs)
-      : this.#judge.count(host, retcode, timecostMs, nowMs, this.#allHosts);
+      : this.#judge.count(host, retcode, timecostMs, nowMs, this.#hosts);
     host.reportSucc = host.rsucc;
     host.reportErr = host.rerr;
     this.#markDirty(host);
@@ -346,10 +364,11 @@ export class LoadBalance implements HostOwner {
    * @returns false when it need not be called any more, until `onCaring` says so.
    */
   tick(nowMs: number): boolean {
-    if (this.#ramping.size > 0) this.#growShares(nowMs);
-    if (this.#picks !== undefined && nowMs >= this.#watchUntilMs) this.#stopWatching();
-    if (this.#observes && nowMs >= this.#expiryDueMs) this.#expireCalls(nowMs);
-    this.#isCaring = this.#ramping.size > 0 || this.#observes;
+    const memory = this.#memory;
+    if (memory.ramping.size > 0) this.#growShares(nowMs);
+    if (memory.picks !== undefined && nowMs >= memory.watchUntilMs) this.#stopWatching();
+    if (nowMs >= memory.expiryDueMs) this.#expireCalls(nowMs);
+    this.#isCaring = memory.ramping.size > 0 || memory.underWay > 0;
     return this.#isCaring;
   }
 
@@ -381,8 +400,7 @@ export class LoadBalance implements HostOwner {
     this.#inService = 0;
     for (const host of this.#hosts.values()) if (isInService(host)) this.#inService++;
     this.#enforce(undefined, nowMs);
-    this.#care();
-    if (this.#ramping.size > 0) this.#growShares(nowMs);
+    if (this.#rampingCount > 0) this.#growShares(nowMs);
     return { added: this.#hosts.size - kept, kept, removed, cut };
   }
 
@@ -395,10 +413,10 @@ export class LoadBalance implements HostOwner {
       host.slot = -1;
     }
     this.#modulePolicy = policy;
-    this.#judge = new NodeJudge(policy.settings);
+    this.#judge = judgeFor(policy);
     this.#router = new ZoneRouter(policy, this.#context.zone, this.#context.rng);
     this.#rules = rulesOf(policy, this.#context.settings);
-    this.#ramping.clear();
+    this.#memoryIfAny?.ramping.clear();
     for (const host of this.#hosts.values()) {
       host.pickWeight = host.weight;
       this.#fitCare(host);
@@ -409,12 +427,13 @@ export class LoadBalance implements HostOwner {
       host.dueMs = nowMs + this.#rulesNow().overloadTimeoutMs;
       this.#context.active.add(host);
     }
-    this.#observes = this.#follows || this.#picks !== undefined;
+    this.#observes = this.#follows || this.#memoryIfAny?.picks !== undefined;
     for (const host of inOrder) this.#place(host);
-    this.#updateMode(nowMs);
-    this.#enforceAll();
+    if (this.#memoryIfAny !== undefined) {
+      this.#updateMode(nowMs);
+      this.#enforceAll();
+    }
     this.#changed();
-    this.#care();
   }
 
   /** Drops all nodes; for a module that is to be forgotten. */
@@ -468,37 +487,48 @@ export class LoadBalance implements HostOwner {
    * second look says who got them; a module that nobody looks at does not pay for it.
    */
   explain(nowMs: number): ModuleView {
-    this.#watchUntilMs = nowMs + WATCH_MS;
-    if (this.#picks === undefined) {
-      this.#picks = new PickLog();
+    const memory = this.#memory;
+    memory.watchUntilMs = nowMs + WATCH_MS;
+    if (memory.picks === undefined) {
+      memory.picks = new PickLog();
       for (const host of this.#hosts.values()) this.#fitCare(host);
       this.#observes = true;
       this.#changed();
-      this.#care();
     }
-    const picksRemembered = this.#picks.count;
-    const changed = this.#modeSinceMs > -Infinity;
+    const picksRemembered = memory.picks.count;
+    const changed = memory.modeSinceMs > -Infinity;
     return {
       modId: this.modId,
       cmdId: this.cmdId,
       policy: this.#modulePolicy.policy,
       settings: changedSettings(this.#modulePolicy),
-      mode: this.#mode,
-      modeReason: this.#modeReason,
-      modeSinceMs: changed ? nowMs - this.#modeSinceMs : undefined,
+      mode: memory.mode,
+      modeReason: memory.modeReason,
+      modeSinceMs: changed ? nowMs - memory.modeSinceMs : undefined,
       zones: this.#router.view(),
       nodes: [...this.#hosts.values()].map((host) =>
-        viewNode(host, nowMs, this.#decisions.latestOf(host)?.reason, picksRemembered)
+        viewNode(host, nowMs, memory.decisions.latestOf(host)?.reason, picksRemembered)
       ),
       picksRemembered,
-      decisions: this.#decisions.latestFirst().map(({ atMs, ...decision }) => ({
+      decisions: memory.decisions.latestFirst().map(({ atMs, ...decision }) => ({
         ...decision,
         agoMs: nowMs - atMs,
       })),
     };
   }
 
-  readonly #allHosts = (): Iterable<Host> => this.#hosts.values();
+  get #memory(): ModuleMemory {
+    return this.#memoryIfAny ??= new ModuleMemory();
+  }
+
+  /** Nodes whose share grows. */
+  get #rampingCount(): number {
+    return this.#memoryIfAny?.ramping.size ?? 0;
+  }
+
+  get #mode(): ModuleMode {
+    return this.#memoryIfAny?.mode ?? "normal";
+  }
 
   get #isStaged(): boolean {
     return this.#modulePolicy.settings.recovery === "staged";
@@ -539,22 +569,19 @@ export class LoadBalance implements HostOwner {
 
   /** No node is usable: each of them may have one call at a time. */
   #probeOneWithoutCall(): Host | undefined {
-    for (const list of [this.overload, this.resting]) {
-      for (let look = Math.min(list.count, PROBE_LOOKS_MAX); look > 0; look--) {
-        const host = list.rotate();
-        if (host?.care?.underWay.count === 0) return host;
-      }
-    }
-    return undefined;
+    return withoutCall(this.overload) ?? withoutCall(this.resting);
   }
 
   #observe(host: Host, nowMs: number): void {
     const { care } = host;
     if (care === undefined) return;
-    this.#picks?.add(host);
+    const memory = this.#memory;
+    memory.picks?.add(host);
     this.#expireCallsOf(host, nowMs);
     care.underWay.begin(nowMs, this.#modulePolicy.settings.outstandingTimeoutMs);
+    memory.underWay++;
     host.pool?.began(host, nowMs);
+    if (!this.#isCaring) this.#care();
   }
 
   #ended(host: Host, count: number, outcome: CallOutcome, nowMs: number): void {
@@ -562,6 +589,7 @@ export class LoadBalance implements HostOwner {
     if (care === undefined) return;
     const known = Math.min(count, care.underWay.count);
     for (let i = 0; i < known; i++) care.underWay.end();
+    this.#memory.underWay -= known;
     host.pool?.ended(host, known, outcome, nowMs);
   }
 
@@ -571,17 +599,21 @@ export class LoadBalance implements HostOwner {
     const before = care.underWay.count;
     care.underWay.expire(nowMs, this.#modulePolicy.settings.outstandingTimeoutMs);
     const expired = before - care.underWay.count;
-    if (expired > 0) host.pool?.ended(host, expired, CallOutcome.Unknown, nowMs);
+    if (expired === 0) return;
+    this.#memory.underWay -= expired;
+    host.pool?.ended(host, expired, CallOutcome.Unknown, nowMs);
   }
 
   #expireCalls(nowMs: number): void {
-    this.#expiryDueMs = nowMs + this.#modulePolicy.settings.outstandingTimeoutMs / EXPIRY_LOOKS;
+    const { outstandingTimeoutMs } = this.#modulePolicy.settings;
+    this.#memory.expiryDueMs = nowMs + outstandingTimeoutMs / EXPIRY_LOOKS;
     for (const host of this.#hosts.values()) this.#expireCallsOf(host, nowMs);
   }
 
   #stopWatching(): void {
-    this.#picks?.clear();
-    this.#picks = undefined;
+    const memory = this.#memory;
+    memory.picks?.clear();
+    memory.picks = undefined;
     this.#observes = this.#follows;
     this.#changed();
     for (const host of this.#hosts.values()) this.#fitCare(host);
@@ -589,14 +621,19 @@ export class LoadBalance implements HostOwner {
 
   /** Gives a node what the module keeps of its nodes, or takes it away. */
   #fitCare(host: Host): void {
-    const wanted = this.#modulePolicy !== DEFAULT_MODULE_POLICY || this.#picks !== undefined;
-    if (!wanted) host.care = undefined;
-    else if (host.care === undefined) host.care = new HostCare();
+    const wanted = this.#modulePolicy !== DEFAULT_MODULE_POLICY ||
+      this.#memoryIfAny?.picks !== undefined;
+    if (wanted) {
+      host.care ??= new HostCare();
+    } else if (host.care !== undefined) {
+      this.#memory.underWay -= host.care.underWay.count;
+      host.care = undefined;
+    }
   }
 
-  /** Asks for ticks if there is something to do in them. */
+  /** Asks for ticks: there is something to do in them. */
   #care(): void {
-    if (this.#isCaring || !(this.#observes || this.#ramping.size > 0)) return;
+    if (this.#isCaring) return;
     this.#isCaring = true;
     this.#context.onCaring(this);
   }
@@ -622,7 +659,7 @@ export class LoadBalance implements HostOwner {
       if (reason !== undefined) this.#change(host, false, reason, nowMs);
     } else if (host.overload && this.#isStaged) {
       this.#rest(host, nowMs);
-      this.#decisions.add(nowMs, host, "resting", "a probe failed");
+      this.#memory.decisions.add(nowMs, host, "resting", "a probe failed");
       this.#place(host);
     }
   }
@@ -634,13 +671,13 @@ export class LoadBalance implements HostOwner {
     const wasOut = host.overload;
     if (overload) {
       resetOverload(host, rules, atMs);
-      this.#judged.add(host);
+      this.#memory.judged.add(host);
       if (this.#isStaged) this.#rest(host, atMs);
       active.add(host);
     } else {
       resetIdle(host, rules);
       host.sinceMs = atMs;
-      this.#judged.delete(host);
+      this.#memory.judged.delete(host);
       active.remove(host);
       if (host.care !== undefined) this.#forgetFailures(host.care, atMs);
     }
@@ -652,7 +689,7 @@ export class LoadBalance implements HostOwner {
     const { ip, port } = host;
     const held = overload && !host.overload && !dryRun;
     const became = !overload ? "idle" : dryRun ? "overload (dry run)" : held ? "held" : "overload";
-    this.#decisions.add(atMs, host, became, reason);
+    this.#memory.decisions.add(atMs, host, became, reason);
     const change: StateChange = { modId, cmdId, ip, port, overload, reason, atMs };
     const more = { ...(dryRun ? { dryRun } : {}), ...(held ? { held } : {}) };
     this.#context.onStateChange(dryRun || held ? { ...change, ...more } : change);
@@ -686,7 +723,9 @@ export class LoadBalance implements HostOwner {
     this.#context.active.remove(host);
     if (host.care !== undefined) host.care.resting = false;
     this.#place(host);
-    if (host.overload) this.#decisions.add(atMs, host, "overload", "has rested, gets probes");
+    if (host.overload) {
+      this.#memory.decisions.add(atMs, host, "overload", "has rested, gets probes");
+    }
   }
 
   #startReturn(host: Host, atMs: number): void {
@@ -700,7 +739,7 @@ export class LoadBalance implements HostOwner {
     if (care === undefined || !(rampMs > 0)) return;
     care.rampFromMs = atMs;
     care.rampMs = rampMs;
-    this.#ramping.add(host);
+    this.#memory.ramping.add(host);
     this.#growShares(atMs);
     this.#care();
   }
@@ -710,16 +749,17 @@ export class LoadBalance implements HostOwner {
     let usable = 0;
     let growing = 0;
     for (const { weight } of this.#router.usable()) usable += weight;
-    for (const host of this.#ramping) if (host.pool !== undefined) growing += host.weight;
+    const { ramping } = this.#memory;
+    for (const host of ramping) if (host.pool !== undefined) growing += host.weight;
     // Who else should take their calls?
     const isSkipped = growing * 2 > usable || this.#mode === "open";
     const { rampStartShare } = this.#modulePolicy.settings;
-    for (const host of this.#ramping) {
+    for (const host of ramping) {
       const { care, pool } = host;
       const share = care === undefined || pool === undefined
         ? 1
         : rampShare(nowMs - care.rampFromMs, care.rampMs, rampStartShare);
-      if (share === 1) this.#ramping.delete(host);
+      if (share === 1) ramping.delete(host);
       const pickWeight = isSkipped ? host.weight : host.weight * share;
       if (pickWeight === host.pickWeight) continue;
       if (pool === undefined) host.pickWeight = pickWeight;
@@ -731,6 +771,8 @@ export class LoadBalance implements HostOwner {
   /** Lets verdicts take effect as far as the module allows it. */
   #enforce(changed: Host | undefined, nowMs: number): void {
     const { overloadShareMax, whenAllOverload, dryRun } = this.#modulePolicy.settings;
+    // Nothing ever befell any node.
+    if (this.#memoryIfAny === undefined) return;
     const flipped = this.#updateMode(nowMs);
     const isPlain = overloadShareMax >= 1 && whenAllOverload !== "open" && !dryRun;
     if (!isPlain || flipped) this.#enforceAll();
@@ -742,43 +784,47 @@ export class LoadBalance implements HostOwner {
     const { overloadShareMax, dryRun } = this.#modulePolicy.settings;
     const isOpen = dryRun || this.#mode === "open";
     let allowed = isOpen ? 0 : ejectionsAllowed(this.#inService, overloadShareMax);
-    for (const host of this.#judged) this.#setOut(host, isInService(host) && allowed-- > 0);
+    for (const host of this.#memory.judged) this.#setOut(host, isInService(host) && allowed-- > 0);
   }
 
   #setOut(host: Host, out: boolean): void {
     host.overload = out;
-    if (out && this.#ramping.delete(host)) host.pool?.setWeight(host, host.weight);
+    if (out && this.#memory.ramping.delete(host)) host.pool?.setWeight(host, host.weight);
     this.#place(host);
   }
 
   /** @returns true when the mode changed. */
   #updateMode(atMs: number): boolean {
     const { whenAllOverload, usableShareMin, dryRun } = this.#modulePolicy.settings;
-    let judged = 0;
-    if (this.#judged.size > 0) { for (const host of this.#judged) if (isInService(host)) judged++; }
+    const memory = this.#memory;
     const count = this.#inService;
+    let judged = memory.judged.size;
+    if (count < this.#hosts.size) {
+      for (const host of memory.judged) if (!isInService(host)) judged--;
+    }
     const usable = count === 0 ? 1 : (count - judged) / count;
     const leastShare = whenAllOverload !== "open"
       ? 0
-      : this.#mode === "open"
+      : memory.mode === "open"
       ? Math.max(usableShareMin, OPEN_UNTIL_SHARE)
       : usableShareMin;
     const isWithout = !dryRun && (usable === 0 || usable < leastShare);
     const mode = isWithout ? whenAllOverload : "normal";
-    if (mode === this.#mode) return false;
-    if (this.#mode === "open") this.#letWellOnesProbe();
-    this.#mode = mode;
-    this.#modeReason = `${count - judged} of ${count} nodes are usable`;
-    this.#modeSinceMs = atMs;
-    this.#decisions.add(atMs, undefined, mode, this.#modeReason);
+    if (mode === memory.mode) return false;
+    if (memory.mode === "open") this.#letWellOnesProbe();
+    const reason = `${count - judged} of ${count} nodes are usable`;
+    memory.mode = mode;
+    memory.modeReason = reason;
+    memory.modeSinceMs = atMs;
+    memory.decisions.add(atMs, undefined, mode, reason);
     const { modId, cmdId } = this;
-    this.#context.onModeChange({ modId, cmdId, mode, reason: this.#modeReason, atMs });
+    this.#context.onModeChange({ modId, cmdId, mode, reason, atMs });
     return true;
   }
 
   /** While all were in use some went well but not often enough: they need not rest first. */
   #letWellOnesProbe(): void {
-    for (const host of this.#judged) {
+    for (const host of this.#memory.judged) {
       if (host.care === undefined || host.continSucc === 0 || !host.care.resting) continue;
       host.care.resting = false;
       host.dueMs = Infinity;
@@ -834,7 +880,7 @@ export class LoadBalance implements HostOwner {
     } else if (host.weight !== weight || host.zone !== zone || host.state !== state) {
       this.#take(host);
       this.#router.forget(host);
-      this.#ramping.delete(host);
+      this.#memoryIfAny?.ramping.delete(host);
     } else {
       return;
     }
@@ -849,12 +895,23 @@ export class LoadBalance implements HostOwner {
 
   #drop(key: number, host: Host): void {
     this.#hosts.delete(key);
-    this.#judged.delete(host);
-    this.#ramping.delete(host);
     this.#take(host);
     this.#router.forget(host);
     this.#context.active.remove(host);
+    if (this.#memoryIfAny === undefined) return;
+    this.#memoryIfAny.judged.delete(host);
+    this.#memoryIfAny.ramping.delete(host);
+    this.#memoryIfAny.underWay -= host.care?.underWay.count ?? 0;
   }
+}
+
+/** The first of the next few nodes of a list that has no call under way. */
+function withoutCall(list: HostList<Host>): Host | undefined {
+  for (let look = Math.min(list.count, PROBE_LOOKS_MAX); look > 0; look--) {
+    const host = list.rotate();
+    if (host?.care?.underWay.count === 0) return host;
+  }
+  return undefined;
 }
 
 function isInService({ state, weight }: Host): boolean {

@@ -31,8 +31,30 @@ export function hashWords(a: number, b: number, c: number, seed = 0): number {
   return finish(mix(mix(mix(seed, a), b), c), 12);
 }
 
+/** Mixes the last bytes in, fewer than four. */
+function mixRest(hash: number, word: number): number {
+  const k = Math.imul(word, C1);
+  return hash ^ Math.imul((k << 15) | (k >>> 17), C2);
+}
+
 /** Hash of the UTF-8 bytes of a text, without making them. Unsigned. O(length). */
 export function hashText(text: string, seed = 0): number {
+  let hash = seed | 0;
+  let word = 0;
+  const { length } = text;
+  // Most keys are ASCII: a unit is a byte.
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 0x80) return hashUnicode(text, seed);
+    word |= code << ((i & 3) * 8);
+    if ((i & 3) !== 3) continue;
+    hash = mix(hash, word);
+    word = 0;
+  }
+  return finish((length & 3) === 0 ? hash : mixRest(hash, word), length);
+}
+
+function hashUnicode(text: string, seed: number): number {
   let hash = seed | 0;
   let word = 0;
   let bytes = 0;
@@ -64,10 +86,5 @@ export function hashText(text: string, seed = 0): number {
       add(0x80 | (code & 63));
     }
   }
-  if ((bytes & 3) !== 0) {
-    let k = Math.imul(word, C1);
-    k = (k << 15) | (k >>> 17);
-    hash ^= Math.imul(k, C2);
-  }
-  return finish(hash, bytes);
+  return finish((bytes & 3) === 0 ? hash : mixRest(hash, word), bytes);
 }

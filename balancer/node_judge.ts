@@ -53,7 +53,7 @@ export class NodeJudge {
     retcode: number,
     timecostMs: number,
     nowMs: number,
-    hosts: () => Iterable<Host>,
+    hosts: ReadonlyMap<number, Host>,
   ): boolean {
     const { care } = host;
     if (care === undefined) return countPlainly(host, retcode, timecostMs);
@@ -146,12 +146,12 @@ export class NodeJudge {
       `${this.#medianMs.toFixed(1)} ms, the median of the nodes`;
   }
 
-  #isSlow(timecostMs: number, nowMs: number, hosts: () => Iterable<Host>): boolean {
+  #isSlow(timecostMs: number, nowMs: number, hosts: ReadonlyMap<number, Host>): boolean {
     const { slowMsMin, slowFactor } = this.#settings;
     if (timecostMs < slowMsMin) return false;
     if (nowMs >= this.#medianDueMs) {
       this.#medianDueMs = nowMs + MEDIAN_EVERY_MS;
-      this.#medianMs = medianTimeMs(hosts());
+      this.#medianMs = medianTimeMs(hosts.values());
     }
     return this.#medianMs > 0 && timecostMs > slowFactor * this.#medianMs;
   }

@@ -12,6 +12,10 @@ import { planZones, steadied } from "./zone_plan.ts";
 /** Zone of the nodes beyond {@linkcode ZONES_MAX} zones, and of all when zones do not matter. */
 const NO_ZONE = "";
 
+// Shared by all modules for which zones do not matter; never written.
+const NO_POOLS: NodePool[] = [];
+const NO_SHARES: number[] = [];
+
 /** A zone as `explain` shows it. */
 export interface ZoneView {
   readonly zone: string;
@@ -32,11 +36,12 @@ export class ZoneRouter {
   readonly #policy: ModulePolicy;
   readonly #ownZone: string;
   readonly #rng: Rng;
-  readonly #pools: NodePool[] = [];
+  /** With zones: the single one, of nodes without a zone, and one for each zone. */
+  readonly #pools: NodePool[];
   /** The only pool while zones do not matter. */
   readonly #single: NodePool;
   /** Shares of the pools, in their order. */
-  #shares: number[] = [];
+  #shares: number[] = NO_SHARES;
   #ownShare = 0;
   #isStale = true;
 
@@ -47,7 +52,7 @@ export class ZoneRouter {
     this.#ownZone = ownZone;
     this.#rng = rng;
     this.#single = new NodePool(NO_ZONE, policy, rng);
-    this.#pools.push(this.#single);
+    this.#pools = this.isZoned ? [this.#single] : NO_POOLS;
   }
 
   /** The list whose head is each pick, if all nodes stand in one and it is as simple as that. */
@@ -73,6 +78,7 @@ export class ZoneRouter {
 
   /** The usable nodes, zone by zone. */
   *usable(): IterableIterator<Host> {
+    if (!this.isZoned) yield* this.#single.usable;
     for (const pool of this.#pools) yield* pool.usable;
   }
 
