@@ -2,6 +2,7 @@
 
 import type { BalanceSettings, ModuleReport, RouteLbStats, StateChange } from "../balancer/mod.ts";
 import type { ModuleCalls, ModuleKey, NodeUsage } from "../proto/message_types.ts";
+import type { HealthVerdict } from "./health_plan.ts";
 import type { PackedRoute } from "./packed_route.ts";
 
 /** One port and the modules behind it. */
@@ -48,6 +49,8 @@ export type AgentTask =
   | { readonly type: "use"; readonly shard: number; readonly keys: readonly ModuleKey[] }
   /** Outcomes of calls that in-process clients made. */
   | { readonly type: "calls"; readonly shard: number; readonly modules: readonly ModuleCalls[] }
+  /** What a health check says of a node. */
+  | { readonly type: "health"; readonly shard: number; readonly verdict: HealthVerdict }
   /** Does the shard still use this node? Answered by a note with the same id. */
   | {
     readonly type: "nodeUse";

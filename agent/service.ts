@@ -30,8 +30,11 @@ import {
   type ShardStats,
 } from "./loop_messages.ts";
 import { type AgentLoops, claimPorts, fastPathFault, shardInits, startLoops } from "./loops.ts";
+import { HealthChecker } from "./health_checker.ts";
+import type { HealthVerdict } from "./health_plan.ts";
+import { parseHealthCheck } from "./health_settings.ts";
 import { agentMetrics } from "./metrics.ts";
-import { type PackedRoute, packRoute, pickableCount } from "./packed_route.ts";
+import { type PackedRoute, packRoute, pickableCount, unpackNodes } from "./packed_route.ts";
 import { NodeUseDesk } from "./node_use_desk.ts";
 import { PushGuard } from "./push_guard.ts";
 import { ReportClient } from "./report_client.ts";
@@ -87,6 +90,7 @@ class AgentService implements RunningService {
   readonly #brake: LogBrake;
   readonly #guard: PushGuard;
   readonly #desk: NodeUseDesk;
+  readonly #health: HealthChecker;
   readonly #shardStats = new Map<number, ShardStats>();
   #settings: AgentSettings;
   #loops: AgentLoops | undefined;
@@ -110,6 +114,12 @@ class AgentService implements RunningService {
     this.#firstPort = firstPort;
     this.#brake = new LogBrake(clock, 20);
     this.#guard = new PushGuard(settings.pushGuardMs);
+    this.#health = new HealthChecker({
+      clock,
+      rng,
+      software,
+      onVerdict: (verdict) => this.#tellHealth(verdict),
+    });
     this.#desk = new NodeUseDesk({
       clock,
       ask: (shard, id, { modId, cmdId, ip, port }) =>
@@ -157,9 +167,13 @@ class AgentService implements RunningService {
   /** @throws {BindError} when the TCP port of the feed is taken; nothing runs then. */
   async start(): Promise<this> {
     await this.#listenForClients();
-    for (const route of await this.#cache?.load() ?? []) {
+    for (const cached of await this.#cache?.load() ?? []) {
+      // The file may be of another version, which knew other policies.
+      const policy = this.#policyOf(cached.modId, cached.cmdId, cached.policy);
+      const route = { ...cached, policy };
       this.#registry.preload(route, agentPortIndex(route.modId, route.cmdId));
       this.#routesLoaded = true;
+      this.#setHealth(route);
     }
     try {
       await this.#startLoops();
@@ -204,6 +218,7 @@ class AgentService implements RunningService {
     this.#stopping = true;
     for (const timer of this.#timers) timer.cancel();
     this.#desk.close();
+    this.#health.close();
     // First, so that no batch of calls is confirmed that no loop will count.
     await this.#feed?.close();
     await this.#loops?.close();
@@ -311,6 +326,7 @@ class AgentService implements RunningService {
         break;
       case "changes":
         for (const change of note.changes) {
+          this.#health.setDoubt(change, change.overload);
           const heldBack = this.#brake.admit("state");
           if (heldBack !== undefined) {
             this.#context.log.info(
@@ -338,6 +354,7 @@ class AgentService implements RunningService {
     } else if (this.#registry.forget(modId, cmdId, shard)) {
       this.#dns.forget(modId, cmdId);
       this.#guard.forget(modId, cmdId);
+      this.#health.forget(modId, cmdId);
       this.#cache?.changed();
     }
   }
@@ -364,8 +381,27 @@ class AgentService implements RunningService {
     for (const shard of delivery.confirm) {
       this.#loops?.send(shard, { type: "confirm", shard, modId, cmdId });
     }
-    if (delivery.changed) this.#cache?.changed();
+    if (delivery.changed) {
+      this.#cache?.changed();
+      this.#setHealth(route);
+    }
     this.#feed?.routeCame(route.modId, route.cmdId, delivery.changed);
+  }
+
+  #setHealth(route: PackedRoute): void {
+    const { modId, cmdId, policy } = route;
+    const settings = parseHealthCheck(policy);
+    // Drained nodes are left alone: they are about to stop.
+    const nodes = settings === undefined
+      ? []
+      : unpackNodes(route).filter(({ state }) => state !== "drain");
+    this.#health.setModule({ modId, cmdId, settings, nodes });
+  }
+
+  #tellHealth(verdict: HealthVerdict): void {
+    for (const shard of this.#registry.shardsOf(verdict.modId, verdict.cmdId)) {
+      this.#loops?.send(shard, { type: "health", shard, verdict });
+    }
   }
 
   #takeNodeUse(request: NodeUseRequest): void {
@@ -396,6 +432,7 @@ class AgentService implements RunningService {
     if (policy === known) return policy;
     try {
       parseModulePolicy(policy);
+      parseHealthCheck(policy);
       return policy;
     } catch (error) {
       this.#policiesRefused++;
@@ -469,6 +506,7 @@ class AgentService implements RunningService {
       routeNodesCut: this.#nodesCut,
       policiesRefused: this.#policiesRefused,
       ...this.#guard.stats,
+      ...this.#health.stats,
       routesHeldBack: this.#guard.describe(this.#context.clock.nowMs()),
       loopRestarts: this.#loopRestarts,
       ...this.#feed?.stats,

@@ -308,6 +308,47 @@ test("dns hears whether a node is still used, and since when it is not", () =>
     await until(async () => ((await usage(2)).idleMs ?? Infinity) < 300, { what: "its result" });
   }));
 
+test("a node that fails its health checks is out without a single call, and comes back", () =>
+  withLab(async ({ dns, agent, caller, reporter }) => {
+    // Fake reporters stand in for nodes; one of them is not there at first.
+    const absent = await FakeReporter.start();
+    const well = { ip: 0x7f000001, port: reporter.port };
+    const dead = { ip: 0x7f000001, port: absent.port };
+    await absent.close();
+    dns.routes.set("1,1", [well, dead]);
+    const healthCheck = {
+      kind: "tcp",
+      when: "always",
+      intervalMs: 100,
+      timeoutMs: 100,
+      rise: 2,
+      fall: 2,
+      dwellMs: 100,
+    };
+    dns.policies.set("1,1", JSON.stringify({ healthCheck }));
+    const running = await agent();
+    const asking = await caller(running, 1, 1);
+    const picked = async (): Promise<Set<number>> => {
+      const ports = new Set<number>();
+      for (let i = 0; i < 6; i++) ports.add((await asking.getHost(1, 1)).host?.port ?? 0);
+      return ports;
+    };
+    await until(async () => {
+      const ports = await picked();
+      return ports.has(well.port) && !ports.has(dead.port);
+    }, { what: "the dead node to be out" });
+    assert.equal(running.stats().healthTargets, 2);
+    const risen = await FakeReporter.start({ port: dead.port });
+    try {
+      await until(async () => (await picked()).has(dead.port), { what: "its return" });
+    } finally {
+      await risen.close();
+    }
+    dns.policies.set("1,1", "{}");
+    dns.push(1, 1, [well, dead]);
+    await until(() => running.stats().healthTargets === 0, { what: "the end of checks" });
+  }));
+
 test("a push changes the route, an empty one ends it", () =>
   withLab(async ({ dns, agent, caller }) => {
     const running = await agent();

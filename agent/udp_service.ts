@@ -343,6 +343,11 @@ export class UdpService implements ShardHost {
       case "route":
         this.#shard(task.shard)?.takeRoute(task.route, nowMs);
         break;
+      case "health": {
+        const { modId, cmdId, ip, port, healthy, reason } = task.verdict;
+        this.#shard(task.shard)?.lb.setHealth(modId, cmdId, ip, port, healthy, reason, nowMs);
+        break;
+      }
       case "nodeUse": {
         const { shard, id, modId, cmdId, ip, port } = task;
         const usage = this.#shard(shard)?.drains.usage(modId, cmdId, ip, port, nowMs);

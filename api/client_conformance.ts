@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { agentDaemon } from "../agent/service.ts";
+import { NodeUseState } from "../proto/message_ids.ts";
 import { FakeDns, FakeReporter } from "../agent/fake_upstream.ts";
 import type { RunningService } from "../daemon/daemon.ts";
 import { startDaemon } from "../daemon/daemon.ts";
@@ -137,6 +138,21 @@ export function clientConformance(kind: ClientKind): void {
     await until(() => reporter.totals().join() === "1,0", { what: "its result" });
     dns.push(1, 1, route(A, B));
     await until(async () => (await client.getHost(1, 1)).ip === B.ip, { what: "its return" });
+  });
+
+  check("dns hears that a drained node is not used any more", async (client, { dns }) => {
+    await ready(client);
+    let seq = 0;
+    const hears = (state: number, idleMs: number): Promise<void> =>
+      until(() => {
+        dns.askNodeUse({ seq: ++seq, modId: 1, cmdId: 1, ...wire(B) });
+        const last = dns.nodeUses.at(-1);
+        return last?.state === state && (last.idleMs ?? 0) >= idleMs;
+      }, { what: `state ${state}`, intervalMs: 50 });
+    await hears(NodeUseState.Picked, 0);
+    dns.push(1, 1, [...route(A), { ...route(B)[0], state: "drain" }]);
+    await hears(NodeUseState.Draining, 200);
+    assert.deepEqual(await client.getRoute(1, 1), [A]);
   });
 
   check("explain() tells what every node is, and why", async (client, { dns }) => {

@@ -3,7 +3,12 @@
 import { PendingReports, type TimedReport } from "../balancer/pending_reports.ts";
 import type { ModuleReport } from "../balancer/route_lb.ts";
 import { RouteParts } from "../balancer/route_parts.ts";
-import { decodeRoutePart, encodeReportStatusRequest } from "../proto/feed_codec.ts";
+import {
+  decodeNodeUseRequest,
+  decodeRoutePart,
+  encodeNodeUse,
+  encodeReportStatusRequest,
+} from "../proto/feed_codec.ts";
 import { decodeGetRouteResponse, encodeGetRouteRequest } from "../proto/host_codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { type Address, parseIpv4 } from "../reactor/address.ts";
@@ -159,6 +164,10 @@ export class DirectUpstream implements Upstream {
     if (msgId === MessageId.GetRouteResponse) {
       const { modId, cmdId, hosts, policy = "" } = decodeGetRouteResponse(body);
       events.onRoute(modId, cmdId, hosts, policy);
+    } else if (msgId === MessageId.NodeUseRequest) {
+      const request = decodeNodeUseRequest(body);
+      const usage = events.onNodeUse(request);
+      this.#dns.send(MessageId.NodeUse, encodeNodeUse({ seq: request.seq, ...usage }));
     } else if (msgId === MessageId.RoutePart) {
       const part = decodeRoutePart(body);
       const hosts = this.#parts.take(part);

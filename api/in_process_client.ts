@@ -1,5 +1,6 @@
 // Shell. The client that holds the routes in its own process and picks without asking anybody.
 
+import { DrainWatch } from "../balancer/drain_watch.ts";
 import type { Host as Node, RouteNode } from "../balancer/host.ts";
 import { type ModuleExplanation, RouteLb, TICK_MS } from "../balancer/route_lb.ts";
 import { RetCode } from "../proto/message_ids.ts";
@@ -76,6 +77,7 @@ interface Waiter {
  */
 export class InProcessClient implements LarsApi {
   readonly #lb: RouteLb;
+  readonly #drains: DrainWatch;
   readonly #upstream: Upstream;
   readonly #clock: Clock;
   readonly #background: Clock;
@@ -124,11 +126,14 @@ export class InProcessClient implements LarsApi {
       onPull: (modId, cmdId) => this.#upstream.ask(modId, cmdId),
       onForget: (modId, cmdId) => this.#forget(modId, cmdId),
     });
+    this.#drains = new DrainWatch(this.#lb);
     this.#lb.pausePulls();
     const events: UpstreamEvents = {
       onReady: () => this.#ready(),
       onLost: () => this.#lb.pausePulls(),
       onHeard: () => this.#heard(),
+      onNodeUse: ({ modId, cmdId, ip, port }) =>
+        this.#drains.usage(modId, cmdId, ip, port, this.#clock.nowMs()),
       onRoute: (modId, cmdId, nodes, policy) => this.#takeRoute(modId, cmdId, nodes, policy),
     };
     const mode = checkMode(options.mode);
@@ -361,6 +366,7 @@ export class InProcessClient implements LarsApi {
     const nowMs = this.#clock.nowMs();
     this.#nowMs = nowMs;
     this.#lb.tick(nowMs);
+    if (this.#drains.count > 0) this.#drains.tick(nowMs);
     this.#upstream.addReports(this.#lb.drainReports(nowMs));
     this.#upstream.tick(nowMs, this.#unconfirmed.size === 0);
   }
@@ -391,6 +397,7 @@ export class InProcessClient implements LarsApi {
     }
     const change = this.#lb.update(modId, cmdId, nodes, this.#clock.nowMs());
     if (change === undefined) return;
+    this.#drains.routeTaken(modId, cmdId, nodes, this.#clock.nowMs());
     const key = keyOf(modId, cmdId);
     this.#answered.add(key);
     this.#askedAtMs.delete(key);

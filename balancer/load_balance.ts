@@ -225,6 +225,23 @@ export class LoadBalance implements HostOwner {
     this.#changed();
   }
 
+  /**
+   * A health check says that a node is well, or that it is not: it is taken back, put out, or kept
+   * out for another overload_timeout. Calls go on being judged.
+   *
+   * @returns false when the node is not (or no longer) one of this module.
+   */
+  setHealth(ip: number, port: number, healthy: boolean, reason: string, nowMs: number): boolean {
+    const host = this.findHost(ip, port);
+    if (host === undefined) return false;
+    if (nowMs >= host.dueMs) this.settle(host, nowMs);
+    if (healthy === host.judged) this.#change(host, !healthy, reason, nowMs);
+    else if (!healthy) {
+      host.dueMs = Math.max(host.dueMs, nowMs + this.#rulesNow().overloadTimeoutMs);
+    }
+    return true;
+  }
+
   /** A node by its address; undefined when the route does not name it. */
   findHost(ip: number, port: number): Host | undefined {
     return this.#hosts.get(hostKey(ip >>> 0, port));

@@ -341,7 +341,8 @@ export const DEFAULT_MODULE_POLICY: ModulePolicy = {
  * @throws {RangeError} naming the key, its range and its value.
  */
 export function checkModulePolicy(value: Readonly<Record<string, unknown>>): ModulePolicy {
-  const { policy = "lars", ...given } = value;
+  // `healthCheck` is for the agent, which reads and judges it.
+  const { policy = "lars", healthCheck: _, ...given } = value;
   if (!isPolicyName(policy)) refuse("policy", `one of ${POLICY_NAMES.join(", ")}`, policy);
   const settings: Record<string, unknown> = { ...DEFAULT_MODULE_POLICY.settings };
   for (const [name, setting] of Object.entries(given)) {

@@ -247,6 +247,24 @@ export class RouteLb {
     return picked;
   }
 
+  /**
+   * What a health check says of a node; see {@linkcode LoadBalance.setHealth}.
+   *
+   * @returns false when the module or the node is not known.
+   */
+  setHealth(
+    modId: number,
+    cmdId: number,
+    ip: number,
+    port: number,
+    healthy: boolean,
+    reason: string,
+    nowMs: number,
+  ): boolean {
+    const balance = this.#modules.get(modId, cmdId)?.balance;
+    return balance?.setHealth(ip, port, healthy, reason, nowMs) ?? false;
+  }
+
   /** A node of a known module, in service or not; does not count as a use of the module. */
   findHost(modId: number, cmdId: number, ip: number, port: number): Host | undefined {
     return this.#modules.get(modId, cmdId)?.balance?.findHost(ip, port);

@@ -1,5 +1,6 @@
 // Core. The policy of a module as text: changed key by key, and judged before it is stored.
 
+import { parseHealthCheck } from "../agent/health_settings.ts";
 import { parseModulePolicy } from "../balancer/mod.ts";
 import { messageOf } from "../reactor/errors.ts";
 
@@ -63,4 +64,5 @@ export function changePolicy(
 /** @throws {RangeError} naming what agents would refuse. */
 export function checkPolicyText(text: string): void {
   parseModulePolicy(text);
+  parseHealthCheck(text);
 }

@@ -74,6 +74,16 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_module.ts"),
   },
   {
+    name: "drain",
+    summary: "give a node no new calls, and wait until it is safe to stop",
+    load: () => import("./cmd_drain.ts"),
+  },
+  {
+    name: "undrain",
+    summary: "give a drained node calls again",
+    load: async () => ({ addTo: (await import("./cmd_drain.ts")).addUndrainTo }),
+  },
+  {
     name: "zone",
     summary: "take all calls out of a zone, and bring them back",
     load: () => import("./cmd_zone.ts"),
