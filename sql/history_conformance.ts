@@ -208,6 +208,22 @@ function testRollUp(define: Define): void {
     assert.deepEqual(counts(await read(store, { stepSeconds: 3600 })), [[0, 6, 2]]);
   });
 
+  define("rollUpCallHistory() sums any number of modules up", async ({ store }) => {
+    const modules = Array.from({ length: 121 }, (_, index) => index * 35_000_000 + (index % 2));
+    for (let second = 0; second < 120; second += 10) {
+      await store.writeCallHistory(
+        1,
+        modules.flatMap((modId) => both(HOUR + second, 2, { modId })),
+      );
+    }
+    await store.rollUpCallHistory({ nowSeconds: HOUR + 7200 });
+    for (const groupBy of ["module", "node"] as const) {
+      const { points } = await read(store, { module: undefined, stepSeconds: 3600, groupBy });
+      assert.deepEqual(points.map((point) => point.module?.modId), modules);
+      assert.ok(points.every((point) => point.succCount === 24));
+    }
+  });
+
   define("rollUpCallHistory() of several reporters at once never doubles", async (bench) => {
     const stores = [bench.store, await openStore(bench.url), await openStore(bench.url)];
     await Promise.all(stores.map(async (store, source) => {
