@@ -284,25 +284,9 @@ export class CallTracker {
 
   /** What was gained, as rows: one for each node and caller, one for each module. */
   #takeRows(atSeconds: number): CallHistoryRow[] {
-    const byModule = new Map<string, { sum: Gain; nodes: Map<string, Gain> }>();
-    let rowCount = 0;
-    for (const { module: { modId, cmdId, caller }, node, base } of this.#touched) {
-      const key = `${modId},${cmdId}`;
-      let found = byModule.get(key);
-      if (found === undefined) {
-        found = { sum: gain(atSeconds, modId, cmdId, 0, 0), nodes: new Map() };
-        byModule.set(key, found);
-      }
-      addTo(found.sum, base);
-      const nodeKey = `${node},${caller}`;
-      let row = found.nodes.get(nodeKey);
-      if (row === undefined && rowCount < this.#options.rowsMax) {
-        row = gain(atSeconds, modId, cmdId, node, caller);
-        found.nodes.set(nodeKey, row);
-        rowCount++;
-      }
-      if (row === undefined) this.#detailDroppedCount++;
-      else addTo(row, base);
+    const gains = new BucketGains(atSeconds, this.#options.rowsMax);
+    for (const { module, node, base } of this.#touched) {
+      if (!gains.add(module, node, base)) this.#detailDroppedCount++;
       base.touched = false;
       base.succCount =
         base.errCount =
@@ -311,8 +295,8 @@ export class CallTracker {
           0;
     }
     this.#touched = [];
-    for (const [key, { sum }] of byModule) this.#addTotal(key, sum);
-    return [...byModule.values()].flatMap(({ sum, nodes }) => [sum, ...nodes.values()]);
+    for (const [key, sum] of gains.sums()) this.#addTotal(key, sum);
+    return gains.rows;
   }
 
   #addTotal(key: string, { modId, cmdId, succCount, errCount }: Gain): void {
@@ -326,6 +310,66 @@ export class CallTracker {
 }
 
 const OTHER_MODULES = "other";
+
+/** The rows of one bucket, added up over connections. */
+class BucketGains {
+  readonly rows: Gain[] = [];
+  readonly #atSeconds: number;
+  readonly #rowsMax: number;
+  readonly #modules = new Map<string, ModuleGains>();
+  #detailCount = 0;
+  #last: { module: ModuleNodes; gains: ModuleGains; nodes: Map<number, Gain> } | undefined;
+
+  constructor(atSeconds: number, rowsMax: number) {
+    this.#atSeconds = atSeconds;
+    this.#rowsMax = rowsMax;
+  }
+
+  /** Sums of the modules by `modid,cmdid`. */
+  *sums(): Generator<[string, Gain]> {
+    for (const [key, { sum }] of this.#modules) yield [key, sum];
+  }
+
+  /** @returns false when there was no room for more than the sum of the module. */
+  add(module: ModuleNodes, node: number, base: Baseline): boolean {
+    // What is touched together belongs together: the look-up of names is mostly saved.
+    const last = this.#last?.module === module ? this.#last : this.#find(module);
+    this.#last = last;
+    addTo(last.gains.sum, base);
+    let row = last.nodes.get(node);
+    if (row === undefined) {
+      if (this.#detailCount >= this.#rowsMax) return false;
+      this.#detailCount++;
+      row = gain(this.#atSeconds, module.modId, module.cmdId, node, module.caller);
+      last.nodes.set(node, row);
+      this.rows.push(row);
+    }
+    addTo(row, base);
+    return true;
+  }
+
+  #find(
+    module: ModuleNodes,
+  ): { module: ModuleNodes; gains: ModuleGains; nodes: Map<number, Gain> } {
+    const { modId, cmdId, caller } = module;
+    const key = `${modId},${cmdId}`;
+    let gains = this.#modules.get(key);
+    if (gains === undefined) {
+      gains = { sum: gain(this.#atSeconds, modId, cmdId, 0, 0), callers: new Map() };
+      this.#modules.set(key, gains);
+      this.rows.push(gains.sum);
+    }
+    let nodes = gains.callers.get(caller);
+    if (nodes === undefined) gains.callers.set(caller, nodes = new Map());
+    return { module, gains, nodes };
+  }
+}
+
+/** What a module gained, and its nodes by caller. */
+interface ModuleGains {
+  readonly sum: Gain;
+  readonly callers: Map<number, Map<number, Gain>>;
+}
 
 /** True when all that the agent ever counted is in its first window: it has just started. */
 function isNewborn(row: CallStatusRow): boolean {
