@@ -16,7 +16,7 @@ export const BASELINE_AGE_MAX_MS = 3_600_000;
  * Time after the start in which totals found in the database stand in for those not seen yet: agents
  * are back within a few seconds, or with another reporter.
  */
-export const ADOPT_MS = 15_000;
+export const ADOPT_MS = 30_000;
 
 /** Totals in the database that are older than this are not used, in seconds. */
 export const ADOPT_AGE_MAX_S = 600;
@@ -214,9 +214,8 @@ export class CallTracker {
       module.nodes.set(node, base);
       this.#keyCount++;
     } else if (base.hasTotals !== hasTotals) {
-      // The peer has only now said that it knows totals: see firstSight.
-      if (isNewborn(row)) base.succ = base.err = 0;
-      else [base.succ, base.err] = [succ, err];
+      // The peer has only now said that it knows totals.
+      [base.succ, base.err] = this.#startOf(row, wallMs);
       base.hasTotals = hasTotals;
     }
     // A count below the one before: the agent, or the window of an original one, began anew.
@@ -236,11 +235,13 @@ export class CallTracker {
   }
 
   #firstSight(row: CallStatusRow, wallMs: number): Baseline {
-    const base: Baseline = {
+    const stored = this.#adoptedFor(row, wallMs);
+    const [succ, err] = this.#startOf(row, wallMs);
+    return {
       hasTotals: row.succTotal !== undefined,
-      succ: row.succTotal ?? row.succCount,
-      err: row.errTotal ?? row.errCount,
-      overload: false,
+      succ,
+      err,
+      overload: stored?.overload ?? false,
       seenMs: wallMs,
       touched: false,
       succCount: 0,
@@ -248,23 +249,24 @@ export class CallTracker {
       reportCount: 0,
       overloadCount: 0,
     };
-    const stored = this.#adopted.size > 0 ? this.#takeAdopted(row, wallMs) : undefined;
-    if (stored !== undefined) base.overload = stored.overload;
-    const { succTotal = Infinity, errTotal = Infinity } = stored ?? {};
-    if (base.hasTotals && succTotal <= base.succ && errTotal <= base.err) {
-      [base.succ, base.err] = [succTotal, errTotal];
-    } else if (isNewborn(row)) {
-      base.succ = base.err = 0;
-    }
-    return base;
   }
 
-  #takeAdopted(row: CallStatusRow, wallMs: number): CallStatusRow | undefined {
-    if (wallMs >= this.#adoptUntilMs) return undefined;
-    const key = adoptKey(row);
-    const stored = this.#adopted.get(key);
-    this.#adopted.delete(key);
-    return stored;
+  /** The counts that a first report over a connection is compared with. */
+  #startOf(row: CallStatusRow, wallMs: number): [succ: number, err: number] {
+    const { succTotal, errTotal = 0 } = row;
+    if (succTotal === undefined) return [row.succCount, row.errCount];
+    const stored = this.#adoptedFor(row, wallMs);
+    if (stored !== undefined) {
+      this.#adopted.delete(adoptKey(row)); // Once: another connection would count it again.
+      const { succTotal: succ = Infinity, errTotal: err = Infinity } = stored;
+      if (succ <= succTotal && err <= errTotal) return [succ, err];
+    }
+    return isNewborn(row) ? [0, 0] : [succTotal, errTotal];
+  }
+
+  #adoptedFor(row: CallStatusRow, wallMs: number): CallStatusRow | undefined {
+    if (this.#adopted.size === 0 || wallMs >= this.#adoptUntilMs) return undefined;
+    return this.#adopted.get(adoptKey(row));
   }
 
   #noteChange(row: CallStatusRow, wallMs: number): void {

@@ -3,7 +3,13 @@
 import assert from "node:assert/strict";
 import { LimitError, StoreError } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/system_clock.ts";
-import type { CallHistory, CallHistoryQuery, CallHistoryRow, HistoryStep } from "./call_history.ts";
+import {
+  type CallHistory,
+  type CallHistoryQuery,
+  type CallHistoryRow,
+  HISTORY_COUNT_MAX,
+  type HistoryStep,
+} from "./call_history.ts";
 import type { Define } from "./conformance_bench.ts";
 import { EVENT_TEXT_LENGTH_MAX, type NewEvent } from "./event.ts";
 import { openStore } from "./open_store.ts";
@@ -124,6 +130,21 @@ function testHistory(define: Define): void {
     await store.writeCallHistory(2, many);
     const { points } = await read(store, { groupBy: "node", fromSeconds: HOUR + 20 });
     assert.equal(points.length, 2500);
+  });
+
+  define("writeCallHistory() clips counts that cannot be", async ({ store }) => {
+    const wrong = { errCount: -5, reportCount: NaN, overloadCount: 1.9 };
+    for (let source = 1; source <= 20; source++) {
+      await store.writeCallHistory(source, both(HOUR, 2 ** 53, wrong));
+    }
+    await store.rollUpCallHistory({ nowSeconds: HOUR + 7200 });
+    for (const stepSeconds of [10, 3600]) {
+      assert.deepEqual(counts(await read(store, { stepSeconds })), [[
+        0,
+        20 * HISTORY_COUNT_MAX,
+        0,
+      ]]);
+    }
   });
 
   define("readCallHistory() refuses ranges that make no sense", async ({ store }) => {

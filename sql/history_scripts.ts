@@ -6,6 +6,7 @@ import {
   type CallHistoryPoint,
   type CallHistoryQuery,
   type CallHistoryRow,
+  HISTORY_COUNT_MAX,
   HISTORY_GRACE_S,
   HISTORY_KEEP_S,
   HISTORY_POINTS_MAX,
@@ -47,7 +48,7 @@ function ceilTo(value: number, step: number): number {
 }
 
 function count(value: number): number {
-  return value > 0 ? Math.min(Math.trunc(value), Number.MAX_SAFE_INTEGER) : 0;
+  return value > 0 ? Math.min(Math.trunc(value), HISTORY_COUNT_MAX) : 0;
 }
 
 function onConflict(dialect: Dialect): string {
