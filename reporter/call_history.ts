@@ -16,7 +16,7 @@ export const BASELINE_AGE_MAX_MS = 3_600_000;
  * Time after the start in which totals found in the database stand in for those not seen yet: agents
  * are back within a few seconds, or with another reporter.
  */
-export const ADOPT_MS = 15_000;
+export const ADOPT_MS = 30_000;
 
 /** Totals in the database that are older than this are not used, in seconds. */
 export const ADOPT_AGE_MAX_S = 600;
@@ -214,9 +214,8 @@ export class CallTracker {
       module.nodes.set(node, base);
       this.#keyCount++;
     } else if (base.hasTotals !== hasTotals) {
-      // The peer has only now said that it knows totals: see firstSight.
-      if (isNewborn(row)) base.succ = base.err = 0;
-      else [base.succ, base.err] = [succ, err];
+      // The peer has only now said that it knows totals.
+      [base.succ, base.err] = this.#startOf(row, wallMs);
       base.hasTotals = hasTotals;
     }
     // A count below the one before: the agent, or the window of an original one, began anew.
@@ -236,11 +235,13 @@ export class CallTracker {
   }
 
   #firstSight(row: CallStatusRow, wallMs: number): Baseline {
-    const base: Baseline = {
+    const stored = this.#adoptedFor(row, wallMs);
+    const [succ, err] = this.#startOf(row, wallMs);
+    return {
       hasTotals: row.succTotal !== undefined,
-      succ: row.succTotal ?? row.succCount,
-      err: row.errTotal ?? row.errCount,
-      overload: false,
+      succ,
+      err,
+      overload: stored?.overload ?? false,
       seenMs: wallMs,
       touched: false,
       succCount: 0,
@@ -248,23 +249,24 @@ export class CallTracker {
       reportCount: 0,
       overloadCount: 0,
     };
-    const stored = this.#adopted.size > 0 ? this.#takeAdopted(row, wallMs) : undefined;
-    if (stored !== undefined) base.overload = stored.overload;
-    const { succTotal = Infinity, errTotal = Infinity } = stored ?? {};
-    if (base.hasTotals && succTotal <= base.succ && errTotal <= base.err) {
-      [base.succ, base.err] = [succTotal, errTotal];
-    } else if (isNewborn(row)) {
-      base.succ = base.err = 0;
-    }
-    return base;
   }
 
-  #takeAdopted(row: CallStatusRow, wallMs: number): CallStatusRow | undefined {
-    if (wallMs >= this.#adoptUntilMs) return undefined;
-    const key = adoptKey(row);
-    const stored = this.#adopted.get(key);
-    this.#adopted.delete(key);
-    return stored;
+  /** The counts that a first report over a connection is compared with. */
+  #startOf(row: CallStatusRow, wallMs: number): [succ: number, err: number] {
+    const { succTotal, errTotal = 0 } = row;
+    if (succTotal === undefined) return [row.succCount, row.errCount];
+    const stored = this.#adoptedFor(row, wallMs);
+    if (stored !== undefined) {
+      this.#adopted.delete(adoptKey(row)); // Once: another connection would count it again.
+      const { succTotal: succ = Infinity, errTotal: err = Infinity } = stored;
+      if (succ <= succTotal && err <= errTotal) return [succ, err];
+    }
+    return isNewborn(row) ? [0, 0] : [succTotal, errTotal];
+  }
+
+  #adoptedFor(row: CallStatusRow, wallMs: number): CallStatusRow | undefined {
+    if (this.#adopted.size === 0 || wallMs >= this.#adoptUntilMs) return undefined;
+    return this.#adopted.get(adoptKey(row));
   }
 
   #noteChange(row: CallStatusRow, wallMs: number): void {
@@ -284,25 +286,9 @@ export class CallTracker {
 
   /** What was gained, as rows: one for each node and caller, one for each module. */
   #takeRows(atSeconds: number): CallHistoryRow[] {
-    const byModule = new Map<string, { sum: Gain; nodes: Map<string, Gain> }>();
-    let rowCount = 0;
-    for (const { module: { modId, cmdId, caller }, node, base } of this.#touched) {
-      const key = `${modId},${cmdId}`;
-      let found = byModule.get(key);
-      if (found === undefined) {
-        found = { sum: gain(atSeconds, modId, cmdId, 0, 0), nodes: new Map() };
-        byModule.set(key, found);
-      }
-      addTo(found.sum, base);
-      const nodeKey = `${node},${caller}`;
-      let row = found.nodes.get(nodeKey);
-      if (row === undefined && rowCount < this.#options.rowsMax) {
-        row = gain(atSeconds, modId, cmdId, node, caller);
-        found.nodes.set(nodeKey, row);
-        rowCount++;
-      }
-      if (row === undefined) this.#detailDroppedCount++;
-      else addTo(row, base);
+    const gains = new BucketGains(atSeconds, this.#options.rowsMax);
+    for (const { module, node, base } of this.#touched) {
+      if (!gains.add(module, node, base)) this.#detailDroppedCount++;
       base.touched = false;
       base.succCount =
         base.errCount =
@@ -311,8 +297,8 @@ export class CallTracker {
           0;
     }
     this.#touched = [];
-    for (const [key, { sum }] of byModule) this.#addTotal(key, sum);
-    return [...byModule.values()].flatMap(({ sum, nodes }) => [sum, ...nodes.values()]);
+    for (const [key, sum] of gains.sums()) this.#addTotal(key, sum);
+    return gains.rows;
   }
 
   #addTotal(key: string, { modId, cmdId, succCount, errCount }: Gain): void {
@@ -326,6 +312,66 @@ export class CallTracker {
 }
 
 const OTHER_MODULES = "other";
+
+/** The rows of one bucket, added up over connections. */
+class BucketGains {
+  readonly rows: Gain[] = [];
+  readonly #atSeconds: number;
+  readonly #rowsMax: number;
+  readonly #modules = new Map<string, ModuleGains>();
+  #detailCount = 0;
+  #last: { module: ModuleNodes; gains: ModuleGains; nodes: Map<number, Gain> } | undefined;
+
+  constructor(atSeconds: number, rowsMax: number) {
+    this.#atSeconds = atSeconds;
+    this.#rowsMax = rowsMax;
+  }
+
+  /** Sums of the modules by `modid,cmdid`. */
+  *sums(): Generator<[string, Gain]> {
+    for (const [key, { sum }] of this.#modules) yield [key, sum];
+  }
+
+  /** @returns false when there was no room for more than the sum of the module. */
+  add(module: ModuleNodes, node: number, base: Baseline): boolean {
+    // What is touched together belongs together: the look-up of names is mostly saved.
+    const last = this.#last?.module === module ? this.#last : this.#find(module);
+    this.#last = last;
+    addTo(last.gains.sum, base);
+    let row = last.nodes.get(node);
+    if (row === undefined) {
+      if (this.#detailCount >= this.#rowsMax) return false;
+      this.#detailCount++;
+      row = gain(this.#atSeconds, module.modId, module.cmdId, node, module.caller);
+      last.nodes.set(node, row);
+      this.rows.push(row);
+    }
+    addTo(row, base);
+    return true;
+  }
+
+  #find(
+    module: ModuleNodes,
+  ): { module: ModuleNodes; gains: ModuleGains; nodes: Map<number, Gain> } {
+    const { modId, cmdId, caller } = module;
+    const key = `${modId},${cmdId}`;
+    let gains = this.#modules.get(key);
+    if (gains === undefined) {
+      gains = { sum: gain(this.#atSeconds, modId, cmdId, 0, 0), callers: new Map() };
+      this.#modules.set(key, gains);
+      this.rows.push(gains.sum);
+    }
+    let nodes = gains.callers.get(caller);
+    if (nodes === undefined) gains.callers.set(caller, nodes = new Map());
+    return { module, gains, nodes };
+  }
+}
+
+/** What a module gained, and its nodes by caller. */
+interface ModuleGains {
+  readonly sum: Gain;
+  readonly callers: Map<number, Map<number, Gain>>;
+}
 
 /** True when all that the agent ever counted is in its first window: it has just started. */
 function isNewborn(row: CallStatusRow): boolean {

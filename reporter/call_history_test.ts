@@ -154,6 +154,13 @@ test("CallTracker goes on from what the database held at the start, once and for
   tracker.add("b", [row(200)], WALL_MS);
   assert.equal(close(tracker)[80], 0, "counted already");
 
+  // An agent may say once without totals what it then says with them.
+  const bare = newTracker().tracker;
+  bare.adopt(stored, WALL_MS);
+  bare.add("a", [{ ...row(0), succTotal: undefined, errTotal: undefined }], WALL_MS);
+  bare.add("a", [row(130)], WALL_MS);
+  assert.equal(close(bare)[80], 30);
+
   const late = newTracker().tracker;
   late.adopt(stored, WALL_MS);
   late.add("a", [row(130)], WALL_MS + ADOPT_MS);

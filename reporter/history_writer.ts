@@ -211,14 +211,27 @@ export class HistoryWriter {
     const { clock, log } = this.#options;
     try {
       await this.#writeAll();
-      const nowMs = clock.nowMs();
-      if (nowMs >= this.#rollUpDueMs) await this.#rollUp(nowMs);
-      if (nowMs >= this.#pruneDueMs) await this.#prune(nowMs);
       if (this.#refused) log.info("Call history is written again");
       this.#failuresRunning = 0;
       this.#refused = false;
     } catch (error) {
       this.#noteFailure(error);
+      return;
+    }
+    const nowMs = clock.nowMs();
+    if (nowMs >= this.#rollUpDueMs) await this.#keepUp("roll-up", () => this.#rollUp(nowMs));
+    if (nowMs >= this.#pruneDueMs) await this.#keepUp("deletion", () => this.#prune(nowMs));
+  }
+
+  /** Housekeeping that fails is told and tried again in time; what is written goes on. */
+  async #keepUp(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#failureCount++;
+      const isAway = error instanceof StoreError && error.transient;
+      const { log } = this.#options;
+      if (!isAway) log.warn(`The ${what} of the history failed`, { reason: messageOf(error) });
     }
   }
 
@@ -243,18 +256,18 @@ export class HistoryWriter {
   async #rollUp(nowMs: number): Promise<void> {
     const { store, clock } = this.#options;
     const { keepSeconds } = this.#retention;
-    await store.rollUpCallHistory({ nowSeconds: Math.floor(clock.wallMs() / 1000), keepSeconds });
     this.#rollUpDueMs = nowMs + ROLL_UP_INTERVAL_MS;
+    await store.rollUpCallHistory({ nowSeconds: Math.floor(clock.wallMs() / 1000), keepSeconds });
   }
 
   async #prune(nowMs: number): Promise<void> {
     const { store, clock } = this.#options;
+    this.#pruneDueMs = nowMs + PRUNE_INTERVAL_MS;
     this.#tracker.sweep(clock.wallMs());
     await store.pruneEvents({
       nowMs: clock.wallMs(),
       keepSeconds: this.#retention.eventKeepSeconds,
     });
-    this.#pruneDueMs = nowMs + PRUNE_INTERVAL_MS;
   }
 
   #noteFailure(error: unknown): void {

@@ -18,6 +18,7 @@ class FakeStore {
   prunes = 0;
   attempts = 0;
   fault: Error | undefined;
+  rollUpFault: Error | undefined;
 
   writeCallHistory(source: number, rows: readonly CallHistoryRow[]): Promise<void> {
     this.attempts++;
@@ -35,6 +36,7 @@ class FakeStore {
 
   rollUpCallHistory(): Promise<{ windowCount: number; deletionCount: number }> {
     this.rollUps++;
+    if (this.rollUpFault !== undefined) return Promise.reject(this.rollUpFault);
     return Promise.resolve({ windowCount: 0, deletionCount: 0 });
   }
 
@@ -165,6 +167,19 @@ test("HistoryWriter rolls up and prunes in time", async () => {
   const wanted = 3_600_000 / ROLL_UP_INTERVAL_MS;
   assert.ok(store.rollUps >= wanted * 0.9 && store.rollUps <= wanted + 1, `${store.rollUps}`);
   assert.ok(store.prunes >= 5 && store.prunes <= 7, `${store.prunes}`);
+});
+
+test("HistoryWriter goes on writing when roll-ups are refused", async () => {
+  const { store, writer, report, pass } = setUp([status(0)]);
+  store.rollUpFault = new StoreError("no grant", false);
+  for (let round = 1; round <= 30; round++) {
+    report(round);
+    await pass(10);
+  }
+  await pass(2);
+  assert.equal(store.successes, 30);
+  assert.ok(store.rollUps >= 4 && store.rollUps <= 6, `${store.rollUps}`);
+  assert.equal(writer.stats.history_failures, store.rollUps);
 });
 
 test("HistoryWriter stop() writes the open bucket, and counts what a dead database leaves", async () => {

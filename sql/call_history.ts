@@ -18,6 +18,12 @@ export const HISTORY_KEEP_S: Readonly<Record<HistoryStep, number>> = {
 /** A bucket is rolled up this long after its end, in seconds: then every reporter has written. */
 export const HISTORY_GRACE_S = 30;
 
+/**
+ * Largest count of one row of ten seconds; what is more is clipped. A billion calls a second are not
+ * made, and the sum of any number of rows stays a 64-bit number.
+ */
+export const HISTORY_COUNT_MAX = 10_000_000_000;
+
 /** Most points that one `readCallHistory` gives; the rest, in order of time, is left out. */
 export const HISTORY_POINTS_MAX = 100_000;
 
@@ -30,7 +36,7 @@ export interface CallHistoryRow extends NodeKey {
   readonly caller: number;
   /** Begin of the bucket in unix seconds, a multiple of 10. */
   readonly atSeconds: number;
-  /** Calls that succeeded. */
+  /** Calls that succeeded, up to {@linkcode HISTORY_COUNT_MAX} like the other counts. */
   readonly succCount: number;
   /** Calls that failed. */
   readonly errCount: number;

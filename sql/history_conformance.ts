@@ -3,7 +3,13 @@
 import assert from "node:assert/strict";
 import { LimitError, StoreError } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/system_clock.ts";
-import type { CallHistory, CallHistoryQuery, CallHistoryRow, HistoryStep } from "./call_history.ts";
+import {
+  type CallHistory,
+  type CallHistoryQuery,
+  type CallHistoryRow,
+  HISTORY_COUNT_MAX,
+  type HistoryStep,
+} from "./call_history.ts";
 import type { Define } from "./conformance_bench.ts";
 import { EVENT_TEXT_LENGTH_MAX, type NewEvent } from "./event.ts";
 import { openStore } from "./open_store.ts";
@@ -126,6 +132,21 @@ function testHistory(define: Define): void {
     assert.equal(points.length, 2500);
   });
 
+  define("writeCallHistory() clips counts that cannot be", async ({ store }) => {
+    const wrong = { errCount: -5, reportCount: NaN, overloadCount: 1.9 };
+    for (let source = 1; source <= 20; source++) {
+      await store.writeCallHistory(source, both(HOUR, 2 ** 53, wrong));
+    }
+    await store.rollUpCallHistory({ nowSeconds: HOUR + 7200 });
+    for (const stepSeconds of [10, 3600]) {
+      assert.deepEqual(counts(await read(store, { stepSeconds })), [[
+        0,
+        20 * HISTORY_COUNT_MAX,
+        0,
+      ]]);
+    }
+  });
+
   define("readCallHistory() refuses ranges that make no sense", async ({ store }) => {
     for (
       const query of [
@@ -206,6 +227,22 @@ function testRollUp(define: Define): void {
     assert.equal(windowCount, 2);
     assert.deepEqual(counts(await read(store, { stepSeconds: 60 })), [[0, 6, 2]]);
     assert.deepEqual(counts(await read(store, { stepSeconds: 3600 })), [[0, 6, 2]]);
+  });
+
+  define("rollUpCallHistory() sums any number of modules up", async ({ store }) => {
+    const modules = Array.from({ length: 121 }, (_, index) => index * 35_000_000 + (index % 2));
+    for (let second = 0; second < 120; second += 10) {
+      await store.writeCallHistory(
+        1,
+        modules.flatMap((modId) => both(HOUR + second, 2, { modId })),
+      );
+    }
+    await store.rollUpCallHistory({ nowSeconds: HOUR + 7200 });
+    for (const groupBy of ["module", "node"] as const) {
+      const { points } = await read(store, { module: undefined, stepSeconds: 3600, groupBy });
+      assert.deepEqual(points.map((point) => point.module?.modId), modules);
+      assert.ok(points.every((point) => point.succCount === 24));
+    }
   });
 
   define("rollUpCallHistory() of several reporters at once never doubles", async (bench) => {

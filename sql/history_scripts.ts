@@ -6,6 +6,7 @@ import {
   type CallHistoryPoint,
   type CallHistoryQuery,
   type CallHistoryRow,
+  HISTORY_COUNT_MAX,
   HISTORY_GRACE_S,
   HISTORY_KEEP_S,
   HISTORY_POINTS_MAX,
@@ -22,8 +23,8 @@ import { chunksOf, type Dialect, numberOf, type Script, type SqlRow } from "./sq
 export const CALL_HISTORY_CHUNK_ROWS = 1000;
 /** Buckets named in one SELECT, each a short walk in the primary key. */
 const BUCKETS_PER_QUERY = 500;
-/** Buckets whose rows one DELETE takes. */
-const BUCKETS_PER_DELETE = 6;
+/** Module numbers that are summed up in one statement: more would hold SQLite's thread too long. */
+const MODULES_PER_SLICE = 50;
 /** Rows in whole modules, and rows for each node and caller: second column of the primary key. */
 const GRAIN_MODULE = 0;
 const GRAIN_NODE = 1;
@@ -47,7 +48,7 @@ function ceilTo(value: number, step: number): number {
 }
 
 function count(value: number): number {
-  return value > 0 ? Math.min(Math.trunc(value), Number.MAX_SAFE_INTEGER) : 0;
+  return value > 0 ? Math.min(Math.trunc(value), HISTORY_COUNT_MAX) : 0;
 }
 
 function onConflict(dialect: Dialect): string {
@@ -162,51 +163,91 @@ function* firstBucketScript(step: number, fromS: number, toS: number): Script<nu
   return rows.length === 0 ? undefined : numberOf(rows[0].bucket_at);
 }
 
-/**
- * Sums up the next window of `step` from the buckets one kind finer, if one is due. It holds the
- * row of its mark, so that two reporters never sum up at once; the driver provides the
- * transaction. Windows whose buckets are in part deleted already are left as they are.
- *
- * @returns false when nothing is due.
- */
-export function* rollUpWindowScript(
-  dialect: Dialect,
-  shape: SchemaShape,
-  step: 60 | 3600,
-  options: RollUpOptions,
-): Script<boolean> {
-  if (!shape.callHistory) return false;
-  const { nowSeconds } = options;
-  const finer = step === 60 ? 10 : 60;
-  const states = yield* stepStatesScript(dialect === "mysql" ? " FOR UPDATE" : "");
-  const rolledTo = states[step].rolledTo;
-  const graceEndS = floorTo(nowSeconds - HISTORY_GRACE_S, step);
-  // Hours are made of minutes that are summed up themselves.
-  const endS = finer === 10 ? graceEndS : Math.min(graceEndS, floorTo(states[60].rolledTo, step));
-  const beginS = Math.max(rolledTo, ceilTo(states[finer].deletedTo, step));
-  if (beginS >= endS) return false;
-  const bucketS = yield* firstBucketScript(finer, beginS, endS);
-  if (bucketS === undefined) {
-    yield* setMarkScript(dialect, step, "rolled_to", endS);
-    return false;
-  }
-  const windowS = floorTo(bucketS, step);
-  yield {
-    sql: `INSERT INTO CallHistory(${COLUMNS}) ` +
-      `SELECT ${step}, grain, ${windowS}, modid, cmdid, ip, port, caller, 0, ${COUNT_SUMS} ` +
-      `FROM CallHistory WHERE step_s = ${finer} AND grain IN (${GRAIN_MODULE}, ${GRAIN_NODE}) ` +
-      `AND bucket_at >= ${windowS} AND bucket_at < ${windowS + step} ` +
-      `GROUP BY grain, modid, cmdid, ip, port, caller ${onConflict(dialect)}`,
-  };
-  yield* setMarkScript(dialect, step, "rolled_to", windowS + step);
-  if (step === 60) yield* lowerMarkScript(3600, windowS);
-  return true;
+/** A window that is to be summed up. */
+export interface RollUpWindow {
+  readonly step: 60 | 3600;
+  /** Begin, in unix seconds. */
+  readonly atS: number;
+  /** First and last module number of each part. */
+  readonly slices: readonly (readonly [number, number])[];
 }
 
 /**
- * Deletes the oldest few buckets of `step` that are past their time.
+ * Finds the next window of `step` that is due and marks it as begun: its mark then lies one second
+ * inside it. Rows that come late move the mark back, and {@linkcode endWindowScript} then leaves the
+ * window to be summed up again; so windows can be summed up in parts, each in a transaction of its
+ * own, and by several reporters at once. Windows whose buckets are in part deleted already are left
+ * as they are. The driver provides the transaction.
  *
- * @returns false when there were none.
+ * @returns undefined when nothing is due.
+ */
+export function* beginWindowScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  step: 60 | 3600,
+  { nowSeconds }: RollUpOptions,
+): Script<RollUpWindow | undefined> {
+  if (!shape.callHistory) return undefined;
+  const finer = step === 60 ? 10 : 60;
+  const states = yield* stepStatesScript(dialect === "mysql" ? " FOR UPDATE" : "");
+  const graceEndS = floorTo(nowSeconds - HISTORY_GRACE_S, step);
+  // Hours are made of minutes that are summed up themselves.
+  const endS = finer === 10 ? graceEndS : Math.min(graceEndS, floorTo(states[60].rolledTo, step));
+  const beginS = Math.max(states[step].rolledTo, ceilTo(states[finer].deletedTo, step));
+  if (beginS >= endS) return undefined;
+  const bucketS = yield* firstBucketScript(finer, beginS, endS);
+  if (bucketS === undefined) {
+    yield* setMarkScript(dialect, step, "rolled_to", endS);
+    return undefined;
+  }
+  const atS = floorTo(bucketS, step);
+  yield* setMarkScript(dialect, step, "rolled_to", atS + 1);
+  const rows = yield {
+    sql: "SELECT DISTINCT modid FROM CallHistory WHERE step_s = ? AND grain = ? " +
+      "AND bucket_at >= ? AND bucket_at < ? ORDER BY modid",
+    params: [finer, GRAIN_MODULE, atS, atS + step],
+  };
+  const slices: [number, number][] = [];
+  for (const some of chunksOf(rows.map((row) => numberOf(row.modid)), MODULES_PER_SLICE)) {
+    slices.push([some[0], some[some.length - 1]]);
+  }
+  return { step, atS, slices };
+}
+
+/** Sums one part of a window up; computed anew, never added to. One statement. */
+export function* sumSliceScript(
+  dialect: Dialect,
+  { step, atS }: RollUpWindow,
+  [firstModId, lastModId]: readonly [number, number],
+): Script<void> {
+  const finer = step === 60 ? 10 : 60;
+  const buckets = Array.from({ length: step / finer }, (_, index) => atS + index * finer);
+  yield {
+    sql: `INSERT INTO CallHistory(${COLUMNS}) ` +
+      `SELECT ${step}, grain, ${atS}, modid, cmdid, ip, port, caller, 0, ${COUNT_SUMS} ` +
+      `FROM CallHistory WHERE step_s = ${finer} AND grain IN (${GRAIN_MODULE}, ${GRAIN_NODE}) ` +
+      `AND bucket_at IN (${buckets.join(",")}) AND modid BETWEEN ${firstModId} AND ${lastModId} ` +
+      // Another reporter may be ahead, and deleting: a sum of what is left would be too small.
+      "AND NOT EXISTS (SELECT 1 FROM CallHistoryStep AS done " +
+      `WHERE done.id = ${finer} AND done.deleted_to > ${atS}) ` +
+      `GROUP BY grain, modid, cmdid, ip, port, caller ${onConflict(dialect)}`,
+  };
+}
+
+/** Moves the mark past a window, unless rows have come late since it was begun. */
+export function* endWindowScript({ step, atS }: RollUpWindow): Script<void> {
+  // The hour of a minute that was summed up again has to be, too.
+  if (step === 60) yield* lowerMarkScript(3600, atS);
+  yield {
+    sql: "UPDATE CallHistoryStep SET rolled_to = ? WHERE id = ? AND rolled_to = ?",
+    params: [atS + step, step, atS + 1],
+  };
+}
+
+/**
+ * Deletes the oldest bucket of `step` if it is past its time.
+ *
+ * @returns false when it is not.
  */
 export function* deleteOldBucketsScript(
   dialect: Dialect,
@@ -220,7 +261,7 @@ export function* deleteOldBucketsScript(
   const oldestS = yield* firstBucketScript(step, 0, keptS);
   if (oldestS === undefined) return false;
   // First the mark, then the rows: a roll-up waits for the mark, and then leaves the rest alone.
-  const endS = Math.min(keptS, oldestS + step * BUCKETS_PER_DELETE);
+  const endS = oldestS + step;
   const states = yield* stepStatesScript(dialect === "mysql" ? " FOR UPDATE" : "");
   if (endS > states[step].deletedTo) yield* setMarkScript(dialect, step, "deleted_to", endS);
   yield {

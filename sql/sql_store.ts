@@ -23,12 +23,14 @@ import {
   readEventsScript,
 } from "./event_scripts.ts";
 import {
+  beginWindowScript,
   CALL_HISTORY_CHUNK_ROWS,
   deleteOldBucketsScript,
+  endWindowScript,
   noteRetentionScript,
   readCallHistoryScript,
-  rollUpWindowScript,
   sortCallHistory,
+  sumSliceScript,
   writeCallHistoryScript,
 } from "./history_scripts.ts";
 import {
@@ -308,31 +310,40 @@ export class SqlStore implements Store {
   async rollUpCallHistory(options: RollUpOptions): Promise<RollUpResult> {
     let windowCount = 0;
     let deletionCount = 0;
-    const inTurns = async (script: (shape: SchemaShape) => Script<boolean>): Promise<number> => {
-      for (let turn = 0;; turn++) {
-        const again = await this.#attempt("roll the call history up", async () => {
-          const shape = await this.#currentShape();
-          return await this.#driver.transact(() => script(shape), { durable: false });
-        });
-        if (!again) return turn;
-        await this.#options.yieldToLoop();
-      }
-    };
     for (const step of [60, 3600] as const) {
-      windowCount += await inTurns((shape) =>
-        rollUpWindowScript(this.dialect, shape, step, options)
-      );
+      while (await this.#rollUpWindow(step, options)) windowCount++;
     }
     for (const step of HISTORY_STEPS_S) {
-      deletionCount += await inTurns((shape) =>
-        deleteOldBucketsScript(this.dialect, shape, step, options)
-      );
+      while (
+        await this.#rollUpPart((shape) =>
+          deleteOldBucketsScript(this.dialect, shape, step, options)
+        )
+      ) deletionCount++;
     }
-    await this.#attempt("note how long history is kept", async () => {
-      const shape = await this.#currentShape();
-      await this.#driver.run(() => noteRetentionScript(shape, options));
-    });
+    await this.#rollUpPart((shape) => noteRetentionScript(shape, options));
     return { windowCount, deletionCount };
+  }
+
+  async #rollUpWindow(step: 60 | 3600, options: RollUpOptions): Promise<boolean> {
+    const window = await this.#rollUpPart((shape) =>
+      beginWindowScript(this.dialect, shape, step, options)
+    );
+    if (window === undefined) return false;
+    for (const slice of window.slices) {
+      await this.#rollUpPart(() => sumSliceScript(this.dialect, window, slice));
+    }
+    await this.#rollUpPart(() => endWindowScript(window));
+    return true;
+  }
+
+  /** One transaction of a roll-up; others get their turn after it. */
+  async #rollUpPart<T>(script: (shape: SchemaShape) => Script<T>): Promise<T> {
+    const result = await this.#attempt("roll the call history up", async () => {
+      const shape = await this.#currentShape();
+      return await this.#driver.transact(() => script(shape), { durable: false });
+    });
+    await this.#options.yieldToLoop();
+    return result;
   }
 
   async addEvents(events: readonly NewEvent[]): Promise<void> {

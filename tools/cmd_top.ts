@@ -168,15 +168,14 @@ class TopSource {
     await this.#readRoutes();
     const wallMs = systemClock.wallMs();
     if (this.#first) {
-      const toSeconds = Math.floor(wallMs / 1000);
-      const fromSeconds = toSeconds - HISTORY_S;
-      const { points } = await this.#store.readCallHistory({
-        fromSeconds,
-        toSeconds,
-        stepSeconds: 10,
+      const nowSeconds = Math.floor(wallMs / 1000);
+      const { points, fromSeconds } = await this.#store.readCallHistory({
+        fromSeconds: nowSeconds - HISTORY_S,
+        toSeconds: nowSeconds,
+        stepSeconds: HISTORY_S,
         groupBy: "node",
       });
-      this.#model.setHistory(points, HISTORY_S);
+      this.#model.setHistory(points, nowSeconds - fromSeconds);
       this.#first = false;
     }
     const rows = await this.#store.readCallStatus();

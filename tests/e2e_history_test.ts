@@ -1,0 +1,82 @@
+// What callers report, as history, events and metrics, through the three services as processes.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { addNodes, agentFlags, nodeOf, sqliteTestStore } from "./support/fleet.ts";
+import { freePort } from "./support/free_port.ts";
+import { SteadyLoad } from "./support/load.ts";
+import { type TestProcess, withProcesses } from "./support/processes.ts";
+import { until } from "./support/until.ts";
+import { WireCaller } from "./support/wire_client.ts";
+
+async function metric(port: number, name: string): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const line = text.split("\n").find((one) => one.startsWith(`${name} `));
+  return Number(line?.slice(name.length + 1) ?? 0);
+}
+
+async function end(service: TestProcess): Promise<void> {
+  service.signal("SIGTERM");
+  assert.equal((await service.untilEnded()).code, 0);
+}
+
+test("every reported call is in the history once, over a restart of the reporter", async () => {
+  await withProcesses(async (processes) => {
+    const { url, store } = await sqliteTestStore(processes);
+    await addNodes(store, 1, 1, [nodeOf(1), nodeOf(2), nodeOf(3)]);
+    const port = await freePort();
+    const metricsPort = await freePort();
+    const startReporter = (): Promise<TestProcess> =>
+      processes.start("reporter", [`--reactor-port=${port}`, `--store=${url}`]);
+    const dns = await processes.start("dns", ["--reactor-port=0", `--store=${url}`]);
+    let reporter = await startReporter();
+    const agent = await processes.start("agent", [
+      ...agentFlags(processes, [dns.port()], [port]),
+      `--metrics-port=${metricsPort}`,
+    ]);
+    const caller = await WireCaller.open(agent.port());
+    await until(async () => (await caller.getRoute(1, 1)).hosts.length === 3, {
+      what: "the route",
+    });
+    const fromSeconds = Math.floor(Date.now() / 1000);
+    const stored = async (): Promise<number> =>
+      (await store.readCallStatus()).reduce((sum, row) => sum + (row.succTotal ?? 0), 0);
+
+    const load = new SteadyLoad(caller, 1, 1);
+    await until(async () => await stored() > 50, { what: "the first results" });
+    await end(reporter);
+    const before = load.reported;
+    await until(() => load.reported > before + 50, { what: "calls without a reporter" });
+    reporter = await startReporter();
+    await load.stop();
+    assert.deepEqual(load.faults, []);
+    await until(async () => await stored() === load.reported, {
+      timeoutMs: 20_000,
+      what: "all results",
+    });
+    const counted = (): Promise<number> => metric(metricsPort, "lars_agent_reports_total");
+    await until(async () => await counted() === load.reported, { what: "the agent's counter" });
+
+    // A node that fails goes out; everybody can look it up.
+    for (let call = 0; call < 40; call++) caller.report(1, 1, nodeOf(1), 1);
+    await until(async () => (await store.readEvents()).length > 0, { what: "the event" });
+    const [event] = await store.readEvents();
+    assert.deepEqual(
+      [event.kind, event.module, event.node?.ip],
+      ["node.overload", { modId: 1, cmdId: 1 }, nodeOf(1).ip],
+    );
+    const failed = async (): Promise<number> =>
+      (await store.readCallStatus()).reduce((sum, row) => sum + (row.errTotal ?? 0), 0);
+    await until(async () => await failed() === 40, { what: "all failures" });
+    await end(reporter);
+    const query = { fromSeconds, toSeconds: fromSeconds + 3600, stepSeconds: 3600 };
+    for (const groupBy of ["total", "module", "node", "caller"] as const) {
+      const { points } = await store.readCallHistory({ ...query, groupBy });
+      const sum = points.reduce((all, point) => all + point.succCount, 0);
+      assert.equal(sum, load.reported, `by ${groupBy}`);
+      assert.equal(points.reduce((all, point) => all + point.errCount, 0), 40, `by ${groupBy}`);
+    }
+    caller.close();
+    await store.close();
+  });
+});
