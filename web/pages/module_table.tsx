@@ -1,0 +1,63 @@
+// Shell. Modules as rows.
+
+import type { JSX } from "preact";
+import { formatCount, formatNumber, modulePath, moduleTitle } from "./format.ts";
+import type { ModuleRow } from "./types.ts";
+import { ErrorShare, HealthBadge } from "./widgets.tsx";
+
+function Row({ module }: { module: ModuleRow }): JSX.Element {
+  return (
+    <tr>
+      <td class="main-cell">
+        <a data-row href={modulePath(module)} class="cut" title={moduleTitle(module)}>
+          {moduleTitle(module)}
+        </a>
+        {module.name !== "" && <span class="muted sub">{module.modId} / {module.cmdId}</span>}
+      </td>
+      <td data-label="Health"><HealthBadge health={module.health} /></td>
+      <td class="number" data-label="Calls/s">{formatNumber(module.callsPerSecond)}</td>
+      <td class="number" data-label="Errors">
+        <ErrorShare share={module.errorShare} callsPerSecond={module.callsPerSecond} />
+      </td>
+      <td class="number" data-label="Nodes on">
+        <span>
+          {formatCount(module.onCount)}
+          <span class="muted">{" "}of {formatCount(module.nodeCount)}</span>
+        </span>
+      </td>
+      <td class="number" data-label="Kept out">
+        {module.overloadCount === 0
+          ? <span class="muted">0</span>
+          : <span class="strong crit">{formatCount(module.overloadCount)}</span>}
+      </td>
+      <td class="wide-only" data-label="Policy"><span class="cut">{module.policy}</span></td>
+    </tr>
+  );
+}
+
+/** A table of modules. */
+export function ModuleTable(
+  props: { caption: string; modules: readonly ModuleRow[] },
+): JSX.Element {
+  return (
+    <table class="rows cards">
+      <caption class="hidden">{props.caption}</caption>
+      <thead>
+        <tr>
+          <th scope="col">Module</th>
+          <th scope="col">Health</th>
+          <th scope="col" class="number">Calls/s</th>
+          <th scope="col" class="number">Errors</th>
+          <th scope="col" class="number">Nodes on</th>
+          <th scope="col" class="number">Kept out</th>
+          <th scope="col" class="wide-only">Policy</th>
+        </tr>
+      </thead>
+      <tbody>
+        {props.modules.map((module) => (
+          <Row key={`${module.modId}/${module.cmdId}`} module={module} />
+        ))}
+      </tbody>
+    </table>
+  );
+}
