@@ -8,16 +8,24 @@ export interface HostOwner {
   settle(host: Host, nowMs: number): void;
 }
 
+/**
+ * What an operator wants of a node: `on` = calls, `drain` = no new call, it is about to stop;
+ * `off` = no call, it is stopped.
+ */
+export type NodeState = "on" | "drain" | "off";
+
 /** A node as a route names it. */
 export interface RouteNode {
   /** IPv4 address, unsigned, host order. */
   readonly ip: number;
   /** 1 to 65535. */
   readonly port: number;
-  /** Share of the calls it should get; kept for policies that use it. Default 100. */
+  /** Share of the calls it should get; 0 = none. Kept for policies that use it. Default 100. */
   readonly weight?: number;
   /** Where it stands; kept for policies that use it. Default "". */
   readonly zone?: string;
+  /** Default "on". */
+  readonly state?: NodeState;
 }
 
 /** Weight of a node whose route names none. */

@@ -24,6 +24,7 @@ import {
   resetOverload,
   windowEndMs,
 } from "./overload_policy.ts";
+import { DEFAULT_MODULE_POLICY, type ModulePolicy } from "./module_policy.ts";
 import type { PickLists, PickPolicy, PickPolicyFactory } from "./pick_policy.ts";
 
 /** A node changed its state. */
@@ -108,14 +109,31 @@ export class LoadBalance implements HostOwner, PickLists {
   reportedAtMs = -Infinity;
   readonly #context: BalanceContext;
   readonly #policy: PickPolicy;
+  #modulePolicy: ModulePolicy;
   readonly #hosts = new Map<number, Host>();
   #dirty: Host[] = [];
 
-  constructor(modId: number, cmdId: number, context: BalanceContext) {
+  constructor(
+    modId: number,
+    cmdId: number,
+    context: BalanceContext,
+    policy: ModulePolicy = DEFAULT_MODULE_POLICY,
+  ) {
     this.modId = modId;
     this.cmdId = cmdId;
     this.#context = context;
     this.#policy = context.createPolicy();
+    this.#modulePolicy = policy;
+  }
+
+  /** How the module picks and judges. */
+  get modulePolicy(): ModulePolicy {
+    return this.#modulePolicy;
+  }
+
+  /** Takes another policy from the next pick on; what is known of the nodes stays. */
+  setPolicy(policy: ModulePolicy): void {
+    this.#modulePolicy = policy;
   }
 
   /** Number of nodes. */

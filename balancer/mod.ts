@@ -5,8 +5,9 @@ export {
   checkBalanceSettings,
   defaultBalanceSettings,
 } from "./balance_settings.ts";
+export { CallOutcome, callOutcomeOf, ReportCode } from "./call_outcome.ts";
 export { HashRing } from "./hash_ring.ts";
-export { Host, type RouteNode } from "./host.ts";
+export { Host, type NodeState, type RouteNode } from "./host.ts";
 export {
   describeStateChange,
   type HostResult,
@@ -15,6 +16,17 @@ export {
   type RouteUpdate,
   type StateChange,
 } from "./load_balance.ts";
+export {
+  checkModulePolicy,
+  DEFAULT_MODULE_POLICY,
+  MODULE_POLICY_BYTES_MAX,
+  MODULE_SETTINGS,
+  type ModulePolicy,
+  type ModuleSettings,
+  parseModulePolicy,
+  POLICY_NAMES,
+  type PolicyName,
+} from "./module_policy.ts";
 export { type CallCounts, smallWindowCallsMax } from "./overload_policy.ts";
 export { PendingReports, type TimedReport } from "./pending_reports.ts";
 export type { PickLists, PickPolicy, PickPolicyFactory } from "./pick_policy.ts";

@@ -13,6 +13,7 @@ import {
   type RouteUpdate,
   type StateChange,
 } from "./load_balance.ts";
+import { DEFAULT_MODULE_POLICY, type ModulePolicy, parseModulePolicy } from "./module_policy.ts";
 import { type ModuleKeyed, ModuleTable } from "./module_table.ts";
 import type { CallCounts } from "./overload_policy.ts";
 import type { PickPolicyFactory } from "./pick_policy.ts";
@@ -116,6 +117,9 @@ class ModuleEntry implements Pullable, ModuleKeyed, Linked<ModuleEntry> {
   readonly cmdId: number;
   /** Made when the first node comes, so that made-up modules cost little. */
   balance: LoadBalance | undefined = undefined;
+  /** Text that `policy` was read from. */
+  policyText = "";
+  policy: ModulePolicy = DEFAULT_MODULE_POLICY;
   state: RouteState = "pulling";
   usedAtMs: number;
   updatedAtMs = -Infinity;
@@ -365,6 +369,23 @@ export class RouteLb {
     this.#context.settings = checkBalanceSettings(settings);
   }
 
+  /**
+   * Gives one module a policy and settings of its own, from the next pick on. What is known of its
+   * nodes stays. Does nothing for a module that is not known, like `update`.
+   *
+   * @param json Text as {@linkcode parseModulePolicy} reads it; "" for the original rules.
+   * @throws {RangeError} naming the key, its range and its value; the old policy then stays.
+   */
+  setModulePolicy(modId: number, cmdId: number, json: string): void {
+    const entry = this.#modules.get(modId, cmdId);
+    if (entry?.policyText === json) return;
+    const policy = parseModulePolicy(json);
+    if (entry === undefined) return;
+    entry.policyText = json;
+    entry.policy = policy;
+    entry.balance?.setPolicy(policy);
+  }
+
   /** Every module with its nodes. */
   *snapshot(nowMs: number): IterableIterator<ModuleSnapshot> {
     for (const entry of this.#modules) {
@@ -461,7 +482,7 @@ export class RouteLb {
 
   #setNodes(entry: ModuleEntry, nodes: readonly RouteNode[], nowMs: number): RouteUpdate {
     if (entry.balance === undefined && nodes.length > 0) {
-      entry.balance = new LoadBalance(entry.modId, entry.cmdId, this.#context);
+      entry.balance = new LoadBalance(entry.modId, entry.cmdId, this.#context, entry.policy);
     }
     const change = entry.balance?.update(nodes, nowMs) ?? NO_CHANGE;
     this.#counts.nodesCut += change.cut;

@@ -337,3 +337,18 @@ test("a tick looks at nodes that are not fresh and at nothing else", () => {
   lb.tick(15_000);
   assert.equal(lb.stats().activeHosts, 0);
 });
+
+test("setModulePolicy() refuses a text it cannot read, known module or not, and forgets nothing", () => {
+  const { lb } = makeLb();
+  assert.throws(() => lb.setModulePolicy(1, 1, "{"), { name: "RangeError", message: /JSON/ });
+  lb.setModulePolicy(1, 1, '{"policy":"maglev"}');
+  assert.equal(lb.stateOf(1, 1), undefined, "a policy alone makes no module");
+  lb.getHost(1, 1, 0);
+  lb.update(1, 1, [node(7), node(8)], 0);
+  lb.report(1, 1, 7, 80, 1, 0, 1);
+  const before = [...lb.snapshot(2)];
+  lb.setModulePolicy(1, 1, '{"errRate":0.5}');
+  assert.throws(() => lb.setModulePolicy(1, 1, '{"errRate":2}'), { message: /^errRate must/ });
+  lb.setModulePolicy(1, 1, "");
+  assert.deepEqual([...lb.snapshot(2)], before);
+});

@@ -3,12 +3,21 @@
 // As in host_codec.ts, `encodeX` and `decodeX` do what those of messages.ts do, without any package.
 
 import { ProtocolError } from "../reactor/errors.ts";
-import { encode, HOST_BYTES_TYPICAL, readHost, writeHost } from "./host_codec.ts";
+import {
+  encode,
+  finishRoute,
+  HOST_BYTES_TYPICAL,
+  readDraining,
+  readHost,
+  writeDraining,
+  writeHosts,
+} from "./host_codec.ts";
 import type {
   CallReports,
   CallReportsTaken,
   HelloProof,
   HostCallResult,
+  HostInfo,
   ModuleCalls,
   NodeCalls,
   Ping,
@@ -277,10 +286,13 @@ export function decodeHelloProof(body: Uint8Array): HelloProof {
 function writeRoutePart(writer: WireWriter, message: RoutePart): void {
   writer.int32(1, message.modId);
   writer.int32(2, message.cmdId);
-  for (const host of message.hosts) writeHost(writer, 3, host);
+  writeHosts(writer, 3, message.hosts);
   writer.uint32(4, message.part);
   writer.uint32(5, message.partCount);
   writer.optionalUint64(6, message.revision);
+  writer.text(7, message.policy);
+  writer.uint32(8, message.meant ? 1 : 0);
+  writeDraining(writer, 9, message.hosts);
 }
 
 /** Body of message 65. */
@@ -296,6 +308,7 @@ export function encodeRoutePart(message: RoutePart): Uint8Array {
 export function decodeRoutePart(body: Uint8Array): RoutePart {
   const reader = new WireReader(body);
   const message: RoutePart = { modId: 0, cmdId: 0, hosts: [], part: 0, partCount: 0 };
+  const draining: HostInfo[] = [];
   while (reader.more) {
     const tag = reader.tag();
     switch (tag) {
@@ -317,10 +330,20 @@ export function decodeRoutePart(body: Uint8Array): RoutePart {
       case varintTag(6):
         message.revision = reader.uint64();
         break;
+      case bytesTag(7):
+        message.policy = reader.text();
+        break;
+      case varintTag(8):
+        message.meant = reader.bool() || undefined;
+        break;
+      case bytesTag(9):
+        draining.push(readDraining(reader));
+        break;
       default:
         reader.skip(tag);
     }
   }
+  finishRoute(message, draining);
   if (message.revision !== undefined) safe(message.revision, "RoutePart.revision");
   return message;
 }

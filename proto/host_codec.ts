@@ -4,8 +4,10 @@
 // datagram, head included, in one allocation.
 
 import { ProtocolError } from "../reactor/errors.ts";
-import { MessageId } from "./message_ids.ts";
+import { MessageId, PICK_KEY_BYTES_MAX } from "./message_ids.ts";
 import type {
+  ExplainRequest,
+  ExplainResponse,
   GetHostRequest,
   GetHostResponse,
   GetRouteRequest,
@@ -17,6 +19,8 @@ import type {
 import { bytesTag, HEAD_BYTES, readInt32, varintTag, WireReader, WireWriter } from "./wire.ts";
 
 export type {
+  ExplainRequest,
+  ExplainResponse,
   GetHostRequest,
   GetHostResponse,
   GetRouteRequest,
@@ -124,6 +128,27 @@ function readToken(reader: WireReader, message: { token?: Uint8Array }): void {
   else delete message.token;
 }
 
+function readKey(reader: WireReader, message: { key?: Uint8Array }): void {
+  const bytes = reader.bytes();
+  if (bytes.length > 0) message.key = new Uint8Array(bytes);
+  else delete message.key;
+}
+
+/** Writes the nodes of a route that may be picked as the inner messages `field`. */
+export function writeHosts(writer: WireWriter, field: number, hosts: readonly HostInfo[]): void {
+  for (const host of hosts) if (host.state === undefined) writeHost(writer, field, host);
+}
+
+/** Writes the drained nodes of a route as the inner messages `field`. */
+export function writeDraining(writer: WireWriter, field: number, hosts: readonly HostInfo[]): void {
+  for (const host of hosts) if (host.state !== undefined) writeHost(writer, field, host);
+}
+
+/** Reads one drained node of a route. */
+export function readDraining(reader: WireReader): HostInfo {
+  return { ...readHost(reader, { ip: 0, port: 0 }), state: "drain" };
+}
+
 // ---- GetHostRequest
 
 function writeGetHostRequest(writer: WireWriter, message: GetHostRequest): void {
@@ -131,6 +156,7 @@ function writeGetHostRequest(writer: WireWriter, message: GetHostRequest): void 
   writer.int32(2, message.modId);
   writer.int32(3, message.cmdId);
   writer.bytes(16, message.token);
+  writer.bytes(17, message.key);
 }
 
 /** Body of message 4. */
@@ -166,9 +192,17 @@ export function decodeGetHostRequest(body: Uint8Array): GetHostRequest {
       case bytesTag(16):
         readToken(reader, message);
         break;
+      case bytesTag(17):
+        readKey(reader, message);
+        break;
       default:
         reader.skip(tag);
     }
+  }
+  if (message.key !== undefined && message.key.length > PICK_KEY_BYTES_MAX) {
+    throw new ProtocolError(
+      `GetHostRequest.key must be at most ${PICK_KEY_BYTES_MAX} bytes: it has ${message.key.length}`,
+    );
   }
   return message;
 }
@@ -333,8 +367,11 @@ export function decodeGetRouteRequest(body: Uint8Array): GetRouteRequest {
 function writeGetRouteResponse(writer: WireWriter, message: GetRouteResponse): void {
   writer.int32(1, message.modId);
   writer.int32(2, message.cmdId);
-  for (const host of message.hosts) writeHost(writer, 3, host);
+  writeHosts(writer, 3, message.hosts);
   writer.optionalUint64(16, message.revision);
+  writer.text(17, message.policy);
+  writer.uint32(18, message.meant ? 1 : 0);
+  writeDraining(writer, 19, message.hosts);
 }
 
 /** Body of message 8. */
@@ -356,6 +393,7 @@ export function frameGetRouteResponse(message: GetRouteResponse): Uint8Array {
 export function decodeGetRouteResponse(body: Uint8Array): GetRouteResponse {
   const reader = new WireReader(body);
   const message: GetRouteResponse = { modId: 0, cmdId: 0, hosts: [] };
+  const draining: HostInfo[] = [];
   while (reader.more) {
     const tag = reader.tag();
     switch (tag) {
@@ -371,16 +409,36 @@ export function decodeGetRouteResponse(body: Uint8Array): GetRouteResponse {
       case varintTag(16):
         message.revision = reader.uint64();
         break;
+      case bytesTag(17):
+        message.policy = reader.text();
+        break;
+      case varintTag(18):
+        message.meant = reader.bool() || undefined;
+        break;
+      case bytesTag(19):
+        draining.push(readDraining(reader));
+        break;
       default:
         reader.skip(tag);
     }
   }
+  finishRoute(message, draining);
   if (message.revision !== undefined && !Number.isSafeInteger(message.revision)) {
     throw new ProtocolError(
       `GetRouteResponse.revision must be at most 2^53 - 1: current value is ${message.revision}`,
     );
   }
   return message;
+}
+
+/** What the end of a route's bytes settles: the drained nodes come last, empty is absent. */
+export function finishRoute(
+  route: { hosts: HostInfo[]; policy?: string; meant?: true },
+  draining: readonly HostInfo[],
+): void {
+  for (const host of draining) route.hosts.push(host);
+  if (route.policy === "") delete route.policy;
+  if (route.meant === undefined) delete route.meant;
 }
 
 // ---- Hello
@@ -435,5 +493,109 @@ export function decodeHello(body: Uint8Array): Hello {
   }
   if (message.nonce?.length === 0) delete message.nonce;
   if (message.status === "") delete message.status;
+  return message;
+}
+
+// ---- ExplainRequest, ExplainResponse
+
+function writeExplainRequest(writer: WireWriter, message: ExplainRequest): void {
+  writer.uint32(1, message.seq);
+  writer.int32(2, message.modId);
+  writer.int32(3, message.cmdId);
+  writer.uint32(4, message.from);
+  writer.bytes(16, message.token);
+}
+
+/** Body of message 76. */
+export function encodeExplainRequest(message: ExplainRequest): Uint8Array {
+  return encode(writeExplainRequest, message);
+}
+
+/** Datagram of message 76. */
+export function frameExplainRequest(message: ExplainRequest): Uint8Array {
+  return frame(MessageId.ExplainRequest, writeExplainRequest, message);
+}
+
+/**
+ * Message 76 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeExplainRequest(body: Uint8Array): ExplainRequest {
+  const reader = new WireReader(body);
+  const message: ExplainRequest = { seq: 0, modId: 0, cmdId: 0, from: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case varintTag(1):
+        message.seq = reader.uint32();
+        break;
+      case varintTag(2):
+        message.modId = reader.uint32();
+        break;
+      case varintTag(3):
+        message.cmdId = reader.uint32();
+        break;
+      case varintTag(4):
+        message.from = reader.uint32();
+        break;
+      case bytesTag(16):
+        readToken(reader, message);
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+function writeExplainResponse(writer: WireWriter, message: ExplainResponse): void {
+  writer.uint32(1, message.seq);
+  writer.int32(2, message.modId);
+  writer.int32(3, message.cmdId);
+  writer.uint32(4, message.from);
+  writer.text(5, message.explanation);
+}
+
+/** Body of message 77. */
+export function encodeExplainResponse(message: ExplainResponse): Uint8Array {
+  return encode(writeExplainResponse, message);
+}
+
+/** Datagram of message 77; too large to send when it exceeds 65,507 bytes. */
+export function frameExplainResponse(message: ExplainResponse): Uint8Array {
+  return frame(MessageId.ExplainResponse, writeExplainResponse, message);
+}
+
+/**
+ * Message 77 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeExplainResponse(body: Uint8Array): ExplainResponse {
+  const reader = new WireReader(body);
+  const message: ExplainResponse = { seq: 0, modId: 0, cmdId: 0, from: 0, explanation: "" };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case varintTag(1):
+        message.seq = reader.uint32();
+        break;
+      case varintTag(2):
+        message.modId = reader.uint32();
+        break;
+      case varintTag(3):
+        message.cmdId = reader.uint32();
+        break;
+      case varintTag(4):
+        message.from = reader.uint32();
+        break;
+      case bytesTag(5):
+        message.explanation = reader.text();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
   return message;
 }

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { ProtocolError } from "../reactor/errors.ts";
 import * as feed from "./feed_codec.ts";
 import * as byHand from "./host_codec.ts";
-import { MessageId } from "./message_ids.ts";
+import { MessageId, PICK_KEY_BYTES_MAX } from "./message_ids.ts";
 import * as generated from "./messages.ts";
 
 const uint32 = fc.oneof(
@@ -25,8 +25,16 @@ const host = fc.tuple(
   fc.record({ weight: uint32, zone: text }, optional),
 ).map(([plain, extra]) => ({ ...plain, ...extra }));
 
+/** Nodes of a route as they are read: the drained ones last. */
+const routeHosts = fc.tuple(fc.array(host, { maxLength: 50 }), fc.array(host, { maxLength: 9 }))
+  .map(([hosts, draining]) => [
+    ...hosts,
+    ...draining.map((one) => ({ ...one, state: "drain" as const })),
+  ]);
+
 const module = { modId: uint32, cmdId: uint32 };
-const getHostRequest = fc.record({ seq: uint32, ...module, token }, {
+const key = fc.uint8Array({ minLength: 1, maxLength: PICK_KEY_BYTES_MAX });
+const getHostRequest = fc.record({ seq: uint32, ...module, token, key }, {
   noNullPrototype: true,
   requiredKeys: ["seq", "modId", "cmdId"],
 });
@@ -44,8 +52,10 @@ const getRouteRequest = fc.record({ ...module, token }, {
 });
 const getRouteResponse = fc.record({
   ...module,
-  hosts: fc.array(host, { maxLength: 50 }),
+  hosts: routeHosts,
   revision: uint64,
+  policy: text,
+  meant: fc.constant(true),
 }, { noNullPrototype: true, requiredKeys: ["modId", "cmdId", "hosts"] });
 const hello = fc.record({
   protocol: uint32,
@@ -80,35 +90,35 @@ function conforms<T>(
   });
 }
 
-conforms("GetHostRequest", getHostRequest, {
+conforms<byHand.GetHostRequest>("GetHostRequest", getHostRequest, {
   encode: byHand.encodeGetHostRequest,
   decode: byHand.decodeGetHostRequest,
   frame: byHand.frameGetHostRequest,
   msgId: MessageId.GetHostRequest,
 }, { encode: generated.encodeGetHostRequest, decode: generated.decodeGetHostRequest });
 
-conforms("GetHostResponse", getHostResponse, {
+conforms<byHand.GetHostResponse>("GetHostResponse", getHostResponse, {
   encode: byHand.encodeGetHostResponse,
   decode: byHand.decodeGetHostResponse,
   frame: byHand.frameGetHostResponse,
   msgId: MessageId.GetHostResponse,
 }, { encode: generated.encodeGetHostResponse, decode: generated.decodeGetHostResponse });
 
-conforms("ReportRequest", reportRequest, {
+conforms<byHand.ReportRequest>("ReportRequest", reportRequest, {
   encode: byHand.encodeReportRequest,
   decode: byHand.decodeReportRequest,
   frame: byHand.frameReportRequest,
   msgId: MessageId.ReportRequest,
 }, { encode: generated.encodeReportRequest, decode: generated.decodeReportRequest });
 
-conforms("GetRouteRequest", getRouteRequest, {
+conforms<byHand.GetRouteRequest>("GetRouteRequest", getRouteRequest, {
   encode: byHand.encodeGetRouteRequest,
   decode: byHand.decodeGetRouteRequest,
   frame: byHand.frameGetRouteRequest,
   msgId: MessageId.ApiGetRouteRequest,
 }, { encode: generated.encodeGetRouteRequest, decode: generated.decodeGetRouteRequest });
 
-conforms("GetRouteResponse", getRouteResponse, {
+conforms<byHand.GetRouteResponse>("GetRouteResponse", getRouteResponse, {
   encode: byHand.encodeGetRouteResponse,
   decode: byHand.decodeGetRouteResponse,
   frame: byHand.frameGetRouteResponse,
@@ -121,6 +131,48 @@ conforms("Hello", hello, {
   frame: byHand.frameHello,
   msgId: MessageId.Hello,
 }, { encode: generated.encodeHello, decode: generated.decodeHello });
+
+conforms(
+  "ExplainRequest",
+  fc.record({ seq: uint32, ...module, from: uint32, token }, {
+    noNullPrototype: true,
+    requiredKeys: ["seq", "modId", "cmdId", "from"],
+  }),
+  {
+    encode: byHand.encodeExplainRequest,
+    decode: byHand.decodeExplainRequest,
+    frame: byHand.frameExplainRequest,
+    msgId: MessageId.ExplainRequest,
+  },
+  { encode: generated.encodeExplainRequest, decode: generated.decodeExplainRequest },
+);
+
+conforms(
+  "ExplainResponse",
+  fc.record({ seq: uint32, ...module, from: uint32, explanation: fc.string({ unit: "binary" }) }, {
+    noNullPrototype: true,
+  }),
+  {
+    encode: byHand.encodeExplainResponse,
+    decode: byHand.decodeExplainResponse,
+    frame: byHand.frameExplainResponse,
+    msgId: MessageId.ExplainResponse,
+  },
+  { encode: generated.encodeExplainResponse, decode: generated.decodeExplainResponse },
+);
+
+test("a key of a pick is bounded, and an empty one is none", () => {
+  const message = { seq: 1, modId: 2, cmdId: 3 };
+  for (const codec of [byHand, generated]) {
+    const longest = { ...message, key: new Uint8Array(PICK_KEY_BYTES_MAX).fill(1) };
+    assert.deepEqual(codec.decodeGetHostRequest(codec.encodeGetHostRequest(longest)), longest);
+    const tooLong = { ...message, key: new Uint8Array(PICK_KEY_BYTES_MAX + 1) };
+    const body = codec.encodeGetHostRequest(tooLong);
+    assert.throws(() => codec.decodeGetHostRequest(body), /key must be at most 256 bytes/);
+    const empty = codec.encodeGetHostRequest({ ...message, key: new Uint8Array() });
+    assert.deepEqual(codec.decodeGetHostRequest(empty), message);
+  }
+});
 
 const noNull = { noNullPrototype: true } as const;
 const nodeCalls = fc.record({
@@ -157,10 +209,12 @@ const feedMessages: Record<string, fc.Arbitrary<unknown>> = {
   HelloProof: fc.record({ mac: fc.uint8Array({ maxLength: 100 }) }, noNull),
   RoutePart: fc.record({
     ...module,
-    hosts: fc.array(host, { maxLength: 50 }),
+    hosts: routeHosts,
     part: uint32,
     partCount: uint32,
     revision: uint64,
+    policy: text,
+    meant: fc.constant(true),
   }, { ...noNull, requiredKeys: ["modId", "cmdId", "hosts", "part", "partCount"] }),
   ReportStatusRequest: fc.record({
     ...module,

@@ -30,6 +30,7 @@ const TAG_4 = varintTag(4);
 const TAG_5 = varintTag(5);
 const TAG_HOST = bytesTag(3);
 const TAG_ZONE = bytesTag(17);
+const TAG_KEY = bytesTag(17);
 
 /** One request at a time; its fields hold the last one that was read with `true`. */
 export class HotReader {
@@ -48,7 +49,7 @@ export class HotReader {
   /** Value of the last varint or tag. */
   #value = 0;
 
-  /** Reads the body of message 4. A token is passed over. */
+  /** Reads the body of message 4. A token is passed over; a key is for host_codec.ts. */
   readGetHost(bytes: Uint8Array, start: number, end: number): boolean {
     this.#begin(bytes, start, end);
     this.seq = 0;
@@ -64,7 +65,7 @@ export class HotReader {
       } else if (tag === TAG_3) {
         if (!this.#varint()) return false;
         this.cmdId = this.#value;
-      } else if (!this.#skip(tag)) return false;
+      } else if (tag === TAG_KEY || !this.#skip(tag)) return false;
     }
     return true;
   }

@@ -36,6 +36,16 @@ export const MessageId = {
   CallReports: 71,
   /** Agent to in-process client: they are counted. */
   CallReportsTaken: 72,
+  /** Tool to dns, dns to agent: do you still use this node? */
+  NodeUseRequest: 73,
+  /** Agent to dns: this is how I use it. */
+  NodeUse: 74,
+  /** Dns to tool: this is how my agents use it. */
+  NodeUseReport: 75,
+  /** Caller to agent: why is which node picked? */
+  ExplainRequest: 76,
+  /** Agent to caller: that is why. */
+  ExplainResponse: 77,
 } as const;
 
 /** Any id of {@linkcode MessageId}. */
@@ -55,6 +65,24 @@ export const RetCode = {
 
 /** Any code of {@linkcode RetCode}. */
 export type RetCode = (typeof RetCode)[keyof typeof RetCode];
+
+/** What an agent may do with a node, in {@linkcode MessageId.NodeUse}. */
+export const NodeUseState = {
+  /** It does not use the module. */
+  Unknown: 0,
+  /** It may still pick the node. */
+  Picked: 1,
+  /** It knows the node and picks it no more. */
+  Draining: 2,
+  /** It knows the module, and no such node. */
+  Absent: 3,
+} as const;
+
+/** Any state of {@linkcode NodeUseState}. */
+export type NodeUseState = (typeof NodeUseState)[keyof typeof NodeUseState];
+
+/** Longest key of a keyed pick, in bytes; a longer one is not sent, and refused when it comes. */
+export const PICK_KEY_BYTES_MAX = 256;
 
 /** An agent listens on this many UDP ports in a row; a module always uses the same one. */
 export const AGENT_PORT_COUNT = 3;

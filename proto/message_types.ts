@@ -19,6 +19,12 @@ export interface HostInfo {
   weight?: number;
   /** Absent and empty mean the same. */
   zone?: string;
+  /**
+   * Of a route only: the node gets no new picks, but results of calls to it count. On the wire such
+   * nodes are a list of their own, which old peers skip: to them the node is gone. When read, they
+   * come after the others.
+   */
+  state?: "drain";
 }
 
 /** Messages 1 and 7: asks for the route of a module. */
@@ -32,6 +38,10 @@ export interface GetRouteResponse extends ModuleKey {
   hosts: HostInfo[];
   /** Version of the route table the answer comes from; at most 2^53 - 1. */
   revision?: number;
+  /** JSON of the module's policy; absent: none. */
+  policy?: string;
+  /** Somebody means this route, however many nodes it lost. Absent: not known. */
+  meant?: true;
 }
 
 /** Results of one node. */
@@ -63,6 +73,8 @@ export interface GetHostRequest extends ModuleKey {
   /** 0 to 4294967295, wraps; comes back in the answer. */
   seq: number;
   token?: Uint8Array;
+  /** Picks with one key go to one node where the policy says so; 1 to 256 bytes. */
+  key?: Uint8Array;
 }
 
 /** Message 5: one node, or the reason why not. */
@@ -107,6 +119,10 @@ export interface RoutePart extends ModuleKey {
   partCount: number;
   /** At most 2^53 - 1. */
   revision?: number;
+  /** As in {@linkcode GetRouteResponse}; in every part. */
+  policy?: string;
+  /** As in {@linkcode GetRouteResponse}; in every part. */
+  meant?: true;
 }
 
 /** Message 66. */
@@ -166,4 +182,61 @@ export interface CallReports {
 /** Message 72: the batch with this number is counted. */
 export interface CallReportsTaken {
   seq: number;
+}
+
+/** Message 73: asks how a node is used, by the agents of a dns or by one agent. */
+export interface NodeUseRequest extends ModuleKey {
+  /** Comes back in the answer. */
+  seq: number;
+  ip: number;
+  port: number;
+}
+
+/** How one agent uses a node. */
+export interface NodeUsage {
+  /** One of `NodeUseState`. */
+  state: number;
+  /** Milliseconds since it was last picked, or a result of it came; absent: not known. */
+  idleMs?: number;
+  /** In-process clients that have the route from this agent. */
+  clients: number;
+}
+
+/** Message 74: how the agent uses the node asked for. */
+export interface NodeUse extends NodeUsage {
+  seq: number;
+}
+
+/** One agent in message 75. */
+export interface AgentUse extends NodeUsage {
+  /** `host:port` of its connection to dns. */
+  agent: string;
+  /** True: it did not answer in time, and nothing else is known of it. */
+  silent: boolean;
+}
+
+/** Message 75: how the agents of one dns use a node. */
+export interface NodeUseReport {
+  seq: number;
+  agents: AgentUse[];
+  /** Peers of the original protocol that are subscribed to the module; they cannot be asked. */
+  plain: number;
+  /** True: there are more agents than fit. */
+  cut: boolean;
+}
+
+/** Message 76: asks why which node of a module is picked. */
+export interface ExplainRequest extends ModuleKey {
+  seq: number;
+  /** First node wanted, counted from 0. */
+  from: number;
+  token?: Uint8Array;
+}
+
+/** Message 77. */
+export interface ExplainResponse extends ModuleKey {
+  seq: number;
+  from: number;
+  /** JSON; "": the agent does not know the module. */
+  explanation: string;
 }

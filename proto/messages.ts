@@ -7,9 +7,13 @@
 import $protobuf from "protobufjs/minimal.js";
 import { messageOf, ProtocolError } from "../reactor/errors.ts";
 import { lars } from "./lars_pb.js";
+import { PICK_KEY_BYTES_MAX } from "./message_ids.ts";
 import type {
+  AgentUse,
   CallReports,
   CallReportsTaken,
+  ExplainRequest,
+  ExplainResponse,
   GetHostRequest,
   GetHostResponse,
   GetRouteRequest,
@@ -20,6 +24,10 @@ import type {
   HostInfo,
   ModuleKey,
   NodeCalls,
+  NodeUsage,
+  NodeUse,
+  NodeUseReport,
+  NodeUseRequest,
   Ping,
   Pong,
   ReportRequest,
@@ -30,8 +38,11 @@ import type {
 } from "./message_types.ts";
 
 export type {
+  AgentUse,
   CallReports,
   CallReportsTaken,
+  ExplainRequest,
+  ExplainResponse,
   GetHostRequest,
   GetHostResponse,
   GetRouteRequest,
@@ -42,6 +53,9 @@ export type {
   HostInfo,
   ModuleKey,
   NodeCalls,
+  NodeUse,
+  NodeUseReport,
+  NodeUseRequest,
   Ping,
   Pong,
   ReportRequest,
@@ -102,6 +116,24 @@ function fromWireHost(wire: lars.HostInfo.$Properties): HostInfo {
   return host;
 }
 
+/** Nodes that may be picked, and those that are drained: two lists on the wire. */
+function toWireHosts(
+  hosts: readonly HostInfo[],
+): { host: lars.HostInfo.$Properties[]; draining: lars.HostInfo.$Properties[] } {
+  return {
+    host: hosts.filter(({ state }) => state === undefined).map(toWireHost),
+    draining: hosts.filter(({ state }) => state !== undefined).map(toWireHost),
+  };
+}
+
+function fromWireHosts(
+  hosts: readonly lars.HostInfo.$Properties[],
+  draining: readonly lars.HostInfo.$Properties[],
+): HostInfo[] {
+  const drained = draining.map((wire): HostInfo => ({ ...fromWireHost(wire), state: "drain" }));
+  return [...hosts.map(fromWireHost), ...drained];
+}
+
 /** Message 1 or 7 as bytes. */
 export function encodeGetRouteRequest(message: GetRouteRequest): Uint8Array {
   return finish(lars.GetRouteRequest.encode({
@@ -128,8 +160,10 @@ export function encodeGetRouteResponse(message: GetRouteResponse): Uint8Array {
   return finish(lars.GetRouteResponse.encode({
     modid: message.modId,
     cmdid: message.cmdId,
-    host: message.hosts.map(toWireHost),
+    ...toWireHosts(message.hosts),
     revision: message.revision,
+    policy: message.policy || undefined,
+    meant: message.meant,
   }));
 }
 
@@ -143,11 +177,13 @@ export function decodeGetRouteResponse(body: Uint8Array): GetRouteResponse {
   const message: GetRouteResponse = {
     modId: wire.modid >>> 0,
     cmdId: wire.cmdid >>> 0,
-    hosts: wire.host.map(fromWireHost),
+    hosts: fromWireHosts(wire.host, wire.draining),
   };
   if (wire.revision !== undefined && wire.revision !== null) {
     message.revision = safeInteger(wire.revision, "GetRouteResponse.revision");
   }
+  if (wire.policy !== "") message.policy = wire.policy;
+  if (wire.meant) message.meant = true;
   return message;
 }
 
@@ -210,6 +246,7 @@ export function encodeGetHostRequest(message: GetHostRequest): Uint8Array {
     modid: message.modId,
     cmdid: message.cmdId,
     token: message.token?.length ? message.token : undefined,
+    key: message.key?.length ? message.key : undefined,
   }));
 }
 
@@ -226,7 +263,16 @@ export function decodeGetHostRequest(body: Uint8Array): GetHostRequest {
     cmdId: wire.cmdid >>> 0,
   };
   if (wire.token.length > 0) message.token = ownBytes(wire.token);
+  if (wire.key.length > 0) message.key = ownBytes(checkedKey(wire.key));
   return message;
+}
+
+/** @throws {ProtocolError} when a key is too long. */
+function checkedKey(key: Uint8Array): Uint8Array {
+  if (key.length <= PICK_KEY_BYTES_MAX) return key;
+  throw new ProtocolError(
+    `GetHostRequest.key must be at most ${PICK_KEY_BYTES_MAX} bytes: it has ${key.length}`,
+  );
 }
 
 /** Message 5 as bytes. */
@@ -316,10 +362,12 @@ export function encodeRoutePart(message: RoutePart): Uint8Array {
   return finish(lars.RoutePart.encode({
     modid: message.modId,
     cmdid: message.cmdId,
-    host: message.hosts.map(toWireHost),
+    ...toWireHosts(message.hosts),
     part: message.part,
     part_count: message.partCount,
     revision: message.revision,
+    policy: message.policy || undefined,
+    meant: message.meant,
   }));
 }
 
@@ -333,13 +381,15 @@ export function decodeRoutePart(body: Uint8Array): RoutePart {
   const message: RoutePart = {
     modId: wire.modid >>> 0,
     cmdId: wire.cmdid >>> 0,
-    hosts: wire.host.map(fromWireHost),
+    hosts: fromWireHosts(wire.host, wire.draining),
     part: wire.part,
     partCount: wire.part_count,
   };
   if (wire.revision !== undefined && wire.revision !== null) {
     message.revision = safeInteger(wire.revision, "RoutePart.revision");
   }
+  if (wire.policy !== "") message.policy = wire.policy;
+  if (wire.meant) message.meant = true;
   return message;
 }
 
@@ -489,4 +539,147 @@ export function encodeCallReportsTaken(message: CallReportsTaken): Uint8Array {
  */
 export function decodeCallReportsTaken(body: Uint8Array): CallReportsTaken {
   return { seq: decodeWith("CallReportsTaken", lars.CallReportsTaken, body).seq };
+}
+
+/** Message 73 as bytes. */
+export function encodeNodeUseRequest(message: NodeUseRequest): Uint8Array {
+  return finish(lars.NodeUseRequest.encode({
+    seq: message.seq,
+    modid: message.modId,
+    cmdid: message.cmdId,
+    ip: message.ip,
+    port: message.port,
+  }));
+}
+
+/**
+ * Message 73 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeNodeUseRequest(body: Uint8Array): NodeUseRequest {
+  const wire = decodeWith("NodeUseRequest", lars.NodeUseRequest, body);
+  return {
+    seq: wire.seq,
+    modId: wire.modid >>> 0,
+    cmdId: wire.cmdid >>> 0,
+    ip: wire.ip >>> 0,
+    port: wire.port >>> 0,
+  };
+}
+
+function fromWireUsage(wire: lars.NodeUse.$Properties): NodeUsage {
+  const usage: NodeUsage = { state: wire.state ?? 0, clients: wire.clients ?? 0 };
+  if (wire.idle_ms !== undefined && wire.idle_ms !== null) usage.idleMs = wire.idle_ms;
+  return usage;
+}
+
+/** Message 74 as bytes. */
+export function encodeNodeUse(message: NodeUse): Uint8Array {
+  return finish(lars.NodeUse.encode({
+    seq: message.seq,
+    state: message.state,
+    idle_ms: message.idleMs,
+    clients: message.clients,
+  }));
+}
+
+/**
+ * Message 74 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeNodeUse(body: Uint8Array): NodeUse {
+  const wire = decodeWith("NodeUse", lars.NodeUse, body);
+  return { seq: wire.seq, ...fromWireUsage(wire) };
+}
+
+/** Message 75 as bytes. */
+export function encodeNodeUseReport(message: NodeUseReport): Uint8Array {
+  return finish(lars.NodeUseReport.encode({
+    seq: message.seq,
+    agent: message.agents.map((use) => ({
+      agent: use.agent,
+      state: use.state,
+      idle_ms: use.idleMs,
+      clients: use.clients,
+      silent: use.silent,
+    })),
+    plain: message.plain,
+    cut: message.cut,
+  }));
+}
+
+/**
+ * Message 75 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeNodeUseReport(body: Uint8Array): NodeUseReport {
+  const wire = decodeWith("NodeUseReport", lars.NodeUseReport, body);
+  return {
+    seq: wire.seq,
+    agents: wire.agent.map((use) => ({
+      agent: use.agent ?? "",
+      ...fromWireUsage(use),
+      silent: use.silent ?? false,
+    })),
+    plain: wire.plain,
+    cut: wire.cut,
+  };
+}
+
+/** Message 76 as bytes. */
+export function encodeExplainRequest(message: ExplainRequest): Uint8Array {
+  return finish(lars.ExplainRequest.encode({
+    seq: message.seq,
+    modid: message.modId,
+    cmdid: message.cmdId,
+    from: message.from,
+    token: message.token?.length ? message.token : undefined,
+  }));
+}
+
+/**
+ * Message 76 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeExplainRequest(body: Uint8Array): ExplainRequest {
+  const wire = decodeWith("ExplainRequest", lars.ExplainRequest, body);
+  const message: ExplainRequest = {
+    seq: wire.seq,
+    modId: wire.modid >>> 0,
+    cmdId: wire.cmdid >>> 0,
+    from: wire.from,
+  };
+  if (wire.token.length > 0) message.token = ownBytes(wire.token);
+  return message;
+}
+
+/** Message 77 as bytes. */
+export function encodeExplainResponse(message: ExplainResponse): Uint8Array {
+  return finish(lars.ExplainResponse.encode({
+    seq: message.seq,
+    modid: message.modId,
+    cmdid: message.cmdId,
+    from: message.from,
+    explanation: message.explanation,
+  }));
+}
+
+/**
+ * Message 77 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeExplainResponse(body: Uint8Array): ExplainResponse {
+  const wire = decodeWith("ExplainResponse", lars.ExplainResponse, body);
+  return {
+    seq: wire.seq,
+    modId: wire.modid >>> 0,
+    cmdId: wire.cmdid >>> 0,
+    from: wire.from,
+    explanation: wire.explanation,
+  };
 }

@@ -9,6 +9,11 @@ import callTotalsMysql from "./migrations/0003_call_totals.mysql.sql" with { typ
 import serviceInstanceMysql from "./migrations/0004_service_instance.mysql.sql" with {
   type: "text",
 };
+import moduleMysql from "./migrations/0005_module.mysql.sql" with { type: "text" };
+import consoleMysql from "./migrations/0006_console.mysql.sql" with { type: "text" };
+import callHistoryMysql from "./migrations/0007_call_history_events.mysql.sql" with {
+  type: "text",
+};
 import originalTablesSqlite from "./migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
@@ -17,6 +22,11 @@ import routeColumnsSqlite from "./migrations/0002_route_weight_zone_state.sqlite
 };
 import callTotalsSqlite from "./migrations/0003_call_totals.sqlite.sql" with { type: "text" };
 import serviceInstanceSqlite from "./migrations/0004_service_instance.sqlite.sql" with {
+  type: "text",
+};
+import moduleSqlite from "./migrations/0005_module.sqlite.sql" with { type: "text" };
+import consoleSqlite from "./migrations/0006_console.sqlite.sql" with { type: "text" };
+import callHistorySqlite from "./migrations/0007_call_history_events.sqlite.sql" with {
   type: "text",
 };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
@@ -88,17 +98,36 @@ const NAMES = [
   "0002_route_weight_zone_state",
   "0003_call_totals",
   "0004_service_instance",
+  "0005_module",
+  "0006_console",
+  "0007_call_history_events",
 ];
 
 const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
-  mysql: [originalTablesMysql, routeColumnsMysql, callTotalsMysql, serviceInstanceMysql],
-  sqlite: [originalTablesSqlite, routeColumnsSqlite, callTotalsSqlite, serviceInstanceSqlite],
+  mysql: [
+    originalTablesMysql,
+    routeColumnsMysql,
+    callTotalsMysql,
+    serviceInstanceMysql,
+    moduleMysql,
+    consoleMysql,
+    callHistoryMysql,
+  ],
+  sqlite: [
+    originalTablesSqlite,
+    routeColumnsSqlite,
+    callTotalsSqlite,
+    serviceInstanceSqlite,
+    moduleSqlite,
+    consoleSqlite,
+    callHistorySqlite,
+  ],
 };
 
-/** All migrations of a dialect, in order of version, which starts at 1. */
+/** All migrations of a dialect, in order of version: the number their names begin with. */
 export function migrationsOf(dialect: Dialect): Migration[] {
   return TEXTS[dialect].map((text, index) => ({
-    version: index + 1,
+    version: Number(NAMES[index].slice(0, 4)),
     name: NAMES[index],
     statements: parseMigration(text),
   }));

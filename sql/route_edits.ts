@@ -109,6 +109,25 @@ export function validateEdits(edits: readonly RouteEdit[]): void {
   });
 }
 
+/**
+ * Refuses keys that name no module.
+ *
+ * @throws {RangeError} when a number is out of range; the message counts keys from 1.
+ * @throws {LimitError} with more than `ROUTE_EDITS_MAX` keys.
+ */
+export function validateModuleKeys(keys: readonly ModuleKey[]): void {
+  if (keys.length > ROUTE_EDITS_MAX) {
+    throw new LimitError(
+      "ROUTE_EDITS_MAX",
+      `Modules must be at most ${ROUTE_EDITS_MAX} at once: current value is ${keys.length}`,
+    );
+  }
+  keys.forEach(({ modId, cmdId }, index) => {
+    checkInteger(`Module ${index + 1}`, "modId", modId, 0, UNSIGNED_MAX);
+    checkInteger(`Module ${index + 1}`, "cmdId", cmdId, 0, UNSIGNED_MAX);
+  });
+}
+
 /** Modules that edits touch, each once, in order of first mention. */
 export function modulesOf(keys: readonly ModuleKey[]): ModuleKey[] {
   const modules = new Map<string, ModuleKey>();

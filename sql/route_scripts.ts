@@ -23,7 +23,7 @@ import {
 import type { EditResult, ModuleKey, NodeState, RouteEdit, RouteMark, RouteRow } from "./store.ts";
 
 /** Modules asked for in one SELECT: short enough for every server's packet and parser limits. */
-const MODULES_PER_QUERY = 500;
+export const MODULES_PER_QUERY = 500;
 /** Rows written or deleted by one statement. */
 const ROWS_PER_STATEMENT = 1000;
 /** RouteChange rows older than this are pruned by edits: a day, in seconds. */
@@ -108,7 +108,9 @@ export function* routePageScript(
 }
 
 /** `(modid = ? AND cmdid IN (?,?)) OR …`, which both databases answer from the index. */
-function moduleCondition(modules: readonly ModuleKey[]): { sql: string; params: SqlValue[] } {
+export function moduleCondition(
+  modules: readonly ModuleKey[],
+): { sql: string; params: SqlValue[] } {
   const groups = new Map<number, number[]>();
   for (const { modId, cmdId } of modules) {
     const cmdIds = groups.get(modId) ?? [];
@@ -123,7 +125,8 @@ function moduleCondition(modules: readonly ModuleKey[]): { sql: string; params: 
   return { sql: terms.join(" OR "), params };
 }
 
-function* storedRoutesScript(
+/** Rows of some modules with their ids, in order of module and id. */
+export function* storedRoutesScript(
   shape: SchemaShape,
   keys: readonly ModuleKey[],
   suffix: string,
@@ -151,9 +154,78 @@ export function* readModulesScript(
 }
 
 /**
+ * Modules of which a change recorded after a RouteChange id was meant however much it removes; none
+ * where the schema cannot say so.
+ */
+export function* meantModulesScript(
+  shape: SchemaShape,
+  afterChangeId: number,
+): Script<ModuleKey[]> {
+  if (!shape.changeMeant) return [];
+  const rows = yield {
+    sql: "SELECT DISTINCT modid, cmdid FROM RouteChange WHERE id > ? AND meant = 1 " +
+      "ORDER BY modid, cmdid",
+    params: [afterChangeId],
+  };
+  return rows.map((row) => ({ modId: numberOf(row.modid), cmdId: numberOf(row.cmdid) }));
+}
+
+/**
+ * Records that modules have changed, and raises the version; must run inside the transaction that
+ * changes them, after {@linkcode lockVersionScript}.
+ *
+ * @returns the version from now on.
+ */
+export function* recordChangesScript(
+  shape: SchemaShape,
+  locked: { readonly version: number; readonly nowS: number },
+  changed: readonly ModuleKey[],
+  meant: boolean,
+): Script<number> {
+  const { version, nowS } = locked;
+  // The column ends at UNSIGNED_MAX; then the clock's value is at least a different one.
+  const next = Math.max(version + 1, nowS);
+  const nextVersion = next > UNSIGNED_MAX ? nowS : next;
+  const marked = meant && shape.changeMeant;
+  const columns = "modid, cmdid, version" + (marked ? ", meant" : "");
+  for (const chunk of chunksOf(changed, ROWS_PER_STATEMENT)) {
+    yield {
+      sql: `INSERT INTO RouteChange(${columns}) VALUES ` +
+        placeholders(chunk.length, marked ? 4 : 3),
+      params: chunk.flatMap((
+        { modId, cmdId },
+      ) => [modId, cmdId, nextVersion, ...(marked ? [1] : [])]),
+    };
+  }
+  yield { sql: "UPDATE RouteVersion SET version = ? WHERE id = 1", params: [nextVersion] };
+  yield* pruneChangesScript(nowS, changed.length);
+  return nextVersion;
+}
+
+/**
+ * Records modules as changed as they are, and as meant; must run inside a write transaction.
+ *
+ * @throws {StoreError} on a schema that cannot say so.
+ */
+export function* confirmRoutesScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  keys: readonly ModuleKey[],
+): Script<EditResult> {
+  if (!shape.changeMeant) {
+    throw new StoreError("RouteChange must have the column meant: run the migrations", false);
+  }
+  const locked = yield* lockVersionScript(dialect);
+  const changed = modulesOf(keys);
+  const version = yield* recordChangesScript(shape, locked, changed, true);
+  return { changed, version };
+}
+
+/**
  * Applies validated edits; must run inside a write transaction. The lock on the RouteVersion row
  * makes our own editors wait for each other.
  *
+ * @param meant Agents take the outcome however much it removes.
  * @throws {ConflictError} when an edit contradicts what is stored.
  * @throws {StoreError} when weight, zone or state is asked for on a schema without them.
  */
@@ -161,28 +233,20 @@ export function* editRoutesScript(
   dialect: Dialect,
   shape: SchemaShape,
   edits: readonly RouteEdit[],
+  meant = false,
 ): Script<EditResult> {
   const forUpdate = dialect === "mysql" ? " FOR UPDATE" : "";
-  const { version, nowS } = yield* lockVersionScript(dialect);
+  const locked = yield* lockVersionScript(dialect);
   const stored = yield* storedRoutesScript(shape, edits, forUpdate);
   const plan = planEdits(stored, edits);
-  if (plan.changed.length === 0) return { changed: [], version };
+  if (plan.changed.length === 0) return { changed: [], version: locked.version };
   yield* writePlanScript(shape, plan);
-  // The column ends at UNSIGNED_MAX; then the clock's value is at least a different one.
-  const next = Math.max(version + 1, nowS);
-  const nextVersion = next > UNSIGNED_MAX ? nowS : next;
-  for (const chunk of chunksOf(plan.changed, ROWS_PER_STATEMENT)) {
-    yield {
-      sql: `INSERT INTO RouteChange(modid, cmdid, version) VALUES ${placeholders(chunk.length, 3)}`,
-      params: chunk.flatMap(({ modId, cmdId }) => [modId, cmdId, nextVersion]),
-    };
-  }
-  yield { sql: "UPDATE RouteVersion SET version = ? WHERE id = 1", params: [nextVersion] };
-  yield* pruneChangesScript(nowS, plan.changed.length);
-  return { changed: plan.changed, version: nextVersion };
+  const version = yield* recordChangesScript(shape, locked, plan.changed, meant);
+  return { changed: plan.changed, version };
 }
 
-function* lockVersionScript(dialect: Dialect): Script<{ version: number; nowS: number }> {
+/** The version now and the time by the database; our own editors wait here for each other. */
+export function* lockVersionScript(dialect: Dialect): Script<{ version: number; nowS: number }> {
   const isMysql = dialect === "mysql";
   const now = isMysql ? "UNIX_TIMESTAMP()" : "CAST(strftime('%s','now') AS INTEGER)";
   const sql = `SELECT version, ${now} AS nowS FROM RouteVersion WHERE id = 1` +

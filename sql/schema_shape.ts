@@ -10,13 +10,21 @@ export interface SchemaShape {
   readonly callTotals: boolean;
   /** ServiceInstance exists. */
   readonly instances: boolean;
+  /** CallHistory and CallHistoryStep exist. */
+  readonly callHistory: boolean;
+  /** Event exists. */
+  readonly events: boolean;
   /** SchemaMigration exists. */
   readonly migrations: boolean;
+  /** Module exists. */
+  readonly modules: boolean;
+  /** RouteChange has meant. */
+  readonly changeMeant: boolean;
 }
 
 /** True when nothing is missing, so that there is no need to look again. */
 export function isComplete(shape: SchemaShape): boolean {
-  return shape.routeExtras && shape.callTotals && shape.instances && shape.migrations;
+  return Object.values(shape).every((present) => present);
 }
 
 const COLUMNS_SQL = {
@@ -49,6 +57,10 @@ export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
     routeExtras: has("routedata", "weight", "zone", "state"),
     callTotals: has("servercallstatus", "succ_total", "err_total"),
     instances: has("serviceinstance", "kind", "address", "detail"),
+    callHistory: has("callhistory", "bucket_at") && has("callhistorystep", "rolled_to"),
+    events: has("event", "at_ms"),
     migrations: has("schemamigration", "version"),
+    modules: has("module", "modid", "cmdid", "name", "policy", "updated_at"),
+    changeMeant: has("routechange", "meant"),
   };
 }

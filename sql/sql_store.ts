@@ -4,7 +4,33 @@ import { type Clock, sleep } from "../reactor/clock.ts";
 import { messageOf, StoreError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/rng.ts";
+import { ConsoleSqlStore } from "./console_sql_store.ts";
+import type { ConsoleStore } from "./console_store.ts";
+import type {
+  CallHistory,
+  CallHistoryQuery,
+  CallHistoryRow,
+  RollUpOptions,
+  RollUpResult,
+} from "./call_history.ts";
+import { HISTORY_STEPS_S } from "./call_history.ts";
 import { type Driver, StatementFault } from "./driver.ts";
+import type { EventQuery, EventRecord, EventRetention, NewEvent } from "./event.ts";
+import {
+  addEventsScript,
+  checkEvents,
+  pruneEventsScript,
+  readEventsScript,
+} from "./event_scripts.ts";
+import {
+  CALL_HISTORY_CHUNK_ROWS,
+  deleteOldBucketsScript,
+  noteRetentionScript,
+  readCallHistoryScript,
+  rollUpWindowScript,
+  sortCallHistory,
+  writeCallHistoryScript,
+} from "./history_scripts.ts";
 import {
   forgetInstanceScript,
   forgetSilentScript,
@@ -12,16 +38,19 @@ import {
   instancesScript,
 } from "./instance_scripts.ts";
 import { migrateScript, schemaVersionScript } from "./migrations.ts";
-import { validateEdits } from "./route_edits.ts";
+import { moduleRowsScript, setModulesScript, validateModuleChanges } from "./module_scripts.ts";
+import { validateEdits, validateModuleKeys } from "./route_edits.ts";
 import {
   changedModulesScript,
+  confirmRoutesScript,
   editRoutesScript,
+  meantModulesScript,
   readModulesScript,
   routeMarkScript,
   routePageScript,
 } from "./route_scripts.ts";
 import { isComplete, type SchemaShape, schemaShapeScript } from "./schema_shape.ts";
-import { chunksOf, type Dialect, rowsScript } from "./sql_script.ts";
+import { chunksOf, type Dialect, rowsScript, type Script } from "./sql_script.ts";
 import {
   CALL_STATUS_CHUNK_ROWS,
   readCallStatusScript,
@@ -31,9 +60,12 @@ import {
 import {
   type CallStatusFilter,
   type CallStatusRow,
+  type EditOptions,
   type EditResult,
   type MigrateResult,
+  type ModuleChange,
   type ModuleKey,
+  type ModuleRow,
   ROUTE_PAGE_ROWS,
   type RouteEdit,
   type RouteMark,
@@ -98,6 +130,7 @@ export interface SqlStoreOptions {
 
 /** The one implementation of {@linkcode Store}; the driver makes the difference. */
 export class SqlStore implements Store {
+  readonly console: ConsoleStore;
   readonly #driver: Driver;
   readonly #options: SqlStoreOptions;
   #shape: { shape: SchemaShape; readAtMs: number } | undefined;
@@ -106,6 +139,11 @@ export class SqlStore implements Store {
   constructor(options: SqlStoreOptions) {
     this.#driver = options.driver;
     this.#options = options;
+    this.console = new ConsoleSqlStore({
+      driver: options.driver,
+      attempt: (action, work) => this.#attempt(action, work),
+      shape: () => this.#currentShape(),
+    });
   }
 
   get dialect(): Dialect {
@@ -161,13 +199,49 @@ export class SqlStore implements Store {
     });
   }
 
-  async editRoutes(edits: readonly RouteEdit[]): Promise<EditResult> {
+  async editRoutes(edits: readonly RouteEdit[], options: EditOptions = {}): Promise<EditResult> {
     validateEdits(edits);
     if (edits.length === 0) return { changed: [], version: (await this.routeMark()).version };
     return await this.#attempt("edit the routes", async () => {
       const shape = await this.#currentShape();
       const script = (): ReturnType<typeof editRoutesScript> =>
-        editRoutesScript(this.dialect, shape, edits);
+        editRoutesScript(this.dialect, shape, edits, options.meant === true);
+      return await this.#driver.transact(script, { durable: true });
+    });
+  }
+
+  async confirmRoutes(keys: readonly ModuleKey[]): Promise<EditResult> {
+    validateModuleKeys(keys);
+    if (keys.length === 0) return { changed: [], version: (await this.routeMark()).version };
+    return await this.#attempt("confirm the routes", async () => {
+      const shape = await this.#currentShape();
+      const script = (): ReturnType<typeof confirmRoutesScript> =>
+        confirmRoutesScript(this.dialect, shape, keys);
+      return await this.#driver.transact(script, { durable: true });
+    });
+  }
+
+  meantModules(afterChangeId: number): Promise<ModuleKey[]> {
+    return this.#attempt("read which changes are meant", async () => {
+      const shape = await this.#currentShape();
+      return await this.#driver.run(() => meantModulesScript(shape, afterChangeId));
+    });
+  }
+
+  moduleRows(keys?: readonly ModuleKey[]): Promise<ModuleRow[]> {
+    return this.#attempt("read the modules", async () => {
+      const shape = await this.#currentShape();
+      return await this.#driver.run(() => moduleRowsScript(shape, keys));
+    });
+  }
+
+  async setModules(changes: readonly ModuleChange[]): Promise<EditResult> {
+    validateModuleChanges(changes);
+    if (changes.length === 0) return { changed: [], version: (await this.routeMark()).version };
+    return await this.#attempt("set the modules", async () => {
+      const shape = await this.#currentShape();
+      const script = (): ReturnType<typeof setModulesScript> =>
+        setModulesScript(this.dialect, shape, changes);
       return await this.#driver.transact(script, { durable: true });
     });
   }
@@ -191,6 +265,81 @@ export class SqlStore implements Store {
     return this.#attempt("read call results", async () => {
       const shape = await this.#currentShape();
       return await this.#driver.run(() => readCallStatusScript(shape, filter));
+    });
+  }
+
+  async writeCallHistory(source: number, rows: readonly CallHistoryRow[]): Promise<void> {
+    for (const chunk of chunksOf(sortCallHistory(rows), CALL_HISTORY_CHUNK_ROWS)) {
+      await this.#attempt("write the call history", async () => {
+        const shape = await this.#currentShape();
+        const script = (): ReturnType<typeof writeCallHistoryScript> =>
+          writeCallHistoryScript(this.dialect, shape, source, chunk);
+        await (this.dialect === "mysql"
+          ? this.#driver.run(script)
+          : this.#driver.transact(script, { durable: false }));
+      });
+      await this.#options.yieldToLoop();
+    }
+  }
+
+  readCallHistory(query: CallHistoryQuery): Promise<CallHistory> {
+    const nowS = Math.trunc(this.#options.clock.wallMs() / 1000);
+    return this.#attempt("read the call history", async () => {
+      const shape = await this.#currentShape();
+      return await this.#driver.run(() => readCallHistoryScript(shape, query, nowS));
+    });
+  }
+
+  async rollUpCallHistory(options: RollUpOptions): Promise<RollUpResult> {
+    let windowCount = 0;
+    let deletionCount = 0;
+    const inTurns = async (script: (shape: SchemaShape) => Script<boolean>): Promise<number> => {
+      for (let turn = 0;; turn++) {
+        const again = await this.#attempt("roll the call history up", async () => {
+          const shape = await this.#currentShape();
+          return await this.#driver.transact(() => script(shape), { durable: false });
+        });
+        if (!again) return turn;
+        await this.#options.yieldToLoop();
+      }
+    };
+    for (const step of [60, 3600] as const) {
+      windowCount += await inTurns((shape) =>
+        rollUpWindowScript(this.dialect, shape, step, options)
+      );
+    }
+    for (const step of HISTORY_STEPS_S) {
+      deletionCount += await inTurns((shape) =>
+        deleteOldBucketsScript(this.dialect, shape, step, options)
+      );
+    }
+    await this.#attempt("note how long history is kept", async () => {
+      const shape = await this.#currentShape();
+      await this.#driver.run(() => noteRetentionScript(shape, options));
+    });
+    return { windowCount, deletionCount };
+  }
+
+  async addEvents(events: readonly NewEvent[]): Promise<void> {
+    const values = checkEvents(events);
+    if (values.length === 0) return;
+    await this.#attempt("store events", async () => {
+      const shape = await this.#currentShape();
+      await this.#driver.transact(() => addEventsScript(shape, values), { durable: false });
+    });
+  }
+
+  readEvents(query: EventQuery = {}): Promise<EventRecord[]> {
+    return this.#attempt("read events", async () => {
+      const shape = await this.#currentShape();
+      return await this.#driver.run(() => readEventsScript(shape, query));
+    });
+  }
+
+  pruneEvents(retention: EventRetention): Promise<void> {
+    return this.#attempt("delete old events", async () => {
+      const shape = await this.#currentShape();
+      await this.#driver.run(() => pruneEventsScript(shape, retention));
     });
   }
 

@@ -1,21 +1,14 @@
 // Core. What every service may ask of the database, whichever database it is.
 
+import type { CallHistoryStore } from "./call_history.ts";
+import type { ConsoleStore } from "./console_store.ts";
+import type { EventStore } from "./event.ts";
+import type { ModuleKey, NodeKey } from "./keys.ts";
+
+export type { ModuleKey, NodeKey } from "./keys.ts";
+
 /** May a node be picked: `on` normally, `drain` for no new picks, `off` as if it were not there. */
 export type NodeState = "on" | "drain" | "off";
-
-/** A module: what callers ask a node of. Both are unsigned 32-bit numbers. */
-export interface ModuleKey {
-  readonly modId: number;
-  readonly cmdId: number;
-}
-
-/** One node of one module. */
-export interface NodeKey extends ModuleKey {
-  /** IPv4 address as an unsigned number in host order. */
-  readonly ip: number;
-  /** 1 to 65535. */
-  readonly port: number;
-}
 
 /** One row of RouteData, as stored: foreign writers may have put any unsigned number as port. */
 export interface RouteRow extends NodeKey {
@@ -42,6 +35,35 @@ export type RouteEdit =
   | ({ readonly op: "add" } & NodeSpec)
   | ({ readonly op: "remove" } & NodeKey)
   | ({ readonly op: "set" } & NodeSpec);
+
+/** One row of Module: what a module is called, and how its nodes are picked and judged. */
+export interface ModuleRow extends ModuleKey {
+  /** At most 128 printable characters; "" = none. */
+  readonly name: string;
+  /**
+   * Text of a JSON object as `parseModulePolicy` of `balancer/` reads it, at most 4096 bytes of
+   * UTF-8; "" = the rules of the configuration. Foreign writers may have stored anything.
+   */
+  readonly policy: string;
+  /** Last change, in unix seconds. */
+  readonly updatedAt: number;
+}
+
+/** A new name or policy of a module; what is left out stays. "" takes it away. */
+export interface ModuleChange extends ModuleKey {
+  readonly name?: string;
+  readonly policy?: string;
+}
+
+/** How an edit is to be taken. */
+export interface EditOptions {
+  /**
+   * True: somebody means this change, however many nodes it removes, so agents take it at once.
+   * Without it they hold back a push that empties a route or cuts it by more than half.
+   * @default {false}
+   */
+  readonly meant?: boolean;
+}
 
 /** What an edit did. */
 export interface EditResult {
@@ -114,10 +136,12 @@ export interface MigrateResult {
  * whether the same call may succeed later. No method waits longer than the time-outs given to
  * `openStore`, except `migrate`.
  */
-export interface Store {
+export interface Store extends CallHistoryStore, EventStore {
   readonly dialect: "mysql" | "sqlite";
   /** Url without the password, for log lines. */
   readonly label: string;
+  /** Users, history of changes, alerts. */
+  readonly console: ConsoleStore;
   /** Cheap look whether routes have changed; one query. */
   routeMark(): Promise<RouteMark>;
   /**
@@ -145,7 +169,33 @@ export interface Store {
    * @throws {TypeError} when an edit is malformed.
    * @throws {LimitError} with more than `ROUTE_EDITS_MAX` edits.
    */
-  editRoutes(edits: readonly RouteEdit[]): Promise<EditResult>;
+  editRoutes(edits: readonly RouteEdit[], options?: EditOptions): Promise<EditResult>;
+  /**
+   * Says of routes as they are that they are meant, so that agents which hold a push of them back
+   * take it: a RouteChange row for each module, and a new version.
+   *
+   * @throws {LimitError} with more than `ROUTE_EDITS_MAX` modules.
+   */
+  confirmRoutes(keys: readonly ModuleKey[]): Promise<EditResult>;
+  /**
+   * Modules of which any RouteChange row with an id above `afterChangeId` is marked as meant, each
+   * once. None on a schema that was never migrated.
+   */
+  meantModules(afterChangeId: number): Promise<ModuleKey[]>;
+  /**
+   * Names and policies, in order of module: of `keys`, or of every module that has a row, at most
+   * `MODULE_ROWS_MAX`. None on a schema that was never migrated.
+   */
+  moduleRows(keys?: readonly ModuleKey[]): Promise<ModuleRow[]>;
+  /**
+   * Sets names and policies, all or none, in one transaction that records each changed module in
+   * RouteChange and raises RouteVersion as `editRoutes` does. A row without name and policy goes.
+   *
+   * @throws {RangeError} when a number or text is out of range, or a policy is no JSON object.
+   * @throws {TypeError} when a change is malformed.
+   * @throws {LimitError} with more than `ROUTE_EDITS_MAX` changes, or `MODULE_ROWS_MAX` rows.
+   */
+  setModules(changes: readonly ModuleChange[]): Promise<EditResult>;
   /**
    * Inserts or overwrites call results by (modId, cmdId, ip, port, caller); of several rows with
    * one key the last counts. Safe to repeat after a failure.
@@ -171,6 +221,15 @@ export interface Store {
 
 /** Most edits in one `editRoutes`; more are refused with a LimitError, nothing is applied. */
 export const ROUTE_EDITS_MAX = 100_000;
+
+/** Most rows of Module: `moduleRows` leaves out the rest, `setModules` refuses to add more. */
+export const MODULE_ROWS_MAX = 100_000;
+
+/** Longest name of a module, in characters. */
+export const MODULE_NAME_LENGTH_MAX = 128;
+
+/** Longest policy of a module, in bytes of UTF-8. */
+export const MODULE_POLICY_BYTES_MAX = 4_096;
 
 /** Most rows `readCallStatus` gives; the rest, in order of the key, is left out. */
 export const CALL_STATUS_ROWS_MAX = 200_000;

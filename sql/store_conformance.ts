@@ -5,10 +5,14 @@ import { test, type TestContext } from "node:test";
 import { ConflictError, LimitError, StoreError } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import { migrationsOf } from "./migrations.ts";
+import type { BenchTest, Define } from "./conformance_bench.ts";
+import { testHistoryConformance } from "./history_conformance.ts";
 import { openStore, type StoreOptions } from "./open_store.ts";
 import {
   type CallStatusRow,
+  type ModuleChange,
   type ModuleKey,
+  type ModuleRow,
   ROUTE_EDITS_MAX,
   type RouteEdit,
   type RouteRow,
@@ -27,15 +31,6 @@ export interface ConformanceTarget {
   /** Runs one statement as a foreign writer would. */
   execute(url: string, sql: string): Promise<Record<string, unknown>[]>;
 }
-
-/** A migrated store, and the way to reach its database past it. */
-interface Bench {
-  readonly url: string;
-  readonly store: Store;
-  execute(sql: string): Promise<Record<string, unknown>[]>;
-}
-
-type BenchTest = (bench: Bench) => Promise<void>;
 
 /** Servers start slowly on a loaded machine. */
 const TEST_TIMEOUT_MS = 120_000;
@@ -63,6 +58,9 @@ export function testStoreConformance(target: ConformanceTarget): void {
   testChanges(define);
   testCallStatus(define);
   testInstances(define);
+  testModules(define);
+  testMeant(define);
+  testHistoryConformance(define);
   testMigrations(define);
   testCrashedMigrations(target);
   testClosing(define);
@@ -85,8 +83,6 @@ export async function withStore<T>(
     await store.close();
   }
 }
-
-type Define = (name: string, fn: BenchTest) => void;
 
 function add(modId: number, cmdId: number, ip = IP, port = 7777): RouteEdit {
   return { op: "add", modId, cmdId, ip, port };
@@ -525,7 +521,150 @@ function testInstances(define: Define): void {
   });
 }
 
-const VERSION = 4;
+function testModules(define: Define): void {
+  const MODULE = { modId: 4294967295, cmdId: 7 };
+  const nameOf = ({ modId, cmdId, name, policy }: ModuleRow): unknown[] => [
+    modId,
+    cmdId,
+    name,
+    policy,
+  ];
+
+  define("setModules() stores names and policies, and moduleRows() gives them", async (bench) => {
+    const { store } = bench;
+    assert.deepEqual(await store.moduleRows(), []);
+    const policy = '{"policy":"ewma","note":"ümlaut"}';
+    const first = await store.setModules([
+      { ...MODULE, name: "Bücher", policy },
+      { modId: 1, cmdId: 2, name: "b" },
+      { modId: 1, cmdId: 1, policy: "{}" },
+    ]);
+    assert.equal(first.changed.length, 3);
+    const rows = await store.moduleRows();
+    assert.deepEqual(rows.map(nameOf), [
+      [1, 1, "", "{}"],
+      [1, 2, "b", ""],
+      [4294967295, 7, "Bücher", policy],
+    ]);
+    assert.ok(rows[0].updatedAt > 1_700_000_000 && rows[0].updatedAt < 100_000_000_000);
+    await store.setModules([{ ...MODULE, name: "Books" }]);
+    const some = await store.moduleRows([MODULE, MODULE, { modId: 9, cmdId: 9 }]);
+    assert.deepEqual(some.map(nameOf), [[4294967295, 7, "Books", policy]]);
+    await store.setModules([{ ...MODULE, name: "", policy: "" }, { modId: 1, cmdId: 2, name: "" }]);
+    assert.deepEqual((await store.moduleRows()).map(nameOf), [[1, 1, "", "{}"]]);
+    assert.deepEqual(await store.moduleRows([]), []);
+  });
+
+  define("moduleRows() pages through more rows than one SELECT takes", async ({ store }) => {
+    const changes = Array.from({ length: 2500 }, (_, i) => ({
+      modId: i % 3,
+      cmdId: Math.floor(i / 3),
+      name: `module ${i}`,
+    }));
+    await store.setModules(changes);
+    const rows = await store.moduleRows();
+    assert.equal(rows.length, 2500);
+    assert.equal(new Set(rows.map(({ name }) => name)).size, 2500);
+    assert.ok(rows.every((row, i) =>
+      i === 0 || rows[i - 1].modId < row.modId ||
+      rows[i - 1].modId === row.modId && rows[i - 1].cmdId < row.cmdId
+    ));
+  });
+
+  define("setModules() tells of the change as an edit of routes does, and once", async (bench) => {
+    const { store } = bench;
+    const before = await store.routeMark();
+    const { changed, version } = await store.setModules([{ ...MODULE, policy: "{}" }]);
+    assert.deepEqual(changed, [MODULE]);
+    const after = await store.routeMark();
+    assert.equal(after.version, version);
+    assert.ok(after.version > before.version && after.changeIdMax > before.changeIdMax);
+    assert.deepEqual(await store.changedModules(before.changeIdMax), [MODULE]);
+    assert.deepEqual(
+      await store.setModules([{ ...MODULE, policy: "{}" }, { modId: 5, cmdId: 5, name: "" }]),
+      { changed: [], version },
+    );
+    assert.deepEqual(await store.routeMark(), after);
+    assert.deepEqual(await store.setModules([]), { changed: [], version });
+  });
+
+  define(
+    "setModules() refuses what it cannot store as meant, and stores nothing",
+    async (bench) => {
+      const { store } = bench;
+      const good = { ...MODULE, name: "good" };
+      const long = `{"a":"${"ü".repeat(2048)}"}`;
+      const wrong: [ModuleChange, RegExp][] = [
+        [{ modId: -1, cmdId: 1, name: "x" }, /Module 2: modId must be/],
+        [{ modId: 1, cmdId: 4294967296, name: "x" }, /cmdId must be/],
+        [{ ...MODULE, name: "x".repeat(129) }, /at most 128 printable characters/],
+        [{ ...MODULE, name: "a\nb" }, /printable/],
+        [{ ...MODULE, policy: "[]" }, /policy must be a JSON object/],
+        [{ ...MODULE, policy: "{" }, /policy must be a JSON object/],
+        [{ ...MODULE, policy: long }, /at most 4096 bytes: current value has 4104/],
+      ];
+      for (const [change, message] of wrong) {
+        await assert.rejects(store.setModules([good, change]), (error: unknown) => {
+          assert.ok(error instanceof RangeError);
+          assert.match(error.message, message);
+          return true;
+        });
+      }
+      await assert.rejects(store.setModules([{ ...MODULE, name: 1 as never }]), TypeError);
+      await assert.rejects(
+        store.setModules(new Array(ROUTE_EDITS_MAX + 1).fill(good)),
+        LimitError,
+      );
+      assert.deepEqual(await store.moduleRows(), []);
+      const exact = `{"a":"${"x".repeat(4096 - 8)}"}`;
+      await store.setModules([{ ...MODULE, policy: exact }]);
+      assert.equal((await store.moduleRows())[0].policy, exact);
+    },
+  );
+
+  define("moduleRows() gives what foreign hands wrote as it is", async ({ store, execute }) => {
+    await execute(
+      "INSERT INTO Module(modid, cmdid, name, policy, updated_at) " +
+        "VALUES (1, 1, 'by hand', 'no json', 5)",
+    );
+    assert.deepEqual(await store.moduleRows(), [
+      { modId: 1, cmdId: 1, name: "by hand", policy: "no json", updatedAt: 5 },
+    ]);
+  });
+}
+
+function testMeant(define: Define): void {
+  define("meantModules() names the modules of marked changes only", async (bench) => {
+    const { store } = bench;
+    await store.editRoutes([add(1, 1), add(1, 2), add(1, 3)]);
+    assert.deepEqual(await store.meantModules(0), []);
+    await store.editRoutes([{ op: "remove", modId: 1, cmdId: 2, ip: IP, port: 7777 }], {
+      meant: true,
+    });
+    const { changeIdMax } = await store.routeMark();
+    assert.deepEqual(await store.meantModules(0), [{ modId: 1, cmdId: 2 }]);
+    await bench.execute("INSERT INTO RouteChange(modid, cmdid, version) VALUES (1, 3, 9)");
+    assert.deepEqual(await store.meantModules(changeIdMax), []);
+  });
+
+  define("confirmRoutes() marks modules as they are, each once", async ({ store }) => {
+    await store.editRoutes([add(1, 1)]);
+    const before = await store.routeMark();
+    const keys = [{ modId: 1, cmdId: 1 }, { modId: 8, cmdId: 8 }, { modId: 1, cmdId: 1 }];
+    const { changed, version } = await store.confirmRoutes(keys);
+    assert.deepEqual(changed, keys.slice(0, 2));
+    const after = await store.routeMark();
+    assert.equal(after.version, version);
+    assert.equal(after.changeCount, before.changeCount + 2);
+    assert.deepEqual(await store.meantModules(before.changeIdMax), keys.slice(0, 2));
+    assert.deepEqual(await allRoutes(store), [row(1, 1)]);
+    await assert.rejects(store.confirmRoutes([{ modId: -1, cmdId: 0 }]), RangeError);
+    assert.deepEqual(await store.confirmRoutes([]), { changed: [], version });
+  });
+}
+
+const NAMES = migrationsOf("sqlite").map((migration) => migration.name);
+const VERSION = migrationsOf("sqlite").at(-1)?.version;
 
 function testMigrations(define: Define): void {
   define("migrate() twice does nothing the second time", async ({ store }) => {
@@ -537,14 +676,17 @@ function testMigrations(define: Define): void {
     for (const table of ["RouteData", "RouteVersion", "RouteChange", "ServerCallStatus"]) {
       await bench.execute(`DROP TABLE ${table}`);
     }
-    await bench.execute("DROP TABLE ServiceInstance");
+    await bench.execute("DROP TABLE Module");
+    for (const table of ["ServiceInstance", "CallHistory", "CallHistoryStep", "Event"]) {
+      await bench.execute(`DROP TABLE ${table}`);
+    }
     await bench.execute("DROP TABLE SchemaMigration");
     assert.equal(await bench.store.schemaVersion(), 0);
     const results = await Promise.all(
       Array.from({ length: 4 }, () => withStore(bench.url, (store) => store.migrate())),
     );
-    assert.deepEqual(results.map((result) => result.version), [4, 4, 4, 4]);
-    assert.equal(results.flatMap((result) => result.applied).length, VERSION, "each applied once");
+    assert.deepEqual(results.map((result) => result.version), new Array(4).fill(VERSION));
+    assert.deepEqual(results.flatMap((result) => result.applied).sort(), NAMES, "each once");
     await bench.store.editRoutes([add(1, 1)]);
     assert.deepEqual(await allRoutes(bench.store), [row(1, 1)]);
   });
@@ -557,9 +699,26 @@ function testMigrations(define: Define): void {
       "ALTER TABLE RouteData DROP COLUMN zone",
       "DELETE FROM RouteVersion",
       "DROP TABLE ServiceInstance",
+      "DROP TABLE Module",
+      "ALTER TABLE RouteChange DROP COLUMN meant",
+      "DROP TABLE Event",
+      "DELETE FROM CallHistoryStep WHERE id = 60",
     ];
     for (const sql of undo) await bench.execute(sql);
     assert.ok((await bench.store.schemaVersion()) < 2);
+    assert.deepEqual(await bench.store.moduleRows(), []);
+    assert.deepEqual(await bench.store.meantModules(0), []);
+    for (
+      const refused of [
+        bench.store.setModules([{ modId: 1, cmdId: 1, name: "x" }]),
+        bench.store.confirmRoutes([{ modId: 1, cmdId: 1 }]),
+      ]
+    ) {
+      await assert.rejects(refused, (error) => error instanceof StoreError && !error.transient);
+    }
+    await bench.store.editRoutes([add(1, 2)], { meant: true });
+    await bench.store.editRoutes([{ op: "remove", modId: 1, cmdId: 2, ip: IP, port: 7777 }]);
+    await bench.execute("DELETE FROM RouteVersion");
     await assert.rejects(bench.store.heartbeat(instance("x")), (error: unknown) => {
       assert.ok(error instanceof StoreError && !error.transient);
       return true;
@@ -567,7 +726,14 @@ function testMigrations(define: Define): void {
     assert.deepEqual(await allRoutes(bench.store), [row(1, 1)], "reads go on with defaults");
     const { applied, version } = await bench.store.migrate();
     assert.equal(version, VERSION);
-    assert.equal(applied.length, VERSION);
+    assert.deepEqual(applied.map((name) => name.slice(0, 4)), [
+      "0001",
+      "0002",
+      "0003",
+      "0004",
+      "0005",
+      "0007",
+    ]);
     assert.equal((await bench.store.routeMark()).version, 0);
     await bench.store.heartbeat(instance("x"));
   });

@@ -24,7 +24,7 @@ import {
   outcomeJson,
   toldText,
 } from "./route_edit.ts";
-import { describeNode, jsonNode } from "./route_file.ts";
+import { describeNode, jsonNode } from "../web/route_file.ts";
 import { addTransferCommands } from "./route_transfer.ts";
 import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";

@@ -10,7 +10,7 @@ import { systemClock } from "../reactor/system_clock.ts";
 import type { ModuleKey, RouteEdit, ServiceInstance, Store } from "../sql/store.ts";
 import { parsePeer } from "./cli_arguments.ts";
 import { repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
-import { DnsNotifier, type Told } from "./dns_notifier.ts";
+import { DnsNotifier, type Told } from "../dns/dns_notifier.ts";
 import { addStoreOptions, type StoreFlags } from "./store_access.ts";
 import { warningLine } from "./terminal.ts";
 

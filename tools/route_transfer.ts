@@ -22,7 +22,7 @@ import {
   ROUTE_FORMATS,
   type RouteFormat,
   type WantedNode,
-} from "./route_file.ts";
+} from "../web/route_file.ts";
 import {
   describePlan,
   planEdits,
@@ -30,7 +30,7 @@ import {
   type PlanOptions,
   planRoutes,
   type RoutePlan,
-} from "./route_plan.ts";
+} from "../web/route_plan.ts";
 import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
 import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 

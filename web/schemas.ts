@@ -8,6 +8,9 @@ const UNSIGNED_MAX = 4_294_967_295;
 export const NAME_LENGTH_MAX = 64;
 /** Longest reason given for a change, in characters. */
 export const WHY_LENGTH_MAX = 500;
+/** Longest name of a module, in characters, and longest policy, in bytes. */
+export const MODULE_NAME_LENGTH_MAX = 128;
+export const POLICY_BYTES_MAX = 4096;
 /** Most rows one page of a list holds. */
 export const PAGE_ROWS_MAX = 500;
 /** Fewest and most characters of a password. */
@@ -99,7 +102,7 @@ export const ModuleSummary = z.strictObject({
   modId,
   cmdId,
   name: z.string().describe("empty when none was given"),
-  policy: z.string(),
+  policy: z.string().describe("name of the balancing policy in force; lars unless another is set"),
   health: moduleHealth,
   nodeCount: count,
   onCount: count.describe("nodes with state on"),
@@ -132,7 +135,7 @@ export const NodeStatus = z.strictObject({
 /** A module with its nodes. */
 export const ModuleDetail = z.strictObject({
   ...ModuleSummary.shape,
-  note: z.string(),
+  policyText: z.string().describe("JSON text as stored; empty: the rules of the agents' files"),
   /** Changes with every change of name, policy or nodes; the ETag without its quotes. */
   revision: z.string(),
   nodes: z.array(NodeStatus),
@@ -169,16 +172,32 @@ export const SearchResult = z.strictObject({
   })),
 });
 
+const moduleTexts = {
+  name: line(MODULE_NAME_LENGTH_MAX).describe("empty takes the name away"),
+  policy: z.string().max(POLICY_BYTES_MAX)
+    .describe("JSON object with policy and settings, see GET /policies; empty: the defaults"),
+};
 /** Name and policy of a module. What is left out stays. */
 export const ModuleInput = z.strictObject({
-  name: line(NAME_LENGTH_MAX).optional(),
-  policy: z.string().min(1).max(32).regex(/^[a-z0-9_]+$/).optional()
-    .describe("one of the policies that GET /policies lists"),
-  note: line(WHY_LENGTH_MAX).optional(),
+  name: moduleTexts.name.optional(),
+  policy: moduleTexts.policy.optional(),
   why: why.optional(),
-});
+}).refine(
+  (input) => input.name !== undefined || input.policy !== undefined,
+  "must hold name or policy",
+);
+/** What a policy can be made of. */
 export const PolicyList = z.strictObject({
-  policies: z.array(z.strictObject({ name: z.string(), summary: z.string() })),
+  policies: z.array(z.string()),
+  settings: z.array(z.strictObject({
+    name: z.string(),
+    kind: z.enum(["number", "whole", "flag", "choice", "choices", "zones", "shares"]),
+    min: z.number().nullable(),
+    max: z.number().nullable(),
+    unit: z.string(),
+    choices: z.array(z.string()),
+    initial: z.unknown().describe("value when left out; null: the agent's file decides"),
+  })),
 });
 
 export const NodeInput = z.strictObject({
@@ -234,9 +253,8 @@ export const Edit = z.discriminatedUnion("op", [
     op: z.literal("module"),
     modId,
     cmdId,
-    name: ModuleInput.shape.name,
-    policy: ModuleInput.shape.policy,
-    note: ModuleInput.shape.note,
+    name: moduleTexts.name.optional(),
+    policy: moduleTexts.policy.optional(),
   }).describe("names a module or chooses its policy"),
 ]);
 export const ChangeInput = z.strictObject({
@@ -269,13 +287,13 @@ export const NodeDifference = z.strictObject({
   before: NodeValues.omit({ ip: true, port: true }).nullable(),
   after: NodeValues.omit({ ip: true, port: true }).nullable(),
 });
-const ModuleTexts = z.strictObject({ name: z.string(), policy: z.string(), note: z.string() });
-/** Name and policy of a module before and after; null where nothing was stored. */
+const ModuleTexts = z.strictObject({ name: z.string(), policy: z.string() });
+/** Name and policy of a module before and after; empty where nothing was stored. */
 export const ModuleDifference = z.strictObject({
   modId,
   cmdId,
-  before: ModuleTexts.nullable(),
-  after: ModuleTexts.nullable(),
+  before: ModuleTexts,
+  after: ModuleTexts,
 });
 
 /** Whose calls go elsewhere: share of a module's calls by weight, before and after. */
@@ -402,17 +420,17 @@ export const HistoryQuery = z.strictObject({
   ...ModuleFilter,
   node: NodeParams.shape.node.optional(),
   caller: z.ipv4().optional(),
-  by: z.enum(["total", "node", "caller"]).optional().describe("one series for each; default total"),
+  by: z.enum(["total", "module", "node", "caller"]).optional()
+    .describe("one series for each; default total"),
   range: historyRange.optional().describe("up to now; default 1h"),
   fromMs: digits(0, 8_640_000_000_000_000).optional().describe("with toMs, instead of range"),
   toMs: digits(0, 8_640_000_000_000_000).optional(),
 });
-const perStep = z.array(z.number().min(0).nullable());
 export const HistorySeries = z.strictObject({
-  key: z.string().describe("total, ip:port of a node, or address of a caller"),
+  key: z.string().describe("total, 1/2 for a module, ip:port of a node, address of a caller"),
   calls: z.array(count).describe("calls in each step"),
   errors: z.array(count).describe("of which failed"),
-  latencyMs: perStep.describe("mean of the calls whose time is known; null where none is"),
+  overloadShare: z.array(share).describe("share of the reports that held the node for overloaded"),
 });
 export const History = z.strictObject({
   fromMs: instantMs.describe("start of the first step"),
@@ -420,23 +438,25 @@ export const History = z.strictObject({
   steps: count,
   series: z.array(HistorySeries).describe("largest first, at most 50"),
   seriesCount: count,
+  isTruncated: z.boolean().describe("true: more points than can be read at once; ask for less"),
 });
 
-/** Something that happened: a node kept out or back, a service gone, an alert, a change. */
+/** Something that happened: a node kept out or back, an alert, a change of state. */
 export const EventRow = z.strictObject({
   id: count,
   atMs: instantMs,
-  kind: z.string(),
-  severity: z.enum(["info", "warning", "critical"]),
+  kind: z.string().describe("a word such as node.overload or alert.firing"),
   modId: modId.nullable(),
   cmdId: cmdId.nullable(),
   node: z.string().nullable(),
+  host: z.string().nullable().describe("address of the host that saw it"),
   text: z.string(),
 });
 export const EventListQuery = z.strictObject({
   ...BackQuery,
   ...ModuleFilter,
-  kind: z.string().max(32).regex(/^[a-z_]+$/).optional(),
+  kind: z.string().max(32).regex(/^[a-z0-9._-]+$/).optional()
+    .describe("a kind; with a dot at its end all that begin with it"),
 });
 export const EventList = z.strictObject({ events: z.array(EventRow) });
 

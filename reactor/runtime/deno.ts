@@ -12,6 +12,8 @@ import {
 } from "./common.ts";
 import type {
   ConnectOptions,
+  HttpOptions,
+  HttpServer,
   Libc,
   Listener,
   ListenOptions,
@@ -217,6 +219,29 @@ function listenTcp(options: ListenOptions): Listener {
   };
 }
 
+function serveHttp(options: HttpOptions): HttpServer {
+  const { hostname, port } = options;
+  const abort = new AbortController();
+  try {
+    const server = Deno.serve({
+      hostname,
+      port,
+      signal: abort.signal,
+      onListen: () => {},
+      onError: () => new Response(null, { status: 500 }),
+    }, (request, info) => options.handle(request, toAddress(info.remoteAddr)));
+    return {
+      address: { hostname, port: server.addr.port },
+      async close(): Promise<void> {
+        abort.abort();
+        await server.finished;
+      },
+    };
+  } catch (error) {
+    throw toBindError("TCP", options, error);
+  }
+}
+
 async function connectTcp(options: ConnectOptions): Promise<Stream> {
   const { hostname, port, signal } = options;
   try {
@@ -370,6 +395,7 @@ export function denoRuntime(): Runtime {
     },
     isCompiled,
     listenTcp,
+    serveHttp,
     connectTcp,
     bindUdp,
     openLibc,

@@ -10,7 +10,7 @@ import {
   parseState,
   parseWeight,
   parseZone,
-} from "./cli_arguments.ts";
+} from "./route_values.ts";
 
 /** Formats of a route file. */
 export const ROUTE_FORMATS = ["csv", "json"] as const;

@@ -1,0 +1,15 @@
+// Core. How modules and nodes are named in the database.
+
+/** A module: what callers ask a node of. Both are unsigned 32-bit numbers. */
+export interface ModuleKey {
+  readonly modId: number;
+  readonly cmdId: number;
+}
+
+/** One node of one module. */
+export interface NodeKey extends ModuleKey {
+  /** IPv4 address as an unsigned number in host order. */
+  readonly ip: number;
+  /** 1 to 65535. */
+  readonly port: number;
+}
