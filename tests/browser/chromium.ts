@@ -116,7 +116,9 @@ export class Browser {
       return [...document.querySelectorAll("body *")]
         .filter((element) => element.getBoundingClientRect().right > width + 1)
         .slice(0, 5)
-        .map((element) => `${element.tagName}.${element.className} ${element.textContent?.slice(0, 40)}`);
+        .map((element) =>
+          `${element.tagName}.${element.className} ${element.textContent?.slice(0, 40)}`
+        );
     });
     assert.deepEqual(wide, [], `${where} is wider than the window`);
   }
@@ -135,7 +137,13 @@ export class Browser {
         nodes: { html: string; failureSummary: string }[];
       }[]).filter(({ impact }) => impact === "serious" || impact === "critical").map((
         { id, nodes },
-      ) => `${id}: ${nodes.slice(0, 4).map(({ html, failureSummary }) => `${html.slice(0, 160)} ${failureSummary}`).join("\n   ")}`);
+      ) =>
+        `${id}: ${
+          nodes.slice(0, 4).map(({ html, failureSummary }) =>
+            `${html.slice(0, 160)} ${failureSummary}`
+          ).join("\n   ")
+        }`
+      );
     });
     assert.deepEqual(faults, [], `${where}: faults found by axe`);
   }

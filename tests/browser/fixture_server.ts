@@ -2,6 +2,7 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { MODULE_SETTINGS, POLICY_NAMES } from "../../balancer/module_policy.ts";
 import { findAsset } from "../../web/assets/mod.ts";
 import {
   API_PREFIX,
@@ -73,7 +74,12 @@ const ROUTES = Object.entries(API_ROUTES).map(([name, route]) => ({
   pattern: new RegExp(`^${API_PREFIX}${route.path.replace(/\{(\w+)\}/g, "(?<$1>[^/]+)")}$`),
 }));
 
-function handlers(world: FixtureWorld, logins: Map<string, Login>) {
+interface Handlers {
+  readonly table: Partial<Record<RouteName, (request: Request) => unknown>>;
+  readonly sessionOf: (login: Login) => unknown;
+}
+
+function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
   const now = (): number => Date.now();
   const moduleOf = ({ params }: Request) => {
     const module = world.find(params.modId, params.cmdId);
@@ -201,7 +207,9 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>) {
             moduleCount: 0,
           })),
           ...world.modules.flatMap(({ modId, cmdId, nodes }) =>
-            nodes.filter(({ ip, port }) => `${ip}:${port}`.includes(wanted)).map(({ ip, port }) => ({
+            nodes.filter(({ ip, port }) => `${ip}:${port}`.includes(wanted)).map((
+              { ip, port },
+            ) => ({
               kind: "node",
               text: `${ip}:${port}`,
               modId,
@@ -214,10 +222,16 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>) {
       };
     },
     listPolicies: () => ({
-      policies: [
-        { name: "lars", summary: "Round robin by outcomes: nodes that fail get probes only." },
-        { name: "least_time", summary: "The faster of two nodes taken by chance." },
-      ],
+      policies: [...POLICY_NAMES],
+      settings: Object.entries(MODULE_SETTINGS).map(([name, spec]) => ({
+        name,
+        kind: spec.kind,
+        min: "min" in spec ? spec.min : null,
+        max: "max" in spec ? spec.max : null,
+        unit: "unit" in spec ? spec.unit : "",
+        choices: "choices" in spec ? [...spec.choices] : [],
+        initial: spec.initial,
+      })),
     }),
     getModule: moduleOf,
     getHistory: ({ query }) => {
@@ -238,7 +252,7 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>) {
     listEvents: (request) => ({
       events: back(
         world.events.filter(moduleFilter(request)).filter(({ kind }) =>
-          request.query.kind === undefined || kind === request.query.kind
+          request.query.kind === undefined || kind.startsWith(request.query.kind)
         ),
         request,
       ),
@@ -430,6 +444,9 @@ export async function startFixtureServer(scene: Scene): Promise<FixtureServer> {
       module: "getModule",
       alerts: "listAlerts",
     };
+    if (view === "module" && world.find(Number(query.modId), Number(query.cmdId)) === undefined) {
+      throw new Refusal("not-found", "There is no such module");
+    }
     response.writeHead(200, {
       "Content-Type": "text/event-stream",
       "Cache-Control": "no-store",

@@ -64,7 +64,7 @@ function seedModules(scene: Scene, nowMs: number): Module[] {
     cmdId,
     name,
     policy: "lars",
-    note: modId === 1 ? "Owner: payments. Runbook: wiki/pay" : "",
+    policyText: "",
     health: "ok",
     nodeCount: 0,
     onCount: 0,
@@ -77,7 +77,12 @@ function seedModules(scene: Scene, nowMs: number): Module[] {
       (_, index) => nodeOf(index, nowMs, special[index] ?? {}),
     ),
   });
-  const idle: Partial<Node> = { health: "idle", callsPerSecond: 0, reportedAtMs: null, sparkline: [] };
+  const idle: Partial<Node> = {
+    health: "idle",
+    callsPerSecond: 0,
+    reportedAtMs: null,
+    sparkline: [],
+  };
   const modules = [
     make(1, 1, LONG_NAME, 8, { 2: OUT, 5: PARTLY, 6: DRAINED, 7: { weight: 300 } }),
     make(1, 2, "payments-refund", 4),
@@ -189,15 +194,14 @@ export class FixtureWorld {
     for (const edit of edits) {
       if (edit.op === "module") {
         const module = this.find(edit.modId, edit.cmdId);
-        const before = module && { name: module.name, policy: module.policy, note: module.note };
+        const before = { name: module?.name ?? "", policy: module?.policyText ?? "" };
         modules.push({
           modId: edit.modId,
           cmdId: edit.cmdId,
-          before: before ?? null,
+          before,
           after: {
-            name: edit.name ?? before?.name ?? "",
-            policy: edit.policy ?? before?.policy ?? "lars",
-            note: edit.note ?? before?.note ?? "",
+            name: edit.name ?? before.name,
+            policy: edit.policy ?? before.policy,
           },
         });
         continue;
@@ -226,13 +230,20 @@ export class FixtureWorld {
   ): ResponseOf<"applyChange"> {
     const { nodes, modules } = this.preview(edits);
     const keys = [...nodes, ...modules];
-    const touched = [...new Map(keys.map(({ modId, cmdId }) => [`${modId}/${cmdId}`, { modId, cmdId }])).values()];
+    const touched = [
+      ...new Map(keys.map(({ modId, cmdId }) => [`${modId}/${cmdId}`, { modId, cmdId }])).values(),
+    ];
     if (touched.length === 0) {
       return { changeId: null, version: this.#version, changed: [], told: [], revision: null };
     }
     for (const difference of nodes) this.#write(difference, nowMs);
     for (const { modId, cmdId, after } of modules) {
-      Object.assign(this.#module(modId, cmdId), after ?? { name: "", note: "" });
+      const { policy = "lars" } = after.policy === "" ? {} : JSON.parse(after.policy);
+      Object.assign(this.#module(modId, cmdId), {
+        name: after.name,
+        policyText: after.policy,
+        policy,
+      });
     }
     for (const { modId, cmdId } of touched) {
       const module = this.#module(modId, cmdId);
@@ -260,7 +271,9 @@ export class FixtureWorld {
       version: ++this.#version,
       changed: touched,
       told: [{ address: "127.0.0.1:7778", told: true, fault: null, tookMs: 1.2 }],
-      revision: touched.length === 1 ? this.#module(touched[0].modId, touched[0].cmdId).revision : null,
+      revision: touched.length === 1
+        ? this.#module(touched[0].modId, touched[0].cmdId).revision
+        : null,
     };
   }
 
@@ -270,9 +283,7 @@ export class FixtureWorld {
       op: "module",
       modId,
       cmdId,
-      name: before?.name ?? "",
-      policy: before?.policy ?? "lars",
-      note: before?.note ?? "",
+      ...before,
     }));
     return [
       ...texts,
@@ -307,9 +318,8 @@ export class FixtureWorld {
       services: isEmpty
         ? { dns: 0, reporter: 0, agent: 0, silent: 0 }
         : { dns: 2, reporter: 1, agent: 6, silent: 1 },
-      firingCount: this.alerts().filter(({ state, isSilenced }) =>
-        state === "firing" && !isSilenced
-      ).length,
+      firingCount:
+        this.alerts().filter(({ state, isSilenced }) => state === "firing" && !isSilenced).length,
       problems: problems.slice(0, 50),
       problemCount: problems.length,
       worst: this.modules.filter((module) => ["down", "degraded"].includes(module.health))
@@ -382,7 +392,9 @@ export class FixtureWorld {
         : { modules: 7 };
       return {
         kind,
-        address: kind === "agent" ? `10.0.9.${index}:8888` : `10.0.1.${index + 1}:777${8 + index % 2}`,
+        address: kind === "agent"
+          ? `10.0.9.${index}:8888`
+          : `10.0.1.${index + 1}:777${8 + index % 2}`,
         software: "lars 0.1.0",
         startedAtMs: nowMs - (index + 1) * 50 * 60 * MINUTE_MS,
         seenAtMs: isSilent ? nowMs - 3 * MINUTE_MS : nowMs - 800,
@@ -405,6 +417,8 @@ export class FixtureWorld {
     const steps = Math.max(1, Math.floor(span / stepMs));
     const keys = by === "total"
       ? ["total"]
+      : by === "module"
+      ? this.modules.map((module) => `${module.modId}/${module.cmdId}`)
       : by === "caller"
       ? Array.from({ length: 6 }, (_, index) => `10.0.9.${index + 3}`)
       : (this.modules.find((module) => module.modId === modId) ?? this.modules[0])?.nodes
@@ -421,17 +435,17 @@ export class FixtureWorld {
           const isBad = at > steps * 0.6 && at < steps * 0.68;
           return Math.round(count * (isBad ? 0.22 : 0.004 * wave(at, seed)));
         }),
-        latencyMs: calls.map((_, at) => at % 60 === 59 ? null : 12 + 6 * wave(at, seed + 9)),
+        overloadShare: calls.map((_, at) => at > steps * 0.62 && at < steps * 0.7 ? 0.5 : 0),
       };
     });
-    return { fromMs, stepMs, steps, series, seriesCount: series.length };
+    return { fromMs, stepMs, steps, series, seriesCount: series.length, isTruncated: false };
   }
 
   #module(modId: number, cmdId: number): Module {
     const known = this.find(modId, cmdId);
     if (known !== undefined) return known;
     const [template] = seedModules("usual", this.#startMs);
-    const made: Module = { ...template, modId, cmdId, name: "", note: "", revision: "0", nodes: [] };
+    const made: Module = { ...template, modId, cmdId, name: "", revision: "0", nodes: [] };
     this.modules.push(made);
     return made;
   }
@@ -481,7 +495,8 @@ export class FixtureWorld {
       for (const { ip, port, after: next } of mine) {
         after.set(`${ip}:${port}`, next?.state === "on" ? next.weight : 0);
       }
-      const total = (shares: Map<string, number>) => [...shares.values()].reduce((a, b) => a + b, 0);
+      const total = (shares: Map<string, number>) =>
+        [...shares.values()].reduce((a, b) => a + b, 0);
       const share = (shares: Map<string, number>, node: string) =>
         (shares.get(node) ?? 0) / Math.max(1, total(shares));
       const rows = [...after.keys()].map((node) => ({
@@ -494,7 +509,10 @@ export class FixtureWorld {
         cmdId: module.cmdId,
         name: module.name,
         callsPerSecond: module.callsPerSecond,
-        movedShare: Math.min(1, rows.reduce((sum, row) => sum + Math.max(0, row.after - row.before), 0)),
+        movedShare: Math.min(
+          1,
+          rows.reduce((sum, row) => sum + Math.max(0, row.after - row.before), 0),
+        ),
         emptied: total(after) === 0 && total(before) > 0,
         callers: ["10.0.9.3", "10.0.9.4"],
         callerCount: 2,
@@ -567,7 +585,7 @@ export class FixtureWorld {
       nowMs - 26 * 60 * MINUTE_MS,
     );
     this.apply(
-      [{ op: "module", modId: 2, cmdId: 2, note: "who owns this?" }],
+      [{ op: "module", modId: 2, cmdId: 2, name: "sessions" }],
       "admin",
       "",
       nowMs - 5 * 60 * MINUTE_MS,
@@ -587,25 +605,30 @@ export class FixtureWorld {
       nowMs - 42 * MINUTE_MS,
       "token",
     );
-    this.apply([{ op: "set", ...module, ...node, weight: 80 }], "olga", "slow disk", nowMs - 9 * MINUTE_MS);
+    this.apply(
+      [{ op: "set", ...module, ...node, weight: 80 }],
+      "olga",
+      "slow disk",
+      nowMs - 9 * MINUTE_MS,
+    );
     const texts = [
-      ["info", "change", "olga changed 10.20.4.7:7000 of payments"],
-      ["warning", "node_out", "10.20.4.3:7002 is kept out by 6 of 6 callers"],
-      ["critical", "alert_fired", "Module has no node left: thumbnails"],
-      ["info", "node_back", "10.20.4.2:7001 is used by all callers again"],
-      ["warning", "service_silent", "Agent 10.0.9.6:8888 has said nothing for 30 s"],
+      ["route.change", "olga changed 10.20.4.7:7000 of payments"],
+      ["node.overload", "10.20.4.3:7002 is kept out by 6 of 6 callers"],
+      ["alert.firing", "Module has no node left: thumbnails"],
+      ["node.idle", "10.20.4.2:7001 is used by all callers again"],
+      ["service.silent", "Agent 10.0.9.6:8888 has said nothing for 30 s"],
     ] as const;
     for (let at = 0; at < 60; at++) {
-      const [severity, kind, text] = texts[at % texts.length];
-      const isAbout = kind !== "service_silent";
+      const [kind, text] = texts[at % texts.length];
+      const isAbout = kind !== "service.silent";
       this.events.push({
         id: 60 - at,
         atMs: nowMs - at * 3 * MINUTE_MS - 20_000,
         kind,
-        severity,
         modId: isAbout ? 1 : null,
         cmdId: isAbout ? 1 : null,
-        node: kind === "node_out" ? "10.20.4.3:7002" : null,
+        node: kind === "node.overload" ? "10.20.4.3:7002" : null,
+        host: kind.startsWith("node") ? "10.0.9.3" : null,
         text,
       });
     }
@@ -659,7 +682,9 @@ export class FixtureWorld {
   }
 }
 
-function summary({ note: _note, revision: _revision, nodes: _nodes, ...rest }: Module) {
+function summary(
+  { policyText: _text, revision: _revision, nodes: _nodes, ...rest }: Module,
+): Omit<Module, "policyText" | "revision" | "nodes"> {
   return rest;
 }
 

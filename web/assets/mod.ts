@@ -72,7 +72,9 @@ export function findAsset(path: string, request: AssetRequest = {}): Asset | und
     "ETag": file.etag,
     "Vary": "Accept-Encoding",
   };
-  if (!isMissing && request.ifNoneMatch === file.etag) return { status: 304, headers, body: new Uint8Array() };
+  if (!isMissing && request.ifNoneMatch === file.etag) {
+    return { status: 304, headers, body: new Uint8Array() };
+  }
   if (!/\bgzip\b/.test(request.acceptEncoding ?? "")) {
     return { status, headers, body: file.plain };
   }

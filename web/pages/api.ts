@@ -190,7 +190,9 @@ async function send<N extends RouteName>(name: N, options: CallOptions<N>): Prom
     throw new ApiProblem("unreachable", {
       title: "The console does not answer",
       detail: timeout.aborted
-        ? `No answer within ${ANSWER_TIMEOUT_MS / 1000} s. Try again, or look at the log of lars web.`
+        ? `No answer within ${
+          ANSWER_TIMEOUT_MS / 1000
+        } s. Try again, or look at the log of lars web.`
         : "It is stopped, or the network is down. Nothing is lost; this page tries again by itself.",
     });
   }

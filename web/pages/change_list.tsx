@@ -9,7 +9,7 @@ import { Icon } from "./icons.tsx";
 import { BACK_ROWS, useBackList } from "./paging.ts";
 import { may, navigate } from "./state.ts";
 import type { ChangeRow } from "./types.ts";
-import { Ago, Empty, Load } from "./widgets.tsx";
+import { Ago, Empty, Heads, Load } from "./widgets.tsx";
 
 /** The undoing of a change, to look at before it is done. */
 export function rollbackOf(id: number): PlannedChange {
@@ -39,7 +39,7 @@ export function Author({ change }: { change: Pick<ChangeRow, "who" | "via"> }): 
   return (
     <span>
       <b>{change.who === "" ? "unknown" : change.who}</b>
-      <span class="muted">{" "}by {VIA[change.via]}</span>
+      <span class="muted">{` by ${VIA[change.via]}`}</span>
     </span>
   );
 }
@@ -74,8 +74,12 @@ function Row(props: { change: ChangeRow; onUndo: (id: number) => void }): JSX.El
         {change.why !== "" && <span class="sub">“{change.why}”</span>}
         <UndoMarks change={change} />
       </td>
-      <td data-label="Who"><Author change={change} /></td>
-      <td data-label="When" class="nowrap"><Ago atMs={change.atMs} /></td>
+      <td data-label="Who">
+        <Author change={change} />
+      </td>
+      <td data-label="When" class="nowrap">
+        <Ago atMs={change.atMs} />
+      </td>
       <td data-label="Touches" class="nowrap">
         <span>
           {change.modules.length === 1
@@ -133,18 +137,16 @@ export function ChangeList(props: { modId?: number; cmdId?: number }): JSX.Eleme
               <div class="panel flush">
                 <table class="rows cards">
                   <caption class="hidden">Changes, newest first</caption>
-                  <thead>
-                    <tr>
-                      <th scope="col" class="number">Change</th>
-                      <th scope="col">What and why</th>
-                      <th scope="col">Who</th>
-                      <th scope="col">When</th>
-                      <th scope="col">Touches</th>
-                      {may("operator") && (
-                        <th scope="col"><span class="hidden">Actions</span></th>
-                      )}
-                    </tr>
-                  </thead>
+                  <Heads
+                    names={[
+                      "#Change",
+                      "What and why",
+                      "Who",
+                      "When",
+                      "Touches",
+                      ...(may("operator") ? [""] : []),
+                    ]}
+                  />
                   <tbody>
                     {changes.map((change) => (
                       <Row key={change.id} change={change} onUndo={setUndoing} />
@@ -156,7 +158,10 @@ export function ChangeList(props: { modId?: number; cmdId?: number }): JSX.Eleme
             )}
       </Load>
       {undoing !== undefined && (
-        <ChangeDialog change={rollbackOf(undoing)} onClose={() => setUndoing(undefined)} />
+        <ChangeDialog
+          change={rollbackOf(undoing)}
+          onClose={() => setUndoing(undefined)}
+        />
       )}
     </>
   );

@@ -2,14 +2,7 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import {
-  formatNumber,
-  formatShare,
-  modulePath,
-  moduleTitle,
-  nodeName,
-  plural,
-} from "./format.ts";
+import { formatNumber, formatShare, modulePath, moduleTitle, nodeName, plural } from "./format.ts";
 import { Icon } from "./icons.tsx";
 import type { ModuleDifference, NodeDifference, TrafficShift } from "./types.ts";
 import { Badge } from "./widgets.tsx";
@@ -34,7 +27,11 @@ function Values(props: { name: string; before?: string; after?: string }): JSX.E
   if ((before ?? "") === "" && (after ?? "") === "") return null;
   const shown = (text: string | undefined): string => text === "" ? "none" : text ?? "none";
   if (before === undefined || after === undefined || before === after) {
-    return <span class="value"><i>{name}</i> {shown(after ?? before)}</span>;
+    return (
+      <span class="value">
+        <i>{name}</i> {shown(after ?? before)}
+      </span>
+    );
   }
   return (
     <span class="value differs">
@@ -76,16 +73,14 @@ function NodeLine({ of }: { of: NodeDifference }): JSX.Element {
 }
 
 function TextLine({ of }: { of: ModuleDifference }): JSX.Element {
-  const { sign, word, tone } = SIGNS[kindOf(of)];
   return (
-    <li class={`difference ${tone}`}>
-      <b aria-hidden="true">{sign}</b>
-      <span class="hidden">{word}</span>
+    <li class="difference info">
+      <b aria-hidden="true">~</b>
+      <span class="hidden">changed</span>
       <code>module</code>
       <span class="values">
-        <Values {...texts("name", of.before?.name, of.after?.name)} />
-        <Values {...texts("policy", of.before?.policy, of.after?.policy)} />
-        <Values {...texts("note", of.before?.note, of.after?.note)} />
+        <Values {...texts("name", of.before.name, of.after.name)} />
+        <Values {...texts("policy", of.before.policy, of.after.policy)} />
       </span>
     </li>
   );
@@ -135,7 +130,11 @@ export function Differences(props: {
         </section>
       ))}
       {nodes.length < props.nodes.length && (
-        <button type="button" class="small" onClick={() => setAll(true)}>
+        <button
+          type="button"
+          class="small"
+          onClick={() => setAll(true)}
+        >
           Show all {plural(count, "difference")}
         </button>
       )}
@@ -148,24 +147,21 @@ function ShiftLine({ of }: { of: TrafficShift }): JSX.Element {
     <li class="shift">
       <p>
         <a href={modulePath(of)}>{moduleTitle(of)}</a>:{" "}
-        {of.movedShare === 0
-          ? "no call goes elsewhere"
-          : (
-            <>
-              <b>{formatShare(of.movedShare)}</b> of its calls go to another node ({
-                formatNumber(of.callsPerSecond * of.movedShare)
-              } of {formatNumber(of.callsPerSecond)} calls/s)
-            </>
-          )}
+        {of.movedShare === 0 ? "no call goes elsewhere" : (
+          <>
+            <b>{formatShare(of.movedShare)}</b>{" "}
+            of its calls go to another node ({formatNumber(of.callsPerSecond * of.movedShare)} of
+            {" "}
+            {formatNumber(of.callsPerSecond)} calls/s)
+          </>
+        )}
         {of.callerCount > 0 && (
           <span class="muted" title={of.callers.join(", ")}>
-            {" "}· {plural(of.callerCount, "caller")}
+            {` · ${plural(of.callerCount, "caller")}`}
           </span>
         )}
       </p>
-      {of.emptied && (
-        <Badge tone="crit" icon="crit" text="no node is left that may be called" />
-      )}
+      {of.emptied && <Badge tone="crit" icon="crit" text="no node is left that may be called" />}
       {of.nodes.length > 0 && (
         <ul class="bars">
           {of.nodes.slice(0, 8).map((node) => (
@@ -193,9 +189,11 @@ export function Traffic({ shifts }: { shifts: readonly TrafficShift[] }): JSX.El
   return (
     <section class="traffic">
       <h3>Traffic that shifts</h3>
-      <ul>{shifts.slice(0, 10).map((shift) => (
-        <ShiftLine key={`${shift.modId}/${shift.cmdId}`} of={shift} />
-      ))}</ul>
+      <ul>
+        {shifts.slice(0, 10).map((shift) => (
+          <ShiftLine key={`${shift.modId}/${shift.cmdId}`} of={shift} />
+        ))}
+      </ul>
       {shifts.length > 10 && <p class="muted">and {plural(shifts.length - 10, "module")} more</p>}
     </section>
   );

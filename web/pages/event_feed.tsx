@@ -4,12 +4,13 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "./api.ts";
 import { More } from "./change_list.tsx";
+import { kindText, severityOf } from "./event_kind.ts";
 import { modulePath } from "./format.ts";
 import { useLiveEvents } from "./live.ts";
 import { BACK_ROWS, useBackList } from "./paging.ts";
 import { withQuery } from "./places.ts";
 import type { EventRow } from "./types.ts";
-import { Ago, Empty, Load, SeverityBadge } from "./widgets.tsx";
+import { Ago, Empty, Heads, Load, SeverityBadge } from "./widgets.tsx";
 
 /** Live rows kept; older ones come from the list. */
 const LIVE_ROWS_MAX = 500;
@@ -18,10 +19,14 @@ function Row({ event, isLocal }: { event: EventRow; isLocal: boolean }): JSX.Ele
   const { modId, cmdId, node } = event;
   return (
     <tr>
-      <td data-label="When" class="nowrap muted"><Ago atMs={event.atMs} /></td>
-      <td data-label="How bad"><SeverityBadge severity={event.severity} /></td>
+      <td data-label="When" class="nowrap muted">
+        <Ago atMs={event.atMs} />
+      </td>
+      <td data-label="How bad">
+        <SeverityBadge severity={severityOf(event.kind)} />
+      </td>
       <td class="main-cell prose">{event.text}</td>
-      <td data-label="Kind" class="muted nowrap">{event.kind.replaceAll("_", " ")}</td>
+      <td data-label="Kind" class="muted nowrap">{kindText(event.kind)}</td>
       {!isLocal && (
         <td data-label="Module" class="nowrap">
           {modId !== null && cmdId !== null && (
@@ -40,7 +45,7 @@ function Row({ event, isLocal }: { event: EventRow; isLocal: boolean }): JSX.Ele
 
 /** Events; of one module when it is given, of one kind when that is given. */
 export function EventFeed(
-  props: { modId?: number; cmdId?: number; kind?: string; severity?: string },
+  props: { modId?: number; cmdId?: number; kind?: string },
 ): JSX.Element {
   const isLocal = props.modId !== undefined;
   const module: { modId?: string; cmdId?: string } = isLocal
@@ -71,13 +76,10 @@ export function EventFeed(
         const fresh = live.key === key
           ? live.rows.filter((row) =>
             !known.has(row.id) && row.id > (stored[0]?.id ?? 0) &&
-            (kind.kind === undefined || row.kind === kind.kind)
+            (kind.kind === undefined || row.kind.startsWith(kind.kind))
           )
           : [];
-        const rows = [...fresh, ...stored].filter(({ severity }) =>
-          (props.severity ?? "") === "" || severity === props.severity
-        );
-        return <EventTable rows={rows} isLocal={isLocal} list={list} />;
+        return <EventTable rows={[...fresh, ...stored]} isLocal={isLocal} list={list} />;
       }}
     </Load>
   );
@@ -99,19 +101,9 @@ function EventTable(props: {
     <div class="panel flush">
       <table class="rows cards">
         <caption class="hidden">Events, newest first</caption>
-        <thead>
-          <tr>
-            <th scope="col">When</th>
-            <th scope="col">How bad</th>
-            <th scope="col">What</th>
-            <th scope="col">Kind</th>
-            {!props.isLocal && <th scope="col">Module</th>}
-          </tr>
-        </thead>
+        <Heads names={["When", "How bad", "What", "Kind", ...(props.isLocal ? [] : ["Module"])]} />
         <tbody>
-          {props.rows.map((event) => (
-            <Row key={event.id} event={event} isLocal={props.isLocal} />
-          ))}
+          {props.rows.map((event) => <Row key={event.id} event={event} isLocal={props.isLocal} />)}
         </tbody>
       </table>
       <More list={props.list} />

@@ -61,14 +61,19 @@ export function explainNodes(module: Pick<ModuleDetail, "nodes">): NodeExplanati
 export function explainModule(module: ModuleDetail): string {
   const on = module.nodes.filter(({ state }) => state === "on");
   const out = on.filter(({ health }) => health === "overload");
-  if (module.nodes.length === 0) return "The module has no nodes: callers are told that it does not exist.";
+  if (module.nodes.length === 0) {
+    return "The module has no nodes: callers are told that it does not exist.";
+  }
   if (on.length === 0) return "No node is on: callers get no node, whatever its health.";
   const sentences: Record<ModuleDetail["health"], string> = {
     ok: "Callers use every node that is on.",
     degraded: out.length > 0
-      ? `${plural(out.length, "node")} of ${on.length} kept out by what callers saw; the others carry the calls.`
+      ? `${
+        plural(out.length, "node")
+      } of ${on.length} kept out by what callers saw; the others carry the calls.`
       : "A node is kept out by some callers, or more calls fail than should.",
-    down: "Every node that is on is kept out: callers get an overload answer, with a probe now and then.",
+    down:
+      "Every node that is on is kept out: callers get an overload answer, with a probe now and then.",
     idle: "No caller reported within the last minute.",
     empty: "The module has no nodes.",
   };

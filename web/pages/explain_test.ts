@@ -28,7 +28,7 @@ const module: ModuleDetail = {
   overloadCount: 0,
   callsPerSecond: 30,
   errorShare: 0,
-  note: "",
+  policyText: "",
   revision: "r",
   nodes: [node],
 };

@@ -1,17 +1,17 @@
-// Shell. Charts of calls, errors and latency: a range, one line in all or for each node or caller, zoom.
+// Shell. Charts of calls, errors and overload: a range, one line in all or for each node or caller, zoom.
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import type { QueryOf } from "../contract.ts";
 import { call } from "./api.ts";
-import { formatCount, formatInstant, formatNumber, formatShare, formatTick, UNKNOWN } from "./format.ts";
+import { formatCount, formatInstant, formatShare, formatTick, UNKNOWN } from "./format.ts";
 import { Icon } from "./icons.tsx";
 import { useLoad } from "./live.ts";
-import { hasLatency, lineOf, type Measure, timesOf, totalsOf } from "./series.ts";
+import { lineOf, type Measure, timesOf, totalsOf } from "./series.ts";
 import { isDark, query, setQuery } from "./state.ts";
 import type { History, HistorySeries } from "./types.ts";
-import { Choice, Empty, Load } from "./widgets.tsx";
+import { Choice, Empty, Heads, Load } from "./widgets.tsx";
 
 const RANGES = ["5m", "15m", "1h", "6h", "24h", "7d", "30d"] as const;
 type Range = (typeof RANGES)[number];
@@ -24,7 +24,12 @@ const RANGE_TEXTS: readonly (readonly [Range, string])[] = [
   ["7d", "7 d"],
   ["30d", "30 d"],
 ];
-const BY = [["total", "In all"], ["node", "Per node"], ["caller", "Per caller"]] as const;
+const BY = [
+  ["total", "In all"],
+  ["module", "Per module"],
+  ["node", "Per node"],
+  ["caller", "Per caller"],
+] as const;
 type By = (typeof BY)[number][0];
 
 /** Lines drawn at first; the others wait in the table. */
@@ -41,7 +46,7 @@ const ZOOM_PIXELS_MIN = 6;
 const MEASURES: readonly { measure: Measure; title: string; unit: string }[] = [
   { measure: "calls", title: "Calls", unit: "calls/s" },
   { measure: "errors", title: "Errors", unit: "% of calls" },
-  { measure: "latency", title: "Latency", unit: "ms, mean" },
+  { measure: "overload", title: "Kept out", unit: "% of reports" },
 ];
 
 /** A line of the charts with its look. */
@@ -77,8 +82,8 @@ function optionsOf(
     scales: {
       y: {
         range: (_, _min, max) => {
-          const top = Math.max(max ?? 0, measure === "errors" ? 1 : 0.1) * 1.08;
-          return [0, measure === "errors" ? Math.min(top, 100) : top];
+          const top = Math.max(max ?? 0, measure === "calls" ? 0.1 : 1) * 1.08;
+          return [0, measure === "calls" ? top : Math.min(top, 100)];
         },
       },
     },
@@ -152,7 +157,9 @@ function Chart(props: {
     const made = new uPlot(options, data, element);
     chart.current = made;
     const observer = new ResizeObserver(() => {
-      if (element.clientWidth > 0) made.setSize({ width: element.clientWidth, height: CHART_HEIGHT });
+      if (element.clientWidth > 0) {
+        made.setSize({ width: element.clientWidth, height: CHART_HEIGHT });
+      }
     });
     observer.observe(element);
     return () => {
@@ -193,15 +200,7 @@ function Legend(props: {
   return (
     <table class="rows legend">
       <caption class="hidden">Sums of the range; choose which lines are drawn</caption>
-      <thead>
-        <tr>
-          <th scope="col">Line</th>
-          <th scope="col" class="number">Calls</th>
-          <th scope="col" class="number">Errors</th>
-          <th scope="col" class="number">Error share</th>
-          <th scope="col" class="number">Latency, ms</th>
-        </tr>
-      </thead>
+      <Heads names={["Line", "#Calls", "#Errors", "#Error share", "#Most kept out"]} />
       <tbody>
         {props.lines.map((line) => {
           const { series } = line;
@@ -224,9 +223,7 @@ function Legend(props: {
               <td class="number">
                 {totals.calls === 0 ? UNKNOWN : formatShare(totals.errorShare)}
               </td>
-              <td class="number">
-                {totals.latencyMs === null ? UNKNOWN : formatNumber(totals.latencyMs)}
-              </td>
+              <td class="number">{formatShare(totals.overloadShareMax)}</td>
             </tr>
           );
         })}
@@ -265,22 +262,26 @@ function Charts(props: {
     );
   }
   const shown = lines.filter(({ series }) => !hidden.has(series.key));
-  const measures = MEASURES.filter(({ measure }) => measure !== "latency" || hasLatency(history));
   return (
     <>
       <div class="panel">
-        {measures.map((measure) => (
+        {MEASURES.map((measure) => (
           <Chart key={measure.measure} {...props} {...measure} lines={shown} />
         ))}
         <p class="muted small">
           {formatInstant(history.fromMs)} to{" "}
           {formatInstant(history.fromMs + history.steps * history.stepMs)}, a value for each{" "}
-          {formatCount(history.stepMs / 1000)} s. Drag over a chart to zoom in, double-click to go
-          back.
+          {formatCount(history.stepMs / 1000)}{" "}
+          s. Drag over a chart to zoom in, double-click to go back.
         </p>
       </div>
       <div class="panel flush">
         <Legend lines={lines} hidden={hidden} onToggle={toggle} />
+        {history.isTruncated && (
+          <p class="more warn">
+            Too many points to read at once: the sums are too small. Choose a shorter range.
+          </p>
+        )}
         {history.seriesCount > history.series.length && (
           <p class="more muted">
             The {history.series.length} largest of {formatCount(history.seriesCount)} are shown.
@@ -334,7 +335,7 @@ export function HistoryPanel(props: { modId?: number; cmdId?: number }): JSX.Ele
         <Choice<By>
           label="Lines"
           value={by}
-          options={BY}
+          options={props.modId === undefined ? BY : BY.filter(([name]) => name !== "module")}
           onChange={(next) => setQuery({ by: next === "total" ? undefined : next })}
         />
         {isZoomed && (

@@ -127,7 +127,9 @@ function Nav(): JSX.Element {
     .filter(({ state, isSilenced }) => state === "firing" && !isSilenced).length ?? 0;
   return (
     <nav id="nav" class={isNavOpen.value ? "open" : ""} aria-label="Pages">
-      <a class="home" href="/" aria-label="Lars, overview"><Logo /></a>
+      <a class="home" href="/" aria-label="Lars, overview">
+        <Logo />
+      </a>
       <ul>
         {NAV_ITEMS.filter(({ role }) => may(role)).map((item) => (
           <NavLink key={item.page} item={item} count={item.page === "alerts" ? firing : 0} />
@@ -228,7 +230,12 @@ export function Notices(): JSX.Element {
           <Icon name={tone} />
           <p>
             {text}
-            {link !== undefined && <>{" "}<a href={link.href}>{link.text}</a></>}
+            {link !== undefined && (
+              <>
+                {" "}
+                <a href={link.href}>{link.text}</a>
+              </>
+            )}
           </p>
           <button
             type="button"

@@ -153,7 +153,8 @@ function firstProblem<T>(
   if (view !== "module") return abort;
   const params = { modId: query?.modId ?? "", cmdId: query?.cmdId ?? "" };
   call("getModule", { params, signal: abort.signal }).then(
-    (value) => state.value = state.peek().value === undefined ? { value: value as T } : state.peek(),
+    (value) =>
+      state.value = state.peek().value === undefined ? { value: value as T } : state.peek(),
     (error) => {
       if (!abort.signal.aborted) state.value = { ...state.peek(), problem: problemOf(error) };
     },

@@ -86,8 +86,8 @@ function titleOf(): string {
 
 /** Takes the token of a one-time link from the address, so that it stays in no history. */
 function takeLinkToken(): string | undefined {
-  const token = /^#once=(.+)$/.exec(window.location.hash)?.[1];
-  if (token !== undefined) history.replaceState(null, "", window.location.pathname);
+  const token = /^#once=(.+)$/.exec(globalThis.location.hash)?.[1];
+  if (token !== undefined) history.replaceState(null, "", globalThis.location.pathname);
   return token === undefined ? undefined : decodeURIComponent(token);
 }
 
@@ -136,7 +136,7 @@ function App(): JSX.Element {
 document.addEventListener("click", followLinks);
 listenToKeys();
 globalThis.addEventListener("hashchange", () => {
-  if (window.location.hash.startsWith("#once=")) void enter().then(() => navigate("/"));
+  if (globalThis.location.hash.startsWith("#once=")) void enter().then(() => navigate("/"));
 });
 const root = document.getElementById("app");
 if (root !== null) {

@@ -6,14 +6,17 @@ import { call } from "./api.ts";
 import { ChangeDialog, changeOfEdits, type PlannedChange, whyPart } from "./change_dialog.tsx";
 import { modulePath, moduleTitle, nodeName, parseNode, plural } from "./format.ts";
 import { useLoad } from "./live.ts";
+import { parsePolicy, policyFaults, policyText } from "./policy_text.ts";
+import { PolicyForm } from "./policy_form.tsx";
 import { navigate } from "./state.ts";
 import type { Edit, ModuleDetail, NodeRow, NodeState } from "./types.ts";
-import { Dialog, Field } from "./widgets.tsx";
+import { Dialog, Field, Load } from "./widgets.tsx";
 
 const UNSIGNED_MAX = 4_294_967_295;
 const WEIGHT_MAX = 10_000;
 const WEIGHT_DEFAULT = 100;
-const NAME_LENGTH_MAX = 64;
+const NAME_LENGTH_MAX = 128;
+const ZONE_LENGTH_MAX = 64;
 
 /** Names of a node's states with what they mean. */
 export const STATE_OPTIONS: readonly (readonly [NodeState, string])[] = [
@@ -101,7 +104,7 @@ function ZoneInput(props: { value: string; onInput: (text: string) => void }): J
           {...parts}
           autoComplete="off"
           spellcheck={false}
-          maxLength={NAME_LENGTH_MAX}
+          maxLength={ZONE_LENGTH_MAX}
           value={props.value}
           onInput={(event) => props.onInput(event.currentTarget.value.trim())}
         />
@@ -128,7 +131,9 @@ function NodesInput(
     <Field
       label="Nodes"
       hint="ip:port; several are apart by spaces or lines."
-      fault={wrong.length === 0 ? undefined : `Must look like 10.0.0.1:7777: ${wrong[0].slice(0, 40)}`}
+      fault={wrong.length === 0
+        ? undefined
+        : `Must look like 10.0.0.1:7777: ${wrong[0].slice(0, 40)}`}
     >
       {(parts) => (
         <textarea
@@ -170,7 +175,13 @@ export function AddModuleDialog({ onClose }: { onClose: () => void }): JSX.Eleme
   return (
     <Form title="Add module" onClose={onClose} onNext={next} isReady={isReady}>
       <div class="pair">
-        <NumberInput label="Module number" value={modId} max={UNSIGNED_MAX} isFirst onInput={setModId} />
+        <NumberInput
+          label="Module number"
+          value={modId}
+          max={UNSIGNED_MAX}
+          isFirst
+          onInput={setModId}
+        />
         <NumberInput label="Command number" value={cmdId} max={UNSIGNED_MAX} onInput={setCmdId} />
       </div>
       <NameInput value={name} onInput={setName} />
@@ -226,7 +237,12 @@ export function AddNodesDialog(
     }));
   };
   return (
-    <Form title={`Add nodes to ${moduleTitle(module)}`} onClose={onClose} onNext={next} isReady={isReady}>
+    <Form
+      title={`Add nodes to ${moduleTitle(module)}`}
+      onClose={onClose}
+      onNext={next}
+      isReady={isReady}
+    >
       <NodesInput text={text} isFirst onInput={setText} />
       <div class="pair">
         <NumberInput
@@ -255,7 +271,8 @@ function StateInput(props: { value: NodeState; onInput: (state: NodeState) => vo
             if (option !== undefined) props.onInput(option[0]);
           }}
         >
-          {STATE_OPTIONS.map(([value, words]) => <option key={value} value={value}>{words}</option>)}
+          {STATE_OPTIONS.map(([value, words]) => <option key={value} value={value}>{words}
+          </option>)}
         </select>
       )}
     </Field>
@@ -314,62 +331,63 @@ export function EditNodeDialog(
   );
 }
 
-/** Name, policy and note of a module. */
+/** A change of a module's name or policy, held to what was there when the form was opened. */
+function textsChange(
+  module: ModuleDetail,
+  texts: { name?: string; policy?: string },
+): PlannedChange {
+  const { modId, cmdId } = module;
+  return {
+    title: `Change ${moduleTitle(module)}`,
+    action: "Change module",
+    preview: () =>
+      call("previewChange", { body: { edits: [{ op: "module", modId, cmdId, ...texts }] } }),
+    apply: (why, _fingerprint, revision) =>
+      call("putModule", {
+        params: { modId, cmdId },
+        ifMatch: revision ?? module.revision,
+        body: { ...texts, ...whyPart(why) },
+      }),
+  };
+}
+
+/** Name and policy of a module. */
 export function EditModuleDialog(
   props: { module: ModuleDetail; onClose: () => void },
 ): JSX.Element {
   const { onClose } = props;
   const [module] = useState(props.module);
-  const policies = useLoad("policies", (signal) => call("listPolicies", { signal }));
+  const known = useLoad("policies", (signal) => call("listPolicies", { signal }));
   const [name, setName] = useState(module.name);
-  const [policy, setPolicy] = useState(module.policy);
-  const [note, setNote] = useState(module.note);
+  const [draft, setDraft] = useState(() =>
+    parsePolicy(module.policyText) ?? { policy: module.policy, settings: {} }
+  );
   const [change, setChange] = useState<PlannedChange>();
   if (change !== undefined) return <ChangeDialog change={change} onClose={onClose} />;
-  const { modId, cmdId } = module;
+  const specs = known.value?.settings ?? [];
+  const isRight = known.value !== undefined &&
+    Object.keys(policyFaults(draft, specs)).length === 0;
+  const policy = isRight ? policyText(draft, specs) : module.policyText;
+  const before = parsePolicy(module.policyText);
+  const isSame = isRight && before !== undefined && policyText(before, specs) === policy;
   const texts = {
-    ...(name === module.name ? {} : { name }),
-    ...(policy === module.policy ? {} : { policy }),
-    ...(note === module.note ? {} : { note }),
+    ...(name.trim() === module.name ? {} : { name: name.trim() }),
+    ...(isSame || !isRight ? {} : { policy }),
   };
-  const next = (): void =>
-    setChange({
-      title: `Change ${moduleTitle(module)}`,
-      action: "Change module",
-      preview: () =>
-        call("previewChange", { body: { edits: [{ op: "module", modId, cmdId, ...texts }] } }),
-      apply: (why, _fingerprint, revision) =>
-        call("putModule", {
-          params: { modId, cmdId },
-          ifMatch: revision ?? module.revision,
-          body: { ...texts, ...whyPart(why) },
-        }),
-    });
-  const known = policies.value?.policies ?? [{ name: module.policy, summary: "" }];
-  const isReady = Object.keys(texts).length > 0;
+  const isReady = Object.keys(texts).length > 0 && (isRight || known.value === undefined);
   return (
-    <Form title={`Module ${modId} / ${cmdId}`} onClose={onClose} onNext={next} isReady={isReady}>
+    <Form
+      title={`Module ${module.modId} / ${module.cmdId}`}
+      onClose={onClose}
+      onNext={() => setChange(textsChange(module, texts))}
+      isReady={isReady}
+    >
       <NameInput value={name} onInput={setName} />
-      <Field
-        label="Policy"
-        hint={known.find((one) => one.name === policy)?.summary ?? "How the next node is chosen."}
-      >
-        {(parts) => (
-          <select {...parts} value={policy} onInput={(event) => setPolicy(event.currentTarget.value)}>
-            {known.map((one) => <option key={one.name} value={one.name}>{one.name}</option>)}
-          </select>
+      <Load of={known} onRetry={known.reload} rows={2}>
+        {({ policies, settings }) => (
+          <PolicyForm draft={draft} policies={policies} specs={settings} onChange={setDraft} />
         )}
-      </Field>
-      <Field label="Note" hint="For people: who owns it, where its runbook is.">
-        {(parts) => (
-          <input
-            {...parts}
-            maxLength={500}
-            value={note}
-            onInput={(event) => setNote(event.currentTarget.value)}
-          />
-        )}
-      </Field>
+      </Load>
     </Form>
   );
 }
@@ -399,7 +417,9 @@ export function removalOf(module: ModuleDetail, nodes: readonly NodeRow[]): Plan
       title: `Remove ${what}`,
       action: "Remove",
       isDangerous: true,
-      about: <p>Drain first where calls under way should end in peace. A roll-back brings it back.</p>,
+      about: (
+        <p>Drain first where calls under way should end in peace. A roll-back brings it back.</p>
+      ),
     },
   );
 }
@@ -433,12 +453,17 @@ export function moduleRemoval(module: ModuleDetail): PlannedChange {
 
 /** A module without nodes: there is nothing the server could preview. */
 function removalOfTexts(
-  { modId, cmdId, name, policy, note }: ModuleDetail,
+  { modId, cmdId, name, policyText }: ModuleDetail,
 ): Awaited<ReturnType<PlannedChange["preview"]>> {
   return {
     fingerprint: "",
     nodes: [],
-    modules: [{ modId, cmdId, before: { name, policy, note }, after: null }],
+    modules: [{
+      modId,
+      cmdId,
+      before: { name, policy: policyText },
+      after: { name: "", policy: "" },
+    }],
     unchangedCount: 0,
     traffic: [],
     warnings: [],

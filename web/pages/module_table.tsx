@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { formatCount, formatNumber, modulePath, moduleTitle } from "./format.ts";
 import type { ModuleRow } from "./types.ts";
-import { ErrorShare, HealthBadge } from "./widgets.tsx";
+import { ErrorShare, Heads, HealthBadge } from "./widgets.tsx";
 
 function Row({ module }: { module: ModuleRow }): JSX.Element {
   return (
@@ -14,7 +14,9 @@ function Row({ module }: { module: ModuleRow }): JSX.Element {
         </a>
         {module.name !== "" && <span class="muted sub">{module.modId} / {module.cmdId}</span>}
       </td>
-      <td data-label="Health"><HealthBadge health={module.health} /></td>
+      <td data-label="Health">
+        <HealthBadge health={module.health} />
+      </td>
       <td class="number" data-label="Calls/s">{formatNumber(module.callsPerSecond)}</td>
       <td class="number" data-label="Errors">
         <ErrorShare share={module.errorShare} callsPerSecond={module.callsPerSecond} />
@@ -22,7 +24,7 @@ function Row({ module }: { module: ModuleRow }): JSX.Element {
       <td class="number" data-label="Nodes on">
         <span>
           {formatCount(module.onCount)}
-          <span class="muted">{" "}of {formatCount(module.nodeCount)}</span>
+          <span class="muted">{` of ${formatCount(module.nodeCount)}`}</span>
         </span>
       </td>
       <td class="number" data-label="Kept out">
@@ -30,7 +32,9 @@ function Row({ module }: { module: ModuleRow }): JSX.Element {
           ? <span class="muted">0</span>
           : <span class="strong crit">{formatCount(module.overloadCount)}</span>}
       </td>
-      <td class="wide-only" data-label="Policy"><span class="cut">{module.policy}</span></td>
+      <td class="wide-only" data-label="Policy">
+        <span class="cut">{module.policy}</span>
+      </td>
     </tr>
   );
 }
@@ -42,17 +46,9 @@ export function ModuleTable(
   return (
     <table class="rows cards">
       <caption class="hidden">{props.caption}</caption>
-      <thead>
-        <tr>
-          <th scope="col">Module</th>
-          <th scope="col">Health</th>
-          <th scope="col" class="number">Calls/s</th>
-          <th scope="col" class="number">Errors</th>
-          <th scope="col" class="number">Nodes on</th>
-          <th scope="col" class="number">Kept out</th>
-          <th scope="col" class="wide-only">Policy</th>
-        </tr>
-      </thead>
+      <Heads
+        names={["Module", "Health", "#Calls/s", "#Errors", "#Nodes on", "#Kept out", "-Policy"]}
+      />
       <tbody>
         {props.modules.map((module) => (
           <Row key={`${module.modId}/${module.cmdId}`} module={module} />

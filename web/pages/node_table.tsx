@@ -2,7 +2,14 @@
 
 import { Component, type JSX } from "preact";
 import { useState } from "preact/hooks";
-import { compareNodes, formatCount, formatNumber, formatShare, nodeName, plural } from "./format.ts";
+import {
+  compareNodes,
+  formatCount,
+  formatNumber,
+  formatShare,
+  nodeName,
+  plural,
+} from "./format.ts";
 import { Icon } from "./icons.tsx";
 import { may, query, setQuery } from "./state.ts";
 import type { NodeRow, NodeState } from "./types.ts";
@@ -61,9 +68,8 @@ interface RowProps {
 function Success({ node }: { node: NodeRow }): JSX.Element {
   if (node.callsPerSecond === 0) return <span class="muted" title="no calls">–</span>;
   const tone = node.errorShare >= 0.1 ? "crit" : node.errorShare >= 0.01 ? "warn" : "";
-  return (
-    <span class={tone === "" ? "" : `strong ${tone}`}>{formatShare(1 - node.errorShare)}</span>
-  );
+  return <span class={tone === "" ? "" : `strong ${tone}`}>{formatShare(1 - node.errorShare)}
+  </span>;
 }
 
 function RowActions({ node, actions }: { node: NodeRow; actions: NodeActions }): JSX.Element {
@@ -148,15 +154,23 @@ class Row extends Component<RowProps> {
             </span>
           )}
         </td>
-        <td data-label="State"><StateMark state={node.state} /></td>
+        <td data-label="State">
+          <StateMark state={node.state} />
+        </td>
         <td class="number" data-label="Weight">{formatCount(node.weight)}</td>
-        <td data-label="Zone"><span class="cut" title={node.zone}>{node.zone || "–"}</span></td>
+        <td data-label="Zone">
+          <span class="cut" title={node.zone}>{node.zone || "–"}</span>
+        </td>
         <td class="number" data-label="Calls/s">{formatNumber(node.callsPerSecond)}</td>
-        <td class="number" data-label="Success"><Success node={node} /></td>
+        <td class="number" data-label="Success">
+          <Success node={node} />
+        </td>
         <td data-label="Calls/s lately">
           <Sparkline values={node.sparkline} label={`Calls per second of ${name} lately`} />
         </td>
-        <td class="muted wide-only" data-label="Reported"><Ago atMs={node.reportedAtMs} /></td>
+        <td class="muted wide-only" data-label="Reported">
+          <Ago atMs={node.reportedAtMs} />
+        </td>
         {canEdit && <RowActions node={node} actions={this.props.actions} />}
       </tr>
     );
@@ -220,10 +234,31 @@ function Heads(props: {
         <SortHead<SortKey> by="success" number {...shared}>Success</SortHead>
         <th scope="col">Lately</th>
         <th scope="col" class="wide-only">Reported</th>
-        {props.canEdit && <th scope="col"><span class="hidden">Actions</span></th>}
+        {props.canEdit && (
+          <th scope="col">
+            <span class="hidden">Actions</span>
+          </th>
+        )}
       </tr>
     </thead>
   );
+}
+
+/** Names of nodes that are chosen. */
+function useChosen(): {
+  readonly names: ReadonlySet<string>;
+  readonly check: (name: string, isChecked: boolean) => void;
+  readonly set: (names: readonly string[]) => void;
+} {
+  const [names, setNames] = useState<ReadonlySet<string>>(new Set());
+  const check = (name: string, isChecked: boolean): void =>
+    setNames((old) => {
+      const next = new Set(old);
+      if (isChecked) next.add(name);
+      else next.delete(name);
+      return next;
+    });
+  return { names, check, set: (list) => setNames(new Set(list)) };
 }
 
 /** The nodes of a module. */
@@ -234,18 +269,11 @@ export function NodeTable(
   const canEdit = may("operator");
   const find = query.value.get("find") ?? "";
   const [sort, setSort] = useState<Sort>({ by: "health", down: false });
-  const [names, setNames] = useState<ReadonlySet<string>>(new Set());
+  const { names, check, set } = useChosen();
   const [isAll, setAll] = useState(false);
   const matching = chosenNodes(nodes, find, sort);
   const shown = isAll ? matching : matching.slice(0, ROWS_AT_FIRST);
   const chosen = nodes.filter((node) => names.has(nodeName(node)));
-  const check = (name: string, isChecked: boolean): void =>
-    setNames((old) => {
-      const next = new Set(old);
-      if (isChecked) next.add(name);
-      else next.delete(name);
-      return next;
-    });
   const areAll = shown.length > 0 && shown.every((node) => names.has(nodeName(node)));
   return (
     <div class="panel flush">
@@ -263,7 +291,7 @@ export function NodeTable(
             ? plural(nodes.length, "node")
             : `${formatCount(matching.length)} of ${plural(nodes.length, "node")}`}
         </span>
-        <BulkBar chosen={chosen} actions={actions} onClear={() => setNames(new Set())} />
+        <BulkBar chosen={chosen} actions={actions} onClear={() => set([])} />
       </div>
       <table class="rows cards nodes">
         <caption class="hidden">Nodes</caption>
@@ -272,7 +300,7 @@ export function NodeTable(
           canEdit={canEdit}
           areAll={areAll}
           onSort={(by) => setSort({ by, down: sort.by === by ? !sort.down : false })}
-          onAll={(isChecked) => setNames(new Set(isChecked ? shown.map(nodeName) : []))}
+          onAll={(isChecked) => set(isChecked ? shown.map(nodeName) : [])}
         />
         <tbody>
           {shown.map((node) => (

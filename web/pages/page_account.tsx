@@ -16,11 +16,13 @@ import {
   Dialog,
   Empty,
   faultOf,
-  Field,
+  Heads,
   Load,
   PageHead,
   ProblemBox,
   Secret,
+  SelectField,
+  TextField,
   useAction,
 } from "./widgets.tsx";
 
@@ -70,43 +72,25 @@ function AddToken(props: { onClose: () => void; onDone: () => void }): JSX.Eleme
       >
         <div class="body stack">
           {problem !== undefined && <ProblemBox problem={problem} />}
-          <Field label="Title" fault={faultOf(problem, "title")} hint="What uses it.">
-            {(parts) => (
-              <input
-                {...parts}
-                autoFocus
-                required
-                maxLength={64}
-                value={title}
-                onInput={(event) => setTitle(event.currentTarget.value)}
-              />
-            )}
-          </Field>
+          <TextField
+            label="Title"
+            hint="What uses it."
+            fault={faultOf(problem, "title")}
+            value={title}
+            onText={setTitle}
+            input={{ autoFocus: true, required: true, maxLength: 64 }}
+          />
           <div class="pair">
-            <Field label="Role" hint="At most your own.">
-              {(parts) => (
-                <select
-                  {...parts}
-                  value={role}
-                  onInput={(event) => setRole(event.currentTarget.value as Role)}
-                >
-                  {ROLE_OPTIONS.filter(([value]) => may(value)).map(([value]) => (
-                    <option key={value} value={value}>{value}</option>
-                  ))}
-                </select>
-              )}
-            </Field>
-            <Field label="Lasts">
-              {(parts) => (
-                <select
-                  {...parts}
-                  value={days}
-                  onInput={(event) => setDays(event.currentTarget.value)}
-                >
-                  {LIFETIMES.map(([value, text]) => <option key={value} value={value}>{text}</option>)}
-                </select>
-              )}
-            </Field>
+            <SelectField<Role>
+              label="Role"
+              hint="At most your own."
+              value={role}
+              options={ROLE_OPTIONS.filter(([value]) => may(value)).map((
+                [value],
+              ) => [value, value])}
+              onValue={setRole}
+            />
+            <SelectField label="Lasts" value={days} options={LIFETIMES} onValue={setDays} />
           </div>
         </div>
         <footer>
@@ -126,26 +110,27 @@ function TokenTable(
   return (
     <table class="rows cards">
       <caption class="hidden">API tokens</caption>
-      <thead>
-        <tr>
-          <th scope="col">Token</th>
-          {may("admin") && <th scope="col">Owner</th>}
-          <th scope="col">Role</th>
-          <th scope="col">Last used</th>
-          <th scope="col">Expires</th>
-          <th scope="col"><span class="hidden">Actions</span></th>
-        </tr>
-      </thead>
+      <Heads
+        names={["Token", ...(may("admin") ? ["Owner"] : []), "Role", "Last used", "Expires", ""]}
+      />
       <tbody>
         {props.tokens.map((token) => (
           <tr key={token.id}>
             <td class="main-cell">
               <span class="strong cut">{token.title}</span>
-              <span class="sub muted">made <Ago atMs={token.createdAtMs} /></span>
+              <span class="sub muted">
+                made <Ago atMs={token.createdAtMs} />
+              </span>
             </td>
-            {may("admin") && <td data-label="Owner"><span class="cut">{token.owner}</span></td>}
+            {may("admin") && (
+              <td data-label="Owner">
+                <span class="cut">{token.owner}</span>
+              </td>
+            )}
             <td data-label="Role">{token.role}</td>
-            <td data-label="Last used" class="nowrap"><Ago atMs={token.lastUsedAtMs} /></td>
+            <td data-label="Last used" class="nowrap">
+              <Ago atMs={token.lastUsedAtMs} />
+            </td>
             <td data-label="Expires" class="nowrap">
               <Ago atMs={token.expiresAtMs} />
             </td>

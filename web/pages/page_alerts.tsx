@@ -11,7 +11,7 @@ import { RULE_KINDS, RuleDialog } from "./rule_dialog.tsx";
 import { SilenceDialog } from "./silence_dialog.tsx";
 import { may, notify, query, setQuery } from "./state.ts";
 import type { AlertRow, RuleRow, SilenceRow } from "./types.ts";
-import { Ago, Badge, Confirm, Empty, Load, PageHead, SeverityBadge } from "./widgets.tsx";
+import { Ago, Badge, Confirm, Empty, Heads, Load, PageHead, SeverityBadge } from "./widgets.tsx";
 import { Webhooks } from "./webhooks.tsx";
 
 const REFRESH_MS = 10_000;
@@ -53,7 +53,9 @@ function AlertLine(props: { alert: AlertRow; onSilence: (alert: AlertRow) => voi
       <td data-label="About">
         <Subject {...alert} node={alert.node ?? alert.service} all="everything" />
       </td>
-      <td data-label="Since" class="nowrap"><Ago atMs={alert.sinceMs} /></td>
+      <td data-label="Since" class="nowrap">
+        <Ago atMs={alert.sinceMs} />
+      </td>
       {may("operator") && (
         <td class="row-actions">
           <button
@@ -87,17 +89,9 @@ function Firing(): JSX.Element {
               <div class="panel flush">
                 <table class="rows cards">
                   <caption class="hidden">Alerts</caption>
-                  <thead>
-                    <tr>
-                      <th scope="col">State</th>
-                      <th scope="col">What</th>
-                      <th scope="col">About</th>
-                      <th scope="col">Since</th>
-                      {may("operator") && (
-                        <th scope="col"><span class="hidden">Actions</span></th>
-                      )}
-                    </tr>
-                  </thead>
+                  <Heads
+                    names={["State", "What", "About", "Since", ...(may("operator") ? [""] : [])]}
+                  />
                   <tbody>
                     {alerts.map((alert) => (
                       <AlertLine key={alert.key} alert={alert} onSilence={setSilencing} />
@@ -135,7 +129,9 @@ function RuleLine(props: {
         <span class="strong">{rule.title}</span>
         <span class="sub">{kind.text}</span>
       </td>
-      <td data-label="Severity"><SeverityBadge severity={rule.severity} /></td>
+      <td data-label="Severity">
+        <SeverityBadge severity={rule.severity} />
+      </td>
       <td data-label="Over" class="number">{kind.show(rule.threshold)}</td>
       <td data-label="For" class="number">{formatSpan(rule.forS * 1000)}</td>
       <td data-label="Ends after" class="number">{formatSpan(rule.clearS * 1000)}</td>
@@ -144,8 +140,16 @@ function RuleLine(props: {
       </td>
       <td data-label="On">
         {rule.isEnabled
-          ? <span class="mark ok"><Icon name="ok" />on</span>
-          : <span class="mark idle"><Icon name="off" />off</span>}
+          ? (
+            <span class="mark ok">
+              <Icon name="ok" />on
+            </span>
+          )
+          : (
+            <span class="mark idle">
+              <Icon name="off" />off
+            </span>
+          )}
       </td>
       {may("operator") && (
         <td class="row-actions">
@@ -180,6 +184,33 @@ type RuleWish = { readonly kind: "edit"; readonly rule?: RuleRow } | {
   readonly rule: RuleRow;
 };
 
+function RuleTable(props: {
+  rules: readonly RuleRow[];
+  onWish: (wish: RuleWish) => void;
+  onToggle: (rule: RuleRow) => void;
+}): JSX.Element {
+  const names = ["Rule", "Severity", "#Over", "#For", "#Ends after", "Module", "On"];
+  return (
+    <div class="panel flush">
+      <table class="rows cards">
+        <caption class="hidden">Alert rules</caption>
+        <Heads names={[...names, ...(may("operator") ? [""] : [])]} />
+        <tbody>
+          {props.rules.map((rule) => (
+            <RuleLine
+              key={rule.id}
+              rule={rule}
+              onToggle={() => props.onToggle(rule)}
+              onEdit={() => props.onWish({ kind: "edit", rule })}
+              onRemove={() => props.onWish({ kind: "remove", rule })}
+            />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
 function Rules(): JSX.Element {
   const list = useLoad("rules", (signal) => call("listRules", { signal }), REFRESH_MS);
   const [wish, setWish] = useState<RuleWish>();
@@ -190,6 +221,7 @@ function Rules(): JSX.Element {
       (error: Error) => notify("crit", error.message),
     );
   };
+  const edited = wish?.kind === "edit" ? wish.rule : undefined;
   return (
     <>
       {may("operator") && (
@@ -206,40 +238,13 @@ function Rules(): JSX.Element {
       )}
       <Load of={list} onRetry={list.reload}>
         {({ rules }) =>
-          rules.length === 0 ? <Empty icon="alerts" title="No rules" /> : (
-            <div class="panel flush">
-              <table class="rows cards">
-                <caption class="hidden">Alert rules</caption>
-                <thead>
-                  <tr>
-                    <th scope="col">Rule</th>
-                    <th scope="col">Severity</th>
-                    <th scope="col" class="number">Over</th>
-                    <th scope="col" class="number">For</th>
-                    <th scope="col" class="number">Ends after</th>
-                    <th scope="col">Module</th>
-                    <th scope="col">On</th>
-                    {may("operator") && <th scope="col"><span class="hidden">Actions</span></th>}
-                  </tr>
-                </thead>
-                <tbody>
-                  {rules.map((rule) => (
-                    <RuleLine
-                      key={rule.id}
-                      rule={rule}
-                      onToggle={() => toggle(rule)}
-                      onEdit={() => setWish({ kind: "edit", rule })}
-                      onRemove={() => setWish({ kind: "remove", rule })}
-                    />
-                  ))}
-                </tbody>
-              </table>
-            </div>
-          )}
+          rules.length === 0
+            ? <Empty icon="alerts" title="No rules" />
+            : <RuleTable rules={rules} onWish={setWish} onToggle={toggle} />}
       </Load>
       {wish?.kind === "edit" && (
         <RuleDialog
-          {...(wish.rule === undefined ? {} : { rule: wish.rule })}
+          {...(edited === undefined ? {} : { rule: edited })}
           onClose={close}
           onDone={list.reload}
         />
@@ -266,7 +271,11 @@ function Rules(): JSX.Element {
 }
 
 function SilenceTable(
-  props: { silences: readonly SilenceRow[]; rules: readonly RuleRow[]; onEnd: (id: number) => void },
+  props: {
+    silences: readonly SilenceRow[];
+    rules: readonly RuleRow[];
+    onEnd: (id: number) => void;
+  },
 ): JSX.Element {
   const titleOf = (id: number | null): string =>
     id === null ? "every rule" : props.rules.find((rule) => rule.id === id)?.title ?? `rule ${id}`;
@@ -274,15 +283,7 @@ function SilenceTable(
     <div class="panel flush">
       <table class="rows cards">
         <caption class="hidden">Silences</caption>
-        <thead>
-          <tr>
-            <th scope="col">Quiet</th>
-            <th scope="col">About</th>
-            <th scope="col">Who</th>
-            <th scope="col">Ends</th>
-            {may("operator") && <th scope="col"><span class="hidden">Actions</span></th>}
-          </tr>
-        </thead>
+        <Heads names={["Quiet", "About", "Who", "Ends", ...(may("operator") ? [""] : [])]} />
         <tbody>
           {props.silences.map((silence) => (
             <tr key={silence.id}>
@@ -290,9 +291,13 @@ function SilenceTable(
                 <span class="strong">{titleOf(silence.ruleId)}</span>
                 <span class="sub">“{silence.why}”</span>
               </td>
-              <td data-label="About"><Subject {...silence} all="everything" /></td>
+              <td data-label="About">
+                <Subject {...silence} all="everything" />
+              </td>
               <td data-label="Who">{silence.who}</td>
-              <td data-label="Ends" class="nowrap"><Ago atMs={silence.endsAtMs} /></td>
+              <td data-label="Ends" class="nowrap">
+                <Ago atMs={silence.endsAtMs} />
+              </td>
               {may("operator") && (
                 <td class="row-actions">
                   <button type="button" class="small" onClick={() => props.onEnd(silence.id)}>

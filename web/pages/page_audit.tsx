@@ -5,7 +5,34 @@ import { useState } from "preact/hooks";
 import { call } from "./api.ts";
 import { More } from "./change_list.tsx";
 import { BACK_ROWS, useBackList } from "./paging.ts";
-import { Ago, Badge, Empty, Load, PageHead } from "./widgets.tsx";
+import type { AuditRow } from "./types.ts";
+import { Ago, Badge, Empty, Heads, Load, PageHead } from "./widgets.tsx";
+
+function Row({ entry }: { entry: AuditRow }): JSX.Element {
+  return (
+    <tr>
+      <td data-label="When" class="nowrap">
+        <Ago atMs={entry.atMs} />
+      </td>
+      <td data-label="Who">
+        <b class="cut">{entry.who || "nobody"}</b>
+      </td>
+      <td class="main-cell nowrap">
+        <code>{entry.action}</code>
+      </td>
+      <td data-label="On" class="prose">
+        {entry.target}
+        {entry.detail !== "" && <span class="sub muted">{entry.detail}</span>}
+      </td>
+      <td data-label="Outcome">
+        {entry.outcome === "done"
+          ? <Badge tone="ok" icon="ok" text="done" />
+          : <Badge tone="warn" icon="warn" text="refused" />}
+      </td>
+      <td data-label="From" class="muted nowrap">{entry.address || "command"}</td>
+    </tr>
+  );
+}
 
 /** The audit. */
 export function AuditPage(): JSX.Element {
@@ -22,7 +49,10 @@ export function AuditPage(): JSX.Element {
   });
   return (
     <>
-      <PageHead title="Audit" about="Every write and every refused one: who, when, what, from where" />
+      <PageHead
+        title="Audit"
+        about="Every write and every refused one: who, when, what, from where"
+      />
       <div class="filters">
         <input
           type="search"
@@ -36,43 +66,20 @@ export function AuditPage(): JSX.Element {
       </div>
       <Load of={list} onRetry={list.reload} rows={8}>
         {(entries) =>
-          entries.length === 0 ? <Empty icon="audit" title="No entries" /> : (
-            <div class="panel flush">
-              <table class="rows cards">
-                <caption class="hidden">Audit, newest first</caption>
-                <thead>
-                  <tr>
-                    <th scope="col">When</th>
-                    <th scope="col">Who</th>
-                    <th scope="col">What</th>
-                    <th scope="col">On</th>
-                    <th scope="col">Outcome</th>
-                    <th scope="col">From</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {entries.map((entry) => (
-                    <tr key={entry.id}>
-                      <td data-label="When" class="nowrap"><Ago atMs={entry.atMs} /></td>
-                      <td data-label="Who"><b class="cut">{entry.who || "nobody"}</b></td>
-                      <td class="main-cell nowrap"><code>{entry.action}</code></td>
-                      <td data-label="On" class="prose">
-                        {entry.target}
-                        {entry.detail !== "" && <span class="sub muted">{entry.detail}</span>}
-                      </td>
-                      <td data-label="Outcome">
-                        {entry.outcome === "done"
-                          ? <Badge tone="ok" icon="ok" text="done" />
-                          : <Badge tone="warn" icon="warn" text="refused" />}
-                      </td>
-                      <td data-label="From" class="muted nowrap">{entry.address || "command"}</td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-              <More list={list} />
-            </div>
-          )}
+          entries.length === 0
+            ? <Empty icon="audit" title="No entries" />
+            : (
+              <div class="panel flush">
+                <table class="rows cards">
+                  <caption class="hidden">Audit, newest first</caption>
+                  <Heads names={["When", "Who", "What", "On", "Outcome", "From"]} />
+                  <tbody>
+                    {entries.map((entry) => <Row key={entry.id} entry={entry} />)}
+                  </tbody>
+                </table>
+                <More list={list} />
+              </div>
+            )}
       </Load>
     </>
   );

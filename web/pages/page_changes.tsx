@@ -16,7 +16,10 @@ import { Ago, Load, PageHead } from "./widgets.tsx";
 export function ChangesPage(): JSX.Element {
   return (
     <>
-      <PageHead title="Changes" about="Who changed which routes, when and why; each can be undone" />
+      <PageHead
+        title="Changes"
+        about="Who changed which routes, when and why; each can be undone"
+      />
       <ChangeList />
     </>
   );
@@ -30,7 +33,11 @@ export function ChangePage({ id }: { id: number }): JSX.Element {
     <>
       <PageHead title={`Change ${id}`} about={<a href="/changes">All changes</a>}>
         {may("operator") && change.value !== undefined && (
-          <button type="button" class="primary" onClick={() => setUndoing(true)}>
+          <button
+            type="button"
+            class="primary"
+            onClick={() => setUndoing(true)}
+          >
             <Icon name="undo" />Roll back
           </button>
         )}
@@ -43,7 +50,9 @@ export function ChangePage({ id }: { id: number }): JSX.Element {
               <dl class="facts">
                 <div>
                   <dt>Who</dt>
-                  <dd><Author change={value} /></dd>
+                  <dd>
+                    <Author change={value} />
+                  </dd>
                 </div>
                 <div>
                   <dt>When</dt>
@@ -53,7 +62,9 @@ export function ChangePage({ id }: { id: number }): JSX.Element {
                 </div>
                 <div>
                   <dt>Why</dt>
-                  <dd>{value.why === "" ? <span class="muted">no reason given</span> : value.why}</dd>
+                  <dd>
+                    {value.why === "" ? <span class="muted">no reason given</span> : value.why}
+                  </dd>
                 </div>
                 <div>
                   <dt>Touches</dt>

@@ -5,26 +5,32 @@ import { EventFeed } from "./event_feed.tsx";
 import { query, setQuery } from "./state.ts";
 import { PageHead } from "./widgets.tsx";
 
+/** Beginnings of kinds, as the server takes them. */
+const KINDS = [
+  ["", "Everything"],
+  ["node.", "Nodes kept out and back"],
+  ["alert.", "Alerts"],
+  ["route.", "Routes"],
+  ["service.", "Services"],
+] as const;
+
 /** All events. */
 export function EventsPage(): JSX.Element {
-  const severity = query.value.get("severity") ?? "";
+  const kind = KINDS.find(([value]) => value === query.value.get("kind"))?.[0] ?? "";
   return (
     <>
       <PageHead title="Events" about="What happened, newest first, as it happens" />
       <div class="filters">
         <select
-          aria-label="How bad"
+          aria-label="Kind"
           data-key="f"
-          value={severity}
-          onInput={(event) => setQuery({ severity: event.currentTarget.value })}
+          value={kind}
+          onInput={(event) => setQuery({ kind: event.currentTarget.value })}
         >
-          <option value="">Any severity</option>
-          {["info", "warning", "critical"].map((value) => (
-            <option key={value} value={value}>{value}</option>
-          ))}
+          {KINDS.map(([value, text]) => <option key={value} value={value}>{text}</option>)}
         </select>
       </div>
-      <EventFeed severity={severity} />
+      <EventFeed kind={kind} />
     </>
   );
 }

@@ -74,8 +74,9 @@ export function LoginPage(): JSX.Element {
         </button>
       </form>
       <p class="muted small">
-        The first start of <code>lars web</code> prints the name and the one-time password of an
-        administrator. Lost yours? An administrator can give you a new one under Users.
+        The first start of <code>lars web</code>{" "}
+        prints the name and the one-time password of an administrator. Lost yours? An administrator
+        can give you a new one under Users.
       </p>
     </Card>
   );
@@ -95,18 +96,19 @@ export function PasswordForm({ isForced }: { isForced: boolean }): JSX.Element {
       [setOld, setNew, setAgain].forEach((set) => set(""));
       notify("ok", "Password changed; your other sessions have ended");
     });
-  const input = (value: string, set: (text: string) => void, complete: string) =>
-  (parts: { id: string }): JSX.Element => (
-    <input
-      {...parts}
-      type="password"
-      required
-      maxLength={200}
-      autoComplete={complete}
-      value={value}
-      onInput={(event) => set(event.currentTarget.value)}
-    />
-  );
+  const input =
+    (value: string, set: (text: string) => void, complete: string) =>
+    (parts: { id: string }): JSX.Element => (
+      <input
+        {...parts}
+        type="password"
+        required
+        maxLength={200}
+        autoComplete={complete}
+        value={value}
+        onInput={(event) => set(event.currentTarget.value)}
+      />
+    );
   return (
     <form
       class="stack"
@@ -131,7 +133,10 @@ export function PasswordForm({ isForced }: { isForced: boolean }): JSX.Element {
       >
         {input(newPassword, setNew, "new-password")}
       </Field>
-      <Field label="New password again" fault={isDifferent ? "Differs from the one above." : undefined}>
+      <Field
+        label="New password again"
+        fault={isDifferent ? "Differs from the one above." : undefined}
+      >
         {input(again, setAgain, "new-password")}
       </Field>
       <button

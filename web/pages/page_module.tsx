@@ -6,7 +6,14 @@ import { ChangeDialog, type PlannedChange } from "./change_dialog.tsx";
 import { ChangeList } from "./change_list.tsx";
 import { EventFeed } from "./event_feed.tsx";
 import { explainModule, explainNodes } from "./explain.ts";
-import { formatCount, formatNumber, formatShare, moduleTitle, nodeName, UNKNOWN } from "./format.ts";
+import {
+  formatCount,
+  formatNumber,
+  formatShare,
+  moduleTitle,
+  nodeName,
+  UNKNOWN,
+} from "./format.ts";
 import { HistoryPanel } from "./history_panel.tsx";
 import { Icon } from "./icons.tsx";
 import { useLive } from "./live.ts";
@@ -22,7 +29,16 @@ import { type NodeActions, NodeTable } from "./node_table.tsx";
 import { SilenceDialog } from "./silence_dialog.tsx";
 import { may, query, setQuery } from "./state.ts";
 import type { ModuleDetail, NodeRow } from "./types.ts";
-import { Empty, ErrorShare, HealthBadge, Load, NodeHealthBadge, PageHead, Stat } from "./widgets.tsx";
+import {
+  Empty,
+  ErrorShare,
+  Heads,
+  HealthBadge,
+  Load,
+  NodeHealthBadge,
+  PageHead,
+  Stat,
+} from "./widgets.tsx";
 
 const TABS = [
   ["nodes", "Nodes"],
@@ -74,7 +90,9 @@ function Stats({ module }: { module: ModuleDetail }): JSX.Element {
         {formatCount(module.overloadCount)}
       </Stat>
       <Stat label="Callers">{formatCount(callers)}</Stat>
-      <Stat label="Policy"><span class="word">{module.policy}</span></Stat>
+      <Stat label="Policy">
+        <span class="word">{module.policy}</span>
+      </Stat>
     </dl>
   );
 }
@@ -86,20 +104,16 @@ function Explain({ module }: { module: ModuleDetail }): JSX.Element {
       <p class="lead">{explainModule(module)}</p>
       <table class="rows cards">
         <caption class="hidden">Why each node gets the calls it gets</caption>
-        <thead>
-          <tr>
-            <th scope="col">Node</th>
-            <th scope="col">Health</th>
-            <th scope="col" class="number">By weight</th>
-            <th scope="col" class="number">Really</th>
-            <th scope="col">Why</th>
-          </tr>
-        </thead>
+        <Heads names={["Node", "Health", "#By weight", "#Really", "Why"]} />
         <tbody>
           {module.nodes.map((node, index) => (
             <tr key={nodeName(node)}>
-              <td class="main-cell fit"><code>{nodeName(node)}</code></td>
-              <td data-label="Health"><NodeHealthBadge health={node.health} /></td>
+              <td class="main-cell fit">
+                <code>{nodeName(node)}</code>
+              </td>
+              <td data-label="Health">
+                <NodeHealthBadge health={node.health} />
+              </td>
               <td class="number" data-label="By weight">
                 {formatShare(explained[index].wantedShare)}
               </td>
@@ -174,7 +188,8 @@ function TabBody(
 ): JSX.Element {
   const { tab, module, onOpen } = props;
   const actions: NodeActions = {
-    onState: (nodes, state) => onOpen({ kind: "change", change: stateChange(module, nodes, state) }),
+    onState: (nodes, state) =>
+      onOpen({ kind: "change", change: stateChange(module, nodes, state) }),
     onEdit: (node) => onOpen({ kind: "node", node }),
     onRemove: (nodes) => onOpen({ kind: "change", change: removalOf(module, nodes) }),
   };
@@ -206,7 +221,6 @@ function Body({ module }: { module: ModuleDetail }): JSX.Element {
         about={
           <>
             <HealthBadge health={module.health} /> Module {module.modId}, command {module.cmdId}
-            {module.note !== "" && <>{" "}· {module.note}</>}
           </>
         }
       >
@@ -230,10 +244,12 @@ export function ModulePage(props: { modId: number; cmdId: number }): JSX.Element
         <PageHead title={`${modId} / ${cmdId}`} about="Module" />
         <Empty icon="modules" title="There is no such module">
           <p>
-            It was removed, or never added.{" "}
-            <a href="/modules">All modules</a>
-            {may("operator") && <>, or <a href="/modules?add=1">add it</a></>}. What it was stands
-            under <a href="/changes">changes</a>.
+            It was removed, or never added. <a href="/modules">All modules</a>
+            {may("operator") && (
+              <>
+                , or <a href="/modules?add=1">add it</a>
+              </>
+            )}. What it was stands under <a href="/changes">changes</a>.
           </p>
         </Empty>
       </>

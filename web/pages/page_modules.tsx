@@ -102,7 +102,12 @@ export function ModulesPage(): JSX.Element {
           : `${formatCount(list.value.total)} ${isFiltered ? "match" : "in all"}`}
       >
         {may("operator") && (
-          <button type="button" class="primary" data-key="n" onClick={() => setAdding(true)}>
+          <button
+            type="button"
+            class="primary"
+            data-key="n"
+            onClick={() => setAdding(true)}
+          >
             <Icon name="plus" />Add module
           </button>
         )}

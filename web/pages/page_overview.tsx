@@ -8,16 +8,7 @@ import { ModuleTable } from "./module_table.tsx";
 import { withQuery } from "./places.ts";
 import { may } from "./state.ts";
 import type { Health, Overview } from "./types.ts";
-import {
-  Ago,
-  Badge,
-  Empty,
-  ErrorShare,
-  HealthBadge,
-  Load,
-  PageHead,
-  Stat,
-} from "./widgets.tsx";
+import { Ago, Badge, Empty, ErrorShare, HealthBadge, Load, PageHead, Stat } from "./widgets.tsx";
 
 const HEALTHS: readonly Health[] = ["down", "degraded", "ok", "idle", "empty"];
 
@@ -130,7 +121,7 @@ function Stats({ overview }: { overview: Overview }): JSX.Element {
   );
 }
 
-function Worst({ overview }: { overview: Overview }): JSX.Element {
+function Worst({ overview }: { overview: Overview }): JSX.Element | null {
   if (overview.moduleCount === 0) {
     return (
       <Empty icon="modules" title="There are no modules yet">
@@ -145,7 +136,7 @@ function Worst({ overview }: { overview: Overview }): JSX.Element {
       </Empty>
     );
   }
-  if (overview.worst.length === 0) return <></>;
+  if (overview.worst.length === 0) return null;
   return (
     <section class="panel" aria-labelledby="worst">
       <h2 id="worst">Modules in trouble</h2>
@@ -163,7 +154,9 @@ export function OverviewPage(): JSX.Element {
         title="Overview"
         about={overview.value === undefined
           ? "How everything does"
-          : `${plural(overview.value.moduleCount, "module")}, route version ${overview.value.version}`}
+          : `${
+            plural(overview.value.moduleCount, "module")
+          }, route version ${overview.value.version}`}
       />
       <Load of={overview} rows={8}>
         {(value) => (

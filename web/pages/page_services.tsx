@@ -7,12 +7,15 @@ import { formatCount, formatNumber, formatSpan, plural, UNKNOWN } from "./format
 import { useLoad } from "./live.ts";
 import { serverNowMs } from "./state.ts";
 import type { ServiceRow } from "./types.ts";
-import { Ago, Badge, Choice, Empty, Load, PageHead } from "./widgets.tsx";
+import { Ago, Badge, Choice, Empty, Heads, Load, PageHead } from "./widgets.tsx";
 
 const REFRESH_MS = 3000;
 /** Rows drawn before somebody asks for all. */
 const ROWS_AT_FIRST = 200;
-const KINDS = [["all", "All"], ["dns", "dns"], ["reporter", "Reporters"], ["agent", "Agents"]] as const;
+const KINDS = [["all", "All"], ["dns", "dns"], ["reporter", "Reporters"], [
+  "agent",
+  "Agents",
+]] as const;
 type Kind = (typeof KINDS)[number][0];
 
 function Lag({ service }: { service: ServiceRow }): JSX.Element {
@@ -41,20 +44,26 @@ function Row({ service }: { service: ServiceRow }): JSX.Element {
           ? <Badge tone="crit" icon="warn" text="silent" title="No sign of life for 30 s" />
           : <Badge tone="ok" icon="ok" text="alive" />}
       </td>
-      <td data-label="Last seen" class="nowrap"><Ago atMs={service.seenAtMs} /></td>
-      <td data-label="Routes" class="nowrap"><Lag service={service} /></td>
+      <td data-label="Last seen" class="nowrap">
+        <Ago atMs={service.seenAtMs} />
+      </td>
+      <td data-label="Routes" class="nowrap">
+        <Lag service={service} />
+      </td>
       <td data-label="Version" class="nowrap">{service.software || UNKNOWN}</td>
       <td data-label="Up for" class="number">{formatSpan(serverNowMs() - service.startedAtMs)}</td>
       <td data-label="Details" class="prose muted details">
-        {details.length === 0 ? UNKNOWN : details.map(([name, value]) => (
-          <span key={name} class="nowrap">
-            {name} {typeof value === "string"
-              ? value
-              : Number.isInteger(value)
-              ? formatCount(value)
-              : formatNumber(value)}
-          </span>
-        ))}
+        {details.length === 0
+          ? UNKNOWN
+          : details.map(([name, value]) => (
+            <span key={name} class="nowrap">
+              {name} {typeof value === "string"
+                ? value
+                : Number.isInteger(value)
+                ? formatCount(value)
+                : formatNumber(value)}
+            </span>
+          ))}
       </td>
     </tr>
   );
@@ -67,17 +76,9 @@ function Table({ services }: { services: readonly ServiceRow[] }): JSX.Element {
     <div class="panel flush">
       <table class="rows cards">
         <caption class="hidden">Services, silent ones first</caption>
-        <thead>
-          <tr>
-            <th scope="col">Service</th>
-            <th scope="col">State</th>
-            <th scope="col">Last seen</th>
-            <th scope="col">Routes</th>
-            <th scope="col">Version</th>
-            <th scope="col" class="number">Up for</th>
-            <th scope="col">Details</th>
-          </tr>
-        </thead>
+        <Heads
+          names={["Service", "State", "Last seen", "Routes", "Version", "#Up for", "Details"]}
+        />
         <tbody>
           {shown.map((service) => (
             <Row key={`${service.kind} ${service.address}`} service={service} />
@@ -86,7 +87,10 @@ function Table({ services }: { services: readonly ServiceRow[] }): JSX.Element {
       </table>
       {shown.length < services.length && (
         <p class="more">
-          <button type="button" onClick={() => setAll(true)}>
+          <button
+            type="button"
+            onClick={() => setAll(true)}
+          >
             Show all {plural(services.length, "service")}
           </button>
         </p>
@@ -118,8 +122,9 @@ export function ServicesPage(): JSX.Element {
             ? (
               <Empty icon="services" title="No service has said anything">
                 <p>
-                  Start them, or <code>lars up</code>, on the same database; each tells of itself
-                  every few seconds.
+                  Start them, or{" "}
+                  <code>lars up</code>, on the same database; each tells of itself every few
+                  seconds.
                 </p>
               </Empty>
             )

@@ -12,6 +12,9 @@ import { Field, PageHead } from "./widgets.tsx";
 /** Most characters the server takes. */
 const TEXT_MAX = 8_000_000;
 
+/** What a file looks like. */
+const EXAMPLE = "modid,cmdid,ip,port,weight,zone,state\n1,2,10.0.0.1,7777,100,a,on";
+
 /** JSON starts with a bracket; everything else is taken for CSV. */
 function formatOf(text: string): "csv" | "json" {
   return /^\s*[[{]/.test(text) ? "json" : "csv";
@@ -24,9 +27,44 @@ function importOf(text: string, isPruned: boolean): PlannedChange {
     action: "Import",
     isDangerous: isPruned,
     preview: () => call("previewImport", { body: file }),
-    apply: (why, expect) =>
-      call("importRoutes", { body: { ...file, expect, ...whyPart(why) } }),
+    apply: (why, expect) => call("importRoutes", { body: { ...file, expect, ...whyPart(why) } }),
   };
+}
+
+function FileText(props: {
+  text: string;
+  onText: (text: string) => void;
+  onFile: (file: File | undefined) => void;
+}): JSX.Element {
+  const { text } = props;
+  const isTooLong = text.length > TEXT_MAX;
+  return (
+    <Field
+      label="CSV or JSON"
+      hint={text === ""
+        ? "Paste it, drop a file here, or choose one. Columns: modid, cmdid, ip, port, weight, zone, state."
+        : `${formatOf(text).toUpperCase()}, ${formatNumber(text.split("\n").length)} lines`}
+      fault={isTooLong ? "At most 8 MB." : undefined}
+    >
+      {(parts) => (
+        <textarea
+          {...parts}
+          class="mono"
+          rows={10}
+          spellcheck={false}
+          data-key="f"
+          placeholder={EXAMPLE}
+          value={text}
+          onInput={(event) => props.onText(event.currentTarget.value)}
+          onDragOver={(event) => event.preventDefault()}
+          onDrop={(event) => {
+            event.preventDefault();
+            props.onFile(event.dataTransfer?.files[0]);
+          }}
+        />
+      )}
+    </Field>
+  );
 }
 
 function Import(): JSX.Element {
@@ -50,31 +88,7 @@ function Import(): JSX.Element {
           if (text.trim() !== "" && !isTooLong) setChange(importOf(text, isPruned));
         }}
       >
-        <Field
-          label="CSV or JSON"
-          hint={text === ""
-            ? "Paste it, drop a file here, or choose one. Columns: modid, cmdid, ip, port, weight, zone, state."
-            : `${formatOf(text).toUpperCase()}, ${formatNumber(text.split("\n").length)} lines`}
-          fault={isTooLong ? "At most 8 MB." : undefined}
-        >
-          {(parts) => (
-            <textarea
-              {...parts}
-              class="mono"
-              rows={10}
-              spellcheck={false}
-              data-key="f"
-              placeholder={"modid,cmdid,ip,port,weight,zone,state\n1,2,10.0.0.1,7777,100,a,on"}
-              value={text}
-              onInput={(event) => setText(event.currentTarget.value)}
-              onDragOver={(event) => event.preventDefault()}
-              onDrop={(event) => {
-                event.preventDefault();
-                void read(event.dataTransfer?.files[0]);
-              }}
-            />
-          )}
-        </Field>
+        <FileText text={text} onText={setText} onFile={(file) => void read(file)} />
         <label class="check">
           <input
             type="checkbox"
@@ -121,10 +135,18 @@ export function TransferPage(): JSX.Element {
       <section class="panel" aria-labelledby="export">
         <h2 id="export">Export</h2>
         <p class="buttons">
-          <a class="button" href={addressOf("exportRoutes", { query: { format: "csv" } })} download="routes.csv">
+          <a
+            class="button"
+            href={addressOf("exportRoutes", { query: { format: "csv" } })}
+            download="routes.csv"
+          >
             <Icon name="down" />CSV
           </a>
-          <a class="button" href={addressOf("exportRoutes", { query: { format: "json" } })} download="routes.json">
+          <a
+            class="button"
+            href={addressOf("exportRoutes", { query: { format: "json" } })}
+            download="routes.json"
+          >
             <Icon name="down" />JSON
           </a>
           <span class="muted">Every node of every module, as the import takes it.</span>

@@ -15,11 +15,13 @@ import {
   Dialog,
   Empty,
   faultOf,
-  Field,
+  Heads,
   Load,
   PageHead,
   ProblemBox,
   Secret,
+  SelectField,
+  TextField,
   useAction,
 } from "./widgets.tsx";
 
@@ -69,38 +71,15 @@ function AddUser(props: { onClose: () => void; onDone: () => void }): JSX.Elemen
       >
         <div class="body stack">
           {problem !== undefined && <ProblemBox problem={problem} />}
-          <Field
+          <TextField
             label="Name"
-            fault={faultOf(problem, "name")}
             hint="Letters, digits, dots, dashes, @ or _."
-          >
-            {(parts) => (
-              <input
-                {...parts}
-                autoFocus
-                required
-                autoComplete="off"
-                autoCapitalize="none"
-                spellcheck={false}
-                maxLength={64}
-                value={name}
-                onInput={(event) => setName(event.currentTarget.value)}
-              />
-            )}
-          </Field>
-          <Field label="Role">
-            {(parts) => (
-              <select
-                {...parts}
-                value={role}
-                onInput={(event) => setRole(event.currentTarget.value as Role)}
-              >
-                {ROLE_OPTIONS.map(([value, text]) => (
-                  <option key={value} value={value}>{text}</option>
-                ))}
-              </select>
-            )}
-          </Field>
+            fault={faultOf(problem, "name")}
+            value={name}
+            onText={setName}
+            input={{ autoFocus: true, required: true, autoCapitalize: "none", maxLength: 64 }}
+          />
+          <SelectField<Role> label="Role" value={role} options={ROLE_OPTIONS} onValue={setRole} />
         </div>
         <footer>
           <button type="button" onClick={props.onClose}>Cancel</button>
@@ -117,13 +96,21 @@ function AddUser(props: { onClose: () => void; onDone: () => void }): JSX.Elemen
 type Wish = { readonly kind: "remove" | "reset" | "lock"; readonly user: UserRow };
 
 const WISHES = {
-  remove: { title: "Remove user", action: "Remove", text: "All sessions and API tokens end at once." },
+  remove: {
+    title: "Remove user",
+    action: "Remove",
+    text: "All sessions and API tokens end at once.",
+  },
   reset: {
     title: "New one-time password",
     action: "Make password",
     text: "The present password and all sessions end at once.",
   },
-  lock: { title: "Lock user out", action: "Lock out", text: "All sessions end at once; it can be undone." },
+  lock: {
+    title: "Lock user out",
+    action: "Lock out",
+    text: "All sessions end at once; it can be undone.",
+  },
 } as const;
 
 function Row(props: {
@@ -155,8 +142,12 @@ function Row(props: {
           ? <Badge tone="warn" icon="off" text="locked out" />
           : <Badge tone="ok" icon="ok" text="may log in" />}
       </td>
-      <td data-label="Last login" class="nowrap"><Ago atMs={user.lastLoginAtMs} /></td>
-      <td data-label="Added" class="nowrap"><Ago atMs={user.createdAtMs} /></td>
+      <td data-label="Last login" class="nowrap">
+        <Ago atMs={user.lastLoginAtMs} />
+      </td>
+      <td data-label="Added" class="nowrap">
+        <Ago atMs={user.createdAtMs} />
+      </td>
       <td class="row-actions">
         {!isSelf && (
           <>
@@ -225,16 +216,7 @@ export function UsersPage(): JSX.Element {
             <div class="panel flush">
               <table class="rows cards">
                 <caption class="hidden">Users</caption>
-                <thead>
-                  <tr>
-                    <th scope="col">User</th>
-                    <th scope="col">Role</th>
-                    <th scope="col">State</th>
-                    <th scope="col">Last login</th>
-                    <th scope="col">Added</th>
-                    <th scope="col"><span class="hidden">Actions</span></th>
-                  </tr>
-                </thead>
+                <Heads names={["User", "Role", "State", "Last login", "Added", ""]} />
                 <tbody>
                   {users.map((user) => (
                     <Row key={user.name} user={user} onWish={setWish} onPatch={patch} />
@@ -253,7 +235,9 @@ export function UsersPage(): JSX.Element {
           onClose={() => setWish(undefined)}
           onConfirm={() => grant(wish)}
         >
-          <p><b>{wish.user.name}</b>: {WISHES[wish.kind].text}</p>
+          <p>
+            <b>{wish.user.name}</b>: {WISHES[wish.kind].text}
+          </p>
         </Confirm>
       )}
       {oneTime !== undefined && <OneTime {...oneTime} onClose={() => setOneTime(undefined)} />}

@@ -13,7 +13,15 @@ test("parsePlace() knows every page and calls the rest missing", () => {
   });
   assert.deepEqual(parsePlace("/changes/12"), { page: "change", id: 12 });
   for (
-    const path of ["/overview", "/x", "/modules/1", "/modules/a/2", "/modules/1/4294967296", "/changes/0", "/modules/-1/2"]
+    const path of [
+      "/overview",
+      "/x",
+      "/modules/1",
+      "/modules/a/2",
+      "/modules/1/4294967296",
+      "/changes/0",
+      "/modules/-1/2",
+    ]
   ) {
     assert.deepEqual(parsePlace(path), { page: "missing" }, path);
   }
@@ -21,5 +29,8 @@ test("parsePlace() knows every page and calls the rest missing", () => {
 
 test("withQuery() leaves out what is not set and escapes the rest", () => {
   assert.equal(withQuery("/modules", { search: "", health: undefined }), "/modules");
-  assert.equal(withQuery("/modules", { search: "a b&c", offset: 0 }), "/modules?search=a+b%26c&offset=0");
+  assert.equal(
+    withQuery("/modules", { search: "a b&c", offset: 0 }),
+    "/modules?search=a+b%26c&offset=0",
+  );
 });

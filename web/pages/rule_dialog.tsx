@@ -111,7 +111,11 @@ function Inputs(props: {
 }): JSX.Element {
   const { draft, faults, onChange } = props;
   const { unit } = RULE_KINDS[draft.kind];
-  const text = (name: "title" | "threshold" | "forS" | "clearS" | "module", label: string, hint: string) => (
+  const text = (
+    name: "title" | "threshold" | "forS" | "clearS" | "module",
+    label: string,
+    hint: string,
+  ) => (
     <Field label={label} hint={hint} fault={faults[name] === "" ? undefined : faults[name]}>
       {(parts) => (
         <input

@@ -184,7 +184,9 @@ function KeyList(): JSX.Element {
         <dl>
           {KEYS.map(([keys, text]) => (
             <div key={keys}>
-              <dt><kbd>{keys}</kbd></dt>
+              <dt>
+                <kbd>{keys}</kbd>
+              </dt>
               <dd>{text}</dd>
             </div>
           ))}
@@ -192,7 +194,9 @@ function KeyList(): JSX.Element {
         <dl>
           {NAV_ITEMS.filter(({ role }) => may(role)).map((item) => (
             <div key={item.page}>
-              <dt><kbd>g {item.key}</kbd></dt>
+              <dt>
+                <kbd>g {item.key}</kbd>
+              </dt>
               <dd>{item.text}</dd>
             </div>
           ))}
@@ -246,7 +250,9 @@ function onKey(event: KeyboardEvent): void {
   }
   const isSecond = systemClock.nowMs() - sequenceMs < SEQUENCE_MS;
   sequenceMs = -SEQUENCE_MS;
-  const page = isSecond ? NAV_ITEMS.find(({ key, role }) => key === event.key && may(role)) : undefined;
+  const page = isSecond
+    ? NAV_ITEMS.find(({ key, role }) => key === event.key && may(role))
+    : undefined;
   if (page !== undefined) navigate(page.href);
   else if (event.key === "g") sequenceMs = systemClock.nowMs();
   else if (event.key === "/") overlay.value = "search";

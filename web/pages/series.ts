@@ -12,9 +12,7 @@ export function sparklinePath(
   const step = width / Math.max(1, values.length - 1);
   const y = (value: number): number =>
     top === 0 ? height - 1 : height - 1 - (value / top) * (height - 2);
-  const points = values.map((value, index) =>
-    `${round(index * step)} ${round(y(value))}`
-  );
+  const points = values.map((value, index) => `${round(index * step)} ${round(y(value))}`);
   const line = `M${points.join("L")}`;
   return { line, area: `${line}L${width} ${height}L0 ${height}Z` };
 }
@@ -24,7 +22,7 @@ function round(value: number): number {
 }
 
 /** What a chart of the history shows. */
-export type Measure = "calls" | "errors" | "latency";
+export type Measure = "calls" | "errors" | "overload";
 
 /** Seconds at the start of each step: the x axis of a chart. */
 export function timesOf(history: History): number[] {
@@ -34,13 +32,13 @@ export function timesOf(history: History): number[] {
   );
 }
 
-/** One line of a chart: calls/s, error share in per cent, or mean latency in ms; null is a gap. */
+/** One line of a chart: calls/s, error share or share of overload in per cent; null is a gap. */
 export function lineOf(
   series: HistorySeries,
   measure: Measure,
   stepMs: number,
 ): (number | null)[] {
-  if (measure === "latency") return [...series.latencyMs];
+  if (measure === "overload") return series.overloadShare.map((share) => share * 100);
   if (measure === "calls") return series.calls.map((calls) => calls * 1000 / stepMs);
   return series.calls.map((calls, index) =>
     calls === 0 ? null : series.errors[index] / calls * 100
@@ -53,8 +51,8 @@ export interface SeriesTotals {
   readonly errors: number;
   /** 0 to 1; 0 without calls. */
   readonly errorShare: number;
-  /** Mean over the steps that know it, weighted by calls; null when none does. */
-  readonly latencyMs: number | null;
+  /** Largest share of reports in a step that held the node for overloaded, 0 to 1. */
+  readonly overloadShareMax: number;
 }
 
 /** Adds a series up. */
@@ -62,22 +60,10 @@ export function totalsOf(series: HistorySeries): SeriesTotals {
   const sum = (values: readonly number[]): number => values.reduce((all, one) => all + one, 0);
   const calls = sum(series.calls);
   const errors = sum(series.errors);
-  let timed = 0;
-  let timedMs = 0;
-  series.latencyMs.forEach((latency, index) => {
-    if (latency === null) return;
-    timed += series.calls[index];
-    timedMs += latency * series.calls[index];
-  });
   return {
     calls,
     errors,
     errorShare: calls === 0 ? 0 : errors / calls,
-    latencyMs: timed === 0 ? null : timedMs / timed,
+    overloadShareMax: Math.max(0, ...series.overloadShare),
   };
-}
-
-/** True when some step of some series knows a latency. */
-export function hasLatency(history: History): boolean {
-  return history.series.some(({ latencyMs }) => latencyMs.some((value) => value !== null));
 }

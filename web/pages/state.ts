@@ -26,36 +26,39 @@ export function serverNowMs(): number {
 }
 
 /** Path and query of the address bar. */
-export const location = signal({ path: window.location.pathname, query: window.location.search });
+export const location = signal({
+  path: globalThis.location.pathname,
+  query: globalThis.location.search,
+});
 /** The page that is shown. */
 export const place = computed(() => parsePlace(location.value.path));
 /** Parts of the query. */
 export const query = computed(() => new URLSearchParams(location.value.query));
 
 function readAddress(): void {
-  location.value = { path: window.location.pathname, query: window.location.search };
+  location.value = { path: globalThis.location.pathname, query: globalThis.location.search };
 }
 globalThis.addEventListener("popstate", readAddress);
 
 /** Goes to an address of the console; `replace` leaves no step in the history of the browser. */
 export function navigate(address: string, replace = false): void {
-  const before = window.location.pathname;
+  const before = globalThis.location.pathname;
   history[replace ? "replaceState" : "pushState"](null, "", address);
   readAddress();
-  if (window.location.pathname === before) return;
-  window.scrollTo(0, 0);
+  if (globalThis.location.pathname === before) return;
+  globalThis.scrollTo(0, 0);
   document.getElementById("page")?.focus({ preventScroll: true });
 }
 
 /** Changes parts of the query and stays on the page; undefined and "" remove a part. */
 export function setQuery(parts: Readonly<Record<string, string | undefined>>): void {
-  const next = new URLSearchParams(window.location.search);
+  const next = new URLSearchParams(globalThis.location.search);
   for (const [name, value] of Object.entries(parts)) {
     if (value === undefined || value === "") next.delete(name);
     else next.set(name, value);
   }
   const text = next.toString();
-  navigate(`${window.location.pathname}${text === "" ? "" : `?${text}`}`, true);
+  navigate(`${globalThis.location.pathname}${text === "" ? "" : `?${text}`}`, true);
 }
 
 /** Links within the console change the page without loading it anew. */
@@ -93,7 +96,7 @@ function storedTheme(): Theme {
 
 /** The chosen theme. */
 export const theme = signal<Theme>(storedTheme());
-const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
+const systemDark = globalThis.matchMedia("(prefers-color-scheme: dark)");
 const isSystemDark = signal(systemDark.matches);
 systemDark.addEventListener("change", () => isSystemDark.value = systemDark.matches);
 /** Whether dark colours are in use. */

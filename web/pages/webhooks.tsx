@@ -15,10 +15,11 @@ import {
   Dialog,
   Empty,
   faultOf,
-  Field,
+  Heads,
   Load,
   ProblemBox,
   Secret,
+  TextField,
   useAction,
 } from "./widgets.tsx";
 
@@ -68,35 +69,22 @@ function WebhookDialog(
       >
         <div class="body stack">
           {problem !== undefined && <ProblemBox problem={problem} />}
-          <Field label="Title" fault={faultOf(problem, "title")} hint="Whom it tells.">
-            {(parts) => (
-              <input
-                {...parts}
-                autoFocus
-                required
-                maxLength={64}
-                value={title}
-                onInput={(event) => setTitle(event.currentTarget.value)}
-              />
-            )}
-          </Field>
-          <Field
+          <TextField
+            label="Title"
+            hint="Whom it tells."
+            fault={faultOf(problem, "title")}
+            value={title}
+            onText={setTitle}
+            input={{ autoFocus: true, required: true, maxLength: 64 }}
+          />
+          <TextField
             label="URL"
-            fault={faultOf(problem, "url")}
             hint="Gets a POST with JSON when an alert fires and when it ends."
-          >
-            {(parts) => (
-              <input
-                {...parts}
-                type="url"
-                required
-                maxLength={500}
-                placeholder="https://"
-                value={url}
-                onInput={(event) => setUrl(event.currentTarget.value)}
-              />
-            )}
-          </Field>
+            fault={faultOf(problem, "url")}
+            value={url}
+            onText={setUrl}
+            input={{ type: "url", required: true, maxLength: 500, placeholder: "https://" }}
+          />
         </div>
         <footer>
           <button type="button" onClick={onClose}>Cancel</button>
@@ -119,7 +107,9 @@ function LastMessage({ webhook }: { webhook: WebhookRow }): JSX.Element {
         icon={last.isDone ? "ok" : "crit"}
         text={last.isDone ? "taken" : "failed"}
       />
-      <span class="sub">{last.text}, <Ago atMs={last.atMs} /></span>
+      <span class="sub">
+        {last.text}, <Ago atMs={last.atMs} />
+      </span>
     </>
   );
 }
@@ -151,13 +141,23 @@ function Line({ webhook, onChanged, onEdit, onRemove }: LineProps): JSX.Element 
         <span class="strong cut">{title}</span>
         <code class="sub cut" title={webhook.url}>{webhook.url}</code>
       </td>
-      <td data-label="Last message"><LastMessage webhook={webhook} /></td>
+      <td data-label="Last message">
+        <LastMessage webhook={webhook} />
+      </td>
       <td class="number" data-label="Waiting">{formatCount(webhook.waitingCount)}</td>
       <td class="number" data-label="Given up">{formatCount(webhook.droppedCount)}</td>
       <td data-label="On">
         {isEnabled
-          ? <span class="mark ok"><Icon name="ok" />on</span>
-          : <span class="mark idle"><Icon name="off" />off</span>}
+          ? (
+            <span class="mark ok">
+              <Icon name="ok" />on
+            </span>
+          )
+          : (
+            <span class="mark idle">
+              <Icon name="off" />off
+            </span>
+          )}
       </td>
       <td class="row-actions">
         <button type="button" class="small" disabled={isBusy} onClick={test}>
@@ -203,16 +203,7 @@ export function Webhooks(): JSX.Element {
               <div class="panel flush">
                 <table class="rows cards">
                   <caption class="hidden">Webhooks</caption>
-                  <thead>
-                    <tr>
-                      <th scope="col">Webhook</th>
-                      <th scope="col">Last message</th>
-                      <th scope="col" class="number">Waiting</th>
-                      <th scope="col" class="number">Given up</th>
-                      <th scope="col">On</th>
-                      <th scope="col"><span class="hidden">Actions</span></th>
-                    </tr>
-                  </thead>
+                  <Heads names={["Webhook", "Last message", "#Waiting", "#Given up", "On", ""]} />
                   <tbody>
                     {webhooks.map((webhook) => (
                       <Line

@@ -1,14 +1,15 @@
 // Shell. The small parts every page is made of.
 
-import type { ComponentChildren, JSX } from "preact";
+import type { ComponentChildren, InputHTMLAttributes, JSX } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { ApiProblem } from "./api.ts";
+import type { Severity } from "./event_kind.ts";
 import { formatAgo, formatInstant, formatShare, UNKNOWN } from "./format.ts";
 import { Icon, type IconName } from "./icons.tsx";
 import type { Loaded } from "./live.ts";
 import { sparklinePath } from "./series.ts";
-import { nowMs, notify } from "./state.ts";
-import type { Health, NodeHealth, NodeState, Severity } from "./types.ts";
+import { notify, nowMs } from "./state.ts";
+import type { Health, NodeHealth, NodeState } from "./types.ts";
 
 /** Colour of a badge; its icon and word say the same. */
 export type Tone = "ok" | "warn" | "crit" | "idle" | "info";
@@ -272,6 +273,61 @@ export function Field(props: {
   );
 }
 
+/** A line of text with its label; what else an input takes goes through. */
+export function TextField(
+  props: {
+    label: string;
+    hint?: string;
+    fault?: string | undefined;
+    value: string;
+    onText: (text: string) => void;
+    input?: InputHTMLAttributes;
+  },
+): JSX.Element {
+  const { label, hint, fault, value, onText, input } = props;
+  return (
+    <Field label={label} {...(hint === undefined ? {} : { hint })} fault={fault}>
+      {(parts) => (
+        <input
+          autoComplete="off"
+          {...input}
+          {...parts}
+          value={value}
+          onInput={(event) => onText(event.currentTarget.value)}
+        />
+      )}
+    </Field>
+  );
+}
+
+/** One of a few values with its label. */
+export function SelectField<T extends string>(props: {
+  label: string;
+  hint?: string;
+  fault?: string | undefined;
+  value: T;
+  options: readonly (readonly [T, string])[];
+  onValue: (value: T) => void;
+}): JSX.Element {
+  const { label, hint, fault, value, options, onValue } = props;
+  return (
+    <Field label={label} {...(hint === undefined ? {} : { hint })} fault={fault}>
+      {(parts) => (
+        <select
+          {...parts}
+          value={value}
+          onInput={(event) => {
+            const option = options.find(([name]) => name === event.currentTarget.value);
+            if (option !== undefined) onValue(option[0]);
+          }}
+        >
+          {options.map(([name, text]) => <option key={name} value={name}>{text}</option>)}
+        </select>
+      )}
+    </Field>
+  );
+}
+
 /** Fault of a field in an answer of the server; paths end with the name of the field. */
 export function faultOf(problem: ApiProblem | undefined, field: string): string | undefined {
   return problem?.errors.find(({ path }) => path.split(".").at(-1) === field)?.message;
@@ -337,7 +393,10 @@ export function Secret(props: { label: string; text: string }): JSX.Element {
       {(parts) => (
         <div class="secret">
           <input {...parts} ref={ref} class="mono" readOnly value={props.text} />
-          <button type="button" onClick={() => void copy()}>
+          <button
+            type="button"
+            onClick={() => void copy()}
+          >
             <Icon name="copy" />Copy
           </button>
         </div>
@@ -367,6 +426,28 @@ export function useAction(): {
     run,
     clear: () => setState({ isBusy: false }),
   };
+}
+
+/**
+ * Head of a table. A name that begins with `#` is of a column of numbers, one with `-` of a column
+ * that narrow windows leave out; an empty one is of the actions, which only screen readers hear.
+ */
+export function Heads({ names }: { names: readonly string[] }): JSX.Element {
+  return (
+    <thead>
+      <tr>
+        {names.map((name) => (
+          <th
+            key={name}
+            scope="col"
+            class={name.startsWith("#") ? "number" : name.startsWith("-") ? "wide-only" : ""}
+          >
+            {name === "" ? <span class="hidden">Actions</span> : name.replace(/^[#-]/, "")}
+          </th>
+        ))}
+      </tr>
+    </thead>
+  );
 }
 
 /** Head of a page: title, what it is about, and what can be done. */
