@@ -39,6 +39,14 @@ const DAEMON_WORDS: readonly DaemonWord[] = [
     },
   },
   {
+    name: "web",
+    summary: "run the console: REST interface and pages",
+    run: async (argv) => {
+      const { runDaemon } = await import("../daemon/daemon.ts");
+      return runDaemon((await import("../web/service.ts")).webDaemon, argv, "lars web");
+    },
+  },
+  {
     name: "agent",
     alias: "lbagent",
     summary: "run the agent of this host: callers ask it over UDP which node to call",

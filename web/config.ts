@@ -1,0 +1,38 @@
+// Core. The configuration keys of the console.
+
+import { authSettings, storeSettings } from "../daemon/common_settings.ts";
+import { boolean, integer, type SettingsTable, text } from "../daemon/settings.ts";
+
+/** Port of the console unless told otherwise. */
+export const CONSOLE_PORT = 8080;
+
+/** Every key that the console reads. */
+export const webSettings = {
+  listenIp: text("web", "ip", {
+    default: "127.0.0.1",
+    shape: "IPv4 address or name",
+    doc: "Address to listen on. Any other than loopback needs [auth].",
+  }),
+  listenPort: integer("web", "port", {
+    default: CONSOLE_PORT,
+    min: 0,
+    max: 65535,
+    doc: "Port to listen on; 0 takes a free one.",
+  }),
+  hostNames: text("web", "host_names", {
+    default: "",
+    shape: "names, separated by commas",
+    doc: "Host names, besides addresses and localhost, under which browsers may reach the console.",
+  }),
+  secureCookie: boolean("web", "secure_cookie", {
+    default: false,
+    doc: "1 behind a proxy that encrypts: browsers send the session over HTTPS only.",
+  }),
+  ...storeSettings,
+  ...authSettings,
+} as const satisfies SettingsTable;
+
+/** Names of a list, in lower case. */
+export function hostNameList(list: string): string[] {
+  return list.toLowerCase().split(/[\s,]+/).filter((name) => name !== "");
+}

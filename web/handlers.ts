@@ -1,0 +1,392 @@
+// Shell. What each route of the table does.
+
+import { MODULE_SETTINGS, POLICY_NAMES } from "../balancer/module_policy.ts";
+import { messageOf } from "../reactor/errors.ts";
+import type { Store } from "../sql/store.ts";
+import type { AccessService, Login } from "./access_service.ts";
+import type { Actor } from "./actor.ts";
+import type { AlertService } from "./alert_service.ts";
+import type { ApiContext, ApiHandlers } from "./api_context.ts";
+import type { ChangeService, WriteOptions } from "./change_service.ts";
+import { type ResponseOf, SESSION_COOKIE } from "./contract.ts";
+import { eventQuery, eventView, historyQuery, historyView } from "./history_views.ts";
+import type { LiveHub, LiveMessage } from "./live_stream.ts";
+import { openApiDocument } from "./openapi.ts";
+import { ApiProblem } from "./problem.ts";
+import type { SystemReader } from "./system_reader.ts";
+import { detailOf, listModules, overviewOf, search } from "./system_views.ts";
+
+/** Events one message of the stream carries. */
+const LIVE_EVENTS_MAX = 100;
+
+/** What the handlers work with. */
+export interface HandlerParts {
+  readonly store: Store;
+  readonly access: AccessService;
+  readonly changes: ChangeService;
+  readonly alerts: AlertService;
+  readonly reader: SystemReader;
+  readonly live: LiveHub;
+  readonly software: string;
+  /** True sends the cookie over encrypted connections only. */
+  readonly secureCookie: boolean;
+  wallMs(): number;
+}
+
+function sessionView(actor: Actor): ResponseOf<"getSession"> {
+  return {
+    name: actor.name,
+    role: actor.role,
+    via: actor.via === "token" ? "token" : "cookie",
+    csrfToken: actor.csrfToken,
+    mustChangePassword: actor.mustChangePassword,
+    expiresAtMs: actor.expiresAtMs,
+  };
+}
+
+type SessionNames = "getSession" | "login" | "loginByLink" | "logout" | "changePassword";
+type ViewNames =
+  | "getOverview"
+  | "getStatus"
+  | "listServices"
+  | "listModules"
+  | "search"
+  | "listPolicies"
+  | "getModule"
+  | "getHistory"
+  | "listEvents"
+  | "live"
+  | "getOpenApi";
+type EditNames =
+  | "putModule"
+  | "deleteModule"
+  | "addNode"
+  | "patchNode"
+  | "removeNode"
+  | "drainNode"
+  | "restoreNode";
+type AlertNames =
+  | "listAlerts"
+  | "listRules"
+  | "addRule"
+  | "putRule"
+  | "deleteRule"
+  | "listSilences"
+  | "addSilence"
+  | "deleteSilence"
+  | "listWebhooks"
+  | "addWebhook"
+  | "patchWebhook"
+  | "deleteWebhook"
+  | "testWebhook";
+type AccessNames =
+  | "listAudit"
+  | "listUsers"
+  | "addUser"
+  | "patchUser"
+  | "resetPassword"
+  | "deleteUser"
+  | "listTokens"
+  | "addToken"
+  | "deleteToken";
+type ChangeNames = Exclude<
+  keyof ApiHandlers,
+  SessionNames | ViewNames | EditNames | AlertNames | AccessNames
+>;
+
+function sessionHandlers({ access, secureCookie }: HandlerParts): Pick<ApiHandlers, SessionNames> {
+  const attributes = `; Path=/; HttpOnly; SameSite=Strict${secureCookie ? "; Secure" : ""}`;
+  const opened = ({ secret, actor }: Login, headers: Headers): ResponseOf<"login"> => {
+    headers.set("Set-Cookie", `${SESSION_COOKIE}=${secret}${attributes}`);
+    return sessionView(actor);
+  };
+  return {
+    getSession: ({ actor }) => sessionView(actor),
+    login: async ({ body, address, headers }) =>
+      opened(await access.login(body.name, body.password, address), headers),
+    loginByLink: async ({ body, address, headers }) =>
+      opened(await access.loginByLink(body.token, address), headers),
+    async logout({ actor, headers }): Promise<undefined> {
+      await access.logout(actor);
+      headers.set("Set-Cookie", `${SESSION_COOKIE}=; Max-Age=0${attributes}`);
+    },
+    changePassword: async ({ actor, body }) =>
+      sessionView(await access.changePassword(actor, body)),
+  };
+}
+
+function policyList(): ResponseOf<"listPolicies"> {
+  const settings = Object.entries(MODULE_SETTINGS).map(([name, spec]) => ({
+    name,
+    kind: spec.kind,
+    min: "min" in spec ? spec.min : null,
+    max: "max" in spec ? spec.max : null,
+    unit: "unit" in spec ? spec.unit : "",
+    choices: "choices" in spec ? [...spec.choices] : [],
+    initial: spec.initial as unknown,
+  }));
+  return { policies: [...POLICY_NAMES], settings };
+}
+
+async function moduleDetail(
+  { changes, reader }: HandlerParts,
+  { modId, cmdId }: { modId: number; cmdId: number },
+): Promise<ResponseOf<"getModule">> {
+  const { module } = await changes.stored({ modId, cmdId });
+  if (module.nodes.length === 0 && module.name === "" && module.policy === "") {
+    throw new ApiProblem("not-found", `There is no module ${modId}/${cmdId}`);
+  }
+  return detailOf(module, reader.model.module(modId, cmdId));
+}
+
+/** The same from what was read for everybody; undefined when there is no such module. */
+function seenDetail(
+  { reader }: HandlerParts,
+  { modId, cmdId }: { modId: number; cmdId: number },
+): ResponseOf<"getModule"> | undefined {
+  const stored = reader.model.stored(modId, cmdId);
+  return stored === undefined ? undefined : detailOf(stored, reader.model.module(modId, cmdId));
+}
+
+async function statusOf(parts: HandlerParts): Promise<ResponseOf<"getStatus">> {
+  const { store, reader, alerts, software } = parts;
+  const { view } = reader.model;
+  let schemaVersion = 0;
+  let fault = reader.fault ?? null;
+  try {
+    schemaVersion = await store.schemaVersion();
+  } catch (error) {
+    fault = messageOf(error);
+  }
+  return {
+    software,
+    store: { label: store.label, isUp: fault === null, schemaVersion, fault },
+    overview: overviewOf(view, alerts.firingCount),
+    services: view.services.map((service) => ({ ...service, detail: { ...service.detail } })),
+  };
+}
+
+/** What a stream shows next. */
+function liveNext(
+  parts: HandlerParts,
+  query: ApiContext<"live">["query"],
+): () => Promise<LiveMessage | undefined> {
+  const { reader, alerts, store } = parts;
+  const { view = "overview", modId, cmdId, ...list } = query;
+  const key = modId === undefined || cmdId === undefined ? undefined : { modId, cmdId };
+  if (view === "module" && (key === undefined || seenDetail(parts, key) === undefined)) {
+    throw key === undefined
+      ? new ApiProblem("invalid", "View module needs modId and cmdId")
+      : new ApiProblem("not-found", `There is no module ${modId}/${cmdId}`);
+  }
+  let lastEventId: number | undefined;
+  return async () => {
+    const system = reader.model.view;
+    switch (view) {
+      case "overview":
+        return { event: view, data: overviewOf(system, alerts.firingCount) };
+      case "modules":
+        return { event: view, data: listModules(system, { ...list, limit: list.limit ?? 50 }) };
+      case "alerts":
+        return { event: view, data: alerts.alerts() };
+      case "module": {
+        const data = key === undefined ? undefined : seenDetail(parts, key);
+        return data === undefined ? undefined : { event: view, data };
+      }
+      case "events": {
+        const filter = key === undefined ? {} : { module: key };
+        const events = await store.readEvents({
+          limit: LIVE_EVENTS_MAX,
+          ...(lastEventId === undefined ? {} : { afterId: lastEventId }),
+          ...filter,
+        });
+        if (lastEventId !== undefined && events.length === 0) return undefined;
+        lastEventId = events.at(-1)?.id ?? lastEventId ?? 0;
+        return { event: view, data: { events: events.map(eventView) } };
+      }
+    }
+  };
+}
+
+function openLive(parts: HandlerParts, context: ApiContext<"live">): Response {
+  if (parts.live.isFull) throw new ApiProblem("limit", "Too many pages are open");
+  const next = liveNext(parts, context.query);
+  const stream = parts.live.open({ next, isAllowed: () => context.stillAllowed() });
+  return new Response(stream, {
+    headers: { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no" },
+  });
+}
+
+function viewHandlers(parts: HandlerParts): Pick<ApiHandlers, ViewNames> {
+  const { reader, alerts, store } = parts;
+  return {
+    getOverview: () => overviewOf(reader.model.view, alerts.firingCount),
+    getStatus: () => statusOf(parts),
+    listServices: ({ query }) => ({
+      services: reader.model.view.services
+        .filter(({ kind }) => query.kind === undefined || kind === query.kind)
+        .map((service) => ({ ...service, detail: { ...service.detail } })),
+    }),
+    listModules: ({ query }) => listModules(reader.model.view, query),
+    search: ({ query }) => search(reader.model.view, query.q, query.limit ?? 20),
+    listPolicies: policyList,
+    async getModule({ params, headers }): Promise<ResponseOf<"getModule">> {
+      const detail = await moduleDetail(parts, params);
+      headers.set("ETag", `"${detail.revision}"`);
+      return detail;
+    },
+    async getHistory({ query }): Promise<ResponseOf<"getHistory">> {
+      const question = historyQuery(query, parts.wallMs());
+      return historyView(await store.readCallHistory(question), question);
+    },
+    async listEvents({ query }): Promise<ResponseOf<"listEvents">> {
+      const events = await store.readEvents(eventQuery(query));
+      return { events: events.map(eventView).reverse() };
+    },
+    live: (context) => openLive(parts, context),
+    getOpenApi: () =>
+      new Response(JSON.stringify(openApiDocument()), {
+        headers: { "Content-Type": "application/json" },
+      }),
+  };
+}
+
+function optionsOf(why: string | undefined, ifMatch: string | undefined): WriteOptions {
+  return {
+    ...(why === undefined ? {} : { why }),
+    ...(ifMatch === undefined ? {} : { ifMatch }),
+  };
+}
+
+function editHandlers({ changes }: HandlerParts): Pick<ApiHandlers, EditNames> {
+  const tagged = (result: ResponseOf<"addNode">, headers: Headers): ResponseOf<"addNode"> => {
+    if (result.revision !== null) headers.set("ETag", `"${result.revision}"`);
+    return result;
+  };
+  return {
+    async putModule({ actor, params, body, ifMatch, headers }): Promise<ResponseOf<"putModule">> {
+      const { why, ...texts } = body;
+      const options = optionsOf(why, ifMatch);
+      return tagged(await changes.putModule(actor, params, texts, options), headers);
+    },
+    deleteModule: ({ actor, params, query, ifMatch }) =>
+      changes.deleteModule(actor, params, optionsOf(query.why, ifMatch)),
+    async addNode({ actor, params, body, ifMatch, headers }): Promise<ResponseOf<"addNode">> {
+      const { why, ...node } = body;
+      return tagged(
+        await changes.addNode(actor, params, node, optionsOf(why, ifMatch)),
+        headers,
+      );
+    },
+    async patchNode({ actor, params, body, ifMatch, headers }): Promise<ResponseOf<"patchNode">> {
+      const { node, ...key } = params;
+      const { why, ...values } = body;
+      const options = optionsOf(why, ifMatch);
+      return tagged(await changes.patchNode(actor, key, node, values, options), headers);
+    },
+    async removeNode({ actor, params, query, ifMatch, headers }): Promise<
+      ResponseOf<"removeNode">
+    > {
+      const { node, ...key } = params;
+      const options = optionsOf(query.why, ifMatch);
+      return tagged(await changes.removeNode(actor, key, node, options), headers);
+    },
+    async drainNode({ actor, params, body, ifMatch, headers }): Promise<ResponseOf<"drainNode">> {
+      const { node, ...key } = params;
+      const options = optionsOf(body.why, ifMatch);
+      const values = { state: "drain" } as const;
+      return tagged(
+        await changes.patchNode(actor, key, node, values, options, "node.drain"),
+        headers,
+      );
+    },
+    async restoreNode({ actor, params, body, ifMatch, headers }): Promise<
+      ResponseOf<"restoreNode">
+    > {
+      const { node, ...key } = params;
+      const options = optionsOf(body.why, ifMatch);
+      const values = { state: "on" } as const;
+      return tagged(
+        await changes.patchNode(actor, key, node, values, options, "node.restore"),
+        headers,
+      );
+    },
+  };
+}
+
+function changeHandlers({ changes }: HandlerParts): Pick<ApiHandlers, ChangeNames> {
+  return {
+    previewChange: ({ body }) => changes.preview(body.edits),
+    applyChange: ({ actor, body }) => changes.apply(actor, body.edits, body),
+    listChanges: ({ query }) => changes.changes(query),
+    getChange: ({ params }) => changes.change(params.id),
+    previewRollback: ({ params }) => changes.previewRollback(params.id),
+    rollbackChange: ({ actor, params, body }) => changes.rollback(actor, params.id, body),
+    async exportRoutes({ query }): Promise<Response> {
+      const format = query.format ?? "csv";
+      const type = format === "csv" ? "text/csv; charset=utf-8" : "application/json";
+      return new Response(await changes.exportFile(query), {
+        headers: {
+          "Content-Type": type,
+          "Content-Disposition": `attachment; filename="routes.${format}"`,
+        },
+      });
+    },
+    previewImport: ({ body }) => changes.previewImport(body),
+    importRoutes: ({ actor, body }) => changes.importFile(actor, body),
+  };
+}
+
+function alertHandlers({ alerts }: HandlerParts): Pick<ApiHandlers, AlertNames> {
+  return {
+    listAlerts: () => alerts.alerts(),
+    listRules: () => alerts.rules(),
+    addRule: ({ actor, body }) => alerts.addRule(actor, body),
+    putRule: ({ actor, params, body }) => alerts.putRule(actor, params.id, body),
+    async deleteRule({ actor, params }): Promise<undefined> {
+      await alerts.removeRule(actor, params.id);
+    },
+    listSilences: () => alerts.silences(),
+    addSilence: ({ actor, body }) => alerts.addSilence(actor, body),
+    async deleteSilence({ actor, params }): Promise<undefined> {
+      await alerts.removeSilence(actor, params.id);
+    },
+    listWebhooks: () => alerts.webhooks(),
+    addWebhook: ({ actor, body }) => alerts.addWebhook(actor, body),
+    patchWebhook: ({ actor, params, body }) => alerts.patchWebhook(actor, params.id, body),
+    async deleteWebhook({ actor, params }): Promise<undefined> {
+      await alerts.removeWebhook(actor, params.id);
+    },
+    testWebhook: ({ actor, params }) => alerts.testWebhook(actor, params.id),
+  };
+}
+
+function accessHandlers({ access }: HandlerParts): Pick<ApiHandlers, AccessNames> {
+  return {
+    listAudit: ({ query }) => access.auditRows(query),
+    listUsers: async () => ({ users: await access.users() }),
+    addUser: ({ actor, body }) => access.addUser(actor, body),
+    patchUser: ({ actor, params, body }) => access.patchUser(actor, params.name, body),
+    resetPassword: ({ actor, params }) => access.resetPassword(actor, params.name),
+    async deleteUser({ actor, params }): Promise<undefined> {
+      await access.removeUser(actor, params.name);
+    },
+    listTokens: async ({ actor }) => ({ tokens: await access.tokens(actor) }),
+    addToken: ({ actor, body }) => access.addToken(actor, body),
+    async deleteToken({ actor, params }): Promise<undefined> {
+      await access.removeToken(actor, params.id);
+    },
+  };
+}
+
+/** A handler for every route of the table. */
+export function makeHandlers(parts: HandlerParts): ApiHandlers {
+  return {
+    ...sessionHandlers(parts),
+    ...viewHandlers(parts),
+    ...editHandlers(parts),
+    ...changeHandlers(parts),
+    ...alertHandlers(parts),
+    ...accessHandlers(parts),
+  };
+}

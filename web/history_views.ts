@@ -1,0 +1,133 @@
+// Core. Questions about the past as the database takes them, and its answers as charts take them.
+
+import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
+import type { CallHistory, CallHistoryPoint, CallHistoryQuery } from "../sql/call_history.ts";
+import type { EventQuery, EventRecord } from "../sql/event.ts";
+import { parseNode } from "./change_edits.ts";
+import type { ParsedOf, ResponseOf } from "./contract.ts";
+import { ApiProblem } from "./problem.ts";
+
+/** Series of one answer: the largest ones. */
+const SERIES_SHOWN = 50;
+/** Points of one series are about so many. */
+const POINTS_WANTED = 360;
+
+const RANGE_S = {
+  "5m": 300,
+  "15m": 900,
+  "1h": 3600,
+  "6h": 21_600,
+  "24h": 86_400,
+  "7d": 7 * 86_400,
+  "30d": 30 * 86_400,
+} as const;
+const RANGE_MAX_S = 90 * 86_400;
+
+type History = ResponseOf<"getHistory">;
+type Query = ParsedOf<"getHistory", "query">;
+
+function stepFor(rangeS: number): number {
+  const wanted = rangeS / POINTS_WANTED;
+  return [10, 20, 60, 120, 300, 600, 1800, 3600, 7200, 21_600].find((step) => step >= wanted) ??
+    86_400;
+}
+
+/**
+ * The question for the database.
+ *
+ * @throws {ApiProblem} invalid, when the range is none.
+ */
+export function historyQuery(query: Query, wallMs: number): CallHistoryQuery {
+  const { modId, cmdId, node, caller, by = "total", range = "1h", fromMs, toMs } = query;
+  if ((fromMs === undefined) !== (toMs === undefined)) {
+    throw new ApiProblem("invalid", "fromMs and toMs must be given together");
+  }
+  if ((modId === undefined) !== (cmdId === undefined)) {
+    throw new ApiProblem("invalid", "modId and cmdId must be given together");
+  }
+  const toSeconds = Math.ceil((toMs ?? wallMs) / 1000);
+  const fromSeconds = fromMs === undefined ? toSeconds - RANGE_S[range] : Math.floor(fromMs / 1000);
+  const rangeS = toSeconds - fromSeconds;
+  if (rangeS <= 0 || rangeS > RANGE_MAX_S) {
+    throw new ApiProblem("invalid", "The range must be longer than 0 and at most 90 days");
+  }
+  return {
+    ...(modId === undefined || cmdId === undefined ? {} : { module: { modId, cmdId } }),
+    ...(node === undefined ? {} : { node: parseNode(node) }),
+    ...(caller === undefined ? {} : { caller: parseIpv4(caller) }),
+    fromSeconds,
+    toSeconds,
+    stepSeconds: stepFor(rangeS),
+    groupBy: by,
+  };
+}
+
+function keyOf(point: CallHistoryPoint, manyModules: boolean): string {
+  const module = point.module === undefined ? "" : `${point.module.modId}/${point.module.cmdId}`;
+  if (point.node !== undefined) {
+    const node = `${formatIpv4(point.node.ip)}:${point.node.port}`;
+    return manyModules && module !== "" ? `${module} ${node}` : node;
+  }
+  if (point.caller !== undefined) return formatIpv4(point.caller);
+  return module === "" ? "total" : module;
+}
+
+/** The answer for a chart: one value for each step, 0 where nothing was reported. */
+export function historyView(history: CallHistory, query: CallHistoryQuery): History {
+  const { stepSeconds, fromSeconds, toSeconds, points, truncated } = history;
+  const steps = Math.max(1, Math.ceil((toSeconds - fromSeconds) / stepSeconds));
+  const manyModules = query.module === undefined;
+  const byKey = new Map<string, History["series"][number]>();
+  for (const point of points) {
+    const key = query.groupBy === "total" ? "total" : keyOf(point, manyModules);
+    let series = byKey.get(key);
+    if (series === undefined) {
+      const zeros = (): number[] => new Array<number>(steps).fill(0);
+      series = { key, calls: zeros(), errors: zeros(), overloadShare: zeros() };
+      byKey.set(key, series);
+    }
+    const index = Math.floor((point.atSeconds - fromSeconds) / stepSeconds);
+    if (index < 0 || index >= steps) continue;
+    series.calls[index] += point.succCount + point.errCount;
+    series.errors[index] += point.errCount;
+    series.overloadShare[index] = Math.round(point.overloadShare * 1000) / 1000;
+  }
+  const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+  const all = [...byKey.values()].sort((a, b) => sum(b.calls) - sum(a.calls));
+  return {
+    fromMs: fromSeconds * 1000,
+    stepMs: stepSeconds * 1000,
+    steps,
+    series: all.slice(0, SERIES_SHOWN),
+    seriesCount: all.length,
+    isTruncated: truncated,
+  };
+}
+
+/** The question about events. */
+export function eventQuery(query: ParsedOf<"listEvents", "query">): EventQuery {
+  const { before, limit = 100, modId, cmdId, kind } = query;
+  if ((modId === undefined) !== (cmdId === undefined)) {
+    throw new ApiProblem("invalid", "modId and cmdId must be given together");
+  }
+  return {
+    limit,
+    ...(before === undefined ? {} : { beforeId: before }),
+    ...(kind === undefined ? {} : { kinds: [kind] }),
+    ...(modId === undefined || cmdId === undefined ? {} : { module: { modId, cmdId } }),
+  };
+}
+
+/** An event as clients get it. */
+export function eventView(event: EventRecord): ResponseOf<"listEvents">["events"][number] {
+  return {
+    id: event.id,
+    atMs: event.atMs,
+    kind: event.kind,
+    modId: event.module?.modId ?? null,
+    cmdId: event.module?.cmdId ?? null,
+    node: event.node === undefined ? null : `${formatIpv4(event.node.ip)}:${event.node.port}`,
+    host: event.host === undefined ? null : formatIpv4(event.host),
+    text: event.text,
+  };
+}

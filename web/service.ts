@@ -1,0 +1,232 @@
+// Shell. The console as a service: REST interface, pages, alerts.
+
+import { randomUUID } from "node:crypto";
+import { requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
+import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
+import type { SettingsOf } from "../daemon/settings.ts";
+import { type Address, formatAddress } from "../reactor/address.ts";
+import { messageOf } from "../reactor/errors.ts";
+import { type HttpServer, runtime } from "../reactor/runtime/mod.ts";
+import { openStore, type Store } from "../sql/mod.ts";
+import { endsWithin } from "../sql/store_health.ts";
+import { AccessService } from "./access_service.ts";
+import { AlertService } from "./alert_service.ts";
+import { ApiServer } from "./api_server.ts";
+import { ASSETS } from "./assets.ts";
+import { ChangeService } from "./change_service.ts";
+import { hostNameList, webSettings } from "./config.ts";
+import { makeHandlers } from "./handlers.ts";
+import { LiveHub } from "./live_stream.ts";
+import { PasswordHasher } from "./secrets.ts";
+import { Site } from "./site.ts";
+import { SystemReader } from "./system_reader.ts";
+import { WebhookSender } from "./webhook_sender.ts";
+
+/** Time that a stop waits for the database, and for connections to end. */
+const CLOSE_TIMEOUT_MS = 500;
+/** The first admin is tried to be made this often while the database is away, in milliseconds. */
+const FIRST_ADMIN_RETRY_MS = 1000;
+
+type WebSettings = SettingsOf<typeof webSettings>;
+
+/** What a starter of the console may want besides. */
+export interface WebOptions {
+  /** dns instances to tell besides those that signed in. */
+  readonly dnsAddresses?: readonly Address[];
+  /** Shows a password once, or a link; by default on standard output. */
+  announce?(text: string): void;
+  /** True prints a link that logs in once. */
+  readonly withLink?: boolean;
+}
+
+/** A running console. */
+export class WebService implements RunningService {
+  readonly name = "web";
+  readonly #context: DaemonContext;
+  readonly #options: WebOptions;
+  readonly #store: Store;
+  readonly #reader: SystemReader;
+  readonly #live: LiveHub;
+  readonly #access: AccessService;
+  readonly #alerts: AlertService;
+  readonly #site: Site;
+  readonly #counts = { requests: 0, faults: 0 };
+  #server: HttpServer | undefined;
+  #stopped = false;
+  #isWarned = false;
+
+  constructor(
+    settings: WebSettings,
+    context: DaemonContext,
+    store: Store,
+    options: WebOptions,
+  ) {
+    const { clock, log, software } = context;
+    this.#context = context;
+    this.#options = options;
+    this.#store = store;
+    this.#live = new LiveHub({ clock });
+    this.#reader = new SystemReader({ store, clock, log });
+    this.#access = new AccessService({ store: store.console, hasher: new PasswordHasher(), clock });
+    const sender = new WebhookSender({ clock, software, makeId: randomUUID });
+    const reader = this.#reader;
+    this.#alerts = new AlertService({
+      store,
+      clock,
+      log,
+      reader,
+      sender,
+      holder: randomUUID(),
+      onChanged: () => this.#live.wake(),
+    });
+    const changes = new ChangeService({
+      store,
+      clock,
+      software,
+      token: context.authToken,
+      addresses: options.dnsAddresses ?? [],
+      callsPerSecond: ({ modId, cmdId }) => reader.model.module(modId, cmdId)?.callsPerSecond ?? 0,
+      onChanged: () => void reader.readNow(),
+    });
+    const hostNames = hostNameList(settings.hostNames);
+    const api = new ApiServer({
+      handlers: makeHandlers({
+        store,
+        access: this.#access,
+        changes,
+        alerts: this.#alerts,
+        reader,
+        live: this.#live,
+        software,
+        secureCookie: settings.secureCookie,
+        wallMs: () => Math.trunc(clock.wallMs()),
+      }),
+      access: this.#access,
+      clock,
+      log,
+      hostNames,
+      audit: (entry) => store.console.audit(entry),
+    });
+    this.#site = new Site({ api, assets: ASSETS, hostNames, fault: () => reader.fault });
+  }
+
+  get addresses(): readonly string[] {
+    return this.#server === undefined ? [] : [formatAddress(this.#server.address)];
+  }
+
+  /** Listens, and makes the first admin when there is none. */
+  async start(settings: WebSettings): Promise<void> {
+    const { listenIp: hostname, listenPort: port } = settings;
+    this.#server = runtime.serveHttp({
+      hostname,
+      port,
+      handle: (request, remote) => this.#handle(request, remote),
+    });
+    await this.#reader.start();
+    this.#reader.onReading(() => this.#live.wake());
+    await this.#alerts.start();
+    await this.#welcome();
+  }
+
+  stats(): Record<string, number | string> {
+    const { view } = this.#reader.model;
+    return {
+      requests: this.#counts.requests,
+      request_faults: this.#counts.faults,
+      live_clients: this.#live.clientCount,
+      modules: view.modules.length,
+      nodes: view.nodeCount,
+      alerts_firing: this.#alerts.firingCount,
+      database_up: Number(this.#reader.fault === undefined),
+    };
+  }
+
+  reload(): void {
+    // Every key needs a restart: the address is bound, and names are few.
+  }
+
+  async stop(): Promise<void> {
+    const { clock } = this.#context;
+    this.#stopped = true;
+    this.#live.close();
+    const closed = this.#server?.close();
+    if (closed !== undefined) await endsWithin(clock, CLOSE_TIMEOUT_MS, closed);
+    const quiet = Promise.all([this.#reader.stop(), this.#alerts.stop()]);
+    await endsWithin(clock, CLOSE_TIMEOUT_MS, quiet);
+    await endsWithin(clock, CLOSE_TIMEOUT_MS, this.#store.close());
+  }
+
+  async #handle(request: Request, remote: Address): Promise<Response> {
+    this.#counts.requests++;
+    const response = await this.#site.handle(request, remote.hostname);
+    if (response.status >= 500) this.#counts.faults++;
+    return response;
+  }
+
+  /** Tried again while the database is away, so that a console that starts first is no problem. */
+  async #welcome(): Promise<void> {
+    const { clock, log } = this.#context;
+    if (this.#stopped) return;
+    try {
+      await this.#makeFirstAdmin();
+    } catch (error) {
+      if (!this.#isWarned) {
+        log.warn("Nobody can log in yet: users cannot be read; trying again every second", {
+          error: messageOf(error),
+        });
+      }
+      this.#isWarned = true;
+      clock.setTimer(FIRST_ADMIN_RETRY_MS, () => void this.#welcome());
+    }
+  }
+
+  async #makeFirstAdmin(): Promise<void> {
+    const announce = this.#options.announce ?? runtime.writeStdout;
+    const password = await this.#access.makeFirstAdmin();
+    if (password !== undefined) {
+      await this.#alerts.addDefaultRules();
+      if (this.#options.withLink !== true) {
+        announce(
+          `First start: log in as admin with the one-time password ${password}\n` +
+            "(shown this once; it must be changed at the first login)\n",
+        );
+      }
+    }
+    if (this.#options.withLink !== true) return;
+    const link = await this.#access.makeLink();
+    const [address] = this.addresses;
+    if (link !== undefined) announce(`http://${address}/#once=${link}`);
+  }
+}
+
+/**
+ * Starts a console.
+ *
+ * @throws {ConfigError} when it would listen beyond loopback without authentication.
+ * @throws {BindError} when the port is taken.
+ */
+export async function startWeb(
+  settings: WebSettings,
+  context: DaemonContext,
+  options: WebOptions = {},
+): Promise<WebService> {
+  requireSafeListen(settings.listenIp, settings);
+  const store = await openStore(storeUrl(settings), { log: context.log });
+  const service = new WebService(settings, context, store, options);
+  try {
+    if (store.dialect === "sqlite") await store.migrate();
+    await service.start(settings);
+  } catch (error) {
+    await service.stop();
+    throw error;
+  }
+  return service;
+}
+
+/** The console. */
+export const webDaemon: DaemonDefinition<typeof webSettings> = {
+  name: "web",
+  summary: "The console: a REST interface and pages for routes, status, history and alerts.",
+  settings: webSettings,
+  start: (settings, context) => startWeb(settings, context),
+};
