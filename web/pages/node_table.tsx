@@ -168,7 +168,7 @@ class Row extends Component<RowProps> {
         <td data-label="Calls/s lately">
           <Sparkline values={node.sparkline} label={`Calls per second of ${name} lately`} />
         </td>
-        <td class="muted wide-only" data-label="Reported">
+        <td class="muted wide-only nowrap" data-label="Reported">
           <Ago atMs={node.reportedAtMs} />
         </td>
         {canEdit && <RowActions node={node} actions={this.props.actions} />}

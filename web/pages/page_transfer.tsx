@@ -140,14 +140,14 @@ export function TransferPage(): JSX.Element {
             href={addressOf("exportRoutes", { query: { format: "csv" } })}
             download="routes.csv"
           >
-            <Icon name="down" />CSV
+            <Icon name="download" />CSV
           </a>
           <a
             class="button"
             href={addressOf("exportRoutes", { query: { format: "json" } })}
             download="routes.json"
           >
-            <Icon name="down" />JSON
+            <Icon name="download" />JSON
           </a>
           <span class="muted">Every node of every module, as the import takes it.</span>
         </p>
