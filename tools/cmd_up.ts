@@ -13,18 +13,17 @@ import {
 import { configureLogging, createLogger, type LoggingOptions } from "../daemon/logging.ts";
 import type { SettingsTable } from "../daemon/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
-import { type Address, formatAddress, parseAddress } from "../reactor/address.ts";
+import { type Address, formatAddress, isLoopback, parseAddress } from "../reactor/address.ts";
 import { sleep } from "../reactor/clock.ts";
-import { messageOf, StoreError } from "../reactor/errors.ts";
+import { BindError, ConfigError, messageOf, StoreError } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/system_clock.ts";
-import { parsePeer } from "./cli_arguments.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { type DataDir, openDataDir } from "./data_dir.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { sampleEdits } from "./sample_routes.ts";
 import { storeUrlOf } from "./store_access.ts";
-import { coloursOf, errorLine, noteLine, printJson, printLine } from "./terminal.ts";
+import { coloursOf, errorLine, printJson, printLine } from "./terminal.ts";
 
 /** All services together have this long to stop; together with the start of the exit below 2 s. */
 const STOP_ALL_TIMEOUT_MS = 1850;
@@ -35,7 +34,8 @@ interface UpFlags {
   readonly dns: Address;
   readonly reporter: Address;
   readonly agent: Address;
-  readonly console?: Address;
+  /** False with --no-console; undefined: the usual address, or another port when it is taken. */
+  readonly console?: Address | false;
   readonly authTokenFile?: string;
   readonly authAllowInsecure?: boolean;
   readonly logLevel?: LoggingOptions["level"];
@@ -47,7 +47,7 @@ interface UpFlags {
 export function addTo(parent: Command, context: CommandContext): void {
   const command = parent.command("up")
     .description(
-      "Run dns, reporter and agent in one process on an embedded SQLite database, which is made, " +
+      "Run dns, reporter, agent and console in one process on an embedded SQLite database, which is made, " +
         "brought up to date and, the first time, filled with sample modules. Ctrl-C stops all.",
     )
     .option("--data <DIR>", `folder of database and cache (default ${DEFAULT_DATA_DIR})`)
@@ -90,9 +90,11 @@ function addListenOptions(command: Command): void {
     .addOption(listen("agent", "first of the agent's three UDP ports"))
     .option(
       "--console <HOST:PORT>",
-      "reserved: the web console is not part of this version yet",
-      argument((text) => parsePeer(text, DEFAULT_PORTS.console)),
-    );
+      `where the console listens, on loopback only (default 127.0.0.1:${DEFAULT_PORTS.console}, ` +
+        "or a free port when that is taken)",
+      argument((text) => parseAddress(text, DEFAULT_PORTS.console)),
+    )
+    .option("--no-console", "without the console");
 }
 
 /** Runs everything until a signal; resolves with the exit code. */
@@ -101,6 +103,12 @@ async function runUp(flags: UpFlags): Promise<number> {
   // First of all, so that a signal during the start also ends in good order.
   const stopped = Promise.race([untilStopSignal(), untilHangUp()]);
   configureLogging({ level: flags.logLevel ?? "warning", format: flags.logFormat ?? "text" });
+  if (typeof flags.console === "object" && !isLoopback(flags.console.hostname)) {
+    throw new ConfigError(
+      `--console must be on loopback, as anybody who has its link may change routes: current value ` +
+        `is ${formatAddress(flags.console)}; for others run lars web`,
+    );
+  }
   const dataDir = openDataDir(flags.data ?? DEFAULT_DATA_DIR);
   const services = new ServiceGroup(flags, dataDir);
   try {
@@ -155,6 +163,9 @@ class ServiceGroup {
   #dns: RunningService | undefined;
   #reporter: RunningService | undefined;
   #agent: RunningService | undefined;
+  #web: RunningService | undefined;
+  /** Opens the console once, without a password. */
+  consoleLink: string | undefined;
 
   constructor(flags: UpFlags, dataDir: DataDir) {
     this.#flags = flags;
@@ -164,7 +175,8 @@ class ServiceGroup {
 
   /** Those that run, dns first. */
   get running(): RunningService[] {
-    return [this.#dns, this.#reporter, this.#agent].filter((service) => service !== undefined);
+    return [this.#dns, this.#reporter, this.#agent, this.#web]
+      .filter((service) => service !== undefined);
   }
 
   /**
@@ -178,8 +190,40 @@ class ServiceGroup {
     // Both have to end before anything can be stopped.
     const results = await Promise.allSettled([this.#startServers(), early]);
     for (const result of results) if (result.status === "rejected") throw result.reason;
-    if (isKnown || this.#dns === undefined || this.#reporter === undefined) return;
-    await this.#startAgent(addressOf(this.#dns), addressOf(this.#reporter));
+    if (!isKnown && this.#dns !== undefined && this.#reporter !== undefined) {
+      await this.#startAgent(addressOf(this.#dns), addressOf(this.#reporter));
+    }
+    await this.#startConsole();
+  }
+
+  async #startConsole(): Promise<void> {
+    const { console: asked } = this.#flags;
+    if (asked === false) return;
+    const wanted = asked ?? { hostname: "127.0.0.1", port: DEFAULT_PORTS.console };
+    try {
+      this.#web = await this.#startConsoleAt(wanted);
+    } catch (error) {
+      if (asked !== undefined || !(error instanceof BindError) || !error.inUse) throw error;
+      this.#web = await this.#startConsoleAt({ ...wanted, port: 0 });
+    }
+  }
+
+  async #startConsoleAt(listen: Address): Promise<RunningService> {
+    const { startWeb, webDaemon } = await import("../web/service.ts");
+    const dnsAddresses = this.#dns === undefined ? [] : [addressOf(this.#dns)]
+      .map(({ hostname, port }) => parseAddress(reachable({ hostname, port })));
+    const announce = (link: string): void => {
+      this.consoleLink = link;
+    };
+    return await this.#startOne({
+      ...webDaemon,
+      start: (settings, context) =>
+        startWeb(settings, context, { withLink: true, announce, dnsAddresses }),
+    }, {
+      "web.ip": listen.hostname,
+      "web.port": String(listen.port),
+      "store.url": this.storeUrl,
+    });
   }
 
   async #startAgent(dns: Address, reporter: Address): Promise<void> {
@@ -266,21 +310,24 @@ async function stopWithin(service: RunningService, timeoutMs: number): Promise<s
 function announce(flags: UpFlags, services: ServiceGroup, tookMs: number): void {
   const { running } = services;
   for (const service of running) runtime.writeStdout(readyLine(service, flags.json === true));
-  if (flags.console !== undefined) {
-    noteLine(`--console ${formatAddress(flags.console)} is reserved: this version has no console`);
-  }
   if (flags.json === true) {
     return printJson({
       event: "up",
       data: flags.data ?? DEFAULT_DATA_DIR,
       took_ms: Math.round(tookMs),
+      ...(services.consoleLink === undefined ? {} : { console: services.consoleLink }),
     });
   }
   const { faint, strong } = coloursOf("stdout");
   const store = flags.store === undefined ? dataText(flags) : " --store URL";
   const agent = flags.agent.port === DEFAULT_PORTS.agent
     ? ""
-    : ` --agent ${running.at(-1)?.addresses[0] ?? formatAddress(flags.agent)}`;
+    : ` --agent ${
+      running.find(({ name }) => name === "agent")?.addresses[0] ?? formatAddress(flags.agent)
+    }`;
+  if (services.consoleLink !== undefined) {
+    printLine(`console, logs in once: ${strong(services.consoleLink)}`);
+  }
   printLine(
     faint(`up in ${Math.round(tookMs)} ms; Ctrl-C stops everything. Try in another shell:`),
   );

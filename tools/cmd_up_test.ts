@@ -14,7 +14,12 @@ import { monotonicMs, WireCaller, WireConnection } from "../tests/support/wire_c
 /** What is promised for Ctrl-C, with some room for the test's own looks. */
 const STOP_PROMISED_MS = 2000;
 
-const FREE_PORTS = ["--dns=127.0.0.1:0", "--reporter=127.0.0.1:0", "--agent=127.0.0.1:0"];
+const FREE_PORTS = [
+  "--dns=127.0.0.1:0",
+  "--reporter=127.0.0.1:0",
+  "--agent=127.0.0.1:0",
+  "--console=127.0.0.1:0",
+];
 
 interface Up {
   readonly process: TestProcess;
@@ -58,9 +63,10 @@ test("lars up: ready lines as JSON, samples answered, routes pushed, Ctrl-C lose
       "dns",
       "reporter",
       "agent",
+      "web",
       "up",
     ]);
-    for (const { event, addresses } of events.slice(0, 3)) {
+    for (const { event, addresses } of events.slice(0, 4)) {
       assert.equal(event, "ready");
       assert.match(addresses?.[0] ?? "", /^127\.0\.0\.1:[1-9]\d*$/);
     }
@@ -105,17 +111,29 @@ test("lars up: ready lines as JSON, samples answered, routes pushed, Ctrl-C lose
 test("lars up: text output, second start keeps the data, SIGTERM ends it too", async () => {
   await withProcesses(async (processes) => {
     const data = join(processes.directory, "some", "where");
-    const args = [...FREE_PORTS, "--data", data, "--console", "127.0.0.1:8080"];
-    const first = spawnUp(processes, args);
-    // Lines may come one by one: wait for the last of each stream.
-    const isUp = (): boolean => /lars status .*\n/.test(first.stdout) && /\n/.test(first.stderr);
+    const first = spawnUp(processes, [...FREE_PORTS, "--data", data]);
+    // Lines may come one by one: wait for the last.
+    const isUp = (): boolean => /lars status .*\n/.test(first.stdout);
     await until(isUp, { timeoutMs: 30_000, what: "lars up" });
     assert.match(
       first.stdout,
       /^dns ready on 127\.0\.0\.1:\d+\nreporter ready on 127\.0\.0\.1:\d+\nagent ready on (127\.0\.0\.1:\d+(, )?){3}\n/,
     );
     assert.match(first.stdout, /lars test gethost 1 1/);
-    assert.match(first.stderr, /--console 127\.0\.0\.1:8080 is reserved/);
+    const link = /(http:\/\/127\.0\.0\.1:\d+)\/#once=(\S+)/.exec(first.stdout);
+    assert.ok(link !== null, first.stdout);
+    const login = (): Promise<Response> =>
+      fetch(`${link[1]}/api/v1/session/link`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ token: link[2] }),
+      });
+    const once = await login();
+    assert.equal(once.status, 200);
+    const cookie = once.headers.get("Set-Cookie")?.split(";")[0] ?? "";
+    const overview = await fetch(`${link[1]}/api/v1/overview`, { headers: { Cookie: cookie } });
+    assert.equal((await overview.json()).moduleCount, 3);
+    assert.equal((await login()).status, 401, "a link logs in once");
     assert.equal((await first.stop()).code, 0);
 
     const removed = ["route", "rm", "1", "1", "192.168.1.177:7777", "--data", data];
@@ -225,5 +243,26 @@ test("lars up: a data folder that cannot be used is a clear error", async () => 
     const { code, stderr } = await spawnUp(processes, FREE_PORTS).untilEnded(30_000);
     assert.equal(code, 1);
     assert.match(stderr, /^lars: Database sqlite:\.\/data\/lars\.db cannot be used: /);
+  });
+});
+
+test("lars up: the console stays on loopback, and can be left out", async () => {
+  await withProcesses(async (processes) => {
+    const args = FREE_PORTS.slice(0, 3);
+    const open = await processes.run("tools/lars.ts", ["up", ...args, "--console", "0.0.0.0:0"]);
+    assert.equal(open.code, 2);
+    assert.match(open.stderr, /--console must be on loopback/);
+    const process = spawnUp(processes, ["--json", ...args, "--no-console"]);
+    await until(() => eventsOf(process).some(({ event }) => event === "up"), {
+      timeoutMs: 30_000,
+      what: "lars up",
+    });
+    assert.deepEqual(eventsOf(process).map(({ event, service }) => service ?? event), [
+      "dns",
+      "reporter",
+      "agent",
+      "up",
+    ]);
+    assert.equal((await process.stop()).code, 0);
   });
 });

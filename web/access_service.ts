@@ -91,14 +91,14 @@ export class AccessService {
   }
 
   /**
-   * Makes the user `admin` when there is no user at all.
+   * Makes the user `admin` when there is no user at all; with `byLinkOnly` one without a password.
    *
    * @returns its one-time password, or undefined when there are users.
    */
-  async makeFirstAdmin(): Promise<string | undefined> {
+  async makeFirstAdmin(byLinkOnly: boolean): Promise<string | undefined> {
     if ((await this.#store.users()).length > 0) return undefined;
     const password = randomPassword();
-    const user = await this.#newUser("admin", "admin", password);
+    const user = await this.#newUser("admin", "admin", byLinkOnly ? undefined : password);
     const audit = auditOf({ name: "lars", address: "" }, this.#wallMs(), "user.add", "admin");
     return await this.#store.addFirstUser(user, audit) ? password : undefined;
   }
@@ -304,11 +304,12 @@ export class AccessService {
     return user;
   }
 
-  async #newUser(name: string, role: Role, password: string): Promise<UserRow> {
+  async #newUser(name: string, role: Role, password: string | undefined): Promise<UserRow> {
     return {
       name,
       role,
-      passwordHash: await this.#hasher.hash(password),
+      // Nothing hashes to the empty text, so nobody logs in by it.
+      passwordHash: password === undefined ? "" : await this.#hasher.hash(password),
       mustChange: true,
       disabled: false,
       createdAtMs: this.#wallMs(),

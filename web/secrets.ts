@@ -99,8 +99,8 @@ export class PasswordHasher {
       return await new Promise((resolve, reject) => {
         const options = { N: factor, r: BLOCK_SIZE, p: rounds, maxmem: 256 * 1024 * 1024 };
         scrypt(password.normalize("NFC"), salt, HASH_BYTES, options, (error, key) => {
-          if (error === null) resolve(key);
-          else reject(error);
+          if (error instanceof Error) reject(error);
+          else resolve(key);
         });
       });
     } finally {

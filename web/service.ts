@@ -181,17 +181,18 @@ export class WebService implements RunningService {
 
   async #makeFirstAdmin(): Promise<void> {
     const announce = this.#options.announce ?? runtime.writeStdout;
-    const password = await this.#access.makeFirstAdmin();
+    const byLink = this.#options.withLink === true;
+    const password = await this.#access.makeFirstAdmin(byLink);
     if (password !== undefined) {
       await this.#alerts.addDefaultRules();
-      if (this.#options.withLink !== true) {
+      if (!byLink) {
         announce(
           `First start: log in as admin with the one-time password ${password}\n` +
             "(shown this once; it must be changed at the first login)\n",
         );
       }
     }
-    if (this.#options.withLink !== true) return;
+    if (!byLink) return;
     const link = await this.#access.makeLink();
     const [address] = this.addresses;
     if (link !== undefined) announce(`http://${address}/#once=${link}`);

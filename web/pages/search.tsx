@@ -179,7 +179,7 @@ const KEYS: readonly (readonly [string, string])[] = [
 
 function KeyList(): JSX.Element {
   return (
-    <Dialog title="Keys" onClose={() => overlay.value = "none"}>
+    <Dialog title="Keys" wide onClose={() => overlay.value = "none"}>
       <div class="body key-list">
         <dl>
           {KEYS.map(([keys, text]) => (
