@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
-import { agentFlags, type Fleet, sqliteTestStore, startFleet } from "../support/fleet.ts";
+import { type Fleet, sqliteTestStore, startFleet } from "../support/fleet.ts";
 import { assertInTime } from "../support/in_time.ts";
-import { Processes, type TestProcess, withProcesses } from "../support/processes.ts";
+import { type Processes, type TestProcess, withProcesses } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 import { ipNumber, monotonicMs, WireCaller } from "../support/wire_client.ts";
 import { Browser, PATIENCE_MS, skipReason } from "./chromium.ts";
@@ -234,7 +234,7 @@ async function lookAround({ browser, url }: Tour): Promise<void> {
     await browser.screenshot(`tour_page_${name}`);
     assert.equal(await page.locator(".box.crit").count(), 0, `${path} shows an error`);
   }
-  await page.getByRole("link", { name: "Overview" }).click();
+  await page.getByRole("link", { name: "Overview", exact: true }).click();
   await page.keyboard.press("/");
   await page.keyboard.type("10.8.0.2");
   await page.getByRole("option", { name: /10\.8\.0\.2:7000/ }).first().waitFor();

@@ -5,6 +5,9 @@ const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
+/** Clocks of two machines, and a page that looks at its own only now and then, differ by this. */
+const CLOCK_SLACK_MS = 10 * SECOND_MS;
+
 /** A value that is not known. */
 export const UNKNOWN = "–";
 
@@ -60,7 +63,7 @@ export function formatSpan(spanMs: number): string {
 /** An instant as seen from now: `just now`, `3 min ago`, `in 2 h`. */
 export function formatAgo(atMs: number, nowMs: number): string {
   const ms = nowMs - atMs;
-  if (Math.abs(ms) < 2 * SECOND_MS) return "just now";
+  if (ms < 2 * SECOND_MS && ms > -CLOCK_SLACK_MS) return "just now";
   const largest = formatSpan(Math.abs(ms)).split(" ").slice(0, 2).join(" ");
   return ms > 0 ? `${largest} ago` : `in ${largest}`;
 }

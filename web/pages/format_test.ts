@@ -61,6 +61,7 @@ test("spans show their two largest units, ages one", () => {
   assert.equal(formatSpan(7_500_000), "2 h 5 min");
   assert.equal(formatSpan(86_400_000), "1 d");
   assert.equal(formatAgo(1000, 1500), "just now");
+  assert.equal(formatAgo(6000, 0), "just now", "clocks differ");
   assert.equal(formatAgo(0, 7_500_000), "2 h ago");
   assert.equal(formatAgo(60_000, 0), "in 1 min");
 });
