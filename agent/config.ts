@@ -118,7 +118,7 @@ export const agentSettings = {
   }),
   zone: text("agent", "zone", {
     default: "",
-    doc: "Zone this host stands in, shown in its status; no policy uses it yet.",
+    doc: "Zone this host stands in, for modules whose policy is aware of zones; empty: none.",
   }),
   modulesMax: integer("agent", "modules_max", {
     default: MODULES_MAX,
@@ -139,6 +139,14 @@ export const agentSettings = {
   tableFeed: boolean("agent", "table_feed", {
     default: true,
     doc: "Feed in-process clients over TCP on the first port; 0: no TCP port is opened.",
+  }),
+  pushGuardMs: seconds("agent", "push_guard", {
+    default: 600,
+    min: 0,
+    max: 7 * 86_400,
+    doc:
+      "How long a route that lost more than half of its nodes is held back unless it is marked " +
+      "as meant; 0: not at all, as in the original.",
   }),
   callerIp: text("agent", "caller_ip", {
     default: "",

@@ -4,11 +4,13 @@
 import { RouteParts } from "../balancer/mod.ts";
 import { GreetingClient } from "../daemon/greeting_client.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import type { HostInfo } from "../proto/message_types.ts";
+import type { HostInfo, ModuleKey, NodeUse, NodeUseRequest } from "../proto/message_types.ts";
 import {
   decodeGetRouteResponse,
+  decodeNodeUseRequest,
   decodeRoutePart,
   encodeGetRouteRequest,
+  encodeNodeUse,
 } from "../proto/messages.ts";
 import type { Address } from "../reactor/address.ts";
 import type { Clock, Timer } from "../reactor/clock.ts";
@@ -20,6 +22,17 @@ export const ANSWER_TIMEOUT_MS = 2000;
 
 /** Silences in a row after which the next dns is tried. */
 export const SILENCES_MAX = 3;
+
+/** A whole route as dns sent it, in one message or in parts. */
+export interface ArrivedRoute extends ModuleKey {
+  readonly hosts: HostInfo[];
+  /** JSON of the module's policy; "" = none. */
+  readonly policy: string;
+  /** Somebody means this route, however many nodes it lost. */
+  readonly meant: boolean;
+  /** Changes of this module are marked when they are meant. */
+  readonly guarded: boolean;
+}
 
 /** What a {@linkcode DnsClient} is given. */
 export interface DnsClientOptions {
@@ -33,8 +46,10 @@ export interface DnsClientOptions {
   onReady(): void;
   /** The connection is lost; requests are dropped until `onReady`. */
   onLost(): void;
+  /** Dns asks whether a node is still used; answer with {@linkcode DnsClient.answerNodeUse}. */
+  onNodeUse(request: NodeUseRequest): void;
   /** A whole route came, asked for or not. */
-  onRoute(modId: number, cmdId: number, hosts: HostInfo[]): void;
+  onRoute(route: ArrivedRoute): void;
 }
 
 /** The link. Requests made while it is down are dropped: those who made them repeat them. */
@@ -65,14 +80,17 @@ export class DnsClient {
       onLost: () => this.#lost(),
     });
     this.#link.router.add(MessageId.GetRouteResponse, (body) => {
-      const { modId, cmdId, hosts } = decodeGetRouteResponse(body);
-      this.#answered(modId, cmdId, hosts);
+      const message = decodeGetRouteResponse(body);
+      this.#answered(message, message.hosts);
+    });
+    this.#link.router.add(MessageId.NodeUseRequest, (body) => {
+      this.#options.onNodeUse(decodeNodeUseRequest(body));
     });
     this.#link.router.add(MessageId.RoutePart, (body) => {
       const part = decodeRoutePart(body);
       const hosts = this.#parts.take(part);
       if (hosts === undefined) this.#heard();
-      else this.#answered(part.modId, part.cmdId, hosts);
+      else this.#answered(part, hosts);
     });
   }
 
@@ -132,6 +150,11 @@ export class DnsClient {
     this.#watch();
   }
 
+  /** Answers a question of the dns in use; when it has changed, the new one asks for itself. */
+  answerNodeUse(message: NodeUse): void {
+    if (this.#link.extended) this.#link.send(MessageId.NodeUse, encodeNodeUse(message));
+  }
+
   /** Nobody waits for this route any more. */
   forget(modId: number, cmdId: number): void {
     this.#open.delete(`${modId},${cmdId}`);
@@ -160,12 +183,20 @@ export class DnsClient {
     this.#parts.clear();
   }
 
-  #answered(modId: number, cmdId: number, hosts: HostInfo[]): void {
+  #answered(
+    message: ModuleKey & {
+      readonly policy?: string;
+      readonly meant?: true;
+      readonly guarded?: true;
+    },
+    hosts: HostInfo[],
+  ): void {
+    const { modId, cmdId, policy = "", meant = false, guarded = false } = message;
     this.#open.delete(`${modId},${cmdId}`);
     this.#counts.routes++;
     this.#routeAtMs = this.#options.clock.nowMs();
     this.#heard();
-    this.#options.onRoute(modId, cmdId, hosts);
+    this.#options.onRoute({ modId, cmdId, hosts, policy, meant, guarded });
   }
 
   #heard(): void {

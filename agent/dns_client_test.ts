@@ -34,7 +34,8 @@ async function withLab(fn: (lab: Lab) => Promise<void>, extended = true): Promis
     token: undefined,
     onReady: () => void counts.ready++,
     onLost: () => void counts.lost++,
-    onRoute: (modId, cmdId, hosts) => void routes.push(`${modId},${cmdId}: ${hosts.length}`),
+    onNodeUse: () => {},
+    onRoute: ({ modId, cmdId, hosts }) => void routes.push(`${modId},${cmdId}: ${hosts.length}`),
   });
   try {
     client.start();

@@ -4,11 +4,19 @@ import { HelloGate } from "../daemon/hello.ts";
 import { decodeGetHostResponse, frameGetHostRequest } from "../proto/host_codec.ts";
 import { frameReportRequest, readDatagram } from "../proto/host_codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import type { GetHostResponse, HostInfo, ReportStatusRequest } from "../proto/message_types.ts";
+import type {
+  GetHostResponse,
+  HostInfo,
+  NodeUse,
+  NodeUseRequest,
+  ReportStatusRequest,
+} from "../proto/message_types.ts";
 import {
   decodeGetRouteRequest,
+  decodeNodeUse,
   decodeReportStatusRequest,
   encodeGetRouteResponse,
+  encodeNodeUseRequest,
   encodeRoutePart,
 } from "../proto/messages.ts";
 import { silentLogger } from "../reactor/log.ts";
@@ -68,8 +76,14 @@ class FakeServer {
 export class FakeDns extends FakeServer {
   /** Nodes by `modId,cmdId`; a module that is missing has none. */
   readonly routes = new Map<string, HostInfo[]>();
+  /** Policies by `modId,cmdId`. */
+  readonly policies = new Map<string, string>();
+  /** Modules whose routes are sent as meant, and as those whose changes are marked. */
+  readonly meant = new Set<string>();
+  readonly guarded = new Set<string>();
   /** Modules asked for, in order. */
   readonly requests: string[] = [];
+  readonly nodeUses: NodeUse[] = [];
   /** True: requests are taken and not answered. */
   silent = false;
   /** More than 1: routes are sent in so many parts. */
@@ -82,6 +96,14 @@ export class FakeDns extends FakeServer {
       this.requests.push(`${modId},${cmdId}`);
       if (!this.silent) this.#send(peer, modId, cmdId);
     });
+    this.router.add(MessageId.NodeUse, (body) => void this.nodeUses.push(decodeNodeUse(body)));
+  }
+
+  /** Asks every agent whether it still uses a node; their answers come into `nodeUses`. */
+  askNodeUse(request: NodeUseRequest): void {
+    for (const peer of this.server.connections()) {
+      peer.send(MessageId.NodeUseRequest, encodeNodeUseRequest(request));
+    }
   }
 
   /** Starts one. */
@@ -96,16 +118,23 @@ export class FakeDns extends FakeServer {
   }
 
   #send(peer: Connection, modId: number, cmdId: number): void {
-    const hosts = this.routes.get(`${modId},${cmdId}`) ?? [];
+    const key = `${modId},${cmdId}`;
+    const hosts = this.routes.get(key) ?? [];
+    const extras = {
+      policy: this.policies.get(key),
+      meant: this.meant.has(key) || undefined,
+      guarded: this.guarded.has(key) || undefined,
+    };
     if (this.partCount === 1) {
-      peer.send(MessageId.GetRouteResponse, encodeGetRouteResponse({ modId, cmdId, hosts }));
+      const message = { modId, cmdId, hosts, ...extras };
+      peer.send(MessageId.GetRouteResponse, encodeGetRouteResponse(message));
       return;
     }
     const { partCount } = this;
     const size = Math.ceil(hosts.length / partCount);
     for (let part = 0; part < partCount; part++) {
       const some = hosts.slice(part * size, (part + 1) * size);
-      const message = { modId, cmdId, hosts: some, part, partCount, revision: 1 };
+      const message = { modId, cmdId, hosts: some, part, partCount, revision: 1, ...extras };
       peer.send(MessageId.RoutePart, encodeRoutePart(message));
     }
   }

@@ -1,7 +1,7 @@
 // Core. What passes between the agent's main thread and its UDP loops.
 
 import type { BalanceSettings, ModuleReport, RouteLbStats, StateChange } from "../balancer/mod.ts";
-import type { ModuleCalls, ModuleKey } from "../proto/message_types.ts";
+import type { ModuleCalls, ModuleKey, NodeUsage } from "../proto/message_types.ts";
 import type { PackedRoute } from "./packed_route.ts";
 
 /** One port and the modules behind it. */
@@ -26,6 +26,8 @@ export interface AgentLoopInit {
   /** Secret that datagrams from beyond loopback must carry. */
   readonly token: Uint8Array | undefined;
   readonly software: string;
+  /** Where this host stands; "" = nowhere. */
+  readonly zone: string;
 }
 
 /** Counters of the main thread as its status shows them. */
@@ -46,6 +48,16 @@ export type AgentTask =
   | { readonly type: "use"; readonly shard: number; readonly keys: readonly ModuleKey[] }
   /** Outcomes of calls that in-process clients made. */
   | { readonly type: "calls"; readonly shard: number; readonly modules: readonly ModuleCalls[] }
+  /** Does the shard still use this node? Answered by a note with the same id. */
+  | {
+    readonly type: "nodeUse";
+    readonly shard: number;
+    readonly id: number;
+    readonly modId: number;
+    readonly cmdId: number;
+    readonly ip: number;
+    readonly port: number;
+  }
   /** There is no connection to dns, as at the start: ask for nothing. */
   | { readonly type: "offline" }
   /** The connection to dns is new: ask for everything. */
@@ -86,6 +98,12 @@ export type AgentNote =
   | { readonly type: "reports"; readonly reports: ModuleReport[] }
   | { readonly type: "changes"; readonly changes: StateChange[] }
   | { readonly type: "stats"; readonly shards: ShardStats[] }
+  | {
+    readonly type: "nodeUse";
+    readonly shard: number;
+    readonly id: number;
+    readonly usage: NodeUsage;
+  }
   | {
     readonly type: "log";
     readonly level: "debug" | "info" | "warn" | "error";

@@ -21,6 +21,10 @@ export interface PackedRoute {
   readonly zones: Uint16Array;
   /** The first one is always "". */
   readonly zoneNames: readonly string[];
+  /** 1: drained, no new picks; else 0. */
+  readonly drains: Uint8Array;
+  /** JSON of the module's policy, as the balancer reads it; "" = the rules of the configuration. */
+  readonly policy: string;
 }
 
 /**
@@ -33,6 +37,7 @@ export function packRoute(
   modId: number,
   cmdId: number,
   hosts: readonly HostInfo[],
+  policy = "",
   nodesMax = NODES_MAX,
 ): { route: PackedRoute; cut: number } {
   const usable = hosts.filter((host) => host.port >= 1 && host.port <= 65535).slice(0, nodesMax);
@@ -54,19 +59,19 @@ export function packRoute(
     weights: Uint16Array.from(usable, (host) => Math.min(host.weight ?? WEIGHT_DEFAULT, 65535)),
     zones: Uint16Array.from(usable, (host) => zoneIndex(host.zone)),
     zoneNames,
+    drains: Uint8Array.from(usable, (host) => host.state === "drain" ? 1 : 0),
+    policy,
   };
   return { route, cut: hosts.length - usable.length };
 }
 
 /** The nodes as the balancer takes them. */
 export function unpackNodes(route: PackedRoute): RouteNode[] {
-  const { ips, ports, weights, zones, zoneNames } = route;
-  return Array.from(ips, (ip, i) => ({
-    ip,
-    port: ports[i],
-    weight: weights[i],
-    zone: zoneNames[zones[i]],
-  }));
+  const { ips, ports, weights, zones, zoneNames, drains } = route;
+  return Array.from(ips, (ip, i) => {
+    const node = { ip, port: ports[i], weight: weights[i], zone: zoneNames[zones[i]] };
+    return drains[i] === 1 ? { ...node, state: "drain" } : node;
+  });
 }
 
 function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
@@ -75,10 +80,16 @@ function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
   return true;
 }
 
-/** True when both routes name the same nodes in the same order. */
+/** How many nodes of a route may be picked. */
+export function pickableCount({ drains }: PackedRoute): number {
+  return drains.reduce((count, drain) => count + 1 - drain, 0);
+}
+
+/** True when both routes name the same nodes in the same order, under the same policy. */
 export function sameRoute(a: PackedRoute, b: PackedRoute): boolean {
   return sameNumbers(a.ips, b.ips) && sameNumbers(a.ports, b.ports) &&
     sameNumbers(a.weights, b.weights) && sameNumbers(a.zones, b.zones) &&
+    sameNumbers(a.drains, b.drains) && a.policy === b.policy &&
     a.zoneNames.length === b.zoneNames.length &&
     a.zoneNames.every((name, i) => name === b.zoneNames[i]);
 }

@@ -15,8 +15,8 @@ const REPORT_HEAD_BYTES = 16;
 const RESULT_BYTES = 32;
 /** Kind, shard, modid, cmdid, number of nodes. */
 const ROUTE_HEAD_BYTES = 20;
-/** Address, port, weight, zone. */
-const NODE_BYTES = 10;
+/** Address, port, weight, zone, drained. */
+const NODE_BYTES = 11;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -39,8 +39,8 @@ function viewOf(bytes: Uint8Array): DataView {
 }
 
 function encodeRoute(shard: number, route: PackedRoute): Uint8Array {
-  const { modId, cmdId, ips, ports, weights, zones, zoneNames } = route;
-  const names = encoder.encode(JSON.stringify(zoneNames));
+  const { modId, cmdId, ips, ports, weights, zones, zoneNames, drains, policy } = route;
+  const names = encoder.encode(JSON.stringify([policy, ...zoneNames]));
   const bytes = new Uint8Array(ROUTE_HEAD_BYTES + ips.length * NODE_BYTES + names.length);
   const view = viewOf(bytes);
   [0, shard, modId, cmdId, ips.length].forEach((value, i) => view.setUint32(i * 4, value));
@@ -50,6 +50,7 @@ function encodeRoute(shard: number, route: PackedRoute): Uint8Array {
     view.setUint16(at + 4, ports[i]);
     view.setUint16(at + 6, weights[i]);
     view.setUint16(at + 8, zones[i]);
+    view.setUint8(at + 10, drains[i]);
   }
   bytes.set(names, at);
   bytes[0] = Kind.Route;
@@ -63,16 +64,18 @@ function decodeRoute(bytes: Uint8Array): AgentTask {
   const ports = new Uint16Array(count);
   const weights = new Uint16Array(count);
   const zones = new Uint16Array(count);
+  const drains = new Uint8Array(count);
   let at = ROUTE_HEAD_BYTES;
   for (let i = 0; i < count; i++, at += NODE_BYTES) {
     ips[i] = view.getUint32(at);
     ports[i] = view.getUint16(at + 4);
     weights[i] = view.getUint16(at + 6);
     zones[i] = view.getUint16(at + 8);
+    drains[i] = view.getUint8(at + 10);
   }
-  const zoneNames = JSON.parse(decoder.decode(bytes.slice(at))) as string[];
+  const [policy, ...zoneNames] = JSON.parse(decoder.decode(bytes.slice(at))) as string[];
   const [modId, cmdId] = [view.getUint32(8), view.getUint32(12)];
-  const route = { modId, cmdId, ips, ports, weights, zones, zoneNames };
+  const route = { modId, cmdId, ips, ports, weights, zones, zoneNames, drains, policy };
   return { type: "route", shard: view.getUint32(4), route };
 }
 

@@ -42,15 +42,18 @@ test("routes arrive as they were, whole or in pieces", () => {
     port: fc.integer({ min: 1, max: 65535 }),
     weight: fc.integer({ min: 0, max: 10_000 }),
     zone: fc.constantFrom("", "north", "süd", "\u{1f600}"),
+    state: fc.constantFrom(undefined, "drain" as const),
   });
+  const policy = fc.constantFrom("", "{}", '{"note":"süd"}');
   fc.assert(
     fc.property(
       uint32,
       uint32,
       fc.array(host, { maxLength: 80 }),
+      policy,
       fc.integer({ min: 20, max: 2000 }),
-      (modId, cmdId, hosts, recordBytesMax) => {
-        const { route } = packRoute(modId, cmdId, hosts);
+      (modId, cmdId, hosts, policy, recordBytesMax) => {
+        const { route } = packRoute(modId, cmdId, hosts, policy);
         const task: AgentTask = { type: "route", shard: 2, route };
         assert.deepEqual(decodeTask(throughRing(encodeTask(task), recordBytesMax)), task);
       },
@@ -68,6 +71,8 @@ test("the largest route arrives", () => {
     weights: new Uint16Array(count).fill(100),
     zones: new Uint16Array(count),
     zoneNames: [""],
+    drains: new Uint8Array(count).fill(1),
+    policy: "{}",
   };
   const task: AgentTask = { type: "route", shard: 0, route };
   assert.deepEqual(decodeTask(throughRing(encodeTask(task), 1000)), task);

@@ -5,13 +5,13 @@ import type { PackedRoute } from "./packed_route.ts";
 /** First bytes of the file: "LARS". */
 const MAGIC = 0x5352414c;
 /** Changes whenever the layout does; other versions are not read. */
-export const CACHE_VERSION = 1;
+export const CACHE_VERSION = 2;
 /** Magic, version, time of writing, number of modules. */
 const HEADER_BYTES = 4 + 4 + 8 + 4;
-/** modId, cmdId, number of nodes, number of zone names. */
+/** modId, cmdId, number of nodes, number of names: the policy, and the zones but the first. */
 const MODULE_BYTES = 4 + 4 + 4 + 2;
-/** ip, port, weight, zone. */
-const NODE_BYTES = 4 + 2 + 2 + 2;
+/** ip, port, weight, zone, drained. */
+const NODE_BYTES = 4 + 2 + 2 + 2 + 1;
 const CRC_BYTES = 4;
 
 /**
@@ -38,9 +38,10 @@ export type DecodedCache =
   | { readonly ok: true; readonly savedAtMs: number; readonly routes: PackedRoute[] }
   | { readonly ok: false; readonly reason: string };
 
-function zoneBytes(route: PackedRoute): Uint8Array[] {
+function nameBytes(route: PackedRoute): Uint8Array[] {
   const encoder = new TextEncoder();
-  return route.zoneNames.slice(1).map((name) => encoder.encode(name).slice(0, 65535));
+  const names = [route.policy, ...route.zoneNames.slice(1)];
+  return names.map((name) => encoder.encode(name).slice(0, 65535));
 }
 
 function routeBytes(route: PackedRoute, zones: readonly Uint8Array[]): number {
@@ -49,7 +50,7 @@ function routeBytes(route: PackedRoute, zones: readonly Uint8Array[]): number {
 }
 
 /**
- * Routes as a file. Little-endian: header, then for each module its zone names and nodes, then the
+ * Routes as a file. Little-endian: header, then for each module its policy, zone names and nodes, then the
  * CRC-32 of all bytes before it.
  *
  * @param savedAtMs Wall clock, milliseconds since 1970.
@@ -63,7 +64,7 @@ export function encodeRouteCache(
   let size = HEADER_BYTES + CRC_BYTES;
   let leftOut = 0;
   for (const route of routes) {
-    const zones = zoneBytes(route);
+    const zones = nameBytes(route);
     const more = routeBytes(route, zones);
     if (size + more > bytesMax) {
       leftOut++;
@@ -106,6 +107,7 @@ function writeRoute(
     view.setUint16(at + 4, route.ports[i], true);
     view.setUint16(at + 6, route.weights[i], true);
     view.setUint16(at + 8, route.zones[i], true);
+    view.setUint8(at + 10, route.drains[i]);
   }
   return at;
 }
@@ -147,27 +149,32 @@ function readRoute(
   const nodeCount = view.getUint32(start + 8, true);
   const zoneCount = view.getUint16(start + 12, true);
   const decoder = new TextDecoder();
-  const zoneNames = [""];
+  const names: string[] = [];
   let at = start + MODULE_BYTES;
   for (let i = 0; i < zoneCount; i++) {
     const length = at + 2 <= end ? view.getUint16(at, true) : Infinity;
     if (at + 2 + length > end) return undefined;
-    zoneNames.push(decoder.decode(bytes.subarray(at + 2, at + 2 + length)));
+    names.push(decoder.decode(bytes.subarray(at + 2, at + 2 + length)));
     at += 2 + length;
   }
-  if (at + nodeCount * NODE_BYTES > end) return undefined;
+  const [policy, ...otherZones] = names;
+  if (policy === undefined || at + nodeCount * NODE_BYTES > end) return undefined;
+  const zoneNames = ["", ...otherZones];
   const ips = new Uint32Array(nodeCount);
   const ports = new Uint16Array(nodeCount);
   const weights = new Uint16Array(nodeCount);
   const zones = new Uint16Array(nodeCount);
+  const drains = new Uint8Array(nodeCount);
   for (let i = 0; i < nodeCount; i++, at += NODE_BYTES) {
     ips[i] = view.getUint32(at, true);
     ports[i] = view.getUint16(at + 4, true);
     weights[i] = view.getUint16(at + 6, true);
     zones[i] = view.getUint16(at + 8, true);
-    if (ports[i] === 0 || zones[i] >= zoneNames.length) return undefined;
+    drains[i] = view.getUint8(at + 10);
+    if (ports[i] === 0 || zones[i] >= zoneNames.length || drains[i] > 1) return undefined;
   }
   const modId = view.getUint32(start, true);
   const cmdId = view.getUint32(start + 4, true);
-  return { route: { modId, cmdId, ips, ports, weights, zones, zoneNames }, at };
+  const route = { modId, cmdId, ips, ports, weights, zones, zoneNames, drains, policy };
+  return { route, at };
 }

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { HostInfo } from "../proto/message_types.ts";
-import { type PackedRoute, packRoute, sameRoute, unpackNodes } from "./packed_route.ts";
+import {
+  type PackedRoute,
+  packRoute,
+  pickableCount,
+  sameRoute,
+  unpackNodes,
+} from "./packed_route.ts";
 import { crc32, decodeRouteCache, encodeRouteCache } from "./route_cache.ts";
 
 const hostArbitrary = fc.record({
@@ -10,12 +16,14 @@ const hostArbitrary = fc.record({
   port: fc.integer({ min: 1, max: 65535 }),
   weight: fc.option(fc.integer({ min: 0, max: 10_000 }), { nil: undefined }),
   zone: fc.option(fc.constantFrom("", "a", "zone two", "Zürich ⛰"), { nil: undefined }),
+  state: fc.constantFrom(undefined, "drain" as const),
 });
 const routeArbitrary = fc.tuple(
   fc.integer({ min: 0, max: 0xffffffff }),
   fc.integer({ min: 0, max: 0xffffffff }),
   fc.array(hostArbitrary, { maxLength: 20 }),
-).map(([modId, cmdId, hosts]) => packRoute(modId, cmdId, hosts).route);
+  fc.constantFrom("", "{}", '{"note":"Zürich ⛰"}'),
+).map(([modId, cmdId, hosts, policy]) => packRoute(modId, cmdId, hosts, policy).route);
 
 function decoded(bytes: Uint8Array): PackedRoute[] {
   const result = decodeRouteCache(bytes);
@@ -33,6 +41,7 @@ test("packRoute() keeps every node, with defaults for what is not named", () => 
     { ip: 0xffffffff, port: 65535, weight: 7, zone: "a" },
     { ip: 1, port: 1 },
     { ip: 2, port: 2, zone: "a" },
+    { ip: 6, port: 6, state: "drain" },
     { ip: 3, port: 0 },
     { ip: 4, port: 65536 },
     { ip: 5, port: 0xffffffff },
@@ -42,8 +51,10 @@ test("packRoute() keeps every node, with defaults for what is not named", () => 
     { ip: 0xffffffff, port: 65535, weight: 7, zone: "a" },
     { ip: 1, port: 1, weight: 100, zone: "" },
     { ip: 2, port: 2, weight: 100, zone: "a" },
+    { ip: 6, port: 6, weight: 100, zone: "", state: "drain" },
   ]);
-  assert.deepEqual(packRoute(1, 1, [{ ip: 1, port: 1 }, { ip: 2, port: 1 }], 1).cut, 1);
+  assert.equal(pickableCount(route), 3);
+  assert.deepEqual(packRoute(1, 1, [{ ip: 1, port: 1 }, { ip: 2, port: 1 }], "", 1).cut, 1);
 });
 
 test("sameRoute() sees every kind of difference", () => {
@@ -59,7 +70,9 @@ test("sameRoute() sees every kind of difference", () => {
     [{ ...base[0], weight: 9 }, base[1]],
     [{ ...base[0], zone: "b" }, base[1]],
     [{ ...base[0], zone: "" }, base[1]],
+    [{ ...base[0], state: "drain" }, base[1]],
   ];
+  assert.equal(sameRoute(pack(base), packRoute(1, 1, base, "{}").route), false);
   for (const other of others) assert.equal(sameRoute(pack(base), pack(other)), false);
 });
 
@@ -105,16 +118,20 @@ test("decodeRouteCache() says why, and trusts no number even under a valid check
   const cases: [Uint8Array, RegExp][] = [
     [new Uint8Array(3), /truncated: 3 bytes/],
     [new Uint8Array(100), /not a route cache/],
-    [make((view) => view.setUint32(4, 2, true)), /version 2 is not 1/],
+    [make((view) => view.setUint32(4, 1, true)), /version 1 is not 2/],
     [noCrc, /corrupt or truncated/],
     [make((view) => view.setUint32(16, 0xffffffff, true)), /module 1 of 4294967295/],
     [make((view) => view.setUint32(16, 0, true)), /bytes follow/],
     [make((view) => view.setUint32(28, 0xffffffff, true)), /module 0 of 1/],
     [make((view) => view.setUint16(32, 0xffff, true)), /module 0 of 1/],
     [make((view) => view.setUint16(34, 0xffff, true)), /module 0 of 1/],
-    // Layout: header 20, module 14, zone 2 + 1, then ip at 37, port at 41, zone at 45.
-    [make((view) => view.setUint16(41, 0, true)), /module 0 of 1/],
-    [make((view) => view.setUint16(45, 2, true)), /module 0 of 1/],
+    // Without the name that is the policy: what follows is one name longer.
+    [make((view) => view.setUint16(32, 0, true)), /module 0 of 1|bytes follow/],
+    // Layout: header 20, module 14, policy 2, zone 2 + 1, then ip at 39, port at 43, zone at 47,
+    // drained at 49.
+    [make((view) => view.setUint16(43, 0, true)), /module 0 of 1/],
+    [make((view) => view.setUint16(47, 2, true)), /module 0 of 1/],
+    [make((view) => view.setUint8(49, 2)), /module 0 of 1/],
   ];
   for (const [bytes, pattern] of cases) {
     const result = decodeRouteCache(bytes);
@@ -125,8 +142,8 @@ test("decodeRouteCache() says why, and trusts no number even under a valid check
 
 test("encodeRouteCache() leaves out what does not fit, and counts it", () => {
   const routes = [1, 2, 3].map((modId) => packRoute(modId, 1, [{ ip: 1, port: 1 }]).route);
-  // 24 bytes around, 24 for each module with one node.
-  const { bytes, leftOut } = encodeRouteCache(routes, 0, 24 + 48);
-  assert.deepEqual([bytes.length, leftOut], [72, 1]);
+  // 24 bytes around, 27 for each module with one node.
+  const { bytes, leftOut } = encodeRouteCache(routes, 0, 24 + 54);
+  assert.deepEqual([bytes.length, leftOut], [78, 1]);
   assert.deepEqual(decoded(bytes).map((route) => route.modId), [1, 2]);
 });

@@ -7,7 +7,7 @@ import { encodeRoutePart } from "../proto/feed_codec.ts";
 import { encodeFrame, FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import { type PackedRoute, unpackNodes } from "./packed_route.ts";
 
-/** Bytes that the fields around the nodes take at most: four numbers of up to 11. */
+/** Bytes that the fields around the nodes take at most: four numbers of up to 11, a policy's head. */
 const FIELDS_BYTES = 64;
 
 /** Bytes of a node without its zone at most: tag and length 4, ip 11, port 4, weight 5, zone 4. */
@@ -18,16 +18,17 @@ export function framesOfRoute(
   route: PackedRoute,
   bodyBytesMax = FRAME_BODY_BYTES_MAX,
 ): Uint8Array {
-  const { modId, cmdId } = route;
-  const parts = partsOf(route, bodyBytesMax - FIELDS_BYTES);
+  const { modId, cmdId, policy } = route;
+  // A UTF-16 unit takes at most three bytes.
+  const parts = partsOf(route, bodyBytesMax - FIELDS_BYTES - 3 * policy.length);
   if (parts.length === 1) {
-    const body = encodeGetRouteResponse({ modId, cmdId, hosts: parts[0] });
+    const body = encodeGetRouteResponse({ modId, cmdId, hosts: parts[0], policy });
     return encodeFrame(MessageId.GetRouteResponse, body);
   }
   const frames = parts.map((hosts, part) =>
     encodeFrame(
       MessageId.RoutePart,
-      encodeRoutePart({ modId, cmdId, hosts, part, partCount: parts.length }),
+      encodeRoutePart({ modId, cmdId, hosts, part, partCount: parts.length, policy }),
     )
   );
   return concat(frames);
@@ -36,12 +37,13 @@ export function framesOfRoute(
 function partsOf(route: PackedRoute, bytesMax: number): HostInfo[][] {
   const parts: HostInfo[][] = [[]];
   let bytes = 0;
-  for (const { ip, port, weight, zone = "" } of unpackNodes(route)) {
+  for (const { ip, port, weight, zone = "", state } of unpackNodes(route)) {
     // A UTF-16 unit takes at most three bytes. A zone that fits no frame is left out.
     const zoneBytes = 3 * zone.length;
     const host: HostInfo = NODE_BYTES + zoneBytes <= bytesMax && zone !== ""
       ? { ip, port, weight, zone }
       : { ip, port, weight };
+    if (state === "drain") host.state = state;
     const hostBytes = NODE_BYTES + (host.zone === undefined ? 0 : zoneBytes);
     if (bytes + hostBytes > bytesMax) {
       parts.push([]);

@@ -82,6 +82,12 @@ export class RouteRegistry {
     return { update, confirm, changed };
   }
 
+  /** Shards that know a module. */
+  shardsOf(modId: number, cmdId: number): number[] {
+    const known = this.#entries.get(keyOf(modId, cmdId))?.known ?? [];
+    return known.flatMap((knows, shard) => knows ? [shard] : []);
+  }
+
   /** The last route dns (or the cache) gave; undefined when there is none yet. */
   routeOf(modId: number, cmdId: number): PackedRoute | undefined {
     return this.#entries.get(keyOf(modId, cmdId))?.route;

@@ -1,11 +1,16 @@
 // Shell. The agent: UDP loops for callers, links to dns and reporter, the cache, one status.
 
-import { describeStateChange, PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "../balancer/mod.ts";
+import {
+  describeStateChange,
+  parseModulePolicy,
+  PULLS_BURST_MAX,
+  PULLS_PER_SECOND_MAX,
+} from "../balancer/mod.ts";
 import { requireSafeListen } from "../daemon/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
 import { AGENT_PORT_COUNT, agentPortIndex } from "../proto/message_ids.ts";
-import type { HostInfo } from "../proto/message_types.ts";
+import type { NodeUseRequest } from "../proto/message_types.ts";
 import { formatAddress, formatIpv4 } from "../reactor/address.ts";
 import { setRepeating, type Timer } from "../reactor/clock.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
@@ -13,7 +18,7 @@ import { LogBrake } from "../reactor/log.ts";
 import { CacheFile } from "./cache_file.ts";
 import { chooseCallerIp } from "./caller_ip.ts";
 import { type AgentSettings, agentSettings, balanceSettingsOf } from "./config.ts";
-import { DnsClient } from "./dns_client.ts";
+import { type ArrivedRoute, DnsClient } from "./dns_client.ts";
 import { callTasks, type FeedTask, useTasks } from "./feed_tasks.ts";
 import {
   type AgentLoopInit,
@@ -24,7 +29,9 @@ import {
   type ShardStats,
 } from "./loop_messages.ts";
 import { type AgentLoops, claimPorts, fastPathFault, shardInits, startLoops } from "./loops.ts";
-import { type PackedRoute, packRoute } from "./packed_route.ts";
+import { type PackedRoute, packRoute, pickableCount } from "./packed_route.ts";
+import { NodeUseDesk } from "./node_use_desk.ts";
+import { PushGuard } from "./push_guard.ts";
 import { ReportClient } from "./report_client.ts";
 import { RouteRegistry } from "./route_registry.ts";
 import { TableFeed } from "./table_feed.ts";
@@ -44,6 +51,7 @@ const FIXED_KEYS = [
   "modulesMax",
   "cacheDir",
   "tableFeed",
+  "zone",
 ] as const;
 
 /** Tries to find three UDP ports of which the first is free for TCP too. */
@@ -69,12 +77,15 @@ class AgentService implements RunningService {
   readonly #reporter: ReportClient;
   readonly #feed: TableFeed | undefined;
   readonly #brake: LogBrake;
+  readonly #guard: PushGuard;
+  readonly #desk: NodeUseDesk;
   readonly #shardStats = new Map<number, ShardStats>();
   #settings: AgentSettings;
   #loops: AgentLoops | undefined;
   #timers: Timer[] = [];
   #stopping = false;
   #nodesCut = 0;
+  #policiesRefused = 0;
   /** Decided at the first start; undefined before. */
   #fast: boolean | undefined;
   #loopRestarts = 0;
@@ -85,13 +96,21 @@ class AgentService implements RunningService {
     this.#context = context;
     this.#firstPort = firstPort;
     this.#brake = new LogBrake(clock, 20);
+    this.#guard = new PushGuard(settings.pushGuardMs);
+    this.#desk = new NodeUseDesk({
+      clock,
+      ask: (shard, id, { modId, cmdId, ip, port }) =>
+        void this.#loops?.send(shard, { type: "nodeUse", shard, id, modId, cmdId, ip, port }),
+      answer: (message) => this.#dns.answerNodeUse(message),
+    });
     const shared = { clock, rng, log, software, token: authToken };
     this.#dns = new DnsClient({
       ...shared,
       addresses: settings.dnsAddresses,
       onReady: () => this.#loops?.broadcast({ type: "resubscribe" }),
       onLost: () => this.#loops?.broadcast({ type: "offline" }),
-      onRoute: (modId, cmdId, hosts) => this.#takeRoute(modId, cmdId, hosts),
+      onRoute: (route) => this.#takeRoute(route),
+      onNodeUse: (request) => this.#takeNodeUse(request),
     });
     this.#reporter = new ReportClient({
       ...shared,
@@ -156,6 +175,7 @@ class AgentService implements RunningService {
     const kept = Object.fromEntries(fixed.map((key) => [key, this.#settings[key]]));
     this.#settings = { ...settings, ...kept };
     this.#loops?.broadcast({ type: "settings", settings: balanceSettingsOf(settings) });
+    this.#guard.setHold(settings.pushGuardMs);
     this.#dns.setAddresses(settings.dnsAddresses);
     this.#reporter.setAddresses(settings.reporterAddresses);
   }
@@ -163,6 +183,7 @@ class AgentService implements RunningService {
   async stop(): Promise<void> {
     this.#stopping = true;
     for (const timer of this.#timers) timer.cancel();
+    this.#desk.close();
     // First, so that no batch of calls is confirmed that no loop will count.
     await this.#feed?.close();
     await this.#loops?.close();
@@ -203,6 +224,7 @@ class AgentService implements RunningService {
       pullsPerSecondMax: PULLS_PER_SECOND_MAX / AGENT_PORT_COUNT,
       token: authToken,
       software,
+      zone: settings.zone,
     };
     this.#loops = await startLoops({
       threads: Number(settings.threads),
@@ -277,6 +299,9 @@ class AgentService implements RunningService {
           }
         }
         break;
+      case "nodeUse":
+        this.#desk.answered(note.id, note.shard, note.usage);
+        break;
       case "stats":
         for (const stats of note.shards) this.#shardStats.set(stats.shard, stats);
         break;
@@ -291,12 +316,15 @@ class AgentService implements RunningService {
       this.#dns.request(modId, cmdId);
     } else if (this.#registry.forget(modId, cmdId, shard)) {
       this.#dns.forget(modId, cmdId);
+      this.#guard.forget(modId, cmdId);
       this.#cache?.changed();
     }
   }
 
-  #takeRoute(modId: number, cmdId: number, hosts: HostInfo[]): void {
-    const { route, cut } = packRoute(modId, cmdId, hosts);
+  #takeRoute(arrived: ArrivedRoute): void {
+    const { modId, cmdId, hosts } = arrived;
+    const policy = this.#policyOf(modId, cmdId, arrived.policy);
+    const { route: sent, cut } = packRoute(modId, cmdId, hosts, policy);
     if (cut > 0) {
       this.#nodesCut += cut;
       const heldBack = this.#brake.admit("cut");
@@ -304,6 +332,8 @@ class AgentService implements RunningService {
         this.#context.log.warn("Nodes of a route are left out", { modId, cmdId, cut, heldBack });
       }
     }
+    // Where nobody marks what is meant, nothing can be held back for want of a mark.
+    const route = this.#guarded(sent, arrived.meant || !arrived.guarded);
     const delivery = this.#registry.take(route);
     if (delivery === undefined) return;
     for (const shard of delivery.update) {
@@ -315,6 +345,50 @@ class AgentService implements RunningService {
     }
     if (delivery.changed) this.#cache?.changed();
     this.#feed?.routeCame(route.modId, route.cmdId, delivery.changed);
+  }
+
+  #takeNodeUse(request: NodeUseRequest): void {
+    const { modId, cmdId } = request;
+    const feed = this.#feed?.usage(modId, cmdId) ?? { clients: 0, behind: 0 };
+    this.#desk.request(request, this.#registry.shardsOf(modId, cmdId), feed);
+  }
+
+  /** The route that came, or the last good one when the guard holds it back. */
+  #guarded(route: PackedRoute, meant: boolean): PackedRoute {
+    const { modId, cmdId, policy } = route;
+    const known = this.#registry.routeOf(modId, cmdId);
+    if (known === undefined) return route;
+    const [before, after] = [pickableCount(known), pickableCount(route)];
+    const nowMs = this.#context.clock.nowMs();
+    const { take, event } = this.#guard.judge(modId, cmdId, before, after, meant, nowMs);
+    const heldBack = event === undefined ? undefined : this.#brake.admit("guard");
+    if (event !== undefined && heldBack !== undefined) {
+      this.#context.log.warn(event, heldBack > 0 ? { heldBack } : undefined);
+    }
+    if (take) return route;
+    return known.policy === policy ? known : { ...known, policy };
+  }
+
+  /** The policy that dns sent, or the one before when the balancer would refuse it. */
+  #policyOf(modId: number, cmdId: number, policy: string): string {
+    const known = this.#registry.routeOf(modId, cmdId)?.policy ?? "";
+    if (policy === known) return policy;
+    try {
+      parseModulePolicy(policy);
+      return policy;
+    } catch (error) {
+      this.#policiesRefused++;
+      const heldBack = this.#brake.admit("policy");
+      if (heldBack !== undefined) {
+        this.#context.log.warn("Policy of a module is refused, the one before stays", {
+          modId,
+          cmdId,
+          error: messageOf(error),
+          heldBack,
+        });
+      }
+      return known;
+    }
   }
 
   #callerIp(): number {
@@ -365,6 +439,9 @@ class AgentService implements RunningService {
       cacheWrites: cache?.writes ?? 0,
       cacheFailures: cache?.failures ?? 0,
       routeNodesCut: this.#nodesCut,
+      policiesRefused: this.#policiesRefused,
+      ...this.#guard.stats,
+      routesHeldBack: this.#guard.describe(this.#context.clock.nowMs()),
       loopRestarts: this.#loopRestarts,
       ...this.#feed?.stats,
     };

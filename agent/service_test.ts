@@ -17,8 +17,8 @@ import {
   frameReportRequest,
   readDatagram,
 } from "../proto/host_codec.ts";
-import { agentPortIndex, MessageId, RetCode } from "../proto/message_ids.ts";
-import type { GetHostResponse, HostInfo } from "../proto/message_types.ts";
+import { agentPortIndex, MessageId, NodeUseState, RetCode } from "../proto/message_ids.ts";
+import type { GetHostResponse, HostInfo, NodeUse } from "../proto/message_types.ts";
 import { parseAddress } from "../reactor/address.ts";
 import { BindError, ConfigError } from "../reactor/errors.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
@@ -194,6 +194,118 @@ test("a module without nodes is asked for once in update_timeout", () =>
     assert.ok(dns.requests.length >= 2 && dns.requests.length <= 4, String(dns.requests.length));
     dns.routes.set("1,1", [node(3)]);
     await untilServed(one, 1, 1);
+  }));
+
+test("a route that lost more than half of its nodes is held back unless it is meant", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    const nodes = [1, 2, 3, 4].map((ip) => ({ ip, port: 80 }));
+    dns.routes.set("1,1", nodes);
+    dns.guarded.add("1,1");
+    const lines: string[] = [];
+    const log: Logger = { ...silentLogger, warn: (message) => void lines.push(message) };
+    const running = await agent({ "loadbalance.update_timeout": "0.05" }, { log });
+    const asking = await caller(running, 1, 1);
+    const seen = async (): Promise<Set<number>> => {
+      const ips = new Set<number>();
+      for (let i = 0; i < 8; i++) ips.add((await asking.getHost(1, 1)).host?.ip ?? 0);
+      return ips;
+    };
+    await until(async () => (await seen()).size === 4, { what: "the route" });
+    dns.push(1, 1, []);
+    await until(() => running.stats().modulesHeld === 1, { what: "the guard" });
+    assert.match(String(running.stats().routesHeldBack), /^1,1: 0 of 4 nodes, \d+ s$/);
+    // Asked for again and again, it stays so.
+    const { length } = dns.requests;
+    await until(async () => (await seen()).size === 4 && dns.requests.length > length + 3);
+    assert.deepEqual(lines.filter((line) => line.includes("held back")).length, 1);
+    dns.push(1, 1, nodes.slice(0, 2));
+    await until(async () => (await seen()).size === 2, { what: "half of the nodes" });
+    assert.equal(running.stats().modulesHeld, 0);
+    dns.meant.add("1,1");
+    dns.push(1, 1, []);
+    await until(async () => (await asking.getHost(1, 1)).retcode === RetCode.NoExist);
+  }));
+
+test("a route that stays small for push_guard is taken", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    dns.routes.set("1,1", [{ ip: 1, port: 80 }]);
+    dns.guarded.add("1,1");
+    const running = await agent({
+      "agent.push_guard": "0.2",
+      "loadbalance.update_timeout": "0.05",
+    });
+    const asking = await caller(running, 1, 1);
+    await until(async () => (await asking.getHost(1, 1)).retcode === RetCode.Success);
+    dns.push(1, 1, []);
+    await until(async () => (await asking.getHost(1, 1)).retcode === RetCode.NoExist);
+    const { heldTakenByTime, modulesHeld } = running.stats();
+    assert.deepEqual([heldTakenByTime, modulesHeld], [1, 0]);
+  }));
+
+test("a policy that the balancer refuses is counted and logged, and the route is taken", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    dns.routes.set("1,1", [{ ip: 1, port: 80 }]);
+    dns.policies.set("1,1", '{"policy":"nobody knows"}');
+    const lines: string[] = [];
+    const log: Logger = {
+      ...silentLogger,
+      warn: (message, fields) => void lines.push(`${message} ${fields?.error}`),
+    };
+    const running = await agent({}, { log });
+    const asking = await caller(running, 1, 1);
+    await until(async () => (await asking.getHost(1, 1)).host?.ip === 1);
+    assert.equal(running.stats().policiesRefused, 1);
+    assert.match(lines.join(), /refused.*nobody knows/);
+    dns.policies.set("1,1", '{"policy":"lars"}');
+    dns.push(1, 1, [{ ip: 2, port: 80 }]);
+    await until(async () => (await asking.getHost(1, 1)).host?.ip === 2);
+    assert.equal(running.stats().policiesRefused, 1);
+  }));
+
+test("a drained node is picked no more", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    dns.routes.set("1,1", [{ ip: 1, port: 80 }, { ip: 2, port: 80 }]);
+    const asking = await caller(await agent(), 1, 1);
+    const picked = async (): Promise<Set<number>> => {
+      const ips = new Set<number>();
+      for (let i = 0; i < 6; i++) ips.add((await asking.getHost(1, 1)).host?.ip ?? 0);
+      return ips;
+    };
+    await until(async () => (await picked()).size === 2);
+    dns.push(1, 1, [{ ip: 1, port: 80 }, { ip: 2, port: 80, state: "drain" }]);
+    await until(async () => !(await picked()).has(2));
+    assert.deepEqual([...await picked()], [1]);
+    dns.push(1, 1, [{ ip: 1, port: 80 }, { ip: 2, port: 80 }]);
+    await until(async () => (await picked()).size === 2);
+  }));
+
+test("dns hears whether a node is still used, and since when it is not", () =>
+  withLab(async ({ dns, agent, caller }) => {
+    dns.routes.set("1,1", [node(1), node(2)]);
+    const running = await agent();
+    const asking = await caller(running, 1, 1);
+    await untilServed(asking, 1, 1);
+    let seq = 0;
+    const usage = async (ip: number, modId = 1): Promise<NodeUse> => {
+      const request = { seq: ++seq, modId, cmdId: 1, ip, port: 80 };
+      let answer: NodeUse | undefined;
+      await until(() => {
+        answer = dns.nodeUses.find((use) => use.seq === seq);
+        if (answer === undefined) dns.askNodeUse(request);
+        return answer !== undefined;
+      }, { what: "the answer", intervalMs: 50 });
+      assert.ok(answer !== undefined);
+      return answer;
+    };
+    assert.equal((await usage(2)).state, NodeUseState.Picked);
+    assert.equal((await usage(3)).state, NodeUseState.Absent);
+    assert.equal((await usage(2, 9)).state, NodeUseState.Unknown);
+    dns.push(1, 1, [node(1), { ...node(2), state: "drain" }]);
+    await until(async () => (await usage(2)).state === NodeUseState.Draining);
+    await until(async () => ((await usage(2)).idleMs ?? 0) > 300, { what: "some quiet" });
+    // A call that was under way ends.
+    asking.report(1, 1, node(2), 0);
+    await until(async () => ((await usage(2)).idleMs ?? Infinity) < 300, { what: "its result" });
   }));
 
 test("a push changes the route, an empty one ends it", () =>

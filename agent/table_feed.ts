@@ -15,6 +15,7 @@ import { ProtocolError } from "../reactor/errors.ts";
 import { HIGH_WATER_BYTES } from "../reactor/framed_link.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Connection } from "../reactor/tcp_server.ts";
+import type { FeedUsage } from "./node_use_desk.ts";
 import type { PackedRoute } from "./packed_route.ts";
 import { framesOfRoute } from "./route_feed_frames.ts";
 
@@ -130,6 +131,15 @@ export class TableFeed {
   /** Marks every subscribed module as used. */
   useAll(): void {
     if (this.#subscriptions.size > 0) this.#options.onUse([...this.#subscriptions.values()]);
+  }
+
+  /** Clients that have the route of a module from here, and those that have not the latest one. */
+  usage(modId: number, cmdId: number): FeedUsage {
+    const subscription = this.#subscriptions.get(keyOf(modId, cmdId));
+    if (subscription === undefined) return { clients: 0, behind: 0 };
+    const peers = [...subscription.peers.keys()];
+    const behind = peers.filter((peer) => this.#peers.get(peer)?.owed.has(subscription) === true);
+    return { clients: peers.length, behind: behind.length };
   }
 
   /** Dns gave a route; `changed`: it is not the one before. */

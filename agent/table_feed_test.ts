@@ -256,22 +256,40 @@ test("beyond loopback a client must prove the token", async () => {
 test("framesOfRoute() keeps every node in order, and every frame within its limit", () => {
   const zones = fc.constantFrom(undefined, "a", "zürich", "z".repeat(200), "€".repeat(2000));
   const hosts = fc.array(
-    fc.record({ ip: fc.integer({ min: 0, max: 0xffffffff }), zone: zones }),
+    fc.record({
+      ip: fc.integer({ min: 0, max: 0xffffffff }),
+      zone: zones,
+      state: fc.constantFrom(undefined, undefined, "drain" as const),
+    }),
     { maxLength: 80, size: "max" },
   );
-  fc.assert(fc.property(hosts, fc.constantFrom(200, 1000, FRAME_BODY_BYTES_MAX), (some, most) => {
-    const { route } = packRoute(4294967295, 1, some.map((host) => ({ ...host, port: 65535 })));
+  const policy = '{"note":"€"}';
+  fc.assert(fc.property(hosts, fc.constantFrom(250, 1000, FRAME_BODY_BYTES_MAX), (some, most) => {
+    const nodes = some.map((host) => ({ ...host, port: 65535 }));
+    const { route } = packRoute(4294967295, 1, nodes, policy);
     const parts = new RouteParts();
     let read: HostInfo[] | undefined;
     new FrameDecoder().push(framesOfRoute(route, most), (msgId, body) => {
       assert.ok(body.length <= most);
-      read = msgId === MessageId.GetRouteResponse
-        ? decodeGetRouteResponse(body).hosts
-        : parts.take(decodeRoutePart(body));
+      if (msgId === MessageId.GetRouteResponse) {
+        const message = decodeGetRouteResponse(body);
+        assert.equal(message.policy, policy);
+        read = message.hosts;
+      } else {
+        const part = decodeRoutePart(body);
+        assert.equal(part.policy, policy);
+        read = parts.take(part);
+      }
     });
-    assert.deepEqual(read?.map(({ ip }) => ip), some.map(({ ip }) => ip));
-    if (most < FRAME_BODY_BYTES_MAX) return;
-    assert.deepEqual(read?.map(({ zone }) => zone), some.map(({ zone }) => zone));
+    // The drained ones come last, of each part.
+    const inOrder = (drained: boolean): HostInfo[] =>
+      (read ?? []).filter(({ state }) => (state === "drain") === drained);
+    for (const drained of [false, true]) {
+      const wanted = some.filter(({ state }) => (state === "drain") === drained);
+      assert.deepEqual(inOrder(drained).map(({ ip }) => ip), wanted.map(({ ip }) => ip));
+      if (most < FRAME_BODY_BYTES_MAX) continue;
+      assert.deepEqual(inOrder(drained).map(({ zone }) => zone), wanted.map(({ zone }) => zone));
+    }
   }));
 });
 

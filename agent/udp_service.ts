@@ -2,18 +2,21 @@
 // the reporter.
 
 import { timingSafeEqual } from "node:crypto";
-import { type Host, RouteLb, type StateChange } from "../balancer/mod.ts";
+import { DrainWatch, type Host, RouteLb, type StateChange } from "../balancer/mod.ts";
 import {
+  decodeExplainRequest,
   decodeGetHostRequest,
   decodeGetRouteRequest,
   decodeHello,
   decodeReportRequest,
+  frameExplainResponse,
   frameGetHostResponse,
   frameGetRouteResponse,
   frameHello,
   readDatagram,
 } from "../proto/host_codec.ts";
 import { MessageId, RetCode } from "../proto/message_ids.ts";
+import { readPickKey } from "../proto/pick_key.ts";
 import { type Address, formatAddress, isLoopback } from "../reactor/address.ts";
 import { type Clock, setRepeating, sleep, type Timer } from "../reactor/clock.ts";
 import { BindError, messageOf, ProtocolError } from "../reactor/errors.ts";
@@ -21,6 +24,7 @@ import { LogBrake, type Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/rng.ts";
 import type { QuickHandler } from "../reactor/batch_udp.ts";
 import { type DatagramServer, UdpServer, type UdpServerOptions } from "../reactor/udp_server.ts";
+import { explanationPage } from "./explanation.ts";
 import { applyFeedTask } from "./feed_tasks.ts";
 import { HotPath } from "./hot_path.ts";
 import {
@@ -33,7 +37,7 @@ import {
   type ShardInit,
   type ShardStats,
 } from "./loop_messages.ts";
-import { unpackNodes } from "./packed_route.ts";
+import { type PackedRoute, unpackNodes } from "./packed_route.ts";
 import { hostsThatFit } from "./route_answer.ts";
 
 /** Time between two looks at windows, pulls and reports. */
@@ -86,6 +90,7 @@ interface ShardHost {
 class Shard {
   readonly index: number;
   readonly lb: RouteLb;
+  readonly drains: DrainWatch;
   readonly server: DatagramServer;
   readonly #host: ShardHost;
   readonly #clock: Clock;
@@ -107,6 +112,7 @@ class Shard {
     this.lb = new RouteLb({
       settings: init.settings,
       rng,
+      zone: init.zone,
       modulesMax: init.modulesMax,
       pullsBurstMax: init.pullsBurstMax,
       pullsPerSecondMax: init.pullsPerSecondMax,
@@ -114,9 +120,14 @@ class Shard {
       onForget: (modId, cmdId) => event("forget", modId, cmdId),
       onStateChange: (change) => host.stateChange(change),
     });
+    this.drains = new DrainWatch(this.lb);
     this.lb.pausePulls();
     for (const route of shard.preload) {
-      this.lb.preload(route.modId, route.cmdId, unpackNodes(route), clock.nowMs());
+      const { modId, cmdId, policy } = route;
+      const nodes = unpackNodes(route);
+      this.lb.preload(modId, cmdId, nodes, clock.nowMs());
+      this.lb.setModulePolicy(modId, cmdId, policy);
+      this.drains.routeTaken(modId, cmdId, nodes, clock.nowMs());
     }
     const hot = new HotPath(this.lb, init.token !== undefined);
     const server: UdpServerOptions = {
@@ -131,6 +142,15 @@ class Shard {
       (bytes, start, end, fromLoopback, nowMs, answer, answerStart) =>
         hot.handle(bytes, start, end, fromLoopback, nowMs, answer, answerStart),
     );
+  }
+
+  /** Dns gave a route; the main thread has seen that the balancer takes its policy. */
+  takeRoute(route: PackedRoute, nowMs: number): void {
+    const { modId, cmdId, policy } = route;
+    const nodes = unpackNodes(route);
+    this.lb.setModulePolicy(modId, cmdId, policy);
+    if (this.lb.update(modId, cmdId, nodes, nowMs) === undefined) return;
+    this.drains.routeTaken(modId, cmdId, nodes, nowMs);
   }
 
   stats(): ShardStats {
@@ -155,6 +175,7 @@ class Shard {
       else if (msgId === MessageId.ReportRequest) this.#report(body, from);
       else if (msgId === MessageId.ApiGetRouteRequest) this.#getRoute(body, from);
       else if (msgId === MessageId.Hello) this.#hello(body, from);
+      else if (msgId === MessageId.ExplainRequest) this.#explain(body, from);
       else this.#unknownIds++;
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
@@ -164,9 +185,10 @@ class Shard {
   }
 
   #getHost(body: Uint8Array, from: Address): void {
-    const { seq, modId, cmdId, token } = decodeGetHostRequest(body);
+    const { seq, modId, cmdId, token, key } = decodeGetHostRequest(body);
     if (this.#token !== undefined && !this.#isTrusted(token, from)) return;
-    const picked = this.lb.getHost(modId, cmdId, this.#clock.nowMs());
+    const pickKey = key === undefined ? undefined : readPickKey(key);
+    const picked = this.lb.getHost(modId, cmdId, this.#clock.nowMs(), pickKey);
     this.server.send(
       typeof picked === "number"
         ? frameGetHostResponse({ seq, modId, cmdId, retcode: picked })
@@ -209,6 +231,19 @@ class Shard {
       frameHello({ protocol: HELLO_PROTOCOL, software, role: "agent", status }),
       from,
     );
+  }
+
+  #explain(body: Uint8Array, from: Address): void {
+    const { seq, modId, cmdId, from: first, token } = decodeExplainRequest(body);
+    // The answer is far larger than the question: never for strangers, with or without a token.
+    if (!isLoopback(from.hostname) && this.#token === undefined) {
+      this.#refusedToken++;
+      return;
+    }
+    if (!this.#isTrusted(token, from)) return;
+    const explained = this.lb.explain(modId, cmdId, this.#clock.nowMs());
+    const explanation = explained === undefined ? "" : explanationPage(explained, first);
+    this.server.send(frameExplainResponse({ seq, modId, cmdId, from: first, explanation }), from);
   }
 
   /** True for senders on this machine, and for those that know the token. */
@@ -294,9 +329,13 @@ export class UdpService implements ShardHost {
   onTask(task: AgentTask): void {
     const nowMs = this.options.clock.nowMs();
     switch (task.type) {
-      case "route": {
-        const { modId, cmdId } = task.route;
-        this.#shard(task.shard)?.lb.update(modId, cmdId, unpackNodes(task.route), nowMs);
+      case "route":
+        this.#shard(task.shard)?.takeRoute(task.route, nowMs);
+        break;
+      case "nodeUse": {
+        const { shard, id, modId, cmdId, ip, port } = task;
+        const usage = this.#shard(shard)?.drains.usage(modId, cmdId, ip, port, nowMs);
+        if (usage !== undefined) this.options.note({ type: "nodeUse", shard, id, usage });
         break;
       }
       case "confirm":
@@ -371,7 +410,9 @@ export class UdpService implements ShardHost {
     for (const { lb } of this.#shards) lb.tick(nowMs);
     this.#passOn(false);
     this.#ticks++;
-    if (this.#ticks % TICKS_PER_STATS === 0) this.#noteStats();
+    if (this.#ticks % TICKS_PER_STATS !== 0) return;
+    for (const { drains } of this.#shards) drains.tick(nowMs);
+    this.#noteStats();
   }
 
   #passOn(everything: boolean): void {

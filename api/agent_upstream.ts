@@ -190,12 +190,12 @@ export class AgentUpstream implements Upstream {
     const { events } = this.#options;
     events.onHeard();
     if (msgId === MessageId.GetRouteResponse) {
-      const { modId, cmdId, hosts } = decodeGetRouteResponse(body);
-      events.onRoute(modId, cmdId, hosts);
+      const { modId, cmdId, hosts, policy = "" } = decodeGetRouteResponse(body);
+      events.onRoute(modId, cmdId, hosts, policy);
     } else if (msgId === MessageId.RoutePart) {
       const part = decodeRoutePart(body);
       const hosts = this.#parts.take(part);
-      if (hosts !== undefined) events.onRoute(part.modId, part.cmdId, hosts);
+      if (hosts !== undefined) events.onRoute(part.modId, part.cmdId, hosts, part.policy ?? "");
     } else if (msgId === MessageId.CallReportsTaken) {
       this.#ledger.confirm(decodeCallReportsTaken(body).seq);
       if (this.#emptied === undefined) return;

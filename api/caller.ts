@@ -6,11 +6,11 @@ import { RetCode } from "../proto/message_ids.ts";
 import type { Host } from "./host.ts";
 import type { LarsApi } from "./lars_api.ts";
 import {
-  type CallOptions,
   checkRetries,
   checkRetryFloor,
   checkRetryShare,
   checkTimeout,
+  type PickOptions,
   type RetryBudgetOptions,
   type RetryOptions,
 } from "./options.ts";
@@ -88,9 +88,11 @@ export class Caller {
     const timeoutMs = checkTimeout(options.timeoutMs);
     const { clock } = this.#options;
     const endMs = clock.nowMs() + timeoutMs;
-    const pick = (): Promise<Host> => this.#pick(modId, cmdId, options, endMs);
+    const { deadlineMs, key } = options;
+    // The key names one node: whoever looks for another one does so without it.
+    const pick = (): Promise<Host> => this.#pick(modId, cmdId, { deadlineMs }, endMs);
     const tried: Host[] = [];
-    let host = await pick();
+    let host = await this.#pick(modId, cmdId, { deadlineMs, key }, endMs);
     const budget = retries === 0 ? undefined : this.#budgetOf(modId, cmdId);
     budget?.addCall(clock.nowMs());
     for (let number = 0;; number++) {
@@ -108,11 +110,12 @@ export class Caller {
   }
 
   /** Asks for a node; the question does not outlast the call. */
-  #pick(modId: number, cmdId: number, options: CallOptions, endMs: number): Promise<Host> {
+  #pick(modId: number, cmdId: number, options: PickOptions, endMs: number): Promise<Host> {
     const { clock } = this.#options;
     const deadlineMs = options.deadlineMs ?? this.#options.deadlineMs;
     const leftMs = Math.max(1, endMs - clock.nowMs());
-    return this.#client.getHost(modId, cmdId, { deadlineMs: Math.min(deadlineMs, leftMs) });
+    const { key } = options;
+    return this.#client.getHost(modId, cmdId, { deadlineMs: Math.min(deadlineMs, leftMs), key });
   }
 
   async #attempt<T>(

@@ -10,20 +10,28 @@ import {
   TimeoutError,
 } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/system_clock.ts";
+import type { ModuleExplanation } from "../balancer/route_lb.ts";
 import {
+  decodeExplainResponse,
   decodeGetHostResponse,
   decodeGetRouteResponse,
+  decodeHello,
+  type ExplainResponse,
+  frameExplainRequest,
   frameGetHostRequest,
   frameGetRouteRequest,
+  frameHello,
   frameReportRequest,
   type GetHostResponse,
   type HostInfo,
   readDatagram,
 } from "../proto/host_codec.ts";
 import { AGENT_PORT_COUNT, agentPortIndex, MessageId, RetCode } from "../proto/message_ids.ts";
+import { encodePickKey } from "../proto/pick_key.ts";
 import { UdpAgentLink } from "./agent_link.ts";
 import { Caller, type CallFunction } from "./caller.ts";
 import { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";
+import { type ExplanationPage, joinExplanations, readExplanation } from "./explanation.ts";
 import { type Host, type HostAnswer, toHost } from "./host.ts";
 import type { LarsApi } from "./lars_api.ts";
 import { LastGood } from "./last_good.ts";
@@ -41,6 +49,7 @@ import {
   checkToken,
   type LarsClientOptions,
   type LarsClientStats,
+  type PickOptions,
   type RetryOptions,
 } from "./options.ts";
 import { PENDING_MAX, PendingTable } from "./pending.ts";
@@ -50,7 +59,10 @@ import { SendWindow } from "./send_window.ts";
 const REG_INIT_TRIES = 3;
 const REG_INIT_PAUSE_MS = 50;
 
-type Reply = GetHostResponse | readonly HostInfo[];
+/** Stands in the pending table for the module of a Hello, which has none. */
+const HELLO_MODULE = -1;
+
+type Reply = GetHostResponse | ExplainResponse | readonly HostInfo[];
 
 /** A question and whoever waits for its answer. */
 interface Question {
@@ -99,6 +111,8 @@ export class LarsClient implements LarsApi {
   readonly #pending: PendingTable<Question>;
   readonly #windows: readonly SendWindow<Question>[];
   readonly #lastGood: LastGood;
+  /** Ports of the agent that have said Hello. */
+  readonly #greeted = new Set<number>();
   readonly #caller: Caller;
   #link: AgentLink | undefined;
   #closed = false;
@@ -175,9 +189,9 @@ export class LarsClient implements LarsApi {
    * @throws {AgentError} when the agent could not do its work.
    * @throws {LimitError} when too many questions are under way.
    * @throws {ClosedError} when the client is closed.
-   * @throws {RangeError} when an id is not a number of 32 bits.
+   * @throws {RangeError} when an id is not a number of 32 bits, or a key is too long.
    */
-  async getHost(modId: number, cmdId: number, options: CallOptions = {}): Promise<Host> {
+  async getHost(modId: number, cmdId: number, options: PickOptions = {}): Promise<Host> {
     const { retcode, host, error } = await this.tryGetHost(modId, cmdId, options);
     if (host !== undefined) return host;
     if (error !== undefined) throw error;
@@ -192,13 +206,14 @@ export class LarsClient implements LarsApi {
    *
    * @throws {RangeError} when an id is not a number of 32 bits.
    */
-  async tryGetHost(modId: number, cmdId: number, options: CallOptions = {}): Promise<HostAnswer> {
+  async tryGetHost(modId: number, cmdId: number, options: PickOptions = {}): Promise<HostAnswer> {
     const module = checkId("modId", modId);
     const command = checkId("cmdId", cmdId);
+    const key = options.key === undefined ? undefined : encodePickKey(options.key);
     const deadlineMs = checkDeadline(options.deadlineMs ?? this.#deadlineMs);
     let reply: GetHostResponse;
     try {
-      reply = await this.#askHost(module, command, deadlineMs);
+      reply = await this.#askHost(module, command, deadlineMs, key);
     } catch (error) {
       if (!(error instanceof LarsError)) throw error;
       const unanswered = error instanceof TimeoutError || error instanceof ConnectError;
@@ -280,6 +295,34 @@ export class LarsClient implements LarsApi {
   }
 
   /**
+   * Asks why which node of a module is picked. Undefined when nobody has asked for the module.
+   * Picks are remembered from the first question on, for ten minutes.
+   *
+   * @throws {ProtocolError} when the answer makes no sense.
+   * @throws what {@linkcode LarsClient.getRoute} throws; TimeoutError also when the agent speaks the
+   *   original protocol only.
+   */
+  async explain(
+    modId: number,
+    cmdId: number,
+    options: CallOptions = {},
+  ): Promise<ModuleExplanation | undefined> {
+    const module = checkId("modId", modId);
+    const command = checkId("cmdId", cmdId);
+    const deadlineMs = checkDeadline(options.deadlineMs ?? this.#deadlineMs);
+    await this.#greet(module, command, deadlineMs);
+    const pages: ModuleExplanation[] = [];
+    for (let from = 0;;) {
+      const page = await this.#askPage(module, command, from, deadlineMs);
+      if (page === undefined) return undefined;
+      pages.push(page.explanation);
+      from += page.nodesHere;
+      // The route may shrink between two pages; then the next one is empty.
+      if (page.nodesHere === 0 || from >= page.nodeCount) return joinExplanations(pages);
+    }
+  }
+
+  /**
    * Makes the agent fetch the route of a module, once, when a program starts: three tries at its
    * route, 50 ms apart, as the original does. Never rejects for want of a route or an agent.
    *
@@ -351,13 +394,46 @@ export class LarsClient implements LarsApi {
     return this.close();
   }
 
-  async #askHost(modId: number, cmdId: number, deadlineMs: number): Promise<GetHostResponse> {
+  async #askHost(
+    modId: number,
+    cmdId: number,
+    deadlineMs: number,
+    key: Uint8Array | undefined,
+  ): Promise<GetHostResponse> {
     const reply = await this.#ask(modId, cmdId, deadlineMs, (question) => {
       const seq = this.#pending.addHost(modId, cmdId, question);
       question.forget = () => this.#pending.dropHost(seq);
-      return frameGetHostRequest({ seq, modId, cmdId, token: this.#token });
+      return frameGetHostRequest({ seq, modId, cmdId, token: this.#token, key });
     });
     return reply as GetHostResponse;
+  }
+
+  /** Our own messages are for an agent that has said Hello; it is asked once for each port. */
+  async #greet(modId: number, cmdId: number, deadlineMs: number): Promise<void> {
+    const portIndex = agentPortIndex(modId, cmdId);
+    if (this.#greeted.has(portIndex)) return;
+    await this.#ask(modId, cmdId, deadlineMs, (question) => {
+      // Answers to Hello name nothing: the first one will do.
+      this.#pending.addRoute(HELLO_MODULE, 0, question);
+      question.forget = () => this.#pending.dropRoute(HELLO_MODULE, 0, question);
+      return frameHello({ protocol: 1, software: "lars-api", role: "client" });
+    });
+    this.#greeted.add(portIndex);
+  }
+
+  async #askPage(
+    modId: number,
+    cmdId: number,
+    from: number,
+    deadlineMs: number,
+  ): Promise<ExplanationPage | undefined> {
+    const reply = await this.#ask(modId, cmdId, deadlineMs, (question) => {
+      const seq = this.#pending.addHost(modId, cmdId, question);
+      question.forget = () => this.#pending.dropHost(seq);
+      return frameExplainRequest({ seq, modId, cmdId, from, token: this.#token });
+    });
+    if (!("explanation" in reply)) throw new ProtocolError("Answer must be an explanation");
+    return readExplanation(reply.explanation);
   }
 
   /** `register` puts the question into the pending table and gives its datagram. */
@@ -449,6 +525,8 @@ export class LarsClient implements LarsApi {
       const { msgId, body } = readDatagram(datagram);
       if (msgId === MessageId.GetHostResponse) this.#onHostResponse(body);
       else if (msgId === MessageId.ApiGetRouteResponse) this.#onRouteResponse(body);
+      else if (msgId === MessageId.ExplainResponse) this.#onExplainResponse(body);
+      else if (msgId === MessageId.Hello) this.#onHello(body);
       else this.#garbageCount++;
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
@@ -468,6 +546,16 @@ export class LarsClient implements LarsApi {
   #onRouteResponse(body: Uint8Array): void {
     const reply = decodeGetRouteResponse(body);
     this.#answer(this.#pending.takeRoute(reply.modId, reply.cmdId), reply.hosts);
+  }
+
+  #onExplainResponse(body: Uint8Array): void {
+    const reply = decodeExplainResponse(body);
+    this.#answer(this.#pending.takeHost(reply.seq, reply.modId, reply.cmdId), reply);
+  }
+
+  #onHello(body: Uint8Array): void {
+    decodeHello(body);
+    this.#answer(this.#pending.takeRoute(HELLO_MODULE, 0), []);
   }
 
   #answer(question: Question | undefined, reply: Reply): void {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { agentDaemon } from "../agent/service.ts";
+import { NodeUseState } from "../proto/message_ids.ts";
 import { FakeDns, FakeReporter } from "../agent/fake_upstream.ts";
 import type { RunningService } from "../daemon/daemon.ts";
 import { startDaemon } from "../daemon/daemon.ts";
@@ -95,6 +96,92 @@ export function clientConformance(kind: ClientKind): void {
     name: string,
     fn: (client: LarsApi, system: System) => Promise<void>,
   ): void => void test(`${kind.name}: ${name}`, () => withSystem(kind, fn));
+
+  check(
+    "calls of one key stay on one node where the policy heeds keys",
+    async (client, { dns }) => {
+      await ready(client);
+      dns.policies.set("1,1", '{"policy":"ring_hash"}');
+      const nodes = Array.from({ length: 8 }, (_, i) => ({ ip: `10.0.1.${i + 1}`, port: 80 }));
+      dns.push(1, 1, route(...nodes));
+      await until(async () => (await client.getRoute(1, 1)).length === 8, {
+        what: "the new route",
+      });
+      const nodeOf = async (key: string | Uint8Array): Promise<string> =>
+        (await client.getHost(1, 1, { key })).ip;
+      const chosen = new Set<string>();
+      for (let i = 0; i < 40; i++) {
+        const first = await nodeOf(`user-${i}`);
+        chosen.add(first);
+        assert.equal(await nodeOf(`user-${i}`), first);
+        assert.equal(await nodeOf(new TextEncoder().encode(`user-${i}`)), first);
+      }
+      assert.ok(chosen.size >= 4, `keys are spread over ${chosen.size} of 8 nodes`);
+      const called = new Set<string>();
+      for (let i = 0; i < 5; i++) {
+        await client.call(1, 1, (host) => void called.add(host.ip), { key: "user-7" });
+      }
+      assert.deepEqual([...called], [await nodeOf("user-7")]);
+      await assert.rejects(nodeOf("x".repeat(257)), RangeError);
+      await assert.rejects(nodeOf(""), RangeError);
+    },
+  );
+
+  check("a drained node is given no more, and its results count", async (client, system) => {
+    const { dns, reporter } = system;
+    await ready(client);
+    dns.push(1, 1, [...route(A), { ...route(B)[0], state: "drain" }]);
+    await until(async () => (await client.getRoute(1, 1)).length === 1, { what: "the new route" });
+    for (let i = 0; i < 6; i++) assert.deepEqual(await client.getHost(1, 1), A);
+    // The call was under way when the node was drained.
+    client.report(1, 1, B.ip, B.port, 0);
+    await until(() => reporter.totals().join() === "1,0", { what: "its result" });
+    dns.push(1, 1, route(A, B));
+    await until(async () => (await client.getHost(1, 1)).ip === B.ip, { what: "its return" });
+  });
+
+  check("dns hears that a drained node is not used any more", async (client, { dns }) => {
+    await ready(client);
+    let seq = 0;
+    const hears = (state: number, idleMs: number): Promise<void> =>
+      until(() => {
+        dns.askNodeUse({ seq: ++seq, modId: 1, cmdId: 1, ...wire(B) });
+        const last = dns.nodeUses.at(-1);
+        return last?.state === state && (last.idleMs ?? 0) >= idleMs;
+      }, { what: `state ${state}`, intervalMs: 50 });
+    await hears(NodeUseState.Picked, 0);
+    dns.push(1, 1, [...route(A), { ...route(B)[0], state: "drain" }]);
+    await hears(NodeUseState.Draining, 200);
+    assert.deepEqual(await client.getRoute(1, 1), [A]);
+  });
+
+  check("explain() tells what every node is, and why", async (client, { dns }) => {
+    assert.equal(await client.explain(5, 5), undefined);
+    await ready(client);
+    dns.policies.set("1,1", '{"policy":"smooth_weighted_round_robin"}');
+    const nodes = Array.from({ length: 300 }, (_, i) => ({ ip: 0x0a000000 + i + 1, port: 80 }));
+    dns.push(1, 1, [...nodes, { ip: 9, port: 9, weight: 7, zone: "east", state: "drain" }]);
+    await until(async () => (await client.getRoute(1, 1)).length === 300, { what: "the route" });
+    const before = await client.explain(1, 1);
+    assert.equal(before?.state, "ready");
+    assert.equal(before?.module?.policy, "smooth_weighted_round_robin");
+    assert.equal(before?.module?.nodes.length, 301, "all pages are there");
+    assert.equal(new Set(before?.module?.nodes.map(({ node }) => node)).size, 301);
+    const drained = before?.module?.nodes.find(({ node }) => node === "0.0.0.9:9");
+    assert.deepEqual([drained?.condition, drained?.weight, drained?.zone], ["drain", 7, "east"]);
+    for (let i = 0; i < 15; i++) client.report(1, 1, "10.0.0.1", 80, 1, 0);
+    await until(async () => {
+      const after = await client.explain(1, 1);
+      const sick = after?.module?.nodes.find(({ node }) => node === "10.0.0.1:80");
+      const decided = after?.module?.decisions.some(({ node }) => node === "10.0.0.1:80") === true;
+      return decided && sick?.condition === "overload" && sick.reason !== undefined;
+    }, { what: "the reason of its state" });
+    await client.getHost(1, 1);
+    assert.ok(
+      (await client.explain(1, 1))?.module?.nodes.some(({ pickShare = 0 }) => pickShare > 0),
+    );
+    assert.equal(await client.explain(1, 7), undefined);
+  });
 
   check("getHost() gives the nodes in turn", async (client) => {
     await ready(client);

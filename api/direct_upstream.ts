@@ -3,10 +3,14 @@
 import { PendingReports, type TimedReport } from "../balancer/pending_reports.ts";
 import type { ModuleReport } from "../balancer/route_lb.ts";
 import { RouteParts } from "../balancer/route_parts.ts";
-import { decodeRoutePart, encodeReportStatusRequest } from "../proto/feed_codec.ts";
+import {
+  decodeNodeUseRequest,
+  decodeRoutePart,
+  encodeNodeUse,
+  encodeReportStatusRequest,
+} from "../proto/feed_codec.ts";
 import { decodeGetRouteResponse, encodeGetRouteRequest } from "../proto/host_codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import type { HostInfo } from "../proto/message_types.ts";
 import { type Address, parseIpv4 } from "../reactor/address.ts";
 import { CLOSE_MS_MAX, type UpstreamOptions } from "./agent_upstream.ts";
 import { FeedLink } from "./feed_link.ts";
@@ -158,17 +162,17 @@ export class DirectUpstream implements Upstream {
     const { events } = this.#options;
     events.onHeard();
     if (msgId === MessageId.GetRouteResponse) {
-      const { modId, cmdId, hosts } = decodeGetRouteResponse(body);
-      this.#route(modId, cmdId, hosts);
+      const { modId, cmdId, hosts, policy = "" } = decodeGetRouteResponse(body);
+      events.onRoute(modId, cmdId, hosts, policy);
+    } else if (msgId === MessageId.NodeUseRequest) {
+      const request = decodeNodeUseRequest(body);
+      const usage = events.onNodeUse(request);
+      this.#dns.send(MessageId.NodeUse, encodeNodeUse({ seq: request.seq, ...usage }));
     } else if (msgId === MessageId.RoutePart) {
       const part = decodeRoutePart(body);
       const hosts = this.#parts.take(part);
-      if (hosts !== undefined) this.#route(part.modId, part.cmdId, hosts);
+      if (hosts !== undefined) events.onRoute(part.modId, part.cmdId, hosts, part.policy ?? "");
     }
-  }
-
-  #route(modId: number, cmdId: number, hosts: HostInfo[]): void {
-    this.#options.events.onRoute(modId, cmdId, hosts);
   }
 
   #flush(): void {

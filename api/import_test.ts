@@ -200,7 +200,7 @@ test("the api is imported from a URL, without an import map", {
   const server = createServer((request, response) => {
     const path = request.url ?? "";
     served.push(path);
-    if (!/^\/(api|balancer|proto|reactor)\/[a-z_]+\.ts$/.test(path)) {
+    if (!/^\/(api|balancer|proto|reactor)\/[a-z0-9_]+\.ts$/.test(path)) {
       response.writeHead(404).end();
       return;
     }

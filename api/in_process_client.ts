@@ -1,8 +1,10 @@
 // Shell. The client that holds the routes in its own process and picks without asking anybody.
 
+import { DrainWatch } from "../balancer/drain_watch.ts";
 import type { Host as Node, RouteNode } from "../balancer/host.ts";
-import { RouteLb } from "../balancer/route_lb.ts";
+import { type ModuleExplanation, RouteLb } from "../balancer/route_lb.ts";
 import { RetCode } from "../proto/message_ids.ts";
+import { encodePickKey, type PickKey, readPickKey } from "../proto/pick_key.ts";
 import { formatAddress, formatIpv4, parseIpv4 } from "../reactor/address.ts";
 import { backgroundClock } from "../reactor/background_clock.ts";
 import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
@@ -32,6 +34,7 @@ import {
   checkRetcode,
   checkTimecost,
   checkToken,
+  type PickOptions,
   type RetryOptions,
 } from "./options.ts";
 import { PENDING_MAX } from "./pending.ts";
@@ -77,6 +80,7 @@ interface Waiter {
  */
 export class InProcessClient implements LarsApi {
   readonly #lb: RouteLb;
+  readonly #drains: DrainWatch;
   readonly #upstream: Upstream;
   readonly #clock: Clock;
   readonly #background: Clock;
@@ -98,6 +102,7 @@ export class InProcessClient implements LarsApi {
    * the engine keeps a boxed number here, and need not box it for each pick.
    */
   #nowMs: number | undefined = undefined;
+  #policiesRefused = 0;
   #running = false;
   #closed = false;
   #ticker: Timer | undefined;
@@ -119,16 +124,20 @@ export class InProcessClient implements LarsApi {
     this.#lb = new RouteLb({
       settings: checkRules(options.rules),
       rng,
+      zone: options.zone ?? "",
       modulesMax: this.#modulesMax,
       onPull: (modId, cmdId) => this.#upstream.ask(modId, cmdId),
       onForget: (modId, cmdId) => this.#forget(modId, cmdId),
     });
+    this.#drains = new DrainWatch(this.#lb);
     this.#lb.pausePulls();
     const events: UpstreamEvents = {
       onReady: () => this.#ready(),
       onLost: () => this.#lb.pausePulls(),
       onHeard: () => this.#heard(),
-      onRoute: (modId, cmdId, nodes) => this.#takeRoute(modId, cmdId, nodes),
+      onNodeUse: ({ modId, cmdId, ip, port }) =>
+        this.#drains.usage(modId, cmdId, ip, port, this.#clock.nowMs()),
+      onRoute: (modId, cmdId, nodes, policy) => this.#takeRoute(modId, cmdId, nodes, policy),
     };
     const mode = checkMode(options.mode);
     const peers = checkPeers(options);
@@ -174,6 +183,7 @@ export class InProcessClient implements LarsApi {
       reports: lb.reports,
       reportsIgnored: lb.reportsIgnored,
       modulesEvicted: lb.modulesEvicted,
+      policiesRefused: this.#policiesRefused,
       waiting: this.#waitingCount,
       retried: this.#caller.retriedCount,
       retriesRefused: this.#caller.refusedCount,
@@ -186,11 +196,14 @@ export class InProcessClient implements LarsApi {
    * no route yet; it is asked for). Allocates nothing; a node is the same object each time, for as
    * long as the route has it. Ids are taken as numbers of 32 bits.
    *
+   * @param key Calls of one key stay on one node, where the policy of the module heeds keys; 1 to
+   * 256 bytes, of which a longer one is not refused here.
    * @throws {ClosedError} when the client is closed.
    */
-  pick(modId: number, cmdId: number): Host | RetCode {
+  pick(modId: number, cmdId: number, key?: PickKey): Host | RetCode {
     if (!this.#running) this.#start();
-    const picked = this.#lb.getHost(modId, cmdId, this.#nowMs as number);
+    const text = typeof key === "object" ? readPickKey(key) : key;
+    const picked = this.#lb.getHost(modId, cmdId, this.#nowMs as number, text);
     if (typeof picked === "number") return picked as RetCode;
     return (picked.attached as Host | undefined) ?? attachView(picked);
   }
@@ -204,9 +217,9 @@ export class InProcessClient implements LarsApi {
    * @throws {ConnectError} when there is no route, and no connection to get one.
    * @throws {LimitError} when too many questions wait.
    * @throws {ClosedError} when the client is closed.
-   * @throws {RangeError} when an id is not a number of 32 bits.
+   * @throws {RangeError} when an id is not a number of 32 bits, or a key is too long.
    */
-  async getHost(modId: number, cmdId: number, options: CallOptions = {}): Promise<Host> {
+  async getHost(modId: number, cmdId: number, options: PickOptions = {}): Promise<Host> {
     const { retcode, host, error } = await this.tryGetHost(modId, cmdId, options);
     if (host !== undefined) return host;
     if (error !== undefined) throw error;
@@ -220,13 +233,14 @@ export class InProcessClient implements LarsApi {
    *
    * @throws {RangeError} when an id is not a number of 32 bits.
    */
-  async tryGetHost(modId: number, cmdId: number, options: CallOptions = {}): Promise<HostAnswer> {
+  async tryGetHost(modId: number, cmdId: number, options: PickOptions = {}): Promise<HostAnswer> {
     const module = checkId("modId", modId);
     const command = checkId("cmdId", cmdId);
+    const key = options.key === undefined ? undefined : encodePickKey(options.key);
     const deadlineMs = checkDeadline(options.deadlineMs ?? this.#deadlineMs);
     try {
       await this.#wantRoute(module, command, deadlineMs);
-      const picked = this.pick(module, command);
+      const picked = this.pick(module, command, key);
       if (typeof picked !== "number") return { retcode: RetCode.Success, host: picked };
       if (picked === RetCode.NoExist) this.#needConnection(module, command);
       return { retcode: picked };
@@ -276,6 +290,18 @@ export class InProcessClient implements LarsApi {
     const nodes = this.#lb.getRoute(module, command, this.#clock.nowMs());
     if (nodes.length === 0) this.#needConnection(module, command);
     return nodes.map((node) => (node.attached as Host | undefined) ?? attachView(node));
+  }
+
+  /**
+   * Why which node of a module is picked by this client; undefined when the module is not known.
+   * Picks are remembered from the first question on, for ten minutes.
+   *
+   * @throws {RangeError} when an id is not a number of 32 bits.
+   */
+  explain(modId: number, cmdId: number): Promise<ModuleExplanation | undefined> {
+    const module = checkId("modId", modId);
+    const command = checkId("cmdId", cmdId);
+    return Promise.resolve(this.#lb.explain(module, command, this.#clock.nowMs()));
   }
 
   /**
@@ -343,6 +369,7 @@ export class InProcessClient implements LarsApi {
     const nowMs = this.#clock.nowMs();
     this.#nowMs = nowMs;
     this.#lb.tick(nowMs);
+    if (this.#drains.count > 0) this.#drains.tick(nowMs);
     this.#upstream.addReports(this.#lb.drainReports(nowMs));
     this.#upstream.tick(nowMs, this.#unconfirmed.size === 0);
   }
@@ -359,9 +386,21 @@ export class InProcessClient implements LarsApi {
     if (this.#unconfirmed.size === 0) this.#currentAtMs = this.#clock.nowMs();
   }
 
-  #takeRoute(modId: number, cmdId: number, nodes: readonly RouteNode[]): void {
+  #takeRoute(
+    modId: number,
+    cmdId: number,
+    nodes: readonly RouteNode[],
+    policy: string,
+  ): void {
+    try {
+      this.#lb.setModulePolicy(modId, cmdId, policy);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.#policiesRefused++;
+    }
     const change = this.#lb.update(modId, cmdId, nodes, this.#clock.nowMs());
     if (change === undefined) return;
+    this.#drains.routeTaken(modId, cmdId, nodes, this.#clock.nowMs());
     const key = keyOf(modId, cmdId);
     this.#answered.add(key);
     this.#askedAtMs.delete(key);

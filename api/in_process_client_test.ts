@@ -76,11 +76,12 @@ class Bench {
     this.events.onLost();
   }
 
-  route(modId: number, count: number): void {
+  route(modId: number, count: number, policy = ""): void {
     this.events.onRoute(
       modId,
       1,
       Array.from({ length: count }, (_, i) => ({ ip: i + 1, port: 80 })),
+      policy,
     );
   }
 }
@@ -89,6 +90,17 @@ test("InProcessClient() opens nothing before the first question", () => {
   const bench = new Bench();
   assert.deepEqual([bench.started, bench.clock.pendingCount], [0, 0]);
   assert.deepEqual([bench.client.connected, bench.client.tableAgeMs], [false, Infinity]);
+});
+
+test("a policy that cannot be used is counted, and the route is taken", () => {
+  const bench = new Bench();
+  bench.client.pick(1, 1);
+  bench.connect();
+  bench.route(1, 2, '{"policy":"nobody knows"}');
+  assert.equal(bench.client.stats.policiesRefused, 1);
+  assert.notEqual(typeof bench.client.pick(1, 1), "number");
+  bench.route(1, 2, '{"policy":"lars"}');
+  assert.equal(bench.client.stats.policiesRefused, 1);
 });
 
 test("pick() gives the same object for a node each time", () => {

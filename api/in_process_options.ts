@@ -35,6 +35,8 @@ export interface InProcessClientOptions extends RetryBudgetOptions {
   deadlineMs?: number;
   /** Rules that differ from those of the original; should be those of the agent. */
   rules?: Partial<BalanceSettings>;
+  /** Zone this program stands in, for modules whose policy is aware of zones. @default {""} */
+  zone?: string;
   /** Modules kept, 1 to 1000000; a further one takes the place of an old one. @default {10000} */
   modulesMax?: number;
   /** Nodes with results that wait, 1 to 65536; the rest is dropped. @default {65536} */
@@ -59,6 +61,8 @@ export interface InProcessClientStats {
   readonly reports: number;
   readonly reportsIgnored: number;
   readonly modulesEvicted: number;
+  /** Policies of modules that came and could not be used; the ones before stayed. */
+  readonly policiesRefused: number;
   /** Calls of `getHost` and the like that wait for a first route. */
   readonly waiting: number;
   /** Tries made by `call` after the first one. */

@@ -11,15 +11,18 @@ export { LarsClient } from "./client.ts";
 export { InProcessClient } from "./in_process_client.ts";
 export type { InProcessClientOptions, InProcessClientStats } from "./in_process_options.ts";
 export type { LarsApi } from "./lars_api.ts";
+export type { ModuleExplanation } from "../balancer/route_lb.ts";
 export type { Host, HostAnswer } from "./host.ts";
 export type {
   CallOptions,
   LarsClientOptions,
   LarsClientStats,
+  PickOptions,
   RetryBudgetOptions,
   RetryOptions,
 } from "./options.ts";
 export type { CallAttempt, CallFunction } from "./caller.ts";
 export { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";
 export { ConnectError, LarsError, LimitError, TimeoutError } from "../reactor/errors.ts";
+export type { PickKey } from "../proto/pick_key.ts";
 export { RetCode } from "../proto/message_ids.ts";

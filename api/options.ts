@@ -3,6 +3,7 @@
 import type { Clock } from "../reactor/clock.ts";
 import type { AgentLink, AgentLinkEvents } from "./link.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
+import type { PickKey } from "../proto/pick_key.ts";
 import type { Host } from "./host.ts";
 import { PENDING_MAX } from "./pending.ts";
 
@@ -59,8 +60,18 @@ export interface CallOptions {
   deadlineMs?: number;
 }
 
-/** What `call` can be told. */
-export interface RetryOptions extends CallOptions {
+/** What a pick can be told. */
+export interface PickOptions extends CallOptions {
+  /**
+   * Calls of one key stay on one node, where the policy of the module heeds keys (`ring_hash`,
+   * `bounded_ring_hash`, `maglev`); elsewhere it does nothing. A text counts by its UTF-8 bytes; 1
+   * to 256 bytes. @default {none}
+   */
+  key?: PickKey;
+}
+
+/** What `call` can be told. A key holds for the first try; another node is tried without it. */
+export interface RetryOptions extends PickOptions {
   /**
    * Further nodes to try when the function throws, 0 to 10; never the node just tried, and never
    * more than the budget of the client allows. For calls that may be made twice. @default {0}

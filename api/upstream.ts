@@ -2,6 +2,7 @@
 
 import type { ModuleReport } from "../balancer/route_lb.ts";
 import type { RouteNode } from "../balancer/host.ts";
+import type { NodeUsage, NodeUseRequest } from "../proto/message_types.ts";
 import type { Address } from "../reactor/address.ts";
 
 /** What an upstream tells its client. */
@@ -12,8 +13,10 @@ export interface UpstreamEvents {
   onLost(): void;
   /** Something came from the source of routes, so that what it sent before is still true. */
   onHeard(): void;
-  /** A route, asked for or changed. */
-  onRoute(modId: number, cmdId: number, nodes: readonly RouteNode[]): void;
+  /** Dns asks whether this program still uses a node. */
+  onNodeUse(request: NodeUseRequest): NodeUsage;
+  /** A route, asked for or changed, with the JSON of the module's policy ("" = none). */
+  onRoute(modId: number, cmdId: number, nodes: readonly RouteNode[], policy: string): void;
 }
 
 /** Counters of an upstream. */

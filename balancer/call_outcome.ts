@@ -12,6 +12,8 @@ export const CallOutcome = {
   Timeout: 3,
   /** Any other failure. */
   Other: 4,
+  /** Nobody said how the call ended. */
+  Unknown: 5,
 } as const;
 
 /** Any of {@linkcode CallOutcome}. */

@@ -1,5 +1,6 @@
 // Core. One node of a module: its counters, its state, and its places in the lists.
 
+import type { HostCare } from "./host_care.ts";
 import type { HostList, Linked } from "./host_list.ts";
 
 /** Who judges a node; {@linkcode ActiveHosts} calls it when time has run out. */
@@ -28,6 +29,18 @@ export interface RouteNode {
   readonly state?: NodeState;
 }
 
+/** What a node is picked from; `node_pool.ts`. */
+export interface HostPool {
+  /** The node is no longer usable. */
+  remove(host: Host): void;
+  /** It is picked by another weight from now on. */
+  setWeight(host: Host, pickWeight: number): void;
+  /** A call of the node began; its `care` knows already. */
+  began(host: Host, nowMs: number): void;
+  /** `count` calls of the node ended; its `care` knows already. */
+  ended(host: Host, count: number, outcome: number, nowMs: number): void;
+}
+
 /** Weight of a node whose route names none. */
 export const DEFAULT_WEIGHT = 100;
 
@@ -46,7 +59,7 @@ export class Host implements Linked<Host> {
   /** `ip` as the signed number of the same bits, which engines keep in place. */
   readonly signedIp: number;
   readonly port: number;
-  /** True when the node is given probes only. */
+  /** True when the node is out: it is given probes only, or nothing. */
   overload = false;
   next: Host = this;
   readonly ip: number;
@@ -54,8 +67,20 @@ export class Host implements Linked<Host> {
   list: HostList<Host> | undefined = undefined;
 
   readonly owner: HostOwner;
+  /** As the route says. */
   weight = DEFAULT_WEIGHT;
   zone = "";
+  state: NodeState = "on";
+  /** Weight that policies go by now: less than `weight` while the node's share grows. */
+  pickWeight = DEFAULT_WEIGHT;
+  /** True when the rules hold the node for overload; it may be in use all the same. */
+  judged = false;
+  /** The pool the node is picked from; undefined while it gets probes only, or nothing. */
+  pool: HostPool | undefined = undefined;
+  /** Place in the tables of the pool's policy; -1 = in none. Written by policies only. */
+  slot = -1;
+  /** What the original rules do not need; made when the module asks for it. */
+  care: HostCare | undefined = undefined;
 
   /** Virtual successes: with `verr`, what decides. */
   vsucc = 0;

@@ -1,31 +1,41 @@
 // Core. One module: its nodes, which is next, what their calls say, and what changes with the route.
 
+import { RetCode } from "../proto/message_ids.ts";
 import { formatIpv4 } from "../reactor/address.ts";
+import type { Rng } from "../reactor/rng.ts";
 import type { BalanceSettings } from "./balance_settings.ts";
+import { CallOutcome, callOutcomeOf } from "./call_outcome.ts";
+import { decayedEjections, ejectionsAllowed, ejectionTimeMs, rampShare } from "./ejection.ts";
+import {
+  DecisionLog,
+  type ModuleMode,
+  type ModuleView,
+  PickLog,
+  viewNode,
+  WATCH_MS,
+} from "./explain.ts";
 import {
   type ActiveHosts,
   DEFAULT_WEIGHT,
   Host,
   hostKey,
   type HostOwner,
+  type NodeState,
   type RouteNode,
 } from "./host.ts";
+import { HostCare } from "./host_care.ts";
 import { HostList } from "./host_list.ts";
 import {
-  type CallCounts,
-  countCalls,
-  countFailure,
-  countSuccess,
-  failureWeight,
-  judgeWindow,
-  reasonToIdle,
-  reasonToOverload,
-  resetIdle,
-  resetOverload,
-  windowEndMs,
-} from "./overload_policy.ts";
-import { DEFAULT_MODULE_POLICY, type ModulePolicy } from "./module_policy.ts";
-import type { PickLists, PickPolicy, PickPolicyFactory } from "./pick_policy.ts";
+  changedSettings,
+  DEFAULT_MODULE_POLICY,
+  type ModulePolicy,
+  rulesOf,
+} from "./module_policy.ts";
+import { hashText, hashWord } from "./murmur3.ts";
+import { countPlainly, NodeJudge } from "./node_judge.ts";
+import { type CallCounts, resetIdle, resetOverload, windowEndMs } from "./overload_policy.ts";
+import { NO_KEY } from "./pick_policy.ts";
+import { ZoneRouter } from "./zone_router.ts";
 
 /** A node changed its state. */
 export interface StateChange {
@@ -39,12 +49,31 @@ export interface StateChange {
   readonly reason: string;
   /** When, by the clock the balancer is given. Milliseconds. */
   readonly atMs: number;
+  /** True when the module only judges: the node stays in use. */
+  readonly dryRun?: boolean;
+  /** True when the node stays in use because no more of the module may be out. */
+  readonly held?: boolean;
 }
 
 /** The change as a line of text: "10.0.0.1:80 of module 1,1 is overload: 15 calls …". */
 export function describeStateChange(change: StateChange): string {
+  const kept = change.dryRun === true
+    ? " (dry run, stays in use)"
+    : change.held === true
+    ? " (stays in use: no more nodes may be out)"
+    : "";
   return `${formatIpv4(change.ip)}:${change.port} of module ${change.modId},${change.cmdId} is ` +
-    `${change.overload ? "overload" : "idle"}: ${change.reason}`;
+    `${change.overload ? "overload" : "idle"}${kept}: ${change.reason}`;
+}
+
+/** A module began, or ceased, to be without a usable node. */
+export interface ModuleModeChange {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly mode: ModuleMode;
+  readonly reason: string;
+  /** When, by the clock the balancer is given. Milliseconds. */
+  readonly atMs: number;
 }
 
 /** What a node's calls came to, as it goes to the reporter. */
@@ -83,6 +112,10 @@ export interface HostSnapshot {
   readonly continSucc: number;
   readonly continErr: number;
   readonly sinceMs: number;
+  /** As the route says, as the next two. */
+  readonly weight: number;
+  readonly zone: string;
+  readonly state: NodeState;
 }
 
 /** What the modules of one loop share. */
@@ -91,27 +124,70 @@ export interface BalanceContext {
   settings: BalanceSettings;
   /** Most nodes of one module; further ones are cut and counted. */
   readonly nodesMax: number;
+  /** Zone of the agent; "" = none. */
+  readonly zone: string;
+  /** For policies, and for the jitter of recovery. */
+  readonly rng: Rng;
   readonly active: ActiveHosts;
-  readonly createPolicy: PickPolicyFactory;
   /** A node changed its state. */
   onStateChange(change: StateChange): void;
+  /** A module changed its mode. */
+  onModeChange(change: ModuleModeChange): void;
   /** The module has something to report again; called once until `takeResults`. */
   onDirty(balance: LoadBalance): void;
+  /** The module wants `tick` from now on, until that answers false. */
+  onCaring(balance: LoadBalance): void;
 }
 
+/** While a module is open it goes on so until this share of its nodes is usable: none then gets
+ * more than 6/5 of its fair share when the others lose theirs. */
+const OPEN_UNTIL_SHARE = 5 / 6;
+
+/** Calls whose outcome nobody reports are looked for so often within their time. */
+const EXPIRY_LOOKS = 8;
+
+/** Heads of the lists of nodes that are out that the mode `probe` looks at for each call. */
+const PROBE_LOOKS_MAX = 4;
+
 /** One module. Synchronous, without a clock of its own: times are arguments. */
-export class LoadBalance implements HostOwner, PickLists {
+export class LoadBalance implements HostOwner {
   readonly modId: number;
   readonly cmdId: number;
-  readonly idle = new HostList<Host>();
+  /** Nodes that are out and given probes. */
   readonly overload = new HostList<Host>();
+  /** Nodes that are out and given nothing yet. */
+  readonly resting = new HostList<Host>();
   /** When its results were last taken for a report. Milliseconds. */
   reportedAtMs = -Infinity;
   readonly #context: BalanceContext;
-  readonly #policy: PickPolicy;
-  #modulePolicy: ModulePolicy;
   readonly #hosts = new Map<number, Host>();
+  /** Nodes held for overload, the longest first. */
+  readonly #judged = new Set<Host>();
+  /** Nodes whose share grows. */
+  readonly #ramping = new Set<Host>();
+  readonly #decisions = new DecisionLog();
   #dirty: Host[] = [];
+  #modulePolicy: ModulePolicy;
+  #judge: NodeJudge;
+  #router: ZoneRouter;
+  /** Set while a pick is nothing but the head of this list: the usual case, and the fast one. */
+  #inTurn: HostList<Host> | undefined;
+  /** Ordinary picks or refusals since the last probe; stands still while no node is overload. */
+  #accessCount = 0;
+  /** Nodes that the operator wants in use. */
+  #inService = 0;
+  #mode: ModuleMode = "normal";
+  #modeReason = "";
+  #modeSinceMs = -Infinity;
+  /** True while picks have to be noted. */
+  #observes = false;
+  #picks: PickLog | undefined;
+  #watchUntilMs = -Infinity;
+  #expiryDueMs = -Infinity;
+  #isCaring = false;
+  /** `rules` of the agent's settings that they were made from. */
+  #rules: BalanceSettings;
+  #rulesFrom: BalanceSettings;
 
   constructor(
     modId: number,
@@ -122,18 +198,18 @@ export class LoadBalance implements HostOwner, PickLists {
     this.modId = modId;
     this.cmdId = cmdId;
     this.#context = context;
-    this.#policy = context.createPolicy();
     this.#modulePolicy = policy;
+    this.#judge = new NodeJudge(policy.settings);
+    this.#router = new ZoneRouter(policy, context.zone, context.rng);
+    this.#rulesFrom = context.settings;
+    this.#rules = rulesOf(policy, context.settings);
+    this.#observes = this.#follows;
+    this.#changed();
   }
 
-  /** How the module picks and judges. */
-  get modulePolicy(): ModulePolicy {
-    return this.#modulePolicy;
-  }
-
-  /** Takes another policy from the next pick on; what is known of the nodes stays. */
-  setPolicy(policy: ModulePolicy): void {
-    this.#modulePolicy = policy;
+  /** A node by its address; undefined when the route does not name it. */
+  findHost(ip: number, port: number): Host | undefined {
+    return this.#hosts.get(hostKey(ip >>> 0, port));
   }
 
   /** Number of nodes. */
@@ -141,36 +217,61 @@ export class LoadBalance implements HostOwner, PickLists {
     return this.#hosts.size;
   }
 
+  /** Number of nodes that are out. */
+  get outCount(): number {
+    return this.overload.count + this.resting.count;
+  }
+
   /** The nodes, in the order in which they joined the route. */
   hosts(): IterableIterator<Host> {
     return this.#hosts.values();
   }
 
-  /** The next node, or a return code: NoExist without nodes, Overload to refuse. */
-  pick(): Host | number {
-    return this.#policy.pick(this, this.#context.settings.probeNum);
+  /** The nodes that are picked from, each zone from the head of its list. */
+  usable(): IterableIterator<Host> {
+    return this.#router.usable();
+  }
+
+  /** The nodes the operator wants in use, in the order in which they joined the route. */
+  *hostsInService(): IterableIterator<Host> {
+    for (const host of this.#hosts.values()) if (isInService(host)) yield host;
+  }
+
+  /**
+   * The next node, or a return code: NoExist without nodes, Overload to refuse.
+   *
+   * @param key What should stay on one node, for policies that heed it.
+   */
+  pick(nowMs: number, key?: number | string): Host | number {
+    const inTurn = this.#inTurn;
+    if (inTurn !== undefined) return inTurn.rotate() ?? RetCode.NoExist;
+    const hash = key === undefined ? NO_KEY : hashOf(key);
+    const picked = this.overload.count === 0 && this.resting.count === 0
+      ? this.#router.pick(nowMs, hash) ?? RetCode.NoExist
+      : this.#pickAmongSick(nowMs, hash);
+    if (this.#observes && typeof picked !== "number") this.#observe(picked, nowMs);
+    return picked;
   }
 
   /**
    * Counts the outcome of a call.
    *
-   * @param retcode 0 = success; any other value is a failure.
-   * @param timecostMs How long a failed call took; 0 when unknown.
+   * @param retcode 0 = success; any other value is a failure, of a kind that `call_outcome.ts` says.
+   * @param timecostMs How long the call took; 0 when unknown.
    * @returns false when the node is not (or no longer) one of this module: nothing was counted.
    */
   report(ip: number, port: number, retcode: number, timecostMs: number, nowMs: number): boolean {
     const host = this.#hosts.get(hostKey(ip, port));
     if (host === undefined) return false;
     if (nowMs >= host.dueMs) this.settle(host, nowMs);
-    if (retcode === 0) {
-      countSuccess(host);
-    } else {
-      countFailure(host, failureWeight(timecostMs));
-    }
+    if (this.#observes) this.#ended(host, 1, callOutcomeOf(retcode), nowMs);
+    const good = host.care === undefined
+      ? countPlainly(host, retcode, timecostMs)
+      : this.#judge.count(host, retcode, timecostMs, nowMs, this.#allHosts);
     host.reportSucc = host.rsucc;
     host.reportErr = host.rerr;
     this.#markDirty(host);
-    this.#judge(host, retcode === 0, nowMs);
+    this.#judgeCall(host, good, nowMs);
     return true;
   }
 
@@ -183,12 +284,16 @@ export class LoadBalance implements HostOwner, PickLists {
     const host = this.#hosts.get(hostKey(ip, port));
     if (host === undefined) return false;
     if (nowMs >= host.dueMs) this.settle(host, nowMs);
-    countCalls(host, calls);
+    if (this.#observes) {
+      const outcome = calls.err > 0 ? CallOutcome.Other : CallOutcome.Success;
+      this.#ended(host, calls.succ + calls.err, outcome, nowMs);
+    }
+    this.#judge.countMany(host, calls, nowMs);
     host.reportSucc = host.rsucc;
     host.reportErr = host.rerr;
     this.#markDirty(host);
     // The kind that can change the state decides; a batch may hold both.
-    this.#judge(host, host.overload ? calls.succ > 0 : calls.err === 0, nowMs);
+    this.#judgeCall(host, host.judged ? calls.succ > 0 : calls.err === 0, nowMs);
     return true;
   }
 
@@ -197,28 +302,43 @@ export class LoadBalance implements HostOwner, PickLists {
    * time: the outcome is the same however late or often it is called.
    */
   settle(host: Host, nowMs: number): void {
-    const { settings, active } = this.#context;
-    // At most three turns: a window ends in overload, overload ends in idle, and a fresh idle node
-    // has no due time.
+    const { active } = this.#context;
+    // At most three turns: a window ends in overload, overload ends in idle or in waiting for
+    // probes, and neither a fresh idle node nor a waiting one has a due time.
     while (nowMs >= host.dueMs) {
       const atMs = host.dueMs;
-      if (host.overload) {
-        this.#change(host, false, `overload for ${settings.overloadTimeoutMs / 1000} s`, atMs);
+      const rules = this.#rulesNow();
+      if (host.judged) {
+        if (this.#isStaged) this.#endRest(host, atMs);
+        else this.#change(host, false, `overload for ${rules.overloadTimeoutMs / 1000} s`, atMs);
         continue;
       }
-      const reason = judgeWindow(host, settings);
+      const reason = this.#judge.whyOutAtWindowEnd(host, rules);
       if (reason !== undefined) {
         this.#change(host, true, reason, atMs);
       } else {
-        resetIdle(host, settings);
+        resetIdle(host, rules);
         active.remove(host);
       }
     }
   }
 
   /**
-   * Takes a new route: nodes kept by it keep their counters and their place, new ones join the
-   * idle list, the others are dropped with all that was known of them. Duplicates count once.
+   * Does what goes on slowly: growing shares, calls that nobody reported, the end of watching.
+   *
+   * @returns false when it need not be called any more, until `onCaring` says so.
+   */
+  tick(nowMs: number): boolean {
+    if (this.#ramping.size > 0) this.#growShares(nowMs);
+    if (this.#picks !== undefined && nowMs >= this.#watchUntilMs) this.#stopWatching();
+    if (this.#observes && nowMs >= this.#expiryDueMs) this.#expireCalls(nowMs);
+    this.#isCaring = this.#ramping.size > 0 || this.#observes;
+    return this.#isCaring;
+  }
+
+  /**
+   * Takes a new route: nodes kept by it keep their counters and their place, new ones join those
+   * in use, the others are dropped with all that was known of them. Duplicates count once.
    */
   update(nodes: readonly RouteNode[], nowMs: number): RouteUpdate {
     const wanted = new Map<number, RouteNode>();
@@ -232,6 +352,7 @@ export class LoadBalance implements HostOwner, PickLists {
         wanted.set(key, node);
       }
     }
+    const isFirst = this.#hosts.size === 0;
     let removed = 0;
     for (const [key, host] of this.#hosts) {
       if (wanted.has(key)) continue;
@@ -239,8 +360,44 @@ export class LoadBalance implements HostOwner, PickLists {
       removed++;
     }
     const kept = this.#hosts.size;
-    for (const [key, node] of wanted) this.#keepOrAdd(key, node, nowMs);
+    for (const [key, node] of wanted) this.#keepOrAdd(key, node, isFirst, nowMs);
+    this.#inService = 0;
+    for (const host of this.#hosts.values()) if (isInService(host)) this.#inService++;
+    this.#enforce(undefined, nowMs);
+    this.#care();
+    if (this.#ramping.size > 0) this.#growShares(nowMs);
     return { added: this.#hosts.size - kept, kept, removed, cut };
+  }
+
+  /** Takes another policy from the next pick on; what is known of the nodes stays. */
+  setPolicy(policy: ModulePolicy, nowMs: number): void {
+    const inOrder = [...this.#router.usable(), ...this.overload, ...this.resting];
+    for (const host of inOrder) {
+      host.list?.remove(host);
+      host.pool = undefined;
+      host.slot = -1;
+    }
+    this.#modulePolicy = policy;
+    this.#judge = new NodeJudge(policy.settings);
+    this.#router = new ZoneRouter(policy, this.#context.zone, this.#context.rng);
+    this.#rules = rulesOf(policy, this.#context.settings);
+    this.#ramping.clear();
+    for (const host of this.#hosts.values()) {
+      host.pickWeight = host.weight;
+      this.#fitCare(host);
+      if (this.#isStaged || host.care === undefined) continue;
+      host.care.resting = false;
+      // A node that waited for probes comes back by the clock now.
+      if (!host.judged || host.dueMs < Infinity) continue;
+      host.dueMs = nowMs + this.#rulesNow().overloadTimeoutMs;
+      this.#context.active.add(host);
+    }
+    this.#observes = this.#follows || this.#picks !== undefined;
+    for (const host of inOrder) this.#place(host);
+    this.#updateMode(nowMs);
+    this.#enforceAll();
+    this.#changed();
+    this.#care();
   }
 
   /** Drops all nodes; for a module that is to be forgotten. */
@@ -253,6 +410,7 @@ export class LoadBalance implements HostOwner, PickLists {
     const hosts = this.#dirty;
     this.#dirty = [];
     this.reportedAtMs = nowMs;
+    const { dryRun } = this.#modulePolicy.settings;
     return hosts.map((host) => {
       host.dirty = false;
       const succ = host.reportSucc;
@@ -260,14 +418,18 @@ export class LoadBalance implements HostOwner, PickLists {
       // The next report without a call in between is one of a state alone.
       host.reportSucc = 0;
       host.reportErr = 0;
-      const { ip, port, overload, succTotal, errTotal } = host;
+      const { ip, port, succTotal, errTotal } = host;
+      // A node that is held is as sick as one that is out; a dry run says nothing outside.
+      const overload = host.judged && !dryRun;
       return { ip, port, succ, err, overload, succTotal, errTotal };
     });
   }
 
-  /** The nodes as they are now, idle ones first, each list from its head. */
+  /** The nodes as they are now, those in use first, each list from its head. */
   snapshot(): HostSnapshot[] {
-    return [...this.idle, ...this.overload].map((host) => ({
+    const away = [...this.#hosts.values()].filter((host) => host.list === undefined);
+    const all = [...this.#router.usable(), ...this.overload, ...this.resting, ...away];
+    return all.map((host) => ({
       ip: host.ip,
       port: host.port,
       overload: host.overload,
@@ -278,44 +440,360 @@ export class LoadBalance implements HostOwner, PickLists {
       continSucc: host.continSucc,
       continErr: host.continErr,
       sinceMs: host.sinceMs,
+      weight: host.weight,
+      zone: host.zone,
+      state: host.state,
     }));
   }
 
-  #judge(host: Host, success: boolean, nowMs: number): void {
-    const { settings, active } = this.#context;
+  /**
+   * Tells all about the module. From now on its picks are remembered for {@linkcode WATCH_MS}, so a
+   * second look says who got them; a module that nobody looks at does not pay for it.
+   */
+  explain(nowMs: number): ModuleView {
+    this.#watchUntilMs = nowMs + WATCH_MS;
+    if (this.#picks === undefined) {
+      this.#picks = new PickLog();
+      for (const host of this.#hosts.values()) this.#fitCare(host);
+      this.#observes = true;
+      this.#changed();
+      this.#care();
+    }
+    const picksRemembered = this.#picks.count;
+    const changed = this.#modeSinceMs > -Infinity;
+    return {
+      modId: this.modId,
+      cmdId: this.cmdId,
+      policy: this.#modulePolicy.policy,
+      settings: changedSettings(this.#modulePolicy),
+      mode: this.#mode,
+      modeReason: this.#modeReason,
+      modeSinceMs: changed ? nowMs - this.#modeSinceMs : undefined,
+      zones: this.#router.view(),
+      nodes: [...this.#hosts.values()].map((host) =>
+        viewNode(host, nowMs, this.#decisions.latestOf(host)?.reason, picksRemembered)
+      ),
+      picksRemembered,
+      decisions: this.#decisions.latestFirst().map(({ atMs, ...decision }) => ({
+        ...decision,
+        agoMs: nowMs - atMs,
+      })),
+    };
+  }
+
+  readonly #allHosts = (): Iterable<Host> => this.#hosts.values();
+
+  get #isStaged(): boolean {
+    return this.#modulePolicy.settings.recovery === "staged";
+  }
+
+  /** True when calls under way matter. */
+  get #follows(): boolean {
+    return this.#router.followsCalls || this.#isStaged ||
+      this.#modulePolicy.settings.whenAllOverload === "probe";
+  }
+
+  /** The numbers of the original rules, those of the agent or of the module. */
+  #rulesNow(): BalanceSettings {
+    const { settings } = this.#context;
+    if (settings !== this.#rulesFrom) {
+      this.#rulesFrom = settings;
+      this.#rules = rulesOf(this.#modulePolicy, settings);
+    }
+    return this.#rules;
+  }
+
+  /** Some node is out: in turn it is probed, all others get the rest. */
+  #pickAmongSick(nowMs: number, hash: number): Host | number {
+    if (this.#mode === "probe") return this.#probeOneWithoutCall() ?? RetCode.Overload;
+    if (this.overload.count > 0 && this.#accessCount >= this.#rulesNow().probeNum) {
+      const probed = this.overload.rotate();
+      // Staged, a node gets one probe at a time; its turn stays until it may have it.
+      const isBusy = this.#isStaged && (probed?.care?.underWay.count ?? 0) > 0;
+      if (probed !== undefined && !isBusy) {
+        this.#accessCount = 0;
+        return probed;
+      }
+    } else if (this.overload.count > 0) {
+      this.#accessCount++;
+    }
+    return this.#router.pick(nowMs, hash) ?? RetCode.Overload;
+  }
+
+  /** No node is usable: each of them may have one call at a time. */
+  #probeOneWithoutCall(): Host | undefined {
+    for (const list of [this.overload, this.resting]) {
+      for (let look = Math.min(list.count, PROBE_LOOKS_MAX); look > 0; look--) {
+        const host = list.rotate();
+        if (host?.care?.underWay.count === 0) return host;
+      }
+    }
+    return undefined;
+  }
+
+  #observe(host: Host, nowMs: number): void {
+    const { care } = host;
+    if (care === undefined) return;
+    this.#picks?.add(host);
+    this.#expireCallsOf(host, nowMs);
+    care.underWay.begin(nowMs, this.#modulePolicy.settings.outstandingTimeoutMs);
+    host.pool?.began(host, nowMs);
+  }
+
+  #ended(host: Host, count: number, outcome: CallOutcome, nowMs: number): void {
+    const { care } = host;
+    if (care === undefined) return;
+    const known = Math.min(count, care.underWay.count);
+    for (let i = 0; i < known; i++) care.underWay.end();
+    host.pool?.ended(host, known, outcome, nowMs);
+  }
+
+  #expireCallsOf(host: Host, nowMs: number): void {
+    const { care } = host;
+    if (care === undefined) return;
+    const before = care.underWay.count;
+    care.underWay.expire(nowMs, this.#modulePolicy.settings.outstandingTimeoutMs);
+    const expired = before - care.underWay.count;
+    if (expired > 0) host.pool?.ended(host, expired, CallOutcome.Unknown, nowMs);
+  }
+
+  #expireCalls(nowMs: number): void {
+    this.#expiryDueMs = nowMs + this.#modulePolicy.settings.outstandingTimeoutMs / EXPIRY_LOOKS;
+    for (const host of this.#hosts.values()) this.#expireCallsOf(host, nowMs);
+  }
+
+  #stopWatching(): void {
+    this.#picks?.clear();
+    this.#picks = undefined;
+    this.#observes = this.#follows;
+    this.#changed();
+    for (const host of this.#hosts.values()) this.#fitCare(host);
+  }
+
+  /** Gives a node what the module keeps of its nodes, or takes it away. */
+  #fitCare(host: Host): void {
+    const wanted = this.#modulePolicy !== DEFAULT_MODULE_POLICY || this.#picks !== undefined;
+    if (!wanted) host.care = undefined;
+    else if (host.care === undefined) host.care = new HostCare();
+  }
+
+  /** Asks for ticks if there is something to do in them. */
+  #care(): void {
+    if (this.#isCaring || !(this.#observes || this.#ramping.size > 0)) return;
+    this.#isCaring = true;
+    this.#context.onCaring(this);
+  }
+
+  #judgeCall(host: Host, good: boolean, nowMs: number): void {
     // An idle node is judged by failures only and an overload one by successes only, so that a
     // node near both bounds does not flap.
-    if (host.overload) {
-      const reason = success ? reasonToIdle(host, settings) : undefined;
-      if (reason !== undefined) this.#change(host, false, reason, nowMs);
-      return;
+    if (host.judged) return this.#judgeProbe(host, good, nowMs);
+    if (!good || host.care !== undefined) {
+      const reason = this.#judge.whyOut(host, !good, this.#rulesNow());
+      if (reason !== undefined) return this.#change(host, true, reason, nowMs);
     }
-    const reason = success ? undefined : reasonToOverload(host, settings);
-    if (reason !== undefined) {
-      this.#change(host, true, reason, nowMs);
-    } else if (host.activeIndex < 0) {
-      host.dueMs = windowEndMs(host.sinceMs, settings.idleTimeoutMs, nowMs);
-      active.add(host);
+    if (host.activeIndex >= 0) return;
+    host.dueMs = windowEndMs(host.sinceMs, this.#rulesNow().idleTimeoutMs, nowMs);
+    this.#context.active.add(host);
+  }
+
+  #judgeProbe(host: Host, good: boolean, nowMs: number): void {
+    // Calls that were under way when the node went out prove nothing about how it is now.
+    if (host.overload && host.care?.resting === true) return;
+    if (good) {
+      const reason = this.#judge.whyBack(host, this.#rulesNow());
+      if (reason !== undefined) this.#change(host, false, reason, nowMs);
+    } else if (host.overload && this.#isStaged) {
+      this.#rest(host, nowMs);
+      this.#decisions.add(nowMs, host, "resting", "a probe failed");
+      this.#place(host);
     }
   }
 
   #change(host: Host, overload: boolean, reason: string, atMs: number): void {
-    const { settings, active } = this.#context;
-    (overload ? this.idle : this.overload).remove(host);
+    const { active } = this.#context;
+    const { dryRun } = this.#modulePolicy.settings;
+    const rules = this.#rulesNow();
+    const wasOut = host.overload;
     if (overload) {
-      resetOverload(host, settings, atMs);
-      this.overload.pushTail(host);
+      resetOverload(host, rules, atMs);
+      this.#judged.add(host);
+      if (this.#isStaged) this.#rest(host, atMs);
       active.add(host);
     } else {
-      resetIdle(host, settings);
+      resetIdle(host, rules);
       host.sinceMs = atMs;
-      this.idle.pushTail(host);
+      this.#judged.delete(host);
       active.remove(host);
+      if (host.care !== undefined) this.#forgetFailures(host.care, atMs);
     }
+    host.care?.evidence.clear();
+    this.#enforce(host, atMs);
+    if (!overload && wasOut) this.#startReturn(host, atMs);
     this.#markDirty(host);
     const { modId, cmdId } = this;
     const { ip, port } = host;
-    this.#context.onStateChange({ modId, cmdId, ip, port, overload, reason, atMs });
+    const held = overload && !host.overload && !dryRun;
+    const became = !overload ? "idle" : dryRun ? "overload (dry run)" : held ? "held" : "overload";
+    this.#decisions.add(atMs, host, became, reason);
+    const change: StateChange = { modId, cmdId, ip, port, overload, reason, atMs };
+    const more = { ...(dryRun ? { dryRun } : {}), ...(held ? { held } : {}) };
+    this.#context.onStateChange(dryRun || held ? { ...change, ...more } : change);
+  }
+
+  /** The node is well again: what its failures cost must not keep calls away any longer. */
+  #forgetFailures(care: HostCare, atMs: number): void {
+    care.ejectionsAtMs = atMs;
+    care.ewma.restart(care.meanTime.ms, atMs);
+  }
+
+  /** The node gets nothing for a while: longer each time it goes out. */
+  #rest(host: Host, atMs: number): void {
+    const { care } = host;
+    if (care === undefined) return;
+    const { settings } = this.#modulePolicy;
+    // A node that is out already is not in use: nothing decays then.
+    const inUseMs = Math.max(0, atMs - care.ejectionsAtMs);
+    const before = decayedEjections(care.ejections, inUseMs, settings.ejectionDecayMs);
+    care.ejections = before + 1;
+    care.ejectionsAtMs = Infinity;
+    care.resting = true;
+    host.continSucc = 0;
+    host.dueMs = atMs + ejectionTimeMs(care.ejections, settings, this.#context.rng.next());
+    this.#context.active.add(host);
+  }
+
+  /** The node has rested: from now on it gets probes. */
+  #endRest(host: Host, atMs: number): void {
+    host.dueMs = Infinity;
+    this.#context.active.remove(host);
+    if (host.care !== undefined) host.care.resting = false;
+    this.#place(host);
+    if (host.overload) this.#decisions.add(atMs, host, "overload", "has rested, gets probes");
+  }
+
+  #startReturn(host: Host, atMs: number): void {
+    const { recovery, rampMs, recoveryJitter } = this.#modulePolicy.settings;
+    if (recovery !== "staged" || this.#mode === "open") return;
+    this.#startRamp(host, rampMs * (1 + recoveryJitter * this.#context.rng.next()), atMs);
+  }
+
+  #startRamp(host: Host, rampMs: number, atMs: number): void {
+    const { care } = host;
+    if (care === undefined || !(rampMs > 0)) return;
+    care.rampFromMs = atMs;
+    care.rampMs = rampMs;
+    this.#ramping.add(host);
+    this.#growShares(atMs);
+    this.#care();
+  }
+
+  /** Lets the shares of returned and new nodes grow; not when most nodes are such. */
+  #growShares(nowMs: number): void {
+    let usable = 0;
+    let growing = 0;
+    for (const { weight } of this.#router.usable()) usable += weight;
+    for (const host of this.#ramping) if (host.pool !== undefined) growing += host.weight;
+    // Who else should take their calls?
+    const isSkipped = growing * 2 > usable || this.#mode === "open";
+    const { rampStartShare } = this.#modulePolicy.settings;
+    for (const host of this.#ramping) {
+      const { care, pool } = host;
+      const share = care === undefined || pool === undefined
+        ? 1
+        : rampShare(nowMs - care.rampFromMs, care.rampMs, rampStartShare);
+      if (share === 1) this.#ramping.delete(host);
+      const pickWeight = isSkipped ? host.weight : host.weight * share;
+      if (pickWeight === host.pickWeight) continue;
+      if (pool === undefined) host.pickWeight = pickWeight;
+      else pool.setWeight(host, pickWeight);
+      this.#router.changed();
+    }
+  }
+
+  /** Lets verdicts take effect as far as the module allows it. */
+  #enforce(changed: Host | undefined, nowMs: number): void {
+    const { overloadShareMax, whenAllOverload, dryRun } = this.#modulePolicy.settings;
+    const flipped = this.#updateMode(nowMs);
+    const isPlain = overloadShareMax >= 1 && whenAllOverload !== "open" && !dryRun;
+    if (!isPlain || flipped) this.#enforceAll();
+    if (changed === undefined) return;
+    if (isPlain || !changed.judged) this.#setOut(changed, changed.judged);
+  }
+
+  #enforceAll(): void {
+    const { overloadShareMax, dryRun } = this.#modulePolicy.settings;
+    const isOpen = dryRun || this.#mode === "open";
+    let allowed = isOpen ? 0 : ejectionsAllowed(this.#inService, overloadShareMax);
+    for (const host of this.#judged) this.#setOut(host, isInService(host) && allowed-- > 0);
+  }
+
+  #setOut(host: Host, out: boolean): void {
+    host.overload = out;
+    if (out && this.#ramping.delete(host)) host.pool?.setWeight(host, host.weight);
+    this.#place(host);
+  }
+
+  /** @returns true when the mode changed. */
+  #updateMode(atMs: number): boolean {
+    const { whenAllOverload, usableShareMin, dryRun } = this.#modulePolicy.settings;
+    let judged = 0;
+    if (this.#judged.size > 0) { for (const host of this.#judged) if (isInService(host)) judged++; }
+    const count = this.#inService;
+    const usable = count === 0 ? 1 : (count - judged) / count;
+    const leastShare = whenAllOverload !== "open"
+      ? 0
+      : this.#mode === "open"
+      ? Math.max(usableShareMin, OPEN_UNTIL_SHARE)
+      : usableShareMin;
+    const isWithout = !dryRun && (usable === 0 || usable < leastShare);
+    const mode = isWithout ? whenAllOverload : "normal";
+    if (mode === this.#mode) return false;
+    if (this.#mode === "open") this.#letWellOnesProbe();
+    this.#mode = mode;
+    this.#modeReason = `${count - judged} of ${count} nodes are usable`;
+    this.#modeSinceMs = atMs;
+    this.#decisions.add(atMs, undefined, mode, this.#modeReason);
+    const { modId, cmdId } = this;
+    this.#context.onModeChange({ modId, cmdId, mode, reason: this.#modeReason, atMs });
+    return true;
+  }
+
+  /** While all were in use some went well but not often enough: they need not rest first. */
+  #letWellOnesProbe(): void {
+    for (const host of this.#judged) {
+      if (host.care === undefined || host.continSucc === 0 || !host.care.resting) continue;
+      host.care.resting = false;
+      host.dueMs = Infinity;
+      this.#context.active.remove(host);
+    }
+  }
+
+  /** Puts a node where it belongs by what is known of it. */
+  #place(host: Host): void {
+    const isUsable = isInService(host) && !host.overload;
+    const pool = isUsable ? this.#router.poolOf(host.zone) : undefined;
+    const out = host.care?.resting === true ? this.resting : this.overload;
+    const list = isUsable ? pool?.usable : isInService(host) ? out : undefined;
+    if (host.list === list) return;
+    this.#take(host);
+    if (pool !== undefined) pool.add(host);
+    else list?.pushTail(host);
+    this.#changed();
+  }
+
+  /** Takes a node out of whatever it stands in. */
+  #take(host: Host): void {
+    if (host.pool !== undefined) host.pool.remove(host);
+    else host.list?.remove(host);
+    this.#changed();
+  }
+
+  /** A node stands elsewhere, or picks are made in another way. */
+  #changed(): void {
+    this.#router.changed();
+    const isPlain = this.outCount === 0 && !this.#observes;
+    this.#inTurn = isPlain ? this.#router.inTurn : undefined;
   }
 
   #markDirty(host: Host): void {
@@ -325,21 +803,48 @@ export class LoadBalance implements HostOwner, PickLists {
     if (this.#dirty.length === 1) this.#context.onDirty(this);
   }
 
-  #keepOrAdd(key: number, node: RouteNode, nowMs: number): void {
-    let host = this.#hosts.get(key);
-    if (host === undefined) {
-      host = new Host(node.ip >>> 0, node.port, this, nowMs);
-      resetIdle(host, this.#context.settings);
+  #keepOrAdd(key: number, node: RouteNode, isFirst: boolean, nowMs: number): void {
+    const { slowStartMs, recoveryJitter } = this.#modulePolicy.settings;
+    const known = this.#hosts.get(key);
+    const host = known ?? new Host(node.ip >>> 0, node.port, this, nowMs);
+    const weight = node.weight ?? DEFAULT_WEIGHT;
+    const zone = node.zone ?? "";
+    const state = node.state ?? "on";
+    if (known === undefined) {
+      resetIdle(host, this.#rulesNow());
       this.#hosts.set(key, host);
-      this.idle.pushTail(host);
+      this.#fitCare(host);
+    } else if (host.weight !== weight || host.zone !== zone || host.state !== state) {
+      this.#take(host);
+      this.#router.forget(host);
+      this.#ramping.delete(host);
+    } else {
+      return;
     }
-    host.weight = node.weight ?? DEFAULT_WEIGHT;
-    host.zone = node.zone ?? "";
+    host.weight = weight;
+    host.pickWeight = weight;
+    host.zone = zone;
+    host.state = state;
+    this.#place(host);
+    if (known !== undefined || isFirst || !(slowStartMs > 0)) return;
+    this.#startRamp(host, slowStartMs * (1 + recoveryJitter * this.#context.rng.next()), nowMs);
   }
 
   #drop(key: number, host: Host): void {
     this.#hosts.delete(key);
-    (host.overload ? this.overload : this.idle).remove(host);
+    this.#judged.delete(host);
+    this.#ramping.delete(host);
+    this.#take(host);
+    this.#router.forget(host);
     this.#context.active.remove(host);
   }
+}
+
+function isInService({ state, weight }: Host): boolean {
+  return state === "on" && weight > 0;
+}
+
+/** Keys of any kind become numbers that are spread evenly. */
+function hashOf(key: number | string): number {
+  return typeof key === "number" ? hashWord(key) : hashText(key);
 }

@@ -5,7 +5,7 @@ import { RetCode } from "../proto/message_ids.ts";
 import { defaultBalanceSettings } from "./balance_settings.ts";
 import { ActiveHosts, type Host } from "./host.ts";
 import { describeStateChange, LoadBalance, type StateChange } from "./load_balance.ts";
-import { type BalanceSettings, LarsPolicy } from "./mod.ts";
+import type { BalanceSettings } from "./mod.ts";
 import { smallWindowCallsMax } from "./overload_policy.ts";
 
 interface Fixture {
@@ -23,9 +23,12 @@ function makeModule(settings: Partial<BalanceSettings> = {}, nodesMax = 100): Fi
     settings: { ...defaultBalanceSettings, ...settings },
     nodesMax,
     active,
-    createPolicy: () => new LarsPolicy(),
+    zone: "",
+    rng: { next: () => 0 },
     onStateChange: (change) => changes.push(change),
+    onModeChange: () => {},
     onDirty: () => dirty++,
+    onCaring: () => {},
   });
   return { module, active, changes, dirtyCalls: () => dirty };
 }
@@ -180,11 +183,14 @@ test("update() keeps the counters of kept nodes and drops the others", () => {
   assert.deepEqual(change, { added: 1, kept: 2, removed: 1, cut: 2 });
   assert.equal(hostOf(module, 2).rsucc, 1);
   assert.equal(hostOf(module, 1).overload, true);
-  assert.deepEqual([...module.idle].map((host) => host.ip), [2, 4]);
+  assert.deepEqual([...module.usable()].map((host) => host.ip), [2, 4]);
   assert.equal(module.report(3, 80, 1, 0, 40), false, "a removed node is not known");
   module.update([], 50);
-  assert.equal(module.hostCount + module.idle.count + module.overload.count + active.count, 0);
-  assert.equal(module.pick(), RetCode.NoExist);
+  assert.equal(
+    module.hostCount + [...module.usable()].length + module.overload.count + active.count,
+    0,
+  );
+  assert.equal(module.pick(0), RetCode.NoExist);
   module.update(nodes(1), 60);
   assert.deepEqual(
     [hostOf(module, 1).overload, hostOf(module, 1).errTotal],
@@ -269,8 +275,8 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
 const nervous = { initSuccCnt: 5, continErrLimit: 3, continSuccLimit: 2, probeNum: 2 };
 
 function assertWhole(module: LoadBalance, active: ActiveHosts): void {
-  assert.equal(module.idle.count + module.overload.count, module.hostCount);
-  const idle = new Set(module.idle);
+  assert.equal([...module.usable()].length + module.overload.count, module.hostCount);
+  const idle = new Set(module.usable());
   const overload = new Set(module.overload);
   let watched = 0;
   for (const host of module.hosts()) {
@@ -298,7 +304,7 @@ test("any history leaves every node in exactly one list and every count in place
         module.update(nodes(...step.ips), nowMs);
         for (const ip of counted.keys()) if (!step.ips.includes(ip)) counted.delete(ip);
       } else {
-        const picked = step.kind === "pick" ? module.pick() : undefined;
+        const picked = step.kind === "pick" ? module.pick(0) : undefined;
         if (typeof picked === "number") continue;
         const ip = step.kind === "pick" ? picked?.ip ?? 0 : step.ip;
         const timecostMs = step.kind === "pick" ? step.timecostMs : 0;
@@ -353,7 +359,7 @@ test("with overload nodes exactly one pick in probe_num + 1 probes, and they tak
         }
         const probed: number[] = [];
         for (let i = 1; i <= (probeNum + 1) * overloadCount; i++) {
-          const host = module.pick();
+          const host = module.pick(0);
           const probing = typeof host !== "number" && host.overload;
           assert.equal(probing, i % (probeNum + 1) === 0);
           if (typeof host === "number") assert.equal(host, RetCode.Overload);

@@ -6,6 +6,8 @@ export {
   defaultBalanceSettings,
 } from "./balance_settings.ts";
 export { CallOutcome, callOutcomeOf, ReportCode } from "./call_outcome.ts";
+export { DRAINING_WATCHED_MAX, DrainWatch, joinUsages } from "./drain_watch.ts";
+export type { Decision, ModuleMode, ModuleView, NodeCondition, NodeView } from "./explain.ts";
 export { HashRing } from "./hash_ring.ts";
 export { Host, type NodeState, type RouteNode } from "./host.ts";
 export {
@@ -13,6 +15,7 @@ export {
   type HostResult,
   type HostSnapshot,
   LoadBalance,
+  type ModuleModeChange,
   type RouteUpdate,
   type StateChange,
 } from "./load_balance.ts";
@@ -29,10 +32,9 @@ export {
 } from "./module_policy.ts";
 export { type CallCounts, smallWindowCallsMax } from "./overload_policy.ts";
 export { PendingReports, type TimedReport } from "./pending_reports.ts";
-export type { PickLists, PickPolicy, PickPolicyFactory } from "./pick_policy.ts";
-export { LarsPolicy } from "./policy_lars.ts";
 export { PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "./pull_schedule.ts";
 export {
+  type ModuleExplanation,
   type ModuleReport,
   MODULES_MAX,
   type ModuleSnapshot,

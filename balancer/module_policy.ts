@@ -1,5 +1,7 @@
 // Core. How one module picks and judges: the JSON text kept in SQL, its settings and their ranges.
 
+import type { BalanceSettings } from "./balance_settings.ts";
+
 /** Largest JSON text of one module. Bytes of UTF-8. */
 export const MODULE_POLICY_BYTES_MAX = 4096;
 
@@ -91,7 +93,7 @@ export interface ModuleSettings {
   readonly overloadShareMax: number;
   /** What to do with calls while no node is usable. */
   readonly whenAllOverload: AllOverloadMode;
-  /** The module counts as having no usable node when the usable share is below this. */
+  /** `open`: the module counts as without a usable node while fewer than this share are. */
   readonly usableShareMin: number;
 
   /** How a node comes back. */
@@ -387,4 +389,31 @@ export function parseModulePolicy(json: string): ModulePolicy {
   }
   if (!isRecord(value)) return refuse("Policy of a module", "a JSON object", value);
   return checkModulePolicy(value);
+}
+
+/** The settings of a module that differ from their defaults. */
+export function changedSettings({ settings }: ModulePolicy): Partial<ModuleSettings> {
+  const initial: Readonly<Record<string, unknown>> = { ...DEFAULT_MODULE_POLICY.settings };
+  const changed = Object.entries(settings).filter(([name, value]) =>
+    JSON.stringify(value) !== JSON.stringify(initial[name])
+  );
+  return Object.fromEntries(changed);
+}
+
+/** The numbers of the original rules for one module: its own where it has some, else the agent's. */
+export function rulesOf({ settings }: ModulePolicy, agent: BalanceSettings): BalanceSettings {
+  if (settings === DEFAULT_MODULE_POLICY.settings) return agent;
+  return {
+    probeNum: settings.probeNum ?? agent.probeNum,
+    initSuccCnt: settings.initSuccCnt ?? agent.initSuccCnt,
+    initErrCnt: settings.initErrCnt ?? agent.initErrCnt,
+    errRate: settings.errRate ?? agent.errRate,
+    succRate: settings.succRate ?? agent.succRate,
+    continErrLimit: settings.continErrLimit ?? agent.continErrLimit,
+    continSuccLimit: settings.continSuccLimit ?? agent.continSuccLimit,
+    windowErrRate: settings.windowErrRate ?? agent.windowErrRate,
+    idleTimeoutMs: settings.idleTimeoutMs ?? agent.idleTimeoutMs,
+    overloadTimeoutMs: settings.overloadTimeoutMs ?? agent.overloadTimeoutMs,
+    updateTimeoutMs: agent.updateTimeoutMs,
+  };
 }

@@ -2,6 +2,7 @@
 // for every number its range from the outside and the inside.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import {
   DEFAULT_MODULE_POLICY,
@@ -96,4 +97,26 @@ test("parseModulePolicy() measures the text in bytes", () => {
   const wide = JSON.stringify({ evacuatedZones: Array.from({ length: 60 }, () => "é".repeat(40)) });
   assert.ok(wide.length < MODULE_POLICY_BYTES_MAX);
   assert.throws(() => parseModulePolicy(wide), { message: tooLong });
+});
+
+test("README.md names every setting with its range and default", () => {
+  const readme = readFileSync(new URL("README.md", import.meta.url), "utf8");
+  for (const name of NAMES) {
+    const cells = readme.split("\n").find((line) => line.startsWith(`| \`${name}\``))?.split("|");
+    const spec = MODULE_SETTINGS[name];
+    assert.ok(cells !== undefined, name);
+    const [, , unit, range, initial] = cells.map((cell) => cell.trim());
+    if (spec.kind === "number" || spec.kind === "whole") {
+      assert.deepEqual([unit, range, initial], [
+        spec.unit,
+        `${spec.min} to ${spec.max}`,
+        spec.initial === null ? "the agent's" : String(spec.initial),
+      ], name);
+    } else if (spec.kind === "choice" || spec.kind === "choices") {
+      const code = (words: readonly string[]): string =>
+        words.map((word) => `\`${word}\``).join(", ");
+      assert.equal(range, code(spec.choices), name);
+      assert.equal(initial, code([spec.initial].flat()), name);
+    }
+  }
 });

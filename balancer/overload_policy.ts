@@ -36,12 +36,15 @@ export function countSuccess(host: Host): void {
   host.continErr = 0;
 }
 
-/** Counts a call that failed: `weight` times in verr, once in what is reported. */
-export function countFailure(host: Host, weight: number): void {
+/**
+ * Counts a call that failed: `weight` times in verr, `run` times in the run of failures, once in
+ * what is reported.
+ */
+export function countFailure(host: Host, weight: number, run = 1): void {
   host.verr += weight;
   host.rerr++;
   host.errTotal++;
-  host.continErr++;
+  host.continErr += run;
   host.continSucc = 0;
 }
 
@@ -64,7 +67,7 @@ export function countCalls(host: Host, calls: CallCounts): void {
 
 /** Forgets the calls of an idle node: the state it begins with, and begins each window with. */
 export function resetIdle(host: Host, settings: BalanceSettings): void {
-  host.overload = false;
+  host.judged = false;
   host.vsucc = settings.initSuccCnt;
   host.verr = 0;
   host.rsucc = 0;
@@ -76,7 +79,7 @@ export function resetIdle(host: Host, settings: BalanceSettings): void {
 
 /** Makes the counters those of a node that became overload at `atMs`. */
 export function resetOverload(host: Host, settings: BalanceSettings, atMs: number): void {
-  host.overload = true;
+  host.judged = true;
   host.vsucc = 0;
   host.verr = settings.initErrCnt;
   host.rsucc = 0;
@@ -109,7 +112,8 @@ export function errorRateRule(host: Host, settings: BalanceSettings): string | u
 /** Idle node, after a failure: too many failures in a row. */
 export function errorRunRule(host: Host, settings: BalanceSettings): string | undefined {
   if (host.continErr < settings.continErrLimit) return undefined;
-  return `${host.continErr} calls failed in a row, limit ${settings.continErrLimit}`;
+  const what = host.care === undefined ? "calls failed" : "failures by their weights";
+  return `${host.continErr} ${what} in a row, limit ${settings.continErrLimit}`;
 }
 
 /** Overload node, after a success: a large enough share of the (virtual) calls went well. */

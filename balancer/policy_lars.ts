@@ -1,27 +1,27 @@
-// Core. The original policy: idle nodes in turn, overload nodes by probes.
+// Core. The original policy: usable nodes in turn.
 
-import { RetCode } from "../proto/message_ids.ts";
 import type { Host } from "./host.ts";
-import type { PickLists, PickPolicy } from "./pick_policy.ts";
+import type { PickContext, PickPolicy } from "./pick_policy.ts";
 
 /**
- * Round robin over the idle nodes; while overload nodes exist, after `probeNum` ordinary picks the
- * next one goes to the head of the overload list. With no idle node, `probeNum` picks are refused
- * with Overload, then one probes.
+ * Round robin over the usable nodes: the head of their list, which becomes its tail. The original's
+ * `load_balance::choice_one_host`; its second list, of overload nodes, is the business of
+ * `load_balance.ts`. Heeds no weights but 0. O(1).
  */
 export class LarsPolicy implements PickPolicy {
   readonly name = "lars";
-  /** Ordinary picks or refusals since the last probe; stands still while no node is overload. */
-  #accessCount = 0;
+  readonly followsCalls = false;
+  readonly inTurn: PickContext["usable"];
 
-  pick(lists: PickLists, probeNum: number): Host | number {
-    const { idle, overload } = lists;
-    if (overload.count === 0) return idle.rotate() ?? RetCode.NoExist;
-    if (this.#accessCount >= probeNum) {
-      this.#accessCount = 0;
-      return overload.rotate() ?? RetCode.NoExist;
-    }
-    this.#accessCount++;
-    return idle.rotate() ?? RetCode.Overload;
+  constructor({ usable }: Pick<PickContext, "usable">) {
+    this.inTurn = usable;
+  }
+
+  add(): void {}
+
+  remove(): void {}
+
+  pick(): Host | undefined {
+    return this.inTurn.rotate();
   }
 }

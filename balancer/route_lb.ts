@@ -3,6 +3,7 @@
 import { RetCode } from "../proto/message_ids.ts";
 import type { Rng } from "../reactor/rng.ts";
 import { type BalanceSettings, checkBalanceSettings } from "./balance_settings.ts";
+import type { ModuleView } from "./explain.ts";
 import { ActiveHosts, type Host, type RouteNode } from "./host.ts";
 import { HostList, type Linked } from "./host_list.ts";
 import {
@@ -10,14 +11,13 @@ import {
   type HostResult,
   type HostSnapshot,
   LoadBalance,
+  type ModuleModeChange,
   type RouteUpdate,
   type StateChange,
 } from "./load_balance.ts";
 import { DEFAULT_MODULE_POLICY, type ModulePolicy, parseModulePolicy } from "./module_policy.ts";
 import { type ModuleKeyed, ModuleTable } from "./module_table.ts";
 import type { CallCounts } from "./overload_policy.ts";
-import type { PickPolicyFactory } from "./pick_policy.ts";
-import { LarsPolicy } from "./policy_lars.ts";
 import { type Pullable, PullSchedule } from "./pull_schedule.ts";
 
 /** Modules one agent keeps; a new one takes the place of an old one when it is full. */
@@ -68,6 +68,15 @@ export interface ModuleSnapshot {
   readonly hosts: HostSnapshot[];
 }
 
+/** One module as {@linkcode RouteLb.explain} tells it. Plain data. */
+export interface ModuleExplanation {
+  readonly state: RouteState;
+  /** Age of the route; undefined when it never came from dns in this life. Milliseconds. */
+  readonly ageMs: number | undefined;
+  /** Undefined while it has had no node. */
+  readonly module: ModuleView | undefined;
+}
+
 /** Counters of one loop since its start, and its present sizes. */
 export interface RouteLbStats {
   modules: number;
@@ -92,8 +101,10 @@ export interface RouteLbStats {
 /** How a {@linkcode RouteLb} works. */
 export interface RouteLbOptions {
   settings: BalanceSettings;
-  /** Spreads refreshes. */
+  /** Spreads refreshes; chance of policies and of recovery. */
   rng: Rng;
+  /** Zone the agent stands in, for modules that are aware of zones. @default "" = none */
+  zone?: string;
   /** @default MODULES_MAX */
   modulesMax?: number;
   /** @default NODES_MAX */
@@ -102,12 +113,14 @@ export interface RouteLbOptions {
   pullsBurstMax?: number;
   /** Rate of the same. @default PULLS_PER_SECOND_MAX */
   pullsPerSecondMax?: number;
-  /** Makes the policy of each new module. @default the original one */
-  createPolicy?: PickPolicyFactory;
+  /** Policy of modules that have no text of their own. @default the original rules */
+  modulePolicy?: ModulePolicy;
   /** Sends a route request; must not wait. */
   onPull(modId: number, cmdId: number): void;
   /** A node changed its state; for logs. */
   onStateChange?(change: StateChange): void;
+  /** A module began, or ceased, to be without a usable node; for logs. */
+  onModeChange?(change: ModuleModeChange): void;
   /** A module whose route was asked for was evicted, or one from the cache was not taken. */
   onForget?(modId: number, cmdId: number): void;
 }
@@ -119,7 +132,7 @@ class ModuleEntry implements Pullable, ModuleKeyed, Linked<ModuleEntry> {
   balance: LoadBalance | undefined = undefined;
   /** Text that `policy` was read from. */
   policyText = "";
-  policy: ModulePolicy = DEFAULT_MODULE_POLICY;
+  policy: ModulePolicy;
   state: RouteState = "pulling";
   usedAtMs: number;
   updatedAtMs = -Infinity;
@@ -131,9 +144,10 @@ class ModuleEntry implements Pullable, ModuleKeyed, Linked<ModuleEntry> {
   prev: ModuleEntry = this;
   list: HostList<ModuleEntry> | undefined = undefined;
 
-  constructor(modId: number, cmdId: number, usedAtMs: number) {
+  constructor(modId: number, cmdId: number, policy: ModulePolicy, usedAtMs: number) {
     this.modId = modId;
     this.cmdId = cmdId;
+    this.policy = policy;
     this.usedAtMs = usedAtMs;
   }
 
@@ -154,6 +168,11 @@ export class RouteLb {
   readonly #options: RouteLbOptions;
   readonly #context: BalanceContext;
   readonly #modulesMax: number;
+  readonly #modulePolicy: ModulePolicy;
+  /** Modules with something to do in each tick. */
+  readonly #caring = new Set<LoadBalance>();
+  /** Latest time that a tick or a route brought: that of a call that brings none. */
+  #latestMs = 0;
   readonly #modules = new ModuleTable<ModuleEntry>();
   /** Modules that have no node and never had one, oldest first: the first to be evicted. */
   readonly #nodeless = new HostList<ModuleEntry>();
@@ -182,12 +201,16 @@ export class RouteLb {
         `modulesMax must be a whole number of at least 1: current value is ${this.#modulesMax}`,
       );
     }
+    this.#modulePolicy = options.modulePolicy ?? DEFAULT_MODULE_POLICY;
     this.#context = {
       settings: options.settings,
       nodesMax: options.nodesMax ?? NODES_MAX,
+      zone: options.zone ?? "",
+      rng: options.rng,
       active: new ActiveHosts(),
-      createPolicy: options.createPolicy ?? ((): LarsPolicy => new LarsPolicy()),
       onStateChange: (change) => this.#stateChanged(change),
+      onModeChange: (change) => options.onModeChange?.(change),
+      onCaring: (balance) => void this.#caring.add(balance),
       onDirty: (balance) => void this.#dirty.push(balance),
     };
     this.#pulls = new PullSchedule({
@@ -200,11 +223,14 @@ export class RouteLb {
 
   /**
    * The next node of a module, or a return code: NoExist when it is unknown (its route is then
-   * asked for) or has no nodes, Overload when the call is refused. O(1), allocates nothing for a
-   * known module.
+   * asked for) or has no nodes, Overload when the call is refused. O(1) with the original policy,
+   * at most O(log n) with another; allocates nothing for a known module.
+   *
+   * @param key Calls of one key stay on one node, where the module's policy heeds keys. A number
+   * counts by its lower 32 bits.
    */
-  getHost(modId: number, cmdId: number, nowMs: number): Host | number {
-    const picked = this.#use(modId, cmdId, nowMs).balance?.pick() ?? RetCode.NoExist;
+  getHost(modId: number, cmdId: number, nowMs: number, key?: number | string): Host | number {
+    const picked = this.#use(modId, cmdId, nowMs).balance?.pick(nowMs, key) ?? RetCode.NoExist;
     if (typeof picked === "number") {
       if (picked === RetCode.Overload) this.#counts.refusedOverload++;
       else this.#counts.refusedNoExist++;
@@ -215,15 +241,23 @@ export class RouteLb {
     return picked;
   }
 
+  /** A node of a known module, in service or not; does not count as a use of the module. */
+  findHost(modId: number, cmdId: number, ip: number, port: number): Host | undefined {
+    return this.#modules.get(modId, cmdId)?.balance?.findHost(ip, port);
+  }
+
   /** What is known of a module's route; undefined when nobody has asked for it. */
   stateOf(modId: number, cmdId: number): RouteState | undefined {
     return this.#modules.get(modId, cmdId)?.state;
   }
 
-  /** The nodes of a module; empty when it is unknown (its route is then asked for) or has none. */
+  /**
+   * The nodes of a module that may be called, sick ones too, but none that drains; empty when
+   * it is unknown (its route is then asked for) or has none.
+   */
   getRoute(modId: number, cmdId: number, nowMs: number): Host[] {
     const { balance } = this.#use(modId, cmdId, nowMs);
-    return balance === undefined ? [] : [...balance.hosts()];
+    return balance === undefined ? [] : [...balance.hostsInService()];
   }
 
   /**
@@ -278,6 +312,7 @@ export class RouteLb {
   ): RouteUpdate | undefined {
     const entry = this.#modules.get(modId, cmdId);
     if (entry === undefined) return undefined;
+    this.#latestMs = nowMs;
     this.#answered(entry, nowMs);
     return this.#setNodes(entry, nodes, nowMs);
   }
@@ -332,9 +367,11 @@ export class RouteLb {
     for (const entry of this.#modules) if (entry.list === undefined) again(entry);
   }
 
-  /** Does what falls due by `nowMs`: ends of windows and of overload, and pulls. */
+  /** Does what falls due by `nowMs`: ends of windows and of overload, growing shares, pulls. */
   tick(nowMs: number): void {
+    this.#latestMs = nowMs;
     this.#context.active.settle(nowMs);
+    for (const balance of this.#caring) if (!balance.tick(nowMs)) this.#caring.delete(balance);
     this.#pulls.tick(nowMs);
   }
 
@@ -373,7 +410,8 @@ export class RouteLb {
    * Gives one module a policy and settings of its own, from the next pick on. What is known of its
    * nodes stays. Does nothing for a module that is not known, like `update`.
    *
-   * @param json Text as {@linkcode parseModulePolicy} reads it; "" for the original rules.
+   * @param json Text as {@linkcode parseModulePolicy} reads it; "" for what modules without a text
+   * get.
    * @throws {RangeError} naming the key, its range and its value; the old policy then stays.
    */
   setModulePolicy(modId: number, cmdId: number, json: string): void {
@@ -382,8 +420,21 @@ export class RouteLb {
     const policy = parseModulePolicy(json);
     if (entry === undefined) return;
     entry.policyText = json;
-    entry.policy = policy;
-    entry.balance?.setPolicy(policy);
+    entry.policy = json === "" ? this.#modulePolicy : policy;
+    entry.balance?.setPolicy(entry.policy, this.#latestMs);
+  }
+
+  /**
+   * Tells all about one module: nodes with what they are and why, zones, latest decisions. Its
+   * picks are remembered from the first look on; see {@linkcode LoadBalance.explain}.
+   *
+   * @returns undefined when nobody has asked for the module.
+   */
+  explain(modId: number, cmdId: number, nowMs: number): ModuleExplanation | undefined {
+    const entry = this.#modules.get(modId, cmdId);
+    if (entry === undefined) return undefined;
+    const ageMs = entry.updatedAtMs === -Infinity ? undefined : nowMs - entry.updatedAtMs;
+    return { state: entry.state, ageMs, module: entry.balance?.explain(nowMs) };
   }
 
   /** Every module with its nodes. */
@@ -408,7 +459,7 @@ export class RouteLb {
     for (const { state, balance } of this.#modules) {
       if (state === "ready") modulesReady++;
       hosts += balance?.hostCount ?? 0;
-      hostsOverload += balance?.overload.count ?? 0;
+      hostsOverload += balance?.outCount ?? 0;
     }
     return {
       modules: this.#modules.count,
@@ -444,7 +495,7 @@ export class RouteLb {
   }
 
   #insert(modId: number, cmdId: number, nowMs: number): ModuleEntry {
-    const entry = new ModuleEntry(modId >>> 0, cmdId >>> 0, nowMs);
+    const entry = new ModuleEntry(modId >>> 0, cmdId >>> 0, this.#modulePolicy, nowMs);
     this.#modules.add(entry);
     this.#nodeless.pushTail(entry);
     return entry;
@@ -466,6 +517,7 @@ export class RouteLb {
     this.#modules.remove(entry);
     if (entry.list !== undefined) this.#nodeless.remove(entry);
     this.#pulls.stop(entry);
+    if (entry.balance !== undefined) this.#caring.delete(entry.balance);
     entry.balance?.clear();
     this.#counts.modulesEvicted++;
     // Nobody outside has heard of a module that is still waiting for its first pull.
@@ -493,6 +545,7 @@ export class RouteLb {
   }
 
   #stateChanged(change: StateChange): void {
+    if (change.dryRun === true) return this.#options.onStateChange?.(change);
     if (change.overload) this.#counts.changesToOverload++;
     else this.#counts.changesToIdle++;
     this.#options.onStateChange?.(change);

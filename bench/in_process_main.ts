@@ -33,7 +33,7 @@ function clientOf({ modules, nodes }: InProcessSize): InProcessClient {
   const route = Array.from({ length: nodes }, (_, index) => ({ ip: index + 1, port: 80 }));
   for (let modId = 0; modId < modules; modId++) {
     client.pick(modId, 1);
-    events?.onRoute(modId, 1, route);
+    events?.onRoute(modId, 1, route, "");
     for (let i = 0; i < 15; i++) client.report(modId, 1, "0.0.0.1", 80, 1);
   }
   return client;

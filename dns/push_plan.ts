@@ -81,6 +81,11 @@ export class PushPlan<P> {
     this.#port.want(modId, cmdId);
   }
 
+  /** Peers that are subscribed to a module. */
+  subscribers(modId: number, cmdId: number): ReadonlySet<P> {
+    return this.#subscriptions.subscribers(moduleId(modId, cmdId));
+  }
+
   /** Frames of a wanted module, the first time or after a change. */
   deliver(modId: number, cmdId: number, frames: RouteFrames): void {
     const key = moduleId(modId, cmdId);

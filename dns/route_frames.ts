@@ -21,13 +21,24 @@ const TAG = {
   weight: 16 * 8,
   zone: 17 * 8 + 2,
   revision: 16 * 8,
+  policy: 17 * 8 + 2,
+  meant: 18 * 8,
+  draining: 19 * 8 + 2,
+  guarded: 20 * 8,
+  partPolicy: 7 * 8 + 2,
+  partMeant: 8 * 8,
+  partDraining: 9 * 8 + 2,
+  partGuarded: 10 * 8,
 } as const;
 
 /**
- * Largest share of a body that is not hosts: modId and cmdId (1 + 10 bytes each), part and partCount
- * (1 + 5 each) and a revision (2 + 8).
+ * Largest share of a body that is neither hosts nor policy: modId and cmdId (1 + 10 bytes each),
+ * part and partCount (1 + 5 each), a revision (2 + 8), and tags of the policy (2 + 3) and both marks (3).
  */
-const FIELDS_BYTES_MAX = 11 + 11 + 6 + 6 + 10;
+const FIELDS_BYTES_MAX = 11 + 11 + 6 + 6 + 10 + 5 + 3 + 3;
+
+/** Longest policy that is sent, in bytes; the editors refuse longer ones, foreign hands may not. */
+const POLICY_BYTES_MAX = 4096;
 
 /** Bytes left for hosts in one frame. */
 const HOSTS_BYTES_MAX = FRAME_BODY_BYTES_MAX - FIELDS_BYTES_MAX;
@@ -131,7 +142,8 @@ export class RouteFrameCache {
       this.#drop(id, known.bytes);
     }
     const frames = routeFrames(look, this.#onCut);
-    const bytes = CACHE_ENTRY_BYTES + view.snapshot.nodeCountOf(view.index) * 40;
+    const bytes = CACHE_ENTRY_BYTES + view.policy.length +
+      view.snapshot.nodeCountOf(view.index) * 40;
     this.#entries.set(id, { frames, bytes });
     this.#bytes += bytes;
     for (const [oldest, entry] of this.#entries) {
@@ -150,27 +162,33 @@ export class RouteFrameCache {
 function encodeLegacy(view: RouteView): { frame: Uint8Array; sent: number; total: number } {
   const nodes = new NodeReader(view, false);
   const { end, bytes } = nodes.fitting(nodes.start, HOSTS_BYTES_MAX);
+  const pickable = (from: number, to: number): number => nodes.pickableCount(from, to);
   const writer = new BodyWriter(FIELDS_BYTES_MAX + bytes);
   writer.module(view.modId, view.cmdId);
-  nodes.write(writer, nodes.start, end);
+  nodes.write(writer, nodes.start, end, 0);
   const frame = writer.finish(MessageId.GetRouteResponse);
-  return { frame, sent: end - nodes.start, total: nodes.end - nodes.start };
+  return { frame, sent: pickable(nodes.start, end), total: pickable(nodes.start, nodes.end) };
 }
 
 function encodeExtended(view: RouteView): Uint8Array {
   const nodes = new NodeReader(view, true);
+  const policy = policyBytes(view.policy);
   const cuts = [nodes.start];
   const sizes: number[] = [];
   do {
-    const { end, bytes } = nodes.fitting(cuts[cuts.length - 1], HOSTS_BYTES_MAX);
+    const { end, bytes } = nodes.fitting(cuts[cuts.length - 1], HOSTS_BYTES_MAX - policy.length);
     cuts.push(end);
     sizes.push(bytes);
   } while (cuts[cuts.length - 1] < nodes.end);
   const frames = sizes.map((bytes, part) => {
-    const writer = new BodyWriter(FIELDS_BYTES_MAX + bytes);
+    const single = sizes.length === 1;
+    const writer = new BodyWriter(FIELDS_BYTES_MAX + policy.length + bytes);
     writer.module(view.modId, view.cmdId);
-    nodes.write(writer, cuts[part], cuts[part + 1]);
-    if (sizes.length === 1) {
+    nodes.write(writer, cuts[part], cuts[part + 1], single ? TAG.draining : TAG.partDraining);
+    writer.sized(single ? TAG.policy : TAG.partPolicy, policy);
+    writer.number(single ? TAG.meant : TAG.partMeant, Number(view.meant));
+    writer.number(single ? TAG.guarded : TAG.partGuarded, Number(view.guarded));
+    if (single) {
       writer.tag(TAG.revision);
       writer.varint(view.revision);
       return writer.finish(MessageId.GetRouteResponse);
@@ -181,6 +199,12 @@ function encodeExtended(view: RouteView): Uint8Array {
     return writer.finish(MessageId.RoutePart);
   });
   return frames.length === 1 ? frames[0] : joined(frames);
+}
+
+/** A policy too long to be one of ours is not sent: half of it would say something else. */
+function policyBytes(policy: string): Uint8Array {
+  const bytes = new TextEncoder().encode(policy);
+  return bytes.length > POLICY_BYTES_MAX ? new Uint8Array() : bytes;
 }
 
 function joined(frames: readonly Uint8Array[]): Uint8Array {
@@ -214,18 +238,30 @@ class NodeReader {
     let bytes = 0;
     let at = from;
     for (; at < this.end; at++) {
+      const drains = this.#drains(at);
+      if (drains && !this.#extended) continue;
       const size = this.#size(at);
-      const whole = 1 + varintSize(size) + size;
+      const whole = (drains ? 2 : 1) + varintSize(size) + size;
       if (bytes + whole > bytesMax) break;
       bytes += whole;
     }
     return { end: at, bytes };
   }
 
-  write(writer: BodyWriter, from: number, end: number): void {
+  /** How many of the nodes may be picked. */
+  pickableCount(from: number, end: number): number {
+    let count = 0;
+    for (let at = from; at < end; at++) if (!this.#drains(at)) count++;
+    return count;
+  }
+
+  /** `drainingTag`: how drained nodes are written; the original's form leaves them out. */
+  write(writer: BodyWriter, from: number, end: number, drainingTag: number): void {
     const { ips, ports, weights } = this.#view.snapshot.columns;
     for (let at = from; at < end; at++) {
-      writer.tag(TAG.host);
+      const drains = this.#drains(at);
+      if (drains && !this.#extended) continue;
+      writer.tag(drains ? drainingTag : TAG.host);
       writer.varint(this.#size(at));
       writer.int32(TAG.ip, ips[at]);
       writer.number(TAG.port, ports[at]);
@@ -240,6 +276,10 @@ class NodeReader {
       writer.varint(zone.length);
       writer.bytes(zone);
     }
+  }
+
+  #drains(at: number): boolean {
+    return this.#view.snapshot.columns.drains[at] === 1;
   }
 
   #size(at: number): number {
@@ -326,6 +366,14 @@ class BodyWriter {
   bytes(bytes: Uint8Array): void {
     this.#bytes.set(bytes, this.#at);
     this.#at += bytes.length;
+  }
+
+  /** A field of bytes; empty ones are left out. */
+  sized(tag: number, bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.tag(tag);
+    this.varint(bytes.length);
+    this.bytes(bytes);
   }
 
   /** The frame, in a buffer of exactly its size. */

@@ -27,22 +27,28 @@ function framesOf(
   modId: number,
   cmdId: number,
   revision: number,
+  extras: { policy?: string; meant?: boolean; guarded?: boolean } = {},
 ): { frames: RouteFrames; cuts: number[][] } {
   const snapshot = buildSnapshot(rows);
   const cuts: number[][] = [];
-  const view = { modId, cmdId, revision, snapshot, index: snapshot.find(modId, cmdId) };
+  const { policy = "", meant = false, guarded = false } = extras;
+  const index = snapshot.find(modId, cmdId);
+  const view = { modId, cmdId, revision, snapshot, index, policy, meant, guarded };
   const frames = routeFrames(() => view, (...cut) => cuts.push(cut));
   return { frames, cuts };
 }
 
 function expectedHosts(rows: readonly RouteRow[], extended: boolean): HostInfo[] {
   const sorted = [...rows].sort((a, b) => a.ip - b.ip || a.port - b.port);
-  return sorted.map(({ ip, port, weight, zone }) => ({
+  const hosts = sorted.map(({ ip, port, weight, zone, state }): HostInfo => ({
     ip,
     port,
     ...(extended && weight !== 100 ? { weight } : {}),
     ...(extended && zone !== "" ? { zone } : {}),
+    ...(state === "drain" ? { state } : {}),
   }));
+  const pickable = hosts.filter(({ state }) => state === undefined);
+  return extended ? [...pickable, ...hosts.filter(({ state }) => state === "drain")] : pickable;
 }
 
 const uint32 = fc.oneof(
@@ -57,31 +63,48 @@ test("both forms of any route decode to the route", () => {
       port: fc.integer({ min: 1, max: 65_535 }),
       weight: fc.constantFrom(0, 1, 100, 127, 128, 10_000),
       zone: fc.constantFrom("", "a", "zürich", "z".repeat(64)),
+      state: fc.constantFrom("on" as const, "on" as const, "drain" as const),
     }),
     { selector: ({ ip, port }) => `${ip}:${port}`, maxLength: 30 },
   );
+  const extras = fc.record({
+    policy: fc.constantFrom("", "{}", '{"note":"ü"}', `{"long":"${"x".repeat(4000)}"}`),
+    meant: fc.boolean(),
+    guarded: fc.boolean(),
+  });
+  const revision = fc.integer({ min: 0, max: 2 ** 53 - 1 });
   fc.assert(
-    fc.property(uint32, uint32, nodes, fc.integer({ min: 0, max: 2 ** 53 - 1 }), (m, c, n, r) => {
-      const rows = n.map((node): RouteRow => ({ ...node, modId: m, cmdId: c, state: "on" }));
-      const { frames, cuts } = framesOf(rows, m, c, r);
-      const [legacy, ...more] = frameList(frames.legacy);
-      assert.equal(more.length, 0);
-      assert.equal(legacy.msgId, MessageId.GetRouteResponse);
-      assert.deepEqual(decodeGetRouteResponse(legacy.body), {
-        modId: m,
-        cmdId: c,
-        hosts: expectedHosts(rows, false),
-      });
-      const [extended] = frameList(frames.extended);
-      assert.equal(extended.msgId, MessageId.GetRouteResponse);
-      assert.deepEqual(decodeGetRouteResponse(extended.body), {
-        modId: m,
-        cmdId: c,
-        hosts: expectedHosts(rows, true),
-        revision: r,
-      });
-      assert.deepEqual(cuts, []);
-    }),
+    fc.property(
+      uint32,
+      uint32,
+      nodes,
+      revision,
+      extras,
+      (m, c, n, r, { policy, meant, guarded }) => {
+        const rows = n.map((node): RouteRow => ({ ...node, modId: m, cmdId: c }));
+        const { frames, cuts } = framesOf(rows, m, c, r, { policy, meant, guarded });
+        const [legacy, ...more] = frameList(frames.legacy);
+        assert.equal(more.length, 0);
+        assert.equal(legacy.msgId, MessageId.GetRouteResponse);
+        assert.deepEqual(decodeGetRouteResponse(legacy.body), {
+          modId: m,
+          cmdId: c,
+          hosts: expectedHosts(rows, false),
+        });
+        const [extended] = frameList(frames.extended);
+        assert.equal(extended.msgId, MessageId.GetRouteResponse);
+        assert.deepEqual(decodeGetRouteResponse(extended.body), {
+          modId: m,
+          cmdId: c,
+          hosts: expectedHosts(rows, true),
+          revision: r,
+          ...(policy === "" ? {} : { policy }),
+          ...(meant ? { meant } : {}),
+          ...(guarded ? { guarded } : {}),
+        });
+        assert.deepEqual(cuts, []);
+      },
+    ),
   );
 });
 
@@ -140,6 +163,33 @@ test("20,000 nodes reach an extended peer whole in parts, and a legacy peer as o
   const { hosts: cutHosts } = decodeGetRouteResponse(legacy[0].body);
   assert.deepEqual(cutHosts, expectedHosts(rows, false).slice(0, cutHosts.length));
   assert.deepEqual(cuts, [[1, 1, cutHosts.length, 20_000]]);
+});
+
+test("every part of a long route has policy and mark, and drained nodes are told apart", () => {
+  const rows = manyRows(20_000, "east").map((row, i): RouteRow => ({
+    ...row,
+    state: i % 10 === 0 ? "drain" : "on",
+  }));
+  const policy = `{"long":"${"x".repeat(4000)}"}`;
+  const { frames, cuts } = framesOf(rows, 1, 1, 77, { policy, meant: true, guarded: true });
+  const hosts: HostInfo[] = [];
+  for (const { body } of frameList(frames.extended)) {
+    assert.ok(body.length <= FRAME_BODY_BYTES_MAX);
+    const part = decodeRoutePart(body);
+    assert.deepEqual([part.policy, part.meant, part.guarded], [policy, true, true]);
+    hosts.push(...part.hosts);
+  }
+  const byIp = (a: HostInfo, b: HostInfo): number => a.ip - b.ip;
+  assert.deepEqual(hosts.sort(byIp), expectedHosts(rows, true).sort(byIp));
+  const [legacy] = frameList(frames.legacy);
+  const cutHosts = decodeGetRouteResponse(legacy.body).hosts;
+  assert.deepEqual(cutHosts, expectedHosts(rows, false).slice(0, cutHosts.length));
+  assert.deepEqual(cuts, [[1, 1, cutHosts.length, 18_000]]);
+});
+
+test("a policy that is too long to be ours is not sent", () => {
+  const { frames } = framesOf(manyRows(1, ""), 1, 1, 1, { policy: "x".repeat(5000) });
+  assert.equal(decodeGetRouteResponse(frameList(frames.extended)[0].body).policy, undefined);
 });
 
 test("frames around the size of one frame never exceed it and lose nothing", () => {

@@ -1,23 +1,40 @@
 // Shell. One event loop of dns: accepts connections, answers and pushes.
 
-import type { Address } from "../reactor/address.ts";
+import { type Address, formatAddress } from "../reactor/address.ts";
 import { HIGH_WATER_BYTES } from "../reactor/framed_link.ts";
 import type { Connection } from "../reactor/tcp_server.ts";
 import { GreetingServer, type GreetingServerInit } from "../daemon/greeting_server.ts";
+import { ProtocolError } from "../reactor/errors.ts";
 import type { LoopStats, LoopSurroundings, ServiceLoop } from "../daemon/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import { decodeGetRouteRequest, decodeRouteChanged } from "../proto/messages.ts";
+import type { NodeUseRequest } from "../proto/message_types.ts";
+import {
+  decodeGetRouteRequest,
+  decodeNodeUse,
+  decodeNodeUseRequest,
+  decodeRouteChanged,
+  encodeNodeUseReport,
+  encodeNodeUseRequest,
+} from "../proto/messages.ts";
 import type { ModuleKey } from "../sql/store.ts";
 import type { ModuleId } from "./module_id.ts";
+import { NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
 import { PushPlan } from "./push_plan.ts";
 import type { RouteFrames } from "./route_frames.ts";
 
-/** Main thread to loop: the frames of a module it wants. */
-export interface RouteTask {
-  readonly modId: number;
-  readonly cmdId: number;
-  readonly frames: RouteFrames;
-}
+/** Main thread to loop. */
+export type RouteTask =
+  /** The frames of a module it wants. */
+  | {
+    readonly type: "frames";
+    readonly modId: number;
+    readonly cmdId: number;
+    readonly frames: RouteFrames;
+  }
+  /** Ask your agents whether they still use a node. */
+  | { readonly type: "survey"; readonly id: number; readonly request: NodeUseRequest }
+  /** What all loops found out for a tool of yours. */
+  | { readonly type: "report"; readonly question: number; readonly result: SurveyResult };
 
 /** Loop to main thread. */
 export type RouteNote =
@@ -25,6 +42,10 @@ export type RouteNote =
   | { readonly type: "want"; readonly modId: number; readonly cmdId: number }
   /** I need these modules no more. */
   | { readonly type: "drop"; readonly keys: readonly ModuleId[] }
+  /** A tool of mine asks whether a node is still used. */
+  | { readonly type: "nodeUse"; readonly question: number; readonly request: NodeUseRequest }
+  /** What my agents say to the survey with this id. */
+  | { readonly type: "surveyed"; readonly id: number; readonly result: SurveyResult }
   /** A writer says that it changed these modules; none named: any. */
   | { readonly type: "routesChanged"; readonly keys: readonly ModuleKey[] };
 
@@ -35,20 +56,38 @@ export interface RouteLoopInit extends GreetingServerInit {
   readonly subscriptionsTotalMax: number;
 }
 
+/** Questions of tools under way in one loop; of more the oldest get no answer, and ask again. */
+const QUESTIONS_MAX = 64;
+
 /** A server with its connections and what they are subscribed to. */
 export class RouteLoop implements ServiceLoop<RouteTask> {
   readonly #server: GreetingServer;
   readonly #plan: PushPlan<Connection>;
+  readonly #surveys: NodeUseSurveys<Connection>;
+  readonly #note: (note: RouteNote) => void;
+  /** Tools that wait for a report, by the number of their question; the oldest are forgotten. */
+  readonly #questions = new Map<number, { peer: Connection; seq: number }>();
+  #questionCount = 0;
   #requestCount = 0;
 
   constructor(init: RouteLoopInit, around: LoopSurroundings<RouteNote>) {
     const { clock, log } = around;
+    this.#note = (note) => around.note(note);
+    this.#surveys = new NodeUseSurveys<Connection>({
+      clock,
+      nameOf: (peer) => formatAddress(peer.remote),
+      send: (peer, request) =>
+        void peer.send(MessageId.NodeUseRequest, encodeNodeUseRequest(request)),
+    });
     this.#server = new GreetingServer({
       role: "dns",
       init,
       clock,
       log,
-      onClose: (peer) => this.#plan.closed(peer),
+      onClose: (peer) => {
+        this.#plan.closed(peer);
+        this.#surveys.closed(peer);
+      },
       onDrain: (peer) => this.#plan.drained(peer),
     });
     this.#plan = new PushPlan<Connection>({
@@ -66,6 +105,11 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     this.#server.router.add(MessageId.RouteChanged, (body) => {
       around.note({ type: "routesChanged", keys: decodeRouteChanged(body).modules });
     });
+    this.#server.router.add(MessageId.NodeUseRequest, (body, peer) => this.#ask(body, peer));
+    this.#server.router.add(MessageId.NodeUse, (body, peer) => {
+      const { seq, ...usage } = decodeNodeUse(body);
+      this.#surveys.answered(peer, seq, usage);
+    });
   }
 
   listen(port: number, reusePort: boolean): Promise<Address> {
@@ -73,7 +117,9 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   }
 
   onTask(task: RouteTask): void {
-    this.#plan.deliver(task.modId, task.cmdId, task.frames);
+    if (task.type === "frames") this.#plan.deliver(task.modId, task.cmdId, task.frames);
+    else if (task.type === "survey") this.#survey(task.id, task.request);
+    else this.#report(task.question, task.result);
   }
 
   stats(): LoopStats {
@@ -87,10 +133,46 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       requests_dropped: counts.requestsDropped,
       subscriptions: counts.subscriptions,
       subscriptions_refused: counts.subscriptionsRefused,
+      surveys_dropped: this.#surveys.droppedCount,
     };
   }
 
   close(): Promise<void> {
+    this.#surveys.close();
     return this.#server.close();
+  }
+
+  #ask(body: Uint8Array, peer: Connection): void {
+    const request = decodeNodeUseRequest(body);
+    if (!this.#server.isExtended(peer)) throw new ProtocolError("Hello must come first");
+    const question = ++this.#questionCount;
+    this.#questions.set(question, { peer, seq: request.seq });
+    if (this.#questions.size > QUESTIONS_MAX) {
+      const [oldest] = this.#questions.keys();
+      this.#questions.delete(oldest);
+    }
+    this.#note({ type: "nodeUse", question, request });
+  }
+
+  #survey(id: number, request: NodeUseRequest): void {
+    const { modId, cmdId } = request;
+    const peers = [...this.#plan.subscribers(modId, cmdId)];
+    const agents = peers.filter((peer) => this.#server.isExtended(peer));
+    this.#surveys.start(
+      request,
+      agents,
+      peers.length - agents.length,
+      (result) => this.#note({ type: "surveyed", id, result }),
+    );
+  }
+
+  #report(question: number, { agents, plain, cut }: SurveyResult): void {
+    const asked = this.#questions.get(question);
+    this.#questions.delete(question);
+    // The tool may be gone by now; then sending does nothing.
+    asked?.peer.send(
+      MessageId.NodeUseReport,
+      encodeNodeUseReport({ seq: asked.seq, agents, plain, cut }),
+    );
   }
 }

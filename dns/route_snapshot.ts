@@ -41,12 +41,14 @@ export interface SnapshotColumns {
   readonly weights: Uint16Array;
   /** Index into `zoneNames`; 0 is always the empty zone. */
   readonly zones: Uint32Array;
+  /** 1 for a node that is drained: listed, but not to be picked; else 0. */
+  readonly drains: Uint8Array;
   readonly zoneNames: readonly string[];
 }
 
 /**
  * Routes at one moment. Nodes of a module are unique and sorted by ip, then port; modules stand in
- * the order they were first read. 12 bytes a node and about 20 a module: 1,000,000 rows take less
+ * the order they were first read. 13 bytes a node and about 20 a module: 1,000,000 rows take less
  * than 32 MB.
  */
 export class RouteSnapshot {
@@ -78,6 +80,15 @@ export class RouteSnapshot {
   nodeCountOf(index: number): number {
     return index < 0 ? 0 : this.columns.starts[index + 1] - this.columns.starts[index];
   }
+
+  /** Number of nodes of module `index` that may be picked; 0 for -1. Walks them. */
+  pickableCountOf(index: number): number {
+    if (index < 0) return 0;
+    const { starts, drains } = this.columns;
+    let count = 0;
+    for (let at = starts[index]; at < starts[index + 1]; at++) count += 1 - drains[at];
+    return count;
+  }
 }
 
 /** True when module `a` of `left` and module `b` of `right` hold the same nodes; -1 holds none. */
@@ -96,7 +107,7 @@ export function sameNodes(
   let j = two.starts[b];
   for (const end = i + count; i < end; i++, j++) {
     if (one.ips[i] !== two.ips[j] || one.ports[i] !== two.ports[j]) return false;
-    if (one.weights[i] !== two.weights[j]) return false;
+    if (one.weights[i] !== two.weights[j] || one.drains[i] !== two.drains[j]) return false;
     if (one.zones[i] === 0 && two.zones[j] === 0) continue;
     if (one.zoneNames[one.zones[i]] !== two.zoneNames[two.zones[j]]) return false;
   }
@@ -110,8 +121,8 @@ export interface SizeHint {
 }
 
 /**
- * Collects rows in any order and makes a {@linkcode RouteSnapshot}. Rows whose state is not "on"
- * are left out; rows with a bad port are skipped and counted. Of two rows with the same module, ip
+ * Collects rows in any order and makes a {@linkcode RouteSnapshot}. Rows whose state is "off" are
+ * left out; rows with a bad port are skipped and counted. Of two rows with the same module, ip
  * and port the later one counts.
  */
 export class RouteSnapshotBuilder {
@@ -126,6 +137,7 @@ export class RouteSnapshotBuilder {
   #ports: Uint16Array;
   #weights: Uint16Array;
   #zones: Uint32Array;
+  #drains: Uint8Array;
   readonly #zoneNames: string[] = [""];
   readonly #zoneIds = new Map<string, number>([["", 0]]);
   readonly #skipped = { badPort: 0, overLimit: 0, byModule: new Map<string, number>() };
@@ -142,12 +154,13 @@ export class RouteSnapshotBuilder {
     this.#ports = new Uint16Array(rows);
     this.#weights = new Uint16Array(rows);
     this.#zones = new Uint32Array(rows);
+    this.#drains = new Uint8Array(rows);
   }
 
   /** Takes a page of rows; keeps no reference to it. */
   add(rows: readonly RouteRow[]): void {
     for (const row of rows) {
-      if (row.state !== "on") continue;
+      if (row.state === "off") continue;
       if (!Number.isInteger(row.port) || row.port < 1 || row.port > 65_535) {
         this.#skipped.badPort++;
         this.#noteSkipped(row);
@@ -167,6 +180,7 @@ export class RouteSnapshotBuilder {
       this.#ports[at] = row.port;
       this.#weights[at] = Math.min(Math.max(row.weight, 0), WEIGHT_MAX);
       this.#zones[at] = row.zone === "" ? 0 : this.#zoneId(row.zone);
+      this.#drains[at] = row.state === "drain" ? 1 : 0;
     }
   }
 
@@ -188,6 +202,7 @@ export class RouteSnapshotBuilder {
       grouped.ports[to] = this.#ports[row];
       grouped.weights[to] = this.#weights[row];
       grouped.zones[to] = this.#zones[row];
+      grouped.drains[to] = this.#drains[row];
       if (row % STEP_ROWS === STEP_ROWS - 1) yield;
     }
     yield* sortAndCompact(starts, grouped);
@@ -199,12 +214,13 @@ export class RouteSnapshotBuilder {
     const weights = cutTo(grouped.weights, nodeCount);
     yield;
     const zones = cutTo(grouped.zones, nodeCount);
+    const drains = cutTo(grouped.drains, nodeCount);
     yield;
     const modIds = this.#modIds.slice(0, this.#moduleCount);
     const cmdIds = this.#cmdIds.slice(0, this.#moduleCount);
     const zoneNames = this.#zoneNames;
     return new RouteSnapshot(
-      { modIds, cmdIds, starts, ips, ports, weights, zones, zoneNames },
+      { modIds, cmdIds, starts, ips, ports, weights, zones, drains, zoneNames },
       this.#slots,
       this.#skipped,
     );
@@ -216,6 +232,7 @@ export class RouteSnapshotBuilder {
       ports: new Uint16Array(this.#rowCount),
       weights: new Uint16Array(this.#rowCount),
       zones: new Uint32Array(this.#rowCount),
+      drains: new Uint8Array(this.#rowCount),
     };
   }
 
@@ -276,6 +293,7 @@ export class RouteSnapshotBuilder {
     this.#ports = grown(this.#ports, new Uint16Array(size));
     this.#weights = grown(this.#weights, new Uint16Array(size));
     this.#zones = grown(this.#zones, new Uint32Array(size));
+    this.#drains = grown(this.#drains, new Uint8Array(size));
   }
 }
 
@@ -295,6 +313,7 @@ interface NodeArrays {
   readonly ports: Uint16Array;
   readonly weights: Uint16Array;
   readonly zones: Uint32Array;
+  readonly drains: Uint8Array;
 }
 
 /** Sorts each module's slice, drops repeated nodes and closes the gaps; rewrites `starts`. */
@@ -334,6 +353,7 @@ function sortSlice(nodes: NodeArrays, from: number, end: number): void {
     const port = nodes.ports[i];
     const weight = nodes.weights[i];
     const zone = nodes.zones[i];
+    const drain = nodes.drains[i];
     let to = i;
     while (to > from && isAfter(nodes, to - 1, ip, port)) {
       moveNode(nodes, to - 1, to);
@@ -343,6 +363,7 @@ function sortSlice(nodes: NodeArrays, from: number, end: number): void {
     nodes.ports[to] = port;
     nodes.weights[to] = weight;
     nodes.zones[to] = zone;
+    nodes.drains[to] = drain;
   }
 }
 
@@ -352,7 +373,7 @@ function sortLongSlice(nodes: NodeArrays, from: number, end: number): void {
     sorted = !isAfter(nodes, i - 1, nodes.ips[i], nodes.ports[i]);
   }
   if (sorted) return;
-  const { ips, ports, weights, zones } = nodes;
+  const { ips, ports, weights, zones, drains } = nodes;
   const order = new Uint32Array(end - from);
   for (let i = 0; i < order.length; i++) order[i] = from + i;
   order.sort((a, b) => ips[a] - ips[b] || ports[a] - ports[b] || a - b);
@@ -360,6 +381,7 @@ function sortLongSlice(nodes: NodeArrays, from: number, end: number): void {
   ports.set(Uint16Array.from(order, (at) => ports[at]), from);
   weights.set(Uint16Array.from(order, (at) => weights[at]), from);
   zones.set(Uint32Array.from(order, (at) => zones[at]), from);
+  drains.set(Uint8Array.from(order, (at) => drains[at]), from);
 }
 
 function isAfter(nodes: NodeArrays, at: number, ip: number, port: number): boolean {
@@ -371,6 +393,7 @@ function moveNode(nodes: NodeArrays, from: number, to: number): void {
   nodes.ports[to] = nodes.ports[from];
   nodes.weights[to] = nodes.weights[from];
   nodes.zones[to] = nodes.zones[from];
+  nodes.drains[to] = nodes.drains[from];
 }
 
 function findModule(
@@ -400,11 +423,11 @@ function slotCountFor(modules: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(16, modules) * 2));
 }
 
-function grown<T extends Uint32Array | Uint16Array>(from: T, to: T): T {
+function grown<T extends Uint32Array | Uint16Array | Uint8Array>(from: T, to: T): T {
   to.set(from);
   return to;
 }
 
-function cutTo<T extends Uint32Array | Uint16Array>(array: T, length: number): T {
+function cutTo<T extends Uint32Array | Uint16Array | Uint8Array>(array: T, length: number): T {
   return array.length === length ? array : array.slice(0, length) as T;
 }

@@ -18,11 +18,12 @@ function row(modId: number, cmdId: number, ip: number, port: number): RouteRow {
 /** Nodes of a module as text, in the order of the snapshot. */
 function nodesOf(snapshot: RouteSnapshot, modId: number, cmdId: number): string[] {
   const index = snapshot.find(modId, cmdId);
-  const { starts, ips, ports, weights, zones, zoneNames } = snapshot.columns;
+  const { starts, ips, ports, weights, zones, drains, zoneNames } = snapshot.columns;
   const start = index < 0 ? 0 : starts[index];
   return Array.from({ length: snapshot.nodeCountOf(index) }, (_, n) => {
     const at = start + n;
-    return `${ips[at]}:${ports[at]} ${weights[at]} ${zoneNames[zones[at]]}`;
+    const drain = drains[at] === 1 ? " drain" : "";
+    return `${ips[at]}:${ports[at]} ${weights[at]} ${zoneNames[zones[at]]}${drain}`;
   });
 }
 
@@ -50,7 +51,7 @@ test("RouteSnapshotBuilder keeps what a plain map keeps, whatever the order and 
       const model = new Map<ModuleId, Map<number, string>>();
       let bad = 0;
       for (const one of rows) {
-        if (one.state !== "on") continue;
+        if (one.state === "off") continue;
         if (one.port < 1 || one.port > 65_535) {
           bad++;
           continue;
@@ -59,7 +60,7 @@ test("RouteSnapshotBuilder keeps what a plain map keeps, whatever the order and 
         const nodes = model.get(key) ?? new Map<number, string>();
         nodes.set(
           one.ip * 65_536 + one.port,
-          `${one.ip}:${one.port} ${one.weight} ${one.zone}`,
+          `${one.ip}:${one.port} ${one.weight} ${one.zone}${one.state === "drain" ? " drain" : ""}`,
         );
         model.set(key, nodes);
       }
@@ -70,6 +71,8 @@ test("RouteSnapshotBuilder keeps what a plain map keeps, whatever the order and 
         const { modId, cmdId } = moduleOf(key);
         const expected = [...nodes].sort(([a], [b]) => a - b).map(([, text]) => text);
         assert.deepEqual(nodesOf(snapshot, modId, cmdId), expected);
+        const pickable = expected.filter((text) => !text.endsWith(" drain")).length;
+        assert.equal(snapshot.pickableCountOf(snapshot.find(modId, cmdId)), pickable);
         count += expected.length;
       }
       assert.equal(snapshot.nodeCount, count);

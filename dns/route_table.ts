@@ -11,6 +11,12 @@ import { buildSnapshot, RouteSnapshot, sameNodes } from "./route_snapshot.ts";
  */
 export const FRESH_MODULES_MAX = 50_000;
 
+/**
+ * Modules remembered as meant; of more the oldest are forgotten. Their agents then hold back a
+ * smaller route for a while, see `[agent] push_guard`.
+ */
+export const MEANT_MODULES_MAX = 100_000;
+
 /** Modules and nodes compared between two yields of {@linkcode RouteTable.install}: about 0.1 ms. */
 const STEP_COMPARED = 2_048;
 
@@ -26,7 +32,23 @@ export interface RouteView {
   readonly snapshot: RouteSnapshot;
   /** Index of the module in `snapshot`, or -1 when it has no nodes. */
   readonly index: number;
+  /** JSON of the module's policy; "" = none. */
+  readonly policy: string;
+  /** Somebody means this route, however many nodes it lost. */
+  readonly meant: boolean;
+  /** Changes of this module are marked when they are meant. */
+  readonly guarded: boolean;
 }
+
+/** What goes with the nodes that were read. */
+export interface RouteExtras {
+  /** Policies by module, "" for none; of modules whose changes are marked when they are meant. */
+  readonly policies: ReadonlyMap<ModuleId, string>;
+  /** Modules of which a change was marked as meant since the reading before. */
+  readonly meant: ReadonlySet<ModuleId>;
+}
+
+const NO_EXTRAS: RouteExtras = { policies: new Map(), meant: new Set() };
 
 /** What a full load changed. */
 export interface InstallResult {
@@ -59,6 +81,8 @@ export class RouteTable {
   #base = EMPTY;
   #baseRevisions = new Float64Array(0);
   #fresh = new Map<ModuleId, FreshModule>();
+  #policies = new Map<ModuleId, string>();
+  readonly #meant = new Set<ModuleId>();
   #touched: Set<ModuleId> | undefined;
   #revision: number;
   #loaded = false;
@@ -107,14 +131,20 @@ export class RouteTable {
 
   /** The route of a module as it is now; stays valid, but does not follow later changes. */
   route(modId: number, cmdId: number): RouteView {
-    const fresh = this.#fresh.size === 0 ? undefined : this.#fresh.get(moduleId(modId, cmdId));
+    const id = moduleId(modId, cmdId);
+    const known = this.#policies.get(id);
+    const policy = known ?? "";
+    const guarded = known !== undefined;
+    const meant = this.#meant.has(id);
+    const fresh = this.#fresh.get(id);
     if (fresh !== undefined) {
-      const revision = fresh.index < 0 ? this.#revision : fresh.revision;
-      return { modId, cmdId, revision, snapshot: fresh.snapshot, index: fresh.index };
+      const { snapshot, index } = fresh;
+      const revision = index < 0 ? this.#revision : fresh.revision;
+      return { modId, cmdId, revision, snapshot, index, policy, meant, guarded };
     }
     const index = this.#base.find(modId, cmdId);
     const revision = index < 0 ? this.#revision : this.#baseRevisions[index];
-    return { modId, cmdId, revision, snapshot: this.#base, index };
+    return { modId, cmdId, revision, snapshot: this.#base, index, policy, meant, guarded };
   }
 
   /** Marks the start of a full read. */
@@ -131,7 +161,10 @@ export class RouteTable {
    * Replaces everything by a full read, in steps of about 0.1 ms; lookups see the old
    * routes until the last step.
    */
-  *install(next: RouteSnapshot): Generator<void, InstallResult> {
+  *install(
+    next: RouteSnapshot,
+    extras: RouteExtras = NO_EXTRAS,
+  ): Generator<void, InstallResult> {
     const nodesBefore = this.#nodeCount;
     const touched = this.#touched ?? new Set<ModuleId>();
     const first = !this.#loaded;
@@ -139,8 +172,12 @@ export class RouteTable {
     // 0 marks a module that changed; it gets the new revision at the swap.
     const revisions = new Float64Array(next.moduleCount);
     if (!first) {
-      yield* this.#compareNext(next, revisions, touched, changed);
+      yield* this.#compareNext(next, extras, revisions, touched, changed);
       yield* this.#findRemoved(next, touched, changed);
+      yield* this.#compareNodeless(next, extras, touched, changed);
+      this.#noteMeant(next, extras, changed);
+    } else {
+      for (const id of extras.meant) this.#addMeant(id);
     }
     const revision = ++this.#revision;
     for (let i = 0; i < revisions.length; i++) if (revisions[i] === 0) revisions[i] = revision;
@@ -149,6 +186,9 @@ export class RouteTable {
       const fresh = this.#fresh.get(id);
       if (fresh !== undefined) kept.set(id, fresh);
     }
+    const policies = new Map(extras.policies);
+    for (const id of touched) setPolicy(policies, id, this.#policies.get(id));
+    this.#policies = policies;
     this.#base = next;
     this.#baseRevisions = revisions;
     this.#fresh = kept;
@@ -161,11 +201,16 @@ export class RouteTable {
   }
 
   /**
-   * Sets the routes of `keys` to what `rows` hold of them (nothing = no nodes).
+   * Sets the routes of `keys` to what `rows` hold of them (nothing = no nodes), and their policies
+   * to those of `extras`.
    *
-   * @returns the modules whose nodes differ from before.
+   * @returns the modules whose nodes or policies differ from before, or that are meant now.
    */
-  replaceModules(keys: readonly ModuleKey[], rows: readonly RouteRow[]): ModuleKey[] {
+  replaceModules(
+    keys: readonly ModuleKey[],
+    rows: readonly RouteRow[],
+    extras: RouteExtras = NO_EXTRAS,
+  ): ModuleKey[] {
     const snapshot = buildSnapshot(rows);
     const changed: ModuleKey[] = [];
     let revision = 0;
@@ -173,7 +218,7 @@ export class RouteTable {
       const id = moduleId(modId, cmdId);
       const old = this.route(modId, cmdId);
       const index = snapshot.find(modId, cmdId);
-      const same = sameNodes(old.snapshot, old.index, snapshot, index);
+      const same = sameNodes(old.snapshot, old.index, snapshot, index) && sameExtras(old, extras);
       if (same && this.#touched === undefined) continue;
       if (!same) {
         if (revision === 0) revision = ++this.#revision;
@@ -181,6 +226,8 @@ export class RouteTable {
         this.#nodeCount += snapshot.nodeCountOf(index) - old.snapshot.nodeCountOf(old.index);
         this.#moduleCount += Number(index >= 0) - Number(old.index >= 0);
       }
+      this.#judgeMeant(id, old, snapshot.pickableCountOf(index), extras);
+      setPolicy(this.#policies, id, extras.policies.get(id));
       this.#fresh.set(id, { snapshot, index, revision: same ? old.revision : revision });
       this.#touched?.add(id);
     }
@@ -189,6 +236,7 @@ export class RouteTable {
 
   *#compareNext(
     next: RouteSnapshot,
+    extras: RouteExtras,
     revisions: Float64Array,
     touched: ReadonlySet<ModuleId>,
     changed: ModuleKey[],
@@ -204,7 +252,9 @@ export class RouteTable {
       const modId = modIds[index];
       const cmdId = cmdIds[index];
       const old = this.route(modId, cmdId);
-      if (old.index >= 0 && sameNodes(old.snapshot, old.index, next, index)) {
+      const same = old.index >= 0 && sameNodes(old.snapshot, old.index, next, index) &&
+        sameExtras(old, extras);
+      if (same) {
         revisions[index] = old.revision;
       } else if (touched.size === 0 || !touched.has(moduleId(modId, cmdId))) {
         changed.push({ modId, cmdId });
@@ -233,6 +283,48 @@ export class RouteTable {
     }
   }
 
+  /** Modules without nodes before and after, of which the policy or the mark has changed. */
+  *#compareNodeless(
+    next: RouteSnapshot,
+    extras: RouteExtras,
+    touched: ReadonlySet<ModuleId>,
+    changed: ModuleKey[],
+  ): Generator<void, void> {
+    const ids = new Set([...this.#policies.keys(), ...extras.policies.keys(), ...extras.meant]);
+    let compared = 0;
+    for (const id of ids) {
+      if (++compared % STEP_COMPARED === 0) yield;
+      const { modId, cmdId } = moduleOf(id);
+      if (touched.has(id) || next.find(modId, cmdId) >= 0) continue;
+      const old = this.route(modId, cmdId);
+      if (old.index < 0 && !sameExtras(old, extras)) changed.push({ modId, cmdId });
+    }
+  }
+
+  #noteMeant(next: RouteSnapshot, extras: RouteExtras, changed: readonly ModuleKey[]): void {
+    for (const { modId, cmdId } of changed) {
+      const count = next.pickableCountOf(next.find(modId, cmdId));
+      this.#judgeMeant(moduleId(modId, cmdId), this.route(modId, cmdId), count, extras);
+    }
+  }
+
+  /**
+   * A mark holds until nodes go without one. So an agent that was away hears that the route is
+   * meant, also when harmless changes came after the one that removed the nodes.
+   */
+  #judgeMeant(id: ModuleId, old: RouteView, pickableCount: number, extras: RouteExtras): void {
+    if (extras.meant.has(id)) this.#addMeant(id);
+    else if (pickableCount < old.snapshot.pickableCountOf(old.index)) this.#meant.delete(id);
+  }
+
+  #addMeant(id: ModuleId): void {
+    this.#meant.delete(id);
+    this.#meant.add(id);
+    if (this.#meant.size <= MEANT_MODULES_MAX) return;
+    const [oldest] = this.#meant;
+    this.#meant.delete(oldest);
+  }
+
   #count(): void {
     this.#moduleCount = this.#base.moduleCount;
     this.#nodeCount = this.#base.nodeCount;
@@ -243,4 +335,21 @@ export class RouteTable {
       this.#moduleCount += Number(fresh.index >= 0) - Number(index >= 0);
     }
   }
+}
+
+function setPolicy(
+  policies: Map<ModuleId, string>,
+  id: ModuleId,
+  policy: string | undefined,
+): void {
+  if (policy === undefined) policies.delete(id);
+  else policies.set(id, policy);
+}
+
+/** True when the policy stays, if there is one, and there is no mark that is not known yet. */
+function sameExtras(old: RouteView, extras: RouteExtras): boolean {
+  const id = moduleId(old.modId, old.cmdId);
+  const policy = extras.policies.get(id);
+  return (policy ?? "") === old.policy && (policy !== undefined) === old.guarded &&
+    (old.meant || !extras.meant.has(id));
 }

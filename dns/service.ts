@@ -11,6 +11,7 @@ import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
 import { openStore, type Store } from "../sql/mod.ts";
 import { endsWithin, StoreHealth } from "../sql/store_health.ts";
 import { dnsSettings } from "./config.ts";
+import { NodeUseInquiries } from "./node_use_survey.ts";
 import { RouteFrameCache, type RouteFrames } from "./route_frames.ts";
 import { RouteHub } from "./route_hub.ts";
 import { RouteLoop, type RouteLoopInit, type RouteNote, type RouteTask } from "./route_loop.ts";
@@ -31,6 +32,7 @@ class DnsService implements RunningService {
   readonly #hub: RouteHub;
   readonly #health: StoreHealth;
   readonly #poller: VersionPoller;
+  readonly #inquiries: NodeUseInquiries;
   #loopErrorCount = 0;
   #cutCount = 0;
   #loops: LoopGroup<RouteTask> | undefined;
@@ -66,6 +68,17 @@ class DnsService implements RunningService {
       log,
       label: store.label,
       meanwhile: "serving from memory",
+    });
+    this.#inquiries = new NodeUseInquiries({
+      clock,
+      loopCount: settings.loopCount,
+      survey: (id, request) => {
+        for (let loop = 0; loop < settings.loopCount; loop++) {
+          this.#loops?.send(loop, { type: "survey", id, request });
+        }
+      },
+      report: (loop, question, result) =>
+        this.#loops?.send(loop, { type: "report", question, result }),
     });
     this.#poller = new VersionPoller({
       store,
@@ -147,14 +160,24 @@ class DnsService implements RunningService {
 
   async stop(): Promise<void> {
     this.#poller.stop();
+    this.#inquiries.close();
     await Promise.all([this.#loops?.close(), this.#heartbeat?.stop()]);
     await endsWithin(this.#context.clock, STORE_CLOSE_MS, this.#store.close());
   }
 
   #onNote(note: RouteNote, loop: number): void {
-    if (note.type === "want") this.#hub.want(loop, note.modId, note.cmdId);
-    else if (note.type === "drop") this.#hub.drop(loop, note.keys);
-    else this.#poller.modulesChanged(note.keys);
+    switch (note.type) {
+      case "want":
+        return this.#hub.want(loop, note.modId, note.cmdId);
+      case "drop":
+        return this.#hub.drop(loop, note.keys);
+      case "routesChanged":
+        return this.#poller.modulesChanged(note.keys);
+      case "nodeUse":
+        return this.#inquiries.ask(loop, note.question, note.request);
+      case "surveyed":
+        return this.#inquiries.surveyed(note.id, loop, note.result);
+    }
   }
 
   #send(loop: number, modId: number, cmdId: number, frames: RouteFrames): void {
@@ -163,7 +186,7 @@ class DnsService implements RunningService {
     const sent = this.#inWorkers
       ? { revision, legacy: frames.legacy, extended: frames.extended }
       : frames;
-    this.#loops?.send(loop, { modId, cmdId, frames: sent });
+    this.#loops?.send(loop, { type: "frames", modId, cmdId, frames: sent });
   }
 
   #detail(): Record<string, number | string> {

@@ -6,13 +6,18 @@ import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type RunningService, startDaemon } from "../daemon/daemon.ts";
-import { MessageId } from "../proto/message_ids.ts";
+import { MessageId, NodeUseState } from "../proto/message_ids.ts";
 import {
   decodeGetRouteResponse,
+  decodeNodeUseReport,
+  decodeNodeUseRequest,
   decodeRoutePart,
   encodeGetRouteRequest,
   encodeHello,
+  encodeNodeUse,
+  encodeNodeUseRequest,
   encodeRouteChanged,
+  type GetRouteResponse,
   type HostInfo,
 } from "../proto/messages.ts";
 import { BindError } from "../reactor/errors.ts";
@@ -180,8 +185,81 @@ test("dns tells extended peers weight, zone and a growing revision", async () =>
     await bench.store.editRoutes([
       { op: "set", modId: 1, cmdId: 1, ip: 10, port: 80, state: "drain" },
     ]);
+    assert.deepEqual(decodeGetRouteResponse((await agent.next()).body).hosts, [
+      { ip: 10, port: 80, weight: 8, zone: "a", state: "drain" },
+    ]);
+    await bench.store.editRoutes([
+      { op: "set", modId: 1, cmdId: 1, ip: 10, port: 80, state: "off" },
+    ]);
     assert.deepEqual(decodeGetRouteResponse((await agent.next()).body).hosts, []);
   });
+});
+
+test("dns sends policies and marks to extended peers, and a drained node is gone to others", async () => {
+  await Bench.run(async (bench) => {
+    await bench.store.editRoutes([add(1, 1, 10), add(1, 1, 11)]);
+    await bench.store.setModules([{ modId: 1, cmdId: 1, name: "one", policy: "{}" }]);
+    const service = await bench.startDns(quick);
+    const agent = await bench.connectExtended(service);
+    const plain = await bench.connect(service);
+    assert.equal((await plain.route(1, 1)).hosts.length, 2);
+    agent.askRoute(1, 1);
+    const next = async (): Promise<GetRouteResponse> =>
+      decodeGetRouteResponse((await agent.next()).body);
+    const first = await next();
+    assert.deepEqual([first.policy, first.guarded, first.hosts.length], ["{}", true, 2]);
+    await bench.store.setModules([{ modId: 1, cmdId: 1, policy: '{"policy":"maglev"}' }]);
+    const second = await next();
+    assert.deepEqual([second.policy, second.hosts], ['{"policy":"maglev"}', first.hosts]);
+    assert.deepEqual([...(await plain.nextRoute(1, 1)).fields].sort(), [1, 2, 3]);
+    await bench.store.editRoutes([
+      { op: "set", modId: 1, cmdId: 1, ip: 11, port: 80, state: "drain" },
+    ]);
+    const third = await next();
+    assert.deepEqual([third.hosts[1], third.meant], [{ ip: 11, port: 80, state: "drain" }, true]);
+    const left = await plain.nextRoute(1, 1, (route) => route.hosts.length === 1);
+    assert.deepEqual(left.hosts, [{ ip: 10, port: 80 }]);
+    assert.deepEqual([...left.fields].sort(), [1, 2, 3]);
+  });
+});
+
+test("dns asks its agents whether a node is still used, in every loop", async () => {
+  for (const threads of ["1", "3"]) {
+    await Bench.run(async (bench) => {
+      await bench.store.editRoutes([add(1, 1, 10), add(2, 1, 5)]);
+      const service = await bench.startDns({ ...quick, "reactor.threadNum": threads });
+      const agents = await Promise.all([1, 2, 3].map(() => bench.connectExtended(service)));
+      for (const agent of agents) {
+        agent.askRoute(1, 1);
+        await agent.next();
+      }
+      const stranger = await bench.connectExtended(service);
+      stranger.askRoute(2, 1);
+      await stranger.next();
+      const plain = await bench.connect(service);
+      await plain.route(1, 1);
+      const tool = await bench.connectExtended(service);
+      const body = encodeNodeUseRequest({ seq: 77, modId: 1, cmdId: 1, ip: 10, port: 80 });
+      tool.send(MessageId.NodeUseRequest, body);
+      for (const [i, agent] of agents.slice(0, 2).entries()) {
+        const asked = await agent.next(({ msgId }) => msgId === MessageId.NodeUseRequest);
+        const { seq, ...question } = decodeNodeUseRequest(asked.body);
+        assert.deepEqual(question, { modId: 1, cmdId: 1, ip: 10, port: 80 });
+        const usage = { state: i === 0 ? NodeUseState.Draining : NodeUseState.Picked, clients: i };
+        agent.send(MessageId.NodeUse, encodeNodeUse({ seq, ...usage, idleMs: 5 }));
+      }
+      const answer = await tool.next(({ msgId }) => msgId === MessageId.NodeUseReport);
+      const { seq, agents: uses, plain: plainCount, cut } = decodeNodeUseReport(answer.body);
+      assert.deepEqual([seq, plainCount, cut], [77, 1, false]);
+      // The third did not answer; the one without the module was not asked.
+      assert.deepEqual(uses.map(({ state, silent }) => [state, silent]), [
+        [NodeUseState.Picked, false],
+        [NodeUseState.Unknown, true],
+        [NodeUseState.Draining, false],
+      ]);
+      assert.match(uses[0].agent, /^127\.0\.0\.1:\d+$/);
+    });
+  }
 });
 
 test("dns pushes what the poll finds: edits, two in one second, a moved node, raw rows", async () => {

@@ -7,7 +7,7 @@ import type { ModuleKey, RouteMark, Store } from "../sql/store.ts";
 import type { StoreHealth } from "../sql/store_health.ts";
 import { type ModuleId, moduleId } from "./module_id.ts";
 import { RouteSnapshotBuilder } from "./route_snapshot.ts";
-import type { InstallResult, RouteTable } from "./route_table.ts";
+import type { InstallResult, RouteExtras, RouteTable } from "./route_table.ts";
 import { runSliced } from "./sliced.ts";
 
 /** Changed modules that are read one by one; with more, only everything is read. */
@@ -31,7 +31,15 @@ const RELOAD_REST_FACTOR = 2;
 
 /** What {@linkcode VersionPoller} is given. */
 export interface VersionPollerOptions {
-  readonly store: Pick<Store, "routeMark" | "changedModules" | "readRoutes" | "readModules">;
+  readonly store: Pick<
+    Store,
+    | "routeMark"
+    | "changedModules"
+    | "readRoutes"
+    | "readModules"
+    | "moduleRows"
+    | "meantModules"
+  >;
   readonly table: RouteTable;
   readonly health: StoreHealth;
   readonly clock: Clock;
@@ -84,6 +92,8 @@ export class VersionPoller {
   #reloadIntervalMs: number;
   /** Mark up to which named modules have been read. */
   #seenMark: RouteMark | undefined;
+  /** Id of RouteChange up to which the marks of meant changes have been taken over. */
+  #marksAfter = 0;
   /** Mark that the last full read covers. */
   #fullMark: RouteMark | undefined;
   #timer: Timer | undefined;
@@ -197,6 +207,7 @@ export class VersionPoller {
       await this.#queueChanges(mark);
       await this.#flush();
       this.#seenMark = mark;
+      this.#marksAfter = mark.changeIdMax;
     } else if (this.#pending.size > 0) {
       await this.#flush();
     }
@@ -217,6 +228,7 @@ export class VersionPoller {
     if (mark.changeIdMax === seen) return;
     // A smaller id means that the table was emptied: every row it has now is new.
     const after = mark.changeIdMax > seen ? seen : 0;
+    this.#marksAfter = after;
     const keys = await this.#options.store.changedModules(after);
     if (keys.length > CHANGED_MODULES_MAX) return;
     for (const key of keys) this.#pending.set(moduleId(key.modId, key.cmdId), key);
@@ -240,16 +252,31 @@ export class VersionPoller {
       const installs = table.installCount;
       try {
         const rows = await store.readModules(keys);
+        const extras = await this.#readExtras(keys);
         this.#counters.moduleReads++;
         if (this.#stopped) return;
         // A full read that ended meanwhile may be newer than these rows: read them again.
         if (table.installCount !== installs) this.#putBack(batch);
-        else await this.#tell(table.replaceModules(keys, rows));
+        else await this.#tell(table.replaceModules(keys, rows, extras));
       } catch (error) {
         this.#putBack(batch);
         throw error;
       }
     }
+  }
+
+  /**
+   * Policies, and the marks of changes since the last look. Read after the nodes, so that whatever
+   * change is seen in them has its mark.
+   */
+  async #readExtras(keys?: readonly ModuleKey[]): Promise<RouteExtras> {
+    const { store } = this.#options;
+    const policies = new Map<ModuleId, string>();
+    for (const { modId, cmdId, policy } of await store.moduleRows(keys)) {
+      policies.set(moduleId(modId, cmdId), policy);
+    }
+    const meant = await store.meantModules(this.#marksAfter);
+    return { policies, meant: new Set(meant.map(({ modId, cmdId }) => moduleId(modId, cmdId))) };
   }
 
   #putBack(batch: readonly (readonly [ModuleId, ModuleKey])[]): void {
@@ -273,12 +300,16 @@ export class VersionPoller {
       const builder = new RouteSnapshotBuilder(table);
       await store.readRoutes((rows) => builder.add(rows), { pageRows: PAGE_ROWS });
       const snapshot = await runSliced(clock, builder.finish());
+      const extras = await this.#readExtras();
       if (this.#stopped) return;
-      const result = await runSliced(clock, table.install(snapshot));
+      const result = await runSliced(clock, table.install(snapshot, extras));
       health.succeeded();
       this.#reloadFailed = false;
       this.#fullMark = mark;
-      this.#seenMark ??= mark;
+      if (this.#seenMark === undefined) {
+        this.#seenMark = mark;
+        this.#marksAfter = mark.changeIdMax;
+      }
       this.#noteReload(result);
       await (result.first
         ? runSliced(clock, this.#options.onLoaded())

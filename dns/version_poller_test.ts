@@ -6,7 +6,7 @@ import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/manual_clock.ts";
 import { seededRng } from "../reactor/rng.ts";
 import { systemClock } from "../reactor/system_clock.ts";
-import type { ModuleKey, RouteMark, RouteRow } from "../sql/store.ts";
+import type { ModuleKey, ModuleRow, RouteMark, RouteRow } from "../sql/store.ts";
 import { StoreHealth } from "../sql/store_health.ts";
 import { until } from "../tests/support/until.ts";
 import { RouteTable } from "./route_table.ts";
@@ -23,6 +23,9 @@ class FakeStore {
   rows: RouteRow[] = [];
   changes: { id: number; modId: number }[] = [];
   version = 1;
+  /** Policies by modId, and ids of changes that are marked as meant. */
+  readonly policies = new Map<number, string>();
+  readonly meantIds = new Set<number>();
   readonly calls: Call[] = [];
   readonly keysRead: number[] = [];
   readonly failing = new Set<Call>();
@@ -73,6 +76,20 @@ class FakeStore {
     const rows = this.rows.filter(({ modId }) => modIds.has(modId));
     await this.#enter("readModules");
     return rows;
+  }
+
+  moduleRows(keys?: readonly ModuleKey[]): Promise<ModuleRow[]> {
+    const wanted = keys?.map(({ modId }) => modId);
+    return Promise.resolve(
+      [...this.policies]
+        .filter(([modId]) => wanted === undefined || wanted.includes(modId))
+        .map(([modId, policy]) => ({ modId, cmdId: 1, name: "", policy, updatedAt: 0 })),
+    );
+  }
+
+  meantModules(afterChangeId: number): Promise<ModuleKey[]> {
+    const found = this.changes.filter(({ id }) => id > afterChangeId && this.meantIds.has(id));
+    return Promise.resolve(found.map(({ modId }) => ({ modId, cmdId: 1 })));
   }
 }
 
@@ -276,6 +293,58 @@ test("VersionPoller reads a module again when a full read ended meanwhile", asyn
   gate.resolve();
   await until(() => store.count("readModules") === 2);
   assert.deepEqual(ips(1), [2]);
+  poller.stop();
+});
+
+test("VersionPoller tells of a policy that changed alone, named or found by a full read", async () => {
+  const { store, table, poller, told } = setUp({ pollIntervalMs: 5, reloadIntervalMs: 20 });
+  store.rows = [row(1, 1), row(2, 2)];
+  store.policies.set(2, '{"a":1}');
+  poller.start();
+  await until(() => table.loaded);
+  assert.equal(table.route(2, 1).policy, '{"a":1}');
+  const before = table.route(1, 1).revision;
+  store.policies.set(1, "{}");
+  store.change(store.rows, 1);
+  await until(() => told.length === 1);
+  assert.deepEqual([table.route(1, 1).policy, told], ["{}", [1]]);
+  assert.ok(table.route(1, 1).revision > before);
+  // By hand, without any trace; also of a module without nodes.
+  store.policies.delete(1);
+  store.policies.set(3, "{}");
+  await until(() => told.length === 3);
+  assert.deepEqual([table.route(1, 1).policy, table.route(3, 1).policy], ["", "{}"]);
+  assert.deepEqual(told.slice(1).sort(), [1, 3]);
+  poller.stop();
+});
+
+test("VersionPoller takes over which changes are meant, until nodes go without a mark", async () => {
+  const { store, table, poller, told } = setUp({ pollIntervalMs: 5 });
+  store.rows = [1, 2, 3, 4].map((ip) => row(1, ip));
+  poller.start();
+  await until(() => table.loaded);
+  const change = async (rows: RouteRow[], meant: boolean): Promise<boolean> => {
+    const count = told.length;
+    if (meant) store.meantIds.add(store.changes.length + 1);
+    store.change(rows, 1);
+    await until(() => told.length > count);
+    return table.route(1, 1).meant;
+  };
+  assert.equal(await change(store.rows.slice(1), false), false);
+  assert.equal(await change(store.rows.slice(2), true), true);
+  assert.equal(await change([...store.rows, row(1, 9)], false), true, "nothing was lost since");
+  assert.equal(await change(store.rows.slice(1), false), false);
+  assert.equal(await change(store.rows, true), true, "a mark alone is told too");
+  poller.stop();
+});
+
+test("VersionPoller knows at the start which changes were meant", async () => {
+  const { store, table, poller } = setUp();
+  store.change([row(1, 1)], 1, 2);
+  store.meantIds.add(2);
+  poller.start();
+  await until(() => table.loaded);
+  assert.deepEqual([table.route(1, 1).meant, table.route(2, 1).meant], [false, true]);
   poller.stop();
 });
 

@@ -20,6 +20,8 @@ import type {
   HostInfo,
   ModuleCalls,
   NodeCalls,
+  NodeUse,
+  NodeUseRequest,
   Ping,
   Pong,
   ReportStatusRequest,
@@ -293,6 +295,7 @@ function writeRoutePart(writer: WireWriter, message: RoutePart): void {
   writer.text(7, message.policy);
   writer.uint32(8, message.meant ? 1 : 0);
   writeDraining(writer, 9, message.hosts);
+  writer.uint32(10, message.guarded ? 1 : 0);
 }
 
 /** Body of message 65. */
@@ -338,6 +341,9 @@ export function decodeRoutePart(body: Uint8Array): RoutePart {
         break;
       case bytesTag(9):
         draining.push(readDraining(reader));
+        break;
+      case varintTag(10):
+        message.guarded = reader.bool() || undefined;
         break;
       default:
         reader.skip(tag);
@@ -436,6 +442,96 @@ export function decodeReportStatusRequest(body: Uint8Array): ReportStatusRequest
         break;
       case varintTag(5):
         message.ts = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- NodeUseRequest, NodeUse
+
+function writeNodeUseRequest(writer: WireWriter, message: NodeUseRequest): void {
+  writer.uint32(1, message.seq);
+  writer.int32(2, message.modId);
+  writer.int32(3, message.cmdId);
+  writer.int32(4, message.ip);
+  writer.int32(5, message.port);
+}
+
+/** Body of message 73. */
+export function encodeNodeUseRequest(message: NodeUseRequest): Uint8Array {
+  return encode(writeNodeUseRequest, message);
+}
+
+/**
+ * Message 73 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeNodeUseRequest(body: Uint8Array): NodeUseRequest {
+  const reader = new WireReader(body);
+  const message: NodeUseRequest = { seq: 0, modId: 0, cmdId: 0, ip: 0, port: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case varintTag(1):
+        message.seq = reader.uint32();
+        break;
+      case varintTag(2):
+        message.modId = reader.uint32();
+        break;
+      case varintTag(3):
+        message.cmdId = reader.uint32();
+        break;
+      case varintTag(4):
+        message.ip = reader.uint32();
+        break;
+      case varintTag(5):
+        message.port = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+function writeNodeUse(writer: WireWriter, message: NodeUse): void {
+  writer.uint32(1, message.seq);
+  writer.uint32(2, message.state);
+  writer.optionalUint32(3, message.idleMs);
+  writer.uint32(4, message.clients);
+}
+
+/** Body of message 74. */
+export function encodeNodeUse(message: NodeUse): Uint8Array {
+  return encode(writeNodeUse, message);
+}
+
+/**
+ * Message 74 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeNodeUse(body: Uint8Array): NodeUse {
+  const reader = new WireReader(body);
+  const message: NodeUse = { seq: 0, state: 0, clients: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case varintTag(1):
+        message.seq = reader.uint32();
+        break;
+      case varintTag(2):
+        message.state = reader.uint32();
+        break;
+      case varintTag(3):
+        message.idleMs = reader.uint32();
+        break;
+      case varintTag(4):
+        message.clients = reader.uint32();
         break;
       default:
         reader.skip(tag);

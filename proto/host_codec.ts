@@ -372,6 +372,7 @@ function writeGetRouteResponse(writer: WireWriter, message: GetRouteResponse): v
   writer.text(17, message.policy);
   writer.uint32(18, message.meant ? 1 : 0);
   writeDraining(writer, 19, message.hosts);
+  writer.uint32(20, message.guarded ? 1 : 0);
 }
 
 /** Body of message 8. */
@@ -418,6 +419,9 @@ export function decodeGetRouteResponse(body: Uint8Array): GetRouteResponse {
       case bytesTag(19):
         draining.push(readDraining(reader));
         break;
+      case varintTag(20):
+        message.guarded = reader.bool() || undefined;
+        break;
       default:
         reader.skip(tag);
     }
@@ -433,12 +437,13 @@ export function decodeGetRouteResponse(body: Uint8Array): GetRouteResponse {
 
 /** What the end of a route's bytes settles: the drained nodes come last, empty is absent. */
 export function finishRoute(
-  route: { hosts: HostInfo[]; policy?: string; meant?: true },
+  route: { hosts: HostInfo[]; policy?: string; meant?: true; guarded?: true },
   draining: readonly HostInfo[],
 ): void {
   for (const host of draining) route.hosts.push(host);
   if (route.policy === "") delete route.policy;
   if (route.meant === undefined) delete route.meant;
+  if (route.guarded === undefined) delete route.guarded;
 }
 
 // ---- Hello

@@ -56,6 +56,7 @@ const getRouteResponse = fc.record({
   revision: uint64,
   policy: text,
   meant: fc.constant(true),
+  guarded: fc.constant(true),
 }, { noNullPrototype: true, requiredKeys: ["modId", "cmdId", "hosts"] });
 const hello = fc.record({
   protocol: uint32,
@@ -204,6 +205,11 @@ const feedMessages: Record<string, fc.Arbitrary<unknown>> = {
     ),
   }, noNull),
   CallReportsTaken: fc.record({ seq: uint32 }, noNull),
+  NodeUseRequest: fc.record({ seq: uint32, ...module, ip: uint32, port: uint32 }, noNull),
+  NodeUse: fc.record({ seq: uint32, state: uint32, idleMs: uint32, clients: uint32 }, {
+    ...noNull,
+    requiredKeys: ["seq", "state", "clients"],
+  }),
   Ping: fc.record({ seq: uint32 }, noNull),
   Pong: fc.record({ seq: uint32 }, noNull),
   HelloProof: fc.record({ mac: fc.uint8Array({ maxLength: 100 }) }, noNull),
@@ -215,6 +221,7 @@ const feedMessages: Record<string, fc.Arbitrary<unknown>> = {
     revision: uint64,
     policy: text,
     meant: fc.constant(true),
+    guarded: fc.constant(true),
   }, { ...noNull, requiredKeys: ["modId", "cmdId", "hosts", "part", "partCount"] }),
   ReportStatusRequest: fc.record({
     ...module,

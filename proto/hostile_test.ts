@@ -46,6 +46,7 @@ const filled: Record<string, Uint8Array> = {
     revision: 9007199254740991,
     policy: '{"policy":"maglev"}',
     meant: true,
+    guarded: true,
   }),
   decodeNodeUseRequest: messages.encodeNodeUseRequest({
     seq: 300,
@@ -122,6 +123,7 @@ const filled: Record<string, Uint8Array> = {
     revision: 1,
     policy: "{}",
     meant: true,
+    guarded: true,
   }),
   decodePing: messages.encodePing({ seq: 300 }),
   decodePong: messages.encodePong({ seq: 300 }),

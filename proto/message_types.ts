@@ -42,6 +42,8 @@ export interface GetRouteResponse extends ModuleKey {
   policy?: string;
   /** Somebody means this route, however many nodes it lost. Absent: not known. */
   meant?: true;
+  /** Changes of this module are marked when they are meant, so one without a mark is suspicious. */
+  guarded?: true;
 }
 
 /** Results of one node. */
@@ -123,6 +125,8 @@ export interface RoutePart extends ModuleKey {
   policy?: string;
   /** As in {@linkcode GetRouteResponse}; in every part. */
   meant?: true;
+  /** As in {@linkcode GetRouteResponse}; in every part. */
+  guarded?: true;
 }
 
 /** Message 66. */

@@ -164,6 +164,7 @@ export function encodeGetRouteResponse(message: GetRouteResponse): Uint8Array {
     revision: message.revision,
     policy: message.policy || undefined,
     meant: message.meant,
+    guarded: message.guarded,
   }));
 }
 
@@ -184,6 +185,7 @@ export function decodeGetRouteResponse(body: Uint8Array): GetRouteResponse {
   }
   if (wire.policy !== "") message.policy = wire.policy;
   if (wire.meant) message.meant = true;
+  if (wire.guarded) message.guarded = true;
   return message;
 }
 
@@ -368,6 +370,7 @@ export function encodeRoutePart(message: RoutePart): Uint8Array {
     revision: message.revision,
     policy: message.policy || undefined,
     meant: message.meant,
+    guarded: message.guarded,
   }));
 }
 
@@ -390,6 +393,7 @@ export function decodeRoutePart(body: Uint8Array): RoutePart {
   }
   if (wire.policy !== "") message.policy = wire.policy;
   if (wire.meant) message.meant = true;
+  if (wire.guarded) message.guarded = true;
   return message;
 }
 

@@ -18,6 +18,8 @@ export interface Bucket {
   failed: number;
   /** Calls that got no node: all are overload, or none is known. */
   refused: number;
+  /** Calls sent to a node in the zone of their agent. */
+  near: number;
 }
 
 /** Latencies, counted in steps of {@linkcode LATENCY_STEP_MS}. */
@@ -29,6 +31,15 @@ export class LatencyCounts {
   add(ms: number): void {
     this.#counts[Math.min(STEPS - 1, Math.ceil(ms / LATENCY_STEP_MS))]++;
     this.#total++;
+  }
+
+  /** Counts the calls that others counted. */
+  addAll(others: readonly LatencyCounts[]): this {
+    for (const other of others) {
+      other.#counts.forEach((count, step) => this.#counts[step] += count);
+      this.#total += other.#total;
+    }
+    return this;
   }
 
   /** The time within which `share` of the calls ended; 0 without calls. Milliseconds. */
@@ -60,7 +71,12 @@ export class CallMeter {
 
   constructor(agents: number, nodes: number, endMs: number) {
     this.bucketMs = endMs / BUCKETS;
-    this.buckets = Array.from({ length: BUCKETS }, () => ({ calls: 0, failed: 0, refused: 0 }));
+    this.buckets = Array.from({ length: BUCKETS }, () => ({
+      calls: 0,
+      failed: 0,
+      refused: 0,
+      near: 0,
+    }));
     this.latencyOf = this.buckets.map(() => new LatencyCounts());
     this.picks = new Uint32Array(nodes);
     this.picksIn = new Uint32Array(nodes * BUCKETS);
@@ -68,10 +84,11 @@ export class CallMeter {
     this.#nodes = nodes;
   }
 
-  /** A call got a node. */
-  picked(node: number, nowMs: number): void {
+  /** A call got a node; `isNear`: one in the zone of its agent. */
+  picked(node: number, isNear: boolean, nowMs: number): void {
     const at = this.#bucketAt(nowMs);
     this.buckets[at].calls++;
+    if (isNear) this.buckets[at].near++;
     this.picks[node]++;
     this.picksIn[at * this.#nodes + node]++;
   }

@@ -14,6 +14,7 @@ export const SCRIPT_NAMES = [
   "deploy-wave",
   "route-change",
   "all-sick",
+  "zone-loss",
 ] as const;
 
 /** One of {@linkcode SCRIPT_NAMES}. */
@@ -35,6 +36,8 @@ export interface Script {
   readonly name: ScriptName;
   /** What happens, for people. */
   readonly about: string;
+  /** Number of zones; 1 = zones do not matter. */
+  readonly zones: number;
   /** Nodes to which something happens. */
   readonly struck: readonly number[];
   /** The route at the start. */
@@ -65,7 +68,30 @@ export const COLD_STEPS = 10;
 /** Batches of a deployment, one after the other. */
 export const DEPLOY_BATCHES = 10;
 
+/** Zones of a script that is about zones, unless another number is asked for. */
+export const ZONES_USUAL = 3;
+
+/** What a script is made out for. */
+export interface ScriptSizes {
+  readonly nodes: number;
+  /** Length of the run. */
+  readonly seconds: number;
+  /** Zones the nodes are dealt out to in turn. @default 1, or 3 for `zone-loss` */
+  readonly zones?: number;
+  /** Nodes the script strikes. @default a fifth of them */
+  readonly struck?: number;
+  /** How slow the nodes of `slow` are, as a multiple of well ones. @default 20 */
+  readonly slowness?: number;
+}
+
+/** Zone of a node, or of an agent: they are dealt out in turn. */
+export function zoneOf(index: number, zones: number): number {
+  return index % zones;
+}
+
 interface Plan {
+  readonly zones: number;
+  readonly slowness: number;
   readonly all: readonly number[];
   readonly struck: readonly number[];
   readonly fromMs: number;
@@ -148,19 +174,31 @@ const MAKERS: Record<ScriptName, (plan: Plan) => Outcome> = {
   "crash": (plan) => spell(plan, REFUSING, "refuse every call at once"),
   "timeout": (plan) => spell(plan, SILENT, "do not answer; callers give up after 1 s"),
   "errors": (plan) => spell(plan, { ...WELL, errorShare: 0.3 }, "fail 30 % of calls"),
-  "slow": (plan) => spell(plan, { ...WELL, slowness: 20 }, "take 20 times as long"),
+  "slow": (plan) =>
+    spell(plan, { ...WELL, slowness: plan.slowness }, `take ${plan.slowness} times as long`),
   "flapping": flapping,
   "cold-start": coldStart,
   "deploy-wave": deployWave,
   "route-change": routeChange,
   "all-sick": (plan) => spell(plan, REFUSING, "refuse every call at once", plan.all),
+  "zone-loss": (plan) =>
+    spell(
+      plan,
+      REFUSING,
+      `are those of one of ${plan.zones} zones and refuse every call at once`,
+      plan.all.filter((node) => zoneOf(node, plan.zones) === 0),
+    ),
 };
 
-/** Makes a script out for `nodes` nodes and `seconds` seconds. */
-export function makeScript(name: ScriptName, nodes: number, seconds: number): Script {
+/** Makes a script out. */
+export function makeScript(name: ScriptName, sizes: ScriptSizes): Script {
+  const { nodes, seconds, slowness = 20 } = sizes;
+  const zones = sizes.zones ?? (name === "zone-loss" ? ZONES_USUAL : 1);
   const all = Array.from({ length: nodes }, (_, node) => node);
-  const count = Math.max(1, Math.floor(nodes * STRUCK_SHARE));
+  const count = sizes.struck ?? Math.max(1, Math.floor(nodes * STRUCK_SHARE));
   const plan: Plan = {
+    zones,
+    slowness,
     all,
     struck: all.slice(0, count),
     fromMs: seconds * 1000 * FROM_SHARE,
@@ -168,6 +206,7 @@ export function makeScript(name: ScriptName, nodes: number, seconds: number): Sc
   };
   return {
     name,
+    zones,
     struck: plan.struck,
     route: all,
     fromMs: plan.fromMs,

@@ -6,12 +6,12 @@ import { type ChartedRun, drawSimulation, NODE_LINES_MAX } from "./sim_chart.ts"
 import { simulate } from "./simulation.ts";
 import { summarize } from "./summary.ts";
 
-const script = makeScript("crash", 40, 10);
+const script = makeScript("crash", { nodes: 40, seconds: 10 });
 
 function chart(names: readonly string[]): string {
   const runs = names.map((name): ChartedRun => {
     const sizes = { script, nodes: 40, callers: 10, agents: 1, rate: 100, seconds: 10, seed: 1 };
-    const outcome = simulate({ createPolicy: POLICIES.lars, ...sizes });
+    const outcome = simulate({ modulePolicy: POLICIES.lars, ...sizes });
     return { summary: summarize(name, script, outcome), outcome };
   });
   return drawSimulation(runs, script, "40 nodes & seed 1", 10_000);

@@ -3,7 +3,7 @@
 import {
   type BalanceSettings,
   defaultBalanceSettings,
-  type PickPolicyFactory,
+  type ModulePolicy,
   RouteLb,
   type StateChange,
 } from "../balancer/mod.ts";
@@ -12,8 +12,15 @@ import { BUCKETS, CallMeter } from "./call_meter.ts";
 import { exponential } from "./chance.ts";
 import { EventQueue } from "./event_queue.ts";
 import { FaultTracker } from "./fault_tracker.ts";
-import { type Call, CALL_TIMEOUT_MS, isWell, NodeModel } from "./node_model.ts";
-import type { Change, Script } from "./scripts.ts";
+import {
+  type Call,
+  CALL_TIMEOUT_MS,
+  type Capacity,
+  isWell,
+  NodeModel,
+  UNLIMITED,
+} from "./node_model.ts";
+import { type Change, type Script, zoneOf } from "./scripts.ts";
 
 /** An agent looks at what time has changed this often, as the real one does. Milliseconds. */
 export const TICK_MS = 100;
@@ -30,7 +37,7 @@ const PORT = 7777;
 
 /** What is simulated. */
 export interface SimulationOptions {
-  readonly createPolicy: PickPolicyFactory;
+  readonly modulePolicy: ModulePolicy;
   readonly script: Script;
   /** Nodes in the script. From 1. */
   readonly nodes: number;
@@ -46,6 +53,8 @@ export interface SimulationOptions {
   readonly seed: number;
   /** @default defaultBalanceSettings */
   readonly settings?: BalanceSettings;
+  /** Of each node. @default any number of calls at a time */
+  readonly capacity?: Capacity;
   /** Told of each hundredth that is done, from 0 to 1. */
   onProgress?(done: number): void;
 }
@@ -99,7 +108,7 @@ class Simulation {
     this.#arrivals = seededRng(seed);
     this.#services = seededRng(seed ^ 0x5e41_1ce5);
     this.#delays = seededRng(seed ^ 0x0de1_a450);
-    this.#nodes = Array.from({ length: nodes }, () => new NodeModel());
+    this.#nodes = Array.from({ length: nodes }, () => new NodeModel(options.capacity ?? UNLIMITED));
     this.#meter = new CallMeter(agents, nodes, this.#endMs);
     this.#faults = new FaultTracker(agents, nodes);
     this.#route = script.route;
@@ -145,8 +154,9 @@ class Simulation {
     return new RouteLb({
       settings,
       rng: seededRng(this.#options.seed + agent + 1),
-      createPolicy: this.#options.createPolicy,
+      modulePolicy: this.#options.modulePolicy,
       nodesMax: this.#options.nodes,
+      zone: this.#zoneName(agent),
       onPull: () => this.#sendRoute(agent),
       onStateChange: (change) => this.#stateChanged(agent, change),
     });
@@ -175,7 +185,8 @@ class Simulation {
     const host = this.#agents[agent].getHost(MODULE.modId, MODULE.cmdId, nowMs);
     if (typeof host === "number") return this.#meter.refused(agent, nowMs);
     const node = host.ip - FIRST_IP;
-    this.#meter.picked(node, nowMs);
+    const { zones } = this.#options.script;
+    this.#meter.picked(node, zoneOf(node, zones) === zoneOf(agent, zones), nowMs);
     const call = this.#nodes[node].begin(agent, node, nowMs, this.#services);
     this.#events.add(call.endMs, { kind: "end", call });
   }
@@ -185,14 +196,14 @@ class Simulation {
     if (!this.#nodes[node].finish(call)) {
       return this.#events.add(call.endMs, { kind: "end", call });
     }
-    this.#meter.ended(agent, startMs, nowMs, call.failed);
-    if (call.failed) this.#faults.callFailed(agent, node, startMs);
+    const failed = call.retcode !== 0;
+    this.#meter.ended(agent, startMs, nowMs, failed);
+    if (failed) this.#faults.callFailed(agent, node, startMs);
     // What comes after the end of the run is seen by callers, and no longer by agents.
     if (nowMs >= this.#endMs) return;
     const { modId, cmdId } = MODULE;
-    const retcode = call.failed ? 1 : 0;
     const tookMs = Math.floor(nowMs - startMs);
-    this.#agents[agent].report(modId, cmdId, FIRST_IP + node, PORT, retcode, tookMs, nowMs);
+    this.#agents[agent].report(modId, cmdId, FIRST_IP + node, PORT, call.retcode, tookMs, nowMs);
   }
 
   #change(change: Change, nowMs: number): void {
@@ -219,7 +230,11 @@ class Simulation {
   #takeRoute(agent: number, sent: readonly number[], nowMs: number): void {
     // An answer that was overtaken by a push is older than what the agent has.
     if (sent !== this.#route) return;
-    const nodes = sent.map((node) => ({ ip: FIRST_IP + node, port: PORT }));
+    const nodes = sent.map((node) => ({
+      ip: FIRST_IP + node,
+      port: PORT,
+      zone: this.#zoneName(node),
+    }));
     const change = this.#agents[agent].update(MODULE.modId, MODULE.cmdId, nodes, nowMs);
     if (change === undefined || change.removed === 0) return;
     const kept = new Set(sent);
@@ -228,7 +243,15 @@ class Simulation {
     }
   }
 
-  #stateChanged(agent: number, { ip, overload, atMs }: StateChange): void {
+  /** Zone of a node or an agent; nobody has one where there is only one. */
+  #zoneName(index: number): string {
+    const { zones } = this.#options.script;
+    return zones === 1 ? "" : `zone ${zoneOf(index, zones)}`;
+  }
+
+  #stateChanged(agent: number, { ip, overload, atMs, dryRun, held }: StateChange): void {
+    // Judged, but in use all the same.
+    if (dryRun === true || held === true) return;
     const node = ip - FIRST_IP;
     this.#marks.push({ atMs, overload });
     if (!overload) return this.#faults.nodeBack(agent, node, atMs);

@@ -21,6 +21,8 @@ export interface BucketSummary {
   readonly p99Ms: number;
   /** Share of the sent calls that went to nodes the script strikes. 0 to 1. */
   readonly struckShare: number;
+  /** Share of the sent calls that stayed in the zone of their agent. 0 to 1. */
+  readonly nearShare: number;
 }
 
 /** What came of one policy. */
@@ -71,7 +73,7 @@ function spreadOf(values: readonly number[]): Spread {
 
 function summarizeBuckets({ meter }: SimulationOutcome, script: Script): BucketSummary[] {
   const nodes = meter.picks.length;
-  return meter.buckets.map(({ calls, failed, refused }, index) => {
+  return meter.buckets.map(({ calls, failed, refused, near }, index) => {
     const struck = script.struck.reduce(
       (sum, node) => sum + meter.picksIn[index * nodes + node],
       0,
@@ -85,6 +87,7 @@ function summarizeBuckets({ meter }: SimulationOutcome, script: Script): BucketS
       p50Ms: latency.percentile(0.5),
       p99Ms: latency.percentile(0.99),
       struckShare: calls === refused ? 0 : rounded(struck / (calls - refused), 4),
+      nearShare: calls === refused ? 0 : rounded(near / (calls - refused), 4),
     };
   });
 }
@@ -172,5 +175,46 @@ export function summaryTable(
   return {
     head: ["measure", ...summaries.map(({ policy }) => policy)],
     rows: MEASURES.map(([name, show]) => [name, ...summaries.map(show)]),
+  };
+}
+
+/** What the table of many seeds shows: a name, a number of each run, and how it reads. */
+const SEED_MEASURES: readonly (readonly [
+  name: string,
+  value: (summary: PolicySummary) => number | null,
+  show: (value: number) => string,
+])[] = [
+  ["failed calls", ({ failed }) => failed, String],
+  ["refused calls", ({ refused }) => refused, String],
+  ["error share", ({ errorShare }) => errorShare, (value) => `${(value * 100).toFixed(3)} %`],
+  ["failed calls until out, worst node", ({ failedUntilOut }) => failedUntilOut.worst, String],
+  ["time until out, worst node", ({ detectionMs }) => detectionMs.worst, seconds],
+  ["faults nobody noticed", ({ missed }) => missed, String],
+  ["time until back, worst node", ({ recoveryMs }) => recoveryMs.worst, seconds],
+  ["not back at the end", ({ notBack }) => notBack, String],
+  ["healthy nodes put out", ({ falseOuts }) => falseOuts, String],
+  ["latency: p99", ({ p99Ms }) => p99Ms, (value) => `${value.toFixed(1)} ms`],
+];
+
+/**
+ * The table of several seeds: median and worst of each measure, a column for each policy.
+ *
+ * @param runs Summaries of each policy, one for each seed.
+ */
+export function seedsTable(
+  runs: readonly (readonly PolicySummary[])[],
+): { readonly head: string[]; readonly rows: string[][] } {
+  return {
+    head: ["measure: median, worst", ...runs.map(([first]) => first.policy)],
+    rows: SEED_MEASURES.map(([name, valueOf, show]) => [
+      name,
+      ...runs.map((summaries) => {
+        const values = summaries.map(valueOf).filter((value) => value !== null);
+        if (values.length === 0) return "-";
+        values.sort((a, b) => a - b);
+        const median = values[Math.floor((values.length - 1) / 2)];
+        return `${show(median)}, ${show(values[values.length - 1])}`;
+      }),
+    ]),
   };
 }

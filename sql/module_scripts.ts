@@ -15,7 +15,6 @@ import {
   numberOf,
   type Script,
   type SqlRow,
-  type SqlValue,
   textOf,
 } from "./sql_script.ts";
 import {
@@ -28,8 +27,8 @@ import {
   type ModuleRow,
 } from "./store.ts";
 
-/** Rows of one SELECT of all modules: at most 4 MB when every policy is as long as it may be. */
-const MODULE_PAGE_ROWS = 1000;
+/** Rows of one SELECT of all modules: about 0.5 ms where reading holds the event loop. */
+export const MODULE_PAGE_ROWS = 200;
 
 const COLUMNS = "modid, cmdid, name, policy, updated_at";
 
@@ -93,6 +92,14 @@ function moduleRowOf(row: SqlRow): ModuleRow {
   };
 }
 
+/** Rows of some modules; none when the table is missing. */
+export function* moduleRowsScript(
+  shape: SchemaShape,
+  keys: readonly ModuleKey[],
+): Script<ModuleRow[]> {
+  return shape.modules ? yield* someRowsScript(keys) : [];
+}
+
 function* someRowsScript(keys: readonly ModuleKey[]): Script<ModuleRow[]> {
   const modules = modulesOf(keys).sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
   const found: ModuleRow[] = [];
@@ -107,30 +114,19 @@ function* someRowsScript(keys: readonly ModuleKey[]): Script<ModuleRow[]> {
   return found;
 }
 
-function* allRowsScript(): Script<ModuleRow[]> {
-  const found: ModuleRow[] = [];
-  let after: SqlValue[] = [-1, -1, -1];
-  while (found.length < MODULE_ROWS_MAX) {
-    const rows = yield {
-      sql: `SELECT ${COLUMNS} FROM Module WHERE modid > ? OR (modid = ? AND cmdid > ?) ` +
-        "ORDER BY modid, cmdid LIMIT ?",
-      params: [...after, MODULE_PAGE_ROWS],
-    };
-    for (const row of rows) found.push(moduleRowOf(row));
-    const last = found.at(-1);
-    if (rows.length < MODULE_PAGE_ROWS || last === undefined) break;
-    after = [last.modId, last.modId, last.cmdId];
-  }
-  return found.slice(0, MODULE_ROWS_MAX);
-}
-
-/** Rows of some modules, or of all; none when the table is missing. */
-export function* moduleRowsScript(
+/** The next {@linkcode MODULE_PAGE_ROWS} rows after a module, or the first; see there. */
+export function* modulePageScript(
   shape: SchemaShape,
-  keys: readonly ModuleKey[] | undefined,
+  after: ModuleKey | undefined,
 ): Script<ModuleRow[]> {
   if (!shape.modules) return [];
-  return yield* (keys === undefined ? allRowsScript() : someRowsScript(keys));
+  const { modId, cmdId } = after ?? { modId: -1, cmdId: -1 };
+  const rows = yield {
+    sql: `SELECT ${COLUMNS} FROM Module WHERE modid > ? OR (modid = ? AND cmdid > ?) ` +
+      "ORDER BY modid, cmdid LIMIT ?",
+    params: [modId, modId, cmdId, MODULE_PAGE_ROWS],
+  };
+  return rows.map(moduleRowOf);
 }
 
 interface ModuleDraft {
@@ -164,9 +160,7 @@ function planChanges(
 
 function* writeDraftScript(draft: ModuleDraft, nowS: number): Script<void> {
   const { key: { modId, cmdId }, name, policy, stored } = draft;
-  if (name === "" && policy === "") {
-    yield { sql: "DELETE FROM Module WHERE modid = ? AND cmdid = ?", params: [modId, cmdId] };
-  } else if (stored === undefined) {
+  if (stored === undefined) {
     yield {
       sql: `INSERT INTO Module(${COLUMNS}) VALUES (?, ?, ?, ?, ?)`,
       params: [modId, cmdId, name, policy, nowS],

@@ -245,6 +245,7 @@ test("the grants of the README are enough for each service, and no more", SLOW, 
       assert.deepEqual(await store.meantModules(0), [{ modId: 1, cmdId: 1 }]);
       assert.deepEqual((await store.moduleRows()).map(({ name, policy }) => name + policy), [
         "n{}",
+        "",
       ]);
       await assert.rejects(store.setModules([{ ...node, name: "x" }]), isPermanent);
       await store.heartbeat({ ...instance, kind: "dns" });

@@ -20,7 +20,15 @@ import {
   type SqlValue,
   textOf,
 } from "./sql_script.ts";
-import type { EditResult, ModuleKey, NodeState, RouteEdit, RouteMark, RouteRow } from "./store.ts";
+import {
+  type EditResult,
+  MODULE_ROWS_MAX,
+  type ModuleKey,
+  type NodeState,
+  type RouteEdit,
+  type RouteMark,
+  type RouteRow,
+} from "./store.ts";
 
 /** Modules asked for in one SELECT: short enough for every server's packet and parser limits. */
 export const MODULES_PER_QUERY = 500;
@@ -233,7 +241,7 @@ export function* editRoutesScript(
   dialect: Dialect,
   shape: SchemaShape,
   edits: readonly RouteEdit[],
-  meant = false,
+  meant = true,
 ): Script<EditResult> {
   const forUpdate = dialect === "mysql" ? " FOR UPDATE" : "";
   const locked = yield* lockVersionScript(dialect);
@@ -241,8 +249,29 @@ export function* editRoutesScript(
   const plan = planEdits(stored, edits);
   if (plan.changed.length === 0) return { changed: [], version: locked.version };
   yield* writePlanScript(shape, plan);
+  yield* adoptModulesScript(dialect, shape, plan.changed, locked.nowS);
   const version = yield* recordChangesScript(shape, locked, plan.changed, meant);
   return { changed: plan.changed, version };
+}
+
+/** Gives modules a row of Module that have none, as far as there is room. */
+function* adoptModulesScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  keys: readonly ModuleKey[],
+  nowS: number,
+): Script<void> {
+  if (!shape.modules) return;
+  const [count] = yield { sql: "SELECT COUNT(*) AS n FROM Module" };
+  const room = Math.max(0, MODULE_ROWS_MAX - numberOf(count?.n));
+  const insert = dialect === "mysql" ? "INSERT IGNORE" : "INSERT OR IGNORE";
+  for (const chunk of chunksOf(keys.slice(0, room), ROWS_PER_STATEMENT)) {
+    yield {
+      sql: `${insert} INTO Module(modid, cmdid, name, policy, updated_at) VALUES ` +
+        placeholders(chunk.length, 5),
+      params: chunk.flatMap(({ modId, cmdId }) => [modId, cmdId, "", "", nowS]),
+    };
+  }
 }
 
 /** The version now and the time by the database; our own editors wait here for each other. */

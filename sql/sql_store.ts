@@ -38,7 +38,13 @@ import {
   instancesScript,
 } from "./instance_scripts.ts";
 import { migrateScript, schemaVersionScript } from "./migrations.ts";
-import { moduleRowsScript, setModulesScript, validateModuleChanges } from "./module_scripts.ts";
+import {
+  MODULE_PAGE_ROWS,
+  modulePageScript,
+  moduleRowsScript,
+  setModulesScript,
+  validateModuleChanges,
+} from "./module_scripts.ts";
 import { validateEdits, validateModuleKeys } from "./route_edits.ts";
 import {
   changedModulesScript,
@@ -63,6 +69,7 @@ import {
   type EditOptions,
   type EditResult,
   type MigrateResult,
+  MODULE_ROWS_MAX,
   type ModuleChange,
   type ModuleKey,
   type ModuleRow,
@@ -205,7 +212,7 @@ export class SqlStore implements Store {
     return await this.#attempt("edit the routes", async () => {
       const shape = await this.#currentShape();
       const script = (): ReturnType<typeof editRoutesScript> =>
-        editRoutesScript(this.dialect, shape, edits, options.meant === true);
+        editRoutesScript(this.dialect, shape, edits, options.meant);
       return await this.#driver.transact(script, { durable: true });
     });
   }
@@ -231,7 +238,15 @@ export class SqlStore implements Store {
   moduleRows(keys?: readonly ModuleKey[]): Promise<ModuleRow[]> {
     return this.#attempt("read the modules", async () => {
       const shape = await this.#currentShape();
-      return await this.#driver.run(() => moduleRowsScript(shape, keys));
+      if (keys !== undefined) return await this.#driver.run(() => moduleRowsScript(shape, keys));
+      const rows: ModuleRow[] = [];
+      while (rows.length < MODULE_ROWS_MAX) {
+        const page = await this.#driver.run(() => modulePageScript(shape, rows.at(-1)));
+        for (const row of page) rows.push(row);
+        if (page.length < MODULE_PAGE_ROWS) break;
+        await this.#options.yieldToLoop();
+      }
+      return rows.slice(0, MODULE_ROWS_MAX);
     });
   }
 

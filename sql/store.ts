@@ -36,7 +36,11 @@ export type RouteEdit =
   | ({ readonly op: "remove" } & NodeKey)
   | ({ readonly op: "set" } & NodeSpec);
 
-/** One row of Module: what a module is called, and how its nodes are picked and judged. */
+/**
+ * One row of Module: what a module is called, and how its nodes are picked and judged. A module that
+ * was changed by `editRoutes` or `setModules` has a row, with or without name and policy: its
+ * changes are marked when they are meant. Modules that only foreign hands wrote have none.
+ */
 export interface ModuleRow extends ModuleKey {
   /** At most 128 printable characters; "" = none. */
   readonly name: string;
@@ -59,8 +63,9 @@ export interface ModuleChange extends ModuleKey {
 export interface EditOptions {
   /**
    * True: somebody means this change, however many nodes it removes, so agents take it at once.
-   * Without it they hold back a push that empties a route or cuts it by more than half.
-   * @default {false}
+   * False, for changes that nobody looked at node by node: agents hold back a push that empties a
+   * route or cuts it by more than half.
+   * @default {true}
    */
   readonly meant?: boolean;
 }
@@ -161,8 +166,8 @@ export interface Store extends CallHistoryStore, EventStore {
   /** Routes of some modules, in order of module and id. A module without routes gives no row. */
   readModules(keys: readonly ModuleKey[]): Promise<RouteRow[]>;
   /**
-   * Applies all edits or none, in one transaction, records each changed module in RouteChange and
-   * raises RouteVersion to max(version + 1, unix seconds).
+   * Applies all edits or none, in one transaction, records each changed module in RouteChange,
+   * gives it a row of Module (of at most `MODULE_ROWS_MAX`) and raises RouteVersion to max(version + 1, unix seconds).
    *
    * @throws {ConflictError} when adding what exists or touching what is missing.
    * @throws {RangeError} when an edit holds a number out of range.
@@ -189,7 +194,7 @@ export interface Store extends CallHistoryStore, EventStore {
   moduleRows(keys?: readonly ModuleKey[]): Promise<ModuleRow[]>;
   /**
    * Sets names and policies, all or none, in one transaction that records each changed module in
-   * RouteChange and raises RouteVersion as `editRoutes` does. A row without name and policy goes.
+   * RouteChange and raises RouteVersion as `editRoutes` does.
    *
    * @throws {RangeError} when a number or text is out of range, or a policy is no JSON object.
    * @throws {TypeError} when a change is malformed.

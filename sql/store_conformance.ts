@@ -551,7 +551,11 @@ function testModules(define: Define): void {
     const some = await store.moduleRows([MODULE, MODULE, { modId: 9, cmdId: 9 }]);
     assert.deepEqual(some.map(nameOf), [[4294967295, 7, "Books", policy]]);
     await store.setModules([{ ...MODULE, name: "", policy: "" }, { modId: 1, cmdId: 2, name: "" }]);
-    assert.deepEqual((await store.moduleRows()).map(nameOf), [[1, 1, "", "{}"]]);
+    assert.deepEqual((await store.moduleRows()).map(nameOf), [
+      [1, 1, "", "{}"],
+      [1, 2, "", ""],
+      [4294967295, 7, "", ""],
+    ]);
     assert.deepEqual(await store.moduleRows([]), []);
   });
 
@@ -622,6 +626,20 @@ function testModules(define: Define): void {
     },
   );
 
+  define(
+    "editRoutes() gives each module it changes a row, and leaves those there are",
+    async (bench) => {
+      const { store } = bench;
+      await bench.execute(insertRoute(7, 7, IP, 80));
+      await store.setModules([{ modId: 1, cmdId: 1, name: "one" }]);
+      await store.editRoutes([add(1, 1), add(1, 2)]);
+      const rows = await store.moduleRows();
+      assert.deepEqual(rows.map(nameOf), [[1, 1, "one", ""], [1, 2, "", ""]]);
+      await store.editRoutes([{ op: "remove", modId: 1, cmdId: 2, ip: IP, port: 7777 }]);
+      assert.deepEqual(await store.moduleRows(), rows, "it stays, also without nodes");
+    },
+  );
+
   define("moduleRows() gives what foreign hands wrote as it is", async ({ store, execute }) => {
     await execute(
       "INSERT INTO Module(modid, cmdid, name, policy, updated_at) " +
@@ -636,11 +654,9 @@ function testModules(define: Define): void {
 function testMeant(define: Define): void {
   define("meantModules() names the modules of marked changes only", async (bench) => {
     const { store } = bench;
-    await store.editRoutes([add(1, 1), add(1, 2), add(1, 3)]);
+    await store.editRoutes([add(1, 1), add(1, 2), add(1, 3)], { meant: false });
     assert.deepEqual(await store.meantModules(0), []);
-    await store.editRoutes([{ op: "remove", modId: 1, cmdId: 2, ip: IP, port: 7777 }], {
-      meant: true,
-    });
+    await store.editRoutes([{ op: "remove", modId: 1, cmdId: 2, ip: IP, port: 7777 }]);
     const { changeIdMax } = await store.routeMark();
     assert.deepEqual(await store.meantModules(0), [{ modId: 1, cmdId: 2 }]);
     await bench.execute("INSERT INTO RouteChange(modid, cmdid, version) VALUES (1, 3, 9)");
@@ -648,7 +664,7 @@ function testMeant(define: Define): void {
   });
 
   define("confirmRoutes() marks modules as they are, each once", async ({ store }) => {
-    await store.editRoutes([add(1, 1)]);
+    await store.editRoutes([add(1, 1)], { meant: false });
     const before = await store.routeMark();
     const keys = [{ modId: 1, cmdId: 1 }, { modId: 8, cmdId: 8 }, { modId: 1, cmdId: 1 }];
     const { changed, version } = await store.confirmRoutes(keys);

@@ -19,6 +19,7 @@ import { argument, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import {
   addEditOptions,
+  changeAndTell,
   editAndTell,
   type EditFlags,
   outcomeJson,
@@ -44,6 +45,7 @@ export function addTo(parent: Command, context: CommandContext): void {
   addNode(route);
   removeNode(route);
   setNode(route);
+  confirmModule(route);
   addTransferCommands(route, context);
   addExamples(route, [
     ["lars route ls 1 1", "nodes of module (1,1)"],
@@ -177,6 +179,29 @@ function setNode(route: Command): void {
     ["lars route set 1 1 10.0.0.7:7777 --state drain", "no new calls"],
     ["lars route set 1 1 10.0.0.7:7777 --state on --weight 10", "back, with a tenth of the calls"],
   ]);
+}
+
+function confirmModule(route: Command): void {
+  const command = route.command("confirm")
+    .summary("say that a route is meant as it is")
+    .description(
+      "Say that the route of a module is meant as it is, so that agents which hold back a change " +
+        "that removed most of its nodes take it at once.",
+    )
+    .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
+    .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
+    .action(async (modId: number, cmdId: number, flags: EditFlags) => {
+      const outcome = await withStore(
+        flags,
+        (store) => changeAndTell(store, flags, () => store.confirmRoutes([{ modId, cmdId }])),
+      );
+      if (flags.json === true) return printJson(outcomeJson(outcome));
+      printLine(
+        `confirmed (${modId},${cmdId}), version ${outcome.version}${toldText(outcome.told)}`,
+      );
+    });
+  addEditOptions(command);
+  addExamples(command, [["lars route confirm 1 1", "after DELETE FROM RouteData by hand"]]);
 }
 
 async function editOne(edit: RouteEdit, word: string, flags: EditFlags): Promise<void> {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -51,6 +51,48 @@ test("lars sim --json --svg: one value, and a picture; chance names its seed", a
   }
 });
 
+test("lars sim compares policies, with settings, over several seeds", async () => {
+  await withProcesses(async (processes) => {
+    const policies = ["--policy", "lars", "--policy", "recommended", "--policy", "maglev"];
+    const sizes = ["--zones", "2", "--struck", "2", "--servers", "4", "--queue", "10"];
+    const args = ["sim", ...SMALL, ...policies, ...sizes, "--set", "overloadShareMax=0.4"];
+    const [table, json] = await Promise.all([
+      processes.run("tools/lars.ts", [...args, "--seeds", "3", "--seed", "5"]),
+      processes.run("tools/lars.ts", [...args, "--seeds", "3", "--seed", "5", "--json"]),
+    ]);
+    assert.equal(table.code, 0, table.stderr);
+    assert.match(table.stdout, /, seed 5 and the next 2\ncrash: 2 nodes refuse/);
+    assert.match(table.stdout, /\nmeasure: median, worst +lars +recommended +maglev\n/);
+    const value = JSON.parse(json.stdout);
+    assert.deepEqual([value.seed, value.seeds], [5, 3]);
+    assert.deepEqual(value.policies.map(({ runs }: { runs: unknown[] }) => runs.length), [3, 3, 3]);
+  });
+});
+
+test("lars sim --replay says what the rules make of recorded reports", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "lars-sim-"));
+  try {
+    const file = join(folder, "reports.jsonl");
+    const line = (atMs: number, retcode: number): string =>
+      `{"atMs":${atMs},"node":"10.0.0.1:80","retcode":${retcode},"tookMs":5}\n`;
+    writeFileSync(file, line(0, 0) + line(10, 111) + line(20, 111) + line(30, 0));
+    await withProcesses(async (processes) => {
+      const args = ["sim", "--replay", file, "--policy", "lars", "--policy", "recommended"];
+      const { code, stdout, stderr } = await processes.run("tools/lars.ts", args);
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, /^lars:\nnode +calls .*\n10\.0\.0\.1:80 +4 +2 +0 +- /);
+      assert.match(stdout, /\nrecommended:\nnode .*\n10\.0\.0\.1:80 +4 +2 +1 +0\.0 s /);
+      assert.match(stdout, /\n0\.0 s: 10\.0\.0\.1:80 of module 1,1 is overload/);
+      writeFileSync(file, "x\n");
+      const wrong = await processes.run("tools/lars.ts", args);
+      assert.equal(wrong.code, 1);
+      assert.match(wrong.stderr, /reports\.jsonl: Line 1 of the recording must be a JSON object/);
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 const mistakes: readonly (readonly [args: string[], code: 1 | 2, complaint: RegExp])[] = [
   [["--nodes", "0"], 2, /--nodes must be a whole number from 1 to 10000: current value is "0"/],
   [["--rate", "1.5"], 2, /--rate must be a whole number from 1 to 10000: current value is "1.5"/],
@@ -60,6 +102,12 @@ const mistakes: readonly (readonly [args: string[], code: 1 | 2, complaint: RegE
   [["--nodes", "10000", "--agents", "101"], 2, /--nodes times --agents must be at most 1000000/],
   [["--rate", "10000", "--callers", "1000"], 2, /--rate times --seconds must be at most 50000000/],
   [[...SMALL, "--svg", "/proc/none/x.svg"], 1, /--svg \/proc\/none\/x.svg cannot be written/],
+  [["--struck", "21"], 2, /--struck must be at most --nodes \(20\): it is 21/],
+  [["--set", "errRate=2"], 2, /errRate must be a number from 0 to 1: current value is 2/],
+  [["--set", "none=2"], 2, /Unknown key "none"/],
+  [["--set", "errRate"], 2, /--set must look like NAME=VALUE: current value is "errRate"/],
+  [["--seeds", "0"], 2, /--seeds must be a whole number from 1 to 1000: current value is "0"/],
+  [["--replay", "/proc/none"], 1, /--replay \/proc\/none cannot be read/],
   [["word"], 2, /too many arguments/],
 ];
 

@@ -69,6 +69,31 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_route.ts"),
   },
   {
+    name: "module",
+    summary: "names and policies of modules: list, show, set",
+    load: () => import("./cmd_module.ts"),
+  },
+  {
+    name: "drain",
+    summary: "give a node no new calls, and wait until it is safe to stop",
+    load: () => import("./cmd_drain.ts"),
+  },
+  {
+    name: "undrain",
+    summary: "give a drained node calls again",
+    load: async () => ({ addTo: (await import("./cmd_drain.ts")).addUndrainTo }),
+  },
+  {
+    name: "zone",
+    summary: "take all calls out of a zone, and bring them back",
+    load: () => import("./cmd_zone.ts"),
+  },
+  {
+    name: "explain",
+    summary: "ask an agent why which node is picked",
+    load: () => import("./cmd_explain.ts"),
+  },
+  {
     name: "test",
     summary: "ask and load an agent: gethost, getroute, report, simulator, qps, example",
     load: () => import("./cmd_test_tools.ts"),

@@ -7,7 +7,14 @@ import { type Address, parseAddress } from "../reactor/address.ts";
 import { StoreError } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/system_clock.ts";
-import type { ModuleKey, RouteEdit, ServiceInstance, Store } from "../sql/store.ts";
+import type {
+  EditOptions,
+  EditResult,
+  ModuleKey,
+  RouteEdit,
+  ServiceInstance,
+  Store,
+} from "../sql/store.ts";
 import { parsePeer } from "./cli_arguments.ts";
 import { repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { DnsNotifier, type Told } from "../dns/dns_notifier.ts";
@@ -60,10 +67,20 @@ export async function knownInstances(store: Store): Promise<ServiceInstance[]> {
 }
 
 /** Applies all edits or none, and tells every dns; who cannot be told is a warning. */
-export async function editAndTell(
+export function editAndTell(
   store: Store,
   edits: readonly RouteEdit[],
   flags: EditFlags,
+  options: EditOptions = {},
+): Promise<EditOutcome> {
+  return changeAndTell(store, flags, () => store.editRoutes(edits, options));
+}
+
+/** Does what `change` does, and tells every dns; who cannot be told is a warning. */
+export async function changeAndTell(
+  store: Store,
+  flags: EditFlags,
+  change: () => Promise<EditResult>,
 ): Promise<EditOutcome> {
   const token = await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
   const registered = (await knownInstances(store))
@@ -76,7 +93,7 @@ export async function editAndTell(
     clock: systemClock,
   });
   try {
-    const { changed, version } = await store.editRoutes(edits);
+    const { changed, version } = await change();
     const told = changed.length === 0 ? [] : await notifier.tell(changed);
     for (const one of told) {
       if (one.told) continue;

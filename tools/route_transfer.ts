@@ -49,6 +49,7 @@ interface ImportFlags extends EditFlags, FileFlags {
   readonly dryRun?: boolean;
   readonly prune?: boolean;
   readonly yes?: boolean;
+  readonly meant?: boolean;
 }
 
 /** Adds `import`, `export` and `diff` to `route`. */
@@ -74,7 +75,8 @@ function addImport(route: Command): void {
     .addOption(formatOption())
     .option("--dry-run", "only show the difference")
     .option("--prune", "remove nodes that the file lacks")
-    .option("--yes", "allow --prune to leave a module without any node")
+    .option("--yes", "allow --prune to leave a module without any node; means --meant")
+    .option("--meant", "agents take it at once, also where most nodes of a module go")
     .action((file: string, flags: ImportFlags) => importFile(file, flags));
   addEditOptions(command);
   addExamples(command, [
@@ -148,7 +150,8 @@ async function importFile(file: string, flags: ImportFlags): Promise<void> {
       else printLine(`${summaryOf(plan, options)}; nothing written`);
       return;
     }
-    const outcome = await editAndTell(store, edits, flags);
+    const meant = flags.meant === true || flags.yes === true;
+    const outcome = await editAndTell(store, edits, flags, { meant });
     if (flags.json === true) {
       return printJson({ applied: true, ...planJson(plan), edit: outcomeJson(outcome) });
     }

@@ -1,0 +1,73 @@
+// Core. MurmurHash3 (Austin Appleby, public domain), x86, 32 bits, of words and of text.
+//
+// Own code, because `api/` runs this room without an import map, and because the common packages
+// take UTF-16 units for bytes and so disagree with every other language on text beyond ASCII.
+
+const C1 = 0xcc9e2d51;
+const C2 = 0x1b873593;
+
+function mix(hash: number, word: number): number {
+  let k = Math.imul(word, C1);
+  k = (k << 15) | (k >>> 17);
+  hash ^= Math.imul(k, C2);
+  hash = (hash << 13) | (hash >>> 19);
+  return (Math.imul(hash, 5) + 0xe6546b64) | 0;
+}
+
+function finish(hash: number, bytes: number): number {
+  hash ^= bytes;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
+
+/** Hash of one 32-bit number, as of its 4 bytes in little-endian order. Unsigned. */
+export function hashWord(word: number, seed = 0): number {
+  return finish(mix(seed, word), 4);
+}
+
+/** Hash of three 32-bit numbers, as of their 12 bytes in little-endian order. Unsigned. */
+export function hashWords(a: number, b: number, c: number, seed = 0): number {
+  return finish(mix(mix(mix(seed, a), b), c), 12);
+}
+
+/** Hash of the UTF-8 bytes of a text, without making them. Unsigned. O(length). */
+export function hashText(text: string, seed = 0): number {
+  let hash = seed | 0;
+  let word = 0;
+  let bytes = 0;
+  const add = (byte: number): void => {
+    word |= byte << ((bytes & 3) * 8);
+    bytes++;
+    if ((bytes & 3) !== 0) return;
+    hash = mix(hash, word);
+    word = 0;
+  };
+  for (let i = 0; i < text.length; i++) {
+    const code = text.codePointAt(i) ?? 0;
+    if (code > 0xffff) i++;
+    if (code < 0x80) {
+      add(code);
+    } else if (code < 0x800) {
+      add(0xc0 | (code >> 6));
+      add(0x80 | (code & 63));
+    } else if (code < 0x10000) {
+      // Half of a surrogate pair alone is encoded as the replacement character, as everywhere.
+      const known = code >= 0xd800 && code <= 0xdfff ? 0xfffd : code;
+      add(0xe0 | (known >> 12));
+      add(0x80 | ((known >> 6) & 63));
+      add(0x80 | (known & 63));
+    } else {
+      add(0xf0 | (code >> 18));
+      add(0x80 | ((code >> 12) & 63));
+      add(0x80 | ((code >> 6) & 63));
+      add(0x80 | (code & 63));
+    }
+  }
+  if ((bytes & 3) !== 0) {
+    let k = Math.imul(word, C1);
+    k = (k << 15) | (k >>> 17);
+    hash ^= Math.imul(k, C2);
+  }
+  return finish(hash, bytes);
+}

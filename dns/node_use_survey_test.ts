@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { NodeUseState } from "../proto/message_ids.ts";
+import { ManualClock } from "../reactor/manual_clock.ts";
+import {
+  AGENTS_REPORTED_MAX,
+  joinSurveys,
+  NodeUseSurveys,
+  SURVEY_MS,
+  type SurveyResult,
+  SURVEYS_MAX,
+} from "./node_use_survey.ts";
+
+const request = { seq: 77, modId: 1, cmdId: 2, ip: 3, port: 4 };
+const { Picked, Draining, Absent, Unknown } = NodeUseState;
+
+function setUp(): {
+  clock: ManualClock;
+  surveys: NodeUseSurveys<string>;
+  sent: [string, number][];
+  results: SurveyResult[];
+  start(peers: string[], plain?: number): void;
+} {
+  const clock = new ManualClock();
+  const sent: [string, number][] = [];
+  const results: SurveyResult[] = [];
+  const surveys = new NodeUseSurveys<string>({
+    clock,
+    nameOf: (peer) => peer,
+    send: (peer, { seq }) => void sent.push([peer, seq]),
+  });
+  const start = (peers: string[], plain = 0): void =>
+    surveys.start(request, peers, plain, (result) => void results.push(result));
+  return { clock, surveys, sent, results, start };
+}
+
+test("NodeUseSurveys reports when everybody has answered, the worst first", () => {
+  const { surveys, sent, results, start, clock } = setUp();
+  start(["a", "b", "c", "d"], 2);
+  assert.deepEqual(sent, [["a", 1], ["b", 1], ["c", 1], ["d", 1]]);
+  surveys.answered("a", 1, { state: Absent, clients: 0 });
+  surveys.answered("b", 1, { state: Draining, idleMs: 9, clients: 1 });
+  surveys.answered("c", 1, { state: Draining, idleMs: 5, clients: 0 });
+  surveys.answered("c", 1, { state: Picked, clients: 0 });
+  surveys.answered("x", 1, { state: Picked, clients: 0 });
+  surveys.answered("d", 2, { state: Picked, clients: 0 });
+  assert.equal(results.length, 0);
+  surveys.answered("d", 1, { state: Picked, clients: 0 });
+  assert.deepEqual(results[0].agents.map(({ agent }) => agent), ["d", "c", "b", "a"]);
+  assert.deepEqual([results[0].plain, results[0].cut, clock.pendingCount], [2, false, 0]);
+});
+
+test("NodeUseSurveys calls those silent that do not answer, or go", () => {
+  const { surveys, results, start, clock } = setUp();
+  start(["a", "b", "c"]);
+  surveys.answered("a", 1, { state: Draining, idleMs: 1, clients: 0 });
+  surveys.closed("b");
+  clock.advance(SURVEY_MS);
+  assert.deepEqual(results[0].agents, [
+    { agent: "b", state: Unknown, clients: 0, silent: true },
+    { agent: "c", state: Unknown, clients: 0, silent: true },
+    { agent: "a", state: Draining, idleMs: 1, clients: 0, silent: false },
+  ]);
+  surveys.answered("c", 1, { state: Picked, clients: 0 });
+  assert.equal(results.length, 1);
+});
+
+test("NodeUseSurveys is done at once where nobody can be asked, and drops what is too much", () => {
+  const { surveys, results, start, clock } = setUp();
+  start([], 3);
+  assert.deepEqual(results, [{ agents: [], plain: 3, cut: false }]);
+  for (let i = 0; i < SURVEYS_MAX + 2; i++) start(["a"]);
+  assert.equal(surveys.droppedCount, 2);
+  surveys.close();
+  assert.deepEqual([results.length, clock.pendingCount], [1, 0]);
+});
+
+test("joinSurveys() keeps those that matter most", () => {
+  const many = Array.from({ length: AGENTS_REPORTED_MAX }, (_, i) => ({
+    agent: `a${i}`,
+    state: Absent,
+    clients: 0,
+    silent: false,
+  }));
+  const picked = { agent: "p", state: Picked, clients: 0, silent: false };
+  const joined = joinSurveys([
+    { agents: many, plain: 1, cut: false },
+    { agents: [picked], plain: 2, cut: false },
+  ]);
+  assert.deepEqual([joined.agents[0], joined.plain, joined.cut], [picked, 3, true]);
+  assert.equal(joined.agents.length, AGENTS_REPORTED_MAX);
+});

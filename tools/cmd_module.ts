@@ -1,0 +1,234 @@
+// Shell. `lars module`: names and policies of modules.
+
+import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { parseModulePolicy } from "../balancer/mod.ts";
+import { messageOf } from "../reactor/errors.ts";
+import type { ModuleRow, Store } from "../sql/store.ts";
+import { parseCmdId, parseModId } from "./cli_arguments.ts";
+import { argument, repeated, UsageError } from "./cli_errors.ts";
+import { addExamples } from "./command.ts";
+import {
+  changePolicy,
+  checkPolicyText,
+  type KeyChange,
+  parseKeyChange,
+  policyObject,
+} from "./policy_text.ts";
+import {
+  addEditOptions,
+  changeAndTell,
+  type EditFlags,
+  outcomeJson,
+  toldText,
+} from "./route_edit.ts";
+import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
+import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
+
+interface ListFlags extends StoreFlags {
+  readonly json?: boolean;
+}
+
+interface SetFlags extends EditFlags {
+  readonly name?: string;
+  readonly policy?: string;
+  readonly set: readonly KeyChange[];
+  readonly unset: readonly string[];
+}
+
+/** Adds `module` and its subcommands. */
+export function addTo(parent: Command): void {
+  const module = parent.command("module").description(
+    "Names and policies of modules: which node is picked, and when one is taken out.",
+  );
+  addList(module);
+  addShow(module);
+  addSet(module);
+  addExamples(module, [
+    ["lars module ls", "modules with a name or a policy"],
+    ["lars module set 1 1 --name login --set policy=p2c_ewma", "live in every agent at once"],
+    ["lars module show 1 1", "all settings, those left out with their defaults"],
+    ["lars module set 1 1 --policy ''", "back to the rules of the configuration"],
+  ]);
+}
+
+function addList(module: Command): void {
+  const command = module.command("ls")
+    .description("List modules that have a name or a policy.")
+    .argument("[MODID]", "module number", argument(parseModId))
+    .argument("[CMDID]", "command number", argument(parseCmdId))
+    .option("--json", "print one JSON array")
+    .action(async (modId: number | undefined, cmdId: number | undefined, flags: ListFlags) => {
+      const all = await withStore(flags, (store) => store.moduleRows());
+      const rows = all.filter((row) => row.name !== "" || row.policy !== "").filter((row) =>
+        (modId === undefined || row.modId === modId) &&
+        (cmdId === undefined || row.cmdId === cmdId)
+      );
+      if (flags.json === true) return printJson(rows.map(rowJson));
+      await printRows(rows);
+    });
+  addStoreOptions(command);
+  addExamples(command, [["lars module ls 1 --json", "those with module number 1, for programs"]]);
+}
+
+/** The policy as an object; as text when a foreign hand wrote what is none. */
+function rowJson({ modId, cmdId, name, policy, updatedAt }: ModuleRow): Record<string, unknown> {
+  let parsed: unknown = policy;
+  try {
+    parsed = policy === "" ? null : JSON.parse(policy);
+  } catch {
+    // Shown as it is.
+  }
+  return { modid: modId, cmdid: cmdId, name, policy: parsed, updated_at: updatedAt };
+}
+
+async function printRows(rows: readonly ModuleRow[]): Promise<void> {
+  if (rows.length === 0) return printLine("No module has a name or a policy.");
+  const { bad } = coloursOf("stdout");
+  await printTable(
+    ["MODID", "CMDID", "NAME", "POLICY"],
+    rows.map((row) => [
+      row.modId,
+      row.cmdId,
+      row.name,
+      policyFault(row.policy) === undefined ? row.policy : bad(`refused: ${row.policy}`),
+    ]),
+  );
+}
+
+/** Why agents refuse a policy; undefined when they take it. */
+function policyFault(policy: string): string | undefined {
+  try {
+    checkPolicyText(policy);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+function addShow(module: Command): void {
+  const command = module.command("show")
+    .description("Show the name and every setting of a module.")
+    .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
+    .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
+    .option("--json", "print one JSON value")
+    .action(async (modId: number, cmdId: number, flags: ListFlags) => {
+      const row = await withStore(flags, (store) => readRow(store, modId, cmdId));
+      const fault = policyFault(row.policy);
+      const given = fault === undefined ? policyObject(row.policy) : {};
+      const { policy, settings } = parseModulePolicy(
+        fault === undefined ? balancerText(given) : "",
+      );
+      if (flags.json === true) {
+        return printJson({
+          ...rowJson(row),
+          refused: fault ?? null,
+          effective: { policy, settings },
+        });
+      }
+      printLine(`(${modId},${cmdId})${row.name === "" ? "" : ` ${row.name}`}`);
+      if (fault !== undefined) printLine(`Agents refuse its policy: ${fault}`);
+      const { faint } = coloursOf("stdout");
+      const lines: [string, unknown][] = [["policy", policy], ...Object.entries(settings)];
+      await printTable(
+        ["SETTING", "VALUE", "FROM"],
+        lines.map(([name, value]) => [
+          name,
+          value === null
+            ? "configuration"
+            : typeof value === "string"
+            ? value
+            : JSON.stringify(value),
+          name in given ? "module" : faint("default"),
+        ]),
+      );
+    });
+  addStoreOptions(command);
+  addExamples(command, [["lars module show 1 1", "what holds for module (1,1)"]]);
+}
+
+function balancerText(given: Record<string, unknown>): string {
+  return Object.keys(given).length === 0 ? "" : JSON.stringify(given);
+}
+
+async function readRow(store: Store, modId: number, cmdId: number): Promise<ModuleRow> {
+  const [row] = await store.moduleRows([{ modId, cmdId }]);
+  return row ?? { modId, cmdId, name: "", policy: "", updatedAt: 0 };
+}
+
+function addSet(module: Command): void {
+  const command = module.command("set")
+    .description(
+      "Set the name or the policy of a module; live in every agent as soon as dns has told it. " +
+        "A policy that agents would refuse is not stored.",
+    )
+    .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
+    .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
+    .option("--name <NAME>", "what people call it, up to 128 characters; '' takes it away")
+    .option("--policy <JSON>", "the whole policy, or @FILE; '' takes it away")
+    .option(
+      "--set <KEY=VALUE>",
+      "change one key of the policy (may be given several times); the value is JSON or text",
+      repeated(parseKeyChange),
+      [],
+    )
+    .option(
+      "--unset <KEY>",
+      "remove one key (may be given several times)",
+      repeated((text) => text),
+      [],
+    )
+    .action((modId: number, cmdId: number, flags: SetFlags) => setModule(modId, cmdId, flags));
+  addEditOptions(command);
+  addExamples(command, [
+    ["lars module set 1 1 --name login", "shown wherever the module is"],
+    ["lars module set 1 1 --set policy=ring_hash --set virtualNodes=200", "two keys"],
+    ["lars module set 1 1 --policy @login.json", "all of it from a file"],
+    ["lars module set 1 1 --unset virtualNodes", "back to its default"],
+  ]);
+}
+
+async function setModule(modId: number, cmdId: number, flags: SetFlags): Promise<void> {
+  const { name, set, unset } = flags;
+  const whole = flags.policy?.startsWith("@") === true
+    ? await readPolicyFile(flags.policy.slice(1))
+    : flags.policy;
+  if (name === undefined && whole === undefined && set.length + unset.length === 0) {
+    throw new UsageError("Nothing to set: give --name, --policy, --set or --unset");
+  }
+  const outcome = await withStore(flags, async (store) => {
+    const before = await readRow(store, modId, cmdId);
+    const policy = policyAfter(whole ?? before.policy, flags);
+    const change = {
+      modId,
+      cmdId,
+      ...(name === undefined ? {} : { name }),
+      ...(policy === before.policy ? {} : { policy }),
+    };
+    return await changeAndTell(store, flags, () => store.setModules([change]));
+  });
+  if (flags.json === true) return printJson(outcomeJson(outcome));
+  if (outcome.changed.length === 0) return printLine(`(${modId},${cmdId}) is so already`);
+  printLine(`set (${modId},${cmdId}), version ${outcome.version}${toldText(outcome.told)}`);
+}
+
+function policyAfter(before: string, { set, unset, policy }: SetFlags): string {
+  // A name may be changed beside a policy that a foreign hand wrote and nobody can read.
+  if (set.length + unset.length === 0 && policy === undefined) return before;
+  try {
+    const after = changePolicy(before.trim(), set, unset);
+    checkPolicyText(after);
+    return after;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new UsageError(error.message, { cause: error });
+  }
+}
+
+async function readPolicyFile(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    throw new UsageError(`${file} cannot be read`, { cause: error });
+  }
+}

@@ -1,0 +1,97 @@
+// Shell. `lars zone`: takes all calls out of a zone by one command, and brings them back.
+
+import type { Command } from "commander";
+import type { ModuleKey, RouteRow } from "../sql/store.ts";
+import { parseZone } from "./cli_arguments.ts";
+import { argument, CommandError } from "./cli_errors.ts";
+import { addExamples } from "./command.ts";
+import {
+  addEditOptions,
+  changeAndTell,
+  type EditFlags,
+  outcomeJson,
+  toldText,
+} from "./route_edit.ts";
+import { withStore } from "./store_access.ts";
+import { printJson, printLine, warningLine } from "./terminal.ts";
+import { planZone, type ZonePlan } from "./zone_plan.ts";
+
+/** Modules that a message names; the rest is counted. */
+const MODULES_NAMED_MAX = 10;
+
+interface ZoneFlags extends EditFlags {
+  readonly dryRun?: boolean;
+}
+
+/** Adds `zone` and its subcommands. */
+export function addTo(parent: Command): void {
+  const zone = parent.command("zone").description(
+    "Take all calls out of a zone, and bring them back: in the policy of every module concerned.",
+  );
+  addWord(zone, "evacuate", true, "Send the calls of every module with nodes in a zone elsewhere.");
+  addWord(zone, "restore", false, "Use a zone again, in every module that it was taken out of.");
+  addExamples(zone, [
+    ["lars zone evacuate east", "no calls to the zone east"],
+    ["lars zone restore east", "and back"],
+  ]);
+}
+
+function addWord(zone: Command, word: string, evacuated: boolean, about: string): void {
+  const command = zone.command(word)
+    .description(about)
+    .argument("<ZONE>", "name of the zone", argument(parseZone))
+    .option("--dry-run", "only say what would change")
+    .action((name: string, flags: ZoneFlags) => changeZone(name, evacuated, flags));
+  addEditOptions(command);
+  addExamples(command, [[`lars zone ${word} east --dry-run`, "what would change?"]]);
+}
+
+async function changeZone(zone: string, evacuated: boolean, flags: ZoneFlags): Promise<void> {
+  if (zone === "") throw new CommandError("The zone must have a name");
+  await withStore(flags, async (store) => {
+    const routes: RouteRow[] = [];
+    if (evacuated) await store.readRoutes((rows) => void routes.push(...rows));
+    const plan = planZone(zone, evacuated, routes, await store.moduleRows());
+    if (plan.faults.length > 0) {
+      const { fault } = plan.faults[0];
+      throw new CommandError(
+        `Policies of ${named(plan.faults)} cannot be changed (${fault}); nothing was written`,
+      );
+    }
+    if (plan.onlyThere.length > 0) {
+      warningLine(
+        `${named(plan.onlyThere)} stay there: they have no node in service anywhere else`,
+      );
+    }
+    if (flags.dryRun === true || plan.changes.length === 0) return say(plan, flags);
+    const outcome = await changeAndTell(store, flags, () => store.setModules(plan.changes));
+    if (flags.json === true) return printJson({ ...planJson(plan), edit: outcomeJson(outcome) });
+    printLine(
+      `zone ${zone} ${evacuated ? "evacuated" : "restored"} in ${plan.changes.length} module(s), ` +
+        `version ${outcome.version}${toldText(outcome.told)}`,
+    );
+  });
+}
+
+function say(plan: ZonePlan, flags: ZoneFlags): void {
+  if (flags.json === true) return printJson({ ...planJson(plan), edit: null });
+  printLine(
+    `${plan.changes.length} module(s) to change, ${plan.unchangedCount} as they should be; ` +
+      "nothing written",
+  );
+}
+
+function named(keys: readonly ModuleKey[]): string {
+  const some = keys.slice(0, MODULES_NAMED_MAX).map(({ modId, cmdId }) => `(${modId},${cmdId})`);
+  const more = keys.length - some.length;
+  return `${some.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}
+
+function planJson(plan: ZonePlan): Record<string, unknown> {
+  const plain = ({ modId, cmdId }: ModuleKey): unknown => ({ modid: modId, cmdid: cmdId });
+  return {
+    changed: plan.changes.map(plain),
+    unchanged: plan.unchangedCount,
+    only_there: plan.onlyThere.map(plain),
+  };
+}

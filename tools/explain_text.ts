@@ -1,0 +1,64 @@
+// Core. An explanation of a module as short texts.
+
+import type { ModuleView, NodeView } from "../balancer/mod.ts";
+
+/** `12 s`, `5 min`, `3 h`, `2 d`; below a second in milliseconds. */
+export function ageText(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  const seconds = ms / 1000;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} d`;
+}
+
+/** `12.5 %`; nothing when it is not known. */
+export function percentText(share: number | undefined): string {
+  return share === undefined ? "" : `${Math.round(share * 1000) / 10} %`;
+}
+
+/** A zone in one line. */
+export function zoneLine(view: ModuleView["zones"][number]): string {
+  const { zone, own, evacuated, usableNodes, healthShare, share } = view;
+  const marks = [own ? "own" : "", evacuated ? "evacuated" : ""].filter((mark) => mark !== "");
+  return `zone ${zone === "" ? "(none)" : zone}${
+    marks.length > 0 ? ` (${marks.join(", ")})` : ""
+  }: ` +
+    `${percentText(share)} of the calls, ${usableNodes} usable nodes, ` +
+    `${percentText(healthShare)} of the usable weight`;
+}
+
+/** One node as the columns of a table. */
+export interface NodeLine {
+  readonly node: string;
+  readonly zone: string;
+  /** `100`, or `20 of 100` while it gets less than its weight. */
+  readonly weight: string;
+  readonly condition: string;
+  readonly since: string;
+  readonly share: string;
+  readonly succTotal: number;
+  readonly errTotal: number;
+  readonly reason: string;
+}
+
+/** The nodes as lines, those that are not in order first. */
+export function nodeLines(nodes: readonly NodeView[]): NodeLine[] {
+  const lines = nodes.map((view): NodeLine => ({
+    node: view.node,
+    zone: view.zone,
+    weight: view.pickWeight === view.weight || view.condition !== "ramping"
+      ? `${view.weight}`
+      : `${Math.round(view.pickWeight)} of ${view.weight}`,
+    condition: view.condition,
+    since: ageText(view.sinceMs),
+    share: percentText(view.pickShare),
+    succTotal: view.succTotal,
+    errTotal: view.errTotal,
+    reason: view.reason ?? "",
+  }));
+  return [
+    ...lines.filter(({ condition }) => condition !== "idle"),
+    ...lines.filter(({ condition }) => condition === "idle"),
+  ];
+}

@@ -1,0 +1,66 @@
+// Core. The policy of a module as text: changed key by key, and judged before it is stored.
+
+import { parseModulePolicy } from "../balancer/mod.ts";
+import { messageOf } from "../reactor/errors.ts";
+
+/** A change of one key: `key=value`, where the value is JSON or else a text. */
+export interface KeyChange {
+  readonly key: string;
+  readonly value: unknown;
+}
+
+/**
+ * Reads `key=value`: `policy=maglev`, `errRate=0.2`, `rules=["errorRate"]`, `zoneAware=true`.
+ *
+ * @throws {RangeError} when there is no key or no `=`.
+ */
+export function parseKeyChange(text: string): KeyChange {
+  const at = text.indexOf("=");
+  if (at < 1) throw new RangeError(`Must look like key=value: current value is "${text}"`);
+  const key = text.slice(0, at);
+  const value = text.slice(at + 1);
+  try {
+    return { key, value: JSON.parse(value) };
+  } catch {
+    return { key, value };
+  }
+}
+
+/** The object a stored text holds; empty for "". @throws {RangeError} when it holds none. */
+export function policyObject(text: string): Record<string, unknown> {
+  if (text === "") return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new RangeError(`Policy must be JSON: ${messageOf(error)}`, { cause: error });
+  }
+  if (value !== null && typeof value === "object" && !Array.isArray(value)) {
+    return value as Record<string, unknown>;
+  }
+  throw new RangeError(`Policy must be a JSON object: current value is ${text}`);
+}
+
+/**
+ * The text after some changes; "" when nothing is left of it.
+ *
+ * @throws {RangeError} when the text before is no JSON object, or a removed key is not there.
+ */
+export function changePolicy(
+  text: string,
+  changes: readonly KeyChange[],
+  removed: readonly string[],
+): string {
+  const policy = policyObject(text);
+  for (const { key, value } of changes) policy[key] = value;
+  for (const key of removed) {
+    if (!(key in policy)) throw new RangeError(`Policy has no key "${key}" to remove`);
+    delete policy[key];
+  }
+  return Object.keys(policy).length === 0 ? "" : JSON.stringify(policy);
+}
+
+/** @throws {RangeError} naming what agents would refuse. */
+export function checkPolicyText(text: string): void {
+  parseModulePolicy(text);
+}

@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { NodeCalls } from "../sql/console_store.ts";
+import type { RouteRow, ServiceInstance } from "../sql/store.ts";
+import { type CallSample, SystemModel } from "./system_model.ts";
+import { detailOf, listModules, overviewOf, problemsIn, search } from "./system_views.ts";
+
+const IP = 0x0a000001;
+
+function row(modId: number, port: number, values: Partial<RouteRow> = {}): RouteRow {
+  return { modId, cmdId: 1, ip: IP, port, weight: 100, zone: "", state: "on", ...values };
+}
+
+function calls(modId: number, port: number, values: Partial<NodeCalls> = {}): NodeCalls {
+  return {
+    modId,
+    cmdId: 1,
+    ip: IP,
+    port,
+    succTotal: 0,
+    errTotal: 0,
+    callerCount: 1,
+    overloadCount: 0,
+    ts: 1000,
+    ...values,
+  };
+}
+
+/** A model with one clock for both kinds of time. */
+class Bench {
+  readonly model = new SystemModel();
+  atMs = 1_000_000;
+
+  sample(all: readonly NodeCalls[], rest: Partial<CallSample> = {}): void {
+    this.atMs += 1000;
+    this.model.update({
+      wallMs: this.atMs,
+      nowMs: this.atMs,
+      version: 50,
+      calls: all,
+      services: [],
+      callerCount: 1,
+      ...rest,
+    });
+  }
+}
+
+test("SystemModel: calls/s and error share over the last samples, with sparklines", () => {
+  const bench = new Bench();
+  bench.model.setRoutes([row(1, 1), row(1, 2)], []);
+  for (let second = 0; second <= 60; second++) {
+    bench.sample([
+      calls(1, 1, { succTotal: second * 90, errTotal: second * 10 }),
+      calls(1, 2, { succTotal: second * 100 }),
+    ]);
+  }
+  const module = bench.model.module(1, 1);
+  assert.equal(module?.callsPerSecond, 200);
+  assert.equal(module?.errorShare, 0.05);
+  assert.equal(module?.nodes[0].errorShare, 0.1);
+  assert.deepEqual(module?.nodes[1].sparkline, [100, 100, 100, 100, 100, 100]);
+});
+
+test("SystemModel: totals that start anew never make calls of their own", () => {
+  const bench = new Bench();
+  bench.model.setRoutes([row(1, 1)], []);
+  bench.sample([calls(1, 1, { succTotal: 1_000_000 })]);
+  assert.equal(bench.model.module(1, 1)?.callsPerSecond, 0, "what was before is no rate");
+  bench.sample([calls(1, 1, { succTotal: 1_000_010 })]);
+  assert.equal(bench.model.module(1, 1)?.callsPerSecond, 10);
+  bench.sample([calls(1, 1, { succTotal: 5 })]);
+  assert.equal(bench.model.module(1, 1)?.callsPerSecond, 0);
+  bench.sample([calls(1, 1, { succTotal: 25 })]);
+  assert.equal(bench.model.module(1, 1)?.callsPerSecond, 20);
+});
+
+test("SystemModel: health of nodes and modules", () => {
+  const out = { callerCount: 2, overloadCount: 2 };
+  const cases: [string, RouteRow[], NodeCalls[], string][] = [
+    ["no nodes", [], [], "empty"],
+    ["nobody reports", [row(1, 1)], [], "idle"],
+    ["all well", [row(1, 1), row(1, 2)], [calls(1, 1)], "ok"],
+    ["one kept out", [row(1, 1), row(1, 2)], [calls(1, 1, out), calls(1, 2)], "degraded"],
+    ["kept out by some", [row(1, 1)], [calls(1, 1, { ...out, overloadCount: 1 })], "degraded"],
+    ["all kept out", [row(1, 1)], [calls(1, 1, out)], "down"],
+    ["drained nodes count for nothing", [row(1, 1, { state: "drain" }), row(1, 2)], [
+      calls(1, 1, out),
+      calls(1, 2),
+    ], "ok"],
+    ["none may be called", [row(1, 1, { state: "off" })], [calls(1, 1)], "down"],
+  ];
+  for (const [name, rows, all, expected] of cases) {
+    const bench = new Bench();
+    bench.model.setRoutes(rows, [{ modId: 1, cmdId: 1, name: "m", policy: "", updatedAt: 0 }]);
+    bench.sample(all);
+    assert.equal(bench.model.module(1, 1)?.health, expected, name);
+  }
+  const bench = new Bench();
+  bench.model.setRoutes([row(1, 1)], []);
+  bench.sample([calls(1, 1)]);
+  bench.sample([calls(1, 1, { succTotal: 8, errTotal: 2 })]);
+  assert.equal(bench.model.module(1, 1)?.health, "degraded", "a fifth fails");
+  const since = bench.model.module(1, 1)?.healthSinceMs;
+  bench.sample([calls(1, 1, { succTotal: 16, errTotal: 4 })]);
+  assert.equal(bench.model.module(1, 1)?.healthSinceMs, since, "since then");
+});
+
+test("SystemModel: services, their lag, and copies of one node", () => {
+  const bench = new Bench();
+  bench.model.setRoutes([row(1, 1), row(1, 1)], [
+    { modId: 1, cmdId: 1, name: "", policy: "spoiled", updatedAt: 0 },
+  ]);
+  const service = (address: string, seenAt: number, version?: number): ServiceInstance => ({
+    kind: "dns",
+    address,
+    software: "lars",
+    startedAt: 1,
+    seenAt,
+    detail: version === undefined ? {} : { version },
+  });
+  bench.sample([], { services: [service("a:1", 1000, 45), service("b:1", 900)] });
+  const { services, nodeCount } = bench.model.view;
+  assert.equal(nodeCount, 1);
+  assert.equal(bench.model.module(1, 1)?.policy, "invalid");
+  assert.deepEqual(services.map(({ isSilent, revisionLag }) => [isSilent, revisionLag]), [
+    [false, 5],
+    [true, null],
+  ]);
+  assert.match(problemsIn(bench.model.view)[0].text, /dns b:1 is silent/);
+  bench.model.markStale();
+  assert.match(problemsIn(bench.model.view)[0].text, /database does not answer/);
+});
+
+function manyModules(): Bench {
+  const bench = new Bench();
+  const rows = Array.from(
+    { length: 1000 },
+    (_, modId) =>
+      Array.from({ length: 20 }, (_, index) => row(modId, 1 + index, { ip: IP + index })),
+  )
+    .flat();
+  const texts = [{ modId: 7, cmdId: 1, name: "Shop basket", policy: "", updatedAt: 0 }];
+  bench.model.setRoutes(rows, texts);
+  const all = rows.map((one) => calls(one.modId, one.port, { ip: one.ip }));
+  bench.sample(all);
+  const later = all.map((one) => ({
+    ...one,
+    succTotal: 10,
+    overloadCount: one.modId === 500 && one.port === 3 ? 1 : 0,
+  }));
+  bench.sample(later);
+  return bench;
+}
+
+test("views of 1000 modules of 20 nodes: sorted, found, paged, and small", () => {
+  const { view } = manyModules().model;
+  const overview = overviewOf(view, 3);
+  assert.deepEqual(overview.health, { ok: 999, degraded: 1, down: 0, idle: 0, empty: 0 });
+  assert.equal(overview.callsPerSecond, 200_000);
+  assert.deepEqual(overview.worst.map(({ modId }) => modId), [500]);
+  assert.match(overview.problems[0].text, /Module 500\/1: 1 of 20 nodes kept out/);
+  assert.ok(JSON.stringify(overview).length < 20_000);
+  const list = listModules(view, { limit: 50 });
+  assert.deepEqual([list.total, list.modules.length, list.modules[0].modId], [1000, 50, 500]);
+  assert.ok(JSON.stringify(list).length < 40_000, "a list of 50 fits the budget of a stream");
+  assert.equal(listModules(view, { search: "shop" }).modules[0].modId, 7);
+  assert.equal(listModules(view, { search: "(42, 1)" }).total, 1);
+  assert.equal(listModules(view, { search: "10.0.0.5:" }).total, 1000);
+  assert.equal(listModules(view, { health: "degraded" }).total, 1);
+  assert.deepEqual(listModules(view, { sort: "id", offset: 998 }).modules.map((one) => one.modId), [
+    998,
+    999,
+  ]);
+  assert.deepEqual(listModules(view, { sort: "name", limit: 1 }).modules[0].name, "Shop basket");
+});
+
+test("search() finds modules by number and name, nodes, and hosts with their modules", () => {
+  const { view } = manyModules().model;
+  assert.deepEqual(search(view, "bask", 5).hits.map(({ text }) => text), ["Shop basket 7/1"]);
+  assert.equal(search(view, "42/1", 5).hits[0].modId, 42);
+  const [host, node] = search(view, "10.0.0.3", 5).hits;
+  assert.deepEqual([host.kind, host.text, host.moduleCount], ["host", "10.0.0.3", 1000]);
+  assert.deepEqual([node.kind, node.node], ["node", "10.0.0.3:3"]);
+  assert.deepEqual(search(view, "nothing", 5).hits, []);
+});
+
+test("detailOf() shows what is stored, with what was last seen of it", () => {
+  const { model } = manyModules();
+  const stored = model.stored(3, 1);
+  assert.ok(stored !== undefined);
+  const changed = { ...stored, nodes: [row(3, 1, { weight: 7 }), row(3, 99)] };
+  const detail = detailOf(changed, model.module(3, 1));
+  assert.deepEqual(detail.nodes.map(({ weight, callsPerSecond }) => [weight, callsPerSecond]), [
+    [7, 10],
+    [100, 0],
+  ]);
+  assert.notEqual(detail.revision, detailOf(stored, undefined).revision);
+});
