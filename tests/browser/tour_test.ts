@@ -3,10 +3,11 @@
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { test } from "node:test";
-import { type Fleet, sqliteTestStore, startFleet } from "../support/fleet.ts";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { sqliteTestStore, startFleet } from "../support/fleet.ts";
 import { assertInTime } from "../support/in_time.ts";
-import { type Processes, type TestProcess, withProcesses } from "../support/processes.ts";
+import { Processes, type TestProcess } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 import { ipNumber, monotonicMs, WireCaller } from "../support/wire_client.ts";
 import { Browser, PATIENCE_MS, skipReason } from "./chromium.ts";
@@ -80,8 +81,10 @@ class Receiver {
   }
 }
 
+/** What the steps share. */
 interface Tour {
   readonly browser: Browser;
+  readonly web: TestProcess;
   readonly url: string;
   readonly calls: Calls;
   readonly receiver: Receiver;
@@ -92,7 +95,7 @@ async function startConsole(processes: Processes, storeUrl: string): Promise<Tes
   return await processes.spawn("web", "web/main.ts", flags).untilReady();
 }
 
-async function firstLogin({ browser, url }: Tour, web: TestProcess): Promise<void> {
+async function firstLogin({ browser, url, web }: Tour): Promise<void> {
   const { page } = browser;
   await until(() => /one-time password \S+/.test(web.stdout), {
     timeoutMs: PATIENCE_MS,
@@ -111,8 +114,9 @@ async function firstLogin({ browser, url }: Tour, web: TestProcess): Promise<voi
   await browser.screenshot("tour_1_first_login");
 }
 
-async function addModule({ browser }: Tour): Promise<void> {
+async function addModule({ browser, url }: Tour): Promise<void> {
   const { page } = browser;
+  await page.goto(url);
   const dialog = page.getByRole("dialog");
   await page.getByRole("link", { name: "Add the first module" }).click();
   await dialog.getByLabel("Module number").fill(String(MODULE.modId));
@@ -241,37 +245,90 @@ async function lookAround({ browser, url }: Tour): Promise<void> {
   await page.keyboard.press("Escape");
 }
 
-test("the tour: first login, routes, calls, a node fails, alert, drain, roll back", {
-  skip: skipReason(),
-}, async () => {
-  await withProcesses(async (processes) => {
-    const { url: storeUrl } = await sqliteTestStore(processes);
-    const [fleet, web]: [Fleet, TestProcess] = await Promise.all([
-      startFleet(processes, storeUrl),
-      startConsole(processes, storeUrl),
-    ]);
-    const receiver = new Receiver();
-    const browser = await Browser.start();
-    const calls = new Calls(await WireCaller.open(fleet.agent.port()));
-    const tour = { browser, url: `http://127.0.0.1:${web.port()}`, calls, receiver };
+const skip = skipReason();
+const processes = new Processes();
+let tour: Tour | undefined;
+/** The step that failed; those after it would only repeat its failure. */
+let failed: string | undefined;
+
+before(async () => {
+  if (skip !== false) return;
+  const { url: storeUrl } = await sqliteTestStore(processes);
+  const [fleet, web] = await Promise.all([
+    startFleet(processes, storeUrl),
+    startConsole(processes, storeUrl),
+  ]);
+  tour = {
+    browser: await Browser.start(),
+    web,
+    url: `http://127.0.0.1:${web.port()}`,
+    calls: new Calls(await WireCaller.open(fleet.agent.port())),
+    receiver: new Receiver(),
+  };
+});
+
+after(async () => {
+  await tour?.calls.stop();
+  tour?.receiver.close();
+  await tour?.browser.close();
+  await processes.endAll();
+});
+
+/** One step of the tour: they build on each other. */
+function step(name: string, walk: (tour: Tour) => Promise<void>): void {
+  test(`the tour: ${name}`, { skip }, async () => {
+    assert.ok(tour, "the services run");
+    assert.equal(failed, undefined, "an earlier step failed");
+    failed = name;
     try {
-      await firstLogin(tour, web);
-      await addAlerting(tour);
-      await browser.page.goto(tour.url);
-      await addModule(tour);
-      await callsShow(tour);
-      await nodeFails(tour);
-      await alertFires(tour);
-      await drainAndRollBack(tour);
-      await lookAround(tour);
-      browser.checkComplaints("the tour");
+      await walk(tour);
+      tour.browser.checkComplaints(name);
     } catch (error) {
-      await browser.screenshot("tour_failed").catch(() => undefined);
-      throw error;
-    } finally {
-      await calls.stop();
-      receiver.close();
-      await browser.close();
+      await tour.browser.screenshot("tour_failed").catch(() => undefined);
+      const message = error instanceof Error ? error.message : String(error);
+      throw new Error(`${message}\n${processes.report}`, { cause: error });
     }
+    failed = undefined;
   });
+}
+
+step("the first login changes the one-time password", firstLogin);
+step("a rule, and a webhook that takes a test message", addAlerting);
+step("a module with two nodes, and a third one", addModule);
+step("calls show on every node", callsShow);
+step("a node that fails turns red", nodeFails);
+step("the alert arrives at the webhook, signed", alertFires);
+step("a drained node gets no calls, until the change is rolled back", drainAndRollBack);
+step("every page holds with real data", lookAround);
+
+test("lars up prints a link that logs in once", { skip }, async () => {
+  const up = processes.spawn("lars up", "tools/lars.ts", [
+    ...["up", "--json", "--data", join(processes.directory, "up")],
+    ...["--dns", "127.0.0.1:0", "--reporter", "127.0.0.1:0", "--agent", "127.0.0.1:0"],
+    ...["--console", "127.0.0.1:0"],
+  ]);
+  const link = (): string | undefined => /"(http:[^"]+#once=[^"]+)"/.exec(up.stdout)?.[1];
+  await until(() => link() !== undefined, {
+    timeoutMs: PATIENCE_MS,
+    what: () => `the link of lars up: ${up.stdout} ${up.stderr}`,
+  });
+  const browser = await Browser.start({ isDark: true });
+  const { page } = browser;
+  try {
+    await page.goto(link() ?? "");
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+    assert.doesNotMatch(page.url(), /once/, "the token stays in no history");
+    await page.locator(".fresh.live").waitFor();
+    await browser.screenshot("tour_lars_up");
+    browser.checkComplaints("lars up");
+    await page.context().clearCookies();
+    browser.expected.push(/401/);
+    await page.goto("about:blank");
+    await page.goto(link() ?? "");
+    await page.getByText("The link does not work").waitFor();
+    browser.checkComplaints("a used link");
+  } finally {
+    await browser.close();
+    await up.stop();
+  }
 });
