@@ -13,7 +13,7 @@ const ROWS_AT_FIRST = 100;
 const SIGNS = {
   added: { sign: "+", word: "added", tone: "ok" },
   removed: { sign: "−", word: "removed", tone: "crit" },
-  changed: { sign: "~", word: "changed", tone: "info" },
+  changed: { sign: "±", word: "changed", tone: "info" },
 } as const;
 
 function kindOf(difference: { before: unknown; after: unknown }): keyof typeof SIGNS {
@@ -75,7 +75,7 @@ function NodeLine({ of }: { of: NodeDifference }): JSX.Element {
 function TextLine({ of }: { of: ModuleDifference }): JSX.Element {
   return (
     <li class="difference info">
-      <b aria-hidden="true">~</b>
+      <b aria-hidden="true">±</b>
       <span class="hidden">changed</span>
       <code>module</code>
       <span class="values">
