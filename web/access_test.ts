@@ -4,7 +4,7 @@ import { ManualClock } from "../reactor/manual_clock.ts";
 import type { ResponseOf } from "./contract.ts";
 import { LOGIN_FAILURES_PER_ADDRESS_MAX, LOGIN_WINDOW_MS, LoginBrake } from "./login_brake.ts";
 import { PasswordHasher, randomPassword, sameText, signatureOf } from "./secrets.ts";
-import { Client, withConsole } from "./testing/console_bench.ts";
+import { Client, withConsole } from "../tests/support/console_bench.ts";
 
 const TIMEOUT = { timeout: 120_000 };
 

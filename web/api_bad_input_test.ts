@@ -7,7 +7,7 @@ import {
   Client,
   type ConsoleBench,
   withConsole,
-} from "./testing/console_bench.ts";
+} from "../tests/support/console_bench.ts";
 
 const TIMEOUT = { timeout: 120_000 };
 const NODES = "/modules/1/1/nodes";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ResponseOf } from "./contract.ts";
-import { type Client, withConsole } from "./testing/console_bench.ts";
+import { type Client, withConsole } from "../tests/support/console_bench.ts";
 
 const TIMEOUT = { timeout: 180_000 };
 const NODES = "/modules/1/1/nodes";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { API_ROUTES, type ApiRoute, ROLES, type RouteName } from "./contract.ts";
 import { mayAct } from "./actor.ts";
-import { type Client, withConsole } from "./testing/console_bench.ts";
+import { type Client, withConsole } from "../tests/support/console_bench.ts";
 
 const TIMEOUT = { timeout: 120_000 };
 const NODE = "10.0.0.1:7777";

@@ -9,11 +9,11 @@ import { systemClock } from "../../reactor/system_clock.ts";
 import { systemRng } from "../../reactor/system_rng.ts";
 import { withStore } from "../../sql/store_conformance.ts";
 import type { Store } from "../../sql/store.ts";
-import { withTempDir } from "../../tests/support/temp_dir.ts";
-import type { webSettings } from "../config.ts";
-import { API_PREFIX, CSRF_HEADER, type ProblemBody, type Role } from "../contract.ts";
-import { PasswordHasher } from "../secrets.ts";
-import { startWeb, type WebOptions } from "../service.ts";
+import { withTempDir } from "./temp_dir.ts";
+import type { webSettings } from "../../web/config.ts";
+import { API_PREFIX, CSRF_HEADER, type ProblemBody, type Role } from "../../web/contract.ts";
+import { PasswordHasher } from "../../web/secrets.ts";
+import { startWeb, type WebOptions } from "../../web/service.ts";
 
 /** Cheap to try: tests log in many times. */
 export const CHEAP_HASHER = new PasswordHasher({ factor: 1024, rounds: 1 });

@@ -1,0 +1,170 @@
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { systemClock } from "../reactor/system_clock.ts";
+import { openStore } from "../sql/mod.ts";
+import type { ResponseOf } from "../web/contract.ts";
+import { Client } from "./support/console_bench.ts";
+import { noTestDatabaseReason, withTestDatabase } from "./support/mariadb.ts";
+import { type Processes, type TestProcess, withProcesses } from "./support/processes.ts";
+import { until } from "./support/until.ts";
+import { WireConnection } from "./support/wire_client.ts";
+
+const TIMEOUT = { timeout: 180_000 };
+
+interface Started {
+  readonly process: TestProcess;
+  readonly base: string;
+}
+
+/** Starts the console as users do, and waits for its ready line. */
+async function startConsole(processes: Processes, args: readonly string[]): Promise<Started> {
+  const process = processes.spawn("lars web", "tools/lars.ts", ["web", "--web-port=0", ...args]);
+  const ready = /web ready on (127\.0\.0\.1:\d+)/;
+  await until(() => {
+    assert.ok(process.alive, process.stderr);
+    return ready.test(process.stdout);
+  }, { timeoutMs: 30_000, what: "lars web" });
+  return { process, base: `http://${ready.exec(process.stdout)?.[1]}` };
+}
+
+/** Logs in with the one-time password of the first start and changes it. */
+async function firstLogin({ process, base }: Started): Promise<Client> {
+  const shown = /one-time password (\S+)/.exec(process.stdout);
+  assert.ok(shown !== null, process.stdout);
+  const admin = await new Client(base).login("admin", shown[1]);
+  await admin.get("PUT /session/password", {
+    body: { oldPassword: shown[1], newPassword: "correct horse battery" },
+  });
+  return admin;
+}
+
+/** A real receiver of webhooks; gives their bodies. */
+async function withReceiver(
+  fn: (url: string, got: Record<string, unknown>[]) => Promise<void>,
+): Promise<void> {
+  const got: Record<string, unknown>[] = [];
+  const server = createServer((request, response) => {
+    let body = "";
+    request.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
+    request.on("end", () => {
+      got.push(JSON.parse(body));
+      response.end();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    await fn(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`, got);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+async function failNode(url: string, overload: boolean): Promise<void> {
+  const store = await openStore(url);
+  await store.writeCallStatus([{
+    modId: 9,
+    cmdId: 1,
+    ip: 0x0a000001,
+    port: 7777,
+    caller: 1,
+    succCount: 1,
+    errCount: 1,
+    ts: Math.trunc(systemClock.wallMs() / 1000),
+    overload,
+  }]);
+  await store.close();
+}
+
+/** First login, a push to a real dns, an alert at a webhook, a restart that keeps it all. */
+async function tour(processes: Processes, url: string): Promise<void> {
+  const migrated = await processes.run("tools/lars.ts", ["sql", "migrate", "--store", url]);
+  assert.equal(migrated.code, 0, migrated.stderr);
+  const dns = processes.spawn("lars dns", "tools/lars.ts", [
+    "dns",
+    "--reactor-port=0",
+    "--store",
+    url,
+  ]);
+  const dnsReady = /dns ready on \S+:(\d+)/;
+  await until(() => dnsReady.test(dns.stdout), { timeoutMs: 30_000, what: "dns" });
+  const subscriber = await WireConnection.open(Number(dnsReady.exec(dns.stdout)?.[1]));
+  assert.equal((await subscriber.route(9, 1)).hosts.length, 0);
+
+  const first = await startConsole(processes, ["--store", url]);
+  const admin = await firstLogin(first);
+  const pushed = subscriber.nextRoute(9, 1);
+  const added = await admin.get<ResponseOf<"addNode">>("POST /modules/9/1/nodes", {
+    body: { ip: "10.0.0.1", port: 7777, why: "first" },
+  });
+  assert.deepEqual(added.told.map(({ told }) => told), [true], JSON.stringify(added));
+  assert.equal((await pushed).hosts.length, 1, "dns was told at commit");
+
+  await withReceiver(async (hookUrl, got) => {
+    await admin.get("POST /webhooks", { body: { title: "test", url: hookUrl } });
+    const { rules } = await admin.get<ResponseOf<"listRules">>("GET /alert-rules");
+    const { id, ...rule } = rules.find(({ kind }) => kind === "module_overload") ?? rules[0];
+    await admin.get(`PUT /alert-rules/${id}`, { body: { ...rule, forS: 1, clearS: 1 } });
+    await failNode(url, true);
+    await until(() => got.some(({ state }) => state === "firing"), { timeoutMs: 30_000 });
+    assert.match(String(got[0].text), /Module 9\/1: no node can be called/);
+    const { alerts } = await admin.get<ResponseOf<"listAlerts">>("GET /alerts");
+    assert.ok(alerts.some(({ state, modId }) => state === "firing" && modId === 9));
+    await failNode(url, false);
+    await until(() => got.some(({ state }) => state === "ended"), { timeoutMs: 30_000 });
+    await until(async () => {
+      const { events } = await admin.get<ResponseOf<"listEvents">>("GET /events?kind=alert.");
+      return events.map(({ kind }) => kind).join() === "alert.ended,alert.firing";
+    });
+  });
+
+  assert.equal((await fetch(`${first.base}/healthz`)).status, 200);
+  assert.equal((await fetch(`${first.base}/readyz`)).status, 200);
+  assert.equal((await first.process.stop()).code, 0);
+  const second = await startConsole(processes, ["--store", url]);
+  assert.doesNotMatch(second.process.stdout, /password/, "shown once");
+  assert.doesNotMatch(second.process.stderr, /password/);
+  const again = await new Client(second.base).login("admin", "correct horse battery");
+  const { changes } = await again.get<ResponseOf<"listChanges">>("GET /changes");
+  assert.deepEqual(changes.map(({ summary, why }) => [summary, why]), [
+    ["add 9/1 10.0.0.1:7777", "first"],
+  ]);
+  assert.equal((await second.process.stop()).code, 0);
+}
+
+test("lars web on SQLite: first login, push, alert, restart", TIMEOUT, async () => {
+  await withProcesses((processes) =>
+    tour(processes, `sqlite:${join(processes.directory, "l.db")}`)
+  );
+});
+
+test("lars web on MariaDB: first login, push, alert, restart", {
+  ...TIMEOUT,
+  skip: noTestDatabaseReason() ?? false,
+}, async (t: TestContext) => {
+  await withTestDatabase(t, (url) => withProcesses((processes) => tour(processes, url)));
+});
+
+test(
+  "lars web: refuses strangers without authentication, names a taken port",
+  TIMEOUT,
+  async () => {
+    await withProcesses(async (processes) => {
+      const data = ["--data", join(processes.directory, "data")];
+      const open = await processes.run("tools/lars.ts", ["web", "--web-ip=0.0.0.0", ...data]);
+      assert.equal(open.code, 2);
+      assert.match(open.stderr, /Will not listen on 0\.0\.0\.0 without authentication/);
+      const { base, process } = await startConsole(processes, data);
+      const port = new URL(base).port;
+      const taken = await processes.run("tools/lars.ts", ["web", `--web-port=${port}`, ...data]);
+      assert.equal(taken.code, 1);
+      assert.match(taken.stderr, new RegExp(`Cannot bind TCP 127\\.0\\.0\\.1:${port}`));
+      const help = await processes.run("tools/lars.ts", ["web", "--help"]);
+      assert.match(help.stdout, /--web-host-names/);
+      assert.equal((await process.stop()).code, 0);
+    });
+  },
+);
