@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import process from "node:process";
 import { Command, CommanderError } from "commander";
+import { findChromium } from "./browser/chromium.ts";
 import { findProgram, type MariaDb, startMariaDb } from "./support/mariadb.ts";
 import { bringPromtool, PROMTOOL_VARIABLE } from "./support/promtool.ts";
 import { readBunOutput, readDenoOutput, type TestRun } from "./support/test_output.ts";
@@ -71,6 +72,30 @@ async function bringMariaDb(): Promise<void> {
   if (code !== 0 || findProgram("mariadbd") === undefined) {
     throw new Error(`MariaDB did not install; ${hint}`);
   }
+}
+
+/** Folders of the tests that need a browser. */
+const BROWSER_TESTS = "tests/browser/";
+
+/** Finds a Chromium, or installs the Debian package; says in a line why not when it cannot. */
+async function bringChromium(): Promise<string | undefined> {
+  if (findChromium() !== undefined) return undefined;
+  const hint = "install it with: apt-get install chromium " +
+    "(or name one in LARS_TEST_CHROMIUM, or pass --skip browser)";
+  if (!existsSync("/usr/bin/apt-get") || process.getuid?.() !== 0) {
+    return `no Chromium on this machine; ${hint}`;
+  }
+  say("Installing Chromium (Debian package, once, about 100 MB) ...");
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  const plain = ["-o", "Dpkg::Use-Pty=0"];
+  await run(["apt-get", "update", "-qq", ...plain], env);
+  const { code } = await run(
+    ["apt-get", "install", "-y", "--no-install-recommends", ...plain, "chromium"],
+    env,
+  );
+  return code === 0 && findChromium() !== undefined
+    ? undefined
+    : `Chromium did not install; ${hint}`;
 }
 
 async function testFiles(): Promise<string[]> {
@@ -159,16 +184,21 @@ function parseOptions(argv: string[]): { options: Options; paths: string[] } {
   const command = new Command("deno task test")
     .description("Run all tests on Deno and on Bun, with a real MariaDB.")
     .argument("[paths...]", "only test files whose path contains one of these texts")
-    .option("--skip <what>", "mysql: no database tests; bun: Deno only", (value, all: string[]) => {
-      if (!["mysql", "bun"].includes(value)) {
-        throw new CommanderError(
-          2,
-          "usage",
-          `--skip knows mysql and bun: current value is ${value}`,
-        );
-      }
-      return [...all, value];
-    }, [])
+    .option(
+      "--skip <what>",
+      "mysql: no database tests; browser: no tests of pages; bun: Deno only",
+      (value, all: string[]) => {
+        if (!["mysql", "browser", "bun"].includes(value)) {
+          throw new CommanderError(
+            2,
+            "usage",
+            `--skip knows mysql, browser and bun: current value is ${value}`,
+          );
+        }
+        return [...all, value];
+      },
+      [],
+    )
     .option("--only <runtime>", "deno or bun")
     .option("--strict", "a failed test counts as failed, it is not run once more")
     .exitOverride();
@@ -192,6 +222,14 @@ async function main(argv: string[]): Promise<number> {
     await bringMariaDb();
     database = await startMariaDb();
     env.LARS_TEST_MYSQL_URL = database.url;
+  }
+  if (options.skip.includes("browser")) env.LARS_TEST_SKIP_BROWSER = "1";
+  else if (files.some((file) => file.includes(BROWSER_TESTS))) {
+    const reason = await bringChromium();
+    if (reason !== undefined) {
+      await database?.stop();
+      throw new Error(reason);
+    }
   }
   if (files.some((file) => file.endsWith("tests/metrics_test.ts"))) {
     const promtool = bringPromtool();

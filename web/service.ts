@@ -12,7 +12,6 @@ import { endsWithin } from "../sql/store_health.ts";
 import { AccessService } from "./access_service.ts";
 import { AlertService } from "./alert_service.ts";
 import { ApiServer } from "./api_server.ts";
-import { ASSETS } from "./assets.ts";
 import { ChangeService } from "./change_service.ts";
 import { hostNameList, webSettings } from "./config.ts";
 import { makeHandlers } from "./handlers.ts";
@@ -107,7 +106,7 @@ export class WebService implements RunningService {
       hostNames,
       audit: (entry) => store.console.audit(entry),
     });
-    this.#site = new Site({ api, assets: ASSETS, hostNames, fault: () => reader.fault });
+    this.#site = new Site({ api, hostNames, fault: () => reader.fault });
   }
 
   get addresses(): readonly string[] {

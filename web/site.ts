@@ -1,34 +1,23 @@
 // Shell. What the console's port serves: health, pages and the REST interface.
 
-import { createHash } from "node:crypto";
 import { type ApiServer, problemResponse, requireHost, withSecurityHeaders } from "./api_server.ts";
-import type { Asset } from "./assets.ts";
+import { findAsset } from "./assets/mod.ts";
 import { ApiProblem, problemOf } from "./problem.ts";
 
 /** What the site works with. */
 export interface SiteOptions {
   readonly api: ApiServer;
-  readonly assets: ReadonlyMap<string, Asset>;
   readonly hostNames: readonly string[];
   /** Why the console cannot work now; undefined when it can. */
   fault(): string | undefined;
 }
 
-interface ServedAsset extends Asset {
-  readonly etag: string;
-}
-
 /** Answers every request that comes to the port. */
 export class Site {
   readonly #options: SiteOptions;
-  readonly #assets = new Map<string, ServedAsset>();
 
   constructor(options: SiteOptions) {
     this.#options = options;
-    for (const [path, asset] of options.assets) {
-      const etag = `"${createHash("sha256").update(asset.text).digest("hex").slice(0, 32)}"`;
-      this.#assets.set(path, { ...asset, etag });
-    }
   }
 
   /** Never throws. */
@@ -58,14 +47,14 @@ export class Site {
   }
 
   #asset(request: Request, pathname: string): Response {
-    const isFile = /\.[a-z0-9]+$/.test(pathname);
-    const asset = this.#assets.get(pathname) ?? (isFile ? undefined : this.#assets.get("/"));
+    const asset = findAsset(pathname, {
+      acceptEncoding: request.headers.get("Accept-Encoding") ?? undefined,
+      ifNoneMatch: request.headers.get("If-None-Match") ?? undefined,
+    });
     if (asset === undefined) throw new ApiProblem("not-found", `There is no file ${pathname}`);
-    const headers = { "Content-Type": asset.type, ETag: asset.etag, "Cache-Control": "no-cache" };
-    if (request.headers.get("If-None-Match") === asset.etag) {
-      return new Response(null, { status: 304, headers });
-    }
-    return new Response(request.method === "HEAD" ? null : asset.text, { headers });
+    const { status, headers, body } = asset;
+    const hasBody = request.method !== "HEAD" && status !== 304;
+    return new Response(hasBody ? body : null, { status, headers });
   }
 }
 

@@ -1,0 +1,697 @@
+// Core. A made-up fleet for tests of the pages: routes that can be edited, and everything that stands around them.
+
+import type { BodyOf, ResponseOf } from "../../web/contract.ts";
+
+type Module = ResponseOf<"getModule">;
+type Node = Module["nodes"][number];
+type Edit = BodyOf<"applyChange">["edits"][number];
+type Difference = ResponseOf<"previewChange">["nodes"][number];
+type TextDifference = ResponseOf<"previewChange">["modules"][number];
+type ChangeDetail = ResponseOf<"getChange">;
+
+/** Which fleet is made. */
+export type Scene = "usual" | "empty" | "crowded";
+
+/** Longest name the pages must bear without overflow in everyday use. */
+export const LONG_NAME = "payments-authorisation-gateway-europe-01";
+
+const MINUTE_MS = 60_000;
+
+/** A wave between 0 and 1 that differs with `seed`: chance would change screenshots. */
+function wave(index: number, seed: number): number {
+  const value = Math.sin(index * 12.9898 + seed * 78.233) * 43_758.5453;
+  return value - Math.floor(value);
+}
+
+function nodeOf(index: number, nowMs: number, values: Partial<Node> = {}): Node {
+  const calls = 18 + 8 * wave(index, 3);
+  return {
+    ip: `10.${20 + Math.floor(index / 250)}.4.${index % 250 + 1}`,
+    port: 7000 + index % 3,
+    weight: 100,
+    zone: ["eu-1a", "eu-1b", "eu-1c"][index % 3],
+    state: "on",
+    health: "ok",
+    callsPerSecond: calls,
+    errorShare: index % 7 === 3 ? 0.004 : 0,
+    callerCount: 6,
+    overloadCallerCount: 0,
+    reportedAtMs: nowMs - 1500,
+    sparkline: Array.from({ length: 30 }, (_, at) => calls * (0.8 + 0.4 * wave(at, index))),
+    ...values,
+  };
+}
+
+const OUT: Partial<Node> = {
+  health: "overload",
+  errorShare: 0.83,
+  callsPerSecond: 1.4,
+  overloadCallerCount: 6,
+};
+const PARTLY: Partial<Node> = { health: "partial", errorShare: 0.07, overloadCallerCount: 2 };
+const DRAINED: Partial<Node> = { state: "drain", callsPerSecond: 0, health: "idle", sparkline: [] };
+
+function seedModules(scene: Scene, nowMs: number): Module[] {
+  if (scene === "empty") return [];
+  const make = (
+    modId: number,
+    cmdId: number,
+    name: string,
+    count: number,
+    special: Readonly<Record<number, Partial<Node>>> = {},
+  ): Module => ({
+    modId,
+    cmdId,
+    name,
+    policy: "lars",
+    policyText: "",
+    health: "ok",
+    nodeCount: 0,
+    onCount: 0,
+    overloadCount: 0,
+    callsPerSecond: 0,
+    errorShare: 0,
+    revision: "1",
+    nodes: Array.from(
+      { length: count },
+      (_, index) => nodeOf(index, nowMs, special[index] ?? {}),
+    ),
+  });
+  const idle: Partial<Node> = {
+    health: "idle",
+    callsPerSecond: 0,
+    reportedAtMs: null,
+    sparkline: [],
+  };
+  const modules = [
+    make(1, 1, LONG_NAME, 8, { 2: OUT, 5: PARTLY, 6: DRAINED, 7: { weight: 300 } }),
+    make(1, 2, "payments-refund", 4),
+    make(2, 1, "search", 12),
+    make(2, 2, "", 3),
+    make(3, 1, "thumbnails", 2, { 0: OUT, 1: OUT }),
+    make(4_294_967_295, 4_294_967_295, "legacy", 2, { 0: idle, 1: idle }),
+    make(7, 7, "planned", 0),
+  ];
+  if (scene === "crowded") {
+    modules.unshift(make(9, 9, LONG_NAME, 500, { 7: OUT, 77: OUT, 177: PARTLY, 277: DRAINED }));
+    for (let at = 0; at < 300; at++) modules.push(make(100 + at, 1, `service-${at}`, 3));
+  }
+  return modules;
+}
+
+/** The parts of a node that are stored. */
+function valuesOf(node: Node): { weight: number; zone: string; state: Node["state"] } {
+  return { weight: node.weight, zone: node.zone, state: node.state };
+}
+
+/** Routes in memory that follow edits the way the real service does. */
+export class FixtureWorld {
+  readonly modules: Module[];
+  readonly changes: ChangeDetail[] = [];
+  readonly events: ResponseOf<"listEvents">["events"] = [];
+  readonly audit: ResponseOf<"listAudit">["entries"] = [];
+  readonly rules: ResponseOf<"listRules">["rules"];
+  readonly silences: ResponseOf<"listSilences">["silences"] = [];
+  readonly webhooks: ResponseOf<"listWebhooks">["webhooks"] = [];
+  readonly users: ResponseOf<"listUsers">["users"];
+  readonly tokens: ResponseOf<"listTokens">["tokens"] = [];
+  /** The database is away: what is shown is old. */
+  isStale = false;
+  readonly #scene: Scene;
+  readonly #startMs: number;
+  #version = 1000;
+  #nextId = 1;
+
+  constructor(scene: Scene, nowMs: number) {
+    this.#scene = scene;
+    this.#startMs = nowMs;
+    this.modules = seedModules(scene, nowMs);
+    for (const module of this.modules) this.#count(module);
+    this.rules = [
+      ["module_overload", "Module has no node left", "critical", 0],
+      ["error_share", "Calls fail", "warning", 0.05],
+      ["node_out", "Node kept out by its callers", "warning", 0],
+      ["agent_silent", "Agent says nothing", "critical", 60],
+      ["dns_behind", "dns is behind", "warning", 10],
+      ["report_backlog", "Reports wait", "warning", 10_000],
+    ].map(([kind, title, severity, threshold], index) => ({
+      id: index + 1,
+      kind: kind as "node_out",
+      title: String(title),
+      severity: severity as "warning",
+      isEnabled: index !== 4,
+      threshold: Number(threshold),
+      forS: 30,
+      clearS: 120,
+      modId: null,
+      cmdId: null,
+    }));
+    const user = (name: string, role: "viewer" | "operator" | "admin") => ({
+      name,
+      role,
+      isDisabled: name === "former.colleague",
+      mustChangePassword: name === "fresh",
+      createdAtMs: nowMs - 40 * 24 * 60 * MINUTE_MS,
+      lastLoginAtMs: name === "fresh" ? null : nowMs - 90 * MINUTE_MS,
+    });
+    this.users = [
+      user("admin", "admin"),
+      user("olga", "operator"),
+      user("vera", "viewer"),
+      user("fresh", "admin"),
+      user("former.colleague", "viewer"),
+    ];
+    if (scene !== "empty") this.#seedPast(nowMs);
+  }
+
+  /** Another number each time. */
+  id(): number {
+    return this.#nextId++;
+  }
+
+  find(modId: number, cmdId: number): Module | undefined {
+    return this.modules.find((module) => module.modId === modId && module.cmdId === cmdId);
+  }
+
+  /** Sets how a node does, as if its callers had reported it. */
+  setNode(modId: number, cmdId: number, index: number, values: Partial<Node>): void {
+    const module = this.find(modId, cmdId);
+    if (module === undefined) throw new Error(`No module ${modId}/${cmdId}`);
+    module.nodes[index] = { ...module.nodes[index], ...values };
+    this.#count(module);
+  }
+
+  /** Text that differs whenever one of the modules differs. */
+  fingerprint(edits: readonly Edit[]): string {
+    return edits.map(({ modId, cmdId }) => this.find(modId, cmdId)?.revision ?? "0").join(".")
+      .slice(0, 64);
+  }
+
+  preview(edits: readonly Edit[]): ResponseOf<"previewChange"> {
+    const nodes: Difference[] = [];
+    const modules: TextDifference[] = [];
+    let unchangedCount = 0;
+    for (const edit of edits) {
+      if (edit.op === "module") {
+        const module = this.find(edit.modId, edit.cmdId);
+        const before = { name: module?.name ?? "", policy: module?.policyText ?? "" };
+        modules.push({
+          modId: edit.modId,
+          cmdId: edit.cmdId,
+          before,
+          after: {
+            name: edit.name ?? before.name,
+            policy: edit.policy ?? before.policy,
+          },
+        });
+        continue;
+      }
+      const difference = this.#difference(edit);
+      if (difference === undefined) unchangedCount++;
+      else nodes.push(difference);
+    }
+    return {
+      fingerprint: this.fingerprint(edits),
+      nodes,
+      modules,
+      unchangedCount,
+      traffic: this.#traffic(nodes),
+      warnings: [],
+    };
+  }
+
+  apply(
+    edits: readonly Edit[],
+    who: string,
+    why: string,
+    nowMs: number,
+    via: ChangeDetail["via"] = "console",
+    undoes: number | null = null,
+  ): ResponseOf<"applyChange"> {
+    const { nodes, modules } = this.preview(edits);
+    const keys = [...nodes, ...modules];
+    const touched = [
+      ...new Map(keys.map(({ modId, cmdId }) => [`${modId}/${cmdId}`, { modId, cmdId }])).values(),
+    ];
+    if (touched.length === 0) {
+      return { changeId: null, version: this.#version, changed: [], told: [], revision: null };
+    }
+    for (const difference of nodes) this.#write(difference, nowMs);
+    for (const { modId, cmdId, after } of modules) {
+      const { policy = "lars" } = after.policy === "" ? {} : JSON.parse(after.policy);
+      Object.assign(this.#module(modId, cmdId), {
+        name: after.name,
+        policyText: after.policy,
+        policy,
+      });
+    }
+    for (const { modId, cmdId } of touched) {
+      const module = this.#module(modId, cmdId);
+      module.revision = String(Number(module.revision) + 1);
+      this.#count(module);
+    }
+    const id = this.id();
+    this.changes.unshift({
+      id,
+      atMs: nowMs,
+      who,
+      via,
+      why,
+      summary: summaryOf(nodes, modules),
+      modules: touched.slice(0, 20),
+      moduleCount: touched.length,
+      nodeCount: nodes.length,
+      undoes,
+      undoneBy: null,
+      nodes,
+      moduleTexts: modules,
+    });
+    return {
+      changeId: id,
+      version: ++this.#version,
+      changed: touched,
+      told: [{ address: "127.0.0.1:7778", told: true, fault: null, tookMs: 1.2 }],
+      revision: touched.length === 1
+        ? this.#module(touched[0].modId, touched[0].cmdId).revision
+        : null,
+    };
+  }
+
+  /** Edits that put back what a change did. */
+  undoing(change: ChangeDetail): Edit[] {
+    const texts = change.moduleTexts.map(({ modId, cmdId, before }): Edit => ({
+      op: "module",
+      modId,
+      cmdId,
+      ...before,
+    }));
+    return [
+      ...texts,
+      ...change.nodes.map(({ modId, cmdId, ip, port, before, after }): Edit =>
+        before === null
+          ? { op: "remove", modId, cmdId, ip, port }
+          : { op: after === null ? "add" : "set", modId, cmdId, ip, port, ...before }
+      ),
+    ];
+  }
+
+  overview(nowMs: number): ResponseOf<"getOverview"> {
+    const health = { ok: 0, degraded: 0, down: 0, idle: 0, empty: 0 };
+    for (const module of this.modules) health[module.health]++;
+    const calls = this.modules.reduce((sum, module) => sum + module.callsPerSecond, 0);
+    const errors = this.modules.reduce(
+      (sum, module) => sum + module.callsPerSecond * module.errorShare,
+      0,
+    );
+    const problems = this.#problems();
+    const isEmpty = this.#scene === "empty";
+    return {
+      atMs: this.isStale ? nowMs - 4 * MINUTE_MS : nowMs,
+      isStale: this.isStale,
+      version: this.#version,
+      moduleCount: this.modules.length,
+      nodeCount: this.modules.reduce((sum, { nodes }) => sum + nodes.length, 0),
+      health,
+      callsPerSecond: calls,
+      errorShare: calls === 0 ? 0 : errors / calls,
+      callerCount: isEmpty ? 0 : 6,
+      services: isEmpty
+        ? { dns: 0, reporter: 0, agent: 0, silent: 0 }
+        : { dns: 2, reporter: 1, agent: 6, silent: 1 },
+      firingCount:
+        this.alerts().filter(({ state, isSilenced }) => state === "firing" && !isSilenced).length,
+      problems: problems.slice(0, 50),
+      problemCount: problems.length,
+      worst: this.modules.filter((module) => ["down", "degraded"].includes(module.health))
+        .map(summary).slice(0, 20),
+    };
+  }
+
+  list(search: string, health: string, sort: string): ResponseOf<"listModules">["modules"] {
+    const rank = { down: 0, degraded: 1, ok: 2, idle: 3, empty: 4 };
+    const wanted = search.toLowerCase();
+    return this.modules.filter((module) =>
+      (health === "" || module.health === health) &&
+      `${module.name} ${module.modId} / ${module.cmdId} ${
+        module.nodes.map(({ ip, port }) => `${ip}:${port}`).join(" ")
+      }`.toLowerCase().includes(wanted)
+    ).sort((left, right) => {
+      if (sort === "name") return left.name.localeCompare(right.name);
+      if (sort === "calls") return right.callsPerSecond - left.callsPerSecond;
+      if (sort === "nodes") return right.nodeCount - left.nodeCount;
+      return sort === "id" ? left.modId - right.modId : rank[left.health] - rank[right.health];
+    }).map(summary);
+  }
+
+  alerts(): ResponseOf<"listAlerts">["alerts"] {
+    if (this.#scene === "empty") return [];
+    const sinceMs = this.#startMs - 7 * MINUTE_MS;
+    const alert = (
+      ruleId: number,
+      modId: number | null,
+      node: string | null,
+      text: string,
+      state: "firing" | "pending",
+    ): ResponseOf<"listAlerts">["alerts"][number] => {
+      const rule = this.rules.find(({ id }) => id === ruleId) ?? this.rules[0];
+      return {
+        key: `${ruleId} ${modId} ${node}`,
+        ruleId,
+        kind: rule.kind,
+        title: rule.title,
+        severity: rule.severity,
+        state,
+        isSilenced: this.silences.some((silence) =>
+          (silence.ruleId === null || silence.ruleId === ruleId) &&
+          (silence.modId === null || silence.modId === modId)
+        ),
+        text,
+        value: 0.83,
+        modId,
+        cmdId: modId === null ? null : 1,
+        node,
+        service: modId === null ? "10.0.9.4:8888" : null,
+        sinceMs,
+        firedAtMs: state === "firing" ? sinceMs + 30_000 : null,
+      };
+    };
+    return [
+      alert(1, 3, null, "All 2 nodes of thumbnails are kept out", "firing"),
+      alert(3, 1, "10.20.4.3:7002", "All 6 callers keep 10.20.4.3:7002 out", "firing"),
+      alert(4, null, null, "Agent 10.0.9.4:8888 has said nothing for 3 min", "pending"),
+    ];
+  }
+
+  services(nowMs: number): ResponseOf<"listServices">["services"] {
+    if (this.#scene === "empty") return [];
+    return Array.from({ length: 9 }, (_, index) => {
+      const kind = index < 2 ? "dns" : index < 3 ? "reporter" : "agent";
+      const isSilent = index === 6;
+      const detail: Record<string, number> = kind === "dns"
+        ? { connections: 6, subscriptions: 41 }
+        : { modules: 7 };
+      return {
+        kind,
+        address: kind === "agent"
+          ? `10.0.9.${index}:8888`
+          : `10.0.1.${index + 1}:777${8 + index % 2}`,
+        software: "lars 0.1.0",
+        startedAtMs: nowMs - (index + 1) * 50 * 60 * MINUTE_MS,
+        seenAtMs: isSilent ? nowMs - 3 * MINUTE_MS : nowMs - 800,
+        isSilent,
+        revision: kind === "reporter" ? null : this.#version,
+        revisionLag: kind === "reporter" ? null : isSilent ? 180 : 0,
+        detail,
+      };
+    });
+  }
+
+  history(
+    by: string,
+    fromMs: number,
+    toMs: number,
+    modId: number | undefined,
+  ): ResponseOf<"getHistory"> {
+    const span = toMs - fromMs;
+    const stepMs = Math.max(10_000, Math.ceil(span / 240 / 10_000) * 10_000);
+    const steps = Math.max(1, Math.floor(span / stepMs));
+    const keys = by === "total"
+      ? ["total"]
+      : by === "module"
+      ? this.modules.map((module) => `${module.modId}/${module.cmdId}`)
+      : by === "caller"
+      ? Array.from({ length: 6 }, (_, index) => `10.0.9.${index + 3}`)
+      : (this.modules.find((module) => module.modId === modId) ?? this.modules[0])?.nodes
+        .map(({ ip, port }) => `${ip}:${port}`) ?? [];
+    const series = this.#scene === "empty" ? [] : keys.slice(0, 50).map((key, seed) => {
+      const calls = Array.from({ length: steps }, (_, at) => {
+        const day = Math.sin((fromMs + at * stepMs) / 86_400_000 * 6.283);
+        return Math.round((300 + 120 * day + 40 * wave(at, seed)) * stepMs / 10_000 / (seed + 1));
+      });
+      return {
+        key,
+        calls,
+        errors: calls.map((count, at) => {
+          const isBad = at > steps * 0.6 && at < steps * 0.68;
+          return Math.round(count * (isBad ? 0.22 : 0.004 * wave(at, seed)));
+        }),
+        overloadShare: calls.map((_, at) => at > steps * 0.62 && at < steps * 0.7 ? 0.5 : 0),
+      };
+    });
+    return { fromMs, stepMs, steps, series, seriesCount: series.length, isTruncated: false };
+  }
+
+  #module(modId: number, cmdId: number): Module {
+    const known = this.find(modId, cmdId);
+    if (known !== undefined) return known;
+    const [template] = seedModules("usual", this.#startMs);
+    const made: Module = { ...template, modId, cmdId, name: "", revision: "0", nodes: [] };
+    this.modules.push(made);
+    return made;
+  }
+
+  #difference(edit: Exclude<Edit, { op: "module" }>): Difference | undefined {
+    const { modId, cmdId, ip, port } = edit;
+    const node = this.find(modId, cmdId)?.nodes.find((one) => one.ip === ip && one.port === port);
+    const before = node === undefined ? null : valuesOf(node);
+    const after = edit.op === "remove" || (edit.op === "set" && before === null) ? null : {
+      weight: edit.weight ?? before?.weight ?? 100,
+      zone: edit.zone ?? before?.zone ?? "",
+      state: edit.state ?? before?.state ?? "on" as const,
+    };
+    if (JSON.stringify(before) === JSON.stringify(after)) return undefined;
+    return { modId, cmdId, ip, port, before, after };
+  }
+
+  #write({ modId, cmdId, ip, port, before, after }: Difference, nowMs: number): void {
+    const module = this.#module(modId, cmdId);
+    const at = module.nodes.findIndex((node) => node.ip === ip && node.port === port);
+    if (after === null) module.nodes.splice(at, 1);
+    else if (before === null) {
+      module.nodes.push(nodeOf(0, nowMs, {
+        ip,
+        port,
+        ...after,
+        health: "idle",
+        callsPerSecond: 0,
+        reportedAtMs: null,
+        sparkline: [],
+      }));
+    } else module.nodes[at] = { ...module.nodes[at], ...after };
+  }
+
+  #traffic(nodes: readonly Difference[]): ResponseOf<"previewChange">["traffic"] {
+    const shifts = [];
+    for (const module of this.modules) {
+      const mine = nodes.filter(({ modId, cmdId }) =>
+        modId === module.modId && cmdId === module.cmdId
+      );
+      if (mine.length === 0) continue;
+      const before = new Map<string, number>();
+      for (const node of module.nodes) {
+        before.set(`${node.ip}:${node.port}`, node.state === "on" ? node.weight : 0);
+      }
+      const after = new Map(before);
+      for (const { ip, port, after: next } of mine) {
+        after.set(`${ip}:${port}`, next?.state === "on" ? next.weight : 0);
+      }
+      const total = (shares: Map<string, number>) =>
+        [...shares.values()].reduce((a, b) => a + b, 0);
+      const share = (shares: Map<string, number>, node: string) =>
+        (shares.get(node) ?? 0) / Math.max(1, total(shares));
+      const rows = [...after.keys()].map((node) => ({
+        node,
+        before: share(before, node),
+        after: share(after, node),
+      })).filter((row) => row.before !== row.after);
+      shifts.push({
+        modId: module.modId,
+        cmdId: module.cmdId,
+        name: module.name,
+        callsPerSecond: module.callsPerSecond,
+        movedShare: Math.min(
+          1,
+          rows.reduce((sum, row) => sum + Math.max(0, row.after - row.before), 0),
+        ),
+        emptied: total(after) === 0 && total(before) > 0,
+        callers: ["10.0.9.3", "10.0.9.4"],
+        callerCount: 2,
+        nodes: rows.slice(0, 50),
+      });
+    }
+    return shifts;
+  }
+
+  #count(module: Module): void {
+    const on = module.nodes.filter(({ state }) => state === "on");
+    const out = on.filter(({ health }) => health === "overload" || health === "partial");
+    const calls = module.nodes.reduce((sum, node) => sum + node.callsPerSecond, 0);
+    const errors = module.nodes.reduce(
+      (sum, node) => sum + node.callsPerSecond * node.errorShare,
+      0,
+    );
+    const allOut = on.length > 0 && on.every(({ health }) => health === "overload");
+    const healthOf = (): Module["health"] => {
+      if (module.nodes.length === 0) return "empty";
+      if (on.length === 0 || allOut) return "down";
+      if (out.length > 0) return "degraded";
+      return calls === 0 ? "idle" : "ok";
+    };
+    Object.assign(module, {
+      nodeCount: module.nodes.length,
+      onCount: on.length,
+      overloadCount: out.length,
+      callsPerSecond: calls,
+      errorShare: calls === 0 ? 0 : errors / calls,
+      health: healthOf(),
+    });
+  }
+
+  #problems(): ResponseOf<"getOverview">["problems"] {
+    type Problems = ResponseOf<"getOverview">["problems"];
+    return this.modules.flatMap((module): Problems => {
+      const { modId, cmdId } = module;
+      const sinceMs = this.#startMs - 7 * MINUTE_MS;
+      const title = module.name === "" ? `${modId} / ${cmdId}` : module.name;
+      if (module.health === "down") {
+        return [{
+          severity: "critical" as const,
+          text: `${title}: no node is left, all ${module.onCount} are kept out`,
+          modId,
+          cmdId,
+          node: null,
+          sinceMs,
+        }];
+      }
+      return module.nodes.filter(({ health, state }) => health === "overload" && state === "on")
+        .map(({ ip, port, overloadCallerCount }) => ({
+          severity: "warning" as const,
+          text: `${title}: ${ip}:${port} is kept out by ${overloadCallerCount} callers`,
+          modId,
+          cmdId,
+          node: `${ip}:${port}`,
+          sinceMs,
+        }));
+    }).sort((left, right) => left.severity.localeCompare(right.severity));
+  }
+
+  #seedPast(nowMs: number): void {
+    const module = { modId: 1, cmdId: 1 };
+    const node = { ip: "10.20.4.7", port: 7000 };
+    this.apply(
+      [{ op: "set", modId: 2, cmdId: 1, ip: "10.20.4.1", port: 7000, weight: 50 }],
+      "olga",
+      "half the weight while its disk is rebuilt (OPS-4711)",
+      nowMs - 26 * 60 * MINUTE_MS,
+    );
+    this.apply(
+      [{ op: "module", modId: 2, cmdId: 2, name: "sessions" }],
+      "admin",
+      "",
+      nowMs - 5 * 60 * MINUTE_MS,
+      "command",
+    );
+    this.apply(
+      Array.from({ length: 6 }, (_, index): Edit => ({
+        op: "add",
+        modId: 1,
+        cmdId: 2,
+        ip: `10.30.1.${index + 1}`,
+        port: 7100,
+        zone: "eu-1b",
+      })),
+      "deploy-bot",
+      "release 2026.47",
+      nowMs - 42 * MINUTE_MS,
+      "token",
+    );
+    this.apply(
+      [{ op: "set", ...module, ...node, weight: 80 }],
+      "olga",
+      "slow disk",
+      nowMs - 9 * MINUTE_MS,
+    );
+    const texts = [
+      ["route.change", "olga changed 10.20.4.7:7000 of payments"],
+      ["node.overload", "10.20.4.3:7002 is kept out by 6 of 6 callers"],
+      ["alert.firing", "Module has no node left: thumbnails"],
+      ["node.idle", "10.20.4.2:7001 is used by all callers again"],
+      ["service.silent", "Agent 10.0.9.6:8888 has said nothing for 30 s"],
+    ] as const;
+    for (let at = 0; at < 60; at++) {
+      const [kind, text] = texts[at % texts.length];
+      const isAbout = kind !== "service.silent";
+      this.events.push({
+        id: 60 - at,
+        atMs: nowMs - at * 3 * MINUTE_MS - 20_000,
+        kind,
+        modId: isAbout ? 1 : null,
+        cmdId: isAbout ? 1 : null,
+        node: kind === "node.overload" ? "10.20.4.3:7002" : null,
+        host: kind.startsWith("node") ? "10.0.9.3" : null,
+        text,
+      });
+    }
+    const acts = [
+      ["olga", "node.set", "1/1 10.20.4.7:7000", "done", "weight 100 to 80"],
+      ["vera", "node.drain", "1/1 10.20.4.3:7002", "refused", "needs role operator"],
+      ["", "session.login", "olga", "refused", "wrong password"],
+      ["deploy-bot", "change.apply", "1/2", "done", "6 nodes added"],
+    ] as const;
+    acts.forEach(([who, action, target, outcome, detail], index) =>
+      this.audit.push({
+        id: acts.length - index,
+        atMs: nowMs - (index + 1) * 9 * MINUTE_MS,
+        who,
+        action,
+        target,
+        outcome,
+        detail,
+        address: "10.0.7.12",
+      })
+    );
+    this.silences.push({
+      id: 1,
+      ruleId: 3,
+      modId: 1,
+      cmdId: 1,
+      node: null,
+      why: "disk of 10.20.4.3 is being changed",
+      who: "olga",
+      createdAtMs: nowMs - 20 * MINUTE_MS,
+      endsAtMs: nowMs + 100 * MINUTE_MS,
+    });
+    this.webhooks.push({
+      id: 1,
+      title: "on-call chat",
+      url: "https://chat.example.net/hooks/lars-alerts-of-the-production-fleet",
+      isEnabled: true,
+      last: { atMs: nowMs - 7 * MINUTE_MS, isDone: true, text: "200 OK" },
+      waitingCount: 0,
+      droppedCount: 0,
+    });
+    this.tokens.push({
+      id: 1,
+      title: "deploy-bot",
+      owner: "admin",
+      role: "operator",
+      createdAtMs: nowMs - 20 * 24 * 60 * MINUTE_MS,
+      expiresAtMs: nowMs + 70 * 24 * 60 * MINUTE_MS,
+      lastUsedAtMs: nowMs - 42 * MINUTE_MS,
+    });
+  }
+}
+
+function summary(
+  { policyText: _text, revision: _revision, nodes: _nodes, ...rest }: Module,
+): Omit<Module, "policyText" | "revision" | "nodes"> {
+  return rest;
+}
+
+function summaryOf(nodes: readonly Difference[], modules: readonly TextDifference[]): string {
+  const [first] = nodes;
+  if (first === undefined) return `Changes name, policy or note of ${modules.length} module`;
+  const verb = first.before === null ? "Adds" : first.after === null ? "Removes" : "Changes";
+  const what = nodes.length === 1 ? `${first.ip}:${first.port}` : `${nodes.length} nodes`;
+  return `${verb} ${what} of module ${first.modId} / ${first.cmdId}`;
+}

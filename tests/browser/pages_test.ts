@@ -1,0 +1,462 @@
+// The console's pages in a real Chromium, on made-up answers that are held to the contract.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Browser, skipReason } from "./chromium.ts";
+import { type FixtureServer, ONE_TIME, PASSWORD, startFixtureServer } from "./fixture_server.ts";
+import { LONG_NAME } from "./fixtures.ts";
+
+const skip = skipReason();
+
+/** Every page with a name for its screenshot. */
+const PAGES: readonly (readonly [string, string])[] = [
+  ["overview", "/"],
+  ["modules", "/modules"],
+  ["module", "/modules/1/1"],
+  ["module_history", "/modules/1/1?tab=history&by=node"],
+  ["module_explain", "/modules/1/1?tab=explain"],
+  ["module_changes", "/modules/1/1?tab=changes"],
+  ["module_events", "/modules/1/1?tab=events"],
+  ["history", "/history"],
+  ["alerts", "/alerts"],
+  ["alert_rules", "/alerts?tab=rules"],
+  ["alert_silences", "/alerts?tab=silences"],
+  ["alert_webhooks", "/alerts?tab=webhooks"],
+  ["events", "/events"],
+  ["services", "/services"],
+  ["changes", "/changes"],
+  ["change", "/changes/3"],
+  ["transfer", "/transfer"],
+  ["audit", "/audit"],
+  ["users", "/users"],
+  ["account", "/account"],
+];
+
+let usual: FixtureServer;
+let crowded: FixtureServer;
+let empty: FixtureServer;
+/** One browser for all tests: they run one after the other, each with its own login. */
+let browser: Browser;
+
+before(async () => {
+  if (skip !== false) return;
+  [usual, crowded, empty] = await Promise.all([
+    startFixtureServer("usual"),
+    startFixtureServer("crowded"),
+    startFixtureServer("empty"),
+  ]);
+  browser = await Browser.start();
+});
+
+after(async () => {
+  await browser?.close();
+  await Promise.all([usual, crowded, empty].map((server) => server?.close()));
+});
+
+/** Puts the browser into a state to start from, and logs in. */
+async function begin(
+  server: FixtureServer,
+  name = "admin",
+  look: { width?: number; isDark?: boolean } = {},
+): Promise<void> {
+  const { page, context } = browser;
+  await context.clearCookies();
+  const width = look.width ?? 1360;
+  await page.setViewportSize({ width, height: width < 500 ? 844 : 860 });
+  await page.emulateMedia({ colorScheme: look.isDark === true ? "dark" : "light" });
+  await page.goto(server.url);
+  await page.evaluate(() => localStorage.clear());
+  await page.goto(server.url);
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+}
+
+/** Waits until a page has drawn what it asked for. */
+async function settle(): Promise<void> {
+  const { page } = browser;
+  await page.locator("h1").waitFor();
+  await page.locator(".loading").first().waitFor({ state: "detached" });
+}
+
+/** Goes to an address as a click would, without loading the program anew. */
+async function visit(path: string): Promise<void> {
+  await browser.page.evaluate((address) => {
+    const link = document.createElement("a");
+    link.href = address;
+    link.textContent = "test";
+    document.body.append(link);
+    link.click();
+    link.remove();
+  }, path);
+  await browser.page.waitForFunction(
+    (address) => location.pathname + location.search === address,
+    path,
+  );
+  await settle();
+}
+
+function finish(server: FixtureServer, where: string): void {
+  browser.checkComplaints(where);
+  assert.deepEqual(server.faults, [], `${where}: answers of the fixtures broke the contract`);
+}
+
+test(
+  "login: a wrong password is said, a one-time password leads to a new one",
+  { skip },
+  async () => {
+    const { page } = browser;
+    await page.goto(usual.url);
+    await browser.screenshot("login");
+    await browser.checkAccess("login");
+    browser.expected.push(/401/);
+    await page.getByLabel("Name").fill("fresh");
+    await page.getByLabel("Password").fill("wrong");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").getByText("Name or password is wrong.").waitFor();
+    browser.checkComplaints("wrong login");
+    await page.getByLabel("Password").fill(ONE_TIME);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Choose your password" }).waitFor();
+    await browser.screenshot("login_first_password");
+    await browser.checkAccess("first password");
+    await page.getByLabel("One-time password").fill(ONE_TIME);
+    await page.getByLabel("New password", { exact: true }).fill("short");
+    assert.equal(await page.getByRole("button", { name: "Change password" }).isDisabled(), true);
+    await page.getByLabel("New password", { exact: true }).fill("a new long password");
+    await page.getByLabel("New password again").fill("a new long password");
+    await page.getByRole("button", { name: "Change password" }).click();
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+    await page.getByRole("button", { name: "Log out" }).click();
+    await page.getByRole("heading", { name: "Log in" }).waitFor();
+    finish(usual, "login");
+  },
+);
+
+const LOOKS = [
+  { name: "light", width: 1360, isDark: false },
+  { name: "dark", width: 1360, isDark: true },
+  { name: "phone", width: 390, isDark: false },
+];
+/** Pages of one test: few, so that none takes long on a busy machine. */
+const PAGES_PER_TEST = 7;
+
+for (const look of LOOKS) {
+  for (let at = 0; at < PAGES.length; at += PAGES_PER_TEST) {
+    const pages = PAGES.slice(at, at + PAGES_PER_TEST);
+    const names = `${pages[0][0]} to ${pages.at(-1)?.[0]}`;
+    test(`${look.name}, ${names}: no fault, no error, nothing too wide`, { skip }, async () => {
+      await begin(usual, "admin", look);
+      for (const [name, path] of pages) {
+        await visit(path);
+        await browser.checkWidth(`${name} ${look.name}`);
+        await browser.checkAccess(`${name} ${look.name}`);
+        await browser.screenshot(`${name}_${look.name}`);
+      }
+      finish(usual, look.name);
+    });
+  }
+}
+
+test(
+  "500 nodes and 300 modules with long names: readable, nothing too wide",
+  { skip },
+  async () => {
+    await begin(crowded);
+    const { page } = browser;
+    await visit("/modules/9/9");
+    assert.equal(await page.locator("table.nodes tbody tr").count(), 500);
+    await browser.checkWidth("500 nodes");
+    await page.mouse.wheel(0, 9000);
+    await browser.screenshot("crowded_nodes_scrolled", true);
+    await page.getByRole("searchbox").fill("overload");
+    await page.waitForFunction(() =>
+      document.querySelectorAll("table.nodes tbody tr").length === 2
+    );
+    await visit("/modules?sort=name");
+    await browser.checkWidth("300 modules");
+    await browser.screenshot("crowded_modules", true);
+    await page.getByRole("button", { name: "Later" }).click();
+    await page.getByText("101 to 200 of").waitFor();
+    await page.setViewportSize({ width: 390, height: 844 });
+    await visit("/modules/9/9");
+    await browser.checkWidth("500 nodes on a phone");
+    await browser.screenshot("crowded_nodes_phone", true);
+    finish(crowded, "crowded");
+  },
+);
+
+test("with nothing in it, every page says what to do", { skip }, async () => {
+  await begin(empty);
+  const { page } = browser;
+  for (const [name, path] of PAGES.filter(([, path]) => !path.includes("/1/1"))) {
+    if (path === "/changes/3") continue;
+    await visit(path);
+    await browser.screenshot(`empty_${name}`, true);
+  }
+  await visit("/");
+  await page.getByRole("link", { name: "Add the first module" }).click();
+  await page.getByRole("dialog", { name: "Add module" }).waitFor();
+  await browser.checkAccess("add module");
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Module number").fill("5");
+  await dialog.getByLabel("Command number").fill("6");
+  await dialog.getByLabel("Name").fill(LONG_NAME);
+  await dialog.getByLabel("Nodes").fill("10.9.8.7:7000 10.9.8.8:7000");
+  await page.getByRole("button", { name: "Preview" }).click();
+  await page.getByText("10.9.8.8:7000").first().waitFor();
+  await browser.screenshot("dialog_add_module", true);
+  await page.getByLabel("Why").fill("first of all");
+  await page.getByRole("button", { name: "Add module" }).last().click();
+  await page.getByRole("heading", { level: 1, name: LONG_NAME }).waitFor();
+  await page.getByText("10.9.8.7:7000").first().waitFor();
+  finish(empty, "empty");
+});
+
+test(
+  "keyboard alone: search, open a module, drain a node, and see it drained",
+  { skip },
+  async () => {
+    await begin(usual);
+    const { page } = browser;
+    await page.keyboard.press("/");
+    await page.getByRole("combobox").waitFor();
+    await page.keyboard.type("search");
+    await page.getByRole("option", { name: "search" }).first().waitFor();
+    await browser.screenshot("search", true);
+    await browser.checkAccess("search");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1, name: "search" }).waitFor();
+    await page.getByText("10.20.4.1:7000").first().waitFor();
+    await page.keyboard.press("j");
+    for (let at = 0; at < 3; at++) {
+      const label = await page.evaluate(() => document.activeElement?.getAttribute("aria-label"));
+      if (label?.startsWith("Drain") === true) break;
+      await page.keyboard.press("Tab");
+    }
+    const label = await page.evaluate(() => document.activeElement?.getAttribute("aria-label"));
+    assert.match(label ?? "", /^Drain 10\./);
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").getByText("Traffic that shifts").waitFor();
+    await browser.screenshot("dialog_drain", true);
+    await browser.checkAccess("drain");
+    await page.keyboard.type("kernel update");
+    await page.keyboard.press("Enter");
+    await page.getByRole("status").getByText("1 dns told").waitFor();
+    const node = (label ?? "").replace("Drain ", "");
+    await page.getByRole("button", { name: `Restore ${node}` }).waitFor();
+    await page.keyboard.press("g");
+    await page.keyboard.press("c");
+    await page.getByText("“kernel update”").waitFor();
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Keys" }).waitFor();
+    await browser.screenshot("keys", true);
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    finish(usual, "keyboard");
+  },
+);
+
+test("two editors: the later one is told what changed, and may go on", { skip }, async () => {
+  await begin(usual);
+  const { page } = browser;
+  await visit("/modules/1/2");
+  await page.getByRole("button", { name: "Edit 10.20.4.1:7000" }).click();
+  await page.getByLabel("Weight").fill("70");
+  usual.world.apply(
+    [{ op: "set", modId: 1, cmdId: 2, ip: "10.20.4.1", port: 7000, weight: 20 }],
+    "olga",
+    "",
+    Date.now(),
+  );
+  browser.expected.push(/412/);
+  await page.getByRole("button", { name: "Preview" }).click();
+  await page.getByRole("button", { name: "Change node" }).click();
+  await page.getByText("Somebody else changed this meanwhile").waitFor();
+  await page.getByRole("dialog").locator("del", { hasText: "20" }).waitFor();
+  await browser.screenshot("dialog_conflict", true);
+  await browser.checkAccess("conflict");
+  await page.getByRole("button", { name: "Change node" }).click();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.equal(usual.world.find(1, 2)?.nodes[0].weight, 70);
+  finish(usual, "conflict");
+});
+
+test(
+  "policy, roll-back, rule, webhook, user, token and import, each by its form",
+  { skip },
+  async () => {
+    await begin(usual);
+    const { page } = browser;
+    const dialog = page.getByRole("dialog");
+    await visit("/modules/2/1");
+    await page.keyboard.press("e");
+    await dialog.getByLabel("How the next node is chosen").selectOption("p2c_ewma");
+    await dialog.getByLabel("Change a setting").selectOption("errRate");
+    await dialog.getByLabel("err rate", { exact: true }).fill("7");
+    await dialog.getByText("Must be a number from 0 to 1.").waitFor();
+    await browser.screenshot("dialog_policy", true);
+    await dialog.getByLabel("err rate", { exact: true }).fill("0.2");
+    await dialog.getByRole("button", { name: "Preview" }).click();
+    await dialog.getByRole("button", { name: "Change module" }).click();
+    await dialog.waitFor({ state: "detached" });
+    assert.deepEqual(JSON.parse(usual.world.find(2, 1)?.policyText ?? ""), {
+      policy: "p2c_ewma",
+      errRate: 0.2,
+    });
+    await visit("/changes");
+    await page.getByRole("button", { name: /^Roll back change/ }).first().click();
+    await dialog.getByText("is put back as it was").waitFor();
+    await browser.screenshot("dialog_rollback", true);
+    await dialog.getByRole("button", { name: "Roll back" }).click();
+    await page.getByText("undoes").waitFor();
+    assert.equal(usual.world.find(2, 1)?.policyText, "");
+    await visit("/alerts?tab=rules");
+    await page.keyboard.press("n");
+    await dialog.getByLabel("Title").fill("Search fails");
+    await dialog.getByLabel("Fires over").fill("2.5");
+    await dialog.getByLabel("Module").fill("2/1");
+    await browser.screenshot("dialog_rule", true);
+    await dialog.getByRole("button", { name: "Add rule" }).click();
+    await page.getByText("Search fails").first().waitFor();
+    assert.equal(usual.world.rules.at(-1)?.threshold, 0.025);
+    await visit("/alerts?tab=webhooks");
+    await page.getByRole("button", { name: "Send test" }).click();
+    await page.getByText("200 OK in 41 ms").waitFor();
+    await visit("/users");
+    await page.keyboard.press("n");
+    await dialog.getByLabel("Name").fill("new.person");
+    await dialog.getByRole("button", { name: "Add user" }).click();
+    await dialog.getByLabel("One-time password").waitFor();
+    await browser.screenshot("dialog_one_time_password", true);
+    await browser.checkAccess("one-time password");
+    await dialog.getByRole("button", { name: "Done" }).click();
+    await page.getByText("new.person").first().waitFor();
+    await visit("/account");
+    await page.keyboard.press("n");
+    await dialog.getByLabel("Title").fill("backup script");
+    await dialog.getByRole("button", { name: "Make token" }).click();
+    await dialog.getByLabel("Token", { exact: true }).waitFor();
+    await dialog.getByRole("button", { name: "Done" }).click();
+    await page.getByText("backup script").first().waitFor();
+    await visit("/transfer");
+    await page.getByLabel("CSV or JSON").fill(
+      "modid,cmdid,ip,port,weight,zone,state\n8,1,10.1.1.1,7000,100,a,on\n",
+    );
+    await page.getByRole("button", { name: "Preview" }).click();
+    await dialog.getByText("10.1.1.1:7000").first().waitFor();
+    await dialog.getByRole("button", { name: "Import" }).click();
+    await dialog.waitFor({ state: "detached" });
+    assert.equal(usual.world.find(8, 1)?.nodes.length, 1);
+    finish(usual, "forms");
+  },
+);
+
+test("roles: a viewer sees no button that changes anything", { skip }, async () => {
+  await begin(usual, "vera");
+  const { page } = browser;
+  await visit("/modules/1/1");
+  await page.getByText("10.20.4.1:7000").first().waitFor();
+  assert.equal(await page.getByRole("button", { name: /Drain|Add nodes|Remove|Edit/ }).count(), 0);
+  assert.equal(await page.getByRole("link", { name: /Users|Audit/ }).count(), 0);
+  await visit("/users");
+  await page.getByText("There is no such page").waitFor();
+  await browser.screenshot("viewer_module");
+  finish(usual, "roles");
+});
+
+test(
+  "live: a node that fails turns red, and a lost server is said and found again",
+  { skip },
+  async () => {
+    await begin(usual);
+    const { page } = browser;
+    await visit("/modules/2/2");
+    await page.locator(".fresh.live").waitFor();
+    usual.world.setNode(2, 2, 0, { health: "overload", errorShare: 0.9, overloadCallerCount: 6 });
+    await page.locator("tr.out", { hasText: "10.20.4.1:7000" }).getByText("kept out").waitFor();
+    browser.expected.push(/503|ERR_|status of 5/);
+    usual.refuse.set("live", "store-away");
+    usual.refuse.set("getSession", "store-away");
+    usual.dropStreams();
+    await page.locator(".fresh.reconnecting, .fresh.stale").waitFor();
+    await page.getByText("Agents go on with the routes they have").waitFor();
+    assert.equal(await page.locator("table.nodes tbody tr").count(), 3, "the last values stay");
+    await browser.screenshot("server_away");
+    usual.refuse.clear();
+    await page.locator(".fresh.live").waitFor();
+    usual.world.isStale = true;
+    await visit("/");
+    await page.locator(".fresh.stale").waitFor();
+    await page.getByText("You see what was known").waitFor();
+    await browser.screenshot("database_away");
+    usual.world.isStale = false;
+    finish(usual, "live");
+  },
+);
+
+test("errors: what is refused is said with a way on; a missing module too", { skip }, async () => {
+  await begin(usual);
+  const { page } = browser;
+  browser.expected.push(/404|500/);
+  usual.refuse.set("listChanges", "internal");
+  await visit("/changes");
+  await page.getByText("Fault of the console").waitFor();
+  await browser.screenshot("error", true);
+  usual.refuse.clear();
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByText("“slow disk”").waitFor();
+  await visit("/modules/404/404");
+  await page.getByText("There is no such module").waitFor();
+  await browser.screenshot("module_missing", true);
+  usual.hang.add("getChange");
+  await page.evaluate(() => history.pushState(null, "", "/changes/1"));
+  await page.reload();
+  await page.getByText("Loading").first().waitFor({ state: "attached" });
+  await browser.screenshot("loading", true);
+  usual.hang.clear();
+  finish(usual, "errors");
+});
+
+test("charts: a drag zooms in, a double click goes back", { skip }, async () => {
+  await begin(usual);
+  const { page } = browser;
+  await visit("/history?range=24h&by=module");
+  const plot = page.locator(".u-over").first();
+  await plot.waitFor();
+  const area = await plot.boundingBox();
+  assert.ok(area);
+  await page.mouse.move(area.x + 200, area.y + 60);
+  await page.mouse.down();
+  await page.mouse.move(area.x + 420, area.y + 60, { steps: 5 });
+  await page.mouse.up();
+  await page.waitForFunction(() => location.search.includes("from="));
+  await page.getByRole("button", { name: "Zoom out" }).waitFor();
+  await settle();
+  await browser.screenshot("history_zoomed");
+  await page.locator(".chart .canvas").first().dblclick();
+  await page.waitForFunction(() => !location.search.includes("from="));
+  await page.getByRole("button", { name: "30 d" }).click();
+  await page.waitForFunction(() => location.search.includes("range=30d"));
+  finish(usual, "charts");
+});
+
+test("a module page costs at most 150 kB in all", { skip }, async () => {
+  await begin(usual);
+  usual.sent.clear();
+  await browser.page.goto(`${usual.url}/modules/2/1`);
+  await settle();
+  // Files may come from the browser's cache, which knows what they cost on their way here.
+  const files = await browser.page.evaluate(() =>
+    performance.getEntries().filter((entry) => entry instanceof PerformanceResourceTiming)
+      .filter(({ name }) => !name.includes("/api/"))
+      .reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0)
+  );
+  const answers = [...usual.sent].filter(([path]) => path.startsWith("/api/"))
+    .reduce((sum, [, size]) => sum + size, 0);
+  console.log(`module page: files ${files} bytes, answers ${answers} bytes`);
+  assert.ok(files > 30_000, "the files were counted");
+  assert.ok(files + 2 * answers <= 150_000, `${files} + 2 * ${answers} bytes`);
+  finish(usual, "size");
+});

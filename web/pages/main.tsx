@@ -1,0 +1,151 @@
+// Shell. Starts the console: asks who is logged in, then shows the page of the address.
+
+import { type JSX, render } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { call, maybeLoggedIn, problemOf, session } from "./api.ts";
+import { Frame, NAV_ITEMS, Notices } from "./layout.tsx";
+import { AccountPage } from "./page_account.tsx";
+import { AlertsPage } from "./page_alerts.tsx";
+import { AuditPage } from "./page_audit.tsx";
+import { ChangePage, ChangesPage } from "./page_changes.tsx";
+import { EventsPage } from "./page_events.tsx";
+import { HistoryPanel } from "./history_panel.tsx";
+import { FirstPasswordPage, LoginPage, UnreachablePage, WaitingPage } from "./page_login.tsx";
+import { ModulePage } from "./page_module.tsx";
+import { ModulesPage } from "./page_modules.tsx";
+import { OverviewPage } from "./page_overview.tsx";
+import { ServicesPage } from "./page_services.tsx";
+import { TransferPage } from "./page_transfer.tsx";
+import { UsersPage } from "./page_users.tsx";
+import type { PageName } from "./places.ts";
+import { listenToKeys, Overlay } from "./search.tsx";
+import { followLinks, freshness, may, navigate, notify, place } from "./state.ts";
+import { Empty, PageHead } from "./widgets.tsx";
+
+function HistoryPage(): JSX.Element {
+  return (
+    <>
+      <PageHead title="History" about="Calls of all modules; a module's page has its own" />
+      <HistoryPanel />
+    </>
+  );
+}
+
+function MissingPage(): JSX.Element {
+  return (
+    <>
+      <PageHead title="Nothing here" />
+      <Empty title="There is no such page">
+        <p>
+          The address may be mistyped. <a href="/">Overview</a>, or press / to search.
+        </p>
+      </Empty>
+    </>
+  );
+}
+
+const PAGES: Readonly<Record<PageName, () => JSX.Element>> = {
+  overview: OverviewPage,
+  modules: ModulesPage,
+  history: HistoryPage,
+  changes: ChangesPage,
+  alerts: AlertsPage,
+  events: EventsPage,
+  services: ServicesPage,
+  transfer: TransferPage,
+  audit: AuditPage,
+  users: UsersPage,
+  account: AccountPage,
+  missing: MissingPage,
+};
+
+/** The page of the address; one that the role may not see is missing. */
+function Page(): JSX.Element {
+  const current = place.value;
+  if (current.page === "module") {
+    return (
+      <ModulePage
+        key={`${current.modId}/${current.cmdId}`}
+        modId={current.modId}
+        cmdId={current.cmdId}
+      />
+    );
+  }
+  if (current.page === "change") return <ChangePage key={current.id} id={current.id} />;
+  const item = NAV_ITEMS.find(({ page }) => page === current.page);
+  const Shown = item !== undefined && !may(item.role) ? MissingPage : PAGES[current.page];
+  return <Shown key={current.page} />;
+}
+
+function titleOf(): string {
+  const current = place.value;
+  if (current.page === "module") return `${current.modId} / ${current.cmdId}`;
+  if (current.page === "change") return `Change ${current.id}`;
+  return NAV_ITEMS.find(({ page }) => page === current.page)?.text ?? "Nothing here";
+}
+
+/** Takes the token of a one-time link from the address, so that it stays in no history. */
+function takeLinkToken(): string | undefined {
+  const token = /^#once=(.+)$/.exec(globalThis.location.hash)?.[1];
+  if (token !== undefined) history.replaceState(null, "", globalThis.location.pathname);
+  return token === undefined ? undefined : decodeURIComponent(token);
+}
+
+async function enter(): Promise<void> {
+  const token = takeLinkToken();
+  if (token !== undefined) {
+    try {
+      session.value = await call("loginByLink", { body: { token } });
+      return;
+    } catch (error) {
+      notify("crit", `The link does not work: ${problemOf(error).message}`);
+    }
+  }
+  try {
+    session.value = maybeLoggedIn() ? await call("getSession") : null;
+  } catch (error) {
+    if (problemOf(error).kind !== "not-logged-in") throw error;
+    session.value = null;
+  }
+}
+
+function App(): JSX.Element {
+  const [fault, setFault] = useState<unknown>();
+  const start = (): void => {
+    setFault(undefined);
+    enter().catch(setFault);
+  };
+  useEffect(start, []);
+  const user = session.value;
+  const current = JSON.stringify(place.value);
+  useEffect(() => {
+    freshness.value = "off";
+    document.title = user ? `${titleOf()} · Lars` : "Lars";
+  }, [current, user?.name]);
+  if (fault !== undefined) return <UnreachablePage error={fault} onRetry={start} />;
+  if (user === undefined) return <WaitingPage />;
+  if (user === null) return <LoginPage />;
+  if (user.mustChangePassword) return <FirstPasswordPage />;
+  return (
+    <Frame>
+      <Page />
+    </Frame>
+  );
+}
+
+document.addEventListener("click", followLinks);
+listenToKeys();
+globalThis.addEventListener("hashchange", () => {
+  if (globalThis.location.hash.startsWith("#once=")) void enter().then(() => navigate("/"));
+});
+const root = document.getElementById("app");
+if (root !== null) {
+  render(
+    <>
+      <App />
+      <Overlay />
+      <Notices />
+    </>,
+    root,
+  );
+}

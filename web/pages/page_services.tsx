@@ -1,0 +1,144 @@
+// Shell. Agents, dns and reporters: alive or not, which version, how far behind.
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { call } from "./api.ts";
+import { formatCount, formatNumber, formatSpan, plural, UNKNOWN } from "./format.ts";
+import { useLoad } from "./live.ts";
+import { serverNowMs } from "./state.ts";
+import type { ServiceRow } from "./types.ts";
+import { Ago, Badge, Choice, Empty, Heads, Load, PageHead } from "./widgets.tsx";
+
+const REFRESH_MS = 3000;
+/** Rows drawn before somebody asks for all. */
+const ROWS_AT_FIRST = 200;
+const KINDS = [["all", "All"], ["dns", "dns"], ["reporter", "Reporters"], [
+  "agent",
+  "Agents",
+]] as const;
+type Kind = (typeof KINDS)[number][0];
+
+function Lag({ service }: { service: ServiceRow }): JSX.Element {
+  const { revision, revisionLag } = service;
+  if (revision === null) return <span class="muted">{UNKNOWN}</span>;
+  if (revisionLag === null || revisionLag === 0) {
+    return <span title={`route version ${revision}`}>up to date</span>;
+  }
+  return (
+    <span class="strong warn" title={`route version ${revision}`}>
+      {formatSpan(revisionLag * 1000)} behind
+    </span>
+  );
+}
+
+function Row({ service }: { service: ServiceRow }): JSX.Element {
+  const details = Object.entries(service.detail);
+  return (
+    <tr>
+      <td class="main-cell fit">
+        <code data-row tabIndex={-1}>{service.address}</code>
+        <span class="sub muted">{service.kind}</span>
+      </td>
+      <td data-label="State">
+        {service.isSilent
+          ? <Badge tone="crit" icon="warn" text="silent" title="No sign of life for 30 s" />
+          : <Badge tone="ok" icon="ok" text="alive" />}
+      </td>
+      <td data-label="Last seen" class="nowrap">
+        <Ago atMs={service.seenAtMs} />
+      </td>
+      <td data-label="Routes" class="nowrap">
+        <Lag service={service} />
+      </td>
+      <td data-label="Version" class="nowrap">{service.software || UNKNOWN}</td>
+      <td data-label="Up for" class="number">{formatSpan(serverNowMs() - service.startedAtMs)}</td>
+      <td data-label="Details" class="prose muted details">
+        {details.length === 0
+          ? UNKNOWN
+          : details.map(([name, value]) => (
+            <span key={name} class="nowrap">
+              {name} {typeof value === "string"
+                ? value
+                : Number.isInteger(value)
+                ? formatCount(value)
+                : formatNumber(value)}
+            </span>
+          ))}
+      </td>
+    </tr>
+  );
+}
+
+function Table({ services }: { services: readonly ServiceRow[] }): JSX.Element {
+  const [isAll, setAll] = useState(false);
+  const shown = isAll ? services : services.slice(0, ROWS_AT_FIRST);
+  return (
+    <div class="panel flush">
+      <table class="rows cards">
+        <caption class="hidden">Services, silent ones first</caption>
+        <Heads
+          names={["Service", "State", "Last seen", "Routes", "Version", "#Up for", "Details"]}
+        />
+        <tbody>
+          {shown.map((service) => (
+            <Row key={`${service.kind} ${service.address}`} service={service} />
+          ))}
+        </tbody>
+      </table>
+      {shown.length < services.length && (
+        <p class="more">
+          <button
+            type="button"
+            onClick={() => setAll(true)}
+          >
+            Show all {plural(services.length, "service")}
+          </button>
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** The page of services. */
+export function ServicesPage(): JSX.Element {
+  const [kind, setKind] = useState<Kind>("all");
+  const list = useLoad(
+    `services ${kind}`,
+    (signal) => call("listServices", { query: kind === "all" ? {} : { kind }, signal }),
+    REFRESH_MS,
+  );
+  return (
+    <>
+      <PageHead
+        title="Services"
+        about="Agents, dns and reporters that said something within the last days"
+      />
+      <div class="filters">
+        <Choice<Kind> label="Kind" value={kind} options={KINDS} onChange={setKind} />
+      </div>
+      <Load of={list} onRetry={list.reload}>
+        {({ services }) =>
+          services.length === 0
+            ? (
+              <Empty icon="services" title="No service has said anything">
+                <p>
+                  Start them, or{" "}
+                  <code>lars up</code>, on the same database; each tells of itself every few
+                  seconds.
+                </p>
+              </Empty>
+            )
+            : (
+              <Table
+                services={[...services].sort((left, right) =>
+                  Number(right.isSilent) - Number(left.isSilent) ||
+                  (right.revisionLag ?? 0) - (left.revisionLag ?? 0) ||
+                  left.kind.localeCompare(right.kind) ||
+                  left.address.localeCompare(right.address, "en", { numeric: true })
+                )}
+              />
+            )}
+      </Load>
+    </>
+  );
+}

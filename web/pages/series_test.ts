@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { lineOf, sparklinePath, timesOf, totalsOf } from "./series.ts";
+
+const series = { key: "total", calls: [10, 0, 30], errors: [1, 0, 15], overloadShare: [0, 0, 0.5] };
+const history = {
+  fromMs: 60_000,
+  stepMs: 10_000,
+  steps: 3,
+  series: [series],
+  seriesCount: 1,
+  isTruncated: false,
+};
+
+test("sparklinePath() spans the width and touches top and bottom", () => {
+  assert.equal(sparklinePath([0, 2, 1], 20, 10).line, "M0 9L10 1L20 5");
+  assert.equal(sparklinePath([0, 0], 20, 10).line, "M0 9L20 9");
+  assert.match(sparklinePath([1, 2], 20, 10).area, /L20 10L0 10Z$/);
+});
+
+test("lineOf() gives rates, per cents and gaps", () => {
+  assert.deepEqual(timesOf(history), [60, 70, 80]);
+  assert.deepEqual(lineOf(series, "calls", 10_000), [1, 0, 3]);
+  assert.deepEqual(lineOf(series, "errors", 10_000), [10, null, 50]);
+  assert.deepEqual(lineOf(series, "overload", 10_000), [0, 0, 50]);
+});
+
+test("totalsOf() adds a series up", () => {
+  assert.deepEqual(totalsOf(series), {
+    calls: 40,
+    errors: 16,
+    errorShare: 0.4,
+    overloadShareMax: 0.5,
+  });
+  const none = { key: "x", calls: [0], errors: [0], overloadShare: [0] };
+  assert.equal(totalsOf(none).errorShare, 0);
+});
