@@ -5,11 +5,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RetCode } from "../proto/message_ids.ts";
 import { seededRng } from "../reactor/rng.ts";
+import type { ModuleModeChange, StateChange } from "./balance_records.ts";
 import { defaultBalanceSettings } from "./balance_settings.ts";
 import { ReportCode } from "./call_outcome.ts";
 import { WATCH_MS } from "./explain.ts";
 import type { RouteNode } from "./host.ts";
-import type { ModuleModeChange, StateChange } from "./load_balance.ts";
 import { RouteLb, type RouteLbOptions } from "./route_lb.ts";
 
 class Fixture {
