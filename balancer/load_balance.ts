@@ -297,6 +297,9 @@ export class LoadBalance implements HostOwner {
     this.#memoryIfAny?.ramping.clear();
     for (const host of this.#hosts.values()) {
       host.pickWeight = host.weight;
+      // Its times may be others now, and what is gathered by the old ones means nothing then.
+      host.care?.evidence.clear();
+      host.care?.underWay.clear();
       this.#fitCare(host);
       if (this.#isStaged || host.care === undefined) continue;
       host.care.resting = false;
@@ -305,6 +308,7 @@ export class LoadBalance implements HostOwner {
       host.dueMs = nowMs + this.#rulesNow().overloadTimeoutMs;
       this.#context.active.add(host);
     }
+    if (this.#memoryIfAny !== undefined) this.#memoryIfAny.underWay = 0;
     this.#observes = this.#follows || this.#memoryIfAny?.picks !== undefined;
     for (const host of inOrder) this.#place(host);
     if (this.#memoryIfAny !== undefined) {
@@ -653,7 +657,8 @@ export class LoadBalance implements HostOwner {
     if (this.#memoryIfAny === undefined) return;
     const flipped = this.#updateMode(nowMs);
     const isPlain = overloadShareMax >= 1 && whenAllOverload !== "open" && !dryRun;
-    if (!isPlain || flipped) this.#enforceAll();
+    // A new route may have brought a node back into service that was judged before.
+    if (!isPlain || flipped || changed === undefined) this.#enforceAll();
     if (changed === undefined) return;
     if (isPlain || !changed.judged) this.#setOut(changed, changed.judged);
   }
