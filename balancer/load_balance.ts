@@ -434,7 +434,10 @@ export class LoadBalance implements HostOwner {
 
   /** Some node is out: in turn it is probed, all others get the rest. */
   #pickAmongSick(nowMs: number, hash: number): Host | number {
-    if (this.#mode === "probe") return this.#probeOneWithoutCall() ?? RetCode.Overload;
+    if (this.#mode === "probe") {
+      // Nodes that are held stay in use in this mode too.
+      return this.#probeOneWithoutCall() ?? this.#router.pick(nowMs, hash) ?? RetCode.Overload;
+    }
     if (this.overload.count > 0 && this.#accessCount >= this.#rulesNow().probeNum) {
       const probed = this.overload.rotate();
       // Staged, a node gets one probe at a time; its turn stays until it may have it.
