@@ -236,7 +236,7 @@ export const MODULE_SETTINGS: Readonly<Record<keyof ModuleSettings, SettingSpec>
   zoneAware: { kind: "flag", initial: false },
   evacuatedZones: { kind: "zones", initial: [] },
   zoneCallers: { kind: "shares", initial: {} },
-  zoneSlack: number(0.1, 0, 1, "share"),
+  zoneSlack: number(0.05, 0, 1, "share"),
   zoneHysteresis: number(0.05, 0, 1, "share"),
 };
 

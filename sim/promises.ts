@@ -5,7 +5,7 @@ import { seededRng } from "../reactor/rng.ts";
 import { LatencyCounts } from "./call_meter.ts";
 import { WELL } from "./node_model.ts";
 import { POLICIES } from "./policies.ts";
-import { makeScript, type Script, type ScriptName, type ScriptSizes } from "./scripts.ts";
+import { makeScript, type Script, type ScriptName, type ScriptSizes, zoneOf } from "./scripts.ts";
 import { simulate, type SimulationOptions, type SimulationOutcome } from "./simulation.ts";
 import { type PolicySummary, summarize } from "./summary.ts";
 
@@ -196,6 +196,41 @@ const zoneReturn: Promised = {
   },
 };
 
+/** Nodes of one zone that crash, of the seven it has; the two others have 13. */
+const ZONE_STRUCK = [0, 3, 6, 9, 12];
+
+const zoneLoad: Promised = {
+  what:
+    "largest load of a zone, of its fair one, while 5 of 7 nodes of one of three zones are down",
+  unit: "times",
+  bound: 1.1,
+  policy: "recommended",
+  measure(modulePolicy, seed): number {
+    const { nodes, seconds, ...sizes } = ZONE_LOSS;
+    const plan = makeScript("zone-loss", { nodes, seconds });
+    const changes = plan.changes.map((change) => ({ ...change, nodes: ZONE_STRUCK }));
+    const script: Script = { ...plan, struck: ZONE_STRUCK, changes };
+    const { meter } = simulate({ modulePolicy, script, nodes, seconds, ...sizes, seed });
+    const load = new Array(plan.zones).fill(0);
+    for (let bucket = 0; bucket < meter.buckets.length; bucket++) {
+      const atMs = bucket * meter.bucketMs;
+      if (atMs < script.fromMs + 5000 || atMs >= script.toMs) continue;
+      for (let node = 0; node < nodes; node++) {
+        // Probes of the nodes that are down are no load of the others.
+        if (ZONE_STRUCK.includes(node)) continue;
+        load[zoneOf(node, plan.zones)] += meter.picksIn[bucket * nodes + node];
+      }
+    }
+    const total = load.reduce((sum, calls) => sum + calls, 0);
+    const usable = new Array(plan.zones).fill(0);
+    for (let node = 0; node < nodes; node++) {
+      if (!ZONE_STRUCK.includes(node)) usable[zoneOf(node, plan.zones)]++;
+    }
+    const left = nodes - ZONE_STRUCK.length;
+    return Math.max(...load.map((calls, zone) => calls / total / (usable[zone] / left)));
+  },
+};
+
 /** A balancer with one module of nodes of these weights. */
 function moduleOf(policy: ModulePolicy, weights: readonly number[], seed: number): RouteLb {
   const lb = new RouteLb({
@@ -287,6 +322,7 @@ export const PROMISES: readonly Promised[] = [
   fullCapacity,
   zoneErrors,
   zoneReturn,
+  zoneLoad,
 ];
 
 /** Median and worst over the seeds. */
