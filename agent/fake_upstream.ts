@@ -190,10 +190,15 @@ export class FakeCaller {
   }
 
   /** Asks for a node, again when there is no answer; answers to earlier questions are dropped. */
-  async getHost(modId: number, cmdId: number, token?: Uint8Array): Promise<GetHostResponse> {
+  async getHost(
+    modId: number,
+    cmdId: number,
+    token?: Uint8Array,
+    key?: Uint8Array,
+  ): Promise<GetHostResponse> {
     const seq = ++this.#seq;
     for (;;) {
-      this.client.send(frameGetHostRequest({ seq, modId, cmdId, token }));
+      this.client.send(frameGetHostRequest({ seq, modId, cmdId, token, key }));
       const answer = await this.#answer(seq);
       if (answer !== undefined) return answer;
     }

@@ -62,6 +62,7 @@ export class Evidence {
   /** Forgets everything. */
   clear(): void {
     this.#counts.fill(0);
+    this.#latest = 0;
   }
 
   #find(field: number, share: number, z: number, least: number): Finding | undefined {

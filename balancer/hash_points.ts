@@ -1,4 +1,4 @@
-// Core. Points of nodes on a circle of 32-bit numbers: the ring of the keyed policies.
+// Core. Points of nodes on a circle of 31-bit numbers: the ring of the keyed policies.
 
 import type { Host } from "./host.ts";
 import { hashWords } from "./murmur3.ts";
@@ -6,7 +6,7 @@ import { hashWords } from "./murmur3.ts";
 /** Most points of one ring; with more nodes each gets fewer. */
 export const HASH_POINTS_MAX = 1_000_000;
 
-/** A hash and the number of its node fit one exact number: 32 and 17 bits. */
+/** A hash and the number of its node fit one exact number: 31 and 17 bits. */
 const HOSTS_MAX = 131_072;
 
 /** The points in order. Takes 8 bytes a point. */
@@ -28,7 +28,7 @@ export class HashPoints {
     let at = 0;
     hosts.forEach(({ ip, port }, index) => {
       for (let i = 0; i < counts[index]; i++) {
-        this.#points[at++] = hashWords(ip, port, i) * HOSTS_MAX + index;
+        this.#points[at++] = (hashWords(ip, port, i) >>> 1) * HOSTS_MAX + index;
       }
     });
     this.#points.sort();

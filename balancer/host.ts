@@ -163,6 +163,8 @@ export class ActiveHosts {
   settle(nowMs: number): void {
     // Backwards, because a node that settles may leave, and the last one then takes its place.
     for (let i = this.#hosts.length - 1; i >= 0; i--) {
+      // Others may leave with it.
+      if (i >= this.#hosts.length) continue;
       const host = this.#hosts[i];
       if (nowMs >= host.dueMs) host.owner.settle(host, nowMs);
     }

@@ -22,11 +22,6 @@ export class HostHeap {
     return this.#hosts[0];
   }
 
-  /** The least key; Infinity when there is none. */
-  get leastKey(): number {
-    return this.#keys.length === 0 ? Infinity : this.#keys[0];
-  }
-
   /** The key of a node that is in the heap. */
   keyOf(host: Host): number {
     return this.#keys[host.slot];
@@ -58,10 +53,14 @@ export class HostHeap {
 
   /** Gives a node that is in the heap another key; `last` puts it behind its equals. */
   change(host: Host, key: number, last = false): void {
-    const at = host.slot;
-    this.#keys[at] = key;
-    if (last) this.#turns[at] = this.#turn++;
-    this.#rise(at);
+    // Small, so that engines put it where it is called and no fraction goes by way of the heap.
+    this.#keys[host.slot] = key;
+    this.#settle(host, last);
+  }
+
+  #settle(host: Host, last: boolean): void {
+    if (last) this.#turns[host.slot] = this.#turn++;
+    this.#rise(host.slot);
     this.#sink(host.slot);
   }
 

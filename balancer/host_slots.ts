@@ -1,6 +1,6 @@
 // Core. Nodes in numbered slots without gaps, to be chosen by number or by weight.
 
-import type { Rng } from "../reactor/rng.ts";
+import type { Dice } from "./dice.ts";
 import type { Host } from "./host.ts";
 import { WeightTree } from "./weight_tree.ts";
 
@@ -43,8 +43,8 @@ export class HostSlots {
   }
 
   /** A node, each as likely as its weight; undefined when there is none. O(log n). */
-  sample(rng: Rng): Host | undefined {
-    const slot = this.#weights.sample(rng);
+  sample(dice: Dice): Host | undefined {
+    const slot = this.#weights.sample(dice);
     return slot < 0 ? undefined : this.#hosts[slot];
   }
 

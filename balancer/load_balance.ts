@@ -1,26 +1,24 @@
 // Core. One module: its nodes, which is next, what their calls say, and what changes with the route.
 
 import { RetCode } from "../proto/message_ids.ts";
-import { formatIpv4 } from "../reactor/address.ts";
 import type { Rng } from "../reactor/rng.ts";
+import type {
+  HostResult,
+  HostSnapshot,
+  ModuleModeChange,
+  RouteUpdate,
+  StateChange,
+} from "./balance_records.ts";
 import type { BalanceSettings } from "./balance_settings.ts";
 import { CallOutcome, callOutcomeOf } from "./call_outcome.ts";
 import { decayedEjections, ejectionsAllowed, ejectionTimeMs, rampShare } from "./ejection.ts";
-import {
-  DecisionLog,
-  type ModuleMode,
-  type ModuleView,
-  PickLog,
-  viewNode,
-  WATCH_MS,
-} from "./explain.ts";
+import { type ModuleMode, type ModuleView, PickLog, viewNode, WATCH_MS } from "./explain.ts";
 import {
   type ActiveHosts,
   DEFAULT_WEIGHT,
   Host,
   hostKey,
   type HostOwner,
-  type NodeState,
   type RouteNode,
 } from "./host.ts";
 import { HostCare } from "./host_care.ts";
@@ -31,92 +29,12 @@ import {
   type ModulePolicy,
   rulesOf,
 } from "./module_policy.ts";
-import { hashText, hashWord } from "./murmur3.ts";
+import { ModuleMemory } from "./module_memory.ts";
+import { tableKeyOf } from "./murmur3.ts";
 import { countPlainly, NodeJudge } from "./node_judge.ts";
 import { type CallCounts, resetIdle, resetOverload, windowEndMs } from "./overload_policy.ts";
 import { NO_KEY } from "./pick_policy.ts";
 import { ZoneRouter } from "./zone_router.ts";
-
-/** A node changed its state. */
-export interface StateChange {
-  readonly modId: number;
-  readonly cmdId: number;
-  readonly ip: number;
-  readonly port: number;
-  /** The new state. */
-  readonly overload: boolean;
-  /** The rule that fired, with its numbers. */
-  readonly reason: string;
-  /** When, by the clock the balancer is given. Milliseconds. */
-  readonly atMs: number;
-  /** True when the module only judges: the node stays in use. */
-  readonly dryRun?: boolean;
-  /** True when the node stays in use because no more of the module may be out. */
-  readonly held?: boolean;
-}
-
-/** The change as a line of text: "10.0.0.1:80 of module 1,1 is overload: 15 calls …". */
-export function describeStateChange(change: StateChange): string {
-  const kept = change.dryRun === true
-    ? " (dry run, stays in use)"
-    : change.held === true
-    ? " (stays in use: no more nodes may be out)"
-    : "";
-  return `${formatIpv4(change.ip)}:${change.port} of module ${change.modId},${change.cmdId} is ` +
-    `${change.overload ? "overload" : "idle"}${kept}: ${change.reason}`;
-}
-
-/** A module began, or ceased, to be without a usable node. */
-export interface ModuleModeChange {
-  readonly modId: number;
-  readonly cmdId: number;
-  readonly mode: ModuleMode;
-  readonly reason: string;
-  /** When, by the clock the balancer is given. Milliseconds. */
-  readonly atMs: number;
-}
-
-/** What a node's calls came to, as it goes to the reporter. */
-export interface HostResult {
-  readonly ip: number;
-  readonly port: number;
-  /** Successes of the window or state the node was in at its last counted call. */
-  readonly succ: number;
-  /** Failures of the same. */
-  readonly err: number;
-  readonly overload: boolean;
-  /** Successes since the agent knows the node. */
-  readonly succTotal: number;
-  /** Failures since the agent knows the node. */
-  readonly errTotal: number;
-}
-
-/** What a route update did. */
-export interface RouteUpdate {
-  readonly added: number;
-  readonly kept: number;
-  readonly removed: number;
-  /** Nodes not taken: more than `nodesMax`, or a port outside 1 to 65535. */
-  readonly cut: number;
-}
-
-/** One node as a snapshot shows it. */
-export interface HostSnapshot {
-  readonly ip: number;
-  readonly port: number;
-  readonly overload: boolean;
-  readonly vsucc: number;
-  readonly verr: number;
-  readonly rsucc: number;
-  readonly rerr: number;
-  readonly continSucc: number;
-  readonly continErr: number;
-  readonly sinceMs: number;
-  /** As the route says, as the next two. */
-  readonly weight: number;
-  readonly zone: string;
-  readonly state: NodeState;
-}
 
 /** What the modules of one loop share. */
 export interface BalanceContext {
@@ -148,24 +66,6 @@ const EXPIRY_LOOKS = 8;
 
 /** Heads of the lists of nodes that are out that the mode `probe` looks at for each call. */
 const PROBE_LOOKS_MAX = 4;
-
-/** What a module needs only once something befell it, it asks for more, or somebody looks. */
-class ModuleMemory {
-  /** Nodes held for overload, the longest first. */
-  readonly judged = new Set<Host>();
-  /** Nodes whose share grows. */
-  readonly ramping = new Set<Host>();
-  readonly decisions = new DecisionLog();
-  mode: ModuleMode = "normal";
-  modeReason = "";
-  modeSinceMs = -Infinity;
-  /** Set while somebody watches. */
-  picks: PickLog | undefined = undefined;
-  watchUntilMs = -Infinity;
-  /** Calls under way, of all nodes. */
-  underWay = 0;
-  expiryDueMs = -Infinity;
-}
 
 /** Modules without settings share one: it keeps nothing of them. */
 const DEFAULT_JUDGE = new NodeJudge(DEFAULT_MODULE_POLICY.settings);
@@ -280,7 +180,7 @@ export class LoadBalance implements HostOwner {
   pick(nowMs: number, key?: number | string): Host | number {
     const inTurn = this.#inTurn;
     if (inTurn !== undefined) return inTurn.rotate() ?? RetCode.NoExist;
-    const hash = key === undefined ? NO_KEY : hashOf(key);
+    const hash = key === undefined ? NO_KEY : tableKeyOf(key);
     const picked = this.overload.count === 0 && this.resting.count === 0
       ? this.#router.pick(nowMs, hash) ?? RetCode.NoExist
       : this.#pickAmongSick(nowMs, hash);
@@ -419,6 +319,9 @@ export class LoadBalance implements HostOwner {
     this.#memoryIfAny?.ramping.clear();
     for (const host of this.#hosts.values()) {
       host.pickWeight = host.weight;
+      // Its times may be others now, and what is gathered by the old ones means nothing then.
+      host.care?.evidence.clear();
+      host.care?.underWay.clear();
       this.#fitCare(host);
       if (this.#isStaged || host.care === undefined) continue;
       host.care.resting = false;
@@ -427,6 +330,7 @@ export class LoadBalance implements HostOwner {
       host.dueMs = nowMs + this.#rulesNow().overloadTimeoutMs;
       this.#context.active.add(host);
     }
+    if (this.#memoryIfAny !== undefined) this.#memoryIfAny.underWay = 0;
     this.#observes = this.#follows || this.#memoryIfAny?.picks !== undefined;
     for (const host of inOrder) this.#place(host);
     if (this.#memoryIfAny !== undefined) {
@@ -775,7 +679,8 @@ export class LoadBalance implements HostOwner {
     if (this.#memoryIfAny === undefined) return;
     const flipped = this.#updateMode(nowMs);
     const isPlain = overloadShareMax >= 1 && whenAllOverload !== "open" && !dryRun;
-    if (!isPlain || flipped) this.#enforceAll();
+    // A new route may have brought a node back into service that was judged before.
+    if (!isPlain || flipped || changed === undefined) this.#enforceAll();
     if (changed === undefined) return;
     if (isPlain || !changed.judged) this.#setOut(changed, changed.judged);
   }
@@ -916,9 +821,4 @@ function withoutCall(list: HostList<Host>): Host | undefined {
 
 function isInService({ state, weight }: Host): boolean {
   return state === "on" && weight > 0;
-}
-
-/** Keys of any kind become numbers that are spread evenly. */
-function hashOf(key: number | string): number {
-  return typeof key === "number" ? hashWord(key) : hashText(key);
 }

@@ -5,11 +5,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RetCode } from "../proto/message_ids.ts";
 import { seededRng } from "../reactor/rng.ts";
+import type { ModuleModeChange, StateChange } from "./balance_records.ts";
 import { defaultBalanceSettings } from "./balance_settings.ts";
 import { ReportCode } from "./call_outcome.ts";
 import { WATCH_MS } from "./explain.ts";
 import type { RouteNode } from "./host.ts";
-import type { ModuleModeChange, StateChange } from "./load_balance.ts";
 import { RouteLb, type RouteLbOptions } from "./route_lb.ts";
 
 class Fixture {
@@ -90,7 +90,7 @@ test("kinds of failure weigh as the module says, in the run and in the rate", ()
     module.report(1, times(failures - 1, retcode), 10);
     assert.equal(module.changes.length, 0);
     module.report(1, [retcode], 11);
-    assert.match(module.changes[0].reason, /failures by their weights in a row, limit 15/);
+    assert.match(module.changes[0].reason, /failures that count as 1[5-6] in a row, limit 15/);
   }
   const pushedBack = new Fixture(weights, 3);
   pushedBack.report(1, times(1000, ReportCode.Pushback), 10);
@@ -351,6 +351,40 @@ test("a change back to the original rules lets a waiting node return by the cloc
   assert.equal(module.conditions(16_000)[0], "idle");
 });
 
+test("a change of settings leaves no call under way that never ends, and no stale evidence", () => {
+  const settings = { policy: "least_connections", rules: ["wilson"] };
+  const module = new Fixture({ ...settings, outstandingTimeoutMs: 100, evidenceMs: 1000 }, 2);
+  const lateMs = 10_000_000;
+  module.pick(lateMs);
+  module.report(1, times(4, ReportCode.Other), lateMs);
+  module.lb.tick(lateMs);
+  module.set({ ...settings, outstandingTimeoutMs: 8000, evidenceMs: 60_000 });
+  module.pick(lateMs + 1);
+  for (let ms = 0; ms <= 10_000; ms += 100) module.lb.tick(lateMs + ms);
+  const nodes = module.lb.explain(1, 1, lateMs + 10_000)?.module?.nodes;
+  assert.deepEqual(nodes?.map(({ callsUnderWay }) => callsUnderWay), [0, 0]);
+  // The five failures of a minute, not of before; then it goes out by them alone.
+  module.report(1, times(4, ReportCode.Other), lateMs + 20_000);
+  assert.equal(module.changes.length, 0);
+  module.report(1, [ReportCode.Other], lateMs + 30_000);
+  assert.equal(module.changes.length, 1);
+});
+
+test("a node that was judged while it drained is out when it is back in service", () => {
+  const module = new Fixture({ recovery: "lars" }, 2);
+  const withState = (state: "on" | "drain"): RouteNode[] => [
+    { ip: 1, port: 80, state },
+    { ip: 2, port: 80 },
+  ];
+  module.report(1, SICK, 10);
+  module.route(withState("drain"), 20);
+  // Out of two, then of one: the mode changes to and fro while it is away.
+  module.report(2, SICK, 30);
+  module.report(2, times(15, 0), 40);
+  module.route(withState("on"), 50);
+  assert.deepEqual(module.conditions(50), ["overload", "idle"]);
+});
+
 test("explain() is plain data: reasons, decisions, and shares once it watches", () => {
   const module = new Fixture({ errRate: 0.2 }, 3);
   module.report(2, SICK, 100);
@@ -361,7 +395,7 @@ test("explain() is plain data: reasons, decisions, and shares once it watches", 
   const view = before?.module;
   assert.deepEqual([view?.policy, view?.settings], ["lars", { errRate: 0.2 }]);
   assert.deepEqual([view?.picksRemembered, view?.nodes[0].pickShare], [0, undefined]);
-  assert.match(view?.nodes[1].reason ?? "", /15 failures by their weights in a row/);
+  assert.match(view?.nodes[1].reason ?? "", /15 calls failed in a row/);
   assert.equal(view?.nodes[1].node, "0.0.0.2:80");
   assert.deepEqual(view?.decisions.map(({ node, became, agoMs }) => [node, became, agoMs]), [
     ["0.0.0.2:80", "overload", 100],

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { RetCode } from "../proto/message_ids.ts";
+import { describeStateChange, type StateChange } from "./balance_records.ts";
 import { defaultBalanceSettings } from "./balance_settings.ts";
 import { ActiveHosts, type Host } from "./host.ts";
-import { describeStateChange, LoadBalance, type StateChange } from "./load_balance.ts";
+import { LoadBalance } from "./load_balance.ts";
 import type { BalanceSettings } from "./mod.ts";
 import { smallWindowCallsMax } from "./overload_policy.ts";
 

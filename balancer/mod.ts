@@ -1,6 +1,14 @@
 // Core. What other rooms use of the balancer.
 
 export {
+  describeStateChange,
+  type HostResult,
+  type HostSnapshot,
+  type ModuleModeChange,
+  type RouteUpdate,
+  type StateChange,
+} from "./balance_records.ts";
+export {
   type BalanceSettings,
   checkBalanceSettings,
   defaultBalanceSettings,
@@ -10,15 +18,7 @@ export { DRAINING_WATCHED_MAX, DrainWatch, joinUsages } from "./drain_watch.ts";
 export type { Decision, ModuleMode, ModuleView, NodeCondition, NodeView } from "./explain.ts";
 export { HashRing } from "./hash_ring.ts";
 export { Host, type NodeState, type RouteNode } from "./host.ts";
-export {
-  describeStateChange,
-  type HostResult,
-  type HostSnapshot,
-  LoadBalance,
-  type ModuleModeChange,
-  type RouteUpdate,
-  type StateChange,
-} from "./load_balance.ts";
+export { LoadBalance } from "./load_balance.ts";
 export {
   checkModulePolicy,
   DEFAULT_MODULE_POLICY,

@@ -18,17 +18,17 @@ function finish(hash: number, bytes: number): number {
   hash ^= bytes;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
+  return hash ^ (hash >>> 16);
 }
 
 /** Hash of one 32-bit number, as of its 4 bytes in little-endian order. Unsigned. */
 export function hashWord(word: number, seed = 0): number {
-  return finish(mix(seed, word), 4);
+  return finish(mix(seed, word), 4) >>> 0;
 }
 
 /** Hash of three 32-bit numbers, as of their 12 bytes in little-endian order. Unsigned. */
 export function hashWords(a: number, b: number, c: number, seed = 0): number {
-  return finish(mix(mix(mix(seed, a), b), c), 12);
+  return finish(mix(mix(mix(seed, a), b), c), 12) >>> 0;
 }
 
 /** Mixes the last bytes in, fewer than four. */
@@ -39,6 +39,18 @@ function mixRest(hash: number, word: number): number {
 
 /** Hash of the UTF-8 bytes of a text, without making them. Unsigned. O(length). */
 export function hashText(text: string, seed = 0): number {
+  return signedHashText(text, seed) >>> 0;
+}
+
+/**
+ * A caller's key as a number for the tables of policies: the upper 31 bits of its hash. So it is
+ * positive and small enough for engines to keep it in place on all its way.
+ */
+export function tableKeyOf(key: number | string): number {
+  return (typeof key === "number" ? finish(mix(0, key), 4) : signedHashText(key, 0)) >>> 1;
+}
+
+function signedHashText(text: string, seed: number): number {
   let hash = seed | 0;
   let word = 0;
   const { length } = text;

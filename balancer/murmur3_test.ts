@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import murmur from "murmurhash3js";
-import { hashText, hashWord, hashWords } from "./murmur3.ts";
+import { hashText, hashWord, hashWords, tableKeyOf } from "./murmur3.ts";
 
 function oracle(bytes: Uint8Array, seed = 0): number {
   return murmur.x86.hash32(String.fromCharCode(...bytes), seed);
@@ -40,4 +40,9 @@ test("hashWord() and hashWords() hash numbers as little-endian bytes", () => {
     assert.equal(hashWords(a, b, c, seed), oracle(bytes, seed));
     assert.equal(hashWord(a, seed), oracle(bytes.slice(0, 4), seed));
   }));
+});
+
+test("tableKeyOf() is the upper 31 bits of the hash of a number or a text", () => {
+  for (const key of [0, 1, -1, 4294967295, 7.9]) assert.equal(tableKeyOf(key), hashWord(key) >>> 1);
+  for (const key of ["", "user 7", "用户"]) assert.equal(tableKeyOf(key), hashText(key) >>> 1);
 });

@@ -26,12 +26,18 @@ const SLOW_CALLS_MIN = 5;
 export class NodeJudge {
   readonly #settings: ModuleSettings;
   readonly #rules: Readonly<Record<DetectionRule, boolean>>;
+  /** True when some failures count more than others. */
+  readonly #isWeighted: boolean;
   #medianMs = 0;
   #medianDueMs = -Infinity;
 
   constructor(settings: ModuleSettings) {
     const has = (rule: DetectionRule): boolean => settings.rules.includes(rule);
     this.#settings = settings;
+    const { pushbackWeight, refusedWeight, timeoutWeight, otherWeight } = settings;
+    this.#isWeighted = [pushbackWeight, refusedWeight, timeoutWeight, otherWeight].some((weight) =>
+      weight !== 1
+    );
     this.#rules = {
       errorRate: has("errorRate"),
       errorRun: has("errorRun"),
@@ -99,7 +105,7 @@ export class NodeJudge {
     const rules = this.#rules;
     if (!failed) return rules.slow ? this.#slowReason(host) : undefined;
     return (rules.errorRate ? errorRateRule(host, base) : undefined) ??
-      (rules.errorRun ? errorRunRule(host, base) : undefined) ??
+      (rules.errorRun ? this.#runReason(host, base) : undefined) ??
       (rules.wilson ? this.#wilsonReason(host) : undefined);
   }
 
@@ -128,6 +134,12 @@ export class NodeJudge {
       default:
         return otherWeight;
     }
+  }
+
+  #runReason(host: Host, base: BalanceSettings): string | undefined {
+    const reason = errorRunRule(host, base);
+    if (reason === undefined || !this.#isWeighted) return reason;
+    return `failures that count as ${host.continErr} in a row, limit ${base.continErrLimit}`;
   }
 
   #wilsonReason({ care }: Host): string | undefined {

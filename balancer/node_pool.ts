@@ -1,6 +1,6 @@
 // Core. The nodes of one zone that may be picked, with the policy that chooses among them.
 
-import type { Rng } from "../reactor/rng.ts";
+import type { Dice } from "./dice.ts";
 import type { Host, HostPool } from "./host.ts";
 import { HostList } from "./host_list.ts";
 import type { ModulePolicy } from "./module_policy.ts";
@@ -18,9 +18,9 @@ export class NodePool implements HostPool {
   /** Calls of the usable nodes that are under way, as far as their `care` is kept. */
   underWay = 0;
 
-  constructor(zone: string, { policy, settings }: ModulePolicy, rng: Rng) {
+  constructor(zone: string, { policy, settings }: ModulePolicy, dice: Dice) {
     this.zone = zone;
-    this.policy = createPickPolicy(policy, { usable: this.usable, totals: this, settings, rng });
+    this.policy = createPickPolicy(policy, { usable: this.usable, totals: this, settings, dice });
   }
 
   /** A node becomes usable. */

@@ -112,8 +112,7 @@ export function errorRateRule(host: Host, settings: BalanceSettings): string | u
 /** Idle node, after a failure: too many failures in a row. */
 export function errorRunRule(host: Host, settings: BalanceSettings): string | undefined {
   if (host.continErr < settings.continErrLimit) return undefined;
-  const what = host.care === undefined ? "calls failed" : "failures by their weights";
-  return `${host.continErr} ${what} in a row, limit ${settings.continErrLimit}`;
+  return `${host.continErr} calls failed in a row, limit ${settings.continErrLimit}`;
 }
 
 /** Overload node, after a success: a large enough share of the (virtual) calls went well. */

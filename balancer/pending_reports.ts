@@ -1,6 +1,6 @@
 // Core. Results on their way to the reporter: the latest of each node, and not too many.
 
-import type { HostResult } from "./load_balance.ts";
+import type { HostResult } from "./balance_records.ts";
 import type { ModuleReport } from "./route_lb.ts";
 
 /** Nodes with results that wait, about 200 bytes each; beyond it the oldest are dropped. */

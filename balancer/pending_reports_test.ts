@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeReportStatusRequest } from "../proto/messages.ts";
 import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
-import type { HostResult } from "./load_balance.ts";
+import type { HostResult } from "./balance_records.ts";
 import { PendingReports, RESULTS_PER_FRAME_MAX, type TimedReport } from "./pending_reports.ts";
 
 const result = (ip: number, succTotal: number): HostResult => ({

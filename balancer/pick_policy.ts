@@ -1,11 +1,11 @@
 // Core. What a pick policy is. Each has a file `policy_<name>.ts`; `pick_policies.ts` has them all.
 
-import type { Rng } from "../reactor/rng.ts";
+import type { Dice } from "./dice.ts";
 import type { Host } from "./host.ts";
 import type { HostList } from "./host_list.ts";
 import type { ModuleSettings, PolicyName } from "./module_policy.ts";
 
-/** Stands for "the caller gave no key"; keys are unsigned 32-bit numbers. */
+/** Stands for "the caller gave no key". */
 export const NO_KEY = -1;
 
 /** Sums over the usable nodes. */
@@ -22,7 +22,7 @@ export interface PickContext {
   readonly usable: HostList<Host>;
   readonly totals: PickTotals;
   readonly settings: ModuleSettings;
-  readonly rng: Rng;
+  readonly dice: Dice;
 }
 
 /**
@@ -51,7 +51,7 @@ export interface PickPolicy {
   /**
    * The next node; undefined only when none is usable.
    *
-   * @param key Hash of what the caller wants to stay on one node, or {@linkcode NO_KEY}.
+   * @param key Of 31 bits, evenly spread, for what is to stay on one node; or {@linkcode NO_KEY}.
    */
   pick(nowMs: number, key: number): Host | undefined;
   /** A call of a usable node began: it was picked, or probed before. Its `care` knows already. */

@@ -2,15 +2,17 @@
 // on a pool of nodes alone, then inside a module; then what each policy promises beyond that.
 
 import assert from "node:assert/strict";
+import process from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
 import { RetCode } from "../proto/message_ids.ts";
 import { seededRng } from "../reactor/rng.ts";
 import { defaultBalanceSettings } from "./balance_settings.ts";
+import { Dice } from "./dice.ts";
 import { Host } from "./host.ts";
 import { HostCare } from "./host_care.ts";
 import { checkModulePolicy, POLICY_NAMES, type PolicyName } from "./module_policy.ts";
-import { hashWord } from "./murmur3.ts";
+import { tableKeyOf } from "./murmur3.ts";
 import { NodePool } from "./node_pool.ts";
 import { NO_KEY } from "./pick_policy.ts";
 import { RouteLb } from "./route_lb.ts";
@@ -38,7 +40,11 @@ function poolOf(
   weights: readonly number[],
   more: Record<string, unknown> = {},
 ): { pool: NodePool; hosts: Host[] } {
-  const pool = new NodePool("", checkModulePolicy({ policy: name, ...more }), seededRng(5));
+  const pool = new NodePool(
+    "",
+    checkModulePolicy({ policy: name, ...more }),
+    new Dice(seededRng(5)),
+  );
   const hosts = weights.map((weight, index) => hostOf(0x0a000001 + index, weight));
   for (const host of hosts) pool.add(host);
   return { pool, hosts };
@@ -123,7 +129,7 @@ for (const name of POLICY_NAMES) {
         } else if (what === "weight" && usable.has(host)) {
           pool.setWeight(host, 1 + node * 13);
         } else if (what === "pick") {
-          const picked = pool.policy.pick(nowMs, key < 0 ? NO_KEY : hashWord(key));
+          const picked = pool.policy.pick(nowMs, key < 0 ? NO_KEY : tableKeyOf(key));
           assert.equal(picked === undefined, usable.size === 0);
           if (picked === undefined) continue;
           assert.ok(usable.has(picked));
@@ -195,6 +201,39 @@ for (const name of POLICY_NAMES) {
   });
 }
 
+for (const name of POLICY_NAMES) {
+  test(`${name}: a pick and its report allocate nothing`, {
+    skip: process.versions.v8 === undefined || "bun" in process.versions
+      ? "only V8 tells the size of its heap exactly"
+      : false,
+  }, () => {
+    const lb = makeLb(name);
+    lb.update(1, 1, route(50), 0);
+    let nowMs = 0;
+    const callMany = (count: number): void => {
+      for (let i = 0; i < count; i++) {
+        // A number of milliseconds, whole and small, so that it is not itself put on the heap.
+        nowMs += 1;
+        const host = lb.getHost(1, 1, nowMs, i);
+        if (typeof host !== "number") lb.report(1, 1, host.ip, 80, 0, 10, nowMs);
+      }
+    };
+    // In rounds, so that a collection in between hides at most some of them; and again while the
+    // engine has not yet come to compile what is called so often.
+    let middle = Infinity;
+    for (let attempt = 0; attempt < 20 && middle >= 2; attempt++) {
+      callMany(100_000);
+      const perCall = Array.from({ length: 20 }, () => {
+        const before = process.memoryUsage().heapUsed;
+        callMany(20_000);
+        return (process.memoryUsage().heapUsed - before) / 20_000;
+      });
+      middle = perCall.sort((x, y) => x - y)[10];
+    }
+    assert.ok(middle < 2, `${middle} bytes for each call`);
+  });
+}
+
 for (const [name, most] of Object.entries(SHARES) as [PolicyName, number][]) {
   test(`${name}: shares are the weights, within ${most * 100} % of all picks`, () => {
     const weights = [100, 50, 300, 25, 125];
@@ -209,7 +248,7 @@ for (const [name, most] of Object.entries(SHARES) as [PolicyName, number][]) {
 
 for (const name of KEYED) {
   const owners = (pool: NodePool): (Host | undefined)[] =>
-    Array.from({ length: 10_000 }, (_, key) => pool.policy.pick(0, hashWord(key)));
+    Array.from({ length: 10_000 }, (_, key) => pool.policy.pick(0, tableKeyOf(key)));
 
   test(`${name}: a key keeps its node, and one that leaves moves few others`, () => {
     const { pool, hosts } = poolOf(name, new Array(10).fill(100));
@@ -247,7 +286,7 @@ for (const name of KEYED) {
     pool.policy.pick(0, 1);
     for (const host of hosts.slice(1)) pool.remove(host);
     for (let key = 0; key < 100; key++) {
-      assert.equal(pool.policy.pick(0, hashWord(key)), hosts[0]);
+      assert.equal(pool.policy.pick(0, tableKeyOf(key)), hosts[0]);
     }
   });
 }
@@ -266,7 +305,7 @@ test("bounded_ring_hash: a hot key loads no node beyond its bound", () => {
   for (const boundedLoad of [1.1, 1.25, 2]) {
     const { pool, hosts } = poolOf("bounded_ring_hash", new Array(10).fill(100), { boundedLoad });
     for (let begun = 1; begun <= 1000; begun++) {
-      const host = pool.policy.pick(0, begun % 3 === 0 ? hashWord(begun) : 42);
+      const host = pool.policy.pick(0, begun % 3 === 0 ? tableKeyOf(begun) : 42);
       assert.ok(host !== undefined);
       host.care?.underWay.begin(0, 30_000);
       pool.began(host, 0);

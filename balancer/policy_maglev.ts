@@ -16,11 +16,11 @@ import { NO_KEY, type PickContext, type PickPolicy } from "./pick_policy.ts";
 export class MaglevPolicy implements PickPolicy {
   readonly name = "maglev";
   readonly followsCalls = false;
-  readonly #context: Pick<PickContext, "rng" | "usable">;
+  readonly #context: Pick<PickContext, "dice" | "usable">;
   readonly #members = new KeyedMembers();
   #table = new MaglevTable([]);
 
-  constructor(context: Pick<PickContext, "rng" | "usable">) {
+  constructor(context: Pick<PickContext, "dice" | "usable">) {
     this.#context = context;
   }
 
@@ -38,10 +38,10 @@ export class MaglevPolicy implements PickPolicy {
 
   pick(_nowMs: number, key: number): Host | undefined {
     if (this.#members.usable === 0) return undefined;
-    const { rng, usable } = this.#context;
+    const { dice, usable } = this.#context;
     if (this.#members.stale) this.#table = new MaglevTable(this.#members.sorted());
     const { size } = this.#table;
-    const hash = key === NO_KEY ? Math.floor(rng.next() * 4294967296) : key;
+    const hash = key === NO_KEY ? dice.throw() : key;
     let entry = hash % size;
     const first = this.#table.hostAt(entry);
     if (first.slot >= 0) return first;

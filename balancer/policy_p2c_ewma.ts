@@ -16,11 +16,11 @@ export class P2cEwmaPolicy implements PickPolicy {
   readonly name = "p2c_ewma";
   readonly followsCalls = true;
   readonly #slots = new HostSlots();
-  readonly #rng: PickContext["rng"];
+  readonly #dice: PickContext["dice"];
   readonly #decayMs: number;
 
-  constructor({ rng, settings }: Pick<PickContext, "rng" | "settings">) {
-    this.#rng = rng;
+  constructor({ dice, settings }: Pick<PickContext, "dice" | "settings">) {
+    this.#dice = dice;
     this.#decayMs = settings.ewmaDecayMs;
   }
 
@@ -37,9 +37,9 @@ export class P2cEwmaPolicy implements PickPolicy {
   }
 
   pick(nowMs: number): Host | undefined {
-    const one = this.#slots.sample(this.#rng);
+    const one = this.#slots.sample(this.#dice);
     if (one === undefined || this.#slots.count === 1) return one;
-    let other = this.#slots.sample(this.#rng) ?? one;
+    let other = this.#slots.sample(this.#dice) ?? one;
     // A second draw of the same node would be no choice; its neighbour is as good as any.
     if (other === one) other = this.#slots.after(one);
     return this.#score(one, nowMs) <= this.#score(other, nowMs) ? one : other;

@@ -13,10 +13,10 @@ export class RandomWeightedPolicy implements PickPolicy {
   readonly name = "random_weighted";
   readonly followsCalls = false;
   readonly #slots = new HostSlots();
-  readonly #rng: PickContext["rng"];
+  readonly #dice: PickContext["dice"];
 
-  constructor({ rng }: Pick<PickContext, "rng">) {
-    this.#rng = rng;
+  constructor({ dice }: Pick<PickContext, "dice">) {
+    this.#dice = dice;
   }
 
   add(host: Host): void {
@@ -32,6 +32,6 @@ export class RandomWeightedPolicy implements PickPolicy {
   }
 
   pick(): Host | undefined {
-    return this.#slots.sample(this.#rng);
+    return this.#slots.sample(this.#dice);
   }
 }

@@ -36,12 +36,12 @@ export class RingHashPolicy implements PickPolicy {
 
   pick(_nowMs: number, key: number): Host | undefined {
     if (this.#members.usable === 0) return undefined;
-    const { rng, settings, usable } = this.#context;
+    const { dice, settings, usable } = this.#context;
     if (this.#members.stale) {
       this.#points = new HashPoints(this.#members.sorted(), settings.virtualNodes);
     }
     const points = this.#points;
-    const hash = key === NO_KEY ? Math.floor(rng.next() * 4294967296) : key;
+    const hash = key === NO_KEY ? dice.throw() : key;
     let index = points.indexOf(hash);
     const seenMax = Math.min(points.count, ENTRIES_SEEN_MAX);
     for (let seen = 0; seen < seenMax; seen++) {

@@ -1,5 +1,6 @@
 // Core. Each node in turn, heavier ones more often and evenly spread.
 
+import { DICE_LIMIT } from "./dice.ts";
 import type { Host } from "./host.ts";
 import { HostHeap } from "./host_heap.ts";
 import type { PickContext, PickPolicy } from "./pick_policy.ts";
@@ -17,16 +18,16 @@ export class SmoothWeightedRoundRobinPolicy implements PickPolicy {
   readonly name = "smooth_weighted_round_robin";
   readonly followsCalls = false;
   readonly #heap = new HostHeap();
-  readonly #rng: PickContext["rng"];
-  /** Deadline of the latest pick: what time is to this policy. */
-  #now = 0;
+  readonly #dice: PickContext["dice"];
+  /** Deadline of the latest pick: what time is to this policy. An array keeps fractions in place. */
+  readonly #now = new Float64Array(1);
 
-  constructor({ rng }: Pick<PickContext, "rng">) {
-    this.#rng = rng;
+  constructor({ dice }: Pick<PickContext, "dice">) {
+    this.#dice = dice;
   }
 
   add(host: Host): void {
-    this.#heap.add(host, this.#now + this.#rng.next() / host.pickWeight);
+    this.#heap.add(host, this.#now[0] + this.#dice.throw() / DICE_LIMIT / host.pickWeight);
   }
 
   remove(host: Host): void {
@@ -37,14 +38,15 @@ export class SmoothWeightedRoundRobinPolicy implements PickPolicy {
     // The rest of the turn shrinks or grows with the weight; at most one whole turn is left.
     const deadline = this.#heap.keyOf(host);
     const turn = 1 / host.pickWeight;
-    if (deadline - this.#now > turn) this.#heap.change(host, this.#now + turn);
+    if (deadline - this.#now[0] > turn) this.#heap.change(host, this.#now[0] + turn);
   }
 
   pick(): Host | undefined {
     const host = this.#heap.least;
     if (host === undefined) return undefined;
-    this.#now = this.#heap.leastKey;
-    this.#heap.change(host, this.#now + 1 / host.pickWeight, true);
+    const now = this.#heap.keyOf(host);
+    this.#now[0] = now;
+    this.#heap.change(host, now + 1 / host.pickWeight, true);
     return host;
   }
 }

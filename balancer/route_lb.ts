@@ -2,19 +2,18 @@
 
 import { RetCode } from "../proto/message_ids.ts";
 import type { Rng } from "../reactor/rng.ts";
+import type {
+  HostResult,
+  HostSnapshot,
+  ModuleModeChange,
+  RouteUpdate,
+  StateChange,
+} from "./balance_records.ts";
 import { type BalanceSettings, checkBalanceSettings } from "./balance_settings.ts";
 import type { ModuleView } from "./explain.ts";
 import { ActiveHosts, type Host, type RouteNode } from "./host.ts";
 import { HostList, type Linked } from "./host_list.ts";
-import {
-  type BalanceContext,
-  type HostResult,
-  type HostSnapshot,
-  LoadBalance,
-  type ModuleModeChange,
-  type RouteUpdate,
-  type StateChange,
-} from "./load_balance.ts";
+import { type BalanceContext, LoadBalance } from "./load_balance.ts";
 import { DEFAULT_MODULE_POLICY, type ModulePolicy, parseModulePolicy } from "./module_policy.ts";
 import { type ModuleKeyed, ModuleTable } from "./module_table.ts";
 import type { CallCounts } from "./overload_policy.ts";

@@ -1,6 +1,6 @@
 // Core. Chooses by weight in O(log n), with weights that change.
 
-import type { Rng } from "../reactor/rng.ts";
+import { type Dice, DICE_LIMIT } from "./dice.ts";
 
 /**
  * A complete binary tree of sums over numbered slots. A parent is always made anew from its two
@@ -27,11 +27,11 @@ export class WeightTree {
   }
 
   /** A slot, each as likely as its weight; -1 when all weights are 0. O(log n). */
-  sample(rng: Rng): number {
+  sample(dice: Pick<Dice, "throw">): number {
     const sums = this.#sums;
     const total = sums[1];
     if (!(total > 0)) return -1;
-    let left = rng.next() * total;
+    let left = dice.throw() / DICE_LIMIT * total;
     let at = 1;
     while (at < this.#size) {
       at *= 2;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { seededRng } from "../reactor/rng.ts";
+import { Dice, DICE_LIMIT } from "./dice.ts";
 import { WeightTree } from "./weight_tree.ts";
 
 test("sample() takes each slot as often as it weighs, and none without weight", () => {
@@ -9,9 +10,9 @@ test("sample() takes each slot as often as it weighs, and none without weight", 
   const weights = [5, 0, 1, 3, 0.5, 0.5];
   weights.forEach((weight, slot) => tree.set(slot, weight));
   assert.equal(tree.total, 10);
-  const rng = seededRng(7);
+  const dice = new Dice(seededRng(7));
   const counts = weights.map(() => 0);
-  for (let i = 0; i < 100_000; i++) counts[tree.sample(rng)]++;
+  for (let i = 0; i < 100_000; i++) counts[tree.sample(dice)]++;
   weights.forEach((weight, slot) => {
     // 100,000 draws: a standard deviation is at most 160; five of them.
     assert.ok(Math.abs(counts[slot] - weight * 10_000) <= 800, `${slot}: ${counts[slot]}`);
@@ -20,13 +21,13 @@ test("sample() takes each slot as often as it weighs, and none without weight", 
 });
 
 test("sample() answers -1 without any weight, and never takes a slot of weight 0", () => {
-  assert.equal(new WeightTree().sample({ next: () => 0.5 }), -1);
+  assert.equal(new WeightTree().sample({ throw: () => DICE_LIMIT / 2 }), -1);
   const weights = fc.array(fc.constantFrom(0, 0, 0.1, 1, 1e9), { minLength: 1, maxLength: 20 });
-  const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
-  fc.assert(fc.property(weights, chance, (all, next) => {
+  const chance = fc.integer({ min: 0, max: DICE_LIMIT - 1 });
+  fc.assert(fc.property(weights, chance, (all, thrown) => {
     const tree = new WeightTree();
     all.forEach((weight, slot) => tree.set(slot, weight));
-    const slot = tree.sample({ next: () => next });
+    const slot = tree.sample({ throw: () => thrown });
     if (all.every((weight) => weight === 0)) assert.equal(slot, -1);
     else assert.ok(all[slot] > 0);
   }));

@@ -1,10 +1,11 @@
 // Core. The pools of one module, one for each zone or one for all, and which of them is next.
 
 import type { Rng } from "../reactor/rng.ts";
+import { Dice, DICE_LIMIT } from "./dice.ts";
 import type { Host } from "./host.ts";
 import type { HostList } from "./host_list.ts";
 import { type ModulePolicy, ZONES_MAX } from "./module_policy.ts";
-import { hashWord } from "./murmur3.ts";
+import { tableKeyOf } from "./murmur3.ts";
 import { NodePool } from "./node_pool.ts";
 import { NO_KEY } from "./pick_policy.ts";
 import { planZones, steadied } from "./zone_plan.ts";
@@ -35,7 +36,7 @@ export class ZoneRouter {
   readonly isZoned: boolean;
   readonly #policy: ModulePolicy;
   readonly #ownZone: string;
-  readonly #rng: Rng;
+  readonly #dice: Dice;
   /** With zones: the single one, of nodes without a zone, and one for each zone. */
   readonly #pools: NodePool[];
   /** The only pool while zones do not matter. */
@@ -50,8 +51,8 @@ export class ZoneRouter {
     this.isZoned = zoneAware || evacuatedZones.length > 0;
     this.#policy = policy;
     this.#ownZone = ownZone;
-    this.#rng = rng;
-    this.#single = new NodePool(NO_ZONE, policy, rng);
+    this.#dice = new Dice(rng);
+    this.#single = new NodePool(NO_ZONE, policy, this.#dice);
     this.#pools = this.isZoned ? [this.#single] : NO_POOLS;
   }
 
@@ -71,7 +72,7 @@ export class ZoneRouter {
     const known = this.#pools.find((pool) => pool.zone === zone);
     if (known !== undefined) return known;
     if (this.#pools.length >= ZONES_MAX) return this.#single;
-    const pool = new NodePool(zone, this.#policy, this.#rng);
+    const pool = new NodePool(zone, this.#policy, this.#dice);
     this.#pools.push(pool);
     return pool;
   }
@@ -97,7 +98,7 @@ export class ZoneRouter {
     if (!this.isZoned) return this.#single.policy.pick(nowMs, key);
     if (this.#isStale) this.#plan();
     // The hash that finds the node must not find the zone too: each zone would see few keys.
-    let left = key === NO_KEY ? this.#rng.next() : hashWord(key) / 4294967296;
+    let left = (key === NO_KEY ? this.#dice.throw() : tableKeyOf(key)) / DICE_LIMIT;
     for (let index = 0; index < this.#pools.length; index++) {
       left -= this.#shares[index];
       if (left >= 0) continue;

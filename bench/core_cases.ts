@@ -1,6 +1,6 @@
 // Shell. Benchmarks of the pure parts: frames, codecs, picks, routes.
 
-import { HashRing, type Host, RouteLb } from "../balancer/mod.ts";
+import { HashRing, type Host, POLICY_NAMES, RouteLb } from "../balancer/mod.ts";
 import { defaultBalanceSettings } from "../balancer/mod.ts";
 import * as hostCodec from "../proto/host_codec.ts";
 import * as messages from "../proto/messages.ts";
@@ -74,7 +74,7 @@ function codec(): BenchCase {
 }
 
 /** A balancer with `moduleCount` modules of `nodeCount` nodes each. */
-function balancer(moduleCount: number, nodeCount: number): RouteLb {
+function balancer(moduleCount: number, nodeCount: number, policy = "lars"): RouteLb {
   const routes = new RouteLb({
     settings: defaultBalanceSettings,
     rng: seededRng(1),
@@ -84,6 +84,7 @@ function balancer(moduleCount: number, nodeCount: number): RouteLb {
   const nodes = Array.from({ length: nodeCount }, (_, index) => ({ ip: index + 1, port: 80 }));
   for (let modId = 0; modId < moduleCount; modId++) {
     routes.getHost(modId, 1, 0);
+    if (policy !== "lars") routes.setModulePolicy(modId, 1, JSON.stringify({ policy }));
     routes.update(modId, 1, nodes, 0);
   }
   return routes;
@@ -94,20 +95,21 @@ interface PickSize {
   readonly modules: number;
   readonly nodes: number;
   readonly called: number;
+  readonly policy?: string;
 }
 
-function pickWork(name: string, { modules, nodes, called }: PickSize): Work {
+function pickWork(name: string, { modules, nodes, called, policy }: PickSize): Work {
   let routes: RouteLb | undefined; // made when it is needed: the large ones take a second
   const step = modules / called;
   let next = 0;
   return {
     name,
     run(count): number {
-      routes ??= balancer(modules, nodes);
+      routes ??= balancer(modules, nodes, policy);
       let picked = 0;
       for (let index = 0; index < count; index++) {
         const modId = next * step;
-        const host = routes.getHost(modId, 1, 1) as Host;
+        const host = routes.getHost(modId, 1, 1, index) as Host;
         routes.report(modId, 1, host.ip, host.port, 0, 0, 1);
         next = next + 1 === called ? 0 : next + 1;
         picked++;
@@ -125,6 +127,20 @@ function picks(modules: number, nodes: number, called = modules): BenchCase {
     reference: pickWork("1 module x 1 node", { modules: 1, nodes: 1, called: 1 }),
     expected: 1,
     target: { atMost: 1.3 },
+  };
+}
+
+/** Nodes of the rows that compare policies. */
+const POLICY_NODES = 100;
+
+/** One policy, each call with a key, which those that know none ignore. */
+function policyPicks(policy: string): BenchCase {
+  const size = { modules: 1, nodes: POLICY_NODES, called: 1 };
+  return {
+    name: `pick and report, ${POLICY_NODES} nodes, policy ${policy}`,
+    work: pickWork("RouteLb", { ...size, policy }),
+    reference: pickWork("policy lars", size),
+    expected: 1,
   };
 }
 
@@ -185,6 +201,7 @@ export function coreCases(): BenchCase[] {
     ...[1, 1000, 100_000].map((modules) => picks(modules, 3, 1)),
     ...[1000, 100_000].map((modules) => picks(modules, 3)),
     ...[20, 1000, 10_000].map((nodes) => picks(1, nodes)),
+    ...POLICY_NAMES.filter((policy) => policy !== "lars").map(policyPicks),
     ring(),
     routeCodec(20),
     routeCodec(1000),

@@ -6,7 +6,7 @@ export interface FaultView {
   readonly agent: number;
   /** When the fault began. Milliseconds. */
   readonly startMs: number;
-  /** When the agent made the node overload; NaN while it has not. Milliseconds. */
+  /** When the agent judged the node overload; NaN while it has not. Milliseconds. */
   outMs: number;
   /** Failed calls that were sent to the node from the fault on and before it was overload. */
   failed: number;
@@ -88,7 +88,12 @@ export class FaultTracker {
     const at = agent * this.#nodes + node;
     this.#out[at] = 1;
     if (isFalse) this.falseOuts++;
-    const view = this.views[this.#view[at]];
+    this.nodeJudged(agent, node, atMs);
+  }
+
+  /** An agent noticed that a node is sick, whether it puts it out or has to keep it in use. */
+  nodeJudged(agent: number, node: number, atMs: number): void {
+    const view = this.views[this.#view[agent * this.#nodes + node]];
     if (view !== undefined && Number.isNaN(view.outMs)) view.outMs = atMs;
   }
 

@@ -34,6 +34,15 @@ test("FaultTracker takes no detection from a node that was out before the fault"
   assert.deepEqual(faults.recoveriesMs, [1]);
 });
 
+test("FaultTracker takes a node that is judged and stays in use for noticed, not for out", () => {
+  const faults = new FaultTracker(1, 1);
+  faults.faultBegins(0, 10);
+  faults.nodeJudged(0, 0, 15);
+  faults.faultEnds(0, 20);
+  assert.equal(faults.views[0].outMs, 15);
+  assert.deepEqual([faults.missed, faults.notBack, faults.falseOuts], [0, 0, 0]);
+});
+
 test("FaultTracker forgets a node that leaves the route", () => {
   const faults = new FaultTracker(1, 1);
   faults.faultBegins(0, 10);

@@ -250,9 +250,12 @@ class Simulation {
   }
 
   #stateChanged(agent: number, { ip, overload, atMs, dryRun, held }: StateChange): void {
-    // Judged, but in use all the same.
-    if (dryRun === true || held === true) return;
     const node = ip - FIRST_IP;
+    // Judged, but in use all the same.
+    if (dryRun === true || held === true) {
+      if (overload) this.#faults.nodeJudged(agent, node, atMs);
+      return;
+    }
     this.#marks.push({ atMs, overload });
     if (!overload) return this.#faults.nodeBack(agent, node, atMs);
     const wellForMs = atMs - this.#nodes[node].wellSinceMs;

@@ -1,0 +1,86 @@
+// Core. What the balancer tells the program around it: changes, results, snapshots.
+
+import { formatIpv4 } from "../reactor/address.ts";
+import type { ModuleMode } from "./explain.ts";
+import type { NodeState } from "./host.ts";
+
+/** A node changed its state. */
+export interface StateChange {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly ip: number;
+  readonly port: number;
+  /** The new state. */
+  readonly overload: boolean;
+  /** The rule that fired, with its numbers. */
+  readonly reason: string;
+  /** When, by the clock the balancer is given. Milliseconds. */
+  readonly atMs: number;
+  /** True when the module only judges: the node stays in use. */
+  readonly dryRun?: boolean;
+  /** True when the node stays in use because no more of the module may be out. */
+  readonly held?: boolean;
+}
+
+/** The change as a line of text: "10.0.0.1:80 of module 1,1 is overload: 15 calls …". */
+export function describeStateChange(change: StateChange): string {
+  const kept = change.dryRun === true
+    ? " (dry run, stays in use)"
+    : change.held === true
+    ? " (stays in use: no more nodes may be out)"
+    : "";
+  return `${formatIpv4(change.ip)}:${change.port} of module ${change.modId},${change.cmdId} is ` +
+    `${change.overload ? "overload" : "idle"}${kept}: ${change.reason}`;
+}
+
+/** A module began, or ceased, to be without a usable node. */
+export interface ModuleModeChange {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly mode: ModuleMode;
+  readonly reason: string;
+  /** When, by the clock the balancer is given. Milliseconds. */
+  readonly atMs: number;
+}
+
+/** What a node's calls came to, as it goes to the reporter. */
+export interface HostResult {
+  readonly ip: number;
+  readonly port: number;
+  /** Successes of the window or state the node was in at its last counted call. */
+  readonly succ: number;
+  /** Failures of the same. */
+  readonly err: number;
+  readonly overload: boolean;
+  /** Successes since the agent knows the node. */
+  readonly succTotal: number;
+  /** Failures since the agent knows the node. */
+  readonly errTotal: number;
+}
+
+/** What a route update did. */
+export interface RouteUpdate {
+  readonly added: number;
+  readonly kept: number;
+  readonly removed: number;
+  /** Nodes not taken: more than `nodesMax`, or a port outside 1 to 65535. */
+  readonly cut: number;
+}
+
+/** One node as a snapshot shows it. */
+export interface HostSnapshot {
+  readonly ip: number;
+  readonly port: number;
+  readonly overload: boolean;
+  readonly vsucc: number;
+  readonly verr: number;
+  readonly rsucc: number;
+  readonly rerr: number;
+  readonly continSucc: number;
+  readonly continErr: number;
+  readonly sinceMs: number;
+  /** As the route says, as the next two. */
+  readonly weight: number;
+  readonly zone: string;
+  readonly state: NodeState;
+}
