@@ -26,8 +26,8 @@ export const SILENCES_MAX = 3;
 /** A whole route as dns sent it, in one message or in parts. */
 export interface ArrivedRoute extends ModuleKey {
   readonly hosts: HostInfo[];
-  /** JSON of the module's policy; "" = none. */
-  readonly policy: string;
+  /** JSON of the module's policy; "" = none, undefined = this dns tells of no policies. */
+  readonly policy: string | undefined;
   /** Somebody means this route, however many nodes it lost. */
   readonly meant: boolean;
   /** Changes of this module are marked when they are meant. */
@@ -186,12 +186,15 @@ export class DnsClient {
   #answered(
     message: ModuleKey & {
       readonly policy?: string;
+      readonly revision?: number;
       readonly meant?: true;
       readonly guarded?: true;
     },
     hosts: HostInfo[],
   ): void {
-    const { modId, cmdId, policy = "", meant = false, guarded = false } = message;
+    const { modId, cmdId, meant = false, guarded = false } = message;
+    // Every route of a dns of ours has a revision, once it has heard Hello.
+    const policy = message.revision === undefined ? undefined : message.policy ?? "";
     this.#open.delete(`${modId},${cmdId}`);
     this.#counts.routes++;
     this.#routeAtMs = this.#options.clock.nowMs();

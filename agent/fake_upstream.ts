@@ -86,11 +86,13 @@ export class FakeDns extends FakeServer {
   readonly nodeUses: NodeUse[] = [];
   /** True: requests are taken and not answered. */
   silent = false;
+  readonly #extended: boolean;
   /** More than 1: routes are sent in so many parts. */
   partCount = 1;
 
   constructor(options: FakeOptions = {}) {
     super("dns", options);
+    this.#extended = options.extended ?? true;
     this.router.add(MessageId.GetRouteRequest, (body, peer) => {
       const { modId, cmdId } = decodeGetRouteRequest(body);
       this.requests.push(`${modId},${cmdId}`);
@@ -120,7 +122,8 @@ export class FakeDns extends FakeServer {
   #send(peer: Connection, modId: number, cmdId: number): void {
     const key = `${modId},${cmdId}`;
     const hosts = this.routes.get(key) ?? [];
-    const extras = {
+    const extras = !this.#extended ? {} : {
+      revision: 1,
       policy: this.policies.get(key),
       meant: this.meant.has(key) || undefined,
       guarded: this.guarded.has(key) || undefined,
@@ -187,10 +190,15 @@ export class FakeCaller {
   }
 
   /** Asks for a node, again when there is no answer; answers to earlier questions are dropped. */
-  async getHost(modId: number, cmdId: number, token?: Uint8Array): Promise<GetHostResponse> {
+  async getHost(
+    modId: number,
+    cmdId: number,
+    token?: Uint8Array,
+    key?: Uint8Array,
+  ): Promise<GetHostResponse> {
     const seq = ++this.#seq;
     for (;;) {
-      this.client.send(frameGetHostRequest({ seq, modId, cmdId, token }));
+      this.client.send(frameGetHostRequest({ seq, modId, cmdId, token, key }));
       const answer = await this.#answer(seq);
       if (answer !== undefined) return answer;
     }

@@ -426,10 +426,10 @@ class AgentService implements RunningService {
     return known.policy === policy ? known : { ...known, policy };
   }
 
-  /** The policy that dns sent, or the one before when the balancer would refuse it. */
-  #policyOf(modId: number, cmdId: number, policy: string): string {
+  /** The policy that dns sent; the one before when there is none, or it would be refused. */
+  #policyOf(modId: number, cmdId: number, policy: string | undefined): string {
     const known = this.#registry.routeOf(modId, cmdId)?.policy ?? "";
-    if (policy === known) return policy;
+    if (policy === undefined || policy === known) return known;
     try {
       parseModulePolicy(policy);
       parseHealthCheck(policy);

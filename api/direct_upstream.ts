@@ -162,8 +162,9 @@ export class DirectUpstream implements Upstream {
     const { events } = this.#options;
     events.onHeard();
     if (msgId === MessageId.GetRouteResponse) {
-      const { modId, cmdId, hosts, policy = "" } = decodeGetRouteResponse(body);
-      events.onRoute(modId, cmdId, hosts, policy);
+      const { modId, cmdId, hosts, policy = "", revision } = decodeGetRouteResponse(body);
+      // Every route of a dns of ours has a revision, once it has heard Hello.
+      events.onRoute(modId, cmdId, hosts, revision === undefined ? undefined : policy);
     } else if (msgId === MessageId.NodeUseRequest) {
       const request = decodeNodeUseRequest(body);
       const usage = events.onNodeUse(request);

@@ -387,10 +387,10 @@ export class InProcessClient implements LarsApi {
     modId: number,
     cmdId: number,
     nodes: readonly RouteNode[],
-    policy: string,
+    policy: string | undefined,
   ): void {
     try {
-      this.#lb.setModulePolicy(modId, cmdId, policy);
+      if (policy !== undefined) this.#lb.setModulePolicy(modId, cmdId, policy);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       this.#policiesRefused++;

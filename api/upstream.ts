@@ -15,8 +15,16 @@ export interface UpstreamEvents {
   onHeard(): void;
   /** Dns asks whether this program still uses a node. */
   onNodeUse(request: NodeUseRequest): NodeUsage;
-  /** A route, asked for or changed, with the JSON of the module's policy ("" = none). */
-  onRoute(modId: number, cmdId: number, nodes: readonly RouteNode[], policy: string): void;
+  /**
+   * A route, asked for or changed, with the JSON of the module's policy: "" = none, undefined = a
+   * dns of the original, which knows none.
+   */
+  onRoute(
+    modId: number,
+    cmdId: number,
+    nodes: readonly RouteNode[],
+    policy: string | undefined,
+  ): void;
 }
 
 /** Counters of an upstream. */

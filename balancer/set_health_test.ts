@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRng } from "../reactor/rng.ts";
 import { defaultBalanceSettings } from "./balance_settings.ts";
-import type { StateChange } from "./load_balance.ts";
+import type { StateChange } from "./balance_records.ts";
 import { RouteLb } from "./route_lb.ts";
 
 function setUp(): { lb: RouteLb; changes: StateChange[] } {

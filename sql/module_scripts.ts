@@ -27,8 +27,8 @@ import {
   type ModuleRow,
 } from "./store.ts";
 
-/** Rows of one SELECT of all modules: about 0.5 ms where reading holds the event loop. */
-export const MODULE_PAGE_ROWS = 200;
+/** Rows of one SELECT of all modules; few where reading holds the event loop: about 0.5 ms. */
+export const MODULE_PAGE_ROWS: Readonly<Record<Dialect, number>> = { mysql: 2000, sqlite: 200 };
 
 const COLUMNS = "modid, cmdid, name, policy, updated_at";
 
@@ -116,6 +116,7 @@ function* someRowsScript(keys: readonly ModuleKey[]): Script<ModuleRow[]> {
 
 /** The next {@linkcode MODULE_PAGE_ROWS} rows after a module, or the first; see there. */
 export function* modulePageScript(
+  dialect: Dialect,
   shape: SchemaShape,
   after: ModuleKey | undefined,
 ): Script<ModuleRow[]> {
@@ -124,7 +125,7 @@ export function* modulePageScript(
   const rows = yield {
     sql: `SELECT ${COLUMNS} FROM Module WHERE modid > ? OR (modid = ? AND cmdid > ?) ` +
       "ORDER BY modid, cmdid LIMIT ?",
-    params: [modId, modId, cmdId, MODULE_PAGE_ROWS],
+    params: [modId, modId, cmdId, MODULE_PAGE_ROWS[dialect]],
   };
   return rows.map(moduleRowOf);
 }

@@ -243,9 +243,11 @@ export class SqlStore implements Store {
       if (keys !== undefined) return await this.#driver.run(() => moduleRowsScript(shape, keys));
       const rows: ModuleRow[] = [];
       while (rows.length < MODULE_ROWS_MAX) {
-        const page = await this.#driver.run(() => modulePageScript(shape, rows.at(-1)));
+        const page = await this.#driver.run(() =>
+          modulePageScript(this.dialect, shape, rows.at(-1))
+        );
         for (const row of page) rows.push(row);
-        if (page.length < MODULE_PAGE_ROWS) break;
+        if (page.length < MODULE_PAGE_ROWS[this.dialect]) break;
         await this.#options.yieldToLoop();
       }
       return rows.slice(0, MODULE_ROWS_MAX);

@@ -166,7 +166,8 @@ test(
             "--dns-reload-interval=1",
           ]);
         const [first] = await Promise.all(ports.map(startDns));
-        // Some of the writers do not mark what they do, and their edits are to reach the agent at once.
+        // Ours and foreign hands write the same modules here: what the latter remove would be held
+        // back for a while, and this is about edits that get lost.
         const agent = await processes.start("agent", [
           ...agentFlags(processes, ports, [ports[0]]),
           "--agent-push-guard=0",

@@ -149,6 +149,7 @@ async function printReport(
     const { address, software, status } = agent.value;
     printLine(`${strong("agent")}     ${good("answers")} at ${address}, ${software}`);
     printLine(`          ${agentText(status)}`);
+    for (const line of agentComplaints(status)) printLine(`          ${bad(line)}`);
   }
   if ("fault" in stored) return;
   await printServices(stored.value.instances);
@@ -179,6 +180,21 @@ function agentText(status: Record<string, unknown>): string {
   return `${link("dns")}, ${link("reporter")}, ${number("modules")} modules, ` +
     `${number("hosts")} nodes (${number("hostsOverload")} overloaded), ` +
     `${number("picks")} picks, ${number("reports")} reports`;
+}
+
+/** What somebody should look at. */
+function agentComplaints(status: Record<string, unknown>): string[] {
+  const lines: string[] = [];
+  if (typeof status.routesHeldBack === "string" && status.routesHeldBack !== "") {
+    lines.push(
+      `holds back routes that lost most of their nodes: ${status.routesHeldBack} ` +
+        "(lars route confirm MODID CMDID, if that is meant)",
+    );
+  }
+  if (Number(status.policiesRefused ?? 0) > 0) {
+    lines.push(`has refused policies of modules ${status.policiesRefused} times; see its log`);
+  }
+  return lines;
 }
 
 function fieldsText(fields: Record<string, unknown>): string {
