@@ -114,5 +114,30 @@ const feed: MetricTable = {
   ),
 };
 
-/** Metrics of the agent by counter. */
-export const agentMetrics: MetricTable = { ...balancer, ...network, ...links, ...feed };
+const guards: MetricTable = {
+  policiesRefused: counter("lars_agent_policies_refused_total", "Policies with a fault, not used."),
+  pushesHeld: counter("lars_agent_pushes_held_total", "Routes held back: too much was missing."),
+  modulesHeld: gauge("lars_agent_modules_held", "Modules served by their last good route."),
+  heldTakenByTime: counter(
+    "lars_agent_held_routes_taken_total",
+    "Routes taken after all because nobody contradicted them.",
+  ),
+  healthTargets: gauge("lars_agent_health_targets", "Nodes whose health is checked."),
+  healthTargetsDropped: counter(
+    "lars_agent_health_targets_dropped_total",
+    "Nodes not checked for want of room.",
+  ),
+  healthRunning: gauge("lars_agent_health_checks_running", "Checks under way."),
+  healthChecks: counter("lars_agent_health_checks_total", "Checks done."),
+  healthChecksBad: counter("lars_agent_health_checks_failed_total", "Checks that failed."),
+  healthVerdicts: counter("lars_agent_health_verdicts_total", "Changes of a node's health."),
+};
+
+/** Metrics of the agent by counter; those of parts that are off are absent. */
+export const agentMetrics: MetricTable = {
+  ...balancer,
+  ...network,
+  ...links,
+  ...feed,
+  ...guards,
+};

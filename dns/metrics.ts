@@ -23,6 +23,10 @@ export const dnsMetrics: MetricTable = {
     "lars_dns_requests_dropped_total",
     "Questions not answered because the peer does not read.",
   ),
+  surveys_dropped: counter(
+    "lars_dns_surveys_dropped_total",
+    "Questions who uses a node that found no room.",
+  ),
   subscriptions: gauge("lars_dns_subscriptions", "Modules that connections are subscribed to."),
   subscriptions_refused: counter(
     "lars_dns_subscriptions_refused_total",
