@@ -327,6 +327,7 @@ export class ChangeService {
       via: wish.via ?? viaOf(actor),
       why: wish.why,
       undoes: wish.undoes ?? 0,
+      meant: true, // Pages and clients show in a preview what it empties.
       audit: auditOf(actor, Math.trunc(clock.wallMs()), wish.action, wish.target),
     };
     const outcome = await tellingDns<ChangeOutcome>(
