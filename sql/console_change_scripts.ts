@@ -40,7 +40,7 @@ const PART_MODULES = 100;
 /** Modules of a change that lists name. */
 export const CHANGE_MODULES_SHOWN = 20;
 /** Most modules of one change. */
-export const CHANGE_MODULES_MAX = 20_000;
+export const CHANGE_MODULES_MAX = 100_000;
 const ROWS_PER_STATEMENT = 1000;
 
 function* readStoredScript(
@@ -74,7 +74,7 @@ export function* changeScript(
   let version = locked.version;
   const changed: ModuleKey[] = [];
   if (routes.length > 0) {
-    const result = yield* editRoutesScript(dialect, shape, routes, true);
+    const result = yield* editRoutesScript(dialect, shape, routes, wish.meant);
     version = result.version;
     changed.push(...result.changed);
   }

@@ -47,6 +47,7 @@ function wish(edits: readonly RouteEdit[], rest: Partial<ChangeWish> = {}): Chan
     via: "console",
     why: "because",
     undoes: 0,
+    meant: false,
     audit: audit("route.change"),
     ...rest,
   };

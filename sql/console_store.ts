@@ -123,7 +123,7 @@ export interface StoredModule extends ModuleKey, ModuleTexts {
 /** How a change came to be. */
 export type ChangeVia = "console" | "token" | "command" | "import" | "rollback";
 
-/** A change of routes together with its record. Somebody means it: see `EditOptions.meant`. */
+/** A change of routes together with its record. */
 export interface ChangeWish {
   /** Modules that are locked, read and given to `decide`; every edit must be in one of them. */
   readonly modules: readonly ModuleKey[];
@@ -136,6 +136,8 @@ export interface ChangeWish {
   readonly why: string;
   /** The change this one undoes; 0 for none. */
   readonly undoes: number;
+  /** As in `EditOptions`: agents take it at once, however many nodes it removes. */
+  readonly meant: boolean;
   /** Written with the change; `target` and `detail` are made from what changed when empty. */
   readonly audit: AuditEntry;
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -165,6 +166,62 @@ test(
       const help = await processes.run("tools/lars.ts", ["web", "--help"]);
       assert.match(help.stdout, /--web-host-names/);
       assert.equal((await process.stop()).code, 0);
+    });
+  },
+);
+
+test(
+  "lars route works through a console, and its changes are in the history",
+  TIMEOUT,
+  async () => {
+    await withProcesses(async (processes) => {
+      const data = join(processes.directory, "data");
+      const started = await startConsole(processes, ["--data", data]);
+      const admin = await firstLogin(started);
+      const { secret } = await admin.get<ResponseOf<"addToken">>("POST /tokens", {
+        body: { title: "cli", role: "operator", days: 1 },
+      });
+      const tokenFile = join(processes.directory, "token");
+      writeFileSync(tokenFile, `${secret}\n`);
+      const server = ["--server", started.base, "--token-file", tokenFile];
+      const route = async (...words: string[]): Promise<string> => {
+        const { code, stdout, stderr } = await processes.run("tools/lars.ts", ["route", ...words]);
+        assert.equal(code, 0, stderr);
+        return stdout;
+      };
+      assert.match(
+        await route("add", "1", "1", "10.0.0.1:80", "--why", "new", ...server),
+        /^added/,
+      );
+      await route("set", "1", "1", "10.0.0.1:80", "--weight", "5", "--why", "slow", "--data", data);
+      const [node] = JSON.parse(await route("ls", "1", "1", "--json", ...server));
+      assert.deepEqual([node.ip, node.weight], ["10.0.0.1", 5]);
+      const file = join(processes.directory, "routes.csv");
+      await route("export", file, ...server);
+      writeFileSync(file, `${readFileSync(file, "utf8")}2,2,10.0.0.2,80,100,,on\n`);
+      assert.match(await route("import", file, ...server), /1 added/);
+      const { changes } = await admin.get<ResponseOf<"listChanges">>("GET /changes");
+      assert.deepEqual(changes.map(({ via, why, summary }) => [via, why, summary]), [
+        ["token", "", "add 2/2 10.0.0.2:80"],
+        ["command", "slow", "set 1/1 10.0.0.1:80 weight 100 to 5"],
+        ["token", "new", "add 1/1 10.0.0.1:80"],
+      ]);
+      const failures: [string[], number, RegExp][] = [
+        [["add", "1", "1", "10.0.0.1:80", ...server], 1, /exists already/],
+        [["ls", "--server", started.base], 2, /needs an API token/],
+        [["ls", "--server", "x", "--token-file", tokenFile], 2, /must look like http/],
+        [["ls", "--server", "http://127.0.0.1:1", "--token-file", tokenFile], 1, /does not answer/],
+        [["ls", ...server, "--data", data], 2, /cannot be used/],
+      ];
+      for (const [words, code, message] of failures) {
+        const failed = await processes.run("tools/lars.ts", ["route", ...words]);
+        assert.equal(failed.code, code, failed.stderr);
+        assert.match(failed.stderr, message);
+      }
+      writeFileSync(tokenFile, "lars_a_token_that_nobody_made");
+      const stranger = await processes.run("tools/lars.ts", ["route", "ls", ...server]);
+      assert.match(stranger.stderr, /Log in first/);
+      assert.equal((await started.process.stop()).code, 0);
     });
   },
 );

@@ -17,9 +17,9 @@ import {
 } from "./policy_text.ts";
 import {
   addEditOptions,
-  changeAndTell,
   type EditFlags,
   outcomeJson,
+  setModulesAndTell,
   toldText,
 } from "./route_edit.ts";
 import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
@@ -205,7 +205,7 @@ async function setModule(modId: number, cmdId: number, flags: SetFlags): Promise
       ...(name === undefined ? {} : { name }),
       ...(policy === before.policy ? {} : { policy }),
     };
-    return await changeAndTell(store, flags, () => store.setModules([change]));
+    return await setModulesAndTell(store, [change], flags);
   });
   if (flags.json === true) return printJson(outcomeJson(outcome));
   if (outcome.changed.length === 0) return printLine(`(${modId},${cmdId}) is so already`);

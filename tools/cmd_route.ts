@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { formatIpv4 } from "../reactor/address.ts";
-import type { RouteEdit, RouteRow, Store } from "../sql/store.ts";
+import type { RouteEdit, RouteRow } from "../sql/store.ts";
 import {
   NODE_STATES,
   type NodeAddress,
@@ -20,17 +20,17 @@ import { addExamples, type CommandContext } from "./command.ts";
 import {
   addEditOptions,
   changeAndTell,
-  editAndTell,
   type EditFlags,
   outcomeJson,
   toldText,
 } from "./route_edit.ts";
 import { describeNode, jsonNode } from "../web/route_file.ts";
 import { addTransferCommands } from "./route_transfer.ts";
-import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
+import { addServerOption, type RouteAccess, type RouteFlags, withRoutes } from "./route_access.ts";
+import { addStoreOptions, withStore } from "./store_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
 
-interface NodeFlags extends EditFlags {
+interface NodeFlags extends EditFlags, RouteFlags {
   readonly weight?: number;
   readonly zone?: string;
   readonly state?: RouteRow["state"];
@@ -63,11 +63,11 @@ function addList(route: Command): void {
     .argument("[CMDID]", "command number", argument(parseCmdId))
     .option("--json", "print one JSON array")
     .action(async (modId: number | undefined, cmdId: number | undefined, flags: ListFlags) => {
-      const rows = await withStore(flags, (store) => readRows(store, modId, cmdId));
+      const rows = await withRoutes(flags, (routes) => readRows(routes, modId, cmdId));
       if (flags.json === true) return printJson(rows.map(jsonNode));
       await printRows(rows);
     });
-  addStoreOptions(command);
+  addServerOption(addStoreOptions(command));
   addExamples(command, [
     ["lars route ls", "everything"],
     ["lars route ls 1", "all modules with number 1"],
@@ -75,22 +75,17 @@ function addList(route: Command): void {
   ]);
 }
 
-interface ListFlags extends StoreFlags {
+interface ListFlags extends RouteFlags {
   readonly json?: boolean;
 }
 
 async function readRows(
-  store: Store,
+  routes: RouteAccess,
   modId: number | undefined,
   cmdId: number | undefined,
 ): Promise<RouteRow[]> {
-  if (modId !== undefined && cmdId !== undefined) {
-    return await store.readModules([{ modId, cmdId }]);
-  }
-  const found: RouteRow[] = [];
-  await store.readRoutes((rows) => {
-    for (const row of rows) if (modId === undefined || row.modId === modId) found.push(row);
-  });
+  if (modId !== undefined && cmdId !== undefined) return await routes.read({ modId, cmdId });
+  const found = (await routes.read()).filter((row) => modId === undefined || row.modId === modId);
   return found.sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
 }
 
@@ -146,7 +141,7 @@ function addNode(route: Command): void {
     (modId: number, cmdId: number, node: NodeAddress, flags: NodeFlags) =>
       editOne({ op: "add", modId, cmdId, ...node, ...valuesOf(flags) }, "added", flags),
   );
-  addEditOptions(command);
+  addServerOption(addEditOptions(command));
   addExamples(command, [
     ["lars route add 1 1 10.0.0.7:7777", "agents know it within 100 ms"],
     ["lars route add 1 1 10.0.0.8:7777 --weight 50 --zone east", "with a weight and a zone"],
@@ -160,7 +155,7 @@ function removeNode(route: Command): void {
   ).action((modId: number, cmdId: number, node: NodeAddress, flags: NodeFlags) =>
     editOne({ op: "remove", modId, cmdId, ...node }, "removed", flags)
   );
-  addEditOptions(command);
+  addServerOption(addEditOptions(command));
   addExamples(command, [["lars route rm 1 1 10.0.0.7:7777", "callers stop getting it"]]);
 }
 
@@ -174,7 +169,7 @@ function setNode(route: Command): void {
     }
     return editOne({ op: "set", modId, cmdId, ...node, ...values }, "set", flags);
   });
-  addEditOptions(command);
+  addServerOption(addEditOptions(command));
   addExamples(command, [
     ["lars route set 1 1 10.0.0.7:7777 --state drain", "no new calls"],
     ["lars route set 1 1 10.0.0.7:7777 --state on --weight 10", "back, with a tenth of the calls"],
@@ -204,8 +199,8 @@ function confirmModule(route: Command): void {
   addExamples(command, [["lars route confirm 1 1", "after DELETE FROM RouteData by hand"]]);
 }
 
-async function editOne(edit: RouteEdit, word: string, flags: EditFlags): Promise<void> {
-  const outcome = await withStore(flags, (store) => editAndTell(store, [edit], flags));
+async function editOne(edit: RouteEdit, word: string, flags: NodeFlags): Promise<void> {
+  const outcome = await withRoutes(flags, (routes) => routes.edit([edit], flags));
   if (flags.json === true) return printJson(outcomeJson(outcome));
   const node = describeNode(edit);
   if (outcome.changed.length === 0) return printLine(`${node} is so already`);

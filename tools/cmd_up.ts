@@ -210,6 +210,7 @@ class ServiceGroup {
 
   async #startConsoleAt(listen: Address): Promise<RunningService> {
     const { startWeb, webDaemon } = await import("../web/service.ts");
+    const agent = this.#agent;
     const dnsAddresses = this.#dns === undefined ? [] : [addressOf(this.#dns)]
       .map(({ hostname, port }) => parseAddress(reachable({ hostname, port })));
     const announce = (link: string): void => {
@@ -222,6 +223,7 @@ class ServiceGroup {
     }, {
       "web.ip": listen.hostname,
       "web.port": String(listen.port),
+      ...(agent === undefined ? {} : { "web.agent": reachable(addressOf(agent)) }),
       "store.url": this.storeUrl,
     });
   }

@@ -135,6 +135,16 @@ test("lars up: text output, second start keeps the data, SIGTERM ends it too", a
     const overview = await fetch(`${link[1]}/api/v1/overview`, { headers: { Cookie: cookie } });
     assert.equal((await overview.json()).moduleCount, 3);
     assert.equal((await login()).status, 401, "a link logs in once");
+    const explain = (): Promise<Response> =>
+      fetch(`${link[1]}/api/v1/modules/1/1/explain`, { headers: { Cookie: cookie } });
+    assert.equal((await explain()).status, 404, "nobody has asked for the module");
+    const agent = /agent ready on 127\.0\.0\.1:(\d+)/.exec(first.stdout);
+    const asking = await WireCaller.open(Number(agent?.[1]));
+    await asking.untilHost(1, 1);
+    asking.close();
+    const { policy, nodes } = await (await explain()).json();
+    assert.equal(policy, "lars");
+    assert.equal(nodes[0].node, "192.168.1.177:7777");
     assert.equal((await first.stop()).code, 0);
 
     const removed = ["route", "rm", "1", "1", "192.168.1.177:7777", "--data", data];

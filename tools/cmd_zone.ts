@@ -7,9 +7,9 @@ import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
 import {
   addEditOptions,
-  changeAndTell,
   type EditFlags,
   outcomeJson,
+  setModulesAndTell,
   toldText,
 } from "./route_edit.ts";
 import { withStore } from "./store_access.ts";
@@ -64,7 +64,7 @@ async function changeZone(zone: string, evacuated: boolean, flags: ZoneFlags): P
       );
     }
     if (flags.dryRun === true || plan.changes.length === 0) return say(plan, flags);
-    const outcome = await changeAndTell(store, flags, () => store.setModules(plan.changes));
+    const outcome = await setModulesAndTell(store, plan.changes, flags);
     if (flags.json === true) return printJson({ ...planJson(plan), edit: outcomeJson(outcome) });
     printLine(
       `zone ${zone} ${evacuated ? "evacuated" : "restored"} in ${plan.changes.length} module(s), ` +

@@ -1,5 +1,6 @@
 // Shell. Route edits of the command line: one transaction, and then every dns is told.
 
+import { userInfo } from "node:os";
 import type { Command } from "commander";
 import { readToken, softwareName } from "../daemon/daemon.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
@@ -10,16 +11,22 @@ import { systemClock } from "../reactor/system_clock.ts";
 import type {
   EditOptions,
   EditResult,
+  ModuleChange,
   ModuleKey,
   RouteEdit,
   ServiceInstance,
   Store,
 } from "../sql/store.ts";
+import type { ChangeEdits } from "../sql/console_store.ts";
+import { modulesOf } from "../sql/route_edits.ts";
 import { parsePeer } from "./cli_arguments.ts";
-import { repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { argument, repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { DnsNotifier, type Told } from "../dns/dns_notifier.ts";
 import { addStoreOptions, type StoreFlags } from "./store_access.ts";
 import { warningLine } from "./terminal.ts";
+
+/** Longest reason, in characters. */
+const WHY_LENGTH_MAX = 500;
 
 /** A service that has not signed in for so long is not waited for. */
 export const INSTANCE_RECENT_SECONDS = 30;
@@ -28,6 +35,7 @@ export const INSTANCE_RECENT_SECONDS = 30;
 export interface EditFlags extends StoreFlags {
   readonly dns: readonly Address[];
   readonly tokenFile?: string;
+  readonly why?: string;
   readonly json?: boolean;
 }
 
@@ -47,6 +55,7 @@ export function addEditOptions(command: Command): Command {
       repeated((text) => parsePeer(text, DEFAULT_PORTS.dns)),
       [],
     )
+    .option("--why <TEXT>", "reason, kept in the history of changes", argument(parseWhy))
     .option("--token-file <FILE>", `secret shared with dns (or ${TOKEN_FILE_VARIABLE})`)
     .option("--json", "print one JSON value");
 }
@@ -73,7 +82,60 @@ export function editAndTell(
   flags: EditFlags,
   options: EditOptions = {},
 ): Promise<EditOutcome> {
-  return changeAndTell(store, flags, () => store.editRoutes(edits, options));
+  const { meant = false } = options;
+  return changeAndTell(store, flags, () => changeRecorded(store, { routes: edits, meant }, flags));
+}
+
+/** Sets names and policies, all or none, and tells every dns. */
+export function setModulesAndTell(
+  store: Store,
+  modules: readonly ModuleChange[],
+  flags: EditFlags,
+): Promise<EditOutcome> {
+  const wanted = { routes: [], modules, meant: false };
+  return changeAndTell(store, flags, () => changeRecorded(store, wanted, flags));
+}
+
+/** Schema from which on changes are kept in a history. */
+const HISTORY_SCHEMA_VERSION = 6;
+
+/** Makes a change with its record in the history, or without one on a schema that has none. */
+async function changeRecorded(
+  store: Store,
+  wanted: ChangeEdits & { readonly meant: boolean },
+  flags: EditFlags,
+): Promise<EditResult> {
+  const { routes, modules = [], meant } = wanted;
+  if (await store.schemaVersion() < HISTORY_SCHEMA_VERSION) {
+    return routes.length > 0
+      ? await store.editRoutes(routes, { meant })
+      : await store.setModules(modules);
+  }
+  const { changed, version } = await store.console.change({
+    modules: modulesOf([...routes, ...modules]),
+    decide: () => wanted,
+    via: "command",
+    why: flags.why ?? "",
+    undoes: 0,
+    meant,
+    audit: {
+      atMs: Math.trunc(systemClock.wallMs()),
+      who: userInfo().username,
+      action: "route.command",
+      target: "",
+      outcome: "done",
+      detail: "",
+      address: "",
+    },
+  });
+  return { changed: [...changed], version };
+}
+
+/** A reason fits the history: one line. */
+function parseWhy(text: string): string {
+  // deno-lint-ignore no-control-regex
+  if (text.length <= WHY_LENGTH_MAX && !/[\u0000-\u001f\u007f]/.test(text)) return text;
+  throw new RangeError(`Reason must be one line of at most ${WHY_LENGTH_MAX} characters`);
 }
 
 /** Does what `change` does, and tells every dns; who cannot be told is a warning. */

@@ -5,16 +5,10 @@ import process from "node:process";
 import { type Command, Option } from "commander";
 import { ConfigError } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { ROUTE_EDITS_MAX, type RouteRow, type Store } from "../sql/store.ts";
+import { ROUTE_EDITS_MAX, type RouteRow } from "../sql/store.ts";
 import { CommandError, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import {
-  addEditOptions,
-  editAndTell,
-  type EditFlags,
-  outcomeJson,
-  toldText,
-} from "./route_edit.ts";
+import { addEditOptions, type EditFlags, outcomeJson, toldText } from "./route_edit.ts";
 import {
   describeNode,
   formatRouteFile,
@@ -31,7 +25,8 @@ import {
   planRoutes,
   type RoutePlan,
 } from "../web/route_plan.ts";
-import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
+import { addServerOption, type RouteAccess, type RouteFlags, withRoutes } from "./route_access.ts";
+import { addStoreOptions } from "./store_access.ts";
 import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 
 /** Lines of a difference that are printed; the rest is counted. `--json` prints all. */
@@ -40,7 +35,7 @@ const DIFFERENCE_LINES_MAX = 200;
 /** Modules named when an import would empty them. */
 const EMPTIED_NAMED_MAX = 10;
 
-interface FileFlags extends StoreFlags {
+interface FileFlags extends RouteFlags {
   readonly format?: RouteFormat;
   readonly json?: boolean;
 }
@@ -78,7 +73,7 @@ function addImport(route: Command): void {
     .option("--yes", "allow --prune to leave a module without any node; means --meant")
     .option("--meant", "agents take it at once, also where most nodes of a module go")
     .action((file: string, flags: ImportFlags) => importFile(file, flags));
-  addEditOptions(command);
+  addServerOption(addEditOptions(command));
   addExamples(command, [
     ["lars route import routes.csv --dry-run", "what would change?"],
     ["lars route import routes.csv", "add and change"],
@@ -99,14 +94,14 @@ function addExport(route: Command): void {
     .addOption(formatOption())
     .action(async (file: string, flags: FileFlags) => {
       const format = formatOf(file, flags);
-      const rows = await withStore(flags, readAll);
+      const rows = await withRoutes(flags, readAll);
       warnOfBadRows(rows);
       const text = formatRouteFile(rows, format);
       if (file === "-") return runtime.writeStdout(text);
       await writeFile(file, text);
       noteLine(`${rows.length} nodes written to ${file}`);
     });
-  addStoreOptions(command);
+  addServerOption(addStoreOptions(command));
   addExamples(command, [
     ["lars route export routes.csv", "for a spreadsheet or version control"],
     ["lars route export --format json | jq length", "into a program"],
@@ -121,21 +116,21 @@ function addDiff(route: Command, context: CommandContext): void {
     .option("--json", "print one JSON value")
     .action(async (file: string, flags: FileFlags) => {
       const wanted = await readWanted(file, flags);
-      const plan = planRoutes(await withStore(flags, readAll), wanted);
+      const plan = planRoutes(await withRoutes(flags, readAll), wanted);
       const lines = describePlan(plan, { prune: true });
       if (flags.json === true) printJson({ equal: lines.length === 0, ...planJson(plan) });
       else printDifference(lines);
       context.exitCode = lines.length === 0 ? 0 : 1;
     });
-  addStoreOptions(command);
+  addServerOption(addStoreOptions(command));
   addExamples(command, [["lars route diff routes.csv", "+ only in the file, - only in the table"]]);
 }
 
 async function importFile(file: string, flags: ImportFlags): Promise<void> {
   const wanted = await readWanted(file, flags);
   const options: PlanOptions = { prune: flags.prune === true };
-  await withStore(flags, async (store) => {
-    const plan = planRoutes(await readAll(store), wanted);
+  await withRoutes(flags, async (routes) => {
+    const plan = planRoutes(await readAll(routes), wanted);
     const edits = planEdits(plan, options);
     if (flags.json !== true) printDifference(describePlan(plan, options));
     if (options.prune && flags.dryRun !== true) refuseEmptying(plan, flags);
@@ -151,7 +146,7 @@ async function importFile(file: string, flags: ImportFlags): Promise<void> {
       return;
     }
     const meant = flags.meant === true || flags.yes === true;
-    const outcome = await editAndTell(store, edits, flags, { meant });
+    const outcome = await routes.edit(edits, flags, { meant });
     if (flags.json === true) {
       return printJson({ applied: true, ...planJson(plan), edit: outcomeJson(outcome) });
     }
@@ -218,10 +213,8 @@ function formatOf(file: string, flags: FileFlags): RouteFormat {
   return flags.format ?? (file.toLowerCase().endsWith(".json") ? "json" : "csv");
 }
 
-async function readAll(store: Store): Promise<RouteRow[]> {
-  const found: RouteRow[] = [];
-  await store.readRoutes((rows) => void found.push(...rows));
-  return found.sort((a, b) =>
+async function readAll(routes: RouteAccess): Promise<RouteRow[]> {
+  return (await routes.read()).sort((a, b) =>
     a.modId - b.modId || a.cmdId - b.cmdId || a.ip - b.ip || a.port - b.port
   );
 }

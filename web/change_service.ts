@@ -156,6 +156,25 @@ export class ChangeService {
     });
   }
 
+  /** Says that a route is meant as it is. It is no change of routes, so it has no history. */
+  async confirm(actor: Actor, key: ModuleKey, why: string): Promise<Result> {
+    const { store, clock } = this.#options;
+    await this.#requireModule(key);
+    const outcome = await tellingDns(this.#options, () => store.confirmRoutes([key]));
+    const target = `${key.modId}/${key.cmdId}`;
+    await store.console.audit(
+      auditOf(actor, Math.trunc(clock.wallMs()), "module.confirm", target, why),
+    );
+    const { revision } = await this.stored(key);
+    return {
+      changeId: null,
+      version: outcome.version,
+      changed: outcome.changed.map(({ modId, cmdId }) => ({ modId, cmdId })),
+      told: outcome.told.map(toldView),
+      revision,
+    };
+  }
+
   /** Adds a node. */
   addNode(
     actor: Actor,
@@ -299,6 +318,12 @@ export class ChangeService {
     });
   }
 
+  async #requireModule({ modId, cmdId }: ModuleKey): Promise<void> {
+    const [module] = await this.#read([{ modId, cmdId }]);
+    if (module.nodes.length > 0 || module.name !== "" || module.policy !== "") return;
+    throw new ApiProblem("not-found", `There is no module ${modId}/${cmdId}`);
+  }
+
   #changeOne(
     actor: Actor,
     key: ModuleKey,
@@ -327,6 +352,7 @@ export class ChangeService {
       via: wish.via ?? viaOf(actor),
       why: wish.why,
       undoes: wish.undoes ?? 0,
+      meant: true, // Pages and clients show in a preview what it empties.
       audit: auditOf(actor, Math.trunc(clock.wallMs()), wish.action, wish.target),
     };
     const outcome = await tellingDns<ChangeOutcome>(

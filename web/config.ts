@@ -3,6 +3,8 @@
 import { authSettings, storeSettings } from "../daemon/common_settings.ts";
 import { boolean, integer, type SettingsTable, text } from "../daemon/settings.ts";
 
+import { DEFAULT_PORTS } from "../proto/message_ids.ts";
+
 /** Port of the console unless told otherwise. */
 export const CONSOLE_PORT = 8080;
 
@@ -27,6 +29,11 @@ export const webSettings = {
   secureCookie: boolean("web", "secure_cookie", {
     default: false,
     doc: "1 behind a proxy that encrypts: browsers send the session over HTTPS only.",
+  }),
+  agent: text("web", "agent", {
+    default: `127.0.0.1:${DEFAULT_PORTS.agent}`,
+    shape: "host:port",
+    doc: "First port of the agent that is asked why it picks which node.",
   }),
   ...storeSettings,
   ...authSettings,

@@ -35,6 +35,7 @@ export const PROBLEMS = {
   "too-many-requests": { status: 429, title: "Too many requests" },
   "limit": { status: 507, title: "Limit reached" },
   "internal": { status: 500, title: "Fault of the console" },
+  "agent-away": { status: 502, title: "Agent does not answer" },
   "store-away": { status: 503, title: "Database does not answer" },
 } as const satisfies Record<string, { status: number; title: string }>;
 export type ProblemName = keyof typeof PROBLEMS;
@@ -174,6 +175,16 @@ const viewRoutes = {
     response: shapes.ModuleDetail,
     problems: ["not-found"],
   },
+  explainModule: {
+    method: "GET",
+    path: "/modules/{modId}/{cmdId}/explain",
+    role: "viewer",
+    tag: "modules",
+    summary: "Why the agent of the console's host picks which node.",
+    params: shapes.ModuleParams,
+    response: shapes.Explanation,
+    problems: ["not-found", "agent-away"],
+  },
   getHistory: {
     method: "GET",
     path: "/history",
@@ -265,6 +276,17 @@ const editRoutes = {
     response: shapes.ChangeResult,
     ifMatch: "required",
     problems: ["not-found", "changed-meanwhile", "revision-needed"],
+  },
+  confirmModule: {
+    method: "POST",
+    path: "/modules/{modId}/{cmdId}/confirm",
+    role: "operator",
+    tag: "modules",
+    summary: "Says that a route is meant as it is: agents that hold its change back take it.",
+    params: shapes.ModuleParams,
+    body: shapes.WhyBody,
+    response: shapes.ChangeResult,
+    problems: ["not-found"],
   },
   drainNode: {
     method: "POST",

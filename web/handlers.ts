@@ -9,6 +9,7 @@ import type { AlertService } from "./alert_service.ts";
 import type { ApiContext, ApiHandlers } from "./api_context.ts";
 import type { ChangeService, WriteOptions } from "./change_service.ts";
 import { type ResponseOf, SESSION_COOKIE } from "./contract.ts";
+import type { ExplainService } from "./explain_service.ts";
 import { eventQuery, eventView, historyQuery, historyView } from "./history_views.ts";
 import type { LiveHub, LiveMessage } from "./live_stream.ts";
 import { openApiDocument } from "./openapi.ts";
@@ -27,6 +28,7 @@ export interface HandlerParts {
   readonly alerts: AlertService;
   readonly reader: SystemReader;
   readonly live: LiveHub;
+  readonly explain: ExplainService;
   readonly software: string;
   /** True sends the cookie over encrypted connections only. */
   readonly secureCookie: boolean;
@@ -53,6 +55,7 @@ type ViewNames =
   | "search"
   | "listPolicies"
   | "getModule"
+  | "explainModule"
   | "getHistory"
   | "listEvents"
   | "live"
@@ -63,6 +66,7 @@ type EditNames =
   | "addNode"
   | "patchNode"
   | "removeNode"
+  | "confirmModule"
   | "drainNode"
   | "restoreNode";
 type AlertNames =
@@ -235,6 +239,7 @@ function viewHandlers(parts: HandlerParts): Pick<ApiHandlers, ViewNames> {
       headers.set("ETag", `"${detail.revision}"`);
       return detail;
     },
+    explainModule: ({ params }) => parts.explain.explain(params),
     async getHistory({ query }): Promise<ResponseOf<"getHistory">> {
       const question = historyQuery(query, parts.wallMs());
       return historyView(await store.readCallHistory(question), question);
@@ -269,6 +274,7 @@ function editHandlers({ changes }: HandlerParts): Pick<ApiHandlers, EditNames> {
       const options = optionsOf(why, ifMatch);
       return tagged(await changes.putModule(actor, params, texts, options), headers);
     },
+    confirmModule: ({ actor, params, body }) => changes.confirm(actor, params, body.why ?? ""),
     deleteModule: ({ actor, params, query, ifMatch }) =>
       changes.deleteModule(actor, params, optionsOf(query.why, ifMatch)),
     async addNode({ actor, params, body, ifMatch, headers }): Promise<ResponseOf<"addNode">> {

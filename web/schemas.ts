@@ -200,6 +200,37 @@ export const PolicyList = z.strictObject({
   })),
 });
 
+/** Why an agent picks which node of a module. */
+export const Explanation = z.strictObject({
+  agent: z.string().describe("the agent that was asked: the one of the console's host"),
+  routeState: z.string(),
+  ageMs: z.number().min(0).nullable().describe("age of its route; null: from its cache"),
+  policy: z.string(),
+  mode: z.string().describe("normal, or what it does while too few nodes are usable"),
+  modeReason: z.string(),
+  picksRemembered: count.describe("pickShare is of so many; counted from the first question on"),
+  nodes: z.array(z.strictObject({
+    node: z.string(),
+    zone: z.string(),
+    weight: z.number(),
+    pickWeight: z.number().describe("weight it is picked by now"),
+    condition: z.string().describe("idle: in use; overload, held, resting, ramping, drain, off"),
+    sinceMs: z.number().describe("how long it has been so"),
+    reason: z.string(),
+    succTotal: count,
+    errTotal: count,
+    meanMs: z.number().min(0).describe("mean call time; 0 when nobody reported one"),
+    pickShare: share.nullable(),
+  })).describe("at most 500"),
+  nodeCount: count,
+  decisions: z.array(z.strictObject({
+    agoMs: z.number().min(0),
+    node: z.string().nullable(),
+    became: z.string(),
+    reason: z.string(),
+  })),
+});
+
 export const NodeInput = z.strictObject({
   ip,
   port,

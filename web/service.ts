@@ -4,7 +4,8 @@ import { randomUUID } from "node:crypto";
 import { requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import type { SettingsOf } from "../daemon/settings.ts";
-import { type Address, formatAddress } from "../reactor/address.ts";
+import { DEFAULT_PORTS } from "../proto/message_ids.ts";
+import { type Address, formatAddress, parseAddress } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { type HttpServer, runtime } from "../reactor/runtime/mod.ts";
 import { openStore, type Store } from "../sql/mod.ts";
@@ -14,6 +15,7 @@ import { AlertService } from "./alert_service.ts";
 import { ApiServer } from "./api_server.ts";
 import { ChangeService } from "./change_service.ts";
 import { hostNameList, webSettings } from "./config.ts";
+import { ExplainService } from "./explain_service.ts";
 import { makeHandlers } from "./handlers.ts";
 import { LiveHub } from "./live_stream.ts";
 import { PasswordHasher } from "./secrets.ts";
@@ -96,6 +98,10 @@ export class WebService implements RunningService {
         alerts: this.#alerts,
         reader,
         live: this.#live,
+        explain: new ExplainService({
+          agent: parseAddress(settings.agent, DEFAULT_PORTS.agent),
+          token: context.authToken,
+        }),
         software,
         secureCookie: settings.secureCookie,
         wallMs: () => Math.trunc(clock.wallMs()),

@@ -10,6 +10,8 @@ const RATE_SAMPLES = 10;
 /** Length of one value of a sparkline, in milliseconds, and how many there are: five minutes. */
 const SPARK_STEP_MS = 10_000;
 const SPARK_VALUES = 30;
+/** Nodes of one step of an update: about a millisecond. */
+const STEP_NODES = 500;
 /** A caller that has not reported for so long counts no more, in seconds. */
 export const CALLER_RECENT_S = 60;
 /** A service without a sign of life for so long is silent, in milliseconds. */
@@ -100,6 +102,9 @@ interface Reading {
 }
 
 interface NodeTrack {
+  /** `ip:port`, and the address alone. */
+  readonly name: string;
+  readonly ip: string;
   readings: Reading[];
   sparkline: number[];
   sparkAtMs: number;
@@ -118,6 +123,28 @@ function keyOf(modId: number, cmdId: number): string {
 
 function nodeKeyOf(node: ModuleKey & { ip: number; port: number }): string {
   return `${node.modId}/${node.cmdId} ${node.ip}:${node.port}`;
+}
+
+/** A node among those of its module; only ports that cannot exist may share a place. */
+function placeOf({ ip, port }: { ip: number; port: number }): number {
+  return ip * 2 ** 21 + port % 2 ** 21;
+}
+
+/** Calls by module, and there by place. Told by numbers: there are many each second. */
+function sortCalls(calls: readonly NodeCalls[]): Map<string, Map<number, NodeCalls>> {
+  const modules = new Map<string, Map<number, NodeCalls>>();
+  let modId = -1;
+  let cmdId = -1;
+  let nodes = new Map<number, NodeCalls>();
+  for (const one of calls) {
+    if (one.modId !== modId || one.cmdId !== cmdId) {
+      ({ modId, cmdId } = one);
+      nodes = modules.get(keyOf(modId, cmdId)) ?? new Map();
+      modules.set(keyOf(modId, cmdId), nodes);
+    }
+    nodes.set(placeOf(one), one);
+  }
+  return modules;
 }
 
 function ratesOf(track: NodeTrack): Rates {
@@ -139,6 +166,7 @@ function noteReading(track: NodeTrack, reading: Reading): void {
   }
   track.readings.push(reading);
   if (track.readings.length > RATE_SAMPLES + 1) track.readings.shift();
+  if (track.sparkAtMs === -Infinity) track.sparkAtMs = reading.atMs;
   if (reading.atMs - track.sparkAtMs < SPARK_STEP_MS) return;
   track.sparkAtMs = reading.atMs;
   track.sparkline = [
@@ -198,6 +226,8 @@ export function sumRates(nodes: readonly Rates[]): Rates {
 /** The system as the console knows it. Not for several databases. */
 export class SystemModel {
   #routes = new Map<string, RouteRow[]>();
+  /** The same rows with what is remembered of them. */
+  #tracked = new Map<string, { row: RouteRow; track: NodeTrack }[]>();
   #texts = new Map<string, ModuleRow & { policyName: string }>();
   #tracks = new Map<string, NodeTrack>();
   #healths = new Map<string, { health: ModuleHealth; sinceMs: number }>();
@@ -236,18 +266,35 @@ export class SystemModel {
     for (const key of this.#texts.keys()) if (!routes.has(key)) routes.set(key, []);
     this.#routes = routes;
     for (const key of this.#tracks.keys()) if (!seen.has(key)) this.#tracks.delete(key);
+    this.#tracked = new Map(
+      [...routes].map(([key, nodes]) => [
+        key,
+        nodes.map((row) => ({ row, track: this.#trackOf(row) })),
+      ]),
+    );
     for (const key of this.#healths.keys()) if (!routes.has(key)) this.#healths.delete(key);
   }
 
   /** Takes over what was read now. */
   update(sample: CallSample): void {
-    const calls = new Map(sample.calls.map((one) => [nodeKeyOf(one), one]));
+    const steps = this.updateSteps(sample);
+    while (steps.next().done !== true);
+  }
+
+  /** The same in small steps, so that others may run between them; the view changes with the last. */
+  *updateSteps(sample: CallSample): Generator<void, void> {
+    const calls = sortCalls(sample.calls);
     const modules: ModuleView[] = [];
     let nodeCount = 0;
-    for (const [key, rows] of this.#routes) {
-      const module = this.#moduleView(key, rows, calls, sample);
-      nodeCount += module.nodes.length;
+    let stepNodes = 0;
+    for (const [key, nodes] of this.#tracked) {
+      const module = this.#moduleView(key, nodes, calls.get(key), sample);
+      nodeCount += nodes.length;
+      stepNodes += nodes.length + 1;
       modules.push(module);
+      if (stepNodes < STEP_NODES) continue;
+      stepNodes = 0;
+      yield;
     }
     modules.sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
     this.#view = {
@@ -279,14 +326,28 @@ export class SystemModel {
     return { modId, cmdId, name: texts?.name ?? "", policy: texts?.policy ?? "", nodes };
   }
 
+  #trackOf(row: RouteRow): NodeTrack {
+    const key = nodeKeyOf(row);
+    let track = this.#tracks.get(key);
+    if (track === undefined) {
+      const ip = formatIpv4(row.ip);
+      const name = `${ip}:${row.port}`;
+      track = { name, ip, readings: [], sparkline: [], sparkAtMs: -Infinity };
+      this.#tracks.set(key, track);
+    }
+    return track;
+  }
+
   #moduleView(
     key: string,
-    rows: readonly RouteRow[],
-    calls: ReadonlyMap<string, NodeCalls>,
+    tracked: readonly { row: RouteRow; track: NodeTrack }[],
+    calls: ReadonlyMap<number, NodeCalls> | undefined,
     sample: CallSample,
   ): ModuleView {
     const [modId, cmdId] = key.split("/").map(Number);
-    const nodes = rows.map((row) => this.#nodeView(row, calls.get(nodeKeyOf(row)), sample.nowMs));
+    const nodes = tracked.map(({ row, track }) =>
+      nodeView(row, track, calls?.get(placeOf(row)), sample.nowMs)
+    );
     const rates = sumRates(nodes);
     const health = moduleHealth(nodes, rates);
     const known = this.#healths.get(key);
@@ -307,32 +368,33 @@ export class SystemModel {
       overloadCount: nodes.filter(({ overloadCallerCount }) => overloadCallerCount > 0).length,
     };
   }
+}
 
-  #nodeView(row: RouteRow, calls: NodeCalls | undefined, nowMs: number): NodeView {
-    const key = nodeKeyOf(row);
-    let track = this.#tracks.get(key);
-    if (track === undefined) {
-      track = { readings: [], sparkline: [], sparkAtMs: nowMs };
-      this.#tracks.set(key, track);
-    }
-    noteReading(track, { atMs: nowMs, succ: calls?.succTotal ?? 0, err: calls?.errTotal ?? 0 });
-    const ip = formatIpv4(row.ip);
-    const callerCount = calls?.callerCount ?? 0;
-    return {
-      modId: row.modId,
-      cmdId: row.cmdId,
-      name: `${ip}:${row.port}`,
-      ip,
-      port: row.port,
-      weight: row.weight,
-      zone: row.zone,
-      state: row.state,
-      health: nodeHealth(callerCount, calls?.overloadCount ?? 0),
-      ...ratesOf(track),
-      callerCount,
-      overloadCallerCount: calls?.overloadCount ?? 0,
-      reportedAtMs: calls === undefined || calls.ts === 0 ? null : calls.ts * 1000,
-      sparkline: track.sparkline,
-    };
-  }
+function nodeView(
+  row: RouteRow,
+  track: NodeTrack,
+  calls: NodeCalls | undefined,
+  nowMs: number,
+): NodeView {
+  noteReading(track, { atMs: nowMs, succ: calls?.succTotal ?? 0, err: calls?.errTotal ?? 0 });
+  const callerCount = calls?.callerCount ?? 0;
+  const overloadCallerCount = calls?.overloadCount ?? 0;
+  const { callsPerSecond, errorShare } = ratesOf(track);
+  return {
+    modId: row.modId,
+    cmdId: row.cmdId,
+    name: track.name,
+    ip: track.ip,
+    port: row.port,
+    weight: row.weight,
+    zone: row.zone,
+    state: row.state,
+    health: nodeHealth(callerCount, overloadCallerCount),
+    callsPerSecond,
+    errorShare,
+    callerCount,
+    overloadCallerCount,
+    reportedAtMs: calls === undefined || calls.ts === 0 ? null : calls.ts * 1000,
+    sparkline: track.sparkline,
+  };
 }

@@ -15,7 +15,7 @@ const READ_SHARE_MAX = 0.25;
 const ROUTES_AGE_MAX_MS = 15_000;
 /** Distinct callers are counted less often. */
 const CALLER_COUNT_AGE_MAX_MS = 10_000;
-const CALLS_PAGE_ROWS = 1000;
+const CALLS_PAGE_ROWS = 250;
 /** Nodes whose calls are read; of more the rest counts as idle. */
 const CALL_NODES_MAX = 200_000;
 
@@ -96,7 +96,7 @@ export class SystemReader {
         this.#callersAtMs = clock.nowMs();
         this.#callerCount = await store.console.callerCount(this.#sinceTs());
       }
-      this.model.update({
+      const steps = this.model.updateSteps({
         wallMs: Math.trunc(clock.wallMs()),
         nowMs: clock.nowMs(),
         version: this.#mark?.version ?? 0,
@@ -104,6 +104,7 @@ export class SystemReader {
         services: await store.instances(),
         callerCount: this.#callerCount,
       });
+      while (steps.next().done !== true) await sleep(clock, 0);
       if (this.#isDown) log.info("The database answers again");
       this.#isDown = false;
       this.fault = undefined;

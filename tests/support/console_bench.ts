@@ -133,6 +133,7 @@ export function withConsole(
         listenPort: 0,
         hostNames: "",
         secureCookie: false,
+        agent: "127.0.0.1:1",
         storeUrl: url,
         mysqlHost: "",
         mysqlPort: 3306,
