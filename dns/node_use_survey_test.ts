@@ -4,7 +4,9 @@ import { NodeUseState } from "../proto/message_ids.ts";
 import { ManualClock } from "../reactor/manual_clock.ts";
 import {
   AGENTS_REPORTED_MAX,
+  INQUIRY_MS,
   joinSurveys,
+  NodeUseInquiries,
   NodeUseSurveys,
   SURVEY_MS,
   type SurveyResult,
@@ -89,4 +91,39 @@ test("joinSurveys() keeps those that matter most", () => {
   ]);
   assert.deepEqual([joined.agents[0], joined.plain, joined.cut], [picked, 3, true]);
   assert.equal(joined.agents.length, AGENTS_REPORTED_MAX);
+});
+
+test("NodeUseInquiries puts a question to every loop, and answers the one that asked", () => {
+  const clock = new ManualClock();
+  const surveys: number[] = [];
+  const reports: [loop: number, question: number, result: SurveyResult][] = [];
+  const inquiries = new NodeUseInquiries({
+    clock,
+    loopCount: 2,
+    survey: (id) => void surveys.push(id),
+    report: (...report) => void reports.push(report),
+  });
+  const found = (agent: string): SurveyResult => ({
+    agents: [{ agent, state: Draining, clients: 0, silent: false }],
+    plain: 1,
+    cut: false,
+  });
+  inquiries.ask(1, 7, request);
+  inquiries.ask(0, 9, request);
+  inquiries.surveyed(surveys[0], 0, found("a"));
+  inquiries.surveyed(surveys[0], 0, found("a again"));
+  assert.equal(reports.length, 0);
+  inquiries.surveyed(surveys[0], 1, found("b"));
+  const [[loop, question, { agents, plain, cut }]] = reports;
+  assert.deepEqual([loop, question, plain, cut], [1, 7, 2, false]);
+  assert.deepEqual(agents.map(({ agent }) => agent), ["a again", "b"]);
+  // A loop that says nothing makes the report one that is not whole.
+  inquiries.surveyed(surveys[1], 1, found("b"));
+  clock.advance(INQUIRY_MS);
+  assert.deepEqual([reports[1][0], reports[1][1], reports[1][2].cut], [0, 9, true]);
+  inquiries.surveyed(surveys[1], 0, found("late"));
+  for (let i = 0; i < SURVEYS_MAX + 5; i++) inquiries.ask(0, i, request);
+  assert.equal(surveys.length, 2 + SURVEYS_MAX);
+  inquiries.close();
+  assert.deepEqual([reports.length, clock.pendingCount], [2, 0]);
 });
