@@ -7,7 +7,7 @@ import { LarsError, messageOf } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import type { EventRecord } from "../sql/event.ts";
 import type { ServiceInstance, Store } from "../sql/store.ts";
-import { type AgentFacts, probeAgent } from "./agent_probe.ts";
+import { type AgentFacts, probeAgent } from "../agent/agent_probe.ts";
 import { type CallSummary, summariseCalls } from "./call_summary.ts";
 import { parseAgent } from "./cli_arguments.ts";
 import { argument } from "./cli_errors.ts";

@@ -136,15 +136,22 @@ test("lars up: text output, second start keeps the data, SIGTERM ends it too", a
     assert.equal((await overview.json()).moduleCount, 3);
     assert.equal((await login()).status, 401, "a link logs in once");
     const explain = (): Promise<Response> =>
-      fetch(`${link[1]}/api/v1/modules/1/1/explain`, { headers: { Cookie: cookie } });
+      fetch(`${link[1]}/api/v1/modules/1/2/explain`, { headers: { Cookie: cookie } });
     assert.equal((await explain()).status, 404, "nobody has asked for the module");
     const agent = /agent ready on 127\.0\.0\.1:(\d+)/.exec(first.stdout);
     const asking = await WireCaller.open(Number(agent?.[1]));
-    await asking.untilHost(1, 1);
+    await asking.untilHost(1, 2);
     asking.close();
     const { policy, nodes } = await (await explain()).json();
     assert.equal(policy, "lars");
-    assert.equal(nodes[0].node, "192.168.1.177:7777");
+    assert.equal(nodes.length, 3);
+    const isKnown = async (): Promise<boolean> => {
+      const answer = await fetch(`${link[1]}/api/v1/services`, { headers: { Cookie: cookie } });
+      const { services } = await answer.json() as { services: { kind: string }[] };
+      const kinds = services.map(({ kind }) => kind);
+      return ["dns", "reporter", "agent"].every((kind) => kinds.includes(kind));
+    };
+    await until(isKnown, { what: "all services in the console" });
     assert.equal((await first.stop()).code, 0);
 
     const removed = ["route", "rm", "1", "1", "192.168.1.177:7777", "--data", data];

@@ -89,6 +89,11 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_zone.ts"),
   },
   {
+    name: "user",
+    summary: "users of the console",
+    load: () => import("./cmd_user.ts"),
+  },
+  {
     name: "explain",
     summary: "ask an agent why which node is picked",
     load: () => import("./cmd_explain.ts"),

@@ -175,14 +175,12 @@ const CHECKS: Readonly<Record<string, Check>> = {
       (seconds) => `is ${seconds} s behind the database`,
     ),
   push_refused: (view, _modules, threshold) =>
-    ["dns", "agent"].flatMap((kind) =>
-      services(
-        view,
-        kind,
-        (service) => detailNumber(service, "pushes_refused"),
-        threshold,
-        (pushes) => `has ${pushes} routes that agents hold back: confirm or undo the change`,
-      )
+    services(
+      view,
+      "agent",
+      (service) => detailNumber(service, "modulesHeld"),
+      threshold,
+      (routes) => `holds ${routes} changed routes back: confirm or undo the change`,
     ),
   report_backlog: (view, _modules, threshold) =>
     services(

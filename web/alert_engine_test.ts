@@ -144,11 +144,11 @@ test("AlertEngine: what each kind of rule looks for", () => {
     ],
     [
       "push_refused",
-      view([], [service("agent", { detail: { pushes_refused: 2 } })]),
+      view([], [service("agent", { detail: { modulesHeld: 2 } })]),
       view([], [
         service("agent"),
       ]),
-      /2 routes that agents hold back/,
+      /holds 2 changed routes back/,
     ],
     [
       "report_backlog",

@@ -11,6 +11,7 @@ import { type HttpServer, runtime } from "../reactor/runtime/mod.ts";
 import { openStore, type Store } from "../sql/mod.ts";
 import { endsWithin } from "../sql/store_health.ts";
 import { AccessService } from "./access_service.ts";
+import { AgentWatch } from "./agent_watch.ts";
 import { AlertService } from "./alert_service.ts";
 import { ApiServer } from "./api_server.ts";
 import { ChangeService } from "./change_service.ts";
@@ -51,6 +52,7 @@ export class WebService implements RunningService {
   readonly #access: AccessService;
   readonly #alerts: AlertService;
   readonly #site: Site;
+  readonly #watch: AgentWatch;
   readonly #counts = { requests: 0, faults: 0 };
   #server: HttpServer | undefined;
   #stopped = false;
@@ -67,7 +69,10 @@ export class WebService implements RunningService {
     this.#options = options;
     this.#store = store;
     this.#live = new LiveHub({ clock });
-    this.#reader = new SystemReader({ store, clock, log });
+    const agent = parseAddress(settings.agent, DEFAULT_PORTS.agent);
+    const watch = new AgentWatch(agent, clock);
+    this.#watch = watch;
+    this.#reader = new SystemReader({ store, clock, log, moreServices: () => watch.services });
     this.#access = new AccessService({ store: store.console, hasher: new PasswordHasher(), clock });
     const sender = new WebhookSender({ clock, software, makeId: randomUUID });
     const reader = this.#reader;
@@ -99,7 +104,7 @@ export class WebService implements RunningService {
         reader,
         live: this.#live,
         explain: new ExplainService({
-          agent: parseAddress(settings.agent, DEFAULT_PORTS.agent),
+          agent,
           token: context.authToken,
         }),
         software,
@@ -127,6 +132,7 @@ export class WebService implements RunningService {
       port,
       handle: (request, remote) => this.#handle(request, remote),
     });
+    this.#watch.start();
     await this.#reader.start();
     this.#reader.onReading(() => this.#live.wake());
     await this.#alerts.start();
@@ -154,6 +160,7 @@ export class WebService implements RunningService {
     const { clock } = this.#context;
     this.#stopped = true;
     this.#live.close();
+    this.#watch.stop();
     const closed = this.#server?.close();
     if (closed !== undefined) await endsWithin(clock, CLOSE_TIMEOUT_MS, closed);
     const quiet = Promise.all([this.#reader.stop(), this.#alerts.stop()]);

@@ -4,7 +4,7 @@ import { type Clock, sleep, type Timer } from "../reactor/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { NodeCalls } from "../sql/console_store.ts";
-import type { RouteMark, RouteRow, Store } from "../sql/store.ts";
+import type { RouteMark, RouteRow, ServiceInstance, Store } from "../sql/store.ts";
 import { CALLER_RECENT_S, SystemModel } from "./system_model.ts";
 
 /** Pause between two readings, in milliseconds; longer when a reading takes long. */
@@ -24,6 +24,8 @@ export interface SystemReaderOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Services that do not sign in to the database. */
+  moreServices(): readonly ServiceInstance[];
 }
 
 /** Keeps a {@linkcode SystemModel} up to date. */
@@ -101,7 +103,7 @@ export class SystemReader {
         nowMs: clock.nowMs(),
         version: this.#mark?.version ?? 0,
         calls,
-        services: await store.instances(),
+        services: [...await store.instances(), ...this.#options.moreServices()],
         callerCount: this.#callerCount,
       });
       while (steps.next().done !== true) await sleep(clock, 0);

@@ -1,0 +1,129 @@
+// Shell. `lars user`: who may log in to the console, for when nobody can.
+
+import { userInfo } from "node:os";
+import { type Command, Option } from "commander";
+import { systemClock } from "../reactor/system_clock.ts";
+import { AccessService } from "../web/access_service.ts";
+import type { Actor } from "../web/actor.ts";
+import { type Role, ROLES } from "../web/contract.ts";
+import { userName } from "../web/schemas.ts";
+import { PasswordHasher } from "../web/secrets.ts";
+import { argument } from "./cli_errors.ts";
+import { addExamples, type CommandContext } from "./command.ts";
+import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
+import { printJson, printLine, printTable } from "./terminal.ts";
+
+interface UserFlags extends StoreFlags {
+  readonly role: Role;
+  readonly json?: boolean;
+}
+
+function parseUserName(text: string): string {
+  const result = userName.safeParse(text);
+  if (result.success) return result.data;
+  throw new RangeError(`Name ${result.error.issues[0].message}: current value is "${text}"`);
+}
+
+/** Who runs the command may do everything: the database is open to him anyway. */
+function commandActor(): Actor {
+  return {
+    name: userInfo().username,
+    role: "admin",
+    via: "command",
+    address: "",
+    session: "",
+    csrfToken: null,
+    mustChangePassword: false,
+    expiresAtMs: null,
+  };
+}
+
+function withAccess<T>(flags: StoreFlags, fn: (access: AccessService) => Promise<T>): Promise<T> {
+  return withStore(flags, (store) =>
+    fn(
+      new AccessService({
+        store: store.console,
+        hasher: new PasswordHasher(),
+        clock: systemClock,
+      }),
+    ));
+}
+
+/** Adds `user` and its subcommands. */
+export function addTo(parent: Command, _context: CommandContext): void {
+  const user = parent.command("user").description(
+    "Users of the console: list, add, give a new one-time password, remove.",
+  );
+  addList(user);
+  addAdd(user);
+  addReset(user);
+  addRemove(user);
+  addExamples(user, [
+    ["lars user ls", "who may log in"],
+    ["lars user reset admin", "a new one-time password, when the old one is lost"],
+  ]);
+}
+
+function addList(user: Command): void {
+  const command = user.command("ls").description("List the users.")
+    .option("--json", "print one JSON array")
+    .action(async (flags: UserFlags) => {
+      const users = await withAccess(flags, (access) => access.users());
+      if (flags.json === true) return printJson(users);
+      if (users.length === 0) return printLine("No users: the first start of lars web makes one.");
+      await printTable(
+        ["NAME", "ROLE", "STATE"],
+        users.map(({ name, role, isDisabled, mustChangePassword }) => [
+          name,
+          role,
+          isDisabled ? "locked out" : mustChangePassword ? "one-time password" : "",
+        ]),
+      );
+    });
+  addStoreOptions(command);
+  addExamples(command, [["lars user ls --json", "for programs"]]);
+}
+
+function addAdd(user: Command): void {
+  const command = user.command("add")
+    .description("Add a user and print the one-time password, which the first login changes.")
+    .argument("<NAME>", "letters, digits, dots, dashes, @ or _", argument(parseUserName))
+    .addOption(new Option("--role <ROLE>", "what the user may do").choices(ROLES).default("viewer"))
+    .action(async (name: string, flags: UserFlags) => {
+      const { role } = flags;
+      const made = await withAccess(
+        flags,
+        (access) => access.addUser(commandActor(), { name, role }),
+      );
+      printLine(`added ${name} (${role}), one-time password ${made.password}`);
+    });
+  addStoreOptions(command);
+  addExamples(command, [["lars user add ann --role operator", "may change routes"]]);
+}
+
+function addReset(user: Command): void {
+  const command = user.command("reset")
+    .description("Give a user a new one-time password and end the user's sessions.")
+    .argument("<NAME>", "the user", argument(parseUserName))
+    .action(async (name: string, flags: UserFlags) => {
+      const { password } = await withAccess(
+        flags,
+        (access) => access.resetPassword(commandActor(), name),
+      );
+      printLine(`one-time password of ${name}: ${password}`);
+    });
+  addStoreOptions(command);
+  addExamples(command, [["lars user reset admin", "when nobody can log in"]]);
+}
+
+function addRemove(user: Command): void {
+  const command = user.command("rm")
+    .description("Remove a user with all sessions and tokens; the last admin stays.")
+    .argument("<NAME>", "the user", argument(parseUserName))
+    .action(async (name: string, flags: UserFlags) => {
+      await withAccess(flags, (access) => access.removeUser(commandActor(), name));
+      printLine(`removed ${name}`);
+    });
+  addStoreOptions(command);
+  addExamples(command, [["lars user rm ann", "ends all of ann's sessions"]]);
+}
