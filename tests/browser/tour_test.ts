@@ -240,6 +240,7 @@ async function lookAround({ browser, url }: Tour): Promise<void> {
   }
   await page.getByRole("link", { name: "Overview", exact: true }).click();
   await page.keyboard.press("/");
+  await page.getByRole("combobox").waitFor();
   await page.keyboard.type("10.8.0.2");
   await page.getByRole("option", { name: /10\.8\.0\.2:7000/ }).first().waitFor();
   await page.keyboard.press("Escape");

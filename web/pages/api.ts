@@ -168,6 +168,11 @@ export function addressOf<N extends RouteName>(name: N, options: CallOptions<N> 
   return `${PREFIX}${path}${text === "" ? "" : `?${text}`}`;
 }
 
+const UNREACHABLE = {
+  title: "The console does not answer",
+  detail: "It is stopped, or the network is down. This page tries again by itself.",
+};
+
 async function send<N extends RouteName>(name: N, options: CallOptions<N>): Promise<Response> {
   const method = ROUTES[name].split(" ")[0];
   const headers: Record<string, string> = { Accept: "application/json" };
@@ -188,12 +193,10 @@ async function send<N extends RouteName>(name: N, options: CallOptions<N>): Prom
   } catch (error) {
     if (options.signal?.aborted === true) throw error;
     throw new ApiProblem("unreachable", {
-      title: "The console does not answer",
+      title: UNREACHABLE.title,
       detail: timeout.aborted
-        ? `No answer within ${
-          ANSWER_TIMEOUT_MS / 1000
-        } s. Try again, or look at the log of lars web.`
-        : "It is stopped, or the network is down. Nothing is lost; this page tries again by itself.",
+        ? `No answer within ${ANSWER_TIMEOUT_MS / 1000} s. Try again, or see the log of lars web.`
+        : UNREACHABLE.detail,
     });
   }
 }
@@ -224,6 +227,25 @@ function noteClock(response: Response): void {
   if (Number.isNaN(at)) return;
   const ahead = at - systemClock.wallMs();
   clockAheadMs.value = Math.abs(ahead) < CLOCK_TOLERANCE_MS ? 0 : ahead;
+}
+
+/**
+ * Asks whether a stream can be had, as an EventSource does not say why it cannot.
+ *
+ * @throws {ApiProblem} why not.
+ */
+export async function probe(address: string): Promise<void> {
+  const abort = new AbortController();
+  let response: Response;
+  try {
+    response = await fetch(address, { credentials: "same-origin", signal: abort.signal });
+  } catch {
+    throw new ApiProblem("unreachable", UNREACHABLE);
+  }
+  if (response.ok) return abort.abort();
+  const problem = await problemFrom(response);
+  noteSession(problem);
+  throw problem;
 }
 
 /**

@@ -122,7 +122,7 @@ function NavLink({ item, count }: { item: NavItem; count: number }): JSX.Element
 }
 
 function Nav(): JSX.Element {
-  const alerts = useLoad("nav-alerts", (signal) => call("listAlerts", { signal }), ALERTS_MS);
+  const alerts = useLoad("nav-alerts", (signal) => call("listAlerts", { signal }), ALERTS_MS, true);
   const firing = alerts.value?.alerts
     .filter(({ state, isSilenced }) => state === "firing" && !isSilenced).length ?? 0;
   return (

@@ -1,14 +1,14 @@
 // Shell. Values that stay up to date: server-sent events where there are any, else asked for again.
 
-import { type Signal, signal } from "@preact/signals";
+import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import type { LiveEvents, QueryOf } from "../contract.ts";
 import type { Timer } from "../../reactor/clock.ts";
 import { systemClock } from "../../reactor/system_clock.ts";
-import { addressOf, ApiProblem, call, problemOf, session } from "./api.ts";
+import { addressOf, type ApiProblem, probe, problemOf, session } from "./api.ts";
 import { freshAtMs, freshness, serverNowMs } from "./state.ts";
 
-/** Pause before a lost stream is opened again: doubles from the first to the last. */
+/** Pause before a lost stream is opened again: none, then doubling from the first to the last. */
 const RETRY_FIRST_MS = 1000;
 const RETRY_LAST_MS = 15_000;
 /** A stream that is away for so long makes what is shown stale. */
@@ -41,7 +41,7 @@ class LiveStream<View extends keyof LiveEvents> {
   readonly #onProblem: (problem: ApiProblem) => void;
   #source: EventSource | undefined;
   #retry: Timer | undefined;
-  #retryMs = RETRY_FIRST_MS;
+  #retryMs = 0;
   #isClosed = false;
 
   constructor(
@@ -70,7 +70,7 @@ class LiveStream<View extends keyof LiveEvents> {
   #onVisibility = (): void => {
     if (document.hidden) this.#drop();
     else if (this.#source === undefined) {
-      this.#retryMs = RETRY_FIRST_MS;
+      this.#retryMs = 0;
       this.#open();
     }
   };
@@ -88,7 +88,7 @@ class LiveStream<View extends keyof LiveEvents> {
     const source = new EventSource(this.#address);
     this.#source = source;
     source.addEventListener(this.#view, (event) => {
-      this.#retryMs = RETRY_FIRST_MS;
+      this.#retryMs = 0;
       const value = JSON.parse((event as MessageEvent<string>).data) as LiveEvents[View];
       markFresh(typeof value === "object" && "isStale" in value && value.isStale);
       this.#onValue(value);
@@ -104,22 +104,27 @@ class LiveStream<View extends keyof LiveEvents> {
     if (this.#isClosed) return;
     markLost();
     this.#retry = systemClock.setTimer(this.#retryMs, () => void this.#askWhy());
-    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LAST_MS);
+    this.#retryMs = Math.min(Math.max(this.#retryMs * 2, RETRY_FIRST_MS), RETRY_LAST_MS);
   }
 
   async #askWhy(): Promise<void> {
     try {
-      await call("getSession");
+      await probe(this.#address);
       this.#open();
     } catch (error) {
       if (this.#isClosed) return;
-      this.#onProblem(problemOf(error));
-      this.#onError();
+      const problem = problemOf(error);
+      this.#onProblem(problem);
+      if (problem.kind === "not-found") this.close();
+      else this.#onError();
     }
   }
 }
 
-/** A view that the server keeps sending; starts anew when the query differs. */
+/**
+ * A view that the server keeps sending; starts anew when the query differs, and gives the last value
+ * of the old query until the first one of the new comes.
+ */
 export function useLive<View extends Exclude<keyof LiveEvents, "bye" | "events">>(
   view: View,
   query: QueryOf<"live"> = {},
@@ -127,39 +132,15 @@ export function useLive<View extends Exclude<keyof LiveEvents, "bye" | "events">
   const key = JSON.stringify(query);
   const [state] = useState(() => signal<Loaded<LiveEvents[View]>>({}));
   useEffect(() => {
-    state.value = {};
     const stream = new LiveStream(
       view,
       query,
       (value) => state.value = { value },
       (problem) => state.value = { ...state.peek(), problem },
     );
-    const first = firstProblem(view, query, state);
-    return () => {
-      stream.close();
-      first.abort();
-    };
+    return () => stream.close();
   }, [view, key]);
   return state.value;
-}
-
-/** A stream that is refused says nothing: for a module that does not exist, ask the plain way. */
-function firstProblem<T>(
-  view: keyof LiveEvents,
-  query: QueryOf<"live">,
-  state: Signal<Loaded<T>>,
-): AbortController {
-  const abort = new AbortController();
-  if (view !== "module") return abort;
-  const params = { modId: query?.modId ?? "", cmdId: query?.cmdId ?? "" };
-  call("getModule", { params, signal: abort.signal }).then(
-    (value) =>
-      state.value = state.peek().value === undefined ? { value: value as T } : state.peek(),
-    (error) => {
-      if (!abort.signal.aborted) state.value = { ...state.peek(), problem: problemOf(error) };
-    },
-  );
-  return abort;
 }
 
 /** Events as they happen, newest first, at most `rowsMax`. */
@@ -183,12 +164,14 @@ export interface Reloadable<T> extends Loaded<T> {
 
 /**
  * A value that is asked for; again when `key` differs, and every `everyMs` while the tab is seen.
- * The last value stays while a new one comes, and when one does not come.
+ * The last value stays while a new one comes, and when one does not come. `isQuiet`: says nothing
+ * about how fresh the page is.
  */
 export function useLoad<T>(
   key: string,
   load: (signal: AbortSignal) => Promise<T>,
   everyMs?: number,
+  isQuiet = false,
 ): Reloadable<T> {
   const [state, setState] = useState<Loaded<T> & { key: string; isLoading: boolean }>({
     key,
@@ -208,11 +191,11 @@ export function useLoad<T>(
       try {
         const value = await load(abort.signal);
         if (abort.signal.aborted) return;
-        if (everyMs !== undefined) markFresh();
+        if (everyMs !== undefined && !isQuiet) markFresh();
         setState({ key, value, isLoading: false });
       } catch (error) {
         if (abort.signal.aborted) return;
-        if (everyMs !== undefined) markLost();
+        if (everyMs !== undefined && !isQuiet) markLost();
         const problem = problemOf(error);
         setState((old) => ({
           ...(old.key === key && old.value !== undefined ? { value: old.value } : {}),

@@ -1,7 +1,7 @@
 // Shell. One module: how it does, its nodes, and everything that can be done with them.
 
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { ChangeDialog, type PlannedChange } from "./change_dialog.tsx";
 import { ChangeList } from "./change_list.tsx";
 import { EventFeed } from "./event_feed.tsx";
@@ -212,6 +212,7 @@ function TabBody(
 }
 
 function Body({ module }: { module: ModuleDetail }): JSX.Element {
+  useEffect(() => void (document.title = `${moduleTitle(module)} · Lars`), [module.name]);
   const [open, setOpen] = useState<Open>({ kind: "none" });
   const tab = TABS.find(([name]) => name === query.value.get("tab"))?.[0] ?? "nodes";
   return (

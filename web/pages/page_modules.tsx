@@ -1,8 +1,9 @@
 // Shell. The list of modules: filter, order, pages; and adding one.
 
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { QueryOf } from "../contract.ts";
+import { systemClock } from "../../reactor/system_clock.ts";
 import { formatCount } from "./format.ts";
 import { Icon } from "./icons.tsx";
 import { useLive } from "./live.ts";
@@ -13,6 +14,8 @@ import { Empty, Load, PageHead } from "./widgets.tsx";
 
 /** Rows of a page, as many as the live view gives. */
 const PAGE_ROWS = 100;
+/** Pause after a key before the list follows. */
+const TYPING_MS = 150;
 
 const SORTS = [
   ["trouble", "Worst first"],
@@ -26,6 +29,16 @@ const HEALTHS = ["ok", "degraded", "down", "idle", "empty"] as const;
 
 function Filters(): JSX.Element {
   const search = query.value.get("search") ?? "";
+  const [text, setText] = useState(search);
+  useEffect(() => setText(search), [search]);
+  useEffect(() => {
+    if (text === search) return;
+    const timer = systemClock.setTimer(
+      TYPING_MS,
+      () => setQuery({ search: text, page: undefined }),
+    );
+    return () => timer.cancel();
+  }, [text]);
   return (
     <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
       <input
@@ -34,8 +47,8 @@ function Filters(): JSX.Element {
         placeholder="Name, numbers or node"
         maxLength={64}
         data-key="f"
-        value={search}
-        onInput={(event) => setQuery({ search: event.currentTarget.value, page: undefined })}
+        value={text}
+        onInput={(event) => setText(event.currentTarget.value)}
       />
       <select
         aria-label="Health"

@@ -1,7 +1,7 @@
 // Shell. The small parts every page is made of.
 
 import type { ComponentChildren, InputHTMLAttributes, JSX } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ApiProblem } from "./api.ts";
 import type { Severity } from "./event_kind.ts";
 import { formatAgo, formatInstant, formatShare, UNKNOWN } from "./format.ts";
@@ -218,7 +218,8 @@ export function Dialog(props: {
 }): JSX.Element {
   const ref = useRef<HTMLDialogElement>(null);
   const titleId = useId();
-  useEffect(() => {
+  // Before anything is painted: the next key already belongs to the window.
+  useLayoutEffect(() => {
     const opener = document.activeElement;
     ref.current?.showModal();
     return () => {
