@@ -183,7 +183,7 @@ const viewRoutes = {
     summary: "Why the agent of the console's host picks which node.",
     params: shapes.ModuleParams,
     response: shapes.Explanation,
-    problems: ["not-found", "agent-away"],
+    problems: ["agent-away"],
   },
   getHistory: {
     method: "GET",
@@ -286,7 +286,6 @@ const editRoutes = {
     params: shapes.ModuleParams,
     body: shapes.WhyBody,
     response: shapes.ChangeResult,
-    problems: ["not-found"],
   },
   drainNode: {
     method: "POST",

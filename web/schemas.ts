@@ -203,7 +203,7 @@ export const PolicyList = z.strictObject({
 /** Why an agent picks which node of a module. */
 export const Explanation = z.strictObject({
   agent: z.string().describe("the agent that was asked: the one of the console's host"),
-  routeState: z.string(),
+  routeState: z.string().describe("ready, pulling, empty; unknown: no caller asked this agent"),
   ageMs: z.number().min(0).nullable().describe("age of its route; null: from its cache"),
   policy: z.string(),
   mode: z.string().describe("normal, or what it does while too few nodes are usable"),
