@@ -393,7 +393,7 @@ export const ServiceRow = z.strictObject({
   isSilent: z.boolean().describe("no sign of life for 30 s"),
   /** Route version it works with; null when it does not say. */
   revision: count.nullable(),
-  /** Versions behind the database, in seconds of the version number; null when it does not say. */
+  /** For how long it has been behind the database, in seconds; null when it does not say. */
   revisionLag: count.nullable(),
   detail: z.record(z.string(), z.union([z.number(), z.string()])),
 });
