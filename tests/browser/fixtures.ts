@@ -42,6 +42,22 @@ function nodeOf(index: number, nowMs: number, values: Partial<Node> = {}): Node 
   };
 }
 
+/** As much as an agent tells of itself. */
+const AGENT_DETAIL: Readonly<Record<string, number | string>> = {
+  software: "lars/0.1.0 deno/2.9.6",
+  zone: "eu-1a",
+  callerIp: "10.0.9.3",
+  dnsAddress: "10.0.1.1:7778",
+  dnsConnected: 1,
+  dnsRouteAgeS: 4,
+  modules: 7,
+  hosts: 37,
+  hostsOverload: 3,
+  picks: 8_204_311,
+  reports: 8_204_007,
+  ...Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`counterNumber${index}`, index])),
+};
+
 const OUT: Partial<Node> = {
   health: "overload",
   errorShare: 0.83,
@@ -394,7 +410,10 @@ export class FixtureWorld {
       const isHolding = index === 3 && this.heldBack !== "";
       const detail: Record<string, number | string> = kind === "dns"
         ? { connections: 6, subscriptions: 41 }
-        : { modules: 7, ...(isHolding ? { routesHeldBack: this.heldBack, modulesHeld: 1 } : {}) };
+        : {
+          ...AGENT_DETAIL,
+          ...(isHolding ? { routesHeldBack: this.heldBack, modulesHeld: 1 } : {}),
+        };
       return {
         kind,
         address: kind === "agent"
