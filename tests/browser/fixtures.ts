@@ -410,6 +410,8 @@ export class FixtureWorld {
       const isHolding = index === 3 && this.heldBack !== "";
       const detail: Record<string, number | string> = kind === "dns"
         ? { connections: 6, subscriptions: 41 }
+        : kind === "reporter"
+        ? { connections: 6, reports: 9120, rows_waiting: 0, rows_refused: 0 }
         : {
           ...AGENT_DETAIL,
           ...(isHolding ? { routesHeldBack: this.heldBack, modulesHeld: 1 } : {}),
