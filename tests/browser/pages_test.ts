@@ -172,6 +172,11 @@ test(
     assert.equal(await page.locator("table.nodes tbody tr").count(), 500);
     await browser.checkWidth("500 nodes");
     await page.mouse.wheel(0, 9000);
+    await page.waitForFunction(() => scrollY > 8000);
+    // Drawn twice: the first picture after so long a way may still be empty.
+    await page.evaluate(() =>
+      new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))
+    );
     await browser.screenshot("crowded_nodes_scrolled", true);
     await page.getByRole("searchbox").fill("overload");
     await page.waitForFunction(() =>
