@@ -1,6 +1,7 @@
 // Shell. Every suite of the table, in its order. A new one is added here.
 
 import { agentSuite } from "./agent_suite.ts";
+import { consoleSuite } from "./console_suite.ts";
 import { coreSuite } from "./core_suite.ts";
 import { dnsSuite } from "./dns_suite.ts";
 import { growthSuite } from "./growth_suite.ts";
@@ -20,6 +21,7 @@ export const suites: readonly Suite[] = [
   dnsSuite,
   reporterSuite,
   servicesSuite,
+  consoleSuite,
   inProcessSuite,
   coreSuite,
 ];

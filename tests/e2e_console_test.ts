@@ -170,6 +170,54 @@ test(
   },
 );
 
+/** Modules, a drain, a confirmation and events through a console. */
+async function otherCommands(
+  processes: Processes,
+  server: readonly string[],
+  data: string,
+): Promise<void> {
+  const lars = async (...words: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await processes.run("tools/lars.ts", words);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+  const json = async (...words: string[]): Promise<Record<string, unknown>[]> =>
+    JSON.parse(await lars(...words, "--json"));
+  assert.match(
+    await lars("module", "set", "2", "2", "--name", "shop", "--set", "errRate=0.2", ...server),
+    /^set \(2,2\)/,
+  );
+  assert.match(await lars("module", "show", "2", "2", ...server), /shop[^]*errRate +0\.2 +module/);
+  const both = await Promise.all([
+    json("module", "ls", ...server),
+    json("module", "ls", "--data", data),
+  ]);
+  const texts = both.map((rows) => rows.map(({ updated_at: _, ...row }) => row));
+  assert.deepEqual(texts[0], texts[1], "the same through the console as from the database");
+  assert.deepEqual(texts[0], [{ modid: 2, cmdid: 2, name: "shop", policy: { errRate: 0.2 } }]);
+  assert.equal(typeof (await json("module", "show", "9", "9", ...server)), "object");
+  assert.match(await lars("drain", "10.0.0.2:80", "--why", "disk", ...server), /drains, 1 module/);
+  assert.match(await lars("undrain", "10.0.0.2:80", ...server), /gets calls again, 1 module/);
+  assert.match(await lars("route", "confirm", "2", "2", ...server), /^confirmed \(2,2\)/);
+  const waiting = await processes.run("tools/lars.ts", [
+    "drain",
+    "10.0.0.2:80",
+    "--wait",
+    ...server,
+  ]);
+  assert.equal(waiting.code, 2);
+  assert.match(waiting.stderr, /leave --wait or --server out/);
+  const store = await openStore(`sqlite:${join(data, "lars.db")}`);
+  await store.addEvents([
+    { atMs: 1000, kind: "node.overload", module: { modId: 2, cmdId: 2 }, text: "first" },
+    { atMs: 2000, kind: "node.idle", module: { modId: 2, cmdId: 2 }, text: "second" },
+  ]);
+  await store.close();
+  const shown = (await lars("events", "--module", "2", "2", ...server)).trim().split("\n");
+  assert.deepEqual(shown.map((line) => line.split(/ {2,}/)[2]), ["first", "second"]);
+  assert.match(await lars("events", "--kind", "node.idle", ...server), /second/);
+}
+
 test(
   "lars route works through a console, and its changes are in the history",
   TIMEOUT,
@@ -218,6 +266,7 @@ test(
         assert.equal(failed.code, code, failed.stderr);
         assert.match(failed.stderr, message);
       }
+      await otherCommands(processes, server, data);
       writeFileSync(tokenFile, "lars_a_token_that_nobody_made");
       const stranger = await processes.run("tools/lars.ts", ["route", "ls", ...server]);
       assert.match(stranger.stderr, /Log in first/);

@@ -11,6 +11,10 @@ import { type RunningService, startDaemon } from "../daemon/daemon.ts";
 import { dnsDaemon } from "../dns/service.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { openStore } from "../sql/mod.ts";
+import type { ResponseOf } from "../web/contract.ts";
+import { heldRoutes } from "../web/pages/held_routes.ts";
+import { withConsole } from "./support/console_bench.ts";
+import { freePort } from "./support/free_port.ts";
 import { withTempDir } from "./support/temp_dir.ts";
 import { until } from "./support/until.ts";
 
@@ -83,4 +87,89 @@ test("a bare DELETE is held back where our editors work, until it is confirmed, 
       await store.close();
     }
   });
+});
+
+/** Nodes 10.0.0.1 to 10.0.0.4 of module 1/1. */
+const FOUR_NODES = [1, 2, 3, 4].map((last) => ({
+  op: "add",
+  modId: 1,
+  cmdId: 1,
+  ip: `10.0.0.${last}`,
+  port: 80,
+}));
+
+test("the console tells what its agent holds back and explains, and passes on what is meant", async () => {
+  const dnsPort = await freePort();
+  const log = silentLogger;
+  const agent = await startDaemon(agentDaemon, {
+    flags: {
+      "agent.port": "0",
+      "agent.threads": "0",
+      "agent.cache_dir": "",
+      "dnsserver.ip": `127.0.0.1:${dnsPort}`,
+      "reporter.ip": "127.0.0.1:9",
+    },
+  }, { log });
+  const port = Number(agent.addresses[0].split(":")[1]);
+  const client = new LarsClient({ port, deadlineMs: 5000, lastGoodMs: 0 });
+  try {
+    await withConsole(async (bench) => {
+      const { clients: { operator, viewer }, url } = bench;
+      // Before dns starts, which else might take the DELETE for a part of this change.
+      await operator.get("POST /changes", { body: { edits: FOUR_NODES } });
+      const dns = await startDaemon(dnsDaemon, {
+        flags: {
+          "store.url": url,
+          "reactor.port": String(dnsPort),
+          "dns.poll_interval": "0.05",
+          "dns.reload_interval": "0.2",
+        },
+      }, { log });
+      try {
+        const explain = (key: string): Promise<ResponseOf<"explainModule">> =>
+          viewer.get(`GET /modules/${key}/explain`);
+        assert.equal((await explain("7/7")).routeState, "unknown");
+        await until(async () => (await client.getRoute(1, 1)).length === 4, { what: "the route" });
+        await explain("1/1");
+        for (let i = 0; i < 8; i++) await client.getHost(1, 1);
+        const explained = await explain("1/1");
+        assert.deepEqual(explained.nodes.map(({ pickShare }) => pickShare), [.25, .25, .25, .25]);
+        assert.equal(explained.picksRemembered, 8);
+
+        statement(url.replace("sqlite:", ""), "DELETE FROM RouteData");
+        const held = async (): Promise<ReturnType<typeof heldRoutes>> =>
+          heldRoutes(
+            (await viewer.get<ResponseOf<"listServices">>("GET /services")).services,
+          );
+        await until(async () => (await held()).length === 1, { what: "the route held back" });
+        const [{ modId, cmdId, nodesAfter, nodesBefore }] = await held();
+        assert.deepEqual([modId, cmdId, nodesAfter, nodesBefore], [1, 1, 0, 4]);
+        assert.equal((await client.getRoute(1, 1)).length, 4);
+
+        const refused = await viewer.ask("POST /modules/1/1/confirm", { body: {} });
+        assert.equal(refused.status, 403);
+        // The module has no node and no name left, and can be confirmed all the same.
+        assert.equal((await viewer.ask("GET /modules/1/1")).status, 404);
+        const { told } = await operator.get<ResponseOf<"confirmModule">>(
+          "POST /modules/1/1/confirm",
+          { body: { why: "the service is gone" } },
+        );
+        assert.deepEqual(told.map((one) => one.told), [true]);
+        await until(async () => (await client.getRoute(1, 1)).length === 0, { what: "the change" });
+        await until(async () => (await held()).length === 0, { what: "nothing held back" });
+        const { entries } = await operator.get<ResponseOf<"listAudit">>(
+          "GET /audit?action=module.confirm",
+        );
+        assert.deepEqual(entries.map(({ outcome, detail }) => [outcome, detail])[0], [
+          "done",
+          "the service is gone",
+        ]);
+      } finally {
+        await dns.stop();
+      }
+    }, { settings: { agent: agent.addresses[0] } });
+  } finally {
+    await client.close();
+    await agent.stop();
+  }
 });

@@ -12,6 +12,7 @@ import { BindError, ConfigError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { reporterDaemon } from "../reporter/service.ts";
 import { openStore, type Store } from "../sql/mod.ts";
+import { startWeb, webDaemon } from "../web/service.ts";
 import { freePort } from "./support/free_port.ts";
 import { findPromtool, runPromtool } from "./support/promtool.ts";
 import { withTempDir } from "./support/temp_dir.ts";
@@ -30,12 +31,12 @@ function pathOf(relative: string): string {
 
 interface System {
   /** Base urls of the side doors by service. */
-  readonly urls: Readonly<Record<"dns" | "reporter" | "agent", string>>;
+  readonly urls: Readonly<Record<"dns" | "reporter" | "agent" | "web", string>>;
   readonly services: readonly RunningService[];
   readonly store: Store;
 }
 
-/** dns, reporter and agent in this process, on an embedded database with one module. */
+/** dns, reporter, agent and console in this process, on an embedded database with one module. */
 async function withSystem(body: (system: System) => Promise<void>): Promise<void> {
   await withTempDir(async (directory) => {
     const url = `sqlite:${join(directory, "lars.db")}`;
@@ -66,6 +67,7 @@ async function withSystem(body: (system: System) => Promise<void>): Promise<void
         "dnsserver.ip": dns.addresses[0],
         "reporter.ip": reporter.addresses[0],
       });
+      await start({ ...webDaemon, start: startQuietWeb }, { "store.url": url, "web.port": "0" });
       await body({ urls: urls as System["urls"], services, store });
     } finally {
       for (const service of services.reverse()) await service.stop();
@@ -73,6 +75,10 @@ async function withSystem(body: (system: System) => Promise<void>): Promise<void
     }
   });
 }
+
+/** The console, whose first password is printed nowhere. */
+const startQuietWeb: typeof webDaemon.start = (settings, context) =>
+  startWeb(settings, context, { announce: () => {} });
 
 async function get(url: string): Promise<{ status: number; body: string; type: string | null }> {
   const response = await fetch(url);
@@ -110,6 +116,38 @@ test("services are healthy, and ready when they can do their work", async () => 
     assert.equal(found.type, "application/json");
     assert.deepEqual(JSON.parse(found.body)[0].targets, ["127.0.0.1:80"]);
     await store.ping();
+  });
+});
+
+test("the console counts requests, logins, streams, alerts and webhooks", async () => {
+  await withSystem(async ({ urls, services }) => {
+    const base = `http://${services[3].addresses[0]}`;
+    assert.equal((await get(`${base}/`)).status, 200);
+    assert.equal((await get(`${base}/api/v1/overview`)).status, 401);
+    const response = await fetch(`${base}/api/v1/session`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ name: "admin", password: "wrong" }),
+    });
+    await response.text();
+    assert.equal(response.status, 401);
+    const { body } = await get(`${urls.web}/metrics`);
+    for (
+      const line of [
+        'lars_web_requests_total{route="pages",code="200"} 1',
+        'lars_web_requests_total{route="overview",code="401"} 1',
+        'lars_web_requests_total{route="session",code="401"} 1',
+        'lars_web_logins_total{outcome="done"} 0',
+        'lars_web_logins_total{outcome="refused"} 1',
+        "lars_web_store_up 1",
+        "lars_web_modules 1",
+        "lars_web_live_streams 0",
+        'lars_web_alerts_firing{severity="critical"} 0',
+        'lars_web_webhook_attempts_total{outcome="failed"} 0',
+      ]
+    ) assert.ok(body.includes(`\n${line}\n`), `${line} in:\n${body}`);
+    assert.doesNotMatch(body, / untyped$/m, "every counter is named");
+    assert.equal((await get(`${base}/healthz`)).body, "ok\n");
   });
 });
 
@@ -177,6 +215,8 @@ test("every metric of the dashboard is one that a service shows", async () => {
     });
     // Shown from the first call of a module on.
     shown.add("lars_reporter_calls_total");
+    // Shown from the first request on.
+    shown.add("lars_web_requests_total");
     // Shown once dns was heard of.
     shown.add("lars_agent_dns_route_age_seconds");
     assert.deepEqual([...used].filter((name) => !shown.has(name)), []);

@@ -10,13 +10,12 @@ import { systemClock } from "../reactor/system_clock.ts";
 import { systemRng } from "../reactor/system_rng.ts";
 import type { NodeState, RouteRow, Store } from "../sql/store.ts";
 import { type NodeAddress, parseNodeAddress, parseWhole } from "./cli_arguments.ts";
-import { argument, CommandError, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { argument, CommandError, TOKEN_FILE_VARIABLE, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { type DnsAnswer, DrainState, type DrainVerdict } from "./drain_state.ts";
 import { NodeUseAsker } from "./node_use_asker.ts";
 import {
   addEditOptions,
-  editAndTell,
   type EditFlags,
   type EditOutcome,
   isRecent,
@@ -24,6 +23,13 @@ import {
   outcomeJson,
   toldText,
 } from "./route_edit.ts";
+import {
+  addServerOption,
+  type RouteAccess,
+  type RouteFlags,
+  storeRoutes,
+  withRoutes,
+} from "./route_access.ts";
 import { withStore } from "./store_access.ts";
 import { noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 
@@ -33,7 +39,7 @@ const ROUND_MS = 500;
 /** Largest quiet time and time limit: a day. */
 const SECONDS_MAX = 86_400;
 
-interface DrainFlags extends EditFlags {
+interface DrainFlags extends EditFlags, RouteFlags {
   readonly wait?: boolean;
   readonly quietSeconds: number;
   readonly timeout: number;
@@ -51,8 +57,10 @@ export function addTo(parent: Command, context: CommandContext): void {
     .option("--wait", "return when it is safe to stop")
     .option("--quiet-seconds <N>", "time without any use that makes it safe", wholeSeconds, 5)
     .option("--timeout <N>", "seconds after which to give up; 0: never", wholeSeconds, 300)
-    .action((node: NodeAddress, flags: DrainFlags) => drain(node, flags, context));
-  addEditOptions(command);
+    .action((node: NodeAddress, flags: DrainFlags) =>
+      flags.wait === true ? drainAndWait(node, flags, context) : drain(node, flags)
+    );
+  addServerOption(addEditOptions(command));
   addExamples(command, [
     ["lars drain 10.0.0.7:7777 --wait && ssh 10.0.0.7 systemctl restart shop", "a deployment"],
     ["lars drain 10.0.0.7:7777", "no new calls; do not wait"],
@@ -68,10 +76,10 @@ export function addUndrainTo(parent: Command): void {
   const command = parent.command("undrain")
     .description("Give a drained node calls again, in every module that has it.")
     .argument("<IP:PORT>", "the node", argument(parseNodeAddress))
-    .action(async (node: NodeAddress, flags: EditFlags) => {
-      const { rows, outcome } = await withStore(
+    .action(async (node: NodeAddress, flags: EditFlags & RouteFlags) => {
+      const { rows, outcome } = await withRoutes(
         flags,
-        (store) => setState(store, node, "drain", "on", flags),
+        (routes) => setState(routes, node, "drain", "on", flags),
       );
       if (flags.json === true) {
         return printJson({
@@ -82,7 +90,7 @@ export function addUndrainTo(parent: Command): void {
       }
       printLine(`${nameOf(node)} gets calls again${editText(outcome)}`);
     });
-  addEditOptions(command);
+  addServerOption(addEditOptions(command));
   addExamples(command, [["lars undrain 10.0.0.7:7777", "after the deployment"]]);
 }
 
@@ -105,16 +113,13 @@ function editText({ changed, version, told }: EditOutcome): string {
 
 /** Sets the node's state where it is `from`. @throws {CommandError} when no module has the node. */
 async function setState(
-  store: Store,
+  routes: RouteAccess,
   node: NodeAddress,
   from: NodeState,
   to: NodeState,
   flags: EditFlags,
 ): Promise<{ rows: RouteRow[]; outcome: EditOutcome }> {
-  const found: RouteRow[] = [];
-  await store.readRoutes((rows) => {
-    for (const row of rows) if (row.ip === node.ip && row.port === node.port) found.push(row);
-  });
+  const found = await routes.readNode(node);
   const rows = found.filter(({ state }) => state === from || state === to);
   if (rows.length === 0) {
     const why = found.length === 0 ? "no module has it" : `it is ${found[0].state}`;
@@ -122,21 +127,30 @@ async function setState(
   }
   const edits = rows.filter(({ state }) => state === from)
     .map(({ modId, cmdId }) => ({ op: "set" as const, modId, cmdId, ...node, state: to }));
-  return { rows, outcome: await editAndTell(store, edits, flags) };
+  return { rows, outcome: await routes.edit(edits, flags) };
 }
 
-async function drain(
+async function drain(node: NodeAddress, flags: DrainFlags): Promise<void> {
+  await withRoutes(flags, async (routes) => {
+    const { rows, outcome } = await setState(routes, node, "on", "drain", flags);
+    if (flags.json !== true) return printLine(`${nameOf(node)} drains${editText(outcome)}`);
+    printJson({ node: nameOf(node), modules: rows.map(moduleJson), ...outcomeJson(outcome) });
+  });
+}
+
+async function drainAndWait(
   node: NodeAddress,
   flags: DrainFlags,
   context: CommandContext,
 ): Promise<void> {
+  if (flags.server !== undefined) {
+    throw new UsageError(
+      "--wait asks every dns itself and needs the database: leave --wait or --server out",
+    );
+  }
   await withStore(flags, async (store) => {
-    const { rows, outcome } = await setState(store, node, "on", "drain", flags);
+    const { rows, outcome } = await setState(storeRoutes(store), node, "on", "drain", flags);
     const about = { node: nameOf(node), modules: rows.map(moduleJson), ...outcomeJson(outcome) };
-    if (flags.wait !== true) {
-      if (flags.json === true) return printJson(about);
-      return printLine(`${nameOf(node)} drains${editText(outcome)}`);
-    }
     if (flags.json !== true) noteLine(`${nameOf(node)} drains${editText(outcome)}`);
     const startMs = systemClock.nowMs();
     const verdict = await waitUntilSafe(store, rows, flags);

@@ -7,17 +7,26 @@ import { StoreError } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import { EVENTS_READ_MAX } from "../sql/event.ts";
 import type { EventRecord, ModuleKey, Store } from "../sql/mod.ts";
-import { parseModuleWords, parseWhole } from "./cli_arguments.ts";
+import { parseIpv4 } from "../reactor/address.ts";
+import type { ResponseOf } from "../web/contract.ts";
+import { PAGE_ROWS_MAX } from "../web/schemas.ts";
+import { parseModuleWords, parseNodeAddress, parseWhole } from "./cli_arguments.ts";
 import { argument, repeated, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { EventFollower, eventJson, eventLine } from "./history_view.ts";
-import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
+import {
+  addServerOption,
+  ConsoleAwayError,
+  ConsoleClient,
+  type ServerFlags,
+} from "./console_client.ts";
+import { addStoreOptions, withStore } from "./store_access.ts";
 import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 
 /** Time between two looks while following. */
 const FOLLOW_INTERVAL_MS = 1_000;
 
-interface EventFlags extends StoreFlags {
+interface EventFlags extends ServerFlags {
   readonly follow?: boolean;
   readonly module?: string[];
   readonly kind: string[];
@@ -55,11 +64,13 @@ export function addTo(parent: Command, _context: CommandContext): void {
       100,
     )
     .option("--json", "print one JSON object a line")
-    .action((flags: EventFlags) => {
+    .action(async (flags: EventFlags) => {
       const module = moduleOption(flags.module);
-      return withStore(flags, (store) => showEvents(store, flags, module));
+      const client = await ConsoleClient.of(flags);
+      if (client !== undefined) return await showEvents(serverEvents(client), flags, module);
+      await withStore(flags, (store) => showEvents(store, flags, module));
     });
-  addStoreOptions(command);
+  addServerOption(addStoreOptions(command));
   addExamples(command, [
     ["lars events", "the latest hundred"],
     ["lars events -f --module 1 2", "follow one module"],
@@ -76,8 +87,48 @@ function printEvents(events: readonly EventRecord[], asJson: boolean): void {
   }
 }
 
+/** Where events are read. */
+type EventSource = Pick<Store, "readEvents">;
+
+/** The events behind a console, which gives the latest ones of one kind. */
+function serverEvents(client: ConsoleClient): EventSource {
+  return {
+    async readEvents(
+      { module, kinds = [], limit = 100, afterId = 0 } = {},
+    ): Promise<EventRecord[]> {
+      if (kinds.length > 1) throw new UsageError("--kind can be given once with --server");
+      const query = new URLSearchParams({
+        limit: String(Math.min(limit, PAGE_ROWS_MAX)),
+        ...(module === undefined
+          ? {}
+          : { modId: String(module.modId), cmdId: String(module.cmdId) }),
+        ...(kinds.length === 0 ? {} : { kind: kinds[0] }),
+      });
+      const { events } = await client.ask<ResponseOf<"listEvents">>({
+        method: "GET",
+        path: `/events?${query}`,
+      });
+      return events.filter(({ id }) => id > afterId).toReversed().map(eventOf);
+    },
+  };
+}
+
+function eventOf(event: ResponseOf<"listEvents">["events"][number]): EventRecord {
+  const { id, atMs, kind, modId, cmdId, node, host, text } = event;
+  return {
+    id,
+    atMs,
+    kind,
+    ...(modId === null || cmdId === null ? {} : { module: { modId, cmdId } }),
+    ...(node === null ? {} : { node: parseNodeAddress(node) }),
+    ...(host === null ? {} : { host: parseIpv4(host) }),
+    text,
+    detail: {},
+  };
+}
+
 async function showEvents(
-  store: Store,
+  source: EventSource,
   flags: EventFlags,
   module: ModuleKey | undefined,
 ): Promise<void> {
@@ -87,7 +138,7 @@ async function showEvents(
   };
   const asJson = flags.json === true;
   const follower = new EventFollower();
-  const latest = follower.take(await store.readEvents({ ...query, limit: flags.limit }));
+  const latest = follower.take(await source.readEvents({ ...query, limit: flags.limit }));
   printEvents(latest, asJson);
   if (flags.follow !== true) {
     if (latest.length === 0 && !asJson) noteLine("no events");
@@ -105,11 +156,13 @@ async function showEvents(
     if (stopped) return;
     try {
       const limit = EVENTS_READ_MAX;
-      const found = await store.readEvents({ ...query, afterId: follower.afterId, limit });
+      const found = await source.readEvents({ ...query, afterId: follower.afterId, limit });
       printEvents(follower.take(found), asJson);
       isAway = false;
     } catch (error) {
-      if (!(error instanceof StoreError && error.transient)) throw error;
+      const isAwayFor = error instanceof StoreError && error.transient ||
+        error instanceof ConsoleAwayError;
+      if (!isAwayFor) throw error;
       if (!isAway) warningLine(`${error.message}; trying again`);
       isAway = true;
     }

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { parseModulePolicy } from "../balancer/mod.ts";
 import { messageOf } from "../reactor/errors.ts";
-import type { ModuleRow, Store } from "../sql/store.ts";
+import type { ModuleRow } from "../sql/store.ts";
 import { parseCmdId, parseModId } from "./cli_arguments.ts";
 import { argument, repeated, UsageError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
@@ -15,21 +15,16 @@ import {
   parseKeyChange,
   policyObject,
 } from "./policy_text.ts";
-import {
-  addEditOptions,
-  type EditFlags,
-  outcomeJson,
-  setModulesAndTell,
-  toldText,
-} from "./route_edit.ts";
-import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
+import { addServerOption, type RouteFlags, withRoutes } from "./route_access.ts";
+import { addEditOptions, type EditFlags, outcomeJson, toldText } from "./route_edit.ts";
+import { addStoreOptions } from "./store_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
 
-interface ListFlags extends StoreFlags {
+interface ListFlags extends RouteFlags {
   readonly json?: boolean;
 }
 
-interface SetFlags extends EditFlags {
+interface SetFlags extends EditFlags, RouteFlags {
   readonly name?: string;
   readonly policy?: string;
   readonly set: readonly KeyChange[];
@@ -59,15 +54,15 @@ function addList(module: Command): void {
     .argument("[CMDID]", "command number", argument(parseCmdId))
     .option("--json", "print one JSON array")
     .action(async (modId: number | undefined, cmdId: number | undefined, flags: ListFlags) => {
-      const all = await withStore(flags, (store) => store.moduleRows());
-      const rows = all.filter((row) => row.name !== "" || row.policy !== "").filter((row) =>
+      const all = await withRoutes(flags, (routes) => routes.modules());
+      const rows = all.filter((row) =>
         (modId === undefined || row.modId === modId) &&
         (cmdId === undefined || row.cmdId === cmdId)
       );
       if (flags.json === true) return printJson(rows.map(rowJson));
       await printRows(rows);
     });
-  addStoreOptions(command);
+  addServerOption(addStoreOptions(command));
   addExamples(command, [["lars module ls 1 --json", "those with module number 1, for programs"]]);
 }
 
@@ -113,7 +108,7 @@ function addShow(module: Command): void {
     .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
     .option("--json", "print one JSON value")
     .action(async (modId: number, cmdId: number, flags: ListFlags) => {
-      const row = await withStore(flags, (store) => readRow(store, modId, cmdId));
+      const row = await withRoutes(flags, (routes) => routes.module({ modId, cmdId }));
       const fault = policyFault(row.policy);
       const given = fault === undefined ? policyObject(row.policy) : {};
       const { policy, settings } = parseModulePolicy(
@@ -143,17 +138,12 @@ function addShow(module: Command): void {
         ]),
       );
     });
-  addStoreOptions(command);
+  addServerOption(addStoreOptions(command));
   addExamples(command, [["lars module show 1 1", "what holds for module (1,1)"]]);
 }
 
 function balancerText(given: Record<string, unknown>): string {
   return Object.keys(given).length === 0 ? "" : JSON.stringify(given);
-}
-
-async function readRow(store: Store, modId: number, cmdId: number): Promise<ModuleRow> {
-  const [row] = await store.moduleRows([{ modId, cmdId }]);
-  return row ?? { modId, cmdId, name: "", policy: "", updatedAt: 0 };
 }
 
 function addSet(module: Command): void {
@@ -179,7 +169,7 @@ function addSet(module: Command): void {
       [],
     )
     .action((modId: number, cmdId: number, flags: SetFlags) => setModule(modId, cmdId, flags));
-  addEditOptions(command);
+  addServerOption(addEditOptions(command));
   addExamples(command, [
     ["lars module set 1 1 --name login", "shown wherever the module is"],
     ["lars module set 1 1 --set policy=ring_hash --set virtualNodes=200", "two keys"],
@@ -196,8 +186,8 @@ async function setModule(modId: number, cmdId: number, flags: SetFlags): Promise
   if (name === undefined && whole === undefined && set.length + unset.length === 0) {
     throw new UsageError("Nothing to set: give --name, --policy, --set or --unset");
   }
-  const outcome = await withStore(flags, async (store) => {
-    const before = await readRow(store, modId, cmdId);
+  const outcome = await withRoutes(flags, async (routes) => {
+    const before = await routes.module({ modId, cmdId });
     const policy = policyAfter(whole ?? before.policy, flags);
     const change = {
       modId,
@@ -205,7 +195,7 @@ async function setModule(modId: number, cmdId: number, flags: SetFlags): Promise
       ...(name === undefined ? {} : { name }),
       ...(policy === before.policy ? {} : { policy }),
     };
-    return await setModulesAndTell(store, [change], flags);
+    return await routes.setModule(change, flags);
   });
   if (flags.json === true) return printJson(outcomeJson(outcome));
   if (outcome.changed.length === 0) return printLine(`(${modId},${cmdId}) is so already`);

@@ -17,17 +17,11 @@ import {
 } from "./cli_arguments.ts";
 import { argument, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import {
-  addEditOptions,
-  changeAndTell,
-  type EditFlags,
-  outcomeJson,
-  toldText,
-} from "./route_edit.ts";
+import { addEditOptions, type EditFlags, outcomeJson, toldText } from "./route_edit.ts";
 import { describeNode, jsonNode } from "../web/route_file.ts";
 import { addTransferCommands } from "./route_transfer.ts";
 import { addServerOption, type RouteAccess, type RouteFlags, withRoutes } from "./route_access.ts";
-import { addStoreOptions, withStore } from "./store_access.ts";
+import { addStoreOptions } from "./store_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
 
 interface NodeFlags extends EditFlags, RouteFlags {
@@ -185,17 +179,17 @@ function confirmModule(route: Command): void {
     )
     .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
     .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
-    .action(async (modId: number, cmdId: number, flags: EditFlags) => {
-      const outcome = await withStore(
+    .action(async (modId: number, cmdId: number, flags: EditFlags & RouteFlags) => {
+      const outcome = await withRoutes(
         flags,
-        (store) => changeAndTell(store, flags, () => store.confirmRoutes([{ modId, cmdId }])),
+        (routes) => routes.confirm({ modId, cmdId }, flags),
       );
       if (flags.json === true) return printJson(outcomeJson(outcome));
       printLine(
         `confirmed (${modId},${cmdId}), version ${outcome.version}${toldText(outcome.told)}`,
       );
     });
-  addEditOptions(command);
+  addServerOption(addEditOptions(command));
   addExamples(command, [["lars route confirm 1 1", "after DELETE FROM RouteData by hand"]]);
 }
 

@@ -292,13 +292,13 @@ class ServiceGroup {
   }
 }
 
-/** One port in the environment cannot be that of three services: it is the first of three. */
+/** One port in the environment cannot be that of four services: it is the first of four. */
 export function metricsFlags(
   service: string,
   portText: string | undefined,
 ): Record<string, string> {
   const port = Number(portText ?? "");
-  const index = ["dns", "reporter", "agent"].indexOf(service);
+  const index = ["dns", "reporter", "agent", "web"].indexOf(service);
   if (!Number.isInteger(port) || port <= 0 || index <= 0) return {};
   return { "metrics.port": String(port + index) };
 }

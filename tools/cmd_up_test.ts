@@ -137,7 +137,7 @@ test("lars up: text output, second start keeps the data, SIGTERM ends it too", a
     assert.equal((await login()).status, 401, "a link logs in once");
     const explain = (): Promise<Response> =>
       fetch(`${link[1]}/api/v1/modules/1/2/explain`, { headers: { Cookie: cookie } });
-    assert.equal((await explain()).status, 404, "nobody has asked for the module");
+    assert.equal((await (await explain()).json()).routeState, "unknown", "nobody has asked for it");
     const agent = /agent ready on 127\.0\.0\.1:(\d+)/.exec(first.stdout);
     const asking = await WireCaller.open(Number(agent?.[1]));
     await asking.untilHost(1, 2);
@@ -268,6 +268,7 @@ test("metricsFlags() gives each service of lars up a port of its own", () => {
   assert.deepEqual(metricsFlags("dns", "9000"), {});
   assert.deepEqual(metricsFlags("reporter", "9000"), { "metrics.port": "9001" });
   assert.deepEqual(metricsFlags("agent", "9000"), { "metrics.port": "9002" });
+  assert.deepEqual(metricsFlags("web", "9000"), { "metrics.port": "9003" });
   for (const text of [undefined, "", "0", "x"]) assert.deepEqual(metricsFlags("agent", text), {});
 });
 

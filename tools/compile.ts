@@ -18,10 +18,11 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   "lars-dns": "dns/main.ts",
   "lars-reporter": "reporter/main.ts",
   "lars-agent": "agent/main.ts",
+  "lars-web": "web/main.ts",
 };
 
 /** Folders whose files may start Web Workers. */
-const ROOMS = ["reactor", "daemon", "balancer", "sql", "dns", "reporter", "agent"];
+const ROOMS = ["reactor", "daemon", "balancer", "sql", "dns", "reporter", "agent", "web"];
 
 /** The Bun that compiles, when the machine has none of this version. */
 const BUN_VERSION = "1.4.5";
@@ -194,7 +195,7 @@ async function main(): Promise<number> {
     .showHelpAfterError("(add --help for usage)")
     .exitOverride();
   addExamples(command, [
-    ["deno task compile", "all four programs into dist/"],
+    ["deno task compile", "all five programs into dist/"],
     ["deno task compile --with bun --only lars-agent", "one program, with Bun"],
   ]);
   try {

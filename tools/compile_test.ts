@@ -27,6 +27,7 @@ test("compiled programs serve from a folder without sources", async () => {
       "--with=bun",
       "--only=lars",
       "--only=lars-agent",
+      "--only=lars-web",
       `--out=${out}`,
     ]).untilEnded(BUILD_TIMEOUT_MS);
     assert.equal(built.code, 0, built.stderr);
@@ -80,6 +81,21 @@ test("compiled programs serve from a folder without sources", async () => {
     assert.equal(added.code, 0, added.stderr);
     assert.deepEqual(await caller.untilHost(9, 9), { ip: 0x0a000009, port: 9999 });
     caller.close();
+
+    // The pages are inside the program.
+    const web = processes.spawnCommand("lars-web", [
+      join(out, "lars-web"),
+      "--json",
+      "--web-port=0",
+      `--data=${data}`,
+    ], cwd);
+    await web.untilReady();
+    const page = await fetch(`http://127.0.0.1:${web.port()}/modules`);
+    const script = /src="([^"]+\.js)"/.exec(await page.text())?.[1];
+    const code = await fetch(`http://127.0.0.1:${web.port()}${script}`);
+    assert.equal(code.status, 200);
+    assert.ok((await code.text()).length > 10_000, `the bundle behind ${script}`);
+    assert.equal((await web.stop()).code, 0);
     assert.equal((await agent.stop()).code, 0);
     assert.equal((await up.stop()).code, 0);
   });

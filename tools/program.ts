@@ -60,7 +60,7 @@ const DAEMON_WORDS: readonly DaemonWord[] = [
 const COMMAND_WORDS: readonly CommandWord[] = [
   {
     name: "up",
-    summary: "run dns, reporter and agent in one process, with an embedded database",
+    summary: "run dns, reporter, agent and console in one process, with an embedded database",
     load: () => import("./cmd_up.ts"),
   },
   {

@@ -1,44 +1,55 @@
 // Shell. Routes of a command: those of a database, or of a console by its REST interface.
 
-import { type Command, Option } from "commander";
-import { readToken, softwareName } from "../daemon/daemon.ts";
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
-import { messageOf } from "../reactor/errors.ts";
-import { runtime } from "../reactor/runtime/mod.ts";
-import type { EditOptions, ModuleKey, RouteEdit, RouteRow } from "../sql/store.ts";
-import { API_PREFIX, type BodyOf, type ProblemBody, type ResponseOf } from "../web/contract.ts";
-import { CHANGE_EDITS_MAX } from "../web/schemas.ts";
-import { CommandError, TOKEN_FILE_VARIABLE, UsageError } from "./cli_errors.ts";
-import { editAndTell, type EditFlags, type EditOutcome } from "./route_edit.ts";
-import { type StoreFlags, withStore } from "./store_access.ts";
+import type {
+  EditOptions,
+  ModuleChange,
+  ModuleKey,
+  ModuleRow,
+  RouteEdit,
+  RouteRow,
+  Store,
+} from "../sql/store.ts";
+import type { BodyOf, ResponseOf } from "../web/contract.ts";
+import { CHANGE_EDITS_MAX, PAGE_ROWS_MAX } from "../web/schemas.ts";
+import type { NodeAddress } from "./cli_arguments.ts";
+import { CommandError } from "./cli_errors.ts";
+import { ConsoleClient, type ServerFlags } from "./console_client.ts";
+import {
+  changeAndTell,
+  editAndTell,
+  type EditFlags,
+  type EditOutcome,
+  setModulesAndTell,
+} from "./route_edit.ts";
+import { withStore } from "./store_access.ts";
 import { warningLine } from "./terminal.ts";
 
-/** Options of commands that work on a database or through a console. */
-export interface RouteFlags extends StoreFlags {
-  readonly server?: string;
-  readonly tokenFile?: string;
-}
+export { addServerOption } from "./console_client.ts";
 
-/** What `lars route` needs of wherever the routes are. */
+/** Options of commands that work on a database or through a console. */
+export type RouteFlags = ServerFlags;
+
+/** What commands about routes need of wherever the routes are. */
 export interface RouteAccess {
   /** All routes, or those of one module. */
   read(module?: ModuleKey): Promise<RouteRow[]>;
+  /** The rows of one node, in whichever modules have it. */
+  readNode(node: NodeAddress): Promise<RouteRow[]>;
   /** Applies all edits or none; every dns is told. */
   edit(
     edits: readonly RouteEdit[],
     flags: EditFlags,
     options?: EditOptions,
   ): Promise<EditOutcome>;
-}
-
-/** Adds `--server`, and `--token-file` where the command has none yet. */
-export function addServerOption(command: Command): Command {
-  command.addOption(
-    new Option("--server <URL>", "work through this console, for example http://127.0.0.1:8080")
-      .conflicts(["store", "data", "dns"]),
-  );
-  if (command.options.some(({ long }) => long === "--token-file")) return command;
-  return command.option("--token-file <FILE>", "with --server: an API token of the console");
+  /** Says that a route is meant as it is. */
+  confirm(module: ModuleKey, flags: EditFlags): Promise<EditOutcome>;
+  /** Name and policy of one module; both empty when it has none. */
+  module(module: ModuleKey): Promise<ModuleRow>;
+  /** All modules with a name or a policy; a console does not say when they changed. */
+  modules(): Promise<ModuleRow[]>;
+  /** Sets name and policy of one module; every dns is told. */
+  setModule(change: ModuleChange, flags: EditFlags): Promise<EditOutcome>;
 }
 
 /** Opens the database, or looks at the console that `--server` names, for `fn`. */
@@ -46,23 +57,41 @@ export async function withRoutes<T>(
   flags: RouteFlags,
   fn: (routes: RouteAccess) => Promise<T>,
 ): Promise<T> {
-  if (flags.server !== undefined) {
-    const token = await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
-    if (token === undefined) {
-      throw new UsageError("--server needs an API token of that console: give --token-file FILE");
-    }
-    return await fn(new ServerRoutes(flags.server, new TextDecoder().decode(token)));
-  }
-  return await withStore(flags, (store) =>
-    fn({
-      async read(module): Promise<RouteRow[]> {
-        if (module !== undefined) return await store.readModules([module]);
-        const rows: RouteRow[] = [];
-        await store.readRoutes((page) => void rows.push(...page));
-        return rows;
-      },
-      edit: (edits, editFlags, options) => editAndTell(store, edits, editFlags, options),
-    }));
+  const client = await ConsoleClient.of(flags);
+  if (client !== undefined) return await fn(new ServerRoutes(client));
+  return await withStore(flags, (store) => fn(storeRoutes(store)));
+}
+
+/** The routes of a database. */
+export function storeRoutes(store: Store): RouteAccess {
+  return {
+    async read(module): Promise<RouteRow[]> {
+      if (module !== undefined) return await store.readModules([module]);
+      const rows: RouteRow[] = [];
+      await store.readRoutes((page) => void rows.push(...page));
+      return rows;
+    },
+    async readNode({ ip, port }): Promise<RouteRow[]> {
+      const rows: RouteRow[] = [];
+      await store.readRoutes((page) => {
+        for (const row of page) if (row.ip === ip && row.port === port) rows.push(row);
+      });
+      return rows;
+    },
+    edit: (edits, flags, options) => editAndTell(store, edits, flags, options),
+    confirm: (module, flags) => changeAndTell(store, flags, () => store.confirmRoutes([module])),
+    async module(module): Promise<ModuleRow> {
+      const [row] = await store.moduleRows([module]);
+      return row ?? noTexts(module);
+    },
+    modules: async () =>
+      (await store.moduleRows()).filter(({ name, policy }) => name !== "" || policy !== ""),
+    setModule: (change, flags) => setModulesAndTell(store, [change], flags),
+  };
+}
+
+function noTexts({ modId, cmdId }: ModuleKey): ModuleRow {
+  return { modId, cmdId, name: "", policy: "", updatedAt: 0 };
 }
 
 interface FileNode extends Pick<RouteRow, "port" | "weight" | "zone" | "state"> {
@@ -71,22 +100,20 @@ interface FileNode extends Pick<RouteRow, "port" | "weight" | "zone" | "state"> 
   readonly ip: string;
 }
 
+/** Module details asked for at once. */
+const DETAILS_AT_ONCE = 16;
+
 /** The routes behind a console. */
 class ServerRoutes implements RouteAccess {
-  readonly #base: string;
-  readonly #token: string;
+  readonly #client: ConsoleClient;
 
-  constructor(url: string, token: string) {
-    if (!/^https?:\/\/[^/?#]+\/?$/.test(url)) {
-      throw new UsageError(`--server must look like http://HOST:PORT: current value is "${url}"`);
-    }
-    this.#base = url.replace(/\/$/, "") + API_PREFIX;
-    this.#token = token;
+  constructor(client: ConsoleClient) {
+    this.#client = client;
   }
 
   async read(module?: ModuleKey): Promise<RouteRow[]> {
     const filter = module === undefined ? "" : `&modId=${module.modId}&cmdId=${module.cmdId}`;
-    const nodes = await this.#ask<FileNode[]>("GET", `/routes/export?format=json${filter}`);
+    const nodes = await this.#get<FileNode[]>(`/routes/export?format=json${filter}`);
     return nodes.map(({ modid, cmdid, ip, port, weight, zone, state }) => ({
       modId: modid,
       cmdId: cmdid,
@@ -98,53 +125,82 @@ class ServerRoutes implements RouteAccess {
     }));
   }
 
+  async readNode({ ip, port }: NodeAddress): Promise<RouteRow[]> {
+    return (await this.read()).filter((row) => row.ip === ip && row.port === port);
+  }
+
   async edit(edits: readonly RouteEdit[], flags: EditFlags): Promise<EditOutcome> {
     if (edits.length > CHANGE_EDITS_MAX) {
       throw new CommandError(
         `A console takes at most ${CHANGE_EDITS_MAX} edits at once: these are ${edits.length}`,
       );
     }
-    const body: BodyOf<"applyChange"> = {
-      edits: edits.map((edit) => ({ ...edit, ip: formatIpv4(edit.ip) })),
-      ...(flags.why === undefined ? {} : { why: flags.why }),
-    };
-    const result = await this.#ask<ResponseOf<"applyChange">>("POST", "/changes", body);
-    const told = result.told.map(({ fault, ...one }) => fault === null ? one : { ...one, fault });
-    for (const one of told) {
-      if (!one.told) warningLine(`dns ${one.address} was not told; it sees the change at its poll`);
-    }
-    return { changed: result.changed, version: result.version, told };
+    return await this.#change(
+      edits.map((edit) => ({ ...edit, ip: formatIpv4(edit.ip) })),
+      flags,
+    );
   }
 
-  async #ask<T>(method: string, path: string, body?: unknown): Promise<T> {
-    let response: Response;
-    try {
-      response = await fetch(this.#base + path, {
-        method,
-        headers: {
-          Authorization: `Bearer ${this.#token}`,
-          "User-Agent": softwareName(),
-          ...(body === undefined ? {} : { "Content-Type": "application/json" }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        redirect: "error",
-      });
-    } catch (error) {
-      throw new CommandError(`${this.#base} does not answer: ${messageOf(error)}`, {
-        cause: error,
-      });
-    }
-    const text = await response.text();
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch (error) {
-      throw new CommandError(`${this.#base} is no console: it answered ${response.status}`, {
-        cause: error,
-      });
-    }
-    if (response.ok) return value as T;
-    const { detail, title } = value as Partial<ProblemBody>;
-    throw new CommandError(`${detail ?? title ?? `The console answered ${response.status}`}`);
+  async confirm({ modId, cmdId }: ModuleKey, flags: EditFlags): Promise<EditOutcome> {
+    const path = `/modules/${modId}/${cmdId}/confirm`;
+    const body: BodyOf<"confirmModule"> = whyOf(flags);
+    return outcomeOf(
+      await this.#client.ask<ResponseOf<"confirmModule">>({ method: "POST", path, body }),
+    );
   }
+
+  async module(module: ModuleKey): Promise<ModuleRow> {
+    const { modId, cmdId } = module;
+    const found = await this.#client.find<ResponseOf<"getModule">>(`/modules/${modId}/${cmdId}`);
+    if (found === undefined) return noTexts(module);
+    return { ...noTexts(module), name: found.name, policy: found.policyText };
+  }
+
+  async modules(): Promise<ModuleRow[]> {
+    const told: ResponseOf<"listModules">["modules"] = [];
+    for (;;) {
+      const page = await this.#get<ResponseOf<"listModules">>(
+        `/modules?sort=id&limit=${PAGE_ROWS_MAX}&offset=${told.length}`,
+      );
+      told.push(...page.modules);
+      if (page.modules.length === 0 || told.length >= page.total) break;
+    }
+    // A module with the default policy may still have settings, which the list does not show.
+    const rows: ModuleRow[] = [];
+    for (let at = 0; at < told.length; at += DETAILS_AT_ONCE) {
+      const keys = told.slice(at, at + DETAILS_AT_ONCE);
+      rows.push(...await Promise.all(keys.map((key) => this.module(key))));
+    }
+    return rows.filter(({ name, policy }) => name !== "" || policy !== "");
+  }
+
+  setModule(change: ModuleChange, flags: EditFlags): Promise<EditOutcome> {
+    return this.#change([{ op: "module", ...change }], flags);
+  }
+
+  #get<T>(path: string): Promise<T> {
+    return this.#client.ask<T>({ method: "GET", path });
+  }
+
+  async #change(
+    edits: BodyOf<"applyChange">["edits"],
+    flags: EditFlags,
+  ): Promise<EditOutcome> {
+    const body: BodyOf<"applyChange"> = { edits, ...whyOf(flags) };
+    return outcomeOf(
+      await this.#client.ask<ResponseOf<"applyChange">>({ method: "POST", path: "/changes", body }),
+    );
+  }
+}
+
+function whyOf({ why }: EditFlags): { why?: string } {
+  return why === undefined ? {} : { why };
+}
+
+function outcomeOf(result: ResponseOf<"applyChange">): EditOutcome {
+  const told = result.told.map(({ fault, ...one }) => fault === null ? one : { ...one, fault });
+  for (const one of told) {
+    if (!one.told) warningLine(`dns ${one.address} was not told; it sees the change at its poll`);
+  }
+  return { changed: result.changed, version: result.version, told };
 }

@@ -82,12 +82,18 @@ export class AccessService {
   /** Sessions opened by a link: they need no password, and may set one. */
   readonly #linkSessions = new Set<string>();
   readonly #remembered = new Map<string, { actor: Actor; untilMs: number }>();
+  readonly #logins = { done: 0, refused: 0, braked: 0 };
 
   constructor({ store, hasher, clock }: AccessOptions) {
     this.#store = store;
     this.#hasher = hasher;
     this.#clock = clock;
     this.#brake = new LoginBrake(clock);
+  }
+
+  /** Logins since the start: done, refused, and not even tried because too many were wrong. */
+  get loginCounts(): Readonly<Record<"done" | "refused" | "braked", number>> {
+    return this.#logins;
   }
 
   /**
@@ -320,6 +326,7 @@ export class AccessService {
   #requireBrake(address: string, name: string): void {
     const waitS = this.#brake.waitS(address, name);
     if (waitS === 0) return;
+    this.#logins.braked++;
     throw new ApiProblem("too-many-requests", `Too many wrong logins: wait ${waitS} s`, {
       retryAfterS: waitS,
     });
@@ -327,6 +334,7 @@ export class AccessService {
 
   async #refuseLogin(name: string, address: string, message: string): Promise<never> {
     this.#brake.failed(address, name);
+    this.#logins.refused++;
     const entry = auditOf({ name, address }, this.#wallMs(), "login", name, message);
     await this.#store.audit({ ...entry, outcome: "refused" });
     throw new ApiProblem("wrong-login", message);
@@ -349,6 +357,7 @@ export class AccessService {
       seenAtMs: wallMs,
       expiresAtMs,
     }, auditOf({ name: user.name, address }, wallMs, action, user.name));
+    this.#logins.done++;
     return { secret, actor: this.#cookieActor(user, secret, expiresAtMs, address) };
   }
 

@@ -93,8 +93,26 @@ export class AlertService {
 
   /** Alerts that fire and are not silenced. */
   get firingCount(): number {
-    return this.#engine.alerts.filter(({ state, isSilenced }) => state === "firing" && !isSilenced)
-      .length;
+    return this.#firing().filter(({ isSilenced }) => !isSilenced).length;
+  }
+
+  /** Counters for metrics. */
+  stats(): Record<string, number> {
+    const firing = this.#firing();
+    const loud = firing.filter(({ isSilenced }) => !isSilenced);
+    const critical = loud.filter(({ severity }) => severity === "critical").length;
+    const { doneCount, failedCount, waitingCount, droppedCount } = this.#options.sender.totals;
+    return {
+      alerts_firing: loud.length,
+      alerts_firing_critical: critical,
+      alerts_firing_warning: loud.length - critical,
+      alerts_silenced: firing.length - loud.length,
+      alerts_refused: this.#engine.droppedCount,
+      webhook_attempts_done: doneCount,
+      webhook_attempts_failed: failedCount,
+      webhook_waiting: waitingCount,
+      webhook_dropped: droppedCount,
+    };
   }
 
   /** Gives a new console its rules. */
@@ -245,6 +263,10 @@ export class AlertService {
     };
     const { isDone, text } = await this.#options.sender.test(hook, message);
     return { isDone, text };
+  }
+
+  #firing(): AlertState[] {
+    return this.#engine.alerts.filter(({ state }) => state === "firing");
   }
 
   #wallMs(): number {

@@ -159,7 +159,7 @@ export class ChangeService {
   /** Says that a route is meant as it is. It is no change of routes, so it has no history. */
   async confirm(actor: Actor, key: ModuleKey, why: string): Promise<Result> {
     const { store, clock } = this.#options;
-    await this.#requireModule(key);
+    // A module that lost its last node is held back too, and is none of those that are stored.
     const outcome = await tellingDns(this.#options, () => store.confirmRoutes([key]));
     const target = `${key.modId}/${key.cmdId}`;
     await store.console.audit(
@@ -316,12 +316,6 @@ export class ChangeService {
         return undoEdits(differences, stored);
       },
     });
-  }
-
-  async #requireModule({ modId, cmdId }: ModuleKey): Promise<void> {
-    const [module] = await this.#read([{ modId, cmdId }]);
-    if (module.nodes.length > 0 || module.name !== "" || module.policy !== "") return;
-    throw new ApiProblem("not-found", `There is no module ${modId}/${cmdId}`);
   }
 
   #changeOne(

@@ -32,7 +32,11 @@ export class ExplainService {
     this.#options = options;
   }
 
-  /** @throws {ApiProblem} not-found, agent-away, too-many-requests. */
+  /**
+   * A module that nobody asked the agent for is `unknown`, which is no fault.
+   *
+   * @throws {ApiProblem} agent-away, too-many-requests.
+   */
   async explain(key: ModuleKey): Promise<ResponseOf<"explainModule">> {
     const { agent, token } = this.#options;
     if (this.#asking >= QUESTIONS_MAX) {
@@ -48,7 +52,7 @@ export class ExplainService {
       ...(token === undefined ? {} : { token }),
     });
     try {
-      return this.#view(key, await client.explain(key.modId, key.cmdId));
+      return this.#view(await client.explain(key.modId, key.cmdId));
     } catch (error) {
       if (!AWAY.some((kind) => error instanceof kind)) throw error;
       throw new ApiProblem("agent-away", `No agent answers at ${formatAddress(agent)}`);
@@ -59,21 +63,14 @@ export class ExplainService {
   }
 
   #view(
-    { modId, cmdId }: ModuleKey,
     found: Awaited<ReturnType<LarsClient["explain"]>>,
   ): ResponseOf<"explainModule"> {
     const agent = formatAddress(this.#options.agent);
-    if (found === undefined) {
-      throw new ApiProblem(
-        "not-found",
-        `Nobody has asked the agent at ${agent} for ${modId}/${cmdId}`,
-      );
-    }
-    const { module } = found;
+    const module = found?.module;
     return {
       agent,
-      routeState: found.state,
-      ageMs: found.ageMs ?? null,
+      routeState: found?.state ?? "unknown",
+      ageMs: found?.ageMs ?? null,
       policy: module?.policy ?? "",
       mode: module?.mode ?? "normal",
       modeReason: module?.modeReason ?? "",

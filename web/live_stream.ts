@@ -34,6 +34,7 @@ export interface LiveHubOptions {
 export class LiveHub {
   readonly #clock: Clock;
   readonly #clients = new Set<LiveClient>();
+  #sentBytes = 0;
 
   constructor({ clock }: LiveHubOptions) {
     this.#clock = clock;
@@ -44,6 +45,11 @@ export class LiveHub {
     return this.#clients.size;
   }
 
+  /** Bytes of events given to all clients since the start. */
+  get sentBytes(): number {
+    return this.#sentBytes;
+  }
+
   /** True when no more clients fit. */
   get isFull(): boolean {
     return this.#clients.size >= LIVE_CLIENTS_MAX;
@@ -51,7 +57,10 @@ export class LiveHub {
 
   /** A stream for one client, for the body of an answer. */
   open(source: LiveSource): ReadableStream<Uint8Array> {
-    const client = new LiveClient(source, this.#clock, () => void this.#clients.delete(client));
+    const client = new LiveClient(source, this.#clock, {
+      onEnd: () => void this.#clients.delete(client),
+      onSent: (bytes) => void (this.#sentBytes += bytes),
+    });
     this.#clients.add(client);
     return client.stream;
   }
@@ -67,11 +76,16 @@ export class LiveHub {
   }
 }
 
+interface LiveClientEvents {
+  onEnd(): void;
+  onSent(bytes: number): void;
+}
+
 class LiveClient {
   readonly stream: ReadableStream<Uint8Array>;
   readonly #source: LiveSource;
   readonly #clock: Clock;
-  readonly #onEnd: () => void;
+  readonly #events: LiveClientEvents;
   readonly #encoder = new TextEncoder();
   readonly #timers: Timer[] = [];
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -82,10 +96,10 @@ class LiveClient {
   #sentAtMs: number;
   #notBeforeMs = 0;
 
-  constructor(source: LiveSource, clock: Clock, onEnd: () => void) {
+  constructor(source: LiveSource, clock: Clock, events: LiveClientEvents) {
     this.#source = source;
     this.#clock = clock;
-    this.#onEnd = onEnd;
+    this.#events = events;
     this.#sentAtMs = clock.nowMs();
     this.stream = new ReadableStream({
       start: (controller) => {
@@ -110,7 +124,7 @@ class LiveClient {
     if (this.#ended) return;
     this.#ended = true;
     for (const timer of this.#timers) timer.cancel();
-    this.#onEnd();
+    this.#events.onEnd();
     try {
       this.#controller?.close();
     } catch {
@@ -141,6 +155,7 @@ class LiveClient {
     this.#lastText = text;
     const bytes = this.#encoder.encode(text);
     this.#controller?.enqueue(bytes);
+    this.#events.onSent(bytes.length);
     this.#sentAtMs = this.#clock.nowMs();
     this.#notBeforeMs = this.#sentAtMs + bytes.length / LIVE_BYTES_PER_SECOND_MAX * 1000;
   }

@@ -64,6 +64,7 @@ test("LiveHub: a client that does not read gets the latest value, not a queue", 
     await settle();
   }
   assert.deepEqual(texts, ["event: x\ndata: 0\n\n", "event: x\ndata: 1001\n\n"]);
+  assert.equal(hub.sentBytes, texts.join("").length);
   await reader.cancel();
   assert.equal(hub.clientCount, 0);
 });

@@ -203,7 +203,7 @@ export const PolicyList = z.strictObject({
 /** Why an agent picks which node of a module. */
 export const Explanation = z.strictObject({
   agent: z.string().describe("the agent that was asked: the one of the console's host"),
-  routeState: z.string(),
+  routeState: z.string().describe("ready, pulling, empty; unknown: no caller asked this agent"),
   ageMs: z.number().min(0).nullable().describe("age of its route; null: from its cache"),
   policy: z.string(),
   mode: z.string().describe("normal, or what it does while too few nodes are usable"),
@@ -393,7 +393,7 @@ export const ServiceRow = z.strictObject({
   isSilent: z.boolean().describe("no sign of life for 30 s"),
   /** Route version it works with; null when it does not say. */
   revision: count.nullable(),
-  /** Versions behind the database, in seconds of the version number; null when it does not say. */
+  /** For how long it has been behind the database, in seconds; null when it does not say. */
   revisionLag: count.nullable(),
   detail: z.record(z.string(), z.union([z.number(), z.string()])),
 });

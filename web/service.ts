@@ -1,7 +1,8 @@
 // Shell. The console as a service: REST interface, pages, alerts.
 
 import { randomUUID } from "node:crypto";
-import { requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
+import { METRICS_PORTS, requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
+import type { Metric } from "../daemon/metrics_text.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import type { SettingsOf } from "../daemon/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
@@ -19,6 +20,8 @@ import { hostNameList, webSettings } from "./config.ts";
 import { ExplainService } from "./explain_service.ts";
 import { makeHandlers } from "./handlers.ts";
 import { LiveHub } from "./live_stream.ts";
+import { webMetrics } from "./metrics.ts";
+import { RequestCounts } from "./request_counts.ts";
 import { PasswordHasher } from "./secrets.ts";
 import { Site } from "./site.ts";
 import { SystemReader } from "./system_reader.ts";
@@ -53,7 +56,7 @@ export class WebService implements RunningService {
   readonly #alerts: AlertService;
   readonly #site: Site;
   readonly #watch: AgentWatch;
-  readonly #counts = { requests: 0, faults: 0 };
+  readonly #requests = new RequestCounts();
   #server: HttpServer | undefined;
   #stopped = false;
   #isWarned = false;
@@ -141,15 +144,28 @@ export class WebService implements RunningService {
 
   stats(): Record<string, number | string> {
     const { view } = this.#reader.model;
+    const { done, refused, braked } = this.#access.loginCounts;
     return {
-      requests: this.#counts.requests,
-      request_faults: this.#counts.faults,
+      requests: this.#requests.total(),
+      request_faults: this.#requests.total((code) => code >= 500),
       live_clients: this.#live.clientCount,
+      live_bytes: this.#live.sentBytes,
       modules: view.modules.length,
       nodes: view.nodeCount,
-      alerts_firing: this.#alerts.firingCount,
+      logins_done: done,
+      logins_refused: refused,
+      logins_braked: braked,
+      ...this.#alerts.stats(),
       database_up: Number(this.#reader.fault === undefined),
     };
+  }
+
+  readiness(): string | undefined {
+    return this.#reader.fault === undefined ? undefined : "the database does not answer";
+  }
+
+  metrics(): Metric[] {
+    return this.#requests.metrics();
   }
 
   reload(): void {
@@ -169,9 +185,11 @@ export class WebService implements RunningService {
   }
 
   async #handle(request: Request, remote: Address): Promise<Response> {
-    this.#counts.requests++;
+    const { clock } = this.#context;
+    const askedAtMs = clock.nowMs();
     const response = await this.#site.handle(request, remote.hostname);
-    if (response.status >= 500) this.#counts.faults++;
+    const { pathname } = new URL(request.url);
+    this.#requests.note(pathname, response.status, clock.nowMs() - askedAtMs);
     return response;
   }
 
@@ -241,5 +259,6 @@ export const webDaemon: DaemonDefinition<typeof webSettings> = {
   name: "web",
   summary: "The console: a REST interface and pages for routes, status, history and alerts.",
   settings: webSettings,
+  monitor: { port: METRICS_PORTS.web, table: webMetrics },
   start: (settings, context) => startWeb(settings, context),
 };

@@ -199,9 +199,24 @@ export function policyName(text: string): string {
   }
 }
 
-function serviceView(instance: ServiceInstance, wallMs: number, version: number): ServiceView {
+/** Since when a service has worked with a route version that is not the newest. */
+interface Lag {
+  readonly known: number;
+  readonly sinceMs: number;
+}
+
+/** The route version that a service says it works with. */
+function knownVersion({ detail }: ServiceInstance): number | null {
+  return typeof detail.version === "number" ? detail.version : null;
+}
+
+function serviceView(
+  instance: ServiceInstance,
+  wallMs: number,
+  lag: Lag | undefined,
+): ServiceView {
   const { kind, address, software, detail } = instance;
-  const known = typeof detail.version === "number" ? detail.version : null;
+  const known = knownVersion(instance);
   return {
     kind,
     address,
@@ -210,7 +225,9 @@ function serviceView(instance: ServiceInstance, wallMs: number, version: number)
     seenAtMs: instance.seenAt * 1000,
     isSilent: wallMs - instance.seenAt * 1000 > SERVICE_SILENT_MS,
     revision: known,
-    revisionLag: known === null ? null : Math.max(0, version - known),
+    revisionLag: known === null
+      ? null
+      : Math.max(0, Math.trunc((wallMs - (lag?.sinceMs ?? wallMs)) / 1000)),
     detail,
   };
 }
@@ -230,6 +247,7 @@ export class SystemModel {
   #tracked = new Map<string, { row: RouteRow; track: NodeTrack }[]>();
   #texts = new Map<string, ModuleRow & { policyName: string }>();
   #tracks = new Map<string, NodeTrack>();
+  #lags = new Map<string, Lag>();
   #healths = new Map<string, { health: ModuleHealth; sinceMs: number }>();
   #view: SystemView = {
     atMs: 0,
@@ -302,10 +320,30 @@ export class SystemModel {
       isStale: false,
       version: sample.version,
       modules,
-      services: sample.services.map((one) => serviceView(one, sample.wallMs, sample.version)),
+      services: this.#serviceViews(sample),
       nodeCount,
       callerCount: sample.callerCount,
     };
+  }
+
+  /**
+   * Versions are unix seconds of changes: after a quiet night their difference is hours although the
+   * change is new. So the time counts from when a service was first seen behind with what it knows;
+   * each sign that it knows more starts anew.
+   */
+  #serviceViews({ services, version, wallMs }: CallSample): ServiceView[] {
+    const lags = new Map<string, Lag>();
+    const views = services.map((instance) => {
+      const key = `${instance.kind} ${instance.address}`;
+      const known = knownVersion(instance);
+      if (known === null || known >= version) return serviceView(instance, wallMs, undefined);
+      const before = this.#lags.get(key);
+      const lag = before?.known === known ? before : { known, sinceMs: wallMs };
+      lags.set(key, lag);
+      return serviceView(instance, wallMs, lag);
+    });
+    this.#lags = lags;
+    return views;
   }
 
   /** The database did not answer: what is known is old. */

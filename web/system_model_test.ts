@@ -123,12 +123,35 @@ test("SystemModel: services, their lag, and copies of one node", () => {
   assert.equal(nodeCount, 1);
   assert.equal(bench.model.module(1, 1)?.policy, "invalid");
   assert.deepEqual(services.map(({ isSilent, revisionLag }) => [isSilent, revisionLag]), [
-    [false, 5],
+    [false, 0],
     [true, null],
   ]);
   assert.match(problemsIn(bench.model.view)[0].text, /dns b:1 is silent/);
   bench.model.markStale();
   assert.match(problemsIn(bench.model.view)[0].text, /database does not answer/);
+});
+
+test("SystemModel: a service is behind since it was first seen so, with what it knows", () => {
+  const bench = new Bench();
+  const lagAt = (known: number, version: number): number | null => {
+    const dns: ServiceInstance = {
+      kind: "dns",
+      address: "a:1",
+      software: "lars",
+      startedAt: 1,
+      seenAt: 1000,
+      detail: { version: known },
+    };
+    bench.sample([], { services: [dns], version });
+    return bench.model.view.services[0].revisionLag;
+  };
+  assert.equal(lagAt(50, 50), 0);
+  // A change after a quiet hour: dns has not said yet that it knows it.
+  assert.deepEqual([lagAt(50, 3650), lagAt(50, 3650), lagAt(50, 3651)], [0, 1, 2]);
+  assert.equal(lagAt(3650, 3651), 0, "it goes on");
+  assert.deepEqual([lagAt(3650, 3652), lagAt(3650, 3653)], [1, 2]);
+  assert.equal(lagAt(3653, 3653), 0);
+  assert.equal(lagAt(3653, 3660), 0);
 });
 
 function manyModules(): Bench {

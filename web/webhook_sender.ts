@@ -27,6 +27,17 @@ export interface WebhookFacts {
   readonly droppedCount: number;
 }
 
+/** Counts over all webhooks since the start, those that are gone among them. */
+export interface WebhookTotals {
+  /** Attempts that were answered with a status 2xx. */
+  readonly doneCount: number;
+  readonly failedCount: number;
+  /** Messages that wait now. */
+  readonly waitingCount: number;
+  /** Messages given up. */
+  readonly droppedCount: number;
+}
+
 /** What the sender works with. */
 export interface WebhookSenderOptions {
   readonly clock: Clock;
@@ -59,6 +70,7 @@ class Queue {
 export class WebhookSender {
   readonly #options: WebhookSenderOptions;
   readonly #queues = new Map<number, Queue>();
+  readonly #counts = { doneCount: 0, failedCount: 0, droppedCount: 0 };
   #stopped = false;
 
   constructor(options: WebhookSenderOptions) {
@@ -71,6 +83,8 @@ export class WebhookSender {
     for (const [id, queue] of this.#queues) {
       if (ids.has(id)) continue;
       queue.timer?.cancel();
+      this.#drop(queue, queue.waiting.length);
+      queue.waiting.length = 0;
       this.#queues.delete(id);
     }
     for (const hook of hooks) {
@@ -86,7 +100,7 @@ export class WebhookSender {
     for (const queue of this.#queues.values()) {
       if (queue.waiting.length >= WEBHOOK_QUEUE_MAX) {
         queue.waiting.shift();
-        queue.droppedCount++;
+        this.#drop(queue, 1);
       }
       queue.waiting.push({
         id: this.#options.makeId(),
@@ -116,10 +130,22 @@ export class WebhookSender {
     };
   }
 
+  /** Counts over all webhooks. */
+  get totals(): WebhookTotals {
+    let waitingCount = 0;
+    for (const { waiting } of this.#queues.values()) waitingCount += waiting.length;
+    return { ...this.#counts, waitingCount };
+  }
+
   /** Gives up what waits. */
   stop(): void {
     this.#stopped = true;
     for (const queue of this.#queues.values()) queue.timer?.cancel();
+  }
+
+  #drop(queue: Queue, count: number): void {
+    queue.droppedCount += count;
+    this.#counts.droppedCount += count;
   }
 
   async #work(queue: Queue): Promise<void> {
@@ -134,7 +160,7 @@ export class WebhookSender {
       // The queue may have dropped the message while it was under way.
       if (isOver && queue.waiting[0] === message) {
         queue.waiting.shift();
-        if (!outcome.isDone) queue.droppedCount++;
+        if (!outcome.isDone) this.#drop(queue, 1);
       }
       if (outcome.isDone) continue;
       const pauseMs = Math.min(1000 * 2 ** (message.attempts - 1), PAUSE_MAX_MS);
@@ -148,6 +174,13 @@ export class WebhookSender {
   }
 
   async #post(hook: WebhookRow, message: Message): Promise<WebhookOutcome> {
+    const outcome = await this.#attempt(hook, message);
+    if (outcome.isDone) this.#counts.doneCount++;
+    else this.#counts.failedCount++;
+    return outcome;
+  }
+
+  async #attempt(hook: WebhookRow, message: Message): Promise<WebhookOutcome> {
     const { clock, software } = this.#options;
     const atMs = Math.trunc(clock.wallMs());
     const abort = new AbortController();

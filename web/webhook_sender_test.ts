@@ -94,6 +94,12 @@ test("WebhookSender: repeated with back-off until it is taken, in order", async 
     );
     assert.deepEqual(pauses.slice(0, 3), [1000, 2000, 4000]);
     await until(() => hooks.facts(1).waitingCount === 0);
+    assert.deepEqual(hooks.totals, {
+      doneCount: 2,
+      failedCount: 3,
+      waitingCount: 0,
+      droppedCount: 0,
+    });
   });
 });
 
@@ -109,6 +115,13 @@ test("WebhookSender: gives a message up after the last attempt, and a queue hold
   for (let index = 0; index < WEBHOOK_QUEUE_MAX + 5; index++) hooks.send({ index });
   assert.equal(hooks.facts(1).waitingCount, WEBHOOK_QUEUE_MAX);
   assert.equal(hooks.facts(1).droppedCount, 6);
+  // What waits for a webhook that is removed is given up, and the counts outlive it.
+  hooks.setWebhooks([]);
+  const { droppedCount, waitingCount } = hooks.totals;
+  assert.deepEqual({ droppedCount, waitingCount }, {
+    droppedCount: 6 + WEBHOOK_QUEUE_MAX,
+    waitingCount: 0,
+  });
   hooks.stop();
 });
 

@@ -234,6 +234,18 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
       })),
     }),
     getModule: moduleOf,
+    explainModule: (request) => world.explanation(moduleOf(request)),
+    confirmModule: ({ params, body }) => {
+      world.confirmed.push(`${params.modId}/${params.cmdId}: ${body.why ?? ""}`);
+      world.heldBack = "";
+      return {
+        changeId: null,
+        version: 1,
+        changed: [{ modId: params.modId, cmdId: params.cmdId }],
+        told: [{ address: "127.0.0.1:7778", told: true, fault: null, tookMs: 1.2 }],
+        revision: null,
+      };
+    },
     getHistory: ({ query }) => {
       const spans: Record<string, number> = {
         "5m": 5,

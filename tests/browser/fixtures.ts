@@ -42,6 +42,22 @@ function nodeOf(index: number, nowMs: number, values: Partial<Node> = {}): Node 
   };
 }
 
+/** As much as an agent tells of itself. */
+const AGENT_DETAIL: Readonly<Record<string, number | string>> = {
+  software: "lars/0.1.0 deno/2.9.6",
+  zone: "eu-1a",
+  callerIp: "10.0.9.3",
+  dnsAddress: "10.0.1.1:7778",
+  dnsConnected: 1,
+  dnsRouteAgeS: 4,
+  modules: 7,
+  hosts: 37,
+  hostsOverload: 3,
+  picks: 8_204_311,
+  reports: 8_204_007,
+  ...Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`counterNumber${index}`, index])),
+};
+
 const OUT: Partial<Node> = {
   health: "overload",
   errorShare: 0.83,
@@ -115,6 +131,10 @@ export class FixtureWorld {
   readonly webhooks: ResponseOf<"listWebhooks">["webhooks"] = [];
   readonly users: ResponseOf<"listUsers">["users"];
   readonly tokens: ResponseOf<"listTokens">["tokens"] = [];
+  /** What the first agent holds back, in its own words. */
+  heldBack = "";
+  /** Modules that somebody said are meant, `1/2: why`. */
+  readonly confirmed: string[] = [];
   /** The database is away: what is shown is old. */
   isStale = false;
   readonly #scene: Scene;
@@ -387,9 +407,15 @@ export class FixtureWorld {
     return Array.from({ length: 9 }, (_, index) => {
       const kind = index < 2 ? "dns" : index < 3 ? "reporter" : "agent";
       const isSilent = index === 6;
-      const detail: Record<string, number> = kind === "dns"
+      const isHolding = index === 3 && this.heldBack !== "";
+      const detail: Record<string, number | string> = kind === "dns"
         ? { connections: 6, subscriptions: 41 }
-        : { modules: 7 };
+        : kind === "reporter"
+        ? { connections: 6, reports: 9120, rows_waiting: 0, rows_refused: 0 }
+        : {
+          ...AGENT_DETAIL,
+          ...(isHolding ? { routesHeldBack: this.heldBack, modulesHeld: 1 } : {}),
+        };
       return {
         kind,
         address: kind === "agent"
@@ -404,6 +430,57 @@ export class FixtureWorld {
         detail,
       };
     });
+  }
+
+  /** What the agent says of a module; nobody asked it for the one named legacy. */
+  explanation(module: Module): ResponseOf<"explainModule"> {
+    const isUnknown = module.name === "legacy";
+    const nodes = isUnknown ? [] : module.nodes;
+    const usable = module.nodes.filter(({ state, health }) => state === "on" && health === "ok");
+    const weights = usable.reduce((sum, { weight }) => sum + weight, 0);
+    const failing = "9 of its last 12 calls failed: share 0.75 > err_rate 0.1";
+    return {
+      agent: "127.0.0.1:8888",
+      routeState: isUnknown ? "unknown" : nodes.length === 0 ? "empty" : "ready",
+      ageMs: isUnknown ? null : 7400,
+      policy: nodes.length === 0 ? "" : module.policy,
+      mode: module.health === "down" ? "probe" : "normal",
+      modeReason: module.health === "down" ? "no node is usable" : "",
+      picksRemembered: nodes.length === 0 ? 0 : 1000,
+      nodeCount: nodes.length,
+      nodes: nodes.slice(0, 500).map((node, index) => {
+        const condition = node.state !== "on"
+          ? node.state
+          : node.health === "overload"
+          ? "overload"
+          : node.health === "partial"
+          ? "ramping"
+          : "idle";
+        return {
+          node: `${node.ip}:${node.port}`,
+          zone: node.zone,
+          weight: node.weight,
+          pickWeight: condition === "ramping" ? node.weight / 4 : node.weight,
+          condition,
+          sinceMs: 4000 + index * 61_000,
+          reason: condition === "idle" || condition === "drain" ? "" : failing,
+          succTotal: Math.round(1_204_000 * wave(index, 5)),
+          errTotal: condition === "idle" ? 3 : 4211,
+          meanMs: index % 5 === 4 ? 0 : 4 + 30 * wave(index, 6),
+          pickShare: usable.includes(node) ? node.weight / weights : 0.001,
+        };
+      }),
+      decisions: nodes.filter(({ health }) => health === "overload").flatMap((node) => [
+        { agoMs: 4000, node: `${node.ip}:${node.port}`, became: "overload", reason: failing },
+        {
+          agoMs: 64_000,
+          node: `${node.ip}:${node.port}`,
+          became: "idle",
+          reason: "overload_timeout of 15 s is over",
+        },
+        { agoMs: 95_000, node: null, became: "normal", reason: "3 of 8 nodes are usable again" },
+      ]),
+    };
   }
 
   history(

@@ -3,6 +3,36 @@
 import { formatNumber, formatShare, plural } from "./format.ts";
 import type { ModuleDetail, NodeRow } from "./types.ts";
 
+/** How a node's condition is shown. */
+export interface ConditionLook {
+  readonly tone: "ok" | "warn" | "crit" | "idle" | "info";
+  readonly icon: "ok" | "warn" | "crit" | "idle" | "info" | "pause" | "off" | "up";
+  readonly text: string;
+  readonly title: string;
+}
+
+const CONDITIONS: Readonly<Record<string, ConditionLook>> = {
+  idle: { tone: "ok", icon: "ok", text: "in use", title: "Picked by its full weight" },
+  ramping: { tone: "info", icon: "up", text: "coming back", title: "Its share still grows" },
+  held: {
+    tone: "warn",
+    icon: "warn",
+    text: "judged, in use",
+    title: "Too many of its calls fail, but no more nodes may be out",
+  },
+  overload: { tone: "crit", icon: "crit", text: "out", title: "Gets probes only" },
+  resting: { tone: "crit", icon: "crit", text: "resting", title: "Gets nothing, not even probes" },
+  drain: { tone: "idle", icon: "pause", text: "drain", title: "Gets no new picks" },
+  off: { tone: "idle", icon: "off", text: "off", title: "Switched off" },
+};
+
+/** What the word an agent has for a node's condition means; a newer agent's is shown as it is. */
+export function conditionOf(condition: string): ConditionLook {
+  return Object.hasOwn(CONDITIONS, condition)
+    ? CONDITIONS[condition]
+    : { tone: "info", icon: "info", text: condition, title: "A word of a newer agent" };
+}
+
 /** A node's share of the calls, wanted and real, and why. */
 export interface NodeExplanation {
   /** Share by weight among nodes that may be called, 0 to 1. */

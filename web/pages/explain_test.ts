@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { explainModule, explainNodes } from "./explain.ts";
+import { conditionOf, explainModule, explainNodes } from "./explain.ts";
+import type { NodeCondition } from "../../balancer/explain.ts";
 import type { ModuleDetail, NodeRow } from "./types.ts";
 
 const node: NodeRow = {
@@ -70,4 +71,23 @@ test("explainModule() says what callers get", () => {
     explainModule({ ...module, health: "degraded", nodes: [node, out] }),
     /^1 node of 2 kept out/,
   );
+});
+
+test("conditionOf() has a word for every condition of the balancer, and shows unknown ones", () => {
+  const conditions = ["idle", "ramping", "held", "overload", "resting", "drain", "off"] as const;
+  const known: Record<NodeCondition, true> = {
+    idle: true,
+    ramping: true,
+    held: true,
+    overload: true,
+    resting: true,
+    drain: true,
+    off: true,
+  };
+  assert.deepEqual(Object.keys(known), [...conditions]);
+  for (const condition of conditions) {
+    assert.notEqual(conditionOf(condition).title, conditionOf("newer").title, condition);
+  }
+  assert.equal(conditionOf("newer").text, "newer");
+  assert.equal(conditionOf("constructor").text, "constructor");
 });

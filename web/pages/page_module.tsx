@@ -5,15 +5,9 @@ import { useEffect, useState } from "preact/hooks";
 import { ChangeDialog, type PlannedChange } from "./change_dialog.tsx";
 import { ChangeList } from "./change_list.tsx";
 import { EventFeed } from "./event_feed.tsx";
-import { explainModule, explainNodes } from "./explain.ts";
-import {
-  formatCount,
-  formatNumber,
-  formatShare,
-  moduleTitle,
-  nodeName,
-  UNKNOWN,
-} from "./format.ts";
+import { ExplainPanel } from "./explain_panel.tsx";
+import { formatCount, formatNumber, moduleTitle } from "./format.ts";
+import { HeldBox } from "./held_box.tsx";
 import { HistoryPanel } from "./history_panel.tsx";
 import { Icon } from "./icons.tsx";
 import { useLive } from "./live.ts";
@@ -29,16 +23,7 @@ import { type NodeActions, NodeTable } from "./node_table.tsx";
 import { SilenceDialog } from "./silence_dialog.tsx";
 import { may, query, setQuery } from "./state.ts";
 import type { ModuleDetail, NodeRow } from "./types.ts";
-import {
-  Empty,
-  ErrorShare,
-  Heads,
-  HealthBadge,
-  Load,
-  NodeHealthBadge,
-  PageHead,
-  Stat,
-} from "./widgets.tsx";
+import { Empty, ErrorShare, HealthBadge, Load, PageHead, Stat } from "./widgets.tsx";
 
 const TABS = [
   ["nodes", "Nodes"],
@@ -94,40 +79,6 @@ function Stats({ module }: { module: ModuleDetail }): JSX.Element {
         <span class="word">{module.policy}</span>
       </Stat>
     </dl>
-  );
-}
-
-function Explain({ module }: { module: ModuleDetail }): JSX.Element {
-  const explained = explainNodes(module);
-  return (
-    <div class="panel flush">
-      <p class="lead">{explainModule(module)}</p>
-      <table class="rows cards">
-        <caption class="hidden">Why each node gets the calls it gets</caption>
-        <Heads names={["Node", "Health", "#By weight", "#Really", "Why"]} />
-        <tbody>
-          {module.nodes.map((node, index) => (
-            <tr key={nodeName(node)}>
-              <td class="main-cell fit">
-                <code>{nodeName(node)}</code>
-              </td>
-              <td data-label="Health">
-                <NodeHealthBadge health={node.health} />
-              </td>
-              <td class="number" data-label="By weight">
-                {formatShare(explained[index].wantedShare)}
-              </td>
-              <td class="number" data-label="Really">
-                {explained[index].realShare === null
-                  ? UNKNOWN
-                  : formatShare(explained[index].realShare ?? 0)}
-              </td>
-              <td data-label="Why" class="prose">{explained[index].reason}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
   );
 }
 
@@ -194,7 +145,7 @@ function TabBody(
     onRemove: (nodes) => onOpen({ kind: "change", change: removalOf(module, nodes) }),
   };
   if (tab === "history") return <HistoryPanel modId={module.modId} cmdId={module.cmdId} />;
-  if (tab === "explain") return <Explain module={module} />;
+  if (tab === "explain") return <ExplainPanel module={module} />;
   if (tab === "changes") return <ChangeList modId={module.modId} cmdId={module.cmdId} />;
   if (tab === "events") return <EventFeed modId={module.modId} cmdId={module.cmdId} />;
   if (module.nodes.length > 0) return <NodeTable nodes={module.nodes} actions={actions} />;
@@ -227,6 +178,7 @@ function Body({ module }: { module: ModuleDetail }): JSX.Element {
       >
         <HeadActions module={module} onOpen={setOpen} />
       </PageHead>
+      <HeldBox module={module} />
       <Stats module={module} />
       <Tabs tab={tab} />
       <TabBody tab={tab} module={module} onOpen={setOpen} />
@@ -243,6 +195,7 @@ export function ModulePage(props: { modId: number; cmdId: number }): JSX.Element
     return (
       <>
         <PageHead title={`${modId} / ${cmdId}`} about="Module" />
+        <HeldBox module={{ modId, cmdId }} />
         <Empty icon="modules" title="There is no such module">
           <p>
             It was removed, or never added. <a href="/modules">All modules</a>

@@ -3,8 +3,9 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "./api.ts";
-import { formatCount, formatNumber, formatSpan, plural, UNKNOWN } from "./format.ts";
+import { formatSpan, plural, UNKNOWN } from "./format.ts";
 import { useLoad } from "./live.ts";
+import { factsOf, freshnessOf } from "./service_facts.ts";
 import { serverNowMs } from "./state.ts";
 import type { ServiceRow } from "./types.ts";
 import { Ago, Badge, Choice, Empty, Heads, Load, PageHead } from "./widgets.tsx";
@@ -18,21 +19,31 @@ const KINDS = [["all", "All"], ["dns", "dns"], ["reporter", "Reporters"], [
 ]] as const;
 type Kind = (typeof KINDS)[number][0];
 
-function Lag({ service }: { service: ServiceRow }): JSX.Element {
-  const { revision, revisionLag } = service;
-  if (revision === null) return <span class="muted">{UNKNOWN}</span>;
-  if (revisionLag === null || revisionLag === 0) {
-    return <span title={`route version ${revision}`}>up to date</span>;
-  }
+function Routes({ service }: { service: ServiceRow }): JSX.Element {
+  const found = freshnessOf(service);
+  if (found === undefined) return <span class="muted">{UNKNOWN}</span>;
+  const { revision } = service;
+  const title = revision === null ? undefined : `route version ${revision}`;
+  return <span class={found.isWarning ? "strong warn" : ""} title={title}>{found.text}</span>;
+}
+
+function Details({ service }: { service: ServiceRow }): JSX.Element {
+  const { first, rest } = factsOf(service);
+  if (first.length + rest.length === 0) return <>{UNKNOWN}</>;
   return (
-    <span class="strong warn" title={`route version ${revision}`}>
-      {formatSpan(revisionLag * 1000)} behind
-    </span>
+    <>
+      {first.map(({ name, text }) => <span key={name} class="nowrap">{name} {text}</span>)}
+      {rest.length > 0 && (
+        <details>
+          <summary>{plural(rest.length, "more value")}</summary>
+          {rest.map(({ name, text }) => <span key={name}>{name} {text}</span>)}
+        </details>
+      )}
+    </>
   );
 }
 
 function Row({ service }: { service: ServiceRow }): JSX.Element {
-  const details = Object.entries(service.detail);
   return (
     <tr>
       <td class="main-cell fit">
@@ -48,22 +59,12 @@ function Row({ service }: { service: ServiceRow }): JSX.Element {
         <Ago atMs={service.seenAtMs} />
       </td>
       <td data-label="Routes" class="nowrap">
-        <Lag service={service} />
+        <Routes service={service} />
       </td>
       <td data-label="Version" class="nowrap">{service.software || UNKNOWN}</td>
       <td data-label="Up for" class="number">{formatSpan(serverNowMs() - service.startedAtMs)}</td>
       <td data-label="Details" class="prose muted details">
-        {details.length === 0
-          ? UNKNOWN
-          : details.map(([name, value]) => (
-            <span key={name} class="nowrap">
-              {name} {typeof value === "string"
-                ? value
-                : Number.isInteger(value)
-                ? formatCount(value)
-                : formatNumber(value)}
-            </span>
-          ))}
+        <Details service={service} />
       </td>
     </tr>
   );

@@ -3,6 +3,7 @@
 import type { BodyOf, ResponseOf } from "../contract.ts";
 
 export type ModuleDetail = ResponseOf<"getModule">;
+export type Explanation = ResponseOf<"explainModule">;
 export type NodeRow = ModuleDetail["nodes"][number];
 export type ModuleRow = ResponseOf<"listModules">["modules"][number];
 export type Health = ModuleRow["health"];

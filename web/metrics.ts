@@ -1,0 +1,48 @@
+// Core. What the counters of the console are called as metrics.
+
+import { counter, gauge, type MetricTable } from "../daemon/service_metrics.ts";
+
+function login(outcome: string): MetricTable[string] {
+  return counter("lars_web_logins_total", "Logins with a password or a link, by how they ended.", {
+    labels: { outcome },
+  });
+}
+
+function attempt(outcome: string): MetricTable[string] {
+  return counter("lars_web_webhook_attempts_total", "Messages posted to webhooks, by outcome.", {
+    labels: { outcome },
+  });
+}
+
+function firing(severity: string): MetricTable[string] {
+  return gauge("lars_web_alerts_firing", "Alerts that fire and are not silenced.", {
+    labels: { severity },
+  });
+}
+
+/** Metrics of the console by counter. */
+export const webMetrics: MetricTable = {
+  // Told apart by route and status in `RequestCounts`.
+  requests: null,
+  request_faults: null,
+  database_up: gauge("lars_web_store_up", "1 while the database answers, else 0."),
+  modules: gauge("lars_web_modules", "Modules in the database."),
+  nodes: gauge("lars_web_nodes", "Nodes in the database."),
+  live_clients: gauge("lars_web_live_streams", "Streams of live updates that are open."),
+  live_bytes: counter("lars_web_live_sent_bytes_total", "Bytes of live updates sent."),
+  logins_done: login("done"),
+  logins_refused: login("refused"),
+  logins_braked: login("too_many"),
+  alerts_firing: null,
+  alerts_firing_critical: firing("critical"),
+  alerts_firing_warning: firing("warning"),
+  alerts_silenced: gauge("lars_web_alerts_silenced", "Alerts that fire and are silenced."),
+  alerts_refused: counter("lars_web_alerts_refused_total", "Alerts that found no room."),
+  webhook_attempts_done: attempt("done"),
+  webhook_attempts_failed: attempt("failed"),
+  webhook_waiting: gauge("lars_web_webhook_messages_waiting", "Messages that wait for a webhook."),
+  webhook_dropped: counter(
+    "lars_web_webhook_messages_dropped_total",
+    "Messages given up: too many attempts, or too many were waiting.",
+  ),
+};
