@@ -1,15 +1,18 @@
 // Shell. Sockets and workers of Bun.
+//
+// Built-in modules are asked of `process` and not imported: both runtimes load this file, and in
+// Deno each `node:` module costs every thread time and memory at its start.
 
-import process from "node:process";
 import type { Address } from "../address.ts";
 import type { BunFfi, BunGlobal, BunSocket, BunSocketHandlers, BunUdpSocket } from "./bun_types.ts";
 import {
-  commonRuntime,
   connectionFault,
   firstOf,
   libcNames,
+  openFilesMaxBy,
   toBindError,
   toConnectError,
+  writeAll,
 } from "./common.ts";
 import type {
   ConnectOptions,
@@ -169,7 +172,7 @@ function bun(): BunGlobal {
 
 function listenTcp(options: ListenOptions): Listener {
   const { hostname, port, reusePort } = options;
-  const descriptorMax = (commonRuntime.openFilesMax() ?? Infinity) - LAST_DESCRIPTORS;
+  const descriptorMax = (openFilesMax() ?? Infinity) - LAST_DESCRIPTORS;
   const accept = (socket: BunSocket<BunStream | undefined>): void => {
     if (socket.fd < descriptorMax) return options.onConnection(new BunStream(socket));
     socket.end();
@@ -315,9 +318,15 @@ const LIBC_SYMBOLS = {
   __errno_location: { args: [], returns: "ptr" },
 } as const;
 
+/** Names of processors as Linux has them. */
+const PROCESSORS: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
+
+function processor(): string {
+  return PROCESSORS[process.arch] ?? process.arch;
+}
+
 function openLibc(): Libc {
-  const names = libcNames();
-  // Not imported: the other runtime could not load a file that names this module.
+  const names = libcNames(process.platform, processor());
   const ffi = process.getBuiltinModule("bun:ffi") as unknown as BunFfi | undefined;
   if (ffi === undefined) throw new Error("This runtime has no FFI");
   const { symbols } = firstOf(names, (name) => ffi.dlopen(name, LIBC_SYMBOLS));
@@ -348,6 +357,22 @@ function openLibc(): Libc {
   };
 }
 
+function files(): typeof import("node:fs") {
+  return process.getBuiltinModule("node:fs");
+}
+
+function openFilesMax(): number | undefined {
+  return openFilesMaxBy((path) => files().readFileSync(path, "utf8"));
+}
+
+function envAll(): Record<string, string> {
+  const all: Record<string, string> = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (value !== undefined) all[name] = value;
+  }
+  return all;
+}
+
 /** The runtime, on Bun. */
 export function bunRuntime(): Runtime {
   const { version, main } = bun();
@@ -355,9 +380,9 @@ export function bunRuntime(): Runtime {
   const isCompiled = /\$bunfs|~BUN/.test(main);
   const execPath = process.execPath;
   return {
-    ...commonRuntime,
     name: "bun",
     version,
+    processor: processor(),
     args: process.argv.slice(2),
     execPath,
     isCompiled,
@@ -367,6 +392,19 @@ export function bunRuntime(): Runtime {
     bindUdp,
     openLibc,
     spawnWorker: (url) => new Worker(url, { type: "module" }),
+    env: (name) => process.env[name],
+    envAll,
+    exit: (code) => process.exit(code),
+    onSignal(signal, action): () => void {
+      process.on(signal, action);
+      return () => void process.off(signal, action);
+    },
+    readTextFile: (path) => files().promises.readFile(path, "utf8"),
+    memoryBytes: () => process.memoryUsage().rss,
+    openFilesMax,
+    isTerminal: (stream) => process[stream].isTTY === true,
+    writeStdout: (text) => writeAll(text, (bytes) => files().writeSync(1, bytes)),
+    writeStderr: (text) => writeAll(text, (bytes) => files().writeSync(2, bytes)),
     selfCommand: (script) => isCompiled ? [execPath] : [execPath, "run", script],
   };
 }

@@ -2,13 +2,14 @@
 
 import type { Address } from "../address.ts";
 import {
-  commonRuntime,
   connectionFault,
   errorCode,
   firstOf,
   libcNames,
+  openFilesMaxBy,
   toBindError,
   toConnectError,
+  writeAll,
 } from "./common.ts";
 import type {
   ConnectOptions,
@@ -336,7 +337,7 @@ const LIBC_SYMBOLS = {
 } as const satisfies Deno.ForeignLibraryInterface;
 
 function openLibc(): Libc {
-  const names = libcNames();
+  const names = libcNames(Deno.build.os, Deno.build.arch);
   // Asked first: without the permission, opening a library would ask the user at a terminal.
   if (Deno.permissions.querySync({ name: "ffi" }).state !== "granted") {
     throw new Error("FFI is not permitted (--allow-ffi)");
@@ -385,9 +386,9 @@ function openLibc(): Libc {
 export function denoRuntime(): Runtime {
   const isCompiled = Deno.build.standalone;
   return {
-    ...commonRuntime,
     name: "deno",
     version: Deno.version.deno,
+    processor: Deno.build.arch,
     args: Deno.args,
     // Asked for when needed: it takes a permission that a locked-down service does not have.
     get execPath(): string {
@@ -400,6 +401,21 @@ export function denoRuntime(): Runtime {
     bindUdp,
     openLibc,
     spawnWorker: (url) => new Worker(url, { type: "module" }),
+    env: (name) => Deno.env.get(name),
+    envAll: () => Deno.env.toObject(),
+    exit: (code) => Deno.exit(code),
+    onSignal(signal, action): () => void {
+      // A second subscriber of the same function would be removed with the first.
+      const listener = (): void => action();
+      Deno.addSignalListener(signal, listener);
+      return () => Deno.removeSignalListener(signal, listener);
+    },
+    readTextFile: (path) => Deno.readTextFile(path),
+    memoryBytes: () => Deno.memoryUsage().rss,
+    openFilesMax: () => openFilesMaxBy((path) => Deno.readTextFileSync(path)),
+    isTerminal: (stream) => Deno[stream].isTerminal(),
+    writeStdout: (text) => writeAll(text, (bytes) => Deno.stdout.writeSync(bytes)),
+    writeStderr: (text) => writeAll(text, (bytes) => Deno.stderr.writeSync(bytes)),
     selfCommand: (script) =>
       isCompiled
         ? [Deno.execPath()]

@@ -150,6 +150,8 @@ export interface Libc {
 export interface Runtime {
   readonly name: "deno" | "bun";
   readonly version: string;
+  /** Kind of processor, as Linux names it: `x86_64`, `aarch64`, ... */
+  readonly processor: string;
   /** Command line arguments after the script. */
   readonly args: string[];
   /** Path of the running executable. */
