@@ -1,6 +1,6 @@
 // Shell. Asks the agent of this host why it picks which node.
 
-import { AgentError, LarsClient } from "../api/mod.ts";
+import { AgentError, LarsClient, NoAgentError } from "../api/mod.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { TimeoutError } from "../reactor/errors.ts";
 import type { ModuleKey } from "../sql/store.ts";
@@ -12,6 +12,9 @@ const ANSWER_TIMEOUT_MS = 2000;
 /** Questions at once; further ones are refused. */
 const QUESTIONS_MAX = 8;
 const NODES_SHOWN = 500;
+
+/** Errors of the client that say nothing but that no agent answers. */
+const AWAY = [AgentError, NoAgentError, TimeoutError];
 
 /** What the service works with. */
 export interface ExplainServiceOptions {
@@ -47,7 +50,7 @@ export class ExplainService {
     try {
       return this.#view(key, await client.explain(key.modId, key.cmdId));
     } catch (error) {
-      if (!(error instanceof AgentError) && !(error instanceof TimeoutError)) throw error;
+      if (!AWAY.some((kind) => error instanceof kind)) throw error;
       throw new ApiProblem("agent-away", `No agent answers at ${formatAddress(agent)}`);
     } finally {
       this.#asking--;
