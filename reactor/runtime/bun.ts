@@ -3,6 +3,7 @@
 // Built-in modules are asked of `process` and not imported: both runtimes load this file, and in
 // Deno each `node:` module costs every thread time and memory at its start.
 
+import type NodeProcess from "node:process";
 import type { Address } from "../address.ts";
 import type { BunFfi, BunGlobal, BunSocket, BunSocketHandlers, BunUdpSocket } from "./bun_types.ts";
 import {
@@ -27,6 +28,9 @@ import type {
   UdpOptions,
   UdpSocket,
 } from "./types.ts";
+
+/** Of both runtimes, without an import: that would make Deno start its Node.js side at once. */
+declare const process: typeof NodeProcess;
 
 /** Idle time before the kernel asks whether the peer still lives. */
 const KEEP_ALIVE_DELAY_MS = 60_000;
@@ -325,7 +329,14 @@ function processor(): string {
   return PROCESSORS[process.arch] ?? process.arch;
 }
 
+let libc: Libc | undefined;
+
+/** Opened once in each thread. */
 function openLibc(): Libc {
+  return libc ??= loadLibc();
+}
+
+function loadLibc(): Libc {
   const names = libcNames(process.platform, processor());
   const ffi = process.getBuiltinModule("bun:ffi") as unknown as BunFfi | undefined;
   if (ffi === undefined) throw new Error("This runtime has no FFI");
@@ -402,6 +413,13 @@ export function bunRuntime(): Runtime {
     readTextFile: (path) => files().promises.readFile(path, "utf8"),
     memoryBytes: () => process.memoryUsage().rss,
     openFilesMax,
+    cpuSeconds(): number {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1e6;
+    },
+    networkAddresses: () =>
+      Object.values(process.getBuiltinModule("node:os").networkInterfaces())
+        .flatMap((list) => list ?? []).map(({ address }) => address),
     isTerminal: (stream) => process[stream].isTTY === true,
     writeStdout: (text) => writeAll(text, (bytes) => files().writeSync(1, bytes)),
     writeStderr: (text) => writeAll(text, (bytes) => files().writeSync(2, bytes)),

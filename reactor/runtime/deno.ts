@@ -1,5 +1,6 @@
 // Shell. Sockets and workers of Deno.
 
+import type NodeProcess from "node:process";
 import type { Address } from "../address.ts";
 import {
   connectionFault,
@@ -24,6 +25,9 @@ import type {
   UdpOptions,
   UdpSocket,
 } from "./types.ts";
+
+/** Of both runtimes, without an import: that would make Deno start its Node.js side at once. */
+declare const process: typeof NodeProcess;
 
 /**
  * Read buffer of a connection, held all the time because a read is always under way. When a read
@@ -336,7 +340,14 @@ const LIBC_SYMBOLS = {
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
+let libc: Libc | undefined;
+
+/** Opened once in each thread: it takes milliseconds. */
 function openLibc(): Libc {
+  return libc ??= loadLibc();
+}
+
+function loadLibc(): Libc {
   const names = libcNames(Deno.build.os, Deno.build.arch);
   // Asked first: without the permission, opening a library would ask the user at a terminal.
   if (Deno.permissions.querySync({ name: "ffi" }).state !== "granted") {
@@ -412,6 +423,11 @@ export function denoRuntime(): Runtime {
     },
     readTextFile: (path) => Deno.readTextFile(path),
     memoryBytes: () => Deno.memoryUsage().rss,
+    cpuSeconds(): number {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1e6;
+    },
+    networkAddresses: () => Deno.networkInterfaces().map(({ address }) => address),
     openFilesMax: () => openFilesMaxBy((path) => Deno.readTextFileSync(path)),
     isTerminal: (stream) => Deno[stream].isTerminal(),
     writeStdout: (text) => writeAll(text, (bytes) => Deno.stdout.writeSync(bytes)),

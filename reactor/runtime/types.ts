@@ -182,6 +182,10 @@ export interface Runtime {
   /** Calls `action` on every such signal, instead of the default; the result undoes it. */
   onSignal(signal: SignalName, action: () => void): () => void;
   readTextFile(path: string): Promise<string>;
+  /** Processor time of this process since its start, in all its threads. */
+  cpuSeconds(): number;
+  /** IP addresses of this machine's interfaces, in the system's order. */
+  networkAddresses(): string[];
   /** Resident memory of this process. */
   memoryBytes(): number;
   /** The system's limit on open files, or undefined where it cannot be known. */
