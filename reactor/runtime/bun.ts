@@ -28,6 +28,7 @@ import type {
   UdpOptions,
   UdpSocket,
 } from "./types.ts";
+import { WarmWorkers } from "./warm_workers.ts";
 
 /** Of both runtimes, without an import: that would make Deno start its Node.js side at once. */
 declare const process: typeof NodeProcess;
@@ -384,6 +385,8 @@ function envAll(): Record<string, string> {
   return all;
 }
 
+const workers = new WarmWorkers((url) => new Worker(url, { type: "module" }));
+
 /** The runtime, on Bun. */
 export function bunRuntime(): Runtime {
   const { version, main } = bun();
@@ -402,7 +405,9 @@ export function bunRuntime(): Runtime {
     connectTcp,
     bindUdp,
     openLibc,
-    spawnWorker: (url) => new Worker(url, { type: "module" }),
+    spawnWorker: (url) => workers.take(url),
+    warmWorker: (url) => workers.warm(url),
+    dropWarmWorkers: () => workers.drop(),
     env: (name) => process.env[name],
     envAll,
     exit: (code) => process.exit(code),

@@ -25,6 +25,7 @@ import type {
   UdpOptions,
   UdpSocket,
 } from "./types.ts";
+import { WarmWorkers } from "./warm_workers.ts";
 
 /** Of both runtimes, without an import: that would make Deno start its Node.js side at once. */
 declare const process: typeof NodeProcess;
@@ -393,6 +394,8 @@ function loadLibc(): Libc {
   };
 }
 
+const workers = new WarmWorkers((url) => new Worker(url, { type: "module" }));
+
 /** The runtime, on Deno. */
 export function denoRuntime(): Runtime {
   const isCompiled = Deno.build.standalone;
@@ -411,7 +414,9 @@ export function denoRuntime(): Runtime {
     connectTcp,
     bindUdp,
     openLibc,
-    spawnWorker: (url) => new Worker(url, { type: "module" }),
+    spawnWorker: (url) => workers.take(url),
+    warmWorker: (url) => workers.warm(url),
+    dropWarmWorkers: () => workers.drop(),
     env: (name) => Deno.env.get(name),
     envAll: () => Deno.env.toObject(),
     exit: (code) => Deno.exit(code),

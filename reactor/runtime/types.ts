@@ -173,8 +173,15 @@ export interface Runtime {
    * processor, no permission, no library.
    */
   openLibc(): Libc;
-  /** Starts a module worker. */
+  /** Starts a module worker, or gives the one that was started by `warmWorker`. */
   spawnWorker(url: URL): Worker;
+  /**
+   * Starts a module worker for the next `spawnWorker` of the same URL, so that it loads while this
+   * thread does something else. It must post nothing before it is posted to.
+   */
+  warmWorker(url: URL): void;
+  /** Ends the workers that were warmed and are not wanted. */
+  dropWarmWorkers(): void;
   /** One environment variable; undefined when unset. */
   env(name: string): string | undefined;
   envAll(): Record<string, string>;
