@@ -7,6 +7,7 @@ import { BindError, messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import { LoopPool } from "../reactor/loop_pool.ts";
 import type { Rng } from "../reactor/rng.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
 import { UdpServer } from "../reactor/udp_server.ts";
 import { startFastLoops } from "./fast_loops.ts";
 import type { AgentLoopInit, AgentNote, AgentTask, ShardInit } from "./loop_messages.ts";
@@ -69,6 +70,7 @@ export async function startLoops(options: StartLoopsOptions): Promise<AgentLoops
   const inits = threads === 3
     ? init.shards.map((shard): AgentLoopInit => ({ ...init, shards: [shard] }))
     : [init];
+  if (!options.fast) runtime.dropWarmWorkers();
   if (options.fast) {
     try {
       return await startFastLoops({ inits, clock, log, onNote, onCrash });

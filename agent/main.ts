@@ -1,7 +1,9 @@
-// Shell. The agent's own program.
+// Shell. The agent's own program. Its worker is started first, to load while this thread loads.
 
-import { runDaemon } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { agentDaemon } from "./service.ts";
 
-runtime.exit(await runDaemon(agentDaemon, runtime.args));
+runtime.warmWorker(new URL("./fast_loop.ts", import.meta.url));
+
+Promise.all([import("../daemon/daemon.ts"), import("./service.ts")])
+  .then(([{ runDaemon }, { agentDaemon }]) => runDaemon(agentDaemon, runtime.args))
+  .then((code) => runtime.exit(code));

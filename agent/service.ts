@@ -16,7 +16,7 @@ import { formatAddress, formatIpv4 } from "../reactor/address.ts";
 import { setAligned, type Timer } from "../reactor/clock.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
 import { LogBrake } from "../reactor/log.ts";
-import { CacheFile } from "./cache_file.ts";
+import type { CacheFile } from "./cache_file.ts";
 import { chooseCallerIp } from "./caller_ip.ts";
 import { type AgentSettings, agentSettings, balanceSettingsOf } from "./config.ts";
 import { type ArrivedRoute, DnsClient } from "./dns_client.ts";
@@ -83,7 +83,7 @@ class AgentService implements RunningService {
   readonly #firstPort: number;
   readonly #interfaces = ipv4OfInterfaces();
   readonly #registry = new RouteRegistry();
-  readonly #cache: CacheFile | undefined;
+  #cache: CacheFile | undefined;
   readonly #dns: DnsClient;
   readonly #reporter: ReportClient;
   readonly #feed: TableFeed | undefined;
@@ -150,10 +150,6 @@ class AgentService implements RunningService {
         onCalls: (modules) => this.#giveTasks(callTasks(modules)),
       });
     }
-    if (settings.cacheDir !== "") {
-      const routes = (): Iterable<PackedRoute> => this.#registry.routes();
-      this.#cache = new CacheFile({ directory: settings.cacheDir, routes, clock, log });
-    }
   }
 
   get addresses(): readonly string[] {
@@ -167,6 +163,7 @@ class AgentService implements RunningService {
   /** @throws {BindError} when the TCP port of the feed is taken; nothing runs then. */
   async start(): Promise<this> {
     await this.#listenForClients();
+    this.#cache = await this.#openCache();
     for (const cached of await this.#cache?.load() ?? []) {
       // The file may be of another version, which knew other policies.
       const policy = this.#policyOf(cached.modId, cached.cmdId, cached.policy);
@@ -223,6 +220,15 @@ class AgentService implements RunningService {
     await this.#feed?.close();
     await this.#loops?.close();
     await Promise.all([this.#reporter.close(), this.#dns.close(), this.#cache?.close()]);
+  }
+
+  /** Loaded when wanted only: the modules for files cost every start something. */
+  async #openCache(): Promise<CacheFile | undefined> {
+    const { cacheDir: directory } = this.#settings;
+    if (directory === "") return undefined;
+    const { clock, log } = this.#context;
+    const { CacheFile } = await import("./cache_file.ts");
+    return new CacheFile({ directory, routes: () => this.#registry.routes(), clock, log });
   }
 
   /**

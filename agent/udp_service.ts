@@ -1,7 +1,6 @@
 // Shell. The agent's UDP loop: answers callers, and passes to the main thread what concerns dns and
 // the reporter.
 
-import { timingSafeEqual } from "node:crypto";
 import {
   DrainWatch,
   type Host,
@@ -28,6 +27,7 @@ import { type Address, formatAddress, isLoopback } from "../reactor/address.ts";
 import { type Clock, setRepeating, sleep, type Timer } from "../reactor/clock.ts";
 import { BindError, messageOf, ProtocolError } from "../reactor/errors.ts";
 import { LogBrake, type Logger } from "../reactor/log.ts";
+import { equalSecrets } from "../reactor/equal_secrets.ts";
 import type { Rng } from "../reactor/rng.ts";
 import type { QuickHandler } from "../reactor/batch_udp.ts";
 import { type DatagramServer, UdpServer, type UdpServerOptions } from "../reactor/udp_server.ts";
@@ -255,8 +255,7 @@ class Shard {
     if (isLoopback(from.hostname)) return true;
     const wanted = this.#token;
     if (
-      wanted !== undefined && token !== undefined && token.length === wanted.length &&
-      timingSafeEqual(token, wanted)
+      wanted !== undefined && token !== undefined && equalSecrets(token, wanted)
     ) return true;
     this.#refusedToken++;
     this.#complain("token", "Datagram without the right token", from, undefined);

@@ -16,7 +16,6 @@ export {
 export { CallOutcome, callOutcomeOf, ReportCode } from "./call_outcome.ts";
 export { DRAINING_WATCHED_MAX, DrainWatch, joinUsages } from "./drain_watch.ts";
 export type { Decision, ModuleMode, ModuleView, NodeCondition, NodeView } from "./explain.ts";
-export { HashRing } from "./hash_ring.ts";
 export { Host, type NodeState, type RouteNode } from "./host.ts";
 export { LoadBalance } from "./load_balance.ts";
 export {

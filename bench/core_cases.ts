@@ -1,6 +1,7 @@
 // Shell. Benchmarks of the pure parts: frames, codecs, picks, routes.
 
-import { HashRing, type Host, POLICY_NAMES, RouteLb } from "../balancer/mod.ts";
+import { HashRing } from "../balancer/hash_ring.ts";
+import { type Host, POLICY_NAMES, RouteLb } from "../balancer/mod.ts";
 import { defaultBalanceSettings } from "../balancer/mod.ts";
 import * as hostCodec from "../proto/host_codec.ts";
 import * as messages from "../proto/messages.ts";

@@ -1,7 +1,5 @@
 // Shell. What the main of every service shares: flags, configuration, logging, signals, exit codes.
 
-import { readFile } from "node:fs/promises";
-import { Command, CommanderError } from "commander";
 import type { Clock } from "../reactor/clock.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
 import { BindError, ConfigError, messageOf, StoreError } from "../reactor/errors.ts";
@@ -12,19 +10,19 @@ import { systemClock } from "../reactor/system_clock.ts";
 import { systemRng } from "../reactor/system_rng.ts";
 import {
   authSettings,
-  dataDirStoreUrl,
   logSettings,
   metricsSettings,
   namesStore,
   ORIGINAL_STORE_URL,
   type storeSettings,
 } from "./common_settings.ts";
+import { ExitCode } from "./exit_code.ts";
+import { daemonFlags, readPlainFlags, settingFlags } from "./flags.ts";
 import { type MonitoredService, requireSafeMonitor, startMonitor } from "./monitor.ts";
 import type { MonitorServer } from "./monitor_server.ts";
 import type { MetricTable } from "./service_metrics.ts";
 import { configureLogging, createLogger } from "./logging.ts";
 import {
-  describeSettings,
   readSettings,
   type SettingsOf,
   type SettingSources,
@@ -32,8 +30,7 @@ import {
 } from "./settings.ts";
 import { VERSION } from "./version.ts";
 
-/** Exit codes of every command. */
-export const ExitCode = { Ok: 0, Failed: 1, Usage: 2 } as const;
+export { ExitCode } from "./exit_code.ts";
 
 /** Time a service has to flush and close after the first signal. */
 export const STOP_TIMEOUT_MS = 1800;
@@ -92,7 +89,7 @@ export async function readToken(
   if (path === "") return undefined;
   let content: string;
   try {
-    content = (await readFile(path, "utf8")).trim();
+    content = (await runtime.readTextFile(path)).trim();
   } catch (error) {
     throw new ConfigError(`${key} cannot be read: ${messageOf(error)}`, {
       cause: error,
@@ -115,7 +112,7 @@ export async function readToken(
 export async function readConfigFile(path: string): Promise<ConfigFile> {
   let content: string;
   try {
-    content = await readFile(path, "utf8");
+    content = await runtime.readTextFile(path);
   } catch (error) {
     throw new ConfigError(`Configuration file cannot be read: ${messageOf(error)}`, {
       cause: error,
@@ -225,59 +222,6 @@ export function explainFailure(error: unknown): { lines: string[]; exitCode: num
   return { lines: [stack], exitCode: ExitCode.Failed };
 }
 
-interface DaemonFlags {
-  config?: string;
-  json?: boolean;
-  store?: string;
-  data?: string;
-  [flag: string]: string | boolean | undefined;
-}
-
-function buildCommand<T extends SettingsTable>(
-  definition: DaemonDefinition<T>,
-  programName: string,
-): Command {
-  const command = new Command(programName)
-    .description(definition.summary)
-    .version(VERSION, "-V, --version", "print the version")
-    .helpOption("-h, --help", "print this help")
-    .option("-c, --config <FILE>", "configuration file (INI)")
-    .option("--json", "print the ready line as JSON")
-    .allowExcessArguments(false)
-    .showHelpAfterError("(add --help for all flags)")
-    .exitOverride()
-    .configureOutput({
-      writeOut: (text) => runtime.writeStdout(text),
-      writeErr: (text) => runtime.writeStderr(text),
-    });
-  if ("storeUrl" in definition.settings) {
-    command.option("--store <URL>", "database: sqlite:PATH or mysql://user:password@host:port/name")
-      .option(
-        "--data <DIR>",
-        "folder of the embedded database (same as --store sqlite:DIR/lars.db)",
-      );
-  }
-  for (const row of describeSettings(fullTable(definition))) {
-    const fallback = row.defaultText === "" ? "" : `, default ${row.defaultText}`;
-    command.option(`${row.flag} <VALUE>`, `${row.doc} (${row.range}${fallback})`);
-  }
-  return command;
-}
-
-/** Flags by `section.key`, as {@linkcode readSettings} takes them. */
-function settingFlags(table: SettingsTable, command: Command): Record<string, string | undefined> {
-  const options = command.opts<DaemonFlags>();
-  const flags: Record<string, string | undefined> = {};
-  for (const row of describeSettings(table)) {
-    const option = command.options.find((candidate) => candidate.long === row.flag);
-    const value = option === undefined ? undefined : options[option.attributeName()];
-    if (typeof value === "string") flags[`${row.section}.${row.key}`] = value;
-  }
-  if (options.data !== undefined) flags["store.url"] = dataDirStoreUrl(options.data);
-  if (options.store !== undefined) flags["store.url"] = options.store;
-  return flags;
-}
-
 /**
  * Runs a service from its command line until a signal ends it.
  *
@@ -291,19 +235,17 @@ export async function runDaemon<T extends SettingsTable>(
   argv: readonly string[],
   programName = `lars-${definition.name}`,
 ): Promise<number> {
-  const command = buildCommand(definition, programName);
-  try {
-    command.parse([...argv], { from: "user" });
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.Ok : ExitCode.Usage;
-    throw error;
-  }
-  const options = command.opts<DaemonFlags>();
   const table = fullTable(definition);
+  const known = daemonFlags(table);
+  const given = readPlainFlags(known, argv) ??
+    (await import("./flag_command.ts")).readFlags(definition.summary, known, argv, programName);
+  if (typeof given === "number") return given;
+  const config = given.get("--config");
+  const flags = settingFlags(table, given);
   const readSources = async (): Promise<SettingSources> => ({
-    ...(options.config === undefined ? {} : { file: await readConfigFile(options.config) }),
+    ...(config === undefined ? {} : { file: await readConfigFile(config) }),
     env: runtime.envAll(),
-    flags: settingFlags(table, command),
+    flags,
   });
   let service: RunningService;
   try {
@@ -330,7 +272,7 @@ export async function runDaemon<T extends SettingsTable>(
         log.error("Configuration not taken over, the old one stays", { error: messageOf(error) })
       );
   });
-  runtime.writeStdout(readyLine(service, options.json === true));
+  runtime.writeStdout(readyLine(service, given.has("--json")));
   await stopAsked;
   stopWatching();
   return await stopInTime([service], log) ? ExitCode.Ok : ExitCode.Failed;

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MessageId } from "../proto/message_ids.ts";
-import { encodeGetRouteRequest, encodeHelloProof, encodePing } from "../proto/messages.ts";
+import {
+  encodeGetRouteRequest,
+  encodeHello,
+  encodeHelloProof,
+  encodePing,
+  encodePong,
+} from "../proto/messages.ts";
 import {
   type Connection,
   ManualClock,
@@ -80,6 +86,7 @@ function startClient(server: TcpServer, options: { token?: Uint8Array; silent?: 
     clock: systemClock,
     log: silentLogger,
     pingIntervalMs: 20,
+    pingAnswerMs: 20,
     onReady: (extended) => ready.push(extended),
   });
   const client = new TcpClient({
@@ -228,4 +235,46 @@ test("HelloPeer fails over when an extended server stops answering pings", async
   peer.close();
   await client.close();
   await server.close();
+});
+
+test("HelloPeer pings seldom, asks again soon, and leaves a silent server within 2.8 s", () => {
+  const clock = new ManualClock();
+  const sentAtMs: number[] = [];
+  const leftAtMs: number[] = [];
+  const client = {
+    send: (msgId: number) => void (msgId === MessageId.Ping && sentAtMs.push(clock.nowMs())),
+    failOver: () => void leftAtMs.push(clock.nowMs()),
+  } as unknown as TcpClient;
+  const router = new MessageRouter<TcpClient>();
+  const peer = new HelloPeer({
+    client: () => client,
+    router,
+    software: "client/1",
+    role: "agent",
+    clock,
+    log: silentLogger,
+    onReady: () => undefined,
+  });
+  clock.advance(100);
+  peer.onConnect();
+  router.dispatch(
+    MessageId.Hello,
+    encodeHello({ protocol: 1, software: "s", role: "dns" }),
+    client,
+  );
+  clock.advance(1500);
+  assert.deepEqual(sentAtMs, [1600]);
+  clock.advance(590);
+  router.dispatch(MessageId.Pong, encodePong({ seq: 1 }), client);
+  clock.advance(1620);
+  assert.deepEqual(sentAtMs, [1600, 3200, 3800], "the second one of a pair is sent sooner");
+  peer.onFrame();
+  clock.advance(1010);
+  assert.deepEqual([sentAtMs.at(-1), leftAtMs], [4800, []], "any frame is an answer");
+  clock.advance(1200);
+  assert.deepEqual([sentAtMs.slice(-2), leftAtMs], [[4800, 5400], [6000]]);
+  peer.onDisconnect();
+  clock.advance(10_000);
+  assert.equal(clock.pendingCount, 0);
+  assert.equal(leftAtMs.length, 1);
 });

@@ -1,6 +1,5 @@
 // Shell. Gives a running service its side door: /metrics, /healthz, /readyz, and what it adds.
 
-import process from "node:process";
 import type { Clock } from "../reactor/clock.ts";
 import { BindError, ConfigError } from "../reactor/errors.ts";
 import { isLoopback } from "../reactor/address.ts";
@@ -28,7 +27,6 @@ export interface MonitoredService {
 
 /** Facts about this process, for every service in it. */
 export function processMetrics(software: string): Metric[] {
-  const { user, system } = process.cpuUsage();
   return [
     {
       name: "lars_build_info",
@@ -40,7 +38,7 @@ export function processMetrics(software: string): Metric[] {
       name: "process_cpu_seconds_total",
       help: "Processor time used by the process, all its threads.",
       type: "counter",
-      samples: [{ value: (user + system) / 1e6 }],
+      samples: [{ value: runtime.cpuSeconds() }],
     },
     {
       name: "process_resident_memory_bytes",

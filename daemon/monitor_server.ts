@@ -1,8 +1,8 @@
 // Shell. The HTTP side door of a service: metrics, health, readiness. GET only, one answer each.
 
-import { createHash, timingSafeEqual } from "node:crypto";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { type Clock, sleep, type Timer } from "../reactor/clock.ts";
+import { equalSecrets } from "../reactor/equal_secrets.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
@@ -31,10 +31,6 @@ export interface MonitorServerOptions {
   readonly openPaths: ReadonlySet<string>;
   readonly clock: Clock;
   readonly log: Logger;
-}
-
-function digest(bytes: Uint8Array): Uint8Array {
-  return createHash("sha256").update(bytes).digest();
 }
 
 /** A small server for scrapers and probes. Nothing that is sent to it makes it throw. */
@@ -144,7 +140,7 @@ export class MonitorServer {
     if (token === undefined) return true;
     const shown = /^Bearer +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1];
     if (shown === undefined) return false;
-    return timingSafeEqual(digest(new TextEncoder().encode(shown)), digest(token));
+    return equalSecrets(new TextEncoder().encode(shown), token);
   }
 }
 

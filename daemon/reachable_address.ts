@@ -1,13 +1,11 @@
 // Shell. Under which address others reach a service that listens on all of them.
 
-import { networkInterfaces } from "node:os";
-import { formatAddress, parseAddress } from "../reactor/address.ts";
+import { formatAddress, isLoopback, parseAddress } from "../reactor/address.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
 
 /** IPv4 addresses of this machine that others can reach, in the system's order. */
 export function ipv4OfInterfaces(): string[] {
-  return Object.values(networkInterfaces()).flatMap((list) => list ?? [])
-    .filter((one) => one.family === "IPv4" && !one.internal)
-    .map((one) => one.address);
+  return runtime.networkAddresses().filter((ip) => !ip.includes(":") && !isLoopback(ip));
 }
 
 /**

@@ -4,4 +4,4 @@ import { runDaemon } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { dnsDaemon } from "./service.ts";
 
-runtime.exit(await runDaemon(dnsDaemon, runtime.args));
+runDaemon(dnsDaemon, runtime.args).then((code) => runtime.exit(code));

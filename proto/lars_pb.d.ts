@@ -2017,3 +2017,4 @@ export namespace lars {
         type $Shape = lars.ExplainResponse.$Properties;
     }
 }
+export { $protobuf as protobuf };

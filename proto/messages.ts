@@ -4,9 +4,8 @@
 // an unexpected wire type counts as unknown, the last of a repeated scalar wins. Whatever the
 // bytes are, a decode function returns a message or throws a ProtocolError, nothing else.
 
-import $protobuf from "protobufjs/minimal.js";
 import { messageOf, ProtocolError } from "../reactor/errors.ts";
-import { lars } from "./lars_pb.js";
+import { lars, protobuf } from "./lars_pb.js";
 import { PICK_KEY_BYTES_MAX } from "./message_ids.ts";
 import type {
   AgentUse,
@@ -66,7 +65,7 @@ export type {
 };
 
 /** The reader of protobufjs skips varints of any length; the format allows ten bytes. */
-class StrictReader extends $protobuf.Reader {
+class StrictReader extends protobuf.Reader {
   override skip(length?: number): this {
     if (length !== undefined) return super.skip(length) as this;
     this.uint32();
@@ -77,7 +76,7 @@ class StrictReader extends $protobuf.Reader {
 /** Runs a generated decoder so that nothing but a ProtocolError gets out. */
 function decodeWith<T>(
   name: string,
-  type: { decode(reader: $protobuf.Reader): T },
+  type: { decode(reader: protobuf.Reader): T },
   body: Uint8Array,
 ): T {
   try {
@@ -88,7 +87,7 @@ function decodeWith<T>(
 }
 
 /** A plain view; it may share its buffer with other messages, so it must not be transferred. */
-function finish(writer: $protobuf.Writer): Uint8Array {
+function finish(writer: protobuf.Writer): Uint8Array {
   const bytes = writer.finish();
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -4,7 +4,6 @@
 // Everything the kernel is given lies in memory made here once. Heads hold addresses of names and
 // buffers, which the garbage collector cannot see: all of it stays in KEEP until the loop is closed.
 
-import process from "node:process";
 import { type Address, formatIpv4, parseIpv4 } from "./address.ts";
 import { messageOf } from "./errors.ts";
 import { LogBrake } from "./log.ts";
@@ -77,8 +76,8 @@ const VECTOR_BYTES = 16;
 const SLOT_BYTES = 65_536 + 64;
 
 /** `struct epoll_event` is packed on x86 only. */
-const EVENT_WORDS = process.arch === "x64" ? 3 : 4;
-const EVENT_DATA_WORD = process.arch === "x64" ? 1 : 2;
+const EVENT_WORDS = runtime.processor === "x86_64" ? 3 : 4;
+const EVENT_DATA_WORD = runtime.processor === "x86_64" ? 1 : 2;
 
 /** Smaller buffers might lie on the engine's own heap, where they can move. */
 const BUFFER_BYTES_MIN = 4096;

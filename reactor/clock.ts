@@ -35,28 +35,56 @@ export function setRepeating(clock: Clock, intervalMs: number, action: () => voi
   };
 }
 
+/** Actions that share one timer. */
+class Beat {
+  readonly #clock: Clock;
+  readonly #intervalMs: number;
+  readonly #actions = new Set<{ run(): void }>();
+  #timer: Timer | undefined;
+
+  constructor(clock: Clock, intervalMs: number) {
+    this.#clock = clock;
+    this.#intervalMs = intervalMs;
+  }
+
+  add(run: () => void): Timer {
+    const action = { run };
+    this.#actions.add(action);
+    if (this.#timer === undefined) this.#arm(0);
+    return {
+      cancel: (): void => {
+        this.#actions.delete(action);
+        if (this.#actions.size > 0) return;
+        this.#timer?.cancel();
+        this.#timer = undefined;
+      },
+    };
+  }
+
+  #arm(shortestMs: number): void {
+    const delayMs = this.#intervalMs - this.#clock.nowMs() % this.#intervalMs;
+    const waitMs = delayMs < shortestMs ? delayMs + this.#intervalMs : delayMs;
+    this.#timer = this.#clock.setTimer(waitMs, () => {
+      // A timer may fire a moment early; its own multiple must not come again.
+      this.#arm(this.#intervalMs / 4);
+      for (const action of [...this.#actions]) if (this.#actions.has(action)) action.run();
+    });
+  }
+}
+
+const beats = new WeakMap<Clock, Map<number, Beat>>();
+
 /**
  * As {@linkcode setRepeating}, but at the whole multiples of `intervalMs` on the clock's own scale,
- * so that several timers of one interval wake a process that is otherwise at rest only once.
+ * by one timer for all that have this interval: so they wake a process that is otherwise at rest
+ * only once.
  */
 export function setAligned(clock: Clock, intervalMs: number, action: () => void): Timer {
-  let timer: Timer;
-  let cancelled = false;
-  const arm = (shortestMs: number): void => {
-    const delayMs = intervalMs - clock.nowMs() % intervalMs;
-    timer = clock.setTimer(delayMs < shortestMs ? delayMs + intervalMs : delayMs, () => {
-      action();
-      // A timer may fire a moment early; its own multiple must not come again.
-      if (!cancelled) arm(intervalMs / 4);
-    });
-  };
-  arm(0);
-  return {
-    cancel(): void {
-      cancelled = true;
-      timer.cancel();
-    },
-  };
+  const ofClock = beats.get(clock) ?? new Map<number, Beat>();
+  beats.set(clock, ofClock);
+  const beat = ofClock.get(intervalMs) ?? new Beat(clock, intervalMs);
+  ofClock.set(intervalMs, beat);
+  return beat.add(action);
 }
 
 /** Resolves after `delayMs` by `clock`. */

@@ -4,4 +4,4 @@ import { runDaemon } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { reporterDaemon } from "./service.ts";
 
-runtime.exit(await runDaemon(reporterDaemon, runtime.args));
+runDaemon(reporterDaemon, runtime.args).then((code) => runtime.exit(code));

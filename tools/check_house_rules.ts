@@ -50,8 +50,6 @@ const CORE_BANNED: readonly { pattern: RegExp; what: string }[] = [
 /** Packages that are pure functions, which core files may import. */
 const PURE_PACKAGES = [
   "murmurhash3js",
-  "protobufjs/minimal.js",
-  "protobufjs/minimal",
   "fast-check",
   "zod",
 ];

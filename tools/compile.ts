@@ -106,6 +106,7 @@ function bunCommand(entry: string, workers: readonly string[], output: string): 
     ...bunProgram(),
     "build",
     "--compile",
+    "--bytecode",
     "--entry-naming",
     "[name].[ext]",
     `./${entry}`,

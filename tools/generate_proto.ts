@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { buildSync } from "esbuild";
 
 const GENERATOR = "protobufjs-cli@2.7.1";
 const PROTO_FOLDER = fileURLToPath(new URL("../proto/", import.meta.url));
@@ -30,6 +31,37 @@ function generate(folder: string, flags: string[]): void {
   }
 }
 
+/** What protobufjs may see of its surroundings. */
+const PLAIN_GLOBAL = "const plainGlobal = { Object, Error, RangeError };";
+
+/**
+ * The generated code with protobufjs in it, as one ES module. As a package protobufjs is CommonJS,
+ * and it looks for `Buffer` and `process`: either makes Deno start all of its Node.js side, which
+ * costs every agent time and memory for nothing.
+ */
+function bundle(code: string): string {
+  const result = buildSync({
+    stdin: {
+      contents: `${PLAIN_GLOBAL}\n${code}\nexport { $protobuf as protobuf };\n`,
+      resolveDir: PROTO_FOLDER,
+      sourcefile: "lars_pb.js",
+    },
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "neutral",
+    mainFields: ["main"],
+    target: "es2022",
+    minify: true,
+    define: { window: "undefined", global: "undefined", self: "plainGlobal" },
+    legalComments: "inline",
+    logLevel: "silent",
+    // Settings of the project must not change what comes out.
+    tsconfigRaw: "{}",
+  });
+  return result.outputFiles[0].text;
+}
+
 /** Fresh text of both generated files. */
 function generateFiles(): Map<string, string> {
   const source = readFileSync(join(PROTO_FOLDER, "lars.proto"));
@@ -45,9 +77,13 @@ function generateFiles(): Map<string, string> {
     const code = readFileSync(join(folder, "plain.js"), "utf8");
     const types = readFileSync(join(folder, "commented.d.ts"), "utf8");
     return new Map([
-      ["lars_pb.js", `${origin}// @ts-self-types="./lars_pb.d.ts"\n${code}`],
+      ["lars_pb.js", `${origin}// @ts-self-types="./lars_pb.d.ts"\n${bundle(code)}`],
       // Deno cannot resolve this import; --force-number leaves nothing that needs it.
-      ["lars_pb.d.ts", origin + types.replace(/^import Long = require\("long"\);\n/m, "")],
+      [
+        "lars_pb.d.ts",
+        origin + types.replace(/^import Long = require\("long"\);\n/m, "") +
+        "export { $protobuf as protobuf };\n",
+      ],
     ]);
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -3,4 +3,4 @@
 import { runtime } from "../reactor/runtime/mod.ts";
 import { runCli } from "./program.ts";
 
-runtime.exit(await runCli(runtime.args));
+runCli(runtime.args).then((code) => runtime.exit(code));

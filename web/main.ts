@@ -4,4 +4,4 @@ import { runDaemon } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { webDaemon } from "./service.ts";
 
-runtime.exit(await runDaemon(webDaemon, runtime.args));
+runDaemon(webDaemon, runtime.args).then((code) => runtime.exit(code));

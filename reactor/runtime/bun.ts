@@ -1,15 +1,19 @@
 // Shell. Sockets and workers of Bun.
+//
+// Built-in modules are asked of `process` and not imported: both runtimes load this file, and in
+// Deno each `node:` module costs every thread time and memory at its start.
 
-import process from "node:process";
+import type NodeProcess from "node:process";
 import type { Address } from "../address.ts";
 import type { BunFfi, BunGlobal, BunSocket, BunSocketHandlers, BunUdpSocket } from "./bun_types.ts";
 import {
-  commonRuntime,
   connectionFault,
   firstOf,
   libcNames,
+  openFilesMaxBy,
   toBindError,
   toConnectError,
+  writeAll,
 } from "./common.ts";
 import type {
   ConnectOptions,
@@ -24,6 +28,10 @@ import type {
   UdpOptions,
   UdpSocket,
 } from "./types.ts";
+import { WarmWorkers } from "./warm_workers.ts";
+
+/** Of both runtimes, without an import: that would make Deno start its Node.js side at once. */
+declare const process: typeof NodeProcess;
 
 /** Idle time before the kernel asks whether the peer still lives. */
 const KEEP_ALIVE_DELAY_MS = 60_000;
@@ -169,7 +177,7 @@ function bun(): BunGlobal {
 
 function listenTcp(options: ListenOptions): Listener {
   const { hostname, port, reusePort } = options;
-  const descriptorMax = (commonRuntime.openFilesMax() ?? Infinity) - LAST_DESCRIPTORS;
+  const descriptorMax = (openFilesMax() ?? Infinity) - LAST_DESCRIPTORS;
   const accept = (socket: BunSocket<BunStream | undefined>): void => {
     if (socket.fd < descriptorMax) return options.onConnection(new BunStream(socket));
     socket.end();
@@ -315,9 +323,22 @@ const LIBC_SYMBOLS = {
   __errno_location: { args: [], returns: "ptr" },
 } as const;
 
+/** Names of processors as Linux has them. */
+const PROCESSORS: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
+
+function processor(): string {
+  return PROCESSORS[process.arch] ?? process.arch;
+}
+
+let libc: Libc | undefined;
+
+/** Opened once in each thread. */
 function openLibc(): Libc {
-  const names = libcNames();
-  // Not imported: the other runtime could not load a file that names this module.
+  return libc ??= loadLibc();
+}
+
+function loadLibc(): Libc {
+  const names = libcNames(process.platform, processor());
   const ffi = process.getBuiltinModule("bun:ffi") as unknown as BunFfi | undefined;
   if (ffi === undefined) throw new Error("This runtime has no FFI");
   const { symbols } = firstOf(names, (name) => ffi.dlopen(name, LIBC_SYMBOLS));
@@ -348,6 +369,24 @@ function openLibc(): Libc {
   };
 }
 
+function files(): typeof import("node:fs") {
+  return process.getBuiltinModule("node:fs");
+}
+
+function openFilesMax(): number | undefined {
+  return openFilesMaxBy((path) => files().readFileSync(path, "utf8"));
+}
+
+function envAll(): Record<string, string> {
+  const all: Record<string, string> = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (value !== undefined) all[name] = value;
+  }
+  return all;
+}
+
+const workers = new WarmWorkers((url) => new Worker(url, { type: "module" }));
+
 /** The runtime, on Bun. */
 export function bunRuntime(): Runtime {
   const { version, main } = bun();
@@ -355,9 +394,9 @@ export function bunRuntime(): Runtime {
   const isCompiled = /\$bunfs|~BUN/.test(main);
   const execPath = process.execPath;
   return {
-    ...commonRuntime,
     name: "bun",
     version,
+    processor: processor(),
     args: process.argv.slice(2),
     execPath,
     isCompiled,
@@ -366,7 +405,29 @@ export function bunRuntime(): Runtime {
     connectTcp,
     bindUdp,
     openLibc,
-    spawnWorker: (url) => new Worker(url, { type: "module" }),
+    spawnWorker: (url) => workers.take(url),
+    warmWorker: (url) => workers.warm(url),
+    dropWarmWorkers: () => workers.drop(),
+    env: (name) => process.env[name],
+    envAll,
+    exit: (code) => process.exit(code),
+    onSignal(signal, action): () => void {
+      process.on(signal, action);
+      return () => void process.off(signal, action);
+    },
+    readTextFile: (path) => files().promises.readFile(path, "utf8"),
+    memoryBytes: () => process.memoryUsage().rss,
+    openFilesMax,
+    cpuSeconds(): number {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1e6;
+    },
+    networkAddresses: () =>
+      Object.values(process.getBuiltinModule("node:os").networkInterfaces())
+        .flatMap((list) => list ?? []).map(({ address }) => address),
+    isTerminal: (stream) => process[stream].isTTY === true,
+    writeStdout: (text) => writeAll(text, (bytes) => files().writeSync(1, bytes)),
+    writeStderr: (text) => writeAll(text, (bytes) => files().writeSync(2, bytes)),
     selfCommand: (script) => isCompiled ? [execPath] : [execPath, "run", script],
   };
 }

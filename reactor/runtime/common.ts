@@ -1,26 +1,7 @@
-// Shell. The parts of the runtime that `node:` modules give alike in Deno and in Bun.
+// Core. What the two runtimes share: names of faults, and the systems whose C library is known.
 
-import { readFileSync, writeSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import process from "node:process";
 import { type Address, formatAddress } from "../address.ts";
 import { BindError, ConnectError, messageOf } from "../errors.ts";
-import type { Runtime } from "./types.ts";
-
-/** What both runtimes share. */
-export type CommonRuntime = Pick<
-  Runtime,
-  | "env"
-  | "envAll"
-  | "exit"
-  | "onSignal"
-  | "readTextFile"
-  | "memoryBytes"
-  | "openFilesMax"
-  | "isTerminal"
-  | "writeStdout"
-  | "writeStderr"
->;
 
 /** Tries at writing to a full non-blocking pipe before the text is given up. */
 const WRITE_TRIES_MAX = 10_000;
@@ -66,12 +47,12 @@ export function toConnectError(address: Address, error: unknown): ConnectError {
   return new ConnectError(formatAddress(address), connectionFault(error), { cause: error });
 }
 
-/** Writes all of `text` to a descriptor, waiting for a slow pipe, ignoring a closed one. */
-function writeAll(descriptor: number, text: string): void {
+/** Writes all of `text` by `write`, waiting for a slow pipe, ignoring a closed one. */
+export function writeAll(text: string, write: (bytes: Uint8Array) => number): void {
   let bytes = new TextEncoder().encode(text);
   for (let tries = 0; bytes.length > 0 && tries < WRITE_TRIES_MAX; tries++) {
     try {
-      bytes = bytes.subarray(writeSync(descriptor, bytes));
+      bytes = bytes.subarray(write(bytes));
     } catch (error) {
       // A full pipe is tried again; a closed one (or any other fault) has nobody left to tell.
       if (errorCode(error) !== "EAGAIN") return;
@@ -79,26 +60,28 @@ function writeAll(descriptor: number, text: string): void {
   }
 }
 
-/** Soft limit of "Max open files" in Linux's /proc. */
-function readOpenFilesMax(): number | undefined {
+/** Soft limit of "Max open files", by what `read` finds in the file of Linux that is named. */
+export function openFilesMaxBy(read: (path: string) => string): number | undefined {
   try {
-    const match = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"));
+    const match = /^Max open files\s+(\d+)/m.exec(read("/proc/self/limits"));
     return match === null ? undefined : Number(match[1]);
   } catch {
     return undefined; // Not Linux, or reading is not permitted: then the limit is unknown.
   }
 }
 
+/** Processors whose C structures are known here. */
+const LIBC_PROCESSORS: readonly string[] = ["x86_64", "aarch64"];
+
 /**
  * Names under which the C library may be found, most likely first.
  *
  * @throws {Error} on systems and processors whose structures are not known here.
  */
-export function libcNames(): string[] {
-  const { platform, arch } = process;
-  if (platform !== "linux") throw new Error(`The system is ${platform}, not linux`);
-  if (arch !== "x64" && arch !== "arm64") throw new Error(`The processor is ${arch}`);
-  return ["libc.so.6", `libc.musl-${arch === "x64" ? "x86_64" : "aarch64"}.so.1`];
+export function libcNames(system: string, processor: string): string[] {
+  if (system !== "linux") throw new Error(`The system is ${system}, not linux`);
+  if (!LIBC_PROCESSORS.includes(processor)) throw new Error(`The processor is ${processor}`);
+  return ["libc.so.6", `libc.musl-${processor}.so.1`];
 }
 
 /** What `open` gives for the first name that works. @throws what it throws for the last. */
@@ -113,26 +96,3 @@ export function firstOf<T>(names: readonly string[], open: (name: string) => T):
   }
   throw failure;
 }
-
-/** The shared part of `runtime`. */
-export const commonRuntime: CommonRuntime = {
-  env: (name) => process.env[name],
-  envAll: () => {
-    const all: Record<string, string> = {};
-    for (const [name, value] of Object.entries(process.env)) {
-      if (value !== undefined) all[name] = value;
-    }
-    return all;
-  },
-  exit: (code) => process.exit(code),
-  onSignal(signal, action): () => void {
-    process.on(signal, action);
-    return () => void process.off(signal, action);
-  },
-  readTextFile: (path) => readFile(path, "utf8"),
-  memoryBytes: () => process.memoryUsage().rss,
-  openFilesMax: readOpenFilesMax,
-  isTerminal: (stream) => process[stream].isTTY === true,
-  writeStdout: (text) => writeAll(1, text),
-  writeStderr: (text) => writeAll(2, text),
-};

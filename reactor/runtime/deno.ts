@@ -1,14 +1,16 @@
 // Shell. Sockets and workers of Deno.
 
+import type NodeProcess from "node:process";
 import type { Address } from "../address.ts";
 import {
-  commonRuntime,
   connectionFault,
   errorCode,
   firstOf,
   libcNames,
+  openFilesMaxBy,
   toBindError,
   toConnectError,
+  writeAll,
 } from "./common.ts";
 import type {
   ConnectOptions,
@@ -23,6 +25,10 @@ import type {
   UdpOptions,
   UdpSocket,
 } from "./types.ts";
+import { WarmWorkers } from "./warm_workers.ts";
+
+/** Of both runtimes, without an import: that would make Deno start its Node.js side at once. */
+declare const process: typeof NodeProcess;
 
 /**
  * Read buffer of a connection, held all the time because a read is always under way. When a read
@@ -335,8 +341,15 @@ const LIBC_SYMBOLS = {
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
+let libc: Libc | undefined;
+
+/** Opened once in each thread: it takes milliseconds. */
 function openLibc(): Libc {
-  const names = libcNames();
+  return libc ??= loadLibc();
+}
+
+function loadLibc(): Libc {
+  const names = libcNames(Deno.build.os, Deno.build.arch);
   // Asked first: without the permission, opening a library would ask the user at a terminal.
   if (Deno.permissions.querySync({ name: "ffi" }).state !== "granted") {
     throw new Error("FFI is not permitted (--allow-ffi)");
@@ -381,13 +394,15 @@ function openLibc(): Libc {
   };
 }
 
+const workers = new WarmWorkers((url) => new Worker(url, { type: "module" }));
+
 /** The runtime, on Deno. */
 export function denoRuntime(): Runtime {
   const isCompiled = Deno.build.standalone;
   return {
-    ...commonRuntime,
     name: "deno",
     version: Deno.version.deno,
+    processor: Deno.build.arch,
     args: Deno.args,
     // Asked for when needed: it takes a permission that a locked-down service does not have.
     get execPath(): string {
@@ -399,7 +414,29 @@ export function denoRuntime(): Runtime {
     connectTcp,
     bindUdp,
     openLibc,
-    spawnWorker: (url) => new Worker(url, { type: "module" }),
+    spawnWorker: (url) => workers.take(url),
+    warmWorker: (url) => workers.warm(url),
+    dropWarmWorkers: () => workers.drop(),
+    env: (name) => Deno.env.get(name),
+    envAll: () => Deno.env.toObject(),
+    exit: (code) => Deno.exit(code),
+    onSignal(signal, action): () => void {
+      // A second subscriber of the same function would be removed with the first.
+      const listener = (): void => action();
+      Deno.addSignalListener(signal, listener);
+      return () => Deno.removeSignalListener(signal, listener);
+    },
+    readTextFile: (path) => Deno.readTextFile(path),
+    memoryBytes: () => Deno.memoryUsage().rss,
+    cpuSeconds(): number {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1e6;
+    },
+    networkAddresses: () => Deno.networkInterfaces().map(({ address }) => address),
+    openFilesMax: () => openFilesMaxBy((path) => Deno.readTextFileSync(path)),
+    isTerminal: (stream) => Deno[stream].isTerminal(),
+    writeStdout: (text) => writeAll(text, (bytes) => Deno.stdout.writeSync(bytes)),
+    writeStderr: (text) => writeAll(text, (bytes) => Deno.stderr.writeSync(bytes)),
     selfCommand: (script) =>
       isCompiled
         ? [Deno.execPath()]

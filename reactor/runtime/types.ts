@@ -150,6 +150,8 @@ export interface Libc {
 export interface Runtime {
   readonly name: "deno" | "bun";
   readonly version: string;
+  /** Kind of processor, as Linux names it: `x86_64`, `aarch64`, ... */
+  readonly processor: string;
   /** Command line arguments after the script. */
   readonly args: string[];
   /** Path of the running executable. */
@@ -171,8 +173,15 @@ export interface Runtime {
    * processor, no permission, no library.
    */
   openLibc(): Libc;
-  /** Starts a module worker. */
+  /** Starts a module worker, or gives the one that was started by `warmWorker`. */
   spawnWorker(url: URL): Worker;
+  /**
+   * Starts a module worker for the next `spawnWorker` of the same URL, so that it loads while this
+   * thread does something else. It must post nothing before it is posted to.
+   */
+  warmWorker(url: URL): void;
+  /** Ends the workers that were warmed and are not wanted. */
+  dropWarmWorkers(): void;
   /** One environment variable; undefined when unset. */
   env(name: string): string | undefined;
   envAll(): Record<string, string>;
@@ -180,6 +189,10 @@ export interface Runtime {
   /** Calls `action` on every such signal, instead of the default; the result undoes it. */
   onSignal(signal: SignalName, action: () => void): () => void;
   readTextFile(path: string): Promise<string>;
+  /** Processor time of this process since its start, in all its threads. */
+  cpuSeconds(): number;
+  /** IP addresses of this machine's interfaces, in the system's order. */
+  networkAddresses(): string[];
   /** Resident memory of this process. */
   memoryBytes(): number;
   /** The system's limit on open files, or undefined where it cannot be known. */
