@@ -30,6 +30,7 @@ import {
   storeRoutes,
   withRoutes,
 } from "./route_access.ts";
+import { plural } from "./plural.ts";
 import { withStore } from "./store_access.ts";
 import { noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 
@@ -170,11 +171,13 @@ async function drainAndWait(
     }
     if (verdict.plain > 0) {
       warningLine(
-        `${verdict.plain} agent(s) of the original have been sent the change and cannot be asked`,
+        `${plural(verdict.plain, "agent")} of the original got the change and cannot be asked`,
       );
     }
     if (verdict.safe) {
-      return printLine(`safe to stop ${nameOf(node)}: ${verdict.agents} agent(s), ${waitedS} s`);
+      return printLine(
+        `safe to stop ${nameOf(node)}: ${plural(verdict.agents, "agent")}, ${waitedS} s`,
+      );
     }
     printLine(
       `not safe to stop ${nameOf(node)} after ${waitedS} s: ${verdict.waitsFor.join("; ")}`,

@@ -11,6 +11,7 @@ import { type AgentFacts, probeAgent } from "../agent/agent_probe.ts";
 import { type CallSummary, summariseCalls } from "./call_summary.ts";
 import { parseAgent } from "./cli_arguments.ts";
 import { argument } from "./cli_errors.ts";
+import { plural } from "./plural.ts";
 import { factsText, type StoreFacts, storeFacts } from "./store_facts.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { eventJson, eventLine } from "./history_view.ts";
@@ -163,7 +164,10 @@ function printRecent({ recent, events }: StoreReport): void {
   const calls = succ + err;
   const share = calls === 0 ? "" : `, ${(100 * err / calls).toFixed(1)} % failed`;
   printLine("");
-  printLine(strong(`Last ${seconds / 60} minutes`) + `  ${calls} calls${share}`);
+  printLine(
+    strong(`Last ${seconds / 60} minutes`) + `  ${plural(calls, "call")}${share}` +
+      " (up to 10 s ago)",
+  );
   if (events.length === 0) return;
   printLine("");
   printLine(strong("Latest events") + " (lars events shows more)");
@@ -176,10 +180,11 @@ function agentText(status: Record<string, unknown>): string {
   const link = (name: string): string =>
     `${name} ${status[`${name}Address`]} ` +
     (status[`${name}Connected`] === 1 ? good("connected") : bad("not connected"));
-  const number = (name: string): string => String(status[name] ?? "?");
-  return `${link("dns")}, ${link("reporter")}, ${number("modules")} modules, ` +
-    `${number("hosts")} nodes (${number("hostsOverload")} overloaded), ` +
-    `${number("picks")} picks, ${number("reports")} reports`;
+  const counted = (name: string, one: string): string =>
+    typeof status[name] === "number" ? plural(status[name], one) : `? ${one}s`;
+  return `${link("dns")}, ${link("reporter")}, ${counted("modules", "module")}, ` +
+    `${counted("hosts", "node")} (${status.hostsOverload ?? "?"} overloaded), ` +
+    `${counted("picks", "pick")}, ${counted("reports", "report")}`;
 }
 
 /** What somebody should look at. */
@@ -227,7 +232,7 @@ async function printServices(instances: readonly ServiceInstance[]): Promise<voi
 async function printCalls(calls: CallSummary): Promise<void> {
   const { bad, strong } = coloursOf("stdout");
   printLine("");
-  printLine(strong("Call results") + ` (${calls.module_count} modules, worst first)`);
+  printLine(strong("Call results") + ` (${plural(calls.module_count, "module")}, worst first)`);
   if (calls.modules.length === 0) return printLine("none yet");
   await printTable(
     ["MODID", "CMDID", "SUCC", "ERR", "ERROR SHARE", "OVERLOADED"],

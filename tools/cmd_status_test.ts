@@ -71,7 +71,7 @@ test("lars status: database, services, agent and call results, as JSON and as te
     assert.match(asText.stdout, /dns 127\.0\.0\.1:\d+ connected/);
     assert.match(asText.stdout, /^ +1 +2 +3 +1 +25\.0 % +1$/m);
     assert.match(asText.stdout, /^ +1 +2 +192\.168\.1\.178:7776 +1 of 1 agents$/m);
-    assert.match(asText.stdout, /^Last 5 minutes {2}40 calls, 25\.0 % failed$/m);
+    assert.match(asText.stdout, /^Last 5 minutes {2}40 calls, 25\.0 % failed \(/m);
     assert.match(asText.stdout, /^2023-11-14 22:13:20 {2}node\.overload +Node out$/m);
   });
 });

@@ -1,6 +1,7 @@
 // Shell. What a database holds, counted and put into words.
 
 import type { Store } from "../sql/store.ts";
+import { plural } from "./plural.ts";
 
 /** What a database holds, as `sql status` and `status` show it. */
 export interface StoreFacts {
@@ -33,6 +34,7 @@ export function factsText(facts: StoreFacts): string {
   const schema = facts.schema_version === 0
     ? "original schema (lars sql migrate adds our columns)"
     : `schema version ${facts.schema_version}`;
-  return `${facts.store}: ${schema}, ${facts.modules} modules, ${facts.nodes} nodes, ` +
+  return `${facts.store}: ${schema}, ${plural(facts.modules, "module")}, ` +
+    `${plural(facts.nodes, "node")}, ` +
     `route version ${facts.route_version}`;
 }

@@ -1,6 +1,7 @@
 // Core. The screen of `lars top`: state and size become lines, keys become the next state.
 
 import { formatIpv4 } from "../reactor/address.ts";
+import { plural } from "./plural.ts";
 import type { TopModule, TopNode, TopSnapshot } from "./top_model.ts";
 
 /** What a row of the screen is about. */
@@ -249,7 +250,7 @@ function titleLines(snapshot: TopSnapshot, frame: TopFrame, state: TopState): st
   const errors = callsPerSecond === 0 ? "" : `, ${(errorShare * 100).toFixed(2)} % errors`;
   return [
     `lars top  ${time} UTC  ${frame.label}${state.paused ? "  PAUSED" : ""}`,
-    `${modules.length} modules, ${nodes.length} nodes, ${out} out, ` +
+    `${plural(modules.length, "module")}, ${plural(nodes.length, "node")}, ${out} out, ` +
     `${rateText(callsPerSecond)} calls/s${errors}  ${frame.services}`,
   ];
 }
