@@ -270,6 +270,10 @@ function limitCalls(node: NodeCalls): void {
   node.errWeight = Math.min(Math.max(node.errWeight, node.err), node.err * 36_000);
   node.continSucc = Math.min(node.continSucc, node.succ);
   node.continErr = node.continSucc > 0 ? 0 : Math.min(node.continErr, node.err);
+  // Together at most all failures.
+  node.errPushback = Math.min(node.errPushback, node.err);
+  node.errRefused = Math.min(node.errRefused, node.err - node.errPushback);
+  node.errTimeout = Math.min(node.errTimeout, node.err - node.errPushback - node.errRefused);
 }
 
 function keyOf(modId: number, cmdId: number): string {

@@ -113,10 +113,21 @@ const subscribe = (link: FeedLink, modId: number, end = false): void => {
   assert.ok(link.send(MessageId.TableSubscribe, encodeTableSubscribe({ modId, cmdId: 1, end })));
 };
 
+const noKinds = { errPushback: 0, errRefused: 0, errTimeout: 0 };
+
 const callsOf = (succ: number): ModuleCalls[] => [{
   modId: 1,
   cmdId: 1,
-  nodes: [{ ip: 1, port: 80, succ, err: 0, errWeight: 0, continSucc: succ, continErr: 0 }],
+  nodes: [{
+    ip: 1,
+    port: 80,
+    succ,
+    err: 0,
+    errWeight: 0,
+    continSucc: succ,
+    continErr: 0,
+    ...noKinds,
+  }],
 }];
 
 test("a client is sent a route when it is known, and after each change", async () => {
@@ -208,6 +219,9 @@ test("counts that cannot be are made ones that can", async () => {
       errWeight: most,
       continSucc: most,
       continErr: most,
+      errPushback: 1,
+      errRefused: most,
+      errTimeout: most,
     };
     const modules = [{ modId: 1, cmdId: 1, nodes: [hostile] }];
     const link = await bench.connect();
@@ -219,6 +233,8 @@ test("counts that cannot be are made ones that can", async () => {
       errWeight: 72_000,
       continSucc: CALLS_PER_NODE_MAX,
       continErr: 0,
+      errRefused: 1,
+      errTimeout: 0,
     }]);
   });
 });

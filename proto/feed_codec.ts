@@ -90,6 +90,9 @@ function writeNodeCalls(writer: WireWriter, node: NodeCalls): void {
   writer.uint32(5, node.errWeight);
   writer.uint32(6, node.continSucc);
   writer.uint32(7, node.continErr);
+  writer.uint32(8, node.errPushback);
+  writer.uint32(9, node.errRefused);
+  writer.uint32(10, node.errTimeout);
   writer.end(start);
 }
 
@@ -111,8 +114,13 @@ export function encodeCallReports(message: CallReports): Uint8Array {
   return encode(writeCallReports, message, 64 + CALLS_BYTES_TYPICAL * nodes);
 }
 
+function emptyNodeCalls(): NodeCalls {
+  const counts = { succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 };
+  return { ip: 0, port: 0, ...counts, errPushback: 0, errRefused: 0, errTimeout: 0 };
+}
+
 function readNodeCalls(reader: WireReader): NodeCalls {
-  const node = { ip: 0, port: 0, succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 };
+  const node = emptyNodeCalls();
   const outerEnd = reader.enter();
   while (reader.more) {
     const tag = reader.tag();
@@ -137,6 +145,15 @@ function readNodeCalls(reader: WireReader): NodeCalls {
         break;
       case varintTag(7):
         node.continErr = reader.uint32();
+        break;
+      case varintTag(8):
+        node.errPushback = reader.uint32();
+        break;
+      case varintTag(9):
+        node.errRefused = reader.uint32();
+        break;
+      case varintTag(10):
+        node.errTimeout = reader.uint32();
         break;
       default:
         reader.skip(tag);

@@ -184,6 +184,9 @@ const nodeCalls = fc.record({
   errWeight: uint32,
   continSucc: uint32,
   continErr: uint32,
+  errPushback: uint32,
+  errRefused: uint32,
+  errTimeout: uint32,
 }, noNull);
 const callResult = fc.record({
   ip: uint32,

@@ -167,6 +167,12 @@ export interface NodeCalls {
   continSucc: number;
   /** Failures in a row at the end of the batch; 0 when the last call went well. */
   continErr: number;
+  /** Of `err`: calls that the node turned away because it is overloaded. */
+  errPushback: number;
+  /** Of `err`: calls whose connection was refused or lost. */
+  errRefused: number;
+  /** Of `err`: calls that were given up. */
+  errTimeout: number;
 }
 
 /** Calls of one module. */

@@ -496,6 +496,9 @@ export function encodeCallReports(message: CallReports): Uint8Array {
         err_weight: node.errWeight,
         contin_succ: node.continSucc,
         contin_err: node.continErr,
+        err_pushback: node.errPushback,
+        err_refused: node.errRefused,
+        err_timeout: node.errTimeout,
       })),
     })),
   }));
@@ -510,6 +513,9 @@ function fromWireCalls(wire: lars.NodeCalls.$Properties): NodeCalls {
     errWeight: wire.err_weight ?? 0,
     continSucc: wire.contin_succ ?? 0,
     continErr: wire.contin_err ?? 0,
+    errPushback: wire.err_pushback ?? 0,
+    errRefused: wire.err_refused ?? 0,
+    errTimeout: wire.err_timeout ?? 0,
   };
 }
 
