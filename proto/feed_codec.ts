@@ -26,6 +26,7 @@ import type {
   Pong,
   ReportStatusRequest,
   RoutePart,
+  TableSettings,
   TableSubscribe,
 } from "./message_types.ts";
 import { bytesTag, varintTag, WireReader, WireWriter } from "./wire.ts";
@@ -71,6 +72,42 @@ export function decodeTableSubscribe(body: Uint8Array): TableSubscribe {
         break;
       case varintTag(3):
         message.end = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- TableSettings
+
+function writeTableSettings(writer: WireWriter, message: TableSettings): void {
+  if (message.rules !== "") writer.text(1, message.rules);
+  if (message.zone !== "") writer.text(2, message.zone);
+}
+
+/** Body of message 78. */
+export function encodeTableSettings(message: TableSettings): Uint8Array {
+  return encode(writeTableSettings, message);
+}
+
+/**
+ * Message 78 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeTableSettings(body: Uint8Array): TableSettings {
+  const reader = new WireReader(body);
+  const message: TableSettings = { rules: "", zone: "" };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case bytesTag(1):
+        message.rules = reader.text();
+        break;
+      case bytesTag(2):
+        message.zone = reader.text();
         break;
       default:
         reader.skip(tag);

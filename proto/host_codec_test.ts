@@ -199,6 +199,7 @@ const callResult = fc.record({
 }, { ...noNull, requiredKeys: ["ip", "port", "succ", "err", "overload"] });
 const feedMessages: Record<string, fc.Arbitrary<unknown>> = {
   TableSubscribe: fc.record({ ...module, end: fc.boolean() }, noNull),
+  TableSettings: fc.record({ rules: text, zone: text }, noNull),
   CallReports: fc.record({
     session: uint64,
     seq: uint32,

@@ -155,6 +155,14 @@ export interface TableSubscribe extends ModuleKey {
   end: boolean;
 }
 
+/** Message 78: by what rules an agent judges, and where it stands. */
+export interface TableSettings {
+  /** JSON: the numbers of `[loadbalance]`, under the names of `BalanceSettings`. */
+  rules: string;
+  /** Zone of the agent; "" = none. */
+  zone: string;
+}
+
 /** Calls of one node since the batch before. */
 export interface NodeCalls {
   ip: number;

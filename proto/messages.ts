@@ -34,6 +34,7 @@ import type {
   ReportStatusRequest,
   RouteChanged,
   RoutePart,
+  TableSettings,
   TableSubscribe,
 } from "./message_types.ts";
 
@@ -62,6 +63,7 @@ export type {
   ReportStatusRequest,
   RouteChanged,
   RoutePart,
+  TableSettings,
   TableSubscribe,
 };
 
@@ -478,6 +480,21 @@ export function encodeTableSubscribe(message: TableSubscribe): Uint8Array {
 export function decodeTableSubscribe(body: Uint8Array): TableSubscribe {
   const { modid, cmdid, end } = decodeWith("TableSubscribe", lars.TableSubscribe, body);
   return { modId: modid >>> 0, cmdId: cmdid >>> 0, end };
+}
+
+/** Message 78 as bytes. */
+export function encodeTableSettings(message: TableSettings): Uint8Array {
+  return finish(lars.TableSettings.encode({ rules: message.rules, zone: message.zone }));
+}
+
+/**
+ * Message 78 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeTableSettings(body: Uint8Array): TableSettings {
+  const { rules, zone } = decodeWith("TableSettings", lars.TableSettings, body);
+  return { rules, zone };
 }
 
 /** Message 71 as bytes. */
