@@ -11,7 +11,7 @@ import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/
 import { PING_INTERVAL_MS } from "../daemon/hello.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
 import { AGENT_PORT_COUNT, agentPortIndex } from "../proto/message_ids.ts";
-import type { NodeUseRequest } from "../proto/message_types.ts";
+import type { NodeUseRequest, TableSettings } from "../proto/message_types.ts";
 import { formatAddress, formatIpv4 } from "../reactor/address.ts";
 import { setAligned, type Timer } from "../reactor/clock.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
@@ -74,6 +74,11 @@ function checkCallerIp({ callerIp }: AgentSettings): void {
   } catch (error) {
     throw new ConfigError(`[agent] caller_ip: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** What in-process clients are to know of the configuration. */
+function tableSettingsOf(settings: AgentSettings): TableSettings {
+  return { rules: JSON.stringify(balanceSettingsOf(settings)), zone: settings.zone };
 }
 
 /** A running agent. */
@@ -145,6 +150,7 @@ class AgentService implements RunningService {
         ...shared,
         hostname: settings.listenIp,
         modulesMax: settings.modulesMax,
+        settings: tableSettingsOf(settings),
         routeOf: (modId, cmdId) => this.#registry.routeOf(modId, cmdId),
         onUse: (keys) => void this.#giveTasks(useTasks(keys)),
         onCalls: (modules) => this.#giveTasks(callTasks(modules)),
@@ -206,6 +212,7 @@ class AgentService implements RunningService {
     const kept = Object.fromEntries(fixed.map((key) => [key, this.#settings[key]]));
     this.#settings = { ...settings, ...kept };
     this.#loops?.broadcast({ type: "settings", settings: balanceSettingsOf(settings) });
+    this.#feed?.setSettings(tableSettingsOf(this.#settings));
     this.#guard.setHold(settings.pushGuardMs);
     this.#dns.setAddresses(settings.dnsAddresses);
     this.#reporter.setAddresses(settings.reporterAddresses);

@@ -6,9 +6,10 @@ import {
   decodeCallReports,
   decodeTableSubscribe,
   encodeCallReportsTaken,
+  encodeTableSettings,
 } from "../proto/feed_codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import type { ModuleCalls, ModuleKey, NodeCalls } from "../proto/message_types.ts";
+import type { ModuleCalls, ModuleKey, NodeCalls, TableSettings } from "../proto/message_types.ts";
 import { type Address, isLoopback } from "../reactor/address.ts";
 import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
 import { ProtocolError } from "../reactor/errors.ts";
@@ -47,6 +48,8 @@ export interface TableFeedOptions {
   readonly token: Uint8Array | undefined;
   /** Modules fed at once, over all clients. */
   readonly modulesMax: number;
+  /** By what clients shall judge, and where this agent stands. */
+  readonly settings: TableSettings;
   /** The route of a module; undefined while it is not known. */
   routeOf(modId: number, cmdId: number): PackedRoute | undefined;
   /** Clients use these modules: their routes are to be fetched and kept fresh. */
@@ -77,10 +80,12 @@ export class TableFeed {
   /** Seq of the last batch of each client, the latest client last. */
   readonly #sessions = new Map<number, number>();
   readonly #counts = { pushes: 0, refused: 0, batches: 0, repeated: 0, calls: 0 };
+  #settings: Uint8Array;
   #timer: Timer | undefined;
 
   constructor(options: TableFeedOptions) {
     this.#options = options;
+    this.#settings = encodeTableSettings(options.settings);
     const { hostname, clock, log, software, token } = options;
     this.#server = new GreetingServer({
       role: "agent",
@@ -140,6 +145,13 @@ export class TableFeed {
     const peers = [...subscription.peers.keys()];
     const behind = peers.filter((peer) => this.#peers.get(peer)?.owed.has(subscription) === true);
     return { clients: peers.length, behind: behind.length };
+  }
+
+  /** The configuration was read anew: every client is told. */
+  setSettings(settings: TableSettings): void {
+    this.#settings = encodeTableSettings(settings);
+    // A client that reads too slowly to take so little is closed by the server before long.
+    for (const peer of this.#peers.keys()) peer.send(MessageId.TableSettings, this.#settings);
   }
 
   /** Dns gave a route; `changed`: it is not the one before. */
@@ -234,6 +246,8 @@ export class TableFeed {
     if (state === undefined) {
       state = { subscriptions: new Set(), owed: new Set() };
       this.#peers.set(peer, state);
+      // Before its first route, which is to be judged by them.
+      peer.send(MessageId.TableSettings, this.#settings);
     }
     return state;
   }
@@ -270,6 +284,10 @@ function limitCalls(node: NodeCalls): void {
   node.errWeight = Math.min(Math.max(node.errWeight, node.err), node.err * 36_000);
   node.continSucc = Math.min(node.continSucc, node.succ);
   node.continErr = node.continSucc > 0 ? 0 : Math.min(node.continErr, node.err);
+  // Together at most all failures.
+  node.errPushback = Math.min(node.errPushback, node.err);
+  node.errRefused = Math.min(node.errRefused, node.err - node.errPushback);
+  node.errTimeout = Math.min(node.errTimeout, node.err - node.errPushback - node.errRefused);
 }
 
 function keyOf(modId: number, cmdId: number): string {

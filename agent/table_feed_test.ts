@@ -10,12 +10,13 @@ import { type RunningService, startDaemon } from "../daemon/daemon.ts";
 import {
   decodeCallReportsTaken,
   decodeRoutePart,
+  decodeTableSettings,
   encodeCallReports,
   encodeTableSubscribe,
 } from "../proto/feed_codec.ts";
 import { decodeGetRouteResponse } from "../proto/host_codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import type { HostInfo, ModuleCalls } from "../proto/message_types.ts";
+import type { HostInfo, ModuleCalls, TableSettings } from "../proto/message_types.ts";
 import { BindError } from "../reactor/errors.ts";
 import { encodeFrame, FRAME_BODY_BYTES_MAX, FrameDecoder } from "../reactor/frame.ts";
 import { silentLogger } from "../reactor/log.ts";
@@ -37,6 +38,8 @@ class Bench {
   readonly calls: ModuleCalls[] = [];
   readonly messages: [number, unknown][] = [];
   readonly feed: TableFeed;
+  /** Settings that came, and how many other messages had come before. */
+  readonly settings: [number, TableSettings][] = [];
   readonly #links: FeedLink[] = [];
   port = 0;
   /** True: calls cannot be counted. */
@@ -50,6 +53,7 @@ class Bench {
       software: "test",
       token: undefined,
       modulesMax: 10,
+      settings: { rules: "{}", zone: "east" },
       routeOf: (modId, cmdId) => this.routes.get(`${modId},${cmdId}`),
       onUse: (keys) => void this.used.push(...keys.map(({ modId }) => `${modId}`)),
       onCalls: (modules) => {
@@ -90,6 +94,10 @@ class Bench {
       onReady: () => {},
       onLost: () => {},
       onMessage: (msgId, body) => {
+        if (msgId === MessageId.TableSettings) {
+          this.settings.push([this.messages.length, decodeTableSettings(body)]);
+          return;
+        }
         const read = msgId === MessageId.GetRouteResponse
           ? decodeGetRouteResponse
           : decodeCallReportsTaken;
@@ -113,10 +121,21 @@ const subscribe = (link: FeedLink, modId: number, end = false): void => {
   assert.ok(link.send(MessageId.TableSubscribe, encodeTableSubscribe({ modId, cmdId: 1, end })));
 };
 
+const noKinds = { errPushback: 0, errRefused: 0, errTimeout: 0 };
+
 const callsOf = (succ: number): ModuleCalls[] => [{
   modId: 1,
   cmdId: 1,
-  nodes: [{ ip: 1, port: 80, succ, err: 0, errWeight: 0, continSucc: succ, continErr: 0 }],
+  nodes: [{
+    ip: 1,
+    port: 80,
+    succ,
+    err: 0,
+    errWeight: 0,
+    continSucc: succ,
+    continErr: 0,
+    ...noKinds,
+  }],
 }];
 
 test("a client is sent a route when it is known, and after each change", async () => {
@@ -138,6 +157,25 @@ test("a client is sent a route when it is known, and after each change", async (
     await until(() => bench.feed.stats.feedModules === 0, { what: "the end" });
     bench.feed.routeCame(1, 1, true);
     assert.equal(bench.feed.stats.feedPushes, 2);
+  });
+});
+
+test("a client is told the rules and the zone before its first route, and when they change", async () => {
+  await Bench.run(async (bench) => {
+    bench.set(1, node(1));
+    const link = await bench.connect();
+    subscribe(link, 1);
+    subscribe(link, 2);
+    await until(() => bench.messages.length === 1, { what: "the route" });
+    assert.deepEqual(bench.settings, [[0, { rules: "{}", zone: "east" }]]);
+    const changed = { rules: '{"errRate":0.2}', zone: "east" };
+    bench.feed.setSettings(changed);
+    await until(() => bench.settings.length === 2, { what: "the change" });
+    assert.deepEqual(bench.settings[1], [1, changed]);
+    const later = await bench.connect();
+    subscribe(later, 1);
+    await until(() => bench.settings.length === 3, { what: "the settings of the next client" });
+    assert.deepEqual(bench.settings[2][1], changed);
   });
 });
 
@@ -208,6 +246,9 @@ test("counts that cannot be are made ones that can", async () => {
       errWeight: most,
       continSucc: most,
       continErr: most,
+      errPushback: 1,
+      errRefused: most,
+      errTimeout: most,
     };
     const modules = [{ modId: 1, cmdId: 1, nodes: [hostile] }];
     const link = await bench.connect();
@@ -219,6 +260,8 @@ test("counts that cannot be are made ones that can", async () => {
       errWeight: 72_000,
       continSucc: CALLS_PER_NODE_MAX,
       continErr: 0,
+      errRefused: 1,
+      errTimeout: 0,
     }]);
   });
 });

@@ -6,6 +6,7 @@ import { decodeGetRouteResponse } from "../proto/host_codec.ts";
 import {
   decodeCallReportsTaken,
   decodeRoutePart,
+  decodeTableSettings,
   encodeCallReports,
   encodeTableSubscribe,
 } from "../proto/feed_codec.ts";
@@ -196,6 +197,9 @@ export class AgentUpstream implements Upstream {
       const part = decodeRoutePart(body);
       const hosts = this.#parts.take(part);
       if (hosts !== undefined) events.onRoute(part.modId, part.cmdId, hosts, part.policy ?? "");
+    } else if (msgId === MessageId.TableSettings) {
+      const { rules, zone } = decodeTableSettings(body);
+      events.onSettings(rules, zone);
     } else if (msgId === MessageId.CallReportsTaken) {
       this.#ledger.confirm(decodeCallReportsTaken(body).seq);
       if (this.#emptied === undefined) return;

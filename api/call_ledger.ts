@@ -1,6 +1,7 @@
 // Core. Outcomes of calls on their way to the agent: added up by node, sent in batches that count
 // once.
 
+import { CallOutcome, callOutcomeOf } from "../balancer/call_outcome.ts";
 import { hostKey } from "../balancer/host.ts";
 import { ModuleTable } from "../balancer/module_table.ts";
 import { failureWeight } from "../balancer/overload_policy.ts";
@@ -14,11 +15,11 @@ export const BATCH_NODES_MAX = 1000;
 
 /**
  * Bytes of a batch, counted at the most each part can take, so that it fits a frame of 65,527: a
- * node has tag and length 2, ip 11, port 4 and five counters of 6; a module tag and length 4 and
+ * node has tag and length 2, ip 11, port 4 and eight counters of 6; a module tag and length 4 and
  * two ids of 11.
  */
 const BATCH_BYTES_MAX = 65_000;
-const NODE_BYTES = 47;
+const NODE_BYTES = 65;
 const MODULE_BYTES = 26;
 
 /** What a counter of the message can hold. */
@@ -91,7 +92,8 @@ export class CallLedger {
         module = { modId, cmdId, nodes: new Map() };
         this.#modules.add(module);
       }
-      node = { ip, port, succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 };
+      const counts = { succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 };
+      node = { ip, port, ...counts, errPushback: 0, errRefused: 0, errTimeout: 0 };
       module.nodes.set(key, node);
       this.#nodeCount++;
     }
@@ -104,6 +106,7 @@ export class CallLedger {
       node.errWeight = Math.min(node.errWeight + failureWeight(timecostMs), COUNT_MAX);
       node.continErr++;
       node.continSucc = 0;
+      addKind(node, retcode);
     }
   }
 
@@ -143,5 +146,15 @@ export class CallLedger {
     if (this.#sent?.seq !== seq) return;
     this.#sent = undefined;
     this.#sentNodes = 0;
+  }
+}
+
+function addKind(node: NodeCalls, retcode: number): void {
+  const outcome = callOutcomeOf(retcode);
+  if (outcome === CallOutcome.Pushback) node.errPushback = Math.min(node.errPushback + 1, node.err);
+  else if (outcome === CallOutcome.Refused) {
+    node.errRefused = Math.min(node.errRefused + 1, node.err);
+  } else if (outcome === CallOutcome.Timeout) {
+    node.errTimeout = Math.min(node.errTimeout + 1, node.err);
   }
 }

@@ -5,10 +5,11 @@ import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import { nextInt, seededRng } from "../reactor/rng.ts";
 import { BATCH_NODES_MAX, CallLedger } from "./call_ledger.ts";
 
-test("CallLedger adds up outcomes by node, with weight and streak", () => {
+test("CallLedger adds up outcomes by node, with weight, streak and kinds", () => {
   const ledger = new CallLedger(5);
+  const kinds = { errPushback: 0, errRefused: 0, errTimeout: 0 };
   for (const retcode of [0, 1, 0, 0]) ledger.add(1, 2, 3, 80, retcode, 350);
-  ledger.add(1, 2, 4, 80, -1, 0);
+  for (const retcode of [-1, 111, 110, 104]) ledger.add(1, 2, 4, 80, retcode, 0);
   assert.deepEqual(ledger.take(), {
     session: 5,
     seq: 1,
@@ -16,8 +17,14 @@ test("CallLedger adds up outcomes by node, with weight and streak", () => {
       modId: 1,
       cmdId: 2,
       nodes: [
-        { ip: 3, port: 80, succ: 3, err: 1, errWeight: 3, continSucc: 2, continErr: 0 },
-        { ip: 4, port: 80, succ: 0, err: 1, errWeight: 1, continSucc: 0, continErr: 1 },
+        {
+          ...{ ip: 3, port: 80, succ: 3, err: 1, errWeight: 3, continSucc: 2, continErr: 0 },
+          ...{ ...kinds, errPushback: 1 },
+        },
+        {
+          ...{ ip: 4, port: 80, succ: 0, err: 4, errWeight: 4, continSucc: 0, continErr: 4 },
+          ...{ ...kinds, errRefused: 2, errTimeout: 1 },
+        },
       ],
     }],
   });
@@ -61,6 +68,9 @@ test("batches fit a frame and lose nothing, whatever the ids", () => {
       node.succ = 0xffffffff;
       node.continSucc = 0xffffffff;
       node.continErr = 0xffffffff;
+      node.errPushback = 0xffffffff;
+      node.errRefused = 0xffffffff;
+      node.errTimeout = 0xffffffff;
     }
     assert.ok(encodeCallReports(batch).length <= FRAME_BODY_BYTES_MAX);
     ledger.confirm(batch.seq);

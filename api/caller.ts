@@ -2,7 +2,8 @@
 
 import type { Clock, Timer } from "../reactor/clock.ts";
 import { LarsError, TimeoutError } from "../reactor/errors.ts";
-import { RetCode } from "../proto/message_ids.ts";
+import { ReportCode } from "../balancer/call_outcome.ts";
+import { failureCodeOf } from "./failure_code.ts";
 import type { Host } from "./host.ts";
 import type { LarsApi } from "./lars_api.ts";
 import {
@@ -47,6 +48,7 @@ interface Limits {
   readonly number: number;
   readonly timeoutMs: number;
   readonly endMs: number;
+  readonly retcodeOf: RetryOptions["retcodeOf"];
 }
 
 /** Makes the calls of one client. */
@@ -95,7 +97,7 @@ export class Caller {
     const timeoutMs = checkTimeout(options.timeoutMs);
     const { clock } = this.#options;
     const endMs = clock.nowMs() + timeoutMs;
-    const { deadlineMs, key } = options;
+    const { deadlineMs, key, retcodeOf } = options;
     // The key names one node: whoever looks for another one does so without it.
     const pick = (): Promise<Host> => this.#pick(modId, cmdId, { deadlineMs }, endMs);
     const tried: Host[] = [];
@@ -104,7 +106,7 @@ export class Caller {
     budget?.addCall(clock.nowMs());
     for (let number = 0;; number++) {
       try {
-        return await this.#attempt(modId, cmdId, host, fn, { number, endMs, timeoutMs });
+        return await this.#attempt(modId, cmdId, host, fn, { number, endMs, timeoutMs, retcodeOf });
       } catch (error) {
         const isFinal = number >= retries || clock.nowMs() >= endMs ||
           options.isRetryable?.(error, host) === false;
@@ -140,14 +142,17 @@ export class Caller {
   ): Promise<T> {
     const { clock } = this.#options;
     const startedMs = clock.nowMs();
-    let retcode: RetCode = RetCode.Overload;
+    let retcode: number = ReportCode.Other;
     try {
       const { number, endMs } = limits;
       const result = endMs === Infinity
         ? await fn(host, { number, signal: undefined })
         : await this.#untilTimeout(host, fn, limits);
-      retcode = RetCode.Success;
+      retcode = ReportCode.Success;
       return result;
+    } catch (error) {
+      retcode = failedCode(error, host, limits.retcodeOf);
+      throw error;
     } finally {
       const timecostMs = Math.max(0, clock.nowMs() - startedMs);
       // The outcome of the call matters more than that nobody can be told.
@@ -202,6 +207,12 @@ export class Caller {
     }
     return budget;
   }
+}
+
+/** The code to report for a try that failed; what `retcodeOf` says must not make it a success. */
+function failedCode(error: unknown, host: Host, retcodeOf: RetryOptions["retcodeOf"]): number {
+  const code = retcodeOf?.(error, host) ?? failureCodeOf(error);
+  return code !== 0 && code === (code | 0) ? code : ReportCode.Other;
 }
 
 /**

@@ -117,6 +117,38 @@ test("retries stop at their number, at a spent budget and where they cannot help
   await assert.rejects(hopeless.run("A", { retries: 1, isRetryable }), /10.0.0.1 is down/);
 });
 
+test("a failed try is reported with its kind, or as the caller says", async () => {
+  const codes: number[] = [];
+  const client = {
+    getHost: () => Promise.resolve(host("A")),
+    report: (_modId: number, _cmdId: number, _ip: string, _port: number, retcode: number) => {
+      codes.push(retcode);
+    },
+  };
+  const clock = new ManualClock();
+  const caller = new Caller(client, { clock, deadlineMs: 50, isClosed: () => false });
+  const fail = async (error: unknown, options: RetryOptions = {}): Promise<number | undefined> => {
+    await assert.rejects(caller.run(1, 1, () => Promise.reject(error), options));
+    return codes.pop();
+  };
+  const refused = Object.assign(new Error("connect"), { code: "ECONNREFUSED" });
+  assert.equal(await fail(refused), 111);
+  assert.equal(await fail(new Error("status 500")), 2);
+  const retcodeOf = (error: unknown): number => /503/.test(String(error)) ? 503 : 7;
+  assert.equal(await fail(new Error("status 503"), { retcodeOf }), 503);
+  assert.equal(await fail(new Error("status 500"), { retcodeOf }), 7);
+  assert.equal(await fail(refused, { retcodeOf: () => undefined }), 111);
+  for (const bad of [0, 1.5, NaN]) {
+    assert.equal(await fail(new Error("down"), { retcodeOf: () => bad }), 2, "a failure it stays");
+  }
+  const late = caller.run(1, 1, () => new Promise(() => {}), { timeoutMs: 100 });
+  late.catch(() => {});
+  for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+  clock.advance(100);
+  await assert.rejects(late, TimeoutError);
+  assert.equal(codes.pop(), 110);
+});
+
 test("nothing of a call outlasts its time", async () => {
   const bench = new Bench("ABCDEF");
   // 3 ms each: the fourth try would begin at 9 ms, when 8 are over.

@@ -373,7 +373,7 @@ test("call() reports failure with its time and throws what the function threw", 
   bench.answerHost(0, 1, 2, 0);
   await assert.rejects(called, (error) => error === failure);
   const report = decodeReportRequest(bench.sent[1].body);
-  assert.deepEqual([report.retcode, report.timecostMs], [1, 300]);
+  assert.deepEqual([report.retcode, report.timecostMs], [2, 300]);
 });
 
 test("call() runs and reports nothing without a node", async () => {

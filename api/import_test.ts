@@ -130,6 +130,7 @@ async function checkFedProgram(
   const { route } = packRoute(1, 1, [{ ip: 0x0a000001, port: 80 }]);
   let results = 0;
   const feed = new TableFeed({
+    settings: { rules: "{}", zone: "" },
     hostname: "127.0.0.1",
     clock: systemClock,
     log: silentLogger,

@@ -1,5 +1,6 @@
 // Shell. The client that holds the routes in its own process and picks without asking anybody.
 
+import { type BalanceSettings, parseBalanceSettings } from "../balancer/balance_settings.ts";
 import { DrainWatch } from "../balancer/drain_watch.ts";
 import type { Host as Node, RouteNode } from "../balancer/host.ts";
 import { type ModuleExplanation, RouteLb, TICK_MS } from "../balancer/route_lb.ts";
@@ -87,6 +88,8 @@ export class InProcessClient implements LarsApi {
   /** When modules without an answer were first asked for, oldest first. */
   readonly #askedAtMs = new Map<string, number>();
   readonly #modulesMax: number;
+  readonly #givenRules: Partial<BalanceSettings>;
+  readonly #givenZone: string | undefined;
   readonly #waiters = new Map<string, Set<Waiter>>();
   #waitingCount = 0;
   /** Modules with a route that has not come again since the stream was opened. */
@@ -117,6 +120,8 @@ export class InProcessClient implements LarsApi {
     });
     this.#modulesMax = checkModulesMax(options.modulesMax);
     this.#nowMs = this.#clock.nowMs();
+    this.#givenRules = { ...options.rules };
+    this.#givenZone = options.zone;
     const rng = options.rng ?? systemRng;
     this.#lb = new RouteLb({
       settings: checkRules(options.rules),
@@ -134,6 +139,7 @@ export class InProcessClient implements LarsApi {
       onHeard: () => this.#heard(),
       onNodeUse: ({ modId, cmdId, ip, port }) =>
         this.#drains.usage(modId, cmdId, ip, port, this.#clock.nowMs()),
+      onSettings: (rules, zone) => this.#takeSettings(rules, zone),
       onRoute: (modId, cmdId, nodes, policy) => this.#takeRoute(modId, cmdId, nodes, policy),
     };
     const mode = checkMode(options.mode);
@@ -404,6 +410,17 @@ export class InProcessClient implements LarsApi {
     this.#unconfirmed.delete(key);
     this.#heard();
     for (const { done } of [...this.#waiters.get(key) ?? []]) done();
+  }
+
+  /** What this client was told itself stands above what the agent says. */
+  #takeSettings(rules: string, zone: string): void {
+    if (this.#givenZone === undefined) this.#lb.setZone(zone);
+    try {
+      this.#lb.setSettings({ ...parseBalanceSettings(rules), ...this.#givenRules });
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.#policiesRefused++;
+    }
   }
 
   #forget(modId: number, cmdId: number): void {

@@ -103,6 +103,48 @@ test("a policy that cannot be used is counted, and the route is taken", () => {
   assert.equal(bench.client.stats.policiesRefused, 1);
 });
 
+test("the agent's rules hold, but for those the client was given itself", () => {
+  for (const [rules, failures] of [[undefined, 3], [{ continErrLimit: 2 }, 2]] as const) {
+    const bench = new Bench({ rules });
+    bench.client.pick(1, 1);
+    bench.connect();
+    bench.events.onSettings('{"continErrLimit":3,"errRate":1}', "");
+    bench.route(1, 2);
+    for (let failure = 1; failure <= failures; failure++) {
+      assert.equal(bench.client.stats.hostsOverload, 0);
+      bench.client.report(1, 1, "0.0.0.1", 80, 1);
+    }
+    assert.equal(bench.client.stats.hostsOverload, 1);
+    assert.equal(bench.client.stats.policiesRefused, 0);
+  }
+});
+
+test("rules of the agent that cannot be used are counted, and those before stay", () => {
+  const bench = new Bench();
+  bench.client.pick(1, 1);
+  bench.connect();
+  bench.events.onSettings('{"continErrLimit":3,"errRate":1}', "");
+  for (const bad of ["", "{", '{"errRate":7}', "null"]) bench.events.onSettings(bad, "");
+  assert.equal(bench.client.stats.policiesRefused, 4);
+  bench.route(1, 2);
+  for (let failure = 0; failure < 3; failure++) bench.client.report(1, 1, "0.0.0.1", 80, 1);
+  assert.equal(bench.client.stats.hostsOverload, 1);
+});
+
+test("the client stands in the zone of its agent, unless it was told another", () => {
+  const nodes = ["east", "west"].map((zone, index) => ({ ip: index + 1, port: 80, zone }));
+  for (const [zone, told, wanted] of [[undefined, "west", 2], ["east", "west", 1]] as const) {
+    const bench = new Bench({ zone });
+    bench.client.pick(1, 1);
+    bench.connect();
+    bench.events.onRoute(1, 1, nodes, '{"zoneAware":true}');
+    bench.events.onSettings("{}", told);
+    for (let pick = 0; pick < 20; pick++) {
+      assert.deepEqual(bench.client.pick(1, 1), { ip: `0.0.0.${wanted}`, port: 80 });
+    }
+  }
+});
+
 test("pick() gives the same object for a node each time", () => {
   const bench = new Bench();
   assert.equal(bench.client.pick(1, 1), 3);

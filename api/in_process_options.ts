@@ -33,9 +33,16 @@ export interface InProcessClientOptions extends RetryBudgetOptions {
   token?: Uint8Array;
   /** Time the first answer about a module may take, in milliseconds. @default {50} */
   deadlineMs?: number;
-  /** Rules that differ from those of the original; should be those of the agent. */
+  /**
+   * Rules that differ from those of the agent, which tells its own in mode `local`; in mode `direct`
+   * from those of the original.
+   */
   rules?: Partial<BalanceSettings>;
-  /** Zone this program stands in, for modules whose policy is aware of zones. @default {""} */
+  /**
+   * Zone this program stands in, for modules whose policy is aware of zones.
+   *
+   * @default {that of the agent; in mode `direct` ""}
+   */
   zone?: string;
   /** Modules kept, 1 to 1000000; a further one takes the place of an old one. @default {10000} */
   modulesMax?: number;
@@ -61,7 +68,7 @@ export interface InProcessClientStats {
   readonly reports: number;
   readonly reportsIgnored: number;
   readonly modulesEvicted: number;
-  /** Policies of modules that came and could not be used; the ones before stayed. */
+  /** Policies of modules, and rules of the agent, that could not be used; those before stayed. */
   readonly policiesRefused: number;
   /** Calls of `getHost` and the like that wait for a first route. */
   readonly waiting: number;

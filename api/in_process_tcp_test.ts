@@ -107,6 +107,22 @@ test("local: a change is in the client soon after dns has pushed it", async () =
   });
 });
 
+test("local: the client judges by [loadbalance] of its agent, and stands in its zone", async () => {
+  await Scope.run(async (scope) => {
+    const [dns, reporter] = await fakes(scope);
+    const flags = { "loadbalance.contin_err_limit": "3", "loadbalance.err_rate": "1" };
+    const agent = scope.add(await startAgent(dns, reporter, { ...flags, "agent.zone": "east" }));
+    const client = scope.add(local(portOf(agent)));
+    await client.getHost(1, 1);
+    for (let failure = 0; failure < 3; failure++) client.report(1, 1, "10.0.0.1", 80, 1);
+    assert.equal(client.stats.hostsOverload, 1);
+    const zoned = [1, 2].map((last) => ({ ...node(last), zone: last === 1 ? "west" : "east" }));
+    dns.routes.set("1,2", zoned);
+    dns.policies.set("1,2", '{"zoneAware":true}');
+    assert.deepEqual(await client.getHost(1, 2), { ip: "10.0.0.2", port: 80 });
+  });
+});
+
 test("local: a route of 10,000 nodes comes in parts", async () => {
   await Scope.run(async (scope) => {
     const [dns, reporter] = await fakes(scope);

@@ -85,6 +85,13 @@ export interface RetryOptions extends PickOptions {
   timeoutMs?: number;
   /** Whether another node may do better after this error. @default {always} */
   isRetryable?: (error: unknown, host: Host) => boolean;
+  /**
+   * Return code to report for an error that the function threw, for what only the caller knows: a
+   * node that pushes back (429, 503), say. Kinds matter to modules that weigh them apart; undefined,
+   * 0 and what is no whole number of 32 bits count as if it were not given. @default {refused and
+   * lost connections 111, time over 110, all else 2}
+   */
+  retcodeOf?: (error: unknown, host: Host) => number | undefined;
 }
 
 /** What a client has seen since it was made. */

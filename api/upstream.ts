@@ -15,6 +15,8 @@ export interface UpstreamEvents {
   onHeard(): void;
   /** Dns asks whether this program still uses a node. */
   onNodeUse(request: NodeUseRequest): NodeUsage;
+  /** By what rules the agent judges, as JSON, and where it stands. */
+  onSettings(rules: string, zone: string): void;
   /**
    * A route, asked for or changed, with the JSON of the module's policy: "" = none, undefined = a
    * dns of the original, which knows none.

@@ -41,6 +41,9 @@ export const defaultBalanceSettings: BalanceSettings = {
   updateTimeoutMs: 15_000,
 };
 
+/** Largest JSON text of settings. Characters. */
+export const BALANCE_SETTINGS_CHARS_MAX = 4096;
+
 function wholeFrom(name: string, value: number, min: number): void {
   if (!Number.isInteger(value) || value < min) {
     throw new RangeError(
@@ -80,4 +83,35 @@ export function checkBalanceSettings(settings: BalanceSettings): BalanceSettings
   duration("overloadTimeoutMs", settings.overloadTimeoutMs);
   duration("updateTimeoutMs", settings.updateTimeoutMs);
   return settings;
+}
+
+/**
+ * Reads settings from JSON text, as an agent sends them; those that are left out have their defaults,
+ * names that are not known are ignored.
+ *
+ * @param json At most {@linkcode BALANCE_SETTINGS_CHARS_MAX} characters.
+ * @throws {RangeError} when it is no JSON object or too long, or a setting is out of its range.
+ */
+export function parseBalanceSettings(json: string): BalanceSettings {
+  let given: unknown;
+  try {
+    given = json.length > BALANCE_SETTINGS_CHARS_MAX ? undefined : JSON.parse(json);
+  } catch {
+    // Refused below.
+  }
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    throw new RangeError(
+      `Settings must be a JSON object of at most ${BALANCE_SETTINGS_CHARS_MAX} characters`,
+    );
+  }
+  const values = new Map<string, unknown>(Object.entries(given));
+  const names = Object.keys(defaultBalanceSettings) as (keyof BalanceSettings)[];
+  const entries = names.map((name) => {
+    const value = values.has(name) ? values.get(name) : defaultBalanceSettings[name];
+    if (typeof value !== "number") {
+      throw new RangeError(`${name} must be a number: current value is of type ${typeof value}`);
+    }
+    return [name, value];
+  });
+  return checkBalanceSettings(Object.fromEntries(entries) as unknown as BalanceSettings);
 }

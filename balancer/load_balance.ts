@@ -43,7 +43,7 @@ export interface BalanceContext {
   /** Most nodes of one module; further ones are cut and counted. */
   readonly nodesMax: number;
   /** Zone of the agent; "" = none. */
-  readonly zone: string;
+  zone: string;
   /** For policies, and for the jitter of recovery. */
   readonly rng: Rng;
   readonly active: ActiveHosts;
@@ -155,6 +155,11 @@ export class LoadBalance implements HostOwner {
   /** Number of nodes that are out. */
   get outCount(): number {
     return this.overload.count + this.resting.count;
+  }
+
+  /** True when calls are planned by zone. */
+  get isZoned(): boolean {
+    return this.#router.isZoned;
   }
 
   /** The nodes, in the order in which they joined the route. */

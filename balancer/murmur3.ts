@@ -21,11 +21,6 @@ function finish(hash: number, bytes: number): number {
   return hash ^ (hash >>> 16);
 }
 
-/** Hash of one 32-bit number, as of its 4 bytes in little-endian order. Unsigned. */
-export function hashWord(word: number, seed = 0): number {
-  return finish(mix(seed, word), 4) >>> 0;
-}
-
 /** Hash of three 32-bit numbers, as of their 12 bytes in little-endian order. Unsigned. */
 export function hashWords(a: number, b: number, c: number, seed = 0): number {
   return finish(mix(mix(mix(seed, a), b), c), 12) >>> 0;

@@ -90,14 +90,29 @@ export class NodeJudge {
     return false;
   }
 
-  /** Counts many calls of a node at once; of such batches neither kinds nor times are known. */
+  /**
+   * Counts many calls of a node at once. Of such batches neither times are known nor which failure
+   * was of which kind: each weighs what they weigh on average.
+   */
   countMany(host: Host, calls: CallCounts, nowMs: number): void {
-    countCalls(host, calls);
     const { care } = host;
-    if (care === undefined) return;
+    if (care === undefined) return countCalls(host, calls);
+    const { succ, err, errPushback = 0, errRefused = 0, errTimeout = 0 } = calls;
+    let weight = 0;
+    let hits = 0;
+    const add = (outcome: CallOutcome, count: number): void => {
+      const times = this.#weightOf(outcome);
+      weight += count * times;
+      if (times > 0) hits += count;
+    };
+    add(CallOutcome.Pushback, errPushback);
+    add(CallOutcome.Refused, errRefused);
+    add(CallOutcome.Timeout, errTimeout);
+    add(CallOutcome.Other, err - errPushback - errRefused - errTimeout);
+    countCalls(host, calls, err === 0 ? 1 : weight / err);
     const { evidenceMs, ewmaDecayMs, failurePenaltyMs } = this.#settings;
-    care.evidence.add(nowMs, evidenceMs, calls.succ + calls.err, calls.err, 0);
-    if (calls.err > 0) care.ewma.observe(failurePenaltyMs, nowMs, ewmaDecayMs);
+    care.evidence.add(nowMs, evidenceMs, succ + err, hits, 0);
+    if (err > 0) care.ewma.observe(failurePenaltyMs, nowMs, ewmaDecayMs);
   }
 
   /** Why an idle node whose call has just been counted should go out, or undefined. */
@@ -139,7 +154,8 @@ export class NodeJudge {
   #runReason(host: Host, base: BalanceSettings): string | undefined {
     const reason = errorRunRule(host, base);
     if (reason === undefined || !this.#isWeighted) return reason;
-    return `failures that count as ${host.continErr} in a row, limit ${base.continErrLimit}`;
+    const run = Number(host.continErr.toFixed(1));
+    return `failures that count as ${run} in a row, limit ${base.continErrLimit}`;
   }
 
   #wilsonReason({ care }: Host): string | undefined {

@@ -13,6 +13,10 @@ export interface CallCounts {
   readonly continSucc: number;
   /** Failures in a row at the end; 0 when the last call went well. */
   readonly continErr: number;
+  /** Of `err`, those of a kind, see `call_outcome.ts`; the rest are others. Default 0. */
+  readonly errPushback?: number;
+  readonly errRefused?: number;
+  readonly errTimeout?: number;
 }
 
 /** A rule: why the node should change its state now, or undefined to leave it. */
@@ -50,19 +54,19 @@ export function countFailure(host: Host, weight: number, run = 1): void {
 
 /**
  * Counts many calls at once, as if each had been counted alone, in an order that ends with the
- * streak the batch tells.
+ * streak the batch tells. Each failure counts `times` times in what decides.
  */
-export function countCalls(host: Host, calls: CallCounts): void {
+export function countCalls(host: Host, calls: CallCounts, times = 1): void {
   const { succ, err, errWeight, continSucc, continErr } = calls;
   host.vsucc += succ;
   host.rsucc += succ;
   host.succTotal += succ;
-  host.verr += errWeight;
+  host.verr += errWeight * times;
   host.rerr += err;
   host.errTotal += err;
   // A batch of one kind goes on with the streak before it.
   host.continSucc = err === 0 ? host.continSucc + succ : continSucc;
-  host.continErr = succ === 0 ? host.continErr + err : continErr;
+  host.continErr = succ === 0 ? host.continErr + err * times : continErr * times;
 }
 
 /** Forgets the calls of an idle node: the state it begins with, and begins each window with. */

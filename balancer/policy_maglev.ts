@@ -3,7 +3,7 @@
 import type { Host } from "./host.ts";
 import { ENTRIES_SEEN_MAX, KeyedMembers } from "./keyed_members.ts";
 import { MaglevTable } from "./maglev_table.ts";
-import { hashWord } from "./murmur3.ts";
+import { tableKeyOf } from "./murmur3.ts";
 import { NO_KEY, type PickContext, type PickPolicy } from "./pick_policy.ts";
 
 /**
@@ -45,8 +45,8 @@ export class MaglevPolicy implements PickPolicy {
     let entry = hash % size;
     const first = this.#table.hostAt(entry);
     if (first.slot >= 0) return first;
-    // The size is prime, so any step reaches every entry.
-    const step = hashWord(hash) % (size - 1) + 1;
+    // The size is prime, so any step reaches every entry. 31 bits: a number of 32 would be allocated.
+    const step = tableKeyOf(hash) % (size - 1) + 1;
     for (let seen = 1; seen < ENTRIES_SEEN_MAX; seen++) {
       entry = (entry + step) % size;
       const host = this.#table.hostAt(entry);

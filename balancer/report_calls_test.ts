@@ -45,6 +45,39 @@ for (const [name, outcomes] of histories) {
   });
 }
 
+test("reportCalls() weighs kinds of failures apart, as one report for each call does", () => {
+  const policy = JSON.stringify({
+    pushbackWeight: 0,
+    refusedWeight: 5,
+    timeoutWeight: 2,
+    otherWeight: 3,
+    rules: ["errorRun", "wilson"],
+  });
+  const codes = { 503: "errPushback", 111: "errRefused", 110: "errTimeout", 2: undefined };
+  for (const [code, kind] of Object.entries(codes)) {
+    const [one, all] = [balancer(), balancer()];
+    for (const lb of [one, all]) lb.setModulePolicy(1, 1, policy);
+    for (let batch = 0; batch < 10; batch++) {
+      one.report(1, 1, 1, 80, Number(code), 0, 10);
+      const calls = { ...none, err: 1, errWeight: 1, continErr: 1 };
+      all.reportCalls(1, 1, 1, 80, kind === undefined ? calls : { ...calls, [kind]: 1 }, 10);
+      assert.deepEqual(hostsOf(all), hostsOf(one), `${code}, batch ${batch}`);
+    }
+  }
+});
+
+test("reportCalls() of mixed kinds weighs each failure as they weigh on average", () => {
+  const lb = balancer();
+  lb.setModulePolicy(1, 1, JSON.stringify({ refusedWeight: 9, rules: ["errorRun"] }));
+  const calls = { ...none, succ: 1, err: 4, errWeight: 4, continErr: 2, errRefused: 2 };
+  lb.reportCalls(1, 1, 1, 80, calls, 10);
+  const [{ hosts }] = lb.snapshot(10);
+  const host = hosts.find(({ ip }) => ip === 1);
+  assert.deepEqual([host?.verr, host?.rerr, host?.continErr], [20, 4, 10]);
+  lb.reportCalls(1, 1, 1, 80, { ...none, err: 1, errWeight: 1, continErr: 1, errRefused: 1 }, 10);
+  assert.equal(lb.stats().hostsOverload, 1);
+});
+
 test("reportCalls() brings an overload node back by its successes", () => {
   const lb = balancer();
   lb.reportCalls(1, 1, 1, 80, { ...none, err: 15, errWeight: 15, continErr: 15 }, 10);

@@ -435,6 +435,15 @@ export class RouteLb {
     this.#context.settings = checkBalanceSettings(settings);
   }
 
+  /** Says where the agent stands; modules that are aware of zones plan their calls anew. */
+  setZone(zone: string): void {
+    if (zone === this.#context.zone) return;
+    this.#context.zone = zone;
+    for (const { balance, policy } of this.#modules) {
+      if (balance?.isZoned === true) balance.setPolicy(policy, this.#latestMs);
+    }
+  }
+
   /**
    * Gives one module a policy and settings of its own, from the next pick on. What is known of its
    * nodes stays. Does nothing for a module that is not known, like `update`.

@@ -131,8 +131,9 @@ function picks(modules: number, nodes: number, called = modules): BenchCase {
   };
 }
 
-/** Nodes of the rows that compare policies. */
+/** Nodes of the rows that compare policies, and of those that show how they grow. */
 const POLICY_NODES = 100;
+const POLICY_NODES_MANY = 10_000;
 
 /** One policy, each call with a key, which those that know none ignore. */
 function policyPicks(policy: string): BenchCase {
@@ -142,6 +143,21 @@ function policyPicks(policy: string): BenchCase {
     work: pickWork("RouteLb", { ...size, policy }),
     reference: pickWork("policy lars", size),
     expected: 1,
+  };
+}
+
+/**
+ * The same with a hundred times the nodes. O(log n) alone would cost twice as much; the rest is
+ * memory that is in no cache. What walks all nodes would cost a hundred times as much.
+ */
+function policyGrowth(policy: string): BenchCase {
+  const size = { modules: 1, nodes: POLICY_NODES_MANY, called: 1, policy };
+  return {
+    name: `pick and report, ${POLICY_NODES_MANY} nodes, policy ${policy}`,
+    work: pickWork("RouteLb", size),
+    reference: pickWork(`${POLICY_NODES} nodes`, { ...size, nodes: POLICY_NODES }),
+    expected: 1,
+    target: { atMost: 10 },
   };
 }
 
@@ -203,6 +219,7 @@ export function coreCases(): BenchCase[] {
     ...[1000, 100_000].map((modules) => picks(modules, 3)),
     ...[20, 1000, 10_000].map((nodes) => picks(1, nodes)),
     ...POLICY_NAMES.filter((policy) => policy !== "lars").map(policyPicks),
+    ...POLICY_NAMES.map(policyGrowth),
     ring(),
     routeCodec(20),
     routeCodec(1000),

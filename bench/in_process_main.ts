@@ -2,14 +2,24 @@
 
 import process from "node:process";
 import { InProcessClient } from "../api/mod.ts";
+import { POLICY_NAMES, type PolicyName } from "../balancer/mod.ts";
 import type { UpstreamEvents } from "../api/upstream.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/system_clock.ts";
-import { IN_PROCESS_SIZES, type InProcessSize, rowNames } from "./in_process_rows.ts";
+import {
+  IN_PROCESS_POLICY_NODES,
+  IN_PROCESS_SIZES,
+  type InProcessSize,
+  policyRowName,
+  rowNames,
+} from "./in_process_rows.ts";
 import { type Row, rowOf, type Target } from "./rows.ts";
 
-/** A client with routes, in which one node of each module is overload: both lists are in use. */
-function clientOf({ modules, nodes }: InProcessSize): InProcessClient {
+/** Keys of the rows of each policy. */
+const KEYS = 1000;
+
+/** A client, and what its upstream may tell it. */
+function newClient(modules: number): { client: InProcessClient; events: UpstreamEvents } {
   let events: UpstreamEvents | undefined;
   const client = new InProcessClient({
     modulesMax: modules,
@@ -30,10 +40,17 @@ function clientOf({ modules, nodes }: InProcessSize): InProcessClient {
       };
     },
   });
+  if (events === undefined) throw new Error("The client must open its upstream");
+  return { client, events };
+}
+
+/** A client with routes, in which one node of each module is overload: both lists are in use. */
+function clientOf({ modules, nodes }: InProcessSize): InProcessClient {
+  const { client, events } = newClient(modules);
   const route = Array.from({ length: nodes }, (_, index) => ({ ip: index + 1, port: 80 }));
   for (let modId = 0; modId < modules; modId++) {
     client.pick(modId, 1);
-    events?.onRoute(modId, 1, route, "");
+    events.onRoute(modId, 1, route, "");
     for (let i = 0; i < 15; i++) client.report(modId, 1, "0.0.0.1", 80, 1);
   }
   return client;
@@ -67,12 +84,12 @@ function rate(count: number, work: () => void): number {
 }
 
 /** Bytes by which the heap grows for each pick: growth of short rounds, collections left out. */
-function bytesPerPick(client: InProcessClient, modules: number, picks: number): number {
+function bytesPerPick(picks: number, pickSome: (count: number) => void): number {
   const rounds = 50;
   let bytes = 0;
   for (let round = 0; round < rounds; round++) {
     const before = process.memoryUsage().heapUsed;
-    pickMany(client, modules, picks / rounds);
+    pickSome(picks / rounds);
     bytes += Math.max(0, process.memoryUsage().heapUsed - before);
   }
   return bytes / picks;
@@ -88,7 +105,7 @@ function rowsOf(size: InProcessSize, subject: string, smoke: boolean): Row[] {
     rowOf({ name, subject, unit, values, target });
   pickMany(client, modules, smoke ? picks : picks / 3);
   const speed = rounds(() => rate(picks / 5, () => pickMany(client, modules, picks / 5)));
-  const bytes = bytesPerPick(client, modules, picks);
+  const bytes = bytesPerPick(picks, (count) => pickMany(client, modules, count));
   callMany(client, modules, picks / 10);
   const calls = rounds(() => rate(picks / 20, () => callMany(client, modules, picks / 20)));
   return [
@@ -98,6 +115,36 @@ function rowsOf(size: InProcessSize, subject: string, smoke: boolean): Row[] {
   ];
 }
 
+/** Picks by one policy, with a key each; one node is out. */
+function policyRow(policy: PolicyName, subject: string, smoke: boolean): Row {
+  const { client, events } = newClient(1);
+  const nodes = Array.from({ length: IN_PROCESS_POLICY_NODES }, (_, index) => ({
+    ip: index + 1,
+    port: 80,
+  }));
+  client.pick(1, 1);
+  events.onRoute(1, 1, nodes, policy === "lars" ? "" : JSON.stringify({ policy }));
+  for (let i = 0; i < 15; i++) client.report(1, 1, "0.0.0.1", 80, 1);
+  const keys = Array.from({ length: KEYS }, (_, index) => `user-${index}`);
+  let next = 0;
+  const pickSome = (count: number): void => {
+    for (let i = 0; i < count; i++) {
+      next = next + 1 === KEYS ? 0 : next + 1;
+      const host = client.pick(1, 1, keys[next]);
+      if (typeof host === "number") throw new Error(`pick() must give a node: it gave ${host}`);
+    }
+  };
+  const picks = smoke ? 100_000 : 5_000_000;
+  pickSome(picks);
+  const values = [bytesPerPick(picks, pickSome)];
+  const target = { atMost: 0.05 };
+  return rowOf({ name: policyRowName(policy), subject, unit: "B", values, target });
+}
+
 const [subject, length] = runtime.args;
-const rows = IN_PROCESS_SIZES.flatMap((size) => rowsOf(size, subject, length === "smoke"));
+const isSmoke = length === "smoke";
+const rows = [
+  ...IN_PROCESS_SIZES.flatMap((size) => rowsOf(size, subject, isSmoke)),
+  ...POLICY_NAMES.map((policy) => policyRow(policy, subject, isSmoke)),
+];
 runtime.writeStdout(JSON.stringify(rows) + "\n");

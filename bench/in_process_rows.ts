@@ -13,6 +13,14 @@ export const IN_PROCESS_SIZES: readonly InProcessSize[] = [
   { modules: 1000, nodes: 20 },
 ];
 
+/** Nodes of the module of the rows of each policy. */
+export const IN_PROCESS_POLICY_NODES = 100;
+
+/** Row of one policy: what its picks, each with a key, leave to collect. */
+export function policyRowName(policy: string): string {
+  return `in-process pick, policy ${policy}, ${IN_PROCESS_POLICY_NODES} nodes: allocated`;
+}
+
 /** Rows of one size. */
 export function rowNames(
   { modules, nodes }: InProcessSize,

@@ -26,6 +26,7 @@ import type {
   Pong,
   ReportStatusRequest,
   RoutePart,
+  TableSettings,
   TableSubscribe,
 } from "./message_types.ts";
 import { bytesTag, varintTag, WireReader, WireWriter } from "./wire.ts";
@@ -79,6 +80,42 @@ export function decodeTableSubscribe(body: Uint8Array): TableSubscribe {
   return message;
 }
 
+// ---- TableSettings
+
+function writeTableSettings(writer: WireWriter, message: TableSettings): void {
+  if (message.rules !== "") writer.text(1, message.rules);
+  if (message.zone !== "") writer.text(2, message.zone);
+}
+
+/** Body of message 78. */
+export function encodeTableSettings(message: TableSettings): Uint8Array {
+  return encode(writeTableSettings, message);
+}
+
+/**
+ * Message 78 from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeTableSettings(body: Uint8Array): TableSettings {
+  const reader = new WireReader(body);
+  const message: TableSettings = { rules: "", zone: "" };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case bytesTag(1):
+        message.rules = reader.text();
+        break;
+      case bytesTag(2):
+        message.zone = reader.text();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
 // ---- CallReports
 
 function writeNodeCalls(writer: WireWriter, node: NodeCalls): void {
@@ -90,6 +127,9 @@ function writeNodeCalls(writer: WireWriter, node: NodeCalls): void {
   writer.uint32(5, node.errWeight);
   writer.uint32(6, node.continSucc);
   writer.uint32(7, node.continErr);
+  writer.uint32(8, node.errPushback);
+  writer.uint32(9, node.errRefused);
+  writer.uint32(10, node.errTimeout);
   writer.end(start);
 }
 
@@ -111,8 +151,13 @@ export function encodeCallReports(message: CallReports): Uint8Array {
   return encode(writeCallReports, message, 64 + CALLS_BYTES_TYPICAL * nodes);
 }
 
+function emptyNodeCalls(): NodeCalls {
+  const counts = { succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 };
+  return { ip: 0, port: 0, ...counts, errPushback: 0, errRefused: 0, errTimeout: 0 };
+}
+
 function readNodeCalls(reader: WireReader): NodeCalls {
-  const node = { ip: 0, port: 0, succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 };
+  const node = emptyNodeCalls();
   const outerEnd = reader.enter();
   while (reader.more) {
     const tag = reader.tag();
@@ -137,6 +182,15 @@ function readNodeCalls(reader: WireReader): NodeCalls {
         break;
       case varintTag(7):
         node.continErr = reader.uint32();
+        break;
+      case varintTag(8):
+        node.errPushback = reader.uint32();
+        break;
+      case varintTag(9):
+        node.errRefused = reader.uint32();
+        break;
+      case varintTag(10):
+        node.errTimeout = reader.uint32();
         break;
       default:
         reader.skip(tag);

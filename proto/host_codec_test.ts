@@ -184,6 +184,9 @@ const nodeCalls = fc.record({
   errWeight: uint32,
   continSucc: uint32,
   continErr: uint32,
+  errPushback: uint32,
+  errRefused: uint32,
+  errTimeout: uint32,
 }, noNull);
 const callResult = fc.record({
   ip: uint32,
@@ -196,6 +199,7 @@ const callResult = fc.record({
 }, { ...noNull, requiredKeys: ["ip", "port", "succ", "err", "overload"] });
 const feedMessages: Record<string, fc.Arbitrary<unknown>> = {
   TableSubscribe: fc.record({ ...module, end: fc.boolean() }, noNull),
+  TableSettings: fc.record({ rules: text, zone: text }, noNull),
   CallReports: fc.record({
     session: uint64,
     seq: uint32,

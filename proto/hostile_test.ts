@@ -130,6 +130,7 @@ const filled: Record<string, Uint8Array> = {
   decodeRouteChanged: messages.encodeRouteChanged({ modules: [{ modId: 4294967295, cmdId: 1 }] }),
   decodeHelloProof: messages.encodeHelloProof({ mac: new Uint8Array(32).fill(7) }),
   decodeTableSubscribe: messages.encodeTableSubscribe({ modId: 4294967295, cmdId: 1, end: true }),
+  decodeTableSettings: messages.encodeTableSettings({ rules: "{}", zone: "east" }),
   decodeCallReports: messages.encodeCallReports({
     session: 9007199254740991,
     seq: 300,
@@ -137,7 +138,18 @@ const filled: Record<string, Uint8Array> = {
       modId: 1,
       cmdId: 4294967295,
       nodes: [
-        { ip: 4294967295, port: 80, succ: 9, err: 2, errWeight: 7, continSucc: 0, continErr: 2 },
+        {
+          ip: 4294967295,
+          port: 80,
+          succ: 9,
+          err: 2,
+          errWeight: 7,
+          continSucc: 0,
+          continErr: 2,
+          errPushback: 0,
+          errRefused: 1,
+          errTimeout: 1,
+        },
       ],
     }],
   }),

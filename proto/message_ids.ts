@@ -46,6 +46,8 @@ export const MessageId = {
   ExplainRequest: 76,
   /** Agent to caller: that is why. */
   ExplainResponse: 77,
+  /** Agent to in-process client: by what rules it judges, and where it stands. */
+  TableSettings: 78,
 } as const;
 
 /** Any id of {@linkcode MessageId}. */

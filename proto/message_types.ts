@@ -155,6 +155,14 @@ export interface TableSubscribe extends ModuleKey {
   end: boolean;
 }
 
+/** Message 78: by what rules an agent judges, and where it stands. */
+export interface TableSettings {
+  /** JSON: the numbers of `[loadbalance]`, under the names of `BalanceSettings`. */
+  rules: string;
+  /** Zone of the agent; "" = none. */
+  zone: string;
+}
+
 /** Calls of one node since the batch before. */
 export interface NodeCalls {
   ip: number;
@@ -167,6 +175,12 @@ export interface NodeCalls {
   continSucc: number;
   /** Failures in a row at the end of the batch; 0 when the last call went well. */
   continErr: number;
+  /** Of `err`: calls that the node turned away because it is overloaded. */
+  errPushback: number;
+  /** Of `err`: calls whose connection was refused or lost. */
+  errRefused: number;
+  /** Of `err`: calls that were given up. */
+  errTimeout: number;
 }
 
 /** Calls of one module. */

@@ -33,6 +33,7 @@ import type {
   ReportStatusRequest,
   RouteChanged,
   RoutePart,
+  TableSettings,
   TableSubscribe,
 } from "./message_types.ts";
 
@@ -61,6 +62,7 @@ export type {
   ReportStatusRequest,
   RouteChanged,
   RoutePart,
+  TableSettings,
   TableSubscribe,
 };
 
@@ -479,6 +481,21 @@ export function decodeTableSubscribe(body: Uint8Array): TableSubscribe {
   return { modId: modid >>> 0, cmdId: cmdid >>> 0, end };
 }
 
+/** Message 78 as bytes. */
+export function encodeTableSettings(message: TableSettings): Uint8Array {
+  return finish(lars.TableSettings.encode({ rules: message.rules, zone: message.zone }));
+}
+
+/**
+ * Message 78 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeTableSettings(body: Uint8Array): TableSettings {
+  const { rules, zone } = decodeWith("TableSettings", lars.TableSettings, body);
+  return { rules, zone };
+}
+
 /** Message 71 as bytes. */
 export function encodeCallReports(message: CallReports): Uint8Array {
   return finish(lars.CallReports.encode({
@@ -495,6 +512,9 @@ export function encodeCallReports(message: CallReports): Uint8Array {
         err_weight: node.errWeight,
         contin_succ: node.continSucc,
         contin_err: node.continErr,
+        err_pushback: node.errPushback,
+        err_refused: node.errRefused,
+        err_timeout: node.errTimeout,
       })),
     })),
   }));
@@ -509,6 +529,9 @@ function fromWireCalls(wire: lars.NodeCalls.$Properties): NodeCalls {
     errWeight: wire.err_weight ?? 0,
     continSucc: wire.contin_succ ?? 0,
     continErr: wire.contin_err ?? 0,
+    errPushback: wire.err_pushback ?? 0,
+    errRefused: wire.err_refused ?? 0,
+    errTimeout: wire.err_timeout ?? 0,
   };
 }
 

@@ -185,7 +185,7 @@ const MAKERS: Record<ScriptName, (plan: Plan) => Outcome> = {
     spell(
       plan,
       REFUSING,
-      `are those of one of ${plan.zones} zones and refuse every call at once`,
+      `all of one of ${plan.zones} zones refuse every call at once`,
       plan.all.filter((node) => zoneOf(node, plan.zones) === 0),
     ),
 };

@@ -26,7 +26,16 @@ const STRUCK_COLOUR = "#c2412d";
 const OTHER_COLOUR = "#5b7db1";
 const OUT_COLOUR = "#d18400";
 const BACK_COLOUR = "#2b8a57";
-const POLICY_COLOURS = ["#3b5b92", "#d1670f", "#2b8a57", "#8a4fa3", "#7a6a00", "#555555"];
+const POLICY_COLOURS = [
+  ...["#3b5b92", "#d1670f", "#2b8a57", "#8a4fa3", "#7a6a00", "#555555"],
+  ...["#c2185b", "#0097a7", "#8d5a3b", "#6fa02c", "#000000"],
+];
+/** Width of a letter of a name in bold, at most on average; and the space between two names. */
+const LETTER_WIDTH = 7.2;
+const NAME_SPACE = 14;
+/** What the titles of panels leave to the names beside them, and the height of a row of names. */
+const NAMES_WIDTH = 600;
+const ROW_HEIGHT = 16;
 
 interface Panel {
   readonly y: number;
@@ -154,16 +163,37 @@ function policyColour(index: number): string {
   return POLICY_COLOURS[index % POLICY_COLOURS.length];
 }
 
+/** The policies, by number, in rows that fit beside the title of a panel. */
+function legendRows(runs: readonly ChartedRun[]): number[][] {
+  const rows: number[][] = [];
+  let left = 0;
+  runs.forEach(({ summary }, index) => {
+    const width = summary.policy.length * LETTER_WIDTH + NAME_SPACE;
+    left -= width;
+    if (left >= 0) {
+      rows[rows.length - 1].push(index);
+    } else {
+      rows.push([index]);
+      left = NAMES_WIDTH - width;
+    }
+  });
+  return rows;
+}
+
 /** Names of the policies in the colours of their lines, at the right end of a panel's title. */
-function policyLegend(runs: readonly ChartedRun[], y: number): string {
-  const names = runs.map(({ summary }, index) =>
-    `<tspan fill="${policyColour(index)}"${index === 0 ? "" : ' dx="14"'}>${
-      escape(summary.policy)
-    }</tspan>`
-  );
-  return `<text x="${PLOT_X + PLOT_WIDTH}" y="${y - 10}" text-anchor="end" font-weight="600">${
-    names.join("")
-  }</text>`;
+function policyLegend(runs: readonly ChartedRun[], y: number): string[] {
+  const rows = legendRows(runs);
+  return rows.map((row, number) => {
+    const names = row.map((index, place) =>
+      `<tspan fill="${policyColour(index)}"${place === 0 ? "" : ` dx="${NAME_SPACE}"`}>${
+        escape(runs[index].summary.policy)
+      }</tspan>`
+    );
+    const at = y - 10 - (rows.length - 1 - number) * ROW_HEIGHT;
+    return `<text x="${PLOT_X + PLOT_WIDTH}" y="${at}" text-anchor="end" font-weight="600">${
+      names.join("")
+    }</text>`;
+  });
 }
 
 /** One line for each policy in one panel. */
@@ -180,7 +210,7 @@ function comparisonPanel(
   const panel: Panel = { y, max, endMs, below: 0 };
   return [
     ...frame(panel, about.title, about.unit, script),
-    policyLegend(runs, y),
+    ...policyLegend(runs, y),
     ...lines.map((values, index) =>
       polyline(values, panel, `stroke="${policyColour(index)}" stroke-width="1.6"`)
     ),
@@ -200,31 +230,39 @@ export function drawSimulation(
 ): string {
   let y = TOP + 24;
   const lines: string[] = [];
-  const add = (panel: (y: number) => string[], below = 0): void => {
+  const namesHeight = (legendRows(runs).length - 1) * ROW_HEIGHT;
+  const add = (panel: (y: number) => string[], below = 0, above = 0): void => {
+    y += above;
     lines.push(...panel(y));
     y += PLOT_HEIGHT + below + PANEL_SPACE;
   };
   for (const run of runs) add((at) => sharePanel(run, script, at, endMs), MARKS_HEIGHT);
-  add((at) =>
-    comparisonPanel(
-      runs,
-      script,
-      { y: at, endMs, least: 0.1 },
-      { title: "Calls that failed or were refused", unit: " %" },
-      ({ buckets }) =>
-        buckets.map(({ calls, failed, refused }) =>
-          calls === 0 ? 0 : (failed + refused) / calls * 100
-        ),
-    )
+  add(
+    (at) =>
+      comparisonPanel(
+        runs,
+        script,
+        { y: at, endMs, least: 0.1 },
+        { title: "Calls that failed or were refused", unit: " %" },
+        ({ buckets }) =>
+          buckets.map(({ calls, failed, refused }) =>
+            calls === 0 ? 0 : (failed + refused) / calls * 100
+          ),
+      ),
+    0,
+    namesHeight,
   );
-  add((at) =>
-    comparisonPanel(
-      runs,
-      script,
-      { y: at, endMs, least: 1 },
-      { title: "Time within which 99 of 100 calls ended", unit: " ms" },
-      ({ buckets }) => buckets.map(({ p99Ms }) => p99Ms),
-    )
+  add(
+    (at) =>
+      comparisonPanel(
+        runs,
+        script,
+        { y: at, endMs, least: 1 },
+        { title: "Time within which 99 of 100 calls ended", unit: " ms" },
+        ({ buckets }) => buckets.map(({ p99Ms }) => p99Ms),
+      ),
+    0,
+    namesHeight,
   );
   const height = y - 20;
   const legend = "Red: nodes the script strikes. Blue: others. Shaded: the script at work. " +

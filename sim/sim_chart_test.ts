@@ -25,6 +25,20 @@ test("drawSimulation() is one SVG with finite numbers and escaped text", () => {
   assert.match(svg, /Lars simulated: crash/);
 });
 
+test("names of many policies stand in rows above their panels, within the picture", () => {
+  const names = Array.from({ length: 11 }, (_, index) => `a_rather_long_name_${index}`);
+  const svg = chart(names);
+  const rows = [...svg.matchAll(/<text x="970" y="(\d+)" [^>]*>(<tspan.*?)<\/text>/g)];
+  const seen = rows.map(([, , content]) => content.match(/a_rather_long_name_\d+/g) ?? []);
+  assert.deepEqual(seen.flat(), [...names, ...names]);
+  // A name of 20 letters takes at least 100 of the 600 pixels beside the title.
+  assert.ok(seen.every((row) => row.length <= 6), `${seen.map((row) => row.length)}`);
+  const heights = rows.map(([, y]) => Number(y));
+  assert.ok(heights.every((y, index) => index === 0 || y - heights[index - 1] >= 16));
+  const colours = new Set(rows.flatMap(([, , content]) => content.match(/#\w{6}/g) ?? []));
+  assert.equal(colours.size, names.length);
+});
+
 test("drawSimulation() draws a bounded number of nodes, and every policy", () => {
   const lines = (svg: string): number => svg.match(/<polyline/g)?.length ?? 0;
   // Eight nodes of forty are struck; each policy adds a line for errors and one for latency.

@@ -197,6 +197,10 @@ function checkSizes({ nodes, callers, agents, rate, seconds, struck = 1 }: SimFl
 }
 
 async function runSim(flags: SimFlags): Promise<void> {
+  const isRun = flags.promises !== true && flags.replay === undefined;
+  if (flags.svg !== undefined && !isRun) {
+    throw new UsageError("--svg draws a run: leave out --promises and --replay");
+  }
   if (flags.promises === true) return await runPromises(flags);
   const names = flags.policy.length === 0 ? ["lars"] : [...new Set(flags.policy)];
   const policies = names.map((name): NamedPolicy => ({ name, policy: policyOf(name, flags.set) }));
@@ -390,7 +394,7 @@ async function writePicture(path: string, picture: string): Promise<void> {
 function describeScript({ name, about, struck, fromMs, toMs }: Script): string {
   if (struck.length === 0) return `${name}: ${about}`;
   const nodes = struck.length === 1 ? "1 node" : `${struck.length} nodes`;
-  return `${name}: ${nodes} ${about}; from ${fromMs / 1000} s to ${toMs / 1000} s`;
+  return `${name}, ${nodes}: ${about}; from ${fromMs / 1000} s to ${toMs / 1000} s`;
 }
 
 function runPolicy(

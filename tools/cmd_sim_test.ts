@@ -19,7 +19,7 @@ test("lars sim prints a table with its seed, the same one each time", async () =
     assert.equal(first.stdout, second.stdout);
     assert.equal(first.stderr, "", "no progress outside of a terminal");
     assert.match(first.stdout, /^5 nodes, 10 callers at 10 calls\/s, 2 agents, 10 s, seed 7\n/);
-    assert.match(first.stdout, /\ncrash: 1 node refuse.* from 2 s to 6 s\n/);
+    assert.match(first.stdout, /\ncrash, 1 node: refuse.* from 2 s to 6 s\n/);
     assert.match(first.stdout, /\nmeasure +lars\n/);
     assert.match(first.stdout, /\nfailed calls until out: median, worst +\d+, \d+\n/);
   });
@@ -61,7 +61,7 @@ test("lars sim compares policies, with settings, over several seeds", async () =
       processes.run("tools/lars.ts", [...args, "--seeds", "3", "--seed", "5", "--json"]),
     ]);
     assert.equal(table.code, 0, table.stderr);
-    assert.match(table.stdout, /, seed 5 and the next 2\ncrash: 2 nodes refuse/);
+    assert.match(table.stdout, /, seed 5 and the next 2\ncrash, 2 nodes: refuse/);
     assert.match(table.stdout, /\nmeasure: median, worst +lars +recommended +maglev\n/);
     const value = JSON.parse(json.stdout);
     assert.deepEqual([value.seed, value.seeds], [5, 3]);
@@ -108,6 +108,8 @@ const mistakes: readonly (readonly [args: string[], code: 1 | 2, complaint: RegE
   [["--set", "errRate"], 2, /--set must look like NAME=VALUE: current value is "errRate"/],
   [["--seeds", "0"], 2, /--seeds must be a whole number from 1 to 1000: current value is "0"/],
   [["--replay", "/proc/none"], 1, /--replay \/proc\/none cannot be read/],
+  [["--promises", "--svg", "x.svg"], 2, /--svg draws a run/],
+  [["--replay", "x", "--svg", "x.svg"], 2, /--svg draws a run/],
   [["word"], 2, /too many arguments/],
 ];
 
