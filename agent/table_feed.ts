@@ -1,6 +1,7 @@
 // Shell. Feeds in-process clients over TCP: routes to them, now and after each change, and the
 // outcomes of their calls from them.
 
+import { TIME_COUNTED_MS_MAX } from "../balancer/mod.ts";
 import { GreetingServer } from "../daemon/greeting_server.ts";
 import {
   decodeCallReports,
@@ -270,6 +271,8 @@ function limitCalls(node: NodeCalls): void {
   node.errWeight = Math.min(Math.max(node.errWeight, node.err), node.err * 36_000);
   node.continSucc = Math.min(node.continSucc, node.succ);
   node.continErr = node.continSucc > 0 ? 0 : Math.min(node.continErr, node.err);
+  node.timed = Math.min(node.timed, node.succ + node.err);
+  node.timeMs = Math.min(node.timeMs, node.timed * TIME_COUNTED_MS_MAX);
 }
 
 function keyOf(modId: number, cmdId: number): string {

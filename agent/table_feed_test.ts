@@ -116,7 +116,10 @@ const subscribe = (link: FeedLink, modId: number, end = false): void => {
 const callsOf = (succ: number): ModuleCalls[] => [{
   modId: 1,
   cmdId: 1,
-  nodes: [{ ip: 1, port: 80, succ, err: 0, errWeight: 0, continSucc: succ, continErr: 0 }],
+  nodes: [{
+    ...{ ip: 1, port: 80, succ, err: 0, errWeight: 0, continSucc: succ, continErr: 0 },
+    ...{ timed: succ, timeMs: 7 * succ },
+  }],
 }];
 
 test("a client is sent a route when it is known, and after each change", async () => {
@@ -208,6 +211,8 @@ test("counts that cannot be are made ones that can", async () => {
       errWeight: most,
       continSucc: most,
       continErr: most,
+      timed: most,
+      timeMs: Number.MAX_SAFE_INTEGER,
     };
     const modules = [{ modId: 1, cmdId: 1, nodes: [hostile] }];
     const link = await bench.connect();
@@ -219,6 +224,8 @@ test("counts that cannot be are made ones that can", async () => {
       errWeight: 72_000,
       continSucc: CALLS_PER_NODE_MAX,
       continErr: 0,
+      timed: CALLS_PER_NODE_MAX + 2,
+      timeMs: (CALLS_PER_NODE_MAX + 2) * 86_400_000,
     }]);
   });
 });

@@ -3,7 +3,7 @@
 
 import { hostKey } from "../balancer/host.ts";
 import { ModuleTable } from "../balancer/module_table.ts";
-import { failureWeight } from "../balancer/overload_policy.ts";
+import { failureWeight, isTimeKnown } from "../balancer/overload_policy.ts";
 import type { CallReports, ModuleCalls, NodeCalls } from "../proto/message_types.ts";
 
 /** Nodes with outcomes that wait; calls of further ones are dropped, and counted. */
@@ -14,11 +14,11 @@ export const BATCH_NODES_MAX = 1000;
 
 /**
  * Bytes of a batch, counted at the most each part can take, so that it fits a frame of 65,527: a
- * node has tag and length 2, ip 11, port 4 and five counters of 6; a module tag and length 4 and
- * two ids of 11.
+ * node has tag and length 2, ip 11, port 4, six counters of 6 and a time of 9; a module tag and
+ * length 4 and two ids of 11.
  */
 const BATCH_BYTES_MAX = 65_000;
-const NODE_BYTES = 47;
+const NODE_BYTES = 62;
 const MODULE_BYTES = 26;
 
 /** What a counter of the message can hold. */
@@ -70,7 +70,7 @@ export class CallLedger {
     return this.#sent;
   }
 
-  /** Notes one call; `retcode` 0 is success. Ids and ip are unsigned. */
+  /** Notes one call; `retcode` 0 is success, `timecostMs` -1 unknown. Ids and ip are unsigned. */
   add(
     modId: number,
     cmdId: number,
@@ -91,7 +91,10 @@ export class CallLedger {
         module = { modId, cmdId, nodes: new Map() };
         this.#modules.add(module);
       }
-      node = { ip, port, succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 };
+      node = {
+        ...{ ip, port, succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 },
+        ...{ timed: 0, timeMs: 0 },
+      };
       module.nodes.set(key, node);
       this.#nodeCount++;
     }
@@ -105,6 +108,9 @@ export class CallLedger {
       node.continErr++;
       node.continSucc = 0;
     }
+    if (!isTimeKnown(timecostMs) || node.timed >= COUNT_MAX) return;
+    node.timed++;
+    node.timeMs = Math.min(node.timeMs + timecostMs, Number.MAX_SAFE_INTEGER);
   }
 
   /** Makes the next batch; undefined when one is unconfirmed, or nothing waits. */

@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeCallReports } from "../proto/feed_codec.ts";
+import { TIME_UNKNOWN_MS } from "../balancer/overload_policy.ts";
 import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import { nextInt, seededRng } from "../reactor/rng.ts";
 import { BATCH_NODES_MAX, CallLedger } from "./call_ledger.ts";
 
-test("CallLedger adds up outcomes by node, with weight and streak", () => {
+test("CallLedger adds up outcomes by node, with weight, streak and time", () => {
   const ledger = new CallLedger(5);
   for (const retcode of [0, 1, 0, 0]) ledger.add(1, 2, 3, 80, retcode, 350);
-  ledger.add(1, 2, 4, 80, -1, 0);
+  ledger.add(1, 2, 4, 80, -1, TIME_UNKNOWN_MS);
+  ledger.add(1, 2, 3, 80, 0, 0);
+  ledger.add(1, 2, 3, 80, 0, 4_294_967_295);
   assert.deepEqual(ledger.take(), {
     session: 5,
     seq: 1,
@@ -16,8 +19,14 @@ test("CallLedger adds up outcomes by node, with weight and streak", () => {
       modId: 1,
       cmdId: 2,
       nodes: [
-        { ip: 3, port: 80, succ: 3, err: 1, errWeight: 3, continSucc: 2, continErr: 0 },
-        { ip: 4, port: 80, succ: 0, err: 1, errWeight: 1, continSucc: 0, continErr: 1 },
+        {
+          ...{ ip: 3, port: 80, succ: 5, err: 1, errWeight: 3, continSucc: 4, continErr: 0 },
+          ...{ timed: 5, timeMs: 1400 },
+        },
+        {
+          ...{ ip: 4, port: 80, succ: 0, err: 1, errWeight: 1, continSucc: 0, continErr: 1 },
+          ...{ timed: 0, timeMs: 0 },
+        },
       ],
     }],
   });
@@ -61,6 +70,8 @@ test("batches fit a frame and lose nothing, whatever the ids", () => {
       node.succ = 0xffffffff;
       node.continSucc = 0xffffffff;
       node.continErr = 0xffffffff;
+      node.timed = 0xffffffff;
+      node.timeMs = Number.MAX_SAFE_INTEGER;
     }
     assert.ok(encodeCallReports(batch).length <= FRAME_BODY_BYTES_MAX);
     ledger.confirm(batch.seq);

@@ -75,7 +75,7 @@ export class NodeJudge {
       return false;
     }
     countSuccess(host);
-    // 0 is what callers send who do not know.
+    // 0 is also what callers send who do not know.
     if (timecostMs > 0) {
       care.ewma.observe(timecostMs, nowMs, settings.ewmaDecayMs);
       care.meanTime.observe(timecostMs);
@@ -90,7 +90,7 @@ export class NodeJudge {
     return false;
   }
 
-  /** Counts many calls of a node at once; of such batches neither kinds nor times are known. */
+  /** Counts many calls at once; of such batches neither kinds nor single times are known. */
   countMany(host: Host, calls: CallCounts, nowMs: number): void {
     countCalls(host, calls);
     const { care } = host;

@@ -184,6 +184,8 @@ const nodeCalls = fc.record({
   errWeight: uint32,
   continSucc: uint32,
   continErr: uint32,
+  timed: uint32,
+  timeMs: uint64,
 }, noNull);
 const callResult = fc.record({
   ip: uint32,
@@ -193,6 +195,8 @@ const callResult = fc.record({
   overload: fc.boolean(),
   succTotal: uint64,
   errTotal: uint64,
+  timedTotal: uint64,
+  timeMsTotal: uint64,
 }, { ...noNull, requiredKeys: ["ip", "port", "succ", "err", "overload"] });
 const feedMessages: Record<string, fc.Arbitrary<unknown>> = {
   TableSubscribe: fc.record({ ...module, end: fc.boolean() }, noNull),

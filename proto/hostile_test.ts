@@ -81,7 +81,10 @@ const filled: Record<string, Uint8Array> = {
     cmdId: 2,
     caller: 3232235953,
     results: [
-      { ip: 1, port: 1, succ: 1, err: 200, overload: true, succTotal: 5000000000, errTotal: 1 },
+      {
+        ...{ ip: 1, port: 1, succ: 1, err: 200, overload: true },
+        ...{ succTotal: 5000000000, errTotal: 1, timedTotal: 300, timeMsTotal: 6000000000 },
+      },
     ],
     ts: 1700000000,
   }),
@@ -137,7 +140,10 @@ const filled: Record<string, Uint8Array> = {
       modId: 1,
       cmdId: 4294967295,
       nodes: [
-        { ip: 4294967295, port: 80, succ: 9, err: 2, errWeight: 7, continSucc: 0, continErr: 2 },
+        {
+          ...{ ip: 4294967295, port: 80, succ: 9, err: 2, errWeight: 7 },
+          ...{ continSucc: 0, continErr: 2, timed: 11, timeMs: 6000000000 },
+        },
       ],
     }],
   }),

@@ -202,6 +202,8 @@ export function encodeReportStatusRequest(message: ReportStatusRequest): Uint8Ar
       overload: result.overload,
       succ_total: result.succTotal,
       err_total: result.errTotal,
+      timed_total: result.timedTotal,
+      time_ms_total: result.timeMsTotal,
     })),
     ts: message.ts,
   }));
@@ -220,6 +222,12 @@ function fromWireResult(wire: lars.HostCallResult.$Properties): HostCallResult {
   }
   if (wire.err_total !== undefined && wire.err_total !== null) {
     result.errTotal = safeInteger(wire.err_total, "HostCallResult.err_total");
+  }
+  if (wire.timed_total !== undefined && wire.timed_total !== null) {
+    result.timedTotal = safeInteger(wire.timed_total, "HostCallResult.timed_total");
+  }
+  if (wire.time_ms_total !== undefined && wire.time_ms_total !== null) {
+    result.timeMsTotal = safeInteger(wire.time_ms_total, "HostCallResult.time_ms_total");
   }
   return result;
 }
@@ -495,6 +503,8 @@ export function encodeCallReports(message: CallReports): Uint8Array {
         err_weight: node.errWeight,
         contin_succ: node.continSucc,
         contin_err: node.continErr,
+        timed: node.timed,
+        time_ms: node.timeMs,
       })),
     })),
   }));
@@ -509,6 +519,8 @@ function fromWireCalls(wire: lars.NodeCalls.$Properties): NodeCalls {
     errWeight: wire.err_weight ?? 0,
     continSucc: wire.contin_succ ?? 0,
     continErr: wire.contin_err ?? 0,
+    timed: wire.timed ?? 0,
+    timeMs: safeInteger(wire.time_ms ?? 0, "NodeCalls.time_ms"),
   };
 }
 
