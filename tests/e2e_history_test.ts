@@ -98,7 +98,7 @@ test("what calls took is in the history, by node and caller, where callers tell 
     const { agent, reporter } = await startFleet(processes, url);
     const udp = new LarsClient({ port: [agent.port(0), agent.port(1), agent.port(2)] });
     const inProcess = new InProcessClient({ agents: [`127.0.0.1:${agent.port()}`] });
-    const caller = await WireCaller.open(agent.port(1));
+    const caller = await WireCaller.open(agent.port());
     for (const [client, modId] of [[udp, 1], [inProcess, 2]] as const) {
       await until(async () => (await client.tryGetHost(modId, 1)).retcode === 0, {
         what: "the route",
