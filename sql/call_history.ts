@@ -129,9 +129,10 @@ export interface RollUpResult {
 /** The history of calls in the database. A schema without it reads as empty. */
 export interface CallHistoryStore {
   /**
-   * Writes ten-second buckets, without times on a schema that has no columns for them. `source` names the writer (a random unsigned 32-bit number for each
+   * Writes ten-second buckets. `source` names the writer (a random unsigned 32-bit number for each
    * start of a process): rows of several sources add up, a row written again by its source replaces
-   * the first, so that a write may be repeated after a failure.
+   * the first, so that a write may be repeated after a failure. A schema before migration 8 takes
+   * the rows without their times.
    *
    * @throws {StoreError} for good, on a schema without history.
    */
