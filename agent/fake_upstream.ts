@@ -160,6 +160,20 @@ export class FakeReporter extends FakeServer {
     return new FakeReporter(options).listen();
   }
 
+  /** Calls whose time was told, and what they took, of all nodes by their latest totals. */
+  times(): [number, number] {
+    const latest = new Map<string, [number, number]>();
+    for (const { modId, cmdId, results } of this.reports) {
+      for (const { ip, port, timedTotal = 0, timeMsTotal = 0 } of results) {
+        latest.set(`${modId},${cmdId},${ip},${port}`, [timedTotal, timeMsTotal]);
+      }
+    }
+    return [...latest.values()].reduce<[number, number]>(
+      ([timed, timeMs], [moreTimed, moreMs]) => [timed + moreTimed, timeMs + moreMs],
+      [0, 0],
+    );
+  }
+
   /** Sum of the latest totals of all nodes: successes and failures. */
   totals(): [number, number] {
     const latest = new Map<string, [number, number]>();

@@ -60,13 +60,16 @@ test("HotPath counts reports and answers nothing", () => {
   const reports = [
     frameReportRequest({ modId: 1, cmdId: 1, host, retcode: 0 }),
     frameReportRequest({ modId: 1, cmdId: 1, host, retcode: -1, timecostMs: 300 }),
+    frameReportRequest({ modId: 1, cmdId: 1, host, retcode: 0, timecostMs: 0 }),
     frameReportRequest({ modId: 1, cmdId: 9, host, retcode: 0 }),
   ];
   for (const report of reports) assert.equal(handle(hot, report), 0);
   const { reports: counted, reportsIgnored } = lb.stats();
-  assert.deepEqual([counted, reportsIgnored], [2, 1]);
+  assert.deepEqual([counted, reportsIgnored], [3, 1]);
   const [{ results }] = lb.drainReports(2000);
-  assert.deepEqual([results[0].succ, results[0].err], [1, 1]);
+  assert.deepEqual([results[0].succ, results[0].err], [2, 1]);
+  // The first told no time; the last told that it was none.
+  assert.deepEqual([results[0].timedTotal, results[0].timeMsTotal], [2, 300]);
 });
 
 test("HotPath passes on what it does not know, what is wrong, and what needs the token", () => {

@@ -4,6 +4,7 @@ import type { ModuleReport } from "../balancer/mod.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/manual_clock.ts";
 import { seededRng } from "../reactor/rng.ts";
+import { RESULTS_PER_FRAME_MAX } from "../balancer/pending_reports.ts";
 import { until } from "../tests/support/until.ts";
 import { FakeReporter } from "./fake_upstream.ts";
 import { ReportClient, RESEND_MS, RESEND_RESULTS_MAX } from "./report_client.ts";
@@ -11,7 +12,10 @@ import { ReportClient, RESEND_MS, RESEND_RESULTS_MAX } from "./report_client.ts"
 const CALLER = 0xc0a801b1;
 
 function report(modId: number, succTotal: number): ModuleReport {
-  const result = { ip: 1, port: 80, succ: 1, err: 2, overload: false, succTotal, errTotal: 2 };
+  const result = {
+    ...{ ip: 1, port: 80, succ: 1, err: 2, overload: false },
+    ...{ succTotal, errTotal: 2, timedTotal: 0, timeMsTotal: 0 },
+  };
   return { modId, cmdId: 1, results: [result] };
 }
 
@@ -92,7 +96,8 @@ test("ReportClient sends again what it sent just before a connection broke", () 
 
 test("ReportClient remembers the last results for that, not every one since the start", () =>
   withLab(async ({ client, first }) => {
-    const width = 1000;
+    // As many as fit one frame, so that all of them are sent together.
+    const width = RESULTS_PER_FRAME_MAX;
     const wide = (modId: number): ModuleReport => {
       const [result] = report(modId, 1).results;
       const results = Array.from({ length: width }, (_, port) => ({ ...result, port }));

@@ -8,11 +8,11 @@ import type { PackedRoute } from "./packed_route.ts";
 /** First byte of a message. */
 const Kind = { Json: 0, Route: 1, Reports: 2, PieceMore: 3, PieceLast: 4 } as const;
 
-/** Results in one record: 16 + 1000 × 32 bytes. */
+/** Results in one record: 16 + 1000 × 48 bytes. */
 export const RESULTS_PER_RECORD_MAX = 1000;
 
 const REPORT_HEAD_BYTES = 16;
-const RESULT_BYTES = 32;
+const RESULT_BYTES = 48;
 /** Kind, shard, modid, cmdid, number of nodes. */
 const ROUTE_HEAD_BYTES = 20;
 /** Address, port, weight, zone, drained. */
@@ -95,14 +95,16 @@ function encodeResults(modId: number, cmdId: number, results: readonly HostResul
   bytes[0] = Kind.Reports;
   [modId, cmdId, results.length].forEach((value, i) => view.setUint32(4 + i * 4, value));
   let at = REPORT_HEAD_BYTES;
-  for (const { ip, port, succ, err, overload, succTotal, errTotal } of results) {
-    view.setUint32(at, ip);
-    view.setUint16(at + 4, port);
-    view.setUint16(at + 6, Number(overload));
-    view.setUint32(at + 8, succ);
-    view.setUint32(at + 12, err);
-    view.setFloat64(at + 16, succTotal);
-    view.setFloat64(at + 24, errTotal);
+  for (const result of results) {
+    view.setUint32(at, result.ip);
+    view.setUint16(at + 4, result.port);
+    view.setUint16(at + 6, Number(result.overload));
+    view.setUint32(at + 8, result.succ);
+    view.setUint32(at + 12, result.err);
+    view.setFloat64(at + 16, result.succTotal);
+    view.setFloat64(at + 24, result.errTotal);
+    view.setFloat64(at + 32, result.timedTotal);
+    view.setFloat64(at + 40, result.timeMsTotal);
     at += RESULT_BYTES;
   }
   return bytes;
@@ -120,6 +122,8 @@ function decodeResults(bytes: Uint8Array): ModuleReport {
       overload: view.getUint16(at + 6) === 1,
       succTotal: view.getFloat64(at + 16),
       errTotal: view.getFloat64(at + 24),
+      timedTotal: view.getFloat64(at + 32),
+      timeMsTotal: view.getFloat64(at + 40),
     });
   }
   return { modId: view.getUint32(4), cmdId: view.getUint32(8), results };

@@ -99,6 +99,8 @@ test("results arrive as they were, in as many records as they need", () => {
     overload: fc.boolean(),
     succTotal: fc.nat(Number.MAX_SAFE_INTEGER),
     errTotal: fc.nat(Number.MAX_SAFE_INTEGER),
+    timedTotal: fc.nat(Number.MAX_SAFE_INTEGER),
+    timeMsTotal: fc.nat(Number.MAX_SAFE_INTEGER),
   }, { noNullPrototype: true });
   const report = fc.record({
     modId: uint32,
@@ -109,7 +111,10 @@ test("results arrive as they were, in as many records as they need", () => {
     const got = [...encodeNote({ type: "reports", reports })].map((one) => decodeNote(shared(one)));
     assert.deepEqual(got, reports.map((one) => ({ type: "reports", reports: [one] })));
   }));
-  const one = { ip: 1, port: 2, succ: 3, err: 4, overload: false, succTotal: 5, errTotal: 6 };
+  const one = {
+    ...{ ip: 1, port: 2, succ: 3, err: 4, overload: false },
+    ...{ succTotal: 5, errTotal: 6, timedTotal: 7, timeMsTotal: 8 },
+  };
   const results = new Array(2 * RESULTS_PER_RECORD_MAX + 1).fill(one);
   const note: AgentNote = { type: "reports", reports: [{ modId: 1, cmdId: 2, results }] };
   const counts = [...encodeNote(note)].map((bytes) => {

@@ -146,6 +146,7 @@ for (const threads of ["0", "1", "3"]) {
         one.report(modId, cmdId, node(modId), 5, 250);
       }
       await until(() => reporter.totals().join() === "3,3", { what: "results arrive" });
+      assert.deepEqual(reporter.times(), [3, 750]);
       const [report] = reporter.reports;
       assert.equal(report.caller >>> 24 === 127, false, "an address others can reach");
       assert.ok(Math.abs(report.ts - Date.now() / 1000) < 10);

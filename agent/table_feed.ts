@@ -1,6 +1,7 @@
 // Shell. Feeds in-process clients over TCP: routes to them, now and after each change, and the
 // outcomes of their calls from them.
 
+import { TIME_COUNTED_MS_MAX } from "../balancer/mod.ts";
 import { GreetingServer } from "../daemon/greeting_server.ts";
 import {
   decodeCallReports,
@@ -288,6 +289,8 @@ function limitCalls(node: NodeCalls): void {
   node.errPushback = Math.min(node.errPushback, node.err);
   node.errRefused = Math.min(node.errRefused, node.err - node.errPushback);
   node.errTimeout = Math.min(node.errTimeout, node.err - node.errPushback - node.errRefused);
+  node.timed = Math.min(node.timed, node.succ + node.err);
+  node.timeMs = Math.min(node.timeMs, node.timed * TIME_COUNTED_MS_MAX);
 }
 
 function keyOf(modId: number, cmdId: number): string {

@@ -135,6 +135,8 @@ const callsOf = (succ: number): ModuleCalls[] => [{
     continSucc: succ,
     continErr: 0,
     ...noKinds,
+    timed: succ,
+    timeMs: 7 * succ,
   }],
 }];
 
@@ -249,6 +251,8 @@ test("counts that cannot be are made ones that can", async () => {
       errPushback: 1,
       errRefused: most,
       errTimeout: most,
+      timed: most,
+      timeMs: Number.MAX_SAFE_INTEGER,
     };
     const modules = [{ modId: 1, cmdId: 1, nodes: [hostile] }];
     const link = await bench.connect();
@@ -262,6 +266,8 @@ test("counts that cannot be are made ones that can", async () => {
       continErr: 0,
       errRefused: 1,
       errTimeout: 0,
+      timed: CALLS_PER_NODE_MAX + 2,
+      timeMs: (CALLS_PER_NODE_MAX + 2) * 86_400_000,
     }]);
   });
 });

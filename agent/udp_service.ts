@@ -8,6 +8,7 @@ import {
   RouteLb,
   type StateChange,
   TICK_MS,
+  TIME_UNKNOWN_MS,
 } from "../balancer/mod.ts";
 import {
   decodeExplainRequest,
@@ -208,7 +209,8 @@ class Shard {
   }
 
   #report(body: Uint8Array, from: Address): void {
-    const { modId, cmdId, host, retcode, timecostMs = 0, token } = decodeReportRequest(body);
+    const { modId, cmdId, host, retcode, token, timecostMs = TIME_UNKNOWN_MS } =
+      decodeReportRequest(body);
     if (this.#token !== undefined && !this.#isTrusted(token, from)) return;
     const nowMs = this.#clock.nowMs();
     this.lb.report(modId, cmdId, host.ip, host.port, retcode, timecostMs, nowMs);

@@ -4,7 +4,7 @@
 import { CallOutcome, callOutcomeOf } from "../balancer/call_outcome.ts";
 import { hostKey } from "../balancer/host.ts";
 import { ModuleTable } from "../balancer/module_table.ts";
-import { failureWeight } from "../balancer/overload_policy.ts";
+import { failureWeight, isTimeKnown } from "../balancer/overload_policy.ts";
 import type { CallReports, ModuleCalls, NodeCalls } from "../proto/message_types.ts";
 
 /** Nodes with outcomes that wait; calls of further ones are dropped, and counted. */
@@ -15,11 +15,11 @@ export const BATCH_NODES_MAX = 1000;
 
 /**
  * Bytes of a batch, counted at the most each part can take, so that it fits a frame of 65,527: a
- * node has tag and length 2, ip 11, port 4 and eight counters of 6; a module tag and length 4 and
- * two ids of 11.
+ * node has tag and length 2, ip 11, port 4, nine counters of 6 and a time of 9; a module tag and
+ * length 4 and two ids of 11.
  */
 const BATCH_BYTES_MAX = 65_000;
-const NODE_BYTES = 65;
+const NODE_BYTES = 80;
 const MODULE_BYTES = 26;
 
 /** What a counter of the message can hold. */
@@ -71,7 +71,7 @@ export class CallLedger {
     return this.#sent;
   }
 
-  /** Notes one call; `retcode` 0 is success. Ids and ip are unsigned. */
+  /** Notes one call; `retcode` 0 is success, `timecostMs` -1 unknown. Ids and ip are unsigned. */
   add(
     modId: number,
     cmdId: number,
@@ -92,8 +92,10 @@ export class CallLedger {
         module = { modId, cmdId, nodes: new Map() };
         this.#modules.add(module);
       }
-      const counts = { succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 };
-      node = { ip, port, ...counts, errPushback: 0, errRefused: 0, errTimeout: 0 };
+      node = {
+        ...{ ip, port, succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 },
+        ...{ errPushback: 0, errRefused: 0, errTimeout: 0, timed: 0, timeMs: 0 },
+      };
       module.nodes.set(key, node);
       this.#nodeCount++;
     }
@@ -108,6 +110,9 @@ export class CallLedger {
       node.continSucc = 0;
       addKind(node, retcode);
     }
+    if (!isTimeKnown(timecostMs) || node.timed >= COUNT_MAX) return;
+    node.timed++;
+    node.timeMs = Math.min(node.timeMs + timecostMs, Number.MAX_SAFE_INTEGER);
   }
 
   /** Makes the next batch; undefined when one is unconfirmed, or nothing waits. */

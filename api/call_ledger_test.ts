@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeCallReports } from "../proto/feed_codec.ts";
+import { TIME_UNKNOWN_MS } from "../balancer/overload_policy.ts";
 import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import { nextInt, seededRng } from "../reactor/rng.ts";
 import { BATCH_NODES_MAX, CallLedger } from "./call_ledger.ts";
 
-test("CallLedger adds up outcomes by node, with weight, streak and kinds", () => {
+test("CallLedger adds up outcomes by node, with weight, streak, kinds and time", () => {
   const ledger = new CallLedger(5);
   const kinds = { errPushback: 0, errRefused: 0, errTimeout: 0 };
   for (const retcode of [0, 1, 0, 0]) ledger.add(1, 2, 3, 80, retcode, 350);
-  for (const retcode of [-1, 111, 110, 104]) ledger.add(1, 2, 4, 80, retcode, 0);
+  for (const retcode of [-1, 111, 110, 104]) ledger.add(1, 2, 4, 80, retcode, TIME_UNKNOWN_MS);
+  ledger.add(1, 2, 3, 80, 0, 0);
+  ledger.add(1, 2, 3, 80, 0, 4_294_967_295);
   assert.deepEqual(ledger.take(), {
     session: 5,
     seq: 1,
@@ -18,12 +21,12 @@ test("CallLedger adds up outcomes by node, with weight, streak and kinds", () =>
       cmdId: 2,
       nodes: [
         {
-          ...{ ip: 3, port: 80, succ: 3, err: 1, errWeight: 3, continSucc: 2, continErr: 0 },
-          ...{ ...kinds, errPushback: 1 },
+          ...{ ip: 3, port: 80, succ: 5, err: 1, errWeight: 3, continSucc: 4, continErr: 0 },
+          ...{ ...kinds, errPushback: 1, timed: 5, timeMs: 1400 },
         },
         {
           ...{ ip: 4, port: 80, succ: 0, err: 4, errWeight: 4, continSucc: 0, continErr: 4 },
-          ...{ ...kinds, errRefused: 2, errTimeout: 1 },
+          ...{ ...kinds, errRefused: 2, errTimeout: 1, timed: 0, timeMs: 0 },
         },
       ],
     }],
@@ -71,6 +74,8 @@ test("batches fit a frame and lose nothing, whatever the ids", () => {
       node.errPushback = 0xffffffff;
       node.errRefused = 0xffffffff;
       node.errTimeout = 0xffffffff;
+      node.timed = 0xffffffff;
+      node.timeMs = Number.MAX_SAFE_INTEGER;
     }
     assert.ok(encodeCallReports(batch).length <= FRAME_BODY_BYTES_MAX);
     ledger.confirm(batch.seq);

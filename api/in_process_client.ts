@@ -3,6 +3,7 @@
 import { type BalanceSettings, parseBalanceSettings } from "../balancer/balance_settings.ts";
 import { DrainWatch } from "../balancer/drain_watch.ts";
 import type { Host as Node, RouteNode } from "../balancer/host.ts";
+import { TIME_UNKNOWN_MS } from "../balancer/overload_policy.ts";
 import { type ModuleExplanation, RouteLb, TICK_MS } from "../balancer/route_lb.ts";
 import { RetCode } from "../proto/message_ids.ts";
 import { encodePickKey, type PickKey, readPickKey } from "../proto/pick_key.ts";
@@ -274,7 +275,7 @@ export class InProcessClient implements LarsApi {
     const address = this.#ips.get(ip) ?? this.#readIp(ip);
     checkPort(port);
     checkRetcode(retcode);
-    const costMs = checkTimecost(timecostMs) ?? 0;
+    const costMs = checkTimecost(timecostMs) ?? TIME_UNKNOWN_MS;
     if (!this.#running) this.#start();
     this.#lb.report(module, command, address, port, retcode, costMs, this.#clock.nowMs());
     this.#upstream.addCall(module, command, address, port, retcode, costMs);

@@ -279,14 +279,16 @@ test("report() judges at once and passes calls and results on", () => {
   assert.deepEqual(bench.calls, [
     [1, 1, 1, 80, 0, 12],
     [1, 1, 1, 80, -5, 700],
-    [1, 1, 9, 80, 0, 0],
+    [1, 1, 9, 80, 0, -1],
   ]);
   assert.equal(bench.client.stats.reportsIgnored, 1);
   bench.clock.advance(1000);
   assert.deepEqual(
-    bench.reports.map(({ results }) => results.map(({ succ, err }) => [succ, err])),
+    bench.reports.map(({ results }) =>
+      results.map(({ succ, err, timedTotal, timeMsTotal }) => [succ, err, timedTotal, timeMsTotal])
+    ),
     [
-      [[1, 1]],
+      [[1, 1, 2, 712]],
     ],
   );
 });

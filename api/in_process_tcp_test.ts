@@ -84,6 +84,7 @@ for (const threads of ["0", "1", "3"]) {
         for (let i = 0; i < 10; i++) client.report(1, cmdId, "10.0.0.1", 80, i === 0 ? 1 : 0, 1);
       }
       await until(() => reporter.totals().join() === "27,3", { what: "all results" });
+      assert.deepEqual(reporter.times(), [30, 30]);
       const { feedClients, feedModules, feedCalls } = agent.stats();
       assert.deepEqual([feedClients, feedModules, feedCalls], [1, 3, 30]);
     });
@@ -174,6 +175,7 @@ test("local: results made while the agent was away are counted once when it is b
     });
     await until(() => client.stats.resultsPending === 0, { what: "the confirmation" });
     assert.equal(reporter.totals().join(), "490,10");
+    assert.deepEqual(reporter.times(), [500, 500], "each time once");
   });
 });
 

@@ -19,7 +19,10 @@ export interface LarsApi {
   getHost(modId: number, cmdId: number, options?: PickOptions): Promise<Host>;
   /** The same with the return codes of the original instead of exceptions. */
   tryGetHost(modId: number, cmdId: number, options?: PickOptions): Promise<HostAnswer>;
-  /** Tells how a call went: 0 is success, anything else a failure. */
+  /**
+   * Tells how a call went: 0 is success, anything else a failure. `timecostMs` is what it took;
+   * left out, it is not known.
+   */
   report(
     modId: number,
     cmdId: number,

@@ -55,7 +55,7 @@ export interface Upstream {
   ask(modId: number, cmdId: number): void;
   /** The route is wanted no more. */
   forget(modId: number, cmdId: number): void;
-  /** One call was reported; for an upstream that judges nodes itself. */
+  /** One call was reported, `timecostMs` -1 if unknown; for an upstream that judges nodes itself. */
   addCall(
     modId: number,
     cmdId: number,

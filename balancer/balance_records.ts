@@ -56,6 +56,10 @@ export interface HostResult {
   readonly succTotal: number;
   /** Failures since the agent knows the node. */
   readonly errTotal: number;
+  /** Calls since then whose time was told. */
+  readonly timedTotal: number;
+  /** What those took together, in milliseconds. */
+  readonly timeMsTotal: number;
 }
 
 /** What a route update did. */

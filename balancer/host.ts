@@ -105,6 +105,10 @@ export class Host implements Linked<Host> {
   succTotal = 0;
   /** Failures since the agent knows the node; never falls. */
   errTotal = 0;
+  /** Calls of both kinds whose time was told; never falls. */
+  timedTotal = 0;
+  /** What those calls took together; never falls. Milliseconds. */
+  timeMsTotal = 0;
 
   /** True while something waits to be reported. */
   dirty = false;

@@ -32,7 +32,13 @@ import {
 import { ModuleMemory } from "./module_memory.ts";
 import { tableKeyOf } from "./murmur3.ts";
 import { countPlainly, NodeJudge } from "./node_judge.ts";
-import { type CallCounts, resetIdle, resetOverload, windowEndMs } from "./overload_policy.ts";
+import {
+  type CallCounts,
+  countTime,
+  resetIdle,
+  resetOverload,
+  windowEndMs,
+} from "./overload_policy.ts";
 import { NO_KEY } from "./pick_policy.ts";
 import { ZoneRouter } from "./zone_router.ts";
 
@@ -197,7 +203,7 @@ export class LoadBalance implements HostOwner {
    * Counts the outcome of a call.
    *
    * @param retcode 0 = success; any other value is a failure, of a kind that `call_outcome.ts` says.
-   * @param timecostMs How long the call took; 0 when unknown.
+   * @param timecostMs How long the call took; -1 when unknown.
    * @returns false when the node is not (or no longer) one of this module: nothing was counted.
    */
   report(ip: number, port: number, retcode: number, timecostMs: number, nowMs: number): boolean {
@@ -208,6 +214,7 @@ export class LoadBalance implements HostOwner {
     const good = host.care === undefined
       ? countPlainly(host, retcode, timecostMs)
       : this.#judge.count(host, retcode, timecostMs, nowMs, this.#hosts);
+    countTime(host, timecostMs);
     host.reportSucc = host.rsucc;
     host.reportErr = host.rerr;
     this.#markDirty(host);
@@ -363,10 +370,20 @@ export class LoadBalance implements HostOwner {
       // The next report without a call in between is one of a state alone.
       host.reportSucc = 0;
       host.reportErr = 0;
-      const { ip, port, succTotal, errTotal } = host;
+      const { ip, port, succTotal, errTotal, timedTotal, timeMsTotal } = host;
       // A node that is held is as sick as one that is out; a dry run says nothing outside.
       const overload = host.judged && !dryRun;
-      return { ip, port, succ, err, overload, succTotal, errTotal };
+      return {
+        ip,
+        port,
+        succ,
+        err,
+        overload,
+        succTotal,
+        errTotal,
+        timedTotal,
+        timeMsTotal,
+      };
     });
   }
 

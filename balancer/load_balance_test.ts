@@ -7,7 +7,7 @@ import { defaultBalanceSettings } from "./balance_settings.ts";
 import { ActiveHosts, type Host } from "./host.ts";
 import { LoadBalance } from "./load_balance.ts";
 import type { BalanceSettings } from "./mod.ts";
-import { smallWindowCallsMax } from "./overload_policy.ts";
+import { smallWindowCallsMax, TIME_UNKNOWN_MS } from "./overload_policy.ts";
 
 interface Fixture {
   module: LoadBalance;
@@ -136,6 +136,17 @@ test("report() weighs a failure by its time cost and counts it once", () => {
   assert.equal(hostOf(module, 1).verr, 0, "a slow success is a success");
 });
 
+test("report() adds up the times that were told, and leaves out what can be none", () => {
+  const { module } = makeModule();
+  module.update(nodes(1), 0);
+  const times = [0, 12, 30_000, 86_400_000, TIME_UNKNOWN_MS, 86_400_001, 4_294_967_295, NaN];
+  for (const [index, timecostMs] of times.entries()) {
+    module.report(1, 80, index % 2, timecostMs, 0);
+  }
+  const { timedTotal, timeMsTotal } = hostOf(module, 1);
+  assert.deepEqual([timedTotal, timeMsTotal], [4, 86_430_012]);
+});
+
 test("report() takes any code but 0 for a failure", () => {
   for (const retcode of [1, 2, 3, 99, -1, 4294967295]) {
     const { module } = makeModule();
@@ -218,17 +229,21 @@ test("takeResults() gives the changed nodes only, with counts that a reset canno
   assert.equal(dirtyCalls(), 1);
   const base = { ip: 1, port: 80, overload: false };
   assert.deepEqual(module.takeResults(15_100), [
-    { ...base, succ: 2, err: 1, succTotal: 2, errTotal: 1 },
+    { ...base, succ: 2, err: 1, succTotal: 2, errTotal: 1, timedTotal: 3, timeMsTotal: 0 },
   ]);
   assert.deepEqual(module.takeResults(15_200), []);
   play(module, "F".repeat(15), 16_000);
   assert.deepEqual(module.takeResults(16_100), [
-    { ...base, overload: true, succ: 0, err: 15, succTotal: 2, errTotal: 16 },
+    {
+      ...base,
+      ...{ overload: true, succ: 0, err: 15, succTotal: 2, errTotal: 16 },
+      ...{ timedTotal: 18, timeMsTotal: 0 },
+    },
   ]);
   // Back to idle by time alone: a state change without a call.
   active.settle(40_000);
   assert.deepEqual(module.takeResults(40_000), [
-    { ...base, succ: 0, err: 0, succTotal: 2, errTotal: 16 },
+    { ...base, succ: 0, err: 0, succTotal: 2, errTotal: 16, timedTotal: 18, timeMsTotal: 0 },
   ]);
   assert.equal(dirtyCalls(), 3);
 });

@@ -29,7 +29,12 @@ export {
   POLICY_NAMES,
   type PolicyName,
 } from "./module_policy.ts";
-export { type CallCounts, smallWindowCallsMax } from "./overload_policy.ts";
+export {
+  type CallCounts,
+  smallWindowCallsMax,
+  TIME_COUNTED_MS_MAX,
+  TIME_UNKNOWN_MS,
+} from "./overload_policy.ts";
 export { PendingReports, type TimedReport } from "./pending_reports.ts";
 export { PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "./pull_schedule.ts";
 export {

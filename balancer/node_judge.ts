@@ -75,7 +75,7 @@ export class NodeJudge {
       return false;
     }
     countSuccess(host);
-    // 0 is what callers send who do not know.
+    // 0 is also what callers send who do not know.
     if (timecostMs > 0) {
       care.ewma.observe(timecostMs, nowMs, settings.ewmaDecayMs);
       care.meanTime.observe(timecostMs);
@@ -91,7 +91,7 @@ export class NodeJudge {
   }
 
   /**
-   * Counts many calls of a node at once. Of such batches neither times are known nor which failure
+   * Counts many calls of a node at once. Of such batches neither single times are known nor which failure
    * was of which kind: each weighs what they weigh on average.
    */
   countMany(host: Host, calls: CallCounts, nowMs: number): void {

@@ -17,6 +17,24 @@ export interface CallCounts {
   readonly errPushback?: number;
   readonly errRefused?: number;
   readonly errTimeout?: number;
+  /** Calls whose time is known: see {@linkcode isTimeKnown}. */
+  readonly timed: number;
+  /** What those took together. Milliseconds. */
+  readonly timeMs: number;
+}
+
+/** Time of a call that nobody has told. */
+export const TIME_UNKNOWN_MS = -1;
+
+/**
+ * Longest time of a call that counts, a day. Beyond it stands no time, but a number that went
+ * wrong: -1 as unsigned is 49 days.
+ */
+export const TIME_COUNTED_MS_MAX = 86_400_000;
+
+/** True for a time that can have been the time of a call, 0 too. */
+export function isTimeKnown(timecostMs: number): boolean {
+  return timecostMs >= 0 && timecostMs <= TIME_COUNTED_MS_MAX;
 }
 
 /** A rule: why the node should change its state now, or undefined to leave it. */
@@ -52,18 +70,27 @@ export function countFailure(host: Host, weight: number, run = 1): void {
   host.continSucc = 0;
 }
 
+/** Adds the time of a call to what its node's calls took, if it is known. */
+export function countTime(host: Host, timecostMs: number): void {
+  if (!isTimeKnown(timecostMs)) return;
+  host.timedTotal++;
+  host.timeMsTotal += timecostMs;
+}
+
 /**
  * Counts many calls at once, as if each had been counted alone, in an order that ends with the
  * streak the batch tells. Each failure counts `times` times in what decides.
  */
 export function countCalls(host: Host, calls: CallCounts, times = 1): void {
-  const { succ, err, errWeight, continSucc, continErr } = calls;
+  const { succ, err, errWeight, continSucc, continErr, timed, timeMs } = calls;
   host.vsucc += succ;
   host.rsucc += succ;
   host.succTotal += succ;
   host.verr += errWeight * times;
   host.rerr += err;
   host.errTotal += err;
+  host.timedTotal += timed;
+  host.timeMsTotal += timeMs;
   // A batch of one kind goes on with the streak before it.
   host.continSucc = err === 0 ? host.continSucc + succ : continSucc;
   host.continErr = succ === 0 ? host.continErr + err * times : continErr * times;

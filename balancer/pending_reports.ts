@@ -7,10 +7,10 @@ import type { ModuleReport } from "./route_lb.ts";
 export const PENDING_NODES_MAX = 65_536;
 
 /**
- * Results in one frame. One takes at most 62 bytes: tag and length 2, ip 11, port 4, succ and err
- * 6 each, overload 2, two totals of 2 + 8, and some to spare; 1000 of them fit 65,527.
+ * Results in one frame. One takes at most 82 bytes: tag and length 2, ip 11, port 4, succ and err
+ * 6 each, overload 2, four totals of 2 + 8, and some to spare; 780 of them fit 65,527.
  */
-export const RESULTS_PER_FRAME_MAX = 1000;
+export const RESULTS_PER_FRAME_MAX = 780;
 
 /** Results of one module with the time they are from. */
 export interface TimedReport extends ModuleReport {

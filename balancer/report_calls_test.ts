@@ -13,7 +13,10 @@ function balancer(): RouteLb {
 
 const hostsOf = (lb: RouteLb): unknown => [...lb.snapshot(0)].map(({ hosts }) => hosts);
 
-const none = { succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 };
+const none = {
+  ...{ succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 },
+  ...{ timed: 0, timeMs: 0 },
+};
 
 const histories: [string, boolean[]][] = [
   ["successes", [true, true, true]],
@@ -38,6 +41,8 @@ for (const [name, outcomes] of histories) {
       errWeight: 3 * err,
       continSucc: outcomes.at(-1) ? streak : 0,
       continErr: outcomes.at(-1) ? 0 : streak,
+      timed: outcomes.length,
+      timeMs: 350 * outcomes.length,
     }, 10);
     assert.deepEqual(hostsOf(all), hostsOf(one));
     assert.deepEqual(all.stats(), one.stats());

@@ -284,8 +284,9 @@ export class RouteLb {
   }
 
   /**
-   * Counts the outcome of a call; 0 is success, any other code a failure. Outcomes of modules or
-   * nodes that are not known are ignored and counted as such.
+   * Counts the outcome of a call; 0 is success, any other code a failure. `timecostMs` is what the
+   * call took, -1 when nobody told. Outcomes of modules or nodes that are not known are ignored and
+   * counted as such.
    */
   report(
     modId: number,

@@ -31,8 +31,8 @@ import type {
 } from "./message_types.ts";
 import { bytesTag, varintTag, WireReader, WireWriter } from "./wire.ts";
 
-/** Bytes of a node with its calls: ip 11, port 4, and five counters of up to 6; rarely as many. */
-const CALLS_BYTES_TYPICAL = 32;
+/** Bytes of a node with its calls: ip 11, port 4, and up to seven counters; rarely as many. */
+const CALLS_BYTES_TYPICAL = 40;
 
 /** @throws {ProtocolError} when a 64-bit number is not exact. */
 function safe(value: number, field: string): number {
@@ -130,6 +130,8 @@ function writeNodeCalls(writer: WireWriter, node: NodeCalls): void {
   writer.uint32(8, node.errPushback);
   writer.uint32(9, node.errRefused);
   writer.uint32(10, node.errTimeout);
+  writer.uint32(11, node.timed);
+  if (node.timeMs > 0) writer.optionalUint64(12, node.timeMs);
   writer.end(start);
 }
 
@@ -153,7 +155,8 @@ export function encodeCallReports(message: CallReports): Uint8Array {
 
 function emptyNodeCalls(): NodeCalls {
   const counts = { succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 };
-  return { ip: 0, port: 0, ...counts, errPushback: 0, errRefused: 0, errTimeout: 0 };
+  const kinds = { errPushback: 0, errRefused: 0, errTimeout: 0 };
+  return { ip: 0, port: 0, ...counts, ...kinds, timed: 0, timeMs: 0 };
 }
 
 function readNodeCalls(reader: WireReader): NodeCalls {
@@ -192,11 +195,18 @@ function readNodeCalls(reader: WireReader): NodeCalls {
       case varintTag(10):
         node.errTimeout = reader.uint32();
         break;
+      case varintTag(11):
+        node.timed = reader.uint32();
+        break;
+      case varintTag(12):
+        node.timeMs = reader.uint64();
+        break;
       default:
         reader.skip(tag);
     }
   }
   reader.leave(outerEnd);
+  safe(node.timeMs, "NodeCalls.time_ms");
   return node;
 }
 
@@ -423,6 +433,8 @@ function writeReportStatusRequest(writer: WireWriter, message: ReportStatusReque
     writer.uint32(5, result.overload ? 1 : 0);
     writer.optionalUint64(16, result.succTotal);
     writer.optionalUint64(17, result.errTotal);
+    writer.optionalUint64(18, result.timedTotal);
+    writer.optionalUint64(19, result.timeMsTotal);
     writer.end(start);
   }
   writer.uint32(5, message.ts);
@@ -461,6 +473,12 @@ function readCallResult(reader: WireReader): HostCallResult {
       case varintTag(17):
         result.errTotal = reader.uint64();
         break;
+      case varintTag(18):
+        result.timedTotal = reader.uint64();
+        break;
+      case varintTag(19):
+        result.timeMsTotal = reader.uint64();
+        break;
       default:
         reader.skip(tag);
     }
@@ -468,6 +486,8 @@ function readCallResult(reader: WireReader): HostCallResult {
   reader.leave(outerEnd);
   if (result.succTotal !== undefined) safe(result.succTotal, "HostCallResult.succ_total");
   if (result.errTotal !== undefined) safe(result.errTotal, "HostCallResult.err_total");
+  if (result.timedTotal !== undefined) safe(result.timedTotal, "HostCallResult.timed_total");
+  if (result.timeMsTotal !== undefined) safe(result.timeMsTotal, "HostCallResult.time_ms_total");
   return result;
 }
 

@@ -187,6 +187,8 @@ const nodeCalls = fc.record({
   errPushback: uint32,
   errRefused: uint32,
   errTimeout: uint32,
+  timed: uint32,
+  timeMs: uint64,
 }, noNull);
 const callResult = fc.record({
   ip: uint32,
@@ -196,6 +198,8 @@ const callResult = fc.record({
   overload: fc.boolean(),
   succTotal: uint64,
   errTotal: uint64,
+  timedTotal: uint64,
+  timeMsTotal: uint64,
 }, { ...noNull, requiredKeys: ["ip", "port", "succ", "err", "overload"] });
 const feedMessages: Record<string, fc.Arbitrary<unknown>> = {
   TableSubscribe: fc.record({ ...module, end: fc.boolean() }, noNull),

@@ -81,7 +81,10 @@ const filled: Record<string, Uint8Array> = {
     cmdId: 2,
     caller: 3232235953,
     results: [
-      { ip: 1, port: 1, succ: 1, err: 200, overload: true, succTotal: 5000000000, errTotal: 1 },
+      {
+        ...{ ip: 1, port: 1, succ: 1, err: 200, overload: true },
+        ...{ succTotal: 5000000000, errTotal: 1, timedTotal: 300, timeMsTotal: 6000000000 },
+      },
     ],
     ts: 1700000000,
   }),
@@ -149,6 +152,8 @@ const filled: Record<string, Uint8Array> = {
           errPushback: 0,
           errRefused: 1,
           errTimeout: 1,
+          timed: 11,
+          timeMs: 6000000000,
         },
       ],
     }],

@@ -42,7 +42,8 @@ export class HotReader {
   ip = 0;
   port = 0;
   retcode = 0;
-  timecostMs = 0;
+  /** -1 when the message tells none. */
+  timecostMs = -1;
   #bytes: Uint8Array = new Uint8Array();
   #at = 0;
   #end = 0;
@@ -76,7 +77,7 @@ export class HotReader {
     this.ip = 0;
     this.port = 0;
     this.retcode = 0;
-    this.timecostMs = 0;
+    this.timecostMs = -1;
     while (this.#at < this.#end) {
       if (!this.#tag()) return false;
       const tag = this.#value;

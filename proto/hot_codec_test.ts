@@ -77,7 +77,7 @@ function agree(kind: "GetHost" | "Report", body: Uint8Array): boolean {
     ip: message.host.ip,
     port: message.host.port,
     retcode: message.retcode,
-    timecostMs: message.timecostMs ?? 0,
+    timecostMs: message.timecostMs ?? -1,
   });
   return true;
 }

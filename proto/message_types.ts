@@ -59,6 +59,10 @@ export interface HostCallResult {
   succTotal?: number;
   /** Failed calls since the agent started; at most 2^53 - 1. */
   errTotal?: number;
+  /** Calls since the agent started whose time was told; at most 2^53 - 1. Absent: none. */
+  timedTotal?: number;
+  /** What those calls took together, in milliseconds; at most 2^53 - 1. */
+  timeMsTotal?: number;
 }
 
 /** Message 3: results of the nodes of a module. */
@@ -94,7 +98,7 @@ export interface ReportRequest extends ModuleKey {
   host: HostInfo;
   /** 0 for success; anything else, negative too, is a failure. */
   retcode: number;
-  /** Time the call took, in milliseconds. */
+  /** Time the call took, in milliseconds; absent: not known, which 0 does not mean. */
   timecostMs?: number;
   token?: Uint8Array;
 }
@@ -181,6 +185,10 @@ export interface NodeCalls {
   errRefused: number;
   /** Of `err`: calls that were given up. */
   errTimeout: number;
+  /** Calls whose time was told. */
+  timed: number;
+  /** What those calls took together, in milliseconds; at most 2^53 - 1. */
+  timeMs: number;
 }
 
 /** Calls of one module. */

@@ -204,6 +204,8 @@ export function encodeReportStatusRequest(message: ReportStatusRequest): Uint8Ar
       overload: result.overload,
       succ_total: result.succTotal,
       err_total: result.errTotal,
+      timed_total: result.timedTotal,
+      time_ms_total: result.timeMsTotal,
     })),
     ts: message.ts,
   }));
@@ -222,6 +224,12 @@ function fromWireResult(wire: lars.HostCallResult.$Properties): HostCallResult {
   }
   if (wire.err_total !== undefined && wire.err_total !== null) {
     result.errTotal = safeInteger(wire.err_total, "HostCallResult.err_total");
+  }
+  if (wire.timed_total !== undefined && wire.timed_total !== null) {
+    result.timedTotal = safeInteger(wire.timed_total, "HostCallResult.timed_total");
+  }
+  if (wire.time_ms_total !== undefined && wire.time_ms_total !== null) {
+    result.timeMsTotal = safeInteger(wire.time_ms_total, "HostCallResult.time_ms_total");
   }
   return result;
 }
@@ -515,6 +523,8 @@ export function encodeCallReports(message: CallReports): Uint8Array {
         err_pushback: node.errPushback,
         err_refused: node.errRefused,
         err_timeout: node.errTimeout,
+        timed: node.timed,
+        time_ms: node.timeMs,
       })),
     })),
   }));
@@ -532,6 +542,8 @@ function fromWireCalls(wire: lars.NodeCalls.$Properties): NodeCalls {
     errPushback: wire.err_pushback ?? 0,
     errRefused: wire.err_refused ?? 0,
     errTimeout: wire.err_timeout ?? 0,
+    timed: wire.timed ?? 0,
+    timeMs: safeInteger(wire.time_ms ?? 0, "NodeCalls.time_ms"),
   };
 }
 

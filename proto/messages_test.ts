@@ -19,6 +19,8 @@ const callResult = fc.record({
   overload: fc.boolean(),
   succTotal: total,
   errTotal: total,
+  timedTotal: total,
+  timeMsTotal: total,
 }, { noNullPrototype: true, requiredKeys: ["ip", "port", "succ", "err", "overload"] });
 
 test("ReportStatusRequest is read back as it was written", () => {

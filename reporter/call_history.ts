@@ -5,6 +5,7 @@ import { type CallHistoryRow, HISTORY_STEPS_S } from "../sql/call_history.ts";
 import type { NewEvent } from "../sql/event.ts";
 import type { CallStatusRow, ModuleKey } from "../sql/store.ts";
 import { STATUS_KEYS_MAX } from "./status_batch.ts";
+import type { TimedStatusRow } from "./status_rows.ts";
 
 /** Most rows for nodes and callers in one bucket; beyond, only the sum of the module is kept. */
 export const HISTORY_ROWS_MAX = 50_000;
@@ -26,12 +27,19 @@ export const TOTAL_MODULES_MAX = 1_000;
 
 const BUCKET_S = HISTORY_STEPS_S[0];
 
-/** What an agent last said about one node, and what it added in the open bucket. */
-interface Baseline {
-  /** False for agents of the original, whose counts begin anew with each window. */
-  hasTotals: boolean;
+/** Totals, or what stands in for them. */
+interface Totals {
   succ: number;
   err: number;
+  /** Calls whose time was told, and what those took. */
+  timed: number;
+  timeMs: number;
+}
+
+/** What an agent last said about one node, and what it added in the open bucket. */
+interface Baseline extends Totals {
+  /** False for agents of the original, whose counts begin anew with each window. */
+  hasTotals: boolean;
   overload: boolean;
   seenMs: number;
   /** True while the counts below are not zero. */
@@ -40,6 +48,8 @@ interface Baseline {
   errCount: number;
   reportCount: number;
   overloadCount: number;
+  timedCount: number;
+  timeMsSum: number;
 }
 
 /** The nodes of one module as one caller told them over one connection. */
@@ -138,7 +148,7 @@ export class CallTracker {
   }
 
   /** Takes results that arrived over connection `peer` at `wallMs`. */
-  add(peer: string, rows: readonly CallStatusRow[], wallMs: number): void {
+  add(peer: string, rows: readonly TimedStatusRow[], wallMs: number): void {
     this.#bucketS ??= Math.floor(wallMs / 1000 / BUCKET_S) * BUCKET_S;
     let modules = this.#peers.get(peer);
     if (modules === undefined) this.#peers.set(peer, modules = new Map());
@@ -199,12 +209,11 @@ export class CallTracker {
     }
   }
 
-  #addRow(module: ModuleNodes, row: CallStatusRow, wallMs: number): void {
+  #addRow(module: ModuleNodes, row: TimedStatusRow, wallMs: number): void {
     const node = nodeNumber(row);
     let base = module.nodes.get(node);
     const hasTotals = row.succTotal !== undefined;
-    const succ = row.succTotal ?? row.succCount;
-    const err = row.errTotal ?? row.errCount;
+    const { succ, err, timed, timeMs } = totalsOf(row);
     if (base === undefined) {
       if (this.#keyCount >= this.#options.keysMax) {
         this.#refusedCount++;
@@ -215,18 +224,22 @@ export class CallTracker {
       this.#keyCount++;
     } else if (base.hasTotals !== hasTotals) {
       // The peer has only now said that it knows totals.
-      [base.succ, base.err] = this.#startOf(row, wallMs);
+      Object.assign(base, this.#startOf(row, wallMs));
       base.hasTotals = hasTotals;
     }
     // A count below the one before: the agent, or the window of an original one, began anew.
-    const began = succ < base.succ || err < base.err;
+    const began = succ < base.succ || err < base.err || timed < base.timed || timeMs < base.timeMs;
     base.succCount += began ? succ : succ - base.succ;
     base.errCount += began ? err : err - base.err;
+    base.timedCount += began ? timed : timed - base.timed;
+    base.timeMsSum += began ? timeMs : timeMs - base.timeMs;
     base.reportCount++;
     if (row.overload) base.overloadCount++;
     if (row.overload !== base.overload) this.#noteChange(row, wallMs);
     base.succ = succ;
     base.err = err;
+    base.timed = timed;
+    base.timeMs = timeMs;
     base.overload = row.overload;
     base.seenMs = wallMs;
     if (base.touched) return;
@@ -234,13 +247,11 @@ export class CallTracker {
     this.#touched.push({ module, node, base });
   }
 
-  #firstSight(row: CallStatusRow, wallMs: number): Baseline {
+  #firstSight(row: TimedStatusRow, wallMs: number): Baseline {
     const stored = this.#adoptedFor(row, wallMs);
-    const [succ, err] = this.#startOf(row, wallMs);
     return {
+      ...this.#startOf(row, wallMs),
       hasTotals: row.succTotal !== undefined,
-      succ,
-      err,
       overload: stored?.overload ?? false,
       seenMs: wallMs,
       touched: false,
@@ -248,20 +259,23 @@ export class CallTracker {
       errCount: 0,
       reportCount: 0,
       overloadCount: 0,
+      timedCount: 0,
+      timeMsSum: 0,
     };
   }
 
-  /** The counts that a first report over a connection is compared with. */
-  #startOf(row: CallStatusRow, wallMs: number): [succ: number, err: number] {
-    const { succTotal, errTotal = 0 } = row;
-    if (succTotal === undefined) return [row.succCount, row.errCount];
+  /** The totals that a first report over a connection is compared with. */
+  #startOf(row: TimedStatusRow, wallMs: number): Totals {
+    const now = totalsOf(row);
+    if (row.succTotal === undefined) return now;
     const stored = this.#adoptedFor(row, wallMs);
     if (stored !== undefined) {
       this.#adopted.delete(adoptKey(row)); // Once: another connection would count it again.
       const { succTotal: succ = Infinity, errTotal: err = Infinity } = stored;
-      if (succ <= succTotal && err <= errTotal) return [succ, err];
+      // The database keeps no times: the calls in between count without them.
+      if (succ <= now.succ && err <= now.err) return { ...now, succ, err };
     }
-    return isNewborn(row) ? [0, 0] : [succTotal, errTotal];
+    return isNewborn(row) ? { succ: 0, err: 0, timed: 0, timeMs: 0 } : now;
   }
 
   #adoptedFor(row: CallStatusRow, wallMs: number): CallStatusRow | undefined {
@@ -294,6 +308,8 @@ export class CallTracker {
         base.errCount =
         base.reportCount =
         base.overloadCount =
+        base.timedCount =
+        base.timeMsSum =
           0;
     }
     this.#touched = [];
@@ -373,6 +389,13 @@ interface ModuleGains {
   readonly callers: Map<number, Map<number, Gain>>;
 }
 
+function totalsOf(row: TimedStatusRow): Totals {
+  const { succTotal, errTotal = row.errCount, timedTotal = 0, timeMsTotal = 0 } = row;
+  return succTotal === undefined
+    ? { succ: row.succCount, err: row.errCount, timed: 0, timeMs: 0 }
+    : { succ: succTotal, err: errTotal, timed: timedTotal, timeMs: timeMsTotal };
+}
+
 /** True when all that the agent ever counted is in its first window: it has just started. */
 function isNewborn(row: CallStatusRow): boolean {
   return row.succTotal === row.succCount && row.errTotal === row.errCount;
@@ -398,6 +421,8 @@ function gain(
     errCount: 0,
     reportCount: 0,
     overloadCount: 0,
+    timedCount: 0,
+    timeMsSum: 0,
   };
 }
 
@@ -406,4 +431,6 @@ function addTo(sum: Gain, base: Omit<Baseline, "seenMs">): void {
   sum.errCount += base.errCount;
   sum.reportCount += base.reportCount;
   sum.overloadCount += base.overloadCount;
+  sum.timedCount += base.timedCount;
+  sum.timeMsSum += base.timeMsSum;
 }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { NewEvent } from "../sql/event.ts";
 import type { CallStatusRow } from "../sql/store.ts";
+import type { TimedStatusRow } from "./status_rows.ts";
 import {
   ADOPT_MS,
   BASELINE_AGE_MAX_MS,
@@ -13,7 +14,7 @@ import {
 /** A whole bucket. */
 const WALL_MS = 1_700_000_000_000;
 
-function row(succTotal: number, more: Partial<CallStatusRow> = {}): CallStatusRow {
+function row(succTotal: number, more: Partial<TimedStatusRow> = {}): TimedStatusRow {
   return {
     modId: 1,
     cmdId: 2,
@@ -64,6 +65,8 @@ test("CallTracker counts what totals gain, once", () => {
       errCount: 4,
       reportCount: 4,
       overloadCount: 1,
+      timedCount: 0,
+      timeMsSum: 0,
     },
     {
       ...common,
@@ -74,6 +77,8 @@ test("CallTracker counts what totals gain, once", () => {
       errCount: 4,
       reportCount: 3,
       overloadCount: 1,
+      timedCount: 0,
+      timeMsSum: 0,
     },
     {
       ...common,
@@ -84,6 +89,8 @@ test("CallTracker counts what totals gain, once", () => {
       errCount: 0,
       reportCount: 1,
       overloadCount: 0,
+      timedCount: 0,
+      timeMsSum: 0,
     },
   ]);
   assert.equal(tracker.close(WALL_MS, true), undefined, "nothing came");
@@ -98,6 +105,44 @@ test("CallTracker knows an agent that has started again by its smaller totals", 
   tracker.add("b", [row(5, { succCount: 5 })], WALL_MS);
   tracker.add("b", [row(6, { succCount: 6 })], WALL_MS);
   assert.equal(close(tracker)[80], 6);
+});
+
+test("CallTracker counts the times of calls as it counts calls", () => {
+  const timed = (timedTotal: number, timeMsTotal: number): Partial<TimedStatusRow> => ({
+    timedTotal,
+    timeMsTotal,
+  });
+  const times = (tracker: CallTracker): number[][] =>
+    (tracker.close(WALL_MS, true)?.rows ?? []).map((
+      one,
+    ) => [one.port, one.timedCount, one.timeMsSum]);
+  const { tracker } = newTracker();
+  // An agent that has just started, then calls without a time, then one that took none.
+  tracker.add("a", [row(5, { succCount: 5, ...timed(3, 40) })], WALL_MS);
+  tracker.add("a", [row(9, timed(3, 40))], WALL_MS);
+  tracker.add("a", [row(10, timed(4, 40))], WALL_MS);
+  tracker.add("b", [row(2, { caller: 8, succCount: 2, ...timed(2, 100) })], WALL_MS);
+  assert.deepEqual(times(tracker), [[0, 6, 140], [80, 4, 40], [80, 2, 100]]);
+  // What another reporter has counted already.
+  tracker.add("c", [row(1000, timed(900, 9000))], WALL_MS);
+  tracker.add("c", [row(1001, timed(901, 9007))], WALL_MS);
+  assert.deepEqual(times(tracker), [[0, 1, 7], [80, 1, 7]]);
+  // Started again, with more calls by now but fewer times.
+  tracker.add("c", [row(2000, timed(5, 50))], WALL_MS);
+  assert.deepEqual(times(tracker), [[0, 5, 50], [80, 5, 50]]);
+  // What the database held knows no times: the calls of the gap count without them.
+  const adopting = newTracker().tracker;
+  adopting.adopt([row(100)], WALL_MS);
+  adopting.add("a", [row(130, timed(130, 1300))], WALL_MS);
+  adopting.add("a", [row(131, timed(131, 1310))], WALL_MS);
+  const [sum] = adopting.close(WALL_MS, true)?.rows ?? [];
+  assert.deepEqual([sum.succCount, sum.timedCount, sum.timeMsSum], [31, 1, 10]);
+  // Totals that came once without, from an agent that did not know us yet.
+  const bare = newTracker().tracker;
+  bare.add("a", [row(0, { succCount: 4, succTotal: undefined, errTotal: undefined })], WALL_MS);
+  bare.add("a", [row(400, { succCount: 4, ...timed(400, 4000) })], WALL_MS);
+  bare.add("a", [row(401, { succCount: 5, ...timed(401, 4030) })], WALL_MS);
+  assert.deepEqual(times(bare), [[0, 1, 30], [80, 1, 30]]);
 });
 
 test("CallTracker keeps connections apart that report under one address", () => {

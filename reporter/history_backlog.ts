@@ -34,6 +34,8 @@ function merge(older: PendingBucket, newer: PendingBucket): PendingBucket {
         errCount: known.errCount + row.errCount,
         reportCount: known.reportCount + row.reportCount,
         overloadCount: known.overloadCount + row.overloadCount,
+        timedCount: known.timedCount + row.timedCount,
+        timeMsSum: known.timeMsSum + row.timeMsSum,
       },
     );
   }

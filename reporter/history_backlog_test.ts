@@ -18,6 +18,8 @@ function bucket(atSeconds: number, ports: readonly number[]): ClosedBucket {
       errCount: 2,
       reportCount: 3,
       overloadCount: 4,
+      timedCount: 5,
+      timeMsSum: 6,
     })),
   };
 }

@@ -10,6 +10,7 @@ import type { CallStatusRow, Store } from "../sql/store.ts";
 import { endsWithin } from "../sql/store_health.ts";
 import { type CallTotal, CallTracker } from "./call_history.ts";
 import { EventBacklog, HistoryBacklog } from "./history_backlog.ts";
+import type { TimedStatusRow } from "./status_rows.ts";
 
 /** How often it is looked whether a bucket is over. */
 const TICK_MS = 1_000;
@@ -140,7 +141,7 @@ export class HistoryWriter {
   }
 
   /** Takes results that came over one connection. */
-  add(peer: string, rows: readonly CallStatusRow[]): void {
+  add(peer: string, rows: readonly TimedStatusRow[]): void {
     const wallMs = this.#options.clock.wallMs();
     this.#closeBucket(wallMs, false);
     this.#tracker.add(peer, rows, wallMs);

@@ -3,8 +3,16 @@
 import type { ReportStatusRequest } from "../proto/message_types.ts";
 import type { CallStatusRow } from "../sql/store.ts";
 
+/** A row with what agents of ours also tell, for the history only. */
+export interface TimedStatusRow extends CallStatusRow {
+  /** Calls since the agent knows the node whose time was told; absent: none. */
+  readonly timedTotal?: number;
+  /** What those took together, in milliseconds. */
+  readonly timeMsTotal?: number;
+}
+
 /** A row, and over which connection of its loop it came. */
-export interface ReportedRow extends CallStatusRow {
+export interface ReportedRow extends TimedStatusRow {
   readonly peer: number;
 }
 
@@ -27,7 +35,7 @@ export function rowsOf(
   const ts = message.ts === 0 ? nowSeconds : message.ts;
   const rows: ReportedRow[] = [];
   for (const result of message.results) {
-    const { ip, port, succ, err, overload, succTotal, errTotal } = result;
+    const { ip, port, succ, err, overload, succTotal, errTotal, timedTotal, timeMsTotal } = result;
     if (port < 1 || port > 65_535) continue;
     rows.push({
       modId,
@@ -42,13 +50,15 @@ export function rowsOf(
       peer,
       ...(succTotal === undefined ? {} : { succTotal }),
       ...(errTotal === undefined ? {} : { errTotal }),
+      ...(timedTotal === undefined ? {} : { timedTotal }),
+      ...(timeMsTotal === undefined ? {} : { timeMsTotal }),
     });
   }
   return { rows, skippedCount: message.results.length - rows.length };
 }
 
 /** Numbers that one row takes when packed. */
-const PACKED_FIELDS = 12;
+const PACKED_FIELDS = 14;
 
 /** Rows as one array of numbers, whose buffer can change threads without a copy. */
 export function packRows(rows: readonly ReportedRow[]): Float64Array<ArrayBuffer> {
@@ -67,6 +77,8 @@ export function packRows(rows: readonly ReportedRow[]): Float64Array<ArrayBuffer
     packed[at++] = row.succTotal ?? -1;
     packed[at++] = row.errTotal ?? -1;
     packed[at++] = row.peer;
+    packed[at++] = row.timedTotal ?? -1;
+    packed[at++] = row.timeMsTotal ?? -1;
   }
   return packed;
 }
@@ -88,6 +100,8 @@ export function unpackRows(packed: Float64Array): ReportedRow[] {
       peer: packed[at + 11],
       ...(packed[at + 9] < 0 ? {} : { succTotal: packed[at + 9] }),
       ...(packed[at + 10] < 0 ? {} : { errTotal: packed[at + 10] }),
+      ...(packed[at + 12] < 0 ? {} : { timedTotal: packed[at + 12] }),
+      ...(packed[at + 13] < 0 ? {} : { timeMsTotal: packed[at + 13] }),
     });
   }
   return rows;

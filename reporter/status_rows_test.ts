@@ -20,12 +20,18 @@ test("unpackRows() undoes packRows()", () => {
     peer: uint32,
     succTotal: total,
     errTotal: total,
+    timedTotal: total,
+    timeMsTotal: total,
   });
   fc.assert(fc.property(fc.array(rowArbitrary, { maxLength: 20 }), (rows) => {
-    const plain = rows.map(({ succTotal, errTotal, ...row }): ReportedRow => ({
+    const plain = rows.map((
+      { succTotal, errTotal, timedTotal, timeMsTotal, ...row },
+    ): ReportedRow => ({
       ...row,
       ...(succTotal === undefined ? {} : { succTotal }),
       ...(errTotal === undefined ? {} : { errTotal }),
+      ...(timedTotal === undefined ? {} : { timedTotal }),
+      ...(timeMsTotal === undefined ? {} : { timeMsTotal }),
     }));
     assert.deepEqual(unpackRows(packRows(plain)), plain);
   }));
@@ -56,4 +62,7 @@ test("rowsOf() fills in a missing time and skips results with a bad port", () =>
     skippedCount: 2,
   });
   assert.equal(rowsOf({ ...message, ts: 55 }, 1234, 6).rows[0].ts, 55);
+  const timed = { ...result, timedTotal: 0, timeMsTotal: 0 };
+  const [row] = rowsOf({ ...message, results: [timed] }, 1234, 6).rows;
+  assert.deepEqual([row.timedTotal, row.timeMsTotal], [0, 0]);
 });

@@ -24,6 +24,9 @@ export const HISTORY_GRACE_S = 30;
  */
 export const HISTORY_COUNT_MAX = 10_000_000_000;
 
+/** Largest sum of times of one row, in milliseconds: ten million calls at once. */
+export const HISTORY_TIME_MS_MAX = 100_000_000_000;
+
 /** Most points that one `readCallHistory` gives; the rest, in order of time, is left out. */
 export const HISTORY_POINTS_MAX = 100_000;
 
@@ -44,6 +47,10 @@ export interface CallHistoryRow extends NodeKey {
   readonly reportCount: number;
   /** Results that said that the node is overloaded. */
   readonly overloadCount: number;
+  /** Calls, of both kinds, whose time was told. */
+  readonly timedCount: number;
+  /** What those took together, in milliseconds, up to {@linkcode HISTORY_TIME_MS_MAX}. */
+  readonly timeMsSum: number;
 }
 
 /** What series a history is split into. */
@@ -84,6 +91,10 @@ export interface CallHistoryPoint {
   readonly errCount: number;
   /** Share of the results that said that the node is overloaded, 0 to 1. */
   readonly overloadShare: number;
+  /** Calls whose time was told; their mean time is `timeMsSum / timedCount`. */
+  readonly timedCount: number;
+  /** What those took together, in milliseconds. */
+  readonly timeMsSum: number;
 }
 
 /** An answer of `readCallHistory`. */
@@ -120,7 +131,8 @@ export interface CallHistoryStore {
   /**
    * Writes ten-second buckets. `source` names the writer (a random unsigned 32-bit number for each
    * start of a process): rows of several sources add up, a row written again by its source replaces
-   * the first, so that a write may be repeated after a failure.
+   * the first, so that a write may be repeated after a failure. A schema before migration 8 takes
+   * the rows without their times.
    *
    * @throws {StoreError} for good, on a schema without history.
    */

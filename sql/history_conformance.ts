@@ -8,6 +8,7 @@ import {
   type CallHistoryQuery,
   type CallHistoryRow,
   HISTORY_COUNT_MAX,
+  HISTORY_TIME_MS_MAX,
   type HistoryStep,
 } from "./call_history.ts";
 import type { Define } from "./conformance_bench.ts";
@@ -36,6 +37,8 @@ function row(
     errCount: 1,
     reportCount: 4,
     overloadCount: 1,
+    timedCount: 3,
+    timeMsSum: 60,
     ...more,
   };
 }
@@ -62,6 +65,11 @@ function read(store: Store, query: Partial<CallHistoryQuery>): Promise<CallHisto
 
 function counts({ points }: CallHistory): [number, number, number][] {
   return points.map((point) => [point.atSeconds - HOUR, point.succCount, point.errCount]);
+}
+
+/** Calls whose time is known, and what they took, by slot. */
+function times({ points }: CallHistory): [number, number, number][] {
+  return points.map((point) => [point.atSeconds - HOUR, point.timedCount, point.timeMsSum]);
 }
 
 /** Registers the tests of history and events. */
@@ -100,6 +108,8 @@ function testHistory(define: Define): void {
         succCount,
         errCount: 1,
         overloadShare: 0.25,
+        timedCount: 3,
+        timeMsSum: 60,
       })),
     });
     assert.deepEqual(counts(await read(store, {})), [[0, 5, 1], [10, 7, 1]]);
@@ -133,7 +143,10 @@ function testHistory(define: Define): void {
   });
 
   define("writeCallHistory() clips counts that cannot be", async ({ store }) => {
-    const wrong = { errCount: -5, reportCount: NaN, overloadCount: 1.9 };
+    const wrong = {
+      ...{ errCount: -5, reportCount: NaN, overloadCount: 1.9 },
+      ...{ timedCount: 2 ** 60, timeMsSum: 2 ** 60 },
+    };
     for (let source = 1; source <= 20; source++) {
       await store.writeCallHistory(source, both(HOUR, 2 ** 53, wrong));
     }
@@ -144,7 +157,57 @@ function testHistory(define: Define): void {
         20 * HISTORY_COUNT_MAX,
         0,
       ]]);
+      assert.deepEqual(times(await read(store, { stepSeconds })), [[
+        0,
+        20 * HISTORY_COUNT_MAX,
+        20 * HISTORY_TIME_MS_MAX,
+      ]]);
     }
+  });
+
+  define("the history tells times of calls, by node and caller, where known", async ({ store }) => {
+    const none = { timedCount: 0, timeMsSum: 0 };
+    await store.writeCallHistory(1, [
+      ...both(HOUR, 5, { timedCount: 4, timeMsSum: 1000 }),
+      row(HOUR, 5, { ip: 1, caller: 9, timedCount: 1, timeMsSum: 7 }),
+      row(HOUR + 10, 5, { ip: 1, caller: 9, timedCount: 0, timeMsSum: 0 }),
+      ...both(HOUR + 60, 5, none),
+    ]);
+    await store.writeCallHistory(2, both(HOUR, 5, { timedCount: 2, timeMsSum: 200 }));
+    await store.rollUpCallHistory({ nowSeconds: HOUR + 7200 });
+    assert.deepEqual(times(await read(store, { stepSeconds: 60 })), [[0, 6, 1200], [60, 0, 0]]);
+    assert.deepEqual(times(await read(store, { stepSeconds: 3600 })), [[0, 6, 1200]]);
+    for (const stepSeconds of [10, 60, 3600]) {
+      const toSeconds = HOUR + 10;
+      const byNode = await read(store, { stepSeconds, toSeconds, groupBy: "node" });
+      assert.deepEqual(
+        byNode.points.map((point) => [point.node?.ip, point.timedCount, point.timeMsSum]),
+        [[1, 1, 7], [IP, 6, 1200]],
+      );
+      const byCaller = await read(store, { stepSeconds, toSeconds, groupBy: "caller" });
+      assert.deepEqual(
+        byCaller.points.map((point) => [point.caller, point.timedCount, point.timeMsSum]),
+        [[9, 1, 7], [CALLER, 6, 1200]],
+      );
+    }
+  });
+
+  define("the history goes on without times where their columns are missing", async (bench) => {
+    for (const column of ["timed_calls", "time_ms_sum"]) {
+      await bench.execute(`ALTER TABLE CallHistory DROP COLUMN ${column}`);
+    }
+    const store = await openStore(bench.url);
+    await store.writeCallHistory(1, both(HOUR, 5));
+    await store.rollUpCallHistory({ nowSeconds: HOUR + 7200 });
+    for (const stepSeconds of [10, 3600]) {
+      const history = await read(store, { stepSeconds });
+      assert.deepEqual(counts(history), [[0, 5, 1]]);
+      assert.deepEqual(times(history), [[0, 0, 0]]);
+    }
+    await store.migrate();
+    await store.writeCallHistory(1, both(HOUR + 60, 5));
+    assert.deepEqual(times(await read(store, {})), [[0, 0, 0], [60, 3, 60]]);
+    await store.close();
   });
 
   define("readCallHistory() refuses ranges that make no sense", async ({ store }) => {
@@ -207,7 +270,14 @@ function testRollUp(define: Define): void {
     assert.equal(await stored(3600), 2);
     const total = await read(store, { stepSeconds: 3600 });
     assert.deepEqual(total.points, [
-      { atSeconds: HOUR, succCount: 360, errCount: 360, overloadShare: 0.25 },
+      {
+        atSeconds: HOUR,
+        succCount: 360,
+        errCount: 360,
+        overloadShare: 0.25,
+        timedCount: 3 * 360,
+        timeMsSum: 60 * 360,
+      },
     ]);
     // Coarse steps read the coarse buckets: what is fine can go.
     await bench.execute("DELETE FROM CallHistory WHERE step_s < 3600");

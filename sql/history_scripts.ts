@@ -12,6 +12,7 @@ import {
   HISTORY_POINTS_MAX,
   HISTORY_SLOTS_MAX,
   HISTORY_STEPS_S,
+  HISTORY_TIME_MS_MAX,
   type HistoryGroup,
   type HistoryStep,
   type RollUpOptions,
@@ -31,8 +32,20 @@ const GRAIN_NODE = 1;
 
 const KEY_COLUMNS = "step_s, grain, bucket_at, modid, cmdid, ip, port, caller, source";
 const COUNT_COLUMNS = ["succ", "err", "reports", "overload_reports"];
-const COLUMNS = `${KEY_COLUMNS}, ${COUNT_COLUMNS.join(", ")}`;
-const COUNT_SUMS = COUNT_COLUMNS.map((name) => `SUM(${name}) AS ${name}`).join(", ");
+/** Columns of a later migration. */
+const TIME_COLUMNS = ["timed_calls", "time_ms_sum"];
+
+function countColumns(shape: SchemaShape): readonly string[] {
+  return shape.callTimes ? [...COUNT_COLUMNS, ...TIME_COLUMNS] : COUNT_COLUMNS;
+}
+
+function allColumns(shape: SchemaShape): string {
+  return [KEY_COLUMNS, ...countColumns(shape)].join(", ");
+}
+
+function countSums(shape: SchemaShape): string {
+  return countColumns(shape).map((name) => `SUM(${name}) AS ${name}`).join(", ");
+}
 
 function requireTable(shape: SchemaShape): void {
   if (shape.callHistory) return;
@@ -47,27 +60,31 @@ function ceilTo(value: number, step: number): number {
   return Math.ceil(value / step) * step;
 }
 
-function count(value: number): number {
-  return value > 0 ? Math.min(Math.trunc(value), HISTORY_COUNT_MAX) : 0;
+function count(value: number, most = HISTORY_COUNT_MAX): number {
+  return value > 0 ? Math.min(Math.trunc(value), most) : 0;
 }
 
-function onConflict(dialect: Dialect): string {
+function onConflict(dialect: Dialect, shape: SchemaShape): string {
+  const columns = countColumns(shape);
   return dialect === "mysql"
-    ? `ON DUPLICATE KEY UPDATE ${COUNT_COLUMNS.map((name) => `${name} = VALUES(${name})`)}`
+    ? `ON DUPLICATE KEY UPDATE ${columns.map((name) => `${name} = VALUES(${name})`)}`
     : `ON CONFLICT(${KEY_COLUMNS}) DO UPDATE SET ` +
-      COUNT_COLUMNS.map((name) => `${name} = excluded.${name}`).join(", ");
+      columns.map((name) => `${name} = excluded.${name}`).join(", ");
 }
 
 /**
  * A row as text: every value is a whole number made here, and binding thousands of them takes the
  * library longer than the rest of the write.
  */
-function valuesText(source: number, row: CallHistoryRow): string {
+function valuesText(shape: SchemaShape, source: number, row: CallHistoryRow): string {
   const grain = row.port === 0 ? GRAIN_MODULE : GRAIN_NODE;
   return `(${HISTORY_STEPS_S[0]},${grain},${floorTo(row.atSeconds, HISTORY_STEPS_S[0])},` +
     `${row.modId >>> 0},${row.cmdId >>> 0},${row.ip >>> 0},${row.port & 0xffff},` +
     `${row.caller >>> 0},${source >>> 0},${count(row.succCount)},${count(row.errCount)},` +
-    `${count(row.reportCount)},${count(row.overloadCount)})`;
+    `${count(row.reportCount)},${count(row.overloadCount)}` +
+    (shape.callTimes
+      ? `,${count(row.timedCount)},${count(row.timeMsSum, HISTORY_TIME_MS_MAX)})`
+      : ")");
 }
 
 function compareRows(a: CallHistoryRow, b: CallHistoryRow): number {
@@ -93,8 +110,11 @@ export function* writeCallHistoryScript(
   rows: readonly CallHistoryRow[],
 ): Script<void> {
   requireTable(shape);
-  const values = rows.map((row) => valuesText(source, row)).join(",");
-  yield { sql: `INSERT INTO CallHistory(${COLUMNS}) VALUES ${values} ${onConflict(dialect)}` };
+  const values = rows.map((row) => valuesText(shape, source, row)).join(",");
+  yield {
+    sql: `INSERT INTO CallHistory(${allColumns(shape)}) VALUES ${values} ` +
+      onConflict(dialect, shape),
+  };
   const oldest = rows.reduce((least, row) => Math.min(least, row.atSeconds), Infinity);
   yield* lowerMarkScript(60, oldest);
 }
@@ -217,20 +237,22 @@ export function* beginWindowScript(
 /** Sums one part of a window up; computed anew, never added to. One statement. */
 export function* sumSliceScript(
   dialect: Dialect,
+  shape: SchemaShape,
   { step, atS }: RollUpWindow,
   [firstModId, lastModId]: readonly [number, number],
 ): Script<void> {
   const finer = step === 60 ? 10 : 60;
   const buckets = Array.from({ length: step / finer }, (_, index) => atS + index * finer);
   yield {
-    sql: `INSERT INTO CallHistory(${COLUMNS}) ` +
-      `SELECT ${step}, grain, ${atS}, modid, cmdid, ip, port, caller, 0, ${COUNT_SUMS} ` +
+    sql: `INSERT INTO CallHistory(${allColumns(shape)}) ` +
+      `SELECT ${step}, grain, ${atS}, modid, cmdid, ip, port, caller, 0, ` +
+      `${countSums(shape)} ` +
       `FROM CallHistory WHERE step_s = ${finer} AND grain IN (${GRAIN_MODULE}, ${GRAIN_NODE}) ` +
       `AND bucket_at IN (${buckets.join(",")}) AND modid BETWEEN ${firstModId} AND ${lastModId} ` +
       // Another reporter may be ahead, and deleting: a sum of what is left would be too small.
       "AND NOT EXISTS (SELECT 1 FROM CallHistoryStep AS done " +
       `WHERE done.id = ${finer} AND done.deleted_to > ${atS}) ` +
-      `GROUP BY grain, modid, cmdid, ip, port, caller ${onConflict(dialect)}`,
+      `GROUP BY grain, modid, cmdid, ip, port, caller ${onConflict(dialect, shape)}`,
   };
 }
 
@@ -344,7 +366,12 @@ function groupColumns(group: HistoryGroup): readonly string[] {
   return group === "node" ? ["modid", "cmdid", "ip", "port"] : ["modid", "cmdid", "caller"];
 }
 
-function* segmentScript(query: CallHistoryQuery, plan: Plan, segment: Segment): Script<SqlRow[]> {
+function* segmentScript(
+  shape: SchemaShape,
+  query: CallHistoryQuery,
+  plan: Plan,
+  segment: Segment,
+): Script<SqlRow[]> {
   const { module, node, caller, groupBy = "total" } = query;
   const detailed = node !== undefined || caller !== undefined || groupBy === "node" ||
     groupBy === "caller";
@@ -356,7 +383,7 @@ function* segmentScript(query: CallHistoryQuery, plan: Plan, segment: Segment): 
   if (caller !== undefined) terms.push(`caller = ${caller >>> 0}`);
   const groups = groupColumns(groupBy);
   const slot = `bucket_at - bucket_at % ${plan.stepS}`;
-  const select = `SELECT ${[`${slot} AS slot`, ...groups, COUNT_SUMS].join(", ")} ` +
+  const select = `SELECT ${[`${slot} AS slot`, ...groups, countSums(shape)].join(", ")} ` +
     `FROM CallHistory WHERE ${terms.join(" AND ")} AND `;
   const end = ` GROUP BY ${[slot, ...groups].join(", ")} LIMIT ${HISTORY_POINTS_MAX + 1}`;
   const { fromS, toS } = segment;
@@ -383,6 +410,8 @@ interface Sum {
   err: number;
   reports: number;
   overloads: number;
+  timed: number;
+  timeMs: number;
 }
 
 function addUp(rows: readonly SqlRow[], groups: readonly string[]): Sum[] {
@@ -391,12 +420,23 @@ function addUp(rows: readonly SqlRow[], groups: readonly string[]): Sum[] {
     const key = [row.slot, ...groups.map((name) => row[name])].join(",");
     const known = sums.get(key);
     const sum = known ??
-      { row, slot: numberOf(row.slot), succ: 0, err: 0, reports: 0, overloads: 0 };
+      {
+        row,
+        slot: numberOf(row.slot),
+        succ: 0,
+        err: 0,
+        reports: 0,
+        overloads: 0,
+        timed: 0,
+        timeMs: 0,
+      };
     if (known === undefined) sums.set(key, sum);
     sum.succ += numberOf(row.succ);
     sum.err += numberOf(row.err);
     sum.reports += numberOf(row.reports);
     sum.overloads += numberOf(row.overload_reports);
+    sum.timed += numberOf(row.timed_calls);
+    sum.timeMs += numberOf(row.time_ms_sum);
   }
   const order = ["slot", ...groups];
   return [...sums.values()].sort((a, b) => {
@@ -419,6 +459,8 @@ function pointOf(sum: Sum, group: HistoryGroup): CallHistoryPoint {
     succCount: sum.succ,
     errCount: sum.err,
     overloadShare: sum.reports === 0 ? 0 : sum.overloads / sum.reports,
+    timedCount: sum.timed,
+    timeMsSum: sum.timeMs,
   };
 }
 
@@ -440,7 +482,7 @@ export function* readCallHistoryScript(
   const plan = planOf(query, states, nowS);
   const rows: SqlRow[] = [];
   for (const segment of shape.callHistory ? plan.segments : []) {
-    rows.push(...yield* segmentScript(query, plan, segment));
+    rows.push(...yield* segmentScript(shape, query, plan, segment));
   }
   const sums = addUp(rows, groupColumns(groupBy));
   return {

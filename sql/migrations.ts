@@ -14,6 +14,7 @@ import consoleMysql from "./migrations/0006_console.mysql.sql" with { type: "tex
 import callHistoryMysql from "./migrations/0007_call_history_events.mysql.sql" with {
   type: "text",
 };
+import callTimesMysql from "./migrations/0008_call_history_times.mysql.sql" with { type: "text" };
 import originalTablesSqlite from "./migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
@@ -29,6 +30,7 @@ import consoleSqlite from "./migrations/0006_console.sqlite.sql" with { type: "t
 import callHistorySqlite from "./migrations/0007_call_history_events.sqlite.sql" with {
   type: "text",
 };
+import callTimesSqlite from "./migrations/0008_call_history_times.sqlite.sql" with { type: "text" };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
 import { type Dialect, numberOf, type Script } from "./sql_script.ts";
 import type { MigrateResult } from "./store.ts";
@@ -101,6 +103,7 @@ const NAMES = [
   "0005_module",
   "0006_console",
   "0007_call_history_events",
+  "0008_call_history_times",
 ];
 
 const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
@@ -112,6 +115,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     moduleMysql,
     consoleMysql,
     callHistoryMysql,
+    callTimesMysql,
   ],
   sqlite: [
     originalTablesSqlite,
@@ -121,6 +125,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     moduleSqlite,
     consoleSqlite,
     callHistorySqlite,
+    callTimesSqlite,
   ],
 };
 

@@ -258,7 +258,14 @@ test("the grants of the README are enough for each service, and no more", SLOW, 
       await store.heartbeat({ ...instance, kind: "reporter" });
       assert.equal((await store.readCallStatus())[0].succTotal, 1);
       await assert.rejects(allRoutes(store), isPermanent);
-      const bucket = { ...status, atSeconds: 10, reportCount: 1, overloadCount: 0 };
+      const bucket = {
+        ...status,
+        atSeconds: 10,
+        reportCount: 1,
+        overloadCount: 0,
+        timedCount: 1,
+        timeMsSum: 9,
+      };
       await store.writeCallHistory(1, [bucket, { ...bucket, ip: 0, port: 0, caller: 0 }]);
       await store.rollUpCallHistory({ nowSeconds: 7200 });
       await store.rollUpCallHistory({ nowSeconds: 900 * 86_400 });

@@ -12,6 +12,8 @@ export interface SchemaShape {
   readonly instances: boolean;
   /** CallHistory and CallHistoryStep exist. */
   readonly callHistory: boolean;
+  /** CallHistory has timed_calls and time_ms_sum. */
+  readonly callTimes: boolean;
   /** Event exists. */
   readonly events: boolean;
   /** SchemaMigration exists. */
@@ -58,6 +60,7 @@ export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
     callTotals: has("servercallstatus", "succ_total", "err_total"),
     instances: has("serviceinstance", "kind", "address", "detail"),
     callHistory: has("callhistory", "bucket_at") && has("callhistorystep", "rolled_to"),
+    callTimes: has("callhistory", "timed_calls", "time_ms_sum"),
     events: has("event", "at_ms"),
     migrations: has("schemamigration", "version"),
     modules: has("module", "modid", "cmdid", "name", "policy", "updated_at"),

@@ -332,7 +332,7 @@ export class SqlStore implements Store {
     );
     if (window === undefined) return false;
     for (const slice of window.slices) {
-      await this.#rollUpPart(() => sumSliceScript(this.dialect, window, slice));
+      await this.#rollUpPart((shape) => sumSliceScript(this.dialect, shape, window, slice));
     }
     await this.#rollUpPart(() => endWindowScript(window));
     return true;

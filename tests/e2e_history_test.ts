@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addNodes, agentFlags, nodeOf, sqliteTestStore } from "./support/fleet.ts";
+import { InProcessClient, type LarsApi, LarsClient } from "../api/mod.ts";
+import { addNodes, agentFlags, nodeOf, sqliteTestStore, startFleet } from "./support/fleet.ts";
 import { freePort } from "./support/free_port.ts";
 import { SteadyLoad } from "./support/load.ts";
 import { type TestProcess, withProcesses } from "./support/processes.ts";
@@ -76,6 +77,61 @@ test("every reported call is in the history once, over a restart of the reporter
       assert.equal(sum, load.reported, `by ${groupBy}`);
       assert.equal(points.reduce((all, point) => all + point.errCount, 0), 40, `by ${groupBy}`);
     }
+    caller.close();
+    await store.close();
+  });
+});
+
+/** Calls that take a known time at least, and what all of them took as the test itself saw it. */
+async function slowCalls(client: LarsApi, modId: number, count: number): Promise<number> {
+  const start = performance.now();
+  for (let call = 0; call < count; call++) {
+    await client.call(modId, 1, () => new Promise((resolve) => setTimeout(resolve, 40)));
+  }
+  return performance.now() - start;
+}
+
+test("what calls took is in the history, by node and caller, where callers tell it", async () => {
+  await withProcesses(async (processes) => {
+    const { url, store } = await sqliteTestStore(processes);
+    for (const modId of [1, 2, 3]) await addNodes(store, modId, 1, [nodeOf(modId)]);
+    const { agent, reporter } = await startFleet(processes, url);
+    const udp = new LarsClient({ port: [agent.port(0), agent.port(1), agent.port(2)] });
+    const inProcess = new InProcessClient({ agents: [`127.0.0.1:${agent.port()}`] });
+    const caller = await WireCaller.open(agent.port());
+    for (const [client, modId] of [[udp, 1], [inProcess, 2]] as const) {
+      await until(async () => (await client.tryGetHost(modId, 1)).retcode === 0, {
+        what: "the route",
+      });
+    }
+    await until(async () => (await caller.getRoute(3, 1)).hosts.length === 1, {
+      what: "the route",
+    });
+    const fromSeconds = Math.floor(Date.now() / 1000);
+    const took = [await slowCalls(udp, 1, 6), await slowCalls(inProcess, 2, 6)];
+    // A caller of the original tells no time.
+    for (let call = 0; call < 6; call++) caller.report(3, 1, nodeOf(3), 0);
+    await inProcess.close();
+    await until(async () => {
+      const rows = await store.readCallStatus();
+      return rows.reduce((sum, row) => sum + (row.succTotal ?? 0), 0) === 18;
+    }, { timeoutMs: 20_000, what: "all results" });
+    await end(reporter);
+    const query = { fromSeconds, toSeconds: fromSeconds + 3600, stepSeconds: 3600 };
+    for (const groupBy of ["module", "node", "caller"] as const) {
+      const { points } = await store.readCallHistory({ ...query, groupBy });
+      const counts = points.map((
+        point,
+      ) => [point.module?.modId, point.succCount, point.timedCount]);
+      assert.deepEqual(counts, [[1, 6, 6], [2, 6, 6], [3, 6, 0]], `by ${groupBy}`);
+      for (const [index, tookMs] of took.entries()) {
+        const meanMs = points[index].timeMsSum / points[index].timedCount;
+        // Timers of the runtimes may be a hair early, times are rounded to whole milliseconds.
+        assert.ok(meanMs >= 38 && meanMs <= tookMs / 6 + 1, `${meanMs} of ${tookMs} ms`);
+      }
+      assert.equal(points[2].timeMsSum, 0);
+    }
+    await udp.close();
     caller.close();
     await store.close();
   });

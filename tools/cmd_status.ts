@@ -5,6 +5,7 @@ import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import { LarsError, messageOf } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/system_clock.ts";
+import type { CallHistoryPoint } from "../sql/call_history.ts";
 import type { EventRecord } from "../sql/event.ts";
 import type { ServiceInstance, Store } from "../sql/store.ts";
 import { type AgentFacts, probeAgent } from "../agent/agent_probe.ts";
@@ -41,6 +42,8 @@ interface RecentCalls {
   readonly seconds: number;
   readonly succ: number;
   readonly err: number;
+  /** Mean time of the calls whose time is known, in milliseconds; null when none is. */
+  readonly meanMs: number | null;
 }
 
 /** What counts as recent, in seconds. */
@@ -102,10 +105,14 @@ async function readRecent(store: Store): Promise<RecentCalls> {
   const toSeconds = Math.floor(systemClock.wallMs() / 1000);
   const fromSeconds = toSeconds - RECENT_S;
   const { points } = await store.readCallHistory({ fromSeconds, toSeconds, stepSeconds: 10 });
+  const sumOf = (of: (point: CallHistoryPoint) => number): number =>
+    points.reduce((sum, point) => sum + of(point), 0);
+  const timed = sumOf((point) => point.timedCount);
   return {
     seconds: RECENT_S,
-    succ: points.reduce((sum, point) => sum + point.succCount, 0),
-    err: points.reduce((sum, point) => sum + point.errCount, 0),
+    succ: sumOf((point) => point.succCount),
+    err: sumOf((point) => point.errCount),
+    meanMs: timed === 0 ? null : sumOf((point) => point.timeMsSum) / timed,
   };
 }
 
@@ -160,12 +167,13 @@ async function printReport(
 
 function printRecent({ recent, events }: StoreReport): void {
   const { strong } = coloursOf("stdout");
-  const { seconds, succ, err } = recent;
+  const { seconds, succ, err, meanMs } = recent;
   const calls = succ + err;
   const share = calls === 0 ? "" : `, ${(100 * err / calls).toFixed(1)} % failed`;
   printLine("");
+  const mean = meanMs === null ? "" : `, ${meanMs.toFixed(1)} ms on average`;
   printLine(
-    strong(`Last ${seconds / 60} minutes`) + `  ${plural(calls, "call")}${share}` +
+    strong(`Last ${seconds / 60} minutes`) + `  ${plural(calls, "call")}${share}${mean}` +
       " (up to 10 s ago)",
   );
   if (events.length === 0) return;

@@ -29,6 +29,8 @@ test("lars status: database, services, agent and call results, as JSON and as te
       caller: 0,
       reportCount: 1,
       overloadCount: 0,
+      timedCount: 3,
+      timeMsSum: 37,
     };
     await store.writeCallHistory(1, [{ ...none, atSeconds, succCount: 30, errCount: 10 }]);
     await store.addEvents([{ atMs: 1_700_000_000_000, kind: "node.overload", text: "Node out" }]);
@@ -61,7 +63,7 @@ test("lars status: database, services, agent and call results, as JSON and as te
       { modid: 1, cmdid: 2, node: "192.168.1.178:7776", agents: 1, agents_total: 1 },
     ]);
 
-    assert.deepEqual(status.recent, { seconds: 300, succ: 30, err: 10 });
+    assert.deepEqual(status.recent, { seconds: 300, succ: 30, err: 10, meanMs: 37 / 3 });
     assert.deepEqual(status.events.map((event: { kind: string }) => event.kind), ["node.overload"]);
 
     const asText = await processes.run("tools/lars.ts", args);
@@ -71,7 +73,10 @@ test("lars status: database, services, agent and call results, as JSON and as te
     assert.match(asText.stdout, /dns 127\.0\.0\.1:\d+ connected/);
     assert.match(asText.stdout, /^ +1 +2 +3 +1 +25\.0 % +1$/m);
     assert.match(asText.stdout, /^ +1 +2 +192\.168\.1\.178:7776 +1 of 1 agents$/m);
-    assert.match(asText.stdout, /^Last 5 minutes {2}40 calls, 25\.0 % failed \(/m);
+    assert.match(
+      asText.stdout,
+      /^Last 5 minutes {2}40 calls, 25\.0 % failed, 12\.3 ms on average \(/m,
+    );
     assert.match(asText.stdout, /^2023-11-14 22:13:20 {2}node\.overload +Node out$/m);
   });
 });

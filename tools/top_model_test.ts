@@ -60,6 +60,8 @@ test("TopModel shows the history until it has looked twice", () => {
     succCount: 30,
     errCount: 30,
     overloadShare: 0,
+    timedCount: 0,
+    timeMsSum: 0,
   };
   model.setHistory([point, point], 60);
   const first = model.look([status(100)], 0, WALL_MS);

@@ -190,7 +190,7 @@ const viewRoutes = {
     path: "/history",
     role: "viewer",
     tag: "history",
-    summary: "Calls, errors and overload over time: in all, per module, node and caller.",
+    summary: "Calls, errors, latency and overload over time: in all, per module, node and caller.",
     query: shapes.HistoryQuery,
     response: shapes.History,
   },

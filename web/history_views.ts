@@ -72,33 +72,83 @@ function keyOf(point: CallHistoryPoint, manyModules: boolean): string {
   return module === "" ? "total" : module;
 }
 
-/** The answer for a chart: one value for each step, 0 where nothing was reported. */
+/** One series while its points are added up. */
+class SeriesSums {
+  readonly #key: string;
+  readonly #calls: number[];
+  readonly #errors: number[];
+  readonly #overloadShare: number[];
+  readonly #timed: number[];
+  readonly #timeMs: number[];
+
+  constructor(key: string, steps: number) {
+    const zeros = (): number[] => new Array<number>(steps).fill(0);
+    this.#key = key;
+    this.#calls = zeros();
+    this.#errors = zeros();
+    this.#overloadShare = zeros();
+    this.#timed = zeros();
+    this.#timeMs = zeros();
+  }
+
+  get callCount(): number {
+    return sumOf(this.#calls);
+  }
+
+  add(index: number, point: CallHistoryPoint): void {
+    this.#calls[index] += point.succCount + point.errCount;
+    this.#errors[index] += point.errCount;
+    this.#overloadShare[index] = rounded(point.overloadShare);
+    this.#timed[index] += point.timedCount;
+    this.#timeMs[index] += point.timeMsSum;
+  }
+
+  view(): History["series"][number] {
+    return {
+      key: this.#key,
+      calls: this.#calls,
+      errors: this.#errors,
+      overloadShare: this.#overloadShare,
+      latencyMs: this.#timed.map((timed, index) => meanMs(this.#timeMs[index], timed)),
+      meanLatencyMs: meanMs(sumOf(this.#timeMs), sumOf(this.#timed)),
+    };
+  }
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}
+
+function meanMs(timeMs: number, timed: number): number | null {
+  return timed === 0 ? null : rounded(timeMs / timed);
+}
+
+/**
+ * The answer for a chart: one value for each step, 0 where nothing was reported, and null for the
+ * latency where nobody told what calls took.
+ */
 export function historyView(history: CallHistory, query: CallHistoryQuery): History {
   const { stepSeconds, fromSeconds, toSeconds, points, truncated } = history;
   const steps = Math.max(1, Math.ceil((toSeconds - fromSeconds) / stepSeconds));
   const manyModules = query.module === undefined;
-  const byKey = new Map<string, History["series"][number]>();
+  const byKey = new Map<string, SeriesSums>();
   for (const point of points) {
     const key = query.groupBy === "total" ? "total" : keyOf(point, manyModules);
     let series = byKey.get(key);
-    if (series === undefined) {
-      const zeros = (): number[] => new Array<number>(steps).fill(0);
-      series = { key, calls: zeros(), errors: zeros(), overloadShare: zeros() };
-      byKey.set(key, series);
-    }
+    if (series === undefined) byKey.set(key, series = new SeriesSums(key, steps));
     const index = Math.floor((point.atSeconds - fromSeconds) / stepSeconds);
-    if (index < 0 || index >= steps) continue;
-    series.calls[index] += point.succCount + point.errCount;
-    series.errors[index] += point.errCount;
-    series.overloadShare[index] = Math.round(point.overloadShare * 1000) / 1000;
+    if (index >= 0 && index < steps) series.add(index, point);
   }
-  const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
-  const all = [...byKey.values()].sort((a, b) => sum(b.calls) - sum(a.calls));
+  const all = [...byKey.values()].sort((a, b) => b.callCount - a.callCount);
   return {
     fromMs: fromSeconds * 1000,
     stepMs: stepSeconds * 1000,
     steps,
-    series: all.slice(0, SERIES_SHOWN),
+    series: all.slice(0, SERIES_SHOWN).map((series) => series.view()),
     seriesCount: all.length,
     isTruncated: truncated,
   };

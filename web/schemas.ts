@@ -462,6 +462,9 @@ export const HistorySeries = z.strictObject({
   calls: z.array(count).describe("calls in each step"),
   errors: z.array(count).describe("of which failed"),
   overloadShare: z.array(share).describe("share of the reports that held the node for overloaded"),
+  latencyMs: z.array(z.number().min(0).nullable())
+    .describe("mean time of a call, of those whose time callers told; null where they told none"),
+  meanLatencyMs: z.number().min(0).nullable().describe("the same over all steps"),
 });
 export const History = z.strictObject({
   fromMs: instantMs.describe("start of the first step"),

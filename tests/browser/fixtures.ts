@@ -513,9 +513,28 @@ export class FixtureWorld {
           return Math.round(count * (isBad ? 0.22 : 0.004 * wave(at, seed)));
         }),
         overloadShare: calls.map((_, at) => at > steps * 0.62 && at < steps * 0.7 ? 0.5 : 0),
+        ...this.#latency(calls.length, seed, by, modId),
       };
     });
     return { fromMs, stepMs, steps, series, seriesCount: series.length, isTruncated: false };
+  }
+
+  /** Callers of the module with the largest number tell no times, nor does every third caller. */
+  #latency(
+    steps: number,
+    seed: number,
+    by: string,
+    modId: number | undefined,
+  ): { latencyMs: (number | null)[]; meanLatencyMs: number | null } {
+    if (modId === 4_294_967_295 || (by === "caller" && seed % 3 === 2)) {
+      return { latencyMs: new Array<null>(steps).fill(null), meanLatencyMs: null };
+    }
+    const latencyMs = Array.from({ length: steps }, (_, at) => {
+      if (at > steps * 0.2 && at < steps * 0.24) return null;
+      const isSlow = at > steps * 0.6 && at < steps * 0.68;
+      return Math.round((8 + 3 * seed + 2 * wave(at, seed)) * (isSlow ? 18 : 1) * 10) / 10;
+    });
+    return { latencyMs, meanLatencyMs: 17.3 + 3 * seed };
   }
 
   #module(modId: number, cmdId: number): Module {

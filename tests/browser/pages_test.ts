@@ -14,11 +14,13 @@ const PAGES: readonly (readonly [string, string])[] = [
   ["modules", "/modules"],
   ["module", "/modules/1/1"],
   ["module_history", "/modules/1/1?tab=history&by=node"],
+  ["module_history_untimed", "/modules/4294967295/4294967295?tab=history"],
   ["module_explain", "/modules/1/1?tab=explain"],
   ["module_explain_unknown", "/modules/4294967295/4294967295?tab=explain"],
   ["module_changes", "/modules/1/1?tab=changes"],
   ["module_events", "/modules/1/1?tab=events"],
   ["history", "/history"],
+  ["history_callers", "/history?by=caller"],
   ["alerts", "/alerts"],
   ["alert_rules", "/alerts?tab=rules"],
   ["alert_silences", "/alerts?tab=silences"],
@@ -504,6 +506,28 @@ test("charts: a drag zooms in, a double click goes back", { skip }, async () => 
   await page.waitForFunction(() => location.search.includes("range=30d"));
   finish(usual, "charts");
 });
+
+test(
+  "charts: latency is drawn where callers tell times, and says so where not",
+  { skip },
+  async () => {
+    await begin(usual);
+    const { page } = browser;
+    const canvases = page.locator(".chart .canvas canvas");
+    await visit("/history?by=caller");
+    await settle();
+    assert.equal(await canvases.count(), 4);
+    const cells = page.locator(".legend tbody tr td:nth-child(5)");
+    assert.deepEqual(await cells.allInnerTexts(), [
+      ...["17.3 ms", "20.3 ms", "–"],
+      ...["26.3 ms", "29.3 ms", "–"],
+    ]);
+    await visit("/modules/4294967295/4294967295?tab=history");
+    await page.getByText("not known in this range").waitFor();
+    assert.equal(await canvases.count(), 3);
+    finish(usual, "latency");
+  },
+);
 
 test("a module page costs at most 150 kB in all", { skip }, async () => {
   await begin(usual);

@@ -1,14 +1,21 @@
-// Shell. Charts of calls, errors and overload: a range, one line in all or for each node or caller, zoom.
+// Shell. Charts of calls, errors, latency and overload: a range, one line in all or for each node or caller, zoom.
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import type { QueryOf } from "../contract.ts";
 import { call } from "./api.ts";
-import { formatCount, formatInstant, formatShare, formatTick, UNKNOWN } from "./format.ts";
+import {
+  formatCount,
+  formatInstant,
+  formatNumber,
+  formatShare,
+  formatTick,
+  UNKNOWN,
+} from "./format.ts";
 import { Icon } from "./icons.tsx";
 import { useLoad } from "./live.ts";
-import { lineOf, type Measure, timesOf, totalsOf } from "./series.ts";
+import { knowsLatency, lineOf, type Measure, timesOf, totalsOf } from "./series.ts";
 import { isDark, query, setQuery } from "./state.ts";
 import type { History, HistorySeries } from "./types.ts";
 import { Choice, Empty, Heads, Load } from "./widgets.tsx";
@@ -46,8 +53,12 @@ const ZOOM_PIXELS_MIN = 6;
 const MEASURES: readonly { measure: Measure; title: string; unit: string }[] = [
   { measure: "calls", title: "Calls", unit: "calls/s" },
   { measure: "errors", title: "Errors", unit: "% of calls" },
+  { measure: "latency", title: "Latency", unit: "ms a call, mean" },
   { measure: "overload", title: "Kept out", unit: "% of reports" },
 ];
+
+/** Measures in per cent. */
+const SHARES: ReadonlySet<Measure> = new Set(["errors", "overload"]);
 
 /** A line of the charts with its look. */
 interface Line {
@@ -83,7 +94,7 @@ function optionsOf(
       y: {
         range: (_, _min, max) => {
           const top = Math.max(max ?? 0, measure === "calls" ? 0.1 : 1) * 1.08;
-          return [0, measure === "calls" ? top : Math.min(top, 100)];
+          return [0, SHARES.has(measure) ? Math.min(top, 100) : top];
         },
       },
     },
@@ -184,6 +195,21 @@ function Chart(props: {
   );
 }
 
+function NoLatency(): JSX.Element {
+  return (
+    <figure class="chart">
+      <figcaption>
+        <b>Latency</b> <span class="muted">not known in this range</span>
+      </figcaption>
+      <p class="muted small">
+        Callers did not tell what their calls took. <code>call()</code>{" "}
+        of the client libraries does by itself; with <code>report()</code>{" "}
+        pass the time, in milliseconds, as its last argument.
+      </p>
+    </figure>
+  );
+}
+
 function Swatch({ line }: { line: Line }): JSX.Element {
   return (
     <svg class={`swatch line-${line.colour + 1}`} viewBox="0 0 18 4" aria-hidden="true">
@@ -200,7 +226,7 @@ function Legend(props: {
   return (
     <table class="rows legend">
       <caption class="hidden">Sums of the range; choose which lines are drawn</caption>
-      <Heads names={["Line", "#Calls", "#Errors", "#Error share", "#Most kept out"]} />
+      <Heads names={["Line", "#Calls", "#Errors", "#Error share", "#Latency", "#Most kept out"]} />
       <tbody>
         {props.lines.map((line) => {
           const { series } = line;
@@ -222,6 +248,9 @@ function Legend(props: {
               <td class="number">{formatCount(totals.errors)}</td>
               <td class="number">
                 {totals.calls === 0 ? UNKNOWN : formatShare(totals.errorShare)}
+              </td>
+              <td class="number">
+                {totals.latencyMs === null ? UNKNOWN : `${formatNumber(totals.latencyMs)} ms`}
               </td>
               <td class="number">{formatShare(totals.overloadShareMax)}</td>
             </tr>
@@ -265,9 +294,11 @@ function Charts(props: {
   return (
     <>
       <div class="panel">
-        {MEASURES.map((measure) => (
-          <Chart key={measure.measure} {...props} {...measure} lines={shown} />
-        ))}
+        {MEASURES.map((measure) =>
+          measure.measure === "latency" && !knowsLatency(history)
+            ? <NoLatency key="latency" />
+            : <Chart key={measure.measure} {...props} {...measure} lines={shown} />
+        )}
         <p class="muted small">
           {formatInstant(history.fromMs)} to{" "}
           {formatInstant(history.fromMs + history.steps * history.stepMs)}, a value for each{" "}

@@ -22,7 +22,12 @@ function round(value: number): number {
 }
 
 /** What a chart of the history shows. */
-export type Measure = "calls" | "errors" | "overload";
+export type Measure = "calls" | "errors" | "latency" | "overload";
+
+/** True when some caller told what its calls took, in some series. */
+export function knowsLatency(history: History): boolean {
+  return history.series.some(({ meanLatencyMs }) => meanLatencyMs !== null);
+}
 
 /** Seconds at the start of each step: the x axis of a chart. */
 export function timesOf(history: History): number[] {
@@ -32,12 +37,16 @@ export function timesOf(history: History): number[] {
   );
 }
 
-/** One line of a chart: calls/s, error share or share of overload in per cent; null is a gap. */
+/**
+ * One line of a chart: calls/s, error share or share of overload in per cent, mean time of a call in
+ * milliseconds; null is a gap.
+ */
 export function lineOf(
   series: HistorySeries,
   measure: Measure,
   stepMs: number,
 ): (number | null)[] {
+  if (measure === "latency") return series.latencyMs;
   if (measure === "overload") return series.overloadShare.map((share) => share * 100);
   if (measure === "calls") return series.calls.map((calls) => calls * 1000 / stepMs);
   return series.calls.map((calls, index) =>
@@ -51,6 +60,8 @@ export interface SeriesTotals {
   readonly errors: number;
   /** 0 to 1; 0 without calls. */
   readonly errorShare: number;
+  /** Mean time of a call in milliseconds; null when callers told none. */
+  readonly latencyMs: number | null;
   /** Largest share of reports in a step that held the node for overloaded, 0 to 1. */
   readonly overloadShareMax: number;
 }
@@ -64,6 +75,7 @@ export function totalsOf(series: HistorySeries): SeriesTotals {
     calls,
     errors,
     errorShare: calls === 0 ? 0 : errors / calls,
+    latencyMs: series.meanLatencyMs,
     overloadShareMax: Math.max(0, ...series.overloadShare),
   };
 }

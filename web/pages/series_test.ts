@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lineOf, sparklinePath, timesOf, totalsOf } from "./series.ts";
+import { knowsLatency, lineOf, sparklinePath, timesOf, totalsOf } from "./series.ts";
 
-const series = { key: "total", calls: [10, 0, 30], errors: [1, 0, 15], overloadShare: [0, 0, 0.5] };
+const series = {
+  key: "total",
+  calls: [10, 0, 30],
+  errors: [1, 0, 15],
+  overloadShare: [0, 0, 0.5],
+  latencyMs: [12.5, null, 0],
+  meanLatencyMs: 4.2,
+};
 const history = {
   fromMs: 60_000,
   stepMs: 10_000,
@@ -23,6 +30,7 @@ test("lineOf() gives rates, per cents and gaps", () => {
   assert.deepEqual(lineOf(series, "calls", 10_000), [1, 0, 3]);
   assert.deepEqual(lineOf(series, "errors", 10_000), [10, null, 50]);
   assert.deepEqual(lineOf(series, "overload", 10_000), [0, 0, 50]);
+  assert.deepEqual(lineOf(series, "latency", 10_000), [12.5, null, 0]);
 });
 
 test("totalsOf() adds a series up", () => {
@@ -30,8 +38,13 @@ test("totalsOf() adds a series up", () => {
     calls: 40,
     errors: 16,
     errorShare: 0.4,
+    latencyMs: 4.2,
     overloadShareMax: 0.5,
   });
-  const none = { key: "x", calls: [0], errors: [0], overloadShare: [0] };
+  const none = {
+    ...{ key: "x", calls: [0], errors: [0], overloadShare: [0] },
+    ...{ latencyMs: [null], meanLatencyMs: null },
+  };
   assert.equal(totalsOf(none).errorShare, 0);
+  assert.deepEqual([history, { ...history, series: [none] }].map(knowsLatency), [true, false]);
 });
