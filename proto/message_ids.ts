@@ -46,6 +46,8 @@ export const MessageId = {
   ExplainRequest: 76,
   /** Agent to caller: that is why. */
   ExplainResponse: 77,
+  /** Agent to dns: who I am and how I do. */
+  AgentStatus: 78,
 } as const;
 
 /** Any id of {@linkcode MessageId}. */
