@@ -257,7 +257,7 @@ export interface AgentStatus {
   zone: string;
   /** In unix seconds, by its own clock. */
   startedAt: number;
-  /** Modules it has a route of. */
+  /** Modules that callers asked it for. */
   modules: number;
   /** Modules of which it holds a change back. */
   held: number;
