@@ -4,11 +4,18 @@
 import { RouteParts } from "../balancer/mod.ts";
 import { GreetingClient } from "../daemon/greeting_client.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import type { HostInfo, ModuleKey, NodeUse, NodeUseRequest } from "../proto/message_types.ts";
+import type {
+  AgentStatus,
+  HostInfo,
+  ModuleKey,
+  NodeUse,
+  NodeUseRequest,
+} from "../proto/message_types.ts";
 import {
   decodeGetRouteResponse,
   decodeNodeUseRequest,
   decodeRoutePart,
+  encodeAgentStatus,
   encodeGetRouteRequest,
   encodeNodeUse,
 } from "../proto/messages.ts";
@@ -60,6 +67,8 @@ export class DnsClient {
   /** Modules asked for over this connection and not answered yet, oldest first. */
   readonly #open = new Map<string, { modId: number; cmdId: number }>();
   #quietSinceMs = 0;
+  /** Newest one that came over this connection; revisions of two dns cannot be compared. */
+  #revision: number | undefined;
   #routeAtMs: number | undefined;
   #silences = 0;
   #timer: Timer | undefined;
@@ -78,6 +87,7 @@ export class DnsClient {
       token: options.token,
       onReady: () => options.onReady(),
       onLost: () => this.#lost(),
+      revision: () => this.#revision,
     });
     this.#link.router.add(MessageId.GetRouteResponse, (body) => {
       const message = decodeGetRouteResponse(body);
@@ -155,6 +165,11 @@ export class DnsClient {
     if (this.#link.extended) this.#link.send(MessageId.NodeUse, encodeNodeUse(message));
   }
 
+  /** Tells the dns in use who this agent is; false when there is none that wants to know. */
+  tellStatus(status: AgentStatus): boolean {
+    return this.#link.extended && this.#link.send(MessageId.AgentStatus, encodeAgentStatus(status));
+  }
+
   /** Nobody waits for this route any more. */
   forget(modId: number, cmdId: number): void {
     this.#open.delete(`${modId},${cmdId}`);
@@ -179,6 +194,7 @@ export class DnsClient {
   #lost(): void {
     this.#options.onLost();
     this.#silences = 0;
+    this.#revision = undefined;
     this.#open.clear();
     this.#parts.clear();
   }
@@ -195,6 +211,9 @@ export class DnsClient {
     const { modId, cmdId, meant = false, guarded = false } = message;
     // Every route of a dns of ours has a revision, once it has heard Hello.
     const policy = message.revision === undefined ? undefined : message.policy ?? "";
+    if (message.revision !== undefined) {
+      this.#revision = Math.max(this.#revision ?? 0, message.revision);
+    }
     this.#open.delete(`${modId},${cmdId}`);
     this.#counts.routes++;
     this.#routeAtMs = this.#options.clock.nowMs();

@@ -11,7 +11,11 @@ import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/
 import { PING_INTERVAL_MS } from "../daemon/hello.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
 import { AGENT_PORT_COUNT, agentPortIndex } from "../proto/message_ids.ts";
-import type { NodeUseRequest, TableSettings } from "../proto/message_types.ts";
+import type {
+  AgentStatus as ToldStatus,
+  NodeUseRequest,
+  TableSettings,
+} from "../proto/message_types.ts";
 import { formatAddress, formatIpv4 } from "../reactor/address.ts";
 import { setAligned, type Timer } from "../reactor/clock.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
@@ -39,6 +43,7 @@ import { NodeUseDesk } from "./node_use_desk.ts";
 import { PushGuard } from "./push_guard.ts";
 import { ReportClient } from "./report_client.ts";
 import { RouteRegistry } from "./route_registry.ts";
+import { StatusTeller } from "./status_teller.ts";
 import { TableFeed } from "./table_feed.ts";
 
 /**
@@ -95,6 +100,8 @@ class AgentService implements RunningService {
   readonly #brake: LogBrake;
   readonly #guard: PushGuard;
   readonly #desk: NodeUseDesk;
+  readonly #teller = new StatusTeller();
+  readonly #startedAt: number;
   readonly #health: HealthChecker;
   readonly #shardStats = new Map<number, ShardStats>();
   #settings: AgentSettings;
@@ -111,12 +118,15 @@ class AgentService implements RunningService {
   /** What the loops were told last, and when. */
   #statusText = "";
   #statusAtMs = -Infinity;
+  /** Under which it is known to dns; chosen with the first link, then kept. */
+  #ownIp: number | undefined;
 
   constructor(settings: AgentSettings, context: DaemonContext, firstPort: number) {
     const { clock, rng, log, software, authToken } = context;
     this.#settings = settings;
     this.#context = context;
     this.#firstPort = firstPort;
+    this.#startedAt = Math.trunc(clock.wallMs() / 1000);
     this.#brake = new LogBrake(clock, 20);
     this.#guard = new PushGuard(settings.pushGuardMs);
     this.#health = new HealthChecker({
@@ -136,7 +146,10 @@ class AgentService implements RunningService {
       ...shared,
       addresses: settings.dnsAddresses,
       onReady: () => this.#loops?.broadcast({ type: "resubscribe" }),
-      onLost: () => this.#loops?.broadcast({ type: "offline" }),
+      onLost: () => {
+        this.#teller.reset();
+        this.#loops?.broadcast({ type: "offline" });
+      },
       onRoute: (route) => this.#takeRoute(route),
       onNodeUse: (request) => this.#takeNodeUse(request),
     });
@@ -470,8 +483,41 @@ class AgentService implements RunningService {
     });
   }
 
+  /**
+   * Part of the agent's name, so it stays while the agent runs, whichever interface leads to the dns
+   * of the moment.
+   */
+  #nameIp(): number {
+    const local = this.#dns.local?.hostname;
+    const ip = this.#ownIp ?? chooseCallerIp({
+      configured: this.#settings.callerIp,
+      locals: [local],
+      interfaces: this.#interfaces,
+    });
+    if (local !== undefined) this.#ownIp = ip;
+    return ip;
+  }
+
+  #tellStatus(): void {
+    if (!this.#dns.extended) return;
+    const { clock } = this.#context;
+    const status: ToldStatus = {
+      ip: this.#nameIp(),
+      port: this.#firstPort,
+      zone: this.#settings.zone,
+      startedAt: this.#startedAt,
+      modules: this.#registry.size,
+      held: this.#guard.stats.modulesHeld,
+      heldRoutes: this.#guard.describe(clock.nowMs()),
+      policiesRefused: this.#policiesRefused,
+      reporterConnected: this.#reporter.connected,
+    };
+    this.#teller.offer(status, clock.nowMs(), (message) => this.#dns.tellStatus(message));
+  }
+
   #keepHouse(): void {
     this.#reporter.flush();
+    this.#tellStatus();
     const shards = [...this.#shardStats.values()];
     const status = this.#status();
     const nowMs = this.#context.clock.nowMs();
@@ -490,6 +536,7 @@ class AgentService implements RunningService {
     return {
       software: this.#context.software,
       zone: this.#settings.zone,
+      address: `${formatIpv4(this.#nameIp())}:${this.#firstPort}`,
       callerIp: formatIpv4(this.#callerIp()),
       threads: this.#settings.threads,
       udpPath: this.#loops?.path ?? "none",

@@ -27,6 +27,8 @@ export interface GreetingClientOptions {
   onExtended?(): void;
   /** The connection is lost, ready or not. */
   onLost(): void;
+  /** Said in each ping: newest revision of the routes that came over this connection, if any. */
+  revision?(): number | undefined;
 }
 
 /**
@@ -54,6 +56,7 @@ export class GreetingClient {
       clock,
       log,
       onReady: () => this.#becomeReady(),
+      revision: () => options.revision?.(),
     });
     this.#client = new TcpClient({
       addresses,

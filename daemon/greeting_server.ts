@@ -5,7 +5,7 @@ import type { Clock } from "../reactor/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import { MessageRouter } from "../reactor/message_router.ts";
 import { type Connection, TcpServer } from "../reactor/tcp_server.ts";
-import { HelloGate } from "./hello.ts";
+import { type Greeting, HelloGate } from "./hello.ts";
 
 /** Plain values that a loop's server is made from; they pass to workers. */
 export interface GreetingServerInit {
@@ -58,6 +58,11 @@ export class GreetingServer {
     return this.#gate.isExtended(peer);
   }
 
+  /** What a peer said of itself; undefined when it has not said Hello. */
+  greetingOf(peer: Connection): Greeting | undefined {
+    return this.#gate.greetingOf(peer);
+  }
+
   /**
    * Begins to accept connections.
    *
@@ -91,6 +96,7 @@ export class GreetingServer {
     const server = this.#server?.stats;
     return {
       connections: server?.open ?? 0,
+      connections_plain: Math.max(0, (server?.open ?? 0) - this.#gate.extendedCount),
       connections_accepted: server?.accepted ?? 0,
       connections_refused: server?.refusedOverLimit ?? 0,
       connections_refused_of_host: server?.refusedOverHostLimit ?? 0,

@@ -37,7 +37,26 @@ export interface GatedPeer {
   close(reason?: string): void;
 }
 
+/** What a peer said of itself. */
+export interface Greeting {
+  /** At most {@linkcode SOFTWARE_LENGTH_MAX} characters of it. */
+  readonly software: string;
+  /** dns, reporter, agent, tool; at most as long. */
+  readonly role: string;
+  /** By the monotonic clock: when it said Hello, or its last ping. */
+  readonly heardAtMs: number;
+  /** Newest revision of the routes that came to it over this connection; undefined: none. */
+  readonly revision: number | undefined;
+}
+
+/** Longest software and role that are kept of a peer, in characters. */
+export const SOFTWARE_LENGTH_MAX = 128;
+
 interface PeerState {
+  software: string;
+  role: string;
+  heardAtMs: number;
+  revision: number | undefined;
   extended: boolean;
   authenticated: boolean;
   nonce: Uint8Array | undefined;
@@ -67,6 +86,7 @@ export class HelloGate<P extends GatedPeer & WeakKey> {
   readonly #peers = new WeakMap<P, PeerState>();
   #refusedCount = 0;
   #silentCount = 0;
+  #extendedCount = 0;
 
   /** `token` is the shared secret; without one nobody has to prove anything. */
   constructor(
@@ -102,6 +122,10 @@ export class HelloGate<P extends GatedPeer & WeakKey> {
   /** Call for each accepted connection: starts the time limit for the proof. */
   accept(peer: P): void {
     const state: PeerState = {
+      software: "",
+      role: "",
+      heardAtMs: 0,
+      revision: undefined,
       extended: false,
       authenticated: this.#options.token === undefined,
       nonce: undefined,
@@ -118,8 +142,21 @@ export class HelloGate<P extends GatedPeer & WeakKey> {
 
   /** Call when a connection ends. */
   forget(peer: P): void {
-    this.#peers.get(peer)?.timer?.cancel();
+    const state = this.#peers.get(peer);
+    state?.timer?.cancel();
+    if (state?.extended === true) this.#extendedCount--;
     this.#peers.delete(peer);
+  }
+
+  /** Connections that said Hello; the others are of the original, or have not said anything yet. */
+  get extendedCount(): number {
+    return this.#extendedCount;
+  }
+
+  /** What a peer said of itself; undefined when it never said Hello, or has not proved the token. */
+  greetingOf(peer: P): Greeting | undefined {
+    const state = this.#peers.get(peer);
+    return state?.extended === true && state.authenticated ? state : undefined;
   }
 
   /** True when the peer said Hello and so may be sent our own messages and fields. */
@@ -128,10 +165,14 @@ export class HelloGate<P extends GatedPeer & WeakKey> {
   }
 
   #hello(body: Uint8Array, peer: P): void {
-    decodeHello(body);
+    const { software, role } = decodeHello(body);
     const state = this.#peers.get(peer);
     if (state === undefined) return;
+    if (!state.extended) this.#extendedCount++;
     state.extended = true;
+    state.software = software.slice(0, SOFTWARE_LENGTH_MAX);
+    state.role = role.slice(0, SOFTWARE_LENGTH_MAX);
+    state.heardAtMs = this.#options.clock.nowMs();
     state.nonce = state.authenticated
       ? undefined
       : crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
@@ -147,10 +188,13 @@ export class HelloGate<P extends GatedPeer & WeakKey> {
   }
 
   #ping(body: Uint8Array, peer: P): void {
-    peer.send(MessageId.Pong, encodePong({ seq: decodePing(body).seq }));
+    const { seq, revision } = decodePing(body);
+    peer.send(MessageId.Pong, encodePong({ seq }));
     const state = this.#peers.get(peer);
     if (state === undefined) return;
     state.pingAtMs = this.#options.clock.nowMs();
+    state.heardAtMs = state.pingAtMs;
+    state.revision = revision;
     state.timer ??= this.#watch(peer, state);
   }
 
@@ -214,6 +258,8 @@ export interface HelloPeerOptions {
   readonly pingIntervalMs?: number;
   /** Milliseconds for an answer; default {@linkcode PING_ANSWER_MS}. */
   readonly pingAnswerMs?: number;
+  /** Said in each ping: newest revision of the routes that came over this connection, if any. */
+  revision?(): number | undefined;
   /**
    * Requests may be sent now. Called at once on connect when no token is set, and again (or, with a
    * token, for the first time) with `true` when the server answered Hello.
@@ -306,7 +352,11 @@ export class HelloPeer {
   #ping(): void {
     if (this.#answerTimer !== undefined) return;
     this.#seq = (this.#seq + 1) >>> 0;
-    this.#options.client().send(MessageId.Ping, encodePing({ seq: this.#seq }));
+    const revision = this.#options.revision?.();
+    this.#options.client().send(
+      MessageId.Ping,
+      encodePing({ seq: this.#seq, ...(revision === undefined ? {} : { revision }) }),
+    );
     this.#answerTimer = this.#options.clock.setTimer(this.#pingAnswerMs, () => this.#miss());
   }
 

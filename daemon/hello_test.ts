@@ -205,6 +205,35 @@ test("HelloGate closes a connection that sent pings and then fell silent, and no
   assert.equal(clock.pendingCount, 0);
 });
 
+test("HelloGate keeps what a peer says of itself, and what its pings say has come", () => {
+  const clock = new ManualClock();
+  const gate = new HelloGate<GatedPeer>({ software: "s", role: "dns", clock, log: silentLogger });
+  const router = new MessageRouter<GatedPeer>();
+  gate.install(router);
+  const peer: GatedPeer = { send: () => true, close: () => {} };
+  const hello = (): void =>
+    void router.dispatch(
+      MessageId.Hello,
+      encodeHello({ protocol: 1, software: "x".repeat(500), role: "agent" }),
+      peer,
+    );
+  gate.accept(peer);
+  assert.deepEqual([gate.greetingOf(peer), gate.extendedCount], [undefined, 0]);
+  clock.advance(10);
+  hello();
+  hello();
+  assert.equal(gate.extendedCount, 1, "said twice, counted once");
+  const { software, role, heardAtMs, revision } = gate.greetingOf(peer) ?? {};
+  assert.deepEqual([software?.length, role, revision], [128, "agent", undefined]);
+  assert.equal(heardAtMs, clock.nowMs());
+  clock.advance(1600);
+  router.dispatch(MessageId.Ping, encodePing({ seq: 1, revision: 7 }), peer);
+  assert.equal(gate.greetingOf(peer)?.revision, 7);
+  assert.equal(gate.greetingOf(peer)?.heardAtMs, clock.nowMs());
+  gate.forget(peer);
+  assert.deepEqual([gate.greetingOf(peer), gate.extendedCount], [undefined, 0]);
+});
+
 test("HelloPeer fails over when an extended server stops answering pings", async () => {
   const router = new MessageRouter<Connection>();
   let hellos = 0;

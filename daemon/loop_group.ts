@@ -10,7 +10,11 @@ import { LOOP_STOP_MS, LoopPool } from "../reactor/loop_pool.ts";
 export const LOOP_RESTART_MS = 1000;
 
 /** Counters that tell how things are now: those of a loop that is gone count no more. */
-const GAUGES: ReadonlySet<string> = new Set(["connections", "subscriptions"]);
+const GAUGES: ReadonlySet<string> = new Set([
+  "connections",
+  "connections_plain",
+  "subscriptions",
+]);
 
 /** Counters of a loop; those of several add up. */
 export type LoopStats = Record<string, number>;

@@ -90,6 +90,10 @@ export function serverMetrics(service: string): MetricTable {
     );
   return {
     connections: gauge(`${prefix}connections`, "Open connections."),
+    connections_plain: gauge(
+      `${prefix}connections_plain`,
+      "Open connections that have not said Hello: of agents of the original, mostly.",
+    ),
     connections_accepted: counter(
       `${prefix}connections_accepted_total`,
       "Connections accepted.",

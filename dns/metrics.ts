@@ -32,6 +32,12 @@ export const dnsMetrics: MetricTable = {
     "lars_dns_subscriptions_refused_total",
     "Subscriptions beyond a limit: answered, not pushed.",
   ),
+  agents_linked: gauge("lars_dns_agents_linked", "Agents linked now that tell of themselves."),
+  agents_known: gauge("lars_dns_agents_known", "Agents that were linked in the last 7 days."),
+  agents_refused: counter(
+    "lars_dns_agents_refused_total",
+    "Reports of agents that found no room in the list; they are served all the same.",
+  ),
   loaded: gauge("lars_dns_routes_loaded", "1 when the routes have been read, else 0."),
   revision: gauge("lars_dns_route_revision", "Revision of the newest change that is served."),
   version: gauge("lars_dns_route_version", "RouteVersion last seen in the database."),

@@ -9,6 +9,7 @@ import type { LoopStats, LoopSurroundings, ServiceLoop } from "../daemon/loop_gr
 import { MessageId } from "../proto/message_ids.ts";
 import type { NodeUseRequest } from "../proto/message_types.ts";
 import {
+  decodeAgentStatus,
   decodeGetRouteRequest,
   decodeNodeUse,
   decodeNodeUseRequest,
@@ -18,6 +19,7 @@ import {
 } from "../proto/messages.ts";
 import type { ModuleKey } from "../sql/store.ts";
 import type { ModuleId } from "./module_id.ts";
+import { type AgentSighting, LoopAgents } from "./agent_roster.ts";
 import { NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
 import { PushPlan } from "./push_plan.ts";
 import type { RouteFrames } from "./route_frames.ts";
@@ -33,6 +35,8 @@ export type RouteTask =
   }
   /** Ask your agents whether they still use a node. */
   | { readonly type: "survey"; readonly id: number; readonly request: NodeUseRequest }
+  /** Say which agents are linked to you. */
+  | { readonly type: "agents"; readonly round: number }
   /** What all loops found out for a tool of yours. */
   | { readonly type: "report"; readonly question: number; readonly result: SurveyResult };
 
@@ -46,6 +50,12 @@ export type RouteNote =
   | { readonly type: "nodeUse"; readonly question: number; readonly request: NodeUseRequest }
   /** What my agents say to the survey with this id. */
   | { readonly type: "surveyed"; readonly id: number; readonly result: SurveyResult }
+  /** These agents are linked to me. */
+  | {
+    readonly type: "agents";
+    readonly round: number;
+    readonly agents: readonly AgentSighting[];
+  }
   /** A writer says that it changed these modules; none named: any. */
   | { readonly type: "routesChanged"; readonly keys: readonly ModuleKey[] };
 
@@ -64,6 +74,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   readonly #server: GreetingServer;
   readonly #plan: PushPlan<Connection>;
   readonly #surveys: NodeUseSurveys<Connection>;
+  readonly #agents: LoopAgents<Connection>;
   readonly #note: (note: RouteNote) => void;
   /** Tools that wait for a report, by the number of their question; the oldest are forgotten. */
   readonly #questions = new Map<number, { peer: Connection; seq: number }>();
@@ -79,6 +90,10 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       send: (peer, request) =>
         void peer.send(MessageId.NodeUseRequest, encodeNodeUseRequest(request)),
     });
+    this.#agents = new LoopAgents<Connection>({
+      clock,
+      greetingOf: (peer) => this.#server.greetingOf(peer),
+    });
     this.#server = new GreetingServer({
       role: "dns",
       init,
@@ -87,12 +102,16 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       onClose: (peer) => {
         this.#plan.closed(peer);
         this.#surveys.closed(peer);
+        this.#agents.closed(peer);
       },
       onDrain: (peer) => this.#plan.drained(peer),
     });
     this.#plan = new PushPlan<Connection>({
-      send: (peer, frames) =>
-        void peer.sendFrames(this.#server.isExtended(peer) ? frames.extended : frames.legacy),
+      send: (peer, frames) => {
+        const isExtended = this.#server.isExtended(peer);
+        if (isExtended) this.#agents.sent(peer, frames.revision);
+        peer.sendFrames(isExtended ? frames.extended : frames.legacy);
+      },
       isBusy: (peer) => peer.pendingBytes > HIGH_WATER_BYTES,
       want: (modId, cmdId) => around.note({ type: "want", modId, cmdId }),
       drop: (keys) => around.note({ type: "drop", keys }),
@@ -104,6 +123,9 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     });
     this.#server.router.add(MessageId.RouteChanged, (body) => {
       around.note({ type: "routesChanged", keys: decodeRouteChanged(body).modules });
+    });
+    this.#server.router.add(MessageId.AgentStatus, (body, peer) => {
+      this.#agents.told(peer, decodeAgentStatus(body));
     });
     this.#server.router.add(MessageId.NodeUseRequest, (body, peer) => this.#ask(body, peer));
     this.#server.router.add(MessageId.NodeUse, (body, peer) => {
@@ -119,7 +141,8 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   onTask(task: RouteTask): void {
     if (task.type === "frames") this.#plan.deliver(task.modId, task.cmdId, task.frames);
     else if (task.type === "survey") this.#survey(task.id, task.request);
-    else this.#report(task.question, task.result);
+    else if (task.type === "report") this.#report(task.question, task.result);
+    else this.#note({ type: "agents", round: task.round, agents: this.#agents.sightings() });
   }
 
   stats(): LoopStats {

@@ -11,6 +11,7 @@ import { reachableAddress } from "../daemon/reachable_address.ts";
 import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
 import { openStore, type Store } from "../sql/mod.ts";
 import { endsWithin, StoreHealth } from "../sql/store_health.ts";
+import { AgentWriter } from "./agent_writer.ts";
 import { dnsSettings } from "./config.ts";
 import { dnsMetrics } from "./metrics.ts";
 import { NodeUseInquiries } from "./node_use_survey.ts";
@@ -41,6 +42,7 @@ class DnsService implements RunningService {
   #loops: LoopGroup<RouteTask> | undefined;
   #inWorkers = false;
   #heartbeat: InstanceHeartbeat | undefined;
+  #agents: AgentWriter | undefined;
   #address = "";
 
   constructor(settings: DnsSettings, context: DaemonContext, store: Store) {
@@ -116,7 +118,10 @@ class DnsService implements RunningService {
     const listener = {
       onNote: (note: RouteNote, loop: number): void => this.#onNote(note, loop),
       onFailed: (): void => void this.#loopErrorCount++,
-      onGone: (loop: number): void => this.#hub.removeLoop(loop),
+      onGone: (loop: number): void => {
+        this.#hub.removeLoop(loop);
+        this.#agents?.lostLoop(loop);
+      },
     };
     this.#inWorkers = loopCount > 1;
     this.#loops = await startLoops({
@@ -130,16 +135,37 @@ class DnsService implements RunningService {
     });
     this.#address = formatAddress(await this.#loops.listen(settings.listenPort));
     this.#poller.start();
+    this.#signIn(loopCount);
+  }
+
+  /** Tells the database of this dns, and of the agents linked to it. */
+  #signIn(loopCount: number): void {
+    const { clock, log, software } = this.#context;
+    const address = reachableAddress(this.#address);
     this.#heartbeat = new InstanceHeartbeat({
       store: this.#store,
       clock,
       log,
       kind: "dns",
-      address: reachableAddress(this.#address),
+      address,
       software,
       detail: () => this.#detail(),
     });
     this.#heartbeat.start();
+    this.#agents = new AgentWriter({
+      store: this.#store,
+      clock,
+      log,
+      loopCount,
+      address,
+      version: () => this.#table.loaded ? this.#poller.version : 0,
+      ask: (round) => {
+        for (let loop = 0; loop < loopCount; loop++) {
+          this.#loops?.send(loop, { type: "agents", round });
+        }
+      },
+    });
+    this.#agents.start();
   }
 
   stats(): Record<string, number | string> {
@@ -154,6 +180,7 @@ class DnsService implements RunningService {
       rows_over_limit: this.#table.skipped.overLimit,
       routes_cut: this.#cutCount,
       loop_errors: this.#loopErrorCount,
+      ...this.#agents?.stats(),
       ...this.#poller.stats(),
       ...this.#health.stats(),
     };
@@ -175,7 +202,12 @@ class DnsService implements RunningService {
   async stop(): Promise<void> {
     this.#poller.stop();
     this.#inquiries.close();
-    await Promise.all([this.#loops?.close(), this.#heartbeat?.stop()]);
+    const written = endsWithin(
+      this.#context.clock,
+      STORE_CLOSE_MS,
+      this.#agents?.stop() ?? Promise.resolve(),
+    );
+    await Promise.all([this.#loops?.close(), this.#heartbeat?.stop(), written]);
     await endsWithin(this.#context.clock, STORE_CLOSE_MS, this.#store.close());
   }
 
@@ -189,6 +221,8 @@ class DnsService implements RunningService {
         return this.#poller.modulesChanged(note.keys);
       case "nodeUse":
         return this.#inquiries.ask(loop, note.question, note.request);
+      case "agents":
+        return this.#agents?.take(loop, note.round, note.agents);
       case "surveyed":
         return this.#inquiries.surveyed(note.id, loop, note.result);
     }
@@ -209,6 +243,8 @@ class DnsService implements RunningService {
       revision: this.#table.revision,
       version: this.#poller.version,
       connections: stats.connections ?? 0,
+      connectionsPlain: stats.connections_plain ?? 0,
+      agents: this.#agents?.stats().agents_linked ?? 0,
       subscriptions: stats.subscriptions ?? 0,
       modules: this.#table.moduleCount,
       nodes: this.#table.nodeCount,

@@ -340,7 +340,9 @@ test("two dns on one database both push all of ten changes", async () => {
     const [one] = await bench.store.instances();
     assert.equal(one.kind, "dns");
     assert.deepEqual(Object.keys(one.detail).sort(), [
+      "agents",
       "connections",
+      "connectionsPlain",
       "modules",
       "nodes",
       "revision",

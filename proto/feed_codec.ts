@@ -261,7 +261,7 @@ export function decodeCallReports(body: Uint8Array): CallReports {
   return message;
 }
 
-// ---- CallReportsTaken, Ping, Pong: a number each
+// ---- CallReportsTaken, Pong: a number each; Ping: one more
 
 function writeSeq(writer: WireWriter, message: { seq: number }): void {
   writer.uint32(1, message.seq);
@@ -292,9 +292,14 @@ export function decodeCallReportsTaken(body: Uint8Array): CallReportsTaken {
   return decodeSeq(body);
 }
 
+function writePing(writer: WireWriter, message: Ping): void {
+  writer.uint32(1, message.seq);
+  writer.optionalUint64(2, message.revision);
+}
+
 /** Body of message 66. */
 export function encodePing(message: Ping): Uint8Array {
-  return encode(writeSeq, message);
+  return encode(writePing, message);
 }
 
 /**
@@ -303,7 +308,16 @@ export function encodePing(message: Ping): Uint8Array {
  * @throws {ProtocolError} when the bytes are not such a message.
  */
 export function decodePing(body: Uint8Array): Ping {
-  return decodeSeq(body);
+  const reader = new WireReader(body);
+  const message: Ping = { seq: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    if (tag === varintTag(1)) message.seq = reader.uint32();
+    else if (tag === varintTag(2)) message.revision = reader.uint64();
+    else reader.skip(tag);
+  }
+  if (message.revision !== undefined) safe(message.revision, "Ping.revision");
+  return message;
 }
 
 /** Body of message 67. */

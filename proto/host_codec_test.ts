@@ -218,7 +218,7 @@ const feedMessages: Record<string, fc.Arbitrary<unknown>> = {
     ...noNull,
     requiredKeys: ["seq", "state", "clients"],
   }),
-  Ping: fc.record({ seq: uint32 }, noNull),
+  Ping: fc.record({ seq: uint32, revision: uint64 }, { ...noNull, requiredKeys: ["seq"] }),
   Pong: fc.record({ seq: uint32 }, noNull),
   HelloProof: fc.record({ mac: fc.uint8Array({ maxLength: 100 }) }, noNull),
   RoutePart: fc.record({

@@ -48,6 +48,8 @@ export const MessageId = {
   ExplainResponse: 77,
   /** Agent to in-process client: by what rules it judges, and where it stands. */
   TableSettings: 78,
+  /** Agent to dns: who I am and how I do. */
+  AgentStatus: 79,
 } as const;
 
 /** Any id of {@linkcode MessageId}. */

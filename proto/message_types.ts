@@ -136,6 +136,8 @@ export interface RoutePart extends ModuleKey {
 /** Message 66. */
 export interface Ping {
   seq: number;
+  /** Newest revision of the routes that came over this connection; absent: none came. */
+  revision?: number;
 }
 
 /** Message 67: has the seq of the Ping it answers. */
@@ -265,4 +267,25 @@ export interface ExplainResponse extends ModuleKey {
   from: number;
   /** JSON; "": the agent does not know the module. */
   explanation: string;
+}
+
+/** Message 79: who an agent is and how it does. */
+export interface AgentStatus {
+  /** Address of its host; with `port` its name in the console. */
+  ip: number;
+  /** The first of its UDP ports. */
+  port: number;
+  /** "" = none. */
+  zone: string;
+  /** In unix seconds, by its own clock. */
+  startedAt: number;
+  /** Modules that callers asked it for. */
+  modules: number;
+  /** Modules of which it holds a change back. */
+  held: number;
+  /** The first of them, for people: `1,2: 0 of 3 nodes, 12 s`; "" = none. */
+  heldRoutes: string;
+  /** Policies it has refused since the start. */
+  policiesRefused: number;
+  reporterConnected: boolean;
 }

@@ -8,6 +8,7 @@ import { messageOf, ProtocolError } from "../reactor/errors.ts";
 import { lars, protobuf } from "./lars_pb.js";
 import { PICK_KEY_BYTES_MAX } from "./message_ids.ts";
 import type {
+  AgentStatus,
   AgentUse,
   CallReports,
   CallReportsTaken,
@@ -38,6 +39,7 @@ import type {
 } from "./message_types.ts";
 
 export type {
+  AgentStatus,
   AgentUse,
   CallReports,
   CallReportsTaken,
@@ -408,7 +410,7 @@ export function decodeRoutePart(body: Uint8Array): RoutePart {
 
 /** Message 66 as bytes. */
 export function encodePing(message: Ping): Uint8Array {
-  return finish(lars.Ping.encode({ seq: message.seq }));
+  return finish(lars.Ping.encode({ seq: message.seq, revision: message.revision }));
 }
 
 /**
@@ -417,7 +419,12 @@ export function encodePing(message: Ping): Uint8Array {
  * @throws {ProtocolError} when the bytes are not such a message.
  */
 export function decodePing(body: Uint8Array): Ping {
-  return { seq: decodeWith("Ping", lars.Ping, body).seq };
+  const wire = decodeWith("Ping", lars.Ping, body);
+  const message: Ping = { seq: wire.seq };
+  if (wire.revision !== undefined && wire.revision !== null) {
+    message.revision = safeInteger(wire.revision, "Ping.revision");
+  }
+  return message;
 }
 
 /** Message 67 as bytes. */
@@ -719,5 +726,40 @@ export function decodeExplainResponse(body: Uint8Array): ExplainResponse {
     cmdId: wire.cmdid >>> 0,
     from: wire.from,
     explanation: wire.explanation,
+  };
+}
+
+/** Message 79 as bytes. */
+export function encodeAgentStatus(message: AgentStatus): Uint8Array {
+  return finish(lars.AgentStatus.encode({
+    ip: message.ip,
+    port: message.port,
+    zone: message.zone,
+    started_at: message.startedAt,
+    modules: message.modules,
+    held: message.held,
+    held_routes: message.heldRoutes,
+    policies_refused: message.policiesRefused,
+    reporter_connected: message.reporterConnected,
+  }));
+}
+
+/**
+ * Message 79 from bytes.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeAgentStatus(body: Uint8Array): AgentStatus {
+  const wire = decodeWith("AgentStatus", lars.AgentStatus, body);
+  return {
+    ip: wire.ip >>> 0,
+    port: wire.port >>> 0,
+    zone: wire.zone,
+    startedAt: wire.started_at,
+    modules: wire.modules,
+    held: wire.held,
+    heldRoutes: wire.held_routes,
+    policiesRefused: wire.policies_refused,
+    reporterConnected: wire.reporter_connected,
   };
 }

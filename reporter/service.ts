@@ -147,11 +147,11 @@ class ReporterService implements RunningService {
     const { clock } = this.#context;
     const store = this.#stores.history;
     const own = reachableAddress(formatAddress({ hostname: listenIp, port: listenPort }));
-    const isOther = ({ kind, address, seenAt }: ServiceInstance): boolean =>
-      kind === "reporter" && address !== own && seenAt > clock.wallMs() / 1000 - OTHER_REPORTER_S;
+    const isOther = ({ address, seenAt }: ServiceInstance): boolean =>
+      address !== own && seenAt > clock.wallMs() / 1000 - OTHER_REPORTER_S;
     let stored: readonly CallStatusRow[] = [];
     const reading = async (): Promise<void> => {
-      if ((await store.instances()).some(isOther)) return;
+      if ((await store.instances(["reporter"])).some(isOther)) return;
       stored = await store.readCallStatus();
     };
     await endsWithin(clock, ADOPT_LIMIT_MS, reading());

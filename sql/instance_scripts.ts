@@ -2,7 +2,15 @@
 
 import { LimitError, StoreError } from "../reactor/errors.ts";
 import type { SchemaShape } from "./schema_shape.ts";
-import { type Dialect, numberOf, type Script, type SqlRow, textOf } from "./sql_script.ts";
+import {
+  type Dialect,
+  numberOf,
+  placeholders,
+  type Script,
+  type SqlRow,
+  type SqlValue,
+  textOf,
+} from "./sql_script.ts";
 import type { ServiceInstance } from "./store.ts";
 
 /** Longest address and software text, in characters. */
@@ -33,6 +41,35 @@ function checkInstance(instance: ServiceInstance): void {
   }
 }
 
+/** What a row holds, in the order of its columns. */
+function valuesOf(instance: ServiceInstance): SqlValue[] {
+  checkInstance(instance);
+  const detail = JSON.stringify(instance.detail);
+  if (detail.length > INSTANCE_DETAIL_LENGTH_MAX) {
+    throw new LimitError(
+      "INSTANCE_DETAIL_LENGTH_MAX",
+      `Detail must be at most ${INSTANCE_DETAIL_LENGTH_MAX} characters as JSON: ` +
+        `current value has ${detail.length}`,
+    );
+  }
+  return [
+    instance.kind,
+    instance.address,
+    instance.software.slice(0, TEXT_LENGTH_MAX).toWellFormed(),
+    Math.trunc(instance.startedAt),
+    detail,
+    Math.trunc(instance.seenAt),
+  ];
+}
+
+/** Columns besides the key. `seen_at` is last: MySQL assigns from left to right. */
+const VALUE_COLUMNS = ["software", "started_at", "detail", "seen_at"];
+
+function insertSql(rowCount: number): string {
+  return `INSERT INTO ServiceInstance(kind, address, ${VALUE_COLUMNS.join(", ")}) VALUES ` +
+    placeholders(rowCount, 2 + VALUE_COLUMNS.length);
+}
+
 /**
  * Writes the sign of life of one service, and forgets those silent for too long.
  *
@@ -46,32 +83,71 @@ export function* heartbeatScript(
   instance: ServiceInstance,
 ): Script<void> {
   requireTable(shape);
-  checkInstance(instance);
-  const detail = JSON.stringify(instance.detail);
-  if (detail.length > INSTANCE_DETAIL_LENGTH_MAX) {
-    throw new LimitError(
-      "INSTANCE_DETAIL_LENGTH_MAX",
-      `Detail must be at most ${INSTANCE_DETAIL_LENGTH_MAX} characters as JSON: ` +
-        `current value has ${detail.length}`,
-    );
-  }
-  const columns = ["software", "started_at", "seen_at", "detail"];
   yield {
-    sql: `INSERT INTO ServiceInstance(kind, address, ${columns.join(", ")}) ` +
-      "VALUES (?, ?, ?, ?, ?, ?) " +
+    sql: insertSql(1) +
       (dialect === "mysql"
-        ? `ON DUPLICATE KEY UPDATE ${columns.map((name) => `${name} = VALUES(${name})`)}`
-        : `ON CONFLICT(kind, address) DO UPDATE SET ${
-          columns.map((name) => `${name} = excluded.${name}`)
+        ? ` ON DUPLICATE KEY UPDATE ${VALUE_COLUMNS.map((name) => `${name} = VALUES(${name})`)}`
+        : ` ON CONFLICT(kind, address) DO UPDATE SET ${
+          VALUE_COLUMNS.map((name) => `${name} = excluded.${name}`)
         }`),
-    params: [
-      instance.kind,
-      instance.address,
-      instance.software.slice(0, TEXT_LENGTH_MAX).toWellFormed(),
-      Math.trunc(instance.startedAt),
-      Math.trunc(instance.seenAt),
-      detail,
-    ],
+    params: valuesOf(instance),
+  };
+}
+
+/**
+ * Instances in order of their key, as locks want them; of several with one key the one seen last.
+ */
+export function sortInstances(instances: readonly ServiceInstance[]): ServiceInstance[] {
+  const latest = new Map<string, ServiceInstance>();
+  for (const instance of instances) {
+    const key = `${instance.kind} ${instance.address}`;
+    const known = latest.get(key);
+    if (known === undefined || known.seenAt <= instance.seenAt) latest.set(key, instance);
+  }
+  return [...latest].sort(([a], [b]) => a < b ? -1 : 1).map(([, instance]) => instance);
+}
+
+/**
+ * Writes what somebody knows of other services, sorted, in one statement. A row that was seen later
+ * stays as it is: several may know of one service, and whoever heard it last knows best.
+ *
+ * @throws as {@linkcode heartbeatScript}.
+ */
+export function* sightingsScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  instances: readonly ServiceInstance[],
+): Script<void> {
+  requireTable(shape);
+  const set = dialect === "mysql"
+    ? VALUE_COLUMNS.map((name) =>
+      `${name} = IF(VALUES(seen_at) >= seen_at, VALUES(${name}), ${name})`
+    )
+    : VALUE_COLUMNS.map((name) => `${name} = excluded.${name}`);
+  yield {
+    sql: insertSql(instances.length) +
+      (dialect === "mysql"
+        ? ` ON DUPLICATE KEY UPDATE ${set}`
+        : ` ON CONFLICT(kind, address) DO UPDATE SET ${set}` +
+          " WHERE excluded.seen_at >= ServiceInstance.seen_at"),
+    params: instances.flatMap(valuesOf),
+  };
+}
+
+/**
+ * Deletes the rows of a kind that are too many, those seen longest ago first; of those seen in the
+ * same second all stay.
+ */
+export function* trimInstancesScript(kind: string, rowsMax: number): Script<void> {
+  const rows = yield {
+    sql:
+      "SELECT seen_at FROM ServiceInstance WHERE kind = ? ORDER BY seen_at DESC LIMIT 1 OFFSET ?",
+    params: [kind, rowsMax - 1],
+  };
+  if (rows.length === 0) return;
+  yield {
+    sql: "DELETE FROM ServiceInstance WHERE kind = ? AND seen_at < ?",
+    params: [kind, numberOf(rows[0].seen_at)],
   };
 }
 
@@ -121,12 +197,17 @@ function instanceOf(row: SqlRow): ServiceInstance {
   };
 }
 
-/** Every known instance; none when the table is missing. */
-export function* instancesScript(shape: SchemaShape): Script<ServiceInstance[]> {
-  if (!shape.instances) return [];
+/** Every known instance, or those of some kinds; none when the table is missing. */
+export function* instancesScript(
+  shape: SchemaShape,
+  kinds?: readonly string[],
+): Script<ServiceInstance[]> {
+  if (!shape.instances || kinds?.length === 0) return [];
+  const where = kinds === undefined ? "" : `WHERE kind IN ${placeholders(1, kinds.length)} `;
   const rows = yield {
     sql: "SELECT kind, address, software, started_at, seen_at, detail " +
-      "FROM ServiceInstance ORDER BY kind, address",
+      `FROM ServiceInstance ${where}ORDER BY kind, address`,
+    params: kinds ?? [],
   };
   return rows.map(instanceOf);
 }

@@ -38,6 +38,9 @@ import {
   forgetSilentScript,
   heartbeatScript,
   instancesScript,
+  sightingsScript,
+  sortInstances,
+  trimInstancesScript,
 } from "./instance_scripts.ts";
 import { migrateScript, schemaVersionScript } from "./migrations.ts";
 import {
@@ -70,6 +73,7 @@ import {
   type CallStatusRow,
   type EditOptions,
   type EditResult,
+  INSTANCE_ROWS_MAX,
   type MigrateResult,
   MODULE_ROWS_MAX,
   type ModuleChange,
@@ -92,6 +96,8 @@ const RETRY_PAUSE_MAX_MS = 200;
 const SHAPE_RECHECK_MS = 5_000;
 /** Silent instances are looked for once in this time, in milliseconds: an hour. */
 const FORGET_SILENT_INTERVAL_MS = 3_600_000;
+/** Rows of one statement about other services. */
+const SIGHTINGS_CHUNK_ROWS = 200;
 /** Bounds of the page size of `readRoutes`. */
 const PAGE_ROWS_MAX = 100_000;
 /** SQLite reads on this thread: pages that hold it for longer are made smaller, others larger. */
@@ -376,13 +382,33 @@ export class SqlStore implements Store {
       const shape = await this.#currentShape();
       await this.#driver.run(() => heartbeatScript(this.dialect, shape, instance));
     });
+    await this.#forgetSilent(instance.seenAt);
+  }
+
+  async sightings(instances: readonly ServiceInstance[]): Promise<void> {
+    for (const chunk of chunksOf(sortInstances(instances), SIGHTINGS_CHUNK_ROWS)) {
+      await this.#attempt("write which agents are alive", async () => {
+        const shape = await this.#currentShape();
+        await this.#driver.run(() => sightingsScript(this.dialect, shape, chunk));
+      });
+      await this.#options.yieldToLoop();
+    }
+    for (const kind of new Set(instances.map((instance) => instance.kind))) {
+      await this.#attempt(
+        "forget what is too much",
+        () => this.#driver.run(() => trimInstancesScript(kind, INSTANCE_ROWS_MAX)),
+      );
+    }
+  }
+
+  async #forgetSilent(nowS: number): Promise<void> {
     const nowMs = this.#options.clock.nowMs();
     const lastMs = this.#forgotSilentAtMs;
     if (lastMs !== undefined && nowMs - lastMs < FORGET_SILENT_INTERVAL_MS) return;
     this.#forgotSilentAtMs = nowMs;
     await this.#attempt(
       "forget silent services",
-      () => this.#driver.run(() => forgetSilentScript(instance.seenAt)),
+      () => this.#driver.run(() => forgetSilentScript(nowS)),
     );
   }
 
@@ -393,10 +419,10 @@ export class SqlStore implements Store {
     });
   }
 
-  instances(): Promise<ServiceInstance[]> {
+  instances(kinds?: readonly ServiceInstance["kind"][]): Promise<ServiceInstance[]> {
     return this.#attempt("read the services", async () => {
       const shape = await this.#currentShape();
-      return await this.#driver.run(() => instancesScript(shape));
+      return await this.#driver.run(() => instancesScript(shape, kinds));
     });
   }
 

@@ -110,10 +110,13 @@ export interface CallStatusRow extends NodeKey {
   readonly errTotal?: number;
 }
 
-/** A running service, as it last described itself. */
+/** A running service, as it last described itself; an agent, as the dns it is linked to knows it. */
 export interface ServiceInstance {
   readonly kind: "dns" | "reporter" | "agent";
-  /** `host:port` it listens on; with `kind` it names the instance. At most 128 characters. */
+  /**
+   * `host:port` it listens on; with `kind` it names the instance. At most 128 characters. Of an
+   * agent the address of its host and the first of its UDP ports.
+   */
   readonly address: string;
   /** Program, version and runtime. At most 128 characters are kept. */
   readonly software: string;
@@ -210,10 +213,16 @@ export interface Store extends CallHistoryStore, EventStore {
   readCallStatus(filter?: CallStatusFilter): Promise<CallStatusRow[]>;
   /** Says that a service is alive. Fails for good on a schema that was never migrated. */
   heartbeat(instance: ServiceInstance): Promise<void>;
-  /** Removes a service that ends in good order. */
+  /**
+   * Says which other services somebody has heard of, as dns does for the agents linked to it. A row
+   * that was seen later stays, so that several may tell of one. Of a kind `INSTANCE_ROWS_MAX` rows
+   * are kept, those seen last. Fails for good on a schema that was never migrated.
+   */
+  sightings(instances: readonly ServiceInstance[]): Promise<void>;
+  /** Removes a service that ends in good order, or that somebody wants forgotten. */
   forgetInstance(kind: ServiceInstance["kind"], address: string): Promise<void>;
-  /** Every known service, in order of kind and address. */
-  instances(): Promise<ServiceInstance[]>;
+  /** Every known service, or those of some kinds, in order of kind and address. */
+  instances(kinds?: readonly ServiceInstance["kind"][]): Promise<ServiceInstance[]>;
   /** 0 for the original tables alone, else the number of the last migration in force. */
   schemaVersion(): Promise<number>;
   /** Brings the schema up to date; safe to repeat, and to run in several places at once. */
@@ -229,6 +238,9 @@ export const ROUTE_EDITS_MAX = 100_000;
 
 /** Most rows of Module: `moduleRows` leaves out the rest, `setModules` refuses to add more. */
 export const MODULE_ROWS_MAX = 100_000;
+
+/** Most rows of one kind in ServiceInstance, when `sightings` writes them; the oldest go first. */
+export const INSTANCE_ROWS_MAX = 20_000;
 
 /** Longest name of a module, in characters. */
 export const MODULE_NAME_LENGTH_MAX = 128;

@@ -10,6 +10,7 @@ import { testHistoryConformance } from "./history_conformance.ts";
 import { openStore, type StoreOptions } from "./open_store.ts";
 import {
   type CallStatusRow,
+  INSTANCE_ROWS_MAX,
   type ModuleChange,
   type ModuleKey,
   type ModuleRow,
@@ -58,6 +59,7 @@ export function testStoreConformance(target: ConformanceTarget): void {
   testChanges(define);
   testCallStatus(define);
   testInstances(define);
+  testSightings(define);
   testModules(define);
   testMeant(define);
   testHistoryConformance(define);
@@ -484,6 +486,78 @@ function instance(address: string, seenAt = 1_700_000_000): ServiceInstance {
     seenAt,
     detail: { modules: 3, note: "a'\"\\b" },
   };
+}
+
+function agent(address: string, seenAt: number, note = ""): ServiceInstance {
+  return { ...instance(address, seenAt), kind: "agent", detail: { note } };
+}
+
+function testSightings(define: Define): void {
+  const notes = async (store: Store): Promise<string[]> =>
+    (await store.instances(["agent"])).map(({ address, seenAt, detail }) =>
+      `${address} ${seenAt} ${detail.note}`
+    );
+
+  define("sightings() keeps what was seen last, whoever writes later", async ({ url, store }) => {
+    await withStore(url, async (other) => {
+      await store.sightings([agent("b:1", 1000, "one"), agent("a:1", 1000, "one")]);
+      await other.sightings([agent("a:1", 1005, "two"), agent("b:1", 999, "two")]);
+      assert.deepEqual(await notes(store), ["a:1 1005 two", "b:1 1000 one"]);
+      // The link moved: the dns that has lost it comes late with what it knew.
+      await store.sightings([agent("a:1", 1004, "one")]);
+      await store.sightings([agent("b:1", 1000, "same second")]);
+      assert.deepEqual(await notes(store), ["a:1 1005 two", "b:1 1000 same second"]);
+    });
+    const two = [agent("a:1", 1007, "late"), agent("a:1", 1006, "early")];
+    await store.sightings(two);
+    await store.sightings(two.reverse());
+    assert.equal((await notes(store))[0], "a:1 1007 late");
+    await store.sightings([]);
+    await assert.rejects(store.sightings([agent("x".repeat(129), 1)]), RangeError);
+  });
+
+  define("sightings() of many agents by several dns neither fails nor loses one", async (bench) => {
+    const count = 1200;
+    const agents = (seenAt: number): ServiceInstance[] =>
+      Array.from(
+        { length: count },
+        (_, index) => agent(`10.0.0.1:${(index * 7919) % count}`, seenAt),
+      );
+    await withStore(bench.url, async (other) => {
+      await Promise.all([
+        bench.store.sightings(agents(1_700_000_000)),
+        other.sightings(agents(1_700_000_001).reverse()),
+      ]);
+    });
+    const found = await bench.store.instances(["agent"]);
+    assert.equal(found.length, count);
+    assert.ok(found.every(({ seenAt }) => seenAt === 1_700_000_001));
+    await bench.store.heartbeat(instance("127.0.0.1:2"));
+    assert.equal((await bench.store.instances(["dns", "reporter"])).length, 1);
+    assert.deepEqual(await bench.store.instances([]), []);
+    assert.equal((await bench.store.instances()).length, count + 1);
+    // Whoever beats forgets what is silent for too long, agents too.
+    await withStore(
+      bench.url,
+      (other) => other.heartbeat(instance("127.0.0.1:3", 1_700_000_002 + 7 * 86_400)),
+    );
+    assert.deepEqual(await bench.store.instances(["agent"]), []);
+  });
+
+  define("sightings() keeps a bounded number of rows, those seen last", async (bench) => {
+    const row = (index: number): string =>
+      `('agent', '10.1.${index >> 8}.${index & 255}:1', '', 1, ${1000 + index}, '{}')`;
+    const columns = "kind, address, software, started_at, seen_at, detail";
+    for (let start = 0; start < INSTANCE_ROWS_MAX; start += 2000) {
+      const values = Array.from({ length: 2000 }, (_, index) => row(start + index)).join(",");
+      await bench.execute(`INSERT INTO ServiceInstance(${columns}) VALUES ${values}`);
+    }
+    await bench.store.sightings([agent("10.2.0.1:1", 90_000), agent("10.2.0.2:1", 90_000)]);
+    const found = await bench.store.instances(["agent"]);
+    assert.equal(found.length, INSTANCE_ROWS_MAX);
+    const oldest = Math.min(...found.map(({ seenAt }) => seenAt));
+    assert.equal(oldest, 1002, "the two seen longest ago are gone");
+  });
 }
 
 function testInstances(define: Define): void {

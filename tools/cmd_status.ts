@@ -16,6 +16,7 @@ import { plural } from "./plural.ts";
 import { factsText, type StoreFacts, storeFacts } from "./store_facts.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { eventJson, eventLine } from "./history_view.ts";
+import { type AgentSummary, summariseAgents } from "./agent_summary.ts";
 import { isRecent, knownInstances } from "./route_edit.ts";
 import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
@@ -56,7 +57,7 @@ const EVENTS_SHOWN = 5;
 export function addTo(parent: Command, context: CommandContext): void {
   const command = parent.command("status")
     .description(
-      "Show the database, the services registered in it, the agent of this host, call results " +
+      "Show the database, the services and agents it knows of, the agent of this host, call results " +
         "and the latest events. Exit code 1 when the database cannot be read.",
     )
     .option(
@@ -138,11 +139,16 @@ function toJson(
       seen_at: instance.seenAt,
       detail: instance.detail,
     })),
+    agents: agentsOf(stored.value),
     agent: agentJson,
     calls,
     recent,
     events: events.map(eventJson),
   };
+}
+
+function agentsOf({ instances, facts }: StoreReport): AgentSummary {
+  return summariseAgents(instances, facts.route_version, systemClock.wallMs() / 1000);
 }
 
 async function printReport(
@@ -160,7 +166,8 @@ async function printReport(
     for (const line of agentComplaints(status)) printLine(`          ${bad(line)}`);
   }
   if ("fault" in stored) return;
-  await printServices(stored.value.instances);
+  await printServices(stored.value.instances.filter(({ kind }) => kind !== "agent"));
+  await printAgents(agentsOf(stored.value));
   await printCalls(stored.value.calls);
   printRecent(stored.value);
 }
@@ -234,6 +241,36 @@ async function printServices(instances: readonly ServiceInstance[]): Promise<voi
         fieldsText(instance.detail),
       ];
     }),
+  );
+}
+
+async function printAgents(summary: AgentSummary): Promise<void> {
+  const { bad, good, strong } = coloursOf("stdout");
+  const { total, silent, holding, behind, agents } = summary;
+  const parts = [
+    ...(silent > 0 ? [bad(`${silent} silent`)] : []),
+    ...(holding > 0 ? [bad(`${holding} hold changed routes back`)] : []),
+    ...(behind > 0 ? [bad(`${behind} behind`)] : []),
+  ];
+  printLine("");
+  const well = total > 0 && parts.length === 0 ? [good("all well")] : parts;
+  printLine(`${strong("Agents")}  ${[`${total} that dns heard of`, ...well].join(", ")}`);
+  // Of many only those are named that somebody should look at.
+  const shown = total > agents.length ? agents.filter(({ state }) => state !== "ok") : agents;
+  if (shown.length === 0) return;
+  const nowSeconds = systemClock.wallMs() / 1000;
+  await printTable(
+    ["AGENT", "STATE", "LAST SEEN", "ZONE", "DNS", "ROUTE VERSION", "HELD BACK", "SOFTWARE"],
+    shown.map((agent) => [
+      agent.address,
+      agent.state === "ok" ? good("ok") : bad(agent.state),
+      `${Math.max(0, Math.round(nowSeconds - agent.seenAt))} s ago`,
+      agent.zone,
+      agent.dns,
+      agent.version ?? "",
+      agent.held,
+      agent.software,
+    ]),
   );
 }
 

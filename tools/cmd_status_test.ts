@@ -43,8 +43,9 @@ test("lars status: database, services, agent and call results, as JSON and as te
       const asJson = await processes.run("tools/lars.ts", [...args, "--json"]);
       assert.equal(asJson.code, 0, asJson.stderr);
       output = asJson.stdout;
-      return JSON.parse(output).agent.status.dnsConnected === 1;
-    }, { timeoutMs: 20_000, what: "the agent to be connected to dns" });
+      return JSON.parse(output).agent.status.dnsConnected === 1 &&
+        JSON.parse(output).agents.total === 1;
+    }, { timeoutMs: 60_000, what: "the agent to be connected to dns, and dns to write so" });
     const status = JSON.parse(output);
     assert.equal(status.store.ok, true);
     assert.deepEqual([status.store.modules, status.store.nodes], [3, 7]);
@@ -54,6 +55,11 @@ test("lars status: database, services, agent and call results, as JSON and as te
     assert.equal(signedIn?.alive, true);
     assert.ok(services.some(({ kind }) => kind === "reporter"));
     assert.equal(status.agent.ok, true);
+    const { silent, holding, behind, agents } = status.agents;
+    assert.deepEqual([silent, holding, behind], [0, 0, 0]);
+    assert.equal(agents[0].address, status.agent.status.address);
+    assert.equal(agents[0].dns, signedIn?.address);
+    assert.equal(agents[0].version, status.store.route_version);
     assert.match(status.agent.software, /^lars\//);
     assert.equal(typeof status.agent.status.picks, "number");
     assert.deepEqual(status.calls.modules, [
@@ -70,6 +76,7 @@ test("lars status: database, services, agent and call results, as JSON and as te
     assert.equal(asText.code, 0);
     assert.match(asText.stdout, /^database {2}sqlite:.*: schema version \d+, 3 modules, 7 nodes/);
     assert.match(asText.stdout, /^agent {5}answers at 127\.0\.0\.1:\d+, lars\//m);
+    assert.match(asText.stdout, /^Agents {2}1 that dns heard of, all well$/m);
     assert.match(asText.stdout, /dns 127\.0\.0\.1:\d+ connected/);
     assert.match(asText.stdout, /^ +1 +2 +3 +1 +25\.0 % +1$/m);
     assert.match(asText.stdout, /^ +1 +2 +192\.168\.1\.178:7776 +1 of 1 agents$/m);

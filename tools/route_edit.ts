@@ -65,10 +65,16 @@ export function isRecent(instance: ServiceInstance): boolean {
   return systemClock.wallMs() / 1000 - instance.seenAt <= INSTANCE_RECENT_SECONDS;
 }
 
-/** Every known service; none on a schema that was never migrated, which has no such table. */
-export async function knownInstances(store: Store): Promise<ServiceInstance[]> {
+/**
+ * Every known service, or those of some kinds; none on a schema that was never migrated, which has no
+ * such table.
+ */
+export async function knownInstances(
+  store: Store,
+  kinds?: readonly ServiceInstance["kind"][],
+): Promise<ServiceInstance[]> {
   try {
-    return await store.instances();
+    return await store.instances(kinds);
   } catch (error) {
     if (error instanceof StoreError && !error.transient) return [];
     throw error;

@@ -1,4 +1,4 @@
-// Shell. Looks after the agent of the console's host: agents have no way to the database themselves.
+// Shell. Looks after the agent of the console's host: it tells more of itself than dns is told.
 
 import { probeAgent } from "../agent/agent_probe.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
@@ -26,6 +26,11 @@ export class AgentWatch {
     return this.#known === undefined ? [] : [this.#known];
   }
 
+  /** Takes the agent off the list until it answers again. */
+  forget(address: string): void {
+    if (this.#known?.address === address) this.#known = undefined;
+  }
+
   start(): void {
     void this.#look();
   }
@@ -46,7 +51,8 @@ export class AgentWatch {
       );
       this.#known = {
         kind: "agent",
-        address: formatAddress(this.#agent),
+        // As dns knows it, whichever way leads there from here.
+        address: typeof detail.address === "string" ? detail.address : formatAddress(this.#agent),
         software,
         startedAt: this.#known?.startedAt ?? nowS,
         seenAt: nowS,

@@ -1,6 +1,7 @@
 // Core. Which alerts fire: rules against the system, with hysteresis and silences.
 
 import type { RuleRow, SilenceRow } from "../sql/console_store.ts";
+import { heldCount } from "./agent_list.ts";
 import type { ModuleView, NodeView, ServiceView, SystemView } from "./system_model.ts";
 
 /** Alerts at once; further ones are counted, not kept. */
@@ -37,7 +38,8 @@ export const DEFAULT_RULES: readonly NewRule[] = [
   rule("module_overload", "No usable node", "critical", 0, 5, 30),
   rule("error_share", "Many calls fail", "warning", 0.1, 60, 120),
   rule("node_out", "Node kept out", "warning", 0, 30, 30),
-  rule("agent_silent", "Agent silent", "warning", 60, 0, 10),
+  // Not at once: dns writes what it knows every 10 s, and has to be found again after a restart.
+  rule("agent_silent", "Agent silent", "warning", 45, 20, 30),
   rule("dns_behind", "dns behind the database", "warning", 5, 10, 10),
   rule("push_refused", "Agents hold a push back", "warning", 0, 0, 60),
   rule("report_backlog", "Results wait for the database", "warning", 10_000, 30, 60),
@@ -138,6 +140,60 @@ function services(
     .map((service) => aboutService(service, text(valueOf(service)), valueOf(service)));
 }
 
+function aboutAgents(text: string, value: number): Condition {
+  return {
+    subject: "agents",
+    text,
+    value,
+    modId: null,
+    cmdId: null,
+    node: null,
+    service: null,
+  };
+}
+
+/**
+ * Agents are heard through dns. While no dns lives nothing is known of those that were, and one
+ * alert says so instead of one for each.
+ */
+function silentAgents(
+  view: SystemView,
+  _modules: readonly ModuleView[],
+  threshold: number,
+): Condition[] {
+  const silentS = ({ seenAtMs }: ServiceView): number => Math.round((view.atMs - seenAtMs) / 1000);
+  const isHeard = view.services.some((one) => one.kind === "dns" && silentS(one) <= threshold);
+  const silent = view.services.filter((one) => one.kind === "agent" && silentS(one) > threshold);
+  const unheard = isHeard ? [] : silent.filter(({ detail }) => typeof detail.dns === "string");
+  const conditions = silent.filter((agent) => !unheard.includes(agent)).map((agent) =>
+    aboutService(agent, `has been silent for ${silentS(agent)} s`, silentS(agent))
+  );
+  if (unheard.length > 0) {
+    conditions.push(aboutAgents(
+      `No dns is alive, so nothing is heard of ${unheard.length} agents`,
+      unheard.length,
+    ));
+  }
+  return conditions;
+}
+
+/** One change may be held back by the whole fleet: that is one alert. */
+function holdingAgents(
+  view: SystemView,
+  _modules: readonly ModuleView[],
+  threshold: number,
+): Condition[] {
+  const holding = view.services.filter((one) => one.kind === "agent" && heldCount(one) > threshold);
+  if (holding.length === 0) return [];
+  const most = Math.max(...holding.map(heldCount));
+  const [{ address }] = holding;
+  const who = holding.length === 1
+    ? `agent ${address} holds`
+    : `${holding.length} agents (${address} for one) hold`;
+  const what = most === 1 ? "a changed route" : `${most} changed routes`;
+  return [aboutAgents(`${who} ${what} back: confirm or undo the change`, most)];
+}
+
 /** What each kind of rule looks for. */
 const CHECKS: Readonly<Record<string, Check>> = {
   module_overload: (_view, modules) =>
@@ -158,14 +214,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
       module.nodes.filter(({ state, health }) => state === "on" && health === "overload")
         .map((node) => aboutNode(module, node))
     ),
-  agent_silent: (view, _modules, threshold) =>
-    services(
-      view,
-      "agent",
-      ({ seenAtMs }) => Math.round((view.atMs - seenAtMs) / 1000),
-      threshold,
-      (seconds) => `has been silent for ${seconds} s`,
-    ),
+  agent_silent: silentAgents,
   dns_behind: (view, _modules, threshold) =>
     services(
       view,
@@ -174,14 +223,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
       threshold,
       (seconds) => `is ${seconds} s behind the database`,
     ),
-  push_refused: (view, _modules, threshold) =>
-    services(
-      view,
-      "agent",
-      (service) => detailNumber(service, "modulesHeld"),
-      threshold,
-      (routes) => `holds ${routes} changed routes back: confirm or undo the change`,
-    ),
+  push_refused: holdingAgents,
   report_backlog: (view, _modules, threshold) =>
     services(
       view,

@@ -148,7 +148,7 @@ test("AlertEngine: what each kind of rule looks for", () => {
       view([], [
         service("agent"),
       ]),
-      /holds 2 changed routes back/,
+      /agent h:1 holds 2 changed routes back/,
     ],
     [
       "report_backlog",
@@ -170,6 +170,46 @@ test("AlertEngine: what each kind of rule looks for", () => {
     assert.deepEqual(bench.look(bad, 5), [], "said once");
     assert.deepEqual(bench.look(good), ["ended told kept"], kind);
   }
+});
+
+/** What a rule says of services. */
+function textsOf(kind: string, services: ServiceView[]): string[] {
+  const bench = new Bench();
+  bench.rules = [ruleOf(kind)];
+  bench.look(view([], services));
+  return bench.engine.alerts.map(({ text }) => text);
+}
+
+test("AlertEngine: while no dns lives, one alert stands for all agents it would have told of", () => {
+  const old = { seenAtMs: 900_000, isSilent: true };
+  const agents = Array.from(
+    { length: 1000 },
+    (_, index) =>
+      service("agent", { ...old, address: `10.0.0.${index}:8888`, detail: { dns: "h:1" } }),
+  );
+  // One that the console asks itself.
+  const own = service("agent", { ...old, address: "own:8888" });
+  const living = service("dns");
+  const dead = service("dns", old);
+  assert.equal(textsOf("agent_silent", [living, own, ...agents]).length, 1001);
+  for (const dns of [[], [dead]]) {
+    assert.deepEqual(textsOf("agent_silent", [...dns, own, ...agents]).sort(), [
+      "No dns is alive, so nothing is heard of 1000 agents",
+      "agent own:8888 has been silent for 100 s",
+    ]);
+  }
+});
+
+test("AlertEngine: a change that the whole fleet holds back is one alert", () => {
+  const holding = (index: number, modulesHeld: number, isSilent = false): ServiceView =>
+    service("agent", { address: `10.0.0.${index}:8888`, detail: { modulesHeld }, isSilent });
+  assert.deepEqual(textsOf("push_refused", [holding(1, 1)]), [
+    "agent 10.0.0.1:8888 holds a changed route back: confirm or undo the change",
+  ]);
+  assert.deepEqual(textsOf("push_refused", [holding(1, 1), holding(2, 3), holding(3, 0)]), [
+    "2 agents (10.0.0.1:8888 for one) hold 3 changed routes back: confirm or undo the change",
+  ]);
+  assert.deepEqual(textsOf("push_refused", [holding(1, 1, true)]), [], "silent: who knows");
 });
 
 test("AlertEngine: fires after forS, ends after clearS, and does not flap between", () => {

@@ -46,7 +46,7 @@ BODIES.putRule = BODIES.addRule;
 function urlOf(name: RouteName, route: ApiRoute): string {
   const query = name === "search" ? "?q=1" : name === "live" ? "?view=alerts" : "";
   return route.path.replace("{modId}", "1").replace("{cmdId}", "1").replace("{node}", NODE)
-    .replace("{id}", "1").replace("{name}", "bob") + query;
+    .replace("{id}", "1").replace("{name}", "bob").replace("{address}", "10.0.0.1:8888") + query;
 }
 
 /** Status of a request with this client; streams are only opened. */

@@ -139,6 +139,16 @@ const viewRoutes = {
     query: shapes.ServiceListQuery,
     response: shapes.ServiceList,
   },
+  listAgents: {
+    method: "GET",
+    path: "/agents",
+    role: "viewer",
+    tag: "status",
+    summary:
+      "Agents of the fleet, worst first: last seen, version, dns, routes, what they hold back.",
+    query: shapes.AgentListQuery,
+    response: shapes.AgentList,
+  },
   listModules: {
     method: "GET",
     path: "/modules",
@@ -216,6 +226,16 @@ const viewRoutes = {
 } as const satisfies Record<string, ApiRoute>;
 
 const editRoutes = {
+  forgetAgent: {
+    method: "DELETE",
+    path: "/agents/{address}",
+    role: "operator",
+    tag: "status",
+    summary: "Forgets the agent of a host that is gone; one that lives would be back at once.",
+    params: shapes.AgentParams,
+    response: null,
+    problems: ["not-found", "conflict"],
+  },
   putModule: {
     method: "PUT",
     path: "/modules/{modId}/{cmdId}",

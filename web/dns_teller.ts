@@ -20,10 +20,10 @@ export interface DnsTellerOptions {
   readonly addresses: readonly Address[];
 }
 
-/** Every known service; none on a schema that was never migrated, which has no such table. */
+/** Every known dns; none on a schema that was never migrated, which has no such table. */
 async function knownInstances(store: Store): Promise<ServiceInstance[]> {
   try {
-    return await store.instances();
+    return await store.instances(["dns"]);
   } catch (error) {
     if (error instanceof StoreError && !error.transient) return [];
     throw error;

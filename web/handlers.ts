@@ -5,7 +5,9 @@ import { messageOf } from "../reactor/errors.ts";
 import type { Store } from "../sql/store.ts";
 import type { AccessService, Login } from "./access_service.ts";
 import type { Actor } from "./actor.ts";
+import type { AgentService } from "./agent_service.ts";
 import type { AlertService } from "./alert_service.ts";
+import { listAgents, STATUS_AGENTS_MAX } from "./agent_list.ts";
 import type { ApiContext, ApiHandlers } from "./api_context.ts";
 import type { ChangeService, WriteOptions } from "./change_service.ts";
 import { type ResponseOf, SESSION_COOKIE } from "./contract.ts";
@@ -14,6 +16,7 @@ import { eventQuery, eventView, historyQuery, historyView } from "./history_view
 import type { LiveHub, LiveMessage } from "./live_stream.ts";
 import { openApiDocument } from "./openapi.ts";
 import { ApiProblem } from "./problem.ts";
+import type { ServiceView, SystemView } from "./system_model.ts";
 import type { SystemReader } from "./system_reader.ts";
 import { detailOf, listModules, overviewOf, search } from "./system_views.ts";
 
@@ -29,6 +32,7 @@ export interface HandlerParts {
   readonly reader: SystemReader;
   readonly live: LiveHub;
   readonly explain: ExplainService;
+  readonly agents: AgentService;
   readonly software: string;
   /** True sends the cookie over encrypted connections only. */
   readonly secureCookie: boolean;
@@ -51,6 +55,7 @@ type ViewNames =
   | "getOverview"
   | "getStatus"
   | "listServices"
+  | "listAgents"
   | "listModules"
   | "search"
   | "listPolicies"
@@ -61,6 +66,7 @@ type ViewNames =
   | "live"
   | "getOpenApi";
 type EditNames =
+  | "forgetAgent"
   | "putModule"
   | "deleteModule"
   | "addNode"
@@ -152,6 +158,40 @@ function seenDetail(
   return stored === undefined ? undefined : detailOf(stored, reader.model.module(modId, cmdId));
 }
 
+type ServiceRow = ResponseOf<"listServices">["services"][number];
+
+function serviceRow({ detail, ...rest }: ServiceView): ServiceRow {
+  return {
+    kind: rest.kind,
+    address: rest.address,
+    software: rest.software,
+    startedAtMs: rest.startedAtMs,
+    seenAtMs: rest.seenAtMs,
+    isSilent: rest.isSilent,
+    revision: rest.revision,
+    revisionLag: rest.revisionLag,
+    detail: { ...detail },
+  };
+}
+
+function serverRows({ services }: SystemView): ServiceRow[] {
+  return services.filter(({ kind }) => kind !== "agent").map(serviceRow);
+}
+
+/** Servers first: there are few of them, and thousands of agents. */
+function listServices(
+  view: SystemView,
+  { kind, offset = 0, limit = 200 }: ApiContext<"listServices">["query"],
+): ResponseOf<"listServices"> {
+  const agents = view.services.filter((service) => service.kind === "agent");
+  const found = [...view.services.filter((service) => service.kind !== "agent"), ...agents]
+    .filter((service) =>
+      kind === undefined || service.kind === kind ||
+      (kind === "server" && service.kind !== "agent")
+    );
+  return { total: found.length, services: found.slice(offset, offset + limit).map(serviceRow) };
+}
+
 async function statusOf(parts: HandlerParts): Promise<ResponseOf<"getStatus">> {
   const { store, reader, alerts, software } = parts;
   const { view } = reader.model;
@@ -166,7 +206,10 @@ async function statusOf(parts: HandlerParts): Promise<ResponseOf<"getStatus">> {
     software,
     store: { label: store.label, isUp: fault === null, schemaVersion, fault },
     overview: overviewOf(view, alerts.firingCount),
-    services: view.services.map((service) => ({ ...service, detail: { ...service.detail } })),
+    services: [
+      ...serverRows(view),
+      ...listAgents(view, { limit: STATUS_AGENTS_MAX }).agents.map(serviceRow),
+    ],
   };
 }
 
@@ -226,11 +269,8 @@ function viewHandlers(parts: HandlerParts): Pick<ApiHandlers, ViewNames> {
   return {
     getOverview: () => overviewOf(reader.model.view, alerts.firingCount),
     getStatus: () => statusOf(parts),
-    listServices: ({ query }) => ({
-      services: reader.model.view.services
-        .filter(({ kind }) => query.kind === undefined || kind === query.kind)
-        .map((service) => ({ ...service, detail: { ...service.detail } })),
-    }),
+    listServices: ({ query }) => listServices(reader.model.view, query),
+    listAgents: ({ query }) => listAgents(reader.model.view, query),
     listModules: ({ query }) => listModules(reader.model.view, query),
     search: ({ query }) => search(reader.model.view, query.q, query.limit ?? 20),
     listPolicies: policyList,
@@ -263,12 +303,15 @@ function optionsOf(why: string | undefined, ifMatch: string | undefined): WriteO
   };
 }
 
-function editHandlers({ changes }: HandlerParts): Pick<ApiHandlers, EditNames> {
+function editHandlers({ changes, agents }: HandlerParts): Pick<ApiHandlers, EditNames> {
   const tagged = (result: ResponseOf<"addNode">, headers: Headers): ResponseOf<"addNode"> => {
     if (result.revision !== null) headers.set("ETag", `"${result.revision}"`);
     return result;
   };
   return {
+    async forgetAgent({ actor, params }): Promise<undefined> {
+      await agents.forget(actor, params.address);
+    },
     async putModule({ actor, params, body, ifMatch, headers }): Promise<ResponseOf<"putModule">> {
       const { why, ...texts } = body;
       const options = optionsOf(why, ifMatch);

@@ -398,9 +398,44 @@ export const ServiceRow = z.strictObject({
   detail: z.record(z.string(), z.union([z.number(), z.string()])),
 });
 export const ServiceListQuery = z.strictObject({
-  kind: z.enum(["dns", "reporter", "agent"]).optional(),
+  kind: z.enum(["dns", "reporter", "agent", "server"]).optional()
+    .describe("server: dns and reporter"),
+  offset: digits(0, 1_000_000).optional(),
+  limit: digits(1, PAGE_ROWS_MAX).optional().describe("default 200"),
 });
-export const ServiceList = z.strictObject({ services: z.array(ServiceRow) });
+export const ServiceList = z.strictObject({
+  total: count,
+  services: z.array(ServiceRow).describe("dns and reporter first"),
+});
+
+/** An agent, as the dns it was linked to last knows it. */
+export const AgentRow = z.strictObject({
+  ...ServiceRow.shape,
+  state: z.enum(["silent", "holding", "behind", "ok"])
+    .describe("holding: keeps a change of a route back; behind: lacks a change, or has no dns"),
+});
+export const AgentListQuery = z.strictObject({
+  search: z.string().max(NAME_LENGTH_MAX).optional()
+    .describe("begin of its address, its zone, or the address of its dns"),
+  state: AgentRow.shape.state.optional(),
+  offset: digits(0, 1_000_000).optional(),
+  limit: digits(1, PAGE_ROWS_MAX).optional().describe("default 100"),
+});
+export const AgentCounts = z.strictObject({
+  all: count,
+  silent: count,
+  holding: count,
+  behind: count,
+  ok: count,
+});
+export const AgentList = z.strictObject({
+  total: count,
+  counts: AgentCounts,
+  plainConnections: count
+    .describe("connections to dns of programs that tell nothing: agents of the original, mostly"),
+  agents: z.array(AgentRow).describe("worst first"),
+});
+export const AgentParams = z.strictObject({ address: line(128, 1) });
 
 /** Something that is wrong now. */
 export const Problem = z.strictObject({
@@ -424,8 +459,9 @@ export const Overview = z.strictObject({
     dns: count,
     reporter: count,
     agent: count,
-    silent: count,
-  }),
+    silent: count.describe("of dns and reporters"),
+  }).describe("those that are alive, and those that are not"),
+  agents: AgentCounts,
   firingCount: count.describe("alerts that fire and are not silenced"),
   problems: z.array(Problem).describe("worst first, at most 50"),
   problemCount: count,
@@ -442,7 +478,7 @@ export const Status = z.strictObject({
     fault: z.string().nullable(),
   }),
   overview: Overview,
-  services: z.array(ServiceRow),
+  services: z.array(ServiceRow).describe("of agents the worst 100"),
 });
 
 /** Ranges of history charts. */

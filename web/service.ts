@@ -12,6 +12,7 @@ import { type HttpServer, runtime } from "../reactor/runtime/mod.ts";
 import { openStore, type Store } from "../sql/mod.ts";
 import { endsWithin } from "../sql/store_health.ts";
 import { AccessService } from "./access_service.ts";
+import { AgentService } from "./agent_service.ts";
 import { AgentWatch } from "./agent_watch.ts";
 import { AlertService } from "./alert_service.ts";
 import { ApiServer } from "./api_server.ts";
@@ -75,7 +76,7 @@ export class WebService implements RunningService {
     const agent = parseAddress(settings.agent, DEFAULT_PORTS.agent);
     const watch = new AgentWatch(agent, clock);
     this.#watch = watch;
-    this.#reader = new SystemReader({ store, clock, log, moreServices: () => watch.services });
+    this.#reader = new SystemReader({ store, clock, log, watchedAgents: () => watch.services });
     this.#access = new AccessService({ store: store.console, hasher: new PasswordHasher(), clock });
     const sender = new WebhookSender({ clock, software, makeId: randomUUID });
     const reader = this.#reader;
@@ -106,6 +107,7 @@ export class WebService implements RunningService {
         alerts: this.#alerts,
         reader,
         live: this.#live,
+        agents: new AgentService({ store, clock, reader, watch }),
         explain: new ExplainService({
           agent,
           token: context.authToken,

@@ -217,17 +217,20 @@ function serviceView(
 ): ServiceView {
   const { kind, address, software, detail } = instance;
   const known = knownVersion(instance);
+  const isSilent = wallMs - instance.seenAt * 1000 > SERVICE_SILENT_MS;
+  // What an agent knows is told of less often than it changes: more than was told is not known.
+  const untilMs = kind === "agent" && !isSilent ? instance.seenAt * 1000 : wallMs;
   return {
     kind,
     address,
     software,
     startedAtMs: instance.startedAt * 1000,
     seenAtMs: instance.seenAt * 1000,
-    isSilent: wallMs - instance.seenAt * 1000 > SERVICE_SILENT_MS,
+    isSilent,
     revision: known,
     revisionLag: known === null
       ? null
-      : Math.max(0, Math.trunc((wallMs - (lag?.sinceMs ?? wallMs)) / 1000)),
+      : Math.max(0, Math.trunc((untilMs - (lag?.sinceMs ?? untilMs)) / 1000)),
     detail,
   };
 }

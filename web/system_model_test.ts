@@ -131,6 +131,28 @@ test("SystemModel: services, their lag, and copies of one node", () => {
   assert.match(problemsIn(bench.model.view)[0].text, /database does not answer/);
 });
 
+test("problemsIn() names few silent agents one by one, and many as one", () => {
+  const textsOf = (count: number): string[] => {
+    const bench = new Bench();
+    const services = Array.from({ length: count }, (_, index): ServiceInstance => ({
+      kind: "agent",
+      address: `10.0.0.${index}:8888`,
+      software: "",
+      startedAt: 1,
+      seenAt: 900 + index,
+      detail: {},
+    }));
+    bench.sample([], { services });
+    return problemsIn(bench.model.view).map(({ text }) => text);
+  };
+  assert.deepEqual(textsOf(2), [
+    "agent 10.0.0.0:8888 is silent",
+    "agent 10.0.0.1:8888 is silent",
+  ]);
+  assert.equal(textsOf(5).length, 5);
+  assert.deepEqual(textsOf(6), ["6 agents are silent"]);
+});
+
 test("SystemModel: a service is behind since it was first seen so, with what it knows", () => {
   const bench = new Bench();
   const lagAt = (known: number, version: number): number | null => {
@@ -152,6 +174,41 @@ test("SystemModel: a service is behind since it was first seen so, with what it 
   assert.deepEqual([lagAt(3650, 3652), lagAt(3650, 3653)], [1, 2]);
   assert.equal(lagAt(3653, 3653), 0);
   assert.equal(lagAt(3653, 3660), 0);
+});
+
+test("SystemModel: an agent is behind for as long as dns has said so, and when it is silent", () => {
+  const bench = new Bench();
+  let seenAt = 0;
+  const lagAfter = (
+    { known, version, isSeen }: { known: number; version: number; isSeen: boolean },
+  ): number | null => {
+    if (isSeen) seenAt = bench.atMs / 1000 + 1;
+    const agent: ServiceInstance = {
+      kind: "agent",
+      address: "a:1",
+      software: "lars",
+      startedAt: 1,
+      seenAt,
+      detail: { version: known },
+    };
+    bench.sample([], { services: [agent], version });
+    return bench.model.view.services[0].revisionLag;
+  };
+  assert.equal(lagAfter({ known: 50, version: 50, isSeen: true }), 0);
+  // Dns has not written since the change: nothing is known.
+  for (let second = 0; second < 9; second++) {
+    assert.equal(lagAfter({ known: 50, version: 60, isSeen: false }), 0);
+  }
+  assert.equal(lagAfter({ known: 50, version: 60, isSeen: true }), 9, "it lacks the change still");
+  assert.equal(lagAfter({ known: 60, version: 60, isSeen: true }), 0);
+  for (let second = 0; second < 30; second++) {
+    assert.equal(lagAfter({ known: 60, version: 70, isSeen: false }), 0);
+  }
+  assert.equal(
+    lagAfter({ known: 60, version: 70, isSeen: false }),
+    30,
+    "silent: it cannot have it",
+  );
 });
 
 function manyModules(): Bench {

@@ -5,6 +5,7 @@ import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { NodeCalls } from "../sql/console_store.ts";
 import type { RouteMark, RouteRow, ServiceInstance, Store } from "../sql/store.ts";
+import { withWatched } from "./agent_list.ts";
 import { CALLER_RECENT_S, SystemModel } from "./system_model.ts";
 
 /** Pause between two readings, in milliseconds; longer when a reading takes long. */
@@ -15,6 +16,8 @@ const READ_SHARE_MAX = 0.25;
 const ROUTES_AGE_MAX_MS = 15_000;
 /** Distinct callers are counted less often. */
 const CALLER_COUNT_AGE_MAX_MS = 10_000;
+/** Agents are written down less often, and there may be thousands. */
+const AGENTS_AGE_MAX_MS = 3_000;
 const CALLS_PAGE_ROWS = 250;
 /** Nodes whose calls are read; of more the rest counts as idle. */
 const CALL_NODES_MAX = 200_000;
@@ -24,8 +27,8 @@ export interface SystemReaderOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Services that do not sign in to the database. */
-  moreServices(): readonly ServiceInstance[];
+  /** Agents that the console asks itself. */
+  watchedAgents(): readonly ServiceInstance[];
 }
 
 /** Keeps a {@linkcode SystemModel} up to date. */
@@ -37,6 +40,8 @@ export class SystemReader {
   #routesAtMs = -Infinity;
   #callerCount = 0;
   #callersAtMs = -Infinity;
+  #agents: readonly ServiceInstance[] = [];
+  #agentsAtMs = -Infinity;
   #timer: Timer | undefined;
   #reading: Promise<void> | undefined;
   #stopped = false;
@@ -68,6 +73,12 @@ export class SystemReader {
       this.#reading = undefined;
     });
     await this.#reading;
+  }
+
+  /** The same, and reads the agents again whenever they were read last. */
+  async readAgents(): Promise<void> {
+    this.#agentsAtMs = -Infinity;
+    await this.readNow();
   }
 
   /** Waits for a reading that is under way. */
@@ -103,7 +114,7 @@ export class SystemReader {
         nowMs: clock.nowMs(),
         version: this.#mark?.version ?? 0,
         calls,
-        services: [...await store.instances(), ...this.#options.moreServices()],
+        services: await this.#readServices(),
         callerCount: this.#callerCount,
       });
       while (steps.next().done !== true) await sleep(clock, 0);
@@ -131,6 +142,18 @@ export class SystemReader {
     this.model.setRoutes(rows, await store.moduleRows());
     this.#mark = mark;
     this.#routesAtMs = clock.nowMs();
+  }
+
+  async #readServices(): Promise<ServiceInstance[]> {
+    const { store, clock, watchedAgents } = this.#options;
+    if (clock.nowMs() - this.#agentsAtMs >= AGENTS_AGE_MAX_MS) {
+      this.#agentsAtMs = clock.nowMs();
+      this.#agents = await store.instances(["agent"]);
+    }
+    return [
+      ...await store.instances(["dns", "reporter"]),
+      ...withWatched(this.#agents, watchedAgents()),
+    ];
   }
 
   async #readCalls(): Promise<NodeCalls[]> {

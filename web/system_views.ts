@@ -4,6 +4,7 @@ import { formatIpv4 } from "../reactor/address.ts";
 import { revisionOf } from "../sql/console_difference.ts";
 import type { StoredModule } from "../sql/console_store.ts";
 import type { RouteRow } from "../sql/store.ts";
+import { countAgents } from "./agent_list.ts";
 import type { ResponseOf } from "./contract.ts";
 import {
   type ModuleView,
@@ -15,6 +16,8 @@ import {
 
 const PROBLEMS_SHOWN = 50;
 const WORST_SHOWN = 20;
+/** Silent agents that are problems of their own. */
+const SILENT_AGENTS_NAMED = 5;
 
 type ModuleSummary = ResponseOf<"listModules">["modules"][number];
 type NodeStatus = ResponseOf<"getModule">["nodes"][number];
@@ -145,18 +148,27 @@ function moduleProblem(module: ModuleView): Problem {
   };
 }
 
+/** Silent services one by one; of agents, which may be thousands, many are one problem. */
+function silentProblems({ services }: SystemView): Problem[] {
+  const silent = services.filter((service) => service.isSilent);
+  const agents = silent.filter(({ kind }) => kind === "agent");
+  const isMany = agents.length > SILENT_AGENTS_NAMED;
+  const about = { severity: "warning", modId: null, cmdId: null, node: null } as const;
+  const problems = silent.filter(({ kind }) => !isMany || kind !== "agent").map((
+    { kind, address, seenAtMs },
+  ): Problem => ({ ...about, text: `${kind} ${address} is silent`, sinceMs: seenAtMs }));
+  if (!isMany) return problems;
+  const sinceMs = Math.min(...agents.map(({ seenAtMs }) => seenAtMs));
+  return [...problems, { ...about, text: `${agents.length} agents are silent`, sinceMs }];
+}
+
 /** Everything that is wrong, worst first. */
 export function problemsIn(view: SystemView): Problem[] {
   const plain = { modId: null, cmdId: null, node: null };
   const away: Problem[] = view.isStale
     ? [{ ...plain, severity: "critical", text: "The database does not answer", sinceMs: view.atMs }]
     : [];
-  const silent = view.services.filter((service) => service.isSilent).map((service): Problem => ({
-    ...plain,
-    severity: "warning",
-    text: `${service.kind} ${service.address} is silent`,
-    sinceMs: service.seenAtMs,
-  }));
+  const silent = silentProblems(view);
   const modules = view.modules.filter(isTrouble).sort(byTrouble).map(moduleProblem);
   const all = [...away, ...modules, ...silent];
   return all.sort((a, b) => Number(b.severity === "critical") - Number(a.severity === "critical"));
@@ -170,7 +182,7 @@ export function overviewOf(view: SystemView, firingCount: number): Overview {
   const problems = problemsIn(view);
   const services = { dns: 0, reporter: 0, agent: 0, silent: 0 };
   for (const { kind, isSilent } of view.services) {
-    if (isSilent) services.silent++;
+    if (isSilent) services.silent += Number(kind !== "agent");
     else if (kind === "dns" || kind === "reporter" || kind === "agent") services[kind]++;
   }
   return {
@@ -184,6 +196,7 @@ export function overviewOf(view: SystemView, firingCount: number): Overview {
     errorShare: roundedShare(rates.errorShare),
     callerCount: view.callerCount,
     services,
+    agents: countAgents(view),
     firingCount,
     problems: problems.slice(0, PROBLEMS_SHOWN),
     problemCount: problems.length,

@@ -183,11 +183,34 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
       return sessionOf(own(request));
     },
     getOverview: () => world.overview(now()),
-    listServices: ({ query }) => ({
-      services: world.services(now()).filter(({ kind }) =>
-        query.kind === undefined || kind === query.kind
-      ),
-    }),
+    listServices: ({ query }) => {
+      const services = world.servers(now()).filter(({ kind }) =>
+        [undefined, "server", kind].includes(query.kind)
+      );
+      return { total: services.length, services };
+    },
+    listAgents: ({ query }) => {
+      const all = world.agents(now());
+      const count = (state: string): number => all.filter((one) => one.state === state).length;
+      const found = all.filter(({ state, address }) =>
+        (query.state === undefined || state === query.state) &&
+        address.startsWith(query.search ?? "")
+      );
+      const offset = Number(query.offset ?? 0);
+      return {
+        total: found.length,
+        counts: {
+          all: all.length,
+          silent: count("silent"),
+          holding: count("holding"),
+          behind: count("behind"),
+          ok: count("ok"),
+        },
+        plainConnections: all.length === 0 ? 0 : 2,
+        agents: found.slice(offset, offset + Number(query.limit ?? 100)),
+      };
+    },
+    forgetAgent: ({ params }) => void world.forgotten.add(params.address),
     listModules: ({ query }) => {
       const all = world.list(query.search ?? "", query.health ?? "", query.sort ?? "trouble");
       const offset = Number(query.offset ?? 0);

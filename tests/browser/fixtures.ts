@@ -43,6 +43,10 @@ function nodeOf(index: number, nowMs: number, values: Partial<Node> = {}): Node 
 }
 
 /** As much as an agent tells of itself. */
+function agentAddress(index: number): string {
+  return `10.0.${9 + (index >> 8)}.${index & 255}:8888`;
+}
+
 const AGENT_DETAIL: Readonly<Record<string, number | string>> = {
   software: "lars/0.1.0 deno/2.9.6",
   zone: "eu-1a",
@@ -133,6 +137,8 @@ export class FixtureWorld {
   readonly tokens: ResponseOf<"listTokens">["tokens"] = [];
   /** What the first agent holds back, in its own words. */
   heldBack = "";
+  /** Addresses of agents that are forgotten. */
+  readonly forgotten = new Set<string>();
   /** Modules that somebody said are meant, `1/2: why`. */
   readonly confirmed: string[] = [];
   /** The database is away: what is shown is old. */
@@ -337,7 +343,10 @@ export class FixtureWorld {
       callerCount: isEmpty ? 0 : 6,
       services: isEmpty
         ? { dns: 0, reporter: 0, agent: 0, silent: 0 }
-        : { dns: 2, reporter: 1, agent: 6, silent: 1 },
+        : { dns: 2, reporter: 1, agent: 5, silent: 0 },
+      agents: isEmpty
+        ? { all: 0, silent: 0, holding: 0, behind: 0, ok: 0 }
+        : { all: 6, silent: 1, holding: 0, behind: 1, ok: 4 },
       firingCount:
         this.alerts().filter(({ state, isSilenced }) => state === "firing" && !isSilenced).length,
       problems: problems.slice(0, 50),
@@ -402,34 +411,64 @@ export class FixtureWorld {
     ];
   }
 
-  services(nowMs: number): ResponseOf<"listServices">["services"] {
+  /** dns and reporters. */
+  servers(nowMs: number): ResponseOf<"listServices">["services"] {
     if (this.#scene === "empty") return [];
-    return Array.from({ length: 9 }, (_, index) => {
-      const kind = index < 2 ? "dns" : index < 3 ? "reporter" : "agent";
-      const isSilent = index === 6;
-      const isHolding = index === 3 && this.heldBack !== "";
-      const detail: Record<string, number | string> = kind === "dns"
-        ? { connections: 6, subscriptions: 41 }
-        : kind === "reporter"
-        ? { connections: 6, reports: 9120, rows_waiting: 0, rows_refused: 0 }
-        : {
-          ...AGENT_DETAIL,
-          ...(isHolding ? { routesHeldBack: this.heldBack, modulesHeld: 1 } : {}),
-        };
-      return {
-        kind,
-        address: kind === "agent"
-          ? `10.0.9.${index}:8888`
-          : `10.0.1.${index + 1}:777${8 + index % 2}`,
-        software: "lars 0.1.0",
-        startedAtMs: nowMs - (index + 1) * 50 * 60 * MINUTE_MS,
-        seenAtMs: isSilent ? nowMs - 3 * MINUTE_MS : nowMs - 800,
-        isSilent,
-        revision: kind === "reporter" ? null : this.#version,
-        revisionLag: kind === "reporter" ? null : isSilent ? 180 : 0,
-        detail,
-      };
-    });
+    const details: readonly Record<string, number | string>[] = [
+      { connections: 6, connectionsPlain: 1, agents: 4, subscriptions: 41 },
+      { connections: 5, connectionsPlain: 1, agents: 2, subscriptions: 20 },
+      { connections: 6, reports: 9120, rows_waiting: 0, rows_refused: 0 },
+    ];
+    return details.map((detail, index) => ({
+      kind: index < 2 ? "dns" : "reporter",
+      address: `10.0.1.${index + 1}:777${8 + index % 2}`,
+      software: "lars 0.1.0",
+      startedAtMs: nowMs - (index + 1) * 50 * 60 * MINUTE_MS,
+      seenAtMs: nowMs - 800,
+      isSilent: false,
+      revision: index < 2 ? this.#version : null,
+      revisionLag: index < 2 ? 0 : null,
+      detail,
+    }));
+  }
+
+  /** Agents, worst first: one of each state, then well ones. */
+  agents(nowMs: number): ResponseOf<"listAgents">["agents"] {
+    if (this.#scene === "empty") return [];
+    const count = this.#scene === "crowded" ? 1000 : 6;
+    return Array.from({ length: count }, (_, index) => index)
+      .filter((index) => !this.forgotten.has(agentAddress(index)))
+      .map((index) => {
+        const isHolding = index === 1 && this.heldBack !== "";
+        const state = index === 0
+          ? "silent"
+          : isHolding
+          ? "holding"
+          : index === 2
+          ? "behind"
+          : "ok";
+        return {
+          kind: "agent",
+          address: agentAddress(index),
+          software: "lars/0.1.0 deno/2.9.6",
+          startedAtMs: nowMs - (index + 1) * 50 * 60 * MINUTE_MS,
+          seenAtMs: state === "silent" ? nowMs - 3 * MINUTE_MS : nowMs - 4800,
+          isSilent: state === "silent",
+          state,
+          revision: this.#version,
+          revisionLag: state === "silent" ? 180 : state === "behind" ? 42 : 0,
+          detail: {
+            dns: `10.0.1.${index % 2 + 1}:7778`,
+            zone: index === 3 ? LONG_NAME : `eu-1${"abc"[index % 3]}`,
+            modules: 7,
+            modulesHeld: isHolding ? 2 : 0,
+            routesHeldBack: isHolding ? this.heldBack : "",
+            policiesRefused: 0,
+            reporterConnected: 1,
+            ...(index === 4 ? AGENT_DETAIL : {}),
+          },
+        } as const;
+      });
   }
 
   /** What the agent says of a module; nobody asked it for the one named legacy. */

@@ -26,6 +26,7 @@ const PAGES: readonly (readonly [string, string])[] = [
   ["alert_silences", "/alerts?tab=silences"],
   ["alert_webhooks", "/alerts?tab=webhooks"],
   ["events", "/events"],
+  ["agents", "/agents"],
   ["services", "/services"],
   ["changes", "/changes"],
   ["change", "/changes/3"],
@@ -189,6 +190,14 @@ test(
     await browser.screenshot("crowded_modules", true);
     await page.getByRole("button", { name: "Later" }).click();
     await page.getByText("101 to 200 of").waitFor();
+    await visit("/agents");
+    assert.equal(await page.locator("tbody tr").count(), 100);
+    await browser.checkWidth("1,000 agents");
+    await browser.screenshot("crowded_agents", true);
+    await page.getByRole("button", { name: "Later" }).click();
+    await page.getByText("101 to 200 of").waitFor();
+    await page.getByRole("searchbox").fill("10.0.11.");
+    await page.getByText("1 to 100 of 256").waitFor();
     await page.setViewportSize({ width: 390, height: 844 });
     await visit("/modules/9/9");
     await browser.checkWidth("500 nodes on a phone");
@@ -414,6 +423,39 @@ test(
   },
 );
 
+test(
+  "agents: by state, what they hold back, and one that is gone is forgotten",
+  { skip },
+  async () => {
+    await begin(usual);
+    const { page } = browser;
+    usual.world.heldBack = "2,1: 2 of 12 nodes, 42 s; 66,6: 0 of 3 nodes, 9 s";
+    await visit("/agents");
+    const table = page.getByRole("table", { name: "Agents" });
+    await table.getByText("3 min behind").or(table.getByText("42 s behind")).first().waitFor();
+    await table.getByRole("link", { name: "66 / 6 held back" }).waitFor();
+    await page.getByText("2 more connections to dns are of programs").waitFor();
+    await browser.screenshot("agents_states", true);
+    await browser.checkAccess("agents");
+    await page.getByRole("button", { name: "Holding 1" }).click();
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
+    assert.match(page.url(), /state=holding/);
+    await page.getByRole("searchbox").fill("10.9.");
+    await page.getByText("No agent matches").waitFor();
+    await page.getByRole("button", { name: "Show all" }).click();
+    await page.getByRole("button", { name: "Forget 10.0.9.0:8888" }).click();
+    await browser.checkAccess("forget");
+    await browser.screenshot("dialog_forget", true);
+    await page.getByRole("dialog").getByRole("button", { name: "Forget" }).click();
+    await page.getByRole("status").getByText("10.0.9.0:8888 is forgotten").waitFor();
+    await page.getByRole("button", { name: "All 5" }).waitFor();
+    assert.equal(await page.getByRole("button", { name: /^Forget/ }).count(), 0);
+    usual.world.heldBack = "";
+    usual.world.forgotten.clear();
+    finish(usual, "agents");
+  },
+);
+
 test("roles: a viewer sees no button that changes anything", { skip }, async () => {
   await begin(usual, "vera");
   const { page } = browser;
@@ -426,6 +468,9 @@ test("roles: a viewer sees no button that changes anything", { skip }, async () 
   await page.getByText("An operator can say that it is meant").waitFor();
   assert.equal(await page.getByRole("button", { name: /meant/ }).count(), 0);
   usual.world.heldBack = "";
+  await visit("/agents");
+  await page.getByText("10.0.9.0:8888").waitFor();
+  assert.equal(await page.getByRole("button", { name: /Forget/ }).count(), 0);
   await visit("/users");
   await page.getByText("There is no such page").waitFor();
   await browser.screenshot("viewer_module");

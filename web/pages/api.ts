@@ -67,6 +67,8 @@ const ROUTES: { readonly [N in RouteName]: `${ApiRoutes[N]["method"]} ${ApiRoute
   getOverview: "GET /overview",
   getStatus: "GET /status",
   listServices: "GET /services",
+  listAgents: "GET /agents",
+  forgetAgent: "DELETE /agents/{address}",
   listModules: "GET /modules",
   search: "GET /search",
   listPolicies: "GET /policies",

@@ -14,6 +14,11 @@ import { Dialog, faultOf, Field, ProblemBox, useAction } from "./widgets.tsx";
 /** The console asks its agent this often; asking the console more often shows nothing new. */
 const REFRESH_MS = 3000;
 
+/** Agents that are looked at: the change is the same for all. */
+const HOLDING_MAX = "100";
+/** Agents that are named. */
+const AGENTS_NAMED = 3;
+
 interface ModuleName {
   readonly modId: number;
   readonly cmdId: number;
@@ -89,13 +94,13 @@ function Held({ held }: { held: HeldRoute }): JSX.Element {
 /** Shows when an agent holds a change of a module back; nothing else. */
 export function HeldBox({ module }: { module: ModuleName }): JSX.Element | null {
   const [isOpen, setOpen] = useState(false);
-  const services = useLoad(
+  const agents = useLoad(
     "held routes",
-    (signal) => call("listServices", { query: { kind: "agent" }, signal }),
+    (signal) => call("listAgents", { query: { state: "holding", limit: HOLDING_MAX }, signal }),
     REFRESH_MS,
     true,
   );
-  const held = heldRoutes(services.value?.services ?? [])
+  const held = heldRoutes(agents.value?.agents ?? [])
     .filter(({ modId, cmdId }) => modId === module.modId && cmdId === module.cmdId);
   if (held.length === 0) return null;
   return (
@@ -103,7 +108,12 @@ export function HeldBox({ module }: { module: ModuleName }): JSX.Element | null 
       <Icon name="warn" />
       <div>
         <p class="strong">A change of this route is held back</p>
-        {held.map((one) => <Held key={one.agent} held={one} />)}
+        {held.slice(0, AGENTS_NAMED).map((one) => <Held key={one.agent} held={one} />)}
+        {held.length > AGENTS_NAMED && (
+          <p>
+            So do <a href="/agents?state=holding">other agents</a>.
+          </p>
+        )}
         {may("operator")
           ? (
             <>
@@ -116,7 +126,7 @@ export function HeldBox({ module }: { module: ModuleName }): JSX.Element | null 
           <ConfirmRouteDialog
             module={module}
             onClose={() => setOpen(false)}
-            onDone={services.reload}
+            onDone={agents.reload}
           />
         )}
       </div>

@@ -59,6 +59,7 @@ export const NAV_ITEMS: readonly NavItem[] = [
   { page: "history", href: "/history", text: "History", icon: "history", role: "viewer", key: "h" },
   { page: "alerts", href: "/alerts", text: "Alerts", icon: "alerts", role: "viewer", key: "a" },
   { page: "events", href: "/events", text: "Events", icon: "events", role: "viewer", key: "e" },
+  { page: "agents", href: "/agents", text: "Agents", icon: "agents", role: "viewer", key: "t" },
   {
     page: "services",
     href: "/services",

@@ -5,6 +5,7 @@ import { useEffect, useState } from "preact/hooks";
 import { call, maybeLoggedIn, problemOf, session } from "./api.ts";
 import { Frame, NAV_ITEMS, Notices } from "./layout.tsx";
 import { AccountPage } from "./page_account.tsx";
+import { AgentsPage } from "./page_agents.tsx";
 import { AlertsPage } from "./page_alerts.tsx";
 import { AuditPage } from "./page_audit.tsx";
 import { ChangePage, ChangesPage } from "./page_changes.tsx";
@@ -51,6 +52,7 @@ const PAGES: Readonly<Record<PageName, () => JSX.Element>> = {
   changes: ChangesPage,
   alerts: AlertsPage,
   events: EventsPage,
+  agents: AgentsPage,
   services: ServicesPage,
   transfer: TransferPage,
   audit: AuditPage,

@@ -98,7 +98,13 @@ function HealthBar({ overview }: { overview: Overview }): JSX.Element {
 }
 
 function Stats({ overview }: { overview: Overview }): JSX.Element {
-  const { services } = overview;
+  const { services, agents } = overview;
+  const { silent, holding, behind } = agents;
+  const troubles = [
+    ...(silent > 0 ? [`${formatCount(silent)} silent`] : []),
+    ...(holding > 0 ? [`${formatCount(holding)} holding`] : []),
+    ...(behind > 0 ? [`${formatCount(behind)} behind`] : []),
+  ];
   return (
     <dl class="stats">
       <Stat label="Calls" unit="/s">{formatNumber(overview.callsPerSecond)}</Stat>
@@ -111,9 +117,13 @@ function Stats({ overview }: { overview: Overview }): JSX.Element {
       <Stat label="Alerts firing" {...(overview.firingCount > 0 ? { tone: "crit" } : {})}>
         <a href="/alerts">{formatCount(overview.firingCount)}</a>
       </Stat>
+      <Stat label="Agents" {...(troubles.length > 0 ? { tone: "warn" } : {})}>
+        <a href="/agents">{formatCount(agents.all)}</a>
+        <small>{` ${troubles[0] ?? (agents.all === 0 ? "heard of" : "all well")}`}</small>
+      </Stat>
       <Stat label="Services" {...(services.silent > 0 ? { tone: "warn" } : {})}>
         <a href="/services">
-          {formatCount(services.dns + services.reporter + services.agent)}
+          {formatCount(services.dns + services.reporter)}
         </a>
         <small>{services.silent > 0 ? ` ${services.silent} silent` : " all heard"}</small>
       </Stat>

@@ -1,4 +1,4 @@
-// Shell. Agents, dns and reporters: alive or not, which version, how far behind.
+// Shell. dns and reporters: alive or not, which version, how far behind.
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
@@ -13,10 +13,7 @@ import { Ago, Badge, Choice, Empty, Heads, Load, PageHead } from "./widgets.tsx"
 const REFRESH_MS = 3000;
 /** Rows drawn before somebody asks for all. */
 const ROWS_AT_FIRST = 200;
-const KINDS = [["all", "All"], ["dns", "dns"], ["reporter", "Reporters"], [
-  "agent",
-  "Agents",
-]] as const;
+const KINDS = [["server", "All"], ["dns", "dns"], ["reporter", "Reporters"]] as const;
 type Kind = (typeof KINDS)[number][0];
 
 function Routes({ service }: { service: ServiceRow }): JSX.Element {
@@ -102,18 +99,20 @@ function Table({ services }: { services: readonly ServiceRow[] }): JSX.Element {
 
 /** The page of services. */
 export function ServicesPage(): JSX.Element {
-  const [kind, setKind] = useState<Kind>("all");
+  const [kind, setKind] = useState<Kind>("server");
   const list = useLoad(
     `services ${kind}`,
-    (signal) => call("listServices", { query: kind === "all" ? {} : { kind }, signal }),
+    (signal) => call("listServices", { query: { kind }, signal }),
     REFRESH_MS,
   );
   return (
     <>
       <PageHead
         title="Services"
-        about="Agents, dns and reporters that said something within the last days"
-      />
+        about="dns and reporters that said something within the last days"
+      >
+        <a class="button" href="/agents">Agents</a>
+      </PageHead>
       <div class="filters">
         <Choice<Kind> label="Kind" value={kind} options={KINDS} onChange={setKind} />
       </div>

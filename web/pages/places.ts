@@ -14,6 +14,7 @@ export const PAGE_NAMES = [
   "changes",
   "alerts",
   "events",
+  "agents",
   "services",
   "transfer",
   "audit",

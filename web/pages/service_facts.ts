@@ -1,5 +1,6 @@
 // Core. What services tell of themselves, in order: what people look for first, then the rest.
 
+import { AGENT_BEHIND_S } from "../agent_list.ts";
 import { formatCount, formatNumber, formatSpan } from "./format.ts";
 import type { ServiceRow } from "./types.ts";
 
@@ -11,7 +12,7 @@ export interface Fact {
 
 /** What is shown at once, by kind of service; a name with `!` only when it is not zero. */
 const FIRST: Readonly<Record<string, readonly string[]>> = {
-  dns: ["connections", "subscriptions", "modules", "nodes"],
+  dns: ["connections", "agents", "connectionsPlain!", "subscriptions", "modules", "nodes"],
   reporter: ["connections", "reports", "rows_waiting", "rows_refused!"],
   agent: [
     "modules",
@@ -60,17 +61,23 @@ export interface Freshness {
   readonly isWarning: boolean;
 }
 
-/** The routes of a dns by their version, those of an agent by its link; undefined: it has none. */
+/**
+ * Routes by their version; without one, or without a dns, those of an agent by its link; undefined:
+ * it has none.
+ */
 export function freshnessOf(service: ServiceRow): Freshness | undefined {
   const { kind, revision, revisionLag, detail } = service;
-  if (kind === "agent" && revision === null && typeof detail.dnsConnected === "number") {
-    if (detail.dnsConnected === 1) return { text: "linked to dns", isWarning: false };
+  if (kind === "agent" && detail.dnsConnected === 1 && revision === null) {
+    return { text: "linked to dns", isWarning: false };
+  }
+  if (kind === "agent" && detail.dnsConnected === 0) {
     const ageS = typeof detail.dnsRouteAgeS === "number" ? detail.dnsRouteAgeS : -1;
     const text = ageS < 0 ? "no dns yet" : `no dns for ${formatSpan(ageS * 1000)}`;
     return { text, isWarning: true };
   }
   if (revision === null) return undefined;
-  return revisionLag === null || revisionLag === 0
+  const toleratedS = kind === "agent" ? AGENT_BEHIND_S : 0;
+  return revisionLag === null || revisionLag <= toleratedS
     ? { text: "up to date", isWarning: false }
     : { text: `${formatSpan(revisionLag * 1000)} behind`, isWarning: true };
 }

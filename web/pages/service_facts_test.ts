@@ -52,4 +52,10 @@ test("freshnessOf() goes by the version of a dns and by the link of an agent", (
   assert.equal(told({ detail: { dnsConnected: 0, dnsRouteAgeS: 84 } }), "! no dns for 1 min");
   assert.equal(told({ detail: { dnsConnected: 0, dnsRouteAgeS: -1 } }), "! no dns yet");
   assert.equal(told({}), undefined);
+  assert.equal(told({ revision: 7, revisionLag: 5, detail: { dns: "a:1" } }), "up to date");
+  assert.equal(told({ revision: 7, revisionLag: 65, detail: { dns: "a:1" } }), "! 1 min behind");
+  assert.equal(
+    told({ revision: 7, revisionLag: 0, detail: { dnsConnected: 0, dnsRouteAgeS: 84 } }),
+    "! no dns for 1 min",
+  );
 });

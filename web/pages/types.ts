@@ -22,6 +22,7 @@ export type RuleRow = ResponseOf<"listRules">["rules"][number];
 export type SilenceRow = ResponseOf<"listSilences">["silences"][number];
 export type WebhookRow = ResponseOf<"listWebhooks">["webhooks"][number];
 export type EventRow = ResponseOf<"listEvents">["events"][number];
+export type AgentRow = ResponseOf<"listAgents">["agents"][number];
 export type ServiceRow = ResponseOf<"listServices">["services"][number];
 export type AuditRow = ResponseOf<"listAudit">["entries"][number];
 export type UserRow = ResponseOf<"listUsers">["users"][number];
