@@ -183,7 +183,7 @@ export class FramedLink {
     // While frames are dispatched the end of the dispatch flushes; in flight, its end does.
     if (this.#receiving || this.#flushQueued || this.output.inFlight) return;
     this.#flushQueued = true;
-    queueMicrotask(() => {
+    this.stream.defer(() => {
       this.#flushQueued = false;
       this.#flush();
     });

@@ -7,7 +7,7 @@ import { messageOf, ProtocolError } from "./errors.ts";
 import { FramedLink, type LinkCounters } from "./framed_link.ts";
 import { LogBrake, type Logger } from "./log.ts";
 import type { MessageRouter } from "./message_router.ts";
-import type { Listener, Stream } from "./runtime/mod.ts";
+import type { Listener, Stream, TcpTransport } from "./runtime/mod.ts";
 import { runtime } from "./runtime/mod.ts";
 
 /** Connections at once; a further one is closed as soon as it is accepted, and counted. */
@@ -74,6 +74,8 @@ export interface TcpServerOptions<A> {
   readonly router: MessageRouter<Connection<A>>;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where connections come from. Default: the sockets of the runtime. See `BatchTcp`. */
+  readonly transport?: TcpTransport;
   /** Default {@linkcode CONNECTIONS_MAX}; lowered when the system's file limit needs it. */
   readonly connectionsMax?: number;
   /** Connections of one remote host at once, from 1; a further one is closed. Default: no limit. */
@@ -315,7 +317,7 @@ export class TcpServer<A = unknown> {
       if (this.#listener !== undefined) throw new Error("TCP server listens already");
       const { hostname, port, reusePort = false, log, connectionsMax = CONNECTIONS_MAX } =
         this.#options;
-      this.#listener = runtime.listenTcp({
+      this.#listener = (this.#options.transport ?? runtime).listenTcp({
         hostname,
         port,
         reusePort,
