@@ -114,6 +114,9 @@ export class BatchLoop {
   readonly #epoll: number;
   readonly #events = fixedBytes(EVENTS_MAX * EVENT_BYTES_MAX);
   readonly #eventWords = new Int32Array(this.#events.buffer);
+  /** The event that epoll_ctl is given. */
+  readonly #control = new Uint8Array(EVENT_BYTES_MAX);
+  readonly #controlWords = new Int32Array(this.#control.buffer);
   /** By slot. An event names the slot and its generation, which goes up when the slot is given up. */
   readonly #sockets: (LoopSocket | undefined)[] = [];
   readonly #generations: number[] = [];
@@ -155,12 +158,11 @@ export class BatchLoop {
     }
     this.#sockets[slot] = socket;
     this.#generations[slot] ??= 0;
-    const event = new Uint8Array(EVENT_BYTES_MAX);
-    const words = new Int32Array(event.buffer);
+    const words = this.#controlWords;
     words[0] = events;
     words[EVENT_DATA_WORD] = slot;
     words[EVENT_DATA_WORD + 1] = this.#generations[slot];
-    if (this.#libc.epollControl(this.#epoll, EPOLL_CTL_ADD, fd, event) < 0) {
+    if (this.#libc.epollControl(this.#epoll, EPOLL_CTL_ADD, fd, this.#control) < 0) {
       this.#giveUp(slot);
       throw new Error(`epoll_ctl failed: errno ${this.#libc.errno()}`);
     }
@@ -175,7 +177,7 @@ export class BatchLoop {
     if (this.#closed) return;
     this.#giveUp(slot);
     if (fd < 0) return;
-    this.#libc.epollControl(this.#epoll, EPOLL_CTL_DEL, fd, new Uint8Array(EVENT_BYTES_MAX));
+    this.#libc.epollControl(this.#epoll, EPOLL_CTL_DEL, fd, this.#control);
   }
 
   /** Calls `onReady(0)` of the socket in the next turn, whether forgotten or not. */

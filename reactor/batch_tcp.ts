@@ -3,7 +3,7 @@
 // Connections are watched by the edge: the kernel tells of each arrival once, so that nothing has to
 // be switched on and off. What was told and not yet taken is remembered by the stream.
 
-import type { Address } from "./address.ts";
+import { type Address, formatIpv4 } from "./address.ts";
 import {
   AF_INET,
   BatchLoop,
@@ -20,6 +20,7 @@ import {
   type LoopSocket,
   MSG_DONTWAIT,
   NAME_BYTES,
+  portOfName,
   readName,
   releaseBytes,
   SOCK_CLOEXEC,
@@ -119,7 +120,8 @@ export class BatchTcp implements TcpTransport {
   readonly receiveHead = fixedBytes(0);
   readonly #scratch = new Uint8Array(256);
   readonly #scratchBytes = new Uint8Array(4);
-  #lastPeer: Address = { hostname: "", port: 0 };
+  #lastHost = 0;
+  #lastHostname = formatIpv4(0);
 
   constructor(loop: BatchLoop) {
     this.loop = loop;
@@ -142,11 +144,14 @@ export class BatchTcp implements TcpTransport {
     releaseBytes(this.receiveHead);
   }
 
-  /** An address that shares the text of its host with the one made before, where it is the same. */
+  /** The address in a name. Its host shares one text with the one made before, if it is the same. */
   peerOf(name: Uint8Array): Address {
-    const peer = readName(name);
-    const { hostname } = this.#lastPeer;
-    return (this.#lastPeer = peer.hostname === hostname ? { hostname, port: peer.port } : peer);
+    const host = name[4] << 24 | name[5] << 16 | name[6] << 8 | name[7];
+    if (host !== this.#lastHost) {
+      this.#lastHost = host;
+      this.#lastHostname = formatIpv4(host);
+    }
+    return { hostname: this.#lastHostname, port: portOfName(name) };
   }
 
   /** The address at our end of a connection. */
@@ -173,7 +178,6 @@ export class BatchTcp implements TcpTransport {
 class BatchStream implements Stream, LoopSocket {
   readonly remote: Address;
   readonly local: Address;
-  readonly copyBelowBytes = 0;
   readonly #tcp: BatchTcp;
   #handlers: StreamHandlers | undefined;
   #fd: number;
@@ -186,6 +190,10 @@ class BatchStream implements Stream, LoopSocket {
     this.#fd = fd;
     this.remote = remote;
     this.local = local;
+  }
+
+  get copyBelowBytes(): number {
+    return 0;
   }
 
   start(handlers: StreamHandlers): void {
@@ -252,10 +260,13 @@ class BatchStream implements Stream, LoopSocket {
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) this.#flags |= HUNG_UP;
     if (this.#fd < 0 || (this.#flags & READABLE) === 0) return handled;
     if ((this.#flags & ENDED) !== 0) return handled + this.#afterEnd();
-    const broken = (events & EPOLLERR) !== 0;
+    if ((this.#flags & PAUSED) !== 0) {
+      // Its output can leave no more, so its owner would wait for ever to resume it.
+      const broken = (this.#flags & HUNG_UP) !== 0 && this.#tcp.isDead(this.#fd);
+      return broken ? this.#lose(this.#lossReason()) : handled;
+    }
     // One that waits for its next share has had the present one.
-    if ((this.#flags & QUEUED) !== 0 || ((this.#flags & PAUSED) !== 0 && !broken)) return handled;
-    return handled + this.#receive();
+    return (this.#flags & QUEUED) !== 0 ? handled : handled + this.#receive();
   }
 
   #receive(): number {
