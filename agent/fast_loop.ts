@@ -1,7 +1,8 @@
 // Shell. Entry of the worker of the fast path: blocked in the kernel on its ports, it takes tasks
 // from a ring in shared memory and puts notes into another.
 
-import { BatchLoop, BatchUdpServer } from "../reactor/batch_udp.ts";
+import { BatchLoop } from "../reactor/batch_loop.ts";
+import { BatchUdpServer } from "../reactor/batch_udp.ts";
 import type { LogFields } from "../reactor/log.ts";
 import { type LoopHandle, runLoop, type RunningLoop } from "../reactor/run_loop.ts";
 import { SharedRing } from "../reactor/shared_ring.ts";

@@ -1,6 +1,6 @@
 // Shell. The main thread's side of the fast path: workers, their rings, and what waits for room.
 
-import { WakeUp } from "../reactor/batch_udp.ts";
+import { WakeUp } from "../reactor/batch_loop.ts";
 import type { Clock, Timer } from "../reactor/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";

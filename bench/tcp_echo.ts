@@ -1,11 +1,16 @@
-// Shell. A framed TCP echo: ours, or one written plainly on `node:net`, with which it is compared.
+// Shell. A framed TCP echo: ours, on either path, or one written plainly on `node:net`, with which it
+// is compared.
 
 import { Buffer } from "node:buffer";
 import { createServer, type Socket } from "node:net";
+import { BatchLoop, serveLoop } from "../reactor/batch_loop.ts";
+import { BatchTcp } from "../reactor/batch_tcp.ts";
+import type { Clock } from "../reactor/clock.ts";
 import { HEAD_BYTES } from "../reactor/frame.ts";
 import { silentLogger } from "../reactor/log.ts";
+import { LoopClock } from "../reactor/loop_clock.ts";
 import { MessageRouter } from "../reactor/message_router.ts";
-import { runtime } from "../reactor/runtime/mod.ts";
+import { runtime, type TcpTransport } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import { type Connection, TcpServer } from "../reactor/tcp_server.ts";
 
@@ -13,18 +18,27 @@ import { type Connection, TcpServer } from "../reactor/tcp_server.ts";
 const CONNECTIONS_MAX = 11_000;
 const BACKLOG = 511;
 
-async function startOurs(): Promise<number> {
+async function startOurs(clock: Clock, transport?: TcpTransport): Promise<number> {
   const router = new MessageRouter<Connection>();
   router.add(1, (body, peer) => void peer.send(1, body));
   const server = new TcpServer({
     hostname: "127.0.0.1",
     port: 0,
     router,
-    clock: systemClock,
+    clock,
+    transport,
     log: silentLogger,
     connectionsMax: CONNECTIONS_MAX,
   });
   return (await server.listen()).port;
+}
+
+/** Serves until the process is ended. */
+async function serveFast(): Promise<void> {
+  const clock = new LoopClock(systemClock);
+  const loop = new BatchLoop(() => systemClock.nowMs());
+  tellReady(await startOurs(clock, new BatchTcp(loop)));
+  await serveLoop(loop, clock, () => true);
 }
 
 /** Cuts frames, and answers each with a frame of its own. */
@@ -62,5 +76,11 @@ function startNode(): Promise<number> {
   });
 }
 
-const port = await (runtime.args[0] === "node" ? startNode() : startOurs());
-runtime.writeStdout(JSON.stringify({ event: "ready", addresses: [`127.0.0.1:${port}`] }) + "\n");
+function tellReady(port: number): void {
+  const ready = { event: "ready", addresses: [`127.0.0.1:${port}`] };
+  runtime.writeStdout(JSON.stringify(ready) + "\n");
+}
+
+const [kind] = runtime.args;
+if (kind === "fast") await serveFast();
+else tellReady(await (kind === "node" ? startNode() : startOurs(systemClock)));

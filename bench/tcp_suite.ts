@@ -1,7 +1,9 @@
 // Shell. The TCP reactor: cost of a framed echo next to `node:net`, memory of idle connections.
 
 import type { Address } from "../reactor/address.ts";
+import { batchTcpFault } from "../reactor/batch_tcp.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
+import { systemClock } from "../reactor/system_clock.ts";
 import type { Bench, BenchRuntime, Suite } from "./harness.ts";
 import { pidOfPort, residentBytes } from "./machine.ts";
 import { compileNative } from "./native_tools.ts";
@@ -44,6 +46,14 @@ const LOADS: readonly EchoLoad[] = [
   echoLoad(100, 8),
 ];
 
+/** Which echo: ours on either path, or the one on `node:net`. */
+type EchoKind = "portable" | "fast" | "node";
+
+const PATHS = ["portable", "fast"] as const;
+
+/** Targets of the memory of one idle connection, in KiB. */
+const IDLE_KIB_MAX = { portable: 16, fast: 1 } as const;
+
 interface EchoServer {
   readonly name: string;
   readonly address: Address;
@@ -65,9 +75,9 @@ function words(server: EchoServer, options: Record<string, number>): string[] {
 async function startEcho(
   bench: Bench,
   on: BenchRuntime,
-  kind: "ours" | "node",
+  kind: EchoKind,
 ): Promise<EchoServer> {
-  const name = kind === "ours" ? on.name : `node:net in ${on.name}`;
+  const name = kind === "node" ? `node:net in ${on.name}` : `${on.name} ${kind}`;
   const server = await bench.start(`TCP echo, ${name}`, on.command("bench/tcp_echo.ts", kind));
   return { name, address: server.addresses[0], pid: server.pid };
 }
@@ -96,7 +106,12 @@ async function measure(
 async function echoRows(bench: Bench, on: BenchRuntime): Promise<Row[]> {
   const command = loadCommand(bench);
   const node = await startEcho(bench, on, "node");
-  const servers = [await startEcho(bench, on, "ours")];
+  const servers: EchoServer[] = [];
+  for (const path of PATHS) {
+    if (path === "portable" || batchTcpFault(systemClock) === undefined) {
+      servers.push(await startEcho(bench, on, path));
+    }
+  }
   const peer = bench.peers.echo;
   if (peer !== undefined && on === bench.runtimes[0]) {
     servers.push({ name: "peer", address: peer, pid: pidOfPort(peer, "tcp") });
@@ -119,21 +134,28 @@ async function echoRows(bench: Bench, on: BenchRuntime): Promise<Row[]> {
         values: samples.get(name) ?? [],
         reference: node.name,
         referenceValues: samples.get(node.name) ?? [],
-        target: name === "peer" ? undefined : load.target,
+        target: name.endsWith(" fast") ? load.target : undefined,
       }));
     }
   }
   return rows;
 }
 
-async function idleRow(bench: Bench, on: BenchRuntime): Promise<Row> {
+async function idleRow(
+  bench: Bench,
+  on: BenchRuntime,
+  path: keyof typeof IDLE_KIB_MAX,
+): Promise<Row> {
+  const subject = `${on.name} ${path}`;
+  const fault = path === "fast" ? batchTcpFault(systemClock) : undefined;
+  if (fault !== undefined) return missingRow(IDLE_ROW, subject, fault);
   const connections = bench.smoke ? 100 : IDLE_CONNECTIONS;
   const filesMax = runtime.openFilesMax() ?? Infinity;
   if (filesMax < connections + OTHER_FILES) {
     const why = `the limit on open files is ${filesMax}: ulimit -n ${connections + OTHER_FILES}`;
-    return missingRow(IDLE_ROW, on.name, why);
+    return missingRow(IDLE_ROW, subject, why);
   }
-  const server = await startEcho(bench, on, "ours");
+  const server = await startEcho(bench, on, path);
   const argv = [...loadCommand(bench), ...words(server, { connections: 10, window: 1, ms: 200 })];
   await bench.runLoad(argv); // So that code and heap are there before the first look.
   const before = residentBytes(server.pid ?? 0) ?? NaN;
@@ -146,10 +168,10 @@ async function idleRow(bench: Bench, on: BenchRuntime): Promise<Row> {
   await holder.stop();
   return rowOf({
     name: IDLE_ROW,
-    subject: on.name,
+    subject,
     unit: "KiB",
     values: [(after - before) / connections / 1024],
-    target: { atMost: 16 },
+    target: { atMost: IDLE_KIB_MAX[path] },
   });
 }
 
@@ -163,8 +185,10 @@ export const tcpSuite: Suite = {
       rows.push(...await echoRows(bench, on));
       await bench.stopServers();
       if (!bench.wants("tcp", IDLE_ROW)) continue;
-      rows.push(await idleRow(bench, on));
-      await bench.stopServers();
+      for (const path of PATHS) {
+        rows.push(await idleRow(bench, on, path));
+        await bench.stopServers();
+      }
     }
     const order = [...LOADS.map(({ row }) => row), IDLE_ROW];
     return order.flatMap((name) => rows.filter((row) => row.name === name));

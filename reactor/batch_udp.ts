@@ -1,14 +1,28 @@
-// Shell. UDP on Linux with many datagrams in each system call, through FFI: one thread, one epoll
-// set, any number of sockets.
-//
-// Everything the kernel is given lies in memory made here once. Heads hold addresses of names and
-// buffers, which the garbage collector cannot see: all of it stays in KEEP until the loop is closed.
+// Shell. UDP on Linux with many datagrams in each system call, through FFI, on a batch loop.
 
-import { type Address, formatIpv4, parseIpv4 } from "./address.ts";
+import type { Address } from "./address.ts";
+import {
+  AF_INET,
+  BatchLoop,
+  bindErrorOf,
+  EAGAIN,
+  EPOLLIN,
+  fixedBytes,
+  type LoopSocket,
+  MSG_DONTWAIT,
+  NAME_BYTES,
+  portOfName,
+  readName,
+  releaseBytes,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  WakeUp,
+  writeName,
+} from "./batch_loop.ts";
 import { messageOf } from "./errors.ts";
 import { LogBrake } from "./log.ts";
 import { toBindError } from "./runtime/common.ts";
-import { type Libc, runtime } from "./runtime/mod.ts";
+import type { Libc } from "./runtime/mod.ts";
 import {
   DATAGRAM_BYTES_MAX,
   type DatagramServer,
@@ -22,38 +36,11 @@ export const BATCH_MAX = 64;
 /** Longest answer that waits for the others of its batch; a longer one is sent by itself. */
 export const BATCHED_BYTES_MAX = 256;
 
-/** Sockets of one loop. */
-export const SOCKETS_MAX = 64;
-
-/** Failures in a row, with no success between them, after which a loop gives up. */
-export const FAULTS_MAX = 1000;
-
 /** Time that the datagram of the self-test has. */
 export const SELF_TEST_MS = 200;
 
-const AF_INET = 2;
 const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const EPOLL_CLOEXEC = SOCK_CLOEXEC;
-const EPOLLIN = 1;
-const EPOLL_CTL_ADD = 1;
-const EPOLL_CTL_DEL = 2;
-const MSG_DONTWAIT = 0x40;
 const MSG_TRUNC = 0x20;
-const EINTR = 4;
-const EAGAIN = 11;
-
-/** Codes of errors that get a text of their own. */
-const ERROR_CODES: Readonly<Record<number, string>> = {
-  1: "EPERM",
-  13: "EACCES",
-  98: "EADDRINUSE",
-  99: "EADDRNOTAVAIL",
-};
-
-/** `struct sockaddr_in`. */
-const NAME_BYTES = 16;
 
 /**
  * `struct mmsghdr` on 64-bit machines: address of the name at 0 and its length at 8, address of the
@@ -74,23 +61,6 @@ const VECTOR_BYTES = 16;
  * of neighbours into different sets of the processor's caches.
  */
 const SLOT_BYTES = 65_536 + 64;
-
-/** `struct epoll_event` is packed on x86 only. */
-const EVENT_WORDS = runtime.processor === "x86_64" ? 3 : 4;
-const EVENT_DATA_WORD = runtime.processor === "x86_64" ? 1 : 2;
-
-/** Smaller buffers might lie on the engine's own heap, where they can move. */
-const BUFFER_BYTES_MIN = 4096;
-
-/** What the kernel holds addresses of; see the top of this file. */
-const KEEP = new Set<Uint8Array>();
-
-/** Zeroed memory that stays where it is. */
-function fixedBytes(length: number): Uint8Array {
-  const bytes = new Uint8Array(new ArrayBuffer(Math.max(length, BUFFER_BYTES_MIN)));
-  KEEP.add(bytes);
-  return bytes;
-}
 
 /** Heads, names and room for the datagrams of one direction. */
 class Batch {
@@ -128,12 +98,39 @@ class Batch {
   }
 
   release(): void {
-    for (const bytes of [this.heads, this.names, this.#vectors, this.data]) KEEP.delete(bytes);
+    for (const bytes of [this.heads, this.names, this.#vectors, this.data]) releaseBytes(bytes);
   }
 }
 
 const VECTOR_WORDS = VECTOR_BYTES / 4;
 const VECTOR_LENGTH_WORD = 2;
+
+/** The two batches that all UDP sockets of a loop share, while there are such sockets. */
+class SharedBatches {
+  readonly incoming: Batch;
+  readonly outgoing: Batch;
+  users = 0;
+
+  constructor(libc: Libc) {
+    this.incoming = new Batch(libc, SLOT_BYTES);
+    this.outgoing = new Batch(libc, BATCHED_BYTES_MAX);
+  }
+}
+
+const batchesOfLoops = new WeakMap<BatchLoop, SharedBatches>();
+
+function batchesOf(loop: BatchLoop): SharedBatches {
+  const batches = batchesOfLoops.get(loop) ?? new SharedBatches(loop.libc);
+  batchesOfLoops.set(loop, batches);
+  return batches;
+}
+
+function releaseBatches(loop: BatchLoop, batches: SharedBatches): void {
+  if (--batches.users > 0) return;
+  batchesOfLoops.delete(loop);
+  batches.incoming.release();
+  batches.outgoing.release();
+}
 
 /**
  * Answers a datagram where it lies, without making any object. The datagram is `bytes` from `start`
@@ -160,123 +157,6 @@ export interface BatchUdpServerOptions extends UdpServerOptions {
   readonly onQuick?: QuickHandler;
 }
 
-/** What a loop calls of its sockets. */
-interface LoopSocket {
-  receive(libc: Libc, nowMs: number): number;
-}
-
-/** Waits for all its sockets at once. Serves only while `turn` is called. */
-export class BatchLoop {
-  readonly #libc: Libc;
-  readonly #nowMs: () => number;
-  readonly #epoll: number;
-  readonly #events = fixedBytes((SOCKETS_MAX + 1) * 16);
-  readonly #eventWords = new Int32Array(this.#events.buffer);
-  readonly #sockets: (LoopSocket | undefined)[] = [];
-  readonly #wakeFd: number;
-  readonly #wakeBytes = new Uint8Array(8);
-  #faults = 0;
-  #closed = false;
-  readonly incoming: Batch;
-  readonly outgoing: Batch;
-
-  /**
-   * @param wakeFd An eventfd that ends the sleep of `turn`; -1 = none. It stays the caller's.
-   * @throws {Error} when there is no libc to be used, or no file descriptor left.
-   */
-  constructor(nowMs: () => number, wakeFd = -1) {
-    this.#libc = runtime.openLibc();
-    this.#nowMs = nowMs;
-    this.#wakeFd = wakeFd;
-    this.#epoll = this.#libc.epollCreate(EPOLL_CLOEXEC);
-    if (this.#epoll < 0) throw new Error(`epoll_create failed: errno ${this.#libc.errno()}`);
-    this.incoming = new Batch(this.#libc, SLOT_BYTES);
-    this.outgoing = new Batch(this.#libc, BATCHED_BYTES_MAX);
-    if (wakeFd >= 0) this.watch(wakeFd, undefined);
-  }
-
-  get libc(): Libc {
-    return this.#libc;
-  }
-
-  /** Adds a descriptor; the socket is asked to receive when it is readable. */
-  watch(fd: number, socket: LoopSocket | undefined): void {
-    if (this.#sockets.length > SOCKETS_MAX) {
-      throw new RangeError(`A loop must have at most ${SOCKETS_MAX} sockets`);
-    }
-    const event = new Uint8Array(16);
-    const words = new Int32Array(event.buffer);
-    words[0] = EPOLLIN;
-    words[EVENT_DATA_WORD] = this.#sockets.push(socket) - 1;
-    if (this.#libc.epollControl(this.#epoll, EPOLL_CTL_ADD, fd, event) < 0) {
-      throw new Error(`epoll_ctl failed: errno ${this.#libc.errno()}`);
-    }
-  }
-
-  /** Takes a descriptor out; call it before the descriptor is closed. */
-  forget(fd: number, socket: LoopSocket): void {
-    if (this.#closed) return;
-    const index = this.#sockets.indexOf(socket);
-    if (index >= 0) this.#sockets[index] = undefined;
-    this.#libc.epollControl(this.#epoll, EPOLL_CTL_DEL, fd, new Uint8Array(16));
-  }
-
-  /**
-   * Waits up to `timeoutMs` for datagrams (-1 = without end, 0 = not at all), then handles one
-   * batch of each socket that has some.
-   *
-   * @returns the number of datagrams handled.
-   * @throws {Error} after {@linkcode FAULTS_MAX} failures in a row.
-   */
-  turn(timeoutMs: number): number {
-    const libc = this.#libc;
-    const ready = libc.epollWait(this.#epoll, this.#events, SOCKETS_MAX + 1, timeoutMs);
-    if (ready < 0) {
-      const code = libc.errno();
-      if (code !== EINTR) this.countFault("epoll_wait", code);
-      return 0;
-    }
-    let handled = 0;
-    const nowMs = this.#nowMs();
-    for (let i = 0; i < ready; i++) {
-      const index = this.#eventWords[i * EVENT_WORDS + EVENT_DATA_WORD];
-      const socket = this.#sockets[index];
-      if (socket !== undefined) handled += socket.receive(libc, nowMs);
-      else if (index === 0 && this.#wakeFd >= 0) libc.read(this.#wakeFd, this.#wakeBytes, 8);
-    }
-    if (handled > 0) this.#faults = 0;
-    return handled;
-  }
-
-  /** Counts a failure that says nothing about the next call. @throws {Error} when too many. */
-  countFault(what: string, code: number): void {
-    if (++this.#faults < FAULTS_MAX) return;
-    throw new Error(`UDP loop is given up: ${what} failed ${FAULTS_MAX} times, errno ${code}`);
-  }
-
-  /** Frees what the loop holds; its sockets must be closed before. Harmless when repeated. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#libc.close(this.#epoll);
-    this.incoming.release();
-    this.outgoing.release();
-    KEEP.delete(this.#events);
-  }
-}
-
-function numberOfHost(hostname: string): number {
-  return parseIpv4(hostname === "localhost" ? "127.0.0.1" : hostname);
-}
-
-/** Writes a `struct sockaddr_in`. @throws {RangeError} when the host is no IPv4 address. */
-function writeName(bytes: Uint8Array, at: number, address: Address): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset + at, NAME_BYTES);
-  view.setUint16(0, AF_INET, true);
-  view.setUint16(2, address.port);
-  view.setUint32(4, numberOfHost(address.hostname));
-}
-
 type MutableStats = { -readonly [Key in keyof UdpServerStats]: UdpServerStats[Key] };
 
 /**
@@ -298,7 +178,9 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
     handlerErrors: 0,
   };
   readonly #name = new Uint8Array(NAME_BYTES);
+  readonly #batches: SharedBatches;
   #fd = -1;
+  #loopSlot = -1;
   #address: Address | undefined;
   /** Answers of the batch under way. */
   #waiting = 0;
@@ -307,6 +189,7 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
   constructor(options: BatchUdpServerOptions) {
     this.#options = options;
     this.#loop = options.loop;
+    this.#batches = batchesOf(options.loop);
     this.#quick = options.onQuick ?? ((): number => -1);
     this.#brake = new LogBrake(options.clock);
   }
@@ -337,8 +220,7 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
     const fail = (fd: number): never => {
       const code = libc.errno();
       if (fd >= 0) libc.close(fd);
-      const error = Object.assign(new Error(`errno ${code}`), { code: ERROR_CODES[code] });
-      throw toBindError("UDP", wanted, error);
+      throw bindErrorOf("UDP", wanted, code);
     };
     const name = new Uint8Array(NAME_BYTES);
     try {
@@ -351,13 +233,14 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
     const nameBytes = new Uint8Array(Uint32Array.of(NAME_BYTES).buffer);
     if (libc.getsockname(fd, name, nameBytes) < 0) return fail(fd);
     try {
-      this.#loop.watch(fd, this);
+      this.#loopSlot = this.#loop.watch(fd, this, EPOLLIN);
     } catch (error) {
       libc.close(fd);
       throw toBindError("UDP", wanted, error);
     }
     this.#fd = fd;
-    this.#address = { hostname, port: name[2] << 8 | name[3] };
+    this.#batches.users++;
+    this.#address = { hostname, port: portOfName(name) };
     return this.#address;
   }
 
@@ -366,7 +249,7 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
     if (this.#fd < 0 || length > DATAGRAM_BYTES_MAX) return this.#drop();
     try {
       if (this.#inBatch && length <= BATCHED_BYTES_MAX) {
-        const { outgoing } = this.#loop;
+        const { outgoing } = this.#batches;
         const slot = this.#slot();
         writeName(outgoing.names, slot * NAME_BYTES, to);
         outgoing.data.set(bytes, slot * BATCHED_BYTES_MAX);
@@ -392,15 +275,17 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
   /** What `close` does, at once. Harmless when repeated. */
   closeNow(): void {
     if (this.#fd < 0) return;
-    this.#loop.forget(this.#fd, this);
+    this.#loop.forget(this.#loopSlot, this.#fd);
     this.#loop.libc.close(this.#fd);
     this.#fd = -1;
     this.#waiting = 0;
+    releaseBatches(this.#loop, this.#batches);
   }
 
   /** Receives and handles one batch; called by the loop. */
-  receive(libc: Libc, nowMs: number): number {
-    const { incoming } = this.#loop;
+  onReady(_events: number, nowMs: number): number {
+    const { libc } = this.#loop;
+    const { incoming } = this.#batches;
     const { words } = incoming;
     const count = libc.receiveMany(this.#fd, incoming.heads, BATCH_MAX, MSG_DONTWAIT);
     if (count <= 0) {
@@ -431,7 +316,7 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
   }
 
   #handle(i: number, length: number, nowMs: number): void {
-    const { incoming, outgoing } = this.#loop;
+    const { incoming, outgoing } = this.#batches;
     const start = i * SLOT_BYTES;
     try {
       const slot = this.#slot();
@@ -462,10 +347,7 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
   }
 
   #senderOf(i: number): Address {
-    const { names } = this.#loop.incoming;
-    const at = i * NAME_BYTES;
-    const ip = names[at + 4] << 24 | names[at + 5] << 16 | names[at + 6] << 8 | names[at + 7];
-    return { hostname: formatIpv4(ip), port: names[at + 2] << 8 | names[at + 3] };
+    return readName(this.#batches.incoming.names, i * NAME_BYTES);
   }
 
   /** A free slot for an answer; sends those that wait when there is none. */
@@ -476,14 +358,15 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
 
   /** The answer in the slot is complete. */
   #queued(length: number): void {
-    const { vectorWords } = this.#loop.outgoing;
+    const { vectorWords } = this.#batches.outgoing;
     vectorWords[this.#waiting * VECTOR_WORDS + VECTOR_LENGTH_WORD] = length;
     this.#waiting++;
     this.#stats.bytesOut += length;
   }
 
   #flush(): void {
-    const { outgoing, libc } = this.#loop;
+    const { outgoing } = this.#batches;
+    const { libc } = this.#loop;
     const count = this.#waiting;
     this.#waiting = 0;
     if (count === 0) return;
@@ -494,7 +377,8 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
 
   /** One datagram could not be sent; those behind it still should. */
   #flushSlowly(count: number, sent: number): void {
-    const { outgoing, libc } = this.#loop;
+    const { outgoing } = this.#batches;
+    const { libc } = this.#loop;
     this.#stats.sent += sent;
     for (let i = sent; i < count; i++) {
       // The rest moves up by sending each head by itself.
@@ -526,37 +410,6 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
     const heldBack = this.#brake.admit(kind);
     if (heldBack === undefined) return;
     this.#options.log.warn(message, { error: messageOf(error), heldBack });
-  }
-}
-
-/** Something by which another thread ends the sleep of a loop. */
-export class WakeUp {
-  readonly fd: number;
-  readonly #libc: Libc;
-  readonly #one = new Uint8Array(BigUint64Array.of(1n).buffer);
-  #closed = false;
-
-  /** @throws {Error} when there is no libc to be used, or no file descriptor left. */
-  constructor() {
-    this.#libc = runtime.openLibc();
-    // Not blocking: a counter that is full says already what there is to say.
-    this.fd = this.#libc.eventFd(0, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (this.fd < 0) throw new Error(`eventfd failed: errno ${this.#libc.errno()}`);
-  }
-
-  /** Ends the present or the next sleep. Does nothing once closed. */
-  wake(): void {
-    if (!this.#closed) this.#libc.write(this.fd, this.#one, 8);
-  }
-
-  /**
-   * Call it when no loop uses it any more. Harmless when repeated: by then the number may belong to
-   * a descriptor of somebody else in this process.
-   */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#libc.close(this.fd);
   }
 }
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
-import { BATCH_MAX, BatchLoop, batchUdpFault, BatchUdpServer, WakeUp } from "./batch_udp.ts";
+import { BatchLoop, WakeUp } from "./batch_loop.ts";
+import { BATCH_MAX, batchUdpFault, BatchUdpServer } from "./batch_udp.ts";
 import { setRepeating } from "./clock.ts";
 import { silentLogger } from "./log.ts";
 import { systemClock } from "./system_clock.ts";
@@ -112,6 +113,6 @@ if (fault === undefined) {
     loop.close();
     assert.throws(() => {
       for (let i = 0; i < 2000; i++) loop.turn(0);
-    }, /UDP loop is given up: epoll_wait failed 1000 times/);
+    }, /Batch loop is given up: epoll_wait failed 1000 times/);
   });
 }

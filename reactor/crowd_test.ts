@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { until } from "../tests/support/until.ts";
+import { batchTcpFault } from "./batch_tcp.ts";
+import { systemClock } from "./system_clock.ts";
 import { TestProgram } from "./testing/program.ts";
 
 const CONNECTIONS = 10_000;
@@ -11,22 +13,30 @@ const OPEN_FILES = CONNECTIONS + 300;
 
 const timeout = 90_000;
 
-function path(name: string): string {
+function script(name: string): string {
   return fileURLToPath(new URL(`./testing/${name}`, import.meta.url));
 }
 
 const mayOpen = spawnSync("sh", ["-c", `ulimit -n ${OPEN_FILES}`]).status === 0;
 
-test("TcpServer answers each of 10,000 connections, and forgets them when they go", {
-  timeout,
-  skip: mayOpen ? false : `the system allows fewer than ${OPEN_FILES} open files`,
-}, async () => {
+for (const path of batchTcpFault(systemClock) === undefined ? ["portable", "fast"] : ["portable"]) {
+  test(`TcpServer on the ${path} path answers each of 10,000 connections, and forgets them`, {
+    timeout,
+    skip: mayOpen ? false : `the system allows fewer than ${OPEN_FILES} open files`,
+  }, () => testCrowd(path));
+}
+
+async function testCrowd(path: string): Promise<void> {
   const openFiles = OPEN_FILES;
-  const server = new TestProgram(path("crowded_server.ts"), [`${CONNECTIONS}`], { openFiles });
+  const server = new TestProgram(script("crowded_server.ts"), [`${CONNECTIONS}`, path], {
+    openFiles,
+  });
   let crowd: TestProgram | undefined;
   try {
     await until(() => server.port !== undefined, { timeoutMs: 20_000, what: "the port" });
-    crowd = new TestProgram(path("crowd.ts"), [`${server.port}`, `${CONNECTIONS}`], { openFiles });
+    crowd = new TestProgram(script("crowd.ts"), [`${server.port}`, `${CONNECTIONS}`], {
+      openFiles,
+    });
     const ends = (): boolean => crowd?.running === false || /answers=/.test(crowd?.stdout ?? "");
     await until(ends, { timeoutMs: 60_000, what: "every answer" });
     assert.equal(crowd.stdout, `answers=${CONNECTIONS};\n`, crowd.stderr);
@@ -40,4 +50,4 @@ test("TcpServer answers each of 10,000 connections, and forgets them when they g
     await crowd?.stop();
     await server.stop();
   }
-});
+}

@@ -3,17 +3,23 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { until } from "../tests/support/until.ts";
+import { batchTcpFault } from "./batch_tcp.ts";
+import { systemClock } from "./system_clock.ts";
 import { TestProgram } from "./testing/program.ts";
 import { RawPeer } from "./testing/raw_peer.ts";
 
 const timeout = 30_000;
 
-test("TcpServer outlives the exhaustion of file descriptors", {
-  timeout,
-  skip: process.platform === "win32",
-}, async () => {
+for (const path of batchTcpFault(systemClock) === undefined ? ["portable", "fast"] : ["portable"]) {
+  test(`TcpServer on the ${path} path outlives the exhaustion of file descriptors`, {
+    timeout,
+    skip: process.platform === "win32",
+  }, () => testExhaustion(path));
+}
+
+async function testExhaustion(path: string): Promise<void> {
   const script = fileURLToPath(new URL("./testing/starved_server.ts", import.meta.url));
-  const program = new TestProgram(script, [], { openFiles: 128 });
+  const program = new TestProgram(script, [path], { openFiles: 128 });
   const peers: RawPeer[] = [];
   try {
     await until(() => program.port !== undefined, { timeoutMs: 20_000, what: "the port" });
@@ -40,4 +46,4 @@ test("TcpServer outlives the exhaustion of file descriptors", {
     for (const peer of peers) peer.destroy();
     await program.stop();
   }
-});
+}

@@ -94,6 +94,11 @@ export function encodeFrame(msgId: number, body: Uint8Array): Uint8Array {
 /** Receives one frame; `body` is a view that is valid only during the call. */
 export type FrameSink = (msgId: number, body: Uint8Array) => void;
 
+/** The same as an object, for those of whom there are too many to have a closure each. */
+export interface FrameReceiver {
+  onFrame(msgId: number, body: Uint8Array): void;
+}
+
 /**
  * Cuts frames from a byte stream that arrives in pieces of any size. A frame that lies whole in one
  * piece is handed on without a copy (where a view of a fresh piece costs more than copying a short
@@ -131,8 +136,13 @@ export class FrameDecoder {
    * @throws {ProtocolError} when a head announces a negative or too large body.
    */
   push(chunk: Uint8Array, onFrame: FrameSink): void {
+    this.pushTo(chunk, { onFrame });
+  }
+
+  /** What {@linkcode FrameDecoder.push} does. @throws {ProtocolError} as there. */
+  pushTo(chunk: Uint8Array, receiver: FrameReceiver): void {
     const epoch = this.#epoch;
-    let offset = this.#heldBytes === 0 ? 0 : this.#complete(chunk, onFrame);
+    let offset = this.#heldBytes === 0 ? 0 : this.#complete(chunk, receiver);
     while (epoch === this.#epoch && chunk.length - offset >= HEAD_BYTES) {
       const bodyBytes = announcedBytes(chunk, offset);
       const end = offset + HEAD_BYTES + bodyBytes;
@@ -142,13 +152,13 @@ export class FrameDecoder {
       const body = bodyBytes < this.#copyBelowBytes
         ? chunk.slice(start, end)
         : chunk.subarray(start, end);
-      onFrame(readInt32(chunk, start - HEAD_BYTES), body);
+      receiver.onFrame(readInt32(chunk, start - HEAD_BYTES), body);
     }
     if (epoch === this.#epoch && offset < chunk.length) this.#hold(chunk, offset, chunk.length);
   }
 
   /** Goes on with the held frame; returns how many bytes of `chunk` it took. */
-  #complete(chunk: Uint8Array, onFrame: FrameSink): number {
+  #complete(chunk: Uint8Array, receiver: FrameReceiver): number {
     let offset = 0;
     if (this.#heldBytes < HEAD_BYTES) {
       offset = Math.min(HEAD_BYTES - this.#heldBytes, chunk.length);
@@ -162,7 +172,7 @@ export class FrameDecoder {
     const frame = this.#held.subarray(0, frameBytes);
     this.#heldBytes = 0;
     if (this.#held.length > KEPT_BUFFER_BYTES_MAX) this.#held = EMPTY;
-    onFrame(readInt32(frame, 0), frame.subarray(HEAD_BYTES));
+    receiver.onFrame(readInt32(frame, 0), frame.subarray(HEAD_BYTES));
     return end;
   }
 

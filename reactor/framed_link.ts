@@ -2,9 +2,9 @@
 
 import type { BufferPool } from "./buffer_pool.ts";
 import type { Clock, Timer } from "./clock.ts";
-import { FrameDecoder } from "./frame.ts";
+import { FrameDecoder, type FrameReceiver } from "./frame.ts";
 import { OutputBuffer } from "./output_buffer.ts";
-import type { Stream } from "./runtime/types.ts";
+import type { Stream, StreamHandlers } from "./runtime/types.ts";
 
 /** Output above this many bytes counts as high water: `onDrain` tells when all of it has left. */
 export const HIGH_WATER_BYTES = 256 * 1024;
@@ -20,15 +20,18 @@ export interface LinkCounters {
   bytesOut: number;
 }
 
-/** Options of {@linkcode FramedLink}. */
-export interface FramedLinkOptions {
-  readonly stream: Stream;
+/** What the links of one server or client have in common: one object for all of them. */
+export interface FramedLinkSettings {
   readonly clock: Clock;
   readonly pool: BufferPool;
   readonly outputBytesMax: number;
   /** Stop reading from a peer that does not read, until its output has left. */
   readonly pauseAtHighWater: boolean;
   readonly counters: LinkCounters;
+}
+
+/** What is told of a link. An object with methods, because a closure for each would cost memory. */
+export interface LinkOwner {
   /** One frame; may throw, see `onFault`. */
   onFrame(msgId: number, body: Uint8Array): void;
   /** Decoding or `onFrame` failed; the owner closes the link. Must not throw. */
@@ -41,43 +44,42 @@ export interface FramedLinkOptions {
   onGone(): void;
 }
 
-/** open: in use. finishing: output leaves, input is thrown away. gone: the socket is closed. */
-type LinkState = "open" | "finishing" | "gone";
+/**
+ * open: in use. finishing: output leaves, input is thrown away. ended: all has left, the end too.
+ * gone: the socket is closed.
+ */
+type LinkState = "open" | "finishing" | "ended" | "gone";
 
 /**
  * Glue between a {@linkcode Stream}, a {@linkcode FrameDecoder} and an {@linkcode OutputBuffer}.
  * Frames sent in one turn of the event loop leave in one write.
  */
-export class FramedLink {
+export class FramedLink implements StreamHandlers, FrameReceiver {
   readonly stream: Stream;
   readonly output: OutputBuffer;
-  readonly #options: FramedLinkOptions;
+  readonly #settings: FramedLinkSettings;
+  readonly #owner: LinkOwner;
   readonly #decoder: FrameDecoder;
-  readonly #onFrame = (msgId: number, body: Uint8Array): void => this.#receiveFrame(msgId, body);
   #state: LinkState = "open";
   #receiving = false;
   #flushQueued = false;
   #aboveHighWater = false;
   #peerEnded = false;
-  #finSent = false;
   #linger: Timer | undefined;
   #lastDataMs: number;
   /** Bytes came since `lastDataMs` was asked last. The clock is not read for each of them. */
   #heard = false;
   #partialSinceMs: number | undefined;
 
-  constructor(options: FramedLinkOptions) {
-    this.#options = options;
-    this.stream = options.stream;
-    this.#decoder = new FrameDecoder(options.stream.copyBelowBytes);
-    this.output = new OutputBuffer(options.outputBytesMax, options.pool);
-    this.#lastDataMs = options.clock.nowMs();
-    options.stream.start({
-      onData: (chunk) => this.#receive(chunk),
-      onDrain: () => this.#written(),
-      onEnd: () => this.#receiveEnd(),
-      onClose: (reason) => this.#lose(reason),
-    });
+  /** Starts `stream`; `owner` hears nothing before this returns. */
+  constructor(stream: Stream, settings: FramedLinkSettings, owner: LinkOwner) {
+    this.stream = stream;
+    this.#settings = settings;
+    this.#owner = owner;
+    this.#decoder = new FrameDecoder(stream.copyBelowBytes);
+    this.output = new OutputBuffer(settings.outputBytesMax, settings.pool);
+    this.#lastDataMs = settings.clock.nowMs();
+    stream.start(this);
   }
 
   /** False from `finish`, `destroy` or the loss of the peer on. */
@@ -97,7 +99,7 @@ export class FramedLink {
 
   /** When the frame that is still incomplete began; undefined between frames and while paused. */
   get partialSinceMs(): number | undefined {
-    return this.#aboveHighWater && this.#options.pauseAtHighWater
+    return this.#aboveHighWater && this.#settings.pauseAtHighWater
       ? undefined
       : this.#partialSinceMs;
   }
@@ -105,7 +107,7 @@ export class FramedLink {
   /** Queues one frame; false when closed or over the limit (nothing is queued then). */
   send(msgId: number, body: Uint8Array): boolean {
     if (this.#state !== "open" || !this.output.appendFrame(msgId, body)) return false;
-    this.#options.counters.framesOut++;
+    this.#settings.counters.framesOut++;
     this.#scheduleFlush();
     return true;
   }
@@ -113,7 +115,7 @@ export class FramedLink {
   /** Queues encoded frames; false when closed or over the limit (nothing is queued then). */
   sendFrames(bytes: Uint8Array): boolean {
     if (this.#state !== "open" || !this.output.appendBytes(bytes)) return false;
-    this.#options.counters.framesOut++;
+    this.#settings.counters.framesOut++;
     this.#scheduleFlush();
     return true;
   }
@@ -132,7 +134,7 @@ export class FramedLink {
     this.#state = "finishing";
     this.#decoder.reset();
     if (this.output.pendingBytes === 0) return this.destroy();
-    this.#linger = this.#options.clock.setTimer(CLOSE_FLUSH_MS, () => this.destroy());
+    this.#linger = this.#settings.clock.setTimer(CLOSE_FLUSH_MS, () => this.destroy());
     // A paused stream would not show the peer's end.
     this.stream.resume();
     this.#flush();
@@ -146,44 +148,74 @@ export class FramedLink {
     this.#decoder.reset();
     this.stream.close();
     this.output.abandonInFlight();
-    this.#options.onGone();
+    this.#owner.onGone();
   }
 
-  #receive(chunk: Uint8Array): void {
+  /** Called by the stream. */
+  onData(chunk: Uint8Array): void {
     if (this.#state !== "open") return;
-    this.#options.counters.bytesIn += chunk.length;
+    this.#settings.counters.bytesIn += chunk.length;
     this.#heard = true;
-    const framesBefore = this.#options.counters.framesIn;
+    const framesBefore = this.#settings.counters.framesIn;
     this.#receiving = true;
     try {
-      this.#decoder.push(chunk, this.#onFrame);
+      this.#decoder.pushTo(chunk, this);
     } catch (error) {
-      this.#options.onFault(error);
+      this.#owner.onFault(error);
     } finally {
       this.#receiving = false;
     }
     if (this.#decoder.pendingBytes === 0) this.#partialSinceMs = undefined;
-    else if (this.#partialSinceMs === undefined || this.#options.counters.framesIn > framesBefore) {
-      this.#partialSinceMs = this.#options.clock.nowMs();
+    else if (
+      this.#partialSinceMs === undefined || this.#settings.counters.framesIn > framesBefore
+    ) {
+      this.#partialSinceMs = this.#settings.clock.nowMs();
     }
     this.#flush();
   }
 
-  #receiveFrame(msgId: number, body: Uint8Array): void {
+  /** Called by the decoder. */
+  onFrame(msgId: number, body: Uint8Array): void {
     if (this.#state !== "open") return;
-    this.#options.counters.framesIn++;
-    this.#options.onFrame(msgId, body);
+    this.#settings.counters.framesIn++;
+    this.#owner.onFrame(msgId, body);
+  }
+
+  /** Called by the stream. */
+  onDrain(): void {
+    if (this.#state === "gone") return;
+    this.output.written();
+    this.#flush();
+  }
+
+  /** Called by the stream. */
+  onEnd(): void {
+    this.#peerEnded = true;
+    if (this.#state === "open") {
+      this.#owner.onLost("peer closed");
+      this.finish();
+    } else if (this.output.pendingBytes === 0) {
+      this.destroy();
+    }
+  }
+
+  /** Called by the stream. */
+  onClose(reason: string): void {
+    if (this.#state === "gone") return;
+    const wasOpen = this.#state === "open";
+    if (wasOpen) this.#owner.onLost(reason);
+    this.destroy();
   }
 
   #scheduleFlush(): void {
     if (!this.#aboveHighWater && this.output.pendingBytes > HIGH_WATER_BYTES) {
       this.#aboveHighWater = true;
-      if (this.#options.pauseAtHighWater) this.stream.pause();
+      if (this.#settings.pauseAtHighWater) this.stream.pause();
     }
     // While frames are dispatched the end of the dispatch flushes; in flight, its end does.
     if (this.#receiving || this.#flushQueued || this.output.inFlight) return;
     this.#flushQueued = true;
-    queueMicrotask(() => {
+    this.stream.defer(() => {
       this.#flushQueued = false;
       this.#flush();
     });
@@ -193,47 +225,23 @@ export class FramedLink {
     while (this.#state !== "gone") {
       const chunk = this.output.take();
       if (chunk === undefined) break;
-      this.#options.counters.bytesOut += chunk.length;
+      this.#settings.counters.bytesOut += chunk.length;
       if (!this.stream.write(chunk.bytes, chunk.length)) return;
       this.output.written();
     }
     if (this.output.pendingBytes === 0) this.#emptied();
   }
 
-  #written(): void {
-    if (this.#state === "gone") return;
-    this.output.written();
-    this.#flush();
-  }
-
   #emptied(): void {
     if (this.#state === "finishing") {
       if (this.#peerEnded) return this.destroy();
-      if (!this.#finSent) this.stream.end();
-      this.#finSent = true;
-      return;
+      this.#state = "ended";
+      return this.stream.end();
     }
-    if (!this.#aboveHighWater) return;
+    if (this.#state === "ended" || !this.#aboveHighWater) return;
     this.#aboveHighWater = false;
-    if (this.#partialSinceMs !== undefined) this.#partialSinceMs = this.#options.clock.nowMs();
-    if (this.#options.pauseAtHighWater) this.stream.resume();
-    this.#options.onDrain();
-  }
-
-  #receiveEnd(): void {
-    this.#peerEnded = true;
-    if (this.#state === "open") {
-      this.#options.onLost("peer closed");
-      this.finish();
-    } else if (this.output.pendingBytes === 0) {
-      this.destroy();
-    }
-  }
-
-  #lose(reason: string): void {
-    if (this.#state === "gone") return;
-    const wasOpen = this.#state === "open";
-    if (wasOpen) this.#options.onLost(reason);
-    this.destroy();
+    if (this.#partialSinceMs !== undefined) this.#partialSinceMs = this.#settings.clock.nowMs();
+    if (this.#settings.pauseAtHighWater) this.stream.resume();
+    this.#owner.onDrain();
   }
 }

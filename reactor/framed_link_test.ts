@@ -24,13 +24,13 @@ function setUp(pauseAtHighWater = true): Setup {
   const setup = { stream, clock, events, onFrame: (): void => {} } as unknown as
     & { link: FramedLink }
     & Setup;
-  setup.link = new FramedLink({
-    stream,
+  setup.link = new FramedLink(stream, {
     clock,
     pool: new BufferPool(),
     outputBytesMax: 4_000_000,
     pauseAtHighWater,
     counters: { framesIn: 0, framesOut: 0, bytesIn: 0, bytesOut: 0 },
+  }, {
     onFrame: (msgId) => setup.onFrame(msgId),
     onFault: (error) => void events.push(`fault ${error}`),
     onDrain: () => void events.push("drain"),

@@ -1,6 +1,15 @@
 // Shell. The public interface of the reactor.
 
 export * from "./address.ts";
+export {
+  BatchLoop,
+  FAULTS_MAX,
+  PROMISE_STEPS_MAX,
+  serveLoop,
+  SOCKETS_MAX,
+  WakeUp,
+} from "./batch_loop.ts";
+export * from "./batch_tcp.ts";
 export * from "./batch_udp.ts";
 export * from "./buffer_pool.ts";
 export * from "./clock.ts";
@@ -9,6 +18,7 @@ export * from "./errors.ts";
 export * from "./frame.ts";
 export { CLOSE_FLUSH_MS, HIGH_WATER_BYTES } from "./framed_link.ts";
 export * from "./log.ts";
+export * from "./loop_clock.ts";
 export * from "./loop_pool.ts";
 export * from "./manual_clock.ts";
 export * from "./message_router.ts";

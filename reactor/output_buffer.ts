@@ -25,7 +25,8 @@ export interface OutputChunk {
 export class OutputBuffer {
   readonly #bytesMax: number;
   readonly #pool: BufferPool;
-  #queue: OutputChunk[] = [];
+  /** Undefined until something is queued: few idle connections ever need one. */
+  #queue: OutputChunk[] | undefined;
   #current: Uint8Array | undefined;
   #currentBytes = 0;
   #inFlight: OutputChunk | undefined;
@@ -75,7 +76,7 @@ export class OutputBuffer {
     if (bytes.length === 0) return true;
     if (bytes.length >= BY_REFERENCE_BYTES_MIN) {
       this.#seal();
-      this.#queue.push({ bytes, length: bytes.length, pooled: false });
+      this.#push({ bytes, length: bytes.length, pooled: false });
     } else {
       this.#room(bytes.length).set(bytes, this.#currentBytes);
       this.#currentBytes += bytes.length;
@@ -87,7 +88,7 @@ export class OutputBuffer {
   /** The next bytes to write, or undefined when there are none or some are in flight. */
   take(): OutputChunk | undefined {
     if (this.#inFlight !== undefined) return undefined;
-    this.#inFlight = this.#queue.length === 0 ? this.#cut() : this.#queue.shift();
+    this.#inFlight = this.#queue?.shift() ?? this.#cut();
     return this.#inFlight;
   }
 
@@ -122,8 +123,8 @@ export class OutputBuffer {
     const dropped = this.#pendingBytes;
     this.abandonInFlight();
     this.#seal();
-    for (const { bytes, pooled } of this.#queue) if (pooled) this.#pool.release(bytes);
-    this.#queue = [];
+    for (const { bytes, pooled } of this.#queue ?? []) if (pooled) this.#pool.release(bytes);
+    this.#queue = undefined;
     this.#pendingBytes = 0;
     return dropped;
   }
@@ -132,9 +133,9 @@ export class OutputBuffer {
   appendAllOf(other: OutputBuffer): void {
     other.#seal();
     this.#seal();
-    this.#queue.push(...other.#queue);
+    for (const chunk of other.#queue ?? []) this.#push(chunk);
     this.#pendingBytes += other.#pendingBytes;
-    other.#queue = [];
+    other.#queue = undefined;
     other.#pendingBytes = 0;
   }
 
@@ -160,6 +161,11 @@ export class OutputBuffer {
 
   #seal(): void {
     const chunk = this.#cut();
-    if (chunk !== undefined) this.#queue.push(chunk);
+    if (chunk !== undefined) this.#push(chunk);
+  }
+
+  #push(chunk: OutputChunk): void {
+    this.#queue ??= [];
+    this.#queue.push(chunk);
   }
 }

@@ -269,14 +269,14 @@ export class TcpClient {
 
   #begin(stream: Stream): void {
     const { clock, log, name } = this.#options;
-    const link = new FramedLink({
-      stream,
+    const link = new FramedLink(stream, {
       clock,
       pool: this.#pool,
       outputBytesMax: this.#outputBytesMax,
       // Two sides that both stop reading would wait for each other; only servers do.
       pauseAtHighWater: false,
       counters: this.#stats,
+    }, {
       onFrame: (msgId, body) => this.#receive(msgId, body),
       onFault: (error) => this.#fault(error),
       onDrain: () => {},

@@ -4,10 +4,15 @@ import { type Address, formatAddress } from "./address.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { type Clock, setRepeating, type Timer } from "./clock.ts";
 import { messageOf, ProtocolError } from "./errors.ts";
-import { FramedLink, type LinkCounters } from "./framed_link.ts";
+import {
+  FramedLink,
+  type FramedLinkSettings,
+  type LinkCounters,
+  type LinkOwner,
+} from "./framed_link.ts";
 import { LogBrake, type Logger } from "./log.ts";
 import type { MessageRouter } from "./message_router.ts";
-import type { Listener, Stream } from "./runtime/mod.ts";
+import type { Listener, Stream, TcpTransport } from "./runtime/mod.ts";
 import { runtime } from "./runtime/mod.ts";
 
 /** Connections at once; a further one is closed as soon as it is accepted, and counted. */
@@ -74,6 +79,8 @@ export interface TcpServerOptions<A> {
   readonly router: MessageRouter<Connection<A>>;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where connections come from. Default: the sockets of the runtime. See `BatchTcp`. */
+  readonly transport?: TcpTransport;
   /** Default {@linkcode CONNECTIONS_MAX}; lowered when the system's file limit needs it. */
   readonly connectionsMax?: number;
   /** Connections of one remote host at once, from 1; a further one is closed. Default: no limit. */
@@ -122,16 +129,14 @@ type MutableStats = { -readonly [Key in keyof TcpServerStats]: TcpServerStats[Ke
 interface ConnectionHost<A> {
   readonly options: TcpServerOptions<A>;
   readonly stats: MutableStats;
-  readonly pool: BufferPool;
+  readonly linkSettings: FramedLinkSettings;
   closed(connection: ServerConnection<A>, reason: string): void;
   gone(connection: ServerConnection<A>): void;
   handlerFailed(connection: ServerConnection<A>, error: unknown): void;
 }
 
-class ServerConnection<A> implements Connection<A> {
+class ServerConnection<A> implements Connection<A>, LinkOwner {
   readonly id: number;
-  readonly remote: Address;
-  readonly local: Address;
   attached: A | undefined = undefined;
   readonly link: FramedLink;
   readonly #host: ConnectionHost<A>;
@@ -141,21 +146,15 @@ class ServerConnection<A> implements Connection<A> {
   constructor(id: number, stream: Stream, host: ConnectionHost<A>) {
     this.id = id;
     this.#host = host;
-    this.remote = stream.remote;
-    this.local = stream.local;
-    this.link = new FramedLink({
-      stream,
-      clock: host.options.clock,
-      pool: host.pool,
-      outputBytesMax: host.options.outputBytesMax ?? OUTPUT_BYTES_MAX,
-      pauseAtHighWater: true,
-      counters: host.stats,
-      onFrame: (msgId, body) => this.#dispatch(msgId, body),
-      onFault: (error) => this.#fail(error),
-      onDrain: () => this.#drained(),
-      onLost: (reason) => this.close(reason),
-      onGone: () => host.gone(this),
-    });
+    this.link = new FramedLink(stream, host.linkSettings, this);
+  }
+
+  get remote(): Address {
+    return this.link.stream.remote;
+  }
+
+  get local(): Address {
+    return this.link.stream.local;
   }
 
   get pendingBytes(): number {
@@ -189,14 +188,18 @@ class ServerConnection<A> implements Connection<A> {
     this.link.destroy();
   }
 
-  #refuse(): boolean {
-    if (this.#closed) return false;
-    this.#host.stats.slowReaders++;
-    this.closeNow("slow reader: output limit reached");
-    return false;
+  /** Called by the link. */
+  onLost(reason: string): void {
+    this.close(reason);
   }
 
-  #dispatch(msgId: number, body: Uint8Array): void {
+  /** Called by the link. */
+  onGone(): void {
+    this.#host.gone(this);
+  }
+
+  /** Called by the link. */
+  onFrame(msgId: number, body: Uint8Array): void {
     const result = this.#host.options.router.dispatch(msgId, body, this);
     if (result === "handled") return;
     if (result !== "unknown") {
@@ -209,7 +212,8 @@ class ServerConnection<A> implements Connection<A> {
     }
   }
 
-  #fail(error: unknown): void {
+  /** Called by the link. */
+  onFault(error: unknown): void {
     if (error instanceof ProtocolError) {
       this.#host.stats.protocolErrors++;
       this.close(error.message);
@@ -219,13 +223,21 @@ class ServerConnection<A> implements Connection<A> {
     }
   }
 
-  #drained(): void {
+  /** Called by the link. */
+  onDrain(): void {
     if (this.#closed) return;
     try {
       this.#host.options.onDrain?.(this);
     } catch (error) {
-      this.#fail(error);
+      this.onFault(error);
     }
+  }
+
+  #refuse(): boolean {
+    if (this.#closed) return false;
+    this.#host.stats.slowReaders++;
+    this.closeNow("slow reader: output limit reached");
+    return false;
   }
 }
 
@@ -254,8 +266,6 @@ export class TcpServer<A = unknown> {
   readonly #host: ConnectionHost<A>;
   readonly #brake: LogBrake;
   readonly #open = new Set<ServerConnection<A>>();
-  /** Connections whose socket is still there, those being closed included. */
-  readonly #sockets = new Set<ServerConnection<A>>();
   readonly #connectionsMax: number;
   /** Sockets of each host that is counted. */
   readonly #hosts = new Map<string, number>();
@@ -263,6 +273,8 @@ export class TcpServer<A = unknown> {
   #sweeper: Timer | undefined;
   #acceptPause: { ended: Promise<void>; end: () => void } | undefined;
   #acceptFailures = 0;
+  /** Connections whose socket is still there, those being closed included. */
+  #socketCount = 0;
   #nextId = 1;
   #closing = false;
   #allGone: (() => void) | undefined;
@@ -275,10 +287,17 @@ export class TcpServer<A = unknown> {
       options.connectionsMax ?? CONNECTIONS_MAX,
       runtime.openFilesMax(),
     );
+    const stats = newStats();
     this.#host = {
       options,
-      stats: newStats(),
-      pool: new BufferPool(),
+      stats,
+      linkSettings: {
+        clock: options.clock,
+        pool: new BufferPool(),
+        outputBytesMax: options.outputBytesMax ?? OUTPUT_BYTES_MAX,
+        pauseAtHighWater: true,
+        counters: stats,
+      },
       closed: (connection, reason) => this.#onClosed(connection, reason),
       gone: (connection) => this.#onGone(connection),
       handlerFailed: (connection, error) => this.#onHandlerFailed(connection, error),
@@ -315,7 +334,7 @@ export class TcpServer<A = unknown> {
       if (this.#listener !== undefined) throw new Error("TCP server listens already");
       const { hostname, port, reusePort = false, log, connectionsMax = CONNECTIONS_MAX } =
         this.#options;
-      this.#listener = runtime.listenTcp({
+      this.#listener = (this.#options.transport ?? runtime).listenTcp({
         hostname,
         port,
         reusePort,
@@ -338,7 +357,7 @@ export class TcpServer<A = unknown> {
     this.#listener?.close();
     this.#acceptPause?.end();
     for (const connection of this.#open) connection.close("server stops");
-    if (this.#sockets.size === 0) return Promise.resolve();
+    if (this.#socketCount === 0) return Promise.resolve();
     return new Promise((resolve) => {
       const earlier = this.#allGone;
       this.#allGone = (): void => {
@@ -353,7 +372,7 @@ export class TcpServer<A = unknown> {
     this.#acceptFailures = 0;
     if (this.#closing) return stream.close();
     // Sockets, not open connections: those that linger hold descriptors too.
-    if (this.#sockets.size >= this.#connectionsMax) {
+    if (this.#socketCount >= this.#connectionsMax) {
       stats.refusedOverLimit++;
       return this.#refuse(stream, { connectionsMax: this.#connectionsMax });
     }
@@ -363,7 +382,7 @@ export class TcpServer<A = unknown> {
       return this.#refuse(stream, { connectionsPerHostMax });
     }
     const connection = new ServerConnection(this.#nextId++, stream, this.#host);
-    this.#sockets.add(connection);
+    this.#socketCount++;
     this.#open.add(connection);
     stats.accepted++;
     stats.open = this.#open.size;
@@ -436,9 +455,9 @@ export class TcpServer<A = unknown> {
 
   #onGone(connection: ServerConnection<A>): void {
     connection.link.output.clear();
-    this.#sockets.delete(connection);
+    this.#socketCount--;
     this.#forgetHost(connection.remote.hostname);
-    if (this.#sockets.size > 0) return;
+    if (this.#socketCount > 0) return;
     this.#sweeper?.cancel();
     this.#sweeper = undefined;
     this.#allGone?.();

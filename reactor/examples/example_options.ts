@@ -12,6 +12,8 @@ export interface ExampleOptions {
   window: number;
   /** Worker loops of a server. */
   loops: number;
+  /** 1: TCP through FFI, on a thread that does nothing else. */
+  fast: number;
 }
 
 /**
@@ -23,7 +25,15 @@ export function readExampleOptions(
   args: readonly string[],
   defaults: Partial<ExampleOptions> = {},
 ): ExampleOptions {
-  const options = { port: 7777, seconds: 0, connections: 1, window: 1, loops: 2, ...defaults };
+  const options: ExampleOptions = {
+    port: 7777,
+    seconds: 0,
+    connections: 1,
+    window: 1,
+    loops: 2,
+    fast: 0,
+    ...defaults,
+  };
   const words = args.flatMap((arg) => arg.split("="));
   for (let index = 0; index < words.length; index += 2) {
     const name = words[index].replace(/^--/, "");

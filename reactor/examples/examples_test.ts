@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { fileURLToPath } from "node:url";
 import { until } from "../../tests/support/until.ts";
+import { batchTcpFault } from "../batch_tcp.ts";
 import { ProtocolError } from "../errors.ts";
+import { systemClock } from "../system_clock.ts";
 import { TestProgram } from "../testing/program.ts";
 import { decodeEchoMessage, encodeEchoMessage } from "./echo_message.ts";
 import { readExampleOptions } from "./example_options.ts";
@@ -71,6 +73,19 @@ test("qps_client counts the echoes of qps_server", { timeout }, async () => {
   assert.match(server.stdout, /^[1-9]\d* messages, [1-9]\d* bytes$/m);
 });
 
+test("qps_server ends by itself on the fast path, its connections served", {
+  timeout,
+  skip: batchTcpFault(systemClock) === undefined ? false : "not on this machine",
+}, async () => {
+  const server = start("qps_server", "--port=0", "--fast=1", "--seconds=6");
+  await until(() => server.port !== undefined, { timeoutMs, what: "the server" });
+  const client = start("qps_client", `--port=${server.port}`, "--connections=3");
+  await until(() => client.stdout.includes("---> qps = "), { timeoutMs, what: "a count" });
+  assert.equal(await server.ended(), 0, server.stderr);
+  assert.match(server.stdout, /^[1-9]\d* messages, [1-9]\d* bytes$/m);
+  await client.stop();
+});
+
 test("udp_echo answers itself and ends by itself", { timeout }, async () => {
   const program = start("udp_echo", "--port=0", "--seconds=1");
   assert.equal(await program.ended(), 0, program.stderr);
@@ -90,6 +105,7 @@ test("readExampleOptions() reads both forms and refuses other values", () => {
     connections: 1,
     window: 1,
     loops: 9,
+    fast: 0,
   });
   for (const args of [["--port", "x"], ["--port"], ["--toString", "1"], ["--port=-1"]]) {
     assert.throws(() => readExampleOptions(args), RangeError);

@@ -80,6 +80,10 @@ class BunStream implements Stream {
     socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS);
   }
 
+  defer(action: () => void): void {
+    queueMicrotask(action);
+  }
+
   start(handlers: StreamHandlers): void {
     this.#handlers = handlers;
     const early = this.#early;
@@ -310,6 +314,12 @@ const LIBC_SYMBOLS = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
   bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
   getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
+  getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+  connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  listen: { args: ["i32", "i32"], returns: "i32" },
+  accept4: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
+  shutdown: { args: ["i32", "i32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
   epoll_create1: { args: ["i32"], returns: "i32" },
   epoll_ctl: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
@@ -317,6 +327,9 @@ const LIBC_SYMBOLS = {
   eventfd: { args: ["u32", "i32"], returns: "i32" },
   read: { args: ["i32", "ptr", "usize"], returns: "i64_fast" },
   write: { args: ["i32", "ptr", "usize"], returns: "i64_fast" },
+  // What these give fits an int, the lower half of their result.
+  recvmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
+  send: { args: ["i32", "ptr", "usize", "i32"], returns: "i32" },
   recvmmsg: { args: ["i32", "ptr", "u32", "i32", "ptr"], returns: "i32" },
   sendmmsg: { args: ["i32", "ptr", "u32", "i32"], returns: "i32" },
   sendto: { args: ["i32", "ptr", "usize", "i32", "ptr", "u32"], returns: "i64_fast" },
@@ -348,6 +361,14 @@ function loadLibc(): Libc {
     socket: (domain, type, protocol) => symbols.socket(domain, type, protocol),
     bind: (fd, address, bytes) => symbols.bind(fd, address, bytes),
     getsockname: (fd, address, bytes) => symbols.getsockname(fd, address, bytes),
+    setsockopt: (fd, level, option, value, bytes) =>
+      symbols.setsockopt(fd, level, option, value, bytes),
+    getsockopt: (fd, level, option, value, bytes) =>
+      symbols.getsockopt(fd, level, option, value, bytes),
+    connect: (fd, address, bytes) => symbols.connect(fd, address, bytes),
+    listen: (fd, backlog) => symbols.listen(fd, backlog),
+    accept: (fd, address, bytes, flags) => symbols.accept4(fd, address, bytes, flags),
+    shutdown: (fd, how) => symbols.shutdown(fd, how),
     close: (fd) => symbols.close(fd),
     epollCreate: (flags) => symbols.epoll_create1(flags),
     epollControl: (epoll, operation, fd, event) => symbols.epoll_ctl(epoll, operation, fd, event),
@@ -355,6 +376,9 @@ function loadLibc(): Libc {
     eventFd: (value, flags) => symbols.eventfd(value, flags),
     read: (fd, buffer, bytes) => Number(symbols.read(fd, buffer, bytes)),
     write: (fd, buffer, bytes) => Number(symbols.write(fd, buffer, bytes)),
+    receive: (fd, head, flags) => symbols.recvmsg(fd, head, flags),
+    send: (fd, bytes, length, flags) =>
+      symbols.send(fd, bytes.length > 0 ? bytes : one, length, flags),
     receiveMany: (fd, heads, count, flags) => symbols.recvmmsg(fd, heads, count, flags, null),
     sendMany: (fd, heads, count, flags) => symbols.sendmmsg(fd, heads, count, flags),
     sendTo: (fd, bytes, length, flags, address, addressBytes) =>

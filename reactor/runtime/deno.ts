@@ -83,6 +83,10 @@ class DenoStream implements Stream {
     }
   }
 
+  defer(action: () => void): void {
+    queueMicrotask(action);
+  }
+
   start(handlers: StreamHandlers): void {
     this.#handlers = handlers;
     void this.#readAll(handlers);
@@ -328,6 +332,12 @@ const LIBC_SYMBOLS = {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  listen: { parameters: ["i32", "i32"], result: "i32" },
+  accept4: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" },
+  shutdown: { parameters: ["i32", "i32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
   epoll_create1: { parameters: ["i32"], result: "i32" },
   epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
@@ -335,6 +345,9 @@ const LIBC_SYMBOLS = {
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  // What these give fits an int, the lower half of their result.
+  recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   recvmmsg: { parameters: ["i32", "buffer", "u32", "i32", "buffer"], result: "i32" },
   sendmmsg: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
   sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" },
@@ -361,6 +374,15 @@ function loadLibc(): Libc {
     bind: (fd, address, bytes) => symbols.bind(fd, address as BufferSource, bytes),
     getsockname: (fd, address, bytes) =>
       symbols.getsockname(fd, address as BufferSource, bytes as BufferSource),
+    setsockopt: (fd, level, option, value, bytes) =>
+      symbols.setsockopt(fd, level, option, value as BufferSource, bytes),
+    getsockopt: (fd, level, option, value, bytes) =>
+      symbols.getsockopt(fd, level, option, value as BufferSource, bytes as BufferSource),
+    connect: (fd, address, bytes) => symbols.connect(fd, address as BufferSource, bytes),
+    listen: (fd, backlog) => symbols.listen(fd, backlog),
+    accept: (fd, address, bytes, flags) =>
+      symbols.accept4(fd, address as BufferSource, bytes as BufferSource, flags),
+    shutdown: (fd, how) => symbols.shutdown(fd, how),
     close: (fd) => symbols.close(fd),
     epollCreate: (flags) => symbols.epoll_create1(flags),
     epollControl: (epoll, operation, fd, event) =>
@@ -370,6 +392,9 @@ function loadLibc(): Libc {
     eventFd: (value, flags) => symbols.eventfd(value, flags),
     read: (fd, buffer, bytes) => Number(symbols.read(fd, buffer as BufferSource, BigInt(bytes))),
     write: (fd, buffer, bytes) => Number(symbols.write(fd, buffer as BufferSource, BigInt(bytes))),
+    receive: (fd, head, flags) => symbols.recvmsg(fd, head as BufferSource, flags),
+    send: (fd, bytes, length, flags) =>
+      symbols.send(fd, bytes as BufferSource, BigInt(length), flags),
     receiveMany: (fd, heads, count, flags) =>
       symbols.recvmmsg(fd, heads as BufferSource, count, flags, null),
     sendMany: (fd, heads, count, flags) =>

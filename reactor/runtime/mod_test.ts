@@ -8,61 +8,14 @@ import { fileURLToPath } from "node:url";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
 import { BindError, ConnectError } from "../errors.ts";
-import { RawPeer, RawServer } from "../testing/raw_peer.ts";
+import { type Pair, Recorder, testStream, withAcceptedPair } from "../tcp_conformance.ts";
+import { RawServer } from "../testing/raw_peer.ts";
 import { errorCode } from "./common.ts";
-import { runtime, type Stream, type StreamHandlers } from "./mod.ts";
+import { runtime } from "./mod.ts";
 
-/** Records what happens on a stream. */
-class Recorder implements StreamHandlers {
-  readonly events: string[] = [];
-  bytesIn = 0;
-  onData(chunk: Uint8Array): void {
-    this.bytesIn += chunk.length;
-  }
-  onDrain(): void {
-    this.events.push("drain");
-  }
-  onEnd(): void {
-    this.events.push("end");
-  }
-  onClose(reason: string): void {
-    this.events.push(`close ${reason}`);
-  }
-}
-
-interface Pair {
-  readonly stream: Stream;
-  readonly recorder: Recorder;
-  readonly peer: RawPeer;
-}
-
-/** A stream of the runtime, accepted or connected, with a raw peer at its other end. */
-async function withPair(accepted: boolean, body: (pair: Pair) => Promise<void>): Promise<void> {
+/** A connected stream of the runtime, with a raw peer at its other end. */
+async function withConnectedPair(body: (pair: Pair) => Promise<void>): Promise<void> {
   const recorder = new Recorder();
-  if (accepted) {
-    const streams: Stream[] = [];
-    const listener = runtime.listenTcp({
-      hostname: "127.0.0.1",
-      port: 0,
-      reusePort: false,
-      onConnection: (stream) => {
-        stream.start(recorder);
-        streams.push(stream);
-      },
-      onAcceptError: (error) => Promise.reject(error),
-    });
-    const peer = await RawPeer.connect(listener.address);
-    await until(() => streams.length === 1, { what: "the stream" });
-    try {
-      await body({ stream: streams[0], recorder, peer });
-    } finally {
-      streams[0].close();
-      peer.destroy();
-      listener.close();
-      listener.close();
-    }
-    return;
-  }
   const server = await RawServer.listen();
   const { signal } = new AbortController();
   const stream = await runtime.connectTcp({ ...server.address, signal });
@@ -76,76 +29,8 @@ async function withPair(accepted: boolean, body: (pair: Pair) => Promise<void>):
   }
 }
 
-for (const accepted of [true, false]) {
-  const kind = accepted ? "an accepted" : "a connected";
-
-  test(`${kind} stream knows its two ends`, () =>
-    withPair(accepted, ({ stream }) => {
-      assert.equal(stream.local.hostname, "127.0.0.1");
-      assert.equal(stream.remote.hostname, "127.0.0.1");
-      assert.notEqual(stream.local.port, stream.remote.port);
-      return Promise.resolve();
-    }));
-
-  test(`${kind} stream reads, writes and drains`, () =>
-    withPair(accepted, async ({ stream, recorder, peer }) => {
-      await peer.write(new Uint8Array(100_000));
-      await until(() => recorder.bytesIn === 100_000, { what: "bytes" });
-      // More than the kernel takes at once, in pieces as the contract asks.
-      let taken = 0;
-      for (let index = 1; index <= 200; index++) {
-        const drains = recorder.events.length;
-        if (!stream.write(new Uint8Array(60_000))) {
-          await until(() => recorder.events.length > drains, { intervalMs: 1, what: "drain" });
-        }
-        taken++;
-      }
-      await until(() => peer.bytesIn === taken * 60_000, { what: "all bytes" });
-      assert.ok(recorder.events.every((event) => event === "drain"));
-    }));
-
-  test(`${kind} stream stops reading while it is paused`, () =>
-    withPair(accepted, async ({ stream, recorder, peer }) => {
-      stream.pause();
-      const written = peer.write(new Uint8Array(1000));
-      // The witness that the bytes could have come: an answer of the kernel to a full round trip.
-      await written;
-      const before = recorder.bytesIn;
-      stream.write(Uint8Array.of(1));
-      await until(() => peer.bytesIn === 1, { what: "the other direction" });
-      assert.equal(recorder.bytesIn, before);
-      stream.resume();
-      await until(() => recorder.bytesIn === 1000, { what: "the bytes held back" });
-    }));
-
-  test(`${kind} stream tells the peer's end and can still write`, () =>
-    withPair(accepted, async ({ stream, recorder, peer }) => {
-      await peer.write(new Uint8Array(3));
-      peer.end();
-      await until(() => recorder.events.includes("end"), { what: "the end" });
-      assert.equal(recorder.bytesIn, 3);
-      stream.write(new Uint8Array(5));
-      stream.end();
-      await until(() => peer.ended, { what: "our end" });
-      assert.equal(peer.bytesIn, 5);
-    }));
-
-  test(`${kind} stream tells a reset once`, () =>
-    withPair(accepted, async ({ recorder, peer }) => {
-      peer.reset();
-      await until(() => recorder.events.length > 0, { what: "the loss" });
-      assert.equal(recorder.events.length, 1);
-      assert.match(recorder.events[0], /^close peer/);
-    }));
-
-  test(`${kind} stream is silent after its own close`, () =>
-    withPair(accepted, async ({ stream, recorder, peer }) => {
-      stream.close();
-      stream.close();
-      await until(() => peer.ended || peer.closed, { what: "the close" });
-      assert.deepEqual(recorder.events, []);
-    }));
-}
+testStream("an accepted", (body) => withAcceptedPair(runtime, body));
+testStream("a connected", withConnectedPair);
 
 test("connectTcp() names the address that refused", async () => {
   const server = await RawServer.listen();

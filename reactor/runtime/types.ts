@@ -21,6 +21,11 @@ export interface StreamHandlers {
 export interface Stream {
   readonly remote: Address;
   readonly local: Address;
+  /**
+   * Calls `action` at the end of the present turn of the loop that serves this stream. It must not
+   * throw.
+   */
+  defer(action: () => void): void;
   /** Begins to read; called once, in the same turn in which the stream was handed over. */
   start(handlers: StreamHandlers): void;
   /** Up to this many bytes of a received chunk are copied sooner than a view of them is made. */
@@ -57,6 +62,12 @@ export interface Listener {
   /** With the real port. */
   readonly address: Address;
   close(): void;
+}
+
+/** What a TCP server takes its connections from. */
+export interface TcpTransport {
+  /** @throws {BindError} naming host:port. */
+  listenTcp(options: ListenOptions): Listener;
 }
 
 /** Options of {@linkcode Runtime.connectTcp}. */
@@ -122,6 +133,18 @@ export interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array, addressBytes: number): number;
   getsockname(fd: number, address: Uint8Array, addressBytes: Uint8Array): number;
+  setsockopt(fd: number, level: number, option: number, value: Uint8Array, bytes: number): number;
+  getsockopt(
+    fd: number,
+    level: number,
+    option: number,
+    value: Uint8Array,
+    bytes: Uint8Array,
+  ): number;
+  connect(fd: number, address: Uint8Array, addressBytes: number): number;
+  listen(fd: number, backlog: number): number;
+  accept(fd: number, address: Uint8Array, addressBytes: Uint8Array, flags: number): number;
+  shutdown(fd: number, how: number): number;
   close(fd: number): number;
   epollCreate(flags: number): number;
   epollControl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
@@ -130,6 +153,9 @@ export interface Libc {
   eventFd(value: number, flags: number): number;
   read(fd: number, buffer: Uint8Array, bytes: number): number;
   write(fd: number, buffer: Uint8Array, bytes: number): number;
+  /** `recvmsg`: the lengths are in memory, where nothing can go wrong with their size. */
+  receive(fd: number, head: Uint8Array, flags: number): number;
+  send(fd: number, bytes: Uint8Array, length: number, flags: number): number;
   receiveMany(fd: number, heads: Uint8Array, count: number, flags: number): number;
   sendMany(fd: number, heads: Uint8Array, count: number, flags: number): number;
   sendTo(
@@ -147,7 +173,7 @@ export interface Libc {
 }
 
 /** Everything that differs between Deno and Bun. */
-export interface Runtime {
+export interface Runtime extends TcpTransport {
   readonly name: "deno" | "bun";
   readonly version: string;
   /** Kind of processor, as Linux names it: `x86_64`, `aarch64`, ... */
@@ -158,8 +184,6 @@ export interface Runtime {
   readonly execPath: string;
   /** True in a program made by `deno compile` or `bun build --compile`. */
   readonly isCompiled: boolean;
-  /** @throws {BindError} naming host:port. */
-  listenTcp(options: ListenOptions): Listener;
   /** Serves HTTP/1.1. @throws {BindError} naming host:port. */
   serveHttp(options: HttpOptions): HttpServer;
   /** @throws {ConnectError} when refused, unreachable or aborted. */

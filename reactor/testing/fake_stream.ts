@@ -15,6 +15,10 @@ export class FakeStream implements Stream {
   takesAll = true;
   #handlers: StreamHandlers | undefined;
 
+  defer(action: () => void): void {
+    queueMicrotask(action);
+  }
+
   start(handlers: StreamHandlers): void {
     this.#handlers = handlers;
   }
