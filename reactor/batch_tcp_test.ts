@@ -6,6 +6,7 @@ import { BatchLoop, EPOLLIN, WakeUp } from "./batch_loop.ts";
 import { BatchTcp, batchTcpFault, RECEIVE_BYTES_MAX } from "./batch_tcp.ts";
 import { setRepeating } from "./clock.ts";
 import { encodeFrame } from "./frame.ts";
+import { HIGH_WATER_BYTES } from "./framed_link.ts";
 import { silentLogger } from "./log.ts";
 import { MessageRouter } from "./message_router.ts";
 import type { TcpTransport } from "./runtime/mod.ts";
@@ -193,6 +194,18 @@ if (fault === undefined) {
       await peer.send(1);
       await until(() => peer.frames.length === 1, { what: "the echo" });
       assert.equal(server.stats.acceptErrors, 0);
+    }));
+
+  test("BatchTcp notices the reset of a peer that the server does not read from", () =>
+    withServer(pumped, { outputBytesMax: 20_000_000 }, async ({ server, connect }) => {
+      const peer = await connect();
+      peer.pause();
+      const frame = encodeFrame(1, new Uint8Array(50_000));
+      for (let index = 0; index < 400; index++) void peer.write(frame);
+      const pending = (): number => [...server.connections()][0]?.pendingBytes ?? 0;
+      await until(() => pending() > HIGH_WATER_BYTES, { what: "high water" });
+      peer.reset();
+      await until(() => server.connectionCount === 0, { what: "the close" });
     }));
 
   test("BatchTcp keeps output apart while many peers read slowly and some go", () =>

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { until } from "../tests/support/until.ts";
 import { BindError, ProtocolError } from "./errors.ts";
 import { encodeFrame, FRAME_BODY_BYTES_MAX, writeHead } from "./frame.ts";
-import { CLOSE_FLUSH_MS, HIGH_WATER_BYTES } from "./framed_link.ts";
+import { CLOSE_FLUSH_MS } from "./framed_link.ts";
 import { silentLogger } from "./log.ts";
 import { ManualClock } from "./manual_clock.ts";
 import { MessageRouter } from "./message_router.ts";
@@ -326,18 +326,6 @@ export function testTcpServer(tested: TestedTransport): void {
       await until(() => peer.frames.length === count, { what: "all echoes" });
       await Promise.all(written);
       assert.equal(server.stats.closed, 0);
-    }));
-
-  test(`${name}: TcpServer notices the reset of a peer that it does not read from`, () =>
-    withTested({ outputBytesMax: 20_000_000 }, async ({ server, connect }) => {
-      const peer = await connect();
-      peer.pause();
-      const frame = encodeFrame(1, new Uint8Array(50_000));
-      for (let index = 0; index < 400; index++) void peer.write(frame);
-      const [connection] = await firstConnection(server);
-      await until(() => connection.pendingBytes > HIGH_WATER_BYTES, { what: "high water" });
-      peer.reset();
-      await until(() => server.connectionCount === 0, { what: "the close" });
     }));
 
   test(`${name}: TcpServer calls onDrain after high water, not after small output`, async () => {
