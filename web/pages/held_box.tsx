@@ -9,7 +9,8 @@ import { type HeldRoute, heldRoutes } from "./held_routes.ts";
 import { Icon } from "./icons.tsx";
 import { useLoad } from "./live.ts";
 import { may, notify } from "./state.ts";
-import { Dialog, faultOf, Field, ProblemBox, useAction } from "./widgets.tsx";
+import { FormDialog } from "./form_dialog.tsx";
+import { faultOf, Field, useAction } from "./widgets.tsx";
 
 /** The console asks its agent this often; asking the console more often shows nothing new. */
 const REFRESH_MS = 3000;
@@ -45,37 +46,32 @@ export function ConfirmRouteDialog(
       onClose();
     });
   return (
-    <Dialog title="The route is meant" onClose={onClose}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          submit();
-        }}
-      >
-        <div class="body stack">
-          <p>
-            Every agent that holds back a change of {moduleTitle(module)}{" "}
-            takes the route as it is stored now. Nothing in the route changes.
-          </p>
-          {problem !== undefined && <ProblemBox problem={problem} />}
-          <Field label="Why" fault={faultOf(problem, "why")} hint="Kept in the audit.">
-            {(parts) => (
-              <input
-                {...parts}
-                autoFocus
-                maxLength={500}
-                value={why}
-                onInput={(event) => setWhy(event.currentTarget.value)}
-              />
-            )}
-          </Field>
-        </div>
-        <footer>
-          <button type="button" onClick={onClose}>Cancel</button>
-          <button type="submit" class="primary" disabled={isBusy}>It is meant</button>
-        </footer>
-      </form>
-    </Dialog>
+    <FormDialog
+      title="The route is meant"
+      action="It is meant"
+      isReady={!isBusy}
+      problem={problem}
+      lead={
+        <p>
+          Every agent that holds back a change of {moduleTitle(module)}{" "}
+          takes the route as it is stored now. Nothing in the route changes.
+        </p>
+      }
+      onClose={onClose}
+      onSubmit={submit}
+    >
+      <Field label="Why" fault={faultOf(problem, "why")} hint="Kept in the audit.">
+        {(parts) => (
+          <input
+            {...parts}
+            autoFocus
+            maxLength={500}
+            value={why}
+            onInput={(event) => setWhy(event.currentTarget.value)}
+          />
+        )}
+      </Field>
+    </FormDialog>
   );
 }
 

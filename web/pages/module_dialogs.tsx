@@ -10,7 +10,8 @@ import { parsePolicy, policyFaults, policyText } from "./policy_text.ts";
 import { PolicyForm } from "./policy_form.tsx";
 import { navigate } from "./state.ts";
 import type { Edit, ModuleDetail, NodeRow, NodeState } from "./types.ts";
-import { Dialog, Field, Load } from "./widgets.tsx";
+import { FormDialog } from "./form_dialog.tsx";
+import { Field, Load } from "./widgets.tsx";
 
 const UNSIGNED_MAX = 4_294_967_295;
 const WEIGHT_MAX = 10_000;
@@ -24,34 +25,6 @@ export const STATE_OPTIONS: readonly (readonly [NodeState, string])[] = [
   ["drain", "drain: no new calls"],
   ["off", "off: no calls"],
 ];
-
-interface FormProps {
-  readonly title: string;
-  readonly onClose: () => void;
-  readonly onNext: () => void;
-  readonly isReady: boolean;
-  readonly children: JSX.Element | (JSX.Element | false)[];
-}
-
-/** A form whose button leads to the preview. */
-function Form(props: FormProps): JSX.Element {
-  return (
-    <Dialog title={props.title} onClose={props.onClose}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          if (props.isReady) props.onNext();
-        }}
-      >
-        <div class="body stack">{props.children}</div>
-        <footer>
-          <button type="button" onClick={props.onClose}>Cancel</button>
-          <button type="submit" class="primary" disabled={!props.isReady}>Preview</button>
-        </footer>
-      </form>
-    </Dialog>
-  );
-}
 
 function NumberInput(props: {
   label: string;
@@ -173,7 +146,13 @@ export function AddModuleDialog({ onClose }: { onClose: () => void }): JSX.Eleme
     }));
   };
   return (
-    <Form title="Add module" onClose={onClose} onNext={next} isReady={isReady}>
+    <FormDialog
+      title="Add module"
+      action="Preview"
+      isReady={isReady}
+      onClose={onClose}
+      onSubmit={next}
+    >
       <div class="pair">
         <NumberInput
           label="Module number"
@@ -186,7 +165,7 @@ export function AddModuleDialog({ onClose }: { onClose: () => void }): JSX.Eleme
       </div>
       <NameInput value={name} onInput={setName} />
       <NodesInput text={text} onInput={setText} />
-    </Form>
+    </FormDialog>
   );
 }
 
@@ -237,10 +216,11 @@ export function AddNodesDialog(
     }));
   };
   return (
-    <Form
+    <FormDialog
+      action="Preview"
       title={`Add nodes to ${moduleTitle(module)}`}
       onClose={onClose}
-      onNext={next}
+      onSubmit={next}
       isReady={isReady}
     >
       <NodesInput text={text} isFirst onInput={setText} />
@@ -255,7 +235,7 @@ export function AddNodesDialog(
         <ZoneInput value={zone} onInput={setZone} />
       </div>
       <StateInput value={state} onInput={setState} />
-    </Form>
+    </FormDialog>
   );
 }
 
@@ -314,7 +294,13 @@ export function EditNodeDialog(
     });
   };
   return (
-    <Form title={`Node ${nodeName(node)}`} onClose={onClose} onNext={next} isReady={isReady}>
+    <FormDialog
+      title={`Node ${nodeName(node)}`}
+      action="Preview"
+      isReady={isReady}
+      onClose={onClose}
+      onSubmit={next}
+    >
       <div class="pair">
         <NumberInput
           label="Weight"
@@ -327,7 +313,7 @@ export function EditNodeDialog(
         <ZoneInput value={zone} onInput={setZone} />
       </div>
       <StateInput value={state} onInput={setState} />
-    </Form>
+    </FormDialog>
   );
 }
 
@@ -376,10 +362,11 @@ export function EditModuleDialog(
   };
   const isReady = Object.keys(texts).length > 0 && (isRight || known.value === undefined);
   return (
-    <Form
+    <FormDialog
+      action="Preview"
       title={`Module ${module.modId} / ${module.cmdId}`}
       onClose={onClose}
-      onNext={() => setChange(textsChange(module, texts))}
+      onSubmit={() => setChange(textsChange(module, texts))}
       isReady={isReady}
     >
       <NameInput value={name} onInput={setName} />
@@ -388,7 +375,7 @@ export function EditModuleDialog(
           <PolicyForm draft={draft} policies={policies} specs={settings} onChange={setDraft} />
         )}
       </Load>
-    </Form>
+    </FormDialog>
   );
 }
 

@@ -10,17 +10,15 @@ import { PasswordForm } from "./page_login.tsx";
 import { ROLE_OPTIONS } from "./page_users.tsx";
 import { may, notify } from "./state.ts";
 import type { TokenRow } from "./types.ts";
+import { FormDialog, SecretDialog } from "./form_dialog.tsx";
 import {
   Ago,
   Confirm,
-  Dialog,
   Empty,
   faultOf,
   Heads,
   Load,
   PageHead,
-  ProblemBox,
-  Secret,
   SelectField,
   TextField,
   useAction,
@@ -42,18 +40,12 @@ function AddToken(props: { onClose: () => void; onDone: () => void }): JSX.Eleme
   const [secret, setSecret] = useState<string>();
   if (secret !== undefined) {
     return (
-      <Dialog title="Token made" onClose={props.onClose}>
-        <div class="body stack">
-          <p>
-            Programs send it as <code>Authorization: Bearer TOKEN</code>, the command line as{" "}
-            <code>--token</code>.
-          </p>
-          <Secret label="Token" text={secret} />
-        </div>
-        <footer>
-          <button type="button" class="primary" onClick={props.onClose}>Done</button>
-        </footer>
-      </Dialog>
+      <SecretDialog title="Token made" label="Token" secret={secret} onClose={props.onClose}>
+        <p>
+          Programs send it as <code>Authorization: Bearer TOKEN</code>, the command line as{" "}
+          <code>--token</code>.
+        </p>
+      </SecretDialog>
     );
   }
   const submit = (): void =>
@@ -63,44 +55,35 @@ function AddToken(props: { onClose: () => void; onDone: () => void }): JSX.Eleme
       props.onDone();
     });
   return (
-    <Dialog title="Make API token" onClose={props.onClose}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          submit();
-        }}
-      >
-        <div class="body stack">
-          {problem !== undefined && <ProblemBox problem={problem} />}
-          <TextField
-            label="Title"
-            hint="What uses it."
-            fault={faultOf(problem, "title")}
-            value={title}
-            onText={setTitle}
-            input={{ autoFocus: true, required: true, maxLength: 64 }}
-          />
-          <div class="pair">
-            <SelectField<Role>
-              label="Role"
-              hint="At most your own."
-              value={role}
-              options={ROLE_OPTIONS.filter(([value]) => may(value)).map((
-                [value],
-              ) => [value, value])}
-              onValue={setRole}
-            />
-            <SelectField label="Lasts" value={days} options={LIFETIMES} onValue={setDays} />
-          </div>
-        </div>
-        <footer>
-          <button type="button" onClick={props.onClose}>Cancel</button>
-          <button type="submit" class="primary" disabled={isBusy || title.trim() === ""}>
-            Make token
-          </button>
-        </footer>
-      </form>
-    </Dialog>
+    <FormDialog
+      title="Make API token"
+      action="Make token"
+      isReady={!isBusy && title.trim() !== ""}
+      problem={problem}
+      onClose={props.onClose}
+      onSubmit={submit}
+    >
+      <TextField
+        label="Title"
+        hint="What uses it."
+        fault={faultOf(problem, "title")}
+        value={title}
+        onText={setTitle}
+        input={{ autoFocus: true, required: true, maxLength: 64 }}
+      />
+      <div class="pair">
+        <SelectField<Role>
+          label="Role"
+          hint="At most your own."
+          value={role}
+          options={ROLE_OPTIONS.filter(([value]) => may(value)).map((
+            [value],
+          ) => [value, value])}
+          onValue={setRole}
+        />
+        <SelectField label="Lasts" value={days} options={LIFETIMES} onValue={setDays} />
+      </div>
+    </FormDialog>
   );
 }
 

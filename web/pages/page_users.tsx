@@ -8,18 +8,16 @@ import { Icon } from "./icons.tsx";
 import { useLoad } from "./live.ts";
 import { notify } from "./state.ts";
 import type { UserRow } from "./types.ts";
+import { FormDialog, SecretDialog } from "./form_dialog.tsx";
 import {
   Ago,
   Badge,
   Confirm,
-  Dialog,
   Empty,
   faultOf,
   Heads,
   Load,
   PageHead,
-  ProblemBox,
-  Secret,
   SelectField,
   TextField,
   useAction,
@@ -36,15 +34,14 @@ export const ROLE_OPTIONS: readonly (readonly [Role, string])[] = [
 
 function OneTime(props: { name: string; password: string; onClose: () => void }): JSX.Element {
   return (
-    <Dialog title={`One-time password of ${props.name}`} onClose={props.onClose}>
-      <div class="body stack">
-        <p>It works for one login, where {props.name} has to choose an own one.</p>
-        <Secret label="One-time password" text={props.password} />
-      </div>
-      <footer>
-        <button type="button" class="primary" onClick={props.onClose}>Done</button>
-      </footer>
-    </Dialog>
+    <SecretDialog
+      title={`One-time password of ${props.name}`}
+      label="One-time password"
+      secret={props.password}
+      onClose={props.onClose}
+    >
+      <p>It works for one login, where {props.name} has to choose an own one.</p>
+    </SecretDialog>
   );
 }
 
@@ -62,33 +59,24 @@ function AddUser(props: { onClose: () => void; onDone: () => void }): JSX.Elemen
       props.onDone();
     });
   return (
-    <Dialog title="Add user" onClose={props.onClose}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          submit();
-        }}
-      >
-        <div class="body stack">
-          {problem !== undefined && <ProblemBox problem={problem} />}
-          <TextField
-            label="Name"
-            hint="Letters, digits, dots, dashes, @ or _."
-            fault={faultOf(problem, "name")}
-            value={name}
-            onText={setName}
-            input={{ autoFocus: true, required: true, autoCapitalize: "none", maxLength: 64 }}
-          />
-          <SelectField<Role> label="Role" value={role} options={ROLE_OPTIONS} onValue={setRole} />
-        </div>
-        <footer>
-          <button type="button" onClick={props.onClose}>Cancel</button>
-          <button type="submit" class="primary" disabled={isBusy || name.trim() === ""}>
-            Add user
-          </button>
-        </footer>
-      </form>
-    </Dialog>
+    <FormDialog
+      title="Add user"
+      action="Add user"
+      isReady={!isBusy && name.trim() !== ""}
+      problem={problem}
+      onClose={props.onClose}
+      onSubmit={submit}
+    >
+      <TextField
+        label="Name"
+        hint="Letters, digits, dots, dashes, @ or _."
+        fault={faultOf(problem, "name")}
+        value={name}
+        onText={setName}
+        input={{ autoFocus: true, required: true, autoCapitalize: "none", maxLength: 64 }}
+      />
+      <SelectField<Role> label="Role" value={role} options={ROLE_OPTIONS} onValue={setRole} />
+    </FormDialog>
   );
 }
 

@@ -6,7 +6,8 @@ import { call } from "./api.ts";
 import { formatCount, formatShare, formatSpan } from "./format.ts";
 import { notify } from "./state.ts";
 import type { RuleRow } from "./types.ts";
-import { Dialog, faultOf, Field, ProblemBox, useAction } from "./widgets.tsx";
+import { FormDialog } from "./form_dialog.tsx";
+import { faultOf, Field, useAction } from "./widgets.tsx";
 
 /** What the threshold of a kind counts. */
 type Unit = "share" | "seconds" | "reports" | "count" | "none";
@@ -209,28 +210,19 @@ export function RuleDialog(
     if (fault !== undefined) shown[field] = fault;
   }
   return (
-    <Dialog title={rule === undefined ? "Add rule" : "Change rule"} onClose={onClose}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          if (isReady) submit();
-        }}
-      >
-        <div class="body stack">
-          {problem !== undefined && <ProblemBox problem={problem} />}
-          <Inputs
-            draft={draft}
-            faults={shown}
-            onChange={(part) => setDraft((old) => ({ ...old, ...part }))}
-          />
-        </div>
-        <footer>
-          <button type="button" onClick={onClose}>Cancel</button>
-          <button type="submit" class="primary" disabled={!isReady}>
-            {rule === undefined ? "Add rule" : "Save"}
-          </button>
-        </footer>
-      </form>
-    </Dialog>
+    <FormDialog
+      title={rule === undefined ? "Add rule" : "Change rule"}
+      action={rule === undefined ? "Add rule" : "Save"}
+      isReady={isReady}
+      problem={problem}
+      onClose={onClose}
+      onSubmit={submit}
+    >
+      <Inputs
+        draft={draft}
+        faults={shown}
+        onChange={(part) => setDraft((old) => ({ ...old, ...part }))}
+      />
+    </FormDialog>
   );
 }

@@ -6,7 +6,8 @@ import { call } from "./api.ts";
 import { moduleTitle } from "./format.ts";
 import { notify } from "./state.ts";
 import type { RuleRow } from "./types.ts";
-import { Dialog, faultOf, Field, ProblemBox, useAction } from "./widgets.tsx";
+import { FormDialog } from "./form_dialog.tsx";
+import { faultOf, Field, useAction } from "./widgets.tsx";
 
 const TIMES: readonly (readonly [number, string])[] = [
   [15, "15 minutes"],
@@ -53,47 +54,38 @@ export function SilenceDialog(props: {
       onClose();
     });
   return (
-    <Dialog title="Silence alerts" onClose={onClose}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          if (why.trim() !== "") submit();
-        }}
-      >
-        <div class="body stack">
-          <p>Keeps quiet: {what}.</p>
-          {problem !== undefined && <ProblemBox problem={problem} />}
-          <Field label="For" fault={faultOf(problem, "minutes")}>
-            {(parts) => (
-              <select
-                {...parts}
-                value={String(minutes)}
-                onInput={(event) => setMinutes(Number(event.currentTarget.value))}
-              >
-                {TIMES.map(([value, text]) => <option key={value} value={value}>{text}</option>)}
-              </select>
-            )}
-          </Field>
-          <Field label="Why" fault={faultOf(problem, "why")} hint="Needed: others see it.">
-            {(parts) => (
-              <input
-                {...parts}
-                autoFocus
-                required
-                maxLength={500}
-                value={why}
-                onInput={(event) => setWhy(event.currentTarget.value)}
-              />
-            )}
-          </Field>
-        </div>
-        <footer>
-          <button type="button" onClick={onClose}>Cancel</button>
-          <button type="submit" class="primary" disabled={isBusy || why.trim() === ""}>
-            Silence
-          </button>
-        </footer>
-      </form>
-    </Dialog>
+    <FormDialog
+      title="Silence alerts"
+      action="Silence"
+      isReady={!isBusy && why.trim() !== ""}
+      problem={problem}
+      lead={<p>Keeps quiet: {what}.</p>}
+      onClose={onClose}
+      onSubmit={submit}
+    >
+      <Field label="For" fault={faultOf(problem, "minutes")}>
+        {(parts) => (
+          <select
+            {...parts}
+            value={String(minutes)}
+            onInput={(event) => setMinutes(Number(event.currentTarget.value))}
+          >
+            {TIMES.map(([value, text]) => <option key={value} value={value}>{text}</option>)}
+          </select>
+        )}
+      </Field>
+      <Field label="Why" fault={faultOf(problem, "why")} hint="Needed: others see it.">
+        {(parts) => (
+          <input
+            {...parts}
+            autoFocus
+            required
+            maxLength={500}
+            value={why}
+            onInput={(event) => setWhy(event.currentTarget.value)}
+          />
+        )}
+      </Field>
+    </FormDialog>
   );
 }

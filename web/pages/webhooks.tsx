@@ -8,17 +8,15 @@ import { Icon } from "./icons.tsx";
 import { useLoad } from "./live.ts";
 import { notify } from "./state.ts";
 import type { WebhookRow } from "./types.ts";
+import { FormDialog, SecretDialog } from "./form_dialog.tsx";
 import {
   Ago,
   Badge,
   Confirm,
-  Dialog,
   Empty,
   faultOf,
   Heads,
   Load,
-  ProblemBox,
-  Secret,
   TextField,
   useAction,
 } from "./widgets.tsx";
@@ -35,15 +33,9 @@ function WebhookDialog(
   const [secret, setSecret] = useState<string>();
   if (secret !== undefined) {
     return (
-      <Dialog title="Webhook added" onClose={onClose}>
-        <div class="body stack">
-          <p>Each message is signed with this secret, so that the receiver can tell it is ours.</p>
-          <Secret label="Secret" text={secret} />
-        </div>
-        <footer>
-          <button type="button" class="primary" onClick={onClose}>Done</button>
-        </footer>
-      </Dialog>
+      <SecretDialog title="Webhook added" label="Secret" secret={secret} onClose={onClose}>
+        <p>Each message is signed with this secret, so that the receiver can tell it is ours.</p>
+      </SecretDialog>
     );
   }
   const submit = (): void =>
@@ -60,40 +52,31 @@ function WebhookDialog(
       onClose();
     });
   return (
-    <Dialog title={webhook === undefined ? "Add webhook" : "Change webhook"} onClose={onClose}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          submit();
-        }}
-      >
-        <div class="body stack">
-          {problem !== undefined && <ProblemBox problem={problem} />}
-          <TextField
-            label="Title"
-            hint="Whom it tells."
-            fault={faultOf(problem, "title")}
-            value={title}
-            onText={setTitle}
-            input={{ autoFocus: true, required: true, maxLength: 64 }}
-          />
-          <TextField
-            label="URL"
-            hint="Gets a POST with JSON when an alert fires and when it ends."
-            fault={faultOf(problem, "url")}
-            value={url}
-            onText={setUrl}
-            input={{ type: "url", required: true, maxLength: 500, placeholder: "https://" }}
-          />
-        </div>
-        <footer>
-          <button type="button" onClick={onClose}>Cancel</button>
-          <button type="submit" class="primary" disabled={isBusy}>
-            {webhook === undefined ? "Add webhook" : "Save"}
-          </button>
-        </footer>
-      </form>
-    </Dialog>
+    <FormDialog
+      title={webhook === undefined ? "Add webhook" : "Change webhook"}
+      action={webhook === undefined ? "Add webhook" : "Save"}
+      isReady={!isBusy}
+      problem={problem}
+      onClose={onClose}
+      onSubmit={submit}
+    >
+      <TextField
+        label="Title"
+        hint="Whom it tells."
+        fault={faultOf(problem, "title")}
+        value={title}
+        onText={setTitle}
+        input={{ autoFocus: true, required: true, maxLength: 64 }}
+      />
+      <TextField
+        label="URL"
+        hint="Gets a POST with JSON when an alert fires and when it ends."
+        fault={faultOf(problem, "url")}
+        value={url}
+        onText={setUrl}
+        input={{ type: "url", required: true, maxLength: 500, placeholder: "https://" }}
+      />
+    </FormDialog>
   );
 }
 
