@@ -1,13 +1,15 @@
 // Core. The two requests that callers make all the time, answered where they lie: no object is made
 // for a pick or a report. Everything else is for `udp_service.ts`.
 
-import { type RouteLb } from "../balancer/mod.ts";
+import { NO_TURN, type RouteLb } from "../balancer/mod.ts";
 import { hotMessageId, HotReader, writeGetHostResponse } from "../proto/hot_codec.ts";
 import { MessageId, RetCode } from "../proto/message_ids.ts";
 import { HEAD_BYTES } from "../proto/wire.ts";
 
 /** Not handled: the datagram is for the ordinary handlers, which also say what is wrong with it. */
 const PASS_ON = -1;
+
+const SUCCESS = RetCode.Success;
 
 /** Of one shard. */
 export class HotPath {
@@ -37,6 +39,12 @@ export class HotPath {
     if (msgId === MessageId.GetHostRequest) {
       if (!reader.readGetHost(bytes, start + HEAD_BYTES, end)) return PASS_ON;
       const { seq, modId, cmdId } = reader;
+      const turn = this.#lb.nextTurn(modId, cmdId, nowMs);
+      if (turn !== NO_TURN) {
+        const ip = this.#lb.turnIp(turn);
+        const port = this.#lb.turnPort(turn);
+        return writeGetHostResponse(answer, answerStart, seq, modId, cmdId, SUCCESS, ip, port);
+      }
       const picked = this.#lb.getHost(modId, cmdId, nowMs);
       return typeof picked === "number"
         ? writeGetHostResponse(answer, answerStart, seq, modId, cmdId, picked, 0, 0)

@@ -54,13 +54,15 @@ export function hostKey(ip: number, port: number): number {
  * second; only `overload_policy.ts` and `load_balance.ts` write them.
  */
 export class Host implements Linked<Host> {
-  // What a pick reads stands first, together: with many nodes each pick meets one that is in no
-  // cache of the processor, and every further line of memory costs as much as the rest of the pick.
+  // What a call in the caller's own process reads stands first, together: with many nodes each one
+  // meets a node that is in no cache of the processor.
   /** `ip` as the signed number of the same bits, which engines keep in place. */
   readonly signedIp: number;
   readonly port: number;
   /** True when the node is out: it is given probes only, or nothing. */
   overload = false;
+  /** Whatever the program around the balancer keeps with the node; the balancer leaves it alone. */
+  attached: unknown = undefined;
   next: Host = this;
   readonly ip: number;
   prev: Host = this;
@@ -119,9 +121,6 @@ export class Host implements Linked<Host> {
 
   /** Place in {@linkcode ActiveHosts}; -1 = not there. */
   activeIndex = -1;
-  /** Whatever the program around the balancer keeps with the node; the balancer leaves it alone. */
-  attached: unknown = undefined;
-
   constructor(ip: number, port: number, owner: HostOwner, sinceMs: number) {
     this.signedIp = ip | 0;
     this.ip = ip;

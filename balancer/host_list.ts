@@ -81,6 +81,16 @@ export class HostList<T extends Linked<T>> {
     return head;
   }
 
+  /**
+   * Makes an item the head; the others follow as before.
+   *
+   * @throws {Error} when it is not in this list.
+   */
+  turnTo(item: T): void {
+    if (item.list !== this) throw new Error("Item is not in this list");
+    this.#head = item;
+  }
+
   /** Items from head to tail. The list must not change meanwhile. */
   *[Symbol.iterator](): IterableIterator<T> {
     const head = this.#head;

@@ -40,6 +40,7 @@ import {
   windowEndMs,
 } from "./overload_policy.ts";
 import { NO_KEY } from "./pick_policy.ts";
+import { TURNS_MAX, type TurnTable } from "./turn_table.ts";
 import { ZoneRouter } from "./zone_router.ts";
 
 /** What the modules of one loop share. */
@@ -73,6 +74,12 @@ const EXPIRY_LOOKS = 8;
 /** Heads of the lists of nodes that are out that the mode `probe` looks at for each call. */
 const PROBE_LOOKS_MAX = 4;
 
+/**
+ * Copying the nodes for {@linkcode LoadBalance.lendTurns} costs about this part of a pick for each:
+ * so many picks are made before it pays, and a module whose nodes change all the time pays nothing.
+ */
+const COPY_COST = 1 / 8;
+
 /** Modules without settings share one: it keeps nothing of them. */
 const DEFAULT_JUDGE = new NodeJudge(DEFAULT_MODULE_POLICY.settings);
 
@@ -82,11 +89,8 @@ function judgeFor(policy: ModulePolicy): NodeJudge {
 
 /** One module. Synchronous, without a clock of its own: times are arguments. */
 export class LoadBalance implements HostOwner {
-  /**
-   * Set while a pick is nothing but the head of this list: the usual case, and the fast one. First
-   * of the fields, so that the pick of a module that is in no cache meets as little as can be.
-   */
-  #inTurn: HostList<Host> | undefined = undefined;
+  /** Where turns are lent to, while they are. */
+  #turns: TurnTable | undefined = undefined;
   readonly modId: number;
   readonly cmdId: number;
   /** Nodes that are out and given probes. */
@@ -95,6 +99,12 @@ export class LoadBalance implements HostOwner {
   readonly resting = new HostList<Host>();
   /** When its results were last taken for a report. Milliseconds. */
   reportedAtMs = -Infinity;
+  /** How many turns were lent. */
+  #turnsLent = 0;
+  /** The turns that were last lent are still the same circle of nodes. */
+  #isSameRing = false;
+  /** Ordinary picks since it is not. */
+  #picksOfRing = 0;
   readonly #context: BalanceContext;
   readonly #hosts = new Map<number, Host>();
   #dirty: Host[] = [];
@@ -175,6 +185,7 @@ export class LoadBalance implements HostOwner {
 
   /** The nodes that are picked from, each zone from the head of its list. */
   usable(): IterableIterator<Host> {
+    this.#endTurns();
     return this.#router.usable();
   }
 
@@ -189,14 +200,41 @@ export class LoadBalance implements HostOwner {
    * @param key What should stay on one node, for policies that heed it.
    */
   pick(nowMs: number, key?: number | string): Host | number {
-    const inTurn = this.#inTurn;
-    if (inTurn !== undefined) return inTurn.rotate() ?? RetCode.NoExist;
+    if (this.#turns !== undefined) this.#endTurns();
     const hash = key === undefined ? NO_KEY : tableKeyOf(key);
     const picked = this.overload.count === 0 && this.resting.count === 0
       ? this.#router.pick(nowMs, hash) ?? RetCode.NoExist
       : this.#pickAmongSick(nowMs, hash);
     if (this.#observes && typeof picked !== "number") this.#observe(picked, nowMs);
     return picked;
+  }
+
+  /**
+   * Lends the next picks to a table if they are nothing but the nodes in turn, and there have been
+   * enough of such to pay for it. To be called after a pick; who picks from the table then need not
+   * call `pick`, and nobody sees a difference.
+   *
+   * @returns true when the table may not have known the module before.
+   */
+  lendTurns(turns: TurnTable): boolean {
+    const ring = this.#observes || this.#turns !== undefined ? undefined : this.#router.inTurn;
+    if (ring === undefined || ring.count === 0) return false;
+    const lent = this.overload.count === 0
+      ? TURNS_MAX
+      : this.#rulesNow().probeNum - this.#accessCount;
+    if (lent <= 0) return false;
+    const isSame = this.#isSameRing;
+    if (!isSame && ++this.#picksOfRing < ring.count * COPY_COST) return false;
+    if (!turns.lend(this.modId, this.cmdId, ring, isSame, lent)) return false;
+    this.#turns = turns;
+    this.#turnsLent = lent;
+    this.#isSameRing = true;
+    return !isSame;
+  }
+
+  /** The numbers that picks depend on may be others now. */
+  settingsChanged(): void {
+    this.#endTurns();
   }
 
   /**
@@ -318,7 +356,7 @@ export class LoadBalance implements HostOwner {
 
   /** Takes another policy from the next pick on; what is known of the nodes stays. */
   setPolicy(policy: ModulePolicy, nowMs: number): void {
-    const inOrder = [...this.#router.usable(), ...this.overload, ...this.resting];
+    const inOrder = [...this.usable(), ...this.overload, ...this.resting];
     for (const host of inOrder) {
       host.list?.remove(host);
       host.pool = undefined;
@@ -390,7 +428,7 @@ export class LoadBalance implements HostOwner {
   /** The nodes as they are now, those in use first, each list from its head. */
   snapshot(): HostSnapshot[] {
     const away = [...this.#hosts.values()].filter((host) => host.list === undefined);
-    const all = [...this.#router.usable(), ...this.overload, ...this.resting, ...away];
+    const all = [...this.usable(), ...this.overload, ...this.resting, ...away];
     return all.map((host) => ({
       ip: host.ip,
       port: host.port,
@@ -777,6 +815,7 @@ export class LoadBalance implements HostOwner {
 
   /** Takes a node out of whatever it stands in. */
   #take(host: Host): void {
+    this.#endTurns();
     if (host.pool !== undefined) host.pool.remove(host);
     else host.list?.remove(host);
     this.#changed();
@@ -784,9 +823,22 @@ export class LoadBalance implements HostOwner {
 
   /** A node stands elsewhere, or picks are made in another way. */
   #changed(): void {
+    this.#endTurns();
+    this.#isSameRing = false;
+    this.#picksOfRing = 0;
     this.#router.changed();
-    const isPlain = this.outCount === 0 && !this.#observes;
-    this.#inTurn = isPlain ? this.#router.inTurn : undefined;
+  }
+
+  /** Takes back what is left of the turns, and counts those that were made. */
+  #endTurns(): void {
+    const turns = this.#turns;
+    if (turns === undefined) return;
+    this.#turns = undefined;
+    const { modId, cmdId } = this;
+    const made = this.#turnsLent - turns.takeBack(modId, cmdId);
+    if (this.overload.count > 0) this.#accessCount += made;
+    const head = turns.headOf(modId, cmdId);
+    if (head !== undefined) head.list?.turnTo(head);
   }
 
   #markDirty(host: Host): void {

@@ -51,3 +51,4 @@ export {
   TICK_MS,
 } from "./route_lb.ts";
 export { RouteParts } from "./route_parts.ts";
+export { NO_TURN } from "./turn_table.ts";

@@ -9,8 +9,11 @@ export interface ModuleKeyed {
 /** Slots of an empty table. */
 const SLOTS_MIN = 16;
 
-/** Start of the probe sequence; two rounds of multiply and shift, as ids often differ by one. */
-function hashOf(modId: number, cmdId: number): number {
+/**
+ * Hash of the ids of a module, signed or unsigned; 32 bits, unsigned. Two rounds of multiply and
+ * shift, as ids often differ by one.
+ */
+export function moduleHash(modId: number, cmdId: number): number {
   let hash = Math.imul(modId, 0x9e3779b1) ^ Math.imul(cmdId, 0x85ebca6b);
   hash ^= hash >>> 15;
   hash = Math.imul(hash, 0x2c1b3c6d);
@@ -35,7 +38,7 @@ export class ModuleTable<T extends ModuleKeyed> {
     const mod = modId >>> 0;
     const cmd = cmdId >>> 0;
     const mask = this.#slots.length - 1;
-    for (let i = hashOf(mod, cmd) & mask;; i = (i + 1) & mask) {
+    for (let i = moduleHash(mod, cmd) & mask;; i = (i + 1) & mask) {
       const item = this.#slots[i];
       if (item === undefined || (item.modId === mod && item.cmdId === cmd)) return item;
     }
@@ -65,7 +68,7 @@ export class ModuleTable<T extends ModuleKeyed> {
     for (let i = (hole + 1) & mask;; i = (i + 1) & mask) {
       const next = slots[i];
       if (next === undefined) break;
-      const home = hashOf(next.modId, next.cmdId) & mask;
+      const home = moduleHash(next.modId, next.cmdId) & mask;
       if (((i - home) & mask) < ((i - hole) & mask)) continue;
       slots[hole] = next;
       hole = i;
@@ -82,7 +85,7 @@ export class ModuleTable<T extends ModuleKeyed> {
   #indexOf(item: T): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
-    for (let i = hashOf(item.modId, item.cmdId) & mask;; i = (i + 1) & mask) {
+    for (let i = moduleHash(item.modId, item.cmdId) & mask;; i = (i + 1) & mask) {
       const found = slots[i];
       if (found === undefined || (found.modId === item.modId && found.cmdId === item.cmdId)) {
         return i;

@@ -18,6 +18,7 @@ import { DEFAULT_MODULE_POLICY, type ModulePolicy, parseModulePolicy } from "./m
 import { type ModuleKeyed, ModuleTable } from "./module_table.ts";
 import type { CallCounts } from "./overload_policy.ts";
 import { type Pullable, PullSchedule } from "./pull_schedule.ts";
+import { NO_TURN, TurnTable } from "./turn_table.ts";
 
 /** Modules one agent keeps; a new one takes the place of an old one when it is full. */
 export const MODULES_MAX = 10_000;
@@ -139,6 +140,7 @@ class ModuleEntry implements Pullable, ModuleKeyed, Linked<ModuleEntry> {
   policyText = "";
   policy: ModulePolicy;
   state: RouteState = "pulling";
+  /** Latest use but for turns that were lent. */
   usedAtMs: number;
   updatedAtMs = -Infinity;
   /** When the route is old enough to be pulled on the next use; Infinity while it is pulled. */
@@ -179,6 +181,7 @@ export class RouteLb {
   /** Latest time that a tick or a route brought: that of a call that brings none. */
   #latestMs = 0;
   readonly #modules = new ModuleTable<ModuleEntry>();
+  readonly #turns = new TurnTable();
   /** Modules that have no node and never had one, oldest first: the first to be evicted. */
   readonly #nodeless = new HostList<ModuleEntry>();
   readonly #pulls: PullSchedule<ModuleEntry>;
@@ -235,7 +238,13 @@ export class RouteLb {
    * counts by its lower 32 bits.
    */
   getHost(modId: number, cmdId: number, nowMs: number, key?: number | string): Host | number {
-    const picked = this.#use(modId, cmdId, nowMs).balance?.pick(nowMs, key) ?? RetCode.NoExist;
+    const turn = this.nextTurn(modId, cmdId, nowMs);
+    if (turn !== NO_TURN) return this.#turns.hostAt(turn);
+    const entry = this.#use(modId, cmdId, nowMs);
+    const picked = entry.balance?.pick(nowMs, key) ?? RetCode.NoExist;
+    if (entry.balance?.lendTurns(this.#turns) === true) {
+      this.#turns.setUntil(modId, cmdId, entry.refreshDueMs);
+    }
     if (typeof picked === "number") {
       if (picked === RetCode.Overload) this.#counts.refusedOverload++;
       else this.#counts.refusedNoExist++;
@@ -244,6 +253,28 @@ export class RouteLb {
       if (picked.overload) this.#counts.probes++;
     }
     return picked;
+  }
+
+  /**
+   * What `getHost` does where the next node is known beforehand: as is usual, and without touching
+   * the node. {@linkcode turnIp} and {@linkcode turnPort} tell the address.
+   *
+   * @returns a number for those two, or {@linkcode NO_TURN}: nothing was picked, ask `getHost`.
+   */
+  nextTurn(modId: number, cmdId: number, nowMs: number): number {
+    const turn = this.#turns.next(modId, cmdId, nowMs);
+    if (turn !== NO_TURN) this.#counts.picks++;
+    return turn;
+  }
+
+  /** Address of the node of {@linkcode nextTurn}, signed; valid until the next call of any kind. */
+  turnIp(turn: number): number {
+    return this.#turns.ipAt(turn);
+  }
+
+  /** Port of the node of {@linkcode nextTurn}; valid until the next call of any kind. */
+  turnPort(turn: number): number {
+    return this.#turns.portAt(turn);
   }
 
   /**
@@ -382,7 +413,7 @@ export class RouteLb {
     );
     const again = (entry: ModuleEntry): void => {
       const known = entry.state !== "pulling";
-      entry.refreshDueMs = Infinity;
+      this.#setRefreshDue(entry, Infinity);
       const waitMs = known ? spreadMs * this.#options.rng.next() : 0;
       this.#pulls.start(entry, nowMs + waitMs, nowMs);
     };
@@ -434,6 +465,7 @@ export class RouteLb {
    */
   setSettings(settings: BalanceSettings): void {
     this.#context.settings = checkBalanceSettings(settings);
+    for (const { balance } of this.#modules) balance?.settingsChanged();
   }
 
   /** Says where the agent stands; modules that are aware of zones plan their calls anew. */
@@ -517,7 +549,7 @@ export class RouteLb {
     const entry = this.#modules.get(modId, cmdId) ?? this.#makeRoomAndInsert(modId, cmdId, nowMs);
     entry.usedAtMs = nowMs;
     if (nowMs >= entry.refreshDueMs) {
-      entry.refreshDueMs = Infinity;
+      this.#setRefreshDue(entry, Infinity);
       this.#pulls.start(entry, nowMs, nowMs);
     }
     return entry;
@@ -546,8 +578,13 @@ export class RouteLb {
    */
   #leastRecentlyUsed(): ModuleEntry | undefined {
     let oldest: ModuleEntry | undefined;
+    let oldestMs = Infinity;
     for (const entry of this.#modules) {
-      if (oldest === undefined || entry.usedAtMs < oldest.usedAtMs) oldest = entry;
+      const lentMs = this.#turns.usedAtMs(entry.modId, entry.cmdId);
+      const usedAtMs = Math.max(entry.usedAtMs, lentMs);
+      if (oldest !== undefined && usedAtMs >= oldestMs) continue;
+      oldest = entry;
+      oldestMs = usedAtMs;
     }
     return oldest;
   }
@@ -558,17 +595,23 @@ export class RouteLb {
     this.#pulls.stop(entry);
     if (entry.balance !== undefined) this.#caring.delete(entry.balance);
     entry.balance?.clear();
+    this.#turns.forget(entry.modId, entry.cmdId);
     this.#counts.modulesEvicted++;
     // Nobody outside has heard of a module that is still waiting for its first pull.
     const asked = entry.pullRetryMs > 0 || entry.state !== "pulling";
     if (asked) this.#options.onForget?.(entry.modId, entry.cmdId);
   }
 
+  #setRefreshDue(entry: ModuleEntry, dueMs: number): void {
+    entry.refreshDueMs = dueMs;
+    this.#turns.setUntil(entry.modId, entry.cmdId, dueMs);
+  }
+
   #answered(entry: ModuleEntry, nowMs: number): void {
     const jitter = 1 + REFRESH_JITTER * this.#options.rng.next();
     this.#pulls.stop(entry);
     entry.updatedAtMs = nowMs;
-    entry.refreshDueMs = nowMs + this.#context.settings.updateTimeoutMs * jitter;
+    this.#setRefreshDue(entry, nowMs + this.#context.settings.updateTimeoutMs * jitter);
   }
 
   #setNodes(entry: ModuleEntry, nodes: readonly RouteNode[], nowMs: number): RouteUpdate {

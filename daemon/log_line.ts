@@ -1,7 +1,7 @@
 // Core. A line of the log, as text for people or as JSON for programs.
 //
-// Own code: a logging library was tried, did nothing here but compare two levels, and cost every
-// start of a service on Deno more time and memory than the service itself.
+// Own code: a logging library was tried, did nothing here but compare two levels, and started
+// Deno's Node.js side in every service.
 
 import { messageOf } from "../reactor/errors.ts";
 import type { LogFields } from "../reactor/log.ts";

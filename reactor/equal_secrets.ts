@@ -3,8 +3,7 @@
 /**
  * True when both have the same bytes. Takes a time that tells the lengths and nothing else.
  *
- * Own code, because it runs in the agent's workers, to which `node:crypto` would cost more at their
- * start than all else they load.
+ * Own code, because it runs in the agent's workers, whose start `node:crypto` makes longer.
  */
 export function equalSecrets(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
