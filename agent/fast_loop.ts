@@ -67,9 +67,10 @@ class FastLoop implements RunningLoop<never> {
     const takeTask = (record: Uint8Array): void => this.#takeTask(record);
     try {
       while (!this.#tasks.stopping) {
-        this.#tasks.drain(takeTask);
+        const taken = this.#tasks.drain(takeTask);
+        const nowMs = taken > 0 ? systemClock.nowMs() : this.#loop.wokeAtMs;
         // A fraction of a millisecond is rounded up, or the loop would spin through it.
-        const waitMs = Math.ceil(this.#service.turn());
+        const waitMs = Math.ceil(this.#service.turn(nowMs));
         if (this.#tasks.fallAsleep()) {
           this.#loop.turn(waitMs);
           this.#tasks.awake();

@@ -312,24 +312,29 @@ export class UdpService implements ShardHost {
   }
 
   /**
-   * What timers do elsewhere, for a thread where none runs: call it between two batches.
+   * What timers do elsewhere, for a thread where none runs: call it between two batches, with a time
+   * that may be some milliseconds old.
    *
    * @returns time until it must be called again, in milliseconds.
    */
-  turn(): number {
-    this.#flushEvents();
-    const nowMs = this.options.clock.nowMs();
-    if (nowMs >= this.#nextTickMs()) {
-      this.#tickedAtMs = nowMs;
-      this.#tick();
-    }
+  turn(nowMs: number): number {
+    if (this.#events.length > 0) this.#flushEvents();
+    const waitMs = this.#nextTickMs() - nowMs;
+    if (waitMs > 0) return waitMs;
+    this.#tickedAtMs = nowMs;
+    this.#tick();
     return this.#nextTickMs() - nowMs;
   }
 
   /** A loop at rest sleeps longer; the first call that needs a tick makes it due again. */
   #nextTickMs(): number {
-    const resting = this.#changes.length === 0 && this.#shards.every(({ lb }) => lb.resting);
-    return this.#tickedAtMs + (resting ? RESTING_TICK_MS : TICK_MS);
+    return this.#tickedAtMs + (this.#isResting ? RESTING_TICK_MS : TICK_MS);
+  }
+
+  get #isResting(): boolean {
+    if (this.#changes.length > 0) return false;
+    for (const { lb } of this.#shards) if (!lb.resting) return false;
+    return true;
   }
 
   /** Gives the ports back at once, whatever else has failed. */

@@ -54,6 +54,8 @@ export interface BalanceContext {
   /** For policies, and for the jitter of recovery. */
   readonly rng: Rng;
   readonly active: ActiveHosts;
+  /** Nodes that are out, of all modules; the modules count. */
+  hostsOut: number;
   /** A node changed its state. */
   onStateChange(change: StateChange): void;
   /** A module changed its mode. */
@@ -115,6 +117,8 @@ export class LoadBalance implements HostOwner {
   #accessCount = 0;
   /** Nodes that the operator wants in use. */
   #inService = 0;
+  /** As `hostsOut` of the context knows it. */
+  #outCounted = 0;
   /** True while picks have to be noted. */
   #observes = false;
   #isCaring = false;
@@ -826,6 +830,8 @@ export class LoadBalance implements HostOwner {
     this.#endTurns();
     this.#isSameRing = false;
     this.#picksOfRing = 0;
+    this.#context.hostsOut += this.outCount - this.#outCounted;
+    this.#outCounted = this.outCount;
     this.#router.changed();
   }
 

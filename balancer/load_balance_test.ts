@@ -24,6 +24,7 @@ function makeModule(settings: Partial<BalanceSettings> = {}, nodesMax = 100): Fi
     settings: { ...defaultBalanceSettings, ...settings },
     nodesMax,
     active,
+    hostsOut: 0,
     zone: "",
     rng: { next: () => 0 },
     onStateChange: (change) => changes.push(change),

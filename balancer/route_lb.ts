@@ -186,6 +186,8 @@ export class RouteLb {
   readonly #nodeless = new HostList<ModuleEntry>();
   readonly #pulls: PullSchedule<ModuleEntry>;
   #dirty: LoadBalance[] = [];
+  #modulesReady = 0;
+  #hosts = 0;
   readonly #counts = {
     picks: 0,
     probes: 0,
@@ -216,6 +218,7 @@ export class RouteLb {
       zone: options.zone ?? "",
       rng: options.rng,
       active: new ActiveHosts(),
+      hostsOut: 0,
       onStateChange: (change) => this.#stateChanged(change),
       onModeChange: (change) => options.onModeChange?.(change),
       onCaring: (balance) => void this.#caring.add(balance),
@@ -522,21 +525,13 @@ export class RouteLb {
     }
   }
 
-  /** Counters and sizes. Walks the modules: for status pages, not for the hot path. */
+  /** Counters and sizes. O(1). */
   stats(): RouteLbStats {
-    let modulesReady = 0;
-    let hosts = 0;
-    let hostsOverload = 0;
-    for (const { state, balance } of this.#modules) {
-      if (state === "ready") modulesReady++;
-      hosts += balance?.hostCount ?? 0;
-      hostsOverload += balance?.outCount ?? 0;
-    }
     return {
       modules: this.#modules.count,
-      modulesReady,
-      hosts,
-      hostsOverload,
+      modulesReady: this.#modulesReady,
+      hosts: this.#hosts,
+      hostsOverload: this.#context.hostsOut,
       activeHosts: this.#context.active.count,
       pullsPending: this.#pulls.pendingCount,
       pullsSent: this.#pulls.sentCount,
@@ -594,7 +589,9 @@ export class RouteLb {
     if (entry.list !== undefined) this.#nodeless.remove(entry);
     this.#pulls.stop(entry);
     if (entry.balance !== undefined) this.#caring.delete(entry.balance);
+    this.#hosts -= entry.balance?.hostCount ?? 0;
     entry.balance?.clear();
+    if (entry.state === "ready") this.#modulesReady--;
     this.#turns.forget(entry.modId, entry.cmdId);
     this.#counts.modulesEvicted++;
     // Nobody outside has heard of a module that is still waiting for its first pull.
@@ -620,10 +617,17 @@ export class RouteLb {
     }
     const change = entry.balance?.update(nodes, nowMs) ?? NO_CHANGE;
     this.#counts.nodesCut += change.cut;
-    entry.state = entry.hasNodes ? "ready" : "empty";
+    this.#hosts += change.added - change.removed;
+    this.#setState(entry, entry.hasNodes ? "ready" : "empty");
     // A module that once had nodes stays out of the list: it was real, and goes by its last use.
     if (entry.hasNodes && entry.list !== undefined) this.#nodeless.remove(entry);
     return change;
+  }
+
+  #setState(entry: ModuleEntry, state: RouteState): void {
+    if (entry.state === "ready") this.#modulesReady--;
+    if (state === "ready") this.#modulesReady++;
+    entry.state = state;
   }
 
   #stateChanged(change: StateChange): void {

@@ -264,6 +264,55 @@ test("onForget() tells of every module that is not kept", () => {
   assert.deepEqual(forgotten, [1, 4, 5]);
 });
 
+test("onForget() says nothing of a module that nobody outside has heard of", () => {
+  const forgotten: number[] = [];
+  const { lb } = makeLb({ modulesMax: 2, onForget: (modId) => forgotten.push(modId) });
+  lb.pausePulls();
+  for (const modId of [1, 2, 3]) lb.getHost(modId, 0, 0);
+  assert.deepEqual(forgotten, []);
+});
+
+test("stats() counts what a walk over all modules would", () => {
+  const { lb } = makeLb({ modulesMax: 3 });
+  const check = (): void => {
+    const { modules, modulesReady, hosts, hostsOverload } = lb.stats();
+    const all = [...lb.snapshot(0)];
+    const nodes = all.flatMap((module) => module.hosts);
+    assert.deepEqual({ modules, modulesReady, hosts, hostsOverload }, {
+      modules: all.length,
+      modulesReady: all.filter(({ state }) => state === "ready").length,
+      hosts: nodes.length,
+      hostsOverload: nodes.filter(({ overload }) => overload).length,
+    });
+  };
+  const fail = (modId: number, ip: number): void => {
+    for (let i = 0; i < 20; i++) lb.report(modId, 0, ip, 80, 1, 0, 1);
+    check();
+  };
+  for (const modId of [1, 2, 3]) {
+    lb.getHost(modId, 0, modId);
+    lb.update(modId, 0, modId === 3 ? [] : [node(1), node(2), node(3)], modId);
+    check();
+  }
+  fail(1, 1);
+  fail(1, 2);
+  fail(2, 3);
+  lb.setModulePolicy(1, 0, '{"recovery":"staged"}');
+  check();
+  lb.update(1, 0, [node(2), node(4), node(4)], 5);
+  check();
+  lb.update(2, 0, [], 5);
+  check();
+  // Evicts 3, then 2, then 1 with a node that is out.
+  for (const modId of [4, 5, 6]) {
+    lb.getHost(modId, 0, 10 + modId);
+    lb.update(modId, 0, [node(1)], 10 + modId);
+    check();
+  }
+  assert.equal(lb.stats().hosts, 3);
+  assert.equal(lb.stats().hostsOverload, 0);
+});
+
 test("getRoute() gives all nodes, overload ones too, and pulls what is unknown", () => {
   const { lb, pulls } = makeLb();
   assert.deepEqual(lb.getRoute(1, 1, 0), []);

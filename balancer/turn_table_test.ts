@@ -214,6 +214,7 @@ class PlainModule {
       settings: defaultBalanceSettings,
       nodesMax: 100,
       active: this.#active,
+      hostsOut: 0,
       zone: "",
       rng: NO_CHANCE,
       onStateChange: (change: StateChange): void => void this.changes.push(change),
@@ -248,6 +249,7 @@ test("turns that are lent change nothing of what a module does", () => {
       const plain = new PlainModule();
       const { module } = plain;
       let nowMs = 1;
+      let policy = "";
       lb.getHost(1, 1, nowMs);
       const take = (ips: number[], weights: number[]): void => {
         const nodes = ips.map((ip) => ({ ip, port: 80, weight: weights[ip - 1] }));
@@ -281,7 +283,9 @@ test("turns that are lent change nothing of what a module does", () => {
             break;
           case "policy":
             lb.setModulePolicy(1, 1, step.text);
-            module.setPolicy(parseModulePolicy(step.text), nowMs);
+            // The same text again is no new policy.
+            if (step.text !== policy) module.setPolicy(parseModulePolicy(step.text), nowMs);
+            policy = step.text;
             break;
           case "settings": {
             const settings = { ...defaultBalanceSettings, probeNum: step.probeNum };
@@ -306,6 +310,10 @@ test("turns that are lent change nothing of what a module does", () => {
       both({ kind: "look" });
       both({ kind: "pick", times: 30 });
       assert.deepEqual(changes, plain.changes);
+      const { modulesReady, hosts, hostsOverload } = lb.stats();
+      assert.equal(modulesReady, module.hostCount > 0 ? 1 : 0);
+      assert.equal(hosts, module.hostCount);
+      assert.equal(hostsOverload, module.outCount);
     }),
     { numRuns: 1000 },
   );

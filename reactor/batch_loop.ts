@@ -123,6 +123,7 @@ export class BatchLoop {
   readonly #freeSlots: number[] = [];
   readonly #wakeFd: number;
   readonly #wakeBytes = new Uint8Array(8);
+  #wokeAtMs: number;
   #again: LoopSocket[] = [];
   #deferred: (() => void)[] = [];
   #faults = 0;
@@ -135,6 +136,7 @@ export class BatchLoop {
   constructor(nowMs: () => number, wakeFd = -1) {
     this.#libc = runtime.openLibc();
     this.#nowMs = nowMs;
+    this.#wokeAtMs = nowMs();
     this.#wakeFd = wakeFd;
     this.#epoll = this.#libc.epollCreate(EPOLL_CLOEXEC);
     if (this.#epoll < 0) throw new Error(`epoll_create failed: errno ${this.#libc.errno()}`);
@@ -143,6 +145,11 @@ export class BatchLoop {
 
   get libc(): Libc {
     return this.#libc;
+  }
+
+  /** When the latest turn woke: time for those who need none more exact. */
+  get wokeAtMs(): number {
+    return this.#wokeAtMs;
   }
 
   /**
@@ -209,6 +216,7 @@ export class BatchLoop {
       return 0;
     }
     const nowMs = this.#nowMs();
+    this.#wokeAtMs = nowMs;
     let handled = 0;
     if (again.length > 0) {
       this.#again = [];
