@@ -1,25 +1,19 @@
 // Shell. Entry of the worker of the fast path: blocked in the kernel on its ports, it takes tasks
 // from a ring in shared memory and puts notes into another.
 
-import { BatchLoop } from "../reactor/batch_loop.ts";
-import { BatchUdpServer } from "../reactor/batch_udp.ts";
-import type { LogFields } from "../reactor/log.ts";
+import { BatchLoop, WakeUp } from "../reactor/batch_loop.ts";
+import { batchUdpFault, BatchUdpServer } from "../reactor/batch_udp.ts";
+import { type LogFields, silentLogger } from "../reactor/log.ts";
 import { type LoopHandle, runLoop, type RunningLoop } from "../reactor/run_loop.ts";
 import { SharedRing } from "../reactor/shared_ring.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import { systemRng } from "../reactor/system_rng.ts";
-import type { AgentLoopInit, AgentNote } from "./loop_messages.ts";
+import { type AgentNote, type FastLoopInit, NO_FAST_PATH } from "./loop_messages.ts";
 import { decodeTask, encodeNote, PieceJoiner } from "./ring_messages.ts";
 import { UdpService } from "./udp_service.ts";
 
-/** Start value of the worker. */
-export interface FastLoopInit {
-  readonly agent: AgentLoopInit;
-  readonly tasks: SharedArrayBuffer;
-  readonly notes: SharedArrayBuffer;
-  /** Eventfd that ends the sleep of the worker. */
-  readonly wakeFd: number;
-}
+/** Why there is no fast path; found out while the main thread still loads. */
+const fault = batchUdpFault({ clock: systemClock, log: silentLogger });
 
 /** Time in which the last results may wait for room in the ring, and the pause between tries. */
 const LAST_NOTES_MS = 300;
@@ -39,7 +33,9 @@ class FastLoop implements RunningLoop<never> {
   constructor(init: FastLoopInit) {
     this.#tasks = new SharedRing(init.tasks);
     this.#notes = new SharedRing(init.notes);
-    const loop = new BatchLoop(() => systemClock.nowMs(), init.wakeFd);
+    const { fd } = new WakeUp();
+    Atomics.store(new Int32Array(init.wakeFd), 0, fd);
+    const loop = new BatchLoop(() => systemClock.nowMs(), fd);
     this.#loop = loop;
     const line = (level: Level) => (message: string, fields?: LogFields): void =>
       this.#note({ type: "log", level, message, fields });
@@ -116,6 +112,10 @@ class FastLoop implements RunningLoop<never> {
 
 runLoop<FastLoopInit, never, never>({
   async start(init: FastLoopInit, { fail }: LoopHandle<never>): Promise<FastLoop> {
+    if (fault !== undefined) {
+      Atomics.store(new Int32Array(init.wakeFd), 0, NO_FAST_PATH);
+      throw new Error(fault);
+    }
     const loop = new FastLoop(init);
     await loop.start();
     // After the pool has heard that the loop runs: nothing is sent once the thread is blocked.

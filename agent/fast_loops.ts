@@ -6,8 +6,13 @@ import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import { LoopPool } from "../reactor/loop_pool.ts";
 import { SharedRing } from "../reactor/shared_ring.ts";
-import type { FastLoopInit } from "./fast_loop.ts";
-import type { AgentLoopInit, AgentNote, AgentTask } from "./loop_messages.ts";
+import {
+  type AgentLoopInit,
+  type AgentNote,
+  type AgentTask,
+  type FastLoopInit,
+  NO_FAST_PATH,
+} from "./loop_messages.ts";
 import type { AgentLoops } from "./loops.ts";
 import { cutMessage, decodeNote, encodeTask } from "./ring_messages.ts";
 
@@ -26,6 +31,11 @@ const RETRY_MS = 2;
 /** Time a loop has to hand over its last reports. */
 const STOP_MS = 500;
 
+/** There is no fast path on this machine, or not for this process; the message says why. */
+export class FastPathFault extends Error {
+  override readonly name = "FastPathFault";
+}
+
 /** What is needed to start them. */
 export interface FastLoopsOptions {
   /** One worker for each. */
@@ -42,7 +52,8 @@ class FastLink {
   readonly #options: FastLoopsOptions;
   readonly #tasks = SharedRing.create(TASK_RING_BYTES);
   readonly #notes = SharedRing.create(NOTE_RING_BYTES);
-  readonly #wakeUp = new WakeUp();
+  readonly #wakeFd = new Int32Array(new SharedArrayBuffer(4));
+  #wakeUp: WakeUp | undefined;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #retry: Timer | undefined;
@@ -54,8 +65,13 @@ class FastLink {
       agent,
       tasks: this.#tasks.memory,
       notes: this.#notes.memory,
-      wakeFd: this.#wakeUp.fd,
+      wakeFd: this.#wakeFd.buffer,
     };
+  }
+
+  /** True when the worker has found that there is no fast path. */
+  get isImpossible(): boolean {
+    return this.#wakeFd[0] === NO_FAST_PATH;
   }
 
   send(task: AgentTask): boolean {
@@ -98,14 +114,14 @@ class FastLink {
   stopWorker(): void {
     this.#retry?.cancel();
     this.#tasks.stop();
-    this.#wakeUp.wake();
+    this.#wakeUpIfAny()?.wake();
   }
 
   /** Takes what is left. The worker must have ended, or it still wakes by a descriptor. */
   end(): void {
     this.drain();
     this.#notes.stop();
-    this.#wakeUp.close();
+    this.#wakeUpIfAny()?.close();
   }
 
   #flush(): void {
@@ -116,14 +132,24 @@ class FastLink {
     this.#waiting = this.#waiting.slice(sent);
     if (this.#waiting.length === 0) this.#waitingBytes = 0;
     else this.#retry = this.#options.clock.setTimer(RETRY_MS, () => this.#flush());
-    if (this.#tasks.mustWake()) this.#wakeUp.wake();
+    if (this.#tasks.mustWake()) this.#wakeUpIfAny()?.wake();
+  }
+
+  /**
+   * None before the worker has made it: it looks for tasks before it sleeps. Not opened earlier than
+   * needed, because the first answer should not wait for it.
+   */
+  #wakeUpIfAny(): WakeUp | undefined {
+    const fd = Atomics.load(this.#wakeFd, 0);
+    return fd > 0 ? this.#wakeUp ??= new WakeUp(fd) : undefined;
   }
 }
 
 /**
  * Starts a worker for each element of `inits`.
  *
- * @throws {Error} when one cannot start; nothing is left then.
+ * @throws {FastPathFault} when there is no fast path here.
+ * @throws {Error} when one cannot start; nothing is left then, in either case.
  */
 export async function startFastLoops(options: FastLoopsOptions): Promise<AgentLoops> {
   const { inits, clock, log, onCrash } = options;
@@ -141,8 +167,9 @@ export async function startFastLoops(options: FastLoopsOptions): Promise<AgentLo
     });
   } catch (error) {
     for (const link of links) link.stopWorker();
+    const isImpossible = links.some((link) => link.isImpossible);
     for (const link of links) link.end();
-    throw error;
+    throw isImpossible ? new FastPathFault(messageOf(error)) : error;
   }
   for (const link of links) void link.listen();
   return {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { decodeHello, frameHello, readDatagram } from "../proto/host_codec.ts";
 import { RetCode } from "../proto/message_ids.ts";
+import { batchUdpFault } from "../reactor/batch_udp.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
@@ -20,9 +21,8 @@ import {
 } from "../tests/support/processes.ts";
 import { until } from "../tests/support/until.ts";
 import { FakeCaller, FakeDns } from "./fake_upstream.ts";
-import { fastPathFault } from "./loops.ts";
 
-const hasFastPath = fastPathFault(1, systemClock, silentLogger) === undefined;
+const hasFastPath = batchUdpFault({ clock: systemClock, log: silentLogger }) === undefined;
 const LINE = "Fast UDP path is not used";
 
 function startAgent(

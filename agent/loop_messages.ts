@@ -129,3 +129,19 @@ export function mergeStatus(
   }
   return merged;
 }
+
+/** Start value of a worker of the fast path. */
+export interface FastLoopInit {
+  readonly agent: AgentLoopInit;
+  /** Rings in shared memory. */
+  readonly tasks: SharedArrayBuffer;
+  readonly notes: SharedArrayBuffer;
+  /**
+   * One number of 32 bits, written by the worker: the eventfd that ends its sleep, or
+   * {@linkcode NO_FAST_PATH}; 0 before.
+   */
+  readonly wakeFd: SharedArrayBuffer;
+}
+
+/** In place of the eventfd: this machine, or this process, has no fast path. */
+export const NO_FAST_PATH = -1;

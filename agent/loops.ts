@@ -1,6 +1,5 @@
 // Shell. The agent's UDP loops, on the main thread or in workers, behind one face.
 
-import { batchUdpFault } from "../reactor/batch_udp.ts";
 import { AGENT_PORT_COUNT } from "../proto/message_ids.ts";
 import type { Clock } from "../reactor/clock.ts";
 import { BindError, messageOf } from "../reactor/errors.ts";
@@ -9,7 +8,7 @@ import { LoopPool } from "../reactor/loop_pool.ts";
 import type { Rng } from "../reactor/rng.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { UdpServer } from "../reactor/udp_server.ts";
-import { startFastLoops } from "./fast_loops.ts";
+import { FastPathFault, startFastLoops } from "./fast_loops.ts";
 import type { AgentLoopInit, AgentNote, AgentTask, ShardInit } from "./loop_messages.ts";
 import { UdpService } from "./udp_service.ts";
 
@@ -25,6 +24,8 @@ export type UdpPath = "fast" | "portable";
 /** Loops that run. */
 export interface AgentLoops {
   readonly path: UdpPath;
+  /** Why the fast path, which was wanted, cannot be taken here, now or later. */
+  readonly fastPathFault?: string;
   /** Tasks and notes that found no room between the threads. */
   readonly droppedCount: number;
   /** Gives a task to the loop of one shard; false when it had to be dropped. */
@@ -39,7 +40,7 @@ export interface AgentLoops {
 export interface StartLoopsOptions {
   /** 0 = on this thread, 1 = one worker for all shards, 3 = a worker for each shard. */
   readonly threads: number;
-  /** Take the fast path, see {@linkcode fastPathFault}. */
+  /** Take the fast path if it can be. */
   readonly fast: boolean;
   readonly init: AgentLoopInit;
   readonly clock: Clock;
@@ -51,36 +52,39 @@ export interface StartLoopsOptions {
 }
 
 /**
- * Why the fast path cannot be taken; undefined when it can. Tries it with a datagram to itself.
- *
- * @param threads As in {@linkcode StartLoopsOptions}.
- */
-export function fastPathFault(threads: number, clock: Clock, log: Logger): string | undefined {
-  if (threads === 0) return "with threads = 0 the main thread would block";
-  return batchUdpFault({ clock, log });
-}
-
-/**
  * Starts the loops.
  *
  * @throws {BindError} when a port is taken (a plain Error from a worker).
  */
 export async function startLoops(options: StartLoopsOptions): Promise<AgentLoops> {
-  const { threads, init, clock, rng, log, onNote, onCrash } = options;
+  const { threads, init } = options;
   const inits = threads === 3
     ? init.shards.map((shard): AgentLoopInit => ({ ...init, shards: [shard] }))
     : [init];
-  if (!options.fast) runtime.dropWarmWorkers();
-  if (options.fast) {
-    try {
-      return await startFastLoops({ inits, clock, log, onNote, onCrash });
-    } catch (error) {
-      // If it is the port that is taken, the portable path says so.
-      log.warn("Fast UDP path did not start, the portable one is used", {
-        error: messageOf(error),
-      });
-    }
+  if (!options.fast || threads === 0) runtime.dropWarmWorkers();
+  if (!options.fast) return startPortableLoops(inits, options);
+  if (threads === 0) {
+    const fastPathFault = "with threads = 0 the main thread would block";
+    return { ...await startPortableLoops(inits, options), fastPathFault };
   }
+  try {
+    return await startFastLoops({ ...options, inits });
+  } catch (error) {
+    const loops = startPortableLoops(inits, options);
+    if (error instanceof FastPathFault) return { ...await loops, fastPathFault: error.message };
+    // If it is the port that is taken, the portable path says so.
+    options.log.warn("Fast UDP path did not start, the portable one is used", {
+      error: messageOf(error),
+    });
+    return await loops;
+  }
+}
+
+/** @throws as {@linkcode startLoops} does. */
+async function startPortableLoops(
+  inits: readonly AgentLoopInit[],
+  { threads, init, clock, rng, log, onNote, onCrash }: StartLoopsOptions,
+): Promise<AgentLoops> {
   if (threads === 0) {
     const service = new UdpService(init, { clock, rng, log, note: onNote });
     await service.start();

@@ -33,7 +33,7 @@ import {
   type ModuleEvent,
   type ShardStats,
 } from "./loop_messages.ts";
-import { type AgentLoops, claimPorts, fastPathFault, shardInits, startLoops } from "./loops.ts";
+import { type AgentLoops, claimPorts, shardInits, startLoops } from "./loops.ts";
 import { HealthChecker } from "./health_checker.ts";
 import type { HealthVerdict } from "./health_plan.ts";
 import { parseHealthCheck } from "./health_settings.ts";
@@ -112,8 +112,8 @@ class AgentService implements RunningService {
   #routesLoaded = false;
   #nodesCut = 0;
   #policiesRefused = 0;
-  /** Decided at the first start; undefined before. */
-  #fast: boolean | undefined;
+  /** False once it is known that it cannot. */
+  #takesFastPath: boolean;
   #loopRestarts = 0;
   /** What the loops were told last, and when. */
   #statusText = "";
@@ -126,6 +126,7 @@ class AgentService implements RunningService {
     this.#settings = settings;
     this.#context = context;
     this.#firstPort = firstPort;
+    this.#takesFastPath = settings.fastPath !== "off";
     this.#startedAt = Math.trunc(clock.wallMs() / 1000);
     this.#brake = new LogBrake(clock, 20);
     this.#guard = new PushGuard(settings.pushGuardMs);
@@ -289,7 +290,7 @@ class AgentService implements RunningService {
     };
     this.#loops = await startLoops({
       threads: Number(settings.threads),
-      fast: this.#takesFastPath(),
+      fast: this.#takesFastPath,
       init,
       clock,
       rng,
@@ -297,19 +298,11 @@ class AgentService implements RunningService {
       onNote: (note) => this.#takeNote(note),
       onCrash: (error) => void this.#restartLoops(error),
     });
-  }
-
-  /** Says why not, once. */
-  #takesFastPath(): boolean {
-    if (this.#fast !== undefined) return this.#fast;
-    const { fastPath, threads } = this.#settings;
-    const { clock, log } = this.#context;
-    this.#fast = false;
-    if (fastPath === "off") return false;
-    const reason = fastPathFault(Number(threads), clock, log);
-    this.#fast = reason === undefined;
-    if (!this.#fast) log.info("Fast UDP path is not used", { reason });
-    return this.#fast;
+    const { fastPathFault: reason } = this.#loops;
+    if (reason === undefined) return;
+    // Said once: it will be the same when loops are started again.
+    this.#takesFastPath = false;
+    log.info("Fast UDP path is not used", { reason });
   }
 
   /** A loop that died takes its counters with it; its routes are still here. */

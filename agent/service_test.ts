@@ -20,6 +20,7 @@ import {
 import { agentPortIndex, MessageId, NodeUseState, RetCode } from "../proto/message_ids.ts";
 import type { GetHostResponse, HostInfo, NodeUse } from "../proto/message_types.ts";
 import { parseAddress } from "../reactor/address.ts";
+import { batchUdpFault } from "../reactor/batch_udp.ts";
 import { BindError, ConfigError } from "../reactor/errors.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
 import { systemClock } from "../reactor/system_clock.ts";
@@ -30,11 +31,10 @@ import { until } from "../tests/support/until.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 import { agentSettings } from "./config.ts";
 import { FakeCaller, FakeDns, FakeReporter } from "./fake_upstream.ts";
-import { fastPathFault } from "./loops.ts";
 import { agentDaemon } from "./service.ts";
 
 /** The fast path where this machine has it; every test runs on both. */
-const paths = fastPathFault(1, systemClock, silentLogger) === undefined
+const paths = batchUdpFault({ clock: systemClock, log: silentLogger }) === undefined
   ? ["portable", "fast"] as const
   : ["portable"] as const;
 

@@ -294,11 +294,14 @@ export class WakeUp {
   readonly #one = new Uint8Array(BigUint64Array.of(1n).buffer);
   #closed = false;
 
-  /** @throws {Error} when there is no libc to be used, or no file descriptor left. */
-  constructor() {
+  /**
+   * @param fd The `fd` of one made by another thread; default: makes its own.
+   * @throws {Error} when there is no libc to be used, or no file descriptor left.
+   */
+  constructor(fd = -1) {
     this.#libc = runtime.openLibc();
     // Not blocking: a counter that is full says already what there is to say.
-    this.fd = this.#libc.eventFd(0, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    this.fd = fd >= 0 ? fd : this.#libc.eventFd(0, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (this.fd < 0) throw new Error(`eventfd failed: errno ${this.#libc.errno()}`);
   }
 
