@@ -107,6 +107,8 @@ function bunCommand(entry: string, workers: readonly string[], output: string): 
     "build",
     "--compile",
     "--bytecode",
+    // Not CommonJS, where `import.meta.url` is the place of the source at the time of the build.
+    "--format=esm",
     "--entry-naming",
     "[name].[ext]",
     `./${entry}`,

@@ -1,11 +1,12 @@
 // Runs on Deno only: it builds with Bun either way, and once is enough.
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { cp, rename, symlink } from "node:fs/promises";
+import { basename, join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { frameHello } from "../proto/host_codec.ts";
 import { UdpClient } from "../reactor/udp_client.ts";
-import { PROJECT_ROOT, withProcesses } from "../tests/support/processes.ts";
+import { PROJECT_ROOT, scriptCommand, withProcesses } from "../tests/support/processes.ts";
 import { until } from "../tests/support/until.ts";
 import { WireCaller } from "../tests/support/wire_client.ts";
 import { findWorkers } from "./compile.ts";
@@ -20,17 +21,35 @@ test("findWorkers() finds every file that is started as a worker", () => {
   assert.equal(new Set(names).size, names.length, "they share one folder inside a program");
 });
 
-test("compiled programs serve from a folder without sources", async () => {
+/** What no copy of the sources needs; libraries are linked. */
+const NOT_COPIED = new Set([".git", "node_modules", "dist", "data"]);
+
+async function copySources(to: string): Promise<void> {
+  await cp(PROJECT_ROOT, to, {
+    recursive: true,
+    filter: (path) => path === PROJECT_ROOT || !NOT_COPIED.has(basename(path)),
+  });
+  await symlink(join(PROJECT_ROOT, "node_modules"), join(to, "node_modules"));
+}
+
+test("compiled programs serve where their sources are not", async () => {
   await withProcesses(async (processes) => {
     const out = join(processes.directory, "dist");
-    const built = await processes.spawn("compile", "tools/compile.ts", [
+    // Programs that remember where they were built would find their workers there.
+    const sources = join(processes.directory, "sources");
+    await copySources(sources);
+    const compile = scriptCommand("tools/compile.ts")
+      .map((arg) => arg.replace(PROJECT_ROOT, sources));
+    const built = await processes.spawnCommand("compile", [
+      ...compile,
       "--with=bun",
       "--only=lars",
       "--only=lars-agent",
       "--only=lars-web",
       `--out=${out}`,
-    ]).untilEnded(BUILD_TIMEOUT_MS);
+    ], { cwd: sources }).untilEnded(BUILD_TIMEOUT_MS);
     assert.equal(built.code, 0, built.stderr);
+    await rename(sources, `${sources}-gone`);
     assert.match(built.stdout, /lars-agent +\d+ MB +version \d+\.\d+\.\d+ +\(bun\)/);
 
     const lars = (...args: string[]): string[] => [join(out, "lars"), ...args];
