@@ -346,11 +346,11 @@ class AgentService implements RunningService {
       case "changes":
         for (const change of note.changes) {
           this.#health.setDoubt(change, change.overload);
-          const heldBack = this.#brake.admit("state");
-          if (heldBack !== undefined) {
+          const held = this.#brake.admit("state");
+          if (held !== undefined) {
             this.#context.log.info(
               describeStateChange(change),
-              heldBack > 0 ? { heldBack } : undefined,
+              held,
             );
           }
         }
@@ -384,9 +384,9 @@ class AgentService implements RunningService {
     const { route: sent, cut } = packRoute(modId, cmdId, hosts, policy);
     if (cut > 0) {
       this.#nodesCut += cut;
-      const heldBack = this.#brake.admit("cut");
-      if (heldBack !== undefined) {
-        this.#context.log.warn("Nodes of a route are left out", { modId, cmdId, cut, heldBack });
+      const held = this.#brake.admit("cut");
+      if (held !== undefined) {
+        this.#context.log.warn("Nodes of a route are left out", { modId, cmdId, cut, ...held });
       }
     }
     // Where nobody marks what is meant, nothing can be held back for want of a mark.
@@ -437,9 +437,9 @@ class AgentService implements RunningService {
     const [before, after] = [pickableCount(known), pickableCount(route)];
     const nowMs = this.#context.clock.nowMs();
     const { take, event } = this.#guard.judge(modId, cmdId, before, after, meant, nowMs);
-    const heldBack = event === undefined ? undefined : this.#brake.admit("guard");
-    if (event !== undefined && heldBack !== undefined) {
-      this.#context.log.warn(event, heldBack > 0 ? { heldBack } : undefined);
+    const held = event === undefined ? undefined : this.#brake.admit("guard");
+    if (event !== undefined && held !== undefined) {
+      this.#context.log.warn(event, held);
     }
     if (take) return route;
     return known.policy === policy ? known : { ...known, policy };
@@ -455,13 +455,13 @@ class AgentService implements RunningService {
       return policy;
     } catch (error) {
       this.#policiesRefused++;
-      const heldBack = this.#brake.admit("policy");
-      if (heldBack !== undefined) {
+      const held = this.#brake.admit("policy");
+      if (held !== undefined) {
         this.#context.log.warn("Policy of a module is refused, the one before stays", {
           modId,
           cmdId,
           error: messageOf(error),
-          heldBack,
+          ...held,
         });
       }
       return known;

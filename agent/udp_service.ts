@@ -265,9 +265,9 @@ class Shard {
   }
 
   #complain(kind: string, message: string, from: Address, error: string | undefined): void {
-    const heldBack = this.#host.brake.admit(kind);
-    if (heldBack === undefined) return;
-    this.#host.options.log.warn(message, { from: formatAddress(from), error, heldBack });
+    const held = this.#host.brake.admit(kind);
+    if (held === undefined) return;
+    this.#host.options.log.warn(message, { from: formatAddress(from), error, ...held });
   }
 }
 

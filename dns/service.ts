@@ -53,14 +53,14 @@ class DnsService implements RunningService {
     const brake = new LogBrake(clock, 1);
     const cache = new RouteFrameCache(this.#table, (modId, cmdId, sent, total) => {
       this.#cutCount++;
-      const heldBack = brake.admit("cut");
-      if (heldBack === undefined) return;
+      const held = brake.admit("cut");
+      if (held === undefined) return;
       log.warn("Route cut to one frame for agents of the original", {
         modId,
         cmdId,
         sent,
         total,
-        heldBack,
+        ...held,
       });
     });
     this.#hub = new RouteHub(

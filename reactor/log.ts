@@ -41,10 +41,10 @@ export class LogBrake {
   /**
    * Asks whether a line of this kind may be written now.
    *
-   * @returns undefined to stay silent, else how many lines of the kind were held back since the
-   * last one written (0 most of the time), to be shown with the line.
+   * @returns undefined to stay silent, else what to show with the line: how many lines of the kind
+   * were held back since the last one written, if any were.
    */
-  admit(kind: string): number | undefined {
+  admit(kind: string): { heldBack?: number } | undefined {
     const key = this.#kinds.has(kind) || this.#kinds.size < LOG_BRAKE_KINDS_MAX ? kind : "";
     const nowMs = this.#clock.nowMs();
     let state = this.#kinds.get(key);
@@ -63,6 +63,6 @@ export class LogBrake {
     state.lines++;
     const dropped = state.dropped;
     state.dropped = 0;
-    return dropped;
+    return dropped === 0 ? {} : { heldBack: dropped };
   }
 }

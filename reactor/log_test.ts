@@ -7,22 +7,22 @@ import { ManualClock } from "./manual_clock.ts";
 test("LogBrake lets some lines of a second through and counts the rest", () => {
   const clock = new ManualClock();
   const brake = new LogBrake(clock, 2);
-  const admitted = (): (number | undefined)[] =>
+  const admitted = (): ({ heldBack?: number } | undefined)[] =>
     Array.from({ length: 5 }, () => brake.admit("bad frame"));
-  assert.deepEqual(admitted(), [0, 0, undefined, undefined, undefined]);
-  assert.equal(brake.admit("other kind"), 0);
+  assert.deepEqual(admitted(), [{}, {}, undefined, undefined, undefined]);
+  assert.deepEqual(brake.admit("other kind"), {});
   clock.advance(999);
   assert.equal(brake.admit("bad frame"), undefined);
   clock.advance(1);
-  assert.deepEqual(admitted(), [4, 0, undefined, undefined, undefined]);
+  assert.deepEqual(admitted(), [{ heldBack: 4 }, {}, undefined, undefined, undefined]);
 });
 
 test("LogBrake remembers a bounded number of kinds", () => {
   const brake = new LogBrake(new ManualClock(), 1);
   for (let kind = 0; kind < LOG_BRAKE_KINDS_MAX; kind++) {
-    assert.equal(brake.admit(`kind ${kind}`), 0);
+    assert.deepEqual(brake.admit(`kind ${kind}`), {});
   }
-  assert.equal(brake.admit("one more"), 0);
+  assert.deepEqual(brake.admit("one more"), {});
   assert.equal(brake.admit("and another"), undefined, "further kinds share one count");
 });
 

@@ -95,8 +95,8 @@ export class MessageRouter<P> {
 
   #countUnknown(msgId: number, bodyBytes: number): void {
     this.#unknownCount++;
-    const heldBack = this.#brake?.admit("unknown");
-    if (heldBack === undefined) return;
-    this.#log.warn("Message id has no handler", { msgId, bodyBytes, heldBack });
+    const held = this.#brake?.admit("unknown");
+    if (held === undefined) return;
+    this.#log.warn("Message id has no handler", { msgId, bodyBytes, ...held });
   }
 }

@@ -252,8 +252,8 @@ export class TcpClient {
       reconnectMaxMs,
       rng,
     );
-    const heldBack = this.#brake.admit("retry");
-    if (heldBack !== undefined) {
+    const held = this.#brake.admit("retry");
+    if (held !== undefined) {
       // The first few happen whenever both sides start together or the other one restarts.
       const level = this.#failures <= ROUTINE_FAILURES_MAX ? "info" : "warn";
       log[level](`No connection to ${name}, trying again`, {
@@ -261,7 +261,7 @@ export class TcpClient {
         reason,
         next: formatAddress(this.address),
         delayMs: Math.round(delayMs),
-        heldBack,
+        ...held,
       });
     }
     this.#timer = clock.setTimer(delayMs, () => this.#connect());

@@ -392,9 +392,9 @@ export class TcpServer<A = unknown> {
 
   #refuse(stream: Stream, limit: Record<string, unknown>): void {
     stream.close();
-    const heldBack = this.#brake.admit("limit");
-    if (heldBack === undefined) return;
-    const fields = { remote: formatAddress(stream.remote), ...limit, heldBack };
+    const held = this.#brake.admit("limit");
+    if (held === undefined) return;
+    const fields = { remote: formatAddress(stream.remote), ...limit, ...held };
     this.#options.log.warn("Connection refused: limit reached", fields);
   }
 
@@ -427,13 +427,13 @@ export class TcpServer<A = unknown> {
 
   #onHandlerFailed(connection: ServerConnection<A>, error: unknown): void {
     this.#host.stats.handlerErrors++;
-    const heldBack = this.#brake.admit("handler");
-    if (heldBack === undefined) return;
+    const held = this.#brake.admit("handler");
+    if (held === undefined) return;
     this.#options.log.error("Handler failed, its connection is closed", {
       remote: formatAddress(connection.remote),
       error: messageOf(error),
       stack: error instanceof Error ? error.stack : undefined,
-      heldBack,
+      ...held,
     });
   }
 
@@ -442,12 +442,12 @@ export class TcpServer<A = unknown> {
     this.#open.delete(connection);
     stats.open = this.#open.size;
     stats.closed++;
-    const heldBack = this.#brake.admit("close");
-    if (heldBack !== undefined) {
+    const held = this.#brake.admit("close");
+    if (held !== undefined) {
       this.#options.log.debug("Connection closed", {
         remote: formatAddress(connection.remote),
         reason,
-        heldBack,
+        ...held,
       });
     }
     this.#call(connection, () => this.#options.onClose?.(connection, reason));
@@ -468,9 +468,9 @@ export class TcpServer<A = unknown> {
     this.#host.stats.acceptErrors++;
     if (this.#acceptPause !== undefined) return this.#acceptPause.ended;
     const pauseMs = acceptBackoffMs(++this.#acceptFailures);
-    const heldBack = this.#brake.admit("accept");
-    if (heldBack !== undefined) {
-      const fields = { error: messageOf(error), pauseMs, heldBack };
+    const held = this.#brake.admit("accept");
+    if (held !== undefined) {
+      const fields = { error: messageOf(error), pauseMs, ...held };
       this.#options.log.error("Accepting failed, trying again", fields);
     }
     const { promise, resolve } = Promise.withResolvers<void>();

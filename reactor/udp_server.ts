@@ -146,8 +146,8 @@ export class UdpServer implements DatagramServer {
   }
 
   #tell(kind: string, message: string, error: unknown): void {
-    const heldBack = this.#brake.admit(kind);
-    if (heldBack === undefined) return;
-    this.#options.log.warn(message, { error: messageOf(error), heldBack });
+    const held = this.#brake.admit(kind);
+    if (held === undefined) return;
+    this.#options.log.warn(message, { error: messageOf(error), ...held });
   }
 }
