@@ -25,7 +25,7 @@ import {
 import { MessageId, RetCode } from "../proto/message_ids.ts";
 import { readPickKey } from "../proto/pick_key.ts";
 import { type Address, formatAddress, isLoopback } from "../reactor/address.ts";
-import { type Clock, setRepeating, sleep, type Timer } from "../reactor/clock.ts";
+import { type Clock, sleep, type Timer } from "../reactor/clock.ts";
 import { BindError, messageOf, ProtocolError } from "../reactor/errors.ts";
 import { LogBrake, type Logger } from "../reactor/log.ts";
 import { equalSecrets } from "../reactor/equal_secrets.ts";
@@ -88,6 +88,8 @@ interface ShardHost {
   readonly brake: LogBrake;
   moduleEvent(event: ModuleEvent): void;
   stateChange(change: StateChange): void;
+  /** A datagram was handled: a tick may be due sooner. */
+  workDone(): void;
   statusText(): string;
 }
 
@@ -140,7 +142,10 @@ class Shard {
       port: shard.port,
       clock,
       log,
-      onDatagram: (bytes, from) => this.#receive(bytes, from),
+      onDatagram: (bytes, from) => {
+        this.#receive(bytes, from);
+        host.workDone();
+      },
     };
     this.server = options.makeServer === undefined ? new UdpServer(server) : options.makeServer(
       server,
@@ -278,6 +283,8 @@ export class UdpService implements ShardHost {
   readonly brake: LogBrake;
   readonly #shards: Shard[];
   #timer: Timer | undefined;
+  /** The timer is that of a loop at rest. */
+  #sleepsLong = false;
   #tickedAtMs = 0;
   #statsAtMs = -Infinity;
   #statsText = "";
@@ -308,7 +315,7 @@ export class UdpService implements ShardHost {
     }
     this.#tickedAtMs = this.options.clock.nowMs();
     if (this.options.makeServer !== undefined) return;
-    this.#timer = setRepeating(this.options.clock, TICK_MS, () => this.#tick());
+    this.#setTimer();
   }
 
   /**
@@ -329,6 +336,21 @@ export class UdpService implements ShardHost {
   /** A loop at rest sleeps longer; the first call that needs a tick makes it due again. */
   #nextTickMs(): number {
     return this.#tickedAtMs + (this.#isResting ? RESTING_TICK_MS : TICK_MS);
+  }
+
+  #setTimer(): void {
+    this.#sleepsLong = this.#isResting;
+    const delayMs = this.#sleepsLong ? RESTING_TICK_MS : TICK_MS;
+    this.#timer = this.options.clock.setTimer(delayMs, () => {
+      this.#tick();
+      this.#setTimer();
+    });
+  }
+
+  workDone(): void {
+    if (!this.#sleepsLong || this.#isResting) return;
+    this.#timer?.cancel();
+    this.#setTimer();
   }
 
   get #isResting(): boolean {
@@ -380,11 +402,13 @@ export class UdpService implements ShardHost {
         this.#status = task.status;
         this.#allShards = task.shards;
     }
+    this.workDone();
   }
 
   /** Closes the ports and hands over what is not reported yet. */
   async stop(): Promise<void> {
     this.#timer?.cancel();
+    this.#sleepsLong = false;
     for (const { server } of this.#shards) await server.close();
     this.#passOn(true);
     this.#noteStats(this.options.clock.nowMs());
