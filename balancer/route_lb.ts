@@ -592,7 +592,7 @@ export class RouteLb {
     this.#hosts -= entry.balance?.hostCount ?? 0;
     entry.balance?.clear();
     if (entry.state === "ready") this.#modulesReady--;
-    this.#turns.forget(entry.modId, entry.cmdId);
+    this.#forgetTurns(entry);
     this.#counts.modulesEvicted++;
     // Nobody outside has heard of a module that is still waiting for its first pull.
     const asked = entry.pullRetryMs > 0 || entry.state !== "pulling";
@@ -619,9 +619,17 @@ export class RouteLb {
     this.#counts.nodesCut += change.cut;
     this.#hosts += change.added - change.removed;
     this.#setState(entry, entry.hasNodes ? "ready" : "empty");
+    if (!entry.hasNodes) this.#forgetTurns(entry);
     // A module that once had nodes stays out of the list: it was real, and goes by its last use.
     if (entry.hasNodes && entry.list !== undefined) this.#nodeless.remove(entry);
     return change;
+  }
+
+  /** The table must not keep nodes that are no more. */
+  #forgetTurns(entry: ModuleEntry): void {
+    const { modId, cmdId } = entry;
+    entry.usedAtMs = Math.max(entry.usedAtMs, this.#turns.usedAtMs(modId, cmdId));
+    this.#turns.forget(modId, cmdId);
   }
 
   #setState(entry: ModuleEntry, state: RouteState): void {

@@ -339,6 +339,27 @@ test("RouteLb evicts by the latest use, turns that were lent too", () => {
   assert.equal(lb.nextTurn(2, 1, 5), NO_TURN);
 });
 
+test("a module that lost its nodes is evicted by its latest use all the same", () => {
+  const forgotten: number[] = [];
+  const lb = new RouteLb({
+    settings: defaultBalanceSettings,
+    rng: NO_CHANCE,
+    modulesMax: 2,
+    onPull: () => {},
+    onForget: (modId) => forgotten.push(modId),
+  });
+  for (const modId of [1, 2]) {
+    lb.getHost(modId, 1, 0);
+    lb.update(modId, 1, [{ ip: 1, port: 80 }], 0);
+    lb.getHost(modId, 1, modId);
+  }
+  assert.notEqual(lb.nextTurn(1, 1, 3), NO_TURN);
+  lb.update(1, 1, [], 4);
+  assert.equal(lb.nextTurn(1, 1, 4), NO_TURN);
+  lb.getHost(3, 1, 5);
+  assert.deepEqual(forgotten, [2]);
+});
+
 test("a route that is old is pulled although turns are lent", () => {
   const pulled: number[] = [];
   const lb = new RouteLb({
