@@ -139,7 +139,7 @@ test("lars drain says what cannot be drained, and does not wait unasked", async 
     assert.equal((await lars("drain", "10.0.0.1")).code, 2);
     const { code, stdout } = await lars("drain", "10.0.0.1:80");
     assert.equal(code, 0);
-    assert.match(stdout, /^10\.0\.0\.1:80 drains, 2 module\(s\), version \d+\n$/);
+    assert.match(stdout, /^10\.0\.0\.1:80 drains, 2 modules, version \d+\n$/);
     const states = JSON.parse((await lars("route", "ls", "--json")).stdout)
       .map(({ ip, state }: { ip: string; state: string }) => `${ip} ${state}`).sort();
     assert.deepEqual(states, ["10.0.0.1 drain", "10.0.0.1 drain", "10.0.0.2 off"]);

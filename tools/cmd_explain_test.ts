@@ -76,7 +76,7 @@ test("texts of an explanation", () => {
     [172_800_000, "2 d"],
   ];
   for (const [ms, text] of ages) assert.equal(ageText(ms), text);
-  assert.deepEqual([percentText(undefined), percentText(0.1234)], ["", "12.3 %"]);
+  assert.deepEqual([percentText(null), percentText(0.1234)], ["", "12.3 %"]);
   assert.match(
     zoneLine({
       zone: "",
@@ -94,7 +94,7 @@ test("texts of an explanation", () => {
     weight: 100,
     pickWeight: 20.4,
     sinceMs: 5000,
-    reason: undefined,
+    reason: "",
     vsucc: 0,
     verr: 0,
     rsucc: 0,

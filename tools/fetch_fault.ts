@@ -1,0 +1,53 @@
+// Core. Why a console could not be asked, in words that are the same on every runtime.
+
+/** Causes of an error that are looked at. */
+const CAUSES_MAX = 10;
+
+/** The messages and codes of an error and of all its causes. */
+function textsOf(error: unknown): string {
+  const texts: string[] = [];
+  let one = error;
+  for (let depth = 0; one instanceof Error && depth < CAUSES_MAX; depth++) {
+    texts.push(one.name, "code" in one ? String(one.code) : "", one.message);
+    one = one.cause;
+  }
+  return texts.join(" ");
+}
+
+/** What a fault looks like, and what it means; the first that fits. */
+const MEANINGS: readonly (readonly [pattern: RegExp, meaning: string])[] = [
+  [/TimeoutError/, "it took too long"],
+  [/ECONNREFUSED|refused/i, "nothing listens there (is the console running, is the port right?)"],
+  [/Requests to port \d+ are blocked/, "no console can listen on such a port"],
+  [/ENOTFOUND|EAI_AGAIN|getaddrinfo|dns error/i, "there is no host of that name"],
+  [
+    /not valid for name|ALTNAME/i,
+    "its certificate is one for another name; give the name that it was made for",
+  ],
+  [/CERT_HAS_EXPIRED|certificate.*expired/i, "its certificate has expired"],
+  [
+    /certificate|CERT|UNABLE_TO_VERIFY|UnknownIssuer/,
+    "its certificate is not trusted; name the file of the authority that signed it in " +
+    "NODE_EXTRA_CA_CERTS",
+  ],
+  [/InvalidContentType|corrupt message|EPROTO/, "it speaks no TLS; try http://"],
+  [/invalid HTTP/i, "it speaks no HTTP; try https://, or another port"],
+  [
+    /ECONNRESET|closed unexpectedly|closed before message|connection reset/i,
+    "it closed the connection; try https://, or another port",
+  ],
+  [/EHOSTUNREACH|ENETUNREACH|unreachable|No route to host/i, "that host cannot be reached"],
+];
+
+/** Why a request failed. */
+export function fetchFault(error: unknown): string {
+  const texts = textsOf(error);
+  const meaning = MEANINGS.find(([pattern]) => pattern.test(texts))?.[1];
+  if (meaning !== undefined) return meaning;
+  let deepest = error;
+  for (let depth = 0; depth < CAUSES_MAX; depth++) {
+    if (!(deepest instanceof Error) || !(deepest.cause instanceof Error)) break;
+    deepest = deepest.cause;
+  }
+  return deepest instanceof Error ? deepest.message : String(error);
+}
