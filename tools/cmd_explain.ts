@@ -5,7 +5,7 @@ import { readToken } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import type { ModuleKey } from "../sql/store.ts";
 import { EXPLAIN_NODES_MAX } from "../web/schemas.ts";
-import { addAgentOptions, type AgentFlags } from "./agent_options.ts";
+import { addAgentOptions, type AgentFlags, ANSWER_TIMEOUT_MS } from "./agent_options.ts";
 import { parseCmdId, parseModId } from "./cli_arguments.ts";
 import { argument, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
@@ -58,7 +58,11 @@ async function explain(key: ModuleKey, flags: ExplainFlags): Promise<Explanation
   }
   const token = await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
   const { ExplainService } = await import("../web/explain_service.ts");
-  const service = new ExplainService({ agent: flags.agent, token });
+  const service = new ExplainService({
+    agent: flags.agent,
+    token,
+    deadlineMs: ANSWER_TIMEOUT_MS,
+  });
   return await service.explain(key, EXPLAIN_NODES_MAX);
 }
 

@@ -187,8 +187,9 @@ function agentComplaints(status: Record<string, unknown>): string[] {
         "(lars route confirm MODID CMDID, if that is meant)",
     );
   }
-  if (Number(status.policiesRefused ?? 0) > 0) {
-    lines.push(`has refused policies of modules ${status.policiesRefused} times; see its log`);
+  const refused = Number(status.policiesRefused ?? 0);
+  if (refused > 0) {
+    lines.push(`has refused policies of modules ${plural(refused, "time")}; see its log`);
   }
   return lines;
 }

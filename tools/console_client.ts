@@ -16,7 +16,7 @@ import {
   type RouteName,
 } from "../web/contract.ts";
 import { CommandError, UsageError } from "./cli_errors.ts";
-import { fetchFault } from "./fetch_fault.ts";
+import { fetchFault, mayHaveArrived } from "./fetch_fault.ts";
 import type { StoreFlags } from "./store_access.ts";
 
 /** Variable with the path of a file that holds an API token of a console. */
@@ -185,7 +185,10 @@ export class ConsoleClient {
       return { status: response.status, type: response.headers.get("Content-Type") ?? "", text };
     } catch (error) {
       if (error instanceof CommandError) throw error;
-      throw new ConsoleAwayError(`${this.origin} does not answer: ${fetchFault(error)}`, {
+      const doubt = method !== "GET" && mayHaveArrived(error)
+        ? "; whether it has made the change is not known: look before you repeat it"
+        : "";
+      throw new ConsoleAwayError(`${this.origin} does not answer: ${fetchFault(error)}${doubt}`, {
         cause: error,
       });
     }

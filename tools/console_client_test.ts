@@ -199,6 +199,13 @@ test("ConsoleClient: a server that is no console of Lars", TIMEOUT, async () => 
     const hanging = client.call("getReport");
     client.close();
     await assert.rejects(hanging, ConsoleAwayError, "a request can be given up");
+    answer = (request): void => void request.socket.destroy();
+    const writing = await clientOf(`http://127.0.0.1:${port}`);
+    await assert.rejects(() => writing.call("getReport"), /closed the connection; .*port$/);
+    await assert.rejects(
+      () => writing.call("applyChange", { body: { edits: [] } }),
+      /closed the connection; .*; whether it has made the change is not known/,
+    );
   });
 });
 

@@ -1,6 +1,7 @@
 // Core. An explanation of a module as short texts, and as a value for programs.
 
 import type { ResponseOf } from "../web/contract.ts";
+import { plural } from "./plural.ts";
 
 /** An explanation, as a console gives it. */
 export type Explanation = ResponseOf<"explainModule">;
@@ -29,7 +30,7 @@ export function zoneLine(view: ZoneView): string {
   return `zone ${zone === "" ? "(none)" : zone}${
     marks.length > 0 ? ` (${marks.join(", ")})` : ""
   }: ` +
-    `${percentText(share)} of the calls, ${usableNodes} usable nodes, ` +
+    `${percentText(share)} of the calls, ${plural(usableNodes, "usable node")}, ` +
     `${percentText(healthShare)} of the usable weight`;
 }
 

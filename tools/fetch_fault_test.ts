@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fetchFault } from "./fetch_fault.ts";
+import { fetchFault, mayHaveArrived } from "./fetch_fault.ts";
 
 /** An error as one of the runtimes makes it. */
 function fault(message: string, code?: string): Error {
@@ -41,4 +41,16 @@ test("fetchFault(): the same words for what each runtime says in its own", () =>
   const circle = fault("x");
   circle.cause = fault("y");
   assert.equal(fetchFault(circle), "y");
+});
+
+test("mayHaveArrived() is false only where nothing was sent", () => {
+  const cases: [error: Error, arrived: boolean][] = [
+    [caused("Connection refused (os error 111)"), false],
+    [caused("invalid peer certificate: UnknownIssuer"), false],
+    [fault("getaddrinfo ENOTFOUND a.invalid", "ENOTFOUND"), false],
+    [fault("The socket connection was closed unexpectedly.", "ECONNRESET"), true],
+    [new DOMException("The operation timed out.", "TimeoutError"), true],
+    [new Error("something new"), true],
+  ];
+  for (const [error, arrived] of cases) assert.equal(mayHaveArrived(error), arrived, error.message);
 });

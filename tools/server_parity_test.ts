@@ -54,7 +54,7 @@ function masked(text: string): string {
 
 /** One of two systems that begin alike: one is used by its database, the other by its console. */
 interface Lane {
-  readonly name: string;
+  readonly store: Store;
   lars(words: readonly string[]): Promise<Ended>;
 }
 
@@ -131,14 +131,14 @@ async function withLanes(
         await fill(console);
         const tokenFile = join(processes.directory, "token");
         writeFileSync(tokenFile, await addConsoleToken(console.store, "admin", "admin"));
-        const lane = (name: string, options: readonly string[]): Lane => ({
-          name,
+        const lane = (store: Store, options: readonly string[]): Lane => ({
+          store,
           lars: (words) =>
             processes.run("tools/lars.ts", [...words, ...options], { cwd: processes.directory }),
         });
         await fn([
-          lane("database", ["--store", direct.url]),
-          lane("console", ["--server", console.base, "--token-file", tokenFile]),
+          lane(direct.store, ["--store", direct.url]),
+          lane(console.store, ["--server", console.base, "--token-file", tokenFile]),
         ], processes.directory);
       })
     )
@@ -234,6 +234,11 @@ test("every command does and says the same by the database and by a console", TI
       assert.equal(masked(console.stderr), masked(direct.stderr), shown);
       assert.ok(direct.stdout + direct.stderr !== "", `${line} says something`);
     }
+    const meant = await Promise.all(lanes.map(({ store }) => store.meantModules(0)));
+    assert.deepEqual(meant[1], meant[0]);
+    const names = meant[0].map(({ modId, cmdId }) => `${modId}/${cmdId}`);
+    assert.ok(names.includes("3/1"), "what names one node is meant");
+    assert.ok(!names.includes("5/1"), "what comes from a file is not, unless it is said");
   });
 });
 

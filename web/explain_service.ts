@@ -7,7 +7,7 @@ import type { ModuleKey } from "../sql/store.ts";
 import type { ResponseOf } from "./contract.ts";
 import { ApiProblem } from "./problem.ts";
 
-/** Longest wait for the agent, in milliseconds. */
+/** Longest wait for the agent unless told otherwise, in milliseconds. */
 const ANSWER_TIMEOUT_MS = 2000;
 /** Questions at once; further ones are refused. */
 const QUESTIONS_MAX = 8;
@@ -21,6 +21,8 @@ export interface ExplainServiceOptions {
   readonly agent: Address;
   /** The secret the agent asks for, if any. */
   readonly token: Uint8Array | undefined;
+  /** Longest wait for the agent, in milliseconds. @default {2000} */
+  readonly deadlineMs?: number;
 }
 
 /** Asks one agent. */
@@ -41,7 +43,7 @@ export class ExplainService {
     key: ModuleKey,
     nodesMax = NODES_SHOWN,
   ): Promise<ResponseOf<"explainModule">> {
-    const { agent, token } = this.#options;
+    const { agent, token, deadlineMs = ANSWER_TIMEOUT_MS } = this.#options;
     if (this.#asking >= QUESTIONS_MAX) {
       throw new ApiProblem("too-many-requests", "The agent is being asked already", {
         retryAfterS: 1,
@@ -50,7 +52,7 @@ export class ExplainService {
     this.#asking++;
     const client = new LarsClient({
       ...agent,
-      deadlineMs: ANSWER_TIMEOUT_MS,
+      deadlineMs,
       lastGoodMs: 0,
       ...(token === undefined ? {} : { token }),
     });

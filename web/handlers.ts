@@ -20,7 +20,7 @@ import type { LiveHub, LiveMessage } from "./live_stream.ts";
 import type { NodeUseService } from "./node_use_service.ts";
 import { openApiDocument } from "./openapi.ts";
 import { ApiProblem } from "./problem.ts";
-import { readReport } from "./report_service.ts";
+import type { ReportService } from "./report_service.ts";
 import { NODE_MODULES_MAX } from "./schemas.ts";
 import type { ServiceView, SystemView } from "./system_model.ts";
 import type { SystemReader } from "./system_reader.ts";
@@ -43,6 +43,7 @@ export interface HandlerParts {
   readonly explain: ExplainService;
   readonly agents: AgentService;
   readonly counters: CounterService;
+  readonly reports: ReportService;
   readonly nodeUse: NodeUseService;
   readonly clock: Clock;
   readonly software: string;
@@ -319,7 +320,7 @@ function viewHandlers(parts: HandlerParts): Pick<ApiHandlers, ViewNames> {
     },
     listModuleTexts: ({ query }) => moduleTexts(store, query),
     explainModule: ({ params, query }) => parts.explain.explain(params, query.limit),
-    getReport: () => readReport(store, parts.clock),
+    getReport: () => parts.reports.read(),
     getCounters: () => parts.counters.read(),
     getNodeUse: ({ params, query }) =>
       parts.nodeUse.use(parseNode(params.node), query.modules ?? modulesOf(reader, params.node)),

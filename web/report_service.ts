@@ -81,3 +81,22 @@ export async function readReport(store: Store, clock: Clock): Promise<Report> {
 function keyOf(module: ModuleKey | undefined): string {
   return module === undefined ? "" : `${module.modId}/${module.cmdId}`;
 }
+
+/** Reads reports for those who ask by REST: who asks at once shares one reading. */
+export class ReportService {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  #reading: Promise<Report> | undefined;
+
+  constructor({ store, clock }: { store: Store; clock: Clock }) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  async read(): Promise<Report> {
+    this.#reading ??= readReport(this.#store, this.#clock).finally(() => {
+      this.#reading = undefined;
+    });
+    return await this.#reading;
+  }
+}

@@ -24,6 +24,7 @@ import { makeHandlers } from "./handlers.ts";
 import { LiveHub } from "./live_stream.ts";
 import { webMetrics } from "./metrics.ts";
 import { NodeUseService } from "./node_use_service.ts";
+import { ReportService } from "./report_service.ts";
 import { RequestCounts } from "./request_counts.ts";
 import { PasswordHasher } from "./secrets.ts";
 import { Site } from "./site.ts";
@@ -125,6 +126,7 @@ export class WebService implements RunningService {
         }),
         software,
         counters: new CounterService({ store, clock }),
+        reports: new ReportService({ store, clock }),
         nodeUse: this.#nodeUse,
         clock,
         secureCookie: settings.secureCookie,
