@@ -248,8 +248,10 @@ function nodeCallsOf(row: SqlRow): NodeCalls {
     cmdId: numberOf(row.cmdid) >>> 0,
     ip: numberOf(row.ip) >>> 0,
     port: numberOf(row.port),
-    succTotal: numberOf(row.succ),
-    errTotal: numberOf(row.err),
+    succTotal: numberOf(row.succ_sum),
+    errTotal: numberOf(row.err_sum),
+    succCount: numberOf(row.succ_last),
+    errCount: numberOf(row.err_last),
     callerCount: numberOf(row.callers),
     overloadCount: numberOf(row.overloads),
     ts: numberOf(row.ts),
@@ -288,7 +290,8 @@ export function* nodeCallsScript(
   // Without totals the counts of the last window are all there is; rates cannot be told then.
   const [succ, err] = shape.callTotals ? ["succ_total", "err_total"] : ["0", "0"];
   const rows = yield {
-    sql: `SELECT modid, cmdid, ip, port, SUM(${succ}) AS succ, SUM(${err}) AS err, ` +
+    sql: `SELECT modid, cmdid, ip, port, SUM(${succ}) AS succ_sum, SUM(${err}) AS err_sum, ` +
+      "SUM(succ_cnt) AS succ_last, SUM(err_cnt) AS err_last, " +
       "SUM(CASE WHEN ts >= ? THEN 1 ELSE 0 END) AS callers, " +
       "SUM(CASE WHEN ts >= ? AND overload = '1' THEN 1 ELSE 0 END) AS overloads, " +
       `MAX(ts) AS ts FROM ServerCallStatus${sql} ` +

@@ -449,10 +449,28 @@ function testCalls(define: Define): void {
         page = await console.nodeCalls(90, page.at(-1), limit);
         found.push(...page);
       } while (page.length === limit);
-      const one = { cmdId: 1, ip: IP, port: 1, succTotal: 10, errTotal: 1, ts: 100 };
+      const one = {
+        cmdId: 1,
+        ip: IP,
+        port: 1,
+        succTotal: 10,
+        errTotal: 1,
+        succCount: 1,
+        errCount: 1,
+        ts: 100,
+      };
       assert.deepEqual(found, [
         { ...one, modId: 4_294_967_295, callerCount: 1, overloadCount: 0 },
-        { ...one, modId: 1, succTotal: 60, errTotal: 6, callerCount: 2, overloadCount: 1 },
+        {
+          ...one,
+          modId: 1,
+          succTotal: 60,
+          errTotal: 6,
+          succCount: 3,
+          errCount: 3,
+          callerCount: 2,
+          overloadCount: 1,
+        },
         {
           ...one,
           modId: 1,

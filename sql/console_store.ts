@@ -230,6 +230,9 @@ export interface NodeCalls {
   /** Totals of all callers that ever reported. */
   readonly succTotal: number;
   readonly errTotal: number;
+  /** The same of the last window of each of them; all that is known where nobody tells totals. */
+  readonly succCount: number;
+  readonly errCount: number;
   /** Callers that reported since the instant asked for, and those of them that keep it out. */
   readonly callerCount: number;
   readonly overloadCount: number;

@@ -11,7 +11,7 @@ import { argument, CommandError, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { warningLine } from "./terminal.ts";
 
 /** Time an answer may take. Longer than callers wait: a tool should tell slow from absent. */
-const ANSWER_TIMEOUT_MS = 500;
+export const ANSWER_TIMEOUT_MS = 500;
 
 /** Options of every test command. */
 export interface AgentFlags {

@@ -1,32 +1,26 @@
 // Shell. `lars events`: what happened, and what happens.
 
 import type { Command } from "commander";
-import { untilStopSignal } from "../daemon/daemon.ts";
-import { sleep } from "../reactor/clock.ts";
-import { StoreError } from "../reactor/errors.ts";
-import { systemClock } from "../reactor/system_clock.ts";
-import { EVENTS_READ_MAX } from "../sql/event.ts";
-import type { EventRecord, ModuleKey, Store } from "../sql/mod.ts";
-import { parseIpv4 } from "../reactor/address.ts";
-import type { ResponseOf } from "../web/contract.ts";
-import { PAGE_ROWS_MAX } from "../web/schemas.ts";
-import { parseModuleWords, parseNodeAddress, parseWhole } from "./cli_arguments.ts";
+import { type EventQuery, EVENTS_READ_MAX } from "../sql/event.ts";
+import type { EventRecord, ModuleKey } from "../sql/mod.ts";
+import { parseModuleWords, parseWhole } from "./cli_arguments.ts";
 import { argument, repeated, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { EventFollower, eventJson, eventLine } from "./history_view.ts";
+import { isAway, StopSignal } from "./stop_signal.ts";
+import { addStoreOptions } from "./store_access.ts";
 import {
   addServerOption,
-  ConsoleAwayError,
-  ConsoleClient,
-  type ServerFlags,
-} from "./console_client.ts";
-import { addStoreOptions, withStore } from "./store_access.ts";
+  type SystemAccess,
+  type SystemFlags,
+  withSystem,
+} from "./system_access.ts";
 import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 
 /** Time between two looks while following. */
 const FOLLOW_INTERVAL_MS = 1_000;
 
-interface EventFlags extends ServerFlags {
+interface EventFlags extends SystemFlags {
   readonly follow?: boolean;
   readonly module?: string[];
   readonly kind: string[];
@@ -45,6 +39,12 @@ export function moduleOption(words: readonly string[] | undefined): ModuleKey | 
   }
 }
 
+/** @throws {RangeError} when it is no kind. */
+function parseKind(text: string): string {
+  if (/^[a-z0-9._-]{1,32}$/.test(text)) return text;
+  throw new RangeError(`Kind must look like node.overload or node.: current value is "${text}"`);
+}
+
 /** Adds `events`. */
 export function addTo(parent: Command, _context: CommandContext): void {
   const command = parent.command("events")
@@ -54,7 +54,7 @@ export function addTo(parent: Command, _context: CommandContext): void {
     .option(
       "--kind <WORD>",
       "events of this kind only, `node.` for all that begin so; may be repeated",
-      repeated((text) => text),
+      repeated(parseKind),
       [],
     )
     .option(
@@ -66,9 +66,7 @@ export function addTo(parent: Command, _context: CommandContext): void {
     .option("--json", "print one JSON object a line")
     .action(async (flags: EventFlags) => {
       const module = moduleOption(flags.module);
-      const client = await ConsoleClient.of(flags);
-      if (client !== undefined) return await showEvents(serverEvents(client), flags, module);
-      await withStore(flags, (store) => showEvents(store, flags, module));
+      await withSystem(flags, (system) => showEvents(system, flags, module));
     });
   addServerOption(addStoreOptions(command));
   addExamples(command, [
@@ -88,51 +86,14 @@ function printEvents(events: readonly EventRecord[], asJson: boolean): void {
 }
 
 /** Where events are read. */
-type EventSource = Pick<Store, "readEvents">;
-
-/** The events behind a console, which gives the latest ones of one kind. */
-function serverEvents(client: ConsoleClient): EventSource {
-  return {
-    async readEvents(
-      { module, kinds = [], limit = 100, afterId = 0 } = {},
-    ): Promise<EventRecord[]> {
-      if (kinds.length > 1) throw new UsageError("--kind can be given once with --server");
-      const query = new URLSearchParams({
-        limit: String(Math.min(limit, PAGE_ROWS_MAX)),
-        ...(module === undefined
-          ? {}
-          : { modId: String(module.modId), cmdId: String(module.cmdId) }),
-        ...(kinds.length === 0 ? {} : { kind: kinds[0] }),
-      });
-      const { events } = await client.ask<ResponseOf<"listEvents">>({
-        method: "GET",
-        path: `/events?${query}`,
-      });
-      return events.filter(({ id }) => id > afterId).toReversed().map(eventOf);
-    },
-  };
-}
-
-function eventOf(event: ResponseOf<"listEvents">["events"][number]): EventRecord {
-  const { id, atMs, kind, modId, cmdId, node, host, text } = event;
-  return {
-    id,
-    atMs,
-    kind,
-    ...(modId === null || cmdId === null ? {} : { module: { modId, cmdId } }),
-    ...(node === null ? {} : { node: parseNodeAddress(node) }),
-    ...(host === null ? {} : { host: parseIpv4(host) }),
-    text,
-    detail: {},
-  };
-}
+type EventSource = Pick<SystemAccess, "readEvents">;
 
 async function showEvents(
   source: EventSource,
   flags: EventFlags,
   module: ModuleKey | undefined,
 ): Promise<void> {
-  const query = {
+  const query: EventQuery = {
     ...(module === undefined ? {} : { module }),
     ...(flags.kind.length === 0 ? {} : { kinds: flags.kind }),
   };
@@ -146,25 +107,31 @@ async function showEvents(
   }
   // Events before the ones shown are not new, although they may be asked for again.
   if (latest.length > 0) follower.skipBefore(latest[0].id);
-  let stopped = false;
-  const stop = untilStopSignal().then(() => {
-    stopped = true;
-  });
-  let isAway = false;
-  while (!stopped) {
-    await Promise.race([sleep(systemClock, FOLLOW_INTERVAL_MS), stop]);
-    if (stopped) return;
+  await follow(source, query, follower, asJson);
+}
+
+/** Shows what comes, until Ctrl-C; a database or console that is away is waited for. */
+async function follow(
+  source: EventSource,
+  query: EventQuery,
+  follower: EventFollower,
+  asJson: boolean,
+): Promise<void> {
+  const stop = new StopSignal();
+  let wasAway = false;
+  for (;;) {
+    await stop.sleep(FOLLOW_INTERVAL_MS);
+    if (stop.given) return;
     try {
       const limit = EVENTS_READ_MAX;
-      const found = await source.readEvents({ ...query, afterId: follower.afterId, limit });
-      printEvents(follower.take(found), asJson);
-      isAway = false;
+      const asked = source.readEvents({ ...query, afterId: follower.afterId, limit });
+      printEvents(follower.take(await stop.orStop(asked) ?? []), asJson);
+      if (wasAway) noteLine("it answers again");
+      wasAway = false;
     } catch (error) {
-      const isAwayFor = error instanceof StoreError && error.transient ||
-        error instanceof ConsoleAwayError;
-      if (!isAwayFor) throw error;
-      if (!isAway) warningLine(`${error.message}; trying again`);
-      isAway = true;
+      if (!isAway(error)) throw error;
+      if (!wasAway) warningLine(`${error.message}; trying again`);
+      wasAway = true;
     }
   }
 }

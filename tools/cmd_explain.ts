@@ -1,14 +1,19 @@
 // Shell. `lars explain`: why an agent picks which node.
 
 import type { Command } from "commander";
-import type { ModuleExplanation } from "../api/mod.ts";
-import { formatAddress } from "../reactor/address.ts";
-import { addAgentOptions, type AgentFlags, withClient } from "./agent_options.ts";
+import { readToken } from "../daemon/daemon.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import type { ModuleKey } from "../sql/store.ts";
+import { EXPLAIN_NODES_MAX } from "../web/schemas.ts";
+import { addAgentOptions, type AgentFlags, ANSWER_TIMEOUT_MS } from "./agent_options.ts";
 import { parseCmdId, parseModId } from "./cli_arguments.ts";
-import { argument } from "./cli_errors.ts";
+import { argument, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { ageText, nodeLines, zoneLine } from "./explain_text.ts";
+import { addServerOption, ConsoleClient, type ServerFlags } from "./console_client.ts";
+import { ageText, type Explanation, explanationJson, nodeLines, zoneLine } from "./explain_text.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
+
+interface ExplainFlags extends AgentFlags, ServerFlags {}
 
 /** Nodes shown; `--json` has all. */
 const NODES_SHOWN_MAX = 200;
@@ -22,21 +27,20 @@ export function addTo(parent: Command, context: CommandContext): void {
     )
     .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
     .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
-    .action(async (modId: number, cmdId: number, flags: AgentFlags) => {
-      const explained = await withClient(flags, (client) => client.explain(modId, cmdId));
-      if (explained === undefined) context.exitCode = 1;
-      if (flags.json === true) return printJson(explained ?? null);
-      if (explained === undefined) {
-        return printLine(
-          `Nobody has asked the agent at ${formatAddress(flags.agent)} for (${modId},${cmdId})`,
-        );
-      }
-      await show(modId, cmdId, explained);
+    .action(async (modId: number, cmdId: number, flags: ExplainFlags) => {
+      const key = { modId, cmdId };
+      const explained = await explain(key, flags);
+      const isKnown = explained.routeState !== "unknown";
+      if (!isKnown) context.exitCode = 1;
+      if (flags.json === true) return printJson(explanationJson(key, explained));
+      if (isKnown) return await show(key, explained);
+      printLine(`Nobody has asked the agent at ${explained.agent} for (${modId},${cmdId})`);
     });
-  addAgentOptions(command);
+  addServerOption(addAgentOptions(command), ["agent"]);
   addExamples(command, [
     ["lars explain 1 1", "the agent of this host"],
     ["lars explain 1 1 --json", "all of it, for programs"],
+    ["lars explain 1 1 --server http://10.0.0.5:8080", "the agent of that console's host"],
   ]);
   command.addHelpText(
     "after",
@@ -45,17 +49,34 @@ export function addTo(parent: Command, context: CommandContext): void {
   );
 }
 
-async function show(modId: number, cmdId: number, explained: ModuleExplanation): Promise<void> {
-  const { state, ageMs, module } = explained;
-  const age = ageMs === undefined ? "from its cache" : `${ageText(ageMs)} old`;
-  printLine(`(${modId},${cmdId}) route ${state}, ${age}`);
-  if (module === undefined) return;
+/** What the agent of `--agent` says, or the one of the console's host. */
+async function explain(key: ModuleKey, flags: ExplainFlags): Promise<Explanation> {
+  const client = await ConsoleClient.of(flags);
+  if (client !== undefined) {
+    const query = { limit: `${EXPLAIN_NODES_MAX}` };
+    return await client.call("explainModule", { params: { ...key }, query });
+  }
+  const token = await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
+  const { ExplainService } = await import("../web/explain_service.ts");
+  const service = new ExplainService({
+    agent: flags.agent,
+    token,
+    deadlineMs: ANSWER_TIMEOUT_MS,
+  });
+  return await service.explain(key, EXPLAIN_NODES_MAX);
+}
+
+async function show({ modId, cmdId }: ModuleKey, module: Explanation): Promise<void> {
+  const { routeState, ageMs } = module;
+  const age = ageMs === null ? "from its cache" : `${ageText(ageMs)} old`;
+  printLine(`(${modId},${cmdId}) route ${routeState}, ${age}`);
+  if (!module.hasNodes) return;
   const { warn, bad, good, faint } = coloursOf("stdout");
   const settings = Object.entries(module.settings)
     .map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(" ");
   printLine(`policy ${module.policy}${settings === "" ? "" : ` ${settings}`}`);
   if (module.mode !== "normal") {
-    const since = module.modeSinceMs === undefined ? "" : ` for ${ageText(module.modeSinceMs)}`;
+    const since = module.modeSinceMs === null ? "" : ` for ${ageText(module.modeSinceMs)}`;
     printLine(bad(`mode ${module.mode}${since}: ${module.modeReason}`));
   }
   for (const zone of module.zones) printLine(zoneLine(zone));
@@ -80,7 +101,7 @@ async function show(modId: number, cmdId: number, explained: ModuleExplanation):
       line.reason,
     ]),
   );
-  const more = module.nodes.length - shown.length;
+  const more = module.nodeCount - shown.length;
   if (more > 0) printLine(`and ${more} more; --json has all`);
   if (module.picksRemembered === 0) {
     printLine(faint("Picks are remembered from now on: ask again for shares."));

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { agentDaemon } from "../agent/service.ts";
 import { FakeDns, FakeReporter } from "../agent/fake_upstream.ts";
 import { LarsClient } from "../api/mod.ts";
 import { startDaemon } from "../daemon/daemon.ts";
 import { silentLogger } from "../reactor/log.ts";
-import { type Ended, withProcesses } from "../tests/support/processes.ts";
+import { withConsole } from "../tests/support/console_bench.ts";
+import { addConsoleToken } from "../tests/support/console_token.ts";
+import { type Ended, type Processes, withProcesses } from "../tests/support/processes.ts";
 import { until } from "../tests/support/until.ts";
 import { ageText, nodeLines, percentText, zoneLine } from "./explain_text.ts";
 
@@ -56,6 +60,7 @@ test("lars explain shows each node with its state, the reason and its share", as
       assert.match(stdout, /ago: 10\.0\.0\.2:80 overload: 15/);
       const json = JSON.parse((await explain("1", "1", "--json")).stdout);
       assert.equal(json.module.nodes.length, 3);
+      await throughConsole(processes, address, json);
     });
   } finally {
     await client.close();
@@ -64,6 +69,46 @@ test("lars explain shows each node with its state, the reason and its share", as
     await reporter.close();
   }
 });
+
+/** The same, asked by a console whose host has this agent. */
+async function throughConsole(
+  processes: Processes,
+  agent: string,
+  direct: { module: Record<string, unknown> },
+): Promise<void> {
+  await withConsole(async ({ base, store }) => {
+    const tokenFile = join(processes.directory, "token");
+    writeFileSync(tokenFile, await addConsoleToken(store, "viewer", "viewer"));
+    const explain = (...args: string[]): Promise<Ended> =>
+      processes.run("tools/lars.ts", [
+        "explain",
+        ...args,
+        "--server",
+        base,
+        "--token-file",
+        tokenFile,
+      ]);
+    const unknown = await explain("7", "7");
+    assert.equal(unknown.code, 1, unknown.stderr);
+    assert.equal(unknown.stdout, `Nobody has asked the agent at ${agent} for (7,7)\n`);
+    assert.equal((await explain("7", "7", "--json")).stdout, "null\n");
+    const text = await explain("1", "1");
+    assert.equal(text.code, 0, text.stderr);
+    assert.match(text.stdout, /^\(1,1\) route ready, .* old\npolicy lars zoneAware=true\n/);
+    assert.match(text.stdout, /zone east \(own\): .* of the calls/);
+    assert.match(text.stdout, /10\.0\.0\.2:80 +west +100 +overload .* 15 +/);
+    const json = JSON.parse((await explain("1", "1", "--json")).stdout);
+    assert.deepEqual(withoutAges(json), withoutAges(direct));
+    assert.equal((await explain("1", "1", "--agent", agent)).code, 2, "which agent, then?");
+  }, { settings: { agent } });
+}
+
+/** An explanation without what changes while nothing happens. */
+function withoutAges(value: unknown): unknown {
+  return JSON.parse(
+    JSON.stringify(value, (key, inner) => /^(age|since|ago)\w*Ms$|^agoMs$/.test(key) ? 0 : inner),
+  );
+}
 
 test("texts of an explanation", () => {
   const ages: [number, string][] = [
@@ -76,7 +121,7 @@ test("texts of an explanation", () => {
     [172_800_000, "2 d"],
   ];
   for (const [ms, text] of ages) assert.equal(ageText(ms), text);
-  assert.deepEqual([percentText(undefined), percentText(0.1234)], ["", "12.3 %"]);
+  assert.deepEqual([percentText(null), percentText(0.1234)], ["", "12.3 %"]);
   assert.match(
     zoneLine({
       zone: "",
@@ -94,7 +139,7 @@ test("texts of an explanation", () => {
     weight: 100,
     pickWeight: 20.4,
     sinceMs: 5000,
-    reason: undefined,
+    reason: "",
     vsucc: 0,
     verr: 0,
     rsucc: 0,

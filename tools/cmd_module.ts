@@ -15,16 +15,16 @@ import {
   parseKeyChange,
   policyObject,
 } from "./policy_text.ts";
-import { addServerOption, type RouteFlags, withRoutes } from "./route_access.ts";
+import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { addEditOptions, type EditFlags, outcomeJson, toldText } from "./route_edit.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
 
-interface ListFlags extends RouteFlags {
+interface ListFlags extends SystemFlags {
   readonly json?: boolean;
 }
 
-interface SetFlags extends EditFlags, RouteFlags {
+interface SetFlags extends EditFlags, SystemFlags {
   readonly name?: string;
   readonly policy?: string;
   readonly set: readonly KeyChange[];
@@ -54,7 +54,7 @@ function addList(module: Command): void {
     .argument("[CMDID]", "command number", argument(parseCmdId))
     .option("--json", "print one JSON array")
     .action(async (modId: number | undefined, cmdId: number | undefined, flags: ListFlags) => {
-      const all = await withRoutes(flags, (routes) => routes.modules());
+      const all = await withSystem(flags, (system) => system.modules());
       const rows = all.filter((row) =>
         (modId === undefined || row.modId === modId) &&
         (cmdId === undefined || row.cmdId === cmdId)
@@ -108,7 +108,7 @@ function addShow(module: Command): void {
     .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
     .option("--json", "print one JSON value")
     .action(async (modId: number, cmdId: number, flags: ListFlags) => {
-      const row = await withRoutes(flags, (routes) => routes.module({ modId, cmdId }));
+      const row = await withSystem(flags, (system) => system.module({ modId, cmdId }));
       const fault = policyFault(row.policy);
       const given = fault === undefined ? policyObject(row.policy) : {};
       const { policy, settings } = parseModulePolicy(
@@ -186,8 +186,8 @@ async function setModule(modId: number, cmdId: number, flags: SetFlags): Promise
   if (name === undefined && whole === undefined && set.length + unset.length === 0) {
     throw new UsageError("Nothing to set: give --name, --policy, --set or --unset");
   }
-  const outcome = await withRoutes(flags, async (routes) => {
-    const before = await routes.module({ modId, cmdId });
+  const outcome = await withSystem(flags, async (system) => {
+    const before = await system.module({ modId, cmdId });
     const policy = policyAfter(whole ?? before.policy, flags);
     const change = {
       modId,
@@ -195,7 +195,7 @@ async function setModule(modId: number, cmdId: number, flags: SetFlags): Promise
       ...(name === undefined ? {} : { name }),
       ...(policy === before.policy ? {} : { policy }),
     };
-    return await routes.setModule(change, flags);
+    return await system.setModules([change], flags);
   });
   if (flags.json === true) return printJson(outcomeJson(outcome));
   if (outcome.changed.length === 0) return printLine(`(${modId},${cmdId}) is so already`);

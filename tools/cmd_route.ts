@@ -20,11 +20,16 @@ import { addExamples, type CommandContext } from "./command.ts";
 import { addEditOptions, type EditFlags, outcomeJson, toldText } from "./route_edit.ts";
 import { describeNode, jsonNode } from "../web/route_file.ts";
 import { addTransferCommands } from "./route_transfer.ts";
-import { addServerOption, type RouteAccess, type RouteFlags, withRoutes } from "./route_access.ts";
+import {
+  addServerOption,
+  type SystemAccess,
+  type SystemFlags,
+  withSystem,
+} from "./system_access.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
 
-interface NodeFlags extends EditFlags, RouteFlags {
+interface NodeFlags extends EditFlags, SystemFlags {
   readonly weight?: number;
   readonly zone?: string;
   readonly state?: RouteRow["state"];
@@ -57,7 +62,7 @@ function addList(route: Command): void {
     .argument("[CMDID]", "command number", argument(parseCmdId))
     .option("--json", "print one JSON array")
     .action(async (modId: number | undefined, cmdId: number | undefined, flags: ListFlags) => {
-      const rows = await withRoutes(flags, (routes) => readRows(routes, modId, cmdId));
+      const rows = await withSystem(flags, (system) => readRows(system, modId, cmdId));
       if (flags.json === true) return printJson(rows.map(jsonNode));
       await printRows(rows);
     });
@@ -69,17 +74,17 @@ function addList(route: Command): void {
   ]);
 }
 
-interface ListFlags extends RouteFlags {
+interface ListFlags extends SystemFlags {
   readonly json?: boolean;
 }
 
 async function readRows(
-  routes: RouteAccess,
+  system: SystemAccess,
   modId: number | undefined,
   cmdId: number | undefined,
 ): Promise<RouteRow[]> {
-  if (modId !== undefined && cmdId !== undefined) return await routes.read({ modId, cmdId });
-  const found = (await routes.read()).filter((row) => modId === undefined || row.modId === modId);
+  if (modId !== undefined && cmdId !== undefined) return await system.read({ modId, cmdId });
+  const found = (await system.read()).filter((row) => modId === undefined || row.modId === modId);
   return found.sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
 }
 
@@ -179,10 +184,10 @@ function confirmModule(route: Command): void {
     )
     .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
     .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
-    .action(async (modId: number, cmdId: number, flags: EditFlags & RouteFlags) => {
-      const outcome = await withRoutes(
+    .action(async (modId: number, cmdId: number, flags: EditFlags & SystemFlags) => {
+      const outcome = await withSystem(
         flags,
-        (routes) => routes.confirm({ modId, cmdId }, flags),
+        (system) => system.confirm({ modId, cmdId }, flags),
       );
       if (flags.json === true) return printJson(outcomeJson(outcome));
       printLine(
@@ -194,7 +199,7 @@ function confirmModule(route: Command): void {
 }
 
 async function editOne(edit: RouteEdit, word: string, flags: NodeFlags): Promise<void> {
-  const outcome = await withRoutes(flags, (routes) => routes.edit([edit], flags));
+  const outcome = await withSystem(flags, (system) => system.edit([edit], flags));
   if (flags.json === true) return printJson(outcomeJson(outcome));
   const node = describeNode(edit);
   if (outcome.changed.length === 0) return printLine(`${node} is so already`);

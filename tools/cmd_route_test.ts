@@ -119,7 +119,7 @@ test("lars route import: changes, prunes, and refuses to empty a module unasked"
     assert.match(plain, /1 added, 1 changed, 0 removed, 0 as they were/);
     const refused = await lars(processes, "route", "import", "r.csv", "--prune");
     assert.equal(refused.code, 1);
-    assert.match(refused.stderr, /would leave 1 module\(s\) without any node: \(2,1\);.*--yes/);
+    assert.match(refused.stderr, /would leave 1 module without any node: \(2,1\);.*--yes/);
     assert.equal(JSON.parse(await succeed(processes, "route", "ls", "--json")).length, 4);
     const pruned = await succeed(
       processes,

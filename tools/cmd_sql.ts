@@ -6,11 +6,12 @@ import type { Command } from "commander";
 import { messageOf } from "../reactor/errors.ts";
 import { CommandError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
-import { factsText, storeFacts } from "./store_facts.ts";
-import { addStoreOptions, type StoreFlags, storeUrlOf, withStore } from "./store_access.ts";
+import { factsJson, factsText } from "./store_facts.ts";
+import { addStoreOptions, storeUrlOf, withStore } from "./store_access.ts";
+import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { printJson, printLine } from "./terminal.ts";
 
-interface SqlFlags extends StoreFlags {
+interface SqlFlags extends SystemFlags {
   readonly json?: boolean;
 }
 
@@ -33,7 +34,7 @@ export function addTo(parent: Command): void {
     .description("Say which schema the database has, and how much it holds.")
     .option("--json", "print one JSON value")
     .action((flags: SqlFlags) => showStatus(flags));
-  addStoreOptions(status);
+  addServerOption(addStoreOptions(status));
   addExamples(status, [["lars sql status --data /var/lib/lars", "an embedded database"]]);
   addExamples(sql, [
     ["lars sql migrate", "bring the schema up to date"],
@@ -66,7 +67,7 @@ async function migrateStore(flags: SqlFlags): Promise<void> {
 }
 
 async function showStatus(flags: SqlFlags): Promise<void> {
-  const facts = await withStore(flags, storeFacts);
-  if (flags.json === true) printJson(facts);
+  const facts = await withSystem(flags, (system) => system.facts());
+  if (flags.json === true) printJson(factsJson(facts));
   else printLine(factsText(facts));
 }

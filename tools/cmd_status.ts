@@ -1,27 +1,21 @@
 // Shell. `lars status`: database, services, agent and call results at a glance.
 
 import type { Command } from "commander";
+import { type AgentFacts, probeAgent } from "../agent/agent_probe.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
-import { LarsError, messageOf } from "../reactor/errors.ts";
-import { systemClock } from "../reactor/system_clock.ts";
-import type { CallHistoryPoint } from "../sql/call_history.ts";
-import type { EventRecord } from "../sql/event.ts";
-import type { ServiceInstance, Store } from "../sql/store.ts";
-import { type AgentFacts, probeAgent } from "../agent/agent_probe.ts";
-import { type CallSummary, summariseCalls } from "./call_summary.ts";
+import { ConfigError, LarsError, messageOf } from "../reactor/errors.ts";
 import { parseAgent } from "./cli_arguments.ts";
-import { argument } from "./cli_errors.ts";
-import { plural } from "./plural.ts";
-import { factsText, type StoreFacts, storeFacts } from "./store_facts.ts";
+import { argument, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { eventJson, eventLine } from "./history_view.ts";
-import { type AgentSummary, summariseAgents } from "./agent_summary.ts";
-import { isRecent, knownInstances } from "./route_edit.ts";
-import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
+import { eventJson, eventLine, eventOf } from "./history_view.ts";
+import { plural } from "./plural.ts";
+import { addStoreOptions } from "./store_access.ts";
+import { factsJson, factsText } from "./store_facts.ts";
+import { addServerOption, type Report, type SystemFlags, withSystem } from "./system_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
 
-interface StatusFlags extends StoreFlags {
+interface StatusFlags extends SystemFlags {
   readonly agent: Address;
   readonly json?: boolean;
 }
@@ -29,36 +23,12 @@ interface StatusFlags extends StoreFlags {
 /** Something that was asked for and may have failed. */
 type Outcome<T> = { readonly value: T } | { readonly fault: string };
 
-interface StoreReport {
-  readonly facts: StoreFacts;
-  readonly instances: readonly ServiceInstance[];
-  readonly calls: CallSummary;
-  readonly recent: RecentCalls;
-  /** The latest, oldest first. */
-  readonly events: readonly EventRecord[];
-}
-
-/** Calls of all modules in the last minutes, from the history. */
-interface RecentCalls {
-  readonly seconds: number;
-  readonly succ: number;
-  readonly err: number;
-  /** Mean time of the calls whose time is known, in milliseconds; null when none is. */
-  readonly meanMs: number | null;
-}
-
-/** What counts as recent, in seconds. */
-const RECENT_S = 300;
-
-/** Events that are shown. */
-const EVENTS_SHOWN = 5;
-
 /** Adds `status`. */
 export function addTo(parent: Command, context: CommandContext): void {
   const command = parent.command("status")
     .description(
       "Show the database, the services and agents it knows of, the agent of this host, call results " +
-        "and the latest events. Exit code 1 when the database cannot be read.",
+        "and the latest events. Exit code 1 when the database, or the console, does not answer.",
     )
     .option(
       "--agent <HOST:PORT>",
@@ -69,17 +39,18 @@ export function addTo(parent: Command, context: CommandContext): void {
     .option("--json", "print one JSON value")
     .action(async (flags: StatusFlags) => {
       const [stored, agent] = await Promise.all([
-        attempt(() => withStore(flags, readReport)),
+        attempt(() => withSystem(flags, (system) => system.report())),
         attempt(() => probeAgent(flags.agent)),
       ]);
       if (flags.json === true) printJson(toJson(stored, agent));
-      else await printReport(stored, agent);
+      else await printReport(stored, agent, flags.server === undefined ? "database" : "console");
       if ("fault" in stored) context.exitCode = 1;
     });
-  addStoreOptions(command);
+  addServerOption(addStoreOptions(command));
   addExamples(command, [
     ["lars status", "this machine, data in ./data"],
     ["lars status --store mysql://lars:secret@10.0.0.5/lars_dns --json", "for a program"],
+    ["lars status --server http://10.0.0.5:8080 --token-file token", "through a console"],
   ]);
 }
 
@@ -87,38 +58,18 @@ async function attempt<T>(ask: () => Promise<T>): Promise<Outcome<T>> {
   try {
     return { value: await ask() };
   } catch (error) {
-    if (error instanceof LarsError) return { fault: messageOf(error) };
+    if (error instanceof LarsError && !isUsage(error)) return { fault: messageOf(error) };
     throw error;
   }
 }
 
-async function readReport(store: Store): Promise<StoreReport> {
-  return {
-    facts: await storeFacts(store),
-    instances: await knownInstances(store),
-    calls: summariseCalls(await store.readCallStatus()),
-    recent: await readRecent(store),
-    events: await store.readEvents({ limit: EVENTS_SHOWN }),
-  };
-}
-
-async function readRecent(store: Store): Promise<RecentCalls> {
-  const toSeconds = Math.floor(systemClock.wallMs() / 1000);
-  const fromSeconds = toSeconds - RECENT_S;
-  const { points } = await store.readCallHistory({ fromSeconds, toSeconds, stepSeconds: 10 });
-  const sumOf = (of: (point: CallHistoryPoint) => number): number =>
-    points.reduce((sum, point) => sum + of(point), 0);
-  const timed = sumOf((point) => point.timedCount);
-  return {
-    seconds: RECENT_S,
-    succ: sumOf((point) => point.succCount),
-    err: sumOf((point) => point.errCount),
-    meanMs: timed === 0 ? null : sumOf((point) => point.timeMsSum) / timed,
-  };
+/** What is wrong with the command line itself is no news about the system. */
+function isUsage(error: LarsError): boolean {
+  return error instanceof UsageError || error instanceof ConfigError;
 }
 
 function toJson(
-  stored: Outcome<StoreReport>,
+  stored: Outcome<Report>,
   agent: Outcome<AgentFacts>,
 ): Record<string, unknown> {
   const agentJson = "fault" in agent
@@ -127,37 +78,63 @@ function toJson(
   if ("fault" in stored) {
     return { store: { ok: false, fault: stored.fault }, services: [], agent: agentJson };
   }
-  const { facts, instances, calls, recent, events } = stored.value;
+  const { store, services, agents, calls, recent, events } = stored.value;
   return {
-    store: { ok: true, ...facts },
-    services: instances.map((instance) => ({
-      kind: instance.kind,
-      address: instance.address,
-      alive: isRecent(instance),
-      software: instance.software,
-      started_at: instance.startedAt,
-      seen_at: instance.seenAt,
-      detail: instance.detail,
+    store: { ok: true, ...factsJson(store) },
+    services: services.map((service) => ({
+      kind: service.kind,
+      address: service.address,
+      alive: service.isAlive,
+      software: service.software,
+      started_at: service.startedAtMs / 1000,
+      seen_at: service.seenAtMs / 1000,
+      detail: service.detail,
     })),
-    agents: agentsOf(stored.value),
+    agents,
     agent: agentJson,
-    calls,
-    recent,
-    events: events.map(eventJson),
+    calls: callsJson(calls),
+    recent: {
+      seconds: recent.seconds,
+      succ: recent.calls - recent.errors,
+      err: recent.errors,
+      meanMs: recent.meanMs,
+    },
+    events: events.map((event) => eventJson(eventOf(event))),
   };
 }
 
-function agentsOf({ instances, facts }: StoreReport): AgentSummary {
-  return summariseAgents(instances, facts.route_version, systemClock.wallMs() / 1000);
+function callsJson(calls: Report["calls"]): Record<string, unknown> {
+  return {
+    module_count: calls.moduleCount,
+    last_ts: calls.lastTs,
+    modules: calls.modules.map((module) => ({
+      modid: module.modId,
+      cmdid: module.cmdId,
+      succ: module.succ,
+      err: module.err,
+      error_share: module.errorShare,
+      mean_ms: module.meanMs,
+      overloaded_nodes: module.overloadedNodes,
+    })),
+    overloaded_count: calls.overloadedCount,
+    overloaded: calls.overloaded.map((node) => ({
+      modid: node.modId,
+      cmdid: node.cmdId,
+      node: node.node,
+      agents: node.agents,
+      agents_total: node.agentsTotal,
+    })),
+  };
 }
 
 async function printReport(
-  stored: Outcome<StoreReport>,
+  stored: Outcome<Report>,
   agent: Outcome<AgentFacts>,
+  asked: "database" | "console",
 ): Promise<void> {
   const { bad, good, strong } = coloursOf("stdout");
-  if ("fault" in stored) printLine(`${strong("database")}  ${bad(stored.fault)}`);
-  else printLine(`${strong("database")}  ${factsText(stored.value.facts)}`);
+  if ("fault" in stored) printLine(`${strong(asked.padEnd(8))}  ${bad(stored.fault)}`);
+  else printLine(`${strong("database")}  ${factsText(stored.value.store)}`);
   if ("fault" in agent) printLine(`${strong("agent")}     ${bad(agent.fault)}`);
   else {
     const { address, software, status } = agent.value;
@@ -166,17 +143,16 @@ async function printReport(
     for (const line of agentComplaints(status)) printLine(`          ${bad(line)}`);
   }
   if ("fault" in stored) return;
-  await printServices(stored.value.instances.filter(({ kind }) => kind !== "agent"));
-  await printAgents(agentsOf(stored.value));
+  await printServices(stored.value);
+  await printAgents(stored.value);
   await printCalls(stored.value.calls);
   printRecent(stored.value);
 }
 
-function printRecent({ recent, events }: StoreReport): void {
+function printRecent({ recent, events }: Report): void {
   const { strong } = coloursOf("stdout");
-  const { seconds, succ, err, meanMs } = recent;
-  const calls = succ + err;
-  const share = calls === 0 ? "" : `, ${(100 * err / calls).toFixed(1)} % failed`;
+  const { seconds, calls, errors, meanMs } = recent;
+  const share = calls === 0 ? "" : `, ${(100 * errors / calls).toFixed(1)} % failed`;
   printLine("");
   const mean = meanMs === null ? "" : `, ${meanMs.toFixed(1)} ms on average`;
   printLine(
@@ -186,7 +162,7 @@ function printRecent({ recent, events }: StoreReport): void {
   if (events.length === 0) return;
   printLine("");
   printLine(strong("Latest events") + " (lars events shows more)");
-  for (const event of events) printLine(eventLine(event));
+  for (const event of events) printLine(eventLine(eventOf(event)));
 }
 
 /** The few facts of an agent that a person wants first; `--json` has all. */
@@ -211,8 +187,9 @@ function agentComplaints(status: Record<string, unknown>): string[] {
         "(lars route confirm MODID CMDID, if that is meant)",
     );
   }
-  if (Number(status.policiesRefused ?? 0) > 0) {
-    lines.push(`has refused policies of modules ${status.policiesRefused} times; see its log`);
+  const refused = Number(status.policiesRefused ?? 0);
+  if (refused > 0) {
+    lines.push(`has refused policies of modules ${plural(refused, "time")}; see its log`);
   }
   return lines;
 }
@@ -223,28 +200,31 @@ function fieldsText(fields: Record<string, unknown>): string {
   ).join(" ");
 }
 
-async function printServices(instances: readonly ServiceInstance[]): Promise<void> {
+function agoText(ms: number): string {
+  return `${Math.max(0, Math.round(ms / 1000))} s ago`;
+}
+
+async function printServices({ services, atMs }: Report): Promise<void> {
   const { bad, good, strong } = coloursOf("stdout");
   printLine("");
   printLine(strong("Services that signed in"));
-  if (instances.length === 0) return printLine("none");
-  const nowSeconds = systemClock.wallMs() / 1000;
+  if (services.length === 0) return printLine("none");
   await printTable(
     ["KIND", "ADDRESS", "LAST SEEN", "SOFTWARE", "DETAIL"],
-    instances.map((instance) => {
-      const ago = `${Math.max(0, Math.round(nowSeconds - instance.seenAt))} s ago`;
+    services.map((service) => {
+      const ago = agoText(atMs - service.seenAtMs);
       return [
-        instance.kind,
-        instance.address,
-        isRecent(instance) ? good(ago) : bad(ago),
-        instance.software,
-        fieldsText(instance.detail),
+        service.kind,
+        service.address,
+        service.isAlive ? good(ago) : bad(ago),
+        service.software,
+        fieldsText(service.detail),
       ];
     }),
   );
 }
 
-async function printAgents(summary: AgentSummary): Promise<void> {
+async function printAgents({ agents: summary, atMs }: Report): Promise<void> {
   const { bad, good, strong } = coloursOf("stdout");
   const { total, silent, holding, behind, agents } = summary;
   const parts = [
@@ -258,13 +238,12 @@ async function printAgents(summary: AgentSummary): Promise<void> {
   // Of many only those are named that somebody should look at.
   const shown = total > agents.length ? agents.filter(({ state }) => state !== "ok") : agents;
   if (shown.length === 0) return;
-  const nowSeconds = systemClock.wallMs() / 1000;
   await printTable(
     ["AGENT", "STATE", "LAST SEEN", "ZONE", "DNS", "ROUTE VERSION", "HELD BACK", "SOFTWARE"],
     shown.map((agent) => [
       agent.address,
       agent.state === "ok" ? good("ok") : bad(agent.state),
-      `${Math.max(0, Math.round(nowSeconds - agent.seenAt))} s ago`,
+      agoText(atMs - agent.seenAt * 1000),
       agent.zone,
       agent.dns,
       agent.version ?? "",
@@ -274,35 +253,36 @@ async function printAgents(summary: AgentSummary): Promise<void> {
   );
 }
 
-async function printCalls(calls: CallSummary): Promise<void> {
+async function printCalls(calls: Report["calls"]): Promise<void> {
   const { bad, strong } = coloursOf("stdout");
   printLine("");
-  printLine(strong("Call results") + ` (${plural(calls.module_count, "module")}, worst first)`);
+  printLine(strong("Call results") + ` (${plural(calls.moduleCount, "module")}, worst first)`);
   if (calls.modules.length === 0) return printLine("none yet");
   await printTable(
-    ["MODID", "CMDID", "SUCC", "ERR", "ERROR SHARE", "OVERLOADED"],
+    ["MODID", "CMDID", "SUCC", "ERR", "ERROR SHARE", "MEAN TIME", "OVERLOADED"],
     calls.modules.map((module) => {
-      const share = `${(module.error_share * 100).toFixed(1)} %`;
+      const share = `${(module.errorShare * 100).toFixed(1)} %`;
       return [
-        module.modid,
-        module.cmdid,
+        module.modId,
+        module.cmdId,
         module.succ,
         module.err,
-        module.error_share > 0.1 ? bad(share) : share,
-        module.overloaded_nodes,
+        module.errorShare > 0.1 ? bad(share) : share,
+        module.meanMs === null ? "-" : `${module.meanMs.toFixed(1)} ms`,
+        module.overloadedNodes,
       ];
     }),
   );
-  if (calls.overloaded_count === 0) return;
+  if (calls.overloadedCount === 0) return;
   printLine("");
-  printLine(strong(`Overloaded nodes (${calls.overloaded_count})`));
+  printLine(strong(`Overloaded nodes (${calls.overloadedCount})`));
   await printTable(
     ["MODID", "CMDID", "NODE", "KEPT OUT BY"],
     calls.overloaded.map((node) => [
-      node.modid,
-      node.cmdid,
+      node.modId,
+      node.cmdId,
       node.node,
-      `${node.agents} of ${node.agents_total} agents`,
+      `${node.agents} of ${plural(node.agentsTotal, "agent")}`,
     ]),
   );
 }

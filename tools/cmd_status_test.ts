@@ -63,13 +63,21 @@ test("lars status: database, services, agent and call results, as JSON and as te
     assert.match(status.agent.software, /^lars\//);
     assert.equal(typeof status.agent.status.picks, "number");
     assert.deepEqual(status.calls.modules, [
-      { modid: 1, cmdid: 2, succ: 3, err: 1, error_share: 0.25, overloaded_nodes: 1 },
+      {
+        modid: 1,
+        cmdid: 2,
+        succ: 3,
+        err: 1,
+        error_share: 0.25,
+        mean_ms: 12.333,
+        overloaded_nodes: 1,
+      },
     ]);
     assert.deepEqual(status.calls.overloaded, [
       { modid: 1, cmdid: 2, node: "192.168.1.178:7776", agents: 1, agents_total: 1 },
     ]);
 
-    assert.deepEqual(status.recent, { seconds: 300, succ: 30, err: 10, meanMs: 37 / 3 });
+    assert.deepEqual(status.recent, { seconds: 300, succ: 30, err: 10, meanMs: 12.333 });
     assert.deepEqual(status.events.map((event: { kind: string }) => event.kind), ["node.overload"]);
 
     const asText = await processes.run("tools/lars.ts", args);
@@ -78,8 +86,8 @@ test("lars status: database, services, agent and call results, as JSON and as te
     assert.match(asText.stdout, /^agent {5}answers at 127\.0\.0\.1:\d+, lars\//m);
     assert.match(asText.stdout, /^Agents {2}1 that dns heard of, all well$/m);
     assert.match(asText.stdout, /dns 127\.0\.0\.1:\d+ connected/);
-    assert.match(asText.stdout, /^ +1 +2 +3 +1 +25\.0 % +1$/m);
-    assert.match(asText.stdout, /^ +1 +2 +192\.168\.1\.178:7776 +1 of 1 agents$/m);
+    assert.match(asText.stdout, /^ +1 +2 +3 +1 +25\.0 % +12\.3 ms +1$/m);
+    assert.match(asText.stdout, /^ +1 +2 +192\.168\.1\.178:7776 +1 of 1 agent$/m);
     assert.match(
       asText.stdout,
       /^Last 5 minutes {2}40 calls, 25\.0 % failed, 12\.3 ms on average \(/m,

@@ -4,17 +4,22 @@ import process from "node:process";
 import { type Command, Option } from "commander";
 import { untilStopSignal } from "../daemon/daemon.ts";
 import { sleep } from "../reactor/clock.ts";
-import { messageOf, StoreError } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/system_clock.ts";
-import type { RouteRow, Store } from "../sql/mod.ts";
 import { parseWhole } from "./cli_arguments.ts";
 import { argument, UsageError } from "./cli_errors.ts";
 import { moduleOption } from "./cmd_events.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { isRecent, knownInstances } from "./route_edit.ts";
-import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
-import { coloursOf, printJson, printLine } from "./terminal.ts";
+import { isAway, StopSignal } from "./stop_signal.ts";
+import { addStoreOptions } from "./store_access.ts";
+import {
+  addServerOption,
+  type Counters,
+  type SystemAccess,
+  type SystemFlags,
+  withSystem,
+} from "./system_access.ts";
+import { coloursOf, printJson, printLine, warningLine } from "./terminal.ts";
 import { TopModel, type TopSnapshot } from "./top_model.ts";
 import {
   columnNames,
@@ -33,16 +38,13 @@ import {
 /** Routes are read anew after this time at the latest. */
 const ROUTES_MAX_AGE_MS = 30_000;
 
-/** History that stands in for rates at the first look, in seconds. */
-const HISTORY_S = 60;
-
 /** A terminal that does not say how large it is. */
 const DEFAULT_SIZE = { columns: 80, rows: 24 };
 
 const ENTER_SCREEN = "\x1b[?1049h\x1b[?25l";
 const LEAVE_SCREEN = "\x1b[?25h\x1b[?1049l";
 
-interface TopFlags extends StoreFlags {
+interface TopFlags extends SystemFlags {
   readonly nodes?: boolean;
   readonly module?: string[];
   readonly sort?: string;
@@ -79,14 +81,15 @@ export function addTo(parent: Command, context: CommandContext): void {
     .option("--json", "one JSON object a line for each look")
     .action(async (flags: TopFlags) => {
       const state = stateOf(flags);
-      context.exitCode = await withStore(flags, (store) => runTop(store, flags, state));
+      context.exitCode = await withSystem(flags, (system) => runTop(system, flags, state));
     });
-  addStoreOptions(command);
+  addServerOption(addStoreOptions(command));
   addExamples(command, [
     ["lars top", "modules, the busiest first; h lists the keys"],
     ["lars top --module 1 2 --sort out", "nodes of one module"],
     ["lars top --once --nodes | grep drain", "in a pipe"],
     ["lars top --json --interval 10", "for a program"],
+    ["lars top --server http://10.0.0.5:8080 --token-file token", "through a console"],
   ]);
 }
 
@@ -109,29 +112,36 @@ function stateOf(flags: TopFlags): TopState {
   };
 }
 
-async function runTop(store: Store, flags: TopFlags, state: TopState): Promise<number> {
-  const source = new TopSource(store);
+async function runTop(system: SystemAccess, flags: TopFlags, state: TopState): Promise<number> {
+  const source = new TopSource(system);
   const isLive = runtime.isTerminal("stdout") && process.stdin.isTTY === true;
   if (flags.json === true) return await printLooks(source, flags, state);
+  const first = await source.look();
   if (flags.once === true || !isLive) {
-    const { snapshot, frame } = await source.look();
-    for (const line of plainTop(snapshot, state, frame)) printLine(line);
+    for (const line of plainTop(first.snapshot, state, first.frame)) printLine(line);
     return 0;
   }
-  return await new TopScreen(source, flags.interval * 1000, state).run();
+  return await new TopScreen(source, first, flags.interval * 1000, state).run();
 }
 
+/** One object a line for each look; after the first, what is away is waited for. */
 async function printLooks(source: TopSource, flags: TopFlags, state: TopState): Promise<number> {
-  let stopped = false;
-  const stop = untilStopSignal().then(() => {
-    stopped = true;
-  });
+  printJson(toJson((await source.look()).snapshot, state));
+  if (flags.once === true) return 0;
+  const stop = new StopSignal();
+  let wasAway = false;
   for (;;) {
-    const { snapshot } = await source.look();
-    printJson(toJson(snapshot, state));
-    if (flags.once === true) return 0;
-    await Promise.race([sleep(systemClock, flags.interval * 1000), stop]);
-    if (stopped) return 0;
+    await stop.sleep(flags.interval * 1000);
+    if (stop.given) return 0;
+    try {
+      const look = await stop.orStop(source.look());
+      if (look !== undefined) printJson(toJson(look.snapshot, state));
+      wasAway = false;
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      if (!wasAway) warningLine(`${error.message}; trying again`);
+      wasAway = true;
+    }
   }
 }
 
@@ -148,62 +158,47 @@ function toJson(snapshot: TopSnapshot, state: TopState): Record<string, unknown>
   };
 }
 
-/** Looks at the database. */
+/** What one look gives. */
+interface TopLook {
+  readonly snapshot: TopSnapshot;
+  readonly frame: TopFrame;
+}
+
+/** Looks at a database, or at a console. */
 class TopSource {
-  readonly #store: Store;
+  readonly #system: SystemAccess;
   readonly #model = new TopModel();
   #mark = "";
   #routesAtMs = -Infinity;
-  #first = true;
 
-  constructor(store: Store) {
-    this.#store = store;
+  constructor(system: SystemAccess) {
+    this.#system = system;
   }
 
-  get label(): string {
-    return this.#store.label;
-  }
-
-  async look(): Promise<{ snapshot: TopSnapshot; frame: TopFrame }> {
-    await this.#readRoutes();
-    const wallMs = systemClock.wallMs();
-    if (this.#first) {
-      const nowSeconds = Math.floor(wallMs / 1000);
-      const { points, fromSeconds } = await this.#store.readCallHistory({
-        fromSeconds: nowSeconds - HISTORY_S,
-        toSeconds: nowSeconds,
-        stepSeconds: HISTORY_S,
-        groupBy: "node",
-      });
-      this.#model.setHistory(points, nowSeconds - fromSeconds);
-      this.#first = false;
-    }
-    const rows = await this.#store.readCallStatus();
-    const snapshot = this.#model.look(rows, systemClock.nowMs(), wallMs);
-    return { snapshot, frame: { label: this.label, services: await this.#services() } };
+  async look(): Promise<TopLook> {
+    const counters = await this.#system.counters();
+    await this.#readRoutes(counters.routeMark);
+    return {
+      snapshot: this.#model.look(counters),
+      frame: { label: counters.storeLabel, services: servicesText(counters) },
+    };
   }
 
   /** Routes change seldom: they are read when their mark differs. */
-  async #readRoutes(): Promise<void> {
+  async #readRoutes(mark: string): Promise<void> {
     const nowMs = systemClock.nowMs();
-    const mark = JSON.stringify(await this.#store.routeMark());
     if (mark === this.#mark && nowMs - this.#routesAtMs < ROUTES_MAX_AGE_MS) return;
-    const routes: RouteRow[] = [];
-    await this.#store.readRoutes((rows) => void routes.push(...rows));
-    this.#model.setRoutes(routes);
+    this.#model.setRoutes(await this.#system.read());
     this.#mark = mark;
     this.#routesAtMs = nowMs;
   }
+}
 
-  async #services(): Promise<string> {
-    const instances = await knownInstances(this.#store);
-    const kinds = [...new Set(instances.map(({ kind }) => kind))];
-    return kinds.map((kind) => {
-      const same = instances.filter((instance) => instance.kind === kind);
-      const alive = same.filter(isRecent).length;
-      return `${kind} ${alive}${alive === same.length ? "" : ` of ${same.length}`}`;
-    }).join("  ");
-  }
+/** `dns 1  reporter 1 of 2` */
+function servicesText({ services }: Counters): string {
+  return services.map(({ kind, aliveCount, count }) =>
+    `${kind} ${aliveCount}${aliveCount === count ? "" : ` of ${count}`}`
+  ).join("  ");
 }
 
 function marksOfTerminal(): TopMarks {
@@ -218,24 +213,18 @@ class TopScreen {
   readonly #marks = marksOfTerminal();
   readonly #ended = Promise.withResolvers<number>();
   #state: TopState;
-  #snapshot: TopSnapshot = {
-    atMs: systemClock.wallMs(),
-    modules: [],
-    nodes: [],
-    callsPerSecond: 0,
-    errorShare: 0,
-    out: 0,
-  };
+  #snapshot: TopSnapshot;
   #frame: TopFrame;
   #looking: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   #done = false;
 
-  constructor(source: TopSource, intervalMs: number, state: TopState) {
+  constructor(source: TopSource, first: TopLook, intervalMs: number, state: TopState) {
     this.#source = source;
+    this.#snapshot = first.snapshot;
+    this.#frame = first.frame;
     this.#intervalMs = intervalMs;
     this.#state = state;
-    this.#frame = { label: source.label, services: "" };
   }
 
   /** Runs until the user quits; the terminal is as before then, whatever happened. */
@@ -253,7 +242,9 @@ class TopScreen {
     stdin.on("end", () => this.#ended.resolve(0));
     stdout.on("resize", onResize);
     runtime.writeStdout(ENTER_SCREEN);
-    const looking = this.#lookAgainAndAgain();
+    this.#draw();
+    // A look that is under way at the end is given up: nobody waits for a console that hangs.
+    void this.#lookAgainAndAgain();
     try {
       return await this.#ended.promise;
     } finally {
@@ -264,16 +255,14 @@ class TopScreen {
       stdin.setRawMode(false);
       stdin.pause();
       runtime.writeStdout(LEAVE_SCREEN);
-      await looking;
     }
   }
 
   async #lookAgainAndAgain(): Promise<void> {
     while (!this.#done) {
-      if (!this.#state.paused) await this.#look();
-      if (this.#done) return;
       const woken = new Promise<void>((resolve) => this.#wake = resolve);
       await Promise.race([sleep(systemClock, this.#intervalMs), woken]);
+      if (!this.#done && !this.#state.paused) await this.#look();
     }
   }
 
@@ -284,9 +273,9 @@ class TopScreen {
         this.#frame = frame;
       },
       (error) => {
-        // The last look stays; a database that is away may come back.
-        if (!(error instanceof StoreError)) this.#ended.reject(error);
-        this.#frame = { ...this.#frame, fault: messageOf(error) };
+        // The last look stays; what is away may come back.
+        if (!isAway(error)) this.#ended.reject(error);
+        else this.#frame = { ...this.#frame, fault: `Trying again: ${error.message}` };
       },
     ).finally(() => {
       this.#looking = undefined;

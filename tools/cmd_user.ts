@@ -1,19 +1,15 @@
 // Shell. `lars user`: who may log in to the console, for when nobody can.
 
-import { userInfo } from "node:os";
 import { type Command, Option } from "commander";
-import { systemClock } from "../reactor/system_clock.ts";
-import { AccessService } from "../web/access_service.ts";
-import type { Actor } from "../web/actor.ts";
 import { type Role, ROLES } from "../web/contract.ts";
 import { userName } from "../web/schemas.ts";
-import { PasswordHasher } from "../web/secrets.ts";
 import { argument } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
+import { addStoreOptions } from "./store_access.ts";
+import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { printJson, printLine, printTable } from "./terminal.ts";
 
-interface UserFlags extends StoreFlags {
+interface UserFlags extends SystemFlags {
   readonly role: Role;
   readonly json?: boolean;
 }
@@ -22,31 +18,6 @@ function parseUserName(text: string): string {
   const result = userName.safeParse(text);
   if (result.success) return result.data;
   throw new RangeError(`Name ${result.error.issues[0].message}: current value is "${text}"`);
-}
-
-/** Who runs the command may do everything: the database is open to him anyway. */
-function commandActor(): Actor {
-  return {
-    name: userInfo().username,
-    role: "admin",
-    via: "command",
-    address: "",
-    session: "",
-    csrfToken: null,
-    mustChangePassword: false,
-    expiresAtMs: null,
-  };
-}
-
-function withAccess<T>(flags: StoreFlags, fn: (access: AccessService) => Promise<T>): Promise<T> {
-  return withStore(flags, (store) =>
-    fn(
-      new AccessService({
-        store: store.console,
-        hasher: new PasswordHasher(),
-        clock: systemClock,
-      }),
-    ));
 }
 
 /** Adds `user` and its subcommands. */
@@ -61,6 +32,7 @@ export function addTo(parent: Command, _context: CommandContext): void {
   addExamples(user, [
     ["lars user ls", "who may log in"],
     ["lars user reset admin", "a new one-time password, when the old one is lost"],
+    ["lars user ls --server http://10.0.0.5:8080 --token-file t", "by a token of role admin"],
   ]);
 }
 
@@ -68,7 +40,7 @@ function addList(user: Command): void {
   const command = user.command("ls").description("List the users.")
     .option("--json", "print one JSON array")
     .action(async (flags: UserFlags) => {
-      const users = await withAccess(flags, (access) => access.users());
+      const users = await withSystem(flags, (system) => system.users.list());
       if (flags.json === true) return printJson(users);
       if (users.length === 0) return printLine("No users: the first start of lars web makes one.");
       await printTable(
@@ -80,7 +52,7 @@ function addList(user: Command): void {
         ]),
       );
     });
-  addStoreOptions(command);
+  addServerOption(addStoreOptions(command));
   addExamples(command, [["lars user ls --json", "for programs"]]);
 }
 
@@ -91,13 +63,10 @@ function addAdd(user: Command): void {
     .addOption(new Option("--role <ROLE>", "what the user may do").choices(ROLES).default("viewer"))
     .action(async (name: string, flags: UserFlags) => {
       const { role } = flags;
-      const made = await withAccess(
-        flags,
-        (access) => access.addUser(commandActor(), { name, role }),
-      );
-      printLine(`added ${name} (${role}), one-time password ${made.password}`);
+      const password = await withSystem(flags, (system) => system.users.add(name, role));
+      printLine(`added ${name} (${role}), one-time password ${password}`);
     });
-  addStoreOptions(command);
+  addServerOption(addStoreOptions(command));
   addExamples(command, [["lars user add ann --role operator", "may change routes"]]);
 }
 
@@ -106,13 +75,10 @@ function addReset(user: Command): void {
     .description("Give a user a new one-time password and end the user's sessions.")
     .argument("<NAME>", "the user", argument(parseUserName))
     .action(async (name: string, flags: UserFlags) => {
-      const { password } = await withAccess(
-        flags,
-        (access) => access.resetPassword(commandActor(), name),
-      );
+      const password = await withSystem(flags, (system) => system.users.reset(name));
       printLine(`one-time password of ${name}: ${password}`);
     });
-  addStoreOptions(command);
+  addServerOption(addStoreOptions(command));
   addExamples(command, [["lars user reset admin", "when nobody can log in"]]);
 }
 
@@ -121,9 +87,9 @@ function addRemove(user: Command): void {
     .description("Remove a user with all sessions and tokens; the last admin stays.")
     .argument("<NAME>", "the user", argument(parseUserName))
     .action(async (name: string, flags: UserFlags) => {
-      await withAccess(flags, (access) => access.removeUser(commandActor(), name));
+      await withSystem(flags, (system) => system.users.remove(name));
       printLine(`removed ${name}`);
     });
-  addStoreOptions(command);
+  addServerOption(addStoreOptions(command));
   addExamples(command, [["lars user rm ann", "ends all of ann's sessions"]]);
 }

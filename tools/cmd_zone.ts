@@ -1,25 +1,20 @@
 // Shell. `lars zone`: takes all calls out of a zone by one command, and brings them back.
 
 import type { Command } from "commander";
-import type { ModuleKey, RouteRow } from "../sql/store.ts";
+import type { ModuleKey } from "../sql/store.ts";
 import { parseZone } from "./cli_arguments.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
-import {
-  addEditOptions,
-  type EditFlags,
-  outcomeJson,
-  setModulesAndTell,
-  toldText,
-} from "./route_edit.ts";
-import { withStore } from "./store_access.ts";
+import { plural } from "./plural.ts";
+import { addEditOptions, type EditFlags, outcomeJson, toldText } from "./route_edit.ts";
+import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { printJson, printLine, warningLine } from "./terminal.ts";
 import { planZone, type ZonePlan } from "./zone_plan.ts";
 
 /** Modules that a message names; the rest is counted. */
 const MODULES_NAMED_MAX = 10;
 
-interface ZoneFlags extends EditFlags {
+interface ZoneFlags extends EditFlags, SystemFlags {
   readonly dryRun?: boolean;
 }
 
@@ -42,16 +37,15 @@ function addWord(zone: Command, word: string, evacuated: boolean, about: string)
     .argument("<ZONE>", "name of the zone", argument(parseZone))
     .option("--dry-run", "only say what would change")
     .action((name: string, flags: ZoneFlags) => changeZone(name, evacuated, flags));
-  addEditOptions(command);
+  addServerOption(addEditOptions(command));
   addExamples(command, [[`lars zone ${word} east --dry-run`, "what would change?"]]);
 }
 
 async function changeZone(zone: string, evacuated: boolean, flags: ZoneFlags): Promise<void> {
   if (zone === "") throw new CommandError("The zone must have a name");
-  await withStore(flags, async (store) => {
-    const routes: RouteRow[] = [];
-    if (evacuated) await store.readRoutes((rows) => void routes.push(...rows));
-    const plan = planZone(zone, evacuated, routes, await store.moduleRows());
+  await withSystem(flags, async (system) => {
+    const routes = evacuated ? await system.read() : [];
+    const plan = planZone(zone, evacuated, routes, await system.modules());
     if (plan.faults.length > 0) {
       const { fault } = plan.faults[0];
       throw new CommandError(
@@ -64,11 +58,13 @@ async function changeZone(zone: string, evacuated: boolean, flags: ZoneFlags): P
       );
     }
     if (flags.dryRun === true || plan.changes.length === 0) return say(plan, flags);
-    const outcome = await setModulesAndTell(store, plan.changes, flags);
+    const outcome = await system.setModules(plan.changes, flags);
     if (flags.json === true) return printJson({ ...planJson(plan), edit: outcomeJson(outcome) });
     printLine(
-      `zone ${zone} ${evacuated ? "evacuated" : "restored"} in ${plan.changes.length} module(s), ` +
-        `version ${outcome.version}${toldText(outcome.told)}`,
+      `zone ${zone} ${evacuated ? "evacuated" : "restored"} in ` +
+        `${plural(plan.changes.length, "module")}, version ${outcome.version}${
+          toldText(outcome.told)
+        }`,
     );
   });
 }
@@ -76,8 +72,8 @@ async function changeZone(zone: string, evacuated: boolean, flags: ZoneFlags): P
 function say(plan: ZonePlan, flags: ZoneFlags): void {
   if (flags.json === true) return printJson({ ...planJson(plan), edit: null });
   printLine(
-    `${plan.changes.length} module(s) to change, ${plan.unchangedCount} as they should be; ` +
-      "nothing written",
+    `${plural(plan.changes.length, "module")} to change, ` +
+      `${plan.unchangedCount} as they should be; nothing written`,
   );
 }
 

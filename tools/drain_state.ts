@@ -1,21 +1,10 @@
 // Core. When is a drained node safe to stop? What agents say, gathered and judged.
 
-import { NodeUseState } from "../proto/message_ids.ts";
-import type { AgentUse } from "../proto/message_types.ts";
+import type { ResponseOf } from "../web/contract.ts";
 
 /** What one dns said of one module, or that it said nothing. */
-export interface DnsAnswer {
-  /** `host:port` of the dns. */
-  readonly dns: string;
-  /** `(1,2)` */
-  readonly module: string;
-  /** Undefined: it did not answer. */
-  readonly report: {
-    readonly agents: readonly AgentUse[];
-    readonly plain: number;
-    readonly cut: boolean;
-  } | undefined;
-}
+export type DnsAnswer = ResponseOf<"getNodeUse">["answers"][number];
+type AgentUse = NonNullable<DnsAnswer["report"]>["agents"][number];
 
 /** How far a drain is. */
 export interface DrainVerdict {
@@ -60,20 +49,21 @@ export class DrainState {
     const seen = new Set<string>();
     let [agents, stopped, plain] = [0, 0, 0];
     let quietMs = nowMs - this.#changedAtMs;
-    for (const { dns, module, report } of answers) {
-      if (report === undefined) {
+    for (const { dns, modId, cmdId, report } of answers) {
+      const module = `(${modId},${cmdId})`;
+      if (report === null) {
         waitsFor.push(`dns ${dns} does not answer`);
         continue;
       }
-      plain += report.plain;
-      if (report.cut) waitsFor.push(`dns ${dns} has more agents than it can name`);
+      plain += report.plainCount;
+      if (report.isCut) waitsFor.push(`dns ${dns} has more agents than it can name`);
       for (const use of report.agents) {
-        if (use.state === NodeUseState.Unknown && !use.silent && use.clients === 0) continue;
+        if (use.state === "unknown" && !use.isSilent && use.clientCount === 0) continue;
         agents++;
         const name = `${dns} ${use.agent} ${module}`;
         const since = this.#quietSince(name, use, nowMs);
         if (since === undefined) {
-          const what = use.silent ? "does not answer" : "may still pick it";
+          const what = use.isSilent ? "does not answer" : "may still pick it";
           waitsFor.push(`agent ${use.agent} ${what} for ${module}`);
           continue;
         }
@@ -100,9 +90,15 @@ export class DrainState {
     };
   }
 
+  /** A round that could not be asked: what befell in it is not known, so all counts anew. */
+  unheard(reason: string): DrainVerdict {
+    this.#stoppedAtMs.clear();
+    return { safe: false, agents: 0, stopped: 0, plain: 0, quietMs: undefined, waitsFor: [reason] };
+  }
+
   /** How long an agent has not used the node; undefined while it may. */
   #quietSince(name: string, use: AgentUse, nowMs: number): number | undefined {
-    if (use.silent || use.state === NodeUseState.Picked) return undefined;
+    if (use.isSilent || use.state === "picked") return undefined;
     const stoppedAtMs = this.#stoppedAtMs.get(name) ?? nowMs;
     this.#stoppedAtMs.set(name, stoppedAtMs);
     return use.idleMs ?? nowMs - stoppedAtMs;

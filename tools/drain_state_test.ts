@@ -1,22 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NodeUseState } from "../proto/message_ids.ts";
-import type { AgentUse } from "../proto/message_types.ts";
 import { type DnsAnswer, DrainState } from "./drain_state.ts";
 
-const { Picked, Draining, Absent, Unknown } = NodeUseState;
+type Report = NonNullable<DnsAnswer["report"]>;
+type AgentUse = Report["agents"][number];
 
-function use(agent: string, state: number, idleMs?: number): AgentUse {
-  return { agent, state, clients: 0, silent: false, ...(idleMs === undefined ? {} : { idleMs }) };
+function use(agent: string, state: AgentUse["state"], idleMs: number | null = null): AgentUse {
+  return { agent, state, clientCount: 0, isSilent: false, idleMs };
 }
 
-function answer(agents: AgentUse[], more: { plain?: number; cut?: boolean } = {}): DnsAnswer {
-  return { dns: "d:1", module: "(1,1)", report: { agents, plain: 0, cut: false, ...more } };
+function answer(agents: AgentUse[], more: Partial<Report> = {}): DnsAnswer {
+  const report = { agents, plainCount: 0, isCut: false, ...more };
+  return { dns: "d:1", modId: 1, cmdId: 1, report };
 }
 
 test("DrainState is safe when nobody picks the node and all have been quiet for long enough", () => {
   const state = new DrainState(3000, 0);
-  const early = state.judge([answer([use("a", Draining, 500), use("b", Picked)])], 500);
+  const early = state.judge([answer([use("a", "draining", 500), use("b", "picked")])], 500);
   assert.deepEqual([early.safe, early.agents, early.stopped, early.quietMs], [
     false,
     2,
@@ -24,41 +24,56 @@ test("DrainState is safe when nobody picks the node and all have been quiet for 
     undefined,
   ]);
   assert.match(early.waitsFor.join(), /agent b may still pick it for \(1,1\)/);
-  const later = state.judge([answer([use("a", Draining, 3500), use("b", Draining, 2000)])], 3500);
+  const later = state.judge(
+    [answer([use("a", "draining", 3500), use("b", "draining", 2000)])],
+    3500,
+  );
   assert.deepEqual([later.safe, later.quietMs], [false, 2000]);
   assert.match(later.waitsFor.join(), /quiet for 2\.0 of 3\.0 s/);
-  const safe = state.judge([answer([use("a", Draining, 4500), use("b", Draining, 3000)])], 4500);
+  const safe = state.judge(
+    [answer([use("a", "draining", 4500), use("b", "draining", 3000)])],
+    4500,
+  );
   assert.deepEqual([safe.safe, safe.waitsFor], [true, []]);
-  const used = state.judge([answer([use("a", Draining, 10), use("b", Draining, 3100)])], 4600);
+  const used = state.judge([answer([use("a", "draining", 10), use("b", "draining", 3100)])], 4600);
   assert.equal(used.safe, false, "the result of a call that was under way");
 });
 
 test("DrainState waits for agents and dns that do not answer", () => {
   const state = new DrainState(1000, 0);
-  const silent = { ...use("a", Unknown), silent: true };
+  const silent = { ...use("a", "unknown"), isSilent: true };
   assert.match(state.judge([answer([silent])], 9000).waitsFor.join(), /agent a does not answer/);
-  const dead = { dns: "d:2", module: "(1,1)", report: undefined };
+  const dead = { dns: "d:2", modId: 1, cmdId: 1, report: null };
   assert.match(state.judge([dead], 9000).waitsFor.join(), /dns d:2 does not answer/);
-  assert.match(state.judge([answer([], { cut: true })], 9000).waitsFor.join(), /more agents/);
+  assert.match(state.judge([answer([], { isCut: true })], 9000).waitsFor.join(), /more agents/);
   assert.equal(state.judge([answer([])], 9000).safe, true);
 });
 
 test("DrainState counts from when an agent was first heard to have dropped the node", () => {
   const state = new DrainState(1000, 0);
-  assert.equal(state.judge([answer([use("a", Absent)])], 5000).quietMs, 0);
-  assert.equal(state.judge([answer([use("a", Absent)])], 5900).safe, false);
-  assert.equal(state.judge([answer([use("a", Absent)])], 6000).safe, true);
+  assert.equal(state.judge([answer([use("a", "absent")])], 5000).quietMs, 0);
+  assert.equal(state.judge([answer([use("a", "absent")])], 5900).safe, false);
+  assert.equal(state.judge([answer([use("a", "absent")])], 6000).safe, true);
   // It came back in between.
-  state.judge([answer([use("a", Picked)])], 6100);
-  assert.equal(state.judge([answer([use("a", Absent)])], 6200).quietMs, 0);
+  state.judge([answer([use("a", "picked")])], 6100);
+  assert.equal(state.judge([answer([use("a", "absent")])], 6200).quietMs, 0);
 });
 
 test("DrainState leaves agents out that do not use the module, and counts the original's peers", () => {
   const state = new DrainState(1000, 4000);
-  const early = state.judge([answer([use("a", Unknown)], { plain: 2 })], 4900);
+  const early = state.judge([answer([use("a", "unknown")], { plainCount: 2 })], 4900);
   assert.deepEqual([early.safe, early.agents, early.plain], [false, 0, 2]);
-  assert.equal(state.judge([answer([], { plain: 2 })], 5000).safe, true);
-  const many = Array.from({ length: 9 }, (_, i) => use(`a${i}`, Picked));
+  assert.equal(state.judge([answer([], { plainCount: 2 })], 5000).safe, true);
+  const many = Array.from({ length: 9 }, (_, i) => use(`a${i}`, "picked"));
   const { waitsFor } = state.judge([answer(many)], 5000);
   assert.deepEqual([waitsFor.length, waitsFor.at(-1)], [6, "4 more"]);
+});
+
+test("DrainState begins anew after a round that could not be asked", () => {
+  const state = new DrainState(1000, 0);
+  state.judge([answer([use("a", "absent")])], 5000);
+  const unheard = state.unheard("the console is away");
+  assert.deepEqual([unheard.safe, unheard.waitsFor], [false, ["the console is away"]]);
+  assert.equal(state.judge([answer([use("a", "absent")])], 6000).quietMs, 0);
+  assert.equal(state.judge([answer([use("a", "absent")])], 7000).safe, true);
 });

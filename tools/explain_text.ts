@@ -1,6 +1,12 @@
-// Core. An explanation of a module as short texts.
+// Core. An explanation of a module as short texts, and as a value for programs.
 
-import type { ModuleView, NodeView } from "../balancer/mod.ts";
+import type { ResponseOf } from "../web/contract.ts";
+import { plural } from "./plural.ts";
+
+/** An explanation, as a console gives it. */
+export type Explanation = ResponseOf<"explainModule">;
+type NodeView = Explanation["nodes"][number];
+type ZoneView = Explanation["zones"][number];
 
 /** `12 s`, `5 min`, `3 h`, `2 d`; below a second in milliseconds. */
 export function ageText(ms: number): string {
@@ -13,19 +19,54 @@ export function ageText(ms: number): string {
 }
 
 /** `12.5 %`; nothing when it is not known. */
-export function percentText(share: number | undefined): string {
-  return share === undefined ? "" : `${Math.round(share * 1000) / 10} %`;
+export function percentText(share: number | null): string {
+  return share === null ? "" : `${Math.round(share * 1000) / 10} %`;
 }
 
 /** A zone in one line. */
-export function zoneLine(view: ModuleView["zones"][number]): string {
+export function zoneLine(view: ZoneView): string {
   const { zone, own, evacuated, usableNodes, healthShare, share } = view;
   const marks = [own ? "own" : "", evacuated ? "evacuated" : ""].filter((mark) => mark !== "");
   return `zone ${zone === "" ? "(none)" : zone}${
     marks.length > 0 ? ` (${marks.join(", ")})` : ""
   }: ` +
-    `${percentText(share)} of the calls, ${usableNodes} usable nodes, ` +
+    `${percentText(share)} of the calls, ${plural(usableNodes, "usable node")}, ` +
     `${percentText(healthShare)} of the usable weight`;
+}
+
+/** The explanation under the names that the agent has for it; null when it knows no such module. */
+export function explanationJson(
+  { modId, cmdId }: { modId: number; cmdId: number },
+  explanation: Explanation,
+): Record<string, unknown> | null {
+  const { routeState, ageMs, hasNodes, policy, settings, mode, modeReason } = explanation;
+  if (routeState === "unknown") return null;
+  const { modeSinceMs, zones, nodes, picksRemembered, decisions } = explanation;
+  const module = {
+    modId,
+    cmdId,
+    policy,
+    settings,
+    mode,
+    modeReason,
+    ...(modeSinceMs === null ? {} : { modeSinceMs }),
+    zones,
+    nodes: nodes.map(({ reason, pickShare, ...node }) => ({
+      ...node,
+      ...(reason === "" ? {} : { reason }),
+      ...(pickShare === null ? {} : { pickShare }),
+    })),
+    picksRemembered,
+    decisions: decisions.map(({ node, ...decision }) => ({
+      ...decision,
+      ...(node === null ? {} : { node }),
+    })),
+  };
+  return {
+    state: routeState,
+    ...(ageMs === null ? {} : { ageMs }),
+    ...(hasNodes ? { module } : {}),
+  };
 }
 
 /** One node as the columns of a table. */
@@ -55,7 +96,7 @@ export function nodeLines(nodes: readonly NodeView[]): NodeLine[] {
     share: percentText(view.pickShare),
     succTotal: view.succTotal,
     errTotal: view.errTotal,
-    reason: view.reason ?? "",
+    reason: view.reason,
   }));
   return [
     ...lines.filter(({ condition }) => condition !== "idle"),

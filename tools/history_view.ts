@@ -1,6 +1,27 @@
 // Core. Events as lines, and the last minutes of calls in one line.
 
+import { parseIpv4 } from "../reactor/address.ts";
 import type { EventRecord } from "../sql/event.ts";
+import type { ResponseOf } from "../web/contract.ts";
+import { parseStoredNodeAddress } from "./cli_arguments.ts";
+
+/** An event as a console tells it. */
+export type EventRow = ResponseOf<"listEvents">["events"][number];
+
+/** An event of a console as the database has it. */
+export function eventOf(row: EventRow): EventRecord {
+  const { id, atMs, kind, modId, cmdId, node, host, text, detail } = row;
+  return {
+    id,
+    atMs,
+    kind,
+    ...(modId === null || cmdId === null ? {} : { module: { modId, cmdId } }),
+    ...(node === null ? {} : { node: parseStoredNodeAddress(node) }),
+    ...(host === null ? {} : { host: parseIpv4(host) }),
+    text,
+    detail: detail ?? {},
+  };
+}
 
 /** Ids before the last one that a follower asks for again: writers at once store out of order. */
 export const FOLLOW_OVERLAP = 200;

@@ -4,8 +4,7 @@ import { userInfo } from "node:os";
 import type { Command } from "commander";
 import { readToken, softwareName } from "../daemon/daemon.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
-import { type Address, parseAddress } from "../reactor/address.ts";
-import { StoreError } from "../reactor/errors.ts";
+import type { Address } from "../reactor/address.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import type {
@@ -14,22 +13,19 @@ import type {
   ModuleChange,
   ModuleKey,
   RouteEdit,
-  ServiceInstance,
   Store,
 } from "../sql/store.ts";
 import type { ChangeEdits } from "../sql/console_store.ts";
 import { modulesOf } from "../sql/route_edits.ts";
 import { parsePeer } from "./cli_arguments.ts";
 import { argument, repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
-import { DnsNotifier, type Told } from "../dns/dns_notifier.ts";
+import type { Told } from "../dns/dns_notifier.ts";
+import { tellingDns } from "../web/dns_teller.ts";
 import { addStoreOptions, type StoreFlags } from "./store_access.ts";
 import { warningLine } from "./terminal.ts";
 
 /** Longest reason, in characters. */
 const WHY_LENGTH_MAX = 500;
-
-/** A service that has not signed in for so long is not waited for. */
-export const INSTANCE_RECENT_SECONDS = 30;
 
 /** Options of every command that edits routes. */
 export interface EditFlags extends StoreFlags {
@@ -60,27 +56,6 @@ export function addEditOptions(command: Command): Command {
     .option("--json", "print one JSON value");
 }
 
-/** True for a service that signed in within {@linkcode INSTANCE_RECENT_SECONDS}. */
-export function isRecent(instance: ServiceInstance): boolean {
-  return systemClock.wallMs() / 1000 - instance.seenAt <= INSTANCE_RECENT_SECONDS;
-}
-
-/**
- * Every known service, or those of some kinds; none on a schema that was never migrated, which has no
- * such table.
- */
-export async function knownInstances(
-  store: Store,
-  kinds?: readonly ServiceInstance["kind"][],
-): Promise<ServiceInstance[]> {
-  try {
-    return await store.instances(kinds);
-  } catch (error) {
-    if (error instanceof StoreError && !error.transient) return [];
-    throw error;
-  }
-}
-
 /** Applies all edits or none, and tells every dns; who cannot be told is a warning. */
 export function editAndTell(
   store: Store,
@@ -88,7 +63,7 @@ export function editAndTell(
   flags: EditFlags,
   options: EditOptions = {},
 ): Promise<EditOutcome> {
-  const { meant = false } = options;
+  const { meant = true } = options;
   return changeAndTell(store, flags, () => changeRecorded(store, { routes: edits, meant }, flags));
 }
 
@@ -150,28 +125,25 @@ export async function changeAndTell(
   flags: EditFlags,
   change: () => Promise<EditResult>,
 ): Promise<EditOutcome> {
-  const token = await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
-  const registered = (await knownInstances(store))
-    .filter((instance) => instance.kind === "dns" && isRecent(instance))
-    .map(({ address }) => parseAddress(address));
-  const notifier = new DnsNotifier({
-    addresses: [...registered, ...flags.dns],
-    token,
-    software: softwareName(),
+  const { changed, version, told } = await tellingDns({
+    store,
     clock: systemClock,
-  });
-  try {
-    const { changed, version } = await change();
-    const told = changed.length === 0 ? [] : await notifier.tell(changed);
-    for (const one of told) {
-      if (one.told) continue;
-      warningLine(
-        `dns ${one.address} was not told (${one.fault}); it sees the change at its next poll`,
-      );
-    }
-    return { changed, version, told };
-  } finally {
-    notifier.close();
+    software: softwareName(),
+    token: await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? ""),
+    addresses: flags.dns,
+  }, change);
+  warnOfUntold(told);
+  return { changed, version, told };
+}
+
+/** Names every dns that does not know of a change yet. */
+export function warnOfUntold(told: readonly Told[]): void {
+  for (const { address, told: isTold, fault } of told) {
+    if (isTold) continue;
+    warningLine(
+      `dns ${address} was not told (${fault ?? "no reason given"}); ` +
+        "it sees the change at its next poll",
+    );
   }
 }
 

@@ -25,7 +25,13 @@ import {
   planRoutes,
   type RoutePlan,
 } from "../web/route_plan.ts";
-import { addServerOption, type RouteAccess, type RouteFlags, withRoutes } from "./route_access.ts";
+import { plural } from "./plural.ts";
+import {
+  addServerOption,
+  type SystemAccess,
+  type SystemFlags,
+  withSystem,
+} from "./system_access.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 
@@ -35,7 +41,7 @@ const DIFFERENCE_LINES_MAX = 200;
 /** Modules named when an import would empty them. */
 const EMPTIED_NAMED_MAX = 10;
 
-interface FileFlags extends RouteFlags {
+interface FileFlags extends SystemFlags {
   readonly format?: RouteFormat;
   readonly json?: boolean;
 }
@@ -94,12 +100,12 @@ function addExport(route: Command): void {
     .addOption(formatOption())
     .action(async (file: string, flags: FileFlags) => {
       const format = formatOf(file, flags);
-      const rows = await withRoutes(flags, readAll);
+      const rows = await withSystem(flags, readAll);
       warnOfBadRows(rows);
       const text = formatRouteFile(rows, format);
       if (file === "-") return runtime.writeStdout(text);
       await writeFile(file, text);
-      noteLine(`${rows.length} nodes written to ${file}`);
+      noteLine(`${plural(rows.length, "node")} written to ${file}`);
     });
   addServerOption(addStoreOptions(command));
   addExamples(command, [
@@ -116,7 +122,7 @@ function addDiff(route: Command, context: CommandContext): void {
     .option("--json", "print one JSON value")
     .action(async (file: string, flags: FileFlags) => {
       const wanted = await readWanted(file, flags);
-      const plan = planRoutes(await withRoutes(flags, readAll), wanted);
+      const plan = planRoutes(await withSystem(flags, readAll), wanted);
       const lines = describePlan(plan, { prune: true });
       if (flags.json === true) printJson({ equal: lines.length === 0, ...planJson(plan) });
       else printDifference(lines);
@@ -129,8 +135,8 @@ function addDiff(route: Command, context: CommandContext): void {
 async function importFile(file: string, flags: ImportFlags): Promise<void> {
   const wanted = await readWanted(file, flags);
   const options: PlanOptions = { prune: flags.prune === true };
-  await withRoutes(flags, async (routes) => {
-    const plan = planRoutes(await readAll(routes), wanted);
+  await withSystem(flags, async (system) => {
+    const plan = planRoutes(await readAll(system), wanted);
     const edits = planEdits(plan, options);
     if (flags.json !== true) printDifference(describePlan(plan, options));
     if (options.prune && flags.dryRun !== true) refuseEmptying(plan, flags);
@@ -146,7 +152,7 @@ async function importFile(file: string, flags: ImportFlags): Promise<void> {
       return;
     }
     const meant = flags.meant === true || flags.yes === true;
-    const outcome = await routes.edit(edits, flags, { meant });
+    const outcome = await system.edit(edits, flags, { meant });
     if (flags.json === true) {
       return printJson({ applied: true, ...planJson(plan), edit: outcomeJson(outcome) });
     }
@@ -167,7 +173,7 @@ function refuseEmptying(plan: RoutePlan, flags: ImportFlags): void {
   const named = plan.emptied.slice(0, EMPTIED_NAMED_MAX).join(", ");
   const more = plan.emptied.length - EMPTIED_NAMED_MAX;
   throw new CommandError(
-    `--prune would leave ${plan.emptied.length} module(s) without any node: ${named}` +
+    `--prune would leave ${plural(plan.emptied.length, "module")} without any node: ${named}` +
       `${more > 0 ? ` and ${more} more` : ""}; nothing was written; give --yes if that is meant`,
   );
 }
@@ -213,7 +219,7 @@ function formatOf(file: string, flags: FileFlags): RouteFormat {
   return flags.format ?? (file.toLowerCase().endsWith(".json") ? "json" : "csv");
 }
 
-async function readAll(routes: RouteAccess): Promise<RouteRow[]> {
+async function readAll(routes: SystemAccess): Promise<RouteRow[]> {
   return (await routes.read()).sort((a, b) =>
     a.modId - b.modId || a.cmdId - b.cmdId || a.ip - b.ip || a.port - b.port
   );

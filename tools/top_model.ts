@@ -1,13 +1,16 @@
-// Core. What `lars top` shows: modules and nodes with rates, from successive looks at the database.
+// Core. What `lars top` shows: modules and nodes with rates, from successive looks at counters.
 
-import type { CallHistoryPoint } from "../sql/call_history.ts";
-import type { CallStatusRow, ModuleKey, NodeState, RouteRow } from "../sql/store.ts";
+import { parseIpv4 } from "../reactor/address.ts";
+import type { ModuleKey, NodeState, RouteRow } from "../sql/store.ts";
+import type { ResponseOf } from "../web/contract.ts";
+
+/** Counters of every node, of the database or of a console. */
+export type Counters = ResponseOf<"getCounters">;
+type ModuleCounters = Counters["modules"][number];
+type NodeCounters = ModuleCounters["nodes"][number];
 
 /** Rates are those of this time, in milliseconds. */
 export const RATE_WINDOW_MS = 10_000;
-
-/** A result older than this says nothing about now, in seconds. */
-export const FRESH_S = 60;
 
 /** What modules and nodes have in common. */
 interface Rates {
@@ -15,7 +18,9 @@ interface Rates {
   readonly callsPerSecond: number;
   /** Failed calls of all calls, 0 to 1; 0 without calls. */
   readonly errorShare: number;
-  /** Hosts whose callers used it within {@linkcode FRESH_S}. */
+  /** Mean time of the calls of the last minute; undefined where no caller told what they took. */
+  readonly meanMs: number | undefined;
+  /** Hosts whose callers used it lately. */
   readonly callers: number;
   /** Seconds since the last result; undefined when there never was one. */
   readonly ageSeconds: number | undefined;
@@ -52,15 +57,20 @@ export interface TopSnapshot {
   readonly out: number;
 }
 
-/** Calls of one node within some time. */
+/** Calls of one node or module within some time. */
 interface Calls {
-  succ: number;
-  err: number;
+  readonly succ: number;
+  readonly err: number;
 }
 
 interface Step {
   readonly tookMs: number;
-  readonly calls: Map<string, Calls>;
+  readonly calls: ReadonlyMap<string, Calls>;
+}
+
+/** Counts of a node as it was looked at, and whether they are of its whole life. */
+interface Reading extends Calls {
+  readonly isTotal: boolean;
 }
 
 interface NodeTally {
@@ -69,102 +79,150 @@ interface NodeTally {
   out: number;
   callers: number;
   lastTs: number;
+  meanMs: number | undefined;
 }
+
+interface ModuleTally extends ModuleKey {
+  nodes: number;
+  out: number;
+  callers: number;
+  lastTs: number;
+  calls: Calls;
+}
+
+const NO_CALLS: Calls = { succ: 0, err: 0 };
 
 function nodeKey({ modId, cmdId, ip, port }: NodeTally["key"]): string {
   return `${modId},${cmdId},${ip},${port}`;
+}
+
+function moduleKey({ modId, cmdId }: ModuleKey): string {
+  return `${modId},${cmdId}`;
 }
 
 function shareOf({ succ, err }: Calls): number {
   return succ + err === 0 ? 0 : err / (succ + err);
 }
 
-/** Turns successive contents of ServerCallStatus into rates. */
+/** Of agents that tell no totals the last window is all that is known. */
+function readingOf({ succTotal, errTotal, succCount, errCount }: NodeCounters): Reading {
+  return succTotal + errTotal > 0
+    ? { succ: succTotal, err: errTotal, isTotal: true }
+    : { succ: succCount, err: errCount, isTotal: false };
+}
+
+/** Calls between two readings of a node. */
+function callsBetween(before: Reading | undefined, now: Reading, node: NodeCounters): Calls {
+  if (before === undefined) {
+    // The totals of a node that is new may be old: they count when all are of its first window.
+    const isNewborn = node.succTotal === node.succCount && node.errTotal === node.errCount;
+    return isNewborn ? now : NO_CALLS;
+  }
+  if (before.isTotal !== now.isTotal) return NO_CALLS;
+  if (now.succ >= before.succ && now.err >= before.err) {
+    return { succ: now.succ - before.succ, err: now.err - before.err };
+  }
+  // A window began anew; or an agent did, and then the sum of all tells nothing.
+  return now.isTotal ? NO_CALLS : now;
+}
+
+/** Calls of the last minute, as far as the history knows them. */
+function recentCalls({ recent }: Pick<NodeCounters, "recent">): Calls {
+  if (recent === null) return NO_CALLS;
+  return { succ: recent.calls - recent.errors, err: recent.errors };
+}
+
+/** Nodes of counters by their keys. */
+function* nodesIn(
+  counters: Counters,
+): Generator<{ key: NodeTally["key"]; node: NodeCounters }> {
+  for (const { modId, cmdId, nodes } of counters.modules) {
+    for (const node of nodes) {
+      yield { key: { modId, cmdId, ip: parseIpv4(node.ip), port: node.port }, node };
+    }
+  }
+}
+
+/** Turns successive counters into rates. */
 export class TopModel {
-  #before = new Map<string, Calls>();
+  #before = new Map<string, Reading>();
   #routes: readonly RouteRow[] = [];
   #steps: Step[] = [];
   #lastMs: number | undefined;
-  #seed: Step = { tookMs: 0, calls: new Map() };
 
   /** The routes, whenever they were read anew. */
   setRoutes(routes: readonly RouteRow[]): void {
     this.#routes = routes;
   }
 
-  /** Calls by node of the last `seconds`, which stand in until two looks have been taken. */
-  setHistory(points: readonly CallHistoryPoint[], seconds: number): void {
+  /** Takes the counters of one look. Until it has looked twice the last minute stands for now. */
+  look(counters: Counters): TopSnapshot {
+    this.#addStep(counters);
+    if (this.#steps.length === 0) return this.#seeded(counters);
+    const seconds = this.#steps.reduce((sum, step) => sum + step.tookMs, 0) / 1000;
     const calls = new Map<string, Calls>();
-    for (const { module, node, succCount, errCount } of points) {
-      if (module === undefined || node === undefined) continue;
-      const key = nodeKey({ ...module, ...node });
-      const sum = calls.get(key) ?? { succ: 0, err: 0 };
-      calls.set(key, { succ: sum.succ + succCount, err: sum.err + errCount });
-    }
-    this.#seed = { tookMs: seconds * 1000, calls };
-  }
-
-  /** Takes the rows of one look; `nowMs` moves forward only, `wallMs` is the time of day. */
-  look(rows: readonly CallStatusRow[], nowMs: number, wallMs: number): TopSnapshot {
-    this.#addStep(rows, nowMs);
-    const steps = this.#steps.length > 0 ? this.#steps : [this.#seed];
-    const seconds = steps.reduce((sum, step) => sum + step.tookMs, 0) / 1000;
-    const calls = new Map<string, Calls>();
-    for (const step of steps) {
+    for (const step of this.#steps) {
       for (const [key, { succ, err }] of step.calls) {
-        const sum = calls.get(key) ?? { succ: 0, err: 0 };
+        const sum = calls.get(key) ?? NO_CALLS;
         calls.set(key, { succ: sum.succ + succ, err: sum.err + err });
       }
     }
-    return this.#snapshot(rows, calls, seconds, wallMs);
+    return this.#snapshot(counters, calls, seconds);
   }
 
-  #addStep(rows: readonly CallStatusRow[], nowMs: number): void {
+  #addStep(counters: Counters): void {
+    const { atMs } = counters;
     const calls = new Map<string, Calls>();
-    const seen = new Map<string, Calls>();
-    for (const row of rows) {
-      const rowKey = `${nodeKey(row)},${row.caller}`;
-      const now = { succ: row.succTotal ?? row.succCount, err: row.errTotal ?? row.errCount };
-      seen.set(rowKey, now);
-      // The totals of a row that is new may be old: they count when all are of its first window.
-      const isNewborn = row.succTotal === row.succCount && row.errTotal === row.errCount;
-      const before = this.#before.get(rowKey) ?? (isNewborn ? { succ: 0, err: 0 } : now);
-      // Counts below those before: the agent, or its window, began anew.
-      const began = now.succ < before.succ || now.err < before.err;
-      const succ = began ? now.succ : now.succ - before.succ;
-      const err = began ? now.err : now.err - before.err;
-      if (succ + err === 0) continue;
-      const sum = calls.get(nodeKey(row)) ?? { succ: 0, err: 0 };
-      calls.set(nodeKey(row), { succ: sum.succ + succ, err: sum.err + err });
+    const seen = new Map<string, Reading>();
+    for (const { key, node } of nodesIn(counters)) {
+      const name = nodeKey(key);
+      const now = readingOf(node);
+      seen.set(name, now);
+      const between = callsBetween(this.#before.get(name), now, node);
+      if (between.succ + between.err > 0) calls.set(name, between);
     }
     this.#before = seen;
-    if (this.#lastMs !== undefined && nowMs > this.#lastMs) {
-      this.#steps.push({ tookMs: nowMs - this.#lastMs, calls });
+    // A clock that was set back says nothing of the time between.
+    if (this.#lastMs !== undefined && atMs > this.#lastMs) {
+      this.#steps.push({ tookMs: atMs - this.#lastMs, calls });
     }
-    this.#lastMs = nowMs;
+    this.#lastMs = atMs;
     let tookMs = this.#steps.reduce((sum, step) => sum + step.tookMs, 0);
     while (this.#steps.length > 1 && tookMs > RATE_WINDOW_MS) {
       tookMs -= this.#steps.shift()?.tookMs ?? 0;
     }
   }
 
+  /**
+   * A look with the history of the last minute in the place of rates. It may be known of modules
+   * alone.
+   */
+  #seeded(counters: Counters): TopSnapshot {
+    const calls = new Map<string, Calls>();
+    for (const { key, node } of nodesIn(counters)) calls.set(nodeKey(key), recentCalls(node));
+    const ofModules = new Map(
+      counters.modules.map((module) => [moduleKey(module), recentCalls(module)]),
+    );
+    return this.#snapshot(counters, calls, counters.recentSeconds, ofModules);
+  }
+
   #snapshot(
-    rows: readonly CallStatusRow[],
+    counters: Counters,
     calls: ReadonlyMap<string, Calls>,
     seconds: number,
-    wallMs: number,
+    ofModules?: ReadonlyMap<string, Calls>,
   ): TopSnapshot {
-    const tallies = this.#tallies(rows, wallMs / 1000);
+    const { atMs } = counters;
+    const means = new Map(
+      counters.modules.map((module) => [moduleKey(module), module.recent?.meanMs ?? undefined]),
+    );
     const rate = ({ succ, err }: Calls): number => seconds === 0 ? 0 : (succ + err) / seconds;
     const age = (lastTs: number): number | undefined =>
-      lastTs === 0 ? undefined : Math.max(0, Math.round(wallMs / 1000 - lastTs));
+      lastTs === 0 ? undefined : Math.max(0, Math.round(atMs / 1000 - lastTs));
     const modules = new Map<string, ModuleTally>();
-    const all = { succ: 0, err: 0 };
     const nodes: TopNode[] = [];
-    for (const [key, tally] of tallies) {
-      const own = calls.get(key) ?? { succ: 0, err: 0 };
-      all.succ += own.succ;
-      all.err += own.err;
+    for (const [key, tally] of this.#tallies(counters)) {
+      const own = calls.get(key) ?? NO_CALLS;
       addToModule(modules, tally, own);
       nodes.push({
         ...tally.key,
@@ -175,13 +233,20 @@ export class TopModel {
         callers: tally.callers,
         callsPerSecond: rate(own),
         errorShare: shareOf(own),
+        meanMs: tally.meanMs,
         ageSeconds: age(tally.lastTs),
       });
     }
+    const all = { succ: 0, err: 0 };
+    for (const [key, module] of modules) {
+      if (ofModules !== undefined) module.calls = ofModules.get(key) ?? NO_CALLS;
+      all.succ += module.calls.succ;
+      all.err += module.calls.err;
+    }
     return {
-      atMs: wallMs,
+      atMs,
       nodes,
-      modules: [...modules.values()].map((module) => ({
+      modules: [...modules].map(([key, module]) => ({
         modId: module.modId,
         cmdId: module.cmdId,
         nodes: module.nodes,
@@ -189,6 +254,7 @@ export class TopModel {
         callers: module.callers,
         callsPerSecond: rate(module.calls),
         errorShare: shareOf(module.calls),
+        meanMs: means.get(key),
         ageSeconds: age(module.lastTs),
       })),
       callsPerSecond: rate(all),
@@ -197,53 +263,42 @@ export class TopModel {
     };
   }
 
-  /** Every node with a route or a result, in the order of the routes. */
-  #tallies(rows: readonly CallStatusRow[], nowS: number): Map<string, NodeTally> {
+  /** Every node with a route, and those with results of late, in the order of the routes. */
+  #tallies(counters: Counters): Map<string, NodeTally> {
     const tallies = new Map<string, NodeTally>();
-    const tallyOf = (row: NodeTally["key"]): NodeTally => {
-      const key = nodeKey(row);
-      let tally = tallies.get(key);
-      if (tally === undefined) {
-        const { modId, cmdId, ip, port } = row;
-        tally = {
-          key: { modId, cmdId, ip, port },
-          route: undefined,
-          out: 0,
-          callers: 0,
-          lastTs: 0,
-        };
-        tallies.set(key, tally);
-      }
+    const tallyOf = ({ modId, cmdId, ip, port }: NodeTally["key"]): NodeTally => {
+      const key = { modId, cmdId, ip, port };
+      const tally = {
+        key,
+        route: undefined,
+        out: 0,
+        callers: 0,
+        lastTs: 0,
+        meanMs: undefined,
+      };
+      tallies.set(nodeKey(key), tally);
       return tally;
     };
     for (const route of this.#routes) tallyOf(route).route = route;
-    for (const row of rows) {
-      const isFresh = row.ts > nowS - FRESH_S;
-      if (!isFresh && !tallies.has(nodeKey(row))) continue;
-      const tally = tallyOf(row);
-      tally.lastTs = Math.max(tally.lastTs, row.ts);
-      if (!isFresh) continue;
-      tally.callers++;
-      if (row.overload) tally.out++;
+    for (const { key, node } of nodesIn(counters)) {
+      const known = tallies.get(nodeKey(key));
+      if (known === undefined && node.callerCount === 0) continue;
+      const tally = known ?? tallyOf(key);
+      tally.lastTs = node.reportedAtS;
+      tally.callers = node.callerCount;
+      tally.out = node.overloadCount;
+      tally.meanMs = node.recent?.meanMs ?? undefined;
     }
     return tallies;
   }
 }
 
-interface ModuleTally extends ModuleKey {
-  nodes: number;
-  out: number;
-  callers: number;
-  lastTs: number;
-  readonly calls: Calls;
-}
-
 function addToModule(modules: Map<string, ModuleTally>, tally: NodeTally, calls: Calls): void {
   const { modId, cmdId } = tally.key;
-  const key = `${modId},${cmdId}`;
+  const key = moduleKey(tally.key);
   let module = modules.get(key);
   if (module === undefined) {
-    module = { modId, cmdId, nodes: 0, out: 0, callers: 0, lastTs: 0, calls: { succ: 0, err: 0 } };
+    module = { modId, cmdId, nodes: 0, out: 0, callers: 0, lastTs: 0, calls: NO_CALLS };
     modules.set(key, module);
   }
   if (tally.route !== undefined) module.nodes++;
@@ -251,6 +306,5 @@ function addToModule(modules: Map<string, ModuleTally>, tally: NodeTally, calls:
   // Callers of a module use its nodes in turn: the node with the most knows nearly all of them.
   module.callers = Math.max(module.callers, tally.callers);
   module.lastTs = Math.max(module.lastTs, tally.lastTs);
-  module.calls.succ += calls.succ;
-  module.calls.err += calls.err;
+  module.calls = { succ: module.calls.succ + calls.succ, err: module.calls.err + calls.err };
 }

@@ -124,6 +124,13 @@ const RATE_COLUMNS: readonly Column<Pick<Common, "callsPerSecond" | "errorShare"
   },
 ];
 
+const TIME_COLUMN: Column<Pick<Common, "meanMs">> = {
+  name: "ms",
+  right: true,
+  text: ({ meanMs }) => meanMs === undefined ? "-" : rateText(meanMs),
+  order: ({ meanMs }) => meanMs ?? -1,
+};
+
 const AGE_COLUMN: Column<Pick<Common, "ageSeconds">> = {
   name: "seen",
   right: true,
@@ -140,6 +147,7 @@ const MODULE_COLUMNS: readonly Column<TopModule>[] = [
   numberColumn("nodes"),
   numberColumn("out"),
   ...RATE_COLUMNS,
+  TIME_COLUMN,
   numberColumn("callers"),
   AGE_COLUMN,
 ];
@@ -151,6 +159,7 @@ const NODE_COLUMNS: readonly Column<TopNode>[] = [
   { name: "zone", right: false, text: ({ zone }) => zone },
   numberColumn("weight"),
   ...RATE_COLUMNS,
+  TIME_COLUMN,
   {
     name: "out",
     right: true,
@@ -240,8 +249,9 @@ const HELP_LINES = [
   "p            pause; space looks at once",
   "q, Ctrl-C    quit",
   "",
-  "CALLS/S and ERR% are those of the last 10 seconds. OUT: nodes that at least one host keeps",
-  "out. SEEN: time since the last result of any caller.",
+  "CALLS/S and ERR% are those of the last 10 seconds. MS: mean time of the calls of the last",
+  "minute, where callers tell it. OUT: nodes that at least one host keeps out. SEEN: time since",
+  "the last result of any caller.",
 ];
 
 function titleLines(snapshot: TopSnapshot, frame: TopFrame, state: TopState): string[] {
@@ -261,7 +271,7 @@ function bottomLine(state: TopState, count: number): string {
     ...(state.module === undefined ? [] : [`module ${state.module}`]),
     ...(state.filter === "" ? [] : [`filter "${state.filter}"`]),
   ];
-  return `${where.length === 0 ? "" : `${where.join(", ")}: ${count} rows  `}${KEY_LINE}`;
+  return `${where.length === 0 ? "" : `${where.join(", ")}: ${plural(count, "row")}  `}${KEY_LINE}`;
 }
 
 /**

@@ -35,6 +35,7 @@ function module(modId: number, more: Partial<TopModule> = {}): TopModule {
     callers: 1,
     callsPerSecond: modId,
     errorShare: 0,
+    meanMs: undefined,
     ageSeconds: 1,
     ...more,
   };
@@ -55,9 +56,9 @@ function node(modId: number, port: number, more: Partial<TopNode> = {}): TopNode
 const SNAPSHOT: TopSnapshot = {
   atMs: 1_700_000_000_000,
   modules: [
-    module(1, { errorShare: 0.25, out: 1 }),
+    module(1, { errorShare: 0.25, out: 1, meanMs: 12.34 }),
     module(3),
-    module(2, { callsPerSecond: 1234.5 }),
+    module(2, { callsPerSecond: 1234.5, meanMs: 150.6 }),
     module(9, { callsPerSecond: 0, ageSeconds: undefined }),
   ],
   nodes: [node(1, 80, { out: 1 }), node(1, 81, { zone: "east" }), node(2, 80, { state: "drain" })],
@@ -77,6 +78,7 @@ test("modulesOf() sorts by any column, and filters by what is shown", () => {
   assert.deepEqual(order({ sort: "err%" }), [1, 2, 3, 9]);
   assert.deepEqual(order({ sort: "out" }), [1, 2, 3, 9]);
   assert.deepEqual(order({ sort: "seen" }), [1, 2, 3, 9]);
+  assert.deepEqual(order({ sort: "ms" }), [2, 1, 3, 9], "the slowest first, unknown last");
   assert.deepEqual(order({ filter: "NEVER" }), [9]);
   assert.deepEqual(order({ filter: "nothing" }), []);
   const ports = (state: Partial<TopState>): number[] =>
@@ -121,11 +123,11 @@ test("renderTop() shows titles, sorted column, rows, marks and what went wrong",
   assert.deepEqual(renderTop(SNAPSHOT, TOP_START, { ...FRAME, fault: "away" }, size, marks), [
     "lars top  22:13:20 UTC  sqlite:data/lars.db",
     "4 modules, 3 nodes, 1 out, 1240 calls/s, 0.10 % errors  dns 1",
-    "MODULE    NODES   OUT  CALLS/Sv   ERR%   CALLERS   SEEN",
-    "<chosen 2/1           3     0      1235    0.0         1    1 s>",
-    "3/1           3     0       3.0    0.0         1    1 s",
-    "<bad 1/1           3     1       1.0   25.0         1    1 s>",
-    "9/1           3     0         0      -         1  never",
+    "MODULE    NODES   OUT  CALLS/Sv   ERR%    MS   CALLERS   SEEN",
+    "<chosen 2/1           3     0      1235    0.0   151         1    1 s>",
+    "3/1           3     0       3.0    0.0     -         1    1 s",
+    "<bad 1/1           3     1       1.0   25.0  12.3         1    1 s>",
+    "9/1           3     0         0      -     -         1  never",
     "<bad away>",
   ]);
 });

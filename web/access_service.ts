@@ -28,7 +28,7 @@ const REMEMBERED_MAX = 1000;
 const LINKS_MAX = 16;
 const LINK_AGE_MAX_MS = 24 * 3_600_000;
 /** Every secret of a token begins so, that scanners find one that got lost. */
-const TOKEN_PREFIX = "lars_";
+export const TOKEN_PREFIX = "lars_";
 const DAY_MS = 86_400_000;
 
 type User = ResponseOf<"patchUser">;

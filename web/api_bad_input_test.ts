@@ -71,6 +71,8 @@ const RULE = {
 };
 const SILENCE = { ruleId: null, modId: null, cmdId: null, node: null, minutes: 5, why: "x" };
 
+const ADD = { op: "add", modId: 9, cmdId: 9, ip: "10.0.0.9", port: 9 };
+
 /** For each field: a body in which it is right, and the route that takes it. */
 const FIELDS: readonly [
   route: string,
@@ -100,6 +102,7 @@ const FIELDS: readonly [
   ["POST /silences", SILENCE, "why", [5, ""]],
   ["POST /webhooks", { title: "t" }, "url", [5, "x", "file:///etc/passwd", "javascript:alert(1)"]],
   ["POST /webhooks", { title: "t", url: "http://h/" }, "secret", [5, "short", "x".repeat(201)]],
+  ["POST /changes", { edits: [ADD] }, "meant", ["true", 1, null]],
   ["POST /changes", {}, "edits", [5, [], [{}], [{ op: "drop" }], "x"]],
   ["POST /changes/preview", {}, "edits", [5, [], [{}]]],
   ["POST /routes/import", { text: "x" }, "format", [5, "xml"]],
@@ -149,6 +152,19 @@ test("script, SQL and huge texts are refused, or kept as the text they are", TIM
       ["GET /history?fromMs=5", {}, 422, /together/],
       ["GET /history?range=9d", {}, 422, /range/],
       ["GET /events?kind=%3Cscript%3E", {}, 422, /kind/],
+      ["GET /events?kind=node.,,alert.", {}, 422, /commas/],
+      ["GET /events?before=5&after=4", {}, 422, /together/],
+      ["GET /events?after=-1", {}, 422, /after/],
+      ["GET /events?detail=1", {}, 422, /detail/],
+      ["GET /module-texts?modId=x", {}, 422, /modId/],
+      ["GET /modules/1/1/explain?limit=0", {}, 422, /limit/],
+      ["GET /modules/1/1/explain?limit=100001", {}, 422, /limit/],
+      ["GET /nodes/10.0.0.1/use", {}, 422, /10\.0\.0\.1:7777/],
+      ["GET /nodes/10.0.0.256:1/use", {}, 422, /IPv4/],
+      ["GET /nodes/10.0.0.1:1/use?modules=1", {}, 422, /1\/1,1\/2/],
+      ["GET /nodes/10.0.0.1:1/use?modules=4294967296/1", {}, 422, /modules/],
+      [`GET /nodes/10.0.0.1:1/use?modules=${"1/1,".repeat(100)}1/1`, {}, 422, /100/],
+      ["GET /nodes/10.0.0.1:1/callers?withinS=86401", {}, 422, /withinS/],
     ]);
     const { admin } = bench.clients;
     for (const name of [SCRIPT, SQL, "ü 'quoted' \"\\ %_"]) {

@@ -14,6 +14,7 @@ import {
   API_ROUTES,
   type ApiRoute,
   CSRF_HEADER,
+  NO_ROUTE_DETAIL,
   type RouteName,
   SESSION_COOKIE,
 } from "./contract.ts";
@@ -219,9 +220,7 @@ export class ApiServer {
         return response;
       });
     }
-    this.#app.notFound(() =>
-      problemResponse(new ApiProblem("not-found", "There is no such route"))
-    );
+    this.#app.notFound(() => problemResponse(new ApiProblem("not-found", NO_ROUTE_DETAIL)));
     this.#app.onError((error) => this.#failed(error, "request"));
   }
 

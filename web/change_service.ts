@@ -71,6 +71,7 @@ interface Wish {
   readonly why: string;
   readonly via?: ChangeVia;
   readonly undoes?: number;
+  readonly meant?: boolean;
   decide(stored: readonly StoredModule[]): ChangeEdits;
 }
 
@@ -216,10 +217,11 @@ export class ChangeService {
   apply(
     actor: Actor,
     edits: readonly ClientEdit[],
-    options: { why?: string; expect?: string },
+    options: { why?: string; expect?: string; meant?: boolean },
   ): Promise<Result> {
     const wanted = storeEdits(edits);
     return this.#change(actor, {
+      meant: options.meant ?? true,
       modules: touchedModules(wanted),
       action: "route.change",
       why: options.why ?? "",
@@ -346,7 +348,7 @@ export class ChangeService {
       via: wish.via ?? viaOf(actor),
       why: wish.why,
       undoes: wish.undoes ?? 0,
-      meant: true, // Pages and clients show in a preview what it empties.
+      meant: wish.meant ?? true, // Pages and clients show in a preview what it empties.
       audit: auditOf(actor, Math.trunc(clock.wallMs()), wish.action, wish.target),
     };
     const outcome = await tellingDns<ChangeOutcome>(

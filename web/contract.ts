@@ -40,6 +40,9 @@ export const PROBLEMS = {
 } as const satisfies Record<string, { status: number; title: string }>;
 export type ProblemName = keyof typeof PROBLEMS;
 
+/** What is said of a path that no route of this version has. */
+export const NO_ROUTE_DETAIL = "There is no such route";
+
 /** One route. */
 export interface ApiRoute {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -130,6 +133,22 @@ const viewRoutes = {
     summary: "State of database, services and modules, for scripts.",
     response: shapes.Status,
   },
+  getReport: {
+    method: "GET",
+    path: "/report",
+    role: "viewer",
+    tag: "status",
+    summary: "What lars status shows: database, services, agents, call results, latest events.",
+    response: shapes.Report,
+  },
+  getCounters: {
+    method: "GET",
+    path: "/counters",
+    role: "viewer",
+    tag: "status",
+    summary: "Counters of every node with results: rates are the difference of two answers.",
+    response: shapes.Counters,
+  },
   listServices: {
     method: "GET",
     path: "/services",
@@ -157,6 +176,15 @@ const viewRoutes = {
     summary: "Modules with health, calls/s and error share.",
     query: shapes.ModuleListQuery,
     response: shapes.ModuleList,
+  },
+  listModuleTexts: {
+    method: "GET",
+    path: "/module-texts",
+    role: "viewer",
+    tag: "modules",
+    summary: "Names and policies of all modules that have one.",
+    query: shapes.ModuleTextsQuery,
+    response: shapes.ModuleTextsList,
   },
   search: {
     method: "GET",
@@ -192,8 +220,30 @@ const viewRoutes = {
     tag: "modules",
     summary: "Why the agent of the console's host picks which node.",
     params: shapes.ModuleParams,
+    query: shapes.ExplainQuery,
     response: shapes.Explanation,
-    problems: ["agent-away"],
+    problems: ["agent-away", "too-many-requests"],
+  },
+  getNodeUse: {
+    method: "GET",
+    path: "/nodes/{node}/use",
+    role: "operator",
+    tag: "nodes",
+    summary: "Asks every dns how its agents use a node: is it safe to stop?",
+    params: shapes.NodeOnlyParams,
+    query: shapes.NodeUseQuery,
+    response: shapes.NodeUse,
+    problems: ["too-many-requests"],
+  },
+  getNodeCallers: {
+    method: "GET",
+    path: "/nodes/{node}/callers",
+    role: "viewer",
+    tag: "nodes",
+    summary: "Who has reported calls of a node lately.",
+    params: shapes.NodeOnlyParams,
+    query: shapes.NodeCallersQuery,
+    response: shapes.NodeCallers,
   },
   getHistory: {
     method: "GET",

@@ -3,11 +3,8 @@
 import { DnsNotifier, type Told } from "../dns/dns_notifier.ts";
 import { type Address, parseAddress } from "../reactor/address.ts";
 import type { Clock } from "../reactor/clock.ts";
-import { StoreError } from "../reactor/errors.ts";
-import type { ModuleKey, ServiceInstance, Store } from "../sql/store.ts";
-
-/** A dns that has not signed in for so long is not waited for, in seconds. */
-export const DNS_RECENT_S = 30;
+import type { ModuleKey, Store } from "../sql/store.ts";
+import { isRecent, knownServices } from "./known_services.ts";
 
 /** What {@linkcode tellingDns} works with. */
 export interface DnsTellerOptions {
@@ -20,14 +17,11 @@ export interface DnsTellerOptions {
   readonly addresses: readonly Address[];
 }
 
-/** Every known dns; none on a schema that was never migrated, which has no such table. */
-async function knownInstances(store: Store): Promise<ServiceInstance[]> {
-  try {
-    return await store.instances(["dns"]);
-  } catch (error) {
-    if (error instanceof StoreError && !error.transient) return [];
-    throw error;
-  }
+/** Addresses of every dns that signed in lately. */
+export async function liveDns(store: Store, clock: Clock): Promise<Address[]> {
+  return (await knownServices(store, ["dns"]))
+    .filter((one) => isRecent(one, clock.wallMs()))
+    .map(({ address }) => parseAddress(address));
 }
 
 /**
@@ -39,11 +33,7 @@ export async function tellingDns<T extends { readonly changed: readonly ModuleKe
   commit: () => Promise<T>,
 ): Promise<T & { readonly told: readonly Told[] }> {
   const { store, clock, software, token } = options;
-  const nowS = clock.wallMs() / 1000;
-  const registered = (await knownInstances(store))
-    .filter(({ kind, seenAt }) => kind === "dns" && nowS - seenAt <= DNS_RECENT_S)
-    .map(({ address }) => parseAddress(address));
-  const addresses = [...registered, ...options.addresses];
+  const addresses = [...await liveDns(store, clock), ...options.addresses];
   const notifier = new DnsNotifier({ addresses, token, software, clock });
   try {
     const outcome = await commit();

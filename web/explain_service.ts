@@ -7,7 +7,7 @@ import type { ModuleKey } from "../sql/store.ts";
 import type { ResponseOf } from "./contract.ts";
 import { ApiProblem } from "./problem.ts";
 
-/** Longest wait for the agent, in milliseconds. */
+/** Longest wait for the agent unless told otherwise, in milliseconds. */
 const ANSWER_TIMEOUT_MS = 2000;
 /** Questions at once; further ones are refused. */
 const QUESTIONS_MAX = 8;
@@ -21,6 +21,8 @@ export interface ExplainServiceOptions {
   readonly agent: Address;
   /** The secret the agent asks for, if any. */
   readonly token: Uint8Array | undefined;
+  /** Longest wait for the agent, in milliseconds. @default {2000} */
+  readonly deadlineMs?: number;
 }
 
 /** Asks one agent. */
@@ -37,8 +39,11 @@ export class ExplainService {
    *
    * @throws {ApiProblem} agent-away, too-many-requests.
    */
-  async explain(key: ModuleKey): Promise<ResponseOf<"explainModule">> {
-    const { agent, token } = this.#options;
+  async explain(
+    key: ModuleKey,
+    nodesMax = NODES_SHOWN,
+  ): Promise<ResponseOf<"explainModule">> {
+    const { agent, token, deadlineMs = ANSWER_TIMEOUT_MS } = this.#options;
     if (this.#asking >= QUESTIONS_MAX) {
       throw new ApiProblem("too-many-requests", "The agent is being asked already", {
         retryAfterS: 1,
@@ -47,15 +52,18 @@ export class ExplainService {
     this.#asking++;
     const client = new LarsClient({
       ...agent,
-      deadlineMs: ANSWER_TIMEOUT_MS,
+      deadlineMs,
       lastGoodMs: 0,
       ...(token === undefined ? {} : { token }),
     });
     try {
-      return this.#view(await client.explain(key.modId, key.cmdId));
+      return this.#view(await client.explain(key.modId, key.cmdId), nodesMax);
     } catch (error) {
       if (!AWAY.some((kind) => error instanceof kind)) throw error;
-      throw new ApiProblem("agent-away", `No agent answers at ${formatAddress(agent)}`);
+      throw new ApiProblem(
+        "agent-away",
+        `No agent answers at ${formatAddress(agent)}: is it running, and does it want a token?`,
+      );
     } finally {
       this.#asking--;
       await client.close();
@@ -64,29 +72,25 @@ export class ExplainService {
 
   #view(
     found: Awaited<ReturnType<LarsClient["explain"]>>,
+    nodesMax: number,
   ): ResponseOf<"explainModule"> {
-    const agent = formatAddress(this.#options.agent);
     const module = found?.module;
     return {
-      agent,
+      agent: formatAddress(this.#options.agent),
       routeState: found?.state ?? "unknown",
       ageMs: found?.ageMs ?? null,
+      hasNodes: module !== undefined,
       policy: module?.policy ?? "",
+      settings: { ...module?.settings },
       mode: module?.mode ?? "normal",
       modeReason: module?.modeReason ?? "",
+      modeSinceMs: module?.modeSinceMs ?? null,
+      zones: (module?.zones ?? []).map((zone) => ({ ...zone })),
       picksRemembered: module?.picksRemembered ?? 0,
       nodeCount: module?.nodes.length ?? 0,
-      nodes: (module?.nodes ?? []).slice(0, NODES_SHOWN).map((node) => ({
-        node: node.node,
-        zone: node.zone,
-        weight: node.weight,
-        pickWeight: node.pickWeight,
-        condition: node.condition,
-        sinceMs: node.sinceMs,
+      nodes: (module?.nodes ?? []).slice(0, nodesMax).map((node) => ({
+        ...node,
         reason: node.reason ?? "",
-        succTotal: node.succTotal,
-        errTotal: node.errTotal,
-        meanMs: node.meanMs,
         pickShare: node.pickShare ?? null,
       })),
       decisions: (module?.decisions ?? []).map(({ agoMs, node, became, reason }) => ({

@@ -2,23 +2,32 @@
 
 import { MODULE_SETTINGS, POLICY_NAMES } from "../balancer/module_policy.ts";
 import { messageOf } from "../reactor/errors.ts";
-import type { Store } from "../sql/store.ts";
+import type { Clock } from "../reactor/clock.ts";
+import type { ModuleKey, Store } from "../sql/store.ts";
 import type { AccessService, Login } from "./access_service.ts";
 import type { Actor } from "./actor.ts";
 import type { AgentService } from "./agent_service.ts";
 import type { AlertService } from "./alert_service.ts";
 import { listAgents, STATUS_AGENTS_MAX } from "./agent_list.ts";
 import type { ApiContext, ApiHandlers } from "./api_context.ts";
+import { parseNode } from "./change_edits.ts";
 import type { ChangeService, WriteOptions } from "./change_service.ts";
 import { type ResponseOf, SESSION_COOKIE } from "./contract.ts";
+import type { CounterService } from "./counter_service.ts";
 import type { ExplainService } from "./explain_service.ts";
 import { eventQuery, eventView, historyQuery, historyView } from "./history_views.ts";
 import type { LiveHub, LiveMessage } from "./live_stream.ts";
+import type { NodeUseService } from "./node_use_service.ts";
 import { openApiDocument } from "./openapi.ts";
 import { ApiProblem } from "./problem.ts";
+import type { ReportService } from "./report_service.ts";
+import { NODE_MODULES_MAX } from "./schemas.ts";
 import type { ServiceView, SystemView } from "./system_model.ts";
 import type { SystemReader } from "./system_reader.ts";
 import { detailOf, listModules, overviewOf, search } from "./system_views.ts";
+
+/** A caller that reported within this time is one of a node, in seconds. */
+const CALLERS_WITHIN_S = 60;
 
 /** Events one message of the stream carries. */
 const LIVE_EVENTS_MAX = 100;
@@ -33,10 +42,13 @@ export interface HandlerParts {
   readonly live: LiveHub;
   readonly explain: ExplainService;
   readonly agents: AgentService;
+  readonly counters: CounterService;
+  readonly reports: ReportService;
+  readonly nodeUse: NodeUseService;
+  readonly clock: Clock;
   readonly software: string;
   /** True sends the cookie over encrypted connections only. */
   readonly secureCookie: boolean;
-  wallMs(): number;
 }
 
 function sessionView(actor: Actor): ResponseOf<"getSession"> {
@@ -54,9 +66,14 @@ type SessionNames = "getSession" | "login" | "loginByLink" | "logout" | "changeP
 type ViewNames =
   | "getOverview"
   | "getStatus"
+  | "getReport"
+  | "getCounters"
   | "listServices"
   | "listAgents"
   | "listModules"
+  | "listModuleTexts"
+  | "getNodeUse"
+  | "getNodeCallers"
   | "search"
   | "listPolicies"
   | "getModule"
@@ -213,6 +230,28 @@ async function statusOf(parts: HandlerParts): Promise<ResponseOf<"getStatus">> {
   };
 }
 
+/** Names and policies of modules that have one, and when they were changed. */
+async function moduleTexts(
+  store: Store,
+  { modId, cmdId }: ApiContext<"listModuleTexts">["query"],
+): Promise<ResponseOf<"listModuleTexts">> {
+  const keys = modId === undefined || cmdId === undefined ? undefined : [{ modId, cmdId }];
+  const rows = await store.moduleRows(keys);
+  const found = rows.filter((row) =>
+    (row.name !== "" || row.policy !== "") && (modId === undefined || row.modId === modId) &&
+    (cmdId === undefined || row.cmdId === cmdId)
+  );
+  return {
+    modules: found.map(({ updatedAt, ...row }) => ({ ...row, updatedAtMs: updatedAt * 1000 })),
+  };
+}
+
+/** The modules that have a node, as the database was last read. */
+function modulesOf({ model }: SystemReader, node: string): ModuleKey[] {
+  return model.view.modules.filter(({ nodes }) => nodes.some(({ name }) => name === node))
+    .slice(0, NODE_MODULES_MAX);
+}
+
 /** What a stream shows next. */
 function liveNext(
   parts: HandlerParts,
@@ -249,7 +288,7 @@ function liveNext(
         });
         if (lastEventId !== undefined && events.length === 0) return undefined;
         lastEventId = events.at(-1)?.id ?? lastEventId ?? 0;
-        return { event: view, data: { events: events.map(eventView) } };
+        return { event: view, data: { events: events.map((event) => eventView(event)) } };
       }
     }
   };
@@ -279,14 +318,26 @@ function viewHandlers(parts: HandlerParts): Pick<ApiHandlers, ViewNames> {
       headers.set("ETag", `"${detail.revision}"`);
       return detail;
     },
-    explainModule: ({ params }) => parts.explain.explain(params),
+    listModuleTexts: ({ query }) => moduleTexts(store, query),
+    explainModule: ({ params, query }) => parts.explain.explain(params, query.limit),
+    getReport: () => parts.reports.read(),
+    getCounters: () => parts.counters.read(),
+    getNodeUse: ({ params, query }) =>
+      parts.nodeUse.use(parseNode(params.node), query.modules ?? modulesOf(reader, params.node)),
+    getNodeCallers: ({ params, query }) =>
+      parts.nodeUse.callers(
+        parseNode(params.node),
+        query.modules ?? modulesOf(reader, params.node),
+        query.withinS ?? CALLERS_WITHIN_S,
+      ),
     async getHistory({ query }): Promise<ResponseOf<"getHistory">> {
-      const question = historyQuery(query, parts.wallMs());
+      const question = historyQuery(query, Math.trunc(parts.clock.wallMs()));
       return historyView(await store.readCallHistory(question), question);
     },
     async listEvents({ query }): Promise<ResponseOf<"listEvents">> {
       const events = await store.readEvents(eventQuery(query));
-      return { events: events.map(eventView).reverse() };
+      const withDetail = query.detail === "true";
+      return { events: events.map((event) => eventView(event, withDetail)).reverse() };
     },
     live: (context) => openLive(parts, context),
     getOpenApi: () =>

@@ -156,20 +156,27 @@ export function historyView(history: CallHistory, query: CallHistoryQuery): Hist
 
 /** The question about events. */
 export function eventQuery(query: ParsedOf<"listEvents", "query">): EventQuery {
-  const { before, limit = 100, modId, cmdId, kind } = query;
+  const { before, after, limit = 100, modId, cmdId, kind } = query;
+  if (before !== undefined && after !== undefined) {
+    throw new ApiProblem("invalid", "before and after must not be given together");
+  }
   if ((modId === undefined) !== (cmdId === undefined)) {
     throw new ApiProblem("invalid", "modId and cmdId must be given together");
   }
   return {
     limit,
     ...(before === undefined ? {} : { beforeId: before }),
-    ...(kind === undefined ? {} : { kinds: [kind] }),
+    ...(after === undefined ? {} : { afterId: after }),
+    ...(kind === undefined ? {} : { kinds: kind }),
     ...(modId === undefined || cmdId === undefined ? {} : { module: { modId, cmdId } }),
   };
 }
 
 /** An event as clients get it. */
-export function eventView(event: EventRecord): ResponseOf<"listEvents">["events"][number] {
+export function eventView(
+  event: EventRecord,
+  withDetail = false,
+): ResponseOf<"listEvents">["events"][number] {
   return {
     id: event.id,
     atMs: event.atMs,
@@ -179,5 +186,6 @@ export function eventView(event: EventRecord): ResponseOf<"listEvents">["events"
     node: event.node === undefined ? null : `${formatIpv4(event.node.ip)}:${event.node.port}`,
     host: event.host === undefined ? null : formatIpv4(event.host),
     text: event.text,
+    ...(withDetail ? { detail: { ...event.detail } } : {}),
   };
 }

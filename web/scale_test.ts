@@ -70,6 +70,8 @@ test("1000 modules of 20 nodes under traffic: streams and pages stay small", {
     }
     const page = JSON.stringify(await viewer.get("GET /modules/1/1"));
     assert.ok(page.length < 20_000, `module: ${page.length} bytes`);
+    const counters = JSON.stringify(await viewer.get("GET /counters"));
+    assert.ok(counters.length < 200 * MODULES * NODES, `counters: ${counters.length} bytes`);
     isOver = true;
     await writing;
   });

@@ -16,6 +16,10 @@ export const PAGE_ROWS_MAX = 500;
 /** Fewest and most characters of a password. */
 export const PASSWORD_LENGTH_MIN = 12;
 export const PASSWORD_LENGTH_MAX = 200;
+/** Most nodes of one explanation. */
+export const EXPLAIN_NODES_MAX = 100_000;
+/** Most modules that one question about a node may name. */
+export const NODE_MODULES_MAX = 100;
 /** Edits in one change or preview through the REST interface. */
 export const CHANGE_EDITS_MAX = 20_000;
 
@@ -186,6 +190,17 @@ export const ModuleInput = z.strictObject({
   (input) => input.name !== undefined || input.policy !== undefined,
   "must hold name or policy",
 );
+/** Names and policies alone, of every module that has one. */
+export const ModuleTextsQuery = z.strictObject(ModuleFilter);
+export const ModuleTextsList = z.strictObject({
+  modules: z.array(z.strictObject({
+    modId,
+    cmdId,
+    name: z.string(),
+    policy: z.string().describe("JSON text as stored"),
+    updatedAtMs: instantMs,
+  })),
+});
 /** What a policy can be made of. */
 export const PolicyList = z.strictObject({
   policies: z.array(z.string()),
@@ -201,13 +216,27 @@ export const PolicyList = z.strictObject({
 });
 
 /** Why an agent picks which node of a module. */
+export const ExplainQuery = z.strictObject({
+  limit: digits(1, EXPLAIN_NODES_MAX).optional().describe("nodes that are shown, default 500"),
+});
 export const Explanation = z.strictObject({
   agent: z.string().describe("the agent that was asked: the one of the console's host"),
   routeState: z.string().describe("ready, pulling, empty; unknown: no caller asked this agent"),
   ageMs: z.number().min(0).nullable().describe("age of its route; null: from its cache"),
+  hasNodes: z.boolean().describe("false while it has had no node: all that follows says nothing"),
   policy: z.string(),
+  settings: z.record(z.string(), z.unknown()).describe("those that differ from their defaults"),
   mode: z.string().describe("normal, or what it does while too few nodes are usable"),
   modeReason: z.string(),
+  modeSinceMs: z.number().nullable().describe("for how long; null: it never changed"),
+  zones: z.array(z.strictObject({
+    zone: z.string(),
+    own: z.boolean().describe("the zone of the agent"),
+    evacuated: z.boolean(),
+    usableNodes: count,
+    healthShare: share.describe("share of the weight of all usable nodes"),
+    share: share.describe("share of the calls"),
+  })).describe("empty where zones do not matter"),
   picksRemembered: count.describe("pickShare is of so many; counted from the first question on"),
   nodes: z.array(z.strictObject({
     node: z.string(),
@@ -217,11 +246,19 @@ export const Explanation = z.strictObject({
     condition: z.string().describe("idle: in use; overload, held, resting, ramping, drain, off"),
     sinceMs: z.number().describe("how long it has been so"),
     reason: z.string(),
+    vsucc: count.describe("counts of its window or state, as the rules use them"),
+    verr: count,
+    rsucc: count,
+    rerr: count,
+    continSucc: count,
+    continErr: count,
     succTotal: count,
     errTotal: count,
+    ejections: z.number().min(0).describe("times it went out, less those that decayed"),
+    callsUnderWay: count.describe("0 where calls are not followed"),
     meanMs: z.number().min(0).describe("mean call time; 0 when nobody reported one"),
     pickShare: share.nullable(),
-  })).describe("at most 500"),
+  })).describe("the first ones, as many as were asked for"),
   nodeCount: count,
   decisions: z.array(z.strictObject({
     agoMs: z.number().min(0),
@@ -291,6 +328,10 @@ export const Edit = z.discriminatedUnion("op", [
 export const ChangeInput = z.strictObject({
   edits: z.array(Edit).min(1).max(CHANGE_EDITS_MAX),
   why: why.optional(),
+  meant: z.boolean().optional().describe(
+    "default true: agents take it at once; false: they hold back what takes more than half of a " +
+      "module's nodes away",
+  ),
   expect: z.string().max(64).optional()
     .describe("fingerprint of a preview: refused with 412 when the modules changed since"),
 });
@@ -437,6 +478,56 @@ export const AgentList = z.strictObject({
 });
 export const AgentParams = z.strictObject({ address: line(128, 1) });
 
+/** Which modules of a node are meant. */
+const ofModules = z.string().max(2400).regex(
+  /^\d{1,10}\/\d{1,10}(,\d{1,10}\/\d{1,10})*$/,
+  "must look like 1/1,1/2",
+).transform((text) =>
+  text.split(",").map((one) => {
+    const [modId, cmdId] = one.split("/").map(Number);
+    return { modId, cmdId };
+  })
+).pipe(z.array(ModuleKey).max(NODE_MODULES_MAX));
+export const NodeOnlyParams = z.strictObject({ node: NodeParams.shape.node });
+export const NodeUseQuery = z.strictObject({
+  modules: ofModules.optional()
+    .describe("such as 1/1,1/2; left out: every module that has the node, at most 100"),
+});
+/** How the agents use a node, as every dns that signed in says. */
+export const NodeUse = z.strictObject({
+  dnsCount: count.describe("dns instances that were asked; 0: nobody can say"),
+  answers: z.array(z.strictObject({
+    dns: z.string(),
+    modId,
+    cmdId,
+    report: z.strictObject({
+      agents: z.array(z.strictObject({
+        agent: z.string().describe("host:port of its connection to dns"),
+        state: z.enum(["unknown", "picked", "draining", "absent"]).describe(
+          "unknown: it does not use the module; picked: it may still pick the node; draining: it " +
+            "knows the node and picks it no more; absent: it knows no such node",
+        ),
+        isSilent: z.boolean().describe("it did not answer in time: the rest says nothing"),
+        idleMs: z.number().min(0).nullable()
+          .describe("since it was last picked, or a result of it came; null: not known"),
+        clientCount: count.describe("in-process clients that have the route from this agent"),
+      })),
+      plainCount: count.describe("peers of the original, which cannot be asked"),
+      isCut: z.boolean().describe("true: there are more agents than fit"),
+    }).nullable().describe("null: this dns did not answer in time"),
+  })),
+});
+export const NodeCallersQuery = z.strictObject({
+  ...NodeUseQuery.shape,
+  withinS: digits(0, 86_400).optional().describe("default 60"),
+});
+/** Who has reported calls of a node lately. */
+export const NodeCallers = z.strictObject({
+  callers: z.array(z.strictObject({ modId, cmdId, host: z.string(), calls: count }))
+    .describe("at most 100"),
+  callerCount: count,
+});
+
 /** Something that is wrong now. */
 export const Problem = z.strictObject({
   severity: z.enum(["warning", "critical"]),
@@ -481,6 +572,118 @@ export const Status = z.strictObject({
   services: z.array(ServiceRow).describe("of agents the worst 100"),
 });
 
+/** What a few minutes of history say. */
+const recentCalls = {
+  calls: count,
+  errors: count.describe("of which failed"),
+  meanMs: z.number().min(0).nullable()
+    .describe("mean time of those calls whose time callers told; null where they told none"),
+};
+
+/** What the database holds, in numbers. */
+export const StoreFacts = z.strictObject({
+  label: z.string().describe("address of the database, without its password"),
+  schemaVersion: count,
+  moduleCount: count.describe("modules that have nodes"),
+  nodeCount: count,
+  version: count.describe("route version"),
+});
+
+/** An event with all that is known of it. */
+const eventFields = {
+  id: count,
+  atMs: instantMs,
+  kind: z.string().describe("a word such as node.overload or alert.firing"),
+  modId: modId.nullable(),
+  cmdId: cmdId.nullable(),
+  node: z.string().nullable(),
+  host: z.string().nullable().describe("address of the host that saw it"),
+  text: z.string(),
+  detail: z.record(z.string(), z.unknown()).optional()
+    .describe("values for programs, when they were asked for"),
+};
+
+/** What `lars status` shows. */
+export const Report = z.strictObject({
+  atMs: instantMs,
+  store: StoreFacts,
+  services: z.array(z.strictObject({
+    kind: z.string(),
+    address: z.string(),
+    software: z.string(),
+    startedAtMs: instantMs,
+    seenAtMs: instantMs,
+    isAlive: z.boolean().describe("it gave a sign of life within 30 s"),
+    detail: z.record(z.string(), z.union([z.number(), z.string()])),
+  })).describe("dns and reporters"),
+  agents: z.strictObject({
+    total: count,
+    silent: count,
+    holding: count,
+    behind: count,
+    agents: z.array(z.strictObject({
+      address: z.string(),
+      state: z.enum(["silent", "holding", "behind", "ok"]),
+      zone: z.string(),
+      dns: z.string().describe("the dns that wrote of it last"),
+      seenAt: count.describe("unix seconds"),
+      software: z.string(),
+      version: count.nullable().describe("route version it has; null when dns does not know"),
+      held: count.describe("modules of which it holds a change back"),
+    })).describe("worst first, at most 20"),
+  }),
+  calls: z.strictObject({
+    moduleCount: count.describe("modules with results"),
+    lastTs: count.describe("youngest result, unix seconds; 0 when there is none"),
+    modules: z.array(z.strictObject({
+      modId,
+      cmdId,
+      succ: count.describe("in the last window of each caller"),
+      err: count,
+      errorShare: share,
+      meanMs: z.number().min(0).nullable().describe("over the last minutes; null when not known"),
+      overloadedNodes: count,
+    })).describe("worst first, at most 10"),
+    overloadedCount: count,
+    overloaded: z.array(z.strictObject({
+      modId,
+      cmdId,
+      node: z.string(),
+      agents: count.describe("agents that keep it out"),
+      agentsTotal: count.describe("agents that reported on it"),
+    })).describe("kept out by most first, at most 20"),
+  }),
+  recent: z.strictObject({ seconds: count, ...recentCalls }).describe("from the history"),
+  events: z.array(z.strictObject(eventFields)).describe("the latest five, oldest first"),
+});
+
+/** Counters of all nodes; rates are the difference of two answers. */
+export const Counters = z.strictObject({
+  atMs: instantMs,
+  storeLabel: z.string(),
+  routeMark: z.string().describe("differs when routes have changed"),
+  services: z.array(z.strictObject({ kind: z.string(), aliveCount: count, count })),
+  recentSeconds: count.describe("time that recent calls were made in"),
+  modules: z.array(z.strictObject({
+    modId,
+    cmdId,
+    recent: z.strictObject(recentCalls).nullable().describe("null: the history knows none"),
+    nodes: z.array(z.strictObject({
+      ip: z.string(),
+      port: count,
+      succTotal: count.describe("of all callers, as long as they have known the node"),
+      errTotal: count,
+      succCount: count.describe("of all callers, each in its last window"),
+      errCount: count,
+      callerCount: count.describe("callers that reported on it lately"),
+      overloadCount: count.describe("callers of them that keep it out"),
+      reportedAtS: count.describe("last report, unix seconds"),
+      recent: z.strictObject(recentCalls).nullable()
+        .describe("null: the history knows none, or there are too many nodes to ask it"),
+    })),
+  })).describe("modules with results"),
+});
+
 /** Ranges of history charts. */
 export const historyRange = z.enum(["5m", "15m", "1h", "6h", "24h", "7d", "30d"]);
 export const HistoryQuery = z.strictObject({
@@ -512,21 +715,19 @@ export const History = z.strictObject({
 });
 
 /** Something that happened: a node kept out or back, an alert, a change of state. */
-export const EventRow = z.strictObject({
-  id: count,
-  atMs: instantMs,
-  kind: z.string().describe("a word such as node.overload or alert.firing"),
-  modId: modId.nullable(),
-  cmdId: cmdId.nullable(),
-  node: z.string().nullable(),
-  host: z.string().nullable().describe("address of the host that saw it"),
-  text: z.string(),
-});
+export const EventRow = z.strictObject(eventFields);
 export const EventListQuery = z.strictObject({
   ...BackQuery,
   ...ModuleFilter,
-  kind: z.string().max(32).regex(/^[a-z0-9._-]+$/).optional()
-    .describe("a kind; with a dot at its end all that begin with it"),
+  after: digits(0, Number.MAX_SAFE_INTEGER).optional()
+    .describe("give the first ones with a larger id than this, instead of the newest"),
+  kind: z.string().max(500).regex(
+    /^[a-z0-9._-]{1,32}(,[a-z0-9._-]{1,32})*$/,
+    "must be kinds of events, with commas between them",
+  ).transform((text) => text.split(",")).optional()
+    .describe("these kinds only; a word with a dot at its end: all that begin with it"),
+  detail: z.enum(["true", "false"]).optional()
+    .describe("true: with values for programs; default false"),
 });
 export const EventList = z.strictObject({ events: z.array(EventRow) });
 

@@ -18,10 +18,13 @@ import { AlertService } from "./alert_service.ts";
 import { ApiServer } from "./api_server.ts";
 import { ChangeService } from "./change_service.ts";
 import { hostNameList, webSettings } from "./config.ts";
+import { CounterService } from "./counter_service.ts";
 import { ExplainService } from "./explain_service.ts";
 import { makeHandlers } from "./handlers.ts";
 import { LiveHub } from "./live_stream.ts";
 import { webMetrics } from "./metrics.ts";
+import { NodeUseService } from "./node_use_service.ts";
+import { ReportService } from "./report_service.ts";
 import { RequestCounts } from "./request_counts.ts";
 import { PasswordHasher } from "./secrets.ts";
 import { Site } from "./site.ts";
@@ -57,6 +60,7 @@ export class WebService implements RunningService {
   readonly #alerts: AlertService;
   readonly #site: Site;
   readonly #watch: AgentWatch;
+  readonly #nodeUse: NodeUseService;
   readonly #requests = new RequestCounts();
   #server: HttpServer | undefined;
   #stopped = false;
@@ -98,6 +102,14 @@ export class WebService implements RunningService {
       callsPerSecond: ({ modId, cmdId }) => reader.model.module(modId, cmdId)?.callsPerSecond ?? 0,
       onChanged: () => void reader.readNow(),
     });
+    this.#nodeUse = new NodeUseService({
+      store,
+      clock,
+      rng: context.rng,
+      software,
+      token: context.authToken,
+      addresses: options.dnsAddresses ?? [],
+    });
     const hostNames = hostNameList(settings.hostNames);
     const api = new ApiServer({
       handlers: makeHandlers({
@@ -113,8 +125,11 @@ export class WebService implements RunningService {
           token: context.authToken,
         }),
         software,
+        counters: new CounterService({ store, clock }),
+        reports: new ReportService({ store, clock }),
+        nodeUse: this.#nodeUse,
+        clock,
         secureCookie: settings.secureCookie,
-        wallMs: () => Math.trunc(clock.wallMs()),
       }),
       access: this.#access,
       clock,
@@ -181,7 +196,11 @@ export class WebService implements RunningService {
     this.#watch.stop();
     const closed = this.#server?.close();
     if (closed !== undefined) await endsWithin(clock, CLOSE_TIMEOUT_MS, closed);
-    const quiet = Promise.all([this.#reader.stop(), this.#alerts.stop()]);
+    const quiet = Promise.all([
+      this.#reader.stop(),
+      this.#alerts.stop(),
+      this.#nodeUse.close(),
+    ]);
     await endsWithin(clock, CLOSE_TIMEOUT_MS, quiet);
     await endsWithin(clock, CLOSE_TIMEOUT_MS, this.#store.close());
   }

@@ -19,6 +19,8 @@ function calls(modId: number, port: number, values: Partial<NodeCalls> = {}): No
     port,
     succTotal: 0,
     errTotal: 0,
+    succCount: 0,
+    errCount: 0,
     callerCount: 1,
     overloadCount: 0,
     ts: 1000,

@@ -3,9 +3,9 @@
 import { type Clock, sleep, type Timer } from "../reactor/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
-import type { NodeCalls } from "../sql/console_store.ts";
 import type { RouteMark, RouteRow, ServiceInstance, Store } from "../sql/store.ts";
 import { withWatched } from "./agent_list.ts";
+import { readNodeCalls } from "./node_calls.ts";
 import { CALLER_RECENT_S, SystemModel } from "./system_model.ts";
 
 /** Pause between two readings, in milliseconds; longer when a reading takes long. */
@@ -18,9 +18,6 @@ const ROUTES_AGE_MAX_MS = 15_000;
 const CALLER_COUNT_AGE_MAX_MS = 10_000;
 /** Agents are written down less often, and there may be thousands. */
 const AGENTS_AGE_MAX_MS = 3_000;
-const CALLS_PAGE_ROWS = 250;
-/** Nodes whose calls are read; of more the rest counts as idle. */
-const CALL_NODES_MAX = 200_000;
 
 /** What the reader works with. */
 export interface SystemReaderOptions {
@@ -103,8 +100,8 @@ export class SystemReader {
     const { clock, log } = this.#options;
     try {
       await this.#readRoutes();
-      const calls = await this.#readCalls();
       const { store } = this.#options;
+      const calls = await readNodeCalls(store, clock, this.#sinceTs());
       if (clock.nowMs() - this.#callersAtMs >= CALLER_COUNT_AGE_MAX_MS) {
         this.#callersAtMs = clock.nowMs();
         this.#callerCount = await store.console.callerCount(this.#sinceTs());
@@ -154,18 +151,6 @@ export class SystemReader {
       ...await store.instances(["dns", "reporter"]),
       ...withWatched(this.#agents, watchedAgents()),
     ];
-  }
-
-  async #readCalls(): Promise<NodeCalls[]> {
-    const { store, clock } = this.#options;
-    const calls: NodeCalls[] = [];
-    while (calls.length < CALL_NODES_MAX) {
-      const page = await store.console.nodeCalls(this.#sinceTs(), calls.at(-1), CALLS_PAGE_ROWS);
-      calls.push(...page);
-      if (page.length < CALLS_PAGE_ROWS) break;
-      await sleep(clock, 0); // An embedded database reads on this thread: let others run too.
-    }
-    return calls;
   }
 
   #sinceTs(): number {

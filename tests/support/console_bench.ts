@@ -13,7 +13,7 @@ import { withTempDir } from "./temp_dir.ts";
 import type { webSettings } from "../../web/config.ts";
 import { API_PREFIX, CSRF_HEADER, type ProblemBody, type Role } from "../../web/contract.ts";
 import { PasswordHasher } from "../../web/secrets.ts";
-import { startWeb, type WebOptions } from "../../web/service.ts";
+import { startWeb, type WebOptions, type WebService } from "../../web/service.ts";
 
 /** Cheap to try: tests log in many times. */
 export const CHEAP_HASHER = new PasswordHasher({ factor: 1024, rounds: 1 });
@@ -118,38 +118,52 @@ async function addPeople(store: Store): Promise<void> {
   }
 }
 
+/** What a console of a test is given besides its database. */
+export type TestConsoleOptions = WebOptions & {
+  settings?: Partial<SettingsOf<typeof webSettings>>;
+};
+
+/** Starts a console in this process, on a free port, that announces nothing. */
+export function startTestConsole(
+  url: string,
+  options: TestConsoleOptions = {},
+): Promise<WebService> {
+  const settings = {
+    listenIp: "127.0.0.1",
+    listenPort: 0,
+    hostNames: "",
+    secureCookie: false,
+    agent: "127.0.0.1:1",
+    storeUrl: url,
+    mysqlHost: "",
+    mysqlPort: 3306,
+    mysqlUser: "",
+    mysqlPassword: "",
+    mysqlDatabase: "",
+    tokenFile: "",
+    allowInsecure: false,
+    ...options.settings,
+  };
+  return startWeb(settings, {
+    clock: systemClock,
+    rng: systemRng,
+    log: silentLogger,
+    software: softwareName(),
+    authToken: undefined,
+  }, { announce: () => {}, ...options });
+}
+
 /** Runs `fn` with a console that has a user of each role, named as the role. */
 export function withConsole(
   fn: (bench: ConsoleBench) => Promise<void>,
-  options: WebOptions & { settings?: Partial<SettingsOf<typeof webSettings>> } = {},
+  options: TestConsoleOptions = {},
 ): Promise<void> {
   return withTempDir(async (path) => {
     const url = `sqlite:${join(path, "lars.db")}`;
     await withStore(url, async (store) => {
       await store.migrate();
       await addPeople(store);
-      const service = await startWeb({
-        listenIp: "127.0.0.1",
-        listenPort: 0,
-        hostNames: "",
-        secureCookie: false,
-        agent: "127.0.0.1:1",
-        storeUrl: url,
-        mysqlHost: "",
-        mysqlPort: 3306,
-        mysqlUser: "",
-        mysqlPassword: "",
-        mysqlDatabase: "",
-        tokenFile: "",
-        allowInsecure: false,
-        ...options.settings,
-      }, {
-        clock: systemClock,
-        rng: systemRng,
-        log: silentLogger,
-        software: softwareName(),
-        authToken: undefined,
-      }, { announce: () => {}, ...options });
+      const service = await startTestConsole(url, options);
       try {
         const base = `http://${service.addresses[0]}`;
         const nobody = new Client(base);

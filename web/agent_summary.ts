@@ -1,52 +1,24 @@
 // Core. The agents of the fleet in a few lines: how many, and those that somebody should look at.
 
 import type { ServiceInstance } from "../sql/store.ts";
+import { AGENT_BEHIND_S, AGENT_STATES } from "./agent_list.ts";
+import type { ResponseOf } from "./contract.ts";
+import { SERVICE_SILENT_MS } from "./system_model.ts";
 
 /** Agents that are named one by one. */
 export const AGENTS_SHOWN_MAX = 20;
 
-/** An agent that was not heard for longer is silent, in seconds: dns writes every 10 s. */
-const SILENT_S = 30;
-
-/** An agent may lack the newest version for so long before it counts as behind, in seconds. */
-const BEHIND_S = 5;
-
-/** How an agent does, worst first. */
-const STATES = ["silent", "holding", "behind", "ok"] as const;
-
-/** An agent, as the command line tells of it. */
-export interface AgentLine {
-  readonly address: string;
-  readonly state: (typeof STATES)[number];
-  readonly zone: string;
-  /** The dns that wrote of it last. */
-  readonly dns: string;
-  /** In unix seconds. */
-  readonly seenAt: number;
-  readonly software: string;
-  /** Route version it has; null when dns does not know. */
-  readonly version: number | null;
-  /** Modules of which it holds a change back. */
-  readonly held: number;
-}
-
 /** All agents. */
-export interface AgentSummary {
-  readonly total: number;
-  readonly silent: number;
-  readonly holding: number;
-  readonly behind: number;
-  /** Worst first, at most {@linkcode AGENTS_SHOWN_MAX}. */
-  readonly agents: readonly AgentLine[];
-}
+export type AgentSummary = ResponseOf<"getReport">["agents"];
+type AgentLine = AgentSummary["agents"][number];
 
 function lineOf(agent: ServiceInstance, version: number, nowS: number): AgentLine {
   const { address, seenAt, software, detail } = agent;
   const known = typeof detail.version === "number" ? detail.version : null;
   const held = typeof detail.modulesHeld === "number" ? detail.modulesHeld : 0;
   // Versions are unix seconds: what dns wrote right after a change tells nothing yet.
-  const isBehind = known !== null && known < version && seenAt - version > BEHIND_S;
-  const state = nowS - seenAt > SILENT_S
+  const isBehind = known !== null && known < version && seenAt - version > AGENT_BEHIND_S;
+  const state = (nowS - seenAt) * 1000 > SERVICE_SILENT_MS
     ? "silent"
     : held > 0
     ? "holding"
@@ -78,7 +50,7 @@ export function summariseAgents(
 ): AgentSummary {
   const lines = instances.filter(({ kind }) => kind === "agent")
     .map((agent) => lineOf(agent, version, nowS))
-    .sort((a, b) => STATES.indexOf(a.state) - STATES.indexOf(b.state));
+    .sort((a, b) => AGENT_STATES.indexOf(a.state) - AGENT_STATES.indexOf(b.state));
   const count = (state: AgentLine["state"]): number =>
     lines.filter((line) => line.state === state).length;
   return {

@@ -1,0 +1,33 @@
+// Shell. API tokens of a console, put into its database by tests.
+
+import type { Store } from "../../sql/store.ts";
+import { TOKEN_PREFIX } from "../../web/access_service.ts";
+import type { Role } from "../../web/contract.ts";
+import { randomSecret, secretHash } from "../../web/secrets.ts";
+
+/**
+ * Makes a token.
+ *
+ * @param owner A user that the database has; the token can do what both may.
+ * @param expiresAtMs In unix milliseconds; 0: never.
+ */
+export async function addConsoleToken(
+  store: Store,
+  owner: string,
+  role: Role,
+  expiresAtMs = 0,
+): Promise<string> {
+  const secret = TOKEN_PREFIX + randomSecret();
+  const hash = secretHash(secret);
+  const about = { owner, role, createdAtMs: 1, expiresAtMs, usedAtMs: 0 };
+  await store.console.addToken({ title: `${role} ${hash.slice(0, 8)}`, hash, ...about }, {
+    atMs: 1,
+    who: "test",
+    action: "token.add",
+    target: role,
+    outcome: "done",
+    detail: "",
+    address: "",
+  });
+  return secret;
+}

@@ -1,0 +1,72 @@
+// Core. Why a console could not be asked, in words that are the same on every runtime.
+
+/** Causes of an error that are looked at. */
+const CAUSES_MAX = 10;
+
+/** The messages and codes of an error and of all its causes. */
+function textsOf(error: unknown): string {
+  const texts: string[] = [];
+  let one = error;
+  for (let depth = 0; one instanceof Error && depth < CAUSES_MAX; depth++) {
+    texts.push(one.name, "code" in one ? String(one.code) : "", one.message);
+    one = one.cause;
+  }
+  return texts.join(" ");
+}
+
+/** A fault before the request was sent; after it nobody knows how far the other side came. */
+const UNSENT = true;
+
+/** What a fault looks like, and what it means; the first that fits. */
+const MEANINGS: readonly (readonly [pattern: RegExp, meaning: string, unsent?: true])[] = [
+  [/TimeoutError/, "it took too long"],
+  [
+    /ECONNREFUSED|refused/i,
+    "nothing listens there (is the console running, is the port right?)",
+    UNSENT,
+  ],
+  [/Requests to port \d+ are blocked/, "no console can listen on such a port", UNSENT],
+  [/ENOTFOUND|EAI_AGAIN|getaddrinfo|dns error/i, "there is no host of that name", UNSENT],
+  [
+    /not valid for name|ALTNAME/i,
+    "its certificate is one for another name; give the name that it was made for",
+    UNSENT,
+  ],
+  [/CERT_HAS_EXPIRED|certificate.*expired/i, "its certificate has expired", UNSENT],
+  [
+    /certificate|CERT|UNABLE_TO_VERIFY|UnknownIssuer/,
+    "its certificate is not trusted; name the file of the authority that signed it in " +
+    "NODE_EXTRA_CA_CERTS",
+    UNSENT,
+  ],
+  [/InvalidContentType|corrupt message|EPROTO/, "it speaks no TLS; try http://", UNSENT],
+  [/invalid HTTP/i, "it speaks no HTTP; try https://, or another port", UNSENT],
+  [
+    /ECONNRESET|closed unexpectedly|closed before message|connection reset/i,
+    "it closed the connection; try https://, or another port",
+  ],
+  [
+    /EHOSTUNREACH|ENETUNREACH|unreachable|No route to host/i,
+    "that host cannot be reached",
+    UNSENT,
+  ],
+];
+
+/** True when the request may have reached the other side all the same. */
+export function mayHaveArrived(error: unknown): boolean {
+  const texts = textsOf(error);
+  return MEANINGS.find(([pattern]) => pattern.test(texts))?.[2] !== UNSENT;
+}
+
+/** Why a request failed. */
+export function fetchFault(error: unknown): string {
+  const texts = textsOf(error);
+  const meaning = MEANINGS.find(([pattern]) => pattern.test(texts))?.[1];
+  if (meaning !== undefined) return meaning;
+  let deepest = error;
+  for (let depth = 0; depth < CAUSES_MAX; depth++) {
+    if (!(deepest instanceof Error) || !(deepest.cause instanceof Error)) break;
+    deepest = deepest.cause;
+  }
+  return deepest instanceof Error ? deepest.message : String(error);
+}

@@ -1,0 +1,229 @@
+// Shell. The system as a console shows it by its REST interface.
+
+import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
+import type { EventQuery, EventRecord } from "../sql/event.ts";
+import type {
+  EditOptions,
+  ModuleChange,
+  ModuleKey,
+  ModuleRow,
+  RouteEdit,
+  RouteRow,
+} from "../sql/store.ts";
+import type { BodyOf, ResponseOf } from "../web/contract.ts";
+import { CHANGE_EDITS_MAX, NODE_MODULES_MAX, PAGE_ROWS_MAX } from "../web/schemas.ts";
+import type { NodeAddress } from "./cli_arguments.ts";
+import { CommandError } from "./cli_errors.ts";
+import type { ConsoleClient } from "./console_client.ts";
+import { eventOf, type EventRow } from "./history_view.ts";
+import { type EditFlags, type EditOutcome, warnOfUntold } from "./route_edit.ts";
+import type {
+  Counters,
+  NodeCallers,
+  NodeUse,
+  Report,
+  StoreFacts,
+  SystemAccess,
+  UserAccess,
+} from "./system_access.ts";
+
+interface FileNode extends Pick<RouteRow, "port" | "weight" | "zone" | "state"> {
+  readonly modid: number;
+  readonly cmdid: number;
+  readonly ip: string;
+}
+
+function nodeName({ ip, port }: NodeAddress): string {
+  return `${formatIpv4(ip)}:${port}`;
+}
+
+/** The rows of an exported file; undefined when it is none. */
+function rowsOf(text: string): RouteRow[] | undefined {
+  try {
+    return (JSON.parse(text) as FileNode[]).map(
+      ({ modid, cmdid, ip, port, weight, zone, state }) => ({
+        modId: modid,
+        cmdId: cmdid,
+        ip: parseIpv4(ip),
+        port,
+        weight,
+        zone,
+        state,
+      }),
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+function whyOf({ why }: EditFlags): { why?: string } {
+  return why === undefined ? {} : { why };
+}
+
+function outcomeOf(result: ResponseOf<"applyChange">): EditOutcome {
+  const told = result.told.map(({ fault, ...one }) => fault === null ? one : { ...one, fault });
+  warnOfUntold(told);
+  return { changed: result.changed, version: result.version, told };
+}
+
+/** As a query names them, in parts that one request takes. */
+function moduleLists(modules: readonly ModuleKey[]): string[] {
+  const lists: string[] = [];
+  for (let at = 0; at < modules.length; at += NODE_MODULES_MAX) {
+    const some = modules.slice(at, at + NODE_MODULES_MAX);
+    lists.push(some.map(({ modId, cmdId }) => `${modId}/${cmdId}`).join(","));
+  }
+  return lists;
+}
+
+function userAccess(client: ConsoleClient): UserAccess {
+  return {
+    list: async () => (await client.call("listUsers")).users,
+    add: async (name, role) => (await client.call("addUser", { body: { name, role } })).password,
+    reset: async (name) => (await client.call("resetPassword", { params: { name } })).password,
+    remove: async (name) => void await client.call("deleteUser", { params: { name } }),
+  };
+}
+
+/** The system behind a console. */
+export class ServerSystem implements SystemAccess {
+  readonly users: UserAccess;
+  readonly #client: ConsoleClient;
+
+  constructor(client: ConsoleClient) {
+    this.#client = client;
+    this.users = userAccess(client);
+  }
+
+  async read(module?: ModuleKey): Promise<RouteRow[]> {
+    const filter = module === undefined
+      ? {}
+      : { modId: `${module.modId}`, cmdId: `${module.cmdId}` };
+    const text = await this.#client.text("exportRoutes", { query: { format: "json", ...filter } });
+    const rows = rowsOf(text);
+    if (rows !== undefined) return rows;
+    throw new CommandError(`${this.#client.origin} answers no routes: that is no console`);
+  }
+
+  async readNode({ ip, port }: NodeAddress): Promise<RouteRow[]> {
+    return (await this.read()).filter((row) => row.ip === ip && row.port === port);
+  }
+
+  async edit(
+    edits: readonly RouteEdit[],
+    flags: EditFlags,
+    { meant = true }: EditOptions = {},
+  ): Promise<EditOutcome> {
+    const sent = edits.map((edit) => ({ ...edit, ip: formatIpv4(edit.ip) }));
+    return await this.#change({ edits: sent, meant, ...whyOf(flags) });
+  }
+
+  async confirm({ modId, cmdId }: ModuleKey, flags: EditFlags): Promise<EditOutcome> {
+    const params = { modId, cmdId };
+    return outcomeOf(await this.#client.call("confirmModule", { params, body: whyOf(flags) }));
+  }
+
+  async module(module: ModuleKey): Promise<ModuleRow> {
+    const [row] = await this.#texts({ modId: `${module.modId}`, cmdId: `${module.cmdId}` });
+    return row ?? { ...module, name: "", policy: "", updatedAt: 0 };
+  }
+
+  modules(): Promise<ModuleRow[]> {
+    return this.#texts({});
+  }
+
+  async setModules(changes: readonly ModuleChange[], flags: EditFlags): Promise<EditOutcome> {
+    const edits = changes.map((change) => ({ op: "module" as const, ...change }));
+    // What removes no node says nothing of removals that agents may hold back.
+    return await this.#change({ edits, meant: false, ...whyOf(flags) });
+  }
+
+  async facts(): Promise<StoreFacts> {
+    return (await this.report()).store;
+  }
+
+  report(): Promise<Report> {
+    return this.#client.call("getReport");
+  }
+
+  counters(): Promise<Counters> {
+    return this.#client.call("getCounters");
+  }
+
+  async readEvents(query: EventQuery = {}): Promise<EventRecord[]> {
+    const { module, kinds = [], limit = 100, afterId, beforeId } = query;
+    const filter = {
+      detail: "true" as const,
+      ...(module === undefined ? {} : { modId: `${module.modId}`, cmdId: `${module.cmdId}` }),
+      ...(kinds.length === 0 ? {} : { kind: kinds.join(",") }),
+    };
+    const found: EventRow[] = [];
+    let edge = afterId ?? beforeId;
+    while (found.length < limit) {
+      const rows = Math.min(limit - found.length, PAGE_ROWS_MAX);
+      const side = afterId === undefined ? "before" : "after";
+      const { events } = await this.#client.call("listEvents", {
+        query: {
+          ...filter,
+          limit: `${rows}`,
+          ...(edge === undefined ? {} : { [side]: `${edge}` }),
+        },
+      });
+      const oldestFirst = events.toReversed();
+      if (afterId === undefined) found.unshift(...oldestFirst);
+      else found.push(...oldestFirst);
+      if (events.length < rows) break;
+      edge = afterId === undefined ? found[0].id : found[found.length - 1].id;
+    }
+    return found.map(eventOf);
+  }
+
+  async nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUse> {
+    const params = { node: nodeName(node) };
+    const parts = await Promise.all(
+      moduleLists(modules).map((list) =>
+        this.#client.call("getNodeUse", { params, query: { modules: list } })
+      ),
+    );
+    return {
+      dnsCount: Math.min(...parts.map(({ dnsCount }) => dnsCount)),
+      answers: parts.flatMap(({ answers }) => answers),
+    };
+  }
+
+  async nodeCallers(
+    node: NodeAddress,
+    modules: readonly ModuleKey[],
+    withinS: number,
+  ): Promise<NodeCallers> {
+    const params = { node: nodeName(node) };
+    const found: NodeCallers = { callers: [], callerCount: 0 };
+    for (const list of moduleLists(modules)) {
+      const query = { modules: list, withinS: `${withinS}` };
+      const { callers, callerCount } = await this.#client.call("getNodeCallers", { params, query });
+      found.callers.push(...callers);
+      found.callerCount += callerCount;
+    }
+    return found;
+  }
+
+  close(): Promise<void> {
+    this.#client.close();
+    return Promise.resolve();
+  }
+
+  async #texts(query: { modId?: string; cmdId?: string }): Promise<ModuleRow[]> {
+    const { modules } = await this.#client.call("listModuleTexts", { query });
+    return modules.map(({ updatedAtMs, ...row }) => ({ ...row, updatedAt: updatedAtMs / 1000 }));
+  }
+
+  async #change(body: BodyOf<"applyChange">): Promise<EditOutcome> {
+    const count = body.edits.length;
+    if (count > CHANGE_EDITS_MAX) {
+      throw new CommandError(
+        `A console takes at most ${CHANGE_EDITS_MAX} edits at once: these are ${count}`,
+      );
+    }
+    return outcomeOf(await this.#client.call("applyChange", { body }));
+  }
+}
