@@ -3,6 +3,7 @@ import { createServer, type Server } from "node:net";
 import { test } from "node:test";
 import { systemClock } from "../reactor/system_clock.ts";
 import { systemRng } from "../reactor/system_rng.ts";
+import { freePort } from "../tests/support/free_port.ts";
 import { until } from "../tests/support/until.ts";
 import { FakeDns } from "./fake_upstream.ts";
 import { HealthChecker } from "./health_checker.ts";
@@ -64,16 +65,6 @@ async function withServer(
   } finally {
     server.close();
   }
-}
-
-/** A port on which nobody listens. */
-async function freePort(): Promise<number> {
-  let free = 0;
-  await withServer(undefined, (port) => {
-    free = port;
-    return Promise.resolve();
-  });
-  return free;
 }
 
 test("tcp: a port that takes connections is well, one that refuses is not", async () => {

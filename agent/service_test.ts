@@ -26,6 +26,7 @@ import { type Logger, silentLogger } from "../reactor/log.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import { systemRng } from "../reactor/system_rng.ts";
 import { UdpClient } from "../reactor/udp_client.ts";
+import { freePort } from "../tests/support/free_port.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
 import { until } from "../tests/support/until.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
@@ -69,8 +70,9 @@ interface LabContext {
 
 async function withLab(fn: (lab: Lab) => Promise<void>): Promise<void> {
   const closers: (() => unknown)[] = [];
-  const dns = await FakeDns.start();
-  const reporter = await FakeReporter.start();
+  // Some tests let them go, or come back on the same port.
+  const dns = await FakeDns.start({ port: await freePort() });
+  const reporter = await FakeReporter.start({ port: await freePort() });
   closers.push(() => dns.close(), () => reporter.close());
   try {
     await fn({
@@ -312,10 +314,8 @@ test("dns hears whether a node is still used, and since when it is not", () =>
 test("a node that fails its health checks is out without a single call, and comes back", () =>
   withLab(async ({ dns, agent, caller, reporter }) => {
     // Fake reporters stand in for nodes; one of them is not there at first.
-    const absent = await FakeReporter.start();
     const well = { ip: 0x7f000001, port: reporter.port };
-    const dead = { ip: 0x7f000001, port: absent.port };
-    await absent.close();
+    const dead = { ip: 0x7f000001, port: await freePort() };
     dns.routes.set("1,1", [well, dead]);
     const healthCheck = {
       kind: "tcp",

@@ -14,6 +14,7 @@ import {
 } from "../proto/host_codec.ts";
 import { agentPortIndex, MessageId } from "../proto/message_ids.ts";
 import { systemClock } from "../reactor/system_clock.ts";
+import { freePort } from "../tests/support/free_port.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
 import { until } from "../tests/support/until.ts";
 import { LarsClient } from "./client.ts";
@@ -147,10 +148,13 @@ test("a datagram from any other address is dropped", async () => {
   });
 });
 
+/** Ports for an agent that is not there all the time. */
+async function freePorts(): Promise<[number, number, number]> {
+  return [await freePort(), await freePort(), await freePort()];
+}
+
 test("getHost() says where no agent listens, and a later agent is found", async () => {
-  const gone = await FakeAgent.start();
-  const ports = gone.ports;
-  await gone.stop();
+  const ports = await freePorts();
   const client = new LarsClient({ port: ports, deadlineMs: 80 });
   try {
     const startedMs = systemClock.nowMs();
@@ -177,7 +181,7 @@ test("getHost() says where no agent listens, and a later agent is found", async 
 });
 
 test("a restart of the agent shorter than the deadline goes unnoticed", async () => {
-  let agent = await FakeAgent.start();
+  let agent = await FakeAgent.start(await freePorts());
   const client = new LarsClient({ port: agent.ports, deadlineMs: 1000 });
   try {
     agent.onReceive = answerHosts;

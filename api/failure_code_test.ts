@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { test } from "node:test";
 import { TimeoutError } from "../reactor/errors.ts";
+import { freePort } from "../tests/support/free_port.ts";
 import { failureCodeOf } from "./failure_code.ts";
 
 const REFUSED = 111;
@@ -79,14 +80,13 @@ async function failureOf(work: () => Promise<unknown>): Promise<number> {
 }
 
 test("sockets and fetch of this runtime: refused, lost, too late", async () => {
-  const gone = await listen(() => {});
-  await closed(gone.server);
+  const gonePort = await freePort();
   const dial = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      connect(gone.port, "127.0.0.1").on("connect", resolve).on("error", reject);
+      connect(gonePort, "127.0.0.1").on("connect", resolve).on("error", reject);
     });
   assert.equal(await failureOf(dial), REFUSED);
-  assert.equal(await failureOf(() => fetch(`http://127.0.0.1:${gone.port}/`)), REFUSED);
+  assert.equal(await failureOf(() => fetch(`http://127.0.0.1:${gonePort}/`)), REFUSED);
 
   const breaking = await listen((socket) => socket.once("data", () => socket.resetAndDestroy()));
   assert.equal(await failureOf(() => fetch(`http://127.0.0.1:${breaking.port}/`)), REFUSED);

@@ -12,6 +12,7 @@ import { silentLogger } from "../reactor/log.ts";
 import { systemClock } from "../reactor/system_clock.ts";
 import { reporterDaemon } from "../reporter/service.ts";
 import { openStore, type Store } from "../sql/mod.ts";
+import { freePort } from "../tests/support/free_port.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 import { until } from "../tests/support/until.ts";
@@ -63,8 +64,8 @@ async function clientWithoutAgent(
   dns: FakeDns,
   reporter: FakeReporter,
 ): Promise<[InProcessClient, number]> {
-  const agent = await startAgent(dns, reporter);
-  const port = portOf(agent);
+  const port = await freePort();
+  const agent = await startAgent(dns, reporter, { "agent.port": String(port) });
   const client = scope.add(local(port));
   await client.getHost(1, 1);
   await agent.stop();

@@ -1,5 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import { freePort } from "../tests/support/free_port.ts";
 import { until } from "../tests/support/until.ts";
 import { encodeFrame, writeHead } from "./frame.ts";
 import { silentLogger } from "./log.ts";
@@ -54,9 +55,7 @@ async function withClient(setup: Setup, body: (running: Running) => Promise<void
 
 /** Address of a port where nobody listens. */
 async function deadAddress(): Promise<{ hostname: string; port: number }> {
-  const server = await RawServer.listen();
-  server.close();
-  return server.address;
+  return { hostname: "127.0.0.1", port: await freePort() };
 }
 
 test("TcpClient connects, sends and receives", () =>

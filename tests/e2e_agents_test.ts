@@ -7,6 +7,7 @@ import { test } from "node:test";
 import type { ResponseOf } from "../web/contract.ts";
 import { type ConsoleBench, withConsole } from "./support/console_bench.ts";
 import { addNodes, agentFlags, nodeOf } from "./support/fleet.ts";
+import { freePort } from "./support/free_port.ts";
 import { type Processes, type TestProcess, withProcesses } from "./support/processes.ts";
 import { until } from "./support/until.ts";
 import { WireCaller, WireConnection } from "./support/wire_client.ts";
@@ -48,10 +49,15 @@ async function addRules({ clients: { operator } }: ConsoleBench): Promise<void> 
 
 async function startFleet(bench: ConsoleBench, processes: Processes): Promise<Fleet> {
   await addNodes(bench.store, ...MODULE, [0, 1, 2, 3].map((index) => nodeOf(index)));
-  const shared = ["--reactor-port=0", `--store=${bench.url}`, "--dns-poll-interval=0.1"];
+  const shared = [`--store=${bench.url}`, "--dns-poll-interval=0.1"];
+  // Agents go on knocking on the port of the one that is killed.
   const servers = await Promise.all([
-    processes.start("dns", shared),
-    processes.start("dns", [...shared, "--reactor-thread-num=2"]),
+    processes.start("dns", [...shared, `--reactor-port=${await freePort()}`]),
+    processes.start("dns", [
+      ...shared,
+      `--reactor-port=${await freePort()}`,
+      "--reactor-thread-num=2",
+    ]),
   ]);
   const ports = servers.map((dns) => dns.port());
   const agents = await Promise.all(["west", "east"].map((zone, index) =>

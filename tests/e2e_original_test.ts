@@ -8,7 +8,7 @@ import { spawnSync } from "node:child_process";
 import { createServer } from "node:net";
 import process from "node:process";
 import { test } from "node:test";
-import { findProgram, noPrivateServerReason } from "./support/mariadb.ts";
+import { findProgram, noPrivateServerReason, TEMPLATE_VARIABLE } from "./support/mariadb.ts";
 import { SCENARIO_STEPS, type ScenarioResult } from "./support/original_conf.ts";
 import { withProcesses } from "./support/processes.ts";
 
@@ -40,12 +40,18 @@ async function wrapperOrReason(): Promise<string[] | string> {
   return [];
 }
 
+/** Lets the scenario copy its database server where others do. */
+function templateVariable(): Record<string, string> {
+  const template = process.env[TEMPLATE_VARIABLE];
+  return template === undefined ? {} : { [TEMPLATE_VARIABLE]: template };
+}
+
 async function runScenario(wrapper: readonly string[]): Promise<readonly ScenarioResult[]> {
   let results: ScenarioResult[] = [];
   await withProcesses(async (processes) => {
     const scenario = processes.spawn("scenario", "tests/support/original_scenario.ts", [], {
       wrapper,
-      env: { PATH: process.env.PATH ?? "" },
+      env: { PATH: process.env.PATH ?? "", ...templateVariable() },
     });
     const { stdout, stderr } = await scenario.untilEnded(SCENARIO_TIMEOUT_MS);
     results = stdout.split("\n").filter((line) => line.startsWith("{"))

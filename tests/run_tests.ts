@@ -1,103 +1,82 @@
 // Shell. `deno task test`: brings a database, runs every test on Deno and on Bun, counts them once.
 
-import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import process from "node:process";
 import { Command, CommanderError } from "commander";
-import { findChromium } from "./browser/chromium.ts";
-import { findProgram, type MariaDb, startMariaDb } from "./support/mariadb.ts";
+import { systemClock } from "../reactor/system_clock.ts";
+import { bringChromium, bringMariaDb } from "./support/bring_programs.ts";
+import { PORTS_VARIABLE, portsOfLane } from "./support/free_port.ts";
+import { type LaneJob, runInLanes } from "./support/lanes.ts";
+import { type MariaDb, startMariaDb, TEMPLATE_VARIABLE } from "./support/mariadb.ts";
 import { bringPromtool, PROMTOOL_VARIABLE } from "./support/promtool.ts";
-import { readBunOutput, readDenoOutput, type TestRun } from "./support/test_output.ts";
-
-/** The Bun that tests run on, taken from npm. */
-const BUN_PACKAGE = "bun@1.4.5";
-
-/** Debian packages that hold the database server and its client. */
-const MARIADB_PACKAGES = ["mariadb-server", "mariadb-client"];
+import {
+  areProgramsStopped,
+  bunRunner,
+  denoRunner,
+  type Runner,
+  runTestFile,
+  stopPrograms,
+} from "./support/test_job.ts";
+import {
+  countsText,
+  failureLines,
+  type FileOutcome,
+  slowestLines,
+  totalOf,
+  unsteadyTests,
+  worthAnotherRun,
+} from "./support/test_summary.ts";
 
 /** A test file whose first lines say this needs Deno itself and is left out on Bun. */
 const DENO_ONLY_MARK = "// Runs on Deno only";
 
-/** With failures in more files than this something is broken: they are not run again. */
-const RERUN_FILES_MAX = 5;
+/** A test file whose first lines say this needs the machine for itself: nothing runs beside it. */
+const ALONE_MARK = "// Runs alone";
+
+/** Folders of the tests that need a browser. */
+const BROWSER_TESTS = "tests/browser/";
+
+/**
+ * Files that take longest are started first, so that the lanes end together; the rest of them
+ * follows in `tests/`. The end of each run says which those are.
+ */
+const LONGEST_FIRST = [
+  "tests/e2e_agents_test.ts",
+  "tests/browser/pages_test.ts",
+  "agent/service_test.ts",
+  "tests/",
+  "sql/",
+];
+
+/** Lanes unless told otherwise: one more than processors, since most tests mostly wait. */
+const LANES_MIN = 2;
+const LANES_MAX = 6;
+
+/** Files named at the end as the slowest. */
+const SLOWEST_COUNT = 10;
+
+/** What Ctrl-C ends with, as shells count it. */
+const INTERRUPTED_CODE = 130;
 
 interface Options {
   skip: string[];
   only?: string;
   strict?: boolean;
+  lanes: number;
+}
+
+/** One test file on one runtime. */
+interface Job extends LaneJob {
+  readonly runner: Runner;
 }
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** Runs a program with its output shown and kept; resolves with exit code and output. */
-function run(
-  argv: readonly string[],
-  env: Record<string, string | undefined>,
-): Promise<{ code: number; output: string }> {
-  const [program, ...args] = argv;
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: "pipe" });
-    let output = "";
-    const keep = (chunk: Uint8Array): void => {
-      process.stdout.write(chunk);
-      output += new TextDecoder().decode(chunk);
-    };
-    child.stdout.on("data", keep);
-    child.stderr.on("data", keep);
-    child.stdin.end();
-    child.on("error", reject);
-    child.on("close", (code) => resolve({ code: code ?? 1, output }));
-  });
-}
-
-/** Finds a `mariadbd`, or installs the Debian package where that is possible. */
-async function bringMariaDb(): Promise<void> {
-  if (findProgram("mariadbd") !== undefined) return;
-  const isDebian = existsSync("/usr/bin/apt-get");
-  const isRoot = process.getuid?.() === 0;
-  const hint = `install it with: apt-get install ${MARIADB_PACKAGES.join(" ")} ` +
-    "(or set LARS_TEST_MYSQL_URL=mysql://user:password@host:port, or pass --skip mysql)";
-  if (!isDebian || !isRoot) throw new Error(`No mariadbd on this machine; ${hint}`);
-  say("Installing MariaDB (Debian package, once) ...");
-  const env = { DEBIAN_FRONTEND: "noninteractive" };
-  const quiet = ["-qq", "-o", "Dpkg::Use-Pty=0"];
-  await run(["apt-get", "update", ...quiet], env);
-  const { code } = await run(
-    ["apt-get", "install", "-y", "--no-install-recommends", ...quiet, ...MARIADB_PACKAGES],
-    env,
-  );
-  if (code !== 0 || findProgram("mariadbd") === undefined) {
-    throw new Error(`MariaDB did not install; ${hint}`);
-  }
-}
-
-/** Folders of the tests that need a browser. */
-const BROWSER_TESTS = "tests/browser/";
-
-/** Finds a Chromium, or installs the Debian package; says in a line why not when it cannot. */
-async function bringChromium(): Promise<string | undefined> {
-  if (findChromium() !== undefined) return undefined;
-  const hint = "install it with: apt-get install chromium " +
-    "(or name one in LARS_TEST_CHROMIUM, or pass --skip browser)";
-  if (!existsSync("/usr/bin/apt-get") || process.getuid?.() !== 0) {
-    return `no Chromium on this machine; ${hint}`;
-  }
-  say("Installing Chromium (Debian package, once, about 100 MB) ...");
-  const env = { DEBIAN_FRONTEND: "noninteractive" };
-  const plain = ["-o", "Dpkg::Use-Pty=0"];
-  await run(["apt-get", "update", "-qq", ...plain], env);
-  const { code } = await run(
-    ["apt-get", "install", "-y", "--no-install-recommends", ...plain, "chromium"],
-    env,
-  );
-  return code === 0 && findChromium() !== undefined
-    ? undefined
-    : `Chromium did not install; ${hint}`;
-}
-
+/** Every test file, by its path from the working directory. */
 async function testFiles(): Promise<string[]> {
   const found: string[] = [];
   const walk = async (folder: string): Promise<void> => {
@@ -111,73 +90,99 @@ async function testFiles(): Promise<string[]> {
     }
   };
   await walk(".");
-  return found.sort();
+  return found.map((path) => path.slice("./".length)).sort();
 }
 
-function isDenoOnly(path: string): boolean {
-  return readFileSync(path, "utf8").slice(0, 400).includes(DENO_ONLY_MARK);
+/** The jobs of these files, those that take longest first. */
+function jobsOf(files: readonly string[], runners: readonly Runner[]): Job[] {
+  const rank = (file: string): number => {
+    const index = LONGEST_FIRST.findIndex((start) => file.startsWith(start));
+    return index < 0 ? LONGEST_FIRST.length : index;
+  };
+  return [...files].sort((a, b) => rank(a) - rank(b)).flatMap((file) => {
+    const head = readFileSync(file, "utf8").slice(0, 400);
+    return runners
+      .filter(({ name }) => name === "Deno" || !head.includes(DENO_ONLY_MARK))
+      .map((runner): Job => ({ file, runner, isAlone: head.includes(ALONE_MARK) }));
+  });
 }
 
-/** A runtime under which the tests run. */
-interface Runner {
-  readonly name: "Deno" | "Bun";
-  command(files: readonly string[]): string[];
-  read(output: string): TestRun;
+/** Runs one job, prints what it printed, and says what came of it. */
+async function runJob(
+  { file, runner }: Job,
+  env: Readonly<Record<string, string>>,
+  place: string,
+): Promise<FileOutcome | undefined> {
+  const run = await runTestFile(runner, file, env);
+  const { output, tookMs, fault, ...counts } = run;
+  const outcome = { runtime: runner.name, file, run: counts, tookMs, fault };
+  const said = fault === undefined ? "" : `, ${fault}`;
+  const result = areProgramsStopped() ? "stopped" : `${countsText(counts)}${said}`;
+  const seconds = `${(tookMs / 1000).toFixed(1)} s`;
+  say(`\n== ${runner.name} ${file}: ${result}, ${seconds} ${place} ==\n${output.trim()}`);
+  return areProgramsStopped() ? undefined : outcome;
 }
 
-const RUNNERS: readonly Runner[] = [
-  {
-    name: "Deno",
-    command: (files) => [process.execPath, "test", "-A", "--no-check", "--quiet", ...files],
-    read: readDenoOutput,
-  },
-  {
-    name: "Bun",
-    command: (files) => ["npx", "-y", BUN_PACKAGE, "test", "--timeout", "60000", ...files],
-    read: readBunOutput,
-  },
-];
-
-async function runFiles(
-  runner: Runner,
-  files: readonly string[],
-  env: Record<string, string>,
-): Promise<TestRun> {
-  const { code, output } = await run(runner.command(files), env);
-  const result = runner.read(output);
-  if (code === 0 || result.failed > 0) return result;
-  say(`${runner.name} ended with exit code ${code}`);
-  return { ...result, failed: 1 };
+/** Runs every job in the lanes. */
+async function runJobs(
+  jobs: readonly Job[],
+  laneCount: number,
+  env: Readonly<Record<string, string>>,
+): Promise<FileOutcome[]> {
+  const outcomes: FileOutcome[] = [];
+  let ended = 0;
+  await runInLanes(jobs, { laneCount, isStopped: areProgramsStopped }, async (job, lane) => {
+    const ports = { [PORTS_VARIABLE]: portsOfLane(lane, laneCount) };
+    const outcome = await runJob(job, { ...env, ...ports }, `[${++ended}/${jobs.length}]`);
+    if (outcome !== undefined) outcomes.push(outcome);
+  });
+  return outcomes;
 }
 
 /**
  * Runs the files of failed tests once more, alone: on a machine that other programs load, a
  * time-out may say nothing about the code. What passes then is named as such in the last lines.
+ *
+ * @returns the outcomes with those of the second run in their place, and what to say of them.
  */
 async function runAgain(
-  runner: Runner,
-  first: TestRun,
-  env: Record<string, string>,
-): Promise<TestRun & { unsteady: string[] }> {
-  const files = [...new Set(first.failures.map(({ file }) => file))];
-  if (
-    files.length === 0 || files.length > RERUN_FILES_MAX || first.failed > first.failures.length
-  ) {
-    return { ...first, unsteady: [] };
-  }
-  say(`\n== ${runner.name}, failed tests once more: ${files.join(" ")} ==`);
-  const second = await runFiles(runner, files, env);
-  const left = Math.min(second.failed, first.failed);
-  const stillFails = (name: string): boolean =>
-    left > 0 && (second.failures.length === 0 || second.failures.some((one) => one.name === name));
-  return {
-    passed: first.passed + first.failed - left,
-    failed: left,
-    skipped: first.skipped,
-    failures: second.failures,
-    unsteady: first.failures.filter(({ name }) => !stillFails(name))
-      .map(({ file, name }) => `${runner.name}: ${file}: ${name}`),
-  };
+  outcomes: readonly FileOutcome[],
+  jobs: readonly Job[],
+  env: Readonly<Record<string, string>>,
+): Promise<{ outcomes: readonly FileOutcome[]; lines: string[] }> {
+  const worth = worthAnotherRun(outcomes);
+  if (worth.length === 0) return { outcomes, lines: [] };
+  const isWorth = (file: string, runtime: string): boolean =>
+    worth.some((one) => one.file === file && one.runtime === runtime);
+  const again = jobs.filter(({ file, runner }) => isWorth(file, runner.name));
+  say(`\n== Files of failed tests once more, nothing beside them ==`);
+  const seconds = await runJobs(again, 1, env);
+  const lines: string[] = [];
+  const merged = outcomes.map((first) => {
+    const second = seconds.find(({ file, runtime }) =>
+      file === first.file && runtime === first.runtime
+    );
+    if (second === undefined) return first;
+    lines.push(
+      ...unsteadyTests(first.run, second.run)
+        .map((name) => `Passed on the second run only: ${first.runtime}: ${first.file}: ${name}`),
+    );
+    return second;
+  });
+  return { outcomes: merged, lines };
+}
+
+function choice(name: string, known: readonly string[], value: string): string {
+  if (known.includes(value)) return value;
+  const text = `${name} knows ${known.join(", ")}: current value is ${value}`;
+  throw new CommanderError(2, "usage", text);
+}
+
+function laneCount(value: string): number {
+  const count = Number(value);
+  if (Number.isInteger(count) && count >= 1 && count <= 64) return count;
+  const text = `--lanes must be a whole number from 1 to 64: current value is ${value}`;
+  throw new CommanderError(2, "usage", text);
 }
 
 function parseOptions(argv: string[]): { options: Options; paths: string[] } {
@@ -187,93 +192,98 @@ function parseOptions(argv: string[]): { options: Options; paths: string[] } {
     .option(
       "--skip <what>",
       "mysql: no database tests; browser: no tests of pages; bun: Deno only",
-      (value, all: string[]) => {
-        if (!["mysql", "browser", "bun"].includes(value)) {
-          throw new CommanderError(
-            2,
-            "usage",
-            `--skip knows mysql, browser and bun: current value is ${value}`,
-          );
-        }
-        return [...all, value];
-      },
+      (value, all: string[]) => [...all, choice("--skip", ["mysql", "browser", "bun"], value)],
       [],
     )
-    .option("--only <runtime>", "deno or bun")
+    .option("--only <runtime>", "deno or bun", (value) => choice("--only", ["deno", "bun"], value))
     .option("--strict", "a failed test counts as failed, it is not run once more")
+    .option(
+      "--lanes <number>",
+      "test files that run side by side",
+      laneCount,
+      Math.min(LANES_MAX, Math.max(LANES_MIN, availableParallelism() + 1)),
+    )
     .exitOverride();
   command.parse(argv, { from: "user" });
   return { options: command.opts<Options>(), paths: command.args };
-}
-
-async function main(argv: string[]): Promise<number> {
-  const { options, paths } = parseOptions(argv);
-  const files = (await testFiles()).filter((file) =>
-    paths.length === 0 || paths.some((path) => file.includes(path))
-  );
-  if (files.length === 0) {
-    say(`No test file matches ${paths.join(" ")}`);
-    return 2;
-  }
-  const env: Record<string, string> = {};
-  let database: MariaDb | undefined;
-  if (options.skip.includes("mysql")) env.LARS_TEST_SKIP_MYSQL = "1";
-  else if (process.env.LARS_TEST_MYSQL_URL === undefined) {
-    await bringMariaDb();
-    database = await startMariaDb();
-    env.LARS_TEST_MYSQL_URL = database.url;
-  }
-  if (options.skip.includes("browser")) env.LARS_TEST_SKIP_BROWSER = "1";
-  else if (files.some((file) => file.includes(BROWSER_TESTS))) {
-    const reason = await bringChromium();
-    if (reason !== undefined) {
-      await database?.stop();
-      throw new Error(reason);
-    }
-  }
-  if (files.some((file) => file.endsWith("tests/metrics_test.ts"))) {
-    const promtool = bringPromtool();
-    if (promtool !== undefined) env[PROMTOOL_VARIABLE] = promtool;
-  }
-  let failed = 0;
-  try {
-    failed = await runAll(files, options, env);
-  } finally {
-    await database?.stop();
-  }
-  return failed === 0 ? 0 : 1;
 }
 
 /** Runs the files under every runtime asked for, and says what came of it. */
 async function runAll(
   files: readonly string[],
   options: Options,
-  env: Record<string, string>,
+  env: Readonly<Record<string, string>>,
 ): Promise<number> {
-  const firsts: { runner: Runner; first: TestRun }[] = [];
-  for (const runner of RUNNERS) {
-    const name = runner.name.toLowerCase();
-    if (options.skip.includes(name) || (options.only ?? name) !== name) continue;
-    const portable = runner.name === "Bun" ? files.filter((file) => !isDenoOnly(file)) : files;
-    const left = files.length - portable.length;
-    say(`\n== ${runner.name} ==${left === 0 ? "" : ` (${left} files run on Deno only)`}`);
-    firsts.push({ runner, first: await runFiles(runner, portable, env) });
+  const startMs = systemClock.nowMs();
+  const isWanted = (name: string): boolean =>
+    !options.skip.includes(name) && (options.only ?? name) === name;
+  const runners: Runner[] = [];
+  if (isWanted("deno")) runners.push(denoRunner());
+  if (isWanted("bun")) runners.push(await bunRunner());
+  const jobs = jobsOf(files, runners);
+  say(`${jobs.length} runs of ${files.length} test files in ${options.lanes} lanes`);
+  const first = await runJobs(jobs, options.lanes, env);
+  if (areProgramsStopped()) return INTERRUPTED_CODE;
+  const { outcomes, lines } = options.strict === true
+    ? { outcomes: first, lines: [] }
+    : await runAgain(first, jobs, env);
+  if (areProgramsStopped()) return INTERRUPTED_CODE;
+  const total = totalOf(outcomes);
+  say(`\n${slowestLines(outcomes, SLOWEST_COUNT).join("\n")}\n`);
+  for (const what of options.skip) say(`${what} was skipped on request`);
+  for (const line of lines) say(line);
+  for (const line of failureLines(outcomes)) say(line);
+  const seconds = Math.round((systemClock.nowMs() - startMs) / 1000);
+  say(`${countsText(total)}, in ${Math.floor(seconds / 60)} min ${seconds % 60} s`);
+  return total.failed === 0 && total.passed > 0 ? 0 : 1;
+}
+
+/** Brings what the files need; what it put into `env` is for their processes. */
+async function bringAll(
+  files: readonly string[],
+  options: Options,
+  env: Record<string, string>,
+): Promise<MariaDb | undefined> {
+  if (options.skip.includes("browser")) env.LARS_TEST_SKIP_BROWSER = "1";
+  else if (files.some((file) => file.includes(BROWSER_TESTS))) {
+    const reason = await bringChromium();
+    if (reason !== undefined) throw new Error(reason);
   }
-  const total = { passed: 0, failed: 0, skipped: 0 };
-  const lines = options.skip.map((what) => `${what} was skipped on request`);
-  for (const { runner, first } of firsts) {
-    const result = options.strict ? { ...first, unsteady: [] } : await runAgain(runner, first, env);
-    total.passed += result.passed;
-    total.failed += result.failed;
-    total.skipped += result.skipped;
-    lines.push(...result.unsteady.map((test) => `Passed on the second run only: ${test}`));
-    lines.push(
-      ...result.failures.map(({ file, name }) => `Failed: ${runner.name}: ${file}: ${name}`),
-    );
+  if (files.some((file) => file.endsWith("tests/metrics_test.ts"))) {
+    const promtool = bringPromtool();
+    if (promtool !== undefined) env[PROMTOOL_VARIABLE] = promtool;
   }
-  lines.push(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
-  say(`\n${lines.join("\n")}`);
-  return total.passed > 0 ? total.failed : Math.max(1, total.failed);
+  if (options.skip.includes("mysql")) env.LARS_TEST_SKIP_MYSQL = "1";
+  else if (process.env.LARS_TEST_MYSQL_URL === undefined) {
+    await bringMariaDb();
+    const database = await startMariaDb();
+    env.LARS_TEST_MYSQL_URL = database.url;
+    env[TEMPLATE_VARIABLE] = database.template;
+    return database;
+  }
+  return undefined;
+}
+
+async function main(argv: string[]): Promise<number> {
+  const { options, paths } = parseOptions(argv);
+  const files = (await testFiles()).filter((file) =>
+    paths.length === 0 || paths.some((path) => `./${file}`.includes(path))
+  );
+  if (files.length === 0) {
+    say(`No test file matches ${paths.join(" ")}`);
+    return 2;
+  }
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    // The second time it ends at once.
+    process.once(signal, stopPrograms);
+  }
+  const env: Record<string, string> = {};
+  const database = await bringAll(files, options, env);
+  try {
+    return await runAll(files, options, env);
+  } finally {
+    await database?.stop();
+  }
 }
 
 try {

@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { freePort } from "../../tests/support/free_port.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
 import { BindError, ConnectError } from "../errors.ts";
@@ -33,9 +34,7 @@ testStream("an accepted", (body) => withAcceptedPair(runtime, body));
 testStream("a connected", withConnectedPair);
 
 test("connectTcp() names the address that refused", async () => {
-  const server = await RawServer.listen();
-  const { port } = server.address;
-  server.close();
+  const port = await freePort();
   const { signal } = new AbortController();
   const connecting = runtime.connectTcp({ hostname: "127.0.0.1", port, signal });
   await assert.rejects(connecting, (error) => {

@@ -428,9 +428,16 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
   return { table, sessionOf };
 }
 
+/** The browser went on to another page before it had sent its request: nobody waits for an answer. */
+class Gone extends Error {}
+
 async function readBody(request: IncomingMessage): Promise<unknown> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of request) chunks.push(chunk as Uint8Array);
+  try {
+    for await (const chunk of request) chunks.push(chunk as Uint8Array);
+  } catch (error) {
+    throw new Gone(String(error));
+  }
   const text = new TextDecoder().decode(Buffer.concat(chunks));
   return text === "" ? undefined : JSON.parse(text);
 }
@@ -586,6 +593,7 @@ export async function startFixtureServer(scene: Scene): Promise<FixtureServer> {
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? "/", "http://localhost");
     const fail = (error: unknown): void => {
+      if (error instanceof Gone) return;
       if (!(error instanceof Refusal)) faults.push(String(error));
       const refusal = error instanceof Refusal ? error : new Refusal("internal", String(error));
       refuseWith(response, refusal, url.pathname);

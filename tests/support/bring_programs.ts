@@ -1,0 +1,60 @@
+// Shell. Finds the programs that tests need beside the runtimes, or installs them where it may.
+
+import { existsSync } from "node:fs";
+import process from "node:process";
+import { findChromium } from "../browser/chromium.ts";
+import { findProgram } from "./mariadb.ts";
+import { runProgram } from "./test_job.ts";
+
+/** Debian packages that hold the database server and its client. */
+const MARIADB_PACKAGES = ["mariadb-server", "mariadb-client"];
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** Runs an installer with its output shown. */
+function runShown(argv: readonly string[]): Promise<{ code: number }> {
+  return runProgram(argv, {
+    env: { DEBIAN_FRONTEND: "noninteractive" },
+    onOutput: (text) => void process.stdout.write(text),
+  });
+}
+
+/** Finds a `mariadbd`, or installs the Debian package where that is possible. */
+export async function bringMariaDb(): Promise<void> {
+  if (findProgram("mariadbd") !== undefined) return;
+  const isDebian = existsSync("/usr/bin/apt-get");
+  const isRoot = process.getuid?.() === 0;
+  const hint = `install it with: apt-get install ${MARIADB_PACKAGES.join(" ")} ` +
+    "(or set LARS_TEST_MYSQL_URL=mysql://user:password@host:port, or pass --skip mysql)";
+  if (!isDebian || !isRoot) throw new Error(`No mariadbd on this machine; ${hint}`);
+  say("Installing MariaDB (Debian package, once) ...");
+  const quiet = ["-qq", "-o", "Dpkg::Use-Pty=0"];
+  await runShown(["apt-get", "update", ...quiet]);
+  const { code } = await runShown(
+    ["apt-get", "install", "-y", "--no-install-recommends", ...quiet, ...MARIADB_PACKAGES],
+  );
+  if (code !== 0 || findProgram("mariadbd") === undefined) {
+    throw new Error(`MariaDB did not install; ${hint}`);
+  }
+}
+
+/** Finds a Chromium, or installs the Debian package; says in a line why not when it cannot. */
+export async function bringChromium(): Promise<string | undefined> {
+  if (findChromium() !== undefined) return undefined;
+  const hint = "install it with: apt-get install chromium " +
+    "(or name one in LARS_TEST_CHROMIUM, or pass --skip browser)";
+  if (!existsSync("/usr/bin/apt-get") || process.getuid?.() !== 0) {
+    return `no Chromium on this machine; ${hint}`;
+  }
+  say("Installing Chromium (Debian package, once, about 100 MB) ...");
+  const plain = ["-o", "Dpkg::Use-Pty=0"];
+  await runShown(["apt-get", "update", "-qq", ...plain]);
+  const { code } = await runShown(
+    ["apt-get", "install", "-y", "--no-install-recommends", ...plain, "chromium"],
+  );
+  return code === 0 && findChromium() !== undefined
+    ? undefined
+    : `Chromium did not install; ${hint}`;
+}
