@@ -234,8 +234,8 @@ function testHistory(define: Define): void {
     await store.pruneEvents({ nowMs: HOUR * 1000 });
     for (
       const write of [
-        store.writeCallHistory(1, both(HOUR, 1)),
-        store.addEvents([{ atMs: 1, kind: "x", text: "" }]),
+        () => store.writeCallHistory(1, both(HOUR, 1)),
+        () => store.addEvents([{ atMs: 1, kind: "x", text: "" }]),
       ]
     ) {
       await assert.rejects(write, (error: unknown) => {

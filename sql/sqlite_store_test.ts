@@ -14,10 +14,11 @@ function pathOf(url: string): string {
   return url.slice("sqlite:".length);
 }
 
-function execute(url: string, sql: string): Promise<Record<string, unknown>[]> {
+function execute(url: string, ...statements: string[]): Promise<Record<string, unknown>[]> {
   const database = new DatabaseSync(pathOf(url), { timeout: 2000 });
   try {
-    return Promise.resolve(database.prepare(sql).all() as Record<string, unknown>[]);
+    const rows = statements.map((sql) => database.prepare(sql).all());
+    return Promise.resolve((rows.at(-1) ?? []) as Record<string, unknown>[]);
   } finally {
     database.close();
   }
