@@ -358,12 +358,19 @@ export async function withTestDatabase(
   }
 }
 
-/** Runs one statement on a server or database given by its url, and returns the rows. */
-export async function runAdmin(url: string, sql: string): Promise<Record<string, unknown>[]> {
+/**
+ * Runs statements one after the other on a server or database given by its url, and returns the
+ * rows of the last one.
+ */
+export async function runAdmin(
+  url: string,
+  ...statements: string[]
+): Promise<Record<string, unknown>[]> {
   const { createConnection } = await import("mysql2/promise");
   const connection = await createConnection({ uri: url, connectTimeout: 5000 });
   try {
-    const [rows] = await connection.query(sql);
+    let rows: unknown;
+    for (const sql of statements) [rows] = await connection.query(sql);
     return Array.isArray(rows) ? rows as Record<string, unknown>[] : [];
   } finally {
     await connection.end();
