@@ -2,6 +2,7 @@
 
 import { type ModuleReport, PendingReports, type TimedReport } from "../balancer/mod.ts";
 import { GreetingClient } from "../daemon/greeting_client.ts";
+import { PING_UNUSED_INTERVAL_MS } from "../daemon/hello.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { encodeReportStatusRequest } from "../proto/messages.ts";
 import type { Address } from "../reactor/address.ts";
@@ -67,6 +68,7 @@ export class ReportClient {
       log: options.log,
       software: options.software,
       token: options.token,
+      pingUnusedIntervalMs: PING_UNUSED_INTERVAL_MS,
       onReady: () => this.flush(),
       onExtended: () => this.#restoreBare(),
       onLost: () => this.#restoreRecent(),

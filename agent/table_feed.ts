@@ -12,7 +12,7 @@ import {
 import { MessageId } from "../proto/message_ids.ts";
 import type { ModuleCalls, ModuleKey, NodeCalls, TableSettings } from "../proto/message_types.ts";
 import { type Address, isLoopback } from "../reactor/address.ts";
-import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
+import type { Clock, Timer } from "../reactor/clock.ts";
 import { ProtocolError } from "../reactor/errors.ts";
 import { HIGH_WATER_BYTES } from "../reactor/framed_link.ts";
 import type { Logger } from "../reactor/log.ts";
@@ -129,14 +129,22 @@ export class TableFeed {
    * @throws {BindError} when the port is taken.
    */
   async listen(port: number): Promise<Address> {
-    const address = await this.#server.listen(port, false);
-    this.#timer = setRepeating(this.#options.clock, FEED_USE_MS, () => this.useAll());
-    return address;
+    return await this.#server.listen(port, false);
   }
 
   /** Marks every subscribed module as used. */
   useAll(): void {
     if (this.#subscriptions.size > 0) this.#options.onUse([...this.#subscriptions.values()]);
+  }
+
+  /** Every {@linkcode FEED_USE_MS}, until no module is subscribed to: an agent at rest has no timer. */
+  #useRegularly(): void {
+    this.#timer ??= this.#options.clock.setTimer(FEED_USE_MS, () => {
+      this.#timer = undefined;
+      if (this.#subscriptions.size === 0) return;
+      this.useAll();
+      this.#useRegularly();
+    });
   }
 
   /** Clients that have the route of a module from here, and those that have not the latest one. */
@@ -190,6 +198,7 @@ export class TableFeed {
       }
       subscription ??= { modId, cmdId, peers: new Map(), frames: undefined };
       this.#subscriptions.set(key, subscription);
+      this.#useRegularly();
       subscription.peers.set(peer, false);
       state.subscriptions.add(subscription);
     }

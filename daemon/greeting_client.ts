@@ -27,6 +27,8 @@ export interface GreetingClientOptions {
   onExtended?(): void;
   /** The connection is lost, ready or not. */
   onLost(): void;
+  /** See `HelloPeerOptions`; default: as often as ever. */
+  readonly pingUnusedIntervalMs?: number;
   /** Said in each ping: newest revision of the routes that came over this connection, if any. */
   revision?(): number | undefined;
 }
@@ -56,6 +58,7 @@ export class GreetingClient {
       clock,
       log,
       onReady: () => this.#becomeReady(),
+      pingUnusedIntervalMs: options.pingUnusedIntervalMs,
       revision: () => options.revision?.(),
     });
     this.#client = new TcpClient({

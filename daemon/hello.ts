@@ -239,6 +239,13 @@ export class HelloGate<P extends GatedPeer & WeakKey> {
  */
 export const PING_INTERVAL_MS = 1600;
 
+/**
+ * Time between two pings on a link that only brings the server something, while nothing is sent: then
+ * a silent server takes nothing away, and what is sent next is followed by a ping within
+ * {@linkcode PING_INTERVAL_MS}.
+ */
+export const PING_UNUSED_INTERVAL_MS = 10 * PING_INTERVAL_MS;
+
 /** Default time in which an answer to a ping should come. */
 export const PING_ANSWER_MS = 600;
 
@@ -256,6 +263,11 @@ export interface HelloPeerOptions {
   readonly log: Logger;
   /** Milliseconds between pings; default {@linkcode PING_INTERVAL_MS}. */
   readonly pingIntervalMs?: number;
+  /**
+   * Milliseconds between pings while nothing is sent; default `pingIntervalMs`, which is right when
+   * the server is to send something unasked.
+   */
+  readonly pingUnusedIntervalMs?: number;
   /** Milliseconds for an answer; default {@linkcode PING_ANSWER_MS}. */
   readonly pingAnswerMs?: number;
   /** Said in each ping: newest revision of the routes that came over this connection, if any. */
@@ -279,6 +291,9 @@ export class HelloPeer {
   #extended = false;
   #missed = 0;
   #seq = 0;
+  /** When the latest ping left, and how many frames had been sent by then. */
+  #pingedAtMs = 0;
+  #framesAtPing = 0;
   #timer: Timer | undefined;
   /** Runs out when a ping is not answered. */
   #answerTimer: Timer | undefined;
@@ -345,18 +360,29 @@ export class HelloPeer {
     this.#extended = true;
     this.#missed = 0;
     this.#timer?.cancel();
-    this.#timer = setAligned(this.#options.clock, this.#pingIntervalMs, () => this.#ping());
+    this.#timer = setAligned(this.#options.clock, this.#pingIntervalMs, () => this.#pingIfUseful());
+    this.#pingedAtMs = -Infinity;
     this.#options.onReady(true);
+  }
+
+  #pingIfUseful(): void {
+    const { clock, pingUnusedIntervalMs = 0 } = this.#options;
+    const unused = this.#options.client().stats.framesOut === this.#framesAtPing;
+    if (unused && clock.nowMs() - this.#pingedAtMs < pingUnusedIntervalMs) return;
+    this.#ping();
   }
 
   #ping(): void {
     if (this.#answerTimer !== undefined) return;
     this.#seq = (this.#seq + 1) >>> 0;
     const revision = this.#options.revision?.();
-    this.#options.client().send(
+    const client = this.#options.client();
+    client.send(
       MessageId.Ping,
       encodePing({ seq: this.#seq, ...(revision === undefined ? {} : { revision }) }),
     );
+    this.#pingedAtMs = this.#options.clock.nowMs();
+    this.#framesAtPing = client.stats.framesOut;
     this.#answerTimer = this.#options.clock.setTimer(this.#pingAnswerMs, () => this.#miss());
   }
 

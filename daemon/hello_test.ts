@@ -23,6 +23,9 @@ import {
   type GatedPeer,
   HelloGate,
   HelloPeer,
+  type HelloPeerOptions,
+  PING_INTERVAL_MS,
+  PING_UNUSED_INTERVAL_MS,
   PROOF_TIMEOUT_MS,
   SILENCE_TIMEOUT_MS,
 } from "./hello.ts";
@@ -266,14 +269,25 @@ test("HelloPeer fails over when an extended server stops answering pings", async
   await server.close();
 });
 
-test("HelloPeer pings seldom, asks again soon, and leaves a silent server within 2.8 s", () => {
+/** A peer whose server has answered Hello at 100 ms; what it does is written down with its time. */
+function startPinging(options: Partial<HelloPeerOptions> = {}): {
+  clock: ManualClock;
+  peer: HelloPeer;
+  pingedAtMs: number[];
+  leftAtMs: number[];
+  send(msgId: number): void;
+  pong(): void;
+} {
   const clock = new ManualClock();
-  const sentAtMs: number[] = [];
+  const pingedAtMs: number[] = [];
   const leftAtMs: number[] = [];
-  const client = {
-    send: (msgId: number) => void (msgId === MessageId.Ping && sentAtMs.push(clock.nowMs())),
-    failOver: () => void leftAtMs.push(clock.nowMs()),
-  } as unknown as TcpClient;
+  const stats = { framesOut: 0 };
+  const send = (msgId: number): void => {
+    stats.framesOut++;
+    if (msgId === MessageId.Ping) pingedAtMs.push(clock.nowMs());
+  };
+  const failOver = (): void => void leftAtMs.push(clock.nowMs());
+  const client = { stats, send, failOver } as unknown as TcpClient;
   const router = new MessageRouter<TcpClient>();
   const peer = new HelloPeer({
     client: () => client,
@@ -283,27 +297,54 @@ test("HelloPeer pings seldom, asks again soon, and leaves a silent server within
     clock,
     log: silentLogger,
     onReady: () => undefined,
+    ...options,
   });
   clock.advance(100);
   peer.onConnect();
-  router.dispatch(
-    MessageId.Hello,
-    encodeHello({ protocol: 1, software: "s", role: "dns" }),
-    client,
-  );
+  const hello = encodeHello({ protocol: 1, software: "s", role: "dns" });
+  router.dispatch(MessageId.Hello, hello, client);
+  const pong = (): void => void router.dispatch(MessageId.Pong, encodePong({ seq: 1 }), client);
+  return { clock, peer, pingedAtMs, leftAtMs, send, pong };
+}
+
+test("HelloPeer pings seldom, asks again soon, and leaves a silent server within 2.8 s", () => {
+  const { clock, peer, pingedAtMs, leftAtMs, pong } = startPinging();
   clock.advance(1500);
-  assert.deepEqual(sentAtMs, [1600]);
+  assert.deepEqual(pingedAtMs, [1600]);
   clock.advance(590);
-  router.dispatch(MessageId.Pong, encodePong({ seq: 1 }), client);
+  pong();
   clock.advance(1620);
-  assert.deepEqual(sentAtMs, [1600, 3200, 3800], "the second one of a pair is sent sooner");
+  assert.deepEqual(pingedAtMs, [1600, 3200, 3800], "the second one of a pair is sent sooner");
   peer.onFrame();
   clock.advance(1010);
-  assert.deepEqual([sentAtMs.at(-1), leftAtMs], [4800, []], "any frame is an answer");
+  assert.deepEqual([pingedAtMs.at(-1), leftAtMs], [4800, []], "any frame is an answer");
   clock.advance(1200);
-  assert.deepEqual([sentAtMs.slice(-2), leftAtMs], [[4800, 5400], [6000]]);
+  assert.deepEqual([pingedAtMs.slice(-2), leftAtMs], [[4800, 5400], [6000]]);
   peer.onDisconnect();
   clock.advance(10_000);
   assert.equal(clock.pendingCount, 0);
   assert.equal(leftAtMs.length, 1);
+});
+
+test("HelloPeer pings an unused link still less often, and one that was used at once", () => {
+  const { clock, pingedAtMs, leftAtMs, send, pong } = startPinging({
+    pingUnusedIntervalMs: PING_UNUSED_INTERVAL_MS,
+  });
+  const advanceTo = (ms: number): void => clock.advance(ms - clock.nowMs());
+  advanceTo(1600);
+  assert.deepEqual(pingedAtMs, [1600], "the first one is not put off");
+  pong();
+  advanceTo(9000);
+  assert.deepEqual(pingedAtMs, [1600]);
+  send(MessageId.ReportStatusRequest);
+  advanceTo(9600);
+  pong();
+  advanceTo(25_000);
+  assert.deepEqual(pingedAtMs, [1600, 9600], "what was sent is followed by one ping");
+  advanceTo(25_600);
+  assert.deepEqual(pingedAtMs.slice(2), [25_600]);
+  assert.ok(PING_UNUSED_INTERVAL_MS + PING_INTERVAL_MS < SILENCE_TIMEOUT_MS);
+  assert.deepEqual(leftAtMs, []);
+  advanceTo(26_800);
+  assert.deepEqual([pingedAtMs.slice(3), leftAtMs], [[26_200], [26_800]], "a silent one is left");
 });

@@ -38,6 +38,8 @@ export interface LinkOwner {
   onFault(error: unknown): void;
   /** Output fell to zero after it had been above {@linkcode HIGH_WATER_BYTES}. */
   onDrain(): void;
+  /** A frame has begun to come, the one before it was whole: `partialSinceMs` is known now. */
+  onPartial?(): void;
   /** The peer ended or lost the stream while the link was open. */
   onLost(reason: string): void;
   /** The socket is closed; always the last call. */
@@ -170,6 +172,7 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
       this.#partialSinceMs === undefined || this.#settings.counters.framesIn > framesBefore
     ) {
       this.#partialSinceMs = this.#settings.clock.nowMs();
+      this.#owner.onPartial?.();
     }
     this.#flush();
   }

@@ -14,6 +14,8 @@ interface Setup {
   readonly clock: ManualClock;
   readonly link: FramedLink;
   readonly events: string[];
+  /** Times that `onPartial` was called. */
+  partials: number;
   onFrame: (msgId: number) => void;
 }
 
@@ -21,7 +23,7 @@ function setUp(pauseAtHighWater = true): Setup {
   const stream = new FakeStream();
   const clock = new ManualClock();
   const events: string[] = [];
-  const setup = { stream, clock, events, onFrame: (): void => {} } as unknown as
+  const setup = { stream, clock, events, partials: 0, onFrame: (): void => {} } as unknown as
     & { link: FramedLink }
     & Setup;
   setup.link = new FramedLink(stream, {
@@ -34,6 +36,7 @@ function setUp(pauseAtHighWater = true): Setup {
     onFrame: (msgId) => setup.onFrame(msgId),
     onFault: (error) => void events.push(`fault ${error}`),
     onDrain: () => void events.push("drain"),
+    onPartial: () => void setup.partials++,
     onLost: (reason) => void events.push(`lost ${reason}`),
     onGone: () => void events.push("gone"),
   });
@@ -155,7 +158,8 @@ test("FramedLink tells a loss once, with frames in flight and half a frame held"
 });
 
 test("FramedLink.partialSinceMs begins anew with each frame, not with each byte", () => {
-  const { stream, clock, link } = setUp();
+  const setup = setUp();
+  const { stream, clock, link } = setup;
   assert.equal(link.partialSinceMs, undefined);
   clock.advance(5);
   stream.peer.onData(frame.subarray(0, 4));
@@ -166,6 +170,7 @@ test("FramedLink.partialSinceMs begins anew with each frame, not with each byte"
   clock.advance(5);
   stream.peer.onData(Uint8Array.of(...frame.subarray(9), ...frame.subarray(0, 1)));
   assert.equal(link.partialSinceMs, 15);
+  assert.equal(setup.partials, 2);
   stream.peer.onData(frame.subarray(1));
   assert.equal(link.partialSinceMs, undefined);
 });

@@ -2,7 +2,7 @@
 
 import { type Address, formatAddress } from "./address.ts";
 import { BufferPool } from "./buffer_pool.ts";
-import { type Clock, setRepeating, type Timer } from "./clock.ts";
+import type { Clock, Timer } from "./clock.ts";
 import { messageOf, ProtocolError, TimeoutError } from "./errors.ts";
 import { FramedLink, type LinkCounters } from "./framed_link.ts";
 import { LogBrake, type Logger } from "./log.ts";
@@ -88,7 +88,8 @@ export class TcpClient {
   #connectedAtMs = 0;
   #attempt: AbortController | undefined;
   #timer: Timer | undefined;
-  #sweeper: Timer | undefined;
+  /** Runs while a frame is incomplete; none wakes a connection at rest. */
+  #partialTimer: Timer | undefined;
   #onGone: (() => void) | undefined;
 
   constructor(options: TcpClientOptions) {
@@ -280,13 +281,13 @@ export class TcpClient {
       onFrame: (msgId, body) => this.#receive(msgId, body),
       onFault: (error) => this.#fault(error),
       onDrain: () => {},
+      onPartial: () => this.#watchPartial(),
       onLost: (reason) => this.#disconnect(reason, false),
       onGone: () => this.#gone(),
     });
     this.#link = link;
     this.#connectedAtMs = clock.nowMs();
     this.#stats.connects++;
-    this.#sweeper = setRepeating(clock, FRAME_TIMEOUT_MS / 4, () => this.#checkPartial(link));
     log.info(`Connected to ${name}`, { address: formatAddress(this.address) });
     try {
       this.#options.onConnect?.(this);
@@ -315,10 +316,19 @@ export class TcpClient {
     this.#disconnect(messageOf(error), false);
   }
 
-  #checkPartial(link: FramedLink): void {
-    const sinceMs = link.partialSinceMs;
-    if (sinceMs === undefined || this.#options.clock.nowMs() - sinceMs < FRAME_TIMEOUT_MS) return;
-    this.#disconnect(`frame not complete within ${FRAME_TIMEOUT_MS} ms`, true);
+  /** Sees to it that the frame which is incomplete now, or the next such one, does not stay so. */
+  #watchPartial(): void {
+    const sinceMs = this.#link?.partialSinceMs;
+    if (this.#partialTimer !== undefined || sinceMs === undefined) return;
+    const { clock } = this.#options;
+    const leftMs = sinceMs + FRAME_TIMEOUT_MS - clock.nowMs();
+    if (leftMs <= 0) {
+      return this.#disconnect(`frame not complete within ${FRAME_TIMEOUT_MS} ms`, true);
+    }
+    this.#partialTimer = clock.setTimer(leftMs, () => {
+      this.#partialTimer = undefined;
+      this.#watchPartial();
+    });
   }
 
   /** Ends the connection; `dead` peers get no time to take what is queued. */
@@ -326,7 +336,8 @@ export class TcpClient {
     const link = this.#link;
     if (link === undefined) return;
     this.#link = undefined;
-    this.#sweeper?.cancel();
+    this.#partialTimer?.cancel();
+    this.#partialTimer = undefined;
     this.#stats.disconnects++;
     const livedMs = this.#options.clock.nowMs() - this.#connectedAtMs;
     if (livedMs >= STABLE_CONNECTION_MS) this.#failures = 0;

@@ -307,8 +307,35 @@ test("TcpClient drops a server that never ends its frame", async () => {
   }, async ({ client, reasons }) => {
     client.start();
     await until(() => client.stats.bytesIn === 9, { what: "half a frame" });
-    clock.advance(12_500);
+    clock.advance(9_999);
+    assert.deepEqual(reasons, []);
+    clock.advance(1);
     assert.deepEqual(reasons, ["frame not complete within 10000 ms"]);
+  });
+});
+
+test("TcpClient gives each frame its own time, and has no timer between two", async () => {
+  const clock = new ManualClock();
+  const frame = encodeFrame(1, new Uint8Array(9));
+  let peer: RawPeer | undefined;
+  await withClient({ clock, onPeers: [(raw): void => void (peer = raw)] }, async (setup) => {
+    const { client, reasons } = setup;
+    client.start();
+    await until(() => peer !== undefined && client.connected, { what: "the connection" });
+    assert.equal(clock.pendingCount, 0);
+    let bytes = 0;
+    for (let frames = 0; frames < 3; frames++) {
+      for (const part of [frame.subarray(0, 9), frame.subarray(9)]) {
+        void peer?.write(part);
+        bytes += part.length;
+        await until(() => client.stats.bytesIn === bytes, { what: "a part of a frame" });
+        clock.advance(6_000);
+      }
+    }
+    assert.equal(client.stats.framesIn, 3);
+    assert.deepEqual(reasons, []);
+    clock.advance(10_000);
+    assert.equal(clock.pendingCount, 0);
   });
 });
 
