@@ -157,7 +157,7 @@ async function measure(bench: Bench, on: BenchRuntime): Promise<Row[]> {
     const medians: number[] = [];
     const worst: number[] = [];
     for (let round = 0; round < bench.rounds; round++) {
-      const times = await overviewTimes(target, bench.smoke ? 100 : 3000);
+      const times = await overviewTimes(target, bench.smoke ? 100 : 2000);
       medians.push(times[times.length >> 1]);
       worst.push(times[Math.min(times.length - 1, Math.floor(times.length * 0.99))]);
     }

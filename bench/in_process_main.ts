@@ -134,7 +134,7 @@ function policyRow(policy: PolicyName, subject: string, smoke: boolean): Row {
       if (typeof host === "number") throw new Error(`pick() must give a node: it gave ${host}`);
     }
   };
-  const picks = smoke ? 100_000 : 5_000_000;
+  const picks = smoke ? 100_000 : 2_000_000;
   pickSome(picks);
   const values = [bytesPerPick(picks, pickSome)];
   const target = { atMost: 0.05 };
