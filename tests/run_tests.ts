@@ -28,6 +28,7 @@ import {
   unsteadyTests,
   worthAnotherRun,
 } from "./support/test_summary.ts";
+import { bringFaketime, FAKETIME_VARIABLE } from "./support/wall_clock.ts";
 
 /** A test file whose first lines say this needs Deno itself and is left out on Bun. */
 const DENO_ONLY_MARK = "// Runs on Deno only";
@@ -252,6 +253,10 @@ async function bringAll(
   if (files.some((file) => file.endsWith("tests/metrics_test.ts"))) {
     const promtool = bringPromtool();
     if (promtool !== undefined) env[PROMTOOL_VARIABLE] = promtool;
+  }
+  if (files.some((file) => file.endsWith("tests/clock_steps_test.ts"))) {
+    const faketime = bringFaketime();
+    if (faketime !== undefined) env[FAKETIME_VARIABLE] = faketime;
   }
   if (options.skip.includes("mysql")) env.LARS_TEST_SKIP_MYSQL = "1";
   else if (process.env.LARS_TEST_MYSQL_URL === undefined) {

@@ -1,17 +1,13 @@
 // Shell. Prometheus' own checker of metrics and configuration, without its server.
 
-import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import process from "node:process";
+import { fileOfDebianPackage } from "./debian_package.ts";
 import { findProgram } from "./mariadb.ts";
 
 /** The variable that names the program where it is not in a usual place. */
 export const PROMTOOL_VARIABLE = "LARS_TEST_PROMTOOL";
-
-/** Longest time for one step of fetching it. */
-const FETCH_TIMEOUT_MS = 60_000;
 
 /** Path of promtool, or undefined when there is none on this machine. */
 export function findPromtool(): string | undefined {
@@ -20,33 +16,12 @@ export function findPromtool(): string | undefined {
 }
 
 /**
- * Finds promtool, or takes it out of the Debian package, which is unpacked and not installed, so
- * that no server starts.
+ * Finds promtool, or takes it out of the Debian package.
  *
  * @returns its path, or undefined where that is not possible; tests that need it then say so.
  */
 export function bringPromtool(): string | undefined {
-  const found = findPromtool();
-  if (found !== undefined) return found;
-  if (!existsSync("/usr/bin/apt-get")) return undefined;
-  const folder = join(tmpdir(), `lars-promtool-${process.getuid?.() ?? 0}`);
-  const program = join(folder, "usr/bin/promtool");
-  if (existsSync(program)) return program;
-  mkdirSync(folder, { recursive: true });
-  const run = (argv: readonly string[]): void =>
-    void execFileSync(argv[0], argv.slice(1), {
-      cwd: folder,
-      stdio: "ignore",
-      timeout: FETCH_TIMEOUT_MS,
-    });
-  try {
-    run(["apt-get", "download", "-qq", "prometheus"]);
-    const archive = readdirSync(folder).find((name) => name.endsWith(".deb"));
-    if (archive !== undefined) run(["dpkg", "-x", archive, folder]);
-  } catch {
-    return undefined; // No network, no package list: then it is not possible here.
-  }
-  return existsSync(program) ? program : undefined;
+  return findPromtool() ?? fileOfDebianPackage("prometheus", "usr/bin/promtool");
 }
 
 /** Runs promtool; what it complains of is in `output`. */
