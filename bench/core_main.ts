@@ -5,7 +5,7 @@ import { processCases } from "./core_suite.ts";
 import { measure } from "./measure.ts";
 
 const [subject, length, ...only] = runtime.args;
-const options = length === "smoke" ? { rounds: 1, roundMs: 1 } : { rounds: 5, roundMs: 45 };
+const options = length === "smoke" ? { rounds: 1, roundMs: 1 } : { rounds: 5, roundMs: 30 };
 const cases = processCases().filter(({ name }) =>
   only.length === 0 || only.includes("core") ||
   only.some((text) => name.toLowerCase().includes(text.toLowerCase()))
