@@ -184,8 +184,12 @@ export function* migrateScript(dialect: Dialect): Script<MigrateResult> {
   return { applied, version: yield* schemaVersionScript(dialect) };
 }
 
-/** Lock names belong to the server, not to the database, and are at most 64 characters. */
-const LOCK_NAME = "CONCAT('lars_migrate_', MD5(DATABASE()))";
+/**
+ * Lock names belong to the server, not to the database, and are at most 64 characters. Two databases
+ * with the same sum would only wait for each other; stronger sums are not in every server (MySQL 9.6
+ * has no MD5).
+ */
+const LOCK_NAME = "CONCAT('lars_migrate_', CRC32(DATABASE()))";
 
 function* lockScript(): Script<void> {
   yield { sql: `SET SESSION lock_wait_timeout = ${MIGRATION_LOCK_TIMEOUT_S}` };
