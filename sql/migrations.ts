@@ -106,6 +106,9 @@ const NAMES = [
   "0008_call_history_times",
 ];
 
+/** Version of a schema that has all migrations. */
+export const SCHEMA_VERSION = NAMES.length;
+
 const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
   mysql: [
     originalTablesMysql,

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { migrationsOf, parseMigration } from "./migrations.ts";
+import { migrationsOf, parseMigration, SCHEMA_VERSION } from "./migrations.ts";
 
 test("parseMigration() cuts statements and keeps what each provides", () => {
   const text =
@@ -36,6 +36,7 @@ test("migrationsOf() embeds every file of the folder, the same for both database
   ).sort();
   assert.deepEqual(names, files);
   for (const dialect of ["mysql", "sqlite"] as const) {
+    assert.equal(migrationsOf(dialect).at(-1)?.version, SCHEMA_VERSION);
     for (const { version, name, statements } of migrationsOf(dialect)) {
       assert.equal(Number(name.slice(0, 4)), version);
       assert.ok(statements.length > 0);

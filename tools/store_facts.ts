@@ -1,5 +1,6 @@
 // Core. What a database holds, put into words.
 
+import { SCHEMA_VERSION } from "../sql/migrations.ts";
 import { plural } from "./plural.ts";
 import type { StoreFacts } from "./system_access.ts";
 
@@ -14,11 +15,16 @@ export function factsJson(facts: StoreFacts): Record<string, unknown> {
   };
 }
 
+/** The version of the schema, and what to do when it is an old one. */
+function schemaText(version: number): string {
+  if (version === 0) return "original schema (lars sql migrate adds our columns)";
+  if (version >= SCHEMA_VERSION) return `schema version ${version}`;
+  return `schema version ${version} of ${SCHEMA_VERSION} (lars sql migrate brings it up to date)`;
+}
+
 /** The facts as one line. */
 export function factsText(facts: StoreFacts): string {
-  const schema = facts.schemaVersion === 0
-    ? "original schema (lars sql migrate adds our columns)"
-    : `schema version ${facts.schemaVersion}`;
+  const schema = schemaText(facts.schemaVersion);
   return `${facts.label}: ${schema}, ${plural(facts.moduleCount, "module")}, ` +
     `${plural(facts.nodeCount, "node")}, route version ${facts.version}`;
 }
