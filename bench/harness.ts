@@ -143,6 +143,8 @@ export class Bench {
   readonly notes: string[];
   readonly #pinned: boolean;
   readonly #servers: ServerProcess[] = [];
+  /** Aborted when servers that are not ready yet are not wanted any more. */
+  #starting = new AbortController();
 
   constructor(options: BenchOptions, base?: Bench) {
     this.smoke = options.smoke;
@@ -219,7 +221,8 @@ export class Bench {
 
   /** Starts a server on its processor; it ends with the suite. See {@linkcode ServerProcess.start}. */
   async start(name: string, argv: readonly string[]): Promise<ServerProcess> {
-    const server = await ServerProcess.start(name, this.onServerProcessor(argv));
+    const { signal } = this.#starting;
+    const server = await ServerProcess.start(name, this.onServerProcessor(argv), signal);
     this.#servers.push(server);
     return server;
   }
@@ -321,8 +324,10 @@ export class Bench {
     await new Promise<void>((resolve) => void systemClock.setTimer(ms, resolve));
   }
 
-  /** Stops what a suite has started. */
+  /** Stops what a suite has started, ready or not: a suite may have failed beside its start. */
   async stopServers(): Promise<void> {
+    this.#starting.abort();
+    this.#starting = new AbortController();
     await Promise.all(this.#servers.splice(0).map((server) => server.stop()));
   }
 

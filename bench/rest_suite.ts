@@ -15,7 +15,7 @@ import {
 } from "./agent_servers.ts";
 import type { Bench, BenchRuntime, Suite } from "./harness.ts";
 import { residentBytes } from "./machine.ts";
-import { missingRow, type Row, rowOf } from "./rows.ts";
+import { missingRow, type Row, rowOf, type Target } from "./rows.ts";
 import { runProgram, type ServerProcess } from "./server_process.ts";
 
 const CPU_ROW = "agent at rest, linked to dns and reporter: CPU";
@@ -37,11 +37,20 @@ const START_TRIES = 3;
 const SETTLE_MS = 30_000;
 const COMPILE_TIMEOUT_MS = 120_000;
 
-/** A way to run the agent. */
+/** A way to run the agent; or, beside it, a runtime that does nothing: no agent can cost less. */
 interface Form {
   readonly name: string;
-  readonly path: (typeof PATHS)[number];
+  readonly path: (typeof PATHS)[number] | "bare";
   argv(flags: readonly string[]): string[];
+}
+
+/** How a form is spoken to: the bare one only sends datagrams back. */
+function loadOf({ path }: Form): { ports: 1 | 3; echo: boolean } {
+  return path === "bare" ? { ports: 1, echo: true } : { ports: 3, echo: false };
+}
+
+function targetOf({ path }: Form, atMost: number): Target | undefined {
+  return path === "bare" ? undefined : { atMost };
 }
 
 function compiledPath(bench: Bench): string {
@@ -60,23 +69,28 @@ async function compile(bench: Bench, on: BenchRuntime): Promise<string | undefin
 
 async function forms(bench: Bench): Promise<{ forms: Form[]; missing: Row[] }> {
   const paths = bench.smoke ? PATHS.slice(-1) : PATHS;
-  const all: Form[] = bench.runtimes.flatMap((on) =>
-    paths.map((path) => ({
+  const all: Form[] = bench.runtimes.flatMap((on): Form[] => [
+    {
+      name: `${on.name} alone`,
+      path: "bare",
+      argv: ([port]) => on.command("bench/bare_main.ts", port),
+    },
+    ...paths.map((path): Form => ({
       name: `${on.name} ${path}`,
       path,
-      argv: (flags: readonly string[]) => on.command("agent/main.ts", ...flags),
-    }))
-  );
+      argv: (flags) => on.command("agent/main.ts", ...flags),
+    })),
+  ]);
   const why = await compile(bench, bench.runtimes[0]);
   if (why !== undefined) {
     const rows = [CPU_ROW, MEMORY_ROW, START_ROW];
     return { forms: all, missing: rows.map((row) => missingRow(row, "compiled", why)) };
   }
   const program = join(compiledPath(bench), "lars-agent");
-  const compiled = paths.map((path) => ({
+  const compiled = paths.map((path): Form => ({
     name: `compiled ${path}`,
     path,
-    argv: (flags: readonly string[]) => [program, ...flags],
+    argv: (flags) => [program, ...flags],
   }));
   return { forms: [...all, ...compiled], missing: [] };
 }
@@ -117,12 +131,13 @@ async function startAll(
   all: readonly Form[],
 ): Promise<{ form: Form; process: ServerProcess }[]> {
   const upstream = await startUpstream(bench);
+  const own = ["--json", "--agent-port", "0", "--log-level", "error", ...upstream];
   const started = await Promise.all(all.map(async (form) => {
-    const own = ["--json", "--agent-port", "0", "--log-level", "error", ...upstream];
-    const flags = [...own, ...pathFlags(form.path)];
+    const flags = form.path === "bare" ? ["0"] : [...own, ...pathFlags(form.path)];
     return { form, process: await bench.start(`agent, ${form.name}`, form.argv(flags)) };
   }));
   for (const { form, process } of started) {
+    if (form.path === "bare") continue;
     const target = { name: form.name, server: process.addresses[0], pid: process.pid } as const;
     const problem = await prime(bench, { ...target, ports: 3, echo: false }, REST_MODULES);
     if (problem !== undefined) throw new Error(`agent, ${form.name}: ${problem}`);
@@ -130,18 +145,18 @@ async function startAll(
   return started;
 }
 
-async function call(bench: Bench, { addresses }: ServerProcess): Promise<void> {
+async function call(bench: Bench, form: Form, { addresses }: ServerProcess): Promise<void> {
   let calls = 0;
-  const load = { server: addresses[0], ports: 3, modules: REST_MODULES, window: 16 } as const;
+  const load = { ...loadOf(form), server: addresses[0], modules: REST_MODULES, window: 16 };
   do {
     const ms = bench.smoke ? bench.roundMs : 200;
-    calls += (await bench.load("closed", { ...load, report: true, ms })).ok;
+    calls += (await bench.load("closed", { ...load, report: !load.echo, ms })).ok;
   } while (calls < CALLS && !bench.smoke);
 }
 
 async function rest(bench: Bench, all: readonly Form[]): Promise<Row[]> {
   const started = await startAll(bench, all);
-  for (const { process } of started) await call(bench, process);
+  for (const { form, process } of started) await call(bench, form, process);
   await bench.pause(bench.smoke ? 50 : SETTLE_MS);
   const used = (): Promise<(number | undefined)[]> =>
     Promise.all(started.map(({ process }) => bench.cpuSeconds(process.pid)));
@@ -160,14 +175,14 @@ async function rest(bench: Bench, all: readonly Form[]): Promise<Row[]> {
         subject,
         unit: "% of a core",
         values: [cpuSeconds / seconds * 100],
-        target: { atMost: 0.1 },
+        target: targetOf(form, 0.1),
       }),
       rowOf({
         name: MEMORY_ROW,
         subject,
         unit: "MB",
         values: [memory / 1e6],
-        target: { atMost: 60 },
+        target: targetOf(form, 60),
       }),
     ];
   });
@@ -181,8 +196,11 @@ async function starts(bench: Bench, all: readonly Form[]): Promise<Row[]> {
     measure: async (): Promise<number> => {
       for (let attempt = 1;; attempt++) {
         const server = await freePorts();
-        const program = form.argv(agentFlags(cache, sink, form.path, server.port));
-        const load = { server, ports: 3, modules: 1, ms: START_MS_MAX } as const;
+        const flags = form.path === "bare"
+          ? [String(server.port)]
+          : agentFlags(cache, sink, form.path, server.port);
+        const program = form.argv(flags);
+        const load = { ...loadOf(form), server, modules: 1, ms: START_MS_MAX };
         const { lost, seconds } = await bench.loadAnywhere("first", load, program);
         if (lost === 0) return seconds * 1000;
         // Another program may have taken the ports meanwhile.
@@ -190,13 +208,13 @@ async function starts(bench: Bench, all: readonly Form[]): Promise<Row[]> {
       }
     },
   })));
-  return all.map(({ name }) =>
+  return all.map((form) =>
     rowOf({
       name: START_ROW,
-      subject: name,
+      subject: form.name,
       unit: "ms",
-      values: samples.get(name) ?? [],
-      target: { atMost: 60 },
+      values: samples.get(form.name) ?? [],
+      target: targetOf(form, 60),
     })
   );
 }

@@ -63,9 +63,14 @@ export class ServerProcess {
   /**
    * Starts a program that prints `{"event":"ready","addresses":["IP:PORT",...]}` when it is ready.
    *
+   * @param unwanted Ends it when it is not ready by then.
    * @throws {Error} with what it wrote when it ends before, or is not ready in 30 s.
    */
-  static start(name: string, argv: readonly string[]): Promise<ServerProcess> {
+  static start(
+    name: string,
+    argv: readonly string[],
+    unwanted?: AbortSignal,
+  ): Promise<ServerProcess> {
     const { child, output } = launch(argv);
     return new Promise((resolve, reject) => {
       const fail = (why: string): void => {
@@ -75,12 +80,15 @@ export class ServerProcess {
       const timer = AbortSignal.timeout(START_TIMEOUT_MS);
       const onTimeout = (): void => fail("is not ready in time");
       timer.addEventListener("abort", onTimeout);
+      const onUnwanted = (): void => fail("is not wanted any more");
+      unwanted?.addEventListener("abort", onUnwanted);
       child.once("error", (error) => fail(`cannot be started: ${error.message}`));
       child.once("close", (code) => fail(`ended with ${code}`));
       child.stdout?.on("data", () => {
         const ready = readyAddresses(output.out);
         if (ready === undefined) return;
         timer.removeEventListener("abort", onTimeout);
+        unwanted?.removeEventListener("abort", onUnwanted);
         child.removeAllListeners("close");
         child.once("close", () => running.delete(child));
         resolve(new ServerProcess(name, child, ready));
