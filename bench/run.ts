@@ -17,7 +17,7 @@ import { drawChart } from "./svg_chart.ts";
 interface Options {
   smoke?: boolean;
   json?: boolean;
-  only: string[];
+  only?: string[];
   out?: string;
   peerAgent?: Address;
   peerDns?: Address;
@@ -45,8 +45,7 @@ function parseOptions(argv: readonly string[]): Options {
     .option(
       "--only <TEXT>",
       "only suites and rows whose name contains it (may be given several times)",
-      (text: string, all: string[]) => [...all, text],
-      [] as string[],
+      (text: string, all: string[] = []) => [...all, text],
     )
     .option(
       "--out <DIR>",
@@ -110,7 +109,7 @@ function write(
 }
 
 async function main(argv: readonly string[]): Promise<number> {
-  const { smoke = false, json, only, out, ...flags } = parseOptions(argv);
+  const { smoke = false, json, only = [], out, ...flags } = parseOptions(argv);
   const { peerAgent, peerDns, peerReporter, peerEcho } = flags;
   const bench = new Bench({
     smoke,

@@ -6,6 +6,7 @@ import { availableParallelism } from "node:os";
 import process from "node:process";
 import { Command, CommanderError } from "commander";
 import { systemClock } from "../reactor/system_clock.ts";
+import { describeOption } from "../tools/command.ts";
 import { bringChromium, bringMariaDb } from "./support/bring_programs.ts";
 import { PORTS_VARIABLE, portsOfLane } from "./support/free_port.ts";
 import { type LaneJob, runInLanes } from "./support/lanes.ts";
@@ -204,6 +205,7 @@ function parseOptions(argv: string[]): { options: Options; paths: string[] } {
       laneCount,
       Math.min(LANES_MAX, Math.max(LANES_MIN, availableParallelism() + 1)),
     )
+    .configureHelp({ optionDescription: describeOption })
     .exitOverride();
   command.parse(argv, { from: "user" });
   return { options: command.opts<Options>(), paths: command.args };

@@ -177,7 +177,7 @@ function setNode(route: Command): void {
 
 function confirmModule(route: Command): void {
   const command = route.command("confirm")
-    .summary("say that a route is meant as it is")
+    .summary("Say that a route is meant as it is.")
     .description(
       "Say that the route of a module is meant as it is, so that agents which hold back a change " +
         "that removed most of its nodes take it at once.",

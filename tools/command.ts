@@ -1,6 +1,6 @@
-// Shell. What every command of `lars` is given and gives, and the examples below its help.
+// Shell. What every command of `lars` is given and gives, and how its help is worded.
 
-import type { Command } from "commander";
+import { type Command, Help, type Option } from "commander";
 
 /** What a command can say about its outcome, besides throwing, and ask of the whole. */
 export interface CommandContext {
@@ -24,4 +24,15 @@ export function addExamples(
   const width = Math.max(...examples.map(([line]) => line.length));
   const lines = examples.map(([line, what]) => `  $ ${line.padEnd(width)}  # ${what}`);
   command.addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
+}
+
+/**
+ * What help says of an option: as the parser has it, without a default that the text names already or
+ * that is no plain value.
+ */
+export function describeOption(option: Option): string {
+  const { defaultValue, description } = option;
+  const hidesDefault = typeof defaultValue === "object" || /\bdefault\b/.test(description);
+  const shown = hidesDefault ? Object.create(option, { defaultValue: {} }) as Option : option;
+  return new Help().optionDescription(shown);
 }

@@ -9,7 +9,7 @@ import { Command, Option } from "commander";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { argument, CommandError, repeated, reportFailure } from "./cli_errors.ts";
 import { parseWhole } from "./cli_arguments.ts";
-import { addExamples } from "./command.ts";
+import { addExamples, describeOption } from "./command.ts";
 import { noteLine, printLine } from "./terminal.ts";
 
 /** Programs and where they start. */
@@ -196,6 +196,7 @@ async function main(): Promise<number> {
     )
     .allowExcessArguments(false)
     .showHelpAfterError("(add --help for usage)")
+    .configureHelp({ optionDescription: describeOption })
     .exitOverride();
   addExamples(command, [
     ["deno task compile", "all five programs into dist/"],

@@ -3,7 +3,7 @@
 import { Command } from "commander";
 import { VERSION } from "../daemon/version.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { addExamples, type CommandContext, type CommandModule } from "./command.ts";
+import { addExamples, type CommandContext, type CommandModule, describeOption } from "./command.ts";
 
 interface CommandWord {
   readonly name: string;
@@ -142,6 +142,7 @@ function baseProgram(): Command {
     .helpOption("-h, --help", "print help")
     .showHelpAfterError("(add --help for usage)")
     .exitOverride()
+    .configureHelp({ optionDescription: describeOption })
     .configureOutput({
       writeOut: (text) => runtime.writeStdout(text),
       writeErr: (text) => runtime.writeStderr(text),

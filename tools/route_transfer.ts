@@ -67,7 +67,7 @@ function formatOption(): Option {
 
 function addImport(route: Command): void {
   const command = route.command("import")
-    .summary("make the route table say what a file says")
+    .summary("Make the route table say what a file says.")
     .description(
       "Make the route table say what a file says: all of it in one transaction, or nothing. " +
         "Nodes that the file lacks stay, unless --prune.",
