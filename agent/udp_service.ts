@@ -283,7 +283,7 @@ export class UdpService implements ShardHost {
   readonly brake: LogBrake;
   readonly #shards: Shard[];
   #timer: Timer | undefined;
-  /** The timer is that of a loop at rest. */
+  /** The next tick is that of a loop at rest. */
   #sleepsLong = false;
   #tickedAtMs = 0;
   #statsAtMs = -Infinity;
@@ -326,30 +326,33 @@ export class UdpService implements ShardHost {
    */
   turn(nowMs: number): number {
     if (this.#events.length > 0) this.#flushEvents();
-    const waitMs = this.#nextTickMs() - nowMs;
+    // Asked only of a loop that was at rest, because the answer lies in many places: one with work
+    // has the next tick soon anyhow.
+    if (this.#sleepsLong) this.#sleepsLong = this.#isResting;
+    const waitMs = this.#tickDelayMs - (nowMs - this.#tickedAtMs);
     if (waitMs > 0) return waitMs;
     this.#tickedAtMs = nowMs;
     this.#tick();
-    return this.#nextTickMs() - nowMs;
+    this.#sleepsLong = this.#isResting;
+    return this.#tickDelayMs;
   }
 
   /** A loop at rest sleeps longer; the first call that needs a tick makes it due again. */
-  #nextTickMs(): number {
-    return this.#tickedAtMs + (this.#isResting ? RESTING_TICK_MS : TICK_MS);
+  get #tickDelayMs(): number {
+    return this.#sleepsLong ? RESTING_TICK_MS : TICK_MS;
   }
 
   #setTimer(): void {
     this.#sleepsLong = this.#isResting;
-    const delayMs = this.#sleepsLong ? RESTING_TICK_MS : TICK_MS;
-    this.#timer = this.options.clock.setTimer(delayMs, () => {
+    this.#timer = this.options.clock.setTimer(this.#tickDelayMs, () => {
       this.#tick();
       this.#setTimer();
     });
   }
 
   workDone(): void {
-    if (!this.#sleepsLong || this.#isResting) return;
-    this.#timer?.cancel();
+    if (this.#timer === undefined || !this.#sleepsLong || this.#isResting) return;
+    this.#timer.cancel();
     this.#setTimer();
   }
 
@@ -408,7 +411,7 @@ export class UdpService implements ShardHost {
   /** Closes the ports and hands over what is not reported yet. */
   async stop(): Promise<void> {
     this.#timer?.cancel();
-    this.#sleepsLong = false;
+    this.#timer = undefined;
     for (const { server } of this.#shards) await server.close();
     this.#passOn(true);
     this.#noteStats(this.options.clock.nowMs());

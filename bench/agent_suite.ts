@@ -132,7 +132,7 @@ async function runLoad(
     measure: async (): Promise<LoadResult> => {
       const { server, ports, echo, pid } = target;
       // Percentiles need more answers than a closed loop's mean.
-      const ms = kind.mode === "open" ? 1.5 * bench.roundMs : bench.roundMs;
+      const ms = kind.mode === "open" ? 2 * bench.roundMs : bench.roundMs;
       const common = { server, ports, echo, pid, modules: MODULES, ms };
       const result = await bench.load(kind.mode, { ...common, ...kind.options });
       if (result.ok === 0) throw new Error(`${target.name} gives no right answer: ${kind.name}`);

@@ -187,14 +187,22 @@ export class Bench {
     }
   }
 
-  /** Rounds of an interleaved comparison. */
+  /** Repetitions of what takes long or is not compared. */
   get rounds(): number {
     return this.smoke ? 1 : 5;
   }
 
-  /** Length of one measurement. */
+  /**
+   * Rounds of an interleaved comparison: many short ones, so that what disturbs the machine for some
+   * seconds hits a variant and its reference alike, and few of the rounds.
+   */
+  get interleavedRounds(): number {
+    return this.smoke ? 1 : 9;
+  }
+
+  /** Length of one measurement in such a round. */
   get roundMs(): number {
-    return this.smoke ? 40 : 600;
+    return this.smoke ? 40 : 300;
   }
 
   /** The command on the processor of servers. */
@@ -310,7 +318,7 @@ export class Bench {
    */
   async interleave<T>(
     variants: readonly { readonly name: string; measure(): Promise<T> }[],
-    rounds = this.rounds,
+    rounds = this.interleavedRounds,
   ): Promise<Map<string, T[]>> {
     const results = new Map<string, T[]>(variants.map(({ name }) => [name, []]));
     for (let round = 0; round < rounds; round++) {

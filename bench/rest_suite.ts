@@ -191,23 +191,28 @@ async function rest(bench: Bench, all: readonly Form[]): Promise<Row[]> {
 async function starts(bench: Bench, all: readonly Form[]): Promise<Row[]> {
   const cache = routeCache(bench, REST_MODULES);
   const sink = await startSink();
-  const samples = await bench.interleave(all.map((form) => ({
-    name: form.name,
-    measure: async (): Promise<number> => {
-      for (let attempt = 1;; attempt++) {
-        const server = await freePorts();
-        const flags = form.path === "bare"
-          ? [String(server.port)]
-          : agentFlags(cache, sink, form.path, server.port);
-        const program = form.argv(flags);
-        const load = { ...loadOf(form), server, modules: 1, ms: START_MS_MAX };
-        const { lost, seconds } = await bench.loadAnywhere("first", load, program);
-        if (lost === 0) return seconds * 1000;
-        // Another program may have taken the ports meanwhile.
-        if (attempt === START_TRIES) throw new Error(`agent, ${form.name}: no answer after start`);
-      }
-    },
-  })));
+  const samples = await bench.interleave(
+    all.map((form) => ({
+      name: form.name,
+      measure: async (): Promise<number> => {
+        for (let attempt = 1;; attempt++) {
+          const server = await freePorts();
+          const flags = form.path === "bare"
+            ? [String(server.port)]
+            : agentFlags(cache, sink, form.path, server.port);
+          const program = form.argv(flags);
+          const load = { ...loadOf(form), server, modules: 1, ms: START_MS_MAX };
+          const { lost, seconds } = await bench.loadAnywhere("first", load, program);
+          if (lost === 0) return seconds * 1000;
+          // Another program may have taken the ports meanwhile.
+          if (attempt === START_TRIES) {
+            throw new Error(`agent, ${form.name}: no answer after start`);
+          }
+        }
+      },
+    })),
+    bench.rounds,
+  );
   return all.map((form) =>
     rowOf({
       name: START_ROW,
