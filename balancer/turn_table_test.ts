@@ -319,7 +319,8 @@ test("turns that are lent change nothing of what a module does", () => {
   );
 });
 
-test("RouteLb evicts by the latest use, turns that were lent too", () => {
+/** Room for two modules, with (1, 1) and (2, 1) of one node in it, last used at 1 and 2 ms. */
+function fullRouteLb(): { lb: RouteLb; forgotten: number[] } {
   const forgotten: number[] = [];
   const lb = new RouteLb({
     settings: defaultBalanceSettings,
@@ -333,6 +334,11 @@ test("RouteLb evicts by the latest use, turns that were lent too", () => {
     lb.update(modId, 1, [{ ip: 1, port: 80 }], 0);
     lb.getHost(modId, 1, modId);
   }
+  return { lb, forgotten };
+}
+
+test("RouteLb evicts by the latest use, turns that were lent too", () => {
+  const { lb, forgotten } = fullRouteLb();
   assert.notEqual(lb.nextTurn(1, 1, 3), NO_TURN);
   lb.getHost(3, 1, 4);
   assert.deepEqual(forgotten, [2]);
@@ -340,19 +346,7 @@ test("RouteLb evicts by the latest use, turns that were lent too", () => {
 });
 
 test("a module that lost its nodes is evicted by its latest use all the same", () => {
-  const forgotten: number[] = [];
-  const lb = new RouteLb({
-    settings: defaultBalanceSettings,
-    rng: NO_CHANCE,
-    modulesMax: 2,
-    onPull: () => {},
-    onForget: (modId) => forgotten.push(modId),
-  });
-  for (const modId of [1, 2]) {
-    lb.getHost(modId, 1, 0);
-    lb.update(modId, 1, [{ ip: 1, port: 80 }], 0);
-    lb.getHost(modId, 1, modId);
-  }
+  const { lb, forgotten } = fullRouteLb();
   assert.notEqual(lb.nextTurn(1, 1, 3), NO_TURN);
   lb.update(1, 1, [], 4);
   assert.equal(lb.nextTurn(1, 1, 4), NO_TURN);
