@@ -27,8 +27,15 @@ export function fileOfDebianPackage(name: string, file: string): string | undefi
       stdio: "ignore",
       timeout: FETCH_TIMEOUT_MS,
     });
+  const download = (): void => run("apt-get", "download", "-qq", name);
   try {
-    run("apt-get", "download", "-qq", name);
+    try {
+      download();
+    } catch {
+      // A new machine has no list of packages yet.
+      run("apt-get", "update", "-qq");
+      download();
+    }
     const archive = readdirSync(folder).find((entry) => entry.endsWith(".deb"));
     if (archive !== undefined) run("dpkg", "-x", archive, folder);
   } catch {
