@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { get as httpGet, type IncomingHttpHeaders as HttpHeaders } from "node:http";
 import { test } from "node:test";
+import { gunzipSync } from "node:zlib";
 import { systemClock } from "../reactor/system_clock.ts";
 import type { Store } from "../sql/store.ts";
 import { type Client, withConsole } from "../tests/support/console_bench.ts";
-import { API_ROUTES, type ResponseOf } from "./contract.ts";
+import { API_PREFIX, API_ROUTES, type ResponseOf } from "./contract.ts";
 import { CounterService } from "./counter_service.ts";
 import { readReport } from "./report_service.ts";
 
@@ -205,3 +208,36 @@ test(
     });
   },
 );
+
+/** An answer as it came over the wire: `fetch` would unpack it. */
+function rawGet(client: Client, path: string): Promise<{ headers: HttpHeaders; body: Uint8Array }> {
+  return new Promise((resolve, reject) => {
+    const headers = { ...client.headers, "Accept-Encoding": "gzip" };
+    httpGet(client.base + API_PREFIX + path, { headers }, (response) => {
+      const chunks: Uint8Array[] = [];
+      response.on("data", (chunk: Uint8Array) => void chunks.push(chunk));
+      response.on("end", () => resolve({ headers: response.headers, body: Buffer.concat(chunks) }));
+    }).on("error", reject);
+  });
+}
+
+test("long answers are packed for clients that take them so", TIMEOUT, async () => {
+  await withConsole(async ({ store, clients: { viewer } }) => {
+    const nodes = Array.from({ length: 500 }, (_, index) => ({ ...NODE, ip: NODE.ip + index }));
+    await store.editRoutes(nodes.map((node) => ({ op: "add", ...node })));
+    const results = { caller: 1, succCount: 8, errCount: 2, succTotal: 80, errTotal: 20 };
+    const ts = Math.floor(systemClock.wallMs() / 1000);
+    await store.writeCallStatus(
+      nodes.map((node) => ({ ...node, ...results, ts, overload: false })),
+    );
+    const long = await rawGet(viewer, "/counters");
+    assert.equal(long.headers["content-encoding"], "gzip");
+    const plain = gunzipSync(long.body);
+    assert.ok(long.body.length < plain.length / 5, `${long.body.length} of ${plain.length}`);
+    const read = JSON.parse(plain.toString()) as ResponseOf<"getCounters">;
+    const seen = await viewer.get<ResponseOf<"getCounters">>("GET /counters");
+    assert.deepEqual({ ...read, atMs: 0 }, { ...seen, atMs: 0 }, "whoever reads it");
+    const short = await rawGet(viewer, "/session");
+    assert.equal(short.headers["content-encoding"], undefined);
+  });
+});

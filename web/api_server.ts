@@ -18,6 +18,7 @@ import {
   type RouteName,
   SESSION_COOKIE,
 } from "./contract.ts";
+import { packedBody } from "./packing.ts";
 import { ApiProblem, problemBody, problemOf } from "./problem.ts";
 import { sameText } from "./secrets.ts";
 import type { AuditEntry } from "../sql/console_store.ts";
@@ -261,7 +262,8 @@ export class ApiServer {
       if (value instanceof Response) return value;
       if (route.response === null) return new Response(null, { status: 204, headers });
       headers.set("Content-Type", "application/json");
-      return new Response(JSON.stringify(value), { status: route.status ?? 200, headers });
+      const sent = await packedBody(JSON.stringify(value), request, headers);
+      return new Response(sent, { status: route.status ?? 200, headers });
     } catch (error) {
       return this.#failed(error, name);
     }

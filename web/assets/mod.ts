@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
+import { takesGzip } from "../packing.ts";
 import { parsePlace } from "../pages/places.ts";
 import { FILES } from "./bundle.ts";
 
@@ -75,7 +76,7 @@ export function findAsset(path: string, request: AssetRequest = {}): Asset | und
   if (!isMissing && request.ifNoneMatch === file.etag) {
     return { status: 304, headers, body: new Uint8Array() };
   }
-  if (!/\bgzip\b/.test(request.acceptEncoding ?? "")) {
+  if (!takesGzip(request.acceptEncoding)) {
     return { status, headers, body: file.plain };
   }
   return { status, headers: { ...headers, "Content-Encoding": "gzip" }, body: file.packed };
