@@ -43,7 +43,14 @@ test(
       const { url, store } = await sqliteTestStore(processes);
       await addNodes(store, 1, 1, [nodeOf(1), nodeOf(2)]);
       await addNodes(store, 2, 2, [nodeOf(1), nodeOf(2), BAD_NODE]);
-      const services = await startFleet(processes, url, { processOptions: { env: clock.env } });
+      // Their usual ports may be taken by another test's services, which they would warn of.
+      const flags = ["--metrics-port=0"];
+      const services = await startFleet(processes, url, {
+        dns: flags,
+        reporter: flags,
+        agent: flags,
+        processOptions: { env: clock.env },
+      });
       const agent = { hostname: "127.0.0.1", port: services.agent.port() };
       const caller = await WireCaller.open(agent.port);
       for (const module of [1, 2]) await caller.untilHost(module, module);
