@@ -197,7 +197,7 @@ export class Bench {
    * seconds hits a variant and its reference alike, and few of the rounds.
    */
   get interleavedRounds(): number {
-    return this.smoke ? 1 : 9;
+    return this.smoke ? 1 : 7;
   }
 
   /** Length of one measurement in such a round. */
