@@ -9,14 +9,11 @@ import type {
   NodeValues,
   StoredModule,
 } from "./console_store.ts";
+import { moduleId } from "./keys.ts";
 import { nodeName } from "./route_edits.ts";
 import type { ModuleKey, ModuleRow, RouteRow } from "./store.ts";
 
 const hash128: (text: string) => string = murmur.x86.hash128;
-
-function keyOf({ modId, cmdId }: ModuleKey): string {
-  return `${modId}/${cmdId}`;
-}
 
 function plainRow({ modId, cmdId, ip, port, weight, zone, state }: RouteRow): RouteRow {
   return { modId, cmdId, ip, port, weight, zone, state };
@@ -28,11 +25,11 @@ export function groupModules(
   rows: readonly RouteRow[],
   texts: readonly ModuleRow[],
 ): StoredModule[] {
-  const textsOf = new Map(texts.map((row) => [keyOf(row), row]));
+  const textsOf = new Map(texts.map((row) => [moduleId(row), row]));
   const nodes = new Map<string, Map<string, RouteRow>>();
-  for (const module of modules) nodes.set(keyOf(module), new Map());
+  for (const module of modules) nodes.set(moduleId(module), new Map());
   for (const row of rows) {
-    const known = nodes.get(keyOf(row));
+    const known = nodes.get(moduleId(row));
     const name = nodeName(row);
     if (known !== undefined && !known.has(name)) known.set(name, plainRow(row));
   }
@@ -141,7 +138,7 @@ export function summaryOf({ nodes, modules }: ChangeDifferences): string {
     set > 0 ? `set ${set}` : "",
     removed > 0 ? `remove ${removed}` : "",
   ].filter((part) => part !== "");
-  const moduleCount = new Set(nodes.map(keyOf)).size;
+  const moduleCount = new Set(nodes.map(moduleId)).size;
   const parts = [
     counts.length === 0
       ? ""

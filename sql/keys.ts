@@ -6,10 +6,23 @@ export interface ModuleKey {
   readonly cmdId: number;
 }
 
-/** One node of one module. */
-export interface NodeKey extends ModuleKey {
+/** A node, of whichever module. */
+export interface NodeAddress {
   /** IPv4 address as an unsigned number in host order. */
   readonly ip: number;
   /** 1 to 65535. */
   readonly port: number;
+}
+
+/** One node of one module. */
+export interface NodeKey extends ModuleKey, NodeAddress {}
+
+/** A module as the key of a map. */
+export function moduleId({ modId, cmdId }: ModuleKey): string {
+  return `${modId}/${cmdId}`;
+}
+
+/** A node as the key of a map. */
+export function nodeId(node: NodeKey): string {
+  return `${moduleId(node)} ${node.ip}:${node.port}`;
 }

@@ -5,7 +5,7 @@ import type { ConsoleStore } from "./console_store.ts";
 import type { EventStore } from "./event.ts";
 import type { ModuleKey, NodeKey } from "./keys.ts";
 
-export type { ModuleKey, NodeKey } from "./keys.ts";
+export type { ModuleKey, NodeAddress, NodeKey } from "./keys.ts";
 
 /** May a node be picked: `on` normally, `drain` for no new picks, `off` as if it were not there. */
 export type NodeState = "on" | "drain" | "off";

@@ -1,7 +1,8 @@
 // Core. Words of the command line as checked values.
 
-import { type Address, parseAddress, parseIpv4 } from "../reactor/address.ts";
+import { type Address, formatIpv4, parseAddress, parseIpv4 } from "../reactor/address.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
+import type { NodeAddress } from "../sql/keys.ts";
 import { parseCmdId, parseModId, parseNodeIp, parsePort } from "../web/route_values.ts";
 
 export {
@@ -32,11 +33,9 @@ export function parseModuleWords(words: readonly string[]): { modId: number; cmd
   return { modId: parseModId(numbers[0]), cmdId: parseCmdId(numbers[1]) };
 }
 
-/** A node as written on the command line. */
-export interface NodeAddress {
-  /** IPv4 address, unsigned. */
-  readonly ip: number;
-  readonly port: number;
+/** A node as {@linkcode parseNodeAddress} reads it. */
+export function formatNodeAddress({ ip, port }: NodeAddress): string {
+  return `${formatIpv4(ip)}:${port}`;
 }
 
 /**

@@ -1,12 +1,11 @@
 // Shell. `lars drain` and `lars undrain`: a node gets no new picks, until it is safe to stop.
 
 import type { Command } from "commander";
-import { formatIpv4 } from "../reactor/address.ts";
 import { sleep } from "../reactor/clock.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/system_clock.ts";
-import type { ModuleKey, NodeState, RouteRow } from "../sql/store.ts";
-import { type NodeAddress, parseNodeAddress, parseWhole } from "./cli_arguments.ts";
+import type { ModuleKey, NodeAddress, NodeState, RouteRow } from "../sql/store.ts";
+import { formatNodeAddress, parseNodeAddress, parseWhole } from "./cli_arguments.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { DrainState, type DrainVerdict } from "./drain_state.ts";
@@ -81,12 +80,12 @@ export function addUndrainTo(parent: Command): void {
       );
       if (flags.json === true) {
         return printJson({
-          node: nameOf(node),
+          node: formatNodeAddress(node),
           modules: rows.map(moduleJson),
           ...outcomeJson(outcome),
         });
       }
-      printLine(`${nameOf(node)} gets calls again${editText(outcome)}`);
+      printLine(`${formatNodeAddress(node)} gets calls again${editText(outcome)}`);
     });
   addServerOption(addEditOptions(command));
   addExamples(command, [["lars undrain 10.0.0.7:7777", "after the deployment"]]);
@@ -94,10 +93,6 @@ export function addUndrainTo(parent: Command): void {
 
 function wholeSeconds(text: string): number {
   return argument((value: string) => parseWhole("Seconds", value, 0, SECONDS_MAX))(text);
-}
-
-function nameOf({ ip, port }: NodeAddress): string {
-  return `${formatIpv4(ip)}:${port}`;
 }
 
 function moduleJson({ modId, cmdId }: RouteRow): { modid: number; cmdid: number } {
@@ -121,7 +116,7 @@ async function setState(
   const rows = found.filter(({ state }) => state === from || state === to);
   if (rows.length === 0) {
     const why = found.length === 0 ? "no module has it" : `it is ${found[0].state}`;
-    throw new CommandError(`${nameOf(node)} cannot be set ${to}: ${why}`);
+    throw new CommandError(`${formatNodeAddress(node)} cannot be set ${to}: ${why}`);
   }
   // Also where it is so already: nothing changes there, and the version comes back.
   const edits = rows.map(({ modId, cmdId }) => ({
@@ -137,8 +132,14 @@ async function setState(
 async function drain(node: NodeAddress, flags: DrainFlags): Promise<void> {
   await withSystem(flags, async (system) => {
     const { rows, outcome } = await setState(system, node, "on", "drain", flags);
-    if (flags.json !== true) return printLine(`${nameOf(node)} drains${editText(outcome)}`);
-    printJson({ node: nameOf(node), modules: rows.map(moduleJson), ...outcomeJson(outcome) });
+    if (flags.json !== true) {
+      return printLine(`${formatNodeAddress(node)} drains${editText(outcome)}`);
+    }
+    printJson({
+      node: formatNodeAddress(node),
+      modules: rows.map(moduleJson),
+      ...outcomeJson(outcome),
+    });
   });
 }
 
@@ -149,8 +150,12 @@ async function drainAndWait(
 ): Promise<void> {
   await withSystem(flags, async (system) => {
     const { rows, outcome } = await setState(system, node, "on", "drain", flags);
-    const about = { node: nameOf(node), modules: rows.map(moduleJson), ...outcomeJson(outcome) };
-    if (flags.json !== true) noteLine(`${nameOf(node)} drains${editText(outcome)}`);
+    const about = {
+      node: formatNodeAddress(node),
+      modules: rows.map(moduleJson),
+      ...outcomeJson(outcome),
+    };
+    if (flags.json !== true) noteLine(`${formatNodeAddress(node)} drains${editText(outcome)}`);
     const startMs = systemClock.nowMs();
     const verdict = await waitUntilSafe(system, node, rows, flags);
     const waitedS = Math.round((systemClock.nowMs() - startMs) / 100) / 10;
@@ -174,11 +179,13 @@ async function drainAndWait(
     }
     if (verdict.safe) {
       return printLine(
-        `safe to stop ${nameOf(node)}: ${plural(verdict.agents, "agent")}, ${waitedS} s`,
+        `safe to stop ${formatNodeAddress(node)}: ${plural(verdict.agents, "agent")}, ${waitedS} s`,
       );
     }
     printLine(
-      `not safe to stop ${nameOf(node)} after ${waitedS} s: ${verdict.waitsFor.join("; ")}`,
+      `not safe to stop ${formatNodeAddress(node)} after ${waitedS} s: ${
+        verdict.waitsFor.join("; ")
+      }`,
     );
   });
 }

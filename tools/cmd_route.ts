@@ -2,10 +2,9 @@
 
 import type { Command } from "commander";
 import { formatIpv4 } from "../reactor/address.ts";
-import type { RouteEdit, RouteRow } from "../sql/store.ts";
+import type { NodeAddress, RouteEdit, RouteRow } from "../sql/store.ts";
 import {
   NODE_STATES,
-  type NodeAddress,
   parseCmdId,
   parseModId,
   parseNodeAddress,

@@ -7,12 +7,13 @@ import type {
   ModuleChange,
   ModuleKey,
   ModuleRow,
+  NodeAddress,
   RouteEdit,
   RouteRow,
 } from "../sql/store.ts";
 import type { BodyOf, ResponseOf } from "../web/contract.ts";
 import { CHANGE_EDITS_MAX, NODE_MODULES_MAX, PAGE_ROWS_MAX } from "../web/schemas.ts";
-import type { NodeAddress } from "./cli_arguments.ts";
+import { formatNodeAddress } from "./cli_arguments.ts";
 import { CommandError } from "./cli_errors.ts";
 import type { ConsoleClient } from "./console_client.ts";
 import { eventOf, type EventRow } from "./history_view.ts";
@@ -31,10 +32,6 @@ interface FileNode extends Pick<RouteRow, "port" | "weight" | "zone" | "state"> 
   readonly modid: number;
   readonly cmdid: number;
   readonly ip: string;
-}
-
-function nodeName({ ip, port }: NodeAddress): string {
-  return `${formatIpv4(ip)}:${port}`;
 }
 
 /** The rows of an exported file; undefined when it is none. */
@@ -179,7 +176,7 @@ export class ServerSystem implements SystemAccess {
   }
 
   async nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUse> {
-    const params = { node: nodeName(node) };
+    const params = { node: formatNodeAddress(node) };
     const parts = await Promise.all(
       moduleLists(modules).map((list) =>
         this.#client.call("getNodeUse", { params, query: { modules: list } })
@@ -196,7 +193,7 @@ export class ServerSystem implements SystemAccess {
     modules: readonly ModuleKey[],
     withinS: number,
   ): Promise<NodeCallers> {
-    const params = { node: nodeName(node) };
+    const params = { node: formatNodeAddress(node) };
     const found: NodeCallers = { callers: [], callerCount: 0 };
     for (const list of moduleLists(modules)) {
       const query = { modules: list, withinS: `${withinS}` };

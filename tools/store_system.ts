@@ -11,6 +11,7 @@ import type {
   ModuleChange,
   ModuleKey,
   ModuleRow,
+  NodeAddress,
   RouteEdit,
   RouteRow,
   Store,
@@ -21,7 +22,6 @@ import { CounterService } from "../web/counter_service.ts";
 import { NodeUseService } from "../web/node_use_service.ts";
 import { readFacts, readReport } from "../web/report_service.ts";
 import { PasswordHasher } from "../web/secrets.ts";
-import type { NodeAddress } from "./cli_arguments.ts";
 import { TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import {
   changeAndTell,

@@ -6,11 +6,11 @@ import type {
   ModuleChange,
   ModuleKey,
   ModuleRow,
+  NodeAddress,
   RouteEdit,
   RouteRow,
 } from "../sql/store.ts";
 import type { ResponseOf, Role } from "../web/contract.ts";
-import type { NodeAddress } from "./cli_arguments.ts";
 import { ConsoleClient, type ServerFlags } from "./console_client.ts";
 import type { EditFlags, EditOutcome } from "./route_edit.ts";
 import { withStore } from "./store_access.ts";

@@ -2,7 +2,7 @@
 
 import { formatIpv4 } from "../reactor/address.ts";
 import type { NodeCalls } from "../sql/console_store.ts";
-import type { ModuleKey } from "../sql/store.ts";
+import { moduleId, type ModuleKey } from "../sql/keys.ts";
 import type { ResponseOf } from "./contract.ts";
 
 /** Modules with the most failures that a summary names. */
@@ -34,8 +34,9 @@ export function summariseCalls(
   meanMsOf: (module: ModuleKey) => number | null,
 ): CallSummary {
   const modules = new Map<string, ModuleTally>();
-  for (const { modId, cmdId, succCount, errCount, overloadCount } of calls) {
-    const key = `${modId},${cmdId}`;
+  for (const node of calls) {
+    const { modId, cmdId, succCount, errCount, overloadCount } = node;
+    const key = moduleId(node);
     const module = modules.get(key) ?? { modId, cmdId, succ: 0, err: 0, overloadedNodes: 0 };
     modules.set(key, module);
     module.succ += succCount;

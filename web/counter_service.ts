@@ -4,7 +4,8 @@ import { formatIpv4 } from "../reactor/address.ts";
 import { type Clock, sleep } from "../reactor/clock.ts";
 import type { CallHistoryPoint } from "../sql/call_history.ts";
 import type { NodeCalls } from "../sql/console_store.ts";
-import type { ModuleKey, ServiceInstance, Store } from "../sql/store.ts";
+import { moduleId, nodeId } from "../sql/keys.ts";
+import type { ServiceInstance, Store } from "../sql/store.ts";
 import type { ResponseOf } from "./contract.ts";
 import { isRecent, knownServices } from "./known_services.ts";
 import { readNodeCalls } from "./node_calls.ts";
@@ -38,17 +39,9 @@ interface Recent {
   readonly nodes: ReadonlyMap<string, RecentCalls>;
 }
 
-function moduleKey({ modId, cmdId }: ModuleKey): string {
-  return `${modId}/${cmdId}`;
-}
-
-function nodeKey(node: ModuleKey & { ip: number; port: number }): string {
-  return `${moduleKey(node)} ${node.ip}:${node.port}`;
-}
-
 function pointKey({ module, node }: CallHistoryPoint): string {
   if (module === undefined) return "";
-  return node === undefined ? moduleKey(module) : nodeKey({ ...module, ...node });
+  return node === undefined ? moduleId(module) : nodeId({ ...module, ...node });
 }
 
 /** How many of each kind live, of how many. */
@@ -67,7 +60,7 @@ function serviceCounts(
 function moduleCounters(calls: readonly NodeCalls[], recent: Recent): ModuleCounters[] {
   const modules = new Map<string, ModuleCounters>();
   for (const node of calls) {
-    const key = moduleKey(node);
+    const key = moduleId(node);
     let module = modules.get(key);
     if (module === undefined) {
       const { modId, cmdId } = node;
@@ -84,7 +77,7 @@ function moduleCounters(calls: readonly NodeCalls[], recent: Recent): ModuleCoun
       callerCount: node.callerCount,
       overloadCount: node.overloadCount,
       reportedAtS: node.ts,
-      recent: recent.nodes.get(nodeKey(node)) ?? null,
+      recent: recent.nodes.get(nodeId(node)) ?? null,
     });
   }
   return [...modules.values()];

@@ -6,7 +6,7 @@ import { silentLogger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/rng.ts";
 import { NodeUseState } from "../proto/message_ids.ts";
 import type { AgentUse, NodeUseReport } from "../proto/message_types.ts";
-import type { ModuleKey, Store } from "../sql/store.ts";
+import type { ModuleKey, NodeAddress, Store } from "../sql/store.ts";
 import type { ResponseOf } from "./contract.ts";
 import { liveDns } from "./dns_teller.ts";
 import { NodeUseAsker } from "./node_use_asker.ts";
@@ -24,13 +24,6 @@ export type NodeUseAnswer = ResponseOf<"getNodeUse">;
 /** Who has reported calls of a node. */
 export type NodeCallersAnswer = ResponseOf<"getNodeCallers">;
 type UseReport = NonNullable<NodeUseAnswer["answers"][number]["report"]>;
-
-/** A node of whichever module. */
-export interface NodeAddress {
-  /** IPv4 address, unsigned. */
-  readonly ip: number;
-  readonly port: number;
-}
 
 /** What the service works with. */
 export interface NodeUseServiceOptions {

@@ -2,7 +2,8 @@
 
 import type { Clock } from "../reactor/clock.ts";
 import type { CallHistoryPoint } from "../sql/call_history.ts";
-import type { ModuleKey, Store } from "../sql/store.ts";
+import { moduleId } from "../sql/keys.ts";
+import type { Store } from "../sql/store.ts";
 import { summariseAgents } from "./agent_summary.ts";
 import { summariseCalls } from "./call_summary.ts";
 import type { ResponseOf } from "./contract.ts";
@@ -25,7 +26,7 @@ export async function readFacts(store: Store): Promise<Report["store"]> {
   let nodeCount = 0;
   await store.readRoutes((rows) => {
     nodeCount += rows.length;
-    for (const { modId, cmdId } of rows) modules.add(`${modId},${cmdId}`);
+    for (const row of rows) modules.add(moduleId(row));
   });
   return {
     label: store.label,
@@ -54,7 +55,10 @@ export async function readReport(store: Store, clock: Clock): Promise<Report> {
   const facts = await readFacts(store);
   const services = await knownServices(store);
   const recent = await readRecent(store, wallMs);
-  const byModule = groupCalls(recent.byModule, ({ module }) => keyOf(module));
+  const byModule = groupCalls(
+    recent.byModule,
+    ({ module }) => module === undefined ? "" : moduleId(module),
+  );
   const events = await store.readEvents({ limit: EVENTS_SHOWN });
   return {
     atMs: wallMs,
@@ -71,15 +75,11 @@ export async function readReport(store: Store, clock: Clock): Promise<Report> {
     agents: summariseAgents(services, facts.version, wallMs / 1000),
     calls: summariseCalls(
       await readNodeCalls(store, clock, 0),
-      (module) => byModule.get(keyOf(module))?.meanMs ?? null,
+      (module) => byModule.get(moduleId(module))?.meanMs ?? null,
     ),
     recent: { seconds: RECENT_S, ...sumCalls(recent.all) },
     events: events.map((event) => eventView(event, true)),
   };
-}
-
-function keyOf(module: ModuleKey | undefined): string {
-  return module === undefined ? "" : `${module.modId}/${module.cmdId}`;
 }
 
 /** Reads reports for those who ask by REST: who asks at once shares one reading. */

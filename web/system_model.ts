@@ -3,7 +3,8 @@
 import { parseModulePolicy } from "../balancer/module_policy.ts";
 import { formatIpv4 } from "../reactor/address.ts";
 import type { NodeCalls, StoredModule } from "../sql/console_store.ts";
-import type { ModuleKey, ModuleRow, NodeState, RouteRow, ServiceInstance } from "../sql/store.ts";
+import { nodeId } from "../sql/keys.ts";
+import type { ModuleRow, NodeState, RouteRow, ServiceInstance } from "../sql/store.ts";
 
 /** Calls are counted over this many samples, a second apart. */
 const RATE_SAMPLES = 10;
@@ -119,10 +120,6 @@ const NO_CALLS: Rates = { callsPerSecond: 0, errorShare: 0 };
 
 function keyOf(modId: number, cmdId: number): string {
   return `${modId}/${cmdId}`;
-}
-
-function nodeKeyOf(node: ModuleKey & { ip: number; port: number }): string {
-  return `${node.modId}/${node.cmdId} ${node.ip}:${node.port}`;
 }
 
 /** A node among those of its module; only ports that cannot exist may share a place. */
@@ -272,7 +269,7 @@ export class SystemModel {
     const routes = new Map<string, RouteRow[]>();
     const seen = new Set<string>();
     for (const row of rows) {
-      const node = nodeKeyOf(row);
+      const node = nodeId(row);
       if (seen.has(node)) continue;
       seen.add(node);
       const key = keyOf(row.modId, row.cmdId);
@@ -368,7 +365,7 @@ export class SystemModel {
   }
 
   #trackOf(row: RouteRow): NodeTrack {
-    const key = nodeKeyOf(row);
+    const key = nodeId(row);
     let track = this.#tracks.get(key);
     if (track === undefined) {
       const ip = formatIpv4(row.ip);
