@@ -74,7 +74,7 @@ export class StoreSystem implements SystemAccess {
   readonly #store: Store;
   readonly #flags: Partial<EditFlags>;
   readonly #counters: CounterService;
-  #nodeUse: NodeUseService | undefined;
+  #nodeUse: Promise<NodeUseService> | undefined;
 
   /** @param flags Which dns to ask besides those that signed in, and the secret shared with them. */
   constructor(store: Store, flags: Partial<EditFlags> = {}) {
@@ -142,7 +142,7 @@ export class StoreSystem implements SystemAccess {
   }
 
   async nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUse> {
-    return await (await this.#nodes()).use(node, modules);
+    return await (await this.#nodes).use(node, modules);
   }
 
   async nodeCallers(
@@ -150,24 +150,26 @@ export class StoreSystem implements SystemAccess {
     modules: readonly ModuleKey[],
     withinS: number,
   ): Promise<NodeCallers> {
-    return await (await this.#nodes()).callers(node, modules, withinS);
+    return await (await this.#nodes).callers(node, modules, withinS);
   }
 
   async close(): Promise<void> {
-    await this.#nodeUse?.close();
+    await (await this.#nodeUse)?.close();
   }
 
-  async #nodes(): Promise<NodeUseService> {
+  get #nodes(): Promise<NodeUseService> {
+    return this.#nodeUse ??= this.#openNodeUse();
+  }
+
+  async #openNodeUse(): Promise<NodeUseService> {
     const { tokenFile, dns = [] } = this.#flags;
-    const token = await readToken(tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
-    this.#nodeUse ??= new NodeUseService({
+    return new NodeUseService({
       store: this.#store,
       clock: systemClock,
       rng: systemRng,
       software: softwareName(),
-      token,
+      token: await readToken(tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? ""),
       addresses: dns,
     });
-    return this.#nodeUse;
   }
 }
