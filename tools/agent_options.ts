@@ -3,11 +3,11 @@
 import type { Command } from "commander";
 import { LarsClient } from "../api/mod.ts";
 import { readToken } from "../daemon/daemon.ts";
-import { DEFAULT_PORTS, RetCode } from "../proto/message_ids.ts";
+import { RetCode } from "../proto/message_ids.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { parseAgent } from "./cli_arguments.ts";
-import { argument, CommandError, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { CommandError, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { agentOption } from "./command.ts";
 import { warningLine } from "./terminal.ts";
 
 /** Time an answer may take. Longer than callers wait: a tool should tell slow from absent. */
@@ -23,12 +23,7 @@ export interface AgentFlags {
 /** Adds `--agent`, `--token-file` and `--json`. */
 export function addAgentOptions(command: Command): Command {
   return command
-    .option(
-      "--agent <HOST:PORT>",
-      `first UDP port of the agent (default 127.0.0.1:${DEFAULT_PORTS.agent})`,
-      argument(parseAgent),
-      parseAgent("127.0.0.1"),
-    )
+    .addOption(agentOption("first UDP port of the agent"))
     .option("--token-file <FILE>", `secret the agent asks for (or ${TOKEN_FILE_VARIABLE})`)
     .option("--json", "print JSON");
 }

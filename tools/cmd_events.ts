@@ -59,7 +59,7 @@ export function addTo(parent: Command, _context: CommandContext): void {
     )
     .option(
       "-n, --limit <N>",
-      "so many of the latest (default 100)",
+      "so many of the latest",
       argument((text) => parseWhole("Limit", text, 1, EVENTS_READ_MAX)),
       100,
     )

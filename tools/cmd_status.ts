@@ -2,12 +2,10 @@
 
 import type { Command } from "commander";
 import { type AgentFacts, probeAgent } from "../agent/agent_probe.ts";
-import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import { ConfigError, LarsError, messageOf } from "../reactor/errors.ts";
-import { parseAgent } from "./cli_arguments.ts";
-import { argument, UsageError } from "./cli_errors.ts";
-import { addExamples, type CommandContext } from "./command.ts";
+import { UsageError } from "./cli_errors.ts";
+import { addExamples, agentOption, type CommandContext } from "./command.ts";
 import { eventJson, eventLine, eventOf } from "./history_view.ts";
 import { plural } from "./plural.ts";
 import { addStoreOptions } from "./store_access.ts";
@@ -30,12 +28,7 @@ export function addTo(parent: Command, context: CommandContext): void {
       "Show the database, the services and agents it knows of, the agent of this host, call results " +
         "and the latest events. Exit code 1 when the database, or the console, does not answer.",
     )
-    .option(
-      "--agent <HOST:PORT>",
-      `first port of the agent (default 127.0.0.1:${DEFAULT_PORTS.agent})`,
-      argument(parseAgent),
-      parseAgent("127.0.0.1"),
-    )
+    .addOption(agentOption("first port of the agent"))
     .option("--json", "print one JSON value")
     .action(async (flags: StatusFlags) => {
       const [stored, agent] = await Promise.all([

@@ -73,7 +73,7 @@ export function addTo(parent: Command, context: CommandContext): void {
     .option("--filter <TEXT>", "rows that contain a text")
     .option(
       "--interval <SECONDS>",
-      "time between two looks (default 2)",
+      "time between two looks",
       argument((text) => parseWhole("Interval", text, 1, 3600)),
       2,
     )

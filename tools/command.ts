@@ -1,6 +1,9 @@
 // Shell. What every command of `lars` is given and gives, and how its help is worded.
 
-import { type Command, Help, type Option } from "commander";
+import { type Command, Help, Option } from "commander";
+import { formatAddress } from "../reactor/address.ts";
+import { parseAgent } from "./cli_arguments.ts";
+import { argument } from "./cli_errors.ts";
 
 /** What a command can say about its outcome, besides throwing, and ask of the whole. */
 export interface CommandContext {
@@ -26,13 +29,18 @@ export function addExamples(
   command.addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
 }
 
-/**
- * What help says of an option: as the parser has it, without a default that the text names already or
- * that is no plain value.
- */
+/** What help says of an option: as the parser has it, but no default that is an empty list. */
 export function describeOption(option: Option): string {
-  const { defaultValue, description } = option;
-  const hidesDefault = typeof defaultValue === "object" || /\bdefault\b/.test(description);
-  const shown = hidesDefault ? Object.create(option, { defaultValue: {} }) as Option : option;
+  const { defaultValue } = option;
+  const isEmpty = Array.isArray(defaultValue) && defaultValue.length === 0;
+  const shown = isEmpty ? Object.create(option, { defaultValue: {} }) as Option : option;
   return new Help().optionDescription(shown);
+}
+
+/** `--agent`; `about` says what is asked of it. */
+export function agentOption(about: string): Option {
+  const agent = parseAgent("127.0.0.1");
+  return new Option("--agent <HOST:PORT>", about)
+    .argParser(argument(parseAgent))
+    .default(agent, formatAddress(agent));
 }
