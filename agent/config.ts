@@ -2,7 +2,7 @@
 
 import type { BalanceSettings } from "../balancer/mod.ts";
 import { MODULES_MAX } from "../balancer/mod.ts";
-import { authSettings } from "../daemon/common_settings.ts";
+import { authSettings } from "../daemon/settings/common_settings.ts";
 import {
   addressList,
   boolean,
@@ -13,7 +13,7 @@ import {
   type SettingsOf,
   type SettingsTable,
   text,
-} from "../daemon/settings.ts";
+} from "../daemon/settings/settings.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
 
 const COUNT_MAX = 1_000_000_000;

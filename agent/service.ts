@@ -6,9 +6,9 @@ import {
   PULLS_BURST_MAX,
   PULLS_PER_SECOND_MAX,
 } from "../balancer/mod.ts";
-import { METRICS_PORTS, requireSafeListen } from "../daemon/common_settings.ts";
+import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
-import { PING_INTERVAL_MS } from "../daemon/hello.ts";
+import { PING_INTERVAL_MS } from "../session/hello.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
 import { AGENT_PORT_COUNT, agentPortIndex } from "../proto/message_ids.ts";
 import type {
@@ -17,14 +17,14 @@ import type {
   TableSettings,
 } from "../proto/message_types.ts";
 import { formatAddress, formatIpv4 } from "../reactor/address.ts";
-import { setAligned, type Timer } from "../reactor/clock.ts";
+import { setAligned, type Timer } from "../reactor/time/clock.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
 import { LogBrake } from "../reactor/log.ts";
-import type { CacheFile } from "./cache_file.ts";
-import { chooseCallerIp } from "./caller_ip.ts";
+import type { CacheFile } from "./routes/cache_file.ts";
+import { chooseCallerIp } from "./status/caller_ip.ts";
 import { type AgentSettings, agentSettings, balanceSettingsOf } from "./config.ts";
-import { type ArrivedRoute, DnsClient } from "./dns_client.ts";
-import { callTasks, type FeedTask, useTasks } from "./feed_tasks.ts";
+import { type ArrivedRoute, DnsClient } from "./routes/dns_client.ts";
+import { callTasks, type FeedTask, useTasks } from "./loops/feed_tasks.ts";
 import {
   type AgentLoopInit,
   type AgentNote,
@@ -32,19 +32,19 @@ import {
   mergeStatus,
   type ModuleEvent,
   type ShardStats,
-} from "./loop_messages.ts";
-import { type AgentLoops, claimPorts, shardInits, startLoops } from "./loops.ts";
-import { HealthChecker } from "./health_checker.ts";
-import type { HealthVerdict } from "./health_plan.ts";
-import { parseHealthCheck } from "./health_settings.ts";
-import { agentMetrics } from "./metrics.ts";
-import { type PackedRoute, packRoute, pickableCount, unpackNodes } from "./packed_route.ts";
-import { NodeUseDesk } from "./node_use_desk.ts";
-import { PushGuard } from "./push_guard.ts";
-import { ReportClient } from "./report_client.ts";
-import { RouteRegistry } from "./route_registry.ts";
-import { StatusTeller } from "./status_teller.ts";
-import { TableFeed } from "./table_feed.ts";
+} from "./loops/loop_messages.ts";
+import { type AgentLoops, claimPorts, shardInits, startLoops } from "./loops/loops.ts";
+import { HealthChecker } from "./health/health_checker.ts";
+import type { HealthVerdict } from "./health/health_plan.ts";
+import { parseHealthCheck } from "./health/health_settings.ts";
+import { agentMetrics } from "./status/metrics.ts";
+import { type PackedRoute, packRoute, pickableCount, unpackNodes } from "./loops/packed_route.ts";
+import { NodeUseDesk } from "./status/node_use_desk.ts";
+import { PushGuard } from "./routes/push_guard.ts";
+import { ReportClient } from "./status/report_client.ts";
+import { RouteRegistry } from "./routes/route_registry.ts";
+import { StatusTeller } from "./status/status_teller.ts";
+import { TableFeed } from "./feed/table_feed.ts";
 
 /**
  * Time between two rounds of housekeeping: status to the loops, reports that wait. That of the
@@ -248,7 +248,7 @@ class AgentService implements RunningService {
     const { cacheDir: directory } = this.#settings;
     if (directory === "") return undefined;
     const { clock, log } = this.#context;
-    const { CacheFile } = await import("./cache_file.ts");
+    const { CacheFile } = await import("./routes/cache_file.ts");
     return new CacheFile({ directory, routes: () => this.#registry.routes(), clock, log });
   }
 

@@ -5,7 +5,7 @@ import { networkInterfaces } from "node:os";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test as testOnce, type TestContext } from "node:test";
-import { readSettings } from "../daemon/settings.ts";
+import { readSettings } from "../daemon/settings/settings.ts";
 import type { RunningService } from "../daemon/daemon.ts";
 import {
   decodeGetHostResponse,
@@ -20,18 +20,18 @@ import {
 import { agentPortIndex, MessageId, NodeUseState, RetCode } from "../proto/message_ids.ts";
 import type { GetHostResponse, HostInfo, NodeUse } from "../proto/message_types.ts";
 import { parseAddress } from "../reactor/address.ts";
-import { batchUdpFault } from "../reactor/batch_udp.ts";
+import { batchUdpFault } from "../reactor/fast/batch_udp.ts";
 import { BindError, ConfigError } from "../reactor/errors.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
-import { systemClock } from "../reactor/system_clock.ts";
-import { systemRng } from "../reactor/system_rng.ts";
-import { UdpClient } from "../reactor/udp_client.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
+import { UdpClient } from "../reactor/udp/udp_client.ts";
 import { freePort } from "../tests/support/free_port.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
 import { until } from "../tests/support/until.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 import { agentSettings } from "./config.ts";
-import { FakeCaller, FakeDns, FakeReporter } from "./fake_upstream.ts";
+import { FakeCaller, FakeDns, FakeReporter } from "./testing/fake_upstream.ts";
 import { agentDaemon } from "./service.ts";
 
 /** The fast path where this machine has it; every test runs on both. */

@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { defaultBalanceSettings } from "../balancer/mod.ts";
-import { readSettings } from "../daemon/settings.ts";
+import { readSettings } from "../daemon/settings/settings.ts";
 import { frameGetRouteResponse } from "../proto/host_codec.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
 import { ConfigError } from "../reactor/errors.ts";
-import { chooseCallerIp } from "./caller_ip.ts";
+import { chooseCallerIp } from "./status/caller_ip.ts";
 import { agentSettings, balanceSettingsOf } from "./config.ts";
-import { mergeStatus, type ShardStats } from "./loop_messages.ts";
-import { hostsThatFit } from "./route_answer.ts";
+import { mergeStatus, type ShardStats } from "./loops/loop_messages.ts";
+import { hostsThatFit } from "./worker/route_answer.ts";
 
 test("hostsThatFit() never says too many, and wastes less than one node", () => {
   const hostArbitrary = fc.record({

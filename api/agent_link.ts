@@ -5,7 +5,7 @@ import "node:process";
 import { createSocket, type Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { isLoopback, parseIpv4 } from "../reactor/address.ts";
-import type { Clock, Timer } from "../reactor/clock.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
 import { TimeoutError } from "../reactor/errors.ts";
 import { AGENT_PORT_COUNT } from "../proto/message_ids.ts";
 import type { AgentLink, AgentLinkEvents } from "./link.ts";

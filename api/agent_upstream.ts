@@ -1,7 +1,7 @@
 // Shell. An in-process client's stream to the agent of its host.
 
-import type { ModuleReport } from "../balancer/route_lb.ts";
-import { RouteParts } from "../balancer/route_parts.ts";
+import type { ModuleReport } from "../balancer/routes/route_lb.ts";
+import { RouteParts } from "../feed/route_parts.ts";
 import { decodeGetRouteResponse } from "../proto/host_codec.ts";
 import {
   decodeCallReportsTaken,
@@ -12,8 +12,8 @@ import {
 } from "../proto/feed_codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
-import type { Clock } from "../reactor/clock.ts";
-import type { Rng } from "../reactor/rng.ts";
+import type { Clock } from "../reactor/time/clock.ts";
+import type { Rng } from "../reactor/time/rng.ts";
 import { BATCH_NODES_MAX, CallLedger } from "./call_ledger.ts";
 import { FeedLink } from "./feed_link.ts";
 import type { Upstream, UpstreamEvents, UpstreamStats } from "./upstream.ts";

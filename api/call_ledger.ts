@@ -1,10 +1,10 @@
 // Core. Outcomes of calls on their way to the agent: added up by node, sent in batches that count
 // once.
 
-import { CallOutcome, callOutcomeOf } from "../balancer/call_outcome.ts";
+import { CallOutcome, callOutcomeOf } from "../balancer/detection/call_outcome.ts";
 import { hostKey } from "../balancer/host.ts";
-import { ModuleTable } from "../balancer/module_table.ts";
-import { failureWeight, isTimeKnown } from "../balancer/overload_policy.ts";
+import { ModuleTable } from "../balancer/routes/module_table.ts";
+import { failureWeight, isTimeKnown } from "../balancer/detection/overload_policy.ts";
 import type { CallReports, ModuleCalls, NodeCalls } from "../proto/message_types.ts";
 
 /** Nodes with outcomes that wait; calls of further ones are dropped, and counted. */

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeCallReports } from "../proto/feed_codec.ts";
-import { TIME_UNKNOWN_MS } from "../balancer/overload_policy.ts";
+import { TIME_UNKNOWN_MS } from "../balancer/detection/overload_policy.ts";
 import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
-import { nextInt, seededRng } from "../reactor/rng.ts";
+import { nextInt, seededRng } from "../reactor/time/rng.ts";
 import { BATCH_NODES_MAX, CallLedger } from "./call_ledger.ts";
 
 test("CallLedger adds up outcomes by node, with weight, streak, kinds and time", () => {

@@ -1,8 +1,8 @@
 // Core. A call from the pick to its outcome, with further tries at other nodes.
 
-import type { Clock, Timer } from "../reactor/clock.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
 import { LarsError, TimeoutError } from "../reactor/errors.ts";
-import { ReportCode } from "../balancer/call_outcome.ts";
+import { ReportCode } from "../balancer/detection/call_outcome.ts";
 import { failureCodeOf } from "./failure_code.ts";
 import type { Host } from "./host.ts";
 import type { LarsApi } from "./lars_api.ts";

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { TimeoutError } from "../reactor/errors.ts";
-import { ManualClock } from "../reactor/manual_clock.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
 import type { RetCode } from "../proto/message_ids.ts";
 import { type CallAttempt, Caller } from "./caller.ts";
 import { OverloadError } from "./errors.ts";

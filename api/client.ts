@@ -1,7 +1,7 @@
 // Shell. The client: asks the agent for nodes and tells it how the calls went.
 
 import { parseIpv4 } from "../reactor/address.ts";
-import { type Clock, sleep, type Timer } from "../reactor/clock.ts";
+import { type Clock, sleep, type Timer } from "../reactor/time/clock.ts";
 import {
   ConnectError,
   LarsError,
@@ -9,8 +9,8 @@ import {
   ProtocolError,
   TimeoutError,
 } from "../reactor/errors.ts";
-import { systemClock } from "../reactor/system_clock.ts";
-import type { ModuleExplanation } from "../balancer/route_lb.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import type { ModuleExplanation } from "../balancer/routes/route_lb.ts";
 import {
   decodeExplainResponse,
   decodeGetHostResponse,

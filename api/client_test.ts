@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ManualClock } from "../reactor/manual_clock.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { ConnectError, LarsError, LimitError, TimeoutError } from "../reactor/errors.ts";
 import { parseIpv4 } from "../reactor/address.ts";
 import {

@@ -13,13 +13,13 @@ import {
   frameGetRouteResponse,
 } from "../proto/host_codec.ts";
 import { agentPortIndex, MessageId } from "../proto/message_ids.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { freePort } from "../tests/support/free_port.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
 import { until } from "../tests/support/until.ts";
 import { LarsClient } from "./client.ts";
 import { NoAgentError } from "./errors.ts";
-import { FakeAgent, type Received } from "./fake_agent.ts";
+import { FakeAgent, type Received } from "./testing/fake_agent.ts";
 import type { LarsClientOptions } from "./options.ts";
 
 /** Patience for tests in which time is not the point; the machine may be busy. */

@@ -1,7 +1,7 @@
 // One suite for every client: see client_conformance.ts.
 
 import { LarsClient } from "./client.ts";
-import { clientConformance } from "./client_conformance.ts";
+import { clientConformance } from "./testing/client_conformance.ts";
 import { InProcessClient } from "./in_process_client.ts";
 
 clientConformance({

@@ -1,8 +1,8 @@
 // Shell. An in-process client's streams to dns and reporter, where no agent runs.
 
-import { PendingReports, type TimedReport } from "../balancer/pending_reports.ts";
-import type { ModuleReport } from "../balancer/route_lb.ts";
-import { RouteParts } from "../balancer/route_parts.ts";
+import { PendingReports, type TimedReport } from "../feed/pending_reports.ts";
+import type { ModuleReport } from "../balancer/routes/route_lb.ts";
+import { RouteParts } from "../feed/route_parts.ts";
 import {
   decodeNodeUseRequest,
   decodeRoutePart,

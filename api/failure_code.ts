@@ -1,6 +1,6 @@
 // Core. What a failed call says about its node: the return code to report for an error.
 
-import { ReportCode } from "../balancer/call_outcome.ts";
+import { ReportCode } from "../balancer/detection/call_outcome.ts";
 import { TimeoutError } from "../reactor/errors.ts";
 
 /** Errors in a chain of causes that are looked at. */

@@ -6,11 +6,11 @@ import { decodeHello, encodeHello } from "../proto/host_codec.ts";
 import { decodePing, encodeHelloProof, encodePing, encodePong } from "../proto/feed_codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
-import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
+import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
 import { messageOf, ProtocolError } from "../reactor/errors.ts";
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
-import { reconnectDelayMs, STABLE_CONNECTION_MS } from "../reactor/reconnect_schedule.ts";
-import type { Rng } from "../reactor/rng.ts";
+import { reconnectDelayMs, STABLE_CONNECTION_MS } from "../reactor/tcp/reconnect_schedule.ts";
+import type { Rng } from "../reactor/time/rng.ts";
 
 /** Time a connection may take to be made, the look-up of the name included. */
 export const CONNECT_MS_MAX = 3000;

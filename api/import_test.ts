@@ -14,11 +14,11 @@ import { withTempDir } from "../tests/support/temp_dir.ts";
 import { until } from "../tests/support/until.ts";
 import { decodeGetHostRequest, frameGetHostResponse } from "../proto/host_codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import { packRoute } from "../agent/packed_route.ts";
-import { TableFeed } from "../agent/table_feed.ts";
+import { packRoute } from "../agent/loops/packed_route.ts";
+import { TableFeed } from "../agent/feed/table_feed.ts";
 import { silentLogger } from "../reactor/log.ts";
-import { systemClock } from "../reactor/system_clock.ts";
-import { FakeAgent } from "./fake_agent.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { FakeAgent } from "./testing/fake_agent.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const EXECUTABLE = process.execPath;

@@ -1,18 +1,21 @@
 // Shell. The client that holds the routes in its own process and picks without asking anybody.
 
-import { type BalanceSettings, parseBalanceSettings } from "../balancer/balance_settings.ts";
-import { DrainWatch } from "../balancer/drain_watch.ts";
+import {
+  type BalanceSettings,
+  parseBalanceSettings,
+} from "../balancer/detection/balance_settings.ts";
+import { DrainWatch } from "../balancer/routes/drain_watch.ts";
 import type { Host as Node, RouteNode } from "../balancer/host.ts";
-import { TIME_UNKNOWN_MS } from "../balancer/overload_policy.ts";
-import { type ModuleExplanation, RouteLb, TICK_MS } from "../balancer/route_lb.ts";
+import { TIME_UNKNOWN_MS } from "../balancer/detection/overload_policy.ts";
+import { type ModuleExplanation, RouteLb, TICK_MS } from "../balancer/routes/route_lb.ts";
 import { RetCode } from "../proto/message_ids.ts";
 import { encodePickKey, type PickKey, readPickKey } from "../proto/pick_key.ts";
 import { formatAddress, formatIpv4, parseIpv4 } from "../reactor/address.ts";
-import { backgroundClock } from "../reactor/background_clock.ts";
-import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
+import { backgroundClock } from "../reactor/time/background_clock.ts";
+import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
 import { ConnectError, LarsError, LimitError } from "../reactor/errors.ts";
-import { systemClock } from "../reactor/system_clock.ts";
-import { systemRng } from "../reactor/system_rng.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
 import { AgentUpstream } from "./agent_upstream.ts";
 import { DirectUpstream } from "./direct_upstream.ts";
 import { Caller, type CallFunction } from "./caller.ts";

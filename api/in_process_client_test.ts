@@ -4,13 +4,13 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
-import { defaultBalanceSettings } from "../balancer/balance_settings.ts";
-import type { ModuleReport } from "../balancer/route_lb.ts";
-import { RouteLb } from "../balancer/route_lb.ts";
+import { defaultBalanceSettings } from "../balancer/detection/balance_settings.ts";
+import type { ModuleReport } from "../balancer/routes/route_lb.ts";
+import { RouteLb } from "../balancer/routes/route_lb.ts";
 import { formatIpv4 } from "../reactor/address.ts";
 import { ConnectError } from "../reactor/errors.ts";
-import { ManualClock } from "../reactor/manual_clock.ts";
-import { nextInt, seededRng } from "../reactor/rng.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { nextInt, seededRng } from "../reactor/time/rng.ts";
 import { ClosedError, NoRouteError } from "./errors.ts";
 import { InProcessClient } from "./in_process_client.ts";
 import type { InProcessClientOptions } from "./in_process_options.ts";

@@ -4,12 +4,12 @@ import {
   type BalanceSettings,
   checkBalanceSettings,
   defaultBalanceSettings,
-} from "../balancer/balance_settings.ts";
-import { MODULES_MAX } from "../balancer/route_lb.ts";
+} from "../balancer/detection/balance_settings.ts";
+import { MODULES_MAX } from "../balancer/routes/route_lb.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import { type Address, parseAddress, parseIpv4 } from "../reactor/address.ts";
-import type { Clock } from "../reactor/clock.ts";
-import type { Rng } from "../reactor/rng.ts";
+import type { Clock } from "../reactor/time/clock.ts";
+import type { Rng } from "../reactor/time/rng.ts";
 import { LEDGER_NODES_MAX } from "./call_ledger.ts";
 import type { RetryBudgetOptions } from "./options.ts";
 import type { Upstream, UpstreamEvents } from "./upstream.ts";

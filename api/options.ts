@@ -1,6 +1,6 @@
 // Core. What a client and its calls can be told, and the checks of it.
 
-import type { Clock } from "../reactor/clock.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import type { AgentLink, AgentLinkEvents } from "./link.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
 import type { PickKey } from "../proto/pick_key.ts";

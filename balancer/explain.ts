@@ -3,7 +3,7 @@
 import { formatIpv4 } from "../reactor/address.ts";
 import type { Host } from "./host.ts";
 import type { AllOverloadMode, ModuleSettings, PolicyName } from "./module_policy.ts";
-import type { ZoneView } from "./zone_router.ts";
+import type { ZoneView } from "./picking/zone_router.ts";
 
 /** Decisions a module remembers; older ones are forgotten. */
 export const DECISIONS_MAX = 32;

@@ -1,6 +1,6 @@
 // Core. One node of a module: its counters, its state, and its places in the lists.
 
-import type { HostCare } from "./host_care.ts";
+import type { HostCare } from "./detection/host_care.ts";
 import type { HostList, Linked } from "./host_list.ts";
 
 /** Who judges a node; {@linkcode ActiveHosts} calls it when time has run out. */

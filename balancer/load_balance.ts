@@ -1,7 +1,7 @@
 // Core. One module: its nodes, which is next, what their calls say, and what changes with the route.
 
 import { RetCode } from "../proto/message_ids.ts";
-import type { Rng } from "../reactor/rng.ts";
+import type { Rng } from "../reactor/time/rng.ts";
 import type {
   HostResult,
   HostSnapshot,
@@ -9,9 +9,14 @@ import type {
   RouteUpdate,
   StateChange,
 } from "./balance_records.ts";
-import type { BalanceSettings } from "./balance_settings.ts";
-import { CallOutcome, callOutcomeOf } from "./call_outcome.ts";
-import { decayedEjections, ejectionsAllowed, ejectionTimeMs, rampShare } from "./ejection.ts";
+import type { BalanceSettings } from "./detection/balance_settings.ts";
+import { CallOutcome, callOutcomeOf } from "./detection/call_outcome.ts";
+import {
+  decayedEjections,
+  ejectionsAllowed,
+  ejectionTimeMs,
+  rampShare,
+} from "./detection/ejection.ts";
 import { type ModuleMode, type ModuleView, PickLog, viewNode, WATCH_MS } from "./explain.ts";
 import {
   type ActiveHosts,
@@ -21,7 +26,7 @@ import {
   type HostOwner,
   type RouteNode,
 } from "./host.ts";
-import { HostCare } from "./host_care.ts";
+import { HostCare } from "./detection/host_care.ts";
 import { HostList } from "./host_list.ts";
 import {
   changedSettings,
@@ -29,19 +34,19 @@ import {
   type ModulePolicy,
   rulesOf,
 } from "./module_policy.ts";
-import { ModuleMemory } from "./module_memory.ts";
-import { tableKeyOf } from "./murmur3.ts";
-import { countPlainly, NodeJudge } from "./node_judge.ts";
+import { ModuleMemory } from "./routes/module_memory.ts";
+import { tableKeyOf } from "./picking/murmur3.ts";
+import { countPlainly, NodeJudge } from "./detection/node_judge.ts";
 import {
   type CallCounts,
   countTime,
   resetIdle,
   resetOverload,
   windowEndMs,
-} from "./overload_policy.ts";
-import { NO_KEY } from "./pick_policy.ts";
-import { TURNS_MAX, type TurnTable } from "./turn_table.ts";
-import { ZoneRouter } from "./zone_router.ts";
+} from "./detection/overload_policy.ts";
+import { NO_KEY } from "./picking/pick_policy.ts";
+import { TURNS_MAX, type TurnTable } from "./routes/turn_table.ts";
+import { ZoneRouter } from "./picking/zone_router.ts";
 
 /** What the modules of one loop share. */
 export interface BalanceContext {

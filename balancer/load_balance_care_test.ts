@@ -4,13 +4,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RetCode } from "../proto/message_ids.ts";
-import { seededRng } from "../reactor/rng.ts";
+import { seededRng } from "../reactor/time/rng.ts";
 import type { ModuleModeChange, StateChange } from "./balance_records.ts";
-import { defaultBalanceSettings } from "./balance_settings.ts";
-import { ReportCode } from "./call_outcome.ts";
+import { defaultBalanceSettings } from "./detection/balance_settings.ts";
+import { ReportCode } from "./detection/call_outcome.ts";
 import { WATCH_MS } from "./explain.ts";
 import type { RouteNode } from "./host.ts";
-import { RouteLb, type RouteLbOptions } from "./route_lb.ts";
+import { RouteLb, type RouteLbOptions } from "./routes/route_lb.ts";
 
 class Fixture {
   readonly changes: StateChange[] = [];

@@ -3,11 +3,11 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { RetCode } from "../proto/message_ids.ts";
 import { describeStateChange, type StateChange } from "./balance_records.ts";
-import { defaultBalanceSettings } from "./balance_settings.ts";
+import { defaultBalanceSettings } from "./detection/balance_settings.ts";
 import { ActiveHosts, type Host } from "./host.ts";
 import { LoadBalance } from "./load_balance.ts";
 import type { BalanceSettings } from "./mod.ts";
-import { smallWindowCallsMax, TIME_UNKNOWN_MS } from "./overload_policy.ts";
+import { smallWindowCallsMax, TIME_UNKNOWN_MS } from "./detection/overload_policy.ts";
 
 interface Fixture {
   module: LoadBalance;

@@ -12,9 +12,9 @@ export {
   type BalanceSettings,
   checkBalanceSettings,
   defaultBalanceSettings,
-} from "./balance_settings.ts";
-export { CallOutcome, callOutcomeOf, ReportCode } from "./call_outcome.ts";
-export { DRAINING_WATCHED_MAX, DrainWatch, joinUsages } from "./drain_watch.ts";
+} from "./detection/balance_settings.ts";
+export { CallOutcome, callOutcomeOf, ReportCode } from "./detection/call_outcome.ts";
+export { DRAINING_WATCHED_MAX, DrainWatch, joinUsages } from "./routes/drain_watch.ts";
 export type { Decision, ModuleMode, ModuleView, NodeCondition, NodeView } from "./explain.ts";
 export { Host, type NodeState, type RouteNode } from "./host.ts";
 export { LoadBalance } from "./load_balance.ts";
@@ -34,9 +34,8 @@ export {
   smallWindowCallsMax,
   TIME_COUNTED_MS_MAX,
   TIME_UNKNOWN_MS,
-} from "./overload_policy.ts";
-export { PendingReports, type TimedReport } from "./pending_reports.ts";
-export { PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "./pull_schedule.ts";
+} from "./detection/overload_policy.ts";
+export { PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "./routes/pull_schedule.ts";
 export {
   type ModuleExplanation,
   type ModuleReport,
@@ -49,6 +48,5 @@ export {
   type RouteLbOptions,
   type RouteLbStats,
   TICK_MS,
-} from "./route_lb.ts";
-export { RouteParts } from "./route_parts.ts";
-export { NO_TURN } from "./turn_table.ts";
+} from "./routes/route_lb.ts";
+export { NO_TURN } from "./routes/turn_table.ts";

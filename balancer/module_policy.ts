@@ -1,6 +1,6 @@
 // Core. How one module picks and judges: the JSON text kept in SQL, its settings and their ranges.
 
-import type { BalanceSettings } from "./balance_settings.ts";
+import type { BalanceSettings } from "./detection/balance_settings.ts";
 
 /** Largest JSON text of one module. Bytes of UTF-8. */
 export const MODULE_POLICY_BYTES_MAX = 4096;

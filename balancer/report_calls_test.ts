@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { seededRng } from "../reactor/rng.ts";
-import { defaultBalanceSettings } from "./balance_settings.ts";
-import { RouteLb } from "./route_lb.ts";
+import { seededRng } from "../reactor/time/rng.ts";
+import { defaultBalanceSettings } from "./detection/balance_settings.ts";
+import { RouteLb } from "./routes/route_lb.ts";
 
 function balancer(): RouteLb {
   const lb = new RouteLb({ settings: defaultBalanceSettings, rng: seededRng(1), onPull: () => {} });

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { seededRng } from "../reactor/rng.ts";
-import { defaultBalanceSettings } from "./balance_settings.ts";
+import { seededRng } from "../reactor/time/rng.ts";
+import { defaultBalanceSettings } from "./detection/balance_settings.ts";
 import type { StateChange } from "./balance_records.ts";
-import { RouteLb } from "./route_lb.ts";
+import { RouteLb } from "./routes/route_lb.ts";
 
 function setUp(): { lb: RouteLb; changes: StateChange[] } {
   const changes: StateChange[] = [];

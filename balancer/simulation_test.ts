@@ -3,9 +3,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ManualClock } from "../reactor/manual_clock.ts";
-import { seededRng } from "../reactor/rng.ts";
-import { defaultBalanceSettings } from "./balance_settings.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { seededRng } from "../reactor/time/rng.ts";
+import { defaultBalanceSettings } from "./detection/balance_settings.ts";
 import { type BalanceSettings, RouteLb } from "./mod.ts";
 
 /** What a call to a node comes to; `call` counts the calls of that node from 1. */

@@ -1,7 +1,7 @@
 // Shell. What a runtime itself costs: a program that does nothing but start one worker. PORT
 
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 
 const worker = runtime.spawnWorker(new URL("./bare_worker.ts", import.meta.url));
 worker.postMessage(Number(runtime.args[0]));

@@ -1,9 +1,9 @@
 // Shell. The console under a busy fleet: how soon the overview answers, what looking costs.
 
 import { join } from "node:path";
-import { sleep } from "../reactor/clock.ts";
+import { sleep } from "../reactor/time/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { openStore, type RouteEdit } from "../sql/mod.ts";
 import { randomSecret, secretHash } from "../web/secrets.ts";
 import type { Bench, BenchRuntime, Suite } from "./harness.ts";

@@ -1,8 +1,8 @@
 // Shell. Writes call results into a database as a reporter of a busy fleet does, until it is ended.
 
-import { setRepeating } from "../reactor/clock.ts";
+import { setRepeating } from "../reactor/time/clock.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { type CallStatusRow, openStore } from "../sql/mod.ts";
 
 /** Each node is reported on once a second, a tenth of them every 100 ms. */

@@ -1,12 +1,12 @@
 // Shell. Benchmarks of the pure parts: frames, codecs, picks, routes.
 
-import { HashRing } from "../balancer/hash_ring.ts";
+import { HashRing } from "../balancer/picking/hash_ring.ts";
 import { type Host, NO_TURN, POLICY_NAMES, RouteLb } from "../balancer/mod.ts";
 import { defaultBalanceSettings } from "../balancer/mod.ts";
 import * as hostCodec from "../proto/host_codec.ts";
 import * as messages from "../proto/messages.ts";
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
-import { seededRng } from "../reactor/rng.ts";
+import { seededRng } from "../reactor/time/rng.ts";
 import type { BenchCase, Work } from "./measure.ts";
 
 const FRAMES_PER_CHUNK = 64;

@@ -4,7 +4,7 @@ import { MessageId } from "../proto/message_ids.ts";
 import { encodeGetRouteRequest } from "../proto/messages.ts";
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 
 const [port, modules, ms] = runtime.args.map(Number);
 const { signal } = new AbortController();

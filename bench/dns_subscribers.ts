@@ -8,7 +8,7 @@ import {
 } from "../proto/messages.ts";
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
 import { runtime, type Stream } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { openStore } from "../sql/mod.ts";
 
 const MODULE = { modId: 1, cmdId: 1 };

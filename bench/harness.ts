@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Address } from "../reactor/address.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { cpuSeconds, findProgram, processorCount } from "./machine.ts";
 import { compileTools, type NativeTools } from "./native_tools.ts";
 import type { Row } from "./rows.ts";

@@ -5,7 +5,7 @@ import { InProcessClient } from "../api/mod.ts";
 import { POLICY_NAMES, type PolicyName } from "../balancer/mod.ts";
 import type { UpstreamEvents } from "../api/upstream.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import {
   IN_PROCESS_POLICY_NODES,
   IN_PROCESS_SIZES,

@@ -12,7 +12,7 @@ import {
 import { agentPortIndex, MessageId } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import { runtime, type UdpSocket } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { cpuSeconds } from "./machine.ts";
 
 const CMD_ID = 1;

@@ -1,6 +1,6 @@
 // Shell. Times a piece of work next to its reference, interleaved, and gives medians of ratios.
 
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { type Row, rowOf, type Target } from "./rows.ts";
 
 /** A piece of work; `run` does it `count` times and returns something derived from the results. */

@@ -1,11 +1,11 @@
 // Shell. Writes call results as the reporter does, and one upsert for each row; prints both speeds.
 
 import process from "node:process";
-import { HashRing } from "../balancer/hash_ring.ts";
-import { sleep } from "../reactor/clock.ts";
+import { HashRing } from "../balancer/picking/hash_ring.ts";
+import { sleep } from "../reactor/time/clock.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
-import { systemRng } from "../reactor/system_rng.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
 import { StoreQueue } from "../reporter/store_queue.ts";
 import { type CallStatusRow, openStore } from "../sql/mod.ts";
 

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { messageOf } from "../reactor/errors.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { openStore, type RouteEdit } from "../sql/mod.ts";
 import {
   agentFlags,

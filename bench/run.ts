@@ -7,7 +7,7 @@ import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { type Address, parseAddress } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { Bench, type Suite } from "./harness.ts";
 import { describeMachine } from "./machine.ts";
 import { formatMarkdown, formatTable, missingRow, type Row } from "./rows.ts";

@@ -11,7 +11,7 @@ import {
 import type { Address } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import type { Bench, Suite } from "./harness.ts";
 import { pidOfPort } from "./machine.ts";
 import { fillStore, REST_MODULES, REST_NODES } from "./rest_suite.ts";

@@ -3,16 +3,16 @@
 
 import { Buffer } from "node:buffer";
 import { createServer, type Socket } from "node:net";
-import { BatchLoop, serveLoop } from "../reactor/batch_loop.ts";
-import { BatchTcp } from "../reactor/batch_tcp.ts";
-import type { Clock } from "../reactor/clock.ts";
+import { BatchLoop, serveLoop } from "../reactor/fast/batch_loop.ts";
+import { BatchTcp } from "../reactor/fast/batch_tcp.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import { HEAD_BYTES } from "../reactor/frame.ts";
 import { silentLogger } from "../reactor/log.ts";
-import { LoopClock } from "../reactor/loop_clock.ts";
+import { LoopClock } from "../reactor/fast/loop_clock.ts";
 import { MessageRouter } from "../reactor/message_router.ts";
 import { runtime, type TcpTransport } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
-import { type Connection, TcpServer } from "../reactor/tcp_server.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { type Connection, TcpServer } from "../reactor/tcp/tcp_server.ts";
 
 /** Room for the 10,000 of a measurement. */
 const CONNECTIONS_MAX = 11_000;

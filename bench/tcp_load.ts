@@ -2,7 +2,7 @@
 
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
 import { runtime, type Stream } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { cpuSeconds } from "./machine.ts";
 
 const BODY_BYTES = 21;

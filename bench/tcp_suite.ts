@@ -1,9 +1,9 @@
 // Shell. The TCP reactor: cost of a framed echo next to `node:net`, memory of idle connections.
 
 import type { Address } from "../reactor/address.ts";
-import { batchTcpFault } from "../reactor/batch_tcp.ts";
+import { batchTcpFault } from "../reactor/fast/batch_tcp.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import type { Bench, BenchRuntime, Suite } from "./harness.ts";
 import { pidOfPort, residentBytes } from "./machine.ts";
 import { compileNative } from "./native_tools.ts";

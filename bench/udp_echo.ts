@@ -4,9 +4,9 @@ import { decodeGetHostRequest, frameGetHostResponse, readDatagram } from "../pro
 import { MessageId } from "../proto/message_ids.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { BindError } from "../reactor/errors.ts";
-import { nextInt } from "../reactor/rng.ts";
+import { nextInt } from "../reactor/time/rng.ts";
 import { runtime, type UdpSocket } from "../reactor/runtime/mod.ts";
-import { systemRng } from "../reactor/system_rng.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
 
 const HOST = { ip: 3232235953, port: 7777 };
 const TRIES_MAX = 200;

@@ -1,13 +1,13 @@
 // Shell. What the main of every service shares: flags, configuration, logging, signals, exit codes.
 
-import type { Clock } from "../reactor/clock.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
 import { BindError, ConfigError, messageOf, StoreError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
-import type { Rng } from "../reactor/rng.ts";
+import type { Rng } from "../reactor/time/rng.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
-import { systemRng } from "../reactor/system_rng.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
 import {
   authSettings,
   logSettings,
@@ -15,19 +15,19 @@ import {
   namesStore,
   ORIGINAL_STORE_URL,
   type storeSettings,
-} from "./common_settings.ts";
+} from "./settings/common_settings.ts";
 import { ExitCode } from "./exit_code.ts";
-import { daemonFlags, readPlainFlags, settingFlags } from "./flags.ts";
-import { type MonitoredService, requireSafeMonitor, startMonitor } from "./monitor.ts";
-import type { MonitorServer } from "./monitor_server.ts";
-import type { MetricTable } from "./service_metrics.ts";
-import { configureLogging, createLogger } from "./logging.ts";
+import { daemonFlags, readPlainFlags, settingFlags } from "./settings/flags.ts";
+import { type MonitoredService, requireSafeMonitor, startMonitor } from "./monitor/monitor.ts";
+import type { MonitorServer } from "./monitor/monitor_server.ts";
+import type { MetricTable } from "./monitor/service_metrics.ts";
+import { configureLogging, createLogger } from "./log/logging.ts";
 import {
   readSettings,
   type SettingsOf,
   type SettingSources,
   type SettingsTable,
-} from "./settings.ts";
+} from "./settings/settings.ts";
 import { VERSION } from "./version.ts";
 
 export { ExitCode } from "./exit_code.ts";
@@ -238,7 +238,12 @@ export async function runDaemon<T extends SettingsTable>(
   const table = fullTable(definition);
   const known = daemonFlags(table);
   const given = readPlainFlags(known, argv) ??
-    (await import("./flag_command.ts")).readFlags(definition.summary, known, argv, programName);
+    (await import("./settings/flag_command.ts")).readFlags(
+      definition.summary,
+      known,
+      argv,
+      programName,
+    );
   if (typeof given === "number") return given;
   const config = given.get("--config");
   const flags = settingFlags(table, given);

@@ -13,8 +13,8 @@ import {
   startDaemon,
   stopInTime,
 } from "./daemon.ts";
-import { ORIGINAL_STORE_URL, storeSettings, storeUrl } from "./common_settings.ts";
-import { integer } from "./settings.ts";
+import { ORIGINAL_STORE_URL, storeSettings, storeUrl } from "./settings/common_settings.ts";
+import { integer } from "./settings/settings.ts";
 
 function service(name: string, stop: () => Promise<void>): RunningService {
   return { name, addresses: ["127.0.0.1:1"], stats: () => ({}), reload: () => undefined, stop };

@@ -1,9 +1,9 @@
 // Core. The agents linked to this dns: what they said, what has reached them, what is written down.
 
 import { formatIpv4 } from "../reactor/address.ts";
-import type { Clock } from "../reactor/clock.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import { ProtocolError } from "../reactor/errors.ts";
-import type { Greeting } from "../daemon/hello.ts";
+import type { Greeting } from "../session/hello.ts";
 import type { AgentStatus } from "../proto/message_types.ts";
 import type { ServiceInstance } from "../sql/store.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Greeting, PING_INTERVAL_MS } from "../daemon/hello.ts";
+import { type Greeting, PING_INTERVAL_MS } from "../session/hello.ts";
 import type { AgentStatus } from "../proto/message_types.ts";
-import { ManualClock } from "../reactor/manual_clock.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { ProtocolError } from "../reactor/errors.ts";
 import {
   AGENT_KNOWN_S,

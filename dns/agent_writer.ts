@@ -1,6 +1,6 @@
 // Shell. Writes every few seconds which agents are linked to this dns, for the console.
 
-import type { Clock, Timer } from "../reactor/clock.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
 import { messageOf, StoreError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Store } from "../sql/store.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ManualClock } from "../reactor/manual_clock.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { StoreError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
 import type { ServiceInstance } from "../sql/store.ts";

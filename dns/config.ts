@@ -1,9 +1,13 @@
 // Core. The configuration keys of dns.
 
-import { authSettings, reactorSettings, storeSettings } from "../daemon/common_settings.ts";
-import { integer, seconds, type SettingsTable } from "../daemon/settings.ts";
+import {
+  authSettings,
+  reactorSettings,
+  storeSettings,
+} from "../daemon/settings/common_settings.ts";
+import { integer, seconds, type SettingsTable } from "../daemon/settings/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
-import { SUBSCRIPTIONS_PER_PEER_MAX } from "./subscriptions.ts";
+import { SUBSCRIPTIONS_PER_PEER_MAX } from "../feed/subscriptions.ts";
 
 /** Every key that dns reads. */
 export const dnsSettings = {

@@ -1,6 +1,6 @@
 // Shell. Tells dns instances right after a commit that routes have changed, so that they need not wait for their poll.
 
-import { HELLO_PROTOCOL, proofOf } from "../daemon/hello.ts";
+import { HELLO_PROTOCOL, proofOf } from "../session/hello.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import {
   decodeHello,
@@ -10,7 +10,7 @@ import {
   encodeRouteChanged,
 } from "../proto/messages.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
-import type { Clock, Timer } from "../reactor/clock.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
 import { runtime, type Stream } from "../reactor/runtime/mod.ts";

@@ -6,7 +6,7 @@ import {
   type MetricTable,
   serverMetrics,
   storeMetrics,
-} from "../daemon/service_metrics.ts";
+} from "../daemon/monitor/service_metrics.ts";
 
 /** Metrics of dns by counter. */
 export const dnsMetrics: MetricTable = {

@@ -2,7 +2,7 @@
 
 import type { AgentUse, NodeUsage, NodeUseRequest } from "../proto/message_types.ts";
 import { NodeUseState } from "../proto/message_ids.ts";
-import type { Clock, Timer } from "../reactor/clock.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
 
 /** Surveys under way in one loop; further ones are dropped, and the tool asks again. */
 export const SURVEYS_MAX = 32;

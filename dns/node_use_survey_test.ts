@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NodeUseState } from "../proto/message_ids.ts";
-import { ManualClock } from "../reactor/manual_clock.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
 import {
   AGENTS_REPORTED_MAX,
   INQUIRY_MS,

@@ -1,8 +1,8 @@
 // Core. Whom to send what and when: answers, pushes, and the latest only for those who read slowly.
 
-import { type ModuleId, moduleId } from "./module_id.ts";
+import { type ModuleId, moduleId } from "../model/module_id.ts";
 import type { RouteFrames } from "./route_frames.ts";
-import { type SubscriptionLimits, Subscriptions } from "./subscriptions.ts";
+import { type SubscriptionLimits, Subscriptions } from "../feed/subscriptions.ts";
 
 /**
  * Answers one connection may wait for without a subscription (its limit is reached, or the routes

@@ -2,7 +2,7 @@
 
 import { FRAME_BODY_BYTES_MAX, HEAD_BYTES, writeHead } from "../reactor/frame.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import { type ModuleId, moduleId } from "./module_id.ts";
+import { type ModuleId, moduleId } from "../model/module_id.ts";
 import type { RouteTable, RouteView } from "./route_table.ts";
 
 /** Weight of a node that names none; it is not written. */

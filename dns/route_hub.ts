@@ -1,10 +1,10 @@
 // Core. The middle between the route table and the loops: which loop wants which module.
 
 import type { ModuleKey } from "../sql/store.ts";
-import { type ModuleId, moduleId, moduleOf } from "./module_id.ts";
+import { type ModuleId, moduleId, moduleOf } from "../model/module_id.ts";
 import { type RouteFrameCache, type RouteFrames } from "./route_frames.ts";
 import type { RouteTable } from "./route_table.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import { Subscriptions } from "../feed/subscriptions.ts";
 
 /** Modules looked at between two yields of {@linkcode RouteHub.publish}. */
 const STEP_MODULES = 64;

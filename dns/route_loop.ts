@@ -1,11 +1,11 @@
 // Shell. One event loop of dns: accepts connections, answers and pushes.
 
 import { type Address, formatAddress } from "../reactor/address.ts";
-import { HIGH_WATER_BYTES } from "../reactor/framed_link.ts";
-import type { Connection } from "../reactor/tcp_server.ts";
-import { GreetingServer, type GreetingServerInit } from "../daemon/greeting_server.ts";
+import { HIGH_WATER_BYTES } from "../reactor/tcp/framed_link.ts";
+import type { Connection } from "../reactor/tcp/tcp_server.ts";
+import { GreetingServer, type GreetingServerInit } from "../session/greeting_server.ts";
 import { ProtocolError } from "../reactor/errors.ts";
-import type { LoopStats, LoopSurroundings, ServiceLoop } from "../daemon/loop_group.ts";
+import type { LoopStats, LoopSurroundings, ServiceLoop } from "../daemon/loops/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { NodeUseRequest } from "../proto/message_types.ts";
 import {
@@ -18,7 +18,7 @@ import {
   encodeNodeUseRequest,
 } from "../proto/messages.ts";
 import type { ModuleKey } from "../sql/store.ts";
-import type { ModuleId } from "./module_id.ts";
+import type { ModuleId } from "../model/module_id.ts";
 import { type AgentSighting, LoopAgents } from "./agent_roster.ts";
 import { NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
 import { PushPlan } from "./push_plan.ts";

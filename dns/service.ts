@@ -2,15 +2,15 @@
 
 import { formatAddress } from "../reactor/address.ts";
 import { LogBrake } from "../reactor/log.ts";
-import { METRICS_PORTS, requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
+import { METRICS_PORTS, requireSafeListen, storeUrl } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
-import { type LoopGroup, startLoops } from "../daemon/loop_group.ts";
-import type { MonitorRoute } from "../daemon/monitor_server.ts";
-import type { SettingsOf } from "../daemon/settings.ts";
+import { type LoopGroup, startLoops } from "../daemon/loops/loop_group.ts";
+import type { MonitorRoute } from "../daemon/monitor/monitor_server.ts";
+import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { reachableAddress } from "../daemon/reachable_address.ts";
-import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
+import { InstanceHeartbeat } from "../sql/instances/instance_heartbeat.ts";
 import { openStore, type Store } from "../sql/mod.ts";
-import { endsWithin, StoreHealth } from "../sql/store_health.ts";
+import { endsWithin, StoreHealth } from "../sql/drivers/store_health.ts";
 import { AgentWriter } from "./agent_writer.ts";
 import { dnsSettings } from "./config.ts";
 import { dnsMetrics } from "./metrics.ts";
@@ -20,7 +20,7 @@ import { RouteFrameCache, type RouteFrames } from "./route_frames.ts";
 import { RouteHub } from "./route_hub.ts";
 import { RouteLoop, type RouteLoopInit, type RouteNote, type RouteTask } from "./route_loop.ts";
 import { RouteTable } from "./route_table.ts";
-import { SUBSCRIPTIONS_MAX } from "./subscriptions.ts";
+import { SUBSCRIPTIONS_MAX } from "../feed/subscriptions.ts";
 import { VersionPoller } from "./version_poller.ts";
 
 /** Time that a stop waits for the database to close. */

@@ -1,6 +1,6 @@
 // Core. The nodes of modules as targets for the HTTP service discovery of Prometheus.
 
-import type { HttpAnswer } from "../daemon/http_get.ts";
+import type { HttpAnswer } from "../daemon/monitor/http_get.ts";
 import { formatIpv4 } from "../reactor/address.ts";
 import { StoreError } from "../reactor/errors.ts";
 import type { NodeState, RouteRow, Store } from "../sql/store.ts";

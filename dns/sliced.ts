@@ -1,6 +1,6 @@
 // Core. Long work in short slices, so that answers are not delayed by it.
 
-import { type Clock, sleep } from "../reactor/clock.ts";
+import { type Clock, sleep } from "../reactor/time/clock.ts";
 
 /** Longest time a slice holds the event loop, give or take one step. */
 export const SLICE_MS = 2;

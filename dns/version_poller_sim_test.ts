@@ -4,13 +4,13 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sleep } from "../reactor/clock.ts";
+import { sleep } from "../reactor/time/clock.ts";
 import { StoreError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
-import { ManualClock } from "../reactor/manual_clock.ts";
-import { nextInt, type Rng, seededRng } from "../reactor/rng.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { nextInt, type Rng, seededRng } from "../reactor/time/rng.ts";
 import type { ModuleKey, RouteMark, RouteRow } from "../sql/store.ts";
-import { StoreHealth } from "../sql/store_health.ts";
+import { StoreHealth } from "../sql/drivers/store_health.ts";
 import { RouteTable } from "./route_table.ts";
 import { VersionPoller } from "./version_poller.ts";
 

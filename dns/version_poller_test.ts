@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sleep } from "../reactor/clock.ts";
+import { sleep } from "../reactor/time/clock.ts";
 import { StoreError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
-import { ManualClock } from "../reactor/manual_clock.ts";
-import { seededRng } from "../reactor/rng.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { seededRng } from "../reactor/time/rng.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import type { ModuleKey, ModuleRow, RouteMark, RouteRow } from "../sql/store.ts";
-import { StoreHealth } from "../sql/store_health.ts";
+import { StoreHealth } from "../sql/drivers/store_health.ts";
 import { until } from "../tests/support/until.ts";
 import { RouteTable } from "./route_table.ts";
 import { CHANGED_MODULES_MAX, VersionPoller } from "./version_poller.ts";

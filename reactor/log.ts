@@ -1,6 +1,6 @@
 // Core. What this project needs of a logger, a silent one, and a brake for repeated lines.
 
-import type { Clock } from "./clock.ts";
+import type { Clock } from "./time/clock.ts";
 
 /** Values shown beside a message; keep them short and free of secrets. */
 export type LogFields = Record<string, unknown>;

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import * as errors from "./errors.ts";
 import { LOG_BRAKE_KINDS_MAX, LogBrake, silentLogger } from "./log.ts";
-import { ManualClock } from "./manual_clock.ts";
+import { ManualClock } from "./time/manual_clock.ts";
 
 test("LogBrake lets some lines of a second through and counts the rest", () => {
   const clock = new ManualClock();

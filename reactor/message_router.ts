@@ -1,6 +1,6 @@
 // Core. Which handler gets which message id, and what may reach a handler at all.
 
-import type { Clock } from "./clock.ts";
+import type { Clock } from "./time/clock.ts";
 import { ProtocolError } from "./errors.ts";
 import { LogBrake, type Logger, silentLogger } from "./log.ts";
 

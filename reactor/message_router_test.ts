@@ -2,7 +2,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { ProtocolError } from "./errors.ts";
 import { type Logger, silentLogger } from "./log.ts";
-import { ManualClock } from "./manual_clock.ts";
+import { ManualClock } from "./time/manual_clock.ts";
 import { MessageRouter } from "./message_router.ts";
 
 const body = Uint8Array.of(1, 2);

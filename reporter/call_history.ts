@@ -1,8 +1,8 @@
 // Core. Call results over time: totals that agents report become counts of ten seconds, and events.
 
 import { formatIpv4 } from "../reactor/address.ts";
-import { type CallHistoryRow, HISTORY_STEPS_S } from "../sql/call_history.ts";
-import type { NewEvent } from "../sql/event.ts";
+import { type CallHistoryRow, HISTORY_STEPS_S } from "../sql/results/call_history.ts";
+import type { NewEvent } from "../sql/results/event.ts";
 import type { CallStatusRow, ModuleKey } from "../sql/store.ts";
 import { STATUS_KEYS_MAX } from "./status_batch.ts";
 import type { TimedStatusRow } from "./status_rows.ts";

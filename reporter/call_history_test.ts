@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { NewEvent } from "../sql/event.ts";
+import type { NewEvent } from "../sql/results/event.ts";
 import type { CallStatusRow } from "../sql/store.ts";
 import type { TimedStatusRow } from "./status_rows.ts";
 import {

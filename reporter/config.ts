@@ -1,10 +1,14 @@
 // Core. The configuration keys of the reporter.
 
-import { authSettings, reactorSettings, storeSettings } from "../daemon/common_settings.ts";
-import { boolean, integer, seconds, type SettingsTable } from "../daemon/settings.ts";
+import {
+  authSettings,
+  reactorSettings,
+  storeSettings,
+} from "../daemon/settings/common_settings.ts";
+import { boolean, integer, seconds, type SettingsTable } from "../daemon/settings/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
-import { HISTORY_KEEP_S } from "../sql/call_history.ts";
-import { EVENT_KEEP_S } from "../sql/event.ts";
+import { HISTORY_KEEP_S } from "../sql/results/call_history.ts";
+import { EVENT_KEEP_S } from "../sql/results/event.ts";
 import { STATUS_KEYS_MAX } from "./status_batch.ts";
 
 /** The original's own configuration file misspells the section. */

@@ -1,7 +1,7 @@
 // Core. Buckets and events that wait for the database, within bounds.
 
-import type { CallHistoryRow } from "../sql/call_history.ts";
-import type { NewEvent } from "../sql/event.ts";
+import type { CallHistoryRow } from "../sql/results/call_history.ts";
+import type { NewEvent } from "../sql/results/event.ts";
 import type { ClosedBucket } from "./call_history.ts";
 
 /** Most rows of buckets that wait; beyond, the two oldest buckets become one. */

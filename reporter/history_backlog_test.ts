@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CallHistoryRow } from "../sql/call_history.ts";
+import type { CallHistoryRow } from "../sql/results/call_history.ts";
 import type { ClosedBucket } from "./call_history.ts";
 import { EVENT_BACKLOG_MAX, EventBacklog, HistoryBacklog } from "./history_backlog.ts";
 

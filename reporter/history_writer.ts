@@ -1,13 +1,13 @@
 // Shell. Writes call history and events into the database, sums up and deletes what is old.
 
-import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
+import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
 import { messageOf, StoreError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
-import type { Rng } from "../reactor/rng.ts";
-import type { HistoryStep } from "../sql/call_history.ts";
-import { EVENTS_PER_CALL_MAX } from "../sql/event.ts";
+import type { Rng } from "../reactor/time/rng.ts";
+import type { HistoryStep } from "../sql/results/call_history.ts";
+import { EVENTS_PER_CALL_MAX } from "../sql/results/event.ts";
 import type { CallStatusRow, Store } from "../sql/store.ts";
-import { endsWithin } from "../sql/store_health.ts";
+import { endsWithin } from "../sql/drivers/store_health.ts";
 import { type CallTotal, CallTracker } from "./call_history.ts";
 import { EventBacklog, HistoryBacklog } from "./history_backlog.ts";
 import type { TimedStatusRow } from "./status_rows.ts";

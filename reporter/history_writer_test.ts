@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StoreError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
-import { ManualClock } from "../reactor/manual_clock.ts";
-import { seededRng } from "../reactor/rng.ts";
-import { type CallHistoryRow, HISTORY_KEEP_S } from "../sql/call_history.ts";
-import type { NewEvent } from "../sql/event.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { seededRng } from "../reactor/time/rng.ts";
+import { type CallHistoryRow, HISTORY_KEEP_S } from "../sql/results/call_history.ts";
+import type { NewEvent } from "../sql/results/event.ts";
 import type { CallStatusRow } from "../sql/store.ts";
 import { HISTORY_REFUSED_MS, HistoryWriter, ROLL_UP_INTERVAL_MS } from "./history_writer.ts";
 

@@ -6,7 +6,7 @@ import {
   type MetricTable,
   serverMetrics,
   storeMetrics,
-} from "../daemon/service_metrics.ts";
+} from "../daemon/monitor/service_metrics.ts";
 
 const refused = (reason: string): MetricTable[string] =>
   counter("lars_reporter_rows_refused_total", "Results that found no room.", {

@@ -1,9 +1,9 @@
 // Shell. One event loop of the reporter: accepts connections and takes reports.
 
 import type { Address } from "../reactor/address.ts";
-import type { Clock } from "../reactor/clock.ts";
-import { GreetingServer, type GreetingServerInit } from "../daemon/greeting_server.ts";
-import type { LoopStats, LoopSurroundings, ServiceLoop } from "../daemon/loop_group.ts";
+import type { Clock } from "../reactor/time/clock.ts";
+import { GreetingServer, type GreetingServerInit } from "../session/greeting_server.ts";
+import type { LoopStats, LoopSurroundings, ServiceLoop } from "../daemon/loops/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { decodeReportStatusRequest } from "../proto/messages.ts";
 import { RowShipper } from "./row_shipper.ts";

@@ -1,6 +1,6 @@
 // Core. Takes rows from a worker to the main thread, one parcel at a time.
 
-import type { Clock, Timer } from "../reactor/clock.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
 import { StatusBatch } from "./status_batch.ts";
 import { packRows, type ReportedRow } from "./status_rows.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ManualClock } from "../reactor/manual_clock.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { RowShipper, SHIP_DELAY_MS, SHIP_ROWS_MAX } from "./row_shipper.ts";
 import { type ReportedRow, unpackRows } from "./status_rows.ts";
 

@@ -1,16 +1,16 @@
 // Shell. The reporter service: call results of agents into the database.
 
 import { formatAddress } from "../reactor/address.ts";
-import { HashRing } from "../balancer/hash_ring.ts";
-import { METRICS_PORTS, requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
+import { HashRing } from "../balancer/picking/hash_ring.ts";
+import { METRICS_PORTS, requireSafeListen, storeUrl } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
-import { type LoopGroup, startLoops } from "../daemon/loop_group.ts";
-import type { Metric } from "../daemon/metrics_text.ts";
-import type { SettingsOf } from "../daemon/settings.ts";
+import { type LoopGroup, startLoops } from "../daemon/loops/loop_group.ts";
+import type { Metric } from "../daemon/monitor/metrics_text.ts";
+import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { reachableAddress } from "../daemon/reachable_address.ts";
-import { InstanceHeartbeat } from "../sql/instance_heartbeat.ts";
+import { InstanceHeartbeat } from "../sql/instances/instance_heartbeat.ts";
 import { type CallStatusRow, openStore, type ServiceInstance, type Store } from "../sql/mod.ts";
-import { endsWithin, StoreHealth } from "../sql/store_health.ts";
+import { endsWithin, StoreHealth } from "../sql/drivers/store_health.ts";
 import { reporterSettings } from "./config.ts";
 import { type HistoryRetention, HistoryWriter } from "./history_writer.ts";
 import {

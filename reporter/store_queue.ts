@@ -1,9 +1,9 @@
 // Shell. One writer: gathers rows, writes them in batches, and keeps them while the database is away.
 
-import { type Clock, sleep, type Timer } from "../reactor/clock.ts";
-import type { Rng } from "../reactor/rng.ts";
+import { type Clock, sleep, type Timer } from "../reactor/time/clock.ts";
+import type { Rng } from "../reactor/time/rng.ts";
 import type { CallStatusRow, Store } from "../sql/store.ts";
-import { endsWithin } from "../sql/store_health.ts";
+import { endsWithin } from "../sql/drivers/store_health.ts";
 import { type AddResult, StatusBatch } from "./status_batch.ts";
 
 /** Rows in one write: beyond this a larger statement gains nothing. */

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StoreError } from "../reactor/errors.ts";
-import { ManualClock } from "../reactor/manual_clock.ts";
-import { seededRng } from "../reactor/rng.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { seededRng } from "../reactor/time/rng.ts";
 import type { CallStatusRow } from "../sql/store.ts";
 import { FLUSH_ROWS_MAX, RETRY_MAX_MS, StoreQueue } from "./store_queue.ts";
 

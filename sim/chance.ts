@@ -4,7 +4,7 @@
 // comes after. Comparison, the four operations and the square root are exact by their standard, so
 // only these are used.
 
-import type { Rng } from "../reactor/rng.ts";
+import type { Rng } from "../reactor/time/rng.ts";
 
 /**
  * Exponential with mean 1: the gaps between calls that come independently of each other. By

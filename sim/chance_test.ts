@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { seededRng } from "../reactor/rng.ts";
+import { seededRng } from "../reactor/time/rng.ts";
 import { exponential, SERVICE_TAIL_MAX, serviceTime } from "./chance.ts";
 
 const COUNT = 100_000;

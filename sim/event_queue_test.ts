@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { nextInt, seededRng } from "../reactor/rng.ts";
+import { nextInt, seededRng } from "../reactor/time/rng.ts";
 import { EventQueue } from "./event_queue.ts";
 
 test("EventQueue gives events by time, and those of one time in the order of adding", () => {

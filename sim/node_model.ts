@@ -1,7 +1,7 @@
 // Core. A node as its callers see it: how long it takes, how often it fails, and what befalls it.
 
 import { ReportCode } from "../balancer/mod.ts";
-import type { Rng } from "../reactor/rng.ts";
+import type { Rng } from "../reactor/time/rng.ts";
 import { serviceTime } from "./chance.ts";
 
 /** Mean service time of a node that is well. Milliseconds. */

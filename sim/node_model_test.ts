@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ReportCode } from "../balancer/mod.ts";
-import { seededRng } from "../reactor/rng.ts";
+import { seededRng } from "../reactor/time/rng.ts";
 import { CALL_TIMEOUT_MS, NodeModel, REFUSING, SILENT, WELL } from "./node_model.ts";
 
 test("NodeModel.begin() refuses after 1 ms, stays silent for 1 s, and serves", () => {

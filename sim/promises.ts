@@ -1,7 +1,7 @@
 // Core. What the improved rules promise, measured on the same scripts as the original rules.
 
 import { defaultBalanceSettings, type ModulePolicy, RouteLb } from "../balancer/mod.ts";
-import { seededRng } from "../reactor/rng.ts";
+import { seededRng } from "../reactor/time/rng.ts";
 import { LatencyCounts } from "./call_meter.ts";
 import { WELL } from "./node_model.ts";
 import { POLICIES } from "./policies.ts";

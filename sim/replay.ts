@@ -7,7 +7,7 @@ import {
   RouteLb,
 } from "../balancer/mod.ts";
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
-import { seededRng } from "../reactor/rng.ts";
+import { seededRng } from "../reactor/time/rng.ts";
 
 /** Most reports of one recording; more are refused. */
 export const REPLAY_REPORTS_MAX = 10_000_000;

@@ -8,7 +8,7 @@ import {
   type StateChange,
   TICK_MS,
 } from "../balancer/mod.ts";
-import { type Rng, seededRng } from "../reactor/rng.ts";
+import { type Rng, seededRng } from "../reactor/time/rng.ts";
 import { BUCKETS, CallMeter } from "./call_meter.ts";
 import { exponential } from "./chance.ts";
 import { EventQueue } from "./event_queue.ts";

@@ -1,15 +1,15 @@
 // Shell. Opens the store a url names.
 
 import { setImmediate } from "node:timers/promises";
-import type { Clock } from "../reactor/clock.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
-import type { Rng } from "../reactor/rng.ts";
-import { systemClock } from "../reactor/system_clock.ts";
-import { systemRng } from "../reactor/system_rng.ts";
-import type { Driver } from "./driver.ts";
+import type { Rng } from "../reactor/time/rng.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
+import type { Driver } from "./drivers/driver.ts";
 import { SqlStore } from "./sql_store.ts";
 import type { Store } from "./store.ts";
-import { type MysqlUrl, parseStoreUrl, type SqliteUrl } from "./store_url.ts";
+import { type MysqlUrl, parseStoreUrl, type SqliteUrl } from "./drivers/store_url.ts";
 
 /** How a store behaves; all optional. */
 export interface StoreOptions {
@@ -79,9 +79,9 @@ async function makeDriver(
   options: FilledStoreOptions,
 ): Promise<Driver> {
   if (url.dialect === "sqlite") {
-    const { SqliteDriver } = await import("./sqlite_store.ts");
+    const { SqliteDriver } = await import("./drivers/sqlite_store.ts");
     return new SqliteDriver(url);
   }
-  const { MysqlDriver } = await import("./mysql_store.ts");
+  const { MysqlDriver } = await import("./drivers/mysql_store.ts");
   return new MysqlDriver(url, options);
 }

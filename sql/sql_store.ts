@@ -1,27 +1,27 @@
 // Core. The store over any driver: what to say, when to say it again, and what went wrong.
 
-import { type Clock, sleep } from "../reactor/clock.ts";
+import { type Clock, sleep } from "../reactor/time/clock.ts";
 import { messageOf, StoreError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
-import type { Rng } from "../reactor/rng.ts";
-import { ConsoleSqlStore } from "./console_sql_store.ts";
-import type { ConsoleStore } from "./console_store.ts";
+import type { Rng } from "../reactor/time/rng.ts";
+import { ConsoleSqlStore } from "./console/console_sql_store.ts";
+import type { ConsoleStore } from "./console/console_store.ts";
 import type {
   CallHistory,
   CallHistoryQuery,
   CallHistoryRow,
   RollUpOptions,
   RollUpResult,
-} from "./call_history.ts";
-import { HISTORY_STEPS_S } from "./call_history.ts";
-import { type Driver, StatementFault } from "./driver.ts";
-import type { EventQuery, EventRecord, EventRetention, NewEvent } from "./event.ts";
+} from "./results/call_history.ts";
+import { HISTORY_STEPS_S } from "./results/call_history.ts";
+import { type Driver, StatementFault } from "./drivers/driver.ts";
+import type { EventQuery, EventRecord, EventRetention, NewEvent } from "./results/event.ts";
 import {
   addEventsScript,
   checkEvents,
   pruneEventsScript,
   readEventsScript,
-} from "./event_scripts.ts";
+} from "./results/event_scripts.ts";
 import {
   beginWindowScript,
   CALL_HISTORY_CHUNK_ROWS,
@@ -32,7 +32,7 @@ import {
   sortCallHistory,
   sumSliceScript,
   writeCallHistoryScript,
-} from "./history_scripts.ts";
+} from "./results/history_scripts.ts";
 import {
   forgetInstanceScript,
   forgetSilentScript,
@@ -41,16 +41,16 @@ import {
   sightingsScript,
   sortInstances,
   trimInstancesScript,
-} from "./instance_scripts.ts";
-import { migrateScript, schemaVersionScript } from "./migrations.ts";
+} from "./instances/instance_scripts.ts";
+import { migrateScript, schemaVersionScript } from "./migrations/migrations.ts";
 import {
   MODULE_PAGE_ROWS,
   modulePageScript,
   moduleRowsScript,
   setModulesScript,
   validateModuleChanges,
-} from "./module_scripts.ts";
-import { validateEdits, validateModuleKeys } from "./route_edits.ts";
+} from "./routes/module_scripts.ts";
+import { validateEdits, validateModuleKeys } from "./routes/route_edits.ts";
 import {
   changedModulesScript,
   confirmRoutesScript,
@@ -59,15 +59,15 @@ import {
   readModulesScript,
   routeMarkScript,
   routePageScript,
-} from "./route_scripts.ts";
-import { isComplete, type SchemaShape, schemaShapeScript } from "./schema_shape.ts";
-import { chunksOf, type Dialect, rowsScript, type Script } from "./sql_script.ts";
+} from "./routes/route_scripts.ts";
+import { isComplete, type SchemaShape, schemaShapeScript } from "./migrations/schema_shape.ts";
+import { chunksOf, type Dialect, rowsScript, type Script } from "./drivers/sql_script.ts";
 import {
   CALL_STATUS_CHUNK_ROWS,
   readCallStatusScript,
   sortCallStatus,
   writeCallStatusScript,
-} from "./status_scripts.ts";
+} from "./results/status_scripts.ts";
 import {
   type CallStatusFilter,
   type CallStatusRow,

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StoreError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
-import { ManualClock } from "../reactor/manual_clock.ts";
-import { seededRng } from "../reactor/rng.ts";
-import { type Driver, type FaultKind, type ScriptMaker, StatementFault } from "./driver.ts";
-import { runScript, type SqlRow, type Statement } from "./sql_script.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { seededRng } from "../reactor/time/rng.ts";
+import { type Driver, type FaultKind, type ScriptMaker, StatementFault } from "./drivers/driver.ts";
+import { runScript, type SqlRow, type Statement } from "./drivers/sql_script.ts";
 import { SqlStore } from "./sql_store.ts";
 
 /** A driver that fails as told, then answers; it never waits. */

@@ -1,11 +1,11 @@
 // Core. What every service may ask of the database, whichever database it is.
 
-import type { CallHistoryStore } from "./call_history.ts";
-import type { ConsoleStore } from "./console_store.ts";
-import type { EventStore } from "./event.ts";
-import type { ModuleKey, NodeKey } from "./keys.ts";
+import type { CallHistoryStore } from "./results/call_history.ts";
+import type { ConsoleStore } from "./console/console_store.ts";
+import type { EventStore } from "./results/event.ts";
+import type { ModuleKey, NodeKey } from "../model/keys.ts";
 
-export type { ModuleKey, NodeAddress, NodeKey } from "./keys.ts";
+export type { ModuleKey, NodeAddress, NodeKey } from "../model/keys.ts";
 
 /** May a node be picked: `on` normally, `drain` for no new picks, `off` as if it were not there. */
 export type NodeState = "on" | "drain" | "off";

@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { openStore } from "../sql/mod.ts";
 import type { ResponseOf } from "../web/contract.ts";
 import { Client } from "./support/console_bench.ts";

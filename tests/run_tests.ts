@@ -5,7 +5,7 @@ import { readdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import process from "node:process";
 import { Command, CommanderError } from "commander";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { describeOption } from "../tools/command.ts";
 import { bringChromium, bringMariaDb } from "./support/bring_programs.ts";
 import { PORTS_VARIABLE, portsOfLane } from "./support/free_port.ts";

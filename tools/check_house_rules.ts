@@ -16,9 +16,12 @@ export const FUNCTION_LINES_MAX = 70;
 /** Rooms in order: a file may import from its own room and from rooms before it. */
 export const ROOM_ORDER: readonly (readonly string[])[] = [
   ["reactor"],
+  ["model"],
   ["proto"],
+  ["session"],
   ["daemon"],
   ["balancer", "sql"],
+  ["feed"],
   ["dns", "reporter", "agent", "api", "sim"],
   ["web"],
   ["tools", "bench"],
@@ -30,13 +33,13 @@ const AMBIENT: readonly { pattern: RegExp; instead: string; allowed: readonly st
   {
     pattern: /\b(Date\.now|performance\.now)\(|\bnew Date\(\)/,
     instead: "a Clock",
-    allowed: ["reactor/system_clock.ts"],
+    allowed: ["reactor/time/system_clock.ts"],
   },
-  { pattern: /\bMath\.random\(/, instead: "an Rng", allowed: ["reactor/system_rng.ts"] },
+  { pattern: /\bMath\.random\(/, instead: "an Rng", allowed: ["reactor/time/system_rng.ts"] },
   {
     pattern: /\bset(Timeout|Interval)\(/,
     instead: "clock.setTimer",
-    allowed: ["reactor/system_clock.ts"],
+    allowed: ["reactor/time/system_clock.ts"],
   },
 ];
 

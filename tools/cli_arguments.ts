@@ -2,7 +2,7 @@
 
 import { type Address, formatIpv4, parseAddress, parseIpv4 } from "../reactor/address.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
-import type { NodeAddress } from "../sql/keys.ts";
+import type { NodeAddress } from "../model/keys.ts";
 import { parseCmdId, parseModId, parseNodeIp, parsePort } from "../web/route_values.ts";
 
 export {

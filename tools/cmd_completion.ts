@@ -1,7 +1,7 @@
 // Shell. `lars completion`: a script that completes words, options and values in a shell.
 
 import { Argument, type Command } from "commander";
-import { describeSettings, type SettingsTable } from "../daemon/settings.ts";
+import { describeSettings, type SettingsTable } from "../daemon/settings/settings.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { NODE_STATES } from "./cli_arguments.ts";
 import {

@@ -1,9 +1,9 @@
 // Shell. `lars drain` and `lars undrain`: a node gets no new picks, until it is safe to stop.
 
 import type { Command } from "commander";
-import { sleep } from "../reactor/clock.ts";
+import { sleep } from "../reactor/time/clock.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import type { ModuleKey, NodeAddress, NodeState, RouteRow } from "../sql/store.ts";
 import { formatNodeAddress, parseNodeAddress, parseWhole } from "./cli_arguments.ts";
 import { argument, CommandError } from "./cli_errors.ts";

@@ -1,7 +1,7 @@
 // Shell. `lars events`: what happened, and what happens.
 
 import type { Command } from "commander";
-import { type EventQuery, EVENTS_READ_MAX } from "../sql/event.ts";
+import { type EventQuery, EVENTS_READ_MAX } from "../sql/results/event.ts";
 import type { EventRecord, ModuleKey } from "../sql/mod.ts";
 import { parseModuleWords, parseWhole } from "./cli_arguments.ts";
 import { argument, repeated, UsageError } from "./cli_errors.ts";

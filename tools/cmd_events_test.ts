@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { NewEvent } from "../sql/event.ts";
+import type { NewEvent } from "../sql/results/event.ts";
 import { sqliteTestStore } from "../tests/support/fleet.ts";
 import { withProcesses } from "../tests/support/processes.ts";
 import { until } from "../tests/support/until.ts";

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { agentDaemon } from "../agent/service.ts";
-import { FakeDns, FakeReporter } from "../agent/fake_upstream.ts";
+import { FakeDns, FakeReporter } from "../agent/testing/fake_upstream.ts";
 import { LarsClient } from "../api/mod.ts";
 import { startDaemon } from "../daemon/daemon.ts";
 import { silentLogger } from "../reactor/log.ts";

@@ -5,8 +5,8 @@ import { type Command, Option } from "commander";
 import { checkModulePolicy, type ModulePolicy } from "../balancer/mod.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { nextInt } from "../reactor/rng.ts";
-import { systemRng } from "../reactor/system_rng.ts";
+import { nextInt } from "../reactor/time/rng.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
 import {
   type ChartedRun,
   drawSimulation,

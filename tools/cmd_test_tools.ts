@@ -4,7 +4,7 @@ import { Argument, type Command } from "commander";
 import type { Host, LarsClient } from "../api/mod.ts";
 import { formatIpv4 } from "../reactor/address.ts";
 import { RetCode } from "../proto/message_ids.ts";
-import { systemRng } from "../reactor/system_rng.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
 import {
   addAgentOptions,
   type AgentFlags,

@@ -3,9 +3,9 @@
 import process from "node:process";
 import { type Command, Option } from "commander";
 import { untilStopSignal } from "../daemon/daemon.ts";
-import { sleep } from "../reactor/clock.ts";
+import { sleep } from "../reactor/time/clock.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { parseWhole } from "./cli_arguments.ts";
 import { argument, UsageError } from "./cli_errors.ts";
 import { moduleOption } from "./cmd_events.ts";

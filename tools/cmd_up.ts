@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { type Command, Option } from "commander";
-import { DEFAULT_DATA_DIR } from "../daemon/common_settings.ts";
+import { DEFAULT_DATA_DIR } from "../daemon/settings/common_settings.ts";
 import {
   type DaemonDefinition,
   readyLine,
@@ -10,14 +10,14 @@ import {
   startDaemon,
   untilStopSignal,
 } from "../daemon/daemon.ts";
-import { configureLogging, createLogger, type LoggingOptions } from "../daemon/logging.ts";
-import type { SettingsTable } from "../daemon/settings.ts";
+import { configureLogging, createLogger, type LoggingOptions } from "../daemon/log/logging.ts";
+import type { SettingsTable } from "../daemon/settings/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import { type Address, formatAddress, isLoopback, parseAddress } from "../reactor/address.ts";
-import { sleep } from "../reactor/clock.ts";
+import { sleep } from "../reactor/time/clock.ts";
 import { BindError, ConfigError, messageOf, StoreError } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { type DataDir, openDataDir } from "./data_dir.ts";
 import { addExamples, type CommandContext } from "./command.ts";

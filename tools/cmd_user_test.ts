@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { withStore } from "../sql/store_conformance.ts";
+import { withStore } from "../sql/testing/store_conformance.ts";
 import { withProcesses } from "../tests/support/processes.ts";
 
 test(

@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { frameHello } from "../proto/host_codec.ts";
-import { UdpClient } from "../reactor/udp_client.ts";
+import { UdpClient } from "../reactor/udp/udp_client.ts";
 import { PROJECT_ROOT, scriptCommand, withProcesses } from "../tests/support/processes.ts";
 import { until } from "../tests/support/until.ts";
 import { WireCaller } from "../tests/support/wire_client.ts";
@@ -16,7 +16,7 @@ const BUILD_TIMEOUT_MS = 300_000;
 
 test("findWorkers() finds every file that is started as a worker", () => {
   const workers = findWorkers(PROJECT_ROOT);
-  assert.ok(workers.includes("agent/udp_loop.ts"), `${workers}`);
+  assert.ok(workers.includes("agent/loops/udp_loop.ts"), `${workers}`);
   const names = workers.map((path) => path.split("/").at(-1));
   assert.equal(new Set(names).size, names.length, "they share one folder inside a program");
 });

@@ -1,7 +1,7 @@
 // Core. Events as lines, and the last minutes of calls in one line.
 
 import { parseIpv4 } from "../reactor/address.ts";
-import type { EventRecord } from "../sql/event.ts";
+import type { EventRecord } from "../sql/results/event.ts";
 import type { ResponseOf } from "../web/contract.ts";
 import { parseStoredNodeAddress } from "./cli_arguments.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { EventRecord } from "../sql/event.ts";
+import type { EventRecord } from "../sql/results/event.ts";
 import { EventFollower, eventJson, eventLine, FOLLOW_OVERLAP } from "./history_view.ts";
 
 function event(id: number, more: Partial<EventRecord> = {}): EventRecord {

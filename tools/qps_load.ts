@@ -1,7 +1,7 @@
 // Shell. `lars test qps`: how many questions and reports a second.
 
 import { RetCode } from "../proto/message_ids.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { type AgentFlags, initModule, openClient } from "./agent_options.ts";
 import { printJson, printLine, warningLine } from "./terminal.ts";
 

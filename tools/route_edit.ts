@@ -6,7 +6,7 @@ import { readToken, softwareName } from "../daemon/daemon.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import type {
   EditOptions,
   EditResult,
@@ -15,8 +15,8 @@ import type {
   RouteEdit,
   Store,
 } from "../sql/store.ts";
-import type { ChangeEdits } from "../sql/console_store.ts";
-import { modulesOf } from "../sql/route_edits.ts";
+import type { ChangeEdits } from "../sql/console/console_store.ts";
+import { modulesOf } from "../sql/routes/route_edits.ts";
 import { parsePeer } from "./cli_arguments.ts";
 import { argument, repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import type { Told } from "../dns/dns_notifier.ts";

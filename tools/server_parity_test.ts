@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Store } from "../sql/store.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { type ConsoleBench, withConsole } from "../tests/support/console_bench.ts";
 import { addConsoleToken } from "../tests/support/console_token.ts";
 import { type Ended, type Processes, withProcesses } from "../tests/support/processes.ts";

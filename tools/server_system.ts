@@ -1,7 +1,7 @@
 // Shell. The system as a console shows it by its REST interface.
 
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
-import type { EventQuery, EventRecord } from "../sql/event.ts";
+import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import type {
   EditOptions,
   ModuleChange,

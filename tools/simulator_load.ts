@@ -2,10 +2,10 @@
 
 import type { LarsClient } from "../api/mod.ts";
 import { RetCode } from "../proto/message_ids.ts";
-import { sleep } from "../reactor/clock.ts";
-import { nextInt, seededRng } from "../reactor/rng.ts";
-import { systemClock } from "../reactor/system_clock.ts";
-import { systemRng } from "../reactor/system_rng.ts";
+import { sleep } from "../reactor/time/clock.ts";
+import { nextInt, seededRng } from "../reactor/time/rng.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
 import { type AgentFlags, initModule, retcodeText } from "./agent_options.ts";
 import { printJson, printLine } from "./terminal.ts";
 

@@ -1,9 +1,9 @@
 // Shell. Ctrl-C and its like, for commands that go on until then, and what may be tried again.
 
 import { untilStopSignal } from "../daemon/daemon.ts";
-import { sleep } from "../reactor/clock.ts";
+import { sleep } from "../reactor/time/clock.ts";
 import { StoreError } from "../reactor/errors.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { ConsoleAwayError } from "./console_client.ts";
 
 /** True when a database or a console does not answer just now, and may do so later. */

@@ -2,7 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { type Command, Option } from "commander";
-import { dataDirStoreUrl, DEFAULT_DATA_DIR } from "../daemon/common_settings.ts";
+import { dataDirStoreUrl, DEFAULT_DATA_DIR } from "../daemon/settings/common_settings.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import type { Store } from "../sql/store.ts";
 import { CommandError } from "./cli_errors.ts";

@@ -3,9 +3,9 @@
 import { userInfo } from "node:os";
 import { readToken, softwareName } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/system_clock.ts";
-import { systemRng } from "../reactor/system_rng.ts";
-import type { EventQuery, EventRecord } from "../sql/event.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
+import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import type {
   EditOptions,
   ModuleChange,

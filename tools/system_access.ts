@@ -1,6 +1,6 @@
 // Shell. The system as commands see it: its database, or a console by its REST interface.
 
-import type { EventQuery, EventRecord } from "../sql/event.ts";
+import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import type {
   EditOptions,
   ModuleChange,

@@ -1,8 +1,8 @@
 // Shell. Users, logins, sessions and API tokens.
 
-import type { Clock } from "../reactor/clock.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import { StoreError } from "../reactor/errors.ts";
-import type { ConsoleStore, TokenRow, UserRow } from "../sql/console_store.ts";
+import type { ConsoleStore, TokenRow, UserRow } from "../sql/console/console_store.ts";
 import { type Actor, auditOf, lesserRole, mayAct } from "./actor.ts";
 import type { BodyOf, ParsedOf, ResponseOf, Role } from "./contract.ts";
 import { LoginBrake } from "./login_brake.ts";

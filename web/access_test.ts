@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ManualClock } from "../reactor/manual_clock.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
 import type { ResponseOf } from "./contract.ts";
 import { LOGIN_FAILURES_PER_ADDRESS_MAX, LOGIN_WINDOW_MS, LoginBrake } from "./login_brake.ts";
 import { PasswordHasher, randomPassword, sameText, signatureOf } from "./secrets.ts";

@@ -1,6 +1,6 @@
 // Core. Who asks.
 
-import type { AuditEntry } from "../sql/console_store.ts";
+import type { AuditEntry } from "../sql/console/console_store.ts";
 import { type Role, ROLES } from "./contract.ts";
 
 /** Whoever makes a request or runs a command. */

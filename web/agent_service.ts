@@ -1,6 +1,6 @@
 // Shell. Forgetting agents of hosts that are gone.
 
-import type { Clock } from "../reactor/clock.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import type { Store } from "../sql/store.ts";
 import { type Actor, auditOf } from "./actor.ts";
 import type { AgentWatch } from "./agent_watch.ts";

@@ -1,8 +1,8 @@
 // Shell. Looks after the agent of the console's host: it tells more of itself than dns is told.
 
-import { probeAgent } from "../agent/agent_probe.ts";
+import { probeAgent } from "../agent/status/agent_probe.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
-import type { Clock, Timer } from "../reactor/clock.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
 import type { ServiceInstance } from "../sql/store.ts";
 
 /** Pause between two questions, in milliseconds. */

@@ -1,6 +1,6 @@
 // Core. Which alerts fire: rules against the system, with hysteresis and silences.
 
-import type { RuleRow, SilenceRow } from "../sql/console_store.ts";
+import type { RuleRow, SilenceRow } from "../sql/console/console_store.ts";
 import { heldCount } from "./agent_list.ts";
 import type { ModuleView, NodeView, ServiceView, SystemView } from "./system_model.ts";
 

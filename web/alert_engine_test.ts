@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { RuleRow, SilenceRow } from "../sql/console_store.ts";
+import type { RuleRow, SilenceRow } from "../sql/console/console_store.ts";
 import { AlertEngine, ALERTS_MAX, DEFAULT_RULES } from "./alert_engine.ts";
 import type { ModuleView, NodeView, ServiceView, SystemView } from "./system_model.ts";
 

@@ -1,10 +1,10 @@
 // Shell. Alerts of a running console: rules from the database, news to webhooks and events.
 
-import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
+import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
-import type { RuleRow, SilenceRow, WebhookRow } from "../sql/console_store.ts";
-import type { NewEvent } from "../sql/event.ts";
+import type { RuleRow, SilenceRow, WebhookRow } from "../sql/console/console_store.ts";
+import type { NewEvent } from "../sql/results/event.ts";
 import type { Store } from "../sql/store.ts";
 import { type Actor, auditOf } from "./actor.ts";
 import { AlertEngine, type AlertNews, type AlertState, DEFAULT_RULES } from "./alert_engine.ts";

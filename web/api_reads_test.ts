@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { get as httpGet, type IncomingHttpHeaders as HttpHeaders } from "node:http";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { systemClock } from "../reactor/system_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import type { Store } from "../sql/store.ts";
 import { type Client, withConsole } from "../tests/support/console_bench.ts";
 import { API_PREFIX, API_ROUTES, type ResponseOf } from "./contract.ts";

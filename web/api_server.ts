@@ -3,7 +3,7 @@
 import { Hono } from "hono";
 import type * as z from "zod";
 import { isLoopback } from "../reactor/address.ts";
-import type { Clock } from "../reactor/clock.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { AccessService } from "./access_service.ts";
@@ -21,7 +21,7 @@ import {
 import { packedBody } from "./packing.ts";
 import { ApiProblem, problemBody, problemOf } from "./problem.ts";
 import { sameText } from "./secrets.ts";
-import type { AuditEntry } from "../sql/console_store.ts";
+import type { AuditEntry } from "../sql/console/console_store.ts";
 
 /** Largest body of a request, in bytes; files and lists of edits may be larger. */
 export const BODY_BYTES_MAX = 65_536;

@@ -1,8 +1,8 @@
 // Core. Call results of many nodes and callers as a few lines for people.
 
 import { formatIpv4 } from "../reactor/address.ts";
-import type { NodeCalls } from "../sql/console_store.ts";
-import { moduleId, type ModuleKey } from "../sql/keys.ts";
+import type { NodeCalls } from "../sql/console/console_store.ts";
+import { moduleId, type ModuleKey } from "../model/keys.ts";
 import type { ResponseOf } from "./contract.ts";
 
 /** Modules with the most failures that a summary names. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { NodeCalls } from "../sql/console_store.ts";
+import type { NodeCalls } from "../sql/console/console_store.ts";
 import { summariseCalls, SUMMARY_MODULES_MAX, SUMMARY_NODES_MAX } from "./call_summary.ts";
 
 function node(values: Partial<NodeCalls>): NodeCalls {

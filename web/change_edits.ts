@@ -8,8 +8,8 @@ import type {
   ChangeEdits,
   NodeDifference,
   StoredModule,
-} from "../sql/console_store.ts";
-import { modulesOf, nodeName, WEIGHT_DEFAULT } from "../sql/route_edits.ts";
+} from "../sql/console/console_store.ts";
+import { modulesOf, nodeName, WEIGHT_DEFAULT } from "../sql/routes/route_edits.ts";
 import type { ModuleChange, ModuleKey, RouteEdit, RouteRow } from "../sql/store.ts";
 import type { ParsedOf, ResponseOf } from "./contract.ts";
 import { ApiProblem } from "./problem.ts";

@@ -7,7 +7,7 @@ import {
   fingerprintOf,
   groupModules,
   revisionOf,
-} from "../sql/console_difference.ts";
+} from "../sql/console/route_difference.ts";
 import type {
   ChangeContent,
   ChangeDifferences,
@@ -17,8 +17,8 @@ import type {
   ChangeVia,
   ChangeWish,
   StoredModule,
-} from "../sql/console_store.ts";
-import { nodeName } from "../sql/route_edits.ts";
+} from "../sql/console/console_store.ts";
+import { nodeName } from "../sql/routes/route_edits.ts";
 import type { ModuleKey, NodeState, RouteRow } from "../sql/store.ts";
 import { type Actor, auditOf } from "./actor.ts";
 import {

@@ -1,7 +1,7 @@
 // Core. The configuration keys of the console.
 
-import { authSettings, storeSettings } from "../daemon/common_settings.ts";
-import { boolean, integer, type SettingsTable, text } from "../daemon/settings.ts";
+import { authSettings, storeSettings } from "../daemon/settings/common_settings.ts";
+import { boolean, integer, type SettingsTable, text } from "../daemon/settings/settings.ts";
 
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 

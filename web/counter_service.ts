@@ -1,10 +1,10 @@
 // Shell. Counters of every node, read from the database for whoever makes rates of them.
 
 import { formatIpv4 } from "../reactor/address.ts";
-import { type Clock, sleep } from "../reactor/clock.ts";
-import type { CallHistoryPoint } from "../sql/call_history.ts";
-import type { NodeCalls } from "../sql/console_store.ts";
-import { moduleId, nodeId } from "../sql/keys.ts";
+import { type Clock, sleep } from "../reactor/time/clock.ts";
+import type { CallHistoryPoint } from "../sql/results/call_history.ts";
+import type { NodeCalls } from "../sql/console/console_store.ts";
+import { moduleId, nodeId } from "../model/keys.ts";
 import type { ServiceInstance, Store } from "../sql/store.ts";
 import type { ResponseOf } from "./contract.ts";
 import { isRecent, knownServices } from "./known_services.ts";

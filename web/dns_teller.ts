@@ -2,7 +2,7 @@
 
 import { DnsNotifier, type Told } from "../dns/dns_notifier.ts";
 import { type Address, parseAddress } from "../reactor/address.ts";
-import type { Clock } from "../reactor/clock.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import type { ModuleKey, Store } from "../sql/store.ts";
 import { isRecent, knownServices } from "./known_services.ts";
 

@@ -2,7 +2,7 @@
 
 import { MODULE_SETTINGS, POLICY_NAMES } from "../balancer/module_policy.ts";
 import { messageOf } from "../reactor/errors.ts";
-import type { Clock } from "../reactor/clock.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import type { ModuleKey, Store } from "../sql/store.ts";
 import type { AccessService, Login } from "./access_service.ts";
 import type { Actor } from "./actor.ts";

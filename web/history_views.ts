@@ -1,8 +1,12 @@
 // Core. Questions about the past as the database takes them, and its answers as charts take them.
 
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
-import type { CallHistory, CallHistoryPoint, CallHistoryQuery } from "../sql/call_history.ts";
-import type { EventQuery, EventRecord } from "../sql/event.ts";
+import type {
+  CallHistory,
+  CallHistoryPoint,
+  CallHistoryQuery,
+} from "../sql/results/call_history.ts";
+import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import { parseNode } from "./change_edits.ts";
 import type { ParsedOf, ResponseOf } from "./contract.ts";
 import { ApiProblem } from "./problem.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CallHistory, CallHistoryPoint } from "../sql/call_history.ts";
+import type { CallHistory, CallHistoryPoint } from "../sql/results/call_history.ts";
 import { historyQuery, historyView } from "./history_views.ts";
 import { History } from "./schemas.ts";
 

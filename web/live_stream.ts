@@ -1,6 +1,6 @@
 // Shell. Server-sent events: each client gets the latest value of one view, never a queue.
 
-import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
+import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
 
 /** Clients at once; further ones get 507. */
 export const LIVE_CLIENTS_MAX = 200;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ManualClock } from "../reactor/manual_clock.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { type Client, withConsole } from "../tests/support/console_bench.ts";
 import { until } from "../tests/support/until.ts";
 import type { ResponseOf } from "./contract.ts";

@@ -1,6 +1,6 @@
 // Core. How many wrong logins one address or one name may make.
 
-import type { Clock } from "../reactor/clock.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 
 /** Failures are counted over this time, in milliseconds. */
 export const LOGIN_WINDOW_MS = 300_000;

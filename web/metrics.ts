@@ -1,6 +1,6 @@
 // Core. What the counters of the console are called as metrics.
 
-import { counter, gauge, type MetricTable } from "../daemon/service_metrics.ts";
+import { counter, gauge, type MetricTable } from "../daemon/monitor/service_metrics.ts";
 
 function login(outcome: string): MetricTable[string] {
   return counter("lars_web_logins_total", "Logins with a password or a link, by how they ended.", {

@@ -1,7 +1,7 @@
 // Shell. Reads what callers reported of each node, page by page.
 
-import { type Clock, sleep } from "../reactor/clock.ts";
-import type { NodeCalls } from "../sql/console_store.ts";
+import { type Clock, sleep } from "../reactor/time/clock.ts";
+import type { NodeCalls } from "../sql/console/console_store.ts";
 import type { Store } from "../sql/store.ts";
 
 /** Rows of a page. An embedded database reads on this thread: others run between two pages. */

@@ -1,13 +1,13 @@
 // Shell. Asks dns instances, again and again, how their agents use a node.
 
-import { GreetingClient } from "../daemon/greeting_client.ts";
+import { GreetingClient } from "../session/greeting_client.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { NodeUseReport, NodeUseRequest } from "../proto/message_types.ts";
 import { decodeNodeUseReport, encodeNodeUseRequest } from "../proto/messages.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
-import type { Clock, Timer } from "../reactor/clock.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
 import type { Logger } from "../reactor/log.ts";
-import type { Rng } from "../reactor/rng.ts";
+import type { Rng } from "../reactor/time/rng.ts";
 import type { NodeKey } from "../sql/store.ts";
 
 /** Time one dns has to gather what its agents say. */

@@ -1,9 +1,9 @@
 // Shell. Asks every dns how its agents use a node, and the database who still reports calls of it.
 
 import { type Address, formatAddress, formatIpv4 } from "../reactor/address.ts";
-import { type Clock, setRepeating, type Timer } from "../reactor/clock.ts";
+import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
 import { silentLogger } from "../reactor/log.ts";
-import type { Rng } from "../reactor/rng.ts";
+import type { Rng } from "../reactor/time/rng.ts";
 import { NodeUseState } from "../proto/message_ids.ts";
 import type { AgentUse, NodeUseReport } from "../proto/message_types.ts";
 import type { ModuleKey, NodeAddress, Store } from "../sql/store.ts";

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ManualClock } from "../reactor/manual_clock.ts";
-import { systemRng } from "../reactor/system_rng.ts";
-import { withStore } from "../sql/store_conformance.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
+import { withStore } from "../sql/testing/store_conformance.ts";
 import type { Store } from "../sql/store.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 import { until } from "../tests/support/until.ts";

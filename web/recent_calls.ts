@@ -1,6 +1,6 @@
 // Core. The last minutes of the history in one number each.
 
-import type { CallHistoryPoint } from "../sql/call_history.ts";
+import type { CallHistoryPoint } from "../sql/results/call_history.ts";
 import type { ResponseOf } from "./contract.ts";
 
 /** Calls of some time. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CallHistoryPoint } from "../sql/call_history.ts";
+import type { CallHistoryPoint } from "../sql/results/call_history.ts";
 import { groupCalls, sumCalls } from "./recent_calls.ts";
 
 function point(modId: number, values: Partial<CallHistoryPoint> = {}): CallHistoryPoint {

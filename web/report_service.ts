@@ -1,8 +1,8 @@
 // Shell. What somebody who asks how the system is wants to know first, read from the database at once.
 
-import type { Clock } from "../reactor/clock.ts";
-import type { CallHistoryPoint } from "../sql/call_history.ts";
-import { moduleId } from "../sql/keys.ts";
+import type { Clock } from "../reactor/time/clock.ts";
+import type { CallHistoryPoint } from "../sql/results/call_history.ts";
+import { moduleId } from "../model/keys.ts";
 import type { Store } from "../sql/store.ts";
 import { summariseAgents } from "./agent_summary.ts";
 import { summariseCalls } from "./call_summary.ts";

@@ -1,6 +1,6 @@
 // Core. What was asked of the console, counted by kind of route and by status.
 
-import type { Metric, MetricSample } from "../daemon/metrics_text.ts";
+import type { Metric, MetricSample } from "../daemon/monitor/metrics_text.ts";
 import { API_PREFIX, API_ROUTES } from "./contract.ts";
 
 /** The first part of each path of the interface: `modules` for all that is below it. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sleep } from "../reactor/clock.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { sleep } from "../reactor/time/clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import type { CallStatusRow, RouteEdit } from "../sql/store.ts";
 import { withConsole } from "../tests/support/console_bench.ts";
 import { until } from "../tests/support/until.ts";

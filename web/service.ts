@@ -1,16 +1,16 @@
 // Shell. The console as a service: REST interface, pages, alerts.
 
 import { randomUUID } from "node:crypto";
-import { METRICS_PORTS, requireSafeListen, storeUrl } from "../daemon/common_settings.ts";
-import type { Metric } from "../daemon/metrics_text.ts";
+import { METRICS_PORTS, requireSafeListen, storeUrl } from "../daemon/settings/common_settings.ts";
+import type { Metric } from "../daemon/monitor/metrics_text.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
-import type { SettingsOf } from "../daemon/settings.ts";
+import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import { type Address, formatAddress, parseAddress } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { type HttpServer, runtime } from "../reactor/runtime/mod.ts";
 import { openStore, type Store } from "../sql/mod.ts";
-import { endsWithin } from "../sql/store_health.ts";
+import { endsWithin } from "../sql/drivers/store_health.ts";
 import { AccessService } from "./access_service.ts";
 import { AgentService } from "./agent_service.ts";
 import { AgentWatch } from "./agent_watch.ts";

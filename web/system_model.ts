@@ -2,8 +2,8 @@
 
 import { parseModulePolicy } from "../balancer/module_policy.ts";
 import { formatIpv4 } from "../reactor/address.ts";
-import type { NodeCalls, StoredModule } from "../sql/console_store.ts";
-import { nodeId } from "../sql/keys.ts";
+import type { NodeCalls, StoredModule } from "../sql/console/console_store.ts";
+import { nodeId } from "../model/keys.ts";
 import type { ModuleRow, NodeState, RouteRow, ServiceInstance } from "../sql/store.ts";
 
 /** Calls are counted over this many samples, a second apart. */

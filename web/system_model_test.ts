@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { NodeCalls } from "../sql/console_store.ts";
+import type { NodeCalls } from "../sql/console/console_store.ts";
 import type { RouteRow, ServiceInstance } from "../sql/store.ts";
 import { type CallSample, SystemModel } from "./system_model.ts";
 import { detailOf, listModules, overviewOf, problemsIn, search } from "./system_views.ts";

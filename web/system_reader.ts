@@ -1,6 +1,6 @@
 // Shell. Reads the database once a second for everybody who looks.
 
-import { type Clock, sleep, type Timer } from "../reactor/clock.ts";
+import { type Clock, sleep, type Timer } from "../reactor/time/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { RouteMark, RouteRow, ServiceInstance, Store } from "../sql/store.ts";

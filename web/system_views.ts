@@ -1,8 +1,8 @@
 // Core. What the pages are given, made from the system as the console knows it.
 
 import { formatIpv4 } from "../reactor/address.ts";
-import { revisionOf } from "../sql/console_difference.ts";
-import type { StoredModule } from "../sql/console_store.ts";
+import { revisionOf } from "../sql/console/route_difference.ts";
+import type { StoredModule } from "../sql/console/console_store.ts";
 import type { RouteRow } from "../sql/store.ts";
 import { countAgents } from "./agent_list.ts";
 import type { ResponseOf } from "./contract.ts";

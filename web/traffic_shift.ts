@@ -1,6 +1,6 @@
 // Core. Whose calls go elsewhere when routes change, judged by weights.
 
-import type { StoredModule } from "../sql/console_store.ts";
+import type { StoredModule } from "../sql/console/console_store.ts";
 import { formatIpv4 } from "../reactor/address.ts";
 import type { ResponseOf } from "./contract.ts";
 

@@ -1,8 +1,8 @@
 // Shell. Sends messages to webhooks: signed, repeated with back-off, never more than so many waiting.
 
-import type { Clock, Timer } from "../reactor/clock.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
-import type { WebhookRow } from "../sql/console_store.ts";
+import type { WebhookRow } from "../sql/console/console_store.ts";
 import { signatureOf } from "./secrets.ts";
 
 /** Messages that wait for one webhook; when full the oldest is given up and counted. */

@@ -3,8 +3,8 @@ import { createHmac } from "node:crypto";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
-import { type Clock, type Timer } from "../reactor/clock.ts";
-import { systemClock } from "../reactor/system_clock.ts";
+import { type Clock, type Timer } from "../reactor/time/clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { until } from "../tests/support/until.ts";
 import { WEBHOOK_ATTEMPTS_MAX, WEBHOOK_QUEUE_MAX, WebhookSender } from "./webhook_sender.ts";
 

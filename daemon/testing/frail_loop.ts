@@ -1,7 +1,7 @@
 // Shell. A loop for tests that answers tasks with notes and can be made to crash.
 
-import { systemClock } from "../../reactor/system_clock.ts";
-import { runServiceLoop } from "../loop_worker.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
+import { runServiceLoop } from "../loops/loop_worker.ts";
 
 /** What the tests hear. */
 export type FrailNote = "listens" | "echo";

@@ -9,7 +9,7 @@ import { freePort } from "../../tests/support/free_port.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
 import { BindError, ConnectError } from "../errors.ts";
-import { type Pair, Recorder, testStream, withAcceptedPair } from "../tcp_conformance.ts";
+import { type Pair, Recorder, testStream, withAcceptedPair } from "../testing/tcp_conformance.ts";
 import { RawServer } from "../testing/raw_peer.ts";
 import { errorCode } from "./common.ts";
 import { runtime } from "./mod.ts";

@@ -1,12 +1,12 @@
 // Shell. An echo server with room for as many connections as its argument says.
 
 import { formatAddress } from "../address.ts";
-import { setRepeating } from "../clock.ts";
+import { setRepeating } from "../time/clock.ts";
 import { silentLogger } from "../log.ts";
 import { MessageRouter } from "../message_router.ts";
 import { runtime } from "../runtime/mod.ts";
 import { pathOf } from "./paths.ts";
-import { type Connection, TcpServer } from "../tcp_server.ts";
+import { type Connection, TcpServer } from "../tcp/tcp_server.ts";
 
 const { clock, transport, serve } = pathOf(runtime.args);
 const server = new TcpServer({

@@ -3,9 +3,9 @@
 import { messageOf } from "../errors.ts";
 import { silentLogger } from "../log.ts";
 import { MessageRouter } from "../message_router.ts";
-import { runLoop, type RunningLoop } from "../run_loop.ts";
-import { systemClock } from "../system_clock.ts";
-import { type Connection, TcpServer } from "../tcp_server.ts";
+import { runLoop, type RunningLoop } from "../loops/run_loop.ts";
+import { systemClock } from "../time/system_clock.ts";
+import { type Connection, TcpServer } from "../tcp/tcp_server.ts";
 
 /** Start value of a loop. */
 export interface EchoInit {

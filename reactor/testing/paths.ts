@@ -1,11 +1,11 @@
 // Shell. For tests: the portable path of a server program, or with the argument `fast` the other.
 
-import { BatchLoop, serveLoop } from "../batch_loop.ts";
-import { BatchTcp } from "../batch_tcp.ts";
-import type { Clock } from "../clock.ts";
-import { LoopClock } from "../loop_clock.ts";
+import { BatchLoop, serveLoop } from "../fast/batch_loop.ts";
+import { BatchTcp } from "../fast/batch_tcp.ts";
+import type { Clock } from "../time/clock.ts";
+import { LoopClock } from "../fast/loop_clock.ts";
 import { runtime, type TcpTransport } from "../runtime/mod.ts";
-import { systemClock } from "../system_clock.ts";
+import { systemClock } from "../time/system_clock.ts";
 
 /** What a server is given, and what runs at the end of the program. */
 export interface ServerPath {

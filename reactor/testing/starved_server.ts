@@ -2,12 +2,12 @@
 
 import { openSync } from "node:fs";
 import { formatAddress } from "../address.ts";
-import { setRepeating } from "../clock.ts";
+import { setRepeating } from "../time/clock.ts";
 import { silentLogger } from "../log.ts";
 import { MessageRouter } from "../message_router.ts";
 import { runtime } from "../runtime/mod.ts";
 import { pathOf } from "./paths.ts";
-import { type Connection, RESERVED_FILES, TcpServer } from "../tcp_server.ts";
+import { type Connection, RESERVED_FILES, TcpServer } from "../tcp/tcp_server.ts";
 
 // As many as the server leaves for others, so that its own limit cannot save it.
 for (let count = 0; count < RESERVED_FILES; count++) openSync("/dev/null", "r");

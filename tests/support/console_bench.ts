@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { softwareName } from "../../daemon/daemon.ts";
-import type { SettingsOf } from "../../daemon/settings.ts";
+import type { SettingsOf } from "../../daemon/settings/settings.ts";
 import { silentLogger } from "../../reactor/log.ts";
-import { systemClock } from "../../reactor/system_clock.ts";
-import { systemRng } from "../../reactor/system_rng.ts";
-import { withStore } from "../../sql/store_conformance.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
+import { systemRng } from "../../reactor/time/system_rng.ts";
+import { withStore } from "../../sql/testing/store_conformance.ts";
 import type { Store } from "../../sql/store.ts";
 import { withTempDir } from "./temp_dir.ts";
 import type { webSettings } from "../../web/config.ts";

@@ -2,8 +2,8 @@
 
 import { createServer } from "node:net";
 import process from "node:process";
-import { nextInt } from "../../reactor/rng.ts";
-import { systemRng } from "../../reactor/system_rng.ts";
+import { nextInt } from "../../reactor/time/rng.ts";
+import { systemRng } from "../../reactor/time/system_rng.ts";
 
 /**
  * Where ports are looked for: below those that the system gives to outgoing connections (from

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
-import { systemClock } from "../../reactor/system_clock.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
 import { readBunOutput, readDenoOutput, type TestRun } from "./test_output.ts";
 
 /** The Bun that tests run on, taken from npm. */

@@ -1,7 +1,7 @@
 // Shell. Waiting for something to become true, with a deadline instead of a lucky sleep.
 
-import { systemClock } from "../../reactor/system_clock.ts";
-import { sleep } from "../../reactor/clock.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
+import { sleep } from "../../reactor/time/clock.ts";
 
 /** How {@linkcode until} waits. */
 export interface UntilOptions {

@@ -13,7 +13,7 @@ import type {
   RouteName,
 } from "../contract.ts";
 import { LarsError } from "../../reactor/errors.ts";
-import { systemClock } from "../../reactor/system_clock.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
 
 /** Where the routes start. */
 export const PREFIX: typeof API_PREFIX = "/api/v1";

@@ -3,8 +3,8 @@
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import type { LiveEvents, QueryOf } from "../contract.ts";
-import type { Timer } from "../../reactor/clock.ts";
-import { systemClock } from "../../reactor/system_clock.ts";
+import type { Timer } from "../../reactor/time/clock.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
 import { addressOf, type ApiProblem, probe, problemOf, session } from "./api.ts";
 import { freshAtMs, freshness, serverNowMs } from "./state.ts";
 

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { QueryOf } from "../contract.ts";
-import { systemClock } from "../../reactor/system_clock.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
 import { call } from "./api.ts";
 import { formatCount, formatSpan, modulePath, plural, UNKNOWN } from "./format.ts";
 import { heldRoutes } from "./held_routes.ts";

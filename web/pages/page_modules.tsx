@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { QueryOf } from "../contract.ts";
-import { systemClock } from "../../reactor/system_clock.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
 import { formatCount } from "./format.ts";
 import { Icon } from "./icons.tsx";
 import { useLive } from "./live.ts";

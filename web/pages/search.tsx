@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { systemClock } from "../../reactor/system_clock.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
 import { call, problemOf, session } from "./api.ts";
 import { modulePath, plural } from "./format.ts";
 import { Icon, type IconName } from "./icons.tsx";

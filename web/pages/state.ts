@@ -2,8 +2,8 @@
 
 import { computed, signal } from "@preact/signals";
 import type { Role } from "../contract.ts";
-import { setRepeating } from "../../reactor/clock.ts";
-import { systemClock } from "../../reactor/system_clock.ts";
+import { setRepeating } from "../../reactor/time/clock.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
 import { clockAheadMs, session } from "./api.ts";
 import { parsePlace } from "./places.ts";
 

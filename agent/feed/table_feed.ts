@@ -1,0 +1,312 @@
+// Shell. Feeds in-process clients over TCP: routes to them, now and after each change, and the
+// outcomes of their calls from them.
+
+import { TIME_COUNTED_MS_MAX } from "../../balancer/mod.ts";
+import { GreetingServer } from "../../session/greeting_server.ts";
+import {
+  decodeCallReports,
+  decodeTableSubscribe,
+  encodeCallReportsTaken,
+  encodeTableSettings,
+} from "../../proto/feed_codec.ts";
+import { MessageId } from "../../proto/message_ids.ts";
+import type {
+  ModuleCalls,
+  ModuleKey,
+  NodeCalls,
+  TableSettings,
+} from "../../proto/message_types.ts";
+import { type Address, isLoopback } from "../../reactor/address.ts";
+import type { Clock, Timer } from "../../reactor/time/clock.ts";
+import { ProtocolError } from "../../reactor/errors.ts";
+import { HIGH_WATER_BYTES } from "../../reactor/tcp/framed_link.ts";
+import type { Logger } from "../../reactor/log.ts";
+import type { Connection } from "../../reactor/tcp/tcp_server.ts";
+import type { FeedUsage } from "../status/node_use_desk.ts";
+import type { PackedRoute } from "../loops/packed_route.ts";
+import { framesOfRoute } from "./route_feed_frames.ts";
+
+/** Connections of in-process clients, one for each; a further one is closed at once. */
+export const FEED_CONNECTIONS_MAX = 1024;
+
+/** Modules one client may subscribe to; further ones are not fed, and counted. */
+export const FEED_SUBSCRIPTIONS_MAX = 10_000;
+
+/** Clients whose last batch is remembered, the latest ones. */
+export const FEED_SESSIONS_MAX = 4096;
+
+/**
+ * Calls of one node that one batch can count; what goes beyond is cut. Two seconds of picks as fast
+ * as a core can make them.
+ */
+export const CALLS_PER_NODE_MAX = 1 << 25;
+
+/** How often subscribed modules are marked as used, so that no loop forgets them. */
+export const FEED_USE_MS = 5000;
+
+/** What a {@linkcode TableFeed} is given. */
+export interface TableFeedOptions {
+  readonly hostname: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly software: string;
+  /** Wanted of clients when `hostname` is not loopback. */
+  readonly token: Uint8Array | undefined;
+  /** Modules fed at once, over all clients. */
+  readonly modulesMax: number;
+  /** By what clients shall judge, and where this agent stands. */
+  readonly settings: TableSettings;
+  /** The route of a module; undefined while it is not known. */
+  routeOf(modId: number, cmdId: number): PackedRoute | undefined;
+  /** Clients use these modules: their routes are to be fetched and kept fresh. */
+  onUse(keys: readonly ModuleKey[]): void;
+  /** Calls that have not been counted before; false: they cannot be counted now. */
+  onCalls(modules: readonly ModuleCalls[]): boolean;
+}
+
+interface Subscription extends ModuleKey {
+  /** True: has been sent a route over this connection. */
+  readonly peers: Map<Connection, boolean>;
+  /** Bytes of a route for as long as it is the latest. */
+  frames: { readonly route: PackedRoute; readonly bytes: Uint8Array } | undefined;
+}
+
+interface PeerState {
+  readonly subscriptions: Set<Subscription>;
+  /** Changed while the peer read too slowly; sent when it has caught up. */
+  readonly owed: Set<Subscription>;
+}
+
+/** Server of in-process clients. Lives on the main thread, beside the registry of routes. */
+export class TableFeed {
+  readonly #options: TableFeedOptions;
+  readonly #server: GreetingServer;
+  readonly #subscriptions = new Map<string, Subscription>();
+  readonly #peers = new Map<Connection, PeerState>();
+  /** Seq of the last batch of each client, the latest client last. */
+  readonly #sessions = new Map<number, number>();
+  readonly #counts = { pushes: 0, refused: 0, batches: 0, repeated: 0, calls: 0 };
+  #settings: Uint8Array;
+  #timer: Timer | undefined;
+
+  constructor(options: TableFeedOptions) {
+    this.#options = options;
+    this.#settings = encodeTableSettings(options.settings);
+    const { hostname, clock, log, software, token } = options;
+    this.#server = new GreetingServer({
+      role: "agent",
+      init: {
+        hostname,
+        connectionsMax: FEED_CONNECTIONS_MAX,
+        software,
+        // As over UDP: callers on this host need no secret.
+        token: isLoopback(hostname) ? undefined : token,
+      },
+      clock,
+      log,
+      onClose: (peer) => this.#closed(peer),
+      onDrain: (peer) => this.#drained(peer),
+    });
+    this.#server.router
+      .add(MessageId.TableSubscribe, (body, peer) => this.#subscribe(body, peer))
+      .add(MessageId.CallReports, (body, peer) => this.#takeCalls(body, peer));
+  }
+
+  /** Counters since the start, and present sizes, under the names of the status. */
+  get stats(): Readonly<Record<string, number>> {
+    const { connections, protocol_errors, not_authenticated } = this.#server.stats();
+    const { pushes, refused, batches, repeated, calls } = this.#counts;
+    return {
+      feedClients: connections,
+      feedModules: this.#subscriptions.size,
+      feedPushes: pushes,
+      feedRefused: refused + not_authenticated,
+      feedBatches: batches,
+      feedBatchesRepeated: repeated,
+      feedCalls: calls,
+      feedProtocolErrors: protocol_errors,
+    };
+  }
+
+  /**
+   * Begins to accept clients.
+   *
+   * @throws {BindError} when the port is taken.
+   */
+  async listen(port: number): Promise<Address> {
+    return await this.#server.listen(port, false);
+  }
+
+  /** Marks every subscribed module as used. */
+  useAll(): void {
+    if (this.#subscriptions.size > 0) this.#options.onUse([...this.#subscriptions.values()]);
+  }
+
+  /** Every {@linkcode FEED_USE_MS}, until no module is subscribed to: an agent at rest has no timer. */
+  #useRegularly(): void {
+    this.#timer ??= this.#options.clock.setTimer(FEED_USE_MS, () => {
+      this.#timer = undefined;
+      if (this.#subscriptions.size === 0) return;
+      this.useAll();
+      this.#useRegularly();
+    });
+  }
+
+  /** Clients that have the route of a module from here, and those that have not the latest one. */
+  usage(modId: number, cmdId: number): FeedUsage {
+    const subscription = this.#subscriptions.get(keyOf(modId, cmdId));
+    if (subscription === undefined) return { clients: 0, behind: 0 };
+    const peers = [...subscription.peers.keys()];
+    const behind = peers.filter((peer) => this.#peers.get(peer)?.owed.has(subscription) === true);
+    return { clients: peers.length, behind: behind.length };
+  }
+
+  /** The configuration was read anew: every client is told. */
+  setSettings(settings: TableSettings): void {
+    this.#settings = encodeTableSettings(settings);
+    // A client that reads too slowly to take so little is closed by the server before long.
+    for (const peer of this.#peers.keys()) peer.send(MessageId.TableSettings, this.#settings);
+  }
+
+  /** Dns gave a route; `changed`: it is not the one before. */
+  routeCame(modId: number, cmdId: number, changed: boolean): void {
+    const subscription = this.#subscriptions.get(keyOf(modId, cmdId));
+    if (subscription === undefined) return;
+    for (const [peer, answered] of [...subscription.peers]) {
+      if (changed || !answered) this.#send(peer, subscription);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#timer?.cancel();
+    await this.#server.close();
+  }
+
+  #subscribe(body: Uint8Array, peer: Connection): void {
+    const { modId, cmdId, end } = decodeTableSubscribe(body);
+    if (!this.#server.isExtended(peer)) throw new ProtocolError("Hello must come first");
+    const key = keyOf(modId, cmdId);
+    if (end) {
+      const subscription = this.#subscriptions.get(key);
+      if (subscription !== undefined) this.#leave(peer, subscription);
+      return;
+    }
+    const state = this.#stateOf(peer);
+    let subscription = this.#subscriptions.get(key);
+    if (subscription === undefined || !state.subscriptions.has(subscription)) {
+      if (
+        state.subscriptions.size >= FEED_SUBSCRIPTIONS_MAX ||
+        (subscription === undefined && this.#subscriptions.size >= this.#options.modulesMax)
+      ) {
+        this.#counts.refused++;
+        return;
+      }
+      subscription ??= { modId, cmdId, peers: new Map(), frames: undefined };
+      this.#subscriptions.set(key, subscription);
+      this.#useRegularly();
+      subscription.peers.set(peer, false);
+      state.subscriptions.add(subscription);
+    }
+    this.#options.onUse([{ modId, cmdId }]);
+    this.#send(peer, subscription);
+  }
+
+  /** Sends the route as far as it is known; a slow peer gets the latest one when it has read. */
+  #send(peer: Connection, subscription: Subscription): void {
+    const { modId, cmdId } = subscription;
+    const route = this.#options.routeOf(modId, cmdId);
+    if (route === undefined) return;
+    if (peer.pendingBytes > HIGH_WATER_BYTES) {
+      this.#stateOf(peer).owed.add(subscription);
+      return;
+    }
+    if (subscription.frames?.route !== route) {
+      subscription.frames = { route, bytes: framesOfRoute(route) };
+    }
+    subscription.peers.set(peer, true);
+    this.#counts.pushes++;
+    peer.sendFrames(subscription.frames.bytes);
+  }
+
+  #takeCalls(body: Uint8Array, peer: Connection): void {
+    const { session, seq, modules } = decodeCallReports(body);
+    if (!this.#server.isExtended(peer)) throw new ProtocolError("Hello must come first");
+    // A client sends a batch again when the connection broke before it knew that it was counted.
+    const repeated = this.#sessions.get(session) === seq;
+    this.#sessions.delete(session);
+    this.#sessions.set(session, seq);
+    if (this.#sessions.size > FEED_SESSIONS_MAX) {
+      const [oldest] = this.#sessions.keys();
+      this.#sessions.delete(oldest);
+    }
+    if (repeated) {
+      this.#counts.repeated++;
+    } else {
+      const nodes = modules.flatMap((module) => module.nodes);
+      nodes.forEach(limitCalls);
+      if (!this.#options.onCalls(modules)) {
+        // The client comes back, and with it the batch, which is not known by then.
+        this.#sessions.delete(session);
+        peer.close("results cannot be counted now");
+        return;
+      }
+      this.#counts.calls += nodes.reduce((sum, { succ, err }) => sum + succ + err, 0);
+      this.#counts.batches++;
+    }
+    peer.send(MessageId.CallReportsTaken, encodeCallReportsTaken({ seq }));
+  }
+
+  #stateOf(peer: Connection): PeerState {
+    let state = this.#peers.get(peer);
+    if (state === undefined) {
+      state = { subscriptions: new Set(), owed: new Set() };
+      this.#peers.set(peer, state);
+      // Before its first route, which is to be judged by them.
+      peer.send(MessageId.TableSettings, this.#settings);
+    }
+    return state;
+  }
+
+  #closed(peer: Connection): void {
+    const state = this.#peers.get(peer);
+    this.#peers.delete(peer);
+    for (const subscription of state?.subscriptions ?? []) this.#leave(peer, subscription);
+  }
+
+  #leave(peer: Connection, subscription: Subscription): void {
+    subscription.peers.delete(peer);
+    const state = this.#peers.get(peer);
+    state?.subscriptions.delete(subscription);
+    state?.owed.delete(subscription);
+    if (subscription.peers.size > 0) return;
+    this.#subscriptions.delete(keyOf(subscription.modId, subscription.cmdId));
+  }
+
+  #drained(peer: Connection): void {
+    const state = this.#peers.get(peer);
+    if (state === undefined) return;
+    const owed = [...state.owed];
+    state.owed.clear();
+    for (const subscription of owed) this.#send(peer, subscription);
+  }
+}
+
+/** Makes counts that a hostile client may have sent ones that could have been. */
+function limitCalls(node: NodeCalls): void {
+  node.succ = Math.min(node.succ, CALLS_PER_NODE_MAX);
+  node.err = Math.min(node.err, CALLS_PER_NODE_MAX);
+  // At least one for each failure, and at most what a failure of an hour counts.
+  node.errWeight = Math.min(Math.max(node.errWeight, node.err), node.err * 36_000);
+  node.continSucc = Math.min(node.continSucc, node.succ);
+  node.continErr = node.continSucc > 0 ? 0 : Math.min(node.continErr, node.err);
+  // Together at most all failures.
+  node.errPushback = Math.min(node.errPushback, node.err);
+  node.errRefused = Math.min(node.errRefused, node.err - node.errPushback);
+  node.errTimeout = Math.min(node.errTimeout, node.err - node.errPushback - node.errRefused);
+  node.timed = Math.min(node.timed, node.succ + node.err);
+  node.timeMs = Math.min(node.timeMs, node.timed * TIME_COUNTED_MS_MAX);
+}
+
+function keyOf(modId: number, cmdId: number): string {
+  return `${modId},${cmdId}`;
+}

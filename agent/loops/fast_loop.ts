@@ -1,0 +1,131 @@
+// Shell. Entry of the worker of the fast path: blocked in the kernel on its ports, it takes tasks
+// from a ring in shared memory and puts notes into another.
+
+import { BatchLoop, WakeUp } from "../../reactor/fast/batch_loop.ts";
+import { batchUdpFault, BatchUdpServer } from "../../reactor/fast/batch_udp.ts";
+import { type LogFields, silentLogger } from "../../reactor/log.ts";
+import { type LoopHandle, runLoop, type RunningLoop } from "../../reactor/loops/run_loop.ts";
+import { SharedRing } from "../../reactor/fast/shared_ring.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
+import { systemRng } from "../../reactor/time/system_rng.ts";
+import { type AgentNote, type FastLoopInit, NO_FAST_PATH } from "./loop_messages.ts";
+import { decodeTask, encodeNote, PieceJoiner } from "./ring_messages.ts";
+import { UdpService } from "../worker/udp_service.ts";
+
+/** Why there is no fast path; found out while the main thread still loads. */
+const fault = batchUdpFault({ clock: systemClock, log: silentLogger });
+
+/** Time in which the last results may wait for room in the ring, and the pause between tries. */
+const LAST_NOTES_MS = 300;
+const LAST_NOTES_PAUSE_MS = 5;
+
+type Level = (AgentNote & { type: "log" })["level"];
+
+class FastLoop implements RunningLoop<never> {
+  readonly #tasks: SharedRing;
+  readonly #notes: SharedRing;
+  readonly #loop: BatchLoop;
+  readonly #service: UdpService;
+  readonly #joiner = new PieceJoiner();
+  /** After this time notes wait for room no longer; undefined while serving: then they never do. */
+  #lastNotesMs: number | undefined;
+
+  constructor(init: FastLoopInit) {
+    this.#tasks = new SharedRing(init.tasks);
+    this.#notes = new SharedRing(init.notes);
+    const { fd } = new WakeUp();
+    Atomics.store(new Int32Array(init.wakeFd), 0, fd);
+    const loop = new BatchLoop(() => systemClock.nowMs(), fd);
+    this.#loop = loop;
+    const line = (level: Level) => (message: string, fields?: LogFields): void =>
+      this.#note({ type: "log", level, message, fields });
+    this.#service = new UdpService(init.agent, {
+      clock: systemClock,
+      rng: systemRng,
+      log: { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") },
+      note: (note) => this.#note(note),
+      makeServer: (options, onQuick) => new BatchUdpServer({ ...options, loop, onQuick }),
+    });
+  }
+
+  /** @throws {BindError} when a port is taken. */
+  async start(): Promise<void> {
+    try {
+      await this.#service.start();
+    } catch (error) {
+      this.#loop.close();
+      throw error;
+    }
+  }
+
+  /** Serves until the ring says stop; nothing else runs on this thread meanwhile. */
+  serve(): void {
+    const takeTask = (record: Uint8Array): void => this.#takeTask(record);
+    try {
+      while (!this.#tasks.stopping) {
+        const taken = this.#tasks.drain(takeTask);
+        const nowMs = taken > 0 ? systemClock.nowMs() : this.#loop.wokeAtMs;
+        // A fraction of a millisecond is rounded up, or the loop would spin through it.
+        const waitMs = Math.ceil(this.#service.turn(nowMs));
+        if (this.#tasks.fallAsleep()) {
+          this.#loop.turn(waitMs);
+          this.#tasks.awake();
+        }
+      }
+    } catch (error) {
+      // The sockets belong to the process: without this the next loop could not have the ports.
+      this.#close();
+      throw error;
+    }
+  }
+
+  onTask(): void {}
+
+  async stop(): Promise<void> {
+    this.#lastNotesMs = systemClock.nowMs() + LAST_NOTES_MS;
+    await this.#service.stop();
+    this.#close();
+  }
+
+  #close(): void {
+    this.#service.closeServers();
+    this.#loop.close();
+  }
+
+  #takeTask(record: Uint8Array): void {
+    const message = this.#joiner.take(record);
+    if (message !== undefined) this.#service.onTask(decodeTask(message));
+  }
+
+  #note(note: AgentNote): void {
+    for (const message of encodeNote(note)) {
+      while (!this.#notes.push(message) && this.#mayWait());
+    }
+  }
+
+  #mayWait(): boolean {
+    if (this.#lastNotesMs === undefined || systemClock.nowMs() >= this.#lastNotesMs) return false;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LAST_NOTES_PAUSE_MS);
+    return true;
+  }
+}
+
+runLoop<FastLoopInit, never, never>({
+  async start(init: FastLoopInit, { fail }: LoopHandle<never>): Promise<FastLoop> {
+    if (fault !== undefined) {
+      Atomics.store(new Int32Array(init.wakeFd), 0, NO_FAST_PATH);
+      throw new Error(fault);
+    }
+    const loop = new FastLoop(init);
+    await loop.start();
+    // After the pool has heard that the loop runs: nothing is sent once the thread is blocked.
+    systemClock.setTimer(0, () => {
+      try {
+        loop.serve();
+      } catch (error) {
+        fail(error);
+      }
+    });
+    return loop;
+  },
+});

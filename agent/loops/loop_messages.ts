@@ -1,0 +1,152 @@
+// Core. What passes between the agent's main thread and its UDP loops.
+
+import type {
+  BalanceSettings,
+  ModuleReport,
+  RouteLbStats,
+  StateChange,
+} from "../../balancer/mod.ts";
+import type { ModuleCalls, ModuleKey, NodeUsage } from "../../proto/message_types.ts";
+import type { HealthVerdict } from "../health/health_plan.ts";
+import type { PackedRoute } from "./packed_route.ts";
+
+/** One port and the modules behind it. */
+export interface ShardInit {
+  /** 0 to 2: the port's offset from the first. */
+  readonly index: number;
+  readonly port: number;
+  /** Routes of the last run, to serve with until dns answers. */
+  readonly preload: readonly PackedRoute[];
+}
+
+/** What a loop starts with. */
+export interface AgentLoopInit {
+  readonly hostname: string;
+  readonly shards: readonly ShardInit[];
+  readonly settings: BalanceSettings;
+  /** Of each shard. */
+  readonly modulesMax: number;
+  /** Burst and rate of pulls of modules without nodes, of each shard. */
+  readonly pullsBurstMax: number;
+  readonly pullsPerSecondMax: number;
+  /** Secret that datagrams from beyond loopback must carry. */
+  readonly token: Uint8Array | undefined;
+  readonly software: string;
+  /** Where this host stands; "" = nowhere. */
+  readonly zone: string;
+}
+
+/** Counters of the main thread as its status shows them. */
+export type AgentStatus = Readonly<Record<string, number | string>>;
+
+/** From the main thread to a loop. */
+export type AgentTask =
+  /** Dns gave a route. */
+  | { readonly type: "route"; readonly shard: number; readonly route: PackedRoute }
+  /** Dns gave the route that the shard has. */
+  | {
+    readonly type: "confirm";
+    readonly shard: number;
+    readonly modId: number;
+    readonly cmdId: number;
+  }
+  /** In-process clients use these modules of the shard. */
+  | { readonly type: "use"; readonly shard: number; readonly keys: readonly ModuleKey[] }
+  /** Outcomes of calls that in-process clients made. */
+  | { readonly type: "calls"; readonly shard: number; readonly modules: readonly ModuleCalls[] }
+  /** What a health check says of a node. */
+  | { readonly type: "health"; readonly shard: number; readonly verdict: HealthVerdict }
+  /** Does the shard still use this node? Answered by a note with the same id. */
+  | {
+    readonly type: "nodeUse";
+    readonly shard: number;
+    readonly id: number;
+    readonly modId: number;
+    readonly cmdId: number;
+    readonly ip: number;
+    readonly port: number;
+  }
+  /** There is no connection to dns, as at the start: ask for nothing. */
+  | { readonly type: "offline" }
+  /** The connection to dns is new: ask for everything. */
+  | { readonly type: "resubscribe" }
+  | { readonly type: "settings"; readonly settings: BalanceSettings }
+  /** What answers to Hello tell of the main thread and of all shards. */
+  | { readonly type: "status"; readonly status: AgentStatus; readonly shards: ShardStats[] };
+
+/** A shard asks for a route, or has forgotten one it had asked for. */
+export interface ModuleEvent {
+  readonly kind: "pull" | "forget";
+  readonly shard: number;
+  readonly modId: number;
+  readonly cmdId: number;
+}
+
+/** Counters of one shard. */
+export interface ShardStats extends RouteLbStats {
+  readonly shard: number;
+  datagramsIn: number;
+  datagramsOut: number;
+  /** Answers the system would not send. */
+  answersDropped: number;
+  /** Datagrams that are no message. */
+  malformed: number;
+  /** Datagrams with a message id that is not for an agent. */
+  unknownIds: number;
+  /** Datagrams from beyond loopback without the right token. */
+  refusedToken: number;
+  /** Routes that did not fit the answer to a caller and were cut. */
+  answersCut: number;
+}
+
+/** From a loop to the main thread. */
+export type AgentNote =
+  /** In the order in which they happened. */
+  | { readonly type: "modules"; readonly events: ModuleEvent[] }
+  | { readonly type: "reports"; readonly reports: ModuleReport[] }
+  | { readonly type: "changes"; readonly changes: StateChange[] }
+  | { readonly type: "stats"; readonly shards: ShardStats[] }
+  | {
+    readonly type: "nodeUse";
+    readonly shard: number;
+    readonly id: number;
+    readonly usage: NodeUsage;
+  }
+  | {
+    readonly type: "log";
+    readonly level: "debug" | "info" | "warn" | "error";
+    readonly message: string;
+    readonly fields: Record<string, unknown> | undefined;
+  };
+
+/**
+ * The status of the whole agent: its own entries, and the sums of what the shards count.
+ */
+export function mergeStatus(
+  status: AgentStatus,
+  shards: Iterable<ShardStats>,
+): Record<string, number | string> {
+  const merged: Record<string, number | string> = { ...status };
+  for (const { shard: _shard, ...counts } of shards) {
+    for (const [name, value] of Object.entries(counts)) {
+      merged[name] = Number(merged[name] ?? 0) + value;
+    }
+  }
+  return merged;
+}
+
+/** Start value of a worker of the fast path. */
+export interface FastLoopInit {
+  readonly agent: AgentLoopInit;
+  /** Rings in shared memory. */
+  readonly tasks: SharedArrayBuffer;
+  readonly notes: SharedArrayBuffer;
+  /**
+   * One number of 32 bits, written by the worker: the eventfd that ends its sleep, or
+   * {@linkcode NO_FAST_PATH}; 0 before.
+   */
+  readonly wakeFd: SharedArrayBuffer;
+}
+
+/** In place of the eventfd: this machine, or this process, has no fast path. */
+export const NO_FAST_PATH = -1;

@@ -1,0 +1,186 @@
+// Core. Tasks and notes of a loop as bytes, for the rings of the fast path. What is long or frequent
+// (routes, results) has a form of its own; the rest is JSON.
+
+import type { HostResult, ModuleReport } from "../../balancer/mod.ts";
+import type { AgentNote, AgentTask } from "./loop_messages.ts";
+import type { PackedRoute } from "./packed_route.ts";
+
+/** First byte of a message. */
+const Kind = { Json: 0, Route: 1, Reports: 2, PieceMore: 3, PieceLast: 4 } as const;
+
+/** Results in one record: 16 + 1000 × 48 bytes. */
+export const RESULTS_PER_RECORD_MAX = 1000;
+
+const REPORT_HEAD_BYTES = 16;
+const RESULT_BYTES = 48;
+/** Kind, shard, modid, cmdid, number of nodes. */
+const ROUTE_HEAD_BYTES = 20;
+/** Address, port, weight, zone, drained. */
+const NODE_BYTES = 11;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+function encodeJson(value: unknown): Uint8Array {
+  const text = encoder.encode(JSON.stringify(value));
+  const bytes = new Uint8Array(1 + text.length);
+  bytes[0] = Kind.Json;
+  bytes.set(text, 1);
+  return bytes;
+}
+
+/** The bytes are copied first: text cannot be read from shared memory. */
+function decodeJson(bytes: Uint8Array): unknown {
+  return JSON.parse(decoder.decode(bytes.slice(1)));
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function encodeRoute(shard: number, route: PackedRoute): Uint8Array {
+  const { modId, cmdId, ips, ports, weights, zones, zoneNames, drains, policy } = route;
+  const names = encoder.encode(JSON.stringify([policy, ...zoneNames]));
+  const bytes = new Uint8Array(ROUTE_HEAD_BYTES + ips.length * NODE_BYTES + names.length);
+  const view = viewOf(bytes);
+  [0, shard, modId, cmdId, ips.length].forEach((value, i) => view.setUint32(i * 4, value));
+  let at = ROUTE_HEAD_BYTES;
+  for (let i = 0; i < ips.length; i++, at += NODE_BYTES) {
+    view.setUint32(at, ips[i]);
+    view.setUint16(at + 4, ports[i]);
+    view.setUint16(at + 6, weights[i]);
+    view.setUint16(at + 8, zones[i]);
+    view.setUint8(at + 10, drains[i]);
+  }
+  bytes.set(names, at);
+  bytes[0] = Kind.Route;
+  return bytes;
+}
+
+function decodeRoute(bytes: Uint8Array): AgentTask {
+  const view = viewOf(bytes);
+  const count = view.getUint32(16);
+  const ips = new Uint32Array(count);
+  const ports = new Uint16Array(count);
+  const weights = new Uint16Array(count);
+  const zones = new Uint16Array(count);
+  const drains = new Uint8Array(count);
+  let at = ROUTE_HEAD_BYTES;
+  for (let i = 0; i < count; i++, at += NODE_BYTES) {
+    ips[i] = view.getUint32(at);
+    ports[i] = view.getUint16(at + 4);
+    weights[i] = view.getUint16(at + 6);
+    zones[i] = view.getUint16(at + 8);
+    drains[i] = view.getUint8(at + 10);
+  }
+  const [policy, ...zoneNames] = JSON.parse(decoder.decode(bytes.slice(at))) as string[];
+  const [modId, cmdId] = [view.getUint32(8), view.getUint32(12)];
+  const route = { modId, cmdId, ips, ports, weights, zones, zoneNames, drains, policy };
+  return { type: "route", shard: view.getUint32(4), route };
+}
+
+/** A task as bytes. */
+export function encodeTask(task: AgentTask): Uint8Array {
+  return task.type === "route" ? encodeRoute(task.shard, task.route) : encodeJson(task);
+}
+
+/** A task from its bytes, which may lie in shared memory and are free afterwards. */
+export function decodeTask(bytes: Uint8Array): AgentTask {
+  return bytes[0] === Kind.Route ? decodeRoute(bytes) : decodeJson(bytes) as AgentTask;
+}
+
+function encodeResults(modId: number, cmdId: number, results: readonly HostResult[]): Uint8Array {
+  const bytes = new Uint8Array(REPORT_HEAD_BYTES + results.length * RESULT_BYTES);
+  const view = viewOf(bytes);
+  bytes[0] = Kind.Reports;
+  [modId, cmdId, results.length].forEach((value, i) => view.setUint32(4 + i * 4, value));
+  let at = REPORT_HEAD_BYTES;
+  for (const result of results) {
+    view.setUint32(at, result.ip);
+    view.setUint16(at + 4, result.port);
+    view.setUint16(at + 6, Number(result.overload));
+    view.setUint32(at + 8, result.succ);
+    view.setUint32(at + 12, result.err);
+    view.setFloat64(at + 16, result.succTotal);
+    view.setFloat64(at + 24, result.errTotal);
+    view.setFloat64(at + 32, result.timedTotal);
+    view.setFloat64(at + 40, result.timeMsTotal);
+    at += RESULT_BYTES;
+  }
+  return bytes;
+}
+
+function decodeResults(bytes: Uint8Array): ModuleReport {
+  const view = viewOf(bytes);
+  const results: HostResult[] = [];
+  for (let at = REPORT_HEAD_BYTES; at < bytes.length; at += RESULT_BYTES) {
+    results.push({
+      ip: view.getUint32(at),
+      port: view.getUint16(at + 4),
+      succ: view.getUint32(at + 8),
+      err: view.getUint32(at + 12),
+      overload: view.getUint16(at + 6) === 1,
+      succTotal: view.getFloat64(at + 16),
+      errTotal: view.getFloat64(at + 24),
+      timedTotal: view.getFloat64(at + 32),
+      timeMsTotal: view.getFloat64(at + 40),
+    });
+  }
+  return { modId: view.getUint32(4), cmdId: view.getUint32(8), results };
+}
+
+/** A note as one or more messages; one for each module and thousand results. */
+export function* encodeNote(note: AgentNote): IterableIterator<Uint8Array> {
+  if (note.type !== "reports") {
+    yield encodeJson(note);
+    return;
+  }
+  for (const { modId, cmdId, results } of note.reports) {
+    for (let from = 0; from < results.length; from += RESULTS_PER_RECORD_MAX) {
+      yield encodeResults(modId, cmdId, results.slice(from, from + RESULTS_PER_RECORD_MAX));
+    }
+  }
+}
+
+/** A note from one message, which may lie in shared memory and is free afterwards. */
+export function decodeNote(bytes: Uint8Array): AgentNote {
+  return bytes[0] === Kind.Reports
+    ? { type: "reports", reports: [decodeResults(bytes)] }
+    : decodeJson(bytes) as AgentNote;
+}
+
+/** Cuts a message into records of at most `recordBytesMax`; one that fits stays whole. */
+export function cutMessage(message: Uint8Array, recordBytesMax: number): Uint8Array[] {
+  if (message.length <= recordBytesMax) return [message];
+  const pieces: Uint8Array[] = [];
+  const size = recordBytesMax - 1;
+  for (let from = 0; from < message.length; from += size) {
+    const part = message.subarray(from, from + size);
+    const piece = new Uint8Array(1 + part.length);
+    piece[0] = from + size < message.length ? Kind.PieceMore : Kind.PieceLast;
+    piece.set(part, 1);
+    pieces.push(piece);
+  }
+  return pieces;
+}
+
+/** Puts together what {@linkcode cutMessage} cut. */
+export class PieceJoiner {
+  #pieces: Uint8Array[] = [];
+
+  /** A whole message, or undefined when more records are to come. */
+  take(record: Uint8Array): Uint8Array | undefined {
+    if (record[0] < Kind.PieceMore) return record;
+    this.#pieces.push(record.slice(1));
+    if (record[0] === Kind.PieceMore) return undefined;
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    const message = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+    let at = 0;
+    for (const piece of pieces) {
+      message.set(piece, at);
+      at += piece.length;
+    }
+    return message;
+  }
+}

@@ -1,0 +1,135 @@
+// Shell. Keeps the routes in one file: written whole or not at all, and not too often.
+
+import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock, Timer } from "../../reactor/time/clock.ts";
+import { messageOf } from "../../reactor/errors.ts";
+import type { Logger } from "../../reactor/log.ts";
+import type { PackedRoute } from "../loops/packed_route.ts";
+import { CACHE_BYTES_MAX, decodeRouteCache, encodeRouteCache } from "./route_cache.ts";
+
+/** Name of the file in `cache_dir`. */
+export const CACHE_FILE_NAME = "routes.cache";
+
+/** Time from a change to the writing; changes in between are written together. */
+export const CACHE_DELAY_MS = 1000;
+
+/** Time from a failed writing to the next try. */
+export const CACHE_RETRY_MS = 10_000;
+
+/** Shortest time between two log lines about a file that cannot be written. */
+const COMPLAIN_EVERY_MS = 60_000;
+
+/** How a {@linkcode CacheFile} works. */
+export interface CacheFileOptions {
+  /** Made when it does not exist. */
+  readonly directory: string;
+  /** What is to be written. */
+  routes(): Iterable<PackedRoute>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** The file. A disk that is full or read-only costs a log line a minute and nothing else. */
+export class CacheFile {
+  readonly #options: CacheFileOptions;
+  readonly #path: string;
+  #timer: Timer | undefined;
+  #dirty = false;
+  #closed = false;
+  /** The writing under way, and what waits behind it. */
+  #writing: Promise<void> = Promise.resolve();
+  #complainedAtMs = -Infinity;
+  #writes = 0;
+  #failures = 0;
+
+  constructor(options: CacheFileOptions) {
+    this.#options = options;
+    this.#path = join(options.directory, CACHE_FILE_NAME);
+  }
+
+  /** Files written, and attempts that failed, since the start. */
+  get stats(): { writes: number; failures: number } {
+    return { writes: this.#writes, failures: this.#failures };
+  }
+
+  /** The routes of the last run; none when there is no file, or it is not whole. */
+  async load(): Promise<PackedRoute[]> {
+    const { log } = this.#options;
+    let bytes: Uint8Array;
+    try {
+      const { size } = await stat(this.#path);
+      if (size > CACHE_BYTES_MAX) throw new RangeError(`File of ${size} bytes is too large`);
+      bytes = await readFile(this.#path);
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+      log.warn("Route cache cannot be read", { path: this.#path, error: messageOf(error) });
+      return [];
+    }
+    const decoded = decodeRouteCache(bytes);
+    if (!decoded.ok) {
+      log.warn("Route cache is not used", { path: this.#path, reason: decoded.reason });
+      return [];
+    }
+    const ageS = Math.round((this.#options.clock.wallMs() - decoded.savedAtMs) / 1000);
+    log.info("Route cache read", { modules: decoded.routes.length, ageS });
+    return decoded.routes;
+  }
+
+  /** The routes have changed: they are written {@linkcode CACHE_DELAY_MS} from now. */
+  changed(): void {
+    this.#dirty = true;
+    this.#writeIn(CACHE_DELAY_MS);
+  }
+
+  /** Writes what has changed, now. Never rejects. */
+  flush(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#writing = this.#writing.then(() => this.#dirty ? this.#write() : undefined);
+    return this.#writing;
+  }
+
+  /** Stops the timer and writes what has changed. */
+  close(): Promise<void> {
+    this.#closed = true;
+    return this.flush();
+  }
+
+  #writeIn(delayMs: number): void {
+    if (this.#closed) return;
+    this.#timer ??= this.#options.clock.setTimer(delayMs, () => void this.flush());
+  }
+
+  async #write(): Promise<void> {
+    const { directory, clock, log } = this.#options;
+    const temporary = `${this.#path}.new`;
+    this.#dirty = false;
+    try {
+      const { bytes, leftOut } = encodeRouteCache(this.#options.routes(), clock.wallMs());
+      if (leftOut > 0) log.warn("Modules do not fit the route cache", { leftOut });
+      await mkdir(directory, { recursive: true });
+      const file = await open(temporary, "w");
+      try {
+        await file.writeFile(bytes);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(temporary, this.#path);
+      this.#writes++;
+    } catch (error) {
+      this.#failures++;
+      this.#dirty = true;
+      this.#writeIn(CACHE_RETRY_MS);
+      await rm(temporary, { force: true }).catch(() => {});
+      if (clock.nowMs() - this.#complainedAtMs < COMPLAIN_EVERY_MS) return;
+      this.#complainedAtMs = clock.nowMs();
+      log.warn("Route cache cannot be written; serving goes on", {
+        path: this.#path,
+        error: messageOf(error),
+        failures: this.#failures,
+      });
+    }
+  }
+}

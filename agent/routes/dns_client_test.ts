@@ -1,0 +1,115 @@
+// Goal: the link to dns gives up a silent server, and not a slow one. Method: virtual time, real
+// sockets; time only moves when what should have happened has happened.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { silentLogger } from "../../reactor/log.ts";
+import { ManualClock } from "../../reactor/time/manual_clock.ts";
+import { seededRng } from "../../reactor/time/rng.ts";
+import { until } from "../../tests/support/until.ts";
+import { ANSWER_TIMEOUT_MS, DnsClient } from "./dns_client.ts";
+import { FakeDns } from "../testing/fake_upstream.ts";
+
+interface Lab {
+  clock: ManualClock;
+  client: DnsClient;
+  first: FakeDns;
+  second: FakeDns;
+  routes: string[];
+  counts: { ready: number; lost: number };
+}
+
+async function withLab(fn: (lab: Lab) => Promise<void>, extended = true): Promise<void> {
+  const clock = new ManualClock();
+  const first = await FakeDns.start({ extended });
+  const second = await FakeDns.start({ extended });
+  const routes: string[] = [];
+  const counts = { ready: 0, lost: 0 };
+  const client = new DnsClient({
+    addresses: [first, second].map(({ port }) => ({ hostname: "127.0.0.1", port })),
+    clock,
+    rng: seededRng(1),
+    log: silentLogger,
+    software: "test",
+    token: undefined,
+    onReady: () => void counts.ready++,
+    onLost: () => void counts.lost++,
+    onNodeUse: () => {},
+    onRoute: ({ modId, cmdId, hosts }) => void routes.push(`${modId},${cmdId}: ${hosts.length}`),
+  });
+  try {
+    client.start();
+    await until(() => client.ready && client.extended === extended, { what: "the connection" });
+    await fn({ clock, client, first, second, routes, counts });
+  } finally {
+    const closed = client.close();
+    clock.advance(2000);
+    await closed;
+    await first.close();
+    await second.close();
+  }
+}
+
+test("DnsClient is ready once for each connection, and drops requests in between", () =>
+  withLab(async ({ clock, client, first, routes, counts }) => {
+    first.routes.set("1,1", [{ ip: 1, port: 80 }]);
+    client.request(1, 1);
+    await until(() => routes.length === 1);
+    assert.deepEqual([routes[0], counts.ready, counts.lost], ["1,1: 1", 1, 0]);
+    await first.close();
+    await until(() => counts.lost === 1);
+    client.request(2, 2);
+    assert.equal(client.stats.requestsDropped, 1);
+    await until(() => {
+      clock.advance(100);
+      return counts.ready === 2;
+    }, { what: "the other dns" });
+    await until(() => client.extended);
+    assert.equal(counts.ready, 2);
+  }));
+
+test("DnsClient leaves a dns that answers no request for three times two seconds", () =>
+  withLab(async ({ clock, client, first, second, counts }) => {
+    first.silent = true;
+    client.request(1, 1);
+    client.request(2, 2);
+    await until(() => first.requests.length === 2);
+    // Small steps, so that pongs come all the while: it is not the connection that is dead.
+    const startMs = clock.nowMs();
+    const untilMs = async (what: string, condition: () => boolean): Promise<number> => {
+      await until(() => {
+        if (!condition()) clock.advance(50);
+        return condition();
+      }, { what });
+      return clock.nowMs() - startMs;
+    };
+    const times = [
+      await untilMs("the first repeat", () => first.requests.length === 3),
+      await untilMs("the second repeat", () => first.requests.length === 4),
+      await untilMs("the end of patience", () => counts.lost === 1),
+    ];
+    times.forEach((ms, i) =>
+      assert.ok(Math.abs(ms - (i + 1) * ANSWER_TIMEOUT_MS) < 500, `${times}`)
+    );
+    assert.equal(client.stats.silentFailOvers, 1);
+    await until(() => {
+      clock.advance(100);
+      return counts.ready === 2;
+    }, { what: "the other dns" });
+    assert.equal(client.address.port, second.port);
+  }));
+
+test("DnsClient stays with a dns that answers at least something", () =>
+  withLab(async ({ clock, client, first, routes, counts }) => {
+    first.silent = true;
+    client.request(1, 1);
+    for (let i = 1; i <= 8; i++) {
+      clock.advance(1900);
+      first.push(9, 9, []);
+      await until(() => routes.length === i);
+    }
+    assert.equal(counts.lost, 0);
+    client.forget(1, 1);
+    clock.advance(60_000);
+    assert.equal(counts.lost, 0, "nobody waits for anything any more");
+  }, false));

@@ -1,0 +1,180 @@
+// Core. Routes as the bytes of one file that says whether it is whole.
+
+import type { PackedRoute } from "../loops/packed_route.ts";
+
+/** First bytes of the file: "LARS". */
+const MAGIC = 0x5352414c;
+/** Changes whenever the layout does; other versions are not read. */
+export const CACHE_VERSION = 2;
+/** Magic, version, time of writing, number of modules. */
+const HEADER_BYTES = 4 + 4 + 8 + 4;
+/** modId, cmdId, number of nodes, number of names: the policy, and the zones but the first. */
+const MODULE_BYTES = 4 + 4 + 4 + 2;
+/** ip, port, weight, zone, drained. */
+const NODE_BYTES = 4 + 2 + 2 + 2 + 1;
+const CRC_BYTES = 4;
+
+/**
+ * Largest file that is written or read; 10,000 modules of 20 nodes take 2.2 MB. Modules that do not
+ * fit are left out and counted.
+ */
+export const CACHE_BYTES_MAX = 64 * 1024 * 1024;
+
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let value = byte;
+  for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
+  return value;
+});
+
+/** CRC-32 as in zip and Ethernet (reflected polynomial 0xEDB88320). */
+export function crc32(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) crc = CRC_TABLE[(crc ^ byte) & 255] ^ (crc >>> 8);
+  return (crc ^ 0xffffffff) >>> 0;
+}
+
+/** What a file held, or why it cannot be used. */
+export type DecodedCache =
+  | { readonly ok: true; readonly savedAtMs: number; readonly routes: PackedRoute[] }
+  | { readonly ok: false; readonly reason: string };
+
+function nameBytes(route: PackedRoute): Uint8Array[] {
+  const encoder = new TextEncoder();
+  const names = [route.policy, ...route.zoneNames.slice(1)];
+  return names.map((name) => encoder.encode(name).slice(0, 65535));
+}
+
+function routeBytes(route: PackedRoute, zones: readonly Uint8Array[]): number {
+  const names = zones.reduce((sum, name) => sum + 2 + name.length, 0);
+  return MODULE_BYTES + names + NODE_BYTES * route.ips.length;
+}
+
+/**
+ * Routes as a file. Little-endian: header, then for each module its policy, zone names and nodes, then the
+ * CRC-32 of all bytes before it.
+ *
+ * @param savedAtMs Wall clock, milliseconds since 1970.
+ */
+export function encodeRouteCache(
+  routes: Iterable<PackedRoute>,
+  savedAtMs: number,
+  bytesMax = CACHE_BYTES_MAX,
+): { bytes: Uint8Array; leftOut: number } {
+  const kept: { route: PackedRoute; zones: Uint8Array[] }[] = [];
+  let size = HEADER_BYTES + CRC_BYTES;
+  let leftOut = 0;
+  for (const route of routes) {
+    const zones = nameBytes(route);
+    const more = routeBytes(route, zones);
+    if (size + more > bytesMax) {
+      leftOut++;
+      continue;
+    }
+    size += more;
+    kept.push({ route, zones });
+  }
+  const bytes = new Uint8Array(size);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, MAGIC, true);
+  view.setUint32(4, CACHE_VERSION, true);
+  view.setFloat64(8, savedAtMs, true);
+  view.setUint32(16, kept.length, true);
+  let at = HEADER_BYTES;
+  for (const { route, zones } of kept) at = writeRoute(bytes, view, at, route, zones);
+  view.setUint32(at, crc32(bytes.subarray(0, at)), true);
+  return { bytes, leftOut };
+}
+
+function writeRoute(
+  bytes: Uint8Array,
+  view: DataView,
+  start: number,
+  route: PackedRoute,
+  zones: readonly Uint8Array[],
+): number {
+  view.setUint32(start, route.modId, true);
+  view.setUint32(start + 4, route.cmdId, true);
+  view.setUint32(start + 8, route.ips.length, true);
+  view.setUint16(start + 12, zones.length, true);
+  let at = start + MODULE_BYTES;
+  for (const name of zones) {
+    view.setUint16(at, name.length, true);
+    bytes.set(name, at + 2);
+    at += 2 + name.length;
+  }
+  for (let i = 0; i < route.ips.length; i++, at += NODE_BYTES) {
+    view.setUint32(at, route.ips[i], true);
+    view.setUint16(at + 4, route.ports[i], true);
+    view.setUint16(at + 6, route.weights[i], true);
+    view.setUint16(at + 8, route.zones[i], true);
+    view.setUint8(at + 10, route.drains[i]);
+  }
+  return at;
+}
+
+/** Reads a file. Whatever the bytes are, it returns; it never trusts a number it has not checked. */
+export function decodeRouteCache(bytes: Uint8Array): DecodedCache {
+  const fail = (reason: string): DecodedCache => ({ ok: false, reason });
+  if (bytes.length < HEADER_BYTES + CRC_BYTES) {
+    return fail(`truncated: ${bytes.length} bytes are less than a header`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.getUint32(0, true) !== MAGIC) return fail("not a route cache");
+  const version = view.getUint32(4, true);
+  if (version !== CACHE_VERSION) return fail(`version ${version} is not ${CACHE_VERSION}`);
+  const end = bytes.length - CRC_BYTES;
+  if (view.getUint32(end, true) !== crc32(bytes.subarray(0, end))) {
+    return fail("corrupt or truncated: the checksum does not match");
+  }
+  const count = view.getUint32(16, true);
+  const routes: PackedRoute[] = [];
+  let at = HEADER_BYTES;
+  for (let i = 0; i < count; i++) {
+    const read = readRoute(bytes, view, at, end);
+    if (read === undefined) return fail(`module ${i} of ${count} does not fit its file`);
+    routes.push(read.route);
+    at = read.at;
+  }
+  if (at !== end) return fail(`${end - at} bytes follow the last module`);
+  return { ok: true, savedAtMs: view.getFloat64(8, true), routes };
+}
+
+function readRoute(
+  bytes: Uint8Array,
+  view: DataView,
+  start: number,
+  end: number,
+): { route: PackedRoute; at: number } | undefined {
+  if (start + MODULE_BYTES > end) return undefined;
+  const nodeCount = view.getUint32(start + 8, true);
+  const zoneCount = view.getUint16(start + 12, true);
+  const decoder = new TextDecoder();
+  const names: string[] = [];
+  let at = start + MODULE_BYTES;
+  for (let i = 0; i < zoneCount; i++) {
+    const length = at + 2 <= end ? view.getUint16(at, true) : Infinity;
+    if (at + 2 + length > end) return undefined;
+    names.push(decoder.decode(bytes.subarray(at + 2, at + 2 + length)));
+    at += 2 + length;
+  }
+  const [policy, ...otherZones] = names;
+  if (policy === undefined || at + nodeCount * NODE_BYTES > end) return undefined;
+  const zoneNames = ["", ...otherZones];
+  const ips = new Uint32Array(nodeCount);
+  const ports = new Uint16Array(nodeCount);
+  const weights = new Uint16Array(nodeCount);
+  const zones = new Uint16Array(nodeCount);
+  const drains = new Uint8Array(nodeCount);
+  for (let i = 0; i < nodeCount; i++, at += NODE_BYTES) {
+    ips[i] = view.getUint32(at, true);
+    ports[i] = view.getUint16(at + 4, true);
+    weights[i] = view.getUint16(at + 6, true);
+    zones[i] = view.getUint16(at + 8, true);
+    drains[i] = view.getUint8(at + 10);
+    if (ports[i] === 0 || zones[i] >= zoneNames.length || drains[i] > 1) return undefined;
+  }
+  const modId = view.getUint32(start, true);
+  const cmdId = view.getUint32(start + 4, true);
+  const route = { modId, cmdId, ips, ports, weights, zones, zoneNames, drains, policy };
+  return { route, at };
+}

@@ -1,0 +1,141 @@
+// Core. Which loops know which module, and the route dns last gave for it.
+
+import { AGENT_PORT_COUNT } from "../../proto/message_ids.ts";
+import { type PackedRoute, sameRoute } from "../loops/packed_route.ts";
+
+interface RegistryEntry {
+  route: PackedRoute | undefined;
+  /** For each shard: false = does not know the module. */
+  readonly known: boolean[];
+  /** For each shard: true = has been given `route` as it is. */
+  readonly current: boolean[];
+}
+
+/** What to do with a route that came. */
+export interface RouteDelivery {
+  /** Shards that must be given the nodes. */
+  readonly update: number[];
+  /** Shards that have them already and need only hear that the route is fresh. */
+  readonly confirm: number[];
+  /** True when it differs from the one before, so the cache must be written. */
+  readonly changed: boolean;
+}
+
+/**
+ * Bounded by what the loops know: a module leaves when the last loop has forgotten it. A module is
+ * usually known to one shard, its own; to a second one when a caller asks on another port.
+ */
+export class RouteRegistry {
+  readonly #entries = new Map<string, RegistryEntry>();
+
+  /** Number of modules. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** A shard has asked for a module, or was given it from the cache. */
+  want(modId: number, cmdId: number, shard: number): void {
+    this.#entry(modId, cmdId).known[shard] = true;
+  }
+
+  /** A route from the cache, that the shard has been given too. */
+  preload(route: PackedRoute, shard: number): void {
+    const entry = this.#entry(route.modId, route.cmdId);
+    entry.route = route;
+    entry.known[shard] = true;
+    entry.current[shard] = true;
+  }
+
+  /**
+   * A shard has forgotten a module.
+   *
+   * @returns true when no shard knows it any more.
+   */
+  forget(modId: number, cmdId: number, shard: number): boolean {
+    const key = keyOf(modId, cmdId);
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return false;
+    entry.known[shard] = false;
+    entry.current[shard] = false;
+    if (entry.known.includes(true)) return false;
+    this.#entries.delete(key);
+    return true;
+  }
+
+  /** A route came from dns; undefined when no shard knows the module. */
+  take(route: PackedRoute): RouteDelivery | undefined {
+    const entry = this.#entries.get(keyOf(route.modId, route.cmdId));
+    if (entry === undefined) return undefined;
+    const changed = entry.route === undefined
+      ? route.ips.length > 0
+      : !sameRoute(entry.route, route);
+    const kept = entry.route !== undefined && !changed;
+    if (!kept) entry.current.fill(false);
+    entry.route = route;
+    const update: number[] = [];
+    const confirm: number[] = [];
+    for (let shard = 0; shard < AGENT_PORT_COUNT; shard++) {
+      if (!entry.known[shard]) continue;
+      (entry.current[shard] ? confirm : update).push(shard);
+      entry.current[shard] = true;
+    }
+    return { update, confirm, changed };
+  }
+
+  /** Shards that know a module. */
+  shardsOf(modId: number, cmdId: number): number[] {
+    const known = this.#entries.get(keyOf(modId, cmdId))?.known ?? [];
+    return known.flatMap((knows, shard) => knows ? [shard] : []);
+  }
+
+  /** The last route dns (or the cache) gave; undefined when there is none yet. */
+  routeOf(modId: number, cmdId: number): PackedRoute | undefined {
+    return this.#entries.get(keyOf(modId, cmdId))?.route;
+  }
+
+  /** The shard was not given the route after all: it gets the next one whatever it says. */
+  missed(modId: number, cmdId: number, shard: number): void {
+    const entry = this.#entries.get(keyOf(modId, cmdId));
+    if (entry !== undefined) entry.current[shard] = false;
+  }
+
+  /** Routes with at least one node. */
+  *routes(): IterableIterator<PackedRoute> {
+    for (const { route } of this.#entries.values()) {
+      if (route !== undefined && route.ips.length > 0) yield route;
+    }
+  }
+
+  /** Routes with nodes, by the shards that know them; for a loop that starts again. */
+  *routesOf(shard: number): IterableIterator<PackedRoute> {
+    for (const { route, known } of this.#entries.values()) {
+      if (known[shard] && route !== undefined && route.ips.length > 0) yield route;
+    }
+  }
+
+  /**
+   * The loops are new: they know the routes of `routesOf`, but may have missed a change while they
+   * started, and nothing of modules without nodes.
+   */
+  loopsRestarted(): void {
+    for (const [key, entry] of this.#entries) {
+      entry.current.fill(false);
+      if (entry.route === undefined || entry.route.ips.length === 0) this.#entries.delete(key);
+    }
+  }
+
+  #entry(modId: number, cmdId: number): RegistryEntry {
+    const key = keyOf(modId, cmdId);
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      const none = (): boolean[] => new Array<boolean>(AGENT_PORT_COUNT).fill(false);
+      entry = { route: undefined, known: none(), current: none() };
+      this.#entries.set(key, entry);
+    }
+    return entry;
+  }
+}
+
+function keyOf(modId: number, cmdId: number): string {
+  return `${modId},${cmdId}`;
+}

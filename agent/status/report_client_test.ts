@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { ModuleReport } from "../../balancer/mod.ts";
+import { silentLogger } from "../../reactor/log.ts";
+import { ManualClock } from "../../reactor/time/manual_clock.ts";
+import { seededRng } from "../../reactor/time/rng.ts";
+import { RESULTS_PER_FRAME_MAX } from "../../feed/pending_reports.ts";
+import { until } from "../../tests/support/until.ts";
+import { FakeReporter } from "../testing/fake_upstream.ts";
+import { ReportClient, RESEND_MS, RESEND_RESULTS_MAX } from "./report_client.ts";
+
+const CALLER = 0xc0a801b1;
+
+function report(modId: number, succTotal: number): ModuleReport {
+  const result = {
+    ...{ ip: 1, port: 80, succ: 1, err: 2, overload: false },
+    ...{ succTotal, errTotal: 2, timedTotal: 0, timeMsTotal: 0 },
+  };
+  return { modId, cmdId: 1, results: [result] };
+}
+
+interface Lab {
+  clock: ManualClock;
+  client: ReportClient;
+  first: FakeReporter;
+  second: FakeReporter;
+}
+
+async function withLab(fn: (lab: Lab) => Promise<void>): Promise<void> {
+  const clock = new ManualClock();
+  const first = await FakeReporter.start();
+  const second = await FakeReporter.start({ extended: false });
+  const client = new ReportClient({
+    addresses: [first, second].map(({ port }) => ({ hostname: "127.0.0.1", port })),
+    clock,
+    rng: seededRng(1),
+    log: silentLogger,
+    software: "test",
+    token: undefined,
+    callerIp: () => CALLER,
+  });
+  try {
+    await fn({ clock, client, first, second });
+  } finally {
+    const closed = client.close();
+    clock.advance(2000);
+    await closed;
+    await first.close();
+    await second.close();
+  }
+}
+
+test("ReportClient keeps results until a reporter is there, then sends them whole", () =>
+  withLab(async ({ clock, client, first }) => {
+    client.add([report(1, 1), report(2, 1)]);
+    client.add([report(1, 5)]);
+    assert.equal(client.stats.resultsPending, 2);
+    client.start();
+    // What leaves before the greeting is answered has no totals; it goes again with them, because
+    // nothing else may ever bring them.
+    await until(() => first.reports.length === 4, { what: "totals" });
+    const totals = first.reports.map((one) => [one.modId, one.results[0].succTotal]);
+    assert.deepEqual(totals, [[1, undefined], [2, undefined], [2, 1], [1, 5]]);
+    const [{ caller, ts, results }] = first.reports;
+    assert.equal(caller, CALLER);
+    assert.equal(ts, Math.floor(clock.wallMs() / 1000));
+    assert.deepEqual([results[0].succ, results[0].err], [1, 2]);
+    assert.deepEqual([client.stats.resultsPending, client.stats.resultsDropped], [0, 0]);
+  }));
+
+test("ReportClient sends again what it sent just before a connection broke", () =>
+  withLab(async ({ clock, client, first, second }) => {
+    client.start();
+    client.add([report(1, 1)]);
+    await until(() => first.reports.length === 2, { what: "a report, and its totals" });
+    const { resultsResent } = client.stats;
+    // In small steps, so that pings are answered meanwhile.
+    await until(() => {
+      clock.advance(100);
+      return clock.nowMs() > RESEND_MS;
+    });
+    client.add([report(2, 1), report(3, 1)]);
+    await until(() => first.reports.length === 4);
+    await first.close();
+    await until(() => client.stats.resultsPending === 2, { what: "the end of the connection" });
+    client.add([report(3, 9)]);
+    await until(() => {
+      if (second.reports.length === 0) clock.advance(50);
+      return second.reports.length === 2;
+    }, { what: "the other reporter" });
+    assert.deepEqual(second.reports.map((one) => one.modId).sort(), [2, 3]);
+    const totals = second.reports.map(({ results }) => results[0].succTotal);
+    assert.deepEqual(totals, [undefined, undefined], "it is an original one");
+    assert.equal(client.stats.resultsResent - resultsResent, 2);
+  }));
+
+test("ReportClient remembers the last results for that, not every one since the start", () =>
+  withLab(async ({ client, first }) => {
+    // As many as fit one frame, so that all of them are sent together.
+    const width = RESULTS_PER_FRAME_MAX;
+    const wide = (modId: number): ModuleReport => {
+      const [result] = report(modId, 1).results;
+      const results = Array.from({ length: width }, (_, port) => ({ ...result, port }));
+      return { modId, cmdId: 1, results };
+    };
+    client.start();
+    await until(() => client.connected);
+    const kept = Math.floor(RESEND_RESULTS_MAX / width);
+    for (let modId = 1; modId <= kept + 5; modId++) {
+      client.add([wide(modId)]);
+      await until(() => {
+        client.flush();
+        return client.stats.resultsPending === 0;
+      });
+    }
+    await first.close();
+    await until(() => client.stats.resultsPending > 0, { what: "the end of the connection" });
+    assert.equal(client.stats.resultsPending, kept * width);
+  }));

@@ -1,0 +1,243 @@
+// Shell. For tests: a dns and a reporter that do what a test tells them, and a caller.
+
+import { HelloGate } from "../../session/hello.ts";
+import { decodeGetHostResponse, frameGetHostRequest } from "../../proto/host_codec.ts";
+import { frameReportRequest, readDatagram } from "../../proto/host_codec.ts";
+import { MessageId } from "../../proto/message_ids.ts";
+import type {
+  GetHostResponse,
+  HostInfo,
+  NodeUse,
+  NodeUseRequest,
+  ReportStatusRequest,
+} from "../../proto/message_types.ts";
+import {
+  decodeGetRouteRequest,
+  decodeNodeUse,
+  decodeReportStatusRequest,
+  encodeGetRouteResponse,
+  encodeNodeUseRequest,
+  encodeRoutePart,
+} from "../../proto/messages.ts";
+import { silentLogger } from "../../reactor/log.ts";
+import { MessageRouter } from "../../reactor/message_router.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
+import { type Connection, TcpServer } from "../../reactor/tcp/tcp_server.ts";
+import { UdpClient } from "../../reactor/udp/udp_client.ts";
+
+/** How a fake server behaves. */
+export interface FakeOptions {
+  /** Default 0: a free port. */
+  port?: number;
+  /** Answers Hello; without it the server is like the original. Default true. */
+  extended?: boolean;
+  token?: Uint8Array;
+}
+
+/** What both fake servers are. */
+class FakeServer {
+  readonly router: MessageRouter<Connection>;
+  readonly server: TcpServer;
+  readonly #gate: HelloGate<Connection> | undefined;
+
+  constructor(role: string, options: FakeOptions) {
+    const { port = 0, extended = true, token } = options;
+    const shared = { clock: systemClock, log: silentLogger };
+    this.router = new MessageRouter<Connection>();
+    if (extended) {
+      this.#gate = new HelloGate({ ...shared, software: "fake", role, token });
+      this.#gate.install(this.router);
+    }
+    this.server = new TcpServer({
+      ...shared,
+      hostname: "127.0.0.1",
+      port,
+      router: this.router,
+      onAccept: (connection) => this.#gate?.accept(connection),
+      onClose: (connection) => this.#gate?.forget(connection),
+    });
+  }
+
+  get port(): number {
+    return this.server.address.port;
+  }
+
+  async listen(): Promise<this> {
+    await this.server.listen();
+    return this;
+  }
+
+  close(): Promise<void> {
+    return this.server.close();
+  }
+}
+
+/** Answers route requests from a table. */
+export class FakeDns extends FakeServer {
+  /** Nodes by `modId,cmdId`; a module that is missing has none. */
+  readonly routes = new Map<string, HostInfo[]>();
+  /** Policies by `modId,cmdId`. */
+  readonly policies = new Map<string, string>();
+  /** Modules whose routes are sent as meant, and as those whose changes are marked. */
+  readonly meant = new Set<string>();
+  readonly guarded = new Set<string>();
+  /** Modules asked for, in order. */
+  readonly requests: string[] = [];
+  readonly nodeUses: NodeUse[] = [];
+  /** True: requests are taken and not answered. */
+  silent = false;
+  readonly #extended: boolean;
+  /** More than 1: routes are sent in so many parts. */
+  partCount = 1;
+
+  constructor(options: FakeOptions = {}) {
+    super("dns", options);
+    this.#extended = options.extended ?? true;
+    this.router.add(MessageId.GetRouteRequest, (body, peer) => {
+      const { modId, cmdId } = decodeGetRouteRequest(body);
+      this.requests.push(`${modId},${cmdId}`);
+      if (!this.silent) this.#send(peer, modId, cmdId);
+    });
+    this.router.add(MessageId.NodeUse, (body) => void this.nodeUses.push(decodeNodeUse(body)));
+  }
+
+  /** Asks every agent whether it still uses a node; their answers come into `nodeUses`. */
+  askNodeUse(request: NodeUseRequest): void {
+    for (const peer of this.server.connections()) {
+      peer.send(MessageId.NodeUseRequest, encodeNodeUseRequest(request));
+    }
+  }
+
+  /** Starts one. */
+  static start(options: FakeOptions = {}): Promise<FakeDns> {
+    return new FakeDns(options).listen();
+  }
+
+  /** Sends a route to everyone, asked for or not. */
+  push(modId: number, cmdId: number, hosts: HostInfo[]): void {
+    this.routes.set(`${modId},${cmdId}`, hosts);
+    for (const peer of this.server.connections()) this.#send(peer, modId, cmdId);
+  }
+
+  #send(peer: Connection, modId: number, cmdId: number): void {
+    const key = `${modId},${cmdId}`;
+    const hosts = this.routes.get(key) ?? [];
+    const extras = !this.#extended ? {} : {
+      revision: 1,
+      policy: this.policies.get(key),
+      meant: this.meant.has(key) || undefined,
+      guarded: this.guarded.has(key) || undefined,
+    };
+    if (this.partCount === 1) {
+      const message = { modId, cmdId, hosts, ...extras };
+      peer.send(MessageId.GetRouteResponse, encodeGetRouteResponse(message));
+      return;
+    }
+    const { partCount } = this;
+    const size = Math.ceil(hosts.length / partCount);
+    for (let part = 0; part < partCount; part++) {
+      const some = hosts.slice(part * size, (part + 1) * size);
+      const message = { modId, cmdId, hosts: some, part, partCount, revision: 1, ...extras };
+      peer.send(MessageId.RoutePart, encodeRoutePart(message));
+    }
+  }
+}
+
+/** Keeps what it is sent. */
+export class FakeReporter extends FakeServer {
+  /** Reports with the time of their arrival, in order. */
+  readonly reports: (ReportStatusRequest & { atMs: number })[] = [];
+
+  constructor(options: FakeOptions = {}) {
+    super("reporter", options);
+    this.router.add(MessageId.ReportStatusRequest, (body) => {
+      this.reports.push({ ...decodeReportStatusRequest(body), atMs: systemClock.nowMs() });
+    });
+  }
+
+  /** Starts one. */
+  static start(options: FakeOptions = {}): Promise<FakeReporter> {
+    return new FakeReporter(options).listen();
+  }
+
+  /** Calls whose time was told, and what they took, of all nodes by their latest totals. */
+  times(): [number, number] {
+    const latest = new Map<string, [number, number]>();
+    for (const { modId, cmdId, results } of this.reports) {
+      for (const { ip, port, timedTotal = 0, timeMsTotal = 0 } of results) {
+        latest.set(`${modId},${cmdId},${ip},${port}`, [timedTotal, timeMsTotal]);
+      }
+    }
+    return [...latest.values()].reduce<[number, number]>(
+      ([timed, timeMs], [moreTimed, moreMs]) => [timed + moreTimed, timeMs + moreMs],
+      [0, 0],
+    );
+  }
+
+  /** Sum of the latest totals of all nodes: successes and failures. */
+  totals(): [number, number] {
+    const latest = new Map<string, [number, number]>();
+    for (const { modId, cmdId, results } of this.reports) {
+      for (const { ip, port, succTotal = 0, errTotal = 0 } of results) {
+        latest.set(`${modId},${cmdId},${ip},${port}`, [succTotal, errTotal]);
+      }
+    }
+    return [...latest.values()].reduce<[number, number]>(
+      ([succ, err], [moreSucc, moreErr]) => [succ + moreSucc, err + moreErr],
+      [0, 0],
+    );
+  }
+}
+
+/** A caller at one port of an agent; asks one thing at a time. */
+export class FakeCaller {
+  readonly client: UdpClient;
+  #seq = 0;
+
+  private constructor(client: UdpClient) {
+    this.client = client;
+  }
+
+  /** Opens a caller towards a port. */
+  static async open(port: number): Promise<FakeCaller> {
+    return new FakeCaller(await UdpClient.open({ hostname: "127.0.0.1", port }));
+  }
+
+  /** Asks for a node, again when there is no answer; answers to earlier questions are dropped. */
+  async getHost(
+    modId: number,
+    cmdId: number,
+    token?: Uint8Array,
+    key?: Uint8Array,
+  ): Promise<GetHostResponse> {
+    const seq = ++this.#seq;
+    for (;;) {
+      this.client.send(frameGetHostRequest({ seq, modId, cmdId, token, key }));
+      const answer = await this.#answer(seq);
+      if (answer !== undefined) return answer;
+    }
+  }
+
+  /** Reports the outcome of a call. */
+  report(modId: number, cmdId: number, host: HostInfo, retcode: number, timecostMs?: number): void {
+    this.client.send(frameReportRequest({ modId, cmdId, host, retcode, timecostMs }));
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
+  async #answer(seq: number): Promise<GetHostResponse | undefined> {
+    try {
+      for (;;) {
+        const { msgId, body } = readDatagram(await this.client.receive(500));
+        const answer = msgId === MessageId.GetHostResponse
+          ? decodeGetHostResponse(body)
+          : undefined;
+        if (answer?.seq === seq) return answer;
+      }
+    } catch {
+      return undefined;
+    }
+  }
+}

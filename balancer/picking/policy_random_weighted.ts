@@ -1,0 +1,37 @@
+// Core. Each pick at random, each node as likely as its weight.
+
+import type { Host } from "../host.ts";
+import { HostSlots } from "./host_slots.ts";
+import type { PickContext, PickPolicy } from "./pick_policy.ts";
+
+/**
+ * Weighted random choice by a tree of sums (Wong and Easton, An Efficient Method for Weighted
+ * Sampling Without Replacement, 1980, here with replacement): O(log n), also for a change of weight,
+ * where an alias table would be made anew.
+ */
+export class RandomWeightedPolicy implements PickPolicy {
+  readonly name = "random_weighted";
+  readonly followsCalls = false;
+  readonly #slots = new HostSlots();
+  readonly #dice: PickContext["dice"];
+
+  constructor({ dice }: Pick<PickContext, "dice">) {
+    this.#dice = dice;
+  }
+
+  add(host: Host): void {
+    this.#slots.add(host);
+  }
+
+  remove(host: Host): void {
+    this.#slots.remove(host);
+  }
+
+  weightChanged(host: Host): void {
+    this.#slots.weightChanged(host);
+  }
+
+  pick(): Host | undefined {
+    return this.#slots.sample(this.#dice);
+  }
+}

@@ -1,0 +1,156 @@
+// Core. The pools of one module, one for each zone or one for all, and which of them is next.
+
+import type { Rng } from "../../reactor/time/rng.ts";
+import { Dice, DICE_LIMIT } from "./dice.ts";
+import type { Host } from "../host.ts";
+import type { HostList } from "../host_list.ts";
+import { type ModulePolicy, ZONES_MAX } from "../module_policy.ts";
+import { tableKeyOf } from "./murmur3.ts";
+import { NodePool } from "./node_pool.ts";
+import { NO_KEY } from "./pick_policy.ts";
+import { planZones, steadied } from "./zone_plan.ts";
+
+/** Zone of the nodes beyond {@linkcode ZONES_MAX} zones, and of all when zones do not matter. */
+const NO_ZONE = "";
+
+// Shared by all modules for which zones do not matter; never written.
+const NO_POOLS: NodePool[] = [];
+const NO_SHARES: number[] = [];
+
+/** A zone as `explain` shows it. */
+export interface ZoneView {
+  readonly zone: string;
+  /** True for the zone of the agent. */
+  readonly own: boolean;
+  readonly evacuated: boolean;
+  readonly usableNodes: number;
+  /** Share of the weight of all usable nodes. 0 to 1. */
+  readonly healthShare: number;
+  /** Share of the calls. 0 to 1. */
+  readonly share: number;
+}
+
+/** Picks a zone by the plan, then a node by the policy. */
+export class ZoneRouter {
+  /** True when calls are planned by zone. */
+  readonly isZoned: boolean;
+  readonly #policy: ModulePolicy;
+  readonly #ownZone: string;
+  readonly #dice: Dice;
+  /** With zones: the single one, of nodes without a zone, and one for each zone. */
+  readonly #pools: NodePool[];
+  /** The only pool while zones do not matter. */
+  readonly #single: NodePool;
+  /** Shares of the pools, in their order. */
+  #shares: number[] = NO_SHARES;
+  #ownShare = 0;
+  #isStale = true;
+
+  constructor(policy: ModulePolicy, ownZone: string, rng: Rng) {
+    const { zoneAware, evacuatedZones } = policy.settings;
+    this.isZoned = zoneAware || evacuatedZones.length > 0;
+    this.#policy = policy;
+    this.#ownZone = ownZone;
+    this.#dice = new Dice(rng);
+    this.#single = new NodePool(NO_ZONE, policy, this.#dice);
+    this.#pools = this.isZoned ? [this.#single] : NO_POOLS;
+  }
+
+  /** The list whose head is each pick, if all nodes stand in one and it is as simple as that. */
+  get inTurn(): HostList<Host> | undefined {
+    return this.isZoned ? undefined : this.#single.policy.inTurn;
+  }
+
+  /** True when the policy wants to hear of calls. */
+  get followsCalls(): boolean {
+    return this.#single.policy.followsCalls;
+  }
+
+  /** The pool a node of this zone belongs to. */
+  poolOf(zone: string): NodePool {
+    if (!this.isZoned || zone === NO_ZONE) return this.#single;
+    const known = this.#pools.find((pool) => pool.zone === zone);
+    if (known !== undefined) return known;
+    if (this.#pools.length >= ZONES_MAX) return this.#single;
+    const pool = new NodePool(zone, this.#policy, this.#dice);
+    this.#pools.push(pool);
+    return pool;
+  }
+
+  /** The usable nodes, zone by zone. */
+  *usable(): IterableIterator<Host> {
+    if (!this.isZoned) yield* this.#single.usable;
+    for (const pool of this.#pools) yield* pool.usable;
+  }
+
+  /** The weight of a usable node changed, or a node came or went. */
+  changed(): void {
+    this.#isStale = true;
+  }
+
+  /** A node that is not usable has left the route, or its weight there changed. */
+  forget(host: Host): void {
+    this.poolOf(host.zone).policy.forget?.(host);
+  }
+
+  /** The next node, or undefined when none is usable. */
+  pick(nowMs: number, key: number): Host | undefined {
+    if (!this.isZoned) return this.#single.policy.pick(nowMs, key);
+    if (this.#isStale) this.#plan();
+    // The hash that finds the node must not find the zone too: each zone would see few keys.
+    let left = (key === NO_KEY ? this.#dice.throw() : tableKeyOf(key)) / DICE_LIMIT;
+    for (let index = 0; index < this.#pools.length; index++) {
+      left -= this.#shares[index];
+      if (left >= 0) continue;
+      const picked = this.#pools[index].policy.pick(nowMs, key);
+      if (picked !== undefined) return picked;
+    }
+    // Rounding left a rest.
+    for (const pool of this.#pools) {
+      const picked = pool.policy.pick(nowMs, key);
+      if (picked !== undefined) return picked;
+    }
+    return undefined;
+  }
+
+  /** The zones with their shares; empty when zones do not matter. */
+  view(): ZoneView[] {
+    if (!this.isZoned) return [];
+    if (this.#isStale) this.#plan();
+    const total = this.#pools.reduce((sum, { pickWeight }) => sum + pickWeight, 0);
+    return this.#pools.map(({ zone, usable, pickWeight }, index) => ({
+      zone,
+      own: zone === this.#ownZone,
+      evacuated: this.#policy.settings.evacuatedZones.includes(zone),
+      usableNodes: usable.count,
+      healthShare: total > 0 ? pickWeight / total : 0,
+      share: this.#shares[index],
+    }));
+  }
+
+  #plan(): void {
+    this.#isStale = false;
+    const { zoneAware, zoneCallers, evacuatedZones, zoneSlack, zoneHysteresis } =
+      this.#policy.settings;
+    const used = this.#pools.filter(({ usable }) => usable.count > 0);
+    const zones = used.map(({ zone, pickWeight }) => ({ zone, health: pickWeight }));
+    const isLocal = zoneAware && this.#ownZone !== NO_ZONE;
+    const own = isLocal ? used.findIndex(({ zone }) => zone === this.#ownZone) : -1;
+    const plan = planZones(zones, {
+      ownZone: isLocal ? this.#ownZone : undefined,
+      callers: zoneCallers,
+      evacuated: evacuatedZones,
+      slack: zoneSlack,
+    });
+    const wanted = own < 0 ? 0 : plan[own];
+    const isFirst = this.#shares.length === 0;
+    const share = isFirst ? wanted : steadied(this.#ownShare, wanted, zoneHysteresis);
+    this.#ownShare = share;
+    const scale = wanted < 1 ? (1 - share) / (1 - wanted) : 0;
+    this.#shares = this.#pools.map((pool) => {
+      const index = used.indexOf(pool);
+      if (index < 0) return 0;
+      return index === own ? share : plan[index] * scale;
+    });
+  }
+}

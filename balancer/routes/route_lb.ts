@@ -1,0 +1,647 @@
+// Core. Many modules of one loop: find, pull, serve, refresh, forget, and what to report.
+
+import { RetCode } from "../../proto/message_ids.ts";
+import type { Rng } from "../../reactor/time/rng.ts";
+import type {
+  HostResult,
+  HostSnapshot,
+  ModuleModeChange,
+  RouteUpdate,
+  StateChange,
+} from "../balance_records.ts";
+import { type BalanceSettings, checkBalanceSettings } from "../detection/balance_settings.ts";
+import type { ModuleView } from "../explain.ts";
+import { ActiveHosts, type Host, type RouteNode } from "../host.ts";
+import { HostList, type Linked } from "../host_list.ts";
+import { type BalanceContext, LoadBalance } from "../load_balance.ts";
+import { DEFAULT_MODULE_POLICY, type ModulePolicy, parseModulePolicy } from "../module_policy.ts";
+import { type ModuleKeyed, ModuleTable } from "./module_table.ts";
+import type { CallCounts } from "../detection/overload_policy.ts";
+import { type Pullable, PullSchedule } from "./pull_schedule.ts";
+import { NO_TURN, TurnTable } from "./turn_table.ts";
+
+/** Modules one agent keeps; a new one takes the place of an old one when it is full. */
+export const MODULES_MAX = 10_000;
+
+/** Nodes one module keeps; further ones are cut and counted. */
+export const NODES_MAX = 65_536;
+
+/** How often {@linkcode RouteLb.tick} is to be called: windows end this late at most. */
+export const TICK_MS = 100;
+
+/** How often it suffices while {@linkcode RouteLb.resting}. */
+export const RESTING_TICK_MS = 1000;
+
+/** Shortest time between two reports of one module. */
+export const REPORT_INTERVAL_MS = 1000;
+
+/**
+ * A route is pulled again at an age of update_timeout plus up to this share of it, so that agents
+ * started together do not ask together for ever.
+ */
+export const REFRESH_JITTER = 0.2;
+
+/**
+ * Time one known module takes when all are asked for again over a new connection to dns, of which
+ * a random part is waited: three loops of 3,333 modules each spread 10,000 requests over 25 s,
+ * 400 a second.
+ */
+export const RESUBSCRIBE_SPREAD_PER_MODULE_MS = 7.5;
+
+/** What is known of the route of a module. */
+export type RouteState =
+  /** Asked for, never answered. */
+  | "pulling"
+  /** Has nodes. */
+  | "ready"
+  /** Answered: no nodes. Remembered for update_timeout. */
+  | "empty";
+
+/** What one module has to report. */
+export interface ModuleReport {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly results: HostResult[];
+}
+
+/** A module and its nodes, for the cache and for status pages. */
+export interface ModuleSnapshot {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly state: RouteState;
+  /** Age of the route in milliseconds; Infinity when it never came from dns in this life. */
+  readonly ageMs: number;
+  readonly hosts: HostSnapshot[];
+}
+
+/** One module as {@linkcode RouteLb.explain} tells it. Plain data. */
+export interface ModuleExplanation {
+  readonly state: RouteState;
+  /** Age of the route; undefined when it never came from dns in this life. Milliseconds. */
+  readonly ageMs: number | undefined;
+  /** Undefined while it has had no node. */
+  readonly module: ModuleView | undefined;
+}
+
+/** Counters of one loop since its start, and its present sizes. */
+export interface RouteLbStats {
+  modules: number;
+  modulesReady: number;
+  hosts: number;
+  hostsOverload: number;
+  activeHosts: number;
+  pullsPending: number;
+  pullsSent: number;
+  picks: number;
+  probes: number;
+  refusedOverload: number;
+  refusedNoExist: number;
+  reports: number;
+  reportsIgnored: number;
+  changesToOverload: number;
+  changesToIdle: number;
+  modulesEvicted: number;
+  nodesCut: number;
+}
+
+/** How a {@linkcode RouteLb} works. */
+export interface RouteLbOptions {
+  settings: BalanceSettings;
+  /** Spreads refreshes; chance of policies and of recovery. */
+  rng: Rng;
+  /** Zone the agent stands in, for modules that are aware of zones. @default "" = none */
+  zone?: string;
+  /** @default MODULES_MAX */
+  modulesMax?: number;
+  /** @default NODES_MAX */
+  nodesMax?: number;
+  /** Burst of pulls for modules without nodes. @default PULLS_BURST_MAX */
+  pullsBurstMax?: number;
+  /** Rate of the same. @default PULLS_PER_SECOND_MAX */
+  pullsPerSecondMax?: number;
+  /** Policy of modules that have no text of their own. @default the original rules */
+  modulePolicy?: ModulePolicy;
+  /** Sends a route request; must not wait. */
+  onPull(modId: number, cmdId: number): void;
+  /** A node changed its state; for logs. */
+  onStateChange?(change: StateChange): void;
+  /** A module began, or ceased, to be without a usable node; for logs. */
+  onModeChange?(change: ModuleModeChange): void;
+  /** A module whose route was asked for was evicted, or one from the cache was not taken. */
+  onForget?(modId: number, cmdId: number): void;
+}
+
+class ModuleEntry implements Pullable, ModuleKeyed, Linked<ModuleEntry> {
+  readonly modId: number;
+  readonly cmdId: number;
+  /** Made when the first node comes, so that made-up modules cost little. */
+  balance: LoadBalance | undefined = undefined;
+  /** Text that `policy` was read from. */
+  policyText = "";
+  policy: ModulePolicy;
+  state: RouteState = "pulling";
+  /** Latest use but for turns that were lent. */
+  usedAtMs: number;
+  updatedAtMs = -Infinity;
+  /** When the route is old enough to be pulled on the next use; Infinity while it is pulled. */
+  refreshDueMs = Infinity;
+  pullDueMs = 0;
+  pullRetryMs = 0;
+  next: ModuleEntry = this;
+  prev: ModuleEntry = this;
+  list: HostList<ModuleEntry> | undefined = undefined;
+
+  constructor(modId: number, cmdId: number, policy: ModulePolicy, usedAtMs: number) {
+    this.modId = modId;
+    this.cmdId = cmdId;
+    this.policy = policy;
+    this.usedAtMs = usedAtMs;
+  }
+
+  get hasNodes(): boolean {
+    return this.balance !== undefined && this.balance.hostCount > 0;
+  }
+}
+
+/** What an empty route changes where there never was a node. */
+const NO_CHANGE: RouteUpdate = { added: 0, kept: 0, removed: 0, cut: 0 };
+
+/**
+ * All modules of one UDP loop. Synchronous; times and chance are arguments.
+ *
+ * Module ids and addresses are unsigned; signed ones, as on the wire, name the same module or node.
+ */
+export class RouteLb {
+  readonly #options: RouteLbOptions;
+  readonly #context: BalanceContext;
+  readonly #modulesMax: number;
+  readonly #modulePolicy: ModulePolicy;
+  /** Modules with something to do in each tick. */
+  readonly #caring = new Set<LoadBalance>();
+  /** Latest time that a tick or a route brought: that of a call that brings none. */
+  #latestMs = 0;
+  readonly #modules = new ModuleTable<ModuleEntry>();
+  readonly #turns = new TurnTable();
+  /** Modules that have no node and never had one, oldest first: the first to be evicted. */
+  readonly #nodeless = new HostList<ModuleEntry>();
+  readonly #pulls: PullSchedule<ModuleEntry>;
+  #dirty: LoadBalance[] = [];
+  #modulesReady = 0;
+  #hosts = 0;
+  readonly #counts = {
+    picks: 0,
+    probes: 0,
+    refusedOverload: 0,
+    refusedNoExist: 0,
+    reports: 0,
+    reportsIgnored: 0,
+    changesToOverload: 0,
+    changesToIdle: 0,
+    modulesEvicted: 0,
+    nodesCut: 0,
+  };
+
+  /** @throws {RangeError} when a setting is out of its range. */
+  constructor(options: RouteLbOptions) {
+    checkBalanceSettings(options.settings);
+    this.#options = options;
+    this.#modulesMax = options.modulesMax ?? MODULES_MAX;
+    if (!Number.isInteger(this.#modulesMax) || this.#modulesMax < 1) {
+      throw new RangeError(
+        `modulesMax must be a whole number of at least 1: current value is ${this.#modulesMax}`,
+      );
+    }
+    this.#modulePolicy = options.modulePolicy ?? DEFAULT_MODULE_POLICY;
+    this.#context = {
+      settings: options.settings,
+      nodesMax: options.nodesMax ?? NODES_MAX,
+      zone: options.zone ?? "",
+      rng: options.rng,
+      active: new ActiveHosts(),
+      hostsOut: 0,
+      onStateChange: (change) => this.#stateChanged(change),
+      onModeChange: (change) => options.onModeChange?.(change),
+      onCaring: (balance) => void this.#caring.add(balance),
+      onDirty: (balance) => void this.#dirty.push(balance),
+    };
+    this.#pulls = new PullSchedule({
+      burstMax: options.pullsBurstMax,
+      perSecondMax: options.pullsPerSecondMax,
+      retryMaxMs: () => this.#context.settings.updateTimeoutMs,
+      send: (modId, cmdId) => options.onPull(modId, cmdId),
+    });
+  }
+
+  /**
+   * The next node of a module, or a return code: NoExist when it is unknown (its route is then
+   * asked for) or has no nodes, Overload when the call is refused. O(1) with the original policy,
+   * at most O(log n) with another; allocates nothing for a known module.
+   *
+   * @param key Calls of one key stay on one node, where the module's policy heeds keys. A number
+   * counts by its lower 32 bits.
+   */
+  getHost(modId: number, cmdId: number, nowMs: number, key?: number | string): Host | number {
+    const turn = this.nextTurn(modId, cmdId, nowMs);
+    if (turn !== NO_TURN) return this.#turns.hostAt(turn);
+    const entry = this.#use(modId, cmdId, nowMs);
+    const picked = entry.balance?.pick(nowMs, key) ?? RetCode.NoExist;
+    if (entry.balance?.lendTurns(this.#turns) === true) {
+      this.#turns.setUntil(modId, cmdId, entry.refreshDueMs);
+    }
+    if (typeof picked === "number") {
+      if (picked === RetCode.Overload) this.#counts.refusedOverload++;
+      else this.#counts.refusedNoExist++;
+    } else {
+      this.#counts.picks++;
+      if (picked.overload) this.#counts.probes++;
+    }
+    return picked;
+  }
+
+  /**
+   * What `getHost` does where the next node is known beforehand: as is usual, and without touching
+   * the node. {@linkcode turnIp} and {@linkcode turnPort} tell the address.
+   *
+   * @returns a number for those two, or {@linkcode NO_TURN}: nothing was picked, ask `getHost`.
+   */
+  nextTurn(modId: number, cmdId: number, nowMs: number): number {
+    const turn = this.#turns.next(modId, cmdId, nowMs);
+    if (turn !== NO_TURN) this.#counts.picks++;
+    return turn;
+  }
+
+  /** Address of the node of {@linkcode nextTurn}, signed; valid until the next call of any kind. */
+  turnIp(turn: number): number {
+    return this.#turns.ipAt(turn);
+  }
+
+  /** Port of the node of {@linkcode nextTurn}; valid until the next call of any kind. */
+  turnPort(turn: number): number {
+    return this.#turns.portAt(turn);
+  }
+
+  /**
+   * What a health check says of a node; see {@linkcode LoadBalance.setHealth}.
+   *
+   * @returns false when the module or the node is not known.
+   */
+  setHealth(
+    modId: number,
+    cmdId: number,
+    ip: number,
+    port: number,
+    healthy: boolean,
+    reason: string,
+    nowMs: number,
+  ): boolean {
+    const balance = this.#modules.get(modId, cmdId)?.balance;
+    return balance?.setHealth(ip, port, healthy, reason, nowMs) ?? false;
+  }
+
+  /** A node of a known module, in service or not; does not count as a use of the module. */
+  findHost(modId: number, cmdId: number, ip: number, port: number): Host | undefined {
+    return this.#modules.get(modId, cmdId)?.balance?.findHost(ip, port);
+  }
+
+  /** What is known of a module's route; undefined when nobody has asked for it. */
+  stateOf(modId: number, cmdId: number): RouteState | undefined {
+    return this.#modules.get(modId, cmdId)?.state;
+  }
+
+  /**
+   * The nodes of a module that may be called, sick ones too, but none that drains; empty when
+   * it is unknown (its route is then asked for) or has none.
+   */
+  getRoute(modId: number, cmdId: number, nowMs: number): Host[] {
+    const { balance } = this.#use(modId, cmdId, nowMs);
+    return balance === undefined ? [] : [...balance.hostsInService()];
+  }
+
+  /**
+   * Counts the outcome of a call; 0 is success, any other code a failure. `timecostMs` is what the
+   * call took, -1 when nobody told. Outcomes of modules or nodes that are not known are ignored and
+   * counted as such.
+   */
+  report(
+    modId: number,
+    cmdId: number,
+    ip: number,
+    port: number,
+    retcode: number,
+    timecostMs: number,
+    nowMs: number,
+  ): void {
+    const balance = this.#modules.get(modId, cmdId)?.balance;
+    if (balance?.report(ip >>> 0, port, retcode, timecostMs, nowMs)) this.#counts.reports++;
+    else this.#counts.reportsIgnored++;
+  }
+
+  /** Counts the outcomes of many calls of one node at once; see `report`. */
+  reportCalls(
+    modId: number,
+    cmdId: number,
+    ip: number,
+    port: number,
+    calls: CallCounts,
+    nowMs: number,
+  ): void {
+    const entry = this.#modules.get(modId, cmdId);
+    const count = calls.succ + calls.err;
+    if (entry !== undefined) entry.usedAtMs = nowMs;
+    if (entry?.balance?.reportCalls(ip >>> 0, port, calls, nowMs)) this.#counts.reports += count;
+    else this.#counts.reportsIgnored += count;
+  }
+
+  /** Marks a module as used, as `getHost` does, without picking: its route is kept fresh. */
+  use(modId: number, cmdId: number, nowMs: number): void {
+    this.#use(modId, cmdId, nowMs);
+  }
+
+  /**
+   * Takes a route that dns sent, as an answer or unasked.
+   *
+   * @returns what changed, or undefined when the module is not known (any more).
+   */
+  update(
+    modId: number,
+    cmdId: number,
+    nodes: readonly RouteNode[],
+    nowMs: number,
+  ): RouteUpdate | undefined {
+    const entry = this.#modules.get(modId, cmdId);
+    if (entry === undefined) return undefined;
+    this.#latestMs = nowMs;
+    this.#answered(entry, nowMs);
+    return this.#setNodes(entry, nodes, nowMs);
+  }
+
+  /** Dns sent the same route again: what `update` with the same nodes does, without the work. */
+  confirm(modId: number, cmdId: number, nowMs: number): void {
+    const entry = this.#modules.get(modId, cmdId);
+    if (entry !== undefined && entry.state !== "pulling") this.#answered(entry, nowMs);
+  }
+
+  /**
+   * Puts a route in from the cache, so that a restarted agent serves before dns answers. It is
+   * pulled when it is next used. Does nothing for a module that is known already, or when full.
+   */
+  preload(modId: number, cmdId: number, nodes: readonly RouteNode[], nowMs: number): void {
+    const known = this.#modules.get(modId, cmdId) !== undefined;
+    if (known) return;
+    if (nodes.length === 0 || this.#modules.count >= this.#modulesMax) {
+      this.#options.onForget?.(modId >>> 0, cmdId >>> 0);
+      return;
+    }
+    const entry = this.#insert(modId, cmdId, nowMs);
+    entry.refreshDueMs = nowMs;
+    this.#setNodes(entry, nodes, nowMs);
+  }
+
+  /** There is no connection to dns: nothing is asked for until `resubscribe`. */
+  pausePulls(): void {
+    this.#pulls.pause();
+  }
+
+  /**
+   * The connection to dns is new: unanswered pulls are repeated now, and known modules are asked
+   * for again, spread over time, because dns pushes changes only of what was asked for over the
+   * connection.
+   */
+  resubscribe(nowMs: number): void {
+    this.#pulls.resume();
+    const { updateTimeoutMs } = this.#context.settings;
+    const spreadMs = Math.max(
+      Math.min(100, updateTimeoutMs),
+      this.#modules.count * RESUBSCRIBE_SPREAD_PER_MODULE_MS,
+    );
+    const again = (entry: ModuleEntry): void => {
+      const known = entry.state !== "pulling";
+      this.#setRefreshDue(entry, Infinity);
+      const waitMs = known ? spreadMs * this.#options.rng.next() : 0;
+      this.#pulls.start(entry, nowMs + waitMs, nowMs);
+    };
+    // Those without a node first, oldest first, as the rate may not suffice for all of them.
+    for (const entry of this.#nodeless) again(entry);
+    for (const entry of this.#modules) if (entry.list === undefined) again(entry);
+  }
+
+  /** Does what falls due by `nowMs`: ends of windows and of overload, growing shares, pulls. */
+  tick(nowMs: number): void {
+    this.#latestMs = nowMs;
+    this.#context.active.settle(nowMs);
+    for (const balance of this.#caring) if (!balance.tick(nowMs)) this.#caring.delete(balance);
+    this.#pulls.tick(nowMs);
+  }
+
+  /** True when no time-out runs and nothing waits to be sent: until the next call no tick is due. */
+  get resting(): boolean {
+    return this.#context.active.count === 0 && this.#caring.size === 0 &&
+      this.#dirty.length === 0 && this.#pulls.pendingCount === 0;
+  }
+
+  /**
+   * Takes what is to be reported: modules with newly counted calls or state changes, each at most
+   * once in {@linkcode REPORT_INTERVAL_MS}, and of each the changed nodes only.
+   *
+   * @param force Takes everything, however recent the last report is; for the end of the program.
+   */
+  drainReports(nowMs: number, force = false): ModuleReport[] {
+    if (this.#dirty.length === 0) return [];
+    const reports: ModuleReport[] = [];
+    const waiting: LoadBalance[] = [];
+    for (const balance of this.#dirty) {
+      if (!force && nowMs - balance.reportedAtMs < REPORT_INTERVAL_MS) {
+        waiting.push(balance);
+        continue;
+      }
+      const { modId, cmdId } = balance;
+      reports.push({ modId, cmdId, results: balance.takeResults(nowMs) });
+    }
+    this.#dirty = waiting;
+    return reports;
+  }
+
+  /**
+   * Takes new settings without losing what is known of any node. Windows that run keep their end.
+   *
+   * @throws {RangeError} when a setting is out of its range; the old ones then stay.
+   */
+  setSettings(settings: BalanceSettings): void {
+    this.#context.settings = checkBalanceSettings(settings);
+    for (const { balance } of this.#modules) balance?.settingsChanged();
+  }
+
+  /** Says where the agent stands; modules that are aware of zones plan their calls anew. */
+  setZone(zone: string): void {
+    if (zone === this.#context.zone) return;
+    this.#context.zone = zone;
+    for (const { balance, policy } of this.#modules) {
+      if (balance?.isZoned === true) balance.setPolicy(policy, this.#latestMs);
+    }
+  }
+
+  /**
+   * Gives one module a policy and settings of its own, from the next pick on. What is known of its
+   * nodes stays. Does nothing for a module that is not known, like `update`.
+   *
+   * @param json Text as {@linkcode parseModulePolicy} reads it; "" for what modules without a text
+   * get.
+   * @throws {RangeError} naming the key, its range and its value; the old policy then stays.
+   */
+  setModulePolicy(modId: number, cmdId: number, json: string): void {
+    const entry = this.#modules.get(modId, cmdId);
+    if (entry?.policyText === json) return;
+    const policy = parseModulePolicy(json);
+    if (entry === undefined) return;
+    entry.policyText = json;
+    entry.policy = json === "" ? this.#modulePolicy : policy;
+    entry.balance?.setPolicy(entry.policy, this.#latestMs);
+  }
+
+  /**
+   * Tells all about one module: nodes with what they are and why, zones, latest decisions. Its
+   * picks are remembered from the first look on; see {@linkcode LoadBalance.explain}.
+   *
+   * @returns undefined when nobody has asked for the module.
+   */
+  explain(modId: number, cmdId: number, nowMs: number): ModuleExplanation | undefined {
+    const entry = this.#modules.get(modId, cmdId);
+    if (entry === undefined) return undefined;
+    const ageMs = entry.updatedAtMs === -Infinity ? undefined : nowMs - entry.updatedAtMs;
+    return { state: entry.state, ageMs, module: entry.balance?.explain(nowMs) };
+  }
+
+  /** Every module with its nodes. */
+  *snapshot(nowMs: number): IterableIterator<ModuleSnapshot> {
+    for (const entry of this.#modules) {
+      const { modId, cmdId, state, updatedAtMs } = entry;
+      yield {
+        modId,
+        cmdId,
+        state,
+        ageMs: nowMs - updatedAtMs,
+        hosts: entry.balance?.snapshot() ?? [],
+      };
+    }
+  }
+
+  /** Counters and sizes. O(1). */
+  stats(): RouteLbStats {
+    return {
+      modules: this.#modules.count,
+      modulesReady: this.#modulesReady,
+      hosts: this.#hosts,
+      hostsOverload: this.#context.hostsOut,
+      activeHosts: this.#context.active.count,
+      pullsPending: this.#pulls.pendingCount,
+      pullsSent: this.#pulls.sentCount,
+      ...this.#counts,
+    };
+  }
+
+  /** The module a caller asks for, made when it is unknown, and pulled when it is due. */
+  #use(modId: number, cmdId: number, nowMs: number): ModuleEntry {
+    const entry = this.#modules.get(modId, cmdId) ?? this.#makeRoomAndInsert(modId, cmdId, nowMs);
+    entry.usedAtMs = nowMs;
+    if (nowMs >= entry.refreshDueMs) {
+      this.#setRefreshDue(entry, Infinity);
+      this.#pulls.start(entry, nowMs, nowMs);
+    }
+    return entry;
+  }
+
+  #makeRoomAndInsert(modId: number, cmdId: number, nowMs: number): ModuleEntry {
+    if (this.#modules.count >= this.#modulesMax) {
+      const victim = this.#nodeless.head ?? this.#leastRecentlyUsed();
+      if (victim !== undefined) this.#evict(victim);
+    }
+    const entry = this.#insert(modId, cmdId, nowMs);
+    entry.refreshDueMs = nowMs;
+    return entry;
+  }
+
+  #insert(modId: number, cmdId: number, nowMs: number): ModuleEntry {
+    const entry = new ModuleEntry(modId >>> 0, cmdId >>> 0, this.#modulePolicy, nowMs);
+    this.#modules.add(entry);
+    this.#nodeless.pushTail(entry);
+    return entry;
+  }
+
+  /**
+   * Walks all modules, but only when every one of them has had nodes: the module that takes the
+   * place has none yet, and so is the next to go.
+   */
+  #leastRecentlyUsed(): ModuleEntry | undefined {
+    let oldest: ModuleEntry | undefined;
+    let oldestMs = Infinity;
+    for (const entry of this.#modules) {
+      const lentMs = this.#turns.usedAtMs(entry.modId, entry.cmdId);
+      const usedAtMs = Math.max(entry.usedAtMs, lentMs);
+      if (oldest !== undefined && usedAtMs >= oldestMs) continue;
+      oldest = entry;
+      oldestMs = usedAtMs;
+    }
+    return oldest;
+  }
+
+  #evict(entry: ModuleEntry): void {
+    this.#modules.remove(entry);
+    if (entry.list !== undefined) this.#nodeless.remove(entry);
+    this.#pulls.stop(entry);
+    if (entry.balance !== undefined) this.#caring.delete(entry.balance);
+    this.#hosts -= entry.balance?.hostCount ?? 0;
+    entry.balance?.clear();
+    if (entry.state === "ready") this.#modulesReady--;
+    this.#forgetTurns(entry);
+    this.#counts.modulesEvicted++;
+    // Nobody outside has heard of a module that is still waiting for its first pull.
+    const asked = entry.pullRetryMs > 0 || entry.state !== "pulling";
+    if (asked) this.#options.onForget?.(entry.modId, entry.cmdId);
+  }
+
+  #setRefreshDue(entry: ModuleEntry, dueMs: number): void {
+    entry.refreshDueMs = dueMs;
+    this.#turns.setUntil(entry.modId, entry.cmdId, dueMs);
+  }
+
+  #answered(entry: ModuleEntry, nowMs: number): void {
+    const jitter = 1 + REFRESH_JITTER * this.#options.rng.next();
+    this.#pulls.stop(entry);
+    entry.updatedAtMs = nowMs;
+    this.#setRefreshDue(entry, nowMs + this.#context.settings.updateTimeoutMs * jitter);
+  }
+
+  #setNodes(entry: ModuleEntry, nodes: readonly RouteNode[], nowMs: number): RouteUpdate {
+    if (entry.balance === undefined && nodes.length > 0) {
+      entry.balance = new LoadBalance(entry.modId, entry.cmdId, this.#context, entry.policy);
+    }
+    const change = entry.balance?.update(nodes, nowMs) ?? NO_CHANGE;
+    this.#counts.nodesCut += change.cut;
+    this.#hosts += change.added - change.removed;
+    this.#setState(entry, entry.hasNodes ? "ready" : "empty");
+    if (!entry.hasNodes) this.#forgetTurns(entry);
+    // A module that once had nodes stays out of the list: it was real, and goes by its last use.
+    if (entry.hasNodes && entry.list !== undefined) this.#nodeless.remove(entry);
+    return change;
+  }
+
+  /** The table must not keep nodes that are no more. */
+  #forgetTurns(entry: ModuleEntry): void {
+    const { modId, cmdId } = entry;
+    entry.usedAtMs = Math.max(entry.usedAtMs, this.#turns.usedAtMs(modId, cmdId));
+    this.#turns.forget(modId, cmdId);
+  }
+
+  #setState(entry: ModuleEntry, state: RouteState): void {
+    if (entry.state === "ready") this.#modulesReady--;
+    if (state === "ready") this.#modulesReady++;
+    entry.state = state;
+  }
+
+  #stateChanged(change: StateChange): void {
+    if (change.dryRun === true) return this.#options.onStateChange?.(change);
+    if (change.overload) this.#counts.changesToOverload++;
+    else this.#counts.changesToIdle++;
+    this.#options.onStateChange?.(change);
+  }
+}

@@ -1,0 +1,50 @@
+// Shell. The command line of a service for people: help, version, and what is wrong with a flag.
+//
+// Loaded only when `readPlainFlags` gives up: most starts of a service need none of this.
+
+import { Command, CommanderError } from "commander";
+import { runtime } from "../../reactor/runtime/mod.ts";
+import { ExitCode } from "../exit_code.ts";
+import type { DaemonFlag, GivenFlags } from "./flags.ts";
+import { VERSION } from "../version.ts";
+
+/**
+ * Reads the arguments of a service.
+ *
+ * @returns the flags, or the exit code when help was printed (0) or a mistake explained (2).
+ */
+export function readFlags(
+  summary: string,
+  known: readonly DaemonFlag[],
+  argv: readonly string[],
+  programName: string,
+): GivenFlags | number {
+  const command = new Command(programName)
+    .description(summary)
+    .version(VERSION, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .allowExcessArguments(false)
+    .showHelpAfterError("(add --help for all flags)")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => runtime.writeStdout(text),
+      writeErr: (text) => runtime.writeStderr(text),
+    });
+  for (const { long, short, value, doc } of known) {
+    const names = short === undefined ? long : `${short}, ${long}`;
+    command.option(value === undefined ? names : `${names} <${value}>`, doc);
+  }
+  try {
+    command.parse([...argv], { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.Ok : ExitCode.Usage;
+    throw error;
+  }
+  const given = new Map<string, string>();
+  for (const option of command.options) {
+    const value: unknown = command.getOptionValue(option.attributeName());
+    if (option.long === undefined || option.long === "--version" || value === undefined) continue;
+    given.set(option.long, typeof value === "string" ? value : "");
+  }
+  return given;
+}

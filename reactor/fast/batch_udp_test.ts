@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import process from "node:process";
+import { test } from "node:test";
+import { BatchLoop, WakeUp } from "./batch_loop.ts";
+import { BATCH_MAX, batchUdpFault, BatchUdpServer } from "./batch_udp.ts";
+import { setRepeating } from "../time/clock.ts";
+import { silentLogger } from "../log.ts";
+import { systemClock } from "../time/system_clock.ts";
+import { testUdpTransport } from "../testing/udp_conformance.ts";
+import type { DatagramServer, UdpServerOptions } from "../udp/udp_server.ts";
+import { assertInTime } from "../../tests/support/in_time.ts";
+
+const shared = { clock: systemClock, log: silentLogger };
+const nowMs = (): number => systemClock.nowMs();
+const fault = batchUdpFault(shared);
+
+/** A server whose loop gets a turn each millisecond, so that it can be tested on one thread. */
+function makePumped(
+  options: UdpServerOptions,
+): { server: DatagramServer; end(): Promise<void> } {
+  const loop = new BatchLoop(nowMs);
+  const server = new BatchUdpServer({ ...options, loop });
+  const pump = setRepeating(systemClock, 1, () => void loop.turn(0));
+  return {
+    server,
+    async end(): Promise<void> {
+      pump.cancel();
+      await server.close();
+      loop.close();
+    },
+  };
+}
+
+test("batchUdpFault() finds nothing wrong with Linux", (t) => {
+  if (process.platform !== "linux") return t.skip(`here it says: ${fault}`);
+  assert.equal(fault, undefined);
+});
+
+if (fault === undefined) {
+  testUdpTransport({ name: "BatchUdpServer", make: makePumped });
+
+  test("WakeUp.close() twice leaves alone whoever has the descriptor by then", () => {
+    const first = new WakeUp();
+    first.close();
+    const second = new WakeUp();
+    first.close();
+    first.wake();
+    const loop = new BatchLoop(nowMs, second.fd);
+    second.wake();
+    const startMs = nowMs();
+    loop.turn(2000);
+    assertInTime("the second one ends a sleep", nowMs() - startMs, 1000);
+    loop.close();
+    second.close();
+  });
+
+  test("onQuick answers in place, handles without answer, or passes on", () => {
+    const loop = new BatchLoop(nowMs);
+    const passedOn: number[] = [];
+    const server = new BatchUdpServer({
+      ...shared,
+      loop,
+      hostname: "127.0.0.1",
+      port: 0,
+      onDatagram: (bytes) => void passedOn.push(bytes[0]),
+      onQuick(bytes, start, end, fromLoopback, atMs, answer, answerStart): number {
+        assert.equal(end - start, 1);
+        assert.ok(fromLoopback && atMs > 0);
+        if (bytes[start] % 3 === 1) return 0;
+        if (bytes[start] % 3 === 2) return -1;
+        answer.set([bytes[start], 77], answerStart);
+        return 2;
+      },
+    });
+    const answers: number[][] = [];
+    const peer = new BatchUdpServer({
+      ...shared,
+      loop,
+      hostname: "127.0.0.1",
+      port: 0,
+      onDatagram: (bytes) => void answers.push([...bytes]),
+    });
+    peer.bindNow();
+    const address = server.bindNow();
+    const count = 3 * BATCH_MAX;
+    for (let i = 0; i < count; i++) peer.send(Uint8Array.of(i), address);
+    while (loop.turn(50) > 0);
+    const numbers = Array.from({ length: count }, (_, i) => i);
+    assert.deepEqual(passedOn, numbers.filter((i) => i % 3 === 2));
+    assert.deepEqual(answers, numbers.filter((i) => i % 3 === 0).map((i) => [i, 77]));
+    assert.equal(server.stats.sent, BATCH_MAX);
+    server.closeNow();
+    peer.closeNow();
+    loop.close();
+  });
+
+  test("turn() ends when woken, and when its time is over", () => {
+    const wakeUp = new WakeUp();
+    const loop = new BatchLoop(nowMs, wakeUp.fd);
+    wakeUp.wake();
+    wakeUp.wake();
+    assert.equal(loop.turn(-1), 0, "it would never return by itself");
+    const startMs = nowMs();
+    assert.equal(loop.turn(30), 0, "both are one wake-up");
+    assert.ok(nowMs() - startMs >= 25);
+    loop.close();
+    loop.close();
+    wakeUp.close();
+  });
+
+  test("a loop whose descriptors are gone gives up instead of spinning for ever", () => {
+    const loop = new BatchLoop(nowMs);
+    loop.close();
+    assert.throws(() => {
+      for (let i = 0; i < 2000; i++) loop.turn(0);
+    }, /Batch loop is given up: epoll_wait failed 1000 times/);
+  });
+}

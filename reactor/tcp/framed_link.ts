@@ -1,0 +1,250 @@
+// Shell. One framed TCP stream: frames in, gathered writes out, bounded in both directions.
+
+import type { BufferPool } from "./buffer_pool.ts";
+import type { Clock, Timer } from "../time/clock.ts";
+import { FrameDecoder, type FrameReceiver } from "../frame.ts";
+import { OutputBuffer } from "./output_buffer.ts";
+import type { Stream, StreamHandlers } from "../runtime/types.ts";
+
+/** Output above this many bytes counts as high water: `onDrain` tells when all of it has left. */
+export const HIGH_WATER_BYTES = 256 * 1024;
+
+/** How long a closing connection may take to send what it still holds and see the peer's end. */
+export const CLOSE_FLUSH_MS = 1000;
+
+/** Counters that a link adds to; a server shares one object among its links. */
+export interface LinkCounters {
+  framesIn: number;
+  framesOut: number;
+  bytesIn: number;
+  bytesOut: number;
+}
+
+/** What the links of one server or client have in common: one object for all of them. */
+export interface FramedLinkSettings {
+  readonly clock: Clock;
+  readonly pool: BufferPool;
+  readonly outputBytesMax: number;
+  /** Stop reading from a peer that does not read, until its output has left. */
+  readonly pauseAtHighWater: boolean;
+  readonly counters: LinkCounters;
+}
+
+/** What is told of a link. An object with methods, because a closure for each would cost memory. */
+export interface LinkOwner {
+  /** One frame; may throw, see `onFault`. */
+  onFrame(msgId: number, body: Uint8Array): void;
+  /** Decoding or `onFrame` failed; the owner closes the link. Must not throw. */
+  onFault(error: unknown): void;
+  /** Output fell to zero after it had been above {@linkcode HIGH_WATER_BYTES}. */
+  onDrain(): void;
+  /** A frame has begun to come, the one before it was whole: `partialSinceMs` is known now. */
+  onPartial?(): void;
+  /** The peer ended or lost the stream while the link was open. */
+  onLost(reason: string): void;
+  /** The socket is closed; always the last call. */
+  onGone(): void;
+}
+
+/**
+ * open: in use. finishing: output leaves, input is thrown away. ended: all has left, the end too.
+ * gone: the socket is closed.
+ */
+type LinkState = "open" | "finishing" | "ended" | "gone";
+
+/**
+ * Glue between a {@linkcode Stream}, a {@linkcode FrameDecoder} and an {@linkcode OutputBuffer}.
+ * Frames sent in one turn of the event loop leave in one write.
+ */
+export class FramedLink implements StreamHandlers, FrameReceiver {
+  readonly stream: Stream;
+  readonly output: OutputBuffer;
+  readonly #settings: FramedLinkSettings;
+  readonly #owner: LinkOwner;
+  readonly #decoder: FrameDecoder;
+  #state: LinkState = "open";
+  #receiving = false;
+  #flushQueued = false;
+  #aboveHighWater = false;
+  #peerEnded = false;
+  #linger: Timer | undefined;
+  #lastDataMs: number;
+  /** Bytes came since `lastDataMs` was asked last. The clock is not read for each of them. */
+  #heard = false;
+  #partialSinceMs: number | undefined;
+
+  /** Starts `stream`; `owner` hears nothing before this returns. */
+  constructor(stream: Stream, settings: FramedLinkSettings, owner: LinkOwner) {
+    this.stream = stream;
+    this.#settings = settings;
+    this.#owner = owner;
+    this.#decoder = new FrameDecoder(stream.copyBelowBytes);
+    this.output = new OutputBuffer(settings.outputBytesMax, settings.pool);
+    this.#lastDataMs = settings.clock.nowMs();
+    stream.start(this);
+  }
+
+  /** False from `finish`, `destroy` or the loss of the peer on. */
+  get open(): boolean {
+    return this.#state === "open";
+  }
+
+  /**
+   * Time of the last bytes received, as far as it is known from asking now and then: when bytes have
+   * come since the last call, that is `nowMs`.
+   */
+  lastDataMs(nowMs: number): number {
+    if (this.#heard) this.#lastDataMs = nowMs;
+    this.#heard = false;
+    return this.#lastDataMs;
+  }
+
+  /** When the frame that is still incomplete began; undefined between frames and while paused. */
+  get partialSinceMs(): number | undefined {
+    return this.#aboveHighWater && this.#settings.pauseAtHighWater
+      ? undefined
+      : this.#partialSinceMs;
+  }
+
+  /** Queues one frame; false when closed or over the limit (nothing is queued then). */
+  send(msgId: number, body: Uint8Array): boolean {
+    if (this.#state !== "open" || !this.output.appendFrame(msgId, body)) return false;
+    this.#settings.counters.framesOut++;
+    this.#scheduleFlush();
+    return true;
+  }
+
+  /** Queues encoded frames; false when closed or over the limit (nothing is queued then). */
+  sendFrames(bytes: Uint8Array): boolean {
+    if (this.#state !== "open" || !this.output.appendBytes(bytes)) return false;
+    this.#settings.counters.framesOut++;
+    this.#scheduleFlush();
+    return true;
+  }
+
+  /** Writes what waits at the end of this turn. */
+  flushSoon(): void {
+    this.#scheduleFlush();
+  }
+
+  /**
+   * Closes after the output has left, or after {@linkcode CLOSE_FLUSH_MS}. With nothing to send it
+   * closes at once.
+   */
+  finish(): void {
+    if (this.#state !== "open") return;
+    this.#state = "finishing";
+    this.#decoder.reset();
+    if (this.output.pendingBytes === 0) return this.destroy();
+    this.#linger = this.#settings.clock.setTimer(CLOSE_FLUSH_MS, () => this.destroy());
+    // A paused stream would not show the peer's end.
+    this.stream.resume();
+    this.#flush();
+  }
+
+  /** Closes at once; what was not sent stays in `output`, except what was in flight. */
+  destroy(): void {
+    if (this.#state === "gone") return;
+    this.#state = "gone";
+    this.#linger?.cancel();
+    this.#decoder.reset();
+    this.stream.close();
+    this.output.abandonInFlight();
+    this.#owner.onGone();
+  }
+
+  /** Called by the stream. */
+  onData(chunk: Uint8Array): void {
+    if (this.#state !== "open") return;
+    this.#settings.counters.bytesIn += chunk.length;
+    this.#heard = true;
+    const framesBefore = this.#settings.counters.framesIn;
+    this.#receiving = true;
+    try {
+      this.#decoder.pushTo(chunk, this);
+    } catch (error) {
+      this.#owner.onFault(error);
+    } finally {
+      this.#receiving = false;
+    }
+    if (this.#decoder.pendingBytes === 0) this.#partialSinceMs = undefined;
+    else if (
+      this.#partialSinceMs === undefined || this.#settings.counters.framesIn > framesBefore
+    ) {
+      this.#partialSinceMs = this.#settings.clock.nowMs();
+      this.#owner.onPartial?.();
+    }
+    this.#flush();
+  }
+
+  /** Called by the decoder. */
+  onFrame(msgId: number, body: Uint8Array): void {
+    if (this.#state !== "open") return;
+    this.#settings.counters.framesIn++;
+    this.#owner.onFrame(msgId, body);
+  }
+
+  /** Called by the stream. */
+  onDrain(): void {
+    if (this.#state === "gone") return;
+    this.output.written();
+    this.#flush();
+  }
+
+  /** Called by the stream. */
+  onEnd(): void {
+    this.#peerEnded = true;
+    if (this.#state === "open") {
+      this.#owner.onLost("peer closed");
+      this.finish();
+    } else if (this.output.pendingBytes === 0) {
+      this.destroy();
+    }
+  }
+
+  /** Called by the stream. */
+  onClose(reason: string): void {
+    if (this.#state === "gone") return;
+    const wasOpen = this.#state === "open";
+    if (wasOpen) this.#owner.onLost(reason);
+    this.destroy();
+  }
+
+  #scheduleFlush(): void {
+    if (!this.#aboveHighWater && this.output.pendingBytes > HIGH_WATER_BYTES) {
+      this.#aboveHighWater = true;
+      if (this.#settings.pauseAtHighWater) this.stream.pause();
+    }
+    // While frames are dispatched the end of the dispatch flushes; in flight, its end does.
+    if (this.#receiving || this.#flushQueued || this.output.inFlight) return;
+    this.#flushQueued = true;
+    this.stream.defer(() => {
+      this.#flushQueued = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    while (this.#state !== "gone") {
+      const chunk = this.output.take();
+      if (chunk === undefined) break;
+      this.#settings.counters.bytesOut += chunk.length;
+      if (!this.stream.write(chunk.bytes, chunk.length)) return;
+      this.output.written();
+    }
+    if (this.output.pendingBytes === 0) this.#emptied();
+  }
+
+  #emptied(): void {
+    if (this.#state === "finishing") {
+      if (this.#peerEnded) return this.destroy();
+      this.#state = "ended";
+      return this.stream.end();
+    }
+    if (this.#state === "ended" || !this.#aboveHighWater) return;
+    this.#aboveHighWater = false;
+    if (this.#partialSinceMs !== undefined) this.#partialSinceMs = this.#settings.clock.nowMs();
+    if (this.#settings.pauseAtHighWater) this.stream.resume();
+    this.#owner.onDrain();
+  }
+}

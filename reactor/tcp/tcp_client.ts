@@ -1,0 +1,393 @@
+// Shell. One lasting TCP connection to the first of several addresses that answers.
+
+import { type Address, formatAddress } from "../address.ts";
+import { BufferPool } from "./buffer_pool.ts";
+import type { Clock, Timer } from "../time/clock.ts";
+import { messageOf, ProtocolError, TimeoutError } from "../errors.ts";
+import { FramedLink, type LinkCounters } from "./framed_link.ts";
+import { LogBrake, type Logger } from "../log.ts";
+import type { MessageRouter } from "../message_router.ts";
+import { OutputBuffer } from "./output_buffer.ts";
+import { reconnectDelayMs, STABLE_CONNECTION_MS } from "./reconnect_schedule.ts";
+import type { Rng } from "../time/rng.ts";
+import type { Stream } from "../runtime/mod.ts";
+import { runtime } from "../runtime/mod.ts";
+
+/** Bytes waiting to be sent; `send` refuses what would pass it. */
+export const CLIENT_OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
+/** Free output buffers one client keeps: one of each size class (4 + 16 + 64 KiB), three times. */
+const POOL_BYTES_MAX = 3 * 84 * 1024;
+/** A frame that has begun must be complete within this time, else the connection is dropped. */
+const FRAME_TIMEOUT_MS = 10_000;
+
+/** Failed attempts in a row that are worth no warning yet. */
+const ROUTINE_FAILURES_MAX = 3;
+
+/** Options of {@linkcode TcpClient}. */
+export interface TcpClientOptions {
+  /** Tried in turn, from the first. At least one. */
+  readonly addresses: readonly Address[];
+  readonly router: MessageRouter<TcpClient>;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  /** What the peer is, for log lines. */
+  readonly name: string;
+  /** Default 3000. */
+  readonly connectTimeoutMs?: number;
+  /** Upper bound of the first pause between attempts. Default 100. */
+  readonly reconnectMinMs?: number;
+  /** Upper bound of every pause between attempts. Default 5000. */
+  readonly reconnectMaxMs?: number;
+  /** Default {@linkcode CLIENT_OUTPUT_BYTES_MAX}. */
+  readonly outputBytesMax?: number;
+  /** Keep what is sent while there is no connection, for the next one. Default true. */
+  readonly bufferWhileDisconnected?: boolean;
+  /** Connected; what is sent in this call goes before anything kept from earlier. */
+  onConnect?(client: TcpClient): void;
+  onDisconnect?(client: TcpClient, reason: string): void;
+  /** Any frame came, before its handler runs: the peer lives. */
+  onFrame?(client: TcpClient): void;
+}
+
+/** Counters since start. */
+export interface TcpClientStats extends Readonly<LinkCounters> {
+  readonly connects: number;
+  /** Attempts that found nobody or took too long. */
+  readonly connectFailures: number;
+  readonly disconnects: number;
+  /** Sends refused: output limit, or no connection and nothing may be kept. */
+  readonly refusedSends: number;
+  /** Bytes given up when a connection was lost: nobody knows whether the peer has them. */
+  readonly lostBytes: number;
+  /** Messages that had no handler. */
+  readonly unknownIds: number;
+}
+
+type MutableStats = { -readonly [Key in keyof TcpClientStats]: TcpClientStats[Key] };
+
+/**
+ * A framed TCP client that connects, and connects again, until it is closed. After a failure it goes
+ * on with the next address; see {@linkcode reconnectDelayMs} for the pauses. They start over only
+ * after a connection that lived a second, so that a peer which accepts and closes is not hammered.
+ */
+export class TcpClient {
+  readonly #options: TcpClientOptions;
+  readonly #brake: LogBrake;
+  readonly #pool = new BufferPool(POOL_BYTES_MAX);
+  readonly #stats = newStats();
+  readonly #outputBytesMax: number;
+  /** What was sent without a connection. */
+  #kept: OutputBuffer;
+  #addresses: readonly Address[];
+  #addressIndex = 0;
+  #failures = 0;
+  #started = false;
+  #closing = false;
+  #link: FramedLink | undefined;
+  #connectedAtMs = 0;
+  #attempt: AbortController | undefined;
+  #timer: Timer | undefined;
+  /** Runs while a frame is incomplete; none wakes a connection at rest. */
+  #partialTimer: Timer | undefined;
+  #onGone: (() => void) | undefined;
+
+  constructor(options: TcpClientOptions) {
+    checkAddresses(options.addresses);
+    this.#options = options;
+    this.#addresses = options.addresses;
+    this.#brake = new LogBrake(options.clock);
+    this.#outputBytesMax = options.outputBytesMax ?? CLIENT_OUTPUT_BYTES_MAX;
+    this.#kept = new OutputBuffer(this.#outputBytesMax, this.#pool);
+  }
+
+  get stats(): TcpClientStats {
+    return this.#stats;
+  }
+
+  get connected(): boolean {
+    return this.#link?.open === true;
+  }
+
+  /** The address in use, or tried next. */
+  get address(): Address {
+    return this.#addresses[this.#addressIndex];
+  }
+
+  /** This side of the connection; undefined without one. */
+  get local(): Address | undefined {
+    return this.connected ? this.#link?.stream.local : undefined;
+  }
+
+  /** Bytes waiting to be sent. */
+  get pendingBytes(): number {
+    return this.#link?.output.pendingBytes ?? this.#kept.pendingBytes;
+  }
+
+  /** Begins to connect; further calls do nothing. */
+  start(): void {
+    if (this.#started || this.#closing) return;
+    this.#started = true;
+    this.#connect();
+  }
+
+  /**
+   * Queues one frame.
+   *
+   * @returns false when it was refused: the output limit is reached, the client is closed, or there
+   * is no connection and `bufferWhileDisconnected` is false.
+   * @throws {RangeError} when the body is larger than a frame can carry.
+   */
+  send(msgId: number, body: Uint8Array): boolean {
+    if (this.#link !== undefined) return this.#count(this.#link.send(msgId, body));
+    return this.#countKept(this.#mayKeep && this.#kept.appendFrame(msgId, body));
+  }
+
+  /** Queues whole frames encoded before; the caller must not change the bytes afterwards. */
+  sendFrames(bytes: Uint8Array): boolean {
+    if (this.#link !== undefined) return this.#count(this.#link.sendFrames(bytes));
+    return this.#countKept(this.#mayKeep && this.#kept.appendBytes(bytes));
+  }
+
+  /** Drops the connection, or the attempt under way, and goes on with the next address. */
+  failOver(reason: string): void {
+    if (this.#closing || !this.#started) return;
+    if (this.#link !== undefined) return this.#disconnect(reason, true);
+    if (this.#attempt === undefined) return;
+    this.#attempt.abort(new Error(reason));
+  }
+
+  /**
+   * Replaces the addresses. A connection to one that is still listed stays; else it is dropped.
+   *
+   * @throws {RangeError} when the list is empty.
+   */
+  setAddresses(addresses: readonly Address[]): void {
+    checkAddresses(addresses);
+    const current = formatAddress(this.address);
+    const index = addresses.findIndex((address) => formatAddress(address) === current);
+    this.#addresses = addresses;
+    const idle = this.#link === undefined && this.#attempt === undefined;
+    if (index >= 0 && this.#started) {
+      this.#addressIndex = index;
+    } else if (idle) {
+      this.#addressIndex = 0;
+    } else {
+      // One before the first: what is dropped now goes on with the first.
+      this.#addressIndex = addresses.length - 1;
+      this.failOver("address was removed from the list");
+    }
+  }
+
+  /** Stops for good; sends what is queued on a connection that stands (at most one second). */
+  close(): Promise<void> {
+    this.#closing = true;
+    this.#timer?.cancel();
+    this.#attempt?.abort(new Error("client closed"));
+    this.#kept.clear();
+    const link = this.#link;
+    if (link === undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      const earlier = this.#onGone;
+      this.#onGone = (): void => {
+        earlier?.();
+        resolve();
+      };
+      this.#disconnect("client closed", false);
+    });
+  }
+
+  #count(taken: boolean): boolean {
+    if (!taken) this.#stats.refusedSends++;
+    return taken;
+  }
+
+  #countKept(taken: boolean): boolean {
+    // A link counts what is sent through it; what is kept never passes its `send`.
+    if (taken) this.#stats.framesOut++;
+    return this.#count(taken);
+  }
+
+  get #mayKeep(): boolean {
+    return !this.#closing && this.#options.bufferWhileDisconnected !== false;
+  }
+
+  #connect(): void {
+    const { connectTimeoutMs = 3000, clock } = this.#options;
+    const address = this.address;
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    const limit = clock.setTimer(connectTimeoutMs, () => {
+      const what = `no connection within ${connectTimeoutMs} ms`;
+      attempt.abort(new TimeoutError(what, connectTimeoutMs));
+    });
+    const { hostname, port } = address;
+    runtime.connectTcp({ hostname, port, signal: attempt.signal }).then(
+      (stream) => {
+        limit.cancel();
+        this.#attempt = undefined;
+        if (attempt.signal.aborted) {
+          stream.close();
+          this.#retry(messageOf(attempt.signal.reason));
+        } else this.#begin(stream);
+      },
+      (error) => {
+        limit.cancel();
+        this.#attempt = undefined;
+        this.#stats.connectFailures++;
+        this.#retry(messageOf(error));
+      },
+    );
+  }
+
+  #retry(reason: string): void {
+    if (this.#closing) return;
+    const { clock, rng, reconnectMinMs = 100, reconnectMaxMs = 5000, log, name } = this.#options;
+    const failed = formatAddress(this.address);
+    this.#failures++;
+    this.#addressIndex = (this.#addressIndex + 1) % this.#addresses.length;
+    const delayMs = reconnectDelayMs(
+      this.#failures,
+      this.#addresses.length,
+      reconnectMinMs,
+      reconnectMaxMs,
+      rng,
+    );
+    const held = this.#brake.admit("retry");
+    if (held !== undefined) {
+      // The first few happen whenever both sides start together or the other one restarts.
+      const level = this.#failures <= ROUTINE_FAILURES_MAX ? "info" : "warn";
+      log[level](`No connection to ${name}, trying again`, {
+        address: failed,
+        reason,
+        next: formatAddress(this.address),
+        delayMs: Math.round(delayMs),
+        ...held,
+      });
+    }
+    this.#timer = clock.setTimer(delayMs, () => this.#connect());
+  }
+
+  #begin(stream: Stream): void {
+    const { clock, log, name } = this.#options;
+    const link = new FramedLink(stream, {
+      clock,
+      pool: this.#pool,
+      outputBytesMax: this.#outputBytesMax,
+      // Two sides that both stop reading would wait for each other; only servers do.
+      pauseAtHighWater: false,
+      counters: this.#stats,
+    }, {
+      onFrame: (msgId, body) => this.#receive(msgId, body),
+      onFault: (error) => this.#fault(error),
+      onDrain: () => {},
+      onPartial: () => this.#watchPartial(),
+      onLost: (reason) => this.#disconnect(reason, false),
+      onGone: () => this.#gone(),
+    });
+    this.#link = link;
+    this.#connectedAtMs = clock.nowMs();
+    this.#stats.connects++;
+    log.info(`Connected to ${name}`, { address: formatAddress(this.address) });
+    try {
+      this.#options.onConnect?.(this);
+    } catch (error) {
+      this.#fault(error);
+    }
+    if (!link.open) return;
+    link.output.appendAllOf(this.#kept);
+    link.flushSoon();
+  }
+
+  #receive(msgId: number, body: Uint8Array): void {
+    this.#options.onFrame?.(this);
+    const result = this.#options.router.dispatch(msgId, body, this);
+    if (result === "unknown") this.#stats.unknownIds++;
+    else if (result !== "handled") this.#disconnect(result.closeReason, false);
+  }
+
+  #fault(error: unknown): void {
+    if (!(error instanceof ProtocolError)) {
+      this.#options.log.error(`Handler of ${this.#options.name} failed`, {
+        error: messageOf(error),
+        stack: error instanceof Error ? error.stack : undefined,
+      });
+    }
+    this.#disconnect(messageOf(error), false);
+  }
+
+  /** Sees to it that the frame which is incomplete now, or the next such one, does not stay so. */
+  #watchPartial(): void {
+    const sinceMs = this.#link?.partialSinceMs;
+    if (this.#partialTimer !== undefined || sinceMs === undefined) return;
+    const { clock } = this.#options;
+    const leftMs = sinceMs + FRAME_TIMEOUT_MS - clock.nowMs();
+    if (leftMs <= 0) {
+      return this.#disconnect(`frame not complete within ${FRAME_TIMEOUT_MS} ms`, true);
+    }
+    this.#partialTimer = clock.setTimer(leftMs, () => {
+      this.#partialTimer = undefined;
+      this.#watchPartial();
+    });
+  }
+
+  /** Ends the connection; `dead` peers get no time to take what is queued. */
+  #disconnect(reason: string, dead: boolean): void {
+    const link = this.#link;
+    if (link === undefined) return;
+    this.#link = undefined;
+    this.#partialTimer?.cancel();
+    this.#partialTimer = undefined;
+    this.#stats.disconnects++;
+    const livedMs = this.#options.clock.nowMs() - this.#connectedAtMs;
+    if (livedMs >= STABLE_CONNECTION_MS) this.#failures = 0;
+    if (!this.#closing) this.#keepUnsent(link);
+    this.#options.log.info(`Disconnected from ${this.#options.name}`, {
+      address: formatAddress(this.address),
+      reason,
+      livedMs: Math.round(livedMs),
+    });
+    if (dead) link.destroy();
+    else link.finish();
+    try {
+      this.#options.onDisconnect?.(this, reason);
+    } catch (error) {
+      this.#options.log.error("Disconnect hook failed", { error: messageOf(error) });
+    }
+    this.#retry(reason);
+  }
+
+  /** Saves whole frames the lost connection never began to write. */
+  #keepUnsent(link: FramedLink): void {
+    this.#stats.lostBytes += link.output.abandonInFlight();
+    if (this.#options.bufferWhileDisconnected === false) {
+      this.#stats.lostBytes += link.output.clear();
+    } else {
+      this.#kept.appendAllOf(link.output);
+    }
+  }
+
+  #gone(): void {
+    this.#onGone?.();
+    this.#onGone = undefined;
+  }
+}
+
+function newStats(): MutableStats {
+  return {
+    connects: 0,
+    connectFailures: 0,
+    disconnects: 0,
+    refusedSends: 0,
+    lostBytes: 0,
+    unknownIds: 0,
+    framesIn: 0,
+    framesOut: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+  };
+}
+
+function checkAddresses(addresses: readonly Address[]): void {
+  if (addresses.length === 0) throw new RangeError("Client must have at least one address");
+}

@@ -1,0 +1,249 @@
+// Core. The conversations about alert rules, silences, webhooks, and what the console remembers.
+
+import { auditScript, insertedIdScript, requireRoomScript } from "./access_scripts.ts";
+import {
+  type AuditEntry,
+  type RuleRow,
+  RULES_MAX,
+  type SilenceRow,
+  SILENCES_MAX,
+  type WebhookRow,
+  WEBHOOKS_MAX,
+} from "./console_store.ts";
+import {
+  type Dialect,
+  numberOf,
+  type Script,
+  type SqlRow,
+  type SqlValue,
+  textOf,
+} from "../drivers/sql_script.ts";
+
+function numberOrNull(value: unknown): number | null {
+  return value === null || value === undefined ? null : numberOf(value);
+}
+
+const RULE_COLUMNS = "kind, title, severity, enabled, threshold, for_s, clear_s, modid, cmdid";
+
+function ruleValues(rule: Omit<RuleRow, "id">): SqlValue[] {
+  return [
+    rule.kind,
+    rule.title,
+    rule.severity,
+    rule.enabled ? 1 : 0,
+    rule.threshold,
+    rule.forS,
+    rule.clearS,
+    rule.modId,
+    rule.cmdId,
+  ];
+}
+
+function ruleOf(row: SqlRow): RuleRow {
+  return {
+    id: numberOf(row.id),
+    kind: textOf(row.kind),
+    title: textOf(row.title),
+    severity: row.severity === "critical" ? "critical" : "warning",
+    enabled: numberOf(row.enabled) !== 0,
+    threshold: numberOf(row.threshold),
+    forS: numberOf(row.for_s),
+    clearS: numberOf(row.clear_s),
+    modId: numberOrNull(row.modid),
+    cmdId: numberOrNull(row.cmdid),
+  };
+}
+
+/** Every rule. */
+export function* rulesScript(): Script<RuleRow[]> {
+  return (yield { sql: `SELECT id, ${RULE_COLUMNS} FROM AlertRule ORDER BY id` }).map(ruleOf);
+}
+
+/** Adds a rule. */
+export function* addRuleScript(
+  dialect: Dialect,
+  rule: Omit<RuleRow, "id">,
+  audit: AuditEntry,
+): Script<number> {
+  yield* requireRoomScript("AlertRule", "RULES_MAX", RULES_MAX, "alert rules");
+  yield {
+    sql: `INSERT INTO AlertRule(${RULE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    params: ruleValues(rule),
+  };
+  const id = yield* insertedIdScript(dialect);
+  yield* auditScript(dialect, audit);
+  return id;
+}
+
+/** True when the table has the row, which is locked then. */
+function* existsScript(dialect: Dialect, table: string, id: number): Script<boolean> {
+  const rows = yield {
+    sql: `SELECT id FROM ${table} WHERE id = ?${dialect === "mysql" ? " FOR UPDATE" : ""}`,
+    params: [id],
+  };
+  return rows.length > 0;
+}
+
+/** Replaces a rule. */
+export function* putRuleScript(
+  dialect: Dialect,
+  rule: RuleRow,
+  audit: AuditEntry,
+): Script<boolean> {
+  if (!(yield* existsScript(dialect, "AlertRule", rule.id))) return false;
+  const assignments = RULE_COLUMNS.split(", ").map((column) => `${column} = ?`).join(", ");
+  yield {
+    sql: `UPDATE AlertRule SET ${assignments} WHERE id = ?`,
+    params: [...ruleValues(rule), rule.id],
+  };
+  yield* auditScript(dialect, audit);
+  return true;
+}
+
+/** Removes a row of a table by its id. */
+export function* removeByIdScript(
+  dialect: Dialect,
+  table: "AlertRule" | "AlertSilence" | "AlertWebhook",
+  id: number,
+  audit: AuditEntry,
+): Script<boolean> {
+  if (!(yield* existsScript(dialect, table, id))) return false;
+  yield { sql: `DELETE FROM ${table} WHERE id = ?`, params: [id] };
+  yield* auditScript(dialect, audit);
+  return true;
+}
+
+/** Silences that end after an instant. */
+export function* silencesScript(nowMs: number): Script<SilenceRow[]> {
+  const rows = yield {
+    sql: "SELECT id, rule_id, modid, cmdid, node, why, who, created_at, ends_at " +
+      "FROM AlertSilence WHERE ends_at > ? ORDER BY id",
+    params: [nowMs],
+  };
+  return rows.map((row) => ({
+    id: numberOf(row.id),
+    ruleId: numberOrNull(row.rule_id),
+    modId: numberOrNull(row.modid),
+    cmdId: numberOrNull(row.cmdid),
+    node: row.node === null || row.node === undefined ? null : textOf(row.node),
+    why: textOf(row.why),
+    who: textOf(row.who),
+    createdAtMs: numberOf(row.created_at),
+    endsAtMs: numberOf(row.ends_at),
+  }));
+}
+
+/** Adds a silence and forgets those that are over. */
+export function* addSilenceScript(
+  dialect: Dialect,
+  silence: Omit<SilenceRow, "id">,
+  audit: AuditEntry,
+): Script<number> {
+  yield { sql: "DELETE FROM AlertSilence WHERE ends_at <= ?", params: [silence.createdAtMs] };
+  yield* requireRoomScript("AlertSilence", "SILENCES_MAX", SILENCES_MAX, "silences");
+  yield {
+    sql: "INSERT INTO AlertSilence(rule_id, modid, cmdid, node, why, who, created_at, ends_at) " +
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    params: [
+      silence.ruleId,
+      silence.modId,
+      silence.cmdId,
+      silence.node,
+      silence.why,
+      silence.who,
+      silence.createdAtMs,
+      silence.endsAtMs,
+    ],
+  };
+  const id = yield* insertedIdScript(dialect);
+  yield* auditScript(dialect, audit);
+  return id;
+}
+
+/** Every webhook. */
+export function* webhooksScript(): Script<WebhookRow[]> {
+  const rows = yield {
+    sql: "SELECT id, title, url, secret, enabled FROM AlertWebhook ORDER BY id",
+  };
+  return rows.map((row) => ({
+    id: numberOf(row.id),
+    title: textOf(row.title),
+    url: textOf(row.url),
+    secret: textOf(row.secret),
+    enabled: numberOf(row.enabled) !== 0,
+  }));
+}
+
+/** Adds a webhook. */
+export function* addWebhookScript(
+  dialect: Dialect,
+  webhook: Omit<WebhookRow, "id">,
+  audit: AuditEntry,
+): Script<number> {
+  yield* requireRoomScript("AlertWebhook", "WEBHOOKS_MAX", WEBHOOKS_MAX, "webhooks");
+  yield {
+    sql: "INSERT INTO AlertWebhook(title, url, secret, enabled) VALUES (?, ?, ?, ?)",
+    params: [webhook.title, webhook.url, webhook.secret, webhook.enabled ? 1 : 0],
+  };
+  const id = yield* insertedIdScript(dialect);
+  yield* auditScript(dialect, audit);
+  return id;
+}
+
+/** Replaces a webhook. */
+export function* putWebhookScript(
+  dialect: Dialect,
+  webhook: WebhookRow,
+  audit: AuditEntry,
+): Script<boolean> {
+  if (!(yield* existsScript(dialect, "AlertWebhook", webhook.id))) return false;
+  yield {
+    sql: "UPDATE AlertWebhook SET title = ?, url = ?, secret = ?, enabled = ? WHERE id = ?",
+    params: [webhook.title, webhook.url, webhook.secret, webhook.enabled ? 1 : 0, webhook.id],
+  };
+  yield* auditScript(dialect, audit);
+  return true;
+}
+
+/** A text kept under a name. */
+export function* stateScript(name: string): Script<string | undefined> {
+  const rows = yield { sql: "SELECT content FROM ConsoleState WHERE name = ?", params: [name] };
+  return rows.length === 0 ? undefined : textOf(rows[0].content);
+}
+
+function upsertStateSql(dialect: Dialect): string {
+  const insert = "INSERT INTO ConsoleState(name, content, expires_at) VALUES (?, ?, ?) ";
+  return dialect === "mysql"
+    ? `${insert}ON DUPLICATE KEY UPDATE content = VALUES(content), expires_at = VALUES(expires_at)`
+    : `${insert}ON CONFLICT(name) DO UPDATE SET content = excluded.content, ` +
+      "expires_at = excluded.expires_at";
+}
+
+/** Keeps a text under a name. */
+export function* putStateScript(dialect: Dialect, name: string, content: string): Script<void> {
+  yield { sql: upsertStateSql(dialect), params: [name, content, 0] };
+}
+
+/** Takes or renews a lease; the row of a lease holds the name of its holder. */
+export function* takeLeaseScript(
+  dialect: Dialect,
+  name: string,
+  holder: string,
+  nowMs: number,
+  untilMs: number,
+): Script<boolean> {
+  const key = `lease:${name}`;
+  const ignore = dialect === "mysql" ? "INSERT IGNORE" : "INSERT OR IGNORE";
+  yield {
+    sql: `${ignore} INTO ConsoleState(name, content, expires_at) VALUES (?, ?, ?)`,
+    params: [key, holder, untilMs],
+  };
+  const rows = yield {
+    sql: "SELECT content, expires_at FROM ConsoleState WHERE name = ?" +
+      (dialect === "mysql" ? " FOR UPDATE" : ""),
+    params: [key],
+  };
+  if (textOf(rows[0]?.content) !== holder && numberOf(rows[0]?.expires_at) > nowMs) return false;
+  yield { sql: upsertStateSql(dialect), params: [key, holder, untilMs] };
+  return true;
+}

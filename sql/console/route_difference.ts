@@ -1,0 +1,172 @@
+// Core. What differs between two readings of some modules, and a module's revision.
+
+import murmur from "murmurhash3js";
+import { formatIpv4 } from "../../reactor/address.ts";
+import type {
+  ChangeDifferences,
+  ModuleDifference,
+  NodeDifference,
+  NodeValues,
+  StoredModule,
+} from "./console_store.ts";
+import { moduleId } from "../../model/keys.ts";
+import { nodeName } from "../routes/route_edits.ts";
+import type { ModuleKey, ModuleRow, RouteRow } from "../store.ts";
+
+const hash128: (text: string) => string = murmur.x86.hash128;
+
+function plainRow({ modId, cmdId, ip, port, weight, zone, state }: RouteRow): RouteRow {
+  return { modId, cmdId, ip, port, weight, zone, state };
+}
+
+/** Sorts rows into modules, each node once: foreign writers may have stored it several times. */
+export function groupModules(
+  modules: readonly ModuleKey[],
+  rows: readonly RouteRow[],
+  texts: readonly ModuleRow[],
+): StoredModule[] {
+  const textsOf = new Map(texts.map((row) => [moduleId(row), row]));
+  const nodes = new Map<string, Map<string, RouteRow>>();
+  for (const module of modules) nodes.set(moduleId(module), new Map());
+  for (const row of rows) {
+    const known = nodes.get(moduleId(row));
+    const name = nodeName(row);
+    if (known !== undefined && !known.has(name)) known.set(name, plainRow(row));
+  }
+  return modules.map(({ modId, cmdId }) => ({
+    modId,
+    cmdId,
+    name: textsOf.get(`${modId}/${cmdId}`)?.name ?? "",
+    policy: textsOf.get(`${modId}/${cmdId}`)?.policy ?? "",
+    nodes: [...nodes.get(`${modId}/${cmdId}`)?.values() ?? []],
+  }));
+}
+
+function valuesOf({ weight, zone, state }: RouteRow): NodeValues {
+  return { weight, zone, state };
+}
+
+function sameValues(a: NodeValues, b: NodeValues): boolean {
+  return a.weight === b.weight && a.zone === b.zone && a.state === b.state;
+}
+
+/** Everything that two readings of the same modules, in the same order, tell differently. */
+export function differencesOf(
+  before: readonly StoredModule[],
+  after: readonly StoredModule[],
+): ChangeDifferences {
+  const modules: ModuleDifference[] = [];
+  after.forEach(({ modId, cmdId, name, policy }, index) => {
+    const old = before[index];
+    if (old.name === name && old.policy === policy) return;
+    modules.push({
+      modId,
+      cmdId,
+      before: { name: old.name, policy: old.policy },
+      after: { name, policy },
+    });
+  });
+  return { nodes: nodeDifferences(before, after), modules };
+}
+
+function nodeDifferences(
+  before: readonly StoredModule[],
+  after: readonly StoredModule[],
+): NodeDifference[] {
+  const differences: NodeDifference[] = [];
+  const rest = new Map<string, RouteRow>();
+  for (const node of before.flatMap((module) => module.nodes)) rest.set(nodeName(node), node);
+  for (const node of after.flatMap((module) => module.nodes)) {
+    const old = rest.get(nodeName(node));
+    rest.delete(nodeName(node));
+    if (old !== undefined && sameValues(old, node)) continue;
+    const { modId, cmdId, ip, port } = node;
+    differences.push({
+      modId,
+      cmdId,
+      ip,
+      port,
+      before: old === undefined ? null : valuesOf(old),
+      after: valuesOf(node),
+    });
+  }
+  for (const node of rest.values()) {
+    const { modId, cmdId, ip, port } = node;
+    differences.push({ modId, cmdId, ip, port, before: valuesOf(node), after: null });
+  }
+  return differences;
+}
+
+function shown(value: string | number): string {
+  return value === "" ? "none" : String(value);
+}
+
+/** One difference as a few words: `set 1/1 10.0.0.1:7777 weight 100 to 50`. */
+export function describeDifference({ before, after, ...key }: NodeDifference): string {
+  const name = nodeName(key);
+  if (before === null) return `add ${name}`;
+  if (after === null) return `remove ${name}`;
+  const fields = (["weight", "zone", "state"] as const)
+    .filter((field) => before[field] !== after[field])
+    .map((field) => `${field} ${shown(before[field])} to ${shown(after[field])}`);
+  return `set ${name} ${fields.join(", ")}`;
+}
+
+/** One difference of a module as a few words: `name 1/1 shop, policy changed`. */
+export function describeModule({ modId, cmdId, before, after }: ModuleDifference): string {
+  const parts = [
+    before.name === after.name
+      ? ""
+      : after.name === ""
+      ? `unname ${modId}/${cmdId}`
+      : `name ${modId}/${cmdId} ${after.name}`,
+    before.policy === after.policy ? "" : `set policy of ${modId}/${cmdId}`,
+  ];
+  return parts.filter((part) => part !== "").join(", ");
+}
+
+/** What a change did, on one line. */
+export function summaryOf({ nodes, modules }: ChangeDifferences): string {
+  if (nodes.length + modules.length <= 2) {
+    return [...nodes.map(describeDifference), ...modules.map(describeModule)].join("; ");
+  }
+  const added = nodes.filter(({ before }) => before === null).length;
+  const removed = nodes.filter(({ after }) => after === null).length;
+  const set = nodes.length - added - removed;
+  const counts = [
+    added > 0 ? `add ${added}` : "",
+    set > 0 ? `set ${set}` : "",
+    removed > 0 ? `remove ${removed}` : "",
+  ].filter((part) => part !== "");
+  const moduleCount = new Set(nodes.map(moduleId)).size;
+  const parts = [
+    counts.length === 0
+      ? ""
+      : `${counts.join(", ")} nodes in ${
+        moduleCount === 1 ? "1 module" : `${moduleCount} modules`
+      }`,
+    modules.length === 0 ? "" : `name or policy of ${modules.length} modules`,
+  ];
+  return parts.filter((part) => part !== "").join("; ");
+}
+
+/**
+ * Text that differs whenever a module does, and does not depend on the order of its rows: the ETag
+ * of the REST interface. MurmurHash3, 128 bits; a chance meeting is out of the question, and nobody
+ * gains by a made one.
+ */
+export function revisionOf(module: StoredModule): string {
+  const lines = module.nodes
+    .map((node) => `${formatIpv4(node.ip)}:${node.port} ${node.weight} ${node.state} ${node.zone}`)
+    .sort();
+  // The hash knows bytes only, so everything beyond ASCII is spelt out.
+  const { modId, cmdId, name, policy } = module;
+  const text = JSON.stringify([modId, cmdId, name, policy, lines])
+    .replace(/[^ -~]/g, (part) => `\\u${part.charCodeAt(0).toString(16)}`);
+  return hash128(text);
+}
+
+/** Revision of several modules together. */
+export function fingerprintOf(modules: readonly StoredModule[]): string {
+  return hash128(modules.map(revisionOf).sort().join(" "));
+}

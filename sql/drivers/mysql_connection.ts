@@ -1,0 +1,205 @@
+// Shell. One connection to MySQL or MariaDB, which always answers in time or is given up.
+
+import { readFileSync } from "node:fs";
+import { type Connection, createConnection, type QueryError } from "mysql2";
+import { type Address, formatAddress } from "../../reactor/address.ts";
+import { type FaultKind, StatementFault } from "./driver.ts";
+import type { SqlRow, Statement } from "./sql_script.ts";
+import type { MysqlUrl } from "./store_url.ts";
+
+// Numbers from the server's own list of errors; names in the comments.
+const FAULT_KINDS: ReadonlyMap<number, FaultKind> = new Map([
+  [1213, "deadlock"], // ER_LOCK_DEADLOCK; in Galera also a certification conflict at COMMIT
+  [1046, "schema"], // ER_NO_DB_ERROR: the database was dropped and made anew under us
+  [1054, "schema"], // ER_BAD_FIELD_ERROR
+  [1146, "schema"], // ER_NO_SUCH_TABLE
+  [1021, "transient"], // ER_DISK_FULL
+  [1040, "transient"], // ER_CON_COUNT_ERROR
+  [1047, "transient"], // ER_UNKNOWN_COM_ERROR: a Galera node without quorum
+  [1053, "transient"], // ER_SERVER_SHUTDOWN
+  [1114, "transient"], // ER_RECORD_FILE_FULL
+  [1129, "transient"], // ER_HOST_IS_BLOCKED
+  [1180, "transient"], // ER_ERROR_DURING_COMMIT
+  [1203, "transient"], // ER_TOO_MANY_USER_CONNECTIONS
+  [1205, "transient"], // ER_LOCK_WAIT_TIMEOUT
+  [1226, "transient"], // ER_USER_LIMIT_REACHED
+  [1290, "transient"], // ER_OPTION_PREVENTS_STATEMENT: read_only, while another becomes primary
+  [1317, "transient"], // ER_QUERY_INTERRUPTED
+  [1836, "transient"], // ER_READ_ONLY_MODE
+  [1927, "transient"], // ER_CONNECTION_KILLED
+  [1969, "transient"], // ER_STATEMENT_TIMEOUT of MariaDB
+  [3024, "transient"], // ER_QUERY_TIMEOUT of MySQL
+]);
+
+/** The session has lost its database; a new one finds the database of that name. */
+const NO_DATABASE_ERRNO = 1046;
+
+/** Faults that say this server cannot serve now, while another of the url may. */
+const FAIL_OVER_ERRNOS: ReadonlySet<number> = new Set([1047, 1053, 1290, 1836]);
+
+function faultOf(error: QueryError, host: Address): StatementFault {
+  const known = error.errno === undefined ? undefined : FAULT_KINDS.get(error.errno);
+  // Without an SQL state no server has spoken: the fault is of the network or of the library.
+  const isNetwork = error.sqlState === undefined;
+  const kind = known ?? (isNetwork ? "transient" : "permanent");
+  const text = error.message || error.code || "unknown fault";
+  const message = isNetwork ? `${formatAddress(host)}: ${text}` : text;
+  return new StatementFault(kind, message, { cause: error });
+}
+
+/** What a connection needs to know. */
+export interface ConnectionOptions {
+  readonly url: MysqlUrl;
+  readonly host: Address;
+  readonly connectTimeoutMs: number;
+  readonly queryTimeoutMs: number;
+}
+
+/** One statement at a time; the pool sees to that. */
+export class MysqlConnection {
+  readonly host: Address;
+  /** Longest wait for a statement, in milliseconds; the connection is broken after it. */
+  readonly queryTimeoutMs: number;
+  readonly #connectTimeoutMs: number;
+  readonly #connection: Connection;
+  #broken = false;
+  #failOver = false;
+  #rejectPending: ((error: Error) => void) | undefined;
+
+  /** Starts to connect; {@linkcode MysqlConnection.open} tells how it went. */
+  constructor(options: ConnectionOptions) {
+    const { url, host } = options;
+    this.host = host;
+    this.queryTimeoutMs = options.queryTimeoutMs;
+    this.#connectTimeoutMs = options.connectTimeoutMs;
+    this.#connection = createConnection({
+      host: host.hostname,
+      port: host.port,
+      user: url.user,
+      password: url.password,
+      database: url.database,
+      charset: "utf8mb4",
+      connectTimeout: options.connectTimeoutMs,
+      enableKeepAlive: true,
+      multipleStatements: false,
+      flags: ["-LOCAL_FILES"],
+      supportBigNumbers: true,
+      stringifyObjects: true,
+      dateStrings: true,
+      ...tlsOptions(url),
+    });
+    this.#connection.on("error", () => (this.#broken = true));
+    this.#connection.on("end", () => (this.#broken = true));
+  }
+
+  /**
+   * Waits for the connection and prepares the session.
+   *
+   * @throws {StatementFault} transient when the host cannot serve now, permanent when it refuses.
+   */
+  async open(): Promise<void> {
+    try {
+      await this.#connected();
+      await this.#prepareSession(this.#connectTimeoutMs);
+    } catch (error) {
+      this.destroy();
+      throw error;
+    }
+  }
+
+  /** True once the connection is of no further use. */
+  get broken(): boolean {
+    return this.#broken;
+  }
+
+  /** True when the server said that it cannot serve now, and another host should be tried. */
+  get wantsFailOver(): boolean {
+    return this.#failOver;
+  }
+
+  /**
+   * Runs one statement and gives its rows, none for one that returns none.
+   *
+   * @throws {StatementFault} always within the time-out; a connection that let it pass is broken,
+   * because its answer may still come.
+   */
+  query(statement: Statement, timeoutMs = this.queryTimeoutMs): Promise<readonly SqlRow[]> {
+    if (this.#broken) {
+      return Promise.reject(this.#lost("connection was lost"));
+    }
+    const { sql, params } = statement;
+    return this.#pending((resolve, reject) => {
+      this.#connection.query(
+        { sql, values: params === undefined ? undefined : [...params], timeout: timeoutMs },
+        (error, rows) => {
+          if (error === null) resolve(Array.isArray(rows) ? rows as SqlRow[] : []);
+          else reject(this.#failed(error));
+        },
+      );
+    });
+  }
+
+  /** Ends the connection at once; a statement under way fails as transient. */
+  destroy(reason = "connection was closed"): void {
+    this.#broken = true;
+    this.#connection.destroy();
+    this.#rejectPending?.(this.#lost(reason));
+  }
+
+  #lost(reason: string): StatementFault {
+    return new StatementFault("transient", `${formatAddress(this.host)}: ${reason}`);
+  }
+
+  /** The library forgets its callbacks when a connection is destroyed; this keeps hold of them. */
+  #pending<T>(
+    start: (resolve: (value: T) => void, reject: (error: Error) => void) => void,
+  ): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#rejectPending = reject;
+      start(resolve, reject);
+    }).finally(() => (this.#rejectPending = undefined));
+  }
+
+  #connected(): Promise<void> {
+    return this.#pending((resolve, reject) => {
+      this.#connection.connect((error) => {
+        if (error === null || error === undefined) resolve();
+        else reject(this.#failed(error));
+      });
+    });
+  }
+
+  #failed(error: QueryError): StatementFault {
+    const isLost = error.fatal || error.sqlState === undefined;
+    if (isLost || error.errno === NO_DATABASE_ERRNO) this.#broken = true;
+    if (error.errno !== undefined && FAIL_OVER_ERRNOS.has(error.errno)) {
+      this.#failOver = true;
+      this.#broken = true;
+    }
+    return faultOf(error, this.host);
+  }
+
+  /** Settings the rest of this room relies on, whatever the server's defaults are. */
+  async #prepareSession(timeoutMs: number): Promise<void> {
+    // Strict, so that nothing is clipped unseen; without NO_BACKSLASH_ESCAPES and ANSI_QUOTES,
+    // which would undo the escaping of bound text.
+    const lockTimeoutS = Math.max(1, Math.floor(this.queryTimeoutMs / 2000));
+    await this.query({
+      sql: "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', " +
+        `autocommit = 1, innodb_lock_wait_timeout = ${lockTimeoutS}`,
+    }, timeoutMs);
+    await this.query({ sql: "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ" }, timeoutMs);
+  }
+}
+
+function tlsOptions(url: MysqlUrl): { ssl?: { ca?: string; verifyIdentity: boolean } } {
+  if (!url.tls) return {};
+  if (url.tlsCaFile === undefined) return { ssl: { verifyIdentity: true } };
+  try {
+    return { ssl: { ca: readFileSync(url.tlsCaFile, "utf8"), verifyIdentity: true } };
+  } catch (error) {
+    throw new StatementFault("permanent", `tls_ca file ${url.tlsCaFile} cannot be read`, {
+      cause: error,
+    });
+  }
+}

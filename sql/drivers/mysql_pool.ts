@@ -1,0 +1,243 @@
+// Shell. A few connections to the first host that serves.
+
+import { type Address, formatAddress } from "../../reactor/address.ts";
+import type { Clock, Timer } from "../../reactor/time/clock.ts";
+import { messageOf } from "../../reactor/errors.ts";
+import type { Logger } from "../../reactor/log.ts";
+import { StatementFault } from "./driver.ts";
+import { MysqlConnection } from "./mysql_connection.ts";
+import type { MysqlUrl } from "./store_url.ts";
+
+/** Calls waiting for a free connection; one more fails at once, transient. */
+export const WAITING_CALLS_MAX = 1024;
+/** An idle connection older than this is replaced: servers and firewalls may have dropped it. */
+const IDLE_MAX_MS = 60_000;
+
+/** What a {@linkcode MysqlPool} works with. */
+export interface MysqlPoolOptions {
+  readonly url: MysqlUrl;
+  readonly connectTimeoutMs: number;
+  /** Also the longest wait for a free connection. */
+  readonly queryTimeoutMs: number;
+  readonly connectionsMax: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+interface Waiter {
+  readonly timer: Timer;
+  /** Undefined when the waiter should connect for itself. */
+  resolve(connection: MysqlConnection | undefined): void;
+  reject(error: Error): void;
+}
+
+/**
+ * Hands out connections. Written here because the library's own pool waits for a free connection
+ * without end, and keeps one whose query timed out for as long as its peer is silent.
+ */
+export class MysqlPool {
+  readonly #options: MysqlPoolOptions;
+  readonly #idle: { connection: MysqlConnection; sinceMs: number }[] = [];
+  readonly #used = new Set<MysqlConnection>();
+  readonly #opening = new Set<MysqlConnection>();
+  readonly #waiters: Waiter[] = [];
+  /** Connections in use, idle or being made. */
+  #count = 0;
+  /** Index of the host that served last. */
+  #hostIndex = 0;
+  #closed = false;
+
+  constructor(options: MysqlPoolOptions) {
+    this.#options = options;
+  }
+
+  /** Connections in use, idle or being made. */
+  get connectionCount(): number {
+    return this.#count;
+  }
+
+  /**
+   * A connection for the caller alone, to be given back with {@linkcode MysqlPool.release}.
+   *
+   * @throws {StatementFault} when none came free in time, or no host could be connected to.
+   */
+  async acquire(): Promise<MysqlConnection> {
+    this.#checkOpen();
+    const idle = this.#takeIdle();
+    if (idle !== undefined) return idle;
+    if (this.#count >= this.#options.connectionsMax) {
+      const handed = await this.#wait();
+      if (handed !== undefined) return handed;
+    } else {
+      this.#count++;
+    }
+    return await this.#connect();
+  }
+
+  /** Takes a connection back; a broken one is dropped and leaves room for a new one. */
+  release(connection: MysqlConnection): void {
+    if (!this.#used.delete(connection)) return;
+    if (connection.wantsFailOver) this.#preferNextHost(connection);
+    const isStale = connection.host !== this.#options.url.hosts[this.#hostIndex];
+    if (connection.broken || isStale || this.#closed) {
+      connection.destroy();
+      // What broke this one has most likely met the idle ones too.
+      this.#dropIdle();
+      this.#freePlace();
+      return;
+    }
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) {
+      this.#idle.push({ connection, sinceMs: this.#options.clock.nowMs() });
+      return;
+    }
+    this.#used.add(connection);
+    waiter.resolve(connection);
+  }
+
+  /** Ends every connection; statements under way and waiting calls fail. */
+  close(): void {
+    this.#closed = true;
+    for (const { connection } of this.#idle.splice(0)) connection.destroy();
+    for (const connection of [...this.#used, ...this.#opening]) {
+      connection.destroy("the store was closed");
+    }
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(closedFault());
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw closedFault();
+  }
+
+  #takeIdle(): MysqlConnection | undefined {
+    const nowMs = this.#options.clock.nowMs();
+    for (let entry = this.#idle.pop(); entry !== undefined; entry = this.#idle.pop()) {
+      const { connection, sinceMs } = entry;
+      if (!connection.broken && nowMs - sinceMs < IDLE_MAX_MS) {
+        this.#used.add(connection);
+        return connection;
+      }
+      connection.destroy();
+      this.#count--;
+    }
+    return undefined;
+  }
+
+  #wait(): Promise<MysqlConnection | undefined> {
+    const { queryTimeoutMs, clock } = this.#options;
+    if (this.#waiters.length >= WAITING_CALLS_MAX) {
+      throw new StatementFault(
+        "transient",
+        `${WAITING_CALLS_MAX} calls wait for a connection already`,
+      );
+    }
+    return new Promise((resolve, reject) => {
+      const timer = clock.setTimer(queryTimeoutMs, () => {
+        this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+        reject(
+          new StatementFault("transient", `no connection came free within ${queryTimeoutMs} ms`),
+        );
+      });
+      const waiter: Waiter = {
+        timer,
+        resolve(connection): void {
+          timer.cancel();
+          resolve(connection);
+        },
+        reject(error): void {
+          timer.cancel();
+          reject(error);
+        },
+      };
+      this.#waiters.push(waiter);
+    });
+  }
+
+  /** Gives the place of a dropped connection to whoever waits, or gives it up. */
+  #freePlace(): void {
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) this.#count--;
+    else waiter.resolve(undefined);
+  }
+
+  /** Fills a place that is counted already; frees it again on failure. */
+  async #connect(): Promise<MysqlConnection> {
+    try {
+      const connection = await this.#connectToAny();
+      if (this.#closed) {
+        connection.destroy();
+        throw closedFault();
+      }
+      this.#used.add(connection);
+      return connection;
+    } catch (error) {
+      this.#freePlace();
+      throw error;
+    }
+  }
+
+  /** Tries the host that served last, then the others in the order of the url. */
+  async #connectToAny(): Promise<MysqlConnection> {
+    const { url, log } = this.#options;
+    const first = this.#hostIndex;
+    const order = [first, ...url.hosts.keys().filter((index) => index !== first)];
+    const faults: StatementFault[] = [];
+    for (const index of order) {
+      const host = url.hosts[index];
+      try {
+        const connection = await this.#open(host);
+        this.#useHost(index);
+        return connection;
+      } catch (error) {
+        // Refused for good, as by a wrong password: another host would only hide the mistake.
+        if (!(error instanceof StatementFault) || error.kind === "permanent") throw error;
+        faults.push(error);
+        if (url.hosts.length > 1) {
+          log.warn("Database host is away", {
+            host: formatAddress(host),
+            reason: messageOf(error),
+          });
+        }
+      }
+    }
+    throw new StatementFault("transient", faults.map(messageOf).join("; "), {
+      cause: faults[0]?.cause ?? faults[0],
+    });
+  }
+
+  async #open(host: Address): Promise<MysqlConnection> {
+    this.#checkOpen();
+    const connection = new MysqlConnection({ ...this.#options, host });
+    this.#opening.add(connection);
+    try {
+      await connection.open();
+      return connection;
+    } finally {
+      this.#opening.delete(connection);
+    }
+  }
+
+  #useHost(index: number): void {
+    if (index === this.#hostIndex) return;
+    this.#hostIndex = index;
+    this.#dropIdle();
+  }
+
+  #dropIdle(): void {
+    for (const { connection } of this.#idle.splice(0)) {
+      connection.destroy();
+      this.#count--;
+    }
+  }
+
+  #preferNextHost(connection: MysqlConnection): void {
+    const { hosts } = this.#options.url;
+    if (hosts[this.#hostIndex] === connection.host) {
+      this.#useHost((this.#hostIndex + 1) % hosts.length);
+    }
+  }
+}
+
+function closedFault(): StatementFault {
+  return new StatementFault("permanent", "the store is closed");
+}

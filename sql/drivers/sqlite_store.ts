@@ -1,0 +1,201 @@
+// Shell. SQLite through node:sqlite: the embedded store, no server needed.
+
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { messageOf } from "../../reactor/errors.ts";
+import {
+  type Driver,
+  type FaultKind,
+  type ScriptMaker,
+  type SnapshotRun,
+  StatementFault,
+} from "./driver.ts";
+import { runScript, type SqlRow, type Statement } from "./sql_script.ts";
+import type { SqliteUrl } from "./store_url.ts";
+
+/**
+ * How long one statement waits for another process, in milliseconds. The wait blocks the event
+ * loop, so it is short; the store asks again between such waits.
+ */
+const BUSY_TIMEOUT_MS = 50;
+/** Prepared statements kept; when full all are dropped. Long statements are never kept. */
+const PREPARED_MAX = 64;
+const PREPARED_LENGTH_MAX = 500;
+/** Snapshots read at once, each a connection of its own; one more is refused, transient. */
+export const SQLITE_SNAPSHOTS_MAX = 8;
+
+// Deno gives no error code for faults of exec(), so faults are told apart by SQLite's own words.
+const FAULTS: readonly (readonly [RegExp, FaultKind])[] = [
+  [/\b(?:database|table|schema)\b.* is locked|database is busy/i, "busy"],
+  [/no such (?:table|column)|has no column named/i, "schema"],
+  [/disk I\/O error|database or disk is full|unable to open database/i, "transient"],
+];
+
+function faultOf(error: unknown): StatementFault {
+  const message = messageOf(error);
+  const kind = FAULTS.find(([pattern]) => pattern.test(message))?.[1] ?? "permanent";
+  return new StatementFault(kind, message, { cause: error });
+}
+
+/** One open file with its prepared statements. */
+class Connection {
+  readonly #database: DatabaseSync;
+  readonly #prepared = new Map<string, StatementSync>();
+
+  constructor(path: string) {
+    this.#database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+    try {
+      this.exec("PRAGMA journal_mode = WAL");
+      this.exec("PRAGMA synchronous = NORMAL");
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
+  }
+
+  exec(sql: string): void {
+    try {
+      this.#database.exec(sql);
+    } catch (error) {
+      throw faultOf(error);
+    }
+  }
+
+  /** Rows of one statement. Reads with all(): in Deno iterate() ends silently at an error. */
+  all({ sql, params = [] }: Statement): SqlRow[] {
+    try {
+      return this.#statement(sql).all(...params) as SqlRow[];
+    } catch (error) {
+      throw faultOf(error);
+    }
+  }
+
+  /** Runs a script between BEGIN and COMMIT. Nothing else can run in between: no waits inside. */
+  transact<T>(makeScript: ScriptMaker<T>): T {
+    this.exec("BEGIN IMMEDIATE");
+    try {
+      const result = runScript(makeScript(), (statement) => this.all(statement));
+      this.exec("COMMIT");
+      return result;
+    } catch (error) {
+      // Some faults end the transaction by themselves; then there is nothing to undo.
+      if (this.#database.isTransaction !== false) this.#rollback();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#prepared.clear();
+    this.#database.close();
+  }
+
+  #rollback(): void {
+    try {
+      this.#database.exec("ROLLBACK");
+    } catch (error) {
+      if (!/no transaction is active/i.test(messageOf(error))) throw faultOf(error);
+    }
+  }
+
+  #statement(sql: string): StatementSync {
+    const known = this.#prepared.get(sql);
+    if (known !== undefined) return known;
+    const statement = this.#database.prepare(sql);
+    if (sql.length > PREPARED_LENGTH_MAX) return statement;
+    if (this.#prepared.size >= PREPARED_MAX) this.#prepared.clear();
+    this.#prepared.set(sql, statement);
+    return statement;
+  }
+}
+
+/**
+ * SQLite as a driver. The file and its folder are made by the first call. Every transaction runs
+ * in one go, so that two stores of one process on the same file never wait for each other.
+ */
+export class SqliteDriver implements Driver {
+  readonly dialect = "sqlite";
+  readonly label: string;
+  readonly #path: string;
+  #connection: Connection | undefined;
+  #snapshotCount = 0;
+  #closed = false;
+
+  constructor(url: SqliteUrl) {
+    this.label = url.label;
+    this.#path = url.path;
+  }
+
+  // Not async functions in disguise: a fault must become a rejection, so each is marked async.
+  // deno-lint-ignore require-await
+  async run<T>(makeScript: ScriptMaker<T>): Promise<T> {
+    const connection = this.#open();
+    return runScript(makeScript(), (statement) => connection.all(statement));
+  }
+
+  // deno-lint-ignore require-await
+  async transact<T>(makeScript: ScriptMaker<T>, options: { durable: boolean }): Promise<T> {
+    const connection = this.#open();
+    if (!options.durable) return connection.transact(makeScript);
+    connection.exec("PRAGMA synchronous = FULL");
+    try {
+      return connection.transact(makeScript);
+    } finally {
+      connection.exec("PRAGMA synchronous = NORMAL");
+    }
+  }
+
+  async snapshot<T>(body: (run: SnapshotRun) => Promise<T>): Promise<T> {
+    this.#checkOpen();
+    if (this.#snapshotCount >= SQLITE_SNAPSHOTS_MAX) {
+      throw new StatementFault(
+        "transient",
+        `at most ${SQLITE_SNAPSHOTS_MAX} snapshots can be read at once`,
+      );
+    }
+    this.#snapshotCount++;
+    let connection: Connection | undefined;
+    try {
+      const own = connection = openConnection(this.#path);
+      own.exec("BEGIN");
+      // deno-lint-ignore require-await
+      return await body(async (makeScript) => {
+        this.#checkOpen();
+        return runScript(makeScript(), (statement) => own.all(statement));
+      });
+    } finally {
+      connection?.close(); // Ends the read transaction too.
+      this.#snapshotCount--;
+    }
+  }
+
+  migrate<T>(makeScript: ScriptMaker<T>): Promise<T> {
+    return this.transact(makeScript, { durable: true });
+  }
+
+  close(): Promise<void> {
+    this.#closed = true;
+    this.#connection?.close();
+    this.#connection = undefined;
+    return Promise.resolve();
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new StatementFault("permanent", "the store is closed");
+  }
+
+  #open(): Connection {
+    this.#checkOpen();
+    this.#connection ??= openConnection(this.#path);
+    return this.#connection;
+  }
+}
+
+function openConnection(path: string): Connection {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    return new Connection(path);
+  } catch (error) {
+    throw error instanceof StatementFault ? error : faultOf(error);
+  }
+}

@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { test } from "node:test";
+import { sleep } from "../../reactor/time/clock.ts";
+import { StoreError } from "../../reactor/errors.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
+import { withTempDir } from "../../tests/support/temp_dir.ts";
+import { openStore } from "../open_store.ts";
+import { testStoreConformance, withStore } from "../testing/store_conformance.ts";
+
+function pathOf(url: string): string {
+  return url.slice("sqlite:".length);
+}
+
+function execute(url: string, ...statements: string[]): Promise<Record<string, unknown>[]> {
+  const database = new DatabaseSync(pathOf(url), { timeout: 2000 });
+  try {
+    const rows = statements.map((sql) => database.prepare(sql).all());
+    return Promise.resolve((rows.at(-1) ?? []) as Record<string, unknown>[]);
+  } finally {
+    database.close();
+  }
+}
+
+testStoreConformance({
+  name: "sqlite",
+  withDatabase: (_test, fn) => withTempDir((path) => fn(`sqlite:${join(path, "a/b/lars.db")}`)),
+  execute,
+});
+
+test("sqlite store waits for another writer, then fails as transient", async () => {
+  await withTempDir(async (path) => {
+    const url = `sqlite:${join(path, "lars.db")}`;
+    await withStore(url, async (store) => {
+      await store.migrate();
+      const other = new DatabaseSync(join(path, "lars.db"));
+      other.exec("BEGIN IMMEDIATE");
+      const edit = { op: "add", modId: 1, cmdId: 1, ip: 1, port: 1 } as const;
+      await assert.rejects(store.editRoutes([edit]), (error: unknown) => {
+        assert.ok(error instanceof StoreError && error.transient);
+        assert.match(error.message, /Could not edit the routes in sqlite:.*locked/);
+        return true;
+      });
+      assert.equal((await store.routeMark()).version, 0, "reads do not wait");
+      const late = store.editRoutes([edit]);
+      await sleep(systemClock, 100);
+      other.exec("COMMIT");
+      assert.equal((await late).changed.length, 1);
+      other.close();
+    }, { queryTimeoutMs: 300 });
+  });
+});
+
+test("sqlite store says what is wrong with a file", async () => {
+  await withTempDir(async (path) => {
+    const file = join(path, "lars.db");
+    writeFileSync(file, "this is no database, and long enough to be told apart".repeat(30));
+    const store = await openStore(`sqlite:${file}`);
+    await assert.rejects(store.ping(), (error: unknown) => {
+      assert.ok(error instanceof StoreError && !error.transient);
+      assert.match(error.message, /Could not reach the database in sqlite:.*not a database/);
+      return true;
+    });
+    await store.close();
+    const blocked = await openStore(`sqlite:${join(file, "below/lars.db")}`);
+    await assert.rejects(blocked.ping(), StoreError);
+    await blocked.close();
+  });
+});
+
+test("sqlite store without tables fails for good and names the cure", async () => {
+  await withTempDir(async (path) => {
+    await withStore(`sqlite:${join(path, "lars.db")}`, async (store) => {
+      assert.equal(await store.schemaVersion(), 0);
+      assert.deepEqual(await store.instances(), []);
+      await assert.rejects(store.routeMark(), (error: unknown) => {
+        assert.ok(error instanceof StoreError && !error.transient);
+        assert.match(error.message, /no such table: .*migrations/);
+        return true;
+      });
+    });
+  });
+});

@@ -1,0 +1,282 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { test, type TestContext } from "node:test";
+import { fileURLToPath } from "node:url";
+import { StoreError } from "../../reactor/errors.ts";
+import {
+  findProgram,
+  type MariaDb,
+  noPrivateServerReason,
+  runAdmin,
+  withPrivateMariaDb,
+} from "../../tests/support/mariadb.ts";
+import { migrationsOf } from "./migrations.ts";
+import { withStore } from "../testing/store_conformance.ts";
+import type { RouteRow, Store } from "../store.ts";
+
+// The original files drop and create the database lars_dns, so they run on a private server only.
+
+/** Servers start slowly on a loaded machine. */
+const CLIENT = findProgram("mariadb") ?? findProgram("mysql");
+const SLOW = {
+  timeout: 120_000,
+  skip: noPrivateServerReason() ??
+    (CLIENT === undefined ? "no command line client of MariaDB or MySQL is installed" : false),
+};
+
+function fixture(name: string): string {
+  return readFileSync(fileURLToPath(new URL(`./original/${name}`, import.meta.url)), "utf8");
+}
+
+/** Runs a file the way the original tells its users to: through the command line client. */
+function runFile(server: MariaDb, name: string): void {
+  assert.ok(CLIENT !== undefined);
+  execFileSync(CLIENT, [
+    "--no-defaults",
+    "--host=127.0.0.1",
+    `--port=${server.port}`,
+    "--user=lars",
+    "--password=pw",
+  ], { input: fixture(name), stdio: "pipe" });
+}
+
+function withOriginal(
+  t: TestContext,
+  fn: (server: MariaDb, url: string) => Promise<void>,
+): Promise<void> {
+  return withPrivateMariaDb(t, async (server) => {
+    runFile(server, "lars_dns.sql");
+    await fn(server, `${server.url}/lars_dns`);
+  });
+}
+
+async function allRoutes(store: Store): Promise<RouteRow[]> {
+  const routes: RouteRow[] = [];
+  await store.readRoutes((rows) => void routes.push(...rows));
+  return routes;
+}
+
+const INSERTED = [[1, 1, 3232235953, 7777], [1, 2, 3232235954, 7776], [1, 2, 3232235955, 7778], [
+  1,
+  2,
+  3232235956,
+  7779,
+]].map(([modId, cmdId, ip, port]) => ({
+  modId,
+  cmdId,
+  ip,
+  port,
+  weight: 100,
+  zone: "",
+  state: "on",
+}));
+
+/** What the original C++ reporter sends, with its unsigned numbers for signed columns left out. */
+const CPP_STATUS = "INSERT INTO ServerCallStatus" +
+  "(modid, cmdid, ip, port, caller, succ_cnt, err_cnt, ts, overload) " +
+  "VALUES (1, 2, 1, 7777, 2130706433, 10, 20, 1700000000, 1) ON DUPLICATE KEY " +
+  "UPDATE succ_cnt = 11, err_cnt = 21, ts = 1700000001, overload = 0";
+
+const VERSION = migrationsOf("mysql").at(-1)?.version;
+
+function isPermanent(error: unknown): boolean {
+  assert.ok(error instanceof StoreError, String(error));
+  assert.equal(error.transient, false, error.message);
+  return true;
+}
+
+test("a store works on the original schema as it is", SLOW, async (t) => {
+  await withOriginal(t, async (server, url) => {
+    runFile(server, "dns_route_insert.sql");
+    await withStore(url, async (store) => {
+      assert.equal(await store.schemaVersion(), 0);
+      assert.deepEqual(await allRoutes(store), INSERTED);
+      assert.deepEqual(await store.readModules([{ modId: 1, cmdId: 1 }]), INSERTED.slice(0, 1));
+      const mark = await store.routeMark();
+      runFile(server, "test_insert_dns_route.sql");
+      assert.deepEqual(await store.changedModules(mark.changeIdMax), [{ modId: 1, cmdId: 1 }]);
+      const node = { modId: 5, cmdId: 6, ip: 7, port: 8 };
+      const edit = await store.editRoutes([{ op: "add", ...node }]);
+      assert.ok(edit.version > (mark.version || 0));
+      await assert.rejects(
+        store.editRoutes([{ op: "set", ...node, weight: 3 }]),
+        (error) => isPermanent(error) && /run the migrations/.test(String(error)),
+      );
+      await store.editRoutes([{ op: "remove", ...node }]);
+      const row = { ...node, caller: 9, succCount: 1, errCount: 2, ts: 3, overload: true };
+      await store.writeCallStatus([{ ...row, succTotal: 100, errTotal: 200 }]);
+      assert.deepEqual(await store.readCallStatus(), [row]);
+      const instance = {
+        kind: "dns",
+        address: "a",
+        software: "",
+        startedAt: 1,
+        seenAt: 1,
+        detail: {},
+      } as const;
+      await assert.rejects(store.heartbeat(instance), isPermanent);
+      await store.forgetInstance("dns", "a");
+      assert.deepEqual(await store.instances(), []);
+    });
+  });
+});
+
+test("the original files and statements run on a migrated schema", SLOW, async (t) => {
+  await withOriginal(t, async (server, url) => {
+    await withStore(url, async (store) => {
+      const { applied, version } = await store.migrate();
+      assert.equal(applied.length, migrationsOf("mysql").length);
+      assert.equal(version, VERSION);
+      runFile(server, "dns_route_insert.sql");
+      assert.deepEqual(await allRoutes(store), INSERTED);
+      const before = await store.routeMark();
+      runFile(server, "test_insert_dns_route.sql");
+      const after = await store.routeMark();
+      assert.equal(after.changeIdMax, before.changeIdMax + 1);
+      assert.equal((await allRoutes(store)).length, 5);
+      for (let round = 0; round < 2; round++) await runAdmin(url, CPP_STATUS);
+      const [status] = await store.readCallStatus();
+      assert.equal(status.succCount, 11);
+      assert.equal(status.succTotal, 0);
+      await store.editRoutes([{ op: "set", ...INSERTED[0], weight: 5, zone: "z", state: "off" }]);
+      runFile(server, "dns_route_drop.sql");
+      assert.deepEqual(await allRoutes(store), []);
+    });
+  });
+});
+
+test(
+  "tables created anew by the original file are read at once, and mended by migrate()",
+  SLOW,
+  async (t) => {
+    await withOriginal(t, async (server, url) => {
+      await withStore(url, async (store) => {
+        await store.migrate();
+        await store.editRoutes([{ op: "add", ...INSERTED[0], weight: 5, zone: "", state: "on" }]);
+        // The file drops the whole database under the open connections.
+        runFile(server, "lars_dns.sql");
+        runFile(server, "dns_route_insert.sql");
+        assert.deepEqual(await allRoutes(store), INSERTED);
+        assert.equal(await store.schemaVersion(), 0);
+        assert.equal((await store.migrate()).version, VERSION);
+        await store.editRoutes([{ op: "set", ...INSERTED[1], weight: 7 } as never]);
+        assert.equal((await allRoutes(store))[1].weight, 7);
+      });
+    });
+  },
+);
+
+const COLUMNS_SQL = "SELECT table_name AS t, column_name AS c, column_type AS type, " +
+  "is_nullable AS nullable, column_default AS preset, extra, column_key AS k, " +
+  "collation_name AS collation FROM information_schema.columns WHERE table_schema = DATABASE() " +
+  "AND table_name IN ('RouteData', 'RouteVersion', 'RouteChange', 'ServerCallStatus') " +
+  "ORDER BY table_name, ordinal_position";
+
+test("migrate() makes the original columns exactly, ours come after them", SLOW, async (t) => {
+  await withOriginal(t, async (server, url) => {
+    const original = await runAdmin(url, COLUMNS_SQL);
+    await runAdmin(server.url, "CREATE DATABASE fresh");
+    for (const migrated of [`${server.url}/fresh`, url]) {
+      await withStore(migrated, (store) => store.migrate());
+      const columns = await runAdmin(migrated, COLUMNS_SQL);
+      const ours = ["weight", "zone", "state", "meant", "succ_total", "err_total"];
+      const theirs = columns.filter((column) => !ours.includes(String(column.c)));
+      // Our index makes modid a key column; nothing else may differ.
+      const plain = theirs.map((column) =>
+        column.t === "RouteData" && column.c === "modid" ? { ...column, k: "" } : column
+      );
+      const sameCharset = (rows: Record<string, unknown>[]): unknown =>
+        rows.map(({ collation: _, ...rest }) => rest);
+      assert.deepEqual(sameCharset(plain), sameCharset(original));
+      assert.deepEqual(
+        columns.filter((column) => column.t === "RouteData").map((column) => column.c),
+        ["id", "modid", "cmdid", "serverip", "serverport", "weight", "zone", "state"],
+      );
+      assert.deepEqual(
+        columns.filter((column) => column.t === "ServerCallStatus").slice(-2).map((row) => row.c),
+        ["succ_total", "err_total"],
+      );
+    }
+    const [row] = await runAdmin(url, "SELECT * FROM RouteVersion");
+    assert.deepEqual({ ...row }, { id: 1, version: 0 });
+    await runAdmin(
+      url,
+      "INSERT INTO RouteData(modid, cmdid, serverip, serverport) VALUES(1,2,3,4)",
+    );
+    const [route] = await runAdmin(url, "SELECT * FROM RouteData");
+    assert.deepEqual(Object.values(route).slice(1), [1, 2, 3, 4, 100, "", "on"]);
+  });
+});
+
+test("the grants of the README are enough for each service, and no more", SLOW, async (t) => {
+  await withOriginal(t, async (server, url) => {
+    await withStore(url, (store) => store.migrate());
+    const readme = readFileSync(fileURLToPath(new URL("../README.md", import.meta.url)), "utf8");
+    const grants = [...readme.matchAll(/^GRANT .*;$/gm)].map(([line]) => line);
+    assert.ok(grants.length >= 10);
+    for (const user of ["lars_dns", "lars_rep", "lars_web", "lars_admin"]) {
+      await runAdmin(server.url, `CREATE USER ${user}@'%' IDENTIFIED BY 'pw'`);
+    }
+    for (const grant of grants) await runAdmin(server.url, grant.slice(0, -1));
+    const as = <T>(user: string, fn: (store: Store) => Promise<T>): Promise<T> =>
+      withStore(url.replace("lars:pw", `${user}:pw`), fn);
+    const node = { modId: 1, cmdId: 1, ip: 1, port: 1 };
+    const status = { ...node, caller: 1, succCount: 1, errCount: 0, ts: 1, overload: false };
+    const instance = { address: "a", software: "", startedAt: 1, seenAt: 1, detail: {} };
+    await as("lars_admin", (store) => store.migrate());
+    await as("lars_web", async (store) => {
+      await store.editRoutes([{ op: "add", ...node, weight: 3 }]);
+      await store.editRoutes([{ op: "set", ...node, zone: "z" }]);
+      await store.setModules([{ ...node, policy: "{}" }]);
+      await store.setModules([{ ...node, name: "n" }, { modId: 2, cmdId: 2, name: "m" }]);
+      await store.setModules([{ modId: 2, cmdId: 2, name: "" }]);
+      await store.confirmRoutes([node]);
+      assert.equal((await store.instances()).length, 0);
+      assert.equal((await store.readCallStatus()).length, 0);
+      await assert.rejects(store.writeCallStatus([status]), isPermanent);
+      await assert.rejects(store.migrate(), isPermanent);
+    });
+    await as("lars_dns", async (store) => {
+      assert.equal(await store.schemaVersion(), VERSION);
+      assert.equal((await allRoutes(store))[0].zone, "z");
+      assert.equal((await store.routeMark()).changeCount, 7);
+      assert.equal((await store.changedModules(0)).length, 2);
+      assert.deepEqual(await store.meantModules(0), [{ modId: 1, cmdId: 1 }]);
+      assert.deepEqual((await store.moduleRows()).map(({ name, policy }) => name + policy), [
+        "n{}",
+        "",
+      ]);
+      await assert.rejects(store.setModules([{ ...node, name: "x" }]), isPermanent);
+      await store.heartbeat({ ...instance, kind: "dns" });
+      await store.forgetInstance("dns", "a");
+      await assert.rejects(store.editRoutes([{ op: "remove", ...node }]), isPermanent);
+    });
+    await as("lars_rep", async (store) => {
+      await store.writeCallStatus([{ ...status, succTotal: 1 }]);
+      await store.writeCallStatus([status]);
+      await store.heartbeat({ ...instance, kind: "reporter" });
+      assert.equal((await store.readCallStatus())[0].succTotal, 1);
+      await assert.rejects(allRoutes(store), isPermanent);
+      const bucket = {
+        ...status,
+        atSeconds: 10,
+        reportCount: 1,
+        overloadCount: 0,
+        timedCount: 1,
+        timeMsSum: 9,
+      };
+      await store.writeCallHistory(1, [bucket, { ...bucket, ip: 0, port: 0, caller: 0 }]);
+      await store.rollUpCallHistory({ nowSeconds: 7200 });
+      await store.rollUpCallHistory({ nowSeconds: 900 * 86_400 });
+      await store.addEvents([{ atMs: 1, kind: "x", text: "" }]);
+      await store.pruneEvents({ nowMs: 1 });
+    });
+    await as("lars_web", async (store) => {
+      const range = { fromSeconds: 0, toSeconds: 10, stepSeconds: 10 };
+      assert.deepEqual((await store.readCallHistory(range)).points, []);
+      await store.addEvents([{ atMs: 1, kind: "x", text: "" }]);
+      assert.equal((await store.readEvents()).length, 2);
+    });
+  });
+});

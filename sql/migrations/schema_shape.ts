@@ -1,0 +1,69 @@
+// Core. Which of our additions a database has, so that an original, un-migrated one works too.
+
+import { type Dialect, type Script, textOf } from "../drivers/sql_script.ts";
+
+/** The additions that change how we speak to a database. */
+export interface SchemaShape {
+  /** RouteData has weight, zone and state. */
+  readonly routeExtras: boolean;
+  /** ServerCallStatus has succ_total and err_total. */
+  readonly callTotals: boolean;
+  /** ServiceInstance exists. */
+  readonly instances: boolean;
+  /** CallHistory and CallHistoryStep exist. */
+  readonly callHistory: boolean;
+  /** CallHistory has timed_calls and time_ms_sum. */
+  readonly callTimes: boolean;
+  /** Event exists. */
+  readonly events: boolean;
+  /** SchemaMigration exists. */
+  readonly migrations: boolean;
+  /** Module exists. */
+  readonly modules: boolean;
+  /** RouteChange has meant. */
+  readonly changeMeant: boolean;
+}
+
+/** True when nothing is missing, so that there is no need to look again. */
+export function isComplete(shape: SchemaShape): boolean {
+  return Object.values(shape).every((present) => present);
+}
+
+const COLUMNS_SQL = {
+  mysql: "SELECT table_name AS tableName, column_name AS columnName " +
+    "FROM information_schema.columns WHERE table_schema = DATABASE()",
+  sqlite: "SELECT m.name AS tableName, p.name AS columnName " +
+    "FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS p WHERE m.type = 'table'",
+} as const;
+
+/** Columns of each table, all in lower case: some servers store table names that way. */
+export type TableColumns = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** Reads which tables and columns exist and may be seen by this account. */
+export function* tableColumnsScript(dialect: Dialect): Script<TableColumns> {
+  const tables = new Map<string, Set<string>>();
+  for (const row of yield { sql: COLUMNS_SQL[dialect] }) {
+    const table = textOf(row.tableName).toLowerCase();
+    const columns = tables.get(table) ?? new Set();
+    tables.set(table, columns.add(textOf(row.columnName).toLowerCase()));
+  }
+  return tables;
+}
+
+/** Reads the shape of the database. */
+export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
+  const tables = yield* tableColumnsScript(dialect);
+  const has = (table: string, ...columns: string[]): boolean =>
+    columns.every((column) => tables.get(table)?.has(column) ?? false);
+  return {
+    routeExtras: has("routedata", "weight", "zone", "state"),
+    callTotals: has("servercallstatus", "succ_total", "err_total"),
+    instances: has("serviceinstance", "kind", "address", "detail"),
+    callHistory: has("callhistory", "bucket_at") && has("callhistorystep", "rolled_to"),
+    callTimes: has("callhistory", "timed_calls", "time_ms_sum"),
+    events: has("event", "at_ms"),
+    migrations: has("schemamigration", "version"),
+    modules: has("module", "modid", "cmdid", "name", "policy", "updated_at"),
+    changeMeant: has("routechange", "meant"),
+  };
+}

@@ -1,9 +1,0 @@
-import { noTestDatabaseReason, runAdmin, withTestDatabase } from "../tests/support/mariadb.ts";
-import { testStoreConformance } from "./store_conformance.ts";
-
-testStoreConformance({
-  name: "mysql",
-  skipReason: noTestDatabaseReason(),
-  withDatabase: withTestDatabase,
-  execute: runAdmin,
-});

@@ -1,0 +1,152 @@
+// Core. Call results over time: what may be written, asked and rolled up.
+
+import type { ModuleKey, NodeKey } from "../../model/keys.ts";
+
+/** Lengths of the buckets, in seconds, finest first. Each is a whole multiple of the one before. */
+export const HISTORY_STEPS_S = [10, 60, 3600] as const;
+
+/** One of {@linkcode HISTORY_STEPS_S}. */
+export type HistoryStep = typeof HISTORY_STEPS_S[number];
+
+/** How long buckets of each length are kept, in seconds: 6 hours, 3 days, 90 days. */
+export const HISTORY_KEEP_S: Readonly<Record<HistoryStep, number>> = {
+  10: 6 * 3_600,
+  60: 3 * 86_400,
+  3600: 90 * 86_400,
+};
+
+/** A bucket is rolled up this long after its end, in seconds: then every reporter has written. */
+export const HISTORY_GRACE_S = 30;
+
+/**
+ * Largest count of one row of ten seconds; what is more is clipped. A billion calls a second are not
+ * made, and the sum of any number of rows stays a 64-bit number.
+ */
+export const HISTORY_COUNT_MAX = 10_000_000_000;
+
+/** Largest sum of times of one row, in milliseconds: ten million calls at once. */
+export const HISTORY_TIME_MS_MAX = 100_000_000_000;
+
+/** Most points that one `readCallHistory` gives; the rest, in order of time, is left out. */
+export const HISTORY_POINTS_MAX = 100_000;
+
+/** Most time slots that one `readCallHistory` may ask for. */
+export const HISTORY_SLOTS_MAX = 10_000;
+
+/** Calls of one caller to one node within ten seconds, or of all callers to all nodes of a module. */
+export interface CallHistoryRow extends NodeKey {
+  /** IPv4 address of the caller, unsigned. A row with port 0, ip 0 and caller 0 is the module's sum. */
+  readonly caller: number;
+  /** Begin of the bucket in unix seconds, a multiple of 10. */
+  readonly atSeconds: number;
+  /** Calls that succeeded, up to {@linkcode HISTORY_COUNT_MAX} like the other counts. */
+  readonly succCount: number;
+  /** Calls that failed. */
+  readonly errCount: number;
+  /** Results that arrived in the bucket. */
+  readonly reportCount: number;
+  /** Results that said that the node is overloaded. */
+  readonly overloadCount: number;
+  /** Calls, of both kinds, whose time was told. */
+  readonly timedCount: number;
+  /** What those took together, in milliseconds, up to {@linkcode HISTORY_TIME_MS_MAX}. */
+  readonly timeMsSum: number;
+}
+
+/** What series a history is split into. */
+export type HistoryGroup = "total" | "module" | "node" | "caller";
+
+/** Which part of the history is wanted. */
+export interface CallHistoryQuery {
+  /** All modules when left out. */
+  readonly module?: ModuleKey;
+  /** Calls to this node only. */
+  readonly node?: Pick<NodeKey, "ip" | "port">;
+  /** Calls of this caller only, an unsigned IPv4 address. */
+  readonly caller?: number;
+  /** From this unix second on, rounded down to a whole step. */
+  readonly fromSeconds: number;
+  /** Up to this unix second, exclusive. */
+  readonly toSeconds: number;
+  /**
+   * Wanted distance of two points in seconds. It is raised to what is still kept for so long ago
+   * and rounded up to a whole bucket: see {@linkcode CallHistory.stepSeconds}.
+   */
+  readonly stepSeconds: number;
+  /** @default {"total"} */
+  readonly groupBy?: HistoryGroup;
+}
+
+/** One point of one series. Slots without any result have no point. */
+export interface CallHistoryPoint {
+  /** Begin of the slot, in unix seconds. */
+  readonly atSeconds: number;
+  /** Present in series by module, node or caller of several modules. */
+  readonly module?: ModuleKey;
+  /** Present in series by node. */
+  readonly node?: Pick<NodeKey, "ip" | "port">;
+  /** Present in series by caller. */
+  readonly caller?: number;
+  readonly succCount: number;
+  readonly errCount: number;
+  /** Share of the results that said that the node is overloaded, 0 to 1. */
+  readonly overloadShare: number;
+  /** Calls whose time was told; their mean time is `timeMsSum / timedCount`. */
+  readonly timedCount: number;
+  /** What those took together, in milliseconds. */
+  readonly timeMsSum: number;
+}
+
+/** An answer of `readCallHistory`. */
+export interface CallHistory {
+  /** Distance of two points in seconds, as it came to be. */
+  readonly stepSeconds: number;
+  /** Begin of the first slot. */
+  readonly fromSeconds: number;
+  readonly toSeconds: number;
+  /** In order of time, then of module, node and caller. */
+  readonly points: readonly CallHistoryPoint[];
+  /** True when points were left out. */
+  readonly truncated: boolean;
+}
+
+/** How a roll-up is done. */
+export interface RollUpOptions {
+  /** Now, in unix seconds. */
+  readonly nowSeconds: number;
+  /** How long buckets are kept. @default {HISTORY_KEEP_S} */
+  readonly keepSeconds?: Readonly<Record<HistoryStep, number>>;
+}
+
+/** What a roll-up did. */
+export interface RollUpResult {
+  /** Windows of a minute or an hour that were summed up. */
+  readonly windowCount: number;
+  /** Times that rows past their time were deleted; 0 when there were none. */
+  readonly deletionCount: number;
+}
+
+/** The history of calls in the database. A schema without it reads as empty. */
+export interface CallHistoryStore {
+  /**
+   * Writes ten-second buckets. `source` names the writer (a random unsigned 32-bit number for each
+   * start of a process): rows of several sources add up, a row written again by its source replaces
+   * the first, so that a write may be repeated after a failure. A schema before migration 8 takes
+   * the rows without their times.
+   *
+   * @throws {StoreError} for good, on a schema without history.
+   */
+  writeCallHistory(source: number, rows: readonly CallHistoryRow[]): Promise<void>;
+  /**
+   * Reads series of points. Each part of the range comes from the coarsest buckets that fit and
+   * have been rolled up, so that the end of the range is as fresh as its ten-second buckets.
+   *
+   * @throws {RangeError} when the range is empty or has more than `HISTORY_SLOTS_MAX` slots.
+   */
+  readCallHistory(query: CallHistoryQuery): Promise<CallHistory>;
+  /**
+   * Sums whole minutes and hours up and deletes what is past its time. Safe to repeat and to run in
+   * several places at once: a window is computed from its buckets, never added to.
+   */
+  rollUpCallHistory(options: RollUpOptions): Promise<RollUpResult>;
+}

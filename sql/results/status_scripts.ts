@@ -1,0 +1,157 @@
+// Core. The conversations about ServerCallStatus.
+
+import type { SchemaShape } from "../migrations/schema_shape.ts";
+import {
+  type Dialect,
+  numberOf,
+  placeholders,
+  type Script,
+  type SqlRow,
+  type SqlValue,
+  textOf,
+} from "../drivers/sql_script.ts";
+import { CALL_STATUS_ROWS_MAX, type CallStatusFilter, type CallStatusRow } from "../store.ts";
+
+/** Rows of one upsert: 200 to 1000 is where a statement stops costing more than its rows. */
+export const CALL_STATUS_CHUNK_ROWS = 1000;
+/** Largest value of the signed INT columns. */
+const INT_MAX = 2_147_483_647;
+
+const KEY_COLUMNS = ["modid", "cmdid", "ip", "port", "caller"];
+const VALUE_COLUMNS = ["succ_cnt", "err_cnt", "ts", "overload"];
+const TOTAL_COLUMNS = ["succ_total", "err_total"];
+
+/** A whole number from 0 to `max`; what is no number counts as 0. */
+function clip(value: number | undefined, max: number): number {
+  return value === undefined || !(value > 0) ? 0 : Math.min(Math.trunc(value), max);
+}
+
+/** The primary key as the signed columns hold it, in their order. */
+function keyOf(row: CallStatusRow): number[] {
+  return [row.modId | 0, row.cmdId | 0, row.ip | 0, row.port | 0, row.caller | 0];
+}
+
+/** Order of two rows by their primary keys; without making the keys, because there are many. */
+function compareKeys(a: CallStatusRow, b: CallStatusRow): number {
+  return (a.modId | 0) - (b.modId | 0) || (a.cmdId | 0) - (b.cmdId | 0) ||
+    (a.ip | 0) - (b.ip | 0) || (a.port | 0) - (b.port | 0) || (a.caller | 0) - (b.caller | 0);
+}
+
+function hasTotals(row: CallStatusRow): boolean {
+  return row.succTotal !== undefined || row.errTotal !== undefined;
+}
+
+/**
+ * Orders rows by primary key, so that writers at work on the same rows never wait for each other
+ * in a circle, and keeps the last of each key.
+ */
+export function sortCallStatus(rows: readonly CallStatusRow[]): CallStatusRow[] {
+  const sorted = rows.toSorted(compareKeys); // Stable: of equal keys the later row stays last.
+  return sorted.filter((row, index) =>
+    index + 1 === sorted.length || compareKeys(row, sorted[index + 1]) !== 0
+  );
+}
+
+function valuesOf(row: CallStatusRow, totals: boolean): SqlValue[] {
+  return [
+    ...keyOf(row),
+    clip(row.succCount, INT_MAX),
+    clip(row.errCount, INT_MAX),
+    clip(row.ts, Number.MAX_SAFE_INTEGER),
+    row.overload ? "1" : "0",
+    ...(totals
+      ? [
+        clip(row.succTotal, Number.MAX_SAFE_INTEGER),
+        clip(row.errTotal, Number.MAX_SAFE_INTEGER),
+      ]
+      : []),
+  ];
+}
+
+/**
+ * A row as text. Every value is a whole number made here, so there is nothing to escape; binding
+ * thousands of values takes the library ten times as long as the rest of a write.
+ */
+function valuesText(row: CallStatusRow, totals: boolean): string {
+  const overload = row.overload ? "'1'" : "'0'";
+  const text = `(${row.modId | 0},${row.cmdId | 0},${row.ip | 0},${row.port | 0},` +
+    `${row.caller | 0},${clip(row.succCount, INT_MAX)},${clip(row.errCount, INT_MAX)},` +
+    `${clip(row.ts, Number.MAX_SAFE_INTEGER)},${overload}`;
+  if (!totals) return `${text})`;
+  return `${text},${clip(row.succTotal, Number.MAX_SAFE_INTEGER)},` +
+    `${clip(row.errTotal, Number.MAX_SAFE_INTEGER)})`;
+}
+
+function upsertSql(dialect: Dialect, totals: boolean, values?: string): string {
+  const columns = [...KEY_COLUMNS, ...VALUE_COLUMNS, ...(totals ? TOTAL_COLUMNS : [])];
+  const insert = `INSERT INTO ServerCallStatus(${columns.join(", ")}) VALUES ` +
+    (values ?? placeholders(1, columns.length));
+  const updated = columns.slice(KEY_COLUMNS.length);
+  return dialect === "mysql"
+    ? `${insert} ON DUPLICATE KEY UPDATE ${updated.map((name) => `${name} = VALUES(${name})`)}`
+    : `${insert} ON CONFLICT(${KEY_COLUMNS}) DO UPDATE SET ` +
+      updated.map((name) => `${name} = excluded.${name}`).join(", ");
+}
+
+/**
+ * Writes one chunk of sorted rows. Rows without totals leave stored totals alone, so they go in a
+ * statement of their own. MySQL takes all rows of a kind in one statement, SQLite is faster with
+ * one prepared statement for each row; there the caller provides the transaction.
+ */
+export function* writeCallStatusScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  rows: readonly CallStatusRow[],
+): Script<void> {
+  for (const totals of [false, true]) {
+    const same = rows.filter((row) => (shape.callTotals && hasTotals(row)) === totals);
+    if (same.length === 0) continue;
+    if (dialect === "mysql") {
+      const values = same.map((row) => valuesText(row, totals)).join(",");
+      yield { sql: upsertSql(dialect, totals, values) };
+      continue;
+    }
+    const sql = upsertSql(dialect, totals);
+    for (const row of same) yield { sql, params: valuesOf(row, totals) };
+  }
+}
+
+function callStatusOf(row: SqlRow): CallStatusRow {
+  return {
+    modId: numberOf(row.modid) >>> 0,
+    cmdId: numberOf(row.cmdid) >>> 0,
+    ip: numberOf(row.ip) >>> 0,
+    port: numberOf(row.port),
+    caller: numberOf(row.caller) >>> 0,
+    succCount: numberOf(row.succ_cnt),
+    errCount: numberOf(row.err_cnt),
+    ts: numberOf(row.ts),
+    overload: textOf(row.overload) === "1",
+    ...(row.succ_total === undefined ? {} : {
+      succTotal: numberOf(row.succ_total),
+      errTotal: numberOf(row.err_total),
+    }),
+  };
+}
+
+/** Call results in order of the primary key. */
+export function* readCallStatusScript(
+  shape: SchemaShape,
+  filter: CallStatusFilter,
+): Script<CallStatusRow[]> {
+  const columns = [...KEY_COLUMNS, ...VALUE_COLUMNS, ...(shape.callTotals ? TOTAL_COLUMNS : [])];
+  const terms: string[] = [];
+  const params: SqlValue[] = [];
+  for (const [name, value] of [["modid", filter.modId], ["cmdid", filter.cmdId]] as const) {
+    if (value === undefined) continue;
+    terms.push(`${name} = ?`);
+    params.push(value | 0);
+  }
+  const where = terms.length === 0 ? "" : ` WHERE ${terms.join(" AND ")}`;
+  const rows = yield {
+    sql: `SELECT ${columns.join(", ")} FROM ServerCallStatus${where} ` +
+      `ORDER BY ${KEY_COLUMNS.join(", ")} LIMIT ?`,
+    params: [...params, CALL_STATUS_ROWS_MAX],
+  };
+  return rows.map(callStatusOf);
+}

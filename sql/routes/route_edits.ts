@@ -1,0 +1,223 @@
+// Core. Judges the edits of routes and works out what must be written.
+
+import { ConflictError, LimitError } from "../../reactor/errors.ts";
+import { formatIpv4 } from "../../reactor/address.ts";
+import {
+  type ModuleKey,
+  type NodeKey,
+  type NodeSpec,
+  type NodeState,
+  ROUTE_EDITS_MAX,
+  type RouteEdit,
+  type RouteRow,
+} from "../store.ts";
+
+/** Largest value of the unsigned columns. */
+export const UNSIGNED_MAX = 4_294_967_295;
+/** Largest weight of a node. */
+export const WEIGHT_MAX = 10_000;
+/** Weight of a node that was given none. */
+export const WEIGHT_DEFAULT = 100;
+/** Longest zone name, in UTF-16 units; the column holds as many characters. */
+export const ZONE_LENGTH_MAX = 64;
+
+/** Every state a node can have. */
+export const NODE_STATES: readonly NodeState[] = ["on", "drain", "off"];
+
+/** A row of RouteData together with its id. */
+export interface StoredRoute extends RouteRow {
+  readonly id: number;
+}
+
+/** What must be written for a list of edits. */
+export interface EditPlan {
+  /** Ids of the rows to delete. */
+  readonly deleteIds: number[];
+  /** Rows to insert, in the order of the edits. */
+  readonly inserts: RouteRow[];
+  /** Rows to overwrite, rows that get the same values together. */
+  readonly updates: { ids: number[]; weight: number; zone: string; state: NodeState }[];
+  /** Modules of which anything differs afterwards. */
+  readonly changed: ModuleKey[];
+}
+
+function checkInteger(place: string, name: string, value: unknown, min: number, max: number): void {
+  if (typeof value !== "number") {
+    throw new TypeError(`${place}: ${name} must be a number: current value is ${String(value)}`);
+  }
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new RangeError(
+      `${place}: ${name} must be a whole number from ${min} to ${max}: current value is ${value}`,
+    );
+  }
+}
+
+function checkZone(place: string, zone: unknown): void {
+  if (typeof zone !== "string") throw new TypeError(`${place}: zone must be text`);
+  // deno-lint-ignore no-control-regex
+  if (zone.length > ZONE_LENGTH_MAX || /[\u0000-\u001f\u007f]/.test(zone) || !zone.isWellFormed()) {
+    throw new RangeError(
+      `${place}: zone must be at most ${ZONE_LENGTH_MAX} printable characters: ` +
+        `current value has ${zone.length}`,
+    );
+  }
+}
+
+function checkSpec(place: string, spec: NodeSpec): void {
+  if (spec.weight !== undefined) checkInteger(place, "weight", spec.weight, 0, WEIGHT_MAX);
+  if (spec.zone !== undefined) checkZone(place, spec.zone);
+  if (spec.state !== undefined && !NODE_STATES.includes(spec.state)) {
+    throw new RangeError(
+      `${place}: state must be one of ${NODE_STATES.join(", ")}: ` +
+        `current value is "${String(spec.state)}"`,
+    );
+  }
+}
+
+/**
+ * Refuses edits that could not be stored as meant. `remove` accepts any port that the column can
+ * hold, so that what a foreign writer spoiled can be cleaned up.
+ *
+ * @throws {TypeError} when an edit is malformed.
+ * @throws {RangeError} when a number or text is out of range; the message counts edits from 1.
+ * @throws {LimitError} with more than `ROUTE_EDITS_MAX` edits.
+ */
+export function validateEdits(edits: readonly RouteEdit[]): void {
+  if (edits.length > ROUTE_EDITS_MAX) {
+    throw new LimitError(
+      "ROUTE_EDITS_MAX",
+      `Edits must be at most ${ROUTE_EDITS_MAX} at once: current value is ${edits.length}`,
+    );
+  }
+  edits.forEach((edit, index) => {
+    const place = `Edit ${index + 1}`;
+    if (edit === null || typeof edit !== "object") {
+      throw new TypeError(`${place} must be an object`);
+    }
+    if (edit.op !== "add" && edit.op !== "remove" && edit.op !== "set") {
+      const op: unknown = (edit as { op?: unknown }).op;
+      throw new TypeError(
+        `${place}: op must be one of add, remove, set: current value is "${String(op)}"`,
+      );
+    }
+    const isRemove = edit.op === "remove";
+    checkInteger(place, "modId", edit.modId, 0, UNSIGNED_MAX);
+    checkInteger(place, "cmdId", edit.cmdId, 0, UNSIGNED_MAX);
+    checkInteger(place, "ip", edit.ip, 0, UNSIGNED_MAX);
+    checkInteger(place, "port", edit.port, isRemove ? 0 : 1, isRemove ? UNSIGNED_MAX : 65_535);
+    if (edit.op !== "remove") checkSpec(place, edit);
+  });
+}
+
+/**
+ * Refuses keys that name no module.
+ *
+ * @throws {RangeError} when a number is out of range; the message counts keys from 1.
+ * @throws {LimitError} with more than `ROUTE_EDITS_MAX` keys.
+ */
+export function validateModuleKeys(keys: readonly ModuleKey[]): void {
+  if (keys.length > ROUTE_EDITS_MAX) {
+    throw new LimitError(
+      "ROUTE_EDITS_MAX",
+      `Modules must be at most ${ROUTE_EDITS_MAX} at once: current value is ${keys.length}`,
+    );
+  }
+  keys.forEach(({ modId, cmdId }, index) => {
+    checkInteger(`Module ${index + 1}`, "modId", modId, 0, UNSIGNED_MAX);
+    checkInteger(`Module ${index + 1}`, "cmdId", cmdId, 0, UNSIGNED_MAX);
+  });
+}
+
+/** Modules that edits touch, each once, in order of first mention. */
+export function modulesOf(keys: readonly ModuleKey[]): ModuleKey[] {
+  const modules = new Map<string, ModuleKey>();
+  for (const { modId, cmdId } of keys) modules.set(`${modId}/${cmdId}`, { modId, cmdId });
+  return [...modules.values()];
+}
+
+/** Text by which a node is told from another; also how messages name it. */
+export function nodeName(key: NodeKey): string {
+  return `${key.modId}/${key.cmdId} ${formatIpv4(key.ip)}:${key.port}`;
+}
+
+interface NodeDraft {
+  /** Every stored copy: the original table allows the same node twice. */
+  readonly stored: StoredRoute[];
+  current: RouteRow | undefined;
+}
+
+function applyEdit(draft: NodeDraft, edit: RouteEdit): void {
+  const { modId, cmdId, ip, port } = edit;
+  if (edit.op === "add") {
+    if (draft.current !== undefined) {
+      throw new ConflictError(`Node ${nodeName(edit)} exists already`);
+    }
+    const { weight = WEIGHT_DEFAULT, zone = "", state = "on" } = edit;
+    draft.current = { modId, cmdId, ip, port, weight, zone, state };
+    return;
+  }
+  if (draft.current === undefined) throw new ConflictError(`Node ${nodeName(edit)} does not exist`);
+  if (edit.op === "remove") {
+    draft.current = undefined;
+    return;
+  }
+  const { weight = draft.current.weight, zone = draft.current.zone } = edit;
+  draft.current = { ...draft.current, weight, zone, state: edit.state ?? draft.current.state };
+}
+
+function sameValues(a: RouteRow, b: RouteRow): boolean {
+  return a.weight === b.weight && a.zone === b.zone && a.state === b.state;
+}
+
+/**
+ * Works out what to write so that the edits hold. `stored` must hold every row of every module the
+ * edits name. Only what differs in the end is written: removing a node and adding it again as it
+ * was changes nothing. Copies of one node are treated as one.
+ *
+ * @throws {ConflictError} naming the node, when an edit contradicts what is stored or edits before.
+ */
+export function planEdits(stored: readonly StoredRoute[], edits: readonly RouteEdit[]): EditPlan {
+  const drafts = new Map<string, NodeDraft>();
+  for (const row of stored) {
+    const draft = drafts.get(nodeName(row)) ?? { stored: [], current: row };
+    draft.stored.push(row);
+    drafts.set(nodeName(row), draft);
+  }
+  const touched = new Set<NodeDraft>();
+  for (const edit of edits) {
+    const draft = drafts.get(nodeName(edit)) ?? { stored: [], current: undefined };
+    drafts.set(nodeName(edit), draft);
+    applyEdit(draft, edit);
+    touched.add(draft);
+  }
+  return writePlan(touched);
+}
+
+function writePlan(drafts: Iterable<NodeDraft>): EditPlan {
+  const plan: EditPlan = { deleteIds: [], inserts: [], updates: [], changed: [] };
+  const updates = new Map<string, EditPlan["updates"][number]>();
+  const changed: ModuleKey[] = [];
+  for (const { stored, current } of drafts) {
+    if (current === undefined) {
+      plan.deleteIds.push(...stored.map((row) => row.id));
+      if (stored.length > 0) changed.push(stored[0]);
+      continue;
+    }
+    if (stored.length === 0) {
+      plan.inserts.push(current);
+      changed.push(current);
+    }
+    const { weight, zone, state } = current;
+    const same = JSON.stringify([weight, zone, state]);
+    for (const row of stored) {
+      if (sameValues(row, current)) continue;
+      const update = updates.get(same) ?? { ids: [], weight, zone, state };
+      update.ids.push(row.id);
+      updates.set(same, update);
+      changed.push(current);
+    }
+  }
+  plan.updates.push(...updates.values());
+  plan.changed.push(...modulesOf(changed));
+  return plan;
+}

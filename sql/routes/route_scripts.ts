@@ -1,0 +1,353 @@
+// Core. The conversations about RouteData, RouteVersion and RouteChange.
+
+import { StoreError } from "../../reactor/errors.ts";
+import {
+  type EditPlan,
+  modulesOf,
+  planEdits,
+  type StoredRoute,
+  UNSIGNED_MAX,
+  WEIGHT_DEFAULT,
+} from "./route_edits.ts";
+import type { SchemaShape } from "../migrations/schema_shape.ts";
+import {
+  chunksOf,
+  type Dialect,
+  numberOf,
+  placeholders,
+  type Script,
+  type SqlRow,
+  type SqlValue,
+  textOf,
+} from "../drivers/sql_script.ts";
+import {
+  type EditResult,
+  MODULE_ROWS_MAX,
+  type ModuleKey,
+  type NodeState,
+  type RouteEdit,
+  type RouteMark,
+  type RouteRow,
+} from "../store.ts";
+
+/** Modules asked for in one SELECT: short enough for every server's packet and parser limits. */
+export const MODULES_PER_QUERY = 500;
+/** Rows written or deleted by one statement. */
+const ROWS_PER_STATEMENT = 1000;
+/** RouteChange rows older than this are pruned by edits: a day, in seconds. */
+export const ROUTE_CHANGE_AGE_MAX_S = 86_400;
+/** RouteChange rows kept; of more the oldest are pruned by edits. A poller that far behind reads all. */
+export const ROUTE_CHANGES_MAX = 100_000;
+/** Oldest RouteChange rows an edit looks at for pruning, besides twice what it adds. */
+const PRUNE_ROWS_MIN = 1000;
+
+function routeColumns(shape: SchemaShape): string {
+  return "id, modid, cmdid, serverip, serverport" +
+    (shape.routeExtras ? ", weight, zone, state" : "");
+}
+
+function stateOf(value: unknown): NodeState {
+  // What cannot be one of ours was not switched off by us.
+  return value === "drain" || value === "off" ? value : "on";
+}
+
+function routeOf(row: SqlRow): StoredRoute {
+  return {
+    id: numberOf(row.id),
+    modId: numberOf(row.modid),
+    cmdId: numberOf(row.cmdid),
+    ip: numberOf(row.serverip),
+    port: numberOf(row.serverport),
+    weight: row.weight === undefined ? WEIGHT_DEFAULT : numberOf(row.weight),
+    zone: textOf(row.zone),
+    state: stateOf(row.state),
+  };
+}
+
+function withoutId({ id: _id, ...route }: StoredRoute): RouteRow {
+  return route;
+}
+
+const MARK_SQL = "SELECT (SELECT version FROM RouteVersion WHERE id = 1) AS version, " +
+  "(SELECT MAX(id) FROM RouteChange) AS changeIdMax, " +
+  "(SELECT COUNT(*) FROM RouteChange) AS changeCount";
+
+/** One statement, hence one instant. */
+export function* routeMarkScript(): Script<RouteMark> {
+  const [row = {}] = yield { sql: MARK_SQL };
+  return {
+    version: numberOf(row.version),
+    changeIdMax: numberOf(row.changeIdMax),
+    changeCount: numberOf(row.changeCount),
+  };
+}
+
+/** Modules changed after a RouteChange id. */
+export function* changedModulesScript(afterChangeId: number): Script<ModuleKey[]> {
+  const rows = yield {
+    sql: "SELECT DISTINCT modid, cmdid FROM RouteChange WHERE id > ? ORDER BY modid, cmdid",
+    params: [afterChangeId],
+  };
+  return rows.map((row) => ({ modId: numberOf(row.modid), cmdId: numberOf(row.cmdid) }));
+}
+
+/** A page of routes, and the id after which the next one starts. */
+export interface RoutePage {
+  readonly rows: RouteRow[];
+  /** Undefined after the last page. */
+  readonly nextAfterId: number | undefined;
+}
+
+/** Reads up to `pageRows` routes with an id above `afterId`. */
+export function* routePageScript(
+  shape: SchemaShape,
+  afterId: number,
+  pageRows: number,
+): Script<RoutePage> {
+  const rows = yield {
+    sql: `SELECT ${routeColumns(shape)} FROM RouteData WHERE id > ? ORDER BY id LIMIT ?`,
+    params: [afterId, pageRows],
+  };
+  const last = rows.at(-1);
+  return {
+    rows: rows.map((row) => withoutId(routeOf(row))),
+    nextAfterId: rows.length < pageRows ? undefined : numberOf(last?.id),
+  };
+}
+
+/** `(modid = ? AND cmdid IN (?,?)) OR …`, which both databases answer from the index. */
+export function moduleCondition(
+  modules: readonly ModuleKey[],
+): { sql: string; params: SqlValue[] } {
+  const groups = new Map<number, number[]>();
+  for (const { modId, cmdId } of modules) {
+    const cmdIds = groups.get(modId) ?? [];
+    cmdIds.push(cmdId);
+    groups.set(modId, cmdIds);
+  }
+  const params: SqlValue[] = [];
+  const terms = [...groups].map(([modId, cmdIds]) => {
+    params.push(modId, ...cmdIds);
+    return `(modid = ? AND cmdid IN ${placeholders(1, cmdIds.length)})`;
+  });
+  return { sql: terms.join(" OR "), params };
+}
+
+/** Rows of some modules with their ids, in order of module and id. */
+export function* storedRoutesScript(
+  shape: SchemaShape,
+  keys: readonly ModuleKey[],
+  suffix: string,
+): Script<StoredRoute[]> {
+  const modules = modulesOf(keys).sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
+  const routes: StoredRoute[] = [];
+  for (const chunk of chunksOf(modules, MODULES_PER_QUERY)) {
+    const { sql, params } = moduleCondition(chunk);
+    const rows = yield {
+      sql: `SELECT ${routeColumns(shape)} FROM RouteData WHERE ${sql} ` +
+        `ORDER BY modid, cmdid, id${suffix}`,
+      params,
+    };
+    for (const row of rows) routes.push(routeOf(row));
+  }
+  return routes;
+}
+
+/** Routes of some modules. */
+export function* readModulesScript(
+  shape: SchemaShape,
+  keys: readonly ModuleKey[],
+): Script<RouteRow[]> {
+  return (yield* storedRoutesScript(shape, keys, "")).map(withoutId);
+}
+
+/**
+ * Modules of which a change recorded after a RouteChange id was meant however much it removes; none
+ * where the schema cannot say so.
+ */
+export function* meantModulesScript(
+  shape: SchemaShape,
+  afterChangeId: number,
+): Script<ModuleKey[]> {
+  if (!shape.changeMeant) return [];
+  const rows = yield {
+    sql: "SELECT DISTINCT modid, cmdid FROM RouteChange WHERE id > ? AND meant = 1 " +
+      "ORDER BY modid, cmdid",
+    params: [afterChangeId],
+  };
+  return rows.map((row) => ({ modId: numberOf(row.modid), cmdId: numberOf(row.cmdid) }));
+}
+
+/**
+ * Records that modules have changed, and raises the version; must run inside the transaction that
+ * changes them, after {@linkcode lockVersionScript}.
+ *
+ * @returns the version from now on.
+ */
+export function* recordChangesScript(
+  shape: SchemaShape,
+  locked: { readonly version: number; readonly nowS: number },
+  changed: readonly ModuleKey[],
+  meant: boolean,
+): Script<number> {
+  const { version, nowS } = locked;
+  // The column ends at UNSIGNED_MAX; then the clock's value is at least a different one.
+  const next = Math.max(version + 1, nowS);
+  const nextVersion = next > UNSIGNED_MAX ? nowS : next;
+  const marked = meant && shape.changeMeant;
+  const columns = "modid, cmdid, version" + (marked ? ", meant" : "");
+  for (const chunk of chunksOf(changed, ROWS_PER_STATEMENT)) {
+    yield {
+      sql: `INSERT INTO RouteChange(${columns}) VALUES ` +
+        placeholders(chunk.length, marked ? 4 : 3),
+      params: chunk.flatMap((
+        { modId, cmdId },
+      ) => [modId, cmdId, nextVersion, ...(marked ? [1] : [])]),
+    };
+  }
+  yield { sql: "UPDATE RouteVersion SET version = ? WHERE id = 1", params: [nextVersion] };
+  yield* pruneChangesScript(nowS, changed.length);
+  return nextVersion;
+}
+
+/**
+ * Records modules as changed as they are, and as meant; must run inside a write transaction.
+ *
+ * @throws {StoreError} on a schema that cannot say so.
+ */
+export function* confirmRoutesScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  keys: readonly ModuleKey[],
+): Script<EditResult> {
+  if (!shape.changeMeant) {
+    throw new StoreError("RouteChange must have the column meant: run the migrations", false);
+  }
+  const locked = yield* lockVersionScript(dialect);
+  const changed = modulesOf(keys);
+  const version = yield* recordChangesScript(shape, locked, changed, true);
+  return { changed, version };
+}
+
+/**
+ * Applies validated edits; must run inside a write transaction. The lock on the RouteVersion row
+ * makes our own editors wait for each other.
+ *
+ * @param meant Agents take the outcome however much it removes.
+ * @throws {ConflictError} when an edit contradicts what is stored.
+ * @throws {StoreError} when weight, zone or state is asked for on a schema without them.
+ */
+export function* editRoutesScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  edits: readonly RouteEdit[],
+  meant = true,
+): Script<EditResult> {
+  const forUpdate = dialect === "mysql" ? " FOR UPDATE" : "";
+  const locked = yield* lockVersionScript(dialect);
+  const stored = yield* storedRoutesScript(shape, edits, forUpdate);
+  const plan = planEdits(stored, edits);
+  if (plan.changed.length === 0) return { changed: [], version: locked.version };
+  yield* writePlanScript(shape, plan);
+  yield* adoptModulesScript(dialect, shape, plan.changed, locked.nowS);
+  const version = yield* recordChangesScript(shape, locked, plan.changed, meant);
+  return { changed: plan.changed, version };
+}
+
+/** Gives modules a row of Module that have none, as far as there is room. */
+function* adoptModulesScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  keys: readonly ModuleKey[],
+  nowS: number,
+): Script<void> {
+  if (!shape.modules) return;
+  const [count] = yield { sql: "SELECT COUNT(*) AS n FROM Module" };
+  const room = Math.max(0, MODULE_ROWS_MAX - numberOf(count?.n));
+  const insert = dialect === "mysql" ? "INSERT IGNORE" : "INSERT OR IGNORE";
+  for (const chunk of chunksOf(keys.slice(0, room), ROWS_PER_STATEMENT)) {
+    yield {
+      sql: `${insert} INTO Module(modid, cmdid, name, policy, updated_at) VALUES ` +
+        placeholders(chunk.length, 5),
+      params: chunk.flatMap(({ modId, cmdId }) => [modId, cmdId, "", "", nowS]),
+    };
+  }
+}
+
+/** The version now and the time by the database; our own editors wait here for each other. */
+export function* lockVersionScript(dialect: Dialect): Script<{ version: number; nowS: number }> {
+  const isMysql = dialect === "mysql";
+  const now = isMysql ? "UNIX_TIMESTAMP()" : "CAST(strftime('%s','now') AS INTEGER)";
+  const sql = `SELECT version, ${now} AS nowS FROM RouteVersion WHERE id = 1` +
+    (isMysql ? " FOR UPDATE" : "");
+  let rows = yield { sql };
+  if (rows.length === 0) {
+    const insert = isMysql ? "INSERT IGNORE" : "INSERT OR IGNORE";
+    yield { sql: `${insert} INTO RouteVersion(id, version) VALUES (1, 0)` };
+    rows = yield { sql };
+  }
+  return { version: numberOf(rows[0]?.version), nowS: numberOf(rows[0]?.nowS) };
+}
+
+function* writePlanScript(shape: SchemaShape, plan: EditPlan): Script<void> {
+  for (const ids of chunksOf(plan.deleteIds, ROWS_PER_STATEMENT)) {
+    yield { sql: `DELETE FROM RouteData WHERE id IN ${placeholders(1, ids.length)}`, params: ids };
+  }
+  const usesExtras = plan.updates.length > 0 ||
+    plan.inserts.some((row) =>
+      row.weight !== WEIGHT_DEFAULT || row.zone !== "" || row.state !== "on"
+    );
+  if (usesExtras && !shape.routeExtras) {
+    throw new StoreError(
+      "RouteData must have the columns weight, zone and state for this edit: run the migrations",
+      false,
+    );
+  }
+  for (const { ids, weight, zone, state } of plan.updates) {
+    for (const chunk of chunksOf(ids, ROWS_PER_STATEMENT)) {
+      yield {
+        sql: "UPDATE RouteData SET weight = ?, zone = ?, state = ? " +
+          `WHERE id IN ${placeholders(1, chunk.length)}`,
+        params: [weight, zone, state, ...chunk],
+      };
+    }
+  }
+  yield* insertRoutesScript(shape, plan.inserts);
+}
+
+function* insertRoutesScript(shape: SchemaShape, inserts: readonly RouteRow[]): Script<void> {
+  const extras = shape.routeExtras;
+  const columns = "modid, cmdid, serverip, serverport" + (extras ? ", weight, zone, state" : "");
+  for (const chunk of chunksOf(inserts, ROWS_PER_STATEMENT)) {
+    yield {
+      sql: `INSERT INTO RouteData(${columns}) VALUES ` +
+        placeholders(chunk.length, extras ? 7 : 4),
+      params: chunk.flatMap((row) => [
+        row.modId,
+        row.cmdId,
+        row.ip,
+        row.port,
+        ...(extras ? [row.weight, row.zone, row.state] : []),
+      ]),
+    };
+  }
+}
+
+/** Looks at the oldest rows only, so that an edit never pays for the size of the table. */
+function* pruneChangesScript(nowS: number, addedCount: number): Script<void> {
+  const rows = yield {
+    sql: "SELECT id, version, (SELECT MAX(id) FROM RouteChange) AS idMax " +
+      "FROM RouteChange ORDER BY id LIMIT ?",
+    params: [PRUNE_ROWS_MIN + 2 * addedCount],
+  };
+  const ids = rows.filter((row) =>
+    numberOf(row.version) < nowS - ROUTE_CHANGE_AGE_MAX_S ||
+    numberOf(row.id) <= numberOf(row.idMax) - ROUTE_CHANGES_MAX
+  ).map((row) => numberOf(row.id));
+  for (const chunk of chunksOf(ids, ROWS_PER_STATEMENT)) {
+    yield {
+      sql: `DELETE FROM RouteChange WHERE id IN ${placeholders(1, chunk.length)}`,
+      params: chunk,
+    };
+  }
+}
