@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PushGuard } from "../../agent/routes/push_guard.ts";
+import { PushGuard } from "../../feed/push_guard.ts";
 import { heldRoutes } from "./held_routes.ts";
 import type { ServiceRow } from "./types.ts";
 

@@ -1,6 +1,6 @@
 // Core. The address under which this host's reports are stored.
 
-import { isLoopback, parseIpv4 } from "../../reactor/address.ts";
+import { isLoopback, parseIpv4 } from "../reactor/address.ts";
 
 const LOOPBACK = 0x7f000001;
 
