@@ -60,7 +60,7 @@ function compiledPath(bench: Bench): string {
 async function compile(bench: Bench, on: BenchRuntime): Promise<string | undefined> {
   const words = ["--with", "bun", "--only", "lars-agent", "--out", compiledPath(bench)];
   try {
-    await runProgram(on.command("tools/compile.ts", ...words), COMPILE_TIMEOUT_MS);
+    await runProgram(on.command("scripts/compile.ts", ...words), COMPILE_TIMEOUT_MS);
     return undefined;
   } catch (error) {
     return messageOf(error).split("\n")[0];

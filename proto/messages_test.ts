@@ -62,7 +62,7 @@ test("a weight of 0 is told apart from no weight", () => {
 test("lars_pb.js was generated from lars.proto as it is now", () => {
   const read = (name: string): string => readFileSync(new URL(name, import.meta.url), "utf8");
   const digest = createHash("sha256").update(read("./lars.proto")).digest("hex");
-  const hint = "run: deno run -A tools/generate_proto.ts";
+  const hint = "run: deno run -A scripts/generate_proto.ts";
   assert.ok(read("./lars_pb.js").includes(`sha256 ${digest}\n`), hint);
   assert.ok(read("./lars_pb.d.ts").includes(`sha256 ${digest}\n`), hint);
 });

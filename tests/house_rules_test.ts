@@ -18,7 +18,7 @@ import {
   isTest,
   ROOM_ORDER,
   type SourceFile,
-} from "../tools/check_house_rules.ts";
+} from "../scripts/check_house_rules.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
 const SKIPPED = new Set(["node_modules", "dist", "data", "results", "coverage"]);

@@ -7,10 +7,11 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { argument, CommandError, repeated, reportFailure } from "./cli_errors.ts";
-import { parseWhole } from "./cli_arguments.ts";
-import { addExamples, describeOption } from "./command.ts";
-import { noteLine, printLine } from "./terminal.ts";
+import { argument, CommandError, repeated, reportFailure } from "../tools/cli_errors.ts";
+import { parseWhole } from "../tools/cli_arguments.ts";
+import { addExamples, describeOption } from "../tools/command.ts";
+import { noteLine, printLine } from "../tools/terminal.ts";
+import { ROOM_ORDER } from "./check_house_rules.ts";
 
 /** Programs and where they start. */
 const PROGRAMS: Readonly<Record<string, string>> = {
@@ -21,8 +22,8 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   "lars-web": "web/main.ts",
 };
 
-/** Folders whose files may start Web Workers. */
-const ROOMS = ["reactor", "daemon", "balancer", "sql", "dns", "reporter", "agent", "web"];
+/** Folders whose files may start Web Workers: the rooms below the command line. */
+const ROOMS = ROOM_ORDER.slice(0, ROOM_ORDER.findIndex((rooms) => rooms.includes("tools"))).flat();
 
 /** The Bun that compiles, when the machine has none of this version. */
 const BUN_VERSION = "1.4.5";

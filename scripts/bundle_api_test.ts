@@ -15,7 +15,7 @@ test(
   async () => {
     await withProcesses(async (processes) => {
       const { directory } = processes;
-      const made = await processes.run("tools/bundle_api.ts", ["--out", directory]);
+      const made = await processes.run("scripts/bundle_api.ts", ["--out", directory]);
       assert.equal(made.code, 0, made.stderr);
       assert.deepEqual(made.stdout.trim().split("\n"), [
         `${directory}/lars_api.js`,
@@ -43,7 +43,7 @@ test(
 
 test("deno task api refuses what it does not know with exit code 2", async () => {
   await withProcesses(async (processes) => {
-    const { code, stderr } = await processes.run("tools/bundle_api.ts", ["--nope"]);
+    const { code, stderr } = await processes.run("scripts/bundle_api.ts", ["--nope"]);
     assert.equal(code, 2);
     assert.match(stderr, /unknown option '--nope'/);
   });

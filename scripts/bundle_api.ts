@@ -7,9 +7,9 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
-import { CommandError, reportFailure } from "./cli_errors.ts";
-import { addExamples } from "./command.ts";
-import { printLine } from "./terminal.ts";
+import { CommandError, reportFailure } from "../tools/cli_errors.ts";
+import { addExamples } from "../tools/command.ts";
+import { printLine } from "../tools/terminal.ts";
 
 const ROOT = resolve(fileURLToPath(new URL("..", import.meta.url)));
 

@@ -14,8 +14,8 @@ const STEPS: readonly Step[] = [
   { name: "format", argv: [deno, "fmt", "--check", "--quiet"] },
   { name: "lint", argv: [deno, "lint", "--quiet"] },
   { name: "types", argv: [deno, "check", "--quiet", "."] },
-  { name: "proto", argv: [deno, "run", "-A", "tools/generate_proto.ts", "--check"] },
-  { name: "console", argv: [deno, "run", "-A", "tools/build_console.ts", "--check"] },
+  { name: "proto", argv: [deno, "run", "-A", "scripts/generate_proto.ts", "--check"] },
+  { name: "console", argv: [deno, "run", "-A", "scripts/build_console.ts", "--check"] },
   { name: "readmes", argv: [deno, "check", "--quiet", "--doc-only", "."] },
   {
     name: "examples",

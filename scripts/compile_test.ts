@@ -38,7 +38,7 @@ test("compiled programs serve where their sources are not", async () => {
     // Programs that remember where they were built would find their workers there.
     const sources = join(processes.directory, "sources");
     await copySources(sources);
-    const compile = scriptCommand("tools/compile.ts")
+    const compile = scriptCommand("scripts/compile.ts")
       .map((arg) => arg.replace(PROJECT_ROOT, sources));
     const built = await processes.spawnCommand("compile", [
       ...compile,
