@@ -5,7 +5,7 @@ import { sleep } from "../reactor/time/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { openStore, type RouteEdit } from "../sql/mod.ts";
-import { randomSecret, secretHash } from "../web/secrets.ts";
+import { randomSecret, secretHash } from "../control/access/secrets.ts";
 import type { Bench, BenchRuntime, Suite } from "./harness.ts";
 import { missingRow, type Row, rowOf } from "./rows.ts";
 import { ServerProcess } from "./server_process.ts";

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { probeAgent } from "../agent/status/agent_probe.ts";
+import { probeAgent } from "../control/explain/agent_probe.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { addNodes, nodeOf, sqliteTestStore, startFleet } from "./support/fleet.ts";
 import { SteadyLoad } from "./support/load.ts";

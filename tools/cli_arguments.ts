@@ -3,7 +3,7 @@
 import { type Address, formatIpv4, parseAddress, parseIpv4 } from "../reactor/address.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
 import type { NodeAddress } from "../model/keys.ts";
-import { parseCmdId, parseModId, parseNodeIp, parsePort } from "../web/route_values.ts";
+import { parseCmdId, parseModId, parseNodeIp, parsePort } from "../control/changes/route_values.ts";
 
 export {
   ID_MAX,
@@ -18,7 +18,7 @@ export {
   parseZone,
   WEIGHT_MAX,
   ZONE_LENGTH_MAX,
-} from "../web/route_values.ts";
+} from "../control/changes/route_values.ts";
 
 /**
  * A module in words: `1 2` or `1/2`.

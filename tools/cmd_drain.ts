@@ -8,7 +8,7 @@ import type { ModuleKey, NodeAddress, NodeState, RouteRow } from "../sql/store.t
 import { formatNodeAddress, parseNodeAddress, parseWhole } from "./cli_arguments.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { DrainState, type DrainVerdict } from "./drain_state.ts";
+import { DrainState, type DrainVerdict } from "../control/drain/drain_state.ts";
 import { plural } from "./plural.ts";
 import {
   addEditOptions,

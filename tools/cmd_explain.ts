@@ -57,7 +57,7 @@ async function explain(key: ModuleKey, flags: ExplainFlags): Promise<Explanation
     return await client.call("explainModule", { params: { ...key }, query });
   }
   const token = await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
-  const { ExplainService } = await import("../web/explain_service.ts");
+  const { ExplainService } = await import("../control/explain/explain_service.ts");
   const service = new ExplainService({
     agent: flags.agent,
     token,

@@ -17,7 +17,7 @@ import {
 import { argument, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { addEditOptions, type EditFlags, outcomeJson, toldText } from "./route_edit.ts";
-import { describeNode, jsonNode } from "../web/route_file.ts";
+import { describeNode, jsonNode } from "../control/changes/route_file.ts";
 import { addTransferCommands } from "./route_transfer.ts";
 import {
   addServerOption,

@@ -1,7 +1,7 @@
 // Shell. `lars status`: database, services, agent and call results at a glance.
 
 import type { Command } from "commander";
-import { type AgentFacts, probeAgent } from "../agent/status/agent_probe.ts";
+import { type AgentFacts, probeAgent } from "../control/explain/agent_probe.ts";
 import type { Address } from "../reactor/address.ts";
 import { ConfigError, LarsError, messageOf } from "../reactor/errors.ts";
 import { UsageError } from "./cli_errors.ts";

@@ -19,8 +19,8 @@ import type { ChangeEdits } from "../sql/console/console_store.ts";
 import { modulesOf } from "../sql/routes/route_edits.ts";
 import { parsePeer } from "./cli_arguments.ts";
 import { argument, repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
-import type { Told } from "../dns/dns_notifier.ts";
-import { tellingDns } from "../web/dns_teller.ts";
+import type { Told } from "../control/changes/dns_notifier.ts";
+import { tellingDns } from "../control/changes/dns_teller.ts";
 import { addStoreOptions, type StoreFlags } from "./store_access.ts";
 import { warningLine } from "./terminal.ts";
 

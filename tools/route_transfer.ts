@@ -16,7 +16,7 @@ import {
   ROUTE_FORMATS,
   type RouteFormat,
   type WantedNode,
-} from "../web/route_file.ts";
+} from "../control/changes/route_file.ts";
 import {
   describePlan,
   planEdits,
@@ -24,7 +24,7 @@ import {
   type PlanOptions,
   planRoutes,
   type RoutePlan,
-} from "../web/route_plan.ts";
+} from "../control/changes/route_plan.ts";
 import { plural } from "./plural.ts";
 import {
   addServerOption,

@@ -16,12 +16,12 @@ import type {
   RouteRow,
   Store,
 } from "../sql/store.ts";
-import { AccessService } from "../web/access_service.ts";
-import type { Actor } from "../web/actor.ts";
-import { CounterService } from "../web/counter_service.ts";
-import { NodeUseService } from "../web/node_use_service.ts";
-import { readFacts, readReport } from "../web/report_service.ts";
-import { PasswordHasher } from "../web/secrets.ts";
+import { AccessService } from "../control/access/access_service.ts";
+import type { Actor } from "../control/access/actor.ts";
+import { CounterService } from "../control/counters/counter_service.ts";
+import { NodeUseService } from "../control/drain/node_use_service.ts";
+import { readFacts, readReport } from "../control/reports/report_service.ts";
+import { PasswordHasher } from "../control/access/secrets.ts";
 import { TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import {
   changeAndTell,

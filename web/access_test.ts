@@ -2,8 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import type { ResponseOf } from "./contract.ts";
-import { LOGIN_FAILURES_PER_ADDRESS_MAX, LOGIN_WINDOW_MS, LoginBrake } from "./login_brake.ts";
-import { PasswordHasher, randomPassword, sameText, signatureOf } from "./secrets.ts";
+import {
+  LOGIN_FAILURES_PER_ADDRESS_MAX,
+  LOGIN_WINDOW_MS,
+  LoginBrake,
+} from "../control/access/login_rate_limiter.ts";
+import {
+  PasswordHasher,
+  randomPassword,
+  sameText,
+  signatureOf,
+} from "../control/access/secrets.ts";
 import { Client, withConsole } from "../tests/support/console_bench.ts";
 
 const TIMEOUT = { timeout: 120_000 };

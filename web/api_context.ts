@@ -1,6 +1,6 @@
 // Core. What the handler of a route is given, and what it may answer.
 
-import type { Actor } from "./actor.ts";
+import type { Actor } from "../control/access/actor.ts";
 import type { ParsedOf, ResponseOf, RouteName } from "./contract.ts";
 
 /** One checked request. */

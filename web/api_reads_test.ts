@@ -7,8 +7,8 @@ import { systemClock } from "../reactor/time/system_clock.ts";
 import type { Store } from "../sql/store.ts";
 import { type Client, withConsole } from "../tests/support/console_bench.ts";
 import { API_PREFIX, API_ROUTES, type ResponseOf } from "./contract.ts";
-import { CounterService } from "./counter_service.ts";
-import { readReport } from "./report_service.ts";
+import { CounterService } from "../control/counters/counter_service.ts";
+import { readReport } from "../control/reports/report_service.ts";
 
 const TIMEOUT = { timeout: 120_000 };
 const NODE = { modId: 1, cmdId: 2, ip: 0x0a000001, port: 7777 };

@@ -6,8 +6,8 @@ import { isLoopback } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
-import type { AccessService } from "./access_service.ts";
-import { type Actor, auditOf, mayAct } from "./actor.ts";
+import type { AccessService } from "../control/access/access_service.ts";
+import { type Actor, auditOf, mayAct } from "../control/access/actor.ts";
 import type { ApiContext, ApiHandlers } from "./api_context.ts";
 import {
   API_PREFIX,
@@ -19,8 +19,8 @@ import {
   SESSION_COOKIE,
 } from "./contract.ts";
 import { packedBody } from "./packing.ts";
-import { ApiProblem, problemBody, problemOf } from "./problem.ts";
-import { sameText } from "./secrets.ts";
+import { ApiProblem, problemBody, problemOf } from "../control/problem.ts";
+import { sameText } from "../control/access/secrets.ts";
 import type { AuditEntry } from "../sql/console/console_store.ts";
 
 /** Largest body of a request, in bytes; files and lists of edits may be larger. */

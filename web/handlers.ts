@@ -4,27 +4,32 @@ import { MODULE_SETTINGS, POLICY_NAMES } from "../balancer/module_policy.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { ModuleKey, Store } from "../sql/store.ts";
-import type { AccessService, Login } from "./access_service.ts";
-import type { Actor } from "./actor.ts";
-import type { AgentService } from "./agent_service.ts";
-import type { AlertService } from "./alert_service.ts";
-import { listAgents, STATUS_AGENTS_MAX } from "./agent_list.ts";
+import type { AccessService, Login } from "../control/access/access_service.ts";
+import type { Actor } from "../control/access/actor.ts";
+import type { AgentService } from "../control/system/agent_service.ts";
+import type { AlertService } from "../control/alerts/alert_service.ts";
+import { listAgents, STATUS_AGENTS_MAX } from "../control/system/agent_list.ts";
 import type { ApiContext, ApiHandlers } from "./api_context.ts";
-import { parseNode } from "./change_edits.ts";
-import type { ChangeService, WriteOptions } from "./change_service.ts";
+import { parseNode } from "../control/changes/change_edits.ts";
+import type { ChangeService, WriteOptions } from "../control/changes/change_service.ts";
 import { type ResponseOf, SESSION_COOKIE } from "./contract.ts";
-import type { CounterService } from "./counter_service.ts";
-import type { ExplainService } from "./explain_service.ts";
-import { eventQuery, eventView, historyQuery, historyView } from "./history_views.ts";
+import type { CounterService } from "../control/counters/counter_service.ts";
+import type { ExplainService } from "../control/explain/explain_service.ts";
+import {
+  eventQuery,
+  eventView,
+  historyQuery,
+  historyView,
+} from "../control/reports/history_views.ts";
 import type { LiveHub, LiveMessage } from "./live_stream.ts";
-import type { NodeUseService } from "./node_use_service.ts";
+import type { NodeUseService } from "../control/drain/node_use_service.ts";
 import { openApiDocument } from "./openapi.ts";
-import { ApiProblem } from "./problem.ts";
-import type { ReportService } from "./report_service.ts";
+import { ApiProblem } from "../control/problem.ts";
+import type { ReportService } from "../control/reports/report_service.ts";
 import { NODE_MODULES_MAX } from "./schemas.ts";
-import type { ServiceView, SystemView } from "./system_model.ts";
-import type { SystemReader } from "./system_reader.ts";
-import { detailOf, listModules, overviewOf, search } from "./system_views.ts";
+import type { ServiceView, SystemView } from "../control/system/system_model.ts";
+import type { SystemReader } from "../control/system/system_reader.ts";
+import { detailOf, listModules, overviewOf, search } from "../control/system/system_views.ts";
 
 /** A caller that reported within this time is one of a node, in seconds. */
 const CALLERS_WITHIN_S = 60;

@@ -12,7 +12,7 @@ import type { Store } from "../../sql/store.ts";
 import { withTempDir } from "./temp_dir.ts";
 import type { webSettings } from "../../web/config.ts";
 import { API_PREFIX, CSRF_HEADER, type ProblemBody, type Role } from "../../web/contract.ts";
-import { PasswordHasher } from "../../web/secrets.ts";
+import { PasswordHasher } from "../../control/access/secrets.ts";
 import { startWeb, type WebOptions, type WebService } from "../../web/service.ts";
 
 /** Cheap to try: tests log in many times. */

@@ -1,9 +1,9 @@
 // Shell. API tokens of a console, put into its database by tests.
 
 import type { Store } from "../../sql/store.ts";
-import { TOKEN_PREFIX } from "../../web/access_service.ts";
+import { TOKEN_PREFIX } from "../../control/access/access_service.ts";
 import type { Role } from "../../web/contract.ts";
-import { randomSecret, secretHash } from "../../web/secrets.ts";
+import { randomSecret, secretHash } from "../../control/access/secrets.ts";
 
 /**
  * Makes a token.

@@ -1,6 +1,6 @@
 // Core. What services tell of themselves, in order: what people look for first, then the rest.
 
-import { AGENT_BEHIND_S } from "../agent_list.ts";
+import { AGENT_BEHIND_S } from "../../control/system/agent_list.ts";
 import { formatCount, formatNumber, formatSpan } from "./format.ts";
 import type { ServiceRow } from "./types.ts";
 

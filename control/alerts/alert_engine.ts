@@ -1,0 +1,367 @@
+// Core. Which alerts fire: rules against the system, with hysteresis and silences.
+
+import type { RuleRow, SilenceRow } from "../../sql/console/console_store.ts";
+import { heldCount } from "../system/agent_list.ts";
+import type { ModuleView, NodeView, ServiceView, SystemView } from "../system/system_model.ts";
+
+/** Alerts at once; further ones are counted, not kept. */
+export const ALERTS_MAX = 2000;
+/** A pause between two looks counts as at most this, in ms: nobody looked meanwhile. */
+const LOOK_PAUSE_MAX_MS = 10_000;
+
+/** A rule of the default set. */
+export type NewRule = Omit<RuleRow, "id">;
+
+function rule(
+  kind: string,
+  title: string,
+  severity: NewRule["severity"],
+  threshold: number,
+  forS: number,
+  clearS: number,
+): NewRule {
+  return {
+    kind,
+    title,
+    severity,
+    enabled: true,
+    threshold,
+    forS,
+    clearS,
+    modId: null,
+    cmdId: null,
+  };
+}
+
+/** What a new console watches. */
+export const DEFAULT_RULES: readonly NewRule[] = [
+  rule("module_overload", "No usable node", "critical", 0, 5, 30),
+  rule("error_share", "Many calls fail", "warning", 0.1, 60, 120),
+  rule("node_out", "Node kept out", "warning", 0, 30, 30),
+  // Not at once: dns writes what it knows every 10 s, and has to be found again after a restart.
+  rule("agent_silent", "Agent silent", "warning", 45, 20, 30),
+  rule("dns_behind", "dns behind the database", "warning", 5, 10, 10),
+  rule("push_refused", "Agents hold a push back", "warning", 0, 0, 60),
+  rule("report_backlog", "Results wait for the database", "warning", 10_000, 30, 60),
+];
+
+/** What an alert is about. */
+export interface Condition {
+  /** Tells subjects of one rule apart. */
+  readonly subject: string;
+  readonly text: string;
+  readonly value: number;
+  readonly modId: number | null;
+  readonly cmdId: number | null;
+  readonly node: string | null;
+  readonly service: string | null;
+}
+
+/** An alert that fires or is about to. */
+export interface AlertState extends Condition {
+  readonly key: string;
+  readonly ruleId: number;
+  readonly kind: string;
+  readonly title: string;
+  readonly severity: "warning" | "critical";
+  readonly state: "pending" | "firing";
+  readonly isSilenced: boolean;
+  /** By the wall clock. */
+  readonly sinceMs: number;
+  readonly firedAtMs: number | null;
+  /** True when the webhooks know of it. */
+  readonly isTold: boolean;
+  /** How long the condition has held, and how long it has been over, while somebody looked. */
+  readonly heldMs: number;
+  readonly overMs: number;
+}
+
+/** Something to write down, and to tell unless it is silenced. */
+export interface AlertNews {
+  readonly type: "firing" | "ended";
+  readonly alert: AlertState;
+  /** True when webhooks are to be told. */
+  readonly tell: boolean;
+  /** True when it is to be kept as an event; false when only a silence has ended. */
+  readonly keep: boolean;
+}
+
+function labelOf({ modId, cmdId, name }: ModuleView): string {
+  return name === "" ? `Module ${modId}/${cmdId}` : `${name} (${modId}/${cmdId})`;
+}
+
+function aboutModule(module: ModuleView, text: string, value: number): Condition {
+  const { modId, cmdId } = module;
+  const subject = `${modId}/${cmdId}`;
+  return { subject, text, value, modId, cmdId, node: null, service: null };
+}
+
+function aboutNode(module: ModuleView, node: NodeView): Condition {
+  return {
+    ...aboutModule(
+      module,
+      `${labelOf(module)}: node ${node.name} is kept out by all ${node.callerCount} callers`,
+      node.overloadCallerCount,
+    ),
+    subject: `${module.modId}/${module.cmdId} ${node.name}`,
+    node: node.name,
+  };
+}
+
+function aboutService(service: ServiceView, text: string, value: number): Condition {
+  const name = `${service.kind} ${service.address}`;
+  return {
+    subject: name,
+    text: `${name} ${text}`,
+    value,
+    modId: null,
+    cmdId: null,
+    node: null,
+    service: name,
+  };
+}
+
+function detailNumber(service: ServiceView, name: string): number {
+  const value = service.detail[name];
+  return typeof value === "number" ? value : 0;
+}
+
+type Check = (view: SystemView, modules: readonly ModuleView[], threshold: number) => Condition[];
+
+function services(
+  view: SystemView,
+  kind: string,
+  valueOf: (service: ServiceView) => number,
+  threshold: number,
+  text: (value: number) => string,
+): Condition[] {
+  return view.services
+    .filter((service) => service.kind === kind && valueOf(service) > threshold)
+    .map((service) => aboutService(service, text(valueOf(service)), valueOf(service)));
+}
+
+function aboutAgents(text: string, value: number): Condition {
+  return {
+    subject: "agents",
+    text,
+    value,
+    modId: null,
+    cmdId: null,
+    node: null,
+    service: null,
+  };
+}
+
+/**
+ * Agents are heard through dns. While no dns lives nothing is known of those that were, and one
+ * alert says so instead of one for each.
+ */
+function silentAgents(
+  view: SystemView,
+  _modules: readonly ModuleView[],
+  threshold: number,
+): Condition[] {
+  const silentS = ({ seenAtMs }: ServiceView): number => Math.round((view.atMs - seenAtMs) / 1000);
+  const isHeard = view.services.some((one) => one.kind === "dns" && silentS(one) <= threshold);
+  const silent = view.services.filter((one) => one.kind === "agent" && silentS(one) > threshold);
+  const unheard = isHeard ? [] : silent.filter(({ detail }) => typeof detail.dns === "string");
+  const conditions = silent.filter((agent) => !unheard.includes(agent)).map((agent) =>
+    aboutService(agent, `has been silent for ${silentS(agent)} s`, silentS(agent))
+  );
+  if (unheard.length > 0) {
+    conditions.push(aboutAgents(
+      `No dns is alive, so nothing is heard of ${unheard.length} agents`,
+      unheard.length,
+    ));
+  }
+  return conditions;
+}
+
+/** One change may be held back by the whole fleet: that is one alert. */
+function holdingAgents(
+  view: SystemView,
+  _modules: readonly ModuleView[],
+  threshold: number,
+): Condition[] {
+  const holding = view.services.filter((one) => one.kind === "agent" && heldCount(one) > threshold);
+  if (holding.length === 0) return [];
+  const most = Math.max(...holding.map(heldCount));
+  const [{ address }] = holding;
+  const who = holding.length === 1
+    ? `agent ${address} holds`
+    : `${holding.length} agents (${address} for one) hold`;
+  const what = most === 1 ? "a changed route" : `${most} changed routes`;
+  return [aboutAgents(`${who} ${what} back: confirm or undo the change`, most)];
+}
+
+/** What each kind of rule looks for. */
+const CHECKS: Readonly<Record<string, Check>> = {
+  module_overload: (_view, modules) =>
+    modules.filter(({ health }) => health === "down").map((module) =>
+      aboutModule(module, `${labelOf(module)}: no node can be called`, module.overloadCount)
+    ),
+  error_share: (_view, modules, threshold) =>
+    modules.filter(({ errorShare, callsPerSecond }) => callsPerSecond > 0 && errorShare > threshold)
+      .map((module) =>
+        aboutModule(
+          module,
+          `${labelOf(module)}: ${Math.round(module.errorShare * 1000) / 10} % of the calls fail`,
+          module.errorShare,
+        )
+      ),
+  node_out: (_view, modules) =>
+    modules.flatMap((module) =>
+      module.nodes.filter(({ state, health }) => state === "on" && health === "overload")
+        .map((node) => aboutNode(module, node))
+    ),
+  agent_silent: silentAgents,
+  dns_behind: (view, _modules, threshold) =>
+    services(
+      view,
+      "dns",
+      ({ revisionLag }) => revisionLag ?? 0,
+      threshold,
+      (seconds) => `is ${seconds} s behind the database`,
+    ),
+  push_refused: holdingAgents,
+  report_backlog: (view, _modules, threshold) =>
+    services(
+      view,
+      "reporter",
+      (service) => detailNumber(service, "rows_waiting"),
+      threshold,
+      (rows) => `has ${rows} results that wait for the database`,
+    ),
+};
+
+function matches(silence: SilenceRow, ruleId: number, condition: Condition): boolean {
+  return (silence.ruleId === null || silence.ruleId === ruleId) &&
+    (silence.modId === null || silence.modId === condition.modId) &&
+    (silence.cmdId === null || silence.cmdId === condition.cmdId) &&
+    (silence.node === null || silence.node === condition.node);
+}
+
+/** When it is looked. */
+export interface LookTime {
+  /** By the monotonic clock. */
+  readonly nowMs: number;
+  /** By the wall clock, for people. */
+  readonly wallMs: number;
+}
+
+/** Remembers which alerts are about to fire, fire, or are about to end. */
+export class AlertEngine {
+  #alerts = new Map<string, AlertState>();
+  #lastMs: number | undefined;
+  #droppedCount = 0;
+
+  /** Alerts that fire or are about to, firing ones first, oldest first. */
+  get alerts(): AlertState[] {
+    return [...this.#alerts.values()].sort((a, b) =>
+      Number(b.state === "firing") - Number(a.state === "firing") || a.sinceMs - b.sinceMs
+    );
+  }
+
+  /** Alerts that found no room since the start. */
+  get droppedCount(): number {
+    return this.#droppedCount;
+  }
+
+  /** Takes over alerts that another run left, so that a restart neither repeats nor loses one. */
+  restore(alerts: readonly AlertState[]): void {
+    for (const alert of alerts.slice(0, ALERTS_MAX)) this.#alerts.set(alert.key, alert);
+  }
+
+  /** Looks at the system. A view that is stale tells nothing: then nothing begins and nothing ends. */
+  look(
+    view: SystemView,
+    rules: readonly RuleRow[],
+    silences: readonly SilenceRow[],
+    time: LookTime,
+  ): AlertNews[] {
+    const sinceLastMs = time.nowMs - (this.#lastMs ?? time.nowMs);
+    this.#lastMs = time.nowMs;
+    if (view.isStale) return [];
+    const passedMs = Math.min(Math.max(0, sinceLastMs), LOOK_PAUSE_MAX_MS);
+    const news: AlertNews[] = [];
+    const seen = new Set<string>();
+    const active = rules.filter(({ enabled }) => enabled);
+    for (const one of active) {
+      for (const condition of conditionsOf(one, view)) {
+        const key = `${one.id} ${condition.subject}`;
+        seen.add(key);
+        const isSilenced = silences.some((silence) =>
+          silence.endsAtMs > time.wallMs && matches(silence, one.id, condition)
+        );
+        this.#hold(key, one, condition, isSilenced, passedMs, time, news);
+      }
+    }
+    const clearMs = new Map(active.map(({ id, clearS }) => [id, clearS * 1000]));
+    for (const alert of [...this.#alerts.values()]) {
+      if (!seen.has(alert.key)) this.#release(alert, clearMs.get(alert.ruleId), passedMs, news);
+    }
+    return news;
+  }
+
+  #hold(
+    key: string,
+    one: RuleRow,
+    condition: Condition,
+    isSilenced: boolean,
+    passedMs: number,
+    time: LookTime,
+    news: AlertNews[],
+  ): void {
+    const known = this.#alerts.get(key);
+    if (known === undefined && this.#alerts.size >= ALERTS_MAX) {
+      this.#droppedCount++;
+      return;
+    }
+    const heldMs = known === undefined ? 0 : known.heldMs + passedMs;
+    const fires = known?.state === "firing" || heldMs >= one.forS * 1000;
+    const begins = fires && known?.state !== "firing";
+    const tell = fires && !isSilenced && known?.isTold !== true;
+    const alert: AlertState = {
+      ...condition,
+      key,
+      ruleId: one.id,
+      kind: one.kind,
+      title: one.title,
+      severity: one.severity,
+      state: fires ? "firing" : "pending",
+      isSilenced,
+      sinceMs: known?.sinceMs ?? time.wallMs,
+      firedAtMs: begins ? time.wallMs : known?.firedAtMs ?? null,
+      isTold: known?.isTold === true || tell,
+      heldMs,
+      overMs: 0,
+    };
+    this.#alerts.set(key, alert);
+    if (begins || tell) news.push({ type: "firing", alert, tell, keep: begins });
+  }
+
+  /** `clearMs` is undefined when the rule is gone: then the alert ends at once. */
+  #release(
+    alert: AlertState,
+    clearMs: number | undefined,
+    passedMs: number,
+    news: AlertNews[],
+  ): void {
+    const overMs = alert.overMs + passedMs;
+    if (alert.state === "firing" && clearMs !== undefined && overMs < clearMs) {
+      this.#alerts.set(alert.key, { ...alert, overMs });
+      return;
+    }
+    this.#alerts.delete(alert.key);
+    if (alert.state !== "firing") return;
+    news.push({ type: "ended", alert, tell: alert.isTold && !alert.isSilenced, keep: true });
+  }
+}
+
+/** What a rule finds now. */
+function conditionsOf(one: RuleRow, view: SystemView): Condition[] {
+  const modules = view.modules.filter(({ modId, cmdId }) =>
+    (one.modId === null || one.modId === modId) && (one.cmdId === null || one.cmdId === cmdId)
+  );
+  return CHECKS[one.kind]?.(view, modules, one.threshold) ?? [];
+}

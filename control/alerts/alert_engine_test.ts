@@ -1,0 +1,319 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { RuleRow, SilenceRow } from "../../sql/console/console_store.ts";
+import { AlertEngine, ALERTS_MAX, DEFAULT_RULES } from "./alert_engine.ts";
+import type { ModuleView, NodeView, ServiceView, SystemView } from "../system/system_model.ts";
+
+function node(values: Partial<NodeView> = {}): NodeView {
+  return {
+    modId: 1,
+    cmdId: 1,
+    name: "10.0.0.1:1",
+    ip: "10.0.0.1",
+    port: 1,
+    weight: 100,
+    zone: "",
+    state: "on",
+    health: "ok",
+    callsPerSecond: 1,
+    errorShare: 0,
+    callerCount: 1,
+    overloadCallerCount: 0,
+    reportedAtMs: 0,
+    sparkline: [],
+    ...values,
+  };
+}
+
+function module(values: Partial<ModuleView> = {}): ModuleView {
+  return {
+    modId: 1,
+    cmdId: 1,
+    name: "",
+    policy: "lars",
+    policyText: "",
+    health: "ok",
+    healthSinceMs: 0,
+    callsPerSecond: 10,
+    errorShare: 0,
+    nodes: [node()],
+    onCount: 1,
+    overloadCount: 0,
+    ...values,
+  };
+}
+
+function service(kind: string, values: Partial<ServiceView> = {}): ServiceView {
+  return {
+    kind,
+    address: "h:1",
+    software: "",
+    startedAtMs: 0,
+    seenAtMs: 1_000_000,
+    isSilent: false,
+    revision: null,
+    revisionLag: null,
+    detail: {},
+    ...values,
+  };
+}
+
+function view(modules: ModuleView[], services: ServiceView[] = []): SystemView {
+  return {
+    atMs: 1_000_000,
+    isStale: false,
+    version: 1,
+    modules,
+    services,
+    nodeCount: 1,
+    callerCount: 1,
+  };
+}
+
+function ruleOf(kind: string, values: Partial<RuleRow> = {}): RuleRow {
+  const found = DEFAULT_RULES.find((rule) => rule.kind === kind);
+  assert.ok(found !== undefined, kind);
+  return { ...found, id: 1, forS: 0, clearS: 0, ...values };
+}
+
+/** An engine under virtual time, a look a second. */
+class Bench {
+  readonly engine = new AlertEngine();
+  rules: RuleRow[] = [];
+  silences: SilenceRow[] = [];
+  nowMs = 0;
+
+  look(system: SystemView, seconds = 1): string[] {
+    const news: string[] = [];
+    for (let second = 0; second < seconds; second++) {
+      this.nowMs += 1000;
+      const time = { nowMs: this.nowMs, wallMs: 1_700_000_000_000 + this.nowMs };
+      for (
+        const { type, tell, keep } of this.engine.look(system, this.rules, this.silences, time)
+      ) {
+        news.push(`${type}${tell ? " told" : ""}${keep ? " kept" : ""}`);
+      }
+    }
+    return news;
+  }
+
+  get states(): string[] {
+    return this.engine.alerts.map(({ state, isSilenced }) => state + (isSilenced ? " silent" : ""));
+  }
+}
+
+const DOWN = view([module({ health: "down" })]);
+const WELL = view([module()]);
+
+test("AlertEngine: what each kind of rule looks for", () => {
+  const out = node({ health: "overload", overloadCallerCount: 1 });
+  const cases: [string, SystemView, SystemView, RegExp][] = [
+    ["module_overload", DOWN, WELL, /Module 1\/1: no node can be called/],
+    [
+      "error_share",
+      view([module({ errorShare: 0.25, name: "shop" })]),
+      view([
+        module({ errorShare: 0.1 }),
+      ]),
+      /shop \(1\/1\): 25 % of the calls fail/,
+    ],
+    [
+      "node_out",
+      view([module({ nodes: [out] })]),
+      view([
+        module({ nodes: [{ ...out, state: "drain" }] }),
+      ]),
+      /node 10\.0\.0\.1:1 is kept out by all 1 callers/,
+    ],
+    [
+      "agent_silent",
+      view([], [service("agent", { seenAtMs: 900_000 })]),
+      view([], [
+        service("agent"),
+      ]),
+      /agent h:1 has been silent for 100 s/,
+    ],
+    [
+      "dns_behind",
+      view([], [service("dns", { revisionLag: 6 })]),
+      view([], [
+        service("dns", { revisionLag: 5 }),
+      ]),
+      /dns h:1 is 6 s behind/,
+    ],
+    [
+      "push_refused",
+      view([], [service("agent", { detail: { modulesHeld: 2 } })]),
+      view([], [
+        service("agent"),
+      ]),
+      /agent h:1 holds 2 changed routes back/,
+    ],
+    [
+      "report_backlog",
+      view([], [service("reporter", { detail: { rows_waiting: 10_001 } })]),
+      view(
+        [],
+        [service("reporter", { detail: { rows_waiting: 10_000 } })],
+      ),
+      /10001 results that wait/,
+    ],
+  ];
+  assert.deepEqual(cases.map(([kind]) => kind), DEFAULT_RULES.map(({ kind }) => kind));
+  for (const [kind, bad, good, text] of cases) {
+    const bench = new Bench();
+    bench.rules = [ruleOf(kind)];
+    assert.deepEqual(bench.look(good), [], kind);
+    assert.deepEqual(bench.look(bad), ["firing told kept"], kind);
+    assert.match(bench.engine.alerts[0].text, text);
+    assert.deepEqual(bench.look(bad, 5), [], "said once");
+    assert.deepEqual(bench.look(good), ["ended told kept"], kind);
+  }
+});
+
+/** What a rule says of services. */
+function textsOf(kind: string, services: ServiceView[]): string[] {
+  const bench = new Bench();
+  bench.rules = [ruleOf(kind)];
+  bench.look(view([], services));
+  return bench.engine.alerts.map(({ text }) => text);
+}
+
+test("AlertEngine: while no dns lives, one alert stands for all agents it would have told of", () => {
+  const old = { seenAtMs: 900_000, isSilent: true };
+  const agents = Array.from(
+    { length: 1000 },
+    (_, index) =>
+      service("agent", { ...old, address: `10.0.0.${index}:8888`, detail: { dns: "h:1" } }),
+  );
+  // One that the console asks itself.
+  const own = service("agent", { ...old, address: "own:8888" });
+  const living = service("dns");
+  const dead = service("dns", old);
+  assert.equal(textsOf("agent_silent", [living, own, ...agents]).length, 1001);
+  for (const dns of [[], [dead]]) {
+    assert.deepEqual(textsOf("agent_silent", [...dns, own, ...agents]).sort(), [
+      "No dns is alive, so nothing is heard of 1000 agents",
+      "agent own:8888 has been silent for 100 s",
+    ]);
+  }
+});
+
+test("AlertEngine: a change that the whole fleet holds back is one alert", () => {
+  const holding = (index: number, modulesHeld: number, isSilent = false): ServiceView =>
+    service("agent", { address: `10.0.0.${index}:8888`, detail: { modulesHeld }, isSilent });
+  assert.deepEqual(textsOf("push_refused", [holding(1, 1)]), [
+    "agent 10.0.0.1:8888 holds a changed route back: confirm or undo the change",
+  ]);
+  assert.deepEqual(textsOf("push_refused", [holding(1, 1), holding(2, 3), holding(3, 0)]), [
+    "2 agents (10.0.0.1:8888 for one) hold 3 changed routes back: confirm or undo the change",
+  ]);
+  assert.deepEqual(textsOf("push_refused", [holding(1, 1, true)]), [], "silent: who knows");
+});
+
+test("AlertEngine: fires after forS, ends after clearS, and does not flap between", () => {
+  const bench = new Bench();
+  bench.rules = [ruleOf("module_overload", { forS: 10, clearS: 20 })];
+  assert.deepEqual(bench.look(DOWN, 10), []);
+  assert.deepEqual(bench.states, ["pending"]);
+  assert.deepEqual(bench.look(WELL), [], "it passed before anybody had to know");
+  assert.deepEqual(bench.states, []);
+  assert.deepEqual(bench.look(DOWN, 11), ["firing told kept"]);
+  for (let turn = 0; turn < 10; turn++) {
+    assert.deepEqual(bench.look(WELL, 19), []);
+    assert.deepEqual(bench.look(DOWN), []);
+  }
+  assert.deepEqual(bench.look(WELL, 19), []);
+  assert.deepEqual(bench.look(WELL), ["ended told kept"]);
+});
+
+test("AlertEngine: a database that is away begins and ends nothing", () => {
+  const bench = new Bench();
+  bench.rules = [ruleOf("module_overload", { forS: 15 })];
+  bench.look(DOWN, 5);
+  assert.deepEqual(bench.look({ ...WELL, isStale: true }, 600), []);
+  assert.deepEqual(bench.states, ["pending"]);
+  bench.nowMs += 3_600_000;
+  assert.deepEqual(bench.look(DOWN), [], "a pause in which nobody looked counts 10 s at most");
+  assert.deepEqual(bench.look(DOWN, 10), ["firing told kept"]);
+});
+
+test("AlertEngine: silences keep quiet, and their end tells what still fires", () => {
+  const bench = new Bench();
+  bench.rules = [ruleOf("module_overload")];
+  const silence = (values: Partial<SilenceRow>): SilenceRow => ({
+    id: 1,
+    ruleId: null,
+    modId: null,
+    cmdId: null,
+    node: null,
+    why: "",
+    who: "",
+    createdAtMs: 0,
+    endsAtMs: 1_700_000_000_000 + 60_000,
+    ...values,
+  });
+  bench.silences = [silence({ modId: 1 })];
+  assert.deepEqual(bench.look(DOWN, 5), ["firing kept"]);
+  assert.deepEqual(bench.states, ["firing silent"]);
+  assert.deepEqual(bench.look(DOWN, 100), ["firing told"], "when the silence is over");
+  bench.silences = [silence({ endsAtMs: 1e15 })];
+  assert.deepEqual(bench.look(WELL), ["ended told kept"]);
+  for (const other of [{ ruleId: 2 }, { modId: 2 }, { cmdId: 2 }, { node: "10.0.0.1:1" }]) {
+    bench.silences = [silence({ endsAtMs: 1e15, ...other })];
+    assert.deepEqual(bench.look(DOWN), ["firing told kept"], JSON.stringify(other));
+    bench.silences = [];
+    bench.look(WELL);
+  }
+});
+
+test("AlertEngine: rules of one module, rules switched off or removed", () => {
+  const bench = new Bench();
+  bench.rules = [
+    ruleOf("module_overload", { modId: 2 }),
+    ruleOf("node_out", { id: 2, enabled: false }),
+  ];
+  assert.deepEqual(bench.look(DOWN), []);
+  bench.rules = [ruleOf("module_overload", { clearS: 3600 })];
+  assert.deepEqual(bench.look(DOWN), ["firing told kept"]);
+  bench.rules = [];
+  assert.deepEqual(bench.look(DOWN), ["ended told kept"], "at once");
+});
+
+test("AlertEngine: a restart neither repeats nor loses what fires", () => {
+  const first = new Bench();
+  first.rules = [ruleOf("module_overload")];
+  first.look(DOWN);
+  const second = new Bench();
+  second.rules = first.rules;
+  second.engine.restore(JSON.parse(JSON.stringify(first.engine.alerts)));
+  assert.deepEqual(second.look(DOWN, 5), []);
+  assert.deepEqual(second.look(WELL), ["ended told kept"]);
+});
+
+test("AlertEngine: keeps no more than ALERTS_MAX alerts, and counts the rest", () => {
+  const bench = new Bench();
+  bench.rules = [ruleOf("module_overload")];
+  const modules = Array.from(
+    { length: ALERTS_MAX + 7 },
+    (_, modId) => module({ modId, health: "down" }),
+  );
+  bench.look(view(modules));
+  assert.equal(bench.engine.alerts.length, ALERTS_MAX);
+  assert.equal(bench.engine.droppedCount, 7);
+});
+
+test("AlertEngine: whatever happens, firing and ended alternate", () => {
+  fc.assert(fc.property(fc.array(fc.boolean(), { maxLength: 200 }), fc.nat(5), fc.nat(5), (
+    ups,
+    forS,
+    clearS,
+  ) => {
+    const bench = new Bench();
+    bench.rules = [ruleOf("module_overload", { forS, clearS })];
+    const news = ups.flatMap((isWell) => bench.look(isWell ? WELL : DOWN));
+    const expected = news.map((_, index) => (index % 2 === 0 ? "firing" : "ended") + " told kept");
+    assert.deepEqual(news, expected);
+  }));
+});

@@ -1,0 +1,379 @@
+// Shell. Alerts of a running console: rules from the database, news to webhooks and events.
+
+import { type Clock, setRepeating, type Timer } from "../../reactor/time/clock.ts";
+import { messageOf } from "../../reactor/errors.ts";
+import type { Logger } from "../../reactor/log.ts";
+import type { RuleRow, SilenceRow, WebhookRow } from "../../sql/console/console_store.ts";
+import type { NewEvent } from "../../sql/results/event.ts";
+import type { Store } from "../../sql/store.ts";
+import { type Actor, auditOf } from "../access/actor.ts";
+import { AlertEngine, type AlertNews, type AlertState, DEFAULT_RULES } from "./alert_engine.ts";
+import { parseNode } from "../changes/change_edits.ts";
+import type { BodyOf, ResponseOf } from "../../web/contract.ts";
+import { ApiProblem } from "../problem.ts";
+import { randomSecret } from "../access/secrets.ts";
+import type { SystemReader } from "../system/system_reader.ts";
+import type { WebhookSender } from "./webhook_sender.ts";
+
+/** The console that watches renews its lease; another one takes over when it does not, in ms. */
+const LEASE_MS = 10_000;
+/** Rules, silences and webhooks that another console changed are read this often, in ms. */
+const RELOAD_INTERVAL_MS = 5_000;
+/** What fires is written down this often, and at once when it changes, in ms. */
+const SAVE_INTERVAL_MS = 30_000;
+/** Events that wait for the database; when full the oldest are given up. */
+const EVENTS_WAITING_MAX = 1000;
+const STATE_NAME = "alerts";
+
+type Rule = ResponseOf<"putRule">;
+type Webhook = ResponseOf<"patchWebhook">;
+
+/** What the service works with. */
+export interface AlertServiceOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly reader: SystemReader;
+  readonly sender: WebhookSender;
+  /** Tells consoles on one database apart. */
+  readonly holder: string;
+  /** Alerts differ from before. */
+  onChanged(): void;
+}
+
+function ruleView({ enabled, ...rule }: RuleRow): Rule {
+  return { ...rule, kind: rule.kind as Rule["kind"], isEnabled: enabled };
+}
+
+function ruleRow({ isEnabled, ...rule }: BodyOf<"addRule">): Omit<RuleRow, "id"> {
+  return { ...rule, enabled: isEnabled };
+}
+
+function alertView(alert: AlertState): ResponseOf<"listAlerts">["alerts"][number] {
+  const { subject: _subject, isTold: _isTold, heldMs: _held, overMs: _over, ...view } = alert;
+  return { ...view, kind: view.kind as Rule["kind"] };
+}
+
+function newsMessage({ type, alert }: AlertNews, atMs: number): Record<string, unknown> {
+  const { key, kind, title, severity, text, value, modId, cmdId, node, service, sinceMs } = alert;
+  const about = { key, kind, title, severity, text, value, modId, cmdId, node, service, sinceMs };
+  return { version: 1, type: "alert", state: type, ...about, atMs };
+}
+
+function newsEvent({ type, alert }: AlertNews, atMs: number): NewEvent {
+  const { modId, cmdId, node, key, severity } = alert;
+  return {
+    atMs,
+    kind: `alert.${type}`,
+    ...(modId === null || cmdId === null ? {} : { module: { modId, cmdId } }),
+    ...(node === null ? {} : { node: parseNode(node) }),
+    text: `${alert.title}: ${alert.text}`,
+    detail: { key, severity, isSilenced: alert.isSilenced },
+  };
+}
+
+/** Watches the system, and answers for rules, silences and webhooks. */
+export class AlertService {
+  readonly #options: AlertServiceOptions;
+  #engine = new AlertEngine();
+  #rules: RuleRow[] = [];
+  #silences: SilenceRow[] = [];
+  #hooks: WebhookRow[] = [];
+  readonly #timers: Timer[] = [];
+  #stopListening: (() => void) | undefined;
+  #leads = false;
+  #isRenewing = false;
+  #events: NewEvent[] = [];
+  #isWriting = false;
+  #isUnsaved = false;
+
+  constructor(options: AlertServiceOptions) {
+    this.#options = options;
+  }
+
+  /** Alerts that fire and are not silenced. */
+  get firingCount(): number {
+    return this.#firing().filter(({ isSilenced }) => !isSilenced).length;
+  }
+
+  /** Counters for metrics. */
+  stats(): Record<string, number> {
+    const firing = this.#firing();
+    const loud = firing.filter(({ isSilenced }) => !isSilenced);
+    const critical = loud.filter(({ severity }) => severity === "critical").length;
+    const { doneCount, failedCount, waitingCount, droppedCount } = this.#options.sender.totals;
+    return {
+      alerts_firing: loud.length,
+      alerts_firing_critical: critical,
+      alerts_firing_warning: loud.length - critical,
+      alerts_silenced: firing.length - loud.length,
+      alerts_refused: this.#engine.droppedCount,
+      webhook_attempts_done: doneCount,
+      webhook_attempts_failed: failedCount,
+      webhook_waiting: waitingCount,
+      webhook_dropped: droppedCount,
+    };
+  }
+
+  /** Gives a new console its rules. */
+  async addDefaultRules(): Promise<void> {
+    const { store, clock } = this.#options;
+    const who = { name: "lars", address: "" };
+    for (const rule of DEFAULT_RULES) {
+      const audit = auditOf(who, Math.trunc(clock.wallMs()), "rule.add", rule.title);
+      await store.console.addRule(rule, audit);
+    }
+  }
+
+  /** Begins to watch. */
+  async start(): Promise<void> {
+    const { clock, reader } = this.#options;
+    await this.#renew();
+    this.#stopListening = reader.onReading(() => this.#look());
+    this.#timers.push(
+      setRepeating(clock, LEASE_MS / 3, () => void this.#renew()),
+      setRepeating(clock, RELOAD_INTERVAL_MS, () => void this.#reload()),
+      setRepeating(clock, SAVE_INTERVAL_MS, () => void this.#save()),
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.#stopListening?.();
+    for (const timer of this.#timers) timer.cancel();
+    this.#options.sender.stop();
+    if (this.#leads) await this.#save();
+  }
+
+  alerts(): ResponseOf<"listAlerts"> {
+    return { alerts: this.#engine.alerts.map(alertView) };
+  }
+
+  async rules(): Promise<ResponseOf<"listRules">> {
+    return { rules: (await this.#options.store.console.rules()).map(ruleView) };
+  }
+
+  async addRule(actor: Actor, input: BodyOf<"addRule">): Promise<Rule> {
+    const row = ruleRow(input);
+    const id = await this.#options.store.console.addRule(
+      row,
+      this.#audit(actor, "rule.add", input),
+    );
+    await this.#reload();
+    return ruleView({ ...row, id });
+  }
+
+  async putRule(actor: Actor, id: number, input: BodyOf<"putRule">): Promise<Rule> {
+    const row = { ...ruleRow(input), id };
+    const done = await this.#options.store.console.putRule(
+      row,
+      this.#audit(actor, "rule.set", input),
+    );
+    if (!done) throw new ApiProblem("not-found", `There is no alert rule ${id}`);
+    await this.#reload();
+    return ruleView(row);
+  }
+
+  async removeRule(actor: Actor, id: number): Promise<void> {
+    const audit = this.#audit(actor, "rule.remove", { title: String(id) });
+    const done = await this.#options.store.console.removeRule(id, audit);
+    if (!done) throw new ApiProblem("not-found", `There is no alert rule ${id}`);
+    await this.#reload();
+  }
+
+  async silences(): Promise<ResponseOf<"listSilences">> {
+    const rows = await this.#options.store.console.silences(this.#wallMs());
+    return { silences: rows };
+  }
+
+  async addSilence(
+    actor: Actor,
+    { minutes, ...input }: BodyOf<"addSilence">,
+  ): Promise<ResponseOf<"addSilence">> {
+    const createdAtMs = this.#wallMs();
+    const row = {
+      ...input,
+      who: actor.name,
+      createdAtMs,
+      endsAtMs: createdAtMs + minutes * 60_000,
+    };
+    const audit = this.#audit(actor, "silence.add", { title: input.why });
+    const id = await this.#options.store.console.addSilence(row, audit);
+    await this.#reload();
+    return { ...row, id };
+  }
+
+  async removeSilence(actor: Actor, id: number): Promise<void> {
+    const audit = this.#audit(actor, "silence.remove", { title: String(id) });
+    const done = await this.#options.store.console.removeSilence(id, audit);
+    if (!done) throw new ApiProblem("not-found", `There is no silence ${id}`);
+    await this.#reload();
+  }
+
+  async webhooks(): Promise<ResponseOf<"listWebhooks">> {
+    await this.#reload();
+    return { webhooks: this.#hooks.map((hook) => this.#hookView(hook)) };
+  }
+
+  async addWebhook(
+    actor: Actor,
+    input: BodyOf<"addWebhook">,
+  ): Promise<ResponseOf<"addWebhook">> {
+    const { title, url, secret = randomSecret(), isEnabled = true } = input;
+    const row = { title, url, secret, enabled: isEnabled };
+    const audit = this.#audit(actor, "webhook.add", { title });
+    const id = await this.#options.store.console.addWebhook(row, audit);
+    await this.#reload();
+    return { ...this.#hookView({ ...row, id }), secret };
+  }
+
+  async patchWebhook(actor: Actor, id: number, patch: BodyOf<"patchWebhook">): Promise<Webhook> {
+    const known = await this.#hook(id);
+    const row = {
+      id,
+      title: patch.title ?? known.title,
+      url: patch.url ?? known.url,
+      secret: patch.secret ?? known.secret,
+      enabled: patch.isEnabled ?? known.enabled,
+    };
+    const audit = this.#audit(actor, "webhook.set", { title: row.title });
+    const done = await this.#options.store.console.putWebhook(row, audit);
+    if (!done) throw new ApiProblem("not-found", `There is no webhook ${id}`);
+    await this.#reload();
+    return this.#hookView(row);
+  }
+
+  async removeWebhook(actor: Actor, id: number): Promise<void> {
+    const audit = this.#audit(actor, "webhook.remove", { title: String(id) });
+    const done = await this.#options.store.console.removeWebhook(id, audit);
+    if (!done) throw new ApiProblem("not-found", `There is no webhook ${id}`);
+    await this.#reload();
+  }
+
+  async testWebhook(actor: Actor, id: number): Promise<ResponseOf<"testWebhook">> {
+    const hook = await this.#hook(id);
+    await this.#options.store.console.audit(
+      this.#audit(actor, "webhook.test", { title: hook.title }),
+    );
+    const message = {
+      version: 1,
+      type: "alert",
+      state: "test",
+      text: `Test of webhook ${hook.title} by ${actor.name}`,
+      atMs: this.#wallMs(),
+    };
+    const { isDone, text } = await this.#options.sender.test(hook, message);
+    return { isDone, text };
+  }
+
+  #firing(): AlertState[] {
+    return this.#engine.alerts.filter(({ state }) => state === "firing");
+  }
+
+  #wallMs(): number {
+    return Math.trunc(this.#options.clock.wallMs());
+  }
+
+  #audit(actor: Actor, action: string, input: { title: string }): ReturnType<typeof auditOf> {
+    return auditOf(actor, this.#wallMs(), action, input.title);
+  }
+
+  async #hook(id: number): Promise<WebhookRow> {
+    const found = (await this.#options.store.console.webhooks()).find((hook) => hook.id === id);
+    if (found === undefined) throw new ApiProblem("not-found", `There is no webhook ${id}`);
+    return found;
+  }
+
+  #hookView({ id, title, url, enabled }: WebhookRow): Webhook {
+    return { id, title, url, isEnabled: enabled, ...this.#options.sender.facts(id) };
+  }
+
+  #look(): void {
+    const { clock, reader, sender } = this.#options;
+    const before = JSON.stringify(this.alerts());
+    const news = this.#engine.look(reader.model.view, this.#rules, this.#silences, {
+      nowMs: clock.nowMs(),
+      wallMs: this.#wallMs(),
+    });
+    // A console that does not lead shows the same alerts, but tells nobody.
+    if (this.#leads) {
+      for (const one of news) {
+        if (one.tell) sender.send(newsMessage(one, this.#wallMs()));
+        if (one.keep) this.#events.push(newsEvent(one, this.#wallMs()));
+      }
+      this.#events = this.#events.slice(-EVENTS_WAITING_MAX);
+      if (news.length > 0) this.#isUnsaved = true;
+      if (this.#isUnsaved) void this.#save();
+      void this.#writeEvents();
+    }
+    if (JSON.stringify(this.alerts()) !== before) this.#options.onChanged();
+  }
+
+  /** Takes or keeps the lead among the consoles on this database. */
+  async #renew(): Promise<void> {
+    const { store, holder, log } = this.#options;
+    if (this.#isRenewing) return;
+    this.#isRenewing = true;
+    try {
+      const nowMs = this.#wallMs();
+      const leads = await store.console.takeLease(STATE_NAME, holder, nowMs, nowMs + LEASE_MS);
+      if (leads && !this.#leads) {
+        this.#restore(await store.console.state(STATE_NAME));
+        await this.#reload();
+      }
+      this.#leads = leads;
+    } catch (error) {
+      // Without the database nothing can be watched either; the lease runs out by itself.
+      log.debug("The lead of alerts could not be renewed", { error: messageOf(error) });
+    } finally {
+      this.#isRenewing = false;
+    }
+  }
+
+  #restore(text: string | undefined): void {
+    try {
+      const alerts: unknown = JSON.parse(text ?? "[]");
+      if (Array.isArray(alerts)) this.#engine.restore(alerts as AlertState[]);
+    } catch (error) {
+      this.#options.log.warn("What fired before the start is unknown", { error: messageOf(error) });
+    }
+  }
+
+  async #save(): Promise<void> {
+    if (!this.#leads) return;
+    this.#isUnsaved = false;
+    const firing = this.#engine.alerts.filter(({ state }) => state === "firing");
+    try {
+      await this.#options.store.console.putState(STATE_NAME, JSON.stringify(firing));
+    } catch (error) {
+      this.#isUnsaved = true;
+      this.#options.log.debug("Alerts could not be saved", { error: messageOf(error) });
+    }
+  }
+
+  async #reload(): Promise<void> {
+    const { store, sender, log } = this.#options;
+    try {
+      this.#rules = await store.console.rules();
+      this.#silences = await store.console.silences(this.#wallMs());
+      this.#hooks = await store.console.webhooks();
+      sender.setWebhooks(this.#hooks);
+    } catch (error) {
+      log.debug("Alert rules could not be read", { error: messageOf(error) });
+    }
+  }
+
+  async #writeEvents(): Promise<void> {
+    if (this.#isWriting || this.#events.length === 0) return;
+    this.#isWriting = true;
+    const events = this.#events;
+    this.#events = [];
+    try {
+      await this.#options.store.addEvents(events);
+    } catch (error) {
+      this.#events = [...events, ...this.#events].slice(-EVENTS_WAITING_MAX);
+      this.#options.log.debug("Events could not be written", { error: messageOf(error) });
+    } finally {
+      this.#isWriting = false;
+    }
+  }
+}

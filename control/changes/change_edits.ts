@@ -1,0 +1,150 @@
+// Core. Edits as clients send them, what they would do, and how a change is undone.
+
+import { parseModulePolicy } from "../../balancer/module_policy.ts";
+import { formatIpv4, parseIpv4 } from "../../reactor/address.ts";
+import { ConflictError } from "../../reactor/errors.ts";
+import type {
+  ChangeDifferences,
+  ChangeEdits,
+  NodeDifference,
+  StoredModule,
+} from "../../sql/console/console_store.ts";
+import { modulesOf, nodeName, WEIGHT_DEFAULT } from "../../sql/routes/route_edits.ts";
+import type { ModuleChange, ModuleKey, RouteEdit, RouteRow } from "../../sql/store.ts";
+import type { ParsedOf, ResponseOf } from "../../web/contract.ts";
+import { ApiProblem } from "../problem.ts";
+
+/** An edit as a client sends it. */
+export type ClientEdit = ParsedOf<"applyChange", "body">["edits"][number];
+
+type NodeDifferenceView = ResponseOf<"getChange">["nodes"][number];
+
+/** Refuses a policy that agents would not understand. */
+export function requirePolicy(policy: string | undefined): void {
+  if (policy === undefined) return;
+  try {
+    parseModulePolicy(policy);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new ApiProblem("invalid", `Policy cannot be used: ${message}`, {
+      errors: [{ path: "policy", message }],
+    });
+  }
+}
+
+/** `10.0.0.1:7777` as numbers. @throws {RangeError} when it is none. */
+export function parseNode(text: string): { ip: number; port: number } {
+  const colon = text.lastIndexOf(":");
+  return { ip: parseIpv4(text.slice(0, colon)), port: Number(text.slice(colon + 1)) };
+}
+
+/** Edits as the store takes them. @throws {ApiProblem} invalid, for a policy. */
+export function storeEdits(edits: readonly ClientEdit[]): Required<ChangeEdits> {
+  const routes: RouteEdit[] = [];
+  const modules: ModuleChange[] = [];
+  for (const edit of edits) {
+    if (edit.op === "module") {
+      requirePolicy(edit.policy);
+      const { op: _op, ...change } = edit;
+      modules.push(change);
+      continue;
+    }
+    routes.push({ ...edit, ip: parseIpv4(edit.ip) });
+  }
+  return { routes, modules };
+}
+
+/** Modules that edits touch. */
+export function touchedModules({ routes, modules = [] }: ChangeEdits): ModuleKey[] {
+  return modulesOf([...routes, ...modules]);
+}
+
+function applyRoute(nodes: Map<string, RouteRow>, edit: RouteEdit): boolean {
+  const name = nodeName(edit);
+  const old = nodes.get(name);
+  if (edit.op === "add") {
+    if (old !== undefined) throw new ConflictError(`Node ${name} exists already`);
+    const { op: _op, weight = WEIGHT_DEFAULT, zone = "", state = "on", ...key } = edit;
+    nodes.set(name, { ...key, weight, zone, state });
+    return true;
+  }
+  if (old === undefined) throw new ConflictError(`Node ${name} does not exist`);
+  if (edit.op === "remove") return nodes.delete(name);
+  const { weight = old.weight, zone = old.zone, state = old.state } = edit;
+  nodes.set(name, { ...old, weight, zone, state });
+  return weight !== old.weight || zone !== old.zone || state !== old.state;
+}
+
+/**
+ * The modules as they would be after edits, and how many edits would do nothing.
+ *
+ * @throws {ConflictError} as the store would.
+ */
+export function editedModules(
+  stored: readonly StoredModule[],
+  { routes, modules = [] }: ChangeEdits,
+): { after: StoredModule[]; unchangedCount: number } {
+  const nodes = new Map<string, Map<string, RouteRow>>();
+  for (const module of stored) {
+    nodes.set(
+      `${module.modId}/${module.cmdId}`,
+      new Map(module.nodes.map((node) => [nodeName(node), node])),
+    );
+  }
+  let unchangedCount = 0;
+  for (const edit of routes) {
+    const known = nodes.get(`${edit.modId}/${edit.cmdId}`) ?? new Map<string, RouteRow>();
+    if (!applyRoute(known, edit)) unchangedCount++;
+  }
+  const after = stored.map((module): StoredModule => {
+    let { name, policy } = module;
+    for (const change of modules) {
+      if (change.modId !== module.modId || change.cmdId !== module.cmdId) continue;
+      const next = { name: change.name ?? name, policy: change.policy ?? policy };
+      if (next.name === name && next.policy === policy) unchangedCount++;
+      ({ name, policy } = next);
+    }
+    const rows = nodes.get(`${module.modId}/${module.cmdId}`)?.values() ?? [];
+    return { ...module, name, policy, nodes: [...rows] };
+  });
+  return { after, unchangedCount };
+}
+
+/** Edits that put everything a change touched back as it was before it. */
+export function undoEdits(
+  done: ChangeDifferences,
+  stored: readonly StoredModule[],
+): Required<ChangeEdits> {
+  const now = new Map(
+    stored.flatMap(({ nodes }) => nodes).map((node) => [nodeName(node), node]),
+  );
+  const routes: RouteEdit[] = [];
+  for (const { before, modId, cmdId, ip, port } of done.nodes) {
+    const key = { modId, cmdId, ip, port };
+    const isThere = now.has(nodeName(key));
+    if (before !== null) routes.push({ op: isThere ? "set" : "add", ...key, ...before });
+    else if (isThere) routes.push({ op: "remove", ...key });
+  }
+  const modules = done.modules.map(({ modId, cmdId, before }) => ({ modId, cmdId, ...before }));
+  return { routes, modules };
+}
+
+/** Nodes that have changed again since a change, as names. */
+export function changedSince(
+  done: ChangeDifferences,
+  stored: readonly StoredModule[],
+): string[] {
+  const now = new Map(
+    stored.flatMap(({ nodes }) => nodes).map((node) => [nodeName(node), node]),
+  );
+  return done.nodes.filter(({ after, ...key }) => {
+    const node = now.get(nodeName(key));
+    if (after === null || node === undefined) return (after === null) !== (node === undefined);
+    return node.weight !== after.weight || node.zone !== after.zone || node.state !== after.state;
+  }).map(nodeName);
+}
+
+/** A difference as clients get it. */
+export function differenceView(one: NodeDifference): NodeDifferenceView {
+  return { ...one, ip: formatIpv4(one.ip) };
+}

@@ -1,0 +1,467 @@
+// Shell. Every change of routes, names and policies: one transaction with its history, then dns is told.
+
+import type { Told } from "./dns_notifier.ts";
+import { formatIpv4 } from "../../reactor/address.ts";
+import {
+  differencesOf,
+  fingerprintOf,
+  groupModules,
+  revisionOf,
+} from "../../sql/console/route_difference.ts";
+import type {
+  ChangeContent,
+  ChangeDifferences,
+  ChangeEdits,
+  ChangeOutcome,
+  ChangeRow,
+  ChangeVia,
+  ChangeWish,
+  StoredModule,
+} from "../../sql/console/console_store.ts";
+import { nodeName } from "../../sql/routes/route_edits.ts";
+import type { ModuleKey, NodeState, RouteRow } from "../../sql/store.ts";
+import { type Actor, auditOf } from "../access/actor.ts";
+import {
+  changedSince,
+  type ClientEdit,
+  differenceView,
+  editedModules,
+  parseNode,
+  requirePolicy,
+  storeEdits,
+  touchedModules,
+  undoEdits,
+} from "./change_edits.ts";
+import type { ParsedOf, ResponseOf } from "../../web/contract.ts";
+import { type DnsTellerOptions, tellingDns } from "./dns_teller.ts";
+import { ApiProblem } from "../problem.ts";
+import { formatRouteFile, parseRouteFile, type WantedNode } from "./route_file.ts";
+import { planEdits, planRoutes } from "./route_plan.ts";
+import { trafficShift } from "./traffic_shift.ts";
+
+/** Modules whose callers a preview names; of further ones only shares are shown. */
+const CALLERS_LOOKED_UP_MAX = 20;
+/** Modules whose shift a preview shows. */
+const SHIFTS_SHOWN = 200;
+/** A caller that reported within this time counts as one, in seconds. */
+const CALLER_RECENT_S = 300;
+
+type Result = ResponseOf<"applyChange">;
+type Preview = ResponseOf<"previewChange">;
+
+/** What the service works with. */
+export interface ChangeServiceOptions extends DnsTellerOptions {
+  /** Calls/s of a module, for previews. */
+  callsPerSecond(module: ModuleKey): number;
+  /** A change was made: what is shown should be read again at once. */
+  onChanged(): void;
+}
+
+/** What a writer may say besides what is to be changed. */
+export interface WriteOptions {
+  readonly why?: string;
+  /** Revision the module must have; `*`: any. */
+  readonly ifMatch?: string;
+}
+
+interface Wish {
+  readonly modules: readonly ModuleKey[];
+  readonly action: string;
+  readonly target?: string;
+  readonly why: string;
+  readonly via?: ChangeVia;
+  readonly undoes?: number;
+  readonly meant?: boolean;
+  decide(stored: readonly StoredModule[]): ChangeEdits;
+}
+
+function viaOf(actor: Actor): ChangeVia {
+  return actor.via === "cookie" ? "console" : actor.via;
+}
+
+function requireRevision(module: StoredModule, ifMatch: string | undefined): void {
+  if (ifMatch === undefined || ifMatch === "*") return;
+  const revision = revisionOf(module);
+  if (revision === ifMatch) return;
+  throw new ApiProblem(
+    "changed-meanwhile",
+    `Module ${module.modId}/${module.cmdId} was changed meanwhile: read it again`,
+    { revision },
+  );
+}
+
+function requireFingerprint(stored: readonly StoredModule[], expect: string | undefined): void {
+  if (expect === undefined || fingerprintOf(stored) === expect) return;
+  throw new ApiProblem(
+    "changed-meanwhile",
+    "Modules were changed since the preview: look at it again",
+  );
+}
+
+function toldView({ address, told, fault, tookMs }: Told): Result["told"][number] {
+  return { address, told, fault: fault ?? null, tookMs };
+}
+
+function changeView(row: ChangeRow): ResponseOf<"listChanges">["changes"][number] {
+  return {
+    ...row,
+    modules: row.modules.map(({ modId, cmdId }) => ({ modId, cmdId })),
+    undoes: row.undoes === 0 ? null : row.undoes,
+    undoneBy: row.undoneBy === 0 ? null : row.undoneBy,
+  };
+}
+
+/** Changes of routes, for REST and command line alike. */
+export class ChangeService {
+  readonly #options: ChangeServiceOptions;
+
+  constructor(options: ChangeServiceOptions) {
+    this.#options = options;
+  }
+
+  /** A module as it is stored now, with its revision. */
+  async stored(key: ModuleKey): Promise<{ module: StoredModule; revision: string }> {
+    const [module] = await this.#read([key]);
+    return { module, revision: revisionOf(module) };
+  }
+
+  /** Names a module or chooses its policy. */
+  putModule(
+    actor: Actor,
+    key: ModuleKey,
+    texts: { name?: string; policy?: string },
+    options: WriteOptions,
+  ): Promise<Result> {
+    requirePolicy(texts.policy);
+    const { name, policy } = texts;
+    return this.#changeOne(actor, key, "module.set", "", options, () => ({
+      routes: [],
+      modules: [{
+        ...key,
+        ...(name === undefined ? {} : { name }),
+        ...(policy === undefined ? {} : { policy }),
+      }],
+    }));
+  }
+
+  /** Removes a module with all its nodes. */
+  deleteModule(actor: Actor, key: ModuleKey, options: WriteOptions): Promise<Result> {
+    return this.#changeOne(actor, key, "module.remove", "", options, (module) => {
+      if (module.nodes.length === 0 && module.name === "" && module.policy === "") {
+        throw new ApiProblem("not-found", `There is no module ${key.modId}/${key.cmdId}`);
+      }
+      return {
+        routes: module.nodes.map(({ ip, port }) => ({ op: "remove", ...key, ip, port })),
+        modules: [{ ...key, name: "", policy: "" }],
+      };
+    });
+  }
+
+  /** Says that a route is meant as it is. It is no change of routes, so it has no history. */
+  async confirm(actor: Actor, key: ModuleKey, why: string): Promise<Result> {
+    const { store, clock } = this.#options;
+    // A module that lost its last node is held back too, and is none of those that are stored.
+    const outcome = await tellingDns(this.#options, () => store.confirmRoutes([key]));
+    const target = `${key.modId}/${key.cmdId}`;
+    await store.console.audit(
+      auditOf(actor, Math.trunc(clock.wallMs()), "module.confirm", target, why),
+    );
+    const { revision } = await this.stored(key);
+    return {
+      changeId: null,
+      version: outcome.version,
+      changed: outcome.changed.map(({ modId, cmdId }) => ({ modId, cmdId })),
+      told: outcome.told.map(toldView),
+      revision,
+    };
+  }
+
+  /** Adds a node. */
+  addNode(
+    actor: Actor,
+    key: ModuleKey,
+    node: { ip: string; port: number; weight?: number; zone?: string; state?: NodeState },
+    options: WriteOptions,
+  ): Promise<Result> {
+    const name = `${node.ip}:${node.port}`;
+    const { routes } = storeEdits([{ op: "add", ...key, ...node }]);
+    return this.#changeOne(actor, key, "node.add", name, options, () => ({ routes }));
+  }
+
+  /** Changes weight, zone or state of a node. */
+  patchNode(
+    actor: Actor,
+    key: ModuleKey,
+    name: string,
+    values: { weight?: number; zone?: string; state?: NodeState },
+    options: WriteOptions,
+    action = "node.set",
+  ): Promise<Result> {
+    const node = parseNode(name);
+    return this.#changeOne(actor, key, action, name, options, (module) => {
+      requireNode(module, name);
+      return { routes: [{ op: "set", ...key, ...node, ...values }] };
+    });
+  }
+
+  /** Removes a node. */
+  removeNode(actor: Actor, key: ModuleKey, name: string, options: WriteOptions): Promise<Result> {
+    const node = parseNode(name);
+    return this.#changeOne(actor, key, "node.remove", name, options, (module) => {
+      requireNode(module, name);
+      return { routes: [{ op: "remove", ...key, ...node }] };
+    });
+  }
+
+  /** Applies all edits or none. */
+  apply(
+    actor: Actor,
+    edits: readonly ClientEdit[],
+    options: { why?: string; expect?: string; meant?: boolean },
+  ): Promise<Result> {
+    const wanted = storeEdits(edits);
+    return this.#change(actor, {
+      meant: options.meant ?? true,
+      modules: touchedModules(wanted),
+      action: "route.change",
+      why: options.why ?? "",
+      decide(stored): ChangeEdits {
+        requireFingerprint(stored, options.expect);
+        return wanted;
+      },
+    });
+  }
+
+  /** What edits would do. */
+  async preview(edits: readonly ClientEdit[]): Promise<Preview> {
+    const wanted = storeEdits(edits);
+    return await this.#preview(await this.#read(touchedModules(wanted)), wanted, []);
+  }
+
+  /** Makes the routes say what a file says. */
+  async importFile(actor: Actor, input: ParsedOf<"importRoutes", "body">): Promise<Result> {
+    const { modules, decide } = await this.#importPlan(input);
+    return await this.#change(actor, {
+      modules,
+      action: "route.import",
+      why: input.why ?? "",
+      via: "import",
+      decide(stored): ChangeEdits {
+        requireFingerprint(stored, input.expect);
+        return decide(stored);
+      },
+    });
+  }
+
+  /** What importing a file would do. */
+  async previewImport(input: ParsedOf<"previewImport", "body">): Promise<Preview> {
+    const { modules, decide, nodeCount } = await this.#importPlan(input);
+    const stored = await this.#read(modules);
+    const edits = decide(stored);
+    const preview = await this.#preview(stored, edits, []);
+    const touched = edits.routes.filter(({ op }) => op !== "remove").length;
+    return { ...preview, unchangedCount: nodeCount - touched };
+  }
+
+  /** All routes, or those of one module number or module, as a file. */
+  async exportFile(query: ParsedOf<"exportRoutes", "query">): Promise<string> {
+    const { modId, cmdId, format = "csv" } = query;
+    const rows = (await this.#allRoutes()).filter((row) =>
+      (modId === undefined || row.modId === modId) && (cmdId === undefined || row.cmdId === cmdId)
+    );
+    rows.sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
+    return formatRouteFile(rows, format);
+  }
+
+  /** The history, newest first. */
+  async changes(query: ParsedOf<"listChanges", "query">): Promise<ResponseOf<"listChanges">> {
+    const { before = 0, limit = 100, ...filter } = query;
+    const rows = await this.#options.store.console.changes({ before, limit, ...filter });
+    return { changes: rows.map(changeView) };
+  }
+
+  /** One change. */
+  async change(id: number): Promise<ResponseOf<"getChange">> {
+    const { differences, ...row } = await this.#content(id);
+    return {
+      ...changeView(row),
+      nodes: differences.nodes.map(differenceView),
+      moduleTexts: [...differences.modules],
+    };
+  }
+
+  /** What undoing a change would do. */
+  async previewRollback(id: number): Promise<Preview> {
+    const { differences } = await this.#content(id);
+    const stored = await this.#read(modulesIn(differences));
+    const since = changedSince(differences, stored);
+    const warnings = since.slice(0, 20).map((name) => `Node ${name} was changed again since`);
+    return await this.#preview(stored, undoEdits(differences, stored), warnings);
+  }
+
+  /** Puts everything a change touched back as it was before it. */
+  async rollback(
+    actor: Actor,
+    id: number,
+    options: { why?: string; expect?: string },
+  ): Promise<Result> {
+    const { differences } = await this.#content(id);
+    return await this.#change(actor, {
+      modules: modulesIn(differences),
+      action: "route.rollback",
+      target: `change ${id}`,
+      why: options.why ?? "",
+      via: "rollback",
+      undoes: id,
+      decide(stored): ChangeEdits {
+        requireFingerprint(stored, options.expect);
+        return undoEdits(differences, stored);
+      },
+    });
+  }
+
+  #changeOne(
+    actor: Actor,
+    key: ModuleKey,
+    action: string,
+    node: string,
+    options: WriteOptions,
+    decide: (module: StoredModule) => ChangeEdits,
+  ): Promise<Result> {
+    return this.#change(actor, {
+      modules: [key],
+      action,
+      target: `${key.modId}/${key.cmdId}${node === "" ? "" : ` ${node}`}`,
+      why: options.why ?? "",
+      decide([module]): ChangeEdits {
+        requireRevision(module, options.ifMatch);
+        return decide(module);
+      },
+    });
+  }
+
+  async #change(actor: Actor, wish: Wish): Promise<Result> {
+    const { store, clock } = this.#options;
+    const storeWish: ChangeWish = {
+      modules: wish.modules,
+      decide: (stored) => wish.decide(stored),
+      via: wish.via ?? viaOf(actor),
+      why: wish.why,
+      undoes: wish.undoes ?? 0,
+      meant: wish.meant ?? true, // Pages and clients show in a preview what it empties.
+      audit: auditOf(actor, Math.trunc(clock.wallMs()), wish.action, wish.target),
+    };
+    const outcome = await tellingDns<ChangeOutcome>(
+      this.#options,
+      () => store.console.change(storeWish),
+    );
+    if (outcome.id !== undefined) this.#options.onChanged();
+    return {
+      changeId: outcome.id ?? null,
+      version: outcome.version,
+      changed: outcome.changed.map(({ modId, cmdId }) => ({ modId, cmdId })),
+      told: outcome.told.map(toldView),
+      revision: outcome.stored.length === 1 ? revisionOf(outcome.stored[0]) : null,
+    };
+  }
+
+  async #preview(
+    stored: readonly StoredModule[],
+    edits: ChangeEdits,
+    warnings: readonly string[],
+  ): Promise<Preview> {
+    const { after, unchangedCount } = editedModules(stored, edits);
+    const differences = differencesOf(stored, after);
+    const touched = new Set(differences.nodes.map(({ modId, cmdId }) => `${modId}/${cmdId}`));
+    const traffic: Preview["traffic"] = [];
+    for (const [index, before] of stored.entries()) {
+      if (!touched.has(`${before.modId}/${before.cmdId}`)) continue;
+      if (traffic.length >= SHIFTS_SHOWN) break;
+      const callers = traffic.length < CALLERS_LOOKED_UP_MAX ? await this.#callers(before) : [];
+      const calls = this.#options.callsPerSecond(before);
+      traffic.push(trafficShift(before, after[index], calls, callers));
+    }
+    const emptied = traffic.filter((one) => one.emptied).map((one) =>
+      `Module ${one.modId}/${one.cmdId} will have no node that may be called`
+    );
+    return {
+      fingerprint: fingerprintOf(stored),
+      nodes: differences.nodes.map(differenceView),
+      modules: [...differences.modules],
+      unchangedCount,
+      traffic,
+      warnings: [...emptied, ...warnings],
+    };
+  }
+
+  async #callers(key: ModuleKey): Promise<string[]> {
+    const { store, clock } = this.#options;
+    const sinceS = clock.wallMs() / 1000 - CALLER_RECENT_S;
+    const rows = await store.readCallStatus({ modId: key.modId, cmdId: key.cmdId });
+    return [...new Set(rows.filter(({ ts }) => ts >= sinceS).map(({ caller }) => caller))]
+      .map(formatIpv4);
+  }
+
+  async #read(modules: readonly ModuleKey[]): Promise<StoredModule[]> {
+    const { store } = this.#options;
+    const [rows, texts] = await Promise.all([
+      store.readModules(modules),
+      store.moduleRows(modules),
+    ]);
+    return groupModules(modules, rows, texts);
+  }
+
+  async #allRoutes(): Promise<RouteRow[]> {
+    const rows: RouteRow[] = [];
+    await this.#options.store.readRoutes((page) => void rows.push(...page));
+    return rows;
+  }
+
+  async #content(id: number): Promise<ChangeContent> {
+    const content = await this.#options.store.console.changeContent(id);
+    if (content === undefined) throw new ApiProblem("not-found", `There is no change ${id}`);
+    return content;
+  }
+
+  /** Which modules a file touches, and the edits for what they hold then. */
+  async #importPlan(input: ParsedOf<"previewImport", "body">): Promise<{
+    modules: ModuleKey[];
+    nodeCount: number;
+    decide(stored: readonly StoredModule[]): ChangeEdits;
+  }> {
+    const { nodes, problems } = parseRouteFile(input.text, input.format, "file");
+    if (problems.length > 0) {
+      throw new ApiProblem("invalid", `The file has faults: ${problems[0]}`, {
+        errors: problems.map((message) => ({ path: "text", message })),
+      });
+    }
+    const prune = input.prune === true;
+    const edits = planEdits(planRoutes(await this.#allRoutes(), nodes), { prune });
+    const modules = touchedModules({ routes: edits });
+    const isTouched = new Set(modules.map(({ modId, cmdId }) => `${modId}/${cmdId}`));
+    const wanted = nodes.filter((node: WantedNode) => isTouched.has(`${node.modId}/${node.cmdId}`));
+    return {
+      modules,
+      nodeCount: nodes.length,
+      decide: (stored) => ({
+        routes: planEdits(planRoutes(stored.flatMap((module) => module.nodes), wanted), { prune }),
+      }),
+    };
+  }
+}
+
+function requireNode(module: StoredModule, name: string): void {
+  const found = module.nodes.some((node) => nodeName(node).endsWith(` ${name}`));
+  if (found) return;
+  throw new ApiProblem(
+    "not-found",
+    `Module ${module.modId}/${module.cmdId} has no node ${name}`,
+  );
+}
+
+function modulesIn({ nodes, modules }: ChangeDifferences): ModuleKey[] {
+  return touchedModules({
+    routes: nodes.map((node) => ({ op: "remove", ...node })),
+    modules: modules.map(({ modId, cmdId }) => ({ modId, cmdId })),
+  });
+}

@@ -1,0 +1,317 @@
+// Core. Routes as files: CSV with a header row, or a JSON array with one object for each node.
+
+import { formatIpv4 } from "../../reactor/address.ts";
+import type { NodeKey, NodeSpec, RouteRow } from "../../sql/store.ts";
+import {
+  parseCmdId,
+  parseModId,
+  parseNodeIp,
+  parsePort,
+  parseState,
+  parseWeight,
+  parseZone,
+} from "./route_values.ts";
+
+/** Formats of a route file. */
+export const ROUTE_FORMATS = ["csv", "json"] as const;
+
+/** One of {@linkcode ROUTE_FORMATS}. */
+export type RouteFormat = (typeof ROUTE_FORMATS)[number];
+
+/** Columns in the order they are written. */
+export const ROUTE_COLUMNS = ["modid", "cmdid", "ip", "port", "weight", "zone", "state"] as const;
+
+type RouteColumn = (typeof ROUTE_COLUMNS)[number];
+
+/** Columns a file must have; the others may be absent and then change nothing. */
+const REQUIRED_COLUMNS: readonly RouteColumn[] = ["modid", "cmdid", "ip", "port"];
+
+/** Faults named in one error message; the rest is only counted. */
+export const ROUTE_FILE_PROBLEMS_MAX = 20;
+
+/** A node as a file asks for it: what the file does not say stays as it is. */
+export interface WantedNode extends NodeSpec {
+  /** Line of the file it came from, from 1. */
+  readonly line: number;
+}
+
+/** What came out of a file: nodes, or everything that is wrong with it. */
+export interface RouteFileContent {
+  readonly nodes: WantedNode[];
+  /** One line for each fault, each starting with `file:line`. */
+  readonly problems: string[];
+}
+
+/** A record of a file before its values are checked. */
+interface RawRecord {
+  readonly line: number;
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+/** Reads a route file; every fault is collected, none is thrown. */
+export function parseRouteFile(
+  text: string,
+  format: RouteFormat,
+  fileName: string,
+): RouteFileContent {
+  const problems = new ProblemList(fileName);
+  const content = text.startsWith("\ufeff") ? text.slice(1) : text;
+  const records = format === "csv" ? csvRecords(content, problems) : jsonRecords(content, problems);
+  const nodes: WantedNode[] = [];
+  const lineOf = new Map<string, number>();
+  for (const record of records) {
+    const node = nodeOf(record, problems);
+    if (node === undefined) continue;
+    const key = nodeKey(node);
+    const firstLine = lineOf.get(key);
+    if (firstLine !== undefined) {
+      problems.add(record.line, `${describeNode(node)} is listed already in line ${firstLine}`);
+      continue;
+    }
+    lineOf.set(key, record.line);
+    nodes.push(node);
+  }
+  return { nodes, problems: problems.lines() };
+}
+
+/** Text of a route file; the last line ends with a line feed. */
+export function formatRouteFile(rows: readonly RouteRow[], format: RouteFormat): string {
+  if (format === "csv") {
+    const lines = rows.map((row) => {
+      const shown = jsonNode(row);
+      return ROUTE_COLUMNS.map((column) => String(shown[column])).join(",");
+    });
+    return [ROUTE_COLUMNS.join(","), ...lines].join("\n") + "\n";
+  }
+  if (rows.length === 0) return "[]\n";
+  return "[\n" + rows.map((row) => "  " + JSON.stringify(jsonNode(row))).join(",\n") + "\n]\n";
+}
+
+/** A node as every JSON output of the command shows it. */
+export function jsonNode(row: RouteRow): Record<RouteColumn, string | number> {
+  return {
+    modid: row.modId,
+    cmdid: row.cmdId,
+    ip: formatIpv4(row.ip),
+    port: row.port,
+    weight: row.weight,
+    zone: row.zone,
+    state: row.state,
+  };
+}
+
+/** Text that is the same for two nodes exactly when they are the same node. */
+export function nodeKey(node: NodeKey): string {
+  return `${node.modId},${node.cmdId},${node.ip}:${node.port}`;
+}
+
+/** `(1,2) 10.0.0.1:7777` */
+export function describeNode(node: NodeKey): string {
+  return `(${node.modId},${node.cmdId}) ${formatIpv4(node.ip)}:${node.port}`;
+}
+
+class ProblemList {
+  readonly #fileName: string;
+  readonly #lines: string[] = [];
+  #count = 0;
+
+  constructor(fileName: string) {
+    this.#fileName = fileName;
+  }
+
+  add(line: number, text: string): void {
+    if (++this.#count <= ROUTE_FILE_PROBLEMS_MAX) {
+      this.#lines.push(`${this.#fileName}:${line}: ${text}`);
+    }
+  }
+
+  lines(): string[] {
+    const more = this.#count - this.#lines.length;
+    return more === 0 ? this.#lines : [...this.#lines, `and ${more} more faults`];
+  }
+}
+
+function isColumn(name: string): name is RouteColumn {
+  return ROUTE_COLUMNS.some((column) => column === name);
+}
+
+/** Checks the values of one record; undefined when one of them is wrong. */
+function nodeOf(record: RawRecord, problems: ProblemList): WantedNode | undefined {
+  let sound = true;
+  const read = <T>(column: RouteColumn, parse: (text: string) => T): T | undefined => {
+    const text = record.fields[column];
+    if (text === undefined || (text === "" && column !== "zone")) {
+      if (REQUIRED_COLUMNS.includes(column)) {
+        problems.add(record.line, `${column} is missing`);
+        sound = false;
+      }
+      return undefined;
+    }
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      problems.add(record.line, `${column}: ${error.message}`);
+      sound = false;
+      return undefined;
+    }
+  };
+  const modId = read("modid", parseModId);
+  const cmdId = read("cmdid", parseCmdId);
+  const ip = read("ip", parseNodeIp);
+  const port = read("port", parsePort);
+  const weight = read("weight", parseWeight);
+  const zone = read("zone", parseZone);
+  const state = read("state", parseState);
+  if (!sound || modId === undefined || cmdId === undefined) return undefined;
+  if (ip === undefined || port === undefined) return undefined;
+  return {
+    modId,
+    cmdId,
+    ip,
+    port,
+    line: record.line,
+    ...(weight === undefined ? {} : { weight }),
+    ...(zone === undefined ? {} : { zone }),
+    ...(state === undefined ? {} : { state }),
+  };
+}
+
+/** Records of a CSV file (RFC 4180; `#` comment lines and empty lines are passed over). */
+function csvRecords(text: string, problems: ProblemList): RawRecord[] {
+  const lines = csvLines(text, problems);
+  const header = lines.shift();
+  if (header === undefined) {
+    problems.add(1, `header row is missing: it must name ${REQUIRED_COLUMNS.join(", ")}`);
+    return [];
+  }
+  const columns = header.cells.map((cell) => cell.trim().toLowerCase());
+  const missing = REQUIRED_COLUMNS.filter((column) => !columns.includes(column));
+  const unknown = columns.filter((column) => !isColumn(column));
+  const repeated = columns.filter((column, index) => columns.indexOf(column) !== index);
+  if (missing.length > 0) problems.add(header.line, `header lacks ${missing.join(", ")}`);
+  if (repeated.length > 0) problems.add(header.line, `header repeats ${repeated.join(", ")}`);
+  if (unknown.length > 0) {
+    problems.add(
+      header.line,
+      `header has unknown columns ${unknown.map((name) => `"${name}"`).join(", ")}; ` +
+        `known: ${ROUTE_COLUMNS.join(", ")}`,
+    );
+  }
+  if (missing.length + unknown.length + repeated.length > 0) return [];
+  const records: RawRecord[] = [];
+  for (const { line, cells } of lines) {
+    if (cells.length !== columns.length) {
+      problems.add(line, `row must have ${columns.length} cells: it has ${cells.length}`);
+      continue;
+    }
+    records.push({
+      line,
+      fields: Object.fromEntries(columns.map((column, index) => [column, cells[index].trim()])),
+    });
+  }
+  return records;
+}
+
+interface CsvLine {
+  readonly line: number;
+  readonly cells: string[];
+}
+
+function csvLines(text: string, problems: ProblemList): CsvLine[] {
+  const found: CsvLine[] = [];
+  for (const [index, lineText] of text.split(/\r\n|\n|\r/).entries()) {
+    if (lineText.trim() === "" || lineText.startsWith("#")) continue;
+    const cells = csvCells(lineText);
+    if (cells === undefined) problems.add(index + 1, "quotation mark is not closed");
+    else found.push({ line: index + 1, cells });
+  }
+  return found;
+}
+
+/** Cells of one line, or undefined when a quoted cell does not end on it. */
+function csvCells(line: string): string[] | undefined {
+  const cells: string[] = [];
+  const cell = /\s*(?:"((?:[^"]|"")*)"\s*|([^,]*))(,|$)/y;
+  for (;;) {
+    const match = cell.exec(line);
+    if (match === null) return undefined;
+    const quoted = match[1];
+    if (quoted === undefined && match[2].trimStart().startsWith('"')) return undefined;
+    cells.push(quoted === undefined ? match[2] : quoted.replaceAll('""', '"'));
+    if (match[3] === "") return cells;
+  }
+}
+
+/** Records of a JSON file: one array of objects. */
+function jsonRecords(text: string, problems: ProblemList): RawRecord[] {
+  const records: RawRecord[] = [];
+  for (const { line, source } of jsonElements(text, problems)) {
+    let value: unknown;
+    try {
+      value = JSON.parse(source);
+    } catch {
+      problems.add(line, `not valid JSON: ${source.trim().slice(0, 60)}`);
+      continue;
+    }
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      problems.add(line, "each element must be an object");
+      continue;
+    }
+    const fields: Record<string, string> = {};
+    for (const [name, field] of Object.entries(value)) {
+      if (!isColumn(name)) {
+        problems.add(line, `unknown key "${name}"; known: ${ROUTE_COLUMNS.join(", ")}`);
+      } else if (typeof field === "string" || typeof field === "number") {
+        fields[name] = String(field);
+      } else {
+        problems.add(line, `${name} must be a number or a text`);
+      }
+    }
+    records.push({ line, fields });
+  }
+  return records;
+}
+
+interface JsonElement {
+  readonly line: number;
+  readonly source: string;
+}
+
+/** Splits the outer array into its elements, so that each fault can be named by its line. */
+function jsonElements(text: string, problems: ProblemList): JsonElement[] {
+  const start = text.search(/\S/);
+  const end = text.trimEnd().length - 1;
+  if (start < 0 || text[start] !== "[" || text[end] !== "]" || end === start) {
+    problems.add(1, 'file must hold a JSON array, like [{"modid":1,"cmdid":1,...}]');
+    return [];
+  }
+  const elements: JsonElement[] = [];
+  let elementStart = start + 1;
+  let line = 1;
+  let elementLine = 0;
+  let depth = 0;
+  let inText = false;
+  const take = (upTo: number): void => {
+    const source = text.slice(elementStart, upTo);
+    if (source.trim() !== "") elements.push({ line: elementLine, source });
+    else if (upTo < end || elements.length > 0) problems.add(line, "element is missing");
+    elementStart = upTo + 1;
+    elementLine = 0;
+  };
+  for (let index = 0; index < end; index++) {
+    const char = text[index];
+    if (char === "\n") line++;
+    if (index <= start) continue;
+    if (elementLine === 0 && !/\s/.test(char)) elementLine = line;
+    if (inText) {
+      if (char === "\\") index++;
+      else if (char === '"') inText = false;
+    } else if (char === '"') inText = true;
+    else if (char === "{" || char === "[") depth++;
+    else if (char === "}" || char === "]") depth--;
+    else if (char === "," && depth === 0) take(index);
+  }
+  take(end);
+  return elements;
+}

@@ -1,0 +1,52 @@
+// Core. Whose calls go elsewhere when routes change, judged by weights.
+
+import type { StoredModule } from "../../sql/console/console_store.ts";
+import { formatIpv4 } from "../../reactor/address.ts";
+import type { ResponseOf } from "../../web/contract.ts";
+
+type Shift = ResponseOf<"previewChange">["traffic"][number];
+
+const NODES_SHOWN = 50;
+const CALLERS_SHOWN = 20;
+
+/**
+ * Share of a module's calls that each node that may be called gets by its weight. The policies keep
+ * to weights in the long run as long as all nodes are well.
+ */
+export function sharesOf(module: StoredModule): Map<string, number> {
+  const on = module.nodes.filter(({ state }) => state === "on");
+  const sum = on.reduce((total, { weight }) => total + weight, 0);
+  return new Map(
+    on.map(({ ip, port, weight }) => [
+      `${formatIpv4(ip)}:${port}`,
+      sum > 0 ? weight / sum : 1 / on.length,
+    ]),
+  );
+}
+
+/** How the calls of one module move. */
+export function trafficShift(
+  before: StoredModule,
+  after: StoredModule,
+  callsPerSecond: number,
+  callers: readonly string[],
+): Shift {
+  const old = sharesOf(before);
+  const now = sharesOf(after);
+  const nodes = [...new Set([...old.keys(), ...now.keys()])]
+    .map((node) => ({ node, before: old.get(node) ?? 0, after: now.get(node) ?? 0 }))
+    .filter((one) => Math.abs(one.before - one.after) > 1e-9);
+  const moved = nodes.reduce((sum, one) => sum + Math.max(0, one.before - one.after), 0);
+  nodes.sort((a, b) => Math.abs(b.before - b.after) - Math.abs(a.before - a.after));
+  return {
+    modId: after.modId,
+    cmdId: after.cmdId,
+    name: after.name,
+    callsPerSecond: Math.round(callsPerSecond * 10) / 10,
+    movedShare: Math.min(1, moved),
+    emptied: old.size > 0 && now.size === 0,
+    callers: callers.slice(0, CALLERS_SHOWN),
+    callerCount: callers.length,
+    nodes: nodes.slice(0, NODES_SHOWN),
+  };
+}

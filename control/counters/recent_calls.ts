@@ -1,0 +1,38 @@
+// Core. The last minutes of the history in one number each.
+
+import type { CallHistoryPoint } from "../../sql/results/call_history.ts";
+import type { ResponseOf } from "../../web/contract.ts";
+
+/** Calls of some time. */
+export type RecentCalls = Omit<ResponseOf<"getReport">["recent"], "seconds">;
+
+/** Adds points up. */
+export function sumCalls(points: readonly CallHistoryPoint[]): RecentCalls {
+  const sum = { calls: 0, errors: 0, timed: 0, timeMs: 0 };
+  for (const { succCount, errCount, timedCount, timeMsSum } of points) {
+    sum.calls += succCount + errCount;
+    sum.errors += errCount;
+    sum.timed += timedCount;
+    sum.timeMs += timeMsSum;
+  }
+  return {
+    calls: sum.calls,
+    errors: sum.errors,
+    meanMs: sum.timed === 0 ? null : Math.round(1000 * sum.timeMs / sum.timed) / 1000,
+  };
+}
+
+/** The same of each group of points. */
+export function groupCalls(
+  points: readonly CallHistoryPoint[],
+  keyOf: (point: CallHistoryPoint) => string,
+): Map<string, RecentCalls> {
+  const groups = new Map<string, CallHistoryPoint[]>();
+  for (const point of points) {
+    const key = keyOf(point);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [point]);
+    else group.push(point);
+  }
+  return new Map([...groups].map(([key, group]) => [key, sumCalls(group)]));
+}

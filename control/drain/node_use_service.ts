@@ -1,0 +1,182 @@
+// Shell. Asks every dns how its agents use a node, and the database who still reports calls of it.
+
+import { type Address, formatAddress, formatIpv4 } from "../../reactor/address.ts";
+import { type Clock, setRepeating, type Timer } from "../../reactor/time/clock.ts";
+import { silentLogger } from "../../reactor/log.ts";
+import type { Rng } from "../../reactor/time/rng.ts";
+import { NodeUseState } from "../../proto/message_ids.ts";
+import type { AgentUse, NodeUseReport } from "../../proto/message_types.ts";
+import type { ModuleKey, NodeAddress, Store } from "../../sql/store.ts";
+import type { ResponseOf } from "../../web/contract.ts";
+import { liveDns } from "../changes/dns_teller.ts";
+import { NodeUseAsker } from "./node_use_query.ts";
+import { ApiProblem } from "../problem.ts";
+
+/** Questions at once; further ones are refused. */
+export const NODE_QUESTIONS_MAX = 64;
+/** A line to a dns is kept for so long after the last question, in milliseconds. */
+const LINE_KEEP_MS = 30_000;
+/** Callers that an answer names; of more the rest is counted. */
+const CALLERS_SHOWN = 100;
+
+/** How the agents use a node. */
+export type NodeUseAnswer = ResponseOf<"getNodeUse">;
+/** Who has reported calls of a node. */
+export type NodeCallersAnswer = ResponseOf<"getNodeCallers">;
+type UseReport = NonNullable<NodeUseAnswer["answers"][number]["report"]>;
+
+/** What the service works with. */
+export interface NodeUseServiceOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly software: string;
+  /** The secret shared with dns, if there is one. */
+  readonly token: Uint8Array | undefined;
+  /** Asked besides those that signed in to the database. */
+  readonly addresses: readonly Address[];
+}
+
+interface Line {
+  readonly asker: NodeUseAsker;
+  usedAtMs: number;
+}
+
+const STATES = new Map<number, UseReport["agents"][number]["state"]>([
+  [NodeUseState.Picked, "picked"],
+  [NodeUseState.Draining, "draining"],
+  [NodeUseState.Absent, "absent"],
+]);
+
+function agentView(use: AgentUse): UseReport["agents"][number] {
+  return {
+    agent: use.agent,
+    state: STATES.get(use.state) ?? "unknown",
+    isSilent: use.silent,
+    idleMs: use.idleMs ?? null,
+    clientCount: use.clients,
+  };
+}
+
+function reportView(report: NodeUseReport | undefined): UseReport | null {
+  if (report === undefined) return null;
+  return {
+    agents: report.agents.map(agentView),
+    plainCount: report.plain,
+    isCut: report.cut,
+  };
+}
+
+/** Asks about nodes, for the command line and for REST alike. */
+export class NodeUseService {
+  readonly #options: NodeUseServiceOptions;
+  readonly #lines = new Map<string, Line>();
+  #sweeper: Timer | undefined;
+  #asking = 0;
+
+  constructor(options: NodeUseServiceOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * How agents use a node in some modules, as each dns says; one that does not answer within
+   * 1.5 s says nothing.
+   *
+   * @throws {ApiProblem} too-many-requests.
+   */
+  async use(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUseAnswer> {
+    if (this.#asking >= NODE_QUESTIONS_MAX) {
+      throw new ApiProblem("too-many-requests", "dns is being asked about many nodes already", {
+        retryAfterS: 1,
+      });
+    }
+    this.#asking++;
+    try {
+      const askers = await this.#askers();
+      const answers = await Promise.all(
+        askers.flatMap((asker) =>
+          modules.map(async ({ modId, cmdId }) => ({
+            dns: asker.name,
+            modId,
+            cmdId,
+            report: reportView(await asker.ask({ modId, cmdId, ip: node.ip, port: node.port })),
+          }))
+        ),
+      );
+      return { dnsCount: askers.length, answers };
+    } finally {
+      this.#asking--;
+    }
+  }
+
+  /**
+   * Callers whose last report of calls of the node is younger than that: agents without any dns, and
+   * those of the original, cannot be asked how they use it.
+   */
+  async callers(
+    node: NodeAddress,
+    modules: readonly ModuleKey[],
+    withinS: number,
+  ): Promise<NodeCallersAnswer> {
+    const { store, clock } = this.#options;
+    const sinceS = Math.floor(clock.wallMs() / 1000) - withinS;
+    const callers: NodeCallersAnswer["callers"] = [];
+    let callerCount = 0;
+    for (const { modId, cmdId } of modules) {
+      for (const status of await store.readCallStatus({ modId, cmdId })) {
+        const calls = status.succCount + status.errCount;
+        if (status.ip !== node.ip || status.port !== node.port) continue;
+        if (status.ts <= sinceS || calls === 0) continue;
+        callerCount++;
+        if (callers.length >= CALLERS_SHOWN) continue;
+        callers.push({ modId, cmdId, host: formatIpv4(status.caller), calls });
+      }
+    }
+    return { callers, callerCount };
+  }
+
+  /** Ends all lines; questions under way are given up. */
+  async close(): Promise<void> {
+    this.#sweeper?.cancel();
+    this.#sweeper = undefined;
+    const lines = [...this.#lines.values()];
+    this.#lines.clear();
+    await Promise.all(lines.map(({ asker }) => asker.close()));
+  }
+
+  /** One line to each dns that signed in, or was named; those that are gone are left. */
+  async #askers(): Promise<NodeUseAsker[]> {
+    const { store, clock, rng, software, token, addresses } = this.#options;
+    const wanted = new Map(
+      [...await liveDns(store, clock), ...addresses].map((one) => [formatAddress(one), one]),
+    );
+    for (const [name, { asker }] of this.#lines) {
+      if (wanted.has(name)) continue;
+      this.#lines.delete(name);
+      void asker.close();
+    }
+    for (const [name, address] of wanted) {
+      let line = this.#lines.get(name);
+      if (line === undefined) {
+        const log = silentLogger;
+        const asker = new NodeUseAsker({ address, token, software, clock, rng, log });
+        this.#lines.set(name, line = { asker, usedAtMs: 0 });
+      }
+      line.usedAtMs = clock.nowMs();
+    }
+    this.#sweeper ??= setRepeating(clock, LINE_KEEP_MS, () => void this.#sweep());
+    return [...this.#lines.values()].map(({ asker }) => asker);
+  }
+
+  /** Ends lines that nobody needs any more. */
+  async #sweep(): Promise<void> {
+    const beforeMs = this.#options.clock.nowMs() - LINE_KEEP_MS;
+    const old = [...this.#lines].filter(([, { usedAtMs }]) => usedAtMs < beforeMs);
+    for (const [name] of old) this.#lines.delete(name);
+    if (this.#lines.size === 0) {
+      this.#sweeper?.cancel();
+      this.#sweeper = undefined;
+    }
+    await Promise.all(old.map(([, { asker }]) => asker.close()));
+  }
+}

@@ -1,0 +1,74 @@
+// Core. Call results of many nodes and callers as a few lines for people.
+
+import { formatIpv4 } from "../../reactor/address.ts";
+import type { NodeCalls } from "../../sql/console/console_store.ts";
+import { moduleId, type ModuleKey } from "../../model/keys.ts";
+import type { ResponseOf } from "../../web/contract.ts";
+
+/** Modules with the most failures that a summary names. */
+export const SUMMARY_MODULES_MAX = 10;
+
+/** Overloaded nodes that a summary names. */
+export const SUMMARY_NODES_MAX = 20;
+
+type CallSummary = ResponseOf<"getReport">["calls"];
+type ModuleSummary = CallSummary["modules"][number];
+type OverloadedNode = CallSummary["overloaded"][number];
+
+interface ModuleTally {
+  readonly modId: number;
+  readonly cmdId: number;
+  succ: number;
+  err: number;
+  overloadedNodes: number;
+}
+
+/**
+ * Adds up results by module, the modules with the highest share of failures first.
+ *
+ * @param calls Every node, with all callers that ever reported on it.
+ * @param meanMsOf Mean time of the calls of a module, where it is known.
+ */
+export function summariseCalls(
+  calls: readonly NodeCalls[],
+  meanMsOf: (module: ModuleKey) => number | null,
+): CallSummary {
+  const modules = new Map<string, ModuleTally>();
+  for (const node of calls) {
+    const { modId, cmdId, succCount, errCount, overloadCount } = node;
+    const key = moduleId(node);
+    const module = modules.get(key) ?? { modId, cmdId, succ: 0, err: 0, overloadedNodes: 0 };
+    modules.set(key, module);
+    module.succ += succCount;
+    module.err += errCount;
+    if (overloadCount > 0) module.overloadedNodes++;
+  }
+  const overloaded = calls.filter(({ overloadCount }) => overloadCount > 0).map(overloadedNode)
+    .sort((a, b) => b.agents - a.agents);
+  return {
+    moduleCount: modules.size,
+    lastTs: calls.reduce((last, { ts }) => Math.max(last, ts), 0),
+    modules: [...modules.values()].map(moduleSummary)
+      .sort((a, b) => b.errorShare - a.errorShare || b.err - a.err || b.succ - a.succ)
+      .slice(0, SUMMARY_MODULES_MAX)
+      .map((module) => ({ ...module, meanMs: meanMsOf(module) })),
+    overloadedCount: overloaded.length,
+    overloaded: overloaded.slice(0, SUMMARY_NODES_MAX),
+  };
+}
+
+function moduleSummary(module: ModuleTally): Omit<ModuleSummary, "meanMs"> {
+  const count = module.succ + module.err;
+  return { ...module, errorShare: count === 0 ? 0 : module.err / count };
+}
+
+function overloadedNode(node: NodeCalls): OverloadedNode {
+  const { modId, cmdId, ip, port, overloadCount, callerCount } = node;
+  return {
+    modId,
+    cmdId,
+    node: `${formatIpv4(ip)}:${port}`,
+    agents: overloadCount,
+    agentsTotal: callerCount,
+  };
+}

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { NodeCalls } from "../../sql/console/console_store.ts";
+import { summariseCalls, SUMMARY_MODULES_MAX, SUMMARY_NODES_MAX } from "./call_summary.ts";
+
+function node(values: Partial<NodeCalls>): NodeCalls {
+  return {
+    modId: 1,
+    cmdId: 1,
+    ip: 0x0a000001,
+    port: 80,
+    succTotal: 0,
+    errTotal: 0,
+    succCount: 0,
+    errCount: 0,
+    callerCount: 1,
+    overloadCount: 0,
+    ts: 100,
+    ...values,
+  };
+}
+
+test("summariseCalls() adds up modules, worst first, and names overloaded nodes", () => {
+  const summary = summariseCalls(
+    [
+      node({ succCount: 90, errCount: 10, ts: 105 }),
+      node({ port: 81, succCount: 100, callerCount: 2, overloadCount: 1 }),
+      node({ modId: 2, succCount: 1, errCount: 1 }),
+      node({ modId: 3 }),
+    ],
+    ({ modId }) => modId === 2 ? 7.5 : null,
+  );
+  assert.equal(summary.moduleCount, 3);
+  assert.equal(summary.lastTs, 105);
+  const none = { cmdId: 1, meanMs: null };
+  assert.deepEqual(summary.modules, [
+    { ...none, modId: 2, succ: 1, err: 1, errorShare: 0.5, meanMs: 7.5, overloadedNodes: 0 },
+    { ...none, modId: 1, succ: 190, err: 10, errorShare: 0.05, overloadedNodes: 1 },
+    { ...none, modId: 3, succ: 0, err: 0, errorShare: 0, overloadedNodes: 0 },
+  ]);
+  assert.deepEqual(summary.overloaded, [
+    { modId: 1, cmdId: 1, node: "10.0.0.1:81", agents: 1, agentsTotal: 2 },
+  ]);
+});
+
+test("summariseCalls() of nothing is empty", () => {
+  assert.deepEqual(summariseCalls([], () => null), {
+    moduleCount: 0,
+    lastTs: 0,
+    modules: [],
+    overloadedCount: 0,
+    overloaded: [],
+  });
+});
+
+test("summariseCalls() names a limited number and counts all", () => {
+  const nodes = Array.from({ length: 50 }, (_, index) => node({ modId: index, overloadCount: 1 }));
+  const summary = summariseCalls(nodes, () => null);
+  assert.equal(summary.modules.length, SUMMARY_MODULES_MAX);
+  assert.equal(summary.overloaded.length, SUMMARY_NODES_MAX);
+  assert.equal(summary.overloadedCount, 50);
+});

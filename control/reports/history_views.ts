@@ -1,0 +1,195 @@
+// Core. Questions about the past as the database takes them, and its answers as charts take them.
+
+import { formatIpv4, parseIpv4 } from "../../reactor/address.ts";
+import type {
+  CallHistory,
+  CallHistoryPoint,
+  CallHistoryQuery,
+} from "../../sql/results/call_history.ts";
+import type { EventQuery, EventRecord } from "../../sql/results/event.ts";
+import { parseNode } from "../changes/change_edits.ts";
+import type { ParsedOf, ResponseOf } from "../../web/contract.ts";
+import { ApiProblem } from "../problem.ts";
+
+/** Series of one answer: the largest ones. */
+const SERIES_SHOWN = 50;
+/** Points of one series are about so many. */
+const POINTS_WANTED = 360;
+
+const RANGE_S = {
+  "5m": 300,
+  "15m": 900,
+  "1h": 3600,
+  "6h": 21_600,
+  "24h": 86_400,
+  "7d": 7 * 86_400,
+  "30d": 30 * 86_400,
+} as const;
+const RANGE_MAX_S = 90 * 86_400;
+
+type History = ResponseOf<"getHistory">;
+type Query = ParsedOf<"getHistory", "query">;
+
+function stepFor(rangeS: number): number {
+  const wanted = rangeS / POINTS_WANTED;
+  return [10, 20, 60, 120, 300, 600, 1800, 3600, 7200, 21_600].find((step) => step >= wanted) ??
+    86_400;
+}
+
+/**
+ * The question for the database.
+ *
+ * @throws {ApiProblem} invalid, when the range is none.
+ */
+export function historyQuery(query: Query, wallMs: number): CallHistoryQuery {
+  const { modId, cmdId, node, caller, by = "total", range = "1h", fromMs, toMs } = query;
+  if ((fromMs === undefined) !== (toMs === undefined)) {
+    throw new ApiProblem("invalid", "fromMs and toMs must be given together");
+  }
+  if ((modId === undefined) !== (cmdId === undefined)) {
+    throw new ApiProblem("invalid", "modId and cmdId must be given together");
+  }
+  const toSeconds = Math.ceil((toMs ?? wallMs) / 1000);
+  const fromSeconds = fromMs === undefined ? toSeconds - RANGE_S[range] : Math.floor(fromMs / 1000);
+  const rangeS = toSeconds - fromSeconds;
+  if (rangeS <= 0 || rangeS > RANGE_MAX_S) {
+    throw new ApiProblem("invalid", "The range must be longer than 0 and at most 90 days");
+  }
+  return {
+    ...(modId === undefined || cmdId === undefined ? {} : { module: { modId, cmdId } }),
+    ...(node === undefined ? {} : { node: parseNode(node) }),
+    ...(caller === undefined ? {} : { caller: parseIpv4(caller) }),
+    fromSeconds,
+    toSeconds,
+    stepSeconds: stepFor(rangeS),
+    groupBy: by,
+  };
+}
+
+function keyOf(point: CallHistoryPoint, manyModules: boolean): string {
+  const module = point.module === undefined ? "" : `${point.module.modId}/${point.module.cmdId}`;
+  if (point.node !== undefined) {
+    const node = `${formatIpv4(point.node.ip)}:${point.node.port}`;
+    return manyModules && module !== "" ? `${module} ${node}` : node;
+  }
+  if (point.caller !== undefined) return formatIpv4(point.caller);
+  return module === "" ? "total" : module;
+}
+
+/** One series while its points are added up. */
+class SeriesSums {
+  readonly #key: string;
+  readonly #calls: number[];
+  readonly #errors: number[];
+  readonly #overloadShare: number[];
+  readonly #timed: number[];
+  readonly #timeMs: number[];
+
+  constructor(key: string, steps: number) {
+    const zeros = (): number[] => new Array<number>(steps).fill(0);
+    this.#key = key;
+    this.#calls = zeros();
+    this.#errors = zeros();
+    this.#overloadShare = zeros();
+    this.#timed = zeros();
+    this.#timeMs = zeros();
+  }
+
+  get callCount(): number {
+    return sumOf(this.#calls);
+  }
+
+  add(index: number, point: CallHistoryPoint): void {
+    this.#calls[index] += point.succCount + point.errCount;
+    this.#errors[index] += point.errCount;
+    this.#overloadShare[index] = rounded(point.overloadShare);
+    this.#timed[index] += point.timedCount;
+    this.#timeMs[index] += point.timeMsSum;
+  }
+
+  view(): History["series"][number] {
+    return {
+      key: this.#key,
+      calls: this.#calls,
+      errors: this.#errors,
+      overloadShare: this.#overloadShare,
+      latencyMs: this.#timed.map((timed, index) => meanMs(this.#timeMs[index], timed)),
+      meanLatencyMs: meanMs(sumOf(this.#timeMs), sumOf(this.#timed)),
+    };
+  }
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}
+
+function meanMs(timeMs: number, timed: number): number | null {
+  return timed === 0 ? null : rounded(timeMs / timed);
+}
+
+/**
+ * The answer for a chart: one value for each step, 0 where nothing was reported, and null for the
+ * latency where nobody told what calls took.
+ */
+export function historyView(history: CallHistory, query: CallHistoryQuery): History {
+  const { stepSeconds, fromSeconds, toSeconds, points, truncated } = history;
+  const steps = Math.max(1, Math.ceil((toSeconds - fromSeconds) / stepSeconds));
+  const manyModules = query.module === undefined;
+  const byKey = new Map<string, SeriesSums>();
+  for (const point of points) {
+    const key = query.groupBy === "total" ? "total" : keyOf(point, manyModules);
+    let series = byKey.get(key);
+    if (series === undefined) byKey.set(key, series = new SeriesSums(key, steps));
+    const index = Math.floor((point.atSeconds - fromSeconds) / stepSeconds);
+    if (index >= 0 && index < steps) series.add(index, point);
+  }
+  const all = [...byKey.values()].sort((a, b) => b.callCount - a.callCount);
+  return {
+    fromMs: fromSeconds * 1000,
+    stepMs: stepSeconds * 1000,
+    steps,
+    series: all.slice(0, SERIES_SHOWN).map((series) => series.view()),
+    seriesCount: all.length,
+    isTruncated: truncated,
+  };
+}
+
+/** The question about events. */
+export function eventQuery(query: ParsedOf<"listEvents", "query">): EventQuery {
+  const { before, after, limit = 100, modId, cmdId, kind } = query;
+  if (before !== undefined && after !== undefined) {
+    throw new ApiProblem("invalid", "before and after must not be given together");
+  }
+  if ((modId === undefined) !== (cmdId === undefined)) {
+    throw new ApiProblem("invalid", "modId and cmdId must be given together");
+  }
+  return {
+    limit,
+    ...(before === undefined ? {} : { beforeId: before }),
+    ...(after === undefined ? {} : { afterId: after }),
+    ...(kind === undefined ? {} : { kinds: kind }),
+    ...(modId === undefined || cmdId === undefined ? {} : { module: { modId, cmdId } }),
+  };
+}
+
+/** An event as clients get it. */
+export function eventView(
+  event: EventRecord,
+  withDetail = false,
+): ResponseOf<"listEvents">["events"][number] {
+  return {
+    id: event.id,
+    atMs: event.atMs,
+    kind: event.kind,
+    modId: event.module?.modId ?? null,
+    cmdId: event.module?.cmdId ?? null,
+    node: event.node === undefined ? null : `${formatIpv4(event.node.ip)}:${event.node.port}`,
+    host: event.host === undefined ? null : formatIpv4(event.host),
+    text: event.text,
+    ...(withDetail ? { detail: { ...event.detail } } : {}),
+  };
+}

@@ -1,0 +1,438 @@
+// Core. What the console knows of the system: routes, calls and services, brought up to date by samples.
+
+import { parseModulePolicy } from "../../balancer/module_policy.ts";
+import { formatIpv4 } from "../../reactor/address.ts";
+import type { NodeCalls, StoredModule } from "../../sql/console/console_store.ts";
+import { nodeId } from "../../model/keys.ts";
+import type { ModuleRow, NodeState, RouteRow, ServiceInstance } from "../../sql/store.ts";
+
+/** Calls are counted over this many samples, a second apart. */
+const RATE_SAMPLES = 10;
+/** Length of one value of a sparkline, in milliseconds, and how many there are: five minutes. */
+const SPARK_STEP_MS = 10_000;
+const SPARK_VALUES = 30;
+/** Nodes of one step of an update: about a millisecond. */
+const STEP_NODES = 500;
+/** A caller that has not reported for so long counts no more, in seconds. */
+export const CALLER_RECENT_S = 60;
+/** A service without a sign of life for so long is silent, in milliseconds. */
+export const SERVICE_SILENT_MS = 30_000;
+/** Share of failed calls from which a module is degraded. */
+const ERROR_SHARE_DEGRADED = 0.1;
+
+export type ModuleHealth = "ok" | "degraded" | "down" | "idle" | "empty";
+export type NodeHealth = "ok" | "partial" | "overload" | "idle";
+
+/** A node as last seen. */
+export interface NodeView {
+  readonly modId: number;
+  readonly cmdId: number;
+  /** `ip:port` */
+  readonly name: string;
+  readonly ip: string;
+  readonly port: number;
+  readonly weight: number;
+  readonly zone: string;
+  readonly state: NodeState;
+  readonly health: NodeHealth;
+  readonly callsPerSecond: number;
+  readonly errorShare: number;
+  readonly callerCount: number;
+  readonly overloadCallerCount: number;
+  readonly reportedAtMs: number | null;
+  readonly sparkline: readonly number[];
+}
+
+/** A module as last seen. */
+export interface ModuleView {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly name: string;
+  /** Name of the policy in force. */
+  readonly policy: string;
+  readonly policyText: string;
+  readonly health: ModuleHealth;
+  /** Since when, by the wall clock. */
+  readonly healthSinceMs: number;
+  readonly callsPerSecond: number;
+  readonly errorShare: number;
+  readonly nodes: readonly NodeView[];
+  readonly onCount: number;
+  readonly overloadCount: number;
+}
+
+/** A service as last seen. */
+export interface ServiceView {
+  readonly kind: string;
+  readonly address: string;
+  readonly software: string;
+  readonly startedAtMs: number;
+  readonly seenAtMs: number;
+  readonly isSilent: boolean;
+  readonly revision: number | null;
+  readonly revisionLag: number | null;
+  readonly detail: Readonly<Record<string, number | string>>;
+}
+
+/** Everything at one instant. */
+export interface SystemView {
+  /** When the database was read, by the wall clock; 0 before the first time. */
+  readonly atMs: number;
+  readonly isStale: boolean;
+  readonly version: number;
+  readonly modules: readonly ModuleView[];
+  readonly services: readonly ServiceView[];
+  readonly nodeCount: number;
+  readonly callerCount: number;
+}
+
+/** What is read from the database once a second. */
+export interface CallSample {
+  readonly wallMs: number;
+  readonly nowMs: number;
+  readonly version: number;
+  readonly calls: readonly NodeCalls[];
+  readonly services: readonly ServiceInstance[];
+  readonly callerCount: number;
+}
+
+interface Reading {
+  readonly atMs: number;
+  readonly succ: number;
+  readonly err: number;
+}
+
+interface NodeTrack {
+  /** `ip:port`, and the address alone. */
+  readonly name: string;
+  readonly ip: string;
+  readings: Reading[];
+  sparkline: number[];
+  sparkAtMs: number;
+}
+
+interface Rates {
+  readonly callsPerSecond: number;
+  readonly errorShare: number;
+}
+
+const NO_CALLS: Rates = { callsPerSecond: 0, errorShare: 0 };
+
+function keyOf(modId: number, cmdId: number): string {
+  return `${modId}/${cmdId}`;
+}
+
+/** A node among those of its module; only ports that cannot exist may share a place. */
+function placeOf({ ip, port }: { ip: number; port: number }): number {
+  return ip * 2 ** 21 + port % 2 ** 21;
+}
+
+/** Calls by module, and there by place. Told by numbers: there are many each second. */
+function sortCalls(calls: readonly NodeCalls[]): Map<string, Map<number, NodeCalls>> {
+  const modules = new Map<string, Map<number, NodeCalls>>();
+  let modId = -1;
+  let cmdId = -1;
+  let nodes = new Map<number, NodeCalls>();
+  for (const one of calls) {
+    if (one.modId !== modId || one.cmdId !== cmdId) {
+      ({ modId, cmdId } = one);
+      nodes = modules.get(keyOf(modId, cmdId)) ?? new Map();
+      modules.set(keyOf(modId, cmdId), nodes);
+    }
+    nodes.set(placeOf(one), one);
+  }
+  return modules;
+}
+
+function ratesOf(track: NodeTrack): Rates {
+  const first = track.readings[0];
+  const last = track.readings.at(-1);
+  if (last === undefined || last.atMs <= first.atMs) return NO_CALLS;
+  const succ = last.succ - first.succ;
+  const err = last.err - first.err;
+  const calls = succ + err;
+  if (calls <= 0) return NO_CALLS;
+  return { callsPerSecond: calls * 1000 / (last.atMs - first.atMs), errorShare: err / calls };
+}
+
+function noteReading(track: NodeTrack, reading: Reading): void {
+  const last = track.readings.at(-1);
+  // Totals that fall belong to a caller that started anew: what was before tells nothing.
+  if (last !== undefined && (reading.succ < last.succ || reading.err < last.err)) {
+    track.readings = [];
+  }
+  track.readings.push(reading);
+  if (track.readings.length > RATE_SAMPLES + 1) track.readings.shift();
+  if (track.sparkAtMs === -Infinity) track.sparkAtMs = reading.atMs;
+  if (reading.atMs - track.sparkAtMs < SPARK_STEP_MS) return;
+  track.sparkAtMs = reading.atMs;
+  track.sparkline = [
+    ...track.sparkline.slice(1 - SPARK_VALUES),
+    Math.round(ratesOf(track).callsPerSecond * 10) / 10,
+  ];
+}
+
+function nodeHealth(callers: number, overloads: number): NodeHealth {
+  if (callers === 0) return "idle";
+  if (overloads === 0) return "ok";
+  return overloads === callers ? "overload" : "partial";
+}
+
+function moduleHealth(nodes: readonly NodeView[], rates: Rates): ModuleHealth {
+  if (nodes.length === 0) return "empty";
+  const on = nodes.filter((node) => node.state === "on");
+  if (on.every((node) => node.health === "overload")) return "down"; // Also with none that is on.
+  const isBad = on.some((node) => node.health === "overload" || node.health === "partial");
+  if (isBad || rates.errorShare >= ERROR_SHARE_DEGRADED) return "degraded";
+  return on.every((node) => node.health === "idle") ? "idle" : "ok";
+}
+
+/** Name of the policy a text chooses; a text that a foreign hand spoiled is said to be so. */
+export function policyName(text: string): string {
+  try {
+    return parseModulePolicy(text).policy;
+  } catch {
+    return "invalid";
+  }
+}
+
+/** Since when a service has worked with a route version that is not the newest. */
+interface Lag {
+  readonly known: number;
+  readonly sinceMs: number;
+}
+
+/** The route version that a service says it works with. */
+function knownVersion({ detail }: ServiceInstance): number | null {
+  return typeof detail.version === "number" ? detail.version : null;
+}
+
+function serviceView(
+  instance: ServiceInstance,
+  wallMs: number,
+  lag: Lag | undefined,
+): ServiceView {
+  const { kind, address, software, detail } = instance;
+  const known = knownVersion(instance);
+  const isSilent = wallMs - instance.seenAt * 1000 > SERVICE_SILENT_MS;
+  // What an agent knows is told of less often than it changes: more than was told is not known.
+  const untilMs = kind === "agent" && !isSilent ? instance.seenAt * 1000 : wallMs;
+  return {
+    kind,
+    address,
+    software,
+    startedAtMs: instance.startedAt * 1000,
+    seenAtMs: instance.seenAt * 1000,
+    isSilent,
+    revision: known,
+    revisionLag: known === null
+      ? null
+      : Math.max(0, Math.trunc((untilMs - (lag?.sinceMs ?? untilMs)) / 1000)),
+    detail,
+  };
+}
+
+/** Sum of the calls of some nodes. */
+export function sumRates(nodes: readonly Rates[]): Rates {
+  const calls = nodes.reduce((sum, node) => sum + node.callsPerSecond, 0);
+  if (calls === 0) return NO_CALLS;
+  const errors = nodes.reduce((sum, node) => sum + node.callsPerSecond * node.errorShare, 0);
+  return { callsPerSecond: calls, errorShare: errors / calls };
+}
+
+/** The system as the console knows it. Not for several databases. */
+export class SystemModel {
+  #routes = new Map<string, RouteRow[]>();
+  /** The same rows with what is remembered of them. */
+  #tracked = new Map<string, { row: RouteRow; track: NodeTrack }[]>();
+  #texts = new Map<string, ModuleRow & { policyName: string }>();
+  #tracks = new Map<string, NodeTrack>();
+  #lags = new Map<string, Lag>();
+  #healths = new Map<string, { health: ModuleHealth; sinceMs: number }>();
+  #view: SystemView = {
+    atMs: 0,
+    isStale: true,
+    version: 0,
+    modules: [],
+    services: [],
+    nodeCount: 0,
+    callerCount: 0,
+  };
+
+  /** The system at the last sample. */
+  get view(): SystemView {
+    return this.#view;
+  }
+
+  /** Takes over all routes, names and policies. Copies of one node count once. */
+  setRoutes(rows: readonly RouteRow[], texts: readonly ModuleRow[]): void {
+    const routes = new Map<string, RouteRow[]>();
+    const seen = new Set<string>();
+    for (const row of rows) {
+      const node = nodeId(row);
+      if (seen.has(node)) continue;
+      seen.add(node);
+      const key = keyOf(row.modId, row.cmdId);
+      const nodes = routes.get(key);
+      if (nodes === undefined) routes.set(key, [row]);
+      else nodes.push(row);
+    }
+    this.#texts = new Map(texts.map((row) => [
+      keyOf(row.modId, row.cmdId),
+      { ...row, policyName: policyName(row.policy) },
+    ]));
+    for (const key of this.#texts.keys()) if (!routes.has(key)) routes.set(key, []);
+    this.#routes = routes;
+    for (const key of this.#tracks.keys()) if (!seen.has(key)) this.#tracks.delete(key);
+    this.#tracked = new Map(
+      [...routes].map(([key, nodes]) => [
+        key,
+        nodes.map((row) => ({ row, track: this.#trackOf(row) })),
+      ]),
+    );
+    for (const key of this.#healths.keys()) if (!routes.has(key)) this.#healths.delete(key);
+  }
+
+  /** Takes over what was read now. */
+  update(sample: CallSample): void {
+    const steps = this.updateSteps(sample);
+    while (steps.next().done !== true);
+  }
+
+  /** The same in small steps, so that others may run between them; the view changes with the last. */
+  *updateSteps(sample: CallSample): Generator<void, void> {
+    const calls = sortCalls(sample.calls);
+    const modules: ModuleView[] = [];
+    let nodeCount = 0;
+    let stepNodes = 0;
+    for (const [key, nodes] of this.#tracked) {
+      const module = this.#moduleView(key, nodes, calls.get(key), sample);
+      nodeCount += nodes.length;
+      stepNodes += nodes.length + 1;
+      modules.push(module);
+      if (stepNodes < STEP_NODES) continue;
+      stepNodes = 0;
+      yield;
+    }
+    modules.sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
+    this.#view = {
+      atMs: sample.wallMs,
+      isStale: false,
+      version: sample.version,
+      modules,
+      services: this.#serviceViews(sample),
+      nodeCount,
+      callerCount: sample.callerCount,
+    };
+  }
+
+  /**
+   * Versions are unix seconds of changes: after a quiet night their difference is hours although the
+   * change is new. So the time counts from when a service was first seen behind with what it knows;
+   * each sign that it knows more starts anew.
+   */
+  #serviceViews({ services, version, wallMs }: CallSample): ServiceView[] {
+    const lags = new Map<string, Lag>();
+    const views = services.map((instance) => {
+      const key = `${instance.kind} ${instance.address}`;
+      const known = knownVersion(instance);
+      if (known === null || known >= version) return serviceView(instance, wallMs, undefined);
+      const before = this.#lags.get(key);
+      const lag = before?.known === known ? before : { known, sinceMs: wallMs };
+      lags.set(key, lag);
+      return serviceView(instance, wallMs, lag);
+    });
+    this.#lags = lags;
+    return views;
+  }
+
+  /** The database did not answer: what is known is old. */
+  markStale(): void {
+    if (!this.#view.isStale) this.#view = { ...this.#view, isStale: true };
+  }
+
+  /** One module, or undefined when it has neither nodes nor a name. */
+  module(modId: number, cmdId: number): ModuleView | undefined {
+    return this.#view.modules.find((one) => one.modId === modId && one.cmdId === cmdId);
+  }
+
+  /** A module as it was stored when the routes were last read. */
+  stored(modId: number, cmdId: number): StoredModule | undefined {
+    const nodes = this.#routes.get(keyOf(modId, cmdId));
+    if (nodes === undefined) return undefined;
+    const texts = this.#texts.get(keyOf(modId, cmdId));
+    return { modId, cmdId, name: texts?.name ?? "", policy: texts?.policy ?? "", nodes };
+  }
+
+  #trackOf(row: RouteRow): NodeTrack {
+    const key = nodeId(row);
+    let track = this.#tracks.get(key);
+    if (track === undefined) {
+      const ip = formatIpv4(row.ip);
+      const name = `${ip}:${row.port}`;
+      track = { name, ip, readings: [], sparkline: [], sparkAtMs: -Infinity };
+      this.#tracks.set(key, track);
+    }
+    return track;
+  }
+
+  #moduleView(
+    key: string,
+    tracked: readonly { row: RouteRow; track: NodeTrack }[],
+    calls: ReadonlyMap<number, NodeCalls> | undefined,
+    sample: CallSample,
+  ): ModuleView {
+    const [modId, cmdId] = key.split("/").map(Number);
+    const nodes = tracked.map(({ row, track }) =>
+      nodeView(row, track, calls?.get(placeOf(row)), sample.nowMs)
+    );
+    const rates = sumRates(nodes);
+    const health = moduleHealth(nodes, rates);
+    const known = this.#healths.get(key);
+    const sinceMs = known?.health === health ? known.sinceMs : sample.wallMs;
+    if (known?.health !== health) this.#healths.set(key, { health, sinceMs });
+    const texts = this.#texts.get(key);
+    return {
+      modId,
+      cmdId,
+      name: texts?.name ?? "",
+      policy: texts?.policyName ?? "lars",
+      policyText: texts?.policy ?? "",
+      health,
+      healthSinceMs: sinceMs,
+      ...rates,
+      nodes,
+      onCount: nodes.filter(({ state }) => state === "on").length,
+      overloadCount: nodes.filter(({ overloadCallerCount }) => overloadCallerCount > 0).length,
+    };
+  }
+}
+
+function nodeView(
+  row: RouteRow,
+  track: NodeTrack,
+  calls: NodeCalls | undefined,
+  nowMs: number,
+): NodeView {
+  noteReading(track, { atMs: nowMs, succ: calls?.succTotal ?? 0, err: calls?.errTotal ?? 0 });
+  const callerCount = calls?.callerCount ?? 0;
+  const overloadCallerCount = calls?.overloadCount ?? 0;
+  const { callsPerSecond, errorShare } = ratesOf(track);
+  return {
+    modId: row.modId,
+    cmdId: row.cmdId,
+    name: track.name,
+    ip: track.ip,
+    port: row.port,
+    weight: row.weight,
+    zone: row.zone,
+    state: row.state,
+    health: nodeHealth(callerCount, overloadCallerCount),
+    callsPerSecond,
+    errorShare,
+    callerCount,
+    overloadCallerCount,
+    reportedAtMs: calls === undefined || calls.ts === 0 ? null : calls.ts * 1000,
+    sparkline: track.sparkline,
+  };
+}

@@ -1,0 +1,290 @@
+// Core. What the pages are given, made from the system as the console knows it.
+
+import { formatIpv4 } from "../../reactor/address.ts";
+import { revisionOf } from "../../sql/console/route_difference.ts";
+import type { StoredModule } from "../../sql/console/console_store.ts";
+import type { RouteRow } from "../../sql/store.ts";
+import { countAgents } from "./agent_list.ts";
+import type { ResponseOf } from "../../web/contract.ts";
+import {
+  type ModuleView,
+  type NodeView,
+  policyName,
+  sumRates,
+  type SystemView,
+} from "./system_model.ts";
+
+const PROBLEMS_SHOWN = 50;
+const WORST_SHOWN = 20;
+/** Silent agents that are problems of their own. */
+const SILENT_AGENTS_NAMED = 5;
+
+type ModuleSummary = ResponseOf<"listModules">["modules"][number];
+type NodeStatus = ResponseOf<"getModule">["nodes"][number];
+type Overview = ResponseOf<"getOverview">;
+type Problem = Overview["problems"][number];
+type Hit = ResponseOf<"search">["hits"][number];
+
+/** How bad a health is, worst first. */
+const RANK: Readonly<Record<ModuleView["health"], number>> = {
+  down: 0,
+  degraded: 1,
+  empty: 2,
+  ok: 3,
+  idle: 4,
+};
+
+/** Enough digits for people, so that a stream does not repeat itself for nothing. */
+function rounded(value: number): number {
+  return value >= 100 ? Math.round(value) : Math.round(value * 10) / 10;
+}
+
+function roundedShare(value: number): number {
+  return Math.round(value * 10_000) / 10_000;
+}
+
+/** A module as lists show it. */
+export function summaryOf(module: ModuleView): ModuleSummary {
+  return {
+    modId: module.modId,
+    cmdId: module.cmdId,
+    name: module.name,
+    policy: module.policy,
+    health: module.health,
+    nodeCount: module.nodes.length,
+    onCount: module.onCount,
+    overloadCount: module.overloadCount,
+    callsPerSecond: rounded(module.callsPerSecond),
+    errorShare: roundedShare(module.errorShare),
+  };
+}
+
+const NO_STATUS = {
+  health: "idle",
+  callsPerSecond: 0,
+  errorShare: 0,
+  callerCount: 0,
+  overloadCallerCount: 0,
+  reportedAtMs: null,
+  sparkline: [],
+} as const;
+
+/** A node as stored, with how it did when it was last looked at. */
+function nodeStatus(row: RouteRow, seen: NodeView | undefined): NodeStatus {
+  const { port, weight, zone, state } = row;
+  const { health, callerCount, overloadCallerCount, reportedAtMs, sparkline } = seen ?? NO_STATUS;
+  return {
+    ip: formatIpv4(row.ip),
+    port,
+    weight,
+    zone,
+    state,
+    health,
+    callsPerSecond: rounded(seen?.callsPerSecond ?? 0),
+    errorShare: roundedShare(seen?.errorShare ?? 0),
+    callerCount,
+    overloadCallerCount,
+    reportedAtMs,
+    sparkline: [...sparkline],
+  };
+}
+
+/**
+ * A module with its nodes: values and revision of one reading of the database, so that an edit with
+ * this revision never overwrites what was not shown; health and rates as last seen.
+ */
+export function detailOf(
+  stored: StoredModule,
+  seen: ModuleView | undefined,
+): ResponseOf<"getModule"> {
+  const { modId, cmdId, name, nodes } = stored;
+  const byName = new Map(seen?.nodes.map((node) => [node.name, node]));
+  return {
+    modId,
+    cmdId,
+    name,
+    policy: policyName(stored.policy),
+    health: seen?.health ?? (nodes.length === 0 ? "empty" : "idle"),
+    nodeCount: nodes.length,
+    onCount: nodes.filter(({ state }) => state === "on").length,
+    overloadCount: seen?.overloadCount ?? 0,
+    callsPerSecond: rounded(seen?.callsPerSecond ?? 0),
+    errorShare: roundedShare(seen?.errorShare ?? 0),
+    policyText: stored.policy,
+    revision: revisionOf(stored),
+    nodes: nodes.map((row) => nodeStatus(row, byName.get(`${formatIpv4(row.ip)}:${row.port}`))),
+  };
+}
+
+function isTrouble(module: ModuleView): boolean {
+  return module.health === "down" || module.health === "degraded";
+}
+
+function byTrouble(a: ModuleView, b: ModuleView): number {
+  return RANK[a.health] - RANK[b.health] || b.errorShare - a.errorShare ||
+    b.callsPerSecond - a.callsPerSecond;
+}
+
+function labelOf(module: ModuleView): string {
+  const id = `${module.modId}/${module.cmdId}`;
+  return module.name === "" ? `Module ${id}` : `${module.name} (${id})`;
+}
+
+function moduleProblem(module: ModuleView): Problem {
+  const { modId, cmdId } = module;
+  const out = module.nodes.filter(({ health }) => health === "overload" || health === "partial");
+  const text = module.health === "down"
+    ? `${labelOf(module)}: no node can be called`
+    : out.length > 0
+    ? `${labelOf(module)}: ${out.length} of ${module.nodes.length} nodes kept out`
+    : `${labelOf(module)}: ${Math.round(module.errorShare * 100)} % of the calls fail`;
+  return {
+    severity: module.health === "down" ? "critical" : "warning",
+    text,
+    modId,
+    cmdId,
+    node: out.length === 1 ? out[0].name : null,
+    sinceMs: module.healthSinceMs,
+  };
+}
+
+/** Silent services one by one; of agents, which may be thousands, many are one problem. */
+function silentProblems({ services }: SystemView): Problem[] {
+  const silent = services.filter((service) => service.isSilent);
+  const agents = silent.filter(({ kind }) => kind === "agent");
+  const isMany = agents.length > SILENT_AGENTS_NAMED;
+  const about = { severity: "warning", modId: null, cmdId: null, node: null } as const;
+  const problems = silent.filter(({ kind }) => !isMany || kind !== "agent").map((
+    { kind, address, seenAtMs },
+  ): Problem => ({ ...about, text: `${kind} ${address} is silent`, sinceMs: seenAtMs }));
+  if (!isMany) return problems;
+  const sinceMs = Math.min(...agents.map(({ seenAtMs }) => seenAtMs));
+  return [...problems, { ...about, text: `${agents.length} agents are silent`, sinceMs }];
+}
+
+/** Everything that is wrong, worst first. */
+export function problemsIn(view: SystemView): Problem[] {
+  const plain = { modId: null, cmdId: null, node: null };
+  const away: Problem[] = view.isStale
+    ? [{ ...plain, severity: "critical", text: "The database does not answer", sinceMs: view.atMs }]
+    : [];
+  const silent = silentProblems(view);
+  const modules = view.modules.filter(isTrouble).sort(byTrouble).map(moduleProblem);
+  const all = [...away, ...modules, ...silent];
+  return all.sort((a, b) => Number(b.severity === "critical") - Number(a.severity === "critical"));
+}
+
+/** The overview page. */
+export function overviewOf(view: SystemView, firingCount: number): Overview {
+  const health = { ok: 0, degraded: 0, down: 0, idle: 0, empty: 0 };
+  for (const module of view.modules) health[module.health]++;
+  const rates = sumRates(view.modules);
+  const problems = problemsIn(view);
+  const services = { dns: 0, reporter: 0, agent: 0, silent: 0 };
+  for (const { kind, isSilent } of view.services) {
+    if (isSilent) services.silent += Number(kind !== "agent");
+    else if (kind === "dns" || kind === "reporter" || kind === "agent") services[kind]++;
+  }
+  return {
+    atMs: view.atMs,
+    isStale: view.isStale,
+    version: view.version,
+    moduleCount: view.modules.length,
+    nodeCount: view.nodeCount,
+    health,
+    callsPerSecond: rounded(rates.callsPerSecond),
+    errorShare: roundedShare(rates.errorShare),
+    callerCount: view.callerCount,
+    services,
+    agents: countAgents(view),
+    firingCount,
+    problems: problems.slice(0, PROBLEMS_SHOWN),
+    problemCount: problems.length,
+    worst: view.modules.filter(isTrouble).sort(byTrouble).slice(0, WORST_SHOWN).map(summaryOf),
+  };
+}
+
+type SortName = "trouble" | "id" | "name" | "calls" | "errors" | "nodes";
+
+const ORDERS: Readonly<Record<SortName, (a: ModuleView, b: ModuleView) => number>> = {
+  trouble: byTrouble,
+  id: () => 0,
+  name: (a, b) =>
+    Number(a.name === "") - Number(b.name === "") ||
+    (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
+  calls: (a, b) => b.callsPerSecond - a.callsPerSecond,
+  errors: (a, b) => b.errorShare - a.errorShare,
+  nodes: (a, b) => b.nodes.length - a.nodes.length,
+};
+
+/** Which modules a list holds, and in which order. */
+export interface ModuleListWish {
+  readonly search?: string;
+  readonly health?: ModuleView["health"];
+  readonly sort?: SortName;
+  readonly offset?: number;
+  readonly limit?: number;
+}
+
+function matches(module: ModuleView, text: string): boolean {
+  return `${module.modId}/${module.cmdId}`.startsWith(text) ||
+    module.name.toLowerCase().includes(text) ||
+    module.nodes.some(({ name }) => name.startsWith(text));
+}
+
+/** The list of modules. */
+export function listModules(view: SystemView, wish: ModuleListWish): ResponseOf<"listModules"> {
+  const text = wish.search?.trim().toLowerCase().replace(/^\((\d+),\s*(\d+)\)$/, "$1/$2") ?? "";
+  const found = view.modules.filter((module) =>
+    (wish.health === undefined || module.health === wish.health) &&
+    (text === "" || matches(module, text))
+  );
+  found.sort(ORDERS[wish.sort ?? "trouble"]); // Stable: equal ones stay in order of their numbers.
+  const offset = wish.offset ?? 0;
+  return {
+    total: found.length,
+    modules: found.slice(offset, offset + (wish.limit ?? 100)).map(summaryOf),
+  };
+}
+
+/** Modules, nodes and hosts that match a text: those that begin with it first. */
+export function search(view: SystemView, q: string, limit: number): ResponseOf<"search"> {
+  const text = q.trim().toLowerCase();
+  const first: Hit[] = [];
+  const later: Hit[] = [];
+  const hosts = new Map<string, { modId: number; cmdId: number; modules: Set<string> }>();
+  const nodes: Hit[] = [];
+  for (const module of view.modules) {
+    const { modId, cmdId } = module;
+    const id = `${modId}/${cmdId}`;
+    const name = module.name.toLowerCase();
+    const hit: Hit = {
+      kind: "module",
+      text: module.name === "" ? id : `${module.name} ${id}`,
+      modId,
+      cmdId,
+      node: null,
+      moduleCount: 1,
+    };
+    if (id.startsWith(text) || (name !== "" && name.startsWith(text))) first.push(hit);
+    else if (name.includes(text)) later.push(hit);
+    for (const node of module.nodes) {
+      if (!node.name.startsWith(text)) continue;
+      if (nodes.length < limit) {
+        nodes.push({ ...hit, kind: "node", text: `${node.name} in ${hit.text}`, node: node.name });
+      }
+      const host = hosts.get(node.ip) ?? { modId, cmdId, modules: new Set() };
+      hosts.set(node.ip, host);
+      host.modules.add(id);
+    }
+  }
+  const hostHits = [...hosts].map(([ip, host]): Hit => ({
+    kind: "host",
+    text: ip,
+    modId: host.modId,
+    cmdId: host.cmdId,
+    node: null,
+    moduleCount: host.modules.size,
+  }));
+  return { hits: [...first, ...hostHits, ...nodes, ...later].slice(0, limit) };
+}
