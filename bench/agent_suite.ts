@@ -210,7 +210,7 @@ async function startOurs(bench: Bench): Promise<Target[]> {
   const cache = routeCache(bench, MODULES);
   const sink = await startSink();
   const servers = await Promise.all(
-    bench.runtimes.flatMap((on) => PATHS.map((path) => startAgent(bench, on, path, cache, sink))),
+    bench.subjects.flatMap((on) => PATHS.map((path) => startAgent(bench, on, path, cache, sink))),
   );
   for (const server of servers) {
     const problem = await prime(bench, server);

@@ -3,7 +3,7 @@
 import { coreCases } from "./core_cases.ts";
 import type { Bench, BenchRuntime, Suite } from "./harness.ts";
 import type { BenchCase } from "./measure.ts";
-import { missingRow, type Row } from "./rows.ts";
+import { mergeRounds, missingRow, type Row } from "./rows.ts";
 import { runProgram } from "./server_process.ts";
 
 /** Cases that `bench/core_main.ts` runs; others add theirs here. */
@@ -33,10 +33,15 @@ export const coreSuite: Suite = {
       const argv = command("bench/core_main.ts", name, length, ...bench.only);
       all.push(...await runOn(bench, argv, name));
     };
-    if (bench.smoke) await Promise.all(bench.runtimes.map(runOne));
-    else for (const one of bench.runtimes) await runOne(one);
-    const names = [...new Set(all.map((row) => row.name))];
+    if (bench.smoke) await Promise.all(bench.subjects.map(runOne));
+    else {
+      for (let round = 0; round < bench.processRounds; round++) {
+        for (const one of bench.subjects) await runOne(one);
+      }
+    }
+    const rows = mergeRounds(all);
+    const names = [...new Set(rows.map((row) => row.name))];
     if (names.length === 0) return [missingRow("core", "", "no runtime was found")];
-    return names.flatMap((name) => all.filter((row) => row.name === name));
+    return names.flatMap((name) => rows.filter((row) => row.name === name));
   },
 };

@@ -109,7 +109,7 @@ export const dnsSuite: Suite = {
   rows: [PUSH_ROW, REST_ROW, READ_ROW],
   async run(bench): Promise<Row[]> {
     const rows: Row[] = [];
-    for (const on of bench.runtimes) {
+    for (const on of bench.subjects) {
       if (bench.wants("dns", PUSH_ROW)) rows.push(await pushRow(bench, on));
       if (bench.wants("dns", READ_ROW) || bench.wants("dns", REST_ROW)) {
         rows.push(...await readRows(bench, on));

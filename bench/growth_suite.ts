@@ -89,7 +89,7 @@ export const growthSuite: Suite = {
       sizes.findIndex((other) => sizeName(other) === sizeName(size)) === index
     );
     const rows: Row[] = [];
-    const runtimes = bench.smoke ? bench.runtimes.slice(-1) : bench.runtimes;
+    const runtimes = bench.smoke ? bench.subjects.slice(-1) : bench.subjects;
     for (const on of runtimes) rows.push(...await measure(bench, on, distinct));
     return rows;
   },

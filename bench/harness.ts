@@ -22,9 +22,13 @@ export interface Suite {
   run(bench: Bench): Promise<Row[]>;
 }
 
+/** Ends the name of what runs from the sources of `--against`. */
+export const BEFORE = ", before";
+
 /** A runtime on which servers are started. */
 export interface BenchRuntime {
-  readonly name: "Deno" | "Bun";
+  /** "Deno" or "Bun"; with {@linkcode BEFORE} behind it where the sources are those of `--against`. */
+  readonly name: string;
   /** The argument vector that runs a script of this project, given by its path from the root. */
   command(script: string, ...args: readonly string[]): string[];
 }
@@ -46,6 +50,8 @@ export interface BenchOptions {
   /** Texts of `--only`; empty: everything. */
   readonly only: readonly string[];
   readonly peers: Peers;
+  /** Folder of another checkout of this project, measured in turn with this one. */
+  readonly against?: string;
   /** Told what is being done. */
   say(text: string): void;
 }
@@ -90,10 +96,6 @@ const SILENT_MS_MAX = 600;
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-function pathInProject(script: string): string {
-  return join(ROOT, script);
-}
-
 /** Path of Bun: the one of this machine, else the one npm has; undefined when there is none. */
 function findBun(): string | undefined {
   if (runtime.name === "bun") return runtime.execPath;
@@ -107,21 +109,22 @@ function findBun(): string | undefined {
   return status === 0 ? stdout.trim() : undefined;
 }
 
-function findRuntimes(): BenchRuntime[] {
+/** Deno and Bun, as far as they are there, running the sources of `root`. */
+function findRuntimes(root: string, ending = ""): BenchRuntime[] {
   const deno = runtime.name === "deno" ? runtime.execPath : findProgram("deno");
   const bun = findBun();
   const found: BenchRuntime[] = [];
   if (deno !== undefined) {
     const words = [deno, "run", "-A", "--quiet", "--no-check", "--unstable-net"];
     found.push({
-      name: "Deno",
-      command: (script, ...args) => [...words, pathInProject(script), ...args],
+      name: `Deno${ending}`,
+      command: (script, ...args) => [...words, join(root, script), ...args],
     });
   }
   if (bun !== undefined) {
     found.push({
-      name: "Bun",
-      command: (script, ...args) => [bun, pathInProject(script), ...args],
+      name: `Bun${ending}`,
+      command: (script, ...args) => [bun, join(root, script), ...args],
     });
   }
   return found;
@@ -135,6 +138,8 @@ export class Bench {
   readonly say: (text: string) => void;
   /** Deno and Bun, as far as they are there. */
   readonly runtimes: readonly BenchRuntime[];
+  /** What is measured: the runtimes, then those that run the sources of `--against`. */
+  readonly subjects: readonly BenchRuntime[];
   /** Folder for files of this run. */
   readonly directory: string;
   /** The C programs, or undefined: then those in TypeScript are used. */
@@ -153,13 +158,17 @@ export class Bench {
     this.say = options.say;
     if (base !== undefined) {
       this.runtimes = base.runtimes;
+      this.subjects = base.subjects;
       this.directory = base.directory;
       this.native = base.native;
       this.notes = base.notes;
       this.#pinned = base.#pinned;
       return;
     }
-    this.runtimes = findRuntimes();
+    this.runtimes = findRuntimes(ROOT);
+    const { against } = options;
+    const before = against === undefined ? [] : findRuntimes(against, BEFORE);
+    this.subjects = [...this.runtimes, ...before];
     this.directory = mkdtempSync(join(tmpdir(), "lars-bench-"));
     this.notes = [];
     const tools = compileTools(this.directory);
@@ -198,6 +207,11 @@ export class Bench {
    */
   get interleavedRounds(): number {
     return this.smoke ? 1 : 7;
+  }
+
+  /** Processes one after the other for rows that a process measures by itself: in turn, too. */
+  get processRounds(): number {
+    return this.subjects.length === this.runtimes.length || this.smoke ? 1 : 5;
   }
 
   /** Length of one measurement in such a round. */

@@ -3,7 +3,7 @@
 import { POLICY_NAMES } from "../balancer/mod.ts";
 import type { Bench, Suite } from "./harness.ts";
 import { IN_PROCESS_SIZES, policyRowName, rowNames } from "./in_process_rows.ts";
-import { missingRow, type Row } from "./rows.ts";
+import { mergeRounds, missingRow, type Row } from "./rows.ts";
 import { runProgram } from "./server_process.ts";
 
 const NAMES = [
@@ -17,12 +17,15 @@ export const inProcessSuite: Suite = {
   rows: NAMES,
   async run(bench: Bench): Promise<Row[]> {
     const all: Row[] = [];
-    for (const { name, command } of bench.runtimes) {
-      const argv = command("bench/in_process_main.ts", name, bench.smoke ? "smoke" : "full");
-      const text = await runProgram(bench.onServerProcessor(argv));
-      all.push(...JSON.parse(text) as Row[]);
+    for (let round = 0; round < bench.processRounds; round++) {
+      for (const { name, command } of bench.subjects) {
+        const argv = command("bench/in_process_main.ts", name, bench.smoke ? "smoke" : "full");
+        const text = await runProgram(bench.onServerProcessor(argv));
+        all.push(...JSON.parse(text) as Row[]);
+      }
     }
     if (all.length === 0) return [missingRow("in-process pick", "", "no runtime was found")];
-    return NAMES.flatMap((name) => all.filter((row) => row.name === name));
+    const rows = mergeRounds(all);
+    return NAMES.flatMap((name) => rows.filter((row) => row.name === name));
   },
 };

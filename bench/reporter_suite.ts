@@ -23,12 +23,12 @@ interface Sample {
 }
 
 function databaseOf(on: BenchRuntime): string {
-  return `bench_${on.name.toLowerCase()}`;
+  return `bench_${on.name.toLowerCase().replace(/\W+/g, "_")}`;
 }
 
 /** Not on the processor of servers: the database and its client share all processors. */
 function startDatabase(bench: Bench): Promise<ServerProcess> {
-  const words = [...bench.runtimes.map(databaseOf), "--", ...DATABASE_OPTIONS];
+  const words = [...bench.subjects.map(databaseOf), "--", ...DATABASE_OPTIONS];
   const [first] = bench.runtimes;
   return ServerProcess.start(
     "MariaDB",
@@ -75,7 +75,7 @@ export const reporterSuite: Suite = {
     const server = await startDatabase(bench);
     try {
       const rows: Row[] = [];
-      for (const on of bench.runtimes) rows.push(...await measureOn(bench, on, server));
+      for (const on of bench.subjects) rows.push(...await measureOn(bench, on, server));
       return [SPEED_ROW, CPU_ROW].flatMap((name) => rows.filter((row) => row.name === name));
     } finally {
       await server.stop();

@@ -69,7 +69,7 @@ async function compile(bench: Bench, on: BenchRuntime): Promise<string | undefin
 
 async function forms(bench: Bench): Promise<{ forms: Form[]; missing: Row[] }> {
   const paths = bench.smoke ? PATHS.slice(-1) : PATHS;
-  const all: Form[] = bench.runtimes.flatMap((on): Form[] => [
+  const all: Form[] = bench.subjects.flatMap((on): Form[] => [
     {
       name: `${on.name} alone`,
       path: "bare",

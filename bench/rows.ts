@@ -14,6 +14,8 @@ export interface Row {
   readonly subject: string;
   /** Median over the rounds; undefined when it could not be measured, which `note` explains. */
   readonly value?: number;
+  /** What each round gave, where rows of two checkouts are compared round by round. */
+  readonly values?: readonly number[];
   /** Unit of both values: "us", "k/s", "ns", "MB". */
   readonly unit: string;
   /** What it is compared with, measured in the same run, in turn. */
@@ -45,10 +47,11 @@ export interface RowSamples extends Pick<Row, "name" | "subject" | "unit" | "tar
 export function rowOf(samples: RowSamples): Row {
   const { values, reference, referenceValues, ...row } = samples;
   const value = known(median(values));
-  if (reference === undefined || referenceValues === undefined) return { ...row, value };
+  if (reference === undefined || referenceValues === undefined) return { ...row, value, values };
   return {
     ...row,
     value,
+    values,
     reference,
     referenceValue: known(median(referenceValues)),
     ratio: known(median(values.map((own, round) => own / referenceValues[round]))),
@@ -57,6 +60,47 @@ export function rowOf(samples: RowSamples): Row {
 
 function known(value: number): number | undefined {
   return Number.isFinite(value) ? value : undefined;
+}
+
+/** Rows of the same name and subject, one for each time they were measured, as one each. */
+export function mergeRounds(rows: readonly Row[]): Row[] {
+  const groups = Map.groupBy(rows, (row) => `${row.name}\n${row.subject}`);
+  return [...groups.values()].map((group) => {
+    if (group.length === 1) return group[0];
+    const values = group.map((row) => row.value ?? NaN);
+    return {
+      ...group[0],
+      value: known(median(values)),
+      values,
+      referenceValue: known(median(group.map((row) => row.referenceValue ?? NaN))),
+      ratio: known(median(group.map((row) => row.ratio ?? NaN))),
+    };
+  });
+}
+
+/**
+ * What has changed since another checkout: for each row that was measured on both, the median over
+ * the rounds of value by value before.
+ *
+ * @param ending Ends the subject of the rows from before.
+ */
+export function changesOf(rows: readonly Row[], ending: string): Row[] {
+  return rows.flatMap((row) => {
+    const isBefore = (other: Row): boolean =>
+      other.name === row.name && other.subject !== row.subject &&
+      other.subject.replace(ending, "") === row.subject;
+    const before = rows.find(isBefore);
+    if (before?.value === undefined || row.value === undefined) return [];
+    const { name, subject, unit, value, values = [value] } = row;
+    return [rowOf({
+      name: `changed: ${name}`,
+      subject,
+      unit,
+      values,
+      reference: before.subject,
+      referenceValues: before.values ?? values.map(() => before.value ?? NaN),
+    })];
+  });
 }
 
 /** A row that could not be measured. */

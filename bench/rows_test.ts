@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  changesOf,
   formatMarkdown,
   formatNumber,
   formatTable,
   median,
+  mergeRounds,
   missingRow,
   type Row,
   rowOf,
@@ -73,4 +75,26 @@ test("formatMarkdown() gives every row as many cells as there are headings", () 
   assert.equal(about, "about");
   const bars = lines.map((line) => line.replace(/\\\|/g, "").split("|").length);
   assert.deepEqual(new Set(bars), new Set([11]));
+});
+
+test("changesOf() compares with the checkout before, round by round", () => {
+  const before = rowOf({ name: "pick", subject: "Deno, before", unit: "ns", values: [10, 20, 40] });
+  const now = rowOf({ name: "pick", subject: "Deno", unit: "ns", values: [20, 20, 20] });
+  const alone = rowOf({ name: "pick", subject: "Bun", unit: "ns", values: [1] });
+  const [change, ...others] = changesOf([before, now, alone], ", before");
+  assert.deepEqual(others, []);
+  assert.deepEqual(
+    [change.name, change.subject, change.value, change.referenceValue, change.ratio],
+    ["changed: pick", "Deno", 20, 20, 1],
+  );
+});
+
+test("mergeRounds() makes one row of what was measured several times", () => {
+  const rows = [3, 1, 2].map((value) =>
+    rowOf({ name: "pick", subject: "Bun", unit: "ns", values: [value] })
+  );
+  const other = missingRow("pick", "Deno", "not there");
+  const [merged, kept] = mergeRounds([...rows, other]);
+  assert.deepEqual([merged.value, merged.values], [2, [3, 1, 2]]);
+  assert.equal(kept, other);
 });

@@ -1,16 +1,16 @@
 // Shell. `deno task bench`: runs every benchmark on this machine, prints one table and draws it.
 
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { type Address, parseAddress } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import { Bench, type Suite } from "./harness.ts";
+import { BEFORE, Bench, type Suite } from "./harness.ts";
 import { describeMachine } from "./machine.ts";
-import { formatMarkdown, formatTable, missingRow, type Row } from "./rows.ts";
+import { changesOf, formatMarkdown, formatTable, missingRow, type Row } from "./rows.ts";
 import { suites } from "./suites.ts";
 import { drawChart } from "./svg_chart.ts";
 
@@ -19,6 +19,7 @@ interface Options {
   json?: boolean;
   only?: string[];
   out?: string;
+  against?: string;
   peerAgent?: Address;
   peerDns?: Address;
   peerReporter?: Address;
@@ -50,6 +51,10 @@ function parseOptions(argv: readonly string[]): Options {
     .option(
       "--out <DIR>",
       "folder for results.json, .md and .svg (bench/results; none otherwise)",
+    )
+    .option(
+      "--against <DIR>",
+      "another checkout of this project: measured in turn, with a row of the change for each row",
     )
     .option("--peer-agent <HOST:PORT>", "an agent that knows modules (1, 1) to (1000, 1)", address)
     .option("--peer-dns <HOST:PORT>", "a dns", address)
@@ -109,11 +114,12 @@ function write(
 }
 
 async function main(argv: readonly string[]): Promise<number> {
-  const { smoke = false, json, only = [], out, ...flags } = parseOptions(argv);
+  const { smoke = false, json, only = [], out, against, ...flags } = parseOptions(argv);
   const { peerAgent, peerDns, peerReporter, peerEcho } = flags;
   const bench = new Bench({
     smoke,
     only,
+    ...(against === undefined ? {} : { against: resolve(against) }),
     peers: { agent: peerAgent, dns: peerDns, reporter: peerReporter, echo: peerEcho },
     say: (text) => runtime.writeStderr(`${text}\n`),
   });
@@ -131,11 +137,13 @@ async function main(argv: readonly string[]): Promise<number> {
     return 1;
   }
   rows = groupByName(rows);
+  rows.push(...changesOf(rows, BEFORE));
   const machine = describeMachine();
   const date = new Date(systemClock.wallMs()).toISOString().slice(0, 10);
   const chart = drawChart(rows, `${machine}. ${date}`);
   const results = { date, machine, notes: bench.notes, rows };
-  const directory = out ?? (smoke || only.length > 0 ? undefined : RESULTS);
+  const directory = out ??
+    (smoke || only.length > 0 || against !== undefined ? undefined : RESULTS);
   if (directory !== undefined) write(directory, results, chart);
   runtime.writeStdout(
     json === true

@@ -123,7 +123,7 @@ async function cost(bench: Bench, server: Server, work: () => Promise<number>): 
 }
 
 async function startOurs(bench: Bench, service: "dns" | "reporter"): Promise<Server[]> {
-  return await Promise.all(bench.runtimes.map(async (on): Promise<Server> => {
+  return await Promise.all(bench.subjects.map(async (on): Promise<Server> => {
     const url = `sqlite:${join(bench.directory, `${service}-${on.name}.db`)}`;
     await fillStore(url);
     const flags = ["--json", "--reactor-port", "0", "--store-url", url, "--log-level", "error"];
