@@ -19,7 +19,7 @@ import type {
 import { formatAddress, formatIpv4 } from "../reactor/address.ts";
 import { setAligned, type Timer } from "../reactor/time/clock.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
-import { LogBrake } from "../reactor/log.ts";
+import { LogRateLimiter } from "../reactor/log.ts";
 import type { CacheFile } from "./routes/cache_file.ts";
 import { chooseCallerIp } from "../feed/caller_ip.ts";
 import { type AgentSettings, agentSettings, balanceSettingsOf } from "./config.ts";
@@ -97,7 +97,7 @@ class AgentService implements RunningService {
   readonly #dns: DnsClient;
   readonly #reporter: ReportClient;
   readonly #feed: TableFeed | undefined;
-  readonly #brake: LogBrake;
+  readonly #logLimiter: LogRateLimiter;
   readonly #guard: PushGuard;
   readonly #desk: NodeUseDesk;
   readonly #teller = new StatusTeller();
@@ -128,7 +128,7 @@ class AgentService implements RunningService {
     this.#firstPort = firstPort;
     this.#takesFastPath = settings.fastPath !== "off";
     this.#startedAt = Math.trunc(clock.wallMs() / 1000);
-    this.#brake = new LogBrake(clock, 20);
+    this.#logLimiter = new LogRateLimiter(clock, 20);
     this.#guard = new PushGuard(settings.pushGuardMs);
     this.#health = new HealthChecker({
       clock,
@@ -346,7 +346,7 @@ class AgentService implements RunningService {
       case "changes":
         for (const change of note.changes) {
           this.#health.setDoubt(change, change.overload);
-          const held = this.#brake.admit("state");
+          const held = this.#logLimiter.admit("state");
           if (held !== undefined) {
             this.#context.log.info(
               describeStateChange(change),
@@ -384,7 +384,7 @@ class AgentService implements RunningService {
     const { route: sent, cut } = packRoute(modId, cmdId, hosts, policy);
     if (cut > 0) {
       this.#nodesCut += cut;
-      const held = this.#brake.admit("cut");
+      const held = this.#logLimiter.admit("cut");
       if (held !== undefined) {
         this.#context.log.warn("Nodes of a route are left out", { modId, cmdId, cut, ...held });
       }
@@ -437,7 +437,7 @@ class AgentService implements RunningService {
     const [before, after] = [pickableCount(known), pickableCount(route)];
     const nowMs = this.#context.clock.nowMs();
     const { take, event } = this.#guard.judge(modId, cmdId, before, after, meant, nowMs);
-    const held = event === undefined ? undefined : this.#brake.admit("guard");
+    const held = event === undefined ? undefined : this.#logLimiter.admit("guard");
     if (event !== undefined && held !== undefined) {
       this.#context.log.warn(event, held);
     }
@@ -455,7 +455,7 @@ class AgentService implements RunningService {
       return policy;
     } catch (error) {
       this.#policiesRefused++;
-      const held = this.#brake.admit("policy");
+      const held = this.#logLimiter.admit("policy");
       if (held !== undefined) {
         this.#context.log.warn("Policy of a module is refused, the one before stays", {
           modId,

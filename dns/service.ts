@@ -1,7 +1,7 @@
 // Shell. The dns service: routes from the database, answers and pushes to agents.
 
 import { formatAddress } from "../reactor/address.ts";
-import { LogBrake } from "../reactor/log.ts";
+import { LogRateLimiter } from "../reactor/log.ts";
 import { METRICS_PORTS, requireSafeListen, storeUrl } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import { type LoopGroup, startLoops } from "../daemon/loops/loop_group.ts";
@@ -50,10 +50,10 @@ class DnsService implements RunningService {
     this.#context = context;
     this.#store = store;
     this.#table = new RouteTable(clock.wallMs());
-    const brake = new LogBrake(clock, 1);
+    const logLimiter = new LogRateLimiter(clock, 1);
     const cache = new RouteFrameCache(this.#table, (modId, cmdId, sent, total) => {
       this.#cutCount++;
-      const held = brake.admit("cut");
+      const held = logLimiter.admit("cut");
       if (held === undefined) return;
       log.warn("Route cut to one frame for agents of the original", {
         modId,

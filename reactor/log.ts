@@ -1,4 +1,4 @@
-// Core. What this project needs of a logger, a silent one, and a brake for repeated lines.
+// Core. What this project needs of a logger, a silent one, and a rate limiter for repeated lines.
 
 import type { Clock } from "./time/clock.ts";
 
@@ -21,14 +21,14 @@ export const silentLogger: Logger = {
   error: () => undefined,
 };
 
-/** Distinct kinds a {@linkcode LogBrake} keeps apart; further kinds share one counter. */
-export const LOG_BRAKE_KINDS_MAX = 256;
+/** Distinct kinds a {@linkcode LogRateLimiter} keeps apart; further kinds share one counter. */
+export const LOG_KINDS_MAX = 256;
 
 /**
  * Lets through at most `linesPerSecond` lines of each kind and counts the rest, so that a hostile
  * peer cannot fill the disk with complaints about its own bad packets.
  */
-export class LogBrake {
+export class LogRateLimiter {
   readonly #clock: Clock;
   readonly #linesPerSecond: number;
   readonly #kinds = new Map<string, { windowStartMs: number; lines: number; dropped: number }>();
@@ -45,7 +45,7 @@ export class LogBrake {
    * were held back since the last one written, if any were.
    */
   admit(kind: string): { heldBack?: number } | undefined {
-    const key = this.#kinds.has(kind) || this.#kinds.size < LOG_BRAKE_KINDS_MAX ? kind : "";
+    const key = this.#kinds.has(kind) || this.#kinds.size < LOG_KINDS_MAX ? kind : "";
     const nowMs = this.#clock.nowMs();
     let state = this.#kinds.get(key);
     if (state === undefined) {

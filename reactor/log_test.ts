@@ -1,29 +1,29 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import * as errors from "./errors.ts";
-import { LOG_BRAKE_KINDS_MAX, LogBrake, silentLogger } from "./log.ts";
+import { LOG_KINDS_MAX, LogRateLimiter, silentLogger } from "./log.ts";
 import { ManualClock } from "./time/manual_clock.ts";
 
-test("LogBrake lets some lines of a second through and counts the rest", () => {
+test("LogRateLimiter lets some lines of a second through and counts the rest", () => {
   const clock = new ManualClock();
-  const brake = new LogBrake(clock, 2);
+  const logLimiter = new LogRateLimiter(clock, 2);
   const admitted = (): ({ heldBack?: number } | undefined)[] =>
-    Array.from({ length: 5 }, () => brake.admit("bad frame"));
+    Array.from({ length: 5 }, () => logLimiter.admit("bad frame"));
   assert.deepEqual(admitted(), [{}, {}, undefined, undefined, undefined]);
-  assert.deepEqual(brake.admit("other kind"), {});
+  assert.deepEqual(logLimiter.admit("other kind"), {});
   clock.advance(999);
-  assert.equal(brake.admit("bad frame"), undefined);
+  assert.equal(logLimiter.admit("bad frame"), undefined);
   clock.advance(1);
   assert.deepEqual(admitted(), [{ heldBack: 4 }, {}, undefined, undefined, undefined]);
 });
 
-test("LogBrake remembers a bounded number of kinds", () => {
-  const brake = new LogBrake(new ManualClock(), 1);
-  for (let kind = 0; kind < LOG_BRAKE_KINDS_MAX; kind++) {
-    assert.deepEqual(brake.admit(`kind ${kind}`), {});
+test("LogRateLimiter remembers a bounded number of kinds", () => {
+  const logLimiter = new LogRateLimiter(new ManualClock(), 1);
+  for (let kind = 0; kind < LOG_KINDS_MAX; kind++) {
+    assert.deepEqual(logLimiter.admit(`kind ${kind}`), {});
   }
-  assert.deepEqual(brake.admit("one more"), {});
-  assert.equal(brake.admit("and another"), undefined, "further kinds share one count");
+  assert.deepEqual(logLimiter.admit("one more"), {});
+  assert.equal(logLimiter.admit("and another"), undefined, "further kinds share one count");
 });
 
 test("silentLogger takes everything", () => {

@@ -2,7 +2,7 @@
 
 import type { Clock } from "./time/clock.ts";
 import { ProtocolError } from "./errors.ts";
-import { LogBrake, type Logger, silentLogger } from "./log.ts";
+import { type Logger, LogRateLimiter, silentLogger } from "./log.ts";
 
 /** Handles one message. `body` is valid only during the call; keep a copy, never the view. */
 export type MessageHandler<P> = (body: Uint8Array, peer: P, msgId: number) => void;
@@ -17,7 +17,7 @@ export type DispatchResult = "handled" | "unknown" | { readonly closeReason: str
 export interface MessageRouterOptions<P> {
   /** Where unknown ids are told, at most ten lines a second. Default: nowhere. */
   log?: Logger;
-  /** Needed for the brake on those lines; without it nothing is logged. */
+  /** Needed to limit the rate of those lines; without it nothing is logged. */
   clock?: Clock;
   /** See {@linkcode MessageRouter.setGuard}. */
   guard?: MessageGuard<P>;
@@ -39,13 +39,13 @@ export interface MessageRouterOptions<P> {
 export class MessageRouter<P> {
   readonly #handlers = new Map<number, MessageHandler<P>>();
   readonly #log: Logger;
-  readonly #brake: LogBrake | undefined;
+  readonly #logLimiter: LogRateLimiter | undefined;
   #guard: MessageGuard<P> | undefined;
   #unknownCount = 0;
 
   constructor(options: MessageRouterOptions<P> = {}) {
     this.#log = options.log ?? silentLogger;
-    this.#brake = options.clock === undefined ? undefined : new LogBrake(options.clock);
+    this.#logLimiter = options.clock === undefined ? undefined : new LogRateLimiter(options.clock);
     this.#guard = options.guard;
   }
 
@@ -95,7 +95,7 @@ export class MessageRouter<P> {
 
   #countUnknown(msgId: number, bodyBytes: number): void {
     this.#unknownCount++;
-    const held = this.#brake?.admit("unknown");
+    const held = this.#logLimiter?.admit("unknown");
     if (held === undefined) return;
     this.#log.warn("Message id has no handler", { msgId, bodyBytes, ...held });
   }

@@ -21,7 +21,7 @@ test("add() refuses a second handler for an id", () => {
   assert.throws(() => router.add(7, () => {}), /Message id 7 already has a handler/);
 });
 
-test("dispatch() counts unknown ids and brakes their log lines", () => {
+test("dispatch() counts unknown ids and limits the rate of their log lines", () => {
   const clock = new ManualClock();
   const fields: unknown[] = [];
   const log: Logger = { ...silentLogger, warn: (_message, more) => void fields.push(more) };

@@ -27,7 +27,7 @@ import { readPickKey } from "../../proto/pick_key.ts";
 import { type Address, formatAddress, isLoopback } from "../../reactor/address.ts";
 import { type Clock, sleep, type Timer } from "../../reactor/time/clock.ts";
 import { BindError, messageOf, ProtocolError } from "../../reactor/errors.ts";
-import { LogBrake, type Logger } from "../../reactor/log.ts";
+import { type Logger, LogRateLimiter } from "../../reactor/log.ts";
 import { equalSecrets } from "../../reactor/equal_secrets.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
 import type { QuickHandler } from "../../reactor/fast/batch_udp.ts";
@@ -89,7 +89,7 @@ export interface UdpServiceOptions {
 interface ShardHost {
   readonly init: AgentLoopInit;
   readonly options: UdpServiceOptions;
-  readonly brake: LogBrake;
+  readonly logLimiter: LogRateLimiter;
   moduleEvent(event: ModuleEvent): void;
   stateChange(change: StateChange): void;
   /** A datagram was handled: a tick may be due sooner. */
@@ -274,7 +274,7 @@ class Shard {
   }
 
   #complain(kind: string, message: string, from: Address, error: string | undefined): void {
-    const held = this.#host.brake.admit(kind);
+    const held = this.#host.logLimiter.admit(kind);
     if (held === undefined) return;
     this.#host.options.log.warn(message, { from: formatAddress(from), error, ...held });
   }
@@ -284,7 +284,7 @@ class Shard {
 export class UdpService implements ShardHost {
   readonly init: AgentLoopInit;
   readonly options: UdpServiceOptions;
-  readonly brake: LogBrake;
+  readonly logLimiter: LogRateLimiter;
   readonly #shards: Shard[];
   #timer: Timer | undefined;
   /** The next tick is that of a loop at rest. */
@@ -301,7 +301,7 @@ export class UdpService implements ShardHost {
   constructor(init: AgentLoopInit, options: UdpServiceOptions) {
     this.init = init;
     this.options = options;
-    this.brake = new LogBrake(options.clock);
+    this.logLimiter = new LogRateLimiter(options.clock);
     this.#shards = init.shards.map((shard) => new Shard(shard, this));
   }
 

@@ -20,7 +20,7 @@ import {
   writeName,
 } from "./batch_loop.ts";
 import { messageOf } from "../errors.ts";
-import { LogBrake } from "../log.ts";
+import { LogRateLimiter } from "../log.ts";
 import { toBindError } from "../runtime/common.ts";
 import type { Libc } from "../runtime/mod.ts";
 import {
@@ -167,7 +167,7 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
   readonly #options: BatchUdpServerOptions;
   readonly #loop: BatchLoop;
   readonly #quick: QuickHandler;
-  readonly #brake: LogBrake;
+  readonly #logLimiter: LogRateLimiter;
   readonly #stats: MutableStats = {
     received: 0,
     sent: 0,
@@ -191,7 +191,7 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
     this.#loop = options.loop;
     this.#batches = batchesOf(options.loop);
     this.#quick = options.onQuick ?? ((): number => -1);
-    this.#brake = new LogBrake(options.clock);
+    this.#logLimiter = new LogRateLimiter(options.clock);
   }
 
   get stats(): UdpServerStats {
@@ -407,7 +407,7 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
   }
 
   #tell(kind: string, message: string, error: unknown): void {
-    const held = this.#brake.admit(kind);
+    const held = this.#logLimiter.admit(kind);
     if (held === undefined) return;
     this.#options.log.warn(message, { error: messageOf(error), ...held });
   }

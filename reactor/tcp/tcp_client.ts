@@ -5,7 +5,7 @@ import { BufferPool } from "./buffer_pool.ts";
 import type { Clock, Timer } from "../time/clock.ts";
 import { messageOf, ProtocolError, TimeoutError } from "../errors.ts";
 import { FramedLink, type LinkCounters } from "./framed_link.ts";
-import { LogBrake, type Logger } from "../log.ts";
+import { type Logger, LogRateLimiter } from "../log.ts";
 import type { MessageRouter } from "../message_router.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 import { reconnectDelayMs, STABLE_CONNECTION_MS } from "./reconnect_schedule.ts";
@@ -73,7 +73,7 @@ type MutableStats = { -readonly [Key in keyof TcpClientStats]: TcpClientStats[Ke
  */
 export class TcpClient {
   readonly #options: TcpClientOptions;
-  readonly #brake: LogBrake;
+  readonly #logLimiter: LogRateLimiter;
   readonly #pool = new BufferPool(POOL_BYTES_MAX);
   readonly #stats = newStats();
   readonly #outputBytesMax: number;
@@ -96,7 +96,7 @@ export class TcpClient {
     checkAddresses(options.addresses);
     this.#options = options;
     this.#addresses = options.addresses;
-    this.#brake = new LogBrake(options.clock);
+    this.#logLimiter = new LogRateLimiter(options.clock);
     this.#outputBytesMax = options.outputBytesMax ?? CLIENT_OUTPUT_BYTES_MAX;
     this.#kept = new OutputBuffer(this.#outputBytesMax, this.#pool);
   }
@@ -253,7 +253,7 @@ export class TcpClient {
       reconnectMaxMs,
       rng,
     );
-    const held = this.#brake.admit("retry");
+    const held = this.#logLimiter.admit("retry");
     if (held !== undefined) {
       // The first few happen whenever both sides start together or the other one restarts.
       const level = this.#failures <= ROUTINE_FAILURES_MAX ? "info" : "warn";

@@ -10,7 +10,7 @@ import {
   type LinkCounters,
   type LinkOwner,
 } from "./framed_link.ts";
-import { LogBrake, type Logger } from "../log.ts";
+import { type Logger, LogRateLimiter } from "../log.ts";
 import type { MessageRouter } from "../message_router.ts";
 import type { Listener, Stream, TcpTransport } from "../runtime/mod.ts";
 import { runtime } from "../runtime/mod.ts";
@@ -264,7 +264,7 @@ class ServerConnection<A> implements Connection<A>, LinkOwner {
 export class TcpServer<A = unknown> {
   readonly #options: TcpServerOptions<A>;
   readonly #host: ConnectionHost<A>;
-  readonly #brake: LogBrake;
+  readonly #logLimiter: LogRateLimiter;
   readonly #open = new Set<ServerConnection<A>>();
   readonly #connectionsMax: number;
   /** Sockets of each host that is counted. */
@@ -282,7 +282,7 @@ export class TcpServer<A = unknown> {
   constructor(options: TcpServerOptions<A>) {
     checkLimits(options);
     this.#options = options;
-    this.#brake = new LogBrake(options.clock);
+    this.#logLimiter = new LogRateLimiter(options.clock);
     this.#connectionsMax = connectionCeiling(
       options.connectionsMax ?? CONNECTIONS_MAX,
       runtime.openFilesMax(),
@@ -392,7 +392,7 @@ export class TcpServer<A = unknown> {
 
   #refuse(stream: Stream, limit: Record<string, unknown>): void {
     stream.close();
-    const held = this.#brake.admit("limit");
+    const held = this.#logLimiter.admit("limit");
     if (held === undefined) return;
     const fields = { remote: formatAddress(stream.remote), ...limit, ...held };
     this.#options.log.warn("Connection refused: limit reached", fields);
@@ -427,7 +427,7 @@ export class TcpServer<A = unknown> {
 
   #onHandlerFailed(connection: ServerConnection<A>, error: unknown): void {
     this.#host.stats.handlerErrors++;
-    const held = this.#brake.admit("handler");
+    const held = this.#logLimiter.admit("handler");
     if (held === undefined) return;
     this.#options.log.error("Handler failed, its connection is closed", {
       remote: formatAddress(connection.remote),
@@ -442,7 +442,7 @@ export class TcpServer<A = unknown> {
     this.#open.delete(connection);
     stats.open = this.#open.size;
     stats.closed++;
-    const held = this.#brake.admit("close");
+    const held = this.#logLimiter.admit("close");
     if (held !== undefined) {
       this.#options.log.debug("Connection closed", {
         remote: formatAddress(connection.remote),
@@ -468,7 +468,7 @@ export class TcpServer<A = unknown> {
     this.#host.stats.acceptErrors++;
     if (this.#acceptPause !== undefined) return this.#acceptPause.ended;
     const pauseMs = acceptBackoffMs(++this.#acceptFailures);
-    const held = this.#brake.admit("accept");
+    const held = this.#logLimiter.admit("accept");
     if (held !== undefined) {
       const fields = { error: messageOf(error), pauseMs, ...held };
       this.#options.log.error("Accepting failed, trying again", fields);

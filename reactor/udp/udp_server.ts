@@ -3,7 +3,7 @@
 import type { Address } from "../address.ts";
 import type { Clock } from "../time/clock.ts";
 import { messageOf } from "../errors.ts";
-import { LogBrake, type Logger } from "../log.ts";
+import { type Logger, LogRateLimiter } from "../log.ts";
 import type { UdpSocket } from "../runtime/mod.ts";
 import { runtime } from "../runtime/mod.ts";
 
@@ -68,7 +68,7 @@ type MutableStats = { -readonly [Key in keyof UdpServerStats]: UdpServerStats[Ke
  */
 export class UdpServer implements DatagramServer {
   readonly #options: UdpServerOptions;
-  readonly #brake: LogBrake;
+  readonly #logLimiter: LogRateLimiter;
   readonly #stats: MutableStats = {
     received: 0,
     sent: 0,
@@ -82,7 +82,7 @@ export class UdpServer implements DatagramServer {
 
   constructor(options: UdpServerOptions) {
     this.#options = options;
-    this.#brake = new LogBrake(options.clock);
+    this.#logLimiter = new LogRateLimiter(options.clock);
   }
 
   get stats(): UdpServerStats {
@@ -146,7 +146,7 @@ export class UdpServer implements DatagramServer {
   }
 
   #tell(kind: string, message: string, error: unknown): void {
-    const held = this.#brake.admit(kind);
+    const held = this.#logLimiter.admit(kind);
     if (held === undefined) return;
     this.#options.log.warn(message, { error: messageOf(error), ...held });
   }
