@@ -2,7 +2,8 @@
 
 import { formatIpv4 } from "../reactor/address.ts";
 import type { Host } from "./host.ts";
-import type { AllOverloadMode, ModuleSettings, PolicyName } from "./module_policy.ts";
+import type { PolicyName } from "./module_policy.ts";
+import type { AllOverloadMode, ModuleSettings } from "./module_settings.ts";
 import type { ZoneView } from "./picking/zone_router.ts";
 
 /** Decisions a module remembers; older ones are forgotten. */

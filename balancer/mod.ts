@@ -22,13 +22,12 @@ export {
   checkModulePolicy,
   DEFAULT_MODULE_POLICY,
   MODULE_POLICY_BYTES_MAX,
-  MODULE_SETTINGS,
   type ModulePolicy,
-  type ModuleSettings,
   parseModulePolicy,
   POLICY_NAMES,
   type PolicyName,
 } from "./module_policy.ts";
+export { MODULE_SETTINGS, type ModuleSettings } from "./module_settings.ts";
 export {
   type CallCounts,
   smallWindowCallsMax,

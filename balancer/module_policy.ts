@@ -1,6 +1,13 @@
-// Core. How one module picks and judges: the JSON text kept in SQL, its settings and their ranges.
+// Core. How one module picks and judges: the JSON text kept in SQL is read and checked here.
 
 import type { BalanceSettings } from "./detection/balance_settings.ts";
+import {
+  MODULE_SETTINGS,
+  type ModuleSettings,
+  type NumberSpec,
+  type SettingSpec,
+  ZONES_MAX,
+} from "./module_settings.ts";
 
 /** Largest JSON text of one module. Bytes of UTF-8. */
 export const MODULE_POLICY_BYTES_MAX = 4096;
@@ -21,224 +28,21 @@ export const POLICY_NAMES = [
 /** One of {@linkcode POLICY_NAMES}. */
 export type PolicyName = (typeof POLICY_NAMES)[number];
 
-/** Rules that put a node out; the first three are the original's. */
-export const DETECTION_RULES = ["errorRate", "errorRun", "window", "wilson", "slow"] as const;
-
-/** One of {@linkcode DETECTION_RULES}. */
-export type DetectionRule = (typeof DETECTION_RULES)[number];
-
-/** What to do with calls while no node is usable. */
-export const ALL_OVERLOAD_MODES = ["refuse", "probe", "open"] as const;
-
-/** One of {@linkcode ALL_OVERLOAD_MODES}. */
-export type AllOverloadMode = (typeof ALL_OVERLOAD_MODES)[number];
-
-/** How a node that is out comes back. */
-export const RECOVERY_MODES = ["lars", "staged"] as const;
-
-/** One of {@linkcode RECOVERY_MODES}. */
-export type RecoveryMode = (typeof RECOVERY_MODES)[number];
-
-/** Most zones that one module may name. */
-export const ZONES_MAX = 64;
-
 /** Longest name of a zone. Characters. */
 export const ZONE_NAME_MAX = 64;
 
 /**
- * The settings of one module beside the name of its policy. README.md of this room has the table;
- * times are in milliseconds, shares from 0 to 1.
+ * How one module picks and judges. Plain data: one thread may read a text, and others take a copy of
+ * what came of it, by a message or as JSON.
  */
-export interface ModuleSettings {
-  // The numbers of the original rules; null = those of the agent's configuration.
-  readonly probeNum: number | null;
-  readonly initSuccCnt: number | null;
-  readonly initErrCnt: number | null;
-  readonly errRate: number | null;
-  readonly succRate: number | null;
-  readonly continErrLimit: number | null;
-  readonly continSuccLimit: number | null;
-  readonly windowErrRate: number | null;
-  readonly idleTimeoutMs: number | null;
-  readonly overloadTimeoutMs: number | null;
-
-  /** Rules that put a node out. */
-  readonly rules: readonly DetectionRule[];
-  /** Time over which the rules `wilson` and `slow` gather evidence. */
-  readonly evidenceMs: number;
-  /** Rule `wilson`: the error rate that must be exceeded for sure. */
-  readonly wilsonErrRate: number;
-  /** Rules `wilson` and `slow`: how sure, in standard deviations. */
-  readonly wilsonZ: number;
-  /** Rule `wilson`: fewer failures never put a node out. */
-  readonly wilsonFailuresMin: number;
-  /** Rule `slow`: a call is slow from this multiple of the median node's time. */
-  readonly slowFactor: number;
-  /** Rule `slow`: a call that took less is never slow. */
-  readonly slowMsMin: number;
-  /** Rule `slow`: the share of slow calls that must be exceeded for sure. */
-  readonly slowShare: number;
-  /** How many failures a call counts as that the node turned away because it is overloaded. */
-  readonly pushbackWeight: number;
-  /** The same of a call whose connection was refused or lost. */
-  readonly refusedWeight: number;
-  /** The same of a call that was given up. */
-  readonly timeoutWeight: number;
-  /** The same of every other failure. */
-  readonly otherWeight: number;
-  /** Judge and tell, but leave every node in use. */
-  readonly dryRun: boolean;
-
-  /** Largest share of the nodes that may be out at once; below 1 one always stays. */
-  readonly overloadShareMax: number;
-  /** What to do with calls while no node is usable. */
-  readonly whenAllOverload: AllOverloadMode;
-  /** `open`: the module counts as without a usable node while fewer than this share are. */
-  readonly usableShareMin: number;
-
-  /** How a node comes back. */
-  readonly recovery: RecoveryMode;
-  /** `staged`: how long a node gets no call at first. */
-  readonly ejectionMs: number;
-  /** `staged`: the longest such time; it doubles each time the node goes out again. */
-  readonly ejectionMaxMs: number;
-  /** `staged`: after each such time in use the ejection time halves again. */
-  readonly ejectionDecayMs: number;
-  /** `staged`: good probes in a row that bring a node back. */
-  readonly probeSuccesses: number;
-  /** `staged`: time in which a returned node gets its full share. 0 = at once. */
-  readonly rampMs: number;
-  /** Time in which a node new in the route gets its full share. 0 = at once. */
-  readonly slowStartMs: number;
-  /** Share of its weight with which a ramp begins. */
-  readonly rampStartShare: number;
-  /** Largest random part that is added to the times of ejection and ramp. */
-  readonly recoveryJitter: number;
-
-  /** Time in which the average call time of a node forgets two thirds. */
-  readonly ewmaDecayMs: number;
-  /** A failed call counts in that average as if it took so long, or longer if it did. */
-  readonly failurePenaltyMs: number;
-  /** A call whose outcome nobody reported counts as ended after this time. */
-  readonly outstandingTimeoutMs: number;
-  /** `ring_hash`, `bounded_ring_hash`: points of a node of weight 100. */
-  readonly virtualNodes: number;
-  /** `bounded_ring_hash`: calls under way of a node, at most this multiple of its fair share. */
-  readonly boundedLoad: number;
-
-  /** Nodes of the agent's own zone come first. */
-  readonly zoneAware: boolean;
-  /** Zones that get no call while another one has a node. */
-  readonly evacuatedZones: readonly string[];
-  /** Share of all calls that come from each zone; zones that are not named share the rest. */
-  readonly zoneCallers: Readonly<Record<string, number>>;
-  /** How far above its fair load the own zone is loaded before calls go elsewhere. */
-  readonly zoneSlack: number;
-  /** The plan for zones changes when a share would rise by at least this; it falls at once. */
-  readonly zoneHysteresis: number;
-}
-
-/** How one module picks and judges. */
 export interface ModulePolicy {
   /** Name of the pick policy. */
   readonly policy: PolicyName;
   /** All settings, those that the text leaves out with their defaults. */
   readonly settings: ModuleSettings;
+  /** The key of that name as the text has it: the agent reads and judges it. */
+  readonly healthCheck?: unknown;
 }
-
-/** What a setting that is a number may be. */
-export interface NumberSpec {
-  readonly kind: "number" | "whole";
-  readonly min: number;
-  readonly max: number;
-  readonly unit: string;
-  /** null = the agent's configuration decides. */
-  readonly initial: number | null;
-}
-
-/** What a setting may be. */
-export type SettingSpec =
-  | NumberSpec
-  | { readonly kind: "flag"; readonly initial: boolean }
-  | { readonly kind: "choice"; readonly choices: readonly string[]; readonly initial: string }
-  | {
-    readonly kind: "choices";
-    readonly choices: readonly string[];
-    readonly initial: readonly string[];
-  }
-  | { readonly kind: "zones"; readonly initial: readonly string[] }
-  | { readonly kind: "shares"; readonly initial: Readonly<Record<string, number>> };
-
-const DAY_MS = 86_400_000;
-
-function whole(initial: number | null, min: number, max: number, unit = ""): SettingSpec {
-  return { kind: "whole", min, max, unit, initial };
-}
-
-function share(initial: number | null): SettingSpec {
-  return { kind: "number", min: 0, max: 1, unit: "share", initial };
-}
-
-function number(initial: number, min: number, max: number, unit = ""): SettingSpec {
-  return { kind: "number", min, max, unit, initial };
-}
-
-function ms(initial: number | null, min: number, max = DAY_MS): SettingSpec {
-  return { kind: "number", min, max, unit: "ms", initial };
-}
-
-/** Every setting with its range and default. The defaults together are the original's rules. */
-export const MODULE_SETTINGS: Readonly<Record<keyof ModuleSettings, SettingSpec>> = {
-  probeNum: whole(null, 1, 1_000_000, "picks"),
-  initSuccCnt: whole(null, 0, 1_000_000, "calls"),
-  initErrCnt: whole(null, 0, 1_000_000, "calls"),
-  errRate: share(null),
-  succRate: share(null),
-  continErrLimit: whole(null, 1, 1_000_000, "calls"),
-  continSuccLimit: whole(null, 1, 1_000_000, "calls"),
-  windowErrRate: share(null),
-  idleTimeoutMs: ms(null, 1),
-  overloadTimeoutMs: ms(null, 1),
-  rules: {
-    kind: "choices",
-    choices: DETECTION_RULES,
-    initial: ["errorRate", "errorRun", "window"],
-  },
-  evidenceMs: ms(60_000, 1000),
-  wilsonErrRate: share(0.1),
-  wilsonZ: number(4, 0.5, 10, "deviations"),
-  wilsonFailuresMin: whole(5, 1, 1_000_000, "calls"),
-  slowFactor: number(5, 1.5, 1000),
-  slowMsMin: ms(20, 0),
-  slowShare: share(0.5),
-  pushbackWeight: number(1, 0, 1000, "failures"),
-  refusedWeight: number(1, 0, 1000, "failures"),
-  timeoutWeight: number(1, 0, 1000, "failures"),
-  otherWeight: number(1, 0, 1000, "failures"),
-  dryRun: { kind: "flag", initial: false },
-  overloadShareMax: share(1),
-  whenAllOverload: { kind: "choice", choices: ALL_OVERLOAD_MODES, initial: "refuse" },
-  usableShareMin: share(0),
-  recovery: { kind: "choice", choices: RECOVERY_MODES, initial: "lars" },
-  ejectionMs: ms(5000, 1),
-  ejectionMaxMs: ms(60_000, 1),
-  ejectionDecayMs: ms(60_000, 1),
-  probeSuccesses: whole(3, 1, 10_000, "calls"),
-  rampMs: ms(10_000, 0),
-  slowStartMs: ms(0, 0),
-  rampStartShare: share(0.1),
-  recoveryJitter: share(0.2),
-  ewmaDecayMs: ms(10_000, 1),
-  failurePenaltyMs: ms(1000, 0),
-  outstandingTimeoutMs: ms(30_000, 100),
-  virtualNodes: whole(160, 1, 2000, "points"),
-  boundedLoad: number(1.25, 1.01, 100),
-  zoneAware: { kind: "flag", initial: false },
-  evacuatedZones: { kind: "zones", initial: [] },
-  zoneCallers: { kind: "shares", initial: {} },
-  zoneSlack: number(0.05, 0, 1, "share"),
-  zoneHysteresis: number(0.05, 0, 1, "share"),
-};
 
 function isSettingName(name: string): name is keyof ModuleSettings {
   return Object.hasOwn(MODULE_SETTINGS, name);
@@ -324,15 +128,13 @@ function isPolicyName(name: unknown): name is PolicyName {
   return POLICY_NAMES.some((known) => known === name);
 }
 
-function initialSettings(): ModuleSettings {
-  const entries = Object.entries(MODULE_SETTINGS).map(([name, { initial }]) => [name, initial]);
-  return Object.fromEntries(entries) as unknown as ModuleSettings;
-}
-
 /** The original rules: what a module without a text of its own gets. */
 export const DEFAULT_MODULE_POLICY: ModulePolicy = {
   policy: "lars",
-  settings: initialSettings(),
+  settings: Object.fromEntries(
+    Object.entries(MODULE_SETTINGS).map(([name, { initial }]) => [name, initial]),
+  ) as unknown as ModuleSettings,
+  healthCheck: undefined,
 };
 
 /**
@@ -341,8 +143,7 @@ export const DEFAULT_MODULE_POLICY: ModulePolicy = {
  * @throws {RangeError} naming the key, its range and its value.
  */
 export function checkModulePolicy(value: Readonly<Record<string, unknown>>): ModulePolicy {
-  // `healthCheck` is for the agent, which reads and judges it.
-  const { policy = "lars", healthCheck: _, ...given } = value;
+  const { policy = "lars", healthCheck, ...given } = value;
   if (!isPolicyName(policy)) refuse("policy", `one of ${POLICY_NAMES.join(", ")}`, policy);
   const settings: Record<string, unknown> = { ...DEFAULT_MODULE_POLICY.settings };
   for (const [name, setting] of Object.entries(given)) {
@@ -358,7 +159,7 @@ export function checkModulePolicy(value: Readonly<Record<string, unknown>>): Mod
   if (checked.ejectionMaxMs < checked.ejectionMs) {
     refuse("ejectionMaxMs", `at least ejectionMs (${checked.ejectionMs})`, checked.ejectionMaxMs);
   }
-  return { policy, settings: checked };
+  return { policy, settings: checked, healthCheck };
 }
 
 /**
@@ -401,20 +202,17 @@ export function changedSettings({ settings }: ModulePolicy): Partial<ModuleSetti
   return Object.fromEntries(changed);
 }
 
+type Name = keyof ModuleSettings;
+
+/** Settings that are the agent's where a module has none of its own. */
+const RULE_NUMBERS = (Object.keys(MODULE_SETTINGS) as Name[]).filter(
+  (name): name is Name & keyof BalanceSettings => MODULE_SETTINGS[name].initial === null,
+);
+
 /** The numbers of the original rules for one module: its own where it has some, else the agent's. */
 export function rulesOf({ settings }: ModulePolicy, agent: BalanceSettings): BalanceSettings {
   if (settings === DEFAULT_MODULE_POLICY.settings) return agent;
-  return {
-    probeNum: settings.probeNum ?? agent.probeNum,
-    initSuccCnt: settings.initSuccCnt ?? agent.initSuccCnt,
-    initErrCnt: settings.initErrCnt ?? agent.initErrCnt,
-    errRate: settings.errRate ?? agent.errRate,
-    succRate: settings.succRate ?? agent.succRate,
-    continErrLimit: settings.continErrLimit ?? agent.continErrLimit,
-    continSuccLimit: settings.continSuccLimit ?? agent.continSuccLimit,
-    windowErrRate: settings.windowErrRate ?? agent.windowErrRate,
-    idleTimeoutMs: settings.idleTimeoutMs ?? agent.idleTimeoutMs,
-    overloadTimeoutMs: settings.overloadTimeoutMs ?? agent.overloadTimeoutMs,
-    updateTimeoutMs: agent.updateTimeoutMs,
-  };
+  const rules: { -readonly [Name in keyof BalanceSettings]: number } = { ...agent };
+  for (const name of RULE_NUMBERS) rules[name] = settings[name] ?? agent[name];
+  return rules;
 }

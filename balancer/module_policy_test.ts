@@ -7,11 +7,10 @@ import { test } from "node:test";
 import {
   DEFAULT_MODULE_POLICY,
   MODULE_POLICY_BYTES_MAX,
-  MODULE_SETTINGS,
-  type ModuleSettings,
   parseModulePolicy,
   POLICY_NAMES,
 } from "./module_policy.ts";
+import { MODULE_SETTINGS, type ModuleSettings } from "./module_settings.ts";
 
 const NAMES = Object.keys(MODULE_SETTINGS) as (keyof ModuleSettings)[];
 
@@ -41,6 +40,13 @@ test("parseModulePolicy() keeps what is named and fills in the rest", () => {
   for (const name of POLICY_NAMES) {
     assert.equal(parseModulePolicy(`{"policy":"${name}"}`).policy, name);
   }
+});
+
+test("parseModulePolicy() gives plain data, that is the same in another thread", () => {
+  const policy = parseModulePolicy('{"policy":"maglev","healthCheck":{"kind":"tcp"}}');
+  assert.deepEqual(policy.healthCheck, { kind: "tcp" });
+  assert.deepEqual(structuredClone(policy), policy);
+  assert.deepEqual(JSON.parse(JSON.stringify(policy)), policy);
 });
 
 test("parseModulePolicy() refuses what it cannot read, naming key, range and value", () => {

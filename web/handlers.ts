@@ -1,6 +1,7 @@
 // Shell. What each route of the table does.
 
-import { MODULE_SETTINGS, POLICY_NAMES } from "../balancer/module_policy.ts";
+import { POLICY_NAMES } from "../balancer/module_policy.ts";
+import { MODULE_SETTINGS } from "../balancer/module_settings.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { ModuleKey, Store } from "../sql/store.ts";

@@ -44,25 +44,34 @@ export const defaultBalanceSettings: BalanceSettings = {
 /** Largest JSON text of settings. Characters. */
 export const BALANCE_SETTINGS_CHARS_MAX = 4096;
 
-function wholeFrom(name: string, value: number, min: number): void {
-  if (!Number.isInteger(value) || value < min) {
-    throw new RangeError(
-      `${name} must be a whole number of at least ${min}: current value is ${value}`,
-    );
-  }
+type Check = readonly [range: string, fits: (value: number) => boolean];
+
+function wholeFrom(min: number): Check {
+  return [
+    `a whole number of at least ${min}`,
+    (value) => Number.isInteger(value) && value >= min,
+  ];
 }
 
-function fraction(name: string, value: number): void {
-  if (!(value >= 0 && value <= 1)) {
-    throw new RangeError(`${name} must be from 0 to 1: current value is ${value}`);
-  }
-}
+const FRACTION: Check = ["from 0 to 1", (value) => value >= 0 && value <= 1];
+const DURATION: Check = ["above 0", (value) => value > 0 && value < Infinity];
 
-function duration(name: string, value: number): void {
-  if (!(value > 0 && value < Infinity)) {
-    throw new RangeError(`${name} must be above 0: current value is ${value}`);
-  }
-}
+const CHECKS: Readonly<Record<keyof BalanceSettings, Check>> = {
+  // 0 would send every pick to the overload list, as it did in the original.
+  probeNum: wholeFrom(1),
+  initSuccCnt: wholeFrom(0),
+  initErrCnt: wholeFrom(0),
+  errRate: FRACTION,
+  succRate: FRACTION,
+  continErrLimit: wholeFrom(1),
+  continSuccLimit: wholeFrom(1),
+  windowErrRate: FRACTION,
+  idleTimeoutMs: DURATION,
+  overloadTimeoutMs: DURATION,
+  updateTimeoutMs: DURATION,
+};
+
+const NAMES = Object.keys(CHECKS) as (keyof BalanceSettings)[];
 
 /**
  * Refuses settings the rules cannot work with, and returns them.
@@ -70,18 +79,11 @@ function duration(name: string, value: number): void {
  * @throws {RangeError} naming the setting, its range and its value.
  */
 export function checkBalanceSettings(settings: BalanceSettings): BalanceSettings {
-  // 0 would send every pick to the overload list, as it did in the original.
-  wholeFrom("probeNum", settings.probeNum, 1);
-  wholeFrom("initSuccCnt", settings.initSuccCnt, 0);
-  wholeFrom("initErrCnt", settings.initErrCnt, 0);
-  fraction("errRate", settings.errRate);
-  fraction("succRate", settings.succRate);
-  wholeFrom("continErrLimit", settings.continErrLimit, 1);
-  wholeFrom("continSuccLimit", settings.continSuccLimit, 1);
-  fraction("windowErrRate", settings.windowErrRate);
-  duration("idleTimeoutMs", settings.idleTimeoutMs);
-  duration("overloadTimeoutMs", settings.overloadTimeoutMs);
-  duration("updateTimeoutMs", settings.updateTimeoutMs);
+  for (const name of NAMES) {
+    const [range, fits] = CHECKS[name];
+    if (fits(settings[name])) continue;
+    throw new RangeError(`${name} must be ${range}: current value is ${settings[name]}`);
+  }
   return settings;
 }
 
@@ -105,8 +107,7 @@ export function parseBalanceSettings(json: string): BalanceSettings {
     );
   }
   const values = new Map<string, unknown>(Object.entries(given));
-  const names = Object.keys(defaultBalanceSettings) as (keyof BalanceSettings)[];
-  const entries = names.map((name) => {
+  const entries = NAMES.map((name) => {
     const value = values.has(name) ? values.get(name) : defaultBalanceSettings[name];
     if (typeof value !== "number") {
       throw new RangeError(`${name} must be a number: current value is of type ${typeof value}`);

@@ -1,6 +1,6 @@
 // Core. How many nodes may be out, for how long, and how their share grows again.
 
-import type { ModuleSettings } from "../module_policy.ts";
+import type { ModuleSettings } from "../module_settings.ts";
 
 /**
  * Nodes of a module that may be out at once. With a share of 1 all of them, as in the original;

@@ -3,7 +3,7 @@
 import type { BalanceSettings } from "./balance_settings.ts";
 import { CallOutcome, callOutcomeOf } from "./call_outcome.ts";
 import type { Host } from "../host.ts";
-import type { DetectionRule, ModuleSettings } from "../module_policy.ts";
+import type { DetectionRule, ModuleSettings } from "../module_settings.ts";
 import {
   type CallCounts,
   countCalls,

@@ -3,7 +3,8 @@
 import type { Dice } from "./dice.ts";
 import type { Host } from "../host.ts";
 import type { HostList } from "../host_list.ts";
-import type { ModuleSettings, PolicyName } from "../module_policy.ts";
+import type { PolicyName } from "../module_policy.ts";
+import type { ModuleSettings } from "../module_settings.ts";
 
 /** Stands for "the caller gave no key". */
 export const NO_KEY = -1;

@@ -485,13 +485,15 @@ export class RouteLb {
    * nodes stays. Does nothing for a module that is not known, like `update`.
    *
    * @param json Text as {@linkcode parseModulePolicy} reads it; "" for what modules without a text
-   * get.
+   * get. A text that the module has already costs nothing.
+   * @param parsed What came of the text where it was read already, perhaps in another thread: it is
+   * taken as it is, and the text only tells whether the policy is another one.
    * @throws {RangeError} naming the key, its range and its value; the old policy then stays.
    */
-  setModulePolicy(modId: number, cmdId: number, json: string): void {
+  setModulePolicy(modId: number, cmdId: number, json: string, parsed?: ModulePolicy): void {
     const entry = this.#modules.get(modId, cmdId);
     if (entry?.policyText === json) return;
-    const policy = parseModulePolicy(json);
+    const policy = parsed ?? parseModulePolicy(json);
     if (entry === undefined) return;
     entry.policyText = json;
     entry.policy = json === "" ? this.#modulePolicy : policy;

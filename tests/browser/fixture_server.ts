@@ -2,7 +2,8 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { MODULE_SETTINGS, POLICY_NAMES } from "../../balancer/module_policy.ts";
+import { POLICY_NAMES } from "../../balancer/module_policy.ts";
+import { MODULE_SETTINGS } from "../../balancer/module_settings.ts";
 import { findAsset } from "../../web/assets/mod.ts";
 import {
   API_PREFIX,

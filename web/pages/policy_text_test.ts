@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkModulePolicy, MODULE_SETTINGS } from "../../balancer/module_policy.ts";
+import { checkModulePolicy } from "../../balancer/module_policy.ts";
+import { MODULE_SETTINGS } from "../../balancer/module_settings.ts";
 import {
   fieldText,
   parsePolicy,
