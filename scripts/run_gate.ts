@@ -16,6 +16,7 @@ const STEPS: readonly Step[] = [
   { name: "types", argv: [deno, "check", "--quiet", "."] },
   { name: "proto", argv: [deno, "run", "-A", "scripts/generate_proto.ts", "--check"] },
   { name: "console", argv: [deno, "run", "-A", "scripts/build_console.ts", "--check"] },
+  { name: "files", argv: [deno, "run", "-A", "scripts/list_files.ts", "--check"] },
   { name: "readmes", argv: [deno, "check", "--quiet", "--doc-only", "."] },
   {
     name: "examples",

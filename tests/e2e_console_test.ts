@@ -1,3 +1,4 @@
+// `lars web` as users start it, on both databases: first login, pushes, alerts, a restart.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";

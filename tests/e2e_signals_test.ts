@@ -1,3 +1,4 @@
+// Signals to services as processes: the end by one key press, new settings by SIGHUP.
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";

@@ -1,7 +1,6 @@
+// The rules of this project's own sources.
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import {
   checkAmbient,
   checkAny,
@@ -19,25 +18,11 @@ import {
   ROOM_ORDER,
   type SourceFile,
 } from "../scripts/check_house_rules.ts";
+import { hasFileTable } from "../scripts/file_tables.ts";
+import { readDocuments, readSources } from "../scripts/sources.ts";
 
-const root = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
-const SKIPPED = new Set(["node_modules", "dist", "data", "results", "coverage"]);
-
-function read(folder: string, accept: (path: string) => boolean): SourceFile[] {
-  return readdirSync(`${root}/${folder}`, { withFileTypes: true }).flatMap((entry) => {
-    const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
-    if (entry.name.startsWith(".") || SKIPPED.has(entry.name)) return [];
-    if (entry.isDirectory()) return read(path, accept);
-    return accept(path) ? [{ path, text: readFileSync(`${root}/${path}`, "utf8") }] : [];
-  });
-}
-
-const GENERATED = ["proto/lars_pb", "web/assets/bundle.ts"];
-const sources = read(
-  "",
-  (path) => /\.tsx?$/.test(path) && !GENERATED.some((start) => path.startsWith(start)),
-);
-const documents = read("", (path) => path.endsWith(".md"));
+const sources = readSources().filter(({ path }) => !path.endsWith(".c"));
+const documents = readDocuments();
 const headers = new Map(sources.map((file) => [file.path, file.text.split("\n", 1)[0]]));
 
 function expectNone(complaints: string[]): void {
@@ -89,20 +74,11 @@ test("house rules: every test file asserts something", () => {
   expectNone(silent.map(({ path }) => path));
 });
 
-test("house rules: every room has a README that names each of its files", () => {
-  const complaints = ROOM_ORDER.flat().flatMap((room) => {
-    const readme = `${root}/${room}/README.md`;
-    if (!existsSync(readme)) return [`${room}/README.md is missing`];
-    const text = documents
-      .filter(({ path }) => path.startsWith(`${room}/`) && path.endsWith("README.md"))
-      .map((document) => document.text).join("\n");
-    return sources
-      .filter(({ path }) => path.startsWith(`${room}/`) && !isTest(path))
-      .map(({ path }) => path.slice(room.length + 1))
-      .filter((name) => !text.includes(name.split("/").at(-1) ?? name))
-      .map((name) => `${room}/README.md does not name ${name}`);
-  });
-  expectNone(complaints);
+test("house rules: every room has a README with a table of its files", () => {
+  const tables = new Map(documents.map(({ path, text }) => [path, hasFileTable(text)]));
+  expectNone(
+    ROOM_ORDER.flat().map((room) => `${room}/README.md`).filter((path) => !tables.get(path)),
+  );
 });
 
 test("house rules: the rules themselves catch what they are for", () => {

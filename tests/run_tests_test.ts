@@ -1,3 +1,4 @@
+// The test command: failures named, second runs, output not mixed, signals.
 // Runs on Deno only: the test command does.
 
 import assert from "node:assert/strict";

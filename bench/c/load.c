@@ -1,6 +1,6 @@
+// Shell. Load for agents over UDP; every answer is decoded and compared with its question.
+
 /*
- * Load for agents over UDP; every answer is decoded and compared with its question.
- *
  *   load MODE key=value... [-- PROGRAM ARGUMENT...]
  *
  * closed  `window` questions in flight for `ms`; with report=1 each answer is followed by a report;

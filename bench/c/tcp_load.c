@@ -1,4 +1,4 @@
-// Load generator for framed TCP echoes: keeps `window` frames in flight on each of `connections`
+// Shell. Load generator for framed TCP echoes: keeps `window` frames in flight on each of `connections`
 // connections for `ms` after `warmup`, checks every answer, and prints what it saw as JSON.
 // With window=0 it only opens the connections, says that it is ready, and holds them.
 //   tcp_load host=127.0.0.1 port=N connections=N window=N ms=N warmup=N pid=N

@@ -1,6 +1,6 @@
+// Shell. The least a UDP server can cost: what every agent is measured against.
+
 /*
- * The least a UDP server can cost: what every agent is measured against.
- *
  *   udp_echo single|batch|answer FIRST_PORT PORT_COUNT
  *
  * single: recvfrom and sendto, one datagram at a time, after poll when there are several ports.
