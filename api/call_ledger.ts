@@ -2,7 +2,7 @@
 // once.
 
 import { CallOutcome, callOutcomeOf } from "../balancer/detection/call_outcome.ts";
-import { hostKey } from "../balancer/host.ts";
+import { addressId } from "../model/node.ts";
 import { ModuleTable } from "../balancer/routes/module_table.ts";
 import { failureWeight, isTimeKnown } from "../balancer/detection/overload_policy.ts";
 import type { CallReports, ModuleCalls, NodeCalls } from "../proto/message_types.ts";
@@ -81,7 +81,7 @@ export class CallLedger {
     timecostMs: number,
   ): void {
     let module = this.#modules.get(modId, cmdId);
-    const key = hostKey(ip, port);
+    const key = addressId(ip, port);
     let node = module?.nodes.get(key);
     if (node === undefined) {
       if (this.#nodeCount >= this.#nodesMax) {

@@ -5,7 +5,7 @@ import {
   parseBalanceSettings,
 } from "../balancer/detection/balance_settings.ts";
 import { DrainWatch } from "../balancer/routes/drain_watch.ts";
-import type { Host as Node, RouteNode } from "../balancer/host.ts";
+import type { Host as Node } from "../balancer/host.ts";
 import { TIME_UNKNOWN_MS } from "../balancer/detection/overload_policy.ts";
 import { type ModuleExplanation, RouteLb, TICK_MS } from "../balancer/routes/route_lb.ts";
 import { RetCode } from "../proto/message_ids.ts";
@@ -44,6 +44,8 @@ import {
 } from "./options.ts";
 import { PENDING_MAX } from "./pending.ts";
 import type { Upstream, UpstreamEvents } from "./upstream.ts";
+import type { RouteNode } from "../model/node.ts";
+import { type ModuleId, moduleId } from "../model/module.ts";
 
 /** Time that `regInit` gives a route to come. */
 export const REG_INIT_MS = 250;
@@ -90,16 +92,16 @@ export class InProcessClient implements LarsApi {
   readonly #caller: Caller;
   readonly #ips = new Map<string, number>();
   /** When modules without an answer were first asked for, oldest first. */
-  readonly #askedAtMs = new Map<string, number>();
+  readonly #askedAtMs = new Map<ModuleId, number>();
   readonly #modulesMax: number;
   readonly #givenRules: Partial<BalanceSettings>;
   readonly #givenZone: string | undefined;
-  readonly #waiters = new Map<string, Set<Waiter>>();
+  readonly #waiters = new Map<ModuleId, Set<Waiter>>();
   #waitingCount = 0;
   /** Modules with a route that has not come again since the stream was opened. */
-  readonly #unconfirmed = new Set<string>();
+  readonly #unconfirmed = new Set<ModuleId>();
   /** Modules that a route has come for. */
-  readonly #answered = new Set<string>();
+  readonly #answered = new Set<ModuleId>();
   #currentAtMs = -Infinity;
   /**
    * Time of the last tick: reading a clock would cost as much as the pick. Made optional, so that
@@ -408,7 +410,7 @@ export class InProcessClient implements LarsApi {
     const change = this.#lb.update(modId, cmdId, nodes, this.#clock.nowMs());
     if (change === undefined) return;
     this.#drains.routeTaken(modId, cmdId, nodes, this.#clock.nowMs());
-    const key = keyOf(modId, cmdId);
+    const key = moduleId(modId, cmdId);
     this.#answered.add(key);
     this.#askedAtMs.delete(key);
     this.#unconfirmed.delete(key);
@@ -428,7 +430,7 @@ export class InProcessClient implements LarsApi {
   }
 
   #forget(modId: number, cmdId: number): void {
-    const key = keyOf(modId, cmdId);
+    const key = moduleId(modId, cmdId);
     this.#answered.delete(key);
     this.#unconfirmed.delete(key);
     this.#askedAtMs.delete(key);
@@ -440,7 +442,7 @@ export class InProcessClient implements LarsApi {
     if (!this.#running) this.#start();
     this.#lb.use(modId, cmdId, this.#clock.nowMs());
     if (this.#lb.stateOf(modId, cmdId) !== "pulling") return;
-    const key = keyOf(modId, cmdId);
+    const key = moduleId(modId, cmdId);
     const nowMs = this.#clock.nowMs();
     let askedAtMs = this.#askedAtMs.get(key);
     if (askedAtMs === undefined) {
@@ -457,7 +459,7 @@ export class InProcessClient implements LarsApi {
     if (this.#closed) throw new ClosedError();
   }
 
-  #wait(key: string, waitMs: number): Promise<void> {
+  #wait(key: ModuleId, waitMs: number): Promise<void> {
     if (this.#waitingCount >= PENDING_MAX) {
       throw new LimitError(
         "PENDING_MAX",
@@ -501,8 +503,4 @@ function attachView(node: Node): Host {
   const view: Host = Object.freeze({ ip: formatIpv4(node.ip), port: node.port });
   node.attached = view;
   return view;
-}
-
-function keyOf(modId: number, cmdId: number): string {
-  return `${modId},${cmdId}`;
 }

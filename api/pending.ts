@@ -1,6 +1,7 @@
 // Core. Who waits for which answer.
 
 import { LimitError } from "../reactor/errors.ts";
+import { type ModuleId, moduleId } from "../model/module.ts";
 
 /** Questions under way at once; one more is refused with a LimitError. */
 export const PENDING_MAX = 65_536;
@@ -20,7 +21,7 @@ interface HostEntry<W> {
 export class PendingTable<W> {
   readonly #limit: number;
   readonly #hosts = new Map<number, HostEntry<W>>();
-  readonly #routes = new Map<string, Set<W>>();
+  readonly #routes = new Map<ModuleId, Set<W>>();
   #routeCount = 0;
   #nextSeq: number;
 
@@ -70,7 +71,7 @@ export class PendingTable<W> {
    */
   addRoute(modId: number, cmdId: number, waiter: W): void {
     this.#checkLimit();
-    const key = `${modId},${cmdId}`;
+    const key = moduleId(modId, cmdId);
     const queue = this.#routes.get(key);
     if (queue === undefined) this.#routes.set(key, new Set([waiter]));
     else queue.add(waiter);
@@ -79,7 +80,7 @@ export class PendingTable<W> {
 
   /** Removes and returns the oldest waiter for the module; undefined when nobody waits. */
   takeRoute(modId: number, cmdId: number): W | undefined {
-    const queue = this.#routes.get(`${modId},${cmdId}`);
+    const queue = this.#routes.get(moduleId(modId, cmdId));
     if (queue === undefined) return undefined;
     for (const waiter of queue) {
       this.dropRoute(modId, cmdId, waiter);
@@ -90,7 +91,7 @@ export class PendingTable<W> {
 
   /** Removes a waiter that has given up. */
   dropRoute(modId: number, cmdId: number, waiter: W): void {
-    const key = `${modId},${cmdId}`;
+    const key = moduleId(modId, cmdId);
     const queue = this.#routes.get(key);
     if (queue === undefined || !queue.delete(waiter)) return;
     this.#routeCount--;

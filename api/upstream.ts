@@ -1,7 +1,7 @@
 // Core. Where an in-process client has its routes from and tells its results to.
 
 import type { ModuleReport } from "../balancer/routes/route_lb.ts";
-import type { RouteNode } from "../balancer/host.ts";
+import type { RouteNode } from "../model/node.ts";
 import type { NodeUsage, NodeUseRequest } from "../proto/message_types.ts";
 import type { Address } from "../reactor/address.ts";
 

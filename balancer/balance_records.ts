@@ -1,8 +1,8 @@
 // Core. What the balancer tells the program around it: changes, results, snapshots.
 
-import { formatIpv4 } from "../reactor/address.ts";
 import type { ModuleMode } from "./explain.ts";
-import type { NodeState } from "./host.ts";
+import { addressText, type NodeState } from "../model/node.ts";
+import { modulePair } from "../model/module.ts";
 
 /** A node changed its state. */
 export interface StateChange {
@@ -29,7 +29,7 @@ export function describeStateChange(change: StateChange): string {
     : change.held === true
     ? " (stays in use: no more nodes may be out)"
     : "";
-  return `${formatIpv4(change.ip)}:${change.port} of module ${change.modId},${change.cmdId} is ` +
+  return `${addressText(change)} of module ${modulePair(change)} is ` +
     `${change.overload ? "overload" : "idle"}${kept}: ${change.reason}`;
 }
 

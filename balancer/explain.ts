@@ -1,10 +1,10 @@
 // Core. What a module tells about itself: its nodes, its latest decisions, and who got the calls.
 
-import { formatIpv4 } from "../reactor/address.ts";
 import type { Host } from "./host.ts";
 import type { PolicyName } from "./module_policy.ts";
 import type { AllOverloadMode, ModuleSettings } from "./module_settings.ts";
 import type { ZoneView } from "./picking/zone_router.ts";
+import { addressText } from "../model/node.ts";
 
 /** Decisions a module remembers; older ones are forgotten. */
 export const DECISIONS_MAX = 32;
@@ -35,14 +35,14 @@ export class DecisionLog {
 
   /** Keeps a decision in mind. */
   add(atMs: number, host: Host | undefined, became: string, reason: string): void {
-    const node = host === undefined ? undefined : `${formatIpv4(host.ip)}:${host.port}`;
+    const node = host === undefined ? undefined : addressText(host);
     if (this.#decisions.length >= DECISIONS_MAX) this.#decisions.shift();
     this.#decisions.push({ atMs, node, became, reason });
   }
 
   /** The latest decision about a node. */
   latestOf(host: Host): Decision | undefined {
-    const node = `${formatIpv4(host.ip)}:${host.port}`;
+    const node = addressText(host);
     return this.#decisions.findLast((decision) => decision.node === node);
   }
 
@@ -172,7 +172,7 @@ export function viewNode(
 ): NodeView {
   const { zone, weight, vsucc, verr, rsucc, rerr, continSucc, continErr, care } = host;
   return {
-    node: `${formatIpv4(host.ip)}:${host.port}`,
+    node: addressText(host),
     zone,
     weight,
     pickWeight: host.pool === undefined ? 0 : host.pickWeight,

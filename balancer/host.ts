@@ -2,31 +2,12 @@
 
 import type { HostCare } from "./detection/host_care.ts";
 import type { HostList, Linked } from "./host_list.ts";
+import { type NodeState, WEIGHT_DEFAULT } from "../model/node.ts";
 
 /** Who judges a node; {@linkcode ActiveHosts} calls it when time has run out. */
 export interface HostOwner {
   /** Brings the node up to `nowMs`. */
   settle(host: Host, nowMs: number): void;
-}
-
-/**
- * What an operator wants of a node: `on` = calls, `drain` = no new call, it is about to stop;
- * `off` = no call, it is stopped.
- */
-export type NodeState = "on" | "drain" | "off";
-
-/** A node as a route names it. */
-export interface RouteNode {
-  /** IPv4 address, unsigned, host order. */
-  readonly ip: number;
-  /** 1 to 65535. */
-  readonly port: number;
-  /** Share of the calls it should get; 0 = none. Kept for policies that use it. Default 100. */
-  readonly weight?: number;
-  /** Where it stands; kept for policies that use it. Default "". */
-  readonly zone?: string;
-  /** Default "on". */
-  readonly state?: NodeState;
 }
 
 /** What a node is picked from; `node_pool.ts`. */
@@ -39,14 +20,6 @@ export interface HostPool {
   began(host: Host, nowMs: number): void;
   /** `count` calls of the node ended; its `care` knows already. */
   ended(host: Host, count: number, outcome: number, nowMs: number): void;
-}
-
-/** Weight of a node whose route names none. */
-export const DEFAULT_WEIGHT = 100;
-
-/** Number that identifies a node within its module; exact, as ip and port need 48 bits. */
-export function hostKey(ip: number, port: number): number {
-  return ip * 65536 + port;
 }
 
 /**
@@ -70,11 +43,11 @@ export class Host implements Linked<Host> {
 
   readonly owner: HostOwner;
   /** As the route says. */
-  weight = DEFAULT_WEIGHT;
+  weight = WEIGHT_DEFAULT;
   zone = "";
   state: NodeState = "on";
   /** Weight that policies go by now: less than `weight` while the node's share grows. */
-  pickWeight = DEFAULT_WEIGHT;
+  pickWeight = WEIGHT_DEFAULT;
   /** True when the rules hold the node for overload; it may be in use all the same. */
   judged = false;
   /** The pool the node is picked from; undefined while it gets probes only, or nothing. */

@@ -18,14 +18,7 @@ import {
   rampShare,
 } from "./detection/ejection.ts";
 import { type ModuleMode, type ModuleView, PickLog, viewNode, WATCH_MS } from "./explain.ts";
-import {
-  type ActiveHosts,
-  DEFAULT_WEIGHT,
-  Host,
-  hostKey,
-  type HostOwner,
-  type RouteNode,
-} from "./host.ts";
+import { type ActiveHosts, Host, type HostOwner } from "./host.ts";
 import { HostCare } from "./detection/host_care.ts";
 import { HostList } from "./host_list.ts";
 import {
@@ -47,6 +40,7 @@ import {
 import { NO_KEY } from "./picking/pick_policy.ts";
 import { TURNS_MAX, type TurnTable } from "./routes/turn_table.ts";
 import { ZoneRouter } from "./picking/zone_router.ts";
+import { addressId, type RouteNode, WEIGHT_DEFAULT } from "../model/node.ts";
 
 /** What the modules of one loop share. */
 export interface BalanceContext {
@@ -169,7 +163,7 @@ export class LoadBalance implements HostOwner {
 
   /** A node by its address; undefined when the route does not name it. */
   findHost(ip: number, port: number): Host | undefined {
-    return this.#hosts.get(hostKey(ip >>> 0, port));
+    return this.#hosts.get(addressId(ip >>> 0, port));
   }
 
   /** Number of nodes. */
@@ -254,7 +248,7 @@ export class LoadBalance implements HostOwner {
    * @returns false when the node is not (or no longer) one of this module: nothing was counted.
    */
   report(ip: number, port: number, retcode: number, timecostMs: number, nowMs: number): boolean {
-    const host = this.#hosts.get(hostKey(ip, port));
+    const host = this.#hosts.get(addressId(ip, port));
     if (host === undefined) return false;
     if (nowMs >= host.dueMs) this.settle(host, nowMs);
     if (this.#observes) this.#ended(host, 1, callOutcomeOf(retcode), nowMs);
@@ -275,7 +269,7 @@ export class LoadBalance implements HostOwner {
    * @returns false when the node is not (or no longer) one of this module: nothing was counted.
    */
   reportCalls(ip: number, port: number, calls: CallCounts, nowMs: number): boolean {
-    const host = this.#hosts.get(hostKey(ip, port));
+    const host = this.#hosts.get(addressId(ip, port));
     if (host === undefined) return false;
     if (nowMs >= host.dueMs) this.settle(host, nowMs);
     if (this.#observes) {
@@ -339,7 +333,7 @@ export class LoadBalance implements HostOwner {
     const wanted = new Map<number, RouteNode>();
     let cut = 0;
     for (const node of nodes) {
-      const key = hostKey(node.ip >>> 0, node.port);
+      const key = addressId(node.ip >>> 0, node.port);
       if (wanted.has(key)) continue;
       if (!(node.port >= 1 && node.port <= 65535) || wanted.size >= this.#context.nodesMax) {
         cut++;
@@ -863,7 +857,7 @@ export class LoadBalance implements HostOwner {
     const { slowStartMs, recoveryJitter } = this.#modulePolicy.settings;
     const known = this.#hosts.get(key);
     const host = known ?? new Host(node.ip >>> 0, node.port, this, nowMs);
-    const weight = node.weight ?? DEFAULT_WEIGHT;
+    const weight = node.weight ?? WEIGHT_DEFAULT;
     const zone = node.zone ?? "";
     const state = node.state ?? "on";
     if (known === undefined) {

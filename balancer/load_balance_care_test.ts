@@ -9,7 +9,7 @@ import type { ModuleModeChange, StateChange } from "./balance_records.ts";
 import { defaultBalanceSettings } from "./detection/balance_settings.ts";
 import { ReportCode } from "./detection/call_outcome.ts";
 import { WATCH_MS } from "./explain.ts";
-import type { RouteNode } from "./host.ts";
+import type { RouteNode } from "../model/node.ts";
 import { RouteLb, type RouteLbOptions } from "./routes/route_lb.ts";
 
 class Fixture {

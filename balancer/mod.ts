@@ -16,12 +16,11 @@ export {
 export { CallOutcome, callOutcomeOf, ReportCode } from "./detection/call_outcome.ts";
 export { DRAINING_WATCHED_MAX, DrainWatch, joinUsages } from "./routes/drain_watch.ts";
 export type { Decision, ModuleMode, ModuleView, NodeCondition, NodeView } from "./explain.ts";
-export { Host, type NodeState, type RouteNode } from "./host.ts";
+export { Host } from "./host.ts";
 export { LoadBalance } from "./load_balance.ts";
 export {
   checkModulePolicy,
   DEFAULT_MODULE_POLICY,
-  MODULE_POLICY_BYTES_MAX,
   type ModulePolicy,
   parseModulePolicy,
   POLICY_NAMES,

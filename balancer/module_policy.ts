@@ -8,9 +8,8 @@ import {
   type SettingSpec,
   ZONES_MAX,
 } from "./module_settings.ts";
-
-/** Largest JSON text of one module. Bytes of UTF-8. */
-export const MODULE_POLICY_BYTES_MAX = 4096;
+import { MODULE_POLICY_BYTES_MAX } from "../model/module.ts";
+import { ZONE_LENGTH_MAX } from "../model/node.ts";
 
 /** Names of the pick policies; each has a file `policy_<name>.ts`. */
 export const POLICY_NAMES = [
@@ -27,9 +26,6 @@ export const POLICY_NAMES = [
 
 /** One of {@linkcode POLICY_NAMES}. */
 export type PolicyName = (typeof POLICY_NAMES)[number];
-
-/** Longest name of a zone. Characters. */
-export const ZONE_NAME_MAX = 64;
 
 /**
  * How one module picks and judges. Plain data: one thread may read a text, and others take a copy of
@@ -63,7 +59,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function isZoneName(value: unknown): value is string {
-  return typeof value === "string" && value.length <= ZONE_NAME_MAX;
+  return typeof value === "string" && value.length <= ZONE_LENGTH_MAX;
 }
 
 function checkNumber(name: string, value: unknown, spec: NumberSpec): number {
@@ -87,7 +83,7 @@ function checkZones(name: string, value: unknown): string[] {
   const fits = Array.isArray(value) && value.length <= ZONES_MAX && value.every(isZoneName);
   return fits ? [...new Set<string>(value)] : refuse(
     name,
-    `a list of at most ${ZONES_MAX} names of at most ${ZONE_NAME_MAX} characters`,
+    `a list of at most ${ZONES_MAX} names of at most ${ZONE_LENGTH_MAX} characters`,
     value,
   );
 }

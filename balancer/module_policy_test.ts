@@ -4,13 +4,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import {
-  DEFAULT_MODULE_POLICY,
-  MODULE_POLICY_BYTES_MAX,
-  parseModulePolicy,
-  POLICY_NAMES,
-} from "./module_policy.ts";
+import { DEFAULT_MODULE_POLICY, parseModulePolicy, POLICY_NAMES } from "./module_policy.ts";
 import { MODULE_SETTINGS, type ModuleSettings } from "./module_settings.ts";
+import { MODULE_POLICY_BYTES_MAX } from "../model/module.ts";
 
 const NAMES = Object.keys(MODULE_SETTINGS) as (keyof ModuleSettings)[];
 

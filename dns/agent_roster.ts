@@ -6,6 +6,7 @@ import { ProtocolError } from "../reactor/errors.ts";
 import type { Greeting } from "../session/hello.ts";
 import type { AgentStatus } from "../proto/message_types.ts";
 import type { ServiceInstance } from "../sql/store.ts";
+import { PORT_MAX, ZONE_LENGTH_MAX } from "../model/node.ts";
 
 /** Agents one dns keeps count of; further ones are served, and counted as refused here. */
 export const AGENTS_MAX = 10_000;
@@ -20,9 +21,7 @@ export const AGENT_KNOWN_S = 7 * 86_400;
 export const ARRIVAL_GRACE_MS = 3200;
 
 /** Longest texts that are kept of an agent, in characters. */
-const ZONE_LENGTH_MAX = 64;
 const HELD_LENGTH_MAX = 600;
-const PORT_MAX = 65_535;
 
 /** One linked agent, in plain values that pass from a loop to the main thread. */
 export interface AgentSighting {

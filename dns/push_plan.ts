@@ -1,6 +1,6 @@
 // Core. Whom to send what and when: answers, pushes, and the latest only for those who read slowly.
 
-import { type ModuleId, moduleId } from "../model/module_id.ts";
+import { type ModuleId, moduleId } from "../model/module.ts";
 import type { RouteFrames } from "./route_frames.ts";
 import { type SubscriptionLimits, Subscriptions } from "../feed/subscriptions.ts";
 

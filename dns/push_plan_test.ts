@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { PushPlan, type PushPort, WAITING_PER_PEER_MAX } from "./push_plan.ts";
-import { type ModuleId, moduleOf } from "../model/module_id.ts";
+import { type ModuleId, moduleOf } from "../model/module.ts";
 import type { RouteFrames } from "./route_frames.ts";
 
 function frames(revision: number): RouteFrames {

@@ -2,11 +2,11 @@
 
 import { FRAME_BODY_BYTES_MAX, HEAD_BYTES, writeHead } from "../reactor/frame.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import { type ModuleId, moduleId } from "../model/module_id.ts";
+import { MODULE_POLICY_BYTES_MAX, type ModuleId, moduleId } from "../model/module.ts";
 import type { RouteTable, RouteView } from "./route_table.ts";
+import { WEIGHT_DEFAULT } from "../model/node.ts";
 
 /** Weight of a node that names none; it is not written. */
-const WEIGHT_DEFAULT = 100;
 
 /** Field tags: number * 8 + wire type (0 varint, 2 length-delimited). */
 const TAG = {
@@ -38,7 +38,6 @@ const TAG = {
 const FIELDS_BYTES_MAX = 11 + 11 + 6 + 6 + 10 + 5 + 3 + 3;
 
 /** Longest policy that is sent, in bytes; the editors refuse longer ones, foreign hands may not. */
-const POLICY_BYTES_MAX = 4096;
 
 /** Bytes left for hosts in one frame. */
 const HOSTS_BYTES_MAX = FRAME_BODY_BYTES_MAX - FIELDS_BYTES_MAX;
@@ -204,7 +203,7 @@ function encodeExtended(view: RouteView): Uint8Array {
 /** A policy too long to be one of ours is not sent: half of it would say something else. */
 function policyBytes(policy: string): Uint8Array {
   const bytes = new TextEncoder().encode(policy);
-  return bytes.length > POLICY_BYTES_MAX ? new Uint8Array() : bytes;
+  return bytes.length > MODULE_POLICY_BYTES_MAX ? new Uint8Array() : bytes;
 }
 
 function joined(frames: readonly Uint8Array[]): Uint8Array {

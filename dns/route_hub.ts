@@ -1,7 +1,6 @@
 // Core. The middle between the route table and the loops: which loop wants which module.
 
-import type { ModuleKey } from "../sql/store.ts";
-import { type ModuleId, moduleId, moduleOf } from "../model/module_id.ts";
+import { type ModuleId, moduleId, type ModuleKey, moduleOf } from "../model/module.ts";
 import { type RouteFrameCache, type RouteFrames } from "./route_frames.ts";
 import type { RouteTable } from "./route_table.ts";
 import { Subscriptions } from "../feed/subscriptions.ts";

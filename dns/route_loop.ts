@@ -17,8 +17,7 @@ import {
   encodeNodeUseReport,
   encodeNodeUseRequest,
 } from "../proto/messages.ts";
-import type { ModuleKey } from "../sql/store.ts";
-import type { ModuleId } from "../model/module_id.ts";
+import type { ModuleId, ModuleKey } from "../model/module.ts";
 import { type AgentSighting, LoopAgents } from "./agent_roster.ts";
 import { NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
 import { PushPlan } from "./push_plan.ts";

@@ -1,6 +1,8 @@
 // Core. One immutable picture of the route table, packed into typed arrays, and its builder.
 
 import type { RouteRow } from "../sql/store.ts";
+import { modulePair } from "../model/module.ts";
+import { isNodePort, WEIGHT_MAX } from "../model/node.ts";
 
 /**
  * Most nodes one module may hold; further rows of the module are skipped and counted. 65,536 nodes
@@ -18,7 +20,6 @@ const STEP_ROWS = 2_048;
 const INSERTION_NODES_MAX = 24;
 
 /** Largest and default weight, as in the `weight` column. */
-const WEIGHT_MAX = 10_000;
 
 /** Rows that were read but can not be served. */
 export interface SkippedRows {
@@ -161,7 +162,7 @@ export class RouteSnapshotBuilder {
   add(rows: readonly RouteRow[]): void {
     for (const row of rows) {
       if (row.state === "off") continue;
-      if (!Number.isInteger(row.port) || row.port < 1 || row.port > 65_535) {
+      if (!isNodePort(row.port)) {
         this.#skipped.badPort++;
         this.#noteSkipped(row);
         continue;
@@ -237,7 +238,7 @@ export class RouteSnapshotBuilder {
   }
 
   #noteSkipped(row: RouteRow): void {
-    const text = `${row.modId},${row.cmdId}`;
+    const text = modulePair(row);
     const byModule = this.#skipped.byModule;
     const count = byModule.get(text);
     if (count === undefined && byModule.size >= SKIPPED_MODULES_MAX) return;

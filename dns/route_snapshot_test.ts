@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { RouteRow } from "../sql/store.ts";
-import { type ModuleId, moduleId, moduleOf } from "../model/module_id.ts";
+import { type ModuleId, moduleId, moduleOf } from "../model/module.ts";
 import {
   buildSnapshot,
   NODES_PER_MODULE_MAX,

@@ -1,7 +1,7 @@
 // Core. The routes being served: a full snapshot, fresher single modules on top, and revisions.
 
-import type { ModuleKey, RouteRow } from "../sql/store.ts";
-import { type ModuleId, moduleId, moduleOf } from "../model/module_id.ts";
+import type { RouteRow } from "../sql/store.ts";
+import { type ModuleId, moduleId, type ModuleKey, moduleOf } from "../model/module.ts";
 import { buildSnapshot, RouteSnapshot, sameNodes } from "./route_snapshot.ts";
 
 /**

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { ModuleKey, RouteRow } from "../sql/store.ts";
-import { type ModuleId, moduleId } from "../model/module_id.ts";
+import type { RouteRow } from "../sql/store.ts";
+import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { buildSnapshot } from "./route_snapshot.ts";
 import { type InstallResult, RouteTable } from "./route_table.ts";
 

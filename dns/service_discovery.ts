@@ -1,9 +1,10 @@
 // Core. The nodes of modules as targets for the HTTP service discovery of Prometheus.
 
 import type { HttpAnswer } from "../daemon/monitor/http_get.ts";
-import { formatIpv4 } from "../reactor/address.ts";
 import { StoreError } from "../reactor/errors.ts";
-import type { NodeState, RouteRow, Store } from "../sql/store.ts";
+import type { RouteRow, Store } from "../sql/store.ts";
+import { addressText, isNodePort, type NodeState, PORT_MAX } from "../model/node.ts";
+import { UINT32_MAX } from "../model/module.ts";
 
 /** Most nodes of one answer; for more the question has to name a module. */
 export const DISCOVERY_TARGETS_MAX = 50_000;
@@ -49,10 +50,10 @@ function parseQuery(query: URLSearchParams): DiscoveryQuery {
     );
   }
   return {
-    modId: numberOf(query, "modid", 4_294_967_295),
-    cmdId: numberOf(query, "cmdid", 4_294_967_295),
+    modId: numberOf(query, "modid", UINT32_MAX),
+    cmdId: numberOf(query, "cmdid", UINT32_MAX),
     states: new Set(states),
-    port: numberOf(query, "port", 65_535),
+    port: numberOf(query, "port", PORT_MAX),
   };
 }
 
@@ -78,8 +79,8 @@ class TargetGroups {
       if (this.isFull) return;
       if (modId !== undefined && row.modId !== modId) continue;
       if (cmdId !== undefined && row.cmdId !== cmdId) continue;
-      if (!states.has(row.state) || row.port < 1 || row.port > 65_535) continue;
-      const target = `${formatIpv4(row.ip)}:${port ?? row.port}`;
+      if (!states.has(row.state) || !isNodePort(row.port)) continue;
+      const target = addressText({ ip: row.ip, port: port ?? row.port });
       const key = JSON.stringify([row.modId, row.cmdId, row.zone, row.state]);
       if (this.#seen.has(key + target)) continue;
       this.#seen.add(key + target);

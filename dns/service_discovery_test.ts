@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StoreError } from "../reactor/errors.ts";
-import type { ModuleKey, RouteRow } from "../sql/store.ts";
+import type { RouteRow } from "../sql/store.ts";
 import { discoverModules, DISCOVERY_TARGETS_MAX } from "./service_discovery.ts";
+import type { ModuleKey } from "../model/module.ts";
 
 function row(more: Partial<RouteRow> = {}): RouteRow {
   return {

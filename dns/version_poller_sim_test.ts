@@ -9,10 +9,11 @@ import { StoreError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { nextInt, type Rng, seededRng } from "../reactor/time/rng.ts";
-import type { ModuleKey, RouteMark, RouteRow } from "../sql/store.ts";
+import type { RouteMark, RouteRow } from "../sql/store.ts";
 import { StoreHealth } from "../sql/drivers/store_health.ts";
 import { RouteTable } from "./route_table.ts";
 import { VersionPoller } from "./version_poller.ts";
+import type { ModuleKey } from "../model/module.ts";
 
 const MODULES = 6;
 const STAMP_IP = 99;

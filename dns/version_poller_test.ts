@@ -6,11 +6,12 @@ import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import type { ModuleKey, ModuleRow, RouteMark, RouteRow } from "../sql/store.ts";
+import type { ModuleRow, RouteMark, RouteRow } from "../sql/store.ts";
 import { StoreHealth } from "../sql/drivers/store_health.ts";
 import { until } from "../tests/support/until.ts";
 import { RouteTable } from "./route_table.ts";
 import { CHANGED_MODULES_MAX, VersionPoller } from "./version_poller.ts";
+import type { ModuleKey } from "../model/module.ts";
 
 function row(modId: number, ip: number): RouteRow {
   return { modId, cmdId: 1, ip, port: 80, weight: 100, zone: "", state: "on" };

@@ -2,6 +2,7 @@
 
 import type { HostResult } from "../balancer/balance_records.ts";
 import type { ModuleReport } from "../balancer/routes/route_lb.ts";
+import { type ModuleId, moduleId } from "../model/module.ts";
 
 /** Nodes with results that wait, about 200 bytes each; beyond it the oldest are dropped. */
 export const PENDING_NODES_MAX = 65_536;
@@ -31,7 +32,7 @@ interface PendingModule {
  */
 export class PendingReports {
   readonly #nodesMax: number;
-  readonly #modules = new Map<string, PendingModule>();
+  readonly #modules = new Map<ModuleId, PendingModule>();
   #nodeCount = 0;
   #dropped = 0;
 
@@ -78,7 +79,7 @@ export class PendingReports {
 
   #merge(report: TimedReport, replace: boolean): void {
     const { modId, cmdId, ts } = report;
-    const key = `${modId},${cmdId}`;
+    const key = moduleId(modId, cmdId);
     let module = this.#modules.get(key);
     if (module === undefined) {
       module = { modId, cmdId, ts, results: new Map() };

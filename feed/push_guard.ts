@@ -1,5 +1,7 @@
 // Core. Holds back a route that lost more than half of its nodes and that nobody says is meant.
 
+import { modulePair } from "../model/module.ts";
+
 /** What is held back of one module. */
 interface Held {
   /** Since when, without a pause. */
@@ -75,7 +77,7 @@ export class PushGuard {
     meant: boolean,
     nowMs: number,
   ): Verdict {
-    const key = `${modId},${cmdId}`;
+    const key = modulePair({ modId, cmdId });
     const held = this.#held.get(key);
     const shrinks = nodesAfter * 2 < nodesBefore;
     if (this.#holdMs === 0 || meant || !shrinks) {
@@ -104,7 +106,7 @@ export class PushGuard {
 
   /** The module is not used any more. */
   forget(modId: number, cmdId: number): void {
-    this.#held.delete(`${modId},${cmdId}`);
+    this.#held.delete(modulePair({ modId, cmdId }));
   }
 
   /** What is held back now, in a line for the status; "" = nothing. The oldest first. */

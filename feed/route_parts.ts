@@ -2,6 +2,7 @@
 
 import type { HostInfo, RoutePart } from "../proto/message_types.ts";
 import { NODES_MAX } from "../balancer/routes/route_lb.ts";
+import { type ModuleId, moduleId } from "../model/module.ts";
 
 /** Parts of one route: 65,536 nodes of 290 bytes, the largest our dns writes, take 291. */
 export const ROUTE_PARTS_MAX = 512;
@@ -18,7 +19,7 @@ interface Assembly {
 
 /** One connection's incomplete routes. Parts come in order, from 0; anything else is dropped. */
 export class RouteParts {
-  readonly #assemblies = new Map<string, Assembly>();
+  readonly #assemblies = new Map<ModuleId, Assembly>();
   #dropped = 0;
 
   /** Parts that fitted nothing, and routes given up, since the start. */
@@ -33,7 +34,7 @@ export class RouteParts {
    * kept out of memory.
    */
   take(part: RoutePart): HostInfo[] | undefined {
-    const key = `${part.modId},${part.cmdId}`;
+    const key = moduleId(part.modId, part.cmdId);
     const assembly = part.part === 0 ? this.#begin(key, part) : this.#assemblies.get(key);
     if (
       assembly === undefined || part.part !== assembly.nextPart ||
@@ -58,7 +59,7 @@ export class RouteParts {
     this.#assemblies.clear();
   }
 
-  #begin(key: string, part: RoutePart): Assembly | undefined {
+  #begin(key: ModuleId, part: RoutePart): Assembly | undefined {
     if (part.partCount < 1 || part.partCount > ROUTE_PARTS_MAX) return undefined;
     if (this.#assemblies.delete(key)) this.#dropped++;
     if (this.#assemblies.size >= ROUTES_INCOMPLETE_MAX) {

@@ -1,6 +1,6 @@
 // Core. Who wants to hear of which module, in both directions.
 
-import type { ModuleId } from "../model/module_id.ts";
+import type { ModuleId } from "../model/module.ts";
 
 /** Most modules one connection may subscribe to; further ones are answered but not subscribed. */
 export const SUBSCRIPTIONS_PER_PEER_MAX = 20_000;

@@ -4,11 +4,7 @@
 // port off the wire may be any such number: whoever uses it judges. Optional members are our
 // extensions of the original messages; they are written only when given.
 
-/** A module: what routes are asked for by. */
-export interface ModuleKey {
-  modId: number;
-  cmdId: number;
-}
+import type { ModuleKey } from "../model/module.ts";
 
 /** A node. */
 export interface HostInfo {

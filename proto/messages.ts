@@ -22,7 +22,6 @@ import type {
   HelloProof,
   HostCallResult,
   HostInfo,
-  ModuleKey,
   NodeCalls,
   NodeUsage,
   NodeUse,
@@ -37,6 +36,7 @@ import type {
   TableSettings,
   TableSubscribe,
 } from "./message_types.ts";
+import type { ModuleKey } from "../model/module.ts";
 
 export type {
   AgentStatus,

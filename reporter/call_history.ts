@@ -3,9 +3,11 @@
 import { formatIpv4 } from "../reactor/address.ts";
 import { type CallHistoryRow, HISTORY_STEPS_S } from "../sql/results/call_history.ts";
 import type { NewEvent } from "../sql/results/event.ts";
-import type { CallStatusRow, ModuleKey } from "../sql/store.ts";
+import type { CallStatusRow } from "../sql/store.ts";
 import { STATUS_KEYS_MAX } from "./status_batch.ts";
 import type { TimedStatusRow } from "./status_rows.ts";
+import { type ModuleId, moduleId, type ModuleKey, moduleText } from "../model/module.ts";
+import { addressId, addressText, callsId } from "../model/node.ts";
 
 /** Most rows for nodes and callers in one bucket; beyond, only the sum of the module is kept. */
 export const HISTORY_ROWS_MAX = 50_000;
@@ -85,14 +87,6 @@ export interface CallTrackerOptions {
   onEvent(event: NewEvent): void;
 }
 
-function nodeNumber(row: CallStatusRow): number {
-  return row.ip * 65_536 + row.port;
-}
-
-function adoptKey(row: CallStatusRow): string {
-  return `${row.modId},${row.cmdId},${row.ip},${row.port},${row.caller}`;
-}
-
 /**
  * Follows what each connection reports. Agents send totals that only grow; what a node gained since
  * the report before counts in the bucket of its arrival. A connection seen for the first time has
@@ -106,7 +100,7 @@ export class CallTracker {
   readonly #peers = new Map<string, Map<string, ModuleNodes>>();
   readonly #adopted = new Map<string, CallStatusRow>();
   #adoptUntilMs = 0;
-  readonly #totals = new Map<string, { module?: ModuleKey; succ: number; err: number }>();
+  readonly #totals = new Map<ModuleId, { module?: ModuleKey; succ: number; err: number }>();
   #bucketS: number | undefined;
   #keyCount = 0;
   #refusedCount = 0;
@@ -143,7 +137,7 @@ export class CallTracker {
     for (const row of rows) {
       if (row.ts < fromS || row.succTotal === undefined) continue;
       if (this.#adopted.size >= this.#options.keysMax) return;
-      this.#adopted.set(adoptKey(row), row);
+      this.#adopted.set(callsId(row), row);
     }
   }
 
@@ -210,7 +204,7 @@ export class CallTracker {
   }
 
   #addRow(module: ModuleNodes, row: TimedStatusRow, wallMs: number): void {
-    const node = nodeNumber(row);
+    const node = addressId(row.ip, row.port);
     let base = module.nodes.get(node);
     const hasTotals = row.succTotal !== undefined;
     const { succ, err, timed, timeMs } = totalsOf(row);
@@ -270,7 +264,7 @@ export class CallTracker {
     if (row.succTotal === undefined) return now;
     const stored = this.#adoptedFor(row, wallMs);
     if (stored !== undefined) {
-      this.#adopted.delete(adoptKey(row)); // Once: another connection would count it again.
+      this.#adopted.delete(callsId(row)); // Once: another connection would count it again.
       const { succTotal: succ = Infinity, errTotal: err = Infinity } = stored;
       // The database keeps no times: the calls in between count without them.
       if (succ <= now.succ && err <= now.err) return { ...now, succ, err };
@@ -280,19 +274,19 @@ export class CallTracker {
 
   #adoptedFor(row: CallStatusRow, wallMs: number): CallStatusRow | undefined {
     if (this.#adopted.size === 0 || wallMs >= this.#adoptUntilMs) return undefined;
-    return this.#adopted.get(adoptKey(row));
+    return this.#adopted.get(callsId(row));
   }
 
   #noteChange(row: CallStatusRow, wallMs: number): void {
     const { modId, cmdId, ip, port, caller, succCount, errCount, overload } = row;
-    const node = `${formatIpv4(ip)}:${port}`;
+    const node = addressText(row);
     this.#options.onEvent({
       atMs: wallMs,
       kind: overload ? "node.overload" : "node.idle",
       module: { modId, cmdId },
       node: { ip, port },
       host: caller,
-      text: `Node ${node} of module ${modId}/${cmdId} is ${overload ? "out" : "back"} ` +
+      text: `Node ${node} of module ${moduleText(row)} is ${overload ? "out" : "back"} ` +
         `for callers on ${formatIpv4(caller)}`,
       detail: { succ: succCount, err: errCount },
     });
@@ -317,7 +311,7 @@ export class CallTracker {
     return gains.rows;
   }
 
-  #addTotal(key: string, { modId, cmdId, succCount, errCount }: Gain): void {
+  #addTotal(key: ModuleId, { modId, cmdId, succCount, errCount }: Gain): void {
     const isKnown = this.#totals.has(key) || this.#totals.size < TOTAL_MODULES_MAX;
     const total = this.#totals.get(isKnown ? key : OTHER_MODULES) ??
       { ...(isKnown ? { module: { modId, cmdId } } : {}), succ: 0, err: 0 };
@@ -334,7 +328,7 @@ class BucketGains {
   readonly rows: Gain[] = [];
   readonly #atSeconds: number;
   readonly #rowsMax: number;
-  readonly #modules = new Map<string, ModuleGains>();
+  readonly #modules = new Map<ModuleId, ModuleGains>();
   #detailCount = 0;
   #last: { module: ModuleNodes; gains: ModuleGains; nodes: Map<number, Gain> } | undefined;
 
@@ -343,8 +337,8 @@ class BucketGains {
     this.#rowsMax = rowsMax;
   }
 
-  /** Sums of the modules by `modid,cmdid`. */
-  *sums(): Generator<[string, Gain]> {
+  /** Sums of the modules. */
+  *sums(): Generator<[ModuleId, Gain]> {
     for (const [key, { sum }] of this.#modules) yield [key, sum];
   }
 
@@ -370,7 +364,7 @@ class BucketGains {
     module: ModuleNodes,
   ): { module: ModuleNodes; gains: ModuleGains; nodes: Map<number, Gain> } {
     const { modId, cmdId, caller } = module;
-    const key = `${modId},${cmdId}`;
+    const key = moduleId(modId, cmdId);
     let gains = this.#modules.get(key);
     if (gains === undefined) {
       gains = { sum: gain(this.#atSeconds, modId, cmdId, 0, 0), callers: new Map() };

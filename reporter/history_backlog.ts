@@ -1,8 +1,8 @@
 // Core. Buckets and events that wait for the database, within bounds.
 
-import type { CallHistoryRow } from "../sql/results/call_history.ts";
 import type { NewEvent } from "../sql/results/event.ts";
 import type { ClosedBucket } from "./call_history.ts";
+import { callsId } from "../model/node.ts";
 
 /** Most rows of buckets that wait; beyond, the two oldest buckets become one. */
 export const HISTORY_BACKLOG_ROWS_MAX = 200_000;
@@ -16,15 +16,11 @@ export interface PendingBucket extends ClosedBucket {
   readonly source: number;
 }
 
-function keyOf(row: CallHistoryRow): string {
-  return `${row.modId},${row.cmdId},${row.ip},${row.port},${row.caller}`;
-}
-
 /** Both buckets in one, at the later time. */
 function merge(older: PendingBucket, newer: PendingBucket): PendingBucket {
-  const rows = new Map(newer.rows.map((row) => [keyOf(row), row]));
+  const rows = new Map(newer.rows.map((row) => [callsId(row), row]));
   for (const row of older.rows) {
-    const key = keyOf(row);
+    const key = callsId(row);
     const known = rows.get(key);
     rows.set(
       key,

@@ -22,6 +22,7 @@ import {
 import { reporterMetrics } from "./metrics.ts";
 import { type ReportedRow, unpackRows } from "./status_rows.ts";
 import { StoreQueue, type StoreQueueStats } from "./store_queue.ts";
+import { modulePair } from "../model/module.ts";
 
 /** Time that a stop gives the loops to hand over what they have read. */
 const LOOPS_CLOSE_MS = 400;
@@ -256,7 +257,7 @@ class ReporterService implements RunningService {
     for (const row of rows) {
       if (this.#queues.length > 1 && (row.modId !== modId || row.cmdId !== cmdId)) {
         ({ modId, cmdId } = row);
-        queue = this.#queues[this.#ring.pick(`${modId},${cmdId}`)];
+        queue = this.#queues[this.#ring.pick(modulePair({ modId, cmdId }))];
       }
       queue.add(row);
     }

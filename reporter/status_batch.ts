@@ -1,6 +1,7 @@
 // Core. Call results waiting to be written: the latest of each key, never more than a limit.
 
 import type { CallStatusRow } from "../sql/store.ts";
+import { callsId } from "../model/node.ts";
 
 /** Most keys a batch holds unless told otherwise; about 60 MB when full. */
 export const STATUS_KEYS_MAX = 200_000;
@@ -33,7 +34,7 @@ export class StatusBatch<Row extends CallStatusRow = CallStatusRow> {
 
   /** Replaces the waiting row of the same key, or adds one unless the batch is full. */
   add(row: Row): AddResult {
-    const key = keyOf(row);
+    const key = callsId(row);
     if (this.#rows.has(key)) {
       this.#rows.set(key, row);
       return "replaced";
@@ -64,12 +65,8 @@ export class StatusBatch<Row extends CallStatusRow = CallStatusRow> {
   putBack(rows: readonly Row[]): void {
     this.#takenCount -= rows.length;
     for (const row of rows) {
-      const key = keyOf(row);
+      const key = callsId(row);
       if (!this.#rows.has(key)) this.#rows.set(key, row);
     }
   }
-}
-
-function keyOf(row: CallStatusRow): string {
-  return `${row.modId},${row.cmdId},${row.ip},${row.port},${row.caller}`;
 }

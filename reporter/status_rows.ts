@@ -2,6 +2,7 @@
 
 import type { ReportStatusRequest } from "../proto/message_types.ts";
 import type { CallStatusRow } from "../sql/store.ts";
+import { isNodePort } from "../model/node.ts";
 
 /** A row with what agents of ours also tell, for the history only. */
 export interface TimedStatusRow extends CallStatusRow {
@@ -36,7 +37,7 @@ export function rowsOf(
   const rows: ReportedRow[] = [];
   for (const result of message.results) {
     const { ip, port, succ, err, overload, succTotal, errTotal, timedTotal, timeMsTotal } = result;
-    if (port < 1 || port > 65_535) continue;
+    if (!isNodePort(port)) continue;
     rows.push({
       modId,
       cmdId,

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { argument, CommandError, repeated, reportFailure } from "../tools/cli_errors.ts";
-import { parseWhole } from "../tools/cli_arguments.ts";
+import { parseWhole } from "../model/route_values.ts";
 import { addExamples, describeOption } from "../tools/command.ts";
 import { noteLine, printLine } from "../tools/terminal.ts";
 import { ROOM_ORDER } from "./check_house_rules.ts";

@@ -6,8 +6,9 @@ import {
   type ModulePolicy,
   RouteLb,
 } from "../balancer/mod.ts";
-import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
+import { parseIpv4 } from "../reactor/address.ts";
 import { seededRng } from "../reactor/time/rng.ts";
+import { addressText } from "../model/node.ts";
 
 /** Most reports of one recording; more are refused. */
 export const REPLAY_REPORTS_MAX = 10_000_000;
@@ -166,7 +167,7 @@ class CountedNode {
 function countNodes(reports: readonly RecordedReport[]): Map<string, CountedNode> {
   const nodes = new Map<string, CountedNode>();
   for (const { ip, port, retcode } of reports) {
-    const name = `${formatIpv4(ip)}:${port}`;
+    const name = addressText({ ip, port });
     const node = nodes.get(name) ?? new CountedNode(ip, port);
     node.calls++;
     if (retcode !== 0) node.failed++;
@@ -200,7 +201,7 @@ export function replay(
     onStateChange: (change) => {
       const { atMs, overload, ip, port } = change;
       verdicts.push({ atMs, text: describeStateChange(change) });
-      nodes.get(`${formatIpv4(ip)}:${port}`)?.out.judged(overload, atMs);
+      nodes.get(addressText({ ip, port }))?.out.judged(overload, atMs);
     },
   });
   lb.use(1, 1, 0);

@@ -77,7 +77,6 @@ import {
   type MigrateResult,
   MODULE_ROWS_MAX,
   type ModuleChange,
-  type ModuleKey,
   type ModuleRow,
   ROUTE_PAGE_ROWS,
   type RouteEdit,
@@ -86,6 +85,7 @@ import {
   type ServiceInstance,
   type Store,
 } from "./store.ts";
+import type { ModuleKey } from "../model/module.ts";
 
 /** Attempts at a transaction that the database keeps undoing; then the call fails, transient. */
 const DEADLOCK_ATTEMPTS_MAX = 8;

@@ -3,12 +3,8 @@
 import type { CallHistoryStore } from "./results/call_history.ts";
 import type { ConsoleStore } from "./console/console_store.ts";
 import type { EventStore } from "./results/event.ts";
-import type { ModuleKey, NodeKey } from "../model/keys.ts";
-
-export type { ModuleKey, NodeAddress, NodeKey } from "../model/keys.ts";
-
-/** May a node be picked: `on` normally, `drain` for no new picks, `off` as if it were not there. */
-export type NodeState = "on" | "drain" | "off";
+import type { ModuleKey } from "../model/module.ts";
+import type { NodeKey, NodeState, RouteNode } from "../model/node.ts";
 
 /** One row of RouteData, as stored: foreign writers may have put any unsigned number as port. */
 export interface RouteRow extends NodeKey {
@@ -21,11 +17,7 @@ export interface RouteRow extends NodeKey {
 }
 
 /** A node to be added; what is left out takes the default of {@linkcode RouteRow}. */
-export interface NodeSpec extends NodeKey {
-  readonly weight?: number;
-  readonly zone?: string;
-  readonly state?: NodeState;
-}
+export interface NodeSpec extends ModuleKey, RouteNode {}
 
 /**
  * One wish of an editor. `add` conflicts with a node that exists, `remove` and `set` with one that
@@ -241,12 +233,6 @@ export const MODULE_ROWS_MAX = 100_000;
 
 /** Most rows of one kind in ServiceInstance, when `sightings` writes them; the oldest go first. */
 export const INSTANCE_ROWS_MAX = 20_000;
-
-/** Longest name of a module, in characters. */
-export const MODULE_NAME_LENGTH_MAX = 128;
-
-/** Longest policy of a module, in bytes of UTF-8. */
-export const MODULE_POLICY_BYTES_MAX = 4_096;
 
 /** Most rows `readCallStatus` gives; the rest, in order of the key, is left out. */
 export const CALL_STATUS_ROWS_MAX = 200_000;

@@ -1,24 +1,9 @@
 // Core. Words of the command line as checked values.
 
-import { type Address, formatIpv4, parseAddress, parseIpv4 } from "../reactor/address.ts";
+import { type Address, parseAddress, parseIpv4 } from "../reactor/address.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
-import type { NodeAddress } from "../model/keys.ts";
-import { parseCmdId, parseModId, parseNodeIp, parsePort } from "../control/changes/route_values.ts";
-
-export {
-  ID_MAX,
-  NODE_STATES,
-  parseCmdId,
-  parseModId,
-  parseNodeIp,
-  parsePort,
-  parseState,
-  parseWeight,
-  parseWhole,
-  parseZone,
-  WEIGHT_MAX,
-  ZONE_LENGTH_MAX,
-} from "../control/changes/route_values.ts";
+import type { NodeAddress } from "../model/node.ts";
+import { parseCmdId, parseModId, parseNodeIp, parsePort } from "../model/route_values.ts";
 
 /**
  * A module in words: `1 2` or `1/2`.
@@ -31,11 +16,6 @@ export function parseModuleWords(words: readonly string[]): { modId: number; cmd
     throw new RangeError(`Module must be MODID CMDID: current value is "${words.join(" ")}"`);
   }
   return { modId: parseModId(numbers[0]), cmdId: parseCmdId(numbers[1]) };
-}
-
-/** A node as {@linkcode parseNodeAddress} reads it. */
-export function formatNodeAddress({ ip, port }: NodeAddress): string {
-  return `${formatIpv4(ip)}:${port}`;
 }
 
 /**

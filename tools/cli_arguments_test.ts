@@ -1,15 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parseNodeAddress, parsePeer, parseStoredNodeAddress } from "./cli_arguments.ts";
 import {
   parseCmdId,
   parseModId,
-  parseNodeAddress,
-  parsePeer,
   parseState,
-  parseStoredNodeAddress,
   parseWeight,
   parseZone,
-} from "./cli_arguments.ts";
+} from "../model/route_values.ts";
 
 const good: [string, () => unknown, unknown][] = [
   ["modId 0", () => parseModId("0"), 0],

@@ -3,7 +3,7 @@
 import { Argument, type Command } from "commander";
 import { describeSettings, type SettingsTable } from "../daemon/settings/settings.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { NODE_STATES } from "./cli_arguments.ts";
+import { NODE_STATES } from "../model/node.ts";
 import {
   type CompletionNode,
   type CompletionOption,

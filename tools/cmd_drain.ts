@@ -4,8 +4,8 @@ import type { Command } from "commander";
 import { sleep } from "../reactor/time/clock.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import type { ModuleKey, NodeAddress, NodeState, RouteRow } from "../sql/store.ts";
-import { formatNodeAddress, parseNodeAddress, parseWhole } from "./cli_arguments.ts";
+import type { RouteRow } from "../sql/store.ts";
+import { parseNodeAddress } from "./cli_arguments.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { DrainState, type DrainVerdict } from "../control/drain/drain_state.ts";
@@ -25,6 +25,9 @@ import {
   withSystem,
 } from "./system_access.ts";
 import { noteLine, printJson, printLine, warningLine } from "./terminal.ts";
+import type { ModuleKey } from "../model/module.ts";
+import { addressText, type NodeAddress, type NodeState } from "../model/node.ts";
+import { parseWhole } from "../model/route_values.ts";
 
 /** Time between two rounds of questions. */
 const ROUND_MS = 500;
@@ -80,12 +83,12 @@ export function addUndrainTo(parent: Command): void {
       );
       if (flags.json === true) {
         return printJson({
-          node: formatNodeAddress(node),
+          node: addressText(node),
           modules: rows.map(moduleJson),
           ...outcomeJson(outcome),
         });
       }
-      printLine(`${formatNodeAddress(node)} gets calls again${editText(outcome)}`);
+      printLine(`${addressText(node)} gets calls again${editText(outcome)}`);
     });
   addServerOption(addEditOptions(command));
   addExamples(command, [["lars undrain 10.0.0.7:7777", "after the deployment"]]);
@@ -116,7 +119,7 @@ async function setState(
   const rows = found.filter(({ state }) => state === from || state === to);
   if (rows.length === 0) {
     const why = found.length === 0 ? "no module has it" : `it is ${found[0].state}`;
-    throw new CommandError(`${formatNodeAddress(node)} cannot be set ${to}: ${why}`);
+    throw new CommandError(`${addressText(node)} cannot be set ${to}: ${why}`);
   }
   // Also where it is so already: nothing changes there, and the version comes back.
   const edits = rows.map(({ modId, cmdId }) => ({
@@ -133,10 +136,10 @@ async function drain(node: NodeAddress, flags: DrainFlags): Promise<void> {
   await withSystem(flags, async (system) => {
     const { rows, outcome } = await setState(system, node, "on", "drain", flags);
     if (flags.json !== true) {
-      return printLine(`${formatNodeAddress(node)} drains${editText(outcome)}`);
+      return printLine(`${addressText(node)} drains${editText(outcome)}`);
     }
     printJson({
-      node: formatNodeAddress(node),
+      node: addressText(node),
       modules: rows.map(moduleJson),
       ...outcomeJson(outcome),
     });
@@ -151,11 +154,11 @@ async function drainAndWait(
   await withSystem(flags, async (system) => {
     const { rows, outcome } = await setState(system, node, "on", "drain", flags);
     const about = {
-      node: formatNodeAddress(node),
+      node: addressText(node),
       modules: rows.map(moduleJson),
       ...outcomeJson(outcome),
     };
-    if (flags.json !== true) noteLine(`${formatNodeAddress(node)} drains${editText(outcome)}`);
+    if (flags.json !== true) noteLine(`${addressText(node)} drains${editText(outcome)}`);
     const startMs = systemClock.nowMs();
     const verdict = await waitUntilSafe(system, node, rows, flags);
     const waitedS = Math.round((systemClock.nowMs() - startMs) / 100) / 10;
@@ -179,13 +182,11 @@ async function drainAndWait(
     }
     if (verdict.safe) {
       return printLine(
-        `safe to stop ${formatNodeAddress(node)}: ${plural(verdict.agents, "agent")}, ${waitedS} s`,
+        `safe to stop ${addressText(node)}: ${plural(verdict.agents, "agent")}, ${waitedS} s`,
       );
     }
     printLine(
-      `not safe to stop ${formatNodeAddress(node)} after ${waitedS} s: ${
-        verdict.waitsFor.join("; ")
-      }`,
+      `not safe to stop ${addressText(node)} after ${waitedS} s: ${verdict.waitsFor.join("; ")}`,
     );
   });
 }

@@ -2,8 +2,8 @@
 
 import type { Command } from "commander";
 import { type EventQuery, EVENTS_READ_MAX } from "../sql/results/event.ts";
-import type { EventRecord, ModuleKey } from "../sql/mod.ts";
-import { parseModuleWords, parseWhole } from "./cli_arguments.ts";
+import type { EventRecord } from "../sql/mod.ts";
+import { parseModuleWords } from "./cli_arguments.ts";
 import { argument, repeated, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { EventFollower, eventJson, eventLine } from "./history_view.ts";
@@ -16,6 +16,8 @@ import {
   withSystem,
 } from "./system_access.ts";
 import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
+import type { ModuleKey } from "../model/module.ts";
+import { parseWhole } from "../model/route_values.ts";
 
 /** Time between two looks while following. */
 const FOLLOW_INTERVAL_MS = 1_000;

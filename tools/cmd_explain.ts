@@ -3,10 +3,10 @@
 import type { Command } from "commander";
 import { readToken } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import type { ModuleKey } from "../sql/store.ts";
+import type { ModuleKey } from "../model/module.ts";
 import { EXPLAIN_NODES_MAX } from "../web/schemas.ts";
 import { addAgentOptions, type AgentFlags, ANSWER_TIMEOUT_MS } from "./agent_options.ts";
-import { parseCmdId, parseModId } from "./cli_arguments.ts";
+import { parseCmdId, parseModId } from "../model/route_values.ts";
 import { argument, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { addServerOption, ConsoleClient, type ServerFlags } from "./console_client.ts";

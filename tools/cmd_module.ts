@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { parseModulePolicy } from "../balancer/mod.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { ModuleRow } from "../sql/store.ts";
-import { parseCmdId, parseModId } from "./cli_arguments.ts";
+import { parseCmdId, parseModId } from "../model/route_values.ts";
 import { argument, repeated, UsageError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
 import {

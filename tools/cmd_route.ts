@@ -1,19 +1,8 @@
 // Shell. `lars route`: nodes of modules, one by one.
 
 import type { Command } from "commander";
-import { formatIpv4 } from "../reactor/address.ts";
-import type { NodeAddress, RouteEdit, RouteRow } from "../sql/store.ts";
-import {
-  NODE_STATES,
-  parseCmdId,
-  parseModId,
-  parseNodeAddress,
-  parseState,
-  parseStoredNodeAddress,
-  parseWeight,
-  parseZone,
-  WEIGHT_MAX,
-} from "./cli_arguments.ts";
+import type { RouteEdit, RouteRow } from "../sql/store.ts";
+import { parseNodeAddress, parseStoredNodeAddress } from "./cli_arguments.ts";
 import { argument, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { addEditOptions, type EditFlags, outcomeJson, toldText } from "./route_edit.ts";
@@ -27,6 +16,14 @@ import {
 } from "./system_access.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
+import { addressText, NODE_STATES, type NodeAddress, WEIGHT_MAX } from "../model/node.ts";
+import {
+  parseCmdId,
+  parseModId,
+  parseState,
+  parseWeight,
+  parseZone,
+} from "../model/route_values.ts";
 
 interface NodeFlags extends EditFlags, SystemFlags {
   readonly weight?: number;
@@ -96,7 +93,7 @@ async function printRows(rows: readonly RouteRow[]): Promise<void> {
     rows.map((row) => [
       row.modId,
       row.cmdId,
-      `${formatIpv4(row.ip)}:${row.port}`,
+      addressText(row),
       row.weight,
       shade[row.state](row.state),
       row.zone,

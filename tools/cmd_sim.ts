@@ -26,7 +26,7 @@ import {
   summarize,
   summaryTable,
 } from "../sim/mod.ts";
-import { parseWhole } from "./cli_arguments.ts";
+import { parseWhole } from "../model/route_values.ts";
 import { argument, CommandError, repeated, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { noteLine, printJson, printLine, printTable } from "./terminal.ts";

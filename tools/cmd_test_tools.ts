@@ -12,7 +12,13 @@ import {
   retcodeText,
   withClient,
 } from "./agent_options.ts";
-import { parseCmdId, parseModId, parseNodeIp, parsePort, parseWhole } from "./cli_arguments.ts";
+import {
+  parseCmdId,
+  parseModId,
+  parseNodeIp,
+  parsePort,
+  parseWhole,
+} from "../model/route_values.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { QPS_THREADS_MAX, type QpsFlags, runQps } from "./qps_load.ts";

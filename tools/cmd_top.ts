@@ -6,7 +6,7 @@ import { untilStopSignal } from "../daemon/daemon.ts";
 import { sleep } from "../reactor/time/clock.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import { parseWhole } from "./cli_arguments.ts";
+import { parseWhole } from "../model/route_values.ts";
 import { argument, UsageError } from "./cli_errors.ts";
 import { moduleOption } from "./cmd_events.ts";
 import { addExamples, type CommandContext } from "./command.ts";
@@ -34,6 +34,7 @@ import {
   type TopMarks,
   type TopState,
 } from "./top_view.ts";
+import { moduleText } from "../model/module.ts";
 
 /** Routes are read anew after this time at the latest. */
 const ROUTES_MAX_AGE_MS = 30_000;
@@ -108,7 +109,7 @@ function stateOf(flags: TopFlags): TopState {
     sort,
     reverse: flags.reverse === true,
     filter: flags.filter ?? "",
-    module: module === undefined ? undefined : `${module.modId}/${module.cmdId}`,
+    module: module === undefined ? undefined : moduleText(module),
   };
 }
 
@@ -301,7 +302,7 @@ class TopScreen {
     const next = pressKey(this.#state, key, {
       rowCount: rows.length,
       pageRows: Math.max(1, this.#size().rows - 4),
-      ...(row === undefined ? {} : { chosen: `${row.modId}/${row.cmdId}` }),
+      ...(row === undefined ? {} : { chosen: moduleText(row) }),
     });
     if (next === "quit") return this.#ended.resolve(0);
     this.#state = next;

@@ -1,8 +1,8 @@
 // Shell. `lars zone`: takes all calls out of a zone by one command, and brings them back.
 
 import type { Command } from "commander";
-import type { ModuleKey } from "../sql/store.ts";
-import { parseZone } from "./cli_arguments.ts";
+import type { ModuleKey } from "../model/module.ts";
+import { parseZone } from "../model/route_values.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
 import { plural } from "./plural.ts";

@@ -7,16 +7,9 @@ import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import type {
-  EditOptions,
-  EditResult,
-  ModuleChange,
-  ModuleKey,
-  RouteEdit,
-  Store,
-} from "../sql/store.ts";
+import type { EditOptions, EditResult, ModuleChange, RouteEdit, Store } from "../sql/store.ts";
 import type { ChangeEdits } from "../sql/console/console_store.ts";
-import { modulesOf } from "../sql/routes/route_edits.ts";
+import { type ModuleKey, uniqueModules } from "../model/module.ts";
 import { parsePeer } from "./cli_arguments.ts";
 import { argument, repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import type { Told } from "../control/changes/dns_notifier.ts";
@@ -93,7 +86,7 @@ async function changeRecorded(
       : await store.setModules(modules);
   }
   const { changed, version } = await store.console.change({
-    modules: modulesOf([...routes, ...modules]),
+    modules: uniqueModules([...routes, ...modules]),
     decide: () => wanted,
     via: "command",
     why: flags.why ?? "",

@@ -34,6 +34,7 @@ import {
 } from "./system_access.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
+import { isNodePort } from "../model/node.ts";
 
 /** Lines of a difference that are printed; the rest is counted. `--json` prints all. */
 const DIFFERENCE_LINES_MAX = 200;
@@ -228,7 +229,7 @@ async function readAll(routes: SystemAccess): Promise<RouteRow[]> {
 /** Rows that other programs wrote and dns passes over would be refused by an import. */
 function warnOfBadRows(rows: readonly RouteRow[]): void {
   for (const row of rows) {
-    if (row.port >= 1 && row.port <= 65535 && row.ip !== 0) continue;
+    if (isNodePort(row.port) && row.ip !== 0) continue;
     warningLine(`${describeNode(row)} is no usable node; remove it with lars route rm`);
   }
 }

@@ -2,18 +2,9 @@
 
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
 import type { EventQuery, EventRecord } from "../sql/results/event.ts";
-import type {
-  EditOptions,
-  ModuleChange,
-  ModuleKey,
-  ModuleRow,
-  NodeAddress,
-  RouteEdit,
-  RouteRow,
-} from "../sql/store.ts";
+import type { EditOptions, ModuleChange, ModuleRow, RouteEdit, RouteRow } from "../sql/store.ts";
 import type { BodyOf, ResponseOf } from "../web/contract.ts";
 import { CHANGE_EDITS_MAX, NODE_MODULES_MAX, PAGE_ROWS_MAX } from "../web/schemas.ts";
-import { formatNodeAddress } from "./cli_arguments.ts";
 import { CommandError } from "./cli_errors.ts";
 import type { ConsoleClient } from "./console_client.ts";
 import { eventOf, type EventRow } from "./history_view.ts";
@@ -27,6 +18,8 @@ import type {
   SystemAccess,
   UserAccess,
 } from "./system_access.ts";
+import { type ModuleKey, moduleText } from "../model/module.ts";
+import { addressText, type NodeAddress } from "../model/node.ts";
 
 interface FileNode extends Pick<RouteRow, "port" | "weight" | "zone" | "state"> {
   readonly modid: number;
@@ -68,7 +61,7 @@ function moduleLists(modules: readonly ModuleKey[]): string[] {
   const lists: string[] = [];
   for (let at = 0; at < modules.length; at += NODE_MODULES_MAX) {
     const some = modules.slice(at, at + NODE_MODULES_MAX);
-    lists.push(some.map(({ modId, cmdId }) => `${modId}/${cmdId}`).join(","));
+    lists.push(some.map(moduleText).join(","));
   }
   return lists;
 }
@@ -176,7 +169,7 @@ export class ServerSystem implements SystemAccess {
   }
 
   async nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUse> {
-    const params = { node: formatNodeAddress(node) };
+    const params = { node: addressText(node) };
     const parts = await Promise.all(
       moduleLists(modules).map((list) =>
         this.#client.call("getNodeUse", { params, query: { modules: list } })
@@ -193,7 +186,7 @@ export class ServerSystem implements SystemAccess {
     modules: readonly ModuleKey[],
     withinS: number,
   ): Promise<NodeCallers> {
-    const params = { node: formatNodeAddress(node) };
+    const params = { node: addressText(node) };
     const found: NodeCallers = { callers: [], callerCount: 0 };
     for (const list of moduleLists(modules)) {
       const query = { modules: list, withinS: `${withinS}` };

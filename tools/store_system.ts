@@ -9,9 +9,7 @@ import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import type {
   EditOptions,
   ModuleChange,
-  ModuleKey,
   ModuleRow,
-  NodeAddress,
   RouteEdit,
   RouteRow,
   Store,
@@ -39,6 +37,8 @@ import type {
   SystemAccess,
   UserAccess,
 } from "./system_access.ts";
+import type { ModuleKey } from "../model/module.ts";
+import type { NodeAddress } from "../model/node.ts";
 
 /** Whoever runs the command may do everything: the database is open to him anyway. */
 function commandActor(): Actor {

@@ -1,19 +1,13 @@
 // Shell. The system as commands see it: its database, or a console by its REST interface.
 
 import type { EventQuery, EventRecord } from "../sql/results/event.ts";
-import type {
-  EditOptions,
-  ModuleChange,
-  ModuleKey,
-  ModuleRow,
-  NodeAddress,
-  RouteEdit,
-  RouteRow,
-} from "../sql/store.ts";
+import type { EditOptions, ModuleChange, ModuleRow, RouteEdit, RouteRow } from "../sql/store.ts";
 import type { ResponseOf, Role } from "../web/contract.ts";
 import { ConsoleClient, type ServerFlags } from "./console_client.ts";
 import type { EditFlags, EditOutcome } from "./route_edit.ts";
 import { withStore } from "./store_access.ts";
+import type { ModuleKey } from "../model/module.ts";
+import type { NodeAddress } from "../model/node.ts";
 
 export { addServerOption } from "./console_client.ts";
 

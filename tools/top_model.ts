@@ -1,8 +1,10 @@
 // Core. What `lars top` shows: modules and nodes with rates, from successive looks at counters.
 
 import { parseIpv4 } from "../reactor/address.ts";
-import type { ModuleKey, NodeState, RouteRow } from "../sql/store.ts";
+import type { RouteRow } from "../sql/store.ts";
 import type { ResponseOf } from "../web/contract.ts";
+import { type ModuleKey, moduleText } from "../model/module.ts";
+import { nodeId, type NodeState } from "../model/node.ts";
 
 /** Counters of every node, of the database or of a console. */
 export type Counters = ResponseOf<"getCounters">;
@@ -92,14 +94,6 @@ interface ModuleTally extends ModuleKey {
 
 const NO_CALLS: Calls = { succ: 0, err: 0 };
 
-function nodeKey({ modId, cmdId, ip, port }: NodeTally["key"]): string {
-  return `${modId},${cmdId},${ip},${port}`;
-}
-
-function moduleKey({ modId, cmdId }: ModuleKey): string {
-  return `${modId},${cmdId}`;
-}
-
 function shareOf({ succ, err }: Calls): number {
   return succ + err === 0 ? 0 : err / (succ + err);
 }
@@ -175,7 +169,7 @@ export class TopModel {
     const calls = new Map<string, Calls>();
     const seen = new Map<string, Reading>();
     for (const { key, node } of nodesIn(counters)) {
-      const name = nodeKey(key);
+      const name = nodeId(key);
       const now = readingOf(node);
       seen.set(name, now);
       const between = callsBetween(this.#before.get(name), now, node);
@@ -199,9 +193,9 @@ export class TopModel {
    */
   #seeded(counters: Counters): TopSnapshot {
     const calls = new Map<string, Calls>();
-    for (const { key, node } of nodesIn(counters)) calls.set(nodeKey(key), recentCalls(node));
+    for (const { key, node } of nodesIn(counters)) calls.set(nodeId(key), recentCalls(node));
     const ofModules = new Map(
-      counters.modules.map((module) => [moduleKey(module), recentCalls(module)]),
+      counters.modules.map((module) => [moduleText(module), recentCalls(module)]),
     );
     return this.#snapshot(counters, calls, counters.recentSeconds, ofModules);
   }
@@ -214,7 +208,7 @@ export class TopModel {
   ): TopSnapshot {
     const { atMs } = counters;
     const means = new Map(
-      counters.modules.map((module) => [moduleKey(module), module.recent?.meanMs ?? undefined]),
+      counters.modules.map((module) => [moduleText(module), module.recent?.meanMs ?? undefined]),
     );
     const rate = ({ succ, err }: Calls): number => seconds === 0 ? 0 : (succ + err) / seconds;
     const age = (lastTs: number): number | undefined =>
@@ -276,12 +270,12 @@ export class TopModel {
         lastTs: 0,
         meanMs: undefined,
       };
-      tallies.set(nodeKey(key), tally);
+      tallies.set(nodeId(key), tally);
       return tally;
     };
     for (const route of this.#routes) tallyOf(route).route = route;
     for (const { key, node } of nodesIn(counters)) {
-      const known = tallies.get(nodeKey(key));
+      const known = tallies.get(nodeId(key));
       if (known === undefined && node.callerCount === 0) continue;
       const tally = known ?? tallyOf(key);
       tally.lastTs = node.reportedAtS;
@@ -295,7 +289,7 @@ export class TopModel {
 
 function addToModule(modules: Map<string, ModuleTally>, tally: NodeTally, calls: Calls): void {
   const { modId, cmdId } = tally.key;
-  const key = moduleKey(tally.key);
+  const key = moduleText(tally.key);
   let module = modules.get(key);
   if (module === undefined) {
     module = { modId, cmdId, nodes: 0, out: 0, callers: 0, lastTs: 0, calls: NO_CALLS };

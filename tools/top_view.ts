@@ -1,8 +1,9 @@
 // Core. The screen of `lars top`: state and size become lines, keys become the next state.
 
-import { formatIpv4 } from "../reactor/address.ts";
 import { plural } from "./plural.ts";
 import type { TopModule, TopNode, TopSnapshot } from "./top_model.ts";
+import { moduleText } from "../model/module.ts";
+import { addressText } from "../model/node.ts";
 
 /** What a row of the screen is about. */
 export type TopMode = "modules" | "nodes";
@@ -82,10 +83,6 @@ interface Column<Row> {
   compare?(a: Row, b: Row): number;
 }
 
-function moduleText({ modId, cmdId }: TopModule | TopNode): string {
-  return `${modId}/${cmdId}`;
-}
-
 function compareModules(a: TopModule | TopNode, b: TopModule | TopNode): number {
   return a.modId - b.modId || a.cmdId - b.cmdId;
 }
@@ -154,7 +151,7 @@ const MODULE_COLUMNS: readonly Column<TopModule>[] = [
 
 const NODE_COLUMNS: readonly Column<TopNode>[] = [
   { name: "module", right: false, text: moduleText, compare: compareModules },
-  { name: "node", right: false, text: ({ ip, port }) => `${formatIpv4(ip)}:${port}` },
+  { name: "node", right: false, text: ({ ip, port }) => addressText({ ip, port }) },
   { name: "state", right: false, text: ({ state }) => state },
   { name: "zone", right: false, text: ({ zone }) => zone },
   numberColumn("weight"),

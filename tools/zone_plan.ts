@@ -1,7 +1,8 @@
 // Core. A zone taken out of the policies of modules, and brought back.
 
-import type { ModuleChange, ModuleKey, ModuleRow, RouteRow } from "../sql/store.ts";
+import type { ModuleChange, ModuleRow, RouteRow } from "../sql/store.ts";
 import { checkPolicyText, policyObject } from "./policy_text.ts";
+import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 
 /** What `lars zone` is about to do. */
 export interface ZonePlan {
@@ -14,19 +15,19 @@ export interface ZonePlan {
   readonly onlyThere: readonly ModuleKey[];
 }
 
-const keyOf = ({ modId, cmdId }: ModuleKey): string => `${modId},${cmdId}`;
+const idOf = ({ modId, cmdId }: ModuleKey): ModuleId => moduleId(modId, cmdId);
 
 /** Modules with nodes in the zone, and those that have them in no other. */
 function modulesIn(
   zone: string,
   routes: readonly RouteRow[],
-): { inZone: Map<string, ModuleKey>; elsewhere: Set<string> } {
-  const inZone = new Map<string, ModuleKey>();
-  const elsewhere = new Set<string>();
+): { inZone: Map<ModuleId, ModuleKey>; elsewhere: Set<ModuleId> } {
+  const inZone = new Map<ModuleId, ModuleKey>();
+  const elsewhere = new Set<ModuleId>();
   for (const route of routes) {
     if (route.state !== "on") continue;
-    if (route.zone !== zone) elsewhere.add(keyOf(route));
-    else inZone.set(keyOf(route), { modId: route.modId, cmdId: route.cmdId });
+    if (route.zone !== zone) elsewhere.add(idOf(route));
+    else inZone.set(idOf(route), { modId: route.modId, cmdId: route.cmdId });
   }
   return { inZone, elsewhere };
 }
@@ -59,7 +60,7 @@ export function planZone(
   routes: readonly RouteRow[],
   rows: readonly ModuleRow[],
 ): ZonePlan {
-  const policies = new Map(rows.map((row) => [keyOf(row), row.policy]));
+  const policies = new Map(rows.map((row) => [idOf(row), row.policy]));
   const { inZone, elsewhere } = modulesIn(zone, routes);
   const modules = evacuated
     ? [...inZone.values()]
@@ -68,7 +69,7 @@ export function planZone(
   const faults: (ModuleKey & { fault: string })[] = [];
   let unchangedCount = 0;
   for (const { modId, cmdId } of modules) {
-    const before = policies.get(keyOf({ modId, cmdId })) ?? "";
+    const before = policies.get(idOf({ modId, cmdId })) ?? "";
     try {
       const policy = withZone(before, zone, evacuated);
       if (policy === before) unchangedCount++;
@@ -78,6 +79,6 @@ export function planZone(
       faults.push({ modId, cmdId, fault: error.message });
     }
   }
-  const onlyThere = evacuated ? modules.filter((key) => !elsewhere.has(keyOf(key))) : [];
+  const onlyThere = evacuated ? modules.filter((key) => !elsewhere.has(idOf(key))) : [];
   return { changes, unchangedCount, faults, onlyThere };
 }

@@ -4,7 +4,7 @@ import { POLICY_NAMES } from "../balancer/module_policy.ts";
 import { MODULE_SETTINGS } from "../balancer/module_settings.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Clock } from "../reactor/time/clock.ts";
-import type { ModuleKey, Store } from "../sql/store.ts";
+import type { Store } from "../sql/store.ts";
 import type { AccessService, Login } from "../control/access/access_service.ts";
 import type { Actor } from "../control/access/actor.ts";
 import type { AgentService } from "../control/system/agent_service.ts";
@@ -31,6 +31,7 @@ import { NODE_MODULES_MAX } from "./schemas.ts";
 import type { ServiceView, SystemView } from "../control/system/system_model.ts";
 import type { SystemReader } from "../control/system/system_reader.ts";
 import { detailOf, listModules, overviewOf, search } from "../control/system/system_views.ts";
+import { type ModuleKey, moduleText } from "../model/module.ts";
 
 /** A caller that reported within this time is one of a node, in seconds. */
 const CALLERS_WITHIN_S = 60;
@@ -167,7 +168,7 @@ async function moduleDetail(
 ): Promise<ResponseOf<"getModule">> {
   const { module } = await changes.stored({ modId, cmdId });
   if (module.nodes.length === 0 && module.name === "" && module.policy === "") {
-    throw new ApiProblem("not-found", `There is no module ${modId}/${cmdId}`);
+    throw new ApiProblem("not-found", `There is no module ${moduleText({ modId, cmdId })}`);
   }
   return detailOf(module, reader.model.module(modId, cmdId));
 }
@@ -269,7 +270,7 @@ function liveNext(
   if (view === "module" && (key === undefined || seenDetail(parts, key) === undefined)) {
     throw key === undefined
       ? new ApiProblem("invalid", "View module needs modId and cmdId")
-      : new ApiProblem("not-found", `There is no module ${modId}/${cmdId}`);
+      : new ApiProblem("not-found", `There is no module ${moduleText(key)}`);
   }
   let lastEventId: number | undefined;
   return async () => {

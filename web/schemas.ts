@@ -1,16 +1,13 @@
 // Core. The shapes of everything the REST interface takes and gives.
 
 import * as z from "zod";
+import { MODULE_NAME_LENGTH_MAX, MODULE_POLICY_BYTES_MAX, UINT32_MAX } from "../model/module.ts";
+import { PORT_MAX } from "../model/node.ts";
 
-/** Largest module or command number, and largest IPv4 address as a number. */
-const UNSIGNED_MAX = 4_294_967_295;
 /** Longest name of a module, zone, user, token, rule or webhook, in characters. */
 export const NAME_LENGTH_MAX = 64;
 /** Longest reason given for a change, in characters. */
 export const WHY_LENGTH_MAX = 500;
-/** Longest name of a module, in characters, and longest policy, in bytes. */
-export const MODULE_NAME_LENGTH_MAX = 128;
-export const POLICY_BYTES_MAX = 4096;
 /** Most rows one page of a list holds. */
 export const PAGE_ROWS_MAX = 500;
 /** Fewest and most characters of a password. */
@@ -44,14 +41,14 @@ function digits(min: number, max: number): z.ZodType<number, string> {
 
 /** Why a change is made; kept in the history. */
 export const why = line(WHY_LENGTH_MAX).describe("why the change is made; kept in the history");
-export const modId = z.int().min(0).max(UNSIGNED_MAX);
-export const cmdId = z.int().min(0).max(UNSIGNED_MAX);
+export const modId = z.int().min(0).max(UINT32_MAX);
+export const cmdId = z.int().min(0).max(UINT32_MAX);
 export const weight = z.int().min(0).max(10_000).describe("share of the calls, default 100");
 export const zone = z.string().max(NAME_LENGTH_MAX)
   .regex(/^[A-Za-z0-9._-]*$/, "must be letters, digits, dots, dashes or underscores");
 export const nodeState = z.enum(["on", "drain", "off"]);
 export const ip = z.ipv4().refine((text) => text !== "0.0.0.0", "must name a machine");
-export const port = z.int().min(1).max(65_535);
+export const port = z.int().min(1).max(PORT_MAX);
 /** Name of a user, also part of addresses. */
 export const userName = z.string().min(1).max(NAME_LENGTH_MAX)
   .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]*$/, "must be letters, digits, dots, dashes, @ or _");
@@ -64,8 +61,8 @@ export const ModuleKey = z.strictObject({ modId, cmdId });
 
 /** Parts of addresses. */
 export const ModuleParams = z.strictObject({
-  modId: digits(0, UNSIGNED_MAX),
-  cmdId: digits(0, UNSIGNED_MAX),
+  modId: digits(0, UINT32_MAX),
+  cmdId: digits(0, UINT32_MAX),
 });
 export const NodeParams = z.strictObject({
   ...ModuleParams.shape,
@@ -83,8 +80,8 @@ export const BackQuery = {
   limit: digits(1, PAGE_ROWS_MAX).optional().describe("rows of a page, default 100"),
 };
 const ModuleFilter = {
-  modId: digits(0, UNSIGNED_MAX).optional(),
-  cmdId: digits(0, UNSIGNED_MAX).optional(),
+  modId: digits(0, UINT32_MAX).optional(),
+  cmdId: digits(0, UINT32_MAX).optional(),
 };
 export const whyQuery = z.strictObject({ why: why.optional() });
 
@@ -178,7 +175,7 @@ export const SearchResult = z.strictObject({
 
 const moduleTexts = {
   name: line(MODULE_NAME_LENGTH_MAX).describe("empty takes the name away"),
-  policy: z.string().max(POLICY_BYTES_MAX)
+  policy: z.string().max(MODULE_POLICY_BYTES_MAX)
     .describe("JSON object with policy and settings, see GET /policies; empty: the defaults"),
 };
 /** Name and policy of a module. What is left out stays. */
@@ -316,7 +313,7 @@ const editValues = {
 export const Edit = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("add"), ...editKey, ...editValues }),
   z.strictObject({ op: z.literal("set"), ...editKey, ...editValues }),
-  z.strictObject({ op: z.literal("remove"), ...editKey, port: z.int().min(0).max(UNSIGNED_MAX) }),
+  z.strictObject({ op: z.literal("remove"), ...editKey, port: z.int().min(0).max(UINT32_MAX) }),
   z.strictObject({
     op: z.literal("module"),
     modId,

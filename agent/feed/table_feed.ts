@@ -10,12 +10,7 @@ import {
   encodeTableSettings,
 } from "../../proto/feed_codec.ts";
 import { MessageId } from "../../proto/message_ids.ts";
-import type {
-  ModuleCalls,
-  ModuleKey,
-  NodeCalls,
-  TableSettings,
-} from "../../proto/message_types.ts";
+import type { ModuleCalls, NodeCalls, TableSettings } from "../../proto/message_types.ts";
 import { type Address, isLoopback } from "../../reactor/address.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { ProtocolError } from "../../reactor/errors.ts";
@@ -25,6 +20,7 @@ import type { Connection } from "../../reactor/tcp/tcp_server.ts";
 import type { FeedUsage } from "../status/node_use_desk.ts";
 import type { PackedRoute } from "../loops/packed_route.ts";
 import { framesOfRoute } from "./route_feed_frames.ts";
+import { type ModuleId, moduleId, type ModuleKey } from "../../model/module.ts";
 
 /** Connections of in-process clients, one for each; a further one is closed at once. */
 export const FEED_CONNECTIONS_MAX = 1024;
@@ -81,7 +77,7 @@ interface PeerState {
 export class TableFeed {
   readonly #options: TableFeedOptions;
   readonly #server: GreetingServer;
-  readonly #subscriptions = new Map<string, Subscription>();
+  readonly #subscriptions = new Map<ModuleId, Subscription>();
   readonly #peers = new Map<Connection, PeerState>();
   /** Seq of the last batch of each client, the latest client last. */
   readonly #sessions = new Map<number, number>();
@@ -154,7 +150,7 @@ export class TableFeed {
 
   /** Clients that have the route of a module from here, and those that have not the latest one. */
   usage(modId: number, cmdId: number): FeedUsage {
-    const subscription = this.#subscriptions.get(keyOf(modId, cmdId));
+    const subscription = this.#subscriptions.get(moduleId(modId, cmdId));
     if (subscription === undefined) return { clients: 0, behind: 0 };
     const peers = [...subscription.peers.keys()];
     const behind = peers.filter((peer) => this.#peers.get(peer)?.owed.has(subscription) === true);
@@ -170,7 +166,7 @@ export class TableFeed {
 
   /** Dns gave a route; `changed`: it is not the one before. */
   routeCame(modId: number, cmdId: number, changed: boolean): void {
-    const subscription = this.#subscriptions.get(keyOf(modId, cmdId));
+    const subscription = this.#subscriptions.get(moduleId(modId, cmdId));
     if (subscription === undefined) return;
     for (const [peer, answered] of [...subscription.peers]) {
       if (changed || !answered) this.#send(peer, subscription);
@@ -185,7 +181,7 @@ export class TableFeed {
   #subscribe(body: Uint8Array, peer: Connection): void {
     const { modId, cmdId, end } = decodeTableSubscribe(body);
     if (!this.#server.isExtended(peer)) throw new ProtocolError("Hello must come first");
-    const key = keyOf(modId, cmdId);
+    const key = moduleId(modId, cmdId);
     if (end) {
       const subscription = this.#subscriptions.get(key);
       if (subscription !== undefined) this.#leave(peer, subscription);
@@ -279,7 +275,7 @@ export class TableFeed {
     state?.subscriptions.delete(subscription);
     state?.owed.delete(subscription);
     if (subscription.peers.size > 0) return;
-    this.#subscriptions.delete(keyOf(subscription.modId, subscription.cmdId));
+    this.#subscriptions.delete(moduleId(subscription.modId, subscription.cmdId));
   }
 
   #drained(peer: Connection): void {
@@ -305,8 +301,4 @@ function limitCalls(node: NodeCalls): void {
   node.errTimeout = Math.min(node.errTimeout, node.err - node.errPushback - node.errRefused);
   node.timed = Math.min(node.timed, node.succ + node.err);
   node.timeMs = Math.min(node.timeMs, node.timed * TIME_COUNTED_MS_MAX);
-}
-
-function keyOf(modId: number, cmdId: number): string {
-  return `${modId},${cmdId}`;
 }

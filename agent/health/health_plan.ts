@@ -2,6 +2,8 @@
 
 import type { Rng } from "../../reactor/time/rng.ts";
 import type { HealthCheckSettings } from "./health_settings.ts";
+import { type ModuleId, moduleId } from "../../model/module.ts";
+import { addressId } from "../../model/node.ts";
 
 /** Checks under way at once. */
 export const HEALTH_CHECKS_MAX = 64;
@@ -62,7 +64,7 @@ export function isCheckable(ip: number): boolean {
 /** The plan. Synchronous; times and chance are arguments. */
 export class HealthPlan {
   readonly #rng: Rng;
-  readonly #modules = new Map<string, Map<string, Target>>();
+  readonly #modules = new Map<ModuleId, Map<number, Target>>();
   #targets = 0;
   #running = 0;
   #dropped = 0;
@@ -79,19 +81,19 @@ export class HealthPlan {
   /** A module's route or policy has changed. What is known of kept nodes stays. */
   setModule(module: HealthModule, nowMs: number): void {
     const { modId, cmdId, settings } = module;
-    const name = `${modId},${cmdId}`;
+    const name = moduleId(modId, cmdId);
     const before = this.#modules.get(name);
     this.#targets -= before?.size ?? 0;
     this.#modules.delete(name);
     if (settings === undefined) return;
-    const after = new Map<string, Target>();
+    const after = new Map<number, Target>();
     for (const { ip, port } of module.nodes) {
       if (!isCheckable(ip)) continue;
       if (this.#targets + after.size >= HEALTH_TARGETS_MAX) {
         this.#dropped++;
         continue;
       }
-      const key = `${ip}:${port}`;
+      const key = addressId(ip, port);
       const known = before?.get(key);
       if (known !== undefined) known.settings = settings;
       after.set(
@@ -120,7 +122,7 @@ export class HealthPlan {
 
   /** The module is not used any more. */
   forget(modId: number, cmdId: number): void {
-    const name = `${modId},${cmdId}`;
+    const name = moduleId(modId, cmdId);
     this.#targets -= this.#modules.get(name)?.size ?? 0;
     this.#modules.delete(name);
   }
@@ -221,7 +223,7 @@ export class HealthPlan {
   }
 
   #find(modId: number, cmdId: number, ip: number, port: number): Target | undefined {
-    return this.#modules.get(`${modId},${cmdId}`)?.get(`${ip}:${port}`);
+    return this.#modules.get(moduleId(modId, cmdId))?.get(addressId(ip, port));
   }
 
   #intervalOf({ settings }: Target): number {

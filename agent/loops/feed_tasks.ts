@@ -2,8 +2,9 @@
 
 import type { RouteLb } from "../../balancer/mod.ts";
 import { agentPortIndex } from "../../proto/message_ids.ts";
-import type { ModuleCalls, ModuleKey } from "../../proto/message_types.ts";
+import type { ModuleCalls } from "../../proto/message_types.ts";
 import type { AgentTask } from "./loop_messages.ts";
+import type { ModuleKey } from "../../model/module.ts";
 
 /** Tasks that come from the feed. */
 export type FeedTask = Extract<AgentTask, { type: "use" | "calls" }>;

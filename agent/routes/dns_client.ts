@@ -4,13 +4,7 @@
 import { RouteParts } from "../../feed/route_parts.ts";
 import { GreetingClient } from "../../session/greeting_client.ts";
 import { MessageId } from "../../proto/message_ids.ts";
-import type {
-  AgentStatus,
-  HostInfo,
-  ModuleKey,
-  NodeUse,
-  NodeUseRequest,
-} from "../../proto/message_types.ts";
+import type { AgentStatus, HostInfo, NodeUse, NodeUseRequest } from "../../proto/message_types.ts";
 import {
   decodeGetRouteResponse,
   decodeNodeUseRequest,
@@ -23,6 +17,7 @@ import type { Address } from "../../reactor/address.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import type { Logger } from "../../reactor/log.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
+import { type ModuleId, moduleId, type ModuleKey } from "../../model/module.ts";
 
 /** Time without any answer while requests are open that counts as one silence. */
 export const ANSWER_TIMEOUT_MS = 2000;
@@ -65,7 +60,7 @@ export class DnsClient {
   readonly #link: GreetingClient;
   readonly #parts = new RouteParts();
   /** Modules asked for over this connection and not answered yet, oldest first. */
-  readonly #open = new Map<string, { modId: number; cmdId: number }>();
+  readonly #open = new Map<ModuleId, ModuleKey>();
   #quietSinceMs = 0;
   /** Newest one that came over this connection; revisions of two dns cannot be compared. */
   #revision: number | undefined;
@@ -156,7 +151,7 @@ export class DnsClient {
       return;
     }
     if (this.#open.size === 0) this.#quietSinceMs = this.#options.clock.nowMs();
-    this.#open.set(`${modId},${cmdId}`, { modId, cmdId });
+    this.#open.set(moduleId(modId, cmdId), { modId, cmdId });
     this.#watch();
   }
 
@@ -172,7 +167,7 @@ export class DnsClient {
 
   /** Nobody waits for this route any more. */
   forget(modId: number, cmdId: number): void {
-    this.#open.delete(`${modId},${cmdId}`);
+    this.#open.delete(moduleId(modId, cmdId));
   }
 
   /** Replaces the list of servers; see {@linkcode TcpClient.setAddresses}. */
@@ -214,7 +209,7 @@ export class DnsClient {
     if (message.revision !== undefined) {
       this.#revision = Math.max(this.#revision ?? 0, message.revision);
     }
-    this.#open.delete(`${modId},${cmdId}`);
+    this.#open.delete(moduleId(modId, cmdId));
     this.#counts.routes++;
     this.#routeAtMs = this.#options.clock.nowMs();
     this.#heard();

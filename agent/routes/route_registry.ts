@@ -2,6 +2,7 @@
 
 import { AGENT_PORT_COUNT } from "../../proto/message_ids.ts";
 import { type PackedRoute, sameRoute } from "../loops/packed_route.ts";
+import { type ModuleId, moduleId } from "../../model/module.ts";
 
 interface RegistryEntry {
   route: PackedRoute | undefined;
@@ -26,7 +27,7 @@ export interface RouteDelivery {
  * usually known to one shard, its own; to a second one when a caller asks on another port.
  */
 export class RouteRegistry {
-  readonly #entries = new Map<string, RegistryEntry>();
+  readonly #entries = new Map<ModuleId, RegistryEntry>();
 
   /** Number of modules. */
   get size(): number {
@@ -52,7 +53,7 @@ export class RouteRegistry {
    * @returns true when no shard knows it any more.
    */
   forget(modId: number, cmdId: number, shard: number): boolean {
-    const key = keyOf(modId, cmdId);
+    const key = moduleId(modId, cmdId);
     const entry = this.#entries.get(key);
     if (entry === undefined) return false;
     entry.known[shard] = false;
@@ -64,7 +65,7 @@ export class RouteRegistry {
 
   /** A route came from dns; undefined when no shard knows the module. */
   take(route: PackedRoute): RouteDelivery | undefined {
-    const entry = this.#entries.get(keyOf(route.modId, route.cmdId));
+    const entry = this.#entries.get(moduleId(route.modId, route.cmdId));
     if (entry === undefined) return undefined;
     const changed = entry.route === undefined
       ? route.ips.length > 0
@@ -84,18 +85,18 @@ export class RouteRegistry {
 
   /** Shards that know a module. */
   shardsOf(modId: number, cmdId: number): number[] {
-    const known = this.#entries.get(keyOf(modId, cmdId))?.known ?? [];
+    const known = this.#entries.get(moduleId(modId, cmdId))?.known ?? [];
     return known.flatMap((knows, shard) => knows ? [shard] : []);
   }
 
   /** The last route dns (or the cache) gave; undefined when there is none yet. */
   routeOf(modId: number, cmdId: number): PackedRoute | undefined {
-    return this.#entries.get(keyOf(modId, cmdId))?.route;
+    return this.#entries.get(moduleId(modId, cmdId))?.route;
   }
 
   /** The shard was not given the route after all: it gets the next one whatever it says. */
   missed(modId: number, cmdId: number, shard: number): void {
-    const entry = this.#entries.get(keyOf(modId, cmdId));
+    const entry = this.#entries.get(moduleId(modId, cmdId));
     if (entry !== undefined) entry.current[shard] = false;
   }
 
@@ -125,7 +126,7 @@ export class RouteRegistry {
   }
 
   #entry(modId: number, cmdId: number): RegistryEntry {
-    const key = keyOf(modId, cmdId);
+    const key = moduleId(modId, cmdId);
     let entry = this.#entries.get(key);
     if (entry === undefined) {
       const none = (): boolean[] => new Array<boolean>(AGENT_PORT_COUNT).fill(false);
@@ -134,8 +135,4 @@ export class RouteRegistry {
     }
     return entry;
   }
-}
-
-function keyOf(modId: number, cmdId: number): string {
-  return `${modId},${cmdId}`;
 }

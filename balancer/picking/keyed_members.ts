@@ -1,6 +1,7 @@
 // Core. The nodes of a keyed policy: those of its table, and which of them are usable.
 
-import { type Host, hostKey } from "../host.ts";
+import { type Host } from "../host.ts";
+import { addressId } from "../../model/node.ts";
 
 /**
  * A table of keys is made of all nodes of the route, and a pick goes on to the next entry while it
@@ -37,7 +38,7 @@ export class KeyedMembers {
   /** The members in an order that is the same for every agent. */
   sorted(): Host[] {
     this.stale = false;
-    return [...this.#hosts].sort((a, b) => hostKey(a.ip, a.port) - hostKey(b.ip, b.port));
+    return [...this.#hosts].sort((a, b) => addressId(a.ip, a.port) - addressId(b.ip, b.port));
   }
 }
 

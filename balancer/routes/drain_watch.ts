@@ -3,8 +3,10 @@
 
 import { NodeUseState } from "../../proto/message_ids.ts";
 import type { NodeUsage } from "../../proto/message_types.ts";
-import { type Host, hostKey, type RouteNode } from "../host.ts";
+import { type Host } from "../host.ts";
 import type { RouteLb } from "./route_lb.ts";
+import { addressId, type RouteNode } from "../../model/node.ts";
+import { type ModuleId, moduleId, moduleOf } from "../../model/module.ts";
 
 /** Drained nodes whose last use is followed; of further ones it is not known. */
 export const DRAINING_WATCHED_MAX = 10_000;
@@ -24,7 +26,7 @@ interface Watched {
  */
 export class DrainWatch {
   readonly #lb: Pick<RouteLb, "findHost" | "stateOf">;
-  readonly #modules = new Map<string, Map<number, Watched>>();
+  readonly #modules = new Map<ModuleId, Map<number, Watched>>();
   #count = 0;
 
   constructor(lb: Pick<RouteLb, "findHost" | "stateOf">) {
@@ -38,7 +40,7 @@ export class DrainWatch {
 
   /** The balancer has taken a route. */
   routeTaken(modId: number, cmdId: number, nodes: readonly RouteNode[], nowMs: number): void {
-    const name = keyOf(modId, cmdId);
+    const name = moduleId(modId >>> 0, cmdId >>> 0);
     const before = this.#modules.get(name);
     const drained = nodes.filter(({ state }) => state === "drain");
     this.#count -= before?.size ?? 0;
@@ -46,7 +48,7 @@ export class DrainWatch {
     const after = new Map<number, Watched>();
     for (const { ip, port } of drained) {
       if (this.#count + after.size >= DRAINING_WATCHED_MAX) break;
-      const key = hostKey(ip >>> 0, port);
+      const key = addressId(ip >>> 0, port);
       const host = this.#lb.findHost(modId, cmdId, ip, port);
       if (host === undefined) continue;
       const fresh = { ip, port, outcomes: outcomesOf(host), usedAtMs: nowMs };
@@ -60,7 +62,7 @@ export class DrainWatch {
   /** Looks at every node that is followed; call it about once a second. */
   tick(nowMs: number): void {
     for (const [name, nodes] of this.#modules) {
-      const [modId, cmdId] = name.split(",").map(Number);
+      const { modId, cmdId } = moduleOf(name);
       for (const [key, watched] of nodes) {
         if (this.#look(modId, cmdId, watched, nowMs)) continue;
         nodes.delete(key);
@@ -78,7 +80,9 @@ export class DrainWatch {
     const host = this.#lb.findHost(modId, cmdId, ip, port);
     if (host === undefined) return { state: NodeUseState.Absent, clients: 0 };
     if (host.state === "on") return { state: NodeUseState.Picked, clients: 0 };
-    const watched = this.#modules.get(keyOf(modId, cmdId))?.get(hostKey(ip >>> 0, port));
+    const watched = this.#modules.get(moduleId(modId >>> 0, cmdId >>> 0))?.get(
+      addressId(ip >>> 0, port),
+    );
     if (watched === undefined) return { state: NodeUseState.Draining, clients: 0 };
     this.#look(modId, cmdId, watched, nowMs);
     const idleMs = Math.max(0, Math.floor(nowMs - watched.usedAtMs));
@@ -98,10 +102,6 @@ export class DrainWatch {
 
 function outcomesOf(host: Host): number {
   return host.succTotal + host.errTotal;
-}
-
-function keyOf(modId: number, cmdId: number): string {
-  return `${modId >>> 0},${cmdId >>> 0}`;
 }
 
 /**

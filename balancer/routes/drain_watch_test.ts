@@ -4,7 +4,7 @@ import { NodeUseState } from "../../proto/message_ids.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
 import { defaultBalanceSettings } from "../detection/balance_settings.ts";
 import { DRAINING_WATCHED_MAX, DrainWatch, joinUsages } from "./drain_watch.ts";
-import type { RouteNode } from "../host.ts";
+import type { RouteNode } from "../../model/node.ts";
 import { RouteLb } from "./route_lb.ts";
 
 class Bench {

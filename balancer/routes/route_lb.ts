@@ -11,7 +11,7 @@ import type {
 } from "../balance_records.ts";
 import { type BalanceSettings, checkBalanceSettings } from "../detection/balance_settings.ts";
 import type { ModuleView } from "../explain.ts";
-import { ActiveHosts, type Host, type RouteNode } from "../host.ts";
+import { ActiveHosts, type Host } from "../host.ts";
 import { HostList, type Linked } from "../host_list.ts";
 import { type BalanceContext, LoadBalance } from "../load_balance.ts";
 import { DEFAULT_MODULE_POLICY, type ModulePolicy, parseModulePolicy } from "../module_policy.ts";
@@ -19,6 +19,7 @@ import { type ModuleKeyed, ModuleTable } from "./module_table.ts";
 import type { CallCounts } from "../detection/overload_policy.ts";
 import { type Pullable, PullSchedule } from "./pull_schedule.ts";
 import { NO_TURN, TurnTable } from "./turn_table.ts";
+import type { RouteNode } from "../../model/node.ts";
 
 /** Modules one agent keeps; a new one takes the place of an old one when it is full. */
 export const MODULES_MAX = 10_000;

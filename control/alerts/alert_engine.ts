@@ -3,6 +3,7 @@
 import type { RuleRow, SilenceRow } from "../../sql/console/console_store.ts";
 import { heldCount } from "../system/agent_list.ts";
 import type { ModuleView, NodeView, ServiceView, SystemView } from "../system/system_model.ts";
+import { moduleText } from "../../model/module.ts";
 
 /** Alerts at once; further ones are counted, not kept. */
 export const ALERTS_MAX = 2000;
@@ -103,7 +104,7 @@ function aboutNode(module: ModuleView, node: NodeView): Condition {
       `${labelOf(module)}: node ${node.name} is kept out by all ${node.callerCount} callers`,
       node.overloadCallerCount,
     ),
-    subject: `${module.modId}/${module.cmdId} ${node.name}`,
+    subject: `${moduleText(module)} ${node.name}`,
     node: node.name,
   };
 }

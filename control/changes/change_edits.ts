@@ -9,8 +9,9 @@ import type {
   NodeDifference,
   StoredModule,
 } from "../../sql/console/console_store.ts";
-import { modulesOf, nodeName, WEIGHT_DEFAULT } from "../../sql/routes/route_edits.ts";
-import type { ModuleChange, ModuleKey, RouteEdit, RouteRow } from "../../sql/store.ts";
+import { type ModuleKey, moduleText, uniqueModules } from "../../model/module.ts";
+import { nodeText, WEIGHT_DEFAULT } from "../../model/node.ts";
+import type { ModuleChange, RouteEdit, RouteRow } from "../../sql/store.ts";
 import type { ParsedOf, ResponseOf } from "../../web/contract.ts";
 import { ApiProblem } from "../problem.ts";
 
@@ -56,11 +57,11 @@ export function storeEdits(edits: readonly ClientEdit[]): Required<ChangeEdits> 
 
 /** Modules that edits touch. */
 export function touchedModules({ routes, modules = [] }: ChangeEdits): ModuleKey[] {
-  return modulesOf([...routes, ...modules]);
+  return uniqueModules([...routes, ...modules]);
 }
 
 function applyRoute(nodes: Map<string, RouteRow>, edit: RouteEdit): boolean {
-  const name = nodeName(edit);
+  const name = nodeText(edit);
   const old = nodes.get(name);
   if (edit.op === "add") {
     if (old !== undefined) throw new ConflictError(`Node ${name} exists already`);
@@ -87,13 +88,13 @@ export function editedModules(
   const nodes = new Map<string, Map<string, RouteRow>>();
   for (const module of stored) {
     nodes.set(
-      `${module.modId}/${module.cmdId}`,
-      new Map(module.nodes.map((node) => [nodeName(node), node])),
+      moduleText(module),
+      new Map(module.nodes.map((node) => [nodeText(node), node])),
     );
   }
   let unchangedCount = 0;
   for (const edit of routes) {
-    const known = nodes.get(`${edit.modId}/${edit.cmdId}`) ?? new Map<string, RouteRow>();
+    const known = nodes.get(moduleText(edit)) ?? new Map<string, RouteRow>();
     if (!applyRoute(known, edit)) unchangedCount++;
   }
   const after = stored.map((module): StoredModule => {
@@ -104,7 +105,7 @@ export function editedModules(
       if (next.name === name && next.policy === policy) unchangedCount++;
       ({ name, policy } = next);
     }
-    const rows = nodes.get(`${module.modId}/${module.cmdId}`)?.values() ?? [];
+    const rows = nodes.get(moduleText(module))?.values() ?? [];
     return { ...module, name, policy, nodes: [...rows] };
   });
   return { after, unchangedCount };
@@ -116,12 +117,12 @@ export function undoEdits(
   stored: readonly StoredModule[],
 ): Required<ChangeEdits> {
   const now = new Map(
-    stored.flatMap(({ nodes }) => nodes).map((node) => [nodeName(node), node]),
+    stored.flatMap(({ nodes }) => nodes).map((node) => [nodeText(node), node]),
   );
   const routes: RouteEdit[] = [];
   for (const { before, modId, cmdId, ip, port } of done.nodes) {
     const key = { modId, cmdId, ip, port };
-    const isThere = now.has(nodeName(key));
+    const isThere = now.has(nodeText(key));
     if (before !== null) routes.push({ op: isThere ? "set" : "add", ...key, ...before });
     else if (isThere) routes.push({ op: "remove", ...key });
   }
@@ -135,13 +136,13 @@ export function changedSince(
   stored: readonly StoredModule[],
 ): string[] {
   const now = new Map(
-    stored.flatMap(({ nodes }) => nodes).map((node) => [nodeName(node), node]),
+    stored.flatMap(({ nodes }) => nodes).map((node) => [nodeText(node), node]),
   );
   return done.nodes.filter(({ after, ...key }) => {
-    const node = now.get(nodeName(key));
+    const node = now.get(nodeText(key));
     if (after === null || node === undefined) return (after === null) !== (node === undefined);
     return node.weight !== after.weight || node.zone !== after.zone || node.state !== after.state;
-  }).map(nodeName);
+  }).map(nodeText);
 }
 
 /** A difference as clients get it. */

@@ -18,8 +18,9 @@ import type {
   ChangeWish,
   StoredModule,
 } from "../../sql/console/console_store.ts";
-import { nodeName } from "../../sql/routes/route_edits.ts";
-import type { ModuleKey, NodeState, RouteRow } from "../../sql/store.ts";
+import { type ModuleKey, moduleText } from "../../model/module.ts";
+import { type NodeState, nodeText } from "../../model/node.ts";
+import type { RouteRow } from "../../sql/store.ts";
 import { type Actor, auditOf } from "../access/actor.ts";
 import {
   changedSince,
@@ -85,7 +86,7 @@ function requireRevision(module: StoredModule, ifMatch: string | undefined): voi
   if (revision === ifMatch) return;
   throw new ApiProblem(
     "changed-meanwhile",
-    `Module ${module.modId}/${module.cmdId} was changed meanwhile: read it again`,
+    `Module ${moduleText(module)} was changed meanwhile: read it again`,
     { revision },
   );
 }
@@ -148,7 +149,7 @@ export class ChangeService {
   deleteModule(actor: Actor, key: ModuleKey, options: WriteOptions): Promise<Result> {
     return this.#changeOne(actor, key, "module.remove", "", options, (module) => {
       if (module.nodes.length === 0 && module.name === "" && module.policy === "") {
-        throw new ApiProblem("not-found", `There is no module ${key.modId}/${key.cmdId}`);
+        throw new ApiProblem("not-found", `There is no module ${moduleText(key)}`);
       }
       return {
         routes: module.nodes.map(({ ip, port }) => ({ op: "remove", ...key, ip, port })),
@@ -162,7 +163,7 @@ export class ChangeService {
     const { store, clock } = this.#options;
     // A module that lost its last node is held back too, and is none of those that are stored.
     const outcome = await tellingDns(this.#options, () => store.confirmRoutes([key]));
-    const target = `${key.modId}/${key.cmdId}`;
+    const target = moduleText(key);
     await store.console.audit(
       auditOf(actor, Math.trunc(clock.wallMs()), "module.confirm", target, why),
     );
@@ -331,7 +332,7 @@ export class ChangeService {
     return this.#change(actor, {
       modules: [key],
       action,
-      target: `${key.modId}/${key.cmdId}${node === "" ? "" : ` ${node}`}`,
+      target: `${moduleText(key)}${node === "" ? "" : ` ${node}`}`,
       why: options.why ?? "",
       decide([module]): ChangeEdits {
         requireRevision(module, options.ifMatch);
@@ -372,17 +373,17 @@ export class ChangeService {
   ): Promise<Preview> {
     const { after, unchangedCount } = editedModules(stored, edits);
     const differences = differencesOf(stored, after);
-    const touched = new Set(differences.nodes.map(({ modId, cmdId }) => `${modId}/${cmdId}`));
+    const touched = new Set(differences.nodes.map(moduleText));
     const traffic: Preview["traffic"] = [];
     for (const [index, before] of stored.entries()) {
-      if (!touched.has(`${before.modId}/${before.cmdId}`)) continue;
+      if (!touched.has(moduleText(before))) continue;
       if (traffic.length >= SHIFTS_SHOWN) break;
       const callers = traffic.length < CALLERS_LOOKED_UP_MAX ? await this.#callers(before) : [];
       const calls = this.#options.callsPerSecond(before);
       traffic.push(trafficShift(before, after[index], calls, callers));
     }
     const emptied = traffic.filter((one) => one.emptied).map((one) =>
-      `Module ${one.modId}/${one.cmdId} will have no node that may be called`
+      `Module ${moduleText(one)} will have no node that may be called`
     );
     return {
       fingerprint: fingerprintOf(stored),
@@ -438,8 +439,8 @@ export class ChangeService {
     const prune = input.prune === true;
     const edits = planEdits(planRoutes(await this.#allRoutes(), nodes), { prune });
     const modules = touchedModules({ routes: edits });
-    const isTouched = new Set(modules.map(({ modId, cmdId }) => `${modId}/${cmdId}`));
-    const wanted = nodes.filter((node: WantedNode) => isTouched.has(`${node.modId}/${node.cmdId}`));
+    const isTouched = new Set(modules.map(moduleText));
+    const wanted = nodes.filter((node: WantedNode) => isTouched.has(moduleText(node)));
     return {
       modules,
       nodeCount: nodes.length,
@@ -451,11 +452,11 @@ export class ChangeService {
 }
 
 function requireNode(module: StoredModule, name: string): void {
-  const found = module.nodes.some((node) => nodeName(node).endsWith(` ${name}`));
+  const found = module.nodes.some((node) => nodeText(node).endsWith(` ${name}`));
   if (found) return;
   throw new ApiProblem(
     "not-found",
-    `Module ${module.modId}/${module.cmdId} has no node ${name}`,
+    `Module ${moduleText(module)} has no node ${name}`,
   );
 }
 

@@ -14,7 +14,7 @@ import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { messageOf } from "../../reactor/errors.ts";
 import { encodeFrame, FrameDecoder } from "../../reactor/frame.ts";
 import { runtime, type Stream } from "../../reactor/runtime/mod.ts";
-import type { ModuleKey } from "../../sql/store.ts";
+import type { ModuleKey } from "../../model/module.ts";
 
 /** Time one dns has to take the message, from the commit on; later it polls anyway. */
 export const TELL_TIMEOUT_MS = 300;

@@ -3,8 +3,9 @@
 import { DnsNotifier, type Told } from "./dns_notifier.ts";
 import { type Address, parseAddress } from "../../reactor/address.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
-import type { ModuleKey, Store } from "../../sql/store.ts";
+import type { Store } from "../../sql/store.ts";
 import { isRecent, knownServices } from "../system/known_services.ts";
+import type { ModuleKey } from "../../model/module.ts";
 
 /** What {@linkcode tellingDns} works with. */
 export interface DnsTellerOptions {

@@ -1,7 +1,7 @@
 // Core. Routes as files: CSV with a header row, or a JSON array with one object for each node.
 
 import { formatIpv4 } from "../../reactor/address.ts";
-import type { NodeKey, NodeSpec, RouteRow } from "../../sql/store.ts";
+import type { NodeSpec, RouteRow } from "../../sql/store.ts";
 import {
   parseCmdId,
   parseModId,
@@ -10,7 +10,9 @@ import {
   parseState,
   parseWeight,
   parseZone,
-} from "./route_values.ts";
+} from "../../model/route_values.ts";
+import { addressText, nodeId, type NodeKey } from "../../model/node.ts";
+import { modulePair } from "../../model/module.ts";
 
 /** Formats of a route file. */
 export const ROUTE_FORMATS = ["csv", "json"] as const;
@@ -62,7 +64,7 @@ export function parseRouteFile(
   for (const record of records) {
     const node = nodeOf(record, problems);
     if (node === undefined) continue;
-    const key = nodeKey(node);
+    const key = nodeId(node);
     const firstLine = lineOf.get(key);
     if (firstLine !== undefined) {
       problems.add(record.line, `${describeNode(node)} is listed already in line ${firstLine}`);
@@ -100,14 +102,9 @@ export function jsonNode(row: RouteRow): Record<RouteColumn, string | number> {
   };
 }
 
-/** Text that is the same for two nodes exactly when they are the same node. */
-export function nodeKey(node: NodeKey): string {
-  return `${node.modId},${node.cmdId},${node.ip}:${node.port}`;
-}
-
 /** `(1,2) 10.0.0.1:7777` */
 export function describeNode(node: NodeKey): string {
-  return `(${node.modId},${node.cmdId}) ${formatIpv4(node.ip)}:${node.port}`;
+  return `(${modulePair(node)}) ${addressText(node)}`;
 }
 
 class ProblemList {

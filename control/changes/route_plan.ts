@@ -1,7 +1,9 @@
 // Core. What must change so that the route table says what a file says.
 
-import type { ModuleKey, RouteEdit, RouteRow } from "../../sql/store.ts";
-import { describeNode, jsonNode, nodeKey, type WantedNode } from "./route_file.ts";
+import type { RouteEdit, RouteRow } from "../../sql/store.ts";
+import { describeNode, jsonNode, type WantedNode } from "./route_file.ts";
+import { type ModuleKey, modulePair } from "../../model/module.ts";
+import { nodeId } from "../../model/node.ts";
 
 /** Values of a node that the file names no value for, when the node is new. */
 export const NODE_DEFAULTS = { weight: 100, zone: "", state: "on" } as const;
@@ -37,12 +39,12 @@ export interface PlanOptions {
 
 /** Compares the nodes of a file with the nodes of the table. */
 export function planRoutes(current: readonly RouteRow[], wanted: readonly WantedNode[]): RoutePlan {
-  const rest = new Map(current.map((row) => [nodeKey(row), row]));
+  const rest = new Map(current.map((row) => [nodeId(row), row]));
   const added: RouteRow[] = [];
   const changed: NodeChange[] = [];
   let unchangedCount = 0;
   for (const node of wanted) {
-    const key = nodeKey(node);
+    const key = nodeId(node);
     const before = rest.get(key);
     const { line: _line, ...fields } = node;
     if (before === undefined) {
@@ -77,7 +79,7 @@ export function planEdits(plan: RoutePlan, options: PlanOptions): RouteEdit[] {
 }
 
 function moduleOf(node: ModuleKey): string {
-  return `(${node.modId},${node.cmdId})`;
+  return `(${modulePair(node)})`;
 }
 
 /**

@@ -1,8 +1,8 @@
 // Core. Whose calls go elsewhere when routes change, judged by weights.
 
 import type { StoredModule } from "../../sql/console/console_store.ts";
-import { formatIpv4 } from "../../reactor/address.ts";
 import type { ResponseOf } from "../../web/contract.ts";
+import { addressText } from "../../model/node.ts";
 
 type Shift = ResponseOf<"previewChange">["traffic"][number];
 
@@ -18,7 +18,7 @@ export function sharesOf(module: StoredModule): Map<string, number> {
   const sum = on.reduce((total, { weight }) => total + weight, 0);
   return new Map(
     on.map(({ ip, port, weight }) => [
-      `${formatIpv4(ip)}:${port}`,
+      addressText({ ip, port }),
       sum > 0 ? weight / sum : 1 / on.length,
     ]),
   );

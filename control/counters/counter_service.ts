@@ -4,7 +4,8 @@ import { formatIpv4 } from "../../reactor/address.ts";
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
 import type { CallHistoryPoint } from "../../sql/results/call_history.ts";
 import type { NodeCalls } from "../../sql/console/console_store.ts";
-import { moduleId, nodeId } from "../../model/keys.ts";
+import { moduleText } from "../../model/module.ts";
+import { nodeId } from "../../model/node.ts";
 import type { ServiceInstance, Store } from "../../sql/store.ts";
 import type { ResponseOf } from "../../web/contract.ts";
 import { isRecent, knownServices } from "../system/known_services.ts";
@@ -41,7 +42,7 @@ interface Recent {
 
 function pointKey({ module, node }: CallHistoryPoint): string {
   if (module === undefined) return "";
-  return node === undefined ? moduleId(module) : nodeId({ ...module, ...node });
+  return node === undefined ? moduleText(module) : nodeId({ ...module, ...node });
 }
 
 /** How many of each kind live, of how many. */
@@ -60,7 +61,7 @@ function serviceCounts(
 function moduleCounters(calls: readonly NodeCalls[], recent: Recent): ModuleCounters[] {
   const modules = new Map<string, ModuleCounters>();
   for (const node of calls) {
-    const key = moduleId(node);
+    const key = moduleText(node);
     let module = modules.get(key);
     if (module === undefined) {
       const { modId, cmdId } = node;

@@ -8,7 +8,7 @@ import { type Address, formatAddress } from "../../reactor/address.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import type { Logger } from "../../reactor/log.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
-import type { NodeKey } from "../../sql/store.ts";
+import type { NodeKey } from "../../model/node.ts";
 
 /** Time one dns has to gather what its agents say. */
 export const REPORT_TIMEOUT_MS = 1500;

@@ -6,11 +6,13 @@ import { silentLogger } from "../../reactor/log.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
 import { NodeUseState } from "../../proto/message_ids.ts";
 import type { AgentUse, NodeUseReport } from "../../proto/message_types.ts";
-import type { ModuleKey, NodeAddress, Store } from "../../sql/store.ts";
+import type { Store } from "../../sql/store.ts";
 import type { ResponseOf } from "../../web/contract.ts";
 import { liveDns } from "../changes/dns_teller.ts";
 import { NodeUseAsker } from "./node_use_query.ts";
 import { ApiProblem } from "../problem.ts";
+import type { ModuleKey } from "../../model/module.ts";
+import type { NodeAddress } from "../../model/node.ts";
 
 /** Questions at once; further ones are refused. */
 export const NODE_QUESTIONS_MAX = 64;

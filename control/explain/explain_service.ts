@@ -3,7 +3,7 @@
 import { AgentError, LarsClient, NoAgentError } from "../../api/mod.ts";
 import { type Address, formatAddress } from "../../reactor/address.ts";
 import { TimeoutError } from "../../reactor/errors.ts";
-import type { ModuleKey } from "../../sql/store.ts";
+import type { ModuleKey } from "../../model/module.ts";
 import type { ResponseOf } from "../../web/contract.ts";
 import { ApiProblem } from "../problem.ts";
 

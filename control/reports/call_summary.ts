@@ -1,9 +1,9 @@
 // Core. Call results of many nodes and callers as a few lines for people.
 
-import { formatIpv4 } from "../../reactor/address.ts";
 import type { NodeCalls } from "../../sql/console/console_store.ts";
-import { moduleId, type ModuleKey } from "../../model/keys.ts";
+import { type ModuleKey, moduleText } from "../../model/module.ts";
 import type { ResponseOf } from "../../web/contract.ts";
+import { addressText } from "../../model/node.ts";
 
 /** Modules with the most failures that a summary names. */
 export const SUMMARY_MODULES_MAX = 10;
@@ -36,7 +36,7 @@ export function summariseCalls(
   const modules = new Map<string, ModuleTally>();
   for (const node of calls) {
     const { modId, cmdId, succCount, errCount, overloadCount } = node;
-    const key = moduleId(node);
+    const key = moduleText(node);
     const module = modules.get(key) ?? { modId, cmdId, succ: 0, err: 0, overloadedNodes: 0 };
     modules.set(key, module);
     module.succ += succCount;
@@ -67,7 +67,7 @@ function overloadedNode(node: NodeCalls): OverloadedNode {
   return {
     modId,
     cmdId,
-    node: `${formatIpv4(ip)}:${port}`,
+    node: addressText({ ip, port }),
     agents: overloadCount,
     agentsTotal: callerCount,
   };

@@ -10,6 +10,8 @@ import type { EventQuery, EventRecord } from "../../sql/results/event.ts";
 import { parseNode } from "../changes/change_edits.ts";
 import type { ParsedOf, ResponseOf } from "../../web/contract.ts";
 import { ApiProblem } from "../problem.ts";
+import { moduleText } from "../../model/module.ts";
+import { addressText } from "../../model/node.ts";
 
 /** Series of one answer: the largest ones. */
 const SERIES_SHOWN = 50;
@@ -67,9 +69,9 @@ export function historyQuery(query: Query, wallMs: number): CallHistoryQuery {
 }
 
 function keyOf(point: CallHistoryPoint, manyModules: boolean): string {
-  const module = point.module === undefined ? "" : `${point.module.modId}/${point.module.cmdId}`;
+  const module = point.module === undefined ? "" : moduleText(point.module);
   if (point.node !== undefined) {
-    const node = `${formatIpv4(point.node.ip)}:${point.node.port}`;
+    const node = addressText(point.node);
     return manyModules && module !== "" ? `${module} ${node}` : node;
   }
   if (point.caller !== undefined) return formatIpv4(point.caller);
@@ -187,7 +189,7 @@ export function eventView(
     kind: event.kind,
     modId: event.module?.modId ?? null,
     cmdId: event.module?.cmdId ?? null,
-    node: event.node === undefined ? null : `${formatIpv4(event.node.ip)}:${event.node.port}`,
+    node: event.node === undefined ? null : addressText(event.node),
     host: event.host === undefined ? null : formatIpv4(event.host),
     text: event.text,
     ...(withDetail ? { detail: { ...event.detail } } : {}),

@@ -2,7 +2,7 @@
 
 import type { Clock } from "../../reactor/time/clock.ts";
 import type { CallHistoryPoint } from "../../sql/results/call_history.ts";
-import { moduleId } from "../../model/keys.ts";
+import { moduleText } from "../../model/module.ts";
 import type { Store } from "../../sql/store.ts";
 import { summariseAgents } from "./agent_summary.ts";
 import { summariseCalls } from "./call_summary.ts";
@@ -26,7 +26,7 @@ export async function readFacts(store: Store): Promise<Report["store"]> {
   let nodeCount = 0;
   await store.readRoutes((rows) => {
     nodeCount += rows.length;
-    for (const row of rows) modules.add(moduleId(row));
+    for (const row of rows) modules.add(moduleText(row));
   });
   return {
     label: store.label,
@@ -57,7 +57,7 @@ export async function readReport(store: Store, clock: Clock): Promise<Report> {
   const recent = await readRecent(store, wallMs);
   const byModule = groupCalls(
     recent.byModule,
-    ({ module }) => module === undefined ? "" : moduleId(module),
+    ({ module }) => module === undefined ? "" : moduleText(module),
   );
   const events = await store.readEvents({ limit: EVENTS_SHOWN });
   return {
@@ -75,7 +75,7 @@ export async function readReport(store: Store, clock: Clock): Promise<Report> {
     agents: summariseAgents(services, facts.version, wallMs / 1000),
     calls: summariseCalls(
       await readNodeCalls(store, clock, 0),
-      (module) => byModule.get(moduleId(module))?.meanMs ?? null,
+      (module) => byModule.get(moduleText(module))?.meanMs ?? null,
     ),
     recent: { seconds: RECENT_S, ...sumCalls(recent.all) },
     events: events.map((event) => eventView(event, true)),

@@ -3,8 +3,9 @@
 import { parseModulePolicy } from "../../balancer/module_policy.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import type { NodeCalls, StoredModule } from "../../sql/console/console_store.ts";
-import { nodeId } from "../../model/keys.ts";
-import type { ModuleRow, NodeState, RouteRow, ServiceInstance } from "../../sql/store.ts";
+import { nodeId, type NodeState } from "../../model/node.ts";
+import type { ModuleRow, RouteRow, ServiceInstance } from "../../sql/store.ts";
+import { type ModuleId, moduleId, moduleOf } from "../../model/module.ts";
 
 /** Calls are counted over this many samples, a second apart. */
 const RATE_SAMPLES = 10;
@@ -118,26 +119,22 @@ interface Rates {
 
 const NO_CALLS: Rates = { callsPerSecond: 0, errorShare: 0 };
 
-function keyOf(modId: number, cmdId: number): string {
-  return `${modId}/${cmdId}`;
-}
-
 /** A node among those of its module; only ports that cannot exist may share a place. */
 function placeOf({ ip, port }: { ip: number; port: number }): number {
   return ip * 2 ** 21 + port % 2 ** 21;
 }
 
 /** Calls by module, and there by place. Told by numbers: there are many each second. */
-function sortCalls(calls: readonly NodeCalls[]): Map<string, Map<number, NodeCalls>> {
-  const modules = new Map<string, Map<number, NodeCalls>>();
+function sortCalls(calls: readonly NodeCalls[]): Map<ModuleId, Map<number, NodeCalls>> {
+  const modules = new Map<ModuleId, Map<number, NodeCalls>>();
   let modId = -1;
   let cmdId = -1;
   let nodes = new Map<number, NodeCalls>();
   for (const one of calls) {
     if (one.modId !== modId || one.cmdId !== cmdId) {
       ({ modId, cmdId } = one);
-      nodes = modules.get(keyOf(modId, cmdId)) ?? new Map();
-      modules.set(keyOf(modId, cmdId), nodes);
+      nodes = modules.get(moduleId(modId, cmdId)) ?? new Map();
+      modules.set(moduleId(modId, cmdId), nodes);
     }
     nodes.set(placeOf(one), one);
   }
@@ -242,13 +239,13 @@ export function sumRates(nodes: readonly Rates[]): Rates {
 
 /** The system as the console knows it. Not for several databases. */
 export class SystemModel {
-  #routes = new Map<string, RouteRow[]>();
+  #routes = new Map<ModuleId, RouteRow[]>();
   /** The same rows with what is remembered of them. */
-  #tracked = new Map<string, { row: RouteRow; track: NodeTrack }[]>();
-  #texts = new Map<string, ModuleRow & { policyName: string }>();
+  #tracked = new Map<ModuleId, { row: RouteRow; track: NodeTrack }[]>();
+  #texts = new Map<ModuleId, ModuleRow & { policyName: string }>();
   #tracks = new Map<string, NodeTrack>();
   #lags = new Map<string, Lag>();
-  #healths = new Map<string, { health: ModuleHealth; sinceMs: number }>();
+  #healths = new Map<ModuleId, { health: ModuleHealth; sinceMs: number }>();
   #view: SystemView = {
     atMs: 0,
     isStale: true,
@@ -266,19 +263,19 @@ export class SystemModel {
 
   /** Takes over all routes, names and policies. Copies of one node count once. */
   setRoutes(rows: readonly RouteRow[], texts: readonly ModuleRow[]): void {
-    const routes = new Map<string, RouteRow[]>();
+    const routes = new Map<ModuleId, RouteRow[]>();
     const seen = new Set<string>();
     for (const row of rows) {
       const node = nodeId(row);
       if (seen.has(node)) continue;
       seen.add(node);
-      const key = keyOf(row.modId, row.cmdId);
+      const key = moduleId(row.modId, row.cmdId);
       const nodes = routes.get(key);
       if (nodes === undefined) routes.set(key, [row]);
       else nodes.push(row);
     }
     this.#texts = new Map(texts.map((row) => [
-      keyOf(row.modId, row.cmdId),
+      moduleId(row.modId, row.cmdId),
       { ...row, policyName: policyName(row.policy) },
     ]));
     for (const key of this.#texts.keys()) if (!routes.has(key)) routes.set(key, []);
@@ -358,9 +355,9 @@ export class SystemModel {
 
   /** A module as it was stored when the routes were last read. */
   stored(modId: number, cmdId: number): StoredModule | undefined {
-    const nodes = this.#routes.get(keyOf(modId, cmdId));
+    const nodes = this.#routes.get(moduleId(modId, cmdId));
     if (nodes === undefined) return undefined;
-    const texts = this.#texts.get(keyOf(modId, cmdId));
+    const texts = this.#texts.get(moduleId(modId, cmdId));
     return { modId, cmdId, name: texts?.name ?? "", policy: texts?.policy ?? "", nodes };
   }
 
@@ -377,12 +374,12 @@ export class SystemModel {
   }
 
   #moduleView(
-    key: string,
+    key: ModuleId,
     tracked: readonly { row: RouteRow; track: NodeTrack }[],
     calls: ReadonlyMap<number, NodeCalls> | undefined,
     sample: CallSample,
   ): ModuleView {
-    const [modId, cmdId] = key.split("/").map(Number);
+    const { modId, cmdId } = moduleOf(key);
     const nodes = tracked.map(({ row, track }) =>
       nodeView(row, track, calls?.get(placeOf(row)), sample.nowMs)
     );

@@ -13,6 +13,8 @@ import {
   sumRates,
   type SystemView,
 } from "./system_model.ts";
+import { moduleText } from "../../model/module.ts";
+import { addressText } from "../../model/node.ts";
 
 const PROBLEMS_SHOWN = 50;
 const WORST_SHOWN = 20;
@@ -112,7 +114,7 @@ export function detailOf(
     errorShare: roundedShare(seen?.errorShare ?? 0),
     policyText: stored.policy,
     revision: revisionOf(stored),
-    nodes: nodes.map((row) => nodeStatus(row, byName.get(`${formatIpv4(row.ip)}:${row.port}`))),
+    nodes: nodes.map((row) => nodeStatus(row, byName.get(addressText(row)))),
   };
 }
 
@@ -126,7 +128,7 @@ function byTrouble(a: ModuleView, b: ModuleView): number {
 }
 
 function labelOf(module: ModuleView): string {
-  const id = `${module.modId}/${module.cmdId}`;
+  const id = moduleText(module);
   return module.name === "" ? `Module ${id}` : `${module.name} (${id})`;
 }
 
@@ -227,7 +229,7 @@ export interface ModuleListWish {
 }
 
 function matches(module: ModuleView, text: string): boolean {
-  return `${module.modId}/${module.cmdId}`.startsWith(text) ||
+  return moduleText(module).startsWith(text) ||
     module.name.toLowerCase().includes(text) ||
     module.nodes.some(({ name }) => name.startsWith(text));
 }
@@ -256,7 +258,7 @@ export function search(view: SystemView, q: string, limit: number): ResponseOf<"
   const nodes: Hit[] = [];
   for (const module of view.modules) {
     const { modId, cmdId } = module;
-    const id = `${modId}/${cmdId}`;
+    const id = moduleText({ modId, cmdId });
     const name = module.name.toLowerCase();
     const hit: Hit = {
       kind: "module",

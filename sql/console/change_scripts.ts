@@ -22,7 +22,7 @@ import {
   setModulesScript,
   validateModuleChanges,
 } from "../routes/module_scripts.ts";
-import { modulesOf, validateEdits } from "../routes/route_edits.ts";
+import { validateEdits } from "../routes/route_edits.ts";
 import {
   editRoutesScript,
   lockVersionScript,
@@ -39,7 +39,7 @@ import {
   type SqlValue,
   textOf,
 } from "../drivers/sql_script.ts";
-import type { ModuleKey } from "../store.ts";
+import { type ModuleKey, moduleText, uniqueModules } from "../../model/module.ts";
 
 /** Nodes in one row of ConsoleChangePart: about 100 kB. */
 const PART_NODES = 1000;
@@ -67,7 +67,7 @@ export function* changeScript(
   shape: SchemaShape,
   wish: ChangeWish,
 ): Script<ChangeOutcome> {
-  const modules = modulesOf(wish.modules);
+  const modules = uniqueModules(wish.modules);
   if (modules.length > CHANGE_MODULES_MAX) {
     throw new LimitError(
       "CHANGE_MODULES_MAX",
@@ -95,7 +95,7 @@ export function* changeScript(
     return { id: undefined, version, changed, before: stored, stored };
   }
   const after = yield* readStoredScript(dialect, shape, modules);
-  const all = modulesOf(changed);
+  const all = uniqueModules(changed);
   const id = yield* recordScript(dialect, wish, all, differencesOf(stored, after));
   return { id, version, changed: all, before: stored, stored: after };
 }
@@ -143,7 +143,7 @@ function* recordScript(
   const { audit } = wish;
   yield* auditScript(dialect, {
     ...audit,
-    target: audit.target || `${first.modId}/${first.cmdId}${more}`,
+    target: audit.target || `${moduleText(first)}${more}`,
     detail: audit.detail || `change ${id}: ${summary}`,
   });
   return id;

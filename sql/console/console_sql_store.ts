@@ -59,7 +59,7 @@ import type {
 import type { Driver, ScriptMaker } from "../drivers/driver.ts";
 import type { SchemaShape } from "../migrations/schema_shape.ts";
 import type { Dialect, Script } from "../drivers/sql_script.ts";
-import type { ModuleKey } from "../store.ts";
+import type { ModuleKey } from "../../model/module.ts";
 
 /** What the console's part takes from the store it belongs to. */
 export interface StoreCore {

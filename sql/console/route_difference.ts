@@ -1,7 +1,6 @@
 // Core. What differs between two readings of some modules, and a module's revision.
 
 import murmur from "murmurhash3js";
-import { formatIpv4 } from "../../reactor/address.ts";
 import type {
   ChangeDifferences,
   ModuleDifference,
@@ -9,9 +8,9 @@ import type {
   NodeValues,
   StoredModule,
 } from "./console_store.ts";
-import { moduleId } from "../../model/keys.ts";
-import { nodeName } from "../routes/route_edits.ts";
-import type { ModuleKey, ModuleRow, RouteRow } from "../store.ts";
+import { type ModuleId, moduleId, type ModuleKey, moduleText } from "../../model/module.ts";
+import { addressText, nodeText } from "../../model/node.ts";
+import type { ModuleRow, RouteRow } from "../store.ts";
 
 const hash128: (text: string) => string = murmur.x86.hash128;
 
@@ -25,20 +24,20 @@ export function groupModules(
   rows: readonly RouteRow[],
   texts: readonly ModuleRow[],
 ): StoredModule[] {
-  const textsOf = new Map(texts.map((row) => [moduleId(row), row]));
-  const nodes = new Map<string, Map<string, RouteRow>>();
-  for (const module of modules) nodes.set(moduleId(module), new Map());
+  const textsOf = new Map(texts.map((row) => [moduleId(row.modId, row.cmdId), row]));
+  const nodes = new Map<ModuleId, Map<string, RouteRow>>();
+  for (const { modId, cmdId } of modules) nodes.set(moduleId(modId, cmdId), new Map());
   for (const row of rows) {
-    const known = nodes.get(moduleId(row));
-    const name = nodeName(row);
+    const known = nodes.get(moduleId(row.modId, row.cmdId));
+    const name = nodeText(row);
     if (known !== undefined && !known.has(name)) known.set(name, plainRow(row));
   }
   return modules.map(({ modId, cmdId }) => ({
     modId,
     cmdId,
-    name: textsOf.get(`${modId}/${cmdId}`)?.name ?? "",
-    policy: textsOf.get(`${modId}/${cmdId}`)?.policy ?? "",
-    nodes: [...nodes.get(`${modId}/${cmdId}`)?.values() ?? []],
+    name: textsOf.get(moduleId(modId, cmdId))?.name ?? "",
+    policy: textsOf.get(moduleId(modId, cmdId))?.policy ?? "",
+    nodes: [...nodes.get(moduleId(modId, cmdId))?.values() ?? []],
   }));
 }
 
@@ -75,10 +74,10 @@ function nodeDifferences(
 ): NodeDifference[] {
   const differences: NodeDifference[] = [];
   const rest = new Map<string, RouteRow>();
-  for (const node of before.flatMap((module) => module.nodes)) rest.set(nodeName(node), node);
+  for (const node of before.flatMap((module) => module.nodes)) rest.set(nodeText(node), node);
   for (const node of after.flatMap((module) => module.nodes)) {
-    const old = rest.get(nodeName(node));
-    rest.delete(nodeName(node));
+    const old = rest.get(nodeText(node));
+    rest.delete(nodeText(node));
     if (old !== undefined && sameValues(old, node)) continue;
     const { modId, cmdId, ip, port } = node;
     differences.push({
@@ -103,7 +102,7 @@ function shown(value: string | number): string {
 
 /** One difference as a few words: `set 1/1 10.0.0.1:7777 weight 100 to 50`. */
 export function describeDifference({ before, after, ...key }: NodeDifference): string {
-  const name = nodeName(key);
+  const name = nodeText(key);
   if (before === null) return `add ${name}`;
   if (after === null) return `remove ${name}`;
   const fields = (["weight", "zone", "state"] as const)
@@ -113,14 +112,15 @@ export function describeDifference({ before, after, ...key }: NodeDifference): s
 }
 
 /** One difference of a module as a few words: `name 1/1 shop, policy changed`. */
-export function describeModule({ modId, cmdId, before, after }: ModuleDifference): string {
+export function describeModule({ before, after, ...key }: ModuleDifference): string {
+  const module = moduleText(key);
   const parts = [
     before.name === after.name
       ? ""
       : after.name === ""
-      ? `unname ${modId}/${cmdId}`
-      : `name ${modId}/${cmdId} ${after.name}`,
-    before.policy === after.policy ? "" : `set policy of ${modId}/${cmdId}`,
+      ? `unname ${module}`
+      : `name ${module} ${after.name}`,
+    before.policy === after.policy ? "" : `set policy of ${module}`,
   ];
   return parts.filter((part) => part !== "").join(", ");
 }
@@ -138,7 +138,7 @@ export function summaryOf({ nodes, modules }: ChangeDifferences): string {
     set > 0 ? `set ${set}` : "",
     removed > 0 ? `remove ${removed}` : "",
   ].filter((part) => part !== "");
-  const moduleCount = new Set(nodes.map(moduleId)).size;
+  const moduleCount = new Set(nodes.map(moduleText)).size;
   const parts = [
     counts.length === 0
       ? ""
@@ -157,7 +157,7 @@ export function summaryOf({ nodes, modules }: ChangeDifferences): string {
  */
 export function revisionOf(module: StoredModule): string {
   const lines = module.nodes
-    .map((node) => `${formatIpv4(node.ip)}:${node.port} ${node.weight} ${node.state} ${node.zone}`)
+    .map((node) => `${addressText(node)} ${node.weight} ${node.state} ${node.zone}`)
     .sort();
   // The hash knows bytes only, so everything beyond ASCII is spelt out.
   const { modId, cmdId, name, policy } = module;

@@ -1,6 +1,7 @@
 // Core. Call results over time: what may be written, asked and rolled up.
 
-import type { ModuleKey, NodeKey } from "../../model/keys.ts";
+import type { ModuleKey } from "../../model/module.ts";
+import type { NodeKey } from "../../model/node.ts";
 
 /** Lengths of the buckets, in seconds, finest first. Each is a whole multiple of the one before. */
 export const HISTORY_STEPS_S = [10, 60, 3600] as const;

@@ -1,6 +1,7 @@
 // Core. Events: what happened when, for people and alerts.
 
-import type { ModuleKey, NodeKey } from "../../model/keys.ts";
+import type { ModuleKey } from "../../model/module.ts";
+import type { NodeKey } from "../../model/node.ts";
 
 /** Most characters of the text of an event; more are cut off. */
 export const EVENT_TEXT_LENGTH_MAX = 500;

@@ -23,6 +23,8 @@ import {
   type SqlValue,
   textOf,
 } from "../drivers/sql_script.ts";
+import { UINT32_MAX } from "../../model/module.ts";
+import { PORT_MAX } from "../../model/node.ts";
 
 /** Events of one INSERT: small enough for the bound values of every database. */
 const EVENTS_PER_STATEMENT = 100;
@@ -30,7 +32,6 @@ const EVENTS_PER_STATEMENT = 100;
 const KINDS_MAX = 100;
 const KIND_PATTERN = /^[a-z0-9._-]{1,32}$/;
 const COLUMNS = ["at_ms", "kind", "modid", "cmdid", "ip", "port", "host", "text", "detail"];
-const UINT32_MAX = 4_294_967_295;
 
 function requireTable(shape: SchemaShape): void {
   if (shape.events) return;
@@ -63,7 +64,7 @@ function valuesOf(event: NewEvent): SqlValue[] {
     numberIn("modId", event.module?.modId, UINT32_MAX),
     numberIn("cmdId", event.module?.cmdId, UINT32_MAX),
     numberIn("ip", event.node?.ip, UINT32_MAX),
-    numberIn("port", event.node?.port, 65_535),
+    numberIn("port", event.node?.port, PORT_MAX),
     numberIn("host", event.host, UINT32_MAX),
     event.text.slice(0, EVENT_TEXT_LENGTH_MAX).toWellFormed(),
     detail,

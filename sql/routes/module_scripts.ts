@@ -1,7 +1,7 @@
 // Core. The conversations about Module: names and policies.
 
 import { LimitError, messageOf, StoreError } from "../../reactor/errors.ts";
-import { modulesOf, validateModuleKeys } from "./route_edits.ts";
+import { validateModuleKeys } from "./route_edits.ts";
 import {
   lockVersionScript,
   moduleCondition,
@@ -17,15 +17,16 @@ import {
   type SqlRow,
   textOf,
 } from "../drivers/sql_script.ts";
+import { type EditResult, MODULE_ROWS_MAX, type ModuleChange, type ModuleRow } from "../store.ts";
 import {
-  type EditResult,
+  isPrintable,
   MODULE_NAME_LENGTH_MAX,
   MODULE_POLICY_BYTES_MAX,
-  MODULE_ROWS_MAX,
-  type ModuleChange,
+  type ModuleId,
+  moduleId,
   type ModuleKey,
-  type ModuleRow,
-} from "../store.ts";
+  uniqueModules,
+} from "../../model/module.ts";
 
 /** Rows of one SELECT of all modules; few where reading holds the event loop: about 0.5 ms. */
 export const MODULE_PAGE_ROWS: Readonly<Record<Dialect, number>> = { mysql: 2000, sqlite: 200 };
@@ -34,9 +35,7 @@ const COLUMNS = "modid, cmdid, name, policy, updated_at";
 
 function checkName(place: string, name: unknown): void {
   if (typeof name !== "string") throw new TypeError(`${place}: name must be text`);
-  // deno-lint-ignore no-control-regex
-  const printable = name.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(name);
-  if (printable && name.length <= MODULE_NAME_LENGTH_MAX) return;
+  if (isPrintable(name) && name.length <= MODULE_NAME_LENGTH_MAX) return;
   throw new RangeError(
     `${place}: name must be at most ${MODULE_NAME_LENGTH_MAX} printable characters: ` +
       `current value has ${name.length}`,
@@ -101,7 +100,7 @@ export function* moduleRowsScript(
 }
 
 function* someRowsScript(keys: readonly ModuleKey[]): Script<ModuleRow[]> {
-  const modules = modulesOf(keys).sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
+  const modules = uniqueModules(keys).sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
   const found: ModuleRow[] = [];
   for (const chunk of chunksOf(modules, MODULES_PER_QUERY)) {
     const { sql, params } = moduleCondition(chunk);
@@ -142,17 +141,17 @@ function planChanges(
   stored: readonly ModuleRow[],
   changes: readonly ModuleChange[],
 ): ModuleDraft[] {
-  const drafts = new Map<string, ModuleDraft>();
+  const drafts = new Map<ModuleId, ModuleDraft>();
   for (const row of stored) {
     const { modId, cmdId, name, policy } = row;
-    drafts.set(`${modId}/${cmdId}`, { stored: row, key: { modId, cmdId }, name, policy });
+    drafts.set(moduleId(modId, cmdId), { stored: row, key: { modId, cmdId }, name, policy });
   }
   for (const { modId, cmdId, name, policy } of changes) {
-    const draft = drafts.get(`${modId}/${cmdId}`) ??
+    const draft = drafts.get(moduleId(modId, cmdId)) ??
       { stored: undefined, key: { modId, cmdId }, name: "", policy: "" };
     if (name !== undefined) draft.name = name;
     if (policy !== undefined) draft.policy = policy;
-    drafts.set(`${modId}/${cmdId}`, draft);
+    drafts.set(moduleId(modId, cmdId), draft);
   }
   return [...drafts.values()].filter(({ stored, name, policy }) =>
     (stored?.name ?? "") !== name || (stored?.policy ?? "") !== policy

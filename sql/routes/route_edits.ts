@@ -1,28 +1,17 @@
 // Core. Judges the edits of routes and works out what must be written.
 
 import { ConflictError, LimitError } from "../../reactor/errors.ts";
-import { formatIpv4 } from "../../reactor/address.ts";
+import { type NodeSpec, ROUTE_EDITS_MAX, type RouteEdit, type RouteRow } from "../store.ts";
+import { isPrintable, type ModuleKey, UINT32_MAX, uniqueModules } from "../../model/module.ts";
 import {
-  type ModuleKey,
-  type NodeKey,
-  type NodeSpec,
+  NODE_STATES,
   type NodeState,
-  ROUTE_EDITS_MAX,
-  type RouteEdit,
-  type RouteRow,
-} from "../store.ts";
-
-/** Largest value of the unsigned columns. */
-export const UNSIGNED_MAX = 4_294_967_295;
-/** Largest weight of a node. */
-export const WEIGHT_MAX = 10_000;
-/** Weight of a node that was given none. */
-export const WEIGHT_DEFAULT = 100;
-/** Longest zone name, in UTF-16 units; the column holds as many characters. */
-export const ZONE_LENGTH_MAX = 64;
-
-/** Every state a node can have. */
-export const NODE_STATES: readonly NodeState[] = ["on", "drain", "off"];
+  nodeText,
+  PORT_MAX,
+  WEIGHT_DEFAULT,
+  WEIGHT_MAX,
+  ZONE_LENGTH_MAX,
+} from "../../model/node.ts";
 
 /** A row of RouteData together with its id. */
 export interface StoredRoute extends RouteRow {
@@ -54,8 +43,7 @@ function checkInteger(place: string, name: string, value: unknown, min: number, 
 
 function checkZone(place: string, zone: unknown): void {
   if (typeof zone !== "string") throw new TypeError(`${place}: zone must be text`);
-  // deno-lint-ignore no-control-regex
-  if (zone.length > ZONE_LENGTH_MAX || /[\u0000-\u001f\u007f]/.test(zone) || !zone.isWellFormed()) {
+  if (zone.length > ZONE_LENGTH_MAX || !isPrintable(zone)) {
     throw new RangeError(
       `${place}: zone must be at most ${ZONE_LENGTH_MAX} printable characters: ` +
         `current value has ${zone.length}`,
@@ -101,10 +89,10 @@ export function validateEdits(edits: readonly RouteEdit[]): void {
       );
     }
     const isRemove = edit.op === "remove";
-    checkInteger(place, "modId", edit.modId, 0, UNSIGNED_MAX);
-    checkInteger(place, "cmdId", edit.cmdId, 0, UNSIGNED_MAX);
-    checkInteger(place, "ip", edit.ip, 0, UNSIGNED_MAX);
-    checkInteger(place, "port", edit.port, isRemove ? 0 : 1, isRemove ? UNSIGNED_MAX : 65_535);
+    checkInteger(place, "modId", edit.modId, 0, UINT32_MAX);
+    checkInteger(place, "cmdId", edit.cmdId, 0, UINT32_MAX);
+    checkInteger(place, "ip", edit.ip, 0, UINT32_MAX);
+    checkInteger(place, "port", edit.port, isRemove ? 0 : 1, isRemove ? UINT32_MAX : PORT_MAX);
     if (edit.op !== "remove") checkSpec(place, edit);
   });
 }
@@ -123,21 +111,9 @@ export function validateModuleKeys(keys: readonly ModuleKey[]): void {
     );
   }
   keys.forEach(({ modId, cmdId }, index) => {
-    checkInteger(`Module ${index + 1}`, "modId", modId, 0, UNSIGNED_MAX);
-    checkInteger(`Module ${index + 1}`, "cmdId", cmdId, 0, UNSIGNED_MAX);
+    checkInteger(`Module ${index + 1}`, "modId", modId, 0, UINT32_MAX);
+    checkInteger(`Module ${index + 1}`, "cmdId", cmdId, 0, UINT32_MAX);
   });
-}
-
-/** Modules that edits touch, each once, in order of first mention. */
-export function modulesOf(keys: readonly ModuleKey[]): ModuleKey[] {
-  const modules = new Map<string, ModuleKey>();
-  for (const { modId, cmdId } of keys) modules.set(`${modId}/${cmdId}`, { modId, cmdId });
-  return [...modules.values()];
-}
-
-/** Text by which a node is told from another; also how messages name it. */
-export function nodeName(key: NodeKey): string {
-  return `${key.modId}/${key.cmdId} ${formatIpv4(key.ip)}:${key.port}`;
 }
 
 interface NodeDraft {
@@ -150,13 +126,13 @@ function applyEdit(draft: NodeDraft, edit: RouteEdit): void {
   const { modId, cmdId, ip, port } = edit;
   if (edit.op === "add") {
     if (draft.current !== undefined) {
-      throw new ConflictError(`Node ${nodeName(edit)} exists already`);
+      throw new ConflictError(`Node ${nodeText(edit)} exists already`);
     }
     const { weight = WEIGHT_DEFAULT, zone = "", state = "on" } = edit;
     draft.current = { modId, cmdId, ip, port, weight, zone, state };
     return;
   }
-  if (draft.current === undefined) throw new ConflictError(`Node ${nodeName(edit)} does not exist`);
+  if (draft.current === undefined) throw new ConflictError(`Node ${nodeText(edit)} does not exist`);
   if (edit.op === "remove") {
     draft.current = undefined;
     return;
@@ -179,14 +155,14 @@ function sameValues(a: RouteRow, b: RouteRow): boolean {
 export function planEdits(stored: readonly StoredRoute[], edits: readonly RouteEdit[]): EditPlan {
   const drafts = new Map<string, NodeDraft>();
   for (const row of stored) {
-    const draft = drafts.get(nodeName(row)) ?? { stored: [], current: row };
+    const draft = drafts.get(nodeText(row)) ?? { stored: [], current: row };
     draft.stored.push(row);
-    drafts.set(nodeName(row), draft);
+    drafts.set(nodeText(row), draft);
   }
   const touched = new Set<NodeDraft>();
   for (const edit of edits) {
-    const draft = drafts.get(nodeName(edit)) ?? { stored: [], current: undefined };
-    drafts.set(nodeName(edit), draft);
+    const draft = drafts.get(nodeText(edit)) ?? { stored: [], current: undefined };
+    drafts.set(nodeText(edit), draft);
     applyEdit(draft, edit);
     touched.add(draft);
   }
@@ -218,6 +194,6 @@ function writePlan(drafts: Iterable<NodeDraft>): EditPlan {
     }
   }
   plan.updates.push(...updates.values());
-  plan.changed.push(...modulesOf(changed));
+  plan.changed.push(...uniqueModules(changed));
   return plan;
 }

@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { ConflictError } from "../../reactor/errors.ts";
-import { modulesOf, nodeName, planEdits, type StoredRoute, validateEdits } from "./route_edits.ts";
+import { planEdits, type StoredRoute, validateEdits } from "./route_edits.ts";
 import type { RouteEdit, RouteRow } from "../store.ts";
+import { uniqueModules } from "../../model/module.ts";
+import { nodeText } from "../../model/node.ts";
 
 function stored(id: number, port: number, values: Partial<StoredRoute> = {}): StoredRoute {
   return { id, modId: 1, cmdId: 1, ip: 9, port, weight: 100, zone: "", state: "on", ...values };
@@ -56,9 +58,9 @@ function applyPlainly(
   rows: readonly RouteRow[],
   edits: readonly RouteEdit[],
 ): RouteRow[] | undefined {
-  const map = new Map(rows.map((row) => [nodeName(row), row]));
+  const map = new Map(rows.map((row) => [nodeText(row), row]));
   for (const { op, ...spec } of edits) {
-    const name = nodeName(spec);
+    const name = nodeText(spec);
     const found = map.get(name);
     if ((op === "add") === (found !== undefined)) return undefined;
     if (op === "remove") map.delete(name);
@@ -88,7 +90,7 @@ test("planEdits() does what the edits say, whatever they are", () => {
     weight: fc.integer({ min: 0, max: 2 }),
   });
   const edits = fc.array(fc.record({ op: fc.constantFrom("add", "remove", "set"), spec }));
-  const rows = fc.uniqueArray(spec, { selector: nodeName });
+  const rows = fc.uniqueArray(spec, { selector: nodeText });
   fc.assert(fc.property(rows, edits, (specs, wishes) => {
     const before = specs.map((row, id) => stored(id, row.port, row));
     const list = wishes.map(({ op, spec: { weight, ...key } }) =>
@@ -100,10 +102,10 @@ test("planEdits() does what the edits say, whatever they are", () => {
       return;
     }
     const text = (routes: RouteRow[]): string[] =>
-      routes.map((row) => `${nodeName(row)} ${row.weight} ${row.zone} ${row.state}`).sort();
+      routes.map((row) => `${nodeText(row)} ${row.weight} ${row.zone} ${row.state}`).sort();
     const after = applyPlan(before, list);
     assert.deepEqual(text(after), text(expected));
-    const differing = modulesOf([...before, ...after]).filter(({ modId }) =>
+    const differing = uniqueModules([...before, ...after]).filter(({ modId }) =>
       text(before.filter((row) => row.modId === modId)).join() !==
         text(after.filter((row) => row.modId === modId)).join()
     );
@@ -130,7 +132,7 @@ test("validateEdits() takes any port for remove, real ones for the rest", () => 
 
 test("nodeName() tells every node from every other", () => {
   assert.equal(
-    nodeName({ modId: 4294967295, cmdId: 0, ip: 3232235953, port: 70000 }),
+    nodeText({ modId: 4294967295, cmdId: 0, ip: 3232235953, port: 70000 }),
     "4294967295/0 192.168.1.177:70000",
   );
 });

@@ -1,14 +1,7 @@
 // Core. The conversations about RouteData, RouteVersion and RouteChange.
 
 import { StoreError } from "../../reactor/errors.ts";
-import {
-  type EditPlan,
-  modulesOf,
-  planEdits,
-  type StoredRoute,
-  UNSIGNED_MAX,
-  WEIGHT_DEFAULT,
-} from "./route_edits.ts";
+import { type EditPlan, planEdits, type StoredRoute } from "./route_edits.ts";
 import type { SchemaShape } from "../migrations/schema_shape.ts";
 import {
   chunksOf,
@@ -23,12 +16,12 @@ import {
 import {
   type EditResult,
   MODULE_ROWS_MAX,
-  type ModuleKey,
-  type NodeState,
   type RouteEdit,
   type RouteMark,
   type RouteRow,
 } from "../store.ts";
+import { type ModuleKey, UINT32_MAX, uniqueModules } from "../../model/module.ts";
+import { type NodeState, WEIGHT_DEFAULT } from "../../model/node.ts";
 
 /** Modules asked for in one SELECT: short enough for every server's packet and parser limits. */
 export const MODULES_PER_QUERY = 500;
@@ -139,7 +132,7 @@ export function* storedRoutesScript(
   keys: readonly ModuleKey[],
   suffix: string,
 ): Script<StoredRoute[]> {
-  const modules = modulesOf(keys).sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
+  const modules = uniqueModules(keys).sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
   const routes: StoredRoute[] = [];
   for (const chunk of chunksOf(modules, MODULES_PER_QUERY)) {
     const { sql, params } = moduleCondition(chunk);
@@ -191,9 +184,9 @@ export function* recordChangesScript(
   meant: boolean,
 ): Script<number> {
   const { version, nowS } = locked;
-  // The column ends at UNSIGNED_MAX; then the clock's value is at least a different one.
+  // The column ends at UINT32_MAX; then the clock's value is at least a different one.
   const next = Math.max(version + 1, nowS);
-  const nextVersion = next > UNSIGNED_MAX ? nowS : next;
+  const nextVersion = next > UINT32_MAX ? nowS : next;
   const marked = meant && shape.changeMeant;
   const columns = "modid, cmdid, version" + (marked ? ", meant" : "");
   for (const chunk of chunksOf(changed, ROWS_PER_STATEMENT)) {
@@ -224,7 +217,7 @@ export function* confirmRoutesScript(
     throw new StoreError("RouteChange must have the column meant: run the migrations", false);
   }
   const locked = yield* lockVersionScript(dialect);
-  const changed = modulesOf(keys);
+  const changed = uniqueModules(keys);
   const version = yield* recordChangesScript(shape, locked, changed, true);
   return { changed, version };
 }

@@ -12,7 +12,6 @@ import {
   type CallStatusRow,
   INSTANCE_ROWS_MAX,
   type ModuleChange,
-  type ModuleKey,
   type ModuleRow,
   ROUTE_EDITS_MAX,
   type RouteEdit,
@@ -20,6 +19,7 @@ import {
   type ServiceInstance,
   type Store,
 } from "../store.ts";
+import type { ModuleKey } from "../../model/module.ts";
 
 /** What differs between the databases under test. */
 export interface ConformanceTarget {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { moduleId, moduleOf } from "./module_id.ts";
+import { moduleId, moduleOf } from "./module.ts";
 
 const uint32 = fc.oneof(
   fc.constantFrom(0, 1, 2 ** 21 - 1, 2 ** 21, 2 ** 31, 2 ** 32 - 1),

@@ -1,19 +1,8 @@
 // Core. Values of routes as text: what command line and route files share.
 
-import { parseIpv4 } from "../../reactor/address.ts";
-import type { NodeState } from "../../sql/store.ts";
-
-/** Largest module or command number: both are 32-bit. */
-export const ID_MAX = 4_294_967_295;
-
-/** Largest weight of a node; 0 keeps a node listed and gives it no calls. */
-export const WEIGHT_MAX = 10_000;
-
-/** Longest zone name. */
-export const ZONE_LENGTH_MAX = 64;
-
-/** States of a node in the route table. */
-export const NODE_STATES: readonly NodeState[] = ["on", "drain", "off"];
+import { parseIpv4 } from "../reactor/address.ts";
+import { NODE_STATES, type NodeState, PORT_MAX, WEIGHT_MAX, ZONE_LENGTH_MAX } from "./node.ts";
+import { UINT32_MAX } from "./module.ts";
 
 /**
  * A whole number in a range.
@@ -36,7 +25,7 @@ export function parseWhole(what: string, text: string, min: number, max: number)
  * @throws {RangeError} when it is not one.
  */
 export function parseModId(text: string): number {
-  return parseWhole("MODID", text, 0, ID_MAX);
+  return parseWhole("MODID", text, 0, UINT32_MAX);
 }
 
 /**
@@ -45,7 +34,7 @@ export function parseModId(text: string): number {
  * @throws {RangeError} when it is not one.
  */
 export function parseCmdId(text: string): number {
-  return parseWhole("CMDID", text, 0, ID_MAX);
+  return parseWhole("CMDID", text, 0, UINT32_MAX);
 }
 
 /**
@@ -54,7 +43,7 @@ export function parseCmdId(text: string): number {
  * @throws {RangeError} when it is not one.
  */
 export function parsePort(text: string): number {
-  return parseWhole("Port", text, 1, 65535);
+  return parseWhole("Port", text, 1, PORT_MAX);
 }
 
 /**

@@ -1,0 +1,66 @@
+// Core. What a module is, how it is named, and what its settings may be.
+
+/** Largest unsigned 32-bit number: of a module, a command, an IPv4 address. */
+export const UINT32_MAX = 4_294_967_295;
+
+/** Longest name of a module, in characters. */
+export const MODULE_NAME_LENGTH_MAX = 128;
+
+/** Longest policy of a module, a JSON object as text. Bytes of UTF-8. */
+export const MODULE_POLICY_BYTES_MAX = 4_096;
+
+/**
+ * A module: what callers ask a node of. Both are unsigned 32-bit numbers; not read-only, because
+ * messages off the wire are filled field by field.
+ */
+export interface ModuleKey {
+  modId: number;
+  cmdId: number;
+}
+
+/**
+ * A module as the key of maps: `modId * 2^32 + cmdId` while that is exact, else the text
+ * `"modId,cmdId"`. Maps find numbers several times faster than fresh texts, and modIds from 2^21 up
+ * are rare. Never shown to anybody.
+ */
+export type ModuleId = number | string;
+
+/** Below this modId both numbers fit the 53 bits of a number. */
+const NUMBER_MOD_ID_END = 2 ** 21;
+
+/** The id of a module; both numbers unsigned. */
+export function moduleId(modId: number, cmdId: number): ModuleId {
+  return modId < NUMBER_MOD_ID_END ? modId * 0x1_0000_0000 + cmdId : `${modId},${cmdId}`;
+}
+
+/** The module that {@linkcode moduleId} named. */
+export function moduleOf(id: ModuleId): ModuleKey {
+  if (typeof id === "number") {
+    return { modId: Math.floor(id / 0x1_0000_0000), cmdId: id % 0x1_0000_0000 };
+  }
+  const comma = id.indexOf(",");
+  return { modId: Number(id.slice(0, comma)), cmdId: Number(id.slice(comma + 1)) };
+}
+
+/** A module as console, audit and messages name it: `1/2`. */
+export function moduleText({ modId, cmdId }: ModuleKey): string {
+  return `${modId}/${cmdId}`;
+}
+
+/** A module as command line and logs name it: `1,2`. Queues of results are chosen by it too. */
+export function modulePair({ modId, cmdId }: ModuleKey): string {
+  return `${modId},${cmdId}`;
+}
+
+/** Modules that the keys name, each once, in order of first mention. */
+export function uniqueModules(keys: readonly ModuleKey[]): ModuleKey[] {
+  const modules = new Map<ModuleId, ModuleKey>();
+  for (const { modId, cmdId } of keys) modules.set(moduleId(modId, cmdId), { modId, cmdId });
+  return [...modules.values()];
+}
+
+/** True for text that people can read on one line: well-formed, without control characters. */
+export function isPrintable(text: string): boolean {
+  // deno-lint-ignore no-control-regex
+  return text.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(text);
+}

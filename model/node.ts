@@ -1,0 +1,76 @@
+// Core. What a node is, how it is named, and what a route may say of it.
+
+import { formatIpv4 } from "../reactor/address.ts";
+import { type ModuleKey, moduleText } from "./module.ts";
+
+/** Largest port. */
+export const PORT_MAX = 65_535;
+
+/** Largest weight of a node; 0 keeps a node listed and gives it no calls. */
+export const WEIGHT_MAX = 10_000;
+
+/** Weight of a node whose route names none. */
+export const WEIGHT_DEFAULT = 100;
+
+/** Longest zone name, in characters (UTF-16 units). */
+export const ZONE_LENGTH_MAX = 64;
+
+/**
+ * What an operator wants of a node: `on` = calls, `drain` = no new call, it is about to stop;
+ * `off` = no call, it is stopped.
+ */
+export type NodeState = "on" | "drain" | "off";
+
+/** Every state a node can have. */
+export const NODE_STATES: readonly NodeState[] = ["on", "drain", "off"];
+
+/** A node, of whichever module. */
+export interface NodeAddress {
+  /** IPv4 address as an unsigned number in host order. */
+  readonly ip: number;
+  /** 1 to 65535; foreign writers may have stored any unsigned number. */
+  readonly port: number;
+}
+
+/** One node of one module. */
+export interface NodeKey extends ModuleKey, NodeAddress {}
+
+/** A node as a route names it. */
+export interface RouteNode extends NodeAddress {
+  /** Share of the calls it should get, 0 to 10000; 0 = none. @default {100} */
+  readonly weight?: number;
+  /** Name of the zone it stands in, at most 64 characters. @default {""} */
+  readonly zone?: string;
+  /** @default {"on"} */
+  readonly state?: NodeState;
+}
+
+/** True for a port that can be called. */
+export function isNodePort(port: number): boolean {
+  return Number.isInteger(port) && port >= 1 && port <= PORT_MAX;
+}
+
+/** A node within its module as the key of maps; exact, as ip and port need 48 bits. */
+export function addressId(ip: number, port: number): number {
+  return ip * 65_536 + port;
+}
+
+/** A node of any module as the key of maps. Never shown to anybody: it has its ip as a number. */
+export function nodeId(node: NodeKey): string {
+  return `${moduleText(node)} ${node.ip}:${node.port}`;
+}
+
+/** The calls of one caller to one node as the key of maps. */
+export function callsId(row: NodeKey & { readonly caller: number }): string {
+  return `${row.modId},${row.cmdId},${row.ip},${row.port},${row.caller}`;
+}
+
+/** A node within its module, as people name it: `10.0.0.1:7777`. */
+export function addressText({ ip, port }: NodeAddress): string {
+  return `${formatIpv4(ip)}:${port}`;
+}
+
+/** A node as messages name it: `1/2 10.0.0.1:7777`. */
+export function nodeText(node: NodeKey): string {
+  return `${moduleText(node)} ${addressText(node)}`;
+}
