@@ -20,7 +20,7 @@ import { formatAddress, formatIpv4 } from "../reactor/address.ts";
 import { setAligned, type Timer } from "../reactor/time/clock.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
 import { LogRateLimiter } from "../reactor/log.ts";
-import type { CacheFile } from "./routes/cache_file.ts";
+import { CacheFile } from "./routes/cache_file.ts";
 import { chooseCallerIp } from "../feed/caller_ip.ts";
 import { type AgentSettings, agentSettings, balanceSettingsOf } from "./config.ts";
 import { type ArrivedRoute, DnsClient } from "./routes/dns_client.ts";
@@ -93,7 +93,7 @@ class AgentService implements RunningService {
   readonly #firstPort: number;
   readonly #interfaces = ipv4OfInterfaces();
   readonly #registry = new RouteRegistry();
-  #cache: CacheFile | undefined;
+  readonly #cache: CacheFile | undefined;
   readonly #dns: DnsClient;
   readonly #reporter: ReportClient;
   readonly #feed: TableFeed | undefined;
@@ -159,6 +159,10 @@ class AgentService implements RunningService {
       addresses: settings.reporterAddresses,
       callerIp: () => this.#callerIp(),
     });
+    if (settings.cacheDir !== "") {
+      const options = { directory: settings.cacheDir, clock, log };
+      this.#cache = new CacheFile({ ...options, routes: () => this.#registry.routes() });
+    }
     if (settings.tableFeed) {
       this.#feed = new TableFeed({
         ...shared,
@@ -183,7 +187,6 @@ class AgentService implements RunningService {
   /** @throws {BindError} when the TCP port of the feed is taken; nothing runs then. */
   async start(): Promise<this> {
     await this.#listenForClients();
-    this.#cache = await this.#openCache();
     for (const cached of await this.#cache?.load() ?? []) {
       // The file may be of another version, which knew other policies.
       const policy = this.#policyOf(cached.modId, cached.cmdId, cached.policy);
@@ -241,15 +244,6 @@ class AgentService implements RunningService {
     await this.#feed?.close();
     await this.#loops?.close();
     await Promise.all([this.#reporter.close(), this.#dns.close(), this.#cache?.close()]);
-  }
-
-  /** Loaded when wanted only: the modules for files cost every start something. */
-  async #openCache(): Promise<CacheFile | undefined> {
-    const { cacheDir: directory } = this.#settings;
-    if (directory === "") return undefined;
-    const { clock, log } = this.#context;
-    const { CacheFile } = await import("./routes/cache_file.ts");
-    return new CacheFile({ directory, routes: () => this.#registry.routes(), clock, log });
   }
 
   /**

@@ -1,10 +1,9 @@
 // Shell. Keeps the routes in one file: written whole or not at all, and not too often.
 
-import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
+import { runtime } from "../../reactor/runtime/mod.ts";
 import type { PackedRoute } from "../loops/packed_route.ts";
 import { CACHE_BYTES_MAX, decodeRouteCache, encodeRouteCache } from "./route_cache.ts";
 
@@ -45,7 +44,7 @@ export class CacheFile {
 
   constructor(options: CacheFileOptions) {
     this.#options = options;
-    this.#path = join(options.directory, CACHE_FILE_NAME);
+    this.#path = `${options.directory}/${CACHE_FILE_NAME}`;
   }
 
   /** Files written, and attempts that failed, since the start. */
@@ -58,9 +57,7 @@ export class CacheFile {
     const { log } = this.#options;
     let bytes: Uint8Array;
     try {
-      const { size } = await stat(this.#path);
-      if (size > CACHE_BYTES_MAX) throw new RangeError(`File of ${size} bytes is too large`);
-      bytes = await readFile(this.#path);
+      bytes = await runtime.readFile(this.#path, CACHE_BYTES_MAX);
     } catch (error) {
       if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
       log.warn("Route cache cannot be read", { path: this.#path, error: messageOf(error) });
@@ -103,26 +100,16 @@ export class CacheFile {
 
   async #write(): Promise<void> {
     const { directory, clock, log } = this.#options;
-    const temporary = `${this.#path}.new`;
     this.#dirty = false;
     try {
       const { bytes, leftOut } = encodeRouteCache(this.#options.routes(), clock.wallMs());
       if (leftOut > 0) log.warn("Modules do not fit the route cache", { leftOut });
-      await mkdir(directory, { recursive: true });
-      const file = await open(temporary, "w");
-      try {
-        await file.writeFile(bytes);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(temporary, this.#path);
+      await runtime.replaceFile(directory, CACHE_FILE_NAME, bytes);
       this.#writes++;
     } catch (error) {
       this.#failures++;
       this.#dirty = true;
       this.#writeIn(CACHE_RETRY_MS);
-      await rm(temporary, { force: true }).catch(() => {});
       if (clock.nowMs() - this.#complainedAtMs < COMPLAIN_EVERY_MS) return;
       this.#complainedAtMs = clock.nowMs();
       log.warn("Route cache cannot be written; serving goes on", {

@@ -11,6 +11,7 @@ import {
   firstOf,
   libcNames,
   openFilesMaxBy,
+  requireFileBytes,
   toBindError,
   toConnectError,
   writeAll,
@@ -397,6 +398,32 @@ function files(): typeof import("node:fs") {
   return process.getBuiltinModule("node:fs");
 }
 
+async function readFile(path: string, bytesMax: number): Promise<Uint8Array> {
+  const { stat, readFile } = files().promises;
+  requireFileBytes((await stat(path)).size, bytesMax);
+  return await readFile(path);
+}
+
+async function replaceFile(directory: string, name: string, bytes: Uint8Array): Promise<void> {
+  const { mkdir, open, rename, rm } = files().promises;
+  const path = `${directory}/${name}`;
+  const temporary = `${path}.new`;
+  try {
+    await mkdir(directory, { recursive: true });
+    const file = await open(temporary, "w");
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error;
+  }
+}
+
 function openFilesMax(): number | undefined {
   return openFilesMaxBy((path) => files().readFileSync(path, "utf8"));
 }
@@ -440,6 +467,8 @@ export function bunRuntime(): Runtime {
       return () => void process.off(signal, action);
     },
     readTextFile: (path) => files().promises.readFile(path, "utf8"),
+    readFile,
+    replaceFile,
     memoryBytes: () => process.memoryUsage().rss,
     openFilesMax,
     cpuSeconds(): number {

@@ -70,6 +70,11 @@ export function openFilesMaxBy(read: (path: string) => string): number | undefin
   }
 }
 
+/** @throws {RangeError} when a file is larger than it may be. */
+export function requireFileBytes(bytes: number, bytesMax: number): void {
+  if (bytes > bytesMax) throw new RangeError(`File of ${bytes} bytes is too large`);
+}
+
 /** Processors whose C structures are known here. */
 const LIBC_PROCESSORS: readonly string[] = ["x86_64", "aarch64"];
 

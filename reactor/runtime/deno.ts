@@ -8,6 +8,7 @@ import {
   firstOf,
   libcNames,
   openFilesMaxBy,
+  requireFileBytes,
   toBindError,
   toConnectError,
   writeAll,
@@ -419,6 +420,26 @@ function loadLibc(): Libc {
   };
 }
 
+async function readFile(path: string, bytesMax: number): Promise<Uint8Array> {
+  requireFileBytes((await Deno.stat(path)).size, bytesMax);
+  return await Deno.readFile(path);
+}
+
+async function replaceFile(directory: string, name: string, bytes: Uint8Array): Promise<void> {
+  const path = `${directory}/${name}`;
+  const temporary = `${path}.new`;
+  try {
+    await Deno.mkdir(directory, { recursive: true });
+    using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
+    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    await file.sync();
+    await Deno.rename(temporary, path);
+  } catch (error) {
+    await Deno.remove(temporary).catch(() => {});
+    throw error;
+  }
+}
+
 const workers = new WarmWorkers((url) => new Worker(url, { type: "module" }));
 
 /** The runtime, on Deno. */
@@ -452,6 +473,8 @@ export function denoRuntime(): Runtime {
       return () => Deno.removeSignalListener(signal, listener);
     },
     readTextFile: (path) => Deno.readTextFile(path),
+    readFile,
+    replaceFile,
     memoryBytes: () => Deno.memoryUsage().rss,
     cpuSeconds(): number {
       const { user, system } = process.cpuUsage();

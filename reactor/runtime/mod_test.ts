@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -155,3 +155,17 @@ test("runtime.serveHttp() answers, streams, tells who asks, and ends streams at 
   assert.equal(await ended, true);
   await assert.rejects(fetch(`${base}/who`));
 });
+
+test("replaceFile() writes a file in a folder it makes, and readFile() reads it up to its limit", () =>
+  withTempDir(async (parent) => {
+    const directory = join(parent, "made", "when needed");
+    const path = join(directory, "file");
+    await assert.rejects(runtime.readFile(path, 10), (error) => errorCode(error) === "ENOENT");
+    for (const bytes of [new Uint8Array(10).fill(1), Uint8Array.of(2), new Uint8Array(0)]) {
+      await runtime.replaceFile(directory, "file", bytes);
+      assert.deepEqual([...await runtime.readFile(path, 10)], [...bytes]);
+    }
+    await runtime.replaceFile(directory, "file", new Uint8Array(11));
+    await assert.rejects(runtime.readFile(path, 10), RangeError);
+    assert.deepEqual(readdirSync(directory), ["file"]);
+  }));

@@ -213,6 +213,20 @@ export interface Runtime extends TcpTransport {
   /** Calls `action` on every such signal, instead of the default; the result undoes it. */
   onSignal(signal: SignalName, action: () => void): () => void;
   readTextFile(path: string): Promise<string>;
+  /**
+   * The bytes of a file.
+   *
+   * @throws {RangeError} when there are more than `bytesMax`.
+   * @throws {Error} with the code `ENOENT` when there is no such file.
+   */
+  readFile(path: string, bytesMax: number): Promise<Uint8Array>;
+  /**
+   * Puts a file in the place of the one of that name, if there is one: whoever reads it, also after a
+   * loss of power, finds the old bytes or the new ones, whole. Makes the folder.
+   *
+   * @throws {Error} of the system; the old file is untouched then.
+   */
+  replaceFile(directory: string, name: string, bytes: Uint8Array): Promise<void>;
   /** Processor time of this process since its start, in all its threads. */
   cpuSeconds(): number;
   /** IP addresses of this machine's interfaces, in the system's order. */
