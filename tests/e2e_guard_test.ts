@@ -12,7 +12,7 @@ import { dnsDaemon } from "../dns/service.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { openStore } from "../sql/mod.ts";
 import type { ResponseOf } from "../web/contract.ts";
-import { heldRoutes } from "../web/pages/held_routes.ts";
+import { heldRoutes } from "../web/pages/modules/held_routes.ts";
 import { withConsole } from "./support/console_bench.ts";
 import { freePort } from "./support/free_port.ts";
 import { withTempDir } from "./support/temp_dir.ts";

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { takesGzip } from "../packing.ts";
-import { parsePlace } from "../pages/places.ts";
+import { parsePlace } from "../pages/shell/places.ts";
 import { FILES } from "./bundle.ts";
 
 /** An answer for a file of the console. */

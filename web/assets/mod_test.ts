@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { PAGE_NAMES } from "../pages/places.ts";
+import { PAGE_NAMES } from "../pages/shell/places.ts";
 import { findAsset } from "./mod.ts";
 
 const html = new TextDecoder().decode(findAsset("/")?.body);

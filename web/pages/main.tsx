@@ -2,26 +2,26 @@
 
 import { type JSX, render } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { call, maybeLoggedIn, problemOf, session } from "./api.ts";
-import { Frame, NAV_ITEMS, Notices } from "./layout.tsx";
-import { AccountPage } from "./page_account.tsx";
-import { AgentsPage } from "./page_agents.tsx";
-import { AlertsPage } from "./page_alerts.tsx";
-import { AuditPage } from "./page_audit.tsx";
-import { ChangePage, ChangesPage } from "./page_changes.tsx";
-import { EventsPage } from "./page_events.tsx";
-import { HistoryPanel } from "./history_panel.tsx";
-import { FirstPasswordPage, LoginPage, UnreachablePage, WaitingPage } from "./page_login.tsx";
-import { ModulePage } from "./page_module.tsx";
-import { ModulesPage } from "./page_modules.tsx";
-import { OverviewPage } from "./page_overview.tsx";
-import { ServicesPage } from "./page_services.tsx";
-import { TransferPage } from "./page_transfer.tsx";
-import { UsersPage } from "./page_users.tsx";
-import type { PageName } from "./places.ts";
-import { listenToKeys, Overlay } from "./search.tsx";
-import { followLinks, freshness, may, navigate, notify, place } from "./state.ts";
-import { Empty, PageHead } from "./widgets.tsx";
+import { call, maybeLoggedIn, problemOf, session } from "./shell/api.ts";
+import { Frame, NAV_ITEMS, Notices } from "./shell/layout.tsx";
+import { AccountPage } from "./users/page_account.tsx";
+import { AgentsPage } from "./agents/page_agents.tsx";
+import { AlertsPage } from "./alerts/page_alerts.tsx";
+import { AuditPage } from "./users/page_audit.tsx";
+import { ChangePage, ChangesPage } from "./changes/page_changes.tsx";
+import { EventsPage } from "./events/page_events.tsx";
+import { HistoryPanel } from "./history/history_panel.tsx";
+import { FirstPasswordPage, LoginPage, UnreachablePage, WaitingPage } from "./users/page_login.tsx";
+import { ModulePage } from "./modules/page_module.tsx";
+import { ModulesPage } from "./modules/page_modules.tsx";
+import { OverviewPage } from "./shell/page_overview.tsx";
+import { ServicesPage } from "./services/page_services.tsx";
+import { TransferPage } from "./changes/page_transfer.tsx";
+import { UsersPage } from "./users/page_users.tsx";
+import type { PageName } from "./shell/places.ts";
+import { listenToKeys, Overlay } from "./shell/search.tsx";
+import { followLinks, freshness, may, navigate, notify, place } from "./shell/state.ts";
+import { Empty, PageHead } from "./parts/widgets.tsx";
 
 function HistoryPage(): JSX.Element {
   return (

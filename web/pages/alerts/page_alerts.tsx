@@ -1,0 +1,402 @@
+// Shell. Alerts: what fires, the rules, silences, and the webhooks they are sent to.
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { call } from "../shell/api.ts";
+import { formatSpan, modulePath } from "../parts/format.ts";
+import { Icon } from "../parts/icons.tsx";
+import { type Reloadable, useLive, useLoad } from "../shell/live.ts";
+import { withQuery } from "../shell/places.ts";
+import { RULE_KINDS, RuleDialog } from "./rule_dialog.tsx";
+import { SilenceDialog } from "./silence_dialog.tsx";
+import { may, notify, query, setQuery } from "../shell/state.ts";
+import type { AlertRow, RuleRow, SilenceRow } from "../shell/types.ts";
+import {
+  Ago,
+  Badge,
+  Confirm,
+  Empty,
+  Heads,
+  Load,
+  PageHead,
+  SeverityBadge,
+} from "../parts/widgets.tsx";
+import { Webhooks } from "./webhooks.tsx";
+
+const REFRESH_MS = 10_000;
+const TABS = [
+  ["firing", "Firing"],
+  ["rules", "Rules"],
+  ["silences", "Silences"],
+  ["webhooks", "Webhooks"],
+] as const;
+
+/** The module an alert, rule or silence is about. */
+function Subject(
+  props: { modId: number | null; cmdId: number | null; node?: string | null; all: string },
+): JSX.Element {
+  const { modId, cmdId, node } = props;
+  if (modId === null || cmdId === null) return <span class="muted">{node ?? props.all}</span>;
+  return (
+    <a href={withQuery(modulePath({ modId, cmdId }), { find: node ?? undefined })}>
+      {modId} / {cmdId}
+      {node && <>, {node}</>}
+    </a>
+  );
+}
+
+function AlertLine(props: { alert: AlertRow; onSilence: (alert: AlertRow) => void }): JSX.Element {
+  const { alert, onSilence } = props;
+  return (
+    <tr>
+      <td data-label="State">
+        {alert.state === "firing"
+          ? <SeverityBadge severity={alert.severity} />
+          : <Badge tone="idle" icon="info" text="pending" title="Not long enough to fire" />}
+        {alert.isSilenced && <Badge tone="idle" icon="bell_off" text="silenced" />}
+      </td>
+      <td class="main-cell prose">
+        <span data-row tabIndex={-1} class="strong">{alert.title}</span>
+        <span class="sub">{alert.text}</span>
+      </td>
+      <td data-label="About">
+        <Subject {...alert} node={alert.node ?? alert.service} all="everything" />
+      </td>
+      <td data-label="Since" class="nowrap">
+        <Ago atMs={alert.sinceMs} />
+      </td>
+      {may("operator") && (
+        <td class="row-actions">
+          <button
+            type="button"
+            class="small"
+            aria-label={`Silence ${alert.title}`}
+            onClick={() => onSilence(alert)}
+          >
+            <Icon name="bell_off" />Silence
+          </button>
+        </td>
+      )}
+    </tr>
+  );
+}
+
+function Firing(): JSX.Element {
+  const list = useLive("alerts");
+  const [silencing, setSilencing] = useState<AlertRow>();
+  return (
+    <>
+      <Load of={list}>
+        {({ alerts }) =>
+          alerts.length === 0
+            ? (
+              <Empty icon="ok" title="No alert fires">
+                <p>Rules look at modules, nodes and services all the time.</p>
+              </Empty>
+            )
+            : (
+              <div class="panel flush">
+                <table class="rows cards">
+                  <caption class="hidden">Alerts</caption>
+                  <Heads
+                    names={["State", "What", "About", "Since", ...(may("operator") ? [""] : [])]}
+                  />
+                  <tbody>
+                    {alerts.map((alert) => (
+                      <AlertLine key={alert.key} alert={alert} onSilence={setSilencing} />
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            )}
+      </Load>
+      {silencing !== undefined && (
+        <SilenceDialog
+          rule={{ id: silencing.ruleId, title: silencing.title }}
+          {...(silencing.modId === null || silencing.cmdId === null
+            ? {}
+            : { module: { modId: silencing.modId, cmdId: silencing.cmdId } })}
+          {...(silencing.node === null ? {} : { node: silencing.node })}
+          onClose={() => setSilencing(undefined)}
+        />
+      )}
+    </>
+  );
+}
+
+function RuleLine(props: {
+  rule: RuleRow;
+  onEdit: () => void;
+  onRemove: () => void;
+  onToggle: () => void;
+}): JSX.Element {
+  const { rule } = props;
+  const kind = RULE_KINDS[rule.kind];
+  return (
+    <tr class={rule.isEnabled ? "" : "quiet"}>
+      <td class="main-cell prose">
+        <span class="strong">{rule.title}</span>
+        <span class="sub">{kind.text}</span>
+      </td>
+      <td data-label="Severity">
+        <SeverityBadge severity={rule.severity} />
+      </td>
+      <td data-label="Over" class="number">{kind.show(rule.threshold)}</td>
+      <td data-label="For" class="number">{formatSpan(rule.forS * 1000)}</td>
+      <td data-label="Ends after" class="number">{formatSpan(rule.clearS * 1000)}</td>
+      <td data-label="Module">
+        <Subject modId={rule.modId} cmdId={rule.cmdId} all="all" />
+      </td>
+      <td data-label="On">
+        {rule.isEnabled
+          ? (
+            <span class="mark ok">
+              <Icon name="ok" />on
+            </span>
+          )
+          : (
+            <span class="mark idle">
+              <Icon name="off" />off
+            </span>
+          )}
+      </td>
+      {may("operator") && (
+        <td class="row-actions">
+          <button type="button" class="small" onClick={props.onToggle}>
+            {rule.isEnabled ? "Switch off" : "Switch on"}
+            <span class="hidden">{rule.title}</span>
+          </button>
+          <button
+            type="button"
+            class="icon-button"
+            aria-label={`Edit rule ${rule.title}`}
+            onClick={props.onEdit}
+          >
+            <Icon name="edit" />
+          </button>
+          <button
+            type="button"
+            class="icon-button"
+            aria-label={`Remove rule ${rule.title}`}
+            onClick={props.onRemove}
+          >
+            <Icon name="trash" />
+          </button>
+        </td>
+      )}
+    </tr>
+  );
+}
+
+type RuleWish = { readonly kind: "edit"; readonly rule?: RuleRow } | {
+  readonly kind: "remove";
+  readonly rule: RuleRow;
+};
+
+function RuleTable(props: {
+  rules: readonly RuleRow[];
+  onWish: (wish: RuleWish) => void;
+  onToggle: (rule: RuleRow) => void;
+}): JSX.Element {
+  const names = ["Rule", "Severity", "#Over", "#For", "#Ends after", "Module", "On"];
+  return (
+    <div class="panel flush">
+      <table class="rows cards">
+        <caption class="hidden">Alert rules</caption>
+        <Heads names={[...names, ...(may("operator") ? [""] : [])]} />
+        <tbody>
+          {props.rules.map((rule) => (
+            <RuleLine
+              key={rule.id}
+              rule={rule}
+              onToggle={() => props.onToggle(rule)}
+              onEdit={() => props.onWish({ kind: "edit", rule })}
+              onRemove={() => props.onWish({ kind: "remove", rule })}
+            />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Rules(): JSX.Element {
+  const list = useLoad("rules", (signal) => call("listRules", { signal }), REFRESH_MS);
+  const [wish, setWish] = useState<RuleWish>();
+  const close = (): void => setWish(undefined);
+  const toggle = ({ id, ...rule }: RuleRow): void => {
+    call("putRule", { params: { id }, body: { ...rule, isEnabled: !rule.isEnabled } }).then(
+      () => list.reload(),
+      (error: Error) => notify("crit", error.message),
+    );
+  };
+  const edited = wish?.kind === "edit" ? wish.rule : undefined;
+  return (
+    <>
+      {may("operator") && (
+        <p class="list-actions">
+          <button
+            type="button"
+            class="primary"
+            data-key="n"
+            onClick={() => setWish({ kind: "edit" })}
+          >
+            <Icon name="plus" />Add rule
+          </button>
+        </p>
+      )}
+      <Load of={list} onRetry={list.reload}>
+        {({ rules }) =>
+          rules.length === 0
+            ? <Empty icon="alerts" title="No rules" />
+            : <RuleTable rules={rules} onWish={setWish} onToggle={toggle} />}
+      </Load>
+      {wish?.kind === "edit" && (
+        <RuleDialog
+          {...(edited === undefined ? {} : { rule: edited })}
+          onClose={close}
+          onDone={list.reload}
+        />
+      )}
+      {wish?.kind === "remove" && (
+        <Confirm
+          title="Remove rule"
+          action="Remove"
+          danger
+          onClose={close}
+          onConfirm={async () => {
+            await call("deleteRule", { params: { id: wish.rule.id } });
+            list.reload();
+            close();
+          }}
+        >
+          <p>
+            “{wish.rule.title}” and its alerts end. Switch it off instead to keep its settings.
+          </p>
+        </Confirm>
+      )}
+    </>
+  );
+}
+
+function SilenceTable(
+  props: {
+    silences: readonly SilenceRow[];
+    rules: readonly RuleRow[];
+    onEnd: (id: number) => void;
+  },
+): JSX.Element {
+  const titleOf = (id: number | null): string =>
+    id === null ? "every rule" : props.rules.find((rule) => rule.id === id)?.title ?? `rule ${id}`;
+  return (
+    <div class="panel flush">
+      <table class="rows cards">
+        <caption class="hidden">Silences</caption>
+        <Heads names={["Quiet", "About", "Who", "Ends", ...(may("operator") ? [""] : [])]} />
+        <tbody>
+          {props.silences.map((silence) => (
+            <tr key={silence.id}>
+              <td class="main-cell prose">
+                <span class="strong">{titleOf(silence.ruleId)}</span>
+                <span class="sub">“{silence.why}”</span>
+              </td>
+              <td data-label="About">
+                <Subject {...silence} all="everything" />
+              </td>
+              <td data-label="Who">{silence.who}</td>
+              <td data-label="Ends" class="nowrap">
+                <Ago atMs={silence.endsAtMs} />
+              </td>
+              {may("operator") && (
+                <td class="row-actions">
+                  <button type="button" class="small" onClick={() => props.onEnd(silence.id)}>
+                    End now
+                  </button>
+                </td>
+              )}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Silences(): JSX.Element {
+  const list: Reloadable<{ silences: SilenceRow[]; rules: RuleRow[] }> = useLoad(
+    "silences",
+    async (signal) => {
+      const [{ silences }, { rules }] = await Promise.all([
+        call("listSilences", { signal }),
+        call("listRules", { signal }),
+      ]);
+      return { silences, rules };
+    },
+    REFRESH_MS,
+  );
+  const [isAdding, setAdding] = useState(false);
+  const end = (id: number): void => {
+    call("deleteSilence", { params: { id } }).then(
+      () => {
+        notify("ok", "The silence has ended");
+        list.reload();
+      },
+      (error: Error) => notify("crit", error.message),
+    );
+  };
+  return (
+    <>
+      {may("operator") && (
+        <p class="list-actions">
+          <button type="button" class="primary" data-key="n" onClick={() => setAdding(true)}>
+            <Icon name="bell_off" />Silence everything
+          </button>
+          <span class="muted">
+            For one module, use its page; for one alert, the button in its row.
+          </span>
+        </p>
+      )}
+      <Load of={list} onRetry={list.reload}>
+        {(value) =>
+          value.silences.length === 0
+            ? (
+              <Empty icon="bell_off" title="Nothing is silenced">
+                <p>Silence what you know about, for as long as you work on it.</p>
+              </Empty>
+            )
+            : <SilenceTable {...value} onEnd={end} />}
+      </Load>
+      {isAdding && <SilenceDialog onClose={() => setAdding(false)} onDone={list.reload} />}
+    </>
+  );
+}
+
+/** The page of alerts. */
+export function AlertsPage(): JSX.Element {
+  const tabs = TABS.filter(([name]) => name !== "webhooks" || may("admin"));
+  const tab = tabs.find(([name]) => name === query.value.get("tab"))?.[0] ?? "firing";
+  return (
+    <>
+      <PageHead title="Alerts" about="What fires, by which rules, and whom it is told" />
+      <nav class="tabs" aria-label="Parts of the alerts">
+        {tabs.map(([name, text]) => (
+          <a
+            key={name}
+            href={name === "firing" ? "/alerts" : `/alerts?tab=${name}`}
+            aria-current={name === tab ? "page" : undefined}
+            onClick={(event) => {
+              event.preventDefault();
+              setQuery({ tab: name === "firing" ? undefined : name });
+            }}
+          >
+            {text}
+          </a>
+        ))}
+      </nav>
+      {tab === "firing" && <Firing />}
+      {tab === "rules" && <Rules />}
+      {tab === "silences" && <Silences />}
+      {tab === "webhooks" && <Webhooks />}
+    </>
+  );
+}

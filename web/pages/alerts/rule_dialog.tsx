@@ -1,0 +1,228 @@
+// Shell. The form of an alert rule.
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { call } from "../shell/api.ts";
+import { formatCount, formatShare, formatSpan } from "../parts/format.ts";
+import { notify } from "../shell/state.ts";
+import type { RuleRow } from "../shell/types.ts";
+import { FormDialog } from "../parts/form_dialog.tsx";
+import { faultOf, Field, useAction } from "../parts/widgets.tsx";
+
+/** What the threshold of a kind counts. */
+type Unit = "share" | "seconds" | "reports" | "count" | "none";
+
+interface RuleKind {
+  readonly name: string;
+  readonly text: string;
+  readonly unit: Unit;
+  readonly show: (threshold: number) => string;
+}
+
+function kind(name: string, text: string, unit: Unit): RuleKind {
+  const show = (threshold: number): string => {
+    if (unit === "share") return formatShare(threshold);
+    if (unit === "seconds") return formatSpan(threshold * 1000);
+    return unit === "none" ? "–" : formatCount(threshold);
+  };
+  return { name, text, unit, show };
+}
+
+/** Kinds of rules in words. */
+export const RULE_KINDS: Readonly<Record<RuleRow["kind"], RuleKind>> = {
+  module_overload: kind("Module down", "every node of a module is kept out", "none"),
+  error_share: kind("Error share", "share of failed calls of a module", "share"),
+  node_out: kind("Node out", "a node is kept out by its callers", "none"),
+  agent_silent: kind("Agent silent", "seconds without a sign of life of an agent", "seconds"),
+  dns_behind: kind("dns behind", "seconds a dns is behind the routes stored", "seconds"),
+  push_refused: kind("Push refused", "pushes that agents refused", "count"),
+  report_backlog: kind("Report backlog", "reports that wait to be stored", "reports"),
+};
+
+const UNIT_TEXTS: Readonly<Record<Unit, string>> = {
+  share: "per cent of calls",
+  seconds: "seconds",
+  reports: "reports",
+  count: "in a minute",
+  none: "",
+};
+
+/** A rule as its form holds it: numbers as text. */
+interface Draft {
+  readonly kind: RuleRow["kind"];
+  readonly title: string;
+  readonly severity: RuleRow["severity"];
+  readonly threshold: string;
+  readonly forS: string;
+  readonly clearS: string;
+  readonly module: string;
+}
+
+function draftOf(rule: RuleRow | undefined): Draft {
+  if (rule === undefined) {
+    return {
+      kind: "error_share",
+      title: "",
+      severity: "warning",
+      threshold: "5",
+      forS: "60",
+      clearS: "120",
+      module: "",
+    };
+  }
+  const isShare = RULE_KINDS[rule.kind].unit === "share";
+  return {
+    kind: rule.kind,
+    title: rule.title,
+    severity: rule.severity,
+    threshold: String(isShare ? Math.round(rule.threshold * 10_000) / 100 : rule.threshold),
+    forS: String(rule.forS),
+    clearS: String(rule.clearS),
+    module: rule.modId === null ? "" : `${rule.modId}/${rule.cmdId}`,
+  };
+}
+
+/** The two numbers of a module; null for none, undefined for what is neither. */
+function parseModule(text: string): { modId: number; cmdId: number } | null | undefined {
+  if (text.trim() === "") return null;
+  const match = /^\s*(\d{1,10})\s*[/, ]\s*(\d{1,10})\s*$/.exec(text);
+  return match === null ? undefined : { modId: Number(match[1]), cmdId: Number(match[2]) };
+}
+
+function faultsOf(draft: Draft): Partial<Record<keyof Draft, string>> {
+  const isNumber = (text: string): boolean => /^\d+(\.\d+)?$/.test(text);
+  const isWhole = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) <= 86_400;
+  const { unit } = RULE_KINDS[draft.kind];
+  return {
+    ...(draft.title.trim() === "" ? { title: "" } : {}),
+    ...(unit !== "none" && !isNumber(draft.threshold) ? { threshold: "Must be a number." } : {}),
+    ...(unit === "share" && Number(draft.threshold) > 100
+      ? { threshold: "Must be at most 100." }
+      : {}),
+    ...(isWhole(draft.forS) ? {} : { forS: "Must be 0 to 86400 seconds." }),
+    ...(isWhole(draft.clearS) ? {} : { clearS: "Must be 0 to 86400 seconds." }),
+    ...(parseModule(draft.module) === undefined ? { module: "Must look like 1/2." } : {}),
+  };
+}
+
+function Inputs(props: {
+  draft: Draft;
+  faults: Partial<Record<keyof Draft, string>>;
+  onChange: (part: Partial<Draft>) => void;
+}): JSX.Element {
+  const { draft, faults, onChange } = props;
+  const { unit } = RULE_KINDS[draft.kind];
+  const text = (
+    name: "title" | "threshold" | "forS" | "clearS" | "module",
+    label: string,
+    hint: string,
+  ) => (
+    <Field label={label} hint={hint} fault={faults[name] === "" ? undefined : faults[name]}>
+      {(parts) => (
+        <input
+          {...parts}
+          autoComplete="off"
+          maxLength={64}
+          inputMode={name === "title" || name === "module" ? "text" : "decimal"}
+          value={draft[name]}
+          onInput={(event) => onChange({ [name]: event.currentTarget.value })}
+        />
+      )}
+    </Field>
+  );
+  return (
+    <>
+      <Field label="Looks at" hint={RULE_KINDS[draft.kind].text}>
+        {(parts) => (
+          <select
+            {...parts}
+            autoFocus
+            value={draft.kind}
+            onInput={(event) => onChange({ kind: event.currentTarget.value as RuleRow["kind"] })}
+          >
+            {Object.entries(RULE_KINDS).map(([value, { name }]) => (
+              <option key={value} value={value}>{name}</option>
+            ))}
+          </select>
+        )}
+      </Field>
+      {text("title", "Title", "What people read when it fires.")}
+      <div class="pair">
+        <Field label="Severity">
+          {(parts) => (
+            <select
+              {...parts}
+              value={draft.severity}
+              onInput={(event) =>
+                onChange({ severity: event.currentTarget.value as RuleRow["severity"] })}
+            >
+              <option value="warning">warning</option>
+              <option value="critical">critical</option>
+            </select>
+          )}
+        </Field>
+        {unit !== "none" && text("threshold", "Fires over", UNIT_TEXTS[unit])}
+      </div>
+      <div class="pair">
+        {text("forS", "Fires after, seconds", "The condition must hold for so long.")}
+        {text("clearS", "Ends after, seconds", "It must be over for so long.")}
+      </div>
+      {text("module", "Module", "As 1/2; empty for all.")}
+    </>
+  );
+}
+
+/** Adds a rule, or replaces the one that is given. */
+export function RuleDialog(
+  props: { rule?: RuleRow; onClose: () => void; onDone: () => void },
+): JSX.Element {
+  const { rule, onClose } = props;
+  const { isBusy, problem, run } = useAction();
+  const [draft, setDraft] = useState(() => draftOf(rule));
+  const faults = faultsOf(draft);
+  const isReady = Object.keys(faults).length === 0 && !isBusy;
+  const submit = (): void =>
+    run(async () => {
+      const { unit } = RULE_KINDS[draft.kind];
+      const module = parseModule(draft.module) ?? null;
+      const body = {
+        kind: draft.kind,
+        title: draft.title.trim(),
+        severity: draft.severity,
+        isEnabled: rule?.isEnabled ?? true,
+        threshold: unit === "none"
+          ? rule?.threshold ?? 0
+          : Number(draft.threshold) / (unit === "share" ? 100 : 1),
+        forS: Number(draft.forS),
+        clearS: Number(draft.clearS),
+        modId: module?.modId ?? null,
+        cmdId: module?.cmdId ?? null,
+      };
+      if (rule === undefined) await call("addRule", { body });
+      else await call("putRule", { params: { id: rule.id }, body });
+      notify("ok", rule === undefined ? "Rule added" : "Rule changed");
+      props.onDone();
+      onClose();
+    });
+  const shown = { ...faults };
+  for (const field of ["title", "threshold", "forS", "clearS"] as const) {
+    const fault = faultOf(problem, field);
+    if (fault !== undefined) shown[field] = fault;
+  }
+  return (
+    <FormDialog
+      title={rule === undefined ? "Add rule" : "Change rule"}
+      action={rule === undefined ? "Add rule" : "Save"}
+      isReady={isReady}
+      problem={problem}
+      onClose={onClose}
+      onSubmit={submit}
+    >
+      <Inputs
+        draft={draft}
+        faults={shown}
+        onChange={(part) => setDraft((old) => ({ ...old, ...part }))}
+      />
+    </FormDialog>
+  );
+}

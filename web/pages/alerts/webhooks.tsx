@@ -1,0 +1,230 @@
+// Shell. The webhooks that alerts are sent to.
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { call } from "../shell/api.ts";
+import { formatCount } from "../parts/format.ts";
+import { Icon } from "../parts/icons.tsx";
+import { useLoad } from "../shell/live.ts";
+import { notify } from "../shell/state.ts";
+import type { WebhookRow } from "../shell/types.ts";
+import { FormDialog, SecretDialog } from "../parts/form_dialog.tsx";
+import {
+  Ago,
+  Badge,
+  Confirm,
+  Empty,
+  faultOf,
+  Heads,
+  Load,
+  TextField,
+  useAction,
+} from "../parts/widgets.tsx";
+
+const REFRESH_MS = 10_000;
+
+function WebhookDialog(
+  props: { webhook?: WebhookRow; onClose: () => void; onDone: () => void },
+): JSX.Element {
+  const { webhook, onClose, onDone } = props;
+  const { isBusy, problem, run } = useAction();
+  const [title, setTitle] = useState(webhook?.title ?? "");
+  const [url, setUrl] = useState(webhook?.url ?? "");
+  const [secret, setSecret] = useState<string>();
+  if (secret !== undefined) {
+    return (
+      <SecretDialog title="Webhook added" label="Secret" secret={secret} onClose={onClose}>
+        <p>Each message is signed with this secret, so that the receiver can tell it is ours.</p>
+      </SecretDialog>
+    );
+  }
+  const submit = (): void =>
+    run(async () => {
+      const body = { title: title.trim(), url: url.trim() };
+      if (webhook === undefined) {
+        setSecret((await call("addWebhook", { body })).secret);
+        onDone();
+        return;
+      }
+      await call("patchWebhook", { params: { id: webhook.id }, body });
+      notify("ok", "Webhook changed");
+      onDone();
+      onClose();
+    });
+  return (
+    <FormDialog
+      title={webhook === undefined ? "Add webhook" : "Change webhook"}
+      action={webhook === undefined ? "Add webhook" : "Save"}
+      isReady={!isBusy}
+      problem={problem}
+      onClose={onClose}
+      onSubmit={submit}
+    >
+      <TextField
+        label="Title"
+        hint="Whom it tells."
+        fault={faultOf(problem, "title")}
+        value={title}
+        onText={setTitle}
+        input={{ autoFocus: true, required: true, maxLength: 64 }}
+      />
+      <TextField
+        label="URL"
+        hint="Gets a POST with JSON when an alert fires and when it ends."
+        fault={faultOf(problem, "url")}
+        value={url}
+        onText={setUrl}
+        input={{ type: "url", required: true, maxLength: 500, placeholder: "https://" }}
+      />
+    </FormDialog>
+  );
+}
+
+function LastMessage({ webhook }: { webhook: WebhookRow }): JSX.Element {
+  const { last } = webhook;
+  if (last === null) return <span class="muted">none yet</span>;
+  return (
+    <>
+      <Badge
+        tone={last.isDone ? "ok" : "crit"}
+        icon={last.isDone ? "ok" : "crit"}
+        text={last.isDone ? "taken" : "failed"}
+      />
+      <span class="sub">
+        {last.text}, <Ago atMs={last.atMs} />
+      </span>
+    </>
+  );
+}
+
+interface LineProps {
+  readonly webhook: WebhookRow;
+  readonly onChanged: () => void;
+  readonly onEdit: () => void;
+  readonly onRemove: () => void;
+}
+
+function Line({ webhook, onChanged, onEdit, onRemove }: LineProps): JSX.Element {
+  const { isBusy, run } = useAction();
+  const { id, title, isEnabled } = webhook;
+  const test = (): void =>
+    run(async () => {
+      const { isDone, text } = await call("testWebhook", { params: { id } });
+      notify(isDone ? "ok" : "crit", `${title}: ${text}`);
+      onChanged();
+    });
+  const toggle = (): void =>
+    run(async () => {
+      await call("patchWebhook", { params: { id }, body: { isEnabled: !isEnabled } });
+      onChanged();
+    });
+  return (
+    <tr class={isEnabled ? "" : "quiet"}>
+      <td class="main-cell">
+        <span class="strong cut">{title}</span>
+        <code class="sub cut" title={webhook.url}>{webhook.url}</code>
+      </td>
+      <td data-label="Last message">
+        <LastMessage webhook={webhook} />
+      </td>
+      <td class="number" data-label="Waiting">{formatCount(webhook.waitingCount)}</td>
+      <td class="number" data-label="Given up">{formatCount(webhook.droppedCount)}</td>
+      <td data-label="On">
+        {isEnabled
+          ? (
+            <span class="mark ok">
+              <Icon name="ok" />on
+            </span>
+          )
+          : (
+            <span class="mark idle">
+              <Icon name="off" />off
+            </span>
+          )}
+      </td>
+      <td class="row-actions">
+        <button type="button" class="small" disabled={isBusy} onClick={test}>
+          Send test<span class="hidden">to {title}</span>
+        </button>
+        <button type="button" class="small" disabled={isBusy} onClick={toggle}>
+          {isEnabled ? "Switch off" : "Switch on"}
+          <span class="hidden">{title}</span>
+        </button>
+        <button type="button" class="icon-button" aria-label={`Edit ${title}`} onClick={onEdit}>
+          <Icon name="edit" />
+        </button>
+        <button type="button" class="icon-button" aria-label={`Remove ${title}`} onClick={onRemove}>
+          <Icon name="trash" />
+        </button>
+      </td>
+    </tr>
+  );
+}
+
+/** All webhooks. */
+export function Webhooks(): JSX.Element {
+  const list = useLoad("webhooks", (signal) => call("listWebhooks", { signal }), REFRESH_MS);
+  const [isAdding, setAdding] = useState(false);
+  const [editing, setEditing] = useState<WebhookRow>();
+  const [removing, setRemoving] = useState<WebhookRow>();
+  return (
+    <>
+      <p class="list-actions">
+        <button type="button" class="primary" data-key="n" onClick={() => setAdding(true)}>
+          <Icon name="plus" />Add webhook
+        </button>
+      </p>
+      <Load of={list} onRetry={list.reload}>
+        {({ webhooks }) =>
+          webhooks.length === 0
+            ? (
+              <Empty icon="alerts" title="Alerts are told nobody yet">
+                <p>A webhook sends each alert to a chat, a pager or a program of yours.</p>
+              </Empty>
+            )
+            : (
+              <div class="panel flush">
+                <table class="rows cards">
+                  <caption class="hidden">Webhooks</caption>
+                  <Heads names={["Webhook", "Last message", "#Waiting", "#Given up", "On", ""]} />
+                  <tbody>
+                    {webhooks.map((webhook) => (
+                      <Line
+                        key={webhook.id}
+                        webhook={webhook}
+                        onChanged={list.reload}
+                        onEdit={() => setEditing(webhook)}
+                        onRemove={() => setRemoving(webhook)}
+                      />
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            )}
+      </Load>
+      {isAdding && <WebhookDialog onClose={() => setAdding(false)} onDone={list.reload} />}
+      {editing !== undefined && (
+        <WebhookDialog
+          webhook={editing}
+          onClose={() => setEditing(undefined)}
+          onDone={list.reload}
+        />
+      )}
+      {removing !== undefined && (
+        <Confirm
+          title="Remove webhook"
+          action="Remove"
+          danger
+          onClose={() => setRemoving(undefined)}
+          onConfirm={async () => {
+            await call("deleteWebhook", { params: { id: removing.id } });
+            list.reload();
+            setRemoving(undefined);
+          }}
+        >
+          <p>“{removing.title}” gets no more messages, and those that wait are dropped.</p>
+        </Confirm>
+      )}
+    </>
+  );
+}

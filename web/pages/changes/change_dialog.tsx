@@ -1,0 +1,203 @@
+// Shell. The one way to change routes: look at what it does, say why, apply it, or see who was faster.
+
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { ApiProblem, call, problemOf } from "../shell/api.ts";
+import { Differences, Traffic } from "./change_view.tsx";
+import { plural } from "../parts/format.ts";
+import { Icon } from "../parts/icons.tsx";
+import { notify } from "../shell/state.ts";
+import type { ChangePreview, ChangeResult, Edit } from "../shell/types.ts";
+import { Dialog, Field, Loading, ProblemBox } from "../parts/widgets.tsx";
+
+/** A change to look at before it is made. */
+export interface PlannedChange {
+  readonly title: string;
+  /** On the button that applies it: `Drain`. */
+  readonly action: string;
+  readonly isDangerous?: boolean;
+  readonly about?: ComponentChildren;
+  readonly preview: () => Promise<ChangePreview>;
+  /** `revision` is set after a conflict, when the server said what is true now. */
+  readonly apply: (
+    why: string,
+    fingerprint: string,
+    revision: string | undefined,
+  ) => Promise<ChangeResult>;
+  readonly onDone?: (result: ChangeResult) => void;
+}
+
+/** A change made of edits, applied only while what the preview showed is true. */
+export function changeOfEdits(
+  edits: readonly Edit[],
+  rest: Pick<PlannedChange, "title" | "action"> & Partial<PlannedChange>,
+): PlannedChange {
+  return {
+    preview: () => call("previewChange", { body: { edits: [...edits] } }),
+    apply: (why, expect) =>
+      call("applyChange", { body: { edits: [...edits], expect, ...whyPart(why) } }),
+    ...rest,
+  };
+}
+
+/** The reason as part of a body; left out when there is none. */
+export function whyPart(why: string): { why?: string } {
+  return why.trim() === "" ? {} : { why: why.trim() };
+}
+
+/** Says what a change did, with a way to it. */
+function announce(title: string, result: ChangeResult): void {
+  if (result.changeId === null) return notify("ok", "It was so already: nothing was changed");
+  const link = { href: `/changes/${result.changeId}`, text: `Change ${result.changeId}` };
+  const deaf = result.told.filter(({ told }) => !told);
+  if (deaf.length > 0) {
+    const names = deaf.map(({ address }) => address).join(", ");
+    notify("warn", `${title}: stored; ${names} was not told and sees it at its next poll`, link);
+  } else if (result.told.length > 0) {
+    notify("ok", `${title}: done, ${plural(result.told.length, "dns", "dns")} told`, link);
+  } else notify("ok", `${title}: done`, link);
+}
+
+function Conflict({ problem }: { problem: ApiProblem }): JSX.Element {
+  return (
+    <div class="box warn" role="alert">
+      <Icon name="warn" />
+      <div>
+        <p class="strong">Somebody else changed this meanwhile. Nothing of yours was written.</p>
+        <p>
+          {problem.detail}{" "}
+          Below is what your change would do to what is stored now: look again, then apply it or
+          cancel.
+        </p>
+      </div>
+    </div>
+  );
+}
+
+function PreviewBody({ preview }: { preview: ChangePreview }): JSX.Element {
+  const isNothing = preview.nodes.length + preview.modules.length === 0;
+  return (
+    <>
+      {preview.warnings.map((warning) => (
+        <div class="box warn" key={warning}>
+          <Icon name="warn" />
+          <p>{warning}</p>
+        </div>
+      ))}
+      {isNothing
+        ? <p>Everything is so already: there is nothing to change.</p>
+        : <Differences nodes={preview.nodes} modules={preview.modules} />}
+      {preview.unchangedCount > 0 && !isNothing && (
+        <p class="muted">{plural(preview.unchangedCount, "row")} so already, left alone.</p>
+      )}
+      <Traffic shifts={preview.traffic} />
+    </>
+  );
+}
+
+interface Progress {
+  readonly preview?: ChangePreview;
+  readonly problem?: ApiProblem;
+  readonly conflict?: ApiProblem;
+  readonly isBusy: boolean;
+}
+
+function useChange(change: PlannedChange, onClose: () => void): {
+  readonly progress: Progress;
+  readonly refresh: () => void;
+  readonly apply: (why: string) => void;
+} {
+  const [progress, setProgress] = useState<Progress>({ isBusy: true });
+  const look = async (conflict?: ApiProblem): Promise<void> => {
+    const kept = conflict === undefined ? {} : { conflict };
+    setProgress({ isBusy: true, ...kept });
+    try {
+      setProgress({ isBusy: false, preview: await change.preview(), ...kept });
+    } catch (error) {
+      setProgress({ isBusy: false, problem: problemOf(error), ...kept });
+    }
+  };
+  const apply = async (why: string): Promise<void> => {
+    if (progress.preview === undefined) return;
+    setProgress({ ...progress, isBusy: true });
+    try {
+      const { fingerprint } = progress.preview;
+      const result = await change.apply(why, fingerprint, progress.conflict?.revision);
+      announce(change.title, result);
+      onClose();
+      change.onDone?.(result);
+    } catch (error) {
+      const problem = problemOf(error);
+      if (problem.kind === "changed-meanwhile") await look(problem);
+      else setProgress({ preview: progress.preview, problem, isBusy: false });
+    }
+  };
+  useEffect(() => void look(), []);
+  return { progress, refresh: () => void look(), apply: (why) => void apply(why) };
+}
+
+/** Shows what a change would do, and makes it. */
+export function ChangeDialog(
+  props: { change: PlannedChange; onClose: () => void },
+): JSX.Element {
+  const { change, onClose } = props;
+  const { progress, refresh, apply } = useChange(change, onClose);
+  const [why, setWhy] = useState("");
+  const [isSure, setSure] = useState(false);
+  const { preview, problem, conflict, isBusy } = progress;
+  const emptied = preview?.traffic.filter((shift) => shift.emptied) ?? [];
+  const isNothing = preview !== undefined && preview.nodes.length + preview.modules.length === 0;
+  const isReady = preview !== undefined && !isBusy && !isNothing &&
+    (emptied.length === 0 || isSure);
+  return (
+    <Dialog title={change.title} wide onClose={onClose}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (isReady) apply(why);
+        }}
+      >
+        <div class="body">
+          {change.about}
+          {conflict !== undefined && <Conflict problem={conflict} />}
+          {problem !== undefined && <ProblemBox problem={problem} onRetry={refresh} />}
+          {preview === undefined
+            ? isBusy && <Loading rows={3} />
+            : <PreviewBody preview={preview} />}
+          <Field label="Why" hint="Kept in the history, for whoever wonders later.">
+            {(parts) => (
+              <input
+                {...parts}
+                autoFocus
+                maxLength={500}
+                value={why}
+                placeholder="ticket, incident, deploy …"
+                onInput={(event) => setWhy(event.currentTarget.value)}
+              />
+            )}
+          </Field>
+          {emptied.length > 0 && (
+            <label class="check">
+              <input
+                type="checkbox"
+                checked={isSure}
+                onInput={(event) => setSure(event.currentTarget.checked)}
+              />
+              I know that {plural(emptied.length, "module")} will have no node that may be called
+            </label>
+          )}
+        </div>
+        <footer>
+          <button type="button" onClick={onClose}>Cancel</button>
+          <button
+            type="submit"
+            class={change.isDangerous === true || emptied.length > 0 ? "danger" : "primary"}
+            disabled={!isReady}
+          >
+            {isBusy && preview !== undefined ? "Working …" : change.action}
+          </button>
+        </footer>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,112 @@
+// Shell. What happened, newest first, as it happens.
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { call } from "../shell/api.ts";
+import { More } from "../changes/change_list.tsx";
+import { kindText, severityOf } from "./event_kind.ts";
+import { modulePath } from "../parts/format.ts";
+import { useLiveEvents } from "../shell/live.ts";
+import { BACK_ROWS, useBackList } from "../parts/paging.ts";
+import { withQuery } from "../shell/places.ts";
+import type { EventRow } from "../shell/types.ts";
+import { Ago, Empty, Heads, Load, SeverityBadge } from "../parts/widgets.tsx";
+
+/** Live rows kept; older ones come from the list. */
+const LIVE_ROWS_MAX = 500;
+
+function Row({ event, isLocal }: { event: EventRow; isLocal: boolean }): JSX.Element {
+  const { modId, cmdId, node } = event;
+  return (
+    <tr>
+      <td data-label="When" class="nowrap muted">
+        <Ago atMs={event.atMs} />
+      </td>
+      <td data-label="How bad">
+        <SeverityBadge severity={severityOf(event.kind)} />
+      </td>
+      <td class="main-cell prose">{event.text}</td>
+      <td data-label="Kind" class="muted nowrap">{kindText(event.kind)}</td>
+      {!isLocal && (
+        <td data-label="Module" class="nowrap">
+          {modId !== null && cmdId !== null && (
+            <a
+              data-row
+              href={withQuery(modulePath({ modId, cmdId }), { find: node ?? undefined })}
+            >
+              {modId} / {cmdId}
+            </a>
+          )}
+        </td>
+      )}
+    </tr>
+  );
+}
+
+/** Events; of one module when it is given, of one kind when that is given. */
+export function EventFeed(
+  props: { modId?: number; cmdId?: number; kind?: string },
+): JSX.Element {
+  const isLocal = props.modId !== undefined;
+  const module: { modId?: string; cmdId?: string } = isLocal
+    ? { modId: String(props.modId), cmdId: String(props.cmdId) }
+    : {};
+  const kind = props.kind === undefined || props.kind === "" ? {} : { kind: props.kind };
+  const key = JSON.stringify({ ...module, ...kind });
+  const [live, setLive] = useState<{ key: string; rows: readonly EventRow[] }>({ key, rows: [] });
+  useLiveEvents(module, (rows) =>
+    setLive((old) => ({
+      key,
+      rows: [...rows.toReversed(), ...(old.key === key ? old.rows : [])].slice(0, LIVE_ROWS_MAX),
+    })));
+  const list = useBackList(`events ${key}`, async (before, signal) => {
+    const query = {
+      ...module,
+      ...kind,
+      limit: String(BACK_ROWS),
+      ...(before === undefined ? {} : { before: String(before) }),
+    };
+    const { events } = await call("listEvents", { query, ...(signal && { signal }) });
+    return events;
+  });
+  return (
+    <Load of={list} onRetry={list.reload} rows={8}>
+      {(stored) => {
+        const known = new Set(stored.map(({ id }) => id));
+        const fresh = live.key === key
+          ? live.rows.filter((row) =>
+            !known.has(row.id) && row.id > (stored[0]?.id ?? 0) &&
+            (kind.kind === undefined || row.kind.startsWith(kind.kind))
+          )
+          : [];
+        return <EventTable rows={[...fresh, ...stored]} isLocal={isLocal} list={list} />;
+      }}
+    </Load>
+  );
+}
+
+function EventTable(props: {
+  rows: readonly EventRow[];
+  isLocal: boolean;
+  list: { hasMore: boolean; isLoadingMore: boolean; more: () => void };
+}): JSX.Element {
+  if (props.rows.length === 0) {
+    return (
+      <Empty icon="events" title="Nothing happened">
+        <p>Nodes kept out and back, services that go silent, alerts and changes stand here.</p>
+      </Empty>
+    );
+  }
+  return (
+    <div class="panel flush">
+      <table class="rows cards">
+        <caption class="hidden">Events, newest first</caption>
+        <Heads names={["When", "How bad", "What", "Kind", ...(props.isLocal ? [] : ["Module"])]} />
+        <tbody>
+          {props.rows.map((event) => <Row key={event.id} event={event} isLocal={props.isLocal} />)}
+        </tbody>
+      </table>
+      <More list={props.list} />
+    </div>
+  );
+}

@@ -1,0 +1,111 @@
+// Core. Why each node of a module gets the calls it gets, in sentences.
+
+import { formatNumber, formatShare, plural } from "../parts/format.ts";
+import type { ModuleDetail, NodeRow } from "../shell/types.ts";
+
+/** How a node's condition is shown. */
+export interface ConditionLook {
+  readonly tone: "ok" | "warn" | "crit" | "idle" | "info";
+  readonly icon: "ok" | "warn" | "crit" | "idle" | "info" | "pause" | "off" | "up";
+  readonly text: string;
+  readonly title: string;
+}
+
+const CONDITIONS: Readonly<Record<string, ConditionLook>> = {
+  idle: { tone: "ok", icon: "ok", text: "in use", title: "Picked by its full weight" },
+  ramping: { tone: "info", icon: "up", text: "coming back", title: "Its share still grows" },
+  held: {
+    tone: "warn",
+    icon: "warn",
+    text: "judged, in use",
+    title: "Too many of its calls fail, but no more nodes may be out",
+  },
+  overload: { tone: "crit", icon: "crit", text: "out", title: "Gets probes only" },
+  resting: { tone: "crit", icon: "crit", text: "resting", title: "Gets nothing, not even probes" },
+  drain: { tone: "idle", icon: "pause", text: "drain", title: "Gets no new picks" },
+  off: { tone: "idle", icon: "off", text: "off", title: "Switched off" },
+};
+
+/** What the word an agent has for a node's condition means; a newer agent's is shown as it is. */
+export function conditionOf(condition: string): ConditionLook {
+  return Object.hasOwn(CONDITIONS, condition)
+    ? CONDITIONS[condition]
+    : { tone: "info", icon: "info", text: condition, title: "A word of a newer agent" };
+}
+
+/** A node's share of the calls, wanted and real, and why. */
+export interface NodeExplanation {
+  /** Share by weight among nodes that may be called, 0 to 1. */
+  readonly wantedShare: number;
+  /** Share of the calls it got lately; null without calls. */
+  readonly realShare: number | null;
+  readonly reason: string;
+}
+
+/** Weight that counts: none for a node that may not be called. */
+function weightOf(node: NodeRow): number {
+  return node.state === "on" ? node.weight : 0;
+}
+
+/** The reason a node gets what it gets. */
+function reasonOf(node: NodeRow, wantedShare: number): string {
+  if (node.state === "off") return "Switched off: no caller gets it.";
+  if (node.state === "drain") {
+    return node.callsPerSecond > 0
+      ? "Draining: no new picks; the calls seen are those under way, or of agents not yet told."
+      : "Draining: no new picks, and no calls are left. It can be removed in peace.";
+  }
+  if (node.weight === 0) return "Weight 0: it is chosen only when nothing else is left.";
+  const callers = plural(node.callerCount, "caller");
+  if (node.health === "overload") {
+    return `Kept out by all of ${callers}: too many of its calls failed (${
+      formatShare(node.errorShare)
+    } lately). It gets a probe now and then, and comes back when those succeed.`;
+  }
+  if (node.health === "partial") {
+    return `Kept out by ${node.overloadCallerCount} of ${callers}; the others still call it. ` +
+      `${formatShare(node.errorShare)} of its calls fail.`;
+  }
+  if (node.health === "idle") {
+    return "Nobody reported on it lately: nobody calls this module, or callers do not report.";
+  }
+  return `In use: ${formatShare(wantedShare)} of the calls by weight, ` +
+    `${formatNumber(node.callsPerSecond)} calls/s from ${callers}.`;
+}
+
+/** Explains every node, in the order of `module.nodes`. */
+export function explainNodes(module: Pick<ModuleDetail, "nodes">): NodeExplanation[] {
+  const weights = module.nodes.reduce((sum, node) => sum + weightOf(node), 0);
+  const calls = module.nodes.reduce((sum, node) => sum + node.callsPerSecond, 0);
+  return module.nodes.map((node) => {
+    const wantedShare = weights === 0 ? 0 : weightOf(node) / weights;
+    return {
+      wantedShare,
+      realShare: calls === 0 ? null : node.callsPerSecond / calls,
+      reason: reasonOf(node, wantedShare),
+    };
+  });
+}
+
+/** The state of a module in one or two sentences. */
+export function explainModule(module: ModuleDetail): string {
+  const on = module.nodes.filter(({ state }) => state === "on");
+  const out = on.filter(({ health }) => health === "overload");
+  if (module.nodes.length === 0) {
+    return "The module has no nodes: callers are told that it does not exist.";
+  }
+  if (on.length === 0) return "No node is on: callers get no node, whatever its health.";
+  const sentences: Record<ModuleDetail["health"], string> = {
+    ok: "Callers use every node that is on.",
+    degraded: out.length > 0
+      ? `${
+        plural(out.length, "node")
+      } of ${on.length} kept out by what callers saw; the others carry the calls.`
+      : "A node is kept out by some callers, or more calls fail than should.",
+    down:
+      "Every node that is on is kept out: callers get an overload answer, with a probe now and then.",
+    idle: "No caller reported within the last minute.",
+    empty: "The module has no nodes.",
+  };
+  return sentences[module.health];
+}

@@ -1,0 +1,251 @@
+// Shell. Why each node gets its calls: by what all callers report, and in the words of an agent.
+
+import type { ComponentChildren, JSX } from "preact";
+import { useState } from "preact/hooks";
+import { call } from "../shell/api.ts";
+import { conditionOf, explainModule, explainNodes } from "./explain.ts";
+import {
+  formatCount,
+  formatNumber,
+  formatShare,
+  formatSpan,
+  nodeName,
+  UNKNOWN,
+} from "../parts/format.ts";
+import { ConfirmRouteDialog } from "./held_box.tsx";
+import { useLoad } from "../shell/live.ts";
+import { may } from "../shell/state.ts";
+import type { Explanation, ModuleDetail } from "../shell/types.ts";
+import { Badge, Empty, Heads, Load, NodeHealthBadge } from "../parts/widgets.tsx";
+
+/** An agent answers from what it has in memory, and the table is read by people. */
+const REFRESH_MS = 3000;
+
+function ByReports({ module }: { module: ModuleDetail }): JSX.Element {
+  const explained = explainNodes(module);
+  return (
+    <div class="panel flush">
+      <p class="lead">{explainModule(module)}</p>
+      <table class="rows cards">
+        <caption class="hidden">Why each node gets the calls it gets</caption>
+        <Heads names={["Node", "Health", "#By weight", "#Really", "Why"]} />
+        <tbody>
+          {module.nodes.map((node, index) => (
+            <tr key={nodeName(node)}>
+              <td class="main-cell fit">
+                <code>{nodeName(node)}</code>
+              </td>
+              <td data-label="Health">
+                <NodeHealthBadge health={node.health} />
+              </td>
+              <td class="number" data-label="By weight">
+                {formatShare(explained[index].wantedShare)}
+              </td>
+              <td class="number" data-label="Really">
+                {explained[index].realShare === null
+                  ? UNKNOWN
+                  : formatShare(explained[index].realShare ?? 0)}
+              </td>
+              <td data-label="Why" class="prose">{explained[index].reason}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function AgentNode({ node }: { node: Explanation["nodes"][number] }): JSX.Element {
+  const { tone, icon, text, title } = conditionOf(node.condition);
+  const weight = Math.round(node.pickWeight * 10) / 10;
+  return (
+    <tr class={tone === "crit" ? "out" : ""}>
+      <td class="main-cell fit">
+        <code>{node.node}</code>
+        {node.zone !== "" && <span class="sub muted">{node.zone}</span>}
+      </td>
+      <td data-label="State" class="nowrap">
+        <Badge tone={tone} icon={icon} text={text} title={title} />
+        <span class="sub muted">for {formatSpan(node.sinceMs)}</span>
+      </td>
+      <td class="number" data-label="Weight">
+        {weight === node.weight ? node.weight : `${weight} of ${node.weight}`}
+      </td>
+      <td class="number" data-label="Picks">
+        {node.pickShare === null ? UNKNOWN : formatShare(node.pickShare)}
+      </td>
+      <td class="number" data-label="Good">{formatCount(node.succTotal)}</td>
+      <td class="number" data-label="Failed">{formatCount(node.errTotal)}</td>
+      <td class="number" data-label="Mean time">
+        {node.meanMs === 0 ? UNKNOWN : `${formatNumber(node.meanMs)} ms`}
+      </td>
+      <td data-label="Why" class="prose">{node.reason === "" ? UNKNOWN : node.reason}</td>
+    </tr>
+  );
+}
+
+function AgentNodes({ found }: { found: Explanation }): JSX.Element {
+  const { nodes, nodeCount } = found;
+  const inOrder = (condition: string): boolean => condition === "idle";
+  const shown = [
+    ...nodes.filter(({ condition }) => !inOrder(condition)),
+    ...nodes.filter(({ condition }) => inOrder(condition)),
+  ];
+  return (
+    <>
+      <table class="rows cards">
+        <caption class="hidden">Nodes as the agent sees them, those out of order first</caption>
+        <Heads
+          names={["Node", "State", "#Weight", "#Picks", "#Good", "#Failed", "#Mean time", "Why"]}
+        />
+        <tbody>{shown.map((node) => <AgentNode key={node.node} node={node} />)}</tbody>
+      </table>
+      {nodeCount > nodes.length && (
+        <p class="more muted">
+          The first {formatCount(nodes.length)} of {formatCount(nodeCount)} nodes.
+        </p>
+      )}
+    </>
+  );
+}
+
+function Decisions({ found }: { found: Explanation }): JSX.Element {
+  if (found.decisions.length === 0) {
+    return <p class="note muted">It has decided nothing about this module yet.</p>;
+  }
+  return (
+    <table class="rows cards">
+      <caption class="hidden">What it decided last, newest first</caption>
+      <Heads names={["When", "Node", "Became", "Why"]} />
+      <tbody>
+        {found.decisions.map(({ agoMs, node, became, reason }, index) => (
+          <tr key={`${index} ${node}`}>
+            <td data-label="When" class="nowrap muted">{formatSpan(agoMs)} ago</td>
+            <td class="main-cell fit">
+              {node === null ? "The module" : <code>{node}</code>}
+            </td>
+            <td data-label="Became" class="nowrap">{became}</td>
+            <td data-label="Why" class="prose">{reason}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function AgentFacts({ found }: { found: Explanation }): JSX.Element {
+  const { agent, routeState, ageMs, policy, mode, modeReason, picksRemembered } = found;
+  return (
+    <div class="note">
+      <p>
+        The agent at <code>{agent}</code>
+        {policy === "" ? ": its route is " : ` chooses by ${policy}. Its route is `}
+        {routeState}
+        {ageMs === null ? ", from its cache" : `, ${formatSpan(ageMs)} old`}.{" "}
+        {mode !== "normal" && (
+          <span class="strong warn">
+            Now: {mode}
+            {modeReason === "" ? "" : `, because ${modeReason}`}.
+          </span>
+        )}
+      </p>
+      <p class="muted">
+        {picksRemembered === 0
+          ? "It counts who is picked from the first look on, and nothing was picked since."
+          : `Picks are shares of the last ${formatCount(picksRemembered)}.`}{" "}
+        Good and failed calls are those told to this agent since it knows the node.
+      </p>
+    </div>
+  );
+}
+
+function AgentSays({ found }: { found: Explanation }): JSX.Element {
+  return (
+    <>
+      <AgentFacts found={found} />
+      {found.nodes.length > 0 && <AgentNodes found={found} />}
+      <h3 class="note">Last decisions</h3>
+      <Decisions found={found} />
+    </>
+  );
+}
+
+/** Says what to do where the agent has nothing to say; else what was found. */
+function AgentAnswer({ module }: { module: ModuleDetail }): JSX.Element {
+  const { modId, cmdId } = module;
+  const found = useLoad(
+    `explain ${modId}/${cmdId}`,
+    (signal) =>
+      call("explainModule", { params: { modId: String(modId), cmdId: String(cmdId) }, signal }),
+    REFRESH_MS,
+    true,
+  );
+  if (found.value?.routeState === "unknown") {
+    return (
+      <Empty icon="services" title="No caller on this host has asked for this module">
+        <p>
+          The agent at <code>{found.value.agent}</code> does not know it.
+        </p>
+        <p>
+          Ask once, or look on a host that calls it: <code>lars test gethost {modId} {cmdId}</code>
+          , then <code>lars explain {modId} {cmdId}</code>.
+        </p>
+      </Empty>
+    );
+  }
+  if (found.problem?.kind === "agent-away" && found.value === undefined) {
+    return (
+      <Empty icon="services" title="No agent answers on this host">
+        <p>{found.problem.detail}.</p>
+        <p>
+          Start one beside the console, or name another with <code>[web] agent</code>
+          . On any host <code>lars explain {modId} {cmdId}</code> asks the agent there.
+        </p>
+      </Empty>
+    );
+  }
+  return (
+    <Load of={found} onRetry={found.reload} rows={4}>{(value) => <AgentSays found={value} />}</Load>
+  );
+}
+
+function Meant({ module }: { module: ModuleDetail }): JSX.Element | null {
+  const [isOpen, setOpen] = useState(false);
+  if (!may("operator")) return null;
+  return (
+    <section class="panel" aria-labelledby="meant">
+      <h2 id="meant">Held back?</h2>
+      <p>
+        An agent keeps the nodes it has when a change would take more than half of them and nobody
+        says that it is meant. Changes made here are always meant; those made in the database by
+        hand are not. The console hears of the agent of its own host only.
+      </p>
+      <p class="buttons">
+        <button type="button" onClick={() => setOpen(true)}>The route is meant …</button>
+      </p>
+      {isOpen && <ConfirmRouteDialog module={module} onClose={() => setOpen(false)} />}
+    </section>
+  );
+}
+
+function Part(props: { id: string; title: string; children: ComponentChildren }): JSX.Element {
+  return (
+    <section class="panel flush" aria-labelledby={props.id}>
+      <h2 id={props.id} class="note">{props.title}</h2>
+      {props.children}
+    </section>
+  );
+}
+
+/** The part of a module's page that explains. */
+export function ExplainPanel({ module }: { module: ModuleDetail }): JSX.Element {
+  return (
+    <>
+      <ByReports module={module} />
+      <Part id="agent" title="What the agent of this host says">
+        <AgentAnswer module={module} />
+      </Part>
+      <Meant module={module} />
+    </>
+  );
+}

@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { conditionOf, explainModule, explainNodes } from "./explain.ts";
+import type { NodeCondition } from "../../../balancer/explain.ts";
+import type { ModuleDetail, NodeRow } from "../shell/types.ts";
+
+const node: NodeRow = {
+  ip: "10.0.0.1",
+  port: 7000,
+  weight: 100,
+  zone: "",
+  state: "on",
+  health: "ok",
+  callsPerSecond: 30,
+  errorShare: 0,
+  callerCount: 3,
+  overloadCallerCount: 0,
+  reportedAtMs: 0,
+  sparkline: [],
+};
+const module: ModuleDetail = {
+  modId: 1,
+  cmdId: 2,
+  name: "pay",
+  policy: "lars",
+  health: "ok",
+  nodeCount: 1,
+  onCount: 1,
+  overloadCount: 0,
+  callsPerSecond: 30,
+  errorShare: 0,
+  policyText: "",
+  revision: "r",
+  nodes: [node],
+};
+
+test("explainNodes() shares calls by the weights of nodes that are on", () => {
+  const [heavy, light, drained] = explainNodes({
+    nodes: [
+      { ...node, weight: 300 },
+      { ...node, callsPerSecond: 10 },
+      { ...node, state: "drain", callsPerSecond: 0 },
+    ],
+  });
+  assert.equal(heavy.wantedShare, 0.75);
+  assert.equal(heavy.realShare, 0.75);
+  assert.equal(light.wantedShare, 0.25);
+  assert.equal(drained.wantedShare, 0);
+  assert.match(drained.reason, /removed in peace/);
+  assert.equal(explainNodes({ nodes: [{ ...node, callsPerSecond: 0 }] })[0].realShare, null);
+});
+
+test("each state of a node has its own reason", () => {
+  const reason = (values: Partial<NodeRow>): string =>
+    explainNodes({ nodes: [{ ...node, ...values }] })[0].reason;
+  assert.match(reason({}), /^In use: 100 %/);
+  assert.match(reason({ state: "off" }), /^Switched off/);
+  assert.match(reason({ state: "drain" }), /under way/);
+  assert.match(reason({ weight: 0 }), /^Weight 0/);
+  assert.match(reason({ health: "overload", errorShare: 0.5 }), /all of 3 callers.*50 %/);
+  assert.match(reason({ health: "partial", overloadCallerCount: 1 }), /by 1 of 3 callers/);
+  assert.match(reason({ health: "idle" }), /^Nobody reported/);
+});
+
+test("explainModule() says what callers get", () => {
+  assert.match(explainModule(module), /every node/);
+  assert.match(explainModule({ ...module, nodes: [] }), /does not exist/);
+  assert.match(explainModule({ ...module, nodes: [{ ...node, state: "off" }] }), /No node is on/);
+  const out: NodeRow = { ...node, health: "overload" };
+  assert.match(
+    explainModule({ ...module, health: "degraded", nodes: [node, out] }),
+    /^1 node of 2 kept out/,
+  );
+});
+
+test("conditionOf() has a word for every condition of the balancer, and shows unknown ones", () => {
+  const conditions = ["idle", "ramping", "held", "overload", "resting", "drain", "off"] as const;
+  const known: Record<NodeCondition, true> = {
+    idle: true,
+    ramping: true,
+    held: true,
+    overload: true,
+    resting: true,
+    drain: true,
+    off: true,
+  };
+  assert.deepEqual(Object.keys(known), [...conditions]);
+  for (const condition of conditions) {
+    assert.notEqual(conditionOf(condition).title, conditionOf("newer").title, condition);
+  }
+  assert.equal(conditionOf("newer").text, "newer");
+  assert.equal(conditionOf("constructor").text, "constructor");
+});

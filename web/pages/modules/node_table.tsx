@@ -1,0 +1,334 @@
+// Shell. The nodes of a module as rows: filter, order, choose several, act on them.
+
+import { Component, type JSX } from "preact";
+import { useState } from "preact/hooks";
+import {
+  compareNodes,
+  formatCount,
+  formatNumber,
+  formatShare,
+  nodeName,
+  plural,
+} from "../parts/format.ts";
+import { Icon } from "../parts/icons.tsx";
+import { may, query, setQuery } from "../shell/state.ts";
+import type { NodeRow, NodeState } from "../shell/types.ts";
+import { Ago, Empty, NodeHealthBadge, SortHead, Sparkline, StateMark } from "../parts/widgets.tsx";
+
+/** Rows drawn before somebody asks for all. */
+const ROWS_AT_FIRST = 500;
+
+/** What the table asks its page to do. */
+export interface NodeActions {
+  readonly onState: (nodes: readonly NodeRow[], state: NodeState) => void;
+  readonly onEdit: (node: NodeRow) => void;
+  readonly onRemove: (nodes: readonly NodeRow[]) => void;
+}
+
+type SortKey = "node" | "state" | "weight" | "zone" | "health" | "calls" | "success";
+interface Sort {
+  readonly by: SortKey;
+  readonly down: boolean;
+}
+
+const HEALTH_RANK = { overload: 0, partial: 1, ok: 2, idle: 3 } as const;
+const STATE_RANK = { on: 0, drain: 1, off: 2 } as const;
+
+const COMPARE: Readonly<Record<SortKey, (left: NodeRow, right: NodeRow) => number>> = {
+  node: compareNodes,
+  state: (left, right) => STATE_RANK[left.state] - STATE_RANK[right.state],
+  weight: (left, right) => left.weight - right.weight,
+  zone: (left, right) => left.zone.localeCompare(right.zone),
+  health: (left, right) => HEALTH_RANK[left.health] - HEALTH_RANK[right.health],
+  calls: (left, right) => left.callsPerSecond - right.callsPerSecond,
+  success: (left, right) => right.errorShare - left.errorShare,
+};
+
+/** Nodes that have the text in address, zone, state or health, in order. */
+function chosenNodes(nodes: readonly NodeRow[], find: string, sort: Sort): NodeRow[] {
+  const wanted = find.trim().toLowerCase();
+  const matching = nodes.filter((node) =>
+    wanted === "" ||
+    `${nodeName(node)} ${node.zone} ${node.state} ${node.health}`.toLowerCase().includes(wanted)
+  );
+  const sign = sort.down ? -1 : 1;
+  return matching.sort((left, right) =>
+    sign * COMPARE[sort.by](left, right) || compareNodes(left, right)
+  );
+}
+
+interface RowProps {
+  readonly node: NodeRow;
+  readonly isChecked: boolean;
+  readonly canEdit: boolean;
+  readonly onCheck: (name: string, isChecked: boolean) => void;
+  readonly actions: NodeActions;
+}
+
+function Success({ node }: { node: NodeRow }): JSX.Element {
+  if (node.callsPerSecond === 0) return <span class="muted" title="no calls">–</span>;
+  const tone = node.errorShare >= 0.1 ? "crit" : node.errorShare >= 0.01 ? "warn" : "";
+  return <span class={tone === "" ? "" : `strong ${tone}`}>{formatShare(1 - node.errorShare)}
+  </span>;
+}
+
+function RowActions({ node, actions }: { node: NodeRow; actions: NodeActions }): JSX.Element {
+  const name = nodeName(node);
+  return (
+    <td class="row-actions">
+      {node.state === "on"
+        ? (
+          <button
+            type="button"
+            class="small"
+            aria-label={`Drain ${name}`}
+            onClick={() => actions.onState([node], "drain")}
+          >
+            <Icon name="pause" />Drain
+          </button>
+        )
+        : (
+          <button
+            type="button"
+            class="small"
+            aria-label={`Restore ${name}`}
+            onClick={() => actions.onState([node], "on")}
+          >
+            <Icon name="play" />Restore
+          </button>
+        )}
+      <button
+        type="button"
+        class="icon-button"
+        aria-label={`Edit ${name}`}
+        title="Edit"
+        onClick={() => actions.onEdit(node)}
+      >
+        <Icon name="edit" />
+      </button>
+      <button
+        type="button"
+        class="icon-button"
+        aria-label={`Remove ${name}`}
+        title="Remove"
+        onClick={() => actions.onRemove([node])}
+      >
+        <Icon name="trash" />
+      </button>
+    </td>
+  );
+}
+
+/** A row is drawn again only when its node differs: 500 of them come every second. */
+class Row extends Component<RowProps> {
+  override shouldComponentUpdate(next: RowProps): boolean {
+    return next.isChecked !== this.props.isChecked || next.canEdit !== this.props.canEdit ||
+      JSON.stringify(next.node) !== JSON.stringify(this.props.node);
+  }
+
+  override render(): JSX.Element {
+    const { node, isChecked, canEdit, onCheck } = this.props;
+    const name = nodeName(node);
+    const isOut = node.health === "overload" && node.state === "on";
+    return (
+      <tr class={isOut ? "out" : node.state === "on" ? "" : "quiet"}>
+        {canEdit && (
+          <td class="check-cell">
+            <input
+              type="checkbox"
+              aria-label={`Choose ${name}`}
+              checked={isChecked}
+              onInput={(event) => onCheck(name, event.currentTarget.checked)}
+            />
+          </td>
+        )}
+        <td class="main-cell">
+          <code data-row tabIndex={-1}>{name}</code>
+        </td>
+        <td data-label="Health">
+          <NodeHealthBadge health={node.health} />
+          {node.health === "partial" && (
+            <span class="muted small" title="callers that keep it out">
+              {" "}
+              {node.overloadCallerCount} of {node.callerCount}
+            </span>
+          )}
+        </td>
+        <td data-label="State">
+          <StateMark state={node.state} />
+        </td>
+        <td class="number" data-label="Weight">{formatCount(node.weight)}</td>
+        <td data-label="Zone">
+          <span class="cut" title={node.zone}>{node.zone || "–"}</span>
+        </td>
+        <td class="number" data-label="Calls/s">{formatNumber(node.callsPerSecond)}</td>
+        <td class="number" data-label="Success">
+          <Success node={node} />
+        </td>
+        <td data-label="Calls/s lately">
+          <Sparkline values={node.sparkline} label={`Calls per second of ${name} lately`} />
+        </td>
+        <td class="muted wide-only nowrap" data-label="Reported">
+          <Ago atMs={node.reportedAtMs} />
+        </td>
+        {canEdit && <RowActions node={node} actions={this.props.actions} />}
+      </tr>
+    );
+  }
+}
+
+function BulkBar(props: {
+  chosen: readonly NodeRow[];
+  actions: NodeActions;
+  onClear: () => void;
+}): JSX.Element | null {
+  const { chosen, actions, onClear } = props;
+  if (chosen.length === 0) return null;
+  return (
+    <div class="bulk" role="group" aria-label="Chosen nodes">
+      <b>{plural(chosen.length, "node")} chosen</b>
+      <button type="button" class="small" onClick={() => actions.onState(chosen, "drain")}>
+        <Icon name="pause" />Drain
+      </button>
+      <button type="button" class="small" onClick={() => actions.onState(chosen, "on")}>
+        <Icon name="play" />Restore
+      </button>
+      <button type="button" class="small" onClick={() => actions.onState(chosen, "off")}>
+        <Icon name="off" />Switch off
+      </button>
+      <button type="button" class="small danger-text" onClick={() => actions.onRemove(chosen)}>
+        <Icon name="trash" />Remove
+      </button>
+      <button type="button" class="link" onClick={onClear}>Clear</button>
+    </div>
+  );
+}
+
+function Heads(props: {
+  sort: Sort;
+  onSort: (by: SortKey) => void;
+  canEdit: boolean;
+  areAll: boolean;
+  onAll: (isChecked: boolean) => void;
+}): JSX.Element {
+  const shared = { sort: props.sort, onSort: props.onSort };
+  return (
+    <thead>
+      <tr>
+        {props.canEdit && (
+          <th scope="col" class="check-cell">
+            <input
+              type="checkbox"
+              aria-label="Choose all that are shown"
+              checked={props.areAll}
+              onInput={(event) => props.onAll(event.currentTarget.checked)}
+            />
+          </th>
+        )}
+        <SortHead<SortKey> by="node" {...shared}>Node</SortHead>
+        <SortHead<SortKey> by="health" {...shared}>Health</SortHead>
+        <SortHead<SortKey> by="state" {...shared}>State</SortHead>
+        <SortHead<SortKey> by="weight" number {...shared}>Weight</SortHead>
+        <SortHead<SortKey> by="zone" {...shared}>Zone</SortHead>
+        <SortHead<SortKey> by="calls" number {...shared}>Calls/s</SortHead>
+        <SortHead<SortKey> by="success" number {...shared}>Success</SortHead>
+        <th scope="col">Lately</th>
+        <th scope="col" class="wide-only">Reported</th>
+        {props.canEdit && (
+          <th scope="col">
+            <span class="hidden">Actions</span>
+          </th>
+        )}
+      </tr>
+    </thead>
+  );
+}
+
+/** Names of nodes that are chosen. */
+function useChosen(): {
+  readonly names: ReadonlySet<string>;
+  readonly check: (name: string, isChecked: boolean) => void;
+  readonly set: (names: readonly string[]) => void;
+} {
+  const [names, setNames] = useState<ReadonlySet<string>>(new Set());
+  const check = (name: string, isChecked: boolean): void =>
+    setNames((old) => {
+      const next = new Set(old);
+      if (isChecked) next.add(name);
+      else next.delete(name);
+      return next;
+    });
+  return { names, check, set: (list) => setNames(new Set(list)) };
+}
+
+/** The nodes of a module. */
+export function NodeTable(
+  props: { nodes: readonly NodeRow[]; actions: NodeActions },
+): JSX.Element {
+  const { nodes, actions } = props;
+  const canEdit = may("operator");
+  const find = query.value.get("find") ?? "";
+  const [sort, setSort] = useState<Sort>({ by: "health", down: false });
+  const { names, check, set } = useChosen();
+  const [isAll, setAll] = useState(false);
+  const matching = chosenNodes(nodes, find, sort);
+  const shown = isAll ? matching : matching.slice(0, ROWS_AT_FIRST);
+  const chosen = nodes.filter((node) => names.has(nodeName(node)));
+  const areAll = shown.length > 0 && shown.every((node) => names.has(nodeName(node)));
+  return (
+    <div class="panel flush">
+      <div class="table-tools">
+        <input
+          type="search"
+          aria-label="Filter nodes by address, zone, state or health"
+          placeholder="Filter: address, zone, state"
+          data-key="f"
+          value={find}
+          onInput={(event) => setQuery({ find: event.currentTarget.value })}
+        />
+        <span class="muted">
+          {matching.length === nodes.length
+            ? plural(nodes.length, "node")
+            : `${formatCount(matching.length)} of ${plural(nodes.length, "node")}`}
+        </span>
+        <BulkBar chosen={chosen} actions={actions} onClear={() => set([])} />
+      </div>
+      <table class="rows cards nodes">
+        <caption class="hidden">Nodes</caption>
+        <Heads
+          sort={sort}
+          canEdit={canEdit}
+          areAll={areAll}
+          onSort={(by) => setSort({ by, down: sort.by === by ? !sort.down : false })}
+          onAll={(isChecked) => set(isChecked ? shown.map(nodeName) : [])}
+        />
+        <tbody>
+          {shown.map((node) => (
+            <Row
+              key={nodeName(node)}
+              node={node}
+              isChecked={names.has(nodeName(node))}
+              canEdit={canEdit}
+              onCheck={check}
+              actions={actions}
+            />
+          ))}
+        </tbody>
+      </table>
+      {matching.length === 0 && (
+        <Empty title="No node matches">
+          <button type="button" class="small" onClick={() => setQuery({ find: undefined })}>
+            Show all
+          </button>
+        </Empty>
+      )}
+      {shown.length < matching.length && (
+        <p class="more">
+          <button type="button" onClick={() => setAll(true)}>
+            Show all {plural(matching.length, "node")}
+          </button>
+        </p>
+      )}
+    </div>
+  );
+}

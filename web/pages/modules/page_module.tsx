@@ -1,0 +1,213 @@
+// Shell. One module: how it does, its nodes, and everything that can be done with them.
+
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { ChangeDialog, type PlannedChange } from "../changes/change_dialog.tsx";
+import { ChangeList } from "../changes/change_list.tsx";
+import { EventFeed } from "../events/event_feed.tsx";
+import { ExplainPanel } from "./explain_panel.tsx";
+import { formatCount, formatNumber, moduleTitle } from "../parts/format.ts";
+import { HeldBox } from "./held_box.tsx";
+import { HistoryPanel } from "../history/history_panel.tsx";
+import { Icon } from "../parts/icons.tsx";
+import { useLive } from "../shell/live.ts";
+import {
+  AddNodesDialog,
+  EditModuleDialog,
+  EditNodeDialog,
+  moduleRemoval,
+  removalOf,
+  stateChange,
+} from "./module_dialogs.tsx";
+import { type NodeActions, NodeTable } from "./node_table.tsx";
+import { SilenceDialog } from "../alerts/silence_dialog.tsx";
+import { may, query, setQuery } from "../shell/state.ts";
+import type { ModuleDetail, NodeRow } from "../shell/types.ts";
+import { Empty, ErrorShare, HealthBadge, Load, PageHead, Stat } from "../parts/widgets.tsx";
+
+const TABS = [
+  ["nodes", "Nodes"],
+  ["history", "History"],
+  ["explain", "Explain"],
+  ["changes", "Changes"],
+  ["events", "Events"],
+] as const;
+type Tab = (typeof TABS)[number][0];
+
+/** What is open over the page. */
+type Open =
+  | { readonly kind: "none" | "add" | "module" | "silence" }
+  | { readonly kind: "node"; readonly node: NodeRow }
+  | { readonly kind: "change"; readonly change: PlannedChange };
+
+function Tabs({ tab }: { tab: Tab }): JSX.Element {
+  return (
+    <nav class="tabs" aria-label="Parts of the module">
+      {TABS.map(([name, text]) => (
+        <a
+          key={name}
+          href={name === "nodes" ? "?" : `?tab=${name}`}
+          aria-current={name === tab ? "page" : undefined}
+          onClick={(event) => {
+            event.preventDefault();
+            setQuery({ tab: name === "nodes" ? undefined : name });
+          }}
+        >
+          {text}
+        </a>
+      ))}
+    </nav>
+  );
+}
+
+function Stats({ module }: { module: ModuleDetail }): JSX.Element {
+  const callers = Math.max(0, ...module.nodes.map(({ callerCount }) => callerCount));
+  return (
+    <dl class="stats">
+      <Stat label="Calls" unit="/s">{formatNumber(module.callsPerSecond)}</Stat>
+      <Stat label="Error share">
+        <ErrorShare share={module.errorShare} callsPerSecond={module.callsPerSecond} />
+      </Stat>
+      <Stat label="Nodes on" unit={` of ${formatCount(module.nodeCount)}`}>
+        {formatCount(module.onCount)}
+      </Stat>
+      <Stat label="Kept out" {...(module.overloadCount > 0 ? { tone: "crit" } : {})}>
+        {formatCount(module.overloadCount)}
+      </Stat>
+      <Stat label="Callers">{formatCount(callers)}</Stat>
+      <Stat label="Policy">
+        <span class="word">{module.policy}</span>
+      </Stat>
+    </dl>
+  );
+}
+
+function HeadActions(
+  props: { module: ModuleDetail; onOpen: (open: Open) => void },
+): JSX.Element | null {
+  const { module, onOpen } = props;
+  if (!may("operator")) return null;
+  return (
+    <>
+      <button
+        type="button"
+        class="primary"
+        data-key="n"
+        onClick={() => onOpen({ kind: "add" })}
+      >
+        <Icon name="plus" />Add nodes
+      </button>
+      <button type="button" data-key="e" onClick={() => onOpen({ kind: "module" })}>
+        <Icon name="edit" />Edit, policy
+      </button>
+      <button type="button" onClick={() => onOpen({ kind: "silence" })}>
+        <Icon name="bell_off" />Silence
+      </button>
+      <button
+        type="button"
+        class="danger-text"
+        onClick={() => onOpen({ kind: "change", change: moduleRemoval(module) })}
+      >
+        <Icon name="trash" />Remove
+      </button>
+    </>
+  );
+}
+
+function Overlays(
+  props: { module: ModuleDetail; open: Open; onClose: () => void },
+): JSX.Element | null {
+  const { module, open, onClose } = props;
+  switch (open.kind) {
+    case "add":
+      return <AddNodesDialog module={module} onClose={onClose} />;
+    case "module":
+      return <EditModuleDialog module={module} onClose={onClose} />;
+    case "silence":
+      return <SilenceDialog module={module} onClose={onClose} />;
+    case "node":
+      return <EditNodeDialog module={module} node={open.node} onClose={onClose} />;
+    case "change":
+      return <ChangeDialog change={open.change} onClose={onClose} />;
+    default:
+      return null;
+  }
+}
+
+function TabBody(
+  props: { tab: Tab; module: ModuleDetail; onOpen: (open: Open) => void },
+): JSX.Element {
+  const { tab, module, onOpen } = props;
+  const actions: NodeActions = {
+    onState: (nodes, state) =>
+      onOpen({ kind: "change", change: stateChange(module, nodes, state) }),
+    onEdit: (node) => onOpen({ kind: "node", node }),
+    onRemove: (nodes) => onOpen({ kind: "change", change: removalOf(module, nodes) }),
+  };
+  if (tab === "history") return <HistoryPanel modId={module.modId} cmdId={module.cmdId} />;
+  if (tab === "explain") return <ExplainPanel module={module} />;
+  if (tab === "changes") return <ChangeList modId={module.modId} cmdId={module.cmdId} />;
+  if (tab === "events") return <EventFeed modId={module.modId} cmdId={module.cmdId} />;
+  if (module.nodes.length > 0) return <NodeTable nodes={module.nodes} actions={actions} />;
+  return (
+    <Empty icon="modules" title="This module has no nodes">
+      {may("operator")
+        ? (
+          <button type="button" class="primary" onClick={() => onOpen({ kind: "add" })}>
+            <Icon name="plus" />Add nodes
+          </button>
+        )
+        : <p>An operator adds the first one.</p>}
+    </Empty>
+  );
+}
+
+function Body({ module }: { module: ModuleDetail }): JSX.Element {
+  useEffect(() => void (document.title = `${moduleTitle(module)} · Lars`), [module.name]);
+  const [open, setOpen] = useState<Open>({ kind: "none" });
+  const tab = TABS.find(([name]) => name === query.value.get("tab"))?.[0] ?? "nodes";
+  return (
+    <>
+      <PageHead
+        title={moduleTitle(module)}
+        about={
+          <>
+            <HealthBadge health={module.health} /> Module {module.modId}, command {module.cmdId}
+          </>
+        }
+      >
+        <HeadActions module={module} onOpen={setOpen} />
+      </PageHead>
+      <HeldBox module={module} />
+      <Stats module={module} />
+      <Tabs tab={tab} />
+      <TabBody tab={tab} module={module} onOpen={setOpen} />
+      <Overlays module={module} open={open} onClose={() => setOpen({ kind: "none" })} />
+    </>
+  );
+}
+
+/** The page of a module. */
+export function ModulePage(props: { modId: number; cmdId: number }): JSX.Element {
+  const { modId, cmdId } = props;
+  const module = useLive("module", { modId: String(modId), cmdId: String(cmdId) });
+  if (module.problem?.kind === "not-found") {
+    return (
+      <>
+        <PageHead title={`${modId} / ${cmdId}`} about="Module" />
+        <HeldBox module={{ modId, cmdId }} />
+        <Empty icon="modules" title="There is no such module">
+          <p>
+            It was removed, or never added. <a href="/modules">All modules</a>
+            {may("operator") && (
+              <>
+                , or <a href="/modules?add=1">add it</a>
+              </>
+            )}. What it was stands under <a href="/changes">changes</a>.
+          </p>
+        </Empty>
+      </>
+    );
+  }
+  return <Load of={module} rows={10}>{(value) => <Body module={value} />}</Load>;
+}

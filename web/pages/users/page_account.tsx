@@ -1,0 +1,195 @@
+// Shell. One's own account: password and API tokens; for administrators everybody's tokens.
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import type { Role } from "../../contract.ts";
+import { call, session } from "../shell/api.ts";
+import { Icon } from "../parts/icons.tsx";
+import { useLoad } from "../shell/live.ts";
+import { PasswordForm } from "./page_login.tsx";
+import { ROLE_OPTIONS } from "./page_users.tsx";
+import { may, notify } from "../shell/state.ts";
+import type { TokenRow } from "../shell/types.ts";
+import { FormDialog, SecretDialog } from "../parts/form_dialog.tsx";
+import {
+  Ago,
+  Confirm,
+  Empty,
+  faultOf,
+  Heads,
+  Load,
+  PageHead,
+  SelectField,
+  TextField,
+  useAction,
+} from "../parts/widgets.tsx";
+
+const REFRESH_MS = 15_000;
+const LIFETIMES: readonly (readonly [string, string])[] = [
+  ["30", "30 days"],
+  ["90", "90 days"],
+  ["365", "1 year"],
+  ["", "never expires"],
+];
+
+function AddToken(props: { onClose: () => void; onDone: () => void }): JSX.Element {
+  const { isBusy, problem, run } = useAction();
+  const [title, setTitle] = useState("");
+  const [role, setRole] = useState<Role>("viewer");
+  const [days, setDays] = useState("90");
+  const [secret, setSecret] = useState<string>();
+  if (secret !== undefined) {
+    return (
+      <SecretDialog title="Token made" label="Token" secret={secret} onClose={props.onClose}>
+        <p>
+          Programs send it as <code>Authorization: Bearer TOKEN</code>, the command line as{" "}
+          <code>--token</code>.
+        </p>
+      </SecretDialog>
+    );
+  }
+  const submit = (): void =>
+    run(async () => {
+      const body = { title: title.trim(), role, days: days === "" ? null : Number(days) };
+      setSecret((await call("addToken", { body })).secret);
+      props.onDone();
+    });
+  return (
+    <FormDialog
+      title="Make API token"
+      action="Make token"
+      isReady={!isBusy && title.trim() !== ""}
+      problem={problem}
+      onClose={props.onClose}
+      onSubmit={submit}
+    >
+      <TextField
+        label="Title"
+        hint="What uses it."
+        fault={faultOf(problem, "title")}
+        value={title}
+        onText={setTitle}
+        input={{ autoFocus: true, required: true, maxLength: 64 }}
+      />
+      <div class="pair">
+        <SelectField<Role>
+          label="Role"
+          hint="At most your own."
+          value={role}
+          options={ROLE_OPTIONS.filter(([value]) => may(value)).map((
+            [value],
+          ) => [value, value])}
+          onValue={setRole}
+        />
+        <SelectField label="Lasts" value={days} options={LIFETIMES} onValue={setDays} />
+      </div>
+    </FormDialog>
+  );
+}
+
+function TokenTable(
+  props: { tokens: readonly TokenRow[]; onRevoke: (token: TokenRow) => void },
+): JSX.Element {
+  return (
+    <table class="rows cards">
+      <caption class="hidden">API tokens</caption>
+      <Heads
+        names={["Token", ...(may("admin") ? ["Owner"] : []), "Role", "Last used", "Expires", ""]}
+      />
+      <tbody>
+        {props.tokens.map((token) => (
+          <tr key={token.id}>
+            <td class="main-cell">
+              <span class="strong cut">{token.title}</span>
+              <span class="sub muted">
+                made <Ago atMs={token.createdAtMs} />
+              </span>
+            </td>
+            {may("admin") && (
+              <td data-label="Owner">
+                <span class="cut">{token.owner}</span>
+              </td>
+            )}
+            <td data-label="Role">{token.role}</td>
+            <td data-label="Last used" class="nowrap">
+              <Ago atMs={token.lastUsedAtMs} />
+            </td>
+            <td data-label="Expires" class="nowrap">
+              <Ago atMs={token.expiresAtMs} />
+            </td>
+            <td class="row-actions">
+              <button type="button" class="small" onClick={() => props.onRevoke(token)}>
+                Revoke<span class="hidden">{token.title}</span>
+              </button>
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function Tokens(): JSX.Element {
+  const list = useLoad("tokens", (signal) => call("listTokens", { signal }), REFRESH_MS);
+  const [isAdding, setAdding] = useState(false);
+  const [revoking, setRevoking] = useState<TokenRow>();
+  return (
+    <section class="panel" aria-labelledby="tokens">
+      <div class="panel-head">
+        <h2 id="tokens">API tokens</h2>
+        <button type="button" class="primary" data-key="n" onClick={() => setAdding(true)}>
+          <Icon name="plus" />Make token
+        </button>
+      </div>
+      <Load of={list} onRetry={list.reload} rows={3}>
+        {({ tokens }) =>
+          tokens.length === 0
+            ? (
+              <Empty icon="account" title="No tokens">
+                <p>Scripts and the command line use one instead of your password.</p>
+              </Empty>
+            )
+            : <TokenTable tokens={tokens} onRevoke={setRevoking} />}
+      </Load>
+      {isAdding && <AddToken onClose={() => setAdding(false)} onDone={list.reload} />}
+      {revoking !== undefined && (
+        <Confirm
+          title="Revoke token"
+          action="Revoke"
+          danger
+          onClose={() => setRevoking(undefined)}
+          onConfirm={async () => {
+            await call("deleteToken", { params: { id: revoking.id } });
+            notify("ok", `Token ${revoking.title} is revoked`);
+            list.reload();
+            setRevoking(undefined);
+          }}
+        >
+          <p>What uses “{revoking.title}” is refused from now on. This cannot be undone.</p>
+        </Confirm>
+      )}
+    </section>
+  );
+}
+
+/** The page of who is logged in. */
+export function AccountPage(): JSX.Element {
+  const user = session.value;
+  return (
+    <>
+      <PageHead
+        title="Account, tokens"
+        about={
+          <>
+            You are <b>{user?.name}</b>, {user?.role}
+          </>
+        }
+      />
+      <Tokens />
+      <section class="panel narrow" aria-labelledby="password">
+        <h2 id="password">Password</h2>
+        <PasswordForm isForced={false} />
+      </section>
+    </>
+  );
+}

@@ -1,0 +1,86 @@
+// Shell. Every write and every refused one.
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { call } from "../shell/api.ts";
+import { More } from "../changes/change_list.tsx";
+import { BACK_ROWS, useBackList } from "../parts/paging.ts";
+import type { AuditRow } from "../shell/types.ts";
+import { Ago, Badge, Empty, Heads, Load, PageHead } from "../parts/widgets.tsx";
+
+function Row({ entry }: { entry: AuditRow }): JSX.Element {
+  return (
+    <tr>
+      <td data-label="When" class="nowrap">
+        <Ago atMs={entry.atMs} />
+      </td>
+      <td data-label="Who">
+        <b class="cut">{entry.who || "nobody"}</b>
+      </td>
+      <td class="main-cell nowrap">
+        <code>{entry.action}</code>
+      </td>
+      <td data-label="On" class="prose">
+        {entry.target}
+        {entry.detail !== "" && <span class="sub muted">{entry.detail}</span>}
+      </td>
+      <td data-label="Outcome">
+        {entry.outcome === "done"
+          ? <Badge tone="ok" icon="ok" text="done" />
+          : <Badge tone="warn" icon="warn" text="refused" />}
+      </td>
+      <td data-label="From" class="muted nowrap">{entry.address || "command"}</td>
+    </tr>
+  );
+}
+
+/** The audit. */
+export function AuditPage(): JSX.Element {
+  const [who, setWho] = useState("");
+  const isName = /^[A-Za-z0-9][A-Za-z0-9._@-]*$/.test(who);
+  const list = useBackList(`audit ${isName ? who : ""}`, async (before, signal) => {
+    const query = {
+      limit: String(BACK_ROWS),
+      ...(isName ? { who } : {}),
+      ...(before === undefined ? {} : { before: String(before) }),
+    };
+    const { entries } = await call("listAudit", { query, ...(signal && { signal }) });
+    return entries;
+  });
+  return (
+    <>
+      <PageHead
+        title="Audit"
+        about="Every write and every refused one: who, when, what, from where"
+      />
+      <div class="filters">
+        <input
+          type="search"
+          aria-label="Name of a user"
+          placeholder="All users"
+          maxLength={64}
+          data-key="f"
+          value={who}
+          onInput={(event) => setWho(event.currentTarget.value.trim())}
+        />
+      </div>
+      <Load of={list} onRetry={list.reload} rows={8}>
+        {(entries) =>
+          entries.length === 0
+            ? <Empty icon="audit" title="No entries" />
+            : (
+              <div class="panel flush">
+                <table class="rows cards">
+                  <caption class="hidden">Audit, newest first</caption>
+                  <Heads names={["When", "Who", "What", "On", "Outcome", "From"]} />
+                  <tbody>
+                    {entries.map((entry) => <Row key={entry.id} entry={entry} />)}
+                  </tbody>
+                </table>
+                <More list={list} />
+              </div>
+            )}
+      </Load>
+    </>
+  );
+}

@@ -1,0 +1,189 @@
+// Shell. Login, the first change of a one-time password, and what stands there while neither is known.
+
+import type { ComponentChildren, JSX } from "preact";
+import { useState } from "preact/hooks";
+import { call, problemOf, session } from "../shell/api.ts";
+import { faultOf, Field, Loading, ProblemBox, useAction } from "../parts/widgets.tsx";
+import { Logo } from "../shell/layout.tsx";
+import { notify } from "../shell/state.ts";
+
+/** Fewest characters of a password, as the server demands. */
+const PASSWORD_LENGTH_MIN = 12;
+
+function Card(props: { title: string; children: ComponentChildren }): JSX.Element {
+  return (
+    <main class="card-page" id="page" tabIndex={-1}>
+      <div class="card">
+        <Logo />
+        <h1>{props.title}</h1>
+        {props.children}
+      </div>
+    </main>
+  );
+}
+
+/** Name and password. */
+export function LoginPage(): JSX.Element {
+  const { isBusy, problem, run } = useAction();
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  return (
+    <Card title="Log in">
+      <form
+        class="stack"
+        onSubmit={(event) => {
+          event.preventDefault();
+          run(async () => {
+            session.value = await call("login", { body: { name: name.trim(), password } });
+          });
+        }}
+      >
+        {problem !== undefined && <ProblemBox problem={problem} />}
+        <Field label="Name">
+          {(parts) => (
+            <input
+              {...parts}
+              name="username"
+              autoComplete="username"
+              autoCapitalize="none"
+              spellcheck={false}
+              autoFocus
+              required
+              maxLength={64}
+              value={name}
+              onInput={(event) => setName(event.currentTarget.value)}
+            />
+          )}
+        </Field>
+        <Field label="Password">
+          {(parts) => (
+            <input
+              {...parts}
+              name="password"
+              type="password"
+              autoComplete="current-password"
+              required
+              maxLength={200}
+              value={password}
+              onInput={(event) => setPassword(event.currentTarget.value)}
+            />
+          )}
+        </Field>
+        <button type="submit" class="primary wide" disabled={isBusy}>
+          {isBusy ? "Logging in …" : "Log in"}
+        </button>
+      </form>
+      <p class="muted small">
+        The first start of <code>lars web</code>{" "}
+        prints the name and the one-time password of an administrator. Lost yours? An administrator
+        can give you a new one under Users.
+      </p>
+    </Card>
+  );
+}
+
+/** New password; `isForced` when nothing else is possible before. */
+export function PasswordForm({ isForced }: { isForced: boolean }): JSX.Element {
+  const { isBusy, problem, run } = useAction();
+  const [oldPassword, setOld] = useState("");
+  const [newPassword, setNew] = useState("");
+  const [again, setAgain] = useState("");
+  const missing = PASSWORD_LENGTH_MIN - newPassword.length;
+  const isDifferent = again !== "" && again !== newPassword;
+  const submit = (): void =>
+    run(async () => {
+      session.value = await call("changePassword", { body: { oldPassword, newPassword } });
+      [setOld, setNew, setAgain].forEach((set) => set(""));
+      notify("ok", "Password changed; your other sessions have ended");
+    });
+  const input =
+    (value: string, set: (text: string) => void, complete: string) =>
+    (parts: { id: string }): JSX.Element => (
+      <input
+        {...parts}
+        type="password"
+        required
+        maxLength={200}
+        autoComplete={complete}
+        value={value}
+        onInput={(event) => set(event.currentTarget.value)}
+      />
+    );
+  return (
+    <form
+      class="stack"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (missing <= 0 && again === newPassword) submit();
+      }}
+    >
+      {problem !== undefined && <ProblemBox problem={problem} />}
+      <Field
+        label={isForced ? "One-time password" : "Present password"}
+        fault={faultOf(problem, "oldPassword")}
+      >
+        {input(oldPassword, setOld, "current-password")}
+      </Field>
+      <Field
+        label="New password"
+        hint={missing > 0
+          ? `At least ${PASSWORD_LENGTH_MIN} characters; a few words are easier than signs.`
+          : "Long enough."}
+        fault={faultOf(problem, "newPassword")}
+      >
+        {input(newPassword, setNew, "new-password")}
+      </Field>
+      <Field
+        label="New password again"
+        fault={isDifferent ? "Differs from the one above." : undefined}
+      >
+        {input(again, setAgain, "new-password")}
+      </Field>
+      <button
+        type="submit"
+        class="primary"
+        disabled={isBusy || missing > 0 || again !== newPassword}
+      >
+        {isBusy ? "Changing …" : "Change password"}
+      </button>
+    </form>
+  );
+}
+
+/** The page before everything else when a one-time password is in use. */
+export function FirstPasswordPage(): JSX.Element {
+  return (
+    <Card title="Choose your password">
+      <p class="muted">
+        You logged in with a one-time password. Choose one that only you know; the console opens
+        then.
+      </p>
+      <PasswordForm isForced />
+      <button
+        type="button"
+        class="link"
+        onClick={() => void call("logout").finally(() => session.value = null)}
+      >
+        Log out
+      </button>
+    </Card>
+  );
+}
+
+/** Nobody knows yet who is logged in. */
+export function WaitingPage(): JSX.Element {
+  return (
+    <Card title="Lars console">
+      <Loading rows={2} />
+    </Card>
+  );
+}
+
+/** The console cannot be asked who is logged in. */
+export function UnreachablePage(props: { error: unknown; onRetry: () => void }): JSX.Element {
+  return (
+    <Card title="Lars console">
+      <ProblemBox problem={problemOf(props.error)} onRetry={props.onRetry} />
+    </Card>
+  );
+}

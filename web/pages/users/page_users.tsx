@@ -1,0 +1,234 @@
+// Shell. Users: who may do what.
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import type { Role } from "../../contract.ts";
+import { call, session } from "../shell/api.ts";
+import { Icon } from "../parts/icons.tsx";
+import { useLoad } from "../shell/live.ts";
+import { notify } from "../shell/state.ts";
+import type { UserRow } from "../shell/types.ts";
+import { FormDialog, SecretDialog } from "../parts/form_dialog.tsx";
+import {
+  Ago,
+  Badge,
+  Confirm,
+  Empty,
+  faultOf,
+  Heads,
+  Load,
+  PageHead,
+  SelectField,
+  TextField,
+  useAction,
+} from "../parts/widgets.tsx";
+
+const REFRESH_MS = 15_000;
+
+/** Roles with what they may do. */
+export const ROLE_OPTIONS: readonly (readonly [Role, string])[] = [
+  ["viewer", "viewer: looks"],
+  ["operator", "operator: also changes routes and alerts"],
+  ["admin", "admin: also users and webhooks"],
+];
+
+function OneTime(props: { name: string; password: string; onClose: () => void }): JSX.Element {
+  return (
+    <SecretDialog
+      title={`One-time password of ${props.name}`}
+      label="One-time password"
+      secret={props.password}
+      onClose={props.onClose}
+    >
+      <p>It works for one login, where {props.name} has to choose an own one.</p>
+    </SecretDialog>
+  );
+}
+
+function AddUser(props: { onClose: () => void; onDone: () => void }): JSX.Element {
+  const { isBusy, problem, run } = useAction();
+  const [name, setName] = useState("");
+  const [role, setRole] = useState<Role>("operator");
+  const [password, setPassword] = useState<string>();
+  if (password !== undefined) {
+    return <OneTime name={name.trim()} password={password} onClose={props.onClose} />;
+  }
+  const submit = (): void =>
+    run(async () => {
+      setPassword((await call("addUser", { body: { name: name.trim(), role } })).password);
+      props.onDone();
+    });
+  return (
+    <FormDialog
+      title="Add user"
+      action="Add user"
+      isReady={!isBusy && name.trim() !== ""}
+      problem={problem}
+      onClose={props.onClose}
+      onSubmit={submit}
+    >
+      <TextField
+        label="Name"
+        hint="Letters, digits, dots, dashes, @ or _."
+        fault={faultOf(problem, "name")}
+        value={name}
+        onText={setName}
+        input={{ autoFocus: true, required: true, autoCapitalize: "none", maxLength: 64 }}
+      />
+      <SelectField<Role> label="Role" value={role} options={ROLE_OPTIONS} onValue={setRole} />
+    </FormDialog>
+  );
+}
+
+/** What is asked before it is done to a user. */
+type Wish = { readonly kind: "remove" | "reset" | "lock"; readonly user: UserRow };
+
+const WISHES = {
+  remove: {
+    title: "Remove user",
+    action: "Remove",
+    text: "All sessions and API tokens end at once.",
+  },
+  reset: {
+    title: "New one-time password",
+    action: "Make password",
+    text: "The present password and all sessions end at once.",
+  },
+  lock: {
+    title: "Lock user out",
+    action: "Lock out",
+    text: "All sessions end at once; it can be undone.",
+  },
+} as const;
+
+function Row(props: {
+  user: UserRow;
+  onWish: (wish: Wish) => void;
+  onPatch: (user: UserRow, patch: { role?: Role; isDisabled?: boolean }) => void;
+}): JSX.Element {
+  const { user, onWish, onPatch } = props;
+  const isSelf = user.name === session.value?.name;
+  return (
+    <tr class={user.isDisabled ? "quiet" : ""}>
+      <td class="main-cell">
+        <span class="strong cut">{user.name}</span>
+        {isSelf && <span class="tag">you</span>}
+        {user.mustChangePassword && <span class="sub muted">has a one-time password</span>}
+      </td>
+      <td data-label="Role">
+        <select
+          aria-label={`Role of ${user.name}`}
+          value={user.role}
+          disabled={isSelf}
+          onInput={(event) => onPatch(user, { role: event.currentTarget.value as Role })}
+        >
+          {ROLE_OPTIONS.map(([value]) => <option key={value} value={value}>{value}</option>)}
+        </select>
+      </td>
+      <td data-label="State">
+        {user.isDisabled
+          ? <Badge tone="warn" icon="off" text="locked out" />
+          : <Badge tone="ok" icon="ok" text="may log in" />}
+      </td>
+      <td data-label="Last login" class="nowrap">
+        <Ago atMs={user.lastLoginAtMs} />
+      </td>
+      <td data-label="Added" class="nowrap">
+        <Ago atMs={user.createdAtMs} />
+      </td>
+      <td class="row-actions">
+        {!isSelf && (
+          <>
+            <button
+              type="button"
+              class="small"
+              onClick={() =>
+                user.isDisabled
+                  ? onPatch(user, { isDisabled: false })
+                  : onWish({ kind: "lock", user })}
+            >
+              {user.isDisabled ? "Let in" : "Lock out"}
+              <span class="hidden">{user.name}</span>
+            </button>
+            <button type="button" class="small" onClick={() => onWish({ kind: "reset", user })}>
+              New password<span class="hidden">for {user.name}</span>
+            </button>
+            <button
+              type="button"
+              class="icon-button"
+              aria-label={`Remove ${user.name}`}
+              onClick={() => onWish({ kind: "remove", user })}
+            >
+              <Icon name="trash" />
+            </button>
+          </>
+        )}
+      </td>
+    </tr>
+  );
+}
+
+/** All users. */
+export function UsersPage(): JSX.Element {
+  const list = useLoad("users", (signal) => call("listUsers", { signal }), REFRESH_MS);
+  const [isAdding, setAdding] = useState(false);
+  const [wish, setWish] = useState<Wish>();
+  const [oneTime, setOneTime] = useState<{ name: string; password: string }>();
+  const patch = (user: UserRow, body: { role?: Role; isDisabled?: boolean }): void => {
+    call("patchUser", { params: { name: user.name }, body }).then(
+      () => notify("ok", `${user.name} changed; the sessions of ${user.name} have ended`),
+      (error: Error) => notify("crit", error.message),
+    ).finally(list.reload);
+  };
+  const grant = async ({ kind, user }: Wish): Promise<void> => {
+    const params = { name: user.name };
+    if (kind === "remove") await call("deleteUser", { params });
+    if (kind === "lock") await call("patchUser", { params, body: { isDisabled: true } });
+    if (kind === "reset") {
+      const { password } = await call("resetPassword", { params });
+      setOneTime({ name: user.name, password });
+    } else notify("ok", `${user.name}: done`);
+    list.reload();
+    setWish(undefined);
+  };
+  return (
+    <>
+      <PageHead title="Users" about="Who may look, change, and administer">
+        <button type="button" class="primary" data-key="n" onClick={() => setAdding(true)}>
+          <Icon name="plus" />Add user
+        </button>
+      </PageHead>
+      <Load of={list} onRetry={list.reload}>
+        {({ users }) =>
+          users.length === 0 ? <Empty icon="users" title="No users" /> : (
+            <div class="panel flush">
+              <table class="rows cards">
+                <caption class="hidden">Users</caption>
+                <Heads names={["User", "Role", "State", "Last login", "Added", ""]} />
+                <tbody>
+                  {users.map((user) => (
+                    <Row key={user.name} user={user} onWish={setWish} onPatch={patch} />
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          )}
+      </Load>
+      {isAdding && <AddUser onClose={() => setAdding(false)} onDone={list.reload} />}
+      {wish !== undefined && (
+        <Confirm
+          title={WISHES[wish.kind].title}
+          action={WISHES[wish.kind].action}
+          danger
+          onClose={() => setWish(undefined)}
+          onConfirm={() => grant(wish)}
+        >
+          <p>
+            <b>{wish.user.name}</b>: {WISHES[wish.kind].text}
+          </p>
+        </Confirm>
+      )}
+      {oneTime !== undefined && <OneTime {...oneTime} onClose={() => setOneTime(undefined)} />}
+    </>
+  );
+}
