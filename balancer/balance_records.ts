@@ -1,8 +1,9 @@
 // Core. What the balancer tells the program around it: changes, results, snapshots.
 
-import type { ModuleMode } from "./explain.ts";
-import { addressText, type NodeState } from "../model/node.ts";
 import { modulePair } from "../model/module.ts";
+import { addressText, type NodeState } from "../model/node.ts";
+import type { Host } from "./host.ts";
+import type { ModuleMode } from "./module_settings.ts";
 
 /** A node changed its state. */
 export interface StateChange {
@@ -87,4 +88,24 @@ export interface HostSnapshot {
   readonly weight: number;
   readonly zone: string;
   readonly state: NodeState;
+}
+
+/** What is to be reported of a node; the next report without a call in between is one of a state. */
+export function hostResultOf(host: Host, overload: boolean): HostResult {
+  const { ip, port, succTotal, errTotal, timedTotal, timeMsTotal } = host;
+  const { reportSucc: succ, reportErr: err } = host;
+  host.dirty = false;
+  host.reportSucc = 0;
+  host.reportErr = 0;
+  return { ip, port, succ, err, overload, succTotal, errTotal, timedTotal, timeMsTotal };
+}
+
+/** A node as a snapshot shows it. */
+export function hostSnapshotOf(host: Host): HostSnapshot {
+  const { ip, port, overload, vsucc, verr, rsucc, rerr, continSucc, continErr, sinceMs } = host;
+  const { weight, zone, state } = host;
+  return {
+    ...{ ip, port, overload, vsucc, verr, rsucc, rerr, continSucc, continErr, sinceMs },
+    ...{ weight, zone, state },
+  };
 }

@@ -1,87 +1,15 @@
 // Core. What a module tells about itself: its nodes, its latest decisions, and who got the calls.
 
-import type { Host } from "./host.ts";
-import type { PolicyName } from "./module_policy.ts";
-import type { AllOverloadMode, ModuleSettings } from "./module_settings.ts";
-import type { ZoneView } from "./picking/zone_router.ts";
 import { addressText } from "../model/node.ts";
-
-/** Decisions a module remembers; older ones are forgotten. */
-export const DECISIONS_MAX = 32;
-
-/** Picks a module remembers while somebody watches; older ones are forgotten. */
-export const RECENT_PICKS_MAX = 1000;
+import type { Host } from "./host.ts";
+import { type Decision, PickLog } from "./module_memory.ts";
+import { changedSettings, type PolicyName } from "./module_policy.ts";
+import type { ModuleMode, ModuleSettings } from "./module_settings.ts";
+import type { ModuleState } from "./module_state.ts";
+import type { ZoneView } from "./picking/zone_router.ts";
 
 /** After a look at a module its picks are remembered for so long. Milliseconds. */
 export const WATCH_MS = 600_000;
-
-/** What a module does with calls: `normal`, or how it behaves while no node is usable. */
-export type ModuleMode = "normal" | AllOverloadMode;
-
-/** Something a module decided. */
-export interface Decision {
-  /** By the clock the balancer is given. Milliseconds. */
-  readonly atMs: number;
-  /** The node as "ip:port"; undefined for a decision about the whole module. */
-  readonly node: string | undefined;
-  /** What the node or the module is from then on. */
-  readonly became: string;
-  readonly reason: string;
-}
-
-/** The latest decisions. Takes memory only once there is one. */
-export class DecisionLog {
-  #decisions: Decision[] = [];
-
-  /** Keeps a decision in mind. */
-  add(atMs: number, host: Host | undefined, became: string, reason: string): void {
-    const node = host === undefined ? undefined : addressText(host);
-    if (this.#decisions.length >= DECISIONS_MAX) this.#decisions.shift();
-    this.#decisions.push({ atMs, node, became, reason });
-  }
-
-  /** The latest decision about a node. */
-  latestOf(host: Host): Decision | undefined {
-    const node = addressText(host);
-    return this.#decisions.findLast((decision) => decision.node === node);
-  }
-
-  /** All that are remembered, latest first. */
-  latestFirst(): Decision[] {
-    return this.#decisions.toReversed();
-  }
-}
-
-/** The latest picks of one module, counted in the `care` of their nodes. */
-export class PickLog {
-  readonly #picks: Host[] = [];
-  #at = 0;
-
-  /** Number of picks that are remembered. */
-  get count(): number {
-    return this.#picks.length;
-  }
-
-  /** Keeps a pick in mind. O(1). */
-  add(host: Host): void {
-    if (host.care !== undefined) host.care.recentPicks++;
-    if (this.#picks.length < RECENT_PICKS_MAX) {
-      this.#picks.push(host);
-      return;
-    }
-    const oldest = this.#picks[this.#at];
-    if (oldest.care !== undefined) oldest.care.recentPicks--;
-    this.#picks[this.#at] = host;
-    this.#at = (this.#at + 1) % RECENT_PICKS_MAX;
-  }
-
-  /** Forgets all picks. */
-  clear(): void {
-    for (const { care } of this.#picks) if (care !== undefined) care.recentPicks = 0;
-    this.#picks.length = 0;
-    this.#at = 0;
-  }
-}
 
 /** What a node is, in one word; README.md of this room has the machine. */
 export type NodeCondition =
@@ -148,7 +76,7 @@ export interface ModuleView {
   /** Shares of zones; empty where zones do not matter. */
   readonly zones: readonly ZoneView[];
   readonly nodes: readonly NodeView[];
-  /** Number of picks that `pickShare` is of: at most {@linkcode RECENT_PICKS_MAX}. */
+  /** Number of picks that `pickShare` is of: at most `RECENT_PICKS_MAX`. */
   readonly picksRemembered: number;
   /** Latest first; `agoMs` in the place of a time. */
   readonly decisions: readonly (Omit<Decision, "atMs"> & { readonly agoMs: number })[];
@@ -158,7 +86,7 @@ export interface ModuleView {
 export function conditionOf(host: Host): NodeCondition {
   if (host.state !== "on") return host.state;
   if (host.weight === 0) return "drain";
-  if (host.overload) return host.care?.resting === true ? "resting" : "overload";
+  if (host.overload) return host.stats?.resting === true ? "resting" : "overload";
   if (host.judged) return "held";
   return host.pickWeight < host.weight ? "ramping" : "idle";
 }
@@ -170,7 +98,7 @@ export function viewNode(
   reason: string | undefined,
   picksRemembered: number,
 ): NodeView {
-  const { zone, weight, vsucc, verr, rsucc, rerr, continSucc, continErr, care } = host;
+  const { zone, weight, vsucc, verr, rsucc, rerr, continSucc, continErr, stats } = host;
   return {
     node: addressText(host),
     zone,
@@ -187,9 +115,54 @@ export function viewNode(
     continErr,
     succTotal: host.succTotal,
     errTotal: host.errTotal,
-    ejections: care?.ejections ?? 0,
-    callsUnderWay: care?.underWay.count ?? 0,
-    meanMs: care?.meanTime.ms ?? 0,
-    pickShare: picksRemembered === 0 ? undefined : (care?.recentPicks ?? 0) / picksRemembered,
+    ejections: stats?.ejections ?? 0,
+    callsUnderWay: stats?.underWay.count ?? 0,
+    meanMs: stats?.meanTime.ms ?? 0,
+    pickShare: picksRemembered === 0 ? undefined : (stats?.recentPicks ?? 0) / picksRemembered,
   };
+}
+
+/**
+ * Tells all about a module. From now on its picks are remembered for {@linkcode WATCH_MS}, so a
+ * second look says who got them; a module that nobody looks at does not pay for it.
+ */
+export function explainModule(module: ModuleState, nowMs: number): ModuleView {
+  const { memory } = module;
+  memory.watchUntilMs = nowMs + WATCH_MS;
+  if (memory.picks === undefined) {
+    memory.picks = new PickLog();
+    for (const host of module.hosts.values()) module.fitStatistics(host);
+    module.observes = true;
+    module.changed();
+  }
+  const picksRemembered = memory.picks.count;
+  const changed = memory.modeSinceMs > -Infinity;
+  return {
+    modId: module.modId,
+    cmdId: module.cmdId,
+    policy: module.policy.policy,
+    settings: changedSettings(module.policy),
+    mode: memory.mode,
+    modeReason: memory.modeReason,
+    modeSinceMs: changed ? nowMs - memory.modeSinceMs : undefined,
+    zones: module.router.view(),
+    nodes: [...module.hosts.values()].map((host) =>
+      viewNode(host, nowMs, memory.decisions.latestOf(host)?.reason, picksRemembered)
+    ),
+    picksRemembered,
+    decisions: memory.decisions.latestFirst().map(({ atMs, ...decision }) => ({
+      ...decision,
+      agoMs: nowMs - atMs,
+    })),
+  };
+}
+
+/** Nobody has looked for {@linkcode WATCH_MS}: picks are no longer remembered. */
+export function stopWatching(module: ModuleState): void {
+  const { memory } = module;
+  memory.picks?.clear();
+  memory.picks = undefined;
+  module.observes = module.followsCalls;
+  module.changed();
+  for (const host of module.hosts.values()) module.fitStatistics(host);
 }

@@ -1,6 +1,6 @@
 // Core. One node of a module: its counters, its state, and its places in the lists.
 
-import type { HostCare } from "./detection/host_care.ts";
+import type { NodeStatistics } from "./detection/node_statistics.ts";
 import type { HostList, Linked } from "./host_list.ts";
 import { type NodeState, WEIGHT_DEFAULT } from "../model/node.ts";
 
@@ -16,9 +16,9 @@ export interface HostPool {
   remove(host: Host): void;
   /** It is picked by another weight from now on. */
   setWeight(host: Host, pickWeight: number): void;
-  /** A call of the node began; its `care` knows already. */
+  /** A call of the node began; its `stats` knows already. */
   began(host: Host, nowMs: number): void;
-  /** `count` calls of the node ended; its `care` knows already. */
+  /** `count` calls of the node ended; its `stats` knows already. */
   ended(host: Host, count: number, outcome: number, nowMs: number): void;
 }
 
@@ -55,7 +55,7 @@ export class Host implements Linked<Host> {
   /** Place in the tables of the pool's policy; -1 = in none. Written by policies only. */
   slot = -1;
   /** What the original rules do not need; made when the module asks for it. */
-  care: HostCare | undefined = undefined;
+  stats: NodeStatistics | undefined = undefined;
 
   /** Virtual successes: with `verr`, what decides. */
   vsucc = 0;

@@ -30,7 +30,7 @@ function makeModule(settings: Partial<BalanceSettings> = {}, nodesMax = 100): Fi
     onStateChange: (change) => changes.push(change),
     onModeChange: () => {},
     onDirty: () => dirty++,
-    onCaring: () => {},
+    onTicking: () => {},
   });
   return { module, active, changes, dirtyCalls: () => dirty };
 }
@@ -39,7 +39,7 @@ const nodes = (...ips: number[]): { ip: number; port: number }[] =>
   ips.map((ip) => ({ ip, port: 80 }));
 
 function hostOf(module: LoadBalance, ip: number): Host {
-  for (const host of module.hosts()) if (host.ip === ip) return host;
+  for (const host of module.hosts.values()) if (host.ip === ip) return host;
   throw new Error(`No host ${ip}`);
 }
 
@@ -114,11 +114,11 @@ test("settle() brings an overload node back that nobody probes", () => {
   const { module, active, changes } = makeModule();
   module.update(nodes(1), 0);
   play(module, "F".repeat(15), 0);
-  assert.equal(module.overload.count, 1);
+  assert.equal(module.walk.overload.count, 1);
   active.settle(15_013);
-  assert.equal(module.overload.count, 1);
+  assert.equal(module.walk.overload.count, 1);
   active.settle(15_014);
-  assert.equal(module.overload.count, 0);
+  assert.equal(module.walk.overload.count, 0);
   assert.deepEqual(changes.map((c) => [c.atMs, c.overload]), [[14, true], [15_014, false]]);
 });
 
@@ -200,7 +200,7 @@ test("update() keeps the counters of kept nodes and drops the others", () => {
   assert.equal(module.report(3, 80, 1, 0, 40), false, "a removed node is not known");
   module.update([], 50);
   assert.equal(
-    module.hostCount + [...module.usable()].length + module.overload.count + active.count,
+    module.hostCount + [...module.usable()].length + module.walk.overload.count + active.count,
     0,
   );
   assert.equal(module.pick(0), RetCode.NoExist);
@@ -292,11 +292,11 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
 const nervous = { initSuccCnt: 5, continErrLimit: 3, continSuccLimit: 2, probeNum: 2 };
 
 function assertWhole(module: LoadBalance, active: ActiveHosts): void {
-  assert.equal([...module.usable()].length + module.overload.count, module.hostCount);
+  assert.equal([...module.usable()].length + module.walk.overload.count, module.hostCount);
   const idle = new Set(module.usable());
-  const overload = new Set(module.overload);
+  const overload = new Set(module.walk.overload);
   let watched = 0;
-  for (const host of module.hosts()) {
+  for (const host of module.hosts.values()) {
     assert.equal(idle.has(host), !host.overload);
     assert.equal(overload.has(host), host.overload);
     const shouldWatch = host.overload || host.rsucc + host.rerr > 0;
@@ -330,7 +330,7 @@ test("any history leaves every node in exactly one list and every count in place
       }
       assertWhole(module, active);
     }
-    for (const host of module.hosts()) {
+    for (const host of module.hosts.values()) {
       assert.equal(host.succTotal + host.errTotal, counted.get(host.ip) ?? 0);
     }
   }));

@@ -15,9 +15,9 @@ export {
 } from "./detection/balance_settings.ts";
 export { CallOutcome, callOutcomeOf, ReportCode } from "./detection/call_outcome.ts";
 export { DRAINING_WATCHED_MAX, DrainWatch, joinUsages } from "./routes/drain_watch.ts";
-export type { Decision, ModuleMode, ModuleView, NodeCondition, NodeView } from "./explain.ts";
+export type { ModuleView, NodeCondition, NodeView } from "./explain.ts";
+export type { Decision } from "./module_memory.ts";
 export { Host } from "./host.ts";
-export { LoadBalance } from "./load_balance.ts";
 export {
   checkModulePolicy,
   DEFAULT_MODULE_POLICY,
@@ -26,7 +26,7 @@ export {
   POLICY_NAMES,
   type PolicyName,
 } from "./module_policy.ts";
-export { MODULE_SETTINGS, type ModuleSettings } from "./module_settings.ts";
+export { MODULE_SETTINGS, type ModuleMode, type ModuleSettings } from "./module_settings.ts";
 export {
   type CallCounts,
   smallWindowCallsMax,
@@ -47,4 +47,4 @@ export {
   type RouteLbStats,
   TICK_MS,
 } from "./routes/route_lb.ts";
-export { NO_TURN } from "./routes/turn_table.ts";
+export { NO_TURN } from "./picking/turn_table.ts";

@@ -12,6 +12,9 @@ export const ALL_OVERLOAD_MODES = ["refuse", "probe", "open"] as const;
 /** One of {@linkcode ALL_OVERLOAD_MODES}. */
 export type AllOverloadMode = (typeof ALL_OVERLOAD_MODES)[number];
 
+/** What a module does with calls: `normal`, or how it behaves while no node is usable. */
+export type ModuleMode = "normal" | AllOverloadMode;
+
 /** How a node that is out comes back. */
 export const RECOVERY_MODES = ["lars", "staged"] as const;
 

@@ -15,7 +15,7 @@ export class NodePool implements HostPool {
   readonly policy: PickPolicy;
   /** Sum of the weights the usable nodes are picked by. */
   pickWeight = 0;
-  /** Calls of the usable nodes that are under way, as far as their `care` is kept. */
+  /** Calls of the usable nodes that are under way, as far as their `stats` is kept. */
   underWay = 0;
 
   constructor(zone: string, { policy, settings }: ModulePolicy, dice: Dice) {
@@ -27,7 +27,7 @@ export class NodePool implements HostPool {
   add(host: Host): void {
     this.usable.pushTail(host);
     this.pickWeight += host.pickWeight;
-    this.underWay += host.care?.underWay.count ?? 0;
+    this.underWay += host.stats?.underWay.count ?? 0;
     host.pool = this;
     this.policy.add(host);
   }
@@ -39,7 +39,7 @@ export class NodePool implements HostPool {
     this.usable.remove(host);
     // Sums of fractions drift; an empty sum is known.
     this.pickWeight = this.usable.count === 0 ? 0 : this.pickWeight - host.pickWeight;
-    this.underWay -= host.care?.underWay.count ?? 0;
+    this.underWay -= host.stats?.underWay.count ?? 0;
   }
 
   /** A usable node is picked by another weight from now on. */

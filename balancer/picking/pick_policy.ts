@@ -37,7 +37,7 @@ export interface PickContext {
 export interface PickPolicy {
   /** Name as written in configuration. */
   readonly name: PolicyName;
-  /** True for a policy that wants `began` and `ended`, and the nodes' `care` kept. */
+  /** True for a policy that wants `began` and `ended`, and the nodes' `stats` kept. */
   readonly followsCalls: boolean;
   /** The list of a policy whose every pick is the head of it, which becomes the tail. */
   readonly inTurn?: HostList<Host>;
@@ -55,7 +55,7 @@ export interface PickPolicy {
    * @param key Of 31 bits, evenly spread, for what is to stay on one node; or {@linkcode NO_KEY}.
    */
   pick(nowMs: number, key: number): Host | undefined;
-  /** A call of a usable node began: it was picked, or probed before. Its `care` knows already. */
+  /** A call of a usable node began: it was picked, or probed before. Its `stats` knows already. */
   began?(host: Host, nowMs: number): void;
   /** A call of a usable node ended, with an outcome of `call_outcome.ts`. */
   ended?(host: Host, outcome: number, nowMs: number): void;

@@ -16,6 +16,6 @@ export class BoundedRingHashPolicy extends RingHashPolicy {
   protected override hasRoom(host: Host, { settings, totals }: PickContext): boolean {
     const share = host.pickWeight / totals.pickWeight;
     const most = Math.ceil(settings.boundedLoad * (totals.underWay + 1) * share);
-    return (host.care?.underWay.count ?? 0) < most;
+    return (host.stats?.underWay.count ?? 0) < most;
   }
 }

@@ -10,7 +10,7 @@ import { seededRng } from "../../reactor/time/rng.ts";
 import { defaultBalanceSettings } from "../detection/balance_settings.ts";
 import { Dice } from "./dice.ts";
 import { Host } from "../host.ts";
-import { HostCare } from "../detection/host_care.ts";
+import { NodeStatistics } from "../detection/node_statistics.ts";
 import { checkModulePolicy, POLICY_NAMES, type PolicyName } from "../module_policy.ts";
 import { tableKeyOf } from "./murmur3.ts";
 import { NodePool } from "./node_pool.ts";
@@ -31,7 +31,7 @@ function hostOf(ip: number, weight = 100): Host {
   const host = new Host(ip, 80, owner, 0);
   host.weight = weight;
   host.pickWeight = weight;
-  host.care = new HostCare();
+  host.stats = new NodeStatistics();
   return host;
 }
 
@@ -54,10 +54,10 @@ function poolOf(
 function call(pool: NodePool, nowMs: number, key = NO_KEY, tookMs = 10): Host {
   const host = pool.policy.pick(nowMs, key);
   assert.ok(host !== undefined);
-  host.care?.underWay.begin(nowMs, 30_000);
+  host.stats?.underWay.begin(nowMs, 30_000);
   pool.began(host, nowMs);
-  host.care?.underWay.end();
-  host.care?.ewma.observe(tookMs, nowMs, 10_000);
+  host.stats?.underWay.end();
+  host.stats?.ewma.observe(tookMs, nowMs, 10_000);
   pool.ended(host, 1, 0, nowMs);
   return host;
 }
@@ -133,7 +133,7 @@ for (const name of POLICY_NAMES) {
           assert.equal(picked === undefined, usable.size === 0);
           if (picked === undefined) continue;
           assert.ok(usable.has(picked));
-          picked.care?.underWay.begin(nowMs, 1000);
+          picked.stats?.underWay.begin(nowMs, 1000);
           pool.began(picked, nowMs);
         }
         assert.equal(pool.usable.count, usable.size);
@@ -307,11 +307,11 @@ test("bounded_ring_hash: a hot key loads no node beyond its bound", () => {
     for (let begun = 1; begun <= 1000; begun++) {
       const host = pool.policy.pick(0, begun % 3 === 0 ? tableKeyOf(begun) : 42);
       assert.ok(host !== undefined);
-      host.care?.underWay.begin(0, 30_000);
+      host.stats?.underWay.begin(0, 30_000);
       pool.began(host, 0);
       const most = Math.ceil(boundedLoad * begun / 10);
-      for (const { care } of hosts) {
-        assert.ok((care?.underWay.count ?? 0) <= most, `${care?.underWay.count} > ${most}`);
+      for (const { stats } of hosts) {
+        assert.ok((stats?.underWay.count ?? 0) <= most, `${stats?.underWay.count} > ${most}`);
       }
     }
   }
@@ -322,10 +322,10 @@ test("least_connections: the node with the fewest calls for its weight is next",
   for (let i = 0; i < 300; i++) {
     const host = pool.policy.pick(0, NO_KEY);
     assert.ok(host !== undefined);
-    host.care?.underWay.begin(0, 30_000);
+    host.stats?.underWay.begin(0, 30_000);
     pool.began(host, 0);
   }
-  assert.deepEqual(hosts.map(({ care }) => care?.underWay.count), [100, 200]);
+  assert.deepEqual(hosts.map(({ stats }) => stats?.underWay.count), [100, 200]);
 });
 
 test("weight_minus_connections: failures halve a weight and successes double it, 1 to 1024", () => {
@@ -335,7 +335,7 @@ test("weight_minus_connections: failures halve a weight and successes double it,
   };
   const underWay = (calls: number): void => {
     for (let i = 0; i < calls; i++) {
-      hosts[1].care?.underWay.begin(0, 30_000);
+      hosts[1].stats?.underWay.begin(0, 30_000);
       pool.began(hosts[1], 0);
     }
   };
@@ -348,13 +348,13 @@ test("weight_minus_connections: failures halve a weight and successes double it,
   // Ten successes bring it back to 1024, twenty do no more: both then differ by the calls alone.
   for (let i = 0; i < 20; i++) pool.ended(hosts[0], 0, 0, 0);
   for (let i = 0; i < 1023; i++) {
-    hosts[0].care?.underWay.begin(0, 30_000);
+    hosts[0].stats?.underWay.begin(0, 30_000);
     pool.began(hosts[0], 0);
   }
   assert.equal(pool.policy.pick(0, NO_KEY), hosts[0]);
-  hosts[0].care?.underWay.begin(0, 30_000);
+  hosts[0].stats?.underWay.begin(0, 30_000);
   pool.began(hosts[0], 0);
-  hosts[0].care?.underWay.begin(0, 30_000);
+  hosts[0].stats?.underWay.begin(0, 30_000);
   pool.began(hosts[0], 0);
   assert.equal(pool.policy.pick(0, NO_KEY), hosts[1]);
 });
@@ -368,7 +368,7 @@ test("p2c_ewma: a slow node and one that fails fast get few calls", () => {
       assert.ok(host !== undefined);
       counts.set(host, (counts.get(host) ?? 0) + 1);
       // A failure is observed as failurePenaltyMs, however fast it was.
-      host.care?.ewma.observe(host === hosts[0] ? tookMs : 10, i, 10_000);
+      host.stats?.ewma.observe(host === hosts[0] ? tookMs : 10, i, 10_000);
     }
     // 5 s are too short for it to be tried often: once known it waits for its average to fall.
     assert.ok((counts.get(hosts[0]) ?? 0) <= 5, `${what}: ${counts.get(hosts[0])}`);

@@ -6,7 +6,7 @@ import type { PickPolicy } from "./pick_policy.ts";
 
 function loadOf(host: Host): number {
   // The call that is about to begin counts, so that of idle nodes a heavy one comes first.
-  return ((host.care?.underWay.count ?? 0) + 1) / host.pickWeight;
+  return ((host.stats?.underWay.count ?? 0) + 1) / host.pickWeight;
 }
 
 /**

@@ -46,10 +46,10 @@ export class P2cEwmaPolicy implements PickPolicy {
   }
 
   #score(host: Host, nowMs: number): number {
-    const { care } = host;
-    if (care === undefined) return 0;
-    const busy = care.underWay.count;
-    if (!care.ewma.known) return busy === 0 ? 0 : UNKNOWN_BUSY;
-    return care.ewma.at(nowMs, this.#decayMs) * (busy + 1);
+    const { stats } = host;
+    if (stats === undefined) return 0;
+    const busy = stats.underWay.count;
+    if (!stats.ewma.known) return busy === 0 ? 0 : UNKNOWN_BUSY;
+    return stats.ewma.at(nowMs, this.#decayMs) * (busy + 1);
   }
 }

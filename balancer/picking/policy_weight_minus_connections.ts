@@ -71,6 +71,6 @@ export class WeightMinusConnectionsPolicy implements PickPolicy {
   /** The least key is next, so the difference is turned round. */
   #keyOf(host: Host): number {
     const earned = this.#earned.get(host)?.weight ?? EARNED_WEIGHT_MAX;
-    return (host.care?.underWay.count ?? 0) - earned * host.pickWeight / 100;
+    return (host.stats?.underWay.count ?? 0) - earned * host.pickWeight / 100;
   }
 }

@@ -1,6 +1,7 @@
 // Core. Many modules of one loop: find, pull, serve, refresh, forget, and what to report.
 
 import { RetCode } from "../../proto/message_ids.ts";
+import type { RouteNode } from "../../model/node.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
 import type {
   HostResult,
@@ -13,13 +14,13 @@ import { type BalanceSettings, checkBalanceSettings } from "../detection/balance
 import type { ModuleView } from "../explain.ts";
 import { ActiveHosts, type Host } from "../host.ts";
 import { HostList, type Linked } from "../host_list.ts";
-import { type BalanceContext, LoadBalance } from "../load_balance.ts";
+import { LoadBalance } from "../load_balance.ts";
 import { DEFAULT_MODULE_POLICY, type ModulePolicy, parseModulePolicy } from "../module_policy.ts";
 import { type ModuleKeyed, ModuleTable } from "./module_table.ts";
+import type { BalanceContext, ModuleState } from "../module_state.ts";
 import type { CallCounts } from "../detection/overload_policy.ts";
 import { type Pullable, PullSchedule } from "./pull_schedule.ts";
-import { NO_TURN, TurnTable } from "./turn_table.ts";
-import type { RouteNode } from "../../model/node.ts";
+import { NO_TURN, TurnTable } from "../picking/turn_table.ts";
 
 /** Modules one agent keeps; a new one takes the place of an old one when it is full. */
 export const MODULES_MAX = 10_000;
@@ -178,7 +179,7 @@ export class RouteLb {
   readonly #modulesMax: number;
   readonly #modulePolicy: ModulePolicy;
   /** Modules with something to do in each tick. */
-  readonly #caring = new Set<LoadBalance>();
+  readonly #ticking = new Set<ModuleState>();
   /** Latest time that a tick or a route brought: that of a call that brings none. */
   #latestMs = 0;
   readonly #modules = new ModuleTable<ModuleEntry>();
@@ -186,7 +187,7 @@ export class RouteLb {
   /** Modules that have no node and never had one, oldest first: the first to be evicted. */
   readonly #nodeless = new HostList<ModuleEntry>();
   readonly #pulls: PullSchedule<ModuleEntry>;
-  #dirty: LoadBalance[] = [];
+  #dirty: ModuleState[] = [];
   #modulesReady = 0;
   #hosts = 0;
   readonly #counts = {
@@ -222,7 +223,7 @@ export class RouteLb {
       hostsOut: 0,
       onStateChange: (change) => this.#stateChanged(change),
       onModeChange: (change) => options.onModeChange?.(change),
-      onCaring: (balance) => void this.#caring.add(balance),
+      onTicking: (balance) => void this.#ticking.add(balance),
       onDirty: (balance) => void this.#dirty.push(balance),
     };
     this.#pulls = new PullSchedule({
@@ -430,13 +431,13 @@ export class RouteLb {
   tick(nowMs: number): void {
     this.#latestMs = nowMs;
     this.#context.active.settle(nowMs);
-    for (const balance of this.#caring) if (!balance.tick(nowMs)) this.#caring.delete(balance);
+    for (const balance of this.#ticking) if (!balance.tick(nowMs)) this.#ticking.delete(balance);
     this.#pulls.tick(nowMs);
   }
 
   /** True when no time-out runs and nothing waits to be sent: until the next call no tick is due. */
   get resting(): boolean {
-    return this.#context.active.count === 0 && this.#caring.size === 0 &&
+    return this.#context.active.count === 0 && this.#ticking.size === 0 &&
       this.#dirty.length === 0 && this.#pulls.pendingCount === 0;
   }
 
@@ -449,7 +450,7 @@ export class RouteLb {
   drainReports(nowMs: number, force = false): ModuleReport[] {
     if (this.#dirty.length === 0) return [];
     const reports: ModuleReport[] = [];
-    const waiting: LoadBalance[] = [];
+    const waiting: ModuleState[] = [];
     for (const balance of this.#dirty) {
       if (!force && nowMs - balance.reportedAtMs < REPORT_INTERVAL_MS) {
         waiting.push(balance);
@@ -477,7 +478,7 @@ export class RouteLb {
     if (zone === this.#context.zone) return;
     this.#context.zone = zone;
     for (const { balance, policy } of this.#modules) {
-      if (balance?.isZoned === true) balance.setPolicy(policy, this.#latestMs);
+      if (balance?.router.isZoned === true) balance.setPolicy(policy, this.#latestMs);
     }
   }
 
@@ -591,7 +592,7 @@ export class RouteLb {
     this.#modules.remove(entry);
     if (entry.list !== undefined) this.#nodeless.remove(entry);
     this.#pulls.stop(entry);
-    if (entry.balance !== undefined) this.#caring.delete(entry.balance);
+    if (entry.balance !== undefined) this.#ticking.delete(entry.balance);
     this.#hosts -= entry.balance?.hostCount ?? 0;
     entry.balance?.clear();
     if (entry.state === "ready") this.#modulesReady--;

@@ -4,7 +4,7 @@ import { CallsUnderWay, MeanTime, PeakEwma } from "../picking/call_load.ts";
 import { Evidence } from "./evidence.ts";
 
 /** Beside the counters of `host.ts`. Plain mutable fields; `load_balance.ts` writes them. */
-export class HostCare {
+export class NodeStatistics {
   readonly underWay = new CallsUnderWay();
   /** For policies that compare nodes by their time. */
   readonly ewma = new PeakEwma();

@@ -6,7 +6,7 @@
 
 import type { Host } from "../host.ts";
 import type { HostList } from "../host_list.ts";
-import { moduleHash } from "./module_table.ts";
+import { moduleHash } from "../routes/module_table.ts";
 
 /** Returned by {@linkcode TurnTable.next} when the next node is not known here. */
 export const NO_TURN = -1;

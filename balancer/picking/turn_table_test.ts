@@ -8,7 +8,7 @@ import { ActiveHosts, Host, type HostOwner } from "../host.ts";
 import { HostList } from "../host_list.ts";
 import { LoadBalance } from "../load_balance.ts";
 import { parseModulePolicy } from "../module_policy.ts";
-import { RouteLb } from "./route_lb.ts";
+import { RouteLb } from "../routes/route_lb.ts";
 import { NO_TURN, TurnTable } from "./turn_table.ts";
 
 const NOBODY: HostOwner = { settle: () => {} };
@@ -206,7 +206,7 @@ class PlainModule {
   readonly changes: StateChange[] = [];
   readonly #context: { settings: BalanceSettings };
   readonly #active = new ActiveHosts();
-  readonly #caring = new Set<LoadBalance>();
+  readonly #ticking = new Set<LoadBalance>();
   readonly module: LoadBalance;
 
   constructor() {
@@ -220,7 +220,7 @@ class PlainModule {
       onStateChange: (change: StateChange): void => void this.changes.push(change),
       onModeChange: (): void => {},
       onDirty: (): void => {},
-      onCaring: (balance: LoadBalance): void => void this.#caring.add(balance),
+      onTicking: (balance: LoadBalance): void => void this.#ticking.add(balance),
     };
     this.#context = context;
     this.module = new LoadBalance(1, 1, context);
@@ -228,11 +228,12 @@ class PlainModule {
 
   set settings(settings: BalanceSettings) {
     this.#context.settings = settings;
+    this.module.settingsChanged();
   }
 
   tick(nowMs: number): void {
     this.#active.settle(nowMs);
-    for (const balance of this.#caring) if (!balance.tick(nowMs)) this.#caring.delete(balance);
+    for (const balance of this.#ticking) if (!balance.tick(nowMs)) this.#ticking.delete(balance);
   }
 }
 
@@ -313,7 +314,7 @@ test("turns that are lent change nothing of what a module does", () => {
       const { modulesReady, hosts, hostsOverload } = lb.stats();
       assert.equal(modulesReady, module.hostCount > 0 ? 1 : 0);
       assert.equal(hosts, module.hostCount);
-      assert.equal(hostsOverload, module.outCount);
+      assert.equal(hostsOverload, module.walk.outCount);
     }),
     { numRuns: 1000 },
   );

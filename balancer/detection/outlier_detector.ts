@@ -23,7 +23,7 @@ const MEDIAN_EVERY_MS = 1000;
 const SLOW_CALLS_MIN = 5;
 
 /** One module's rules. Keeps no state of nodes but in them. */
-export class NodeJudge {
+export class OutlierDetector {
   readonly #settings: ModuleSettings;
   readonly #rules: Readonly<Record<DetectionRule, boolean>>;
   /** True when some failures count more than others. */
@@ -61,8 +61,8 @@ export class NodeJudge {
     nowMs: number,
     hosts: ReadonlyMap<number, Host>,
   ): boolean {
-    const { care } = host;
-    if (care === undefined) return countPlainly(host, retcode, timecostMs);
+    const { stats } = host;
+    if (stats === undefined) return countPlainly(host, retcode, timecostMs);
     const settings = this.#settings;
     const outcome = callOutcomeOf(retcode);
     if (outcome !== CallOutcome.Success) {
@@ -70,18 +70,18 @@ export class NodeJudge {
       const tookMs = Math.max(timecostMs, settings.failurePenaltyMs);
       if (times > 0) countFailure(host, failureWeight(timecostMs) * times, times);
       else host.rerr++, host.errTotal++;
-      care.ewma.observe(tookMs, nowMs, settings.ewmaDecayMs);
-      care.evidence.add(nowMs, settings.evidenceMs, 1, times > 0 ? 1 : 0, 0);
+      stats.ewma.observe(tookMs, nowMs, settings.ewmaDecayMs);
+      stats.evidence.add(nowMs, settings.evidenceMs, 1, times > 0 ? 1 : 0, 0);
       return false;
     }
     countSuccess(host);
     // 0 is also what callers send who do not know.
     if (timecostMs > 0) {
-      care.ewma.observe(timecostMs, nowMs, settings.ewmaDecayMs);
-      care.meanTime.observe(timecostMs);
+      stats.ewma.observe(timecostMs, nowMs, settings.ewmaDecayMs);
+      stats.meanTime.observe(timecostMs);
     }
     const isSlow = this.#rules.slow && this.#isSlow(timecostMs, nowMs, hosts);
-    care.evidence.add(nowMs, settings.evidenceMs, 1, 0, isSlow ? 1 : 0);
+    stats.evidence.add(nowMs, settings.evidenceMs, 1, 0, isSlow ? 1 : 0);
     if (!(isSlow && host.judged)) return true;
     // It is out because it is slow; that it answers at all is no reason to take it back.
     host.vsucc--;
@@ -95,8 +95,8 @@ export class NodeJudge {
    * was of which kind: each weighs what they weigh on average.
    */
   countMany(host: Host, calls: CallCounts, nowMs: number): void {
-    const { care } = host;
-    if (care === undefined) return countCalls(host, calls);
+    const { stats } = host;
+    if (stats === undefined) return countCalls(host, calls);
     const { succ, err, errPushback = 0, errRefused = 0, errTimeout = 0 } = calls;
     let weight = 0;
     let hits = 0;
@@ -111,8 +111,8 @@ export class NodeJudge {
     add(CallOutcome.Other, err - errPushback - errRefused - errTimeout);
     countCalls(host, calls, err === 0 ? 1 : weight / err);
     const { evidenceMs, ewmaDecayMs, failurePenaltyMs } = this.#settings;
-    care.evidence.add(nowMs, evidenceMs, succ + err, hits, 0);
-    if (err > 0) care.ewma.observe(failurePenaltyMs, nowMs, ewmaDecayMs);
+    stats.evidence.add(nowMs, evidenceMs, succ + err, hits, 0);
+    if (err > 0) stats.ewma.observe(failurePenaltyMs, nowMs, ewmaDecayMs);
   }
 
   /** Why an idle node whose call has just been counted should go out, or undefined. */
@@ -158,17 +158,17 @@ export class NodeJudge {
     return `failures that count as ${run} in a row, limit ${base.continErrLimit}`;
   }
 
-  #wilsonReason({ care }: Host): string | undefined {
+  #wilsonReason({ stats }: Host): string | undefined {
     const { wilsonErrRate, wilsonZ, wilsonFailuresMin } = this.#settings;
-    const found = care?.evidence.failures(wilsonErrRate, wilsonZ, wilsonFailuresMin);
+    const found = stats?.evidence.failures(wilsonErrRate, wilsonZ, wilsonFailuresMin);
     if (found === undefined) return undefined;
     return `${found.hits} of ${found.calls} calls failed, ` +
       `error rate above ${wilsonErrRate} for sure (${wilsonZ} deviations)`;
   }
 
-  #slowReason({ care }: Host): string | undefined {
+  #slowReason({ stats }: Host): string | undefined {
     const { slowShare, slowFactor, wilsonZ } = this.#settings;
-    const found = care?.evidence.slowCalls(slowShare, wilsonZ, SLOW_CALLS_MIN);
+    const found = stats?.evidence.slowCalls(slowShare, wilsonZ, SLOW_CALLS_MIN);
     if (found === undefined) return undefined;
     return `${found.hits} of ${found.calls} calls took over ${slowFactor} times ` +
       `${this.#medianMs.toFixed(1)} ms, the median of the nodes`;
@@ -199,8 +199,8 @@ export function countPlainly(host: Host, retcode: number, timecostMs: number): b
 /** The lower median of the nodes' mean call times: of two nodes the faster; 0 with less than two. */
 function medianTimeMs(hosts: Iterable<Host>): number {
   const times: number[] = [];
-  for (const { care } of hosts) {
-    if (care !== undefined && care.meanTime.calls > 0) times.push(care.meanTime.ms);
+  for (const { stats } of hosts) {
+    if (stats !== undefined && stats.meanTime.calls > 0) times.push(stats.meanTime.ms);
   }
   if (times.length < 2) return 0;
   times.sort((a, b) => a - b);

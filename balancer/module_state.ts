@@ -1,0 +1,218 @@
+// Core. What is known of one module: its nodes, in which pool or list each stands, its policy.
+
+import type { Rng } from "../reactor/time/rng.ts";
+import type { HostResult, ModuleModeChange, StateChange } from "./balance_records.ts";
+import type { BalanceSettings } from "./detection/balance_settings.ts";
+import { NodeStatistics } from "./detection/node_statistics.ts";
+import { OutlierDetector } from "./detection/outlier_detector.ts";
+import type { ActiveHosts, Host, HostOwner } from "./host.ts";
+import { ModuleMemory } from "./module_memory.ts";
+import { DEFAULT_MODULE_POLICY, type ModulePolicy, rulesOf } from "./module_policy.ts";
+import type { ModuleMode } from "./module_settings.ts";
+import { ListWalk } from "./picking/list_walk.ts";
+import { ZoneRouter } from "./picking/zone_router.ts";
+
+/** What the modules of one loop share. */
+export interface BalanceContext {
+  /** When it is replaced, each module is told by {@linkcode ModuleState.settingsChanged}. */
+  settings: BalanceSettings;
+  /** Most nodes of one module; further ones are cut and counted. */
+  readonly nodesMax: number;
+  /** Zone of the agent; "" = none. */
+  zone: string;
+  /** For policies, and for the jitter of recovery. */
+  readonly rng: Rng;
+  readonly active: ActiveHosts;
+  /** Nodes that are out, of all modules; the modules count. */
+  hostsOut: number;
+  /** A node changed its state. */
+  onStateChange(change: StateChange): void;
+  /** A module changed its mode. */
+  onModeChange(change: ModuleModeChange): void;
+  /** The module has something to report again; called once until `takeResults`. */
+  onDirty(module: ModuleState): void;
+  /** The module wants `tick` from now on, until that answers false. */
+  onTicking(module: ModuleState): void;
+}
+
+/** Modules without settings share one: it keeps nothing of them. */
+const DEFAULT_DETECTOR = new OutlierDetector(DEFAULT_MODULE_POLICY.settings);
+
+function detectorFor(policy: ModulePolicy): OutlierDetector {
+  return policy === DEFAULT_MODULE_POLICY ? DEFAULT_DETECTOR : new OutlierDetector(policy.settings);
+}
+
+/**
+ * One module as the parts of the balancer share it. Plain mutable fields, as picks and reports read
+ * them millions of times a second: `load_balance.ts` is the one who is called from outside, and the
+ * rules that change them are functions, each kind in a file of its own.
+ */
+export abstract class ModuleState implements HostOwner {
+  readonly modId: number;
+  readonly cmdId: number;
+  /** The nodes by `addressId`, in the order in which they joined the route. */
+  readonly hosts = new Map<number, Host>();
+  /** True while picks have to be noted. */
+  observes = false;
+  detector: OutlierDetector;
+  /** The nodes that are out, and whose turn it is. */
+  readonly walk: ListWalk;
+  /** The nodes that are picked from. */
+  router: ZoneRouter;
+  policy: ModulePolicy;
+  /** The numbers of the original rules, those of the agent or of the module. */
+  rules: BalanceSettings;
+  readonly context: BalanceContext;
+  /** Nodes with something to report. */
+  dirty: Host[] = [];
+  /** When its results were last taken for a report. Milliseconds. */
+  reportedAtMs = -Infinity;
+  /** Nodes that the operator wants in use. */
+  inService = 0;
+  /** True until `tick` answers false. */
+  isTicking = false;
+  memoryIfAny: ModuleMemory | undefined = undefined;
+  /** Nodes that are out, as `hostsOut` of the context knows it. */
+  #outCounted = 0;
+
+  constructor(modId: number, cmdId: number, context: BalanceContext, policy: ModulePolicy) {
+    this.modId = modId;
+    this.cmdId = cmdId;
+    this.walk = new ListWalk(modId, cmdId);
+    this.context = context;
+    this.policy = policy;
+    this.detector = detectorFor(policy);
+    this.router = new ZoneRouter(policy, context.zone, context.rng);
+    this.rules = rulesOf(policy, context.settings);
+    this.observes = this.followsCalls;
+    this.changed();
+  }
+
+  abstract settle(host: Host, nowMs: number): void;
+
+  /**
+   * Does what goes on slowly: growing shares, calls that nobody reported, the end of watching.
+   *
+   * @returns false when it need not be called any more, until `onTicking` says so.
+   */
+  abstract tick(nowMs: number): boolean;
+
+  /** What changed since the last call: nodes with newly counted calls or a new state. */
+  abstract takeResults(nowMs: number): HostResult[];
+
+  get memory(): ModuleMemory {
+    return this.memoryIfAny ??= new ModuleMemory();
+  }
+
+  get mode(): ModuleMode {
+    return this.memoryIfAny?.mode ?? "normal";
+  }
+
+  /** True when nodes come back in stages. */
+  get isStaged(): boolean {
+    return this.policy.settings.recovery === "staged";
+  }
+
+  /** True when calls under way matter. */
+  get followsCalls(): boolean {
+    return this.router.followsCalls || this.isStaged ||
+      this.policy.settings.whenAllOverload === "probe";
+  }
+
+  /** The numbers that picks depend on may be others now. */
+  settingsChanged(): void {
+    this.walk.endTurns();
+    this.rules = rulesOf(this.policy, this.context.settings);
+  }
+
+  /** Takes another policy; the nodes stand nowhere until they are placed again. */
+  replacePolicy(policy: ModulePolicy, nowMs: number): void {
+    const { context, memoryIfAny } = this;
+    this.policy = policy;
+    this.detector = detectorFor(policy);
+    this.router = new ZoneRouter(policy, context.zone, context.rng);
+    this.rules = rulesOf(policy, context.settings);
+    memoryIfAny?.ramping.clear();
+    for (const host of this.hosts.values()) this.#startAnew(host, nowMs);
+    if (memoryIfAny !== undefined) memoryIfAny.underWay = 0;
+    this.observes = this.followsCalls || memoryIfAny?.picks !== undefined;
+  }
+
+  #startAnew(host: Host, nowMs: number): void {
+    host.list?.remove(host);
+    host.pool = undefined;
+    host.slot = -1;
+    host.pickWeight = host.weight;
+    // Its times may be others now, and what is gathered by the old ones means nothing then.
+    host.stats?.evidence.clear();
+    host.stats?.underWay.clear();
+    this.fitStatistics(host);
+    if (this.isStaged || host.stats === undefined) return;
+    host.stats.resting = false;
+    // A node that waited for probes comes back by the clock now.
+    if (!host.judged || host.dueMs < Infinity) return;
+    host.dueMs = nowMs + this.rules.overloadTimeoutMs;
+    this.context.active.add(host);
+  }
+
+  /** Puts a node where it belongs by what is known of it. */
+  place(host: Host): void {
+    const isUsable = isInService(host) && !host.overload;
+    const pool = isUsable ? this.router.poolOf(host.zone) : undefined;
+    const out = host.stats?.resting === true ? this.walk.resting : this.walk.overload;
+    const list = isUsable ? pool?.usable : isInService(host) ? out : undefined;
+    if (host.list === list) return;
+    this.take(host);
+    if (pool !== undefined) pool.add(host);
+    else list?.pushTail(host);
+    this.changed();
+  }
+
+  /** Takes a node out of whatever it stands in. */
+  take(host: Host): void {
+    this.walk.endTurns();
+    if (host.pool !== undefined) host.pool.remove(host);
+    else host.list?.remove(host);
+    this.changed();
+  }
+
+  /** A node stands elsewhere, or picks are made in another way. */
+  changed(): void {
+    const { outCount } = this.walk;
+    this.walk.changed();
+    this.context.hostsOut += outCount - this.#outCounted;
+    this.#outCounted = outCount;
+    this.router.changed();
+  }
+
+  /** Gives a node the statistics the module keeps of its nodes, or takes them away. */
+  fitStatistics(host: Host): void {
+    const wanted = this.policy !== DEFAULT_MODULE_POLICY || this.memoryIfAny?.picks !== undefined;
+    if (wanted) {
+      host.stats ??= new NodeStatistics();
+    } else if (host.stats !== undefined) {
+      this.memory.underWay -= host.stats.underWay.count;
+      host.stats = undefined;
+    }
+  }
+
+  /** A node has something to report. */
+  markDirty(host: Host): void {
+    if (host.dirty) return;
+    host.dirty = true;
+    this.dirty.push(host);
+    if (this.dirty.length === 1) this.context.onDirty(this);
+  }
+
+  /** Asks for ticks: there is something to do in them. */
+  wantTicks(): void {
+    if (this.isTicking) return;
+    this.isTicking = true;
+    this.context.onTicking(this);
+  }
+}
+
+/** True for a node that the operator wants in use. */
+export function isInService({ state, weight }: Host): boolean {
+  return state === "on" && weight > 0;
+}
