@@ -6,7 +6,7 @@ import type { SourceFile } from "./check_house_rules.ts";
 /** The repository's folder, without a slash at its end. */
 export const ROOT = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
 
-const SKIPPED = new Set(["node_modules", "dist", "data", "results", "coverage"]);
+const SKIPPED = new Set(["node_modules", "dist", "data", "bench/results", "coverage"]);
 
 /** Starts of paths whose text a program wrote. */
 const GENERATED = ["proto/lars_pb", "web/assets/bundle.ts"];
@@ -17,7 +17,7 @@ export function readFiles(accept: (path: string) => boolean, folder = ""): Sourc
     .sort((a, b) => a.name < b.name ? -1 : 1);
   return entries.flatMap((entry) => {
     const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
-    if (entry.name.startsWith(".") || SKIPPED.has(entry.name)) return [];
+    if (entry.name.startsWith(".") || SKIPPED.has(path)) return [];
     if (entry.isDirectory()) return readFiles(accept, path);
     return accept(path) ? [{ path, text: readFileSync(`${ROOT}/${path}`, "utf8") }] : [];
   });

@@ -42,7 +42,7 @@ import {
   sortInstances,
   trimInstancesScript,
 } from "./instances/instance_scripts.ts";
-import { migrateScript, schemaVersionScript } from "./migrations/migrations.ts";
+import { migrateScript, schemaVersionScript } from "./schema/migrations.ts";
 import {
   MODULE_PAGE_ROWS,
   modulePageScript,
@@ -60,7 +60,7 @@ import {
   routeMarkScript,
   routePageScript,
 } from "./routes/route_scripts.ts";
-import { isComplete, type SchemaShape, schemaShapeScript } from "./migrations/schema_shape.ts";
+import { isComplete, type SchemaShape, schemaShapeScript } from "./schema/schema_shape.ts";
 import { chunksOf, type Dialect, rowsScript, type Script } from "./drivers/sql_script.ts";
 import {
   CALL_STATUS_CHUNK_ROWS,

@@ -1,6 +1,6 @@
 // Core. What a database holds, put into words.
 
-import { SCHEMA_VERSION } from "../sql/migrations/migrations.ts";
+import { SCHEMA_VERSION } from "../sql/schema/migrations.ts";
 import { plural } from "./plural.ts";
 import type { StoreFacts } from "./system_access.ts";
 

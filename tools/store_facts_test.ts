@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SCHEMA_VERSION } from "../sql/migrations/migrations.ts";
+import { SCHEMA_VERSION } from "../sql/schema/migrations.ts";
 import { factsText } from "./store_facts.ts";
 
 test("factsText() says of an old schema what brings it up to date, and nothing of a new one", () => {

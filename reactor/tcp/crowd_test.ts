@@ -14,7 +14,7 @@ const OPEN_FILES = CONNECTIONS + 300;
 const timeout = 90_000;
 
 function script(name: string): string {
-  return fileURLToPath(new URL(`./testing/${name}`, import.meta.url));
+  return fileURLToPath(new URL(`../testing/${name}`, import.meta.url));
 }
 
 const mayOpen = spawnSync("sh", ["-c", `ulimit -n ${OPEN_FILES}`]).status === 0;

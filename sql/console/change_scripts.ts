@@ -28,7 +28,7 @@ import {
   lockVersionScript,
   storedRoutesScript,
 } from "../routes/route_scripts.ts";
-import type { SchemaShape } from "../migrations/schema_shape.ts";
+import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
   type Dialect,

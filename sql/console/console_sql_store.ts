@@ -57,7 +57,7 @@ import type {
   WebhookRow,
 } from "./console_store.ts";
 import type { Driver, ScriptMaker } from "../drivers/driver.ts";
-import type { SchemaShape } from "../migrations/schema_shape.ts";
+import type { SchemaShape } from "../schema/schema_shape.ts";
 import type { Dialect, Script } from "../drivers/sql_script.ts";
 import type { ModuleKey } from "../../model/module.ts";
 

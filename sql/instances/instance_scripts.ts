@@ -1,7 +1,7 @@
 // Core. The conversations about ServiceInstance: which services are alive.
 
 import { LimitError, StoreError } from "../../reactor/errors.ts";
-import type { SchemaShape } from "../migrations/schema_shape.ts";
+import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   type Dialect,
   numberOf,

@@ -13,7 +13,7 @@ import {
   EVENTS_READ_MAX,
   type NewEvent,
 } from "./event.ts";
-import type { SchemaShape } from "../migrations/schema_shape.ts";
+import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
   numberOf,

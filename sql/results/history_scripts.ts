@@ -17,7 +17,7 @@ import {
   type HistoryStep,
   type RollUpOptions,
 } from "./call_history.ts";
-import type { SchemaShape } from "../migrations/schema_shape.ts";
+import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
   type Dialect,

@@ -1,6 +1,6 @@
 // Core. The conversations about ServerCallStatus.
 
-import type { SchemaShape } from "../migrations/schema_shape.ts";
+import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   type Dialect,
   numberOf,

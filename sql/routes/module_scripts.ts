@@ -8,7 +8,7 @@ import {
   MODULES_PER_QUERY,
   recordChangesScript,
 } from "./route_scripts.ts";
-import type { SchemaShape } from "../migrations/schema_shape.ts";
+import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
   type Dialect,

@@ -2,7 +2,7 @@
 
 import { StoreError } from "../../reactor/errors.ts";
 import { type EditPlan, planEdits, type StoredRoute } from "./route_edits.ts";
-import type { SchemaShape } from "../migrations/schema_shape.ts";
+import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
   type Dialect,

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { ConflictError, LimitError, StoreError } from "../../reactor/errors.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
-import { migrationsOf } from "../migrations/migrations.ts";
+import { migrationsOf } from "../schema/migrations.ts";
 import type { BenchTest, Define } from "./conformance_bench.ts";
 import { testHistoryConformance } from "./history_conformance.ts";
 import { openStore, type StoreOptions } from "../open_store.ts";

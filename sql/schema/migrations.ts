@@ -1,36 +1,40 @@
 // Core. The numbered schema changes: their texts, embedded, and how they are applied.
 
 import { StoreError } from "../../reactor/errors.ts";
-import originalTablesMysql from "./0001_original_tables.mysql.sql" with { type: "text" };
-import routeColumnsMysql from "./0002_route_weight_zone_state.mysql.sql" with {
+import originalTablesMysql from "../migrations/0001_original_tables.mysql.sql" with {
   type: "text",
 };
-import callTotalsMysql from "./0003_call_totals.mysql.sql" with { type: "text" };
-import serviceInstanceMysql from "./0004_service_instance.mysql.sql" with {
+import routeColumnsMysql from "../migrations/0002_route_weight_zone_state.mysql.sql" with {
   type: "text",
 };
-import moduleMysql from "./0005_module.mysql.sql" with { type: "text" };
-import consoleMysql from "./0006_console.mysql.sql" with { type: "text" };
-import callHistoryMysql from "./0007_call_history_events.mysql.sql" with {
+import callTotalsMysql from "../migrations/0003_call_totals.mysql.sql" with { type: "text" };
+import serviceInstanceMysql from "../migrations/0004_service_instance.mysql.sql" with {
   type: "text",
 };
-import callTimesMysql from "./0008_call_history_times.mysql.sql" with { type: "text" };
-import originalTablesSqlite from "./0001_original_tables.sqlite.sql" with {
+import moduleMysql from "../migrations/0005_module.mysql.sql" with { type: "text" };
+import consoleMysql from "../migrations/0006_console.mysql.sql" with { type: "text" };
+import callHistoryMysql from "../migrations/0007_call_history_events.mysql.sql" with {
   type: "text",
 };
-import routeColumnsSqlite from "./0002_route_weight_zone_state.sqlite.sql" with {
+import callTimesMysql from "../migrations/0008_call_history_times.mysql.sql" with { type: "text" };
+import originalTablesSqlite from "../migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
-import callTotalsSqlite from "./0003_call_totals.sqlite.sql" with { type: "text" };
-import serviceInstanceSqlite from "./0004_service_instance.sqlite.sql" with {
+import routeColumnsSqlite from "../migrations/0002_route_weight_zone_state.sqlite.sql" with {
   type: "text",
 };
-import moduleSqlite from "./0005_module.sqlite.sql" with { type: "text" };
-import consoleSqlite from "./0006_console.sqlite.sql" with { type: "text" };
-import callHistorySqlite from "./0007_call_history_events.sqlite.sql" with {
+import callTotalsSqlite from "../migrations/0003_call_totals.sqlite.sql" with { type: "text" };
+import serviceInstanceSqlite from "../migrations/0004_service_instance.sqlite.sql" with {
   type: "text",
 };
-import callTimesSqlite from "./0008_call_history_times.sqlite.sql" with { type: "text" };
+import moduleSqlite from "../migrations/0005_module.sqlite.sql" with { type: "text" };
+import consoleSqlite from "../migrations/0006_console.sqlite.sql" with { type: "text" };
+import callHistorySqlite from "../migrations/0007_call_history_events.sqlite.sql" with {
+  type: "text",
+};
+import callTimesSqlite from "../migrations/0008_call_history_times.sqlite.sql" with {
+  type: "text",
+};
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
 import { type Dialect, numberOf, type Script } from "../drivers/sql_script.ts";
 import type { MigrateResult } from "../store.ts";

@@ -29,7 +29,7 @@ test("parseMigration() refuses what it does not understand", () => {
 });
 
 test("migrationsOf() embeds every file of the folder, the same for both databases", () => {
-  const folder = fileURLToPath(new URL("./", import.meta.url));
+  const folder = fileURLToPath(new URL("../migrations/", import.meta.url));
   const files = readdirSync(folder).sort();
   const names = (["mysql", "sqlite"] as const).flatMap((dialect) =>
     migrationsOf(dialect).map(({ name }) => `${name}.${dialect}.sql`)

@@ -26,7 +26,7 @@ const SLOW = {
 };
 
 function fixture(name: string): string {
-  return readFileSync(fileURLToPath(new URL(`./original/${name}`, import.meta.url)), "utf8");
+  return readFileSync(fileURLToPath(new URL(`../original/${name}`, import.meta.url)), "utf8");
 }
 
 /** Runs a file the way the original tells its users to: through the command line client. */
