@@ -14,6 +14,7 @@ import {
   type SettingsTable,
   text,
 } from "../daemon/settings/settings.ts";
+import { PUSH_GUARD_MS } from "../feed/push_guard.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
 
 const COUNT_MAX = 1_000_000_000;
@@ -141,7 +142,7 @@ export const agentSettings = {
     doc: "Feed in-process clients over TCP on the first port; 0: no TCP port is opened.",
   }),
   pushGuardMs: seconds("agent", "push_guard", {
-    default: 600,
+    default: PUSH_GUARD_MS / 1000,
     min: 0,
     max: 7 * 86_400,
     doc:

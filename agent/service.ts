@@ -8,22 +8,26 @@ import {
 } from "../balancer/mod.ts";
 import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
-import { PING_INTERVAL_MS } from "../session/hello.ts";
+import { PING_INTERVAL_MS, PING_UNUSED_INTERVAL_MS } from "../session/hello.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
-import { AGENT_PORT_COUNT, agentPortIndex } from "../proto/message_ids.ts";
+import { AGENT_PORT_COUNT, agentPortIndex, MessageId } from "../proto/message_ids.ts";
+import { encodeAgentStatus } from "../proto/messages.ts";
 import type {
   AgentStatus as ToldStatus,
   NodeUseRequest,
   TableSettings,
 } from "../proto/message_types.ts";
-import { formatAddress, formatIpv4 } from "../reactor/address.ts";
+import { type Address, formatAddress, formatIpv4 } from "../reactor/address.ts";
 import { setAligned, type Timer } from "../reactor/time/clock.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
-import { LogRateLimiter } from "../reactor/log.ts";
+import { type LogFields, LogRateLimiter } from "../reactor/log.ts";
 import { CacheFile } from "./routes/cache_file.ts";
 import { chooseCallerIp } from "../feed/caller_ip.ts";
 import { type AgentSettings, agentSettings, balanceSettingsOf } from "./config.ts";
-import { type ArrivedRoute, DnsClient } from "./routes/dns_client.ts";
+import { type ArrivedRoute, RouteSubscriber } from "../feed/route_subscriber.ts";
+import { ReportSender } from "../feed/report_sender.ts";
+import { GreetingClient, type GreetingClientOptions } from "../session/greeting_client.ts";
+import type { Link, LinkEvents } from "../session/link.ts";
 import { callTasks, type FeedTask, useTasks } from "./loops/feed_tasks.ts";
 import {
   type AgentLoopInit,
@@ -38,10 +42,8 @@ import { HealthChecker } from "./health/health_checker.ts";
 import type { HealthVerdict } from "./health/health_plan.ts";
 import { parseHealthCheck } from "./health/health_settings.ts";
 import { agentMetrics } from "./status/metrics.ts";
-import { type PackedRoute, packRoute, pickableCount, unpackNodes } from "./loops/packed_route.ts";
+import { type PackedRoute, packRoute, unpackNodes } from "./loops/packed_route.ts";
 import { NodeUseDesk } from "./status/node_use_desk.ts";
-import { PushGuard } from "../feed/push_guard.ts";
-import { ReportClient } from "./status/report_client.ts";
 import { RouteRegistry } from "./routes/route_registry.ts";
 import { StatusTeller } from "./status/status_teller.ts";
 import { TableFeed } from "./feed/table_feed.ts";
@@ -94,11 +96,10 @@ class AgentService implements RunningService {
   readonly #interfaces = ipv4OfInterfaces();
   readonly #registry = new RouteRegistry();
   readonly #cache: CacheFile | undefined;
-  readonly #dns: DnsClient;
-  readonly #reporter: ReportClient;
+  readonly #dns: RouteSubscriber;
+  readonly #reporter: ReportSender;
   readonly #feed: TableFeed | undefined;
   readonly #logLimiter: LogRateLimiter;
-  readonly #guard: PushGuard;
   readonly #desk: NodeUseDesk;
   readonly #teller = new StatusTeller();
   readonly #startedAt: number;
@@ -129,7 +130,6 @@ class AgentService implements RunningService {
     this.#takesFastPath = settings.fastPath !== "off";
     this.#startedAt = Math.trunc(clock.wallMs() / 1000);
     this.#logLimiter = new LogRateLimiter(clock, 20);
-    this.#guard = new PushGuard(settings.pushGuardMs);
     this.#health = new HealthChecker({
       clock,
       rng,
@@ -143,9 +143,15 @@ class AgentService implements RunningService {
       answer: (message) => this.#dns.answerNodeUse(message),
     });
     const shared = { clock, rng, log, software, token: authToken };
-    this.#dns = new DnsClient({
-      ...shared,
-      addresses: settings.dnsAddresses,
+    const linkTo =
+      (name: string, addresses: readonly Address[], more: Partial<GreetingClientOptions>) =>
+      (events: LinkEvents): Link =>
+        new GreetingClient({ ...shared, ...events, ...more, name, role: "agent", addresses });
+    this.#dns = new RouteSubscriber({
+      openLink: linkTo("dns", settings.dnsAddresses, { revision: () => this.#dns.revision }),
+      clock,
+      pushGuardMs: settings.pushGuardMs,
+      pickableCount: (modId, cmdId) => this.#registry.pickableCount(modId, cmdId),
       onReady: () => this.#loops?.broadcast({ type: "resubscribe" }),
       onLost: () => {
         this.#teller.reset();
@@ -153,10 +159,13 @@ class AgentService implements RunningService {
       },
       onRoute: (route) => this.#takeRoute(route),
       onNodeUse: (request) => this.#takeNodeUse(request),
+      onGuard: (event) => this.#warn("guard", event),
     });
-    this.#reporter = new ReportClient({
-      ...shared,
-      addresses: settings.reporterAddresses,
+    this.#reporter = new ReportSender({
+      openLink: linkTo("reporter", settings.reporterAddresses, {
+        pingUnusedIntervalMs: PING_UNUSED_INTERVAL_MS,
+      }),
+      clock,
       callerIp: () => this.#callerIp(),
     });
     if (settings.cacheDir !== "") {
@@ -201,8 +210,8 @@ class AgentService implements RunningService {
       await this.#feed?.close();
       throw error;
     }
-    this.#dns.start();
-    this.#reporter.start();
+    this.#dns.link.start();
+    this.#reporter.link.start();
     this.#timers.push(
       setAligned(this.#context.clock, HOUSEKEEPING_MS, () => this.#keepHouse()),
     );
@@ -215,7 +224,7 @@ class AgentService implements RunningService {
 
   /** Without dns the agent serves the routes it has; without both it can answer nobody. */
   readiness(): string | undefined {
-    if (this.#dns.connected || this.#dns.stats.routes > 0 || this.#routesLoaded) return undefined;
+    if (this.#dns.link.ready || this.#dns.stats.routes > 0 || this.#routesLoaded) return undefined;
     return "there is no connection to dns, and no route from before";
   }
 
@@ -230,9 +239,9 @@ class AgentService implements RunningService {
     this.#settings = { ...settings, ...kept };
     this.#loops?.broadcast({ type: "settings", settings: balanceSettingsOf(settings) });
     this.#feed?.setSettings(tableSettingsOf(this.#settings));
-    this.#guard.setHold(settings.pushGuardMs);
-    this.#dns.setAddresses(settings.dnsAddresses);
-    this.#reporter.setAddresses(settings.reporterAddresses);
+    this.#dns.guard.setHold(settings.pushGuardMs);
+    this.#dns.link.setAddresses(settings.dnsAddresses);
+    this.#reporter.link.setAddresses(settings.reporterAddresses);
   }
 
   async stop(): Promise<void> {
@@ -317,7 +326,7 @@ class AgentService implements RunningService {
       () => {
         this.#statusText = "";
         this.#registry.loopsRestarted();
-        if (this.#dns.ready) this.#loops?.broadcast({ type: "resubscribe" });
+        if (this.#dns.link.ready) this.#loops?.broadcast({ type: "resubscribe" });
         this.#feed?.useAll();
       },
       (error) => {
@@ -366,25 +375,16 @@ class AgentService implements RunningService {
       this.#dns.request(modId, cmdId);
     } else if (this.#registry.forget(modId, cmdId, shard)) {
       this.#dns.forget(modId, cmdId);
-      this.#guard.forget(modId, cmdId);
       this.#health.forget(modId, cmdId);
       this.#cache?.changed();
     }
   }
 
   #takeRoute(arrived: ArrivedRoute): void {
-    const { modId, cmdId, hosts } = arrived;
+    const { modId, cmdId } = arrived;
     const policy = this.#policyOf(modId, cmdId, arrived.policy);
-    const { route: sent, cut } = packRoute(modId, cmdId, hosts, policy);
-    if (cut > 0) {
-      this.#nodesCut += cut;
-      const held = this.#logLimiter.admit("cut");
-      if (held !== undefined) {
-        this.#context.log.warn("Nodes of a route are left out", { modId, cmdId, cut, ...held });
-      }
-    }
-    // Where nobody marks what is meant, nothing can be held back for want of a mark.
-    const route = this.#guarded(sent, arrived.meant || !arrived.guarded);
+    const route = this.#packed(arrived, policy);
+    if (route === undefined) return;
     const delivery = this.#registry.take(route);
     if (delivery === undefined) return;
     for (const shard of delivery.update) {
@@ -424,19 +424,21 @@ class AgentService implements RunningService {
   }
 
   /** The route that came, or the last good one when the guard holds it back. */
-  #guarded(route: PackedRoute, meant: boolean): PackedRoute {
-    const { modId, cmdId, policy } = route;
-    const known = this.#registry.routeOf(modId, cmdId);
-    if (known === undefined) return route;
-    const [before, after] = [pickableCount(known), pickableCount(route)];
-    const nowMs = this.#context.clock.nowMs();
-    const { take, event } = this.#guard.judge(modId, cmdId, before, after, meant, nowMs);
-    const held = event === undefined ? undefined : this.#logLimiter.admit("guard");
-    if (event !== undefined && held !== undefined) {
-      this.#context.log.warn(event, held);
+  #packed({ modId, cmdId, hosts }: ArrivedRoute, policy: string): PackedRoute | undefined {
+    if (hosts === undefined) {
+      const known = this.#registry.routeOf(modId, cmdId);
+      return known === undefined || known.policy === policy ? known : { ...known, policy };
     }
-    if (take) return route;
-    return known.policy === policy ? known : { ...known, policy };
+    const { route, cut } = packRoute(modId, cmdId, hosts, policy);
+    this.#nodesCut += cut;
+    if (cut > 0) this.#warn("cut", "Nodes of a route are left out", { modId, cmdId, cut });
+    return route;
+  }
+
+  /** Writes a warning, unless too many of its kind came. */
+  #warn(kind: string, message: string, fields: LogFields = {}): void {
+    const held = this.#logLimiter.admit(kind);
+    if (held !== undefined) this.#context.log.warn(message, { ...fields, ...held });
   }
 
   /** The policy that dns sent; the one before when there is none, or it would be refused. */
@@ -449,15 +451,8 @@ class AgentService implements RunningService {
       return policy;
     } catch (error) {
       this.#policiesRefused++;
-      const held = this.#logLimiter.admit("policy");
-      if (held !== undefined) {
-        this.#context.log.warn("Policy of a module is refused, the one before stays", {
-          modId,
-          cmdId,
-          error: messageOf(error),
-          ...held,
-        });
-      }
+      const message = "Policy of a module is refused, the one before stays";
+      this.#warn("policy", message, { modId, cmdId, error: messageOf(error) });
       return known;
     }
   }
@@ -465,7 +460,7 @@ class AgentService implements RunningService {
   #callerIp(): number {
     return chooseCallerIp({
       configured: this.#settings.callerIp,
-      locals: [this.#reporter.local?.hostname, this.#dns.local?.hostname],
+      locals: [this.#reporter.link.local?.hostname, this.#dns.link.local?.hostname],
       interfaces: this.#interfaces,
     });
   }
@@ -475,7 +470,7 @@ class AgentService implements RunningService {
    * of the moment.
    */
   #nameIp(): number {
-    const local = this.#dns.local?.hostname;
+    const local = this.#dns.link.local?.hostname;
     const ip = this.#ownIp ?? chooseCallerIp({
       configured: this.#settings.callerIp,
       locals: [local],
@@ -486,7 +481,7 @@ class AgentService implements RunningService {
   }
 
   #tellStatus(): void {
-    if (!this.#dns.extended) return;
+    if (!this.#dns.link.extended) return;
     const { clock } = this.#context;
     const status: ToldStatus = {
       ip: this.#nameIp(),
@@ -494,12 +489,16 @@ class AgentService implements RunningService {
       zone: this.#settings.zone,
       startedAt: this.#startedAt,
       modules: this.#registry.size,
-      held: this.#guard.stats.modulesHeld,
-      heldRoutes: this.#guard.describe(clock.nowMs()),
+      held: this.#dns.guard.stats.modulesHeld,
+      heldRoutes: this.#dns.guard.describe(clock.nowMs()),
       policiesRefused: this.#policiesRefused,
-      reporterConnected: this.#reporter.connected,
+      reporterConnected: this.#reporter.link.ready,
     };
-    this.#teller.offer(status, clock.nowMs(), (message) => this.#dns.tellStatus(message));
+    this.#teller.offer(
+      status,
+      clock.nowMs(),
+      (message) => this.#dns.link.send(MessageId.AgentStatus, encodeAgentStatus(message)),
+    );
   }
 
   #keepHouse(): void {
@@ -528,9 +527,9 @@ class AgentService implements RunningService {
       threads: this.#settings.threads,
       udpPath: this.#loops?.path ?? "none",
       loopMessagesDropped: this.#loops?.droppedCount ?? 0,
-      dnsAddress: formatAddress(this.#dns.address),
-      dnsConnected: Number(this.#dns.connected),
-      dnsExtended: Number(this.#dns.extended),
+      dnsAddress: formatAddress(this.#dns.link.address),
+      dnsConnected: Number(this.#dns.link.ready),
+      dnsExtended: Number(this.#dns.link.extended),
       dnsConnects: dns.connects,
       dnsRequests: dns.requests,
       dnsRequestsOpen: dns.open,
@@ -540,8 +539,8 @@ class AgentService implements RunningService {
       dnsRouteAgeS: Math.floor((this.#dns.routeAgeMs ?? -1000) / 1000),
       dnsPartsDropped: dns.partsDropped,
       dnsSilentFailOvers: dns.silentFailOvers,
-      reporterAddress: formatAddress(this.#reporter.address),
-      reporterConnected: Number(this.#reporter.connected),
+      reporterAddress: formatAddress(this.#reporter.link.address),
+      reporterConnected: Number(this.#reporter.link.ready),
       reporterConnects: reporter.connects,
       reportsSent: reporter.reportsSent,
       resultsSent: reporter.resultsSent,
@@ -552,9 +551,9 @@ class AgentService implements RunningService {
       cacheFailures: cache?.failures ?? 0,
       routeNodesCut: this.#nodesCut,
       policiesRefused: this.#policiesRefused,
-      ...this.#guard.stats,
+      ...this.#dns.guard.stats,
       ...this.#health.stats,
-      routesHeldBack: this.#guard.describe(this.#context.clock.nowMs()),
+      routesHeldBack: this.#dns.guard.describe(this.#context.clock.nowMs()),
       loopRestarts: this.#loopRestarts,
       ...this.#feed?.stats,
     };

@@ -2,10 +2,8 @@
 
 import type { ModuleReport } from "../balancer/routes/route_lb.ts";
 import { RouteParts } from "../feed/route_parts.ts";
-import { decodeGetRouteResponse } from "../proto/host_codec.ts";
 import {
   decodeCallReportsTaken,
-  decodeRoutePart,
   decodeTableSettings,
   encodeCallReports,
   encodeTableSubscribe,
@@ -14,6 +12,7 @@ import { MessageId } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
+import type { Link } from "../session/link.ts";
 import { BATCH_NODES_MAX, CallLedger } from "./call_ledger.ts";
 import { FeedLink } from "./feed_link.ts";
 import type { Upstream, UpstreamEvents, UpstreamStats } from "./upstream.ts";
@@ -49,7 +48,7 @@ export interface UpstreamOptions {
 /** Routes from the agent, outcomes of calls to it. */
 export class AgentUpstream implements Upstream {
   readonly #options: UpstreamOptions;
-  readonly #link: FeedLink;
+  readonly #link: Link;
   readonly #ledger: CallLedger;
   readonly #parts = new RouteParts();
   #batchAtMs = -Infinity;
@@ -70,7 +69,9 @@ export class AgentUpstream implements Upstream {
       token,
       helloWaitMs: Infinity,
       clock: background,
+      closeClock: options.clock,
       rng,
+      onHeard: events.onHeard,
       onReady: () => {
         this.#readyAtMs = background.nowMs();
         this.#repeat = true;
@@ -81,20 +82,26 @@ export class AgentUpstream implements Upstream {
         this.#parts.clear();
         events.onLost();
       },
-      onMessage: (msgId, body) => this.#message(msgId, body),
     });
+    for (const msgId of [MessageId.GetRouteResponse, MessageId.RoutePart]) {
+      this.#link.router.add(msgId, (body) => {
+        const route = this.#parts.read(msgId, body);
+        if (route === undefined) return;
+        events.onRoute(route.modId, route.cmdId, route.hosts, route.policy ?? "");
+      });
+    }
+    this.#link.router.add(MessageId.TableSettings, (body) => {
+      const { rules, zone } = decodeTableSettings(body);
+      events.onSettings(rules, zone);
+    });
+    this.#link.router.add(
+      MessageId.CallReportsTaken,
+      (body) => this.#confirmed(decodeCallReportsTaken(body).seq),
+    );
   }
 
-  get connected(): boolean {
-    return this.#link.ready;
-  }
-
-  get address(): Address {
-    return this.#link.address;
-  }
-
-  get fault(): string | undefined {
-    return this.#link.fault;
+  get source(): Link {
+    return this.#link;
   }
 
   get stats(): UpstreamStats {
@@ -163,7 +170,7 @@ export class AgentUpstream implements Upstream {
       });
     }
     this.#emptied = undefined;
-    await this.#link.close(clock, CLOSE_MS_MAX);
+    await this.#link.close();
   }
 
   /** While closing: there is no time to wait for routes. */
@@ -187,24 +194,10 @@ export class AgentUpstream implements Upstream {
     else this.#link.failOver("the agent does not read");
   }
 
-  #message(msgId: number, body: Uint8Array): void {
-    const { events } = this.#options;
-    events.onHeard();
-    if (msgId === MessageId.GetRouteResponse) {
-      const { modId, cmdId, hosts, policy = "" } = decodeGetRouteResponse(body);
-      events.onRoute(modId, cmdId, hosts, policy);
-    } else if (msgId === MessageId.RoutePart) {
-      const part = decodeRoutePart(body);
-      const hosts = this.#parts.take(part);
-      if (hosts !== undefined) events.onRoute(part.modId, part.cmdId, hosts, part.policy ?? "");
-    } else if (msgId === MessageId.TableSettings) {
-      const { rules, zone } = decodeTableSettings(body);
-      events.onSettings(rules, zone);
-    } else if (msgId === MessageId.CallReportsTaken) {
-      this.#ledger.confirm(decodeCallReportsTaken(body).seq);
-      if (this.#emptied === undefined) return;
-      if (this.#ledger.nodeCount === 0) this.#emptied();
-      else this.#nextBatch(this.#options.clock.nowMs());
-    }
+  #confirmed(seq: number): void {
+    this.#ledger.confirm(seq);
+    if (this.#emptied === undefined) return;
+    if (this.#ledger.nodeCount === 0) this.#emptied();
+    else this.#nextBatch(this.#options.clock.nowMs());
   }
 }

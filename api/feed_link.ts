@@ -11,6 +11,7 @@ import { messageOf, ProtocolError } from "../reactor/errors.ts";
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
 import { reconnectDelayMs, STABLE_CONNECTION_MS } from "../reactor/tcp/reconnect_schedule.ts";
 import type { Rng } from "../reactor/time/rng.ts";
+import type { Link, LinkEvents } from "../session/link.ts";
 
 /** Time a connection may take to be made, the look-up of the name included. */
 export const CONNECT_MS_MAX = 3000;
@@ -26,11 +27,14 @@ const RECONNECT_MAX_MS = 5000;
 /** Bytes that may wait in a connection; a further message is refused. */
 export const OUTPUT_BYTES_MAX = 256 * 1024;
 
+/** Time that what waits has to leave while closing. */
+const CLOSE_MS_MAX = 1000;
+
 /** Version of our extensions, said in Hello. */
 const HELLO_PROTOCOL = 1;
 
 /** What a {@linkcode FeedLink} is given. */
-export interface FeedLinkOptions {
+export interface FeedLinkOptions extends LinkEvents {
   /** Tried in turn. */
   readonly addresses: readonly Address[];
   /** What this side is, said in Hello. */
@@ -44,12 +48,10 @@ export interface FeedLinkOptions {
   /** Its timers should not keep the program alive. */
   readonly clock: Clock;
   readonly rng: Rng;
-  /** Messages may be sent over a new connection. */
-  onReady(): void;
-  /** A connection that was ready is lost. */
-  onLost(): void;
-  /** A message; `body` is valid during the call. A ProtocolError ends the connection. */
-  onMessage(msgId: number, body: Uint8Array): void;
+  /** For what must be waited for while closing. @default {clock} */
+  readonly closeClock?: Clock;
+  /** A message without a handler in `router`; `body` is valid during the call. */
+  onMessage?(msgId: number, body: Uint8Array): void;
 }
 
 interface Line {
@@ -66,8 +68,14 @@ interface Line {
 }
 
 /** One connection at a time. Does not keep the program alive. */
-export class FeedLink {
-  readonly #options: FeedLinkOptions;
+export class FeedLink implements Link {
+  /** Handlers of what comes; a ProtocolError ends the connection. */
+  readonly router = {
+    add: (msgId: number, handler: (body: Uint8Array) => void) =>
+      void this.#handlers.set(msgId, handler),
+  };
+  readonly #handlers = new Map<number, (body: Uint8Array) => void>();
+  #options: FeedLinkOptions;
   #line: Line | undefined;
   #retry: Timer | undefined;
   #next = 0;
@@ -97,9 +105,16 @@ export class FeedLink {
     return this.#line?.address ?? addresses[this.#next % addresses.length];
   }
 
-  /** Address of this side; undefined while there is no connection. */
-  get localIp(): string | undefined {
-    return this.#line?.socket.localAddress;
+  get local(): Address | undefined {
+    const { localAddress, localPort } = this.#line?.socket ?? {};
+    return localAddress === undefined ? undefined : {
+      hostname: localAddress.replace(/^::ffff:/, ""),
+      port: localPort ?? 0,
+    };
+  }
+
+  get pendingBytes(): number {
+    return this.#line?.socket.writableLength ?? 0;
   }
 
   /** Why the last connection failed or ended. */
@@ -131,8 +146,15 @@ export class FeedLink {
     if (this.#line !== undefined) this.#end(this.#line, reason);
   }
 
-  /** Closes after what was sent has left, at most `waitMs` by `clock`. May be called again. */
-  close(clock: Clock, waitMs: number): Promise<void> {
+  setAddresses(addresses: readonly Address[]): void {
+    this.#options = { ...this.#options, addresses };
+  }
+
+  /** Closes after what was sent has left, at most a second. May be called again. */
+  close(
+    clock = this.#options.closeClock ?? this.#options.clock,
+    waitMs = CLOSE_MS_MAX,
+  ): Promise<void> {
     this.#closed = true;
     this.#retry?.cancel();
     const line = this.#line;
@@ -224,7 +246,10 @@ export class FeedLink {
       const { seq } = decodePing(body);
       line.socket.write(encodeFrame(MessageId.Pong, encodePong({ seq })));
     } else {
-      this.#options.onMessage(msgId, body);
+      this.#options.onHeard?.();
+      const handler = this.#handlers.get(msgId);
+      if (handler !== undefined) handler(body);
+      else this.#options.onMessage?.(msgId, body);
     }
   }
 
@@ -239,7 +264,8 @@ export class FeedLink {
       line.socket.write(encodeFrame(MessageId.HelloProof, encodeHelloProof({ mac })));
     }
     line.extended = true;
-    this.#becomeReady(line);
+    if (line.ready) this.#options.onExtended?.();
+    else this.#becomeReady(line);
   }
 
   #ping(line: Line): void {

@@ -146,6 +146,7 @@ export class InProcessClient implements LarsApi {
       onNodeUse: ({ modId, cmdId, ip, port }) =>
         this.#drains.usage(modId, cmdId, ip, port, this.#clock.nowMs()),
       onSettings: (rules, zone) => this.#takeSettings(rules, zone),
+      pickableCount: (modId, cmdId) => this.#lb.pickableCount(modId, cmdId),
       onRoute: (modId, cmdId, nodes, policy) => this.#takeRoute(modId, cmdId, nodes, policy),
     };
     const mode = checkMode(options.mode);
@@ -166,7 +167,7 @@ export class InProcessClient implements LarsApi {
 
   /** True while routes come; false: the last ones serve on. */
   get connected(): boolean {
-    return this.#upstream.connected;
+    return this.#upstream.source.ready;
   }
 
   /**
@@ -398,7 +399,7 @@ export class InProcessClient implements LarsApi {
   #takeRoute(
     modId: number,
     cmdId: number,
-    nodes: readonly RouteNode[],
+    nodes: readonly RouteNode[] | undefined,
     policy: string | undefined,
   ): void {
     try {
@@ -407,9 +408,13 @@ export class InProcessClient implements LarsApi {
       if (!(error instanceof RangeError)) throw error;
       this.#policiesRefused++;
     }
-    const change = this.#lb.update(modId, cmdId, nodes, this.#clock.nowMs());
-    if (change === undefined) return;
-    this.#drains.routeTaken(modId, cmdId, nodes, this.#clock.nowMs());
+    const nowMs = this.#clock.nowMs();
+    if (nodes === undefined) {
+      this.#lb.confirm(modId, cmdId, nowMs);
+    } else {
+      if (this.#lb.update(modId, cmdId, nodes, nowMs) === undefined) return;
+      this.#drains.routeTaken(modId, cmdId, nodes, nowMs);
+    }
     const key = moduleId(modId, cmdId);
     this.#answered.add(key);
     this.#askedAtMs.delete(key);
@@ -486,8 +491,8 @@ export class InProcessClient implements LarsApi {
   /** @throws {ConnectError} when nothing is known of the module because nobody could be asked. */
   #needConnection(modId: number, cmdId: number): void {
     if (this.connected || this.#lb.stateOf(modId, cmdId) !== "pulling") return;
-    const fault = this.#upstream.fault ?? "no connection yet";
-    throw new ConnectError(formatAddress(this.#upstream.address), `${fault}: is it running?`);
+    const { address, fault = "no connection yet" } = this.#upstream.source;
+    throw new ConnectError(formatAddress(address), `${fault}: is it running?`);
   }
 
   #readIp(ip: string): number {

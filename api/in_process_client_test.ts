@@ -39,11 +39,13 @@ class Bench {
         this.#events = events;
         const connected = (): boolean => this.connected;
         return {
-          get connected(): boolean {
-            return connected();
+          source: {
+            get ready(): boolean {
+              return connected();
+            },
+            address: { hostname: "127.0.0.1", port: 8888 },
+            fault: undefined,
           },
-          address: { hostname: "127.0.0.1", port: 8888 },
-          fault: undefined,
           stats: { connects: 0, resultsPending: 0, resultsDropped: 0, batches: 0 },
           start: () => void this.started++,
           ask: (modId, cmdId) => void this.asked.push(`${modId},${cmdId}`),

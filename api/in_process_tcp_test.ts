@@ -271,3 +271,26 @@ test("direct: SQL counts every result once, without an agent; changes arrive", a
     await until(async () => await ipsOf(client) === "10.0.0.2", { what: "the change" });
   });
 });
+
+test("direct: a route that lost too many nodes unmarked is held back, as by an agent", async () => {
+  await Scope.run(async (scope) => {
+    const [dns, reporter] = await fakes(scope);
+    const client = scope.add(
+      new InProcessClient({
+        mode: "direct",
+        dns: [`127.0.0.1:${dns.port}`],
+        reporters: [`127.0.0.1:${reporter.port}`],
+        deadlineMs: 5000,
+      }),
+    );
+    dns.guarded.add("1,1");
+    assert.equal(await ipsOf(client), "10.0.0.1,10.0.0.2");
+    dns.push(1, 1, []);
+    dns.push(1, 2, [node(3)]);
+    await client.getHost(1, 2);
+    assert.equal(await ipsOf(client), "10.0.0.1,10.0.0.2");
+    dns.meant.add("1,1");
+    dns.push(1, 1, [node(7)]);
+    await until(async () => await ipsOf(client) === "10.0.0.7", { what: "what is meant" });
+  });
+});

@@ -3,7 +3,7 @@
 import type { ModuleReport } from "../balancer/routes/route_lb.ts";
 import type { RouteNode } from "../model/node.ts";
 import type { NodeUsage, NodeUseRequest } from "../proto/message_types.ts";
-import type { Address } from "../reactor/address.ts";
+import type { Link } from "../session/link.ts";
 
 /** What an upstream tells its client. */
 export interface UpstreamEvents {
@@ -17,14 +17,16 @@ export interface UpstreamEvents {
   onNodeUse(request: NodeUseRequest): NodeUsage;
   /** By what rules the agent judges, as JSON, and where it stands. */
   onSettings(rules: string, zone: string): void;
+  /** Nodes that may be picked by the last good route of a module; 0 when there is none. */
+  pickableCount(modId: number, cmdId: number): number;
   /**
-   * A route, asked for or changed, with the JSON of the module's policy: "" = none, undefined = a
-   * dns of the original, which knows none.
+   * A route, asked for or changed: its nodes, undefined = those before stay, and the JSON of the
+   * module's policy: "" = none, undefined = a dns of the original, which knows none.
    */
   onRoute(
     modId: number,
     cmdId: number,
-    nodes: readonly RouteNode[],
+    nodes: readonly RouteNode[] | undefined,
     policy: string | undefined,
   ): void;
 }
@@ -43,12 +45,8 @@ export interface UpstreamStats {
 
 /** The way of an in-process client to the rest of the system. */
 export interface Upstream {
-  /** True while routes come. */
-  readonly connected: boolean;
-  /** The source of routes in use, or tried. */
-  readonly address: Address;
-  /** Why there is no connection, as far as it is known. */
-  readonly fault: string | undefined;
+  /** Where routes come from while it is ready. */
+  readonly source: Pick<Link, "ready" | "address" | "fault">;
   readonly stats: UpstreamStats;
   start(): void;
   /** Asks for a route and its changes; dropped while there is no connection. */

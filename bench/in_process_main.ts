@@ -26,9 +26,7 @@ function newClient(modules: number): { client: InProcessClient; events: Upstream
     openUpstream: (given) => {
       events = given;
       return {
-        connected: true,
-        address: { hostname: "127.0.0.1", port: 1 },
-        fault: undefined,
+        source: { ready: true, address: { hostname: "127.0.0.1", port: 1 }, fault: undefined },
         stats: { connects: 0, resultsPending: 0, resultsDropped: 0, batches: 0 },
         start: () => {},
         ask: () => {},

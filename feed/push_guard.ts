@@ -2,6 +2,9 @@
 
 import { modulePair } from "../model/module.ts";
 
+/** For how long, unless told otherwise. */
+export const PUSH_GUARD_MS = 600_000;
+
 /** What is held back of one module. */
 interface Held {
   /** Since when, without a pause. */

@@ -1,6 +1,9 @@
 // Core. Puts routes together that came in parts.
 
-import type { HostInfo, RoutePart } from "../proto/message_types.ts";
+import { decodeRoutePart } from "../proto/feed_codec.ts";
+import { decodeGetRouteResponse } from "../proto/host_codec.ts";
+import { MessageId } from "../proto/message_ids.ts";
+import type { GetRouteResponse, HostInfo, RoutePart } from "../proto/message_types.ts";
 import { NODES_MAX } from "../balancer/routes/route_lb.ts";
 import { type ModuleId, moduleId } from "../model/module.ts";
 
@@ -25,6 +28,19 @@ export class RouteParts {
   /** Parts that fitted nothing, and routes given up, since the start. */
   get droppedCount(): number {
     return this.#dropped;
+  }
+
+  /**
+   * Takes the body of a message that holds a route or a part of one.
+   *
+   * @returns the route when it is complete, else undefined.
+   * @throws {ProtocolError} when the body cannot be read.
+   */
+  read(msgId: number, body: Uint8Array): GetRouteResponse | undefined {
+    if (msgId === MessageId.GetRouteResponse) return decodeGetRouteResponse(body);
+    const part = decodeRoutePart(body);
+    const hosts = this.take(part);
+    return hosts === undefined ? undefined : { ...part, hosts };
   }
 
   /**

@@ -99,6 +99,11 @@ export class GreetingClient {
     return this.#client.local;
   }
 
+  /** Not known here. */
+  get fault(): undefined {
+    return undefined;
+  }
+
   /** Connections made since the start. */
   get connectCount(): number {
     return this.#client.stats.connects;

@@ -1,7 +1,7 @@
 // Core. Which loops know which module, and the route dns last gave for it.
 
 import { AGENT_PORT_COUNT } from "../../proto/message_ids.ts";
-import { type PackedRoute, sameRoute } from "../loops/packed_route.ts";
+import { type PackedRoute, pickableCount, sameRoute } from "../loops/packed_route.ts";
 import { type ModuleId, moduleId } from "../../model/module.ts";
 
 interface RegistryEntry {
@@ -92,6 +92,12 @@ export class RouteRegistry {
   /** The last route dns (or the cache) gave; undefined when there is none yet. */
   routeOf(modId: number, cmdId: number): PackedRoute | undefined {
     return this.#entries.get(moduleId(modId, cmdId))?.route;
+  }
+
+  /** Nodes that may be picked by the last route of a module; 0 when there is none. */
+  pickableCount(modId: number, cmdId: number): number {
+    const route = this.routeOf(modId, cmdId);
+    return route === undefined ? 0 : pickableCount(route);
   }
 
   /** The shard was not given the route after all: it gets the next one whatever it says. */

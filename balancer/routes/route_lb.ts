@@ -319,6 +319,13 @@ export class RouteLb {
     return balance === undefined ? [] : [...balance.hostsInService()];
   }
 
+  /** How many nodes `getRoute` would give; 0 for an unknown module. Asks for no route. */
+  pickableCount(modId: number, cmdId: number): number {
+    let count = 0;
+    for (const _ of this.#modules.get(modId, cmdId)?.balance?.hostsInService() ?? []) count++;
+    return count;
+  }
+
   /**
    * Counts the outcome of a call; 0 is success, any other code a failure. `timecostMs` is what the
    * call took, -1 when nobody told. Outcomes of modules or nodes that are not known are ignored and

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ModuleReport } from "../../balancer/mod.ts";
-import { silentLogger } from "../../reactor/log.ts";
-import { ManualClock } from "../../reactor/time/manual_clock.ts";
-import { seededRng } from "../../reactor/time/rng.ts";
-import { RESULTS_PER_FRAME_MAX } from "../../feed/pending_reports.ts";
-import { until } from "../../tests/support/until.ts";
-import { FakeReporter } from "../testing/fake_upstream.ts";
-import { ReportClient, RESEND_MS, RESEND_RESULTS_MAX } from "./report_client.ts";
+import type { ModuleReport } from "../balancer/mod.ts";
+import { GreetingClient } from "../session/greeting_client.ts";
+import { silentLogger } from "../reactor/log.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { seededRng } from "../reactor/time/rng.ts";
+import { RESULTS_PER_FRAME_MAX } from "./pending_reports.ts";
+import { until } from "../tests/support/until.ts";
+import { FakeReporter } from "../agent/testing/fake_upstream.ts";
+import { ReportSender, RESEND_MS, RESEND_RESULTS_MAX } from "./report_sender.ts";
 
 const CALLER = 0xc0a801b1;
 
@@ -21,7 +22,7 @@ function report(modId: number, succTotal: number): ModuleReport {
 
 interface Lab {
   clock: ManualClock;
-  client: ReportClient;
+  client: ReportSender;
   first: FakeReporter;
   second: FakeReporter;
 }
@@ -30,13 +31,20 @@ async function withLab(fn: (lab: Lab) => Promise<void>): Promise<void> {
   const clock = new ManualClock();
   const first = await FakeReporter.start();
   const second = await FakeReporter.start({ extended: false });
-  const client = new ReportClient({
-    addresses: [first, second].map(({ port }) => ({ hostname: "127.0.0.1", port })),
+  const client = new ReportSender({
+    openLink: (events) =>
+      new GreetingClient({
+        ...events,
+        name: "reporter",
+        role: "agent",
+        addresses: [first, second].map(({ port }) => ({ hostname: "127.0.0.1", port })),
+        clock,
+        rng: seededRng(1),
+        log: silentLogger,
+        software: "test",
+        token: undefined,
+      }),
     clock,
-    rng: seededRng(1),
-    log: silentLogger,
-    software: "test",
-    token: undefined,
     callerIp: () => CALLER,
   });
   try {
@@ -50,12 +58,12 @@ async function withLab(fn: (lab: Lab) => Promise<void>): Promise<void> {
   }
 }
 
-test("ReportClient keeps results until a reporter is there, then sends them whole", () =>
+test("ReportSender keeps results until a reporter is there, then sends them whole", () =>
   withLab(async ({ clock, client, first }) => {
     client.add([report(1, 1), report(2, 1)]);
     client.add([report(1, 5)]);
     assert.equal(client.stats.resultsPending, 2);
-    client.start();
+    client.link.start();
     // What leaves before the greeting is answered has no totals; it goes again with them, because
     // nothing else may ever bring them.
     await until(() => first.reports.length === 4, { what: "totals" });
@@ -68,9 +76,9 @@ test("ReportClient keeps results until a reporter is there, then sends them whol
     assert.deepEqual([client.stats.resultsPending, client.stats.resultsDropped], [0, 0]);
   }));
 
-test("ReportClient sends again what it sent just before a connection broke", () =>
+test("ReportSender sends again what it sent just before a connection broke", () =>
   withLab(async ({ clock, client, first, second }) => {
-    client.start();
+    client.link.start();
     client.add([report(1, 1)]);
     await until(() => first.reports.length === 2, { what: "a report, and its totals" });
     const { resultsResent } = client.stats;
@@ -94,7 +102,7 @@ test("ReportClient sends again what it sent just before a connection broke", () 
     assert.equal(client.stats.resultsResent - resultsResent, 2);
   }));
 
-test("ReportClient remembers the last results for that, not every one since the start", () =>
+test("ReportSender remembers the last results for that, not every one since the start", () =>
   withLab(async ({ client, first }) => {
     // As many as fit one frame, so that all of them are sent together.
     const width = RESULTS_PER_FRAME_MAX;
@@ -103,8 +111,8 @@ test("ReportClient remembers the last results for that, not every one since the 
       const results = Array.from({ length: width }, (_, port) => ({ ...result, port }));
       return { modId, cmdId: 1, results };
     };
-    client.start();
-    await until(() => client.connected);
+    client.link.start();
+    await until(() => client.link.ready);
     const kept = Math.floor(RESEND_RESULTS_MAX / width);
     for (let modId = 1; modId <= kept + 5; modId++) {
       client.add([wide(modId)]);

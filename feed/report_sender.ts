@@ -1,27 +1,26 @@
-// Shell. The agent's link to the reporter: sends results, keeps the latest while it is away.
+// Core. Results over a link to the reporter: sends them, keeps the latest while it is away, and
+// sends once more what may have been lost.
 
-import { type ModuleReport } from "../../balancer/mod.ts";
-import { PendingReports, type TimedReport } from "../../feed/pending_reports.ts";
-import { GreetingClient } from "../../session/greeting_client.ts";
-import { PING_UNUSED_INTERVAL_MS } from "../../session/hello.ts";
-import { MessageId } from "../../proto/message_ids.ts";
-import { encodeReportStatusRequest } from "../../proto/messages.ts";
-import type { Address } from "../../reactor/address.ts";
-import type { Clock } from "../../reactor/time/clock.ts";
-import type { Logger } from "../../reactor/log.ts";
-import type { Rng } from "../../reactor/time/rng.ts";
+import type { HostResult } from "../balancer/balance_records.ts";
+import type { ModuleReport } from "../balancer/routes/route_lb.ts";
+import { encodeReportStatusRequest } from "../proto/feed_codec.ts";
+import { MessageId } from "../proto/message_ids.ts";
+import type { Clock } from "../reactor/time/clock.ts";
+import type { Link, LinkEvents } from "../session/link.ts";
+import { PendingReports, type TimedReport } from "./pending_reports.ts";
 
 /**
  * Reports sent less than this before a connection broke are sent again over the next one: nobody
- * answers a report, so the last ones may have been lost. To store a report twice does no harm.
+ * answers a report, so the last ones may have been lost. To store a report twice does no harm, as it
+ * says how things stand and not what is new.
  */
 export const RESEND_MS = 3000;
 
 /**
- * Reports sent to a reporter that has not answered the greeting are remembered longer: it may be
+ * Reports sent to a reporter that has not answered the handshake are remembered longer: it may be
  * ours and slow, and then they go again, with totals.
  */
-export const RESEND_BARE_MS = 30_000;
+export const RESEND_PLAIN_MS = 30_000;
 
 /** Results remembered for both, about 100 bytes each; those of the oldest reports go first. */
 export const RESEND_RESULTS_MAX = 65_536;
@@ -29,16 +28,15 @@ export const RESEND_RESULTS_MAX = 65_536;
 /** Bytes that may wait in the connection before further reports wait, merged, in this object. */
 const OUTPUT_HIGH_BYTES = 256 * 1024;
 
-/** What a {@linkcode ReportClient} is given. */
-export interface ReportClientOptions {
-  readonly addresses: readonly Address[];
+/** What a {@linkcode ReportSender} is given. */
+export interface ReportSenderOptions {
+  /** Makes the link to the reporter, which is told of nothing before it is started. */
+  openLink(events: LinkEvents): Link;
   readonly clock: Clock;
-  readonly rng: Rng;
-  readonly log: Logger;
-  readonly software: string;
-  readonly token: Uint8Array | undefined;
   /** Address of this host at the time of sending. */
   callerIp(): number;
+  /** Most nodes with results that wait. @default {PENDING_NODES_MAX} */
+  readonly nodesMax?: number;
 }
 
 /** A report that may have to be sent once more. */
@@ -47,62 +45,46 @@ interface SentReport {
   readonly sentAtMs: number;
 }
 
-/** The link. */
-export class ReportClient {
-  readonly #options: ReportClientOptions;
-  readonly #link: GreetingClient;
-  readonly #pending = new PendingReports();
+/** Counters since the start of a {@linkcode ReportSender}, and the present `resultsPending`. */
+export interface ReportSenderStats {
+  readonly reportsSent: number;
+  readonly resultsSent: number;
+  readonly resultsResent: number;
+  /** Nodes with results that wait. */
+  readonly resultsPending: number;
+  readonly resultsDropped: number;
+  readonly connects: number;
+}
+
+/** The sender. */
+export class ReportSender {
+  readonly link: Link;
+  readonly #options: ReportSenderOptions;
+  readonly #pending: PendingReports;
   /** Oldest first; those before `#recentStart` are forgotten. */
   #recent: SentReport[] = [];
   #recentStart = 0;
   #recentResults = 0;
   readonly #counts = { reportsSent: 0, resultsSent: 0, resultsResent: 0 };
+  #onEmpty: (() => void) | undefined;
 
-  constructor(options: ReportClientOptions) {
+  constructor(options: ReportSenderOptions) {
     this.#options = options;
-    this.#link = new GreetingClient({
-      name: "reporter",
-      role: "agent",
-      addresses: options.addresses,
-      clock: options.clock,
-      rng: options.rng,
-      log: options.log,
-      software: options.software,
-      token: options.token,
-      pingUnusedIntervalMs: PING_UNUSED_INTERVAL_MS,
+    this.#pending = new PendingReports(options.nodesMax);
+    this.link = options.openLink({
       onReady: () => this.flush(),
-      onExtended: () => this.#restoreBare(),
+      onExtended: () => this.#restorePlain(),
       onLost: () => this.#restoreRecent(),
     });
   }
 
-  get connected(): boolean {
-    return this.#link.connected;
-  }
-
-  /** The reporter in use, or tried next. */
-  get address(): Address {
-    return this.#link.address;
-  }
-
-  /** This side of the connection. */
-  get local(): Address | undefined {
-    return this.#link.local;
-  }
-
-  /** Counters since the start, and the number of nodes with results that wait. */
-  get stats(): Readonly<Record<string, number>> {
+  get stats(): ReportSenderStats {
     return {
       ...this.#counts,
       resultsPending: this.#pending.nodeCount,
       resultsDropped: this.#pending.droppedCount,
-      connects: this.#link.connectCount,
+      connects: this.link.connectCount,
     };
-  }
-
-  /** Begins to connect. */
-  start(): void {
-    this.#link.start();
   }
 
   /** Takes results, and sends them when the reporter is there. */
@@ -114,55 +96,54 @@ export class ReportClient {
 
   /** Sends what waits, as far as the connection takes it. Call now and then. */
   flush(): void {
-    while (this.#link.ready && this.#link.pendingBytes < OUTPUT_HIGH_BYTES) {
+    while (this.link.ready && this.link.pendingBytes < OUTPUT_HIGH_BYTES) {
       const report = this.#pending.take();
-      if (report === undefined) return;
+      if (report === undefined) break;
       if (!this.#send(report)) {
         this.#pending.restore(report);
-        return;
+        break;
       }
       this.#remember(report);
     }
+    if (this.#pending.nodeCount === 0) this.#onEmpty?.();
   }
 
-  /** Replaces the list of reporters; see {@linkcode TcpClient.setAddresses}. */
-  setAddresses(addresses: readonly Address[]): void {
-    this.#link.setAddresses(addresses);
+  /** Resolves when nothing waits any more, or after `waitMs` by `clock`. */
+  emptied(clock: Clock, waitMs: number): Promise<void> {
+    this.flush();
+    if (this.#pending.nodeCount === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = clock.setTimer(waitMs, resolve);
+      this.#onEmpty = (): void => {
+        timer.cancel();
+        resolve();
+      };
+    });
   }
 
   /** Sends what waits, then ends the connection; at most a second. */
   async close(): Promise<void> {
     this.flush();
-    await this.#link.close();
+    await this.link.close();
   }
 
   #send(report: TimedReport): boolean {
     // Fields the original does not have are only for those who said that they know them.
-    const { extended } = this.#link;
-    const results = extended
-      ? report.results
-      : report.results.map(({ ip, port, succ, err, overload }) => ({
-        ip,
-        port,
-        succ,
-        err,
-        overload,
-      }));
+    const results = this.link.extended ? report.results : report.results.map(plainResult);
     const { modId, cmdId, ts } = report;
     const caller = this.#options.callerIp();
     const body = encodeReportStatusRequest({ modId, cmdId, caller, results, ts });
-    if (!this.#link.send(MessageId.ReportStatusRequest, body)) return false;
+    if (!this.link.send(MessageId.ReportStatusRequest, body)) return false;
     this.#counts.reportsSent++;
     this.#counts.resultsSent += results.length;
     return true;
   }
 
   #remember(report: TimedReport): void {
-    const { extended } = this.#link;
     const nowMs = this.#options.clock.nowMs();
     this.#recent.push({ report, sentAtMs: nowMs });
     this.#recentResults += report.results.length;
-    const keptFromMs = nowMs - (extended ? RESEND_MS : RESEND_BARE_MS);
+    const keptFromMs = nowMs - (this.link.extended ? RESEND_MS : RESEND_PLAIN_MS);
     for (; this.#recentStart < this.#recent.length; this.#recentStart++) {
       const { report: { results }, sentAtMs } = this.#recent[this.#recentStart];
       if (sentAtMs >= keptFromMs && this.#recentResults <= RESEND_RESULTS_MAX) break;
@@ -178,30 +159,33 @@ export class ReportClient {
    * The reporter has only now said that it knows totals. What was sent to it without them goes
    * again, because a node that nobody picks any more has no later report to bring them.
    */
-  #restoreBare(): void {
+  #restorePlain(): void {
     // All that is remembered: before this nothing was sent in any other way.
-    this.#restore(this.#forgetRecent());
+    this.#restore(-Infinity);
     this.flush();
   }
 
   #restoreRecent(): void {
-    const fromMs = this.#options.clock.nowMs() - RESEND_MS;
-    this.#restore(this.#forgetRecent().filter(({ sentAtMs }) => sentAtMs >= fromMs));
+    this.#restore(this.#options.clock.nowMs() - RESEND_MS);
   }
 
-  #forgetRecent(): SentReport[] {
+  /** Forgets what was sent; what was sent since `fromMs` waits again. */
+  #restore(fromMs: number): void {
     const recent = this.#recent.slice(this.#recentStart);
     this.#recent = [];
     this.#recentStart = 0;
     this.#recentResults = 0;
-    return recent;
-  }
-
-  #restore(sent: SentReport[]): void {
     // Newest first: what is restored first stays.
-    for (const { report } of sent.reverse()) {
+    for (const { report, sentAtMs } of recent.reverse()) {
+      if (sentAtMs < fromMs) continue;
       this.#pending.restore(report);
       this.#counts.resultsResent += report.results.length;
     }
   }
 }
+
+function plainResult({ ip, port, succ, err, overload }: HostResult): HostResultPlain {
+  return { ip, port, succ, err, overload };
+}
+
+type HostResultPlain = Pick<HostResult, "ip" | "port" | "succ" | "err" | "overload">;

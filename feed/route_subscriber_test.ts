@@ -3,19 +3,22 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { silentLogger } from "../../reactor/log.ts";
-import { ManualClock } from "../../reactor/time/manual_clock.ts";
-import { seededRng } from "../../reactor/time/rng.ts";
-import { until } from "../../tests/support/until.ts";
-import { ANSWER_TIMEOUT_MS, DnsClient } from "./dns_client.ts";
-import { FakeDns } from "../testing/fake_upstream.ts";
+import { GreetingClient } from "../session/greeting_client.ts";
+import { silentLogger } from "../reactor/log.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { seededRng } from "../reactor/time/rng.ts";
+import { until } from "../tests/support/until.ts";
+import { ANSWER_TIMEOUT_MS, RouteSubscriber } from "./route_subscriber.ts";
+import { FakeDns } from "../agent/testing/fake_upstream.ts";
 
 interface Lab {
   clock: ManualClock;
-  client: DnsClient;
+  client: RouteSubscriber;
   first: FakeDns;
   second: FakeDns;
   routes: string[];
+  /** Lines of the guard. */
+  events: string[];
   counts: { ready: number; lost: number };
 }
 
@@ -24,23 +27,42 @@ async function withLab(fn: (lab: Lab) => Promise<void>, extended = true): Promis
   const first = await FakeDns.start({ extended });
   const second = await FakeDns.start({ extended });
   const routes: string[] = [];
+  const events: string[] = [];
+  const taken = new Map<string, number>();
   const counts = { ready: 0, lost: 0 };
-  const client = new DnsClient({
-    addresses: [first, second].map(({ port }) => ({ hostname: "127.0.0.1", port })),
+  const client: RouteSubscriber = new RouteSubscriber({
+    openLink: (events) =>
+      new GreetingClient({
+        ...events,
+        name: "dns",
+        role: "agent",
+        addresses: [first, second].map(({ port }) => ({ hostname: "127.0.0.1", port })),
+        clock,
+        rng: seededRng(1),
+        log: silentLogger,
+        software: "test",
+        token: undefined,
+        revision: () => client.revision,
+      }),
     clock,
-    rng: seededRng(1),
-    log: silentLogger,
-    software: "test",
-    token: undefined,
+    pushGuardMs: 60_000,
+    pickableCount: (modId, cmdId) => taken.get(`${modId},${cmdId}`) ?? 0,
     onReady: () => void counts.ready++,
     onLost: () => void counts.lost++,
     onNodeUse: () => {},
-    onRoute: ({ modId, cmdId, hosts }) => void routes.push(`${modId},${cmdId}: ${hosts.length}`),
+    onRoute: ({ modId, cmdId, hosts }) => {
+      const key = `${modId},${cmdId}`;
+      routes.push(`${key}: ${hosts?.length}`);
+      if (hosts !== undefined) taken.set(key, hosts.length);
+    },
+    onGuard: (event) => void events.push(event),
   });
   try {
-    client.start();
-    await until(() => client.ready && client.extended === extended, { what: "the connection" });
-    await fn({ clock, client, first, second, routes, counts });
+    client.link.start();
+    await until(() => client.link.ready && client.link.extended === extended, {
+      what: "the connection",
+    });
+    await fn({ clock, client, first, second, routes, events, counts });
   } finally {
     const closed = client.close();
     clock.advance(2000);
@@ -50,7 +72,7 @@ async function withLab(fn: (lab: Lab) => Promise<void>, extended = true): Promis
   }
 }
 
-test("DnsClient is ready once for each connection, and drops requests in between", () =>
+test("RouteSubscriber is ready once for each connection, and drops requests in between", () =>
   withLab(async ({ clock, client, first, routes, counts }) => {
     first.routes.set("1,1", [{ ip: 1, port: 80 }]);
     client.request(1, 1);
@@ -64,11 +86,11 @@ test("DnsClient is ready once for each connection, and drops requests in between
       clock.advance(100);
       return counts.ready === 2;
     }, { what: "the other dns" });
-    await until(() => client.extended);
+    await until(() => client.link.extended);
     assert.equal(counts.ready, 2);
   }));
 
-test("DnsClient leaves a dns that answers no request for three times two seconds", () =>
+test("RouteSubscriber leaves a dns that answers no request for three times two seconds", () =>
   withLab(async ({ clock, client, first, second, counts }) => {
     first.silent = true;
     client.request(1, 1);
@@ -96,10 +118,10 @@ test("DnsClient leaves a dns that answers no request for three times two seconds
       clock.advance(100);
       return counts.ready === 2;
     }, { what: "the other dns" });
-    assert.equal(client.address.port, second.port);
+    assert.equal(client.link.address.port, second.port);
   }));
 
-test("DnsClient stays with a dns that answers at least something", () =>
+test("RouteSubscriber stays with a dns that answers at least something", () =>
   withLab(async ({ clock, client, first, routes, counts }) => {
     first.silent = true;
     client.request(1, 1);
@@ -113,3 +135,20 @@ test("DnsClient stays with a dns that answers at least something", () =>
     clock.advance(60_000);
     assert.equal(counts.lost, 0, "nobody waits for anything any more");
   }, false));
+
+test("RouteSubscriber holds back what lost too many nodes unmarked, until somebody means it", () =>
+  withLab(async ({ client, first, routes, events }) => {
+    const nodes = (count: number) => Array.from({ length: count }, (_, ip) => ({ ip, port: 80 }));
+    first.guarded.add("1,1");
+    first.routes.set("1,1", nodes(4));
+    client.request(1, 1);
+    await until(() => routes.length === 1);
+    first.push(1, 1, nodes(1));
+    await until(() => routes.length === 2);
+    assert.deepEqual([routes[1], client.guard.stats.modulesHeld], ["1,1: undefined", 1]);
+    first.meant.add("1,1");
+    first.push(1, 1, nodes(1));
+    await until(() => routes.length === 3);
+    assert.deepEqual([routes[2], client.guard.stats.modulesHeld], ["1,1: 1", 0]);
+    assert.equal(events.length, 2);
+  }));
