@@ -5,7 +5,7 @@ import { HIGH_WATER_BYTES } from "../reactor/tcp/framed_link.ts";
 import type { Connection } from "../reactor/tcp/tcp_server.ts";
 import { GreetingServer, type GreetingServerInit } from "../session/greeting_server.ts";
 import { ProtocolError } from "../reactor/errors.ts";
-import type { LoopStats, LoopSurroundings, ServiceLoop } from "../daemon/loops/loop_group.ts";
+import type { LoopStats, LoopSurroundings, ServiceLoop } from "../service/loops/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { NodeUseRequest } from "../proto/message_types.ts";
 import {

@@ -19,8 +19,6 @@ const STEP_ROWS = 2_048;
 /** Slices up to this length are sorted by insertion, which also is linear for sorted input. */
 const INSERTION_NODES_MAX = 24;
 
-/** Largest and default weight, as in the `weight` column. */
-
 /** Rows that were read but can not be served. */
 export interface SkippedRows {
   /** Rows with a port outside 1 to 65535. */
@@ -80,6 +78,23 @@ export class RouteSnapshot {
   /** Number of nodes of module `index`; 0 for -1. */
   nodeCountOf(index: number): number {
     return index < 0 ? 0 : this.columns.starts[index + 1] - this.columns.starts[index];
+  }
+
+  /** The nodes of module `index` as rows; none for -1. */
+  *rowsOf(index: number): Generator<RouteRow> {
+    if (index < 0) return;
+    const { modIds, cmdIds, starts, ips, ports, weights, zones, drains, zoneNames } = this.columns;
+    for (let at = starts[index]; at < starts[index + 1]; at++) {
+      yield {
+        modId: modIds[index],
+        cmdId: cmdIds[index],
+        ip: ips[at],
+        port: ports[at],
+        weight: weights[at],
+        zone: zoneNames[zones[at]],
+        state: drains[at] === 1 ? "drain" : "on",
+      };
+    }
   }
 
   /** Number of nodes of module `index` that may be picked; 0 for -1. Walks them. */

@@ -147,6 +147,15 @@ export class RouteTable {
     return { modId, cmdId, revision, snapshot: this.#base, index, policy, meant, guarded };
   }
 
+  /** Every module that may have a node: those of the last full load first, in its order. */
+  *modules(): Generator<ModuleKey> {
+    const { modIds, cmdIds } = this.#base.columns;
+    for (let i = 0; i < modIds.length; i++) yield { modId: modIds[i], cmdId: cmdIds[i] };
+    for (const { modId, cmdId } of [...this.#fresh.keys()].map(moduleOf)) {
+      if (this.#base.find(modId, cmdId) < 0) yield { modId, cmdId };
+    }
+  }
+
   /** Marks the start of a full read. */
   beginReload(): void {
     this.#touched = new Set();

@@ -1,16 +1,12 @@
 // Shell. The dns service: routes from the database, answers and pushes to agents.
 
-import { formatAddress } from "../reactor/address.ts";
 import { LogRateLimiter } from "../reactor/log.ts";
-import { METRICS_PORTS, requireSafeListen, storeUrl } from "../daemon/settings/common_settings.ts";
-import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
-import { type LoopGroup, startLoops } from "../daemon/loops/loop_group.ts";
+import type { DaemonContext, DaemonDefinition } from "../daemon/daemon.ts";
+import { METRICS_PORTS } from "../daemon/settings/common_settings.ts";
 import type { MonitorRoute } from "../daemon/monitor/monitor_server.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
-import { reachableAddress } from "../daemon/reachable_address.ts";
-import { InstanceHeartbeat } from "../sql/instances/instance_heartbeat.ts";
 import { openStore, type Store } from "../sql/mod.ts";
-import { endsWithin, StoreHealth } from "../sql/drivers/store_health.ts";
+import { LoopService, startService } from "../service/store_service.ts";
 import { AgentWriter } from "./agent_writer.ts";
 import { dnsSettings } from "./config.ts";
 import { dnsMetrics } from "./metrics.ts";
@@ -28,27 +24,20 @@ const STORE_CLOSE_MS = 500;
 
 type DnsSettings = SettingsOf<typeof dnsSettings>;
 
-class DnsService implements RunningService {
+class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, RouteNote> {
   readonly name = "dns";
-  readonly #context: DaemonContext;
-  readonly #store: Store;
   readonly #table: RouteTable;
   readonly #hub: RouteHub;
-  readonly #health: StoreHealth;
   readonly #poller: VersionPoller;
   readonly #inquiries: NodeUseInquiries;
-  #loopErrorCount = 0;
   #cutCount = 0;
-  #loops: LoopGroup<RouteTask> | undefined;
   #inWorkers = false;
-  #heartbeat: InstanceHeartbeat | undefined;
   #agents: AgentWriter | undefined;
-  #address = "";
 
   constructor(settings: DnsSettings, context: DaemonContext, store: Store) {
+    super(context, store, "serving from memory");
     const { clock, rng, log } = context;
-    this.#context = context;
-    this.#store = store;
+    this.onStop(STORE_CLOSE_MS, () => store.close());
     this.#table = new RouteTable(clock.wallMs());
     const logLimiter = new LogRateLimiter(clock, 1);
     const cache = new RouteFrameCache(this.#table, (modId, cmdId, sent, total) => {
@@ -68,27 +57,20 @@ class DnsService implements RunningService {
       cache,
       (loop, modId, cmdId, frames) => this.#send(loop, modId, cmdId, frames),
     );
-    this.#health = new StoreHealth({
-      clock,
-      log,
-      label: store.label,
-      meanwhile: "serving from memory",
-    });
     this.#inquiries = new NodeUseInquiries({
       clock,
       loopCount: settings.loopCount,
       survey: (id, request) => {
         for (let loop = 0; loop < settings.loopCount; loop++) {
-          this.#loops?.send(loop, { type: "survey", id, request });
+          this.send(loop, { type: "survey", id, request });
         }
       },
-      report: (loop, question, result) =>
-        this.#loops?.send(loop, { type: "report", question, result }),
+      report: (loop, question, result) => this.send(loop, { type: "report", question, result }),
     });
     this.#poller = new VersionPoller({
       store,
       table: this.#table,
-      health: this.#health,
+      health: this.health,
       clock,
       rng,
       log,
@@ -99,70 +81,42 @@ class DnsService implements RunningService {
     });
   }
 
-  get addresses(): readonly string[] {
-    return [this.#address];
-  }
-
   async start(settings: DnsSettings): Promise<void> {
-    const { clock, log, software, authToken } = this.#context;
-    const { loopCount } = settings;
-    const init: RouteLoopInit = {
-      hostname: settings.listenIp,
-      connectionsMax: Math.ceil(settings.connectionsMax / loopCount),
-      connectionsPerHostMax: settings.connectionsPerHostMax,
-      subscriptionsMax: settings.subscriptionsMax,
-      subscriptionsTotalMax: Math.ceil(SUBSCRIPTIONS_MAX / loopCount),
-      software,
-      token: authToken,
-    };
-    const listener = {
-      onNote: (note: RouteNote, loop: number): void => this.#onNote(note, loop),
-      onFailed: (): void => void this.#loopErrorCount++,
-      onGone: (loop: number): void => {
+    const { loopCount, subscriptionsMax } = settings;
+    this.#inWorkers = loopCount > 1;
+    await this.startLoops(settings, {
+      make: (init, around) => new RouteLoop(init, around),
+      entry: new URL("./dns_loop.ts", import.meta.url),
+      init: {
+        subscriptionsMax,
+        subscriptionsTotalMax: Math.ceil(SUBSCRIPTIONS_MAX / loopCount),
+      },
+      onNote: (note, loop) => this.#onNote(note, loop),
+      onGone: (loop) => {
         this.#hub.removeLoop(loop);
         this.#agents?.lostLoop(loop);
       },
-    };
-    this.#inWorkers = loopCount > 1;
-    this.#loops = await startLoops({
-      count: loopCount,
-      make: (init, around) => new RouteLoop(init, around),
-      entry: new URL("./dns_loop.ts", import.meta.url),
-      init,
-      listener,
-      clock,
-      log,
+      whileClosing: () => this.#agents?.stop(),
     });
-    this.#address = formatAddress(await this.#loops.listen(settings.listenPort));
+    const address = await this.listen(settings.listenPort);
     this.#poller.start();
-    this.#signIn(loopCount);
+    this.onStop(0, () => this.#poller.stop(), () => this.#inquiries.close());
+    this.signIn("dns", address, () => this.#detail());
+    this.#writeAgents(loopCount, address);
   }
 
-  /** Tells the database of this dns, and of the agents linked to it. */
-  #signIn(loopCount: number): void {
-    const { clock, log, software } = this.#context;
-    const address = reachableAddress(this.#address);
-    this.#heartbeat = new InstanceHeartbeat({
-      store: this.#store,
-      clock,
-      log,
-      kind: "dns",
-      address,
-      software,
-      detail: () => this.#detail(),
-    });
-    this.#heartbeat.start();
+  /** Tells the database of the agents linked to this dns. */
+  #writeAgents(loopCount: number, address: string): void {
+    const { clock, log } = this.context;
     this.#agents = new AgentWriter({
-      store: this.#store,
+      store: this.store,
       clock,
       log,
       loopCount,
       address,
       version: () => this.#table.loaded ? this.#poller.version : 0,
       ask: (round) => {
-        for (let loop = 0; loop < loopCount; loop++) {
-          this.#loops?.send(loop, { type: "agents", round });
-        }
+        for (let loop = 0; loop < loopCount; loop++) this.send(loop, { type: "agents", round });
       },
     });
     this.#agents.start();
@@ -170,7 +124,7 @@ class DnsService implements RunningService {
 
   stats(): Record<string, number | string> {
     return {
-      ...this.#loops?.stats(),
+      ...this.loopStats(),
       loaded: Number(this.#table.loaded),
       revision: this.#table.revision,
       modules: this.#table.moduleCount,
@@ -179,10 +133,10 @@ class DnsService implements RunningService {
       rows_bad_port: this.#table.skipped.badPort,
       rows_over_limit: this.#table.skipped.overLimit,
       routes_cut: this.#cutCount,
-      loop_errors: this.#loopErrorCount,
+      loop_errors: this.loopErrorCount,
       ...this.#agents?.stats(),
       ...this.#poller.stats(),
-      ...this.#health.stats(),
+      ...this.health.stats(),
     };
   }
 
@@ -192,23 +146,14 @@ class DnsService implements RunningService {
   }
 
   get monitorRoutes(): ReadonlyMap<string, MonitorRoute> {
-    return new Map([["/sd/modules", ({ query }) => discoverModules(this.#store, query)]]);
+    return new Map([[
+      "/sd/modules",
+      ({ query }) => discoverModules(this.#table, this.store, query),
+    ]]);
   }
 
   reload(settings: DnsSettings): void {
     this.#poller.setIntervals(settings.pollIntervalMs, settings.reloadIntervalMs);
-  }
-
-  async stop(): Promise<void> {
-    this.#poller.stop();
-    this.#inquiries.close();
-    const written = endsWithin(
-      this.#context.clock,
-      STORE_CLOSE_MS,
-      this.#agents?.stop() ?? Promise.resolve(),
-    );
-    await Promise.all([this.#loops?.close(), this.#heartbeat?.stop(), written]);
-    await endsWithin(this.#context.clock, STORE_CLOSE_MS, this.#store.close());
   }
 
   #onNote(note: RouteNote, loop: number): void {
@@ -234,11 +179,11 @@ class DnsService implements RunningService {
     const sent = this.#inWorkers
       ? { revision, legacy: frames.legacy, extended: frames.extended }
       : frames;
-    this.#loops?.send(loop, { type: "frames", modId, cmdId, frames: sent });
+    this.send(loop, { type: "frames", modId, cmdId, frames: sent });
   }
 
   #detail(): Record<string, number | string> {
-    const stats = this.#loops?.stats() ?? {};
+    const stats = this.loopStats();
     return {
       revision: this.#table.revision,
       version: this.#poller.version,
@@ -252,24 +197,16 @@ class DnsService implements RunningService {
   }
 }
 
-async function startDns(settings: DnsSettings, context: DaemonContext): Promise<RunningService> {
-  requireSafeListen(settings.listenIp, settings);
-  const store = await openStore(storeUrl(settings), { log: context.log });
-  const service = new DnsService(settings, context, store);
-  try {
-    await service.start(settings);
-  } catch (error) {
-    await service.stop();
-    throw error;
-  }
-  return service;
-}
-
 /** The service that gives agents the routes and pushes their changes. */
 export const dnsDaemon: DaemonDefinition<typeof dnsSettings> = {
   name: "dns",
   summary: "Gives agents the nodes of each module and pushes every change to them.",
   settings: dnsSettings,
   monitor: { port: METRICS_PORTS.dns, table: dnsMetrics },
-  start: startDns,
+  start: (settings, context) =>
+    startService(
+      settings,
+      (url) => openStore(url, { log: context.log }),
+      (store) => new DnsService(settings, context, store),
+    ),
 };

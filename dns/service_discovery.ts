@@ -3,8 +3,9 @@
 import type { HttpAnswer } from "../daemon/monitor/http_get.ts";
 import { StoreError } from "../reactor/errors.ts";
 import type { RouteRow, Store } from "../sql/store.ts";
-import { addressText, isNodePort, type NodeState, PORT_MAX } from "../model/node.ts";
+import { addressText, isNodePort, NODE_STATES, type NodeState, PORT_MAX } from "../model/node.ts";
 import { UINT32_MAX } from "../model/module.ts";
+import type { RouteTable } from "./route_table.ts";
 
 /** Most nodes of one answer; for more the question has to name a module. */
 export const DISCOVERY_TARGETS_MAX = 50_000;
@@ -25,7 +26,6 @@ interface DiscoveryQuery {
 }
 
 const PARAMETERS = ["modid", "cmdid", "state", "port"];
-const STATES: readonly NodeState[] = ["on", "drain", "off"];
 
 function numberOf(query: URLSearchParams, name: string, max: number): number | undefined {
   const text = query.get(name);
@@ -43,10 +43,10 @@ function parseQuery(query: URLSearchParams): DiscoveryQuery {
     throw new RangeError(`There is no parameter "${name}"; known: ${PARAMETERS.join(", ")}`);
   }
   const states = (query.get("state") ?? "on,drain").split(",");
-  const unknown = states.find((state) => !STATES.includes(state as NodeState));
+  const unknown = states.find((state) => !NODE_STATES.includes(state as NodeState));
   if (unknown !== undefined) {
     throw new RangeError(
-      `state must be some of ${STATES.join(",")}: current value is "${unknown}"`,
+      `state must be some of ${NODE_STATES.join(",")}: current value is "${unknown}"`,
     );
   }
   return {
@@ -73,7 +73,7 @@ class TargetGroups {
     return this.#count > DISCOVERY_TARGETS_MAX;
   }
 
-  add(rows: readonly RouteRow[]): void {
+  add(rows: Iterable<RouteRow>): void {
     const { modId, cmdId, states, port } = this.#query;
     for (const row of rows) {
       if (this.isFull) return;
@@ -108,11 +108,23 @@ class TargetGroups {
   }
 }
 
+/** Rows of the table in memory that the question is about. */
+function* rowsInMemory(table: RouteTable, { modId, cmdId }: DiscoveryQuery): Generator<RouteRow> {
+  for (const key of table.modules()) {
+    if ((modId ?? key.modId) !== key.modId || (cmdId ?? key.cmdId) !== key.cmdId) continue;
+    const { snapshot, index } = table.route(key.modId, key.cmdId);
+    yield* snapshot.rowsOf(index);
+  }
+}
+
 /**
  * Answers `/sd/modules?modid=&cmdid=&state=on,drain&port=`: what Prometheus asks of a
- * `http_sd_configs` url. When the database is away it is told so, and keeps the targets it has.
+ * `http_sd_configs` url, from the routes in memory. Nodes that are `off` are not there: a question
+ * for them reads the database. When there is no answer Prometheus is told so, and keeps the targets
+ * it has.
  */
 export async function discoverModules(
+  table: RouteTable,
   store: Pick<Store, "readRoutes" | "readModules">,
   parameters: URLSearchParams,
 ): Promise<HttpAnswer> {
@@ -120,7 +132,10 @@ export async function discoverModules(
     const query = parseQuery(parameters);
     const { modId, cmdId } = query;
     const groups = new TargetGroups(query);
-    if (modId !== undefined && cmdId !== undefined) {
+    if (!query.states.has("off")) {
+      if (!table.loaded) return { status: 503, body: "The routes have not been read yet\n" };
+      groups.add(rowsInMemory(table, query));
+    } else if (modId !== undefined && cmdId !== undefined) {
       groups.add(await store.readModules([{ modId, cmdId }]));
     } else {
       await store.readRoutes((rows) => groups.add(rows));

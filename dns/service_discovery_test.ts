@@ -4,6 +4,8 @@ import { StoreError } from "../reactor/errors.ts";
 import type { RouteRow } from "../sql/store.ts";
 import { discoverModules, DISCOVERY_TARGETS_MAX } from "./service_discovery.ts";
 import type { ModuleKey } from "../model/module.ts";
+import { RouteTable } from "./route_table.ts";
+import { buildSnapshot } from "./route_snapshot.ts";
 
 function row(more: Partial<RouteRow> = {}): RouteRow {
   return {
@@ -29,7 +31,7 @@ const ROWS = [
 ];
 
 /** A store with these rows, that gives them in two pages. */
-function storeOf(rows: readonly RouteRow[]): Parameters<typeof discoverModules>[0] {
+function storeOf(rows: readonly RouteRow[]): Parameters<typeof discoverModules>[1] {
   return {
     async readRoutes(onRows): Promise<void> {
       await onRows(rows.slice(0, 2));
@@ -42,8 +44,20 @@ function storeOf(rows: readonly RouteRow[]): Parameters<typeof discoverModules>[
   };
 }
 
+/** The table in memory after a full load of these rows. */
+function tableOf(rows: readonly RouteRow[]): RouteTable {
+  const table = new RouteTable(1);
+  const steps = table.install(buildSnapshot(rows));
+  while (steps.next().done !== true);
+  return table;
+}
+
 async function ask(query: string, rows = ROWS): Promise<{ status: number; body: string }> {
-  const { status, body } = await discoverModules(storeOf(rows), new URLSearchParams(query));
+  const { status, body } = await discoverModules(
+    tableOf(rows),
+    storeOf(rows),
+    new URLSearchParams(query),
+  );
   return { status, body };
 }
 
@@ -87,5 +101,26 @@ test("discoverModules() is bounded, and says when the database is away", async (
     ...storeOf([]),
     readRoutes: () => Promise.reject(new StoreError("away", true)),
   };
-  assert.equal((await discoverModules(away, new URLSearchParams())).status, 503);
+  const table = tableOf(ROWS);
+  const off = new URLSearchParams("state=on,off");
+  assert.equal((await discoverModules(table, away, off)).status, 503);
+  // What is in memory needs no database, but something must have been read.
+  assert.equal((await discoverModules(table, away, new URLSearchParams())).status, 200);
+  assert.equal((await discoverModules(new RouteTable(1), away, new URLSearchParams())).status, 503);
+});
+
+test("discoverModules() gives a module that was read since the last full load, in its place", async () => {
+  const table = tableOf(ROWS);
+  const moved = [row({ ip: 0x0a000009 })];
+  table.replaceModules([{ modId: 1, cmdId: 2 }, { modId: 9, cmdId: 9 }], [
+    ...moved,
+    row({ modId: 9, cmdId: 9 }),
+  ]);
+  const { body } = await discoverModules(table, storeOf([]), new URLSearchParams());
+  const groups = JSON.parse(body) as { targets: string[] }[];
+  assert.deepEqual(groups.map(({ targets }) => targets), [
+    ["10.0.0.9:80"],
+    ["10.0.0.1:81"],
+    ["10.0.0.1:80"],
+  ]);
 });

@@ -4,7 +4,7 @@ import { type Clock, sleep, type Timer } from "../reactor/time/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import type { RouteMark, Store } from "../sql/store.ts";
-import type { StoreHealth } from "../sql/drivers/store_health.ts";
+import type { StoreHealth } from "../service/store_health.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { RouteSnapshotBuilder } from "./route_snapshot.ts";
 import type { InstallResult, RouteExtras, RouteTable } from "./route_table.ts";

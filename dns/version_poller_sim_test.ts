@@ -10,7 +10,7 @@ import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { nextInt, type Rng, seededRng } from "../reactor/time/rng.ts";
 import type { RouteMark, RouteRow } from "../sql/store.ts";
-import { StoreHealth } from "../sql/drivers/store_health.ts";
+import { StoreHealth } from "../service/store_health.ts";
 import { RouteTable } from "./route_table.ts";
 import { VersionPoller } from "./version_poller.ts";
 import type { ModuleKey } from "../model/module.ts";

@@ -7,7 +7,7 @@ import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import type { ModuleRow, RouteMark, RouteRow } from "../sql/store.ts";
-import { StoreHealth } from "../sql/drivers/store_health.ts";
+import { StoreHealth } from "../service/store_health.ts";
 import { until } from "../tests/support/until.ts";
 import { RouteTable } from "./route_table.ts";
 import { CHANGED_MODULES_MAX, VersionPoller } from "./version_poller.ts";

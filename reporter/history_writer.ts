@@ -7,7 +7,7 @@ import type { Rng } from "../reactor/time/rng.ts";
 import type { HistoryStep } from "../sql/results/call_history.ts";
 import { EVENTS_PER_CALL_MAX } from "../sql/results/event.ts";
 import type { CallStatusRow, Store } from "../sql/store.ts";
-import { endsWithin } from "../sql/drivers/store_health.ts";
+import { endsWithin } from "../service/store_health.ts";
 import { type CallTotal, CallTracker } from "./call_history.ts";
 import { EventBacklog, HistoryBacklog } from "./history_backlog.ts";
 import type { TimedStatusRow } from "./status_rows.ts";

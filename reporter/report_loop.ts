@@ -3,7 +3,7 @@
 import type { Address } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import { GreetingServer, type GreetingServerInit } from "../session/greeting_server.ts";
-import type { LoopStats, LoopSurroundings, ServiceLoop } from "../daemon/loops/loop_group.ts";
+import type { LoopStats, LoopSurroundings, ServiceLoop } from "../service/loops/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { decodeReportStatusRequest } from "../proto/messages.ts";
 import { RowShipper } from "./row_shipper.ts";

@@ -1,6 +1,6 @@
 // Shell. Entry of a worker that runs one loop of the reporter.
 
-import { runServiceLoop } from "../daemon/loops/loop_worker.ts";
+import { runServiceLoop } from "../service/loops/loop_worker.ts";
 import {
   ReportLoop,
   type ReportLoopInit,

@@ -2,15 +2,15 @@
 
 import { formatAddress } from "../reactor/address.ts";
 import { HashRing } from "../balancer/picking/hash_ring.ts";
-import { METRICS_PORTS, requireSafeListen, storeUrl } from "../daemon/settings/common_settings.ts";
-import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
-import { type LoopGroup, startLoops } from "../daemon/loops/loop_group.ts";
+import { METRICS_PORTS } from "../daemon/settings/common_settings.ts";
+import type { DaemonContext, DaemonDefinition } from "../daemon/daemon.ts";
+import type { Logger } from "../reactor/log.ts";
 import type { Metric } from "../daemon/monitor/metrics_text.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { reachableAddress } from "../daemon/reachable_address.ts";
-import { InstanceHeartbeat } from "../sql/instances/instance_heartbeat.ts";
 import { type CallStatusRow, openStore, type ServiceInstance, type Store } from "../sql/mod.ts";
-import { endsWithin, StoreHealth } from "../sql/drivers/store_health.ts";
+import { endsWithin } from "../service/store_health.ts";
+import { LoopService, startService } from "../service/store_service.ts";
 import { reporterSettings } from "./config.ts";
 import { type HistoryRetention, HistoryWriter } from "./history_writer.ts";
 import {
@@ -30,6 +30,9 @@ const LOOPS_CLOSE_MS = 400;
 /** Time that a stop gives the queues to write out what they hold. */
 const FLUSH_LIMIT_MS = 800;
 
+/** What the queues may take beyond it. */
+const FLUSH_GRACE_MS = 100;
+
 /** Time that a start waits for what the database holds of the time before. */
 const ADOPT_LIMIT_MS = 1_000;
 
@@ -41,33 +44,29 @@ const STORE_CLOSE_MS = 200;
 
 type ReporterSettings = SettingsOf<typeof reporterSettings>;
 
-class ReporterService implements RunningService {
+class ReporterService extends LoopService<
+  ReporterSettings,
+  ReportLoopInit,
+  ReportTask,
+  ReportNote
+> {
   readonly name = "reporter";
-  readonly #context: DaemonContext;
   readonly #stores: Stores;
   readonly #history: HistoryWriter | undefined;
   readonly #queues: readonly StoreQueue[];
   readonly #ring: HashRing;
-  readonly #health: StoreHealth;
   /** Queues whose last write failed: the database is back when there is none. */
   readonly #failing = new Set<number>();
-  #loops: LoopGroup<ReportTask> | undefined;
-  #heartbeat: InstanceHeartbeat | undefined;
   /** How often a loop was replaced: its successor counts connections from the start again. */
   readonly #loopStarts = new Map<number, number>();
-  #loopErrorCount = 0;
-  #address = "";
 
   constructor(settings: ReporterSettings, context: DaemonContext, stores: Stores) {
+    super(context, stores.queues[0], "keeping the latest results in memory");
     const { clock, rng, log } = context;
-    this.#context = context;
     this.#stores = stores;
-    this.#health = new StoreHealth({
-      clock,
-      log,
-      label: stores.queues[0].label,
-      meanwhile: "keeping the latest results in memory",
-    });
+    const all = new Set([...stores.queues, stores.history]);
+    this.onStop(STORE_CLOSE_MS, ...[...all].map((store) => () => store.close()));
+    this.onStop(FLUSH_LIMIT_MS + FLUSH_GRACE_MS, () => this.#flush());
     this.#queues = stores.queues.map((store, index) =>
       new StoreQueue({
         store,
@@ -90,51 +89,21 @@ class ReporterService implements RunningService {
     });
   }
 
-  get addresses(): readonly string[] {
-    return [this.#address];
-  }
-
   async start(settings: ReporterSettings): Promise<void> {
-    const { clock, log, software, authToken } = this.#context;
-    const { loopCount } = settings;
-    const init: ReportLoopInit = {
-      hostname: settings.listenIp,
-      connectionsMax: Math.ceil(settings.connectionsMax / loopCount),
-      connectionsPerHostMax: settings.connectionsPerHostMax,
-      keysMax: settings.keysMax,
-      software,
-      token: authToken,
-      inWorker: loopCount > 1,
-    };
-    const listener = {
-      onNote: (note: ReportNote, loop: number): void => this.#onNote(note, loop),
-      onFailed: (): void => void this.#loopErrorCount++,
-      onGone: (loop: number): void => {
+    await this.startLoops(settings, {
+      make: (init, around) => new ReportLoop(init, around),
+      entry: new URL("./reporter_loop.ts", import.meta.url),
+      init: { keysMax: settings.keysMax, inWorker: settings.loopCount > 1 },
+      onNote: (note, loop) => this.#onNote(note, loop),
+      onGone: (loop) => {
         this.#history?.dropAll(this.#peerPrefix(loop));
         this.#loopStarts.set(loop, (this.#loopStarts.get(loop) ?? 0) + 1);
       },
-    };
-    this.#loops = await startLoops({
-      count: loopCount,
-      make: (init, around) => new ReportLoop(init, around),
-      entry: new URL("./reporter_loop.ts", import.meta.url),
-      init,
-      listener,
-      clock,
-      log,
+      closeMs: LOOPS_CLOSE_MS,
     });
     await this.#startHistory(settings);
-    this.#address = formatAddress(await this.#loops.listen(settings.listenPort));
-    this.#heartbeat = new InstanceHeartbeat({
-      store: this.#stores.queues[0],
-      clock,
-      log,
-      kind: "reporter",
-      address: reachableAddress(this.#address),
-      software,
-      detail: () => this.#detail(),
-    });
-    this.#heartbeat.start();
+    const address = await this.listen(settings.listenPort);
+    this.signIn("reporter", address, () => this.#detail());
   }
 
   /**
@@ -145,7 +114,7 @@ class ReporterService implements RunningService {
   async #startHistory({ listenIp, listenPort }: ReporterSettings): Promise<void> {
     const history = this.#history;
     if (history === undefined) return;
-    const { clock } = this.#context;
+    const { clock } = this.context;
     const store = this.#stores.history;
     const own = reachableAddress(formatAddress({ hostname: listenIp, port: listenPort }));
     const isOther = ({ address, seenAt }: ServiceInstance): boolean =>
@@ -162,7 +131,7 @@ class ReporterService implements RunningService {
   stats(): Record<string, number | string> {
     const queues = this.#queueStats();
     return {
-      ...this.#loops?.stats(),
+      ...this.loopStats(),
       queues: this.#queues.length,
       rows_waiting: queues.waiting,
       rows_written: queues.written,
@@ -170,18 +139,18 @@ class ReporterService implements RunningService {
       rows_refused: queues.refused,
       writes: queues.writes,
       write_failures: queues.failures,
-      loop_errors: this.#loopErrorCount,
+      loop_errors: this.loopErrorCount,
       ...this.#history?.stats,
-      ...this.#health.stats(),
+      ...this.health.stats(),
     };
   }
 
   /** Results are kept in memory meanwhile, but only for so long. */
   readiness(): string | undefined {
-    return this.#health.up ? undefined : "the database does not take results";
+    return this.health.up ? undefined : "the database does not take results";
   }
 
-  metrics(): Metric[] {
+  override metrics(): Metric[] {
     const samples = (this.#history?.callTotals() ?? []).flatMap(({ module, succ, err }) => {
       const labels = module === undefined
         ? { modid: "other", cmdid: "other" }
@@ -200,22 +169,15 @@ class ReporterService implements RunningService {
     this.#history?.setRetention(retentionOf(settings));
   }
 
-  async stop(): Promise<void> {
-    const { clock, log } = this.#context;
-    const forgotten = this.#heartbeat?.stop();
-    const closed = this.#loops?.close(LOOPS_CLOSE_MS);
-    if (closed !== undefined) await endsWithin(clock, LOOPS_CLOSE_MS, closed);
+  /** Writes out what has arrived, and says what the database took no more. */
+  async #flush(): Promise<void> {
+    const { log } = this.context;
     const historyStopped = this.#history?.stop(FLUSH_LIMIT_MS);
     const left = await Promise.all(this.#queues.map((queue) => queue.stop(FLUSH_LIMIT_MS)));
     const lostCount = left.reduce((sum, count) => sum + count, 0);
     if (lostCount > 0) log.error("Results lost: the database took no more", { rows: lostCount });
     const historyLost = await historyStopped ?? 0;
     if (historyLost > 0) log.error("Call history lost", { rows: historyLost });
-    await forgotten;
-    const stores = Promise.all(
-      [...this.#stores.queues, this.#stores.history].map((store) => store.close()),
-    );
-    await endsWithin(clock, STORE_CLOSE_MS, stores);
   }
 
   #onNote(note: ReportNote, loop: number): void {
@@ -225,7 +187,7 @@ class ReporterService implements RunningService {
       this.#take(note.rows, loop);
     } else {
       this.#take(unpackRows(note.packed), loop);
-      this.#loops?.send(loop, "received");
+      this.send(loop, "received");
     }
   }
 
@@ -266,11 +228,11 @@ class ReporterService implements RunningService {
   #noteOutcome(queue: number, error: unknown): void {
     if (error !== undefined) {
       this.#failing.add(queue);
-      this.#health.failed(error);
+      this.health.failed(error);
       return;
     }
     this.#failing.delete(queue);
-    if (this.#failing.size === 0) this.#health.succeeded();
+    if (this.#failing.size === 0) this.health.succeeded();
   }
 
   #queueStats(): StoreQueueStats {
@@ -283,7 +245,7 @@ class ReporterService implements RunningService {
 
   #detail(): Record<string, number | string> {
     const queues = this.#queueStats();
-    const loops = this.#loops?.stats() ?? {};
+    const loops = this.loopStats();
     return {
       connections: loops.connections ?? 0,
       reports: loops.reports ?? 0,
@@ -301,13 +263,12 @@ interface Stores {
 }
 
 /** SQLite lets one writer in at a time, so there one store is enough for all. */
-async function openStores(settings: ReporterSettings, context: DaemonContext): Promise<Stores> {
-  const url = storeUrl(settings);
+async function openStores(url: string, queueCount: number, log: Logger): Promise<Stores> {
   // The second connection is for signs of life while a write is under way.
-  const open = (): Promise<Store> => openStore(url, { log: context.log, connectionsMax: 2 });
+  const open = (): Promise<Store> => openStore(url, { log, connectionsMax: 2 });
   const queues = [await open()];
   if (queues[0].dialect === "sqlite") return { queues, history: queues[0] };
-  while (queues.length < settings.queueCount) queues.push(await open());
+  while (queues.length < queueCount) queues.push(await open());
   return { queues, history: await open() };
 }
 
@@ -322,27 +283,16 @@ function retentionOf(settings: ReporterSettings): HistoryRetention {
   };
 }
 
-async function startReporter(
-  settings: ReporterSettings,
-  context: DaemonContext,
-): Promise<RunningService> {
-  requireSafeListen(settings.listenIp, settings);
-  const stores = await openStores(settings, context);
-  const service = new ReporterService(settings, context, stores);
-  try {
-    await service.start(settings);
-  } catch (error) {
-    await service.stop();
-    throw error;
-  }
-  return service;
-}
-
 /** The service that writes what agents report into the database. */
 export const reporterDaemon: DaemonDefinition<typeof reporterSettings> = {
   name: "reporter",
   summary: "Writes the call results that agents report into the database.",
   settings: reporterSettings,
   monitor: { port: METRICS_PORTS.reporter, table: reporterMetrics },
-  start: startReporter,
+  start: (settings, context) =>
+    startService(
+      settings,
+      (url) => openStores(url, settings.queueCount, context.log),
+      (stores) => new ReporterService(settings, context, stores),
+    ),
 };

@@ -22,6 +22,7 @@ export const ROOM_ORDER: readonly (readonly string[])[] = [
   ["daemon"],
   ["balancer", "sql"],
   ["feed"],
+  ["service"],
   ["dns", "reporter", "agent", "api", "sim"],
   ["web"],
   ["tools", "bench"],

@@ -1,16 +1,16 @@
 // Shell. The console as a service: REST interface, pages, alerts.
 
 import { randomUUID } from "node:crypto";
-import { METRICS_PORTS, requireSafeListen, storeUrl } from "../daemon/settings/common_settings.ts";
+import { METRICS_PORTS } from "../daemon/settings/common_settings.ts";
 import type { Metric } from "../daemon/monitor/metrics_text.ts";
-import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
+import type { DaemonContext, DaemonDefinition } from "../daemon/daemon.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import { type Address, formatAddress, parseAddress } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
-import { type HttpServer, runtime } from "../reactor/runtime/mod.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
 import { openStore, type Store } from "../sql/mod.ts";
-import { endsWithin } from "../sql/drivers/store_health.ts";
+import { startService, StoreService } from "../service/store_service.ts";
 import { AccessService } from "../control/access/access_service.ts";
 import { AgentService } from "../control/system/agent_service.ts";
 import { AgentWatch } from "../control/system/agent_watch.ts";
@@ -49,9 +49,8 @@ export interface WebOptions {
 }
 
 /** A running console. */
-export class WebService implements RunningService {
+export class WebService extends StoreService<WebSettings> {
   readonly name = "web";
-  readonly #context: DaemonContext;
   readonly #options: WebOptions;
   readonly #store: Store;
   readonly #reader: SystemReader;
@@ -62,7 +61,6 @@ export class WebService implements RunningService {
   readonly #watch: AgentWatch;
   readonly #nodeUse: NodeUseService;
   readonly #requests = new RequestCounts();
-  #server: HttpServer | undefined;
   #stopped = false;
   #isWarned = false;
 
@@ -72,8 +70,9 @@ export class WebService implements RunningService {
     store: Store,
     options: WebOptions,
   ) {
+    super(context);
     const { clock, log, software } = context;
-    this.#context = context;
+    this.onStop(CLOSE_TIMEOUT_MS, () => store.close());
     this.#options = options;
     this.#store = store;
     this.#live = new LiveHub({ clock });
@@ -140,19 +139,25 @@ export class WebService implements RunningService {
     this.#site = new Site({ api, hostNames, fault: () => reader.fault });
   }
 
-  get addresses(): readonly string[] {
-    return this.#server === undefined ? [] : [formatAddress(this.#server.address)];
-  }
-
   /** Listens, and makes the first admin when there is none. */
   async start(settings: WebSettings): Promise<void> {
+    if (this.#store.dialect === "sqlite") await this.#store.migrate();
     const { listenIp: hostname, listenPort: port } = settings;
-    this.#server = runtime.serveHttp({
+    this.onStop(
+      CLOSE_TIMEOUT_MS,
+      () => this.#reader.stop(),
+      () => this.#alerts.stop(),
+      () => this.#nodeUse.close(),
+    );
+    const server = runtime.serveHttp({
       hostname,
       port,
       handle: (request, remote) => this.#handle(request, remote),
     });
+    this.listensOn(formatAddress(server.address));
+    this.onStop(CLOSE_TIMEOUT_MS, () => server.close());
     this.#watch.start();
+    this.onStop(0, () => this.#live.close(), () => this.#watch.stop());
     await this.#reader.start();
     this.#reader.onReading(() => this.#live.wake());
     await this.#alerts.start();
@@ -181,7 +186,7 @@ export class WebService implements RunningService {
     return this.#reader.fault === undefined ? undefined : "the database does not answer";
   }
 
-  metrics(): Metric[] {
+  override metrics(): Metric[] {
     return this.#requests.metrics();
   }
 
@@ -189,24 +194,13 @@ export class WebService implements RunningService {
     // Every key needs a restart: the address is bound, and names are few.
   }
 
-  async stop(): Promise<void> {
-    const { clock } = this.#context;
+  override async stop(): Promise<void> {
     this.#stopped = true;
-    this.#live.close();
-    this.#watch.stop();
-    const closed = this.#server?.close();
-    if (closed !== undefined) await endsWithin(clock, CLOSE_TIMEOUT_MS, closed);
-    const quiet = Promise.all([
-      this.#reader.stop(),
-      this.#alerts.stop(),
-      this.#nodeUse.close(),
-    ]);
-    await endsWithin(clock, CLOSE_TIMEOUT_MS, quiet);
-    await endsWithin(clock, CLOSE_TIMEOUT_MS, this.#store.close());
+    await super.stop();
   }
 
   async #handle(request: Request, remote: Address): Promise<Response> {
-    const { clock } = this.#context;
+    const { clock } = this.context;
     const askedAtMs = clock.nowMs();
     const response = await this.#site.handle(request, remote.hostname);
     const { pathname } = new URL(request.url);
@@ -216,7 +210,7 @@ export class WebService implements RunningService {
 
   /** Tried again while the database is away, so that a console that starts first is no problem. */
   async #welcome(): Promise<void> {
-    const { clock, log } = this.#context;
+    const { clock, log } = this.context;
     if (this.#stopped) return;
     try {
       await this.#makeFirstAdmin();
@@ -257,22 +251,17 @@ export class WebService implements RunningService {
  * @throws {ConfigError} when it would listen beyond loopback without authentication.
  * @throws {BindError} when the port is taken.
  */
-export async function startWeb(
+export function startWeb(
   settings: WebSettings,
   context: DaemonContext,
   options: WebOptions = {},
 ): Promise<WebService> {
-  requireSafeListen(settings.listenIp, settings);
-  const store = await openStore(storeUrl(settings), { log: context.log });
-  const service = new WebService(settings, context, store, options);
-  try {
-    if (store.dialect === "sqlite") await store.migrate();
-    await service.start(settings);
-  } catch (error) {
-    await service.stop();
-    throw error;
-  }
-  return service;
+  const open = (url: string): Promise<Store> => openStore(url, { log: context.log });
+  return startService(
+    settings,
+    open,
+    (store) => new WebService(settings, context, store, options),
+  );
 }
 
 /** The console. */

@@ -14,9 +14,8 @@ import { ApiProblem } from "../problem.ts";
 import { randomSecret } from "../access/secrets.ts";
 import type { SystemReader } from "../system/system_reader.ts";
 import type { WebhookSender } from "./webhook_sender.ts";
+import { LeaderLease } from "../../service/leader_lease.ts";
 
-/** The console that watches renews its lease; another one takes over when it does not, in ms. */
-const LEASE_MS = 10_000;
 /** Rules, silences and webhooks that another console changed are read this often, in ms. */
 const RELOAD_INTERVAL_MS = 5_000;
 /** What fires is written down this often, and at once when it changes, in ms. */
@@ -81,14 +80,25 @@ export class AlertService {
   #hooks: WebhookRow[] = [];
   readonly #timers: Timer[] = [];
   #stopListening: (() => void) | undefined;
-  #leads = false;
-  #isRenewing = false;
+  readonly #lease: LeaderLease;
   #events: NewEvent[] = [];
   #isWriting = false;
   #isUnsaved = false;
 
   constructor(options: AlertServiceOptions) {
     this.#options = options;
+    const { store, clock, log, holder } = options;
+    this.#lease = new LeaderLease({
+      store: store.console,
+      clock,
+      log,
+      name: STATE_NAME,
+      holder,
+      onLead: async () => {
+        this.#restore(await store.console.state(STATE_NAME));
+        await this.#reload();
+      },
+    });
   }
 
   /** Alerts that fire and are not silenced. */
@@ -128,10 +138,9 @@ export class AlertService {
   /** Begins to watch. */
   async start(): Promise<void> {
     const { clock, reader } = this.#options;
-    await this.#renew();
+    await this.#lease.start();
     this.#stopListening = reader.onReading(() => this.#look());
     this.#timers.push(
-      setRepeating(clock, LEASE_MS / 3, () => void this.#renew()),
       setRepeating(clock, RELOAD_INTERVAL_MS, () => void this.#reload()),
       setRepeating(clock, SAVE_INTERVAL_MS, () => void this.#save()),
     );
@@ -139,9 +148,10 @@ export class AlertService {
 
   async stop(): Promise<void> {
     this.#stopListening?.();
+    this.#lease.stop();
     for (const timer of this.#timers) timer.cancel();
     this.#options.sender.stop();
-    if (this.#leads) await this.#save();
+    if (this.#lease.leads) await this.#save();
   }
 
   alerts(): ResponseOf<"listAlerts"> {
@@ -295,7 +305,7 @@ export class AlertService {
       wallMs: this.#wallMs(),
     });
     // A console that does not lead shows the same alerts, but tells nobody.
-    if (this.#leads) {
+    if (this.#lease.leads) {
       for (const one of news) {
         if (one.tell) sender.send(newsMessage(one, this.#wallMs()));
         if (one.keep) this.#events.push(newsEvent(one, this.#wallMs()));
@@ -308,27 +318,6 @@ export class AlertService {
     if (JSON.stringify(this.alerts()) !== before) this.#options.onChanged();
   }
 
-  /** Takes or keeps the lead among the consoles on this database. */
-  async #renew(): Promise<void> {
-    const { store, holder, log } = this.#options;
-    if (this.#isRenewing) return;
-    this.#isRenewing = true;
-    try {
-      const nowMs = this.#wallMs();
-      const leads = await store.console.takeLease(STATE_NAME, holder, nowMs, nowMs + LEASE_MS);
-      if (leads && !this.#leads) {
-        this.#restore(await store.console.state(STATE_NAME));
-        await this.#reload();
-      }
-      this.#leads = leads;
-    } catch (error) {
-      // Without the database nothing can be watched either; the lease runs out by itself.
-      log.debug("The lead of alerts could not be renewed", { error: messageOf(error) });
-    } finally {
-      this.#isRenewing = false;
-    }
-  }
-
   #restore(text: string | undefined): void {
     try {
       const alerts: unknown = JSON.parse(text ?? "[]");
@@ -339,7 +328,7 @@ export class AlertService {
   }
 
   async #save(): Promise<void> {
-    if (!this.#leads) return;
+    if (!this.#lease.leads) return;
     this.#isUnsaved = false;
     const firing = this.#engine.alerts.filter(({ state }) => state === "firing");
     try {

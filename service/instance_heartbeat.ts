@@ -1,10 +1,10 @@
 // Shell. Tells the database regularly that a service is alive.
 
-import { type Clock, type Timer } from "../../reactor/time/clock.ts";
-import { messageOf, StoreError } from "../../reactor/errors.ts";
-import type { Logger } from "../../reactor/log.ts";
-import type { ServiceInstance, Store } from "../store.ts";
-import { endsWithin } from "../drivers/store_health.ts";
+import { type Clock, type Timer } from "../reactor/time/clock.ts";
+import { messageOf, StoreError } from "../reactor/errors.ts";
+import type { Logger } from "../reactor/log.ts";
+import type { ServiceInstance, Store } from "../sql/store.ts";
+import { endsWithin } from "./store_health.ts";
 
 /** Time between two signs of life. */
 export const HEARTBEAT_INTERVAL_MS = 5_000;

@@ -1,8 +1,8 @@
 // Core. Whether the database answers, told once when it is lost and once when it is back.
 
-import type { Clock, Timer } from "../../reactor/time/clock.ts";
-import { messageOf } from "../../reactor/errors.ts";
-import type { Logger } from "../../reactor/log.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
+import { messageOf } from "../reactor/errors.ts";
+import type { Logger } from "../reactor/log.ts";
 
 /** What {@linkcode StoreHealth} is given. */
 export interface StoreHealthOptions {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ManualClock } from "../../reactor/time/manual_clock.ts";
-import type { Logger } from "../../reactor/log.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import type { Logger } from "../reactor/log.ts";
 import { endsWithin, StoreHealth } from "./store_health.ts";
 
 test("StoreHealth tells a loss and a return once each, with the time away", () => {

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { StoreError } from "../../reactor/errors.ts";
-import { ManualClock } from "../../reactor/time/manual_clock.ts";
-import type { Logger } from "../../reactor/log.ts";
+import { StoreError } from "../reactor/errors.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import type { Logger } from "../reactor/log.ts";
 import {
   HEARTBEAT_INTERVAL_MS,
   HEARTBEAT_REFUSED_MS,
   HEARTBEAT_STOP_MS,
   InstanceHeartbeat,
 } from "./instance_heartbeat.ts";
-import type { ServiceInstance } from "../store.ts";
+import type { ServiceInstance } from "../sql/store.ts";
 
 /** A store that takes, refuses, or hangs. */
 class FakeStore {
