@@ -1,6 +1,6 @@
 // Shell. An in-process client's stream to the agent of its host.
 
-import type { ModuleReport } from "../balancer/routes/route_lb.ts";
+import type { ModuleReport } from "../balancer/routes/route_records.ts";
 import { RouteParts } from "../feed/route_parts.ts";
 import {
   decodeCallReportsTaken,

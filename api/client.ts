@@ -10,7 +10,7 @@ import {
   TimeoutError,
 } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import type { ModuleExplanation } from "../balancer/routes/route_lb.ts";
+import type { ModuleExplanation } from "../balancer/routes/route_records.ts";
 import {
   decodeExplainResponse,
   decodeGetHostResponse,

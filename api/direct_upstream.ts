@@ -1,6 +1,6 @@
 // Shell. An in-process client's streams to dns and reporter, where no agent runs.
 
-import type { ModuleReport } from "../balancer/routes/route_lb.ts";
+import type { ModuleReport } from "../balancer/routes/route_records.ts";
 import { chooseCallerIp } from "../feed/caller_ip.ts";
 import { PUSH_GUARD_MS } from "../feed/push_guard.ts";
 import { ReportSender } from "../feed/report_sender.ts";

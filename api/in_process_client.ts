@@ -7,7 +7,8 @@ import {
 import { DrainWatch } from "../balancer/routes/drain_watch.ts";
 import type { Host as Node } from "../balancer/host.ts";
 import { TIME_UNKNOWN_MS } from "../balancer/detection/overload_policy.ts";
-import { type ModuleExplanation, RouteLb, TICK_MS } from "../balancer/routes/route_lb.ts";
+import { RouteLb, TICK_MS } from "../balancer/routes/route_lb.ts";
+import type { ModuleExplanation } from "../balancer/routes/route_records.ts";
 import { RetCode } from "../proto/message_ids.ts";
 import { encodePickKey, type PickKey, readPickKey } from "../proto/pick_key.ts";
 import { formatAddress, formatIpv4, parseIpv4 } from "../reactor/address.ts";

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
 import { defaultBalanceSettings } from "../balancer/detection/balance_settings.ts";
-import type { ModuleReport } from "../balancer/routes/route_lb.ts";
+import type { ModuleReport } from "../balancer/routes/route_records.ts";
 import { RouteLb } from "../balancer/routes/route_lb.ts";
 import { formatIpv4 } from "../reactor/address.ts";
 import { ConnectError } from "../reactor/errors.ts";

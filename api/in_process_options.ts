@@ -5,7 +5,7 @@ import {
   checkBalanceSettings,
   defaultBalanceSettings,
 } from "../balancer/detection/balance_settings.ts";
-import { MODULES_MAX } from "../balancer/routes/route_lb.ts";
+import { MODULES_MAX } from "../balancer/routes/route_records.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import { type Address, parseAddress, parseIpv4 } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";

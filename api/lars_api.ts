@@ -1,6 +1,6 @@
 // Core. What every client offers, whichever way it gets its answers.
 
-import type { ModuleExplanation } from "../balancer/routes/route_lb.ts";
+import type { ModuleExplanation } from "../balancer/routes/route_records.ts";
 import type { RetCode } from "../proto/message_ids.ts";
 import type { CallFunction } from "./caller.ts";
 import type { Host, HostAnswer } from "./host.ts";

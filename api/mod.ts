@@ -11,7 +11,7 @@ export { LarsClient } from "./client.ts";
 export { InProcessClient } from "./in_process_client.ts";
 export type { InProcessClientOptions, InProcessClientStats } from "./in_process_options.ts";
 export type { LarsApi } from "./lars_api.ts";
-export type { ModuleExplanation } from "../balancer/routes/route_lb.ts";
+export type { ModuleExplanation } from "../balancer/routes/route_records.ts";
 export type { Host, HostAnswer } from "./host.ts";
 export type {
   CallOptions,

@@ -1,6 +1,6 @@
 // Core. Where an in-process client has its routes from and tells its results to.
 
-import type { ModuleReport } from "../balancer/routes/route_lb.ts";
+import type { ModuleReport } from "../balancer/routes/route_records.ts";
 import type { RouteNode } from "../model/node.ts";
 import type { NodeUsage, NodeUseRequest } from "../proto/message_types.ts";
 import type { Link } from "../session/link.ts";

@@ -44,23 +44,26 @@ export interface ModuleModeChange {
   readonly atMs: number;
 }
 
-/** What a node's calls came to, as it goes to the reporter. */
-export interface HostResult {
-  readonly ip: number;
-  readonly port: number;
+/** Counts of a node's window or state, as the rules use them. */
+export type HostCounts = Readonly<
+  Pick<Host, "vsucc" | "verr" | "rsucc" | "rerr" | "continSucc" | "continErr">
+>;
+
+/** The counts of a node. */
+export function hostCountsOf(host: Host): HostCounts {
+  const { vsucc, verr, rsucc, rerr, continSucc, continErr } = host;
+  return { vsucc, verr, rsucc, rerr, continSucc, continErr };
+}
+
+/** What a node's calls came to, as it goes to the reporter; totals since the agent knows the node. */
+export interface HostResult
+  extends
+    Readonly<Pick<Host, "ip" | "port" | "succTotal" | "errTotal" | "timedTotal" | "timeMsTotal">> {
   /** Successes of the window or state the node was in at its last counted call. */
   readonly succ: number;
   /** Failures of the same. */
   readonly err: number;
   readonly overload: boolean;
-  /** Successes since the agent knows the node. */
-  readonly succTotal: number;
-  /** Failures since the agent knows the node. */
-  readonly errTotal: number;
-  /** Calls since then whose time was told. */
-  readonly timedTotal: number;
-  /** What those took together, in milliseconds. */
-  readonly timeMsTotal: number;
 }
 
 /** What a route update did. */
@@ -72,23 +75,11 @@ export interface RouteUpdate {
   readonly cut: number;
 }
 
-/** One node as a snapshot shows it. */
-export interface HostSnapshot {
-  readonly ip: number;
-  readonly port: number;
-  readonly overload: boolean;
-  readonly vsucc: number;
-  readonly verr: number;
-  readonly rsucc: number;
-  readonly rerr: number;
-  readonly continSucc: number;
-  readonly continErr: number;
-  readonly sinceMs: number;
-  /** As the route says, as the next two. */
-  readonly weight: number;
-  readonly zone: string;
-  readonly state: NodeState;
-}
+/** One node as a snapshot shows it; weight, zone and state as the route says. */
+export type HostSnapshot = Readonly<
+  & Pick<Host, "ip" | "port" | "overload" | "sinceMs" | "weight" | "zone" | "state">
+  & HostCounts
+>;
 
 /** What is to be reported of a node; the next report without a call in between is one of a state. */
 export function hostResultOf(host: Host, overload: boolean): HostResult {
@@ -102,10 +93,6 @@ export function hostResultOf(host: Host, overload: boolean): HostResult {
 
 /** A node as a snapshot shows it. */
 export function hostSnapshotOf(host: Host): HostSnapshot {
-  const { ip, port, overload, vsucc, verr, rsucc, rerr, continSucc, continErr, sinceMs } = host;
-  const { weight, zone, state } = host;
-  return {
-    ...{ ip, port, overload, vsucc, verr, rsucc, rerr, continSucc, continErr, sinceMs },
-    ...{ weight, zone, state },
-  };
+  const { ip, port, overload, sinceMs, weight, zone, state } = host;
+  return { ip, port, overload, ...hostCountsOf(host), sinceMs, weight, zone, state };
 }

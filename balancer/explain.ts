@@ -1,6 +1,7 @@
 // Core. What a module tells about itself: its nodes, its latest decisions, and who got the calls.
 
 import { addressText } from "../model/node.ts";
+import { type HostCounts, hostCountsOf } from "./balance_records.ts";
 import type { Host } from "./host.ts";
 import { type Decision, PickLog } from "./module_memory.ts";
 import { changedSettings, type PolicyName } from "./module_policy.ts";
@@ -28,12 +29,10 @@ export type NodeCondition =
   | "off";
 
 /** A node as {@linkcode ModuleView} shows it. */
-export interface NodeView {
+export interface NodeView
+  extends HostCounts, Readonly<Pick<Host, "zone" | "weight" | "succTotal" | "errTotal">> {
   /** "10.0.0.1:80". */
   readonly node: string;
-  readonly zone: string;
-  /** Weight in the route. */
-  readonly weight: number;
   /** Weight it is picked by now; 0 while it is not in use. */
   readonly pickWeight: number;
   readonly condition: NodeCondition;
@@ -41,16 +40,6 @@ export interface NodeView {
   readonly sinceMs: number;
   /** The latest decision about it that is remembered; undefined = nothing ever befell it. */
   readonly reason: string | undefined;
-  /** Counts of its window or state, as the rules use them. */
-  readonly vsucc: number;
-  readonly verr: number;
-  readonly rsucc: number;
-  readonly rerr: number;
-  readonly continSucc: number;
-  readonly continErr: number;
-  /** Counts since the agent knows it. */
-  readonly succTotal: number;
-  readonly errTotal: number;
   /** Times it went out, less those that decayed. */
   readonly ejections: number;
   /** Calls under way; 0 where the module does not follow calls. */
@@ -98,7 +87,7 @@ export function viewNode(
   reason: string | undefined,
   picksRemembered: number,
 ): NodeView {
-  const { zone, weight, vsucc, verr, rsucc, rerr, continSucc, continErr, stats } = host;
+  const { zone, weight, succTotal, errTotal, stats } = host;
   return {
     node: addressText(host),
     zone,
@@ -107,14 +96,9 @@ export function viewNode(
     condition: conditionOf(host),
     sinceMs: nowMs - host.sinceMs,
     reason,
-    vsucc,
-    verr,
-    rsucc,
-    rerr,
-    continSucc,
-    continErr,
-    succTotal: host.succTotal,
-    errTotal: host.errTotal,
+    ...hostCountsOf(host),
+    succTotal,
+    errTotal,
     ejections: stats?.ejections ?? 0,
     callsUnderWay: stats?.underWay.count ?? 0,
     meanMs: stats?.meanTime.ms ?? 0,

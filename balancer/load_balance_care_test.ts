@@ -10,7 +10,8 @@ import { defaultBalanceSettings } from "./detection/balance_settings.ts";
 import { ReportCode } from "./detection/call_outcome.ts";
 import { WATCH_MS } from "./explain.ts";
 import type { RouteNode } from "../model/node.ts";
-import { RouteLb, type RouteLbOptions } from "./routes/route_lb.ts";
+import { RouteLb } from "./routes/route_lb.ts";
+import type { RouteLbOptions } from "./routes/route_records.ts";
 
 class Fixture {
   readonly changes: StateChange[] = [];

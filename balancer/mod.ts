@@ -34,17 +34,14 @@ export {
   TIME_UNKNOWN_MS,
 } from "./detection/overload_policy.ts";
 export { PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "./routes/pull_schedule.ts";
+export { REPORT_INTERVAL_MS, RESTING_TICK_MS, RouteLb, TICK_MS } from "./routes/route_lb.ts";
 export {
   type ModuleExplanation,
   type ModuleReport,
   MODULES_MAX,
   type ModuleSnapshot,
   NODES_MAX,
-  REPORT_INTERVAL_MS,
-  RESTING_TICK_MS,
-  RouteLb,
   type RouteLbOptions,
   type RouteLbStats,
-  TICK_MS,
-} from "./routes/route_lb.ts";
+} from "./routes/route_records.ts";
 export { NO_TURN } from "./picking/turn_table.ts";

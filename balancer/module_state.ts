@@ -60,6 +60,8 @@ export abstract class ModuleState implements HostOwner {
   /** The nodes that are picked from. */
   router: ZoneRouter;
   policy: ModulePolicy;
+  /** True when nodes come back in stages. */
+  isStaged: boolean;
   /** The numbers of the original rules, those of the agent or of the module. */
   rules: BalanceSettings;
   readonly context: BalanceContext;
@@ -81,6 +83,7 @@ export abstract class ModuleState implements HostOwner {
     this.walk = new ListWalk(modId, cmdId);
     this.context = context;
     this.policy = policy;
+    this.isStaged = policy.settings.recovery === "staged";
     this.detector = detectorFor(policy);
     this.router = new ZoneRouter(policy, context.zone, context.rng);
     this.rules = rulesOf(policy, context.settings);
@@ -108,11 +111,6 @@ export abstract class ModuleState implements HostOwner {
     return this.memoryIfAny?.mode ?? "normal";
   }
 
-  /** True when nodes come back in stages. */
-  get isStaged(): boolean {
-    return this.policy.settings.recovery === "staged";
-  }
-
   /** True when calls under way matter. */
   get followsCalls(): boolean {
     return this.router.followsCalls || this.isStaged ||
@@ -129,6 +127,7 @@ export abstract class ModuleState implements HostOwner {
   replacePolicy(policy: ModulePolicy, nowMs: number): void {
     const { context, memoryIfAny } = this;
     this.policy = policy;
+    this.isStaged = policy.settings.recovery === "staged";
     this.detector = detectorFor(policy);
     this.router = new ZoneRouter(policy, context.zone, context.rng);
     this.rules = rulesOf(policy, context.settings);

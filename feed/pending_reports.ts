@@ -1,7 +1,7 @@
 // Core. Results on their way to the reporter: the latest of each node, and not too many.
 
 import type { HostResult } from "../balancer/balance_records.ts";
-import type { ModuleReport } from "../balancer/routes/route_lb.ts";
+import type { ModuleReport } from "../balancer/routes/route_records.ts";
 import { type ModuleId, moduleId } from "../model/module.ts";
 
 /** Nodes with results that wait, about 200 bytes each; beyond it the oldest are dropped. */

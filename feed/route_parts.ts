@@ -4,7 +4,7 @@ import { decodeRoutePart } from "../proto/feed_codec.ts";
 import { decodeGetRouteResponse } from "../proto/host_codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { GetRouteResponse, HostInfo, RoutePart } from "../proto/message_types.ts";
-import { NODES_MAX } from "../balancer/routes/route_lb.ts";
+import { NODES_MAX } from "../balancer/routes/route_records.ts";
 import { type ModuleId, moduleId } from "../model/module.ts";
 
 /** Parts of one route: 65,536 nodes of 290 bytes, the largest our dns writes, take 291. */

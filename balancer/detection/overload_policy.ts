@@ -37,9 +37,6 @@ export function isTimeKnown(timecostMs: number): boolean {
   return timecostMs >= 0 && timecostMs <= TIME_COUNTED_MS_MAX;
 }
 
-/** A rule: why the node should change its state now, or undefined to leave it. */
-export type OverloadRule = (host: Host, settings: BalanceSettings) => string | undefined;
-
 /**
  * How often a failed call counts in verr: once for each full 100 ms it took, at least once. A
  * caller that waits one second for a dead node reports one failure a second; without this weight
@@ -158,11 +155,6 @@ export function successRateRule(host: Host, settings: BalanceSettings): string |
 export function successRunRule(host: Host, settings: BalanceSettings): string | undefined {
   if (host.continSucc < settings.continSuccLimit) return undefined;
   return `${host.continSucc} calls went well in a row, limit ${settings.continSuccLimit}`;
-}
-
-/** Why an idle node that has just failed should become overload, or undefined. */
-export function reasonToOverload(host: Host, settings: BalanceSettings): string | undefined {
-  return errorRateRule(host, settings) ?? errorRunRule(host, settings);
 }
 
 /** Why an overload node that has just succeeded should become idle, or undefined. */

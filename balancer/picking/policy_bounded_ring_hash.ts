@@ -1,7 +1,6 @@
 // Core. A key keeps its node unless that node has too many calls under way.
 
 import type { Host } from "../host.ts";
-import type { PickContext } from "./pick_policy.ts";
 import { RingHashPolicy } from "./policy_ring_hash.ts";
 
 /**
@@ -13,7 +12,8 @@ export class BoundedRingHashPolicy extends RingHashPolicy {
   override readonly name = "bounded_ring_hash";
   override readonly followsCalls = true;
 
-  protected override hasRoom(host: Host, { settings, totals }: PickContext): boolean {
+  protected override hasRoom(host: Host): boolean {
+    const { settings, totals } = this.context;
     const share = host.pickWeight / totals.pickWeight;
     const most = Math.ceil(settings.boundedLoad * (totals.underWay + 1) * share);
     return (host.stats?.underWay.count ?? 0) < most;

@@ -12,36 +12,24 @@ const UNKNOWN_BUSY = 1e12;
  * Finagle's `p2c` with `PeakEwma`. Each of the two is as likely as its weight. A failed call counts
  * as if it took `failurePenaltyMs`, so a node that fails fast draws no calls. O(log n).
  */
-export class P2cEwmaPolicy implements PickPolicy {
+export class P2cEwmaPolicy extends HostSlots implements PickPolicy {
   readonly name = "p2c_ewma";
   readonly followsCalls = true;
-  readonly #slots = new HostSlots();
   readonly #dice: PickContext["dice"];
   readonly #decayMs: number;
 
   constructor({ dice, settings }: Pick<PickContext, "dice" | "settings">) {
+    super();
     this.#dice = dice;
     this.#decayMs = settings.ewmaDecayMs;
   }
 
-  add(host: Host): void {
-    this.#slots.add(host);
-  }
-
-  remove(host: Host): void {
-    this.#slots.remove(host);
-  }
-
-  weightChanged(host: Host): void {
-    this.#slots.weightChanged(host);
-  }
-
   pick(nowMs: number): Host | undefined {
-    const one = this.#slots.sample(this.#dice);
-    if (one === undefined || this.#slots.count === 1) return one;
-    let other = this.#slots.sample(this.#dice) ?? one;
+    const one = this.sample(this.#dice);
+    if (one === undefined || this.count === 1) return one;
+    let other = this.sample(this.#dice) ?? one;
     // A second draw of the same node would be no choice; its neighbour is as good as any.
-    if (other === one) other = this.#slots.after(one);
+    if (other === one) other = this.after(one);
     return this.#score(one, nowMs) <= this.#score(other, nowMs) ? one : other;
   }
 

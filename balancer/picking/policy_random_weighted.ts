@@ -9,29 +9,17 @@ import type { PickContext, PickPolicy } from "./pick_policy.ts";
  * Sampling Without Replacement, 1980, here with replacement): O(log n), also for a change of weight,
  * where an alias table would be made anew.
  */
-export class RandomWeightedPolicy implements PickPolicy {
+export class RandomWeightedPolicy extends HostSlots implements PickPolicy {
   readonly name = "random_weighted";
   readonly followsCalls = false;
-  readonly #slots = new HostSlots();
   readonly #dice: PickContext["dice"];
 
   constructor({ dice }: Pick<PickContext, "dice">) {
+    super();
     this.#dice = dice;
   }
 
-  add(host: Host): void {
-    this.#slots.add(host);
-  }
-
-  remove(host: Host): void {
-    this.#slots.remove(host);
-  }
-
-  weightChanged(host: Host): void {
-    this.#slots.weightChanged(host);
-  }
-
   pick(): Host | undefined {
-    return this.#slots.sample(this.#dice);
+    return this.sample(this.#dice);
   }
 }

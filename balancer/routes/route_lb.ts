@@ -2,31 +2,27 @@
 
 import { RetCode } from "../../proto/message_ids.ts";
 import type { RouteNode } from "../../model/node.ts";
-import type { Rng } from "../../reactor/time/rng.ts";
-import type {
-  HostResult,
-  HostSnapshot,
-  ModuleModeChange,
-  RouteUpdate,
-  StateChange,
-} from "../balance_records.ts";
+import type { RouteUpdate, StateChange } from "../balance_records.ts";
 import { type BalanceSettings, checkBalanceSettings } from "../detection/balance_settings.ts";
-import type { ModuleView } from "../explain.ts";
+import type { CallCounts } from "../detection/overload_policy.ts";
 import { ActiveHosts, type Host } from "../host.ts";
-import { HostList, type Linked } from "../host_list.ts";
 import { LoadBalance } from "../load_balance.ts";
 import { DEFAULT_MODULE_POLICY, type ModulePolicy, parseModulePolicy } from "../module_policy.ts";
-import { type ModuleKeyed, ModuleTable } from "./module_table.ts";
 import type { BalanceContext, ModuleState } from "../module_state.ts";
-import type { CallCounts } from "../detection/overload_policy.ts";
-import { type Pullable, PullSchedule } from "./pull_schedule.ts";
 import { NO_TURN, TurnTable } from "../picking/turn_table.ts";
-
-/** Modules one agent keeps; a new one takes the place of an old one when it is full. */
-export const MODULES_MAX = 10_000;
-
-/** Nodes one module keeps; further ones are cut and counted. */
-export const NODES_MAX = 65_536;
+import { ModuleEntry, ModuleRegistry } from "./module_registry.ts";
+import {
+  type ModuleExplanation,
+  type ModuleReport,
+  MODULES_MAX,
+  type ModuleSnapshot,
+  NO_COUNTS,
+  NODES_MAX,
+  type RouteLbOptions,
+  type RouteLbStats,
+  type RouteState,
+} from "./route_records.ts";
+import { RouteRefresh } from "./route_refresh.ts";
 
 /** How often {@linkcode RouteLb.tick} is to be called: windows end this late at most. */
 export const TICK_MS = 100;
@@ -36,134 +32,6 @@ export const RESTING_TICK_MS = 1000;
 
 /** Shortest time between two reports of one module. */
 export const REPORT_INTERVAL_MS = 1000;
-
-/**
- * A route is pulled again at an age of update_timeout plus up to this share of it, so that agents
- * started together do not ask together for ever.
- */
-export const REFRESH_JITTER = 0.2;
-
-/**
- * Time one known module takes when all are asked for again over a new connection to dns, of which
- * a random part is waited: three loops of 3,333 modules each spread 10,000 requests over 25 s,
- * 400 a second.
- */
-export const RESUBSCRIBE_SPREAD_PER_MODULE_MS = 7.5;
-
-/** What is known of the route of a module. */
-export type RouteState =
-  /** Asked for, never answered. */
-  | "pulling"
-  /** Has nodes. */
-  | "ready"
-  /** Answered: no nodes. Remembered for update_timeout. */
-  | "empty";
-
-/** What one module has to report. */
-export interface ModuleReport {
-  readonly modId: number;
-  readonly cmdId: number;
-  readonly results: HostResult[];
-}
-
-/** A module and its nodes, for the cache and for status pages. */
-export interface ModuleSnapshot {
-  readonly modId: number;
-  readonly cmdId: number;
-  readonly state: RouteState;
-  /** Age of the route in milliseconds; Infinity when it never came from dns in this life. */
-  readonly ageMs: number;
-  readonly hosts: HostSnapshot[];
-}
-
-/** One module as {@linkcode RouteLb.explain} tells it. Plain data. */
-export interface ModuleExplanation {
-  readonly state: RouteState;
-  /** Age of the route; undefined when it never came from dns in this life. Milliseconds. */
-  readonly ageMs: number | undefined;
-  /** Undefined while it has had no node. */
-  readonly module: ModuleView | undefined;
-}
-
-/** Counters of one loop since its start, and its present sizes. */
-export interface RouteLbStats {
-  modules: number;
-  modulesReady: number;
-  hosts: number;
-  hostsOverload: number;
-  activeHosts: number;
-  pullsPending: number;
-  pullsSent: number;
-  picks: number;
-  probes: number;
-  refusedOverload: number;
-  refusedNoExist: number;
-  reports: number;
-  reportsIgnored: number;
-  changesToOverload: number;
-  changesToIdle: number;
-  modulesEvicted: number;
-  nodesCut: number;
-}
-
-/** How a {@linkcode RouteLb} works. */
-export interface RouteLbOptions {
-  settings: BalanceSettings;
-  /** Spreads refreshes; chance of policies and of recovery. */
-  rng: Rng;
-  /** Zone the agent stands in, for modules that are aware of zones. @default "" = none */
-  zone?: string;
-  /** @default MODULES_MAX */
-  modulesMax?: number;
-  /** @default NODES_MAX */
-  nodesMax?: number;
-  /** Burst of pulls for modules without nodes. @default PULLS_BURST_MAX */
-  pullsBurstMax?: number;
-  /** Rate of the same. @default PULLS_PER_SECOND_MAX */
-  pullsPerSecondMax?: number;
-  /** Policy of modules that have no text of their own. @default the original rules */
-  modulePolicy?: ModulePolicy;
-  /** Sends a route request; must not wait. */
-  onPull(modId: number, cmdId: number): void;
-  /** A node changed its state; for logs. */
-  onStateChange?(change: StateChange): void;
-  /** A module began, or ceased, to be without a usable node; for logs. */
-  onModeChange?(change: ModuleModeChange): void;
-  /** A module whose route was asked for was evicted, or one from the cache was not taken. */
-  onForget?(modId: number, cmdId: number): void;
-}
-
-class ModuleEntry implements Pullable, ModuleKeyed, Linked<ModuleEntry> {
-  readonly modId: number;
-  readonly cmdId: number;
-  /** Made when the first node comes, so that made-up modules cost little. */
-  balance: LoadBalance | undefined = undefined;
-  /** Text that `policy` was read from. */
-  policyText = "";
-  policy: ModulePolicy;
-  state: RouteState = "pulling";
-  /** Latest use but for turns that were lent. */
-  usedAtMs: number;
-  updatedAtMs = -Infinity;
-  /** When the route is old enough to be pulled on the next use; Infinity while it is pulled. */
-  refreshDueMs = Infinity;
-  pullDueMs = 0;
-  pullRetryMs = 0;
-  next: ModuleEntry = this;
-  prev: ModuleEntry = this;
-  list: HostList<ModuleEntry> | undefined = undefined;
-
-  constructor(modId: number, cmdId: number, policy: ModulePolicy, usedAtMs: number) {
-    this.modId = modId;
-    this.cmdId = cmdId;
-    this.policy = policy;
-    this.usedAtMs = usedAtMs;
-  }
-
-  get hasNodes(): boolean {
-    return this.balance !== undefined && this.balance.hostCount > 0;
-  }
-}
 
 /** What an empty route changes where there never was a node. */
 const NO_CHANGE: RouteUpdate = { added: 0, kept: 0, removed: 0, cut: 0 };
@@ -182,26 +50,11 @@ export class RouteLb {
   readonly #ticking = new Set<ModuleState>();
   /** Latest time that a tick or a route brought: that of a call that brings none. */
   #latestMs = 0;
-  readonly #modules = new ModuleTable<ModuleEntry>();
+  readonly #modules = new ModuleRegistry();
   readonly #turns = new TurnTable();
-  /** Modules that have no node and never had one, oldest first: the first to be evicted. */
-  readonly #nodeless = new HostList<ModuleEntry>();
-  readonly #pulls: PullSchedule<ModuleEntry>;
+  readonly #refresh: RouteRefresh;
   #dirty: ModuleState[] = [];
-  #modulesReady = 0;
-  #hosts = 0;
-  readonly #counts = {
-    picks: 0,
-    probes: 0,
-    refusedOverload: 0,
-    refusedNoExist: 0,
-    reports: 0,
-    reportsIgnored: 0,
-    changesToOverload: 0,
-    changesToIdle: 0,
-    modulesEvicted: 0,
-    nodesCut: 0,
-  };
+  readonly #counts = { ...NO_COUNTS };
 
   /** @throws {RangeError} when a setting is out of its range. */
   constructor(options: RouteLbOptions) {
@@ -226,10 +79,13 @@ export class RouteLb {
       onTicking: (balance) => void this.#ticking.add(balance),
       onDirty: (balance) => void this.#dirty.push(balance),
     };
-    this.#pulls = new PullSchedule({
+    const updateTimeoutMs = (): number => this.#context.settings.updateTimeoutMs;
+    this.#refresh = new RouteRefresh(this.#turns, {
       burstMax: options.pullsBurstMax,
       perSecondMax: options.pullsPerSecondMax,
-      retryMaxMs: () => this.#context.settings.updateTimeoutMs,
+      retryMaxMs: updateTimeoutMs,
+      updateTimeoutMs,
+      rng: options.rng,
       send: (modId, cmdId) => options.onPull(modId, cmdId),
     });
   }
@@ -380,14 +236,14 @@ export class RouteLb {
     const entry = this.#modules.get(modId, cmdId);
     if (entry === undefined) return undefined;
     this.#latestMs = nowMs;
-    this.#answered(entry, nowMs);
+    this.#refresh.answered(entry, nowMs);
     return this.#setNodes(entry, nodes, nowMs);
   }
 
   /** Dns sent the same route again: what `update` with the same nodes does, without the work. */
   confirm(modId: number, cmdId: number, nowMs: number): void {
     const entry = this.#modules.get(modId, cmdId);
-    if (entry !== undefined && entry.state !== "pulling") this.#answered(entry, nowMs);
+    if (entry !== undefined && entry.state !== "pulling") this.#refresh.answered(entry, nowMs);
   }
 
   /**
@@ -408,7 +264,7 @@ export class RouteLb {
 
   /** There is no connection to dns: nothing is asked for until `resubscribe`. */
   pausePulls(): void {
-    this.#pulls.pause();
+    this.#refresh.pause();
   }
 
   /**
@@ -417,21 +273,7 @@ export class RouteLb {
    * connection.
    */
   resubscribe(nowMs: number): void {
-    this.#pulls.resume();
-    const { updateTimeoutMs } = this.#context.settings;
-    const spreadMs = Math.max(
-      Math.min(100, updateTimeoutMs),
-      this.#modules.count * RESUBSCRIBE_SPREAD_PER_MODULE_MS,
-    );
-    const again = (entry: ModuleEntry): void => {
-      const known = entry.state !== "pulling";
-      this.#setRefreshDue(entry, Infinity);
-      const waitMs = known ? spreadMs * this.#options.rng.next() : 0;
-      this.#pulls.start(entry, nowMs + waitMs, nowMs);
-    };
-    // Those without a node first, oldest first, as the rate may not suffice for all of them.
-    for (const entry of this.#nodeless) again(entry);
-    for (const entry of this.#modules) if (entry.list === undefined) again(entry);
+    this.#refresh.resubscribe(this.#modules, nowMs);
   }
 
   /** Does what falls due by `nowMs`: ends of windows and of overload, growing shares, pulls. */
@@ -439,13 +281,13 @@ export class RouteLb {
     this.#latestMs = nowMs;
     this.#context.active.settle(nowMs);
     for (const balance of this.#ticking) if (!balance.tick(nowMs)) this.#ticking.delete(balance);
-    this.#pulls.tick(nowMs);
+    this.#refresh.tick(nowMs);
   }
 
   /** True when no time-out runs and nothing waits to be sent: until the next call no tick is due. */
   get resting(): boolean {
     return this.#context.active.count === 0 && this.#ticking.size === 0 &&
-      this.#dirty.length === 0 && this.#pulls.pendingCount === 0;
+      this.#dirty.length === 0 && this.#refresh.pendingCount === 0;
   }
 
   /**
@@ -540,12 +382,12 @@ export class RouteLb {
   stats(): RouteLbStats {
     return {
       modules: this.#modules.count,
-      modulesReady: this.#modulesReady,
-      hosts: this.#hosts,
+      modulesReady: this.#modules.readyCount,
+      hosts: this.#modules.hostCount,
       hostsOverload: this.#context.hostsOut,
       activeHosts: this.#context.active.count,
-      pullsPending: this.#pulls.pendingCount,
-      pullsSent: this.#pulls.sentCount,
+      pullsPending: this.#refresh.pendingCount,
+      pullsSent: this.#refresh.sentCount,
       ...this.#counts,
     };
   }
@@ -553,17 +395,13 @@ export class RouteLb {
   /** The module a caller asks for, made when it is unknown, and pulled when it is due. */
   #use(modId: number, cmdId: number, nowMs: number): ModuleEntry {
     const entry = this.#modules.get(modId, cmdId) ?? this.#makeRoomAndInsert(modId, cmdId, nowMs);
-    entry.usedAtMs = nowMs;
-    if (nowMs >= entry.refreshDueMs) {
-      this.#setRefreshDue(entry, Infinity);
-      this.#pulls.start(entry, nowMs, nowMs);
-    }
+    this.#refresh.used(entry, nowMs);
     return entry;
   }
 
   #makeRoomAndInsert(modId: number, cmdId: number, nowMs: number): ModuleEntry {
     if (this.#modules.count >= this.#modulesMax) {
-      const victim = this.#nodeless.head ?? this.#leastRecentlyUsed();
+      const victim = this.#modules.firstToGo(this.#turns);
       if (victim !== undefined) this.#evict(victim);
     }
     const entry = this.#insert(modId, cmdId, nowMs);
@@ -573,53 +411,19 @@ export class RouteLb {
 
   #insert(modId: number, cmdId: number, nowMs: number): ModuleEntry {
     const entry = new ModuleEntry(modId >>> 0, cmdId >>> 0, this.#modulePolicy, nowMs);
-    this.#modules.add(entry);
-    this.#nodeless.pushTail(entry);
+    this.#modules.insert(entry);
     return entry;
   }
 
-  /**
-   * Walks all modules, but only when every one of them has had nodes: the module that takes the
-   * place has none yet, and so is the next to go.
-   */
-  #leastRecentlyUsed(): ModuleEntry | undefined {
-    let oldest: ModuleEntry | undefined;
-    let oldestMs = Infinity;
-    for (const entry of this.#modules) {
-      const lentMs = this.#turns.usedAtMs(entry.modId, entry.cmdId);
-      const usedAtMs = Math.max(entry.usedAtMs, lentMs);
-      if (oldest !== undefined && usedAtMs >= oldestMs) continue;
-      oldest = entry;
-      oldestMs = usedAtMs;
-    }
-    return oldest;
-  }
-
   #evict(entry: ModuleEntry): void {
-    this.#modules.remove(entry);
-    if (entry.list !== undefined) this.#nodeless.remove(entry);
-    this.#pulls.stop(entry);
+    this.#modules.evict(entry);
+    this.#refresh.stop(entry);
     if (entry.balance !== undefined) this.#ticking.delete(entry.balance);
-    this.#hosts -= entry.balance?.hostCount ?? 0;
-    entry.balance?.clear();
-    if (entry.state === "ready") this.#modulesReady--;
     this.#forgetTurns(entry);
     this.#counts.modulesEvicted++;
     // Nobody outside has heard of a module that is still waiting for its first pull.
     const asked = entry.pullRetryMs > 0 || entry.state !== "pulling";
     if (asked) this.#options.onForget?.(entry.modId, entry.cmdId);
-  }
-
-  #setRefreshDue(entry: ModuleEntry, dueMs: number): void {
-    entry.refreshDueMs = dueMs;
-    this.#turns.setUntil(entry.modId, entry.cmdId, dueMs);
-  }
-
-  #answered(entry: ModuleEntry, nowMs: number): void {
-    const jitter = 1 + REFRESH_JITTER * this.#options.rng.next();
-    this.#pulls.stop(entry);
-    entry.updatedAtMs = nowMs;
-    this.#setRefreshDue(entry, nowMs + this.#context.settings.updateTimeoutMs * jitter);
   }
 
   #setNodes(entry: ModuleEntry, nodes: readonly RouteNode[], nowMs: number): RouteUpdate {
@@ -628,11 +432,8 @@ export class RouteLb {
     }
     const change = entry.balance?.update(nodes, nowMs) ?? NO_CHANGE;
     this.#counts.nodesCut += change.cut;
-    this.#hosts += change.added - change.removed;
-    this.#setState(entry, entry.hasNodes ? "ready" : "empty");
+    this.#modules.routeTaken(entry, change);
     if (!entry.hasNodes) this.#forgetTurns(entry);
-    // A module that once had nodes stays out of the list: it was real, and goes by its last use.
-    if (entry.hasNodes && entry.list !== undefined) this.#nodeless.remove(entry);
     return change;
   }
 
@@ -641,12 +442,6 @@ export class RouteLb {
     const { modId, cmdId } = entry;
     entry.usedAtMs = Math.max(entry.usedAtMs, this.#turns.usedAtMs(modId, cmdId));
     this.#turns.forget(modId, cmdId);
-  }
-
-  #setState(entry: ModuleEntry, state: RouteState): void {
-    if (entry.state === "ready") this.#modulesReady--;
-    if (state === "ready") this.#modulesReady++;
-    entry.state = state;
   }
 
   #stateChanged(change: StateChange): void {

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { RetCode } from "../../proto/message_ids.ts";
 import { type Rng, seededRng } from "../../reactor/time/rng.ts";
 import { type BalanceSettings, checkBalanceSettings, defaultBalanceSettings } from "../mod.ts";
-import { RouteLb, type RouteLbOptions } from "./route_lb.ts";
+import { RouteLb } from "./route_lb.ts";
+import type { RouteLbOptions } from "./route_records.ts";
 
 interface Fixture {
   lb: RouteLb;
