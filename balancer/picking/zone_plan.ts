@@ -1,5 +1,7 @@
 // Core. How much of its calls an agent sends to each zone.
 
+import { sharesByWeight } from "./expected_shares.ts";
+
 /** A zone as an agent sees it. */
 export interface ZoneHealth {
   readonly zone: string;
@@ -50,11 +52,9 @@ export function planZones(zones: readonly ZoneHealth[], rules: ZoneRules): numbe
   const evacuated = new Set(rules.evacuated);
   const elsewhere = zones.some(({ zone, health }) => health > 0 && !evacuated.has(zone));
   const health = zones.map((zone) => elsewhere && evacuated.has(zone.zone) ? 0 : zone.health);
-  const total = health.reduce((sum, part) => sum + part, 0);
-  if (!(total > 0)) return zones.map(() => 0);
-  const fair = health.map((part) => part / total);
+  const fair = sharesByWeight(health);
   const { ownZone } = rules;
-  if (ownZone === undefined) return fair;
+  if (ownZone === undefined || fair.every((part) => part === 0)) return fair;
   const callers = callerShares(zones, ownZone, rules);
   const callersOf = (index: number): number => callers.get(zones[index].zone) ?? 0;
   const own = zones.findIndex(({ zone }) => zone === ownZone);

@@ -9,6 +9,7 @@ import { ZONES_MAX } from "../module_settings.ts";
 import { tableKeyOf } from "./murmur3.ts";
 import { NodePool } from "./node_pool.ts";
 import { NO_KEY } from "./pick_policy.ts";
+import { sharesByWeight } from "./expected_shares.ts";
 import { planZones, steadied } from "./zone_plan.ts";
 
 /** Zone of the nodes beyond {@linkcode ZONES_MAX} zones, and of all when zones do not matter. */
@@ -118,13 +119,13 @@ export class ZoneRouter {
   view(): ZoneView[] {
     if (!this.isZoned) return [];
     if (this.#isStale) this.#plan();
-    const total = this.#pools.reduce((sum, { pickWeight }) => sum + pickWeight, 0);
-    return this.#pools.map(({ zone, usable, pickWeight }, index) => ({
+    const healthShares = sharesByWeight(this.#pools.map(({ pickWeight }) => pickWeight));
+    return this.#pools.map(({ zone, usable }, index) => ({
       zone,
       own: zone === this.#ownZone,
       evacuated: this.#policy.settings.evacuatedZones.includes(zone),
       usableNodes: usable.count,
-      healthShare: total > 0 ? pickWeight / total : 0,
+      healthShare: healthShares[index],
       share: this.#shares[index],
     }));
   }

@@ -2,6 +2,7 @@
 
 import type { StoredModule } from "../../sql/console/console_store.ts";
 import type { ResponseOf } from "../../web/contract.ts";
+import { expectedShares } from "../../balancer/picking/expected_shares.ts";
 import { addressText } from "../../model/node.ts";
 
 type Shift = ResponseOf<"previewChange">["traffic"][number];
@@ -9,19 +10,11 @@ type Shift = ResponseOf<"previewChange">["traffic"][number];
 const NODES_SHOWN = 50;
 const CALLERS_SHOWN = 20;
 
-/**
- * Share of a module's calls that each node that may be called gets by its weight. The policies keep
- * to weights in the long run as long as all nodes are well.
- */
+/** Share of a module's calls that each node that may be called is to get. */
 export function sharesOf(module: StoredModule): Map<string, number> {
   const on = module.nodes.filter(({ state }) => state === "on");
-  const sum = on.reduce((total, { weight }) => total + weight, 0);
-  return new Map(
-    on.map(({ ip, port, weight }) => [
-      addressText({ ip, port }),
-      sum > 0 ? weight / sum : 1 / on.length,
-    ]),
-  );
+  const shares = expectedShares(on);
+  return new Map(on.map((node, index) => [addressText(node), shares[index]]));
 }
 
 /** How the calls of one module move. */
