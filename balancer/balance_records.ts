@@ -1,7 +1,7 @@
 // Core. What the balancer tells the program around it: changes, results, snapshots.
 
 import { modulePair } from "../model/module.ts";
-import { addressText, type NodeState } from "../model/node.ts";
+import { addressText } from "../model/node.ts";
 import type { Host } from "./host.ts";
 import type { ModuleMode } from "./module_settings.ts";
 

@@ -4,7 +4,6 @@ import type { BalanceSettings } from "./detection/balance_settings.ts";
 import {
   MODULE_SETTINGS,
   type ModuleSettings,
-  type NumberSpec,
   type SettingSpec,
   ZONES_MAX,
 } from "./module_settings.ts";
@@ -62,62 +61,55 @@ function isZoneName(value: unknown): value is string {
   return typeof value === "string" && value.length <= ZONE_LENGTH_MAX;
 }
 
-function checkNumber(name: string, value: unknown, spec: NumberSpec): number {
-  const kind = spec.kind === "whole" ? "a whole number" : "a number";
-  const fits = typeof value === "number" && value >= spec.min && value <= spec.max &&
-    (spec.kind === "number" || Number.isInteger(value));
-  return fits ? value : refuse(name, `${kind} from ${spec.min} to ${spec.max}`, value);
+function areShares(value: Record<string, unknown>): boolean {
+  const parts = Object.values(value);
+  const isShare = (part: unknown): boolean => typeof part === "number" && part >= 0 && part <= 1;
+  return parts.length <= ZONES_MAX && Object.keys(value).every(isZoneName) &&
+    parts.every(isShare) && parts.reduce((sum: number, part) => sum + Number(part), 0) <= 1 + 1e-9;
 }
 
-function checkChoices(name: string, value: unknown, choices: readonly string[]): string[] {
-  const fits = Array.isArray(value) &&
-    value.every((item) => typeof item === "string" && choices.includes(item));
-  return fits ? [...new Set<string>(value)] : refuse(
-    name,
-    `a list of ${choices.join(", ")}`,
-    value,
-  );
-}
-
-function checkZones(name: string, value: unknown): string[] {
-  const fits = Array.isArray(value) && value.length <= ZONES_MAX && value.every(isZoneName);
-  return fits ? [...new Set<string>(value)] : refuse(
-    name,
-    `a list of at most ${ZONES_MAX} names of at most ${ZONE_LENGTH_MAX} characters`,
-    value,
-  );
-}
-
-function checkShares(name: string, value: unknown): Record<string, number> {
-  const entries = isRecord(value) ? Object.entries(value) : [];
-  const fits = isRecord(value) && entries.length <= ZONES_MAX &&
-    entries.every(([zone, part]) =>
-      isZoneName(zone) && typeof part === "number" && part >= 0 && part <= 1
-    ) && entries.reduce((sum, [, part]) => sum + Number(part), 0) <= 1 + 1e-9;
-  if (!fits) {
-    refuse(name, `an object of at most ${ZONES_MAX} zones and shares that sum to at most 1`, value);
-  }
-  return Object.fromEntries(entries.map(([zone, part]) => [zone, Number(part)]));
-}
-
-function checkSetting(name: string, value: unknown, spec: SettingSpec): unknown {
+function fits(value: unknown, spec: SettingSpec): boolean {
   switch (spec.kind) {
     case "number":
     case "whole":
-      return checkNumber(name, value, spec);
+      return typeof value === "number" && value >= spec.min && value <= spec.max &&
+        (spec.kind === "number" || Number.isInteger(value));
     case "flag":
-      return typeof value === "boolean" ? value : refuse(name, "true or false", value);
+      return typeof value === "boolean";
     case "choice":
-      return typeof value === "string" && spec.choices.includes(value)
-        ? value
-        : refuse(name, `one of ${spec.choices.join(", ")}`, value);
+      return spec.choices.some((choice) => choice === value);
     case "choices":
-      return checkChoices(name, value, spec.choices);
+      return Array.isArray(value) && value.every((item) => spec.choices.includes(item));
     case "zones":
-      return checkZones(name, value);
+      return Array.isArray(value) && value.length <= ZONES_MAX && value.every(isZoneName);
     case "shares":
-      return checkShares(name, value);
+      return isRecord(value) && areShares(value);
   }
+}
+
+/** What a setting may be, in words. */
+function rangeOf(spec: SettingSpec): string {
+  switch (spec.kind) {
+    case "number":
+    case "whole":
+      return `a ${spec.kind === "whole" ? "whole " : ""}number from ${spec.min} to ${spec.max}`;
+    case "flag":
+      return "true or false";
+    case "choice":
+      return `one of ${spec.choices.join(", ")}`;
+    case "choices":
+      return `a list of ${spec.choices.join(", ")}`;
+    case "zones":
+      return `a list of at most ${ZONES_MAX} names of at most ${ZONE_LENGTH_MAX} characters`;
+    case "shares":
+      return `an object of at most ${ZONES_MAX} zones and shares that sum to at most 1`;
+  }
+}
+
+function checkSetting(name: string, value: unknown, spec: SettingSpec): unknown {
+  if (!fits(value, spec)) refuse(name, rangeOf(spec), value);
+  if (Array.isArray(value)) return [...new Set(value)];
+  return isRecord(value) ? { ...value } : value;
 }
 
 function isPolicyName(name: unknown): name is PolicyName {
