@@ -2,7 +2,7 @@
 // sends once more what may have been lost.
 
 import type { HostResult } from "../balancer/balance_records.ts";
-import type { ModuleReport } from "../balancer/routes/route_lb.ts";
+import type { ModuleReport } from "../balancer/routes/route_records.ts";
 import { encodeReportStatusRequest } from "../proto/feed_codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { Clock } from "../reactor/time/clock.ts";

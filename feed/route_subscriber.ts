@@ -1,7 +1,7 @@
 // Core. Routes over a link to dns: asks for them, takes answers and pushes, holds back what nobody
 // can have meant, and goes on to the next dns when one is silent.
 
-import { NODES_MAX } from "../balancer/routes/route_lb.ts";
+import { NODES_MAX } from "../balancer/routes/route_records.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { decodeNodeUseRequest, encodeNodeUse } from "../proto/feed_codec.ts";
 import { encodeGetRouteRequest } from "../proto/host_codec.ts";
