@@ -11,12 +11,12 @@ import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/
 import { PING_INTERVAL_MS, PING_UNUSED_INTERVAL_MS } from "../session/hello.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
 import { AGENT_PORT_COUNT, agentPortIndex, MessageId } from "../proto/message_ids.ts";
-import { encodeAgentStatus } from "../proto/messages.ts";
-import type {
-  AgentStatus as ToldStatus,
-  NodeUseRequest,
-  TableSettings,
-} from "../proto/message_types.ts";
+import {
+  type AgentStatus as ToldStatus,
+  encodeAgentStatus,
+  type NodeUseRequest,
+  type TableSettings,
+} from "../proto/codec.ts";
 import { type Address, formatAddress, formatIpv4 } from "../reactor/address.ts";
 import { setAligned, type Timer } from "../reactor/time/clock.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";

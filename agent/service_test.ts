@@ -15,10 +15,12 @@ import {
   frameGetRouteRequest,
   frameHello,
   frameReportRequest,
-  readDatagram,
-} from "../proto/host_codec.ts";
+  type GetHostResponse,
+  type HostInfo,
+  type NodeUse,
+} from "../proto/codec.ts";
+import { readDatagram } from "../proto/wire.ts";
 import { agentPortIndex, MessageId, NodeUseState, RetCode } from "../proto/message_ids.ts";
-import type { GetHostResponse, HostInfo, NodeUse } from "../proto/message_types.ts";
 import { parseAddress } from "../reactor/address.ts";
 import { batchUdpFault } from "../reactor/fast/batch_udp.ts";
 import { BindError, ConfigError } from "../reactor/errors.ts";

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { defaultBalanceSettings } from "../balancer/mod.ts";
 import { readSettings } from "../daemon/settings/settings.ts";
-import { frameGetRouteResponse } from "../proto/host_codec.ts";
+import { frameGetRouteResponse } from "../proto/codec.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
 import { ConfigError } from "../reactor/errors.ts";
 import { chooseCallerIp } from "../feed/caller_ip.ts";

@@ -7,7 +7,7 @@ import {
   decodeTableSettings,
   encodeCallReports,
   encodeTableSubscribe,
-} from "../proto/feed_codec.ts";
+} from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";

@@ -5,7 +5,7 @@ import { CallOutcome, callOutcomeOf } from "../balancer/detection/call_outcome.t
 import { addressId } from "../model/node.ts";
 import { ModuleTable } from "../balancer/routes/module_table.ts";
 import { failureWeight, isTimeKnown } from "../balancer/detection/overload_policy.ts";
-import type { CallReports, ModuleCalls, NodeCalls } from "../proto/message_types.ts";
+import type { CallReports, ModuleCalls, NodeCalls } from "../proto/codec.ts";
 
 /** Nodes with outcomes that wait; calls of further ones are dropped, and counted. */
 export const LEDGER_NODES_MAX = 65_536;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { encodeCallReports } from "../proto/feed_codec.ts";
+import { encodeCallReports } from "../proto/codec.ts";
 import { TIME_UNKNOWN_MS } from "../balancer/detection/overload_policy.ts";
 import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import { nextInt, seededRng } from "../reactor/time/rng.ts";

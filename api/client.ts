@@ -24,8 +24,8 @@ import {
   frameReportRequest,
   type GetHostResponse,
   type HostInfo,
-  readDatagram,
-} from "../proto/host_codec.ts";
+} from "../proto/codec.ts";
+import { readDatagram } from "../proto/wire.ts";
 import { AGENT_PORT_COUNT, agentPortIndex, MessageId, RetCode } from "../proto/message_ids.ts";
 import { encodePickKey } from "../proto/pick_key.ts";
 import { UdpAgentLink } from "./agent_link.ts";

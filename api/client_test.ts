@@ -12,8 +12,8 @@ import {
   decodeReportRequest,
   frameGetHostResponse,
   frameGetRouteResponse,
-  readDatagram,
-} from "../proto/host_codec.ts";
+} from "../proto/codec.ts";
+import { readDatagram } from "../proto/wire.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { AgentLinkEvents } from "./link.ts";
 import { LarsClient } from "./client.ts";

@@ -11,7 +11,7 @@ import {
   decodeReportRequest,
   frameGetHostResponse,
   frameGetRouteResponse,
-} from "../proto/host_codec.ts";
+} from "../proto/codec.ts";
 import { agentPortIndex, MessageId } from "../proto/message_ids.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { freePort } from "../tests/support/free_port.ts";

@@ -2,8 +2,14 @@
 
 import { createHmac } from "node:crypto";
 import { connect, type Socket } from "node:net";
-import { decodeHello, encodeHello } from "../proto/host_codec.ts";
-import { decodePing, encodeHelloProof, encodePing, encodePong } from "../proto/feed_codec.ts";
+import {
+  decodeHello,
+  decodePing,
+  encodeHello,
+  encodeHelloProof,
+  encodePing,
+  encodePong,
+} from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";

@@ -2,7 +2,7 @@
 
 import { formatIpv4 } from "../reactor/address.ts";
 import type { LarsError } from "../reactor/errors.ts";
-import type { HostInfo } from "../proto/host_codec.ts";
+import type { HostInfo } from "../proto/codec.ts";
 
 /** A node of a module. */
 export interface Host {

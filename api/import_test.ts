@@ -12,7 +12,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 import { until } from "../tests/support/until.ts";
-import { decodeGetHostRequest, frameGetHostResponse } from "../proto/host_codec.ts";
+import { decodeGetHostRequest, frameGetHostResponse } from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { packRoute } from "../agent/loops/packed_route.ts";
 import { TableFeed } from "../agent/feed/table_feed.ts";
@@ -201,7 +201,7 @@ test("the api is imported from a URL, without an import map", {
   const server = createServer((request, response) => {
     const path = request.url ?? "";
     served.push(path);
-    if (!/^\/(api|balancer|proto|reactor)\/[a-z0-9_]+\.ts$/.test(path)) {
+    if (!/^\/(api|balancer|feed|model|proto|reactor|session)(\/[a-z0-9_]+)+\.ts$/.test(path)) {
       response.writeHead(404).end();
       return;
     }
@@ -227,7 +227,7 @@ test("the api is imported from a URL, without an import map", {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   }
-  assert.ok(served.includes("/proto/host_codec.ts"), served.join(" "));
+  assert.ok(served.includes("/proto/codec.ts"), served.join(" "));
 });
 
 const noNode = nodeVersion.error !== undefined ? "node is not on PATH" : false;

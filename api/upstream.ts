@@ -2,7 +2,7 @@
 
 import type { ModuleReport } from "../balancer/routes/route_records.ts";
 import type { RouteNode } from "../model/node.ts";
-import type { NodeUsage, NodeUseRequest } from "../proto/message_types.ts";
+import type { NodeUsage, NodeUseRequest } from "../proto/codec.ts";
 import type { Link } from "../session/link.ts";
 
 /** What an upstream tells its client. */

@@ -1,10 +1,11 @@
 // Shell. Benchmarks of the pure parts: frames, codecs, picks, routes.
 
+import { readFileSync } from "node:fs";
 import { HashRing } from "../balancer/picking/hash_ring.ts";
 import { type Host, NO_TURN, POLICY_NAMES, RouteLb } from "../balancer/mod.ts";
 import { defaultBalanceSettings } from "../balancer/mod.ts";
-import * as hostCodec from "../proto/host_codec.ts";
-import * as messages from "../proto/messages.ts";
+import * as codecs from "../proto/codec.ts";
+import { readTypes } from "../proto/generate/schema.ts";
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
 import { seededRng } from "../reactor/time/rng.ts";
 import type { BenchCase, Work } from "./measure.ts";
@@ -40,37 +41,43 @@ function frames(): BenchCase {
   };
 }
 
-type HostCodec = Pick<typeof hostCodec, "decodeGetHostRequest" | "encodeGetHostResponse">;
-
-function codecWork(name: string, codec: HostCodec): Work {
-  const request = messages.encodeGetHostRequest({ seq: 77, modId: 1, cmdId: 2 });
-  return {
-    name,
-    run(count): number {
-      let bytes = 0;
-      for (let index = 0; index < count; index++) {
-        const { seq, modId, cmdId } = codec.decodeGetHostRequest(request);
-        const host = { ip: 3232235953, port: 7777 };
-        bytes += codec.encodeGetHostResponse({ seq, modId, cmdId, retcode: 0, host }).length;
-      }
-      return bytes;
-    },
-  };
+/** Messages as protobufjs has them, by reflection, with the names of lars.proto. */
+function protobufTypes(): ReturnType<typeof readTypes> {
+  return readTypes(readFileSync(new URL("../proto/lars.proto", import.meta.url), "utf8"));
 }
 
 function codec(): BenchCase {
-  const work = codecWork("own codec", hostCodec);
+  const message = { seq: 77, modId: 1, cmdId: 2 };
+  const request = codecs.encodeGetHostRequest(message);
+  const host = { ip: 3232235953, port: 7777 };
+  const types = protobufTypes();
+  const asked = types.find(({ name }) => name === "GetHostRequest");
+  const answered = types.find(({ name }) => name === "GetHostResponse");
   return {
     name: "decode GetHostRequest, encode GetHostResponse",
-    work,
-    reference: codecWork("protobufjs", messages),
-    expected: messages.encodeGetHostResponse({
-      seq: 77,
-      modId: 1,
-      cmdId: 2,
-      retcode: 0,
-      host: { ip: 3232235953, port: 7777 },
-    }).length,
+    work: {
+      name: "own codec",
+      run(count): number {
+        let bytes = 0;
+        for (let index = 0; index < count; index++) {
+          const { seq, modId, cmdId } = codecs.decodeGetHostRequest(request);
+          bytes += codecs.encodeGetHostResponse({ seq, modId, cmdId, retcode: 0, host }).length;
+        }
+        return bytes;
+      },
+    },
+    reference: {
+      name: "protobufjs",
+      run(count): number {
+        let bytes = 0;
+        for (let index = 0; index < count; index++) {
+          const wire = asked?.decode(request);
+          bytes += answered?.encode({ ...wire, retcode: 0, host }).finish().length ?? 0;
+        }
+        return bytes;
+      },
+    },
+    expected: codecs.encodeGetHostResponse({ ...message, retcode: 0, host }).length,
   };
 }
 
@@ -228,19 +235,23 @@ function routeCodec(nodeCount: number): BenchCase {
     port: 7777,
   }));
   const message = { modId: 1, cmdId: 1, hosts };
-  const encode = (name: string, encoder: (route: typeof message) => Uint8Array): Work => ({
+  const type = protobufTypes().find(({ name }) => name === "GetRouteResponse");
+  const encode = (name: string, encoder: () => Uint8Array | undefined): Work => ({
     name,
     run(count): number {
       let bytes = 0;
-      for (let index = 0; index < count; index++) bytes += encoder(message).length;
+      for (let index = 0; index < count; index++) bytes += encoder()?.length ?? 0;
       return bytes;
     },
   });
   return {
     name: `encode a route of ${nodeCount} nodes`,
-    work: encode("own codec", hostCodec.encodeGetRouteResponse),
-    reference: encode("protobufjs", messages.encodeGetRouteResponse),
-    expected: messages.encodeGetRouteResponse(message).length,
+    work: encode("own codec", () => codecs.encodeGetRouteResponse(message)),
+    reference: encode(
+      "protobufjs",
+      () => type?.encode({ modid: 1, cmdid: 1, host: hosts }).finish(),
+    ),
+    expected: codecs.encodeGetRouteResponse(message).length,
   };
 }
 

@@ -1,7 +1,7 @@
 // Shell. Asks dns for one route after the other, at rest and while it reads all its rows again.
 
 import { MessageId } from "../proto/message_ids.ts";
-import { encodeGetRouteRequest } from "../proto/messages.ts";
+import { encodeGetRouteRequest } from "../proto/codec.ts";
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";

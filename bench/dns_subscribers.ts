@@ -5,7 +5,7 @@ import {
   decodeGetRouteResponse,
   encodeGetRouteRequest,
   encodeRouteChanged,
-} from "../proto/messages.ts";
+} from "../proto/codec.ts";
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
 import { runtime, type Stream } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";

@@ -7,8 +7,8 @@ import {
   frameGetHostRequest,
   frameReportRequest,
   type GetHostResponse,
-  readDatagram,
-} from "../proto/host_codec.ts";
+} from "../proto/codec.ts";
+import { readDatagram } from "../proto/wire.ts";
 import { agentPortIndex, MessageId } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import { runtime, type UdpSocket } from "../reactor/runtime/mod.ts";

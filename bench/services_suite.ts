@@ -7,7 +7,7 @@ import {
   decodeGetRouteResponse,
   encodeGetRouteRequest,
   encodeReportStatusRequest,
-} from "../proto/messages.ts";
+} from "../proto/codec.ts";
 import type { Address } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";

@@ -1,6 +1,7 @@
 // Shell. The datagram echo in TypeScript, for machines without a C compiler; see c/udp_echo.c.
 
-import { decodeGetHostRequest, frameGetHostResponse, readDatagram } from "../proto/host_codec.ts";
+import { decodeGetHostRequest, frameGetHostResponse } from "../proto/codec.ts";
+import { readDatagram } from "../proto/wire.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { BindError } from "../reactor/errors.ts";

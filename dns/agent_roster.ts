@@ -4,7 +4,7 @@ import { formatIpv4 } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import { ProtocolError } from "../reactor/errors.ts";
 import type { Greeting } from "../session/hello.ts";
-import type { AgentStatus } from "../proto/message_types.ts";
+import type { AgentStatus } from "../proto/codec.ts";
 import type { ServiceInstance } from "../sql/store.ts";
 import { PORT_MAX, ZONE_LENGTH_MAX } from "../model/node.ts";
 

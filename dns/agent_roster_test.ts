@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Greeting, PING_INTERVAL_MS } from "../session/hello.ts";
-import type { AgentStatus } from "../proto/message_types.ts";
+import type { AgentStatus } from "../proto/codec.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { ProtocolError } from "../reactor/errors.ts";
 import {

@@ -1,6 +1,6 @@
 // Core. Asks the agents of one loop whether a node is still used, and gathers what they say.
 
-import type { AgentUse, NodeUsage, NodeUseRequest } from "../proto/message_types.ts";
+import type { AgentUse, NodeUsage, NodeUseRequest } from "../proto/codec.ts";
 import { NodeUseState } from "../proto/message_ids.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
 

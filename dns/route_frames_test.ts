@@ -8,7 +8,7 @@ import {
   decodeRoutePart,
   encodeGetRouteResponse,
   type HostInfo,
-} from "../proto/messages.ts";
+} from "../proto/codec.ts";
 import type { RouteRow } from "../sql/store.ts";
 import { RouteFrameCache, type RouteFrames, routeFrames } from "./route_frames.ts";
 import { buildSnapshot } from "./route_snapshot.ts";

@@ -7,7 +7,6 @@ import { GreetingServer, type GreetingServerInit } from "../session/greeting_ser
 import { ProtocolError } from "../reactor/errors.ts";
 import type { LoopStats, LoopSurroundings, ServiceLoop } from "../service/loops/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import type { NodeUseRequest } from "../proto/message_types.ts";
 import {
   decodeAgentStatus,
   decodeGetRouteRequest,
@@ -16,7 +15,8 @@ import {
   decodeRouteChanged,
   encodeNodeUseReport,
   encodeNodeUseRequest,
-} from "../proto/messages.ts";
+  type NodeUseRequest,
+} from "../proto/codec.ts";
 import type { ModuleId, ModuleKey } from "../model/module.ts";
 import { type AgentSighting, LoopAgents } from "./agent_roster.ts";
 import { NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";

@@ -19,7 +19,7 @@ import {
   encodeRouteChanged,
   type GetRouteResponse,
   type HostInfo,
-} from "../proto/messages.ts";
+} from "../proto/codec.ts";
 import { BindError } from "../reactor/errors.ts";
 import type { LogFields, Logger } from "../reactor/log.ts";
 import { openStore, type RouteEdit, type Store } from "../sql/mod.ts";

@@ -3,7 +3,7 @@
 
 import type { HostResult } from "../balancer/balance_records.ts";
 import type { ModuleReport } from "../balancer/routes/route_records.ts";
-import { encodeReportStatusRequest } from "../proto/feed_codec.ts";
+import { encodeReportStatusRequest } from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { Link, LinkEvents } from "../session/link.ts";

@@ -1,9 +1,13 @@
 // Core. Puts routes together that came in parts.
 
-import { decodeRoutePart } from "../proto/feed_codec.ts";
-import { decodeGetRouteResponse } from "../proto/host_codec.ts";
+import {
+  decodeGetRouteResponse,
+  decodeRoutePart,
+  type GetRouteResponse,
+  type HostInfo,
+  type RoutePart,
+} from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import type { GetRouteResponse, HostInfo, RoutePart } from "../proto/message_types.ts";
 import { NODES_MAX } from "../balancer/routes/route_records.ts";
 import { type ModuleId, moduleId } from "../model/module.ts";
 

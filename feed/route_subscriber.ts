@@ -3,15 +3,16 @@
 
 import { NODES_MAX } from "../balancer/routes/route_records.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
-import { decodeNodeUseRequest, encodeNodeUse } from "../proto/feed_codec.ts";
-import { encodeGetRouteRequest } from "../proto/host_codec.ts";
+import {
+  decodeNodeUseRequest,
+  encodeGetRouteRequest,
+  encodeNodeUse,
+  type GetRouteResponse,
+  type HostInfo,
+  type NodeUse,
+  type NodeUseRequest,
+} from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import type {
-  GetRouteResponse,
-  HostInfo,
-  NodeUse,
-  NodeUseRequest,
-} from "../proto/message_types.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
 import { PushGuard } from "./push_guard.ts";

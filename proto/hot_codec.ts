@@ -1,7 +1,7 @@
 // Core. Messages 4, 5 and 6 read and written where they lie, without making any object.
 //
 // Reads what callers send in practice. Whatever is rare (groups, long lengths, text to be checked)
-// or wrong is left to host_codec.ts: `false` means "ask there", never "refuse". So both accept and
+// or wrong is left to codec.ts: `false` means "ask there", never "refuse". So both accept and
 // refuse the same bytes, and there is one place that says what is wrong.
 
 import { MessageId, RetCode } from "./message_ids.ts";
@@ -50,7 +50,7 @@ export class HotReader {
   /** Value of the last varint or tag. */
   #value = 0;
 
-  /** Reads the body of message 4. A token is passed over; a key is for host_codec.ts. */
+  /** Reads the body of message 4. A token is passed over; a key is for codec.ts. */
   readGetHost(bytes: Uint8Array, start: number, end: number): boolean {
     this.#begin(bytes, start, end);
     this.seq = 0;

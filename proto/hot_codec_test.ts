@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { ProtocolError } from "../reactor/errors.ts";
-import * as byHand from "./host_codec.ts";
+import * as codec from "./codec.ts";
 import {
   GET_HOST_RESPONSE_BYTES_MAX,
   hotMessageId,
@@ -11,7 +11,8 @@ import {
   writeGetHostResponse,
 } from "./hot_codec.ts";
 import { MessageId, RetCode } from "./message_ids.ts";
-import * as generated from "./messages.ts";
+import { oracleOf } from "./testing/codecs.ts";
+import { readDatagram } from "./wire.ts";
 
 const uint32 = fc.oneof(
   fc.constantFrom(0, 1, 127, 128, 16383, 16384, 2147483647, 2147483648, 4294967295),
@@ -56,8 +57,8 @@ function agree(kind: "GetHost" | "Report", body: Uint8Array): boolean {
   };
   const { bytes, start, end } = embed(body);
   if (kind === "GetHost") {
-    const message = outcome(byHand.decodeGetHostRequest);
-    assert.deepEqual(outcome(generated.decodeGetHostRequest), message);
+    const message = outcome(codec.decodeGetHostRequest);
+    assert.deepEqual(outcome(oracleOf("GetHostRequest").decode), message);
     if (!reader.readGetHost(bytes, start, end)) return false;
     assert.ok(message !== undefined, "accepted what is to be refused");
     const { seq, modId, cmdId } = reader;
@@ -66,8 +67,8 @@ function agree(kind: "GetHost" | "Report", body: Uint8Array): boolean {
     assert.deepEqual({ seq, modId, cmdId }, plain);
     return true;
   }
-  const message = outcome(byHand.decodeReportRequest);
-  assert.deepEqual(outcome(generated.decodeReportRequest), message);
+  const message = outcome(codec.decodeReportRequest);
+  assert.deepEqual(outcome(oracleOf("ReportRequest").decode), message);
   if (!reader.readReport(bytes, start, end)) return false;
   assert.ok(message !== undefined, "accepted what is to be refused");
   const { modId, cmdId, ip, port, retcode, timecostMs } = reader;
@@ -85,14 +86,14 @@ function agree(kind: "GetHost" | "Report", body: Uint8Array): boolean {
 test("HotReader reads every ordinary request as the other codecs do", () => {
   fc.assert(
     fc.property(getHost, (message) => {
-      const read = agree("GetHost", byHand.encodeGetHostRequest(message));
+      const read = agree("GetHost", codec.encodeGetHostRequest(message));
       assert.equal(read, message.key === undefined, "only a key needs the other codec");
     }),
     { numRuns: 500 },
   );
   fc.assert(
     fc.property(report, (message) => {
-      const read = agree("Report", byHand.encodeReportRequest(message));
+      const read = agree("Report", codec.encodeReportRequest(message));
       assert.equal(read, !message.host.zone, "only text needs the other codec");
     }),
     { numRuns: 500 },
@@ -141,13 +142,13 @@ test("HotReader never reads what another codec refuses or reads differently", ()
 
 test("HotReader is held to the others at every cut and every changed byte of a message", () => {
   const bodies = {
-    GetHost: byHand.encodeGetHostRequest({
+    GetHost: codec.encodeGetHostRequest({
       seq: 4294967295,
       modId: 4294967295,
       cmdId: 300,
       token: Uint8Array.of(1, 2, 3),
     }),
-    Report: byHand.encodeReportRequest({
+    Report: codec.encodeReportRequest({
       modId: 4294967295,
       cmdId: 300,
       host: { ip: 3232235953, port: 80, weight: 5 },
@@ -181,8 +182,8 @@ test("writeGetHostResponse() gives the bytes of the other codecs", () => {
         const message = retcode === RetCode.Success
           ? { seq, modId, cmdId, retcode, host: { ip, port } }
           : { seq, modId, cmdId, retcode };
-        assert.deepEqual(bytes.slice(5, 5 + length), byHand.frameGetHostResponse(message));
-        assert.deepEqual(bytes.slice(13, 5 + length), generated.encodeGetHostResponse(message));
+        assert.deepEqual(bytes.slice(5, 5 + length), codec.frameGetHostResponse(message));
+        assert.deepEqual(bytes.slice(13, 5 + length), oracleOf("GetHostResponse").encode(message));
         assert.ok(bytes.slice(0, 5).every((byte) => byte === 0xee));
         assert.ok(length <= GET_HOST_RESPONSE_BYTES_MAX);
       },
@@ -192,7 +193,7 @@ test("writeGetHostResponse() gives the bytes of the other codecs", () => {
 });
 
 test("hotMessageId() is what readDatagram() says", () => {
-  const good = byHand.frameGetHostRequest({ seq: 1, modId: 2, cmdId: 3 });
+  const good = codec.frameGetHostRequest({ seq: 1, modId: 2, cmdId: 3 });
   const datagrams = [good, new Uint8Array(8), new Uint8Array([...good, 0])];
   for (let at = 0; at < good.length; at++) {
     datagrams.push(good.subarray(0, at));
@@ -202,7 +203,7 @@ test("hotMessageId() is what readDatagram() says", () => {
     const { bytes, start, end } = embed(datagram);
     let expected = NO_MESSAGE;
     try {
-      expected = byHand.readDatagram(datagram).msgId;
+      expected = readDatagram(datagram).msgId;
     } catch (error) {
       assert.ok(error instanceof ProtocolError);
     }

@@ -1,6 +1,6 @@
-// Core. Protocol Buffers wire format by hand: the few parts that our datagrams need.
+// Core. Protocol Buffers wire format: reader and writer below the generated code of codec.ts.
 //
-// Accepts and refuses exactly what messages.ts does, which a property test holds it to. It exists
+// Accepts and refuses exactly what protobufjs does, which property tests hold it to. It exists
 // because callers import the api from a URL, where no npm package can be named, and because the
 // agent answers hundreds of thousands of datagrams a second.
 
@@ -28,11 +28,22 @@ export const bytesTag = (field: number): number => field << 3 | WIRE_BYTES;
 const textEncoder = new TextEncoder();
 const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** Up to so many characters a loop is faster than the encoder and decoder of the runtimes. */
+const WRITTEN_BY_HAND_MAX = 48;
+const READ_BY_HAND_MAX = 24;
+
+/** The characters of a short text, before they become one. */
+const codes: number[] = [];
+
+/** A message that outgrows this gets a buffer of its own. */
+const SCRATCH_BYTES_MAX = 128 * 1024;
+
 /**
  * Every message is first written here and then copied out: a copy of at most 64 bytes stays on the
  * engine's own heap, which is several times cheaper than a buffer that is larger than its content.
+ * Grows with the largest message, up to {@linkcode SCRATCH_BYTES_MAX}.
  */
-const scratch = new Uint8Array(4096);
+let scratch = new Uint8Array(4096);
 
 /** Writes fields into a buffer that grows as needed. One writer at a time may be in use. */
 export class WireWriter {
@@ -40,8 +51,7 @@ export class WireWriter {
   #length: number;
 
   /** `headBytes` are left free at the start, for {@linkcode WireWriter.finishFrame}. */
-  constructor(headBytes = 0, capacity = 64) {
-    if (headBytes + capacity > scratch.length) this.#bytes = new Uint8Array(headBytes + capacity);
+  constructor(headBytes = 0) {
     this.#length = headBytes;
   }
 
@@ -81,6 +91,16 @@ export class WireWriter {
     this.#varint(value >>> 0);
   }
 
+  /** Truth value; false and undefined are not written. */
+  bool(field: number, value: boolean | undefined): void {
+    if (value) this.optionalUint32(field, 1);
+  }
+
+  /** Whole number up to 2^53 - 1; 0 is not written. */
+  uint64(field: number, value: number): void {
+    if (value > 0) this.optionalUint64(field, value);
+  }
+
   /** Whole number up to 2^53 - 1, told apart from its absence. */
   optionalUint64(field: number, value: number | undefined): void {
     if (value === undefined) return;
@@ -106,7 +126,13 @@ export class WireWriter {
 
   /** Text; empty and undefined are not written. */
   text(field: number, value: string | undefined): void {
-    if (value) this.bytes(field, textEncoder.encode(value));
+    if (!value) return;
+    const start = this.begin(field);
+    this.#reserve(3 * value.length);
+    if (value.length > WRITTEN_BY_HAND_MAX || !this.#ascii(value)) {
+      this.#length = start + textEncoder.encodeInto(value, this.#bytes.subarray(start)).written;
+    }
+    this.end(start);
   }
 
   /** Starts an inner message. Returns what {@linkcode WireWriter.end} wants. */
@@ -144,6 +170,18 @@ export class WireWriter {
     return this.finish();
   }
 
+  /** False: it has other characters, and nothing of it counts as written. */
+  #ascii(value: string): boolean {
+    const start = this.#length;
+    for (let i = 0; i < value.length; i++) {
+      const code = value.charCodeAt(i);
+      if (code > 127) return false;
+      this.#bytes[start + i] = code;
+    }
+    this.#length = start + value.length;
+    return true;
+  }
+
   #varint(value: number): void {
     let rest = value;
     while (rest > 127) {
@@ -158,6 +196,7 @@ export class WireWriter {
     if (needed <= this.#bytes.length) return;
     const grown = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
     grown.set(this.#bytes.subarray(0, this.#length));
+    if (grown.length <= SCRATCH_BYTES_MAX) scratch = grown;
     this.#bytes = grown;
   }
 }
@@ -180,14 +219,67 @@ function varintBytes(value: number): number {
   return count;
 }
 
-/** Reads fields; every fault of the bytes is a ProtocolError. */
+/** Fills {@linkcode codes}; false: there are other characters. */
+function isAscii(bytes: Uint8Array, start: number, end: number): boolean {
+  codes.length = end - start;
+  for (let at = start; at < end; at++) {
+    const code = bytes[at];
+    if (code > 127) return false;
+    codes[at - start] = code;
+  }
+  return true;
+}
+
+/** One datagram taken apart. */
+export interface Datagram {
+  msgId: number;
+  /** A view into the datagram. */
+  body: Uint8Array;
+}
+
+/**
+ * Takes a datagram apart.
+ *
+ * @throws {ProtocolError} when it is shorter than a head, or its length is not the one announced.
+ */
+export function readDatagram(datagram: Uint8Array): Datagram {
+  if (datagram.length < HEAD_BYTES) {
+    throw new ProtocolError(
+      `Datagram must have a head of ${HEAD_BYTES} bytes: current length is ${datagram.length}`,
+    );
+  }
+  const announced = readInt32(datagram, 4);
+  if (announced !== datagram.length - HEAD_BYTES) {
+    throw new ProtocolError(
+      `Body must be ${datagram.length - HEAD_BYTES} bytes long: the head says ${announced}`,
+    );
+  }
+  return { msgId: readInt32(datagram, 0), body: datagram.subarray(HEAD_BYTES) };
+}
+
+/** @throws {ProtocolError} when a number of 64 bits came and is not exact. */
+export function checkSafe(value: number | undefined, field: string): void {
+  if (value === undefined || Number.isSafeInteger(value)) return;
+  throw new ProtocolError(`${field} must be at most 2^53 - 1: current value is ${value}`);
+}
+
+/** @throws {ProtocolError} when bytes came that are longer than they may be. */
+export function checkLength(bytes: Uint8Array | undefined, bytesMax: number, field: string): void {
+  if (bytes === undefined || bytes.length <= bytesMax) return;
+  throw new ProtocolError(`${field} must be at most ${bytesMax} bytes: it has ${bytes.length}`);
+}
+
+/** Reads fields; every fault of the bytes is a ProtocolError that names the message. */
 export class WireReader {
+  readonly #name: string;
   readonly #bytes: Uint8Array;
   #at = 0;
   #end: number;
   #depth = 0;
 
-  constructor(bytes: Uint8Array) {
+  /** `name` is that of the message, for errors. */
+  constructor(bytes: Uint8Array, name: string) {
+    this.#name = name;
     this.#bytes = bytes;
     this.#end = bytes.length;
   }
@@ -206,7 +298,7 @@ export class WireReader {
       if (byte < 128) return tag;
     }
     const last = this.#byte();
-    if (last > 15) throw new ProtocolError("Tag must fit 32 bits");
+    if (last > 15) throw this.#fault("Tag must fit 32 bits");
     return (tag | last << 28) >>> 0;
   }
 
@@ -218,7 +310,7 @@ export class WireReader {
       if (i < 5) value |= (byte & 127) << 7 * i;
       if (byte < 128) return value >>> 0;
     }
-    throw new ProtocolError("Varint must end within 10 bytes");
+    throw this.#fault("Varint must end within 10 bytes");
   }
 
   /** A varint as a truth value: any bit of it makes it true. */
@@ -238,7 +330,7 @@ export class WireReader {
       if (i > 4) high |= bits << 7 * i - 32;
       if (byte < 128) return (high >>> 0) * 4294967296 + (low >>> 0);
     }
-    throw new ProtocolError("Varint must end within 10 bytes");
+    throw this.#fault("Varint must end within 10 bytes");
   }
 
   /** A view of a bytes field. */
@@ -251,11 +343,16 @@ export class WireReader {
 
   /** A text field; must be valid UTF-8. */
   text(): string {
-    const view = this.bytes();
+    const end = this.#sizedEnd();
+    const start = this.#at;
+    this.#at = end;
+    if (end - start <= READ_BY_HAND_MAX && isAscii(this.#bytes, start, end)) {
+      return String.fromCharCode.apply(undefined, codes);
+    }
     try {
-      return textDecoder.decode(view);
+      return textDecoder.decode(this.#bytes.subarray(start, end));
     } catch (error) {
-      throw new ProtocolError("Text must be valid UTF-8", { cause: error });
+      throw this.#fault("Text must be valid UTF-8", error);
     }
   }
 
@@ -279,9 +376,9 @@ export class WireReader {
   }
 
   #skip(tag: number, depth: number): void {
-    if (tag >>> 3 === 0) throw new ProtocolError("Field number must not be 0");
+    if (tag >>> 3 === 0) throw this.#fault("Field number must not be 0");
     if (depth > GROUP_DEPTH_MAX) {
-      throw new ProtocolError(`Groups must nest at most ${GROUP_DEPTH_MAX} deep`);
+      throw this.#fault(`Groups must nest at most ${GROUP_DEPTH_MAX} deep`);
     }
     switch (tag & 7) {
       case WIRE_VARINT:
@@ -300,7 +397,7 @@ export class WireReader {
         this.#pass(4);
         return;
       default:
-        throw new ProtocolError(`Wire type must be 0, 1, 2, 3 or 5: current value is ${tag & 7}`);
+        throw this.#fault(`Wire type must be 0, 1, 2, 3 or 5: current value is ${tag & 7}`);
     }
   }
 
@@ -312,7 +409,7 @@ export class WireReader {
       } else if (tag >>> 3 === groupTag >>> 3) {
         return;
       } else {
-        throw new ProtocolError("Group must end with its own number");
+        throw this.#fault("Group must end with its own number");
       }
     }
   }
@@ -328,11 +425,11 @@ export class WireReader {
     }
     if (shift === 28) {
       const last = this.#byte();
-      if (last > 7) throw new ProtocolError("Length must fit 31 bits");
+      if (last > 7) throw this.#fault("Length must fit 31 bits");
       size |= last << 28;
     }
     if (size > this.#end - this.#at) {
-      throw new ProtocolError(
+      throw this.#fault(
         `Length must be at most the ${this.#end - this.#at} bytes left: current value is ${size}`,
       );
     }
@@ -340,12 +437,16 @@ export class WireReader {
   }
 
   #pass(count: number): void {
-    if (count > this.#end - this.#at) throw new ProtocolError("Message ends inside a field");
+    if (count > this.#end - this.#at) throw this.#fault("Message ends inside a field");
     this.#at += count;
   }
 
   #byte(): number {
-    if (this.#at >= this.#end) throw new ProtocolError("Message ends inside a field");
+    if (this.#at >= this.#end) throw this.#fault("Message ends inside a field");
     return this.#bytes[this.#at++];
+  }
+
+  #fault(what: string, cause?: unknown): ProtocolError {
+    return new ProtocolError(`${this.#name} cannot be read: ${what}`, { cause });
   }
 }

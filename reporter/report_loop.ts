@@ -5,7 +5,7 @@ import type { Clock } from "../reactor/time/clock.ts";
 import { GreetingServer, type GreetingServerInit } from "../session/greeting_server.ts";
 import type { LoopStats, LoopSurroundings, ServiceLoop } from "../service/loops/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import { decodeReportStatusRequest } from "../proto/messages.ts";
+import { decodeReportStatusRequest } from "../proto/codec.ts";
 import { RowShipper } from "./row_shipper.ts";
 import { type ReportedRow, rowsOf } from "./status_rows.ts";
 

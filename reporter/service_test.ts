@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type RunningService, startDaemon } from "../daemon/daemon.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import { encodeReportStatusRequest } from "../proto/messages.ts";
+import { encodeReportStatusRequest } from "../proto/codec.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
 import { openStore, type Store } from "../sql/mod.ts";

@@ -1,6 +1,6 @@
 // Core. Call results from the wire as rows, and rows packed to pass between threads.
 
-import type { ReportStatusRequest } from "../proto/message_types.ts";
+import type { ReportStatusRequest } from "../proto/codec.ts";
 import type { CallStatusRow } from "../sql/store.ts";
 import { isNodePort } from "../model/node.ts";
 

@@ -57,6 +57,7 @@ const PURE_PACKAGES = [
   "murmurhash3js",
   "fast-check",
   "zod",
+  "protobufjs",
 ];
 
 /** True for files that the rules on sources leave alone. */

@@ -4,7 +4,7 @@ import { cp, rename, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { frameHello } from "../proto/host_codec.ts";
+import { frameHello } from "../proto/codec.ts";
 import { UdpClient } from "../reactor/udp/udp_client.ts";
 import { PROJECT_ROOT, scriptCommand, withProcesses } from "../tests/support/processes.ts";
 import { until } from "../tests/support/until.ts";

@@ -14,7 +14,7 @@ import {
   encodeHelloProof,
   encodePing,
   encodePong,
-} from "../proto/messages.ts";
+} from "../proto/codec.ts";
 
 /** Version of our extensions, sent in every Hello. */
 export const HELLO_PROTOCOL = 1;

@@ -7,7 +7,7 @@ import {
   encodeHelloProof,
   encodePing,
   encodePong,
-} from "../proto/messages.ts";
+} from "../proto/codec.ts";
 import {
   type Connection,
   ManualClock,

@@ -1,9 +1,7 @@
 // Core. A route as the frames an in-process client is sent: one, or parts when it is large.
 
 import { MessageId } from "../../proto/message_ids.ts";
-import type { HostInfo } from "../../proto/message_types.ts";
-import { encodeGetRouteResponse } from "../../proto/host_codec.ts";
-import { encodeRoutePart } from "../../proto/feed_codec.ts";
+import { encodeGetRouteResponse, encodeRoutePart, type HostInfo } from "../../proto/codec.ts";
 import { encodeFrame, FRAME_BODY_BYTES_MAX } from "../../reactor/frame.ts";
 import { type PackedRoute, unpackNodes } from "../loops/packed_route.ts";
 

@@ -8,9 +8,11 @@ import {
   decodeTableSubscribe,
   encodeCallReportsTaken,
   encodeTableSettings,
-} from "../../proto/feed_codec.ts";
+  type ModuleCalls,
+  type NodeCalls,
+  type TableSettings,
+} from "../../proto/codec.ts";
 import { MessageId } from "../../proto/message_ids.ts";
-import type { ModuleCalls, NodeCalls, TableSettings } from "../../proto/message_types.ts";
 import { type Address, isLoopback } from "../../reactor/address.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { ProtocolError } from "../../reactor/errors.ts";

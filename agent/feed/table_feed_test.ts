@@ -9,14 +9,16 @@ import { RouteParts } from "../../feed/route_parts.ts";
 import { type RunningService, startDaemon } from "../../daemon/daemon.ts";
 import {
   decodeCallReportsTaken,
+  decodeGetRouteResponse,
   decodeRoutePart,
   decodeTableSettings,
   encodeCallReports,
   encodeTableSubscribe,
-} from "../../proto/feed_codec.ts";
-import { decodeGetRouteResponse } from "../../proto/host_codec.ts";
+  type HostInfo,
+  type ModuleCalls,
+  type TableSettings,
+} from "../../proto/codec.ts";
 import { MessageId } from "../../proto/message_ids.ts";
-import type { HostInfo, ModuleCalls, TableSettings } from "../../proto/message_types.ts";
 import { BindError } from "../../reactor/errors.ts";
 import { encodeFrame, FRAME_BODY_BYTES_MAX, FrameDecoder } from "../../reactor/frame.ts";
 import { silentLogger } from "../../reactor/log.ts";

@@ -1,8 +1,7 @@
 // Shell. Makes the health checks that the plan asks for: connections, GETs and pings.
 
 import { HELLO_PROTOCOL } from "../../session/hello.ts";
-import { decodePong, encodePing } from "../../proto/feed_codec.ts";
-import { encodeHello } from "../../proto/host_codec.ts";
+import { decodePong, encodeHello, encodePing } from "../../proto/codec.ts";
 import { MessageId } from "../../proto/message_ids.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";

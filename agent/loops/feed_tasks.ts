@@ -2,7 +2,7 @@
 
 import type { RouteLb } from "../../balancer/mod.ts";
 import { agentPortIndex } from "../../proto/message_ids.ts";
-import type { ModuleCalls } from "../../proto/message_types.ts";
+import type { ModuleCalls } from "../../proto/codec.ts";
 import type { AgentTask } from "./loop_messages.ts";
 import type { ModuleKey } from "../../model/module.ts";
 

@@ -6,7 +6,7 @@ import type {
   RouteLbStats,
   StateChange,
 } from "../../balancer/mod.ts";
-import type { ModuleCalls, NodeUsage } from "../../proto/message_types.ts";
+import type { ModuleCalls, NodeUsage } from "../../proto/codec.ts";
 import type { HealthVerdict } from "../health/health_plan.ts";
 import type { PackedRoute } from "./packed_route.ts";
 import type { ModuleKey } from "../../model/module.ts";

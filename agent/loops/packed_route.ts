@@ -1,7 +1,7 @@
 // Core. A route as a few arrays: cheap to compare, to hand to a worker and to write to disk.
 
 import { NODES_MAX } from "../../balancer/mod.ts";
-import type { HostInfo } from "../../proto/message_types.ts";
+import type { HostInfo } from "../../proto/codec.ts";
 import type { RouteNode } from "../../model/node.ts";
 
 /** Weight of a node that names none. */

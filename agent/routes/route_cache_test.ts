@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { HostInfo } from "../../proto/message_types.ts";
+import type { HostInfo } from "../../proto/codec.ts";
 import {
   type PackedRoute,
   packRoute,

@@ -2,7 +2,7 @@
 
 import { joinUsages } from "../../balancer/mod.ts";
 import { NodeUseState } from "../../proto/message_ids.ts";
-import type { NodeUsage, NodeUse, NodeUseRequest } from "../../proto/message_types.ts";
+import type { NodeUsage, NodeUse, NodeUseRequest } from "../../proto/codec.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 
 /** Questions under way at once; further ones are dropped, and dns calls this agent silent. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NodeUseState } from "../../proto/message_ids.ts";
-import type { NodeUse } from "../../proto/message_types.ts";
+import type { NodeUse } from "../../proto/codec.ts";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { NODE_QUESTION_MS, NODE_QUESTIONS_MAX, NodeUseDesk } from "./node_use_desk.ts";
 

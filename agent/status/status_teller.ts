@@ -1,6 +1,6 @@
 // Core. When an agent tells dns how it does: seldom, because each message wakes somebody.
 
-import type { AgentStatus } from "../../proto/message_types.ts";
+import type { AgentStatus } from "../../proto/codec.ts";
 
 /** Least time between two statuses on one connection, however often they differ. */
 export const STATUS_PAUSE_MS = 10_000;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { AgentStatus } from "../../proto/message_types.ts";
+import type { AgentStatus } from "../../proto/codec.ts";
 import { STATUS_PAUSE_MS, STATUS_REPEAT_MS, StatusTeller } from "./status_teller.ts";
 
 const status: AgentStatus = {

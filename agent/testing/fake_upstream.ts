@@ -1,24 +1,24 @@
 // Shell. For tests: a dns and a reporter that do what a test tells them, and a caller.
 
 import { HelloGate } from "../../session/hello.ts";
-import { decodeGetHostResponse, frameGetHostRequest } from "../../proto/host_codec.ts";
-import { frameReportRequest, readDatagram } from "../../proto/host_codec.ts";
-import { MessageId } from "../../proto/message_ids.ts";
-import type {
-  GetHostResponse,
-  HostInfo,
-  NodeUse,
-  NodeUseRequest,
-  ReportStatusRequest,
-} from "../../proto/message_types.ts";
 import {
+  decodeGetHostResponse,
   decodeGetRouteRequest,
   decodeNodeUse,
   decodeReportStatusRequest,
   encodeGetRouteResponse,
   encodeNodeUseRequest,
   encodeRoutePart,
-} from "../../proto/messages.ts";
+  frameGetHostRequest,
+  frameReportRequest,
+  type GetHostResponse,
+  type HostInfo,
+  type NodeUse,
+  type NodeUseRequest,
+  type ReportStatusRequest,
+} from "../../proto/codec.ts";
+import { readDatagram } from "../../proto/wire.ts";
+import { MessageId } from "../../proto/message_ids.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import { MessageRouter } from "../../reactor/message_router.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";

@@ -8,8 +8,8 @@ import {
   decodeGetHostResponse,
   frameGetHostRequest,
   frameReportRequest,
-  readDatagram,
-} from "../../proto/host_codec.ts";
+} from "../../proto/codec.ts";
+import { readDatagram } from "../../proto/wire.ts";
 import { GET_HOST_RESPONSE_BYTES_MAX } from "../../proto/hot_codec.ts";
 import { RetCode } from "../../proto/message_ids.ts";
 import { seededRng } from "../../reactor/time/rng.ts";

@@ -1,6 +1,6 @@
 // Core. How much of a route fits the one datagram that answers a caller.
 
-import type { HostInfo } from "../../proto/message_types.ts";
+import type { HostInfo } from "../../proto/codec.ts";
 
 /** Largest payload of a UDP datagram over IPv4. */
 export const ANSWER_BYTES_MAX = 65_507;

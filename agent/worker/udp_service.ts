@@ -20,8 +20,8 @@ import {
   frameGetHostResponse,
   frameGetRouteResponse,
   frameHello,
-  readDatagram,
-} from "../../proto/host_codec.ts";
+} from "../../proto/codec.ts";
+import { readDatagram } from "../../proto/wire.ts";
 import { MessageId, RetCode } from "../../proto/message_ids.ts";
 import { readPickKey } from "../../proto/pick_key.ts";
 import { type Address, formatAddress, isLoopback } from "../../reactor/address.ts";

@@ -2,7 +2,7 @@
 
 import "node:process";
 import { createSocket, type Socket } from "node:dgram";
-import { readDatagram } from "../../proto/host_codec.ts";
+import { readDatagram } from "../../proto/wire.ts";
 
 /** A question (or report) as it came, and the way to answer it. */
 export interface Received {

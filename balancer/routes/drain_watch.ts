@@ -2,7 +2,7 @@
 // they used last?
 
 import { NodeUseState } from "../../proto/message_ids.ts";
-import type { NodeUsage } from "../../proto/message_types.ts";
+import type { NodeUsage } from "../../proto/codec.ts";
 import { type Host } from "../host.ts";
 import type { RouteLb } from "./route_lb.ts";
 import { addressId, type RouteNode } from "../../model/node.ts";

@@ -8,7 +8,7 @@ import {
   encodeHelloProof,
   encodePing,
   encodeRouteChanged,
-} from "../../proto/messages.ts";
+} from "../../proto/codec.ts";
 import { type Address, formatAddress } from "../../reactor/address.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { messageOf } from "../../reactor/errors.ts";

@@ -2,8 +2,12 @@
 
 import { GreetingClient } from "../../session/greeting_client.ts";
 import { MessageId } from "../../proto/message_ids.ts";
-import type { NodeUseReport, NodeUseRequest } from "../../proto/message_types.ts";
-import { decodeNodeUseReport, encodeNodeUseRequest } from "../../proto/messages.ts";
+import {
+  decodeNodeUseReport,
+  encodeNodeUseRequest,
+  type NodeUseReport,
+  type NodeUseRequest,
+} from "../../proto/codec.ts";
 import { type Address, formatAddress } from "../../reactor/address.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import type { Logger } from "../../reactor/log.ts";

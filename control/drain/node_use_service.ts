@@ -5,7 +5,7 @@ import { type Clock, setRepeating, type Timer } from "../../reactor/time/clock.t
 import { silentLogger } from "../../reactor/log.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
 import { NodeUseState } from "../../proto/message_ids.ts";
-import type { AgentUse, NodeUseReport } from "../../proto/message_types.ts";
+import type { AgentUse, NodeUseReport } from "../../proto/codec.ts";
 import type { Store } from "../../sql/store.ts";
 import type { ResponseOf } from "../../web/contract.ts";
 import { liveDns } from "../changes/dns_teller.ts";

@@ -4,7 +4,7 @@ import { lookup } from "node:dns/promises";
 import { HELLO_PROTOCOL } from "../../session/hello.ts";
 import { softwareName } from "../../daemon/daemon.ts";
 import { MessageId } from "../../proto/message_ids.ts";
-import { decodeHello, encodeHello, type Hello } from "../../proto/messages.ts";
+import { decodeHello, encodeHello, type Hello } from "../../proto/codec.ts";
 import { type Address, formatAddress, isLoopback } from "../../reactor/address.ts";
 import { ProtocolError, TimeoutError } from "../../reactor/errors.ts";
 import { encodeFrame, HEAD_BYTES, readHead } from "../../reactor/frame.ts";

@@ -1,0 +1,1785 @@
+// Core. Generated from lars.proto by `deno task proto`, do not edit: every message, its type, its bytes.
+//
+// `encodeX` gives the body of a message, `frameX` a datagram, head included, both in a buffer of
+// their own. `decodeX` reads a body and gives a message or throws a ProtocolError, nothing else; what
+// it gives refers to nothing of what it was lent. For the rules see README.md, for the names
+// generate/options.ts.
+
+import type { ModuleKey } from "../model/module.ts";
+import { MessageId, PICK_KEY_BYTES_MAX } from "./message_ids.ts";
+import { checkLength, checkSafe, HEAD_BYTES, WireReader, WireWriter } from "./wire.ts";
+
+// ---- HostInfo
+
+/** A node of a route. */
+export interface HostInfo {
+  /** IPv4 address in host order: 192.168.1.177 is 3232235953. */
+  ip: number;
+  /** 1 to 65535; off the wire it may be any number: whoever uses it judges. */
+  port: number;
+  /** 0 to 10000; absent means 100, which 0 does not. */
+  weight?: number;
+  /** Absent and empty mean the same. */
+  zone?: string;
+  /**
+   * Of a route only: the node gets no new picks, but results of calls to it count. On the wire such
+   * nodes are a list of their own, which old peers skip: to them the node is gone. When read, they
+   * come after the others.
+   */
+  state?: "drain";
+}
+
+/** Numbers of the fields of {@linkcode HostInfo}. */
+export const HostInfoField = {
+  ip: 1,
+  port: 2,
+  weight: 16,
+  zone: 17,
+} as const;
+
+function writeHostInfo(writer: WireWriter, field: number, message: HostInfo): void {
+  const start = writer.begin(field);
+  writer.int32(1, message.ip);
+  writer.int32(2, message.port);
+  writer.optionalUint32(16, message.weight);
+  writer.text(17, message.zone);
+  writer.end(start);
+}
+
+/** Reads into `message`: one that is sent twice is merged. */
+function readHostInfo(reader: WireReader, message: HostInfo): HostInfo {
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // ip = 1
+        message.ip = reader.uint32();
+        break;
+      case 16: // port = 2
+        message.port = reader.uint32();
+        break;
+      case 128: // weight = 16
+        message.weight = reader.uint32();
+        break;
+      case 138: // zone = 17
+        message.zone = reader.text();
+        if (message.zone === "") delete message.zone;
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  return message;
+}
+
+// ---- GetRouteRequest
+
+/**
+ * Message 1: agent to dns. Also subscribes the connection to the module. 7: caller to agent; only
+ * then may it carry the token.
+ */
+export interface GetRouteRequest {
+  modId: number;
+  cmdId: number;
+  /** Shared secret, towards an agent that wants one. */
+  token?: Uint8Array;
+}
+
+function writeGetRouteRequest(writer: WireWriter, message: GetRouteRequest): void {
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  writer.bytes(16, message.token);
+}
+
+/** Body of {@linkcode GetRouteRequest}. */
+export function encodeGetRouteRequest(message: GetRouteRequest): Uint8Array {
+  const writer = new WireWriter();
+  writeGetRouteRequest(writer, message);
+  return writer.finish();
+}
+
+/** Datagram of {@linkcode GetRouteRequest}, as message ApiGetRouteRequest. */
+export function frameGetRouteRequest(message: GetRouteRequest): Uint8Array {
+  const writer = new WireWriter(HEAD_BYTES);
+  writeGetRouteRequest(writer, message);
+  return writer.finishFrame(MessageId.ApiGetRouteRequest);
+}
+
+/**
+ * {@linkcode GetRouteRequest} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeGetRouteRequest(body: Uint8Array): GetRouteRequest {
+  const reader = new WireReader(body, "GetRouteRequest");
+  const message: GetRouteRequest = { modId: 0, cmdId: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // modid = 1
+        message.modId = reader.uint32();
+        break;
+      case 16: // cmdid = 2
+        message.cmdId = reader.uint32();
+        break;
+      case 130: // token = 16
+        message.token = new Uint8Array(reader.bytes());
+        if (message.token.length === 0) delete message.token;
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- GetRouteResponse
+
+/**
+ * Message 2: dns to agent, as the answer and as the push. 8: agent to caller. No host: no such
+ * module.
+ */
+export interface GetRouteResponse {
+  modId: number;
+  cmdId: number;
+  hosts: HostInfo[];
+  /** Version of the route table the answer comes from. At most 2^53 - 1. */
+  revision?: number;
+  /** JSON of the module's policy; absent: none. */
+  policy?: string;
+  /** Somebody means this route, however many nodes it lost; absent: not known. */
+  meant?: true;
+  /** Changes of this module are marked when they are meant, so one without a mark is suspicious. */
+  guarded?: true;
+}
+
+/** Numbers of the fields of {@linkcode GetRouteResponse}. */
+export const GetRouteResponseField = {
+  modId: 1,
+  cmdId: 2,
+  hosts: 3,
+  revision: 16,
+  policy: 17,
+  meant: 18,
+  draining: 19,
+  guarded: 20,
+} as const;
+
+function writeGetRouteResponse(writer: WireWriter, message: GetRouteResponse): void {
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  for (const inner of message.hosts) {
+    if (inner.state === undefined) writeHostInfo(writer, 3, inner);
+  }
+  writer.optionalUint64(16, message.revision);
+  writer.text(17, message.policy);
+  writer.bool(18, message.meant);
+  for (const inner of message.hosts) {
+    if (inner.state !== undefined) writeHostInfo(writer, 19, inner);
+  }
+  writer.bool(20, message.guarded);
+}
+
+/** Body of {@linkcode GetRouteResponse}. */
+export function encodeGetRouteResponse(message: GetRouteResponse): Uint8Array {
+  const writer = new WireWriter();
+  writeGetRouteResponse(writer, message);
+  return writer.finish();
+}
+
+/** Datagram of {@linkcode GetRouteResponse}, as message ApiGetRouteResponse. */
+export function frameGetRouteResponse(message: GetRouteResponse): Uint8Array {
+  const writer = new WireWriter(HEAD_BYTES);
+  writeGetRouteResponse(writer, message);
+  return writer.finishFrame(MessageId.ApiGetRouteResponse);
+}
+
+/**
+ * {@linkcode GetRouteResponse} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeGetRouteResponse(body: Uint8Array): GetRouteResponse {
+  const reader = new WireReader(body, "GetRouteResponse");
+  const message: GetRouteResponse = { modId: 0, cmdId: 0, hosts: [] };
+  const draining: HostInfo[] = [];
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // modid = 1
+        message.modId = reader.uint32();
+        break;
+      case 16: // cmdid = 2
+        message.cmdId = reader.uint32();
+        break;
+      case 26: // host = 3
+        message.hosts.push(readHostInfo(reader, { ip: 0, port: 0 }));
+        break;
+      case 128: // revision = 16
+        message.revision = reader.uint64();
+        break;
+      case 138: // policy = 17
+        message.policy = reader.text();
+        if (message.policy === "") delete message.policy;
+        break;
+      case 144: // meant = 18
+        if (reader.bool()) message.meant = true;
+        else delete message.meant;
+        break;
+      case 154: // draining = 19
+        draining.push(readHostInfo(reader, { ip: 0, port: 0 }));
+        break;
+      case 160: // guarded = 20
+        if (reader.bool()) message.guarded = true;
+        else delete message.guarded;
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.revision, "GetRouteResponse.revision");
+  for (const inner of draining) {
+    inner.state = "drain";
+    message.hosts.push(inner);
+  }
+  return message;
+}
+
+// ---- HostCallResult
+
+/** Results of one node inside ReportStatusRequest. */
+export interface HostCallResult {
+  ip: number;
+  port: number;
+  /** Successful calls of the window. */
+  succ: number;
+  /** Failed calls of the window. */
+  err: number;
+  overload: boolean;
+  /** Successful calls since the agent started. At most 2^53 - 1. */
+  succTotal?: number;
+  /** Failed calls since the agent started. At most 2^53 - 1. */
+  errTotal?: number;
+  /** Of both, calls whose time was told; absent: none. At most 2^53 - 1. */
+  timedTotal?: number;
+  /** What those took together, in milliseconds. At most 2^53 - 1. */
+  timeMsTotal?: number;
+}
+
+function writeHostCallResult(writer: WireWriter, field: number, message: HostCallResult): void {
+  const start = writer.begin(field);
+  writer.int32(1, message.ip);
+  writer.int32(2, message.port);
+  writer.uint32(3, message.succ);
+  writer.uint32(4, message.err);
+  writer.bool(5, message.overload);
+  writer.optionalUint64(16, message.succTotal);
+  writer.optionalUint64(17, message.errTotal);
+  writer.optionalUint64(18, message.timedTotal);
+  writer.optionalUint64(19, message.timeMsTotal);
+  writer.end(start);
+}
+
+function readHostCallResult(reader: WireReader): HostCallResult {
+  const message: HostCallResult = { ip: 0, port: 0, succ: 0, err: 0, overload: false };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // ip = 1
+        message.ip = reader.uint32();
+        break;
+      case 16: // port = 2
+        message.port = reader.uint32();
+        break;
+      case 24: // succ = 3
+        message.succ = reader.uint32();
+        break;
+      case 32: // err = 4
+        message.err = reader.uint32();
+        break;
+      case 40: // overload = 5
+        message.overload = reader.bool();
+        break;
+      case 128: // succ_total = 16
+        message.succTotal = reader.uint64();
+        break;
+      case 136: // err_total = 17
+        message.errTotal = reader.uint64();
+        break;
+      case 144: // timed_total = 18
+        message.timedTotal = reader.uint64();
+        break;
+      case 152: // time_ms_total = 19
+        message.timeMsTotal = reader.uint64();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  checkSafe(message.succTotal, "HostCallResult.succ_total");
+  checkSafe(message.errTotal, "HostCallResult.err_total");
+  checkSafe(message.timedTotal, "HostCallResult.timed_total");
+  checkSafe(message.timeMsTotal, "HostCallResult.time_ms_total");
+  return message;
+}
+
+// ---- ReportStatusRequest
+
+/** Message 3: agent to reporter; no answer. Results of the nodes of a module. */
+export interface ReportStatusRequest {
+  modId: number;
+  cmdId: number;
+  /** Address of the agent's host. */
+  caller: number;
+  results: HostCallResult[];
+  /** Unix seconds. */
+  ts: number;
+}
+
+function writeReportStatusRequest(writer: WireWriter, message: ReportStatusRequest): void {
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  writer.int32(3, message.caller);
+  for (const inner of message.results) writeHostCallResult(writer, 4, inner);
+  writer.uint32(5, message.ts);
+}
+
+/** Body of {@linkcode ReportStatusRequest}. */
+export function encodeReportStatusRequest(message: ReportStatusRequest): Uint8Array {
+  const writer = new WireWriter();
+  writeReportStatusRequest(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode ReportStatusRequest} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeReportStatusRequest(body: Uint8Array): ReportStatusRequest {
+  const reader = new WireReader(body, "ReportStatusRequest");
+  const message: ReportStatusRequest = { modId: 0, cmdId: 0, caller: 0, results: [], ts: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // modid = 1
+        message.modId = reader.uint32();
+        break;
+      case 16: // cmdid = 2
+        message.cmdId = reader.uint32();
+        break;
+      case 24: // caller = 3
+        message.caller = reader.uint32();
+        break;
+      case 34: // results = 4
+        message.results.push(readHostCallResult(reader));
+        break;
+      case 40: // ts = 5
+        message.ts = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- GetHostRequest
+
+/** Message 4: caller to agent: asks for one node. */
+export interface GetHostRequest {
+  /** Wraps; comes back in the answer. */
+  seq: number;
+  modId: number;
+  cmdId: number;
+  token?: Uint8Array;
+  /** 1 to 256 bytes: picks with one key go to one node where the policy says so. */
+  key?: Uint8Array;
+}
+
+function writeGetHostRequest(writer: WireWriter, message: GetHostRequest): void {
+  writer.uint32(1, message.seq);
+  writer.int32(2, message.modId);
+  writer.int32(3, message.cmdId);
+  writer.bytes(16, message.token);
+  writer.bytes(17, message.key);
+}
+
+/** Body of {@linkcode GetHostRequest}. */
+export function encodeGetHostRequest(message: GetHostRequest): Uint8Array {
+  const writer = new WireWriter();
+  writeGetHostRequest(writer, message);
+  return writer.finish();
+}
+
+/** Datagram of {@linkcode GetHostRequest}, as message GetHostRequest. */
+export function frameGetHostRequest(message: GetHostRequest): Uint8Array {
+  const writer = new WireWriter(HEAD_BYTES);
+  writeGetHostRequest(writer, message);
+  return writer.finishFrame(MessageId.GetHostRequest);
+}
+
+/**
+ * {@linkcode GetHostRequest} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeGetHostRequest(body: Uint8Array): GetHostRequest {
+  const reader = new WireReader(body, "GetHostRequest");
+  const message: GetHostRequest = { seq: 0, modId: 0, cmdId: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 16: // modid = 2
+        message.modId = reader.uint32();
+        break;
+      case 24: // cmdid = 3
+        message.cmdId = reader.uint32();
+        break;
+      case 130: // token = 16
+        message.token = new Uint8Array(reader.bytes());
+        if (message.token.length === 0) delete message.token;
+        break;
+      case 138: // key = 17
+        message.key = new Uint8Array(reader.bytes());
+        if (message.key.length === 0) delete message.key;
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkLength(message.key, PICK_KEY_BYTES_MAX, "GetHostRequest.key");
+  return message;
+}
+
+// ---- GetHostResponse
+
+/** Message 5: agent to caller: one node, or the reason why not. */
+export interface GetHostResponse {
+  seq: number;
+  modId: number;
+  cmdId: number;
+  /** One of RetCode; any int32 when the peer is odd. */
+  retcode: number;
+  /** Present when retcode is 0. */
+  host?: HostInfo;
+}
+
+function writeGetHostResponse(writer: WireWriter, message: GetHostResponse): void {
+  writer.uint32(1, message.seq);
+  writer.int32(2, message.modId);
+  writer.int32(3, message.cmdId);
+  writer.int32(4, message.retcode);
+  if (message.host !== undefined) writeHostInfo(writer, 5, message.host);
+}
+
+/** Body of {@linkcode GetHostResponse}. */
+export function encodeGetHostResponse(message: GetHostResponse): Uint8Array {
+  const writer = new WireWriter();
+  writeGetHostResponse(writer, message);
+  return writer.finish();
+}
+
+/** Datagram of {@linkcode GetHostResponse}, as message GetHostResponse. */
+export function frameGetHostResponse(message: GetHostResponse): Uint8Array {
+  const writer = new WireWriter(HEAD_BYTES);
+  writeGetHostResponse(writer, message);
+  return writer.finishFrame(MessageId.GetHostResponse);
+}
+
+/**
+ * {@linkcode GetHostResponse} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeGetHostResponse(body: Uint8Array): GetHostResponse {
+  const reader = new WireReader(body, "GetHostResponse");
+  const message: GetHostResponse = { seq: 0, modId: 0, cmdId: 0, retcode: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 16: // modid = 2
+        message.modId = reader.uint32();
+        break;
+      case 24: // cmdid = 3
+        message.cmdId = reader.uint32();
+        break;
+      case 32: // retcode = 4
+        message.retcode = reader.uint32() | 0;
+        break;
+      case 42: // host = 5
+        message.host = readHostInfo(reader, message.host ?? { ip: 0, port: 0 });
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- ReportRequest
+
+/** Message 6: caller to agent; no answer. The outcome of one call. */
+export interface ReportRequest {
+  modId: number;
+  cmdId: number;
+  /** 0.0.0.0:0 when the peer left it out. */
+  host: HostInfo;
+  /** 0 for success; anything else, negative too, is a failure. */
+  retcode: number;
+  /** Time the call took, in milliseconds; absent: not known, which 0 does not mean. */
+  timecostMs?: number;
+  token?: Uint8Array;
+}
+
+function writeReportRequest(writer: WireWriter, message: ReportRequest): void {
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  writeHostInfo(writer, 3, message.host);
+  writer.int32(4, message.retcode);
+  writer.optionalUint32(5, message.timecostMs);
+  writer.bytes(16, message.token);
+}
+
+/** Body of {@linkcode ReportRequest}. */
+export function encodeReportRequest(message: ReportRequest): Uint8Array {
+  const writer = new WireWriter();
+  writeReportRequest(writer, message);
+  return writer.finish();
+}
+
+/** Datagram of {@linkcode ReportRequest}, as message ReportRequest. */
+export function frameReportRequest(message: ReportRequest): Uint8Array {
+  const writer = new WireWriter(HEAD_BYTES);
+  writeReportRequest(writer, message);
+  return writer.finishFrame(MessageId.ReportRequest);
+}
+
+/**
+ * {@linkcode ReportRequest} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeReportRequest(body: Uint8Array): ReportRequest {
+  const reader = new WireReader(body, "ReportRequest");
+  const message: ReportRequest = { modId: 0, cmdId: 0, host: { ip: 0, port: 0 }, retcode: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // modid = 1
+        message.modId = reader.uint32();
+        break;
+      case 16: // cmdid = 2
+        message.cmdId = reader.uint32();
+        break;
+      case 26: // host = 3
+        readHostInfo(reader, message.host);
+        break;
+      case 32: // retcode = 4
+        message.retcode = reader.uint32() | 0;
+        break;
+      case 40: // timecost = 5
+        message.timecostMs = reader.uint32();
+        break;
+      case 130: // token = 16
+        message.token = new Uint8Array(reader.bytes());
+        if (message.token.length === 0) delete message.token;
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- Hello
+
+/** Message 64: both ways. Says that the sender speaks the extensions. */
+export interface Hello {
+  /** Version of the extensions: 1. */
+  protocol: number;
+  /** For instance lars/0.1.0 deno/2.9.6. */
+  software: string;
+  /** Dns, reporter, agent, tool. */
+  role: string;
+  /** Set by a server that wants a HelloProof. */
+  nonce?: Uint8Array;
+  /** JSON of counters, in an agent's answer over UDP. */
+  status?: string;
+}
+
+function writeHello(writer: WireWriter, message: Hello): void {
+  writer.uint32(1, message.protocol);
+  writer.text(2, message.software);
+  writer.text(3, message.role);
+  writer.bytes(4, message.nonce);
+  writer.text(5, message.status);
+}
+
+/** Body of {@linkcode Hello}. */
+export function encodeHello(message: Hello): Uint8Array {
+  const writer = new WireWriter();
+  writeHello(writer, message);
+  return writer.finish();
+}
+
+/** Datagram of {@linkcode Hello}, as message Hello. */
+export function frameHello(message: Hello): Uint8Array {
+  const writer = new WireWriter(HEAD_BYTES);
+  writeHello(writer, message);
+  return writer.finishFrame(MessageId.Hello);
+}
+
+/**
+ * {@linkcode Hello} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeHello(body: Uint8Array): Hello {
+  const reader = new WireReader(body, "Hello");
+  const message: Hello = { protocol: 0, software: "", role: "" };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // protocol = 1
+        message.protocol = reader.uint32();
+        break;
+      case 18: // software = 2
+        message.software = reader.text();
+        break;
+      case 26: // role = 3
+        message.role = reader.text();
+        break;
+      case 34: // nonce = 4
+        message.nonce = new Uint8Array(reader.bytes());
+        if (message.nonce.length === 0) delete message.nonce;
+        break;
+      case 42: // status = 5
+        message.status = reader.text();
+        if (message.status === "") delete message.status;
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- RoutePart
+
+/** Message 65: dns to agent, instead of a GetRouteResponse that does not fit one frame. */
+export interface RoutePart {
+  modId: number;
+  cmdId: number;
+  hosts: HostInfo[];
+  /** Counted from 0. */
+  part: number;
+  partCount: number;
+  /** At most 2^53 - 1. */
+  revision?: number;
+  /** As in GetRouteResponse, like meant and guarded; in every part. */
+  policy?: string;
+  meant?: true;
+  guarded?: true;
+}
+
+/** Numbers of the fields of {@linkcode RoutePart}. */
+export const RoutePartField = {
+  modId: 1,
+  cmdId: 2,
+  hosts: 3,
+  part: 4,
+  partCount: 5,
+  revision: 6,
+  policy: 7,
+  meant: 8,
+  draining: 9,
+  guarded: 10,
+} as const;
+
+function writeRoutePart(writer: WireWriter, message: RoutePart): void {
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  for (const inner of message.hosts) {
+    if (inner.state === undefined) writeHostInfo(writer, 3, inner);
+  }
+  writer.uint32(4, message.part);
+  writer.uint32(5, message.partCount);
+  writer.optionalUint64(6, message.revision);
+  writer.text(7, message.policy);
+  writer.bool(8, message.meant);
+  for (const inner of message.hosts) {
+    if (inner.state !== undefined) writeHostInfo(writer, 9, inner);
+  }
+  writer.bool(10, message.guarded);
+}
+
+/** Body of {@linkcode RoutePart}. */
+export function encodeRoutePart(message: RoutePart): Uint8Array {
+  const writer = new WireWriter();
+  writeRoutePart(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RoutePart} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRoutePart(body: Uint8Array): RoutePart {
+  const reader = new WireReader(body, "RoutePart");
+  const message: RoutePart = { modId: 0, cmdId: 0, hosts: [], part: 0, partCount: 0 };
+  const draining: HostInfo[] = [];
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // modid = 1
+        message.modId = reader.uint32();
+        break;
+      case 16: // cmdid = 2
+        message.cmdId = reader.uint32();
+        break;
+      case 26: // host = 3
+        message.hosts.push(readHostInfo(reader, { ip: 0, port: 0 }));
+        break;
+      case 32: // part = 4
+        message.part = reader.uint32();
+        break;
+      case 40: // part_count = 5
+        message.partCount = reader.uint32();
+        break;
+      case 48: // revision = 6
+        message.revision = reader.uint64();
+        break;
+      case 58: // policy = 7
+        message.policy = reader.text();
+        if (message.policy === "") delete message.policy;
+        break;
+      case 64: // meant = 8
+        if (reader.bool()) message.meant = true;
+        else delete message.meant;
+        break;
+      case 74: // draining = 9
+        draining.push(readHostInfo(reader, { ip: 0, port: 0 }));
+        break;
+      case 80: // guarded = 10
+        if (reader.bool()) message.guarded = true;
+        else delete message.guarded;
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.revision, "RoutePart.revision");
+  for (const inner of draining) {
+    inner.state = "drain";
+    message.hosts.push(inner);
+  }
+  return message;
+}
+
+// ---- Ping
+
+/** Message 66: are you alive? */
+export interface Ping {
+  seq: number;
+  /**
+   * Newest revision of the routes that came over this connection; absent: none came. At most 2^53 -
+   * 1.
+   */
+  revision?: number;
+}
+
+function writePing(writer: WireWriter, message: Ping): void {
+  writer.uint32(1, message.seq);
+  writer.optionalUint64(2, message.revision);
+}
+
+/** Body of {@linkcode Ping}. */
+export function encodePing(message: Ping): Uint8Array {
+  const writer = new WireWriter();
+  writePing(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode Ping} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodePing(body: Uint8Array): Ping {
+  const reader = new WireReader(body, "Ping");
+  const message: Ping = { seq: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 16: // revision = 2
+        message.revision = reader.uint64();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.revision, "Ping.revision");
+  return message;
+}
+
+// ---- Pong
+
+/** Message 67: answer to Ping with the same seq. */
+export interface Pong {
+  seq: number;
+}
+
+function writePong(writer: WireWriter, message: Pong): void {
+  writer.uint32(1, message.seq);
+}
+
+/** Body of {@linkcode Pong}. */
+export function encodePong(message: Pong): Uint8Array {
+  const writer = new WireWriter();
+  writePong(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode Pong} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodePong(body: Uint8Array): Pong {
+  const reader = new WireReader(body, "Pong");
+  const message: Pong = { seq: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- ModuleKey
+
+function writeModuleKey(writer: WireWriter, field: number, message: ModuleKey): void {
+  const start = writer.begin(field);
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  writer.end(start);
+}
+
+function readModuleKey(reader: WireReader): ModuleKey {
+  const message = { modId: 0, cmdId: 0 };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // modid = 1
+        message.modId = reader.uint32();
+        break;
+      case 16: // cmdid = 2
+        message.cmdId = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  return message;
+}
+
+// ---- RouteChanged
+
+/** Message 68: whoever wrote routes to dns: look at the database now. No module: look at all. */
+export interface RouteChanged {
+  modules: ModuleKey[];
+}
+
+function writeRouteChanged(writer: WireWriter, message: RouteChanged): void {
+  for (const inner of message.modules) writeModuleKey(writer, 1, inner);
+}
+
+/** Body of {@linkcode RouteChanged}. */
+export function encodeRouteChanged(message: RouteChanged): Uint8Array {
+  const writer = new WireWriter();
+  writeRouteChanged(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RouteChanged} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRouteChanged(body: Uint8Array): RouteChanged {
+  const reader = new WireReader(body, "RouteChanged");
+  const message: RouteChanged = { modules: [] };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // module = 1
+        message.modules.push(readModuleKey(reader));
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- HelloProof
+
+/** Message 69: HMAC-SHA256 of the nonce, keyed with the shared token. */
+export interface HelloProof {
+  mac: Uint8Array;
+}
+
+function writeHelloProof(writer: WireWriter, message: HelloProof): void {
+  writer.bytes(1, message.mac);
+}
+
+/** Body of {@linkcode HelloProof}. */
+export function encodeHelloProof(message: HelloProof): Uint8Array {
+  const writer = new WireWriter();
+  writeHelloProof(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode HelloProof} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeHelloProof(body: Uint8Array): HelloProof {
+  const reader = new WireReader(body, "HelloProof");
+  const message: HelloProof = { mac: new Uint8Array() };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // mac = 1
+        message.mac = new Uint8Array(reader.bytes());
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- TableSubscribe
+
+/** Message 70: in-process client to agent: send me this route now, and again after each change. */
+export interface TableSubscribe {
+  modId: number;
+  cmdId: number;
+  /** True: no more of it. */
+  end: boolean;
+}
+
+function writeTableSubscribe(writer: WireWriter, message: TableSubscribe): void {
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  writer.bool(3, message.end);
+}
+
+/** Body of {@linkcode TableSubscribe}. */
+export function encodeTableSubscribe(message: TableSubscribe): Uint8Array {
+  const writer = new WireWriter();
+  writeTableSubscribe(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode TableSubscribe} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeTableSubscribe(body: Uint8Array): TableSubscribe {
+  const reader = new WireReader(body, "TableSubscribe");
+  const message: TableSubscribe = { modId: 0, cmdId: 0, end: false };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // modid = 1
+        message.modId = reader.uint32();
+        break;
+      case 16: // cmdid = 2
+        message.cmdId = reader.uint32();
+        break;
+      case 24: // end = 3
+        message.end = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- NodeCalls
+
+/** Calls of one node inside ModuleCalls. */
+export interface NodeCalls {
+  ip: number;
+  port: number;
+  succ: number;
+  err: number;
+  /** What err counts in the rules; see failureWeight of the balancer. */
+  errWeight: number;
+  /** Successes in a row at the end; 0 when the last call failed. */
+  continSucc: number;
+  /** Failures in a row at the end; 0 when the last call went well. */
+  continErr: number;
+  /** Of err: the node turned the call away because it is overloaded. */
+  errPushback: number;
+  /** Of err: the connection was refused or lost. */
+  errRefused: number;
+  /** Of err: given up. */
+  errTimeout: number;
+  /** Calls whose time was told. */
+  timed: number;
+  /** What those took together, in milliseconds. At most 2^53 - 1. */
+  timeMs: number;
+}
+
+function writeNodeCalls(writer: WireWriter, field: number, message: NodeCalls): void {
+  const start = writer.begin(field);
+  writer.int32(1, message.ip);
+  writer.int32(2, message.port);
+  writer.uint32(3, message.succ);
+  writer.uint32(4, message.err);
+  writer.uint32(5, message.errWeight);
+  writer.uint32(6, message.continSucc);
+  writer.uint32(7, message.continErr);
+  writer.uint32(8, message.errPushback);
+  writer.uint32(9, message.errRefused);
+  writer.uint32(10, message.errTimeout);
+  writer.uint32(11, message.timed);
+  writer.uint64(12, message.timeMs);
+  writer.end(start);
+}
+
+function readNodeCalls(reader: WireReader): NodeCalls {
+  const message: NodeCalls = {
+    ip: 0,
+    port: 0,
+    succ: 0,
+    err: 0,
+    errWeight: 0,
+    continSucc: 0,
+    continErr: 0,
+    errPushback: 0,
+    errRefused: 0,
+    errTimeout: 0,
+    timed: 0,
+    timeMs: 0,
+  };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // ip = 1
+        message.ip = reader.uint32();
+        break;
+      case 16: // port = 2
+        message.port = reader.uint32();
+        break;
+      case 24: // succ = 3
+        message.succ = reader.uint32();
+        break;
+      case 32: // err = 4
+        message.err = reader.uint32();
+        break;
+      case 40: // err_weight = 5
+        message.errWeight = reader.uint32();
+        break;
+      case 48: // contin_succ = 6
+        message.continSucc = reader.uint32();
+        break;
+      case 56: // contin_err = 7
+        message.continErr = reader.uint32();
+        break;
+      case 64: // err_pushback = 8
+        message.errPushback = reader.uint32();
+        break;
+      case 72: // err_refused = 9
+        message.errRefused = reader.uint32();
+        break;
+      case 80: // err_timeout = 10
+        message.errTimeout = reader.uint32();
+        break;
+      case 88: // timed = 11
+        message.timed = reader.uint32();
+        break;
+      case 96: // time_ms = 12
+        message.timeMs = reader.uint64();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  checkSafe(message.timeMs, "NodeCalls.time_ms");
+  return message;
+}
+
+// ---- ModuleCalls
+
+/** Calls of one module inside CallReports. */
+export interface ModuleCalls {
+  modId: number;
+  cmdId: number;
+  nodes: NodeCalls[];
+}
+
+function writeModuleCalls(writer: WireWriter, field: number, message: ModuleCalls): void {
+  const start = writer.begin(field);
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  for (const inner of message.nodes) writeNodeCalls(writer, 3, inner);
+  writer.end(start);
+}
+
+function readModuleCalls(reader: WireReader): ModuleCalls {
+  const message: ModuleCalls = { modId: 0, cmdId: 0, nodes: [] };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // modid = 1
+        message.modId = reader.uint32();
+        break;
+      case 16: // cmdid = 2
+        message.cmdId = reader.uint32();
+        break;
+      case 26: // node = 3
+        message.nodes.push(readNodeCalls(reader));
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  return message;
+}
+
+// ---- CallReports
+
+/**
+ * Message 71: in-process client to agent: the outcomes of calls since the batch before. Sent again,
+ * with the same numbers, over the next connection when no CallReportsTaken came.
+ */
+export interface CallReports {
+  /** Number of the client, by chance. At most 2^53 - 1. */
+  session: number;
+  /** Number of the batch, from 1. */
+  seq: number;
+  modules: ModuleCalls[];
+}
+
+function writeCallReports(writer: WireWriter, message: CallReports): void {
+  writer.uint64(1, message.session);
+  writer.uint32(2, message.seq);
+  for (const inner of message.modules) writeModuleCalls(writer, 3, inner);
+}
+
+/** Body of {@linkcode CallReports}. */
+export function encodeCallReports(message: CallReports): Uint8Array {
+  const writer = new WireWriter();
+  writeCallReports(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode CallReports} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeCallReports(body: Uint8Array): CallReports {
+  const reader = new WireReader(body, "CallReports");
+  const message: CallReports = { session: 0, seq: 0, modules: [] };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // session = 1
+        message.session = reader.uint64();
+        break;
+      case 16: // seq = 2
+        message.seq = reader.uint32();
+        break;
+      case 26: // module = 3
+        message.modules.push(readModuleCalls(reader));
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.session, "CallReports.session");
+  return message;
+}
+
+// ---- CallReportsTaken
+
+/** Message 72: agent to in-process client: the batch has been counted, once. */
+export interface CallReportsTaken {
+  seq: number;
+}
+
+function writeCallReportsTaken(writer: WireWriter, message: CallReportsTaken): void {
+  writer.uint32(1, message.seq);
+}
+
+/** Body of {@linkcode CallReportsTaken}. */
+export function encodeCallReportsTaken(message: CallReportsTaken): Uint8Array {
+  const writer = new WireWriter();
+  writeCallReportsTaken(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode CallReportsTaken} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeCallReportsTaken(body: Uint8Array): CallReportsTaken {
+  const reader = new WireReader(body, "CallReportsTaken");
+  const message: CallReportsTaken = { seq: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- TableSettings
+
+/**
+ * Message 78: agent to in-process client: by what rules it judges, and where it stands. Before the
+ * first route, and again when it has read its configuration anew.
+ */
+export interface TableSettings {
+  /** JSON: the numbers of [loadbalance], under the names of BalanceSettings. */
+  rules: string;
+  /** Of the agent; empty: none. */
+  zone: string;
+}
+
+function writeTableSettings(writer: WireWriter, message: TableSettings): void {
+  writer.text(1, message.rules);
+  writer.text(2, message.zone);
+}
+
+/** Body of {@linkcode TableSettings}. */
+export function encodeTableSettings(message: TableSettings): Uint8Array {
+  const writer = new WireWriter();
+  writeTableSettings(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode TableSettings} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeTableSettings(body: Uint8Array): TableSettings {
+  const reader = new WireReader(body, "TableSettings");
+  const message: TableSettings = { rules: "", zone: "" };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // rules = 1
+        message.rules = reader.text();
+        break;
+      case 18: // zone = 2
+        message.zone = reader.text();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- NodeUseRequest
+
+/** Message 73: tool to dns, which asks each of its agents: do you still use this node? */
+export interface NodeUseRequest {
+  /** Comes back in the answer. */
+  seq: number;
+  modId: number;
+  cmdId: number;
+  ip: number;
+  port: number;
+}
+
+function writeNodeUseRequest(writer: WireWriter, message: NodeUseRequest): void {
+  writer.uint32(1, message.seq);
+  writer.int32(2, message.modId);
+  writer.int32(3, message.cmdId);
+  writer.int32(4, message.ip);
+  writer.int32(5, message.port);
+}
+
+/** Body of {@linkcode NodeUseRequest}. */
+export function encodeNodeUseRequest(message: NodeUseRequest): Uint8Array {
+  const writer = new WireWriter();
+  writeNodeUseRequest(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode NodeUseRequest} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeNodeUseRequest(body: Uint8Array): NodeUseRequest {
+  const reader = new WireReader(body, "NodeUseRequest");
+  const message: NodeUseRequest = { seq: 0, modId: 0, cmdId: 0, ip: 0, port: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 16: // modid = 2
+        message.modId = reader.uint32();
+        break;
+      case 24: // cmdid = 3
+        message.cmdId = reader.uint32();
+        break;
+      case 32: // ip = 4
+        message.ip = reader.uint32();
+        break;
+      case 40: // port = 5
+        message.port = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- NodeUse
+
+/** Message 74: agent to dns: the answer to NodeUseRequest with the same seq. */
+export interface NodeUse {
+  seq: number;
+  /** One of NodeUseState. */
+  state: number;
+  /** Milliseconds since it was last picked, or a result of it came; absent: not known. */
+  idleMs?: number;
+  /** In-process clients that have the route from this agent. */
+  clients: number;
+}
+
+function writeNodeUse(writer: WireWriter, message: NodeUse): void {
+  writer.uint32(1, message.seq);
+  writer.uint32(2, message.state);
+  writer.optionalUint32(3, message.idleMs);
+  writer.uint32(4, message.clients);
+}
+
+/** Body of {@linkcode NodeUse}. */
+export function encodeNodeUse(message: NodeUse): Uint8Array {
+  const writer = new WireWriter();
+  writeNodeUse(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode NodeUse} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeNodeUse(body: Uint8Array): NodeUse {
+  const reader = new WireReader(body, "NodeUse");
+  const message: NodeUse = { seq: 0, state: 0, clients: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 16: // state = 2
+        message.state = reader.uint32();
+        break;
+      case 24: // idle_ms = 3
+        message.idleMs = reader.uint32();
+        break;
+      case 32: // clients = 4
+        message.clients = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- AgentUse
+
+/** One agent inside NodeUseReport. */
+export interface AgentUse {
+  /** Host:port of its connection. */
+  agent: string;
+  state: number;
+  idleMs?: number;
+  clients: number;
+  /** True: did not answer in time, and nothing else is known. */
+  silent: boolean;
+}
+
+function writeAgentUse(writer: WireWriter, field: number, message: AgentUse): void {
+  const start = writer.begin(field);
+  writer.text(1, message.agent);
+  writer.uint32(2, message.state);
+  writer.optionalUint32(3, message.idleMs);
+  writer.uint32(4, message.clients);
+  writer.bool(5, message.silent);
+  writer.end(start);
+}
+
+function readAgentUse(reader: WireReader): AgentUse {
+  const message: AgentUse = { agent: "", state: 0, clients: 0, silent: false };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // agent = 1
+        message.agent = reader.text();
+        break;
+      case 16: // state = 2
+        message.state = reader.uint32();
+        break;
+      case 24: // idle_ms = 3
+        message.idleMs = reader.uint32();
+        break;
+      case 32: // clients = 4
+        message.clients = reader.uint32();
+        break;
+      case 40: // silent = 5
+        message.silent = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  return message;
+}
+
+// ---- NodeUseReport
+
+/** Message 75: dns to tool: what its agents said. */
+export interface NodeUseReport {
+  seq: number;
+  agents: AgentUse[];
+  /** Peers of the original protocol subscribed to the module: they cannot be asked. */
+  plain: number;
+  /** True: there are more agents than fit. */
+  cut: boolean;
+}
+
+function writeNodeUseReport(writer: WireWriter, message: NodeUseReport): void {
+  writer.uint32(1, message.seq);
+  for (const inner of message.agents) writeAgentUse(writer, 2, inner);
+  writer.uint32(3, message.plain);
+  writer.bool(4, message.cut);
+}
+
+/** Body of {@linkcode NodeUseReport}. */
+export function encodeNodeUseReport(message: NodeUseReport): Uint8Array {
+  const writer = new WireWriter();
+  writeNodeUseReport(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode NodeUseReport} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeNodeUseReport(body: Uint8Array): NodeUseReport {
+  const reader = new WireReader(body, "NodeUseReport");
+  const message: NodeUseReport = { seq: 0, agents: [], plain: 0, cut: false };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 18: // agent = 2
+        message.agents.push(readAgentUse(reader));
+        break;
+      case 24: // plain = 3
+        message.plain = reader.uint32();
+        break;
+      case 32: // cut = 4
+        message.cut = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- ExplainRequest
+
+/** Message 76: caller to agent: why is which node picked? */
+export interface ExplainRequest {
+  seq: number;
+  modId: number;
+  cmdId: number;
+  /** First node wanted, counted from 0. */
+  from: number;
+  token?: Uint8Array;
+}
+
+function writeExplainRequest(writer: WireWriter, message: ExplainRequest): void {
+  writer.uint32(1, message.seq);
+  writer.int32(2, message.modId);
+  writer.int32(3, message.cmdId);
+  writer.uint32(4, message.from);
+  writer.bytes(16, message.token);
+}
+
+/** Body of {@linkcode ExplainRequest}. */
+export function encodeExplainRequest(message: ExplainRequest): Uint8Array {
+  const writer = new WireWriter();
+  writeExplainRequest(writer, message);
+  return writer.finish();
+}
+
+/** Datagram of {@linkcode ExplainRequest}, as message ExplainRequest. */
+export function frameExplainRequest(message: ExplainRequest): Uint8Array {
+  const writer = new WireWriter(HEAD_BYTES);
+  writeExplainRequest(writer, message);
+  return writer.finishFrame(MessageId.ExplainRequest);
+}
+
+/**
+ * {@linkcode ExplainRequest} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeExplainRequest(body: Uint8Array): ExplainRequest {
+  const reader = new WireReader(body, "ExplainRequest");
+  const message: ExplainRequest = { seq: 0, modId: 0, cmdId: 0, from: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 16: // modid = 2
+        message.modId = reader.uint32();
+        break;
+      case 24: // cmdid = 3
+        message.cmdId = reader.uint32();
+        break;
+      case 32: // from = 4
+        message.from = reader.uint32();
+        break;
+      case 130: // token = 16
+        message.token = new Uint8Array(reader.bytes());
+        if (message.token.length === 0) delete message.token;
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- ExplainResponse
+
+/** Message 77: agent to caller. */
+export interface ExplainResponse {
+  seq: number;
+  modId: number;
+  cmdId: number;
+  from: number;
+  /** JSON; empty: the agent does not know the module. */
+  explanation: string;
+}
+
+function writeExplainResponse(writer: WireWriter, message: ExplainResponse): void {
+  writer.uint32(1, message.seq);
+  writer.int32(2, message.modId);
+  writer.int32(3, message.cmdId);
+  writer.uint32(4, message.from);
+  writer.text(5, message.explanation);
+}
+
+/** Body of {@linkcode ExplainResponse}. */
+export function encodeExplainResponse(message: ExplainResponse): Uint8Array {
+  const writer = new WireWriter();
+  writeExplainResponse(writer, message);
+  return writer.finish();
+}
+
+/** Datagram of {@linkcode ExplainResponse}, as message ExplainResponse. */
+export function frameExplainResponse(message: ExplainResponse): Uint8Array {
+  const writer = new WireWriter(HEAD_BYTES);
+  writeExplainResponse(writer, message);
+  return writer.finishFrame(MessageId.ExplainResponse);
+}
+
+/**
+ * {@linkcode ExplainResponse} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeExplainResponse(body: Uint8Array): ExplainResponse {
+  const reader = new WireReader(body, "ExplainResponse");
+  const message: ExplainResponse = { seq: 0, modId: 0, cmdId: 0, from: 0, explanation: "" };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 16: // modid = 2
+        message.modId = reader.uint32();
+        break;
+      case 24: // cmdid = 3
+        message.cmdId = reader.uint32();
+        break;
+      case 32: // from = 4
+        message.from = reader.uint32();
+        break;
+      case 42: // explanation = 5
+        message.explanation = reader.text();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- AgentStatus
+
+/**
+ * Message 79: agent to dns: who I am and how I do. After Hello, after a change, and now and then.
+ */
+export interface AgentStatus {
+  /** Of its host; with port its name in the console. */
+  ip: number;
+  /** The first of its UDP ports. */
+  port: number;
+  /** Empty: none. */
+  zone: string;
+  /** Unix seconds, by its own clock. */
+  startedAt: number;
+  /** That callers asked it for. */
+  modules: number;
+  /** Modules of which it holds a change back. */
+  held: number;
+  /** The first of them, for people: 1,2: 0 of 3 nodes, 12 s; empty: none. */
+  heldRoutes: string;
+  /** Since the start. */
+  policiesRefused: number;
+  reporterConnected: boolean;
+}
+
+function writeAgentStatus(writer: WireWriter, message: AgentStatus): void {
+  writer.int32(1, message.ip);
+  writer.int32(2, message.port);
+  writer.text(3, message.zone);
+  writer.uint32(4, message.startedAt);
+  writer.uint32(5, message.modules);
+  writer.uint32(6, message.held);
+  writer.text(7, message.heldRoutes);
+  writer.uint32(8, message.policiesRefused);
+  writer.bool(9, message.reporterConnected);
+}
+
+/** Body of {@linkcode AgentStatus}. */
+export function encodeAgentStatus(message: AgentStatus): Uint8Array {
+  const writer = new WireWriter();
+  writeAgentStatus(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode AgentStatus} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeAgentStatus(body: Uint8Array): AgentStatus {
+  const reader = new WireReader(body, "AgentStatus");
+  const message: AgentStatus = {
+    ip: 0,
+    port: 0,
+    zone: "",
+    startedAt: 0,
+    modules: 0,
+    held: 0,
+    heldRoutes: "",
+    policiesRefused: 0,
+    reporterConnected: false,
+  };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // ip = 1
+        message.ip = reader.uint32();
+        break;
+      case 16: // port = 2
+        message.port = reader.uint32();
+        break;
+      case 26: // zone = 3
+        message.zone = reader.text();
+        break;
+      case 32: // started_at = 4
+        message.startedAt = reader.uint32();
+        break;
+      case 40: // modules = 5
+        message.modules = reader.uint32();
+        break;
+      case 48: // held = 6
+        message.held = reader.uint32();
+        break;
+      case 58: // held_routes = 7
+        message.heldRoutes = reader.text();
+        break;
+      case 64: // policies_refused = 8
+        message.policiesRefused = reader.uint32();
+        break;
+      case 72: // reporter_connected = 9
+        message.reporterConnected = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+/** How one agent, or one part of it, uses a node. */
+export type NodeUsage = Omit<NodeUse, "seq">;

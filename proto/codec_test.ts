@@ -1,0 +1,336 @@
+// The generated code against protobufjs, and whether it is that of lars.proto.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import fc from "fast-check";
+import { ProtocolError } from "../reactor/errors.ts";
+import * as codec from "./codec.ts";
+import { codecText } from "./generate/codec_text.ts";
+import { readSchema } from "./generate/schema.ts";
+import { MessageId, PICK_KEY_BYTES_MAX } from "./message_ids.ts";
+import { codecOf, MESSAGE_NAMES, oracleOf } from "./testing/codecs.ts";
+import { readDatagram } from "./wire.ts";
+
+const uint32 = fc.oneof(
+  fc.constantFrom(0, 1, 127, 128, 16383, 16384, 2147483647, 2147483648, 4294967295),
+  fc.integer({ min: 0, max: 4294967295 }),
+);
+const int32 = uint32.map((value) => value | 0);
+const uint64 = fc.oneof(
+  fc.constantFrom(0, 4294967295, 4294967296, Number.MAX_SAFE_INTEGER),
+  fc.nat(Number.MAX_SAFE_INTEGER),
+);
+const token = fc.uint8Array({ minLength: 1, maxLength: 300 });
+const text = fc.string({ unit: "binary", minLength: 1, maxLength: 200 });
+const optional = { noNullPrototype: true, requiredKeys: [] as [] };
+
+const host = fc.tuple(
+  fc.record({ ip: uint32, port: uint32 }),
+  fc.record({ weight: uint32, zone: text }, optional),
+).map(([plain, extra]) => ({ ...plain, ...extra }));
+
+/** Nodes of a route as they are read: the drained ones last. */
+const routeHosts = fc.tuple(fc.array(host, { maxLength: 50 }), fc.array(host, { maxLength: 9 }))
+  .map(([hosts, draining]) => [
+    ...hosts,
+    ...draining.map((one) => ({ ...one, state: "drain" as const })),
+  ]);
+
+const module = { modId: uint32, cmdId: uint32 };
+const key = fc.uint8Array({ minLength: 1, maxLength: PICK_KEY_BYTES_MAX });
+const getHostRequest = fc.record({ seq: uint32, ...module, token, key }, {
+  noNullPrototype: true,
+  requiredKeys: ["seq", "modId", "cmdId"],
+});
+const getHostResponse = fc.record({ seq: uint32, ...module, retcode: int32, host }, {
+  noNullPrototype: true,
+  requiredKeys: ["seq", "modId", "cmdId", "retcode"],
+});
+const reportRequest = fc.record({ ...module, host, retcode: int32, timecostMs: uint32, token }, {
+  noNullPrototype: true,
+  requiredKeys: ["modId", "cmdId", "host", "retcode"],
+});
+const getRouteRequest = fc.record({ ...module, token }, {
+  noNullPrototype: true,
+  requiredKeys: ["modId", "cmdId"],
+});
+const getRouteResponse = fc.record({
+  ...module,
+  hosts: routeHosts,
+  revision: uint64,
+  policy: text,
+  meant: fc.constant(true),
+  guarded: fc.constant(true),
+}, { noNullPrototype: true, requiredKeys: ["modId", "cmdId", "hosts"] });
+const hello = fc.record({
+  protocol: uint32,
+  software: fc.string({ unit: "binary" }),
+  role: fc.string({ unit: "binary" }),
+  nonce: token,
+  status: text,
+}, { noNullPrototype: true, requiredKeys: ["protocol", "software", "role"] });
+
+const keyed = { noNullPrototype: true } as const;
+
+/** Messages that are datagrams too: their arbitrary, what frames them, and the id in the head. */
+const datagrams: Record<string, [fc.Arbitrary<unknown>, (message: never) => Uint8Array, number]> = {
+  GetHostRequest: [getHostRequest, codec.frameGetHostRequest, MessageId.GetHostRequest],
+  GetHostResponse: [getHostResponse, codec.frameGetHostResponse, MessageId.GetHostResponse],
+  ReportRequest: [reportRequest, codec.frameReportRequest, MessageId.ReportRequest],
+  GetRouteRequest: [getRouteRequest, codec.frameGetRouteRequest, MessageId.ApiGetRouteRequest],
+  GetRouteResponse: [getRouteResponse, codec.frameGetRouteResponse, MessageId.ApiGetRouteResponse],
+  Hello: [hello, codec.frameHello, MessageId.Hello],
+  ExplainRequest: [
+    fc.record({ seq: uint32, ...module, from: uint32, token }, {
+      ...keyed,
+      requiredKeys: ["seq", "modId", "cmdId", "from"],
+    }),
+    codec.frameExplainRequest,
+    MessageId.ExplainRequest,
+  ],
+  ExplainResponse: [
+    fc.record(
+      { seq: uint32, ...module, from: uint32, explanation: fc.string({ unit: "binary" }) },
+      keyed,
+    ),
+    codec.frameExplainResponse,
+    MessageId.ExplainResponse,
+  ],
+};
+
+function conforms(name: string, messages: fc.Arbitrary<unknown>, runs: number): void {
+  test(`${name} has the bytes of protobufjs, and is read back`, () => {
+    const own = codecOf(name);
+    const oracle = oracleOf(name);
+    fc.assert(
+      fc.property(messages, (message) => {
+        const body = own.encode(message);
+        assert.deepEqual(body, oracle.encode(message));
+        assert.deepEqual(own.decode(body), message);
+        assert.deepEqual(oracle.decode(body), message);
+      }),
+      { numRuns: runs },
+    );
+  });
+}
+
+for (const [name, [arbitrary, frame, msgId]] of Object.entries(datagrams)) {
+  conforms(name, arbitrary, 500);
+  test(`${name} as a datagram is its body behind a head`, () => {
+    fc.assert(
+      fc.property(arbitrary, (message) => {
+        const body = codecOf(name).encode(message);
+        assert.deepEqual(readDatagram(frame(message as never)), { msgId, body });
+      }),
+      { numRuns: 500 },
+    );
+  });
+}
+
+test("a key of a pick is bounded, and an empty one is none", () => {
+  const message = { seq: 1, modId: 2, cmdId: 3 };
+  for (const { encode, decode } of [codecOf("GetHostRequest"), oracleOf("GetHostRequest")]) {
+    const longest = { ...message, key: new Uint8Array(PICK_KEY_BYTES_MAX).fill(1) };
+    assert.deepEqual(decode(encode(longest)), longest);
+    const body = encode({ ...message, key: new Uint8Array(PICK_KEY_BYTES_MAX + 1) });
+    assert.throws(() => decode(body), /key must be at most 256 bytes/);
+    assert.deepEqual(decode(encode({ ...message, key: new Uint8Array() })), message);
+  }
+});
+
+const nodeCalls = fc.record({
+  ip: uint32,
+  port: uint32,
+  succ: uint32,
+  err: uint32,
+  errWeight: uint32,
+  continSucc: uint32,
+  continErr: uint32,
+  errPushback: uint32,
+  errRefused: uint32,
+  errTimeout: uint32,
+  timed: uint32,
+  timeMs: uint64,
+}, keyed);
+const callResult = fc.record({
+  ip: uint32,
+  port: uint32,
+  succ: uint32,
+  err: uint32,
+  overload: fc.boolean(),
+  succTotal: uint64,
+  errTotal: uint64,
+  timedTotal: uint64,
+  timeMsTotal: uint64,
+}, { ...keyed, requiredKeys: ["ip", "port", "succ", "err", "overload"] });
+const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
+  TableSubscribe: fc.record({ ...module, end: fc.boolean() }, keyed),
+  TableSettings: fc.record({ rules: text, zone: text }, keyed),
+  CallReports: fc.record({
+    session: uint64,
+    seq: uint32,
+    modules: fc.array(
+      fc.record({ ...module, nodes: fc.array(nodeCalls, { maxLength: 30 }) }, keyed),
+      { maxLength: 10 },
+    ),
+  }, keyed),
+  CallReportsTaken: fc.record({ seq: uint32 }, keyed),
+  NodeUseRequest: fc.record({ seq: uint32, ...module, ip: uint32, port: uint32 }, keyed),
+  NodeUse: fc.record({ seq: uint32, state: uint32, idleMs: uint32, clients: uint32 }, {
+    ...keyed,
+    requiredKeys: ["seq", "state", "clients"],
+  }),
+  Ping: fc.record({ seq: uint32, revision: uint64 }, { ...keyed, requiredKeys: ["seq"] }),
+  Pong: fc.record({ seq: uint32 }, keyed),
+  HelloProof: fc.record({ mac: fc.uint8Array({ maxLength: 100 }) }, keyed),
+  RoutePart: fc.record({
+    ...module,
+    hosts: routeHosts,
+    part: uint32,
+    partCount: uint32,
+    revision: uint64,
+    policy: text,
+    meant: fc.constant(true),
+    guarded: fc.constant(true),
+  }, { ...keyed, requiredKeys: ["modId", "cmdId", "hosts", "part", "partCount"] }),
+  ReportStatusRequest: fc.record({
+    ...module,
+    caller: uint32,
+    results: fc.array(callResult, { maxLength: 50 }),
+    ts: uint32,
+  }, keyed),
+  RouteChanged: fc.record({ modules: fc.array(fc.record(module, keyed)) }, keyed),
+  NodeUseReport: fc.record({
+    seq: uint32,
+    agents: fc.array(fc.record({
+      agent: fc.string({ unit: "binary" }),
+      state: uint32,
+      idleMs: uint32,
+      clients: uint32,
+      silent: fc.boolean(),
+    }, { ...keyed, requiredKeys: ["agent", "state", "clients", "silent"] })),
+    plain: uint32,
+    cut: fc.boolean(),
+  }, keyed),
+  AgentStatus: fc.record({
+    ip: uint32,
+    port: uint32,
+    zone: fc.string({ unit: "binary" }),
+    startedAt: uint32,
+    modules: uint32,
+    held: uint32,
+    heldRoutes: fc.string({ unit: "binary" }),
+    policiesRefused: uint32,
+    reporterConnected: fc.boolean(),
+  }, keyed),
+};
+
+for (const [name, arbitrary] of Object.entries(streamMessages)) conforms(name, arbitrary, 300);
+
+test("every message is held to protobufjs", () => {
+  assert.deepEqual(
+    MESSAGE_NAMES.filter((name) => !(name in datagrams) && !(name in streamMessages)),
+    [],
+  );
+});
+
+test("signed and unsigned numbers give the same bytes", () => {
+  const unsigned = { seq: 1, modId: 4294967295, cmdId: 2147483648 };
+  const signed = { seq: 1, modId: -1, cmdId: -2147483648 };
+  const bytes = codec.encodeGetHostRequest(unsigned);
+  assert.deepEqual(codec.encodeGetHostRequest(signed), bytes);
+  assert.deepEqual(oracleOf("GetHostRequest").encode(signed), bytes);
+});
+
+test("an empty token, zone, nonce or status is as good as none", () => {
+  const key = { modId: 1, cmdId: 2 };
+  const empty = new Uint8Array();
+  const same = (name: string, one: unknown, other: unknown): void => {
+    for (const { encode } of [codecOf(name), oracleOf(name)]) {
+      assert.deepEqual(encode(one), encode(other));
+    }
+  };
+  same("GetHostRequest", { seq: 1, ...key, token: empty }, { seq: 1, ...key });
+  same(
+    "ReportRequest",
+    { ...key, host: { ip: 1, port: 2, zone: "" }, retcode: 0 },
+    { ...key, host: { ip: 1, port: 2 }, retcode: 0 },
+  );
+  same(
+    "Hello",
+    { protocol: 1, software: "a", role: "b", nonce: empty, status: "" },
+    { protocol: 1, software: "a", role: "b" },
+  );
+});
+
+test("text of any length and any characters is written and read like protobufjs does", () => {
+  const { encode, decode } = codecOf("Hello");
+  const oracle = oracleOf("Hello");
+  for (const letter of ["a", "é", "漢", "🚀", "\uFEFF", "\0"]) {
+    for (let length = 0; length < 150; length++) {
+      for (const software of [letter.repeat(length), "a".repeat(length) + letter]) {
+        const message = { protocol: 1, software, role: "x" };
+        const body = encode(message);
+        assert.deepEqual(body, oracle.encode(message));
+        assert.deepEqual(decode(body), message);
+      }
+    }
+  }
+  const lone = { protocol: 1, software: "a\ud800b", role: "" };
+  assert.deepEqual(decode(encode(lone)), { ...lone, software: "a\ufffdb" });
+});
+
+test("encoders give plain byte arrays with a buffer of their own, whatever the runtime", () => {
+  const bodies = [1, 100, 5000].flatMap((count) => {
+    const hosts = Array.from({ length: count }, (_, index) => ({ ip: index + 1, port: 1 }));
+    return [
+      codec.encodeGetRouteResponse({ modId: 1, cmdId: 1, hosts }),
+      codec.encodePing({ seq: 1 }),
+    ];
+  });
+  for (const body of bodies) assert.equal(Object.getPrototypeOf(body), Uint8Array.prototype);
+  assert.equal(new Set(bodies.map(({ buffer }) => buffer)).size, bodies.length);
+});
+
+test("a weight of 0 is told apart from no weight", () => {
+  const route = { modId: 1, cmdId: 1, hosts: [{ ip: 1, port: 1, weight: 0 }, { ip: 2, port: 2 }] };
+  const body = codec.encodeGetRouteResponse(route);
+  assert.deepEqual(codec.decodeGetRouteResponse(body), route);
+});
+
+test("errors name the message, and the field where there is one", () => {
+  assert.throws(() => codec.decodePing(Uint8Array.of(0x08)), {
+    name: "ProtocolError",
+    message: "Ping cannot be read: Message ends inside a field",
+  });
+  const tooLarge = Uint8Array.of(0x10, ...new Array(9).fill(0xff), 0x01);
+  assert.throws(
+    () => codec.decodePing(tooLarge),
+    /^ProtocolError: Ping\.revision must be at most 2\^53 - 1: current value is 18446744073709552000$/,
+  );
+});
+
+test("codec.ts was generated from lars.proto as it is now", () => {
+  const read = (name: string): string => readFileSync(new URL(name, import.meta.url), "utf8");
+  const hint = "run: deno task proto";
+  assert.ok(read("./codec.ts") === codecText(readSchema(read("./lars.proto"))), hint);
+});
+
+test("readDatagram() refuses a wrong length and a missing head", () => {
+  const good = codec.frameGetHostRequest({ seq: 1, modId: 2, cmdId: 3 });
+  for (let length = 0; length < good.length; length++) {
+    assert.throws(() => readDatagram(good.subarray(0, length)), ProtocolError);
+  }
+  assert.throws(() => readDatagram(new Uint8Array([...good, 0])), ProtocolError);
+  const negative = good.slice();
+  negative[7] = 0x80;
+  assert.throws(() => readDatagram(negative), ProtocolError);
+  assert.deepEqual(readDatagram(new Uint8Array(8)), { msgId: 0, body: new Uint8Array() });
+});
+
+test("readDatagram() reads a view that does not start at 0", () => {
+  const good = codec.frameGetHostRequest({ seq: 1, modId: 2, cmdId: 3 });
+  const inside = new Uint8Array([9, 9, 9, ...good]).subarray(3);
+  assert.deepEqual(readDatagram(inside), readDatagram(good));
+});
