@@ -7,7 +7,7 @@ import {
 } from "../daemon/settings/common_settings.ts";
 import { integer, seconds, type SettingsTable } from "../daemon/settings/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
-import { SUBSCRIPTIONS_PER_PEER_MAX } from "../feed/subscriptions.ts";
+import { SUBSCRIPTIONS_PER_PEER_MAX } from "../feed/publisher.ts";
 
 /** Every key that dns reads. */
 export const dnsSettings = {

@@ -19,8 +19,8 @@ import {
 } from "../proto/codec.ts";
 import type { ModuleId, ModuleKey } from "../model/module.ts";
 import { type AgentSighting, LoopAgents } from "./agent_roster.ts";
+import { Publisher, RemoteSource } from "../feed/publisher.ts";
 import { NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
-import { PushPlan } from "./push_plan.ts";
 import type { RouteFrames } from "./route_frames.ts";
 
 /** Main thread to loop. */
@@ -71,7 +71,8 @@ const QUESTIONS_MAX = 64;
 /** A server with its connections and what they are subscribed to. */
 export class RouteLoop implements ServiceLoop<RouteTask> {
   readonly #server: GreetingServer;
-  readonly #plan: PushPlan<Connection>;
+  readonly #routes: RemoteSource<RouteFrames>;
+  readonly #publisher: Publisher<Connection, RouteFrames>;
   readonly #surveys: NodeUseSurveys<Connection>;
   readonly #agents: LoopAgents<Connection>;
   readonly #note: (note: RouteNote) => void;
@@ -99,26 +100,28 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       clock,
       log,
       onClose: (peer) => {
-        this.#plan.closed(peer);
+        this.#publisher.closed(peer);
         this.#surveys.closed(peer);
         this.#agents.closed(peer);
       },
-      onDrain: (peer) => this.#plan.drained(peer),
+      onDrain: (peer) => this.#publisher.drained(peer),
     });
-    this.#plan = new PushPlan<Connection>({
+    this.#routes = new RemoteSource<RouteFrames>({
+      want: (modId, cmdId) => around.note({ type: "want", modId, cmdId }),
+      drop: (keys) => around.note({ type: "drop", keys }),
+    });
+    this.#publisher = new Publisher<Connection, RouteFrames>(this.#routes, {
       send: (peer, frames) => {
         const isExtended = this.#server.isExtended(peer);
         if (isExtended) this.#agents.sent(peer, frames.revision);
         peer.sendFrames(isExtended ? frames.extended : frames.legacy);
       },
       isBusy: (peer) => peer.pendingBytes > HIGH_WATER_BYTES,
-      want: (modId, cmdId) => around.note({ type: "want", modId, cmdId }),
-      drop: (keys) => around.note({ type: "drop", keys }),
     }, { perPeerMax: init.subscriptionsMax, totalMax: init.subscriptionsTotalMax });
     this.#server.router.add(MessageId.GetRouteRequest, (body, peer) => {
       const { modId, cmdId } = decodeGetRouteRequest(body);
       this.#requestCount++;
-      this.#plan.request(peer, modId, cmdId);
+      this.#publisher.request(peer, modId, cmdId);
     });
     this.#server.router.add(MessageId.RouteChanged, (body) => {
       around.note({ type: "routesChanged", keys: decodeRouteChanged(body).modules });
@@ -138,14 +141,16 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   }
 
   onTask(task: RouteTask): void {
-    if (task.type === "frames") this.#plan.deliver(task.modId, task.cmdId, task.frames);
-    else if (task.type === "survey") this.#survey(task.id, task.request);
+    if (task.type === "frames") {
+      const { modId, cmdId, frames } = task;
+      if (this.#routes.take(modId, cmdId, frames)) this.#publisher.publish(modId, cmdId);
+    } else if (task.type === "survey") this.#survey(task.id, task.request);
     else if (task.type === "report") this.#report(task.question, task.result);
     else this.#note({ type: "agents", round: task.round, agents: this.#agents.sightings() });
   }
 
   stats(): LoopStats {
-    const counts = this.#plan.counts;
+    const counts = this.#publisher.counts;
     return {
       ...this.#server.stats(),
       requests: this.#requestCount,
@@ -178,7 +183,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
 
   #survey(id: number, request: NodeUseRequest): void {
     const { modId, cmdId } = request;
-    const peers = [...this.#plan.subscribers(modId, cmdId)];
+    const peers = [...this.#publisher.subscribers(modId, cmdId)];
     const agents = peers.filter((peer) => this.#server.isExtended(peer));
     this.#surveys.start(
       request,

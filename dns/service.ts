@@ -13,10 +13,9 @@ import { dnsMetrics } from "./metrics.ts";
 import { NodeUseInquiries } from "./node_use_survey.ts";
 import { discoverModules } from "./service_discovery.ts";
 import { RouteFrameCache, type RouteFrames } from "./route_frames.ts";
-import { RouteHub } from "./route_hub.ts";
 import { RouteLoop, type RouteLoopInit, type RouteNote, type RouteTask } from "./route_loop.ts";
 import { RouteTable } from "./route_table.ts";
-import { SUBSCRIPTIONS_MAX } from "../feed/subscriptions.ts";
+import { Publisher, SUBSCRIPTIONS_MAX } from "../feed/publisher.ts";
 import { VersionPoller } from "./version_poller.ts";
 
 /** Time that a stop waits for the database to close. */
@@ -27,7 +26,8 @@ type DnsSettings = SettingsOf<typeof dnsSettings>;
 class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, RouteNote> {
   readonly name = "dns";
   readonly #table: RouteTable;
-  readonly #hub: RouteHub;
+  /** To the loops, which serve the connections. */
+  readonly #publisher: Publisher<number, RouteFrames>;
   readonly #poller: VersionPoller;
   readonly #inquiries: NodeUseInquiries;
   #cutCount = 0;
@@ -52,10 +52,10 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
         ...held,
       });
     });
-    this.#hub = new RouteHub(
-      this.#table,
-      cache,
-      (loop, modId, cmdId, frames) => this.#send(loop, modId, cmdId, frames),
+    this.#publisher = new Publisher<number, RouteFrames>(
+      { frames: (modId, cmdId) => this.#table.loaded ? cache.get(modId, cmdId) : undefined },
+      { send: (loop, frames, modId, cmdId) => this.#send(loop, modId, cmdId, frames) },
+      { perPeerMax: Infinity, totalMax: Infinity },
     );
     this.#inquiries = new NodeUseInquiries({
       clock,
@@ -76,8 +76,8 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       log,
       pollIntervalMs: settings.pollIntervalMs,
       reloadIntervalMs: settings.reloadIntervalMs,
-      onLoaded: () => this.#hub.publishAll(),
-      onChanged: (changed) => this.#hub.publish(changed),
+      onLoaded: () => this.#publisher.publishEach(this.#publisher.modules()),
+      onChanged: (changed) => this.#publisher.publishEach(changed),
     });
   }
 
@@ -93,7 +93,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       },
       onNote: (note, loop) => this.#onNote(note, loop),
       onGone: (loop) => {
-        this.#hub.removeLoop(loop);
+        this.#publisher.closed(loop);
         this.#agents?.lostLoop(loop);
       },
       whileClosing: () => this.#agents?.stop(),
@@ -129,7 +129,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       revision: this.#table.revision,
       modules: this.#table.moduleCount,
       nodes: this.#table.nodeCount,
-      modules_wanted: this.#hub.wantedCount,
+      modules_wanted: this.#publisher.counts.subscribedModules,
       rows_bad_port: this.#table.skipped.badPort,
       rows_over_limit: this.#table.skipped.overLimit,
       routes_cut: this.#cutCount,
@@ -159,9 +159,9 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
   #onNote(note: RouteNote, loop: number): void {
     switch (note.type) {
       case "want":
-        return this.#hub.want(loop, note.modId, note.cmdId);
+        return void this.#publisher.subscribe(loop, note.modId, note.cmdId);
       case "drop":
-        return this.#hub.drop(loop, note.keys);
+        return this.#publisher.unsubscribe(loop, note.keys);
       case "routesChanged":
         return this.#poller.modulesChanged(note.keys);
       case "nodeUse":

@@ -2,6 +2,7 @@
 // outcomes of their calls from them.
 
 import { TIME_COUNTED_MS_MAX } from "../../balancer/mod.ts";
+import { Publisher } from "../../feed/publisher.ts";
 import { GreetingServer } from "../../session/greeting_server.ts";
 import {
   decodeCallReports,
@@ -62,35 +63,39 @@ export interface TableFeedOptions {
   onCalls(modules: readonly ModuleCalls[]): boolean;
 }
 
-interface Subscription extends ModuleKey {
-  /** True: has been sent a route over this connection. */
-  readonly peers: Map<Connection, boolean>;
-  /** Bytes of a route for as long as it is the latest. */
-  frames: { readonly route: PackedRoute; readonly bytes: Uint8Array } | undefined;
-}
-
-interface PeerState {
-  readonly subscriptions: Set<Subscription>;
-  /** Changed while the peer read too slowly; sent when it has caught up. */
-  readonly owed: Set<Subscription>;
-}
-
 /** Server of in-process clients. Lives on the main thread, beside the registry of routes. */
 export class TableFeed {
   readonly #options: TableFeedOptions;
   readonly #server: GreetingServer;
-  readonly #subscriptions = new Map<ModuleId, Subscription>();
-  readonly #peers = new Map<Connection, PeerState>();
+  readonly #publisher: Publisher<Connection, Uint8Array>;
+  /** Frames of subscribed modules, each for as long as its route is the latest. */
+  readonly #frames = new Map<ModuleId, { route: PackedRoute; bytes: Uint8Array }>();
+  /** Clients that have been told the settings. */
+  readonly #told = new Set<Connection>();
   /** Seq of the last batch of each client, the latest client last. */
   readonly #sessions = new Map<number, number>();
-  readonly #counts = { pushes: 0, refused: 0, batches: 0, repeated: 0, calls: 0 };
+  readonly #counts = { pushes: 0, batches: 0, repeated: 0, calls: 0 };
   #settings: Uint8Array;
   #timer: Timer | undefined;
 
   constructor(options: TableFeedOptions) {
     this.#options = options;
     this.#settings = encodeTableSettings(options.settings);
-    const { hostname, clock, log, software, token } = options;
+    const { hostname, clock, log, software, token, modulesMax } = options;
+    this.#publisher = new Publisher<Connection, Uint8Array>(
+      {
+        frames: (modId, cmdId) => this.#framesOf(modId, cmdId),
+        drop: (keys) => keys.forEach((key) => this.#frames.delete(key)),
+      },
+      {
+        send: (peer, frames) => {
+          this.#counts.pushes++;
+          peer.sendFrames(frames);
+        },
+        isBusy: (peer) => peer.pendingBytes > HIGH_WATER_BYTES,
+      },
+      { perPeerMax: FEED_SUBSCRIPTIONS_MAX, modulesMax },
+    );
     this.#server = new GreetingServer({
       role: "agent",
       init: {
@@ -102,8 +107,11 @@ export class TableFeed {
       },
       clock,
       log,
-      onClose: (peer) => this.#closed(peer),
-      onDrain: (peer) => this.#drained(peer),
+      onClose: (peer) => {
+        this.#told.delete(peer);
+        this.#publisher.closed(peer);
+      },
+      onDrain: (peer) => this.#publisher.drained(peer),
     });
     this.#server.router
       .add(MessageId.TableSubscribe, (body, peer) => this.#subscribe(body, peer))
@@ -113,12 +121,13 @@ export class TableFeed {
   /** Counters since the start, and present sizes, under the names of the status. */
   get stats(): Readonly<Record<string, number>> {
     const { connections, protocol_errors, not_authenticated } = this.#server.stats();
-    const { pushes, refused, batches, repeated, calls } = this.#counts;
+    const { pushes, batches, repeated, calls } = this.#counts;
+    const { subscribedModules, subscriptionsRefused } = this.#publisher.counts;
     return {
       feedClients: connections,
-      feedModules: this.#subscriptions.size,
+      feedModules: subscribedModules,
       feedPushes: pushes,
-      feedRefused: refused + not_authenticated,
+      feedRefused: subscriptionsRefused + not_authenticated,
       feedBatches: batches,
       feedBatchesRepeated: repeated,
       feedCalls: calls,
@@ -137,14 +146,15 @@ export class TableFeed {
 
   /** Marks every subscribed module as used. */
   useAll(): void {
-    if (this.#subscriptions.size > 0) this.#options.onUse([...this.#subscriptions.values()]);
+    const modules = this.#publisher.modules();
+    if (modules.length > 0) this.#options.onUse(modules);
   }
 
   /** Every {@linkcode FEED_USE_MS}, until no module is subscribed to: an agent at rest has no timer. */
   #useRegularly(): void {
     this.#timer ??= this.#options.clock.setTimer(FEED_USE_MS, () => {
       this.#timer = undefined;
-      if (this.#subscriptions.size === 0) return;
+      if (this.#publisher.counts.subscribedModules === 0) return;
       this.useAll();
       this.#useRegularly();
     });
@@ -152,27 +162,22 @@ export class TableFeed {
 
   /** Clients that have the route of a module from here, and those that have not the latest one. */
   usage(modId: number, cmdId: number): FeedUsage {
-    const subscription = this.#subscriptions.get(moduleId(modId, cmdId));
-    if (subscription === undefined) return { clients: 0, behind: 0 };
-    const peers = [...subscription.peers.keys()];
-    const behind = peers.filter((peer) => this.#peers.get(peer)?.owed.has(subscription) === true);
-    return { clients: peers.length, behind: behind.length };
+    return {
+      clients: this.#publisher.subscribers(modId, cmdId).size,
+      behind: this.#publisher.behindCount(modId, cmdId),
+    };
   }
 
   /** The configuration was read anew: every client is told. */
   setSettings(settings: TableSettings): void {
     this.#settings = encodeTableSettings(settings);
     // A client that reads too slowly to take so little is closed by the server before long.
-    for (const peer of this.#peers.keys()) peer.send(MessageId.TableSettings, this.#settings);
+    for (const peer of this.#told) peer.send(MessageId.TableSettings, this.#settings);
   }
 
   /** Dns gave a route; `changed`: it is not the one before. */
   routeCame(modId: number, cmdId: number, changed: boolean): void {
-    const subscription = this.#subscriptions.get(moduleId(modId, cmdId));
-    if (subscription === undefined) return;
-    for (const [peer, answered] of [...subscription.peers]) {
-      if (changed || !answered) this.#send(peer, subscription);
-    }
+    this.#publisher.publish(modId, cmdId, changed);
   }
 
   async close(): Promise<void> {
@@ -183,47 +188,28 @@ export class TableFeed {
   #subscribe(body: Uint8Array, peer: Connection): void {
     const { modId, cmdId, end } = decodeTableSubscribe(body);
     if (!this.#server.isExtended(peer)) throw new ProtocolError("Hello must come first");
-    const key = moduleId(modId, cmdId);
-    if (end) {
-      const subscription = this.#subscriptions.get(key);
-      if (subscription !== undefined) this.#leave(peer, subscription);
-      return;
+    if (end) return this.#publisher.unsubscribe(peer, [moduleId(modId, cmdId)]);
+    if (!this.#told.has(peer)) {
+      this.#told.add(peer);
+      // Before its first route, which is to be judged by them.
+      peer.send(MessageId.TableSettings, this.#settings);
     }
-    const state = this.#stateOf(peer);
-    let subscription = this.#subscriptions.get(key);
-    if (subscription === undefined || !state.subscriptions.has(subscription)) {
-      if (
-        state.subscriptions.size >= FEED_SUBSCRIPTIONS_MAX ||
-        (subscription === undefined && this.#subscriptions.size >= this.#options.modulesMax)
-      ) {
-        this.#counts.refused++;
-        return;
-      }
-      subscription ??= { modId, cmdId, peers: new Map(), frames: undefined };
-      this.#subscriptions.set(key, subscription);
-      this.#useRegularly();
-      subscription.peers.set(peer, false);
-      state.subscriptions.add(subscription);
-    }
+    if (this.#publisher.subscribe(peer, modId, cmdId) === "refused") return;
+    this.#useRegularly();
     this.#options.onUse([{ modId, cmdId }]);
-    this.#send(peer, subscription);
   }
 
-  /** Sends the route as far as it is known; a slow peer gets the latest one when it has read. */
-  #send(peer: Connection, subscription: Subscription): void {
-    const { modId, cmdId } = subscription;
+  /** Encoded once for all clients. */
+  #framesOf(modId: number, cmdId: number): Uint8Array | undefined {
     const route = this.#options.routeOf(modId, cmdId);
-    if (route === undefined) return;
-    if (peer.pendingBytes > HIGH_WATER_BYTES) {
-      this.#stateOf(peer).owed.add(subscription);
-      return;
+    if (route === undefined) return undefined;
+    const key = moduleId(modId, cmdId);
+    let frames = this.#frames.get(key);
+    if (frames?.route !== route) {
+      frames = { route, bytes: framesOfRoute(route) };
+      this.#frames.set(key, frames);
     }
-    if (subscription.frames?.route !== route) {
-      subscription.frames = { route, bytes: framesOfRoute(route) };
-    }
-    subscription.peers.set(peer, true);
-    this.#counts.pushes++;
-    peer.sendFrames(subscription.frames.bytes);
+    return frames.bytes;
   }
 
   #takeCalls(body: Uint8Array, peer: Connection): void {
@@ -252,40 +238,6 @@ export class TableFeed {
       this.#counts.batches++;
     }
     peer.send(MessageId.CallReportsTaken, encodeCallReportsTaken({ seq }));
-  }
-
-  #stateOf(peer: Connection): PeerState {
-    let state = this.#peers.get(peer);
-    if (state === undefined) {
-      state = { subscriptions: new Set(), owed: new Set() };
-      this.#peers.set(peer, state);
-      // Before its first route, which is to be judged by them.
-      peer.send(MessageId.TableSettings, this.#settings);
-    }
-    return state;
-  }
-
-  #closed(peer: Connection): void {
-    const state = this.#peers.get(peer);
-    this.#peers.delete(peer);
-    for (const subscription of state?.subscriptions ?? []) this.#leave(peer, subscription);
-  }
-
-  #leave(peer: Connection, subscription: Subscription): void {
-    subscription.peers.delete(peer);
-    const state = this.#peers.get(peer);
-    state?.subscriptions.delete(subscription);
-    state?.owed.delete(subscription);
-    if (subscription.peers.size > 0) return;
-    this.#subscriptions.delete(moduleId(subscription.modId, subscription.cmdId));
-  }
-
-  #drained(peer: Connection): void {
-    const state = this.#peers.get(peer);
-    if (state === undefined) return;
-    const owed = [...state.owed];
-    state.owed.clear();
-    for (const subscription of owed) this.#send(peer, subscription);
   }
 }
 

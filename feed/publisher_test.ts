@@ -1,12 +1,38 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { PushPlan, type PushPort, WAITING_PER_PEER_MAX } from "./push_plan.ts";
-import { type ModuleId, moduleOf } from "../model/module.ts";
-import type { RouteFrames } from "./route_frames.ts";
+import { type ModuleId, moduleId, moduleOf } from "../model/module.ts";
+import {
+  Publisher,
+  type PublisherPort,
+  RemoteSource,
+  type SubscriptionLimits,
+  WAITING_PER_PEER_MAX,
+} from "./publisher.ts";
 
-function frames(revision: number): RouteFrames {
-  return { revision, legacy: new Uint8Array(1), extended: new Uint8Array(2) };
+interface Frames {
+  readonly revision: number;
+}
+
+type Ask = ConstructorParameters<typeof RemoteSource<Frames>>[0];
+
+/** A publisher of what the test delivers. */
+class Plan extends Publisher<string, Frames> {
+  readonly #remote: RemoteSource<Frames>;
+
+  constructor(port: PublisherPort<string, Frames> & Ask, limits: SubscriptionLimits = {}) {
+    const remote = new RemoteSource<Frames>(port);
+    super(remote, port, limits);
+    this.#remote = remote;
+  }
+
+  deliver(modId: number, cmdId: number, frames: Frames): void {
+    if (this.#remote.take(modId, cmdId, frames)) this.publish(modId, cmdId);
+  }
+}
+
+function frames(revision: number): Frames {
+  return { revision };
 }
 
 function textOf(id: ModuleId): string {
@@ -20,14 +46,14 @@ function recorder(): {
   sent: string[];
   wanted: string[];
   dropped: string[];
-  port: PushPort<string>;
+  port: PublisherPort<string, Frames> & Ask;
 } {
   const busy = new Set<string>();
   const sent: string[] = [];
   const wanted: string[] = [];
   const dropped: string[] = [];
   const port = {
-    send: (peer: string, { revision }: RouteFrames) => void sent.push(`${peer} ${revision}`),
+    send: (peer: string, { revision }: Frames) => void sent.push(`${peer} ${revision}`),
     isBusy: (peer: string) => busy.has(peer),
     want: (modId: number, cmdId: number) => void wanted.push(`${modId},${cmdId}`),
     drop: (keys: readonly ModuleId[]) => void dropped.push(...keys.map(textOf)),
@@ -35,9 +61,9 @@ function recorder(): {
   return { busy, sent, wanted, dropped, port };
 }
 
-test("PushPlan asks for a module once, answers everyone, then pushes changes", () => {
+test("Publisher asks for a module once, answers everyone, then pushes changes", () => {
   const { sent, wanted, port } = recorder();
-  const plan = new PushPlan(port);
+  const plan = new Plan(port);
   plan.request("a", 1, 1);
   plan.request("b", 1, 1);
   plan.request("b", 1, 1);
@@ -49,9 +75,9 @@ test("PushPlan asks for a module once, answers everyone, then pushes changes", (
   assert.deepEqual([plan.counts.answered, plan.counts.pushed], [3, 3]);
 });
 
-test("PushPlan drops a module with its last subscriber and ignores late frames", () => {
+test("Publisher drops a module with its last subscriber and ignores late frames", () => {
   const { sent, wanted, dropped, port } = recorder();
-  const plan = new PushPlan(port);
+  const plan = new Plan(port);
   plan.request("a", 1, 1);
   plan.request("b", 1, 1);
   plan.deliver(1, 1, frames(1));
@@ -66,9 +92,9 @@ test("PushPlan drops a module with its last subscriber and ignores late frames",
   assert.deepEqual(wanted, ["1,1", "1,1"]);
 });
 
-test("PushPlan sends a slow reader only the latest, when it has read", () => {
+test("Publisher sends a slow reader only the latest, when it has read", () => {
   const { busy, sent, port } = recorder();
-  const plan = new PushPlan(port);
+  const plan = new Plan(port);
   for (const peer of ["slow", "fast"]) {
     plan.request(peer, 1, 1);
     plan.request(peer, 2, 2);
@@ -87,9 +113,9 @@ test("PushPlan sends a slow reader only the latest, when it has read", () => {
   assert.deepEqual(sent, ["slow 100"]);
 });
 
-test("PushPlan answers beyond the subscription limit without subscribing", () => {
+test("Publisher answers beyond the subscription limit without subscribing", () => {
   const { sent, dropped, port } = recorder();
-  const plan = new PushPlan(port, { perPeerMax: 2 });
+  const plan = new Plan(port, { perPeerMax: 2 });
   for (let cmdId = 1; cmdId <= 3; cmdId++) {
     plan.request("a", 1, cmdId);
     plan.deliver(1, cmdId, frames(cmdId));
@@ -101,9 +127,9 @@ test("PushPlan answers beyond the subscription limit without subscribing", () =>
   assert.equal(sent.length, 3);
 });
 
-test("PushPlan bounds the requests that wait for the first load", () => {
+test("Publisher bounds the requests that wait for the first load", () => {
   const { sent, port } = recorder();
-  const plan = new PushPlan(port, { perPeerMax: 5 });
+  const plan = new Plan(port, { perPeerMax: 5 });
   for (let cmdId = 0; cmdId < 3000; cmdId++) plan.request("a", 1, cmdId);
   assert.equal(plan.counts.requestsDropped, 3000 - 5 - WAITING_PER_PEER_MAX);
   for (let cmdId = 0; cmdId < 3000; cmdId++) plan.deliver(1, cmdId, frames(1));
@@ -112,7 +138,7 @@ test("PushPlan bounds the requests that wait for the first load", () => {
   assert.equal(plan.counts.subscriptions, 0);
 });
 
-test("PushPlan brings every reader to the latest route whatever happens on the way", () => {
+test("Publisher brings every reader to the latest route whatever happens on the way", () => {
   const step = fc.record({
     op: fc.constantFrom("request", "change", "busy", "drain", "close"),
     peer: fc.constantFrom("a", "b", "c"),
@@ -124,8 +150,8 @@ test("PushPlan brings every reader to the latest route whatever happens on the w
     const latest = new Map<number, number>();
     const seen = new Map<string, number>();
     const wanted = new Set<number>();
-    const plan: PushPlan<string> = new PushPlan({
-      send(peer: string, { revision }: RouteFrames): void {
+    const plan: Plan = new Plan({
+      send(peer: string, { revision }: Frames): void {
         assert.ok(!busy.has(peer));
         const key = `${peer}/${Math.floor(revision / 1000)}`;
         assert.ok(revision >= (seen.get(key) ?? 0), "never an old route after a new one");
@@ -170,4 +196,75 @@ test("PushPlan brings every reader to the latest route whatever happens on the w
     for (const peer of ["a", "b", "c"]) plan.closed(peer);
     assert.deepEqual([plan.counts.subscriptions, wanted.size], [0, 0]);
   }));
+});
+
+test("Publisher keeps subscriptions equal to a set of pairs under any history", () => {
+  const step = fc.record({
+    op: fc.constantFrom("subscribe", "unsubscribe", "remove"),
+    peer: fc.integer({ min: 0, max: 3 }),
+    key: fc.constantFrom("1,1", "1,2", "2,1", "9,9"),
+  });
+  fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    const dropped: string[] = [];
+    const source = {
+      frames: () => undefined,
+      drop: (keys: readonly ModuleId[]) => void dropped.push(...keys.map(textOf)),
+    };
+    const port = { send: () => assert.fail("nothing is known") };
+    const publisher = new Publisher<number, Frames>(source, port, { perPeerMax: 3, totalMax: 7 });
+    const model = new Set<string>();
+    const ofPeer = (peer: number) => [...model].filter((pair) => pair.startsWith(`${peer}/`));
+    const ofKey = (key: string) => [...model].filter((pair) => pair.endsWith(`/${key}`));
+    for (const { op, peer, key } of steps) {
+      const pair = `${peer}/${key}`;
+      const [modId, cmdId] = key.split(",").map(Number);
+      dropped.length = 0;
+      if (op === "subscribe") {
+        const expected = model.has(pair)
+          ? "known"
+          : ofPeer(peer).length >= 3 || model.size >= 7
+          ? "refused"
+          : "added";
+        assert.equal(publisher.subscribe(peer, modId, cmdId), expected);
+        if (expected === "added") model.add(pair);
+      } else if (op === "unsubscribe") {
+        const removed = model.delete(pair);
+        publisher.unsubscribe(peer, [moduleId(modId, cmdId)]);
+        assert.deepEqual(dropped, removed && ofKey(key).length === 0 ? [key] : []);
+      } else {
+        const own = ofPeer(peer);
+        for (const one of own) model.delete(one);
+        const lost = own.map((one) => one.split("/")[1]).filter((one) => ofKey(one).length === 0);
+        publisher.closed(peer);
+        assert.deepEqual(dropped.sort(), lost.sort());
+      }
+      const { subscriptions, subscribedModules, subscribers } = publisher.counts;
+      assert.equal(subscriptions, model.size);
+      assert.equal(subscribedModules, new Set([...model].map((one) => one.split("/")[1])).size);
+      assert.equal(subscribers, new Set([...model].map((one) => one.split("/")[0])).size);
+      for (const one of ["1,1", "9,9"]) {
+        const [mod, cmd] = one.split(",").map(Number);
+        assert.equal(publisher.subscribers(mod, cmd).size, ofKey(one).length);
+      }
+    }
+  }));
+});
+
+test("Publisher sends what has not changed to those only who wait for the first route", () => {
+  const routes = new Map<number, Frames>();
+  const sent: string[] = [];
+  const publisher = new Publisher<string, Frames>(
+    { frames: (modId) => routes.get(modId) },
+    { send: (peer, { revision }) => void sent.push(`${peer} ${revision}`) },
+    { modulesMax: 1 },
+  );
+  assert.equal(publisher.subscribe("a", 1, 1), "added");
+  assert.equal(publisher.subscribe("b", 2, 1), "refused");
+  assert.equal(publisher.behindCount(1, 1), 0);
+  routes.set(1, frames(1));
+  publisher.publish(1, 1, false);
+  publisher.publish(1, 1, false);
+  assert.deepEqual(sent, ["a 1"]);
+  publisher.publish(1, 1);
+  assert.deepEqual(sent, ["a 1", "a 1"]);
 });

@@ -1,0 +1,361 @@
+// Core. Who wants to hear of which module, and what he is sent: answers, pushes, and the latest only
+// for those who read slowly.
+
+import { type ModuleId, moduleId, type ModuleKey, moduleOf } from "../model/module.ts";
+
+/** Most modules one peer may subscribe to; further ones are answered but not subscribed. */
+export const SUBSCRIPTIONS_PER_PEER_MAX = 20_000;
+
+/**
+ * Most subscriptions of all peers together, about 200 bytes each: at most 400 MB. Beyond it requests
+ * are answered but not subscribed.
+ */
+export const SUBSCRIPTIONS_MAX = 2_000_000;
+
+/**
+ * Answers one peer may wait for without a subscription (its limit is reached, or the routes are not
+ * loaded yet); further requests are dropped and counted.
+ */
+export const WAITING_PER_PEER_MAX = 1_000;
+
+/** Modules looked at between two yields of {@linkcode Publisher.publishEach}. */
+const STEP_MODULES = 64;
+
+/** What {@linkcode Publisher.subscribe} did. */
+export type SubscribeResult = "added" | "known" | "refused";
+
+/** Limits of a {@linkcode Publisher}. */
+export interface SubscriptionLimits {
+  /** @default {SUBSCRIPTIONS_PER_PEER_MAX} */
+  readonly perPeerMax?: number;
+  /** @default {SUBSCRIPTIONS_MAX} */
+  readonly totalMax?: number;
+  /** Modules with a subscriber. @default {Infinity} */
+  readonly modulesMax?: number;
+}
+
+/** Where a {@linkcode Publisher} has its routes from, in the form `F` in which they are sent. */
+export interface RouteSource<F> {
+  /**
+   * The module as it is now, encoded once for all; undefined: not known yet. Whoever changes it, or
+   * comes to know it, calls {@linkcode Publisher.publish}.
+   */
+  frames(modId: number, cmdId: number): F | undefined;
+  /** Somebody waits for a module that is not known yet. */
+  want?(modId: number, cmdId: number): void;
+  /** Nobody needs these modules any more. */
+  drop?(keys: readonly ModuleId[]): void;
+}
+
+/** A source behind a queue: asks for what is needed here, and keeps what comes for as long. */
+export class RemoteSource<F> implements RouteSource<F> {
+  readonly #frames = new Map<ModuleId, F | undefined>();
+  readonly #ask: Required<Pick<RouteSource<F>, "want" | "drop">>;
+
+  /** `ask` puts into the queue; the answers are given to {@linkcode take}. */
+  constructor(ask: Required<Pick<RouteSource<F>, "want" | "drop">>) {
+    this.#ask = ask;
+  }
+
+  frames(modId: number, cmdId: number): F | undefined {
+    return this.#frames.get(moduleId(modId, cmdId));
+  }
+
+  want(modId: number, cmdId: number): void {
+    this.#frames.set(moduleId(modId, cmdId), undefined);
+    this.#ask.want(modId, cmdId);
+  }
+
+  drop(keys: readonly ModuleId[]): void {
+    for (const key of keys) this.#frames.delete(key);
+    this.#ask.drop(keys);
+  }
+
+  /** Frames have come, the first time or after a change; false: nobody needs them any more. */
+  take(modId: number, cmdId: number, frames: F): boolean {
+    const key = moduleId(modId, cmdId);
+    if (!this.#frames.has(key)) return false;
+    this.#frames.set(key, frames);
+    return true;
+  }
+}
+
+/** How a {@linkcode Publisher} reaches its peers. */
+export interface PublisherPort<P, F> {
+  /** Sends the form of the route that the peer understands. */
+  send(peer: P, frames: F, modId: number, cmdId: number): void;
+  /** True while the peer has more output waiting than it should. @default {never} */
+  isBusy?(peer: P): boolean;
+}
+
+/** Counts of a {@linkcode Publisher}; the last five since start. */
+export interface PublisherCounts {
+  readonly subscriptions: number;
+  readonly subscribedModules: number;
+  /** Peers with a subscription. */
+  readonly subscribers: number;
+  /** Requests that found a limit of subscriptions reached. */
+  readonly subscriptionsRefused: number;
+  readonly answered: number;
+  readonly pushed: number;
+  /** Answers and pushes that waited because the peer read slowly. */
+  readonly pushesHeldBack: number;
+  /** Requests without any answer: {@linkcode WAITING_PER_PEER_MAX} was reached. */
+  readonly requestsDropped: number;
+}
+
+/**
+ * Serves peers `P` (connections, or whole loops) with the routes of one source. A subscriber is
+ * answered as soon as the route is known. A busy peer has its module marked and is sent the latest
+ * route once it has read what was waiting: never a queue, never an old route after a new one.
+ */
+export class Publisher<P, F> {
+  readonly #source: RouteSource<F>;
+  readonly #port: PublisherPort<P, F>;
+  readonly #perPeerMax: number;
+  readonly #totalMax: number;
+  readonly #modulesMax: number;
+  readonly #peersByKey = new Map<ModuleId, Set<P>>();
+  readonly #keysByPeer = new Map<P, Set<ModuleId>>();
+  /** Modules that somebody waits for and that the source does not know yet. */
+  readonly #unknown = new Set<ModuleId>();
+  /** Subscribed modules that a peer must still be sent; no more than it has subscriptions. */
+  readonly #marked = new Map<P, Set<ModuleId>>();
+  /** Modules asked for without a subscription, by peer and by module. */
+  readonly #waitingByPeer = new Map<P, Set<ModuleId>>();
+  readonly #waitingByKey = new Map<ModuleId, Set<P>>();
+  readonly #counts = { refused: 0, answered: 0, pushed: 0, heldBack: 0, dropped: 0 };
+  #count = 0;
+
+  constructor(
+    source: RouteSource<F>,
+    port: PublisherPort<P, F>,
+    limits: SubscriptionLimits = {},
+  ) {
+    this.#source = source;
+    this.#port = port;
+    this.#perPeerMax = limits.perPeerMax ?? SUBSCRIPTIONS_PER_PEER_MAX;
+    this.#totalMax = limits.totalMax ?? SUBSCRIPTIONS_MAX;
+    this.#modulesMax = limits.modulesMax ?? Infinity;
+  }
+
+  /** Live counts and totals since start. */
+  get counts(): PublisherCounts {
+    return {
+      subscriptions: this.#count,
+      subscribedModules: this.#peersByKey.size,
+      subscribers: this.#keysByPeer.size,
+      subscriptionsRefused: this.#counts.refused,
+      answered: this.#counts.answered,
+      pushed: this.#counts.pushed,
+      pushesHeldBack: this.#counts.heldBack,
+      requestsDropped: this.#counts.dropped,
+    };
+  }
+
+  /** Modules somebody is subscribed to. */
+  modules(): ModuleKey[] {
+    return Array.from(this.#peersByKey.keys(), moduleOf);
+  }
+
+  /** Peers that are subscribed to a module. Lives: it follows later changes. */
+  subscribers(modId: number, cmdId: number): ReadonlySet<P> {
+    return this.#subscribersOf(moduleId(modId, cmdId));
+  }
+
+  /** Subscribers of a module that have not been sent its latest route yet. */
+  behindCount(modId: number, cmdId: number): number {
+    const key = moduleId(modId, cmdId);
+    // What is not known has not changed.
+    if (this.#unknown.has(key)) return 0;
+    let count = 0;
+    for (const peer of this.#subscribersOf(key)) if (this.#marked.get(peer)?.has(key)) count++;
+    return count;
+  }
+
+  /** A peer wants a module, now and after each change; `refused`: a limit is reached, nothing is sent. */
+  subscribe(peer: P, modId: number, cmdId: number): SubscribeResult {
+    const key = moduleId(modId, cmdId);
+    const result = this.#add(peer, key);
+    if (result === "refused") return result;
+    const frames = this.#source.frames(modId, cmdId);
+    if (frames === undefined) {
+      this.#mark(peer, key);
+      this.#want(key, modId, cmdId);
+    } else {
+      this.#counts.answered++;
+      this.#offer(peer, key, frames, modId, cmdId);
+    }
+    return result;
+  }
+
+  /** As {@linkcode subscribe}, but a peer that is refused is answered once. */
+  request(peer: P, modId: number, cmdId: number): void {
+    if (this.subscribe(peer, modId, cmdId) !== "refused") return;
+    const frames = this.#source.frames(modId, cmdId);
+    if (frames !== undefined) {
+      this.#counts.answered++;
+      this.#port.send(peer, frames, modId, cmdId);
+      return;
+    }
+    const key = moduleId(modId, cmdId);
+    if (this.#wait(peer, key)) this.#want(key, modId, cmdId);
+    else this.#counts.dropped++;
+  }
+
+  /** A peer wants these modules no more. */
+  unsubscribe(peer: P, keys: readonly ModuleId[]): void {
+    const own = this.#keysByPeer.get(peer);
+    const marked = this.#marked.get(peer);
+    const lost: ModuleId[] = [];
+    for (const key of keys) {
+      if (own?.delete(key) !== true) continue;
+      marked?.delete(key);
+      this.#removeFrom(key, peer);
+      lost.push(key);
+    }
+    if (own?.size === 0) this.#keysByPeer.delete(peer);
+    if (marked?.size === 0) this.#marked.delete(peer);
+    this.#dropUnneeded(lost);
+  }
+
+  /**
+   * The source has a module's route, the first time or after a change.
+   *
+   * @param changed False: it is that of before, so only those who wait for the first one are sent it.
+   */
+  publish(modId: number, cmdId: number, changed = true): void {
+    const key = moduleId(modId, cmdId);
+    if (!changed && !this.#unknown.has(key)) return;
+    const peers = this.#subscribersOf(key);
+    const waiting = this.#waitingByKey.get(key);
+    if (peers.size === 0 && waiting === undefined) return;
+    const frames = this.#source.frames(modId, cmdId);
+    if (frames === undefined) return;
+    const first = this.#unknown.delete(key);
+    this.#counts[first ? "answered" : "pushed"] += peers.size;
+    for (const peer of peers) this.#offer(peer, key, frames, modId, cmdId);
+    for (const peer of waiting ?? []) {
+      this.#counts.answered++;
+      this.#endWait(peer, key);
+      this.#port.send(peer, frames, modId, cmdId);
+    }
+    this.#dropUnneeded([key]);
+  }
+
+  /** Publishes many modules, as each is when its turn comes; pauses between steps of about 0.1 ms. */
+  *publishEach(modules: readonly ModuleKey[]): Generator<void, void> {
+    for (let i = 0; i < modules.length; i++) {
+      if (i % STEP_MODULES === STEP_MODULES - 1) yield;
+      this.publish(modules[i].modId, modules[i].cmdId);
+    }
+  }
+
+  /** A peer has read all that was waiting for it. */
+  drained(peer: P): void {
+    const marked = this.#marked.get(peer);
+    if (marked === undefined) return;
+    for (const key of marked) {
+      if (this.#port.isBusy?.(peer)) return;
+      const { modId, cmdId } = moduleOf(key);
+      const frames = this.#source.frames(modId, cmdId);
+      if (frames === undefined) continue;
+      marked.delete(key);
+      this.#port.send(peer, frames, modId, cmdId);
+    }
+    if (marked.size === 0) this.#marked.delete(peer);
+  }
+
+  /** A peer is gone. */
+  closed(peer: P): void {
+    this.#marked.delete(peer);
+    const keys = [...this.#keysByPeer.get(peer) ?? []];
+    this.#keysByPeer.delete(peer);
+    for (const key of keys) this.#removeFrom(key, peer);
+    for (const key of this.#waitingByPeer.get(peer) ?? []) {
+      this.#endWait(peer, key);
+      keys.push(key);
+    }
+    this.#dropUnneeded(keys);
+  }
+
+  #subscribersOf(key: ModuleId): ReadonlySet<P> {
+    return this.#peersByKey.get(key) ?? NOBODY;
+  }
+
+  #add(peer: P, key: ModuleId): SubscribeResult {
+    const keys = this.#keysByPeer.get(peer);
+    if (keys?.has(key) === true) return "known";
+    const peers = this.#peersByKey.get(key);
+    const full = (keys?.size ?? 0) >= this.#perPeerMax || this.#count >= this.#totalMax ||
+      (peers === undefined && this.#peersByKey.size >= this.#modulesMax);
+    if (full) {
+      this.#counts.refused++;
+      return "refused";
+    }
+    if (peers === undefined) this.#peersByKey.set(key, new Set([peer]));
+    else peers.add(peer);
+    if (keys === undefined) this.#keysByPeer.set(peer, new Set([key]));
+    else keys.add(key);
+    this.#count++;
+    return "added";
+  }
+
+  #removeFrom(key: ModuleId, peer: P): void {
+    this.#count--;
+    const peers = this.#peersByKey.get(key);
+    peers?.delete(peer);
+    if (peers?.size === 0) this.#peersByKey.delete(key);
+  }
+
+  #want(key: ModuleId, modId: number, cmdId: number): void {
+    if (this.#unknown.has(key)) return;
+    this.#unknown.add(key);
+    this.#source.want?.(modId, cmdId);
+  }
+
+  #offer(peer: P, key: ModuleId, frames: F, modId: number, cmdId: number): void {
+    if (this.#port.isBusy?.(peer)) {
+      this.#counts.heldBack++;
+      this.#mark(peer, key);
+      return;
+    }
+    const marked = this.#marked.get(peer);
+    if (marked?.delete(key) === true && marked.size === 0) this.#marked.delete(peer);
+    this.#port.send(peer, frames, modId, cmdId);
+  }
+
+  #mark(peer: P, key: ModuleId): void {
+    const marked = this.#marked.get(peer);
+    if (marked === undefined) this.#marked.set(peer, new Set([key]));
+    else marked.add(key);
+  }
+
+  #wait(peer: P, key: ModuleId): boolean {
+    const keys = this.#waitingByPeer.get(peer) ?? new Set<ModuleId>();
+    if (keys.has(key)) return true;
+    if (keys.size >= WAITING_PER_PEER_MAX) return false;
+    this.#waitingByPeer.set(peer, keys.add(key));
+    const peers = this.#waitingByKey.get(key) ?? new Set();
+    this.#waitingByKey.set(key, peers.add(peer));
+    return true;
+  }
+
+  #endWait(peer: P, key: ModuleId): void {
+    const keys = this.#waitingByPeer.get(peer);
+    if (keys?.delete(key) === true && keys.size === 0) this.#waitingByPeer.delete(peer);
+    const peers = this.#waitingByKey.get(key);
+    if (peers?.delete(peer) === true && peers.size === 0) this.#waitingByKey.delete(key);
+  }
+
+  #dropUnneeded(keys: readonly ModuleId[]): void {
+    const unneeded = keys.filter((key) =>
+      !this.#peersByKey.has(key) && !this.#waitingByKey.has(key)
+    );
+    if (unneeded.length === 0) return;
+    for (const key of unneeded) this.#unknown.delete(key);
+    this.#source.drop?.(unneeded);
+  }
+}
+
+const NOBODY: ReadonlySet<never> = new Set<never>();
