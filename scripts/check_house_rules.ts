@@ -1,17 +1,136 @@
 // Core. The house rules of this project, as functions from source text to complaints.
-
-/** A source file as the rules see it. */
-export interface SourceFile {
-  /** Path from the project root, with `/`: `dns/route_table.ts`. */
-  readonly path: string;
-  readonly text: string;
-}
+import { importsOf, resolvePath, type SourceFile, withoutComments } from "./import_graph.ts";
 
 /** This file, which has to spell out what it looks for. */
 const RULES_PATH = "scripts/check_house_rules.ts";
 
 /** Longest function, in lines; longer ones hide what they do. */
 export const FUNCTION_LINES_MAX = 70;
+
+/** Longest file, in lines of code: without comments and empty lines. */
+export const FILE_LINES_MAX = 500;
+
+/** Files that are tables, which nobody reads from start to end. */
+const TABLES: readonly string[] = ["web/contract.ts", "web/schemas.ts"];
+
+/** Files over {@linkcode FILE_LINES_MAX} that still have to be split. */
+const LONG_FILES_LEFT: readonly string[] = [
+  "agent/service.ts",
+  "balancer/load_balance.ts",
+  "proto/feed_codec.ts",
+  "proto/messages.ts",
+];
+
+/** Names that several files may export, and why. */
+const SHARED_NAMES: Readonly<Record<string, string>> = {
+  addTo: "each command of lars is a module that exports it (CommandModule)",
+};
+
+/** Names with a second definition that still has to go. */
+const SHARED_NAMES_LEFT: ReadonlySet<string> = new Set([
+  "ANSWER_BYTES_MAX",
+  "ANSWER_TIMEOUT_MS",
+  "AgentRow",
+  "AgentStatus",
+  "ApiProblem",
+  "AuditRow",
+  "Bench",
+  "CallOptions",
+  "ChangeList",
+  "ChangePreview",
+  "ChangeResult",
+  "ChangeRow",
+  "Condition",
+  "Counters",
+  "Edit",
+  "EventRow",
+  "Explanation",
+  "Freshness",
+  "HEAD_BYTES",
+  "History",
+  "HistorySeries",
+  "Host",
+  "ModuleDetail",
+  "ModuleDifference",
+  "ModuleKey",
+  "ModuleRow",
+  "ModuleTable",
+  "ModuleView",
+  "NODE_QUESTIONS_MAX",
+  "NodeCallers",
+  "NodeCalls",
+  "NodeDifference",
+  "NodeHealth",
+  "NodeState",
+  "NodeUse",
+  "NodeValues",
+  "NodeView",
+  "OUTPUT_BYTES_MAX",
+  "Overview",
+  "RESEND_MS",
+  "Report",
+  "RuleRow",
+  "SILENCES_MAX",
+  "Script",
+  "ServiceRow",
+  "SettingSpec",
+  "SilenceRow",
+  "StoreFacts",
+  "Target",
+  "TokenRow",
+  "Told",
+  "TrafficShift",
+  "UserRow",
+  "WebhookRow",
+  "ZONES_MAX",
+  "conditionOf",
+  "decodeCallReports",
+  "decodeCallReportsTaken",
+  "decodeExplainRequest",
+  "decodeExplainResponse",
+  "decodeGetHostRequest",
+  "decodeGetHostResponse",
+  "decodeGetRouteRequest",
+  "decodeGetRouteResponse",
+  "decodeHello",
+  "decodeHelloProof",
+  "decodeNodeUse",
+  "decodeNodeUseRequest",
+  "decodePing",
+  "decodePong",
+  "decodeReportRequest",
+  "decodeReportStatusRequest",
+  "decodeRoutePart",
+  "decodeTableSettings",
+  "decodeTableSubscribe",
+  "encodeCallReports",
+  "encodeCallReportsTaken",
+  "encodeExplainRequest",
+  "encodeExplainResponse",
+  "encodeGetHostRequest",
+  "encodeGetHostResponse",
+  "encodeGetRouteRequest",
+  "encodeGetRouteResponse",
+  "encodeHello",
+  "encodeHelloProof",
+  "encodeNodeUse",
+  "encodeNodeUseRequest",
+  "encodePing",
+  "encodePong",
+  "encodeReportRequest",
+  "encodeReportStatusRequest",
+  "encodeRoutePart",
+  "encodeTableSettings",
+  "encodeTableSubscribe",
+  "formatNumber",
+  "parseNode",
+  "planEdits",
+  "plural",
+  "problemOf",
+  "startLoops",
+  "summaryOf",
+  "text",
+]);
 
 /** Rooms in order: a file may import from its own room and from rooms before it. */
 export const ROOM_ORDER: readonly (readonly string[])[] = [
@@ -68,9 +187,7 @@ export function isTest(path: string): boolean {
 
 /** Text without comments and without what stands between quotes, line numbers kept. */
 export function withoutCommentsAndStrings(text: string): string {
-  return text
-    .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, " "))
-    .replace(/(^|[^:"'`])\/\/.*$/gm, "$1")
+  return withoutComments(text)
     .replace(/"(?:[^"\\\n]|\\.)*"/g, '""')
     .replace(/'(?:[^'\\\n]|\\.)*'/g, "''");
 }
@@ -244,49 +361,31 @@ export function checkWords(file: SourceFile): string[] {
   );
 }
 
-interface Import {
-  readonly specifier: string;
-  readonly typeOnly: boolean;
-}
-
-/** Static imports and re-exports of a file. */
-export function importsOf(text: string): Import[] {
-  const pattern = /^(?:import|export) (type )?(?:[^;"]*? from )?"([^"]+)"/gm;
-  return [...text.matchAll(pattern)].map((match) => ({
-    specifier: match[2],
-    typeOnly: match[1] !== undefined,
-  }));
-}
-
-/** Path of a relative import, from the project root. */
-export function resolvePath(from: string, specifier: string): string {
-  const parts = from.split("/").slice(0, -1);
-  for (const part of specifier.split("/")) {
-    if (part === "..") parts.pop();
-    else if (part !== ".") parts.push(part);
+/** No file is longer than {@linkcode FILE_LINES_MAX} lines of code, but for tables. */
+export function checkFileLength(file: SourceFile): string[] {
+  if (isTest(file.path) || TABLES.includes(file.path) || LONG_FILES_LEFT.includes(file.path)) {
+    return [];
   }
-  return parts.join("/");
+  const lines = withoutComments(file.text).split("\n").filter((line) => line.trim() !== "").length;
+  return lines <= FILE_LINES_MAX
+    ? []
+    : [`${file.path}: ${lines} lines of code, at most ${FILE_LINES_MAX}: it has more than one job`];
 }
 
-/** Circles in the imports between files; type-only imports do not count. */
-export function importCircles(files: readonly SourceFile[]): string[] {
-  const graph = new Map(files.map((file) => [
-    file.path,
-    importsOf(file.text)
-      .filter(({ specifier, typeOnly }) => !typeOnly && specifier.startsWith("."))
-      .map(({ specifier }) => resolvePath(file.path, specifier)),
-  ]));
-  const circles: string[] = [];
-  const done = new Set<string>();
-  const visit = (path: string, trail: readonly string[]): void => {
-    if (trail.includes(path)) {
-      circles.push([...trail.slice(trail.indexOf(path)), path].join(" -> "));
-      return;
+const DEFINITION =
+  /^export (?:declare )?(?:default )?(?:async )?(?:abstract )?(?:function\*?|const|let|class|interface|type|enum) (\w+)/gm;
+
+/** A name that files export is defined in one of them: a second one is a copy, or misleads. */
+export function checkDefinitions(files: readonly SourceFile[]): string[] {
+  const places = new Map<string, Set<string>>();
+  for (const file of files.filter(({ path }) => !isTest(path))) {
+    for (const [, name] of withoutComments(file.text).matchAll(DEFINITION)) {
+      places.set(name, (places.get(name) ?? new Set()).add(file.path));
     }
-    if (done.has(path)) return;
-    for (const next of graph.get(path) ?? []) visit(next, [...trail, path]);
-    done.add(path);
-  };
-  for (const path of graph.keys()) visit(path, []);
-  return circles;
+  }
+  return [...places]
+    .filter(([name, paths]) =>
+      paths.size > 1 && !Object.hasOwn(SHARED_NAMES, name) && !SHARED_NAMES_LEFT.has(name)
+    )
+    .map(([name, paths]) => `${name} is defined in ${[...paths].join(" and in ")}`);
 }

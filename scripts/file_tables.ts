@@ -1,5 +1,5 @@
 // Core. The tables of files in READMEs, made from what the first lines of the files say.
-import type { SourceFile } from "./check_house_rules.ts";
+import type { SourceFile } from "./import_graph.ts";
 
 /** `<!-- files -->`, or `<!-- files FOLDER/ -->` for what is in one folder beside the README. */
 const MARKED = /<!-- files ?([\w./-]*) -->\n[\s\S]*?<!-- \/files -->/g;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { SourceFile } from "./check_house_rules.ts";
+import type { SourceFile } from "./import_graph.ts";
 import { hasFileTable, headerOf, withFileTables } from "./file_tables.ts";
 
 test("the header of a source is the first sentence of its first comment", () => {

@@ -1,7 +1,7 @@
 // Shell. The files of this repository, for scripts that look at all of them.
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { SourceFile } from "./check_house_rules.ts";
+import type { SourceFile } from "./import_graph.ts";
 
 /** The repository's folder, without a slash at its end. */
 export const ROOT = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");

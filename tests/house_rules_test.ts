@@ -7,17 +7,18 @@ import {
   checkApiClosure,
   checkApiImports,
   checkCorePurity,
+  checkDefinitions,
+  checkFileLength,
   checkFunctionLength,
   checkHeader,
   checkRoomOrder,
   checkRuntimeNames,
   checkSleeps,
   checkWords,
-  importCircles,
   isTest,
   ROOM_ORDER,
-  type SourceFile,
 } from "../scripts/check_house_rules.ts";
+import { importCircles, importsOf, type SourceFile } from "../scripts/import_graph.ts";
 import { hasFileTable } from "../scripts/file_tables.ts";
 import { readDocuments, readSources } from "../scripts/sources.ts";
 
@@ -60,6 +61,14 @@ test("house rules: api/ imports nothing that needs an import map", () => {
 
 test("house rules: no function is longer than a screen", () => {
   expectNone(sources.flatMap(checkFunctionLength));
+});
+
+test("house rules: no file is longer than one job needs", () => {
+  expectNone(sources.flatMap(checkFileLength));
+});
+
+test("house rules: what files export is defined once", () => {
+  expectNone(checkDefinitions(sources));
 });
 
 test("house rules: no leftovers in sources and documents", () => {
@@ -117,6 +126,14 @@ test("house rules: the rules themselves catch what they are for", () => {
       ),
       /function of 82 lines/,
     ],
+    [checkFileLength(file("dns/x.ts", "f();\n// g\n\n".repeat(501))), /501 lines of code/],
+    [
+      checkDefinitions([
+        file("dns/x.ts", "export interface A {}\nexport type B = A;"),
+        file("dns/y.ts", "export async function A() {}\nexport { B } from './x.ts';"),
+      ]),
+      /^A is defined in dns\/x.ts and in dns\/y.ts$/,
+    ],
     [checkWords(file("dns/x.ts", "// FIX" + "ME later")), /finish it/],
   ];
   for (const [complaints, expected] of cases) assert.match(complaints.join("\n"), expected);
@@ -126,6 +143,26 @@ test("house rules: the rules themselves catch what they are for", () => {
       file("b.ts", 'import { a } from "./a.ts";'),
     ]),
     ["a.ts -> b.ts -> a.ts"],
+  );
+  assert.deepEqual(
+    importCircles([
+      file("a.ts", 'import type { B } from "./b.ts";\nimport "./d.ts";'),
+      file("b.ts", 'export { c } from "./c.ts";'),
+      file("c.ts", 'export async function c() {\n  return (await import("./a.ts")).a;\n}'),
+      file("d.ts", 'export type E = import("./e.ts").E;'),
+      file("e.ts", 'export type { E } from "./d.ts";'),
+    ]),
+    ["a.ts -> b.ts -> c.ts -> a.ts", "d.ts -> e.ts -> d.ts"],
+  );
+  assert.deepEqual(
+    importsOf(
+      'import a from "b";\n/** import("c") */\ntype D = import("d").D;\nf(() => import("e"));',
+    ),
+    [
+      { specifier: "b", typeOnly: false },
+      { specifier: "d", typeOnly: true },
+      { specifier: "e", typeOnly: false },
+    ],
   );
   assert.deepEqual(
     checkAmbient(file("dns/x.ts", '// Date.now() in a comment\nf("Date.now()");')),
