@@ -25,7 +25,7 @@ export function readFiles(accept: (path: string) => boolean, folder = ""): Sourc
 
 /** Every source that people write. */
 export function readSources(): SourceFile[] {
-  return readFiles((path) => /\.(tsx?|c)$/.test(path) && !isGenerated(path));
+  return readFiles((path) => /\.(tsx?|c|h)$/.test(path) && !isGenerated(path));
 }
 
 /** Every document. */

@@ -14,6 +14,7 @@ import {
   nodeOf,
   sqliteTestStore,
   startFleet,
+  withStoredNode,
 } from "./support/fleet.ts";
 import { assertInTime } from "./support/in_time.ts";
 import { type Processes, type TestProcess, withProcesses } from "./support/processes.ts";
@@ -111,9 +112,7 @@ async function attack(port: number, msgId: number, check: () => Promise<void>): 
 }
 
 test("dns outlives what hostile peers send, and serves the others meanwhile", async () => {
-  await withProcesses(async (processes) => {
-    const { url, store } = await sqliteTestStore(processes);
-    await addNodes(store, 1, 1, [nodeOf(1)]);
+  await withStoredNode(async ({ processes, url }) => {
     const dns = await processes.start("dns", ["--reactor-port=0", `--store=${url}`]);
     const good = await WireConnection.open(dns.port());
     const check = async (): Promise<void> => {
@@ -145,7 +144,6 @@ test("dns outlives what hostile peers send, and serves the others meanwhile", as
     await check();
     assert.ok(dns.alive);
     good.close();
-    await store.close();
   });
 });
 
@@ -187,9 +185,7 @@ test("reporter outlives what hostile peers send, and stores the results of other
 });
 
 test("the agent outlives datagrams of every size and kind", async () => {
-  await withProcesses(async (processes) => {
-    const { url, store } = await sqliteTestStore(processes);
-    await addNodes(store, 1, 1, [nodeOf(1)]);
+  await withStoredNode(async ({ processes, url }) => {
     const { agent } = await startFleet(processes, url);
     const caller = await WireCaller.open(agent.port());
     await caller.untilHost(1, 1);
@@ -235,14 +231,11 @@ test("the agent outlives datagrams of every size and kind", async () => {
     assert.ok(agent.alive);
     stranger.close();
     caller.close();
-    await store.close();
   });
 });
 
 test("unknown modules neither fill the agent nor push out the known ones", async () => {
-  await withProcesses(async (processes) => {
-    const { url, store } = await sqliteTestStore(processes);
-    await addNodes(store, 1, 1, [nodeOf(1)]);
+  await withStoredNode(async ({ processes, url }) => {
     const { agent, dns } = await startFleet(processes, url);
     const caller = await WireCaller.open(agent.port());
     await caller.untilHost(1, 1);
@@ -261,7 +254,6 @@ test("unknown modules neither fill the agent nor push out the known ones", async
     assert.ok(agent.alive && dns.alive);
     stranger.close();
     caller.close();
-    await store.close();
   });
 });
 
@@ -300,9 +292,7 @@ test("a peer that never reads costs dns a bounded amount of memory", async () =>
 });
 
 test("connections beyond maxConn are closed at once, and room is given again", async () => {
-  await withProcesses(async (processes) => {
-    const { url, store } = await sqliteTestStore(processes);
-    await addNodes(store, 1, 1, [nodeOf(1)]);
+  await withStoredNode(async ({ processes, url }) => {
     const dns = await processes.start("dns", [
       "--reactor-port=0",
       "--reactor-max-conn=5",
@@ -326,14 +316,11 @@ test("connections beyond maxConn are closed at once, and room is given again", a
       return served;
     }, { what: "room for another connection" });
     for (const peer of inside) peer.close();
-    await store.close();
   });
 });
 
 test("rows with impossible ports and double rows are counted and passed over", async () => {
-  await withProcesses(async (processes) => {
-    const { url, store } = await sqliteTestStore(processes);
-    await addNodes(store, 1, 1, [nodeOf(1)]);
+  await withStoredNode(async ({ processes, url }) => {
     const raw = new DatabaseSync(url.replace("sqlite:", ""), { timeout: 5000 });
     const insert = raw.prepare(
       "INSERT INTO RouteData(modid, cmdid, serverip, serverport) VALUES(?, ?, ?, ?)",
@@ -354,7 +341,6 @@ test("rows with impossible ports and double rows are counted and passed over", a
     assert.match(dns.stderr, /not served.*(badPort|port)=?\D*4/, "dns says how many, and where");
     caller.close();
     peer.close();
-    await store.close();
   });
 });
 
@@ -503,9 +489,7 @@ test("a taken port ends with exit code 1 and names the port", async () => {
 });
 
 test("with a token, strangers are refused and our agent works", async () => {
-  await withProcesses(async (processes) => {
-    const { url, store } = await sqliteTestStore(processes);
-    await addNodes(store, 1, 1, [nodeOf(1)]);
+  await withStoredNode(async ({ processes, store, url }) => {
     const write = (name: string, content: string): string => {
       const path = join(processes.directory, name);
       writeFileSync(path, content);
@@ -555,6 +539,5 @@ test("with a token, strangers are refused and our agent works", async () => {
     assert.deepEqual(await store.readCallStatus({ modId: 6 }), [], "nothing of the stranger");
     assert.notEqual((await callers[1].getHost(1, 1)).retCode, 0, "the wrong token gets no routes");
     for (const caller of callers) caller.close();
-    await store.close();
   });
 });

@@ -4,13 +4,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   addNodes,
+  agentFlags,
   hostKey,
   hostKeys,
   nodeOf,
   sqliteTestStore,
   startFleet,
+  withStoredNode,
 } from "./support/fleet.ts";
-import { agentFlags } from "./support/fleet.ts";
 import { assertInTime } from "./support/in_time.ts";
 import { withProcesses } from "./support/processes.ts";
 import { until } from "./support/until.ts";
@@ -38,9 +39,7 @@ const PUSH_BY_WORD_MS = 100;
 const PATIENT_DNS = ["--dns-poll-interval=60", "--dns-reload-interval=0"];
 
 test("dns answers a foreign program and pushes each change of what it asked for", async () => {
-  await withProcesses(async (processes) => {
-    const { url, store } = await sqliteTestStore(processes);
-    await addNodes(store, 1, 1, [nodeOf(1)]);
+  await withStoredNode(async ({ processes, store, url }) => {
     await addNodes(store, 4_294_967_295, 2, [nodeOf(2)]);
     const dns = await processes.start("dns", ["--reactor-port=0", `--store=${url}`]);
     const peer = await WireConnection.open(dns.port());
@@ -74,14 +73,11 @@ test("dns answers a foreign program and pushes each change of what it asked for"
       assert.deepEqual(hostKeys(push.hosts), hostKeys(expected), what);
     }
     peer.close();
-    await store.close();
   });
 });
 
 test("lars route add is pushed at once, without waiting for the poll", async () => {
-  await withProcesses(async (processes) => {
-    const { url, store } = await sqliteTestStore(processes);
-    await addNodes(store, 1, 1, [nodeOf(1)]);
+  await withStoredNode(async ({ processes, url }) => {
     const dns = await processes.start("dns", [
       "--reactor-port=0",
       `--store=${url}`,
@@ -110,7 +106,6 @@ test("lars route add is pushed at once, without waiting for the poll", async () 
       assertInTime("push of lars route add", lateMs, PUSH_BY_WORD_MS);
     }
     peer.close();
-    await store.close();
   });
 });
 

@@ -14,6 +14,7 @@ import {
   nodeOf,
   sqliteTestStore,
   startFleet,
+  withStoredNode,
 } from "./support/fleet.ts";
 import { assertInTime } from "./support/in_time.ts";
 import { SteadyLoad } from "./support/load.ts";
@@ -222,9 +223,7 @@ test(
 );
 
 test("a dns that falls silent is left for the next one within 3 s", async () => {
-  await withProcesses(async (processes) => {
-    const { url, store } = await sqliteTestStore(processes);
-    await addNodes(store, 1, 1, [nodeOf(1)]);
+  await withStoredNode(async ({ processes, store, url }) => {
     await addNodes(store, 2, 2, [nodeOf(2)]);
     await addNodes(store, 3, 3, [nodeOf(3)]);
     const flags = ["--reactor-port=0", `--store=${url}`];
@@ -259,7 +258,6 @@ test("a dns that falls silent is left for the next one within 3 s", async () => 
     await load.stop();
     assert.deepEqual(load.faults, []);
     caller.close();
-    await store.close();
   });
 });
 
@@ -376,9 +374,7 @@ test("a dns that accepts and closes at once is not hammered", async () => {
 });
 
 test("several agents find a restarted dns again by themselves", async () => {
-  await withProcesses(async (processes) => {
-    const { url, store } = await sqliteTestStore(processes);
-    await addNodes(store, 1, 1, [nodeOf(1)]);
+  await withStoredNode(async ({ processes, store, url }) => {
     const dnsPort = await freePort();
     const flags = [`--reactor-port=${dnsPort}`, `--store=${url}`];
     let dns = await processes.start("dns", flags);
@@ -410,6 +406,5 @@ test("several agents find a restarted dns again by themselves", async () => {
       });
     }
     for (const caller of callers) caller.close();
-    await store.close();
   });
 });

@@ -22,7 +22,7 @@ import { importCircles, importsOf, type SourceFile } from "../scripts/import_gra
 import { hasFileTable } from "../scripts/file_tables.ts";
 import { readDocuments, readSources } from "../scripts/sources.ts";
 
-const sources = readSources().filter(({ path }) => !path.endsWith(".c"));
+const sources = readSources().filter(({ path }) => /\.tsx?$/.test(path));
 const documents = readDocuments();
 const headers = new Map(sources.map((file) => [file.path, file.text.split("\n", 1)[0]]));
 

@@ -29,6 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "varint.h"
+
 enum { WINDOW_MAX = 1024, DATAGRAM_BYTES = 256, PENDING = 1 << 16, LATENCIES_MAX = 1 << 22 };
 enum { SILENCE_MS = 200, CMD_ID = 1 };
 
@@ -57,22 +59,6 @@ static double server_cpu(void) {
   struct timespec t;
   if (pid == 0 || clock_gettime(server_clock, &t) != 0) return -1;
   return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static int read_varint(const unsigned char *bytes, int at, int end, uint64_t *value) {
-  *value = 0;
-  for (int shift = 0; at < end && shift < 64; shift += 7) {
-    unsigned char byte = bytes[at++];
-    *value |= (uint64_t)(byte & 127) << shift;
-    if (byte < 128) return at;
-  }
-  return -1;
-}
-
-static int write_varint(unsigned char *bytes, int at, uint64_t value) {
-  for (; value >= 128; value >>= 7) bytes[at++] = (unsigned char)(value | 128);
-  bytes[at++] = (unsigned char)value;
-  return at;
 }
 
 static int write_field(unsigned char *bytes, int at, int number, uint32_t value) {

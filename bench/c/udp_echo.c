@@ -25,6 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "varint.h"
+
 enum { PORTS_MAX = 16, BATCH = 64, DATAGRAM_BYTES = 2048 };
 
 static int sockets[PORTS_MAX];
@@ -59,22 +61,6 @@ static void serve_single(void) {
       if (got >= 0) sendto(sockets[i], bytes, (size_t)got, 0, (struct sockaddr *)&from, from_bytes);
     }
   }
-}
-
-static int read_varint(const unsigned char *bytes, int at, int end, uint64_t *value) {
-  *value = 0;
-  for (int shift = 0; at < end && shift < 64; shift += 7) {
-    unsigned char byte = bytes[at++];
-    *value |= (uint64_t)(byte & 127) << shift;
-    if (byte < 128) return at;
-  }
-  return -1;
-}
-
-static int write_varint(unsigned char *bytes, int at, uint64_t value) {
-  for (; value >= 128; value >>= 7) bytes[at++] = (unsigned char)(value | 128);
-  bytes[at++] = (unsigned char)value;
-  return at;
 }
 
 /* Writes the answer to `bytes` into `out`; 0 when there is none. */

@@ -26,7 +26,8 @@ export interface UdpTransport {
 /** Datagrams of each size in the mixed batch. */
 const ROUNDS = 20;
 
-function echoOptions(options: Partial<UdpServerOptions>): UdpServerOptions {
+/** Options of a server that echoes, unless told otherwise. */
+export function echoOptions(options: Partial<UdpServerOptions>): UdpServerOptions {
   return {
     hostname: "127.0.0.1",
     port: 0,
@@ -37,7 +38,8 @@ function echoOptions(options: Partial<UdpServerOptions>): UdpServerOptions {
   };
 }
 
-async function withClient(
+/** Runs `body` with a client of a server. */
+export async function withClient(
   address: Address,
   body: (client: UdpClient) => Promise<void>,
 ): Promise<void> {
@@ -50,7 +52,7 @@ async function withClient(
 }
 
 /** Sends one datagram from a port that is closed at once, so that the answer is refused by ICMP. */
-function sendAndLeave(to: Address): Promise<void> {
+export function sendAndLeave(to: Address): Promise<void> {
   return new Promise((resolve) => {
     const socket = createSocket("udp4");
     socket.send(Uint8Array.of(1), to.port, to.hostname, () => socket.close(() => resolve()));

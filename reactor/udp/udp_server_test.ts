@@ -1,14 +1,15 @@
-import { createSocket } from "node:dgram";
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { until } from "../../tests/support/until.ts";
-import type { Address } from "../address.ts";
 import { LimitError, TimeoutError } from "../errors.ts";
-import { silentLogger } from "../log.ts";
 import { ManualClock } from "../time/manual_clock.ts";
-import { systemClock } from "../time/system_clock.ts";
 import { UdpClient, UNREAD_DATAGRAMS_MAX } from "./udp_client.ts";
-import { testUdpTransport } from "../testing/udp_conformance.ts";
+import {
+  echoOptions,
+  sendAndLeave,
+  testUdpTransport,
+  withClient,
+} from "../testing/udp_conformance.ts";
 import { UdpServer, type UdpServerOptions } from "./udp_server.ts";
 
 testUdpTransport({
@@ -21,40 +22,13 @@ async function withServer(
   options: Partial<UdpServerOptions>,
   body: (server: UdpServer) => Promise<void>,
 ): Promise<void> {
-  const server = new UdpServer({
-    hostname: "127.0.0.1",
-    port: 0,
-    clock: systemClock,
-    log: silentLogger,
-    onDatagram: (bytes, from, self) => self.send(bytes, from),
-    ...options,
-  });
+  const server = new UdpServer(echoOptions(options));
   await server.bind();
   try {
     await body(server);
   } finally {
     await server.close();
   }
-}
-
-async function withClient(
-  address: Address,
-  body: (client: UdpClient) => Promise<void>,
-): Promise<void> {
-  const client = await UdpClient.open(address);
-  try {
-    await body(client);
-  } finally {
-    client.close();
-  }
-}
-
-/** Sends one datagram from a port that is closed at once, and forgets the answer. */
-function sendAndLeave(to: Address): Promise<void> {
-  return new Promise((resolve) => {
-    const socket = createSocket("udp4");
-    socket.send(Uint8Array.of(1), to.port, to.hostname, () => socket.close(() => resolve()));
-  });
 }
 
 test("UdpClient.receive() gives up after its time", async () => {

@@ -2,7 +2,12 @@
 
 import { join } from "node:path";
 import { openStore, type RouteEdit, type Store } from "../../sql/mod.ts";
-import type { Processes, ProcessOptions, TestProcess } from "./processes.ts";
+import {
+  type Processes,
+  type ProcessOptions,
+  type TestProcess,
+  withProcesses,
+} from "./processes.ts";
 import { ipNumber, type WireHost } from "./wire_client.ts";
 
 /** Edits in one transaction when a test fills the database. */
@@ -54,6 +59,18 @@ export async function addNodes(
       })),
     );
   }
+}
+
+/** Runs `body` with an embedded database in which module 1/1 has the node {@linkcode nodeOf} 1. */
+export async function withStoredNode(
+  body: (given: TestStore & { readonly processes: Processes }) => Promise<void>,
+): Promise<void> {
+  await withProcesses(async (processes) => {
+    const { url, store } = await sqliteTestStore(processes);
+    await addNodes(store, 1, 1, [nodeOf(1)]);
+    await body({ processes, url, store });
+    await store.close();
+  });
 }
 
 /** Flags of each service beside those that connect them. */

@@ -64,9 +64,8 @@ class Scenario {
   #peer: WireConnection | undefined;
   #caller: WireCaller | undefined;
 
-  /** The steps in the order of {@linkcode SCENARIO_STEPS}; each may say what it measured. */
-  readonly steps: readonly (() => Promise<string | void>)[] = [
-    () => this.#loadSql(),
+  /** What runs on the original tables, and again on the migrated ones. */
+  readonly #calls: readonly (() => Promise<string | void>)[] = [
     () => this.#startServices(),
     () => this.#getRoutes(),
     () => this.#pushTestInsert(),
@@ -76,6 +75,12 @@ class Scenario {
     () => this.#moveNode(),
     () => this.#deleteBare(),
     () => this.#dropRoutes(),
+  ];
+
+  /** The steps in the order of {@linkcode SCENARIO_STEPS}; each may say what it measured. */
+  readonly steps: readonly (() => Promise<string | void>)[] = [
+    () => this.#loadSql(),
+    ...this.#calls,
     () => this.#stopServices(),
     () => this.#migrate(),
     () => this.#repeatOnMigrated(),
@@ -298,21 +303,7 @@ class Scenario {
   async #repeatOnMigrated(): Promise<string> {
     await loadFile(ORIGINAL_SQL.insert);
     const measured: string[] = [];
-    for (
-      const step of [
-        () => this.#startServices(),
-        () => this.#getRoutes(),
-        () => this.#pushTestInsert(),
-        () => this.#getHosts(),
-        () => this.#reportResults(),
-        () => this.#editTwice(),
-        () => this.#moveNode(),
-        () => this.#deleteBare(),
-        () => this.#dropRoutes(),
-      ]
-    ) {
-      measured.push(await step() ?? "ok");
-    }
+    for (const step of this.#calls) measured.push(await step() ?? "ok");
     return measured.join("; ");
   }
 

@@ -1,25 +1,22 @@
 // Shell. The agents of the fleet: alive or not, on which dns, with which routes, what they hold back.
 
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { QueryOf } from "../../contract.ts";
-import { systemClock } from "../../../reactor/time/system_clock.ts";
 import { call } from "../shell/api.ts";
 import { formatCount, formatSpan, modulePath, plural, UNKNOWN } from "../parts/format.ts";
 import { heldRoutes } from "../modules/held_routes.ts";
 import { useLoad } from "../shell/live.ts";
-import { Pager } from "../modules/page_modules.tsx";
 import { factsOf, freshnessOf } from "../services/service_facts.ts";
 import { may, notify, query, serverNowMs, setQuery } from "../shell/state.ts";
 import type { AgentRow } from "../shell/types.ts";
-import { Ago, Badge, Choice, Confirm, Empty, Heads, Load, PageHead } from "../parts/widgets.tsx";
+import { Confirm } from "../parts/dialogs.tsx";
+import { Choice } from "../parts/fields.tsx";
+import { ListTable, pageQuery, Pager, SearchBox } from "../parts/tables.tsx";
+import { Ago, Badge, Empty, Load, PageHead } from "../parts/widgets.tsx";
 
 /** dns writes what it knows of agents every 10 s; asking more often shows nothing new. */
 const REFRESH_MS = 3000;
-/** Rows of a page, as the pager counts them. */
-const PAGE_ROWS = 100;
-/** Pause after a key before the list follows. */
-const TYPING_MS = 150;
 /** Routes held back that are named. */
 const HELD_NAMED = 3;
 
@@ -170,17 +167,6 @@ function ForgetDialog(
 }
 
 function Filters({ counts }: { counts: Counts | undefined }): JSX.Element {
-  const search = query.value.get("search") ?? "";
-  const [text, setText] = useState(search);
-  useEffect(() => setText(search), [search]);
-  useEffect(() => {
-    if (text === search) return;
-    const timer = systemClock.setTimer(
-      TYPING_MS,
-      () => setQuery({ search: text, page: undefined }),
-    );
-    return () => timer.cancel();
-  }, [text]);
   const state = (query.value.get("state") ?? "all") as State;
   const options = (["all", "silent", "holding", "behind", "ok"] as const).map((name) => {
     const word = name === "all"
@@ -192,14 +178,9 @@ function Filters({ counts }: { counts: Counts | undefined }): JSX.Element {
   });
   return (
     <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
-      <input
-        type="search"
-        aria-label="Begin of an address, a zone, or the address of a dns"
+      <SearchBox
+        label="Begin of an address, a zone, or the address of a dns"
         placeholder="Address, zone or dns"
-        maxLength={64}
-        data-key="f"
-        value={text}
-        onInput={(event) => setText(event.currentTarget.value)}
       />
       <Choice<State>
         label="State"
@@ -210,16 +191,6 @@ function Filters({ counts }: { counts: Counts | undefined }): JSX.Element {
       />
     </form>
   );
-}
-
-function listQuery(page: number): QueryOf<"listAgents"> {
-  const parts: Record<string, string> = { limit: String(PAGE_ROWS) };
-  for (const name of ["search", "state"]) {
-    const value = query.value.get(name);
-    if (value !== null) parts[name] = value;
-  }
-  if (page > 1) parts.offset = String((page - 1) * PAGE_ROWS);
-  return parts as QueryOf<"listAgents">;
 }
 
 function NoAgents({ isFiltered }: { isFiltered: boolean }): JSX.Element {
@@ -259,8 +230,7 @@ function PlainNote({ count }: { count: number }): JSX.Element | null {
 
 /** The page of agents. */
 export function AgentsPage(): JSX.Element {
-  const page = Math.max(1, Number(query.value.get("page") ?? 1) || 1);
-  const wish = listQuery(page);
+  const wish: QueryOf<"listAgents"> = pageQuery(["search", "state"]);
   const list = useLoad(
     `agents ${JSON.stringify(wish)}`,
     (signal) => call("listAgents", { query: wish, signal }),
@@ -280,18 +250,16 @@ export function AgentsPage(): JSX.Element {
         {({ agents, total, plainConnections }) => (
           <>
             {agents.length === 0 ? <NoAgents isFiltered={isFiltered} /> : (
-              <div class="panel flush">
-                <table class="rows cards">
-                  <caption class="hidden">Agents, worst first</caption>
-                  <Heads names={may("operator") ? [...names, ""] : names} />
-                  <tbody>
-                    {agents.map((agent) => (
-                      <Row key={agent.address} agent={agent} onForget={setForgetting} />
-                    ))}
-                  </tbody>
-                </table>
-                <Pager page={page} total={total} />
-              </div>
+              <ListTable
+                caption="Agents, worst first"
+                heads={names}
+                hasActions={may("operator")}
+                below={<Pager total={total} />}
+              >
+                {agents.map((agent) => (
+                  <Row key={agent.address} agent={agent} onForget={setForgetting} />
+                ))}
+              </ListTable>
             )}
             <PlainNote count={plainConnections} />
           </>

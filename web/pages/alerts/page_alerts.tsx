@@ -11,17 +11,21 @@ import { RULE_KINDS, RuleDialog } from "./rule_dialog.tsx";
 import { SilenceDialog } from "./silence_dialog.tsx";
 import { may, notify, query, setQuery } from "../shell/state.ts";
 import type { AlertRow, RuleRow, SilenceRow } from "../shell/types.ts";
+import { Webhooks } from "./webhooks.tsx";
+import { Confirm } from "../parts/dialogs.tsx";
+import { ListTable } from "../parts/tables.tsx";
 import {
+  AddButton,
   Ago,
   Badge,
-  Confirm,
   Empty,
-  Heads,
+  IconButton,
   Load,
+  OnOff,
   PageHead,
+  RowButton,
   SeverityBadge,
 } from "../parts/widgets.tsx";
-import { Webhooks } from "./webhooks.tsx";
 
 const REFRESH_MS = 10_000;
 const TABS = [
@@ -95,19 +99,15 @@ function Firing(): JSX.Element {
               </Empty>
             )
             : (
-              <div class="panel flush">
-                <table class="rows cards">
-                  <caption class="hidden">Alerts</caption>
-                  <Heads
-                    names={["State", "What", "About", "Since", ...(may("operator") ? [""] : [])]}
-                  />
-                  <tbody>
-                    {alerts.map((alert) => (
-                      <AlertLine key={alert.key} alert={alert} onSilence={setSilencing} />
-                    ))}
-                  </tbody>
-                </table>
-              </div>
+              <ListTable
+                caption="Alerts"
+                heads={["State", "What", "About", "Since"]}
+                hasActions={may("operator")}
+              >
+                {alerts.map((alert) => (
+                  <AlertLine key={alert.key} alert={alert} onSilence={setSilencing} />
+                ))}
+              </ListTable>
             )}
       </Load>
       {silencing !== undefined && (
@@ -148,40 +148,17 @@ function RuleLine(props: {
         <Subject modId={rule.modId} cmdId={rule.cmdId} all="all" />
       </td>
       <td data-label="On">
-        {rule.isEnabled
-          ? (
-            <span class="mark ok">
-              <Icon name="ok" />on
-            </span>
-          )
-          : (
-            <span class="mark idle">
-              <Icon name="off" />off
-            </span>
-          )}
+        <OnOff isOn={rule.isEnabled} />
       </td>
       {may("operator") && (
         <td class="row-actions">
-          <button type="button" class="small" onClick={props.onToggle}>
-            {rule.isEnabled ? "Switch off" : "Switch on"}
-            <span class="hidden">{rule.title}</span>
-          </button>
-          <button
-            type="button"
-            class="icon-button"
-            aria-label={`Edit rule ${rule.title}`}
-            onClick={props.onEdit}
-          >
-            <Icon name="edit" />
-          </button>
-          <button
-            type="button"
-            class="icon-button"
-            aria-label={`Remove rule ${rule.title}`}
-            onClick={props.onRemove}
-          >
-            <Icon name="trash" />
-          </button>
+          <RowButton
+            text={rule.isEnabled ? "Switch off" : "Switch on"}
+            of={rule.title}
+            onClick={props.onToggle}
+          />
+          <IconButton icon="edit" label={`Edit rule ${rule.title}`} onClick={props.onEdit} />
+          <IconButton icon="trash" label={`Remove rule ${rule.title}`} onClick={props.onRemove} />
         </td>
       )}
     </tr>
@@ -200,23 +177,17 @@ function RuleTable(props: {
 }): JSX.Element {
   const names = ["Rule", "Severity", "#Over", "#For", "#Ends after", "Module", "On"];
   return (
-    <div class="panel flush">
-      <table class="rows cards">
-        <caption class="hidden">Alert rules</caption>
-        <Heads names={[...names, ...(may("operator") ? [""] : [])]} />
-        <tbody>
-          {props.rules.map((rule) => (
-            <RuleLine
-              key={rule.id}
-              rule={rule}
-              onToggle={() => props.onToggle(rule)}
-              onEdit={() => props.onWish({ kind: "edit", rule })}
-              onRemove={() => props.onWish({ kind: "remove", rule })}
-            />
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <ListTable caption="Alert rules" heads={names} hasActions={may("operator")}>
+      {props.rules.map((rule) => (
+        <RuleLine
+          key={rule.id}
+          rule={rule}
+          onToggle={() => props.onToggle(rule)}
+          onEdit={() => props.onWish({ kind: "edit", rule })}
+          onRemove={() => props.onWish({ kind: "remove", rule })}
+        />
+      ))}
+    </ListTable>
   );
 }
 
@@ -235,14 +206,7 @@ function Rules(): JSX.Element {
     <>
       {may("operator") && (
         <p class="list-actions">
-          <button
-            type="button"
-            class="primary"
-            data-key="n"
-            onClick={() => setWish({ kind: "edit" })}
-          >
-            <Icon name="plus" />Add rule
-          </button>
+          <AddButton text="Add rule" onClick={() => setWish({ kind: "edit" })} />
         </p>
       )}
       <Load of={list} onRetry={list.reload}>
@@ -289,36 +253,34 @@ function SilenceTable(
   const titleOf = (id: number | null): string =>
     id === null ? "every rule" : props.rules.find((rule) => rule.id === id)?.title ?? `rule ${id}`;
   return (
-    <div class="panel flush">
-      <table class="rows cards">
-        <caption class="hidden">Silences</caption>
-        <Heads names={["Quiet", "About", "Who", "Ends", ...(may("operator") ? [""] : [])]} />
-        <tbody>
-          {props.silences.map((silence) => (
-            <tr key={silence.id}>
-              <td class="main-cell prose">
-                <span class="strong">{titleOf(silence.ruleId)}</span>
-                <span class="sub">“{silence.why}”</span>
-              </td>
-              <td data-label="About">
-                <Subject {...silence} all="everything" />
-              </td>
-              <td data-label="Who">{silence.who}</td>
-              <td data-label="Ends" class="nowrap">
-                <Ago atMs={silence.endsAtMs} />
-              </td>
-              {may("operator") && (
-                <td class="row-actions">
-                  <button type="button" class="small" onClick={() => props.onEnd(silence.id)}>
-                    End now
-                  </button>
-                </td>
-              )}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <ListTable
+      caption="Silences"
+      heads={["Quiet", "About", "Who", "Ends"]}
+      hasActions={may("operator")}
+    >
+      {props.silences.map((silence) => (
+        <tr key={silence.id}>
+          <td class="main-cell prose">
+            <span class="strong">{titleOf(silence.ruleId)}</span>
+            <span class="sub">“{silence.why}”</span>
+          </td>
+          <td data-label="About">
+            <Subject {...silence} all="everything" />
+          </td>
+          <td data-label="Who">{silence.who}</td>
+          <td data-label="Ends" class="nowrap">
+            <Ago atMs={silence.endsAtMs} />
+          </td>
+          {may("operator") && (
+            <td class="row-actions">
+              <button type="button" class="small" onClick={() => props.onEnd(silence.id)}>
+                End now
+              </button>
+            </td>
+          )}
+        </tr>
+      ))}
+    </ListTable>
   );
 }
 
@@ -348,9 +310,7 @@ function Silences(): JSX.Element {
     <>
       {may("operator") && (
         <p class="list-actions">
-          <button type="button" class="primary" data-key="n" onClick={() => setAdding(true)}>
-            <Icon name="bell_off" />Silence everything
-          </button>
+          <AddButton icon="bell_off" text="Silence everything" onClick={() => setAdding(true)} />
           <span class="muted">
             For one module, use its page; for one alert, the button in its row.
           </span>

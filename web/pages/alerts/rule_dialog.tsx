@@ -6,8 +6,8 @@ import { call } from "../shell/api.ts";
 import { formatCount, formatShare, formatSpan } from "../parts/format.ts";
 import { notify } from "../shell/state.ts";
 import type { RuleRow } from "../shell/types.ts";
-import { FormDialog } from "../parts/form_dialog.tsx";
-import { faultOf, Field, useAction } from "../parts/widgets.tsx";
+import { FormDialog, useAction } from "../parts/dialogs.tsx";
+import { faultOf, SelectField, TextField } from "../parts/fields.tsx";
 
 /** What the threshold of a kind counts. */
 type Unit = "share" | "seconds" | "reports" | "count" | "none";
@@ -38,6 +38,11 @@ export const RULE_KINDS: Readonly<Record<RuleRow["kind"], RuleKind>> = {
   push_refused: kind("Push refused", "pushes that agents refused", "count"),
   report_backlog: kind("Report backlog", "reports that wait to be stored", "reports"),
 };
+
+const KIND_OPTIONS = Object.entries(RULE_KINDS)
+  .map(([value, { name }]) => [value as RuleRow["kind"], name] as const);
+
+const SEVERITY_OPTIONS = [["warning", "warning"], ["critical", "critical"]] as const;
 
 const UNIT_TEXTS: Readonly<Record<Unit, string>> = {
   share: "per cent of calls",
@@ -117,50 +122,36 @@ function Inputs(props: {
     label: string,
     hint: string,
   ) => (
-    <Field label={label} hint={hint} fault={faults[name] === "" ? undefined : faults[name]}>
-      {(parts) => (
-        <input
-          {...parts}
-          autoComplete="off"
-          maxLength={64}
-          inputMode={name === "title" || name === "module" ? "text" : "decimal"}
-          value={draft[name]}
-          onInput={(event) => onChange({ [name]: event.currentTarget.value })}
-        />
-      )}
-    </Field>
+    <TextField
+      label={label}
+      hint={hint}
+      fault={faults[name] || undefined}
+      value={draft[name]}
+      onText={(value) => onChange({ [name]: value })}
+      input={{
+        maxLength: 64,
+        inputMode: name === "title" || name === "module" ? "text" : "decimal",
+      }}
+    />
   );
   return (
     <>
-      <Field label="Looks at" hint={RULE_KINDS[draft.kind].text}>
-        {(parts) => (
-          <select
-            {...parts}
-            autoFocus
-            value={draft.kind}
-            onInput={(event) => onChange({ kind: event.currentTarget.value as RuleRow["kind"] })}
-          >
-            {Object.entries(RULE_KINDS).map(([value, { name }]) => (
-              <option key={value} value={value}>{name}</option>
-            ))}
-          </select>
-        )}
-      </Field>
+      <SelectField
+        label="Looks at"
+        hint={RULE_KINDS[draft.kind].text}
+        hasFocus
+        value={draft.kind}
+        options={KIND_OPTIONS}
+        onValue={(kind) => onChange({ kind })}
+      />
       {text("title", "Title", "What people read when it fires.")}
       <div class="pair">
-        <Field label="Severity">
-          {(parts) => (
-            <select
-              {...parts}
-              value={draft.severity}
-              onInput={(event) =>
-                onChange({ severity: event.currentTarget.value as RuleRow["severity"] })}
-            >
-              <option value="warning">warning</option>
-              <option value="critical">critical</option>
-            </select>
-          )}
-        </Field>
+        <SelectField
+          label="Severity"
+          value={draft.severity}
+          options={SEVERITY_OPTIONS}
+          onValue={(severity) => onChange({ severity })}
+        />
         {unit !== "none" && text("threshold", "Fires over", UNIT_TEXTS[unit])}
       </div>
       <div class="pair">

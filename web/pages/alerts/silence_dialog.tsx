@@ -6,15 +6,15 @@ import { call } from "../shell/api.ts";
 import { moduleTitle } from "../parts/format.ts";
 import { notify } from "../shell/state.ts";
 import type { RuleRow } from "../shell/types.ts";
-import { FormDialog } from "../parts/form_dialog.tsx";
-import { faultOf, Field, useAction } from "../parts/widgets.tsx";
+import { FormDialog, useAction } from "../parts/dialogs.tsx";
+import { faultOf, SelectField, WhyField } from "../parts/fields.tsx";
 
-const TIMES: readonly (readonly [number, string])[] = [
-  [15, "15 minutes"],
-  [60, "1 hour"],
-  [240, "4 hours"],
-  [1440, "1 day"],
-  [10_080, "1 week"],
+const TIMES: readonly (readonly [string, string])[] = [
+  ["15", "15 minutes"],
+  ["60", "1 hour"],
+  ["240", "4 hours"],
+  ["1440", "1 day"],
+  ["10080", "1 week"],
 ];
 
 /** A silence for a module, a rule, a node, or a choice of rules. */
@@ -27,7 +27,7 @@ export function SilenceDialog(props: {
 }): JSX.Element {
   const { module, rule, node, onClose } = props;
   const { isBusy, problem, run } = useAction();
-  const [minutes, setMinutes] = useState(60);
+  const [minutes, setMinutes] = useState("60");
   const [why, setWhy] = useState("");
   const what = [
     rule === undefined ? "every rule" : `rule “${rule.title}”`,
@@ -42,7 +42,7 @@ export function SilenceDialog(props: {
           modId: module?.modId ?? null,
           cmdId: module?.cmdId ?? null,
           node: node ?? null,
-          minutes,
+          minutes: Number(minutes),
           why: why.trim(),
         },
       });
@@ -63,29 +63,20 @@ export function SilenceDialog(props: {
       onClose={onClose}
       onSubmit={submit}
     >
-      <Field label="For" fault={faultOf(problem, "minutes")}>
-        {(parts) => (
-          <select
-            {...parts}
-            value={String(minutes)}
-            onInput={(event) => setMinutes(Number(event.currentTarget.value))}
-          >
-            {TIMES.map(([value, text]) => <option key={value} value={value}>{text}</option>)}
-          </select>
-        )}
-      </Field>
-      <Field label="Why" fault={faultOf(problem, "why")} hint="Needed: others see it.">
-        {(parts) => (
-          <input
-            {...parts}
-            autoFocus
-            required
-            maxLength={500}
-            value={why}
-            onInput={(event) => setWhy(event.currentTarget.value)}
-          />
-        )}
-      </Field>
+      <SelectField
+        label="For"
+        fault={faultOf(problem, "minutes")}
+        value={minutes}
+        options={TIMES}
+        onValue={setMinutes}
+      />
+      <WhyField
+        hint="Needed: others see it."
+        fault={faultOf(problem, "why")}
+        value={why}
+        onText={setWhy}
+        input={{ required: true }}
+      />
     </FormDialog>
   );
 }

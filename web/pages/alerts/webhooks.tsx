@@ -4,21 +4,21 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
 import { formatCount } from "../parts/format.ts";
-import { Icon } from "../parts/icons.tsx";
 import { useLoad } from "../shell/live.ts";
 import { notify } from "../shell/state.ts";
 import type { WebhookRow } from "../shell/types.ts";
-import { FormDialog, SecretDialog } from "../parts/form_dialog.tsx";
+import { Confirm, FormDialog, SecretDialog, useAction } from "../parts/dialogs.tsx";
+import { faultOf, TextField } from "../parts/fields.tsx";
+import { ListTable } from "../parts/tables.tsx";
 import {
+  AddButton,
   Ago,
   Badge,
-  Confirm,
   Empty,
-  faultOf,
-  Heads,
+  IconButton,
   Load,
-  TextField,
-  useAction,
+  OnOff,
+  RowButton,
 } from "../parts/widgets.tsx";
 
 const REFRESH_MS = 10_000;
@@ -130,32 +130,18 @@ function Line({ webhook, onChanged, onEdit, onRemove }: LineProps): JSX.Element 
       <td class="number" data-label="Waiting">{formatCount(webhook.waitingCount)}</td>
       <td class="number" data-label="Given up">{formatCount(webhook.droppedCount)}</td>
       <td data-label="On">
-        {isEnabled
-          ? (
-            <span class="mark ok">
-              <Icon name="ok" />on
-            </span>
-          )
-          : (
-            <span class="mark idle">
-              <Icon name="off" />off
-            </span>
-          )}
+        <OnOff isOn={isEnabled} />
       </td>
       <td class="row-actions">
-        <button type="button" class="small" disabled={isBusy} onClick={test}>
-          Send test<span class="hidden">to {title}</span>
-        </button>
-        <button type="button" class="small" disabled={isBusy} onClick={toggle}>
-          {isEnabled ? "Switch off" : "Switch on"}
-          <span class="hidden">{title}</span>
-        </button>
-        <button type="button" class="icon-button" aria-label={`Edit ${title}`} onClick={onEdit}>
-          <Icon name="edit" />
-        </button>
-        <button type="button" class="icon-button" aria-label={`Remove ${title}`} onClick={onRemove}>
-          <Icon name="trash" />
-        </button>
+        <RowButton text="Send test" of={`to ${title}`} isBusy={isBusy} onClick={test} />
+        <RowButton
+          text={isEnabled ? "Switch off" : "Switch on"}
+          of={title}
+          isBusy={isBusy}
+          onClick={toggle}
+        />
+        <IconButton icon="edit" label={`Edit ${title}`} onClick={onEdit} />
+        <IconButton icon="trash" label={`Remove ${title}`} onClick={onRemove} />
       </td>
     </tr>
   );
@@ -170,9 +156,7 @@ export function Webhooks(): JSX.Element {
   return (
     <>
       <p class="list-actions">
-        <button type="button" class="primary" data-key="n" onClick={() => setAdding(true)}>
-          <Icon name="plus" />Add webhook
-        </button>
+        <AddButton text="Add webhook" onClick={() => setAdding(true)} />
       </p>
       <Load of={list} onRetry={list.reload}>
         {({ webhooks }) =>
@@ -183,23 +167,21 @@ export function Webhooks(): JSX.Element {
               </Empty>
             )
             : (
-              <div class="panel flush">
-                <table class="rows cards">
-                  <caption class="hidden">Webhooks</caption>
-                  <Heads names={["Webhook", "Last message", "#Waiting", "#Given up", "On", ""]} />
-                  <tbody>
-                    {webhooks.map((webhook) => (
-                      <Line
-                        key={webhook.id}
-                        webhook={webhook}
-                        onChanged={list.reload}
-                        onEdit={() => setEditing(webhook)}
-                        onRemove={() => setRemoving(webhook)}
-                      />
-                    ))}
-                  </tbody>
-                </table>
-              </div>
+              <ListTable
+                caption="Webhooks"
+                heads={["Webhook", "Last message", "#Waiting", "#Given up", "On"]}
+                hasActions
+              >
+                {webhooks.map((webhook) => (
+                  <Line
+                    key={webhook.id}
+                    webhook={webhook}
+                    onChanged={list.reload}
+                    onEdit={() => setEditing(webhook)}
+                    onRemove={() => setRemoving(webhook)}
+                  />
+                ))}
+              </ListTable>
             )}
       </Load>
       {isAdding && <WebhookDialog onClose={() => setAdding(false)} onDone={list.reload} />}

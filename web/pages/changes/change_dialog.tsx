@@ -8,7 +8,9 @@ import { plural } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { notify } from "../shell/state.ts";
 import type { ChangePreview, ChangeResult, Edit } from "../shell/types.ts";
-import { Dialog, Field, Loading, ProblemBox } from "../parts/widgets.tsx";
+import { Dialog } from "../parts/dialogs.tsx";
+import { WhyField } from "../parts/fields.tsx";
+import { Loading, ProblemBox } from "../parts/widgets.tsx";
 
 /** A change to look at before it is made. */
 export interface PlannedChange {
@@ -164,18 +166,12 @@ export function ChangeDialog(
           {preview === undefined
             ? isBusy && <Loading rows={3} />
             : <PreviewBody preview={preview} />}
-          <Field label="Why" hint="Kept in the history, for whoever wonders later.">
-            {(parts) => (
-              <input
-                {...parts}
-                autoFocus
-                maxLength={500}
-                value={why}
-                placeholder="ticket, incident, deploy …"
-                onInput={(event) => setWhy(event.currentTarget.value)}
-              />
-            )}
-          </Field>
+          <WhyField
+            hint="Kept in the history, for whoever wonders later."
+            value={why}
+            onText={setWhy}
+            input={{ placeholder: "ticket, incident, deploy …" }}
+          />
           {emptied.length > 0 && (
             <label class="check">
               <input

@@ -9,7 +9,8 @@ import { Icon } from "../parts/icons.tsx";
 import { BACK_ROWS, useBackList } from "../parts/paging.ts";
 import { may, navigate } from "../shell/state.ts";
 import type { ChangeRow } from "../shell/types.ts";
-import { Ago, Empty, Heads, Load } from "../parts/widgets.tsx";
+import { ListTable, More } from "../parts/tables.tsx";
+import { Ago, Empty, Load } from "../parts/widgets.tsx";
 
 /** The undoing of a change, to look at before it is done. */
 export function rollbackOf(id: number): PlannedChange {
@@ -134,27 +135,26 @@ export function ChangeList(props: { modId?: number; cmdId?: number }): JSX.Eleme
               </Empty>
             )
             : (
-              <div class="panel flush">
-                <table class="rows cards">
-                  <caption class="hidden">Changes, newest first</caption>
-                  <Heads
-                    names={[
-                      "#Change",
-                      "What and why",
-                      "Who",
-                      "When",
-                      "Touches",
-                      ...(may("operator") ? [""] : []),
-                    ]}
+              <ListTable
+                caption="Changes, newest first"
+                heads={[
+                  "#Change",
+                  "What and why",
+                  "Who",
+                  "When",
+                  "Touches",
+                ]}
+                hasActions={may("operator")}
+                below={<More list={list} />}
+              >
+                {changes.map((change) => (
+                  <Row
+                    key={change.id}
+                    change={change}
+                    onUndo={setUndoing}
                   />
-                  <tbody>
-                    {changes.map((change) => (
-                      <Row key={change.id} change={change} onUndo={setUndoing} />
-                    ))}
-                  </tbody>
-                </table>
-                <More list={list} />
-              </div>
+                ))}
+              </ListTable>
             )}
       </Load>
       {undoing !== undefined && (
@@ -164,19 +164,5 @@ export function ChangeList(props: { modId?: number; cmdId?: number }): JSX.Eleme
         />
       )}
     </>
-  );
-}
-
-/** The button under a list that goes on. */
-export function More(
-  props: { list: { hasMore: boolean; isLoadingMore: boolean; more: () => void } },
-): JSX.Element | null {
-  if (!props.list.hasMore) return null;
-  return (
-    <p class="more">
-      <button type="button" disabled={props.list.isLoadingMore} onClick={props.list.more}>
-        {props.list.isLoadingMore ? "Loading …" : "Show older"}
-      </button>
-    </p>
   );
 }

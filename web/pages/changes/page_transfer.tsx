@@ -7,7 +7,8 @@ import { ChangeDialog, type PlannedChange, whyPart } from "./change_dialog.tsx";
 import { formatNumber } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { may, notify } from "../shell/state.ts";
-import { Field, PageHead } from "../parts/widgets.tsx";
+import { Field } from "../parts/fields.tsx";
+import { PageHead } from "../parts/widgets.tsx";
 
 /** Most characters the server takes. */
 const TEXT_MAX = 8_000_000;

@@ -3,14 +3,14 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
-import { More } from "../changes/change_list.tsx";
 import { kindText, severityOf } from "./event_kind.ts";
 import { modulePath } from "../parts/format.ts";
 import { useLiveEvents } from "../shell/live.ts";
 import { BACK_ROWS, useBackList } from "../parts/paging.ts";
 import { withQuery } from "../shell/places.ts";
 import type { EventRow } from "../shell/types.ts";
-import { Ago, Empty, Heads, Load, SeverityBadge } from "../parts/widgets.tsx";
+import { ListTable, More } from "../parts/tables.tsx";
+import { Ago, Empty, Load, SeverityBadge } from "../parts/widgets.tsx";
 
 /** Live rows kept; older ones come from the list. */
 const LIVE_ROWS_MAX = 500;
@@ -98,15 +98,12 @@ function EventTable(props: {
     );
   }
   return (
-    <div class="panel flush">
-      <table class="rows cards">
-        <caption class="hidden">Events, newest first</caption>
-        <Heads names={["When", "How bad", "What", "Kind", ...(props.isLocal ? [] : ["Module"])]} />
-        <tbody>
-          {props.rows.map((event) => <Row key={event.id} event={event} isLocal={props.isLocal} />)}
-        </tbody>
-      </table>
-      <More list={props.list} />
-    </div>
+    <ListTable
+      caption="Events, newest first"
+      heads={["When", "How bad", "What", "Kind", ...(props.isLocal ? [] : ["Module"])]}
+      below={<More list={props.list} />}
+    >
+      {props.rows.map((event) => <Row key={event.id} event={event} isLocal={props.isLocal} />)}
+    </ListTable>
   );
 }

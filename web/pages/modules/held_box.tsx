@@ -9,8 +9,8 @@ import { type HeldRoute, heldRoutes } from "./held_routes.ts";
 import { Icon } from "../parts/icons.tsx";
 import { useLoad } from "../shell/live.ts";
 import { may, notify } from "../shell/state.ts";
-import { FormDialog } from "../parts/form_dialog.tsx";
-import { faultOf, Field, useAction } from "../parts/widgets.tsx";
+import { FormDialog, useAction } from "../parts/dialogs.tsx";
+import { faultOf, WhyField } from "../parts/fields.tsx";
 
 /** The console asks its agent this often; asking the console more often shows nothing new. */
 const REFRESH_MS = 3000;
@@ -60,17 +60,12 @@ export function ConfirmRouteDialog(
       onClose={onClose}
       onSubmit={submit}
     >
-      <Field label="Why" fault={faultOf(problem, "why")} hint="Kept in the audit.">
-        {(parts) => (
-          <input
-            {...parts}
-            autoFocus
-            maxLength={500}
-            value={why}
-            onInput={(event) => setWhy(event.currentTarget.value)}
-          />
-        )}
-      </Field>
+      <WhyField
+        hint="Kept in the audit."
+        fault={faultOf(problem, "why")}
+        value={why}
+        onText={setWhy}
+      />
     </FormDialog>
   );
 }

@@ -15,8 +15,9 @@ import { parsePolicy, policyFaults, policyText } from "./policy_text.ts";
 import { PolicyForm } from "./policy_form.tsx";
 import { navigate } from "../shell/state.ts";
 import type { Edit, ModuleDetail, NodeRow, NodeState } from "../shell/types.ts";
-import { FormDialog } from "../parts/form_dialog.tsx";
-import { Field, Load } from "../parts/widgets.tsx";
+import { FormDialog } from "../parts/dialogs.tsx";
+import { Field, SelectField, TextField } from "../parts/fields.tsx";
+import { Load } from "../parts/widgets.tsx";
 
 const UNSIGNED_MAX = 4_294_967_295;
 const WEIGHT_MAX = 10_000;
@@ -43,22 +44,14 @@ function NumberInput(props: {
   const { min = 0, max, value } = props;
   const isWrong = value !== "" && !isWhole(value, min, max);
   return (
-    <Field
+    <TextField
       label={props.label}
       {...(props.hint === undefined ? {} : { hint: props.hint })}
       fault={isWrong ? `Must be a whole number from ${min} to ${max}.` : undefined}
-    >
-      {(parts) => (
-        <input
-          {...parts}
-          inputMode="numeric"
-          autoComplete="off"
-          autoFocus={props.isFirst === true}
-          value={value}
-          onInput={(event) => props.onInput(event.currentTarget.value.trim())}
-        />
-      )}
-    </Field>
+      value={value}
+      onText={(text) => props.onInput(text.trim())}
+      input={{ inputMode: "numeric", autoFocus: props.isFirst === true }}
+    />
   );
 }
 
@@ -72,22 +65,14 @@ function isZone(text: string): boolean {
 
 function ZoneInput(props: { value: string; onInput: (text: string) => void }): JSX.Element {
   return (
-    <Field
+    <TextField
       label="Zone"
       hint="Where the machine stands; may stay empty."
       fault={isZone(props.value) ? undefined : "Letters, digits, dots, dashes, underscores."}
-    >
-      {(parts) => (
-        <input
-          {...parts}
-          autoComplete="off"
-          spellcheck={false}
-          maxLength={ZONE_LENGTH_MAX}
-          value={props.value}
-          onInput={(event) => props.onInput(event.currentTarget.value.trim())}
-        />
-      )}
-    </Field>
+      value={props.value}
+      onText={(text) => props.onInput(text.trim())}
+      input={{ spellcheck: false, maxLength: ZONE_LENGTH_MAX }}
+    />
   );
 }
 
@@ -176,17 +161,13 @@ export function AddModuleDialog({ onClose }: { onClose: () => void }): JSX.Eleme
 
 function NameInput(props: { value: string; onInput: (text: string) => void }): JSX.Element {
   return (
-    <Field label="Name" hint="For people; callers use the numbers.">
-      {(parts) => (
-        <input
-          {...parts}
-          autoComplete="off"
-          maxLength={NAME_LENGTH_MAX}
-          value={props.value}
-          onInput={(event) => props.onInput(event.currentTarget.value)}
-        />
-      )}
-    </Field>
+    <TextField
+      label="Name"
+      hint="For people; callers use the numbers."
+      value={props.value}
+      onText={props.onInput}
+      input={{ maxLength: NAME_LENGTH_MAX }}
+    />
   );
 }
 
@@ -246,21 +227,12 @@ export function AddNodesDialog(
 
 function StateInput(props: { value: NodeState; onInput: (state: NodeState) => void }): JSX.Element {
   return (
-    <Field label="State">
-      {(parts) => (
-        <select
-          {...parts}
-          value={props.value}
-          onInput={(event) => {
-            const option = STATE_OPTIONS.find(([value]) => value === event.currentTarget.value);
-            if (option !== undefined) props.onInput(option[0]);
-          }}
-        >
-          {STATE_OPTIONS.map(([value, words]) => <option key={value} value={value}>{words}
-          </option>)}
-        </select>
-      )}
-    </Field>
+    <SelectField
+      label="State"
+      value={props.value}
+      options={STATE_OPTIONS}
+      onValue={props.onInput}
+    />
   );
 }
 

@@ -3,7 +3,8 @@
 import type { JSX } from "preact";
 import { formatCount, formatNumber, modulePath, moduleTitle } from "../parts/format.ts";
 import type { ModuleRow } from "../shell/types.ts";
-import { ErrorShare, Heads, HealthBadge } from "../parts/widgets.tsx";
+import { Heads } from "../parts/tables.tsx";
+import { ErrorShare, HealthBadge } from "../parts/widgets.tsx";
 
 function Row({ module }: { module: ModuleRow }): JSX.Element {
   return (

@@ -13,7 +13,15 @@ import {
 import { Icon } from "../parts/icons.tsx";
 import { may, query, setQuery } from "../shell/state.ts";
 import type { NodeRow, NodeState } from "../shell/types.ts";
-import { Ago, Empty, NodeHealthBadge, SortHead, Sparkline, StateMark } from "../parts/widgets.tsx";
+import { SortHead } from "../parts/tables.tsx";
+import {
+  Ago,
+  Empty,
+  IconButton,
+  NodeHealthBadge,
+  Sparkline,
+  StateMark,
+} from "../parts/widgets.tsx";
 
 /** Rows drawn before somebody asks for all. */
 const ROWS_AT_FIRST = 500;
@@ -97,24 +105,18 @@ function RowActions({ node, actions }: { node: NodeRow; actions: NodeActions }):
             <Icon name="play" />Restore
           </button>
         )}
-      <button
-        type="button"
-        class="icon-button"
-        aria-label={`Edit ${name}`}
+      <IconButton
+        icon="edit"
+        label={`Edit ${name}`}
         title="Edit"
         onClick={() => actions.onEdit(node)}
-      >
-        <Icon name="edit" />
-      </button>
-      <button
-        type="button"
-        class="icon-button"
-        aria-label={`Remove ${name}`}
+      />
+      <IconButton
+        icon="trash"
+        label={`Remove ${name}`}
         title="Remove"
         onClick={() => actions.onRemove([node])}
-      >
-        <Icon name="trash" />
-      </button>
+      />
     </td>
   );
 }

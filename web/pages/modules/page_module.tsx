@@ -23,7 +23,15 @@ import { type NodeActions, NodeTable } from "./node_table.tsx";
 import { SilenceDialog } from "../alerts/silence_dialog.tsx";
 import { may, query, setQuery } from "../shell/state.ts";
 import type { ModuleDetail, NodeRow } from "../shell/types.ts";
-import { Empty, ErrorShare, HealthBadge, Load, PageHead, Stat } from "../parts/widgets.tsx";
+import {
+  AddButton,
+  Empty,
+  ErrorShare,
+  HealthBadge,
+  Load,
+  PageHead,
+  Stat,
+} from "../parts/widgets.tsx";
 
 const TABS = [
   ["nodes", "Nodes"],
@@ -89,14 +97,7 @@ function HeadActions(
   if (!may("operator")) return null;
   return (
     <>
-      <button
-        type="button"
-        class="primary"
-        data-key="n"
-        onClick={() => onOpen({ kind: "add" })}
-      >
-        <Icon name="plus" />Add nodes
-      </button>
+      <AddButton text="Add nodes" onClick={() => onOpen({ kind: "add" })} />
       <button type="button" data-key="e" onClick={() => onOpen({ kind: "module" })}>
         <Icon name="edit" />Edit, policy
       </button>

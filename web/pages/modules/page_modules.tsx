@@ -1,21 +1,14 @@
 // Shell. The list of modules: filter, order, pages; and adding one.
 
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import type { QueryOf } from "../../contract.ts";
-import { systemClock } from "../../../reactor/time/system_clock.ts";
+import { useState } from "preact/hooks";
 import { formatCount } from "../parts/format.ts";
-import { Icon } from "../parts/icons.tsx";
 import { useLive } from "../shell/live.ts";
 import { AddModuleDialog } from "./module_dialogs.tsx";
 import { ModuleTable } from "./module_table.tsx";
 import { may, query, setQuery } from "../shell/state.ts";
-import { Empty, Load, PageHead } from "../parts/widgets.tsx";
-
-/** Rows of a page, as many as the live view gives. */
-const PAGE_ROWS = 100;
-/** Pause after a key before the list follows. */
-const TYPING_MS = 150;
+import { pageQuery, Pager, SearchBox } from "../parts/tables.tsx";
+import { AddButton, Empty, Load, PageHead } from "../parts/widgets.tsx";
 
 const SORTS = [
   ["trouble", "Worst first"],
@@ -28,27 +21,11 @@ const SORTS = [
 const HEALTHS = ["ok", "degraded", "down", "idle", "empty"] as const;
 
 function Filters(): JSX.Element {
-  const search = query.value.get("search") ?? "";
-  const [text, setText] = useState(search);
-  useEffect(() => setText(search), [search]);
-  useEffect(() => {
-    if (text === search) return;
-    const timer = systemClock.setTimer(
-      TYPING_MS,
-      () => setQuery({ search: text, page: undefined }),
-    );
-    return () => timer.cancel();
-  }, [text]);
   return (
     <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
-      <input
-        type="search"
-        aria-label="Part of name, numbers or node address"
+      <SearchBox
+        label="Part of name, numbers or node address"
         placeholder="Name, numbers or node"
-        maxLength={64}
-        data-key="f"
-        value={text}
-        onInput={(event) => setText(event.currentTarget.value)}
       />
       <select
         aria-label="Health"
@@ -69,41 +46,9 @@ function Filters(): JSX.Element {
   );
 }
 
-/** Earlier and later pages of a list. */
-export function Pager(props: { page: number; total: number }): JSX.Element | null {
-  const last = Math.ceil(props.total / PAGE_ROWS);
-  if (last <= 1) return null;
-  const go = (page: number): void => setQuery({ page: page === 1 ? undefined : String(page) });
-  return (
-    <nav class="pager" aria-label="Pages of the list">
-      <button type="button" disabled={props.page <= 1} onClick={() => go(props.page - 1)}>
-        Earlier
-      </button>
-      <span>
-        {formatCount((props.page - 1) * PAGE_ROWS + 1)} to{" "}
-        {formatCount(Math.min(props.page * PAGE_ROWS, props.total))} of {formatCount(props.total)}
-      </span>
-      <button type="button" disabled={props.page >= last} onClick={() => go(props.page + 1)}>
-        Later
-      </button>
-    </nav>
-  );
-}
-
-function liveQuery(page: number): QueryOf<"live"> {
-  const parts: Record<string, string> = { limit: String(PAGE_ROWS) };
-  for (const name of ["search", "health", "sort"]) {
-    const value = query.value.get(name);
-    if (value !== null) parts[name] = value;
-  }
-  if (page > 1) parts.offset = String((page - 1) * PAGE_ROWS);
-  return parts as QueryOf<"live">;
-}
-
 /** All modules. */
 export function ModulesPage(): JSX.Element {
-  const page = Math.max(1, Number(query.value.get("page") ?? 1) || 1);
-  const list = useLive("modules", liveQuery(page));
+  const list = useLive("modules", pageQuery(["search", "health", "sort"]));
   const [isAdding, setAdding] = useState(query.peek().get("add") === "1");
   const isFiltered = query.value.has("search") || query.value.has("health");
   return (
@@ -114,16 +59,7 @@ export function ModulesPage(): JSX.Element {
           ? "What callers ask for"
           : `${formatCount(list.value.total)} ${isFiltered ? "match" : "in all"}`}
       >
-        {may("operator") && (
-          <button
-            type="button"
-            class="primary"
-            data-key="n"
-            onClick={() => setAdding(true)}
-          >
-            <Icon name="plus" />Add module
-          </button>
-        )}
+        {may("operator") && <AddButton text="Add module" onClick={() => setAdding(true)} />}
       </PageHead>
       <Filters />
       <Load of={list} rows={10}>
@@ -147,7 +83,7 @@ export function ModulesPage(): JSX.Element {
             : (
               <div class="panel flush">
                 <ModuleTable caption="Modules" modules={modules} />
-                <Pager page={page} total={total} />
+                <Pager total={total} />
               </div>
             )}
       </Load>

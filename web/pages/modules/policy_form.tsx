@@ -2,7 +2,6 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { Icon } from "../parts/icons.tsx";
 import {
   fieldText,
   type PolicyDraft,
@@ -10,7 +9,8 @@ import {
   type SettingSpec,
   settingTitle,
 } from "./policy_text.ts";
-import { Field } from "../parts/widgets.tsx";
+import { Field } from "../parts/fields.tsx";
+import { IconButton } from "../parts/widgets.tsx";
 
 function rangeOf(spec: SettingSpec): string {
   const initial = spec.initial === null ? "as the agent says" : fieldText(spec.initial) || "none";
@@ -56,15 +56,12 @@ function SettingField(props: {
               </select>
             )}
       </Field>
-      <button
-        type="button"
-        class="icon-button"
-        aria-label={`Back to the default: ${settingTitle(spec.name)}`}
+      <IconButton
+        icon="close"
+        label={`Back to the default: ${settingTitle(spec.name)}`}
         title="Back to the default"
         onClick={onRemove}
-      >
-        <Icon name="close" />
-      </button>
+      />
     </div>
   );
 }

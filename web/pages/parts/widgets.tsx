@@ -1,14 +1,13 @@
 // Shell. The small parts every page is made of.
 
-import type { ComponentChildren, InputHTMLAttributes, JSX } from "preact";
-import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { ComponentChildren, JSX } from "preact";
 import type { ApiProblem } from "../shell/api.ts";
 import type { Severity } from "../events/event_kind.ts";
 import { formatAgo, formatInstant, formatShare, UNKNOWN } from "./format.ts";
 import { Icon, type IconName } from "./icons.tsx";
 import type { Loaded } from "../shell/live.ts";
 import { sparklinePath } from "../history/series.ts";
-import { notify, nowMs } from "../shell/state.ts";
+import { nowMs } from "../shell/state.ts";
 import type { Health, NodeHealth, NodeState } from "../shell/types.ts";
 
 /** Colour of a badge; its icon and word say the same. */
@@ -209,248 +208,6 @@ export function Load<T>(props: {
   );
 }
 
-/** A window over the page; Escape, the cross and a press beside it close it. */
-export function Dialog(props: {
-  title: string;
-  wide?: boolean;
-  onClose: () => void;
-  children: ComponentChildren;
-}): JSX.Element {
-  const ref = useRef<HTMLDialogElement>(null);
-  const titleId = useId();
-  // Before anything is painted: the next key already belongs to the window.
-  useLayoutEffect(() => {
-    const opener = document.activeElement;
-    ref.current?.showModal();
-    return () => {
-      if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
-    };
-  }, []);
-  return (
-    <dialog
-      ref={ref}
-      class={props.wide === true ? "wide" : ""}
-      aria-labelledby={titleId}
-      onCancel={(event) => {
-        event.preventDefault();
-        props.onClose();
-      }}
-    >
-      <header>
-        <h2 id={titleId}>{props.title}</h2>
-        <button type="button" class="icon-button" aria-label="Close" onClick={props.onClose}>
-          <Icon name="close" />
-        </button>
-      </header>
-      {props.children}
-    </dialog>
-  );
-}
-
-/** Text or number field with label, hint and fault. */
-export function Field(props: {
-  label: string;
-  hint?: string;
-  fault?: string | undefined;
-  children: (
-    parts: { id: string; "aria-describedby"?: string; "aria-invalid"?: boolean },
-  ) => JSX.Element;
-}): JSX.Element {
-  const id = useId();
-  const note = props.fault ?? props.hint;
-  const parts = {
-    id,
-    ...(note === undefined ? {} : { "aria-describedby": `${id}-note` }),
-    ...(props.fault === undefined ? {} : { "aria-invalid": true }),
-  };
-  return (
-    <div class="field">
-      <label htmlFor={id}>{props.label}</label>
-      {props.children(parts)}
-      {note !== undefined && (
-        <p id={`${id}-note`} class={props.fault === undefined ? "hint" : "fault"}>{note}</p>
-      )}
-    </div>
-  );
-}
-
-/** A line of text with its label; what else an input takes goes through. */
-export function TextField(
-  props: {
-    label: string;
-    hint?: string;
-    fault?: string | undefined;
-    value: string;
-    onText: (text: string) => void;
-    input?: InputHTMLAttributes;
-  },
-): JSX.Element {
-  const { label, hint, fault, value, onText, input } = props;
-  return (
-    <Field label={label} {...(hint === undefined ? {} : { hint })} fault={fault}>
-      {(parts) => (
-        <input
-          autoComplete="off"
-          {...input}
-          {...parts}
-          value={value}
-          onInput={(event) => onText(event.currentTarget.value)}
-        />
-      )}
-    </Field>
-  );
-}
-
-/** One of a few values with its label. */
-export function SelectField<T extends string>(props: {
-  label: string;
-  hint?: string;
-  fault?: string | undefined;
-  value: T;
-  options: readonly (readonly [T, string])[];
-  onValue: (value: T) => void;
-}): JSX.Element {
-  const { label, hint, fault, value, options, onValue } = props;
-  return (
-    <Field label={label} {...(hint === undefined ? {} : { hint })} fault={fault}>
-      {(parts) => (
-        <select
-          {...parts}
-          value={value}
-          onInput={(event) => {
-            const option = options.find(([name]) => name === event.currentTarget.value);
-            if (option !== undefined) onValue(option[0]);
-          }}
-        >
-          {options.map(([name, text]) => <option key={name} value={name}>{text}</option>)}
-        </select>
-      )}
-    </Field>
-  );
-}
-
-/** Fault of a field in an answer of the server; paths end with the name of the field. */
-export function faultOf(problem: ApiProblem | undefined, field: string): string | undefined {
-  return problem?.errors.find(({ path }) => path.split(".").at(-1) === field)?.message;
-}
-
-/** A choice of one of a few, as a row of buttons. */
-export function Choice<T extends string>(props: {
-  label: string;
-  value: T;
-  options: readonly (readonly [T, string])[];
-  onChange: (value: T) => void;
-}): JSX.Element {
-  return (
-    <div class="choice" role="group" aria-label={props.label}>
-      {props.options.map(([value, text]) => (
-        <button
-          key={value}
-          type="button"
-          aria-pressed={value === props.value}
-          onClick={() => props.onChange(value)}
-        >
-          {text}
-        </button>
-      ))}
-    </div>
-  );
-}
-
-/** Head of a column that sorts by it. */
-export function SortHead<Key extends string>(props: {
-  by: Key;
-  sort: { readonly by: string; readonly down: boolean };
-  onSort: (by: Key) => void;
-  number?: boolean;
-  children: ComponentChildren;
-}): JSX.Element {
-  const isOn = props.sort.by === props.by;
-  const order = isOn ? (props.sort.down ? "descending" : "ascending") : "none";
-  return (
-    <th scope="col" class={props.number === true ? "number" : ""} aria-sort={order}>
-      <button type="button" class="sort" onClick={() => props.onSort(props.by)}>
-        {props.children}
-        {isOn && <Icon name={props.sort.down ? "down" : "up"} />}
-      </button>
-    </th>
-  );
-}
-
-/** A text shown once, with a button that copies it. */
-export function Secret(props: { label: string; text: string }): JSX.Element {
-  const ref = useRef<HTMLInputElement>(null);
-  const copy = async (): Promise<void> => {
-    ref.current?.select();
-    try {
-      await navigator.clipboard.writeText(props.text);
-      notify("ok", `${props.label} copied`);
-    } catch {
-      notify("warn", "This browser does not let a page copy here: press Ctrl-C");
-    }
-  };
-  return (
-    <Field label={props.label} hint="Shown this once. Keep it in a safe place before you close.">
-      {(parts) => (
-        <div class="secret">
-          <input {...parts} ref={ref} class="mono" readOnly value={props.text} />
-          <button
-            type="button"
-            onClick={() => void copy()}
-          >
-            <Icon name="copy" />Copy
-          </button>
-        </div>
-      )}
-    </Field>
-  );
-}
-
-/** Runs one action at a time and keeps what went wrong. */
-export function useAction(): {
-  readonly isBusy: boolean;
-  readonly problem: ApiProblem | undefined;
-  readonly run: (action: () => Promise<void>) => void;
-  readonly clear: () => void;
-} {
-  const [state, setState] = useState<{ isBusy: boolean; problem?: ApiProblem }>({ isBusy: false });
-  const run = (action: () => Promise<void>): void => {
-    setState({ isBusy: true });
-    action().then(
-      () => setState({ isBusy: false }),
-      (problem) => setState({ isBusy: false, problem: problem as ApiProblem }),
-    );
-  };
-  return {
-    isBusy: state.isBusy,
-    problem: state.problem,
-    run,
-    clear: () => setState({ isBusy: false }),
-  };
-}
-
-/**
- * Head of a table. A name that begins with `#` is of a column of numbers, one with `-` of a column
- * that narrow windows leave out; an empty one is of the actions, which only screen readers hear.
- */
-export function Heads({ names }: { names: readonly string[] }): JSX.Element {
-  return (
-    <thead>
-      <tr>
-        {names.map((name) => (
-          <th
-            key={name}
-            scope="col"
-            class={name.startsWith("#") ? "number" : name.startsWith("-") ? "wide-only" : ""}
-          >
-            {name === "" ? <span class="hidden">Actions</span> : name.replace(/^[#-]/, "")}
-          </th>
-        ))}
-      </tr>
-    </thead>
-  );
-}
-
 /** Head of a page: title, what it is about, and what can be done. */
 export function PageHead(
   props: { title: ComponentChildren; about?: ComponentChildren; children?: ComponentChildren },
@@ -466,33 +223,53 @@ export function PageHead(
   );
 }
 
-/** A question before something that is not easily undone. */
-export function Confirm(props: {
-  title: string;
-  children: ComponentChildren;
-  action: string;
-  danger?: boolean;
-  onClose: () => void;
-  onConfirm: () => Promise<void>;
-}): JSX.Element {
-  const { isBusy, problem, run } = useAction();
+/** Whether something is switched on. */
+export function OnOff({ isOn }: { isOn: boolean }): JSX.Element {
   return (
-    <Dialog title={props.title} onClose={props.onClose}>
-      <div class="body">
-        {props.children}
-        {problem !== undefined && <ProblemBox problem={problem} />}
-      </div>
-      <footer>
-        <button type="button" onClick={props.onClose}>Cancel</button>
-        <button
-          type="button"
-          class={props.danger === true ? "danger" : "primary"}
-          disabled={isBusy}
-          onClick={() => run(props.onConfirm)}
-        >
-          {isBusy ? "Working …" : props.action}
-        </button>
-      </footer>
-    </Dialog>
+    <span class={`mark ${isOn ? "ok" : "idle"}`}>
+      <Icon name={isOn ? "ok" : "off"} />
+      {isOn ? "on" : "off"}
+    </span>
+  );
+}
+
+/** A button that is an icon; its label is for screen readers, its title for the mouse. */
+export function IconButton(
+  props: { icon: IconName; label: string; title?: string; onClick: () => void },
+): JSX.Element {
+  return (
+    <button
+      type="button"
+      class="icon-button"
+      aria-label={props.label}
+      title={props.title}
+      onClick={props.onClick}
+    >
+      <Icon name={props.icon} />
+    </button>
+  );
+}
+
+/** A button of a row; screen readers also hear what it is `of`. */
+export function RowButton(
+  props: { text: string; of: string; isBusy?: boolean; onClick: () => void },
+): JSX.Element {
+  return (
+    <button type="button" class="small" disabled={props.isBusy} onClick={props.onClick}>
+      {props.text}
+      <span class="hidden">{props.of}</span>
+    </button>
+  );
+}
+
+/** The button that adds to a list, also by the key `n`. */
+export function AddButton(
+  props: { icon?: IconName; text: string; onClick: () => void },
+): JSX.Element {
+  return (
+    <button type="button" class="primary" data-key="n" onClick={props.onClick}>
+      <Icon name={props.icon ?? "plus"} />
+      {props.text}
+    </button>
   );
 }

@@ -8,7 +8,9 @@ import { useLoad } from "../shell/live.ts";
 import { factsOf, freshnessOf } from "./service_facts.ts";
 import { serverNowMs } from "../shell/state.ts";
 import type { ServiceRow } from "../shell/types.ts";
-import { Ago, Badge, Choice, Empty, Heads, Load, PageHead } from "../parts/widgets.tsx";
+import { Choice } from "../parts/fields.tsx";
+import { ListTable } from "../parts/tables.tsx";
+import { Ago, Badge, Empty, Load, PageHead } from "../parts/widgets.tsx";
 
 const REFRESH_MS = 3000;
 /** Rows drawn before somebody asks for all. */
@@ -71,19 +73,10 @@ function Table({ services }: { services: readonly ServiceRow[] }): JSX.Element {
   const [isAll, setAll] = useState(false);
   const shown = isAll ? services : services.slice(0, ROWS_AT_FIRST);
   return (
-    <div class="panel flush">
-      <table class="rows cards">
-        <caption class="hidden">Services, silent ones first</caption>
-        <Heads
-          names={["Service", "State", "Last seen", "Routes", "Version", "#Up for", "Details"]}
-        />
-        <tbody>
-          {shown.map((service) => (
-            <Row key={`${service.kind} ${service.address}`} service={service} />
-          ))}
-        </tbody>
-      </table>
-      {shown.length < services.length && (
+    <ListTable
+      caption="Services, silent ones first"
+      heads={["Service", "State", "Last seen", "Routes", "Version", "#Up for", "Details"]}
+      below={shown.length < services.length && (
         <p class="more">
           <button
             type="button"
@@ -93,7 +86,9 @@ function Table({ services }: { services: readonly ServiceRow[] }): JSX.Element {
           </button>
         </p>
       )}
-    </div>
+    >
+      {shown.map((service) => <Row key={`${service.kind} ${service.address}`} service={service} />)}
+    </ListTable>
   );
 }
 

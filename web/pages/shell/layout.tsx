@@ -21,6 +21,7 @@ import {
   place,
   setTheme,
 } from "./state.ts";
+import { IconButton } from "../parts/widgets.tsx";
 
 /** How often the number of firing alerts is asked for. */
 const ALERTS_MS = 15_000;
@@ -238,14 +239,7 @@ export function Notices(): JSX.Element {
               </>
             )}
           </p>
-          <button
-            type="button"
-            class="icon-button"
-            aria-label="Close message"
-            onClick={() => dismiss(id)}
-          >
-            <Icon name="close" />
-          </button>
+          <IconButton icon="close" label="Close message" onClick={() => dismiss(id)} />
         </div>
       ))}
     </div>

@@ -9,7 +9,7 @@ import { Icon, type IconName } from "../parts/icons.tsx";
 import { isNavOpen, NAV_ITEMS, overlay } from "./layout.tsx";
 import { withQuery } from "./places.ts";
 import { may, navigate, nextTheme, setTheme } from "./state.ts";
-import { Dialog } from "../parts/widgets.tsx";
+import { Dialog } from "../parts/dialogs.tsx";
 
 /** Pause after a key before the server is asked. */
 const TYPING_MS = 120;

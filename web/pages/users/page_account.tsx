@@ -4,25 +4,15 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Role } from "../../contract.ts";
 import { call, session } from "../shell/api.ts";
-import { Icon } from "../parts/icons.tsx";
 import { useLoad } from "../shell/live.ts";
 import { PasswordForm } from "./page_login.tsx";
 import { ROLE_OPTIONS } from "./page_users.tsx";
 import { may, notify } from "../shell/state.ts";
 import type { TokenRow } from "../shell/types.ts";
-import { FormDialog, SecretDialog } from "../parts/form_dialog.tsx";
-import {
-  Ago,
-  Confirm,
-  Empty,
-  faultOf,
-  Heads,
-  Load,
-  PageHead,
-  SelectField,
-  TextField,
-  useAction,
-} from "../parts/widgets.tsx";
+import { Confirm, FormDialog, SecretDialog, useAction } from "../parts/dialogs.tsx";
+import { faultOf, SelectField, TextField } from "../parts/fields.tsx";
+import { Heads } from "../parts/tables.tsx";
+import { AddButton, Ago, Empty, Load, PageHead, RowButton } from "../parts/widgets.tsx";
 
 const REFRESH_MS = 15_000;
 const LIFETIMES: readonly (readonly [string, string])[] = [
@@ -118,9 +108,7 @@ function TokenTable(
               <Ago atMs={token.expiresAtMs} />
             </td>
             <td class="row-actions">
-              <button type="button" class="small" onClick={() => props.onRevoke(token)}>
-                Revoke<span class="hidden">{token.title}</span>
-              </button>
+              <RowButton text="Revoke" of={token.title} onClick={() => props.onRevoke(token)} />
             </td>
           </tr>
         ))}
@@ -137,9 +125,7 @@ function Tokens(): JSX.Element {
     <section class="panel" aria-labelledby="tokens">
       <div class="panel-head">
         <h2 id="tokens">API tokens</h2>
-        <button type="button" class="primary" data-key="n" onClick={() => setAdding(true)}>
-          <Icon name="plus" />Make token
-        </button>
+        <AddButton text="Make token" onClick={() => setAdding(true)} />
       </div>
       <Load of={list} onRetry={list.reload} rows={3}>
         {({ tokens }) =>

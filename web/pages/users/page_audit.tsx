@@ -3,10 +3,10 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
-import { More } from "../changes/change_list.tsx";
 import { BACK_ROWS, useBackList } from "../parts/paging.ts";
 import type { AuditRow } from "../shell/types.ts";
-import { Ago, Badge, Empty, Heads, Load, PageHead } from "../parts/widgets.tsx";
+import { ListTable, More } from "../parts/tables.tsx";
+import { Ago, Badge, Empty, Load, PageHead } from "../parts/widgets.tsx";
 
 function Row({ entry }: { entry: AuditRow }): JSX.Element {
   return (
@@ -66,20 +66,15 @@ export function AuditPage(): JSX.Element {
       </div>
       <Load of={list} onRetry={list.reload} rows={8}>
         {(entries) =>
-          entries.length === 0
-            ? <Empty icon="audit" title="No entries" />
-            : (
-              <div class="panel flush">
-                <table class="rows cards">
-                  <caption class="hidden">Audit, newest first</caption>
-                  <Heads names={["When", "Who", "What", "On", "Outcome", "From"]} />
-                  <tbody>
-                    {entries.map((entry) => <Row key={entry.id} entry={entry} />)}
-                  </tbody>
-                </table>
-                <More list={list} />
-              </div>
-            )}
+          entries.length === 0 ? <Empty icon="audit" title="No entries" /> : (
+            <ListTable
+              caption="Audit, newest first"
+              heads={["When", "Who", "What", "On", "Outcome", "From"]}
+              below={<More list={list} />}
+            >
+              {entries.map((entry) => <Row key={entry.id} entry={entry} />)}
+            </ListTable>
+          )}
       </Load>
     </>
   );

@@ -3,9 +3,11 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call, problemOf, session } from "../shell/api.ts";
-import { faultOf, Field, Loading, ProblemBox, useAction } from "../parts/widgets.tsx";
 import { Logo } from "../shell/layout.tsx";
 import { notify } from "../shell/state.ts";
+import { useAction } from "../parts/dialogs.tsx";
+import { faultOf, Field } from "../parts/fields.tsx";
+import { Loading, ProblemBox } from "../parts/widgets.tsx";
 
 /** Fewest characters of a password, as the server demands. */
 const PASSWORD_LENGTH_MIN = 12;

@@ -4,23 +4,21 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Role } from "../../contract.ts";
 import { call, session } from "../shell/api.ts";
-import { Icon } from "../parts/icons.tsx";
 import { useLoad } from "../shell/live.ts";
 import { notify } from "../shell/state.ts";
 import type { UserRow } from "../shell/types.ts";
-import { FormDialog, SecretDialog } from "../parts/form_dialog.tsx";
+import { Confirm, FormDialog, SecretDialog, useAction } from "../parts/dialogs.tsx";
+import { faultOf, SelectField, TextField } from "../parts/fields.tsx";
+import { ListTable } from "../parts/tables.tsx";
 import {
+  AddButton,
   Ago,
   Badge,
-  Confirm,
   Empty,
-  faultOf,
-  Heads,
+  IconButton,
   Load,
   PageHead,
-  SelectField,
-  TextField,
-  useAction,
+  RowButton,
 } from "../parts/widgets.tsx";
 
 const REFRESH_MS = 15_000;
@@ -150,17 +148,16 @@ function Row(props: {
               {user.isDisabled ? "Let in" : "Lock out"}
               <span class="hidden">{user.name}</span>
             </button>
-            <button type="button" class="small" onClick={() => onWish({ kind: "reset", user })}>
-              New password<span class="hidden">for {user.name}</span>
-            </button>
-            <button
-              type="button"
-              class="icon-button"
-              aria-label={`Remove ${user.name}`}
+            <RowButton
+              text="New password"
+              of={`for ${user.name}`}
+              onClick={() => onWish({ kind: "reset", user })}
+            />
+            <IconButton
+              icon="trash"
+              label={`Remove ${user.name}`}
               onClick={() => onWish({ kind: "remove", user })}
-            >
-              <Icon name="trash" />
-            </button>
+            />
           </>
         )}
       </td>
@@ -194,24 +191,20 @@ export function UsersPage(): JSX.Element {
   return (
     <>
       <PageHead title="Users" about="Who may look, change, and administer">
-        <button type="button" class="primary" data-key="n" onClick={() => setAdding(true)}>
-          <Icon name="plus" />Add user
-        </button>
+        <AddButton text="Add user" onClick={() => setAdding(true)} />
       </PageHead>
       <Load of={list} onRetry={list.reload}>
         {({ users }) =>
           users.length === 0 ? <Empty icon="users" title="No users" /> : (
-            <div class="panel flush">
-              <table class="rows cards">
-                <caption class="hidden">Users</caption>
-                <Heads names={["User", "Role", "State", "Last login", "Added", ""]} />
-                <tbody>
-                  {users.map((user) => (
-                    <Row key={user.name} user={user} onWish={setWish} onPatch={patch} />
-                  ))}
-                </tbody>
-              </table>
-            </div>
+            <ListTable
+              caption="Users"
+              heads={["User", "Role", "State", "Last login", "Added"]}
+              hasActions
+            >
+              {users.map((user) => (
+                <Row key={user.name} user={user} onWish={setWish} onPatch={patch} />
+              ))}
+            </ListTable>
           )}
       </Load>
       {isAdding && <AddUser onClose={() => setAdding(false)} onDone={list.reload} />}
