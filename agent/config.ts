@@ -3,157 +3,73 @@
 import type { BalanceSettings } from "../balancer/mod.ts";
 import { MODULES_MAX } from "../balancer/mod.ts";
 import { authSettings } from "../daemon/settings/common_settings.ts";
-import {
-  addressList,
-  boolean,
-  choice,
-  fraction,
-  integer,
-  seconds,
-  type SettingsOf,
-  type SettingsTable,
-  text,
-} from "../daemon/settings/settings.ts";
+import { Section, type SettingsOf, type SettingsTable } from "../daemon/settings/settings.ts";
 import { PUSH_GUARD_MS } from "../feed/push_guard.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
 
 const COUNT_MAX = 1_000_000_000;
 /** Ten milliseconds to a day: tests go down, nobody needs to go up. */
-const TIME = { min: 0.01, max: 86_400 } as const;
+const TIME = [0.01, 86_400] as const;
+
+const loadbalance = new Section("loadbalance");
+const agent = new Section("agent");
 
 /** The rules of picking and judging, under the names of the original. */
 const balanceTable = {
-  probeNum: integer("loadbalance", "probe_num", {
-    default: 10,
-    min: 1,
-    max: COUNT_MAX,
-    doc: "Ordinary picks (or refusals) before one pick probes an overload node.",
-  }),
-  initSuccCnt: integer("loadbalance", "init_succ_cnt", {
-    default: 180,
-    min: 0,
-    max: COUNT_MAX,
-    doc: "Successes an idle node is trusted with at the start of each window.",
-  }),
-  initErrCnt: integer("loadbalance", "init_err_cnt", {
-    default: 5,
-    min: 0,
-    max: COUNT_MAX,
-    doc: "Failures a node starts with when it becomes overload.",
-  }),
-  errRate: fraction("loadbalance", "err_rate", {
-    default: 0.1,
-    min: 0,
-    max: 1,
-    doc: "An idle node becomes overload when its error rate is above this; 1: never by rate.",
-  }),
-  succRate: fraction("loadbalance", "succ_rate", {
-    default: 0.95,
-    min: 0,
-    max: 1,
-    doc: "An overload node becomes idle when its success rate is above this; 1: never by rate.",
-  }),
-  continErrLimit: integer("loadbalance", "contin_err_limit", {
-    default: 15,
-    min: 1,
-    max: COUNT_MAX,
-    doc: "Failures in a row that make an idle node overload.",
-  }),
-  continSuccLimit: integer("loadbalance", "contin_succ_limit", {
-    default: 15,
-    min: 1,
-    max: COUNT_MAX,
-    doc: "Successes in a row that make an overload node idle.",
-  }),
-  windowErrRate: fraction("loadbalance", "window_err_rate", {
-    default: 0.7,
-    min: 0,
-    max: 1,
-    doc: "Real error rate of a whole window from which an idle node becomes overload.",
-  }),
-  idleTimeoutMs: seconds("loadbalance", "idle_timeout", {
-    default: 15,
-    ...TIME,
-    doc: "Length of the window of an idle node.",
-  }),
-  overloadTimeoutMs: seconds("loadbalance", "overload_timeout", {
-    default: 15,
-    ...TIME,
-    doc: "Longest time a node stays overload.",
-  }),
-  updateTimeoutMs: seconds("loadbalance", "update_timeout", {
-    default: 15,
-    ...TIME,
-    doc: "Age from which the route of a used module is asked for again.",
-  }),
+  probeNum: loadbalance.integer("probe_num", 10, [1, COUNT_MAX])
+    .doc("Ordinary picks (or refusals) before one pick probes an overload node."),
+  initSuccCnt: loadbalance.integer("init_succ_cnt", 180, [0, COUNT_MAX])
+    .doc("Successes an idle node is trusted with at the start of each window."),
+  initErrCnt: loadbalance.integer("init_err_cnt", 5, [0, COUNT_MAX])
+    .doc("Failures a node starts with when it becomes overload."),
+  errRate: loadbalance.fraction("err_rate", 0.1, [0, 1])
+    .doc("An idle node becomes overload when its error rate is above this; 1: never by rate."),
+  succRate: loadbalance.fraction("succ_rate", 0.95, [0, 1])
+    .doc("An overload node becomes idle when its success rate is above this; 1: never by rate."),
+  continErrLimit: loadbalance.integer("contin_err_limit", 15, [1, COUNT_MAX])
+    .doc("Failures in a row that make an idle node overload."),
+  continSuccLimit: loadbalance.integer("contin_succ_limit", 15, [1, COUNT_MAX])
+    .doc("Successes in a row that make an overload node idle."),
+  windowErrRate: loadbalance.fraction("window_err_rate", 0.7, [0, 1])
+    .doc("Real error rate of a whole window from which an idle node becomes overload."),
+  idleTimeoutMs: loadbalance.seconds("idle_timeout", 15, TIME)
+    .doc("Length of the window of an idle node."),
+  overloadTimeoutMs: loadbalance.seconds("overload_timeout", 15, TIME)
+    .doc("Longest time a node stays overload."),
+  updateTimeoutMs: loadbalance.seconds("update_timeout", 15, TIME)
+    .doc("Age from which the route of a used module is asked for again."),
 } as const satisfies SettingsTable;
 
 /** Every key of the agent. */
 export const agentSettings = {
   ...balanceTable,
-  dnsAddresses: addressList("dnsserver", {
-    defaultIp: "127.0.0.1",
-    defaultPort: DEFAULT_PORTS.dns,
-    doc: "Dns servers; the next one is taken when one fails.",
-  }),
-  reporterAddresses: addressList("reporter", {
-    defaultIp: "127.0.0.1",
-    defaultPort: DEFAULT_PORTS.reporter,
-    doc: "Reporters; the next one is taken when one fails.",
-  }),
-  listenIp: text("agent", "ip", {
-    default: "127.0.0.1",
-    shape: "IPv4 address",
-    doc: "Address to listen on for callers. Any other than loopback needs [auth].",
-  }),
-  listenPort: integer("agent", "port", {
-    default: DEFAULT_PORTS.agent,
-    min: 0,
-    max: 65535 - (AGENT_PORT_COUNT - 1),
-    doc: "First of three UDP ports; 0 takes three free ones in a row.",
-  }),
-  cacheDir: text("agent", "cache_dir", {
-    default: "",
-    shape: "path",
-    doc: "Folder for the routes, so that a restarted agent serves without dns; empty: none.",
-  }),
-  zone: text("agent", "zone", {
-    default: "",
-    doc: "Zone this host stands in, for modules whose policy is aware of zones; empty: none.",
-  }),
-  modulesMax: integer("agent", "modules_max", {
-    default: MODULES_MAX,
-    min: AGENT_PORT_COUNT,
-    max: 1_000_000,
-    doc: "Modules kept at once; a further one takes the place of an old one.",
-  }),
-  threads: choice("agent", "threads", {
-    default: "1",
-    values: ["0", "1", "3"],
-    doc: "UDP loops: 0 on the main thread, 1 one worker for all ports, 3 a worker for each port.",
-  }),
-  fastPath: choice("agent", "fast_path", {
-    default: "auto",
-    values: ["auto", "off"],
-    doc: "Many datagrams in a system call, through FFI: auto where it works (Linux), off never.",
-  }),
-  tableFeed: boolean("agent", "table_feed", {
-    default: true,
-    doc: "Feed in-process clients over TCP on the first port; 0: no TCP port is opened.",
-  }),
-  pushGuardMs: seconds("agent", "push_guard", {
-    default: PUSH_GUARD_MS / 1000,
-    min: 0,
-    max: 7 * 86_400,
-    doc:
-      "How long a route that lost more than half of its nodes is held back unless it is marked " +
-      "as meant; 0: not at all, as in the original.",
-  }),
-  callerIp: text("agent", "caller_ip", {
-    default: "",
-    shape: "IPv4 address",
-    doc: "Address of this host in reports; empty: the one it talks to the reporter or dns with.",
-  }),
+  dnsAddresses: new Section("dnsserver").addresses("127.0.0.1", DEFAULT_PORTS.dns)
+    .doc("Dns servers; the next one is taken when one fails."),
+  reporterAddresses: new Section("reporter").addresses("127.0.0.1", DEFAULT_PORTS.reporter)
+    .doc("Reporters; the next one is taken when one fails."),
+  listenIp: agent.text("ip", "127.0.0.1", { shape: "IPv4 address" })
+    .doc("Address to listen on for callers. Any other than loopback needs [auth]."),
+  listenPort: agent.integer("port", DEFAULT_PORTS.agent, [0, 65535 - (AGENT_PORT_COUNT - 1)])
+    .doc("First of three UDP ports; 0 takes three free ones in a row."),
+  cacheDir: agent.text("cache_dir", "", { shape: "path" })
+    .doc("Folder for the routes, so that a restarted agent serves without dns; empty: none."),
+  zone: agent.text("zone", "")
+    .doc("Zone this host stands in, for modules whose policy is aware of zones; empty: none."),
+  modulesMax: agent.integer("modules_max", MODULES_MAX, [AGENT_PORT_COUNT, 1_000_000])
+    .doc("Modules kept at once; a further one takes the place of an old one."),
+  threads: agent.choice("threads", "1", ["0", "1", "3"])
+    .doc("UDP loops: 0 on the main thread, 1 one worker for all ports, 3 a worker for each port."),
+  fastPath: agent.choice("fast_path", "auto", ["auto", "off"])
+    .doc("Many datagrams in a system call, through FFI: auto where it works (Linux), off never."),
+  tableFeed: agent.boolean("table_feed", true)
+    .doc("Feed in-process clients over TCP on the first port; 0: no TCP port is opened."),
+  pushGuardMs: agent.seconds("push_guard", PUSH_GUARD_MS / 1000, [0, 7 * 86_400])
+    .doc(
+      "How long a route that lost more than half of its nodes is held back unless it is " +
+        "marked as meant; 0: not at all, as in the original.",
+    ),
+  callerIp: agent.text("caller_ip", "", { shape: "IPv4 address" })
+    .doc("Address of this host in reports; empty: the one it talks to the reporter or dns with."),
   ...authSettings,
 } as const satisfies SettingsTable;
 

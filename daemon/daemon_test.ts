@@ -14,7 +14,7 @@ import {
   stopInTime,
 } from "./daemon.ts";
 import { ORIGINAL_STORE_URL, storeSettings, storeUrl } from "./settings/common_settings.ts";
-import { integer } from "./settings/settings.ts";
+import { Section, type Setting } from "./settings/settings.ts";
 
 function service(name: string, stop: () => Promise<void>): RunningService {
   return { name, addresses: ["127.0.0.1:1"], stats: () => ({}), reload: () => undefined, stop };
@@ -23,12 +23,12 @@ function service(name: string, stop: () => Promise<void>): RunningService {
 const definition = {
   name: "toy",
   summary: "A toy.",
-  settings: { size: integer("reactor", "maxConn", { default: 1, min: 1, max: 9, doc: "Size." }) },
+  settings: { size: new Section("reactor").integer("maxConn", 1, [1, 9]).doc("Size.") },
   start(settings, context): Promise<RunningService> {
     assert.ok(context.software.startsWith("lars/"));
     return Promise.resolve(service(`toy ${settings.size}`, () => Promise.resolve()));
   },
-} satisfies DaemonDefinition<{ size: ReturnType<typeof integer> }>;
+} satisfies DaemonDefinition<{ size: Setting<number> }>;
 
 test("startDaemon() gives the service its checked settings", async () => {
   const running = await startDaemon(definition, { flags: { "reactor.maxConn": "7" } });

@@ -5,32 +5,24 @@ import {
   reactorSettings,
   storeSettings,
 } from "../daemon/settings/common_settings.ts";
-import { integer, seconds, type SettingsTable } from "../daemon/settings/settings.ts";
+import { Section, type SettingsTable } from "../daemon/settings/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import { SUBSCRIPTIONS_PER_PEER_MAX } from "../feed/publisher.ts";
+
+const dns = new Section("dns");
 
 /** Every key that dns reads. */
 export const dnsSettings = {
   ...reactorSettings(DEFAULT_PORTS.dns),
   ...storeSettings,
   ...authSettings,
-  pollIntervalMs: seconds("dns", "poll_interval", {
-    default: 1,
-    min: 0.05,
-    max: 3600,
-    doc: "Time between two looks at the route version in the database.",
-  }),
-  reloadIntervalMs: seconds("dns", "reload_interval", {
-    default: 10,
-    min: 0,
-    max: 86_400,
-    doc: "Time between two full reads of the routes; 0 reads only when the version has changed, " +
-      "so that a bare DELETE FROM RouteData stays unseen.",
-  }),
-  subscriptionsMax: integer("dns", "subscriptions_max", {
-    default: SUBSCRIPTIONS_PER_PEER_MAX,
-    min: 1,
-    max: 1_000_000,
-    doc: "Most modules one connection may subscribe to; further ones are answered, not pushed.",
-  }),
+  pollIntervalMs: dns.seconds("poll_interval", 1, [0.05, 3600])
+    .doc("Time between two looks at the route version in the database."),
+  reloadIntervalMs: dns.seconds("reload_interval", 10, [0, 86_400])
+    .doc(
+      "Time between two full reads of the routes; 0 reads only when the version has " +
+        "changed, so that a bare DELETE FROM RouteData stays unseen.",
+    ),
+  subscriptionsMax: dns.integer("subscriptions_max", SUBSCRIPTIONS_PER_PEER_MAX, [1, 1_000_000])
+    .doc("Most modules one connection may subscribe to; further ones are answered, not pushed."),
 } as const satisfies SettingsTable;

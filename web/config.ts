@@ -1,40 +1,29 @@
 // Core. The configuration keys of the console.
 
 import { authSettings, storeSettings } from "../daemon/settings/common_settings.ts";
-import { boolean, integer, type SettingsTable, text } from "../daemon/settings/settings.ts";
-
+import { Section, type SettingsTable } from "../daemon/settings/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 
 /** Port of the console unless told otherwise. */
 export const CONSOLE_PORT = 8080;
 
+const web = new Section("web");
+
 /** Every key that the console reads. */
 export const webSettings = {
-  listenIp: text("web", "ip", {
-    default: "127.0.0.1",
-    shape: "IPv4 address or name",
-    doc: "Address to listen on. Any other than loopback needs [auth].",
-  }),
-  listenPort: integer("web", "port", {
-    default: CONSOLE_PORT,
-    min: 0,
-    max: 65535,
-    doc: "Port to listen on; 0 takes a free one.",
-  }),
-  hostNames: text("web", "host_names", {
-    default: "",
-    shape: "names, separated by commas",
-    doc: "Host names, besides addresses and localhost, under which browsers may reach the console.",
-  }),
-  secureCookie: boolean("web", "secure_cookie", {
-    default: false,
-    doc: "1 behind a proxy that encrypts: browsers send the session over HTTPS only.",
-  }),
-  agent: text("web", "agent", {
-    default: `127.0.0.1:${DEFAULT_PORTS.agent}`,
-    shape: "host:port",
-    doc: "First port of the agent that is asked why it picks which node.",
-  }),
+  listenIp: web.text("ip", "127.0.0.1", { shape: "IPv4 address or name" })
+    .doc("Address to listen on. Any other than loopback needs [auth]."),
+  listenPort: web.integer("port", CONSOLE_PORT, [0, 65535])
+    .doc("Port to listen on; 0 takes a free one."),
+  hostNames: web.text("host_names", "", { shape: "names, separated by commas" })
+    .doc(
+      "Host names, besides addresses and localhost, under which browsers may reach the " +
+        "console.",
+    ),
+  secureCookie: web.boolean("secure_cookie", false)
+    .doc("1 behind a proxy that encrypts: browsers send the session over HTTPS only."),
+  agent: web.text("agent", `127.0.0.1:${DEFAULT_PORTS.agent}`, { shape: "host:port" })
+    .doc("First port of the agent that is asked why it picks which node."),
   ...storeSettings,
   ...authSettings,
 } as const satisfies SettingsTable;

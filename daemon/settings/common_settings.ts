@@ -2,15 +2,14 @@
 
 import { isLoopback } from "../../reactor/address.ts";
 import { ConfigError } from "../../reactor/errors.ts";
-import {
-  boolean,
-  choice,
-  integer,
-  type Setting,
-  type SettingsOf,
-  type SettingsTable,
-  text,
-} from "./settings.ts";
+import { Section, type Setting, type SettingsOf, type SettingsTable } from "./settings.ts";
+
+const reactor = new Section("reactor");
+const store = new Section("store");
+const mysql = new Section("mysql");
+const auth = new Section("auth");
+const metrics = new Section("metrics");
+const log = new Section("log");
 
 /** Keys of a TCP service, `[reactor]`. */
 export interface ReactorSettings extends SettingsTable {
@@ -24,64 +23,39 @@ export interface ReactorSettings extends SettingsTable {
 /** Table of `[reactor]` for a service whose port is `defaultPort`. */
 export function reactorSettings(defaultPort: number): ReactorSettings {
   return {
-    connectionsMax: integer("reactor", "maxConn", {
-      default: 1024,
-      min: 1,
-      max: 1_000_000,
-      doc: "Most connections at once; a further one is closed at once and counted.",
-    }),
-    connectionsPerHostMax: integer("reactor", "max_conn_per_ip", {
-      default: 256,
-      min: 0,
-      max: 1_000_000,
-      doc: "Most connections of one remote address in one loop, loopback excepted; 0: no limit.",
-    }),
-    loopCount: integer("reactor", "threadNum", {
-      default: 1,
-      min: 1,
-      max: 64,
-      doc:
-        "Event loops that accept connections; 1 serves on the main thread, more are Web Workers.",
-    }),
-    listenIp: text("reactor", "ip", {
-      default: "127.0.0.1",
-      shape: "IPv4 address or name",
-      doc: "Address to listen on. Any other than loopback needs [auth].",
-    }),
-    listenPort: integer("reactor", "port", {
-      default: defaultPort,
-      min: 0,
-      max: 65535,
-      doc: "Port to listen on; 0 takes a free one.",
-    }),
+    connectionsMax: reactor.integer("maxConn", 1024, [1, 1_000_000])
+      .doc("Most connections at once; a further one is closed at once and counted."),
+    connectionsPerHostMax: reactor.integer("max_conn_per_ip", 256, [0, 1_000_000])
+      .doc("Most connections of one remote address in one loop, loopback excepted; 0: no limit."),
+    loopCount: reactor.integer("threadNum", 1, [1, 64])
+      .doc(
+        "Event loops that accept connections; 1 serves on the main thread, more are Web " +
+          "Workers.",
+      ),
+    listenIp: reactor.text("ip", "127.0.0.1", { shape: "IPv4 address or name" })
+      .doc("Address to listen on. Any other than loopback needs [auth]."),
+    listenPort: reactor.integer("port", defaultPort, [0, 65535])
+      .doc("Port to listen on; 0 takes a free one."),
   };
 }
 
 /** Keys of the database, `[store]` and the original's `[mysql]`. */
 export const storeSettings = {
-  storeUrl: text("store", "url", {
-    default: "",
+  storeUrl: store.text("url", "", {
     secret: true,
     shape: "sqlite:PATH or mysql://user:password@host:port/database",
-    doc: "Database; wins over [mysql]. Empty: use [mysql].",
-  }),
-  mysqlHost: text("mysql", "db_host", {
-    default: "",
-    doc: "Database host; 127.0.0.1 when another key of this section is set.",
-  }),
-  mysqlPort: integer("mysql", "db_port", {
-    default: 3306,
-    min: 1,
-    max: 65535,
-    doc: "Database port.",
-  }),
-  mysqlUser: text("mysql", "db_user", { default: "", doc: "Database user; empty: root." }),
-  mysqlPassword: text("mysql", "db_passwd", {
-    default: "",
-    secret: true,
-    doc: "Database password.",
-  }),
-  mysqlDatabase: text("mysql", "db_name", { default: "", doc: "Database; empty: lars_dns." }),
+  })
+    .doc("Database; wins over [mysql]. Empty: use [mysql]."),
+  mysqlHost: mysql.text("db_host", "")
+    .doc("Database host; 127.0.0.1 when another key of this section is set."),
+  mysqlPort: mysql.integer("db_port", 3306, [1, 65535])
+    .doc("Database port."),
+  mysqlUser: mysql.text("db_user", "")
+    .doc("Database user; empty: root."),
+  mysqlPassword: mysql.text("db_passwd", "", { secret: true })
+    .doc("Database password."),
+  mysqlDatabase: mysql.text("db_name", "")
+    .doc("Database; empty: lars_dns."),
 } as const satisfies SettingsTable;
 
 /** Folder of the embedded database when nothing else is said. */
@@ -120,15 +94,10 @@ export function storeUrl(settings: SettingsOf<typeof storeSettings>): string {
 
 /** Who may connect, `[auth]`. */
 export const authSettings = {
-  tokenFile: text("auth", "token_file", {
-    default: "",
-    shape: "path",
-    doc: "File with the secret that dns, reporter and agents share; empty: no authentication.",
-  }),
-  allowInsecure: boolean("auth", "allow_insecure", {
-    default: false,
-    doc: "1 lets a service listen beyond loopback without authentication, on a trusted network.",
-  }),
+  tokenFile: auth.text("token_file", "", { shape: "path" })
+    .doc("File with the secret that dns, reporter and agents share; empty: no authentication."),
+  allowInsecure: auth.boolean("allow_insecure", false)
+    .doc("1 lets a service listen beyond loopback without authentication, on a trusted network."),
 } as const satisfies SettingsTable;
 
 /** Ports of the metrics of each service when none is set. */
@@ -144,37 +113,21 @@ export interface MetricsSettings extends SettingsTable {
 /** Table of `[metrics]` for a service whose metrics are on `defaultPort`. */
 export function metricsSettings(defaultPort: number): MetricsSettings {
   return {
-    metricsIp: text("metrics", "ip", {
-      default: "127.0.0.1",
-      shape: "IPv4 address or name",
-      doc: "Address of /metrics, /healthz and /readyz. Any other than loopback needs a token.",
-    }),
-    metricsPort: integer("metrics", "port", {
-      default: defaultPort,
-      min: 0,
-      max: 65535,
-      doc: "Port of the same; 0: none. The default port, when taken, costs a warning only.",
-    }),
-    metricsTokenFile: text("metrics", "token_file", {
-      default: "",
-      shape: "path",
-      doc: "File with what a scraper must show as Authorization: Bearer; empty: nothing.",
-    }),
+    metricsIp: metrics.text("ip", "127.0.0.1", { shape: "IPv4 address or name" })
+      .doc("Address of /metrics, /healthz and /readyz. Any other than loopback needs a token."),
+    metricsPort: metrics.integer("port", defaultPort, [0, 65535])
+      .doc("Port of the same; 0: none. The default port, when taken, costs a warning only."),
+    metricsTokenFile: metrics.text("token_file", "", { shape: "path" })
+      .doc("File with what a scraper must show as Authorization: Bearer; empty: nothing."),
   };
 }
 
 /** What is written to standard error, `[log]`. */
 export const logSettings = {
-  logLevel: choice("log", "level", {
-    default: "info",
-    values: ["debug", "info", "warning", "error"],
-    doc: "Least important kind of line that is written.",
-  }),
-  logFormat: choice("log", "format", {
-    default: "text",
-    values: ["text", "json"],
-    doc: "text for people, json for machines (one object a line).",
-  }),
+  logLevel: log.choice("level", "info", ["debug", "info", "warning", "error"])
+    .doc("Least important kind of line that is written."),
+  logFormat: log.choice("format", "text", ["text", "json"])
+    .doc("text for people, json for machines (one object a line)."),
 } as const satisfies SettingsTable;
 
 /**

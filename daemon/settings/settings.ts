@@ -46,29 +46,17 @@ export interface SettingSources {
   readonly flags?: Readonly<Record<string, string | undefined>>;
 }
 
-interface Common {
-  readonly doc: string;
-  readonly sectionAliases?: readonly string[];
+/** What a setting of text may be told besides. */
+interface TextOptions {
+  /** True when the value must never be printed. @default {false} */
+  readonly secret?: boolean;
+  /** What the text looks like. @default {"text"} */
+  readonly shape?: string;
 }
 
-function setting<T>(
-  section: string,
-  key: string,
-  common: Common,
-  rest: Pick<Setting<T>, "defaultValue" | "defaultText" | "range" | "parse"> & Partial<Setting<T>>,
-): Setting<T> {
-  return {
-    section,
-    key,
-    sectionAliases: common.sectionAliases ?? [],
-    companions: {},
-    doc: common.doc,
-    secret: false,
-    ...rest,
-  };
-}
+type Bounds = readonly [min: number, max: number];
 
-function parseNumber(text: string, min: number, max: number, whole: boolean): number {
+function parseNumber(text: string, [min, max]: Bounds, whole: boolean): number {
   const value = Number(text);
   const shape = whole ? /^[+-]?\d+$/ : /^[+-]?(\d+\.?\d*|\.\d+)$/;
   if (!shape.test(text.trim()) || value < min || value > max) {
@@ -77,133 +65,135 @@ function parseNumber(text: string, min: number, max: number, whole: boolean): nu
   return value;
 }
 
-/** A whole number. */
-export function integer(
-  section: string,
-  key: string,
-  options: Common & { default: number; min: number; max: number; unit?: string },
-): Setting<number> {
-  const { min, max } = options;
-  return setting(section, key, options, {
-    defaultValue: options.default,
-    defaultText: String(options.default),
-    range: `${options.unit === undefined ? "" : `${options.unit}, `}${min} to ${max}`,
-    parse: (text) => parseNumber(text, min, max, true),
-  });
-}
-
-/** A share or ratio that may have a fraction. */
-export function fraction(
-  section: string,
-  key: string,
-  options: Common & { default: number; min: number; max: number },
-): Setting<number> {
-  const { min, max } = options;
-  return setting(section, key, options, {
-    defaultValue: options.default,
-    defaultText: String(options.default),
-    range: `${min} to ${max}`,
-    parse: (text) => parseNumber(text, min, max, false),
-  });
-}
-
-/** A time written in seconds (fractions allowed); the value in code is in milliseconds. */
-export function seconds(
-  section: string,
-  key: string,
-  options: Common & { default: number; min: number; max: number },
-): Setting<number> {
-  const { min, max } = options;
-  return setting(section, key, options, {
-    defaultValue: options.default * 1000,
-    defaultText: String(options.default),
-    range: `seconds, ${min} to ${max}`,
-    parse: (text) => Math.round(parseNumber(text, min, max, false) * 1000),
-  });
-}
-
-/** Free text. */
-export function text(
-  section: string,
-  key: string,
-  options: Common & { default: string; secret?: boolean; shape?: string },
-): Setting<string> {
-  return setting(section, key, options, {
-    defaultValue: options.default,
-    defaultText: options.default,
-    range: options.shape ?? "text",
-    secret: options.secret ?? false,
-    parse: (value) => value,
-  });
-}
-
-/** Yes or no: `1`, `true`, `yes`, `on` and their opposites. */
-export function boolean(
-  section: string,
-  key: string,
-  options: Common & { default: boolean },
-): Setting<boolean> {
-  return setting(section, key, options, {
-    defaultValue: options.default,
-    defaultText: options.default ? "1" : "0",
-    range: "0 or 1",
-    parse(value): boolean {
-      const lower = value.trim().toLowerCase();
-      if (["1", "true", "yes", "on"].includes(lower)) return true;
-      if (["0", "false", "no", "off"].includes(lower)) return false;
-      throw new RangeError("must be 0 or 1");
-    },
-  });
-}
-
-/** One of a few words. */
-export function choice<const Value extends string>(
-  section: string,
-  key: string,
-  options: Common & { default: Value; values: readonly Value[] },
-): Setting<Value> {
-  return setting(section, key, options, {
-    defaultValue: options.default,
-    defaultText: options.default,
-    range: options.values.join(" | "),
-    parse(value): Value {
-      const found = options.values.find((candidate) => candidate === value.trim());
-      if (found === undefined) throw new RangeError(`must be one of ${options.values.join(", ")}`);
-      return found;
-    },
-  });
-}
+const parsePort = (text: string): number => parseNumber(text, [1, 65535], true);
 
 /** Addresses in one list at the most. */
 export const ADDRESS_LIST_MAX = 16;
 
-/**
- * One or several `host[:port]`, separated by commas or spaces; a host without a port takes the port
- * of the companion key `port` (the original's `ip` and `port` pair), else `defaultPort`.
- */
-export function addressList(
-  section: string,
-  options: Common & { defaultIp: string; defaultPort: number },
-): Setting<readonly Address[]> {
-  const { defaultIp, defaultPort } = options;
-  return setting<readonly Address[]>(section, "ip", options, {
-    companions: { port: (value) => parseNumber(value, 1, 65535, true) },
-    defaultValue: [{ hostname: defaultIp, port: defaultPort }],
-    defaultText: `${defaultIp} (port = ${defaultPort})`,
-    range: `1 to ${ADDRESS_LIST_MAX} of host or host:port`,
-    parse(value, companions): readonly Address[] {
-      const port = companions.port === undefined
-        ? defaultPort
-        : parseNumber(companions.port, 1, 65535, true);
-      const parts = (value === "" ? defaultIp : value).split(/[\s,]+/).filter((part) =>
-        part !== ""
-      );
-      if (parts.length === 0 || parts.length > ADDRESS_LIST_MAX) {
-        throw new RangeError(`must hold 1 to ${ADDRESS_LIST_MAX} addresses`);
-      }
-      return parts.map((part) => parseAddress(part, port));
-    },
-  });
+/** A setting that has yet to be said what it is for, in one or two sentences. */
+export interface NeedsDoc<T> {
+  doc(text: string): Setting<T>;
+}
+
+/** Makes the settings of one section, each from its key and default. */
+export class Section {
+  readonly #name: string;
+  readonly #aliases: readonly string[];
+
+  /** `aliases`: other sections in which the keys are accepted too. */
+  constructor(name: string, ...aliases: readonly string[]) {
+    this.#name = name;
+    this.#aliases = aliases;
+  }
+
+  /** A whole number. */
+  integer(key: string, fallback: number, bounds: Bounds): NeedsDoc<number> {
+    return this.#number(key, fallback, bounds, (text) => parseNumber(text, bounds, true));
+  }
+
+  /** A share or ratio that may have a fraction. */
+  fraction(key: string, fallback: number, bounds: Bounds): NeedsDoc<number> {
+    return this.#number(key, fallback, bounds, (text) => parseNumber(text, bounds, false));
+  }
+
+  /** A time written in seconds (fractions allowed); the value in code is in milliseconds. */
+  seconds(key: string, fallback: number, bounds: Bounds): NeedsDoc<number> {
+    return this.#setting(key, {
+      defaultValue: fallback * 1000,
+      defaultText: String(fallback),
+      range: `seconds, ${bounds[0]} to ${bounds[1]}`,
+      parse: (text) => Math.round(parseNumber(text, bounds, false) * 1000),
+    });
+  }
+
+  /** Free text. */
+  text(key: string, fallback: string, options: TextOptions = {}): NeedsDoc<string> {
+    const { shape: range = "text", secret = false } = options;
+    return this.#setting(key, {
+      defaultValue: fallback,
+      defaultText: fallback,
+      range,
+      secret,
+      parse: (value) => value,
+    });
+  }
+
+  /** Yes or no: `1`, `true`, `yes`, `on` and their opposites. */
+  boolean(key: string, fallback: boolean): NeedsDoc<boolean> {
+    return this.#setting(key, {
+      defaultValue: fallback,
+      defaultText: fallback ? "1" : "0",
+      range: "0 or 1",
+      parse(value): boolean {
+        const lower = value.trim().toLowerCase();
+        if (["1", "true", "yes", "on"].includes(lower)) return true;
+        if (["0", "false", "no", "off"].includes(lower)) return false;
+        throw new RangeError("must be 0 or 1");
+      },
+    });
+  }
+
+  /** One of a few words. */
+  choice<const Value extends string>(
+    key: string,
+    fallback: NoInfer<Value>,
+    values: readonly Value[],
+  ): NeedsDoc<Value> {
+    return this.#setting<Value>(key, {
+      defaultValue: fallback,
+      defaultText: fallback,
+      range: values.join(" | "),
+      parse(value): Value {
+        const found = values.find((candidate) => candidate === value.trim());
+        if (found === undefined) throw new RangeError(`must be one of ${values.join(", ")}`);
+        return found;
+      },
+    });
+  }
+
+  /**
+   * One or several `host[:port]` in key `ip`, separated by commas or spaces; a host without a port
+   * takes the port of the companion key `port` (the original's `ip` and `port` pair), else
+   * `defaultPort`.
+   */
+  addresses(defaultIp: string, defaultPort: number): NeedsDoc<readonly Address[]> {
+    return this.#setting<readonly Address[]>("ip", {
+      companions: { port: parsePort },
+      defaultValue: [{ hostname: defaultIp, port: defaultPort }],
+      defaultText: `${defaultIp} (port = ${defaultPort})`,
+      range: `1 to ${ADDRESS_LIST_MAX} of host or host:port`,
+      parse(value, companions): readonly Address[] {
+        const port = companions.port === undefined ? defaultPort : parsePort(companions.port);
+        const list = value === "" ? defaultIp : value;
+        const parts = list.split(/[\s,]+/).filter((part) => part !== "");
+        if (parts.length === 0 || parts.length > ADDRESS_LIST_MAX) {
+          throw new RangeError(`must hold 1 to ${ADDRESS_LIST_MAX} addresses`);
+        }
+        return parts.map((part) => parseAddress(part, port));
+      },
+    });
+  }
+
+  #number(
+    key: string,
+    fallback: number,
+    [min, max]: Bounds,
+    parse: (text: string) => number,
+  ): NeedsDoc<number> {
+    const range = `${min} to ${max}`;
+    const defaultText = String(fallback);
+    return this.#setting(key, { defaultValue: fallback, defaultText, range, parse });
+  }
+
+  #setting<T>(
+    key: string,
+    rest:
+      & Pick<Setting<T>, "defaultValue" | "defaultText" | "range" | "parse">
+      & Partial<Setting<T>>,
+  ): NeedsDoc<T> {
+    const where = { section: this.#name, key, sectionAliases: this.#aliases };
+    return { doc: (doc) => ({ ...where, companions: {}, secret: false, ...rest, doc }) };
+  }
 }
 
 /** Sections that some program of this project or of the original reads. */

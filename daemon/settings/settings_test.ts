@@ -2,49 +2,20 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ConfigFile } from "../../reactor/config_file.ts";
 import { ConfigError } from "../../reactor/errors.ts";
-import {
-  addressList,
-  boolean,
-  choice,
-  describeSettings,
-  environmentName,
-  flagName,
-  fraction,
-  integer,
-  readSettings,
-  seconds,
-  text,
-} from "./settings.ts";
+import { describeSettings, environmentName, flagName, readSettings, Section } from "./settings.ts";
+
+const loadbalance = new Section("loadbalance");
 
 const table = {
-  probeCount: integer("loadbalance", "probe_num", {
-    default: 10,
-    min: 1,
-    max: 1000,
-    doc: "Probe.",
-  }),
-  errorRate: fraction("loadbalance", "err_rate", { default: 0.1, min: 0, max: 1, doc: "Rate." }),
-  idleTimeoutMs: seconds("loadbalance", "idle_timeout", {
-    default: 15,
-    min: 0.05,
-    max: 3600,
-    doc: "Window.",
-  }),
-  zone: text("agent", "zone", { default: "", doc: "Zone." }),
-  allow: boolean("auth", "allow_insecure", { default: false, doc: "Allow." }),
-  level: choice("log", "level", { default: "info", values: ["info", "error"], doc: "Level." }),
-  dnsAddresses: addressList("dnsserver", {
-    defaultIp: "127.0.0.1",
-    defaultPort: 7778,
-    doc: "Dns.",
-  }),
-  storeThreads: integer("reporter", "db_thread_cnt", {
-    default: 3,
-    min: 1,
-    max: 64,
-    doc: "Threads.",
-    sectionAliases: ["repoter"],
-  }),
+  probeCount: loadbalance.integer("probe_num", 10, [1, 1000]).doc("Probe."),
+  errorRate: loadbalance.fraction("err_rate", 0.1, [0, 1]).doc("Rate."),
+  idleTimeoutMs: loadbalance.seconds("idle_timeout", 15, [0.05, 3600]).doc("Window."),
+  zone: new Section("agent").text("zone", "").doc("Zone."),
+  allow: new Section("auth").boolean("allow_insecure", false).doc("Allow."),
+  level: new Section("log").choice("level", "info", ["info", "error"]).doc("Level."),
+  dnsAddresses: new Section("dnsserver").addresses("127.0.0.1", 7778).doc("Dns."),
+  storeThreads: new Section("reporter", "repoter").integer("db_thread_cnt", 3, [1, 64])
+    .doc("Threads."),
 };
 
 const file = (content: string): ConfigFile => ConfigFile.parse(content, "lars.conf");
@@ -138,7 +109,7 @@ test("readSettings() passes over sections and shared keys of other services", ()
 
 test("readSettings() never shows a secret", () => {
   const secret = {
-    password: integer("mysql", "db_passwd", { default: 0, min: 0, max: 1, doc: "Secret." }),
+    password: new Section("mysql").integer("db_passwd", 0, [0, 1]).doc("Secret."),
   };
   const hidden = { password: { ...secret.password, secret: true } };
   assert.throws(
