@@ -19,6 +19,29 @@ export interface ModuleKey {
 }
 
 /**
+ * One row of Module: what a module is called, and how its nodes are picked and judged. A module that
+ * was changed by `editRoutes` or `setModules` has a row, with or without name and policy: its
+ * changes are marked when they are meant. Modules that only foreign hands wrote have none.
+ */
+export interface ModuleRow extends ModuleKey {
+  /** At most 128 printable characters; "" = none. */
+  readonly name: string;
+  /**
+   * Text of a JSON object as `parseModulePolicy` of `balancer/` reads it, at most 4096 bytes of
+   * UTF-8; "" = the rules of the configuration. Foreign writers may have stored anything.
+   */
+  readonly policy: string;
+  /** Last change, in unix seconds. */
+  readonly updatedAt: number;
+}
+
+/** A new name or policy of a module; what is left out stays. "" takes it away. */
+export interface ModuleChange extends ModuleKey {
+  readonly name?: string;
+  readonly policy?: string;
+}
+
+/**
  * A module as the key of maps: `modId * 2^32 + cmdId` while that is exact, else the text
  * `"modId,cmdId"`. Maps find numbers several times faster than fresh texts, and modIds from 2^21 up
  * are rare. Never shown to anybody.

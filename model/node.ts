@@ -45,6 +45,28 @@ export interface RouteNode extends NodeAddress {
   readonly state?: NodeState;
 }
 
+/** A node in the route table, as stored: foreign writers may have put any unsigned number as port. */
+export interface RouteRow extends NodeKey {
+  /** Share of the calls against the other nodes of the module, 0 to 10000. @default {100} */
+  readonly weight: number;
+  /** Name of the zone the node stands in, at most 64 characters. @default {""} */
+  readonly zone: string;
+  /** @default {"on"} */
+  readonly state: NodeState;
+}
+
+/** A node to be added; what is left out takes the default of {@linkcode RouteRow}. */
+export interface NodeSpec extends ModuleKey, RouteNode {}
+
+/**
+ * One wish of an editor. `add` conflicts with a node that exists, `remove` and `set` with one that
+ * is missing. Edits of one call are applied in their order.
+ */
+export type RouteEdit =
+  | ({ readonly op: "add" } & NodeSpec)
+  | ({ readonly op: "remove" } & NodeKey)
+  | ({ readonly op: "set" } & NodeSpec);
+
 /** True for a port that can be called. */
 export function isNodePort(port: number): boolean {
   return Number.isInteger(port) && port >= 1 && port <= PORT_MAX;

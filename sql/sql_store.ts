@@ -4,7 +4,7 @@ import { type Clock, sleep } from "../reactor/time/clock.ts";
 import { messageOf, StoreError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
-import { ConsoleSqlStore } from "./console/console_sql_store.ts";
+import { consoleSqlStore } from "./console/console_sql_store.ts";
 import type { ConsoleStore } from "./console/console_store.ts";
 import type {
   CallHistory,
@@ -14,7 +14,7 @@ import type {
   RollUpResult,
 } from "./results/call_history.ts";
 import { HISTORY_STEPS_S } from "./results/call_history.ts";
-import { type Driver, StatementFault } from "./drivers/driver.ts";
+import { type Driver, type ScriptMaker, StatementFault } from "./drivers/driver.ts";
 import type { EventQuery, EventRecord, EventRetention, NewEvent } from "./results/event.ts";
 import {
   addEventsScript,
@@ -154,7 +154,7 @@ export class SqlStore implements Store {
   constructor(options: SqlStoreOptions) {
     this.#driver = options.driver;
     this.#options = options;
-    this.console = new ConsoleSqlStore({
+    this.console = consoleSqlStore({
       driver: options.driver,
       attempt: (action, work) => this.#attempt(action, work),
       shape: () => this.#currentShape(),
@@ -170,14 +170,11 @@ export class SqlStore implements Store {
   }
 
   routeMark(): Promise<RouteMark> {
-    return this.#attempt("read the route version", () => this.#driver.run(routeMarkScript));
+    return this.#plain("read the route version", routeMarkScript);
   }
 
   changedModules(afterChangeId: number): Promise<ModuleKey[]> {
-    return this.#attempt(
-      "read the changed modules",
-      () => this.#driver.run(() => changedModulesScript(afterChangeId)),
-    );
+    return this.#plain("read the changed modules", () => changedModulesScript(afterChangeId));
   }
 
   async readRoutes(
@@ -208,39 +205,32 @@ export class SqlStore implements Store {
 
   readModules(keys: readonly ModuleKey[]): Promise<RouteRow[]> {
     if (keys.length === 0) return Promise.resolve([]);
-    return this.#attempt("read the routes of some modules", async () => {
-      const shape = await this.#currentShape();
-      return await this.#driver.run(() => readModulesScript(shape, keys));
-    });
+    return this.#run("read the routes of some modules", (shape) => readModulesScript(shape, keys));
   }
 
   async editRoutes(edits: readonly RouteEdit[], options: EditOptions = {}): Promise<EditResult> {
     validateEdits(edits);
-    if (edits.length === 0) return { changed: [], version: (await this.routeMark()).version };
-    return await this.#attempt("edit the routes", async () => {
-      const shape = await this.#currentShape();
-      const script = (): ReturnType<typeof editRoutesScript> =>
-        editRoutesScript(this.dialect, shape, edits, options.meant);
-      return await this.#driver.transact(script, { durable: true });
-    });
+    return await this.#edit(
+      "edit the routes",
+      edits.length,
+      (shape) => editRoutesScript(this.dialect, shape, edits, options.meant),
+    );
   }
 
   async confirmRoutes(keys: readonly ModuleKey[]): Promise<EditResult> {
     validateModuleKeys(keys);
-    if (keys.length === 0) return { changed: [], version: (await this.routeMark()).version };
-    return await this.#attempt("confirm the routes", async () => {
-      const shape = await this.#currentShape();
-      const script = (): ReturnType<typeof confirmRoutesScript> =>
-        confirmRoutesScript(this.dialect, shape, keys);
-      return await this.#driver.transact(script, { durable: true });
-    });
+    return await this.#edit(
+      "confirm the routes",
+      keys.length,
+      (shape) => confirmRoutesScript(this.dialect, shape, keys),
+    );
   }
 
   meantModules(afterChangeId: number): Promise<ModuleKey[]> {
-    return this.#attempt("read which changes are meant", async () => {
-      const shape = await this.#currentShape();
-      return await this.#driver.run(() => meantModulesScript(shape, afterChangeId));
-    });
+    return this.#run(
+      "read which changes are meant",
+      (shape) => meantModulesScript(shape, afterChangeId),
+    );
   }
 
   moduleRows(keys?: readonly ModuleKey[]): Promise<ModuleRow[]> {
@@ -262,57 +252,38 @@ export class SqlStore implements Store {
 
   async setModules(changes: readonly ModuleChange[]): Promise<EditResult> {
     validateModuleChanges(changes);
-    if (changes.length === 0) return { changed: [], version: (await this.routeMark()).version };
-    return await this.#attempt("set the modules", async () => {
-      const shape = await this.#currentShape();
-      const script = (): ReturnType<typeof setModulesScript> =>
-        setModulesScript(this.dialect, shape, changes);
-      return await this.#driver.transact(script, { durable: true });
-    });
+    return await this.#edit(
+      "set the modules",
+      changes.length,
+      (shape) => setModulesScript(this.dialect, shape, changes),
+    );
   }
 
   async writeCallStatus(rows: readonly CallStatusRow[]): Promise<void> {
     for (const chunk of chunksOf(sortCallStatus(rows), CALL_STATUS_CHUNK_ROWS)) {
-      await this.#attempt("write call results", async () => {
-        const shape = await this.#currentShape();
-        const script = (): ReturnType<typeof writeCallStatusScript> =>
-          writeCallStatusScript(this.dialect, shape, chunk);
-        // In MySQL each statement is a transaction of its own, so it holds its locks for less.
-        await (this.dialect === "mysql"
-          ? this.#driver.run(script)
-          : this.#driver.transact(script, { durable: false }));
-      });
-      await this.#options.yieldToLoop();
+      await this.#writeRows(
+        "write call results",
+        (shape) => writeCallStatusScript(this.dialect, shape, chunk),
+      );
     }
   }
 
   readCallStatus(filter: CallStatusFilter = {}): Promise<CallStatusRow[]> {
-    return this.#attempt("read call results", async () => {
-      const shape = await this.#currentShape();
-      return await this.#driver.run(() => readCallStatusScript(shape, filter));
-    });
+    return this.#run("read call results", (shape) => readCallStatusScript(shape, filter));
   }
 
   async writeCallHistory(source: number, rows: readonly CallHistoryRow[]): Promise<void> {
     for (const chunk of chunksOf(sortCallHistory(rows), CALL_HISTORY_CHUNK_ROWS)) {
-      await this.#attempt("write the call history", async () => {
-        const shape = await this.#currentShape();
-        const script = (): ReturnType<typeof writeCallHistoryScript> =>
-          writeCallHistoryScript(this.dialect, shape, source, chunk);
-        await (this.dialect === "mysql"
-          ? this.#driver.run(script)
-          : this.#driver.transact(script, { durable: false }));
-      });
-      await this.#options.yieldToLoop();
+      await this.#writeRows(
+        "write the call history",
+        (shape) => writeCallHistoryScript(this.dialect, shape, source, chunk),
+      );
     }
   }
 
   readCallHistory(query: CallHistoryQuery): Promise<CallHistory> {
     const nowS = Math.trunc(this.#options.clock.wallMs() / 1000);
-    return this.#attempt("read the call history", async () => {
-      const shape = await this.#currentShape();
-      return await this.#driver.run(() => readCallHistoryScript(shape, query, nowS));
-    });
+    return this.#run("read the call history", (shape) => readCallHistoryScript(shape, query, nowS));
   }
 
   async rollUpCallHistory(options: RollUpOptions): Promise<RollUpResult> {
@@ -346,10 +317,7 @@ export class SqlStore implements Store {
 
   /** One transaction of a roll-up; others get their turn after it. */
   async #rollUpPart<T>(script: (shape: SchemaShape) => Script<T>): Promise<T> {
-    const result = await this.#attempt("roll the call history up", async () => {
-      const shape = await this.#currentShape();
-      return await this.#driver.transact(() => script(shape), { durable: false });
-    });
+    const result = await this.#transact("roll the call history up", script, false);
     await this.#options.yieldToLoop();
     return result;
   }
@@ -357,46 +325,36 @@ export class SqlStore implements Store {
   async addEvents(events: readonly NewEvent[]): Promise<void> {
     const values = checkEvents(events);
     if (values.length === 0) return;
-    await this.#attempt("store events", async () => {
-      const shape = await this.#currentShape();
-      await this.#driver.transact(() => addEventsScript(shape, values), { durable: false });
-    });
+    await this.#transact("store events", (shape) => addEventsScript(shape, values), false);
   }
 
   readEvents(query: EventQuery = {}): Promise<EventRecord[]> {
-    return this.#attempt("read events", async () => {
-      const shape = await this.#currentShape();
-      return await this.#driver.run(() => readEventsScript(shape, query));
-    });
+    return this.#run("read events", (shape) => readEventsScript(shape, query));
   }
 
   pruneEvents(retention: EventRetention): Promise<void> {
-    return this.#attempt("delete old events", async () => {
-      const shape = await this.#currentShape();
-      await this.#driver.run(() => pruneEventsScript(shape, retention));
-    });
+    return this.#run("delete old events", (shape) => pruneEventsScript(shape, retention));
   }
 
   async heartbeat(instance: ServiceInstance): Promise<void> {
-    await this.#attempt("write a sign of life", async () => {
-      const shape = await this.#currentShape();
-      await this.#driver.run(() => heartbeatScript(this.dialect, shape, instance));
-    });
+    const script = (shape: SchemaShape): Script<void> =>
+      heartbeatScript(this.dialect, shape, instance);
+    await this.#run("write a sign of life", script);
     await this.#forgetSilent(instance.seenAt);
   }
 
   async sightings(instances: readonly ServiceInstance[]): Promise<void> {
     for (const chunk of chunksOf(sortInstances(instances), SIGHTINGS_CHUNK_ROWS)) {
-      await this.#attempt("write which agents are alive", async () => {
-        const shape = await this.#currentShape();
-        await this.#driver.run(() => sightingsScript(this.dialect, shape, chunk));
-      });
+      await this.#run(
+        "write which agents are alive",
+        (shape) => sightingsScript(this.dialect, shape, chunk),
+      );
       await this.#options.yieldToLoop();
     }
     for (const kind of new Set(instances.map((instance) => instance.kind))) {
-      await this.#attempt(
+      await this.#plain(
         "forget what is too much",
-        () => this.#driver.run(() => trimInstancesScript(kind, INSTANCE_ROWS_MAX)),
+        () => trimInstancesScript(kind, INSTANCE_ROWS_MAX),
       );
     }
   }
@@ -406,31 +364,19 @@ export class SqlStore implements Store {
     const lastMs = this.#forgotSilentAtMs;
     if (lastMs !== undefined && nowMs - lastMs < FORGET_SILENT_INTERVAL_MS) return;
     this.#forgotSilentAtMs = nowMs;
-    await this.#attempt(
-      "forget silent services",
-      () => this.#driver.run(() => forgetSilentScript(nowS)),
-    );
+    await this.#plain("forget silent services", () => forgetSilentScript(nowS));
   }
 
   forgetInstance(kind: ServiceInstance["kind"], address: string): Promise<void> {
-    return this.#attempt("forget a service", async () => {
-      const shape = await this.#currentShape();
-      await this.#driver.run(() => forgetInstanceScript(shape, kind, address));
-    });
+    return this.#run("forget a service", (shape) => forgetInstanceScript(shape, kind, address));
   }
 
   instances(kinds?: readonly ServiceInstance["kind"][]): Promise<ServiceInstance[]> {
-    return this.#attempt("read the services", async () => {
-      const shape = await this.#currentShape();
-      return await this.#driver.run(() => instancesScript(shape, kinds));
-    });
+    return this.#run("read the services", (shape) => instancesScript(shape, kinds));
   }
 
   schemaVersion(): Promise<number> {
-    return this.#attempt(
-      "read the schema version",
-      () => this.#driver.run(() => schemaVersionScript(this.dialect)),
-    );
+    return this.#plain("read the schema version", () => schemaVersionScript(this.dialect));
   }
 
   async migrate(): Promise<MigrateResult> {
@@ -445,11 +391,52 @@ export class SqlStore implements Store {
   }
 
   async ping(): Promise<void> {
-    await this.#attempt("reach the database", () => this.#driver.run(() => rowsScript("SELECT 1")));
+    await this.#plain("reach the database", () => rowsScript("SELECT 1"));
   }
 
   close(): Promise<void> {
     return this.#driver.close();
+  }
+
+  /** Runs a script that needs no table of ours. */
+  #plain<T>(action: string, makeScript: ScriptMaker<T>): Promise<T> {
+    return this.#attempt(action, () => this.#driver.run(makeScript));
+  }
+
+  #run<T>(action: string, script: (shape: SchemaShape) => Script<T>): Promise<T> {
+    return this.#attempt(action, async () => {
+      const shape = await this.#currentShape();
+      return await this.#driver.run(() => script(shape));
+    });
+  }
+
+  #transact<T>(
+    action: string,
+    script: (shape: SchemaShape) => Script<T>,
+    durable: boolean,
+  ): Promise<T> {
+    return this.#attempt(action, async () => {
+      const shape = await this.#currentShape();
+      return await this.#driver.transact(() => script(shape), { durable });
+    });
+  }
+
+  /** An edit of `count` things; of none only the version is read. */
+  async #edit(
+    action: string,
+    count: number,
+    script: (shape: SchemaShape) => Script<EditResult>,
+  ): Promise<EditResult> {
+    if (count === 0) return { changed: [], version: (await this.routeMark()).version };
+    return await this.#transact(action, script, true);
+  }
+
+  /** Writes one chunk of many rows; others get their turn after it. */
+  async #writeRows(action: string, script: (shape: SchemaShape) => Script<void>): Promise<void> {
+    // In MySQL each statement is a transaction of its own, so it holds its locks for less.
+    if (this.dialect === "mysql") await this.#run(action, script);
+    else await this.#transact(action, script, false);
+    await this.#options.yieldToLoop();
   }
 
   async #currentShape(): Promise<SchemaShape> {

@@ -3,53 +3,11 @@
 import type { CallHistoryStore } from "./results/call_history.ts";
 import type { ConsoleStore } from "./console/console_store.ts";
 import type { EventStore } from "./results/event.ts";
-import type { ModuleKey } from "../model/module.ts";
-import type { NodeKey, NodeState, RouteNode } from "../model/node.ts";
+import type { ModuleChange, ModuleKey, ModuleRow } from "../model/module.ts";
+import type { NodeKey, RouteEdit, RouteRow } from "../model/node.ts";
 
-/** One row of RouteData, as stored: foreign writers may have put any unsigned number as port. */
-export interface RouteRow extends NodeKey {
-  /** Share of the calls against the other nodes of the module, 0 to 10000. @default {100} */
-  readonly weight: number;
-  /** Name of the zone the node stands in, at most 64 characters. @default {""} */
-  readonly zone: string;
-  /** @default {"on"} */
-  readonly state: NodeState;
-}
-
-/** A node to be added; what is left out takes the default of {@linkcode RouteRow}. */
-export interface NodeSpec extends ModuleKey, RouteNode {}
-
-/**
- * One wish of an editor. `add` conflicts with a node that exists, `remove` and `set` with one that
- * is missing. Edits of one call are applied in their order.
- */
-export type RouteEdit =
-  | ({ readonly op: "add" } & NodeSpec)
-  | ({ readonly op: "remove" } & NodeKey)
-  | ({ readonly op: "set" } & NodeSpec);
-
-/**
- * One row of Module: what a module is called, and how its nodes are picked and judged. A module that
- * was changed by `editRoutes` or `setModules` has a row, with or without name and policy: its
- * changes are marked when they are meant. Modules that only foreign hands wrote have none.
- */
-export interface ModuleRow extends ModuleKey {
-  /** At most 128 printable characters; "" = none. */
-  readonly name: string;
-  /**
-   * Text of a JSON object as `parseModulePolicy` of `balancer/` reads it, at most 4096 bytes of
-   * UTF-8; "" = the rules of the configuration. Foreign writers may have stored anything.
-   */
-  readonly policy: string;
-  /** Last change, in unix seconds. */
-  readonly updatedAt: number;
-}
-
-/** A new name or policy of a module; what is left out stays. "" takes it away. */
-export interface ModuleChange extends ModuleKey {
-  readonly name?: string;
-  readonly policy?: string;
-}
+export type { ModuleChange, ModuleRow } from "../model/module.ts";
+export type { NodeSpec, RouteEdit, RouteRow } from "../model/node.ts";
 
 /** How an edit is to be taken. */
 export interface EditOptions {

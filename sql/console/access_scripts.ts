@@ -39,6 +39,26 @@ export function* insertedIdScript(dialect: Dialect): Script<number> {
   return numberOf(rows[0]?.id);
 }
 
+/**
+ * Inserts a row and writes the audit.
+ *
+ * @param columns Separated by `, `.
+ * @returns the id of the row.
+ */
+export function* insertScript(
+  dialect: Dialect,
+  table: string,
+  columns: string,
+  values: readonly SqlValue[],
+  audit: AuditEntry,
+): Script<number> {
+  const places = values.map(() => "?").join(", ");
+  yield { sql: `INSERT INTO ${table}(${columns}) VALUES (${places})`, params: values };
+  const id = yield* insertedIdScript(dialect);
+  yield* auditScript(dialect, audit);
+  return id;
+}
+
 /** Refuses one more row in a table that is full. */
 export function* requireRoomScript(
   table: string,
@@ -204,7 +224,7 @@ export function* patchUserScript(
   name: string,
   patch: Partial<Pick<UserRow, "role" | "disabled" | "passwordHash" | "mustChange">>,
   audit: AuditEntry,
-  keepSession: string,
+  keepSession = "",
 ): Script<UserRow | undefined> {
   const users = yield* lockUsersScript(dialect);
   const before = users.find((user) => user.name === name);
@@ -345,7 +365,7 @@ function tokenOf(row: SqlRow): TokenRow {
 }
 
 /** Tokens, of one owner when given. */
-export function* tokensScript(owner: string | undefined): Script<TokenRow[]> {
+export function* tokensScript(owner?: string): Script<TokenRow[]> {
   const rows = yield {
     sql: `SELECT ${TOKEN_COLUMNS} FROM ConsoleToken AS t` +
       `${owner === undefined ? "" : " WHERE t.owner = ?"} ORDER BY t.id`,
@@ -373,22 +393,10 @@ export function* addTokenScript(
   audit: AuditEntry,
 ): Script<number> {
   yield* requireRoomScript("ConsoleToken", "TOKENS_MAX", TOKENS_MAX, "tokens");
-  yield {
-    sql: "INSERT INTO ConsoleToken(title, owner, role, hash, created_at, expires_at, used_at) " +
-      "VALUES (?, ?, ?, ?, ?, ?, ?)",
-    params: [
-      token.title,
-      token.owner,
-      token.role,
-      token.hash,
-      token.createdAtMs,
-      token.expiresAtMs,
-      token.usedAtMs,
-    ],
-  };
-  const id = yield* insertedIdScript(dialect);
-  yield* auditScript(dialect, audit);
-  return id;
+  const { title, owner, role, hash, createdAtMs, expiresAtMs, usedAtMs } = token;
+  const values = [title, owner, role, hash, createdAtMs, expiresAtMs, usedAtMs];
+  const columns = "title, owner, role, hash, created_at, expires_at, used_at";
+  return yield* insertScript(dialect, "ConsoleToken", columns, values, audit);
 }
 
 /** Notes the use of a token. */

@@ -1,6 +1,6 @@
 // Core. The conversations about alert rules, silences, webhooks, and what the console remembers.
 
-import { auditScript, insertedIdScript, requireRoomScript } from "./access_scripts.ts";
+import { auditScript, insertScript, requireRoomScript } from "./access_scripts.ts";
 import {
   type AuditEntry,
   type RuleRow,
@@ -66,13 +66,7 @@ export function* addRuleScript(
   audit: AuditEntry,
 ): Script<number> {
   yield* requireRoomScript("AlertRule", "RULES_MAX", RULES_MAX, "alert rules");
-  yield {
-    sql: `INSERT INTO AlertRule(${RULE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    params: ruleValues(rule),
-  };
-  const id = yield* insertedIdScript(dialect);
-  yield* auditScript(dialect, audit);
-  return id;
+  return yield* insertScript(dialect, "AlertRule", RULE_COLUMNS, ruleValues(rule), audit);
 }
 
 /** True when the table has the row, which is locked then. */
@@ -113,11 +107,12 @@ export function* removeByIdScript(
   return true;
 }
 
+const SILENCE_COLUMNS = "rule_id, modid, cmdid, node, why, who, created_at, ends_at";
+
 /** Silences that end after an instant. */
 export function* silencesScript(nowMs: number): Script<SilenceRow[]> {
   const rows = yield {
-    sql: "SELECT id, rule_id, modid, cmdid, node, why, who, created_at, ends_at " +
-      "FROM AlertSilence WHERE ends_at > ? ORDER BY id",
+    sql: `SELECT id, ${SILENCE_COLUMNS} FROM AlertSilence WHERE ends_at > ? ORDER BY id`,
     params: [nowMs],
   };
   return rows.map((row) => ({
@@ -141,23 +136,9 @@ export function* addSilenceScript(
 ): Script<number> {
   yield { sql: "DELETE FROM AlertSilence WHERE ends_at <= ?", params: [silence.createdAtMs] };
   yield* requireRoomScript("AlertSilence", "SILENCES_MAX", SILENCES_MAX, "silences");
-  yield {
-    sql: "INSERT INTO AlertSilence(rule_id, modid, cmdid, node, why, who, created_at, ends_at) " +
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-    params: [
-      silence.ruleId,
-      silence.modId,
-      silence.cmdId,
-      silence.node,
-      silence.why,
-      silence.who,
-      silence.createdAtMs,
-      silence.endsAtMs,
-    ],
-  };
-  const id = yield* insertedIdScript(dialect);
-  yield* auditScript(dialect, audit);
-  return id;
+  const { ruleId, modId, cmdId, node, why, who, createdAtMs, endsAtMs } = silence;
+  const values = [ruleId, modId, cmdId, node, why, who, createdAtMs, endsAtMs];
+  return yield* insertScript(dialect, "AlertSilence", SILENCE_COLUMNS, values, audit);
 }
 
 /** Every webhook. */
@@ -181,13 +162,9 @@ export function* addWebhookScript(
   audit: AuditEntry,
 ): Script<number> {
   yield* requireRoomScript("AlertWebhook", "WEBHOOKS_MAX", WEBHOOKS_MAX, "webhooks");
-  yield {
-    sql: "INSERT INTO AlertWebhook(title, url, secret, enabled) VALUES (?, ?, ?, ?)",
-    params: [webhook.title, webhook.url, webhook.secret, webhook.enabled ? 1 : 0],
-  };
-  const id = yield* insertedIdScript(dialect);
-  yield* auditScript(dialect, audit);
-  return id;
+  const { title, url, secret, enabled } = webhook;
+  const values = [title, url, secret, enabled ? 1 : 0];
+  return yield* insertScript(dialect, "AlertWebhook", "title, url, secret, enabled", values, audit);
 }
 
 /** Replaces a webhook. */

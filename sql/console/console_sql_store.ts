@@ -39,27 +39,10 @@ import {
   changesScript,
   nodeCallsScript,
 } from "./change_scripts.ts";
-import type {
-  AuditEntry,
-  AuditRow,
-  BackFilter,
-  ChangeContent,
-  ChangeOutcome,
-  ChangeRow,
-  ChangeWish,
-  ConsoleStore,
-  NodeCalls,
-  RuleRow,
-  SessionRow,
-  SilenceRow,
-  TokenRow,
-  UserRow,
-  WebhookRow,
-} from "./console_store.ts";
-import type { Driver, ScriptMaker } from "../drivers/driver.ts";
+import type { ConsoleStore } from "./console_store.ts";
+import type { Driver } from "../drivers/driver.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
 import type { Dialect, Script } from "../drivers/sql_script.ts";
-import type { ModuleKey } from "../../model/module.ts";
 
 /** What the console's part takes from the store it belongs to. */
 export interface StoreCore {
@@ -70,204 +53,72 @@ export interface StoreCore {
   shape(): Promise<SchemaShape>;
 }
 
-/** The one implementation of {@linkcode ConsoleStore}. */
-export class ConsoleSqlStore implements ConsoleStore {
-  readonly #core: StoreCore;
-  readonly #dialect: Dialect;
+/** A method of the store. */
+type Method<Given extends unknown[], T> = (...given: Given) => Promise<T>;
 
-  constructor(core: StoreCore) {
-    this.#core = core;
-    this.#dialect = core.driver.dialect;
-  }
-
-  users(): Promise<UserRow[]> {
-    return this.#read("read the users", usersScript);
-  }
-
-  user(name: string): Promise<UserRow | undefined> {
-    return this.#read("read a user", () => userScript(name));
-  }
-
-  async addUser(user: UserRow, audit: AuditEntry): Promise<void> {
-    await this.#write("add a user", () => addUserScript(this.#dialect, user, audit, false));
-  }
-
-  addFirstUser(user: UserRow, audit: AuditEntry): Promise<boolean> {
-    return this.#write("add a user", () => addUserScript(this.#dialect, user, audit, true));
-  }
-
-  patchUser(
-    name: string,
-    patch: Partial<Pick<UserRow, "role" | "disabled" | "passwordHash" | "mustChange">>,
-    audit: AuditEntry,
-    keepSession = "",
-  ): Promise<UserRow | undefined> {
-    const script = (): Script<UserRow | undefined> =>
-      patchUserScript(this.#dialect, name, patch, audit, keepSession);
-    return this.#write("change a user", script);
-  }
-
-  removeUser(name: string, audit: AuditEntry): Promise<boolean> {
-    return this.#write("remove a user", () => removeUserScript(this.#dialect, name, audit));
-  }
-
-  addSession(session: SessionRow, audit: AuditEntry): Promise<void> {
-    return this.#write("note a login", () => addSessionScript(this.#dialect, session, audit));
-  }
-
-  session(hash: string): Promise<{ session: SessionRow; user: UserRow } | undefined> {
-    return this.#read("read a session", () => sessionScript(hash));
-  }
-
-  touchSession(hash: string, seenAtMs: number, expiresAtMs: number): Promise<void> {
-    return this.#read("keep a session", () => touchSessionScript(hash, seenAtMs, expiresAtMs));
-  }
-
-  removeSession(hash: string, audit: AuditEntry): Promise<void> {
-    return this.#write("end a session", () => removeSessionScript(this.#dialect, hash, audit));
-  }
-
-  tokens(owner?: string): Promise<TokenRow[]> {
-    return this.#read("read the tokens", () => tokensScript(owner));
-  }
-
-  token(hash: string): Promise<{ token: TokenRow; user: UserRow } | undefined> {
-    return this.#read("read a token", () => tokenScript(hash));
-  }
-
-  addToken(token: Omit<TokenRow, "id">, audit: AuditEntry): Promise<number> {
-    return this.#write("add a token", () => addTokenScript(this.#dialect, token, audit));
-  }
-
-  touchToken(id: number, usedAtMs: number): Promise<void> {
-    return this.#read("note the use of a token", () => touchTokenScript(id, usedAtMs));
-  }
-
-  removeToken(id: number, owner: string | undefined, audit: AuditEntry): Promise<boolean> {
-    return this.#write(
-      "revoke a token",
-      () => removeTokenScript(this.#dialect, id, owner, audit),
-    );
-  }
-
-  audit(entry: AuditEntry): Promise<void> {
-    return this.#write("write the audit", () => auditScript(this.#dialect, entry));
-  }
-
-  auditRows(filter: BackFilter & { who?: string; action?: string }): Promise<AuditRow[]> {
-    return this.#read("read the audit", () => auditRowsScript(filter));
-  }
-
-  change(wish: ChangeWish): Promise<ChangeOutcome> {
-    return this.#core.attempt("change the routes", async () => {
-      const shape = await this.#core.shape();
-      return await this.#core.driver.transact(
-        () => changeScript(this.#dialect, shape, wish),
-        { durable: true },
-      );
-    });
-  }
-
-  changes(
-    filter: BackFilter & Partial<ModuleKey> & { who?: string },
-  ): Promise<ChangeRow[]> {
-    return this.#read("read the history of changes", () => changesScript(filter));
-  }
-
-  changeContent(id: number): Promise<ChangeContent | undefined> {
-    return this.#read("read a change", () => changeContentScript(id));
-  }
-
-  rules(): Promise<RuleRow[]> {
-    return this.#read("read the alert rules", rulesScript);
-  }
-
-  addRule(rule: Omit<RuleRow, "id">, audit: AuditEntry): Promise<number> {
-    return this.#write("add an alert rule", () => addRuleScript(this.#dialect, rule, audit));
-  }
-
-  putRule(rule: RuleRow, audit: AuditEntry): Promise<boolean> {
-    return this.#write("change an alert rule", () => putRuleScript(this.#dialect, rule, audit));
-  }
-
-  removeRule(id: number, audit: AuditEntry): Promise<boolean> {
-    return this.#remove("AlertRule", id, audit);
-  }
-
-  silences(nowMs: number): Promise<SilenceRow[]> {
-    return this.#read("read the silences", () => silencesScript(nowMs));
-  }
-
-  addSilence(silence: Omit<SilenceRow, "id">, audit: AuditEntry): Promise<number> {
-    return this.#write("add a silence", () => addSilenceScript(this.#dialect, silence, audit));
-  }
-
-  removeSilence(id: number, audit: AuditEntry): Promise<boolean> {
-    return this.#remove("AlertSilence", id, audit);
-  }
-
-  webhooks(): Promise<WebhookRow[]> {
-    return this.#read("read the webhooks", webhooksScript);
-  }
-
-  addWebhook(webhook: Omit<WebhookRow, "id">, audit: AuditEntry): Promise<number> {
-    return this.#write("add a webhook", () => addWebhookScript(this.#dialect, webhook, audit));
-  }
-
-  putWebhook(webhook: WebhookRow, audit: AuditEntry): Promise<boolean> {
-    return this.#write("change a webhook", () => putWebhookScript(this.#dialect, webhook, audit));
-  }
-
-  removeWebhook(id: number, audit: AuditEntry): Promise<boolean> {
-    return this.#remove("AlertWebhook", id, audit);
-  }
-
-  state(name: string): Promise<string | undefined> {
-    return this.#read("read the console's state", () => stateScript(name));
-  }
-
-  putState(name: string, content: string): Promise<void> {
-    return this.#read(
-      "write the console's state",
-      () => putStateScript(this.#dialect, name, content),
-    );
-  }
-
-  takeLease(name: string, holder: string, nowMs: number, untilMs: number): Promise<boolean> {
-    return this.#write(
-      "take a lease",
-      () => takeLeaseScript(this.#dialect, name, holder, nowMs, untilMs),
-    );
-  }
-
-  nodeCalls(sinceTs: number, after: NodeCalls | undefined, limit: number): Promise<NodeCalls[]> {
-    return this.#core.attempt("read call totals", async () => {
-      const shape = await this.#core.shape();
-      return await this.#core.driver.run(() => nodeCallsScript(shape, sinceTs, after, limit));
-    });
-  }
-
-  callerCount(sinceTs: number): Promise<number> {
-    return this.#read("count the callers", () => callerCountScript(sinceTs));
-  }
-
-  #read<T>(action: string, makeScript: ScriptMaker<T>): Promise<T> {
-    return this.#core.attempt(action, () => this.#core.driver.run(makeScript));
-  }
-
-  #write<T>(action: string, makeScript: ScriptMaker<T>): Promise<T> {
-    return this.#core.attempt(
-      action,
-      () => this.#core.driver.transact(makeScript, { durable: true }),
-    );
-  }
-
-  #remove(
-    table: "AlertRule" | "AlertSilence" | "AlertWebhook",
-    id: number,
-    audit: AuditEntry,
-  ): Promise<boolean> {
-    const script = (): Script<boolean> => removeByIdScript(this.#dialect, table, id, audit);
-    return this.#write("remove a row", script);
-  }
+/** The one implementation of {@linkcode ConsoleStore}: each method runs one script. */
+export function consoleSqlStore({ driver, attempt, shape }: StoreCore): ConsoleStore {
+  const { dialect } = driver;
+  /** Runs statements one by one. */
+  const plain = <Given extends unknown[], T>(
+    action: string,
+    script: (...given: Given) => Script<T>,
+  ): Method<Given, T> =>
+  (...given) => attempt(action, () => driver.run(() => script(...given)));
+  /** Runs them in one transaction that survives a loss of power. */
+  const whole = <Given extends unknown[], T>(
+    action: string,
+    script: (dialect: Dialect, ...given: Given) => Script<T>,
+  ): Method<Given, T> =>
+  (...given) =>
+    attempt(action, () => driver.transact(() => script(dialect, ...given), { durable: true }));
+  const addUser = whole("add a user", addUserScript);
+  const remove = whole("remove a row", removeByIdScript);
+  const putState = plain("write the console's state", putStateScript);
+  return {
+    users: plain("read the users", usersScript),
+    user: plain("read a user", userScript),
+    addUser: async (user, audit) => void await addUser(user, audit, false),
+    addFirstUser: (user, audit) => addUser(user, audit, true),
+    patchUser: whole("change a user", patchUserScript),
+    removeUser: whole("remove a user", removeUserScript),
+    addSession: whole("note a login", addSessionScript),
+    session: plain("read a session", sessionScript),
+    touchSession: plain("keep a session", touchSessionScript),
+    removeSession: whole("end a session", removeSessionScript),
+    tokens: plain("read the tokens", tokensScript),
+    token: plain("read a token", tokenScript),
+    addToken: whole("add a token", addTokenScript),
+    touchToken: plain("note the use of a token", touchTokenScript),
+    removeToken: whole("revoke a token", removeTokenScript),
+    audit: whole("write the audit", auditScript),
+    auditRows: plain("read the audit", auditRowsScript),
+    change: (wish) =>
+      attempt("change the routes", async () => {
+        const known = await shape();
+        return await driver.transact(() => changeScript(dialect, known, wish), { durable: true });
+      }),
+    changes: plain("read the history of changes", changesScript),
+    changeContent: plain("read a change", changeContentScript),
+    rules: plain("read the alert rules", rulesScript),
+    addRule: whole("add an alert rule", addRuleScript),
+    putRule: whole("change an alert rule", putRuleScript),
+    removeRule: (id, audit) => remove("AlertRule", id, audit),
+    silences: plain("read the silences", silencesScript),
+    addSilence: whole("add a silence", addSilenceScript),
+    removeSilence: (id, audit) => remove("AlertSilence", id, audit),
+    webhooks: plain("read the webhooks", webhooksScript),
+    addWebhook: whole("add a webhook", addWebhookScript),
+    putWebhook: whole("change a webhook", putWebhookScript),
+    removeWebhook: (id, audit) => remove("AlertWebhook", id, audit),
+    state: plain("read the console's state", stateScript),
+    putState: (name, content) => putState(dialect, name, content),
+    takeLease: whole("take a lease", takeLeaseScript),
+    nodeCalls: (sinceTs, after, limit) =>
+      attempt("read call totals", async () => {
+        const known = await shape();
+        return await driver.run(() => nodeCallsScript(known, sinceTs, after, limit));
+      }),
+    callerCount: plain("count the callers", callerCountScript),
+  };
 }

@@ -1,7 +1,7 @@
 // Core. What the console asks of the database beyond routes: users, history of changes, alerts.
 
-import type { ModuleChange, RouteEdit, RouteRow } from "../store.ts";
-import type { ModuleKey } from "../../model/module.ts";
+import type { ModuleChange, ModuleKey } from "../../model/module.ts";
+import type { RouteEdit, RouteRow } from "../../model/node.ts";
 
 /** Most users, tokens, alert rules, silences and webhooks; more are refused with a LimitError. */
 export const USERS_MAX = 1000;
