@@ -12,8 +12,11 @@ export const DISCOVERY_TARGETS_MAX = 50_000;
 
 /** Nodes with the same labels. */
 interface TargetGroup {
-  readonly targets: string[];
+  /** Each once, though the table, or the port that was asked for, may name it several times. */
+  readonly targets: Set<string>;
   readonly labels: Readonly<Record<string, string>>;
+  /** One of its rows. */
+  readonly row: RouteRow;
 }
 
 /** What is asked for. */
@@ -61,7 +64,8 @@ function parseQuery(query: URLSearchParams): DiscoveryQuery {
 class TargetGroups {
   readonly #query: DiscoveryQuery;
   readonly #groups = new Map<string, TargetGroup>();
-  readonly #seen = new Set<string>();
+  /** Rows of one group mostly come together. */
+  #last: TargetGroup | undefined;
   #count = 0;
 
   constructor(query: DiscoveryQuery) {
@@ -81,29 +85,37 @@ class TargetGroups {
       if (cmdId !== undefined && row.cmdId !== cmdId) continue;
       if (!states.has(row.state) || !isNodePort(row.port)) continue;
       const target = addressText({ ip: row.ip, port: port ?? row.port });
-      const key = JSON.stringify([row.modId, row.cmdId, row.zone, row.state]);
-      if (this.#seen.has(key + target)) continue;
-      this.#seen.add(key + target);
+      const { targets } = this.#groupOf(row);
+      if (targets.has(target)) continue;
+      targets.add(target);
       this.#count++;
-      this.#groupOf(key, row).targets.push(target);
     }
   }
 
   json(): string {
-    return JSON.stringify([...this.#groups.values()]);
+    const groups = [...this.#groups.values()];
+    return JSON.stringify(groups.map(({ targets, labels }) => ({ targets: [...targets], labels })));
   }
 
-  #groupOf(key: string, row: RouteRow): TargetGroup {
+  #groupOf(row: RouteRow): TargetGroup {
+    const { modId, cmdId, zone, state } = row;
+    const last = this.#last?.row;
+    if (
+      this.#last !== undefined && last?.modId === modId && last.cmdId === cmdId &&
+      last.zone === zone && last.state === state
+    ) return this.#last;
+    const key = JSON.stringify([modId, cmdId, zone, state]);
     let group = this.#groups.get(key);
     if (group === undefined) {
       const labels = {
-        __meta_lars_modid: String(row.modId),
-        __meta_lars_cmdid: String(row.cmdId),
-        __meta_lars_zone: row.zone,
-        __meta_lars_state: row.state,
+        __meta_lars_modid: String(modId),
+        __meta_lars_cmdid: String(cmdId),
+        __meta_lars_zone: zone,
+        __meta_lars_state: state,
       };
-      this.#groups.set(key, group = { targets: [], labels });
+      this.#groups.set(key, group = { targets: new Set(), labels, row });
     }
+    this.#last = group;
     return group;
   }
 }
