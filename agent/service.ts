@@ -8,7 +8,7 @@ import {
 } from "../balancer/mod.ts";
 import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
-import { PING_INTERVAL_MS, PING_UNUSED_INTERVAL_MS } from "../session/hello.ts";
+import { PING_INTERVAL_MS, PING_UNUSED_INTERVAL_MS } from "../session/heartbeat.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
 import { AGENT_PORT_COUNT, agentPortIndex, MessageId } from "../proto/message_ids.ts";
 import {
@@ -26,7 +26,8 @@ import { chooseCallerIp } from "../feed/caller_ip.ts";
 import { type AgentSettings, agentSettings, balanceSettingsOf } from "./config.ts";
 import { type ArrivedRoute, RouteSubscriber } from "../feed/route_subscriber.ts";
 import { ReportSender } from "../feed/report_sender.ts";
-import { GreetingClient, type GreetingClientOptions } from "../session/greeting_client.ts";
+import { runtimeTransport } from "../session/runtime_transport.ts";
+import { SessionClient, type SessionClientOptions } from "../session/session_client.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
 import { callTasks, type FeedTask, useTasks } from "./loops/feed_tasks.ts";
 import {
@@ -144,9 +145,17 @@ class AgentService implements RunningService {
     });
     const shared = { clock, rng, log, software, token: authToken };
     const linkTo =
-      (name: string, addresses: readonly Address[], more: Partial<GreetingClientOptions>) =>
+      (name: string, addresses: readonly Address[], more: Partial<SessionClientOptions>) =>
       (events: LinkEvents): Link =>
-        new GreetingClient({ ...shared, ...events, ...more, name, role: "agent", addresses });
+        new SessionClient({
+          ...shared,
+          ...events,
+          ...more,
+          name,
+          role: "agent",
+          addresses,
+          transport: runtimeTransport,
+        });
     this.#dns = new RouteSubscriber({
       openLink: linkTo("dns", settings.dnsAddresses, { revision: () => this.#dns.revision }),
       clock,
@@ -163,7 +172,7 @@ class AgentService implements RunningService {
     });
     this.#reporter = new ReportSender({
       openLink: linkTo("reporter", settings.reporterAddresses, {
-        pingUnusedIntervalMs: PING_UNUSED_INTERVAL_MS,
+        heartbeat: { unusedIntervalMs: PING_UNUSED_INTERVAL_MS },
       }),
       clock,
       callerIp: () => this.#callerIp(),

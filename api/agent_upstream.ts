@@ -14,8 +14,8 @@ import type { Clock } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import type { Link } from "../session/link.ts";
 import { BATCH_NODES_MAX, CallLedger } from "./call_ledger.ts";
-import { FeedLink } from "./feed_link.ts";
 import type { Upstream, UpstreamEvents, UpstreamStats } from "./upstream.ts";
+import { openUpstreamLink } from "./upstream_link.ts";
 
 /** Least time between two batches of results, unless one is full earlier. */
 export const BATCH_INTERVAL_MS = 1000;
@@ -63,13 +63,11 @@ export class AgentUpstream implements Upstream {
     const { token, background, rng, events } = options;
     this.#options = options;
     this.#ledger = new CallLedger(Math.floor(rng.next() * 2 ** 53), options.resultsMax);
-    this.#link = new FeedLink({
+    this.#link = openUpstreamLink({
       addresses,
-      role: "client",
       token,
-      helloWaitMs: Infinity,
+      welcomeWaitMs: Infinity,
       clock: background,
-      closeClock: options.clock,
       rng,
       onHeard: events.onHeard,
       onReady: () => {

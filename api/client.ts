@@ -26,7 +26,13 @@ import {
   type HostInfo,
 } from "../proto/codec.ts";
 import { readDatagram } from "../proto/wire.ts";
-import { AGENT_PORT_COUNT, agentPortIndex, MessageId, RetCode } from "../proto/message_ids.ts";
+import {
+  AGENT_PORT_COUNT,
+  agentPortIndex,
+  HELLO_PROTOCOL,
+  MessageId,
+  RetCode,
+} from "../proto/message_ids.ts";
 import { encodePickKey } from "../proto/pick_key.ts";
 import { UdpAgentLink } from "./agent_link.ts";
 import { Caller, type CallFunction } from "./caller.ts";
@@ -416,7 +422,7 @@ export class LarsClient implements LarsApi {
       // Answers to Hello name nothing: the first one will do.
       this.#pending.addRoute(HELLO_MODULE, 0, question);
       question.forget = () => this.#pending.dropRoute(HELLO_MODULE, 0, question);
-      return frameHello({ protocol: 1, software: "lars-api", role: "client" });
+      return frameHello({ protocol: HELLO_PROTOCOL, software: "lars-api", role: "client" });
     });
     this.#greeted.add(portIndex);
   }

@@ -8,8 +8,8 @@ import { RouteSubscriber } from "../feed/route_subscriber.ts";
 import type { Address } from "../reactor/address.ts";
 import type { Link } from "../session/link.ts";
 import { CLOSE_MS_MAX, type UpstreamOptions } from "./agent_upstream.ts";
-import { FeedLink } from "./feed_link.ts";
 import type { Upstream, UpstreamStats } from "./upstream.ts";
+import { openUpstreamLink } from "./upstream_link.ts";
 
 /** Time in which a reporter of ours answers Hello. */
 const REPORTER_HELLO_MS = 500;
@@ -30,10 +30,11 @@ export class DirectUpstream implements Upstream {
 
   constructor({ dns, reporters, callerIp }: DirectAddresses, options: UpstreamOptions) {
     const { token, clock, background, rng, events } = options;
-    const shared = { role: "client", token, clock: background, closeClock: clock, rng };
+    const shared = { token, clock: background, rng };
     this.#clock = clock;
     this.#dns = new RouteSubscriber({
-      openLink: (link) => new FeedLink({ ...shared, ...link, addresses: dns, helloWaitMs: 0 }),
+      openLink: (link) =>
+        openUpstreamLink({ ...shared, ...link, addresses: dns, welcomeWaitMs: 0 }),
       clock: background,
       pushGuardMs: PUSH_GUARD_MS,
       pickableCount: events.pickableCount,
@@ -46,12 +47,12 @@ export class DirectUpstream implements Upstream {
     });
     this.#reporter = new ReportSender({
       openLink: (link) =>
-        new FeedLink({
+        openUpstreamLink({
           ...shared,
           ...link,
           addresses: reporters,
           // Its answer decides what reports hold, and they have time.
-          helloWaitMs: REPORTER_HELLO_MS,
+          welcomeWaitMs: REPORTER_HELLO_MS,
         }),
       clock: background,
       nodesMax: options.resultsMax,

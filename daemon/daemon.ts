@@ -43,7 +43,7 @@ export interface DaemonContext {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Logger;
-  /** Name and version said in greetings, for example `lars/0.1.0 deno/2.9.6`. */
+  /** Name and version said in Hello, for example `lars/0.1.0 deno/2.9.6`. */
   readonly software: string;
   /** The shared secret of `[auth] token_file`, if one is configured. */
   readonly authToken: Uint8Array | undefined;

@@ -3,7 +3,7 @@
 import { formatIpv4 } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import { ProtocolError } from "../reactor/errors.ts";
-import type { Greeting } from "../session/hello.ts";
+import type { PeerSession } from "../session/server_sessions.ts";
 import type { AgentStatus } from "../proto/codec.ts";
 import type { ServiceInstance } from "../sql/store.ts";
 import { PORT_MAX, ZONE_LENGTH_MAX } from "../model/node.ts";
@@ -51,12 +51,12 @@ function plainText(text: string, lengthMax: number): string {
 /** The agents of one loop. Bounded by its connections: {@linkcode LoopAgents.closed} drops them. */
 export class LoopAgents<P> {
   readonly #clock: Clock;
-  readonly #greetingOf: (peer: P) => Greeting | undefined;
+  readonly #sessionOf: (peer: P) => PeerSession | undefined;
   readonly #links = new Map<P, Link>();
 
-  constructor(port: { clock: Clock; greetingOf(peer: P): Greeting | undefined }) {
+  constructor(port: { clock: Clock; sessionOf(peer: P): PeerSession | undefined }) {
     this.#clock = port.clock;
-    this.#greetingOf = (peer) => port.greetingOf(peer);
+    this.#sessionOf = (peer) => port.sessionOf(peer);
   }
 
   /**
@@ -65,7 +65,7 @@ export class LoopAgents<P> {
    * @throws {ProtocolError} when it is no agent that said Hello, or changes its name.
    */
   told(peer: P, status: AgentStatus): void {
-    if (this.#greetingOf(peer)?.role !== "agent") {
+    if (this.#sessionOf(peer)?.role !== "agent") {
       throw new ProtocolError("Only an agent that said Hello may send AgentStatus");
     }
     if (status.port < 1 || status.port > PORT_MAX) {
@@ -106,12 +106,12 @@ export class LoopAgents<P> {
     const nowMs = this.#clock.nowMs();
     const sightings: AgentSighting[] = [];
     for (const [peer, link] of this.#links) {
-      const greeting = this.#greetingOf(peer);
-      if (link.status === undefined || greeting === undefined) continue;
+      const session = this.#sessionOf(peer);
+      if (link.status === undefined || session === undefined) continue;
       sightings.push({
         status: link.status,
-        software: plainText(greeting.software, Infinity),
-        heardMsAgo: nowMs - greeting.heardAtMs,
+        software: plainText(session.software, Infinity),
+        heardMsAgo: nowMs - session.heardAtMs,
         behindMs: this.#behindMs(peer, link, nowMs),
       });
     }
@@ -125,7 +125,7 @@ export class LoopAgents<P> {
   }
 
   #arrived(peer: P): number {
-    return this.#greetingOf(peer)?.revision ?? 0;
+    return this.#sessionOf(peer)?.revision ?? 0;
   }
 
   #link(peer: P): Link {

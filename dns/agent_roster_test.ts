@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Greeting, PING_INTERVAL_MS } from "../session/hello.ts";
+import { PING_INTERVAL_MS } from "../session/heartbeat.ts";
+import type { PeerSession } from "../session/server_sessions.ts";
 import type { AgentStatus } from "../proto/codec.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { ProtocolError } from "../reactor/errors.ts";
@@ -25,16 +26,16 @@ const status: AgentStatus = {
 };
 
 interface Peer {
-  greeting: Greeting | undefined;
+  session: PeerSession | undefined;
 }
 
-function agentPeer(values: Partial<Greeting> = {}): Peer {
-  const greeting = { software: "lars/1", role: "agent", heardAtMs: 0, revision: undefined };
-  return { greeting: { ...greeting, ...values } };
+function agentPeer(values: Partial<PeerSession> = {}): Peer {
+  const session = { software: "lars/1", role: "agent", heardAtMs: 0, revision: undefined };
+  return { session: { ...session, ...values } };
 }
 
 function loopOf(clock: ManualClock): LoopAgents<Peer> {
-  return new LoopAgents<Peer>({ clock, greetingOf: (peer) => peer.greeting });
+  return new LoopAgents<Peer>({ clock, sessionOf: (peer) => peer.session });
 }
 
 test("LoopAgents knows an agent by its Hello and its status, and forgets it with its connection", () => {
@@ -58,7 +59,7 @@ test("LoopAgents knows an agent by its Hello and its status, and forgets it with
 
 test("LoopAgents refuses what no agent says", () => {
   const loop = loopOf(new ManualClock());
-  assert.throws(() => loop.told({ greeting: undefined }, status), ProtocolError);
+  assert.throws(() => loop.told({ session: undefined }, status), ProtocolError);
   assert.throws(() => loop.told(agentPeer({ role: "tool" }), status), ProtocolError);
   for (const port of [0, 65_536, 4_294_967_295]) {
     assert.throws(() => loop.told(agentPeer(), { ...status, port }), ProtocolError);
@@ -74,7 +75,7 @@ test("LoopAgents tells for how long a push has been on its way", () => {
   const loop = loopOf(clock);
   let revision: number | undefined;
   const peer: Peer = {
-    get greeting(): Greeting {
+    get session(): PeerSession {
       return { software: "", role: "agent", heardAtMs: 0, revision };
     },
   } as Peer;

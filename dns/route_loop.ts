@@ -3,7 +3,7 @@
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { HIGH_WATER_BYTES } from "../reactor/tcp/framed_link.ts";
 import type { Connection } from "../reactor/tcp/tcp_server.ts";
-import { GreetingServer, type GreetingServerInit } from "../session/greeting_server.ts";
+import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
 import { ProtocolError } from "../reactor/errors.ts";
 import type { LoopStats, LoopSurroundings, ServiceLoop } from "../service/loops/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
@@ -59,7 +59,7 @@ export type RouteNote =
   | { readonly type: "routesChanged"; readonly keys: readonly ModuleKey[] };
 
 /** Plain values that a loop is started with. */
-export interface RouteLoopInit extends GreetingServerInit {
+export interface RouteLoopInit extends SessionServerInit {
   readonly subscriptionsMax: number;
   /** All loops together keep at most this many subscriptions; this is the share of one. */
   readonly subscriptionsTotalMax: number;
@@ -70,7 +70,7 @@ const QUESTIONS_MAX = 64;
 
 /** A server with its connections and what they are subscribed to. */
 export class RouteLoop implements ServiceLoop<RouteTask> {
-  readonly #server: GreetingServer;
+  readonly #server: SessionServer;
   readonly #routes: RemoteSource<RouteFrames>;
   readonly #publisher: Publisher<Connection, RouteFrames>;
   readonly #surveys: NodeUseSurveys<Connection>;
@@ -92,9 +92,9 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     });
     this.#agents = new LoopAgents<Connection>({
       clock,
-      greetingOf: (peer) => this.#server.greetingOf(peer),
+      sessionOf: (peer) => this.#server.sessionOf(peer),
     });
-    this.#server = new GreetingServer({
+    this.#server = new SessionServer({
       role: "dns",
       init,
       clock,

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ModuleReport } from "../balancer/mod.ts";
-import { GreetingClient } from "../session/greeting_client.ts";
+import { runtimeTransport } from "../session/runtime_transport.ts";
+import { SessionClient } from "../session/session_client.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
@@ -33,11 +34,12 @@ async function withLab(fn: (lab: Lab) => Promise<void>): Promise<void> {
   const second = await FakeReporter.start({ extended: false });
   const client = new ReportSender({
     openLink: (events) =>
-      new GreetingClient({
+      new SessionClient({
         ...events,
         name: "reporter",
         role: "agent",
         addresses: [first, second].map(({ port }) => ({ hostname: "127.0.0.1", port })),
+        transport: runtimeTransport,
         clock,
         rng: seededRng(1),
         log: silentLogger,

@@ -3,7 +3,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { GreetingClient } from "../session/greeting_client.ts";
+import { runtimeTransport } from "../session/runtime_transport.ts";
+import { SessionClient } from "../session/session_client.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
@@ -32,11 +33,12 @@ async function withLab(fn: (lab: Lab) => Promise<void>, extended = true): Promis
   const counts = { ready: 0, lost: 0 };
   const client: RouteSubscriber = new RouteSubscriber({
     openLink: (events) =>
-      new GreetingClient({
+      new SessionClient({
         ...events,
         name: "dns",
         role: "agent",
         addresses: [first, second].map(({ port }) => ({ hostname: "127.0.0.1", port })),
+        transport: runtimeTransport,
         clock,
         rng: seededRng(1),
         log: silentLogger,

@@ -1,5 +1,8 @@
 // Core. The one table of message ids, return codes and well-known ports.
 
+/** Version of our extensions, said in every Hello. */
+export const HELLO_PROTOCOL = 1;
+
 /** Ids in the 8-byte head. 1 to 8 are those of the original; from 64 up they are ours. */
 export const MessageId = {
   /** Agent to dns: give me a route, and push its changes to me. */

@@ -2,7 +2,7 @@
 
 import type { Address } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
-import { GreetingServer, type GreetingServerInit } from "../session/greeting_server.ts";
+import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
 import type { LoopStats, LoopSurroundings, ServiceLoop } from "../service/loops/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { decodeReportStatusRequest } from "../proto/codec.ts";
@@ -10,7 +10,7 @@ import { RowShipper } from "./row_shipper.ts";
 import { type ReportedRow, rowsOf } from "./status_rows.ts";
 
 /** Plain values that a loop is started with. */
-export interface ReportLoopInit extends GreetingServerInit {
+export interface ReportLoopInit extends SessionServerInit {
   /** Most rows a loop in a worker keeps for the main thread. */
   readonly keysMax: number;
   /** True when rows have to change threads. */
@@ -29,7 +29,7 @@ export type ReportTask = "received";
 /** A server that turns reports into rows. */
 export class ReportLoop implements ServiceLoop<ReportTask> {
   readonly #clock: Clock;
-  readonly #server: GreetingServer;
+  readonly #server: SessionServer;
   readonly #shipper: RowShipper | undefined;
   readonly #note: (note: ReportNote) => void;
   #reportCount = 0;
@@ -40,7 +40,7 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
     const { clock, log } = around;
     this.#clock = clock;
     this.#note = (note): void => around.note(note);
-    this.#server = new GreetingServer({
+    this.#server = new SessionServer({
       role: "reporter",
       init,
       clock,

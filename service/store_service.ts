@@ -11,7 +11,7 @@ import {
   storeUrl,
 } from "../daemon/settings/common_settings.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
-import type { GreetingServerInit } from "../session/greeting_server.ts";
+import type { SessionServerInit } from "../session/session_server.ts";
 import { formatAddress } from "../reactor/address.ts";
 import { LOOP_STOP_MS } from "../reactor/loops/loop_pool.ts";
 import type { ServiceInstance, Store } from "../sql/store.ts";
@@ -94,8 +94,8 @@ export interface ServerLoops<Init, Task, Note> extends Omit<LoopListener<Note>, 
   readonly make: LoopMaker<Init, Task, Note>;
   /** File of the worker. */
   readonly entry: URL;
-  /** What a loop is given besides {@linkcode GreetingServerInit}. */
-  readonly init: Omit<Init, keyof GreetingServerInit>;
+  /** What a loop is given besides {@linkcode SessionServerInit}. */
+  readonly init: Omit<Init, keyof SessionServerInit>;
   /** Time that a stop gives them to hand over what they have read. @default {LOOP_STOP_MS} */
   readonly closeMs?: number;
   /** Stops what may end while they close. */
@@ -105,7 +105,7 @@ export interface ServerLoops<Init, Task, Note> extends Omit<LoopListener<Note>, 
 /** A {@linkcode StoreService} that takes connections in loops and is on the list of instances. */
 export abstract class LoopService<
   Settings extends SettingsOf<ReactorSettings>,
-  Init extends GreetingServerInit,
+  Init extends SessionServerInit,
   Task,
   Note,
 > extends StoreService<Settings> {

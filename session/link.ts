@@ -10,8 +10,8 @@ export interface LinkEvents {
   onExtended?(): void;
   /** A connection that was ready is lost; nothing can be sent until `onReady`. */
   onLost(): void;
-  /** Any frame has come, before its handler runs: the service lives. */
-  onHeard?(): void;
+  /** Any frame but Hello has come, before its handler runs: the service lives. */
+  onHeard?(msgId: number): void;
 }
 
 /** One lasting connection to the first of several addresses that answers. */

@@ -3,7 +3,7 @@
 
 import { TIME_COUNTED_MS_MAX } from "../../balancer/mod.ts";
 import { Publisher } from "../../feed/publisher.ts";
-import { GreetingServer } from "../../session/greeting_server.ts";
+import { SessionServer } from "../../session/session_server.ts";
 import {
   decodeCallReports,
   decodeTableSubscribe,
@@ -66,7 +66,7 @@ export interface TableFeedOptions {
 /** Server of in-process clients. Lives on the main thread, beside the registry of routes. */
 export class TableFeed {
   readonly #options: TableFeedOptions;
-  readonly #server: GreetingServer;
+  readonly #server: SessionServer;
   readonly #publisher: Publisher<Connection, Uint8Array>;
   /** Frames of subscribed modules, each for as long as its route is the latest. */
   readonly #frames = new Map<ModuleId, { route: PackedRoute; bytes: Uint8Array }>();
@@ -96,7 +96,7 @@ export class TableFeed {
       },
       { perPeerMax: FEED_SUBSCRIPTIONS_MAX, modulesMax },
     );
-    this.#server = new GreetingServer({
+    this.#server = new SessionServer({
       role: "agent",
       init: {
         hostname,

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { connect, createServer } from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
-import { FeedLink, type FeedLinkOptions } from "../../api/feed_link.ts";
+import { openUpstreamLink, type UpstreamLinkOptions } from "../../api/upstream_link.ts";
 import { RouteParts } from "../../feed/route_parts.ts";
 import { type RunningService, startDaemon } from "../../daemon/daemon.ts";
 import {
@@ -24,6 +24,7 @@ import { encodeFrame, FRAME_BODY_BYTES_MAX, FrameDecoder } from "../../reactor/f
 import { silentLogger } from "../../reactor/log.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
+import type { Link } from "../../session/link.ts";
 import { until } from "../../tests/support/until.ts";
 import { FakeDns, FakeReporter } from "../testing/fake_upstream.ts";
 import { type PackedRoute, packRoute } from "../loops/packed_route.ts";
@@ -42,7 +43,7 @@ class Bench {
   readonly feed: TableFeed;
   /** Settings that came, and how many other messages had come before. */
   readonly settings: [number, TableSettings][] = [];
-  readonly #links: FeedLink[] = [];
+  readonly #links: Link[] = [];
   port = 0;
   /** True: calls cannot be counted. */
   busy = false;
@@ -76,7 +77,7 @@ class Bench {
     try {
       await fn(bench);
     } finally {
-      for (const link of bench.#links) await link.close(systemClock, 500);
+      for (const link of bench.#links) await link.close();
       await bench.feed.close();
     }
   }
@@ -85,41 +86,41 @@ class Bench {
     this.routes.set(`${modId},1`, packRoute(modId, 1, hosts).route);
   }
 
-  open(options: Partial<FeedLinkOptions> = {}): FeedLink {
-    const link = new FeedLink({
+  open(options: Partial<UpstreamLinkOptions> = {}): Link {
+    const link = openUpstreamLink({
       addresses: [{ hostname: "127.0.0.1", port: this.port }],
-      role: "client",
       token: undefined,
-      helloWaitMs: Infinity,
+      welcomeWaitMs: Infinity,
       clock: systemClock,
       rng: seededRng(1),
       onReady: () => {},
       onLost: () => {},
-      onMessage: (msgId, body) => {
-        if (msgId === MessageId.TableSettings) {
-          this.settings.push([this.messages.length, decodeTableSettings(body)]);
-          return;
-        }
-        const read = msgId === MessageId.GetRouteResponse
-          ? decodeGetRouteResponse
-          : decodeCallReportsTaken;
-        this.messages.push([msgId, read(body)]);
-      },
       ...options,
     });
+    link.router.add(MessageId.TableSettings, (body) => {
+      this.settings.push([this.messages.length, decodeTableSettings(body)]);
+    });
+    for (
+      const [msgId, read] of [
+        [MessageId.GetRouteResponse, decodeGetRouteResponse],
+        [MessageId.CallReportsTaken, decodeCallReportsTaken],
+      ] as const
+    ) {
+      link.router.add(msgId, (body) => this.messages.push([msgId, read(body)]));
+    }
     this.#links.push(link);
     link.start();
     return link;
   }
 
-  async connect(options: Partial<FeedLinkOptions> = {}): Promise<FeedLink> {
+  async connect(options: Partial<UpstreamLinkOptions> = {}): Promise<Link> {
     const link = this.open(options);
     await until(() => link.ready, { what: "the connection" });
     return link;
   }
 }
 
-const subscribe = (link: FeedLink, modId: number, end = false): void => {
+const subscribe = (link: Link, modId: number, end = false): void => {
   assert.ok(link.send(MessageId.TableSubscribe, encodeTableSubscribe({ modId, cmdId: 1, end })));
 };
 
@@ -189,7 +190,7 @@ test("subscriptions end with their connection", async () => {
     subscribe(link, 1);
     subscribe(link, 2);
     await until(() => bench.feed.stats.feedModules === 2, { what: "both" });
-    await link.close(systemClock, 500);
+    await link.close();
     await until(() => bench.feed.stats.feedModules === 0, { what: "none" });
     assert.equal(bench.feed.stats.feedClients, 0);
   });

@@ -1,8 +1,7 @@
 // Shell. Makes the health checks that the plan asks for: connections, GETs and pings.
 
-import { HELLO_PROTOCOL } from "../../session/hello.ts";
-import { decodePong, encodeHello, encodePing } from "../../proto/codec.ts";
-import { MessageId } from "../../proto/message_ids.ts";
+import { decodePong, encodePing, frameHello } from "../../proto/codec.ts";
+import { HELLO_PROTOCOL, MessageId } from "../../proto/message_ids.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { messageOf } from "../../reactor/errors.ts";
@@ -191,9 +190,8 @@ function httpConversation(path: string, host: string, software: string): Convers
 /** Hello first, as everything of ours; the Ping follows its answer. */
 function pingConversation(software: string): Conversation {
   const decoder = new FrameDecoder();
-  const hello = encodeHello({ protocol: HELLO_PROTOCOL, software, role: "agent" });
   return {
-    first: encodeFrame(MessageId.Hello, hello),
+    first: frameHello({ protocol: HELLO_PROTOCOL, software, role: "agent" }),
     onData: (chunk, stream, finish): void => {
       try {
         decoder.push(chunk, (msgId, body) => {

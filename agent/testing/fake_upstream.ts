@@ -1,6 +1,6 @@
 // Shell. For tests: a dns and a reporter that do what a test tells them, and a caller.
 
-import { HelloGate } from "../../session/hello.ts";
+import { SessionServer } from "../../session/session_server.ts";
 import {
   decodeGetHostResponse,
   decodeGetRouteRequest,
@@ -38,23 +38,21 @@ export interface FakeOptions {
 class FakeServer {
   readonly router: MessageRouter<Connection>;
   readonly server: TcpServer;
-  readonly #gate: HelloGate<Connection> | undefined;
 
   constructor(role: string, options: FakeOptions) {
     const { port = 0, extended = true, token } = options;
     const shared = { clock: systemClock, log: silentLogger };
-    this.router = new MessageRouter<Connection>();
-    if (extended) {
-      this.#gate = new HelloGate({ ...shared, software: "fake", role, token });
-      this.#gate.install(this.router);
-    }
+    const hostname = "127.0.0.1";
+    const init = { hostname, connectionsMax: 1024, software: "fake", token };
+    const sessions = extended ? new SessionServer({ ...shared, role, init }) : undefined;
+    this.router = sessions?.router ?? new MessageRouter<Connection>();
     this.server = new TcpServer({
       ...shared,
-      hostname: "127.0.0.1",
+      hostname,
       port,
       router: this.router,
-      onAccept: (connection) => this.#gate?.accept(connection),
-      onClose: (connection) => this.#gate?.forget(connection),
+      onAccept: (connection) => sessions?.accept(connection),
+      onClose: (connection) => sessions?.forget(connection),
     });
   }
 

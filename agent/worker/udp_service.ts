@@ -22,7 +22,7 @@ import {
   frameHello,
 } from "../../proto/codec.ts";
 import { readDatagram } from "../../proto/wire.ts";
-import { MessageId, RetCode } from "../../proto/message_ids.ts";
+import { HELLO_PROTOCOL, MessageId, RetCode } from "../../proto/message_ids.ts";
 import { readPickKey } from "../../proto/pick_key.ts";
 import { type Address, formatAddress, isLoopback } from "../../reactor/address.ts";
 import { type Clock, sleep, type Timer } from "../../reactor/time/clock.ts";
@@ -67,9 +67,6 @@ const CHANGES_PER_TICK_MAX = 200;
  */
 const BIND_TRIES = 20;
 const BIND_RETRY_MS = 10;
-
-/** Version of our extensions, said in Hello. */
-const HELLO_PROTOCOL = 1;
 
 /** What a loop is given beside its start value. */
 export interface UdpServiceOptions {

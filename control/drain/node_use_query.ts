@@ -1,6 +1,7 @@
 // Shell. Asks dns instances, again and again, how their agents use a node.
 
-import { GreetingClient } from "../../session/greeting_client.ts";
+import { runtimeTransport } from "../../session/runtime_transport.ts";
+import { SessionClient } from "../../session/session_client.ts";
 import { MessageId } from "../../proto/message_ids.ts";
 import {
   decodeNodeUseReport,
@@ -36,7 +37,7 @@ interface Question {
 export class NodeUseAsker {
   readonly name: string;
   readonly #clock: Clock;
-  readonly #link: GreetingClient;
+  readonly #link: SessionClient;
   readonly #questions = new Map<number, Question>();
   #seq = 0;
 
@@ -44,11 +45,12 @@ export class NodeUseAsker {
     const { address, clock } = options;
     this.name = formatAddress(address);
     this.#clock = clock;
-    this.#link = new GreetingClient({
+    this.#link = new SessionClient({
       ...options,
       name: "dns",
       role: "tool",
       addresses: [address],
+      transport: runtimeTransport,
       onReady: () => {},
       onLost: () => {},
     });

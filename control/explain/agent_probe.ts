@@ -1,13 +1,12 @@
 // Shell. Asks an agent over UDP who it is and how it does.
 
 import { lookup } from "node:dns/promises";
-import { HELLO_PROTOCOL } from "../../session/hello.ts";
 import { softwareName } from "../../daemon/daemon.ts";
-import { MessageId } from "../../proto/message_ids.ts";
-import { decodeHello, encodeHello, type Hello } from "../../proto/codec.ts";
+import { decodeHello, frameHello, type Hello } from "../../proto/codec.ts";
+import { HELLO_PROTOCOL, MessageId } from "../../proto/message_ids.ts";
+import { readDatagram } from "../../proto/wire.ts";
 import { type Address, formatAddress, isLoopback } from "../../reactor/address.ts";
 import { ProtocolError, TimeoutError } from "../../reactor/errors.ts";
-import { encodeFrame, HEAD_BYTES, readHead } from "../../reactor/frame.ts";
 import { runtime } from "../../reactor/runtime/mod.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 
@@ -34,10 +33,11 @@ export async function probeAgent(agent: Address): Promise<AgentFacts> {
   const ip = /^[\d.]+$/.test(agent.hostname)
     ? agent.hostname
     : (await lookup(agent.hostname, { family: 4 })).address;
-  const question = encodeFrame(
-    MessageId.Hello,
-    encodeHello({ protocol: HELLO_PROTOCOL, software: softwareName(), role: "tool" }),
-  );
+  const question = frameHello({
+    protocol: HELLO_PROTOCOL,
+    software: softwareName(),
+    role: "tool",
+  });
   const answer = await exchange(question, { hostname: ip, port: agent.port });
   if (answer === undefined) {
     throw new TimeoutError(
@@ -85,11 +85,9 @@ async function exchange(question: Uint8Array, to: Address): Promise<Hello | unde
 
 /** The Hello in a datagram, or undefined for anything else. */
 function helloOf(bytes: Uint8Array): Hello | undefined {
-  if (bytes.length < HEAD_BYTES) return undefined;
-  const { msgId, bodyBytes } = readHead(bytes);
-  if (msgId !== MessageId.Hello || bodyBytes !== bytes.length - HEAD_BYTES) return undefined;
   try {
-    return decodeHello(bytes.subarray(HEAD_BYTES));
+    const { msgId, body } = readDatagram(bytes);
+    return msgId === MessageId.Hello ? decodeHello(body) : undefined;
   } catch (error) {
     if (error instanceof ProtocolError) return undefined;
     throw error;

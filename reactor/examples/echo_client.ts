@@ -29,6 +29,7 @@ await runExample(async () => {
     .add(ECHO, (body) => print(`echo: ${toText(body)}`));
   const client = new TcpClient({
     addresses: [{ hostname: "127.0.0.1", port: options.port }],
+    transport: runtime,
     router,
     clock: systemClock,
     rng: systemRng,

@@ -34,6 +34,7 @@ await runExample(async () => {
   const clients = Array.from({ length: options.connections }, (_, index) =>
     new TcpClient({
       addresses: [{ hostname: "127.0.0.1", port: options.port }],
+      transport: runtime,
       router,
       clock: systemClock,
       rng: systemRng,

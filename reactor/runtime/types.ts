@@ -70,12 +70,18 @@ export interface TcpTransport {
   listenTcp(options: ListenOptions): Listener;
 }
 
-/** Options of {@linkcode Runtime.connectTcp}. */
+/** Options of {@linkcode TcpConnector.connectTcp}. */
 export interface ConnectOptions {
   readonly hostname: string;
   readonly port: number;
   /** Gives up; neither runtime has a time limit of its own. */
   readonly signal: AbortSignal;
+}
+
+/** What a TCP client makes its connections with. */
+export interface TcpConnector {
+  /** @throws {Error} when refused, unreachable or aborted; its message says why. */
+  connectTcp(options: ConnectOptions): Promise<Stream>;
 }
 
 /** Options of {@linkcode Runtime.bindUdp}. */
@@ -173,7 +179,7 @@ export interface Libc {
 }
 
 /** Everything that differs between Deno and Bun. */
-export interface Runtime extends TcpTransport {
+export interface Runtime extends TcpTransport, TcpConnector {
   readonly name: "deno" | "bun";
   readonly version: string;
   /** Kind of processor, as Linux names it: `x86_64`, `aarch64`, ... */

@@ -1,4 +1,4 @@
-// Shell. One framed TCP stream: frames in, gathered writes out, bounded in both directions.
+// Core. One framed TCP stream: frames in, gathered writes out, bounded in both directions.
 
 import type { BufferPool } from "./buffer_pool.ts";
 import type { Clock, Timer } from "../time/clock.ts";
@@ -129,13 +129,14 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
 
   /**
    * Closes after the output has left, or after {@linkcode CLOSE_FLUSH_MS}. With nothing to send it
-   * closes at once.
+   * closes at once, unless the peer's end is awaited: to close while the peer still sends could cost
+   * it what it has not read.
    */
-  finish(): void {
+  finish(awaitPeerEnd = false): void {
     if (this.#state !== "open") return;
     this.#state = "finishing";
     this.#decoder.reset();
-    if (this.output.pendingBytes === 0) return this.destroy();
+    if (this.output.pendingBytes === 0 && !awaitPeerEnd) return this.destroy();
     this.#linger = this.#settings.clock.setTimer(CLOSE_FLUSH_MS, () => this.destroy());
     // A paused stream would not show the peer's end.
     this.stream.resume();

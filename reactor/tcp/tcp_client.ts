@@ -1,4 +1,4 @@
-// Shell. One lasting TCP connection to the first of several addresses that answers.
+// Core. One lasting TCP connection to the first of several addresses that answers.
 
 import { type Address, formatAddress } from "../address.ts";
 import { BufferPool } from "./buffer_pool.ts";
@@ -10,8 +10,7 @@ import type { MessageRouter } from "../message_router.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 import { reconnectDelayMs, STABLE_CONNECTION_MS } from "./reconnect_schedule.ts";
 import type { Rng } from "../time/rng.ts";
-import type { Stream } from "../runtime/mod.ts";
-import { runtime } from "../runtime/mod.ts";
+import type { Stream, TcpConnector } from "../runtime/types.ts";
 
 /** Bytes waiting to be sent; `send` refuses what would pass it. */
 export const CLIENT_OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
@@ -27,6 +26,8 @@ const ROUTINE_FAILURES_MAX = 3;
 export interface TcpClientOptions {
   /** Tried in turn, from the first. At least one. */
   readonly addresses: readonly Address[];
+  /** Makes the connections: `runtime` of the reactor, or another one. */
+  readonly transport: TcpConnector;
   readonly router: MessageRouter<TcpClient>;
   readonly clock: Clock;
   readonly rng: Rng;
@@ -43,11 +44,20 @@ export interface TcpClientOptions {
   readonly outputBytesMax?: number;
   /** Keep what is sent while there is no connection, for the next one. Default true. */
   readonly bufferWhileDisconnected?: boolean;
+  /** `close` waits for the peer's end even when nothing waits to be sent. Default false. */
+  readonly awaitPeerEnd?: boolean;
+  /**
+   * Asked of a connection that has ended after a second or more: may the pauses start over? Default
+   * yes. No is right while the peer has not shown that it is the one that was meant.
+   */
+  isAccepted?(): boolean;
   /** Connected; what is sent in this call goes before anything kept from earlier. */
   onConnect?(client: TcpClient): void;
   onDisconnect?(client: TcpClient, reason: string): void;
+  /** An attempt failed, or a connection has ended: another one follows, unless this call closes. */
+  onFault?(client: TcpClient, reason: string): void;
   /** Any frame came, before its handler runs: the peer lives. */
-  onFrame?(client: TcpClient): void;
+  onFrame?(client: TcpClient, msgId: number): void;
 }
 
 /** Counters since start. */
@@ -181,6 +191,15 @@ export class TcpClient {
 
   /** Stops for good; sends what is queued on a connection that stands (at most one second). */
   close(): Promise<void> {
+    return this.#stop(false);
+  }
+
+  /** Stops for good and at once; what is queued is lost. */
+  destroy(): void {
+    void this.#stop(true);
+  }
+
+  #stop(atOnce: boolean): Promise<void> {
     this.#closing = true;
     this.#timer?.cancel();
     this.#attempt?.abort(new Error("client closed"));
@@ -193,7 +212,7 @@ export class TcpClient {
         earlier?.();
         resolve();
       };
-      this.#disconnect("client closed", false);
+      this.#disconnect("client closed", atOnce);
     });
   }
 
@@ -213,7 +232,7 @@ export class TcpClient {
   }
 
   #connect(): void {
-    const { connectTimeoutMs = 3000, clock } = this.#options;
+    const { connectTimeoutMs = 3000, clock, transport } = this.#options;
     const address = this.address;
     const attempt = new AbortController();
     this.#attempt = attempt;
@@ -222,7 +241,7 @@ export class TcpClient {
       attempt.abort(new TimeoutError(what, connectTimeoutMs));
     });
     const { hostname, port } = address;
-    runtime.connectTcp({ hostname, port, signal: attempt.signal }).then(
+    transport.connectTcp({ hostname, port, signal: attempt.signal }).then(
       (stream) => {
         limit.cancel();
         this.#attempt = undefined;
@@ -241,6 +260,7 @@ export class TcpClient {
   }
 
   #retry(reason: string): void {
+    if (!this.#closing) this.#options.onFault?.(this, reason);
     if (this.#closing) return;
     const { clock, rng, reconnectMinMs = 100, reconnectMaxMs = 5000, log, name } = this.#options;
     const failed = formatAddress(this.address);
@@ -300,7 +320,7 @@ export class TcpClient {
   }
 
   #receive(msgId: number, body: Uint8Array): void {
-    this.#options.onFrame?.(this);
+    this.#options.onFrame?.(this, msgId);
     const result = this.#options.router.dispatch(msgId, body, this);
     if (result === "unknown") this.#stats.unknownIds++;
     else if (result !== "handled") this.#disconnect(result.closeReason, false);
@@ -340,7 +360,8 @@ export class TcpClient {
     this.#partialTimer = undefined;
     this.#stats.disconnects++;
     const livedMs = this.#options.clock.nowMs() - this.#connectedAtMs;
-    if (livedMs >= STABLE_CONNECTION_MS) this.#failures = 0;
+    const { isAccepted, awaitPeerEnd } = this.#options;
+    if (livedMs >= STABLE_CONNECTION_MS && isAccepted?.() !== false) this.#failures = 0;
     if (!this.#closing) this.#keepUnsent(link);
     this.#options.log.info(`Disconnected from ${this.#options.name}`, {
       address: formatAddress(this.address),
@@ -348,7 +369,7 @@ export class TcpClient {
       livedMs: Math.round(livedMs),
     });
     if (dead) link.destroy();
-    else link.finish();
+    else link.finish(this.#closing && awaitPeerEnd);
     try {
       this.#options.onDisconnect?.(this, reason);
     } catch (error) {

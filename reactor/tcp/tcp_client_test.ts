@@ -7,6 +7,7 @@ import { silentLogger } from "../log.ts";
 import { ManualClock } from "../time/manual_clock.ts";
 import { MessageRouter } from "../message_router.ts";
 import { reconnectDelayMs } from "./reconnect_schedule.ts";
+import { runtime } from "../runtime/mod.ts";
 import { seededRng } from "../time/rng.ts";
 import { systemClock } from "../time/system_clock.ts";
 import { TcpClient, type TcpClientOptions } from "./tcp_client.ts";
@@ -35,6 +36,7 @@ async function withClient(setup: Setup, body: (running: Running) => Promise<void
   for (const id of [1, 2, 3]) router.add(id, () => void ids.push(id));
   const client = new TcpClient({
     addresses: servers.map((server) => server.address),
+    transport: runtime,
     router,
     clock: systemClock,
     rng: seededRng(1),
@@ -412,6 +414,7 @@ test("TcpClient wants an address", () => {
     () =>
       new TcpClient({
         addresses: [],
+        transport: runtime,
         router: new MessageRouter<TcpClient>(),
         clock: systemClock,
         rng: seededRng(1),

@@ -1,14 +1,14 @@
-// Shell. The server of one loop of a service: connections, greeting and counters in one piece.
+// Shell. The server of one loop of a service: connections, sessions and counters in one piece.
 
 import { type Address, isLoopback } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { Logger } from "../reactor/log.ts";
-import { MessageRouter } from "../reactor/message_router.ts";
 import { type Connection, TcpServer } from "../reactor/tcp/tcp_server.ts";
-import { type Greeting, HelloGate } from "./hello.ts";
+import { newNonce, proofOf } from "./proof.ts";
+import { ServerSessions } from "./server_sessions.ts";
 
 /** Plain values that a loop's server is made from; they pass to workers. */
-export interface GreetingServerInit {
+export interface SessionServerInit {
   readonly hostname: string;
   /** Connections of this loop. */
   readonly connectionsMax: number;
@@ -21,46 +21,25 @@ export interface GreetingServerInit {
 }
 
 /** What the application does with connections. */
-export interface GreetingServerOptions {
+export interface SessionServerOptions {
   /** What this service is, said in Hello: `dns`. */
   readonly role: string;
-  readonly init: GreetingServerInit;
+  readonly init: SessionServerInit;
   readonly clock: Clock;
   readonly log: Logger;
   onClose?(peer: Connection): void;
   onDrain?(peer: Connection): void;
 }
 
-/** A {@linkcode TcpServer} behind a {@linkcode HelloGate}. Add handlers to `router` before `listen`. */
-export class GreetingServer {
-  /** Handlers of what peers send. */
-  readonly router: MessageRouter<Connection>;
-  readonly #options: GreetingServerOptions;
-  readonly #gate: HelloGate<Connection>;
+/** {@linkcode ServerSessions} of a {@linkcode TcpServer}. Add handlers to `router` before `listen`. */
+export class SessionServer extends ServerSessions<Connection> {
+  readonly #options: SessionServerOptions;
   #server: TcpServer | undefined;
 
-  constructor(options: GreetingServerOptions) {
-    const { role, init, clock, log } = options;
+  constructor(options: SessionServerOptions) {
+    const { role, init: { software, token }, clock, log } = options;
+    super({ role, software, token, clock, log, prove: proofOf, newNonce });
     this.#options = options;
-    this.router = new MessageRouter<Connection>({ log, clock });
-    this.#gate = new HelloGate<Connection>({
-      software: init.software,
-      role,
-      ...(init.token === undefined ? {} : { token: init.token }),
-      clock,
-      log,
-    });
-    this.#gate.install(this.router);
-  }
-
-  /** True when the peer said Hello and so may be sent our own messages and fields. */
-  isExtended(peer: Connection): boolean {
-    return this.#gate.isExtended(peer);
-  }
-
-  /** What a peer said of itself; undefined when it has not said Hello. */
-  greetingOf(peer: Connection): Greeting | undefined {
-    return this.#gate.greetingOf(peer);
   }
 
   /**
@@ -81,9 +60,9 @@ export class GreetingServer {
       router: this.router,
       clock,
       log,
-      onAccept: (peer) => this.#gate.accept(peer),
+      onAccept: (peer) => this.accept(peer),
       onClose: (peer) => {
-        this.#gate.forget(peer);
+        this.forget(peer);
         onClose?.(peer);
       },
       onDrain,
@@ -96,7 +75,7 @@ export class GreetingServer {
     const server = this.#server?.stats;
     return {
       connections: server?.open ?? 0,
-      connections_plain: Math.max(0, (server?.open ?? 0) - this.#gate.extendedCount),
+      connections_plain: Math.max(0, (server?.open ?? 0) - this.extendedCount),
       connections_accepted: server?.accepted ?? 0,
       connections_refused: server?.refusedOverLimit ?? 0,
       connections_refused_of_host: server?.refusedOverHostLimit ?? 0,
@@ -105,8 +84,8 @@ export class GreetingServer {
       slow_readers: server?.slowReaders ?? 0,
       frame_timeouts: server?.frameTimeouts ?? 0,
       handler_errors: server?.handlerErrors ?? 0,
-      not_authenticated: this.#gate.refusedCount,
-      silent_peers: this.#gate.silentCount,
+      not_authenticated: this.refusedCount,
+      silent_peers: this.silentCount,
     };
   }
 

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { silentLogger } from "../reactor/log.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { until } from "../tests/support/until.ts";
-import { GreetingServer } from "./greeting_server.ts";
+import { SessionServer } from "./session_server.ts";
 
 /** An address of this machine that is not loopback, if it has one. */
 const outerIp = Object.values(networkInterfaces()).flatMap((all) => all ?? [])
@@ -16,7 +16,7 @@ const outerIp = Object.values(networkInterfaces()).flatMap((all) => all ?? [])
 test("connectionsPerHostMax holds for every host but this one", {
   skip: outerIp === undefined && "this machine has no address but loopback",
 }, async () => {
-  const server = new GreetingServer({
+  const server = new SessionServer({
     role: "dns",
     init: {
       hostname: "0.0.0.0",

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MessageId } from "../proto/message_ids.ts";
+import { encodeHello, encodePing } from "../proto/codec.ts";
+import { ManualClock, silentLogger } from "../reactor/mod.ts";
+import { PROOF_TIMEOUT_MS } from "./handshake.ts";
+import { SILENCE_TIMEOUT_MS } from "./heartbeat.ts";
+import { newNonce, proofOf } from "./proof.ts";
+import { ServerSessions, type SessionPeer } from "./server_sessions.ts";
+
+function sessionsAt(clock: ManualClock, token?: Uint8Array): ServerSessions<SessionPeer> {
+  const shared = { log: silentLogger, prove: proofOf, newNonce };
+  return new ServerSessions({ ...shared, software: "s", role: "dns", token, clock });
+}
+
+test("ServerSessions closes a connection that proves nothing in time", () => {
+  const clock = new ManualClock();
+  const sessions = sessionsAt(clock, new TextEncoder().encode("correct horse battery"));
+  const reasons: (string | undefined)[] = [];
+  const peer = { send: (): boolean => true, close: (reason?: string) => void reasons.push(reason) };
+  sessions.accept(peer);
+  clock.advance(PROOF_TIMEOUT_MS - 1);
+  assert.deepEqual(reasons, []);
+  clock.advance(1);
+  assert.deepEqual(reasons, ["no proof of the token in time"]);
+  sessions.forget(peer);
+  assert.equal(clock.pendingCount, 0);
+});
+
+test("ServerSessions closes a connection that sent pings and then fell silent, and no other", () => {
+  const clock = new ManualClock();
+  const sessions = sessionsAt(clock);
+  const closed: string[] = [];
+  const accept = (name: string): SessionPeer => {
+    const peer = {
+      send: () => true,
+      close: (reason?: string) => closed.push(`${name}: ${reason}`),
+    };
+    sessions.accept(peer);
+    return peer;
+  };
+  const ping = (peer: SessionPeer): unknown =>
+    sessions.router.dispatch(MessageId.Ping, encodePing({ seq: 1 }), peer);
+  const [pinging, silent, gone] = ["pinging", "silent", "gone"].map(accept);
+  accept("original");
+  for (const peer of [pinging, silent, gone]) ping(peer);
+  sessions.forget(gone);
+  for (let ms = 1000; ms < SILENCE_TIMEOUT_MS; ms += 1000) {
+    clock.advance(1000);
+    ping(pinging);
+  }
+  assert.deepEqual(closed, []);
+  clock.advance(1000);
+  assert.deepEqual(closed, ["silent: no ping for 30 s"]);
+  clock.advance(SILENCE_TIMEOUT_MS - 1001);
+  assert.equal(closed.length, 1);
+  clock.advance(1);
+  assert.deepEqual(closed.slice(1), ["pinging: no ping for 30 s"]);
+  assert.equal(sessions.silentCount, 2);
+  assert.equal(clock.pendingCount, 0);
+});
+
+test("ServerSessions keeps what a peer says of itself, and what its pings say has come", () => {
+  const clock = new ManualClock();
+  const sessions = sessionsAt(clock);
+  const peer: SessionPeer = { send: () => true, close: () => {} };
+  const hello = (): void =>
+    void sessions.router.dispatch(
+      MessageId.Hello,
+      encodeHello({ protocol: 1, software: "x".repeat(500), role: "agent" }),
+      peer,
+    );
+  sessions.accept(peer);
+  assert.deepEqual([sessions.sessionOf(peer), sessions.extendedCount], [undefined, 0]);
+  clock.advance(10);
+  hello();
+  hello();
+  assert.equal(sessions.extendedCount, 1, "said twice, counted once");
+  const { software, role, heardAtMs, revision } = sessions.sessionOf(peer) ?? {};
+  assert.deepEqual([software?.length, role, revision], [128, "agent", undefined]);
+  assert.equal(heardAtMs, clock.nowMs());
+  clock.advance(1600);
+  sessions.router.dispatch(MessageId.Ping, encodePing({ seq: 1, revision: 7 }), peer);
+  assert.equal(sessions.sessionOf(peer)?.revision, 7);
+  assert.equal(sessions.sessionOf(peer)?.heardAtMs, clock.nowMs());
+  sessions.forget(peer);
+  assert.deepEqual([sessions.sessionOf(peer), sessions.extendedCount], [undefined, 0]);
+});
