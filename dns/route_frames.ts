@@ -1,35 +1,12 @@
 // Core. A route as ready frames: the original's answer, and ours with weights, zones and parts.
 
-import { FRAME_BODY_BYTES_MAX, HEAD_BYTES, writeHead } from "../reactor/frame.ts";
+import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
+import { GetRouteResponseField, HostInfoField, RoutePartField } from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
+import { HEAD_BYTES, WireWriter } from "../proto/wire.ts";
 import { MODULE_POLICY_BYTES_MAX, type ModuleId, moduleId } from "../model/module.ts";
 import type { RouteTable, RouteView } from "./route_table.ts";
 import { WEIGHT_DEFAULT } from "../model/node.ts";
-
-/** Weight of a node that names none; it is not written. */
-
-/** Field tags: number * 8 + wire type (0 varint, 2 length-delimited). */
-const TAG = {
-  modId: 0x08,
-  cmdId: 0x10,
-  host: 0x1a,
-  part: 0x20,
-  partCount: 0x28,
-  partRevision: 0x30,
-  ip: 0x08,
-  port: 0x10,
-  weight: 16 * 8,
-  zone: 17 * 8 + 2,
-  revision: 16 * 8,
-  policy: 17 * 8 + 2,
-  meant: 18 * 8,
-  draining: 19 * 8 + 2,
-  guarded: 20 * 8,
-  partPolicy: 7 * 8 + 2,
-  partMeant: 8 * 8,
-  partDraining: 9 * 8 + 2,
-  partGuarded: 10 * 8,
-} as const;
 
 /**
  * Largest share of a body that is neither hosts nor policy: modId and cmdId (1 + 10 bytes each),
@@ -160,12 +137,13 @@ export class RouteFrameCache {
 
 function encodeLegacy(view: RouteView): { frame: Uint8Array; sent: number; total: number } {
   const nodes = new NodeReader(view, false);
-  const { end, bytes } = nodes.fitting(nodes.start, HOSTS_BYTES_MAX);
+  const end = nodes.fitting(nodes.start, HOSTS_BYTES_MAX);
   const pickable = (from: number, to: number): number => nodes.pickableCount(from, to);
-  const writer = new BodyWriter(FIELDS_BYTES_MAX + bytes);
-  writer.module(view.modId, view.cmdId);
-  nodes.write(writer, nodes.start, end, 0);
-  const frame = writer.finish(MessageId.GetRouteResponse);
+  const writer = new WireWriter(HEAD_BYTES);
+  writer.int32(GetRouteResponseField.modId, view.modId);
+  writer.int32(GetRouteResponseField.cmdId, view.cmdId);
+  nodes.write(writer, nodes.start, end, GetRouteResponseField);
+  const frame = writer.finishFrame(MessageId.GetRouteResponse);
   return { frame, sent: pickable(nodes.start, end), total: pickable(nodes.start, nodes.end) };
 }
 
@@ -173,29 +151,28 @@ function encodeExtended(view: RouteView): Uint8Array {
   const nodes = new NodeReader(view, true);
   const policy = policyBytes(view.policy);
   const cuts = [nodes.start];
-  const sizes: number[] = [];
   do {
-    const { end, bytes } = nodes.fitting(cuts[cuts.length - 1], HOSTS_BYTES_MAX - policy.length);
-    cuts.push(end);
-    sizes.push(bytes);
+    cuts.push(nodes.fitting(cuts[cuts.length - 1], HOSTS_BYTES_MAX - policy.length));
   } while (cuts[cuts.length - 1] < nodes.end);
-  const frames = sizes.map((bytes, part) => {
-    const single = sizes.length === 1;
-    const writer = new BodyWriter(FIELDS_BYTES_MAX + policy.length + bytes);
-    writer.module(view.modId, view.cmdId);
-    nodes.write(writer, cuts[part], cuts[part + 1], single ? TAG.draining : TAG.partDraining);
-    writer.sized(single ? TAG.policy : TAG.partPolicy, policy);
-    writer.number(single ? TAG.meant : TAG.partMeant, Number(view.meant));
-    writer.number(single ? TAG.guarded : TAG.partGuarded, Number(view.guarded));
-    if (single) {
-      writer.tag(TAG.revision);
-      writer.varint(view.revision);
-      return writer.finish(MessageId.GetRouteResponse);
+  const partCount = cuts.length - 1;
+  const isSingle = partCount === 1;
+  const fields = isSingle ? GetRouteResponseField : RoutePartField;
+  const frames = Array.from({ length: partCount }, (_, part) => {
+    const writer = new WireWriter(HEAD_BYTES);
+    writer.int32(fields.modId, view.modId);
+    writer.int32(fields.cmdId, view.cmdId);
+    nodes.write(writer, cuts[part], cuts[part + 1], fields);
+    writer.bytes(fields.policy, policy);
+    writer.bool(fields.meant, view.meant);
+    writer.bool(fields.guarded, view.guarded);
+    if (isSingle) {
+      writer.optionalUint64(fields.revision, view.revision);
+      return writer.finishFrame(MessageId.GetRouteResponse);
     }
-    writer.number(TAG.part, part);
-    writer.number(TAG.partCount, sizes.length);
-    writer.number(TAG.partRevision, view.revision);
-    return writer.finish(MessageId.RoutePart);
+    writer.uint32(RoutePartField.part, part);
+    writer.uint32(RoutePartField.partCount, partCount);
+    writer.uint64(fields.revision, view.revision);
+    return writer.finishFrame(MessageId.RoutePart);
   });
   return frames.length === 1 ? frames[0] : joined(frames);
 }
@@ -232,19 +209,18 @@ class NodeReader {
     this.end = index < 0 ? 0 : snapshot.columns.starts[index + 1];
   }
 
-  /** How far one gets from `from` with `bytesMax` bytes, and the bytes that takes. */
-  fitting(from: number, bytesMax: number): { end: number; bytes: number } {
+  /** How far one gets from `from` with `bytesMax` bytes. */
+  fitting(from: number, bytesMax: number): number {
     let bytes = 0;
     let at = from;
     for (; at < this.end; at++) {
       const drains = this.#drains(at);
       if (drains && !this.#extended) continue;
       const size = this.#size(at);
-      const whole = (drains ? 2 : 1) + varintSize(size) + size;
-      if (bytes + whole > bytesMax) break;
-      bytes += whole;
+      bytes += (drains ? 2 : 1) + varintSize(size) + size;
+      if (bytes > bytesMax) break;
     }
-    return { end: at, bytes };
+    return at;
   }
 
   /** How many of the nodes may be picked. */
@@ -254,26 +230,26 @@ class NodeReader {
     return count;
   }
 
-  /** `drainingTag`: how drained nodes are written; the original's form leaves them out. */
-  write(writer: BodyWriter, from: number, end: number, drainingTag: number): void {
+  /** `fields`: those of the message; the original's form leaves drained nodes out. */
+  write(
+    writer: WireWriter,
+    from: number,
+    end: number,
+    fields: { readonly hosts: number; readonly draining: number },
+  ): void {
     const { ips, ports, weights } = this.#view.snapshot.columns;
     for (let at = from; at < end; at++) {
       const drains = this.#drains(at);
       if (drains && !this.#extended) continue;
-      writer.tag(drains ? drainingTag : TAG.host);
-      writer.varint(this.#size(at));
-      writer.int32(TAG.ip, ips[at]);
-      writer.number(TAG.port, ports[at]);
-      if (!this.#extended) continue;
-      if (weights[at] !== WEIGHT_DEFAULT) {
-        writer.tag(TAG.weight);
-        writer.varint(weights[at]);
+      const start = writer.begin(drains ? fields.draining : fields.hosts);
+      writer.int32(HostInfoField.ip, ips[at]);
+      writer.int32(HostInfoField.port, ports[at]);
+      if (this.#extended) {
+        const weight = weights[at];
+        if (weight !== WEIGHT_DEFAULT) writer.optionalUint32(HostInfoField.weight, weight);
+        writer.bytes(HostInfoField.zone, this.#zone(at));
       }
-      const zone = this.#zone(at);
-      if (zone === undefined) continue;
-      writer.tag(TAG.zone);
-      writer.varint(zone.length);
-      writer.bytes(zone);
+      writer.end(start);
     }
   }
 
@@ -310,76 +286,6 @@ function utf8AtMost(text: string, bytesMax: number): Uint8Array {
   let end = bytesMax;
   while (end > 0 && (bytes[end] & 0xc0) === 0x80) end--;
   return bytes.slice(0, end);
-}
-
-/** Writes a protobuf body behind the space for its head; zeros are left out, as proto3 does. */
-class BodyWriter {
-  readonly #bytes: Uint8Array;
-  #at = HEAD_BYTES;
-
-  constructor(bodyBytesMax: number) {
-    this.#bytes = new Uint8Array(HEAD_BYTES + bodyBytesMax);
-  }
-
-  module(modId: number, cmdId: number): void {
-    this.int32(TAG.modId, modId);
-    this.int32(TAG.cmdId, cmdId);
-  }
-
-  tag(tag: number): void {
-    this.varint(tag);
-  }
-
-  /** An int32 field from an unsigned number: from 2^31 up it is negative and takes ten bytes. */
-  int32(tag: number, value: number): void {
-    if (value === 0) return;
-    this.tag(tag);
-    if (value < 0x8000_0000) {
-      this.varint(value);
-      return;
-    }
-    // Sign extension to 64 bits: 32 bits of the value, then 32 ones.
-    let rest = value >>> 0;
-    for (let i = 0; i < 4; i++, rest >>>= 7) this.#bytes[this.#at++] = (rest & 0x7f) | 0x80;
-    this.#bytes[this.#at++] = rest | 0xf0;
-    for (let i = 0; i < 4; i++) this.#bytes[this.#at++] = 0xff;
-    this.#bytes[this.#at++] = 0x01;
-  }
-
-  /** A field of a number from 0 to 2^53 - 1. */
-  number(tag: number, value: number): void {
-    if (value === 0) return;
-    this.tag(tag);
-    this.varint(value);
-  }
-
-  varint(value: number): void {
-    let rest = value;
-    while (rest >= 0x80) {
-      this.#bytes[this.#at++] = (rest % 0x80) | 0x80;
-      rest = Math.floor(rest / 0x80);
-    }
-    this.#bytes[this.#at++] = rest;
-  }
-
-  bytes(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#at);
-    this.#at += bytes.length;
-  }
-
-  /** A field of bytes; empty ones are left out. */
-  sized(tag: number, bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    this.tag(tag);
-    this.varint(bytes.length);
-    this.bytes(bytes);
-  }
-
-  /** The frame, in a buffer of exactly its size. */
-  finish(msgId: number): Uint8Array {
-    writeHead(this.#bytes, 0, msgId, this.#at - HEAD_BYTES);
-    return this.#bytes.slice(0, this.#at);
-  }
 }
 
 function varintSize(value: number): number {

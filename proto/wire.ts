@@ -67,15 +67,19 @@ export class WireWriter {
     }
     // A negative int32 is sign-extended to 64 bits, hence always ten bytes: five with the low 35
     // bits, four full ones, and the last bit.
+    const bytes = this.#bytes;
+    let at = this.#length;
     let rest = signed;
-    for (let i = 0; i < 4; i++) {
-      this.#bytes[this.#length++] = rest & 127 | 128;
+    for (let i = 0; i < 5; i++) {
+      bytes[at++] = rest & 127 | 128;
       rest >>= 7;
     }
-    this.#bytes[this.#length++] = rest & 127 | 128;
-    this.#bytes.fill(255, this.#length, this.#length + 4);
-    this.#length += 4;
-    this.#bytes[this.#length++] = 1;
+    bytes[at++] = 255;
+    bytes[at++] = 255;
+    bytes[at++] = 255;
+    bytes[at++] = 255;
+    bytes[at++] = 1;
+    this.#length = at;
   }
 
   /** Unsigned number; 0 is not written. */
