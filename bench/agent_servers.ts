@@ -26,7 +26,7 @@ const PRIME_MODULE_MS = 1;
 const PORTS = { first: 20_000, count: 12_000 } as const;
 
 /** A server that answers get_host. */
-export interface Target {
+export interface AgentTarget {
   /** As in the column "by": "Deno fast". */
   readonly name: string;
   readonly server: Address;
@@ -125,7 +125,7 @@ export async function startAgent(
   path: "portable" | "fast",
   cache: string,
   sink: Address,
-): Promise<Target> {
+): Promise<AgentTarget> {
   const name = `${on.name} ${path}`;
   const process = await bench.start(
     `agent on ${name}`,
@@ -138,7 +138,7 @@ export async function startAgent(
 export async function startEchoTarget(
   bench: Bench,
   mode: "single" | "batch" | "answer",
-): Promise<Target> {
+): Promise<AgentTarget> {
   const process = await bench.startEcho(mode, 3);
   return {
     name: bench.echoName(mode),
@@ -150,7 +150,7 @@ export async function startEchoTarget(
 }
 
 /** The peer of `--peer-agent`, if there is one. */
-export function peerAgent(bench: Bench): Target[] {
+export function peerAgent(bench: Bench): AgentTarget[] {
   const server = bench.peers.agent;
   if (server === undefined) return [];
   return [{ name: "peer", server, pid: pidOfPort(server, "udp"), ports: 3, echo: false }];
@@ -163,7 +163,7 @@ export function peerAgent(bench: Bench): Target[] {
  */
 export async function prime(
   bench: Bench,
-  target: Target,
+  target: AgentTarget,
   modules = MODULES,
   ms = PRIME_MS + modules * PRIME_MODULE_MS,
 ): Promise<string | undefined> {

@@ -1,6 +1,7 @@
 // Shell. The agent under load: closed loops, reports, open loops, one caller; against a C echo.
 
 import {
+  type AgentTarget,
   MODULES,
   PATHS,
   peerAgent,
@@ -9,10 +10,9 @@ import {
   startAgent,
   startEchoTarget,
   startSink,
-  type Target,
 } from "./agent_servers.ts";
 import type { Bench, LoadOptions, LoadResult, Suite } from "./harness.ts";
-import { missingRow, type Row, rowOf, type Target as RowTarget } from "./rows.ts";
+import { missingRow, type Row, rowOf, type Target } from "./rows.ts";
 
 /** A peer that gives no first node in this time is not there. */
 const PEER_ANSWER_MS = 1000;
@@ -24,7 +24,7 @@ const WARM_UP_MS = 1000;
 interface Metric {
   readonly name: string;
   readonly unit: string;
-  readonly target?: RowTarget;
+  readonly target?: Target;
   of(result: LoadResult): number;
 }
 
@@ -40,7 +40,7 @@ interface LoadKind {
 /** The bar of one path over the other. */
 const FAST_OVER_PORTABLE = "agent get_host, 64 in flight: fast path over portable path";
 
-function cpu(target?: RowTarget): Metric {
+function cpu(target?: Target): Metric {
   return {
     name: "server CPU",
     unit: "us",
@@ -49,7 +49,7 @@ function cpu(target?: RowTarget): Metric {
   };
 }
 
-function throughput(target?: RowTarget): Metric {
+function throughput(target?: Target): Metric {
   return { name: "throughput", unit: "k/s", target, of: ({ ok, seconds }) => ok / seconds / 1000 };
 }
 
@@ -103,9 +103,9 @@ const LOADS: readonly LoadKind[] = [
 /** Targets are those of our fast path against the echo in C. */
 function targetFor(
   bench: Bench,
-  server: Target,
-  target: RowTarget | undefined,
-): RowTarget | undefined {
+  server: AgentTarget,
+  target: Target | undefined,
+): Target | undefined {
   return bench.native !== undefined && server.name.endsWith("fast") ? target : undefined;
 }
 
@@ -124,8 +124,8 @@ type Samples = ReadonlyMap<string, LoadResult[]>;
 async function runLoad(
   bench: Bench,
   kind: LoadKind,
-  reference: Target,
-  servers: readonly Target[],
+  reference: AgentTarget,
+  servers: readonly AgentTarget[],
 ): Promise<{ rows: Row[]; samples: Samples }> {
   const samples = await bench.interleave([reference, ...servers].map((target) => ({
     name: target.name,
@@ -180,7 +180,7 @@ function fastOverPortable(bench: Bench, samples: Samples): Row[] {
 const PEER_ROW = `${LOADS[0].name}: ${LOADS[0].metrics[0].name}`;
 
 /** The peer when there is one and it knows the modules; otherwise a row that says what it lacks. */
-async function findPeer(bench: Bench): Promise<{ peers: Target[]; rows: Row[] }> {
+async function findPeer(bench: Bench): Promise<{ peers: AgentTarget[]; rows: Row[] }> {
   for (const peer of peerAgent(bench)) {
     const silent = await prime(bench, peer, 1, PEER_ANSWER_MS);
     const problem = silent === undefined
@@ -193,7 +193,7 @@ async function findPeer(bench: Bench): Promise<{ peers: Target[]; rows: Row[] }>
 }
 
 /** Lets the compiler of the runtime finish before the first round. */
-async function warmUp(bench: Bench, { server, ports, echo }: Target): Promise<void> {
+async function warmUp(bench: Bench, { server, ports, echo }: AgentTarget): Promise<void> {
   const ms = bench.smoke ? 1 : WARM_UP_MS;
   await bench.load("closed", {
     server,
@@ -206,7 +206,7 @@ async function warmUp(bench: Bench, { server, ports, echo }: Target): Promise<vo
   });
 }
 
-async function startOurs(bench: Bench): Promise<Target[]> {
+async function startOurs(bench: Bench): Promise<AgentTarget[]> {
   const cache = routeCache(bench, MODULES);
   const sink = await startSink();
   const servers = await Promise.all(

@@ -1,6 +1,13 @@
 // Shell. How the cost of one get_host grows with modules and nodes: the same agent, three sizes.
 
-import { PATHS, prime, routeCache, startAgent, startSink, type Target } from "./agent_servers.ts";
+import {
+  type AgentTarget,
+  PATHS,
+  prime,
+  routeCache,
+  startAgent,
+  startSink,
+} from "./agent_servers.ts";
 import type { Bench, BenchRuntime, Suite } from "./harness.ts";
 import { type Row, rowOf } from "./rows.ts";
 
@@ -34,7 +41,7 @@ const path = PATHS[PATHS.length - 1];
 
 interface Sized {
   readonly size: Size;
-  readonly target: Target;
+  readonly target: AgentTarget;
 }
 
 async function start(bench: Bench, on: BenchRuntime, sizes: readonly Size[]): Promise<Sized[]> {

@@ -122,7 +122,7 @@ export function verdict(row: Row): "met" | "missed" | "" {
 }
 
 /** A number with three digits that mean something. */
-export function formatNumber(value: number | undefined): string {
+export function formatMeasure(value: number | undefined): string {
   if (value === undefined) return "-";
   if (value === 0) return "0";
   const size = Math.abs(value);
@@ -146,11 +146,11 @@ export function tableCells(rows: readonly Row[]): string[][] {
     ...rows.map((row) => [
       row.name,
       row.subject,
-      formatNumber(row.value),
+      formatMeasure(row.value),
       row.unit,
       row.reference ?? "",
-      row.reference === undefined ? "" : formatNumber(row.referenceValue),
-      row.reference === undefined ? "" : formatNumber(row.ratio),
+      row.reference === undefined ? "" : formatMeasure(row.referenceValue),
+      row.reference === undefined ? "" : formatMeasure(row.ratio),
       formatTarget(row.target),
       [verdict(row), row.note ?? ""].filter((text) => text !== "").join("; "),
     ]),

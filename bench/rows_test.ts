@@ -3,7 +3,7 @@ import { test } from "node:test";
 import {
   changesOf,
   formatMarkdown,
-  formatNumber,
+  formatMeasure,
   formatTable,
   median,
   mergeRounds,
@@ -52,7 +52,7 @@ test("verdict() holds the ratio against the target, and the value where there is
   for (const [more, expected] of cases) assert.equal(verdict(row(more)), expected);
 });
 
-test("formatNumber() keeps three digits that mean something", () => {
+test("formatMeasure() keeps three digits that mean something", () => {
   const cases: [number | undefined, string][] = [
     [undefined, "-"],
     [0, "0"],
@@ -61,7 +61,7 @@ test("formatNumber() keeps three digits that mean something", () => {
     [45.67, "45.7"],
     [1234567.8, "1,234,568"],
   ];
-  for (const [value, expected] of cases) assert.equal(formatNumber(value), expected);
+  for (const [value, expected] of cases) assert.equal(formatMeasure(value), expected);
 });
 
 test("formatTable() says why a row is missing", () => {

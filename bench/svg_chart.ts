@@ -1,7 +1,7 @@
 // Core. Draws the table: for each row a bar of its ratio against its target.
 
 import { escape, svgDocument, text } from "../sim/svg.ts";
-import { formatNumber, formatTarget, judged, type Row, verdict } from "./rows.ts";
+import { formatMeasure, formatTarget, judged, type Row, verdict } from "./rows.ts";
 
 const WIDTH = 1000;
 const ROW_HEIGHT = 18;
@@ -29,9 +29,9 @@ function line(x: number, y: number, style: string): string {
 }
 
 function shownValue(row: Row, value: number): string {
-  if (row.reference === undefined) return `${formatNumber(value)} ${row.unit}`;
-  const [own, other] = [formatNumber(row.value), formatNumber(row.referenceValue)];
-  return `x ${formatNumber(value)}   (${own} : ${other} ${row.unit})`;
+  if (row.reference === undefined) return `${formatMeasure(value)} ${row.unit}`;
+  const [own, other] = [formatMeasure(row.value), formatMeasure(row.referenceValue)];
+  return `x ${formatMeasure(value)}   (${own} : ${other} ${row.unit})`;
 }
 
 function bar(row: Row, scale: number, y: number): string[] {

@@ -2,7 +2,7 @@
 
 import { type JSX, render } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { call, maybeLoggedIn, problemOf, session } from "./shell/api.ts";
+import { call, callProblemOf, maybeLoggedIn, session } from "./shell/api.ts";
 import { Frame, NAV_ITEMS, Notices } from "./shell/layout.tsx";
 import { AccountPage } from "./users/page_account.tsx";
 import { AgentsPage } from "./agents/page_agents.tsx";
@@ -100,13 +100,13 @@ async function enter(): Promise<void> {
       session.value = await call("loginByLink", { body: { token } });
       return;
     } catch (error) {
-      notify("crit", `The link does not work: ${problemOf(error).message}`);
+      notify("crit", `The link does not work: ${callProblemOf(error).message}`);
     }
   }
   try {
     session.value = maybeLoggedIn() ? await call("getSession") : null;
   } catch (error) {
-    if (problemOf(error).kind !== "not-logged-in") throw error;
+    if (callProblemOf(error).kind !== "not-logged-in") throw error;
     session.value = null;
   }
 }

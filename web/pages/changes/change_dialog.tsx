@@ -2,7 +2,7 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { ApiProblem, call, problemOf } from "../shell/api.ts";
+import { call, CallProblem, callProblemOf } from "../shell/api.ts";
 import { Differences, Traffic } from "./change_view.tsx";
 import { plural } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
@@ -60,7 +60,7 @@ function announce(title: string, result: ChangeResult): void {
   } else notify("ok", `${title}: done`, link);
 }
 
-function Conflict({ problem }: { problem: ApiProblem }): JSX.Element {
+function Conflict({ problem }: { problem: CallProblem }): JSX.Element {
   return (
     <div class="box warn" role="alert">
       <Icon name="warn" />
@@ -99,8 +99,8 @@ function PreviewBody({ preview }: { preview: ChangePreview }): JSX.Element {
 
 interface Progress {
   readonly preview?: ChangePreview;
-  readonly problem?: ApiProblem;
-  readonly conflict?: ApiProblem;
+  readonly problem?: CallProblem;
+  readonly conflict?: CallProblem;
   readonly isBusy: boolean;
 }
 
@@ -110,13 +110,13 @@ function useChange(change: PlannedChange, onClose: () => void): {
   readonly apply: (why: string) => void;
 } {
   const [progress, setProgress] = useState<Progress>({ isBusy: true });
-  const look = async (conflict?: ApiProblem): Promise<void> => {
+  const look = async (conflict?: CallProblem): Promise<void> => {
     const kept = conflict === undefined ? {} : { conflict };
     setProgress({ isBusy: true, ...kept });
     try {
       setProgress({ isBusy: false, preview: await change.preview(), ...kept });
     } catch (error) {
-      setProgress({ isBusy: false, problem: problemOf(error), ...kept });
+      setProgress({ isBusy: false, problem: callProblemOf(error), ...kept });
     }
   };
   const apply = async (why: string): Promise<void> => {
@@ -129,7 +129,7 @@ function useChange(change: PlannedChange, onClose: () => void): {
       onClose();
       change.onDone?.(result);
     } catch (error) {
-      const problem = problemOf(error);
+      const problem = callProblemOf(error);
       if (problem.kind === "changed-meanwhile") await look(problem);
       else setProgress({ preview: progress.preview, problem, isBusy: false });
     }

@@ -110,7 +110,7 @@ function Row(props: { change: ChangeRow; onUndo: (id: number) => void }): JSX.El
 }
 
 /** Changes, newest first; of one module when it is given. */
-export function ChangeList(props: { modId?: number; cmdId?: number }): JSX.Element {
+export function ChangeHistory(props: { modId?: number; cmdId?: number }): JSX.Element {
   const [undoing, setUndoing] = useState<number>();
   const module = props.modId === undefined
     ? {}

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
 import { ChangeDialog } from "./change_dialog.tsx";
-import { Author, ChangeList, rollbackOf, UndoMarks } from "./change_list.tsx";
+import { Author, ChangeHistory, rollbackOf, UndoMarks } from "./change_list.tsx";
 import { Differences } from "./change_view.tsx";
 import { formatInstant, plural } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
@@ -20,7 +20,7 @@ export function ChangesPage(): JSX.Element {
         title="Changes"
         about="Who changed which routes, when and why; each can be undone"
       />
-      <ChangeList />
+      <ChangeHistory />
     </>
   );
 }

@@ -27,7 +27,7 @@ const CONDITIONS: Readonly<Record<string, ConditionLook>> = {
 };
 
 /** What the word an agent has for a node's condition means; a newer agent's is shown as it is. */
-export function conditionOf(condition: string): ConditionLook {
+export function stateTextOf(condition: string): ConditionLook {
   return Object.hasOwn(CONDITIONS, condition)
     ? CONDITIONS[condition]
     : { tone: "info", icon: "info", text: condition, title: "A word of a newer agent" };

@@ -3,7 +3,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
-import { conditionOf, explainModule, explainNodes } from "./explain.ts";
+import { explainModule, explainNodes, stateTextOf } from "./explain.ts";
 import {
   formatCount,
   formatNumber,
@@ -57,7 +57,7 @@ function ByReports({ module }: { module: ModuleDetail }): JSX.Element {
 }
 
 function AgentNode({ node }: { node: Explanation["nodes"][number] }): JSX.Element {
-  const { tone, icon, text, title } = conditionOf(node.condition);
+  const { tone, icon, text, title } = stateTextOf(node.condition);
   const weight = Math.round(node.pickWeight * 10) / 10;
   return (
     <tr class={tone === "crit" ? "out" : ""}>

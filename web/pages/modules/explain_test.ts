@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { conditionOf, explainModule, explainNodes } from "./explain.ts";
+import { explainModule, explainNodes, stateTextOf } from "./explain.ts";
 import type { NodeCondition } from "../../../balancer/explain.ts";
 import type { ModuleDetail, NodeRow } from "../shell/types.ts";
 
@@ -73,7 +73,7 @@ test("explainModule() says what callers get", () => {
   );
 });
 
-test("conditionOf() has a word for every condition of the balancer, and shows unknown ones", () => {
+test("stateTextOf() has a word for every condition of the balancer, and shows unknown ones", () => {
   const conditions = ["idle", "ramping", "held", "overload", "resting", "drain", "off"] as const;
   const known: Record<NodeCondition, true> = {
     idle: true,
@@ -86,8 +86,8 @@ test("conditionOf() has a word for every condition of the balancer, and shows un
   };
   assert.deepEqual(Object.keys(known), [...conditions]);
   for (const condition of conditions) {
-    assert.notEqual(conditionOf(condition).title, conditionOf("newer").title, condition);
+    assert.notEqual(stateTextOf(condition).title, stateTextOf("newer").title, condition);
   }
-  assert.equal(conditionOf("newer").text, "newer");
-  assert.equal(conditionOf("constructor").text, "constructor");
+  assert.equal(stateTextOf("newer").text, "newer");
+  assert.equal(stateTextOf("constructor").text, "constructor");
 });

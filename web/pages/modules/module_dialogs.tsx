@@ -9,7 +9,7 @@ import {
   type PlannedChange,
   whyPart,
 } from "../changes/change_dialog.tsx";
-import { modulePath, moduleTitle, nodeName, parseNode, plural } from "../parts/format.ts";
+import { modulePath, moduleTitle, nodeName, parseNodeText, plural } from "../parts/format.ts";
 import { useLoad } from "../shell/live.ts";
 import { parsePolicy, policyFaults, policyText } from "./policy_text.ts";
 import { PolicyForm } from "./policy_form.tsx";
@@ -79,7 +79,7 @@ function ZoneInput(props: { value: string; onInput: (text: string) => void }): J
 /** Nodes as people paste them: one or more, apart by spaces, commas or lines. */
 function nodesOf(text: string): { nodes: { ip: string; port: number }[]; wrong: string[] } {
   const words = text.split(/[\s,;]+/).filter((word) => word !== "");
-  const parsed = words.map((word) => [word, parseNode(word)] as const);
+  const parsed = words.map((word) => [word, parseNodeText(word)] as const);
   return {
     nodes: parsed.flatMap(([, node]) => node === undefined ? [] : [node]),
     wrong: parsed.filter(([, node]) => node === undefined).map(([word]) => word),

@@ -41,7 +41,7 @@ function Row({ module }: { module: ModuleRow }): JSX.Element {
 }
 
 /** A table of modules. */
-export function ModuleTable(
+export function ModuleRows(
   props: { caption: string; modules: readonly ModuleRow[] },
 ): JSX.Element {
   return (

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { ChangeDialog, type PlannedChange } from "../changes/change_dialog.tsx";
-import { ChangeList } from "../changes/change_list.tsx";
+import { ChangeHistory } from "../changes/change_list.tsx";
 import { EventFeed } from "../events/event_feed.tsx";
 import { ExplainPanel } from "./explain_panel.tsx";
 import { formatCount, formatNumber, moduleTitle } from "../parts/format.ts";
@@ -147,7 +147,7 @@ function TabBody(
   };
   if (tab === "history") return <HistoryPanel modId={module.modId} cmdId={module.cmdId} />;
   if (tab === "explain") return <ExplainPanel module={module} />;
-  if (tab === "changes") return <ChangeList modId={module.modId} cmdId={module.cmdId} />;
+  if (tab === "changes") return <ChangeHistory modId={module.modId} cmdId={module.cmdId} />;
   if (tab === "events") return <EventFeed modId={module.modId} cmdId={module.cmdId} />;
   if (module.nodes.length > 0) return <NodeTable nodes={module.nodes} actions={actions} />;
   return (

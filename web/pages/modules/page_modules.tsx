@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import { formatCount } from "../parts/format.ts";
 import { useLive } from "../shell/live.ts";
 import { AddModuleDialog } from "./module_dialogs.tsx";
-import { ModuleTable } from "./module_table.tsx";
+import { ModuleRows } from "./module_table.tsx";
 import { may, query, setQuery } from "../shell/state.ts";
 import { pageQuery, Pager, SearchBox } from "../parts/tables.tsx";
 import { AddButton, Empty, Load, PageHead } from "../parts/widgets.tsx";
@@ -82,7 +82,7 @@ export function ModulesPage(): JSX.Element {
             )
             : (
               <div class="panel flush">
-                <ModuleTable caption="Modules" modules={modules} />
+                <ModuleRows caption="Modules" modules={modules} />
                 <Pager total={total} />
               </div>
             )}

@@ -6,13 +6,13 @@ import {
   fieldText,
   type PolicyDraft,
   policyFaults,
-  type SettingSpec,
+  type PolicySetting,
   settingTitle,
 } from "./policy_text.ts";
 import { Field } from "../parts/fields.tsx";
 import { IconButton } from "../parts/widgets.tsx";
 
-function rangeOf(spec: SettingSpec): string {
+function rangeOf(spec: PolicySetting): string {
   const initial = spec.initial === null ? "as the agent says" : fieldText(spec.initial) || "none";
   const range = spec.min === null ? "" : `${spec.min} to ${spec.max} ${spec.unit}; `;
   const choices = spec.kind === "choices" ? `${spec.choices.join(", ")}; ` : "";
@@ -21,7 +21,7 @@ function rangeOf(spec: SettingSpec): string {
 }
 
 function SettingField(props: {
-  spec: SettingSpec;
+  spec: PolicySetting;
   text: string;
   fault: string | undefined;
   onInput: (text: string) => void;
@@ -67,7 +67,7 @@ function SettingField(props: {
 }
 
 /** Value a setting starts with when it is added to the form. */
-function startOf(spec: SettingSpec): string {
+function startOf(spec: PolicySetting): string {
   if (spec.initial !== null) return fieldText(spec.initial);
   return spec.kind === "whole" || spec.kind === "number" ? String(spec.min ?? 0) : "";
 }
@@ -76,7 +76,7 @@ function startOf(spec: SettingSpec): string {
 export function PolicyForm(props: {
   draft: PolicyDraft;
   policies: readonly string[];
-  specs: readonly SettingSpec[];
+  specs: readonly PolicySetting[];
   onChange: (draft: PolicyDraft) => void;
 }): JSX.Element {
   const { draft, policies, specs, onChange } = props;

@@ -3,7 +3,7 @@
 import type { ResponseOf } from "../../contract.ts";
 
 /** What a setting may be, as the server tells. */
-export type SettingSpec = ResponseOf<"listPolicies">["settings"][number];
+export type PolicySetting = ResponseOf<"listPolicies">["settings"][number];
 
 /** Policy when the text names none. */
 export const POLICY_DEFAULT = "lars";
@@ -53,7 +53,7 @@ function words(text: string): string[] {
  *
  * @throws {RangeError} saying what would be right.
  */
-export function settingValue(spec: SettingSpec, text: string): unknown {
+export function settingValue(spec: PolicySetting, text: string): unknown {
   switch (spec.kind) {
     case "number":
     case "whole": {
@@ -91,7 +91,7 @@ export function settingValue(spec: SettingSpec, text: string): unknown {
 /** What is wrong with the fields of a draft, by the names of the settings. */
 export function policyFaults(
   draft: PolicyDraft,
-  specs: readonly SettingSpec[],
+  specs: readonly PolicySetting[],
 ): Readonly<Record<string, string>> {
   const faults: Record<string, string> = {};
   for (const [name, text] of Object.entries(draft.settings)) {
@@ -111,7 +111,7 @@ export function policyFaults(
  *
  * @throws {RangeError} for a field that {@linkcode policyFaults} complains about.
  */
-export function policyText(draft: PolicyDraft, specs: readonly SettingSpec[]): string {
+export function policyText(draft: PolicyDraft, specs: readonly PolicySetting[]): string {
   const settings = Object.entries(draft.settings).flatMap(([name, text]) => {
     const spec = specs.find((one) => one.name === name);
     return spec === undefined ? [] : [[name, settingValue(spec, text)] as const];

@@ -6,12 +6,12 @@ import {
   fieldText,
   parsePolicy,
   policyFaults,
+  type PolicySetting,
   policyText,
-  type SettingSpec,
   settingTitle,
 } from "./policy_text.ts";
 
-const specs: SettingSpec[] = Object.entries(MODULE_SETTINGS).map(([name, spec]) => ({
+const specs: PolicySetting[] = Object.entries(MODULE_SETTINGS).map(([name, spec]) => ({
   name,
   kind: spec.kind,
   min: "min" in spec ? spec.min : null,

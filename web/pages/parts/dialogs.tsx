@@ -2,7 +2,7 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
-import type { ApiProblem } from "../shell/api.ts";
+import type { CallProblem } from "../shell/api.ts";
 import { notify } from "../shell/state.ts";
 import { Icon } from "./icons.tsx";
 import { Field } from "./fields.tsx";
@@ -76,16 +76,16 @@ export function Secret(props: { label: string; text: string }): JSX.Element {
 /** Runs one action at a time and keeps what went wrong. */
 export function useAction(): {
   readonly isBusy: boolean;
-  readonly problem: ApiProblem | undefined;
+  readonly problem: CallProblem | undefined;
   readonly run: (action: () => Promise<void>) => void;
   readonly clear: () => void;
 } {
-  const [state, setState] = useState<{ isBusy: boolean; problem?: ApiProblem }>({ isBusy: false });
+  const [state, setState] = useState<{ isBusy: boolean; problem?: CallProblem }>({ isBusy: false });
   const run = (action: () => Promise<void>): void => {
     setState({ isBusy: true });
     action().then(
       () => setState({ isBusy: false }),
-      (problem) => setState({ isBusy: false, problem: problem as ApiProblem }),
+      (problem) => setState({ isBusy: false, problem: problem as CallProblem }),
     );
   };
   return {
@@ -135,7 +135,7 @@ export function FormDialog(props: {
   /** False: the button does nothing yet. */
   isReady: boolean;
   /** Why it was not done; its fields show their own faults. */
-  problem?: ApiProblem | undefined;
+  problem?: CallProblem | undefined;
   /** Stands before the problem. */
   lead?: ComponentChildren;
   onClose: () => void;

@@ -2,7 +2,7 @@
 
 import type { InputHTMLAttributes, JSX } from "preact";
 import { useId } from "preact/hooks";
-import type { ApiProblem } from "../shell/api.ts";
+import type { CallProblem } from "../shell/api.ts";
 
 /** Text or number field with label, hint and fault. */
 export function Field(props: {
@@ -101,7 +101,7 @@ export function SelectField<T extends string>(props: {
 }
 
 /** Fault of a field in an answer of the server; paths end with the name of the field. */
-export function faultOf(problem: ApiProblem | undefined, field: string): string | undefined {
+export function faultOf(problem: CallProblem | undefined, field: string): string | undefined {
   return problem?.errors.find(({ path }) => path.split(".").at(-1) === field)?.message;
 }
 

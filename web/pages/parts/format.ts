@@ -99,7 +99,7 @@ export function nodeName(node: { ip: string; port: number }): string {
 }
 
 /** Splits `10.0.0.1:7000` or `10.0.0.1 7000`; undefined when it is no such thing. */
-export function parseNode(text: string): { ip: string; port: number } | undefined {
+export function parseNodeText(text: string): { ip: string; port: number } | undefined {
   const match = /^\s*((?:\d{1,3}\.){3}\d{1,3})[:\s]+(\d{1,5})\s*$/.exec(text);
   if (match === null) return undefined;
   const port = Number(match[2]);

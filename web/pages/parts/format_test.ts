@@ -9,7 +9,7 @@ import {
   formatSpan,
   formatTick,
   moduleTitle,
-  parseNode,
+  parseNodeText,
   plural,
 } from "./format.ts";
 
@@ -66,17 +66,17 @@ test("spans show their two largest units, ages one", () => {
   assert.equal(formatAgo(60_000, 0), "in 1 min");
 });
 
-test("parseNode() takes an address with a port and nothing else", () => {
-  assert.deepEqual(parseNode(" 10.0.0.1:7000 "), { ip: "10.0.0.1", port: 7000 });
-  assert.deepEqual(parseNode("10.0.0.1 7000"), { ip: "10.0.0.1", port: 7000 });
+test("parseNodeText() takes an address with a port and nothing else", () => {
+  assert.deepEqual(parseNodeText(" 10.0.0.1:7000 "), { ip: "10.0.0.1", port: 7000 });
+  assert.deepEqual(parseNodeText("10.0.0.1 7000"), { ip: "10.0.0.1", port: 7000 });
   for (const bad of ["", "10.0.0.1", "10.0.0.256:1", "10.0.0.1:0", "10.0.0.1:65536", "a:1"]) {
-    assert.equal(parseNode(bad), undefined, bad);
+    assert.equal(parseNodeText(bad), undefined, bad);
   }
 });
 
 test("addresses sort by their numbers; titles fall back to numbers", () => {
   const sorted = ["10.0.0.10:1", "10.0.0.2:9", "10.0.0.2:8"]
-    .map((text) => parseNode(text) ?? { ip: "", port: 0 }).sort(compareNodes);
+    .map((text) => parseNodeText(text) ?? { ip: "", port: 0 }).sort(compareNodes);
   assert.deepEqual(sorted.map(({ ip, port }) => `${ip}:${port}`), [
     "10.0.0.2:8",
     "10.0.0.2:9",

@@ -1,7 +1,7 @@
 // Shell. Lists that go back in time: the newest page is asked for again, older ones when wanted.
 
 import { useState } from "preact/hooks";
-import { problemOf } from "../shell/api.ts";
+import { callProblemOf } from "../shell/api.ts";
 import { type Reloadable, useLoad } from "../shell/live.ts";
 
 /** Rows of a page. */
@@ -28,9 +28,11 @@ export function useBackList<Row extends { readonly id: number }>(
     rows: [],
     isEnd: false,
   });
-  const [more, setMore] = useState<{ isBusy: boolean; problem?: ReturnType<typeof problemOf> }>({
-    isBusy: false,
-  });
+  const [more, setMore] = useState<{ isBusy: boolean; problem?: ReturnType<typeof callProblemOf> }>(
+    {
+      isBusy: false,
+    },
+  );
   const mine = older.key === key ? older : { key, rows: [], isEnd: false };
   const first = newest.value ?? [];
   const oldestShown = first.at(-1)?.id ?? 0;
@@ -49,7 +51,7 @@ export function useBackList<Row extends { readonly id: number }>(
       });
       setMore({ isBusy: false });
     } catch (error) {
-      setMore({ isBusy: false, problem: problemOf(error) });
+      setMore({ isBusy: false, problem: callProblemOf(error) });
     }
   };
   const problem = newest.problem ?? more.problem;

@@ -1,7 +1,7 @@
 // Shell. The small parts every page is made of.
 
 import type { ComponentChildren, JSX } from "preact";
-import type { ApiProblem } from "../shell/api.ts";
+import type { CallProblem } from "../shell/api.ts";
 import type { Severity } from "../events/event_kind.ts";
 import { formatAgo, formatInstant, formatShare, UNKNOWN } from "./format.ts";
 import { Icon, type IconName } from "./icons.tsx";
@@ -151,7 +151,7 @@ export function Loading({ rows = 5 }: { rows?: number }): JSX.Element {
   );
 }
 
-const ADVICE: Partial<Record<ApiProblem["kind"], string>> = {
+const ADVICE: Partial<Record<CallProblem["kind"], string>> = {
   "store-away": "The database does not answer. Agents go on with the routes they have.",
   "not-allowed": "Ask an administrator for a role that may do this.",
   "too-many-requests": "Wait a moment, then try again.",
@@ -160,7 +160,7 @@ const ADVICE: Partial<Record<ApiProblem["kind"], string>> = {
 
 /** What went wrong, in words of the server, and what to do. */
 export function ProblemBox(
-  props: { problem: ApiProblem; onRetry?: () => void },
+  props: { problem: CallProblem; onRetry?: () => void },
 ): JSX.Element {
   const { problem, onRetry } = props;
   const advice = ADVICE[problem.kind];

@@ -56,7 +56,7 @@ export function factsOf(
 }
 
 /** How new a service's routes are. */
-export interface Freshness {
+export interface RouteFreshness {
   readonly text: string;
   readonly isWarning: boolean;
 }
@@ -65,7 +65,7 @@ export interface Freshness {
  * Routes by their version; without one, or without a dns, those of an agent by its link; undefined:
  * it has none.
  */
-export function freshnessOf(service: ServiceRow): Freshness | undefined {
+export function freshnessOf(service: ServiceRow): RouteFreshness | undefined {
   const { kind, revision, revisionLag, detail } = service;
   if (kind === "agent" && detail.dnsConnected === 1 && revision === null) {
     return { text: "linked to dns", isWarning: false };

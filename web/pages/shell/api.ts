@@ -125,8 +125,8 @@ const ROUTES: { readonly [N in RouteName]: `${ApiRoutes[N]["method"]} ${ApiRoute
 };
 
 /** An error the server answered, or that kept it from answering. */
-export class ApiProblem extends LarsError {
-  override name = "ApiProblem";
+export class CallProblem extends LarsError {
+  override name = "CallProblem";
   /** What kind, see `PROBLEMS` of the contract; `unreachable` when no answer came. */
   readonly kind: ProblemName | "unreachable";
   readonly title: string;
@@ -147,14 +147,14 @@ export class ApiProblem extends LarsError {
 }
 
 /** Any thrown value as the problem to show. */
-export function problemOf(error: unknown): ApiProblem {
-  if (error instanceof ApiProblem) return error;
+export function callProblemOf(error: unknown): CallProblem {
+  if (error instanceof CallProblem) return error;
   const detail = error instanceof Error ? error.message : String(error);
-  return new ApiProblem("internal", { title: "Fault of this page", detail });
+  return new CallProblem("internal", { title: "Fault of this page", detail });
 }
 
 /** What a call carries beside its name. */
-export interface CallOptions<N extends RouteName> {
+export interface RouteCallOptions<N extends RouteName> {
   readonly params?: Readonly<Record<string, string | number>>;
   readonly query?: QueryOf<N>;
   readonly body?: BodyOf<N>;
@@ -164,7 +164,7 @@ export interface CallOptions<N extends RouteName> {
 }
 
 /** Address of a route, for links and streams. */
-export function addressOf<N extends RouteName>(name: N, options: CallOptions<N> = {}): string {
+export function addressOf<N extends RouteName>(name: N, options: RouteCallOptions<N> = {}): string {
   const path = ROUTES[name].split(" ")[1].replace(
     /\{(\w+)\}/g,
     (_, part: string) => encodeURIComponent(String(options.params?.[part])),
@@ -182,7 +182,7 @@ const UNREACHABLE = {
   detail: "It is stopped, or the network is down. This page tries again by itself.",
 };
 
-async function send<N extends RouteName>(name: N, options: CallOptions<N>): Promise<Response> {
+async function send<N extends RouteName>(name: N, options: RouteCallOptions<N>): Promise<Response> {
   const method = ROUTES[name].split(" ")[0];
   const headers: Record<string, string> = { Accept: "application/json" };
   if (options.body !== undefined) headers["Content-Type"] = "application/json";
@@ -201,7 +201,7 @@ async function send<N extends RouteName>(name: N, options: CallOptions<N>): Prom
     });
   } catch (error) {
     if (options.signal?.aborted === true) throw error;
-    throw new ApiProblem("unreachable", {
+    throw new CallProblem("unreachable", {
       title: UNREACHABLE.title,
       detail: timeout.aborted
         ? `No answer within ${ANSWER_TIMEOUT_MS / 1000} s. Try again, or see the log of lars web.`
@@ -210,7 +210,7 @@ async function send<N extends RouteName>(name: N, options: CallOptions<N>): Prom
   }
 }
 
-async function problemFrom(response: Response): Promise<ApiProblem> {
+async function problemFrom(response: Response): Promise<CallProblem> {
   const fallback = { title: `Answer ${response.status}`, detail: response.statusText };
   let body: Partial<ProblemBody> = {};
   try {
@@ -219,11 +219,11 @@ async function problemFrom(response: Response): Promise<ApiProblem> {
     // A proxy's own page: the status has to do.
   }
   const kind = (body.type ?? "").replace(/^urn:lars:/, "") as ProblemName | "";
-  return new ApiProblem(kind === "" ? "internal" : kind, { ...fallback, ...body });
+  return new CallProblem(kind === "" ? "internal" : kind, { ...fallback, ...body });
 }
 
 /** Notes what an error says about the session, so that login or password page comes up. */
-function noteSession(problem: ApiProblem): void {
+function noteSession(problem: CallProblem): void {
   if (problem.kind === "not-logged-in") session.value = null;
   const current = session.peek();
   if (problem.kind === "password-change-needed" && current) {
@@ -241,7 +241,7 @@ function noteClock(response: Response): void {
 /**
  * Asks whether a stream can be had, as an EventSource does not say why it cannot.
  *
- * @throws {ApiProblem} why not.
+ * @throws {CallProblem} why not.
  */
 export async function probe(address: string): Promise<void> {
   const abort = new AbortController();
@@ -249,7 +249,7 @@ export async function probe(address: string): Promise<void> {
   try {
     response = await fetch(address, { credentials: "same-origin", signal: abort.signal });
   } catch {
-    throw new ApiProblem("unreachable", UNREACHABLE);
+    throw new CallProblem("unreachable", UNREACHABLE);
   }
   if (response.ok) return abort.abort();
   const problem = await problemFrom(response);
@@ -260,11 +260,11 @@ export async function probe(address: string): Promise<void> {
 /**
  * Calls a route.
  *
- * @throws {ApiProblem} what the server refused, or that it cannot be reached.
+ * @throws {CallProblem} what the server refused, or that it cannot be reached.
  */
 export async function call<N extends RouteName>(
   name: N,
-  options: CallOptions<N> = {},
+  options: RouteCallOptions<N> = {},
 ): Promise<ResponseOf<N>> {
   let response = await send(name, options);
   if (response.status === 403 && name !== "getSession") {

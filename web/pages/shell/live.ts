@@ -5,7 +5,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { LiveEvents, QueryOf } from "../../contract.ts";
 import type { Timer } from "../../../reactor/time/clock.ts";
 import { systemClock } from "../../../reactor/time/system_clock.ts";
-import { addressOf, type ApiProblem, probe, problemOf, session } from "./api.ts";
+import { addressOf, type CallProblem, callProblemOf, probe, session } from "./api.ts";
 import { freshAtMs, freshness, serverNowMs } from "./state.ts";
 
 /** Pause before a lost stream is opened again: none, then doubling from the first to the last. */
@@ -17,7 +17,7 @@ const STALE_MS = 10_000;
 /** A value on its way: neither, or one of the two, or an old value with what went wrong since. */
 export interface Loaded<T> {
   readonly value?: T;
-  readonly problem?: ApiProblem;
+  readonly problem?: CallProblem;
 }
 
 /** Marks what is shown as up to date. */
@@ -38,7 +38,7 @@ class LiveStream<View extends keyof LiveEvents> {
   readonly #view: View;
   readonly #address: string;
   readonly #onValue: (value: LiveEvents[View]) => void;
-  readonly #onProblem: (problem: ApiProblem) => void;
+  readonly #onProblem: (problem: CallProblem) => void;
   #source: EventSource | undefined;
   #retry: Timer | undefined;
   #retryMs = 0;
@@ -48,7 +48,7 @@ class LiveStream<View extends keyof LiveEvents> {
     view: View,
     query: QueryOf<"live">,
     onValue: (value: LiveEvents[View]) => void,
-    onProblem: (problem: ApiProblem) => void,
+    onProblem: (problem: CallProblem) => void,
   ) {
     this.#view = view;
     this.#address = addressOf("live", { query: { ...query, view } as QueryOf<"live"> });
@@ -113,7 +113,7 @@ class LiveStream<View extends keyof LiveEvents> {
       this.#open();
     } catch (error) {
       if (this.#isClosed) return;
-      const problem = problemOf(error);
+      const problem = callProblemOf(error);
       this.#onProblem(problem);
       if (problem.kind === "not-found") this.close();
       else this.#onError();
@@ -196,7 +196,7 @@ export function useLoad<T>(
       } catch (error) {
         if (abort.signal.aborted) return;
         if (everyMs !== undefined && !isQuiet) markLost();
-        const problem = problemOf(error);
+        const problem = callProblemOf(error);
         setState((old) => ({
           ...(old.key === key && old.value !== undefined ? { value: old.value } : {}),
           key,

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { formatCount, formatNumber, modulePath, plural } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { useLive } from "./live.ts";
-import { ModuleTable } from "../modules/module_table.tsx";
+import { ModuleRows } from "../modules/module_table.tsx";
 import { withQuery } from "./places.ts";
 import { may } from "./state.ts";
 import type { Health, Overview } from "./types.ts";
@@ -159,7 +159,7 @@ function Worst({ overview }: { overview: Overview }): JSX.Element | null {
   return (
     <section class="panel" aria-labelledby="worst">
       <h2 id="worst">Modules in trouble</h2>
-      <ModuleTable caption="Modules in trouble, worst first" modules={overview.worst} />
+      <ModuleRows caption="Modules in trouble, worst first" modules={overview.worst} />
     </section>
   );
 }

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { systemClock } from "../../../reactor/time/system_clock.ts";
-import { call, problemOf, session } from "./api.ts";
+import { call, callProblemOf, session } from "./api.ts";
 import { modulePath, plural } from "../parts/format.ts";
 import { Icon, type IconName } from "../parts/icons.tsx";
 import { isNavOpen, NAV_ITEMS, overlay } from "./layout.tsx";
@@ -82,7 +82,7 @@ function useHits(text: string): { hits: readonly Hit[]; note: string } {
       find(wanted, abort.signal).then(
         (hits) => setFound({ hits, note: hits.length === 0 ? "No module, node or host" : "" }),
         (error) => {
-          if (!abort.signal.aborted) setFound({ hits: [], note: problemOf(error).message });
+          if (!abort.signal.aborted) setFound({ hits: [], note: callProblemOf(error).message });
         },
       );
     });

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
-import { call, problemOf, session } from "../shell/api.ts";
+import { call, callProblemOf, session } from "../shell/api.ts";
 import { Logo } from "../shell/layout.tsx";
 import { notify } from "../shell/state.ts";
 import { useAction } from "../parts/dialogs.tsx";
@@ -185,7 +185,7 @@ export function WaitingPage(): JSX.Element {
 export function UnreachablePage(props: { error: unknown; onRetry: () => void }): JSX.Element {
   return (
     <Card title="Lars console">
-      <ProblemBox problem={problemOf(props.error)} onRetry={props.onRetry} />
+      <ProblemBox problem={callProblemOf(props.error)} onRetry={props.onRetry} />
     </Card>
   );
 }
