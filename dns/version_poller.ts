@@ -8,7 +8,6 @@ import type { StoreHealth } from "../service/store_health.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { RouteSnapshotBuilder } from "./route_snapshot.ts";
 import type { InstallResult, RouteExtras, RouteTable } from "./route_table.ts";
-import { runSliced } from "./sliced.ts";
 
 /** Changed modules that are read one by one; with more, only everything is read. */
 export const CHANGED_MODULES_MAX = 5_000;
@@ -354,4 +353,19 @@ export class VersionPoller {
 function differs(left: RouteMark, right: RouteMark | undefined): boolean {
   return right === undefined || left.version !== right.version ||
     left.changeIdMax !== right.changeIdMax || left.changeCount !== right.changeCount;
+}
+
+/** Longest time a slice holds the event loop, give or take one step. */
+const SLICE_MS = 2;
+
+/** Runs a generator to its end, letting the event loop run whenever a slice is used up. */
+async function runSliced<T>(clock: Clock, steps: Generator<void, T>): Promise<T> {
+  let startMs = clock.nowMs();
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    if (clock.nowMs() - startMs < SLICE_MS) continue;
+    await sleep(clock, 0);
+    startMs = clock.nowMs();
+  }
 }

@@ -6,10 +6,14 @@ import { SessionClient } from "../session/session_client.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
-import { RESULTS_PER_FRAME_MAX } from "./pending_reports.ts";
 import { until } from "../tests/support/until.ts";
 import { FakeReporter } from "../agent/testing/fake_upstream.ts";
-import { ReportSender, RESEND_MS, RESEND_RESULTS_MAX } from "./report_sender.ts";
+import {
+  ReportSender,
+  RESEND_MS,
+  RESEND_RESULTS_MAX,
+  RESULTS_PER_FRAME_MAX,
+} from "./report_sender.ts";
 
 const CALLER = 0xc0a801b1;
 

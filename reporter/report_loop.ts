@@ -6,8 +6,7 @@ import { SessionServer, type SessionServerInit } from "../session/session_server
 import type { LoopStats, LoopSurroundings, ServiceLoop } from "../service/loops/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { decodeReportStatusRequest } from "../proto/codec.ts";
-import { RowShipper } from "./row_shipper.ts";
-import { type ReportedRow, rowsOf } from "./status_rows.ts";
+import { type ReportedRow, RowShipper, rowsOf } from "./status_rows.ts";
 
 /** Plain values that a loop is started with. */
 export interface ReportLoopInit extends SessionServerInit {

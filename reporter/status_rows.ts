@@ -1,8 +1,9 @@
-// Core. Call results from the wire as rows, and rows packed to pass between threads.
+// Core. Rows of results: made from reports, gathered by key, packed and shipped to another thread.
 
+import { callsId, isNodePort } from "../model/node.ts";
 import type { ReportStatusRequest } from "../proto/codec.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
 import type { CallStatusRow } from "../sql/store.ts";
-import { isNodePort } from "../model/node.ts";
 
 /** A row with what agents of ours also tell, for the history only. */
 export interface TimedStatusRow extends CallStatusRow {
@@ -106,4 +107,133 @@ export function unpackRows(packed: Float64Array): ReportedRow[] {
     });
   }
   return rows;
+}
+
+/** Most keys a batch holds unless told otherwise; about 60 MB when full. */
+export const STATUS_KEYS_MAX = 200_000;
+
+/** What {@linkcode StatusBatch.add} did. */
+export type AddResult = "added" | "replaced" | "refused";
+
+/**
+ * Rows by (modId, cmdId, ip, port, caller), in the order in which their keys came. Rows that are
+ * being written still count against the limit, because they may come back.
+ */
+export class StatusBatch<Row extends CallStatusRow = CallStatusRow> {
+  readonly #keysMax: number;
+  readonly #rows = new Map<string, Row>();
+  #takenCount = 0;
+
+  constructor(keysMax = STATUS_KEYS_MAX) {
+    this.#keysMax = keysMax;
+  }
+
+  /** Rows waiting. */
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  /** Rows being written. */
+  get takenCount(): number {
+    return this.#takenCount;
+  }
+
+  /** Replaces the waiting row of the same key, or adds one unless the batch is full. */
+  add(row: Row): AddResult {
+    const key = callsId(row);
+    if (this.#rows.has(key)) {
+      this.#rows.set(key, row);
+      return "replaced";
+    }
+    if (this.#rows.size + this.#takenCount >= this.#keysMax) return "refused";
+    this.#rows.set(key, row);
+    return "added";
+  }
+
+  /** Hands out up to `rowsMax` of the oldest keys; they are out until `settle` or `putBack`. */
+  take(rowsMax: number): Row[] {
+    const taken: Row[] = [];
+    for (const [key, row] of this.#rows) {
+      if (taken.length >= rowsMax) break;
+      taken.push(row);
+      this.#rows.delete(key);
+    }
+    this.#takenCount += taken.length;
+    return taken;
+  }
+
+  /** Rows taken before have been written. */
+  settle(rows: readonly Row[]): void {
+    this.#takenCount -= rows.length;
+  }
+
+  /** Rows taken before could not be written; those without a newer row wait again. */
+  putBack(rows: readonly Row[]): void {
+    this.#takenCount -= rows.length;
+    for (const row of rows) {
+      const key = callsId(row);
+      if (!this.#rows.has(key)) this.#rows.set(key, row);
+    }
+  }
+}
+
+/** Time a row waits for others, in milliseconds. */
+export const SHIP_DELAY_MS = 10;
+
+/** Rows in one parcel. */
+export const SHIP_ROWS_MAX = 5_000;
+
+/**
+ * Sends the next parcel only when the last one has been received, so that a busy main thread is not
+ * buried: meanwhile rows of one key replace each other here, and new keys beyond the limit are
+ * refused and counted.
+ */
+export class RowShipper {
+  readonly #clock: Clock;
+  readonly #send: (packed: Float64Array<ArrayBuffer>) => void;
+  readonly #batch: StatusBatch<ReportedRow>;
+  #timer: Timer | undefined;
+  #underway: ReportedRow[] | undefined;
+  #refusedCount = 0;
+
+  constructor(
+    clock: Clock,
+    keysMax: number,
+    send: (packed: Float64Array<ArrayBuffer>) => void,
+  ) {
+    this.#clock = clock;
+    this.#batch = new StatusBatch<ReportedRow>(keysMax);
+    this.#send = send;
+  }
+
+  /** Rows refused because too many were waiting. */
+  get refusedCount(): number {
+    return this.#refusedCount;
+  }
+
+  /** Takes rows to be sent soon. */
+  add(rows: readonly ReportedRow[]): void {
+    for (const row of rows) if (this.#batch.add(row) === "refused") this.#refusedCount++;
+    if (this.#underway !== undefined) return;
+    this.#timer ??= this.#clock.setTimer(SHIP_DELAY_MS, () => this.#ship());
+  }
+
+  /** The last parcel was received. */
+  received(): void {
+    if (this.#underway !== undefined) this.#batch.settle(this.#underway);
+    this.#underway = undefined;
+    if (this.#batch.size > 0) this.#ship();
+  }
+
+  /** Sends everything that is left, without waiting. */
+  flush(): void {
+    while (this.#batch.size > 0) this.#ship();
+  }
+
+  #ship(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#underway = this.#batch.take(SHIP_ROWS_MAX);
+    if (this.#underway.length > 0) this.#send(packRows(this.#underway));
+  }
 }

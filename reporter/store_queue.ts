@@ -4,7 +4,7 @@ import { type Clock, sleep, type Timer } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import type { CallStatusRow, Store } from "../sql/store.ts";
 import { endsWithin } from "../service/store_health.ts";
-import { type AddResult, StatusBatch } from "./status_batch.ts";
+import { type AddResult, StatusBatch } from "./status_rows.ts";
 
 /** Rows in one write: beyond this a larger statement gains nothing. */
 export const FLUSH_ROWS_MAX = 1_000;

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { encodeReportStatusRequest } from "../proto/codec.ts";
 import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import type { HostResult } from "../balancer/balance_records.ts";
-import { PendingReports, RESULTS_PER_FRAME_MAX, type TimedReport } from "./pending_reports.ts";
+import { PendingReports, RESULTS_PER_FRAME_MAX, type TimedReport } from "./report_sender.ts";
 
 const result = (ip: number, succTotal: number): HostResult => ({
   ip,

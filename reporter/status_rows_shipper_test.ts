@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
-import { RowShipper, SHIP_DELAY_MS, SHIP_ROWS_MAX } from "./row_shipper.ts";
-import { type ReportedRow, unpackRows } from "./status_rows.ts";
+import {
+  type ReportedRow,
+  RowShipper,
+  SHIP_DELAY_MS,
+  SHIP_ROWS_MAX,
+  unpackRows,
+} from "./status_rows.ts";
 
 function row(modId: number, succCount: number): ReportedRow {
   return {
