@@ -91,6 +91,7 @@ export const ROOM_ORDER: readonly (readonly string[])[] = [
   ["balancer", "sql"],
   ["feed"],
   ["service"],
+  ["control"],
   ["dns", "reporter", "agent", "api", "sim"],
   ["web"],
   ["tools", "bench"],

@@ -8,22 +8,13 @@ import type { RouteRow } from "../sql/store.ts";
 import { parseNodeAddress } from "./cli_arguments.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
+import type { ChangeResult } from "../control/changes/change.ts";
 import { DrainState, type DrainVerdict } from "../control/drain/drain_state.ts";
+import type { SystemAccess } from "../control/system_access.ts";
 import { plural } from "./plural.ts";
-import {
-  addEditOptions,
-  type EditFlags,
-  type EditOutcome,
-  outcomeJson,
-  toldText,
-} from "./route_edit.ts";
+import { addEditOptions, type EditFlags, made, outcomeJson, versionText } from "./route_edit.ts";
 import { isAway } from "./stop_signal.ts";
-import {
-  addServerOption,
-  type SystemAccess,
-  type SystemFlags,
-  withSystem,
-} from "./system_access.ts";
+import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 import type { ModuleKey } from "../model/module.ts";
 import { addressText, type NodeAddress, type NodeState } from "../model/node.ts";
@@ -77,18 +68,12 @@ export function addUndrainTo(parent: Command): void {
     .description("Give a drained node calls again, in every module that has it.")
     .argument("<IP:PORT>", "the node", argument(parseNodeAddress))
     .action(async (node: NodeAddress, flags: EditFlags & SystemFlags) => {
-      const { rows, outcome } = await withSystem(
+      const edited = await withSystem(
         flags,
         (system) => setState(system, node, "drain", "on", flags),
       );
-      if (flags.json === true) {
-        return printJson({
-          node: addressText(node),
-          modules: rows.map(moduleJson),
-          ...outcomeJson(outcome),
-        });
-      }
-      printLine(`${addressText(node)} gets calls again${editText(outcome)}`);
+      if (flags.json === true) return printJson(editJson(node, edited));
+      printLine(`${addressText(node)} gets calls again${editText(edited)}`);
     });
   addServerOption(addEditOptions(command));
   addExamples(command, [["lars undrain 10.0.0.7:7777", "after the deployment"]]);
@@ -102,9 +87,23 @@ function moduleJson({ modId, cmdId }: RouteRow): { modid: number; cmdid: number 
   return { modid: modId, cmdid: cmdId };
 }
 
-function editText({ changed, version, told }: EditOutcome): string {
-  if (changed.length === 0) return " (was so already)";
-  return `, ${plural(changed.length, "module")}, version ${version}${toldText(told)}`;
+function editText({ outcome }: StateEdit): string {
+  if (outcome.changed.length === 0) return " (was so already)";
+  return `, ${plural(outcome.changed.length, "module")}, ${versionText(outcome)}`;
+}
+
+function editJson(node: NodeAddress, { rows, outcome }: StateEdit): Record<string, unknown> {
+  return {
+    node: addressText(node),
+    modules: rows.map(moduleJson),
+    ...outcomeJson(outcome),
+  };
+}
+
+/** A node whose state was set. */
+interface StateEdit {
+  readonly rows: readonly RouteRow[];
+  readonly outcome: ChangeResult;
 }
 
 /** Sets the node's state where it is `from`. @throws {CommandError} when no module has the node. */
@@ -114,7 +113,7 @@ async function setState(
   from: NodeState,
   to: NodeState,
   flags: EditFlags,
-): Promise<{ rows: RouteRow[]; outcome: EditOutcome }> {
+): Promise<StateEdit> {
   const found = await system.readNode(node);
   const rows = found.filter(({ state }) => state === from || state === to);
   if (rows.length === 0) {
@@ -122,27 +121,21 @@ async function setState(
     throw new CommandError(`${addressText(node)} cannot be set ${to}: ${why}`);
   }
   // Also where it is so already: nothing changes there, and the version comes back.
-  const edits = rows.map(({ modId, cmdId }) => ({
+  const routes = rows.map(({ modId, cmdId }) => ({
     op: "set" as const,
     modId,
     cmdId,
     ...node,
     state: to,
   }));
-  return { rows, outcome: await system.edit(edits, flags) };
+  return { rows, outcome: await made(system.change({ routes }, { why: flags.why })) };
 }
 
 async function drain(node: NodeAddress, flags: DrainFlags): Promise<void> {
   await withSystem(flags, async (system) => {
-    const { rows, outcome } = await setState(system, node, "on", "drain", flags);
-    if (flags.json !== true) {
-      return printLine(`${addressText(node)} drains${editText(outcome)}`);
-    }
-    printJson({
-      node: addressText(node),
-      modules: rows.map(moduleJson),
-      ...outcomeJson(outcome),
-    });
+    const edited = await setState(system, node, "on", "drain", flags);
+    if (flags.json === true) return printJson(editJson(node, edited));
+    printLine(`${addressText(node)} drains${editText(edited)}`);
   });
 }
 
@@ -152,21 +145,16 @@ async function drainAndWait(
   context: CommandContext,
 ): Promise<void> {
   await withSystem(flags, async (system) => {
-    const { rows, outcome } = await setState(system, node, "on", "drain", flags);
-    const about = {
-      node: addressText(node),
-      modules: rows.map(moduleJson),
-      ...outcomeJson(outcome),
-    };
-    if (flags.json !== true) noteLine(`${addressText(node)} drains${editText(outcome)}`);
+    const edited = await setState(system, node, "on", "drain", flags);
+    if (flags.json !== true) noteLine(`${addressText(node)} drains${editText(edited)}`);
     const startMs = systemClock.nowMs();
-    const verdict = await waitUntilSafe(system, node, rows, flags);
+    const verdict = await waitUntilSafe(system, node, edited.rows, flags);
     const waitedS = Math.round((systemClock.nowMs() - startMs) / 100) / 10;
     if (!verdict.safe) context.exitCode = 1;
     if (flags.json === true) {
       const { safe, agents, plain, quietMs, waitsFor } = verdict;
       return printJson({
-        ...about,
+        ...editJson(node, edited),
         safe,
         waited_seconds: waitedS,
         agents,

@@ -9,12 +9,8 @@ import { addExamples, type CommandContext } from "./command.ts";
 import { EventFollower, eventJson, eventLine } from "./history_view.ts";
 import { isAway, StopSignal } from "./stop_signal.ts";
 import { addStoreOptions } from "./store_access.ts";
-import {
-  addServerOption,
-  type SystemAccess,
-  type SystemFlags,
-  withSystem,
-} from "./system_access.ts";
+import type { SystemAccess } from "../control/system_access.ts";
+import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 import type { ModuleKey } from "../model/module.ts";
 import { parseWhole } from "../model/route_values.ts";

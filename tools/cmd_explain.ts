@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { readToken } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
+import type { Explanation } from "../control/explain/explain_service.ts";
 import type { ModuleKey } from "../model/module.ts";
 import { EXPLAIN_NODES_MAX } from "../web/schemas.ts";
 import { addAgentOptions, type AgentFlags, ANSWER_TIMEOUT_MS } from "./agent_options.ts";
@@ -10,7 +11,7 @@ import { parseCmdId, parseModId } from "../model/route_values.ts";
 import { argument, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { addServerOption, ConsoleClient, type ServerFlags } from "./console_client.ts";
-import { ageText, type Explanation, explanationJson, nodeLines, zoneLine } from "./explain_text.ts";
+import { ageText, explanationJson, nodeLines, zoneLine } from "./explain_text.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
 
 interface ExplainFlags extends AgentFlags, ServerFlags {}
@@ -57,13 +58,9 @@ async function explain(key: ModuleKey, flags: ExplainFlags): Promise<Explanation
     return await client.call("explainModule", { params: { ...key }, query });
   }
   const token = await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
-  const { ExplainService } = await import("../control/explain/explain_service.ts");
-  const service = new ExplainService({
-    agent: flags.agent,
-    token,
-    deadlineMs: ANSWER_TIMEOUT_MS,
-  });
-  return await service.explain(key, EXPLAIN_NODES_MAX);
+  const { explainService } = await import("../web/explain_client.ts");
+  return await explainService(flags.agent, token, ANSWER_TIMEOUT_MS)
+    .explain(key, EXPLAIN_NODES_MAX);
 }
 
 async function show({ modId, cmdId }: ModuleKey, module: Explanation): Promise<void> {

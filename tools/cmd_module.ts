@@ -4,6 +4,8 @@ import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { parseModulePolicy } from "../balancer/mod.ts";
 import { messageOf } from "../reactor/errors.ts";
+import type { SystemAccess } from "../control/system_access.ts";
+import type { ModuleKey } from "../model/module.ts";
 import type { ModuleRow } from "../sql/store.ts";
 import { parseCmdId, parseModId } from "../model/route_values.ts";
 import { argument, repeated, UsageError } from "./cli_errors.ts";
@@ -16,7 +18,7 @@ import {
   policyObject,
 } from "./policy_text.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
-import { addEditOptions, type EditFlags, outcomeJson, toldText } from "./route_edit.ts";
+import { addEditOptions, type EditFlags, made, printChange } from "./route_edit.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
 
@@ -54,7 +56,7 @@ function addList(module: Command): void {
     .argument("[CMDID]", "command number", argument(parseCmdId))
     .option("--json", "print one JSON array")
     .action(async (modId: number | undefined, cmdId: number | undefined, flags: ListFlags) => {
-      const all = await withSystem(flags, (system) => system.modules());
+      const all = await withSystem(flags, (system) => system.texts());
       const rows = all.filter((row) =>
         (modId === undefined || row.modId === modId) &&
         (cmdId === undefined || row.cmdId === cmdId)
@@ -108,7 +110,7 @@ function addShow(module: Command): void {
     .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
     .option("--json", "print one JSON value")
     .action(async (modId: number, cmdId: number, flags: ListFlags) => {
-      const row = await withSystem(flags, (system) => system.module({ modId, cmdId }));
+      const row = await withSystem(flags, (system) => textsOf(system, { modId, cmdId }));
       const fault = policyFault(row.policy);
       const given = fault === undefined ? policyObject(row.policy) : {};
       const { policy, settings } = parseModulePolicy(
@@ -140,6 +142,12 @@ function addShow(module: Command): void {
     });
   addServerOption(addStoreOptions(command));
   addExamples(command, [["lars module show 1 1", "what holds for module (1,1)"]]);
+}
+
+/** Name and policy of a module; both empty when it has none. */
+async function textsOf(system: SystemAccess, key: ModuleKey): Promise<ModuleRow> {
+  const [row] = await system.texts(key);
+  return row ?? { ...key, name: "", policy: "", updatedAt: 0 };
 }
 
 function balancerText(given: Record<string, unknown>): string {
@@ -187,7 +195,7 @@ async function setModule(modId: number, cmdId: number, flags: SetFlags): Promise
     throw new UsageError("Nothing to set: give --name, --policy, --set or --unset");
   }
   const outcome = await withSystem(flags, async (system) => {
-    const before = await system.module({ modId, cmdId });
+    const before = await textsOf(system, { modId, cmdId });
     const policy = policyAfter(whole ?? before.policy, flags);
     const change = {
       modId,
@@ -195,11 +203,11 @@ async function setModule(modId: number, cmdId: number, flags: SetFlags): Promise
       ...(name === undefined ? {} : { name }),
       ...(policy === before.policy ? {} : { policy }),
     };
-    return await system.setModules([change], flags);
+    return await made(
+      system.change({ routes: [], modules: [change] }, { why: flags.why, meant: false }),
+    );
   });
-  if (flags.json === true) return printJson(outcomeJson(outcome));
-  if (outcome.changed.length === 0) return printLine(`(${modId},${cmdId}) is so already`);
-  printLine(`set (${modId},${cmdId}), version ${outcome.version}${toldText(outcome.told)}`);
+  printChange(outcome, "set", `(${modId},${cmdId})`, flags);
 }
 
 function policyAfter(before: string, { set, unset, policy }: SetFlags): string {

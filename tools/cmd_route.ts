@@ -5,15 +5,18 @@ import type { RouteEdit, RouteRow } from "../sql/store.ts";
 import { parseNodeAddress, parseStoredNodeAddress } from "./cli_arguments.ts";
 import { argument, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { addEditOptions, type EditFlags, outcomeJson, toldText } from "./route_edit.ts";
+import {
+  addEditOptions,
+  type EditFlags,
+  made,
+  outcomeJson,
+  printChange,
+  versionText,
+} from "./route_edit.ts";
 import { describeNode, jsonNode } from "../control/changes/route_file.ts";
 import { addTransferCommands } from "./route_transfer.ts";
-import {
-  addServerOption,
-  type SystemAccess,
-  type SystemFlags,
-  withSystem,
-} from "./system_access.ts";
+import type { SystemAccess } from "../control/system_access.ts";
+import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
 import { addressText, NODE_STATES, type NodeAddress, WEIGHT_MAX } from "../model/node.ts";
@@ -183,21 +186,19 @@ function confirmModule(route: Command): void {
     .action(async (modId: number, cmdId: number, flags: EditFlags & SystemFlags) => {
       const outcome = await withSystem(
         flags,
-        (system) => system.confirm({ modId, cmdId }, flags),
+        (system) => made(system.confirm({ modId, cmdId }, flags.why)),
       );
       if (flags.json === true) return printJson(outcomeJson(outcome));
-      printLine(
-        `confirmed (${modId},${cmdId}), version ${outcome.version}${toldText(outcome.told)}`,
-      );
+      printLine(`confirmed (${modId},${cmdId}), ${versionText(outcome)}`);
     });
   addServerOption(addEditOptions(command));
   addExamples(command, [["lars route confirm 1 1", "after DELETE FROM RouteData by hand"]]);
 }
 
 async function editOne(edit: RouteEdit, word: string, flags: NodeFlags): Promise<void> {
-  const outcome = await withSystem(flags, (system) => system.edit([edit], flags));
-  if (flags.json === true) return printJson(outcomeJson(outcome));
-  const node = describeNode(edit);
-  if (outcome.changed.length === 0) return printLine(`${node} is so already`);
-  printLine(`${word} ${node}, version ${outcome.version}${toldText(outcome.told)}`);
+  const outcome = await withSystem(
+    flags,
+    (system) => made(system.change({ routes: [edit] }, { why: flags.why })),
+  );
+  printChange(outcome, word, describeNode(edit), flags);
 }

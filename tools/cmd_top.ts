@@ -12,13 +12,9 @@ import { moduleOption } from "./cmd_events.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { isAway, StopSignal } from "./stop_signal.ts";
 import { addStoreOptions } from "./store_access.ts";
-import {
-  addServerOption,
-  type Counters,
-  type SystemAccess,
-  type SystemFlags,
-  withSystem,
-} from "./system_access.ts";
+import type { Counters } from "../control/counters/counter_service.ts";
+import type { SystemAccess } from "../control/system_access.ts";
+import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { coloursOf, printJson, printLine, warningLine } from "./terminal.ts";
 import { TopModel, type TopSnapshot } from "./top_model.ts";
 import {

@@ -7,6 +7,7 @@ import {
   type DaemonDefinition,
   readyLine,
   type RunningService,
+  softwareName,
   startDaemon,
   untilStopSignal,
 } from "../daemon/daemon.ts";
@@ -21,6 +22,7 @@ import { systemClock } from "../reactor/time/system_clock.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { type DataDir, openDataDir } from "./data_dir.ts";
 import { addExamples, type CommandContext } from "./command.ts";
+import { COMMAND_ACTOR } from "../control/access/actor.ts";
 import { sampleEdits } from "./sample_routes.ts";
 import { storeUrlOf } from "./store_access.ts";
 import { coloursOf, errorLine, printJson, printLine } from "./terminal.ts";
@@ -144,7 +146,18 @@ async function prepareStore(url: string): Promise<void> {
     await store.readRoutes((rows) => {
       isEmpty &&= rows.length === 0;
     });
-    if (isEmpty) await store.editRoutes(sampleEdits());
+    if (!isEmpty) return;
+    const { ChangeService } = await import("../control/changes/change_service.ts");
+    // Nobody runs yet who could be told.
+    const actor = { ...COMMAND_ACTOR, name: "lars up" };
+    const changes = new ChangeService({
+      store,
+      clock: systemClock,
+      software: softwareName(),
+      token: undefined,
+      addresses: [],
+    });
+    await changes.change(actor, { routes: sampleEdits() }, { why: "first start" });
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     throw new CommandError(`Database ${store.label} cannot be used: ${error.message}`, {

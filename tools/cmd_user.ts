@@ -1,7 +1,7 @@
 // Shell. `lars user`: who may log in to the console, for when nobody can.
 
 import { type Command, Option } from "commander";
-import { type Role, ROLES } from "../web/contract.ts";
+import { type Role, ROLES } from "../control/access/actor.ts";
 import { userName } from "../web/schemas.ts";
 import { argument } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";

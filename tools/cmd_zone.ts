@@ -6,7 +6,7 @@ import { parseZone } from "../model/route_values.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
 import { plural } from "./plural.ts";
-import { addEditOptions, type EditFlags, outcomeJson, toldText } from "./route_edit.ts";
+import { addEditOptions, type EditFlags, made, outcomeJson, versionText } from "./route_edit.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { printJson, printLine, warningLine } from "./terminal.ts";
 import { planZone, type ZonePlan } from "./zone_plan.ts";
@@ -45,7 +45,7 @@ async function changeZone(zone: string, evacuated: boolean, flags: ZoneFlags): P
   if (zone === "") throw new CommandError("The zone must have a name");
   await withSystem(flags, async (system) => {
     const routes = evacuated ? await system.read() : [];
-    const plan = planZone(zone, evacuated, routes, await system.modules());
+    const plan = planZone(zone, evacuated, routes, await system.texts());
     if (plan.faults.length > 0) {
       const { fault } = plan.faults[0];
       throw new CommandError(
@@ -58,13 +58,12 @@ async function changeZone(zone: string, evacuated: boolean, flags: ZoneFlags): P
       );
     }
     if (flags.dryRun === true || plan.changes.length === 0) return say(plan, flags);
-    const outcome = await system.setModules(plan.changes, flags);
+    const edits = { routes: [], modules: plan.changes };
+    const outcome = await made(system.change(edits, { why: flags.why, meant: false }));
     if (flags.json === true) return printJson({ ...planJson(plan), edit: outcomeJson(outcome) });
     printLine(
       `zone ${zone} ${evacuated ? "evacuated" : "restored"} in ` +
-        `${plural(plan.changes.length, "module")}, version ${outcome.version}${
-          toldText(outcome.told)
-        }`,
+        `${plural(plan.changes.length, "module")}, ${versionText(outcome)}`,
     );
   });
 }

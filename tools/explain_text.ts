@@ -1,12 +1,7 @@
 // Core. An explanation of a module as short texts, and as a value for programs.
 
-import type { ResponseOf } from "../web/contract.ts";
+import type { ExplainedNode, Explanation } from "../control/explain/explain_service.ts";
 import { plural } from "./plural.ts";
-
-/** An explanation, as a console gives it. */
-export type Explanation = ResponseOf<"explainModule">;
-type NodeView = Explanation["nodes"][number];
-type ZoneView = Explanation["zones"][number];
 
 /** `12 s`, `5 min`, `3 h`, `2 d`; below a second in milliseconds. */
 export function ageText(ms: number): string {
@@ -24,7 +19,7 @@ export function percentText(share: number | null): string {
 }
 
 /** A zone in one line. */
-export function zoneLine(view: ZoneView): string {
+export function zoneLine(view: Explanation["zones"][number]): string {
   const { zone, own, evacuated, usableNodes, healthShare, share } = view;
   const marks = [own ? "own" : "", evacuated ? "evacuated" : ""].filter((mark) => mark !== "");
   return `zone ${zone === "" ? "(none)" : zone}${
@@ -84,7 +79,7 @@ export interface NodeLine {
 }
 
 /** The nodes as lines, those that are not in order first. */
-export function nodeLines(nodes: readonly NodeView[]): NodeLine[] {
+export function nodeLines(nodes: readonly ExplainedNode[]): NodeLine[] {
   const lines = nodes.map((view): NodeLine => ({
     node: view.node,
     zone: view.zone,

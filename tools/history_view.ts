@@ -2,14 +2,11 @@
 
 import { parseIpv4 } from "../reactor/address.ts";
 import type { EventRecord } from "../sql/results/event.ts";
-import type { ResponseOf } from "../web/contract.ts";
+import type { EventView } from "../control/reports/history_views.ts";
 import { parseStoredNodeAddress } from "./cli_arguments.ts";
 
-/** An event as a console tells it. */
-export type EventRow = ResponseOf<"listEvents">["events"][number];
-
 /** An event of a console as the database has it. */
-export function eventOf(row: EventRow): EventRecord {
+export function eventOf(row: EventView): EventRecord {
   const { id, atMs, kind, modId, cmdId, node, host, text, detail } = row;
   return {
     id,

@@ -1,21 +1,13 @@
-// Shell. Route edits of the command line: one transaction, and then every dns is told.
+// Shell. What commands that edit routes share: their options, and what they say of an edit.
 
-import { userInfo } from "node:os";
 import type { Command } from "commander";
-import { readToken, softwareName } from "../daemon/daemon.ts";
+import type { ChangeResult } from "../control/changes/change.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
-import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/time/system_clock.ts";
-import type { EditOptions, EditResult, ModuleChange, RouteEdit, Store } from "../sql/store.ts";
-import type { ChangeEdits } from "../sql/console/console_store.ts";
-import { type ModuleKey, uniqueModules } from "../model/module.ts";
 import { parsePeer } from "./cli_arguments.ts";
 import { argument, repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
-import type { Told } from "../control/changes/dns_notifier.ts";
-import { tellingDns } from "../control/changes/dns_teller.ts";
 import { addStoreOptions, type StoreFlags } from "./store_access.ts";
-import { warningLine } from "./terminal.ts";
+import { printJson, printLine, warningLine } from "./terminal.ts";
 
 /** Longest reason, in characters. */
 const WHY_LENGTH_MAX = 500;
@@ -26,13 +18,6 @@ export interface EditFlags extends StoreFlags {
   readonly tokenFile?: string;
   readonly why?: string;
   readonly json?: boolean;
-}
-
-/** What an edit did, and who knows of it already. */
-export interface EditOutcome {
-  readonly changed: readonly ModuleKey[];
-  readonly version: number;
-  readonly told: readonly Told[];
 }
 
 /** Adds the options of {@linkcode EditFlags}. */
@@ -49,62 +34,6 @@ export function addEditOptions(command: Command): Command {
     .option("--json", "print one JSON value");
 }
 
-/** Applies all edits or none, and tells every dns; who cannot be told is a warning. */
-export function editAndTell(
-  store: Store,
-  edits: readonly RouteEdit[],
-  flags: EditFlags,
-  options: EditOptions = {},
-): Promise<EditOutcome> {
-  const { meant = true } = options;
-  return changeAndTell(store, flags, () => changeRecorded(store, { routes: edits, meant }, flags));
-}
-
-/** Sets names and policies, all or none, and tells every dns. */
-export function setModulesAndTell(
-  store: Store,
-  modules: readonly ModuleChange[],
-  flags: EditFlags,
-): Promise<EditOutcome> {
-  const wanted = { routes: [], modules, meant: false };
-  return changeAndTell(store, flags, () => changeRecorded(store, wanted, flags));
-}
-
-/** Schema from which on changes are kept in a history. */
-const HISTORY_SCHEMA_VERSION = 6;
-
-/** Makes a change with its record in the history, or without one on a schema that has none. */
-async function changeRecorded(
-  store: Store,
-  wanted: ChangeEdits & { readonly meant: boolean },
-  flags: EditFlags,
-): Promise<EditResult> {
-  const { routes, modules = [], meant } = wanted;
-  if (await store.schemaVersion() < HISTORY_SCHEMA_VERSION) {
-    return routes.length > 0
-      ? await store.editRoutes(routes, { meant })
-      : await store.setModules(modules);
-  }
-  const { changed, version } = await store.console.change({
-    modules: uniqueModules([...routes, ...modules]),
-    decide: () => wanted,
-    via: "command",
-    why: flags.why ?? "",
-    undoes: 0,
-    meant,
-    audit: {
-      atMs: Math.trunc(systemClock.wallMs()),
-      who: userInfo().username,
-      action: "route.command",
-      target: "",
-      outcome: "done",
-      detail: "",
-      address: "",
-    },
-  });
-  return { changed: [...changed], version };
-}
-
 /** A reason fits the history: one line. */
 function parseWhy(text: string): string {
   // deno-lint-ignore no-control-regex
@@ -112,42 +41,40 @@ function parseWhy(text: string): string {
   throw new RangeError(`Reason must be one line of at most ${WHY_LENGTH_MAX} characters`);
 }
 
-/** Does what `change` does, and tells every dns; who cannot be told is a warning. */
-export async function changeAndTell(
-  store: Store,
-  flags: EditFlags,
-  change: () => Promise<EditResult>,
-): Promise<EditOutcome> {
-  const { changed, version, told } = await tellingDns({
-    store,
-    clock: systemClock,
-    software: softwareName(),
-    token: await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? ""),
-    addresses: flags.dns,
-  }, change);
-  warnOfUntold(told);
-  return { changed, version, told };
-}
-
-/** Names every dns that does not know of a change yet. */
-export function warnOfUntold(told: readonly Told[]): void {
-  for (const { address, told: isTold, fault } of told) {
+/** Waits for a change, and names every dns that does not know of it yet. */
+export async function made(change: Promise<ChangeResult>): Promise<ChangeResult> {
+  const result = await change;
+  for (const { address, told: isTold, fault } of result.told) {
     if (isTold) continue;
     warningLine(
       `dns ${address} was not told (${fault ?? "no reason given"}); ` +
         "it sees the change at its next poll",
     );
   }
+  return result;
 }
 
-/** `, dns 127.0.0.1:7778 told in 4 ms` or nothing. */
-export function toldText(told: readonly Told[]): string {
-  return told.filter((one) => one.told)
-    .map((one) => `, dns ${one.address} told in ${one.tookMs} ms`).join("");
+/** `version 1754000000, dns 127.0.0.1:7778 told in 4 ms` */
+export function versionText({ version, told }: ChangeResult): string {
+  const heard = told.filter((one) => one.told)
+    .map((one) => `, dns ${one.address} told in ${one.tookMs} ms`);
+  return `version ${version}${heard.join("")}`;
+}
+
+/** Says of a change of one thing what it did: `set (1,1), version 1754000000`. */
+export function printChange(
+  result: ChangeResult,
+  word: string,
+  thing: string,
+  flags: EditFlags,
+): void {
+  if (flags.json === true) return printJson(outcomeJson(result));
+  if (result.changed.length === 0) return printLine(`${thing} is so already`);
+  printLine(`${word} ${thing}, ${versionText(result)}`);
 }
 
 /** The outcome as JSON. */
-export function outcomeJson(outcome: EditOutcome): Record<string, unknown> {
+export function outcomeJson(outcome: ChangeResult): Record<string, unknown> {
   return {
     changed: outcome.changed.map(({ modId, cmdId }) => ({ modid: modId, cmdid: cmdId })),
     version: outcome.version,
@@ -155,7 +82,7 @@ export function outcomeJson(outcome: EditOutcome): Record<string, unknown> {
       address,
       told,
       took_ms: tookMs,
-      ...(fault === undefined ? {} : { fault }),
+      ...(fault === null ? {} : { fault }),
     })),
   };
 }

@@ -8,7 +8,7 @@ import { runtime } from "../reactor/runtime/mod.ts";
 import { ROUTE_EDITS_MAX, type RouteRow } from "../sql/store.ts";
 import { CommandError, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { addEditOptions, type EditFlags, outcomeJson, toldText } from "./route_edit.ts";
+import { addEditOptions, type EditFlags, made, outcomeJson, versionText } from "./route_edit.ts";
 import {
   describeNode,
   formatRouteFile,
@@ -26,12 +26,8 @@ import {
   type RoutePlan,
 } from "../control/changes/route_plan.ts";
 import { plural } from "./plural.ts";
-import {
-  addServerOption,
-  type SystemAccess,
-  type SystemFlags,
-  withSystem,
-} from "./system_access.ts";
+import type { SystemAccess } from "../control/system_access.ts";
+import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 import { isNodePort } from "../model/node.ts";
@@ -153,13 +149,11 @@ async function importFile(file: string, flags: ImportFlags): Promise<void> {
       return;
     }
     const meant = flags.meant === true || flags.yes === true;
-    const outcome = await system.edit(edits, flags, { meant });
+    const outcome = await made(system.change({ routes: edits }, { why: flags.why, meant }));
     if (flags.json === true) {
       return printJson({ applied: true, ...planJson(plan), edit: outcomeJson(outcome) });
     }
-    printLine(
-      `${summaryOf(plan, options)}; version ${outcome.version}${toldText(outcome.told)}`,
-    );
+    printLine(`${summaryOf(plan, options)}; ${versionText(outcome)}`);
   });
 }
 

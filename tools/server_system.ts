@@ -1,25 +1,21 @@
 // Shell. The system as a console shows it by its REST interface.
 
+import { type ModuleKey, moduleText } from "../model/module.ts";
+import { addressText, type NodeAddress } from "../model/node.ts";
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
+import type { ChangeOptions, ChangeResult, ModuleFilter } from "../control/changes/change.ts";
+import type { Counters } from "../control/counters/counter_service.ts";
+import type { NodeCallers, NodeUse } from "../control/drain/node_use_service.ts";
+import type { EventView } from "../control/reports/history_views.ts";
+import type { Report, StoreFacts } from "../control/reports/report_service.ts";
+import type { SystemAccess, UserAccess } from "../control/system_access.ts";
+import type { ChangeEdits } from "../sql/console/console_store.ts";
 import type { EventQuery, EventRecord } from "../sql/results/event.ts";
-import type { EditOptions, ModuleChange, ModuleRow, RouteEdit, RouteRow } from "../sql/store.ts";
-import type { BodyOf, ResponseOf } from "../web/contract.ts";
+import type { ModuleRow, RouteRow } from "../sql/store.ts";
 import { CHANGE_EDITS_MAX, NODE_MODULES_MAX, PAGE_ROWS_MAX } from "../web/schemas.ts";
 import { CommandError } from "./cli_errors.ts";
 import type { ConsoleClient } from "./console_client.ts";
-import { eventOf, type EventRow } from "./history_view.ts";
-import { type EditFlags, type EditOutcome, warnOfUntold } from "./route_edit.ts";
-import type {
-  Counters,
-  NodeCallers,
-  NodeUse,
-  Report,
-  StoreFacts,
-  SystemAccess,
-  UserAccess,
-} from "./system_access.ts";
-import { type ModuleKey, moduleText } from "../model/module.ts";
-import { addressText, type NodeAddress } from "../model/node.ts";
+import { eventOf } from "./history_view.ts";
 
 interface FileNode extends Pick<RouteRow, "port" | "weight" | "zone" | "state"> {
   readonly modid: number;
@@ -44,16 +40,6 @@ function rowsOf(text: string): RouteRow[] | undefined {
   } catch {
     return undefined;
   }
-}
-
-function whyOf({ why }: EditFlags): { why?: string } {
-  return why === undefined ? {} : { why };
-}
-
-function outcomeOf(result: ResponseOf<"applyChange">): EditOutcome {
-  const told = result.told.map(({ fault, ...one }) => fault === null ? one : { ...one, fault });
-  warnOfUntold(told);
-  return { changed: result.changed, version: result.version, told };
 }
 
 /** As a query names them, in parts that one request takes. */
@@ -99,33 +85,34 @@ export class ServerSystem implements SystemAccess {
     return (await this.read()).filter((row) => row.ip === ip && row.port === port);
   }
 
-  async edit(
-    edits: readonly RouteEdit[],
-    flags: EditFlags,
-    { meant = true }: EditOptions = {},
-  ): Promise<EditOutcome> {
-    const sent = edits.map((edit) => ({ ...edit, ip: formatIpv4(edit.ip) }));
-    return await this.#change({ edits: sent, meant, ...whyOf(flags) });
+  async change(
+    { routes, modules = [] }: ChangeEdits,
+    { why, meant }: ChangeOptions = {},
+  ): Promise<ChangeResult> {
+    const edits = [
+      ...routes.map((edit) => ({ ...edit, ip: formatIpv4(edit.ip) })),
+      ...modules.map((change) => ({ op: "module" as const, ...change })),
+    ];
+    if (edits.length > CHANGE_EDITS_MAX) {
+      throw new CommandError(
+        `A console takes at most ${CHANGE_EDITS_MAX} edits at once: these are ${edits.length}`,
+      );
+    }
+    return await this.#client.call("applyChange", { body: { edits, meant, why } });
   }
 
-  async confirm({ modId, cmdId }: ModuleKey, flags: EditFlags): Promise<EditOutcome> {
-    const params = { modId, cmdId };
-    return outcomeOf(await this.#client.call("confirmModule", { params, body: whyOf(flags) }));
+  confirm({ modId, cmdId }: ModuleKey, why: string | undefined): Promise<ChangeResult> {
+    return this.#client.call("confirmModule", { params: { modId, cmdId }, body: { why } });
   }
 
-  async module(module: ModuleKey): Promise<ModuleRow> {
-    const [row] = await this.#texts({ modId: `${module.modId}`, cmdId: `${module.cmdId}` });
-    return row ?? { ...module, name: "", policy: "", updatedAt: 0 };
-  }
-
-  modules(): Promise<ModuleRow[]> {
-    return this.#texts({});
-  }
-
-  async setModules(changes: readonly ModuleChange[], flags: EditFlags): Promise<EditOutcome> {
-    const edits = changes.map((change) => ({ op: "module" as const, ...change }));
-    // What removes no node says nothing of removals that agents may hold back.
-    return await this.#change({ edits, meant: false, ...whyOf(flags) });
+  async texts({ modId, cmdId }: ModuleFilter = {}): Promise<ModuleRow[]> {
+    const { modules } = await this.#client.call("listModuleTexts", {
+      query: {
+        ...(modId === undefined ? {} : { modId: `${modId}` }),
+        ...(cmdId === undefined ? {} : { cmdId: `${cmdId}` }),
+      },
+    });
+    return modules.map(({ updatedAtMs, ...row }) => ({ ...row, updatedAt: updatedAtMs / 1000 }));
   }
 
   async facts(): Promise<StoreFacts> {
@@ -147,7 +134,7 @@ export class ServerSystem implements SystemAccess {
       ...(module === undefined ? {} : { modId: `${module.modId}`, cmdId: `${module.cmdId}` }),
       ...(kinds.length === 0 ? {} : { kind: kinds.join(",") }),
     };
-    const found: EventRow[] = [];
+    const found: EventView[] = [];
     let edge = afterId ?? beforeId;
     while (found.length < limit) {
       const rows = Math.min(limit - found.length, PAGE_ROWS_MAX);
@@ -187,7 +174,7 @@ export class ServerSystem implements SystemAccess {
     withinS: number,
   ): Promise<NodeCallers> {
     const params = { node: addressText(node) };
-    const found: NodeCallers = { callers: [], callerCount: 0 };
+    const found = { callers: [] as NodeCallers["callers"][number][], callerCount: 0 };
     for (const list of moduleLists(modules)) {
       const query = { modules: list, withinS: `${withinS}` };
       const { callers, callerCount } = await this.#client.call("getNodeCallers", { params, query });
@@ -200,20 +187,5 @@ export class ServerSystem implements SystemAccess {
   close(): Promise<void> {
     this.#client.close();
     return Promise.resolve();
-  }
-
-  async #texts(query: { modId?: string; cmdId?: string }): Promise<ModuleRow[]> {
-    const { modules } = await this.#client.call("listModuleTexts", { query });
-    return modules.map(({ updatedAtMs, ...row }) => ({ ...row, updatedAt: updatedAtMs / 1000 }));
-  }
-
-  async #change(body: BodyOf<"applyChange">): Promise<EditOutcome> {
-    const count = body.edits.length;
-    if (count > CHANGE_EDITS_MAX) {
-      throw new CommandError(
-        `A console takes at most ${CHANGE_EDITS_MAX} edits at once: these are ${count}`,
-      );
-    }
-    return outcomeOf(await this.#client.call("applyChange", { body }));
   }
 }

@@ -2,7 +2,7 @@
 
 import { SCHEMA_VERSION } from "../sql/schema/migrations.ts";
 import { plural } from "./plural.ts";
-import type { StoreFacts } from "./system_access.ts";
+import type { StoreFacts } from "../control/reports/report_service.ts";
 
 /** The facts under names for programs. */
 export function factsJson(facts: StoreFacts): Record<string, unknown> {

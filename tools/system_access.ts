@@ -1,86 +1,26 @@
-// Shell. The system as commands see it: its database, or a console by its REST interface.
+// Shell. The system a command works on: its database, or a console by its REST interface.
 
-import type { EventQuery, EventRecord } from "../sql/results/event.ts";
-import type { EditOptions, ModuleChange, ModuleRow, RouteEdit, RouteRow } from "../sql/store.ts";
-import type { ResponseOf, Role } from "../web/contract.ts";
+import { userInfo } from "node:os";
+import type { SystemAccess } from "../control/system_access.ts";
+import { readToken, softwareName } from "../daemon/daemon.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
+import { TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { ConsoleClient, type ServerFlags } from "./console_client.ts";
-import type { EditFlags, EditOutcome } from "./route_edit.ts";
+import type { EditFlags } from "./route_edit.ts";
 import { withStore } from "./store_access.ts";
-import type { ModuleKey } from "../model/module.ts";
-import type { NodeAddress } from "../model/node.ts";
 
 export { addServerOption } from "./console_client.ts";
 
 /** Options of commands that work on a database or through a console. */
 export type SystemFlags = ServerFlags;
 
-/** How the system is, for people. */
-export type Report = ResponseOf<"getReport">;
-/** What the database holds, in numbers. */
-export type StoreFacts = Report["store"];
-/** Counters of every node. */
-export type Counters = ResponseOf<"getCounters">;
-/** How agents use a node. */
-export type NodeUse = ResponseOf<"getNodeUse">;
-/** Who has reported calls of a node. */
-export type NodeCallers = ResponseOf<"getNodeCallers">;
-/** A user of the console. */
-export type UserView = ResponseOf<"listUsers">["users"][number];
-
-/** Who may log in to the console. */
-export interface UserAccess {
-  list(): Promise<UserView[]>;
-  /** The one-time password. */
-  add(name: string, role: Role): Promise<string>;
-  /** The new one-time password. */
-  reset(name: string): Promise<string>;
-  remove(name: string): Promise<void>;
-}
-
-/** What commands need of a system, wherever it is. */
-export interface SystemAccess {
-  /** All routes, or those of one module. */
-  read(module?: ModuleKey): Promise<RouteRow[]>;
-  /** The rows of one node, in whichever modules have it. */
-  readNode(node: NodeAddress): Promise<RouteRow[]>;
-  /** Applies all edits or none; every dns is told. */
-  edit(
-    edits: readonly RouteEdit[],
-    flags: EditFlags,
-    options?: EditOptions,
-  ): Promise<EditOutcome>;
-  /** Says that a route is meant as it is. */
-  confirm(module: ModuleKey, flags: EditFlags): Promise<EditOutcome>;
-  /** Name and policy of one module; both empty when it has none. */
-  module(module: ModuleKey): Promise<ModuleRow>;
-  /** All modules with a name or a policy. */
-  modules(): Promise<ModuleRow[]>;
-  /** Sets names and policies, all or none; every dns is told. */
-  setModules(changes: readonly ModuleChange[], flags: EditFlags): Promise<EditOutcome>;
-  /** What the database holds. */
-  facts(): Promise<StoreFacts>;
-  /** How the system is. */
-  report(): Promise<Report>;
-  /** Counters of every node. */
-  counters(): Promise<Counters>;
-  /** Events, as `Store.readEvents` gives them. */
-  readEvents(query?: EventQuery): Promise<EventRecord[]>;
-  /** Asks every dns how its agents use a node in these modules. */
-  nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUse>;
-  /** Who reported calls of a node within the last seconds. */
-  nodeCallers(
-    node: NodeAddress,
-    modules: readonly ModuleKey[],
-    withinS: number,
-  ): Promise<NodeCallers>;
-  readonly users: UserAccess;
-  /** Ends whatever is under way; it fails. */
-  close(): Promise<void>;
-}
-
 /**
  * Opens the database, or looks at the console that `--server` names, for `fn`.
  *
+ * @param flags With those of edits: which dns to tell and ask besides those that signed in, and the
+ * secret shared with them.
  * @throws {CommandError} when there is neither; what `fn` throws.
  */
 export async function withSystem<T>(
@@ -93,8 +33,17 @@ export async function withSystem<T>(
     return await closing(new ServerSystem(client), fn);
   }
   return await withStore(flags, async (store) => {
-    const { StoreSystem } = await import("./store_system.ts");
-    return await closing(new StoreSystem(store, flags), fn);
+    const { StoreSystem } = await import("../control/store_system.ts");
+    const system = new StoreSystem({
+      store,
+      clock: systemClock,
+      rng: systemRng,
+      software: softwareName(),
+      who: userInfo().username,
+      token: () => readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? ""),
+      addresses: flags.dns ?? [],
+    });
+    return await closing(system, fn);
   });
 }
 

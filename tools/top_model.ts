@@ -1,13 +1,11 @@
 // Core. What `lars top` shows: modules and nodes with rates, from successive looks at counters.
 
-import { parseIpv4 } from "../reactor/address.ts";
-import type { RouteRow } from "../sql/store.ts";
-import type { ResponseOf } from "../web/contract.ts";
 import { type ModuleKey, moduleText } from "../model/module.ts";
 import { nodeId, type NodeState } from "../model/node.ts";
+import { parseIpv4 } from "../reactor/address.ts";
+import type { RouteRow } from "../sql/store.ts";
+import type { Counters } from "../control/counters/counter_service.ts";
 
-/** Counters of every node, of the database or of a console. */
-export type Counters = ResponseOf<"getCounters">;
 type ModuleCounters = Counters["modules"][number];
 type NodeCounters = ModuleCounters["nodes"][number];
 

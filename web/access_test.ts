@@ -5,7 +5,7 @@ import type { ResponseOf } from "./contract.ts";
 import {
   LOGIN_FAILURES_PER_ADDRESS_MAX,
   LOGIN_WINDOW_MS,
-  LoginBrake,
+  LoginRateLimiter,
 } from "../control/access/login_rate_limiter.ts";
 import {
   PasswordHasher,
@@ -47,17 +47,17 @@ test("PasswordHasher: many at once wait, too many are refused", async () => {
   assert.ok(await hasher.hash("x"), "room again");
 });
 
-test("LoginBrake: stops an address after too many failures, for a while", () => {
+test("LoginRateLimiter: stops an address after too many failures, for a while", () => {
   const clock = new ManualClock();
-  const brake = new LoginBrake(clock);
+  const limiter = new LoginRateLimiter(clock);
   for (let index = 0; index < LOGIN_FAILURES_PER_ADDRESS_MAX; index++) {
-    assert.equal(brake.waitS("1.1.1.1", `user${index}`), 0);
-    brake.failed("1.1.1.1", `user${index}`);
+    assert.equal(limiter.waitS("1.1.1.1", `user${index}`), 0);
+    limiter.failed("1.1.1.1", `user${index}`);
   }
-  assert.equal(brake.waitS("1.1.1.1", "anybody"), LOGIN_WINDOW_MS / 1000);
-  assert.equal(brake.waitS("2.2.2.2", "anybody"), 0);
+  assert.equal(limiter.waitS("1.1.1.1", "anybody"), LOGIN_WINDOW_MS / 1000);
+  assert.equal(limiter.waitS("2.2.2.2", "anybody"), 0);
   clock.advance(LOGIN_WINDOW_MS);
-  assert.equal(brake.waitS("1.1.1.1", "anybody"), 0);
+  assert.equal(limiter.waitS("1.1.1.1", "anybody"), 0);
 });
 
 test(

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { API_ROUTES, type ApiRoute, ROLES, type RouteName } from "./contract.ts";
+import { ROLES } from "../control/access/actor.ts";
+import { API_ROUTES, type ApiRoute, type RouteName } from "./contract.ts";
 import { mayAct } from "../control/access/actor.ts";
 import { type Client, withConsole } from "../tests/support/console_bench.ts";
 

@@ -19,7 +19,7 @@ import {
   SESSION_COOKIE,
 } from "./contract.ts";
 import { packedBody } from "./packing.ts";
-import { ApiProblem, problemBody, problemOf } from "../control/problem.ts";
+import { ApiProblem, problemBody, problemOf } from "./problem.ts";
 import { sameText } from "../control/access/secrets.ts";
 import type { AuditEntry } from "../sql/console/console_store.ts";
 
@@ -79,7 +79,7 @@ export function withSecurityHeaders(response: Response): Response {
 }
 
 /** The answer of an error. */
-export function problemResponse(problem: ApiProblem): Response {
+export function problemResponse(problem: ReturnType<typeof problemOf>): Response {
   const body = problemBody(problem);
   const headers = new Headers({ "Content-Type": "application/problem+json" });
   const { retryAfterS } = problem.extras;
@@ -271,7 +271,7 @@ export class ApiServer {
 
   #failed(error: unknown, name: string): Response {
     const problem = problemOf(error);
-    if (problem.problem === "internal") {
+    if (problem.reason === "internal") {
       const text = error instanceof Error ? error.stack ?? error.message : String(error);
       this.#options.log.error("Request failed", { route: name, error: text });
     }

@@ -1,6 +1,8 @@
 // Core. The table of all routes of the REST interface; validation, OpenAPI document and types come from it.
 
 import * as z from "zod";
+import type { Role } from "../control/access/actor.ts";
+import type { Answers } from "./answers.ts";
 import * as shapes from "./schemas.ts";
 
 /** Where all routes of the table start. */
@@ -8,12 +10,8 @@ export const API_PREFIX = "/api/v1";
 
 /** Name of the session cookie. */
 export const SESSION_COOKIE = "lars_session";
-/** Header that carries {@linkcode shapes.Session}'s `csrfToken` on every write with a cookie. */
+/** Header that carries {@linkcode shapes.SessionShape}'s `csrfToken` on every write with a cookie. */
 export const CSRF_HEADER = "X-CSRF-Token";
-
-/** Roles, weakest first; each may do what those before it may. */
-export const ROLES = ["viewer", "operator", "admin"] as const;
-export type Role = (typeof ROLES)[number];
 
 /** Every kind of error: its HTTP status and title. `type` in the body is `urn:lars:` and the name. */
 export const PROBLEMS = {
@@ -67,641 +65,467 @@ export interface ApiRoute {
   readonly problems?: readonly ProblemName[];
 }
 
-const sessionRoutes = {
-  getSession: {
-    method: "GET",
-    path: "/session",
-    role: "any",
-    tag: "session",
-    summary: "Who am I?",
-    response: shapes.Session,
-  },
-  login: {
-    method: "POST",
-    path: "/session",
-    role: "public",
-    tag: "session",
-    summary: "Logs in with name and password; sets the session cookie.",
-    body: shapes.LoginInput,
-    response: shapes.Session,
-    problems: ["wrong-login", "too-many-requests"],
-  },
-  loginByLink: {
-    method: "POST",
-    path: "/session/link",
-    role: "public",
-    tag: "session",
-    summary: "Logs in with the token of a one-time link, which is then used up.",
-    body: shapes.LinkInput,
-    response: shapes.Session,
-    problems: ["wrong-login", "too-many-requests"],
-  },
-  logout: {
-    method: "DELETE",
-    path: "/session",
-    role: "any",
-    tag: "session",
-    summary: "Ends the session.",
-    response: null,
-  },
-  changePassword: {
-    method: "PUT",
-    path: "/session/password",
-    role: "any",
-    tag: "session",
-    summary: "Changes my password; ends my other sessions.",
-    body: shapes.PasswordInput,
-    response: shapes.Session,
-    problems: ["wrong-login", "conflict", "too-many-requests"],
-  },
-} as const satisfies Record<string, ApiRoute>;
+/** Group in the OpenAPI document, by the first part of a path. */
+const TAGS: Readonly<Record<string, string>> = {
+  session: "session",
+  modules: "modules",
+  "module-texts": "modules",
+  search: "modules",
+  policies: "modules",
+  nodes: "nodes",
+  history: "history",
+  events: "history",
+  changes: "changes",
+  routes: "changes",
+  alerts: "alerts",
+  "alert-rules": "alerts",
+  silences: "alerts",
+  webhooks: "alerts",
+  audit: "access",
+  users: "access",
+  tokens: "access",
+};
 
-const viewRoutes = {
-  getOverview: {
-    method: "GET",
-    path: "/overview",
-    role: "viewer",
-    tag: "status",
-    summary: "Everything on one page: health, calls/s, what is wrong now.",
-    response: shapes.Overview,
-  },
-  getStatus: {
-    method: "GET",
-    path: "/status",
-    role: "viewer",
-    tag: "status",
-    summary: "State of database, services and modules, for scripts.",
-    response: shapes.Status,
-  },
-  getReport: {
-    method: "GET",
-    path: "/report",
-    role: "viewer",
-    tag: "status",
-    summary: "What lars status shows: database, services, agents, call results, latest events.",
-    response: shapes.Report,
-  },
-  getCounters: {
-    method: "GET",
-    path: "/counters",
-    role: "viewer",
-    tag: "status",
-    summary: "Counters of every node with results: rates are the difference of two answers.",
-    response: shapes.Counters,
-  },
-  listServices: {
-    method: "GET",
-    path: "/services",
-    role: "viewer",
-    tag: "status",
-    summary: "dns, reporter and agent instances: last seen, version, revision lag.",
-    query: shapes.ServiceListQuery,
-    response: shapes.ServiceList,
-  },
-  listAgents: {
-    method: "GET",
-    path: "/agents",
-    role: "viewer",
-    tag: "status",
-    summary:
-      "Agents of the fleet, worst first: last seen, version, dns, routes, what they hold back.",
-    query: shapes.AgentListQuery,
-    response: shapes.AgentList,
-  },
-  listModules: {
-    method: "GET",
-    path: "/modules",
-    role: "viewer",
-    tag: "modules",
-    summary: "Modules with health, calls/s and error share.",
+type PartNames<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | PartNames<Rest>
+  : never;
+type PathParts<Path extends string> = Pick<
+  typeof shapes.pathParts,
+  PartNames<Path> & PathPart
+>;
+type PathPart = keyof typeof shapes.pathParts;
+type OwnParts =
+  & Pick<ApiRoute, "response">
+  & Partial<Pick<ApiRoute, "query" | "body" | "status" | "ifMatch" | "problems">>;
+type RouteOf<Path extends string, Parts> =
+  & Omit<ApiRoute, "params" | keyof Parts>
+  & Parts
+  & (PartNames<Path> extends never ? unknown : { readonly params: z.ZodObject<PathParts<Path>> });
+
+/** A route; its group and the shape of `{parts}` follow from its path, some errors from `ifMatch`. */
+function route<const Path extends string, const Parts extends OwnParts>(
+  on: `${ApiRoute["method"]} ${Path}`,
+  role: ApiRoute["role"],
+  summary: string,
+  parts: Parts,
+): RouteOf<Path, Parts> {
+  const [method, path] = on.split(" ");
+  const tag = path.includes("/nodes") ? "nodes" : TAGS[path.split("/")[1]] ?? "status";
+  const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+  const params = z.strictObject(
+    Object.fromEntries(names.map((name) => [name, shapes.pathParts[name as PathPart]])),
+  );
+  const found = { method, path, role, tag, summary, ...(names.length > 0 ? { params } : {}) };
+  const { ifMatch, problems = [] } = parts;
+  const ofMatch: ProblemName[] = ifMatch === undefined ? [] : ["changed-meanwhile"];
+  if (ifMatch === "required") ofMatch.push("revision-needed");
+  // The template of `on` says that these are its method and path.
+  return { ...found, ...parts, problems: [...problems, ...ofMatch] } as unknown as RouteOf<
+    Path,
+    Parts
+  >;
+}
+
+export const sessionRoutes = {
+  getSession: route("GET /session", "any", "Who am I?", { response: shapes.SessionShape }),
+  login: route(
+    "POST /session",
+    "public",
+    "Logs in with name and password; sets the session cookie.",
+    {
+      body: shapes.LoginInput,
+      response: shapes.SessionShape,
+      problems: ["wrong-login", "too-many-requests"],
+    },
+  ),
+  loginByLink: route(
+    "POST /session/link",
+    "public",
+    "Logs in with the token of a one-time link, which is then used up.",
+    {
+      body: shapes.LinkInput,
+      response: shapes.SessionShape,
+      problems: ["wrong-login", "too-many-requests"],
+    },
+  ),
+  logout: route("DELETE /session", "any", "Ends the session.", { response: null }),
+  changePassword: route(
+    "PUT /session/password",
+    "any",
+    "Changes my password; ends my other sessions.",
+    {
+      body: shapes.PasswordInput,
+      response: shapes.SessionShape,
+      problems: ["wrong-login", "conflict", "too-many-requests"],
+    },
+  ),
+};
+
+export const viewRoutes = {
+  getOverview: route(
+    "GET /overview",
+    "viewer",
+    "Everything on one page: health, calls/s, what is wrong now.",
+    { response: shapes.Overview },
+  ),
+  getStatus: route(
+    "GET /status",
+    "viewer",
+    "State of database, services and modules, for scripts.",
+    { response: shapes.StatusShape },
+  ),
+  getReport: route(
+    "GET /report",
+    "viewer",
+    "What lars status shows: database, services, agents, call results, latest events.",
+    { response: shapes.Report },
+  ),
+  getCounters: route(
+    "GET /counters",
+    "viewer",
+    "Counters of every node with results: rates are the difference of two answers.",
+    { response: shapes.Counters },
+  ),
+  listServices: route(
+    "GET /services",
+    "viewer",
+    "dns, reporter and agent instances: last seen, version, revision lag.",
+    { query: shapes.ServiceListQuery, response: shapes.ServiceListShape },
+  ),
+  listAgents: route(
+    "GET /agents",
+    "viewer",
+    "Agents of the fleet, worst first: last seen, version, dns, routes, what they hold back.",
+    { query: shapes.AgentListQuery, response: shapes.AgentListShape },
+  ),
+  listModules: route("GET /modules", "viewer", "Modules with health, calls/s and error share.", {
     query: shapes.ModuleListQuery,
-    response: shapes.ModuleList,
-  },
-  listModuleTexts: {
-    method: "GET",
-    path: "/module-texts",
-    role: "viewer",
-    tag: "modules",
-    summary: "Names and policies of all modules that have one.",
-    query: shapes.ModuleTextsQuery,
-    response: shapes.ModuleTextsList,
-  },
-  search: {
-    method: "GET",
-    path: "/search",
-    role: "viewer",
-    tag: "modules",
-    summary: "Modules, nodes and hosts that match a text.",
+    response: shapes.ModuleListShape,
+  }),
+  listModuleTexts: route(
+    "GET /module-texts",
+    "viewer",
+    "Names and policies of all modules that have one.",
+    { query: shapes.ModuleTextsQuery, response: shapes.ModuleTextsList },
+  ),
+  search: route("GET /search", "viewer", "Modules, nodes and hosts that match a text.", {
     query: shapes.SearchQuery,
     response: shapes.SearchResult,
-  },
-  listPolicies: {
-    method: "GET",
-    path: "/policies",
-    role: "viewer",
-    tag: "modules",
-    summary: "Balancing policies a module can choose.",
+  }),
+  listPolicies: route("GET /policies", "viewer", "Balancing policies a module can choose.", {
     response: shapes.PolicyList,
-  },
-  getModule: {
-    method: "GET",
-    path: "/modules/{modId}/{cmdId}",
-    role: "viewer",
-    tag: "modules",
-    summary: "One module with its nodes; the ETag is its revision.",
-    params: shapes.ModuleParams,
-    response: shapes.ModuleDetail,
-    problems: ["not-found"],
-  },
-  explainModule: {
-    method: "GET",
-    path: "/modules/{modId}/{cmdId}/explain",
-    role: "viewer",
-    tag: "modules",
-    summary: "Why the agent of the console's host picks which node.",
-    params: shapes.ModuleParams,
-    query: shapes.ExplainQuery,
-    response: shapes.Explanation,
-    problems: ["agent-away", "too-many-requests"],
-  },
-  getNodeUse: {
-    method: "GET",
-    path: "/nodes/{node}/use",
-    role: "operator",
-    tag: "nodes",
-    summary: "Asks every dns how its agents use a node: is it safe to stop?",
-    params: shapes.NodeOnlyParams,
-    query: shapes.NodeUseQuery,
-    response: shapes.NodeUse,
-    problems: ["too-many-requests"],
-  },
-  getNodeCallers: {
-    method: "GET",
-    path: "/nodes/{node}/callers",
-    role: "viewer",
-    tag: "nodes",
-    summary: "Who has reported calls of a node lately.",
-    params: shapes.NodeOnlyParams,
-    query: shapes.NodeCallersQuery,
-    response: shapes.NodeCallers,
-  },
-  getHistory: {
-    method: "GET",
-    path: "/history",
-    role: "viewer",
-    tag: "history",
-    summary: "Calls, errors, latency and overload over time: in all, per module, node and caller.",
-    query: shapes.HistoryQuery,
-    response: shapes.History,
-  },
-  listEvents: {
-    method: "GET",
-    path: "/events",
-    role: "viewer",
-    tag: "history",
-    summary: "What happened, newest first.",
+  }),
+  getModule: route(
+    "GET /modules/{modId}/{cmdId}",
+    "viewer",
+    "One module with its nodes; the ETag is its revision.",
+    { response: shapes.ModuleDetail, problems: ["not-found"] },
+  ),
+  explainModule: route(
+    "GET /modules/{modId}/{cmdId}/explain",
+    "viewer",
+    "Why the agent of the console's host picks which node.",
+    {
+      query: shapes.ExplainQuery,
+      response: shapes.Explanation,
+      problems: ["agent-away", "too-many-requests"],
+    },
+  ),
+  getNodeUse: route(
+    "GET /nodes/{node}/use",
+    "operator",
+    "Asks every dns how its agents use a node: is it safe to stop?",
+    { query: shapes.NodeUseQueryShape, response: shapes.NodeUse, problems: ["too-many-requests"] },
+  ),
+  getNodeCallers: route(
+    "GET /nodes/{node}/callers",
+    "viewer",
+    "Who has reported calls of a node lately.",
+    { query: shapes.NodeCallersQuery, response: shapes.NodeCallers },
+  ),
+  getHistory: route(
+    "GET /history",
+    "viewer",
+    "Calls, errors, latency and overload over time: in all, per module, node and caller.",
+    { query: shapes.HistoryQuery, response: shapes.History },
+  ),
+  listEvents: route("GET /events", "viewer", "What happened, newest first.", {
     query: shapes.EventListQuery,
     response: shapes.EventList,
-  },
-  live: {
-    method: "GET",
-    path: "/live",
-    role: "viewer",
-    tag: "status",
-    summary: "Server-sent events: one view, sent again when it differs, at most once a second.",
-    query: shapes.LiveQuery,
-    response: "text/event-stream",
-    problems: ["not-found", "limit"],
-  },
-} as const satisfies Record<string, ApiRoute>;
+  }),
+  live: route(
+    "GET /live",
+    "viewer",
+    "Server-sent events: one view, sent again when it differs, at most once a second.",
+    { query: shapes.LiveQuery, response: "text/event-stream", problems: ["not-found", "limit"] },
+  ),
+};
 
-const editRoutes = {
-  forgetAgent: {
-    method: "DELETE",
-    path: "/agents/{address}",
-    role: "operator",
-    tag: "status",
-    summary: "Forgets the agent of a host that is gone; one that lives would be back at once.",
-    params: shapes.AgentParams,
-    response: null,
-    problems: ["not-found", "conflict"],
-  },
-  putModule: {
-    method: "PUT",
-    path: "/modules/{modId}/{cmdId}",
-    role: "operator",
-    tag: "modules",
-    summary: "Names a module, chooses its policy; makes it when it is new.",
-    params: shapes.ModuleParams,
-    body: shapes.ModuleInput,
-    response: shapes.ChangeResult,
-    ifMatch: "optional",
-    problems: ["conflict", "changed-meanwhile"],
-  },
-  deleteModule: {
-    method: "DELETE",
-    path: "/modules/{modId}/{cmdId}",
-    role: "operator",
-    tag: "modules",
-    summary: "Removes a module with all its nodes.",
-    params: shapes.ModuleParams,
+export const editRoutes = {
+  forgetAgent: route(
+    "DELETE /agents/{address}",
+    "operator",
+    "Forgets the agent of a host that is gone; one that lives would be back at once.",
+    { response: null, problems: ["not-found", "conflict"] },
+  ),
+  putModule: route(
+    "PUT /modules/{modId}/{cmdId}",
+    "operator",
+    "Names a module, chooses its policy; makes it when it is new.",
+    {
+      body: shapes.ModuleInput,
+      response: shapes.ChangeResult,
+      ifMatch: "optional",
+      problems: ["conflict"],
+    },
+  ),
+  deleteModule: route(
+    "DELETE /modules/{modId}/{cmdId}",
+    "operator",
+    "Removes a module with all its nodes.",
+    {
+      query: shapes.whyQuery,
+      response: shapes.ChangeResult,
+      ifMatch: "required",
+      problems: ["not-found"],
+    },
+  ),
+  addNode: route(
+    "POST /modules/{modId}/{cmdId}/nodes",
+    "operator",
+    "Adds a node; the module comes into being with its first one.",
+    {
+      body: shapes.NodeInput,
+      response: shapes.ChangeResult,
+      status: 201,
+      ifMatch: "optional",
+      problems: ["conflict"],
+    },
+  ),
+  patchNode: route(
+    "PATCH /modules/{modId}/{cmdId}/nodes/{node}",
+    "operator",
+    "Changes weight, zone or state of a node.",
+    {
+      body: shapes.NodePatch,
+      response: shapes.ChangeResult,
+      ifMatch: "required",
+      problems: ["not-found"],
+    },
+  ),
+  removeNode: route("DELETE /modules/{modId}/{cmdId}/nodes/{node}", "operator", "Removes a node.", {
     query: shapes.whyQuery,
     response: shapes.ChangeResult,
     ifMatch: "required",
-    problems: ["not-found", "changed-meanwhile", "revision-needed"],
-  },
-  addNode: {
-    method: "POST",
-    path: "/modules/{modId}/{cmdId}/nodes",
-    role: "operator",
-    tag: "nodes",
-    summary: "Adds a node; the module comes into being with its first one.",
-    params: shapes.ModuleParams,
-    body: shapes.NodeInput,
-    response: shapes.ChangeResult,
-    status: 201,
-    ifMatch: "optional",
-    problems: ["conflict", "changed-meanwhile"],
-  },
-  patchNode: {
-    method: "PATCH",
-    path: "/modules/{modId}/{cmdId}/nodes/{node}",
-    role: "operator",
-    tag: "nodes",
-    summary: "Changes weight, zone or state of a node.",
-    params: shapes.NodeParams,
-    body: shapes.NodePatch,
-    response: shapes.ChangeResult,
-    ifMatch: "required",
-    problems: ["not-found", "changed-meanwhile", "revision-needed"],
-  },
-  removeNode: {
-    method: "DELETE",
-    path: "/modules/{modId}/{cmdId}/nodes/{node}",
-    role: "operator",
-    tag: "nodes",
-    summary: "Removes a node.",
-    params: shapes.NodeParams,
-    query: shapes.whyQuery,
-    response: shapes.ChangeResult,
-    ifMatch: "required",
-    problems: ["not-found", "changed-meanwhile", "revision-needed"],
-  },
-  confirmModule: {
-    method: "POST",
-    path: "/modules/{modId}/{cmdId}/confirm",
-    role: "operator",
-    tag: "modules",
-    summary: "Says that a route is meant as it is: agents that hold its change back take it.",
-    params: shapes.ModuleParams,
-    body: shapes.WhyBody,
-    response: shapes.ChangeResult,
-  },
-  drainNode: {
-    method: "POST",
-    path: "/modules/{modId}/{cmdId}/nodes/{node}/drain",
-    role: "operator",
-    tag: "nodes",
-    summary: "Gives a node no new picks.",
-    params: shapes.NodeParams,
-    body: shapes.WhyBody,
-    response: shapes.ChangeResult,
-    ifMatch: "optional",
-    problems: ["not-found", "changed-meanwhile"],
-  },
-  restoreNode: {
-    method: "POST",
-    path: "/modules/{modId}/{cmdId}/nodes/{node}/restore",
-    role: "operator",
-    tag: "nodes",
-    summary: "Gives a drained node picks again.",
-    params: shapes.NodeParams,
-    body: shapes.WhyBody,
-    response: shapes.ChangeResult,
-    ifMatch: "optional",
-    problems: ["not-found", "changed-meanwhile"],
-  },
-} as const satisfies Record<string, ApiRoute>;
+    problems: ["not-found"],
+  }),
+  confirmModule: route(
+    "POST /modules/{modId}/{cmdId}/confirm",
+    "operator",
+    "Says that a route is meant as it is: agents that hold its change back take it.",
+    { body: shapes.WhyBody, response: shapes.ChangeResult },
+  ),
+  drainNode: route(
+    "POST /modules/{modId}/{cmdId}/nodes/{node}/drain",
+    "operator",
+    "Gives a node no new picks.",
+    {
+      body: shapes.WhyBody,
+      response: shapes.ChangeResult,
+      ifMatch: "optional",
+      problems: ["not-found"],
+    },
+  ),
+  restoreNode: route(
+    "POST /modules/{modId}/{cmdId}/nodes/{node}/restore",
+    "operator",
+    "Gives a drained node picks again.",
+    {
+      body: shapes.WhyBody,
+      response: shapes.ChangeResult,
+      ifMatch: "optional",
+      problems: ["not-found"],
+    },
+  ),
+};
 
-const changeRoutes = {
-  previewChange: {
-    method: "POST",
-    path: "/changes/preview",
-    role: "operator",
-    tag: "changes",
-    summary: "What edits would change, and whose traffic shifts; nothing is written.",
-    body: shapes.PreviewInput,
-    response: shapes.ChangePreview,
-    problems: ["conflict"],
-  },
-  applyChange: {
-    method: "POST",
-    path: "/changes",
-    role: "operator",
-    tag: "changes",
-    summary: "Applies all edits or none.",
+export const changeRoutes = {
+  previewChange: route(
+    "POST /changes/preview",
+    "operator",
+    "What edits would change, and whose traffic shifts; nothing is written.",
+    { body: shapes.PreviewInput, response: shapes.ChangePreview, problems: ["conflict"] },
+  ),
+  applyChange: route("POST /changes", "operator", "Applies all edits or none.", {
     body: shapes.ChangeInput,
     response: shapes.ChangeResult,
     problems: ["conflict", "changed-meanwhile"],
-  },
-  listChanges: {
-    method: "GET",
-    path: "/changes",
-    role: "viewer",
-    tag: "changes",
-    summary: "The change history, newest first.",
+  }),
+  listChanges: route("GET /changes", "viewer", "The change history, newest first.", {
     query: shapes.ChangeListQuery,
     response: shapes.ChangeList,
-  },
-  getChange: {
-    method: "GET",
-    path: "/changes/{id}",
-    role: "viewer",
-    tag: "changes",
-    summary: "One change with every difference it made.",
-    params: shapes.IdParams,
-    response: shapes.ChangeDetail,
+  }),
+  getChange: route("GET /changes/{id}", "viewer", "One change with every difference it made.", {
+    response: shapes.ChangeDetailShape,
     problems: ["not-found"],
-  },
-  previewRollback: {
-    method: "POST",
-    path: "/changes/{id}/rollback/preview",
-    role: "operator",
-    tag: "changes",
-    summary: "What undoing a change would do; warns of nodes that have changed since.",
-    params: shapes.IdParams,
-    response: shapes.ChangePreview,
-    problems: ["not-found"],
-  },
-  rollbackChange: {
-    method: "POST",
-    path: "/changes/{id}/rollback",
-    role: "operator",
-    tag: "changes",
-    summary: "Puts every node and name a change touched back as it was before.",
-    params: shapes.IdParams,
-    body: shapes.RollbackInput,
-    response: shapes.ChangeResult,
-    problems: ["not-found", "changed-meanwhile"],
-  },
-  exportRoutes: {
-    method: "GET",
-    path: "/routes/export",
-    role: "viewer",
-    tag: "changes",
-    summary: "All nodes as CSV or JSON, as the import takes them.",
-    query: shapes.ExportQuery,
-    response: "text/csv",
-  },
-  previewImport: {
-    method: "POST",
-    path: "/routes/import/preview",
-    role: "operator",
-    tag: "changes",
-    summary: "What importing a file would change.",
-    body: shapes.ImportInput.omit({ why: true, expect: true }),
-    response: shapes.ChangePreview,
-  },
-  importRoutes: {
-    method: "POST",
-    path: "/routes/import",
-    role: "operator",
-    tag: "changes",
-    summary: "Makes the routes say what a file says, in one transaction.",
-    body: shapes.ImportInput,
-    response: shapes.ChangeResult,
-    problems: ["conflict", "changed-meanwhile"],
-  },
-} as const satisfies Record<string, ApiRoute>;
+  }),
+  previewRollback: route(
+    "POST /changes/{id}/rollback/preview",
+    "operator",
+    "What undoing a change would do; warns of nodes that have changed since.",
+    { response: shapes.ChangePreview, problems: ["not-found"] },
+  ),
+  rollbackChange: route(
+    "POST /changes/{id}/rollback",
+    "operator",
+    "Puts every node and name a change touched back as it was before.",
+    {
+      body: shapes.RollbackInput,
+      response: shapes.ChangeResult,
+      problems: ["not-found", "changed-meanwhile"],
+    },
+  ),
+  exportRoutes: route(
+    "GET /routes/export",
+    "viewer",
+    "All nodes as CSV or JSON, as the import takes them.",
+    { query: shapes.ExportQuery, response: "text/csv" },
+  ),
+  previewImport: route(
+    "POST /routes/import/preview",
+    "operator",
+    "What importing a file would change.",
+    { body: shapes.ImportInput.omit({ why: true, expect: true }), response: shapes.ChangePreview },
+  ),
+  importRoutes: route(
+    "POST /routes/import",
+    "operator",
+    "Makes the routes say what a file says, in one transaction.",
+    {
+      body: shapes.ImportInput,
+      response: shapes.ChangeResult,
+      problems: ["conflict", "changed-meanwhile"],
+    },
+  ),
+};
 
-const alertRoutes = {
-  listAlerts: {
-    method: "GET",
-    path: "/alerts",
-    role: "viewer",
-    tag: "alerts",
-    summary: "Alerts that fire or are about to.",
+export const alertRoutes = {
+  listAlerts: route("GET /alerts", "viewer", "Alerts that fire or are about to.", {
     response: shapes.AlertList,
-  },
-  listRules: {
-    method: "GET",
-    path: "/alert-rules",
-    role: "viewer",
-    tag: "alerts",
-    summary: "Rules that make alerts.",
+  }),
+  listRules: route("GET /alert-rules", "viewer", "Rules that make alerts.", {
     response: shapes.RuleList,
-  },
-  addRule: {
-    method: "POST",
-    path: "/alert-rules",
-    role: "operator",
-    tag: "alerts",
-    summary: "Adds a rule.",
+  }),
+  addRule: route("POST /alert-rules", "operator", "Adds a rule.", {
     body: shapes.RuleInput,
-    response: shapes.Rule,
+    response: shapes.RuleShape,
     status: 201,
     problems: ["limit"],
-  },
-  putRule: {
-    method: "PUT",
-    path: "/alert-rules/{id}",
-    role: "operator",
-    tag: "alerts",
-    summary: "Replaces a rule.",
-    params: shapes.IdParams,
+  }),
+  putRule: route("PUT /alert-rules/{id}", "operator", "Replaces a rule.", {
     body: shapes.RuleInput,
-    response: shapes.Rule,
+    response: shapes.RuleShape,
     problems: ["not-found"],
-  },
-  deleteRule: {
-    method: "DELETE",
-    path: "/alert-rules/{id}",
-    role: "operator",
-    tag: "alerts",
-    summary: "Removes a rule; its alerts end.",
-    params: shapes.IdParams,
+  }),
+  deleteRule: route("DELETE /alert-rules/{id}", "operator", "Removes a rule; its alerts end.", {
     response: null,
     problems: ["not-found"],
-  },
-  listSilences: {
-    method: "GET",
-    path: "/silences",
-    role: "viewer",
-    tag: "alerts",
-    summary: "Silences that have not ended.",
+  }),
+  listSilences: route("GET /silences", "viewer", "Silences that have not ended.", {
     response: shapes.SilenceList,
-  },
-  addSilence: {
-    method: "POST",
-    path: "/silences",
-    role: "operator",
-    tag: "alerts",
-    summary: "Keeps matching alerts quiet for a time.",
+  }),
+  addSilence: route("POST /silences", "operator", "Keeps matching alerts quiet for a time.", {
     body: shapes.SilenceInput,
     response: shapes.Silence,
     status: 201,
     problems: ["limit"],
-  },
-  deleteSilence: {
-    method: "DELETE",
-    path: "/silences/{id}",
-    role: "operator",
-    tag: "alerts",
-    summary: "Ends a silence early.",
-    params: shapes.IdParams,
+  }),
+  deleteSilence: route("DELETE /silences/{id}", "operator", "Ends a silence early.", {
     response: null,
     problems: ["not-found"],
-  },
-  listWebhooks: {
-    method: "GET",
-    path: "/webhooks",
-    role: "admin",
-    tag: "alerts",
-    summary: "Addresses that alerts are sent to.",
+  }),
+  listWebhooks: route("GET /webhooks", "admin", "Addresses that alerts are sent to.", {
     response: shapes.WebhookList,
-  },
-  addWebhook: {
-    method: "POST",
-    path: "/webhooks",
-    role: "admin",
-    tag: "alerts",
-    summary: "Adds a webhook; the answer shows its secret once.",
-    body: shapes.WebhookInput,
-    response: shapes.WebhookCreated,
-    status: 201,
-    problems: ["limit"],
-  },
-  patchWebhook: {
-    method: "PATCH",
-    path: "/webhooks/{id}",
-    role: "admin",
-    tag: "alerts",
-    summary: "Changes a webhook.",
-    params: shapes.IdParams,
+  }),
+  addWebhook: route(
+    "POST /webhooks",
+    "admin",
+    "Adds a webhook; the answer shows its secret once.",
+    {
+      body: shapes.WebhookInput,
+      response: shapes.WebhookCreated,
+      status: 201,
+      problems: ["limit"],
+    },
+  ),
+  patchWebhook: route("PATCH /webhooks/{id}", "admin", "Changes a webhook.", {
     body: shapes.WebhookPatch,
-    response: shapes.Webhook,
+    response: shapes.WebhookShape,
     problems: ["not-found"],
-  },
-  deleteWebhook: {
-    method: "DELETE",
-    path: "/webhooks/{id}",
-    role: "admin",
-    tag: "alerts",
-    summary: "Removes a webhook.",
-    params: shapes.IdParams,
+  }),
+  deleteWebhook: route("DELETE /webhooks/{id}", "admin", "Removes a webhook.", {
     response: null,
     problems: ["not-found"],
-  },
-  testWebhook: {
-    method: "POST",
-    path: "/webhooks/{id}/test",
-    role: "admin",
-    tag: "alerts",
-    summary: "Sends a test message now and says how it went.",
-    params: shapes.IdParams,
-    response: shapes.WebhookTest,
-    problems: ["not-found"],
-  },
-} as const satisfies Record<string, ApiRoute>;
+  }),
+  testWebhook: route(
+    "POST /webhooks/{id}/test",
+    "admin",
+    "Sends a test message now and says how it went.",
+    { response: shapes.WebhookTest, problems: ["not-found"] },
+  ),
+};
 
-const accessRoutes = {
-  listAudit: {
-    method: "GET",
-    path: "/audit",
-    role: "operator",
-    tag: "access",
-    summary: "Every write and every refused one: who, when, what, from where.",
-    query: shapes.AuditListQuery,
-    response: shapes.AuditList,
-  },
-  listUsers: {
-    method: "GET",
-    path: "/users",
-    role: "admin",
-    tag: "access",
-    summary: "Users.",
-    response: shapes.UserList,
-  },
-  addUser: {
-    method: "POST",
-    path: "/users",
-    role: "admin",
-    tag: "access",
-    summary: "Adds a user; the answer shows the first password once.",
+export const accessRoutes = {
+  listAudit: route(
+    "GET /audit",
+    "operator",
+    "Every write and every refused one: who, when, what, from where.",
+    { query: shapes.AuditListQuery, response: shapes.AuditList },
+  ),
+  listUsers: route("GET /users", "admin", "Users.", { response: shapes.UserList }),
+  addUser: route("POST /users", "admin", "Adds a user; the answer shows the first password once.", {
     body: shapes.UserInput,
-    response: shapes.OneTimePassword,
+    response: shapes.OneTimePasswordShape,
     status: 201,
     problems: ["conflict", "limit"],
-  },
-  patchUser: {
-    method: "PATCH",
-    path: "/users/{name}",
-    role: "admin",
-    tag: "access",
-    summary: "Changes the role of a user, or locks the user out; ends the user's sessions.",
-    params: shapes.UserParams,
-    body: shapes.UserPatch,
-    response: shapes.User,
-    problems: ["not-found", "conflict"],
-  },
-  resetPassword: {
-    method: "POST",
-    path: "/users/{name}/password",
-    role: "admin",
-    tag: "access",
-    summary: "Gives a user a new one-time password; ends the user's sessions.",
-    params: shapes.UserParams,
-    response: shapes.OneTimePassword,
-    problems: ["not-found"],
-  },
-  deleteUser: {
-    method: "DELETE",
-    path: "/users/{name}",
-    role: "admin",
-    tag: "access",
-    summary: "Removes a user with all sessions and tokens.",
-    params: shapes.UserParams,
-    response: null,
-    problems: ["not-found", "conflict"],
-  },
-  listTokens: {
-    method: "GET",
-    path: "/tokens",
-    role: "viewer",
-    tag: "access",
-    summary: "My API tokens; for admins everybody's.",
+  }),
+  patchUser: route(
+    "PATCH /users/{name}",
+    "admin",
+    "Changes the role of a user, or locks the user out; ends the user's sessions.",
+    { body: shapes.UserPatch, response: shapes.UserShape, problems: ["not-found", "conflict"] },
+  ),
+  resetPassword: route(
+    "POST /users/{name}/password",
+    "admin",
+    "Gives a user a new one-time password; ends the user's sessions.",
+    { response: shapes.OneTimePasswordShape, problems: ["not-found"] },
+  ),
+  deleteUser: route(
+    "DELETE /users/{name}",
+    "admin",
+    "Removes a user with all sessions and tokens.",
+    { response: null, problems: ["not-found", "conflict"] },
+  ),
+  listTokens: route("GET /tokens", "viewer", "My API tokens; for admins everybody's.", {
     response: shapes.TokenList,
-  },
-  addToken: {
-    method: "POST",
-    path: "/tokens",
-    role: "viewer",
-    tag: "access",
-    summary: "Makes an API token of mine; the answer shows it once.",
-    body: shapes.TokenInput,
-    response: shapes.TokenCreated,
-    status: 201,
-    problems: ["limit"],
-  },
-  deleteToken: {
-    method: "DELETE",
-    path: "/tokens/{id}",
-    role: "viewer",
-    tag: "access",
-    summary: "Revokes a token of mine; admins revoke anybody's.",
-    params: shapes.IdParams,
-    response: null,
-    problems: ["not-found"],
-  },
-  getOpenApi: {
-    method: "GET",
-    path: "/openapi.json",
-    role: "public",
-    tag: "status",
-    summary: "This interface as an OpenAPI 3.1 document.",
+  }),
+  addToken: route(
+    "POST /tokens",
+    "viewer",
+    "Makes an API token of mine; the answer shows it once.",
+    { body: shapes.TokenInput, response: shapes.TokenCreated, status: 201, problems: ["limit"] },
+  ),
+  deleteToken: route(
+    "DELETE /tokens/{id}",
+    "viewer",
+    "Revokes a token of mine; admins revoke anybody's.",
+    { response: null, problems: ["not-found"] },
+  ),
+  getOpenApi: route("GET /openapi.json", "public", "This interface as an OpenAPI 3.1 document.", {
     response: "application/json",
-  },
-} as const satisfies Record<string, ApiRoute>;
+  }),
+};
 
 /** Every route by its name. */
 export const API_ROUTES = {
@@ -711,7 +535,7 @@ export const API_ROUTES = {
   ...changeRoutes,
   ...alertRoutes,
   ...accessRoutes,
-} as const satisfies Record<string, ApiRoute>;
+} satisfies Record<string, ApiRoute>;
 
 export type ApiRoutes = typeof API_ROUTES;
 export type RouteName = keyof ApiRoutes;
@@ -734,10 +558,22 @@ export type QueryOf<Name extends RouteName> = PartOf<Name, "query"> extends z.Zo
   : undefined;
 
 /** What a route answers: the JSON value, text for other media types, undefined for none. */
-export type ResponseOf<Name extends RouteName> = ApiRoutes[Name]["response"] extends z.ZodType
-  ? z.output<ApiRoutes[Name]["response"]>
+export type ResponseOf<Name extends RouteName> = Name extends keyof Answers ? Answers[Name]
   : ApiRoutes[Name]["response"] extends string ? string
   : undefined;
+
+type Frozen<T> = T extends object ? { readonly [Key in keyof T]: Frozen<T[Key]> } : T;
+type Agrees<A, B> = [Frozen<A>] extends [Frozen<B>] ? [Frozen<B>] extends [Frozen<A>] ? true : false
+  : false;
+type Disagreement = {
+  [Name in RouteName]: ApiRoutes[Name]["response"] extends infer Shape extends z.ZodType
+    ? Agrees<z.output<Shape>, ResponseOf<Name>> extends true ? never : Name
+    : Name extends keyof Answers ? Name
+    : never;
+}[RouteName];
+type None<Names extends never> = Names;
+/** Does not compile when a shape of the table is not what the service behind the route gives. */
+export type ShapesDisagree = None<Disagreement>;
 
 /** The body of every error. */
 export type ProblemBody = z.output<typeof shapes.ProblemDetails>;

@@ -1,5 +1,7 @@
 // Shell. What each route of the table does.
 
+import { type ModuleKey, moduleText } from "../model/module.ts";
+import type { NodeState } from "../model/node.ts";
 import { POLICY_NAMES } from "../balancer/module_policy.ts";
 import { MODULE_SETTINGS } from "../balancer/module_settings.ts";
 import { messageOf } from "../reactor/errors.ts";
@@ -12,8 +14,20 @@ import type { AlertService } from "../control/alerts/alert_service.ts";
 import { listAgents, STATUS_AGENTS_MAX } from "../control/system/agent_list.ts";
 import type { ApiContext, ApiHandlers } from "./api_context.ts";
 import { parseNode } from "../control/changes/change_edits.ts";
-import type { ChangeService, WriteOptions } from "../control/changes/change_service.ts";
-import { type ResponseOf, SESSION_COOKIE } from "./contract.ts";
+import type { ChangeResult } from "../control/changes/change.ts";
+import { type ChangeService, readTexts } from "../control/changes/change_service.ts";
+import type { Session, Status } from "./answers.ts";
+import {
+  type accessRoutes,
+  type alertRoutes,
+  type changeRoutes,
+  type editRoutes,
+  type ResponseOf,
+  type RouteName,
+  SESSION_COOKIE,
+  type sessionRoutes,
+  type viewRoutes,
+} from "./contract.ts";
 import type { CounterService } from "../control/counters/counter_service.ts";
 import type { ExplainService } from "../control/explain/explain_service.ts";
 import {
@@ -25,13 +39,19 @@ import {
 import type { LiveHub, LiveMessage } from "./live_stream.ts";
 import type { NodeUseService } from "../control/drain/node_use_service.ts";
 import { openApiDocument } from "./openapi.ts";
-import { ApiProblem } from "../control/problem.ts";
+import { ApiProblem } from "./problem.ts";
 import type { ReportService } from "../control/reports/report_service.ts";
 import { NODE_MODULES_MAX } from "./schemas.ts";
-import type { ServiceView, SystemView } from "../control/system/system_model.ts";
 import type { SystemReader } from "../control/system/system_reader.ts";
-import { detailOf, listModules, overviewOf, search } from "../control/system/system_views.ts";
-import { type ModuleKey, moduleText } from "../model/module.ts";
+import {
+  detailOf,
+  listModules,
+  listServices,
+  type ModuleDetail,
+  modulesWith,
+  overviewOf,
+  search,
+} from "../control/system/system_views.ts";
 
 /** A caller that reported within this time is one of a node, in seconds. */
 const CALLERS_WITHIN_S = 60;
@@ -58,79 +78,20 @@ export interface HandlerParts {
   readonly secureCookie: boolean;
 }
 
-function sessionView(actor: Actor): ResponseOf<"getSession"> {
-  return {
-    name: actor.name,
-    role: actor.role,
-    via: actor.via === "token" ? "token" : "cookie",
-    csrfToken: actor.csrfToken,
-    mustChangePassword: actor.mustChangePassword,
-    expiresAtMs: actor.expiresAtMs,
-  };
+/** The handlers of some routes. */
+type HandlersOf<Name extends RouteName> = Pick<ApiHandlers, Name>;
+
+function sessionView(actor: Actor): Session {
+  const { name, role, csrfToken, mustChangePassword, expiresAtMs } = actor;
+  const via = actor.via === "token" ? "token" : "cookie";
+  return { name, role, via, csrfToken, mustChangePassword, expiresAtMs };
 }
 
-type SessionNames = "getSession" | "login" | "loginByLink" | "logout" | "changePassword";
-type ViewNames =
-  | "getOverview"
-  | "getStatus"
-  | "getReport"
-  | "getCounters"
-  | "listServices"
-  | "listAgents"
-  | "listModules"
-  | "listModuleTexts"
-  | "getNodeUse"
-  | "getNodeCallers"
-  | "search"
-  | "listPolicies"
-  | "getModule"
-  | "explainModule"
-  | "getHistory"
-  | "listEvents"
-  | "live"
-  | "getOpenApi";
-type EditNames =
-  | "forgetAgent"
-  | "putModule"
-  | "deleteModule"
-  | "addNode"
-  | "patchNode"
-  | "removeNode"
-  | "confirmModule"
-  | "drainNode"
-  | "restoreNode";
-type AlertNames =
-  | "listAlerts"
-  | "listRules"
-  | "addRule"
-  | "putRule"
-  | "deleteRule"
-  | "listSilences"
-  | "addSilence"
-  | "deleteSilence"
-  | "listWebhooks"
-  | "addWebhook"
-  | "patchWebhook"
-  | "deleteWebhook"
-  | "testWebhook";
-type AccessNames =
-  | "listAudit"
-  | "listUsers"
-  | "addUser"
-  | "patchUser"
-  | "resetPassword"
-  | "deleteUser"
-  | "listTokens"
-  | "addToken"
-  | "deleteToken";
-type ChangeNames = Exclude<
-  keyof ApiHandlers,
-  SessionNames | ViewNames | EditNames | AlertNames | AccessNames
->;
-
-function sessionHandlers({ access, secureCookie }: HandlerParts): Pick<ApiHandlers, SessionNames> {
+function sessionHandlers(
+  { access, secureCookie }: HandlerParts,
+): HandlersOf<keyof typeof sessionRoutes> {
   const attributes = `; Path=/; HttpOnly; SameSite=Strict${secureCookie ? "; Secure" : ""}`;
-  const opened = ({ secret, actor }: Login, headers: Headers): ResponseOf<"login"> => {
+  const opened = ({ secret, actor }: Login, headers: Headers): Session => {
     headers.set("Set-Cookie", `${SESSION_COOKIE}=${secret}${attributes}`);
     return sessionView(actor);
   };
@@ -165,7 +126,7 @@ function policyList(): ResponseOf<"listPolicies"> {
 async function moduleDetail(
   { changes, reader }: HandlerParts,
   { modId, cmdId }: { modId: number; cmdId: number },
-): Promise<ResponseOf<"getModule">> {
+): Promise<ModuleDetail> {
   const { module } = await changes.stored({ modId, cmdId });
   if (module.nodes.length === 0 && module.name === "" && module.policy === "") {
     throw new ApiProblem("not-found", `There is no module ${moduleText({ modId, cmdId })}`);
@@ -177,46 +138,12 @@ async function moduleDetail(
 function seenDetail(
   { reader }: HandlerParts,
   { modId, cmdId }: { modId: number; cmdId: number },
-): ResponseOf<"getModule"> | undefined {
+): ModuleDetail | undefined {
   const stored = reader.model.stored(modId, cmdId);
   return stored === undefined ? undefined : detailOf(stored, reader.model.module(modId, cmdId));
 }
 
-type ServiceRow = ResponseOf<"listServices">["services"][number];
-
-function serviceRow({ detail, ...rest }: ServiceView): ServiceRow {
-  return {
-    kind: rest.kind,
-    address: rest.address,
-    software: rest.software,
-    startedAtMs: rest.startedAtMs,
-    seenAtMs: rest.seenAtMs,
-    isSilent: rest.isSilent,
-    revision: rest.revision,
-    revisionLag: rest.revisionLag,
-    detail: { ...detail },
-  };
-}
-
-function serverRows({ services }: SystemView): ServiceRow[] {
-  return services.filter(({ kind }) => kind !== "agent").map(serviceRow);
-}
-
-/** Servers first: there are few of them, and thousands of agents. */
-function listServices(
-  view: SystemView,
-  { kind, offset = 0, limit = 200 }: ApiContext<"listServices">["query"],
-): ResponseOf<"listServices"> {
-  const agents = view.services.filter((service) => service.kind === "agent");
-  const found = [...view.services.filter((service) => service.kind !== "agent"), ...agents]
-    .filter((service) =>
-      kind === undefined || service.kind === kind ||
-      (kind === "server" && service.kind !== "agent")
-    );
-  return { total: found.length, services: found.slice(offset, offset + limit).map(serviceRow) };
-}
-
-async function statusOf(parts: HandlerParts): Promise<ResponseOf<"getStatus">> {
+async function statusOf(parts: HandlerParts): Promise<Status> {
   const { store, reader, alerts, software } = parts;
   const { view } = reader.model;
   let schemaVersion = 0;
@@ -231,32 +158,20 @@ async function statusOf(parts: HandlerParts): Promise<ResponseOf<"getStatus">> {
     store: { label: store.label, isUp: fault === null, schemaVersion, fault },
     overview: overviewOf(view, alerts.firingCount),
     services: [
-      ...serverRows(view),
-      ...listAgents(view, { limit: STATUS_AGENTS_MAX }).agents.map(serviceRow),
+      ...view.services.filter(({ kind }) => kind !== "agent"),
+      ...listAgents(view, { limit: STATUS_AGENTS_MAX }).agents
+        .map(({ state: _state, ...agent }) => agent),
     ],
   };
 }
 
-/** Names and policies of modules that have one, and when they were changed. */
-async function moduleTexts(
-  store: Store,
-  { modId, cmdId }: ApiContext<"listModuleTexts">["query"],
-): Promise<ResponseOf<"listModuleTexts">> {
-  const keys = modId === undefined || cmdId === undefined ? undefined : [{ modId, cmdId }];
-  const rows = await store.moduleRows(keys);
-  const found = rows.filter((row) =>
-    (row.name !== "" || row.policy !== "") && (modId === undefined || row.modId === modId) &&
-    (cmdId === undefined || row.cmdId === cmdId)
-  );
-  return {
-    modules: found.map(({ updatedAt, ...row }) => ({ ...row, updatedAtMs: updatedAt * 1000 })),
-  };
-}
-
-/** The modules that have a node, as the database was last read. */
-function modulesOf({ model }: SystemReader, node: string): ModuleKey[] {
-  return model.view.modules.filter(({ nodes }) => nodes.some(({ name }) => name === node))
-    .slice(0, NODE_MODULES_MAX);
+/** The modules a question about a node is of: those named, or all that have it. */
+function modulesOf(
+  { reader }: HandlerParts,
+  { node }: { node: string },
+  named: ModuleKey[] | undefined,
+): readonly ModuleKey[] {
+  return named ?? modulesWith(reader.model.view, node).slice(0, NODE_MODULES_MAX);
 }
 
 /** What a stream shows next. */
@@ -281,7 +196,7 @@ function liveNext(
       case "modules":
         return { event: view, data: listModules(system, { ...list, limit: list.limit ?? 50 }) };
       case "alerts":
-        return { event: view, data: alerts.alerts() };
+        return { event: view, data: { alerts: alerts.alerts() } };
       case "module": {
         const data = key === undefined ? undefined : seenDetail(parts, key);
         return data === undefined ? undefined : { event: view, data };
@@ -310,7 +225,7 @@ function openLive(parts: HandlerParts, context: ApiContext<"live">): Response {
   });
 }
 
-function viewHandlers(parts: HandlerParts): Pick<ApiHandlers, ViewNames> {
+function viewHandlers(parts: HandlerParts): HandlersOf<keyof typeof viewRoutes> {
   const { reader, alerts, store } = parts;
   return {
     getOverview: () => overviewOf(reader.model.view, alerts.firingCount),
@@ -320,21 +235,24 @@ function viewHandlers(parts: HandlerParts): Pick<ApiHandlers, ViewNames> {
     listModules: ({ query }) => listModules(reader.model.view, query),
     search: ({ query }) => search(reader.model.view, query.q, query.limit ?? 20),
     listPolicies: policyList,
-    async getModule({ params, headers }): Promise<ResponseOf<"getModule">> {
+    async getModule({ params, headers }): Promise<ModuleDetail> {
       const detail = await moduleDetail(parts, params);
       headers.set("ETag", `"${detail.revision}"`);
       return detail;
     },
-    listModuleTexts: ({ query }) => moduleTexts(store, query),
+    listModuleTexts: async ({ query }) => ({
+      modules: (await readTexts(store, query))
+        .map(({ updatedAt, ...row }) => ({ ...row, updatedAtMs: updatedAt * 1000 })),
+    }),
     explainModule: ({ params, query }) => parts.explain.explain(params, query.limit),
     getReport: () => parts.reports.read(),
     getCounters: () => parts.counters.read(),
     getNodeUse: ({ params, query }) =>
-      parts.nodeUse.use(parseNode(params.node), query.modules ?? modulesOf(reader, params.node)),
+      parts.nodeUse.use(parseNode(params.node), modulesOf(parts, params, query.modules)),
     getNodeCallers: ({ params, query }) =>
       parts.nodeUse.callers(
         parseNode(params.node),
-        query.modules ?? modulesOf(reader, params.node),
+        modulesOf(parts, params, query.modules),
         query.withinS ?? CALLERS_WITHIN_S,
       ),
     async getHistory({ query }): Promise<ResponseOf<"getHistory">> {
@@ -347,86 +265,52 @@ function viewHandlers(parts: HandlerParts): Pick<ApiHandlers, ViewNames> {
       return { events: events.map((event) => eventView(event, withDetail)).reverse() };
     },
     live: (context) => openLive(parts, context),
-    getOpenApi: () =>
-      new Response(JSON.stringify(openApiDocument()), {
-        headers: { "Content-Type": "application/json" },
-      }),
   };
 }
 
-function optionsOf(why: string | undefined, ifMatch: string | undefined): WriteOptions {
-  return {
-    ...(why === undefined ? {} : { why }),
-    ...(ifMatch === undefined ? {} : { ifMatch }),
-  };
-}
-
-function editHandlers({ changes, agents }: HandlerParts): Pick<ApiHandlers, EditNames> {
-  const tagged = (result: ResponseOf<"addNode">, headers: Headers): ResponseOf<"addNode"> => {
+function editHandlers({ changes, agents }: HandlerParts): HandlersOf<keyof typeof editRoutes> {
+  const tagged = async (
+    headers: Headers,
+    change: Promise<ChangeResult>,
+  ): Promise<ChangeResult> => {
+    const result = await change;
     if (result.revision !== null) headers.set("ETag", `"${result.revision}"`);
     return result;
+  };
+  const setState = (
+    state: NodeState,
+    action: string,
+    { actor, params, body: { why }, ifMatch, headers }: ApiContext<"drainNode" | "restoreNode">,
+  ): Promise<ChangeResult> => {
+    const wish = changes.patchNode(actor, params, params.node, { state }, { why, ifMatch }, action);
+    return tagged(headers, wish);
   };
   return {
     async forgetAgent({ actor, params }): Promise<undefined> {
       await agents.forget(actor, params.address);
     },
-    async putModule({ actor, params, body, ifMatch, headers }): Promise<ResponseOf<"putModule">> {
-      const { why, ...texts } = body;
-      const options = optionsOf(why, ifMatch);
-      return tagged(await changes.putModule(actor, params, texts, options), headers);
-    },
-    confirmModule: ({ actor, params, body }) => changes.confirm(actor, params, body.why ?? ""),
-    deleteModule: ({ actor, params, query, ifMatch }) =>
-      changes.deleteModule(actor, params, optionsOf(query.why, ifMatch)),
-    async addNode({ actor, params, body, ifMatch, headers }): Promise<ResponseOf<"addNode">> {
-      const { why, ...node } = body;
-      return tagged(
-        await changes.addNode(actor, params, node, optionsOf(why, ifMatch)),
-        headers,
-      );
-    },
-    async patchNode({ actor, params, body, ifMatch, headers }): Promise<ResponseOf<"patchNode">> {
-      const { node, ...key } = params;
-      const { why, ...values } = body;
-      const options = optionsOf(why, ifMatch);
-      return tagged(await changes.patchNode(actor, key, node, values, options), headers);
-    },
-    async removeNode({ actor, params, query, ifMatch, headers }): Promise<
-      ResponseOf<"removeNode">
-    > {
-      const { node, ...key } = params;
-      const options = optionsOf(query.why, ifMatch);
-      return tagged(await changes.removeNode(actor, key, node, options), headers);
-    },
-    async drainNode({ actor, params, body, ifMatch, headers }): Promise<ResponseOf<"drainNode">> {
-      const { node, ...key } = params;
-      const options = optionsOf(body.why, ifMatch);
-      const values = { state: "drain" } as const;
-      return tagged(
-        await changes.patchNode(actor, key, node, values, options, "node.drain"),
-        headers,
-      );
-    },
-    async restoreNode({ actor, params, body, ifMatch, headers }): Promise<
-      ResponseOf<"restoreNode">
-    > {
-      const { node, ...key } = params;
-      const options = optionsOf(body.why, ifMatch);
-      const values = { state: "on" } as const;
-      return tagged(
-        await changes.patchNode(actor, key, node, values, options, "node.restore"),
-        headers,
-      );
-    },
+    putModule: ({ actor, params, body: { why, ...texts }, ifMatch, headers }) =>
+      tagged(headers, changes.putModule(actor, params, texts, { why, ifMatch })),
+    confirmModule: ({ actor, params, body }) => changes.confirm(actor, params, body.why),
+    deleteModule: ({ actor, params, query: { why }, ifMatch }) =>
+      changes.deleteModule(actor, params, { why, ifMatch }),
+    addNode: ({ actor, params, body: { why, ...node }, ifMatch, headers }) =>
+      tagged(headers, changes.addNode(actor, params, node, { why, ifMatch })),
+    patchNode: ({ actor, params, body: { why, ...values }, ifMatch, headers }) =>
+      tagged(headers, changes.patchNode(actor, params, params.node, values, { why, ifMatch })),
+    removeNode: ({ actor, params, query: { why }, ifMatch, headers }) =>
+      tagged(headers, changes.removeNode(actor, params, params.node, { why, ifMatch })),
+    drainNode: (context) => setState("drain", "node.drain", context),
+    restoreNode: (context) => setState("on", "node.restore", context),
   };
 }
 
-function changeHandlers({ changes }: HandlerParts): Pick<ApiHandlers, ChangeNames> {
+function changeHandlers({ changes }: HandlerParts): HandlersOf<keyof typeof changeRoutes> {
   return {
     previewChange: ({ body }) => changes.preview(body.edits),
     applyChange: ({ actor, body }) => changes.apply(actor, body.edits, body),
-    listChanges: ({ query }) => changes.changes(query),
-    getChange: ({ params }) => changes.change(params.id),
+    listChanges: async ({ query }) => ({ changes: await changes.changes(query) }),
+    getChange: ({ params }) => changes.detail(params.id),
     previewRollback: ({ params }) => changes.previewRollback(params.id),
     rollbackChange: ({ actor, params, body }) => changes.rollback(actor, params.id, body),
     async exportRoutes({ query }): Promise<Response> {
@@ -444,21 +328,21 @@ function changeHandlers({ changes }: HandlerParts): Pick<ApiHandlers, ChangeName
   };
 }
 
-function alertHandlers({ alerts }: HandlerParts): Pick<ApiHandlers, AlertNames> {
+function alertHandlers({ alerts }: HandlerParts): HandlersOf<keyof typeof alertRoutes> {
   return {
-    listAlerts: () => alerts.alerts(),
-    listRules: () => alerts.rules(),
+    listAlerts: () => ({ alerts: alerts.alerts() }),
+    listRules: async () => ({ rules: await alerts.rules() }),
     addRule: ({ actor, body }) => alerts.addRule(actor, body),
     putRule: ({ actor, params, body }) => alerts.putRule(actor, params.id, body),
     async deleteRule({ actor, params }): Promise<undefined> {
       await alerts.removeRule(actor, params.id);
     },
-    listSilences: () => alerts.silences(),
+    listSilences: async () => ({ silences: await alerts.silences() }),
     addSilence: ({ actor, body }) => alerts.addSilence(actor, body),
     async deleteSilence({ actor, params }): Promise<undefined> {
       await alerts.removeSilence(actor, params.id);
     },
-    listWebhooks: () => alerts.webhooks(),
+    listWebhooks: async () => ({ webhooks: await alerts.webhooks() }),
     addWebhook: ({ actor, body }) => alerts.addWebhook(actor, body),
     patchWebhook: ({ actor, params, body }) => alerts.patchWebhook(actor, params.id, body),
     async deleteWebhook({ actor, params }): Promise<undefined> {
@@ -468,9 +352,9 @@ function alertHandlers({ alerts }: HandlerParts): Pick<ApiHandlers, AlertNames> 
   };
 }
 
-function accessHandlers({ access }: HandlerParts): Pick<ApiHandlers, AccessNames> {
+function accessHandlers({ access }: HandlerParts): HandlersOf<keyof typeof accessRoutes> {
   return {
-    listAudit: ({ query }) => access.auditRows(query),
+    listAudit: async ({ query }) => ({ entries: await access.auditRows(query) }),
     listUsers: async () => ({ users: await access.users() }),
     addUser: ({ actor, body }) => access.addUser(actor, body),
     patchUser: ({ actor, params, body }) => access.patchUser(actor, params.name, body),
@@ -483,6 +367,10 @@ function accessHandlers({ access }: HandlerParts): Pick<ApiHandlers, AccessNames
     async deleteToken({ actor, params }): Promise<undefined> {
       await access.removeToken(actor, params.id);
     },
+    getOpenApi: () =>
+      new Response(JSON.stringify(openApiDocument()), {
+        headers: { "Content-Type": "application/json" },
+      }),
   };
 }
 

@@ -59,20 +59,23 @@ export const title = line(NAME_LENGTH_MAX, 1);
 /** What callers ask a node of. */
 export const ModuleKey = z.strictObject({ modId, cmdId });
 
-/** Parts of addresses. */
-export const ModuleParams = z.strictObject({
+/** `ip:port` of a node. */
+const nodeText = z.string().regex(
+  /^(\d{1,3}\.){3}\d{1,3}:\d{1,10}$/,
+  "must look like 10.0.0.1:7777",
+);
+/** Parts of paths by their names. */
+export const pathParts = {
   modId: digits(0, UINT32_MAX),
   cmdId: digits(0, UINT32_MAX),
-});
-export const NodeParams = z.strictObject({
-  ...ModuleParams.shape,
-  node: z.string().regex(
-    /^(\d{1,3}\.){3}\d{1,3}:\d{1,10}$/,
-    "must look like 10.0.0.1:7777",
-  ),
-});
-export const IdParams = z.strictObject({ id: digits(1, Number.MAX_SAFE_INTEGER) });
-export const UserParams = z.strictObject({ name: userName });
+  node: nodeText,
+  id: digits(1, Number.MAX_SAFE_INTEGER),
+  name: userName,
+  /** Of an agent. */
+  address: line(128, 1),
+};
+/** The parts that name a module. */
+export const ModuleParams = z.strictObject({ modId: pathParts.modId, cmdId: pathParts.cmdId });
 
 /** Query parts shared by lists that go back in time: newest first, `before` is the last id seen. */
 export const BackQuery = {
@@ -99,7 +102,7 @@ export const nodeHealth = z.enum(["ok", "partial", "overload", "idle"]);
 const rates = { callsPerSecond: z.number().min(0), errorShare: share };
 
 /** One row of the list of modules. */
-export const ModuleSummary = z.strictObject({
+export const ModuleSummaryShape = z.strictObject({
   modId,
   cmdId,
   name: z.string().describe("empty when none was given"),
@@ -121,7 +124,7 @@ export const NodeValues = z.strictObject({
 });
 
 /** A node with how it does. */
-export const NodeStatus = z.strictObject({
+export const NodeStatusShape = z.strictObject({
   ...NodeValues.shape,
   health: nodeHealth,
   ...rates,
@@ -135,11 +138,11 @@ export const NodeStatus = z.strictObject({
 
 /** A module with its nodes. */
 export const ModuleDetail = z.strictObject({
-  ...ModuleSummary.shape,
+  ...ModuleSummaryShape.shape,
   policyText: z.string().describe("JSON text as stored; empty: the rules of the agents' files"),
   /** Changes with every change of name, policy or nodes; the ETag without its quotes. */
   revision: z.string(),
-  nodes: z.array(NodeStatus),
+  nodes: z.array(NodeStatusShape),
 });
 
 export const ModuleListQuery = z.strictObject({
@@ -150,10 +153,10 @@ export const ModuleListQuery = z.strictObject({
   offset: digits(0, 1_000_000).optional(),
   limit: digits(1, PAGE_ROWS_MAX).optional().describe("default 100"),
 });
-export const ModuleList = z.strictObject({
+export const ModuleListShape = z.strictObject({
   /** Modules that match, of which `modules` is a page. */
   total: count,
-  modules: z.array(ModuleSummary),
+  modules: z.array(ModuleSummaryShape),
 });
 
 export const SearchQuery = z.strictObject({
@@ -390,7 +393,7 @@ export const ChangePreview = z.strictObject({
 });
 
 /** One entry of the change history. */
-export const ChangeSummary = z.strictObject({
+export const ChangeSummaryShape = z.strictObject({
   id: count,
   atMs: instantMs,
   who: z.string(),
@@ -405,8 +408,8 @@ export const ChangeSummary = z.strictObject({
   /** Id of the change that undid this one. */
   undoneBy: count.nullable(),
 });
-export const ChangeDetail = z.strictObject({
-  ...ChangeSummary.shape,
+export const ChangeDetailShape = z.strictObject({
+  ...ChangeSummaryShape.shape,
   nodes: z.array(NodeDifference),
   moduleTexts: z.array(ModuleDifference),
 });
@@ -415,7 +418,7 @@ export const ChangeListQuery = z.strictObject({
   ...ModuleFilter,
   who: userName.optional(),
 });
-export const ChangeList = z.strictObject({ changes: z.array(ChangeSummary) });
+export const ChangeList = z.strictObject({ changes: z.array(ChangeSummaryShape) });
 export const RollbackInput = z.strictObject({
   why: why.optional(),
   expect: ChangeInput.shape.expect,
@@ -441,7 +444,7 @@ export const ServiceListQuery = z.strictObject({
   offset: digits(0, 1_000_000).optional(),
   limit: digits(1, PAGE_ROWS_MAX).optional().describe("default 200"),
 });
-export const ServiceList = z.strictObject({
+export const ServiceListShape = z.strictObject({
   total: count,
   services: z.array(ServiceRow).describe("dns and reporter first"),
 });
@@ -459,21 +462,20 @@ export const AgentListQuery = z.strictObject({
   offset: digits(0, 1_000_000).optional(),
   limit: digits(1, PAGE_ROWS_MAX).optional().describe("default 100"),
 });
-export const AgentCounts = z.strictObject({
+export const AgentCountsShape = z.strictObject({
   all: count,
   silent: count,
   holding: count,
   behind: count,
   ok: count,
 });
-export const AgentList = z.strictObject({
+export const AgentListShape = z.strictObject({
   total: count,
-  counts: AgentCounts,
+  counts: AgentCountsShape,
   plainConnections: count
     .describe("connections to dns of programs that tell nothing: agents of the original, mostly"),
   agents: z.array(AgentRow).describe("worst first"),
 });
-export const AgentParams = z.strictObject({ address: line(128, 1) });
 
 /** Which modules of a node are meant. */
 const ofModules = z.string().max(2400).regex(
@@ -485,8 +487,7 @@ const ofModules = z.string().max(2400).regex(
     return { modId, cmdId };
   })
 ).pipe(z.array(ModuleKey).max(NODE_MODULES_MAX));
-export const NodeOnlyParams = z.strictObject({ node: NodeParams.shape.node });
-export const NodeUseQuery = z.strictObject({
+export const NodeUseQueryShape = z.strictObject({
   modules: ofModules.optional()
     .describe("such as 1/1,1/2; left out: every module that has the node, at most 100"),
 });
@@ -515,7 +516,7 @@ export const NodeUse = z.strictObject({
   })),
 });
 export const NodeCallersQuery = z.strictObject({
-  ...NodeUseQuery.shape,
+  ...NodeUseQueryShape.shape,
   withinS: digits(0, 86_400).optional().describe("default 60"),
 });
 /** Who has reported calls of a node lately. */
@@ -526,7 +527,7 @@ export const NodeCallers = z.strictObject({
 });
 
 /** Something that is wrong now. */
-export const Problem = z.strictObject({
+export const ProblemShape = z.strictObject({
   severity: z.enum(["warning", "critical"]),
   text: z.string(),
   modId: modId.nullable(),
@@ -549,15 +550,15 @@ export const Overview = z.strictObject({
     agent: count,
     silent: count.describe("of dns and reporters"),
   }).describe("those that are alive, and those that are not"),
-  agents: AgentCounts,
+  agents: AgentCountsShape,
   firingCount: count.describe("alerts that fire and are not silenced"),
-  problems: z.array(Problem).describe("worst first, at most 50"),
+  problems: z.array(ProblemShape).describe("worst first, at most 50"),
   problemCount: count,
-  worst: z.array(ModuleSummary).describe("modules in trouble, worst first, at most 20"),
+  worst: z.array(ModuleSummaryShape).describe("modules in trouble, worst first, at most 20"),
 });
 
 /** The state of the system for scripts; the pages use {@linkcode Overview}. */
-export const Status = z.strictObject({
+export const StatusShape = z.strictObject({
   software: z.string(),
   store: z.strictObject({
     label: z.string(),
@@ -685,7 +686,7 @@ export const Counters = z.strictObject({
 export const historyRange = z.enum(["5m", "15m", "1h", "6h", "24h", "7d", "30d"]);
 export const HistoryQuery = z.strictObject({
   ...ModuleFilter,
-  node: NodeParams.shape.node.optional(),
+  node: nodeText.optional(),
   caller: z.ipv4().optional(),
   by: z.enum(["total", "module", "node", "caller"]).optional()
     .describe("one series for each; default total"),
@@ -772,10 +773,10 @@ const ruleFields = {
   cmdId: cmdId.nullable(),
 };
 export const RuleInput = z.strictObject(ruleFields);
-export const Rule = z.strictObject({ id: count, ...ruleFields });
-export const RuleList = z.strictObject({ rules: z.array(Rule) });
+export const RuleShape = z.strictObject({ id: count, ...ruleFields });
+export const RuleList = z.strictObject({ rules: z.array(RuleShape) });
 
-export const Alert = z.strictObject({
+export const AlertShape = z.strictObject({
   /** Rule and subject: stays the same while the alert comes and goes. */
   key: z.string(),
   ruleId: count,
@@ -793,14 +794,14 @@ export const Alert = z.strictObject({
   sinceMs: instantMs.describe("when the condition began"),
   firedAtMs: instantMs.nullable(),
 });
-export const AlertList = z.strictObject({ alerts: z.array(Alert) });
+export const AlertList = z.strictObject({ alerts: z.array(AlertShape) });
 
 /** Keeps alerts quiet for a time. What is null matches everything. */
 export const SilenceInput = z.strictObject({
   ruleId: z.int().min(1).nullable(),
   modId: modId.nullable(),
   cmdId: cmdId.nullable(),
-  node: NodeParams.shape.node.nullable(),
+  node: nodeText.nullable(),
   minutes: z.int().min(1).max(60 * 24 * 30),
   why: line(WHY_LENGTH_MAX, 1),
 });
@@ -831,7 +832,7 @@ export const WebhookPatch = z.strictObject({
   secret: secret.optional(),
   isEnabled: z.boolean().optional(),
 });
-export const Webhook = z.strictObject({
+export const WebhookShape = z.strictObject({
   id: count,
   title: z.string(),
   url: z.string(),
@@ -842,16 +843,16 @@ export const Webhook = z.strictObject({
   droppedCount: count.describe("messages given up since the console started"),
 });
 export const WebhookCreated = z.strictObject({
-  ...Webhook.shape,
+  ...WebhookShape.shape,
   secret: z.string().describe("shown this once"),
 });
-export const WebhookList = z.strictObject({ webhooks: z.array(Webhook) });
+export const WebhookList = z.strictObject({ webhooks: z.array(WebhookShape) });
 export const WebhookTest = z.strictObject({
   isDone: z.boolean(),
   text: z.string().describe("status of the answer, or what went wrong"),
 });
 
-export const User = z.strictObject({
+export const UserShape = z.strictObject({
   name: z.string(),
   role,
   isDisabled: z.boolean(),
@@ -859,18 +860,18 @@ export const User = z.strictObject({
   createdAtMs: instantMs,
   lastLoginAtMs: instantMs.nullable(),
 });
-export const UserList = z.strictObject({ users: z.array(User) });
+export const UserList = z.strictObject({ users: z.array(UserShape) });
 export const UserInput = z.strictObject({ name: userName, role });
 export const UserPatch = z.strictObject({
   role: role.optional(),
   isDisabled: z.boolean().optional(),
 });
-export const OneTimePassword = z.strictObject({
-  user: User,
+export const OneTimePasswordShape = z.strictObject({
+  user: UserShape,
   password: z.string().describe("shown this once; must be changed at the first login"),
 });
 
-export const Token = z.strictObject({
+export const TokenShape = z.strictObject({
   id: count,
   title: z.string(),
   owner: z.string(),
@@ -879,14 +880,14 @@ export const Token = z.strictObject({
   expiresAtMs: instantMs.nullable(),
   lastUsedAtMs: instantMs.nullable().describe("to the minute"),
 });
-export const TokenList = z.strictObject({ tokens: z.array(Token) });
+export const TokenList = z.strictObject({ tokens: z.array(TokenShape) });
 export const TokenInput = z.strictObject({
   title,
   role: role.describe("at most the role of its owner"),
   days: z.int().min(1).max(3650).nullable().describe("null: never expires"),
 });
 export const TokenCreated = z.strictObject({
-  ...Token.shape,
+  ...TokenShape.shape,
   secret: z.string().describe("shown this once; send it as Authorization: Bearer"),
 });
 
@@ -899,7 +900,7 @@ export const PasswordInput = z.strictObject({
   oldPassword: z.string().max(PASSWORD_LENGTH_MAX),
   newPassword: password,
 });
-export const Session = z.strictObject({
+export const SessionShape = z.strictObject({
   name: z.string(),
   role,
   via: z.enum(["cookie", "token"]),

@@ -19,7 +19,7 @@ import { ApiServer } from "./api_server.ts";
 import { ChangeService } from "../control/changes/change_service.ts";
 import { hostNameList, webSettings } from "./config.ts";
 import { CounterService } from "../control/counters/counter_service.ts";
-import { ExplainService } from "../control/explain/explain_service.ts";
+import { explainService } from "./explain_client.ts";
 import { makeHandlers } from "./handlers.ts";
 import { LiveHub } from "./live_stream.ts";
 import { webMetrics } from "./metrics.ts";
@@ -119,10 +119,7 @@ export class WebService extends StoreService<WebSettings> {
         reader,
         live: this.#live,
         agents: new AgentService({ store, clock, reader, watch }),
-        explain: new ExplainService({
-          agent,
-          token: context.authToken,
-        }),
+        explain: explainService(agent, context.authToken),
         software,
         counters: new CounterService({ store, clock }),
         reports: new ReportService({ store, clock }),
@@ -166,7 +163,7 @@ export class WebService extends StoreService<WebSettings> {
 
   stats(): Record<string, number | string> {
     const { view } = this.#reader.model;
-    const { done, refused, braked } = this.#access.loginCounts;
+    const { done, refused, limited } = this.#access.loginCounts;
     return {
       requests: this.#requests.total(),
       request_faults: this.#requests.total((code) => code >= 500),
@@ -176,7 +173,7 @@ export class WebService extends StoreService<WebSettings> {
       nodes: view.nodeCount,
       logins_done: done,
       logins_refused: refused,
-      logins_braked: braked,
+      logins_braked: limited,
       ...this.#alerts.stats(),
       database_up: Number(this.#reader.fault === undefined),
     };

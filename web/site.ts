@@ -2,7 +2,7 @@
 
 import { type ApiServer, problemResponse, requireHost, withSecurityHeaders } from "./api_server.ts";
 import { findAsset } from "./assets/mod.ts";
-import { ApiProblem, problemOf } from "../control/problem.ts";
+import { ApiProblem, problemOf } from "./problem.ts";
 
 /** What the site works with. */
 export interface SiteOptions {

@@ -2,11 +2,16 @@
 
 import type { Clock } from "../../reactor/time/clock.ts";
 import { StoreError } from "../../reactor/errors.ts";
-import type { ConsoleStore, TokenRow, UserRow } from "../../sql/console/console_store.ts";
-import { type Actor, auditOf, lesserRole, mayAct } from "./actor.ts";
-import type { BodyOf, ParsedOf, ResponseOf, Role } from "../../web/contract.ts";
-import { LoginBrake } from "./login_rate_limiter.ts";
-import { ApiProblem } from "../problem.ts";
+import type {
+  AuditRow,
+  BackFilter,
+  ConsoleStore,
+  TokenRow,
+  UserRow,
+} from "../../sql/console/console_store.ts";
+import { type Actor, auditOf, lesserRole, mayAct, type Role } from "./actor.ts";
+import { LoginRateLimiter } from "./login_rate_limiter.ts";
+import { ControlError } from "../control_error.ts";
 import {
   csrfTokenOf,
   type PasswordHasher,
@@ -31,8 +36,32 @@ const LINK_AGE_MAX_MS = 24 * 3_600_000;
 export const TOKEN_PREFIX = "lars_";
 const DAY_MS = 86_400_000;
 
-type User = ResponseOf<"patchUser">;
-type Token = ResponseOf<"listTokens">["tokens"][number];
+/** A user as others may see it. */
+export interface User {
+  readonly name: string;
+  readonly role: Role;
+  readonly isDisabled: boolean;
+  readonly mustChangePassword: boolean;
+  readonly createdAtMs: number;
+  readonly lastLoginAtMs: number | null;
+}
+
+/** A user with a password that is shown this once, and must be changed at the first login. */
+export interface OneTimePassword {
+  readonly user: User;
+  readonly password: string;
+}
+
+/** An API token without its secret. */
+export interface Token extends Pick<TokenRow, "id" | "title" | "owner" | "role" | "createdAtMs"> {
+  /** Null: never. */
+  readonly expiresAtMs: number | null;
+  /** To the minute. */
+  readonly lastUsedAtMs: number | null;
+}
+
+/** Some of the fields. */
+type Patch<T> = { readonly [Field in keyof T]?: T[Field] | undefined };
 
 /** What the service works with. */
 export interface AccessOptions {
@@ -48,7 +77,6 @@ export interface Login {
   readonly actor: Actor;
 }
 
-/** A user as others may see it. */
 function userView(user: UserRow): User {
   return {
     name: user.name,
@@ -77,22 +105,22 @@ export class AccessService {
   readonly #store: ConsoleStore;
   readonly #hasher: PasswordHasher;
   readonly #clock: Clock;
-  readonly #brake: LoginBrake;
+  readonly #limiter: LoginRateLimiter;
   readonly #links = new Map<string, { user: string; untilMs: number }>();
   /** Sessions opened by a link: they need no password, and may set one. */
   readonly #linkSessions = new Set<string>();
   readonly #remembered = new Map<string, { actor: Actor; untilMs: number }>();
-  readonly #logins = { done: 0, refused: 0, braked: 0 };
+  readonly #logins = { done: 0, refused: 0, limited: 0 };
 
   constructor({ store, hasher, clock }: AccessOptions) {
     this.#store = store;
     this.#hasher = hasher;
     this.#clock = clock;
-    this.#brake = new LoginBrake(clock);
+    this.#limiter = new LoginRateLimiter(clock);
   }
 
   /** Logins since the start: done, refused, and not even tried because too many were wrong. */
-  get loginCounts(): Readonly<Record<"done" | "refused" | "braked", number>> {
+  get loginCounts(): Readonly<Record<"done" | "refused" | "limited", number>> {
     return this.#logins;
   }
 
@@ -121,9 +149,9 @@ export class AccessService {
     return secret;
   }
 
-  /** @throws {ApiProblem} wrong-login, too-many-requests. */
+  /** @throws {ControlError} wrong-login, too-many-requests. */
   async login(name: string, password: string, address: string): Promise<Login> {
-    this.#requireBrake(address, name);
+    this.#requireRate(address, name);
     const user = await this.#store.user(name);
     const matches = await this.#hasher.matches(password, user?.passwordHash);
     if (user === undefined || !matches || user.disabled) {
@@ -132,9 +160,9 @@ export class AccessService {
     return await this.#open(user, address, "login");
   }
 
-  /** @throws {ApiProblem} wrong-login, too-many-requests. */
+  /** @throws {ControlError} wrong-login, too-many-requests. */
   async loginByLink(token: string, address: string): Promise<Login> {
-    this.#requireBrake(address, "");
+    this.#requireRate(address, "");
     const hash = secretHash(token);
     const link = this.#links.get(hash);
     this.#links.delete(hash);
@@ -196,17 +224,20 @@ export class AccessService {
     await this.#store.removeSession(actor.session, this.#audit(actor, "logout", actor.name));
   }
 
-  /** @throws {ApiProblem} wrong-login, conflict, too-many-requests. */
-  async changePassword(actor: Actor, input: BodyOf<"changePassword">): Promise<Actor> {
-    this.#requireBrake(actor.address, actor.name);
+  /** @throws {ControlError} wrong-login, conflict, too-many-requests. */
+  async changePassword(
+    actor: Actor,
+    input: { oldPassword: string; newPassword: string },
+  ): Promise<Actor> {
+    this.#requireRate(actor.address, actor.name);
     const user = await this.#store.user(actor.name);
     const byLink = this.#linkSessions.has(actor.session);
     if (!byLink && !await this.#hasher.matches(input.oldPassword, user?.passwordHash)) {
-      this.#brake.failed(actor.address, actor.name);
-      throw new ApiProblem("wrong-login", "The old password is wrong");
+      this.#limiter.failed(actor.address, actor.name);
+      throw new ControlError("wrong-login", "The old password is wrong");
     }
     if (sameText(input.oldPassword, input.newPassword)) {
-      throw new ApiProblem("conflict", "The new password must differ from the old one");
+      throw new ControlError("conflict", "The new password must differ from the old one");
     }
     const passwordHash = await this.#hasher.hash(input.newPassword);
     this.#linkSessions.delete(actor.session);
@@ -224,14 +255,18 @@ export class AccessService {
     return (await this.#store.users()).map(userView);
   }
 
-  async addUser(actor: Actor, input: BodyOf<"addUser">): Promise<ResponseOf<"addUser">> {
+  async addUser(actor: Actor, input: Pick<User, "name" | "role">): Promise<OneTimePassword> {
     const password = randomPassword();
     const user = await this.#newUser(input.name, input.role, password);
     await this.#store.addUser(user, this.#audit(actor, "user.add", user.name, user.role));
     return { user: userView(user), password };
   }
 
-  async patchUser(actor: Actor, name: string, patch: BodyOf<"patchUser">): Promise<User> {
+  async patchUser(
+    actor: Actor,
+    name: string,
+    patch: Patch<Pick<User, "role" | "isDisabled">>,
+  ): Promise<User> {
     const change = {
       ...(patch.role === undefined ? {} : { role: patch.role }),
       ...(patch.isDisabled === undefined ? {} : { disabled: patch.isDisabled }),
@@ -241,7 +276,7 @@ export class AccessService {
     return userView(this.#found(await this.#store.patchUser(name, change, audit), name));
   }
 
-  async resetPassword(actor: Actor, name: string): Promise<ResponseOf<"resetPassword">> {
+  async resetPassword(actor: Actor, name: string): Promise<OneTimePassword> {
     const password = randomPassword();
     const passwordHash = await this.#hasher.hash(password);
     const audit = this.#audit(actor, "user.password", name, "reset");
@@ -253,7 +288,7 @@ export class AccessService {
   async removeUser(actor: Actor, name: string): Promise<void> {
     this.#remembered.clear();
     const done = await this.#store.removeUser(name, this.#audit(actor, "user.remove", name));
-    if (!done) throw new ApiProblem("not-found", `There is no user ${name}`);
+    if (!done) throw new ControlError("not-found", `There is no user ${name}`);
   }
 
   async tokens(actor: Actor): Promise<Token[]> {
@@ -261,9 +296,13 @@ export class AccessService {
     return (await this.#store.tokens(owner)).map(tokenView);
   }
 
-  async addToken(actor: Actor, input: BodyOf<"addToken">): Promise<ResponseOf<"addToken">> {
+  /** @param input `days` until it expires; null: never. */
+  async addToken(
+    actor: Actor,
+    input: Pick<Token, "title" | "role"> & { days: number | null },
+  ): Promise<Token & { secret: string }> {
     if (!mayAct(actor.role, input.role)) {
-      throw new ApiProblem("not-allowed", `A token of yours may have at most role ${actor.role}`);
+      throw new ControlError("not-allowed", `A token of yours may have at most role ${actor.role}`);
     }
     const secret = TOKEN_PREFIX + randomSecret();
     const wallMs = this.#wallMs();
@@ -289,12 +328,14 @@ export class AccessService {
       owner,
       this.#audit(actor, "token.remove", String(id)),
     );
-    if (!done) throw new ApiProblem("not-found", `There is no token ${id} of yours`);
+    if (!done) throw new ControlError("not-found", `There is no token ${id} of yours`);
   }
 
-  async auditRows(query: ParsedOf<"listAudit", "query">): Promise<ResponseOf<"listAudit">> {
-    const { before = 0, limit = 100, who, action } = query;
-    return { entries: await this.#store.auditRows({ before, limit, who, action }) };
+  /** Who wrote what, newest first. */
+  auditRows(
+    { before = 0, limit = 100, who, action }: Patch<BackFilter & { who: string; action: string }>,
+  ): Promise<AuditRow[]> {
+    return this.#store.auditRows({ before, limit, who, action });
   }
 
   #wallMs(): number {
@@ -306,7 +347,7 @@ export class AccessService {
   }
 
   #found<T>(user: T | undefined, name: string): T {
-    if (user === undefined) throw new ApiProblem("not-found", `There is no user ${name}`);
+    if (user === undefined) throw new ControlError("not-found", `There is no user ${name}`);
     return user;
   }
 
@@ -323,21 +364,21 @@ export class AccessService {
     };
   }
 
-  #requireBrake(address: string, name: string): void {
-    const waitS = this.#brake.waitS(address, name);
+  #requireRate(address: string, name: string): void {
+    const waitS = this.#limiter.waitS(address, name);
     if (waitS === 0) return;
-    this.#logins.braked++;
-    throw new ApiProblem("too-many-requests", `Too many wrong logins: wait ${waitS} s`, {
+    this.#logins.limited++;
+    throw new ControlError("too-many-requests", `Too many wrong logins: wait ${waitS} s`, {
       retryAfterS: waitS,
     });
   }
 
   async #refuseLogin(name: string, address: string, message: string): Promise<never> {
-    this.#brake.failed(address, name);
+    this.#limiter.failed(address, name);
     this.#logins.refused++;
     const entry = auditOf({ name, address }, this.#wallMs(), "login", name, message);
     await this.#store.audit({ ...entry, outcome: "refused" });
-    throw new ApiProblem("wrong-login", message);
+    throw new ControlError("wrong-login", message);
   }
 
   async #open(

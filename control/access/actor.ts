@@ -1,7 +1,10 @@
 // Core. Who asks.
 
 import type { AuditEntry } from "../../sql/console/console_store.ts";
-import { type Role, ROLES } from "../../web/contract.ts";
+
+/** Roles, weakest first; each may do what those before it may. */
+export const ROLES = ["viewer", "operator", "admin"] as const;
+export type Role = (typeof ROLES)[number];
 
 /** Whoever makes a request or runs a command. */
 export interface Actor {
@@ -38,3 +41,15 @@ export function auditOf(
   const { name: who, address } = actor;
   return { atMs, who, action, target, outcome: "done", detail, address };
 }
+
+/** Who works on the database itself; the name is that of the user of the machine. */
+export const COMMAND_ACTOR: Actor = {
+  name: "",
+  role: "admin",
+  via: "command",
+  address: "",
+  session: "",
+  csrfToken: null,
+  mustChangePassword: false,
+  expiresAtMs: null,
+};

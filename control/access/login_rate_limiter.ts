@@ -11,7 +11,7 @@ export const LOGIN_FAILURES_PER_NAME_MAX = 50;
 const KEYS_MAX = 10_000;
 
 /** Counts failures and says who has to wait. */
-export class LoginBrake {
+export class LoginRateLimiter {
   readonly #clock: Clock;
   readonly #failures = new Map<string, { count: number; untilMs: number }>();
 

@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { createHash, createHmac, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
-import { ApiProblem } from "../problem.ts";
+import { ControlError } from "../control_error.ts";
 
 /** How much work a password takes to try. */
 export interface PasswordCost {
@@ -112,7 +112,7 @@ export class PasswordHasher {
   async #enter(): Promise<void> {
     if (this.#running >= PASSWORDS_AT_ONCE_MAX) {
       if (this.#waiting.length >= PASSWORDS_WAITING_MAX) {
-        throw new ApiProblem("too-many-requests", "Too many logins at once: try again", {
+        throw new ControlError("too-many-requests", "Too many logins at once: try again", {
           retryAfterS: 5,
         });
       }

@@ -77,6 +77,15 @@ export interface AlertState extends Condition {
   readonly overMs: number;
 }
 
+/** What an alert rule looks at. */
+export type RuleKind = keyof typeof CHECKS;
+
+/** An alert as it is shown. */
+export interface Alert
+  extends Omit<AlertState, "subject" | "isTold" | "heldMs" | "overMs" | "kind"> {
+  readonly kind: RuleKind;
+}
+
 /** Something to write down, and to tell unless it is silenced. */
 export interface AlertNews {
   readonly type: "firing" | "ended";
@@ -196,7 +205,7 @@ function holdingAgents(
 }
 
 /** What each kind of rule looks for. */
-const CHECKS: Readonly<Record<string, Check>> = {
+const CHECKS = {
   module_overload: (_view, modules) =>
     modules.filter(({ health }) => health === "down").map((module) =>
       aboutModule(module, `${labelOf(module)}: no node can be called`, module.overloadCount)
@@ -233,7 +242,9 @@ const CHECKS: Readonly<Record<string, Check>> = {
       threshold,
       (rows) => `has ${rows} results that wait for the database`,
     ),
-};
+} satisfies Record<string, Check>;
+/** The same by the kind of a stored rule, which may be one of a later version. */
+const CHECK_OF: ReadonlyMap<string, Check> = new Map(Object.entries(CHECKS));
 
 function matches(silence: SilenceRow, ruleId: number, condition: Condition): boolean {
   return (silence.ruleId === null || silence.ruleId === ruleId) &&
@@ -364,5 +375,5 @@ function conditionsOf(one: RuleRow, view: SystemView): Condition[] {
   const modules = view.modules.filter(({ modId, cmdId }) =>
     (one.modId === null || one.modId === modId) && (one.cmdId === null || one.cmdId === cmdId)
   );
-  return CHECKS[one.kind]?.(view, modules, one.threshold) ?? [];
+  return CHECK_OF.get(one.kind)?.(view, modules, one.threshold) ?? [];
 }

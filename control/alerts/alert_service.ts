@@ -7,14 +7,20 @@ import type { RuleRow, SilenceRow, WebhookRow } from "../../sql/console/console_
 import type { NewEvent } from "../../sql/results/event.ts";
 import type { Store } from "../../sql/store.ts";
 import { type Actor, auditOf } from "../access/actor.ts";
-import { AlertEngine, type AlertNews, type AlertState, DEFAULT_RULES } from "./alert_engine.ts";
+import {
+  type Alert,
+  AlertEngine,
+  type AlertNews,
+  type AlertState,
+  DEFAULT_RULES,
+  type RuleKind,
+} from "./alert_engine.ts";
 import { parseNode } from "../changes/change_edits.ts";
-import type { BodyOf, ResponseOf } from "../../web/contract.ts";
-import { ApiProblem } from "../problem.ts";
+import { ControlError } from "../control_error.ts";
 import { randomSecret } from "../access/secrets.ts";
 import type { SystemReader } from "../system/system_reader.ts";
-import type { WebhookSender } from "./webhook_sender.ts";
 import { LeaderLease } from "../../service/leader_lease.ts";
+import type { WebhookFacts, WebhookSender } from "./webhook_sender.ts";
 
 /** Rules, silences and webhooks that another console changed are read this often, in ms. */
 const RELOAD_INTERVAL_MS = 5_000;
@@ -24,8 +30,29 @@ const SAVE_INTERVAL_MS = 30_000;
 const EVENTS_WAITING_MAX = 1000;
 const STATE_NAME = "alerts";
 
-type Rule = ResponseOf<"putRule">;
-type Webhook = ResponseOf<"patchWebhook">;
+/** An alert rule. */
+export interface Rule extends Omit<RuleRow, "kind" | "enabled"> {
+  readonly kind: RuleKind;
+  readonly isEnabled: boolean;
+}
+
+/** A silence to be: what is null matches everything. */
+export interface SilenceWish
+  extends Pick<SilenceRow, "ruleId" | "modId" | "cmdId" | "node" | "why"> {
+  readonly minutes: number;
+}
+
+/** An address that alerts are sent to, with the outcome of the last message. */
+export interface Webhook extends Pick<WebhookRow, "id" | "title" | "url">, WebhookFacts {
+  readonly isEnabled: boolean;
+}
+
+/** What is to be stored of a webhook; a secret is made when none is given. */
+export interface WebhookWish extends Pick<WebhookRow, "title" | "url"> {
+  readonly secret?: string | undefined;
+  /** @default {true} */
+  readonly isEnabled?: boolean | undefined;
+}
 
 /** What the service works with. */
 export interface AlertServiceOptions {
@@ -41,16 +68,16 @@ export interface AlertServiceOptions {
 }
 
 function ruleView({ enabled, ...rule }: RuleRow): Rule {
-  return { ...rule, kind: rule.kind as Rule["kind"], isEnabled: enabled };
+  return { ...rule, kind: rule.kind as RuleKind, isEnabled: enabled };
 }
 
-function ruleRow({ isEnabled, ...rule }: BodyOf<"addRule">): Omit<RuleRow, "id"> {
+function ruleRow({ isEnabled, ...rule }: Omit<Rule, "id">): Omit<RuleRow, "id"> {
   return { ...rule, enabled: isEnabled };
 }
 
-function alertView(alert: AlertState): ResponseOf<"listAlerts">["alerts"][number] {
+function alertView(alert: AlertState): Alert {
   const { subject: _subject, isTold: _isTold, heldMs: _held, overMs: _over, ...view } = alert;
-  return { ...view, kind: view.kind as Rule["kind"] };
+  return { ...view, kind: view.kind as RuleKind };
 }
 
 function newsMessage({ type, alert }: AlertNews, atMs: number): Record<string, unknown> {
@@ -154,15 +181,15 @@ export class AlertService {
     if (this.#lease.leads) await this.#save();
   }
 
-  alerts(): ResponseOf<"listAlerts"> {
-    return { alerts: this.#engine.alerts.map(alertView) };
+  alerts(): Alert[] {
+    return this.#engine.alerts.map(alertView);
   }
 
-  async rules(): Promise<ResponseOf<"listRules">> {
-    return { rules: (await this.#options.store.console.rules()).map(ruleView) };
+  async rules(): Promise<Rule[]> {
+    return (await this.#options.store.console.rules()).map(ruleView);
   }
 
-  async addRule(actor: Actor, input: BodyOf<"addRule">): Promise<Rule> {
+  async addRule(actor: Actor, input: Omit<Rule, "id">): Promise<Rule> {
     const row = ruleRow(input);
     const id = await this.#options.store.console.addRule(
       row,
@@ -172,13 +199,13 @@ export class AlertService {
     return ruleView({ ...row, id });
   }
 
-  async putRule(actor: Actor, id: number, input: BodyOf<"putRule">): Promise<Rule> {
+  async putRule(actor: Actor, id: number, input: Omit<Rule, "id">): Promise<Rule> {
     const row = { ...ruleRow(input), id };
     const done = await this.#options.store.console.putRule(
       row,
       this.#audit(actor, "rule.set", input),
     );
-    if (!done) throw new ApiProblem("not-found", `There is no alert rule ${id}`);
+    if (!done) throw new ControlError("not-found", `There is no alert rule ${id}`);
     await this.#reload();
     return ruleView(row);
   }
@@ -186,19 +213,15 @@ export class AlertService {
   async removeRule(actor: Actor, id: number): Promise<void> {
     const audit = this.#audit(actor, "rule.remove", { title: String(id) });
     const done = await this.#options.store.console.removeRule(id, audit);
-    if (!done) throw new ApiProblem("not-found", `There is no alert rule ${id}`);
+    if (!done) throw new ControlError("not-found", `There is no alert rule ${id}`);
     await this.#reload();
   }
 
-  async silences(): Promise<ResponseOf<"listSilences">> {
-    const rows = await this.#options.store.console.silences(this.#wallMs());
-    return { silences: rows };
+  silences(): Promise<SilenceRow[]> {
+    return this.#options.store.console.silences(this.#wallMs());
   }
 
-  async addSilence(
-    actor: Actor,
-    { minutes, ...input }: BodyOf<"addSilence">,
-  ): Promise<ResponseOf<"addSilence">> {
+  async addSilence(actor: Actor, { minutes, ...input }: SilenceWish): Promise<SilenceRow> {
     const createdAtMs = this.#wallMs();
     const row = {
       ...input,
@@ -215,19 +238,16 @@ export class AlertService {
   async removeSilence(actor: Actor, id: number): Promise<void> {
     const audit = this.#audit(actor, "silence.remove", { title: String(id) });
     const done = await this.#options.store.console.removeSilence(id, audit);
-    if (!done) throw new ApiProblem("not-found", `There is no silence ${id}`);
+    if (!done) throw new ControlError("not-found", `There is no silence ${id}`);
     await this.#reload();
   }
 
-  async webhooks(): Promise<ResponseOf<"listWebhooks">> {
+  async webhooks(): Promise<Webhook[]> {
     await this.#reload();
-    return { webhooks: this.#hooks.map((hook) => this.#hookView(hook)) };
+    return this.#hooks.map((hook) => this.#hookView(hook));
   }
 
-  async addWebhook(
-    actor: Actor,
-    input: BodyOf<"addWebhook">,
-  ): Promise<ResponseOf<"addWebhook">> {
+  async addWebhook(actor: Actor, input: WebhookWish): Promise<Webhook & { secret: string }> {
     const { title, url, secret = randomSecret(), isEnabled = true } = input;
     const row = { title, url, secret, enabled: isEnabled };
     const audit = this.#audit(actor, "webhook.add", { title });
@@ -236,7 +256,7 @@ export class AlertService {
     return { ...this.#hookView({ ...row, id }), secret };
   }
 
-  async patchWebhook(actor: Actor, id: number, patch: BodyOf<"patchWebhook">): Promise<Webhook> {
+  async patchWebhook(actor: Actor, id: number, patch: Partial<WebhookWish>): Promise<Webhook> {
     const known = await this.#hook(id);
     const row = {
       id,
@@ -247,7 +267,7 @@ export class AlertService {
     };
     const audit = this.#audit(actor, "webhook.set", { title: row.title });
     const done = await this.#options.store.console.putWebhook(row, audit);
-    if (!done) throw new ApiProblem("not-found", `There is no webhook ${id}`);
+    if (!done) throw new ControlError("not-found", `There is no webhook ${id}`);
     await this.#reload();
     return this.#hookView(row);
   }
@@ -255,11 +275,11 @@ export class AlertService {
   async removeWebhook(actor: Actor, id: number): Promise<void> {
     const audit = this.#audit(actor, "webhook.remove", { title: String(id) });
     const done = await this.#options.store.console.removeWebhook(id, audit);
-    if (!done) throw new ApiProblem("not-found", `There is no webhook ${id}`);
+    if (!done) throw new ControlError("not-found", `There is no webhook ${id}`);
     await this.#reload();
   }
 
-  async testWebhook(actor: Actor, id: number): Promise<ResponseOf<"testWebhook">> {
+  async testWebhook(actor: Actor, id: number): Promise<{ isDone: boolean; text: string }> {
     const hook = await this.#hook(id);
     await this.#options.store.console.audit(
       this.#audit(actor, "webhook.test", { title: hook.title }),
@@ -289,7 +309,7 @@ export class AlertService {
 
   async #hook(id: number): Promise<WebhookRow> {
     const found = (await this.#options.store.console.webhooks()).find((hook) => hook.id === id);
-    if (found === undefined) throw new ApiProblem("not-found", `There is no webhook ${id}`);
+    if (found === undefined) throw new ControlError("not-found", `There is no webhook ${id}`);
     return found;
   }
 

@@ -1,5 +1,7 @@
 // Core. Edits as clients send them, what they would do, and how a change is undone.
 
+import { type ModuleKey, moduleText, uniqueModules } from "../../model/module.ts";
+import { nodeText, WEIGHT_DEFAULT } from "../../model/node.ts";
 import { parseModulePolicy } from "../../balancer/module_policy.ts";
 import { formatIpv4, parseIpv4 } from "../../reactor/address.ts";
 import { ConflictError } from "../../reactor/errors.ts";
@@ -9,16 +11,9 @@ import type {
   NodeDifference,
   StoredModule,
 } from "../../sql/console/console_store.ts";
-import { type ModuleKey, moduleText, uniqueModules } from "../../model/module.ts";
-import { nodeText, WEIGHT_DEFAULT } from "../../model/node.ts";
 import type { ModuleChange, RouteEdit, RouteRow } from "../../sql/store.ts";
-import type { ParsedOf, ResponseOf } from "../../web/contract.ts";
-import { ApiProblem } from "../problem.ts";
-
-/** An edit as a client sends it. */
-export type ClientEdit = ParsedOf<"applyChange", "body">["edits"][number];
-
-type NodeDifferenceView = ResponseOf<"getChange">["nodes"][number];
+import type { ClientEdit, NodeDifferenceView } from "./change.ts";
+import { ControlError } from "../control_error.ts";
 
 /** Refuses a policy that agents would not understand. */
 export function requirePolicy(policy: string | undefined): void {
@@ -27,7 +22,7 @@ export function requirePolicy(policy: string | undefined): void {
     parseModulePolicy(policy);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    throw new ApiProblem("invalid", `Policy cannot be used: ${message}`, {
+    throw new ControlError("invalid", `Policy cannot be used: ${message}`, {
       errors: [{ path: "policy", message }],
     });
   }
@@ -39,7 +34,7 @@ export function parseNode(text: string): { ip: number; port: number } {
   return { ip: parseIpv4(text.slice(0, colon)), port: Number(text.slice(colon + 1)) };
 }
 
-/** Edits as the store takes them. @throws {ApiProblem} invalid, for a policy. */
+/** Edits as the store takes them. @throws {ControlError} invalid, for a policy. */
 export function storeEdits(edits: readonly ClientEdit[]): Required<ChangeEdits> {
   const routes: RouteEdit[] = [];
   const modules: ModuleChange[] = [];

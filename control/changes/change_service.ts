@@ -1,6 +1,7 @@
 // Shell. Every change of routes, names and policies: one transaction with its history, then dns is told.
 
-import type { Told } from "./dns_notifier.ts";
+import { type ModuleKey, moduleText } from "../../model/module.ts";
+import { type NodeState, nodeText } from "../../model/node.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import {
   differencesOf,
@@ -9,22 +10,29 @@ import {
   revisionOf,
 } from "../../sql/console/route_difference.ts";
 import type {
+  BackFilter,
   ChangeContent,
   ChangeDifferences,
   ChangeEdits,
   ChangeOutcome,
   ChangeRow,
   ChangeVia,
-  ChangeWish,
   StoredModule,
 } from "../../sql/console/console_store.ts";
-import { type ModuleKey, moduleText } from "../../model/module.ts";
-import { type NodeState, nodeText } from "../../model/node.ts";
-import type { RouteRow } from "../../sql/store.ts";
+import type { ModuleRow, RouteRow, Store } from "../../sql/store.ts";
 import { type Actor, auditOf } from "../access/actor.ts";
+import { ControlError } from "../control_error.ts";
+import type {
+  ChangeDetail,
+  ChangeOptions,
+  ChangePreview,
+  ChangeResult,
+  ChangeSummary,
+  ClientEdit,
+  ModuleFilter,
+} from "./change.ts";
 import {
   changedSince,
-  type ClientEdit,
   differenceView,
   editedModules,
   parseNode,
@@ -33,12 +41,10 @@ import {
   touchedModules,
   undoEdits,
 } from "./change_edits.ts";
-import type { ParsedOf, ResponseOf } from "../../web/contract.ts";
-import { type DnsTellerOptions, tellingDns } from "./dns_teller.ts";
-import { ApiProblem } from "../problem.ts";
-import { formatRouteFile, parseRouteFile, type WantedNode } from "./route_file.ts";
+import { type NotifyOptions, tellingDns } from "./dns_notifier.ts";
+import { formatRouteFile, parseRouteFile, type RouteFormat } from "./route_file.ts";
 import { planEdits, planRoutes } from "./route_plan.ts";
-import { trafficShift } from "./traffic_shift.ts";
+import { type TrafficShift, trafficShift } from "./traffic_shift.ts";
 
 /** Modules whose callers a preview names; of further ones only shares are shown. */
 const CALLERS_LOOKED_UP_MAX = 20;
@@ -47,32 +53,40 @@ const SHIFTS_SHOWN = 200;
 /** A caller that reported within this time counts as one, in seconds. */
 const CALLER_RECENT_S = 300;
 
-type Result = ResponseOf<"applyChange">;
-type Preview = ResponseOf<"previewChange">;
+/** Schema from which on changes are kept in a history. */
+const HISTORY_SCHEMA_VERSION = 6;
 
 /** What the service works with. */
-export interface ChangeServiceOptions extends DnsTellerOptions {
-  /** Calls/s of a module, for previews. */
-  callsPerSecond(module: ModuleKey): number;
+export interface ChangeServiceOptions extends NotifyOptions {
+  /** Calls/s of a module, for previews. @default not known: 0 */
+  callsPerSecond?(module: ModuleKey): number;
   /** A change was made: what is shown should be read again at once. */
-  onChanged(): void;
+  onChanged?(): void;
 }
 
 /** What a writer may say besides what is to be changed. */
 export interface WriteOptions {
-  readonly why?: string;
+  readonly why?: string | undefined;
   /** Revision the module must have; `*`: any. */
-  readonly ifMatch?: string;
+  readonly ifMatch?: string | undefined;
+}
+
+/** A file of routes. */
+export interface ImportWish extends Omit<ChangeOptions, "meant"> {
+  readonly format: RouteFormat;
+  readonly text: string;
+  /** True removes nodes that the file lacks. @default {false} */
+  readonly prune?: boolean | undefined;
 }
 
 interface Wish {
   readonly modules: readonly ModuleKey[];
   readonly action: string;
   readonly target?: string;
-  readonly why: string;
+  readonly why?: string | undefined;
   readonly via?: ChangeVia;
   readonly undoes?: number;
-  readonly meant?: boolean;
+  readonly meant?: boolean | undefined;
   decide(stored: readonly StoredModule[]): ChangeEdits;
 }
 
@@ -80,11 +94,23 @@ function viaOf(actor: Actor): ChangeVia {
   return actor.via === "cookie" ? "console" : actor.via;
 }
 
+/** Names and policies of the modules that have one, of all or some. */
+export async function readTexts(
+  store: Store,
+  { modId, cmdId }: ModuleFilter = {},
+): Promise<ModuleRow[]> {
+  const keys = modId === undefined || cmdId === undefined ? undefined : [{ modId, cmdId }];
+  return (await store.moduleRows(keys)).filter((row) =>
+    (row.name !== "" || row.policy !== "") && (modId === undefined || row.modId === modId) &&
+    (cmdId === undefined || row.cmdId === cmdId)
+  );
+}
+
 function requireRevision(module: StoredModule, ifMatch: string | undefined): void {
   if (ifMatch === undefined || ifMatch === "*") return;
   const revision = revisionOf(module);
   if (revision === ifMatch) return;
-  throw new ApiProblem(
+  throw new ControlError(
     "changed-meanwhile",
     `Module ${moduleText(module)} was changed meanwhile: read it again`,
     { revision },
@@ -93,20 +119,16 @@ function requireRevision(module: StoredModule, ifMatch: string | undefined): voi
 
 function requireFingerprint(stored: readonly StoredModule[], expect: string | undefined): void {
   if (expect === undefined || fingerprintOf(stored) === expect) return;
-  throw new ApiProblem(
+  throw new ControlError(
     "changed-meanwhile",
     "Modules were changed since the preview: look at it again",
   );
 }
 
-function toldView({ address, told, fault, tookMs }: Told): Result["told"][number] {
-  return { address, told, fault: fault ?? null, tookMs };
-}
-
-function changeView(row: ChangeRow): ResponseOf<"listChanges">["changes"][number] {
+function changeView(row: ChangeRow): ChangeSummary {
   return {
     ...row,
-    modules: row.modules.map(({ modId, cmdId }) => ({ modId, cmdId })),
+    modules: row.modules.map(plainKey),
     undoes: row.undoes === 0 ? null : row.undoes,
     undoneBy: row.undoneBy === 0 ? null : row.undoneBy,
   };
@@ -115,6 +137,7 @@ function changeView(row: ChangeRow): ResponseOf<"listChanges">["changes"][number
 /** Changes of routes, for REST and command line alike. */
 export class ChangeService {
   readonly #options: ChangeServiceOptions;
+  #hasHistory = false;
 
   constructor(options: ChangeServiceOptions) {
     this.#options = options;
@@ -130,11 +153,10 @@ export class ChangeService {
   putModule(
     actor: Actor,
     key: ModuleKey,
-    texts: { name?: string; policy?: string },
+    { name, policy }: { name?: string | undefined; policy?: string | undefined },
     options: WriteOptions,
-  ): Promise<Result> {
-    requirePolicy(texts.policy);
-    const { name, policy } = texts;
+  ): Promise<ChangeResult> {
+    requirePolicy(policy);
     return this.#changeOne(actor, key, "module.set", "", options, () => ({
       routes: [],
       modules: [{
@@ -146,10 +168,10 @@ export class ChangeService {
   }
 
   /** Removes a module with all its nodes. */
-  deleteModule(actor: Actor, key: ModuleKey, options: WriteOptions): Promise<Result> {
+  deleteModule(actor: Actor, key: ModuleKey, options: WriteOptions): Promise<ChangeResult> {
     return this.#changeOne(actor, key, "module.remove", "", options, (module) => {
       if (module.nodes.length === 0 && module.name === "" && module.policy === "") {
-        throw new ApiProblem("not-found", `There is no module ${moduleText(key)}`);
+        throw new ControlError("not-found", `There is no module ${moduleText(key)}`);
       }
       return {
         routes: module.nodes.map(({ ip, port }) => ({ op: "remove", ...key, ip, port })),
@@ -159,22 +181,20 @@ export class ChangeService {
   }
 
   /** Says that a route is meant as it is. It is no change of routes, so it has no history. */
-  async confirm(actor: Actor, key: ModuleKey, why: string): Promise<Result> {
-    const { store, clock } = this.#options;
+  async confirm(actor: Actor, key: ModuleKey, why = ""): Promise<ChangeResult> {
+    const { store } = this.#options;
     // A module that lost its last node is held back too, and is none of those that are stored.
-    const outcome = await tellingDns(this.#options, () => store.confirmRoutes([key]));
-    const target = moduleText(key);
-    await store.console.audit(
-      auditOf(actor, Math.trunc(clock.wallMs()), "module.confirm", target, why),
+    const { version, changed, told } = await tellingDns(
+      this.#options,
+      () => store.confirmRoutes([key]),
     );
+    if (await this.#keepsHistory()) {
+      await store.console.audit(
+        auditOf(actor, this.#wallMs(), "module.confirm", moduleText(key), why),
+      );
+    }
     const { revision } = await this.stored(key);
-    return {
-      changeId: null,
-      version: outcome.version,
-      changed: outcome.changed.map(({ modId, cmdId }) => ({ modId, cmdId })),
-      told: outcome.told.map(toldView),
-      revision,
-    };
+    return { changeId: null, version, changed: changed.map(plainKey), told, revision };
   }
 
   /** Adds a node. */
@@ -183,7 +203,7 @@ export class ChangeService {
     key: ModuleKey,
     node: { ip: string; port: number; weight?: number; zone?: string; state?: NodeState },
     options: WriteOptions,
-  ): Promise<Result> {
+  ): Promise<ChangeResult> {
     const name = `${node.ip}:${node.port}`;
     const { routes } = storeEdits([{ op: "add", ...key, ...node }]);
     return this.#changeOne(actor, key, "node.add", name, options, () => ({ routes }));
@@ -197,7 +217,7 @@ export class ChangeService {
     values: { weight?: number; zone?: string; state?: NodeState },
     options: WriteOptions,
     action = "node.set",
-  ): Promise<Result> {
+  ): Promise<ChangeResult> {
     const node = parseNode(name);
     return this.#changeOne(actor, key, action, name, options, (module) => {
       requireNode(module, name);
@@ -206,7 +226,12 @@ export class ChangeService {
   }
 
   /** Removes a node. */
-  removeNode(actor: Actor, key: ModuleKey, name: string, options: WriteOptions): Promise<Result> {
+  removeNode(
+    actor: Actor,
+    key: ModuleKey,
+    name: string,
+    options: WriteOptions,
+  ): Promise<ChangeResult> {
     const node = parseNode(name);
     return this.#changeOne(actor, key, "node.remove", name, options, (module) => {
       requireNode(module, name);
@@ -214,38 +239,48 @@ export class ChangeService {
     });
   }
 
-  /** Applies all edits or none. */
+  /** Applies all edits of a client or none. @throws {ControlError} changed-meanwhile, invalid. */
   apply(
     actor: Actor,
     edits: readonly ClientEdit[],
-    options: { why?: string; expect?: string; meant?: boolean },
-  ): Promise<Result> {
-    const wanted = storeEdits(edits);
+    options: ChangeOptions = {},
+  ): Promise<ChangeResult> {
+    return this.change(actor, storeEdits(edits), options);
+  }
+
+  /** The same of edits as the database takes them. */
+  change(
+    actor: Actor,
+    { routes, modules = [] }: ChangeEdits,
+    { why, meant, expect }: ChangeOptions = {},
+  ): Promise<ChangeResult> {
+    for (const { policy } of modules) requirePolicy(policy);
+    const wanted = { routes, modules };
     return this.#change(actor, {
-      meant: options.meant ?? true,
+      meant,
       modules: touchedModules(wanted),
-      action: "route.change",
-      why: options.why ?? "",
+      action: actor.via === "command" ? "route.command" : "route.change",
+      why,
       decide(stored): ChangeEdits {
-        requireFingerprint(stored, options.expect);
+        requireFingerprint(stored, expect);
         return wanted;
       },
     });
   }
 
   /** What edits would do. */
-  async preview(edits: readonly ClientEdit[]): Promise<Preview> {
+  async preview(edits: readonly ClientEdit[]): Promise<ChangePreview> {
     const wanted = storeEdits(edits);
     return await this.#preview(await this.#read(touchedModules(wanted)), wanted, []);
   }
 
   /** Makes the routes say what a file says. */
-  async importFile(actor: Actor, input: ParsedOf<"importRoutes", "body">): Promise<Result> {
+  async importFile(actor: Actor, input: ImportWish): Promise<ChangeResult> {
     const { modules, decide } = await this.#importPlan(input);
     return await this.#change(actor, {
       modules,
       action: "route.import",
-      why: input.why ?? "",
+      why: input.why,
       via: "import",
       decide(stored): ChangeEdits {
         requireFingerprint(stored, input.expect);
@@ -255,7 +290,7 @@ export class ChangeService {
   }
 
   /** What importing a file would do. */
-  async previewImport(input: ParsedOf<"previewImport", "body">): Promise<Preview> {
+  async previewImport(input: ImportWish): Promise<ChangePreview> {
     const { modules, decide, nodeCount } = await this.#importPlan(input);
     const stored = await this.#read(modules);
     const edits = decide(stored);
@@ -265,7 +300,7 @@ export class ChangeService {
   }
 
   /** All routes, or those of one module number or module, as a file. */
-  async exportFile(query: ParsedOf<"exportRoutes", "query">): Promise<string> {
+  async exportFile(query: ModuleFilter & { format?: RouteFormat | undefined }): Promise<string> {
     const { modId, cmdId, format = "csv" } = query;
     const rows = (await this.#allRoutes()).filter((row) =>
       (modId === undefined || row.modId === modId) && (cmdId === undefined || row.cmdId === cmdId)
@@ -275,24 +310,28 @@ export class ChangeService {
   }
 
   /** The history, newest first. */
-  async changes(query: ParsedOf<"listChanges", "query">): Promise<ResponseOf<"listChanges">> {
-    const { before = 0, limit = 100, ...filter } = query;
-    const rows = await this.#options.store.console.changes({ before, limit, ...filter });
-    return { changes: rows.map(changeView) };
+  async changes(
+    { before = 0, limit = 100, modId, cmdId, who }:
+      & Partial<Record<keyof BackFilter, number | undefined>>
+      & ModuleFilter
+      & { who?: string | undefined },
+  ): Promise<ChangeSummary[]> {
+    const filter = { before, limit, modId, cmdId, who };
+    return (await this.#options.store.console.changes(filter)).map(changeView);
   }
 
   /** One change. */
-  async change(id: number): Promise<ResponseOf<"getChange">> {
+  async detail(id: number): Promise<ChangeDetail> {
     const { differences, ...row } = await this.#content(id);
     return {
       ...changeView(row),
       nodes: differences.nodes.map(differenceView),
-      moduleTexts: [...differences.modules],
+      moduleTexts: differences.modules,
     };
   }
 
   /** What undoing a change would do. */
-  async previewRollback(id: number): Promise<Preview> {
+  async previewRollback(id: number): Promise<ChangePreview> {
     const { differences } = await this.#content(id);
     const stored = await this.#read(modulesIn(differences));
     const since = changedSince(differences, stored);
@@ -304,14 +343,14 @@ export class ChangeService {
   async rollback(
     actor: Actor,
     id: number,
-    options: { why?: string; expect?: string },
-  ): Promise<Result> {
+    options: Omit<ChangeOptions, "meant">,
+  ): Promise<ChangeResult> {
     const { differences } = await this.#content(id);
     return await this.#change(actor, {
       modules: modulesIn(differences),
       action: "route.rollback",
       target: `change ${id}`,
-      why: options.why ?? "",
+      why: options.why,
       via: "rollback",
       undoes: id,
       decide(stored): ChangeEdits {
@@ -328,12 +367,12 @@ export class ChangeService {
     node: string,
     options: WriteOptions,
     decide: (module: StoredModule) => ChangeEdits,
-  ): Promise<Result> {
+  ): Promise<ChangeResult> {
     return this.#change(actor, {
       modules: [key],
       action,
       target: `${moduleText(key)}${node === "" ? "" : ` ${node}`}`,
-      why: options.why ?? "",
+      why: options.why,
       decide([module]): ChangeEdits {
         requireRevision(module, options.ifMatch);
         return decide(module);
@@ -341,45 +380,65 @@ export class ChangeService {
     });
   }
 
-  async #change(actor: Actor, wish: Wish): Promise<Result> {
-    const { store, clock } = this.#options;
-    const storeWish: ChangeWish = {
-      modules: wish.modules,
-      decide: (stored) => wish.decide(stored),
-      via: wish.via ?? viaOf(actor),
-      why: wish.why,
-      undoes: wish.undoes ?? 0,
-      meant: wish.meant ?? true, // Pages and clients show in a preview what it empties.
-      audit: auditOf(actor, Math.trunc(clock.wallMs()), wish.action, wish.target),
-    };
-    const outcome = await tellingDns<ChangeOutcome>(
+  async #change(actor: Actor, wish: Wish): Promise<ChangeResult> {
+    const { id, version, changed, stored, told } = await tellingDns(
       this.#options,
-      () => store.console.change(storeWish),
+      () => this.#commit(actor, wish),
     );
-    if (outcome.id !== undefined) this.#options.onChanged();
+    if (changed.length > 0) this.#options.onChanged?.();
     return {
-      changeId: outcome.id ?? null,
-      version: outcome.version,
-      changed: outcome.changed.map(({ modId, cmdId }) => ({ modId, cmdId })),
-      told: outcome.told.map(toldView),
-      revision: outcome.stored.length === 1 ? revisionOf(outcome.stored[0]) : null,
+      changeId: id ?? null,
+      version,
+      changed: changed.map(plainKey),
+      told,
+      revision: stored.length === 1 ? revisionOf(stored[0]) : null,
     };
+  }
+
+  /** Writes a change with its record in the history, or without on a schema that keeps none. */
+  async #commit(
+    actor: Actor,
+    { modules, decide, via, why = "", undoes = 0, meant = true, action, target }: Wish,
+  ): Promise<Pick<ChangeOutcome, "id" | "version" | "changed" | "stored">> {
+    const { store } = this.#options;
+    if (await this.#keepsHistory()) {
+      return await store.console.change({
+        modules,
+        decide,
+        via: via ?? viaOf(actor),
+        why,
+        undoes,
+        meant, // Pages and clients show in a preview what it empties.
+        audit: auditOf(actor, this.#wallMs(), action, target),
+      });
+    }
+    const { routes, modules: texts = [] } = decide(await this.#read(modules));
+    const { version, changed } = routes.length > 0
+      ? await store.editRoutes(routes, { meant })
+      : await store.setModules(texts);
+    return { id: undefined, version, changed, stored: [] };
+  }
+
+  /** Once a schema keeps a history it always will. */
+  async #keepsHistory(): Promise<boolean> {
+    this.#hasHistory ||= await this.#options.store.schemaVersion() >= HISTORY_SCHEMA_VERSION;
+    return this.#hasHistory;
   }
 
   async #preview(
     stored: readonly StoredModule[],
     edits: ChangeEdits,
     warnings: readonly string[],
-  ): Promise<Preview> {
+  ): Promise<ChangePreview> {
     const { after, unchangedCount } = editedModules(stored, edits);
     const differences = differencesOf(stored, after);
     const touched = new Set(differences.nodes.map(moduleText));
-    const traffic: Preview["traffic"] = [];
+    const traffic: TrafficShift[] = [];
     for (const [index, before] of stored.entries()) {
       if (!touched.has(moduleText(before))) continue;
       if (traffic.length >= SHIFTS_SHOWN) break;
       const callers = traffic.length < CALLERS_LOOKED_UP_MAX ? await this.#callers(before) : [];
-      const calls = this.#options.callsPerSecond(before);
+      const calls = this.#options.callsPerSecond?.(before) ?? 0;
       traffic.push(trafficShift(before, after[index], calls, callers));
     }
     const emptied = traffic.filter((one) => one.emptied).map((one) =>
@@ -388,7 +447,7 @@ export class ChangeService {
     return {
       fingerprint: fingerprintOf(stored),
       nodes: differences.nodes.map(differenceView),
-      modules: [...differences.modules],
+      modules: differences.modules,
       unchangedCount,
       traffic,
       warnings: [...emptied, ...warnings],
@@ -418,21 +477,25 @@ export class ChangeService {
     return rows;
   }
 
+  #wallMs(): number {
+    return Math.trunc(this.#options.clock.wallMs());
+  }
+
   async #content(id: number): Promise<ChangeContent> {
     const content = await this.#options.store.console.changeContent(id);
-    if (content === undefined) throw new ApiProblem("not-found", `There is no change ${id}`);
+    if (content === undefined) throw new ControlError("not-found", `There is no change ${id}`);
     return content;
   }
 
   /** Which modules a file touches, and the edits for what they hold then. */
-  async #importPlan(input: ParsedOf<"previewImport", "body">): Promise<{
+  async #importPlan(input: ImportWish): Promise<{
     modules: ModuleKey[];
     nodeCount: number;
     decide(stored: readonly StoredModule[]): ChangeEdits;
   }> {
     const { nodes, problems } = parseRouteFile(input.text, input.format, "file");
     if (problems.length > 0) {
-      throw new ApiProblem("invalid", `The file has faults: ${problems[0]}`, {
+      throw new ControlError("invalid", `The file has faults: ${problems[0]}`, {
         errors: problems.map((message) => ({ path: "text", message })),
       });
     }
@@ -440,7 +503,7 @@ export class ChangeService {
     const edits = planEdits(planRoutes(await this.#allRoutes(), nodes), { prune });
     const modules = touchedModules({ routes: edits });
     const isTouched = new Set(modules.map(moduleText));
-    const wanted = nodes.filter((node: WantedNode) => isTouched.has(moduleText(node)));
+    const wanted = nodes.filter((node) => isTouched.has(moduleText(node)));
     return {
       modules,
       nodeCount: nodes.length,
@@ -451,10 +514,14 @@ export class ChangeService {
   }
 }
 
+function plainKey({ modId, cmdId }: ModuleKey): ModuleKey {
+  return { modId, cmdId };
+}
+
 function requireNode(module: StoredModule, name: string): void {
   const found = module.nodes.some((node) => nodeText(node).endsWith(` ${name}`));
   if (found) return;
-  throw new ApiProblem(
+  throw new ControlError(
     "not-found",
     `Module ${moduleText(module)} has no node ${name}`,
   );

@@ -1,4 +1,4 @@
-// Shell. Tells dns instances right after a commit that routes have changed, so that they need not wait for their poll.
+// Shell. Tells every known dns right after a commit that routes have changed, so that none waits for its poll.
 
 import { MessageId } from "../../proto/message_ids.ts";
 import { encodePing, encodeRouteChanged } from "../../proto/codec.ts";
@@ -9,6 +9,8 @@ import { systemRng } from "../../reactor/time/system_rng.ts";
 import { runtimeTransport } from "../../session/runtime_transport.ts";
 import { SessionClient } from "../../session/session_client.ts";
 import type { ModuleKey } from "../../model/module.ts";
+import type { Store } from "../../sql/store.ts";
+import { liveDns } from "../system/known_services.ts";
 
 /** Time one dns has to take the message, from the commit on; later it polls anyway. */
 export const TELL_TIMEOUT_MS = 300;
@@ -22,10 +24,41 @@ export interface Told {
   readonly address: string;
   /** True when the dns has confirmed that it got the message. */
   readonly told: boolean;
-  /** Why not, for a warning. */
-  readonly fault?: string;
+  /** Why not, for a warning; null when told. */
+  readonly fault: string | null;
   /** Milliseconds from the call of `tell` to the answer. */
   readonly tookMs: number;
+}
+
+/** What {@linkcode tellingDns} works with. */
+export interface NotifyOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly software: string;
+  /** The secret shared with dns, if there is one. */
+  readonly token: Uint8Array | undefined;
+  /** Told besides those that signed in to the database. */
+  readonly addresses: readonly Address[];
+}
+
+/**
+ * Connects to every dns while `commit` runs, and tells them right after it which modules changed.
+ * A dns that cannot be told is no fault: it sees the change at its next poll.
+ */
+export async function tellingDns<T extends { readonly changed: readonly ModuleKey[] }>(
+  options: NotifyOptions,
+  commit: () => Promise<T>,
+): Promise<T & { readonly told: readonly Told[] }> {
+  const { store, clock, software, token } = options;
+  const addresses = [...await liveDns(store, clock), ...options.addresses];
+  const notifier = new DnsNotifier({ addresses, token, software, clock });
+  try {
+    const outcome = await commit();
+    const told = outcome.changed.length === 0 ? [] : await notifier.tell(outcome.changed);
+    return { ...outcome, told };
+  } finally {
+    notifier.close();
+  }
 }
 
 /** What {@linkcode DnsNotifier} is given. */
@@ -108,8 +141,8 @@ class DnsLine {
         resolve({
           address: this.#address,
           told: fault === undefined,
+          fault: fault ?? null,
           tookMs,
-          ...(fault ? { fault } : {}),
         });
       };
       if (this.#fault !== undefined) return this.#finish(this.#fault);

@@ -1,13 +1,12 @@
 // Shell. Counters of every node, read from the database for whoever makes rates of them.
 
+import { type ModuleKey, moduleText } from "../../model/module.ts";
+import { nodeId } from "../../model/node.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
 import type { CallHistoryPoint } from "../../sql/results/call_history.ts";
 import type { NodeCalls } from "../../sql/console/console_store.ts";
-import { moduleText } from "../../model/module.ts";
-import { nodeId } from "../../model/node.ts";
 import type { ServiceInstance, Store } from "../../sql/store.ts";
-import type { ResponseOf } from "../../web/contract.ts";
 import { isRecent, knownServices } from "../system/known_services.ts";
 import { readNodeCalls } from "./node_calls.ts";
 import { groupCalls, type RecentCalls } from "./recent_calls.ts";
@@ -24,9 +23,33 @@ const RECENT_S = 60;
 /** With more nodes than this the history is asked for modules alone: each node is many rows. */
 export const RECENT_NODES_MAX = 2000;
 
-/** Counters of all nodes. */
-export type Counters = ResponseOf<"getCounters">;
-type ModuleCounters = Counters["modules"][number];
+/** Counters of one node, added up over its callers; the totals as long as they have known it. */
+export interface NodeCounters extends Omit<NodeCalls, "modId" | "cmdId" | "ip" | "ts"> {
+  readonly ip: string;
+  /** Last report, unix seconds. */
+  readonly reportedAtS: number;
+  /** Null: the history knows none, or there are too many nodes to ask it. */
+  readonly recent: RecentCalls | null;
+}
+
+/** Counters of the nodes of one module. */
+export interface ModuleCounters extends ModuleKey {
+  /** Null: the history knows none. */
+  readonly recent: RecentCalls | null;
+  readonly nodes: readonly NodeCounters[];
+}
+
+/** Counters of all nodes with results; rates are the difference of two readings. */
+export interface Counters {
+  readonly atMs: number;
+  readonly storeLabel: string;
+  /** Differs when routes have changed. */
+  readonly routeMark: string;
+  readonly services: readonly { kind: string; aliveCount: number; count: number }[];
+  /** Time that recent calls were made in. */
+  readonly recentSeconds: number;
+  readonly modules: readonly ModuleCounters[];
+}
 
 /** What the service works with. */
 export interface CounterServiceOptions {
@@ -59,7 +82,7 @@ function serviceCounts(
 }
 
 function moduleCounters(calls: readonly NodeCalls[], recent: Recent): ModuleCounters[] {
-  const modules = new Map<string, ModuleCounters>();
+  const modules = new Map<string, ModuleCounters & { nodes: NodeCounters[] }>();
   for (const node of calls) {
     const key = moduleText(node);
     let module = modules.get(key);

@@ -1,10 +1,15 @@
 // Core. The last minutes of the history in one number each.
 
 import type { CallHistoryPoint } from "../../sql/results/call_history.ts";
-import type { ResponseOf } from "../../web/contract.ts";
 
 /** Calls of some time. */
-export type RecentCalls = Omit<ResponseOf<"getReport">["recent"], "seconds">;
+export interface RecentCalls {
+  readonly calls: number;
+  /** Of which failed. */
+  readonly errors: number;
+  /** Mean time of those calls whose time callers told; null where they told none. */
+  readonly meanMs: number | null;
+}
 
 /** Adds points up. */
 export function sumCalls(points: readonly CallHistoryPoint[]): RecentCalls {

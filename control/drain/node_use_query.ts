@@ -18,8 +18,8 @@ import type { NodeKey } from "../../model/node.ts";
 /** Time one dns has to gather what its agents say. */
 export const REPORT_TIMEOUT_MS = 1500;
 
-/** What a {@linkcode NodeUseAsker} is given. */
-export interface NodeUseAskerOptions {
+/** What a {@linkcode NodeUseQuery} is given. */
+export interface NodeUseQueryOptions {
   readonly address: Address;
   readonly token: Uint8Array | undefined;
   readonly software: string;
@@ -34,14 +34,14 @@ interface Question {
 }
 
 /** The line to one dns; made anew when it breaks. */
-export class NodeUseAsker {
+export class NodeUseQuery {
   readonly name: string;
   readonly #clock: Clock;
   readonly #link: SessionClient;
   readonly #questions = new Map<number, Question>();
   #seq = 0;
 
-  constructor(options: NodeUseAskerOptions) {
+  constructor(options: NodeUseQueryOptions) {
     const { address, clock } = options;
     this.name = formatAddress(address);
     this.#clock = clock;

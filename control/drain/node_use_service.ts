@@ -1,5 +1,7 @@
 // Shell. Asks every dns how its agents use a node, and the database who still reports calls of it.
 
+import type { ModuleKey } from "../../model/module.ts";
+import type { NodeAddress } from "../../model/node.ts";
 import { type Address, formatAddress, formatIpv4 } from "../../reactor/address.ts";
 import { type Clock, setRepeating, type Timer } from "../../reactor/time/clock.ts";
 import { silentLogger } from "../../reactor/log.ts";
@@ -7,12 +9,10 @@ import type { Rng } from "../../reactor/time/rng.ts";
 import { NodeUseState } from "../../proto/message_ids.ts";
 import type { AgentUse, NodeUseReport } from "../../proto/codec.ts";
 import type { Store } from "../../sql/store.ts";
-import type { ResponseOf } from "../../web/contract.ts";
-import { liveDns } from "../changes/dns_teller.ts";
-import { NodeUseAsker } from "./node_use_query.ts";
-import { ApiProblem } from "../problem.ts";
-import type { ModuleKey } from "../../model/module.ts";
-import type { NodeAddress } from "../../model/node.ts";
+import type { DnsAnswer, NodeUseByAgent } from "./drain_state.ts";
+import { liveDns } from "../system/known_services.ts";
+import { NodeUseQuery } from "./node_use_query.ts";
+import { ControlError } from "../control_error.ts";
 
 /** Questions at once; further ones are refused. */
 export const NODE_QUESTIONS_MAX = 64;
@@ -22,10 +22,18 @@ const LINE_KEEP_MS = 30_000;
 const CALLERS_SHOWN = 100;
 
 /** How the agents use a node. */
-export type NodeUseAnswer = ResponseOf<"getNodeUse">;
-/** Who has reported calls of a node. */
-export type NodeCallersAnswer = ResponseOf<"getNodeCallers">;
-type UseReport = NonNullable<NodeUseAnswer["answers"][number]["report"]>;
+export interface NodeUse {
+  /** dns instances that were asked; 0: nobody can say. */
+  readonly dnsCount: number;
+  readonly answers: readonly DnsAnswer[];
+}
+
+/** Who has reported calls of a node lately. */
+export interface NodeCallers {
+  /** At most 100 of them. */
+  readonly callers: readonly (ModuleKey & { readonly host: string; readonly calls: number })[];
+  readonly callerCount: number;
+}
 
 /** What the service works with. */
 export interface NodeUseServiceOptions {
@@ -40,17 +48,17 @@ export interface NodeUseServiceOptions {
 }
 
 interface Line {
-  readonly asker: NodeUseAsker;
+  readonly query: NodeUseQuery;
   usedAtMs: number;
 }
 
-const STATES = new Map<number, UseReport["agents"][number]["state"]>([
+const STATES = new Map<number, NodeUseByAgent["state"]>([
   [NodeUseState.Picked, "picked"],
   [NodeUseState.Draining, "draining"],
   [NodeUseState.Absent, "absent"],
 ]);
 
-function agentView(use: AgentUse): UseReport["agents"][number] {
+function agentView(use: AgentUse): NodeUseByAgent {
   return {
     agent: use.agent,
     state: STATES.get(use.state) ?? "unknown",
@@ -60,7 +68,7 @@ function agentView(use: AgentUse): UseReport["agents"][number] {
   };
 }
 
-function reportView(report: NodeUseReport | undefined): UseReport | null {
+function reportView(report: NodeUseReport | undefined): DnsAnswer["report"] {
   if (report === undefined) return null;
   return {
     agents: report.agents.map(agentView),
@@ -84,28 +92,28 @@ export class NodeUseService {
    * How agents use a node in some modules, as each dns says; one that does not answer within
    * 1.5 s says nothing.
    *
-   * @throws {ApiProblem} too-many-requests.
+   * @throws {ControlError} too-many-requests.
    */
-  async use(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUseAnswer> {
+  async use(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUse> {
     if (this.#asking >= NODE_QUESTIONS_MAX) {
-      throw new ApiProblem("too-many-requests", "dns is being asked about many nodes already", {
+      throw new ControlError("too-many-requests", "dns is being asked about many nodes already", {
         retryAfterS: 1,
       });
     }
     this.#asking++;
     try {
-      const askers = await this.#askers();
+      const queries = await this.#queries();
       const answers = await Promise.all(
-        askers.flatMap((asker) =>
+        queries.flatMap((query) =>
           modules.map(async ({ modId, cmdId }) => ({
-            dns: asker.name,
+            dns: query.name,
             modId,
             cmdId,
-            report: reportView(await asker.ask({ modId, cmdId, ip: node.ip, port: node.port })),
+            report: reportView(await query.ask({ modId, cmdId, ip: node.ip, port: node.port })),
           }))
         ),
       );
-      return { dnsCount: askers.length, answers };
+      return { dnsCount: queries.length, answers };
     } finally {
       this.#asking--;
     }
@@ -119,10 +127,10 @@ export class NodeUseService {
     node: NodeAddress,
     modules: readonly ModuleKey[],
     withinS: number,
-  ): Promise<NodeCallersAnswer> {
+  ): Promise<NodeCallers> {
     const { store, clock } = this.#options;
     const sinceS = Math.floor(clock.wallMs() / 1000) - withinS;
-    const callers: NodeCallersAnswer["callers"] = [];
+    const callers: NodeCallers["callers"][number][] = [];
     let callerCount = 0;
     for (const { modId, cmdId } of modules) {
       for (const status of await store.readCallStatus({ modId, cmdId })) {
@@ -143,31 +151,31 @@ export class NodeUseService {
     this.#sweeper = undefined;
     const lines = [...this.#lines.values()];
     this.#lines.clear();
-    await Promise.all(lines.map(({ asker }) => asker.close()));
+    await Promise.all(lines.map(({ query }) => query.close()));
   }
 
   /** One line to each dns that signed in, or was named; those that are gone are left. */
-  async #askers(): Promise<NodeUseAsker[]> {
+  async #queries(): Promise<NodeUseQuery[]> {
     const { store, clock, rng, software, token, addresses } = this.#options;
     const wanted = new Map(
       [...await liveDns(store, clock), ...addresses].map((one) => [formatAddress(one), one]),
     );
-    for (const [name, { asker }] of this.#lines) {
+    for (const [name, { query }] of this.#lines) {
       if (wanted.has(name)) continue;
       this.#lines.delete(name);
-      void asker.close();
+      void query.close();
     }
     for (const [name, address] of wanted) {
       let line = this.#lines.get(name);
       if (line === undefined) {
         const log = silentLogger;
-        const asker = new NodeUseAsker({ address, token, software, clock, rng, log });
-        this.#lines.set(name, line = { asker, usedAtMs: 0 });
+        const query = new NodeUseQuery({ address, token, software, clock, rng, log });
+        this.#lines.set(name, line = { query, usedAtMs: 0 });
       }
       line.usedAtMs = clock.nowMs();
     }
     this.#sweeper ??= setRepeating(clock, LINE_KEEP_MS, () => void this.#sweep());
-    return [...this.#lines.values()].map(({ asker }) => asker);
+    return [...this.#lines.values()].map(({ query }) => query);
   }
 
   /** Ends lines that nobody needs any more. */
@@ -179,6 +187,6 @@ export class NodeUseService {
       this.#sweeper?.cancel();
       this.#sweeper = undefined;
     }
-    await Promise.all(old.map(([, { asker }]) => asker.close()));
+    await Promise.all(old.map(([, { query }]) => query.close()));
   }
 }

@@ -8,7 +8,7 @@ import type { Store } from "../../sql/store.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
 import { NODE_QUESTIONS_MAX, NodeUseService } from "./node_use_service.ts";
-import { ApiProblem } from "../problem.ts";
+import { ControlError } from "../control_error.ts";
 
 const NODE = { ip: 0x0a000001, port: 7777 };
 const MODULE = { modId: 1, cmdId: 1 };
@@ -53,7 +53,7 @@ test("NodeUseService: a dns that does not answer says nothing; too many question
     }
     await assert.rejects(
       () => service.use(NODE, [MODULE]),
-      (error) => error instanceof ApiProblem && error.problem === "too-many-requests",
+      (error) => error instanceof ControlError && error.reason === "too-many-requests",
     );
     await until(() => {
       clock.advance(2000);

@@ -1,28 +1,69 @@
-// Shell. Asks the agent of this host why it picks which node.
+// Shell. Asks an agent why it picks which node.
 
-import { AgentError, LarsClient, NoAgentError } from "../../api/mod.ts";
-import { type Address, formatAddress } from "../../reactor/address.ts";
-import { TimeoutError } from "../../reactor/errors.ts";
+import type { ModuleView, NodeView } from "../../balancer/explain.ts";
+import type { ZoneView } from "../../balancer/picking/zone_router.ts";
+import type { ModuleExplanation } from "../../balancer/routes/route_records.ts";
 import type { ModuleKey } from "../../model/module.ts";
-import type { ResponseOf } from "../../web/contract.ts";
-import { ApiProblem } from "../problem.ts";
+import { type Address, formatAddress } from "../../reactor/address.ts";
+import { ControlError } from "../control_error.ts";
 
-/** Longest wait for the agent unless told otherwise, in milliseconds. */
-const ANSWER_TIMEOUT_MS = 2000;
 /** Questions at once; further ones are refused. */
 const QUESTIONS_MAX = 8;
 const NODES_SHOWN = 500;
 
-/** Errors of the client that say nothing but that no agent answers. */
-const AWAY = [AgentError, NoAgentError, TimeoutError];
+/** Why a node is picked or not; words may be those of an agent of another version. */
+export interface ExplainedNode extends Omit<NodeView, "condition" | "reason" | "pickShare"> {
+  readonly condition: string;
+  /** Empty: nothing ever befell it. */
+  readonly reason: string;
+  /** Null while no picks are remembered. */
+  readonly pickShare: number | null;
+}
+
+/** Something that befell a node, or the module where `node` is null. */
+export interface DecisionExplanation {
+  readonly agoMs: number;
+  readonly node: string | null;
+  readonly became: string;
+  readonly reason: string;
+}
+
+/** Why an agent picks which node of a module. */
+export interface Explanation extends Pick<ModuleView, "modeReason" | "picksRemembered"> {
+  /** The agent that was asked. */
+  readonly agent: string;
+  /** `ready`, `pulling`, `empty`; `unknown`: no caller asked this agent. */
+  readonly routeState: string;
+  /** Age of its route; null: from its cache. */
+  readonly ageMs: number | null;
+  /** False while it has had no node: all that follows says nothing. */
+  readonly hasNodes: boolean;
+  readonly policy: string;
+  /** Those that differ from their defaults. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly mode: string;
+  /** Null: it never changed. */
+  readonly modeSinceMs: number | null;
+  readonly zones: readonly ZoneView[];
+  /** The first ones of {@linkcode nodeCount}, as many as were asked for. */
+  readonly nodes: readonly ExplainedNode[];
+  readonly nodeCount: number;
+  readonly decisions: readonly DecisionExplanation[];
+}
+
+/** A line to one agent, as `LarsClient` is one. */
+export interface ExplainClient {
+  explain(modId: number, cmdId: number): Promise<ModuleExplanation | undefined>;
+  close(): Promise<void>;
+}
 
 /** What the service works with. */
 export interface ExplainServiceOptions {
   readonly agent: Address;
-  /** The secret the agent asks for, if any. */
-  readonly token: Uint8Array | undefined;
-  /** Longest wait for the agent, in milliseconds. @default {2000} */
-  readonly deadlineMs?: number;
+  /** Opens a line for one question. */
+  open(): ExplainClient;
+  /** True for errors that say nothing but that no agent answers. */
+  isAway(error: unknown): boolean;
 }
 
 /** Asks one agent. */
@@ -37,30 +78,22 @@ export class ExplainService {
   /**
    * A module that nobody asked the agent for is `unknown`, which is no fault.
    *
-   * @throws {ApiProblem} agent-away, too-many-requests.
+   * @throws {ControlError} agent-away, too-many-requests.
    */
-  async explain(
-    key: ModuleKey,
-    nodesMax = NODES_SHOWN,
-  ): Promise<ResponseOf<"explainModule">> {
-    const { agent, token, deadlineMs = ANSWER_TIMEOUT_MS } = this.#options;
+  async explain(key: ModuleKey, nodesMax = NODES_SHOWN): Promise<Explanation> {
+    const { agent } = this.#options;
     if (this.#asking >= QUESTIONS_MAX) {
-      throw new ApiProblem("too-many-requests", "The agent is being asked already", {
+      throw new ControlError("too-many-requests", "The agent is being asked already", {
         retryAfterS: 1,
       });
     }
     this.#asking++;
-    const client = new LarsClient({
-      ...agent,
-      deadlineMs,
-      lastGoodMs: 0,
-      ...(token === undefined ? {} : { token }),
-    });
+    const client = this.#options.open();
     try {
       return this.#view(await client.explain(key.modId, key.cmdId), nodesMax);
     } catch (error) {
-      if (!AWAY.some((kind) => error instanceof kind)) throw error;
-      throw new ApiProblem(
+      if (!this.#options.isAway(error)) throw error;
+      throw new ControlError(
         "agent-away",
         `No agent answers at ${formatAddress(agent)}: is it running, and does it want a token?`,
       );
@@ -70,10 +103,7 @@ export class ExplainService {
     }
   }
 
-  #view(
-    found: Awaited<ReturnType<LarsClient["explain"]>>,
-    nodesMax: number,
-  ): ResponseOf<"explainModule"> {
+  #view(found: ModuleExplanation | undefined, nodesMax: number): Explanation {
     const module = found?.module;
     return {
       agent: formatAddress(this.#options.agent),
@@ -81,11 +111,11 @@ export class ExplainService {
       ageMs: found?.ageMs ?? null,
       hasNodes: module !== undefined,
       policy: module?.policy ?? "",
-      settings: { ...module?.settings },
+      settings: module?.settings ?? {},
       mode: module?.mode ?? "normal",
       modeReason: module?.modeReason ?? "",
       modeSinceMs: module?.modeSinceMs ?? null,
-      zones: (module?.zones ?? []).map((zone) => ({ ...zone })),
+      zones: module?.zones ?? [],
       picksRemembered: module?.picksRemembered ?? 0,
       nodeCount: module?.nodes.length ?? 0,
       nodes: (module?.nodes ?? []).slice(0, nodesMax).map((node) => ({

@@ -1,5 +1,7 @@
 // Core. Questions about the past as the database takes them, and its answers as charts take them.
 
+import { moduleText } from "../../model/module.ts";
+import { addressText } from "../../model/node.ts";
 import { formatIpv4, parseIpv4 } from "../../reactor/address.ts";
 import type {
   CallHistory,
@@ -8,10 +10,8 @@ import type {
 } from "../../sql/results/call_history.ts";
 import type { EventQuery, EventRecord } from "../../sql/results/event.ts";
 import { parseNode } from "../changes/change_edits.ts";
-import type { ParsedOf, ResponseOf } from "../../web/contract.ts";
-import { ApiProblem } from "../problem.ts";
-import { moduleText } from "../../model/module.ts";
-import { addressText } from "../../model/node.ts";
+import type { ModuleFilter } from "../changes/change.ts";
+import { ControlError } from "../control_error.ts";
 
 /** Series of one answer: the largest ones. */
 const SERIES_SHOWN = 50;
@@ -29,8 +29,65 @@ const RANGE_S = {
 } as const;
 const RANGE_MAX_S = 90 * 86_400;
 
-type History = ResponseOf<"getHistory">;
-type Query = ParsedOf<"getHistory", "query">;
+/** Which calls a chart shows: of a module, node or caller, over a range up to now or from to. */
+export interface HistoryWish extends ModuleFilter {
+  readonly node?: string | undefined;
+  readonly caller?: string | undefined;
+  /** One series for each. @default {"total"} */
+  readonly by?: "total" | "module" | "node" | "caller" | undefined;
+  /** @default {"1h"} */
+  readonly range?: keyof typeof RANGE_S | undefined;
+  /** With `toMs`, instead of `range`. */
+  readonly fromMs?: number | undefined;
+  readonly toMs?: number | undefined;
+}
+
+/** One line of a chart; a value for each step. */
+export interface HistorySeries {
+  /** `total`, `1/2` for a module, `ip:port` of a node, address of a caller. */
+  readonly key: string;
+  readonly calls: readonly number[];
+  readonly errors: readonly number[];
+  /** Share of the reports that held the node for overloaded. */
+  readonly overloadShare: readonly number[];
+  /** Mean time of those calls whose time callers told; null where they told none. */
+  readonly latencyMs: readonly (number | null)[];
+  readonly meanLatencyMs: number | null;
+}
+
+/** A chart. */
+export interface History {
+  /** Start of the first step. */
+  readonly fromMs: number;
+  readonly stepMs: number;
+  readonly steps: number;
+  /** Largest first, at most 50. */
+  readonly series: readonly HistorySeries[];
+  readonly seriesCount: number;
+  /** True: more points than can be read at once. */
+  readonly isTruncated: boolean;
+}
+
+/** Which events a list shows. */
+export interface EventWish extends ModuleFilter {
+  readonly before?: number | undefined;
+  readonly after?: number | undefined;
+  /** @default {100} */
+  readonly limit?: number | undefined;
+  readonly kind?: readonly string[] | undefined;
+}
+
+/** An event as clients get it. */
+export interface EventView extends Pick<EventRecord, "id" | "atMs" | "kind" | "text"> {
+  readonly modId: number | null;
+  readonly cmdId: number | null;
+  /** `ip:port` */
+  readonly node: string | null;
+  /** Host that saw it. */
+  readonly host: string | null;
+  /** Values for programs, when they were asked for. */
+  readonly detail?: EventRecord["detail"];
+}
 
 function stepFor(rangeS: number): number {
   const wanted = rangeS / POINTS_WANTED;
@@ -41,21 +98,21 @@ function stepFor(rangeS: number): number {
 /**
  * The question for the database.
  *
- * @throws {ApiProblem} invalid, when the range is none.
+ * @throws {ControlError} invalid, when the range is none.
  */
-export function historyQuery(query: Query, wallMs: number): CallHistoryQuery {
+export function historyQuery(query: HistoryWish, wallMs: number): CallHistoryQuery {
   const { modId, cmdId, node, caller, by = "total", range = "1h", fromMs, toMs } = query;
   if ((fromMs === undefined) !== (toMs === undefined)) {
-    throw new ApiProblem("invalid", "fromMs and toMs must be given together");
+    throw new ControlError("invalid", "fromMs and toMs must be given together");
   }
   if ((modId === undefined) !== (cmdId === undefined)) {
-    throw new ApiProblem("invalid", "modId and cmdId must be given together");
+    throw new ControlError("invalid", "modId and cmdId must be given together");
   }
   const toSeconds = Math.ceil((toMs ?? wallMs) / 1000);
   const fromSeconds = fromMs === undefined ? toSeconds - RANGE_S[range] : Math.floor(fromMs / 1000);
   const rangeS = toSeconds - fromSeconds;
   if (rangeS <= 0 || rangeS > RANGE_MAX_S) {
-    throw new ApiProblem("invalid", "The range must be longer than 0 and at most 90 days");
+    throw new ControlError("invalid", "The range must be longer than 0 and at most 90 days");
   }
   return {
     ...(modId === undefined || cmdId === undefined ? {} : { module: { modId, cmdId } }),
@@ -109,7 +166,7 @@ class SeriesSums {
     this.#timeMs[index] += point.timeMsSum;
   }
 
-  view(): History["series"][number] {
+  view(): HistorySeries {
     return {
       key: this.#key,
       calls: this.#calls,
@@ -161,13 +218,13 @@ export function historyView(history: CallHistory, query: CallHistoryQuery): Hist
 }
 
 /** The question about events. */
-export function eventQuery(query: ParsedOf<"listEvents", "query">): EventQuery {
+export function eventQuery(query: EventWish): EventQuery {
   const { before, after, limit = 100, modId, cmdId, kind } = query;
   if (before !== undefined && after !== undefined) {
-    throw new ApiProblem("invalid", "before and after must not be given together");
+    throw new ControlError("invalid", "before and after must not be given together");
   }
   if ((modId === undefined) !== (cmdId === undefined)) {
-    throw new ApiProblem("invalid", "modId and cmdId must be given together");
+    throw new ControlError("invalid", "modId and cmdId must be given together");
   }
   return {
     limit,
@@ -179,10 +236,7 @@ export function eventQuery(query: ParsedOf<"listEvents", "query">): EventQuery {
 }
 
 /** An event as clients get it. */
-export function eventView(
-  event: EventRecord,
-  withDetail = false,
-): ResponseOf<"listEvents">["events"][number] {
+export function eventView(event: EventRecord, withDetail = false): EventView {
   return {
     id: event.id,
     atMs: event.atMs,
@@ -192,6 +246,6 @@ export function eventView(
     node: event.node === undefined ? null : addressText(event.node),
     host: event.host === undefined ? null : formatIpv4(event.host),
     text: event.text,
-    ...(withDetail ? { detail: { ...event.detail } } : {}),
+    ...(withDetail ? { detail: event.detail } : {}),
   };
 }

@@ -1,7 +1,6 @@
 // Core. The agents of the fleet: told apart by how they do, and told of page by page.
 
 import type { ServiceInstance } from "../../sql/store.ts";
-import type { ResponseOf } from "../../web/contract.ts";
 import type { ServiceView, SystemView } from "./system_model.ts";
 
 /** An agent is behind when it has lacked a change for longer than this, in seconds. */
@@ -14,8 +13,24 @@ export const STATUS_AGENTS_MAX = 100;
 export const AGENT_STATES = ["silent", "holding", "behind", "ok"] as const;
 export type AgentState = (typeof AGENT_STATES)[number];
 
-type AgentList = ResponseOf<"listAgents">;
-type AgentRow = AgentList["agents"][number];
+/** An agent, as the dns it was linked to last knows it. */
+export interface AgentRow extends ServiceView {
+  readonly state: AgentState;
+}
+
+/** How many agents there are, and how they do. */
+export interface AgentCounts extends Readonly<Record<AgentState, number>> {
+  readonly all: number;
+}
+
+/** A page of the agents. */
+export interface AgentList {
+  readonly total: number;
+  readonly counts: AgentCounts;
+  /** Connections to dns of programs that tell nothing: agents of the original, mostly. */
+  readonly plainConnections: number;
+  readonly agents: readonly AgentRow[];
+}
 
 function detailNumber({ detail }: ServiceView, name: string): number {
   const value = detail[name];
@@ -70,13 +85,12 @@ function compare(a: AgentRow, b: AgentRow): number {
 function agentRows(view: SystemView): AgentRow[] {
   return view.services.filter(({ kind }) => kind === "agent").map((agent) => ({
     ...agent,
-    detail: { ...agent.detail },
     state: agentState(agent),
   }));
 }
 
 /** How many agents there are, and how they do. */
-export function countAgents(view: SystemView): AgentList["counts"] {
+export function countAgents(view: SystemView): AgentCounts {
   const counts = { all: 0, silent: 0, holding: 0, behind: 0, ok: 0 };
   for (const { state } of agentRows(view)) {
     counts.all++;
@@ -87,10 +101,10 @@ export function countAgents(view: SystemView): AgentList["counts"] {
 
 /** Which agents a list holds. */
 export interface AgentListWish {
-  readonly search?: string;
-  readonly state?: AgentState;
-  readonly offset?: number;
-  readonly limit?: number;
+  readonly search?: string | undefined;
+  readonly state?: AgentState | undefined;
+  readonly offset?: number | undefined;
+  readonly limit?: number | undefined;
 }
 
 /** The agents, worst first. */

@@ -4,7 +4,7 @@ import type { Clock } from "../../reactor/time/clock.ts";
 import type { Store } from "../../sql/store.ts";
 import { type Actor, auditOf } from "../access/actor.ts";
 import type { AgentWatch } from "./agent_watch.ts";
-import { ApiProblem } from "../problem.ts";
+import { ControlError } from "../control_error.ts";
 import type { SystemReader } from "./system_reader.ts";
 
 /** What the service works with. */
@@ -26,7 +26,7 @@ export class AgentService {
   /**
    * Forgets an agent that is silent.
    *
-   * @throws {ApiProblem} `not-found`, or `conflict` while it lives: it would be back at once.
+   * @throws {ControlError} `not-found`, or `conflict` while it lives: it would be back at once.
    */
   async forget(actor: Actor, address: string): Promise<void> {
     const { store, clock, reader, watch } = this.#options;
@@ -34,9 +34,9 @@ export class AgentService {
     const agent = reader.model.view.services.find((one) =>
       one.kind === "agent" && one.address === address
     );
-    if (agent === undefined) throw new ApiProblem("not-found", `There is no agent ${address}`);
+    if (agent === undefined) throw new ControlError("not-found", `There is no agent ${address}`);
     if (!agent.isSilent) {
-      throw new ApiProblem(
+      throw new ControlError(
         "conflict",
         `Agent ${address} is alive and would be back within seconds: stop it first`,
       );

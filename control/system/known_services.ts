@@ -1,6 +1,8 @@
 // Shell. The services that signed in to the database.
 
+import { type Address, parseAddress } from "../../reactor/address.ts";
 import { StoreError } from "../../reactor/errors.ts";
+import type { Clock } from "../../reactor/time/clock.ts";
 import type { ServiceInstance, Store } from "../../sql/store.ts";
 
 /** A service that has not signed in for so long is gone, and not waited for, in seconds. */
@@ -25,4 +27,11 @@ export async function knownServices(
     if (error instanceof StoreError && !error.transient) return [];
     throw error;
   }
+}
+
+/** Addresses of every dns that signed in lately. */
+export async function liveDns(store: Store, clock: Clock): Promise<Address[]> {
+  return (await knownServices(store, ["dns"]))
+    .filter((one) => isRecent(one, clock.wallMs()))
+    .map(({ address }) => parseAddress(address));
 }

@@ -1,31 +1,88 @@
 // Core. What the pages are given, made from the system as the console knows it.
 
+import { type ModuleKey, moduleText } from "../../model/module.ts";
+import { addressText } from "../../model/node.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import { revisionOf } from "../../sql/console/route_difference.ts";
 import type { StoredModule } from "../../sql/console/console_store.ts";
 import type { RouteRow } from "../../sql/store.ts";
-import { countAgents } from "./agent_list.ts";
-import type { ResponseOf } from "../../web/contract.ts";
+import { type AgentCounts, countAgents } from "./agent_list.ts";
 import {
+  type ModuleHealth,
   type ModuleView,
   type NodeView,
   policyName,
+  type ServiceView,
   sumRates,
   type SystemView,
 } from "./system_model.ts";
-import { moduleText } from "../../model/module.ts";
-import { addressText } from "../../model/node.ts";
 
 const PROBLEMS_SHOWN = 50;
 const WORST_SHOWN = 20;
 /** Silent agents that are problems of their own. */
 const SILENT_AGENTS_NAMED = 5;
 
-type ModuleSummary = ResponseOf<"listModules">["modules"][number];
-type NodeStatus = ResponseOf<"getModule">["nodes"][number];
-type Overview = ResponseOf<"getOverview">;
-type Problem = Overview["problems"][number];
-type Hit = ResponseOf<"search">["hits"][number];
+/** A module as lists show it. */
+export interface ModuleSummary extends Omit<ModuleView, "policyText" | "healthSinceMs" | "nodes"> {
+  readonly nodeCount: number;
+}
+
+/** A node as stored, with how it did when it was last looked at. */
+export type NodeStatus = Omit<NodeView, "modId" | "cmdId" | "name">;
+
+/** A module with its nodes. */
+export interface ModuleDetail extends ModuleSummary {
+  /** JSON text as stored; empty: the rules of the agents' files. */
+  readonly policyText: string;
+  /** Changes with every change of name, policy or nodes. */
+  readonly revision: string;
+  readonly nodes: readonly NodeStatus[];
+}
+
+/** A page of the modules that match. */
+export interface ModuleList {
+  readonly total: number;
+  readonly modules: readonly ModuleSummary[];
+}
+
+/** Something that is wrong now. */
+export interface Problem {
+  readonly severity: "warning" | "critical";
+  readonly text: string;
+  readonly modId: number | null;
+  readonly cmdId: number | null;
+  readonly node: string | null;
+  readonly sinceMs: number | null;
+}
+
+/** Everything on one page. */
+export interface Overview
+  extends Pick<SystemView, "atMs" | "isStale" | "version" | "nodeCount" | "callerCount"> {
+  readonly moduleCount: number;
+  readonly health: Readonly<Record<ModuleHealth, number>>;
+  readonly callsPerSecond: number;
+  readonly errorShare: number;
+  /** Those that are alive; silent dns and reporters. */
+  readonly services: Readonly<Record<"dns" | "reporter" | "agent" | "silent", number>>;
+  readonly agents: AgentCounts;
+  /** Alerts that fire and are not silenced. */
+  readonly firingCount: number;
+  /** Worst first, at most 50. */
+  readonly problems: readonly Problem[];
+  readonly problemCount: number;
+  /** Modules in trouble, worst first, at most 20. */
+  readonly worst: readonly ModuleSummary[];
+}
+
+/** Something that a search found. */
+export interface Hit extends ModuleKey {
+  readonly kind: "module" | "node" | "host";
+  readonly text: string;
+  /** `ip:port`, for a node. */
+  readonly node: string | null;
+  /** For a host: modules that have nodes on it. */
+  readonly moduleCount: number;
+}
 
 /** How bad a health is, worst first. */
 const RANK: Readonly<Record<ModuleView["health"], number>> = {
@@ -45,7 +102,7 @@ function roundedShare(value: number): number {
   return Math.round(value * 10_000) / 10_000;
 }
 
-/** A module as lists show it. */
+/** A module of a list. */
 export function summaryOf(module: ModuleView): ModuleSummary {
   return {
     modId: module.modId,
@@ -71,7 +128,6 @@ const NO_STATUS = {
   sparkline: [],
 } as const;
 
-/** A node as stored, with how it did when it was last looked at. */
 function nodeStatus(row: RouteRow, seen: NodeView | undefined): NodeStatus {
   const { port, weight, zone, state } = row;
   const { health, callerCount, overloadCallerCount, reportedAtMs, sparkline } = seen ?? NO_STATUS;
@@ -87,7 +143,7 @@ function nodeStatus(row: RouteRow, seen: NodeView | undefined): NodeStatus {
     callerCount,
     overloadCallerCount,
     reportedAtMs,
-    sparkline: [...sparkline],
+    sparkline,
   };
 }
 
@@ -95,10 +151,7 @@ function nodeStatus(row: RouteRow, seen: NodeView | undefined): NodeStatus {
  * A module with its nodes: values and revision of one reading of the database, so that an edit with
  * this revision never overwrites what was not shown; health and rates as last seen.
  */
-export function detailOf(
-  stored: StoredModule,
-  seen: ModuleView | undefined,
-): ResponseOf<"getModule"> {
+export function detailOf(stored: StoredModule, seen: ModuleView | undefined): ModuleDetail {
   const { modId, cmdId, name, nodes } = stored;
   const byName = new Map(seen?.nodes.map((node) => [node.name, node]));
   return {
@@ -221,11 +274,11 @@ const ORDERS: Readonly<Record<SortName, (a: ModuleView, b: ModuleView) => number
 
 /** Which modules a list holds, and in which order. */
 export interface ModuleListWish {
-  readonly search?: string;
-  readonly health?: ModuleView["health"];
-  readonly sort?: SortName;
-  readonly offset?: number;
-  readonly limit?: number;
+  readonly search?: string | undefined;
+  readonly health?: ModuleHealth | undefined;
+  readonly sort?: SortName | undefined;
+  readonly offset?: number | undefined;
+  readonly limit?: number | undefined;
 }
 
 function matches(module: ModuleView, text: string): boolean {
@@ -235,7 +288,7 @@ function matches(module: ModuleView, text: string): boolean {
 }
 
 /** The list of modules. */
-export function listModules(view: SystemView, wish: ModuleListWish): ResponseOf<"listModules"> {
+export function listModules(view: SystemView, wish: ModuleListWish): ModuleList {
   const text = wish.search?.trim().toLowerCase().replace(/^\((\d+),\s*(\d+)\)$/, "$1/$2") ?? "";
   const found = view.modules.filter((module) =>
     (wish.health === undefined || module.health === wish.health) &&
@@ -249,8 +302,44 @@ export function listModules(view: SystemView, wish: ModuleListWish): ResponseOf<
   };
 }
 
+/** Which services a list holds; `server`: dns and reporters. */
+export interface ServiceListWish {
+  readonly kind?: "dns" | "reporter" | "agent" | "server" | undefined;
+  readonly offset?: number | undefined;
+  readonly limit?: number | undefined;
+}
+
+/** A page of the services. */
+export interface ServiceList {
+  readonly total: number;
+  readonly services: readonly ServiceView[];
+}
+
+/** The services, servers first: there are few of them, and thousands of agents. */
+export function listServices(
+  { services }: SystemView,
+  { kind, offset = 0, limit = 200 }: ServiceListWish,
+): ServiceList {
+  const servers = services.filter((service) => service.kind !== "agent");
+  const found = [...servers, ...services.filter((service) => service.kind === "agent")]
+    .filter((service) =>
+      kind === undefined || service.kind === kind ||
+      (kind === "server" && service.kind !== "agent")
+    );
+  return { total: found.length, services: found.slice(offset, offset + limit) };
+}
+
+/** The modules that have a node, in the order of their numbers. */
+export function modulesWith({ modules }: SystemView, node: string): readonly ModuleKey[] {
+  return modules.filter(({ nodes }) => nodes.some(({ name }) => name === node));
+}
+
 /** Modules, nodes and hosts that match a text: those that begin with it first. */
-export function search(view: SystemView, q: string, limit: number): ResponseOf<"search"> {
+export function search(
+  view: SystemView,
+  q: string,
+  limit: number,
+): { readonly hits: readonly Hit[] } {
   const text = q.trim().toLowerCase();
   const first: Hit[] = [];
   const later: Hit[] = [];

@@ -1,13 +1,19 @@
 // Core. A made-up fleet for tests of the pages: routes that can be edited, and everything that stands around them.
 
-import type { BodyOf, ResponseOf } from "../../web/contract.ts";
+import type { BodyOf, ResponseOf, RouteName } from "../../web/contract.ts";
 
-type Module = ResponseOf<"getModule">;
+/** A value that a test may alter. */
+type Writable<T> = T extends object ? { -readonly [Key in keyof T]: Writable<T[Key]> } : T;
+
+/** The answer of a route, which the made-up system alters. */
+export type AnswerOf<Name extends RouteName> = Writable<ResponseOf<Name>>;
+
+type Module = AnswerOf<"getModule">;
 type Node = Module["nodes"][number];
 type Edit = BodyOf<"applyChange">["edits"][number];
-type Difference = ResponseOf<"previewChange">["nodes"][number];
-type TextDifference = ResponseOf<"previewChange">["modules"][number];
-type ChangeDetail = ResponseOf<"getChange">;
+type Difference = AnswerOf<"previewChange">["nodes"][number];
+type TextDifference = AnswerOf<"previewChange">["modules"][number];
+type ChangeDetail = AnswerOf<"getChange">;
 
 /** Which fleet is made. */
 export type Scene = "usual" | "empty" | "crowded";
@@ -128,13 +134,13 @@ function valuesOf(node: Node): { weight: number; zone: string; state: Node["stat
 export class FixtureWorld {
   readonly modules: Module[];
   readonly changes: ChangeDetail[] = [];
-  readonly events: ResponseOf<"listEvents">["events"] = [];
-  readonly audit: ResponseOf<"listAudit">["entries"] = [];
-  readonly rules: ResponseOf<"listRules">["rules"];
-  readonly silences: ResponseOf<"listSilences">["silences"] = [];
-  readonly webhooks: ResponseOf<"listWebhooks">["webhooks"] = [];
-  readonly users: ResponseOf<"listUsers">["users"];
-  readonly tokens: ResponseOf<"listTokens">["tokens"] = [];
+  readonly events: AnswerOf<"listEvents">["events"] = [];
+  readonly audit: AnswerOf<"listAudit">["entries"] = [];
+  readonly rules: AnswerOf<"listRules">["rules"];
+  readonly silences: AnswerOf<"listSilences">["silences"] = [];
+  readonly webhooks: AnswerOf<"listWebhooks">["webhooks"] = [];
+  readonly users: AnswerOf<"listUsers">["users"];
+  readonly tokens: AnswerOf<"listTokens">["tokens"] = [];
   /** What the first agent holds back, in its own words. */
   heldBack = "";
   /** Addresses of agents that are forgotten. */
@@ -213,7 +219,7 @@ export class FixtureWorld {
       .slice(0, 64);
   }
 
-  preview(edits: readonly Edit[]): ResponseOf<"previewChange"> {
+  preview(edits: readonly Edit[]): AnswerOf<"previewChange"> {
     const nodes: Difference[] = [];
     const modules: TextDifference[] = [];
     let unchangedCount = 0;
@@ -253,7 +259,7 @@ export class FixtureWorld {
     nowMs: number,
     via: ChangeDetail["via"] = "console",
     undoes: number | null = null,
-  ): ResponseOf<"applyChange"> {
+  ): AnswerOf<"applyChange"> {
     const { nodes, modules } = this.preview(edits);
     const keys = [...nodes, ...modules];
     const touched = [
@@ -321,7 +327,7 @@ export class FixtureWorld {
     ];
   }
 
-  overview(nowMs: number): ResponseOf<"getOverview"> {
+  overview(nowMs: number): AnswerOf<"getOverview"> {
     const health = { ok: 0, degraded: 0, down: 0, idle: 0, empty: 0 };
     for (const module of this.modules) health[module.health]++;
     const calls = this.modules.reduce((sum, module) => sum + module.callsPerSecond, 0);
@@ -356,7 +362,7 @@ export class FixtureWorld {
     };
   }
 
-  list(search: string, health: string, sort: string): ResponseOf<"listModules">["modules"] {
+  list(search: string, health: string, sort: string): AnswerOf<"listModules">["modules"] {
     const rank = { down: 0, degraded: 1, ok: 2, idle: 3, empty: 4 };
     const wanted = search.toLowerCase();
     return this.modules.filter((module) =>
@@ -372,7 +378,7 @@ export class FixtureWorld {
     }).map(summary);
   }
 
-  alerts(): ResponseOf<"listAlerts">["alerts"] {
+  alerts(): AnswerOf<"listAlerts">["alerts"] {
     if (this.#scene === "empty") return [];
     const sinceMs = this.#startMs - 7 * MINUTE_MS;
     const alert = (
@@ -381,7 +387,7 @@ export class FixtureWorld {
       node: string | null,
       text: string,
       state: "firing" | "pending",
-    ): ResponseOf<"listAlerts">["alerts"][number] => {
+    ): AnswerOf<"listAlerts">["alerts"][number] => {
       const rule = this.rules.find(({ id }) => id === ruleId) ?? this.rules[0];
       return {
         key: `${ruleId} ${modId} ${node}`,
@@ -412,7 +418,7 @@ export class FixtureWorld {
   }
 
   /** dns and reporters. */
-  servers(nowMs: number): ResponseOf<"listServices">["services"] {
+  servers(nowMs: number): AnswerOf<"listServices">["services"] {
     if (this.#scene === "empty") return [];
     const details: readonly Record<string, number | string>[] = [
       { connections: 6, connectionsPlain: 1, agents: 4, subscriptions: 41 },
@@ -433,7 +439,7 @@ export class FixtureWorld {
   }
 
   /** Agents, worst first: one of each state, then well ones. */
-  agents(nowMs: number): ResponseOf<"listAgents">["agents"] {
+  agents(nowMs: number): AnswerOf<"listAgents">["agents"] {
     if (this.#scene === "empty") return [];
     const count = this.#scene === "crowded" ? 1000 : 6;
     return Array.from({ length: count }, (_, index) => index)
@@ -472,7 +478,7 @@ export class FixtureWorld {
   }
 
   /** What the agent says of a module; nobody asked it for the one named legacy. */
-  explanation(module: Module): ResponseOf<"explainModule"> {
+  explanation(module: Module): AnswerOf<"explainModule"> {
     const isUnknown = module.name === "legacy";
     const nodes = isUnknown ? [] : module.nodes;
     const usable = module.nodes.filter(({ state, health }) => state === "on" && health === "ok");
@@ -539,7 +545,7 @@ export class FixtureWorld {
     fromMs: number,
     toMs: number,
     modId: number | undefined,
-  ): ResponseOf<"getHistory"> {
+  ): AnswerOf<"getHistory"> {
     const span = toMs - fromMs;
     const stepMs = Math.max(10_000, Math.ceil(span / 240 / 10_000) * 10_000);
     const steps = Math.max(1, Math.floor(span / stepMs));
@@ -627,7 +633,7 @@ export class FixtureWorld {
     } else module.nodes[at] = { ...module.nodes[at], ...after };
   }
 
-  #traffic(nodes: readonly Difference[]): ResponseOf<"previewChange">["traffic"] {
+  #traffic(nodes: readonly Difference[]): AnswerOf<"previewChange">["traffic"] {
     const shifts = [];
     for (const module of this.modules) {
       const mine = nodes.filter(({ modId, cmdId }) =>
@@ -694,8 +700,8 @@ export class FixtureWorld {
     });
   }
 
-  #problems(): ResponseOf<"getOverview">["problems"] {
-    type Problems = ResponseOf<"getOverview">["problems"];
+  #problems(): AnswerOf<"getOverview">["problems"] {
+    type Problems = AnswerOf<"getOverview">["problems"];
     return this.modules.flatMap((module): Problems => {
       const { modId, cmdId } = module;
       const sinceMs = this.#startMs - 7 * MINUTE_MS;

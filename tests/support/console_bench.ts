@@ -11,7 +11,8 @@ import { withStore } from "../../sql/testing/store_conformance.ts";
 import type { Store } from "../../sql/store.ts";
 import { withTempDir } from "./temp_dir.ts";
 import type { webSettings } from "../../web/config.ts";
-import { API_PREFIX, CSRF_HEADER, type ProblemBody, type Role } from "../../web/contract.ts";
+import type { Role } from "../../control/access/actor.ts";
+import { API_PREFIX, CSRF_HEADER, type ProblemBody } from "../../web/contract.ts";
 import { PasswordHasher } from "../../control/access/secrets.ts";
 import { startWeb, type WebOptions, type WebService } from "../../web/service.ts";
 

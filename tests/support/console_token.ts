@@ -2,7 +2,7 @@
 
 import type { Store } from "../../sql/store.ts";
 import { TOKEN_PREFIX } from "../../control/access/access_service.ts";
-import type { Role } from "../../web/contract.ts";
+import type { Role } from "../../control/access/actor.ts";
 import { randomSecret, secretHash } from "../../control/access/secrets.ts";
 
 /**

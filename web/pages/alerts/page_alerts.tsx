@@ -285,7 +285,7 @@ function SilenceTable(
 }
 
 function Silences(): JSX.Element {
-  const list: Reloadable<{ silences: SilenceRow[]; rules: RuleRow[] }> = useLoad(
+  const list: Reloadable<{ silences: readonly SilenceRow[]; rules: readonly RuleRow[] }> = useLoad(
     "silences",
     async (signal) => {
       const [{ silences }, { rules }] = await Promise.all([

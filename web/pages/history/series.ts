@@ -45,7 +45,7 @@ export function lineOf(
   series: HistorySeries,
   measure: Measure,
   stepMs: number,
-): (number | null)[] {
+): readonly (number | null)[] {
   if (measure === "latency") return series.latencyMs;
   if (measure === "overload") return series.overloadShare.map((share) => share * 100);
   if (measure === "calls") return series.calls.map((calls) => calls * 1000 / stepMs);

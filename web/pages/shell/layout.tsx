@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
-import type { Role } from "../../contract.ts";
+import type { Role } from "../../../control/access/actor.ts";
 import { call, session } from "./api.ts";
 import { formatSpan } from "../parts/format.ts";
 import { Icon, type IconName } from "../parts/icons.tsx";

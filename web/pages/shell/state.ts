@@ -1,7 +1,7 @@
 // Shell. What all pages share: the time, the place, the theme, notices, and who may do what.
 
 import { computed, signal } from "@preact/signals";
-import type { Role } from "../../contract.ts";
+import type { Role } from "../../../control/access/actor.ts";
 import { setRepeating } from "../../../reactor/time/clock.ts";
 import { systemClock } from "../../../reactor/time/system_clock.ts";
 import { clockAheadMs, session } from "./api.ts";

@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Role } from "../../contract.ts";
+import type { Role } from "../../../control/access/actor.ts";
 import { call, session } from "../shell/api.ts";
 import { useLoad } from "../shell/live.ts";
 import { notify } from "../shell/state.ts";

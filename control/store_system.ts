@@ -1,0 +1,132 @@
+// Shell. The system as its database shows it, by the services that the console uses too.
+
+import type { ModuleKey } from "../model/module.ts";
+import type { NodeAddress } from "../model/node.ts";
+import type { Rng } from "../reactor/time/rng.ts";
+import type { ChangeEdits } from "../sql/console/console_store.ts";
+import type { EventQuery, EventRecord } from "../sql/results/event.ts";
+import type { ModuleRow, RouteRow, Store } from "../sql/store.ts";
+import { AccessService } from "./access/access_service.ts";
+import { type Actor, COMMAND_ACTOR } from "./access/actor.ts";
+import { PasswordHasher } from "./access/secrets.ts";
+import type { ChangeOptions, ChangeResult, ModuleFilter } from "./changes/change.ts";
+import { ChangeService, readTexts } from "./changes/change_service.ts";
+import type { NotifyOptions } from "./changes/dns_notifier.ts";
+import { type Counters, CounterService } from "./counters/counter_service.ts";
+import { type NodeCallers, type NodeUse, NodeUseService } from "./drain/node_use_service.ts";
+import { readFacts, readReport, type Report, type StoreFacts } from "./reports/report_service.ts";
+import type { SystemAccess, UserAccess } from "./system_access.ts";
+
+/** What the system works with. */
+export interface StoreSystemOptions extends Omit<NotifyOptions, "token"> {
+  readonly rng: Rng;
+  /** Name of whoever works on the database, for the history. */
+  readonly who: string;
+  /** Reads the secret shared with dns, when it is needed first. */
+  token(): Promise<Uint8Array | undefined>;
+}
+
+/** Services that talk to dns. */
+interface DnsServices {
+  readonly changes: ChangeService;
+  readonly nodeUse: NodeUseService;
+}
+
+/** The system behind a database. Whoever has it may do everything: the database is open to him. */
+export class StoreSystem implements SystemAccess {
+  readonly users: UserAccess;
+  readonly #options: StoreSystemOptions;
+  readonly #store: Store;
+  readonly #actor: Actor;
+  readonly #counters: CounterService;
+  #opened: Promise<DnsServices> | undefined;
+
+  constructor(options: StoreSystemOptions) {
+    const { store, clock, who } = options;
+    this.#options = options;
+    this.#store = store;
+    const actor = { ...COMMAND_ACTOR, name: who };
+    this.#actor = actor;
+    this.#counters = new CounterService({ store, clock });
+    const access = new AccessService({
+      store: store.console,
+      hasher: new PasswordHasher(),
+      clock,
+    });
+    this.users = {
+      list: () => access.users(),
+      add: async (name, role) => (await access.addUser(actor, { name, role })).password,
+      reset: async (name) => (await access.resetPassword(actor, name)).password,
+      remove: (name) => access.removeUser(actor, name),
+    };
+  }
+
+  async read(module?: ModuleKey): Promise<RouteRow[]> {
+    if (module !== undefined) return await this.#store.readModules([module]);
+    const rows: RouteRow[] = [];
+    await this.#store.readRoutes((page) => void rows.push(...page));
+    return rows;
+  }
+
+  async readNode({ ip, port }: NodeAddress): Promise<RouteRow[]> {
+    const rows: RouteRow[] = [];
+    await this.#store.readRoutes((page) => {
+      for (const row of page) if (row.ip === ip && row.port === port) rows.push(row);
+    });
+    return rows;
+  }
+
+  texts(filter?: ModuleFilter): Promise<ModuleRow[]> {
+    return readTexts(this.#store, filter);
+  }
+
+  async change(edits: ChangeEdits, options?: ChangeOptions): Promise<ChangeResult> {
+    return await (await this.#services()).changes.change(this.#actor, edits, options);
+  }
+
+  async confirm(module: ModuleKey, why: string | undefined): Promise<ChangeResult> {
+    return await (await this.#services()).changes.confirm(this.#actor, module, why);
+  }
+
+  facts(): Promise<StoreFacts> {
+    return readFacts(this.#store);
+  }
+
+  report(): Promise<Report> {
+    return readReport(this.#store, this.#options.clock);
+  }
+
+  counters(): Promise<Counters> {
+    return this.#counters.read();
+  }
+
+  readEvents(query?: EventQuery): Promise<EventRecord[]> {
+    return this.#store.readEvents(query);
+  }
+
+  async nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUse> {
+    return await (await this.#services()).nodeUse.use(node, modules);
+  }
+
+  async nodeCallers(
+    node: NodeAddress,
+    modules: readonly ModuleKey[],
+    withinS: number,
+  ): Promise<NodeCallers> {
+    return await (await this.#services()).nodeUse.callers(node, modules, withinS);
+  }
+
+  async close(): Promise<void> {
+    await (await this.#opened)?.nodeUse.close();
+  }
+
+  /** Opened when they are needed first, since most commands need no secret. */
+  #services(): Promise<DnsServices> {
+    return this.#opened ??= this.#open();
+  }
+
+  async #open(): Promise<DnsServices> {
+    const options = { ...this.#options, token: await this.#options.token() };
+    return { changes: new ChangeService(options), nodeUse: new NodeUseService(options) };
+  }
+}

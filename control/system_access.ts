@@ -1,0 +1,56 @@
+// Core. The system as commands see it: its database, or a console by its REST interface.
+
+import type { ModuleKey } from "../model/module.ts";
+import type { NodeAddress } from "../model/node.ts";
+import type { ChangeEdits } from "../sql/console/console_store.ts";
+import type { EventQuery, EventRecord } from "../sql/results/event.ts";
+import type { ModuleRow, RouteRow } from "../sql/store.ts";
+import type { User } from "./access/access_service.ts";
+import type { Role } from "./access/actor.ts";
+import type { ChangeOptions, ChangeResult, ModuleFilter } from "./changes/change.ts";
+import type { Counters } from "./counters/counter_service.ts";
+import type { NodeCallers, NodeUse } from "./drain/node_use_service.ts";
+import type { Report, StoreFacts } from "./reports/report_service.ts";
+
+/** Who may log in to the console. */
+export interface UserAccess {
+  list(): Promise<readonly User[]>;
+  /** The one-time password. */
+  add(name: string, role: Role): Promise<string>;
+  /** The new one-time password. */
+  reset(name: string): Promise<string>;
+  remove(name: string): Promise<void>;
+}
+
+/** What commands need of a system, wherever it is. */
+export interface SystemAccess {
+  /** All routes, or those of one module. */
+  read(module?: ModuleKey): Promise<RouteRow[]>;
+  /** The rows of one node, in whichever modules have it. */
+  readNode(node: NodeAddress): Promise<RouteRow[]>;
+  /** Modules with a name or a policy. */
+  texts(filter?: ModuleFilter): Promise<ModuleRow[]>;
+  /** Applies all edits of routes, names and policies or none; every dns is told. */
+  change(edits: ChangeEdits, options?: Omit<ChangeOptions, "expect">): Promise<ChangeResult>;
+  /** Says that a route is meant as it is. */
+  confirm(module: ModuleKey, why: string | undefined): Promise<ChangeResult>;
+  /** What the database holds. */
+  facts(): Promise<StoreFacts>;
+  /** How the system is. */
+  report(): Promise<Report>;
+  /** Counters of every node. */
+  counters(): Promise<Counters>;
+  /** Events, as `Store.readEvents` gives them. */
+  readEvents(query?: EventQuery): Promise<EventRecord[]>;
+  /** Asks every dns how its agents use a node in these modules. */
+  nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUse>;
+  /** Who reported calls of a node within the last seconds. */
+  nodeCallers(
+    node: NodeAddress,
+    modules: readonly ModuleKey[],
+    withinS: number,
+  ): Promise<NodeCallers>;
+  readonly users: UserAccess;
+  /** Ends whatever is under way; it fails. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,33 @@
+// Shell. The service that explains picks, with the client by which agents are asked.
+
+import { AgentError, LarsClient, NoAgentError } from "../api/mod.ts";
+import { ExplainService } from "../control/explain/explain_service.ts";
+import type { Address } from "../reactor/address.ts";
+import { TimeoutError } from "../reactor/errors.ts";
+
+/** Errors of the client that say nothing but that no agent answers. */
+const AWAY = [AgentError, NoAgentError, TimeoutError];
+
+/**
+ * Explains what one agent picks.
+ *
+ * @param token The secret the agent asks for, if any.
+ * @param deadlineMs Longest wait for the agent, in milliseconds.
+ */
+export function explainService(
+  agent: Address,
+  token: Uint8Array | undefined,
+  deadlineMs = 2000,
+): ExplainService {
+  const options = {
+    ...agent,
+    deadlineMs,
+    lastGoodMs: 0,
+    ...(token === undefined ? {} : { token }),
+  };
+  return new ExplainService({
+    agent,
+    open: () => new LarsClient(options),
+    isAway: (error) => AWAY.some((kind) => error instanceof kind),
+  });
+}

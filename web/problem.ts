@@ -1,0 +1,38 @@
+// Core. Errors of the REST interface, and how faults from below become them.
+
+import { ControlError } from "../control/control_error.ts";
+import { ConflictError, LimitError, messageOf, StoreError } from "../reactor/errors.ts";
+import { type ProblemBody, type ProblemName, PROBLEMS } from "./contract.ts";
+
+/** An error that is shown to whoever asked. */
+export class ApiProblem extends ControlError<ProblemName> {
+  override name = "ApiProblem";
+}
+
+/** The problem that fits a fault; what is nobody's fault but ours tells nothing to the outside. */
+export function problemOf(error: unknown): ControlError<ProblemName> {
+  if (error instanceof ControlError) return error;
+  if (error instanceof ConflictError) return new ApiProblem("conflict", error.message);
+  if (error instanceof LimitError) return new ApiProblem("limit", error.message);
+  if (error instanceof StoreError && error.transient) {
+    return new ApiProblem("store-away", "The database does not answer; nothing was changed", {
+      retryAfterS: 2,
+    });
+  }
+  if (error instanceof RangeError) return new ApiProblem("invalid", messageOf(error));
+  return new ApiProblem("internal", "This should not happen; the log of the console has the cause");
+}
+
+/** The body of an error. */
+export function problemBody({ reason, message, extras }: ControlError<ProblemName>): ProblemBody {
+  const { status, title } = PROBLEMS[reason];
+  const { errors, revision } = extras;
+  return {
+    type: `urn:lars:${reason}`,
+    title,
+    status,
+    detail: message,
+    ...(errors === undefined ? {} : { errors }),
+    ...(revision === undefined ? {} : { revision }),
+  };
+}
