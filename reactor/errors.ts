@@ -65,7 +65,7 @@ export class ProtocolError extends LarsError {
 /** A named limit was reached and the request was refused rather than queued. */
 export class LimitError extends LarsError {
   override name = "LimitError";
-  /** Name of the limit, as in the limits table of ARCHITECTURE.md. */
+  /** Name of the limit, as in docs/limits.md. */
   readonly limit: string;
 
   constructor(limit: string, message: string, options?: ErrorOptions) {
