@@ -176,11 +176,12 @@ export class WireWriter {
 
   /** False: it has other characters, and nothing of it counts as written. */
   #ascii(value: string): boolean {
+    const bytes = this.#bytes;
     const start = this.#length;
     for (let i = 0; i < value.length; i++) {
       const code = value.charCodeAt(i);
       if (code > 127) return false;
-      this.#bytes[start + i] = code;
+      bytes[start + i] = code;
     }
     this.#length = start + value.length;
     return true;
