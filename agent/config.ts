@@ -1,7 +1,7 @@
 // Core. The keys of the agent.
 
 import type { BalanceSettings } from "../balancer/mod.ts";
-import { MODULES_MAX } from "../balancer/mod.ts";
+import { MODULES_MAX } from "../balancer/routes/route_records.ts";
 import { authSettings } from "../daemon/settings/common_settings.ts";
 import { Section, type SettingsOf, type SettingsTable } from "../daemon/settings/settings.ts";
 import { PUSH_GUARD_MS } from "../feed/push_guard.ts";

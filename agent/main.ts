@@ -2,7 +2,7 @@
 
 import { runtime } from "../reactor/runtime/mod.ts";
 
-runtime.warmWorker(new URL("./loops/fast_loop.ts", import.meta.url));
+runtime.warmWorker(new URL("./worker/ring_worker.ts", import.meta.url));
 
 Promise.all([import("../daemon/daemon.ts"), import("./service.ts")])
   .then(([{ runDaemon }, { agentDaemon }]) => runDaemon(agentDaemon, runtime.args))

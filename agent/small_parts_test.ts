@@ -8,8 +8,8 @@ import { ConfigFile } from "../reactor/config_file.ts";
 import { ConfigError } from "../reactor/errors.ts";
 import { chooseCallerIp } from "../feed/caller_ip.ts";
 import { agentSettings, balanceSettingsOf } from "./config.ts";
-import { mergeStatus, type ShardStats } from "./loops/loop_messages.ts";
-import { hostsThatFit } from "./worker/route_answer.ts";
+import { mergeStatus, type ShardStats } from "./worker/messages.ts";
+import { hostsThatFit } from "./worker/answer_limits.ts";
 
 test("hostsThatFit() never says too many, and wastes less than one node", () => {
   const hostArbitrary = fc.record({

@@ -14,7 +14,7 @@ import { withTempDir } from "../tests/support/temp_dir.ts";
 import { until } from "../tests/support/until.ts";
 import { decodeGetHostRequest, frameGetHostResponse } from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import { packRoute } from "../agent/loops/packed_route.ts";
+import { packRoute } from "../agent/routes/packed_route.ts";
 import { TableFeed } from "../agent/feed/table_feed.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";

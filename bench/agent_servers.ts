@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { agentSettings } from "../agent/config.ts";
 import { CACHE_FILE_NAME } from "../agent/routes/cache_file.ts";
-import { type PackedRoute, packRoute } from "../agent/loops/packed_route.ts";
+import { type PackedRoute, packRoute } from "../agent/routes/packed_route.ts";
 import { encodeRouteCache } from "../agent/routes/route_cache.ts";
 import { type Address, parseIpv4 } from "../reactor/address.ts";
 import { BindError } from "../reactor/errors.ts";

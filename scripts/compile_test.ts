@@ -16,7 +16,7 @@ const BUILD_TIMEOUT_MS = 300_000;
 
 test("findWorkers() finds every file that is started as a worker", () => {
   const workers = findWorkers(PROJECT_ROOT);
-  assert.ok(workers.includes("agent/loops/udp_loop.ts"), `${workers}`);
+  assert.ok(workers.includes("agent/worker/post_worker.ts"), `${workers}`);
   const names = workers.map((path) => path.split("/").at(-1));
   assert.equal(new Set(names).size, names.length, "they share one folder inside a program");
 });

@@ -3,7 +3,7 @@
 import { MessageId } from "../../proto/message_ids.ts";
 import { encodeGetRouteResponse, encodeRoutePart, type HostInfo } from "../../proto/codec.ts";
 import { encodeFrame, FRAME_BODY_BYTES_MAX } from "../../reactor/frame.ts";
-import { type PackedRoute, unpackNodes } from "../loops/packed_route.ts";
+import { type PackedRoute, unpackNodes } from "../routes/packed_route.ts";
 
 /** Bytes that the fields around the nodes take at most: four numbers of up to 11, a policy's head. */
 const FIELDS_BYTES = 64;

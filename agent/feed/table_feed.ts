@@ -1,7 +1,7 @@
 // Shell. Feeds in-process clients over TCP: routes to them, now and after each change, and the
 // outcomes of their calls from them.
 
-import { TIME_COUNTED_MS_MAX } from "../../balancer/mod.ts";
+import { TIME_COUNTED_MS_MAX } from "../../balancer/detection/overload_policy.ts";
 import { Publisher } from "../../feed/publisher.ts";
 import { SessionServer } from "../../session/session_server.ts";
 import {
@@ -20,8 +20,8 @@ import { ProtocolError } from "../../reactor/errors.ts";
 import { HIGH_WATER_BYTES } from "../../reactor/tcp/framed_link.ts";
 import type { Logger } from "../../reactor/log.ts";
 import type { Connection } from "../../reactor/tcp/tcp_server.ts";
-import type { FeedUsage } from "../status/node_use_desk.ts";
-import type { PackedRoute } from "../loops/packed_route.ts";
+import type { FeedUsage } from "../status/node_use_query.ts";
+import type { PackedRoute } from "../routes/packed_route.ts";
 import { framesOfRoute } from "./route_feed_frames.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../../model/module.ts";
 

@@ -113,12 +113,16 @@ function checkEntry(name: string, value: unknown): unknown {
  */
 export function parseHealthCheck(policy: string): HealthCheckSettings | undefined {
   if (policy === "") return undefined;
-  let value: unknown;
   try {
-    value = (JSON.parse(policy) as { healthCheck?: unknown } | null)?.healthCheck;
+    return readHealthCheck((JSON.parse(policy) as { healthCheck?: unknown } | null)?.healthCheck);
   } catch (error) {
+    if (error instanceof RangeError) throw error;
     throw new RangeError(`Policy must be JSON: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** What {@linkcode parseHealthCheck} does, with the value of the key; undefined where there is none. */
+export function readHealthCheck(value: unknown): HealthCheckSettings | undefined {
   if (value === undefined) return undefined;
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
     throw new RangeError(

@@ -4,7 +4,7 @@ import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import { runtime } from "../../reactor/runtime/mod.ts";
-import type { PackedRoute } from "../loops/packed_route.ts";
+import type { PackedRoute } from "./packed_route.ts";
 import { CACHE_BYTES_MAX, decodeRouteCache, encodeRouteCache } from "./route_cache.ts";
 
 /** Name of the file in `cache_dir`. */

@@ -7,7 +7,7 @@ import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
 import { CACHE_DELAY_MS, CACHE_FILE_NAME, CACHE_RETRY_MS, CacheFile } from "./cache_file.ts";
-import { type PackedRoute, packRoute } from "../loops/packed_route.ts";
+import { type PackedRoute, packRoute } from "./packed_route.ts";
 
 const route = (modId: number): PackedRoute => packRoute(modId, 1, [{ ip: modId, port: 1 }]).route;
 

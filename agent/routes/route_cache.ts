@@ -1,6 +1,6 @@
 // Core. Routes as the bytes of one file that says whether it is whole.
 
-import type { PackedRoute } from "../loops/packed_route.ts";
+import type { PackedRoute } from "./packed_route.ts";
 
 /** First bytes of the file: "LARS". */
 const MAGIC = 0x5352414c;

@@ -8,7 +8,7 @@ import {
   pickableCount,
   sameRoute,
   unpackNodes,
-} from "../loops/packed_route.ts";
+} from "./packed_route.ts";
 import { crc32, decodeRouteCache, encodeRouteCache } from "./route_cache.ts";
 
 const hostArbitrary = fc.record({

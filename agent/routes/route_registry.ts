@@ -1,7 +1,7 @@
 // Core. Which loops know which module, and the route dns last gave for it.
 
 import { AGENT_PORT_COUNT } from "../../proto/message_ids.ts";
-import { type PackedRoute, pickableCount, sameRoute } from "../loops/packed_route.ts";
+import { type PackedRoute, pickableCount, sameRoute } from "./packed_route.ts";
 import { type ModuleId, moduleId } from "../../model/module.ts";
 
 interface RegistryEntry {

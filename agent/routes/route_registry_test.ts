@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type PackedRoute, packRoute } from "../loops/packed_route.ts";
+import { type PackedRoute, packRoute } from "./packed_route.ts";
 import { RouteRegistry } from "./route_registry.ts";
 
 const route = (modId: number, ...ips: number[]): PackedRoute =>

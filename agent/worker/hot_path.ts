@@ -1,5 +1,5 @@
 // Core. The two requests that callers make all the time, answered where they lie: no object is made
-// for a pick or a report. Everything else is for `udp_service.ts`.
+// for a pick or a report. Everything else is for `shard.ts`.
 
 import { NO_TURN, type RouteLb } from "../../balancer/mod.ts";
 import { hotMessageId, HotReader, writeGetHostResponse } from "../../proto/hot_codec.ts";

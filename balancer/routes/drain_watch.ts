@@ -3,7 +3,7 @@
 
 import { NodeUseState } from "../../proto/message_ids.ts";
 import type { NodeUsage } from "../../proto/codec.ts";
-import { type Host } from "../host.ts";
+import type { Host } from "../host.ts";
 import type { RouteLb } from "./route_lb.ts";
 import { addressId, type RouteNode } from "../../model/node.ts";
 import { type ModuleId, moduleId, moduleOf } from "../../model/module.ts";

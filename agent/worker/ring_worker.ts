@@ -3,14 +3,20 @@
 
 import { BatchLoop, WakeUp } from "../../reactor/fast/batch_loop.ts";
 import { batchUdpFault, BatchUdpServer } from "../../reactor/fast/batch_udp.ts";
-import { type LogFields, silentLogger } from "../../reactor/log.ts";
+import { silentLogger } from "../../reactor/log.ts";
 import { type LoopHandle, runLoop, type RunningLoop } from "../../reactor/loops/run_loop.ts";
 import { SharedRing } from "../../reactor/fast/shared_ring.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { systemRng } from "../../reactor/time/system_rng.ts";
-import { type AgentNote, type FastLoopInit, NO_FAST_PATH } from "./loop_messages.ts";
-import { decodeTask, encodeNote, PieceJoiner } from "./ring_messages.ts";
-import { UdpService } from "../worker/udp_service.ts";
+import { type AgentNote, noteLogger } from "./messages.ts";
+import {
+  decodeTask,
+  encodeNote,
+  NO_FAST_PATH,
+  PieceJoiner,
+  type RingWorkerInit,
+} from "./ring_codec.ts";
+import { UdpWorker } from "./udp_worker.ts";
 
 /** Why there is no fast path; found out while the main thread still loads. */
 const fault = batchUdpFault({ clock: systemClock, log: silentLogger });
@@ -19,31 +25,28 @@ const fault = batchUdpFault({ clock: systemClock, log: silentLogger });
 const LAST_NOTES_MS = 300;
 const LAST_NOTES_PAUSE_MS = 5;
 
-type Level = (AgentNote & { type: "log" })["level"];
-
-class FastLoop implements RunningLoop<never> {
+class RingWorker implements RunningLoop<never> {
   readonly #tasks: SharedRing;
   readonly #notes: SharedRing;
   readonly #loop: BatchLoop;
-  readonly #service: UdpService;
+  readonly #worker: UdpWorker;
   readonly #joiner = new PieceJoiner();
   /** After this time notes wait for room no longer; undefined while serving: then they never do. */
   #lastNotesMs: number | undefined;
 
-  constructor(init: FastLoopInit) {
+  constructor(init: RingWorkerInit) {
     this.#tasks = new SharedRing(init.tasks);
     this.#notes = new SharedRing(init.notes);
     const { fd } = new WakeUp();
     Atomics.store(new Int32Array(init.wakeFd), 0, fd);
     const loop = new BatchLoop(() => systemClock.nowMs(), fd);
     this.#loop = loop;
-    const line = (level: Level) => (message: string, fields?: LogFields): void =>
-      this.#note({ type: "log", level, message, fields });
-    this.#service = new UdpService(init.agent, {
+    const note = (one: AgentNote): void => this.#note(one);
+    this.#worker = new UdpWorker(init.agent, {
       clock: systemClock,
       rng: systemRng,
-      log: { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") },
-      note: (note) => this.#note(note),
+      log: noteLogger(note),
+      note,
       makeServer: (options, onQuick) => new BatchUdpServer({ ...options, loop, onQuick }),
     });
   }
@@ -51,7 +54,7 @@ class FastLoop implements RunningLoop<never> {
   /** @throws {BindError} when a port is taken. */
   async start(): Promise<void> {
     try {
-      await this.#service.start();
+      await this.#worker.start();
     } catch (error) {
       this.#loop.close();
       throw error;
@@ -66,7 +69,7 @@ class FastLoop implements RunningLoop<never> {
         const taken = this.#tasks.drain(takeTask);
         const nowMs = taken > 0 ? systemClock.nowMs() : this.#loop.wokeAtMs;
         // A fraction of a millisecond is rounded up, or the loop would spin through it.
-        const waitMs = Math.ceil(this.#service.turn(nowMs));
+        const waitMs = Math.ceil(this.#worker.turn(nowMs));
         if (this.#tasks.fallAsleep()) {
           this.#loop.turn(waitMs);
           this.#tasks.awake();
@@ -83,18 +86,18 @@ class FastLoop implements RunningLoop<never> {
 
   async stop(): Promise<void> {
     this.#lastNotesMs = systemClock.nowMs() + LAST_NOTES_MS;
-    await this.#service.stop();
+    await this.#worker.stop();
     this.#close();
   }
 
   #close(): void {
-    this.#service.closeServers();
+    this.#worker.closeServers();
     this.#loop.close();
   }
 
   #takeTask(record: Uint8Array): void {
     const message = this.#joiner.take(record);
-    if (message !== undefined) this.#service.onTask(decodeTask(message));
+    if (message !== undefined) this.#worker.onTask(decodeTask(message));
   }
 
   #note(note: AgentNote): void {
@@ -110,13 +113,13 @@ class FastLoop implements RunningLoop<never> {
   }
 }
 
-runLoop<FastLoopInit, never, never>({
-  async start(init: FastLoopInit, { fail }: LoopHandle<never>): Promise<FastLoop> {
+runLoop<RingWorkerInit, never, never>({
+  async start(init: RingWorkerInit, { fail }: LoopHandle<never>): Promise<RingWorker> {
     if (fault !== undefined) {
       Atomics.store(new Int32Array(init.wakeFd), 0, NO_FAST_PATH);
       throw new Error(fault);
     }
-    const loop = new FastLoop(init);
+    const loop = new RingWorker(init);
     await loop.start();
     // After the pool has heard that the loop runs: nothing is sent once the thread is blocked.
     systemClock.setTimer(0, () => {

@@ -1,9 +1,25 @@
-// Core. Tasks and notes of a loop as bytes, for the rings of the fast path. What is long or frequent
+// Core. Tasks and notes of a worker as bytes, for the rings of the fast path. What is long or frequent
 // (routes, results) has a form of its own; the rest is JSON.
 
-import type { HostResult, ModuleReport } from "../../balancer/mod.ts";
-import type { AgentNote, AgentTask } from "./loop_messages.ts";
-import type { PackedRoute } from "./packed_route.ts";
+import type { HostResult, ModulePolicy, ModuleReport } from "../../balancer/mod.ts";
+import type { AgentNote, AgentTask, WorkerInit } from "./messages.ts";
+import type { PackedRoute } from "../routes/packed_route.ts";
+
+/** Start value of a worker of the fast path. */
+export interface RingWorkerInit {
+  readonly agent: WorkerInit;
+  /** Rings in shared memory. */
+  readonly tasks: SharedArrayBuffer;
+  readonly notes: SharedArrayBuffer;
+  /**
+   * One number of 32 bits, written by the worker: the eventfd that ends its sleep, or
+   * {@linkcode NO_FAST_PATH}; 0 before.
+   */
+  readonly wakeFd: SharedArrayBuffer;
+}
+
+/** In place of the eventfd: this machine, or this process, has no fast path. */
+export const NO_FAST_PATH = -1;
 
 /** First byte of a message. */
 const Kind = { Json: 0, Route: 1, Reports: 2, PieceMore: 3, PieceLast: 4 } as const;
@@ -39,8 +55,9 @@ function viewOf(bytes: Uint8Array): DataView {
 }
 
 function encodeRoute(shard: number, route: PackedRoute): Uint8Array {
-  const { modId, cmdId, ips, ports, weights, zones, zoneNames, drains, policy } = route;
-  const names = encoder.encode(JSON.stringify([policy, ...zoneNames]));
+  const { modId, cmdId, ips, ports, weights, zones, zoneNames, drains } = route;
+  const texts = [route.policy, route.parsedPolicy, ...zoneNames];
+  const names = encoder.encode(JSON.stringify(texts));
   const bytes = new Uint8Array(ROUTE_HEAD_BYTES + ips.length * NODE_BYTES + names.length);
   const view = viewOf(bytes);
   [0, shard, modId, cmdId, ips.length].forEach((value, i) => view.setUint32(i * 4, value));
@@ -73,10 +90,18 @@ function decodeRoute(bytes: Uint8Array): AgentTask {
     zones[i] = view.getUint16(at + 8);
     drains[i] = view.getUint8(at + 10);
   }
-  const [policy, ...zoneNames] = JSON.parse(decoder.decode(bytes.slice(at))) as string[];
+  const [policy, parsedPolicy, ...zoneNames] = JSON.parse(decoder.decode(bytes.slice(at))) as [
+    string,
+    ModulePolicy | null,
+    ...string[],
+  ];
   const [modId, cmdId] = [view.getUint32(8), view.getUint32(12)];
   const route = { modId, cmdId, ips, ports, weights, zones, zoneNames, drains, policy };
-  return { type: "route", shard: view.getUint32(4), route };
+  return {
+    type: "route",
+    shard: view.getUint32(4),
+    route: parsedPolicy === null ? route : { ...route, parsedPolicy },
+  };
 }
 
 /** A task as bytes. */

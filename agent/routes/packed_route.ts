@@ -1,6 +1,7 @@
 // Core. A route as a few arrays: cheap to compare, to hand to a worker and to write to disk.
 
-import { NODES_MAX } from "../../balancer/mod.ts";
+import type { ModulePolicy } from "../../balancer/module_policy.ts";
+import { NODES_MAX } from "../../balancer/routes/route_records.ts";
 import type { HostInfo } from "../../proto/codec.ts";
 import type { RouteNode } from "../../model/node.ts";
 
@@ -26,6 +27,8 @@ export interface PackedRoute {
   readonly drains: Uint8Array;
   /** JSON of the module's policy, as the balancer reads it; "" = the rules of the configuration. */
   readonly policy: string;
+  /** What came of `policy` where it was read, so that nobody reads it twice; never on disk. */
+  readonly parsedPolicy?: ModulePolicy;
 }
 
 /**

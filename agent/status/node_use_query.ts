@@ -1,15 +1,15 @@
 // Core. Questions of dns whether a node is still used: put to the loops, gathered, answered.
 
-import { joinUsages } from "../../balancer/mod.ts";
+import { joinUsages } from "../../balancer/routes/drain_watch.ts";
 import { NodeUseState } from "../../proto/message_ids.ts";
 import type { NodeUsage, NodeUse, NodeUseRequest } from "../../proto/codec.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 
 /** Questions under way at once; further ones are dropped, and dns calls this agent silent. */
-export const NODE_QUESTIONS_MAX = 64;
+export const NODE_QUERIES_OPEN_MAX = 64;
 
 /** Time the loops have; then the question is dropped. */
-export const NODE_QUESTION_MS = 400;
+export const NODE_USE_QUERY_MS = 400;
 
 /** In-process clients that have the route of a module from this agent. */
 export interface FeedUsage {
@@ -25,8 +25,8 @@ interface Question {
   readonly timer: Timer;
 }
 
-/** What a {@linkcode NodeUseDesk} needs. */
-export interface NodeUseDeskOptions {
+/** What a {@linkcode NodeUseQueries} needs. */
+export interface NodeUseQueriesOptions {
   readonly clock: Clock;
   /** Puts a question to the loop of a shard. */
   ask(shard: number, id: number, request: NodeUseRequest): void;
@@ -34,12 +34,12 @@ export interface NodeUseDeskOptions {
 }
 
 /** The desk. A question that cannot be answered in time is not: dns asks again. */
-export class NodeUseDesk {
-  readonly #options: NodeUseDeskOptions;
+export class NodeUseQueries {
+  readonly #options: NodeUseQueriesOptions;
   readonly #questions = new Map<number, Question>();
   #nextId = 1;
 
-  constructor(options: NodeUseDeskOptions) {
+  constructor(options: NodeUseQueriesOptions) {
     this.#options = options;
   }
 
@@ -52,9 +52,9 @@ export class NodeUseDesk {
       clients: feed.clients,
     };
     if (shards.length === 0) return answer({ seq: request.seq, ...ofFeed });
-    if (this.#questions.size >= NODE_QUESTIONS_MAX) return;
+    if (this.#questions.size >= NODE_QUERIES_OPEN_MAX) return;
     const id = this.#nextId++;
-    const timer = clock.setTimer(NODE_QUESTION_MS, () => void this.#questions.delete(id));
+    const timer = clock.setTimer(NODE_USE_QUERY_MS, () => void this.#questions.delete(id));
     const waitsFor = new Set(shards);
     this.#questions.set(id, { seq: request.seq, waitsFor, usages: [ofFeed], timer });
     for (const shard of shards) ask(shard, id, request);

@@ -1,4 +1,5 @@
-// Core. What passes between the agent's main thread and its UDP loops.
+// Core. The one vocabulary of the agent's threads: what a worker starts with, the tasks that the
+// supervisor gives it, and the notes it sends back, whatever carries them.
 
 import type {
   BalanceSettings,
@@ -8,8 +9,10 @@ import type {
 } from "../../balancer/mod.ts";
 import type { ModuleCalls, NodeUsage } from "../../proto/codec.ts";
 import type { HealthVerdict } from "../health/health_plan.ts";
-import type { PackedRoute } from "./packed_route.ts";
+import type { PackedRoute } from "../routes/packed_route.ts";
 import type { ModuleKey } from "../../model/module.ts";
+import type { LogFields, Logger } from "../../reactor/log.ts";
+import type { Clock } from "../../reactor/time/clock.ts";
 
 /** One port and the modules behind it. */
 export interface ShardInit {
@@ -20,8 +23,8 @@ export interface ShardInit {
   readonly preload: readonly PackedRoute[];
 }
 
-/** What a loop starts with. */
-export interface AgentLoopInit {
+/** What a worker starts with. */
+export interface WorkerInit {
   readonly hostname: string;
   readonly shards: readonly ShardInit[];
   readonly settings: BalanceSettings;
@@ -40,7 +43,7 @@ export interface AgentLoopInit {
 /** Counters of the main thread as its status shows them. */
 export type AgentStatus = Readonly<Record<string, number | string>>;
 
-/** From the main thread to a loop. */
+/** From the supervisor to a worker. */
 export type AgentTask =
   /** Dns gave a route. */
   | { readonly type: "route"; readonly shard: number; readonly route: PackedRoute }
@@ -75,6 +78,9 @@ export type AgentTask =
   /** What answers to Hello tell of the main thread and of all shards. */
   | { readonly type: "status"; readonly status: AgentStatus; readonly shards: ShardStats[] };
 
+/** A task for one shard. */
+export type ShardTask = AgentTask & { readonly shard: number };
+
 /** A shard asks for a route, or has forgotten one it had asked for. */
 export interface ModuleEvent {
   readonly kind: "pull" | "forget";
@@ -100,7 +106,7 @@ export interface ShardStats extends RouteLbStats {
   answersCut: number;
 }
 
-/** From a loop to the main thread. */
+/** From a worker to the supervisor. */
 export type AgentNote =
   /** In the order in which they happened. */
   | { readonly type: "modules"; readonly events: ModuleEvent[] }
@@ -115,7 +121,7 @@ export type AgentNote =
   }
   | {
     readonly type: "log";
-    readonly level: "debug" | "info" | "warn" | "error";
+    readonly level: keyof Logger;
     readonly message: string;
     readonly fields: Record<string, unknown> | undefined;
   };
@@ -136,18 +142,37 @@ export function mergeStatus(
   return merged;
 }
 
-/** Start value of a worker of the fast path. */
-export interface FastLoopInit {
-  readonly agent: AgentLoopInit;
-  /** Rings in shared memory. */
-  readonly tasks: SharedArrayBuffer;
-  readonly notes: SharedArrayBuffer;
-  /**
-   * One number of 32 bits, written by the worker: the eventfd that ends its sleep, or
-   * {@linkcode NO_FAST_PATH}; 0 before.
-   */
-  readonly wakeFd: SharedArrayBuffer;
+/** Workers that run, as the supervisor has them: on either carrier the same. */
+export interface Workers {
+  /** Which way datagrams take: many in a system call, or one by one through the runtime. */
+  readonly path: "fast" | "portable";
+  /** Tasks and notes that found no room between the threads. */
+  readonly droppedCount: number;
+  /** Gives a task to the worker of one shard; false when it had to be dropped. */
+  send(shard: number, task: AgentTask): boolean;
+  /** Gives a task to every worker. */
+  broadcast(task: AgentTask): void;
+  /** Stops serving; the last notes come before it resolves. */
+  close(): Promise<void>;
 }
 
-/** In place of the eventfd: this machine, or this process, has no fast path. */
-export const NO_FAST_PATH = -1;
+/** How workers are started, on either carrier. */
+export interface CarrierOptions {
+  /** One worker for each. */
+  readonly inits: readonly WorkerInit[];
+  readonly clock: Clock;
+  readonly log: Logger;
+  onNote(note: AgentNote): void;
+  /** A worker died; all must be closed and started anew. */
+  onCrash(error: Error): void;
+}
+
+/** Time a worker has to hand over its last reports. */
+export const WORKER_STOP_MS = 500;
+
+/** The log of a worker: its lines are notes, because logging is set up on the main thread only. */
+export function noteLogger(note: (note: AgentNote) => void): Logger {
+  const line = (level: keyof Logger) => (message: string, fields?: LogFields): void =>
+    note({ type: "log", level, message, fields });
+  return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
+}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AgentStatus } from "../../proto/codec.ts";
-import { STATUS_PAUSE_MS, STATUS_REPEAT_MS, StatusTeller } from "./status_teller.ts";
+import { STATUS_PAUSE_MS, STATUS_REPEAT_MS, StatusNotifier } from "./status_notifier.ts";
 
 const status: AgentStatus = {
   ip: 1,
@@ -15,8 +15,8 @@ const status: AgentStatus = {
   reporterConnected: true,
 };
 
-test("StatusTeller tells at once, then seldom, sooner when something changed", () => {
-  const teller = new StatusTeller();
+test("StatusNotifier tells at once, then seldom, sooner when something changed", () => {
+  const teller = new StatusNotifier();
   const told: string[] = [];
   let isLinked = false;
   const offer = (nowMs: number, modules: number): void =>

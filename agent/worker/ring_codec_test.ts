@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { defaultBalanceSettings } from "../../balancer/mod.ts";
-import type { AgentNote, AgentTask } from "./loop_messages.ts";
-import { type PackedRoute, packRoute } from "./packed_route.ts";
+import { defaultBalanceSettings, parseModulePolicy } from "../../balancer/mod.ts";
+import type { AgentNote, AgentTask } from "./messages.ts";
+import { type PackedRoute, packRoute } from "../routes/packed_route.ts";
 import {
   cutMessage,
   decodeNote,
@@ -12,7 +12,7 @@ import {
   encodeTask,
   PieceJoiner,
   RESULTS_PER_RECORD_MAX,
-} from "./ring_messages.ts";
+} from "./ring_codec.ts";
 
 const uint32 = fc.integer({ min: 0, max: 0xffffffff });
 
@@ -59,6 +59,14 @@ test("routes arrive as they were, whole or in pieces", () => {
       },
     ),
   );
+});
+
+test("a policy that was read travels beside its text", () => {
+  const text = '{"policy":"maglev","healthCheck":{}}';
+  const { route } = packRoute(1, 2, [{ ip: 1, port: 80, zone: "north" }], text);
+  const parsedPolicy = parseModulePolicy(text);
+  const task: AgentTask = { type: "route", shard: 0, route: { ...route, parsedPolicy } };
+  assert.deepEqual(decodeTask(throughRing(encodeTask(task), 100)), task);
 });
 
 test("the largest route arrives", () => {

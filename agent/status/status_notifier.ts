@@ -9,7 +9,7 @@ export const STATUS_PAUSE_MS = 10_000;
 export const STATUS_REPEAT_MS = 60_000;
 
 /** Remembers what dns was told last. */
-export class StatusTeller {
+export class StatusNotifier {
   #text: string | undefined;
   #atMs = 0;
 

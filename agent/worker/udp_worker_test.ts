@@ -8,12 +8,12 @@ import type { Clock } from "../../reactor/time/clock.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
-import type { AgentNote, AgentTask } from "../loops/loop_messages.ts";
-import { packRoute } from "../loops/packed_route.ts";
-import { UdpService } from "./udp_service.ts";
+import type { AgentNote, AgentTask } from "./messages.ts";
+import { packRoute } from "../routes/packed_route.ts";
+import { UdpWorker } from "./udp_worker.ts";
 
 interface Fixture {
-  service: UdpService;
+  service: UdpWorker;
   clock: ManualClock;
   notes: AgentNote[];
   /** Delays of the timers that were set since it was last asked. */
@@ -33,7 +33,7 @@ async function startService(): Promise<Fixture> {
       return clock.setTimer(delayMs, action);
     },
   };
-  const service = new UdpService({
+  const service = new UdpWorker({
     hostname: "127.0.0.1",
     shards: [{ index: 0, port: 0, preload: [packRoute(1, 1, [{ ip: 1, port: 80 }]).route] }],
     settings: defaultBalanceSettings,

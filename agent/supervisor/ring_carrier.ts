@@ -1,20 +1,25 @@
-// Shell. The main thread's side of the fast path: workers, their rings, and what waits for room.
+// Shell. Carries tasks and notes through rings in shared memory, to workers that block in the
+// kernel: the supervisor's side of the fast path.
 
 import { WakeUp } from "../../reactor/fast/batch_loop.ts";
-import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { messageOf } from "../../reactor/errors.ts";
-import type { Logger } from "../../reactor/log.ts";
 import { LoopPool } from "../../reactor/loops/loop_pool.ts";
 import { SharedRing } from "../../reactor/fast/shared_ring.ts";
+import type { Timer } from "../../reactor/time/clock.ts";
 import {
-  type AgentLoopInit,
-  type AgentNote,
   type AgentTask,
-  type FastLoopInit,
+  type CarrierOptions,
+  WORKER_STOP_MS,
+  type WorkerInit,
+  type Workers,
+} from "../worker/messages.ts";
+import {
+  cutMessage,
+  decodeNote,
+  encodeTask,
   NO_FAST_PATH,
-} from "./loop_messages.ts";
-import type { AgentLoops } from "./loops.ts";
-import { cutMessage, decodeNote, encodeTask } from "./ring_messages.ts";
+  type RingWorkerInit,
+} from "../worker/ring_codec.ts";
 
 /** Bytes of the ring to a loop: 512 KiB, some 2,000 routes of 20 nodes that came at once. */
 const TASK_RING_BYTES = 512 * 1024;
@@ -28,28 +33,15 @@ const WAITING_BYTES_MAX = 64 * 1024 * 1024;
 /** Pause before what waits is tried again. */
 const RETRY_MS = 2;
 
-/** Time a loop has to hand over its last reports. */
-const STOP_MS = 500;
-
 /** There is no fast path on this machine, or not for this process; the message says why. */
 export class FastPathFault extends Error {
   override readonly name = "FastPathFault";
 }
 
-/** What is needed to start them. */
-export interface FastLoopsOptions {
-  /** One worker for each. */
-  readonly inits: readonly AgentLoopInit[];
-  readonly clock: Clock;
-  readonly log: Logger;
-  onNote(note: AgentNote): void;
-  onCrash(error: Error): void;
-}
-
 /** One worker, seen from the main thread. */
-class FastLink {
-  readonly init: FastLoopInit;
-  readonly #options: FastLoopsOptions;
+class RingLink {
+  readonly init: RingWorkerInit;
+  readonly #options: CarrierOptions;
   readonly #tasks = SharedRing.create(TASK_RING_BYTES);
   readonly #notes = SharedRing.create(NOTE_RING_BYTES);
   readonly #wakeFd = new Int32Array(new SharedArrayBuffer(4));
@@ -59,7 +51,7 @@ class FastLink {
   #retry: Timer | undefined;
   #tasksDropped = 0;
 
-  constructor(agent: AgentLoopInit, options: FastLoopsOptions) {
+  constructor(agent: WorkerInit, options: CarrierOptions) {
     this.#options = options;
     this.init = {
       agent,
@@ -151,13 +143,13 @@ class FastLink {
  * @throws {FastPathFault} when there is no fast path here.
  * @throws {Error} when one cannot start; nothing is left then, in either case.
  */
-export async function startFastLoops(options: FastLoopsOptions): Promise<AgentLoops> {
+export async function startRingWorkers(options: CarrierOptions): Promise<Workers> {
   const { inits, clock, log, onCrash } = options;
-  const links = inits.map((init) => new FastLink(init, options));
-  let pool: LoopPool<FastLoopInit, never, never>;
+  const links = inits.map((init) => new RingLink(init, options));
+  let pool: LoopPool<RingWorkerInit, never, never>;
   try {
-    pool = await LoopPool.start<FastLoopInit, never, never>({
-      entry: new URL("./fast_loop.ts", import.meta.url),
+    pool = await LoopPool.start<RingWorkerInit, never, never>({
+      entry: new URL("../worker/ring_worker.ts", import.meta.url),
       count: links.length,
       init: (index) => links[index].init,
       onNote: () => {},
@@ -187,7 +179,7 @@ export async function startFastLoops(options: FastLoopsOptions): Promise<AgentLo
     },
     async close(): Promise<void> {
       for (const link of links) link.stopWorker();
-      await pool.close(STOP_MS);
+      await pool.close(WORKER_STOP_MS);
       for (const link of links) link.end();
     },
   };

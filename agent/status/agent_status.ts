@@ -1,0 +1,132 @@
+// Core. What the agent says of itself: the counters of its parts under their names in the status,
+// and its address as dns and callers know it.
+
+import { chooseCallerIp } from "../../feed/caller_ip.ts";
+import type { ReportSender } from "../../feed/report_sender.ts";
+import type { RouteSubscriber } from "../../feed/route_subscriber.ts";
+import type { AgentStatus as ToldStatus } from "../../proto/codec.ts";
+import { formatAddress, formatIpv4 } from "../../reactor/address.ts";
+import type { AgentSettings } from "../config.ts";
+import type { TableFeed } from "../feed/table_feed.ts";
+import type { HealthChecker } from "../health/health_checker.ts";
+import type { CacheFile } from "../routes/cache_file.ts";
+import type { RouteIntake } from "../routes/route_intake.ts";
+import type { Supervisor } from "../supervisor/supervisor.ts";
+import type { AgentStatus } from "../worker/messages.ts";
+
+/** Parts of the agent that have something to say. */
+export interface StatusParts {
+  readonly dns: RouteSubscriber;
+  readonly reporter: ReportSender;
+  readonly supervisor: Supervisor;
+  readonly intake: RouteIntake;
+  readonly health: HealthChecker;
+  readonly cache: CacheFile | undefined;
+  readonly feed: TableFeed | undefined;
+}
+
+/** What the status says that no part knows. */
+export interface StatusFacts {
+  readonly software: string;
+  readonly firstPort: number;
+  /** When the agent started, in unix seconds. */
+  readonly startedAt: number;
+  /** IPv4 addresses of this machine. */
+  readonly interfaces: readonly string[];
+}
+
+/** The status, made anew each time it is asked for. */
+export class StatusSource {
+  readonly #parts: StatusParts;
+  readonly #facts: StatusFacts;
+  /** Under which the agent is known to dns; chosen with the first link, then kept. */
+  #ownIp: number | undefined;
+
+  constructor(parts: StatusParts, facts: StatusFacts) {
+    this.#parts = parts;
+    this.#facts = facts;
+  }
+
+  /** Address of this host in reports. */
+  callerIp({ callerIp }: AgentSettings): number {
+    const { reporter, dns } = this.#parts;
+    return this.#chooseIp(callerIp, [reporter.link.local?.hostname, dns.link.local?.hostname]);
+  }
+
+  /** What dns is told. */
+  told(settings: AgentSettings, nowMs: number): ToldStatus {
+    const { dns, reporter, intake } = this.#parts;
+    return {
+      ip: this.#nameIp(settings),
+      port: this.#facts.firstPort,
+      zone: settings.zone,
+      startedAt: this.#facts.startedAt,
+      modules: intake.registry.size,
+      held: dns.guard.stats.modulesHeld,
+      heldRoutes: dns.guard.describe(nowMs),
+      policiesRefused: intake.policiesRefused,
+      reporterConnected: reporter.link.ready,
+    };
+  }
+
+  /** Counters of everything but the shards. */
+  status(settings: AgentSettings, nowMs: number): AgentStatus {
+    const { supervisor, intake, health, feed } = this.#parts;
+    const { link: dnsLink, stats: dns, guard, routeAgeMs = -1000 } = this.#parts.dns;
+    const { link: reporterLink, stats: reporter } = this.#parts.reporter;
+    const cache = this.#parts.cache?.stats;
+    return {
+      software: this.#facts.software,
+      zone: settings.zone,
+      address: `${formatIpv4(this.#nameIp(settings))}:${this.#facts.firstPort}`,
+      callerIp: formatIpv4(this.callerIp(settings)),
+      threads: settings.threads,
+      udpPath: supervisor.path,
+      loopMessagesDropped: supervisor.droppedCount,
+      dnsAddress: formatAddress(dnsLink.address),
+      dnsConnected: Number(dnsLink.ready),
+      dnsExtended: Number(dnsLink.extended),
+      dnsConnects: dns.connects,
+      dnsRequests: dns.requests,
+      dnsRequestsOpen: dns.open,
+      dnsRequestsDropped: dns.requestsDropped,
+      dnsRoutes: dns.routes,
+      // -1: never; with dns away, how old what is served may be.
+      dnsRouteAgeS: Math.floor(routeAgeMs / 1000),
+      dnsPartsDropped: dns.partsDropped,
+      dnsSilentFailOvers: dns.silentFailOvers,
+      reporterAddress: formatAddress(reporterLink.address),
+      reporterConnected: Number(reporterLink.ready),
+      reporterConnects: reporter.connects,
+      reportsSent: reporter.reportsSent,
+      resultsSent: reporter.resultsSent,
+      resultsResent: reporter.resultsResent,
+      resultsPending: reporter.resultsPending,
+      resultsDropped: reporter.resultsDropped,
+      cacheWrites: cache?.writes ?? 0,
+      cacheFailures: cache?.failures ?? 0,
+      routeNodesCut: intake.nodesCut,
+      policiesRefused: intake.policiesRefused,
+      ...guard.stats,
+      ...health.stats,
+      routesHeldBack: guard.describe(nowMs),
+      loopRestarts: supervisor.restarts,
+      ...feed?.stats,
+    };
+  }
+
+  /**
+   * Part of the agent's name, so it stays while the agent runs, whichever interface leads to the dns
+   * of the moment.
+   */
+  #nameIp({ callerIp }: AgentSettings): number {
+    const local = this.#parts.dns.link.local?.hostname;
+    const ip = this.#ownIp ?? this.#chooseIp(callerIp, [local]);
+    if (local !== undefined) this.#ownIp = ip;
+    return ip;
+  }
+
+  #chooseIp(configured: string, locals: readonly (string | undefined)[]): number {
+    return chooseCallerIp({ configured, locals, interfaces: this.#facts.interfaces });
+  }
+}

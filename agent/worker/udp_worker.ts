@@ -1,0 +1,253 @@
+// Shell. A worker of the agent, with one or three ports: does the supervisor's tasks, keeps the time
+// of its balancers, and notes what concerns dns, the reporter and the log.
+
+import { RESTING_TICK_MS, type StateChange, TICK_MS } from "../../balancer/mod.ts";
+import { BindError } from "../../reactor/errors.ts";
+import { LogRateLimiter } from "../../reactor/log.ts";
+import { sleep, type Timer } from "../../reactor/time/clock.ts";
+import type { DatagramServer } from "../../reactor/udp/udp_server.ts";
+import {
+  type AgentStatus,
+  type AgentTask,
+  mergeStatus,
+  type ModuleEvent,
+  type ShardStats,
+  type WorkerInit,
+} from "./messages.ts";
+import { Shard, type ShardHost, type UdpWorkerOptions } from "./shard.ts";
+
+/** Shortest time between two notes with counters. */
+const STATS_MS = 1000;
+
+/** Module events kept for the next note; when there are more they are sent at once. */
+const EVENTS_MAX = 1000;
+
+/** State changes told to the main thread in one tick; further ones are only counted. */
+const CHANGES_PER_TICK_MAX = 200;
+
+/**
+ * A socket that was just closed by this process (to see whether the port is free, or by a loop that
+ * died) may hold its port for some turns of the event loop: 20 tries of 10 ms outwait it.
+ */
+const BIND_TRIES = 20;
+const BIND_RETRY_MS = 10;
+
+/** One worker; runs in a thread of its own or, without threads, on the main one. */
+export class UdpWorker implements ShardHost {
+  readonly init: WorkerInit;
+  readonly options: UdpWorkerOptions;
+  readonly logLimiter: LogRateLimiter;
+  readonly #shards: Shard[];
+  #timer: Timer | undefined;
+  /** The next tick is that of a loop at rest. */
+  #sleepsLong = false;
+  #tickedAtMs = 0;
+  #statsAtMs = -Infinity;
+  #statsText = "";
+  #events: ModuleEvent[] = [];
+  #eventsScheduled = false;
+  #changes: StateChange[] = [];
+  #status: AgentStatus = {};
+  #allShards: ShardStats[] = [];
+
+  constructor(init: WorkerInit, options: UdpWorkerOptions) {
+    this.init = init;
+    this.options = options;
+    this.logLimiter = new LogRateLimiter(options.clock);
+    this.#shards = init.shards.map((shard) => new Shard(shard, this));
+  }
+
+  /**
+   * Binds the ports and begins to serve.
+   *
+   * @throws {BindError} when one of them cannot be had; the others are closed then.
+   */
+  async start(): Promise<void> {
+    try {
+      for (const shard of this.#shards) await this.#bind(shard.server);
+    } catch (error) {
+      for (const shard of this.#shards) await shard.server.close();
+      throw error;
+    }
+    this.#tickedAtMs = this.options.clock.nowMs();
+    if (this.options.makeServer !== undefined) return;
+    this.#setTimer();
+  }
+
+  /**
+   * What timers do elsewhere, for a thread where none runs: call it between two batches, with a time
+   * that may be some milliseconds old.
+   *
+   * @returns time until it must be called again, in milliseconds.
+   */
+  turn(nowMs: number): number {
+    if (this.#events.length > 0) this.#flushEvents();
+    // Asked only of a loop that was at rest, because the answer lies in many places: one with work
+    // has the next tick soon anyhow.
+    if (this.#sleepsLong) this.#sleepsLong = this.#isResting;
+    const waitMs = this.#tickDelayMs - (nowMs - this.#tickedAtMs);
+    if (waitMs > 0) return waitMs;
+    this.#tickedAtMs = nowMs;
+    this.#tick();
+    this.#sleepsLong = this.#isResting;
+    return this.#tickDelayMs;
+  }
+
+  /** A loop at rest sleeps longer; the first call that needs a tick makes it due again. */
+  get #tickDelayMs(): number {
+    return this.#sleepsLong ? RESTING_TICK_MS : TICK_MS;
+  }
+
+  #setTimer(): void {
+    this.#sleepsLong = this.#isResting;
+    this.#timer = this.options.clock.setTimer(this.#tickDelayMs, () => {
+      this.#tick();
+      this.#setTimer();
+    });
+  }
+
+  workDone(): void {
+    if (this.#timer === undefined || !this.#sleepsLong || this.#isResting) return;
+    this.#timer.cancel();
+    this.#setTimer();
+  }
+
+  get #isResting(): boolean {
+    if (this.#changes.length > 0) return false;
+    for (const { lb } of this.#shards) if (!lb.resting) return false;
+    return true;
+  }
+
+  /** Gives the ports back at once, whatever else has failed. */
+  closeServers(): void {
+    for (const { server } of this.#shards) void server.close();
+  }
+
+  /** Takes one task of the main thread. */
+  onTask(task: AgentTask): void {
+    const nowMs = this.options.clock.nowMs();
+    switch (task.type) {
+      case "route":
+        this.#shard(task.shard)?.takeRoute(task.route, nowMs);
+        break;
+      case "health": {
+        const { modId, cmdId, ip, port, healthy, reason } = task.verdict;
+        this.#shard(task.shard)?.lb.setHealth(modId, cmdId, ip, port, healthy, reason, nowMs);
+        break;
+      }
+      case "nodeUse": {
+        const { shard, id, modId, cmdId, ip, port } = task;
+        const usage = this.#shard(shard)?.drains.usage(modId, cmdId, ip, port, nowMs);
+        if (usage !== undefined) this.options.note({ type: "nodeUse", shard, id, usage });
+        break;
+      }
+      case "confirm":
+        this.#shard(task.shard)?.lb.confirm(task.modId, task.cmdId, nowMs);
+        break;
+      case "use":
+        for (const { modId, cmdId } of task.keys) {
+          this.#shard(task.shard)?.lb.use(modId, cmdId, nowMs);
+        }
+        break;
+      case "calls":
+        this.#shard(task.shard)?.takeCalls(task.modules, nowMs);
+        break;
+      case "offline":
+        for (const { lb } of this.#shards) lb.pausePulls();
+        break;
+      case "resubscribe":
+        for (const { lb } of this.#shards) lb.resubscribe(nowMs);
+        break;
+      case "settings":
+        for (const { lb } of this.#shards) lb.setSettings(task.settings);
+        break;
+      case "status":
+        this.#status = task.status;
+        this.#allShards = task.shards;
+    }
+    this.workDone();
+  }
+
+  /** Closes the ports and hands over what is not reported yet. */
+  async stop(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    for (const { server } of this.#shards) await server.close();
+    this.#passOn(true);
+    this.#noteStats(this.options.clock.nowMs());
+  }
+
+  moduleEvent(event: ModuleEvent): void {
+    this.#events.push(event);
+    if (this.#events.length >= EVENTS_MAX) this.#flushEvents();
+    // A pull should leave at once, together with those of the same turn; to forget has time.
+    if (event.kind !== "pull" || this.#eventsScheduled) return;
+    if (this.options.makeServer !== undefined) return;
+    this.#eventsScheduled = true;
+    queueMicrotask(() => this.#flushEvents());
+  }
+
+  stateChange(change: StateChange): void {
+    if (this.#changes.length < CHANGES_PER_TICK_MAX) this.#changes.push(change);
+  }
+
+  statusText(): string {
+    const own = this.#shards.map((shard) => shard.stats());
+    const others = this.#allShards.filter((stats) => this.#shard(stats.shard) === undefined);
+    return JSON.stringify(mergeStatus(this.#status, [...own, ...others]));
+  }
+
+  async #bind(server: DatagramServer): Promise<void> {
+    for (let attempt = 1;; attempt++) {
+      try {
+        await server.bind();
+        return;
+      } catch (error) {
+        const again = error instanceof BindError && error.inUse && attempt < BIND_TRIES;
+        if (!again) throw error;
+        await sleep(this.options.clock, BIND_RETRY_MS);
+      }
+    }
+  }
+
+  #shard(index: number): Shard | undefined {
+    return this.#shards.find((shard) => shard.index === index);
+  }
+
+  #tick(): void {
+    const nowMs = this.options.clock.nowMs();
+    for (const { lb } of this.#shards) lb.tick(nowMs);
+    this.#passOn(false);
+    // Ticks come a little late: without the tolerance every other second would have none.
+    if (nowMs - this.#statsAtMs < STATS_MS - TICK_MS / 2) return;
+    for (const { drains } of this.#shards) drains.tick(nowMs);
+    this.#noteStats(nowMs);
+  }
+
+  #passOn(everything: boolean): void {
+    const nowMs = this.options.clock.nowMs();
+    this.#flushEvents();
+    const reports = this.#shards.flatMap(({ lb }) => lb.drainReports(nowMs, everything));
+    if (reports.length > 0) this.options.note({ type: "reports", reports });
+    if (this.#changes.length > 0) this.options.note({ type: "changes", changes: this.#changes });
+    this.#changes = [];
+  }
+
+  /** Nothing is said while nothing changes: each note wakes the main thread. */
+  #noteStats(nowMs: number): void {
+    this.#statsAtMs = nowMs;
+    const shards = this.#shards.map((shard) => shard.stats());
+    const text = JSON.stringify(shards);
+    if (text === this.#statsText) return;
+    this.#statsText = text;
+    this.options.note({ type: "stats", shards });
+  }
+
+  #flushEvents(): void {
+    this.#eventsScheduled = false;
+    if (this.#events.length === 0) return;
+    const events = this.#events;
+    this.#events = [];
+    this.options.note({ type: "modules", events });
+  }
+}
