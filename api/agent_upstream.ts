@@ -49,7 +49,7 @@ export interface UpstreamOptions {
 export class AgentUpstream implements Upstream {
   readonly #options: UpstreamOptions;
   readonly #link: Link;
-  readonly #ledger: CallLedger;
+  readonly calls: CallLedger;
   readonly #parts = new RouteParts();
   #batchAtMs = -Infinity;
   #batches = 0;
@@ -62,7 +62,7 @@ export class AgentUpstream implements Upstream {
   constructor(addresses: readonly Address[], options: UpstreamOptions) {
     const { token, background, rng, events } = options;
     this.#options = options;
-    this.#ledger = new CallLedger(Math.floor(rng.next() * 2 ** 53), options.resultsMax);
+    this.calls = new CallLedger(Math.floor(rng.next() * 2 ** 53), options.resultsMax);
     this.#link = openUpstreamLink({
       addresses,
       token,
@@ -105,8 +105,8 @@ export class AgentUpstream implements Upstream {
   get stats(): UpstreamStats {
     return {
       connects: this.#link.connectCount,
-      resultsPending: this.#ledger.nodeCount,
-      resultsDropped: this.#ledger.droppedCount,
+      resultsPending: this.calls.nodeCount,
+      resultsDropped: this.calls.droppedCount,
       batches: this.#batches,
     };
   }
@@ -116,25 +116,11 @@ export class AgentUpstream implements Upstream {
   }
 
   ask(modId: number, cmdId: number): void {
-    this.#link.send(
-      MessageId.TableSubscribe,
-      encodeTableSubscribe({ modId, cmdId, end: false }),
-    );
+    this.#link.send(MessageId.TableSubscribe, encodeTableSubscribe({ modId, cmdId, end: false }));
   }
 
   forget(modId: number, cmdId: number): void {
     this.#link.send(MessageId.TableSubscribe, encodeTableSubscribe({ modId, cmdId, end: true }));
-  }
-
-  addCall(
-    modId: number,
-    cmdId: number,
-    ip: number,
-    port: number,
-    retcode: number,
-    timecostMs: number,
-  ): void {
-    this.#ledger.add(modId, cmdId, ip, port, retcode, timecostMs);
   }
 
   /** The agent judges nodes by the calls themselves. */
@@ -146,18 +132,18 @@ export class AgentUpstream implements Upstream {
       this.#batchAtMs = nowMs;
       this.#sendBatch();
     }
-    if (this.#ledger.unconfirmed !== undefined && nowMs - this.#batchAtMs > CONFIRM_MS_MAX) {
+    if (this.calls.unconfirmed !== undefined && nowMs - this.#batchAtMs > CONFIRM_MS_MAX) {
       this.#link.failOver("results are not confirmed");
       return;
     }
     const due = nowMs - this.#batchAtMs >= BATCH_INTERVAL_MS ||
-      this.#ledger.waitingNodes >= BATCH_NODES_MAX;
+      this.calls.waitingNodes >= BATCH_NODES_MAX;
     if (due) this.#nextBatch(nowMs);
   }
 
   async close(): Promise<void> {
     const { clock } = this.#options;
-    if (this.#ledger.nodeCount > 0) {
+    if (this.calls.nodeCount > 0) {
       await new Promise<void>((resolve) => {
         const timer = clock.setTimer(CLOSE_MS_MAX, resolve);
         this.#emptied = (): void => {
@@ -178,14 +164,14 @@ export class AgentUpstream implements Upstream {
   }
 
   #nextBatch(nowMs: number): void {
-    if (this.#ledger.take() === undefined) return;
+    if (this.calls.take() === undefined) return;
     this.#batchAtMs = nowMs;
     this.#sendBatch();
   }
 
   #sendBatch(): void {
     this.#repeat = false;
-    const batch = this.#ledger.unconfirmed;
+    const batch = this.calls.unconfirmed;
     if (batch === undefined) return;
     if (this.#link.send(MessageId.CallReports, encodeCallReports(batch))) this.#batches++;
     // Never half: what is not taken now is sent over a new connection, which counts it once.
@@ -193,9 +179,9 @@ export class AgentUpstream implements Upstream {
   }
 
   #confirmed(seq: number): void {
-    this.#ledger.confirm(seq);
+    this.calls.confirm(seq);
     if (this.#emptied === undefined) return;
-    if (this.#ledger.nodeCount === 0) this.#emptied();
+    if (this.calls.nodeCount === 0) this.#emptied();
     else this.#nextBatch(this.#options.clock.nowMs());
   }
 }

@@ -7,6 +7,7 @@ import { failureCodeOf } from "./failure_code.ts";
 import type { Host } from "./host.ts";
 import type { LarsApi } from "./lars_api.ts";
 import {
+  type CallFunction,
   checkRetries,
   checkRetryFloor,
   checkRetryShare,
@@ -22,17 +23,6 @@ const PICKS_MAX = 8;
 
 /** Modules with a budget of their own; beyond it the oldest begins anew. */
 const BUDGETS_MAX = 1000;
-
-/** What `fn` of a call is told beside the node. */
-export interface CallAttempt {
-  /** 0 for the first try, 1 for the second, and so on. */
-  readonly number: number;
-  /** Aborted when the time of the call is over; undefined without `timeoutMs`. */
-  readonly signal: AbortSignal | undefined;
-}
-
-/** The part of a call that is the caller's own: throwing means that the node failed. */
-export type CallFunction<T> = (host: Host, attempt: CallAttempt) => T | Promise<T>;
 
 /** What a {@linkcode Caller} is given. */
 export interface CallerOptions extends RetryBudgetOptions {

@@ -6,10 +6,10 @@ import { test } from "node:test";
 import { TimeoutError } from "../reactor/errors.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import type { RetCode } from "../proto/message_ids.ts";
-import { type CallAttempt, Caller } from "./caller.ts";
+import { Caller } from "./caller.ts";
 import { OverloadError } from "./errors.ts";
 import type { Host } from "./host.ts";
-import type { CallOptions, RetryBudgetOptions, RetryOptions } from "./options.ts";
+import type { CallAttempt, CallOptions, RetryBudgetOptions, RetryOptions } from "./options.ts";
 
 const host = (name: string): Host => ({ ip: `10.0.0.${name.charCodeAt(0) - 64}`, port: 80 });
 

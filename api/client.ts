@@ -1,7 +1,7 @@
 // Shell. The client: asks the agent for nodes and tells it how the calls went.
 
 import { parseIpv4 } from "../reactor/address.ts";
-import { type Clock, sleep, type Timer } from "../reactor/time/clock.ts";
+import { sleep, type Timer } from "../reactor/time/clock.ts";
 import {
   ConnectError,
   LarsError,
@@ -35,11 +35,10 @@ import {
 } from "../proto/message_ids.ts";
 import { encodePickKey } from "../proto/pick_key.ts";
 import { UdpAgentLink } from "./agent_link.ts";
-import { Caller, type CallFunction } from "./caller.ts";
-import { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";
+import { BaseClient } from "./base_client.ts";
+import { ClosedError, NoAgentError } from "./errors.ts";
 import { type ExplanationPage, joinExplanations, readExplanation } from "./explanation.ts";
 import { type Host, type HostAnswer, toHost } from "./host.ts";
-import type { LarsApi } from "./lars_api.ts";
 import { LastGood } from "./last_good.ts";
 import type { AgentLink } from "./link.ts";
 import {
@@ -56,7 +55,6 @@ import {
   type LarsClientOptions,
   type LarsClientStats,
   type PickOptions,
-  type RetryOptions,
 } from "./options.ts";
 import { PENDING_MAX, PendingTable } from "./pending.ts";
 import { SendWindow } from "./send_window.ts";
@@ -104,24 +102,23 @@ interface Question {
  * await client.close();
  * ```
  *
+ * A question that gets no answer ends with a TimeoutError, or a NoAgentError when nobody listens at
+ * the agent's address; one that the agent could not work on with an AgentError.
+ *
  * Making a client opens nothing: sockets are opened by the first question and do not keep the
  * program alive. One client serves a whole program; its methods may be called concurrently.
  */
-export class LarsClient implements LarsApi {
+export class LarsClient extends BaseClient {
   readonly #ports: readonly number[];
   readonly #hostname: string;
-  readonly #deadlineMs: number;
   readonly #token: Uint8Array | undefined;
-  readonly #clock: Clock;
   readonly #openLink: NonNullable<LarsClientOptions["openLink"]>;
   readonly #pending: PendingTable<Question>;
   readonly #windows: readonly SendWindow<Question>[];
   readonly #lastGood: LastGood;
   /** Ports of the agent that have said Hello. */
   readonly #greeted = new Set<number>();
-  readonly #caller: Caller;
   #link: AgentLink | undefined;
-  #closed = false;
   #resentCount = 0;
   #lateCount = 0;
   #garbageCount = 0;
@@ -129,6 +126,7 @@ export class LarsClient implements LarsApi {
 
   /** @throws {RangeError} when an option is out of range. */
   constructor(options: LarsClientOptions = {}) {
+    super(options, options.clock ?? systemClock);
     this.#ports = checkPorts(options.port);
     this.#hostname = options.hostname ?? "127.0.0.1";
     if (this.#hostname === "" || /[\s:]/.test(this.#hostname)) {
@@ -136,20 +134,12 @@ export class LarsClient implements LarsApi {
         `Hostname must be a name or an IPv4 address: current value is "${this.#hostname}"`,
       );
     }
-    this.#deadlineMs = checkDeadline(options.deadlineMs ?? 50);
     this.#token = checkToken(options.token);
     this.#lastGood = new LastGood(checkLastGood(options.lastGoodMs ?? 60_000));
     this.#pending = new PendingTable(checkPendingMax(options.pendingMax ?? PENDING_MAX));
     this.#windows = Array.from({ length: AGENT_PORT_COUNT }, () => new SendWindow<Question>());
-    this.#clock = options.clock ?? systemClock;
     this.#openLink = options.openLink ??
-      ((hostname, ports, events) => new UdpAgentLink(hostname, ports, events, this.#clock));
-    this.#caller = new Caller(this, {
-      ...options,
-      clock: this.#clock,
-      deadlineMs: this.#deadlineMs,
-      isClosed: () => this.#closed,
-    });
+      ((hostname, ports, events) => new UdpAgentLink(hostname, ports, events, this.clock));
   }
 
   /** Counters for whoever watches the program. */
@@ -162,61 +152,19 @@ export class LarsClient implements LarsApi {
       foreign: this.#link?.foreignCount ?? 0,
       dropped: this.#link?.droppedCount ?? 0,
       stale: this.#staleCount,
-      retried: this.#caller.retriedCount,
-      retriesRefused: this.#caller.refusedCount,
+      ...this.retryStats,
     };
   }
 
   /**
-   * Asks which node of a module to call next.
-   *
    * The question is sent a second time at half the deadline. When the agent does not answer at
    * all, a node it named earlier is given, marked `stale`, if there is one young enough.
-   *
-   * ```ts
-   * import { LarsClient } from "./client.ts";
-   * import { OverloadError } from "./errors.ts";
-   *
-   * const client = new LarsClient({ deadlineMs: 20 });
-   * try {
-   *   const host = await client.getHost(1, 1);
-   *   console.log(`${host.ip}:${host.port}`);
-   * } catch (error) {
-   *   console.log(error instanceof OverloadError ? "Too busy, try later" : `${error}`);
-   * }
-   * await client.close();
-   * ```
-   *
-   * @throws {OverloadError} when every node is overloaded.
-   * @throws {NoRouteError} when the agent knows no node of the module.
-   * @throws {TimeoutError} when no answer came in time.
-   * @throws {NoAgentError} when nobody listens at the agent's address.
-   * @throws {ConnectError} when the socket failed.
-   * @throws {AgentError} when the agent could not do its work.
-   * @throws {LimitError} when too many questions are under way.
-   * @throws {ClosedError} when the client is closed.
-   * @throws {RangeError} when an id is not a number of 32 bits, or a key is too long.
-   */
-  async getHost(modId: number, cmdId: number, options: PickOptions = {}): Promise<Host> {
-    const { retcode, host, error } = await this.tryGetHost(modId, cmdId, options);
-    if (host !== undefined) return host;
-    if (error !== undefined) throw error;
-    if (retcode === RetCode.Overload) throw new OverloadError(modId, cmdId);
-    if (retcode === RetCode.NoExist) throw new NoRouteError(modId, cmdId);
-    throw new AgentError(modId, cmdId, retcode);
-  }
-
-  /**
-   * Like {@linkcode LarsClient.getHost}, but answers with the return codes of the original instead
-   * of exceptions; whatever kept the answer away is a system error with the `error` beside it.
-   *
-   * @throws {RangeError} when an id is not a number of 32 bits.
    */
   async tryGetHost(modId: number, cmdId: number, options: PickOptions = {}): Promise<HostAnswer> {
     const module = checkId("modId", modId);
     const command = checkId("cmdId", cmdId);
     const key = options.key === undefined ? undefined : encodePickKey(options.key);
-    const deadlineMs = checkDeadline(options.deadlineMs ?? this.#deadlineMs);
+    const deadlineMs = checkDeadline(options.deadlineMs ?? this.deadlineMs);
     let reply: GetHostResponse;
     try {
       reply = await this.#askHost(module, command, deadlineMs, key);
@@ -224,7 +172,7 @@ export class LarsClient implements LarsApi {
       if (!(error instanceof LarsError)) throw error;
       const unanswered = error instanceof TimeoutError || error instanceof ConnectError;
       const host = unanswered
-        ? this.#lastGood.next(module, command, this.#clock.nowMs())
+        ? this.#lastGood.next(module, command, this.clock.nowMs())
         : undefined;
       if (host === undefined) return { retcode: RetCode.SystemError, error };
       this.#staleCount++;
@@ -235,18 +183,11 @@ export class LarsClient implements LarsApi {
       ? toHost(reply.host)
       : undefined;
     if (host === undefined) return { retcode: reply.retcode };
-    this.#lastGood.remember(module, command, host, this.#clock.nowMs());
+    this.#lastGood.remember(module, command, host, this.clock.nowMs());
     return { retcode: RetCode.Success, host };
   }
 
-  /**
-   * Tells the agent how a call went. Goes out in the background; the agent does not answer.
-   *
-   * @param retcode 0 for success; anything else is a failure.
-   * @param timecostMs Time the call took, in milliseconds; a failure that took long weighs more.
-   * @throws {RangeError} when an argument is out of range.
-   * @throws {ClosedError} when the client is closed.
-   */
+  /** Goes out in the background; the agent does not answer. */
   report(
     modId: number,
     cmdId: number,
@@ -263,30 +204,22 @@ export class LarsClient implements LarsApi {
       timecostMs: checkTimecost(timecostMs),
       token: this.#token,
     };
-    if (this.#closed) throw new ClosedError();
+    if (this.closed) throw new ClosedError();
     if (retcode !== RetCode.Success) this.#lastGood.forget(message.modId, message.cmdId, ip, port);
     const portIndex = agentPortIndex(message.modId, message.cmdId);
     this.#openedLink().send(portIndex, frameReportRequest(message));
   }
 
   /**
-   * Asks for every node of a module, overloaded ones too. No node means: no such module, or its
-   * route has not reached the agent yet.
+   * No node may also mean that the route has not reached the agent yet.
    *
    * Answers of this kind carry no number. Concurrent questions for one module are answered in the
    * order they were asked; an answer for another module is never taken.
-   *
-   * @throws {TimeoutError} when no answer came in time.
-   * @throws {NoAgentError} when nobody listens at the agent's address.
-   * @throws {ConnectError} when the socket failed.
-   * @throws {LimitError} when too many questions are under way.
-   * @throws {ClosedError} when the client is closed.
-   * @throws {RangeError} when an id is not a number of 32 bits.
    */
   async getRoute(modId: number, cmdId: number, options: CallOptions = {}): Promise<Host[]> {
     const module = checkId("modId", modId);
     const command = checkId("cmdId", cmdId);
-    const deadlineMs = checkDeadline(options.deadlineMs ?? this.#deadlineMs);
+    const deadlineMs = checkDeadline(options.deadlineMs ?? this.deadlineMs);
     const reply = await this.#ask(module, command, deadlineMs, (question) => {
       this.#pending.addRoute(module, command, question);
       question.forget = () => this.#pending.dropRoute(module, command, question);
@@ -301,11 +234,8 @@ export class LarsClient implements LarsApi {
   }
 
   /**
-   * Asks why which node of a module is picked. Undefined when nobody has asked for the module.
-   * Picks are remembered from the first question on, for ten minutes.
-   *
    * @throws {ProtocolError} when the answer makes no sense.
-   * @throws what {@linkcode LarsClient.getRoute} throws; TimeoutError also when the agent speaks the
+   * @throws what {@linkcode LarsApi.getRoute} throws; TimeoutError also when the agent speaks the
    *   original protocol only.
    */
   async explain(
@@ -315,7 +245,7 @@ export class LarsClient implements LarsApi {
   ): Promise<ModuleExplanation | undefined> {
     const module = checkId("modId", modId);
     const command = checkId("cmdId", cmdId);
-    const deadlineMs = checkDeadline(options.deadlineMs ?? this.#deadlineMs);
+    const deadlineMs = checkDeadline(options.deadlineMs ?? this.deadlineMs);
     await this.#greet(module, command, deadlineMs);
     const pages: ModuleExplanation[] = [];
     for (let from = 0;;) {
@@ -328,18 +258,11 @@ export class LarsClient implements LarsApi {
     }
   }
 
-  /**
-   * Makes the agent fetch the route of a module, once, when a program starts: three tries at its
-   * route, 50 ms apart, as the original does. Never rejects for want of a route or an agent.
-   *
-   * @returns 0 when there are nodes, 3 when there are none, 2 when the agent never answered.
-   * @throws {RangeError} when an id is not a number of 32 bits.
-   * @throws {ClosedError} when the client is closed.
-   */
+  /** Three tries at the route, 50 ms apart, as the original does. */
   async regInit(modId: number, cmdId: number): Promise<RetCode> {
     let answered = false;
     for (let attempt = 0; attempt < REG_INIT_TRIES; attempt++) {
-      if (attempt > 0) await sleep(this.#clock, REG_INIT_PAUSE_MS);
+      if (attempt > 0) await sleep(this.clock, REG_INIT_PAUSE_MS);
       try {
         if ((await this.getRoute(modId, cmdId)).length > 0) return RetCode.Success;
         answered = true;
@@ -350,54 +273,13 @@ export class LarsClient implements LarsApi {
     return answered ? RetCode.NoExist : RetCode.SystemError;
   }
 
-  /**
-   * Picks a node, runs `fn` with it, and reports how it went and how long it took. What `fn`
-   * returns or throws passes through; throwing counts as a failure of the node.
-   *
-   * With `retries` another node is tried after a failure, within the budget of this client; with
-   * `timeoutMs` all of it ends in time.
-   *
-   * ```ts
-   * import { LarsClient } from "./client.ts";
-   *
-   * const client = new LarsClient();
-   * const status = await client.call(1, 1, async (host) => {
-   *   const response = await fetch(`http://${host.ip}:${host.port}/ping`);
-   *   return response.status;
-   * }).catch(String);
-   * console.log(status);
-   * await client.close();
-   * ```
-   *
-   * @throws what {@linkcode LarsClient.getHost} throws, before `fn` is run.
-   * @throws {TimeoutError} when `timeoutMs` are over.
-   * @throws {RangeError} when an option is out of range.
-   */
-  call<T>(
-    modId: number,
-    cmdId: number,
-    fn: CallFunction<T>,
-    options: RetryOptions = {},
-  ): Promise<T> {
-    return this.#caller.run(modId, cmdId, fn, options);
-  }
-
-  /**
-   * Rejects every question under way with a ClosedError, sends the reports that are still on
-   * their way, and closes the sockets. May be called again.
-   */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.closed = true;
     for (const question of this.#pending.waiters()) {
       this.#settle(question);
       question.reject(new ClosedError());
     }
     await this.#link?.close();
-  }
-
-  /** {@linkcode LarsClient.close}, for `await using`. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
   }
 
   async #askHost(
@@ -450,10 +332,10 @@ export class LarsClient implements LarsApi {
     register: (question: Question) => Uint8Array,
   ): Promise<Reply> {
     return new Promise((resolve, reject) => {
-      if (this.#closed) throw new ClosedError();
+      if (this.closed) throw new ClosedError();
       const question: Question = {
         portIndex: agentPortIndex(modId, cmdId),
-        startedMs: this.#clock.nowMs(),
+        startedMs: this.clock.nowMs(),
         deadlineMs,
         datagram: new Uint8Array(),
         sentCount: 0,
@@ -464,7 +346,7 @@ export class LarsClient implements LarsApi {
         reject,
       };
       question.datagram = register(question);
-      question.timer = this.#clock.setTimer(deadlineMs / 2, () => this.#onHalfTime(question));
+      question.timer = this.clock.setTimer(deadlineMs / 2, () => this.#onHalfTime(question));
       if (this.#windows[question.portIndex].add(question)) this.#send(question);
     });
   }
@@ -484,8 +366,8 @@ export class LarsClient implements LarsApi {
   }
 
   #onHalfTime(question: Question): void {
-    const leftMs = question.deadlineMs - (this.#clock.nowMs() - question.startedMs);
-    question.timer = this.#clock.setTimer(Math.max(0, leftMs), () => this.#onDeadline(question));
+    const leftMs = question.deadlineMs - (this.clock.nowMs() - question.startedMs);
+    question.timer = this.clock.setTimer(Math.max(0, leftMs), () => this.#onDeadline(question));
     if (question.sentCount === 0) return;
     this.#resentCount++;
     this.#send(question);
@@ -498,7 +380,7 @@ export class LarsClient implements LarsApi {
       question.reject(new NoAgentError(address));
       return;
     }
-    const waitedMs = Math.round(this.#clock.nowMs() - question.startedMs);
+    const waitedMs = Math.round(this.clock.nowMs() - question.startedMs);
     question.reject(
       new TimeoutError(
         `No answer in ${waitedMs} ms from the agent at ${address}: is it running?`,
@@ -578,7 +460,7 @@ export class LarsClient implements LarsApi {
     question.timer?.cancel();
     question.forget();
     const next = this.#windows[question.portIndex].remove(question);
-    if (next !== undefined && !this.#closed) this.#send(next);
+    if (next !== undefined && !this.closed) this.#send(next);
   }
 
   #addressOf(portIndex: number): string {

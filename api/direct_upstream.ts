@@ -24,6 +24,8 @@ export interface DirectAddresses {
 
 /** Routes from dns, results to the reporter: what an agent does, for one program. */
 export class DirectUpstream implements Upstream {
+  /** The reporter is told what the client's own balancer made of calls. */
+  readonly calls = undefined;
   readonly #clock: UpstreamOptions["clock"];
   readonly #dns: RouteSubscriber;
   readonly #reporter: ReportSender;
@@ -90,9 +92,6 @@ export class DirectUpstream implements Upstream {
   forget(modId: number, cmdId: number): void {
     this.#dns.forget(modId, cmdId);
   }
-
-  /** The reporter is told what the client's own balancer made of it. */
-  addCall(): void {}
 
   addReports(reports: readonly ModuleReport[]): void {
     this.#reporter.add(reports);

@@ -18,9 +18,9 @@ import { ConnectError, LarsError, LimitError } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
 import { AgentUpstream } from "./agent_upstream.ts";
+import { BaseClient } from "./base_client.ts";
 import { DirectUpstream } from "./direct_upstream.ts";
-import { Caller, type CallFunction } from "./caller.ts";
-import { AgentError, ClosedError, NoRouteError, OverloadError } from "./errors.ts";
+import { ClosedError } from "./errors.ts";
 import type { Host, HostAnswer } from "./host.ts";
 import {
   checkMode,
@@ -31,7 +31,6 @@ import {
   type InProcessClientOptions,
   type InProcessClientStats,
 } from "./in_process_options.ts";
-import type { LarsApi } from "./lars_api.ts";
 import {
   type CallOptions,
   checkDeadline,
@@ -41,7 +40,6 @@ import {
   checkTimecost,
   checkToken,
   type PickOptions,
-  type RetryOptions,
 } from "./options.ts";
 import { PENDING_MAX } from "./pending.ts";
 import type { Upstream, UpstreamEvents } from "./upstream.ts";
@@ -83,14 +81,11 @@ interface Waiter {
  * program alive; `close` sends the results that wait. While the stream is down the last routes
  * serve on, see `connected` and `tableAgeMs`.
  */
-export class InProcessClient implements LarsApi {
+export class InProcessClient extends BaseClient {
   readonly #lb: RouteLb;
   readonly #drains: DrainWatch;
   readonly #upstream: Upstream;
-  readonly #clock: Clock;
   readonly #background: Clock;
-  readonly #deadlineMs: number;
-  readonly #caller: Caller;
   readonly #ips = new Map<string, number>();
   /** When modules without an answer were first asked for, oldest first. */
   readonly #askedAtMs = new Map<ModuleId, number>();
@@ -111,22 +106,14 @@ export class InProcessClient implements LarsApi {
   #nowMs: number | undefined = undefined;
   #policiesRefused = 0;
   #running = false;
-  #closed = false;
   #ticker: Timer | undefined;
 
   /** @throws {RangeError} when an option is out of range. */
   constructor(options: InProcessClientOptions = {}) {
-    this.#clock = options.clock ?? systemClock;
+    super(options, options.clock ?? systemClock);
     this.#background = options.clock ?? backgroundClock;
-    this.#deadlineMs = checkDeadline(options.deadlineMs ?? 50);
-    this.#caller = new Caller(this, {
-      ...options,
-      clock: this.#clock,
-      deadlineMs: this.#deadlineMs,
-      isClosed: () => this.#closed,
-    });
     this.#modulesMax = checkModulesMax(options.modulesMax);
-    this.#nowMs = this.#clock.nowMs();
+    this.#nowMs = this.clock.nowMs();
     this.#givenRules = { ...options.rules };
     this.#givenZone = options.zone;
     const rng = options.rng ?? systemRng;
@@ -145,7 +132,7 @@ export class InProcessClient implements LarsApi {
       onLost: () => this.#lb.pausePulls(),
       onHeard: () => this.#heard(),
       onNodeUse: ({ modId, cmdId, ip, port }) =>
-        this.#drains.usage(modId, cmdId, ip, port, this.#clock.nowMs()),
+        this.#drains.usage(modId, cmdId, ip, port, this.clock.nowMs()),
       onSettings: (rules, zone) => this.#takeSettings(rules, zone),
       pickableCount: (modId, cmdId) => this.#lb.pickableCount(modId, cmdId),
       onRoute: (modId, cmdId, nodes, policy) => this.#takeRoute(modId, cmdId, nodes, policy),
@@ -155,7 +142,7 @@ export class InProcessClient implements LarsApi {
     const shared = {
       token: checkToken(options.token),
       resultsMax: checkResultsMax(options.resultsMax),
-      clock: this.#clock,
+      clock: this.clock,
       background: this.#background,
       rng,
       events,
@@ -177,7 +164,7 @@ export class InProcessClient implements LarsApi {
    * first connection.
    */
   get tableAgeMs(): number {
-    return Math.max(0, this.#clock.nowMs() - this.#currentAtMs);
+    return Math.max(0, this.clock.nowMs() - this.#currentAtMs);
   }
 
   /** Counters for whoever watches the program. Walks the modules: not for each call. */
@@ -196,8 +183,7 @@ export class InProcessClient implements LarsApi {
       modulesEvicted: lb.modulesEvicted,
       policiesRefused: this.#policiesRefused,
       waiting: this.#waitingCount,
-      retried: this.#caller.retriedCount,
-      retriesRefused: this.#caller.refusedCount,
+      ...this.retryStats,
       ...this.#upstream.stats,
     };
   }
@@ -222,33 +208,12 @@ export class InProcessClient implements LarsApi {
   /**
    * {@linkcode InProcessClient.pick} as a promise; waits for the first route of a module, until the
    * deadline after it was first asked for.
-   *
-   * @throws {OverloadError} when every node is overloaded.
-   * @throws {NoRouteError} when there is no node of the module.
-   * @throws {ConnectError} when there is no route, and no connection to get one.
-   * @throws {LimitError} when too many questions wait.
-   * @throws {ClosedError} when the client is closed.
-   * @throws {RangeError} when an id is not a number of 32 bits, or a key is too long.
-   */
-  async getHost(modId: number, cmdId: number, options: PickOptions = {}): Promise<Host> {
-    const { retcode, host, error } = await this.tryGetHost(modId, cmdId, options);
-    if (host !== undefined) return host;
-    if (error !== undefined) throw error;
-    if (retcode === RetCode.Overload) throw new OverloadError(modId, cmdId);
-    if (retcode === RetCode.NoExist) throw new NoRouteError(modId, cmdId);
-    throw new AgentError(modId, cmdId, retcode);
-  }
-
-  /**
-   * Like {@linkcode InProcessClient.getHost}, with return codes instead of exceptions.
-   *
-   * @throws {RangeError} when an id is not a number of 32 bits.
    */
   async tryGetHost(modId: number, cmdId: number, options: PickOptions = {}): Promise<HostAnswer> {
     const module = checkId("modId", modId);
     const command = checkId("cmdId", cmdId);
     const key = options.key === undefined ? undefined : encodePickKey(options.key);
-    const deadlineMs = checkDeadline(options.deadlineMs ?? this.#deadlineMs);
+    const deadlineMs = checkDeadline(options.deadlineMs ?? this.deadlineMs);
     try {
       await this.#wantRoute(module, command, deadlineMs);
       const picked = this.pick(module, command, key);
@@ -261,14 +226,7 @@ export class InProcessClient implements LarsApi {
     }
   }
 
-  /**
-   * Tells how a call went: judged here at once, and passed on at most a second later, added up.
-   *
-   * @param retcode 0 for success; anything else is a failure.
-   * @param timecostMs Time the call took, in milliseconds; a failure that took long weighs more.
-   * @throws {RangeError} when an argument is out of range.
-   * @throws {ClosedError} when the client is closed.
-   */
+  /** Judged here at once, and passed on at most a second later, added up. */
   report(
     modId: number,
     cmdId: number,
@@ -284,45 +242,28 @@ export class InProcessClient implements LarsApi {
     checkRetcode(retcode);
     const costMs = checkTimecost(timecostMs) ?? TIME_UNKNOWN_MS;
     if (!this.#running) this.#start();
-    this.#lb.report(module, command, address, port, retcode, costMs, this.#clock.nowMs());
-    this.#upstream.addCall(module, command, address, port, retcode, costMs);
+    this.#lb.report(module, command, address, port, retcode, costMs, this.clock.nowMs());
+    this.#upstream.calls?.add(module, command, address, port, retcode, costMs);
   }
 
-  /**
-   * Every node of a module, overloaded ones too; none when there is no such module.
-   *
-   * @throws what {@linkcode InProcessClient.getHost} throws, but for OverloadError and NoRouteError.
-   */
   async getRoute(modId: number, cmdId: number, options: CallOptions = {}): Promise<Host[]> {
     const module = checkId("modId", modId);
     const command = checkId("cmdId", cmdId);
-    const deadlineMs = checkDeadline(options.deadlineMs ?? this.#deadlineMs);
+    const deadlineMs = checkDeadline(options.deadlineMs ?? this.deadlineMs);
     await this.#wantRoute(module, command, deadlineMs);
-    const nodes = this.#lb.getRoute(module, command, this.#clock.nowMs());
+    const nodes = this.#lb.getRoute(module, command, this.clock.nowMs());
     if (nodes.length === 0) this.#needConnection(module, command);
     return nodes.map((node) => (node.attached as Host | undefined) ?? attachView(node));
   }
 
-  /**
-   * Why which node of a module is picked by this client; undefined when the module is not known.
-   * Picks are remembered from the first question on, for ten minutes.
-   *
-   * @throws {RangeError} when an id is not a number of 32 bits.
-   */
+  /** As this client picks, which nobody need be asked for. */
   explain(modId: number, cmdId: number): Promise<ModuleExplanation | undefined> {
     const module = checkId("modId", modId);
     const command = checkId("cmdId", cmdId);
-    return Promise.resolve(this.#lb.explain(module, command, this.#clock.nowMs()));
+    return Promise.resolve(this.#lb.explain(module, command, this.clock.nowMs()));
   }
 
-  /**
-   * Asks for the route of a module when a program starts, and waits for it a quarter of a second.
-   * Never rejects for want of a route or an agent.
-   *
-   * @returns 0 when there are nodes, 3 when there are none, 2 when there is no connection.
-   * @throws {RangeError} when an id is not a number of 32 bits.
-   * @throws {ClosedError} when the client is closed.
-   */
+  /** Waits for the route a quarter of a second. */
   async regInit(modId: number, cmdId: number): Promise<RetCode> {
     const module = checkId("modId", modId);
     const command = checkId("cmdId", cmdId);
@@ -332,52 +273,26 @@ export class InProcessClient implements LarsApi {
     return state === "empty" || this.connected ? RetCode.NoExist : RetCode.SystemError;
   }
 
-  /**
-   * Picks a node, runs `fn` with it, and reports how it went and how long it took. What `fn`
-   * returns or throws passes through; throwing counts as a failure of the node.
-   *
-   * With `retries` another node is tried after a failure, within the budget of this client; with
-   * `timeoutMs` all of it ends in time.
-   *
-   * @throws what {@linkcode InProcessClient.getHost} throws, before `fn` is run.
-   * @throws {TimeoutError} when `timeoutMs` are over.
-   * @throws {RangeError} when an option is out of range.
-   */
-  call<T>(
-    modId: number,
-    cmdId: number,
-    fn: CallFunction<T>,
-    options: RetryOptions = {},
-  ): Promise<T> {
-    return this.#caller.run(modId, cmdId, fn, options);
-  }
-
-  /** Ends what waits, sends the results that wait, and closes. May be called again. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.closed) return;
+    this.closed = true;
     this.#running = false;
     this.#ticker?.cancel();
     for (const waiters of [...this.#waiters.values()]) for (const { done } of [...waiters]) done();
-    this.#upstream.addReports(this.#lb.drainReports(this.#clock.nowMs(), true));
+    this.#upstream.addReports(this.#lb.drainReports(this.clock.nowMs(), true));
     await this.#upstream.close();
   }
 
-  /** {@linkcode InProcessClient.close}, for `await using`. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
   #start(): void {
-    if (this.#closed) throw new ClosedError();
+    if (this.closed) throw new ClosedError();
     this.#running = true;
-    this.#nowMs = this.#clock.nowMs();
+    this.#nowMs = this.clock.nowMs();
     this.#ticker = setRepeating(this.#background, TICK_MS, () => this.#tick());
     this.#upstream.start();
   }
 
   #tick(): void {
-    const nowMs = this.#clock.nowMs();
+    const nowMs = this.clock.nowMs();
     this.#nowMs = nowMs;
     this.#lb.tick(nowMs);
     if (this.#drains.count > 0) this.#drains.tick(nowMs);
@@ -388,13 +303,13 @@ export class InProcessClient implements LarsApi {
   #ready(): void {
     // Pushes come for what is asked for over this connection only.
     for (const key of this.#answered) this.#unconfirmed.add(key);
-    this.#lb.resubscribe(this.#clock.nowMs());
-    this.#lb.tick(this.#clock.nowMs());
+    this.#lb.resubscribe(this.clock.nowMs());
+    this.#lb.tick(this.clock.nowMs());
     this.#heard();
   }
 
   #heard(): void {
-    if (this.#unconfirmed.size === 0) this.#currentAtMs = this.#clock.nowMs();
+    if (this.#unconfirmed.size === 0) this.#currentAtMs = this.clock.nowMs();
   }
 
   #takeRoute(
@@ -409,7 +324,7 @@ export class InProcessClient implements LarsApi {
       if (!(error instanceof RangeError)) throw error;
       this.#policiesRefused++;
     }
-    const nowMs = this.#clock.nowMs();
+    const nowMs = this.clock.nowMs();
     if (nodes === undefined) {
       this.#lb.confirm(modId, cmdId, nowMs);
     } else {
@@ -446,10 +361,10 @@ export class InProcessClient implements LarsApi {
   /** Resolves when the module has its first route, or `deadlineMs` after it was first asked for. */
   async #wantRoute(modId: number, cmdId: number, deadlineMs: number): Promise<void> {
     if (!this.#running) this.#start();
-    this.#lb.use(modId, cmdId, this.#clock.nowMs());
+    this.#lb.use(modId, cmdId, this.clock.nowMs());
     if (this.#lb.stateOf(modId, cmdId) !== "pulling") return;
     const key = moduleId(modId, cmdId);
-    const nowMs = this.#clock.nowMs();
+    const nowMs = this.clock.nowMs();
     let askedAtMs = this.#askedAtMs.get(key);
     if (askedAtMs === undefined) {
       askedAtMs = nowMs;
@@ -462,7 +377,7 @@ export class InProcessClient implements LarsApi {
     const leftMs = askedAtMs + deadlineMs - nowMs;
     if (leftMs <= 0) return;
     await this.#wait(key, leftMs);
-    if (this.#closed) throw new ClosedError();
+    if (this.closed) throw new ClosedError();
   }
 
   #wait(key: ModuleId, waitMs: number): Promise<void> {
@@ -483,7 +398,7 @@ export class InProcessClient implements LarsApi {
         resolve();
       };
       // Of the clock that keeps the program alive: somebody waits.
-      const waiter: Waiter = { timer: this.#clock.setTimer(waitMs, done), done };
+      const waiter: Waiter = { timer: this.clock.setTimer(waitMs, done), done };
       waiters.add(waiter);
       this.#waitingCount++;
     });

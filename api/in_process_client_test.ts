@@ -50,7 +50,7 @@ class Bench {
           start: () => void this.started++,
           ask: (modId, cmdId) => void this.asked.push(`${modId},${cmdId}`),
           forget: (modId, cmdId) => void this.forgotten.push(`${modId},${cmdId}`),
-          addCall: (...call) => void this.calls.push(call),
+          calls: { add: (...call) => void this.calls.push(call) },
           addReports: (reports) => void this.reports.push(...reports),
           tick: (_nowMs, settled) => void this.settled.push(settled),
           close: () => {

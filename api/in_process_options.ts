@@ -11,7 +11,7 @@ import { type Address, parseAddress, parseIpv4 } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import { LEDGER_NODES_MAX } from "./call_ledger.ts";
-import type { RetryBudgetOptions } from "./options.ts";
+import { checkWhole, type RetryBudgetOptions } from "./options.ts";
 import type { Upstream, UpstreamEvents } from "./upstream.ts";
 
 /** Most modules a client may keep. */
@@ -120,19 +120,12 @@ export function checkRules(rules: Partial<BalanceSettings> = {}): BalanceSetting
   return checkBalanceSettings({ ...defaultBalanceSettings, ...rules });
 }
 
-function checkCount(name: string, value: number, max: number): number {
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  throw new RangeError(
-    `${name} must be a whole number from 1 to ${max}: current value is ${value}`,
-  );
-}
-
 /** @throws {RangeError} when the limit is out of range. */
 export function checkModulesMax(value = MODULES_MAX): number {
-  return checkCount("modulesMax", value, IN_PROCESS_MODULES_MAX);
+  return checkWhole("modulesMax", value, 1, IN_PROCESS_MODULES_MAX);
 }
 
 /** @throws {RangeError} when the limit is out of range. */
 export function checkResultsMax(value = LEDGER_NODES_MAX): number {
-  return checkCount("resultsMax", value, LEDGER_NODES_MAX);
+  return checkWhole("resultsMax", value, 1, LEDGER_NODES_MAX);
 }

@@ -14,6 +14,8 @@ export type { LarsApi } from "./lars_api.ts";
 export type { ModuleExplanation } from "../balancer/routes/route_records.ts";
 export type { Host, HostAnswer } from "./host.ts";
 export type {
+  CallAttempt,
+  CallFunction,
   CallOptions,
   LarsClientOptions,
   LarsClientStats,
@@ -21,7 +23,6 @@ export type {
   RetryBudgetOptions,
   RetryOptions,
 } from "./options.ts";
-export type { CallAttempt, CallFunction } from "./caller.ts";
 export { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";
 export { ConnectError, LarsError, LimitError, TimeoutError } from "../reactor/errors.ts";
 export type { PickKey } from "../proto/pick_key.ts";

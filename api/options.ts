@@ -60,6 +60,17 @@ export interface CallOptions {
   deadlineMs?: number;
 }
 
+/** What `fn` of a call is told beside the node. */
+export interface CallAttempt {
+  /** 0 for the first try, 1 for the second, and so on. */
+  readonly number: number;
+  /** Aborted when the time of the call is over; undefined without `timeoutMs`. */
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The part of a call that is the caller's own: throwing means that the node failed. */
+export type CallFunction<T> = (host: Host, attempt: CallAttempt) => T | Promise<T>;
+
 /** What a pick can be told. */
 export interface PickOptions extends CallOptions {
   /**
@@ -135,10 +146,21 @@ function isPort(value: number): boolean {
   return Number.isInteger(value) && value >= 1 && value <= 65535;
 }
 
+/**
+ * The value, a whole number from `least` to `most`.
+ *
+ * @throws {RangeError} when it is something else; the message begins with `name`.
+ */
+export function checkWhole(name: string, value: number, least: number, most: number): number {
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new RangeError(
+    `${name} must be a whole number from ${least} to ${most}: current value is ${value}`,
+  );
+}
+
 /** @throws {RangeError} when the value is not a port. */
 export function checkPort(value: number): number {
-  if (isPort(value)) return value;
-  throw new RangeError(`Port must be a whole number from 1 to 65535: current value is ${value}`);
+  return checkWhole("Port", value, 1, 65535);
 }
 
 /** @throws {RangeError} when the time is not a deadline. */
@@ -151,10 +173,7 @@ export function checkDeadline(value: number): number {
 
 /** @throws {RangeError} when the number is not from 0 to 10. */
 export function checkRetries(value: number): number {
-  if (Number.isInteger(value) && value >= 0 && value <= RETRIES_MAX) return value;
-  throw new RangeError(
-    `retries must be a whole number from 0 to ${RETRIES_MAX}: current value is ${value}`,
-  );
+  return checkWhole("retries", value, 0, RETRIES_MAX);
 }
 
 /** Infinity for no limit. @throws {RangeError} when the time is not more than 0, up to a day. */
@@ -186,10 +205,7 @@ export function checkLastGood(value: number): number {
 
 /** @throws {RangeError} when the limit is not from 1 to 65536. */
 export function checkPendingMax(value: number): number {
-  if (Number.isInteger(value) && value >= 1 && value <= PENDING_MAX) return value;
-  throw new RangeError(
-    `pendingMax must be a whole number from 1 to ${PENDING_MAX}: current value is ${value}`,
-  );
+  return checkWhole("pendingMax", value, 1, PENDING_MAX);
 }
 
 /** A copy of the token. @throws {RangeError} when it is empty or too long. */

@@ -4,6 +4,7 @@ import type { ModuleReport } from "../balancer/routes/route_records.ts";
 import type { RouteNode } from "../model/node.ts";
 import type { NodeUsage, NodeUseRequest } from "../proto/codec.ts";
 import type { Link } from "../session/link.ts";
+import type { CallLedger } from "./call_ledger.ts";
 
 /** What an upstream tells its client. */
 export interface UpstreamEvents {
@@ -53,15 +54,8 @@ export interface Upstream {
   ask(modId: number, cmdId: number): void;
   /** The route is wanted no more. */
   forget(modId: number, cmdId: number): void;
-  /** One call was reported, `timecostMs` -1 if unknown; for an upstream that judges nodes itself. */
-  addCall(
-    modId: number,
-    cmdId: number,
-    ip: number,
-    port: number,
-    retcode: number,
-    timecostMs: number,
-  ): void;
+  /** Takes each reported call; undefined for an upstream that is told what became of nodes. */
+  readonly calls: Pick<CallLedger, "add"> | undefined;
   /** What the client's own balancer has to report; for an upstream that does not judge. */
   addReports(reports: readonly ModuleReport[]): void;
   /**

@@ -31,7 +31,7 @@ function newClient(modules: number): { client: InProcessClient; events: Upstream
         start: () => {},
         ask: () => {},
         forget: () => {},
-        addCall: () => {},
+        calls: { add: () => {} },
         addReports: () => {},
         tick: () => {},
         close: () => Promise.resolve(),

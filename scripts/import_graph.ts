@@ -17,7 +17,6 @@ export interface Import {
 
 /** Circles that still have to be broken, each by the files that import each other. */
 const CIRCLES_LEFT: readonly string[] = [
-  "api/caller.ts api/lars_api.ts",
   "sql/console/console_store.ts sql/store.ts",
   "tools/server_system.ts tools/system_access.ts",
   "tools/store_system.ts tools/system_access.ts",
