@@ -4,7 +4,7 @@ import type { BalanceSettings } from "../balancer/mod.ts";
 import { MODULES_MAX } from "../balancer/routes/route_records.ts";
 import { authSettings } from "../daemon/settings/common_settings.ts";
 import { Section, type SettingsOf, type SettingsTable } from "../daemon/settings/settings.ts";
-import { PUSH_GUARD_MS } from "../feed/push_guard.ts";
+import { PUSH_GUARD_MS } from "../feed/route_subscriber.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
 
 const COUNT_MAX = 1_000_000_000;

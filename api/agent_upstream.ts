@@ -1,7 +1,7 @@
 // Shell. An in-process client's stream to the agent of its host.
 
 import type { ModuleReport } from "../balancer/routes/route_records.ts";
-import { RouteParts } from "../feed/route_parts.ts";
+import { RouteParts } from "../feed/route_subscriber.ts";
 import {
   decodeCallReportsTaken,
   decodeTableSettings,

@@ -2,9 +2,8 @@
 
 import type { ModuleReport } from "../balancer/routes/route_records.ts";
 import { chooseCallerIp } from "../feed/caller_ip.ts";
-import { PUSH_GUARD_MS } from "../feed/push_guard.ts";
 import { ReportSender } from "../feed/report_sender.ts";
-import { RouteSubscriber } from "../feed/route_subscriber.ts";
+import { PUSH_GUARD_MS, RouteSubscriber } from "../feed/route_subscriber.ts";
 import type { Address } from "../reactor/address.ts";
 import type { Link } from "../session/link.ts";
 import { CLOSE_MS_MAX, type UpstreamOptions } from "./agent_upstream.ts";

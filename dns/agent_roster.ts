@@ -1,12 +1,12 @@
-// Core. The agents linked to this dns: what they said, what has reached them, what is written down.
+// Shell. The agents linked to this dns, as all its loops tell: what is known, and what is written.
 
 import { formatIpv4 } from "../reactor/address.ts";
-import type { Clock } from "../reactor/time/clock.ts";
-import { ProtocolError } from "../reactor/errors.ts";
-import type { PeerSession } from "../session/server_sessions.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
+import { messageOf, StoreError } from "../reactor/errors.ts";
+import type { Logger } from "../reactor/log.ts";
 import type { AgentStatus } from "../proto/codec.ts";
-import type { ServiceInstance } from "../sql/store.ts";
-import { PORT_MAX, ZONE_LENGTH_MAX } from "../model/node.ts";
+import type { ServiceInstance, Store } from "../sql/store.ts";
+import type { AgentSighting } from "./route_loop.ts";
 
 /** Agents one dns keeps count of; further ones are served, and counted as refused here. */
 export const AGENTS_MAX = 10_000;
@@ -19,124 +19,6 @@ export const AGENT_KNOWN_S = 7 * 86_400;
  * the first one after the push may have been on its way already.
  */
 export const ARRIVAL_GRACE_MS = 3200;
-
-/** Longest texts that are kept of an agent, in characters. */
-const HELD_LENGTH_MAX = 600;
-
-/** One linked agent, in plain values that pass from a loop to the main thread. */
-export interface AgentSighting {
-  readonly status: AgentStatus;
-  readonly software: string;
-  /** Since its last ping, in milliseconds. */
-  readonly heardMsAgo: number;
-  /** For how long a push has been on its way without having arrived; 0: it has everything. */
-  readonly behindMs: number;
-}
-
-interface Link {
-  status: AgentStatus | undefined;
-  /** Newest revision that was sent, and when. */
-  sent: number;
-  sentAtMs: number;
-  /** The first one that was sent after the one before had arrived, and when. */
-  mark: number;
-  markAtMs: number;
-}
-
-/** Text of a stranger: without what moves a terminal's cursor, and not too long. */
-function plainText(text: string, lengthMax: number): string {
-  return text.replace(/\p{Cc}/gu, "").slice(0, lengthMax).toWellFormed();
-}
-
-/** The agents of one loop. Bounded by its connections: {@linkcode LoopAgents.closed} drops them. */
-export class LoopAgents<P> {
-  readonly #clock: Clock;
-  readonly #sessionOf: (peer: P) => PeerSession | undefined;
-  readonly #links = new Map<P, Link>();
-
-  constructor(port: { clock: Clock; sessionOf(peer: P): PeerSession | undefined }) {
-    this.#clock = port.clock;
-    this.#sessionOf = (peer) => port.sessionOf(peer);
-  }
-
-  /**
-   * A peer tells of itself.
-   *
-   * @throws {ProtocolError} when it is no agent that said Hello, or changes its name.
-   */
-  told(peer: P, status: AgentStatus): void {
-    if (this.#sessionOf(peer)?.role !== "agent") {
-      throw new ProtocolError("Only an agent that said Hello may send AgentStatus");
-    }
-    if (status.port < 1 || status.port > PORT_MAX) {
-      throw new ProtocolError(
-        `AgentStatus.port must be 1 to ${PORT_MAX}: current value is ${status.port}`,
-      );
-    }
-    const link = this.#link(peer);
-    const before = link.status;
-    if (before !== undefined && (before.ip !== status.ip || before.port !== status.port)) {
-      throw new ProtocolError("An agent must keep its name on a connection");
-    }
-    link.status = {
-      ...status,
-      zone: plainText(status.zone, ZONE_LENGTH_MAX),
-      heldRoutes: plainText(status.heldRoutes, HELD_LENGTH_MAX),
-    };
-  }
-
-  /** A route of this revision was sent to a peer that said Hello. */
-  sent(peer: P, revision: number): void {
-    const link = this.#link(peer);
-    if (revision <= link.sent) return;
-    link.sent = revision;
-    link.sentAtMs = this.#clock.nowMs();
-    if (this.#arrived(peer) < link.mark) return;
-    link.mark = revision;
-    link.markAtMs = link.sentAtMs;
-  }
-
-  /** A peer is gone. */
-  closed(peer: P): void {
-    this.#links.delete(peer);
-  }
-
-  /** Every agent that has told of itself. */
-  sightings(): AgentSighting[] {
-    const nowMs = this.#clock.nowMs();
-    const sightings: AgentSighting[] = [];
-    for (const [peer, link] of this.#links) {
-      const session = this.#sessionOf(peer);
-      if (link.status === undefined || session === undefined) continue;
-      sightings.push({
-        status: link.status,
-        software: plainText(session.software, Infinity),
-        heardMsAgo: nowMs - session.heardAtMs,
-        behindMs: this.#behindMs(peer, link, nowMs),
-      });
-    }
-    return sightings;
-  }
-
-  #behindMs(peer: P, link: Link, nowMs: number): number {
-    const arrived = this.#arrived(peer);
-    if (arrived >= link.sent) return 0;
-    return nowMs - (arrived >= link.mark ? link.sentAtMs : link.markAtMs);
-  }
-
-  #arrived(peer: P): number {
-    return this.#sessionOf(peer)?.revision ?? 0;
-  }
-
-  #link(peer: P): Link {
-    let link = this.#links.get(peer);
-    if (link === undefined) {
-      link = { status: undefined, sent: 0, sentAtMs: 0, mark: 0, markAtMs: 0 };
-      this.#links.set(peer, link);
-    }
-    return link;
-  }
-}
 
 interface Known {
   sighting: AgentSighting;
@@ -284,4 +166,108 @@ function rowOf(
       reporterConnected: Number(status.reporterConnected),
     },
   };
+}
+
+/** Time between two rounds: loops are asked, and what they say is written. */
+export const AGENT_ROUND_MS = 10_000;
+
+/** The first round comes sooner: agents have found a dns that has just started by then. */
+const FIRST_ROUND_MS = 3_000;
+
+/** What {@linkcode AgentWriter} is given. */
+export interface AgentWriterOptions {
+  readonly store: Pick<Store, "sightings">;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly loopCount: number;
+  /** Address of this dns, as others reach it. */
+  readonly address: string;
+  /** `RouteVersion` of the routes that the loops have been given. */
+  version(): number;
+  /** Asks every loop; each answers with {@linkcode AgentWriter.take}. */
+  ask(round: number): void;
+}
+
+/** The rounds. A database that is away costs nothing but the rows: the next round writes all. */
+export class AgentWriter {
+  readonly #options: AgentWriterOptions;
+  readonly #roster = new AgentRoster();
+  #round = 0;
+  /** Of the round under way. */
+  #version = 0;
+  readonly #waitsFor = new Set<number>();
+  #timer: Timer | undefined;
+  #writing: Promise<void> | undefined;
+  #isRefused = false;
+
+  constructor(options: AgentWriterOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#arm(FIRST_ROUND_MS);
+  }
+
+  /** Counters for metrics. */
+  stats(): Record<string, number> {
+    const { linked, known, refused } = this.#roster.counts;
+    return { agents_linked: linked, agents_known: known, agents_refused: refused };
+  }
+
+  /** A loop answers. */
+  take(loop: number, round: number, sightings: readonly AgentSighting[]): void {
+    if (round !== this.#round) return;
+    this.#roster.take(loop, sightings, this.#version, this.#options.clock.wallMs());
+    if (this.#waitsFor.delete(loop) && this.#waitsFor.size === 0) this.#write();
+  }
+
+  /** A loop is gone, with its connections. */
+  lostLoop(loop: number): void {
+    this.#roster.lostLoop(loop);
+  }
+
+  /** Begins no round any more, and waits for a write that is under way. */
+  async stop(): Promise<void> {
+    this.#timer?.cancel();
+    await this.#writing;
+  }
+
+  #arm(delayMs: number): void {
+    this.#timer = this.#options.clock.setTimer(delayMs, () => {
+      this.#begin();
+      this.#arm(AGENT_ROUND_MS);
+    });
+  }
+
+  #begin(): void {
+    // A loop that did not answer, because it died, keeps nobody else's agents back for longer.
+    if (this.#waitsFor.size > 0) this.#write();
+    this.#round++;
+    this.#version = this.#options.version();
+    for (let loop = 0; loop < this.#options.loopCount; loop++) this.#waitsFor.add(loop);
+    this.#options.ask(this.#round);
+  }
+
+  #write(): void {
+    const rows = this.#roster.rows(this.#options.address);
+    if (this.#writing !== undefined || rows.length === 0) return;
+    const { store, log } = this.#options;
+    this.#writing = store.sightings(rows).then(
+      () => {
+        this.#isRefused = false;
+        this.#roster.written(rows);
+      },
+      (error) => {
+        // That the database is away is said by those who need it; this will not mend itself.
+        const isTransient = error instanceof StoreError && error.transient;
+        if (isTransient || this.#isRefused) return;
+        this.#isRefused = true;
+        log.warn("Database does not take which agents are alive: is it migrated?", {
+          reason: messageOf(error),
+        });
+      },
+    ).finally(() => {
+      this.#writing = undefined;
+    });
+  }
 }

@@ -1,5 +1,8 @@
-// Shell. One event loop of dns: accepts connections, answers and pushes.
+// Shell. One event loop of dns: accepts connections, answers, pushes, and keeps what agents tell.
 
+import type { Clock } from "../reactor/time/clock.ts";
+import type { PeerSession } from "../session/server_sessions.ts";
+import { PORT_MAX, ZONE_LENGTH_MAX } from "../model/node.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { HIGH_WATER_BYTES } from "../reactor/tcp/framed_link.ts";
 import type { Connection } from "../reactor/tcp/tcp_server.ts";
@@ -8,6 +11,7 @@ import { ProtocolError } from "../reactor/errors.ts";
 import type { LoopStats, LoopSurroundings, ServiceLoop } from "../service/loops/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import {
+  type AgentStatus,
   decodeAgentStatus,
   decodeGetRouteRequest,
   decodeNodeUse,
@@ -18,10 +22,22 @@ import {
   type NodeUseRequest,
 } from "../proto/codec.ts";
 import type { ModuleId, ModuleKey } from "../model/module.ts";
-import { type AgentSighting, LoopAgents } from "./agent_roster.ts";
 import { Publisher, RemoteSource } from "../feed/publisher.ts";
 import { NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
 import type { RouteFrames } from "./route_frames.ts";
+
+/** Longest texts that are kept of an agent, in characters. */
+const HELD_LENGTH_MAX = 600;
+
+/** One linked agent, in plain values that pass from a loop to the main thread. */
+export interface AgentSighting {
+  readonly status: AgentStatus;
+  readonly software: string;
+  /** Since its last ping, in milliseconds. */
+  readonly heardMsAgo: number;
+  /** For how long a push has been on its way without having arrived; 0: it has everything. */
+  readonly behindMs: number;
+}
 
 /** Main thread to loop. */
 export type RouteTask =
@@ -201,5 +217,110 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       MessageId.NodeUseReport,
       encodeNodeUseReport({ seq: asked.seq, agents, plain, cut }),
     );
+  }
+}
+
+interface Link {
+  status: AgentStatus | undefined;
+  /** Newest revision that was sent, and when. */
+  sent: number;
+  sentAtMs: number;
+  /** The first one that was sent after the one before had arrived, and when. */
+  mark: number;
+  markAtMs: number;
+}
+
+/** Text of a stranger: without what moves a terminal's cursor, and not too long. */
+function plainText(text: string, lengthMax: number): string {
+  return text.replace(/\p{Cc}/gu, "").slice(0, lengthMax).toWellFormed();
+}
+
+/** The agents of one loop. Bounded by its connections: {@linkcode LoopAgents.closed} drops them. */
+export class LoopAgents<P> {
+  readonly #clock: Clock;
+  readonly #sessionOf: (peer: P) => PeerSession | undefined;
+  readonly #links = new Map<P, Link>();
+
+  constructor(port: { clock: Clock; sessionOf(peer: P): PeerSession | undefined }) {
+    this.#clock = port.clock;
+    this.#sessionOf = (peer) => port.sessionOf(peer);
+  }
+
+  /**
+   * A peer tells of itself.
+   *
+   * @throws {ProtocolError} when it is no agent that said Hello, or changes its name.
+   */
+  told(peer: P, status: AgentStatus): void {
+    if (this.#sessionOf(peer)?.role !== "agent") {
+      throw new ProtocolError("Only an agent that said Hello may send AgentStatus");
+    }
+    if (status.port < 1 || status.port > PORT_MAX) {
+      throw new ProtocolError(
+        `AgentStatus.port must be 1 to ${PORT_MAX}: current value is ${status.port}`,
+      );
+    }
+    const link = this.#link(peer);
+    const before = link.status;
+    if (before !== undefined && (before.ip !== status.ip || before.port !== status.port)) {
+      throw new ProtocolError("An agent must keep its name on a connection");
+    }
+    link.status = {
+      ...status,
+      zone: plainText(status.zone, ZONE_LENGTH_MAX),
+      heldRoutes: plainText(status.heldRoutes, HELD_LENGTH_MAX),
+    };
+  }
+
+  /** A route of this revision was sent to a peer that said Hello. */
+  sent(peer: P, revision: number): void {
+    const link = this.#link(peer);
+    if (revision <= link.sent) return;
+    link.sent = revision;
+    link.sentAtMs = this.#clock.nowMs();
+    if (this.#arrived(peer) < link.mark) return;
+    link.mark = revision;
+    link.markAtMs = link.sentAtMs;
+  }
+
+  /** A peer is gone. */
+  closed(peer: P): void {
+    this.#links.delete(peer);
+  }
+
+  /** Every agent that has told of itself. */
+  sightings(): AgentSighting[] {
+    const nowMs = this.#clock.nowMs();
+    const sightings: AgentSighting[] = [];
+    for (const [peer, link] of this.#links) {
+      const session = this.#sessionOf(peer);
+      if (link.status === undefined || session === undefined) continue;
+      sightings.push({
+        status: link.status,
+        software: plainText(session.software, Infinity),
+        heardMsAgo: nowMs - session.heardAtMs,
+        behindMs: this.#behindMs(peer, link, nowMs),
+      });
+    }
+    return sightings;
+  }
+
+  #behindMs(peer: P, link: Link, nowMs: number): number {
+    const arrived = this.#arrived(peer);
+    if (arrived >= link.sent) return 0;
+    return nowMs - (arrived >= link.mark ? link.sentAtMs : link.markAtMs);
+  }
+
+  #arrived(peer: P): number {
+    return this.#sessionOf(peer)?.revision ?? 0;
+  }
+
+  #link(peer: P): Link {
+    let link = this.#links.get(peer);
+    if (link === undefined) {
+      link = { status: undefined, sent: 0, sentAtMs: 0, mark: 0, markAtMs: 0 };
+      this.#links.set(peer, link);
+    }
+    return link;
   }
 }

@@ -7,7 +7,7 @@ import type { MonitorRoute } from "../daemon/monitor/monitor_server.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { openStore, type Store } from "../sql/mod.ts";
 import { LoopService, startService } from "../service/store_service.ts";
-import { AgentWriter } from "./agent_writer.ts";
+import { AgentWriter } from "./agent_roster.ts";
 import { dnsSettings } from "./config.ts";
 import { dnsMetrics } from "./metrics.ts";
 import { NodeUseInquiries } from "./node_use_survey.ts";
@@ -62,10 +62,11 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       loopCount: settings.loopCount,
       survey: (id, request) => {
         for (let loop = 0; loop < settings.loopCount; loop++) {
-          this.send(loop, { type: "survey", id, request });
+          this.loops?.send(loop, { type: "survey", id, request });
         }
       },
-      report: (loop, question, result) => this.send(loop, { type: "report", question, result }),
+      report: (loop, question, result) =>
+        this.loops?.send(loop, { type: "report", question, result }),
     });
     this.#poller = new VersionPoller({
       store,
@@ -116,7 +117,9 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       address,
       version: () => this.#table.loaded ? this.#poller.version : 0,
       ask: (round) => {
-        for (let loop = 0; loop < loopCount; loop++) this.send(loop, { type: "agents", round });
+        for (let loop = 0; loop < loopCount; loop++) {
+          this.loops?.send(loop, { type: "agents", round });
+        }
       },
     });
     this.#agents.start();
@@ -179,7 +182,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
     const sent = this.#inWorkers
       ? { revision, legacy: frames.legacy, extended: frames.extended }
       : frames;
-    this.send(loop, { type: "frames", modId, cmdId, frames: sent });
+    this.loops?.send(loop, { type: "frames", modId, cmdId, frames: sent });
   }
 
   #detail(): Record<string, number | string> {

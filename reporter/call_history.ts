@@ -4,7 +4,8 @@ import { formatIpv4 } from "../reactor/address.ts";
 import { type CallHistoryRow, HISTORY_STEPS_S } from "../sql/results/call_history.ts";
 import type { NewEvent } from "../sql/results/event.ts";
 import type { CallStatusRow } from "../sql/store.ts";
-import { STATUS_KEYS_MAX, type TimedStatusRow } from "./status_rows.ts";
+import type { TimedStatusRow } from "./report_loop.ts";
+import { STATUS_KEYS_MAX } from "./store_queue.ts";
 import { type ModuleId, moduleId, type ModuleKey, moduleText } from "../model/module.ts";
 import { addressId, addressText, callsId } from "../model/node.ts";
 

@@ -9,7 +9,7 @@ import { Section, type SettingsTable } from "../daemon/settings/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import { HISTORY_KEEP_S } from "../sql/results/call_history.ts";
 import { EVENT_KEEP_S } from "../sql/results/event.ts";
-import { STATUS_KEYS_MAX } from "./status_rows.ts";
+import { STATUS_KEYS_MAX } from "./store_queue.ts";
 
 /** The original's own configuration file misspells the section. */
 const reporter = new Section("reporter", "repoter");

@@ -10,7 +10,7 @@ import type { CallStatusRow, Store } from "../sql/store.ts";
 import { endsWithin } from "../service/store_health.ts";
 import { type CallTotal, CallTracker } from "./call_history.ts";
 import { EventBacklog, HistoryBacklog } from "./history_backlog.ts";
-import type { TimedStatusRow } from "./status_rows.ts";
+import type { TimedStatusRow } from "./report_loop.ts";
 
 /** How often it is looked whether a bucket is over. */
 const TICK_MS = 1_000;

@@ -14,13 +14,14 @@ import { LoopService, startService } from "../service/store_service.ts";
 import { reporterSettings } from "./config.ts";
 import { type HistoryRetention, HistoryWriter } from "./history_writer.ts";
 import {
+  type ReportedRow,
   ReportLoop,
   type ReportLoopInit,
   type ReportNote,
   type ReportTask,
+  unpackRows,
 } from "./report_loop.ts";
 import { reporterMetrics } from "./metrics.ts";
-import { type ReportedRow, unpackRows } from "./status_rows.ts";
 import { StoreQueue, type StoreQueueStats } from "./store_queue.ts";
 import { modulePair } from "../model/module.ts";
 
@@ -187,7 +188,7 @@ class ReporterService extends LoopService<
       this.#take(note.rows, loop);
     } else {
       this.#take(unpackRows(note.packed), loop);
-      this.send(loop, "received");
+      this.loops?.send(loop, "received");
     }
   }
 

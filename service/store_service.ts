@@ -110,7 +110,8 @@ export abstract class LoopService<
   Note,
 > extends StoreService<Settings> {
   protected readonly health: StoreHealth;
-  #loops: LoopGroup<Task> | undefined;
+  /** None before {@linkcode startLoops}. */
+  protected loops: LoopGroup<Task> | undefined;
   #heartbeat: InstanceHeartbeat | undefined;
   #loopErrorCount = 0;
 
@@ -121,14 +122,9 @@ export abstract class LoopService<
     this.health = new StoreHealth({ clock, log, label: store.label, meanwhile });
   }
 
-  /** Sends to one loop; lost while there is none. */
-  protected send(loop: number, task: Task): void {
-    this.#loops?.send(loop, task);
-  }
-
   /** Counters of all loops together. */
   protected loopStats(): LoopStats {
-    return this.#loops?.stats() ?? {};
+    return this.loops?.stats() ?? {};
   }
 
   /** Errors that loops have reported. */
@@ -147,7 +143,7 @@ export abstract class LoopService<
   ): Promise<void> {
     this.onStop(
       Math.max(closeMs, HEARTBEAT_STOP_MS),
-      () => this.#loops?.close(closeMs),
+      () => this.loops?.close(closeMs),
       () => this.#heartbeat?.stop(),
       () => whileClosing?.(),
     );
@@ -155,7 +151,7 @@ export abstract class LoopService<
     const { loopCount: count, listenIp: hostname, connectionsPerHostMax } = settings;
     const connectionsMax = Math.ceil(settings.connectionsMax / count);
     const own = { hostname, connectionsMax, connectionsPerHostMax, software, token };
-    this.#loops = await startLoops({
+    this.loops = await startLoops({
       count,
       make,
       entry,
@@ -173,8 +169,8 @@ export abstract class LoopService<
    * @throws {BindError} when the port is taken.
    */
   protected async listen(port: number): Promise<string> {
-    if (this.#loops === undefined) throw new Error("Loops must be started before they listen");
-    this.listensOn(formatAddress(await this.#loops.listen(port)));
+    if (this.loops === undefined) throw new Error("Loops must be started before they listen");
+    this.listensOn(formatAddress(await this.loops.listen(port)));
     return reachableAddress(this.addresses[0]);
   }
 

@@ -69,7 +69,7 @@ export async function openStore(url: string, options: StoreOptions = {}): Promis
     rng: filled.rng,
     log: filled.log,
     queryTimeoutMs: filled.queryTimeoutMs,
-    yieldToLoop: () => setImmediate(),
+    yieldToLoop: setImmediate,
   });
 }
 

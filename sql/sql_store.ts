@@ -43,22 +43,19 @@ import {
   trimInstancesScript,
 } from "./instances/instance_scripts.ts";
 import { migrateScript, schemaVersionScript } from "./schema/migrations.ts";
-import {
-  MODULE_PAGE_ROWS,
-  modulePageScript,
-  moduleRowsScript,
-  setModulesScript,
-  validateModuleChanges,
-} from "./routes/module_scripts.ts";
-import { validateEdits, validateModuleKeys } from "./routes/route_edits.ts";
+import { validateEdits, validateModuleChanges, validateModuleKeys } from "./routes/route_edits.ts";
 import {
   changedModulesScript,
   confirmRoutesScript,
   editRoutesScript,
   meantModulesScript,
+  MODULE_PAGE_ROWS,
+  modulePageScript,
+  moduleRowsScript,
   readModulesScript,
   routeMarkScript,
   routePageScript,
+  setModulesScript,
 } from "./routes/route_scripts.ts";
 import { isComplete, type SchemaShape, schemaShapeScript } from "./schema/schema_shape.ts";
 import { chunksOf, type Dialect, rowsScript, type Script } from "./drivers/sql_script.ts";

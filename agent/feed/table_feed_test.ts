@@ -5,7 +5,7 @@ import { connect, createServer } from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
 import { openUpstreamLink, type UpstreamLinkOptions } from "../../api/upstream_link.ts";
-import { RouteParts } from "../../feed/route_parts.ts";
+import { RouteParts } from "../../feed/route_subscriber.ts";
 import { type RunningService, startDaemon } from "../../daemon/daemon.ts";
 import {
   decodeCallReportsTaken,

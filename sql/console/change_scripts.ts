@@ -17,15 +17,12 @@ import {
   type StoredModule,
 } from "./console_store.ts";
 import { differencesOf, groupModules, summaryOf } from "./route_difference.ts";
-import {
-  moduleRowsScript,
-  setModulesScript,
-  validateModuleChanges,
-} from "../routes/module_scripts.ts";
-import { validateEdits } from "../routes/route_edits.ts";
+import { validateEdits, validateModuleChanges } from "../routes/route_edits.ts";
 import {
   editRoutesScript,
   lockVersionScript,
+  moduleRowsScript,
+  setModulesScript,
   storedRoutesScript,
 } from "../routes/route_scripts.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";

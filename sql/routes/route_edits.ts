@@ -1,8 +1,24 @@
-// Core. Judges the edits of routes and works out what must be written.
+// Core. Judges the edits of routes and modules and works out what must be written.
 
-import { ConflictError, LimitError } from "../../reactor/errors.ts";
-import { type NodeSpec, ROUTE_EDITS_MAX, type RouteEdit, type RouteRow } from "../store.ts";
-import { isPrintable, type ModuleKey, UINT32_MAX, uniqueModules } from "../../model/module.ts";
+import { ConflictError, LimitError, messageOf } from "../../reactor/errors.ts";
+import {
+  type ModuleChange,
+  type ModuleRow,
+  type NodeSpec,
+  ROUTE_EDITS_MAX,
+  type RouteEdit,
+  type RouteRow,
+} from "../store.ts";
+import {
+  isPrintable,
+  MODULE_NAME_LENGTH_MAX,
+  MODULE_POLICY_BYTES_MAX,
+  type ModuleId,
+  moduleId,
+  type ModuleKey,
+  UINT32_MAX,
+  uniqueModules,
+} from "../../model/module.ts";
 import {
   NODE_STATES,
   type NodeState,
@@ -196,4 +212,82 @@ function writePlan(drafts: Iterable<NodeDraft>): EditPlan {
   plan.updates.push(...updates.values());
   plan.changed.push(...uniqueModules(changed));
   return plan;
+}
+
+function checkName(place: string, name: unknown): void {
+  if (typeof name !== "string") throw new TypeError(`${place}: name must be text`);
+  if (isPrintable(name) && name.length <= MODULE_NAME_LENGTH_MAX) return;
+  throw new RangeError(
+    `${place}: name must be at most ${MODULE_NAME_LENGTH_MAX} printable characters: ` +
+      `current value has ${name.length}`,
+  );
+}
+
+function checkPolicy(place: string, policy: unknown): void {
+  if (typeof policy !== "string") throw new TypeError(`${place}: policy must be text`);
+  if (policy === "") return;
+  const bytes = new TextEncoder().encode(policy).length;
+  if (bytes > MODULE_POLICY_BYTES_MAX || !policy.isWellFormed()) {
+    throw new RangeError(
+      `${place}: policy must be at most ${MODULE_POLICY_BYTES_MAX} bytes: current value has ${bytes}`,
+    );
+  }
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(policy);
+  } catch (error) {
+    throw new RangeError(`${place}: policy must be a JSON object: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  if (parsed === null || typeof parsed !== "object" || Array.isArray(parsed)) {
+    throw new RangeError(`${place}: policy must be a JSON object: current value is ${policy}`);
+  }
+}
+
+/**
+ * Refuses changes that could not be stored as meant. What a policy says is judged by `balancer/`,
+ * here it is a JSON object.
+ *
+ * @throws {TypeError} when a change is malformed.
+ * @throws {RangeError} when a number or text is out of range; the message counts changes from 1.
+ * @throws {LimitError} with more than `ROUTE_EDITS_MAX` changes.
+ */
+export function validateModuleChanges(changes: readonly ModuleChange[]): void {
+  validateModuleKeys(changes);
+  changes.forEach(({ name, policy }, index) => {
+    const place = `Module ${index + 1}`;
+    if (name !== undefined) checkName(place, name);
+    if (policy !== undefined) checkPolicy(place, policy);
+  });
+}
+
+/** A module that something is to be said of. */
+export interface ModuleDraft {
+  readonly stored: ModuleRow | undefined;
+  readonly key: ModuleKey;
+  name: string;
+  policy: string;
+}
+
+/** What modules are to be in the end, of which something differs from what is stored. */
+export function planModules(
+  stored: readonly ModuleRow[],
+  changes: readonly ModuleChange[],
+): ModuleDraft[] {
+  const drafts = new Map<ModuleId, ModuleDraft>();
+  for (const row of stored) {
+    const { modId, cmdId, name, policy } = row;
+    drafts.set(moduleId(modId, cmdId), { stored: row, key: { modId, cmdId }, name, policy });
+  }
+  for (const { modId, cmdId, name, policy } of changes) {
+    const draft = drafts.get(moduleId(modId, cmdId)) ??
+      { stored: undefined, key: { modId, cmdId }, name: "", policy: "" };
+    if (name !== undefined) draft.name = name;
+    if (policy !== undefined) draft.policy = policy;
+    drafts.set(moduleId(modId, cmdId), draft);
+  }
+  return [...drafts.values()].filter(({ stored, name, policy }) =>
+    (stored?.name ?? "") !== name || (stored?.policy ?? "") !== policy
+  );
 }

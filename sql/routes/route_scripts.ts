@@ -1,7 +1,13 @@
-// Core. The conversations about RouteData, RouteVersion and RouteChange.
+// Core. The conversations about RouteData, RouteVersion, RouteChange and Module.
 
-import { StoreError } from "../../reactor/errors.ts";
-import { type EditPlan, planEdits, type StoredRoute } from "./route_edits.ts";
+import { LimitError, StoreError } from "../../reactor/errors.ts";
+import {
+  type EditPlan,
+  type ModuleDraft,
+  planEdits,
+  planModules,
+  type StoredRoute,
+} from "./route_edits.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
@@ -16,6 +22,8 @@ import {
 import {
   type EditResult,
   MODULE_ROWS_MAX,
+  type ModuleChange,
+  type ModuleRow,
   type RouteEdit,
   type RouteMark,
   type RouteRow,
@@ -24,7 +32,7 @@ import { type ModuleKey, UINT32_MAX, uniqueModules } from "../../model/module.ts
 import { type NodeState, WEIGHT_DEFAULT } from "../../model/node.ts";
 
 /** Modules asked for in one SELECT: short enough for every server's packet and parser limits. */
-export const MODULES_PER_QUERY = 500;
+const MODULES_PER_QUERY = 500;
 /** Rows written or deleted by one statement. */
 const ROWS_PER_STATEMENT = 1000;
 /** RouteChange rows older than this are pruned by edits: a day, in seconds. */
@@ -109,7 +117,7 @@ export function* routePageScript(
 }
 
 /** `(modid = ? AND cmdid IN (?,?)) OR …`, which both databases answer from the index. */
-export function moduleCondition(
+function moduleCondition(
   modules: readonly ModuleKey[],
 ): { sql: string; params: SqlValue[] } {
   const groups = new Map<number, number[]>();
@@ -177,7 +185,7 @@ export function* meantModulesScript(
  *
  * @returns the version from now on.
  */
-export function* recordChangesScript(
+function* recordChangesScript(
   shape: SchemaShape,
   locked: { readonly version: number; readonly nowS: number },
   changed: readonly ModuleKey[],
@@ -343,4 +351,102 @@ function* pruneChangesScript(nowS: number, addedCount: number): Script<void> {
       params: chunk,
     };
   }
+}
+
+/** Rows of one SELECT of all modules; few where reading holds the event loop: about 0.5 ms. */
+export const MODULE_PAGE_ROWS: Readonly<Record<Dialect, number>> = { mysql: 2000, sqlite: 200 };
+
+const MODULE_COLUMNS = "modid, cmdid, name, policy, updated_at";
+
+function moduleRowOf(row: SqlRow): ModuleRow {
+  return {
+    modId: numberOf(row.modid),
+    cmdId: numberOf(row.cmdid),
+    name: textOf(row.name),
+    policy: textOf(row.policy),
+    updatedAt: numberOf(row.updated_at),
+  };
+}
+
+/** Rows of some modules; none when the table is missing. */
+export function* moduleRowsScript(
+  shape: SchemaShape,
+  keys: readonly ModuleKey[],
+): Script<ModuleRow[]> {
+  return shape.modules ? yield* someRowsScript(keys) : [];
+}
+
+function* someRowsScript(keys: readonly ModuleKey[]): Script<ModuleRow[]> {
+  const modules = uniqueModules(keys).sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
+  const found: ModuleRow[] = [];
+  for (const chunk of chunksOf(modules, MODULES_PER_QUERY)) {
+    const { sql, params } = moduleCondition(chunk);
+    const rows = yield {
+      sql: `SELECT ${MODULE_COLUMNS} FROM Module WHERE ${sql} ORDER BY modid, cmdid`,
+      params,
+    };
+    for (const row of rows) found.push(moduleRowOf(row));
+  }
+  return found;
+}
+
+/** The next {@linkcode MODULE_PAGE_ROWS} rows after a module, or the first; see there. */
+export function* modulePageScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  after: ModuleKey | undefined,
+): Script<ModuleRow[]> {
+  if (!shape.modules) return [];
+  const { modId, cmdId } = after ?? { modId: -1, cmdId: -1 };
+  const rows = yield {
+    sql: `SELECT ${MODULE_COLUMNS} FROM Module WHERE modid > ? OR (modid = ? AND cmdid > ?) ` +
+      "ORDER BY modid, cmdid LIMIT ?",
+    params: [modId, modId, cmdId, MODULE_PAGE_ROWS[dialect]],
+  };
+  return rows.map(moduleRowOf);
+}
+
+function* writeDraftScript(draft: ModuleDraft, nowS: number): Script<void> {
+  const { key: { modId, cmdId }, name, policy, stored } = draft;
+  if (stored === undefined) {
+    yield {
+      sql: `INSERT INTO Module(${MODULE_COLUMNS}) VALUES (?, ?, ?, ?, ?)`,
+      params: [modId, cmdId, name, policy, nowS],
+    };
+  } else {
+    yield {
+      sql: "UPDATE Module SET name = ?, policy = ?, updated_at = ? WHERE modid = ? AND cmdid = ?",
+      params: [name, policy, nowS, modId, cmdId],
+    };
+  }
+}
+
+/**
+ * Applies validated changes; must run inside a write transaction.
+ *
+ * @throws {StoreError} for good, when the table is missing.
+ * @throws {LimitError} when the table would have more than `MODULE_ROWS_MAX` rows.
+ */
+export function* setModulesScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  changes: readonly ModuleChange[],
+): Script<EditResult> {
+  if (!shape.modules) throw new StoreError("Table Module must exist: run the migrations", false);
+  const locked = yield* lockVersionScript(dialect);
+  const plan = planModules(yield* someRowsScript(changes), changes);
+  if (plan.length === 0) return { changed: [], version: locked.version };
+  const [count] = yield { sql: "SELECT COUNT(*) AS n FROM Module" };
+  const added = plan.filter(({ stored }) => stored === undefined).length;
+  if (added > 0 && numberOf(count?.n) + added > MODULE_ROWS_MAX) {
+    throw new LimitError(
+      "MODULE_ROWS_MAX",
+      `Modules with a name or policy must be at most ${MODULE_ROWS_MAX}: ` +
+        `${numberOf(count?.n)} exist, ${added} more are asked for`,
+    );
+  }
+  for (const draft of plan) yield* writeDraftScript(draft, locked.nowS);
+  const changed = plan.map(({ key }) => key);
+  const version = yield* recordChangesScript(shape, locked, changed, false);
+  return { changed, version };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PushGuard } from "../../../feed/push_guard.ts";
+import { PushGuard } from "../../../feed/route_subscriber.ts";
 import { heldRoutes } from "./held_routes.ts";
 import type { ServiceRow } from "../shell/types.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { RoutePart } from "../proto/codec.ts";
-import { ROUTE_PARTS_MAX, RouteParts, ROUTES_INCOMPLETE_MAX } from "./route_parts.ts";
+import { ROUTE_PARTS_MAX, RouteParts, ROUTES_INCOMPLETE_MAX } from "./route_subscriber.ts";
 
 const part = (number: number, partCount: number, more: Partial<RoutePart> = {}): RoutePart => ({
   modId: 1,

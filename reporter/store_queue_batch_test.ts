@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { CallStatusRow } from "../sql/store.ts";
-import { StatusBatch } from "./status_rows.ts";
+import { StatusBatch } from "./store_queue.ts";
 
 function row(modId: number, succCount: number): CallStatusRow {
   return {

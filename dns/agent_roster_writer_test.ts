@@ -4,8 +4,8 @@ import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { StoreError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
 import type { ServiceInstance } from "../sql/store.ts";
-import type { AgentSighting } from "./agent_roster.ts";
-import { AGENT_ROUND_MS, AgentWriter } from "./agent_writer.ts";
+import { AGENT_ROUND_MS, AgentWriter } from "./agent_roster.ts";
+import type { AgentSighting } from "./route_loop.ts";
 
 function agent(ip: number): AgentSighting {
   return {

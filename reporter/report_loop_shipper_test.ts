@@ -7,7 +7,7 @@ import {
   SHIP_DELAY_MS,
   SHIP_ROWS_MAX,
   unpackRows,
-} from "./status_rows.ts";
+} from "./report_loop.ts";
 
 function row(modId: number, succCount: number): ReportedRow {
   return {

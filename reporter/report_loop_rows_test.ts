@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { packRows, type ReportedRow, rowsOf, unpackRows } from "./status_rows.ts";
+import { packRows, type ReportedRow, rowsOf, unpackRows } from "./report_loop.ts";
 
 const uint32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const total = fc.option(fc.integer({ min: 0, max: 2 ** 53 - 1 }), { nil: undefined });

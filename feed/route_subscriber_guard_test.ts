@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { PushGuard } from "./push_guard.ts";
+import { PushGuard } from "./route_subscriber.ts";
 
 const HOLD_MS = 60_000;
 
