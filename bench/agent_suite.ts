@@ -11,7 +11,7 @@ import {
   startEchoTarget,
   startSink,
 } from "./agent_servers.ts";
-import type { Bench, LoadOptions, LoadResult, Suite } from "./harness.ts";
+import { type Bench, cpuMicros, type LoadOptions, type LoadResult, type Suite } from "./harness.ts";
 import { missingRow, type Row, rowOf, type Target } from "./rows.ts";
 
 /** A peer that gives no first node in this time is not there. */
@@ -41,12 +41,7 @@ interface LoadKind {
 const FAST_OVER_PORTABLE = "agent get_host, 64 in flight: fast path over portable path";
 
 function cpu(target?: Target): Metric {
-  return {
-    name: "server CPU",
-    unit: "us",
-    target,
-    of: ({ cpuSeconds, ok }) => cpuSeconds < 0 ? NaN : cpuSeconds / ok * 1e6,
-  };
+  return { name: "server CPU", unit: "us", target, of: cpuMicros };
 }
 
 function throughput(target?: Target): Metric {

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { sleep } from "../reactor/time/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import { openStore, type RouteEdit } from "../sql/mod.ts";
 import { randomSecret, secretHash } from "../control/access/secrets.ts";
+import { fillStore } from "./fill_store.ts";
 import type { Bench, BenchRuntime, Suite } from "./harness.ts";
 import { missingRow, type Row, rowOf } from "./rows.ts";
 import { ServerProcess } from "./server_process.ts";
@@ -28,24 +28,10 @@ interface Target {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-const EDITS_AT_ONCE = 2000;
-
 /** Routes, and a viewer with a token; gives the token. */
 async function fill(url: string, modules: number): Promise<string> {
-  const store = await openStore(url);
-  try {
-    await store.migrate();
-    const edits = Array.from({ length: modules * NODES }, (_, index): RouteEdit => ({
-      op: "add",
-      modId: 1 + Math.floor(index / NODES),
-      cmdId: 1,
-      ip: 0xc0a80001 + index % NODES,
-      port: 7777,
-    }));
-    for (let at = 0; at < edits.length; at += EDITS_AT_ONCE) {
-      await store.editRoutes(edits.slice(at, at + EDITS_AT_ONCE));
-    }
-    const secret = `lars_${randomSecret()}`;
+  const secret = `lars_${randomSecret()}`;
+  await fillStore(url, modules, NODES, async (store) => {
     const outcome = "done" as const;
     const audit = { atMs: 1, who: "bench", target: "", outcome, detail: "", address: "" };
     await store.console.addUser({
@@ -66,10 +52,8 @@ async function fill(url: string, modules: number): Promise<string> {
       expiresAtMs: 0,
       usedAtMs: 0,
     }, { ...audit, action: "token.add" });
-    return secret;
-  } finally {
-    await store.close();
-  }
+  });
+  return secret;
 }
 
 async function ask({ base, headers }: Target, path: string): Promise<Response> {

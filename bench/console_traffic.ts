@@ -4,6 +4,7 @@ import { setRepeating } from "../reactor/time/clock.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { type CallStatusRow, openStore } from "../sql/mod.ts";
+import { tellReady } from "./program.ts";
 
 /** Each node is reported on once a second, a tenth of them every 100 ms. */
 const PARTS = 10;
@@ -48,4 +49,4 @@ async function write(): Promise<void> {
 
 // A write that fails ends the program: then the console has no traffic, and the rows say nothing.
 setRepeating(systemClock, PART_MS, () => void write());
-runtime.writeStdout(JSON.stringify({ event: "ready", addresses: [] }) + "\n");
+tellReady();

@@ -3,6 +3,7 @@
 import { runtime } from "../reactor/runtime/mod.ts";
 import { processCases } from "./core_suite.ts";
 import { measure } from "./measure.ts";
+import { tell } from "./program.ts";
 
 const [subject, length, ...only] = runtime.args;
 const options = length === "smoke" ? { rounds: 1, roundMs: 1 } : { rounds: 5, roundMs: 30 };
@@ -11,4 +12,4 @@ const cases = processCases().filter(({ name }) =>
   only.some((text) => name.toLowerCase().includes(text.toLowerCase()))
 );
 const rows = cases.map((one) => measure(one, subject, options));
-runtime.writeStdout(JSON.stringify(rows) + "\n");
+tell(rows);

@@ -40,8 +40,6 @@ export const coreSuite: Suite = {
       }
     }
     const rows = mergeRounds(all);
-    const names = [...new Set(rows.map((row) => row.name))];
-    if (names.length === 0) return [missingRow("core", "", "no runtime was found")];
-    return names.flatMap((name) => rows.filter((row) => row.name === name));
+    return rows.length === 0 ? [missingRow("core", "", "no runtime was found")] : rows;
   },
 };

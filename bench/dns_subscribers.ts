@@ -6,10 +6,11 @@ import {
   encodeGetRouteRequest,
   encodeRouteChanged,
 } from "../proto/codec.ts";
-import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
-import { runtime, type Stream } from "../reactor/runtime/mod.ts";
+import { encodeFrame } from "../reactor/frame.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { openStore } from "../sql/mod.ts";
+import { connectFrames, tell } from "./program.ts";
 
 const MODULE = { modId: 1, cmdId: 1 };
 /** Connects under way at once: less than a listener's backlog. */
@@ -19,25 +20,11 @@ const PUSH_MS_MAX = 20_000;
 
 const [port, count, rounds] = runtime.args.slice(1).map(Number);
 const store = await openStore(runtime.args[0]);
-const { signal } = new AbortController();
 
 /** Subscribers that have the node with `wantedIp`. */
 let informed = 0;
 let wantedIp = 0;
 let onAll: () => void = () => undefined;
-
-function connect(onFrame: (msgId: number, body: Uint8Array) => void): Promise<Stream> {
-  return runtime.connectTcp({ hostname: "127.0.0.1", port, signal }).then((stream) => {
-    const decoder = new FrameDecoder(stream.copyBelowBytes);
-    stream.start({
-      onData: (chunk) => decoder.push(chunk, onFrame),
-      onDrain: () => undefined,
-      onEnd: () => runtime.exit(3),
-      onClose: () => runtime.exit(4),
-    });
-    return stream;
-  });
-}
 
 /** Resolves when all subscribers have a route that holds `ip`. */
 function allHave(ip: number): Promise<void> {
@@ -63,7 +50,7 @@ function onRoute(msgId: number, body: Uint8Array): void {
 
 async function subscribeMany(left: { count: number }): Promise<void> {
   while (left.count-- > 0) {
-    const stream = await connect(onRoute);
+    const stream = await connectFrames(port, onRoute);
     stream.write(encodeFrame(MessageId.GetRouteRequest, encodeGetRouteRequest(MODULE)));
   }
 }
@@ -72,7 +59,7 @@ const first = allHave(1);
 const left = { count };
 await Promise.all(Array.from({ length: CONNECTING_MAX }, () => subscribeMany(left)));
 await first;
-const writer = await connect(() => undefined);
+const writer = await connectFrames(port, () => undefined);
 const times: number[] = [];
 for (let round = 0; round < rounds; round++) {
   const all = allHave(1000 + round);
@@ -82,5 +69,5 @@ for (let round = 0; round < rounds; round++) {
   await all;
   times.push(systemClock.nowMs() - startMs);
 }
-runtime.writeStdout(JSON.stringify(times) + "\n");
+tell(times);
 runtime.exit(0);

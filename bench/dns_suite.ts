@@ -2,14 +2,12 @@
 
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { runtime } from "../reactor/runtime/mod.ts";
 import { openStore } from "../sql/mod.ts";
-import type { Bench, BenchRuntime, Suite } from "./harness.ts";
+import { type Bench, type BenchRuntime, openFilesFault, type Suite } from "./harness.ts";
 import { missingRow, type Row, rowOf } from "./rows.ts";
 import type { ServerProcess } from "./server_process.ts";
 
 const SUBSCRIBERS = 10_000;
-const OTHER_FILES = 200;
 const ROWS = 1_000_000;
 const NODES_PER_MODULE = 20;
 const PUSH_ROW = "dns: a change by our own writer reaches the last of 10,000 subscribers";
@@ -44,19 +42,15 @@ function startDns(
   url: string,
   reloadSeconds: number,
 ): Promise<ServerProcess> {
-  const flags = ["--reactor-port", "0", "--reactor-max-conn", String(SUBSCRIBERS + 100)];
   const times = ["--dns-poll-interval", "1", "--dns-reload-interval", String(reloadSeconds)];
-  const rest = ["--json", "--log-level", "error", "--store-url", url];
-  return bench.start(`dns on ${on.name}`, on.command("dns/main.ts", ...flags, ...times, ...rest));
+  const max = ["--reactor-max-conn", String(SUBSCRIBERS + 100)];
+  return bench.startService("dns", on, url, ...max, ...times);
 }
 
 async function pushRow(bench: Bench, on: BenchRuntime): Promise<Row> {
   const subscribers = bench.smoke ? 100 : SUBSCRIBERS;
-  const filesMax = runtime.openFilesMax() ?? Infinity;
-  if (filesMax < subscribers + OTHER_FILES) {
-    const why = `the limit on open files is ${filesMax}: ulimit -n ${subscribers + OTHER_FILES}`;
-    return missingRow(PUSH_ROW, on.name, why);
-  }
+  const why = openFilesFault(subscribers);
+  if (why !== undefined) return missingRow(PUSH_ROW, on.name, why);
   const path = join(bench.directory, `push-${on.name}.db`);
   const url = `sqlite:${path}`;
   await fill(url, path, 1000);
@@ -115,8 +109,6 @@ export const dnsSuite: Suite = {
         rows.push(...await readRows(bench, on));
       }
     }
-    return [PUSH_ROW, REST_ROW, READ_ROW].flatMap((name) =>
-      rows.filter((row) => row.name === name)
-    );
+    return rows;
   },
 };

@@ -8,7 +8,7 @@ import {
   startAgent,
   startSink,
 } from "./agent_servers.ts";
-import type { Bench, BenchRuntime, Suite } from "./harness.ts";
+import { type Bench, type BenchRuntime, cpuMicros, type Suite } from "./harness.ts";
 import { type Row, rowOf } from "./rows.ts";
 
 /** A module for each port of the agent, of one node each: what the others are compared with. */
@@ -64,8 +64,7 @@ async function measure(bench: Bench, on: BenchRuntime, sizes: readonly Size[]): 
       name: sizeName(size),
       measure: async (): Promise<number> => {
         const load = { server, ports: 3, modules: size.modules, pid, window: WINDOW } as const;
-        const { cpuSeconds, ok } = await bench.load("closed", { ...load, ms: bench.roundMs });
-        return cpuSeconds < 0 ? NaN : cpuSeconds / ok * 1e6;
+        return cpuMicros(await bench.load("closed", { ...load, ms: bench.roundMs }));
       },
     })),
     Math.min(3, bench.rounds),

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Address } from "../reactor/address.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
+import { sleep } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { cpuSeconds, findProgram, processorCount } from "./machine.ts";
 import { compileTools, type NativeTools } from "./native_tools.ts";
@@ -89,6 +90,23 @@ export interface LoadResult {
   readonly cpuSeconds: number;
   readonly p50us: number;
   readonly p99us: number;
+}
+
+/** Microseconds of the server's processor time for each right answer; NaN when unknown. */
+export function cpuMicros({ cpuSeconds, ok }: Pick<LoadResult, "cpuSeconds" | "ok">): number {
+  return cpuSeconds < 0 ? NaN : cpuSeconds / ok * 1e6;
+}
+
+/** Descriptors that a server needs beside its connections. */
+const OTHER_FILES = 200;
+
+/** Why a server cannot have so many connections; undefined when it can. */
+export function openFilesFault(connections: number): string | undefined {
+  const filesMax = runtime.openFilesMax() ?? Infinity;
+  const wanted = connections + OTHER_FILES;
+  return filesMax < wanted
+    ? `the limit on open files is ${filesMax}: ulimit -n ${wanted}`
+    : undefined;
 }
 
 /** A load that has had no answer in less than this time is given more. */
@@ -249,6 +267,18 @@ export class Bench {
     return server;
   }
 
+  /** Starts dns or reporter on a database, on any port. */
+  startService(
+    service: "dns" | "reporter",
+    on: BenchRuntime,
+    url: string,
+    ...more: readonly string[]
+  ): Promise<ServerProcess> {
+    const flags = ["--json", "--reactor-port", "0", "--store-url", url, "--log-level", "error"];
+    const argv = on.command(`${service}/main.ts`, ...flags, ...more);
+    return this.start(`${service} on ${on.name}`, argv);
+  }
+
   /** Runs a program on the processor of load generators; gives its standard output. */
   async runLoad(argv: readonly string[]): Promise<string> {
     return await runProgram(this.onLoadProcessor(argv));
@@ -342,8 +372,8 @@ export class Bench {
   }
 
   /** Waits. */
-  async pause(ms: number): Promise<void> {
-    await new Promise<void>((resolve) => void systemClock.setTimer(ms, resolve));
+  pause(ms: number): Promise<void> {
+    return sleep(systemClock, ms);
   }
 
   /** Stops what a suite has started, ready or not: a suite may have failed beside its start. */

@@ -14,6 +14,7 @@ import {
   rowNames,
 } from "./in_process_rows.ts";
 import { type Row, rowOf, type Target } from "./rows.ts";
+import { tell } from "./program.ts";
 
 /** Keys of the rows of each policy. */
 const KEYS = 1000;
@@ -145,4 +146,4 @@ const rows = [
   ...IN_PROCESS_SIZES.flatMap((size) => rowsOf(size, subject, isSmoke)),
   ...POLICY_NAMES.map((policy) => policyRow(policy, subject, isSmoke)),
 ];
-runtime.writeStdout(JSON.stringify(rows) + "\n");
+tell(rows);

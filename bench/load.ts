@@ -12,8 +12,10 @@ import { readDatagram } from "../proto/wire.ts";
 import { agentPortIndex, MessageId } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import { runtime, type UdpSocket } from "../reactor/runtime/mod.ts";
+import { sleep } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { cpuSeconds } from "./machine.ts";
+import { readWords } from "./program.ts";
 
 const CMD_ID = 1;
 /** Questions without an answer for this time are lost, and asked anew. */
@@ -24,22 +26,12 @@ const OPEN_STEP_MS = 1;
 const [mode, ...words] = runtime.args;
 const split = words.indexOf("--");
 const program = split < 0 ? [] : words.slice(split + 1);
-const keys = new Map(
-  words.slice(0, split < 0 ? words.length : split).map((word) => {
-    const [name, value] = word.split("=");
-    return [name, value] as const;
-  }),
-);
-
-function number(name: string, otherwise: number): number {
-  return Number(keys.get(name) ?? otherwise);
-}
-
-const hostname = keys.get("host") ?? "127.0.0.1";
-const [port, ports, modules] = [number("port", 0), number("ports", 1), number("modules", 1)];
+const { text, number } = readWords(words.slice(0, split < 0 ? words.length : split));
+const hostname = text("host", "127.0.0.1");
+const [port, ports, modules] = [number("port"), number("ports", 1), number("modules", 1)];
 const durationMs = number("ms", 500);
-const echo = number("echo", 0) === 1;
-const pid = number("pid", 0);
+const echo = number("echo") === 1;
+const pid = number("pid");
 
 interface Question {
   readonly modId: number;
@@ -121,17 +113,13 @@ class Load {
   }
 }
 
-function wait(ms: number): Promise<void> {
-  return new Promise((resolve) => void systemClock.setTimer(ms, resolve));
-}
-
 /** Lets `load` run for the warm-up, then measures it. */
 async function measured(load: Load): Promise<string> {
-  await wait(number("warmup", 50));
+  await sleep(systemClock, number("warmup", 50));
   load.reset();
   const cpu = cpuSeconds(pid);
   const startMs = systemClock.nowMs();
-  await wait(durationMs);
+  await sleep(systemClock, durationMs);
   const cpuEnd = cpuSeconds(pid);
   const known = cpu !== undefined && cpuEnd !== undefined;
   return result(load, startMs, known ? cpuEnd - cpu : -1);
@@ -155,7 +143,7 @@ function result(load: Load, startMs: number, cpu: number): string {
 
 async function closed(load: Load): Promise<string> {
   const window = number("window", 16);
-  const withReport = number("report", 0) === 1;
+  const withReport = number("report") === 1;
   load.onAnswer = (answer) => {
     if (withReport) load.report(answer);
     load.ask();

@@ -8,6 +8,7 @@ import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
 import { StoreQueue } from "../reporter/store_queue.ts";
 import { type CallStatusRow, openStore } from "../sql/mod.ts";
+import { tell } from "./program.ts";
 
 /** As `[reporter] db_thread_cnt` has it by default; one connection each. */
 const QUEUES = 3;
@@ -98,5 +99,5 @@ for (let round = 0; round < rounds; round++) {
   samples.batched.push(await timed(batchedRows, batched));
 }
 await Promise.all(stores.map((store) => store.close()));
-runtime.writeStdout(JSON.stringify(samples) + "\n");
+tell(samples);
 runtime.exit(0);

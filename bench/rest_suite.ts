@@ -3,7 +3,6 @@
 import { join } from "node:path";
 import { messageOf } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import { openStore, type RouteEdit } from "../sql/mod.ts";
 import {
   agentFlags,
   freePorts,
@@ -13,6 +12,7 @@ import {
   routeCache,
   startSink,
 } from "./agent_servers.ts";
+import { fillStore } from "./fill_store.ts";
 import type { Bench, BenchRuntime, Suite } from "./harness.ts";
 import { residentBytes } from "./machine.ts";
 import { missingRow, type Row, rowOf, type Target } from "./rows.ts";
@@ -95,34 +95,14 @@ async function forms(bench: Bench): Promise<{ forms: Form[]; missing: Row[] }> {
   return { forms: [...all, ...compiled], missing: [] };
 }
 
-/** A database with the modules (1, 1) to (100, 1) of 20 nodes each. */
-export async function fillStore(url: string): Promise<void> {
-  const store = await openStore(url);
-  try {
-    await store.migrate();
-    const edits: RouteEdit[] = [];
-    for (let modId = 1; modId <= REST_MODULES; modId++) {
-      for (let i = 1; i <= REST_NODES; i++) {
-        edits.push({ op: "add", modId, cmdId: 1, ip: 0xc0a80000 + i, port: 7777 });
-      }
-    }
-    await store.editRoutes(edits);
-  } finally {
-    await store.close();
-  }
-}
-
 /** Dns and reporter on a database of their own; gives the flags that link an agent to them. */
 async function startUpstream(bench: Bench): Promise<string[]> {
   const url = `sqlite:${join(bench.directory, "rest.db")}`;
-  await fillStore(url);
+  await fillStore(url, REST_MODULES, REST_NODES);
   const on = bench.runtimes[bench.runtimes.length - 1];
-  const service = async (name: "dns" | "reporter"): Promise<string> => {
-    const flags = ["--json", "--reactor-port", "0", "--store-url", url, "--log-level", "error"];
-    const server = await bench.start(name, on.command(`${name}/main.ts`, ...flags));
-    return `127.0.0.1:${server.addresses[0].port}`;
-  };
-  const [dns, reporter] = await Promise.all([service("dns"), service("reporter")]);
+  const names = ["dns", "reporter"] as const;
+  const servers = await Promise.all(names.map((name) => bench.startService(name, on, url)));
+  const [dns, reporter] = servers.map(({ addresses: [{ port }] }) => `127.0.0.1:${port}`);
   return ["--dnsserver-ip", dns, "--reporter-ip", reporter];
 }
 

@@ -12,9 +12,10 @@ import type { Address } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
+import { fillStore } from "./fill_store.ts";
 import type { Bench, Suite } from "./harness.ts";
 import { pidOfPort } from "./machine.ts";
-import { fillStore, REST_MODULES, REST_NODES } from "./rest_suite.ts";
+import { REST_MODULES, REST_NODES } from "./rest_suite.ts";
 import { missingRow, type Row, rowOf } from "./rows.ts";
 
 const DNS_ROW = "dns: get_route of 20 nodes, 16 in flight: server CPU";
@@ -36,14 +37,28 @@ interface Server {
   readonly pid: number | undefined;
 }
 
-/** Connects; a connection that lives longer than `ms` is ended as one without an answer. */
-function open({ hostname, port }: Address, ms: number): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, hostname, () => resolve(socket));
-    const timer = systemClock.setTimer(ms, () => socket.destroy(new Error("no answer in time")));
-    socket.once("close", () => timer.cancel());
-    socket.once("error", reject);
-  });
+/**
+ * Runs `work` with a connection, until it calls `done`.
+ *
+ * @param ms A connection that lives longer is ended as one without an answer.
+ */
+async function talk(
+  { hostname, port }: Address,
+  ms: number,
+  work: (socket: Socket, done: () => void) => void,
+): Promise<void> {
+  const socket = connect(port, hostname);
+  const timer = systemClock.setTimer(ms, () => socket.destroy(new Error("no answer in time")));
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once("connect", () => work(socket, resolve));
+      socket.on("error", reject);
+      socket.on("close", () => reject(new Error("closed by the server")));
+    });
+  } finally {
+    timer.cancel();
+    socket.destroy();
+  }
 }
 
 function requestFrame(modId: number): Uint8Array {
@@ -52,32 +67,25 @@ function requestFrame(modId: number): Uint8Array {
 
 /** Asks for routes for `ms`; gives the number of answers with nodes. */
 async function askRoutes({ address }: Server, ms: number): Promise<number> {
-  const socket = await open(address, ms + ANSWER_MS_MAX);
   const decoder = new FrameDecoder();
   const endMs = systemClock.nowMs() + ms;
   let next = 0;
   let answered = 0;
-  const ask = (): void => {
-    next = next % REST_MODULES + 1;
-    socket.write(requestFrame(next));
-  };
-  try {
-    await new Promise<void>((resolve, reject) => {
-      socket.on("error", reject);
-      socket.on("close", () => reject(new Error("closed by the server")));
-      socket.on("data", (chunk: Uint8Array) => {
-        decoder.push(chunk, (msgId, body) => {
-          if (msgId !== MessageId.GetRouteResponse) return;
-          if (decodeGetRouteResponse(body).hosts.length > 0) answered++;
-          if (systemClock.nowMs() < endMs) ask();
-          else resolve();
-        });
+  await talk(address, ms + ANSWER_MS_MAX, (socket, done) => {
+    const ask = (): void => {
+      next = next % REST_MODULES + 1;
+      socket.write(requestFrame(next));
+    };
+    socket.on("data", (chunk: Uint8Array) => {
+      decoder.push(chunk, (msgId, body) => {
+        if (msgId !== MessageId.GetRouteResponse) return;
+        if (decodeGetRouteResponse(body).hosts.length > 0) answered++;
+        if (systemClock.nowMs() < endMs) ask();
+        else done();
       });
-      for (let i = 0; i < WINDOW; i++) ask();
     });
-  } finally {
-    socket.destroy();
-  }
+    for (let i = 0; i < WINDOW; i++) ask();
+  });
   if (answered === 0) throw new Error(`no route of the modules (1, 1) to (${REST_MODULES}, 1)`);
   return answered;
 }
@@ -98,19 +106,12 @@ function reportFrame(modId: number): Uint8Array {
 }
 
 async function sendReports(bench: Bench, { address }: Server): Promise<number> {
-  const socket = await open(address, SEND_MS_MAX);
   const reports = bench.smoke ? 50 : REPORTS;
-  try {
-    await new Promise<void>((resolve, reject) => {
-      socket.on("error", reject);
-      socket.on("close", () => reject(new Error("closed by the server")));
-      for (let i = 1; i < reports; i++) socket.write(reportFrame(i % REST_MODULES + 1));
-      socket.write(reportFrame(REST_MODULES), () => resolve());
-    });
-    await bench.pause(bench.smoke ? 20 : REPORTER_SETTLE_MS);
-  } finally {
-    socket.destroy();
-  }
+  const settleMs = bench.smoke ? 20 : REPORTER_SETTLE_MS;
+  await talk(address, SEND_MS_MAX, (socket, done) => {
+    for (let i = 1; i < reports; i++) socket.write(reportFrame(i % REST_MODULES + 1));
+    socket.write(reportFrame(REST_MODULES), () => systemClock.setTimer(settleMs, done));
+  });
   return reports;
 }
 
@@ -125,9 +126,8 @@ async function cost(bench: Bench, server: Server, work: () => Promise<number>): 
 async function startOurs(bench: Bench, service: "dns" | "reporter"): Promise<Server[]> {
   return await Promise.all(bench.subjects.map(async (on): Promise<Server> => {
     const url = `sqlite:${join(bench.directory, `${service}-${on.name}.db`)}`;
-    await fillStore(url);
-    const flags = ["--json", "--reactor-port", "0", "--store-url", url, "--log-level", "error"];
-    const server = await bench.start(service, on.command(`${service}/main.ts`, ...flags));
+    await fillStore(url, REST_MODULES, REST_NODES);
+    const server = await bench.startService(service, on, url);
     return { name: on.name, address: server.addresses[0], pid: server.pid };
   }));
 }
@@ -156,7 +156,7 @@ async function rowsOf(
     measure: () => cost(bench, server, () => work(server)),
   })));
   await bench.stopServers();
-  const reference = { reference: undefined, referenceValues: undefined };
+  const reference = { reference: "peer", referenceValues: samples.get("peer") };
   return [
     ...servers.map((server) =>
       rowOf({
@@ -164,10 +164,7 @@ async function rowsOf(
         subject: server.name,
         unit: "us",
         values: samples.get(server.name) ?? [],
-        ...(server.name === "peer" || address === undefined ? reference : {
-          reference: "peer",
-          referenceValues: samples.get("peer"),
-        }),
+        ...(server.name === "peer" ? {} : reference),
       })
     ),
     ...rows,

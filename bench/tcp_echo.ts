@@ -3,6 +3,7 @@
 
 import { Buffer } from "node:buffer";
 import { createServer, type Socket } from "node:net";
+import type { Address } from "../reactor/address.ts";
 import { BatchLoop, serveLoop } from "../reactor/fast/batch_loop.ts";
 import { BatchTcp } from "../reactor/fast/batch_tcp.ts";
 import type { Clock } from "../reactor/time/clock.ts";
@@ -13,12 +14,13 @@ import { MessageRouter } from "../reactor/message_router.ts";
 import { runtime, type TcpTransport } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { type Connection, TcpServer } from "../reactor/tcp/tcp_server.ts";
+import { tellReady } from "./program.ts";
 
 /** Room for the 10,000 of a measurement. */
 const CONNECTIONS_MAX = 11_000;
 const BACKLOG = 511;
 
-async function startOurs(clock: Clock, transport?: TcpTransport): Promise<number> {
+function startOurs(clock: Clock, transport?: TcpTransport): Promise<Address> {
   const router = new MessageRouter<Connection>();
   router.add(1, (body, peer) => void peer.send(1, body));
   const server = new TcpServer({
@@ -30,14 +32,14 @@ async function startOurs(clock: Clock, transport?: TcpTransport): Promise<number
     log: silentLogger,
     connectionsMax: CONNECTIONS_MAX,
   });
-  return (await server.listen()).port;
+  return server.listen();
 }
 
 /** Serves until the process is ended. */
 async function serveFast(): Promise<void> {
   const clock = new LoopClock(systemClock);
   const loop = new BatchLoop(() => systemClock.nowMs());
-  tellReady(await startOurs(clock, new BatchTcp(loop)));
+  tellReady([await startOurs(clock, new BatchTcp(loop))]);
   await serveLoop(loop, clock, () => true);
 }
 
@@ -65,22 +67,18 @@ function echo(socket: Socket): void {
   });
 }
 
-function startNode(): Promise<number> {
+function startNode(): Promise<Address> {
   const server = createServer(echo);
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen({ port: 0, host: "127.0.0.1", backlog: BACKLOG }, () => {
       const address = server.address();
-      resolve(address !== null && typeof address === "object" ? address.port : 0);
+      const port = address !== null && typeof address === "object" ? address.port : 0;
+      resolve({ hostname: "127.0.0.1", port });
     });
   });
 }
 
-function tellReady(port: number): void {
-  const ready = { event: "ready", addresses: [`127.0.0.1:${port}`] };
-  runtime.writeStdout(JSON.stringify(ready) + "\n");
-}
-
 const [kind] = runtime.args;
 if (kind === "fast") await serveFast();
-else tellReady(await (kind === "node" ? startNode() : startOurs(systemClock)));
+else tellReady([await (kind === "node" ? startNode() : startOurs(systemClock))]);

@@ -2,20 +2,14 @@
 
 import { encodeFrame, FrameDecoder } from "../reactor/frame.ts";
 import { runtime, type Stream } from "../reactor/runtime/mod.ts";
+import { sleep } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { cpuSeconds } from "./machine.ts";
+import { readWords, tell, tellReady } from "./program.ts";
 
 const BODY_BYTES = 21;
 
-const keys = new Map(runtime.args.map((word) => {
-  const [name, value] = word.split("=");
-  return [name, value] as const;
-}));
-
-function number(name: string): number {
-  return Number(keys.get(name) ?? 0);
-}
-
+const { text, number } = readWords(runtime.args);
 const frame = encodeFrame(1, new Uint8Array(BODY_BYTES).fill(7));
 let answers = 0;
 
@@ -29,7 +23,7 @@ function write(stream: Stream, count: number): void {
 async function connect(): Promise<Stream> {
   const { signal } = new AbortController();
   const stream = await runtime.connectTcp({
-    hostname: keys.get("host") ?? "127.0.0.1",
+    hostname: text("host", "127.0.0.1"),
     port: number("port"),
     signal,
   });
@@ -51,27 +45,22 @@ async function connect(): Promise<Stream> {
   return stream;
 }
 
-function wait(ms: number): Promise<void> {
-  return new Promise((resolve) => void systemClock.setTimer(ms, resolve));
-}
-
 const streams: Stream[] = [];
 while (streams.length < number("connections")) streams.push(await connect());
 if (number("window") === 0) {
-  runtime.writeStdout('{"event":"ready","addresses":[]}\n');
+  tellReady();
 } else {
   for (const stream of streams) write(stream, number("window"));
-  await wait(number("warmup"));
+  await sleep(systemClock, number("warmup"));
   answers = 0;
   const cpu = cpuSeconds(number("pid"));
   const startMs = systemClock.nowMs();
-  await wait(number("ms"));
+  await sleep(systemClock, number("ms"));
   const used = (cpuSeconds(number("pid")) ?? NaN) - (cpu ?? NaN);
-  const result = {
+  tell({
     ok: answers,
     seconds: (systemClock.nowMs() - startMs) / 1000,
     cpuSeconds: Number.isFinite(used) ? used : -1,
-  };
-  runtime.writeStdout(JSON.stringify(result) + "\n");
+  });
   runtime.exit(0);
 }

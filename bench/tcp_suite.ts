@@ -2,17 +2,21 @@
 
 import type { Address } from "../reactor/address.ts";
 import { batchTcpFault } from "../reactor/fast/batch_tcp.ts";
-import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import type { Bench, BenchRuntime, Suite } from "./harness.ts";
+import {
+  type Bench,
+  type BenchRuntime,
+  cpuMicros,
+  type LoadResult,
+  openFilesFault,
+  type Suite,
+} from "./harness.ts";
 import { pidOfPort, residentBytes } from "./machine.ts";
 import { compileNative } from "./native_tools.ts";
 import { missingRow, type Row, rowOf, type Target } from "./rows.ts";
 import { ServerProcess } from "./server_process.ts";
 
 const IDLE_CONNECTIONS = 10_000;
-/** Descriptors that a server needs beside its connections. */
-const OTHER_FILES = 200;
 const IDLE_ROW = `TCP, ${IDLE_CONNECTIONS.toLocaleString("en")} idle connections: memory of each`;
 /** Time for accepting and garbage collection to settle. */
 const SETTLE_MS = 1500;
@@ -94,11 +98,8 @@ async function measure(
   for (let ms = bench.roundMs / 2;; ms *= 4) {
     const times = { ms, warmup: bench.smoke ? 5 : 60 };
     const argv = [...command, ...words(server, { connections, window, ...times })];
-    const { ok, cpuSeconds } = JSON.parse(await bench.runLoad(argv)) as {
-      ok: number;
-      cpuSeconds: number;
-    };
-    if (ok > 0) return cpuSeconds < 0 ? NaN : cpuSeconds / ok * 1e6;
+    const result = JSON.parse(await bench.runLoad(argv)) as Pick<LoadResult, "ok" | "cpuSeconds">;
+    if (result.ok > 0) return cpuMicros(result);
     if (!bench.smoke || ms > 500) throw new Error(`${server.name} gives no answer: ${load.row}`);
   }
 }
@@ -150,11 +151,8 @@ async function idleRow(
   const fault = path === "fast" ? batchTcpFault(systemClock) : undefined;
   if (fault !== undefined) return missingRow(IDLE_ROW, subject, fault);
   const connections = bench.smoke ? 100 : IDLE_CONNECTIONS;
-  const filesMax = runtime.openFilesMax() ?? Infinity;
-  if (filesMax < connections + OTHER_FILES) {
-    const why = `the limit on open files is ${filesMax}: ulimit -n ${connections + OTHER_FILES}`;
-    return missingRow(IDLE_ROW, subject, why);
-  }
+  const why = openFilesFault(connections);
+  if (why !== undefined) return missingRow(IDLE_ROW, subject, why);
   const server = await startEcho(bench, on, path);
   const argv = [...loadCommand(bench), ...words(server, { connections: 10, window: 1, ms: 200 })];
   await bench.runLoad(argv); // So that code and heap are there before the first look.
@@ -190,7 +188,6 @@ export const tcpSuite: Suite = {
         await bench.stopServers();
       }
     }
-    const order = [...LOADS.map(({ row }) => row), IDLE_ROW];
-    return order.flatMap((name) => rows.filter((row) => row.name === name));
+    return rows;
   },
 };

@@ -3,11 +3,12 @@
 import { decodeGetHostRequest, frameGetHostResponse } from "../proto/codec.ts";
 import { readDatagram } from "../proto/wire.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import { type Address, formatAddress } from "../reactor/address.ts";
+import type { Address } from "../reactor/address.ts";
 import { BindError } from "../reactor/errors.ts";
 import { nextInt } from "../reactor/time/rng.ts";
 import { runtime, type UdpSocket } from "../reactor/runtime/mod.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
+import { tellReady } from "./program.ts";
 
 const HOST = { ip: 3232235953, port: 7777 };
 const TRIES_MAX = 200;
@@ -50,5 +51,4 @@ let sockets: UdpSocket[] | undefined;
 for (let attempt = 0; sockets === undefined && attempt < TRIES_MAX; attempt++) {
   sockets = await bindAll(20_000 + nextInt(systemRng, 12_000));
 }
-const addresses = (sockets ?? []).map(({ address }) => formatAddress(address));
-runtime.writeStdout(JSON.stringify({ event: "ready", addresses }) + "\n");
+tellReady((sockets ?? []).map(({ address }) => address));

@@ -7,7 +7,7 @@ import { WELL } from "./node_model.ts";
 import { POLICIES } from "./policies.ts";
 import { makeScript, type Script, type ScriptName, type ScriptSizes, zoneOf } from "./scripts.ts";
 import { simulate, type SimulationOptions, type SimulationOutcome } from "./simulation.ts";
-import { type PolicySummary, summarize } from "./summary.ts";
+import { medianAndWorst, type PolicySummary, summarize } from "./summary.ts";
 
 /** One line of the table: a number for each seed, and the bound the improved rules keep. */
 export interface Promised {
@@ -20,6 +20,15 @@ export interface Promised {
   readonly policy: string;
   /** The value for one seed; Infinity when what is waited for never came. */
   measure(policy: ModulePolicy, seed: number): number;
+}
+
+/** A promise of the recommended rules, unless another policy is named. */
+function promise(
+  what: string,
+  bound: Pick<Promised, "bound" | "unit"> & { readonly policy?: string },
+  measure: Promised["measure"],
+): Promised {
+  return { what, policy: "recommended", ...bound, measure };
 }
 
 type Sizes = ScriptSizes & Pick<SimulationOptions, "agents" | "callers" | "rate">;
@@ -45,38 +54,32 @@ function detectionSeconds({ summary }: Run): number {
 /** 20 nodes, of which one is struck; two agents. */
 const LARGE = { nodes: 20, struck: 1, agents: 2, callers: 20 };
 
-const failedOfCrash: Promised = {
-  what: "failed calls of an agent when 1 of 20 nodes crashes for 4 s, at 1,000 calls/s",
-  unit: "calls",
-  bound: 3,
-  policy: "recommended",
-  measure(policy, seed): number {
+const failedOfCrash = promise(
+  "failed calls of an agent when 1 of 20 nodes crashes for 4 s, at 1,000 calls/s",
+  { bound: 3, unit: "calls" },
+  (policy, seed) => {
     const { outcome } = run("crash", { ...LARGE, seconds: 10, rate: 100 }, policy, seed);
     return Math.max(...outcome.meter.failedOf);
   },
-};
+);
 
-const slowCrash: Promised = {
-  what: "time until a crashed node is out, at 1 call/s of the node",
-  unit: "s",
-  bound: 10,
-  policy: "recommended",
-  measure(policy, seed): number {
+const slowCrash = promise(
+  "time until a crashed node is out, at 1 call/s of the node",
+  { bound: 10, unit: "s" },
+  (policy, seed) => {
     const sizes = { nodes: 20, struck: 1, agents: 1, callers: 20, rate: 1, seconds: 150 };
     return detectionSeconds(run("crash", sizes, policy, seed));
   },
-};
+);
 
-const errors30: Promised = {
-  what: "time until a node that fails 30 % is out: 20 callers of 1 call/s, 5 nodes",
-  unit: "s",
-  bound: 30,
-  policy: "recommended",
-  measure(policy, seed): number {
+const errors30 = promise(
+  "time until a node that fails 30 % is out: 20 callers of 1 call/s, 5 nodes",
+  { bound: 30, unit: "s" },
+  (policy, seed) => {
     const sizes = { nodes: 5, struck: 1, agents: 1, callers: 20, rate: 1, seconds: 300 };
     return detectionSeconds(run("errors", sizes, policy, seed));
   },
-};
+);
 
 const DAY_SECONDS = 86_400;
 
@@ -94,13 +97,11 @@ export function outsInADay(policy: ModulePolicy, seed: number, seconds = DAY_SEC
   return marks.filter(({ overload }) => overload).length;
 }
 
-const healthyDay: Promised = {
-  what: "times that nodes failing 1 % are put out in 24 h: 5 nodes at 1 call/s each",
-  unit: "times",
-  bound: 0,
-  policy: "recommended",
-  measure: (policy, seed) => outsInADay(policy, seed),
-};
+const healthyDay = promise(
+  "times that nodes failing 1 % are put out in 24 h: 5 nodes at 1 call/s each",
+  { bound: 0, unit: "times" },
+  (policy, seed) => outsInADay(policy, seed),
+);
 
 function percentile99(
   { outcome: { meter }, script }: Run,
@@ -113,18 +114,16 @@ function percentile99(
   return new LatencyCounts().addAll(during).percentile(0.99);
 }
 
-const slowNode: Promised = {
-  what: "p99 of calls while 1 of 20 nodes is 10 times as slow, as a multiple of that without",
-  unit: "times",
-  bound: 1.2,
-  policy: "recommended_ewma",
-  measure(policy, seed): number {
+const slowNode = promise(
+  "p99 of calls while 1 of 20 nodes is 10 times as slow, as a multiple of that without",
+  { bound: 1.2, unit: "times", policy: "recommended_ewma" },
+  (policy, seed) => {
     const sizes = { ...LARGE, seconds: 60, rate: 50, slowness: 10 };
     const well = run("steady", sizes, policy, seed);
     const slow = run("slow", sizes, policy, seed);
     return percentile99(slow) / percentile99(well, slow.script.toMs);
   },
-};
+);
 
 /** All nodes refuse from 30 s to 90 s. */
 const ALL_SICK = { nodes: 20, agents: 2, callers: 20, rate: 50, seconds: 150 };
@@ -139,54 +138,46 @@ function sharesFrom({ outcome: { meter } }: Run, fromMs: number): number[][] {
   });
 }
 
-const herd: Promised = {
-  what: "largest share of a node, of its fair one, after all were sick for 60 s, each 1.5 s",
-  unit: "%",
-  bound: 120,
-  policy: "recommended",
-  measure(policy, seed): number {
+const herd = promise(
+  "largest share of a node, of its fair one, after all were sick for 60 s, each 1.5 s",
+  { bound: 120, unit: "%" },
+  (policy, seed) => {
     const sick = run("all-sick", ALL_SICK, policy, seed);
     return 100 * Math.max(...sharesFrom(sick, sick.script.toMs).flat());
   },
-};
+);
 
-const fullCapacity: Promised = {
-  what: "time until every node has 80 % of its fair share for good, after all were sick for 60 s",
-  unit: "s",
-  bound: 30,
-  policy: "recommended",
-  measure(policy, seed): number {
+const fullCapacity = promise(
+  "time until every node has 80 % of its fair share for good, after all were sick for 60 s",
+  { bound: 30, unit: "s" },
+  (policy, seed) => {
     const sick = run("all-sick", ALL_SICK, policy, seed);
     const shares = sharesFrom(sick, sick.script.toMs);
     const lastShort = shares.findLastIndex((nodes) => nodes.some((share) => share < 0.8));
     const seconds = (lastShort + 1) * sick.outcome.meter.bucketMs / 1000;
     return lastShort === shares.length - 1 ? Infinity : seconds;
   },
-};
+);
 
 /** One zone of three, 7 of 20 nodes, refuses from 20 s to 60 s. Buckets of 1 s. */
 const ZONE_LOSS = { nodes: 20, agents: 6, callers: 60, rate: 20, seconds: 100 };
 
-const zoneErrors: Promised = {
-  what: "largest error share of any second from 5 s after one of three zones is lost",
-  unit: "%",
-  bound: 1,
-  policy: "recommended",
-  measure(policy, seed): number {
+const zoneErrors = promise(
+  "largest error share of any second from 5 s after one of three zones is lost",
+  { bound: 1, unit: "%" },
+  (policy, seed) => {
     const { summary, script } = run("zone-loss", ZONE_LOSS, policy, seed);
     const shares = summary.buckets
       .filter(({ atMs }) => atMs >= script.fromMs + 5000)
       .map(({ calls, failed, refused }) => calls === 0 ? 0 : (failed + refused) / calls);
     return 100 * Math.max(...shares);
   },
-};
+);
 
-const zoneReturn: Promised = {
-  what: "largest rise from one second to the next of the share of a zone that comes back",
-  unit: "points",
-  bound: 10,
-  policy: "recommended",
-  measure(policy, seed): number {
+const zoneReturn = promise(
+  "largest rise from one second to the next of the share of a zone that comes back",
+  { bound: 10, unit: "points" },
+  (policy, seed) => {
     const { summary, script } = run("zone-loss", ZONE_LOSS, policy, seed);
     const after = summary.buckets.filter(({ atMs }) => atMs >= script.toMs - 1000);
     const rises = after.slice(1).map(({ struckShare }, index) =>
@@ -194,18 +185,15 @@ const zoneReturn: Promised = {
     );
     return 100 * Math.max(...rises);
   },
-};
+);
 
 /** Nodes of one zone that crash, of the seven it has; the two others have 13. */
 const ZONE_STRUCK = [0, 3, 6, 9, 12];
 
-const zoneLoad: Promised = {
-  what:
-    "largest load of a zone, of its fair one, while 5 of 7 nodes of one of three zones are down",
-  unit: "times",
-  bound: 1.1,
-  policy: "recommended",
-  measure(modulePolicy, seed): number {
+const zoneLoad = promise(
+  "largest load of a zone, of its fair one, while 5 of 7 nodes of one of three zones are down",
+  { bound: 1.1, unit: "times" },
+  (modulePolicy, seed) => {
     const { nodes, seconds, ...sizes } = ZONE_LOSS;
     const plan = makeScript("zone-loss", { nodes, seconds });
     const changes = plan.changes.map((change) => ({ ...change, nodes: ZONE_STRUCK }));
@@ -229,7 +217,7 @@ const zoneLoad: Promised = {
     const left = nodes - ZONE_STRUCK.length;
     return Math.max(...load.map((calls, zone) => calls / total / (usable[zone] / left)));
   },
-};
+);
 
 /** A balancer with one module of nodes of these weights. */
 function moduleOf(policy: ModulePolicy, weights: readonly number[], seed: number): RouteLb {
@@ -249,12 +237,10 @@ function ownerOf(lb: RouteLb, key?: number): number {
   return typeof host === "number" ? 0 : host.ip;
 }
 
-const weightedShares: Promised = {
-  what: "largest error of a node's share, of its ideal one, over 10,000 weighted picks",
-  unit: "%",
-  bound: 2,
-  policy: "recommended",
-  measure(policy, seed): number {
+const weightedShares = promise(
+  "largest error of a node's share, of its ideal one, over 10,000 weighted picks",
+  { bound: 2, unit: "%" },
+  (policy, seed) => {
     const rng = seededRng(seed);
     const weights = Array.from({ length: 10 }, () => 50 + Math.floor(rng.next() * 200));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
@@ -267,14 +253,12 @@ const weightedShares: Promised = {
     });
     return 100 * Math.max(...errors);
   },
-};
+);
 
-const movedKeys: Promised = {
-  what: "keys that move when 1 of 20 nodes leaves, of the even share 1/20",
-  unit: "times",
-  bound: 1.3,
-  policy: "ring_hash",
-  measure(policy, seed): number {
+const movedKeys = promise(
+  "keys that move when 1 of 20 nodes leaves, of the even share 1/20",
+  { bound: 1.3, unit: "times", policy: "ring_hash" },
+  (policy, seed) => {
     const keys = 10_000;
     const weights = new Array(20).fill(100);
     const lb = moduleOf(policy, weights, seed);
@@ -287,14 +271,12 @@ const movedKeys: Promised = {
     const moved = owners().filter((owner, key) => owner !== before[key]).length;
     return moved / keys * 20;
   },
-};
+);
 
-const boundedLoad: Promised = {
-  what: "calls under way of the most loaded of 10 nodes, of its bound 1.25 times fair, hot key",
-  unit: "times",
-  bound: 1,
-  policy: "bounded_ring_hash",
-  measure(policy, seed): number {
+const boundedLoad = promise(
+  "calls under way of the most loaded of 10 nodes, of its bound 1.25 times fair, hot key",
+  { bound: 1, unit: "times", policy: "bounded_ring_hash" },
+  (policy, seed) => {
     const lb = moduleOf(policy, new Array(10).fill(100), seed);
     const rng = seededRng(seed);
     const underWay = new Array(11).fill(0);
@@ -306,7 +288,7 @@ const boundedLoad: Promised = {
     }
     return worst;
   },
-};
+);
 
 /** Every promise, in the order of the table. */
 export const PROMISES: readonly Promised[] = [
@@ -340,14 +322,6 @@ export interface PromiseRow {
   readonly isKept: boolean;
 }
 
-function spread(values: readonly number[]): Measured {
-  const sorted = [...values].sort((a, b) => a - b);
-  return {
-    median: sorted[Math.floor((sorted.length - 1) / 2)],
-    worst: sorted[sorted.length - 1],
-  };
-}
-
 /** Measures one promise with the seeds `firstSeed`, `firstSeed` + 1, and so on. */
 export function measurePromise(
   promise: Promised,
@@ -358,12 +332,12 @@ export function measurePromise(
   const count = seeds;
   const values = (policy: ModulePolicy): number[] =>
     Array.from({ length: count }, (_, index) => promise.measure(policy, firstSeed + index));
-  const ours = spread(values(POLICIES[promise.policy]));
+  const ours = medianAndWorst(values(POLICIES[promise.policy]));
   return {
     promise,
     seeds: count,
     ours,
-    original: spread(values(original)),
+    original: medianAndWorst(values(original)),
     isKept: ours.worst <= promise.bound,
   };
 }

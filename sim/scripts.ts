@@ -100,27 +100,24 @@ interface Plan {
 
 type Outcome = Pick<Script, "about" | "changes"> & Partial<Script>;
 
+/** The nodes are in this condition from then on. */
+function become(atMs: number, nodes: readonly number[], condition: Condition): Change {
+  return { atMs, kind: "condition", nodes, condition };
+}
+
 /** Something is wrong with the struck nodes from the beginning to the end. */
 function spell(plan: Plan, condition: Condition, about: string, struck = plan.struck): Outcome {
   const { fromMs, toMs } = plan;
-  return {
-    about,
-    struck,
-    changes: [
-      { atMs: fromMs, kind: "condition", nodes: struck, condition },
-      { atMs: toMs, kind: "condition", nodes: struck, condition: WELL },
-    ],
-  };
+  const changes = [become(fromMs, struck, condition), become(toMs, struck, WELL)];
+  return { about, struck, changes };
 }
 
 function flapping({ struck, fromMs, toMs }: Plan): Outcome {
   const stepMs = (toMs - fromMs) / (2 * FLAPS);
-  const changes = Array.from({ length: 2 * FLAPS }, (_, step): Change => ({
-    atMs: fromMs + step * stepMs,
-    kind: "condition",
-    nodes: struck,
-    condition: step % 2 === 0 ? REFUSING : WELL,
-  }));
+  const changes = Array.from(
+    { length: 2 * FLAPS },
+    (_, step) => become(fromMs + step * stepMs, struck, step % 2 === 0 ? REFUSING : WELL),
+  );
   return { about: `refuse every call, ${FLAPS} times, as long as they are well between`, changes };
 }
 
@@ -131,7 +128,7 @@ function coldStart({ all, struck, fromMs, toMs }: Plan): Outcome {
     const condition: Condition = cold === 0
       ? WELL
       : { answers: "serve", errorShare: 0.2 * cold, slowness: 1 + 9 * cold };
-    return { atMs: fromMs + step * stepMs, kind: "condition", nodes: struck, condition };
+    return become(fromMs + step * stepMs, struck, condition);
   });
   const route = all.filter((node) => !struck.includes(node));
   return {
@@ -148,10 +145,7 @@ function deployWave({ all, fromMs, toMs }: Plan): Outcome {
   const changes = Array.from({ length: batches }, (_, batch): Change[] => {
     const nodes = all.filter((node) => node % batches === batch);
     const atMs = fromMs + batch * stepMs;
-    return [
-      { atMs, kind: "condition", nodes, condition: REFUSING },
-      { atMs: atMs + stepMs, kind: "condition", nodes, condition: WELL },
-    ];
+    return [become(atMs, nodes, REFUSING), become(atMs + stepMs, nodes, WELL)];
   });
   // Of one time, the end of a batch comes before the beginning of the next.
   const inOrder = changes.flat().sort((a, b) => a.atMs - b.atMs);

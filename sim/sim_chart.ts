@@ -237,32 +237,24 @@ export function drawSimulation(
     y += PLOT_HEIGHT + below + PANEL_SPACE;
   };
   for (const run of runs) add((at) => sharePanel(run, script, at, endMs), MARKS_HEIGHT);
-  add(
-    (at) =>
-      comparisonPanel(
-        runs,
-        script,
-        { y: at, endMs, least: 0.1 },
-        { title: "Calls that failed or were refused", unit: " %" },
-        ({ buckets }) =>
-          buckets.map(({ calls, failed, refused }) =>
-            calls === 0 ? 0 : (failed + refused) / calls * 100
-          ),
+  const compare = (
+    least: number,
+    about: { readonly title: string; readonly unit: string },
+    valuesOf: (summary: PolicySummary) => number[],
+  ): void =>
+    add((y) => comparisonPanel(runs, script, { y, endMs, least }, about, valuesOf), 0, namesHeight);
+  compare(
+    0.1,
+    { title: "Calls that failed or were refused", unit: " %" },
+    ({ buckets }) =>
+      buckets.map(({ calls, failed, refused }) =>
+        calls === 0 ? 0 : (failed + refused) / calls * 100
       ),
-    0,
-    namesHeight,
   );
-  add(
-    (at) =>
-      comparisonPanel(
-        runs,
-        script,
-        { y: at, endMs, least: 1 },
-        { title: "Time within which 99 of 100 calls ended", unit: " ms" },
-        ({ buckets }) => buckets.map(({ p99Ms }) => p99Ms),
-      ),
-    0,
-    namesHeight,
+  compare(
+    1,
+    { title: "Time within which 99 of 100 calls ended", unit: " ms" },
+    ({ buckets }) => buckets.map(({ p99Ms }) => p99Ms),
   );
   const height = y - 20;
   const legend = "Red: nodes the script strikes. Blue: others. Shaded: the script at work. " +

@@ -63,12 +63,17 @@ function rounded(value: number, digits: number): number {
   return Number(value.toFixed(digits));
 }
 
-function spreadOf(values: readonly number[]): Spread {
+/** Median (of an even number of values the lower one) and largest. */
+export function medianAndWorst(values: readonly number[]): { median: number; worst: number } {
   const sorted = [...values].sort((a, b) => a - b);
-  const count = sorted.length;
+  return { median: sorted[Math.floor((sorted.length - 1) / 2)], worst: sorted[sorted.length - 1] };
+}
+
+function spreadOf(values: readonly number[]): Spread {
+  const count = values.length;
   if (count === 0) return { count, median: null, worst: null };
-  const median = sorted[Math.floor((count - 1) / 2)];
-  return { count, median: rounded(median, 1), worst: rounded(sorted[count - 1], 1) };
+  const { median, worst } = medianAndWorst(values);
+  return { count, median: rounded(median, 1), worst: rounded(worst, 1) };
 }
 
 function summarizeBuckets({ meter }: SimulationOutcome, script: Script): BucketSummary[] {
@@ -211,9 +216,8 @@ export function seedsTable(
       ...runs.map((summaries) => {
         const values = summaries.map(valueOf).filter((value) => value !== null);
         if (values.length === 0) return "-";
-        values.sort((a, b) => a - b);
-        const median = values[Math.floor((values.length - 1) / 2)];
-        return `${show(median)}, ${show(values[values.length - 1])}`;
+        const { median, worst } = medianAndWorst(values);
+        return `${show(median)}, ${show(worst)}`;
       }),
     ]),
   };
