@@ -1,8 +1,8 @@
 // Shell. The agent: puts its parts together, passes on to them what workers note, keeps house.
 
 // Not by mod.ts: the balancer itself is loaded by workers only.
+import { PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "../balancer/routes/route_records.ts";
 import { describeStateChange } from "../balancer/balance_records.ts";
-import { PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "../balancer/routes/pull_schedule.ts";
 import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";

@@ -3,8 +3,8 @@
 
 import { CallOutcome, callOutcomeOf } from "../balancer/detection/call_outcome.ts";
 import { addressId } from "../model/node.ts";
-import { ModuleTable } from "../balancer/routes/module_table.ts";
-import { failureWeight, isTimeKnown } from "../balancer/detection/overload_policy.ts";
+import { ModuleTable } from "../model/module.ts";
+import { failureWeight, isTimeKnown } from "../balancer/detection/outlier_detector.ts";
 import type { CallReports, ModuleCalls, NodeCalls } from "../proto/codec.ts";
 
 /** Nodes with outcomes that wait; calls of further ones are dropped, and counted. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeCallReports } from "../proto/codec.ts";
-import { TIME_UNKNOWN_MS } from "../balancer/detection/overload_policy.ts";
+import { TIME_UNKNOWN_MS } from "../balancer/detection/call_outcome.ts";
 import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import { nextInt, seededRng } from "../reactor/time/rng.ts";
 import { BATCH_NODES_MAX, CallLedger } from "./call_ledger.ts";

@@ -6,7 +6,7 @@ import {
 } from "../balancer/detection/balance_settings.ts";
 import { DrainWatch } from "../balancer/routes/drain_watch.ts";
 import type { Host as Node } from "../balancer/host.ts";
-import { TIME_UNKNOWN_MS } from "../balancer/detection/overload_policy.ts";
+import { TIME_UNKNOWN_MS } from "../balancer/detection/call_outcome.ts";
 import { RouteLb, TICK_MS } from "../balancer/routes/route_lb.ts";
 import type { ModuleExplanation } from "../balancer/routes/route_records.ts";
 import { RetCode } from "../proto/message_ids.ts";

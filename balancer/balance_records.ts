@@ -80,19 +80,3 @@ export type HostSnapshot = Readonly<
   & Pick<Host, "ip" | "port" | "overload" | "sinceMs" | "weight" | "zone" | "state">
   & HostCounts
 >;
-
-/** What is to be reported of a node; the next report without a call in between is one of a state. */
-export function hostResultOf(host: Host, overload: boolean): HostResult {
-  const { ip, port, succTotal, errTotal, timedTotal, timeMsTotal } = host;
-  const { reportSucc: succ, reportErr: err } = host;
-  host.dirty = false;
-  host.reportSucc = 0;
-  host.reportErr = 0;
-  return { ip, port, succ, err, overload, succTotal, errTotal, timedTotal, timeMsTotal };
-}
-
-/** A node as a snapshot shows it. */
-export function hostSnapshotOf(host: Host): HostSnapshot {
-  const { ip, port, overload, sinceMs, weight, zone, state } = host;
-  return { ip, port, overload, ...hostCountsOf(host), sinceMs, weight, zone, state };
-}

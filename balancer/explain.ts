@@ -3,10 +3,9 @@
 import { addressText } from "../model/node.ts";
 import { type HostCounts, hostCountsOf } from "./balance_records.ts";
 import type { Host } from "./host.ts";
-import { type Decision, PickLog } from "./module_memory.ts";
+import { type Decision, type ModuleState, PickLog } from "./module_state.ts";
 import { changedSettings, type PolicyName } from "./module_policy.ts";
 import type { ModuleMode, ModuleSettings } from "./module_settings.ts";
-import type { ModuleState } from "./module_state.ts";
 import type { ZoneView } from "./picking/zone_router.ts";
 
 /** After a look at a module its picks are remembered for so long. Milliseconds. */

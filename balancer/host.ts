@@ -1,8 +1,110 @@
-// Core. One node of a module: its counters, its state, and its places in the lists.
+// Core. One node of a module: its counters, its state, and the lists it stands in.
 
 import type { NodeStatistics } from "./detection/node_statistics.ts";
-import type { HostList, Linked } from "./host_list.ts";
 import { type NodeState, WEIGHT_DEFAULT } from "../model/node.ts";
+
+/** What an item carries to be a member of one {@linkcode HostList} at a time. */
+export interface Linked<T extends Linked<T>> {
+  /** Next item of the ring; meaningless while `list` is undefined. */
+  next: T;
+  /** Item before this one in the ring; meaningless while `list` is undefined. */
+  prev: T;
+  /** The list the item stands in, or undefined. */
+  list: HostList<T> | undefined;
+}
+
+/**
+ * A ring with a head. Nodes stand in an idle or an overload list; modules that never had a node
+ * stand in one by age.
+ *
+ * An item is in at most one list: adding it to a second is a programming error and throws.
+ */
+export class HostList<T extends Linked<T>> {
+  #head: T | undefined = undefined;
+  #count = 0;
+
+  /** First item, or undefined when the list is empty. */
+  get head(): T | undefined {
+    return this.#head;
+  }
+
+  /** Number of items. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /**
+   * Adds an item at the tail.
+   *
+   * @throws {Error} when it is in a list already.
+   */
+  pushTail(item: T): void {
+    if (item.list !== undefined) throw new Error("Item is in a list already");
+    const head = this.#head;
+    if (head === undefined) {
+      item.next = item;
+      item.prev = item;
+      this.#head = item;
+    } else {
+      const tail = head.prev;
+      item.prev = tail;
+      item.next = head;
+      tail.next = item;
+      head.prev = item;
+    }
+    item.list = this;
+    this.#count++;
+  }
+
+  /**
+   * Takes an item out.
+   *
+   * @throws {Error} when it is not in this list.
+   */
+  remove(item: T): void {
+    if (item.list !== this) throw new Error("Item is not in this list");
+    if (this.#count === 1) {
+      this.#head = undefined;
+    } else {
+      item.prev.next = item.next;
+      item.next.prev = item.prev;
+      if (this.#head === item) this.#head = item.next;
+    }
+    item.next = item;
+    item.prev = item;
+    item.list = undefined;
+    this.#count--;
+  }
+
+  /** Returns the head and makes it the tail; undefined when the list is empty. */
+  rotate(): T | undefined {
+    const head = this.#head;
+    // In a ring the head becomes the tail by letting the next one be the head.
+    if (head !== undefined) this.#head = head.next;
+    return head;
+  }
+
+  /**
+   * Makes an item the head; the others follow as before.
+   *
+   * @throws {Error} when it is not in this list.
+   */
+  turnTo(item: T): void {
+    if (item.list !== this) throw new Error("Item is not in this list");
+    this.#head = item;
+  }
+
+  /** Items from head to tail. The list must not change meanwhile. */
+  *[Symbol.iterator](): IterableIterator<T> {
+    const head = this.#head;
+    if (head === undefined) return;
+    let item = head;
+    do {
+      yield item;
+      item = item.next;
+    } while (item !== head);
+  }
+}
 
 /** Who judges a node; {@linkcode ActiveHosts} calls it when time has run out. */
 export interface HostOwner {
@@ -10,7 +112,7 @@ export interface HostOwner {
   settle(host: Host, nowMs: number): void;
 }
 
-/** What a node is picked from; `node_pool.ts`. */
+/** What a node is picked from; `picking/zone_router.ts`. */
 export interface HostPool {
   /** The node is no longer usable. */
   remove(host: Host): void;
@@ -24,7 +126,7 @@ export interface HostPool {
 
 /**
  * A node. Plain mutable fields, because the hot path reads and writes them millions of times a
- * second; only `overload_policy.ts` and `load_balance.ts` write them.
+ * second; only `detection/` and the module write them.
  */
 export class Host implements Linked<Host> {
   // What a call in the caller's own process reads stands first, together: with many nodes each one

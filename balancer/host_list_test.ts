@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { ActiveHosts, Host } from "./host.ts";
-import { HostList } from "./host_list.ts";
+import { ActiveHosts, Host, HostList } from "./host.ts";
 
 const owner = { settle(): void {} };
 const makeHosts = (count: number): Host[] =>

@@ -1,41 +1,41 @@
 // Core. One module: pick, report, take a route, tell. The parts that do it are wired here.
 
-import { addressId, type RouteNode } from "../model/node.ts";
-import { RetCode } from "../proto/message_ids.ts";
 import {
+  hostCountsOf,
   type HostResult,
-  hostResultOf,
   type HostSnapshot,
-  hostSnapshotOf,
   type RouteUpdate,
 } from "./balance_records.ts";
 import { CallOutcome, callOutcomeOf } from "./detection/call_outcome.ts";
-import { enforceAll, updateMode } from "./detection/enforcement.ts";
-import { countPlainly } from "./detection/outlier_detector.ts";
-import { type CallCounts, countTime } from "./detection/overload_policy.ts";
-import { growShares } from "./detection/recovery.ts";
-import { applyHealth, judgeCall, settle } from "./detection/verdicts.ts";
+import {
+  type CallCounts,
+  countPlainly,
+  countTime,
+  resetIdle,
+} from "./detection/outlier_detector.ts";
+import {
+  applyHealth,
+  enforce,
+  enforceAll,
+  growShares,
+  judgeCall,
+  settle,
+  startRamp,
+  updateMode,
+} from "./detection/verdicts.ts";
 import { explainModule, type ModuleView, stopWatching } from "./explain.ts";
-import type { Host } from "./host.ts";
-import { DEFAULT_MODULE_POLICY, type ModulePolicy } from "./module_policy.ts";
-import { type BalanceContext, isInService, ModuleState } from "./module_state.ts";
+import { Host } from "./host.ts";
+import type { ModulePolicy } from "./module_policy.ts";
+import { isInService, ModuleState } from "./module_state.ts";
 import { callBegan, callsEnded, expireCalls } from "./picking/call_tracking.ts";
 import { tableKeyOf } from "./picking/murmur3.ts";
 import { NO_KEY } from "./picking/pick_policy.ts";
 import type { TurnTable } from "./picking/turn_table.ts";
-import { dropNode, updateRoute } from "./routes/route_update.ts";
+import { addressId, type RouteNode, WEIGHT_DEFAULT } from "../model/node.ts";
+import { RetCode } from "../proto/message_ids.ts";
 
 /** One module. Synchronous, without a clock of its own: times are arguments. */
 export class LoadBalance extends ModuleState {
-  constructor(
-    modId: number,
-    cmdId: number,
-    context: BalanceContext,
-    policy: ModulePolicy = DEFAULT_MODULE_POLICY,
-  ) {
-    super(modId, cmdId, context, policy);
-  }
-
   /**
    * A health check says that a node is well, or that it is not: it is taken back, put out, or kept
    * out for another overload_timeout. Calls go on being judged.
@@ -166,9 +166,69 @@ export class LoadBalance extends ModuleState {
     return this.isTicking;
   }
 
-  /** Takes a new route; see {@linkcode updateRoute}. */
+  /**
+   * Takes a new route: nodes kept by it keep their counters and their place, new ones join those
+   * in use, the others are dropped with all that was known of them. Duplicates count once.
+   */
   update(nodes: readonly RouteNode[], nowMs: number): RouteUpdate {
-    return updateRoute(this, nodes, nowMs);
+    const { hosts, context } = this;
+    const wanted = new Map<number, RouteNode>();
+    let cut = 0;
+    for (const node of nodes) {
+      const key = addressId(node.ip >>> 0, node.port);
+      if (wanted.has(key)) continue;
+      if (!(node.port >= 1 && node.port <= 65535) || wanted.size >= context.nodesMax) cut++;
+      else wanted.set(key, node);
+    }
+    const before = hosts.size;
+    for (const [key, host] of hosts) if (!wanted.has(key)) this.#drop(key, host);
+    const kept = hosts.size;
+    for (const [key, node] of wanted) this.#keepOrAdd(key, node, before === 0, nowMs);
+    this.inService = 0;
+    for (const host of hosts.values()) if (isInService(host)) this.inService++;
+    // Else nothing ever befell any node.
+    if (this.memoryIfAny !== undefined) {
+      enforce(this, undefined, nowMs);
+      if (this.memoryIfAny.ramping.size > 0) growShares(this, nowMs);
+    }
+    return { added: hosts.size - kept, kept, removed: before - kept, cut };
+  }
+
+  #keepOrAdd(key: number, node: RouteNode, isFirst: boolean, nowMs: number): void {
+    const known = this.hosts.get(key);
+    const host = known ?? new Host(node.ip >>> 0, node.port, this, nowMs);
+    const { weight = WEIGHT_DEFAULT, zone = "", state = "on" } = node;
+    if (known === undefined) {
+      resetIdle(host, this.rules);
+      this.hosts.set(key, host);
+      this.fitStatistics(host);
+    } else if (host.weight !== weight || host.zone !== zone || host.state !== state) {
+      this.take(host);
+      this.router.forget(host);
+      this.memoryIfAny?.ramping.delete(host);
+    } else {
+      return;
+    }
+    host.weight = weight;
+    host.pickWeight = weight;
+    host.zone = zone;
+    host.state = state;
+    this.place(host);
+    const { slowStartMs } = this.policy.settings;
+    if (known !== undefined || isFirst || !(slowStartMs > 0)) return;
+    startRamp(this, host, slowStartMs, nowMs);
+  }
+
+  #drop(key: number, host: Host): void {
+    const { memoryIfAny } = this;
+    this.hosts.delete(key);
+    this.take(host);
+    this.router.forget(host);
+    this.context.active.remove(host);
+    if (memoryIfAny === undefined) return;
+    memoryIfAny.judged.delete(host);
+    memoryIfAny.ramping.delete(host);
+    memoryIfAny.underWay -= host.stats?.underWay.count ?? 0;
   }
 
   /** Takes another policy from the next pick on; what is known of the nodes stays. */
@@ -185,7 +245,7 @@ export class LoadBalance extends ModuleState {
 
   /** Drops all nodes; for a module that is to be forgotten. */
   clear(): void {
-    for (const [key, host] of this.hosts) dropNode(this, key, host);
+    for (const [key, host] of this.hosts) this.#drop(key, host);
   }
 
   takeResults(nowMs: number): HostResult[] {
@@ -208,4 +268,20 @@ export class LoadBalance extends ModuleState {
   explain(nowMs: number): ModuleView {
     return explainModule(this, nowMs);
   }
+}
+
+/** What is to be reported of a node; the next report without a call in between is one of a state. */
+function hostResultOf(host: Host, overload: boolean): HostResult {
+  const { ip, port, succTotal, errTotal, timedTotal, timeMsTotal } = host;
+  const { reportSucc: succ, reportErr: err } = host;
+  host.dirty = false;
+  host.reportSucc = 0;
+  host.reportErr = 0;
+  return { ip, port, succ, err, overload, succTotal, errTotal, timedTotal, timeMsTotal };
+}
+
+/** A node as a snapshot shows it. */
+function hostSnapshotOf(host: Host): HostSnapshot {
+  const { ip, port, overload, sinceMs, weight, zone, state } = host;
+  return { ip, port, overload, ...hostCountsOf(host), sinceMs, weight, zone, state };
 }

@@ -7,7 +7,8 @@ import { defaultBalanceSettings } from "./detection/balance_settings.ts";
 import { ActiveHosts, type Host } from "./host.ts";
 import { LoadBalance } from "./load_balance.ts";
 import type { BalanceSettings } from "./mod.ts";
-import { smallWindowCallsMax, TIME_UNKNOWN_MS } from "./detection/overload_policy.ts";
+import { TIME_UNKNOWN_MS } from "./detection/call_outcome.ts";
+import { smallWindowCallsMax } from "./detection/outlier_detector.ts";
 
 interface Fixture {
   module: LoadBalance;

@@ -13,10 +13,16 @@ export {
   checkBalanceSettings,
   defaultBalanceSettings,
 } from "./detection/balance_settings.ts";
-export { CallOutcome, callOutcomeOf, ReportCode } from "./detection/call_outcome.ts";
+export {
+  CallOutcome,
+  callOutcomeOf,
+  ReportCode,
+  TIME_COUNTED_MS_MAX,
+  TIME_UNKNOWN_MS,
+} from "./detection/call_outcome.ts";
 export { DRAINING_WATCHED_MAX, DrainWatch, joinUsages } from "./routes/drain_watch.ts";
 export type { ModuleView, NodeCondition, NodeView } from "./explain.ts";
-export type { Decision } from "./module_memory.ts";
+export type { Decision } from "./module_state.ts";
 export { Host } from "./host.ts";
 export {
   checkModulePolicy,
@@ -27,13 +33,7 @@ export {
   type PolicyName,
 } from "./module_policy.ts";
 export { MODULE_SETTINGS, type ModuleMode, type ModuleSettings } from "./module_settings.ts";
-export {
-  type CallCounts,
-  smallWindowCallsMax,
-  TIME_COUNTED_MS_MAX,
-  TIME_UNKNOWN_MS,
-} from "./detection/overload_policy.ts";
-export { PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "./routes/pull_schedule.ts";
+export { type CallCounts, smallWindowCallsMax } from "./detection/outlier_detector.ts";
 export { REPORT_INTERVAL_MS, RESTING_TICK_MS, RouteLb, TICK_MS } from "./routes/route_lb.ts";
 export {
   type ModuleExplanation,
@@ -41,6 +41,8 @@ export {
   MODULES_MAX,
   type ModuleSnapshot,
   NODES_MAX,
+  PULLS_BURST_MAX,
+  PULLS_PER_SECOND_MAX,
   type RouteLbOptions,
   type RouteLbStats,
 } from "./routes/route_records.ts";

@@ -1,7 +1,7 @@
 // Shell. Feeds in-process clients over TCP: routes to them, now and after each change, and the
 // outcomes of their calls from them.
 
-import { TIME_COUNTED_MS_MAX } from "../../balancer/detection/overload_policy.ts";
+import { TIME_COUNTED_MS_MAX } from "../../balancer/detection/call_outcome.ts";
 import { Publisher } from "../../feed/publisher.ts";
 import { SessionServer } from "../../session/session_server.ts";
 import {

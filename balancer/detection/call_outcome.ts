@@ -1,4 +1,4 @@
-// Core. What a reported return code says about a call that failed.
+// Core. What the return code and the time say that are reported of a call.
 
 /** Kinds of outcome, as small numbers for the hot path. */
 export const CallOutcome = {
@@ -65,3 +65,12 @@ export const ReportCode = {
   Timeout: 110,
   Other: 2,
 } as const;
+
+/** Time of a call that nobody has told. */
+export const TIME_UNKNOWN_MS = -1;
+
+/**
+ * Longest time of a call that counts, a day. Beyond it stands no time, but a number that went
+ * wrong: -1 as unsigned is 49 days.
+ */
+export const TIME_COUNTED_MS_MAX = 86_400_000;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decayedEjections, ejectionsAllowed, ejectionTimeMs, rampShare } from "./ejection.ts";
+import { decayedEjections, ejectionsAllowed, ejectionTimeMs, rampShare } from "./verdicts.ts";
 import { DEFAULT_MODULE_POLICY } from "../module_policy.ts";
 
 test("ejectionsAllowed() never allows the last node, and rounds down", () => {

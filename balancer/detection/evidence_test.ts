@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Evidence, EVIDENCE_PIECES, wilsonLowerBound } from "./evidence.ts";
+import { Evidence, EVIDENCE_PIECES, wilsonLowerBound } from "./node_statistics.ts";
 
 test("wilsonLowerBound() gives the values of the formula", () => {
   // 10 of 10 at z = 1.96: n / (n + z^2) = 10 / 13.8416. 1 of 10: 0.0179 (Brown, Cai, DasGupta).

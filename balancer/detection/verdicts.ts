@@ -1,11 +1,10 @@
-// Core. When a node goes out or comes back: after a call, when its time has run out, when it is told.
+// Core. What becomes of a node that is judged: it goes out as far as its module allows, and comes back.
 
-import type { Host } from "../host.ts";
-import type { ModuleState } from "../module_state.ts";
-import { enforce } from "./enforcement.ts";
 import type { NodeStatistics } from "./node_statistics.ts";
-import { resetIdle, resetOverload, windowEndMs } from "./overload_policy.ts";
-import { endRest, rest, restAgain, startReturn } from "./recovery.ts";
+import { resetIdle, resetOverload, windowEndMs } from "./outlier_detector.ts";
+import type { Host } from "../host.ts";
+import type { ModuleSettings } from "../module_settings.ts";
+import { isInService, type ModuleState } from "../module_state.ts";
 
 /**
  * Judges a node by the call that has just been counted.
@@ -129,4 +128,216 @@ function tell(
     ...(dryRun ? { dryRun } : {}),
     ...(held ? { held } : {}),
   });
+}
+
+/** While a module is open it goes on so until this share of its nodes is usable: none then gets
+ * more than 6/5 of its fair share when the others lose theirs. */
+const OPEN_UNTIL_SHARE = 5 / 6;
+
+/**
+ * Lets verdicts take effect as far as the module allows it.
+ *
+ * @param changed The node whose verdict is new; undefined when the route is.
+ */
+export function enforce(module: ModuleState, changed: Host | undefined, nowMs: number): void {
+  const { overloadShareMax, whenAllOverload, dryRun } = module.policy.settings;
+  const flipped = updateMode(module, nowMs);
+  const isPlain = overloadShareMax >= 1 && whenAllOverload !== "open" && !dryRun;
+  // A new route may have brought a node back into service that was judged before.
+  if (!isPlain || flipped || changed === undefined) enforceAll(module);
+  if (changed === undefined) return;
+  if (isPlain || !changed.judged) setOut(module, changed, changed.judged);
+}
+
+/** The same for all nodes, after the mode was brought up to date. */
+export function enforceAll(module: ModuleState): void {
+  const { overloadShareMax, dryRun } = module.policy.settings;
+  const isOpen = dryRun || module.mode === "open";
+  let allowed = isOpen ? 0 : ejectionsAllowed(module.inService, overloadShareMax);
+  for (const host of module.memory.judged) {
+    setOut(module, host, isInService(host) && allowed-- > 0);
+  }
+}
+
+function setOut(module: ModuleState, host: Host, out: boolean): void {
+  host.overload = out;
+  if (out && module.memory.ramping.delete(host)) host.pool?.setWeight(host, host.weight);
+  module.place(host);
+}
+
+/** Number of nodes in service that the rules do not hold for overload. */
+function usableCount({ hosts, inService, memory }: ModuleState): number {
+  let judged = memory.judged.size;
+  if (inService < hosts.size) {
+    for (const host of memory.judged) if (!isInService(host)) judged--;
+  }
+  return inService - judged;
+}
+
+/**
+ * Brings the mode of a module up to date.
+ *
+ * @returns true when it changed.
+ */
+export function updateMode(module: ModuleState, atMs: number): boolean {
+  const { whenAllOverload, usableShareMin, dryRun } = module.policy.settings;
+  const { memory, modId, cmdId, inService } = module;
+  const count = usableCount(module);
+  const usable = inService === 0 ? 1 : count / inService;
+  const leastShare = whenAllOverload !== "open"
+    ? 0
+    : memory.mode === "open"
+    ? Math.max(usableShareMin, OPEN_UNTIL_SHARE)
+    : usableShareMin;
+  const isWithout = !dryRun && (usable === 0 || usable < leastShare);
+  const mode = isWithout ? whenAllOverload : "normal";
+  if (mode === memory.mode) return false;
+  if (memory.mode === "open") letWellOnesProbe(module);
+  const reason = `${count} of ${inService} nodes are usable`;
+  memory.mode = mode;
+  memory.modeReason = reason;
+  memory.modeSinceMs = atMs;
+  memory.decisions.add(atMs, undefined, mode, reason);
+  module.context.onModeChange({ modId, cmdId, mode, reason, atMs });
+  return true;
+}
+
+/** The node gets nothing for a while: longer each time it goes out. */
+export function rest({ context, policy }: ModuleState, host: Host, atMs: number): void {
+  const { stats } = host;
+  if (stats === undefined) return;
+  const { settings } = policy;
+  // A node that is out already is not in use: nothing decays then.
+  const inUseMs = Math.max(0, atMs - stats.ejectionsAtMs);
+  const before = decayedEjections(stats.ejections, inUseMs, settings.ejectionDecayMs);
+  stats.ejections = before + 1;
+  stats.ejectionsAtMs = Infinity;
+  stats.resting = true;
+  host.continSucc = 0;
+  host.dueMs = atMs + ejectionTimeMs(stats.ejections, settings, context.rng.next());
+  context.active.add(host);
+}
+
+/** A probe failed: the node rests again. */
+export function restAgain(module: ModuleState, host: Host, atMs: number): void {
+  rest(module, host, atMs);
+  module.memory.decisions.add(atMs, host, "resting", "a probe failed");
+  module.place(host);
+}
+
+/** The node has rested: from now on it gets probes. */
+export function endRest(module: ModuleState, host: Host, atMs: number): void {
+  host.dueMs = Infinity;
+  module.context.active.remove(host);
+  if (host.stats !== undefined) host.stats.resting = false;
+  module.place(host);
+  if (host.overload) {
+    module.memory.decisions.add(atMs, host, "overload", "has rested, gets probes");
+  }
+}
+
+/** While all were in use some went well but not often enough: they need not rest first. */
+export function letWellOnesProbe({ memory, context }: ModuleState): void {
+  for (const host of memory.judged) {
+    if (host.stats === undefined || host.continSucc === 0 || !host.stats.resting) continue;
+    host.stats.resting = false;
+    host.dueMs = Infinity;
+    context.active.remove(host);
+  }
+}
+
+/** The node is in use again, and well. */
+export function startReturn(module: ModuleState, host: Host, atMs: number): void {
+  if (!module.isStaged || module.mode === "open") return;
+  startRamp(module, host, module.policy.settings.rampMs, atMs);
+}
+
+/** From now on the share of the node grows to the whole of it, over `rampMs` and some jitter. */
+export function startRamp(module: ModuleState, host: Host, rampMs: number, atMs: number): void {
+  const { context, policy } = module;
+  const jitter = 1 + policy.settings.recoveryJitter * context.rng.next();
+  if (host.stats === undefined || !(rampMs > 0)) return;
+  host.stats.rampFromMs = atMs;
+  host.stats.rampMs = rampMs * jitter;
+  module.memory.ramping.add(host);
+  growShares(module, atMs);
+  module.wantTicks();
+}
+
+/** Lets the shares of returned and new nodes grow; not when most nodes are such. */
+export function growShares(module: ModuleState, nowMs: number): void {
+  const { router } = module;
+  const { ramping } = module.memory;
+  let usable = 0;
+  let growing = 0;
+  for (const { weight } of router.usable()) usable += weight;
+  for (const host of ramping) if (host.pool !== undefined) growing += host.weight;
+  // Who else should take their calls?
+  const isSkipped = growing * 2 > usable || module.mode === "open";
+  const { rampStartShare } = module.policy.settings;
+  for (const host of ramping) {
+    const { stats, pool } = host;
+    const share = stats === undefined || pool === undefined
+      ? 1
+      : rampShare(nowMs - stats.rampFromMs, stats.rampMs, rampStartShare);
+    if (share === 1) ramping.delete(host);
+    const pickWeight = isSkipped ? host.weight : host.weight * share;
+    if (pickWeight === host.pickWeight) continue;
+    if (pool === undefined) host.pickWeight = pickWeight;
+    else pool.setWeight(host, pickWeight);
+    router.changed();
+  }
+}
+
+/**
+ * Nodes of a module that may be out at once. With a share of 1 all of them, as in the original;
+ * below 1 at least one (unless the share is 0) but never the last:
+ *
+ * | share | n = 1 | 2 | 3 | 4 | 5 | 6 |
+ * | ----- | ----- | - | - | - | - | - |
+ * | 1     | 1     | 2 | 3 | 4 | 5 | 6 |
+ * | 0.5   | 0     | 1 | 1 | 2 | 2 | 3 |
+ * | 0.3   | 0     | 1 | 1 | 1 | 1 | 1 |
+ * | 0     | 0     | 0 | 0 | 0 | 0 | 0 |
+ */
+export function ejectionsAllowed(nodes: number, shareMax: number): number {
+  if (shareMax >= 1) return nodes;
+  if (shareMax <= 0) return 0;
+  // Shares are decimal fractions, whose product may fall a hair short of the whole number.
+  return Math.max(0, Math.min(nodes - 1, Math.max(1, Math.floor(nodes * shareMax + 1e-9))));
+}
+
+/** What is left of a count of ejections after some time in use: one less for each decay time. */
+export function decayedEjections(ejections: number, inUseMs: number, decayMs: number): number {
+  return Math.max(0, ejections - Math.floor(inUseMs / decayMs));
+}
+
+/**
+ * How long a node rests that goes out for the `ejections`th time: twice as long each time, up to a
+ * cap, plus a random part so that nodes which went out together do not come back together.
+ *
+ * @param chance 0 to 1.
+ */
+export function ejectionTimeMs(
+  ejections: number,
+  { ejectionMs, ejectionMaxMs, recoveryJitter }: ModuleSettings,
+  chance: number,
+): number {
+  // 2^30 times the shortest time is beyond any cap.
+  const timeMs = Math.min(
+    ejectionMaxMs,
+    ejectionMs * 2 ** Math.min(30, Math.max(0, ejections - 1)),
+  );
+  return timeMs * (1 + recoveryJitter * chance);
+}
+
+/** Steps in which a share grows: finer ones would only make work. */
+const RAMP_STEPS = 50;
+
+/** Share of its weight a node has `sinceMs` after its share began to grow. */
+export function rampShare(sinceMs: number, rampMs: number, startShare: number): number {
+  if (sinceMs >= rampMs) return 1;
+  const step = Math.floor(Math.max(0, sinceMs) / rampMs * RAMP_STEPS) / RAMP_STEPS;
+  // A share of 0 would never get a call that shows that the node is well.
+  return Math.max(1 / RAMP_STEPS, startShare + (1 - startShare) * step);
 }

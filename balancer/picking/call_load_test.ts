@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { CallsUnderWay, decay, MeanTime, PeakEwma } from "./call_load.ts";
+import { CallsUnderWay, decay, MeanTime, PeakEwma } from "../detection/node_statistics.ts";
 
 test("CallsUnderWay counts what began and did not end, and is never below 0", () => {
   const calls = new CallsUnderWay();

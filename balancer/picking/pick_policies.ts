@@ -2,13 +2,12 @@
 
 import type { PolicyName } from "../module_policy.ts";
 import type { PickContext, PickPolicy } from "./pick_policy.ts";
-import { BoundedRingHashPolicy } from "./policy_bounded_ring_hash.ts";
+import { BoundedRingHashPolicy, RingHashPolicy } from "./policy_ring_hash.ts";
 import { LarsPolicy } from "./policy_lars.ts";
 import { LeastConnectionsPolicy } from "./policy_least_connections.ts";
 import { MaglevPolicy } from "./policy_maglev.ts";
 import { P2cEwmaPolicy } from "./policy_p2c_ewma.ts";
 import { RandomWeightedPolicy } from "./policy_random_weighted.ts";
-import { RingHashPolicy } from "./policy_ring_hash.ts";
 import { SmoothWeightedRoundRobinPolicy } from "./policy_smooth_weighted_round_robin.ts";
 import { WeightMinusConnectionsPolicy } from "./policy_weight_minus_connections.ts";
 

@@ -1,8 +1,7 @@
 // Core. What a pick policy is. Each has a file `policy_<name>.ts`; `pick_policies.ts` has them all.
 
 import type { Dice } from "./dice.ts";
-import type { Host } from "../host.ts";
-import type { HostList } from "../host_list.ts";
+import type { Host, HostList } from "../host.ts";
 import type { PolicyName } from "../module_policy.ts";
 import type { ModuleSettings } from "../module_settings.ts";
 

@@ -13,7 +13,7 @@ import { Host } from "../host.ts";
 import { NodeStatistics } from "../detection/node_statistics.ts";
 import { checkModulePolicy, POLICY_NAMES, type PolicyName } from "../module_policy.ts";
 import { tableKeyOf } from "./murmur3.ts";
-import { NodePool } from "./node_pool.ts";
+import { NodePool } from "./zone_router.ts";
 import { NO_KEY } from "./pick_policy.ts";
 import { RouteLb } from "../routes/route_lb.ts";
 

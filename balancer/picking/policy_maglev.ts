@@ -2,8 +2,83 @@
 
 import type { Host } from "../host.ts";
 import { ENTRIES_SEEN_MAX, KeyedPolicy } from "./keyed_policy.ts";
-import { MaglevTable } from "./maglev_table.ts";
-import { tableKeyOf } from "./murmur3.ts";
+import { hashWords, tableKeyOf } from "./murmur3.ts";
+
+/** Sizes of tables: primes, each about twice the one before. */
+const SIZES = [
+  251,
+  509,
+  1021,
+  2039,
+  4093,
+  8191,
+  16_381,
+  32_749,
+  65_521,
+  131_071,
+  262_139,
+  524_287,
+  1_048_573,
+];
+
+/** Entries for each node, at least, as far as the largest table reaches. */
+const ENTRIES_PER_NODE = 100;
+
+function sizeFor(hosts: number): number {
+  return SIZES.find((size) => size >= hosts * ENTRIES_PER_NODE) ?? SIZES[SIZES.length - 1];
+}
+
+/** Entries each node gets: in proportion to its weight, one at least, all of them together. */
+function entriesOf(hosts: readonly Host[], size: number): number[] {
+  const weights = hosts.reduce((sum, { weight }) => sum + weight, 0);
+  const exact = hosts.map(({ weight }) => weight / weights * (size - hosts.length));
+  const entries = exact.map((share) => 1 + Math.floor(share));
+  let left = size - entries.reduce((sum, count) => sum + count, 0);
+  const byRest = exact.map((share, index) => ({ rest: share % 1, index }));
+  byRest.sort((a, b) => b.rest - a.rest || a.index - b.index);
+  for (let i = 0; left > 0; i = (i + 1) % byRest.length, left--) entries[byRest[i].index]++;
+  return entries;
+}
+
+/** The table; 4 bytes an entry. Making one takes some tens of nanoseconds an entry. */
+export class MaglevTable {
+  /** Number of entries, a prime; 0 without nodes. */
+  readonly size: number;
+  readonly #hosts: readonly Host[];
+  readonly #owners: Int32Array;
+
+  /** @param hosts In an order that is the same for every agent. */
+  constructor(hosts: readonly Host[]) {
+    this.#hosts = hosts;
+    this.size = hosts.length === 0 ? 0 : sizeFor(hosts.length);
+    this.#owners = new Int32Array(this.size).fill(-1);
+    if (this.size > 0) this.#fill();
+  }
+
+  /** The node of an entry. */
+  hostAt(entry: number): Host {
+    return this.#hosts[this.#owners[entry]];
+  }
+
+  /** Each node in turn takes the next entry of its own order that is free (section 3.4). */
+  #fill(): void {
+    const { size } = this;
+    const left = entriesOf(this.#hosts, size);
+    const places = this.#hosts.map(({ ip, port }) => hashWords(ip, port, 0) % size);
+    const skips = this.#hosts.map(({ ip, port }) => hashWords(ip, port, 1) % (size - 1) + 1);
+    let turns = this.#hosts.map((_, index) => index);
+    while (turns.length > 0) {
+      for (const index of turns) {
+        let place = places[index];
+        while (this.#owners[place] >= 0) place = (place + skips[index]) % size;
+        this.#owners[place] = index;
+        places[index] = place;
+        left[index]--;
+      }
+      turns = turns.filter((index) => left[index] > 0);
+    }
+  }
+}
 
 /**
  * Maglev hashing (Eisenbud and others, Maglev: A Fast and Reliable Software Network Load Balancer,

@@ -4,9 +4,8 @@
 // cache, and as objects of the engine they lie in a dozen places. Here a module is one row of 64
 // bytes, and its nodes lie side by side in the order of their turns.
 
-import type { Host } from "../host.ts";
-import type { HostList } from "../host_list.ts";
-import { moduleHash } from "../routes/module_table.ts";
+import type { Host, HostList } from "../host.ts";
+import { moduleHash } from "../../model/module.ts";
 
 /** Returned by {@linkcode TurnTable.next} when the next node is not known here. */
 export const NO_TURN = -1;

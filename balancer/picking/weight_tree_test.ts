@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { seededRng } from "../../reactor/time/rng.ts";
 import { Dice, DICE_LIMIT } from "./dice.ts";
-import { WeightTree } from "./weight_tree.ts";
+import { WeightTree } from "./host_slots.ts";
 
 test("sample() takes each slot as often as it weighs, and none without weight", () => {
   const tree = new WeightTree();

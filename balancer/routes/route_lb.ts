@@ -4,13 +4,13 @@ import { RetCode } from "../../proto/message_ids.ts";
 import type { RouteNode } from "../../model/node.ts";
 import type { RouteUpdate, StateChange } from "../balance_records.ts";
 import { type BalanceSettings, checkBalanceSettings } from "../detection/balance_settings.ts";
-import type { CallCounts } from "../detection/overload_policy.ts";
+import type { CallCounts } from "../detection/outlier_detector.ts";
 import { ActiveHosts, type Host } from "../host.ts";
 import { LoadBalance } from "../load_balance.ts";
 import { DEFAULT_MODULE_POLICY, type ModulePolicy, parseModulePolicy } from "../module_policy.ts";
 import type { BalanceContext, ModuleState } from "../module_state.ts";
 import { NO_TURN, TurnTable } from "../picking/turn_table.ts";
-import { ModuleEntry, ModuleRegistry } from "./module_registry.ts";
+import { ModuleEntry, ModuleRegistry, RouteRefresh } from "./module_registry.ts";
 import {
   type ModuleExplanation,
   type ModuleReport,
@@ -22,7 +22,6 @@ import {
   type RouteLbStats,
   type RouteState,
 } from "./route_records.ts";
-import { RouteRefresh } from "./route_refresh.ts";
 
 /** How often {@linkcode RouteLb.tick} is to be called: windows end this late at most. */
 export const TICK_MS = 100;
@@ -79,12 +78,10 @@ export class RouteLb {
       onTicking: (balance) => void this.#ticking.add(balance),
       onDirty: (balance) => void this.#dirty.push(balance),
     };
-    const updateTimeoutMs = (): number => this.#context.settings.updateTimeoutMs;
     this.#refresh = new RouteRefresh(this.#turns, {
       burstMax: options.pullsBurstMax,
       perSecondMax: options.pullsPerSecondMax,
-      retryMaxMs: updateTimeoutMs,
-      updateTimeoutMs,
+      updateTimeoutMs: () => this.#context.settings.updateTimeoutMs,
       rng: options.rng,
       send: (modId, cmdId) => options.onPull(modId, cmdId),
     });

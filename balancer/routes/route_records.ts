@@ -17,6 +17,16 @@ export const MODULES_MAX = 10_000;
 /** Nodes one module keeps; further ones are cut and counted. */
 export const NODES_MAX = 65_536;
 
+/** Pulls of modules without a node that may be made in one go, after a quiet time; per agent. */
+export const PULLS_BURST_MAX = 1000;
+
+/**
+ * Pulls of modules without a node per second, in the long run; per agent. Keeps a caller that asks
+ * for made-up modules from turning each datagram into a request to dns. Modules over the rate wait
+ * for their turn, oldest first.
+ */
+export const PULLS_PER_SECOND_MAX = 50;
+
 /** What is known of the route of a module. */
 export type RouteState =
   /** Asked for, never answered. */

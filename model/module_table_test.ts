@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { ModuleTable } from "./module_table.ts";
+import { ModuleTable } from "./module.ts";
 
 interface Item {
   readonly modId: number;
