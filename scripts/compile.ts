@@ -99,8 +99,8 @@ function denoCommand(entry: string, workers: readonly string[], output: string):
 }
 
 /**
- * Every worker is an entry point of its own. All are put into one folder inside the program: there
- * `new URL("./x.ts", import.meta.url)` finds them, whichever folder the source stood in.
+ * Every worker is an entry point of its own. All are put into one folder inside the program, where
+ * the runtime looks for them by name, whichever folder the source stood in; see runtime/bun.ts.
  */
 function bunCommand(entry: string, workers: readonly string[], output: string): string[] {
   return [

@@ -436,13 +436,23 @@ function envAll(): Record<string, string> {
   return all;
 }
 
-const workers = new WarmWorkers((url) => new Worker(url, { type: "module" }));
+/** Sources inside a compiled program live under this virtual folder. */
+function isInside(path: string): boolean {
+  return /\$bunfs|~BUN/.test(path);
+}
+
+/** In a compiled program workers lie beside this file, whichever folder their sources stood in. */
+function placeOf(worker: URL): URL {
+  if (!isInside(bun().main)) return worker;
+  return new URL(worker.pathname.slice(worker.pathname.lastIndexOf("/") + 1), import.meta.url);
+}
+
+const workers = new WarmWorkers((url) => new Worker(placeOf(url), { type: "module" }));
 
 /** The runtime, on Bun. */
 export function bunRuntime(): Runtime {
   const { version, main } = bun();
-  // Sources inside a compiled program live under this virtual folder.
-  const isCompiled = /\$bunfs|~BUN/.test(main);
+  const isCompiled = isInside(main);
   const execPath = process.execPath;
   return {
     name: "bun",
