@@ -9,13 +9,21 @@ import type { ModuleRow, RouteRow, Store } from "../sql/store.ts";
 import { AccessService } from "./access/access_service.ts";
 import { type Actor, COMMAND_ACTOR } from "./access/actor.ts";
 import { PasswordHasher } from "./access/secrets.ts";
-import type { ChangeOptions, ChangeResult, ModuleFilter } from "./changes/change.ts";
+import type { ChangeOptions, ModuleFilter } from "./changes/change.ts";
 import { ChangeService, readTexts } from "./changes/change_service.ts";
 import type { NotifyOptions } from "./changes/dns_notifier.ts";
-import { type Counters, CounterService } from "./counters/counter_service.ts";
-import { type NodeCallers, type NodeUse, NodeUseService } from "./drain/node_use_service.ts";
-import { readFacts, readReport, type Report, type StoreFacts } from "./reports/report_service.ts";
+import { CounterService } from "./counters/counter_service.ts";
+import { NodeUseService } from "./drain/node_use_service.ts";
+import { readFacts, readReport } from "./reports/report_service.ts";
 import type { SystemAccess, UserAccess } from "./system_access.ts";
+import type {
+  ChangeResult,
+  Counters,
+  NodeCallers,
+  NodeUseAnswers,
+  Report,
+  StoreFacts,
+} from "./schemas.ts";
 
 /** What the system works with. */
 export interface StoreSystemOptions extends Omit<NotifyOptions, "token"> {
@@ -104,7 +112,7 @@ export class StoreSystem implements SystemAccess {
     return this.#store.readEvents(query);
   }
 
-  async nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUse> {
+  async nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUseAnswers> {
     return await (await this.#services()).nodeUse.use(node, modules);
   }
 

@@ -5,12 +5,17 @@ import type { NodeAddress } from "../model/node.ts";
 import type { ChangeEdits } from "../sql/console/console_store.ts";
 import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import type { ModuleRow, RouteRow } from "../sql/store.ts";
-import type { User } from "./access/access_service.ts";
 import type { Role } from "./access/actor.ts";
-import type { ChangeOptions, ChangeResult, ModuleFilter } from "./changes/change.ts";
-import type { Counters } from "./counters/counter_service.ts";
-import type { NodeCallers, NodeUse } from "./drain/node_use_service.ts";
-import type { Report, StoreFacts } from "./reports/report_service.ts";
+import type { ChangeOptions, ModuleFilter } from "./changes/change.ts";
+import type {
+  ChangeResult,
+  Counters,
+  NodeCallers,
+  NodeUseAnswers,
+  Report,
+  StoreFacts,
+  User,
+} from "./schemas.ts";
 
 /** Who may log in to the console. */
 export interface UserAccess {
@@ -43,7 +48,7 @@ export interface SystemAccess {
   /** Events, as `Store.readEvents` gives them. */
   readEvents(query?: EventQuery): Promise<EventRecord[]>;
   /** Asks every dns how its agents use a node in these modules. */
-  nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUse>;
+  nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUseAnswers>;
   /** Who reported calls of a node within the last seconds. */
   nodeCallers(
     node: NodeAddress,

@@ -8,7 +8,6 @@ import type { RouteRow } from "../sql/store.ts";
 import { parseNodeAddress } from "./cli_arguments.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import type { ChangeResult } from "../control/changes/change.ts";
 import { DrainState, type DrainVerdict } from "../control/drain/drain_state.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { plural } from "./plural.ts";
@@ -19,6 +18,7 @@ import { noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 import type { ModuleKey } from "../model/module.ts";
 import { addressText, type NodeAddress, type NodeState } from "../model/node.ts";
 import { parseWhole } from "../model/route_values.ts";
+import type { ChangeResult } from "../control/schemas.ts";
 
 /** Time between two rounds of questions. */
 const ROUND_MS = 500;

@@ -3,9 +3,8 @@
 import type { Command } from "commander";
 import { readToken } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import type { Explanation } from "../control/explain/explain_service.ts";
 import type { ModuleKey } from "../model/module.ts";
-import { EXPLAIN_NODES_MAX } from "../web/schemas.ts";
+import { EXPLAIN_NODES_MAX } from "../control/schemas.ts";
 import { addAgentOptions, type AgentFlags, ANSWER_TIMEOUT_MS } from "./agent_options.ts";
 import { parseCmdId, parseModId } from "../model/route_values.ts";
 import { argument, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
@@ -13,6 +12,7 @@ import { addExamples, type CommandContext } from "./command.ts";
 import { addServerOption, ConsoleClient, type ServerFlags } from "./console_client.ts";
 import { ageText, explanationJson, nodeLines, zoneLine } from "./explain_text.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
+import type { Explanation } from "../control/schemas.ts";
 
 interface ExplainFlags extends AgentFlags, ServerFlags {}
 

@@ -10,9 +10,9 @@ import { eventJson, eventLine, eventOf } from "./history_view.ts";
 import { plural } from "./plural.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { factsJson, factsText } from "./store_facts.ts";
-import type { Report } from "../control/reports/report_service.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
+import type { Report } from "../control/schemas.ts";
 
 interface StatusFlags extends SystemFlags {
   readonly agent: Address;

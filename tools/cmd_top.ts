@@ -12,7 +12,6 @@ import { moduleOption } from "./cmd_events.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { isAway, StopSignal } from "./stop_signal.ts";
 import { addStoreOptions } from "./store_access.ts";
-import type { Counters } from "../control/counters/counter_service.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { coloursOf, printJson, printLine, warningLine } from "./terminal.ts";
@@ -31,6 +30,7 @@ import {
   type TopState,
 } from "./top_view.ts";
 import { moduleText } from "../model/module.ts";
+import type { Counters } from "../control/schemas.ts";
 
 /** Routes are read anew after this time at the latest. */
 const ROUTES_MAX_AGE_MS = 30_000;

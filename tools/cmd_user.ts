@@ -2,7 +2,7 @@
 
 import { type Command, Option } from "commander";
 import { type Role, ROLES } from "../control/access/actor.ts";
-import { userName } from "../web/schemas.ts";
+import { userName } from "../control/schemas.ts";
 import { argument } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { addStoreOptions } from "./store_access.ts";

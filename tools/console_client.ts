@@ -227,7 +227,7 @@ export class ConsoleClient {
     const result = response.safeParse(value);
     // A newer console may tell more than is known here.
     const faults = result.error?.issues.filter(({ code }) => code !== "unrecognized_keys") ?? [];
-    if (faults.length === 0) return value as ResponseOf<Name>;
+    if (faults.length === 0) return value as unknown as ResponseOf<Name>;
     const [{ path, message }] = faults;
     throw new CommandError(
       `${this.origin} answers what no console of this version would: ` +

@@ -1,7 +1,7 @@
 // Core. An explanation of a module as short texts, and as a value for programs.
 
-import type { ExplainedNode, Explanation } from "../control/explain/explain_service.ts";
 import { plural } from "./plural.ts";
+import type { ExplainedNode, Explanation } from "../control/schemas.ts";
 
 /** `12 s`, `5 min`, `3 h`, `2 d`; below a second in milliseconds. */
 export function ageText(ms: number): string {

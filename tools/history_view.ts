@@ -2,8 +2,8 @@
 
 import { parseIpv4 } from "../reactor/address.ts";
 import type { EventRecord } from "../sql/results/event.ts";
-import type { EventView } from "../control/reports/history_views.ts";
 import { parseStoredNodeAddress } from "./cli_arguments.ts";
+import type { EventView } from "../control/schemas.ts";
 
 /** An event of a console as the database has it. */
 export function eventOf(row: EventView): EventRecord {

@@ -1,13 +1,13 @@
 // Shell. What commands that edit routes share: their options, and what they say of an edit.
 
 import type { Command } from "commander";
-import type { ChangeResult } from "../control/changes/change.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import { parsePeer } from "./cli_arguments.ts";
 import { argument, repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { addStoreOptions, type StoreFlags } from "./store_access.ts";
 import { printJson, printLine, warningLine } from "./terminal.ts";
+import type { ChangeResult } from "../control/schemas.ts";
 
 /** Longest reason, in characters. */
 const WHY_LENGTH_MAX = 500;

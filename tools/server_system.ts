@@ -3,19 +3,24 @@
 import { type ModuleKey, moduleText } from "../model/module.ts";
 import { addressText, type NodeAddress } from "../model/node.ts";
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
-import type { ChangeOptions, ChangeResult, ModuleFilter } from "../control/changes/change.ts";
-import type { Counters } from "../control/counters/counter_service.ts";
-import type { NodeCallers, NodeUse } from "../control/drain/node_use_service.ts";
-import type { EventView } from "../control/reports/history_views.ts";
-import type { Report, StoreFacts } from "../control/reports/report_service.ts";
+import type { ChangeOptions, ModuleFilter } from "../control/changes/change.ts";
 import type { SystemAccess, UserAccess } from "../control/system_access.ts";
 import type { ChangeEdits } from "../sql/console/console_store.ts";
 import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import type { ModuleRow, RouteRow } from "../sql/store.ts";
-import { CHANGE_EDITS_MAX, NODE_MODULES_MAX, PAGE_ROWS_MAX } from "../web/schemas.ts";
+import { CHANGE_EDITS_MAX, NODE_MODULES_MAX, PAGE_ROWS_MAX } from "../control/schemas.ts";
 import { CommandError } from "./cli_errors.ts";
 import type { ConsoleClient } from "./console_client.ts";
 import { eventOf } from "./history_view.ts";
+import type {
+  ChangeResult,
+  Counters,
+  EventView,
+  NodeCallers,
+  NodeUseAnswers,
+  Report,
+  StoreFacts,
+} from "../control/schemas.ts";
 
 interface FileNode extends Pick<RouteRow, "port" | "weight" | "zone" | "state"> {
   readonly modid: number;
@@ -155,7 +160,7 @@ export class ServerSystem implements SystemAccess {
     return found.map(eventOf);
   }
 
-  async nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUse> {
+  async nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUseAnswers> {
     const params = { node: addressText(node) };
     const parts = await Promise.all(
       moduleLists(modules).map((list) =>

@@ -2,7 +2,7 @@
 
 import { SCHEMA_VERSION } from "../sql/schema/migrations.ts";
 import { plural } from "./plural.ts";
-import type { StoreFacts } from "../control/reports/report_service.ts";
+import type { StoreFacts } from "../control/schemas.ts";
 
 /** The facts under names for programs. */
 export function factsJson(facts: StoreFacts): Record<string, unknown> {

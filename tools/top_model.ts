@@ -4,7 +4,7 @@ import { type ModuleKey, moduleText } from "../model/module.ts";
 import { nodeId, type NodeState } from "../model/node.ts";
 import { parseIpv4 } from "../reactor/address.ts";
 import type { RouteRow } from "../sql/store.ts";
-import type { Counters } from "../control/counters/counter_service.ts";
+import type { Counters } from "../control/schemas.ts";
 
 type ModuleCounters = Counters["modules"][number];
 type NodeCounters = ModuleCounters["nodes"][number];

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { RouteRow } from "../sql/store.ts";
-import type { Counters } from "../control/counters/counter_service.ts";
 import { RATE_WINDOW_MS, TopModel } from "./top_model.ts";
+import type { Counters } from "../control/schemas.ts";
 
 const WALL_MS = 1_700_000_000_000;
 

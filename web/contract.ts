@@ -2,8 +2,7 @@
 
 import * as z from "zod";
 import type { Role } from "../control/access/actor.ts";
-import type { Answers } from "./answers.ts";
-import * as shapes from "./schemas.ts";
+import * as shapes from "../control/schemas.ts";
 
 /** Where all routes of the table start. */
 export const API_PREFIX = "/api/v1";
@@ -235,7 +234,11 @@ export const viewRoutes = {
     "GET /nodes/{node}/use",
     "operator",
     "Asks every dns how its agents use a node: is it safe to stop?",
-    { query: shapes.NodeUseQueryShape, response: shapes.NodeUse, problems: ["too-many-requests"] },
+    {
+      query: shapes.NodeUseQueryShape,
+      response: shapes.NodeUseAnswers,
+      problems: ["too-many-requests"],
+    },
   ),
   getNodeCallers: route(
     "GET /nodes/{node}/callers",
@@ -558,22 +561,9 @@ export type QueryOf<Name extends RouteName> = PartOf<Name, "query"> extends z.Zo
   : undefined;
 
 /** What a route answers: the JSON value, text for other media types, undefined for none. */
-export type ResponseOf<Name extends RouteName> = Name extends keyof Answers ? Answers[Name]
-  : ApiRoutes[Name]["response"] extends string ? string
-  : undefined;
-
-type Frozen<T> = T extends object ? { readonly [Key in keyof T]: Frozen<T[Key]> } : T;
-type Agrees<A, B> = [Frozen<A>] extends [Frozen<B>] ? [Frozen<B>] extends [Frozen<A>] ? true : false
-  : false;
-type Disagreement = {
-  [Name in RouteName]: ApiRoutes[Name]["response"] extends infer Shape extends z.ZodType
-    ? Agrees<z.output<Shape>, ResponseOf<Name>> extends true ? never : Name
-    : Name extends keyof Answers ? Name
-    : never;
-}[RouteName];
-type None<Names extends never> = Names;
-/** Does not compile when a shape of the table is not what the service behind the route gives. */
-export type ShapesDisagree = None<Disagreement>;
+export type ResponseOf<Name extends RouteName> = ApiRoutes[Name]["response"] extends infer Shape
+  ? Shape extends z.ZodType ? shapes.Shown<Shape> : Shape extends string ? string : undefined
+  : never;
 
 /** The body of every error. */
 export type ProblemBody = z.output<typeof shapes.ProblemDetails>;

@@ -3,7 +3,13 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { API_ROUTES, type ApiRoute, PROBLEMS, problemsOf } from "./contract.ts";
 import { openApiDocument } from "./openapi.ts";
-import { Edit, ModuleParams, NodeInput, NodePatch, ProblemDetails } from "./schemas.ts";
+import {
+  ClientEdit,
+  ModuleParams,
+  NodeInput,
+  NodePatch,
+  ProblemDetails,
+} from "../control/schemas.ts";
 
 const routes = Object.entries(API_ROUTES) as [string, ApiRoute][];
 
@@ -87,7 +93,7 @@ test("schemas: what is refused, and what is taken", () => {
   for (const modId of ["", "-1", "1e3", "0x1", "4294967296", "1.0", " 1", "9".repeat(400)]) {
     assert.equal(ModuleParams.safeParse({ modId, cmdId: "1" }).success, false, modId);
   }
-  assert.equal(Edit.safeParse({ op: "drop", modId: 1, cmdId: 1 }).success, false);
+  assert.equal(ClientEdit.safeParse({ op: "drop", modId: 1, cmdId: 1 }).success, false);
   assert.ok(
     ProblemDetails.parse({ type: "urn:lars:x", title: "x", status: 400, detail: "" }),
   );

@@ -14,9 +14,7 @@ import type { AlertService } from "../control/alerts/alert_service.ts";
 import { listAgents, STATUS_AGENTS_MAX } from "../control/system/agent_list.ts";
 import type { ApiContext, ApiHandlers } from "./api_context.ts";
 import { parseNode } from "../control/changes/change_edits.ts";
-import type { ChangeResult } from "../control/changes/change.ts";
 import { type ChangeService, readTexts } from "../control/changes/change_service.ts";
-import type { Session, Status } from "./answers.ts";
 import {
   type accessRoutes,
   type alertRoutes,
@@ -41,17 +39,17 @@ import type { NodeUseService } from "../control/drain/node_use_service.ts";
 import { openApiDocument } from "./openapi.ts";
 import { ApiProblem } from "./problem.ts";
 import type { ReportService } from "../control/reports/report_service.ts";
-import { NODE_MODULES_MAX } from "./schemas.ts";
+import { NODE_MODULES_MAX } from "../control/schemas.ts";
 import type { SystemReader } from "../control/system/system_reader.ts";
 import {
   detailOf,
   listModules,
   listServices,
-  type ModuleDetail,
   modulesWith,
   overviewOf,
   search,
 } from "../control/system/system_views.ts";
+import type { ChangeResult, ModuleDetail, Session, Status } from "../control/schemas.ts";
 
 /** A caller that reported within this time is one of a node, in seconds. */
 const CALLERS_WITHIN_S = 60;

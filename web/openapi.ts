@@ -12,7 +12,7 @@ import {
   problemsOf,
   SESSION_COOKIE,
 } from "./contract.ts";
-import { ProblemDetails } from "./schemas.ts";
+import { ProblemDetails } from "../control/schemas.ts";
 
 type Json = Record<string, unknown>;
 

@@ -20,6 +20,7 @@ import {
   sameText,
   secretHash,
 } from "./secrets.ts";
+import type { OneTimePassword, Token, User } from "../schemas.ts";
 
 /** A session ends when it is not used for so long, and at the latest after its age, in ms. */
 export const SESSION_IDLE_MS = 12 * 3_600_000;
@@ -35,30 +36,6 @@ const LINK_AGE_MAX_MS = 24 * 3_600_000;
 /** Every secret of a token begins so, that scanners find one that got lost. */
 export const TOKEN_PREFIX = "lars_";
 const DAY_MS = 86_400_000;
-
-/** A user as others may see it. */
-export interface User {
-  readonly name: string;
-  readonly role: Role;
-  readonly isDisabled: boolean;
-  readonly mustChangePassword: boolean;
-  readonly createdAtMs: number;
-  readonly lastLoginAtMs: number | null;
-}
-
-/** A user with a password that is shown this once, and must be changed at the first login. */
-export interface OneTimePassword {
-  readonly user: User;
-  readonly password: string;
-}
-
-/** An API token without its secret. */
-export interface Token extends Pick<TokenRow, "id" | "title" | "owner" | "role" | "createdAtMs"> {
-  /** Null: never. */
-  readonly expiresAtMs: number | null;
-  /** To the minute. */
-  readonly lastUsedAtMs: number | null;
-}
 
 /** Some of the fields. */
 type Patch<T> = { readonly [Field in keyof T]?: T[Field] | undefined };

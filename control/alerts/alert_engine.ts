@@ -2,8 +2,9 @@
 
 import type { RuleRow, SilenceRow } from "../../sql/console/console_store.ts";
 import { heldCount } from "../system/agent_list.ts";
-import type { ModuleView, NodeView, ServiceView, SystemView } from "../system/system_model.ts";
+import type { ModuleView, NodeView, SystemView } from "../system/system_model.ts";
 import { moduleText } from "../../model/module.ts";
+import type { ServiceView } from "../schemas.ts";
 
 /** Alerts at once; further ones are counted, not kept. */
 export const ALERTS_MAX = 2000;
@@ -75,15 +76,6 @@ export interface AlertState extends Condition {
   /** How long the condition has held, and how long it has been over, while somebody looked. */
   readonly heldMs: number;
   readonly overMs: number;
-}
-
-/** What an alert rule looks at. */
-export type RuleKind = keyof typeof CHECKS;
-
-/** An alert as it is shown. */
-export interface Alert
-  extends Omit<AlertState, "subject" | "isTold" | "heldMs" | "overMs" | "kind"> {
-  readonly kind: RuleKind;
 }
 
 /** Something to write down, and to tell unless it is silenced. */
@@ -242,7 +234,8 @@ const CHECKS = {
       threshold,
       (rows) => `has ${rows} results that wait for the database`,
     ),
-} satisfies Record<string, Check>;
+} satisfies Record<RuleKind, Check>;
+
 /** The same by the kind of a stored rule, which may be one of a later version. */
 const CHECK_OF: ReadonlyMap<string, Check> = new Map(Object.entries(CHECKS));
 

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { RuleRow, SilenceRow } from "../../sql/console/console_store.ts";
 import { AlertEngine, ALERTS_MAX, DEFAULT_RULES } from "./alert_engine.ts";
-import type { ModuleView, NodeView, ServiceView, SystemView } from "../system/system_model.ts";
+import type { ModuleView, NodeView, SystemView } from "../system/system_model.ts";
+import type { ServiceView } from "../schemas.ts";
 
 function node(values: Partial<NodeView> = {}): NodeView {
   return {

@@ -7,20 +7,14 @@ import type { RuleRow, SilenceRow, WebhookRow } from "../../sql/console/console_
 import type { NewEvent } from "../../sql/results/event.ts";
 import type { Store } from "../../sql/store.ts";
 import { type Actor, auditOf } from "../access/actor.ts";
-import {
-  type Alert,
-  AlertEngine,
-  type AlertNews,
-  type AlertState,
-  DEFAULT_RULES,
-  type RuleKind,
-} from "./alert_engine.ts";
+import { AlertEngine, type AlertNews, type AlertState, DEFAULT_RULES } from "./alert_engine.ts";
 import { parseNode } from "../changes/change_edits.ts";
 import { ControlError } from "../control_error.ts";
 import { randomSecret } from "../access/secrets.ts";
 import type { SystemReader } from "../system/system_reader.ts";
 import { LeaderLease } from "../../service/leader_lease.ts";
-import type { WebhookFacts, WebhookSender } from "./webhook_sender.ts";
+import type { WebhookSender } from "./webhook_sender.ts";
+import type { Alert, Rule, RuleKind, SilenceWish, Webhook, WebhookWish } from "../schemas.ts";
 
 /** Rules, silences and webhooks that another console changed are read this often, in ms. */
 const RELOAD_INTERVAL_MS = 5_000;
@@ -29,30 +23,6 @@ const SAVE_INTERVAL_MS = 30_000;
 /** Events that wait for the database; when full the oldest are given up. */
 const EVENTS_WAITING_MAX = 1000;
 const STATE_NAME = "alerts";
-
-/** An alert rule. */
-export interface Rule extends Omit<RuleRow, "kind" | "enabled"> {
-  readonly kind: RuleKind;
-  readonly isEnabled: boolean;
-}
-
-/** A silence to be: what is null matches everything. */
-export interface SilenceWish
-  extends Pick<SilenceRow, "ruleId" | "modId" | "cmdId" | "node" | "why"> {
-  readonly minutes: number;
-}
-
-/** An address that alerts are sent to, with the outcome of the last message. */
-export interface Webhook extends Pick<WebhookRow, "id" | "title" | "url">, WebhookFacts {
-  readonly isEnabled: boolean;
-}
-
-/** What is to be stored of a webhook; a secret is made when none is given. */
-export interface WebhookWish extends Pick<WebhookRow, "title" | "url"> {
-  readonly secret?: string | undefined;
-  /** @default {true} */
-  readonly isEnabled?: boolean | undefined;
-}
 
 /** What the service works with. */
 export interface AlertServiceOptions {

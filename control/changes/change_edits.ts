@@ -12,8 +12,8 @@ import type {
   StoredModule,
 } from "../../sql/console/console_store.ts";
 import type { ModuleChange, RouteEdit, RouteRow } from "../../sql/store.ts";
-import type { ClientEdit, NodeDifferenceView } from "./change.ts";
 import { ControlError } from "../control_error.ts";
+import type { ClientEdit, NodeDifferenceView } from "../schemas.ts";
 
 /** Refuses a policy that agents would not understand. */
 export function requirePolicy(policy: string | undefined): void {

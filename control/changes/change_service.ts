@@ -22,15 +22,7 @@ import type {
 import type { ModuleRow, RouteRow, Store } from "../../sql/store.ts";
 import { type Actor, auditOf } from "../access/actor.ts";
 import { ControlError } from "../control_error.ts";
-import type {
-  ChangeDetail,
-  ChangeOptions,
-  ChangePreview,
-  ChangeResult,
-  ChangeSummary,
-  ClientEdit,
-  ModuleFilter,
-} from "./change.ts";
+import type { ChangeOptions, ModuleFilter } from "./change.ts";
 import {
   changedSince,
   differenceView,
@@ -44,7 +36,15 @@ import {
 import { type NotifyOptions, tellingDns } from "./dns_notifier.ts";
 import { formatRouteFile, parseRouteFile, type RouteFormat } from "./route_file.ts";
 import { planEdits, planRoutes } from "./route_plan.ts";
-import { type TrafficShift, trafficShift } from "./traffic_shift.ts";
+import { trafficShift } from "./traffic_shift.ts";
+import type {
+  ChangeDetail,
+  ChangePreview,
+  ChangeResult,
+  ChangeSummary,
+  ClientEdit,
+  TrafficShift,
+} from "../schemas.ts";
 
 /** Modules whose callers a preview names; of further ones only shares are shown. */
 const CALLERS_LOOKED_UP_MAX = 20;

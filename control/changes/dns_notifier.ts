@@ -11,24 +11,13 @@ import { SessionClient } from "../../session/session_client.ts";
 import type { ModuleKey } from "../../model/module.ts";
 import type { Store } from "../../sql/store.ts";
 import { liveDns } from "../system/known_services.ts";
+import type { Told } from "../schemas.ts";
 
 /** Time one dns has to take the message, from the commit on; later it polls anyway. */
 export const TELL_TIMEOUT_MS = 300;
 
 /** Modules in one message: 2000 of at most 16 bytes are well below the largest frame. */
 const MODULES_PER_FRAME = 2000;
-
-/** How telling one dns went. */
-export interface Told {
-  /** `host:port` */
-  readonly address: string;
-  /** True when the dns has confirmed that it got the message. */
-  readonly told: boolean;
-  /** Why not, for a warning; null when told. */
-  readonly fault: string | null;
-  /** Milliseconds from the call of `tell` to the answer. */
-  readonly tookMs: number;
-}
 
 /** What {@linkcode tellingDns} works with. */
 export interface NotifyOptions {

@@ -1,24 +1,9 @@
 // Core. Whose calls go elsewhere when routes change, judged by weights.
 
-import type { ModuleKey } from "../../model/module.ts";
 import { expectedShares } from "../../balancer/picking/expected_shares.ts";
 import { addressText } from "../../model/node.ts";
 import type { StoredModule } from "../../sql/console/console_store.ts";
-
-/** Whose calls go elsewhere: shares of a module's calls by weight, 0 to 1. */
-export interface TrafficShift extends ModuleKey {
-  readonly name: string;
-  readonly callsPerSecond: number;
-  /** Share of the calls that go to another node than before. */
-  readonly movedShare: number;
-  /** True when no node that may be called is left. */
-  readonly emptied: boolean;
-  /** Hosts that called it lately, at most 20. */
-  readonly callers: readonly string[];
-  readonly callerCount: number;
-  /** Nodes whose share differs, largest difference first, at most 50. */
-  readonly nodes: readonly { node: string; before: number; after: number }[];
-}
+import type { TrafficShift } from "../schemas.ts";
 
 const NODES_SHOWN = 50;
 const CALLERS_SHOWN = 20;

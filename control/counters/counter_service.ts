@@ -1,6 +1,6 @@
 // Shell. Counters of every node, read from the database for whoever makes rates of them.
 
-import { type ModuleKey, moduleText } from "../../model/module.ts";
+import { moduleText } from "../../model/module.ts";
 import { nodeId } from "../../model/node.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
@@ -9,8 +9,9 @@ import type { NodeCalls } from "../../sql/console/console_store.ts";
 import type { ServiceInstance, Store } from "../../sql/store.ts";
 import { isRecent, knownServices } from "../system/known_services.ts";
 import { readNodeCalls } from "./node_calls.ts";
-import { groupCalls, type RecentCalls } from "./recent_calls.ts";
+import { groupCalls } from "./recent_calls.ts";
 import { CALLER_RECENT_S } from "../system/system_model.ts";
+import type { Counters, ModuleCounters, NodeCounters, RecentCalls } from "../schemas.ts";
 
 /** Several who ask within this time are given the same counters, in milliseconds. */
 const AGE_MAX_MS = 500;
@@ -22,34 +23,6 @@ const SERVICES_AGE_MAX_MS = 3_000;
 const RECENT_S = 60;
 /** With more nodes than this the history is asked for modules alone: each node is many rows. */
 export const RECENT_NODES_MAX = 2000;
-
-/** Counters of one node, added up over its callers; the totals as long as they have known it. */
-export interface NodeCounters extends Omit<NodeCalls, "modId" | "cmdId" | "ip" | "ts"> {
-  readonly ip: string;
-  /** Last report, unix seconds. */
-  readonly reportedAtS: number;
-  /** Null: the history knows none, or there are too many nodes to ask it. */
-  readonly recent: RecentCalls | null;
-}
-
-/** Counters of the nodes of one module. */
-export interface ModuleCounters extends ModuleKey {
-  /** Null: the history knows none. */
-  readonly recent: RecentCalls | null;
-  readonly nodes: readonly NodeCounters[];
-}
-
-/** Counters of all nodes with results; rates are the difference of two readings. */
-export interface Counters {
-  readonly atMs: number;
-  readonly storeLabel: string;
-  /** Differs when routes have changed. */
-  readonly routeMark: string;
-  readonly services: readonly { kind: string; aliveCount: number; count: number }[];
-  /** Time that recent calls were made in. */
-  readonly recentSeconds: number;
-  readonly modules: readonly ModuleCounters[];
-}
 
 /** What the service works with. */
 export interface CounterServiceOptions {

@@ -1,15 +1,7 @@
 // Core. The last minutes of the history in one number each.
 
 import type { CallHistoryPoint } from "../../sql/results/call_history.ts";
-
-/** Calls of some time. */
-export interface RecentCalls {
-  readonly calls: number;
-  /** Of which failed. */
-  readonly errors: number;
-  /** Mean time of those calls whose time callers told; null where they told none. */
-  readonly meanMs: number | null;
-}
+import type { RecentCalls } from "../schemas.ts";
 
 /** Adds points up. */
 export function sumCalls(points: readonly CallHistoryPoint[]): RecentCalls {

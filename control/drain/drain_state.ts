@@ -1,36 +1,6 @@
 // Core. When is a drained node safe to stop? What agents say, gathered and judged.
 
-import type { ModuleKey } from "../../model/module.ts";
-
-/** How an agent uses a node. */
-export interface NodeUseByAgent {
-  /** `host:port` of its connection to dns. */
-  readonly agent: string;
-  /**
-   * `unknown`: it does not use the module; `picked`: it may still pick the node; `draining`: it
-   * knows the node and picks it no more; `absent`: it knows no such node.
-   */
-  readonly state: "unknown" | "picked" | "draining" | "absent";
-  /** It did not answer in time: the rest says nothing. */
-  readonly isSilent: boolean;
-  /** Since it was last picked, or a result of it came; null: not known. */
-  readonly idleMs: number | null;
-  /** In-process clients that have the route from this agent. */
-  readonly clientCount: number;
-}
-
-/** What one dns said of one module. */
-export interface DnsAnswer extends ModuleKey {
-  readonly dns: string;
-  /** Null: it did not answer in time. */
-  readonly report: {
-    readonly agents: readonly NodeUseByAgent[];
-    /** Peers of the original, which cannot be asked. */
-    readonly plainCount: number;
-    /** True: there are more agents than fit. */
-    readonly isCut: boolean;
-  } | null;
-}
+import type { DnsAnswer, NodeUseByAgent } from "../schemas.ts";
 
 /** How far a drain is. */
 export interface DrainVerdict {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type DnsAnswer, DrainState } from "./drain_state.ts";
+import { DrainState } from "./drain_state.ts";
+import type { DnsAnswer } from "../schemas.ts";
 
 type Report = NonNullable<DnsAnswer["report"]>;
 type AgentUse = Report["agents"][number];

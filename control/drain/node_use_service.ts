@@ -9,10 +9,10 @@ import type { Rng } from "../../reactor/time/rng.ts";
 import { NodeUseState } from "../../proto/message_ids.ts";
 import type { AgentUse, NodeUseReport } from "../../proto/codec.ts";
 import type { Store } from "../../sql/store.ts";
-import type { DnsAnswer, NodeUseByAgent } from "./drain_state.ts";
 import { liveDns } from "../system/known_services.ts";
 import { NodeUseQuery } from "./node_use_query.ts";
 import { ControlError } from "../control_error.ts";
+import type { DnsAnswer, NodeCallers, NodeUseAnswers, NodeUseByAgent } from "../schemas.ts";
 
 /** Questions at once; further ones are refused. */
 export const NODE_QUESTIONS_MAX = 64;
@@ -20,20 +20,6 @@ export const NODE_QUESTIONS_MAX = 64;
 const LINE_KEEP_MS = 30_000;
 /** Callers that an answer names; of more the rest is counted. */
 const CALLERS_SHOWN = 100;
-
-/** How the agents use a node. */
-export interface NodeUse {
-  /** dns instances that were asked; 0: nobody can say. */
-  readonly dnsCount: number;
-  readonly answers: readonly DnsAnswer[];
-}
-
-/** Who has reported calls of a node lately. */
-export interface NodeCallers {
-  /** At most 100 of them. */
-  readonly callers: readonly (ModuleKey & { readonly host: string; readonly calls: number })[];
-  readonly callerCount: number;
-}
 
 /** What the service works with. */
 export interface NodeUseServiceOptions {
@@ -94,7 +80,7 @@ export class NodeUseService {
    *
    * @throws {ControlError} too-many-requests.
    */
-  async use(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUse> {
+  async use(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUseAnswers> {
     if (this.#asking >= NODE_QUESTIONS_MAX) {
       throw new ControlError("too-many-requests", "dns is being asked about many nodes already", {
         retryAfterS: 1,

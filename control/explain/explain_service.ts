@@ -1,55 +1,14 @@
 // Shell. Asks an agent why it picks which node.
 
-import type { ModuleView, NodeView } from "../../balancer/explain.ts";
-import type { ZoneView } from "../../balancer/picking/zone_router.ts";
 import type { ModuleExplanation } from "../../balancer/routes/route_records.ts";
 import type { ModuleKey } from "../../model/module.ts";
 import { type Address, formatAddress } from "../../reactor/address.ts";
 import { ControlError } from "../control_error.ts";
+import type { Explanation } from "../schemas.ts";
 
 /** Questions at once; further ones are refused. */
 const QUESTIONS_MAX = 8;
 const NODES_SHOWN = 500;
-
-/** Why a node is picked or not; words may be those of an agent of another version. */
-export interface ExplainedNode extends Omit<NodeView, "condition" | "reason" | "pickShare"> {
-  readonly condition: string;
-  /** Empty: nothing ever befell it. */
-  readonly reason: string;
-  /** Null while no picks are remembered. */
-  readonly pickShare: number | null;
-}
-
-/** Something that befell a node, or the module where `node` is null. */
-export interface DecisionExplanation {
-  readonly agoMs: number;
-  readonly node: string | null;
-  readonly became: string;
-  readonly reason: string;
-}
-
-/** Why an agent picks which node of a module. */
-export interface Explanation extends Pick<ModuleView, "modeReason" | "picksRemembered"> {
-  /** The agent that was asked. */
-  readonly agent: string;
-  /** `ready`, `pulling`, `empty`; `unknown`: no caller asked this agent. */
-  readonly routeState: string;
-  /** Age of its route; null: from its cache. */
-  readonly ageMs: number | null;
-  /** False while it has had no node: all that follows says nothing. */
-  readonly hasNodes: boolean;
-  readonly policy: string;
-  /** Those that differ from their defaults. */
-  readonly settings: Readonly<Record<string, unknown>>;
-  readonly mode: string;
-  /** Null: it never changed. */
-  readonly modeSinceMs: number | null;
-  readonly zones: readonly ZoneView[];
-  /** The first ones of {@linkcode nodeCount}, as many as were asked for. */
-  readonly nodes: readonly ExplainedNode[];
-  readonly nodeCount: number;
-  readonly decisions: readonly DecisionExplanation[];
-}
 
 /** A line to one agent, as `LarsClient` is one. */
 export interface ExplainClient {

@@ -1,32 +1,12 @@
 // Core. The agents of the fleet in a few lines: how many, and those that somebody should look at.
 
 import type { ServiceInstance } from "../../sql/store.ts";
-import { AGENT_BEHIND_S, AGENT_STATES, type AgentState } from "../system/agent_list.ts";
+import { AGENT_BEHIND_S, AGENT_STATES } from "../system/agent_list.ts";
 import { SERVICE_SILENT_MS } from "../system/system_model.ts";
+import type { AgentLine, AgentSummary } from "../schemas.ts";
 
 /** Agents that are named one by one. */
 export const AGENTS_SHOWN_MAX = 20;
-
-/** One agent, as the dns that wrote of it last knows it. */
-export interface AgentLine extends Pick<ServiceInstance, "address" | "seenAt" | "software"> {
-  readonly state: AgentState;
-  readonly zone: string;
-  readonly dns: string;
-  /** Route version it has; null when dns does not know. */
-  readonly version: number | null;
-  /** Modules of which it holds a change back. */
-  readonly held: number;
-}
-
-/** All agents. */
-export interface AgentSummary {
-  readonly total: number;
-  readonly silent: number;
-  readonly holding: number;
-  readonly behind: number;
-  /** Worst first, at most {@linkcode AGENTS_SHOWN_MAX}. */
-  readonly agents: readonly AgentLine[];
-}
 
 function lineOf(agent: ServiceInstance, version: number, nowS: number): AgentLine {
   const { address, seenAt, software, detail } = agent;

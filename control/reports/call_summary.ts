@@ -3,40 +3,13 @@
 import { type ModuleKey, moduleText } from "../../model/module.ts";
 import { addressText } from "../../model/node.ts";
 import type { NodeCalls } from "../../sql/console/console_store.ts";
+import type { CallSummary, ModuleCallSummary, OverloadedNode } from "../schemas.ts";
 
 /** Modules with the most failures that a summary names. */
 export const SUMMARY_MODULES_MAX = 10;
 
 /** Overloaded nodes that a summary names. */
 export const SUMMARY_NODES_MAX = 20;
-
-/** Results of one module, in the last window of each caller. */
-export interface ModuleCallSummary extends ModuleTally {
-  readonly errorShare: number;
-  /** Over the last minutes; null when not known. */
-  readonly meanMs: number | null;
-}
-
-/** A node that agents keep out. */
-export interface OverloadedNode extends ModuleKey {
-  readonly node: string;
-  /** Agents that keep it out, of those that reported on it. */
-  readonly agents: number;
-  readonly agentsTotal: number;
-}
-
-/** Call results of the whole system. */
-export interface CallSummary {
-  /** Modules with results. */
-  readonly moduleCount: number;
-  /** Youngest result, unix seconds; 0 when there is none. */
-  readonly lastTs: number;
-  /** Worst first, at most {@linkcode SUMMARY_MODULES_MAX}. */
-  readonly modules: readonly ModuleCallSummary[];
-  readonly overloadedCount: number;
-  /** Kept out by most first, at most {@linkcode SUMMARY_NODES_MAX}. */
-  readonly overloaded: readonly OverloadedNode[];
-}
 
 interface ModuleTally extends ModuleKey {
   succ: number;

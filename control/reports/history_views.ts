@@ -10,8 +10,8 @@ import type {
 } from "../../sql/results/call_history.ts";
 import type { EventQuery, EventRecord } from "../../sql/results/event.ts";
 import { parseNode } from "../changes/change_edits.ts";
-import type { ModuleFilter } from "../changes/change.ts";
 import { ControlError } from "../control_error.ts";
+import type { EventView, EventWish, History, HistorySeries, HistoryWish } from "../schemas.ts";
 
 /** Series of one answer: the largest ones. */
 const SERIES_SHOWN = 50;
@@ -28,66 +28,6 @@ const RANGE_S = {
   "30d": 30 * 86_400,
 } as const;
 const RANGE_MAX_S = 90 * 86_400;
-
-/** Which calls a chart shows: of a module, node or caller, over a range up to now or from to. */
-export interface HistoryWish extends ModuleFilter {
-  readonly node?: string | undefined;
-  readonly caller?: string | undefined;
-  /** One series for each. @default {"total"} */
-  readonly by?: "total" | "module" | "node" | "caller" | undefined;
-  /** @default {"1h"} */
-  readonly range?: keyof typeof RANGE_S | undefined;
-  /** With `toMs`, instead of `range`. */
-  readonly fromMs?: number | undefined;
-  readonly toMs?: number | undefined;
-}
-
-/** One line of a chart; a value for each step. */
-export interface HistorySeries {
-  /** `total`, `1/2` for a module, `ip:port` of a node, address of a caller. */
-  readonly key: string;
-  readonly calls: readonly number[];
-  readonly errors: readonly number[];
-  /** Share of the reports that held the node for overloaded. */
-  readonly overloadShare: readonly number[];
-  /** Mean time of those calls whose time callers told; null where they told none. */
-  readonly latencyMs: readonly (number | null)[];
-  readonly meanLatencyMs: number | null;
-}
-
-/** A chart. */
-export interface History {
-  /** Start of the first step. */
-  readonly fromMs: number;
-  readonly stepMs: number;
-  readonly steps: number;
-  /** Largest first, at most 50. */
-  readonly series: readonly HistorySeries[];
-  readonly seriesCount: number;
-  /** True: more points than can be read at once. */
-  readonly isTruncated: boolean;
-}
-
-/** Which events a list shows. */
-export interface EventWish extends ModuleFilter {
-  readonly before?: number | undefined;
-  readonly after?: number | undefined;
-  /** @default {100} */
-  readonly limit?: number | undefined;
-  readonly kind?: readonly string[] | undefined;
-}
-
-/** An event as clients get it. */
-export interface EventView extends Pick<EventRecord, "id" | "atMs" | "kind" | "text"> {
-  readonly modId: number | null;
-  readonly cmdId: number | null;
-  /** `ip:port` */
-  readonly node: string | null;
-  /** Host that saw it. */
-  readonly host: string | null;
-  /** Values for programs, when they were asked for. */
-  readonly detail?: EventRecord["detail"];
-}
 
 function stepFor(rangeS: number): number {
   const wanted = rangeS / POINTS_WANTED;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CallHistory, CallHistoryPoint } from "../../sql/results/call_history.ts";
 import { historyQuery, historyView } from "./history_views.ts";
-import { History } from "../../web/schemas.ts";
+import { History } from "../schemas.ts";
 
 const NODES = [{ ip: 0x0a000001, port: 80 }, { ip: 0x0a000002, port: 80 }];
 

@@ -3,52 +3,20 @@
 import type { Clock } from "../../reactor/time/clock.ts";
 import type { CallHistoryPoint } from "../../sql/results/call_history.ts";
 import { moduleText } from "../../model/module.ts";
-import type { ServiceInstance, Store } from "../../sql/store.ts";
-import { type AgentSummary, summariseAgents } from "./agent_summary.ts";
-import { type CallSummary, summariseCalls } from "./call_summary.ts";
-import { type EventView, eventView } from "./history_views.ts";
+import type { Store } from "../../sql/store.ts";
+import { summariseAgents } from "./agent_summary.ts";
+import { summariseCalls } from "./call_summary.ts";
+import { eventView } from "./history_views.ts";
 import { isRecent, knownServices } from "../system/known_services.ts";
 import { readNodeCalls } from "../counters/node_calls.ts";
-import { groupCalls, type RecentCalls, sumCalls } from "../counters/recent_calls.ts";
+import { groupCalls, sumCalls } from "../counters/recent_calls.ts";
+import type { Report, StoreFacts } from "../schemas.ts";
 
 /** What counts as recent, in seconds. */
 const RECENT_S = 300;
 
 /** Events that are shown. */
 const EVENTS_SHOWN = 5;
-
-/** What a database holds, in numbers. */
-export interface StoreFacts {
-  /** Address of the database, without its password. */
-  readonly label: string;
-  readonly schemaVersion: number;
-  /** Modules that have nodes. */
-  readonly moduleCount: number;
-  readonly nodeCount: number;
-  /** Route version. */
-  readonly version: number;
-}
-
-/** A dns or reporter. */
-export interface ServerReport extends Pick<ServiceInstance, "address" | "software" | "detail"> {
-  readonly kind: string;
-  readonly startedAtMs: number;
-  readonly seenAtMs: number;
-  readonly isAlive: boolean;
-}
-
-/** How the system is. */
-export interface Report {
-  readonly atMs: number;
-  readonly store: StoreFacts;
-  readonly services: readonly ServerReport[];
-  readonly agents: AgentSummary;
-  readonly calls: CallSummary;
-  /** From the history. */
-  readonly recent: RecentCalls & { readonly seconds: number };
-  /** The latest five, oldest first. */
-  readonly events: readonly EventView[];
-}
 
 /** Counts what a database holds. */
 export async function readFacts(store: Store): Promise<StoreFacts> {

@@ -1,7 +1,15 @@
 // Core. The agents of the fleet: told apart by how they do, and told of page by page.
 
 import type { ServiceInstance } from "../../sql/store.ts";
-import type { ServiceView, SystemView } from "./system_model.ts";
+import type { SystemView } from "./system_model.ts";
+import type {
+  AgentCounts,
+  AgentList,
+  AgentListWish,
+  AgentRow,
+  AgentState,
+  ServiceView,
+} from "../schemas.ts";
 
 /** An agent is behind when it has lacked a change for longer than this, in seconds. */
 export const AGENT_BEHIND_S = 5;
@@ -11,27 +19,6 @@ export const STATUS_AGENTS_MAX = 100;
 
 /** How an agent does, worst first. */
 export const AGENT_STATES = ["silent", "holding", "behind", "ok"] as const;
-export type AgentState = (typeof AGENT_STATES)[number];
-
-/** An agent, as the dns it was linked to last knows it. */
-export interface AgentRow extends ServiceView {
-  readonly state: AgentState;
-}
-
-/** How many agents there are, and how they do. */
-export interface AgentCounts extends Readonly<Record<AgentState, number>> {
-  readonly all: number;
-}
-
-/** A page of the agents. */
-export interface AgentList {
-  readonly total: number;
-  readonly counts: AgentCounts;
-  /** Connections to dns of programs that tell nothing: agents of the original, mostly. */
-  readonly plainConnections: number;
-  readonly agents: readonly AgentRow[];
-}
-
 function detailNumber({ detail }: ServiceView, name: string): number {
   const value = detail[name];
   return typeof value === "number" ? value : 0;
@@ -97,14 +84,6 @@ export function countAgents(view: SystemView): AgentCounts {
     counts[state]++;
   }
   return counts;
-}
-
-/** Which agents a list holds. */
-export interface AgentListWish {
-  readonly search?: string | undefined;
-  readonly state?: AgentState | undefined;
-  readonly offset?: number | undefined;
-  readonly limit?: number | undefined;
 }
 
 /** The agents, worst first. */

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ServiceInstance } from "../../sql/store.ts";
 import { agentState, countAgents, listAgents, withWatched } from "./agent_list.ts";
-import type { ServiceView, SystemView } from "./system_model.ts";
+import type { SystemView } from "./system_model.ts";
+import type { ServiceView } from "../schemas.ts";
 
 function agent(address: string, values: Partial<ServiceView> = {}): ServiceView {
   return {

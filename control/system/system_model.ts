@@ -6,6 +6,7 @@ import type { NodeCalls, StoredModule } from "../../sql/console/console_store.ts
 import { nodeId, type NodeState } from "../../model/node.ts";
 import type { ModuleRow, RouteRow, ServiceInstance } from "../../sql/store.ts";
 import { type ModuleId, moduleId, moduleOf } from "../../model/module.ts";
+import type { ModuleHealth, NodeHealth, ServiceView } from "../schemas.ts";
 
 /** Calls are counted over this many samples, a second apart. */
 const RATE_SAMPLES = 10;
@@ -20,9 +21,6 @@ export const CALLER_RECENT_S = 60;
 export const SERVICE_SILENT_MS = 30_000;
 /** Share of failed calls from which a module is degraded. */
 const ERROR_SHARE_DEGRADED = 0.1;
-
-export type ModuleHealth = "ok" | "degraded" | "down" | "idle" | "empty";
-export type NodeHealth = "ok" | "partial" | "overload" | "idle";
 
 /** A node as last seen. */
 export interface NodeView {
@@ -60,19 +58,6 @@ export interface ModuleView {
   readonly nodes: readonly NodeView[];
   readonly onCount: number;
   readonly overloadCount: number;
-}
-
-/** A service as last seen. */
-export interface ServiceView {
-  readonly kind: string;
-  readonly address: string;
-  readonly software: string;
-  readonly startedAtMs: number;
-  readonly seenAtMs: number;
-  readonly isSilent: boolean;
-  readonly revision: number | null;
-  readonly revisionLag: number | null;
-  readonly detail: Readonly<Record<string, number | string>>;
 }
 
 /** Everything at one instant. */

@@ -6,83 +6,20 @@ import { formatIpv4 } from "../../reactor/address.ts";
 import { revisionOf } from "../../sql/console/route_difference.ts";
 import type { StoredModule } from "../../sql/console/console_store.ts";
 import type { RouteRow } from "../../sql/store.ts";
-import { type AgentCounts, countAgents } from "./agent_list.ts";
+import { countAgents } from "./agent_list.ts";
 import {
-  type ModuleHealth,
   type ModuleView,
   type NodeView,
   policyName,
-  type ServiceView,
   sumRates,
   type SystemView,
 } from "./system_model.ts";
+import type { Hit, ModuleDetail, ModuleList, ModuleListWish, ModuleSummary, NodeStatus, Overview, Problem, ServiceList, ServiceListWish } from "../schemas.ts";
 
 const PROBLEMS_SHOWN = 50;
 const WORST_SHOWN = 20;
 /** Silent agents that are problems of their own. */
 const SILENT_AGENTS_NAMED = 5;
-
-/** A module as lists show it. */
-export interface ModuleSummary extends Omit<ModuleView, "policyText" | "healthSinceMs" | "nodes"> {
-  readonly nodeCount: number;
-}
-
-/** A node as stored, with how it did when it was last looked at. */
-export type NodeStatus = Omit<NodeView, "modId" | "cmdId" | "name">;
-
-/** A module with its nodes. */
-export interface ModuleDetail extends ModuleSummary {
-  /** JSON text as stored; empty: the rules of the agents' files. */
-  readonly policyText: string;
-  /** Changes with every change of name, policy or nodes. */
-  readonly revision: string;
-  readonly nodes: readonly NodeStatus[];
-}
-
-/** A page of the modules that match. */
-export interface ModuleList {
-  readonly total: number;
-  readonly modules: readonly ModuleSummary[];
-}
-
-/** Something that is wrong now. */
-export interface Problem {
-  readonly severity: "warning" | "critical";
-  readonly text: string;
-  readonly modId: number | null;
-  readonly cmdId: number | null;
-  readonly node: string | null;
-  readonly sinceMs: number | null;
-}
-
-/** Everything on one page. */
-export interface Overview
-  extends Pick<SystemView, "atMs" | "isStale" | "version" | "nodeCount" | "callerCount"> {
-  readonly moduleCount: number;
-  readonly health: Readonly<Record<ModuleHealth, number>>;
-  readonly callsPerSecond: number;
-  readonly errorShare: number;
-  /** Those that are alive; silent dns and reporters. */
-  readonly services: Readonly<Record<"dns" | "reporter" | "agent" | "silent", number>>;
-  readonly agents: AgentCounts;
-  /** Alerts that fire and are not silenced. */
-  readonly firingCount: number;
-  /** Worst first, at most 50. */
-  readonly problems: readonly Problem[];
-  readonly problemCount: number;
-  /** Modules in trouble, worst first, at most 20. */
-  readonly worst: readonly ModuleSummary[];
-}
-
-/** Something that a search found. */
-export interface Hit extends ModuleKey {
-  readonly kind: "module" | "node" | "host";
-  readonly text: string;
-  /** `ip:port`, for a node. */
-  readonly node: string | null;
-  /** For a host: modules that have nodes on it. */
-  readonly moduleCount: number;
-}
 
 /** How bad a health is, worst first. */
 const RANK: Readonly<Record<ModuleView["health"], number>> = {
@@ -272,15 +209,6 @@ const ORDERS: Readonly<Record<SortName, (a: ModuleView, b: ModuleView) => number
   nodes: (a, b) => b.nodes.length - a.nodes.length,
 };
 
-/** Which modules a list holds, and in which order. */
-export interface ModuleListWish {
-  readonly search?: string | undefined;
-  readonly health?: ModuleHealth | undefined;
-  readonly sort?: SortName | undefined;
-  readonly offset?: number | undefined;
-  readonly limit?: number | undefined;
-}
-
 function matches(module: ModuleView, text: string): boolean {
   return moduleText(module).startsWith(text) ||
     module.name.toLowerCase().includes(text) ||
@@ -300,19 +228,6 @@ export function listModules(view: SystemView, wish: ModuleListWish): ModuleList 
     total: found.length,
     modules: found.slice(offset, offset + (wish.limit ?? 100)).map(summaryOf),
   };
-}
-
-/** Which services a list holds; `server`: dns and reporters. */
-export interface ServiceListWish {
-  readonly kind?: "dns" | "reporter" | "agent" | "server" | undefined;
-  readonly offset?: number | undefined;
-  readonly limit?: number | undefined;
-}
-
-/** A page of the services. */
-export interface ServiceList {
-  readonly total: number;
-  readonly services: readonly ServiceView[];
 }
 
 /** The services, servers first: there are few of them, and thousands of agents. */

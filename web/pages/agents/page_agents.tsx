@@ -9,11 +9,11 @@ import { heldRoutes } from "../modules/held_routes.ts";
 import { useLoad } from "../shell/live.ts";
 import { factsOf, freshnessOf } from "../services/service_facts.ts";
 import { may, notify, query, serverNowMs, setQuery } from "../shell/state.ts";
-import type { AgentRow } from "../shell/types.ts";
 import { Confirm } from "../parts/dialogs.tsx";
 import { Choice } from "../parts/fields.tsx";
 import { ListTable, pageQuery, Pager, SearchBox } from "../parts/tables.tsx";
 import { Ago, Badge, Empty, Load, PageHead } from "../parts/widgets.tsx";
+import type { AgentRow } from "../../../control/schemas.ts";
 
 /** dns writes what it knows of agents every 10 s; asking more often shows nothing new. */
 const REFRESH_MS = 3000;

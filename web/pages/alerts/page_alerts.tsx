@@ -10,7 +10,6 @@ import { withQuery } from "../shell/places.ts";
 import { RULE_KINDS, RuleDialog } from "./rule_dialog.tsx";
 import { SilenceDialog } from "./silence_dialog.tsx";
 import { may, notify, query, setQuery } from "../shell/state.ts";
-import type { AlertRow, RuleRow, SilenceRow } from "../shell/types.ts";
 import { Webhooks } from "./webhooks.tsx";
 import { Confirm } from "../parts/dialogs.tsx";
 import { ListTable } from "../parts/tables.tsx";
@@ -26,6 +25,7 @@ import {
   RowButton,
   SeverityBadge,
 } from "../parts/widgets.tsx";
+import type { Alert, Rule, Silence } from "../../../control/schemas.ts";
 
 const REFRESH_MS = 10_000;
 const TABS = [
@@ -49,7 +49,7 @@ function Subject(
   );
 }
 
-function AlertLine(props: { alert: AlertRow; onSilence: (alert: AlertRow) => void }): JSX.Element {
+function AlertLine(props: { alert: Alert; onSilence: (alert: Alert) => void }): JSX.Element {
   const { alert, onSilence } = props;
   return (
     <tr>
@@ -87,7 +87,7 @@ function AlertLine(props: { alert: AlertRow; onSilence: (alert: AlertRow) => voi
 
 function Firing(): JSX.Element {
   const list = useLive("alerts");
-  const [silencing, setSilencing] = useState<AlertRow>();
+  const [silencing, setSilencing] = useState<Alert>();
   return (
     <>
       <Load of={list}>
@@ -125,7 +125,7 @@ function Firing(): JSX.Element {
 }
 
 function RuleLine(props: {
-  rule: RuleRow;
+  rule: Rule;
   onEdit: () => void;
   onRemove: () => void;
   onToggle: () => void;
@@ -165,15 +165,15 @@ function RuleLine(props: {
   );
 }
 
-type RuleWish = { readonly kind: "edit"; readonly rule?: RuleRow } | {
+type RuleWish = { readonly kind: "edit"; readonly rule?: Rule } | {
   readonly kind: "remove";
-  readonly rule: RuleRow;
+  readonly rule: Rule;
 };
 
 function RuleTable(props: {
-  rules: readonly RuleRow[];
+  rules: readonly Rule[];
   onWish: (wish: RuleWish) => void;
-  onToggle: (rule: RuleRow) => void;
+  onToggle: (rule: Rule) => void;
 }): JSX.Element {
   const names = ["Rule", "Severity", "#Over", "#For", "#Ends after", "Module", "On"];
   return (
@@ -195,7 +195,7 @@ function Rules(): JSX.Element {
   const list = useLoad("rules", (signal) => call("listRules", { signal }), REFRESH_MS);
   const [wish, setWish] = useState<RuleWish>();
   const close = (): void => setWish(undefined);
-  const toggle = ({ id, ...rule }: RuleRow): void => {
+  const toggle = ({ id, ...rule }: Rule): void => {
     call("putRule", { params: { id }, body: { ...rule, isEnabled: !rule.isEnabled } }).then(
       () => list.reload(),
       (error: Error) => notify("crit", error.message),
@@ -245,8 +245,8 @@ function Rules(): JSX.Element {
 
 function SilenceTable(
   props: {
-    silences: readonly SilenceRow[];
-    rules: readonly RuleRow[];
+    silences: readonly Silence[];
+    rules: readonly Rule[];
     onEnd: (id: number) => void;
   },
 ): JSX.Element {
@@ -285,7 +285,7 @@ function SilenceTable(
 }
 
 function Silences(): JSX.Element {
-  const list: Reloadable<{ silences: readonly SilenceRow[]; rules: readonly RuleRow[] }> = useLoad(
+  const list: Reloadable<{ silences: readonly Silence[]; rules: readonly Rule[] }> = useLoad(
     "silences",
     async (signal) => {
       const [{ silences }, { rules }] = await Promise.all([

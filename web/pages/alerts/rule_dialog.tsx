@@ -5,9 +5,9 @@ import { useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
 import { formatCount, formatShare, formatSpan } from "../parts/format.ts";
 import { notify } from "../shell/state.ts";
-import type { RuleRow } from "../shell/types.ts";
 import { FormDialog, useAction } from "../parts/dialogs.tsx";
 import { faultOf, SelectField, TextField } from "../parts/fields.tsx";
+import type { Rule } from "../../../control/schemas.ts";
 
 /** What the threshold of a kind counts. */
 type Unit = "share" | "seconds" | "reports" | "count" | "none";
@@ -29,7 +29,7 @@ function kind(name: string, text: string, unit: Unit): RuleKind {
 }
 
 /** Kinds of rules in words. */
-export const RULE_KINDS: Readonly<Record<RuleRow["kind"], RuleKind>> = {
+export const RULE_KINDS: Readonly<Record<Rule["kind"], RuleKind>> = {
   module_overload: kind("Module down", "every node of a module is kept out", "none"),
   error_share: kind("Error share", "share of failed calls of a module", "share"),
   node_out: kind("Node out", "a node is kept out by its callers", "none"),
@@ -40,7 +40,7 @@ export const RULE_KINDS: Readonly<Record<RuleRow["kind"], RuleKind>> = {
 };
 
 const KIND_OPTIONS = Object.entries(RULE_KINDS)
-  .map(([value, { name }]) => [value as RuleRow["kind"], name] as const);
+  .map(([value, { name }]) => [value as Rule["kind"], name] as const);
 
 const SEVERITY_OPTIONS = [["warning", "warning"], ["critical", "critical"]] as const;
 
@@ -54,16 +54,16 @@ const UNIT_TEXTS: Readonly<Record<Unit, string>> = {
 
 /** A rule as its form holds it: numbers as text. */
 interface Draft {
-  readonly kind: RuleRow["kind"];
+  readonly kind: Rule["kind"];
   readonly title: string;
-  readonly severity: RuleRow["severity"];
+  readonly severity: Rule["severity"];
   readonly threshold: string;
   readonly forS: string;
   readonly clearS: string;
   readonly module: string;
 }
 
-function draftOf(rule: RuleRow | undefined): Draft {
+function draftOf(rule: Rule | undefined): Draft {
   if (rule === undefined) {
     return {
       kind: "error_share",
@@ -165,7 +165,7 @@ function Inputs(props: {
 
 /** Adds a rule, or replaces the one that is given. */
 export function RuleDialog(
-  props: { rule?: RuleRow; onClose: () => void; onDone: () => void },
+  props: { rule?: Rule; onClose: () => void; onDone: () => void },
 ): JSX.Element {
   const { rule, onClose } = props;
   const { isBusy, problem, run } = useAction();

@@ -5,9 +5,9 @@ import { useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
 import { moduleTitle } from "../parts/format.ts";
 import { notify } from "../shell/state.ts";
-import type { RuleRow } from "../shell/types.ts";
 import { FormDialog, useAction } from "../parts/dialogs.tsx";
 import { faultOf, SelectField, WhyField } from "../parts/fields.tsx";
+import type { Rule } from "../../../control/schemas.ts";
 
 const TIMES: readonly (readonly [string, string])[] = [
   ["15", "15 minutes"],
@@ -20,7 +20,7 @@ const TIMES: readonly (readonly [string, string])[] = [
 /** A silence for a module, a rule, a node, or a choice of rules. */
 export function SilenceDialog(props: {
   module?: { modId: number; cmdId: number; name?: string };
-  rule?: Pick<RuleRow, "id" | "title">;
+  rule?: Pick<Rule, "id" | "title">;
   node?: string;
   onClose: () => void;
   onDone?: () => void;

@@ -6,7 +6,6 @@ import { call } from "../shell/api.ts";
 import { formatCount } from "../parts/format.ts";
 import { useLoad } from "../shell/live.ts";
 import { notify } from "../shell/state.ts";
-import type { WebhookRow } from "../shell/types.ts";
 import { Confirm, FormDialog, SecretDialog, useAction } from "../parts/dialogs.tsx";
 import { faultOf, TextField } from "../parts/fields.tsx";
 import { ListTable } from "../parts/tables.tsx";
@@ -20,11 +19,12 @@ import {
   OnOff,
   RowButton,
 } from "../parts/widgets.tsx";
+import type { Webhook } from "../../../control/schemas.ts";
 
 const REFRESH_MS = 10_000;
 
 function WebhookDialog(
-  props: { webhook?: WebhookRow; onClose: () => void; onDone: () => void },
+  props: { webhook?: Webhook; onClose: () => void; onDone: () => void },
 ): JSX.Element {
   const { webhook, onClose, onDone } = props;
   const { isBusy, problem, run } = useAction();
@@ -80,7 +80,7 @@ function WebhookDialog(
   );
 }
 
-function LastMessage({ webhook }: { webhook: WebhookRow }): JSX.Element {
+function LastMessage({ webhook }: { webhook: Webhook }): JSX.Element {
   const { last } = webhook;
   if (last === null) return <span class="muted">none yet</span>;
   return (
@@ -98,7 +98,7 @@ function LastMessage({ webhook }: { webhook: WebhookRow }): JSX.Element {
 }
 
 interface LineProps {
-  readonly webhook: WebhookRow;
+  readonly webhook: Webhook;
   readonly onChanged: () => void;
   readonly onEdit: () => void;
   readonly onRemove: () => void;
@@ -151,8 +151,8 @@ function Line({ webhook, onChanged, onEdit, onRemove }: LineProps): JSX.Element 
 export function Webhooks(): JSX.Element {
   const list = useLoad("webhooks", (signal) => call("listWebhooks", { signal }), REFRESH_MS);
   const [isAdding, setAdding] = useState(false);
-  const [editing, setEditing] = useState<WebhookRow>();
-  const [removing, setRemoving] = useState<WebhookRow>();
+  const [editing, setEditing] = useState<Webhook>();
+  const [removing, setRemoving] = useState<Webhook>();
   return (
     <>
       <p class="list-actions">

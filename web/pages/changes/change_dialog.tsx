@@ -7,10 +7,10 @@ import { Differences, Traffic } from "./change_view.tsx";
 import { plural } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { notify } from "../shell/state.ts";
-import type { ChangePreview, ChangeResult, Edit } from "../shell/types.ts";
 import { Dialog } from "../parts/dialogs.tsx";
 import { WhyField } from "../parts/fields.tsx";
 import { Loading, ProblemBox } from "../parts/widgets.tsx";
+import type { ChangePreview, ChangeResult, ClientEdit } from "../../../control/schemas.ts";
 
 /** A change to look at before it is made. */
 export interface PlannedChange {
@@ -31,7 +31,7 @@ export interface PlannedChange {
 
 /** A change made of edits, applied only while what the preview showed is true. */
 export function changeOfEdits(
-  edits: readonly Edit[],
+  edits: readonly ClientEdit[],
   rest: Pick<PlannedChange, "title" | "action"> & Partial<PlannedChange>,
 ): PlannedChange {
   return {

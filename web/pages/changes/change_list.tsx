@@ -8,9 +8,9 @@ import { modulePath, plural } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { BACK_ROWS, useBackList } from "../parts/paging.ts";
 import { may, navigate } from "../shell/state.ts";
-import type { ChangeRow } from "../shell/types.ts";
 import { ListTable, More } from "../parts/tables.tsx";
 import { Ago, Empty, Load } from "../parts/widgets.tsx";
+import type { ChangeSummary } from "../../../control/schemas.ts";
 
 /** The undoing of a change, to look at before it is done. */
 export function rollbackOf(id: number): PlannedChange {
@@ -27,7 +27,7 @@ export function rollbackOf(id: number): PlannedChange {
   };
 }
 
-const VIA: Readonly<Record<ChangeRow["via"], string>> = {
+const VIA: Readonly<Record<ChangeSummary["via"], string>> = {
   console: "console",
   token: "API token",
   command: "command line",
@@ -36,7 +36,7 @@ const VIA: Readonly<Record<ChangeRow["via"], string>> = {
 };
 
 /** Who made a change, and by what. */
-export function Author({ change }: { change: Pick<ChangeRow, "who" | "via"> }): JSX.Element {
+export function Author({ change }: { change: Pick<ChangeSummary, "who" | "via"> }): JSX.Element {
   return (
     <span>
       <b>{change.who === "" ? "unknown" : change.who}</b>
@@ -46,7 +46,7 @@ export function Author({ change }: { change: Pick<ChangeRow, "who" | "via"> }): 
 }
 
 /** What a change undid, or was undone by. */
-export function UndoMarks({ change }: { change: ChangeRow }): JSX.Element {
+export function UndoMarks({ change }: { change: ChangeSummary }): JSX.Element {
   return (
     <>
       {change.undoes !== null && (
@@ -63,7 +63,7 @@ export function UndoMarks({ change }: { change: ChangeRow }): JSX.Element {
   );
 }
 
-function Row(props: { change: ChangeRow; onUndo: (id: number) => void }): JSX.Element {
+function Row(props: { change: ChangeSummary; onUndo: (id: number) => void }): JSX.Element {
   const { change, onUndo } = props;
   return (
     <tr>

@@ -11,8 +11,9 @@ import {
   plural,
 } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
-import type { ModuleDifference, NodeDifference, TrafficShift } from "../shell/types.ts";
 import { Badge } from "../parts/widgets.tsx";
+import type { NodeDifferenceView, TrafficShift } from "../../../control/schemas.ts";
+import type { ModuleDifference } from "../../../sql/console/console_store.ts";
 
 /** Differences shown before somebody asks for all. */
 const ROWS_AT_FIRST = 100;
@@ -62,7 +63,7 @@ function texts(
   };
 }
 
-function NodeLine({ of }: { of: NodeDifference }): JSX.Element {
+function NodeLine({ of }: { of: NodeDifferenceView }): JSX.Element {
   const { sign, word, tone } = SIGNS[kindOf(of)];
   const { before, after } = of;
   return (
@@ -100,7 +101,7 @@ interface Group {
 }
 
 function groupsOf(
-  nodes: readonly NodeDifference[],
+  nodes: readonly NodeDifferenceView[],
   modules: readonly ModuleDifference[],
 ): Group[] {
   const groups = new Map<string, Group>();
@@ -119,7 +120,7 @@ function groupsOf(
 
 /** Every difference, by module. */
 export function Differences(props: {
-  nodes: readonly NodeDifference[];
+  nodes: readonly NodeDifferenceView[];
   modules: readonly ModuleDifference[];
 }): JSX.Element {
   const [isAll, setAll] = useState(false);

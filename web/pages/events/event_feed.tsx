@@ -8,14 +8,14 @@ import { modulePath } from "../parts/format.ts";
 import { useLiveEvents } from "../shell/live.ts";
 import { BACK_ROWS, useBackList } from "../parts/paging.ts";
 import { withQuery } from "../shell/places.ts";
-import type { EventRow } from "../shell/types.ts";
 import { ListTable, More } from "../parts/tables.tsx";
 import { Ago, Empty, Load, SeverityBadge } from "../parts/widgets.tsx";
+import type { EventView } from "../../../control/schemas.ts";
 
 /** Live rows kept; older ones come from the list. */
 const LIVE_ROWS_MAX = 500;
 
-function Row({ event, isLocal }: { event: EventRow; isLocal: boolean }): JSX.Element {
+function Row({ event, isLocal }: { event: EventView; isLocal: boolean }): JSX.Element {
   const { modId, cmdId, node } = event;
   return (
     <tr>
@@ -53,7 +53,7 @@ export function EventFeed(
     : {};
   const kind = props.kind === undefined || props.kind === "" ? {} : { kind: props.kind };
   const key = JSON.stringify({ ...module, ...kind });
-  const [live, setLive] = useState<{ key: string; rows: readonly EventRow[] }>({ key, rows: [] });
+  const [live, setLive] = useState<{ key: string; rows: readonly EventView[] }>({ key, rows: [] });
   useLiveEvents(module, (rows) =>
     setLive((old) => ({
       key,
@@ -86,7 +86,7 @@ export function EventFeed(
 }
 
 function EventTable(props: {
-  rows: readonly EventRow[];
+  rows: readonly EventView[];
   isLocal: boolean;
   list: { hasMore: boolean; isLoadingMore: boolean; more: () => void };
 }): JSX.Element {

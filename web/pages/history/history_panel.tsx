@@ -17,10 +17,10 @@ import { Icon } from "../parts/icons.tsx";
 import { useLoad } from "../shell/live.ts";
 import { knowsLatency, lineOf, type Measure, timesOf, totalsOf } from "./series.ts";
 import { isDark, query, setQuery } from "../shell/state.ts";
-import type { History, HistorySeries } from "../shell/types.ts";
 import { Choice } from "../parts/fields.tsx";
 import { Heads } from "../parts/tables.tsx";
 import { Empty, Load } from "../parts/widgets.tsx";
+import type { History, HistorySeries } from "../../../control/schemas.ts";
 
 const RANGES = ["5m", "15m", "1h", "6h", "24h", "7d", "30d"] as const;
 type Range = (typeof RANGES)[number];

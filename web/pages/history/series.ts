@@ -1,6 +1,6 @@
 // Core. Series of numbers as lines: for the small ones in tables and the charts of the history.
 
-import type { History, HistorySeries } from "../shell/types.ts";
+import type { History, HistorySeries } from "../../../control/schemas.ts";
 
 /** SVG paths of a line over `values`, drawn from zero up to their maximum. */
 export function sparklinePath(

@@ -1,7 +1,7 @@
 // Core. Why each node of a module gets the calls it gets, in sentences.
 
 import { formatNumber, formatShare, plural } from "../parts/format.ts";
-import type { ModuleDetail, NodeRow } from "../shell/types.ts";
+import type { ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
 
 /** How a node's condition is shown. */
 export interface ConditionLook {
@@ -43,12 +43,12 @@ export interface NodeExplanation {
 }
 
 /** Weight that counts: none for a node that may not be called. */
-function weightOf(node: NodeRow): number {
+function weightOf(node: NodeStatus): number {
   return node.state === "on" ? node.weight : 0;
 }
 
 /** The reason a node gets what it gets. */
-function reasonOf(node: NodeRow, wantedShare: number): string {
+function reasonOf(node: NodeStatus, wantedShare: number): string {
   if (node.state === "off") return "Switched off: no caller gets it.";
   if (node.state === "drain") {
     return node.callsPerSecond > 0

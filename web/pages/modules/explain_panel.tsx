@@ -15,9 +15,9 @@ import {
 import { ConfirmRouteDialog } from "./held_box.tsx";
 import { useLoad } from "../shell/live.ts";
 import { may } from "../shell/state.ts";
-import type { Explanation, ModuleDetail } from "../shell/types.ts";
 import { Heads } from "../parts/tables.tsx";
 import { Badge, Empty, Load, NodeHealthBadge } from "../parts/widgets.tsx";
+import type { Explanation, ModuleDetail } from "../../../control/schemas.ts";
 
 /** An agent answers from what it has in memory, and the table is read by people. */
 const REFRESH_MS = 3000;

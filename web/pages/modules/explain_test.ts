@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { explainModule, explainNodes, stateTextOf } from "./explain.ts";
 import type { NodeCondition } from "../../../balancer/explain.ts";
-import type { ModuleDetail, NodeRow } from "../shell/types.ts";
+import type { ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
 
-const node: NodeRow = {
+const node: NodeStatus = {
   ip: "10.0.0.1",
   port: 7000,
   weight: 100,
@@ -51,7 +51,7 @@ test("explainNodes() shares calls by the weights of nodes that are on", () => {
 });
 
 test("each state of a node has its own reason", () => {
-  const reason = (values: Partial<NodeRow>): string =>
+  const reason = (values: Partial<NodeStatus>): string =>
     explainNodes({ nodes: [{ ...node, ...values }] })[0].reason;
   assert.match(reason({}), /^In use: 100 %/);
   assert.match(reason({ state: "off" }), /^Switched off/);
@@ -66,7 +66,7 @@ test("explainModule() says what callers get", () => {
   assert.match(explainModule(module), /every node/);
   assert.match(explainModule({ ...module, nodes: [] }), /does not exist/);
   assert.match(explainModule({ ...module, nodes: [{ ...node, state: "off" }] }), /No node is on/);
-  const out: NodeRow = { ...node, health: "overload" };
+  const out: NodeStatus = { ...node, health: "overload" };
   assert.match(
     explainModule({ ...module, health: "degraded", nodes: [node, out] }),
     /^1 node of 2 kept out/,

@@ -1,6 +1,6 @@
 // Core. Routes that agents hold back, as their status tells of them.
 
-import type { ServiceRow } from "../shell/types.ts";
+import type { ServiceView } from "../../../control/schemas.ts";
 
 /** A change of a route that an agent does not take, because too many nodes would go. */
 export interface HeldRoute {
@@ -19,7 +19,7 @@ export interface HeldRoute {
 const ENTRY = /^(\d+),(\d+): (\d+) of (\d+) nodes, (\d+) s$/;
 
 /** What agents that are alive hold back. */
-export function heldRoutes(services: readonly ServiceRow[]): HeldRoute[] {
+export function heldRoutes(services: readonly ServiceView[]): HeldRoute[] {
   return services.flatMap(({ kind, address, isSilent, detail }) => {
     const text = detail.routesHeldBack;
     if (kind !== "agent" || isSilent || typeof text !== "string") return [];

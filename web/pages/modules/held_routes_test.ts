@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PushGuard } from "../../../feed/route_subscriber.ts";
 import { heldRoutes } from "./held_routes.ts";
-import type { ServiceRow } from "../shell/types.ts";
+import type { ServiceView } from "../../../control/schemas.ts";
 
-const agent: ServiceRow = {
+const agent: ServiceView = {
   kind: "agent",
   address: "127.0.0.1:8888",
   software: "",

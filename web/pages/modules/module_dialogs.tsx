@@ -14,10 +14,11 @@ import { useLoad } from "../shell/live.ts";
 import { parsePolicy, policyFaults, policyText } from "./policy_text.ts";
 import { PolicyForm } from "./policy_form.tsx";
 import { navigate } from "../shell/state.ts";
-import type { Edit, ModuleDetail, NodeRow, NodeState } from "../shell/types.ts";
 import { FormDialog } from "../parts/dialogs.tsx";
 import { Field, SelectField, TextField } from "../parts/fields.tsx";
 import { Load } from "../parts/widgets.tsx";
+import type { ClientEdit, ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
+import type { NodeState } from "../../../model/node.ts";
 
 const UNSIGNED_MAX = 4_294_967_295;
 const WEIGHT_MAX = 10_000;
@@ -127,7 +128,7 @@ export function AddModuleDialog({ onClose }: { onClose: () => void }): JSX.Eleme
   if (change !== undefined) return <ChangeDialog change={change} onClose={onClose} />;
   const next = (): void => {
     const module = { modId: Number(modId), cmdId: Number(cmdId) };
-    const edits: Edit[] = nodes.map((node) => ({ op: "add", ...module, ...node }));
+    const edits: ClientEdit[] = nodes.map((node) => ({ op: "add", ...module, ...node }));
     if (name.trim() !== "") edits.unshift({ op: "module", ...module, name: name.trim() });
     setChange(changeOfEdits(edits, {
       title: `Add module ${name.trim() || `${modId} / ${cmdId}`}`,
@@ -187,7 +188,7 @@ export function AddNodesDialog(
   if (change !== undefined) return <ChangeDialog change={change} onClose={onClose} />;
   const next = (): void => {
     const { modId, cmdId } = module;
-    const edits = nodes.map((node): Edit => ({
+    const edits = nodes.map((node): ClientEdit => ({
       op: "add",
       modId,
       cmdId,
@@ -238,7 +239,7 @@ function StateInput(props: { value: NodeState; onInput: (state: NodeState) => vo
 
 /** Weight, zone and state of a node; what somebody changes meanwhile is not lost. */
 export function EditNodeDialog(
-  props: { module: ModuleDetail; node: NodeRow; onClose: () => void },
+  props: { module: ModuleDetail; node: NodeStatus; onClose: () => void },
 ): JSX.Element {
   const { onClose } = props;
   // What was there when the form was opened; the page behind it goes on.
@@ -257,7 +258,7 @@ export function EditNodeDialog(
   };
   const isReady = isWhole(weight, 0, WEIGHT_MAX) && isZone(zone) && Object.keys(patch).length > 0;
   const next = (): void => {
-    const edit: Edit = { op: "set", modId, cmdId, ip: node.ip, port: node.port, ...patch };
+    const edit: ClientEdit = { op: "set", modId, cmdId, ip: node.ip, port: node.port, ...patch };
     setChange({
       title: `Change ${nodeName(node)}`,
       action: "Change node",
@@ -359,24 +360,24 @@ export function EditModuleDialog(
 /** New states for nodes, as a change to look at. */
 export function stateChange(
   module: ModuleDetail,
-  nodes: readonly NodeRow[],
+  nodes: readonly NodeStatus[],
   state: NodeState,
 ): PlannedChange {
   const { modId, cmdId } = module;
   const verb = { on: "Restore", drain: "Drain", off: "Switch off" }[state];
   const what = nodes.length === 1 ? nodeName(nodes[0]) : plural(nodes.length, "node");
   return changeOfEdits(
-    nodes.map(({ ip, port }): Edit => ({ op: "set", modId, cmdId, ip, port, state })),
+    nodes.map(({ ip, port }): ClientEdit => ({ op: "set", modId, cmdId, ip, port, state })),
     { title: `${verb} ${what}`, action: verb },
   );
 }
 
 /** The removal of nodes, as a change to look at. */
-export function removalOf(module: ModuleDetail, nodes: readonly NodeRow[]): PlannedChange {
+export function removalOf(module: ModuleDetail, nodes: readonly NodeStatus[]): PlannedChange {
   const { modId, cmdId } = module;
   const what = nodes.length === 1 ? nodeName(nodes[0]) : plural(nodes.length, "node");
   return changeOfEdits(
-    nodes.map(({ ip, port }): Edit => ({ op: "remove", modId, cmdId, ip, port })),
+    nodes.map(({ ip, port }): ClientEdit => ({ op: "remove", modId, cmdId, ip, port })),
     {
       title: `Remove ${what}`,
       action: "Remove",
@@ -391,7 +392,7 @@ export function removalOf(module: ModuleDetail, nodes: readonly NodeRow[]): Plan
 /** The removal of a whole module, as a change to look at. */
 export function moduleRemoval(module: ModuleDetail): PlannedChange {
   const { modId, cmdId, nodes } = module;
-  const edits = nodes.map(({ ip, port }): Edit => ({ op: "remove", modId, cmdId, ip, port }));
+  const edits = nodes.map(({ ip, port }): ClientEdit => ({ op: "remove", modId, cmdId, ip, port }));
   return {
     title: `Remove module ${moduleTitle(module)}`,
     action: "Remove module",

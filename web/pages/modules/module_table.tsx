@@ -2,11 +2,11 @@
 
 import type { JSX } from "preact";
 import { formatCount, formatNumber, modulePath, moduleTitle } from "../parts/format.ts";
-import type { ModuleRow } from "../shell/types.ts";
 import { Heads } from "../parts/tables.tsx";
 import { ErrorShare, HealthBadge } from "../parts/widgets.tsx";
+import type { ModuleSummary } from "../../../control/schemas.ts";
 
-function Row({ module }: { module: ModuleRow }): JSX.Element {
+function Row({ module }: { module: ModuleSummary }): JSX.Element {
   return (
     <tr>
       <td class="main-cell">
@@ -42,7 +42,7 @@ function Row({ module }: { module: ModuleRow }): JSX.Element {
 
 /** A table of modules. */
 export function ModuleRows(
-  props: { caption: string; modules: readonly ModuleRow[] },
+  props: { caption: string; modules: readonly ModuleSummary[] },
 ): JSX.Element {
   return (
     <table class="rows cards">

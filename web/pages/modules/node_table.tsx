@@ -12,7 +12,6 @@ import {
 } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { may, query, setQuery } from "../shell/state.ts";
-import type { NodeRow, NodeState } from "../shell/types.ts";
 import { SortHead } from "../parts/tables.tsx";
 import {
   Ago,
@@ -22,15 +21,17 @@ import {
   Sparkline,
   StateMark,
 } from "../parts/widgets.tsx";
+import type { NodeStatus } from "../../../control/schemas.ts";
+import type { NodeState } from "../../../model/node.ts";
 
 /** Rows drawn before somebody asks for all. */
 const ROWS_AT_FIRST = 500;
 
 /** What the table asks its page to do. */
 export interface NodeActions {
-  readonly onState: (nodes: readonly NodeRow[], state: NodeState) => void;
-  readonly onEdit: (node: NodeRow) => void;
-  readonly onRemove: (nodes: readonly NodeRow[]) => void;
+  readonly onState: (nodes: readonly NodeStatus[], state: NodeState) => void;
+  readonly onEdit: (node: NodeStatus) => void;
+  readonly onRemove: (nodes: readonly NodeStatus[]) => void;
 }
 
 type SortKey = "node" | "state" | "weight" | "zone" | "health" | "calls" | "success";
@@ -42,7 +43,7 @@ interface Sort {
 const HEALTH_RANK = { overload: 0, partial: 1, ok: 2, idle: 3 } as const;
 const STATE_RANK = { on: 0, drain: 1, off: 2 } as const;
 
-const COMPARE: Readonly<Record<SortKey, (left: NodeRow, right: NodeRow) => number>> = {
+const COMPARE: Readonly<Record<SortKey, (left: NodeStatus, right: NodeStatus) => number>> = {
   node: compareNodes,
   state: (left, right) => STATE_RANK[left.state] - STATE_RANK[right.state],
   weight: (left, right) => left.weight - right.weight,
@@ -53,7 +54,7 @@ const COMPARE: Readonly<Record<SortKey, (left: NodeRow, right: NodeRow) => numbe
 };
 
 /** Nodes that have the text in address, zone, state or health, in order. */
-function chosenNodes(nodes: readonly NodeRow[], find: string, sort: Sort): NodeRow[] {
+function chosenNodes(nodes: readonly NodeStatus[], find: string, sort: Sort): NodeStatus[] {
   const wanted = find.trim().toLowerCase();
   const matching = nodes.filter((node) =>
     wanted === "" ||
@@ -66,21 +67,21 @@ function chosenNodes(nodes: readonly NodeRow[], find: string, sort: Sort): NodeR
 }
 
 interface RowProps {
-  readonly node: NodeRow;
+  readonly node: NodeStatus;
   readonly isChecked: boolean;
   readonly canEdit: boolean;
   readonly onCheck: (name: string, isChecked: boolean) => void;
   readonly actions: NodeActions;
 }
 
-function Success({ node }: { node: NodeRow }): JSX.Element {
+function Success({ node }: { node: NodeStatus }): JSX.Element {
   if (node.callsPerSecond === 0) return <span class="muted" title="no calls">–</span>;
   const tone = node.errorShare >= 0.1 ? "crit" : node.errorShare >= 0.01 ? "warn" : "";
   return <span class={tone === "" ? "" : `strong ${tone}`}>{formatShare(1 - node.errorShare)}
   </span>;
 }
 
-function RowActions({ node, actions }: { node: NodeRow; actions: NodeActions }): JSX.Element {
+function RowActions({ node, actions }: { node: NodeStatus; actions: NodeActions }): JSX.Element {
   const name = nodeName(node);
   return (
     <td class="row-actions">
@@ -180,7 +181,7 @@ class Row extends Component<RowProps> {
 }
 
 function BulkBar(props: {
-  chosen: readonly NodeRow[];
+  chosen: readonly NodeStatus[];
   actions: NodeActions;
   onClear: () => void;
 }): JSX.Element | null {
@@ -265,7 +266,7 @@ function useChosen(): {
 
 /** The nodes of a module. */
 export function NodeTable(
-  props: { nodes: readonly NodeRow[]; actions: NodeActions },
+  props: { nodes: readonly NodeStatus[]; actions: NodeActions },
 ): JSX.Element {
   const { nodes, actions } = props;
   const canEdit = may("operator");

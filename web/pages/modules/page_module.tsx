@@ -22,7 +22,6 @@ import {
 import { type NodeActions, NodeTable } from "./node_table.tsx";
 import { SilenceDialog } from "../alerts/silence_dialog.tsx";
 import { may, query, setQuery } from "../shell/state.ts";
-import type { ModuleDetail, NodeRow } from "../shell/types.ts";
 import {
   AddButton,
   Empty,
@@ -32,6 +31,7 @@ import {
   PageHead,
   Stat,
 } from "../parts/widgets.tsx";
+import type { ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
 
 const TABS = [
   ["nodes", "Nodes"],
@@ -45,7 +45,7 @@ type Tab = (typeof TABS)[number][0];
 /** What is open over the page. */
 type Open =
   | { readonly kind: "none" | "add" | "module" | "silence" }
-  | { readonly kind: "node"; readonly node: NodeRow }
+  | { readonly kind: "node"; readonly node: NodeStatus }
   | { readonly kind: "change"; readonly change: PlannedChange };
 
 function Tabs({ tab }: { tab: Tab }): JSX.Element {

@@ -8,7 +8,8 @@ import { Icon, type IconName } from "./icons.tsx";
 import type { Loaded } from "../shell/live.ts";
 import { sparklinePath } from "../history/series.ts";
 import { nowMs } from "../shell/state.ts";
-import type { Health, NodeHealth, NodeState } from "../shell/types.ts";
+import type { ModuleHealth, NodeHealth } from "../../../control/schemas.ts";
+import type { NodeState } from "../../../model/node.ts";
 
 /** Colour of a badge; its icon and word say the same. */
 export type Tone = "ok" | "warn" | "crit" | "idle" | "info";
@@ -25,7 +26,7 @@ export function Badge(
   );
 }
 
-const HEALTH: Readonly<Record<Health, { tone: Tone; icon: IconName; title: string }>> = {
+const HEALTH: Readonly<Record<ModuleHealth, { tone: Tone; icon: IconName; title: string }>> = {
   ok: { tone: "ok", icon: "ok", title: "Calls succeed" },
   degraded: { tone: "warn", icon: "warn", title: "A node is kept out, or the error share is high" },
   down: { tone: "crit", icon: "crit", title: "No node that may be called works" },
@@ -34,7 +35,7 @@ const HEALTH: Readonly<Record<Health, { tone: Tone; icon: IconName; title: strin
 };
 
 /** How a module does. */
-export function HealthBadge({ health }: { health: Health }): JSX.Element {
+export function HealthBadge({ health }: { health: ModuleHealth }): JSX.Element {
   const { tone, icon, title } = HEALTH[health];
   return <Badge tone={tone} icon={icon} text={health} title={title} />;
 }

@@ -7,10 +7,10 @@ import { formatSpan, plural, UNKNOWN } from "../parts/format.ts";
 import { useLoad } from "../shell/live.ts";
 import { factsOf, freshnessOf } from "./service_facts.ts";
 import { serverNowMs } from "../shell/state.ts";
-import type { ServiceRow } from "../shell/types.ts";
 import { Choice } from "../parts/fields.tsx";
 import { ListTable } from "../parts/tables.tsx";
 import { Ago, Badge, Empty, Load, PageHead } from "../parts/widgets.tsx";
+import type { ServiceView } from "../../../control/schemas.ts";
 
 const REFRESH_MS = 3000;
 /** Rows drawn before somebody asks for all. */
@@ -18,7 +18,7 @@ const ROWS_AT_FIRST = 200;
 const KINDS = [["server", "All"], ["dns", "dns"], ["reporter", "Reporters"]] as const;
 type Kind = (typeof KINDS)[number][0];
 
-function Routes({ service }: { service: ServiceRow }): JSX.Element {
+function Routes({ service }: { service: ServiceView }): JSX.Element {
   const found = freshnessOf(service);
   if (found === undefined) return <span class="muted">{UNKNOWN}</span>;
   const { revision } = service;
@@ -26,7 +26,7 @@ function Routes({ service }: { service: ServiceRow }): JSX.Element {
   return <span class={found.isWarning ? "strong warn" : ""} title={title}>{found.text}</span>;
 }
 
-function Details({ service }: { service: ServiceRow }): JSX.Element {
+function Details({ service }: { service: ServiceView }): JSX.Element {
   const { first, rest } = factsOf(service);
   if (first.length + rest.length === 0) return <>{UNKNOWN}</>;
   return (
@@ -42,7 +42,7 @@ function Details({ service }: { service: ServiceRow }): JSX.Element {
   );
 }
 
-function Row({ service }: { service: ServiceRow }): JSX.Element {
+function Row({ service }: { service: ServiceView }): JSX.Element {
   return (
     <tr>
       <td class="main-cell fit">
@@ -69,7 +69,7 @@ function Row({ service }: { service: ServiceRow }): JSX.Element {
   );
 }
 
-function Table({ services }: { services: readonly ServiceRow[] }): JSX.Element {
+function Table({ services }: { services: readonly ServiceView[] }): JSX.Element {
   const [isAll, setAll] = useState(false);
   const shown = isAll ? services : services.slice(0, ROWS_AT_FIRST);
   return (

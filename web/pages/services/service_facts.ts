@@ -2,7 +2,7 @@
 
 import { AGENT_BEHIND_S } from "../../../control/system/agent_list.ts";
 import { formatCount, formatNumber, formatSpan } from "../parts/format.ts";
-import type { ServiceRow } from "../shell/types.ts";
+import type { ServiceView } from "../../../control/schemas.ts";
 
 /** A word and its value, ready to show. */
 export interface Fact {
@@ -41,7 +41,7 @@ function words(name: string): string {
 
 /** What people look for first, and everything else that says something. */
 export function factsOf(
-  { kind, detail }: Pick<ServiceRow, "kind" | "detail">,
+  { kind, detail }: Pick<ServiceView, "kind" | "detail">,
 ): { first: Fact[]; rest: Fact[] } {
   const wanted = FIRST[kind] ?? [];
   const first: string[] = [];
@@ -65,7 +65,7 @@ export interface RouteFreshness {
  * Routes by their version; without one, or without a dns, those of an agent by its link; undefined:
  * it has none.
  */
-export function freshnessOf(service: ServiceRow): RouteFreshness | undefined {
+export function freshnessOf(service: ServiceView): RouteFreshness | undefined {
   const { kind, revision, revisionLag, detail } = service;
   if (kind === "agent" && detail.dnsConnected === 1 && revision === null) {
     return { text: "linked to dns", isWarning: false };

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { factsOf, freshnessOf } from "./service_facts.ts";
-import type { ServiceRow } from "../shell/types.ts";
+import type { ServiceView } from "../../../control/schemas.ts";
 
-const service: ServiceRow = {
+const service: ServiceView = {
   kind: "agent",
   address: "127.0.0.1:8888",
   software: "",
@@ -41,7 +41,7 @@ test("factsOf() puts first what people look for, and leaves out what is empty", 
 });
 
 test("freshnessOf() goes by the version of a dns and by the link of an agent", () => {
-  const told = (values: Partial<ServiceRow>): string | undefined => {
+  const told = (values: Partial<ServiceView>): string | undefined => {
     const found = freshnessOf({ ...service, ...values });
     return found === undefined ? undefined : `${found.isWarning ? "! " : ""}${found.text}`;
   };

@@ -7,7 +7,6 @@ import { useLive } from "./live.ts";
 import { ModuleRows } from "../modules/module_table.tsx";
 import { withQuery } from "./places.ts";
 import { may } from "./state.ts";
-import type { Health, Overview } from "./types.ts";
 import {
   Ago,
   Badge,
@@ -18,8 +17,9 @@ import {
   PageHead,
   Stat,
 } from "../parts/widgets.tsx";
+import type { ModuleHealth, Overview } from "../../../control/schemas.ts";
 
-const HEALTHS: readonly Health[] = ["down", "degraded", "ok", "idle", "empty"];
+const HEALTHS: readonly ModuleHealth[] = ["down", "degraded", "ok", "idle", "empty"];
 
 function Problems({ overview }: { overview: Overview }): JSX.Element {
   const { problems, problemCount } = overview;

@@ -8,11 +8,11 @@ import { useLoad } from "../shell/live.ts";
 import { PasswordForm } from "./page_login.tsx";
 import { ROLE_OPTIONS } from "./page_users.tsx";
 import { may, notify } from "../shell/state.ts";
-import type { TokenRow } from "../shell/types.ts";
 import { Confirm, FormDialog, SecretDialog, useAction } from "../parts/dialogs.tsx";
 import { faultOf, SelectField, TextField } from "../parts/fields.tsx";
 import { Heads } from "../parts/tables.tsx";
 import { AddButton, Ago, Empty, Load, PageHead, RowButton } from "../parts/widgets.tsx";
+import type { Token } from "../../../control/schemas.ts";
 
 const REFRESH_MS = 15_000;
 const LIFETIMES: readonly (readonly [string, string])[] = [
@@ -78,7 +78,7 @@ function AddToken(props: { onClose: () => void; onDone: () => void }): JSX.Eleme
 }
 
 function TokenTable(
-  props: { tokens: readonly TokenRow[]; onRevoke: (token: TokenRow) => void },
+  props: { tokens: readonly Token[]; onRevoke: (token: Token) => void },
 ): JSX.Element {
   return (
     <table class="rows cards">
@@ -120,7 +120,7 @@ function TokenTable(
 function Tokens(): JSX.Element {
   const list = useLoad("tokens", (signal) => call("listTokens", { signal }), REFRESH_MS);
   const [isAdding, setAdding] = useState(false);
-  const [revoking, setRevoking] = useState<TokenRow>();
+  const [revoking, setRevoking] = useState<Token>();
   return (
     <section class="panel" aria-labelledby="tokens">
       <div class="panel-head">

@@ -4,9 +4,9 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
 import { BACK_ROWS, useBackList } from "../parts/paging.ts";
-import type { AuditRow } from "../shell/types.ts";
 import { ListTable, More } from "../parts/tables.tsx";
 import { Ago, Badge, Empty, Load, PageHead } from "../parts/widgets.tsx";
+import type { AuditRow } from "../../../sql/console/console_store.ts";
 
 function Row({ entry }: { entry: AuditRow }): JSX.Element {
   return (

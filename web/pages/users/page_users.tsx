@@ -6,7 +6,6 @@ import type { Role } from "../../../control/access/actor.ts";
 import { call, session } from "../shell/api.ts";
 import { useLoad } from "../shell/live.ts";
 import { notify } from "../shell/state.ts";
-import type { UserRow } from "../shell/types.ts";
 import { Confirm, FormDialog, SecretDialog, useAction } from "../parts/dialogs.tsx";
 import { faultOf, SelectField, TextField } from "../parts/fields.tsx";
 import { ListTable } from "../parts/tables.tsx";
@@ -20,6 +19,7 @@ import {
   PageHead,
   RowButton,
 } from "../parts/widgets.tsx";
+import type { User } from "../../../control/schemas.ts";
 
 const REFRESH_MS = 15_000;
 
@@ -79,7 +79,7 @@ function AddUser(props: { onClose: () => void; onDone: () => void }): JSX.Elemen
 }
 
 /** What is asked before it is done to a user. */
-type Wish = { readonly kind: "remove" | "reset" | "lock"; readonly user: UserRow };
+type Wish = { readonly kind: "remove" | "reset" | "lock"; readonly user: User };
 
 const WISHES = {
   remove: {
@@ -100,9 +100,9 @@ const WISHES = {
 } as const;
 
 function Row(props: {
-  user: UserRow;
+  user: User;
   onWish: (wish: Wish) => void;
-  onPatch: (user: UserRow, patch: { role?: Role; isDisabled?: boolean }) => void;
+  onPatch: (user: User, patch: { role?: Role; isDisabled?: boolean }) => void;
 }): JSX.Element {
   const { user, onWish, onPatch } = props;
   const isSelf = user.name === session.value?.name;
@@ -171,7 +171,7 @@ export function UsersPage(): JSX.Element {
   const [isAdding, setAdding] = useState(false);
   const [wish, setWish] = useState<Wish>();
   const [oneTime, setOneTime] = useState<{ name: string; password: string }>();
-  const patch = (user: UserRow, body: { role?: Role; isDisabled?: boolean }): void => {
+  const patch = (user: User, body: { role?: Role; isDisabled?: boolean }): void => {
     call("patchUser", { params: { name: user.name }, body }).then(
       () => notify("ok", `${user.name} changed; the sessions of ${user.name} have ended`),
       (error: Error) => notify("crit", error.message),

@@ -1,4 +1,4 @@
-// Core. The shapes of everything the REST interface takes and gives.
+// Core. The shapes and types of everything that services take and give, and the REST interface with them.
 
 import * as z from "zod";
 import { MODULE_NAME_LENGTH_MAX, MODULE_POLICY_BYTES_MAX, UINT32_MAX } from "../model/module.ts";
@@ -57,7 +57,7 @@ export const password = z.string().min(PASSWORD_LENGTH_MIN).max(PASSWORD_LENGTH_
 export const title = line(NAME_LENGTH_MAX, 1);
 
 /** What callers ask a node of. */
-export const ModuleKey = z.strictObject({ modId, cmdId });
+export const ModuleKeyShape = z.strictObject({ modId, cmdId });
 
 /** `ip:port` of a node. */
 const nodeText = z.string().regex(
@@ -115,7 +115,7 @@ export const ModuleSummaryShape = z.strictObject({
 });
 
 /** A node as stored. */
-export const NodeValues = z.strictObject({
+export const NodeValuesShape = z.strictObject({
   ip: z.string(),
   port: count.describe("1 to 65535 unless another program wrote the row"),
   weight,
@@ -125,7 +125,7 @@ export const NodeValues = z.strictObject({
 
 /** A node with how it does. */
 export const NodeStatusShape = z.strictObject({
-  ...NodeValues.shape,
+  ...NodeValuesShape.shape,
   health: nodeHealth,
   ...rates,
   callerCount: count.describe("callers that reported on it lately"),
@@ -300,7 +300,7 @@ export const ChangeResult = z.strictObject({
   /** Id in the change history; null when everything was so already and nothing was written. */
   changeId: count.nullable(),
   version: count.describe("route version afterwards"),
-  changed: z.array(ModuleKey).describe("modules that differ now"),
+  changed: z.array(ModuleKeyShape).describe("modules that differ now"),
   told: z.array(Told).describe("dns instances; one that was not told sees the change at its poll"),
   /** New revision of the module that was written; null for changes of several modules. */
   revision: z.string().nullable(),
@@ -313,7 +313,7 @@ const editValues = {
   state: nodeState.optional(),
 };
 /** One wish of an editor. */
-export const Edit = z.discriminatedUnion("op", [
+export const ClientEdit = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("add"), ...editKey, ...editValues }),
   z.strictObject({ op: z.literal("set"), ...editKey, ...editValues }),
   z.strictObject({ op: z.literal("remove"), ...editKey, port: z.int().min(0).max(UINT32_MAX) }),
@@ -326,7 +326,7 @@ export const Edit = z.discriminatedUnion("op", [
   }).describe("names a module or chooses its policy"),
 ]);
 export const ChangeInput = z.strictObject({
-  edits: z.array(Edit).min(1).max(CHANGE_EDITS_MAX),
+  edits: z.array(ClientEdit).min(1).max(CHANGE_EDITS_MAX),
   why: why.optional(),
   meant: z.boolean().optional().describe(
     "default true: agents take it at once; false: they hold back what takes more than half of a " +
@@ -336,7 +336,7 @@ export const ChangeInput = z.strictObject({
     .describe("fingerprint of a preview: refused with 412 when the modules changed since"),
 });
 export const PreviewInput = z.strictObject({
-  edits: z.array(Edit).min(1).max(CHANGE_EDITS_MAX),
+  edits: z.array(ClientEdit).min(1).max(CHANGE_EDITS_MAX),
 });
 export const ImportInput = z.strictObject({
   format: z.enum(["csv", "json"]),
@@ -351,17 +351,17 @@ export const ExportQuery = z.strictObject({
 });
 
 /** A node before and after a change; null where it does not exist. */
-export const NodeDifference = z.strictObject({
+export const NodeDifferenceView = z.strictObject({
   modId,
   cmdId,
   ip: z.string(),
   port: count,
-  before: NodeValues.omit({ ip: true, port: true }).nullable(),
-  after: NodeValues.omit({ ip: true, port: true }).nullable(),
+  before: NodeValuesShape.omit({ ip: true, port: true }).nullable(),
+  after: NodeValuesShape.omit({ ip: true, port: true }).nullable(),
 });
 const ModuleTexts = z.strictObject({ name: z.string(), policy: z.string() });
 /** Name and policy of a module before and after; empty where nothing was stored. */
-export const ModuleDifference = z.strictObject({
+export const ModuleDifferenceShape = z.strictObject({
   modId,
   cmdId,
   before: ModuleTexts,
@@ -385,8 +385,8 @@ export const TrafficShift = z.strictObject({
 });
 export const ChangePreview = z.strictObject({
   fingerprint: z.string().describe("send it as expect, so that only what was seen is applied"),
-  nodes: z.array(NodeDifference),
-  modules: z.array(ModuleDifference),
+  nodes: z.array(NodeDifferenceView),
+  modules: z.array(ModuleDifferenceShape),
   unchangedCount: count.describe("edits, or rows of the file, that are so already"),
   traffic: z.array(TrafficShift),
   warnings: z.array(z.string()),
@@ -400,7 +400,7 @@ export const ChangeSummaryShape = z.strictObject({
   via: z.enum(["console", "token", "command", "import", "rollback"]),
   why: z.string(),
   summary: z.string().describe("what was done, one line"),
-  modules: z.array(ModuleKey).describe("at most 20"),
+  modules: z.array(ModuleKeyShape).describe("at most 20"),
   moduleCount: count,
   nodeCount: count,
   /** Id of the change that this one undoes. */
@@ -410,8 +410,8 @@ export const ChangeSummaryShape = z.strictObject({
 });
 export const ChangeDetailShape = z.strictObject({
   ...ChangeSummaryShape.shape,
-  nodes: z.array(NodeDifference),
-  moduleTexts: z.array(ModuleDifference),
+  nodes: z.array(NodeDifferenceView),
+  moduleTexts: z.array(ModuleDifferenceShape),
 });
 export const ChangeListQuery = z.strictObject({
   ...BackQuery,
@@ -425,7 +425,7 @@ export const RollbackInput = z.strictObject({
 });
 
 /** A dns, reporter or agent. */
-export const ServiceRow = z.strictObject({
+export const ServiceView = z.strictObject({
   kind: z.string(),
   address: z.string(),
   software: z.string(),
@@ -446,12 +446,12 @@ export const ServiceListQuery = z.strictObject({
 });
 export const ServiceListShape = z.strictObject({
   total: count,
-  services: z.array(ServiceRow).describe("dns and reporter first"),
+  services: z.array(ServiceView).describe("dns and reporter first"),
 });
 
 /** An agent, as the dns it was linked to last knows it. */
 export const AgentRow = z.strictObject({
-  ...ServiceRow.shape,
+  ...ServiceView.shape,
   state: z.enum(["silent", "holding", "behind", "ok"])
     .describe("holding: keeps a change of a route back; behind: lacks a change, or has no dns"),
 });
@@ -486,13 +486,13 @@ const ofModules = z.string().max(2400).regex(
     const [modId, cmdId] = one.split("/").map(Number);
     return { modId, cmdId };
   })
-).pipe(z.array(ModuleKey).max(NODE_MODULES_MAX));
+).pipe(z.array(ModuleKeyShape).max(NODE_MODULES_MAX));
 export const NodeUseQueryShape = z.strictObject({
   modules: ofModules.optional()
     .describe("such as 1/1,1/2; left out: every module that has the node, at most 100"),
 });
 /** How the agents use a node, as every dns that signed in says. */
-export const NodeUse = z.strictObject({
+export const NodeUseAnswers = z.strictObject({
   dnsCount: count.describe("dns instances that were asked; 0: nobody can say"),
   answers: z.array(z.strictObject({
     dns: z.string(),
@@ -567,7 +567,7 @@ export const StatusShape = z.strictObject({
     fault: z.string().nullable(),
   }),
   overview: Overview,
-  services: z.array(ServiceRow).describe("of agents the worst 100"),
+  services: z.array(ServiceView).describe("of agents the worst 100"),
 });
 
 /** What a few minutes of history say. */
@@ -713,7 +713,7 @@ export const History = z.strictObject({
 });
 
 /** Something that happened: a node kept out or back, an alert, a change of state. */
-export const EventRow = z.strictObject(eventFields);
+export const EventView = z.strictObject(eventFields);
 export const EventListQuery = z.strictObject({
   ...BackQuery,
   ...ModuleFilter,
@@ -727,10 +727,10 @@ export const EventListQuery = z.strictObject({
   detail: z.enum(["true", "false"]).optional()
     .describe("true: with values for programs; default false"),
 });
-export const EventList = z.strictObject({ events: z.array(EventRow) });
+export const EventList = z.strictObject({ events: z.array(EventView) });
 
 /** One write, or attempt at one. */
-export const AuditRow = z.strictObject({
+export const AuditRowShape = z.strictObject({
   id: count,
   atMs: instantMs,
   who: z.string(),
@@ -745,7 +745,7 @@ export const AuditListQuery = z.strictObject({
   who: userName.optional(),
   action: z.string().max(32).regex(/^[a-z._]+$/).optional(),
 });
-export const AuditList = z.strictObject({ entries: z.array(AuditRow) });
+export const AuditList = z.strictObject({ entries: z.array(AuditRowShape) });
 
 /** What an alert rule looks at. */
 export const ruleKind = z.enum([
@@ -930,3 +930,69 @@ export const ProblemDetails = z.strictObject({
   /** With 412: the revision the module has now. */
   revision: z.string().optional(),
 });
+
+/** What a shape stands for, as services give it and clients get it. */
+export type Shown<Shape extends z.ZodType> = Frozen<z.output<Shape>>;
+type Frozen<T> = T extends object ? { readonly [Key in keyof T]: Frozen<T[Key]> } : T;
+
+export type ModuleHealth = z.output<typeof moduleHealth>;
+export type NodeHealth = z.output<typeof nodeHealth>;
+export type ModuleSummary = Shown<typeof ModuleSummaryShape>;
+export type NodeStatus = Shown<typeof NodeStatusShape>;
+export type ModuleDetail = Shown<typeof ModuleDetail>;
+export type ModuleList = Shown<typeof ModuleListShape>;
+export type ModuleListWish = Shown<typeof ModuleListQuery>;
+export type SearchResult = Shown<typeof SearchResult>;
+export type Hit = SearchResult["hits"][number];
+export type Explanation = Shown<typeof Explanation>;
+export type ExplainedNode = Explanation["nodes"][number];
+export type Told = Shown<typeof Told>;
+export type ChangeResult = Shown<typeof ChangeResult>;
+export type ClientEdit = Shown<typeof ClientEdit>;
+export type NodeDifferenceView = Shown<typeof NodeDifferenceView>;
+export type TrafficShift = Shown<typeof TrafficShift>;
+export type ChangePreview = Shown<typeof ChangePreview>;
+export type ChangeSummary = Shown<typeof ChangeSummaryShape>;
+export type ChangeDetail = Shown<typeof ChangeDetailShape>;
+export type ServiceView = Shown<typeof ServiceView>;
+export type ServiceList = Shown<typeof ServiceListShape>;
+export type ServiceListWish = Shown<typeof ServiceListQuery>;
+export type AgentRow = Shown<typeof AgentRow>;
+export type AgentState = AgentRow["state"];
+export type AgentCounts = Shown<typeof AgentCountsShape>;
+export type AgentList = Shown<typeof AgentListShape>;
+export type AgentListWish = Shown<typeof AgentListQuery>;
+export type NodeUseAnswers = Shown<typeof NodeUseAnswers>;
+export type DnsAnswer = NodeUseAnswers["answers"][number];
+export type NodeUseByAgent = NonNullable<DnsAnswer["report"]>["agents"][number];
+export type NodeCallers = Shown<typeof NodeCallers>;
+export type Problem = Shown<typeof ProblemShape>;
+export type Overview = Shown<typeof Overview>;
+export type Status = Shown<typeof StatusShape>;
+export type StoreFacts = Shown<typeof StoreFacts>;
+export type Report = Shown<typeof Report>;
+export type AgentSummary = Report["agents"];
+export type AgentLine = AgentSummary["agents"][number];
+export type CallSummary = Report["calls"];
+export type ModuleCallSummary = CallSummary["modules"][number];
+export type OverloadedNode = CallSummary["overloaded"][number];
+export type Counters = Shown<typeof Counters>;
+export type ModuleCounters = Counters["modules"][number];
+export type NodeCounters = ModuleCounters["nodes"][number];
+export type RecentCalls = NonNullable<ModuleCounters["recent"]>;
+export type HistoryWish = Shown<typeof HistoryQuery>;
+export type HistorySeries = Shown<typeof HistorySeries>;
+export type History = Shown<typeof History>;
+export type EventView = Shown<typeof EventView>;
+export type EventWish = Shown<typeof EventListQuery>;
+export type RuleKind = z.output<typeof ruleKind>;
+export type Rule = Shown<typeof RuleShape>;
+export type Alert = Shown<typeof AlertShape>;
+export type SilenceWish = Shown<typeof SilenceInput>;
+export type Silence = Shown<typeof Silence>;
+export type WebhookWish = Shown<typeof WebhookInput>;
+export type Webhook = Shown<typeof WebhookShape>;
+export type User = Shown<typeof UserShape>;
+export type OneTimePassword = Shown<typeof OneTimePasswordShape>;
+export type Token = Shown<typeof TokenShape>;
+export type Session = Shown<typeof SessionShape>;
