@@ -13,7 +13,7 @@ import { SessionClient } from "../session/session_client.ts";
 export const PING_MS = 800;
 
 /** Bytes that may wait in a connection, and one message more; a further one is refused. */
-export const OUTPUT_BYTES_MAX = 256 * 1024;
+const OUTPUT_BYTES_MAX = 256 * 1024;
 
 /** What {@linkcode openUpstreamLink} is given. */
 export interface UpstreamLinkOptions extends LinkEvents {

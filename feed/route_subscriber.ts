@@ -23,7 +23,7 @@ import type { Link, LinkEvents } from "../session/link.ts";
 export const ANSWER_TIMEOUT_MS = 2000;
 
 /** Silences in a row after which the next dns is tried. */
-export const SILENCES_MAX = 3;
+const SILENCES_MAX = 3;
 
 /** A whole route as dns sent it, in one message or in parts. */
 export interface ArrivedRoute extends ModuleKey {

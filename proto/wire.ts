@@ -5,9 +5,9 @@
 // agent answers hundreds of thousands of datagrams a second.
 
 import { ProtocolError } from "../reactor/errors.ts";
+import { HEAD_BYTES } from "../reactor/frame.ts";
 
-/** Bytes of the head: int32 message id, int32 body length, both little-endian. */
-export const HEAD_BYTES = 8;
+export { HEAD_BYTES };
 
 /** Groups inside groups beyond this are refused, as in other Protocol Buffers programs. */
 export const GROUP_DEPTH_MAX = 100;

@@ -5,7 +5,13 @@ import { seededRng } from "../reactor/time/rng.ts";
 import { LatencyCounts } from "./call_meter.ts";
 import { WELL } from "./node_model.ts";
 import { POLICIES } from "./policies.ts";
-import { makeScript, type Script, type ScriptName, type ScriptSizes, zoneOf } from "./scripts.ts";
+import {
+  makeScript,
+  type ScriptName,
+  type ScriptSizes,
+  type SimScript,
+  zoneOf,
+} from "./scripts.ts";
 import { simulate, type SimulationOptions, type SimulationOutcome } from "./simulation.ts";
 import { medianAndWorst, type PolicySummary, summarize } from "./summary.ts";
 
@@ -34,7 +40,7 @@ function promise(
 type Sizes = ScriptSizes & Pick<SimulationOptions, "agents" | "callers" | "rate">;
 
 interface Run {
-  readonly script: Script;
+  readonly script: SimScript;
   readonly outcome: SimulationOutcome;
   readonly summary: PolicySummary;
 }
@@ -88,7 +94,7 @@ export function outsInADay(policy: ModulePolicy, seed: number, seconds = DAY_SEC
   const nodes = 5;
   const all = Array.from({ length: nodes }, (_, node) => node);
   const condition = { ...WELL, errorShare: 0.01 };
-  const script: Script = {
+  const script: SimScript = {
     ...makeScript("steady", { nodes, seconds }),
     changes: [{ atMs: 0, kind: "condition", nodes: all, condition }],
   };
@@ -197,7 +203,7 @@ const zoneLoad = promise(
     const { nodes, seconds, ...sizes } = ZONE_LOSS;
     const plan = makeScript("zone-loss", { nodes, seconds });
     const changes = plan.changes.map((change) => ({ ...change, nodes: ZONE_STRUCK }));
-    const script: Script = { ...plan, struck: ZONE_STRUCK, changes };
+    const script: SimScript = { ...plan, struck: ZONE_STRUCK, changes };
     const { meter } = simulate({ modulePolicy, script, nodes, seconds, ...sizes, seed });
     const load = new Array(plan.zones).fill(0);
     for (let bucket = 0; bucket < meter.buckets.length; bucket++) {

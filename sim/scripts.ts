@@ -32,7 +32,7 @@ export type Change =
   | { readonly atMs: number; readonly kind: "route"; readonly route: readonly number[] };
 
 /** A script made out for a number of nodes and a length of time. */
-export interface Script {
+export interface SimScript {
   readonly name: ScriptName;
   /** What happens, for people. */
   readonly about: string;
@@ -98,7 +98,7 @@ interface Plan {
   readonly toMs: number;
 }
 
-type Outcome = Pick<Script, "about" | "changes"> & Partial<Script>;
+type Outcome = Pick<SimScript, "about" | "changes"> & Partial<SimScript>;
 
 /** The nodes are in this condition from then on. */
 function become(atMs: number, nodes: readonly number[], condition: Condition): Change {
@@ -185,7 +185,7 @@ const MAKERS: Record<ScriptName, (plan: Plan) => Outcome> = {
 };
 
 /** Makes a script out. */
-export function makeScript(name: ScriptName, sizes: ScriptSizes): Script {
+export function makeScript(name: ScriptName, sizes: ScriptSizes): SimScript {
   const { nodes, seconds, slowness = 20 } = sizes;
   const zones = sizes.zones ?? (name === "zone-loss" ? ZONES_USUAL : 1);
   const all = Array.from({ length: nodes }, (_, node) => node);

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isWell } from "./node_model.ts";
-import { makeScript, type Script, SCRIPT_NAMES } from "./scripts.ts";
+import { makeScript, SCRIPT_NAMES, type SimScript } from "./scripts.ts";
 
 /** Conditions and the route as they are when a script is over. */
-function leftBehind(script: Script): { sick: number[]; route: readonly number[] } {
+function leftBehind(script: SimScript): { sick: number[]; route: readonly number[] } {
   const sick = new Set<number>();
   let route = script.route;
   for (const change of script.changes) {

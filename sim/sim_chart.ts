@@ -1,6 +1,6 @@
 // Core. Draws simulated runs: share of each node, errors and latency that callers see, and marks.
 
-import type { Script } from "./scripts.ts";
+import type { SimScript } from "./scripts.ts";
 import type { SimulationOutcome } from "./simulation.ts";
 import type { PolicySummary } from "./summary.ts";
 import { svgDocument, text } from "./svg.ts";
@@ -72,7 +72,7 @@ function tick(value: number): string {
 }
 
 /** Title, frame, the time in which the script is at work, and both scales. */
-function frame(panel: Panel, title: string, unit: string, script: Script): string[] {
+function frame(panel: Panel, title: string, unit: string, script: SimScript): string[] {
   const { y, max, endMs, below } = panel;
   const from = xOf(script.fromMs, endMs);
   const lines = [text(PLOT_X, y - 10, title, 'font-weight="600"')];
@@ -139,7 +139,7 @@ function marks(run: ChartedRun, panel: Panel): string[] {
   ];
 }
 
-function sharePanel(run: ChartedRun, script: Script, y: number, endMs: number): string[] {
+function sharePanel(run: ChartedRun, script: SimScript, y: number, endMs: number): string[] {
   const nodes = run.outcome.meter.picks.length;
   const struck = new Set(script.struck);
   const all = Array.from({ length: nodes }, (_, node) => node);
@@ -199,7 +199,7 @@ function policyLegend(runs: readonly ChartedRun[], y: number): string[] {
 /** One line for each policy in one panel. */
 function comparisonPanel(
   runs: readonly ChartedRun[],
-  script: Script,
+  script: SimScript,
   place: { readonly y: number; readonly endMs: number; readonly least: number },
   about: { readonly title: string; readonly unit: string },
   valuesOf: (summary: PolicySummary) => number[],
@@ -224,7 +224,7 @@ function comparisonPanel(
  */
 export function drawSimulation(
   runs: readonly ChartedRun[],
-  script: Script,
+  script: SimScript,
   about: string,
   endMs: number,
 ): string {

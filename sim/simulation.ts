@@ -21,7 +21,7 @@ import {
   NodeModel,
   UNLIMITED,
 } from "./node_model.ts";
-import { type Change, type Script, zoneOf } from "./scripts.ts";
+import { type Change, type SimScript, zoneOf } from "./scripts.ts";
 
 /** A changed route reaches each agent within this time. Milliseconds. */
 export const PUSH_MAX_MS = 50;
@@ -36,7 +36,7 @@ const PORT = 7777;
 /** What is simulated. */
 export interface SimulationOptions {
   readonly modulePolicy: ModulePolicy;
-  readonly script: Script;
+  readonly script: SimScript;
   /** Nodes in the script. From 1. */
   readonly nodes: number;
   /** Callers, dealt out to the agents in turn. From 1. */

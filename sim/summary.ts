@@ -1,6 +1,6 @@
 // Core. A run in numbers: one record for programs, one column of a table for people.
 
-import type { Script } from "./scripts.ts";
+import type { SimScript } from "./scripts.ts";
 import type { SimulationOutcome } from "./simulation.ts";
 
 /** Median and worst of a number of times; null when there was none. */
@@ -76,7 +76,7 @@ function spreadOf(values: readonly number[]): Spread {
   return { count, median: rounded(median, 1), worst: rounded(worst, 1) };
 }
 
-function summarizeBuckets({ meter }: SimulationOutcome, script: Script): BucketSummary[] {
+function summarizeBuckets({ meter }: SimulationOutcome, script: SimScript): BucketSummary[] {
   const nodes = meter.picks.length;
   return meter.buckets.map(({ calls, failed, refused, near }, index) => {
     const struck = script.struck.reduce(
@@ -100,7 +100,7 @@ function summarizeBuckets({ meter }: SimulationOutcome, script: Script): BucketS
 /** Sums a run up. */
 export function summarize(
   policy: string,
-  script: Script,
+  script: SimScript,
   outcome: SimulationOutcome,
 ): PolicySummary {
   const { meter, faults } = outcome;

@@ -12,6 +12,7 @@ import {
   checkFunctionLength,
   checkHeader,
   checkRoomOrder,
+  checkRouteWrites,
   checkRuntimeNames,
   checkSleeps,
   checkWords,
@@ -69,6 +70,10 @@ test("house rules: no file is longer than one job needs", () => {
 
 test("house rules: what files export is defined once", () => {
   expectNone(checkDefinitions(sources));
+});
+
+test("house rules: routes are changed by the change service alone", () => {
+  expectNone(sources.flatMap(checkRouteWrites));
 });
 
 test("house rules: no leftovers in sources and documents", () => {
@@ -134,6 +139,11 @@ test("house rules: the rules themselves catch what they are for", () => {
       ]),
       /^A is defined in dns\/x.ts and in dns\/y.ts$/,
     ],
+    [
+      checkDefinitions([file("dns/x.ts", "export function checkDefinitions() {}")]),
+      /addTo is defined once/,
+    ],
+    [checkRouteWrites(file("dns/x.ts", "await store.editRoutes(edits);")), /control\/changes/],
     [checkWords(file("dns/x.ts", "// FIX" + "ME later")), /finish it/],
   ];
   for (const [complaints, expected] of cases) assert.match(complaints.join("\n"), expected);

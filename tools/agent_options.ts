@@ -11,7 +11,7 @@ import { agentOption } from "./command.ts";
 import { warningLine } from "./terminal.ts";
 
 /** Time an answer may take. Longer than callers wait: a tool should tell slow from absent. */
-export const ANSWER_TIMEOUT_MS = 500;
+export const AGENT_ANSWER_TIMEOUT_MS = 500;
 
 /** Options of every test command. */
 export interface AgentFlags {
@@ -34,7 +34,7 @@ export async function openClient(flags: AgentFlags): Promise<LarsClient> {
   return new LarsClient({
     hostname: flags.agent.hostname,
     port: flags.agent.port,
-    deadlineMs: ANSWER_TIMEOUT_MS,
+    deadlineMs: AGENT_ANSWER_TIMEOUT_MS,
     // A tool shows what the agent says now, never what it said earlier.
     lastGoodMs: 0,
     ...(token === undefined ? {} : { token }),

@@ -10,7 +10,7 @@ import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { DrainState, type DrainVerdict } from "../control/drain/drain_state.ts";
 import type { SystemAccess } from "../control/system_access.ts";
-import { plural } from "./plural.ts";
+import { quantity } from "./quantity.ts";
 import { addEditOptions, type EditFlags, made, outcomeJson, versionText } from "./route_edit.ts";
 import { isAway } from "./stop_signal.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
@@ -89,7 +89,7 @@ function moduleJson({ modId, cmdId }: RouteRow): { modid: number; cmdid: number 
 
 function editText({ outcome }: StateEdit): string {
   if (outcome.changed.length === 0) return " (was so already)";
-  return `, ${plural(outcome.changed.length, "module")}, ${versionText(outcome)}`;
+  return `, ${quantity(outcome.changed.length, "module")}, ${versionText(outcome)}`;
 }
 
 function editJson(node: NodeAddress, { rows, outcome }: StateEdit): Record<string, unknown> {
@@ -165,12 +165,12 @@ async function drainAndWait(
     }
     if (verdict.plain > 0) {
       warningLine(
-        `${plural(verdict.plain, "agent")} of the original got the change and cannot be asked`,
+        `${quantity(verdict.plain, "agent")} of the original got the change and cannot be asked`,
       );
     }
     if (verdict.safe) {
       return printLine(
-        `safe to stop ${addressText(node)}: ${plural(verdict.agents, "agent")}, ${waitedS} s`,
+        `safe to stop ${addressText(node)}: ${quantity(verdict.agents, "agent")}, ${waitedS} s`,
       );
     }
     printLine(

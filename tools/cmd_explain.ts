@@ -5,7 +5,7 @@ import { readToken } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import type { ModuleKey } from "../model/module.ts";
 import { EXPLAIN_NODES_MAX } from "../control/schemas.ts";
-import { addAgentOptions, type AgentFlags, ANSWER_TIMEOUT_MS } from "./agent_options.ts";
+import { addAgentOptions, AGENT_ANSWER_TIMEOUT_MS, type AgentFlags } from "./agent_options.ts";
 import { parseCmdId, parseModId } from "../model/route_values.ts";
 import { argument, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
@@ -59,7 +59,7 @@ async function explain(key: ModuleKey, flags: ExplainFlags): Promise<Explanation
   }
   const token = await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
   const { explainService } = await import("../web/explain_client.ts");
-  return await explainService(flags.agent, token, ANSWER_TIMEOUT_MS)
+  return await explainService(flags.agent, token, AGENT_ANSWER_TIMEOUT_MS)
     .explain(key, EXPLAIN_NODES_MAX);
 }
 

@@ -18,10 +18,10 @@ import {
   PROMISES,
   replay,
   type ReplayOutcome,
-  type Script,
   SCRIPT_NAMES,
   type ScriptName,
   seedsTable,
+  type SimScript,
   simulate,
   summarize,
   summaryTable,
@@ -269,7 +269,7 @@ function policyOf(name: string, settings: readonly [string, unknown][]): ModuleP
 
 async function runSeeds(
   policies: readonly NamedPolicy[],
-  script: Script,
+  script: SimScript,
   flags: SimFlags,
   seed: number,
   sizes: string,
@@ -391,7 +391,7 @@ async function writePicture(path: string, picture: string): Promise<void> {
   }
 }
 
-function describeScript({ name, about, struck, fromMs, toMs }: Script): string {
+function describeScript({ name, about, struck, fromMs, toMs }: SimScript): string {
   if (struck.length === 0) return `${name}: ${about}`;
   const nodes = struck.length === 1 ? "1 node" : `${struck.length} nodes`;
   return `${name}, ${nodes}: ${about}; from ${fromMs / 1000} s to ${toMs / 1000} s`;
@@ -399,7 +399,7 @@ function describeScript({ name, about, struck, fromMs, toMs }: Script): string {
 
 function runPolicy(
   { name, policy }: NamedPolicy,
-  script: Script,
+  script: SimScript,
   flags: SimFlags,
   seed: number,
 ): ChartedRun {

@@ -7,7 +7,7 @@ import { ConfigError, LarsError, messageOf } from "../reactor/errors.ts";
 import { UsageError } from "./cli_errors.ts";
 import { addExamples, agentOption, type CommandContext } from "./command.ts";
 import { eventJson, eventLine, eventOf } from "./history_view.ts";
-import { plural } from "./plural.ts";
+import { quantity } from "./quantity.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { factsJson, factsText } from "./store_facts.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
@@ -150,7 +150,7 @@ function printRecent({ recent, events }: Report): void {
   printLine("");
   const mean = meanMs === null ? "" : `, ${meanMs.toFixed(1)} ms on average`;
   printLine(
-    strong(`Last ${seconds / 60} minutes`) + `  ${plural(calls, "call")}${share}${mean}` +
+    strong(`Last ${seconds / 60} minutes`) + `  ${quantity(calls, "call")}${share}${mean}` +
       " (up to 10 s ago)",
   );
   if (events.length === 0) return;
@@ -166,7 +166,7 @@ function agentText(status: Record<string, unknown>): string {
     `${name} ${status[`${name}Address`]} ` +
     (status[`${name}Connected`] === 1 ? good("connected") : bad("not connected"));
   const counted = (name: string, one: string): string =>
-    typeof status[name] === "number" ? plural(status[name], one) : `? ${one}s`;
+    typeof status[name] === "number" ? quantity(status[name], one) : `? ${one}s`;
   return `${link("dns")}, ${link("reporter")}, ${counted("modules", "module")}, ` +
     `${counted("hosts", "node")} (${status.hostsOverload ?? "?"} overloaded), ` +
     `${counted("picks", "pick")}, ${counted("reports", "report")}`;
@@ -183,7 +183,7 @@ function agentComplaints(status: Record<string, unknown>): string[] {
   }
   const refused = Number(status.policiesRefused ?? 0);
   if (refused > 0) {
-    lines.push(`has refused policies of modules ${plural(refused, "time")}; see its log`);
+    lines.push(`has refused policies of modules ${quantity(refused, "time")}; see its log`);
   }
   return lines;
 }
@@ -250,7 +250,7 @@ async function printAgents({ agents: summary, atMs }: Report): Promise<void> {
 async function printCalls(calls: Report["calls"]): Promise<void> {
   const { bad, strong } = coloursOf("stdout");
   printLine("");
-  printLine(strong("Call results") + ` (${plural(calls.moduleCount, "module")}, worst first)`);
+  printLine(strong("Call results") + ` (${quantity(calls.moduleCount, "module")}, worst first)`);
   if (calls.modules.length === 0) return printLine("none yet");
   await printTable(
     ["MODID", "CMDID", "SUCC", "ERR", "ERROR SHARE", "MEAN TIME", "OVERLOADED"],
@@ -276,7 +276,7 @@ async function printCalls(calls: Report["calls"]): Promise<void> {
       node.modId,
       node.cmdId,
       node.node,
-      `${node.agents} of ${plural(node.agentsTotal, "agent")}`,
+      `${node.agents} of ${quantity(node.agentsTotal, "agent")}`,
     ]),
   );
 }

@@ -5,7 +5,7 @@ import type { ModuleKey } from "../model/module.ts";
 import { parseZone } from "../model/route_values.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
-import { plural } from "./plural.ts";
+import { quantity } from "./quantity.ts";
 import { addEditOptions, type EditFlags, made, outcomeJson, versionText } from "./route_edit.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { printJson, printLine, warningLine } from "./terminal.ts";
@@ -63,7 +63,7 @@ async function changeZone(zone: string, evacuated: boolean, flags: ZoneFlags): P
     if (flags.json === true) return printJson({ ...planJson(plan), edit: outcomeJson(outcome) });
     printLine(
       `zone ${zone} ${evacuated ? "evacuated" : "restored"} in ` +
-        `${plural(plan.changes.length, "module")}, ${versionText(outcome)}`,
+        `${quantity(plan.changes.length, "module")}, ${versionText(outcome)}`,
     );
   });
 }
@@ -71,7 +71,7 @@ async function changeZone(zone: string, evacuated: boolean, flags: ZoneFlags): P
 function say(plan: ZonePlan, flags: ZoneFlags): void {
   if (flags.json === true) return printJson({ ...planJson(plan), edit: null });
   printLine(
-    `${plural(plan.changes.length, "module")} to change, ` +
+    `${quantity(plan.changes.length, "module")} to change, ` +
       `${plan.unchangedCount} as they should be; nothing written`,
   );
 }

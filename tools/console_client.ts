@@ -26,7 +26,7 @@ export const API_TOKEN_VARIABLE = "LARS_API_TOKEN_FILE";
 const REQUEST_TIMEOUT_MS = 30_000;
 
 /** Largest answer that is taken, in bytes: all routes of the largest database are about 50 MB. */
-export const ANSWER_BYTES_MAX = 256 * 1024 * 1024;
+export const CONSOLE_ANSWER_BYTES_MAX = 256 * 1024 * 1024;
 
 /** Options of commands that work on a database or through a console. */
 export interface ServerFlags extends StoreFlags {
@@ -209,9 +209,9 @@ export class ConsoleClient {
     let bytes = 0;
     for await (const chunk of response.body ?? []) {
       bytes += chunk.length;
-      if (bytes > ANSWER_BYTES_MAX) {
+      if (bytes > CONSOLE_ANSWER_BYTES_MAX) {
         throw new CommandError(
-          `${this.origin} answers more than ${ANSWER_BYTES_MAX} bytes: that is no console`,
+          `${this.origin} answers more than ${CONSOLE_ANSWER_BYTES_MAX} bytes: that is no console`,
         );
       }
       text += decoder.decode(chunk, { stream: true });

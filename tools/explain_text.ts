@@ -1,6 +1,6 @@
 // Core. An explanation of a module as short texts, and as a value for programs.
 
-import { plural } from "./plural.ts";
+import { quantity } from "./quantity.ts";
 import type { ExplainedNode, Explanation } from "../control/schemas.ts";
 
 /** `12 s`, `5 min`, `3 h`, `2 d`; below a second in milliseconds. */
@@ -25,7 +25,7 @@ export function zoneLine(view: Explanation["zones"][number]): string {
   return `zone ${zone === "" ? "(none)" : zone}${
     marks.length > 0 ? ` (${marks.join(", ")})` : ""
   }: ` +
-    `${percentText(share)} of the calls, ${plural(usableNodes, "usable node")}, ` +
+    `${percentText(share)} of the calls, ${quantity(usableNodes, "usable node")}, ` +
     `${percentText(healthShare)} of the usable weight`;
 }
 

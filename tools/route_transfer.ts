@@ -19,13 +19,13 @@ import {
 } from "../control/changes/route_file.ts";
 import {
   describePlan,
-  planEdits,
+  editsOfPlan,
   planJson,
   type PlanOptions,
   planRoutes,
   type RoutePlan,
 } from "../control/changes/route_plan.ts";
-import { plural } from "./plural.ts";
+import { quantity } from "./quantity.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { addStoreOptions } from "./store_access.ts";
@@ -102,7 +102,7 @@ function addExport(route: Command): void {
       const text = formatRouteFile(rows, format);
       if (file === "-") return runtime.writeStdout(text);
       await writeFile(file, text);
-      noteLine(`${plural(rows.length, "node")} written to ${file}`);
+      noteLine(`${quantity(rows.length, "node")} written to ${file}`);
     });
   addServerOption(addStoreOptions(command));
   addExamples(command, [
@@ -134,7 +134,7 @@ async function importFile(file: string, flags: ImportFlags): Promise<void> {
   const options: PlanOptions = { prune: flags.prune === true };
   await withSystem(flags, async (system) => {
     const plan = planRoutes(await readAll(system), wanted);
-    const edits = planEdits(plan, options);
+    const edits = editsOfPlan(plan, options);
     if (flags.json !== true) printDifference(describePlan(plan, options));
     if (options.prune && flags.dryRun !== true) refuseEmptying(plan, flags);
     if (edits.length > ROUTE_EDITS_MAX) {
@@ -168,7 +168,7 @@ function refuseEmptying(plan: RoutePlan, flags: ImportFlags): void {
   const named = plan.emptied.slice(0, EMPTIED_NAMED_MAX).join(", ");
   const more = plan.emptied.length - EMPTIED_NAMED_MAX;
   throw new CommandError(
-    `--prune would leave ${plural(plan.emptied.length, "module")} without any node: ${named}` +
+    `--prune would leave ${quantity(plan.emptied.length, "module")} without any node: ${named}` +
       `${more > 0 ? ` and ${more} more` : ""}; nothing was written; give --yes if that is meant`,
   );
 }

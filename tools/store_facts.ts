@@ -1,7 +1,7 @@
 // Core. What a database holds, put into words.
 
 import { SCHEMA_VERSION } from "../sql/schema/migrations.ts";
-import { plural } from "./plural.ts";
+import { quantity } from "./quantity.ts";
 import type { StoreFacts } from "../control/schemas.ts";
 
 /** The facts under names for programs. */
@@ -25,6 +25,6 @@ function schemaText(version: number): string {
 /** The facts as one line. */
 export function factsText(facts: StoreFacts): string {
   const schema = schemaText(facts.schemaVersion);
-  return `${facts.label}: ${schema}, ${plural(facts.moduleCount, "module")}, ` +
-    `${plural(facts.nodeCount, "node")}, route version ${facts.version}`;
+  return `${facts.label}: ${schema}, ${quantity(facts.moduleCount, "module")}, ` +
+    `${quantity(facts.nodeCount, "node")}, route version ${facts.version}`;
 }

@@ -1,6 +1,6 @@
 // Core. The screen of `lars top`: state and size become lines, keys become the next state.
 
-import { plural } from "./plural.ts";
+import { quantity } from "./quantity.ts";
 import type { TopModule, TopNode, TopSnapshot } from "./top_model.ts";
 import { moduleText } from "../model/module.ts";
 import { addressText } from "../model/node.ts";
@@ -257,7 +257,7 @@ function titleLines(snapshot: TopSnapshot, frame: TopFrame, state: TopState): st
   const errors = callsPerSecond === 0 ? "" : `, ${(errorShare * 100).toFixed(2)} % errors`;
   return [
     `lars top  ${time} UTC  ${frame.label}${state.paused ? "  PAUSED" : ""}`,
-    `${plural(modules.length, "module")}, ${plural(nodes.length, "node")}, ${out} out, ` +
+    `${quantity(modules.length, "module")}, ${quantity(nodes.length, "node")}, ${out} out, ` +
     `${rateText(callsPerSecond)} calls/s${errors}  ${frame.services}`,
   ];
 }
@@ -268,7 +268,9 @@ function bottomLine(state: TopState, count: number): string {
     ...(state.module === undefined ? [] : [`module ${state.module}`]),
     ...(state.filter === "" ? [] : [`filter "${state.filter}"`]),
   ];
-  return `${where.length === 0 ? "" : `${where.join(", ")}: ${plural(count, "row")}  `}${KEY_LINE}`;
+  return `${
+    where.length === 0 ? "" : `${where.join(", ")}: ${quantity(count, "row")}  `
+  }${KEY_LINE}`;
 }
 
 /**

@@ -9,7 +9,7 @@ import type { RouteNode } from "../../model/node.ts";
 const WEIGHT_DEFAULT = 100;
 
 /** Distinct zone names of one route; nodes of further ones have no zone. */
-export const ZONES_MAX = 65_535;
+const ZONES_MAX = 65_535;
 
 /** A module and its nodes; node i is described by element i of each array. */
 export interface PackedRoute {

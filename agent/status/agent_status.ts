@@ -4,7 +4,7 @@
 import { chooseCallerIp } from "../../feed/caller_ip.ts";
 import type { ReportSender } from "../../feed/report_sender.ts";
 import type { RouteSubscriber } from "../../feed/route_subscriber.ts";
-import type { AgentStatus as ToldStatus } from "../../proto/codec.ts";
+import type { AgentStatus } from "../../proto/codec.ts";
 import { formatAddress, formatIpv4 } from "../../reactor/address.ts";
 import type { AgentSettings } from "../config.ts";
 import type { TableFeed } from "../feed/table_feed.ts";
@@ -12,7 +12,7 @@ import type { HealthChecker } from "../health/health_checker.ts";
 import type { CacheFile } from "../routes/cache_file.ts";
 import type { RouteIntake } from "../routes/route_intake.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
-import type { AgentStatus } from "../worker/messages.ts";
+import type { StatusDetail } from "../worker/messages.ts";
 
 /** Parts of the agent that have something to say. */
 export interface StatusParts {
@@ -54,7 +54,7 @@ export class StatusSource {
   }
 
   /** What dns is told. */
-  told(settings: AgentSettings, nowMs: number): ToldStatus {
+  told(settings: AgentSettings, nowMs: number): AgentStatus {
     const { dns, reporter, intake } = this.#parts;
     return {
       ip: this.#nameIp(settings),
@@ -70,7 +70,7 @@ export class StatusSource {
   }
 
   /** Counters of everything but the shards. */
-  status(settings: AgentSettings, nowMs: number): AgentStatus {
+  status(settings: AgentSettings, nowMs: number): StatusDetail {
     const { supervisor, intake, health, feed } = this.#parts;
     const { link: dnsLink, stats: dns, guard, routeAgeMs = -1000 } = this.#parts.dns;
     const { link: reporterLink, stats: reporter } = this.#parts.reporter;

@@ -41,7 +41,7 @@ export interface WorkerInit {
 }
 
 /** Counters of the main thread as its status shows them. */
-export type AgentStatus = Readonly<Record<string, number | string>>;
+export type StatusDetail = Readonly<Record<string, number | string>>;
 
 /** From the supervisor to a worker. */
 export type AgentTask =
@@ -76,7 +76,7 @@ export type AgentTask =
   | { readonly type: "resubscribe" }
   | { readonly type: "settings"; readonly settings: BalanceSettings }
   /** What answers to Hello tell of the main thread and of all shards. */
-  | { readonly type: "status"; readonly status: AgentStatus; readonly shards: ShardStats[] };
+  | { readonly type: "status"; readonly status: StatusDetail; readonly shards: ShardStats[] };
 
 /** A task for one shard. */
 export type ShardTask = AgentTask & { readonly shard: number };
@@ -130,7 +130,7 @@ export type AgentNote =
  * The status of the whole agent: its own entries, and the sums of what the shards count.
  */
 export function mergeStatus(
-  status: AgentStatus,
+  status: StatusDetail,
   shards: Iterable<ShardStats>,
 ): Record<string, number | string> {
   const merged: Record<string, number | string> = { ...status };

@@ -7,11 +7,11 @@ import { LogRateLimiter } from "../../reactor/log.ts";
 import { sleep, type Timer } from "../../reactor/time/clock.ts";
 import type { DatagramServer } from "../../reactor/udp/udp_server.ts";
 import {
-  type AgentStatus,
   type AgentTask,
   mergeStatus,
   type ModuleEvent,
   type ShardStats,
+  type StatusDetail,
   type WorkerInit,
 } from "./messages.ts";
 import { Shard, type ShardHost, type UdpWorkerOptions } from "./shard.ts";
@@ -47,7 +47,7 @@ export class UdpWorker implements ShardHost {
   #events: ModuleEvent[] = [];
   #eventsScheduled = false;
   #changes: StateChange[] = [];
-  #status: AgentStatus = {};
+  #status: StatusDetail = {};
   #allShards: ShardStats[] = [];
 
   constructor(init: WorkerInit, options: UdpWorkerOptions) {

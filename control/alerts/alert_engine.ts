@@ -2,9 +2,9 @@
 
 import type { RuleRow, SilenceRow } from "../../sql/console/console_store.ts";
 import { heldCount } from "../system/agent_list.ts";
-import type { ModuleView, NodeView, SystemView } from "../system/system_model.ts";
+import type { SeenModule, SeenNode, SystemView } from "../system/system_model.ts";
 import { moduleText } from "../../model/module.ts";
-import type { ServiceView } from "../schemas.ts";
+import type { RuleKind, ServiceView } from "../schemas.ts";
 
 /** Alerts at once; further ones are counted, not kept. */
 export const ALERTS_MAX = 2000;
@@ -48,7 +48,7 @@ export const DEFAULT_RULES: readonly NewRule[] = [
 ];
 
 /** What an alert is about. */
-export interface Condition {
+interface Condition {
   /** Tells subjects of one rule apart. */
   readonly subject: string;
   readonly text: string;
@@ -88,17 +88,17 @@ export interface AlertNews {
   readonly keep: boolean;
 }
 
-function labelOf({ modId, cmdId, name }: ModuleView): string {
+function labelOf({ modId, cmdId, name }: SeenModule): string {
   return name === "" ? `Module ${modId}/${cmdId}` : `${name} (${modId}/${cmdId})`;
 }
 
-function aboutModule(module: ModuleView, text: string, value: number): Condition {
+function aboutModule(module: SeenModule, text: string, value: number): Condition {
   const { modId, cmdId } = module;
   const subject = `${modId}/${cmdId}`;
   return { subject, text, value, modId, cmdId, node: null, service: null };
 }
 
-function aboutNode(module: ModuleView, node: NodeView): Condition {
+function aboutNode(module: SeenModule, node: SeenNode): Condition {
   return {
     ...aboutModule(
       module,
@@ -128,7 +128,7 @@ function detailNumber(service: ServiceView, name: string): number {
   return typeof value === "number" ? value : 0;
 }
 
-type Check = (view: SystemView, modules: readonly ModuleView[], threshold: number) => Condition[];
+type Check = (view: SystemView, modules: readonly SeenModule[], threshold: number) => Condition[];
 
 function services(
   view: SystemView,
@@ -160,7 +160,7 @@ function aboutAgents(text: string, value: number): Condition {
  */
 function silentAgents(
   view: SystemView,
-  _modules: readonly ModuleView[],
+  _modules: readonly SeenModule[],
   threshold: number,
 ): Condition[] {
   const silentS = ({ seenAtMs }: ServiceView): number => Math.round((view.atMs - seenAtMs) / 1000);
@@ -182,7 +182,7 @@ function silentAgents(
 /** One change may be held back by the whole fleet: that is one alert. */
 function holdingAgents(
   view: SystemView,
-  _modules: readonly ModuleView[],
+  _modules: readonly SeenModule[],
   threshold: number,
 ): Condition[] {
   const holding = view.services.filter((one) => one.kind === "agent" && heldCount(one) > threshold);

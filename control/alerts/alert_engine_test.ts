@@ -3,10 +3,10 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { RuleRow, SilenceRow } from "../../sql/console/console_store.ts";
 import { AlertEngine, ALERTS_MAX, DEFAULT_RULES } from "./alert_engine.ts";
-import type { ModuleView, NodeView, SystemView } from "../system/system_model.ts";
+import type { SeenModule, SeenNode, SystemView } from "../system/system_model.ts";
 import type { ServiceView } from "../schemas.ts";
 
-function node(values: Partial<NodeView> = {}): NodeView {
+function node(values: Partial<SeenNode> = {}): SeenNode {
   return {
     modId: 1,
     cmdId: 1,
@@ -27,7 +27,7 @@ function node(values: Partial<NodeView> = {}): NodeView {
   };
 }
 
-function module(values: Partial<ModuleView> = {}): ModuleView {
+function module(values: Partial<SeenModule> = {}): SeenModule {
   return {
     modId: 1,
     cmdId: 1,
@@ -60,7 +60,7 @@ function service(kind: string, values: Partial<ServiceView> = {}): ServiceView {
   };
 }
 
-function view(modules: ModuleView[], services: ServiceView[] = []): SystemView {
+function view(modules: SeenModule[], services: ServiceView[] = []): SystemView {
   return {
     atMs: 1_000_000,
     isStale: false,

@@ -35,7 +35,7 @@ import {
 } from "./change_edits.ts";
 import { type NotifyOptions, tellingDns } from "./dns_notifier.ts";
 import { formatRouteFile, parseRouteFile, type RouteFormat } from "./route_file.ts";
-import { planEdits, planRoutes } from "./route_plan.ts";
+import { editsOfPlan, planRoutes } from "./route_plan.ts";
 import { trafficShift } from "./traffic_shift.ts";
 import type {
   ChangeDetail,
@@ -500,7 +500,7 @@ export class ChangeService {
       });
     }
     const prune = input.prune === true;
-    const edits = planEdits(planRoutes(await this.#allRoutes(), nodes), { prune });
+    const edits = editsOfPlan(planRoutes(await this.#allRoutes(), nodes), { prune });
     const modules = touchedModules({ routes: edits });
     const isTouched = new Set(modules.map(moduleText));
     const wanted = nodes.filter((node) => isTouched.has(moduleText(node)));
@@ -508,7 +508,9 @@ export class ChangeService {
       modules,
       nodeCount: nodes.length,
       decide: (stored) => ({
-        routes: planEdits(planRoutes(stored.flatMap((module) => module.nodes), wanted), { prune }),
+        routes: editsOfPlan(planRoutes(stored.flatMap((module) => module.nodes), wanted), {
+          prune,
+        }),
       }),
     };
   }

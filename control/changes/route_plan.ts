@@ -63,7 +63,7 @@ export function planRoutes(current: readonly RouteRow[], wanted: readonly Wanted
 }
 
 /** Edits that carry a plan out; with `prune` also the removal of what the file lacks. */
-export function planEdits(plan: RoutePlan, options: PlanOptions): RouteEdit[] {
+export function editsOfPlan(plan: RoutePlan, options: PlanOptions): RouteEdit[] {
   const removed = options.prune ? plan.missing : [];
   return [
     ...plan.added.map((row): RouteEdit => ({ op: "add", ...row })),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { RouteRow } from "../../sql/store.ts";
-import { describePlan, planEdits, planJson, planRoutes } from "./route_plan.ts";
+import { describePlan, editsOfPlan, planJson, planRoutes } from "./route_plan.ts";
 
 function row(modId: number, host: number, values: Partial<RouteRow> = {}): RouteRow {
   return {
@@ -50,8 +50,8 @@ test("describePlan() marks each line", () => {
 
 test("planEdits() removes only with prune", () => {
   const plan = planRoutes(current, wanted);
-  assert.deepEqual(planEdits(plan, { prune: false }).map(({ op }) => op), ["add", "set"]);
-  assert.deepEqual(planEdits(plan, { prune: true }).at(-1), {
+  assert.deepEqual(editsOfPlan(plan, { prune: false }).map(({ op }) => op), ["add", "set"]);
+  assert.deepEqual(editsOfPlan(plan, { prune: true }).at(-1), {
     op: "remove",
     modId: 2,
     cmdId: 1,
@@ -62,6 +62,6 @@ test("planEdits() removes only with prune", () => {
 
 test("planRoutes() of a table with itself changes nothing", () => {
   const plan = planRoutes(current, current.map((one, index) => ({ ...one, line: index })));
-  assert.deepEqual(planEdits(plan, { prune: true }), []);
+  assert.deepEqual(editsOfPlan(plan, { prune: true }), []);
   assert.deepEqual(planJson(plan), { added: [], changed: [], missing: [], unchanged: 4 });
 });

@@ -5,7 +5,7 @@ import { nodeId } from "../../model/node.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
 import type { CallHistoryPoint } from "../../sql/results/call_history.ts";
-import type { NodeCalls } from "../../sql/console/console_store.ts";
+import type { NodeCallTotals } from "../../sql/console/console_store.ts";
 import type { ServiceInstance, Store } from "../../sql/store.ts";
 import { isRecent, knownServices } from "../system/known_services.ts";
 import { readNodeCalls } from "./node_calls.ts";
@@ -54,7 +54,7 @@ function serviceCounts(
   });
 }
 
-function moduleCounters(calls: readonly NodeCalls[], recent: Recent): ModuleCounters[] {
+function moduleCounters(calls: readonly NodeCallTotals[], recent: Recent): ModuleCounters[] {
   const modules = new Map<string, ModuleCounters & { nodes: NodeCounters[] }>();
   for (const node of calls) {
     const key = moduleText(node);
@@ -137,7 +137,7 @@ export class CounterService {
     return this.#services;
   }
 
-  async #readRecent(calls: readonly NodeCalls[], wallMs: number): Promise<Recent> {
+  async #readRecent(calls: readonly NodeCallTotals[], wallMs: number): Promise<Recent> {
     const toSeconds = Math.floor(wallMs / 1000);
     const range = { fromSeconds: toSeconds - RECENT_S, toSeconds, stepSeconds: 10 };
     const byModule = await this.#store.readCallHistory({ ...range, groupBy: "module" });

@@ -1,7 +1,7 @@
 // Shell. Reads what callers reported of each node, page by page.
 
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
-import type { NodeCalls } from "../../sql/console/console_store.ts";
+import type { NodeCallTotals } from "../../sql/console/console_store.ts";
 import type { Store } from "../../sql/store.ts";
 
 /** Rows of a page. An embedded database reads on this thread: others run between two pages. */
@@ -19,8 +19,8 @@ export async function readNodeCalls(
   store: Store,
   clock: Clock,
   sinceTs: number,
-): Promise<NodeCalls[]> {
-  const calls: NodeCalls[] = [];
+): Promise<NodeCallTotals[]> {
+  const calls: NodeCallTotals[] = [];
   while (calls.length < CALL_NODES_MAX) {
     const page = await store.console.nodeCalls(sinceTs, calls.at(-1), PAGE_ROWS);
     calls.push(...page);

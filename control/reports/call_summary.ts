@@ -2,7 +2,7 @@
 
 import { type ModuleKey, moduleText } from "../../model/module.ts";
 import { addressText } from "../../model/node.ts";
-import type { NodeCalls } from "../../sql/console/console_store.ts";
+import type { NodeCallTotals } from "../../sql/console/console_store.ts";
 import type { CallSummary, ModuleCallSummary, OverloadedNode } from "../schemas.ts";
 
 /** Modules with the most failures that a summary names. */
@@ -24,7 +24,7 @@ interface ModuleTally extends ModuleKey {
  * @param meanMsOf Mean time of the calls of a module, where it is known.
  */
 export function summariseCalls(
-  calls: readonly NodeCalls[],
+  calls: readonly NodeCallTotals[],
   meanMsOf: (module: ModuleKey) => number | null,
 ): CallSummary {
   const modules = new Map<string, ModuleTally>();
@@ -56,7 +56,7 @@ function moduleSummary(module: ModuleTally): Omit<ModuleCallSummary, "meanMs"> {
   return { ...module, errorShare: count === 0 ? 0 : module.err / count };
 }
 
-function overloadedNode(node: NodeCalls): OverloadedNode {
+function overloadedNode(node: NodeCallTotals): OverloadedNode {
   const { modId, cmdId, ip, port, overloadCount, callerCount } = node;
   return {
     modId,

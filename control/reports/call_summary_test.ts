@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { NodeCalls } from "../../sql/console/console_store.ts";
+import type { NodeCallTotals } from "../../sql/console/console_store.ts";
 import { summariseCalls, SUMMARY_MODULES_MAX, SUMMARY_NODES_MAX } from "./call_summary.ts";
 
-function node(values: Partial<NodeCalls>): NodeCalls {
+function node(values: Partial<NodeCallTotals>): NodeCallTotals {
   return {
     modId: 1,
     cmdId: 1,

@@ -2,7 +2,7 @@
 
 import { parseModulePolicy } from "../../balancer/module_policy.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
-import type { NodeCalls, StoredModule } from "../../sql/console/console_store.ts";
+import type { NodeCallTotals, StoredModule } from "../../sql/console/console_store.ts";
 import { nodeId, type NodeState } from "../../model/node.ts";
 import type { ModuleRow, RouteRow, ServiceInstance } from "../../sql/store.ts";
 import { type ModuleId, moduleId, moduleOf } from "../../model/module.ts";
@@ -23,7 +23,7 @@ export const SERVICE_SILENT_MS = 30_000;
 const ERROR_SHARE_DEGRADED = 0.1;
 
 /** A node as last seen. */
-export interface NodeView {
+export interface SeenNode {
   readonly modId: number;
   readonly cmdId: number;
   /** `ip:port` */
@@ -43,7 +43,7 @@ export interface NodeView {
 }
 
 /** A module as last seen. */
-export interface ModuleView {
+export interface SeenModule {
   readonly modId: number;
   readonly cmdId: number;
   readonly name: string;
@@ -55,7 +55,7 @@ export interface ModuleView {
   readonly healthSinceMs: number;
   readonly callsPerSecond: number;
   readonly errorShare: number;
-  readonly nodes: readonly NodeView[];
+  readonly nodes: readonly SeenNode[];
   readonly onCount: number;
   readonly overloadCount: number;
 }
@@ -66,7 +66,7 @@ export interface SystemView {
   readonly atMs: number;
   readonly isStale: boolean;
   readonly version: number;
-  readonly modules: readonly ModuleView[];
+  readonly modules: readonly SeenModule[];
   readonly services: readonly ServiceView[];
   readonly nodeCount: number;
   readonly callerCount: number;
@@ -77,7 +77,7 @@ export interface CallSample {
   readonly wallMs: number;
   readonly nowMs: number;
   readonly version: number;
-  readonly calls: readonly NodeCalls[];
+  readonly calls: readonly NodeCallTotals[];
   readonly services: readonly ServiceInstance[];
   readonly callerCount: number;
 }
@@ -110,11 +110,11 @@ function placeOf({ ip, port }: { ip: number; port: number }): number {
 }
 
 /** Calls by module, and there by place. Told by numbers: there are many each second. */
-function sortCalls(calls: readonly NodeCalls[]): Map<ModuleId, Map<number, NodeCalls>> {
-  const modules = new Map<ModuleId, Map<number, NodeCalls>>();
+function sortCalls(calls: readonly NodeCallTotals[]): Map<ModuleId, Map<number, NodeCallTotals>> {
+  const modules = new Map<ModuleId, Map<number, NodeCallTotals>>();
   let modId = -1;
   let cmdId = -1;
-  let nodes = new Map<number, NodeCalls>();
+  let nodes = new Map<number, NodeCallTotals>();
   for (const one of calls) {
     if (one.modId !== modId || one.cmdId !== cmdId) {
       ({ modId, cmdId } = one);
@@ -160,7 +160,7 @@ function nodeHealth(callers: number, overloads: number): NodeHealth {
   return overloads === callers ? "overload" : "partial";
 }
 
-function moduleHealth(nodes: readonly NodeView[], rates: Rates): ModuleHealth {
+function moduleHealth(nodes: readonly SeenNode[], rates: Rates): ModuleHealth {
   if (nodes.length === 0) return "empty";
   const on = nodes.filter((node) => node.state === "on");
   if (on.every((node) => node.health === "overload")) return "down"; // Also with none that is on.
@@ -284,7 +284,7 @@ export class SystemModel {
   /** The same in small steps, so that others may run between them; the view changes with the last. */
   *updateSteps(sample: CallSample): Generator<void, void> {
     const calls = sortCalls(sample.calls);
-    const modules: ModuleView[] = [];
+    const modules: SeenModule[] = [];
     let nodeCount = 0;
     let stepNodes = 0;
     for (const [key, nodes] of this.#tracked) {
@@ -334,7 +334,7 @@ export class SystemModel {
   }
 
   /** One module, or undefined when it has neither nodes nor a name. */
-  module(modId: number, cmdId: number): ModuleView | undefined {
+  module(modId: number, cmdId: number): SeenModule | undefined {
     return this.#view.modules.find((one) => one.modId === modId && one.cmdId === cmdId);
   }
 
@@ -361,9 +361,9 @@ export class SystemModel {
   #moduleView(
     key: ModuleId,
     tracked: readonly { row: RouteRow; track: NodeTrack }[],
-    calls: ReadonlyMap<number, NodeCalls> | undefined,
+    calls: ReadonlyMap<number, NodeCallTotals> | undefined,
     sample: CallSample,
-  ): ModuleView {
+  ): SeenModule {
     const { modId, cmdId } = moduleOf(key);
     const nodes = tracked.map(({ row, track }) =>
       nodeView(row, track, calls?.get(placeOf(row)), sample.nowMs)
@@ -393,9 +393,9 @@ export class SystemModel {
 function nodeView(
   row: RouteRow,
   track: NodeTrack,
-  calls: NodeCalls | undefined,
+  calls: NodeCallTotals | undefined,
   nowMs: number,
-): NodeView {
+): SeenNode {
   noteReading(track, { atMs: nowMs, succ: calls?.succTotal ?? 0, err: calls?.errTotal ?? 0 });
   const callerCount = calls?.callerCount ?? 0;
   const overloadCallerCount = calls?.overloadCount ?? 0;

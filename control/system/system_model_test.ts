@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { NodeCalls } from "../../sql/console/console_store.ts";
+import type { NodeCallTotals } from "../../sql/console/console_store.ts";
 import type { RouteRow, ServiceInstance } from "../../sql/store.ts";
 import { type CallSample, SystemModel } from "./system_model.ts";
 import { detailOf, listModules, overviewOf, problemsIn, search } from "./system_views.ts";
@@ -11,7 +11,7 @@ function row(modId: number, port: number, values: Partial<RouteRow> = {}): Route
   return { modId, cmdId: 1, ip: IP, port, weight: 100, zone: "", state: "on", ...values };
 }
 
-function calls(modId: number, port: number, values: Partial<NodeCalls> = {}): NodeCalls {
+function calls(modId: number, port: number, values: Partial<NodeCallTotals> = {}): NodeCallTotals {
   return {
     modId,
     cmdId: 1,
@@ -33,7 +33,7 @@ class Bench {
   readonly model = new SystemModel();
   atMs = 1_000_000;
 
-  sample(all: readonly NodeCalls[], rest: Partial<CallSample> = {}): void {
+  sample(all: readonly NodeCallTotals[], rest: Partial<CallSample> = {}): void {
     this.atMs += 1000;
     this.model.update({
       wallMs: this.atMs,
@@ -78,7 +78,7 @@ test("SystemModel: totals that start anew never make calls of their own", () => 
 
 test("SystemModel: health of nodes and modules", () => {
   const out = { callerCount: 2, overloadCount: 2 };
-  const cases: [string, RouteRow[], NodeCalls[], string][] = [
+  const cases: [string, RouteRow[], NodeCallTotals[], string][] = [
     ["no nodes", [], [], "empty"],
     ["nobody reports", [row(1, 1)], [], "idle"],
     ["all well", [row(1, 1), row(1, 2)], [calls(1, 1)], "ok"],

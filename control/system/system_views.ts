@@ -8,13 +8,24 @@ import type { StoredModule } from "../../sql/console/console_store.ts";
 import type { RouteRow } from "../../sql/store.ts";
 import { countAgents } from "./agent_list.ts";
 import {
-  type ModuleView,
-  type NodeView,
   policyName,
+  type SeenModule,
+  type SeenNode,
   sumRates,
   type SystemView,
 } from "./system_model.ts";
-import type { Hit, ModuleDetail, ModuleList, ModuleListWish, ModuleSummary, NodeStatus, Overview, Problem, ServiceList, ServiceListWish } from "../schemas.ts";
+import type {
+  Hit,
+  ModuleDetail,
+  ModuleList,
+  ModuleListWish,
+  ModuleSummary,
+  NodeStatus,
+  Overview,
+  Problem,
+  ServiceList,
+  ServiceListWish,
+} from "../schemas.ts";
 
 const PROBLEMS_SHOWN = 50;
 const WORST_SHOWN = 20;
@@ -22,7 +33,7 @@ const WORST_SHOWN = 20;
 const SILENT_AGENTS_NAMED = 5;
 
 /** How bad a health is, worst first. */
-const RANK: Readonly<Record<ModuleView["health"], number>> = {
+const RANK: Readonly<Record<SeenModule["health"], number>> = {
   down: 0,
   degraded: 1,
   empty: 2,
@@ -40,7 +51,7 @@ function roundedShare(value: number): number {
 }
 
 /** A module of a list. */
-export function summaryOf(module: ModuleView): ModuleSummary {
+function summaryOf(module: SeenModule): ModuleSummary {
   return {
     modId: module.modId,
     cmdId: module.cmdId,
@@ -65,7 +76,7 @@ const NO_STATUS = {
   sparkline: [],
 } as const;
 
-function nodeStatus(row: RouteRow, seen: NodeView | undefined): NodeStatus {
+function nodeStatus(row: RouteRow, seen: SeenNode | undefined): NodeStatus {
   const { port, weight, zone, state } = row;
   const { health, callerCount, overloadCallerCount, reportedAtMs, sparkline } = seen ?? NO_STATUS;
   return {
@@ -88,7 +99,7 @@ function nodeStatus(row: RouteRow, seen: NodeView | undefined): NodeStatus {
  * A module with its nodes: values and revision of one reading of the database, so that an edit with
  * this revision never overwrites what was not shown; health and rates as last seen.
  */
-export function detailOf(stored: StoredModule, seen: ModuleView | undefined): ModuleDetail {
+export function detailOf(stored: StoredModule, seen: SeenModule | undefined): ModuleDetail {
   const { modId, cmdId, name, nodes } = stored;
   const byName = new Map(seen?.nodes.map((node) => [node.name, node]));
   return {
@@ -108,21 +119,21 @@ export function detailOf(stored: StoredModule, seen: ModuleView | undefined): Mo
   };
 }
 
-function isTrouble(module: ModuleView): boolean {
+function isTrouble(module: SeenModule): boolean {
   return module.health === "down" || module.health === "degraded";
 }
 
-function byTrouble(a: ModuleView, b: ModuleView): number {
+function byTrouble(a: SeenModule, b: SeenModule): number {
   return RANK[a.health] - RANK[b.health] || b.errorShare - a.errorShare ||
     b.callsPerSecond - a.callsPerSecond;
 }
 
-function labelOf(module: ModuleView): string {
+function labelOf(module: SeenModule): string {
   const id = moduleText(module);
   return module.name === "" ? `Module ${id}` : `${module.name} (${id})`;
 }
 
-function moduleProblem(module: ModuleView): Problem {
+function moduleProblem(module: SeenModule): Problem {
   const { modId, cmdId } = module;
   const out = module.nodes.filter(({ health }) => health === "overload" || health === "partial");
   const text = module.health === "down"
@@ -198,7 +209,7 @@ export function overviewOf(view: SystemView, firingCount: number): Overview {
 
 type SortName = "trouble" | "id" | "name" | "calls" | "errors" | "nodes";
 
-const ORDERS: Readonly<Record<SortName, (a: ModuleView, b: ModuleView) => number>> = {
+const ORDERS: Readonly<Record<SortName, (a: SeenModule, b: SeenModule) => number>> = {
   trouble: byTrouble,
   id: () => 0,
   name: (a, b) =>
@@ -209,7 +220,7 @@ const ORDERS: Readonly<Record<SortName, (a: ModuleView, b: ModuleView) => number
   nodes: (a, b) => b.nodes.length - a.nodes.length,
 };
 
-function matches(module: ModuleView, text: string): boolean {
+function matches(module: SeenModule, text: string): boolean {
   return moduleText(module).startsWith(text) ||
     module.name.toLowerCase().includes(text) ||
     module.nodes.some(({ name }) => name.startsWith(text));

@@ -1,7 +1,7 @@
 // Core. The text of codec.ts, from the messages of lars.proto.
 
 import { ALIASES } from "./options.ts";
-import type { Field, Message } from "./schema.ts";
+import type { Message, SchemaField } from "./schema.ts";
 
 const LINE_MAX = 100;
 
@@ -32,12 +32,12 @@ function doc(text: string, indent = ""): string {
 }
 
 /** Number and wire type, as on the wire. */
-function tagOf(field: Field): number {
+function tagOf(field: SchemaField): number {
   const isSized = ["string", "bytes", "message"].includes(field.kind);
   return field.number << 3 | (isSized ? 2 : 0);
 }
 
-function typeOf(field: Field): string {
+function typeOf(field: SchemaField): string {
   switch (field.kind) {
     case "bool":
       return field.optional ? "true" : "boolean";
@@ -77,7 +77,7 @@ function fieldNumbers(message: Message): string {
 
 // ---- Writing
 
-function writeLine(message: Message, field: Field): string {
+function writeLine(message: Message, field: SchemaField): string {
   const { number, kind, type } = field;
   const value = `message.${field.options.drainedOf ?? field.name}`;
   if (kind === "message") {
@@ -177,7 +177,7 @@ function emptyText(name: string, { all, merged }: Context): string {
 }
 
 /** Reads of the field, as lines of a case. */
-function readLines(field: Field, context: Context): string[] {
+function readLines(field: SchemaField, context: Context): string[] {
   const { name, kind, type, options } = field;
   const target = `message.${name}`;
   if (kind === "message") {

@@ -9,7 +9,7 @@ const SCALARS = ["int32", "uint32", "uint64", "bool", "string", "bytes"] as cons
 export type Kind = (typeof SCALARS)[number] | "message";
 
 /** A field of a message. */
-export interface Field {
+export interface SchemaField {
   readonly number: number;
   /** In lars.proto. */
   readonly wireName: string;
@@ -31,7 +31,7 @@ export interface Message {
   readonly name: string;
   readonly comment: string;
   /** By number. */
-  readonly fields: readonly Field[];
+  readonly fields: readonly SchemaField[];
   /** True: it stands in other messages, never alone. */
   readonly isInner: boolean;
   readonly options: MessageOptions;
@@ -48,7 +48,7 @@ function camelCase(name: string): string {
   return name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
 
-function readField(message: protobuf.Type, field: protobuf.Field): Field {
+function readField(message: protobuf.Type, field: protobuf.Field): SchemaField {
   const where = `${message.name}.${field.name}`;
   const options = MESSAGES[message.name]?.fields?.[field.name] ?? {};
   const kind = SCALARS.find((scalar) => scalar === field.type) ?? "message";

@@ -2,7 +2,7 @@
 
 import protobuf from "protobufjs";
 import { ProtocolError } from "../../reactor/errors.ts";
-import { type Field, type Message, readSchema, readTypes } from "../generate/schema.ts";
+import { type Message, readSchema, readTypes, type SchemaField } from "../generate/schema.ts";
 import { PICK_KEY_BYTES_MAX } from "../message_ids.ts";
 
 type Fields = Record<string, unknown>;
@@ -94,7 +94,7 @@ export class Oracle {
     return value;
   }
 
-  #innerFromWire(field: Field, read: unknown, value: Fields): void {
+  #innerFromWire(field: SchemaField, read: unknown, value: Fields): void {
     const inner = this.#message(field.type);
     if (!field.repeated) {
       // protobufjs makes null of a message that did not come.
@@ -116,7 +116,7 @@ function isEmpty(value: unknown): boolean {
   return value === "" || value === false || (value as Uint8Array).length === 0;
 }
 
-function scalarFromWire(message: Message, field: Field, wire: unknown): unknown {
+function scalarFromWire(message: Message, field: SchemaField, wire: unknown): unknown {
   const where = `${message.name}.${field.wireName}`;
   switch (field.kind) {
     case "int32":

@@ -12,7 +12,7 @@ import {
   type ChangeVia,
   type ChangeWish,
   type ModuleDifference,
-  type NodeCalls,
+  type NodeCallTotals,
   type NodeDifference,
   type StoredModule,
 } from "./console_store.ts";
@@ -247,7 +247,7 @@ export function* changeContentScript(id: number): Script<ChangeContent | undefin
   };
 }
 
-function nodeCallsOf(row: SqlRow): NodeCalls {
+function nodeCallsOf(row: SqlRow): NodeCallTotals {
   return {
     modId: numberOf(row.modid) >>> 0,
     cmdId: numberOf(row.cmdid) >>> 0,
@@ -264,7 +264,7 @@ function nodeCallsOf(row: SqlRow): NodeCalls {
 }
 
 /** `(a, b, c, d) > (?, ?, ?, ?)` spelt out, as both databases then read from the index. */
-function afterCondition(after: NodeCalls): { sql: string; params: number[] } {
+function afterCondition(after: NodeCallTotals): { sql: string; params: number[] } {
   const values: [string, number][] = [
     ["modid", after.modId | 0],
     ["cmdid", after.cmdId | 0],
@@ -288,9 +288,9 @@ function afterCondition(after: NodeCalls): { sql: string; params: number[] } {
 export function* nodeCallsScript(
   shape: SchemaShape,
   sinceTs: number,
-  after: NodeCalls | undefined,
+  after: NodeCallTotals | undefined,
   limit: number,
-): Script<NodeCalls[]> {
+): Script<NodeCallTotals[]> {
   const { sql, params } = after === undefined ? { sql: "", params: [] } : afterCondition(after);
   // Without totals the counts of the last window are all there is; rates cannot be told then.
   const [succ, err] = shape.callTotals ? ["succ_total", "err_total"] : ["0", "0"];

@@ -223,7 +223,7 @@ export interface WebhookRow {
 }
 
 /** Calls of one node, added up over its callers. */
-export interface NodeCalls {
+export interface NodeCallTotals {
   readonly modId: number;
   readonly cmdId: number;
   readonly ip: number;
@@ -336,7 +336,11 @@ export interface ConsoleStore {
    * Call totals of a page of nodes in order of their key, after a node if one is given. Counts are
    * of callers that reported at `sinceTs` (unix seconds) or later.
    */
-  nodeCalls(sinceTs: number, after: NodeCalls | undefined, limit: number): Promise<NodeCalls[]>;
+  nodeCalls(
+    sinceTs: number,
+    after: NodeCallTotals | undefined,
+    limit: number,
+  ): Promise<NodeCallTotals[]>;
   /** Distinct callers that reported at `sinceTs` (unix seconds) or later. */
   callerCount(sinceTs: number): Promise<number>;
 }

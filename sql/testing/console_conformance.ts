@@ -8,7 +8,7 @@ import type {
   AuditEntry,
   ChangeWish,
   ConsoleStore,
-  NodeCalls,
+  NodeCallTotals,
   UserRow,
 } from "../console/console_store.ts";
 import { type ConformanceTarget, withStore } from "./store_conformance.ts";
@@ -449,8 +449,8 @@ function testCalls(define: Define): void {
       row(2, 1, 1, 100),
     ]);
     for (const limit of [1, 2, 3, 100]) {
-      const found: NodeCalls[] = [];
-      let page: NodeCalls[] = [];
+      const found: NodeCallTotals[] = [];
+      let page: NodeCallTotals[] = [];
       do {
         page = await console.nodeCalls(90, page.at(-1), limit);
         found.push(...page);

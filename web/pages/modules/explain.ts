@@ -88,7 +88,7 @@ export function explainNodes(module: Pick<ModuleDetail, "nodes">): NodeExplanati
 }
 
 /** The state of a module in one or two sentences. */
-export function explainModule(module: ModuleDetail): string {
+export function explainHealth(module: ModuleDetail): string {
   const on = module.nodes.filter(({ state }) => state === "on");
   const out = on.filter(({ health }) => health === "overload");
   if (module.nodes.length === 0) {

@@ -3,7 +3,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
-import { explainModule, explainNodes, stateTextOf } from "./explain.ts";
+import { explainHealth, explainNodes, stateTextOf } from "./explain.ts";
 import {
   formatCount,
   formatNumber,
@@ -26,7 +26,7 @@ function ByReports({ module }: { module: ModuleDetail }): JSX.Element {
   const explained = explainNodes(module);
   return (
     <div class="panel flush">
-      <p class="lead">{explainModule(module)}</p>
+      <p class="lead">{explainHealth(module)}</p>
       <table class="rows cards">
         <caption class="hidden">Why each node gets the calls it gets</caption>
         <Heads names={["Node", "Health", "#By weight", "#Really", "Why"]} />

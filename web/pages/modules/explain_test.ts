@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { explainModule, explainNodes, stateTextOf } from "./explain.ts";
+import { explainHealth, explainNodes, stateTextOf } from "./explain.ts";
 import type { NodeCondition } from "../../../balancer/explain.ts";
 import type { ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
 
@@ -63,12 +63,12 @@ test("each state of a node has its own reason", () => {
 });
 
 test("explainModule() says what callers get", () => {
-  assert.match(explainModule(module), /every node/);
-  assert.match(explainModule({ ...module, nodes: [] }), /does not exist/);
-  assert.match(explainModule({ ...module, nodes: [{ ...node, state: "off" }] }), /No node is on/);
+  assert.match(explainHealth(module), /every node/);
+  assert.match(explainHealth({ ...module, nodes: [] }), /does not exist/);
+  assert.match(explainHealth({ ...module, nodes: [{ ...node, state: "off" }] }), /No node is on/);
   const out: NodeStatus = { ...node, health: "overload" };
   assert.match(
-    explainModule({ ...module, health: "degraded", nodes: [node, out] }),
+    explainHealth({ ...module, health: "degraded", nodes: [node, out] }),
     /^1 node of 2 kept out/,
   );
 });
