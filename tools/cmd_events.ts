@@ -123,8 +123,10 @@ async function follow(
     try {
       const limit = EVENTS_READ_MAX;
       const asked = source.readEvents({ ...query, afterId: follower.afterId, limit });
-      printEvents(follower.take(await stop.orStop(asked) ?? []), asJson);
-      if (wasAway) noteLine("it answers again");
+      const found = await stop.orStop(asked);
+      // Said before what it tells: who sees an event knows that the wait is over.
+      if (wasAway && found !== undefined) noteLine("it answers again");
+      printEvents(follower.take(found ?? []), asJson);
       wasAway = false;
     } catch (error) {
       if (!isAway(error)) throw error;

@@ -60,11 +60,6 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Branches of a `case` that finds the place: each goes on to a deeper one, or stays. */
-function descentCases(places: readonly Place[]): string[] {
-  return places.filter(({ path }) => path !== "").map(({ path }) => `      ${quoted(path)}) ;;`);
-}
-
 /** Options that take a value, so that the value is not mistaken for a subcommand. */
 function valueOptions(places: readonly Place[]): string {
   const names = places.flatMap(({ node }) =>
@@ -73,36 +68,27 @@ function valueOptions(places: readonly Place[]): string {
   return [...new Set(names)].join("|") || "-";
 }
 
-function bashScript(program: string, places: readonly Place[]): string {
-  const byPlace = places.map(({ path, node }) => {
-    const options = node.options.flatMap(({ names }) => names);
-    return `    ${quoted(path)}) words=${quoted(wordsOf(node).join(" "))}; options=${
-      quoted(options.join(" "))
-    } ;;`;
-  });
+/** What bash and zsh do alike: find the place word by word, offer values, else what may follow. */
+function walkText(
+  places: readonly Place[],
+  byPlace: readonly string[],
+  offerValues: (values: readonly string[]) => string,
+): string {
+  const deeper = places.filter(({ path }) => path !== "").map(({ path }) =>
+    `      ${quoted(path)}) ;;`
+  );
   const values = places.flatMap(({ path, node }) =>
     node.options.filter(({ values }) => values.length > 0).flatMap(({ names, values }) =>
-      names.map((name) =>
-        `    ${quoted(`${path} ${name}`)}) COMPREPLY=($(compgen -W ${
-          quoted(values.join(" "))
-        } -- "$current")); return ;;`
-      )
+      names.map((name) => `    ${quoted(`${path} ${name}`)}) ${offerValues(values)}; return ;;`)
     )
   );
-  return `# Completion of ${program} for bash; load it with: source <(${program} completion bash)
-_${program}_complete() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}"
-  local place="" next word words options skip="" index
-  for ((index = 1; index < COMP_CWORD; index++)); do
-    word="\${COMP_WORDS[index]}"
-    if [ -n "$skip" ]; then skip=""; continue; fi
-    case "$word" in
+  return `    case "$word" in
       ${valueOptions(places)}) skip=1; continue ;;
       -*) continue ;;
     esac
     next="\${place:+$place }$word"
     case "$next" in
-${descentCases(places).join("\n")}
+${deeper.join("\n")}
       *) continue ;;
     esac
     place="$next"
@@ -114,7 +100,26 @@ ${values.join("\n")}
   case "$place" in
 ${byPlace.join("\n")}
   esac
-  if [ -n "$skip" ]; then
+`;
+}
+
+function bashScript(program: string, places: readonly Place[]): string {
+  const byPlace = places.map(({ path, node }) => {
+    const options = node.options.flatMap(({ names }) => names);
+    return `    ${quoted(path)}) words=${quoted(wordsOf(node).join(" "))}; options=${
+      quoted(options.join(" "))
+    } ;;`;
+  });
+  const offerValues = (values: readonly string[]): string =>
+    `COMPREPLY=($(compgen -W ${quoted(values.join(" "))} -- "$current"))`;
+  return `# Completion of ${program} for bash; load it with: source <(${program} completion bash)
+_${program}_complete() {
+  local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}"
+  local place="" next word words options skip="" index
+  for ((index = 1; index < COMP_CWORD; index++)); do
+    word="\${COMP_WORDS[index]}"
+    if [ -n "$skip" ]; then skip=""; continue; fi
+${walkText(places, byPlace, offerValues)}  if [ -n "$skip" ]; then
     COMPREPLY=($(compgen -f -- "$current"))
   elif [[ "$current" == -* ]]; then
     COMPREPLY=($(compgen -W "$options" -- "$current"))
@@ -148,13 +153,8 @@ function zshScript(program: string, places: readonly Place[]): string {
       options.join(" ")
     }) ;;`;
   });
-  const values = places.flatMap(({ path, node }) =>
-    node.options.filter(({ values }) => values.length > 0).flatMap(({ names, values }) =>
-      names.map((name) =>
-        `    ${quoted(`${path} ${name}`)}) compadd -- ${values.map(quoted).join(" ")}; return ;;`
-      )
-    )
-  );
+  const offerValues = (values: readonly string[]): string =>
+    `compadd -- ${values.map(quoted).join(" ")}`;
   return `#compdef ${program}
 # Completion of ${program} for zsh; load it with: source <(${program} completion zsh)
 _${program}() {
@@ -162,25 +162,7 @@ _${program}() {
   local -a words_here options_here
   for word in "\${(@)words[2,CURRENT-1]}"; do
     if [[ -n "$skip" ]]; then skip=""; continue; fi
-    case "$word" in
-      ${valueOptions(places)}) skip=1; continue ;;
-      -*) continue ;;
-    esac
-    next="\${place:+$place }$word"
-    case "$next" in
-${descentCases(places).join("\n")}
-      *) continue ;;
-    esac
-    place="$next"
-  done
-  case "$place $previous" in
-${values.join("\n")}
-    *) ;;
-  esac
-  case "$place" in
-${byPlace.join("\n")}
-  esac
-  if [[ -n "$skip" ]]; then _files
+${walkText(places, byPlace, offerValues)}  if [[ -n "$skip" ]]; then _files
   elif [[ "$PREFIX" == -* ]]; then _describe option options_here
   elif (( \${#words_here} )); then _describe command words_here
   else _files

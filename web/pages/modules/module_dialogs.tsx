@@ -18,13 +18,13 @@ import { FormDialog } from "../parts/dialogs.tsx";
 import { Field, SelectField, TextField } from "../parts/fields.tsx";
 import { Load } from "../parts/widgets.tsx";
 import type { ClientEdit, ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
-import type { NodeState } from "../../../model/node.ts";
-
-const UNSIGNED_MAX = 4_294_967_295;
-const WEIGHT_MAX = 10_000;
-const WEIGHT_DEFAULT = 100;
-const NAME_LENGTH_MAX = 128;
-const ZONE_LENGTH_MAX = 64;
+import { MODULE_NAME_LENGTH_MAX, UINT32_MAX } from "../../../model/module.ts";
+import {
+  type NodeState,
+  WEIGHT_DEFAULT,
+  WEIGHT_MAX,
+  ZONE_LENGTH_MAX,
+} from "../../../model/node.ts";
 
 /** Names of a node's states with what they mean. */
 export const STATE_OPTIONS: readonly (readonly [NodeState, string])[] = [
@@ -123,7 +123,7 @@ export function AddModuleDialog({ onClose }: { onClose: () => void }): JSX.Eleme
   const [text, setText] = useState("");
   const [change, setChange] = useState<PlannedChange>();
   const { nodes, wrong } = nodesOf(text);
-  const isReady = isWhole(modId, 0, UNSIGNED_MAX) && isWhole(cmdId, 0, UNSIGNED_MAX) &&
+  const isReady = isWhole(modId, 0, UINT32_MAX) && isWhole(cmdId, 0, UINT32_MAX) &&
     wrong.length === 0 && (nodes.length > 0 || name.trim() !== "");
   if (change !== undefined) return <ChangeDialog change={change} onClose={onClose} />;
   const next = (): void => {
@@ -148,11 +148,11 @@ export function AddModuleDialog({ onClose }: { onClose: () => void }): JSX.Eleme
         <NumberInput
           label="Module number"
           value={modId}
-          max={UNSIGNED_MAX}
+          max={UINT32_MAX}
           isFirst
           onInput={setModId}
         />
-        <NumberInput label="Command number" value={cmdId} max={UNSIGNED_MAX} onInput={setCmdId} />
+        <NumberInput label="Command number" value={cmdId} max={UINT32_MAX} onInput={setCmdId} />
       </div>
       <NameInput value={name} onInput={setName} />
       <NodesInput text={text} onInput={setText} />
@@ -167,7 +167,7 @@ function NameInput(props: { value: string; onInput: (text: string) => void }): J
       hint="For people; callers use the numbers."
       value={props.value}
       onText={props.onInput}
-      input={{ maxLength: NAME_LENGTH_MAX }}
+      input={{ maxLength: MODULE_NAME_LENGTH_MAX }}
     />
   );
 }
