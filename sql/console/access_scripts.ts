@@ -16,11 +16,14 @@ import {
 } from "./console_store.ts";
 import {
   type Dialect,
+  forUpdate,
+  insertOne,
   numberOf,
   type Script,
   type SqlRow,
   type SqlValue,
   textOf,
+  whereAll,
 } from "../drivers/sql_script.ts";
 
 const TARGET_LENGTH_MAX = 200;
@@ -52,8 +55,7 @@ export function* insertScript(
   values: readonly SqlValue[],
   audit: AuditEntry,
 ): Script<number> {
-  const places = values.map(() => "?").join(", ");
-  yield { sql: `INSERT INTO ${table}(${columns}) VALUES (${places})`, params: values };
+  yield insertOne(table, columns, values);
   const id = yield* insertedIdScript(dialect);
   yield* auditScript(dialect, audit);
   return id;
@@ -73,49 +75,35 @@ export function* requireRoomScript(
 
 /** Writes an audit entry and forgets those beyond {@linkcode AUDIT_ROWS_MAX}. */
 export function* auditScript(dialect: Dialect, entry: AuditEntry): Script<void> {
-  yield {
-    sql: "INSERT INTO ConsoleAudit(at, who, action, target, outcome, detail, address) " +
-      "VALUES (?, ?, ?, ?, ?, ?, ?)",
-    params: [
-      entry.atMs,
-      cut(entry.who, 64),
-      entry.action,
-      cut(entry.target, TARGET_LENGTH_MAX),
-      entry.outcome,
-      cut(entry.detail, DETAIL_LENGTH_MAX),
-      cut(entry.address, ADDRESS_LENGTH_MAX),
-    ],
-  };
+  yield insertOne("ConsoleAudit", "at, who, action, target, outcome, detail, address", [
+    entry.atMs,
+    cut(entry.who, 64),
+    entry.action,
+    cut(entry.target, TARGET_LENGTH_MAX),
+    entry.outcome,
+    cut(entry.detail, DETAIL_LENGTH_MAX),
+    cut(entry.address, ADDRESS_LENGTH_MAX),
+  ]);
   const id = yield* insertedIdScript(dialect);
   if (id > AUDIT_ROWS_MAX) {
     yield { sql: "DELETE FROM ConsoleAudit WHERE id <= ?", params: [id - AUDIT_ROWS_MAX] };
   }
 }
 
-/** Conditions of a list that goes back in time. */
-export function backCondition(
-  filter: BackFilter,
-  equal: readonly (readonly [string, SqlValue | undefined])[],
-): { where: string; params: SqlValue[] } {
-  const terms: string[] = [];
-  const params: SqlValue[] = [];
-  if (filter.before > 0) {
-    terms.push("id < ?");
-    params.push(filter.before);
-  }
-  for (const [column, value] of equal) {
-    if (value === undefined) continue;
-    terms.push(`${column} = ?`);
-    params.push(value);
-  }
-  return { where: terms.length === 0 ? "" : ` WHERE ${terms.join(" AND ")}`, params };
+/** Condition of a list that goes back in time. */
+export function backCondition({ before }: BackFilter): [string, number | undefined] {
+  return ["id < ?", before > 0 ? before : undefined];
 }
 
 /** Audit entries, newest first. */
 export function* auditRowsScript(
   filter: BackFilter & { who?: string; action?: string },
 ): Script<AuditRow[]> {
-  const { where, params } = backCondition(filter, [["who", filter.who], ["action", filter.action]]);
+  const { where, params } = whereAll([
+    backCondition(filter),
+    ["who = ?", filter.who],
+    ["action = ?", filter.action],
+  ]);
   const rows = yield {
     sql: "SELECT id, at, who, action, target, outcome, detail, address FROM ConsoleAudit" +
       `${where} ORDER BY id DESC LIMIT ?`,
@@ -133,8 +121,8 @@ export function* auditRowsScript(
   }));
 }
 
-const USER_COLUMNS = "u.name, u.role, u.password, u.must_change, u.disabled, u.created_at, " +
-  "u.login_at";
+const USER_NAMES = "name, role, password, must_change, disabled, created_at, login_at";
+const USER_COLUMNS = USER_NAMES.replaceAll(/\w+/g, "u.$&");
 
 /** An unknown role of a foreign hand may do least. */
 function roleOf(value: unknown): UserRole {
@@ -154,8 +142,8 @@ function userOf(row: SqlRow): UserRow {
 }
 
 /** Every user, by name. */
-export function* usersScript(): Script<UserRow[]> {
-  const rows = yield { sql: `SELECT ${USER_COLUMNS} FROM ConsoleUser AS u ORDER BY u.name` };
+export function* usersScript(lock = ""): Script<UserRow[]> {
+  const rows = yield { sql: `SELECT ${USER_COLUMNS} FROM ConsoleUser AS u ORDER BY u.name${lock}` };
   return rows.map(userOf);
 }
 
@@ -169,28 +157,8 @@ export function* userScript(name: string): Script<UserRow | undefined> {
 }
 
 /** All users, locked, so that two who take each other's role away wait for one another. */
-function* lockUsersScript(dialect: Dialect): Script<UserRow[]> {
-  const rows = yield {
-    sql: `SELECT ${USER_COLUMNS} FROM ConsoleUser AS u ORDER BY u.name` +
-      (dialect === "mysql" ? " FOR UPDATE" : ""),
-  };
-  return rows.map(userOf);
-}
-
-function* insertUserScript(user: UserRow): Script<void> {
-  yield {
-    sql: "INSERT INTO ConsoleUser(name, role, password, must_change, disabled, created_at, " +
-      "login_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    params: [
-      user.name,
-      user.role,
-      user.passwordHash,
-      user.mustChange ? 1 : 0,
-      user.disabled ? 1 : 0,
-      user.createdAtMs,
-      user.loginAtMs,
-    ],
-  };
+function lockUsersScript(dialect: Dialect): Script<UserRow[]> {
+  return usersScript(forUpdate(dialect));
 }
 
 /** Adds a user; with `onlyFirst` only when there is none. */
@@ -208,7 +176,15 @@ export function* addUserScript(
   if (users.length >= USERS_MAX) {
     throw new LimitError("USERS_MAX", `There are already ${USERS_MAX} users: remove some first`);
   }
-  yield* insertUserScript(user);
+  yield insertOne("ConsoleUser", USER_NAMES, [
+    user.name,
+    user.role,
+    user.passwordHash,
+    user.mustChange ? 1 : 0,
+    user.disabled ? 1 : 0,
+    user.createdAtMs,
+    user.loginAtMs,
+  ]);
   yield* auditScript(dialect, audit);
   return true;
 }
@@ -284,17 +260,9 @@ export function* addSessionScript(
   for (const row of rows.slice(SESSIONS_PER_USER_MAX - 1)) {
     yield { sql: "DELETE FROM ConsoleSession WHERE hash = ?", params: [textOf(row.hash)] };
   }
-  yield {
-    sql: "INSERT INTO ConsoleSession(hash, user_name, created_at, seen_at, expires_at) " +
-      "VALUES (?, ?, ?, ?, ?)",
-    params: [
-      session.hash,
-      session.user,
-      session.createdAtMs,
-      session.seenAtMs,
-      session.expiresAtMs,
-    ],
-  };
+  const { hash, user, createdAtMs, seenAtMs, expiresAtMs } = session;
+  const values = [hash, user, createdAtMs, seenAtMs, expiresAtMs];
+  yield insertOne("ConsoleSession", "hash, user_name, created_at, seen_at, expires_at", values);
   yield {
     sql: "UPDATE ConsoleUser SET login_at = ? WHERE name = ?",
     params: [session.createdAtMs, session.user],
@@ -366,11 +334,9 @@ function tokenOf(row: SqlRow): TokenRow {
 
 /** Tokens, of one owner when given. */
 export function* tokensScript(owner?: string): Script<TokenRow[]> {
-  const rows = yield {
-    sql: `SELECT ${TOKEN_COLUMNS} FROM ConsoleToken AS t` +
-      `${owner === undefined ? "" : " WHERE t.owner = ?"} ORDER BY t.id`,
-    params: owner === undefined ? [] : [owner],
-  };
+  const { where, params } = whereAll([["t.owner = ?", owner]]);
+  const sql = `SELECT ${TOKEN_COLUMNS} FROM ConsoleToken AS t${where} ORDER BY t.id`;
+  const rows = yield { sql, params };
   return rows.map(tokenOf);
 }
 

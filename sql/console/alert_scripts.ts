@@ -12,16 +12,18 @@ import {
 } from "./console_store.ts";
 import {
   type Dialect,
+  forUpdate,
+  insertIgnore,
   numberOf,
+  numberOrNull,
+  onConflict,
   type Script,
   type SqlRow,
   type SqlValue,
   textOf,
 } from "../drivers/sql_script.ts";
 
-function numberOrNull(value: unknown): number | null {
-  return value === null || value === undefined ? null : numberOf(value);
-}
+type AlertTable = "AlertRule" | "AlertSilence" | "AlertWebhook";
 
 const RULE_COLUMNS = "kind, title, severity, enabled, threshold, for_s, clear_s, modid, cmdid";
 
@@ -70,12 +72,28 @@ export function* addRuleScript(
 }
 
 /** True when the table has the row, which is locked then. */
-function* existsScript(dialect: Dialect, table: string, id: number): Script<boolean> {
+function* existsScript(dialect: Dialect, table: AlertTable, id: number): Script<boolean> {
   const rows = yield {
-    sql: `SELECT id FROM ${table} WHERE id = ?${dialect === "mysql" ? " FOR UPDATE" : ""}`,
+    sql: `SELECT id FROM ${table} WHERE id = ?${forUpdate(dialect)}`,
     params: [id],
   };
   return rows.length > 0;
+}
+
+/** Replaces a row by its id; false when it is not there. `columns`: separated by `, `. */
+function* replaceScript(
+  dialect: Dialect,
+  table: AlertTable,
+  columns: string,
+  values: readonly SqlValue[],
+  id: number,
+  audit: AuditEntry,
+): Script<boolean> {
+  if (!(yield* existsScript(dialect, table, id))) return false;
+  const assignments = columns.split(", ").map((column) => `${column} = ?`).join(", ");
+  yield { sql: `UPDATE ${table} SET ${assignments} WHERE id = ?`, params: [...values, id] };
+  yield* auditScript(dialect, audit);
+  return true;
 }
 
 /** Replaces a rule. */
@@ -84,20 +102,13 @@ export function* putRuleScript(
   rule: RuleRow,
   audit: AuditEntry,
 ): Script<boolean> {
-  if (!(yield* existsScript(dialect, "AlertRule", rule.id))) return false;
-  const assignments = RULE_COLUMNS.split(", ").map((column) => `${column} = ?`).join(", ");
-  yield {
-    sql: `UPDATE AlertRule SET ${assignments} WHERE id = ?`,
-    params: [...ruleValues(rule), rule.id],
-  };
-  yield* auditScript(dialect, audit);
-  return true;
+  return yield* replaceScript(dialect, "AlertRule", RULE_COLUMNS, ruleValues(rule), rule.id, audit);
 }
 
 /** Removes a row of a table by its id. */
 export function* removeByIdScript(
   dialect: Dialect,
-  table: "AlertRule" | "AlertSilence" | "AlertWebhook",
+  table: AlertTable,
   id: number,
   audit: AuditEntry,
 ): Script<boolean> {
@@ -141,11 +152,15 @@ export function* addSilenceScript(
   return yield* insertScript(dialect, "AlertSilence", SILENCE_COLUMNS, values, audit);
 }
 
+const WEBHOOK_COLUMNS = "title, url, secret, enabled";
+
+function webhookValues({ title, url, secret, enabled }: Omit<WebhookRow, "id">): SqlValue[] {
+  return [title, url, secret, enabled ? 1 : 0];
+}
+
 /** Every webhook. */
 export function* webhooksScript(): Script<WebhookRow[]> {
-  const rows = yield {
-    sql: "SELECT id, title, url, secret, enabled FROM AlertWebhook ORDER BY id",
-  };
+  const rows = yield { sql: `SELECT id, ${WEBHOOK_COLUMNS} FROM AlertWebhook ORDER BY id` };
   return rows.map((row) => ({
     id: numberOf(row.id),
     title: textOf(row.title),
@@ -162,9 +177,8 @@ export function* addWebhookScript(
   audit: AuditEntry,
 ): Script<number> {
   yield* requireRoomScript("AlertWebhook", "WEBHOOKS_MAX", WEBHOOKS_MAX, "webhooks");
-  const { title, url, secret, enabled } = webhook;
-  const values = [title, url, secret, enabled ? 1 : 0];
-  return yield* insertScript(dialect, "AlertWebhook", "title, url, secret, enabled", values, audit);
+  const values = webhookValues(webhook);
+  return yield* insertScript(dialect, "AlertWebhook", WEBHOOK_COLUMNS, values, audit);
 }
 
 /** Replaces a webhook. */
@@ -173,13 +187,8 @@ export function* putWebhookScript(
   webhook: WebhookRow,
   audit: AuditEntry,
 ): Script<boolean> {
-  if (!(yield* existsScript(dialect, "AlertWebhook", webhook.id))) return false;
-  yield {
-    sql: "UPDATE AlertWebhook SET title = ?, url = ?, secret = ?, enabled = ? WHERE id = ?",
-    params: [webhook.title, webhook.url, webhook.secret, webhook.enabled ? 1 : 0, webhook.id],
-  };
-  yield* auditScript(dialect, audit);
-  return true;
+  const values = webhookValues(webhook);
+  return yield* replaceScript(dialect, "AlertWebhook", WEBHOOK_COLUMNS, values, webhook.id, audit);
 }
 
 /** A text kept under a name. */
@@ -189,11 +198,8 @@ export function* stateScript(name: string): Script<string | undefined> {
 }
 
 function upsertStateSql(dialect: Dialect): string {
-  const insert = "INSERT INTO ConsoleState(name, content, expires_at) VALUES (?, ?, ?) ";
-  return dialect === "mysql"
-    ? `${insert}ON DUPLICATE KEY UPDATE content = VALUES(content), expires_at = VALUES(expires_at)`
-    : `${insert}ON CONFLICT(name) DO UPDATE SET content = excluded.content, ` +
-      "expires_at = excluded.expires_at";
+  return "INSERT INTO ConsoleState(name, content, expires_at) VALUES (?, ?, ?)" +
+    onConflict(dialect, "name", ["content", "expires_at"]);
 }
 
 /** Keeps a text under a name. */
@@ -210,14 +216,12 @@ export function* takeLeaseScript(
   untilMs: number,
 ): Script<boolean> {
   const key = `lease:${name}`;
-  const ignore = dialect === "mysql" ? "INSERT IGNORE" : "INSERT OR IGNORE";
   yield {
-    sql: `${ignore} INTO ConsoleState(name, content, expires_at) VALUES (?, ?, ?)`,
+    sql: `${insertIgnore(dialect)} INTO ConsoleState(name, content, expires_at) VALUES (?, ?, ?)`,
     params: [key, holder, untilMs],
   };
   const rows = yield {
-    sql: "SELECT content, expires_at FROM ConsoleState WHERE name = ?" +
-      (dialect === "mysql" ? " FOR UPDATE" : ""),
+    sql: "SELECT content, expires_at FROM ConsoleState WHERE name = ?" + forUpdate(dialect),
     params: [key],
   };
   if (textOf(rows[0]?.content) !== holder && numberOf(rows[0]?.expires_at) > nowMs) return false;

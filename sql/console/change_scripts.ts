@@ -29,12 +29,15 @@ import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
   type Dialect,
+  forUpdate,
+  insertManyScript,
+  insertOne,
+  moduleKeyOf,
   numberOf,
-  placeholders,
   type Script,
   type SqlRow,
-  type SqlValue,
   textOf,
+  whereAll,
 } from "../drivers/sql_script.ts";
 import { type ModuleKey, moduleText, uniqueModules } from "../../model/module.ts";
 
@@ -46,15 +49,13 @@ const PART_MODULES = 100;
 export const CHANGE_MODULES_SHOWN = 20;
 /** Most modules of one change. */
 export const CHANGE_MODULES_MAX = 100_000;
-const ROWS_PER_STATEMENT = 1000;
 
 function* readStoredScript(
   dialect: Dialect,
   shape: SchemaShape,
   modules: readonly ModuleKey[],
 ): Script<StoredModule[]> {
-  const suffix = dialect === "mysql" ? " FOR UPDATE" : "";
-  const rows = yield* storedRoutesScript(shape, modules, suffix);
+  const rows = yield* storedRoutesScript(shape, modules, forUpdate(dialect));
   return groupModules(modules, rows, yield* moduleRowsScript(shape, modules));
 }
 
@@ -120,13 +121,12 @@ function* recordScript(
     ],
   };
   const id = yield* insertedIdScript(dialect);
-  for (const chunk of chunksOf(changed, ROWS_PER_STATEMENT)) {
-    yield {
-      sql: "INSERT INTO ConsoleChangeModule(modid, cmdid, change_id) VALUES " +
-        placeholders(chunk.length, 3),
-      params: chunk.flatMap(({ modId, cmdId }) => [modId, cmdId, id]),
-    };
-  }
+  yield* insertManyScript(
+    "INSERT INTO ConsoleChangeModule(modid, cmdid, change_id)",
+    3,
+    changed,
+    ({ modId, cmdId }) => [modId, cmdId, id],
+  );
   yield* recordPartsScript(id, nodes, modules);
   if (wish.undoes > 0) {
     yield {
@@ -156,10 +156,8 @@ function* recordPartsScript(
     ...[...chunksOf(modules, PART_MODULES)].map((chunk) => ({ nodes: [], modules: chunk })),
   ];
   for (const [part, content] of parts.entries()) {
-    yield {
-      sql: "INSERT INTO ConsoleChangePart(change_id, part, content) VALUES (?, ?, ?)",
-      params: [id, part, JSON.stringify(content)],
-    };
+    const values = [id, part, JSON.stringify(content)];
+    yield insertOne("ConsoleChangePart", "change_id, part, content", values);
   }
 }
 
@@ -198,26 +196,20 @@ function* shownModulesScript(id: number): Script<ModuleKey[]> {
       "ORDER BY modid, cmdid LIMIT ?",
     params: [id, CHANGE_MODULES_SHOWN],
   };
-  return rows.map((row) => ({ modId: numberOf(row.modid), cmdId: numberOf(row.cmdid) }));
+  return rows.map(moduleKeyOf);
 }
 
 /** The history, newest first. */
 export function* changesScript(
   filter: BackFilter & Partial<ModuleKey> & { who?: string },
 ): Script<ChangeRow[]> {
-  const { where, params } = backCondition(filter, [["who", filter.who]]);
-  const module: string[] = [];
-  const moduleParams: SqlValue[] = [];
-  for (const [column, value] of [["modid", filter.modId], ["cmdid", filter.cmdId]] as const) {
-    if (value === undefined) continue;
-    module.push(`${column} = ?`);
-    moduleParams.push(value);
-  }
-  const inModule = module.length === 0 ? "" : `${where === "" ? " WHERE" : " AND"} id IN ` +
-    `(SELECT change_id FROM ConsoleChangeModule WHERE ${module.join(" AND ")})`;
+  const { where, params } = whereAll([backCondition(filter), ["who = ?", filter.who]]);
+  const module = whereAll([["modid = ?", filter.modId], ["cmdid = ?", filter.cmdId]]);
+  const inModule = module.where === "" ? "" : `${where === "" ? " WHERE" : " AND"} id IN ` +
+    `(SELECT change_id FROM ConsoleChangeModule${module.where})`;
   const rows = yield {
     sql: `SELECT ${CHANGE_COLUMNS} FROM ConsoleChange${where}${inModule} ORDER BY id DESC LIMIT ?`,
-    params: [...params, ...moduleParams, filter.limit],
+    params: [...params, ...module.params, filter.limit],
   };
   const changes: ChangeRow[] = [];
   for (const row of rows) {

@@ -76,7 +76,7 @@ export function consoleSqlStore({ driver, attempt, shape }: StoreCore): ConsoleS
   const remove = whole("remove a row", removeByIdScript);
   const putState = plain("write the console's state", putStateScript);
   return {
-    users: plain("read the users", usersScript),
+    users: plain("read the users", () => usersScript()),
     user: plain("read a user", userScript),
     addUser: async (user, audit) => void await addUser(user, audit, false),
     addFirstUser: (user, audit) => addUser(user, audit, true),

@@ -1,5 +1,7 @@
 // Core. Conversations with a database as generators: written once, run by any driver.
 
+import type { ModuleKey } from "../../model/module.ts";
+
 /** A value bound to a placeholder. */
 export type SqlValue = number | string | null;
 
@@ -51,6 +53,69 @@ export function* chunksOf<T>(items: readonly T[], size: number): Generator<T[]> 
   for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size);
 }
 
+/** What locks the rows of a SELECT until the transaction ends; SQLite lets one writer in anyway. */
+export function forUpdate(dialect: Dialect): string {
+  return dialect === "mysql" ? " FOR UPDATE" : "";
+}
+
+/** The beginning of an INSERT that leaves rows alone whose key is there. */
+export function insertIgnore(dialect: Dialect): string {
+  return dialect === "mysql" ? "INSERT IGNORE" : "INSERT OR IGNORE";
+}
+
+/** The end of an INSERT that overwrites `columns` of a row whose key is there. */
+export function onConflict(dialect: Dialect, key: string, columns: readonly string[]): string {
+  return dialect === "mysql"
+    ? ` ON DUPLICATE KEY UPDATE ${columns.map((name) => `${name} = VALUES(${name})`).join(", ")}`
+    : ` ON CONFLICT(${key}) DO UPDATE SET ` +
+      columns.map((name) => `${name} = excluded.${name}`).join(", ");
+}
+
+/** One INSERT of a row. `columns`: separated by `, `. */
+export function insertOne(
+  table: string,
+  columns: string,
+  params: readonly SqlValue[],
+): Statement {
+  const places = params.map(() => "?").join(", ");
+  return { sql: `INSERT INTO ${table}(${columns}) VALUES (${places})`, params };
+}
+
+/**
+ * Inserts rows, `rowsMax` by one statement.
+ *
+ * @param insert The beginning, with table and columns.
+ * @param columnCount Values of each row.
+ */
+export function* insertManyScript<T>(
+  insert: string,
+  columnCount: number,
+  items: readonly T[],
+  valuesOf: (item: T) => readonly SqlValue[],
+  rowsMax = 1000,
+): Script<void> {
+  for (const chunk of chunksOf(items, rowsMax)) {
+    yield {
+      sql: `${insert} VALUES ${placeholders(chunk.length, columnCount)}`,
+      params: chunk.flatMap(valuesOf),
+    };
+  }
+}
+
+/** Conditions that must all hold, each with the value of its placeholder; undefined ones are none. */
+export function whereAll(
+  conditions: readonly (readonly [string, SqlValue | undefined])[],
+): { where: string; params: SqlValue[] } {
+  const terms: string[] = [];
+  const params: SqlValue[] = [];
+  for (const [term, value] of conditions) {
+    if (value === undefined) continue;
+    terms.push(term);
+    params.push(value);
+  }
+  return { where: terms.length === 0 ? "" : ` WHERE ${terms.join(" AND ")}`, params };
+}
+
 /** `(?,?),(?,?)`: placeholders for `rowCount` rows of `columnCount` values. */
 export function placeholders(rowCount: number, columnCount: number): string {
   const row = `(${new Array(columnCount).fill("?").join(",")})`;
@@ -66,4 +131,25 @@ export function numberOf(value: unknown): number {
 /** The value of a column as text; NULL gives the empty text. */
 export function textOf(value: unknown): string {
   return value === null || value === undefined ? "" : String(value);
+}
+
+/** The value of a column as a number; NULL stays. */
+export function numberOrNull(value: unknown): number | null {
+  return value === null || value === undefined ? null : numberOf(value);
+}
+
+/** The value of a column as a JSON object; what is none gives the empty one. */
+export function jsonOf(value: unknown): Record<string, unknown> {
+  try {
+    const parsed: unknown = JSON.parse(textOf(value));
+    if (parsed === null || typeof parsed !== "object" || Array.isArray(parsed)) return {};
+    return parsed as Record<string, unknown>;
+  } catch {
+    return {}; // Not written by us; the rest of the row still tells what it is about.
+  }
+}
+
+/** The module that a row names. */
+export function moduleKeyOf(row: SqlRow): ModuleKey {
+  return { modId: numberOf(row.modid), cmdId: numberOf(row.cmdid) };
 }

@@ -4,7 +4,9 @@ import { LimitError, StoreError } from "../../reactor/errors.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   type Dialect,
+  jsonOf,
   numberOf,
+  onConflict,
   placeholders,
   type Script,
   type SqlRow,
@@ -62,11 +64,12 @@ function valuesOf(instance: ServiceInstance): SqlValue[] {
   ];
 }
 
+const KEY_COLUMNS = "kind, address";
 /** Columns besides the key. `seen_at` is last: MySQL assigns from left to right. */
 const VALUE_COLUMNS = ["software", "started_at", "detail", "seen_at"];
 
 function insertSql(rowCount: number): string {
-  return `INSERT INTO ServiceInstance(kind, address, ${VALUE_COLUMNS.join(", ")}) VALUES ` +
+  return `INSERT INTO ServiceInstance(${KEY_COLUMNS}, ${VALUE_COLUMNS.join(", ")}) VALUES ` +
     placeholders(rowCount, 2 + VALUE_COLUMNS.length);
 }
 
@@ -84,12 +87,7 @@ export function* heartbeatScript(
 ): Script<void> {
   requireTable(shape);
   yield {
-    sql: insertSql(1) +
-      (dialect === "mysql"
-        ? ` ON DUPLICATE KEY UPDATE ${VALUE_COLUMNS.map((name) => `${name} = VALUES(${name})`)}`
-        : ` ON CONFLICT(kind, address) DO UPDATE SET ${
-          VALUE_COLUMNS.map((name) => `${name} = excluded.${name}`)
-        }`),
+    sql: insertSql(1) + onConflict(dialect, KEY_COLUMNS, VALUE_COLUMNS),
     params: valuesOf(instance),
   };
 }
@@ -119,16 +117,14 @@ export function* sightingsScript(
   instances: readonly ServiceInstance[],
 ): Script<void> {
   requireTable(shape);
-  const set = dialect === "mysql"
-    ? VALUE_COLUMNS.map((name) =>
-      `${name} = IF(VALUES(seen_at) >= seen_at, VALUES(${name}), ${name})`
-    )
-    : VALUE_COLUMNS.map((name) => `${name} = excluded.${name}`);
+  const mysqlSet = VALUE_COLUMNS.map((name) =>
+    `${name} = IF(VALUES(seen_at) >= seen_at, VALUES(${name}), ${name})`
+  );
   yield {
     sql: insertSql(instances.length) +
       (dialect === "mysql"
-        ? ` ON DUPLICATE KEY UPDATE ${set}`
-        : ` ON CONFLICT(kind, address) DO UPDATE SET ${set}` +
+        ? ` ON DUPLICATE KEY UPDATE ${mysqlSet}`
+        : onConflict(dialect, KEY_COLUMNS, VALUE_COLUMNS) +
           " WHERE excluded.seen_at >= ServiceInstance.seen_at"),
     params: instances.flatMap(valuesOf),
   };
@@ -172,18 +168,10 @@ export function* forgetInstanceScript(
   };
 }
 
-function detailOf(value: unknown): Record<string, number | string> {
-  try {
-    const parsed: unknown = JSON.parse(textOf(value));
-    if (parsed === null || typeof parsed !== "object" || Array.isArray(parsed)) return {};
-    return Object.fromEntries(
-      Object.entries(parsed).filter(([, item]) =>
-        typeof item === "number" || typeof item === "string"
-      ),
-    );
-  } catch {
-    return {}; // Not written by us; the rest of the row still tells who is alive.
-  }
+function detailOf(value: unknown): ServiceInstance["detail"] {
+  const isPlain = (entry: [string, unknown]): entry is [string, number | string] =>
+    typeof entry[1] === "number" || typeof entry[1] === "string";
+  return Object.fromEntries(Object.entries(jsonOf(value)).filter(isPlain));
 }
 
 function instanceOf(row: SqlRow): ServiceInstance {

@@ -15,9 +15,10 @@ import {
 } from "./event.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
-  chunksOf,
+  insertManyScript,
+  jsonOf,
+  moduleKeyOf,
   numberOf,
-  placeholders,
   type Script,
   type SqlRow,
   type SqlValue,
@@ -90,13 +91,9 @@ export function* addEventsScript(
   values: readonly (readonly SqlValue[])[],
 ): Script<void> {
   requireTable(shape);
-  for (const some of chunksOf(values, EVENTS_PER_STATEMENT)) {
-    yield {
-      sql: `INSERT INTO Event(${COLUMNS.join(", ")}) VALUES ` +
-        placeholders(some.length, COLUMNS.length),
-      params: some.flat(),
-    };
-  }
+  const insert = `INSERT INTO Event(${COLUMNS.join(", ")})`;
+  const same = (row: readonly SqlValue[]): readonly SqlValue[] => row;
+  yield* insertManyScript(insert, COLUMNS.length, values, same, EVENTS_PER_STATEMENT);
 }
 
 function kindTerm(kinds: readonly string[], params: SqlValue[]): string {
@@ -149,27 +146,17 @@ export function* readEventsScript(shape: SchemaShape, query: EventQuery): Script
   return afterId === undefined ? events.reverse() : events;
 }
 
-function detailOf(value: unknown): Record<string, unknown> {
-  try {
-    const parsed: unknown = JSON.parse(textOf(value));
-    if (parsed === null || typeof parsed !== "object" || Array.isArray(parsed)) return {};
-    return parsed as Record<string, unknown>;
-  } catch {
-    return {}; // Not written by us; the text still tells what happened.
-  }
-}
-
 function eventOf(row: SqlRow): EventRecord {
   const has = (name: string): boolean => row[name] !== null && row[name] !== undefined;
   return {
     id: numberOf(row.id),
     atMs: numberOf(row.at_ms),
     kind: textOf(row.kind),
-    ...(has("modid") ? { module: { modId: numberOf(row.modid), cmdId: numberOf(row.cmdid) } } : {}),
+    ...(has("modid") ? { module: moduleKeyOf(row) } : {}),
     ...(has("ip") ? { node: { ip: numberOf(row.ip), port: numberOf(row.port) } } : {}),
     ...(has("host") ? { host: numberOf(row.host) } : {}),
     text: textOf(row.text),
-    detail: detailOf(row.detail),
+    detail: jsonOf(row.detail),
   };
 }
 

@@ -21,7 +21,9 @@ import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
   type Dialect,
+  forUpdate,
   numberOf,
+  onConflict,
   type Script,
   type SqlRow,
 } from "../drivers/sql_script.ts";
@@ -70,14 +72,6 @@ function count(value: number, most = HISTORY_COUNT_MAX): number {
   return value > 0 ? Math.min(Math.trunc(value), most) : 0;
 }
 
-function onConflict(dialect: Dialect, shape: SchemaShape): string {
-  const columns = countColumns(shape);
-  return dialect === "mysql"
-    ? `ON DUPLICATE KEY UPDATE ${columns.map((name) => `${name} = VALUES(${name})`)}`
-    : `ON CONFLICT(${KEY_COLUMNS}) DO UPDATE SET ` +
-      columns.map((name) => `${name} = excluded.${name}`).join(", ");
-}
-
 /**
  * A row as text: every value is a whole number made here, and binding thousands of them takes the
  * library longer than the rest of the write.
@@ -118,8 +112,8 @@ export function* writeCallHistoryScript(
   requireTable(shape);
   const values = rows.map((row) => valuesText(shape, source, row)).join(",");
   yield {
-    sql: `INSERT INTO CallHistory(${allColumns(shape)}) VALUES ${values} ` +
-      onConflict(dialect, shape),
+    sql: `INSERT INTO CallHistory(${allColumns(shape)}) VALUES ${values}` +
+      onConflict(dialect, KEY_COLUMNS, countColumns(shape)),
   };
   const oldest = rows.reduce((least, row) => Math.min(least, row.atSeconds), Infinity);
   yield* lowerMarkScript(60, oldest);
@@ -171,10 +165,8 @@ function* setMarkScript(
 ): Script<void> {
   const marks = name === "rolled_to" ? [mark, 0] : [0, mark];
   yield {
-    sql: "INSERT INTO CallHistoryStep(id, rolled_to, deleted_to, keep_s) VALUES (?, ?, ?, ?) " +
-      (dialect === "mysql"
-        ? `ON DUPLICATE KEY UPDATE ${name} = VALUES(${name})`
-        : `ON CONFLICT(id) DO UPDATE SET ${name} = excluded.${name}`),
+    sql: "INSERT INTO CallHistoryStep(id, rolled_to, deleted_to, keep_s) VALUES (?, ?, ?, ?)" +
+      onConflict(dialect, "id", [name]),
     params: [step, ...marks, HISTORY_KEEP_S[step]],
   };
 }
@@ -215,7 +207,7 @@ export function* beginWindowScript(
 ): Script<RollUpWindow | undefined> {
   if (!shape.callHistory) return undefined;
   const finer = step === 60 ? 10 : 60;
-  const states = yield* stepStatesScript(dialect === "mysql" ? " FOR UPDATE" : "");
+  const states = yield* stepStatesScript(forUpdate(dialect));
   const graceEndS = floorTo(nowSeconds - HISTORY_GRACE_S, step);
   // Hours are made of minutes that are summed up themselves.
   const endS = finer === 10 ? graceEndS : Math.min(graceEndS, floorTo(states[60].rolledTo, step));
@@ -258,7 +250,8 @@ export function* sumSliceScript(
       // Another reporter may be ahead, and deleting: a sum of what is left would be too small.
       "AND NOT EXISTS (SELECT 1 FROM CallHistoryStep AS done " +
       `WHERE done.id = ${finer} AND done.deleted_to > ${atS}) ` +
-      `GROUP BY grain, modid, cmdid, ip, port, caller ${onConflict(dialect, shape)}`,
+      "GROUP BY grain, modid, cmdid, ip, port, caller" +
+      onConflict(dialect, KEY_COLUMNS, countColumns(shape)),
   };
 }
 
@@ -290,7 +283,7 @@ export function* deleteOldBucketsScript(
   if (oldestS === undefined) return false;
   // First the mark, then the rows: a roll-up waits for the mark, and then leaves the rest alone.
   const endS = oldestS + step;
-  const states = yield* stepStatesScript(dialect === "mysql" ? " FOR UPDATE" : "");
+  const states = yield* stepStatesScript(forUpdate(dialect));
   if (endS > states[step].deletedTo) yield* setMarkScript(dialect, step, "deleted_to", endS);
   yield {
     sql: "DELETE FROM CallHistory WHERE step_s = ? AND grain IN (?, ?) AND bucket_at < ?",

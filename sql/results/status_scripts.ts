@@ -4,11 +4,13 @@ import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   type Dialect,
   numberOf,
+  onConflict,
   placeholders,
   type Script,
   type SqlRow,
   type SqlValue,
   textOf,
+  whereAll,
 } from "../drivers/sql_script.ts";
 import { CALL_STATUS_ROWS_MAX, type CallStatusFilter, type CallStatusRow } from "../store.ts";
 
@@ -86,11 +88,7 @@ function upsertSql(dialect: Dialect, totals: boolean, values?: string): string {
   const columns = [...KEY_COLUMNS, ...VALUE_COLUMNS, ...(totals ? TOTAL_COLUMNS : [])];
   const insert = `INSERT INTO ServerCallStatus(${columns.join(", ")}) VALUES ` +
     (values ?? placeholders(1, columns.length));
-  const updated = columns.slice(KEY_COLUMNS.length);
-  return dialect === "mysql"
-    ? `${insert} ON DUPLICATE KEY UPDATE ${updated.map((name) => `${name} = VALUES(${name})`)}`
-    : `${insert} ON CONFLICT(${KEY_COLUMNS}) DO UPDATE SET ` +
-      updated.map((name) => `${name} = excluded.${name}`).join(", ");
+  return insert + onConflict(dialect, KEY_COLUMNS.join(), columns.slice(KEY_COLUMNS.length));
 }
 
 /**
@@ -140,14 +138,11 @@ export function* readCallStatusScript(
   filter: CallStatusFilter,
 ): Script<CallStatusRow[]> {
   const columns = [...KEY_COLUMNS, ...VALUE_COLUMNS, ...(shape.callTotals ? TOTAL_COLUMNS : [])];
-  const terms: string[] = [];
-  const params: SqlValue[] = [];
-  for (const [name, value] of [["modid", filter.modId], ["cmdid", filter.cmdId]] as const) {
-    if (value === undefined) continue;
-    terms.push(`${name} = ?`);
-    params.push(value | 0);
-  }
-  const where = terms.length === 0 ? "" : ` WHERE ${terms.join(" AND ")}`;
+  const signed = (value: number | undefined) => value === undefined ? undefined : value | 0;
+  const { where, params } = whereAll([
+    ["modid = ?", signed(filter.modId)],
+    ["cmdid = ?", signed(filter.cmdId)],
+  ]);
   const rows = yield {
     sql: `SELECT ${columns.join(", ")} FROM ServerCallStatus${where} ` +
       `ORDER BY ${KEY_COLUMNS.join(", ")} LIMIT ?`,

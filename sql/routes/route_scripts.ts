@@ -12,6 +12,11 @@ import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
   type Dialect,
+  forUpdate,
+  insertIgnore,
+  insertManyScript,
+  insertOne,
+  moduleKeyOf,
   numberOf,
   placeholders,
   type Script,
@@ -33,7 +38,7 @@ import { type NodeState, WEIGHT_DEFAULT } from "../../model/node.ts";
 
 /** Modules asked for in one SELECT: short enough for every server's packet and parser limits. */
 const MODULES_PER_QUERY = 500;
-/** Rows written or deleted by one statement. */
+/** Rows deleted or updated by one statement. */
 const ROWS_PER_STATEMENT = 1000;
 /** RouteChange rows older than this are pruned by edits: a day, in seconds. */
 export const ROUTE_CHANGE_AGE_MAX_S = 86_400;
@@ -89,7 +94,7 @@ export function* changedModulesScript(afterChangeId: number): Script<ModuleKey[]
     sql: "SELECT DISTINCT modid, cmdid FROM RouteChange WHERE id > ? ORDER BY modid, cmdid",
     params: [afterChangeId],
   };
-  return rows.map((row) => ({ modId: numberOf(row.modid), cmdId: numberOf(row.cmdid) }));
+  return rows.map(moduleKeyOf);
 }
 
 /** A page of routes, and the id after which the next one starts. */
@@ -176,7 +181,7 @@ export function* meantModulesScript(
       "ORDER BY modid, cmdid",
     params: [afterChangeId],
   };
-  return rows.map((row) => ({ modId: numberOf(row.modid), cmdId: numberOf(row.cmdid) }));
+  return rows.map(moduleKeyOf);
 }
 
 /**
@@ -197,15 +202,12 @@ function* recordChangesScript(
   const nextVersion = next > UINT32_MAX ? nowS : next;
   const marked = meant && shape.changeMeant;
   const columns = "modid, cmdid, version" + (marked ? ", meant" : "");
-  for (const chunk of chunksOf(changed, ROWS_PER_STATEMENT)) {
-    yield {
-      sql: `INSERT INTO RouteChange(${columns}) VALUES ` +
-        placeholders(chunk.length, marked ? 4 : 3),
-      params: chunk.flatMap((
-        { modId, cmdId },
-      ) => [modId, cmdId, nextVersion, ...(marked ? [1] : [])]),
-    };
-  }
+  yield* insertManyScript(
+    `INSERT INTO RouteChange(${columns})`,
+    marked ? 4 : 3,
+    changed,
+    ({ modId, cmdId }) => [modId, cmdId, nextVersion, ...(marked ? [1] : [])],
+  );
   yield { sql: "UPDATE RouteVersion SET version = ? WHERE id = 1", params: [nextVersion] };
   yield* pruneChangesScript(nowS, changed.length);
   return nextVersion;
@@ -244,9 +246,8 @@ export function* editRoutesScript(
   edits: readonly RouteEdit[],
   meant = true,
 ): Script<EditResult> {
-  const forUpdate = dialect === "mysql" ? " FOR UPDATE" : "";
   const locked = yield* lockVersionScript(dialect);
-  const stored = yield* storedRoutesScript(shape, edits, forUpdate);
+  const stored = yield* storedRoutesScript(shape, edits, forUpdate(dialect));
   const plan = planEdits(stored, edits);
   if (plan.changed.length === 0) return { changed: [], version: locked.version };
   yield* writePlanScript(shape, plan);
@@ -265,35 +266,29 @@ function* adoptModulesScript(
   if (!shape.modules) return;
   const [count] = yield { sql: "SELECT COUNT(*) AS n FROM Module" };
   const room = Math.max(0, MODULE_ROWS_MAX - numberOf(count?.n));
-  const insert = dialect === "mysql" ? "INSERT IGNORE" : "INSERT OR IGNORE";
-  for (const chunk of chunksOf(keys.slice(0, room), ROWS_PER_STATEMENT)) {
-    yield {
-      sql: `${insert} INTO Module(modid, cmdid, name, policy, updated_at) VALUES ` +
-        placeholders(chunk.length, 5),
-      params: chunk.flatMap(({ modId, cmdId }) => [modId, cmdId, "", "", nowS]),
-    };
-  }
+  yield* insertManyScript(
+    `${insertIgnore(dialect)} INTO Module(${MODULE_COLUMNS})`,
+    5,
+    keys.slice(0, room),
+    ({ modId, cmdId }) => [modId, cmdId, "", "", nowS],
+  );
 }
 
 /** The version now and the time by the database; our own editors wait here for each other. */
 export function* lockVersionScript(dialect: Dialect): Script<{ version: number; nowS: number }> {
-  const isMysql = dialect === "mysql";
-  const now = isMysql ? "UNIX_TIMESTAMP()" : "CAST(strftime('%s','now') AS INTEGER)";
+  const now = dialect === "mysql" ? "UNIX_TIMESTAMP()" : "CAST(strftime('%s','now') AS INTEGER)";
   const sql = `SELECT version, ${now} AS nowS FROM RouteVersion WHERE id = 1` +
-    (isMysql ? " FOR UPDATE" : "");
+    forUpdate(dialect);
   let rows = yield { sql };
   if (rows.length === 0) {
-    const insert = isMysql ? "INSERT IGNORE" : "INSERT OR IGNORE";
-    yield { sql: `${insert} INTO RouteVersion(id, version) VALUES (1, 0)` };
+    yield { sql: `${insertIgnore(dialect)} INTO RouteVersion(id, version) VALUES (1, 0)` };
     rows = yield { sql };
   }
   return { version: numberOf(rows[0]?.version), nowS: numberOf(rows[0]?.nowS) };
 }
 
 function* writePlanScript(shape: SchemaShape, plan: EditPlan): Script<void> {
-  for (const ids of chunksOf(plan.deleteIds, ROWS_PER_STATEMENT)) {
-    yield { sql: `DELETE FROM RouteData WHERE id IN ${placeholders(1, ids.length)}`, params: ids };
-  }
+  yield* deleteIdsScript("RouteData", plan.deleteIds);
   const usesExtras = plan.updates.length > 0 ||
     plan.inserts.some((row) =>
       row.weight !== WEIGHT_DEFAULT || row.zone !== "" || row.state !== "on"
@@ -319,19 +314,18 @@ function* writePlanScript(shape: SchemaShape, plan: EditPlan): Script<void> {
 function* insertRoutesScript(shape: SchemaShape, inserts: readonly RouteRow[]): Script<void> {
   const extras = shape.routeExtras;
   const columns = "modid, cmdid, serverip, serverport" + (extras ? ", weight, zone, state" : "");
-  for (const chunk of chunksOf(inserts, ROWS_PER_STATEMENT)) {
-    yield {
-      sql: `INSERT INTO RouteData(${columns}) VALUES ` +
-        placeholders(chunk.length, extras ? 7 : 4),
-      params: chunk.flatMap((row) => [
-        row.modId,
-        row.cmdId,
-        row.ip,
-        row.port,
-        ...(extras ? [row.weight, row.zone, row.state] : []),
-      ]),
-    };
-  }
+  yield* insertManyScript(
+    `INSERT INTO RouteData(${columns})`,
+    extras ? 7 : 4,
+    inserts,
+    ({ modId, cmdId, ip, port, weight, zone, state }) => [
+      modId,
+      cmdId,
+      ip,
+      port,
+      ...(extras ? [weight, zone, state] : []),
+    ],
+  );
 }
 
 /** Looks at the oldest rows only, so that an edit never pays for the size of the table. */
@@ -345,9 +339,13 @@ function* pruneChangesScript(nowS: number, addedCount: number): Script<void> {
     numberOf(row.version) < nowS - ROUTE_CHANGE_AGE_MAX_S ||
     numberOf(row.id) <= numberOf(row.idMax) - ROUTE_CHANGES_MAX
   ).map((row) => numberOf(row.id));
+  yield* deleteIdsScript("RouteChange", ids);
+}
+
+function* deleteIdsScript(table: string, ids: readonly number[]): Script<void> {
   for (const chunk of chunksOf(ids, ROWS_PER_STATEMENT)) {
     yield {
-      sql: `DELETE FROM RouteChange WHERE id IN ${placeholders(1, chunk.length)}`,
+      sql: `DELETE FROM ${table} WHERE id IN ${placeholders(1, chunk.length)}`,
       params: chunk,
     };
   }
@@ -409,10 +407,7 @@ export function* modulePageScript(
 function* writeDraftScript(draft: ModuleDraft, nowS: number): Script<void> {
   const { key: { modId, cmdId }, name, policy, stored } = draft;
   if (stored === undefined) {
-    yield {
-      sql: `INSERT INTO Module(${MODULE_COLUMNS}) VALUES (?, ?, ?, ?, ?)`,
-      params: [modId, cmdId, name, policy, nowS],
-    };
+    yield insertOne("Module", MODULE_COLUMNS, [modId, cmdId, name, policy, nowS]);
   } else {
     yield {
       sql: "UPDATE Module SET name = ?, policy = ?, updated_at = ? WHERE modid = ? AND cmdid = ?",
