@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type RunningService, startDaemon } from "../daemon/daemon.ts";
-import type { LogFields, Logger } from "../reactor/log.ts";
+import type { Logger } from "../reactor/log.ts";
 import { openStore, type RouteEdit } from "../sql/mod.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
+import { LogList } from "../tests/support/log_list.ts";
 import { runAdmin, withPrivateMariaDb, withTestDatabase } from "../tests/support/mariadb.ts";
 import { until } from "../tests/support/until.ts";
 import { monotonicMs, WireConnection } from "../tests/support/wire_client.ts";
@@ -32,28 +33,10 @@ function startDns(url: string, log: Logger, flags = {}): Promise<RunningService>
   }, { log });
 }
 
-/** Counts lines by their message. */
-class LogCounter implements Logger {
-  readonly lines: string[] = [];
-  debug(_message: string): void {}
-  info(message: string, _fields?: LogFields): void {
-    this.lines.push(message);
-  }
-  warn(message: string, _fields?: LogFields): void {
-    this.lines.push(message);
-  }
-  error(message: string, _fields?: LogFields): void {
-    this.lines.push(message);
-  }
-  count(part: string): number {
-    return this.lines.filter((line) => line.includes(part)).length;
-  }
-}
-
 test("dns pushes rows written by hand within 1.5 s", { timeout: 60_000 }, async (t) => {
   await withTestDatabase(t, async (url) => {
     await migrate(url, [add(1, 1, 10), add(2, 1, 20)]);
-    const service = await startDns(url, new LogCounter());
+    const service = await startDns(url, new LogList());
     const agent = await WireConnection.open(portOf(service));
     try {
       await agent.route(1, 1);
@@ -121,7 +104,7 @@ test("dns works on a schema of the original that was never migrated", async (t) 
          (1, 1, 3232235953, 7777), (1, 1, 7, 0), (1, 1, 8, 70000)`,
       ]
     ) await runAdmin(url, sql);
-    const log = new LogCounter();
+    const log = new LogList();
     const service = await startDns(url, log, { "dns.poll_interval": "0.05" });
     const agent = await WireConnection.open(portOf(service));
     try {
@@ -143,7 +126,7 @@ test("dns serves through the death and the hanging of its database and catches u
   timeout: 120_000,
 }, async (t) => {
   await withPrivateMariaDb(t, async (server) => {
-    const log = new LogCounter();
+    const log = new LogList();
     await runAdmin(server.url, "CREATE DATABASE lars");
     const url = `${server.url}/lars`;
     await migrate(url, [add(1, 1, 10)]);

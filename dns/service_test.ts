@@ -21,31 +21,14 @@ import {
   type HostInfo,
 } from "../proto/codec.ts";
 import { BindError } from "../reactor/errors.ts";
-import type { LogFields, Logger } from "../reactor/log.ts";
+import type { Logger } from "../reactor/log.ts";
 import { openStore, type RouteEdit, type Store } from "../sql/mod.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
+import { LogList } from "../tests/support/log_list.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 import { until } from "../tests/support/until.ts";
 import { frameBytes, monotonicMs, WireConnection } from "../tests/support/wire_client.ts";
 import { dnsDaemon } from "./service.ts";
-
-/** Everything logged, as `level message`. */
-class LogList implements Logger {
-  readonly lines: string[] = [];
-  debug(_message: string): void {}
-  info(message: string, fields?: LogFields): void {
-    this.lines.push(`info ${message} ${JSON.stringify(fields ?? {})}`);
-  }
-  warn(message: string, fields?: LogFields): void {
-    this.lines.push(`warn ${message} ${JSON.stringify(fields ?? {})}`);
-  }
-  error(message: string, fields?: LogFields): void {
-    this.lines.push(`error ${message} ${JSON.stringify(fields ?? {})}`);
-  }
-  count(part: string): number {
-    return this.lines.filter((line) => line.includes(part)).length;
-  }
-}
 
 /** A database, and any number of dns services and connections that end with the test. */
 class Bench {

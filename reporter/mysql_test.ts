@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type RunningService, startDaemon } from "../daemon/daemon.ts";
-import type { LogFields, Logger } from "../reactor/log.ts";
 import { type CallStatusRow, openStore } from "../sql/mod.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
+import { LogList } from "../tests/support/log_list.ts";
 import { runAdmin, withPrivateMariaDb, withTestDatabase } from "../tests/support/mariadb.ts";
 import { until } from "../tests/support/until.ts";
 import {
@@ -20,24 +20,6 @@ const result = { ip: 3_232_235_953, port: 7777, succ: 10, err: 2, overload: fals
 
 function portOf(service: RunningService): number {
   return Number(service.addresses[0].split(":")[1]);
-}
-
-/** Keeps messages. */
-class LogList implements Logger {
-  readonly lines: string[] = [];
-  debug(_message: string): void {}
-  info(message: string, _fields?: LogFields): void {
-    this.lines.push(message);
-  }
-  warn(message: string, _fields?: LogFields): void {
-    this.lines.push(message);
-  }
-  error(message: string, _fields?: LogFields): void {
-    this.lines.push(message);
-  }
-  count(part: string): number {
-    return this.lines.filter((line) => line.includes(part)).length;
-  }
 }
 
 async function readAll(url: string): Promise<CallStatusRow[]> {
