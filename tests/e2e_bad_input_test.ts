@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
+import { nextInt, seededRng } from "../reactor/time/rng.ts";
 import {
   addNodes,
   agentFlags,
@@ -37,11 +38,8 @@ const MIBIBYTE = 1024 * 1024;
 
 /** Numbers that look random and are the same in every run. */
 function scrambler(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state >>> 8;
-  };
+  const rng = seededRng(seed);
+  return () => nextInt(rng, 2 ** 24);
 }
 
 function garbage(next: () => number, length: number): Uint8Array {

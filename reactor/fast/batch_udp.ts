@@ -26,6 +26,7 @@ import type { Libc } from "../runtime/mod.ts";
 import {
   DATAGRAM_BYTES_MAX,
   type DatagramServer,
+  newUdpStats,
   type UdpServerOptions,
   type UdpServerStats,
 } from "../udp/udp_server.ts";
@@ -157,8 +158,6 @@ export interface BatchUdpServerOptions extends UdpServerOptions {
   readonly onQuick?: QuickHandler;
 }
 
-type MutableStats = { -readonly [Key in keyof UdpServerStats]: UdpServerStats[Key] };
-
 /**
  * A UDP socket of a {@linkcode BatchLoop}: what `UdpServer` is, with less work for each datagram.
  * Hosts are IPv4 addresses or `localhost`; names are not looked up.
@@ -168,15 +167,7 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
   readonly #loop: BatchLoop;
   readonly #quick: QuickHandler;
   readonly #logLimiter: LogRateLimiter;
-  readonly #stats: MutableStats = {
-    received: 0,
-    sent: 0,
-    bytesIn: 0,
-    bytesOut: 0,
-    dropped: 0,
-    socketErrors: 0,
-    handlerErrors: 0,
-  };
+  readonly #stats = newUdpStats();
   readonly #name = new Uint8Array(NAME_BYTES);
   readonly #batches: SharedBatches;
   #fd = -1;

@@ -47,7 +47,18 @@ export interface DatagramServer {
   close(): Promise<void>;
 }
 
-type MutableStats = { -readonly [Key in keyof UdpServerStats]: UdpServerStats[Key] };
+/** Counters, all 0, for a server to count with. */
+export function newUdpStats(): { -readonly [Key in keyof UdpServerStats]: UdpServerStats[Key] } {
+  return {
+    received: 0,
+    sent: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    dropped: 0,
+    socketErrors: 0,
+    handlerErrors: 0,
+  };
+}
 
 /**
  * A UDP server that no datagram, and no peer that went away, can stop.
@@ -69,15 +80,7 @@ type MutableStats = { -readonly [Key in keyof UdpServerStats]: UdpServerStats[Ke
 export class UdpServer implements DatagramServer {
   readonly #options: UdpServerOptions;
   readonly #logLimiter: LogRateLimiter;
-  readonly #stats: MutableStats = {
-    received: 0,
-    sent: 0,
-    bytesIn: 0,
-    bytesOut: 0,
-    dropped: 0,
-    socketErrors: 0,
-    handlerErrors: 0,
-  };
+  readonly #stats = newUdpStats();
   #socket: UdpSocket | undefined;
 
   constructor(options: UdpServerOptions) {

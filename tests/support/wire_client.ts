@@ -44,19 +44,21 @@ export interface WireHost {
   readonly port: number;
 }
 
-/** A decoded route; `fields` are the numbers of all fields met, in it and in its hosts. */
-export interface WireRoute {
+/** A module; ids are unsigned here, as SQL shows them. */
+export interface WireModule {
   readonly modId: number;
   readonly cmdId: number;
+}
+
+/** A decoded route; `fields` are the numbers of all fields met, in it and in its hosts. */
+export interface WireRoute extends WireModule {
   readonly hosts: readonly WireHost[];
   readonly fields: ReadonlySet<number>;
 }
 
 /** A decoded answer to GetHost. */
-export interface WireHostAnswer {
+export interface WireHostAnswer extends WireModule {
   readonly seq: number;
-  readonly modId: number;
-  readonly cmdId: number;
   readonly retCode: number;
   readonly host: WireHost | undefined;
   readonly fields: ReadonlySet<number>;
@@ -155,18 +157,27 @@ function numbersOf(...lists: readonly WireField[][]): Set<number> {
 
 // ---- the messages of the table
 
+/** Body of a message that begins with the numbers of a module, as field `first` and the next. */
+function moduleBody(
+  [modId, cmdId]: readonly [number, number],
+  rest: readonly number[] = [],
+  first = 1,
+): number[] {
+  return [...int32Field(first, modId), ...int32Field(first + 1, cmdId), ...rest];
+}
+
+function hostField(number: number, { ip, port }: WireHost, rest: readonly number[] = []): number[] {
+  return bytesField(number, [...int32Field(1, ip), ...int32Field(2, port), ...rest]);
+}
+
 /** Body of messages 1 and 7. */
 export function getRouteRequest(modId: number, cmdId: number): Uint8Array {
-  return Uint8Array.from([...int32Field(1, modId), ...int32Field(2, cmdId)]);
+  return Uint8Array.from(moduleBody([modId, cmdId]));
 }
 
 /** Body of message 4. */
 export function getHostRequest(seq: number, modId: number, cmdId: number): Uint8Array {
-  return Uint8Array.from([
-    ...uint32Field(1, seq),
-    ...int32Field(2, modId),
-    ...int32Field(3, cmdId),
-  ]);
+  return Uint8Array.from([...uint32Field(1, seq), ...moduleBody([modId, cmdId], [], 2)]);
 }
 
 /** Body of message 6. */
@@ -176,12 +187,8 @@ export function reportRequest(
   host: WireHost,
   retCode: number,
 ): Uint8Array {
-  return Uint8Array.from([
-    ...int32Field(1, modId),
-    ...int32Field(2, cmdId),
-    ...bytesField(3, [...int32Field(1, host.ip), ...int32Field(2, host.port)]),
-    ...int32Field(4, retCode),
-  ]);
+  const rest = [...hostField(3, host), ...int32Field(4, retCode)];
+  return Uint8Array.from(moduleBody([modId, cmdId], rest));
 }
 
 /** Results of one node in message 3. */
@@ -199,21 +206,15 @@ export function reportStatusRequest(
   results: readonly WireCallResult[],
   ts: number,
 ): Uint8Array {
-  return Uint8Array.from([
-    ...int32Field(1, modId),
-    ...int32Field(2, cmdId),
-    ...int32Field(3, caller),
-    ...results.flatMap((result) =>
-      bytesField(4, [
-        ...int32Field(1, result.ip),
-        ...int32Field(2, result.port),
-        ...uint32Field(3, result.succ),
-        ...uint32Field(4, result.err),
-        ...uint32Field(5, result.overload ? 1 : 0),
-      ])
-    ),
-    ...uint32Field(5, ts),
-  ]);
+  const fields = results.flatMap((result) =>
+    hostField(4, result, [
+      ...uint32Field(3, result.succ),
+      ...uint32Field(4, result.err),
+      ...uint32Field(5, result.overload ? 1 : 0),
+    ])
+  );
+  const rest = [...int32Field(3, caller), ...fields, ...uint32Field(5, ts)];
+  return Uint8Array.from(moduleBody([modId, cmdId], rest));
 }
 
 /** Body of messages 2 and 8. */
@@ -222,25 +223,21 @@ export function getRouteResponse(
   cmdId: number,
   hosts: readonly WireHost[],
 ): Uint8Array {
-  return Uint8Array.from([
-    ...int32Field(1, modId),
-    ...int32Field(2, cmdId),
-    ...hosts.flatMap((host) =>
-      bytesField(3, [...int32Field(1, host.ip), ...int32Field(2, host.port)])
-    ),
-  ]);
+  const rest = hosts.flatMap((host) => hostField(3, host));
+  return Uint8Array.from(moduleBody([modId, cmdId], rest));
+}
+
+function moduleOf(fields: readonly WireField[], first = 1): WireModule {
+  return { modId: numberOf(fields, first), cmdId: numberOf(fields, first + 1) };
 }
 
 /** Body of message 1, taken apart. */
-export function readModule(body: Uint8Array): { modId: number; cmdId: number } {
-  const fields = readFields(body);
-  return { modId: numberOf(fields, 1), cmdId: numberOf(fields, 2) };
+export function readModule(body: Uint8Array): WireModule {
+  return moduleOf(readFields(body));
 }
 
 /** A decoded report of message 3. */
-export interface WireStatus {
-  readonly modId: number;
-  readonly cmdId: number;
+export interface WireStatus extends WireModule {
   readonly caller: number;
   readonly results: readonly WireCallResult[];
   readonly ts: number;
@@ -252,8 +249,7 @@ export function readStatus(body: Uint8Array): WireStatus {
   const fields = readFields(body);
   const results = messagesOf(fields, 4);
   return {
-    modId: numberOf(fields, 1),
-    cmdId: numberOf(fields, 2),
+    ...moduleOf(fields),
     caller: numberOf(fields, 3),
     ts: numberOf(fields, 5),
     results: results.map((result) => ({
@@ -271,8 +267,7 @@ export function readRoute(body: Uint8Array): WireRoute {
   const fields = readFields(body);
   const hosts = messagesOf(fields, 3);
   return {
-    modId: numberOf(fields, 1),
-    cmdId: numberOf(fields, 2),
+    ...moduleOf(fields),
     hosts: hosts.map(hostOf),
     fields: numbersOf(fields, ...hosts),
   };
@@ -284,8 +279,7 @@ export function readHostAnswer(body: Uint8Array): WireHostAnswer {
   const hosts = messagesOf(fields, 5);
   return {
     seq: numberOf(fields, 1),
-    modId: numberOf(fields, 2),
-    cmdId: numberOf(fields, 3),
+    ...moduleOf(fields, 2),
     retCode: numberOf(fields, 4),
     host: hosts.length === 0 ? undefined : hostOf(hosts[0]),
     fields: numbersOf(fields, ...hosts),
