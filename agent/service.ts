@@ -6,8 +6,7 @@ import { describeStateChange } from "../balancer/balance_records.ts";
 import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
-import { chooseCallerIp } from "../feed/caller_ip.ts";
-import { ReportSender } from "../feed/report_sender.ts";
+import { chooseCallerIp, ReportSender } from "../feed/report_sender.ts";
 import { RouteSubscriber } from "../feed/route_subscriber.ts";
 import { AGENT_PORT_COUNT, MessageId } from "../proto/message_ids.ts";
 import { encodeAgentStatus } from "../proto/codec.ts";
@@ -23,17 +22,13 @@ import { SessionClient, type SessionClientOptions } from "../session/session_cli
 import { type AgentSettings, agentSettings, balanceSettingsOf } from "./config.ts";
 import { TableFeed } from "./feed/table_feed.ts";
 import { HealthChecker } from "./health/health_checker.ts";
-import type { HealthVerdict } from "./health/health_plan.ts";
-import type { HealthCheckSettings } from "./health/health_settings.ts";
+import type { HealthCheckSettings, HealthVerdict } from "./health/health_plan.ts";
 import { CacheFile } from "./routes/cache_file.ts";
 import { type PackedRoute, unpackNodes } from "./routes/packed_route.ts";
 import { RouteIntake } from "./routes/route_intake.ts";
-import { StatusSource } from "./status/agent_status.ts";
-import { agentMetrics } from "./status/metrics.ts";
+import { StatusNotifier, StatusSource } from "./status/agent_status.ts";
 import { NodeUseQueries } from "./status/node_use_query.ts";
-import { StatusNotifier } from "./status/status_notifier.ts";
-import { claimPorts } from "./supervisor/port_claim.ts";
-import { Supervisor } from "./supervisor/supervisor.ts";
+import { claimPorts, Supervisor } from "./supervisor/supervisor.ts";
 import {
   type AgentNote,
   mergeStatus,
@@ -421,7 +416,10 @@ export const agentDaemon: DaemonDefinition<typeof agentSettings> = {
   name: "agent",
   summary: "Picks the next node for callers on this host and keeps score of their calls.",
   settings: agentSettings,
-  monitor: { port: METRICS_PORTS.agent, table: agentMetrics },
+  monitor: {
+    port: METRICS_PORTS.agent,
+    loadTable: async () => (await import("./status/metrics.ts")).agentMetrics,
+  },
   async start(settings: AgentSettings, context: DaemonContext): Promise<RunningService> {
     requireSafeListen(settings.listenIp, settings);
     checkCallerIp(settings);

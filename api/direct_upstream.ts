@@ -1,8 +1,7 @@
 // Shell. An in-process client's streams to dns and reporter, where no agent runs.
 
 import type { ModuleReport } from "../balancer/routes/route_records.ts";
-import { chooseCallerIp } from "../feed/caller_ip.ts";
-import { ReportSender } from "../feed/report_sender.ts";
+import { chooseCallerIp, ReportSender } from "../feed/report_sender.ts";
 import { PUSH_GUARD_MS, RouteSubscriber } from "../feed/route_subscriber.ts";
 import type { Address } from "../reactor/address.ts";
 import type { Link } from "../session/link.ts";

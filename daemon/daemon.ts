@@ -14,11 +14,11 @@ import {
   metricsSettings,
   namesStore,
   ORIGINAL_STORE_URL,
+  requireSafeMonitor,
   type storeSettings,
 } from "./settings/common_settings.ts";
-import { ExitCode } from "./exit_code.ts";
-import { daemonFlags, readPlainFlags, settingFlags } from "./settings/flags.ts";
-import { type MonitoredService, requireSafeMonitor, startMonitor } from "./monitor/monitor.ts";
+import { daemonFlags, ExitCode, readPlainFlags, settingFlags } from "./settings/flags.ts";
+import type { MonitoredService } from "./monitor/monitor.ts";
 import type { MonitorServer } from "./monitor/monitor_server.ts";
 import type { MetricTable } from "./monitor/service_metrics.ts";
 import { configureLogging, createLogger } from "./log/logging.ts";
@@ -30,7 +30,7 @@ import {
 } from "./settings/settings.ts";
 import { VERSION } from "./version.ts";
 
-export { ExitCode } from "./exit_code.ts";
+export { ExitCode };
 
 /** Time a service has to flush and close after the first signal. */
 export const STOP_TIMEOUT_MS = 1800;
@@ -68,7 +68,7 @@ export interface DaemonDefinition<T extends SettingsTable = SettingsTable> {
   /** Keys of the service; logging and authentication keys are added to them. */
   readonly settings: T;
   /** Its metrics, and where they are shown when nothing else is set; undefined: nowhere. */
-  readonly monitor?: { readonly port: number; readonly table: MetricTable };
+  readonly monitor?: { readonly port: number; loadTable(): Promise<MetricTable> };
   start(settings: SettingsOf<T>, context: DaemonContext): Promise<RunningService>;
 }
 
@@ -181,8 +181,12 @@ export async function startDaemon<T extends SettingsTable>(
   const token = await readToken(settings.metricsTokenFile, "[metrics] token_file");
   const service = await definition.start(settings, context);
   try {
+    if (settings.metricsPort === 0) return service;
     const { software, clock, log } = context;
-    const { table, port: defaultPort } = definition.monitor;
+    const { port: defaultPort } = definition.monitor;
+    // Only now: callers are served meanwhile.
+    const { startMonitor } = await import("./monitor/monitor.ts");
+    const table = await definition.monitor.loadTable();
     const options = { service, table, settings, defaultPort, token, software, clock, log };
     return withMonitor(service, startMonitor(options));
   } catch (error) {

@@ -9,7 +9,6 @@ import { openStore, type Store } from "../sql/mod.ts";
 import { LoopService, startService } from "../service/store_service.ts";
 import { AgentWriter } from "./agent_roster.ts";
 import { dnsSettings } from "./config.ts";
-import { dnsMetrics } from "./metrics.ts";
 import { NodeUseInquiries } from "./node_use_survey.ts";
 import { discoverModules } from "./service_discovery.ts";
 import { RouteFrameCache, type RouteFrames } from "./route_frames.ts";
@@ -205,7 +204,10 @@ export const dnsDaemon: DaemonDefinition<typeof dnsSettings> = {
   name: "dns",
   summary: "Gives agents the nodes of each module and pushes every change to them.",
   settings: dnsSettings,
-  monitor: { port: METRICS_PORTS.dns, table: dnsMetrics },
+  monitor: {
+    port: METRICS_PORTS.dns,
+    loadTable: async () => (await import("./metrics.ts")).dnsMetrics,
+  },
   start: (settings, context) =>
     startService(
       settings,

@@ -23,7 +23,6 @@ export * from "./loops/loop_pool.ts";
 export * from "./time/manual_clock.ts";
 export * from "./message_router.ts";
 export * from "./tcp/output_buffer.ts";
-export * from "./tcp/reconnect_schedule.ts";
 export * from "./time/rng.ts";
 export * from "./loops/run_loop.ts";
 export * from "./runtime/mod.ts";

@@ -21,7 +21,6 @@ import {
   type ReportTask,
   unpackRows,
 } from "./report_loop.ts";
-import { reporterMetrics } from "./metrics.ts";
 import { StoreQueue, type StoreQueueStats } from "./store_queue.ts";
 import { modulePair } from "../model/module.ts";
 
@@ -289,7 +288,10 @@ export const reporterDaemon: DaemonDefinition<typeof reporterSettings> = {
   name: "reporter",
   summary: "Writes the call results that agents report into the database.",
   settings: reporterSettings,
-  monitor: { port: METRICS_PORTS.reporter, table: reporterMetrics },
+  monitor: {
+    port: METRICS_PORTS.reporter,
+    loadTable: async () => (await import("./metrics.ts")).reporterMetrics,
+  },
   start: (settings, context) =>
     startService(
       settings,

@@ -1,6 +1,6 @@
 // Core. The policy of a module as text: changed key by key, and judged before it is stored.
 
-import { parseHealthCheck } from "../agent/health/health_settings.ts";
+import { parseHealthCheck } from "../agent/health/health_plan.ts";
 import { parseModulePolicy } from "../balancer/mod.ts";
 import { messageOf } from "../reactor/errors.ts";
 

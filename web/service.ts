@@ -22,7 +22,6 @@ import { CounterService } from "../control/counters/counter_service.ts";
 import { explainService } from "./explain_client.ts";
 import { makeHandlers } from "./handlers.ts";
 import { LiveHub } from "./live_stream.ts";
-import { webMetrics } from "./metrics.ts";
 import { NodeUseService } from "../control/drain/node_use_service.ts";
 import { ReportService } from "../control/reports/report_service.ts";
 import { RequestCounts } from "./request_counts.ts";
@@ -266,6 +265,9 @@ export const webDaemon: DaemonDefinition<typeof webSettings> = {
   name: "web",
   summary: "The console: a REST interface and pages for routes, status, history and alerts.",
   settings: webSettings,
-  monitor: { port: METRICS_PORTS.web, table: webMetrics },
+  monitor: {
+    port: METRICS_PORTS.web,
+    loadTable: async () => (await import("./metrics.ts")).webMetrics,
+  },
   start: (settings, context) => startWeb(settings, context),
 };

@@ -8,7 +8,10 @@ import {
   decodeCallReports,
   decodeTableSubscribe,
   encodeCallReportsTaken,
+  encodeGetRouteResponse,
+  encodeRoutePart,
   encodeTableSettings,
+  type HostInfo,
   type ModuleCalls,
   type NodeCalls,
   type TableSettings,
@@ -17,12 +20,12 @@ import { MessageId } from "../../proto/message_ids.ts";
 import { type Address, isLoopback } from "../../reactor/address.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { ProtocolError } from "../../reactor/errors.ts";
+import { encodeFrame, FRAME_BODY_BYTES_MAX } from "../../reactor/frame.ts";
 import { HIGH_WATER_BYTES } from "../../reactor/tcp/framed_link.ts";
 import type { Logger } from "../../reactor/log.ts";
 import type { Connection } from "../../reactor/tcp/tcp_server.ts";
 import type { FeedUsage } from "../status/node_use_query.ts";
-import type { PackedRoute } from "../routes/packed_route.ts";
-import { framesOfRoute } from "./route_feed_frames.ts";
+import { type PackedRoute, unpackNodes } from "../routes/packed_route.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../../model/module.ts";
 
 /** Connections of in-process clients, one for each; a further one is closed at once. */
@@ -255,4 +258,62 @@ function limitCalls(node: NodeCalls): void {
   node.errTimeout = Math.min(node.errTimeout, node.err - node.errPushback - node.errRefused);
   node.timed = Math.min(node.timed, node.succ + node.err);
   node.timeMs = Math.min(node.timeMs, node.timed * TIME_COUNTED_MS_MAX);
+}
+
+/** Bytes that the fields around the nodes take at most: four numbers of up to 11, a policy's head. */
+const FIELDS_BYTES = 64;
+
+/** Bytes of a node without its zone at most: tag and length 4, ip 11, port 4, weight 5, zone 4. */
+const NODE_BYTES = 28;
+
+/** The frames of a route, one behind the other. */
+export function framesOfRoute(
+  route: PackedRoute,
+  bodyBytesMax = FRAME_BODY_BYTES_MAX,
+): Uint8Array {
+  const { modId, cmdId, policy } = route;
+  // A UTF-16 unit takes at most three bytes.
+  const parts = partsOf(route, bodyBytesMax - FIELDS_BYTES - 3 * policy.length);
+  if (parts.length === 1) {
+    const body = encodeGetRouteResponse({ modId, cmdId, hosts: parts[0], policy });
+    return encodeFrame(MessageId.GetRouteResponse, body);
+  }
+  const frames = parts.map((hosts, part) =>
+    encodeFrame(
+      MessageId.RoutePart,
+      encodeRoutePart({ modId, cmdId, hosts, part, partCount: parts.length, policy }),
+    )
+  );
+  return concat(frames);
+}
+
+function partsOf(route: PackedRoute, bytesMax: number): HostInfo[][] {
+  const parts: HostInfo[][] = [[]];
+  let bytes = 0;
+  for (const { ip, port, weight, zone = "", state } of unpackNodes(route)) {
+    // A UTF-16 unit takes at most three bytes. A zone that fits no frame is left out.
+    const zoneBytes = 3 * zone.length;
+    const host: HostInfo = NODE_BYTES + zoneBytes <= bytesMax && zone !== ""
+      ? { ip, port, weight, zone }
+      : { ip, port, weight };
+    if (state === "drain") host.state = state;
+    const hostBytes = NODE_BYTES + (host.zone === undefined ? 0 : zoneBytes);
+    if (bytes + hostBytes > bytesMax) {
+      parts.push([]);
+      bytes = 0;
+    }
+    bytes += hostBytes;
+    parts[parts.length - 1].push(host);
+  }
+  return parts;
+}
+
+function concat(pieces: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(pieces.reduce((bytes, piece) => bytes + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
 }

@@ -28,7 +28,7 @@ import type { Link } from "../../session/link.ts";
 import { until } from "../../tests/support/until.ts";
 import { FakeDns, FakeReporter } from "../testing/fake_upstream.ts";
 import { type PackedRoute, packRoute } from "../routes/packed_route.ts";
-import { framesOfRoute } from "./route_feed_frames.ts";
+import { framesOfRoute } from "./table_feed.ts";
 import { agentDaemon } from "../service.ts";
 import { CALLS_PER_NODE_MAX, TableFeed, type TableFeedOptions } from "./table_feed.ts";
 

@@ -8,7 +8,7 @@ import { until } from "../../tests/support/until.ts";
 import { FakeDns } from "../testing/fake_upstream.ts";
 import { HealthChecker } from "./health_checker.ts";
 import type { HealthVerdict } from "./health_plan.ts";
-import { DEFAULT_HEALTH_CHECK, type HealthCheckSettings } from "./health_settings.ts";
+import { DEFAULT_HEALTH_CHECK, type HealthCheckSettings } from "./health_plan.ts";
 
 const LOOPBACK = 0x7f000001;
 

@@ -10,7 +10,7 @@ import {
   type HealthVerdict,
   isCheckable,
 } from "./health_plan.ts";
-import { DEFAULT_HEALTH_CHECK, type HealthCheckSettings } from "./health_settings.ts";
+import { DEFAULT_HEALTH_CHECK, type HealthCheckSettings } from "./health_plan.ts";
 
 const IP = 0x0a000001;
 const always: HealthCheckSettings = {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseModulePolicy } from "../../balancer/mod.ts";
-import { DEFAULT_HEALTH_CHECK, parseHealthCheck } from "./health_settings.ts";
+import { DEFAULT_HEALTH_CHECK, parseHealthCheck } from "./health_plan.ts";
 
 test("parseHealthCheck() reads the key, with defaults for what is left out", () => {
   assert.equal(parseHealthCheck(""), undefined);

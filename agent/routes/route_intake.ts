@@ -3,13 +3,13 @@
 
 import { type ModulePolicy, parseModulePolicy } from "../../balancer/module_policy.ts";
 import type { ArrivedRoute } from "../../feed/route_subscriber.ts";
-import { agentPortIndex } from "../../proto/message_ids.ts";
+import { AGENT_PORT_COUNT, agentPortIndex } from "../../proto/message_ids.ts";
+import { type ModuleId, moduleId } from "../../model/module.ts";
 import { messageOf } from "../../reactor/errors.ts";
 import type { LogFields } from "../../reactor/log.ts";
-import { type HealthCheckSettings, readHealthCheck } from "../health/health_settings.ts";
+import { type HealthCheckSettings, readHealthCheck } from "../health/health_plan.ts";
 import type { ShardTask } from "../worker/messages.ts";
-import { type PackedRoute, packRoute } from "./packed_route.ts";
-import { RouteRegistry } from "./route_registry.ts";
+import { type PackedRoute, packRoute, pickableCount, sameRoute } from "./packed_route.ts";
 
 /** What a {@linkcode RouteIntake} needs. */
 export interface RouteIntakeOptions {
@@ -112,4 +112,143 @@ function readPolicy(text: string): ModulePolicy {
   const policy = parseModulePolicy(text);
   readHealthCheck(policy.healthCheck);
   return policy;
+}
+
+interface RegistryEntry {
+  route: PackedRoute | undefined;
+  /** For each shard: false = does not know the module. */
+  readonly known: boolean[];
+  /** For each shard: true = has been given `route` as it is. */
+  readonly current: boolean[];
+}
+
+/** What to do with a route that came. */
+export interface RouteDelivery {
+  /** Shards that must be given the nodes. */
+  readonly update: number[];
+  /** Shards that have them already and need only hear that the route is fresh. */
+  readonly confirm: number[];
+  /** True when it differs from the one before, so the cache must be written. */
+  readonly changed: boolean;
+}
+
+/**
+ * Bounded by what the loops know: a module leaves when the last loop has forgotten it. A module is
+ * usually known to one shard, its own; to a second one when a caller asks on another port.
+ */
+export class RouteRegistry {
+  readonly #entries = new Map<ModuleId, RegistryEntry>();
+
+  /** Number of modules. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** A shard has asked for a module, or was given it from the cache. */
+  want(modId: number, cmdId: number, shard: number): void {
+    this.#entry(modId, cmdId).known[shard] = true;
+  }
+
+  /** A route from the cache, that the shard has been given too. */
+  preload(route: PackedRoute, shard: number): void {
+    const entry = this.#entry(route.modId, route.cmdId);
+    entry.route = route;
+    entry.known[shard] = true;
+    entry.current[shard] = true;
+  }
+
+  /**
+   * A shard has forgotten a module.
+   *
+   * @returns true when no shard knows it any more.
+   */
+  forget(modId: number, cmdId: number, shard: number): boolean {
+    const key = moduleId(modId, cmdId);
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return false;
+    entry.known[shard] = false;
+    entry.current[shard] = false;
+    if (entry.known.includes(true)) return false;
+    this.#entries.delete(key);
+    return true;
+  }
+
+  /** A route came from dns; undefined when no shard knows the module. */
+  take(route: PackedRoute): RouteDelivery | undefined {
+    const entry = this.#entries.get(moduleId(route.modId, route.cmdId));
+    if (entry === undefined) return undefined;
+    const changed = entry.route === undefined
+      ? route.ips.length > 0
+      : !sameRoute(entry.route, route);
+    const kept = entry.route !== undefined && !changed;
+    if (!kept) entry.current.fill(false);
+    entry.route = route;
+    const update: number[] = [];
+    const confirm: number[] = [];
+    for (let shard = 0; shard < AGENT_PORT_COUNT; shard++) {
+      if (!entry.known[shard]) continue;
+      (entry.current[shard] ? confirm : update).push(shard);
+      entry.current[shard] = true;
+    }
+    return { update, confirm, changed };
+  }
+
+  /** Shards that know a module. */
+  shardsOf(modId: number, cmdId: number): number[] {
+    const known = this.#entries.get(moduleId(modId, cmdId))?.known ?? [];
+    return known.flatMap((knows, shard) => knows ? [shard] : []);
+  }
+
+  /** The last route dns (or the cache) gave; undefined when there is none yet. */
+  routeOf(modId: number, cmdId: number): PackedRoute | undefined {
+    return this.#entries.get(moduleId(modId, cmdId))?.route;
+  }
+
+  /** Nodes that may be picked by the last route of a module; 0 when there is none. */
+  pickableCount(modId: number, cmdId: number): number {
+    const route = this.routeOf(modId, cmdId);
+    return route === undefined ? 0 : pickableCount(route);
+  }
+
+  /** The shard was not given the route after all: it gets the next one whatever it says. */
+  missed(modId: number, cmdId: number, shard: number): void {
+    const entry = this.#entries.get(moduleId(modId, cmdId));
+    if (entry !== undefined) entry.current[shard] = false;
+  }
+
+  /** Routes with at least one node. */
+  *routes(): IterableIterator<PackedRoute> {
+    for (const { route } of this.#entries.values()) {
+      if (route !== undefined && route.ips.length > 0) yield route;
+    }
+  }
+
+  /** Routes with nodes, by the shards that know them; for a loop that starts again. */
+  *routesOf(shard: number): IterableIterator<PackedRoute> {
+    for (const { route, known } of this.#entries.values()) {
+      if (known[shard] && route !== undefined && route.ips.length > 0) yield route;
+    }
+  }
+
+  /**
+   * The loops are new: they know the routes of `routesOf`, but may have missed a change while they
+   * started, and nothing of modules without nodes.
+   */
+  loopsRestarted(): void {
+    for (const [key, entry] of this.#entries) {
+      entry.current.fill(false);
+      if (entry.route === undefined || entry.route.ips.length === 0) this.#entries.delete(key);
+    }
+  }
+
+  #entry(modId: number, cmdId: number): RegistryEntry {
+    const key = moduleId(modId, cmdId);
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      const none = (): boolean[] => new Array<boolean>(AGENT_PORT_COUNT).fill(false);
+      entry = { route: undefined, known: none(), current: none() };
+      this.#entries.set(key, entry);
+    }
+    return entry;
+  }
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type PackedRoute, packRoute } from "./packed_route.ts";
-import { RouteRegistry } from "./route_registry.ts";
+import { RouteRegistry } from "./route_intake.ts";
 
 const route = (modId: number, ...ips: number[]): PackedRoute =>
   packRoute(modId, 0, ips.map((ip) => ({ ip, port: 80 }))).route;

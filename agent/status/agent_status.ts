@@ -1,8 +1,8 @@
 // Core. What the agent says of itself: the counters of its parts under their names in the status,
-// and its address as dns and callers know it.
+// its address as dns and callers know it, and when dns is told: seldom, because each message wakes
+// somebody.
 
-import { chooseCallerIp } from "../../feed/caller_ip.ts";
-import type { ReportSender } from "../../feed/report_sender.ts";
+import { chooseCallerIp, type ReportSender } from "../../feed/report_sender.ts";
 import type { RouteSubscriber } from "../../feed/route_subscriber.ts";
 import type { AgentStatus } from "../../proto/codec.ts";
 import { formatAddress, formatIpv4 } from "../../reactor/address.ts";
@@ -128,5 +128,37 @@ export class StatusSource {
 
   #chooseIp(configured: string, locals: readonly (string | undefined)[]): number {
     return chooseCallerIp({ configured, locals, interfaces: this.#facts.interfaces });
+  }
+}
+
+/** Least time between two statuses on one connection, however often they differ. */
+export const STATUS_PAUSE_MS = 10_000;
+
+/** A status that stays the same is told again after this time. */
+export const STATUS_REPEAT_MS = 60_000;
+
+/** Remembers what dns was told last. */
+export class StatusNotifier {
+  #text: string | undefined;
+  #atMs = 0;
+
+  /** The connection is lost: whoever comes next knows nothing. */
+  reset(): void {
+    this.#text = undefined;
+  }
+
+  /**
+   * Hands `status` to `tell` when it is time; call it as often as is convenient. What `tell` could
+   * not pass on is tried again the next time.
+   */
+  offer(status: AgentStatus, nowMs: number, tell: (status: AgentStatus) => boolean): void {
+    const text = JSON.stringify(status);
+    if (this.#text !== undefined) {
+      const waitedMs = nowMs - this.#atMs;
+      if (waitedMs < (text === this.#text ? STATUS_REPEAT_MS : STATUS_PAUSE_MS)) return;
+    }
+    if (!tell(status)) return;
+    this.#text = text;
+    this.#atMs = nowMs;
   }
 }

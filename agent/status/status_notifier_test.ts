@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AgentStatus } from "../../proto/codec.ts";
-import { STATUS_PAUSE_MS, STATUS_REPEAT_MS, StatusNotifier } from "./status_notifier.ts";
+import { STATUS_PAUSE_MS, STATUS_REPEAT_MS, StatusNotifier } from "./agent_status.ts";
 
 const status: AgentStatus = {
   ip: 1,

@@ -3,6 +3,7 @@
 
 import { LoopPool } from "../../reactor/loops/loop_pool.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
+import { UdpServer, type UdpServerOptions } from "../../reactor/udp/udp_server.ts";
 import {
   type AgentNote,
   type AgentTask,
@@ -49,7 +50,8 @@ export async function startPostWorkers(options: CarrierOptions): Promise<Workers
 export async function startWorkerHere(options: CarrierOptions & { rng: Rng }): Promise<Workers> {
   const { inits: [init], clock, rng, log, onNote } = options;
   const { UdpWorker } = await import("../worker/udp_worker.ts");
-  const worker = new UdpWorker(init, { clock, rng, log, note: onNote });
+  const makeServer = (options: UdpServerOptions): UdpServer => new UdpServer(options);
+  const worker = new UdpWorker(init, { clock, rng, log, note: onNote, makeServer });
   await worker.start();
   return {
     path: "portable",

@@ -1,13 +1,14 @@
-// Shell. Supervises the workers that serve callers: chooses their carrier, gives each shard its
-// tasks, and starts them again when one dies.
+// Shell. Supervises the workers that serve callers: claims their ports, chooses their carrier, gives
+// each shard its tasks, and starts them again when one dies.
 
-import { agentPortIndex } from "../../proto/message_ids.ts";
+import { AGENT_PORT_COUNT, agentPortIndex } from "../../proto/message_ids.ts";
 import type { ModuleKey } from "../../model/module.ts";
-import { messageOf } from "../../reactor/errors.ts";
+import { BindError, messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import { runtime } from "../../reactor/runtime/mod.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
+import { UdpServer } from "../../reactor/udp/udp_server.ts";
 import type {
   AgentNote,
   AgentTask,
@@ -16,7 +17,6 @@ import type {
   WorkerInit,
   Workers,
 } from "../worker/messages.ts";
-import { startPostWorkers, startWorkerHere } from "./post_carrier.ts";
 import { FastPathFault, startRingWorkers } from "./ring_carrier.ts";
 
 /** Pause before workers that died are started again. */
@@ -117,8 +117,11 @@ export class Supervisor {
 
   async #startOn(options: CarrierOptions): Promise<Workers> {
     const { threads, rng, log } = this.#options;
-    const startPortable = (): Promise<Workers> =>
-      threads === 0 ? startWorkerHere({ ...options, rng }) : startPostWorkers(options);
+    const startPortable = async (): Promise<Workers> => {
+      // Loaded only here: most agents are on the fast path.
+      const { startPostWorkers, startWorkerHere } = await import("./post_carrier.ts");
+      return threads === 0 ? startWorkerHere({ ...options, rng }) : startPostWorkers(options);
+    };
     if (!this.#fast) return startPortable();
     try {
       if (threads !== 0) return await startRingWorkers(options);
@@ -163,5 +166,42 @@ export class Supervisor {
       return;
     }
     onRestart();
+  }
+}
+
+/** Tries to find three free ports in a row. */
+const FREE_PORT_TRIES = 50;
+
+/**
+ * Finds out whether the ports can be had, here, where the error can be told well.
+ *
+ * @param port First of three; 0 = find three free ones.
+ * @returns the first port.
+ * @throws {BindError} when one is taken.
+ */
+export async function claimPorts(
+  hostname: string,
+  port: number,
+  clock: Clock,
+  log: Logger,
+): Promise<number> {
+  for (let attempt = 1;; attempt++) {
+    const servers: UdpServer[] = [];
+    const bind = async (wanted: number): Promise<number> => {
+      const server = new UdpServer({ hostname, port: wanted, clock, log, onDatagram: () => {} });
+      servers.push(server);
+      return (await server.bind()).port;
+    };
+    try {
+      const first = await bind(port);
+      for (let i = 1; i < AGENT_PORT_COUNT; i++) await bind(first + i);
+      return first;
+    } catch (error) {
+      // A free port may have no free neighbours, or be too near to 65535.
+      const again = port === 0 && attempt < FREE_PORT_TRIES;
+      if (!again || !(error instanceof BindError || error instanceof RangeError)) throw error;
+    } finally {
+      for (const server of servers) await server.close();
+    }
   }
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defaultBalanceSettings, RouteLb } from "../../balancer/mod.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
-import { EXPLANATION_BYTES_MAX, explanationPage } from "./answer_limits.ts";
+import { EXPLANATION_BYTES_MAX, explanationPage } from "./shard.ts";
 
 function moduleOf(nodes: number): RouteLb {
   const lb = new RouteLb({ settings: defaultBalanceSettings, rng: seededRng(1), onPull: () => {} });

@@ -47,6 +47,7 @@ class RingWorker implements RunningLoop<never> {
       rng: systemRng,
       log: noteLogger(note),
       note,
+      blocks: true,
       makeServer: (options, onQuick) => new BatchUdpServer({ ...options, loop, onQuick }),
     });
   }

@@ -1,8 +1,10 @@
-// Shell. One port of the agent: answers its datagrams from the balancer of the modules behind it.
+// Shell. One port of the agent: answers its datagrams from the balancer of the modules behind it, and
+// cuts long answers to one datagram.
 
 import {
   DrainWatch,
   type Host,
+  type ModuleExplanation,
   RouteLb,
   type StateChange,
   TIME_UNKNOWN_MS,
@@ -17,6 +19,7 @@ import {
   frameGetHostResponse,
   frameGetRouteResponse,
   frameHello,
+  type HostInfo,
 } from "../../proto/codec.ts";
 import { HELLO_PROTOCOL, MessageId, RetCode } from "../../proto/message_ids.ts";
 import type { ModuleCalls } from "../../proto/codec.ts";
@@ -29,13 +32,9 @@ import type { QuickHandler } from "../../reactor/fast/batch_udp.ts";
 import type { Logger, LogRateLimiter } from "../../reactor/log.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
-import {
-  type DatagramServer,
-  UdpServer,
-  type UdpServerOptions,
-} from "../../reactor/udp/udp_server.ts";
+import { DATAGRAM_BYTES_MAX } from "../../reactor/runtime/common.ts";
+import type { DatagramServer, UdpServerOptions } from "../../reactor/udp/udp_server.ts";
 import { type PackedRoute, unpackNodes } from "../routes/packed_route.ts";
-import { explanationPage, hostsThatFit } from "./answer_limits.ts";
 import { HotPath } from "./hot_path.ts";
 import type { AgentNote, ModuleEvent, ShardInit, ShardStats, WorkerInit } from "./messages.ts";
 
@@ -46,11 +45,13 @@ export interface UdpWorkerOptions {
   readonly log: Logger;
   /** Passes something to the main thread. */
   note(note: AgentNote): void;
+  /** Makes the socket of a shard; one that hands on many datagrams at once gives them to `onQuick`. */
+  makeServer(options: UdpServerOptions, onQuick: QuickHandler): DatagramServer;
   /**
-   * Given for a thread that blocks in the kernel, where no timer runs: makes its sockets, and
-   * whoever drives them calls {@linkcode UdpWorker.turn}. Default: sockets of the runtime.
+   * The thread blocks in the kernel, where no timer runs: whoever drives the sockets calls
+   * {@linkcode UdpWorker.turn}. @default {false}
    */
-  readonly makeServer?: (options: UdpServerOptions, onQuick: QuickHandler) => DatagramServer;
+  readonly blocks?: boolean;
 }
 
 /** What a shard needs of its worker. */
@@ -119,7 +120,7 @@ export class Shard {
         host.workDone();
       },
     };
-    this.server = options.makeServer === undefined ? new UdpServer(server) : options.makeServer(
+    this.server = options.makeServer(
       server,
       (bytes, start, end, fromLoopback, nowMs, answer, answerStart) =>
         hot.handle(bytes, start, end, fromLoopback, nowMs, answer, answerStart),
@@ -253,4 +254,57 @@ export class Shard {
     if (held === undefined) return;
     this.#host.options.log.warn(message, { from: formatAddress(from), error, ...held });
   }
+}
+
+/** Head, and modid and cmdid of up to 11 bytes each. */
+const FIXED_BYTES = 8 + 11 + 11;
+
+/** Bytes of an int32 field with a one-byte tag; 0 is not written, negative ones take ten bytes. */
+function int32FieldBytes(value: number): number {
+  const signed = value | 0;
+  if (signed === 0) return 0;
+  if (signed < 0) return 11;
+  let bytes = 2;
+  for (let rest = signed >>> 7; rest > 0; rest >>>= 7) bytes++;
+  return bytes;
+}
+
+/** How many nodes, from the first, one answer can hold. */
+export function hostsThatFit(
+  hosts: readonly Pick<HostInfo, "ip" | "port">[],
+  bytesMax = DATAGRAM_BYTES_MAX,
+): number {
+  let bytes = FIXED_BYTES;
+  for (let i = 0; i < hosts.length; i++) {
+    // Tag and length of the inner message, then its two fields.
+    bytes += 2 + int32FieldBytes(hosts[i].ip) + int32FieldBytes(hosts[i].port);
+    if (bytes > bytesMax) return i;
+  }
+  return hosts.length;
+}
+
+/** Bytes of JSON in one answer: with the fields around it below the 65,507 of a datagram. */
+export const EXPLANATION_BYTES_MAX = 60_000;
+
+/**
+ * The explanation with as many nodes from number `from` on as fit, and the number of all nodes as
+ * `nodeCount` beside them. At least one node is in it, if there is one from there on.
+ */
+export function explanationPage(
+  explained: ModuleExplanation,
+  from: number,
+  bytesMax = EXPLANATION_BYTES_MAX,
+): string {
+  const { module } = explained;
+  if (module === undefined) return JSON.stringify(explained);
+  const encoder = new TextEncoder();
+  const nodes: unknown[] = [];
+  const page = { ...explained, module: { ...module, nodes, nodeCount: module.nodes.length } };
+  let bytes = encoder.encode(JSON.stringify(page)).length;
+  for (const node of module.nodes.slice(from)) {
+    bytes += 1 + encoder.encode(JSON.stringify(node)).length;
+    if (bytes > bytesMax && nodes.length > 0) break;
+    nodes.push(node);
+  }
+  return JSON.stringify(page);
 }

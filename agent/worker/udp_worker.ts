@@ -70,7 +70,7 @@ export class UdpWorker implements ShardHost {
       throw error;
     }
     this.#tickedAtMs = this.options.clock.nowMs();
-    if (this.options.makeServer !== undefined) return;
+    if (this.options.blocks) return;
     this.#setTimer();
   }
 
@@ -182,7 +182,7 @@ export class UdpWorker implements ShardHost {
     if (this.#events.length >= EVENTS_MAX) this.#flushEvents();
     // A pull should leave at once, together with those of the same turn; to forget has time.
     if (event.kind !== "pull" || this.#eventsScheduled) return;
-    if (this.options.makeServer !== undefined) return;
+    if (this.options.blocks) return;
     this.#eventsScheduled = true;
     queueMicrotask(() => this.#flushEvents());
   }

@@ -8,6 +8,7 @@ import type { Clock } from "../../reactor/time/clock.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
+import { UdpServer } from "../../reactor/udp/udp_server.ts";
 import type { AgentNote, AgentTask } from "./messages.ts";
 import { packRoute } from "../routes/packed_route.ts";
 import { UdpWorker } from "./udp_worker.ts";
@@ -48,6 +49,7 @@ async function startService(): Promise<Fixture> {
     rng: seededRng(1),
     log: silentLogger,
     note: (note) => void notes.push(note),
+    makeServer: (options) => new UdpServer(options),
   });
   await service.start();
   const takeDelays = (): number[] => {

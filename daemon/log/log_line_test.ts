@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LogFields } from "../../reactor/log.ts";
-import { type LogEntry, type LogLevel, logLine } from "./log_line.ts";
+import { type LogEntry, type LogLevel, logLine } from "./logging.ts";
 
 const time = "2026-01-02T03:04:05.678Z";
 

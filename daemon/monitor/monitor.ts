@@ -1,11 +1,10 @@
 // Shell. Gives a running service its side door: /metrics, /healthz, /readyz, and what it adds.
 
 import type { Clock } from "../../reactor/time/clock.ts";
-import { BindError, ConfigError } from "../../reactor/errors.ts";
-import { isLoopback } from "../../reactor/address.ts";
+import { BindError } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import { runtime } from "../../reactor/runtime/mod.ts";
-import type { authSettings, MetricsSettings } from "../settings/common_settings.ts";
+import type { MetricsSettings } from "../settings/common_settings.ts";
 import type { HttpAnswer } from "./http_get.ts";
 import { type Metric, METRICS_CONTENT_TYPE, renderMetrics } from "./metrics_text.ts";
 import { type MonitorRoute, MonitorServer, monitorUrl } from "./monitor_server.ts";
@@ -92,24 +91,6 @@ export interface MonitorOptions {
   readonly software: string;
   readonly clock: Clock;
   readonly log: Logger;
-}
-
-/**
- * Holds the side door to the rule that a listener beyond loopback needs authentication.
- *
- * @throws {ConfigError} naming the keys that would make it start.
- */
-export function requireSafeMonitor(
-  settings: SettingsOf<MetricsSettings>,
-  auth: SettingsOf<typeof authSettings>,
-): void {
-  const { metricsIp, metricsPort, metricsTokenFile } = settings;
-  if (metricsPort === 0 || isLoopback(metricsIp) || metricsTokenFile !== "") return;
-  if (auth.allowInsecure) return;
-  throw new ConfigError(
-    `Will not show metrics on ${metricsIp} without authentication: set [metrics] token_file = ` +
-      "FILE, or [auth] allow_insecure = 1 on a trusted network",
-  );
 }
 
 /**

@@ -145,3 +145,21 @@ export function requireSafeListen(
       "or [auth] allow_insecure = 1 on a trusted network",
   );
 }
+
+/**
+ * Holds the side door to the rule that a listener beyond loopback needs authentication.
+ *
+ * @throws {ConfigError} naming the keys that would make it start.
+ */
+export function requireSafeMonitor(
+  settings: SettingsOf<MetricsSettings>,
+  auth: SettingsOf<typeof authSettings>,
+): void {
+  const { metricsIp, metricsPort, metricsTokenFile } = settings;
+  if (metricsPort === 0 || isLoopback(metricsIp) || metricsTokenFile !== "") return;
+  if (auth.allowInsecure) return;
+  throw new ConfigError(
+    `Will not show metrics on ${metricsIp} without authentication: set [metrics] token_file = ` +
+      "FILE, or [auth] allow_insecure = 1 on a trusted network",
+  );
+}

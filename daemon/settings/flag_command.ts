@@ -4,8 +4,7 @@
 
 import { Command, CommanderError } from "commander";
 import { runtime } from "../../reactor/runtime/mod.ts";
-import { ExitCode } from "../exit_code.ts";
-import type { DaemonFlag, GivenFlags } from "./flags.ts";
+import { type DaemonFlag, ExitCode, type GivenFlags } from "./flags.ts";
 import { VERSION } from "../version.ts";
 
 /**

@@ -1,4 +1,4 @@
-// Core. The flags of a service's program.
+// Core. The flags of a service's program, and the codes it ends with.
 
 import { dataDirStoreUrl } from "./common_settings.ts";
 import { describeSettings, type SettingsTable } from "./settings.ts";
@@ -84,3 +84,6 @@ export function settingFlags(
   if (store !== undefined) flags["store.url"] = store;
   return flags;
 }
+
+/** Exit codes of every command. */
+export const ExitCode = { Ok: 0, Failed: 1, Usage: 2 } as const;

@@ -21,10 +21,9 @@ import {
 } from "./batch_loop.ts";
 import { messageOf } from "../errors.ts";
 import { LogRateLimiter } from "../log.ts";
-import { toBindError } from "../runtime/common.ts";
+import { DATAGRAM_BYTES_MAX, toBindError } from "../runtime/common.ts";
 import type { Libc } from "../runtime/mod.ts";
 import {
-  DATAGRAM_BYTES_MAX,
   type DatagramServer,
   newUdpStats,
   type UdpServerOptions,

@@ -14,6 +14,7 @@ import {
   requireFileBytes,
   toBindError,
   toConnectError,
+  WarmWorkers,
   writeAll,
 } from "./common.ts";
 import type {
@@ -29,7 +30,6 @@ import type {
   UdpOptions,
   UdpSocket,
 } from "./types.ts";
-import { WarmWorkers } from "./warm_workers.ts";
 
 /** Of both runtimes, without an import: that would make Deno start its Node.js side at once. */
 declare const process: typeof NodeProcess;

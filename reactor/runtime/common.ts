@@ -1,7 +1,11 @@
-// Core. What the two runtimes share: names of faults, and the systems whose C library is known.
+// Core. What the two runtimes share: names of faults, the systems whose C library is known, and
+// workers that are started before anybody can say what they are for.
 
 import { type Address, formatAddress } from "../address.ts";
 import { BindError, ConnectError, messageOf } from "../errors.ts";
+
+/** Largest payload of a UDP datagram over IPv4: 65,535 minus 20 (IP head) and 8 (UDP head). */
+export const DATAGRAM_BYTES_MAX = 65_507;
 
 /** Tries at writing to a full non-blocking pipe before the text is given up. */
 const WRITE_TRIES_MAX = 10_000;
@@ -100,4 +104,32 @@ export function firstOf<T>(names: readonly string[], open: (name: string) => T):
     }
   }
   throw failure;
+}
+
+/** Workers of a program's own choice that load while its main thread loads. */
+export class WarmWorkers {
+  readonly #spawn: (url: URL) => Worker;
+  readonly #waiting = new Map<string, Worker>();
+
+  constructor(spawn: (url: URL) => Worker) {
+    this.#spawn = spawn;
+  }
+
+  /** Starts a worker that {@linkcode take} will give; at most one waits for each URL. */
+  warm(url: URL): void {
+    if (!this.#waiting.has(url.href)) this.#waiting.set(url.href, this.#spawn(url));
+  }
+
+  /** The worker that waits, or a new one. */
+  take(url: URL): Worker {
+    const worker = this.#waiting.get(url.href);
+    this.#waiting.delete(url.href);
+    return worker ?? this.#spawn(url);
+  }
+
+  /** Ends those that nobody took. */
+  drop(): void {
+    for (const worker of this.#waiting.values()) worker.terminate();
+    this.#waiting.clear();
+  }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { WarmWorkers } from "./warm_workers.ts";
+import { WarmWorkers } from "./common.ts";
 
 test("WarmWorkers gives a warm worker once, a new one else, and ends what nobody took", () => {
   const started: string[] = [];

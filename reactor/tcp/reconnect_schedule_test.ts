@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { reconnectDelayMs } from "./reconnect_schedule.ts";
+import { reconnectDelayMs } from "./tcp_client.ts";
 import { seededRng } from "../time/rng.ts";
 
 /** The largest value the schedule can give, to three digits. */

@@ -6,7 +6,7 @@ import { encodeFrame, writeHead } from "../frame.ts";
 import { silentLogger } from "../log.ts";
 import { ManualClock } from "../time/manual_clock.ts";
 import { MessageRouter } from "../message_router.ts";
-import { reconnectDelayMs } from "./reconnect_schedule.ts";
+import { reconnectDelayMs } from "./tcp_client.ts";
 import { runtime } from "../runtime/mod.ts";
 import { seededRng } from "../time/rng.ts";
 import { systemClock } from "../time/system_clock.ts";

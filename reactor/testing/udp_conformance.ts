@@ -7,13 +7,10 @@ import { until } from "../../tests/support/until.ts";
 import type { Address } from "../address.ts";
 import { BindError } from "../errors.ts";
 import { silentLogger } from "../log.ts";
+import { DATAGRAM_BYTES_MAX } from "../runtime/common.ts";
 import { systemClock } from "../time/system_clock.ts";
 import { UdpClient } from "../udp/udp_client.ts";
-import {
-  DATAGRAM_BYTES_MAX,
-  type DatagramServer,
-  type UdpServerOptions,
-} from "../udp/udp_server.ts";
+import type { DatagramServer, UdpServerOptions } from "../udp/udp_server.ts";
 
 /** A transport under test. */
 export interface UdpTransport {

@@ -5,10 +5,8 @@ import type { Clock } from "../time/clock.ts";
 import { messageOf } from "../errors.ts";
 import { type Logger, LogRateLimiter } from "../log.ts";
 import type { UdpSocket } from "../runtime/mod.ts";
+import { DATAGRAM_BYTES_MAX } from "../runtime/common.ts";
 import { runtime } from "../runtime/mod.ts";
-
-/** Largest payload of a UDP datagram over IPv4: 65,535 minus 20 (IP head) and 8 (UDP head). */
-export const DATAGRAM_BYTES_MAX = 65_507;
 
 /** Options of {@linkcode UdpServer}. */
 export interface UdpServerOptions {
