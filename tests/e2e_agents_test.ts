@@ -20,6 +20,10 @@ const MODULE = [1, 1] as const;
 /** dns writes what it knows every 10 s, on a machine that may be slow. */
 const ROUNDS = { timeoutMs: 90_000, intervalMs: 200 };
 
+function untilSeen(what: string, condition: () => Promise<boolean>): Promise<void> {
+  return until(condition, { ...ROUNDS, what });
+}
+
 interface Fleet {
   readonly bench: ConsoleBench;
   /** By address: of the first, `west`, 10.1.0.1 and of the second, `east`, 10.1.0.2. */
@@ -143,26 +147,20 @@ async function holdsBack(fleet: Fleet): Promise<void> {
   const database = new DatabaseSync(fleet.bench.url.replace("sqlite:", ""));
   database.exec("PRAGMA busy_timeout = 10000; DELETE FROM RouteData");
   database.close();
-  await until(async () => (await listed(fleet)).counts.holding === 2, {
-    ...ROUNDS,
-    what: "both agents to hold the change back",
-  });
+  await untilSeen(
+    "both agents to hold the change back",
+    async () => (await listed(fleet)).counts.holding === 2,
+  );
   const [west] = await agentsByZone(fleet);
   assert.match(String(west?.detail.routesHeldBack), /^1,1: 0 of 5 nodes/);
-  await until(async () => (await firing(fleet, "push_refused")).length === 1, {
-    ...ROUNDS,
-    what: "the alert",
-  });
+  await untilSeen("the alert", async () => (await firing(fleet, "push_refused")).length === 1);
   assert.match((await firing(fleet, "push_refused"))[0], /^2 agents .* hold a changed route back/);
   await fleet.bench.clients.operator.get("POST /modules/1/1/confirm", { body: {} });
-  await until(async () => (await listed(fleet)).counts.holding === 0, {
-    ...ROUNDS,
-    what: "nothing held back",
-  });
-  await until(async () => (await firing(fleet, "push_refused")).length === 0, {
-    ...ROUNDS,
-    what: "the end of the alert",
-  });
+  await untilSeen("nothing held back", async () => (await listed(fleet)).counts.holding === 0);
+  await untilSeen(
+    "the end of the alert",
+    async () => (await firing(fleet, "push_refused")).length === 0,
+  );
 }
 
 /** An agent is killed: it is silent, an alert fires for it alone, until somebody forgets it. */
@@ -173,24 +171,24 @@ async function missesAgent(fleet: Fleet): Promise<void> {
   const forget = `DELETE /agents/${east.address}`;
   assert.equal((await operator.ask(forget)).status, 409, "it is alive");
   await fleet.agents[1].kill9();
-  await until(async () => (await firing(fleet, "agent_silent")).length > 0, {
-    ...ROUNDS,
-    what: "the alert of the agent that was killed",
-  });
+  await untilSeen(
+    "the alert of the agent that was killed",
+    async () => (await firing(fleet, "agent_silent")).length > 0,
+  );
   const [text, ...others] = await firing(fleet, "agent_silent");
   assert.ok(text.startsWith(`agent ${east.address} has been silent for`), text);
   assert.deepEqual(others, []);
-  await until(async () => (await listed(fleet)).counts.silent === 1, {
-    ...ROUNDS,
-    what: "the agent to be listed as silent",
-  });
+  await untilSeen(
+    "the agent to be listed as silent",
+    async () => (await listed(fleet)).counts.silent === 1,
+  );
   assert.equal((await listed(fleet)).agents[0].address, east.address, "worst first");
   assert.equal((await operator.ask(forget)).status, 204);
   assert.deepEqual((await agentsByZone(fleet)).map((agent) => agent?.state), ["ok", undefined]);
-  await until(async () => (await firing(fleet, "agent_silent")).length === 0, {
-    ...ROUNDS,
-    what: "the end of the alert",
-  });
+  await untilSeen(
+    "the end of the alert",
+    async () => (await firing(fleet, "agent_silent")).length === 0,
+  );
 }
 
 test("the console sees every agent, over the death of a dns and of an agent", {

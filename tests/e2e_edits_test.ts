@@ -4,6 +4,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { nextInt, type Rng, seededRng } from "../reactor/time/rng.ts";
 import { openStore, type Store } from "../sql/mod.ts";
 import { agentFlags, hostKey, hostKeys, nodeOf } from "./support/fleet.ts";
 import { noTestDatabaseReason, runAdmin, withTestDatabase } from "./support/mariadb.ts";
@@ -29,31 +30,22 @@ const DEADLOCK_TRIES_MAX = 10;
 /** Longest time from the last edit until everybody has it; every full read is 1 s apart here. */
 const SETTLE_TIMEOUT_MS = 15_000;
 
-/** Numbers that look random and are the same for the same seed. */
-function scrambler(seed: number): (bound: number) => number {
-  let state = seed >>> 0;
-  return (bound) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return (state >>> 8) % bound;
-  };
-}
-
 /** The edits that writers make: by our store, by hand with all three statements, and by hand without. */
 class Writers {
   readonly #store: Store;
   readonly #url: string;
-  readonly #next: (bound: number) => number;
+  readonly #rng: Rng;
 
   constructor(store: Store, url: string, seed: number) {
     this.#store = store;
     this.#url = url;
-    this.#next = scrambler(seed);
+    this.#rng = seededRng(seed);
   }
 
   async edit(): Promise<void> {
-    const [modId, cmdId] = MODULES[this.#next(MODULES.length)];
-    const [otherMod, otherCmd] = MODULES[this.#next(MODULES.length)];
-    const { ip, port } = nodeOf(this.#next(6));
+    const [modId, cmdId] = MODULES[nextInt(this.#rng, MODULES.length)];
+    const [otherMod, otherCmd] = MODULES[nextInt(this.#rng, MODULES.length)];
+    const { ip, port } = nodeOf(nextInt(this.#rng, 6));
     const row =
       `modid = ${modId} AND cmdid = ${cmdId} AND serverip = ${ip} AND serverport = ${port}`;
     const insert = `INSERT INTO RouteData(modid, cmdid, serverip, serverport)
@@ -75,7 +67,7 @@ class Writers {
       // What a dns of the original does after it has read the changes.
       () => this.#run(["DELETE FROM RouteChange"]),
     ];
-    await kinds[this.#next(kinds.length)]();
+    await kinds[nextInt(this.#rng, kinds.length)]();
   }
 
   async #run(statements: readonly string[]): Promise<void> {

@@ -52,6 +52,12 @@ class Refusal extends Error {
   }
 }
 
+/** What was looked for, unless it is not there. */
+function found<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new Refusal("not-found", `There is no such ${what}`);
+  return value;
+}
+
 /** A running server; faults of the contract are kept for the test to look at. */
 export interface FixtureServer {
   readonly url: string;
@@ -82,11 +88,7 @@ interface Handlers {
 
 function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
   const now = (): number => Date.now();
-  const moduleOf = ({ params }: Request) => {
-    const module = world.find(params.modId, params.cmdId);
-    if (module === undefined) throw new Refusal("not-found", "There is no such module");
-    return module;
-  };
+  const moduleOf = ({ params }: Request) => found(world.find(params.modId, params.cmdId), "module");
   const checkMatch = (request: Request): void => {
     const module = world.find(request.params.modId, request.params.cmdId);
     if (request.ifMatch === undefined || module === undefined) return;
@@ -119,26 +121,14 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
   const back = <Row extends { id: number }>(rows: readonly Row[], { query }: Request): Row[] =>
     rows.filter(({ id }) => query.before === undefined || id < Number(query.before))
       .slice(0, Number(query.limit ?? 100));
-  const changeOf = ({ params }: Request) => {
-    const change = world.changes.find(({ id }) => id === Number(params.id));
-    if (change === undefined) throw new Refusal("not-found", "There is no such change");
-    return change;
-  };
-  const ruleOf = (request: Request) => {
-    const at = world.rules.findIndex(({ id }) => id === Number(request.params.id));
-    if (at < 0) throw new Refusal("not-found", "There is no such rule");
-    return at;
-  };
-  const remove = <Row extends { id: number }>(rows: Row[], { params }: Request): void => {
-    const at = rows.findIndex(({ id }) => id === Number(params.id));
-    if (at < 0) throw new Refusal("not-found", "It does not exist");
-    rows.splice(at, 1);
-  };
-  const userOf = ({ params }: Request) => {
-    const user = world.users.find(({ name }) => name === params.name);
-    if (user === undefined) throw new Refusal("not-found", "There is no such user");
-    return user;
-  };
+  const changeOf = ({ params }: Request) =>
+    found(world.changes.find(({ id }) => id === Number(params.id)), "change");
+  const rowOf = <Row extends { id: number }>(rows: readonly Row[], { params }: Request): number =>
+    rows.indexOf(found(rows.find(({ id }) => id === Number(params.id)), "row"));
+  const remove = <Row extends { id: number }>(rows: Row[], request: Request): void =>
+    void rows.splice(rowOf(rows, request), 1);
+  const userOf = ({ params }: Request) =>
+    found(world.users.find(({ name }) => name === params.name), "user");
   const importEdits = (body: { text: string; format: string }) => {
     const rows = body.format === "json"
       ? JSON.parse(body.text) as Record<string, string>[]
@@ -357,10 +347,10 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
       return rule;
     },
     putRule: (request) => {
-      const at = ruleOf(request);
+      const at = rowOf(world.rules, request);
       return world.rules[at] = { id: world.rules[at].id, ...request.body };
     },
-    deleteRule: (request) => void world.rules.splice(ruleOf(request), 1),
+    deleteRule: (request) => remove(world.rules, request),
     listSilences: () => ({ silences: world.silences }),
     addSilence: ({ body: { minutes, ...body }, who }) => {
       const silence = {
@@ -487,9 +477,7 @@ export async function startFixtureServer(scene: Scene): Promise<FixtureServer> {
       module: "getModule",
       alerts: "listAlerts",
     };
-    if (view === "module" && world.find(Number(query.modId), Number(query.cmdId)) === undefined) {
-      throw new Refusal("not-found", "There is no such module");
-    }
+    if (view === "module") found(world.find(Number(query.modId), Number(query.cmdId)), "module");
     response.writeHead(200, {
       "Content-Type": "text/event-stream",
       "Cache-Control": "no-store",
@@ -523,11 +511,10 @@ export async function startFixtureServer(scene: Scene): Promise<FixtureServer> {
     response: ServerResponse,
     url: URL,
   ): Promise<void> => {
-    const found = ROUTES.find(({ route, pattern }) =>
+    const called = ROUTES.find(({ route, pattern }) =>
       route.method === request.method && pattern.test(url.pathname)
     );
-    if (found === undefined) throw new Refusal("not-found", "There is no such route");
-    const { name, route, pattern } = found;
+    const { name, route, pattern } = found(called, "route");
     if (hang.has(name)) return;
     const kind = refuse.get(name);
     if (kind !== undefined) throw new Refusal(kind, `${name} is refused on purpose`);

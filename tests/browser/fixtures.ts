@@ -75,6 +75,12 @@ const OUT: Partial<Node> = {
   overloadCallerCount: 6,
 };
 const PARTLY: Partial<Node> = { health: "partial", errorShare: 0.07, overloadCallerCount: 2 };
+const IDLE: Partial<Node> = {
+  health: "idle",
+  callsPerSecond: 0,
+  reportedAtMs: null,
+  sparkline: [],
+};
 const DRAINED: Partial<Node> = { state: "drain", callsPerSecond: 0, health: "idle", sparkline: [] };
 
 function seedModules(scene: Scene, nowMs: number): Module[] {
@@ -103,19 +109,13 @@ function seedModules(scene: Scene, nowMs: number): Module[] {
       (_, index) => nodeOf(index, nowMs, special[index] ?? {}),
     ),
   });
-  const idle: Partial<Node> = {
-    health: "idle",
-    callsPerSecond: 0,
-    reportedAtMs: null,
-    sparkline: [],
-  };
   const modules = [
     make(1, 1, LONG_NAME, 8, { 2: OUT, 5: PARTLY, 6: DRAINED, 7: { weight: 300 } }),
     make(1, 2, "payments-refund", 4),
     make(2, 1, "search", 12),
     make(2, 2, "", 3),
     make(3, 1, "thumbnails", 2, { 0: OUT, 1: OUT }),
-    make(4_294_967_295, 4_294_967_295, "legacy", 2, { 0: idle, 1: idle }),
+    make(4_294_967_295, 4_294_967_295, "legacy", 2, { 0: IDLE, 1: IDLE }),
     make(7, 7, "planned", 0),
   ];
   if (scene === "crowded") {
@@ -621,15 +621,7 @@ export class FixtureWorld {
     const at = module.nodes.findIndex((node) => node.ip === ip && node.port === port);
     if (after === null) module.nodes.splice(at, 1);
     else if (before === null) {
-      module.nodes.push(nodeOf(0, nowMs, {
-        ip,
-        port,
-        ...after,
-        health: "idle",
-        callsPerSecond: 0,
-        reportedAtMs: null,
-        sparkline: [],
-      }));
+      module.nodes.push(nodeOf(0, nowMs, { ip, port, ...after, ...IDLE }));
     } else module.nodes[at] = { ...module.nodes[at], ...after };
   }
 

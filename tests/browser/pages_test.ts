@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Browser, skipReason } from "./chromium.ts";
 import { type FixtureServer, ONE_TIME, PASSWORD, startFixtureServer } from "./fixture_server.ts";
-import { LONG_NAME } from "./fixtures.ts";
+import { LONG_NAME, type Scene } from "./fixtures.ts";
 
 const skip = skipReason();
 
@@ -108,6 +108,21 @@ function finish(server: FixtureServer, where: string): void {
   assert.deepEqual(server.faults, [], `${where}: answers of the fixtures broke the contract`);
 }
 
+/** A test of the pages of one server, logged in, that ends without a complaint. */
+function pageTest(
+  title: string,
+  scene: Scene,
+  run: (page: Browser["page"]) => Promise<void>,
+  user?: string,
+): void {
+  test(title, { skip }, async () => {
+    const server = { usual, crowded, empty }[scene];
+    await begin(server, user);
+    await run(browser.page);
+    finish(server, title);
+  });
+}
+
 test(
   "login: a wrong password is said, a one-time password leads to a new one",
   { skip },
@@ -165,12 +180,10 @@ for (const look of LOOKS) {
   }
 }
 
-test(
+pageTest(
   "500 nodes and 300 modules with long names: readable, nothing too wide",
-  { skip },
-  async () => {
-    await begin(crowded);
-    const { page } = browser;
+  "crowded",
+  async (page) => {
     await visit("/modules/9/9");
     assert.equal(await page.locator("table.nodes tbody tr").count(), 500);
     await browser.checkWidth("500 nodes");
@@ -202,13 +215,10 @@ test(
     await visit("/modules/9/9");
     await browser.checkWidth("500 nodes on a phone");
     await browser.screenshot("crowded_nodes_phone", true);
-    finish(crowded, "crowded");
   },
 );
 
-test("with nothing in it, every page says what to do", { skip }, async () => {
-  await begin(empty);
-  const { page } = browser;
+pageTest("with nothing in it, every page says what to do", "empty", async (page) => {
   for (const [name, path] of PAGES.filter(([, path]) => !path.startsWith("/modules/"))) {
     if (path === "/changes/3") continue;
     await visit(path);
@@ -230,15 +240,12 @@ test("with nothing in it, every page says what to do", { skip }, async () => {
   await page.getByRole("button", { name: "Add module" }).last().click();
   await page.getByRole("heading", { level: 1, name: LONG_NAME }).waitFor();
   await page.getByText("10.9.8.7:7000").first().waitFor();
-  finish(empty, "empty");
 });
 
-test(
+pageTest(
   "keyboard alone: search, open a module, drain a node, and see it drained",
-  { skip },
-  async () => {
-    await begin(usual);
-    const { page } = browser;
+  "usual",
+  async (page) => {
     await page.keyboard.press("/");
     await page.getByRole("combobox").waitFor();
     await page.keyboard.type("search");
@@ -273,41 +280,39 @@ test(
     await browser.screenshot("keys", true);
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
-    finish(usual, "keyboard");
   },
 );
 
-test("two editors: the later one is told what changed, and may go on", { skip }, async () => {
-  await begin(usual);
-  const { page } = browser;
-  await visit("/modules/1/2");
-  await page.getByRole("button", { name: "Edit 10.20.4.1:7000" }).click();
-  await page.getByLabel("Weight").fill("70");
-  usual.world.apply(
-    [{ op: "set", modId: 1, cmdId: 2, ip: "10.20.4.1", port: 7000, weight: 20 }],
-    "olga",
-    "",
-    Date.now(),
-  );
-  browser.expected.push(/412/);
-  await page.getByRole("button", { name: "Preview" }).click();
-  await page.getByRole("button", { name: "Change node" }).click();
-  await page.getByText("Somebody else changed this meanwhile").waitFor();
-  await page.getByRole("dialog").locator("del", { hasText: "20" }).waitFor();
-  await browser.screenshot("dialog_conflict", true);
-  await browser.checkAccess("conflict");
-  await page.getByRole("button", { name: "Change node" }).click();
-  await page.getByRole("dialog").waitFor({ state: "detached" });
-  assert.equal(usual.world.find(1, 2)?.nodes[0].weight, 70);
-  finish(usual, "conflict");
-});
+pageTest(
+  "two editors: the later one is told what changed, and may go on",
+  "usual",
+  async (page) => {
+    await visit("/modules/1/2");
+    await page.getByRole("button", { name: "Edit 10.20.4.1:7000" }).click();
+    await page.getByLabel("Weight").fill("70");
+    usual.world.apply(
+      [{ op: "set", modId: 1, cmdId: 2, ip: "10.20.4.1", port: 7000, weight: 20 }],
+      "olga",
+      "",
+      Date.now(),
+    );
+    browser.expected.push(/412/);
+    await page.getByRole("button", { name: "Preview" }).click();
+    await page.getByRole("button", { name: "Change node" }).click();
+    await page.getByText("Somebody else changed this meanwhile").waitFor();
+    await page.getByRole("dialog").locator("del", { hasText: "20" }).waitFor();
+    await browser.screenshot("dialog_conflict", true);
+    await browser.checkAccess("conflict");
+    await page.getByRole("button", { name: "Change node" }).click();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    assert.equal(usual.world.find(1, 2)?.nodes[0].weight, 70);
+  },
+);
 
-test(
+pageTest(
   "policy, roll-back, rule, webhook, user, token and import, each by its form",
-  { skip },
-  async () => {
-    await begin(usual);
-    const { page } = browser;
+  "usual",
+  async (page) => {
     const dialog = page.getByRole("dialog");
     await visit("/modules/2/1");
     await page.keyboard.press("e");
@@ -368,16 +373,13 @@ test(
     await dialog.getByRole("button", { name: "Import" }).click();
     await dialog.waitFor({ state: "detached" });
     assert.equal(usual.world.find(8, 1)?.nodes.length, 1);
-    finish(usual, "forms");
   },
 );
 
-test(
+pageTest(
   "explain: what the agent says, and a change that it holds back is said to be meant",
-  { skip },
-  async () => {
-    await begin(usual);
-    const { page } = browser;
+  "usual",
+  async (page) => {
     const dialog = page.getByRole("dialog");
     const agent = page.getByRole("region", { name: "What the agent of this host says" });
     await visit("/modules/1/1?tab=explain");
@@ -419,16 +421,13 @@ test(
     await page.getByRole("button", { name: "The route is meant" }).click();
     await dialog.getByRole("button", { name: "Cancel" }).click();
     await dialog.waitFor({ state: "detached" });
-    finish(usual, "explain");
   },
 );
 
-test(
+pageTest(
   "agents: by state, what they hold back, and one that is gone is forgotten",
-  { skip },
-  async () => {
-    await begin(usual);
-    const { page } = browser;
+  "usual",
+  async (page) => {
     usual.world.heldBack = "2,1: 2 of 12 nodes, 42 s; 66,6: 0 of 3 nodes, 9 s";
     await visit("/agents");
     const table = page.getByRole("table", { name: "Agents" });
@@ -452,13 +451,10 @@ test(
     assert.equal(await page.getByRole("button", { name: /^Forget/ }).count(), 0);
     usual.world.heldBack = "";
     usual.world.forgotten.clear();
-    finish(usual, "agents");
   },
 );
 
-test("roles: a viewer sees no button that changes anything", { skip }, async () => {
-  await begin(usual, "vera");
-  const { page } = browser;
+pageTest("roles: a viewer sees no button that changes anything", "usual", async (page) => {
   await visit("/modules/1/1");
   await page.getByText("10.20.4.1:7000").first().waitFor();
   assert.equal(await page.getByRole("button", { name: /Drain|Add nodes|Remove|Edit/ }).count(), 0);
@@ -474,15 +470,12 @@ test("roles: a viewer sees no button that changes anything", { skip }, async () 
   await visit("/users");
   await page.getByText("There is no such page").waitFor();
   await browser.screenshot("viewer_module");
-  finish(usual, "roles");
-});
+}, "vera");
 
-test(
+pageTest(
   "live: a node that fails turns red, and a lost server is said and found again",
-  { skip },
-  async () => {
-    await begin(usual);
-    const { page } = browser;
+  "usual",
+  async (page) => {
     await visit("/modules/2/2");
     await page.locator(".fresh.live").waitFor();
     usual.world.setNode(2, 2, 0, { health: "overload", errorShare: 0.9, overloadCallerCount: 6 });
@@ -502,36 +495,34 @@ test(
     await page.getByText("You see what was known").waitFor();
     await browser.screenshot("database_away");
     usual.world.isStale = false;
-    finish(usual, "live");
   },
 );
 
-test("errors: what is refused is said with a way on; a missing module too", { skip }, async () => {
-  await begin(usual);
-  const { page } = browser;
-  browser.expected.push(/404|500/);
-  usual.refuse.set("listChanges", "internal");
-  await visit("/changes");
-  await page.getByText("Fault of the console").waitFor();
-  await browser.screenshot("error", true);
-  usual.refuse.clear();
-  await page.getByRole("button", { name: "Try again" }).click();
-  await page.getByText("“slow disk”").waitFor();
-  await visit("/modules/404/404");
-  await page.getByText("There is no such module").waitFor();
-  await browser.screenshot("module_missing", true);
-  usual.hang.add("getChange");
-  await page.evaluate(() => history.pushState(null, "", "/changes/1"));
-  await page.reload();
-  await page.getByText("Loading").first().waitFor({ state: "attached" });
-  await browser.screenshot("loading", true);
-  usual.hang.clear();
-  finish(usual, "errors");
-});
+pageTest(
+  "errors: what is refused is said with a way on; a missing module too",
+  "usual",
+  async (page) => {
+    browser.expected.push(/404|500/);
+    usual.refuse.set("listChanges", "internal");
+    await visit("/changes");
+    await page.getByText("Fault of the console").waitFor();
+    await browser.screenshot("error", true);
+    usual.refuse.clear();
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByText("“slow disk”").waitFor();
+    await visit("/modules/404/404");
+    await page.getByText("There is no such module").waitFor();
+    await browser.screenshot("module_missing", true);
+    usual.hang.add("getChange");
+    await page.evaluate(() => history.pushState(null, "", "/changes/1"));
+    await page.reload();
+    await page.getByText("Loading").first().waitFor({ state: "attached" });
+    await browser.screenshot("loading", true);
+    usual.hang.clear();
+  },
+);
 
-test("charts: a drag zooms in, a double click goes back", { skip }, async () => {
-  await begin(usual);
-  const { page } = browser;
+pageTest("charts: a drag zooms in, a double click goes back", "usual", async (page) => {
   await visit("/history?range=24h&by=module");
   const plot = page.locator(".u-over").first();
   await plot.waitFor();
@@ -549,15 +540,12 @@ test("charts: a drag zooms in, a double click goes back", { skip }, async () => 
   await page.waitForFunction(() => !location.search.includes("from="));
   await page.getByRole("button", { name: "30 d" }).click();
   await page.waitForFunction(() => location.search.includes("range=30d"));
-  finish(usual, "charts");
 });
 
-test(
+pageTest(
   "charts: latency is drawn where callers tell times, and says so where not",
-  { skip },
-  async () => {
-    await begin(usual);
-    const { page } = browser;
+  "usual",
+  async (page) => {
     const canvases = page.locator(".chart .canvas canvas");
     await visit("/history?by=caller");
     await settle();
@@ -570,7 +558,6 @@ test(
     await visit("/modules/4294967295/4294967295?tab=history");
     await page.getByText("not known in this range").waitFor();
     assert.equal(await canvases.count(), 3);
-    finish(usual, "latency");
   },
 );
 
