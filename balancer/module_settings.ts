@@ -18,9 +18,6 @@ export type ModuleMode = "normal" | AllOverloadMode;
 /** How a node that is out comes back. */
 export const RECOVERY_MODES = ["lars", "staged"] as const;
 
-/** One of {@linkcode RECOVERY_MODES}. */
-export type RecoveryMode = (typeof RECOVERY_MODES)[number];
-
 /** Most zones that one module may name. */
 export const ZONES_MAX = 64;
 

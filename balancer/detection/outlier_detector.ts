@@ -40,7 +40,7 @@ export function failureWeight(timecostMs: number): number {
 }
 
 /** Counts a call that went well. */
-export function countSuccess(host: Host): void {
+function countSuccess(host: Host): void {
   host.vsucc++;
   host.rsucc++;
   host.succTotal++;
@@ -52,7 +52,7 @@ export function countSuccess(host: Host): void {
  * Counts a call that failed: `weight` times in verr, `run` times in the run of failures, once in
  * what is reported.
  */
-export function countFailure(host: Host, weight: number, run = 1): void {
+function countFailure(host: Host, weight: number, run = 1): void {
   host.verr += weight;
   host.rerr++;
   host.errTotal++;
@@ -71,7 +71,7 @@ export function countTime(host: Host, timecostMs: number): void {
  * Counts many calls at once, as if each had been counted alone, in an order that ends with the
  * streak the batch tells. Each failure counts `times` times in what decides.
  */
-export function countCalls(host: Host, calls: CallCounts, times = 1): void {
+function countCalls(host: Host, calls: CallCounts, times = 1): void {
   const { succ, err, errWeight, continSucc, continErr, timed, timeMs } = calls;
   host.vsucc += succ;
   host.rsucc += succ;
@@ -123,7 +123,7 @@ function rateText(part: number, whole: number): string {
 }
 
 /** Idle node, after a failure: too large a share of the (virtual) calls failed. */
-export function errorRateRule(host: Host, settings: BalanceSettings): string | undefined {
+function errorRateRule(host: Host, settings: BalanceSettings): string | undefined {
   const all = host.vsucc + host.verr;
   if (!(host.verr / all > settings.errRate)) return undefined;
   return `${host.rerr} of ${host.rsucc + host.rerr} calls failed, ` +
@@ -131,13 +131,13 @@ export function errorRateRule(host: Host, settings: BalanceSettings): string | u
 }
 
 /** Idle node, after a failure: too many failures in a row. */
-export function errorRunRule(host: Host, settings: BalanceSettings): string | undefined {
+function errorRunRule(host: Host, settings: BalanceSettings): string | undefined {
   if (host.continErr < settings.continErrLimit) return undefined;
   return `${host.continErr} calls failed in a row, limit ${settings.continErrLimit}`;
 }
 
 /** Overload node, after a success: a large enough share of the (virtual) calls went well. */
-export function successRateRule(host: Host, settings: BalanceSettings): string | undefined {
+function successRateRule(host: Host, settings: BalanceSettings): string | undefined {
   const all = host.vsucc + host.verr;
   if (!(host.vsucc / all > settings.succRate)) return undefined;
   return `${host.rsucc} of ${host.rsucc + host.rerr} probes went well, ` +
@@ -145,13 +145,13 @@ export function successRateRule(host: Host, settings: BalanceSettings): string |
 }
 
 /** Overload node, after a success: enough successes in a row. */
-export function successRunRule(host: Host, settings: BalanceSettings): string | undefined {
+function successRunRule(host: Host, settings: BalanceSettings): string | undefined {
   if (host.continSucc < settings.continSuccLimit) return undefined;
   return `${host.continSucc} calls went well in a row, limit ${settings.continSuccLimit}`;
 }
 
 /** Why an overload node that has just succeeded should become idle, or undefined. */
-export function reasonToIdle(host: Host, settings: BalanceSettings): string | undefined {
+function reasonToIdle(host: Host, settings: BalanceSettings): string | undefined {
   return successRateRule(host, settings) ?? successRunRule(host, settings);
 }
 
@@ -183,7 +183,7 @@ export function smallWindowCallsMax(settings: BalanceSettings): number {
  *
  * @returns why the node should become overload, or undefined.
  */
-export function judgeWindow(host: Host, settings: BalanceSettings): string | undefined {
+function judgeWindow(host: Host, settings: BalanceSettings): string | undefined {
   const calls = host.rsucc + host.rerr;
   if (calls === 0) return undefined;
   if (!(host.rerr / calls >= settings.windowErrRate)) {

@@ -85,7 +85,10 @@ function change(
   else turnIdle(module, host, atMs);
   host.stats?.evidence.clear();
   enforce(module, host, atMs);
-  if (!overload && wasOut) startReturn(module, host, atMs);
+  // It is in use again, and well.
+  if (!overload && wasOut && module.isStaged && module.mode !== "open") {
+    startRamp(module, host, module.policy.settings.rampMs, atMs);
+  }
   module.markDirty(host);
   tell(module, host, overload, reason, atMs);
 }
@@ -203,7 +206,7 @@ export function updateMode(module: ModuleState, atMs: number): boolean {
 }
 
 /** The node gets nothing for a while: longer each time it goes out. */
-export function rest({ context, policy }: ModuleState, host: Host, atMs: number): void {
+function rest({ context, policy }: ModuleState, host: Host, atMs: number): void {
   const { stats } = host;
   if (stats === undefined) return;
   const { settings } = policy;
@@ -219,14 +222,14 @@ export function rest({ context, policy }: ModuleState, host: Host, atMs: number)
 }
 
 /** A probe failed: the node rests again. */
-export function restAgain(module: ModuleState, host: Host, atMs: number): void {
+function restAgain(module: ModuleState, host: Host, atMs: number): void {
   rest(module, host, atMs);
   module.memory.decisions.add(atMs, host, "resting", "a probe failed");
   module.place(host);
 }
 
 /** The node has rested: from now on it gets probes. */
-export function endRest(module: ModuleState, host: Host, atMs: number): void {
+function endRest(module: ModuleState, host: Host, atMs: number): void {
   host.dueMs = Infinity;
   module.context.active.remove(host);
   if (host.stats !== undefined) host.stats.resting = false;
@@ -237,19 +240,13 @@ export function endRest(module: ModuleState, host: Host, atMs: number): void {
 }
 
 /** While all were in use some went well but not often enough: they need not rest first. */
-export function letWellOnesProbe({ memory, context }: ModuleState): void {
+function letWellOnesProbe({ memory, context }: ModuleState): void {
   for (const host of memory.judged) {
     if (host.stats === undefined || host.continSucc === 0 || !host.stats.resting) continue;
     host.stats.resting = false;
     host.dueMs = Infinity;
     context.active.remove(host);
   }
-}
-
-/** The node is in use again, and well. */
-export function startReturn(module: ModuleState, host: Host, atMs: number): void {
-  if (!module.isStaged || module.mode === "open") return;
-  startRamp(module, host, module.policy.settings.rampMs, atMs);
 }
 
 /** From now on the share of the node grows to the whole of it, over `rampMs` and some jitter. */

@@ -4,11 +4,10 @@ import { type Host, HostList, type HostPool } from "../host.ts";
 import type { ModulePolicy } from "../module_policy.ts";
 import { ZONES_MAX } from "../module_settings.ts";
 import { Dice, DICE_LIMIT } from "./dice.ts";
-import { sharesByWeight } from "./expected_shares.ts";
+import { planZones, sharesByWeight, steadied } from "./zone_plan.ts";
 import { tableKeyOf } from "./murmur3.ts";
 import { createPickPolicy } from "./pick_policies.ts";
 import { NO_KEY, type PickPolicy } from "./pick_policy.ts";
-import { planZones, steadied } from "./zone_plan.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
 
 /** All usable nodes of a module, or those of one of its zones. */

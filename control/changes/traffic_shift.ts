@@ -1,6 +1,6 @@
 // Core. Whose calls go elsewhere when routes change, judged by weights.
 
-import { expectedShares } from "../../balancer/picking/expected_shares.ts";
+import { expectedShares } from "../../balancer/picking/zone_plan.ts";
 import { addressText } from "../../model/node.ts";
 import type { StoredModule } from "../../sql/console/console_store.ts";
 import type { TrafficShift } from "../schemas.ts";
