@@ -39,8 +39,10 @@ export interface RouteSource<F> {
   /**
    * The module as it is now, encoded once for all; undefined: not known yet. Whoever changes it, or
    * comes to know it, calls {@linkcode Publisher.publish}.
+   *
+   * @param key The module's `moduleId`, for a source that looks it up.
    */
-  frames(modId: number, cmdId: number): F | undefined;
+  frames(modId: number, cmdId: number, key: ModuleId): F | undefined;
   /** Somebody waits for a module that is not known yet. */
   want?(modId: number, cmdId: number): void;
   /** Nobody needs these modules any more. */
@@ -57,8 +59,8 @@ export class RemoteSource<F> implements RouteSource<F> {
     this.#ask = ask;
   }
 
-  frames(modId: number, cmdId: number): F | undefined {
-    return this.#frames.get(moduleId(modId, cmdId));
+  frames(_modId: number, _cmdId: number, key: ModuleId): F | undefined {
+    return this.#frames.get(key);
   }
 
   want(modId: number, cmdId: number): void {
@@ -178,7 +180,7 @@ export class Publisher<P, F> {
     const key = moduleId(modId, cmdId);
     const result = this.#add(peer, key);
     if (result === "refused") return result;
-    const frames = this.#source.frames(modId, cmdId);
+    const frames = this.#source.frames(modId, cmdId, key);
     if (frames === undefined) {
       this.#mark(peer, key);
       this.#want(key, modId, cmdId);
@@ -192,13 +194,13 @@ export class Publisher<P, F> {
   /** As {@linkcode subscribe}, but a peer that is refused is answered once. */
   request(peer: P, modId: number, cmdId: number): void {
     if (this.subscribe(peer, modId, cmdId) !== "refused") return;
-    const frames = this.#source.frames(modId, cmdId);
+    const key = moduleId(modId, cmdId);
+    const frames = this.#source.frames(modId, cmdId, key);
     if (frames !== undefined) {
       this.#counts.answered++;
       this.#port.send(peer, frames, modId, cmdId);
       return;
     }
-    const key = moduleId(modId, cmdId);
     if (this.#wait(peer, key)) this.#want(key, modId, cmdId);
     else this.#counts.dropped++;
   }
@@ -230,7 +232,7 @@ export class Publisher<P, F> {
     const peers = this.#subscribersOf(key);
     const waiting = this.#waitingByKey.get(key);
     if (peers.size === 0 && waiting === undefined) return;
-    const frames = this.#source.frames(modId, cmdId);
+    const frames = this.#source.frames(modId, cmdId, key);
     if (frames === undefined) return;
     const first = this.#unknown.delete(key);
     this.#counts[first ? "answered" : "pushed"] += peers.size;
@@ -258,7 +260,7 @@ export class Publisher<P, F> {
     for (const key of marked) {
       if (this.#port.isBusy?.(peer)) return;
       const { modId, cmdId } = moduleOf(key);
-      const frames = this.#source.frames(modId, cmdId);
+      const frames = this.#source.frames(modId, cmdId, key);
       if (frames === undefined) continue;
       marked.delete(key);
       this.#port.send(peer, frames, modId, cmdId);

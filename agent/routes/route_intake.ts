@@ -67,7 +67,7 @@ export class RouteIntake {
       if (!send({ type: "route", shard, route })) this.registry.missed(modId, cmdId, shard);
     }
     for (const shard of delivery.confirm) send({ type: "confirm", shard, modId, cmdId });
-    if (delivery.changed) this.#setHealth(route);
+    if (delivery.changed) this.#setHealth(route, known);
     onRoute(modId, cmdId, delivery.changed);
   }
 
@@ -80,8 +80,11 @@ export class RouteIntake {
     return route;
   }
 
-  #setHealth(route: PackedRoute): void {
-    this.#options.onHealthCheck(route, readHealthCheck(route.parsedPolicy?.healthCheck));
+  /** Tells of modules that are checked, or were until now; few are. */
+  #setHealth(route: PackedRoute, before?: PackedRoute): void {
+    const check = route.parsedPolicy?.healthCheck;
+    if (check === undefined && before?.parsedPolicy?.healthCheck === undefined) return;
+    this.#options.onHealthCheck(route, readHealthCheck(check));
   }
 
   /**
