@@ -13,6 +13,7 @@ import {
 import type { SettingsOf } from "../daemon/settings/settings.ts";
 import type { SessionServerInit } from "../session/session_server.ts";
 import { formatAddress } from "../reactor/address.ts";
+import { messageOf } from "../reactor/errors.ts";
 import { LOOP_STOP_MS } from "../reactor/loops/loop_pool.ts";
 import type { ServiceInstance, Store } from "../sql/store.ts";
 import { HEARTBEAT_STOP_MS, InstanceHeartbeat } from "./instance_heartbeat.ts";
@@ -66,7 +67,13 @@ export abstract class StoreService<Settings> {
   async stop(): Promise<void> {
     const { clock, log } = this.context;
     for (const { limitMs, stops } of this.#steps.splice(0).reverse()) {
-      const step = Promise.all(stops.map(async (stop) => await stop()));
+      const step = Promise.all(stops.map(async (stop) => {
+        try {
+          await stop();
+        } catch (error) {
+          log.warn("Part of the service failed to stop", { error: messageOf(error) });
+        }
+      }));
       if (!await endsWithin(clock, limitMs, step)) {
         log.debug("Part of the service did not stop in time", { limitMs });
       }
