@@ -432,7 +432,7 @@ test("a dns that goes away is replaced by the next one within a second", () =>
     });
     const one = await caller(running, 1, 1);
     assert.deepEqual((await untilServed(one, 1, 1)).host, node(1));
-    await until(() => running.stats().dnsExtended === 1, { what: "greeting" });
+    await until(() => running.stats().dnsExtended === 1, { what: "handshake" });
     // Connections that lived less than a second are not followed at once by the next.
     const settledMs = systemClock.nowMs();
     await until(() => systemClock.nowMs() - settledMs > 1100, { what: "a second" });

@@ -1,7 +1,7 @@
 // Core. Tables of configuration keys: one declaration gives parsing, ranges, flags, help and docs.
 
 import type { Address } from "../../reactor/address.ts";
-import { formatAddress, parseAddress } from "../../reactor/address.ts";
+import { parseAddress } from "../../reactor/address.ts";
 import type { ConfigFile } from "../../reactor/config_file.ts";
 import { ConfigError } from "../../reactor/errors.ts";
 
@@ -392,9 +392,4 @@ export function describeSettings(table: SettingsTable): SettingRow[] {
       doc: key === one.key ? one.doc : `Port for entries of ${one.key} that name none.`,
     }))
   );
-}
-
-/** Text of a list of addresses, for logs. */
-export function formatAddresses(addresses: readonly Address[]): string {
-  return addresses.map(formatAddress).join(", ");
 }
