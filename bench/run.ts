@@ -1,6 +1,6 @@
 // Shell. `deno task bench`: runs every benchmark on this machine, prints one table and draws it.
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
@@ -36,6 +36,13 @@ function address(text: string): Address {
   }
 }
 
+/** Folder of `--against`, whole. */
+function checkout(text: string): string {
+  const folder = resolve(text);
+  if (existsSync(join(folder, "agent/main.ts"))) return folder;
+  throw new InvalidArgumentError(`It must be a checkout of this project: ${folder} is none`);
+}
+
 function parseOptions(argv: readonly string[]): Options {
   const command = new Command("deno task bench")
     .description(
@@ -55,6 +62,7 @@ function parseOptions(argv: readonly string[]): Options {
     .option(
       "--against <DIR>",
       "another checkout of this project: measured in turn, with a row of the change for each row",
+      checkout,
     )
     .option("--peer-agent <HOST:PORT>", "an agent that knows modules (1, 1) to (1000, 1)", address)
     .option("--peer-dns <HOST:PORT>", "a dns", address)
@@ -119,7 +127,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const bench = new Bench({
     smoke,
     only,
-    ...(against === undefined ? {} : { against: resolve(against) }),
+    against,
     peers: { agent: peerAgent, dns: peerDns, reporter: peerReporter, echo: peerEcho },
     say: (text) => runtime.writeStderr(`${text}\n`),
   });
