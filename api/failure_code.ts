@@ -2,6 +2,7 @@
 
 import { ReportCode } from "../balancer/detection/call_outcome.ts";
 import { TimeoutError } from "../reactor/errors.ts";
+import { StatusError } from "./status.ts";
 
 /** Errors in a chain of causes that are looked at. */
 const CAUSES_MAX = 8;
@@ -45,6 +46,7 @@ const NUMBERS: ReadonlyMap<string, number> = new Map([
 
 function codeOf(error: Error & { readonly code?: unknown }): number | undefined {
   if (error instanceof TimeoutError) return ReportCode.Timeout;
+  if (error instanceof StatusError) return error.status;
   const known = typeof error.code === "string" ? CODES.get(error.code) : undefined;
   const [, number = ""] = TEXT_NUMBER.exec(error.message) ?? [];
   return known ?? NAMES.get(error.name) ?? NUMBERS.get(number);
@@ -52,7 +54,7 @@ function codeOf(error: Error & { readonly code?: unknown }): number | undefined 
 
 /**
  * The return code that says what kind of failure an error is: a refused or lost connection, a time
- * that was over, or another one. Errors of the system and of `fetch` are known, in Deno, Bun and
+ * that was over, a status of HTTP, or another one. Errors of the system and of `fetch` are known, in Deno, Bun and
  * Node, also as the cause of another error; everything else is `ReportCode.Other`.
  */
 export function failureCodeOf(error: unknown): number {

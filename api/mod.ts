@@ -24,6 +24,7 @@ export type {
   RetryOptions,
 } from "./options.ts";
 export { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";
+export { checkStatus, isNodeFailure, type StatusAnswer, StatusError } from "./status.ts";
 export { ConnectError, LarsError, LimitError, TimeoutError } from "../reactor/errors.ts";
 export type { PickKey } from "../proto/pick_key.ts";
 export { RetCode } from "../proto/message_ids.ts";

@@ -67,7 +67,7 @@ test("compiled programs serve where their sources are not", async () => {
 
     // The agent of `lars up` runs its UDP loop in a Web Worker inside the program.
     const first = await WireCaller.open(portOf("agent"));
-    assert.deepEqual(await first.untilHost(1, 1), { ip: 3232235953, port: 7777 });
+    assert.equal((await first.untilHost(1, 1)).ip, 0x7f000001);
     first.close();
     if (process.platform === "linux") {
       // And it is the worker of the fast path.
@@ -90,7 +90,7 @@ test("compiled programs serve where their sources are not", async () => {
     ], cwd);
     await agent.untilReady();
     const caller = await WireCaller.open(agent.port());
-    assert.deepEqual(await caller.untilHost(1, 1), { ip: 3232235953, port: 7777 });
+    assert.equal((await caller.untilHost(1, 1)).ip, 0x7f000001);
 
     const added = await processes.spawnCommand(
       "lars route add",

@@ -3,12 +3,12 @@ import { test } from "node:test";
 import { sqliteTestStore, startFleet } from "../tests/support/fleet.ts";
 import { withProcesses } from "../tests/support/processes.ts";
 import { until } from "../tests/support/until.ts";
-import { sampleEdits } from "./sample_routes.ts";
+import { tutorialEdits } from "../tests/support/tutorial_routes.ts";
 
 test("lars status: database, services, agent and call results, as JSON and as text", async () => {
   await withProcesses(async (processes) => {
     const { url, store } = await sqliteTestStore(processes);
-    await store.editRoutes(sampleEdits());
+    await store.editRoutes(tutorialEdits());
     await store.writeCallStatus([{
       modId: 1,
       cmdId: 2,

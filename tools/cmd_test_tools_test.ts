@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { startFleet } from "../tests/support/fleet.ts";
 import { freePort } from "../tests/support/free_port.ts";
 import { type Ended, type Processes, withProcesses } from "../tests/support/processes.ts";
-import { sampleEdits } from "./sample_routes.ts";
+import { tutorialEdits } from "../tests/support/tutorial_routes.ts";
 import { sqliteTestStore } from "../tests/support/fleet.ts";
 import { until } from "../tests/support/until.ts";
 
@@ -13,7 +13,7 @@ async function withAgent(
 ): Promise<void> {
   await withProcesses(async (processes) => {
     const { url, store } = await sqliteTestStore(processes);
-    await store.editRoutes(sampleEdits());
+    await store.editRoutes(tutorialEdits());
     await store.close();
     const { agent } = await startFleet(processes, url);
     const at = ["--agent", `127.0.0.1:${agent.port()}`];

@@ -17,7 +17,7 @@ import {
 import { addConsoleToken } from "../tests/support/console_token.ts";
 import { freePort } from "../tests/support/free_port.ts";
 import { until } from "../tests/support/until.ts";
-import { sampleEdits } from "./sample_routes.ts";
+import { tutorialEdits } from "../tests/support/tutorial_routes.ts";
 
 const PTY = {
   skip: findProgram("script") === undefined
@@ -34,7 +34,7 @@ async function withSample(
 ): Promise<void> {
   await withProcesses(async (processes) => {
     const { url, store } = await sqliteTestStore(processes);
-    await store.editRoutes(sampleEdits());
+    await store.editRoutes(tutorialEdits());
     await store.writeCallStatus([{
       modId: 1,
       cmdId: 2,

@@ -7,7 +7,6 @@ import {
   type DaemonDefinition,
   readyLine,
   type RunningService,
-  softwareName,
   startDaemon,
   untilStopSignal,
 } from "../daemon/daemon.ts";
@@ -22,8 +21,8 @@ import { systemClock } from "../reactor/time/system_clock.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { type DataDir, openDataDir } from "./data_dir.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { COMMAND_ACTOR } from "../control/access/actor.ts";
-import { sampleEdits } from "./sample_routes.ts";
+import { sampleLines, SampleNodes } from "./sample_nodes.ts";
+import { sampleAddress } from "./sample_routes.ts";
 import { storeUrlOf } from "./store_access.ts";
 import { coloursOf, errorLine, printJson, printLine } from "./terminal.ts";
 
@@ -38,6 +37,7 @@ interface UpFlags {
   readonly agent: Address;
   /** False with --no-console; undefined: the usual address, or another port when it is taken. */
   readonly console?: Address | false;
+  readonly samples: boolean;
   readonly authTokenFile?: string;
   readonly authAllowInsecure?: boolean;
   readonly logLevel?: LoggingOptions["level"];
@@ -50,12 +50,14 @@ export function addTo(parent: Command, context: CommandContext): void {
   const command = parent.command("up")
     .description(
       "Run dns, reporter, agent and console in one process on an embedded SQLite database, which is made, " +
-        "brought up to date and, the first time, filled with sample modules. Ctrl-C stops all.",
+        "brought up to date and, the first time, filled with sample modules, whose nodes run with it. " +
+        "Ctrl-C stops all.",
     )
     .option("--data <DIR>", `folder of database and cache (default ${DEFAULT_DATA_DIR})`)
     .option("--store <URL>", "another database, for example mysql://user:password@host/database");
   addListenOptions(command);
   command
+    .option("--no-samples", "without sample modules and without their nodes")
     .option("--auth-token-file <FILE>", "secret that the services share")
     .option("--auth-allow-insecure", "listen beyond loopback without a secret (trusted network)")
     .addOption(
@@ -134,30 +136,23 @@ function untilHangUp(): Promise<void> {
   return new Promise((resolve) => void runtime.onSignal("SIGHUP", resolve));
 }
 
-/** Brings the schema up to date, and gives a database that was never used its sample modules. */
-async function prepareStore(url: string): Promise<void> {
+/**
+ * Brings the schema up to date, starts the sample nodes, and gives a database that was never used
+ * its sample modules.
+ */
+async function prepareStore(url: string, samples: SampleNodes | undefined): Promise<void> {
   const { openStore } = await import("../sql/open_store.ts");
   const store = await openStore(url);
   try {
     const isNew = store.dialect === "sqlite" && await store.schemaVersion() === 0;
     await store.migrate();
-    if (!isNew) return;
+    if (samples === undefined) return;
+    if (!isNew) return await samples.startAgain(store);
     let isEmpty = true;
     await store.readRoutes((rows) => {
       isEmpty &&= rows.length === 0;
     });
-    if (!isEmpty) return;
-    const { ChangeService } = await import("../control/changes/change_service.ts");
-    // Nobody runs yet who could be told.
-    const actor = { ...COMMAND_ACTOR, name: "lars up" };
-    const changes = new ChangeService({
-      store,
-      clock: systemClock,
-      software: softwareName(),
-      token: undefined,
-      addresses: [],
-    });
-    await changes.change(actor, { routes: sampleEdits() }, { why: "first start" });
+    if (isEmpty) await samples.startNew(store);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     throw new CommandError(`Database ${store.label} cannot be used: ${error.message}`, {
@@ -173,6 +168,8 @@ class ServiceGroup {
   readonly storeUrl: string;
   readonly #flags: UpFlags;
   readonly #dataDir: DataDir;
+  /** Undefined with --no-samples. */
+  readonly samples: SampleNodes | undefined;
   #dns: RunningService | undefined;
   #reporter: RunningService | undefined;
   #agent: RunningService | undefined;
@@ -183,6 +180,7 @@ class ServiceGroup {
   constructor(flags: UpFlags, dataDir: DataDir) {
     this.#flags = flags;
     this.#dataDir = dataDir;
+    this.samples = flags.samples ? new SampleNodes(dataDir.path) : undefined;
     this.storeUrl = storeUrlOf(flags);
   }
 
@@ -254,7 +252,7 @@ class ServiceGroup {
   }
 
   async #startServers(): Promise<void> {
-    await prepareStore(this.storeUrl);
+    await prepareStore(this.storeUrl, this.samples);
     const { dns, reporter } = this.#flags;
     const { dnsDaemon } = await import("../dns/service.ts");
     this.#dns = await this.#startOne(dnsDaemon, this.#serverFlags(dns));
@@ -277,6 +275,7 @@ class ServiceGroup {
       clean = false;
       errorLine(`${service.name}: ${fault}`);
     }
+    this.samples?.close();
     return clean;
   }
 
@@ -335,7 +334,7 @@ async function stopWithin(service: RunningService, timeoutMs: number): Promise<s
 }
 
 function announce(flags: UpFlags, services: ServiceGroup, tookMs: number): void {
-  const { running } = services;
+  const { running, samples } = services;
   for (const service of running) runtime.writeStdout(readyLine(service, flags.json === true));
   if (flags.json === true) {
     return printJson({
@@ -343,9 +342,16 @@ function announce(flags: UpFlags, services: ServiceGroup, tookMs: number): void 
       data: flags.data ?? DEFAULT_DATA_DIR,
       took_ms: Math.round(tookMs),
       ...(services.consoleLink === undefined ? {} : { console: services.consoleLink }),
+      samples: samples?.nodes.map((node) => ({
+        modid: node.modId,
+        cmdid: node.cmdId,
+        node: sampleAddress(node),
+        mode: node.mode,
+      })) ?? [],
     });
   }
   const { faint, strong } = coloursOf("stdout");
+  if (samples !== undefined) { for (const line of sampleLines(samples)) printLine(line); }
   const store = flags.store === undefined ? dataText(flags) : " --store URL";
   const agent = flags.agent.port === DEFAULT_PORTS.agent
     ? ""
@@ -361,7 +367,7 @@ function announce(flags: UpFlags, services: ServiceGroup, tookMs: number): void 
   for (
     const line of [
       `lars test gethost 1 1${agent}`,
-      `lars route add 1 1 10.0.0.7:7777${store}`,
+      `lars sample call${agent}`,
       `lars status${store}${agent}`,
     ]
   ) printLine(`  ${strong(line)}`);

@@ -30,6 +30,7 @@ interface Up {
 
 interface UpEvent {
   readonly event: string;
+  readonly samples?: readonly { modid: number; cmdid: number; node: string; mode: string }[];
   readonly service?: string;
   readonly addresses?: readonly string[];
 }
@@ -72,9 +73,16 @@ test("lars up: ready lines as JSON, samples answered, routes pushed, Ctrl-C lose
       assert.match(addresses?.[0] ?? "", /^127\.0\.0\.1:[1-9]\d*$/);
     }
 
+    const samples = events.at(-1)?.samples ?? [];
+    assert.deepEqual(
+      samples.map(({ modid, cmdid, mode }) => [modid, cmdid, mode]),
+      [[1, 1], [1, 2], [1, 2], [1, 2], [2, 1], [2, 1], [2, 1]]
+        .map((key, index) => [...key, index === 3 ? "slow" : "well"]),
+    );
     const caller = await WireCaller.open(agentPort);
     const host = await caller.untilHost(1, 1);
-    assert.deepEqual(host, { ip: 3232235953, port: 7777 });
+    assert.equal(samples[0].node, `127.0.0.1:${host.port}`);
+    assert.equal(host.ip, 0x7f000001);
     assert.equal((await caller.untilHost(2, 1)).ip, 0x7f000001);
 
     const subscriber = await WireConnection.open(dnsPort);
@@ -105,7 +113,12 @@ test("lars up: ready lines as JSON, samples answered, routes pushed, Ctrl-C lose
     await store.close();
     const [row] = rows;
     assert.equal(rows.length, 1, stderr);
-    assert.deepEqual([row.ip, row.port, row.succCount, row.errCount], [3232235953, 7777, 7, 1]);
+    assert.deepEqual([row.ip, row.port, row.succCount, row.errCount], [
+      0x7f000001,
+      host.port,
+      7,
+      1,
+    ]);
   });
 });
 
@@ -154,7 +167,8 @@ test("lars up: text output, second start keeps the data, SIGTERM ends it too", a
     await until(isKnown, { what: "all services in the console" });
     assert.equal((await first.stop()).code, 0);
 
-    const removed = ["route", "rm", "1", "1", "192.168.1.177:7777", "--data", data];
+    const hello = /sample module \(1,1\) hello: (127\.0\.0\.1:\d+)\n/.exec(first.stdout)?.[1] ?? "";
+    const removed = ["route", "rm", "1", "1", hello, "--data", data];
     assert.equal((await processes.run("tools/lars.ts", removed)).code, 0);
     const { process, agentPort } = await startUp(processes, ["--data", data]);
     const caller = await WireCaller.open(agentPort);
@@ -290,5 +304,134 @@ test("lars up: the console stays on loopback, and can be left out", async () => 
       "up",
     ]);
     assert.equal((await process.stop()).code, 0);
+  });
+});
+
+async function asked(address: string, path: string, method = "GET"): Promise<[number, string]> {
+  const response = await fetch(`http://${address}${path}`, { method });
+  return [response.status, await response.text()];
+}
+
+function samplesOf(process: TestProcess): string[] {
+  return eventsOf(process).at(-1)?.samples?.map(({ node }) => node) ?? [];
+}
+
+test("lars up: sample nodes answer, fail when told to, and end with it", async () => {
+  await withProcesses(async (processes) => {
+    const { process } = await startUp(processes);
+    const [hello, shop] = samplesOf(process);
+    assert.deepEqual(await asked(hello, "/"), [200, "hello from (1,1) hello\n"]);
+    const sample = async (...words: string[]): Promise<string> => {
+      const { code, stdout, stderr } = await processes.run("tools/lars.ts", ["sample", ...words]);
+      assert.equal(code, 0, stderr);
+      return stdout;
+    };
+    assert.equal(await sample("fail"), `${shop} is failing now\n`);
+    assert.equal((await asked(shop, "/"))[0], 500);
+    assert.equal((await asked(hello, "/"))[0], 200, "the others stay well");
+    const states = JSON.parse(await sample("ls", "--json")) as { node: string; mode: string }[];
+    assert.deepEqual(
+      states.filter(({ mode }) => mode === "failing").map(({ node }) => node),
+      [shop],
+    );
+    assert.equal(await sample("heal", shop), `${shop} is well now\n`);
+    assert.equal((await asked(shop, "/"))[0], 200);
+    assert.equal((await asked(shop, "/fail", "POST"))[0], 200, "without the command too");
+    assert.equal((await asked(shop, "/"))[0], 500);
+    assert.equal((await asked(shop, "/fail"))[0], 405, "a look changes nothing");
+
+    assert.equal((await process.stop()).code, 0);
+    await assert.rejects(fetch(`http://${hello}/`), "nothing runs outside of it");
+    const gone = await processes.run("tools/lars.ts", ["sample", "fail"]);
+    assert.equal(gone.code, 1);
+    assert.match(
+      gone.stderr,
+      /No sample node answers at 127\.0\.0\.1:\d+: they run with `lars up`/,
+    );
+    const foreign = await processes.run("tools/lars.ts", ["sample", "fail", "10.0.0.1:80"]);
+    assert.equal(foreign.code, 2);
+    assert.match(foreign.stderr, /A sample node is on 127\.0\.0\.1/);
+  });
+});
+
+test("lars up: a sample node whose port is taken gets another one, and the route follows", async () => {
+  await withProcesses(async (processes) => {
+    const first = await startUp(processes);
+    const before = samplesOf(first.process);
+    const other = await startUp(processes, ["--data", "other"]);
+    const others = samplesOf(other.process);
+    assert.deepEqual(others.filter((node) => before.includes(node)), []);
+    assert.equal((await other.process.stop()).code, 0);
+    assert.equal((await first.process.stop()).code, 0);
+
+    const port = Number(before[1].split(":")[1]);
+    const taker = createServer();
+    await new Promise<void>((resolve) => taker.listen(port, "127.0.0.1", resolve));
+    try {
+      const again = spawnUp(processes, [...FREE_PORTS]);
+      await until(() => /lars status.*\n/.test(again.stdout), {
+        timeoutMs: 30_000,
+        what: "lars up",
+      });
+      const said = new RegExp(`port ${port} was taken: its sample node is (127\\.0\\.0\\.1:\\d+)`);
+      const moved = said.exec(again.stdout)?.[1] ?? "";
+      assert.ok(moved !== "", again.stdout);
+      assert.deepEqual(await asked(moved, "/"), [200, "hello from (1,2) shop\n"]);
+      const routes = await processes.run("tools/lars.ts", ["route", "ls", "1", "2", "--json"]);
+      const rows = JSON.parse(routes.stdout) as { ip: string; port: number }[];
+      assert.deepEqual(
+        rows.map((row) => `${row.ip}:${row.port}`).sort(),
+        [moved, before[2], before[3]].sort(),
+      );
+      assert.equal((await again.stop()).code, 0);
+    } finally {
+      taker.close();
+    }
+  });
+});
+
+test("lars up --no-samples: neither modules nor nodes", async () => {
+  await withProcesses(async (processes) => {
+    const { process } = await startUp(processes, ["--no-samples"]);
+    assert.deepEqual(samplesOf(process), []);
+    const routes = await processes.run("tools/lars.ts", ["route", "ls", "--json"]);
+    assert.deepEqual(JSON.parse(routes.stdout), []);
+    const none = await processes.run("tools/lars.ts", ["sample", "ls"]);
+    assert.equal(none.code, 1);
+    assert.match(none.stderr, /There are no sample nodes in the data folder \.\/data/);
+    assert.equal((await process.stop()).code, 0);
+  });
+});
+
+test("lars sample call shows a failing node kept out, and back when it is well", async () => {
+  await withProcesses(async (processes) => {
+    const { process, agentPort } = await startUp(processes);
+    const [, shop] = samplesOf(process);
+    const agent = `127.0.0.1:${agentPort}`;
+    const words = ["sample", "call", "--json", "--seconds=90", "--agent", agent];
+    const calls = processes.spawn("calls", "tools/lars.ts", words);
+    interface Second {
+      readonly nodes?: { node: string; calls: number; failed: number; out: boolean }[];
+    }
+    const latest = (): { calls: number; failed: number; out: boolean } | undefined => {
+      const line = calls.stdout.trimEnd().split("\n").at(-1) ?? "";
+      if (!line.startsWith("{")) return undefined;
+      return (JSON.parse(line) as Second).nodes?.find(({ node }) => node === shop);
+    };
+    const seen = (what: string, is: (now: { calls: number; out: boolean }) => boolean) =>
+      until(() => {
+        const now = latest();
+        return now !== undefined && is(now);
+      }, { timeoutMs: 40_000, what });
+    await seen("calls of the node", (now) => now.calls > 5 && !now.out);
+    assert.equal((await asked(shop, "/fail", "POST"))[0], 200);
+    await seen("the node kept out", (now) => now.out);
+    assert.equal((await asked(shop, "/heal", "POST"))[0], 200);
+    await seen("the node back", (now) => now.calls > 5 && !now.out);
+    calls.signal("SIGINT");
+    const { code, stdout } = await calls.untilEnded();
+    assert.equal(code, 0, calls.stderr);
+    const total = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "") as { failed: number };
+    assert.ok(total.failed > 0 && total.failed < 300, stdout);
   });
 });

@@ -104,6 +104,11 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_test_tools.ts"),
   },
   {
+    name: "sample",
+    summary: "make a sample node of `lars up` fail, and call them, to watch what happens",
+    load: () => import("./cmd_sample.ts"),
+  },
+  {
     name: "sql",
     summary: "bring the database up to date, or say how far it is",
     load: () => import("./cmd_sql.ts"),

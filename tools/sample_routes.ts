@@ -1,26 +1,117 @@
-// Core. Routes that a new embedded database starts with, so that there is something to ask for.
+// Core. The modules that a new embedded database starts with, whose nodes `lars up` runs itself.
 
-import { parseIpv4 } from "../reactor/address.ts";
-import type { RouteEdit } from "../sql/store.ts";
+import type { ModuleKey } from "../model/module.ts";
+import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
+import type { ChangeEdits } from "../sql/console/console_store.ts";
 
-/** Nodes of the original tutorial, and one module on this machine. */
-const SAMPLES: readonly (readonly [modId: number, cmdId: number, ip: string, port: number])[] = [
-  [1, 1, "192.168.1.177", 7777],
-  [1, 2, "192.168.1.178", 7776],
-  [1, 2, "192.168.1.179", 7778],
-  [1, 2, "192.168.1.180", 7779],
-  [2, 1, "127.0.0.1", 9001],
-  [2, 1, "127.0.0.1", 9002],
-  [2, 1, "127.0.0.1", 9003],
+/** How a sample node answers: at once, late, or with an error. */
+export const SAMPLE_MODES = ["well", "slow", "failing"] as const;
+
+/** Any of {@linkcode SAMPLE_MODES}. */
+export type SampleMode = (typeof SAMPLE_MODES)[number];
+
+/** A node that `lars up` runs. */
+export interface SampleNode extends ModuleKey {
+  /** Port on 127.0.0.1. */
+  readonly port: number;
+  /** How it answers until it is told otherwise. */
+  readonly mode: SampleMode;
+}
+
+/** Where sample nodes listen; nothing beyond this machine is ever meant. */
+export const SAMPLE_HOST = "127.0.0.1";
+
+/** A sample module. */
+export interface SampleModule extends ModuleKey {
+  readonly name: string;
+  readonly nodes: readonly SampleNode[];
+}
+
+function sampleModule(
+  modId: number,
+  cmdId: number,
+  name: string,
+  nodes: readonly (readonly [port: number, mode: SampleMode])[],
+): SampleModule {
+  return { modId, cmdId, name, nodes: nodes.map(([port, mode]) => ({ modId, cmdId, port, mode })) };
+}
+
+/** The ports are those wished for; one that is taken is replaced by a free one. */
+export const SAMPLE_MODULES: readonly SampleModule[] = [
+  sampleModule(1, 1, "hello", [[9001, "well"]]),
+  sampleModule(1, 2, "shop", [[9002, "well"], [9003, "well"], [9004, "slow"]]),
+  sampleModule(2, 1, "stock", [[9005, "well"], [9006, "well"], [9007, "well"]]),
 ];
 
-/** The edits that add the samples to an empty route table. */
-export function sampleEdits(): RouteEdit[] {
-  return SAMPLES.map(([modId, cmdId, ip, port]): RouteEdit => ({
-    op: "add",
-    modId,
-    cmdId,
-    ip: parseIpv4(ip),
-    port,
+/** `127.0.0.1:9001` */
+export function sampleAddress({ port }: { readonly port: number }): string {
+  return `${SAMPLE_HOST}:${port}`;
+}
+
+/** The edits that put sample modules with these nodes into an empty route table. */
+export function sampleEdits(nodes: readonly SampleNode[]): ChangeEdits {
+  return {
+    routes: nodes.map(({ modId, cmdId, port }) => ({
+      op: "add",
+      modId,
+      cmdId,
+      ip: parseIpv4(SAMPLE_HOST),
+      port,
+    })),
+    modules: SAMPLE_MODULES.map(({ modId, cmdId, name }) => ({ modId, cmdId, name })),
+  };
+}
+
+/** Sample nodes as the file that remembers them. */
+export function sampleFileText(nodes: readonly SampleNode[]): string {
+  const rows = nodes.map(({ modId, cmdId, port, mode }) => ({
+    modid: modId,
+    cmdid: cmdId,
+    node: sampleAddress({ port }),
+    mode,
   }));
+  return `${JSON.stringify({ samples: rows }, undefined, 2)}\n`;
+}
+
+/**
+ * Reads what {@linkcode sampleFileText} wrote.
+ *
+ * @throws {RangeError} for a file that says anything else.
+ */
+export function parseSampleFile(text: string): SampleNode[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new RangeError("A file of sample nodes must be JSON", { cause: error });
+  }
+  const rows = value !== null && typeof value === "object" && "samples" in value
+    ? value.samples
+    : undefined;
+  if (!Array.isArray(rows)) throw new RangeError("A file of sample nodes must have `samples`");
+  return rows.map((row) => {
+    const { modid, cmdid, node, mode } = Object(row) as Record<string, unknown>;
+    const port = Number(/^127\.0\.0\.1:(\d{1,5})$/.exec(String(node))?.[1]);
+    if (!isId(modid) || !isId(cmdid) || !(port >= 1 && port <= 65535) || !isMode(mode)) {
+      throw new RangeError(
+        "A sample node must have modid, cmdid, node (127.0.0.1:PORT) and mode " +
+          `(${SAMPLE_MODES.join(", ")}): current value is ${JSON.stringify(row)}`,
+      );
+    }
+    return { modId: modid, cmdId: cmdid, port, mode };
+  });
+}
+
+function isId(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 4_294_967_295;
+}
+
+function isMode(value: unknown): value is SampleMode {
+  return SAMPLE_MODES.some((mode) => mode === value);
+}
+
+/** True for the row of the route table that stands for a sample node. */
+export function isRowOf(node: SampleNode, row: ModuleKey & { ip: number; port: number }): boolean {
+  return row.modId === node.modId && row.cmdId === node.cmdId && row.port === node.port &&
+    formatIpv4(row.ip) === SAMPLE_HOST;
 }

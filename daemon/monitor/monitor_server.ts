@@ -15,6 +15,8 @@ export const MONITOR_CONNECTIONS_MAX = 64;
 /** Longest time for one request and its answer, in milliseconds. */
 export const MONITOR_REQUEST_MS = 10_000;
 
+const NO_ROUTES: ReadonlyMap<string, MonitorRoute> = new Map();
+
 /** Answers one path. */
 export type MonitorRoute = (request: HttpRequest) => HttpAnswer | Promise<HttpAnswer>;
 
@@ -25,6 +27,8 @@ export interface MonitorServerOptions {
   readonly port: number;
   /** By path. */
   readonly routes: ReadonlyMap<string, MonitorRoute>;
+  /** Paths that are answered to POST; a body is passed over. @default none */
+  readonly posts?: ReadonlyMap<string, MonitorRoute>;
   /** What a request must show as `Authorization: Bearer`; undefined: nothing. */
   readonly token: Uint8Array | undefined;
   /** Paths that are answered without a token. */
@@ -119,14 +123,17 @@ export class MonitorServer {
   }
 
   #route(request: HttpRequest): HttpAnswer | Promise<HttpAnswer> {
-    const { routes, openPaths } = this.#options;
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      const headers = { allow: "GET, HEAD" };
-      return { status: 405, body: "Only GET and HEAD are answered\n", headers };
+    const { routes, posts = NO_ROUTES, openPaths } = this.#options;
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    const allow = posts.has(request.path) ? "POST" : "GET, HEAD";
+    if (!(posts.has(request.path) ? request.method === "POST" : isRead)) {
+      const body = `Only ${allow.replace(", ", " and ")} ${isRead ? "is" : "are"} answered\n`;
+      return { status: 405, body, headers: { allow } };
     }
-    const route = routes.get(request.path);
+    const route = posts.get(request.path) ?? routes.get(request.path);
     if (route === undefined) {
-      return { status: 404, body: `There are: ${[...routes.keys()].join(" ")}\n` };
+      const paths = [...routes.keys(), ...posts.keys()];
+      return { status: 404, body: `There are: ${paths.join(" ")}\n` };
     }
     if (!openPaths.has(request.path) && !this.#isAllowed(request)) {
       const headers = { "www-authenticate": "Bearer" };

@@ -75,6 +75,21 @@ test("MonitorServer answers paths, queries and errors", async () => {
   });
 });
 
+test("MonitorServer answers POST where it is told to, and nothing else there", async () => {
+  const posts = new Map<string, MonitorRoute>([["/turn", () => ({ status: 200, body: "on" })]]);
+  await withServer({ posts }, async (url) => {
+    const answer = await fetch(`${url}/turn`, { method: "POST", body: "x" });
+    assert.equal(await answer.text(), "on");
+    for (const [path, method] of [["/turn", "GET"], ["/turn", "PUT"], ["/metrics", "POST"]]) {
+      const refused = await fetch(url + path, { method });
+      assert.equal(refused.status, 405, `${method} ${path}`);
+      assert.equal(refused.headers.get("allow"), path === "/turn" ? "POST" : "GET, HEAD");
+      await refused.text();
+    }
+    assert.match(await (await fetch(`${url}/none`)).text(), /\/metrics .*\/turn/);
+  });
+});
+
 test("MonitorServer wants the token, but not for probes", async () => {
   const token = new TextEncoder().encode("a-secret-for-scrapers");
   await withServer({ token }, async (url) => {
