@@ -131,8 +131,8 @@ export const NodeStatusShape = z.strictObject({
   callerCount: count.describe("callers that reported on it lately"),
   overloadCallerCount: count.describe("callers that keep it out"),
   reportedAtMs: instantMs.nullable().describe("last report"),
-  sparkline: z.array(z.number().min(0)).describe(
-    "calls/s of the last minutes, one value for each 10 s, oldest first; empty when unknown",
+  sparkline: z.array(z.number().min(0).nullable()).describe(
+    "calls/s of the last minutes, one value for each 10 s, oldest first; null where unknown",
   ),
 });
 
@@ -555,6 +555,7 @@ export const Overview = z.strictObject({
   problems: z.array(ProblemShape).describe("worst first, at most 50"),
   problemCount: count,
   worst: z.array(ModuleSummaryShape).describe("modules in trouble, worst first, at most 20"),
+  busiest: z.array(ModuleSummaryShape).describe("modules with the most calls, at most 5"),
 });
 
 /** The state of the system for scripts; the pages use {@linkcode Overview}. */
@@ -707,6 +708,11 @@ export const History = z.strictObject({
   fromMs: instantMs.describe("start of the first step"),
   stepMs: z.int().min(1),
   steps: count,
+  wholeMs: instantMs.describe(
+    "end of what is known whole; the last step may reach beyond it and is shorter by as much",
+  ),
+  gaps: z.array(z.strictObject({ fromMs: instantMs, toMs: instantMs }))
+    .describe("stretches of which nobody told anything, of no module"),
   series: z.array(HistorySeries).describe("largest first, at most 50"),
   seriesCount: count,
   isTruncated: z.boolean().describe("true: more points than can be read at once; ask for less"),

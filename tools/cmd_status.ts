@@ -151,7 +151,7 @@ function printRecent({ recent, events }: Report): void {
   const mean = meanMs === null ? "" : `, ${meanMs.toFixed(1)} ms on average`;
   printLine(
     strong(`Last ${seconds / 60} minutes`) + `  ${quantity(calls, "call")}${share}${mean}` +
-      " (up to 10 s ago)",
+      " (up to 15 s ago)",
   );
   if (events.length === 0) return;
   printLine("");

@@ -33,6 +33,7 @@ import {
   eventView,
   historyQuery,
   historyView,
+  knownQuery,
 } from "../control/reports/history_views.ts";
 import type { LiveHub, LiveMessage } from "./live_stream.ts";
 import type { NodeUseService } from "../control/drain/node_use_service.ts";
@@ -255,7 +256,12 @@ function viewHandlers(parts: HandlerParts): HandlersOf<keyof typeof viewRoutes> 
       ),
     async getHistory({ query }): Promise<ResponseOf<"getHistory">> {
       const question = historyQuery(query, Math.trunc(parts.clock.wallMs()));
-      return historyView(await store.readCallHistory(question), question);
+      const history = await store.readCallHistory(question);
+      const known = question.groupBy === "total" && question.module === undefined &&
+          question.node === undefined && question.caller === undefined
+        ? history
+        : await store.readCallHistory(knownQuery(question));
+      return historyView(history, question, known);
     },
     async listEvents({ query }): Promise<ResponseOf<"listEvents">> {
       const events = await store.readEvents(eventQuery(query));

@@ -4,7 +4,7 @@ import { moduleText } from "../../model/module.ts";
 import { nodeId } from "../../model/node.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
-import type { CallHistoryPoint } from "../../sql/results/call_history.ts";
+import { type CallHistoryPoint, historyWholeUntil } from "../../sql/results/call_history.ts";
 import type { NodeCallTotals } from "../../sql/console/console_store.ts";
 import type { ServiceInstance, Store } from "../../sql/store.ts";
 import { isRecent, knownServices } from "../system/known_services.ts";
@@ -138,7 +138,7 @@ export class CounterService {
   }
 
   async #readRecent(calls: readonly NodeCallTotals[], wallMs: number): Promise<Recent> {
-    const toSeconds = Math.floor(wallMs / 1000);
+    const toSeconds = historyWholeUntil(wallMs / 1000);
     const range = { fromSeconds: toSeconds - RECENT_S, toSeconds, stepSeconds: 10 };
     const byModule = await this.#store.readCallHistory({ ...range, groupBy: "module" });
     const seconds = toSeconds - byModule.fromSeconds;

@@ -3,10 +3,11 @@
 import { moduleText } from "../../model/module.ts";
 import { addressText } from "../../model/node.ts";
 import { formatIpv4, parseIpv4 } from "../../reactor/address.ts";
-import type {
-  CallHistory,
-  CallHistoryPoint,
-  CallHistoryQuery,
+import {
+  type CallHistory,
+  type CallHistoryPoint,
+  type CallHistoryQuery,
+  historyWholeUntil,
 } from "../../sql/results/call_history.ts";
 import type { EventQuery, EventRecord } from "../../sql/results/event.ts";
 import { parseNode } from "../changes/change_edits.ts";
@@ -15,6 +16,8 @@ import type { EventView, EventWish, History, HistorySeries, HistoryWish } from "
 
 /** Series of one answer: the largest ones. */
 const SERIES_SHOWN = 50;
+/** Without any result, of any module, for so long nothing is known: nobody called, or nobody told. */
+const GAP_S = 120;
 /** Points of one series are about so many. */
 const POINTS_WANTED = 360;
 
@@ -36,7 +39,8 @@ function stepFor(rangeS: number): number {
 }
 
 /**
- * The question for the database.
+ * The question for the database. It ends where the history is whole; see
+ * {@linkcode historyWholeUntil}.
  *
  * @throws {ControlError} invalid, when the range is none.
  */
@@ -48,12 +52,15 @@ export function historyQuery(query: HistoryWish, wallMs: number): CallHistoryQue
   if ((modId === undefined) !== (cmdId === undefined)) {
     throw new ControlError("invalid", "modId and cmdId must be given together");
   }
-  const toSeconds = Math.ceil((toMs ?? wallMs) / 1000);
-  const fromSeconds = fromMs === undefined ? toSeconds - RANGE_S[range] : Math.floor(fromMs / 1000);
-  const rangeS = toSeconds - fromSeconds;
+  const wholeS = historyWholeUntil(wallMs / 1000);
+  const endS = toMs === undefined ? wholeS : Math.ceil(toMs / 1000);
+  const fromSeconds = fromMs === undefined ? endS - RANGE_S[range] : Math.floor(fromMs / 1000);
+  const rangeS = endS - fromSeconds;
   if (rangeS <= 0 || rangeS > RANGE_MAX_S) {
     throw new ControlError("invalid", "The range must be longer than 0 and at most 90 days");
   }
+  // A range of the last seconds, or of the time to come, is read all the same: it is one gap.
+  const toSeconds = Math.max(fromSeconds + 1, Math.min(endS, wholeS));
   return {
     ...(modId === undefined || cmdId === undefined ? {} : { module: { modId, cmdId } }),
     ...(node === undefined ? {} : { node: parseNode(node) }),
@@ -130,13 +137,43 @@ function meanMs(timeMs: number, timed: number): number | null {
   return timed === 0 ? null : rounded(timeMs / timed);
 }
 
+/** The question which times anything is known of: results of any module. */
+export function knownQuery(
+  { fromSeconds, toSeconds, stepSeconds }: CallHistoryQuery,
+): CallHistoryQuery {
+  return { fromSeconds, toSeconds, stepSeconds };
+}
+
+/** Stretches of which nobody told anything, of the times of results in ascending order. */
+function gapsIn(known: CallHistory, untilS: number): History["gaps"] {
+  const gaps: { fromMs: number; toMs: number }[] = [];
+  let atS = known.fromSeconds;
+  const close = (toS: number): void => {
+    if (toS - atS > GAP_S) gaps.push({ fromMs: atS * 1000, toMs: toS * 1000 });
+  };
+  for (const { atSeconds } of known.points) {
+    close(Math.min(atSeconds, untilS));
+    atS = Math.max(atS, atSeconds + known.stepSeconds);
+  }
+  close(untilS);
+  return gaps;
+}
+
 /**
  * The answer for a chart: one value for each step, 0 where nothing was reported, and null for the
  * latency where nobody told what calls took.
+ *
+ * @param known The answer to {@linkcode knownQuery}.
  */
-export function historyView(history: CallHistory, query: CallHistoryQuery): History {
-  const { stepSeconds, fromSeconds, toSeconds, points, truncated } = history;
-  const steps = Math.max(1, Math.ceil((toSeconds - fromSeconds) / stepSeconds));
+export function historyView(
+  history: CallHistory,
+  query: CallHistoryQuery,
+  known: CallHistory,
+): History {
+  const { stepSeconds, fromSeconds, points, truncated } = history;
+  // The steps of the answer are those of its buckets; it ends where it was asked to.
+  const untilS = Math.ceil(query.toSeconds / 10) * 10;
+  const steps = Math.max(1, Math.ceil((untilS - fromSeconds) / stepSeconds));
   const manyModules = query.module === undefined;
   const byKey = new Map<string, SeriesSums>();
   for (const point of points) {
@@ -151,6 +188,8 @@ export function historyView(history: CallHistory, query: CallHistoryQuery): Hist
     fromMs: fromSeconds * 1000,
     stepMs: stepSeconds * 1000,
     steps,
+    wholeMs: untilS * 1000,
+    gaps: gapsIn(known, untilS),
     series: all.slice(0, SERIES_SHOWN).map((series) => series.view()),
     seriesCount: all.length,
     isTruncated: truncated,

@@ -24,7 +24,9 @@ function historyOf(points: readonly CallHistoryPoint[]): CallHistory {
   return { stepSeconds: 10, fromSeconds: 100, toSeconds: 130, points, truncated: false };
 }
 
-const query = historyQuery({ modId: 1, cmdId: 2, by: "node" }, 130_000);
+/** Five seconds after the end of the last bucket. */
+const query = historyQuery({ modId: 1, cmdId: 2, by: "node" }, 135_000);
+const NOTHING = historyOf([]);
 
 test("historyView() gives the mean time of calls where it is known", () => {
   const view = historyView(
@@ -35,6 +37,7 @@ test("historyView() gives the mean time of calls where it is known", () => {
       point(120, 0, { timedCount: 2, timeMsSum: 0, overloadShare: 0.12345 }),
     ]),
     query,
+    NOTHING,
   );
   assert.deepEqual(History.parse(view).series, [
     {
@@ -61,7 +64,50 @@ test("historyView() leaves points outside the range out", () => {
   const { series, steps } = historyView(
     historyOf([point(90, 0, { timedCount: 1 }), point(130, 0, { timedCount: 1 })]),
     query,
+    NOTHING,
   );
   assert.equal(steps, 3);
   assert.deepEqual(series.map((one) => [one.calls, one.meanLatencyMs]), [[[0, 0, 0], null]]);
+});
+
+test("historyQuery() ends where the history is whole, at any time of a bucket", () => {
+  for (let wallMs = 1_000_000; wallMs < 1_030_000; wallMs += 100) {
+    const { toSeconds } = historyQuery({ range: "1h" }, wallMs);
+    assert.equal(toSeconds % 10, 0);
+    assert.ok(
+      toSeconds * 1000 + 5000 <= wallMs,
+      "the bucket before has had its time to be written",
+    );
+    assert.ok(toSeconds * 1000 + 15_000 > wallMs, "and no whole bucket is left out");
+    const zoomed = historyQuery({ fromMs: 900_000, toMs: 2_000_000 }, wallMs);
+    assert.equal(zoomed.toSeconds, toSeconds, "a range into the future ends there too");
+  }
+  assert.equal(historyQuery({ fromMs: 500_000, toMs: 600_000 }, 1_000_000).toSeconds, 600);
+  const coming = historyQuery({ fromMs: 990_000, toMs: 995_000 }, 990_000);
+  assert.ok(
+    coming.toSeconds > coming.fromSeconds,
+    "what has not been yet is asked for all the same",
+  );
+});
+
+test("historyView() tells how far it is whole, and where nothing is known", () => {
+  const asked = { fromSeconds: 1000, toSeconds: 2500, stepSeconds: 60 };
+  const known = (...times: number[]): CallHistory => ({
+    ...{ stepSeconds: 60, fromSeconds: 960, toSeconds: 2520, truncated: false },
+    points: times.map((atSeconds) => point(atSeconds, 0, {})),
+  });
+  const gapsOf = (...times: number[]): number[][] =>
+    historyView(known(), asked, known(...times)).gaps.map(({ fromMs, toMs }) => [
+      fromMs / 1000,
+      toMs / 1000,
+    ]);
+  const all = Array.from({ length: 26 }, (_, index) => 960 + index * 60);
+  assert.deepEqual(gapsOf(...all), []);
+  assert.deepEqual(gapsOf(), [[960, 2500]]);
+  assert.deepEqual(gapsOf(...all.filter((at) => at >= 1320)), [[960, 1320]], "before all began");
+  assert.deepEqual(gapsOf(...all.filter((at) => at < 2100)), [[2100, 2500]], "since it ended");
+  assert.deepEqual(gapsOf(...all.filter((at) => at < 1200 || at > 1600)), [[1200, 1620]]);
+  assert.deepEqual(gapsOf(...all.filter((at) => at !== 1200)), [], "a minute without calls is 0");
+  const view = historyView(known(), asked, known());
+  assert.deepEqual([view.wholeMs, view.steps], [2_500_000, 26]);
 });

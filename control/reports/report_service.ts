@@ -1,7 +1,7 @@
 // Shell. What somebody who asks how the system is wants to know first, read from the database at once.
 
 import type { Clock } from "../../reactor/time/clock.ts";
-import type { CallHistoryPoint } from "../../sql/results/call_history.ts";
+import { type CallHistoryPoint, historyWholeUntil } from "../../sql/results/call_history.ts";
 import { moduleText } from "../../model/module.ts";
 import type { Store } from "../../sql/store.ts";
 import { summariseAgents } from "./agent_summary.ts";
@@ -40,7 +40,7 @@ async function readRecent(
   store: Store,
   wallMs: number,
 ): Promise<{ all: CallHistoryPoint[]; byModule: CallHistoryPoint[] }> {
-  const toSeconds = Math.floor(wallMs / 1000);
+  const toSeconds = historyWholeUntil(wallMs / 1000);
   const range = { fromSeconds: toSeconds - RECENT_S, toSeconds };
   const all = await store.readCallHistory({ ...range, stepSeconds: 10 });
   const byModule = await store.readCallHistory({ ...range, stepSeconds: 60, groupBy: "module" });

@@ -39,7 +39,8 @@ export interface SeenNode {
   readonly callerCount: number;
   readonly overloadCallerCount: number;
   readonly reportedAtMs: number | null;
-  readonly sparkline: readonly number[];
+  /** Calls/s; null where nothing is known. */
+  readonly sparkline: readonly (number | null)[];
 }
 
 /** A module as last seen. */
@@ -93,7 +94,7 @@ interface NodeTrack {
   readonly name: string;
   readonly ip: string;
   readings: Reading[];
-  sparkline: number[];
+  sparkline: (number | null)[];
   sparkAtMs: number;
 }
 
@@ -150,7 +151,7 @@ function noteReading(track: NodeTrack, reading: Reading): void {
   track.sparkAtMs = reading.atMs;
   track.sparkline = [
     ...track.sparkline.slice(1 - SPARK_VALUES),
-    Math.round(ratesOf(track).callsPerSecond * 10) / 10,
+    track.readings.length < 2 ? null : Math.round(ratesOf(track).callsPerSecond * 10) / 10,
   ];
 }
 

@@ -29,6 +29,7 @@ import type {
 
 const PROBLEMS_SHOWN = 50;
 const WORST_SHOWN = 20;
+const BUSIEST_SHOWN = 5;
 /** Silent agents that are problems of their own. */
 const SILENT_AGENTS_NAMED = 5;
 
@@ -204,6 +205,8 @@ export function overviewOf(view: SystemView, firingCount: number): Overview {
     problems: problems.slice(0, PROBLEMS_SHOWN),
     problemCount: problems.length,
     worst: view.modules.filter(isTrouble).sort(byTrouble).slice(0, WORST_SHOWN).map(summaryOf),
+    busiest: view.modules.filter(({ callsPerSecond }) => callsPerSecond > 0).sort(ORDERS.calls)
+      .slice(0, BUSIEST_SHOWN).map(summaryOf),
   };
 }
 

@@ -20,6 +20,24 @@ export const HISTORY_KEEP_S: Readonly<Record<HistoryStep, number>> = {
 export const HISTORY_GRACE_S = 30;
 
 /**
+ * A bucket may still grow for this long after its end, in seconds: agents report once a second,
+ * reporters write once a second, and their clocks are not quite one.
+ */
+export const HISTORY_SETTLE_S = 5;
+
+/**
+ * Up to when the history is whole: the begin of the first ten-second bucket that may still grow, in
+ * unix seconds. Every chart, rate and sum ends here, so that none shows a bucket that is half full
+ * as a fall.
+ *
+ * @param nowSeconds Now, in unix seconds.
+ */
+export function historyWholeUntil(nowSeconds: number): number {
+  const [step] = HISTORY_STEPS_S;
+  return Math.max(0, Math.floor((nowSeconds - HISTORY_SETTLE_S) / step) * step);
+}
+
+/**
  * Largest count of one row of ten seconds; what is more is clipped. A billion calls a second are not
  * made, and the sum of any number of rows stays a 64-bit number.
  */

@@ -334,7 +334,8 @@ function planOf(query: CallHistoryQuery, states: StepStates, nowS: number): Plan
   let at = fromS;
   for (const step of HISTORY_STEPS_S.toReversed()) {
     if (step > base) continue;
-    const endS = step === 10 ? toS : Math.min(toS, states[step].rolledTo);
+    // What is wanted may end within a slot; finer buckets know where.
+    const endS = step === 10 ? ceilTo(toSeconds, step) : Math.min(toS, states[step].rolledTo);
     if (endS <= at) continue;
     segments.push({ step, fromS: at, toS: endS });
     at = endS;

@@ -359,6 +359,9 @@ export class FixtureWorld {
       problemCount: problems.length,
       worst: this.modules.filter((module) => ["down", "degraded"].includes(module.health))
         .map(summary).slice(0, 20),
+      busiest: this.modules.filter(({ callsPerSecond }) => callsPerSecond > 0)
+        .toSorted((left, right) => right.callsPerSecond - left.callsPerSecond)
+        .map(summary).slice(0, 5),
     };
   }
 
@@ -573,7 +576,18 @@ export class FixtureWorld {
         ...this.#latency(calls.length, seed, by, modId),
       };
     });
-    return { fromMs, stepMs, steps, series, seriesCount: series.length, isTruncated: false };
+    return {
+      fromMs,
+      stepMs,
+      steps,
+      wholeMs: fromMs + steps * stepMs,
+      gaps: span > 80_000_000
+        ? [{ fromMs: Math.round(fromMs + span * 0.3), toMs: Math.round(fromMs + span * 0.36) }]
+        : [],
+      series,
+      seriesCount: series.length,
+      isTruncated: false,
+    };
   }
 
   /** Callers of the module with the largest number tell no times, nor does every third caller. */

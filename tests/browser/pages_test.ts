@@ -542,6 +542,110 @@ pageTest("charts: a drag zooms in, a double click goes back", "usual", async (pa
   await page.waitForFunction(() => location.search.includes("range=30d"));
 });
 
+/** What stands above a chart: time, and each line with its value. */
+async function readout(chart: number): Promise<{ when: string; values: string[] }> {
+  const head = browser.page.locator(".chart figcaption").nth(chart);
+  return {
+    when: await head.locator("time").innerText(),
+    values: (await head.locator(".values li").allInnerTexts()).map((text) =>
+      text.replace(/\s+/g, " ")
+    ),
+  };
+}
+
+pageTest(
+  "charts: the values of all lines under the pointer and the keys, the same in every chart",
+  "usual",
+  async (page) => {
+    await visit("/modules/1/1?tab=history&by=node");
+    const plot = page.locator(".u-over").first();
+    await plot.waitFor();
+    const lines = await page.locator(".legend tbody input:checked").count();
+    const last = await readout(0);
+    assert.equal(last.when, "latest");
+    assert.equal(last.values.length, lines, "a value for each line that is drawn");
+    assert.match(last.values[0], /^10\.20\.4\.\d:7000 [\d.]+\/s$/);
+    const area = await plot.boundingBox();
+    assert.ok(area);
+    await page.mouse.move(area.x + area.width / 4, area.y + 60);
+    await page.waitForFunction(() =>
+      document.querySelector(".chart figcaption time")?.textContent !== "latest"
+    );
+    const [first, second] = [await readout(0), await readout(1)];
+    assert.equal(first.when, second.when, "all charts tell of one instant");
+    assert.notDeepEqual(first.values, last.values);
+    assert.match(second.values[0], /%$/);
+    await browser.screenshot("history_pointer");
+    await page.mouse.move(0, 0);
+    const slider = page.getByRole("slider", { name: "Calls over time" });
+    await slider.focus();
+    await page.keyboard.press("Home");
+    const home = await readout(0);
+    await page.keyboard.press("ArrowRight");
+    const next = await readout(0);
+    assert.ok(next.when > home.when, `${home.when} then ${next.when}`);
+    assert.match(await slider.getAttribute("aria-valuetext") ?? "", new RegExp(next.when));
+    await page.keyboard.press("ArrowLeft");
+    assert.deepEqual(await readout(0), home);
+    await page.keyboard.press("End");
+    assert.deepEqual((await readout(0)).values, last.values);
+  },
+);
+
+pageTest(
+  "charts: no label is cut off, of small and of large numbers, and a gap is a gap",
+  "usual",
+  async (page) => {
+    for (const path of ["/history?range=24h", "/history?range=24h&by=module", "/history"]) {
+      for (const width of [1280, 390]) {
+        await page.setViewportSize({ width, height: 844 });
+        await visit(path);
+        await page.locator(".u-over").first().waitFor();
+        // Ink at the very edge of a canvas is the rest of a label that did not fit.
+        const cut = await page.evaluate(() =>
+          [...document.querySelectorAll<HTMLCanvasElement>(".chart canvas")].filter((canvas) => {
+            const pen = new OffscreenCanvas(canvas.width, canvas.height)
+              .getContext("2d", { willReadFrequently: true });
+            pen?.drawImage(canvas, 0, 0);
+            const edges = [[0, 0, 1, canvas.height], [canvas.width - 1, 0, 1, canvas.height]];
+            return edges.some(([x, y, width, height]) =>
+              pen?.getImageData(x, y, width, height).data.some((value) => value !== 0)
+            );
+          }).length
+        );
+        assert.equal(cut, 0, `${path} at ${width}`);
+        await browser.screenshot(`charts_${path.replace(/\W+/g, "_")}_${width}`);
+      }
+    }
+    await visit("/history?range=24h");
+    await page.getByText("Where a line is broken").waitFor();
+    await page.getByRole("slider", { name: "Calls over time" }).focus();
+    await page.keyboard.press("Home");
+    for (let at = 0; at < 4; at++) await page.keyboard.press("PageDown");
+    assert.match((await readout(0)).values[0], /–$/, "of a gap nothing is told");
+  },
+);
+
+pageTest(
+  "the overview draws the last hour and names the busiest and the worst modules",
+  "usual",
+  async (page) => {
+    await visit("/");
+    await page.getByRole("slider").first().waitFor();
+    assert.equal(await page.getByRole("slider").count(), 3);
+    for (const name of ["Modules in trouble", "Busiest modules"]) {
+      assert.ok(await page.getByRole("region", { name }).locator("tbody tr").count() > 0, name);
+    }
+    const plot = await page.locator(".u-over").first().boundingBox();
+    assert.ok(plot);
+    await page.mouse.move(plot.x + 40, plot.y + 40);
+    await page.mouse.down();
+    await page.mouse.move(plot.x + 120, plot.y + 40, { steps: 4 });
+    await page.mouse.up();
+    await page.waitForFunction(() => /^\/history\?from=/.test(location.pathname + location.search));
+  },
+);
+
 pageTest(
   "charts: latency is drawn where callers tell times, and says so where not",
   "usual",

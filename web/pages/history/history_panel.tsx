@@ -1,8 +1,7 @@
 // Shell. Charts of calls, errors, latency and overload: a range, one line in all or for each node or caller, zoom.
 
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import uPlot from "uplot";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import type { QueryOf } from "../../contract.ts";
 import { call } from "../shell/api.ts";
 import {
@@ -10,17 +9,18 @@ import {
   formatInstant,
   formatNumber,
   formatShare,
-  formatTick,
+  formatSpan,
   UNKNOWN,
 } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { useLoad } from "../shell/live.ts";
-import { knowsLatency, lineOf, type Measure, timesOf, totalsOf } from "./series.ts";
-import { isDark, query, setQuery } from "../shell/state.ts";
+import { Chart, type Line, lineName, linesOf, MEASURES, Swatch } from "./chart.tsx";
+import { knowsLatency, totalsOf } from "./series.ts";
+import { query, setQuery } from "../shell/state.ts";
 import { Choice } from "../parts/fields.tsx";
 import { Heads } from "../parts/tables.tsx";
 import { Empty, Load } from "../parts/widgets.tsx";
-import type { History, HistorySeries } from "../../../control/schemas.ts";
+import type { History } from "../../../control/schemas.ts";
 
 const RANGES = ["5m", "15m", "1h", "6h", "24h", "7d", "30d"] as const;
 type Range = (typeof RANGES)[number];
@@ -43,160 +43,11 @@ type By = (typeof BY)[number][0];
 
 /** Lines drawn at first; the others wait in the table. */
 const LINES_AT_FIRST = 8;
-/** Colours of lines; from the second round on lines are dashed. */
-const COLOURS = 8;
+/** Height of a chart in pixels. */
 const CHART_HEIGHT = 190;
 /** Shortest and longest pause between two looks at a range that ends now. */
 const REFRESH_MIN_MS = 5000;
 const REFRESH_MAX_MS = 60_000;
-/** A selection narrower than this many pixels is a slip of the hand. */
-const ZOOM_PIXELS_MIN = 6;
-
-const MEASURES: readonly { measure: Measure; title: string; unit: string }[] = [
-  { measure: "calls", title: "Calls", unit: "calls/s" },
-  { measure: "errors", title: "Errors", unit: "% of calls" },
-  { measure: "latency", title: "Latency", unit: "ms a call, mean" },
-  { measure: "overload", title: "Kept out", unit: "% of reports" },
-];
-
-/** Measures in per cent. */
-const SHARES: ReadonlySet<Measure> = new Set(["errors", "overload"]);
-
-/** A line of the charts with its look. */
-interface Line {
-  readonly series: HistorySeries;
-  readonly colour: number;
-  readonly isDashed: boolean;
-}
-
-function colourOf(index: number): string {
-  const name = `--line-${index + 1}`;
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
-
-function axisOf(): Pick<uPlot.Axis, "stroke" | "grid" | "ticks" | "font"> {
-  const style = getComputedStyle(document.documentElement);
-  const stroke = style.getPropertyValue("--muted").trim();
-  const line = { stroke: style.getPropertyValue("--border").trim(), width: 1 };
-  return { stroke, grid: line, ticks: line, font: "12px system-ui, sans-serif" };
-}
-
-function optionsOf(
-  width: number,
-  measure: Measure,
-  lines: readonly Line[],
-  onZoom: (fromMs: number, toMs: number) => void,
-): uPlot.Options {
-  return {
-    width,
-    height: CHART_HEIGHT,
-    legend: { show: false },
-    cursor: { sync: { key: "lars" }, drag: { x: true, y: false, dist: ZOOM_PIXELS_MIN } },
-    scales: {
-      y: {
-        range: (_, _min, max) => {
-          const top = Math.max(max ?? 0, measure === "calls" ? 0.1 : 1) * 1.08;
-          return [0, SHARES.has(measure) ? Math.min(top, 100) : top];
-        },
-      },
-    },
-    axes: [
-      {
-        ...axisOf(),
-        space: 70,
-        values: [
-          [86_400, "{MM}-{DD}", null, null, null, null, null, null, 1],
-          [60, "{HH}:{mm}", "\n{MM}-{DD}", null, null, null, null, null, 1],
-          [1, "{HH}:{mm}:{ss}", "\n{MM}-{DD}", null, null, null, null, null, 1],
-        ],
-      },
-      {
-        ...axisOf(),
-        size: 56,
-        values: (_, splits) => splits.map((value) => formatTick(value)),
-      },
-    ],
-    series: [
-      {},
-      ...lines.map(({ series, colour, isDashed }): uPlot.Series => ({
-        label: series.key,
-        stroke: colourOf(colour),
-        width: 1.75,
-        points: { show: series.calls.length < 40, size: 4 },
-        spanGaps: false,
-        ...(isDashed ? { dash: [5, 4] } : {}),
-      })),
-    ],
-    hooks: {
-      setSelect: [(chart) => {
-        if (chart.select.width < ZOOM_PIXELS_MIN) return;
-        const from = chart.posToVal(chart.select.left, "x");
-        const to = chart.posToVal(chart.select.left + chart.select.width, "x");
-        onZoom(Math.round(from * 1000), Math.round(to * 1000));
-      }],
-    },
-  };
-}
-
-/** One chart; the table under all of them says the same in numbers. */
-function Chart(props: {
-  history: History;
-  lines: readonly Line[];
-  measure: Measure;
-  title: string;
-  unit: string;
-  onZoom: (fromMs: number, toMs: number) => void;
-  onReset: () => void;
-}): JSX.Element {
-  const { history, lines, measure, title, unit } = props;
-  const holder = useRef<HTMLDivElement>(null);
-  const zoom = useRef(props.onZoom);
-  zoom.current = props.onZoom;
-  const look = `${isDark.value} ${lines.map(({ series, colour }) => `${series.key}:${colour}`)}`;
-  const chart = useRef<uPlot>(undefined);
-  const data = [
-    timesOf(history),
-    ...lines.map(({ series }) => lineOf(series, measure, history.stepMs)),
-  ] as uPlot.AlignedData;
-  useEffect(() => {
-    const element = holder.current;
-    if (element === null) return;
-    const options = optionsOf(
-      element.clientWidth,
-      measure,
-      lines,
-      (from, to) => zoom.current(from, to),
-    );
-    const made = new uPlot(options, data, element);
-    chart.current = made;
-    const observer = new ResizeObserver(() => {
-      if (element.clientWidth > 0) {
-        made.setSize({ width: element.clientWidth, height: CHART_HEIGHT });
-      }
-    });
-    observer.observe(element);
-    return () => {
-      observer.disconnect();
-      made.destroy();
-    };
-  }, [look]);
-  useEffect(() => chart.current?.setData(data), [history]);
-  return (
-    <figure class="chart">
-      <figcaption>
-        <b>{title}</b> <span class="muted">{unit}</span>
-      </figcaption>
-      <div
-        ref={holder}
-        class="canvas"
-        role="img"
-        aria-label={`${title} over time; the table below has the sums`}
-        onDblClick={props.onReset}
-      />
-    </figure>
-  );
-}
-
 function NoLatency(): JSX.Element {
   return (
     <figure class="chart">
@@ -209,14 +60,6 @@ function NoLatency(): JSX.Element {
         pass the time, in milliseconds, as its last argument.
       </p>
     </figure>
-  );
-}
-
-function Swatch({ line }: { line: Line }): JSX.Element {
-  return (
-    <svg class={`swatch line-${line.colour + 1}`} viewBox="0 0 18 4" aria-hidden="true">
-      <path d={line.isDashed ? "M0 2h7M11 2h7" : "M0 2h18"} />
-    </svg>
   );
 }
 
@@ -243,7 +86,7 @@ function Legend(props: {
                     onInput={() => props.onToggle(series.key)}
                   />
                   <Swatch line={line} />
-                  <span class="cut">{series.key === "total" ? "in all" : series.key}</span>
+                  <span class="cut">{lineName(series.key)}</span>
                 </label>
               </td>
               <td class="number">{formatCount(totals.calls)}</td>
@@ -269,11 +112,8 @@ function Charts(props: {
   onReset: () => void;
 }): JSX.Element {
   const { history } = props;
-  const lines = history.series.map((series, index): Line => ({
-    series,
-    colour: index % COLOURS,
-    isDashed: index >= COLOURS,
-  }));
+  const lines = useMemo(() => linesOf(history), [history]);
+  const [at, setAt] = useState<number>();
   const keys = lines.map(({ series }) => series.key).join(" ");
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   useEffect(() => {
@@ -285,6 +125,10 @@ function Charts(props: {
       if (!next.delete(key)) next.add(key);
       return next;
     });
+  const shown = useMemo(() => lines.filter(({ series }) => !hidden.has(series.key)), [
+    lines,
+    hidden,
+  ]);
   if (history.series.length === 0) {
     return (
       <Empty icon="history" title="No calls in this range">
@@ -292,20 +136,30 @@ function Charts(props: {
       </Empty>
     );
   }
-  const shown = lines.filter(({ series }) => !hidden.has(series.key));
   return (
     <>
       <div class="panel">
         {MEASURES.map((measure) =>
           measure.measure === "latency" && !knowsLatency(history)
             ? <NoLatency key="latency" />
-            : <Chart key={measure.measure} {...props} {...measure} lines={shown} />
+            : (
+              <Chart
+                key={measure.measure}
+                {...props}
+                {...measure}
+                lines={shown}
+                height={CHART_HEIGHT}
+                at={at}
+                onAt={setAt}
+              />
+            )
         )}
         <p class="muted small">
-          {formatInstant(history.fromMs)} to{" "}
-          {formatInstant(history.fromMs + history.steps * history.stepMs)}, a value for each{" "}
-          {formatCount(history.stepMs / 1000)}{" "}
-          s. Drag over a chart to zoom in, double-click to go back.
+          {formatInstant(history.fromMs)} to {formatInstant(history.wholeMs)}, a value for each{" "}
+          {formatSpan(history.stepMs)}.{" "}
+          {history.gaps.length > 0 && "Where a line is broken nobody told anything. "}
+          Drag over a chart to zoom in, double-click to go back; with the keys, go to a chart and
+          press <kbd>←</kbd> <kbd>→</kbd>.
         </p>
       </div>
       <div class="panel flush">

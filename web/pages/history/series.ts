@@ -2,19 +2,39 @@
 
 import type { History, HistorySeries } from "../../../control/schemas.ts";
 
-/** SVG paths of a line over `values`, drawn from zero up to their maximum. */
+/** SVG paths of a line over `values`, drawn from zero up to their maximum; null is a gap. */
 export function sparklinePath(
-  values: readonly number[],
+  values: readonly (number | null)[],
   width: number,
   height: number,
 ): { line: string; area: string } {
-  const top = Math.max(...values, 0);
+  const top = Math.max(0, ...values.map((value) => value ?? 0));
   const step = width / Math.max(1, values.length - 1);
   const y = (value: number): number =>
     top === 0 ? height - 1 : height - 1 - (value / top) * (height - 2);
-  const points = values.map((value, index) => `${round(index * step)} ${round(y(value))}`);
-  const line = `M${points.join("L")}`;
-  return { line, area: `${line}L${width} ${height}L0 ${height}Z` };
+  let line = "";
+  let area = "";
+  for (const [from, to] of runsOf(values)) {
+    const points = values.slice(from, to).map((value, index) =>
+      `${round((from + index) * step)} ${round(y(value ?? 0))}`
+    );
+    const run = `M${points.join("L")}`;
+    line += run;
+    area += `${run}L${round((to - 1) * step)} ${height}L${round(from * step)} ${height}Z`;
+  }
+  return { line, area };
+}
+
+/** Begin and end, exclusive, of each stretch without a gap. */
+function runsOf(values: readonly (number | null)[]): [number, number][] {
+  const runs: [number, number][] = [];
+  values.forEach((value, index) => {
+    if (value === null) return;
+    const last = runs.at(-1);
+    if (last?.[1] === index) last[1]++;
+    else runs.push([index, index + 1]);
+  });
+  return runs;
 }
 
 function round(value: number): number {
@@ -37,21 +57,52 @@ export function timesOf(history: History): number[] {
   );
 }
 
+/** What a line has to know of the history that it is of. */
+type Times = Pick<History, "fromMs" | "stepMs" | "steps" | "wholeMs" | "gaps">;
+
+/** How much of each step is known, in milliseconds; 0 in a gap. */
+function knownMs({ fromMs, stepMs, steps, wholeMs, gaps }: Times): number[] {
+  return Array.from({ length: steps }, (_, index) => {
+    const atMs = fromMs + index * stepMs;
+    const isGap = gaps.some((gap) =>
+      gap.fromMs <= atMs && gap.toMs >= Math.min(atMs + stepMs, wholeMs)
+    );
+    return isGap ? 0 : Math.max(0, Math.min(stepMs, wholeMs - atMs));
+  });
+}
+
 /**
  * One line of a chart: calls/s, error share or share of overload in per cent, mean time of a call in
- * milliseconds; null is a gap.
+ * milliseconds; null is a gap. The last step may be known in part: its rate is that of this part.
  */
 export function lineOf(
   series: HistorySeries,
   measure: Measure,
-  stepMs: number,
+  times: Times,
 ): readonly (number | null)[] {
-  if (measure === "latency") return series.latencyMs;
-  if (measure === "overload") return series.overloadShare.map((share) => share * 100);
-  if (measure === "calls") return series.calls.map((calls) => calls * 1000 / stepMs);
-  return series.calls.map((calls, index) =>
-    calls === 0 ? null : series.errors[index] / calls * 100
-  );
+  const known = knownMs(times);
+  const valueAt = (index: number): number | null => {
+    if (measure === "latency") return series.latencyMs[index];
+    if (measure === "overload") return series.overloadShare[index] * 100;
+    const calls = series.calls[index];
+    if (measure === "calls") return calls * 1000 / known[index];
+    return calls === 0 ? null : series.errors[index] / calls * 100;
+  };
+  return known.map((ms, index) => ms === 0 ? null : valueAt(index));
+}
+
+/** Where a key leads from one value of a chart, of so many; null when it is no such key. */
+export function stepAfterKey(key: string, at: number, steps: number): number | null {
+  const far = Math.max(1, Math.round(steps / 12));
+  const wanted = new Map([
+    ["ArrowLeft", at - 1],
+    ["ArrowRight", at + 1],
+    ["PageUp", at - far],
+    ["PageDown", at + far],
+    ["Home", 0],
+    ["End", steps - 1],
+  ]).get(key);
+  return wanted === undefined ? null : Math.min(Math.max(wanted, 0), steps - 1);
 }
 
 /** Sums of a series, for the table under the charts. */

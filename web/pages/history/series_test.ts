@@ -14,6 +14,8 @@ const history = {
   fromMs: 60_000,
   stepMs: 10_000,
   steps: 3,
+  wholeMs: 90_000,
+  gaps: [],
   series: [series],
   seriesCount: 1,
   isTruncated: false,
@@ -27,10 +29,29 @@ test("sparklinePath() spans the width and touches top and bottom", () => {
 
 test("lineOf() gives rates, per cents and gaps", () => {
   assert.deepEqual(timesOf(history), [60, 70, 80]);
-  assert.deepEqual(lineOf(series, "calls", 10_000), [1, 0, 3]);
-  assert.deepEqual(lineOf(series, "errors", 10_000), [10, null, 50]);
-  assert.deepEqual(lineOf(series, "overload", 10_000), [0, 0, 50]);
-  assert.deepEqual(lineOf(series, "latency", 10_000), [12.5, null, 0]);
+  assert.deepEqual(lineOf(series, "calls", history), [1, 0, 3]);
+  assert.deepEqual(lineOf(series, "errors", history), [10, null, 50]);
+  assert.deepEqual(lineOf(series, "overload", history), [0, 0, 50]);
+  assert.deepEqual(lineOf(series, "latency", history), [12.5, null, 0]);
+});
+
+test("sparklinePath() leaves gaps open", () => {
+  assert.deepEqual(sparklinePath([0, 2, null, 1, 2], 40, 10), {
+    line: "M0 9L10 1M30 5L40 1",
+    area: "M0 9L10 1L10 10L0 10ZM30 5L40 1L40 10L30 10Z",
+  });
+  assert.equal(sparklinePath([null, null], 20, 10).line, "");
+});
+
+test("lineOf() gives the rate of the part of a step that is known, and gaps", () => {
+  const half = { ...history, wholeMs: 85_000 };
+  assert.deepEqual(lineOf(series, "calls", half), [1, 0, 6], "half a step is no fall by half");
+  const early = { ...history, wholeMs: 80_000 };
+  assert.deepEqual(lineOf(series, "calls", early), [1, 0, null]);
+  const gap = { ...history, gaps: [{ fromMs: 60_000, toMs: 80_000 }] };
+  for (const measure of ["calls", "errors", "overload", "latency"] as const) {
+    assert.deepEqual(lineOf(series, measure, gap).slice(0, 2), [null, null], measure);
+  }
 });
 
 test("totalsOf() adds a series up", () => {

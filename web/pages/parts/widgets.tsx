@@ -118,8 +118,12 @@ export function Stat(
 }
 
 /** A small line of calls/s; without values, a dash. */
-export function Sparkline(props: { values: readonly number[]; label: string }): JSX.Element {
-  if (props.values.length < 2) return <span class="muted">{UNKNOWN}</span>;
+export function Sparkline(
+  props: { values: readonly (number | null)[]; label: string },
+): JSX.Element {
+  if (props.values.filter((value) => value !== null).length < 2) {
+    return <span class="muted">{UNKNOWN}</span>;
+  }
   const { line, area } = sparklinePath(props.values, 88, 22);
   return (
     <svg class="sparkline" viewBox="0 0 88 22" role="img" aria-label={props.label}>

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { formatCount, formatNumber, modulePath, plural } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { useLive } from "./live.ts";
+import { LastHour } from "../history/last_hour.tsx";
 import { ModuleRows } from "../modules/module_table.tsx";
 import { withQuery } from "./places.ts";
 import { may } from "./state.ts";
@@ -140,7 +141,7 @@ function Stats({ overview }: { overview: Overview }): JSX.Element {
   );
 }
 
-function Worst({ overview }: { overview: Overview }): JSX.Element | null {
+function Modules({ overview }: { overview: Overview }): JSX.Element {
   if (overview.moduleCount === 0) {
     return (
       <Empty icon="modules" title="There are no modules yet">
@@ -155,12 +156,22 @@ function Worst({ overview }: { overview: Overview }): JSX.Element | null {
       </Empty>
     );
   }
-  if (overview.worst.length === 0) return null;
+  const { busiest, worst } = overview;
   return (
-    <section class="panel" aria-labelledby="worst">
-      <h2 id="worst">Modules in trouble</h2>
-      <ModuleRows caption="Modules in trouble, worst first" modules={overview.worst} />
-    </section>
+    <>
+      {worst.length > 0 && (
+        <section class="panel" aria-labelledby="worst">
+          <h2 id="worst">Modules in trouble</h2>
+          <ModuleRows caption="Modules in trouble, worst first" modules={worst} />
+        </section>
+      )}
+      {busiest.length > 0 && (
+        <section class="panel" aria-labelledby="busiest">
+          <h2 id="busiest">Busiest modules</h2>
+          <ModuleRows caption="Modules with the most calls, most first" modules={busiest} />
+        </section>
+      )}
+    </>
   );
 }
 
@@ -191,8 +202,9 @@ export function OverviewPage(): JSX.Element {
             )}
             <Problems overview={value} />
             <Stats overview={value} />
+            {value.moduleCount > 0 && <LastHour />}
             {value.moduleCount > 0 && <HealthBar overview={value} />}
-            <Worst overview={value} />
+            <Modules overview={value} />
           </>
         )}
       </Load>
