@@ -3,6 +3,7 @@
 import type { RouteRow } from "../sql/store.ts";
 import { modulePair } from "../model/module.ts";
 import { isNodePort, WEIGHT_MAX } from "../model/node.ts";
+import { PickableNodes } from "../model/pickable_nodes.ts";
 
 /**
  * Most nodes one module may hold; further rows of the module are skipped and counted. 65,536 nodes
@@ -104,6 +105,17 @@ export class RouteSnapshot {
     let count = 0;
     for (let at = starts[index]; at < starts[index + 1]; at++) count += 1 - drains[at];
     return count;
+  }
+
+  /** The nodes of module `index` that may be picked; none for -1. */
+  pickableNodesOf(index: number): PickableNodes {
+    const nodes = new PickableNodes();
+    if (index < 0) return nodes;
+    const { starts, ips, ports, drains } = this.columns;
+    for (let at = starts[index]; at < starts[index + 1]; at++) {
+      if (drains[at] === 0) nodes.add(ips[at], ports[at]);
+    }
+    return nodes;
   }
 }
 

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { RouteRow } from "../sql/store.ts";
 import { type ModuleId, moduleId, moduleOf } from "../model/module.ts";
+import { pickableNodes } from "../model/pickable_nodes.ts";
 import {
   buildSnapshot,
   NODES_PER_MODULE_MAX,
@@ -120,4 +121,17 @@ test("sameNodes() sees a difference in ip, port, weight and zone, and none in zo
   }
   assert.ok(sameNodes(left, -1, left, -1));
   assert.ok(!sameNodes(left, 0, left, -1));
+});
+
+test("a snapshot names the nodes that may be picked as whoever reads the rows does", () => {
+  fc.assert(fc.property(fc.array(rowArbitrary, { maxLength: 60 }), (rows) => {
+    const snapshot = buildSnapshot(rows);
+    for (const { modId, cmdId } of rows) {
+      const own = rows.filter((one) => one.modId === modId && one.cmdId === cmdId);
+      const found = snapshot.pickableNodesOf(snapshot.find(modId, cmdId));
+      assert.equal(found.name, pickableNodes(own).name);
+      assert.equal(found.count, snapshot.pickableCountOf(snapshot.find(modId, cmdId)));
+    }
+    assert.equal(snapshot.pickableNodesOf(-1).name, pickableNodes([]).name);
+  }));
 });

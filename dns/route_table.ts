@@ -2,6 +2,7 @@
 
 import type { RouteRow } from "../sql/store.ts";
 import { type ModuleId, moduleId, type ModuleKey, moduleOf } from "../model/module.ts";
+import { markNames } from "../model/pickable_nodes.ts";
 import { buildSnapshot, RouteSnapshot, sameNodes } from "./route_snapshot.ts";
 
 /**
@@ -10,12 +11,6 @@ import { buildSnapshot, RouteSnapshot, sameNodes } from "./route_snapshot.ts";
  * as much as 10 MB.
  */
 export const FRESH_MODULES_MAX = 50_000;
-
-/**
- * Modules remembered as meant; of more the oldest are forgotten. Their agents then hold back a
- * smaller route for a while, see `[agent] push_guard`.
- */
-export const MEANT_MODULES_MAX = 100_000;
 
 /** Modules and nodes compared between two yields of {@linkcode RouteTable.install}: about 0.1 ms. */
 const STEP_COMPARED = 2_048;
@@ -40,15 +35,27 @@ export interface RouteView {
   readonly guarded: boolean;
 }
 
-/** What goes with the nodes that were read. */
-export interface RouteExtras {
-  /** Policies by module, "" for none; of modules whose changes are marked when they are meant. */
-  readonly policies: ReadonlyMap<ModuleId, string>;
-  /** Modules of which a change was marked as meant since the reading before. */
-  readonly meant: ReadonlySet<ModuleId>;
+/** What is stored with a module besides its nodes. */
+export interface ModuleExtras {
+  /** JSON of its policy; "" = none. */
+  readonly policy: string;
+  /** The nodes its last change meant, see `meantMark`; "" = none, undefined = nobody marks changes. */
+  readonly mark: string | undefined;
 }
 
-const NO_EXTRAS: RouteExtras = { policies: new Map(), meant: new Set() };
+/** What goes with the nodes that were read: modules that have a row of their own. */
+export type RouteExtras = ReadonlyMap<ModuleId, ModuleExtras>;
+
+const NO_EXTRAS: RouteExtras = new Map();
+
+/** The last mark of a module that named the nodes it had. */
+interface Honoured {
+  readonly mark: string;
+  /** The nodes have differed from what the mark names: it says nothing of them any more. */
+  readonly spent: boolean;
+  /** No node has gone since, but by another mark. */
+  readonly holds: boolean;
+}
 
 /** What a full load changed. */
 export interface InstallResult {
@@ -81,8 +88,9 @@ export class RouteTable {
   #base = EMPTY;
   #baseRevisions = new Float64Array(0);
   #fresh = new Map<ModuleId, FreshModule>();
-  #policies = new Map<ModuleId, string>();
-  readonly #meant = new Set<ModuleId>();
+  #extras = new Map<ModuleId, ModuleExtras>();
+  /** Of modules with extras, so that the most rows of Module bound it. */
+  readonly #honoured = new Map<ModuleId, Honoured>();
   #touched: Set<ModuleId> | undefined;
   #revision: number;
   #loaded = false;
@@ -132,10 +140,10 @@ export class RouteTable {
   /** The route of a module as it is now; stays valid, but does not follow later changes. */
   route(modId: number, cmdId: number): RouteView {
     const id = moduleId(modId, cmdId);
-    const known = this.#policies.get(id);
-    const policy = known ?? "";
-    const guarded = known !== undefined;
-    const meant = this.#meant.has(id);
+    const extras = this.#extras.get(id);
+    const policy = extras?.policy ?? "";
+    const guarded = extras?.mark !== undefined;
+    const meant = this.#honoured.get(id)?.holds ?? false;
     const fresh = this.#fresh.get(id);
     if (fresh !== undefined) {
       const { snapshot, index } = fresh;
@@ -184,10 +192,8 @@ export class RouteTable {
       yield* this.#compareNext(next, extras, revisions, touched, changed);
       yield* this.#findRemoved(next, touched, changed);
       yield* this.#compareNodeless(next, extras, touched, changed);
-      this.#noteMeant(next, extras, changed);
-    } else {
-      for (const id of extras.meant) this.#addMeant(id);
     }
+    const honoured = yield* this.#honour(changed, next, extras, touched);
     const revision = ++this.#revision;
     for (let i = 0; i < revisions.length; i++) if (revisions[i] === 0) revisions[i] = revision;
     const kept = new Map<ModuleId, FreshModule>();
@@ -195,9 +201,11 @@ export class RouteTable {
       const fresh = this.#fresh.get(id);
       if (fresh !== undefined) kept.set(id, fresh);
     }
-    const policies = new Map(extras.policies);
-    for (const id of touched) setPolicy(policies, id, this.#policies.get(id));
-    this.#policies = policies;
+    const all = new Map(extras);
+    for (const id of touched) setExtras(all, id, this.#extras.get(id));
+    this.#extras = all;
+    for (const [id, one] of honoured) this.#honoured.set(id, one);
+    for (const id of this.#honoured.keys()) if (!all.has(id)) this.#honoured.delete(id);
     this.#base = next;
     this.#baseRevisions = revisions;
     this.#fresh = kept;
@@ -227,16 +235,18 @@ export class RouteTable {
       const id = moduleId(modId, cmdId);
       const old = this.route(modId, cmdId);
       const index = snapshot.find(modId, cmdId);
-      const same = sameNodes(old.snapshot, old.index, snapshot, index) && sameExtras(old, extras);
-      if (same && this.#touched === undefined) continue;
+      const same = this.#isSame(old, snapshot, index, extras);
+      const judged = extras.get(id)?.mark === this.#extras.get(id)?.mark;
+      if (same && judged && this.#touched === undefined) continue;
       if (!same) {
         if (revision === 0) revision = ++this.#revision;
         changed.push({ modId, cmdId });
         this.#nodeCount += snapshot.nodeCountOf(index) - old.snapshot.nodeCountOf(old.index);
         this.#moduleCount += Number(index >= 0) - Number(old.index >= 0);
       }
-      this.#judgeMeant(id, old, snapshot.pickableCountOf(index), extras);
-      setPolicy(this.#policies, id, extras.policies.get(id));
+      const honoured = this.#judge(old, snapshot, index, extras.get(id)?.mark);
+      if (honoured !== undefined) this.#honoured.set(id, honoured);
+      setExtras(this.#extras, id, extras.get(id));
       this.#fresh.set(id, { snapshot, index, revision: same ? old.revision : revision });
       this.#touched?.add(id);
     }
@@ -261,9 +271,7 @@ export class RouteTable {
       const modId = modIds[index];
       const cmdId = cmdIds[index];
       const old = this.route(modId, cmdId);
-      const same = old.index >= 0 && sameNodes(old.snapshot, old.index, next, index) &&
-        sameExtras(old, extras);
-      if (same) {
+      if (old.index >= 0 && this.#isSame(old, next, index, extras)) {
         revisions[index] = old.revision;
       } else if (touched.size === 0 || !touched.has(moduleId(modId, cmdId))) {
         changed.push({ modId, cmdId });
@@ -299,39 +307,76 @@ export class RouteTable {
     touched: ReadonlySet<ModuleId>,
     changed: ModuleKey[],
   ): Generator<void, void> {
-    const ids = new Set([...this.#policies.keys(), ...extras.policies.keys(), ...extras.meant]);
+    const ids = new Set([...this.#extras.keys(), ...extras.keys()]);
     let compared = 0;
     for (const id of ids) {
       if (++compared % STEP_COMPARED === 0) yield;
       const { modId, cmdId } = moduleOf(id);
       if (touched.has(id) || next.find(modId, cmdId) >= 0) continue;
       const old = this.route(modId, cmdId);
-      if (old.index < 0 && !sameExtras(old, extras)) changed.push({ modId, cmdId });
+      if (old.index < 0 && !this.#isSame(old, next, -1, extras)) changed.push({ modId, cmdId });
     }
   }
 
-  #noteMeant(next: RouteSnapshot, extras: RouteExtras, changed: readonly ModuleKey[]): void {
-    for (const { modId, cmdId } of changed) {
-      const count = next.pickableCountOf(next.find(modId, cmdId));
-      this.#judgeMeant(moduleId(modId, cmdId), this.route(modId, cmdId), count, extras);
+  /** True when nodes, policy and guard stay, and nothing is meant now that was not before. */
+  #isSame(old: RouteView, next: RouteSnapshot, index: number, extras: RouteExtras): boolean {
+    const id = moduleId(old.modId, old.cmdId);
+    const { policy = "", mark } = extras.get(id) ?? {};
+    if (policy !== old.policy || (mark !== undefined) !== old.guarded) return false;
+    if (!sameNodes(old.snapshot, old.index, next, index)) return false;
+    // Naming nodes takes time: a mark that was judged with these nodes is not judged again.
+    if (old.meant || mark === this.#extras.get(id)?.mark) return true;
+    return this.#judge(old, next, index, mark)?.holds !== true;
+  }
+
+  /** Judges the marks of modules that changed, and marks that have not been judged before. */
+  *#honour(
+    changed: readonly ModuleKey[],
+    next: RouteSnapshot,
+    extras: RouteExtras,
+    touched: ReadonlySet<ModuleId>,
+  ): Generator<void, Map<ModuleId, Honoured>> {
+    const ids = new Set(changed.map(({ modId, cmdId }) => moduleId(modId, cmdId)));
+    const honoured = new Map<ModuleId, Honoured>();
+    let named = 0;
+    for (const [id, { mark }] of extras) {
+      if (mark !== this.#extras.get(id)?.mark && !touched.has(id)) ids.add(id);
+      if (++named % STEP_COMPARED === 0) yield;
     }
+    for (const id of ids) {
+      const { modId, cmdId } = moduleOf(id);
+      const index = next.find(modId, cmdId);
+      named += 1 + next.nodeCountOf(index);
+      if (named >= STEP_COMPARED) {
+        named = 0;
+        yield;
+      }
+      const one = this.#judge(this.route(modId, cmdId), next, index, extras.get(id)?.mark);
+      if (one !== undefined) honoured.set(id, one);
+    }
+    return honoured;
   }
 
   /**
-   * A mark holds until nodes go without one. So an agent that was away hears that the route is
-   * meant, also when harmless changes came after the one that removed the nodes.
+   * A mark is honoured when it names the nodes that the module has, and holds until nodes go. So an
+   * agent that was away hears that the route is meant, also when harmless changes came after the
+   * one that removed the nodes. Once the nodes have differed from what the mark names, only a new
+   * mark can say again that they are meant.
    */
-  #judgeMeant(id: ModuleId, old: RouteView, pickableCount: number, extras: RouteExtras): void {
-    if (extras.meant.has(id)) this.#addMeant(id);
-    else if (pickableCount < old.snapshot.pickableCountOf(old.index)) this.#meant.delete(id);
-  }
-
-  #addMeant(id: ModuleId): void {
-    this.#meant.delete(id);
-    this.#meant.add(id);
-    if (this.#meant.size <= MEANT_MODULES_MAX) return;
-    const [oldest] = this.#meant;
-    this.#meant.delete(oldest);
+  #judge(
+    old: RouteView,
+    next: RouteSnapshot,
+    index: number,
+    mark: string | undefined,
+  ): Honoured | undefined {
+    const known = this.#honoured.get(moduleId(old.modId, old.cmdId));
+    const isSpent = known !== undefined && known.spent && known.mark === mark;
+    if (mark !== undefined && !isSpent && markNames(mark, next.pickableNodesOf(index).name)) {
+      return { mark, spent: false, holds: true };
+    }
+    if (known === undefined) return undefined;
+    const isLess = next.pickableCountOf(index) < old.snapshot.pickableCountOf(old.index);
+    return { mark: known.mark, spent: true, holds: known.holds && !isLess };
   }
 
   #count(): void {
@@ -346,19 +391,11 @@ export class RouteTable {
   }
 }
 
-function setPolicy(
-  policies: Map<ModuleId, string>,
+function setExtras(
+  all: Map<ModuleId, ModuleExtras>,
   id: ModuleId,
-  policy: string | undefined,
+  extras: ModuleExtras | undefined,
 ): void {
-  if (policy === undefined) policies.delete(id);
-  else policies.set(id, policy);
-}
-
-/** True when the policy stays, if there is one, and there is no mark that is not known yet. */
-function sameExtras(old: RouteView, extras: RouteExtras): boolean {
-  const id = moduleId(old.modId, old.cmdId);
-  const policy = extras.policies.get(id);
-  return (policy ?? "") === old.policy && (policy !== undefined) === old.guarded &&
-    (old.meant || !extras.meant.has(id));
+  if (extras === undefined) all.delete(id);
+  else all.set(id, extras);
 }

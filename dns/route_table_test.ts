@@ -3,8 +3,9 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { RouteRow } from "../sql/store.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
+import { meantMark, pickableNodes } from "../model/pickable_nodes.ts";
 import { buildSnapshot } from "./route_snapshot.ts";
-import { type InstallResult, RouteTable } from "./route_table.ts";
+import { type InstallResult, type RouteExtras, RouteTable } from "./route_table.ts";
 
 function row(modId: number, cmdId: number, ip: number, port = 80): RouteRow {
   return { modId, cmdId, ip, port, weight: 100, zone: "", state: "on" };
@@ -15,8 +16,12 @@ function install(table: RouteTable, rows: readonly RouteRow[]): InstallResult {
   return finishInstall(table, rows);
 }
 
-function finishInstall(table: RouteTable, rows: readonly RouteRow[]): InstallResult {
-  const steps = table.install(buildSnapshot(rows));
+function finishInstall(
+  table: RouteTable,
+  rows: readonly RouteRow[],
+  extras?: RouteExtras,
+): InstallResult {
+  const steps = table.install(buildSnapshot(rows), extras);
   for (;;) {
     const step = steps.next();
     if (step.done) return step.value;
@@ -148,4 +153,83 @@ test("a module that vanishes and comes back has growing revisions all the way", 
   seen.push(table.route(1, 1).revision);
   assert.deepEqual(seen, [...seen].sort((a, b) => a - b));
   assert.ok(seen[4] > seen[3]);
+});
+
+const KEY = { modId: 1, cmdId: 1 };
+
+/** What is read of module 1/1 when it has these nodes and this mark. */
+function reading(ips: readonly number[], mark: string): [RouteRow[], RouteExtras] {
+  const rows = ips.map((ip) => row(1, 1, ip));
+  return [rows, new Map([[moduleId(1, 1), { policy: "", mark }]])];
+}
+
+function markOf(version: number, ips: readonly number[]): string {
+  return meantMark(version, pickableNodes(ips.map((ip) => row(1, 1, ip))).name);
+}
+
+/** Brings a reading into the table, by a full read or by one of the module; was it told? */
+function take(table: RouteTable, full: boolean, ips: readonly number[], mark: string): boolean {
+  const [rows, extras] = reading(ips, mark);
+  if (!full) return table.replaceModules([KEY], rows, extras).length > 0;
+  table.beginReload();
+  return finishInstall(table, rows, extras).changed.length > 0;
+}
+
+test("a mark is honoured for the nodes that it names, once", () => {
+  type Step = [what: string, ips: number[], mark: string, meant: boolean, told: boolean];
+  const emptied = markOf(5, []);
+  const steps: Step[] = [
+    ["it is meant so", [1, 2, 3, 4], markOf(1, [1, 2, 3, 4]), true, true],
+    ["more by hand", [1, 2, 3, 4, 5], markOf(1, [1, 2, 3, 4]), true, true],
+    ["emptied by hand right after", [], markOf(1, [1, 2, 3, 4]), false, true],
+    ["filled by hand as it was meant once", [1, 2, 3, 4], markOf(1, [1, 2, 3, 4]), false, true],
+    ["the same read again", [1, 2, 3, 4], markOf(1, [1, 2, 3, 4]), false, false],
+    ["the mark of what has not been read yet", [1, 2, 3, 4], markOf(2, [1]), false, false],
+    ["read now", [1], markOf(2, [1]), true, true],
+    ["meant away", [], emptied, true, true],
+    ["filled by hand", [1, 2, 3, 4], emptied, true, true],
+    ["emptied by hand: the mark has been honoured before", [], emptied, false, true],
+    ["confirmed", [], markOf(6, []), true, true],
+    ["confirmed again", [], markOf(7, []), true, false],
+    ["filled by hand", [1, 2], markOf(7, []), true, true],
+    ["emptied by hand, and confirmed twice before", [], markOf(7, []), false, true],
+    ["meant away once more", [], markOf(8, []), true, true],
+    ["nothing is marked any more", [], "", true, false],
+  ];
+  for (const full of [true, false]) {
+    const table = new RouteTable(0);
+    take(table, true, [], "");
+    for (const [what, ips, mark, meant, told] of steps) {
+      assert.equal(take(table, full, ips, mark), told, `told: ${what}, full read: ${full}`);
+      const view = table.route(1, 1);
+      assert.deepEqual([view.meant, view.guarded], [meant, true], `${what}, full read: ${full}`);
+    }
+  }
+});
+
+test("at the first load only a mark of what is there holds", () => {
+  const cases: [ips: number[], mark: string, meant: boolean][] = [
+    [[1, 2], markOf(1, [1, 2]), true],
+    [[], markOf(1, [1, 2]), false],
+    [[], markOf(1, []), true],
+    [[1], markOf(1, [1, 2]), false],
+    [[1], "", false],
+  ];
+  for (const [ips, mark, meant] of cases) {
+    const table = new RouteTable(0);
+    take(table, true, ips, mark);
+    assert.equal(table.route(1, 1).meant, meant, `${ips}, ${mark}`);
+  }
+});
+
+test("without a mark in the schema nothing is guarded, and a module loses both with its row", () => {
+  const table = new RouteTable(0);
+  table.beginReload();
+  const unmarked = new Map([[moduleId(1, 1), { policy: "{}", mark: undefined }]]);
+  finishInstall(table, [row(1, 1, 1)], unmarked);
+  assert.deepEqual([table.route(1, 1).guarded, table.route(1, 1).policy], [false, "{}"]);
+  take(table, true, [1], markOf(1, [1]));
+  assert.deepEqual([table.route(1, 1).guarded, table.route(1, 1).meant], [true, true]);
+  install(table, [row(1, 1, 1)]);
+  assert.deepEqual([table.route(1, 1).guarded, table.route(1, 1).meant], [false, false]);
 });

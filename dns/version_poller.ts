@@ -7,7 +7,7 @@ import type { RouteMark, Store } from "../sql/store.ts";
 import type { StoreHealth } from "../service/store_health.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { RouteSnapshotBuilder } from "./route_snapshot.ts";
-import type { InstallResult, RouteExtras, RouteTable } from "./route_table.ts";
+import type { InstallResult, ModuleExtras, RouteExtras, RouteTable } from "./route_table.ts";
 
 /** Changed modules that are read one by one; with more, only everything is read. */
 export const CHANGED_MODULES_MAX = 5_000;
@@ -37,7 +37,6 @@ export interface VersionPollerOptions {
     | "readRoutes"
     | "readModules"
     | "moduleRows"
-    | "meantModules"
   >;
   readonly table: RouteTable;
   readonly health: StoreHealth;
@@ -91,8 +90,6 @@ export class VersionPoller {
   #reloadIntervalMs: number;
   /** Mark up to which named modules have been read. */
   #seenMark: RouteMark | undefined;
-  /** Id of RouteChange up to which the marks of meant changes have been taken over. */
-  #marksAfter = 0;
   /** Mark that the last full read covers. */
   #fullMark: RouteMark | undefined;
   #timer: Timer | undefined;
@@ -206,7 +203,6 @@ export class VersionPoller {
       await this.#queueChanges(mark);
       await this.#flush();
       this.#seenMark = mark;
-      this.#marksAfter = mark.changeIdMax;
     } else if (this.#pending.size > 0) {
       await this.#flush();
     }
@@ -227,7 +223,6 @@ export class VersionPoller {
     if (mark.changeIdMax === seen) return;
     // A smaller id means that the table was emptied: every row it has now is new.
     const after = mark.changeIdMax > seen ? seen : 0;
-    this.#marksAfter = after;
     const keys = await this.#options.store.changedModules(after);
     if (keys.length > CHANGED_MODULES_MAX) return;
     for (const key of keys) this.#pending.set(moduleId(key.modId, key.cmdId), key);
@@ -264,18 +259,13 @@ export class VersionPoller {
     }
   }
 
-  /**
-   * Policies, and the marks of changes since the last look. Read after the nodes, so that whatever
-   * change is seen in them has its mark.
-   */
+  /** Policies and marks. Read after the nodes, so that what is seen in them has its mark. */
   async #readExtras(keys?: readonly ModuleKey[]): Promise<RouteExtras> {
-    const { store } = this.#options;
-    const policies = new Map<ModuleId, string>();
-    for (const { modId, cmdId, policy } of await store.moduleRows(keys)) {
-      policies.set(moduleId(modId, cmdId), policy);
+    const extras = new Map<ModuleId, ModuleExtras>();
+    for (const { modId, cmdId, policy, meant } of await this.#options.store.moduleRows(keys)) {
+      extras.set(moduleId(modId, cmdId), { policy, mark: meant });
     }
-    const meant = await store.meantModules(this.#marksAfter);
-    return { policies, meant: new Set(meant.map(({ modId, cmdId }) => moduleId(modId, cmdId))) };
+    return extras;
   }
 
   #putBack(batch: readonly (readonly [ModuleId, ModuleKey])[]): void {
@@ -305,10 +295,7 @@ export class VersionPoller {
       health.succeeded();
       this.#reloadFailed = false;
       this.#fullMark = mark;
-      if (this.#seenMark === undefined) {
-        this.#seenMark = mark;
-        this.#marksAfter = mark.changeIdMax;
-      }
+      this.#seenMark ??= mark;
       this.#noteReload(result);
       await (result.first
         ? runSliced(clock, this.#options.onLoaded())

@@ -102,10 +102,6 @@ class SimDatabase {
     return this.#call(() => []);
   }
 
-  meantModules(): Promise<ModuleKey[]> {
-    return this.#call(() => []);
-  }
-
   async readRoutes(onRows: (rows: RouteRow[]) => void | Promise<void>): Promise<void> {
     const rows = await this.#call(() => this.rows);
     for (let at = 0; at < rows.length; at += 3) {

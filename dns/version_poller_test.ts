@@ -12,6 +12,7 @@ import { until } from "../tests/support/until.ts";
 import { RouteTable } from "./route_table.ts";
 import { CHANGED_MODULES_MAX, VersionPoller } from "./version_poller.ts";
 import type { ModuleKey } from "../model/module.ts";
+import { meantMark, pickableNodes } from "../model/pickable_nodes.ts";
 
 function row(modId: number, ip: number): RouteRow {
   return { modId, cmdId: 1, ip, port: 80, weight: 100, zone: "", state: "on" };
@@ -24,9 +25,9 @@ class FakeStore {
   rows: RouteRow[] = [];
   changes: { id: number; modId: number }[] = [];
   version = 1;
-  /** Policies by modId, and ids of changes that are marked as meant. */
+  /** Policies by modId, and which nodes are meant. */
   readonly policies = new Map<number, string>();
-  readonly meantIds = new Set<number>();
+  readonly marks = new Map<number, string>();
   readonly calls: Call[] = [];
   readonly keysRead: number[] = [];
   readonly failing = new Set<Call>();
@@ -79,18 +80,22 @@ class FakeStore {
     return rows;
   }
 
-  moduleRows(keys?: readonly ModuleKey[]): Promise<ModuleRow[]> {
-    const wanted = keys?.map(({ modId }) => modId);
-    return Promise.resolve(
-      [...this.policies]
-        .filter(([modId]) => wanted === undefined || wanted.includes(modId))
-        .map(([modId, policy]) => ({ modId, cmdId: 1, name: "", policy, updatedAt: 0 })),
-    );
+  /** Says that a module is meant to have the nodes it has now. */
+  mean(modId: number): void {
+    const nodes = pickableNodes(this.rows.filter((row) => row.modId === modId));
+    this.marks.set(modId, meantMark(++this.version, nodes.name));
   }
 
-  meantModules(afterChangeId: number): Promise<ModuleKey[]> {
-    const found = this.changes.filter(({ id }) => id > afterChangeId && this.meantIds.has(id));
-    return Promise.resolve(found.map(({ modId }) => ({ modId, cmdId: 1 })));
+  moduleRows(keys?: readonly ModuleKey[]): Promise<ModuleRow[]> {
+    const wanted = keys?.map(({ modId }) => modId);
+    const modIds = new Set([...this.policies.keys(), ...this.marks.keys()]);
+    return Promise.resolve(
+      [...modIds].filter((modId) => wanted === undefined || wanted.includes(modId)).map((modId) => {
+        const meant = this.marks.get(modId) ?? "";
+        const policy = this.policies.get(modId) ?? "";
+        return { modId, cmdId: 1, name: "", policy, updatedAt: 0, meant };
+      }),
+    );
   }
 }
 
@@ -326,8 +331,8 @@ test("VersionPoller takes over which changes are meant, until nodes go without a
   await until(() => table.loaded);
   const change = async (rows: RouteRow[], meant: boolean): Promise<boolean> => {
     const count = told.length;
-    if (meant) store.meantIds.add(store.changes.length + 1);
     store.change(rows, 1);
+    if (meant) store.mean(1);
     await until(() => told.length > count);
     return table.route(1, 1).meant;
   };
@@ -339,13 +344,49 @@ test("VersionPoller takes over which changes are meant, until nodes go without a
   poller.stop();
 });
 
-test("VersionPoller knows at the start which changes were meant", async () => {
-  const { store, table, poller } = setUp();
-  store.change([row(1, 1)], 1, 2);
-  store.meantIds.add(2);
+test("VersionPoller keeps a mark beside changes with higher ids that were seen before it", async () => {
+  const { store, table, poller, told } = setUp({ pollIntervalMs: 5 });
+  store.rows = [1, 2, 3].map((ip) => row(1, ip));
+  store.changes = [{ id: 1, modId: 1 }];
   poller.start();
   await until(() => table.loaded);
-  assert.deepEqual([table.route(1, 1).meant, table.route(2, 1).meant], [false, true]);
+  const looks = store.count("routeMark");
+  store.changes.push({ id: 9, modId: 7 });
+  await until(() => store.count("routeMark") > looks + 3);
+  // Its id was given before the other one, and it is seen after it.
+  store.rows = [row(1, 1)];
+  store.changes.splice(1, 0, { id: 5, modId: 1 });
+  store.mean(1);
+  await until(() => told.includes(1));
+  assert.deepEqual([table.route(1, 1).meant, table.nodeCount], [true, 1]);
+  poller.stop();
+});
+
+test("VersionPoller keeps the marks of a change of more modules than it reads one by one", async () => {
+  const { store, table, poller, told } = setUp({ pollIntervalMs: 5 });
+  const modIds = Array.from({ length: CHANGED_MODULES_MAX + 1000 }, (_, i) => i + 1);
+  store.rows = modIds.flatMap((modId) => [1, 2, 3].map((ip) => row(modId, ip)));
+  poller.start();
+  await until(() => table.loaded);
+  store.change(modIds.map((modId) => row(modId, 1)), ...modIds);
+  for (const modId of modIds) {
+    store.marks.set(modId, meantMark(7, pickableNodes([row(modId, 1)]).name));
+  }
+  await until(() => told.length === modIds.length);
+  assert.ok(modIds.every((modId) => table.route(modId, 1).meant));
+  poller.stop();
+});
+
+test("VersionPoller honours at its start the marks of what it finds, and no older ones", async () => {
+  const { store, table, poller } = setUp();
+  store.change([row(1, 1), row(2, 1), row(3, 1), row(3, 2)], 1, 2, 3);
+  store.mean(2);
+  store.mean(3);
+  // Emptied by hand while no dns was there.
+  store.rows = store.rows.filter(({ modId }) => modId !== 3);
+  poller.start();
+  await until(() => table.loaded);
+  assert.deepEqual([1, 2, 3].map((modId) => table.route(modId, 1).meant), [false, true, false]);
   poller.stop();
 });
 

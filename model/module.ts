@@ -33,6 +33,11 @@ export interface ModuleRow extends ModuleKey {
   readonly policy: string;
   /** Last change, in unix seconds. */
   readonly updatedAt: number;
+  /**
+   * Which nodes its last change left that was meant, as `meantMark` of `pickable_nodes.ts` writes
+   * it; "" = none, undefined = the schema cannot say.
+   */
+  readonly meant?: string | undefined;
 }
 
 /** A new name or policy of a module; what is left out stays. "" takes it away. */

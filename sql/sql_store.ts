@@ -48,7 +48,6 @@ import {
   changedModulesScript,
   confirmRoutesScript,
   editRoutesScript,
-  meantModulesScript,
   MODULE_PAGE_ROWS,
   modulePageScript,
   moduleRowsScript,
@@ -220,13 +219,6 @@ export class SqlStore implements Store {
       "confirm the routes",
       keys.length,
       (shape) => confirmRoutesScript(this.dialect, shape, keys),
-    );
-  }
-
-  meantModules(afterChangeId: number): Promise<ModuleKey[]> {
-    return this.#run(
-      "read which changes are meant",
-      (shape) => meantModulesScript(shape, afterChangeId),
     );
   }
 

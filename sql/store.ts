@@ -130,16 +130,11 @@ export interface Store extends CallHistoryStore, EventStore {
   editRoutes(edits: readonly RouteEdit[], options?: EditOptions): Promise<EditResult>;
   /**
    * Says of routes as they are that they are meant, so that agents which hold a push of them back
-   * take it: a RouteChange row for each module, and a new version.
+   * take it: a RouteChange row for each module, its mark, and a new version.
    *
    * @throws {LimitError} with more than `ROUTE_EDITS_MAX` modules.
    */
   confirmRoutes(keys: readonly ModuleKey[]): Promise<EditResult>;
-  /**
-   * Modules of which any RouteChange row with an id above `afterChangeId` is marked as meant, each
-   * once. None on a schema that was never migrated.
-   */
-  meantModules(afterChangeId: number): Promise<ModuleKey[]>;
   /**
    * Names and policies, in order of module: of `keys`, or of every module that has a row, at most
    * `MODULE_ROWS_MAX`. None on a schema that was never migrated.

@@ -86,6 +86,7 @@ export function insertOne(
  *
  * @param insert The beginning, with table and columns.
  * @param columnCount Values of each row.
+ * @param end What follows the values, as {@linkcode onConflict}.
  */
 export function* insertManyScript<T>(
   insert: string,
@@ -93,10 +94,11 @@ export function* insertManyScript<T>(
   items: readonly T[],
   valuesOf: (item: T) => readonly SqlValue[],
   rowsMax = 1000,
+  end = "",
 ): Script<void> {
   for (const chunk of chunksOf(items, rowsMax)) {
     yield {
-      sql: `${insert} VALUES ${placeholders(chunk.length, columnCount)}`,
+      sql: `${insert} VALUES ${placeholders(chunk.length, columnCount)}${end}`,
       params: chunk.flatMap(valuesOf),
     };
   }

@@ -19,6 +19,7 @@ import {
   UINT32_MAX,
   uniqueModules,
 } from "../../model/module.ts";
+import { type PickableNodes, pickableNodes } from "../../model/pickable_nodes.ts";
 import {
   NODE_STATES,
   type NodeState,
@@ -212,6 +213,47 @@ function writePlan(drafts: Iterable<NodeDraft>): EditPlan {
   plan.updates.push(...updates.values());
   plan.changed.push(...uniqueModules(changed));
   return plan;
+}
+
+/** How a change moves the nodes of a module that may be picked. */
+export interface NodesShift extends ModuleKey {
+  readonly before: PickableNodes;
+  readonly after: PickableNodes;
+}
+
+/** What a plan does to the nodes of some modules, of which `stored` holds every row, by id. */
+export function nodesShifts(
+  modules: readonly ModuleKey[],
+  stored: readonly StoredRoute[],
+  { deleteIds, updates, inserts }: Omit<EditPlan, "changed">,
+): NodesShift[] {
+  const deleted = new Set(deleteIds);
+  const states = new Map<number, NodeState>();
+  for (const { ids, state } of updates) for (const id of ids) states.set(id, state);
+  const left = stored.filter(({ id }) => !deleted.has(id))
+    .map((row) => ({ ...row, state: states.get(row.id) ?? row.state }));
+  const before = byModule(stored);
+  const after = byModule([...left, ...inserts]);
+  return modules.map(({ modId, cmdId }) => {
+    const id = moduleId(modId, cmdId);
+    return {
+      modId,
+      cmdId,
+      before: pickableNodes(before.get(id) ?? []),
+      after: pickableNodes(after.get(id) ?? []),
+    };
+  });
+}
+
+function byModule(rows: readonly RouteRow[]): Map<ModuleId, RouteRow[]> {
+  const groups = new Map<ModuleId, RouteRow[]>();
+  for (const row of rows) {
+    const id = moduleId(row.modId, row.cmdId);
+    const group = groups.get(id);
+    if (group === undefined) groups.set(id, [row]);
+    else group.push(row);
+  }
+  return groups;
 }
 
 function checkName(place: string, name: unknown): void {

@@ -4,6 +4,8 @@ import { LimitError, StoreError } from "../../reactor/errors.ts";
 import {
   type EditPlan,
   type ModuleDraft,
+  type NodesShift,
+  nodesShifts,
   planEdits,
   planModules,
   type StoredRoute,
@@ -18,6 +20,7 @@ import {
   insertOne,
   moduleKeyOf,
   numberOf,
+  onConflict,
   placeholders,
   type Script,
   type SqlRow,
@@ -33,7 +36,14 @@ import {
   type RouteMark,
   type RouteRow,
 } from "../store.ts";
-import { type ModuleKey, UINT32_MAX, uniqueModules } from "../../model/module.ts";
+import {
+  type ModuleId,
+  moduleId,
+  type ModuleKey,
+  UINT32_MAX,
+  uniqueModules,
+} from "../../model/module.ts";
+import { markNames, meantMark } from "../../model/pickable_nodes.ts";
 import { type NodeState, WEIGHT_DEFAULT } from "../../model/node.ts";
 
 /** Modules asked for in one SELECT: short enough for every server's packet and parser limits. */
@@ -167,21 +177,17 @@ export function* readModulesScript(
   return (yield* storedRoutesScript(shape, keys, "")).map(withoutId);
 }
 
-/**
- * Modules of which a change recorded after a RouteChange id was meant however much it removes; none
- * where the schema cannot say so.
- */
-export function* meantModulesScript(
-  shape: SchemaShape,
-  afterChangeId: number,
-): Script<ModuleKey[]> {
-  if (!shape.changeMeant) return [];
-  const rows = yield {
-    sql: "SELECT DISTINCT modid, cmdid FROM RouteChange WHERE id > ? AND meant = 1 " +
-      "ORDER BY modid, cmdid",
-    params: [afterChangeId],
-  };
-  return rows.map(moduleKeyOf);
+/** The version and the time by the database, while the row of RouteVersion is locked. */
+interface LockedVersion {
+  readonly version: number;
+  readonly nowS: number;
+}
+
+/** The version after this one. */
+function nextVersionOf({ version, nowS }: LockedVersion): number {
+  const next = Math.max(version + 1, nowS);
+  // The column ends at UINT32_MAX; then the clock's value is at least a different one.
+  return next > UINT32_MAX ? nowS : next;
 }
 
 /**
@@ -192,14 +198,13 @@ export function* meantModulesScript(
  */
 function* recordChangesScript(
   shape: SchemaShape,
-  locked: { readonly version: number; readonly nowS: number },
+  locked: LockedVersion,
   changed: readonly ModuleKey[],
   meant: boolean,
 ): Script<number> {
-  const { version, nowS } = locked;
-  // The column ends at UINT32_MAX; then the clock's value is at least a different one.
-  const next = Math.max(version + 1, nowS);
-  const nextVersion = next > UINT32_MAX ? nowS : next;
+  const { nowS } = locked;
+  const nextVersion = nextVersionOf(locked);
+  // Dns servers of before Module.meant take the mark from here.
   const marked = meant && shape.changeMeant;
   const columns = "modid, cmdid, version" + (marked ? ", meant" : "");
   yield* insertManyScript(
@@ -223,11 +228,16 @@ export function* confirmRoutesScript(
   shape: SchemaShape,
   keys: readonly ModuleKey[],
 ): Script<EditResult> {
-  if (!shape.changeMeant) {
-    throw new StoreError("RouteChange must have the column meant: run the migrations", false);
+  if (!shape.moduleMeant) {
+    throw new StoreError("Module must have the column meant: run the migrations", false);
   }
   const locked = yield* lockVersionScript(dialect);
   const changed = uniqueModules(keys);
+  const stored = yield* storedRoutesScript(shape, changed, forUpdate(dialect));
+  // Of modules without a row of Module nothing is ever held back.
+  const adopted = yield* someRowsScript(shape, changed);
+  const shifts = nodesShifts(adopted, stored, NO_PLAN);
+  yield* markModulesScript(dialect, shape, shifts, true, locked);
   const version = yield* recordChangesScript(shape, locked, changed, true);
   return { changed, version };
 }
@@ -251,17 +261,24 @@ export function* editRoutesScript(
   const plan = planEdits(stored, edits);
   if (plan.changed.length === 0) return { changed: [], version: locked.version };
   yield* writePlanScript(shape, plan);
-  yield* adoptModulesScript(dialect, shape, plan.changed, locked.nowS);
+  yield* adoptModulesScript(dialect, shape, nodesShifts(plan.changed, stored, plan), meant, locked);
   const version = yield* recordChangesScript(shape, locked, plan.changed, meant);
   return { changed: plan.changed, version };
 }
 
-/** Gives modules a row of Module that have none, as far as there is room. */
+/** Nothing to write. */
+const NO_PLAN: EditPlan = { deleteIds: [], inserts: [], updates: [], changed: [] };
+
+/**
+ * Gives changed modules a row of Module that have none, as far as there is room, and says of all
+ * whether their nodes are meant to be what they are now.
+ */
 function* adoptModulesScript(
   dialect: Dialect,
   shape: SchemaShape,
-  keys: readonly ModuleKey[],
-  nowS: number,
+  shifts: readonly NodesShift[],
+  meant: boolean,
+  locked: LockedVersion,
 ): Script<void> {
   if (!shape.modules) return;
   const [count] = yield { sql: "SELECT COUNT(*) AS n FROM Module" };
@@ -269,8 +286,54 @@ function* adoptModulesScript(
   yield* insertManyScript(
     `${insertIgnore(dialect)} INTO Module(${MODULE_COLUMNS})`,
     5,
-    keys.slice(0, room),
-    ({ modId, cmdId }) => [modId, cmdId, "", "", nowS],
+    yield* lackingScript(shape, shifts, room),
+    ({ modId, cmdId }) => [modId, cmdId, "", "", locked.nowS],
+  );
+  if (shape.moduleMeant) yield* markModulesScript(dialect, shape, shifts, meant, locked);
+}
+
+/** Up to `room` of the modules without a row of Module. */
+function* lackingScript(
+  shape: SchemaShape,
+  keys: readonly ModuleKey[],
+  room: number,
+): Script<ModuleKey[]> {
+  const present = new Set((yield* someRowsScript(shape, keys)).map(idOf));
+  return keys.filter((key) => !present.has(idOf(key))).slice(0, room);
+}
+
+function idOf({ modId, cmdId }: ModuleKey): ModuleId {
+  return moduleId(modId, cmdId);
+}
+
+/**
+ * Binds a mark to the nodes that a change leaves. A change that is not meant passes the mark of the
+ * state before on, unless it takes nodes away; else it leaves no mark at all, so that no older
+ * state is meant any more.
+ */
+function* markModulesScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  shifts: readonly NodesShift[],
+  meant: boolean,
+  locked: LockedVersion,
+): Script<void> {
+  const rows = yield* someRowsScript(shape, shifts);
+  const marks = new Map(rows.map((row) => [idOf(row), row.meant ?? ""]));
+  const version = nextVersionOf(locked);
+  const renewed = shifts.flatMap(({ modId, cmdId, before, after }) => {
+    const mark = marks.get(moduleId(modId, cmdId));
+    if (mark === undefined) return []; // No room for a row.
+    const passedOn = markNames(mark, before.name) && after.count >= before.count;
+    return [{ modId, cmdId, mark: meant || passedOn ? meantMark(version, after.name) : "" }];
+  });
+  yield* insertManyScript(
+    `INSERT INTO Module(${MODULE_COLUMNS}, meant)`,
+    6,
+    renewed,
+    ({ modId, cmdId, mark }) => [modId, cmdId, "", "", locked.nowS, mark],
+    1000,
+    onConflict(dialect, "modid, cmdid", ["meant"]),
   );
 }
 
@@ -356,6 +419,10 @@ export const MODULE_PAGE_ROWS: Readonly<Record<Dialect, number>> = { mysql: 2000
 
 const MODULE_COLUMNS = "modid, cmdid, name, policy, updated_at";
 
+function readColumns(shape: SchemaShape): string {
+  return MODULE_COLUMNS + (shape.moduleMeant ? ", meant" : "");
+}
+
 function moduleRowOf(row: SqlRow): ModuleRow {
   return {
     modId: numberOf(row.modid),
@@ -363,6 +430,7 @@ function moduleRowOf(row: SqlRow): ModuleRow {
     name: textOf(row.name),
     policy: textOf(row.policy),
     updatedAt: numberOf(row.updated_at),
+    meant: row.meant === undefined ? undefined : textOf(row.meant),
   };
 }
 
@@ -371,16 +439,19 @@ export function* moduleRowsScript(
   shape: SchemaShape,
   keys: readonly ModuleKey[],
 ): Script<ModuleRow[]> {
-  return shape.modules ? yield* someRowsScript(keys) : [];
+  return shape.modules ? yield* someRowsScript(shape, keys) : [];
 }
 
-function* someRowsScript(keys: readonly ModuleKey[]): Script<ModuleRow[]> {
+function* someRowsScript(
+  shape: SchemaShape,
+  keys: readonly ModuleKey[],
+): Script<ModuleRow[]> {
   const modules = uniqueModules(keys).sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
   const found: ModuleRow[] = [];
   for (const chunk of chunksOf(modules, MODULES_PER_QUERY)) {
     const { sql, params } = moduleCondition(chunk);
     const rows = yield {
-      sql: `SELECT ${MODULE_COLUMNS} FROM Module WHERE ${sql} ORDER BY modid, cmdid`,
+      sql: `SELECT ${readColumns(shape)} FROM Module WHERE ${sql} ORDER BY modid, cmdid`,
       params,
     };
     for (const row of rows) found.push(moduleRowOf(row));
@@ -397,7 +468,7 @@ export function* modulePageScript(
   if (!shape.modules) return [];
   const { modId, cmdId } = after ?? { modId: -1, cmdId: -1 };
   const rows = yield {
-    sql: `SELECT ${MODULE_COLUMNS} FROM Module WHERE modid > ? OR (modid = ? AND cmdid > ?) ` +
+    sql: `SELECT ${readColumns(shape)} FROM Module WHERE modid > ? OR (modid = ? AND cmdid > ?) ` +
       "ORDER BY modid, cmdid LIMIT ?",
     params: [modId, modId, cmdId, MODULE_PAGE_ROWS[dialect]],
   };
@@ -429,7 +500,7 @@ export function* setModulesScript(
 ): Script<EditResult> {
   if (!shape.modules) throw new StoreError("Table Module must exist: run the migrations", false);
   const locked = yield* lockVersionScript(dialect);
-  const plan = planModules(yield* someRowsScript(changes), changes);
+  const plan = planModules(yield* someRowsScript(shape, changes), changes);
   if (plan.length === 0) return { changed: [], version: locked.version };
   const [count] = yield { sql: "SELECT COUNT(*) AS n FROM Module" };
   const added = plan.filter(({ stored }) => stored === undefined).length;

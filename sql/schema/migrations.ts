@@ -17,6 +17,7 @@ import callHistoryMysql from "../migrations/0007_call_history_events.mysql.sql" 
   type: "text",
 };
 import callTimesMysql from "../migrations/0008_call_history_times.mysql.sql" with { type: "text" };
+import moduleMeantMysql from "../migrations/0009_module_meant.mysql.sql" with { type: "text" };
 import originalTablesSqlite from "../migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
@@ -33,6 +34,9 @@ import callHistorySqlite from "../migrations/0007_call_history_events.sqlite.sql
   type: "text",
 };
 import callTimesSqlite from "../migrations/0008_call_history_times.sqlite.sql" with {
+  type: "text",
+};
+import moduleMeantSqlite from "../migrations/0009_module_meant.sqlite.sql" with {
   type: "text",
 };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
@@ -108,6 +112,7 @@ const NAMES = [
   "0006_console",
   "0007_call_history_events",
   "0008_call_history_times",
+  "0009_module_meant",
 ];
 
 /** Version of a schema that has all migrations. */
@@ -123,6 +128,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     consoleMysql,
     callHistoryMysql,
     callTimesMysql,
+    moduleMeantMysql,
   ],
   sqlite: [
     originalTablesSqlite,
@@ -133,6 +139,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     consoleSqlite,
     callHistorySqlite,
     callTimesSqlite,
+    moduleMeantSqlite,
   ],
 };
 

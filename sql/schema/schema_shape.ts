@@ -22,6 +22,8 @@ export interface SchemaShape {
   readonly modules: boolean;
   /** RouteChange has meant. */
   readonly changeMeant: boolean;
+  /** Module has meant. */
+  readonly moduleMeant: boolean;
 }
 
 /** True when nothing is missing, so that there is no need to look again. */
@@ -65,5 +67,6 @@ export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
     migrations: has("schemamigration", "version"),
     modules: has("module", "modid", "cmdid", "name", "policy", "updated_at"),
     changeMeant: has("routechange", "meant"),
+    moduleMeant: has("module", "meant"),
   };
 }

@@ -1,0 +1,4 @@
+-- The nodes of a module that its last meant change left: which version meant which nodes.
+
+-- unless column Module meant
+ALTER TABLE `Module` ADD COLUMN `meant` varchar(64) NOT NULL DEFAULT '';
