@@ -3,20 +3,7 @@
 import { type Address, parseAddress, parseIpv4 } from "../reactor/address.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
 import type { NodeAddress } from "../model/node.ts";
-import { parseCmdId, parseModId, parseNodeIp, parsePort } from "../model/route_values.ts";
-
-/**
- * A module in words: `1 2` or `1/2`.
- *
- * @throws {RangeError} when it is none.
- */
-export function parseModuleWords(words: readonly string[]): { modId: number; cmdId: number } {
-  const numbers = words.flatMap((word) => word.split("/"));
-  if (numbers.length !== 2) {
-    throw new RangeError(`Module must be MODID CMDID: current value is "${words.join(" ")}"`);
-  }
-  return { modId: parseModId(numbers[0]), cmdId: parseCmdId(numbers[1]) };
-}
+import { parseNodeIp, parsePort } from "../model/route_values.ts";
 
 /**
  * `IP:PORT` of a node.

@@ -3,9 +3,9 @@
 import type { Command } from "commander";
 import { type EventQuery, EVENTS_READ_MAX } from "../sql/results/event.ts";
 import type { EventRecord } from "../sql/mod.ts";
-import { parseModuleWords } from "./cli_arguments.ts";
-import { argument, repeated, UsageError } from "./cli_errors.ts";
+import { argument, repeated } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
+import { parseModuleOption, resolveModule } from "./module_argument.ts";
 import { EventFollower, eventJson, eventLine } from "./history_view.ts";
 import { isAway, StopSignal } from "./stop_signal.ts";
 import { addStoreOptions } from "./store_access.ts";
@@ -26,17 +26,6 @@ interface EventFlags extends SystemFlags {
   readonly json?: boolean;
 }
 
-/** The module that `--module` names, from words such as `1 2` or `1/2`. */
-export function moduleOption(words: readonly string[] | undefined): ModuleKey | undefined {
-  if (words === undefined) return undefined;
-  try {
-    return parseModuleWords(words);
-  } catch (error) {
-    if (error instanceof RangeError) throw new UsageError(`--module: ${error.message}`);
-    throw error;
-  }
-}
-
 /** @throws {RangeError} when it is no kind. */
 function parseKind(text: string): string {
   if (/^[a-z0-9._-]{1,32}$/.test(text)) return text;
@@ -48,7 +37,7 @@ export function addTo(parent: Command, _context: CommandContext): void {
   const command = parent.command("events")
     .description("Show what happened, oldest first: nodes that went out and came back, alerts.")
     .option("-f, --follow", "go on with what happens, until Ctrl-C")
-    .option("--module <MODID CMDID...>", "events of this module only")
+    .option("--module <MODULE...>", "events of this module only: MODID CMDID, or its name")
     .option(
       "--kind <WORD>",
       "events of this kind only, `node.` for all that begin so; may be repeated",
@@ -63,8 +52,11 @@ export function addTo(parent: Command, _context: CommandContext): void {
     )
     .option("--json", "print one JSON object a line")
     .action(async (flags: EventFlags) => {
-      const module = moduleOption(flags.module);
-      await withSystem(flags, (system) => showEvents(system, flags, module));
+      const word = parseModuleOption("--module", flags.module);
+      await withSystem(flags, async (system) => {
+        const module = word === undefined ? undefined : await resolveModule(system, word);
+        await showEvents(system, flags, module);
+      });
     });
   addServerOption(addStoreOptions(command));
   addExamples(command, [
@@ -92,7 +84,7 @@ async function showEvents(
   module: ModuleKey | undefined,
 ): Promise<void> {
   const query: EventQuery = {
-    ...(module === undefined ? {} : { module }),
+    ...(module === undefined ? {} : { module: { modId: module.modId, cmdId: module.cmdId } }),
     ...(flags.kind.length === 0 ? {} : { kinds: flags.kind }),
   };
   const asJson = flags.json === true;

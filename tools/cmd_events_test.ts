@@ -39,9 +39,9 @@ test("lars events lists, filters and follows", async () => {
       ["second", 1],
       ["third", undefined],
     ]);
-    const wrong = await processes.run("tools/lars.ts", ["events", "--store", url, "--module", "x"]);
+    const wrong = await processes.run("tools/lars.ts", ["events", "--store", url, "--module", "1"]);
     assert.equal(wrong.code, 2);
-    assert.match(wrong.stderr, /--module: Module must be MODID CMDID/);
+    assert.match(wrong.stderr, /--module: Module must be MODID CMDID or a name/);
 
     const follower = processes.spawn("events -f", "tools/lars.ts", [
       "events",

@@ -6,8 +6,10 @@ import { runtime } from "../reactor/runtime/mod.ts";
 import type { ModuleKey } from "../model/module.ts";
 import { EXPLAIN_NODES_MAX } from "../control/schemas.ts";
 import { addAgentOptions, AGENT_ANSWER_TIMEOUT_MS, type AgentFlags } from "./agent_options.ts";
-import { parseCmdId, parseModId } from "../model/route_values.ts";
-import { argument, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { moduleLabel, type NamedModule } from "../model/module_name.ts";
+import { addNameStoreOptions, lookUpModule } from "./module_lookup.ts";
+import { withModuleWords } from "./module_argument.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { addServerOption, ConsoleClient, type ServerFlags } from "./console_client.ts";
 import { ageText, explanationJson, nodeLines, zoneLine } from "./explain_text.ts";
@@ -25,21 +27,23 @@ export function addTo(parent: Command, context: CommandContext): void {
     .description(
       "Ask an agent why which node of a module is picked: every node with weight, state, counts, " +
         "the reason of its state and its share of the latest picks; zones; the latest decisions.",
-    )
-    .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
-    .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
-    .action(async (modId: number, cmdId: number, flags: ExplainFlags) => {
-      const key = { modId, cmdId };
-      const explained = await explain(key, flags);
-      const isKnown = explained.routeState !== "unknown";
-      if (!isKnown) context.exitCode = 1;
-      if (flags.json === true) return printJson(explanationJson(key, explained));
-      if (isKnown) return await show(key, explained);
-      printLine(`Nobody has asked the agent at ${explained.agent} for (${modId},${cmdId})`);
-    });
-  addServerOption(addAgentOptions(command), ["agent"]);
+    );
+  withModuleWords(command, [], async (word, _values, flags: ExplainFlags) => {
+    const key = await lookUpModule(word, flags);
+    const explained = await explain(key, flags);
+    const isKnown = explained.routeState !== "unknown";
+    if (!isKnown) context.exitCode = 1;
+    if (flags.json === true) {
+      const json = explanationJson(key, explained);
+      return printJson(json === null || key.name === "" ? json : { name: key.name, ...json });
+    }
+    if (isKnown) return await show(key, explained);
+    printLine(`Nobody has asked the agent at ${explained.agent} for ${moduleLabel(key)}`);
+  });
+  addServerOption(addNameStoreOptions(addAgentOptions(command)), ["agent"]);
   addExamples(command, [
     ["lars explain 1 1", "the agent of this host"],
+    ["lars explain login", "the module of that name, in the database"],
     ["lars explain 1 1 --json", "all of it, for programs"],
     ["lars explain 1 1 --server http://10.0.0.5:8080", "the agent of that console's host"],
   ]);
@@ -53,9 +57,10 @@ export function addTo(parent: Command, context: CommandContext): void {
 /** What the agent of `--agent` says, or the one of the console's host. */
 async function explain(key: ModuleKey, flags: ExplainFlags): Promise<Explanation> {
   const client = await ConsoleClient.of(flags);
+  const { modId, cmdId } = key;
   if (client !== undefined) {
     const query = { limit: `${EXPLAIN_NODES_MAX}` };
-    return await client.call("explainModule", { params: { ...key }, query });
+    return await client.call("explainModule", { params: { modId, cmdId }, query });
   }
   const token = await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
   const { explainService } = await import("../web/explain_client.ts");
@@ -63,10 +68,10 @@ async function explain(key: ModuleKey, flags: ExplainFlags): Promise<Explanation
     .explain(key, EXPLAIN_NODES_MAX);
 }
 
-async function show({ modId, cmdId }: ModuleKey, module: Explanation): Promise<void> {
+async function show(key: NamedModule, module: Explanation): Promise<void> {
   const { routeState, ageMs } = module;
   const age = ageMs === null ? "from its cache" : `${ageText(ageMs)} old`;
-  printLine(`(${modId},${cmdId}) route ${routeState}, ${age}`);
+  printLine(`${moduleLabel(key)} route ${routeState}, ${age}`);
   if (!module.hasNodes) return;
   const { warn, bad, good, faint } = coloursOf("stdout");
   const settings = Object.entries(module.settings)

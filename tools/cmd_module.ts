@@ -7,7 +7,15 @@ import { messageOf } from "../reactor/errors.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import type { ModuleKey } from "../model/module.ts";
 import type { ModuleRow } from "../sql/store.ts";
-import { parseCmdId, parseModId } from "../model/route_values.ts";
+import { moduleLabel, moduleLabels, moduleNameFault, sharedNames } from "../model/module_name.ts";
+import {
+  type ModuleWord,
+  resolveFilter,
+  resolveModule,
+  unknownModule,
+  withModuleFilter,
+  withModuleWords,
+} from "./module_argument.ts";
 import { argument, repeated, UsageError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
 import {
@@ -20,7 +28,7 @@ import {
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { addEditOptions, type EditFlags, made, printChange } from "./route_edit.ts";
 import { addStoreOptions } from "./store_access.ts";
-import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
+import { coloursOf, printJson, printLine, printTable, warningLine } from "./terminal.ts";
 
 interface ListFlags extends SystemFlags {
   readonly json?: boolean;
@@ -44,7 +52,7 @@ export function addTo(parent: Command): void {
   addExamples(module, [
     ["lars module ls", "modules with a name or a policy"],
     ["lars module set 1 1 --name login --set policy=p2c_ewma", "live in every agent at once"],
-    ["lars module show 1 1", "all settings, those left out with their defaults"],
+    ["lars module show login", "all settings, those left out with their defaults"],
     ["lars module set 1 1 --policy ''", "back to the rules of the configuration"],
   ]);
 }
@@ -52,18 +60,26 @@ export function addTo(parent: Command): void {
 function addList(module: Command): void {
   const command = module.command("ls")
     .description("List modules that have a name or a policy.")
-    .argument("[MODID]", "module number", argument(parseModId))
-    .argument("[CMDID]", "command number", argument(parseCmdId))
-    .option("--json", "print one JSON array")
-    .action(async (modId: number | undefined, cmdId: number | undefined, flags: ListFlags) => {
-      const all = await withSystem(flags, (system) => system.texts());
+    .option("--json", "print one JSON array");
+  withModuleFilter(command, async (filter, flags: ListFlags) => {
+    const { rows, all } = await withSystem(flags, async (system) => {
+      const { modId, cmdId } = await resolveFilter(system, filter);
+      const all = await system.texts();
       const rows = all.filter((row) =>
         (modId === undefined || row.modId === modId) &&
         (cmdId === undefined || row.cmdId === cmdId)
       );
-      if (flags.json === true) return printJson(rows.map(rowJson));
-      await printRows(rows);
+      return { rows, all };
     });
+    for (const [name, same] of sharedNames(all)) {
+      warningLine(
+        `"${name}" is the name of ${moduleLabels(same)}: a name finds one module only; ` +
+          "give the others another with lars module set MODID CMDID --name",
+      );
+    }
+    if (flags.json === true) return printJson(rows.map(rowJson));
+    await printRows(rows);
+  });
   addServerOption(addStoreOptions(command));
   addExamples(command, [["lars module ls 1 --json", "those with module number 1, for programs"]]);
 }
@@ -106,42 +122,53 @@ function policyFault(policy: string): string | undefined {
 function addShow(module: Command): void {
   const command = module.command("show")
     .description("Show the name and every setting of a module.")
-    .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
-    .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
-    .option("--json", "print one JSON value")
-    .action(async (modId: number, cmdId: number, flags: ListFlags) => {
-      const row = await withSystem(flags, (system) => textsOf(system, { modId, cmdId }));
-      const fault = policyFault(row.policy);
-      const given = fault === undefined ? policyObject(row.policy) : {};
-      const { policy, settings } = parseModulePolicy(
-        fault === undefined ? balancerText(given) : "",
-      );
-      if (flags.json === true) {
-        return printJson({
-          ...rowJson(row),
-          refused: fault ?? null,
-          effective: { policy, settings },
-        });
-      }
-      printLine(`(${modId},${cmdId})${row.name === "" ? "" : ` ${row.name}`}`);
-      if (fault !== undefined) printLine(`Agents refuse its policy: ${fault}`);
-      const { faint } = coloursOf("stdout");
-      const lines: [string, unknown][] = [["policy", policy], ...Object.entries(settings)];
-      await printTable(
-        ["SETTING", "VALUE", "FROM"],
-        lines.map(([name, value]) => [
-          name,
-          value === null
-            ? "configuration"
-            : typeof value === "string"
-            ? value
-            : JSON.stringify(value),
-          name in given ? "module" : faint("default"),
-        ]),
-      );
-    });
+    .option("--json", "print one JSON value");
+  withModuleWords(command, [], async (word, _values, flags: ListFlags) => {
+    const row = await withSystem(flags, (system) => knownModule(system, word));
+    const fault = policyFault(row.policy);
+    const given = fault === undefined ? policyObject(row.policy) : {};
+    const { policy, settings } = parseModulePolicy(
+      fault === undefined ? balancerText(given) : "",
+    );
+    if (flags.json === true) {
+      return printJson({
+        ...rowJson(row),
+        refused: fault ?? null,
+        effective: { policy, settings },
+      });
+    }
+    printLine(moduleLabel(row));
+    if (fault !== undefined) printLine(`Agents refuse its policy: ${fault}`);
+    const { faint } = coloursOf("stdout");
+    const lines: [string, unknown][] = [["policy", policy], ...Object.entries(settings)];
+    await printTable(
+      ["SETTING", "VALUE", "FROM"],
+      lines.map(([name, value]) => [
+        name,
+        value === null
+          ? "configuration"
+          : typeof value === "string"
+          ? value
+          : JSON.stringify(value),
+        name in given ? "module" : faint("default"),
+      ]),
+    );
+  });
   addServerOption(addStoreOptions(command));
   addExamples(command, [["lars module show 1 1", "what holds for module (1,1)"]]);
+}
+
+/**
+ * Name and policy of a module that exists.
+ *
+ * @throws {CommandError} when it has neither a name, a policy nor a node.
+ */
+async function knownModule(system: SystemAccess, word: ModuleWord): Promise<ModuleRow> {
+  const { modId, cmdId } = await resolveModule(system, word);
+  const row = await textsOf(system, { modId, cmdId });
+  if (row.name !== "" || row.policy !== "") return row;
+  if ((await system.read({ modId, cmdId })).length > 0) return row;
+  throw await unknownModule(system, { modId, cmdId });
 }
 
 /** Name and policy of a module; both empty when it has none. */
@@ -160,9 +187,11 @@ function addSet(module: Command): void {
       "Set the name or the policy of a module; live in every agent as soon as dns has told it. " +
         "A policy that agents would refuse is not stored.",
     )
-    .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
-    .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
-    .option("--name <NAME>", "what people call it, up to 128 characters; '' takes it away")
+    .option(
+      "--name <NAME>",
+      "what people call it, up to 128 characters; '' takes it away",
+      argument(parseName),
+    )
     .option("--policy <JSON>", "the whole policy, or @FILE; '' takes it away")
     .option(
       "--set <KEY=VALUE>",
@@ -175,8 +204,8 @@ function addSet(module: Command): void {
       "remove one key (may be given several times)",
       repeated((text) => text),
       [],
-    )
-    .action((modId: number, cmdId: number, flags: SetFlags) => setModule(modId, cmdId, flags));
+    );
+  withModuleWords(command, [], (word, _values, flags: SetFlags) => setModule(word, flags));
   addServerOption(addEditOptions(command));
   addExamples(command, [
     ["lars module set 1 1 --name login", "shown wherever the module is"],
@@ -186,7 +215,14 @@ function addSet(module: Command): void {
   ]);
 }
 
-async function setModule(modId: number, cmdId: number, flags: SetFlags): Promise<void> {
+/** @throws {RangeError} when it cannot be the name of a module. */
+function parseName(text: string): string {
+  const fault = moduleNameFault(text);
+  if (fault === undefined) return text;
+  throw new RangeError(`Name of a module ${fault}: current value is "${text}"`);
+}
+
+async function setModule(word: ModuleWord, flags: SetFlags): Promise<void> {
   const { name, set, unset } = flags;
   const whole = flags.policy?.startsWith("@") === true
     ? await readPolicyFile(flags.policy.slice(1))
@@ -194,7 +230,8 @@ async function setModule(modId: number, cmdId: number, flags: SetFlags): Promise
   if (name === undefined && whole === undefined && set.length + unset.length === 0) {
     throw new UsageError("Nothing to set: give --name, --policy, --set or --unset");
   }
-  const outcome = await withSystem(flags, async (system) => {
+  const { module, outcome } = await withSystem(flags, async (system) => {
+    const { modId, cmdId } = await resolveModule(system, word);
     const before = await textsOf(system, { modId, cmdId });
     const policy = policyAfter(whole ?? before.policy, flags);
     const change = {
@@ -203,11 +240,12 @@ async function setModule(modId: number, cmdId: number, flags: SetFlags): Promise
       ...(name === undefined ? {} : { name }),
       ...(policy === before.policy ? {} : { policy }),
     };
-    return await made(
+    const outcome = await made(
       system.change({ routes: [], modules: [change] }, { why: flags.why, meant: false }),
     );
+    return { module: { modId, cmdId, name: name ?? before.name }, outcome };
   });
-  printChange(outcome, "set", `(${modId},${cmdId})`, flags);
+  printChange(outcome, "set", moduleLabel(module), flags);
 }
 
 function policyAfter(before: string, { set, unset, policy }: SetFlags): string {

@@ -24,7 +24,7 @@ test("lars module: set, ls, show", async () => {
     const set = ["--name", "log in", "--set", "policy=maglev", "--set", "errRate=0.2"];
     assert.match(
       await succeed(processes, "module", "set", "1", "4294967295", ...set),
-      /^set \(1,4294967295\), version \d+\n$/,
+      /^set \(1,4294967295\) log in, version \d+\n$/,
     );
     assert.match(
       await succeed(processes, "module", "set", "1", "4294967295", ...set),
@@ -41,6 +41,7 @@ test("lars module: set, ls, show", async () => {
     assert.match(shown, /policy +maglev +module\n/);
     assert.match(shown, /errRate +0\.2 +module\n/);
     assert.match(shown, /succRate +configuration +default\n/);
+    await succeed(processes, "route", "add", "9", "9", "10.0.0.9:80");
     const json = JSON.parse(await succeed(processes, "module", "show", "9", "9", "--json"));
     assert.deepEqual([json.policy, json.effective.policy, json.refused], [null, "lars", null]);
 

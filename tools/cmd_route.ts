@@ -13,20 +13,25 @@ import {
   printChange,
   versionText,
 } from "./route_edit.ts";
-import { describeNode, jsonNode } from "../control/changes/route_file.ts";
+import { jsonNode } from "../control/changes/route_file.ts";
 import { addTransferCommands } from "./route_transfer.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { addStoreOptions } from "./store_access.ts";
-import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
+import { coloursOf, printJson, printLine, printTable, warningLine } from "./terminal.ts";
 import { addressText, NODE_STATES, type NodeAddress, WEIGHT_MAX } from "../model/node.ts";
+import { parseState, parseWeight, parseZone } from "../model/route_values.ts";
+import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
+import { moduleLabel } from "../model/module_name.ts";
 import {
-  parseCmdId,
-  parseModId,
-  parseState,
-  parseWeight,
-  parseZone,
-} from "../model/route_values.ts";
+  type ModuleWord,
+  namesOf,
+  resolveFilter,
+  resolveModule,
+  withModuleFilter,
+  withModuleWords,
+  type WordSpec,
+} from "./module_argument.ts";
 
 interface NodeFlags extends EditFlags, SystemFlags {
   readonly weight?: number;
@@ -57,19 +62,24 @@ export function addTo(parent: Command, context: CommandContext): void {
 function addList(route: Command): void {
   const command = route.command("ls")
     .description("List nodes: of all modules, of one module number, or of one module.")
-    .argument("[MODID]", "module number", argument(parseModId))
-    .argument("[CMDID]", "command number", argument(parseCmdId))
-    .option("--json", "print one JSON array")
-    .action(async (modId: number | undefined, cmdId: number | undefined, flags: ListFlags) => {
-      const rows = await withSystem(flags, (system) => readRows(system, modId, cmdId));
-      if (flags.json === true) return printJson(rows.map(jsonNode));
-      await printRows(rows);
+    .option("--json", "print one JSON array");
+  withModuleFilter(command, async (filter, flags: ListFlags) => {
+    const { rows, names } = await withSystem(flags, async (system) => {
+      const { modId, cmdId } = await resolveFilter(system, filter);
+      const found = await readRows(system, modId, cmdId);
+      return { rows: found, names: await namesOf(system) };
     });
+    if (flags.json === true) {
+      return printJson(rows.map((row) => withName(jsonNode(row), row, names)));
+    }
+    await printRows(rows, names);
+  });
   addServerOption(addStoreOptions(command));
   addExamples(command, [
     ["lars route ls", "everything"],
     ["lars route ls 1", "all modules with number 1"],
     ["lars route ls 1 2 --json", "module (1,2), for programs"],
+    ["lars route ls login", "the module of that name"],
   ]);
 }
 
@@ -87,12 +97,25 @@ async function readRows(
   return found.sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);
 }
 
-async function printRows(rows: readonly RouteRow[]): Promise<void> {
+/** A row as JSON, with the name of its module where that has one. */
+function withName(
+  json: Record<string, unknown>,
+  key: ModuleKey,
+  names: ReadonlyMap<ModuleId, string>,
+): Record<string, unknown> {
+  const name = names.get(moduleId(key.modId, key.cmdId));
+  return name === undefined ? json : { ...json, name };
+}
+
+async function printRows(
+  rows: readonly RouteRow[],
+  names: ReadonlyMap<ModuleId, string>,
+): Promise<void> {
   if (rows.length === 0) return printLine("No nodes.");
   const { good, warn, faint } = coloursOf("stdout");
   const shade = { on: good, drain: warn, off: faint };
   await printTable(
-    ["MODID", "CMDID", "NODE", "WEIGHT", "STATE", "ZONE"],
+    ["MODID", "CMDID", "NODE", "WEIGHT", "STATE", "ZONE", ...(names.size > 0 ? ["MODULE"] : [])],
     rows.map((row) => [
       row.modId,
       row.cmdId,
@@ -100,18 +123,13 @@ async function printRows(rows: readonly RouteRow[]): Promise<void> {
       row.weight,
       shade[row.state](row.state),
       row.zone,
+      ...(names.size > 0 ? [names.get(moduleId(row.modId, row.cmdId)) ?? ""] : []),
     ]),
   );
 }
 
-function withNodeArguments(
-  command: Command,
-  parse: (text: string) => NodeAddress = parseNodeAddress,
-): Command {
-  return command
-    .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
-    .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
-    .argument("<IP:PORT>", "the node", argument(parse));
+function nodeWord(parse: (text: string) => NodeAddress): WordSpec<NodeAddress> {
+  return { name: "IP:PORT", about: "the node", parse };
 }
 
 function withValueOptions(command: Command): Command {
@@ -131,42 +149,50 @@ function valuesOf(flags: NodeFlags): Partial<Pick<RouteRow, "weight" | "zone" | 
 }
 
 function addNode(route: Command): void {
-  const command = withValueOptions(withNodeArguments(
-    route.command("add").description(
+  const command = withModuleWords(
+    withValueOptions(route.command("add")).description(
       "Add a node to a module (weight 100, no zone, state on unless said otherwise).",
     ),
-  )).action(
-    (modId: number, cmdId: number, node: NodeAddress, flags: NodeFlags) =>
-      editOne({ op: "add", modId, cmdId, ...node, ...valuesOf(flags) }, "added", flags),
+    [nodeWord(parseNodeAddress)],
+    (module, [node], flags: NodeFlags) =>
+      editOne(
+        module,
+        (key) => ({ op: "add", ...key, ...node, ...valuesOf(flags) }),
+        "added",
+        flags,
+      ),
   );
   addServerOption(addEditOptions(command));
   addExamples(command, [
     ["lars route add 1 1 10.0.0.7:7777", "agents know it within 100 ms"],
+    ["lars route add login 10.0.0.7:7777", "a module by its name"],
     ["lars route add 1 1 10.0.0.8:7777 --weight 50 --zone east", "with a weight and a zone"],
   ]);
 }
 
 function removeNode(route: Command): void {
-  const command = withNodeArguments(
+  const command = withModuleWords(
     route.command("rm").description("Remove a node from a module."),
-    parseStoredNodeAddress,
-  ).action((modId: number, cmdId: number, node: NodeAddress, flags: NodeFlags) =>
-    editOne({ op: "remove", modId, cmdId, ...node }, "removed", flags)
+    [nodeWord(parseStoredNodeAddress)],
+    (module, [node], flags: NodeFlags) =>
+      editOne(module, (key) => ({ op: "remove", ...key, ...node }), "removed", flags),
   );
   addServerOption(addEditOptions(command));
   addExamples(command, [["lars route rm 1 1 10.0.0.7:7777", "callers stop getting it"]]);
 }
 
 function setNode(route: Command): void {
-  const command = withValueOptions(withNodeArguments(
-    route.command("set").description("Change weight, zone or state of a node."),
-  )).action((modId: number, cmdId: number, node: NodeAddress, flags: NodeFlags) => {
-    const values = valuesOf(flags);
-    if (Object.keys(values).length === 0) {
-      throw new UsageError("Nothing to set: give --weight, --zone or --state");
-    }
-    return editOne({ op: "set", modId, cmdId, ...node, ...values }, "set", flags);
-  });
+  const command = withModuleWords(
+    withValueOptions(route.command("set")).description("Change weight, zone or state of a node."),
+    [nodeWord(parseNodeAddress)],
+    (module, [node], flags: NodeFlags) => {
+      const values = valuesOf(flags);
+      if (Object.keys(values).length === 0) {
+        throw new UsageError("Nothing to set: give --weight, --zone or --state");
+      }
+      return editOne(module, (key) => ({ op: "set", ...key, ...node, ...values }), "set", flags);
+    },
+  );
   addServerOption(addEditOptions(command));
   addExamples(command, [
     ["lars route set 1 1 10.0.0.7:7777 --state drain", "no new calls"],
@@ -175,30 +201,48 @@ function setNode(route: Command): void {
 }
 
 function confirmModule(route: Command): void {
-  const command = route.command("confirm")
-    .summary("Say that a route is meant as it is.")
-    .description(
-      "Say that the route of a module is meant as it is, so that agents which hold back a change " +
-        "that removed most of its nodes take it at once.",
-    )
-    .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
-    .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId))
-    .action(async (modId: number, cmdId: number, flags: EditFlags & SystemFlags) => {
-      const outcome = await withSystem(
-        flags,
-        (system) => made(system.confirm({ modId, cmdId }, flags.why)),
-      );
+  const command = withModuleWords(
+    route.command("confirm")
+      .summary("Say that a route is meant as it is.")
+      .description(
+        "Say that the route of a module is meant as it is, so that agents which hold back a change " +
+          "that removed most of its nodes take it at once.",
+      ),
+    [],
+    async (word, _values, flags: EditFlags & SystemFlags) => {
+      const { module, outcome } = await withSystem(flags, async (system) => {
+        const module = await resolveModule(system, word);
+        if ((await system.read(module)).length === 0) {
+          warningLine(`${moduleLabel(module)} has no node: it is confirmed as empty`);
+        }
+        return { module, outcome: await made(system.confirm(keyOf(module), flags.why)) };
+      });
       if (flags.json === true) return printJson(outcomeJson(outcome));
-      printLine(`confirmed (${modId},${cmdId}), ${versionText(outcome)}`);
-    });
+      printLine(`confirmed ${moduleLabel(module)}, ${versionText(outcome)}`);
+    },
+  );
   addServerOption(addEditOptions(command));
   addExamples(command, [["lars route confirm 1 1", "after DELETE FROM RouteData by hand"]]);
 }
 
-async function editOne(edit: RouteEdit, word: string, flags: NodeFlags): Promise<void> {
-  const outcome = await withSystem(
-    flags,
-    (system) => made(system.change({ routes: [edit] }, { why: flags.why })),
-  );
-  printChange(outcome, word, describeNode(edit), flags);
+function keyOf({ modId, cmdId }: ModuleKey): ModuleKey {
+  return { modId, cmdId };
+}
+
+async function editOne(
+  word: ModuleWord,
+  editOf: (key: ModuleKey) => RouteEdit,
+  what: string,
+  flags: NodeFlags,
+): Promise<void> {
+  const { module, edit, outcome } = await withSystem(flags, async (system) => {
+    const module = await resolveModule(system, word);
+    const edit = editOf(keyOf(module));
+    return {
+      module,
+      edit,
+      outcome: await made(system.change({ routes: [edit] }, { why: flags.why })),
+    };
+  });
+  printChange(outcome, what, `${moduleLabel(module)} ${addressText(edit)}`, flags);
 }

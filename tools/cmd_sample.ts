@@ -2,7 +2,10 @@
 
 import type { Command } from "commander";
 import { DEFAULT_DATA_DIR } from "../daemon/settings/common_settings.ts";
-import { parseCmdId, parseModId, parseWhole } from "../model/route_values.ts";
+import { parseWhole } from "../model/route_values.ts";
+import { withModuleFilter } from "./module_argument.ts";
+import { addNameStoreOptions, lookUpModule } from "./module_lookup.ts";
+import { addServerOption, type SystemFlags } from "./system_access.ts";
 import { formatAddress, parseAddress } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { addAgentOptions, type AgentFlags, withClient } from "./agent_options.ts";
@@ -110,8 +113,6 @@ function addCall(sample: Command, context: CommandContext): void {
         "how it went. Each second a line says how many calls went to which node, how many of them " +
         "failed, and which node the agent keeps out.",
     )
-    .argument("[MODID]", "module number (default 1)", argument(parseModId))
-    .argument("[CMDID]", "command number (default 2)", argument(parseCmdId))
     .option(
       "--rate <N>",
       "calls a second, 1 to 1000",
@@ -122,31 +123,25 @@ function addCall(sample: Command, context: CommandContext): void {
       "--seconds <N>",
       "stop after so many seconds, 1 to 86400; default: at Ctrl-C",
       argument((text) => parseWhole("Seconds", text, 1, 86_400)),
-    )
-    .action(async (
-      modId: number | undefined,
-      cmdId: number | undefined,
-      flags: AgentFlags & { rate: number; seconds?: number },
-    ) => {
-      if (modId !== undefined && cmdId === undefined) {
-        throw new UsageError("A module is named by two numbers: MODID CMDID");
-      }
-      const { rate, seconds, json } = flags;
-      const plan: CallsPlan = {
-        modId: modId ?? MODULE_DEFAULT.modId,
-        cmdId: cmdId ?? MODULE_DEFAULT.cmdId,
-        rate,
-        seconds,
-        json: json === true,
-      };
-      context.exitCode = await withClient(flags, (client) => runCalls(client, plan));
-    });
-  addAgentOptions(command);
+    );
+  addServerOption(addNameStoreOptions(addAgentOptions(command)));
+  withModuleFilter(command, async (filter, flags: CallFlags) => {
+    if (filter !== undefined && "modId" in filter) {
+      throw new UsageError("A module is named by two numbers, MODID CMDID, or by its name");
+    }
+    const module = await lookUpModule(filter ?? { key: MODULE_DEFAULT }, flags);
+    const { rate, seconds, json } = flags;
+    const { modId, cmdId } = module;
+    const plan: CallsPlan = { modId, cmdId, rate, seconds, json: json === true };
+    context.exitCode = await withClient(flags, (client) => runCalls(client, plan));
+  });
   addExamples(command, [
     ["lars sample call", "module (1,2), until Ctrl-C"],
     ["lars sample call 2 1 --seconds 10", "another module"],
   ]);
 }
+
+type CallFlags = AgentFlags & SystemFlags & { rate: number; seconds?: number };
 
 type SampleNodeAddress = { readonly port: number };
 

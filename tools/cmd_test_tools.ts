@@ -1,6 +1,6 @@
 // Shell. `lars test`: the test tools of the original, with its arguments and its words.
 
-import { Argument, type Command } from "commander";
+import type { Command } from "commander";
 import type { Host, LarsClient } from "../api/mod.ts";
 import { formatIpv4 } from "../reactor/address.ts";
 import { RetCode } from "../proto/message_ids.ts";
@@ -12,13 +12,10 @@ import {
   retcodeText,
   withClient,
 } from "./agent_options.ts";
-import {
-  parseCmdId,
-  parseModId,
-  parseNodeIp,
-  parsePort,
-  parseWhole,
-} from "../model/route_values.ts";
+import { parseNodeIp, parsePort, parseWhole } from "../model/route_values.ts";
+import { withModuleWords } from "./module_argument.ts";
+import { addNameStoreOptions, lookUpModule } from "./module_lookup.ts";
+import { addServerOption, type SystemFlags } from "./system_access.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { QPS_THREADS_MAX, type QpsFlags, runQps } from "./qps_load.ts";
@@ -46,10 +43,16 @@ export function addTo(parent: Command, context: CommandContext): void {
   ]);
 }
 
-function withModule(command: Command): Command {
-  return command
-    .argument("<MODID>", "module number, 0 to 4294967295", argument(parseModId))
-    .argument("<CMDID>", "command number, 0 to 4294967295", argument(parseCmdId));
+type ToolFlags = AgentFlags & SystemFlags;
+
+/** Options of a tool that names a module: where the agent is, and where names are looked up. */
+function addToolOptions(command: Command): void {
+  addServerOption(addNameStoreOptions(addAgentOptions(command)));
+}
+
+function parseOutcome(text: string): number {
+  if (text === "0" || text === "1") return Number(text);
+  throw new RangeError(`Outcome must be one of 0, 1: current value is "${text}"`);
 }
 
 /** Asks for a host and throws, in clear words, when the agent cannot be reached. */
@@ -64,22 +67,25 @@ async function askHost(
 }
 
 function addGetHost(tools: Command, context: CommandContext): void {
-  const command = withModule(
+  const command = withModuleWords(
     tools.command("gethost").description("Ask for one node of a module. Exit code 1 for none."),
-  ).action((modId: number, cmdId: number, flags: AgentFlags) =>
-    withClient(flags, async (client) => {
-      await initModule(client, flags, modId, cmdId);
-      const { retcode, host } = await askHost(client, modId, cmdId);
-      if (flags.json === true) {
-        printJson({ modid: modId, cmdid: cmdId, retcode, ...hostJson(host) });
-        if (retcode !== RetCode.Success) context.exitCode = 1;
-        return;
-      }
-      if (host === undefined) throw noHost(modId, cmdId, retcode);
-      printLine(`host is ${host.ip}:${host.port}`);
-    })
+    [],
+    async (word, _values, flags: ToolFlags) => {
+      const { modId, cmdId } = await lookUpModule(word, flags);
+      await withClient(flags, async (client) => {
+        await initModule(client, flags, modId, cmdId);
+        const { retcode, host } = await askHost(client, modId, cmdId);
+        if (flags.json === true) {
+          printJson({ modid: modId, cmdid: cmdId, retcode, ...hostJson(host) });
+          if (retcode !== RetCode.Success) context.exitCode = 1;
+          return;
+        }
+        if (host === undefined) throw noHost(modId, cmdId, retcode);
+        printLine(`host is ${host.ip}:${host.port}`);
+      });
+    },
   );
-  addAgentOptions(command);
+  addToolOptions(command);
   addExamples(command, [
     ["lars test gethost 1 1", "prints: host is 192.168.1.177:7777"],
     ["lars test gethost 1 1 --agent 127.0.0.1:18888", "another agent"],
@@ -102,44 +108,45 @@ function noHost(modId: number, cmdId: number, retcode: number): CommandError {
 }
 
 function addGetRoute(tools: Command, context: CommandContext): void {
-  const command = withModule(
+  const command = withModuleWords(
     tools.command("getroute").description("Ask for all nodes of a module. Exit code 1 for none."),
-  ).action((modId: number, cmdId: number, flags: AgentFlags) =>
-    withClient(flags, async (client) => {
-      await initModule(client, flags, modId, cmdId);
-      const hosts = await client.getRoute(modId, cmdId);
-      if (hosts.length === 0) context.exitCode = 1;
-      if (flags.json === true) {
-        return printJson({ modid: modId, cmdid: cmdId, hosts: hosts.map(hostJson) });
-      }
-      for (const { ip, port } of hosts) printLine(`ip = ${ip}, port = ${port}`);
-    })
+    [],
+    async (word, _values, flags: ToolFlags) => {
+      const { modId, cmdId } = await lookUpModule(word, flags);
+      await withClient(flags, async (client) => {
+        await initModule(client, flags, modId, cmdId);
+        const hosts = await client.getRoute(modId, cmdId);
+        if (hosts.length === 0) context.exitCode = 1;
+        if (flags.json === true) {
+          return printJson({ modid: modId, cmdid: cmdId, hosts: hosts.map(hostJson) });
+        }
+        for (const { ip, port } of hosts) printLine(`ip = ${ip}, port = ${port}`);
+      });
+    },
   );
-  addAgentOptions(command);
+  addToolOptions(command);
   addExamples(command, [["lars test getroute 1 2", "prints: ip = 192.168.1.178, port = 7776 …"]]);
 }
 
 function addReport(tools: Command): void {
-  const command = withModule(
-    tools.command("report").description("Tell the agent how one call of a node went."),
-  )
-    .argument("<IP>", "IPv4 address of the node", argument(parseNodeIp))
-    .argument("<PORT>", "port of the node", argument(parsePort))
-    .addArgument(new Argument("<0|1>", "0: success, 1: overload").choices(["0", "1"]))
-    .option(
+  const command = withModuleWords(
+    tools.command("report").description("Tell the agent how one call of a node went.").option(
       "--timecost <MS>",
       "time the call took, in milliseconds",
       argument((text) => parseWhole("Time cost", text, 0, 4_294_967_295)),
-    )
-    .action((
-      modId: number,
-      cmdId: number,
-      ip: number,
-      port: number,
-      outcome: string,
-      flags: AgentFlags & { timecost?: number },
-    ) => withClient(flags, (client) => report(client, flags, { modId, cmdId, ip, port, outcome })));
-  addAgentOptions(command);
+    ),
+    [
+      { name: "IP", about: "IPv4 address of the node", parse: parseNodeIp },
+      { name: "PORT", about: "port of the node", parse: parsePort },
+      { name: "0|1", about: "0: success, 1: overload", parse: parseOutcome },
+    ],
+    async (word, [ip, port, retcode], flags: ToolFlags & { timecost?: number }) => {
+      const { modId, cmdId } = await lookUpModule(word, flags);
+      const call = { modId, cmdId, ip, port, retcode };
+      await withClient(flags, (client) => report(client, flags, call));
+    },
+  );
+  addToolOptions(command);
   addExamples(command, [
     ["lars test report 1 1 192.168.1.177 7777 0", "it went well"],
     ["lars test report 1 1 192.168.1.177 7777 1 --timecost 900", "it failed after 900 ms"],
@@ -149,11 +156,10 @@ function addReport(tools: Command): void {
 async function report(
   client: LarsClient,
   flags: AgentFlags & { timecost?: number },
-  call: { modId: number; cmdId: number; ip: number; port: number; outcome: string },
+  call: { modId: number; cmdId: number; ip: number; port: number; retcode: number },
 ): Promise<void> {
-  const { modId, cmdId, port } = call;
+  const { modId, cmdId, port, retcode } = call;
   const ip = formatIpv4(call.ip);
-  const retcode = Number(call.outcome);
   // Reports are not answered: this also tells whether there is an agent at all.
   await initModule(client, flags, modId, cmdId);
   client.report(modId, cmdId, ip, port, retcode, flags.timecost);
@@ -163,23 +169,30 @@ async function report(
 }
 
 function addSimulator(tools: Command): void {
-  const command = withModule(
+  const command = withModuleWords(
     tools.command("simulator").description(
       "Ask and report again and again, with a share of calls that fail, and count by address.",
     ),
+    [
+      {
+        name: "errRate",
+        about: "failures in 10 calls, 0 to 10",
+        parse: (text) => parseWhole("errRate", text, 0, 10),
+        initial: 2,
+      },
+      {
+        name: "queryCnt",
+        about: "calls, 0 to 999999",
+        parse: (text) => parseWhole("queryCnt", text, 0, 999_999),
+        initial: 100,
+      },
+    ],
+    async (word, [errRate, queryCnt], flags: SimulatorFlags & ToolFlags) => {
+      const { modId, cmdId } = await lookUpModule(word, flags);
+      const load = { modId, cmdId, errRate, queryCnt };
+      await withClient(flags, (client) => runSimulator(client, flags, load));
+    },
   )
-    .argument(
-      "[errRate]",
-      "failures in 10 calls, 0 to 10",
-      argument((text) => parseWhole("errRate", text, 0, 10)),
-      2,
-    )
-    .argument(
-      "[queryCnt]",
-      "calls, 0 to 999999",
-      argument((text) => parseWhole("queryCnt", text, 0, 999_999)),
-      100,
-    )
     .option(
       "--interval <MS>",
       "pause between two calls in milliseconds, 0 to 60000",
@@ -190,20 +203,8 @@ function addSimulator(tools: Command): void {
       "--seed <N>",
       "the same failures each time",
       argument((text) => parseWhole("Seed", text, 0, 4_294_967_295)),
-    )
-    .action((
-      modId: number,
-      cmdId: number,
-      errRate: number,
-      queryCnt: number,
-      flags: SimulatorFlags,
-    ) =>
-      withClient(
-        flags,
-        (client) => runSimulator(client, flags, { modId, cmdId, errRate, queryCnt }),
-      )
     );
-  addAgentOptions(command);
+  addToolOptions(command);
   addExamples(command, [
     ["lars test simulator 1 2", "100 calls, 2 in 10 fail"],
     ["lars test simulator 1 2 5 1000 --interval 0", "1000 calls without a pause, half fail"],
@@ -237,12 +238,15 @@ function addQps(tools: Command, context: CommandContext): void {
 }
 
 function addExample(tools: Command): void {
-  const command = withModule(
+  const command = withModuleWords(
     tools.command("example").description("What a program does: register, list, pick, report."),
-  ).action((modId: number, cmdId: number, flags: AgentFlags) =>
-    withClient(flags, (client) => runExample(client, flags, modId, cmdId))
+    [],
+    async (word, _values, flags: ToolFlags) => {
+      const { modId, cmdId } = await lookUpModule(word, flags);
+      await withClient(flags, (client) => runExample(client, flags, modId, cmdId));
+    },
   );
-  addAgentOptions(command);
+  addToolOptions(command);
   addExamples(command, [["lars test example 1 1", "all four steps"]]);
 }
 

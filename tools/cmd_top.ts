@@ -8,8 +8,8 @@ import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { parseWhole } from "../model/route_values.ts";
 import { argument, UsageError } from "./cli_errors.ts";
-import { moduleOption } from "./cmd_events.ts";
 import { addExamples, type CommandContext } from "./command.ts";
+import { namesOf, parseModuleOption, resolveModule } from "./module_argument.ts";
 import { isAway, StopSignal } from "./stop_signal.ts";
 import { addStoreOptions } from "./store_access.ts";
 import type { SystemAccess } from "../control/system_access.ts";
@@ -60,7 +60,7 @@ export function addTo(parent: Command, context: CommandContext): void {
         "one look.",
     )
     .option("--nodes", "nodes instead of modules")
-    .option("--module <MODID CMDID...>", "nodes of this module")
+    .option("--module <MODULE...>", "nodes of this module: MODID CMDID, or its name")
     .addOption(
       new Option("--sort <COLUMN>", "column to sort by").choices([
         ...new Set([...columnNames("modules"), ...columnNames("nodes")]),
@@ -77,8 +77,15 @@ export function addTo(parent: Command, context: CommandContext): void {
     .option("--once", "one look, then end")
     .option("--json", "one JSON object a line for each look")
     .action(async (flags: TopFlags) => {
-      const state = stateOf(flags);
-      context.exitCode = await withSystem(flags, (system) => runTop(system, flags, state));
+      const word = parseModuleOption("--module", flags.module);
+      const state = stateOf(flags, word !== undefined);
+      context.exitCode = await withSystem(flags, async (system) => {
+        const module = word === undefined ? undefined : await resolveModule(system, word);
+        return await runTop(system, flags, {
+          ...state,
+          module: module === undefined ? undefined : moduleText(module),
+        });
+      });
     });
   addServerOption(addStoreOptions(command));
   addExamples(command, [
@@ -90,9 +97,8 @@ export function addTo(parent: Command, context: CommandContext): void {
   ]);
 }
 
-function stateOf(flags: TopFlags): TopState {
-  const module = moduleOption(flags.module);
-  const mode = flags.nodes === true || module !== undefined ? "nodes" : "modules";
+function stateOf(flags: TopFlags, isOneModule: boolean): TopState {
+  const mode = flags.nodes === true || isOneModule ? "nodes" : "modules";
   const { sort = TOP_START.sort } = flags;
   if (!columnNames(mode).includes(sort)) {
     throw new UsageError(
@@ -105,7 +111,6 @@ function stateOf(flags: TopFlags): TopState {
     sort,
     reverse: flags.reverse === true,
     filter: flags.filter ?? "",
-    module: module === undefined ? undefined : moduleText(module),
   };
 }
 
@@ -186,6 +191,7 @@ class TopSource {
     const nowMs = systemClock.nowMs();
     if (mark === this.#mark && nowMs - this.#routesAtMs < ROUTES_MAX_AGE_MS) return;
     this.#model.setRoutes(await this.#system.read());
+    this.#model.setNames(await namesOf(this.#system));
     this.#mark = mark;
     this.#routesAtMs = nowMs;
   }

@@ -1,9 +1,10 @@
 // Shell. What every command of `lars` is given and gives, and how its help is worded.
 
-import { type Command, Help, Option } from "commander";
+import { type Argument, type Command, Help, Option } from "commander";
 import { formatAddress } from "../reactor/address.ts";
 import { parseAgent } from "./cli_arguments.ts";
 import { argument } from "./cli_errors.ts";
+import { moduleWordsOf } from "./module_argument.ts";
 
 /** What a command can say about its outcome, besides throwing, and ask of the whole. */
 export interface CommandContext {
@@ -35,6 +36,20 @@ export function describeOption(option: Option): string {
   const isEmpty = Array.isArray(defaultValue) && defaultValue.length === 0;
   const shown = isEmpty ? Object.create(option, { defaultValue: {} }) as Option : option;
   return new Help().optionDescription(shown);
+}
+
+/** Arguments as help lists them: of a module what may be typed, not how it is parsed. */
+export function visibleArguments(command: Command): Argument[] {
+  const words = moduleWordsOf(command);
+  if (words !== undefined) return [...words.shown];
+  return new Help().visibleArguments(command);
+}
+
+/** How a list of commands names one. */
+export function subcommandTerm(command: Command): string {
+  const words = moduleWordsOf(command);
+  if (words === undefined) return new Help().subcommandTerm(command);
+  return `${command.name()} ${command.usage()}`;
 }
 
 /** `--agent`; `about` says what is asked of it. */

@@ -1,6 +1,16 @@
 // Core. Completion scripts for shells, made from a description of the command tree.
 //
-// The scripts hold all words themselves, so a press of the tab key starts no program.
+// The scripts hold all words themselves; only for what a database holds (names of modules, zones,
+// nodes) a press of the tab key asks the program.
+
+/** What the program is asked for when the tab key is pressed. */
+export const LOOKUPS = ["modules", "zones", "nodes"] as const;
+
+/** One of {@linkcode LOOKUPS}. */
+export type Lookup = (typeof LOOKUPS)[number];
+
+/** Options that say where names are looked up; the script passes them on. */
+const WHERE_OPTIONS = "--store|--data|--server|--token-file";
 
 /** An option with the values it takes, when they are a few known words. */
 export interface CompletionOption {
@@ -10,6 +20,8 @@ export interface CompletionOption {
   readonly takesValue: boolean;
   /** Known values; empty: a file name or free text. */
   readonly values: readonly string[];
+  /** Values that a database holds. */
+  readonly lookup?: Lookup | undefined;
 }
 
 /** A command with its subcommands. */
@@ -21,6 +33,8 @@ export interface CompletionNode {
   readonly options: readonly CompletionOption[];
   /** Known words for the first argument, for example shells. */
   readonly argumentValues: readonly string[];
+  /** What the first argument is, when a database holds it. */
+  readonly argumentLookup?: Lookup | undefined;
 }
 
 /** Shells for which there is a script. */
@@ -68,28 +82,48 @@ function valueOptions(places: readonly Place[]): string {
   return [...new Set(names)].join("|") || "-";
 }
 
+/** What a shell offers: known words, or what the program says. */
+interface Offers {
+  values(values: readonly string[]): string;
+  lookup(lookup: Lookup): string;
+}
+
 /** What bash and zsh do alike: find the place word by word, offer values, else what may follow. */
 function walkText(
   places: readonly Place[],
   byPlace: readonly string[],
-  offerValues: (values: readonly string[]) => string,
+  offers: Offers,
 ): string {
   const deeper = places.filter(({ path }) => path !== "").map(({ path }) =>
     `      ${quoted(path)}) ;;`
   );
   const values = places.flatMap(({ path, node }) =>
-    node.options.filter(({ values }) => values.length > 0).flatMap(({ names, values }) =>
-      names.map((name) => `    ${quoted(`${path} ${name}`)}) ${offerValues(values)}; return ;;`)
-    )
+    node.options.flatMap(({ names, values, lookup }) => {
+      if (lookup === undefined && values.length === 0) return [];
+      const offer = lookup === undefined ? offers.values(values) : offers.lookup(lookup);
+      return names.map((name) => `    ${quoted(`${path} ${name}`)}) ${offer}; return ;;`);
+    })
   );
-  return `    case "$word" in
-      ${valueOptions(places)}) skip=1; continue ;;
+  const firsts = places.flatMap(({ path, node }) =>
+    node.argumentLookup === undefined
+      ? []
+      : [`    ${quoted(`${path} 0`)}) ${offers.lookup(node.argumentLookup)}; return ;;`]
+  );
+  return `    if [[ -n "$skip" ]]; then
+      case "$skip" in ${WHERE_OPTIONS}) where+=("$skip" "$word") ;; esac
+      skip=""; continue
+    fi
+    case "$word" in
+      ${valueOptions(places)}) skip="$word"; continue ;;
+      ${
+    WHERE_OPTIONS.split("|").map((name) => `${name}=*`).join("|")
+  }) where+=("$word"); continue ;;
       -*) continue ;;
     esac
     next="\${place:+$place }$word"
     case "$next" in
 ${deeper.join("\n")}
-      *) continue ;;
+      *) operands=$((operands + 1)); continue ;;
     esac
     place="$next"
   done
@@ -97,6 +131,12 @@ ${deeper.join("\n")}
 ${values.join("\n")}
     *) ;;
   esac
+  if [[ -z "$skip" && "$current" != -* ]]; then
+  case "$place $operands" in
+${firsts.join("\n")}
+    *) ;;
+  esac
+  fi
   case "$place" in
 ${byPlace.join("\n")}
   esac
@@ -110,16 +150,42 @@ function bashScript(program: string, places: readonly Place[]): string {
       quoted(options.join(" "))
     } ;;`;
   });
-  const offerValues = (values: readonly string[]): string =>
-    `COMPREPLY=($(compgen -W ${quoted(values.join(" "))} -- "$current"))`;
+  const offers: Offers = {
+    values: (values) => `_${program}_offer "$current" ${quoted(values.join("\n"))}`,
+    lookup: (lookup) =>
+      `_${program}_offer "$current" "$("\${COMP_WORDS[0]}" completion words ${lookup} ` +
+      `"\${where[@]}" 2>/dev/null)"`,
+  };
+  // Words that hold = or : are pieces to bash: they are put together again, and the reply is what
+  // follows the last of those signs. Names come from a database: nothing of them is expanded.
   return `# Completion of ${program} for bash; load it with: source <(${program} completion bash)
+_${program}_offer() {
+  local current="$1" one cut=""
+  if [[ "$COMP_WORDBREAKS" == *[=:]* ]]; then cut="\${current%"\${current##*[=:]}"}"; fi
+  while IFS= read -r one; do
+    if [[ -n "$one" && "$one" == "$current"* ]]; then COMPREPLY+=("\${one#"$cut"}"); fi
+  done <<< "$2"
+  if [[ \${#COMPREPLY[@]} -eq 1 && "\${COMPREPLY[0]}" == *= ]]; then
+    compopt -o nospace 2>/dev/null
+  fi
+  return 0
+}
 _${program}_complete() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}"
-  local place="" next word words options skip="" index
-  for ((index = 1; index < COMP_CWORD; index++)); do
+  local place="" next word words options skip="" index operands=0 glue=""
+  local -a line=() where=()
+  COMPREPLY=()
+  for ((index = 0; index <= COMP_CWORD; index++)); do
     word="\${COMP_WORDS[index]}"
-    if [ -n "$skip" ]; then skip=""; continue; fi
-${walkText(places, byPlace, offerValues)}  if [ -n "$skip" ]; then
+    if [[ "$word" == [=:] && $index -gt 0 ]]; then line[\${#line[@]}-1]+="$word"; glue=1
+    elif [[ -n "$glue" ]]; then line[\${#line[@]}-1]+="$word"; glue=""
+    else line+=("$word")
+    fi
+  done
+  local count=\${#line[@]}
+  local current="\${line[count-1]}" previous="\${line[count-2]}"
+  for ((index = 1; index < count - 1; index++)); do
+    word="\${line[index]}"
+${walkText(places, byPlace, offers)}  if [ -n "$skip" ]; then
     COMPREPLY=($(compgen -f -- "$current"))
   elif [[ "$current" == -* ]]; then
     COMPREPLY=($(compgen -W "$options" -- "$current"))
@@ -153,16 +219,28 @@ function zshScript(program: string, places: readonly Place[]): string {
       options.join(" ")
     }) ;;`;
   });
-  const offerValues = (values: readonly string[]): string =>
-    `compadd -- ${values.map(quoted).join(" ")}`;
+  const offers: Offers = {
+    // What is to be gone on with, such as errRate=, is followed by no space.
+    values: (values) => {
+      const [open, whole] = [true, false].map((isOpen) =>
+        values.filter((value) => value.endsWith("=") === isOpen).map(quoted).join(" ")
+      );
+      return [
+        ...(open === "" ? [] : [`compadd -S '' -- ${open}`]),
+        ...(whole === "" ? [] : [`compadd -- ${whole}`]),
+      ].join("; ");
+    },
+    lookup: (lookup) =>
+      `found=("\${(@f)$("\${words[1]}" completion words ${lookup} "\${where[@]}" 2>/dev/null)}"); ` +
+      `compadd -- "\${(@)found:#}"`,
+  };
   return `#compdef ${program}
 # Completion of ${program} for zsh; load it with: source <(${program} completion zsh)
 _${program}() {
-  local place="" next word skip="" previous="\${words[CURRENT-1]}"
-  local -a words_here options_here
+  local place="" next word skip="" previous="\${words[CURRENT-1]}" current="$PREFIX" operands=0
+  local -a words_here options_here where found
   for word in "\${(@)words[2,CURRENT-1]}"; do
-    if [[ -n "$skip" ]]; then skip=""; continue; fi
-${walkText(places, byPlace, offerValues)}  if [[ -n "$skip" ]]; then _files
+${walkText(places, byPlace, offers)}  if [[ -n "$skip" ]]; then _files
   elif [[ "$PREFIX" == -* ]]; then _describe option options_here
   elif (( \${#words_here} )); then _describe command words_here
   else _files
@@ -181,10 +259,34 @@ function fishScript(program: string, places: readonly Place[]): string {
     const values = node.argumentValues.map((value) =>
       `complete -c ${program} ${here} -f -a ${quoted(value)}`
     );
+    if (node.argumentLookup !== undefined) {
+      values.push(
+        `complete -c ${program} ${here} -f -a '(__${program}_words ${node.argumentLookup})'`,
+      );
+    }
     const options = node.options.map((option) => fishOption(program, here, option));
     return [...commands, ...values, ...options];
   });
   return `# Completion of ${program} for fish; load it with: ${program} completion fish | source
+function __${program}_words
+  set -l where
+  set -l option
+  for word in (commandline -opc)[2..-1]
+    if test -n "$option"
+      set -a where $option $word
+      set option
+      continue
+    end
+    switch $word
+      case ${WHERE_OPTIONS.split("|").join(" ")}
+        set option $word
+      case ${WHERE_OPTIONS.split("|").map((name) => `'${name}=*'`).join(" ")}
+        set -a where $word
+    end
+  end
+  set -l words (commandline -opc)
+  $words[1] completion words $argv[1] $where 2>/dev/null
+end
 function __${program}_at
   set -l place
   set -l skip 0
@@ -219,6 +321,8 @@ function fishOption(program: string, here: string, option: CompletionOption): st
   );
   const value = !option.takesValue
     ? ""
+    : option.lookup !== undefined
+    ? ` -x -a '(__${program}_words ${option.lookup})'`
     : option.values.length === 0
     ? " -r"
     : ` -x -a ${quoted(option.values.join(" "))}`;

@@ -24,7 +24,16 @@ const tree: CompletionNode = {
           { names: ["--state"], summary: "it's", takesValue: true, values: ["on", "drain"] },
           { names: ["--zone"], summary: "where", takesValue: true, values: [] },
           { names: ["-j", "--json"], summary: "json", takesValue: false, values: [] },
+          {
+            names: ["--set"],
+            summary: "set",
+            takesValue: true,
+            values: ["policy=maglev", "policy=lars", "errRate="],
+          },
+          { names: ["--module"], summary: "m", takesValue: true, values: [], lookup: "modules" },
+          { names: ["--data"], summary: "where", takesValue: true, values: [] },
         ]),
+        { ...leaf("rm"), argumentLookup: "modules" },
       ],
     },
     { ...leaf("agent"), names: ["agent", "lbagent"] },
@@ -35,7 +44,11 @@ const tree: CompletionNode = {
 /** What bash would offer after these words; the last one is being typed. */
 function offers(script: string, words: readonly string[]): string[] {
   const line = words.map((word) => `'${word}'`).join(" ");
+  // Stands for the program: names by what it is asked for and where.
+  const names = 'lars() { case "$*" in *none*) return 1 ;; *a:b*) echo a:b ;; ' +
+    "*) printf '%s\\n' 'log in' logout '$(exit 9)' \"of $3\" ;; esac; }";
   const program = `${script}
+${names}
 COMP_WORDS=(${line}); COMP_CWORD=${words.length - 1}
 _lars_complete; printf '%s\\n' "\${COMPREPLY[@]}"`;
   const output = execFileSync("bash", ["--norc", "-c", program], { cwd: "/", stdio: "pipe" });
@@ -45,9 +58,26 @@ _lars_complete; printf '%s\\n' "\${COMPREPLY[@]}"`;
 const cases: readonly (readonly [words: string[], offered: string[]])[] = [
   [["lars", ""], ["agent", "completion", "lbagent", "route"]],
   [["lars", "ro"], ["route"]],
-  [["lars", "route", ""], ["add", "ls"]],
+  [["lars", "route", ""], ["add", "ls", "rm"]],
   [["lars", "route", "a"], ["add"]],
-  [["lars", "route", "add", "--"], ["--json", "--state", "--zone"]],
+  [["lars", "route", "add", "--"], [
+    "--data",
+    "--json",
+    "--module",
+    "--set",
+    "--state",
+    "--zone",
+  ]],
+  [["lars", "route", "add", "--set", "err"], ["errRate="]],
+  // A shell gives words with = or : in pieces, and wants the last piece back.
+  [["lars", "route", "add", "--set", "policy", "="], ["lars", "maglev"]],
+  [["lars", "route", "add", "--set", "policy", "=", "m"], ["maglev"]],
+  [["lars", "route", "rm", ""], ["$(exit 9)", "log in", "logout", "of modules"]],
+  [["lars", "route", "rm", "lo"], ["log in", "logout"]],
+  [["lars", "route", "rm", "--data", "/d", "lo"], ["log in", "logout"]],
+  [["lars", "route", "rm", "--data", "/none", "lo"], []],
+  [["lars", "route", "rm", "--data", "a", ":", "b", ""], ["a:b"]],
+  [["lars", "route", "add", "--module", "logo"], ["logout"]],
   [["lars", "route", "add", "1", "1", "10.0.0.1:1", "--st"], ["--state"]],
   [["lars", "route", "add", "--state", ""], ["drain", "on"]],
   [["lars", "route", "--zone", "ls", "add", "--j"], ["--json"]],

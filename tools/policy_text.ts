@@ -1,7 +1,7 @@
 // Core. The policy of a module as text: changed key by key, and judged before it is stored.
 
 import { parseHealthCheck } from "../agent/health/health_plan.ts";
-import { parseModulePolicy } from "../balancer/mod.ts";
+import { MODULE_SETTINGS, parseModulePolicy, POLICY_NAMES } from "../balancer/mod.ts";
 import { messageOf } from "../reactor/errors.ts";
 
 /** A change of one key: `key=value`, where the value is JSON or else a text. */
@@ -65,4 +65,20 @@ export function changePolicy(
 export function checkPolicyText(text: string): void {
   parseModulePolicy(text);
   parseHealthCheck(text);
+}
+
+/** Keys of a policy. */
+export function settingKeys(): string[] {
+  return ["policy", ...Object.keys(MODULE_SETTINGS), "healthCheck"];
+}
+
+/** What may be typed for `--set`: each key, and its values where they are a few known words. */
+export function settingWords(): string[] {
+  const words = POLICY_NAMES.map((name) => `policy=${name}`);
+  for (const [key, spec] of Object.entries(MODULE_SETTINGS)) {
+    if (spec.kind === "choice") words.push(...spec.choices.map((value) => `${key}=${value}`));
+    else if (spec.kind === "flag") words.push(`${key}=true`, `${key}=false`);
+    else words.push(`${key}=`);
+  }
+  return [...words, "healthCheck="];
 }

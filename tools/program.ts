@@ -3,7 +3,14 @@
 import { Command } from "commander";
 import { VERSION } from "../daemon/version.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { addExamples, type CommandContext, type CommandModule, describeOption } from "./command.ts";
+import {
+  addExamples,
+  type CommandContext,
+  type CommandModule,
+  describeOption,
+  subcommandTerm,
+  visibleArguments,
+} from "./command.ts";
 
 interface CommandWord {
   readonly name: string;
@@ -147,7 +154,7 @@ function baseProgram(): Command {
     .helpOption("-h, --help", "print help")
     .showHelpAfterError("(add --help for usage)")
     .exitOverride()
-    .configureHelp({ optionDescription: describeOption })
+    .configureHelp({ optionDescription: describeOption, subcommandTerm, visibleArguments })
     .configureOutput({
       writeOut: (text) => runtime.writeStdout(text),
       writeErr: (text) => runtime.writeStderr(text),

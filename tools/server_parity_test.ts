@@ -14,7 +14,17 @@ import { buildProgram } from "./program.ts";
 const TIMEOUT = { timeout: 600_000 };
 
 /** Commands that touch neither a database nor a console: they ask agents, or make files. */
-const WITHOUT_SERVER = ["up", "test", "sim", "completion", "dns", "reporter", "agent", "web"];
+const WITHOUT_SERVER = [
+  "up",
+  "sample",
+  "test",
+  "sim",
+  "completion",
+  "dns",
+  "reporter",
+  "agent",
+  "web",
+];
 
 test("every command that takes --store takes --server, and says so in its help", async () => {
   const { program } = await buildProgram("all");
@@ -190,7 +200,27 @@ const COMMANDS: readonly (readonly [line: string, code: number])[] = [
   ["module ls --json", 0],
   ["module ls 2", 0],
   ["module show 1 1", 0],
-  ["module show 9 9 --json", 0],
+  ["module show shop", 0],
+  ["module show 9 9 --json", 1],
+  ["module show ship", 1],
+  ["module set 2 1 --name Shop", 1],
+  ["module set 2 1 --name 12", 2],
+  ["module set shop --name store", 0],
+  ["module set store --name shop", 0],
+  ["module ls shop --json", 0],
+  ["route ls shop", 0],
+  ["route ls shpo", 1],
+  ["route add shop 10.0.0.77:80", 0],
+  ["route set shop 10.0.0.77:80 --weight 3", 0],
+  ["route rm Shop 10.0.0.77:80", 0],
+  ["route confirm shop", 0],
+  ["route confirm shp", 1],
+  ["events --module shop -n 3", 0],
+  ["events --module shap", 1],
+  ["top --once --module shop", 0],
+  ["top --once --module shap", 1],
+  ["completion words modules", 0],
+  ["completion words zones", 0],
   ["zone evacuate east --dry-run", 0],
   ["zone evacuate east --dry-run --json", 0],
   ["zone evacuate east --why heat", 0],

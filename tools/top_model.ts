@@ -1,6 +1,6 @@
 // Core. What `lars top` shows: modules and nodes with rates, from successive looks at counters.
 
-import { type ModuleKey, moduleText } from "../model/module.ts";
+import { type ModuleId, moduleId, type ModuleKey, moduleText } from "../model/module.ts";
 import { nodeId, type NodeState } from "../model/node.ts";
 import { parseIpv4 } from "../reactor/address.ts";
 import type { RouteRow } from "../sql/store.ts";
@@ -14,6 +14,8 @@ export const RATE_WINDOW_MS = 10_000;
 
 /** What modules and nodes have in common. */
 interface Rates {
+  /** Name of the module; "" = it has none. */
+  readonly name: string;
   /** Calls per second, failed ones too. */
   readonly callsPerSecond: number;
   /** Failed calls of all calls, 0 to 1; 0 without calls. */
@@ -139,12 +141,18 @@ function* nodesIn(
 export class TopModel {
   #before = new Map<string, Reading>();
   #routes: readonly RouteRow[] = [];
+  #names: ReadonlyMap<ModuleId, string> = new Map();
   #steps: Step[] = [];
   #lastMs: number | undefined;
 
   /** The routes, whenever they were read anew. */
   setRoutes(routes: readonly RouteRow[]): void {
     this.#routes = routes;
+  }
+
+  /** Names of modules, whenever they were read anew. */
+  setNames(names: ReadonlyMap<ModuleId, string>): void {
+    this.#names = names;
   }
 
   /** Takes the counters of one look. Until it has looked twice the last minute stands for now. */
@@ -218,6 +226,7 @@ export class TopModel {
       addToModule(modules, tally, own);
       nodes.push({
         ...tally.key,
+        name: this.#nameOf(tally.key),
         state: tally.route?.state ?? "gone",
         zone: tally.route?.zone ?? "",
         weight: tally.route?.weight ?? 0,
@@ -241,6 +250,7 @@ export class TopModel {
       modules: [...modules].map(([key, module]) => ({
         modId: module.modId,
         cmdId: module.cmdId,
+        name: this.#nameOf(module),
         nodes: module.nodes,
         out: module.out,
         callers: module.callers,
@@ -253,6 +263,10 @@ export class TopModel {
       errorShare: shareOf(all),
       out: nodes.filter((node) => node.out > 0).length,
     };
+  }
+
+  #nameOf({ modId, cmdId }: ModuleKey): string {
+    return this.#names.get(moduleId(modId, cmdId)) ?? "";
   }
 
   /** Every node with a route, and those with results of late, in the order of the routes. */

@@ -128,6 +128,7 @@ test("TopModel tells who is out, who is gone, and what is too old to say", () =>
   );
   assert.equal(snapshot.out, 1);
   assert.deepEqual(snapshot.modules, [{
+    name: "",
     modId: 1,
     cmdId: 1,
     nodes: 3,

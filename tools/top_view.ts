@@ -87,6 +87,17 @@ function compareModules(a: TopModule | TopNode, b: TopModule | TopNode): number 
   return a.modId - b.modId || a.cmdId - b.cmdId;
 }
 
+/** Longest name of a module that a row shows, in characters. */
+const NAME_SHOWN_MAX = 24;
+
+/** `1/2`, with its name `1/2 login`. */
+function moduleCell(row: TopModule | TopNode): string {
+  const { name } = row;
+  if (name === "") return moduleText(row);
+  const short = name.length > NAME_SHOWN_MAX ? `${name.slice(0, NAME_SHOWN_MAX - 1)}…` : name;
+  return `${moduleText(row)} ${short}`;
+}
+
 function rateText(rate: number): string {
   return rate >= 100 || rate === 0 ? rate.toFixed(0) : rate.toFixed(1);
 }
@@ -140,7 +151,7 @@ function numberColumn<Name extends string>(name: Name): Column<Readonly<Record<N
 }
 
 const MODULE_COLUMNS: readonly Column<TopModule>[] = [
-  { name: "module", right: false, text: moduleText, compare: compareModules },
+  { name: "module", right: false, text: moduleCell, compare: compareModules },
   numberColumn("nodes"),
   numberColumn("out"),
   ...RATE_COLUMNS,
@@ -150,7 +161,7 @@ const MODULE_COLUMNS: readonly Column<TopModule>[] = [
 ];
 
 const NODE_COLUMNS: readonly Column<TopNode>[] = [
-  { name: "module", right: false, text: moduleText, compare: compareModules },
+  { name: "module", right: false, text: moduleCell, compare: compareModules },
   { name: "node", right: false, text: ({ ip, port }) => addressText({ ip, port }) },
   { name: "state", right: false, text: ({ state }) => state },
   { name: "zone", right: false, text: ({ zone }) => zone },

@@ -30,6 +30,7 @@ function module(modId: number, more: Partial<TopModule> = {}): TopModule {
   return {
     modId,
     cmdId: 1,
+    name: "",
     nodes: 3,
     out: 0,
     callers: 1,

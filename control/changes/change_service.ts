@@ -33,6 +33,8 @@ import {
   touchedModules,
   undoEdits,
 } from "./change_edits.ts";
+import { renamedModules } from "../../sql/routes/route_edits.ts";
+import { judgeNames } from "./module_names.ts";
 import { type NotifyOptions, tellingDns } from "./dns_notifier.ts";
 import { formatRouteFile, parseRouteFile, type RouteFormat } from "./route_file.ts";
 import { editsOfPlan, planRoutes } from "./route_plan.ts";
@@ -408,11 +410,15 @@ export class ChangeService {
         via: via ?? viaOf(actor),
         why,
         undoes,
+        judgeNames,
         meant, // Pages and clients show in a preview what it empties.
         audit: auditOf(actor, this.#wallMs(), action, target),
       });
     }
-    const { routes, modules: texts = [] } = decide(await this.#read(modules));
+    const stored = await this.#read(modules);
+    const { routes, modules: texts = [] } = decide(stored);
+    const renamed = renamedModules(stored, texts);
+    if (renamed.length > 0) judgeNames(renamed, await store.moduleRows());
     const { version, changed } = routes.length > 0
       ? await store.editRoutes(routes, { meant })
       : await store.setModules(texts);
@@ -430,6 +436,8 @@ export class ChangeService {
     edits: ChangeEdits,
     warnings: readonly string[],
   ): Promise<ChangePreview> {
+    const renamed = renamedModules(stored, edits.modules ?? []);
+    if (renamed.length > 0) judgeNames(renamed, await this.#options.store.moduleRows());
     const { after, unchangedCount } = editedModules(stored, edits);
     const differences = differencesOf(stored, after);
     const touched = new Set(differences.nodes.map(moduleText));

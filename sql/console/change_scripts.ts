@@ -17,10 +17,12 @@ import {
   type StoredModule,
 } from "./console_store.ts";
 import { differencesOf, groupModules, summaryOf } from "./route_difference.ts";
-import { validateEdits, validateModuleChanges } from "../routes/route_edits.ts";
+import { renamedModules, validateEdits, validateModuleChanges } from "../routes/route_edits.ts";
+import type { ModuleChange } from "../store.ts";
 import {
   editRoutesScript,
   lockVersionScript,
+  moduleNamesScript,
   moduleRowsScript,
   setModulesScript,
   storedRoutesScript,
@@ -77,6 +79,7 @@ export function* changeScript(
   const { routes, modules: texts = [] } = wish.decide(stored);
   validateEdits(routes);
   validateModuleChanges(texts);
+  yield* judgeNamesScript(shape, wish, stored, texts);
   let version = locked.version;
   const changed: ModuleKey[] = [];
   if (routes.length > 0) {
@@ -96,6 +99,18 @@ export function* changeScript(
   const all = uniqueModules(changed);
   const id = yield* recordScript(dialect, wish, all, differencesOf(stored, after));
   return { id, version, changed: all, before: stored, stored: after };
+}
+
+/** New names are judged beside all others; nobody else renames while the version is locked. */
+function* judgeNamesScript(
+  shape: SchemaShape,
+  { judgeNames }: ChangeWish,
+  stored: readonly StoredModule[],
+  texts: readonly ModuleChange[],
+): Script<void> {
+  if (judgeNames === undefined) return;
+  const renamed = renamedModules(stored, texts);
+  if (renamed.some(({ name }) => name !== "")) judgeNames(renamed, yield* moduleNamesScript(shape));
 }
 
 function* recordScript(

@@ -1,6 +1,7 @@
 // Core. What the console asks of the database beyond routes: users, history of changes, alerts.
 
 import type { ModuleChange, ModuleKey } from "../../model/module.ts";
+import type { NamedModule } from "../../model/module_name.ts";
 import type { RouteEdit, RouteRow } from "../../model/node.ts";
 
 /** Most users, tokens, alert rules, silences and webhooks; more are refused with a LimitError. */
@@ -133,6 +134,13 @@ export interface ChangeWish {
    * when the database undid the transaction. What it throws ends the change; nothing is written.
    */
   decide(stored: readonly StoredModule[]): ChangeEdits;
+  /**
+   * Judges new names of modules beside all names there are, in the same transaction. Pure, and may
+   * throw, as `decide`.
+   *
+   * @default every name is taken
+   */
+  judgeNames?(renamed: readonly NamedModule[], rows: readonly NamedModule[]): void;
   readonly via: ChangeVia;
   readonly why: string;
   /** The change this one undoes; 0 for none. */

@@ -20,6 +20,7 @@ import {
   uniqueModules,
 } from "../../model/module.ts";
 import { type PickableNodes, pickableNodes } from "../../model/pickable_nodes.ts";
+import type { NamedModule } from "../../model/module_name.ts";
 import {
   NODE_STATES,
   type NodeState,
@@ -302,6 +303,20 @@ export function validateModuleChanges(changes: readonly ModuleChange[]): void {
     if (name !== undefined) checkName(place, name);
     if (policy !== undefined) checkPolicy(place, policy);
   });
+}
+
+/** Modules that get another name than they have, each with the last one that is asked for. */
+export function renamedModules(
+  stored: readonly (ModuleKey & { readonly name: string })[],
+  changes: readonly ModuleChange[],
+): NamedModule[] {
+  const before = new Map(stored.map(({ modId, cmdId, name }) => [moduleId(modId, cmdId), name]));
+  const after = new Map<ModuleId, NamedModule>();
+  for (const { modId, cmdId, name } of changes) {
+    if (name !== undefined) after.set(moduleId(modId, cmdId), { modId, cmdId, name });
+  }
+  return [...after].filter(([id, { name }]) => (before.get(id) ?? "") !== name)
+    .map(([, module]) => module);
 }
 
 /** A module that something is to be said of. */

@@ -44,6 +44,7 @@ import {
   uniqueModules,
 } from "../../model/module.ts";
 import { markNames, meantMark } from "../../model/pickable_nodes.ts";
+import type { NamedModule } from "../../model/module_name.ts";
 import { type NodeState, WEIGHT_DEFAULT } from "../../model/node.ts";
 
 /** Modules asked for in one SELECT: short enough for every server's packet and parser limits. */
@@ -440,6 +441,16 @@ export function* moduleRowsScript(
   keys: readonly ModuleKey[],
 ): Script<ModuleRow[]> {
   return shape.modules ? yield* someRowsScript(shape, keys) : [];
+}
+
+/** Every module that has a name. */
+export function* moduleNamesScript(shape: SchemaShape): Script<NamedModule[]> {
+  if (!shape.modules) return [];
+  const rows = yield {
+    sql: "SELECT modid, cmdid, name FROM Module WHERE name <> '' ORDER BY modid, cmdid LIMIT ?",
+    params: [MODULE_ROWS_MAX],
+  };
+  return rows.map((row) => ({ ...moduleKeyOf(row), name: textOf(row.name) }));
 }
 
 function* someRowsScript(
