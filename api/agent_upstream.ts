@@ -123,8 +123,12 @@ export class AgentUpstream implements Upstream {
     this.#link.send(MessageId.TableSubscribe, encodeTableSubscribe({ modId, cmdId, end: true }));
   }
 
-  /** The agent judges nodes by the calls themselves. */
-  addReports(_reports: readonly ModuleReport[]): void {}
+  /** The agent judges nodes by the calls themselves; who got no node it cannot know. */
+  addReports(reports: readonly ModuleReport[]): void {
+    for (const { modId, cmdId, refused } of reports) {
+      if (refused !== undefined) this.calls.addRefused(modId, cmdId, refused);
+    }
+  }
 
   tick(nowMs: number, settled: boolean): void {
     if (!this.#link.ready || (!settled && nowMs - this.#readyAtMs < SETTLE_MS_MAX)) return;

@@ -5,6 +5,8 @@ import { CallOutcome, callOutcomeOf } from "../balancer/detection/call_outcome.t
 import { addressId } from "../model/node.ts";
 import { ModuleTable } from "../model/module.ts";
 import { failureWeight, isTimeKnown } from "../balancer/detection/outlier_detector.ts";
+import { refusedBetween, refusedSum, refusedTogether } from "../balancer/routes/refused_calls.ts";
+import type { RefusedTotals } from "../balancer/routes/route_records.ts";
 import type { CallReports, ModuleCalls, NodeCalls } from "../proto/codec.ts";
 
 /** Nodes with outcomes that wait; calls of further ones are dropped, and counted. */
@@ -16,11 +18,11 @@ export const BATCH_NODES_MAX = 1000;
 /**
  * Bytes of a batch, counted at the most each part can take, so that it fits a frame of 65,527: a
  * node has tag and length 2, ip 11, port 4, nine counters of 6 and a time of 9; a module tag and
- * length 4 and two ids of 11.
+ * length 4, two ids of 11, and refused calls of 2 and four counters of 9.
  */
 const BATCH_BYTES_MAX = 65_000;
 const NODE_BYTES = 80;
-const MODULE_BYTES = 26;
+const MODULE_BYTES = 64;
 
 /** What a counter of the message can hold. */
 const COUNT_MAX = 0xffffffff;
@@ -29,6 +31,15 @@ interface LedgerModule {
   readonly modId: number;
   readonly cmdId: number;
   readonly nodes: Map<number, NodeCalls>;
+  /** Calls refused since the last batch; counts as a node. */
+  refused?: RefusedTotals;
+}
+
+/** What was last told of a module's refused calls. */
+interface RefusedMark {
+  readonly modId: number;
+  readonly cmdId: number;
+  totals: RefusedTotals;
 }
 
 /**
@@ -39,6 +50,7 @@ export class CallLedger {
   readonly #session: number;
   readonly #nodesMax: number;
   readonly #modules = new ModuleTable<LedgerModule>();
+  readonly #refused = new ModuleTable<RefusedMark>();
   #nodeCount = 0;
   #dropped = 0;
   #seq = 0;
@@ -88,10 +100,7 @@ export class CallLedger {
         this.#dropped++;
         return;
       }
-      if (module === undefined) {
-        module = { modId, cmdId, nodes: new Map() };
-        this.#modules.add(module);
-      }
+      module ??= this.#begin(modId, cmdId);
       node = {
         ...{ ip, port, succ: 0, err: 0, errWeight: 0, continSucc: 0, continErr: 0 },
         ...{ errPushback: 0, errRefused: 0, errTimeout: 0, timed: 0, timeMs: 0 },
@@ -115,6 +124,25 @@ export class CallLedger {
     node.timeMs = Math.min(node.timeMs + timecostMs, Number.MAX_SAFE_INTEGER);
   }
 
+  /** Notes the calls of a module that got no node: totals, of which what is new is sent. */
+  addRefused(modId: number, cmdId: number, totals: RefusedTotals): void {
+    const mark = this.#refused.get(modId, cmdId);
+    const more = refusedBetween(mark?.totals, totals);
+    if (mark !== undefined) mark.totals = totals;
+    else if (this.#refused.count < this.#nodesMax) this.#refused.add({ modId, cmdId, totals });
+    else return; // Without a mark the same would be told again and again.
+    if (refusedSum(more) === 0) return;
+    const module = this.#modules.get(modId, cmdId) ?? this.#begin(modId, cmdId);
+    if (module.refused === undefined) this.#nodeCount++;
+    module.refused = module.refused === undefined ? more : refusedTogether(module.refused, more);
+  }
+
+  #begin(modId: number, cmdId: number): LedgerModule {
+    const module = { modId, cmdId, nodes: new Map<number, NodeCalls>() };
+    this.#modules.add(module);
+    return module;
+  }
+
   /** Makes the next batch; undefined when one is unconfirmed, or nothing waits. */
   take(): CallReports | undefined {
     if (this.#sent !== undefined || this.#nodeCount === 0) return undefined;
@@ -132,7 +160,12 @@ export class CallLedger {
         nodes.push(node);
         module.nodes.delete(key);
       }
-      if (nodes.length > 0) modules.push({ modId: module.modId, cmdId: module.cmdId, nodes });
+      const { modId, cmdId, refused } = module;
+      if (refused !== undefined) {
+        count++;
+        delete module.refused;
+        modules.push({ modId, cmdId, nodes, refused });
+      } else if (nodes.length > 0) modules.push({ modId, cmdId, nodes });
       if (module.nodes.size > 0) break;
       emptied.push(module);
     }

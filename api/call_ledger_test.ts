@@ -82,3 +82,23 @@ test("batches fit a frame and lose nothing, whatever the ids", () => {
   }
   assert.deepEqual([calls, ledger.nodeCount], [5000, 0]);
 });
+
+test("CallLedger sends what was refused since the batch before, once", () => {
+  const ledger = new CallLedger(1);
+  const refused = (overload: number, fresh = false) => ({
+    ...{ overload, unusable: 0, noNode: 0, noRoute: 0, fresh },
+  });
+  ledger.addRefused(1, 2, refused(5, true));
+  ledger.addRefused(1, 2, refused(7));
+  assert.equal(ledger.waitingNodes, 1);
+  const batch = ledger.take();
+  assert.deepEqual(batch?.modules, [{ modId: 1, cmdId: 2, nodes: [], refused: refused(7) }]);
+  assert.equal(ledger.take(), undefined);
+  ledger.confirm(batch?.seq ?? 0);
+  ledger.addRefused(1, 2, refused(7));
+  assert.equal(ledger.take(), undefined, "nothing is new");
+  ledger.addRefused(1, 2, refused(10));
+  ledger.add(1, 2, 1, 80, 0, -1);
+  const [next] = ledger.take()?.modules ?? [];
+  assert.deepEqual([next.refused?.overload, next.nodes.length], [3, 1]);
+});

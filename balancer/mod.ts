@@ -43,7 +43,9 @@ export {
   NODES_MAX,
   PULLS_BURST_MAX,
   PULLS_PER_SECOND_MAX,
+  type RefusedTotals,
   type RouteLbOptions,
   type RouteLbStats,
 } from "./routes/route_records.ts";
+export { REFUSED_NODELESS_MAX, refusedSum } from "./routes/refused_calls.ts";
 export { NO_TURN } from "./picking/turn_table.ts";

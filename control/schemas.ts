@@ -100,6 +100,18 @@ export const nodeHealth = z.enum(["ok", "partial", "overload", "idle"]);
 
 /** Calls of the last seconds. `errorShare` is 0 without calls. */
 const rates = { callsPerSecond: z.number().min(0), errorShare: share };
+/** Callers of the last seconds that asked for a node and got none. */
+const refusals = {
+  refusedPerSecond: z.number().min(0).describe("callers that asked for a node and got none"),
+  refusedShare: share.describe("of all that asked: those that got a node called it"),
+};
+/** Why callers got no node. */
+const refusedCauses = {
+  overload: z.number().min(0).describe("too few nodes were well"),
+  unusable: z.number().min(0).describe("no node may be called: drained, off, weight 0"),
+  noNode: z.number().min(0).describe("the module has no nodes"),
+  noRoute: z.number().min(0).describe("the agent did not know the route yet"),
+};
 
 /** One row of the list of modules. */
 export const ModuleSummaryShape = z.strictObject({
@@ -112,6 +124,7 @@ export const ModuleSummaryShape = z.strictObject({
   onCount: count.describe("nodes with state on"),
   overloadCount: count.describe("nodes that at least one caller keeps out"),
   ...rates,
+  ...refusals,
 });
 
 /** A node as stored. */
@@ -140,6 +153,7 @@ export const NodeStatusShape = z.strictObject({
 export const ModuleDetail = z.strictObject({
   ...ModuleSummaryShape.shape,
   policyText: z.string().describe("JSON text as stored; empty: the rules of the agents' files"),
+  refusedBy: z.strictObject(refusedCauses).describe("refusedPerSecond by cause"),
   /** Changes with every change of name, policy or nodes; the ETag without its quotes. */
   revision: z.string(),
   nodes: z.array(NodeStatusShape),
@@ -543,6 +557,7 @@ export const Overview = z.strictObject({
   nodeCount: count,
   health: z.strictObject({ ok: count, degraded: count, down: count, idle: count, empty: count }),
   ...rates,
+  ...refusals,
   callerCount: count,
   services: z.strictObject({
     dns: count,
@@ -577,6 +592,7 @@ const recentCalls = {
   errors: count.describe("of which failed"),
   meanMs: z.number().min(0).nullable()
     .describe("mean time of those calls whose time callers told; null where they told none"),
+  refused: count.describe("callers that asked for a node and got none; 0 for a node"),
 };
 
 /** What the database holds, in numbers. */
@@ -641,6 +657,7 @@ export const Report = z.strictObject({
       err: count,
       errorShare: share,
       meanMs: z.number().min(0).nullable().describe("over the last minutes; null when not known"),
+      refused: count.describe("over the last minutes: callers that got no node"),
       overloadedNodes: count,
     })).describe("worst first, at most 10"),
     overloadedCount: count,
@@ -667,6 +684,8 @@ export const Counters = z.strictObject({
     modId,
     cmdId,
     recent: z.strictObject(recentCalls).nullable().describe("null: the history knows none"),
+    refused: z.strictObject(refusedCauses)
+      .describe("callers that got no node, since their agents know the module"),
     nodes: z.array(z.strictObject({
       ip: z.string(),
       port: count,
@@ -680,7 +699,7 @@ export const Counters = z.strictObject({
       recent: z.strictObject(recentCalls).nullable()
         .describe("null: the history knows none, or there are too many nodes to ask it"),
     })),
-  })).describe("modules with results"),
+  })).describe("modules with results, or with refused calls"),
 });
 
 /** Ranges of history charts. */
@@ -703,6 +722,8 @@ export const HistorySeries = z.strictObject({
   latencyMs: z.array(z.number().min(0).nullable())
     .describe("mean time of a call, of those whose time callers told; null where they told none"),
   meanLatencyMs: z.number().min(0).nullable().describe("the same over all steps"),
+  refused: z.array(count)
+    .describe("callers that asked for a node and got none, in each step; 0 for a node"),
 });
 export const History = z.strictObject({
   fromMs: instantMs.describe("start of the first step"),
@@ -762,13 +783,14 @@ export const ruleKind = z.enum([
   "dns_behind",
   "push_refused",
   "report_backlog",
+  "calls_refused",
 ]);
 const ruleFields = {
   kind: ruleKind,
   title,
   severity: z.enum(["warning", "critical"]),
   isEnabled: z.boolean(),
-  /** Error share (0 to 1), seconds, or a number of reports, as the kind says. */
+  /** Share (0 to 1), seconds, or a number of reports, as the kind says. */
   threshold: z.number().min(0).max(1_000_000_000),
   /** Seconds the condition must hold before the alert fires. */
   forS: z.int().min(0).max(86_400),
@@ -985,6 +1007,7 @@ export type OverloadedNode = CallSummary["overloaded"][number];
 export type Counters = Shown<typeof Counters>;
 export type ModuleCounters = Counters["modules"][number];
 export type NodeCounters = ModuleCounters["nodes"][number];
+export type RefusedCauses = ModuleCounters["refused"];
 export type RecentCalls = NonNullable<ModuleCounters["recent"]>;
 export type HistoryWish = Shown<typeof HistoryQuery>;
 export type HistorySeries = Shown<typeof HistorySeries>;

@@ -2,7 +2,7 @@
 // sends once more what may have been lost; and the address under which they are stored.
 
 import type { HostResult } from "../balancer/balance_records.ts";
-import type { ModuleReport } from "../balancer/routes/route_records.ts";
+import type { ModuleReport, RefusedTotals } from "../balancer/routes/route_records.ts";
 import { encodeReportStatusRequest } from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { isLoopback, parseIpv4 } from "../reactor/address.ts";
@@ -30,6 +30,18 @@ interface PendingModule {
   readonly cmdId: number;
   ts: number;
   readonly results: Map<number, HostResult>;
+  /** Counts as one node. */
+  refused: RefusedTotals | undefined;
+}
+
+/** The later of two; what was fresh and did not go out yet still is. */
+function laterRefused(
+  known: RefusedTotals | undefined,
+  more: RefusedTotals | undefined,
+  replace: boolean,
+): RefusedTotals | undefined {
+  if (known === undefined || more === undefined) return known ?? more;
+  return { ...(replace ? more : known), fresh: known.fresh || more.fresh };
 }
 
 /**
@@ -79,8 +91,11 @@ export class PendingReports {
     }
     this.#nodeCount -= results.length;
     if (module.results.size === 0) this.#modules.delete(key);
-    const { modId, cmdId, ts } = module;
-    return { modId, cmdId, ts, results };
+    const { modId, cmdId, ts, refused } = module;
+    if (refused === undefined) return { modId, cmdId, ts, results };
+    module.refused = undefined;
+    this.#nodeCount--;
+    return { modId, cmdId, ts, results, refused };
   }
 
   #merge(report: TimedReport, replace: boolean): void {
@@ -88,10 +103,12 @@ export class PendingReports {
     const key = moduleId(modId, cmdId);
     let module = this.#modules.get(key);
     if (module === undefined) {
-      module = { modId, cmdId, ts, results: new Map() };
+      module = { modId, cmdId, ts, results: new Map(), refused: undefined };
       this.#modules.set(key, module);
     }
     module.ts = Math.max(module.ts, ts);
+    if (module.refused === undefined && report.refused !== undefined) this.#nodeCount++;
+    module.refused = laterRefused(module.refused, report.refused, replace);
     for (const result of report.results) {
       const host = result.ip * 65536 + result.port;
       const known = module.results.has(host);
@@ -99,7 +116,7 @@ export class PendingReports {
       if (!known) this.#nodeCount++;
       module.results.set(host, result);
     }
-    if (module.results.size === 0) this.#modules.delete(key);
+    if (module.results.size === 0 && module.refused === undefined) this.#modules.delete(key);
     while (this.#nodeCount > this.#nodesMax) this.#dropOldest();
   }
 
@@ -108,8 +125,9 @@ export class PendingReports {
     if (first === undefined) return;
     const [key, module] = first;
     const [host] = module.results.keys();
-    module.results.delete(host);
-    if (module.results.size === 0) this.#modules.delete(key);
+    if (host === undefined) module.refused = undefined;
+    else module.results.delete(host);
+    if (module.results.size === 0 && module.refused === undefined) this.#modules.delete(key);
     this.#nodeCount--;
     this.#dropped++;
   }
@@ -235,10 +253,20 @@ export class ReportSender {
 
   #send(report: TimedReport): boolean {
     // Fields the original does not have are only for those who said that they know them.
-    const results = this.link.extended ? report.results : report.results.map(plainResult);
+    const { extended } = this.link;
+    const results = extended ? report.results : report.results.map(plainResult);
     const { modId, cmdId, ts } = report;
+    const refused = extended ? report.refused : undefined;
+    if (results.length === 0 && refused === undefined) return true;
     const caller = this.#options.callerIp();
-    const body = encodeReportStatusRequest({ modId, cmdId, caller, results, ts });
+    const body = encodeReportStatusRequest({
+      modId,
+      cmdId,
+      caller,
+      results,
+      ts,
+      ...(refused === undefined ? {} : { refused }),
+    });
     if (!this.link.send(MessageId.ReportStatusRequest, body)) return false;
     this.#counts.reportsSent++;
     this.#counts.resultsSent += results.length;

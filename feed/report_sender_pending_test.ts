@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeReportStatusRequest } from "../proto/codec.ts";
 import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
+import type { RefusedTotals } from "../balancer/routes/route_records.ts";
 import type { HostResult } from "../balancer/balance_records.ts";
 import { PendingReports, RESULTS_PER_FRAME_MAX, type TimedReport } from "./report_sender.ts";
 
@@ -76,4 +77,29 @@ test("PendingReports.take() gives what fits one frame, with the largest numbers 
   assert.ok(body.length <= FRAME_BODY_BYTES_MAX, String(body.length));
   assert.equal(pending.take()?.results.length, 1500 - RESULTS_PER_FRAME_MAX);
   assert.equal(pending.take(), undefined);
+});
+
+const refused = (overload: number, fresh: boolean): RefusedTotals => ({
+  ...{ overload, unusable: 0, noNode: 0, noRoute: 0, fresh },
+});
+
+test("PendingReports keeps the latest refused calls, and that they were never told", () => {
+  const pending = new PendingReports();
+  pending.add({ ...report(1, 1), refused: refused(1, true) });
+  pending.add({ ...report(1, 2), refused: refused(5, false) });
+  pending.restore({ ...report(1, 1), refused: refused(2, false) });
+  assert.equal(pending.nodeCount, 1);
+  assert.deepEqual(pending.take(), { ...report(1, 2), refused: refused(5, true) });
+  assert.deepEqual([pending.take(), pending.nodeCount], [undefined, 0]);
+});
+
+test("PendingReports counts refused calls of a module as a node", () => {
+  const pending = new PendingReports(2);
+  for (const modId of [1, 2, 3]) pending.add({ ...report(modId, 1), refused: refused(1, true) });
+  assert.deepEqual([pending.nodeCount, pending.droppedCount], [2, 1]);
+  assert.deepEqual([pending.take()?.modId, pending.take()?.modId, pending.take()], [
+    2,
+    3,
+    undefined,
+  ]);
 });

@@ -131,3 +131,21 @@ test("ReportSender remembers the last results for that, not every one since the 
     await until(() => client.stats.resultsPending > 0, { what: "the end of the connection" });
     assert.equal(client.stats.resultsPending, kept * width);
   }));
+
+test("ReportSender tells of refused calls only to those who said that they know them", () =>
+  withLab(async ({ client, clock, first, second }) => {
+    client.link.start();
+    await until(() => client.link.extended, { what: "the greeting" });
+    const refused = { overload: 3, unusable: 0, noNode: 0, noRoute: 0, fresh: true };
+    client.add([{ modId: 1, cmdId: 1, results: [], refused }]);
+    await until(() => first.reports.length === 1, { what: "the report" });
+    assert.deepEqual(first.reports[0].refused, refused);
+    await first.close();
+    await until(() => {
+      clock.advance(1000);
+      return client.link.ready && client.link.connectCount > 1;
+    }, { what: "the other reporter" });
+    client.add([{ modId: 1, cmdId: 1, results: [], refused }, report(2, 1)]);
+    await until(() => second.reports.length > 0, { what: "a report of the original kind" });
+    assert.deepEqual(second.reports.map((one) => [one.modId, one.refused]), [[2, undefined]]);
+  }));

@@ -326,6 +326,68 @@ function readHostCallResult(reader: WireReader): HostCallResult {
   return message;
 }
 
+// ---- RefusedCalls
+
+/**
+ * Callers of a module that asked for a node and got none; in ReportStatusRequest since the agent
+ * knows the module.
+ */
+export interface RefusedCalls {
+  /** Too few of its nodes were well. At most 2^53 - 1. */
+  overload: number;
+  /** It has nodes, and none of them may be called: drained, off, weight 0. At most 2^53 - 1. */
+  unusable: number;
+  /** It has no nodes. At most 2^53 - 1. */
+  noNode: number;
+  /** Its route was not known yet. At most 2^53 - 1. */
+  noRoute: number;
+  /** Nothing of these was told before, to nobody. */
+  fresh: boolean;
+}
+
+function writeRefusedCalls(writer: WireWriter, field: number, message: RefusedCalls): void {
+  const start = writer.begin(field);
+  writer.uint64(1, message.overload);
+  writer.uint64(2, message.unusable);
+  writer.uint64(3, message.noNode);
+  writer.uint64(4, message.noRoute);
+  writer.bool(5, message.fresh);
+  writer.end(start);
+}
+
+/** Reads into `message`: one that is sent twice is merged. */
+function readRefusedCalls(reader: WireReader, message: RefusedCalls): RefusedCalls {
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // overload = 1
+        message.overload = reader.uint64();
+        break;
+      case 16: // unusable = 2
+        message.unusable = reader.uint64();
+        break;
+      case 24: // no_node = 3
+        message.noNode = reader.uint64();
+        break;
+      case 32: // no_route = 4
+        message.noRoute = reader.uint64();
+        break;
+      case 40: // fresh = 5
+        message.fresh = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  checkSafe(message.overload, "RefusedCalls.overload");
+  checkSafe(message.unusable, "RefusedCalls.unusable");
+  checkSafe(message.noNode, "RefusedCalls.no_node");
+  checkSafe(message.noRoute, "RefusedCalls.no_route");
+  return message;
+}
+
 // ---- ReportStatusRequest
 
 /** Message 3: agent to reporter; no answer. Results of the nodes of a module. */
@@ -337,6 +399,8 @@ export interface ReportStatusRequest {
   results: HostCallResult[];
   /** Unix seconds. */
   ts: number;
+  /** Absent: nothing new. */
+  refused?: RefusedCalls;
 }
 
 function writeReportStatusRequest(writer: WireWriter, message: ReportStatusRequest): void {
@@ -345,6 +409,7 @@ function writeReportStatusRequest(writer: WireWriter, message: ReportStatusReque
   writer.int32(3, message.caller);
   for (const inner of message.results) writeHostCallResult(writer, 4, inner);
   writer.uint32(5, message.ts);
+  if (message.refused !== undefined) writeRefusedCalls(writer, 16, message.refused);
 }
 
 /** Body of {@linkcode ReportStatusRequest}. */
@@ -379,6 +444,18 @@ export function decodeReportStatusRequest(body: Uint8Array): ReportStatusRequest
         break;
       case 40: // ts = 5
         message.ts = reader.uint32();
+        break;
+      case 130: // refused = 16
+        message.refused = readRefusedCalls(
+          reader,
+          message.refused ?? {
+            overload: 0,
+            unusable: 0,
+            noNode: 0,
+            noRoute: 0,
+            fresh: false,
+          },
+        );
         break;
       default:
         reader.skip(tag);
@@ -1146,6 +1223,8 @@ export interface ModuleCalls {
   modId: number;
   cmdId: number;
   nodes: NodeCalls[];
+  /** New since the batch before; absent: none. */
+  refused?: RefusedCalls;
 }
 
 function writeModuleCalls(writer: WireWriter, field: number, message: ModuleCalls): void {
@@ -1153,6 +1232,7 @@ function writeModuleCalls(writer: WireWriter, field: number, message: ModuleCall
   writer.int32(1, message.modId);
   writer.int32(2, message.cmdId);
   for (const inner of message.nodes) writeNodeCalls(writer, 3, inner);
+  if (message.refused !== undefined) writeRefusedCalls(writer, 4, message.refused);
   writer.end(start);
 }
 
@@ -1170,6 +1250,18 @@ function readModuleCalls(reader: WireReader): ModuleCalls {
         break;
       case 26: // node = 3
         message.nodes.push(readNodeCalls(reader));
+        break;
+      case 34: // refused = 4
+        message.refused = readRefusedCalls(
+          reader,
+          message.refused ?? {
+            overload: 0,
+            unusable: 0,
+            noNode: 0,
+            noRoute: 0,
+            fresh: false,
+          },
+        );
         break;
       default:
         reader.skip(tag);

@@ -1,5 +1,6 @@
 // Core. Call results over time: totals that agents report become counts of ten seconds, and events.
 
+import { refusedSum } from "../balancer/routes/refused_calls.ts";
 import { formatIpv4 } from "../reactor/address.ts";
 import { type CallHistoryRow, HISTORY_STEPS_S } from "../sql/results/call_history.ts";
 import type { NewEvent } from "../sql/results/event.ts";
@@ -36,6 +37,7 @@ interface Totals {
   /** Calls whose time was told, and what those took. */
   timed: number;
   timeMs: number;
+  refused: number;
 }
 
 /** What an agent last said about one node, and what it added in the open bucket. */
@@ -52,6 +54,7 @@ interface Baseline extends Totals {
   overloadCount: number;
   timedCount: number;
   timeMsSum: number;
+  refusedCount: number;
 }
 
 /** The nodes of one module as one caller told them over one connection. */
@@ -59,7 +62,7 @@ interface ModuleNodes {
   readonly modId: number;
   readonly cmdId: number;
   readonly caller: number;
-  /** By {@linkcode nodeNumber}. */
+  /** By the number of their address; 0 stands for calls that got no node. */
   readonly nodes: Map<number, Baseline>;
 }
 
@@ -75,6 +78,8 @@ export interface CallTotal {
   readonly module?: ModuleKey;
   readonly succ: number;
   readonly err: number;
+  /** Calls that got no node. */
+  readonly refused: number;
 }
 
 /** What {@linkcode CallTracker} is given; all but `onEvent` optional. */
@@ -100,7 +105,10 @@ export class CallTracker {
   readonly #peers = new Map<string, Map<string, ModuleNodes>>();
   readonly #adopted = new Map<string, CallStatusRow>();
   #adoptUntilMs = 0;
-  readonly #totals = new Map<ModuleId, { module?: ModuleKey; succ: number; err: number }>();
+  readonly #totals = new Map<
+    ModuleId,
+    { module?: ModuleKey; succ: number; err: number; refused: number }
+  >();
   #bucketS: number | undefined;
   #keyCount = 0;
   #refusedCount = 0;
@@ -135,7 +143,7 @@ export class CallTracker {
     this.#adoptUntilMs = wallMs + ADOPT_MS;
     const fromS = wallMs / 1000 - ADOPT_AGE_MAX_S;
     for (const row of rows) {
-      if (row.ts < fromS || row.succTotal === undefined) continue;
+      if (row.ts < fromS || !hasTotals(row)) continue;
       if (this.#adopted.size >= this.#options.keysMax) return;
       this.#adopted.set(callsId(row), row);
     }
@@ -206,8 +214,8 @@ export class CallTracker {
   #addRow(module: ModuleNodes, row: TimedStatusRow, wallMs: number): void {
     const node = addressId(row.ip, row.port);
     let base = module.nodes.get(node);
-    const hasTotals = row.succTotal !== undefined;
-    const { succ, err, timed, timeMs } = totalsOf(row);
+    const isTotal = hasTotals(row);
+    const { succ, err, timed, timeMs, refused } = totalsOf(row);
     if (base === undefined) {
       if (this.#keyCount >= this.#options.keysMax) {
         this.#refusedCount++;
@@ -216,24 +224,28 @@ export class CallTracker {
       base = this.#firstSight(row, wallMs);
       module.nodes.set(node, base);
       this.#keyCount++;
-    } else if (base.hasTotals !== hasTotals) {
+    } else if (base.hasTotals !== isTotal) {
       // The peer has only now said that it knows totals.
       Object.assign(base, this.#startOf(row, wallMs));
-      base.hasTotals = hasTotals;
+      base.hasTotals = isTotal;
     }
     // A count below the one before: the agent, or the window of an original one, began anew.
-    const began = succ < base.succ || err < base.err || timed < base.timed || timeMs < base.timeMs;
+    const began = succ < base.succ || err < base.err || timed < base.timed ||
+      timeMs < base.timeMs || refused < base.refused;
     base.succCount += began ? succ : succ - base.succ;
     base.errCount += began ? err : err - base.err;
     base.timedCount += began ? timed : timed - base.timed;
     base.timeMsSum += began ? timeMs : timeMs - base.timeMs;
-    base.reportCount++;
+    base.refusedCount += began ? refused : refused - base.refused;
+    // Refused calls tell nothing of a node: they must not thin the share of those that are out.
+    if (node !== NO_NODE) base.reportCount++;
     if (row.overload) base.overloadCount++;
     if (row.overload !== base.overload) this.#noteChange(row, wallMs);
     base.succ = succ;
     base.err = err;
     base.timed = timed;
     base.timeMs = timeMs;
+    base.refused = refused;
     base.overload = row.overload;
     base.seenMs = wallMs;
     if (base.touched) return;
@@ -245,7 +257,7 @@ export class CallTracker {
     const stored = this.#adoptedFor(row, wallMs);
     return {
       ...this.#startOf(row, wallMs),
-      hasTotals: row.succTotal !== undefined,
+      hasTotals: hasTotals(row),
       overload: stored?.overload ?? false,
       seenMs: wallMs,
       touched: false,
@@ -255,21 +267,24 @@ export class CallTracker {
       overloadCount: 0,
       timedCount: 0,
       timeMsSum: 0,
+      refusedCount: 0,
     };
   }
 
   /** The totals that a first report over a connection is compared with. */
   #startOf(row: TimedStatusRow, wallMs: number): Totals {
     const now = totalsOf(row);
-    if (row.succTotal === undefined) return now;
+    if (!hasTotals(row)) return now;
     const stored = this.#adoptedFor(row, wallMs);
     if (stored !== undefined) {
       this.#adopted.delete(callsId(row)); // Once: another connection would count it again.
-      const { succTotal: succ = Infinity, errTotal: err = Infinity } = stored;
+      const { succ, err, refused } = totalsOf(stored);
       // The database keeps no times: the calls in between count without them.
-      if (succ <= now.succ && err <= now.err) return { ...now, succ, err };
+      if (succ <= now.succ && err <= now.err && refused <= now.refused) {
+        return { ...now, succ, err, refused };
+      }
     }
-    return isNewborn(row) ? { succ: 0, err: 0, timed: 0, timeMs: 0 } : now;
+    return isNewborn(row) ? NO_TOTALS : now;
   }
 
   #adoptedFor(row: CallStatusRow, wallMs: number): CallStatusRow | undefined {
@@ -304,6 +319,7 @@ export class CallTracker {
         base.overloadCount =
         base.timedCount =
         base.timeMsSum =
+        base.refusedCount =
           0;
     }
     this.#touched = [];
@@ -311,12 +327,13 @@ export class CallTracker {
     return gains.rows;
   }
 
-  #addTotal(key: ModuleId, { modId, cmdId, succCount, errCount }: Gain): void {
+  #addTotal(key: ModuleId, { modId, cmdId, succCount, errCount, refusedCount }: Gain): void {
     const isKnown = this.#totals.has(key) || this.#totals.size < TOTAL_MODULES_MAX;
     const total = this.#totals.get(isKnown ? key : OTHER_MODULES) ??
-      { ...(isKnown ? { module: { modId, cmdId } } : {}), succ: 0, err: 0 };
+      { ...(isKnown ? { module: { modId, cmdId } } : {}), succ: 0, err: 0, refused: 0 };
     total.succ += succCount;
     total.err += errCount;
+    total.refused += refusedCount;
     this.#totals.set(isKnown ? key : OTHER_MODULES, total);
   }
 }
@@ -383,15 +400,27 @@ interface ModuleGains {
   readonly callers: Map<number, Map<number, Gain>>;
 }
 
+/** Number of the node of a row without one. */
+const NO_NODE = 0;
+
+const NO_TOTALS: Totals = { succ: 0, err: 0, timed: 0, timeMs: 0, refused: 0 };
+
+/** True for agents of ours: what they tell grows as long as they live. */
+function hasTotals({ succTotal, refused }: CallStatusRow): boolean {
+  return succTotal !== undefined || refused !== undefined;
+}
+
 function totalsOf(row: TimedStatusRow): Totals {
+  if (row.refused !== undefined) return { ...NO_TOTALS, refused: refusedSum(row.refused) };
   const { succTotal, errTotal = row.errCount, timedTotal = 0, timeMsTotal = 0 } = row;
   return succTotal === undefined
-    ? { succ: row.succCount, err: row.errCount, timed: 0, timeMs: 0 }
-    : { succ: succTotal, err: errTotal, timed: timedTotal, timeMs: timeMsTotal };
+    ? { ...NO_TOTALS, succ: row.succCount, err: row.errCount }
+    : { succ: succTotal, err: errTotal, timed: timedTotal, timeMs: timeMsTotal, refused: 0 };
 }
 
 /** True when all that the agent ever counted is in its first window: it has just started. */
-function isNewborn(row: CallStatusRow): boolean {
+function isNewborn(row: TimedStatusRow): boolean {
+  if (row.refused !== undefined) return row.refusedFresh === true;
   return row.succTotal === row.succCount && row.errTotal === row.errCount;
 }
 
@@ -417,6 +446,7 @@ function gain(
     overloadCount: 0,
     timedCount: 0,
     timeMsSum: 0,
+    refusedCount: 0,
   };
 }
 
@@ -427,4 +457,5 @@ function addTo(sum: Gain, base: Omit<Baseline, "seenMs">): void {
   sum.overloadCount += base.overloadCount;
   sum.timedCount += base.timedCount;
   sum.timeMsSum += base.timeMsSum;
+  sum.refusedCount += base.refusedCount;
 }

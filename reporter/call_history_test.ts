@@ -67,6 +67,7 @@ test("CallTracker counts what totals gain, once", () => {
       overloadCount: 1,
       timedCount: 0,
       timeMsSum: 0,
+      refusedCount: 0,
     },
     {
       ...common,
@@ -79,6 +80,7 @@ test("CallTracker counts what totals gain, once", () => {
       overloadCount: 1,
       timedCount: 0,
       timeMsSum: 0,
+      refusedCount: 0,
     },
     {
       ...common,
@@ -91,6 +93,7 @@ test("CallTracker counts what totals gain, once", () => {
       overloadCount: 0,
       timedCount: 0,
       timeMsSum: 0,
+      refusedCount: 0,
     },
   ]);
   assert.equal(tracker.close(WALL_MS, true), undefined, "nothing came");
@@ -283,4 +286,42 @@ test("CallTracker never counts a call twice, nor loses one of a connection that 
     }
     assert.equal(counted + (close(tracker)[80] ?? 0), made);
   }));
+});
+
+test("CallTracker counts refused calls for the module and for each caller, of no node", () => {
+  const { tracker, events } = newTracker();
+  const refused = (overload: number, more: Partial<TimedStatusRow> = {}): TimedStatusRow => {
+    const { succTotal: _succ, errTotal: _err, ...plain } = row(0);
+    const totals = { overload, unusable: 1, noNode: 0, noRoute: 0 };
+    return { ...plain, ip: 0, port: 0, refused: totals, ...more };
+  };
+  const closed = (): number[][] =>
+    (tracker.close(WALL_MS, true)?.rows ?? []).map((one) => [
+      ...[one.port, one.caller, one.refusedCount, one.reportCount, one.succCount],
+    ]);
+  tracker.add("a", [refused(100), row(5, { succCount: 5 })], WALL_MS);
+  assert.deepEqual(
+    closed(),
+    [[0, 0, 0, 1, 5], [0, 9, 0, 0, 0], [80, 9, 0, 1, 5]],
+    "who counted the first hundred is unknown",
+  );
+  tracker.add("a", [refused(107)], WALL_MS);
+  tracker.add("b", [refused(4, { caller: 8, refusedFresh: true })], WALL_MS);
+  assert.deepEqual(closed(), [[0, 0, 12, 0, 0], [0, 9, 7, 0, 0], [0, 8, 5, 0, 0]]);
+  tracker.add("a", [refused(2)], WALL_MS);
+  assert.deepEqual(closed(), [[0, 0, 3, 0, 0], [0, 9, 3, 0, 0]], "the agent started anew");
+  assert.deepEqual(events, []);
+  assert.deepEqual(tracker.callTotals().map((one) => one.refused), [15]);
+});
+
+test("CallTracker goes on with refused calls after a restart of the reporter", () => {
+  const { tracker } = newTracker();
+  const { succTotal: _succ, errTotal: _err, ...plain } = row(0);
+  const stored = (overload: number): TimedStatusRow => ({
+    ...{ ...plain, ip: 0, port: 0 },
+    refused: { overload, unusable: 0, noNode: 0, noRoute: 0 },
+  });
+  tracker.adopt([stored(40)], WALL_MS);
+  tracker.add("a", [stored(45)], WALL_MS);
+  assert.deepEqual(tracker.close(WALL_MS, true)?.rows.map((one) => one.refusedCount), [5, 5]);
 });

@@ -32,6 +32,7 @@ function merge(older: PendingBucket, newer: PendingBucket): PendingBucket {
         overloadCount: known.overloadCount + row.overloadCount,
         timedCount: known.timedCount + row.timedCount,
         timeMsSum: known.timeMsSum + row.timeMsSum,
+        refusedCount: known.refusedCount + row.refusedCount,
       },
     );
   }

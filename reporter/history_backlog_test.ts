@@ -20,6 +20,7 @@ function bucket(atSeconds: number, ports: readonly number[]): ClosedBucket {
       overloadCount: 4,
       timedCount: 5,
       timeMsSum: 6,
+      refusedCount: 0,
     })),
   };
 }

@@ -1,5 +1,6 @@
 // Core. What the counters of the reporter are called as metrics.
 
+import type { Metric } from "../daemon/monitor/metrics_text.ts";
 import {
   counter,
   gauge,
@@ -7,6 +8,32 @@ import {
   serverMetrics,
   storeMetrics,
 } from "../daemon/monitor/service_metrics.ts";
+
+import type { CallTotal } from "./call_history.ts";
+
+/** Calls and refused calls by module, as agents told them. */
+export function moduleMetrics(totals: readonly CallTotal[]): Metric[] {
+  const labelled = totals.map(({ module, ...counts }) => ({
+    ...counts,
+    labels: module === undefined
+      ? { modid: "other", cmdid: "other" }
+      : { modid: String(module.modId), cmdid: String(module.cmdId) },
+  }));
+  return [{
+    name: "lars_reporter_calls_total",
+    help: "Calls that callers made, by module, as told by agents.",
+    type: "counter",
+    samples: labelled.flatMap(({ labels, succ, err }) => [
+      { labels: { ...labels, result: "success" }, value: succ },
+      { labels: { ...labels, result: "failure" }, value: err },
+    ]),
+  }, {
+    name: "lars_reporter_calls_refused_total",
+    help: "Callers that asked for a node and got none, by module, as told by agents.",
+    type: "counter",
+    samples: labelled.map(({ labels, refused }) => ({ labels, value: refused })),
+  }];
+}
 
 const refused = (reason: string): MetricTable[string] =>
   counter("lars_reporter_rows_refused_total", "Results that found no room.", {

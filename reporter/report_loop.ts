@@ -16,6 +16,8 @@ export interface TimedStatusRow extends CallStatusRow {
   readonly timedTotal?: number;
   /** What those took together, in milliseconds. */
   readonly timeMsTotal?: number;
+  /** Of a row about refused calls: they were never told before. */
+  readonly refusedFresh?: boolean;
 }
 
 /** A row, and over which connection of its loop it came. */
@@ -31,14 +33,15 @@ export interface MessageRows {
 }
 
 /**
- * The rows of a report that came over connection `peer`. Agents of the original may leave the time out (0): `nowSeconds` stands in.
+ * The rows of a report that came over connection `peer`. Agents of the original may leave the time
+ * out (0): `nowSeconds` stands in. Calls that were refused are a row without a node.
  */
 export function rowsOf(
   message: ReportStatusRequest,
   nowSeconds: number,
   peer: number,
 ): MessageRows {
-  const { modId, cmdId, caller } = message;
+  const { modId, cmdId, caller, refused } = message;
   const ts = message.ts === 0 ? nowSeconds : message.ts;
   const rows: ReportedRow[] = [];
   for (const result of message.results) {
@@ -61,11 +64,20 @@ export function rowsOf(
       ...(timeMsTotal === undefined ? {} : { timeMsTotal }),
     });
   }
-  return { rows, skippedCount: message.results.length - rows.length };
+  const skippedCount = message.results.length - rows.length;
+  if (refused !== undefined) {
+    const { fresh, ...totals } = refused;
+    const row = { ...NO_NODE, modId, cmdId, caller, ts, peer };
+    rows.push({ ...row, refused: totals, refusedFresh: fresh });
+  }
+  return { rows, skippedCount };
 }
 
+/** What a row about refused calls has in place of a node and its calls. */
+const NO_NODE = { ip: 0, port: 0, succCount: 0, errCount: 0, overload: false };
+
 /** Numbers that one row takes when packed. */
-const PACKED_FIELDS = 14;
+const PACKED_FIELDS = 19;
 
 /** Rows as one array of numbers, whose buffer can change threads without a copy. */
 export function packRows(rows: readonly ReportedRow[]): Float64Array<ArrayBuffer> {
@@ -86,6 +98,11 @@ export function packRows(rows: readonly ReportedRow[]): Float64Array<ArrayBuffer
     packed[at++] = row.peer;
     packed[at++] = row.timedTotal ?? -1;
     packed[at++] = row.timeMsTotal ?? -1;
+    packed[at++] = row.refused?.overload ?? -1;
+    packed[at++] = row.refused?.unusable ?? -1;
+    packed[at++] = row.refused?.noNode ?? -1;
+    packed[at++] = row.refused?.noRoute ?? -1;
+    packed[at++] = row.refusedFresh === true ? 1 : 0;
   }
   return packed;
 }
@@ -109,9 +126,18 @@ export function unpackRows(packed: Float64Array): ReportedRow[] {
       ...(packed[at + 10] < 0 ? {} : { errTotal: packed[at + 10] }),
       ...(packed[at + 12] < 0 ? {} : { timedTotal: packed[at + 12] }),
       ...(packed[at + 13] < 0 ? {} : { timeMsTotal: packed[at + 13] }),
+      ...(packed[at + 14] < 0 ? {} : unpackRefused(packed, at + 14)),
     });
   }
   return rows;
+}
+
+function unpackRefused(
+  packed: Float64Array,
+  at: number,
+): Pick<ReportedRow, "refused" | "refusedFresh"> {
+  const [overload, unusable, noNode, noRoute, fresh] = packed.subarray(at, at + 5);
+  return { refused: { overload, unusable, noNode, noRoute }, refusedFresh: fresh === 1 };
 }
 
 /** Plain values that a loop is started with. */

@@ -31,16 +31,22 @@ test("unpackRows() undoes packRows()", () => {
     errTotal: total,
     timedTotal: total,
     timeMsTotal: total,
+    refused: fc.option(
+      fc.record({ overload: uint32, unusable: uint32, noNode: uint32, noRoute: uint32 }),
+      { nil: undefined },
+    ),
+    refusedFresh: fc.boolean(),
   });
   fc.assert(fc.property(fc.array(rowArbitrary, { maxLength: 20 }), (rows) => {
     const plain = rows.map((
-      { succTotal, errTotal, timedTotal, timeMsTotal, ...row },
+      { succTotal, errTotal, timedTotal, timeMsTotal, refused, refusedFresh, ...row },
     ): ReportedRow => ({
       ...row,
       ...(succTotal === undefined ? {} : { succTotal }),
       ...(errTotal === undefined ? {} : { errTotal }),
       ...(timedTotal === undefined ? {} : { timedTotal }),
       ...(timeMsTotal === undefined ? {} : { timeMsTotal }),
+      ...(refused === undefined ? {} : { refused: { ...refused }, refusedFresh }),
     }));
     assert.deepEqual(unpackRows(packRows(plain)), plain);
   }));
@@ -123,4 +129,17 @@ test("RowShipper refuses new keys when full, and flushes all it has", () => {
   shipper.flush();
   assert.equal(shipped, keysMax);
   assert.equal(clock.pendingCount, 0);
+});
+
+test("rowsOf() makes a row without a node of refused calls", () => {
+  const refused = { overload: 1, unusable: 2, noNode: 3, noRoute: 4, fresh: true };
+  const message = { modId: 1, cmdId: 2, caller: 9, ts: 5, results: [], refused };
+  const { fresh: _fresh, ...totals } = refused;
+  assert.deepEqual(rowsOf(message, 1234, 6), {
+    rows: [{
+      ...{ modId: 1, cmdId: 2, ip: 0, port: 0, caller: 9, succCount: 0, errCount: 0, ts: 5 },
+      ...{ overload: false, peer: 6, refused: totals, refusedFresh: true },
+    }],
+    skippedCount: 0,
+  });
 });

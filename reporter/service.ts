@@ -11,6 +11,7 @@ import { reachableAddress } from "../daemon/reachable_address.ts";
 import { type CallStatusRow, openStore, type ServiceInstance, type Store } from "../sql/mod.ts";
 import { endsWithin } from "../service/store_health.ts";
 import { LoopService, startService } from "../service/store_service.ts";
+import { moduleMetrics } from "./metrics.ts";
 import { reporterSettings } from "./config.ts";
 import { type HistoryRetention, HistoryWriter } from "./history_writer.ts";
 import {
@@ -122,7 +123,7 @@ class ReporterService extends LoopService<
     let stored: readonly CallStatusRow[] = [];
     const reading = async (): Promise<void> => {
       if ((await store.instances(["reporter"])).some(isOther)) return;
-      stored = await store.readCallStatus();
+      stored = [...await store.readRefused(), ...await store.readCallStatus()];
     };
     await endsWithin(clock, ADOPT_LIMIT_MS, reading());
     history.start(stored);
@@ -151,17 +152,7 @@ class ReporterService extends LoopService<
   }
 
   override metrics(): Metric[] {
-    const samples = (this.#history?.callTotals() ?? []).flatMap(({ module, succ, err }) => {
-      const labels = module === undefined
-        ? { modid: "other", cmdid: "other" }
-        : { modid: String(module.modId), cmdid: String(module.cmdId) };
-      return [
-        { labels: { ...labels, result: "success" }, value: succ },
-        { labels: { ...labels, result: "failure" }, value: err },
-      ];
-    });
-    const help = "Calls that callers made, by module, as told by agents.";
-    return [{ name: "lars_reporter_calls_total", help, type: "counter", samples }];
+    return moduleMetrics(this.#history?.callTotals() ?? []);
   }
 
   reload(settings: ReporterSettings): void {

@@ -15,7 +15,13 @@ import type {
 } from "./results/call_history.ts";
 import { HISTORY_STEPS_S } from "./results/call_history.ts";
 import { type Driver, type ScriptMaker, StatementFault } from "./drivers/driver.ts";
-import type { EventQuery, EventRecord, EventRetention, NewEvent } from "./results/event.ts";
+import {
+  EVENT_KEEP_S,
+  type EventQuery,
+  type EventRecord,
+  type EventRetention,
+  type NewEvent,
+} from "./results/event.ts";
 import {
   addEventsScript,
   checkEvents,
@@ -60,9 +66,13 @@ import { isComplete, type SchemaShape, schemaShapeScript } from "./schema/schema
 import { chunksOf, type Dialect, rowsScript, type Script } from "./drivers/sql_script.ts";
 import {
   CALL_STATUS_CHUNK_ROWS,
+  pruneRefusedScript,
   readCallStatusScript,
+  readRefusedScript,
+  refusedTotalsScript,
   sortCallStatus,
   writeCallStatusScript,
+  writeRefusedScript,
 } from "./results/status_scripts.ts";
 import {
   type CallStatusFilter,
@@ -74,6 +84,7 @@ import {
   MODULE_ROWS_MAX,
   type ModuleChange,
   type ModuleRow,
+  type RefusedTotal,
   ROUTE_PAGE_ROWS,
   type RouteEdit,
   type RouteMark,
@@ -249,12 +260,30 @@ export class SqlStore implements Store {
   }
 
   async writeCallStatus(rows: readonly CallStatusRow[]): Promise<void> {
-    for (const chunk of chunksOf(sortCallStatus(rows), CALL_STATUS_CHUNK_ROWS)) {
+    const sorted = sortCallStatus(rows);
+    const nodes = sorted.filter(({ refused }) => refused === undefined);
+    for (const chunk of chunksOf(nodes, CALL_STATUS_CHUNK_ROWS)) {
       await this.#writeRows(
         "write call results",
         (shape) => writeCallStatusScript(this.dialect, shape, chunk),
       );
     }
+    if (nodes.length === sorted.length) return;
+    const refused = sorted.filter((row) => row.refused !== undefined);
+    for (const chunk of chunksOf(refused, CALL_STATUS_CHUNK_ROWS)) {
+      await this.#writeRows(
+        "write refused calls",
+        (shape) => writeRefusedScript(this.dialect, shape, chunk),
+      );
+    }
+  }
+
+  readRefused(): Promise<CallStatusRow[]> {
+    return this.#run("read refused calls", readRefusedScript);
+  }
+
+  refusedTotals(sinceTs: number): Promise<RefusedTotal[]> {
+    return this.#run("add up refused calls", (shape) => refusedTotalsScript(shape, sinceTs));
   }
 
   readCallStatus(filter: CallStatusFilter = {}): Promise<CallStatusRow[]> {
@@ -321,8 +350,11 @@ export class SqlStore implements Store {
     return this.#run("read events", (shape) => readEventsScript(shape, query));
   }
 
-  pruneEvents(retention: EventRetention): Promise<void> {
-    return this.#run("delete old events", (shape) => pruneEventsScript(shape, retention));
+  async pruneEvents(retention: EventRetention): Promise<void> {
+    await this.#run("delete old events", (shape) => pruneEventsScript(shape, retention));
+    const { nowMs, keepSeconds = EVENT_KEEP_S } = retention;
+    const beforeTs = Math.floor(nowMs / 1000 - keepSeconds);
+    await this.#run("delete old refusals", (shape) => pruneRefusedScript(shape, beforeTs));
   }
 
   async heartbeat(instance: ServiceInstance): Promise<void> {

@@ -58,6 +58,26 @@ export interface CallStatusRow extends NodeKey {
   readonly succTotal?: number;
   /** Failures since the agent first saw the node. Left as stored when absent. */
   readonly errTotal?: number;
+  /** Set in a row about calls that got no node: its address and port are 0. */
+  readonly refused?: RefusedCounts;
+}
+
+/** Calls that got no node, by cause. */
+export interface RefusedCounts {
+  /** Too few nodes of the module were well. */
+  readonly overload: number;
+  /** It has nodes, and none of them may be called: drained, off, weight 0. */
+  readonly unusable: number;
+  /** It has no nodes. */
+  readonly noNode: number;
+  /** Its route was not known yet. */
+  readonly noRoute: number;
+}
+
+/** Refused calls of one module, of all callers together. */
+export interface RefusedTotal extends ModuleKey, RefusedCounts {
+  /** Of the latest report, in unix seconds. */
+  readonly ts: number;
 }
 
 /** A running service, as it last described itself; an agent, as the dns it is linked to knows it. */
@@ -151,11 +171,19 @@ export interface Store extends CallHistoryStore, EventStore {
   setModules(changes: readonly ModuleChange[]): Promise<EditResult>;
   /**
    * Inserts or overwrites call results by (modId, cmdId, ip, port, caller); of several rows with
-   * one key the last counts. Safe to repeat after a failure.
+   * one key the last counts. Safe to repeat after a failure. Rows about refused calls are kept in
+   * a table of their own; a schema before migration 10 does not take them.
    */
   writeCallStatus(rows: readonly CallStatusRow[]): Promise<void>;
   /** Call results in order of their key, at most `CALL_STATUS_ROWS_MAX`. */
   readCallStatus(filter?: CallStatusFilter): Promise<CallStatusRow[]>;
+  /**
+   * Refused calls as they were written, by module and caller, at most `CALL_STATUS_ROWS_MAX`. None
+   * on a schema before migration 10.
+   */
+  readRefused(): Promise<CallStatusRow[]>;
+  /** The same added up by module, of callers that were refused since `sinceTs`. */
+  refusedTotals(sinceTs: number): Promise<RefusedTotal[]>;
   /** Says that a service is alive. Fails for good on a schema that was never migrated. */
   heartbeat(instance: ServiceInstance): Promise<void>;
   /**

@@ -136,3 +136,60 @@ test("what calls took is in the history, by node and caller, where callers tell 
     await store.close();
   });
 });
+
+test("callers that got no node are in status, top and history, once, whoever picks", async () => {
+  await withProcesses(async (processes) => {
+    const { url, store } = await sqliteTestStore(processes);
+    for (const modId of [1, 2]) {
+      await store.editRoutes([
+        { op: "add", modId, cmdId: 1, ...nodeOf(modId), state: "drain" },
+        { op: "add", modId: modId + 10, cmdId: 1, ...nodeOf(modId) },
+      ]);
+    }
+    const { agent, reporter } = await startFleet(processes, url);
+    const inProcess = new InProcessClient({ agents: [`127.0.0.1:${agent.port()}`] });
+    const caller = await WireCaller.open(agent.port());
+    await until(async () => (await caller.getRoute(11, 1)).hosts.length === 1, { what: "a route" });
+    await until(async () => (await inProcess.tryGetHost(12, 1)).retcode === 0, { what: "a route" });
+    const fromSeconds = Math.floor(Date.now() / 1000);
+    const totals = async (): Promise<Record<number, number>> =>
+      Object.fromEntries(
+        (await store.refusedTotals(0)).map(({ modId, unusable }) => [modId, unusable]),
+      );
+    // Until its route is known a module is refused for another cause.
+    await until(async () => {
+      await caller.getHost(1, 1);
+      return (await totals())[1] > 0;
+    }, { what: "the first refused call" });
+    const before = (await totals())[1];
+    for (let call = 0; call < 50; call++) await caller.getHost(1, 1);
+    await until(async () => (await totals())[1] >= before + 50, { what: "what UDP was refused" });
+    await until(async () => {
+      await inProcess.tryGetHost(2, 1);
+      return (await totals())[2] > 0;
+    }, { what: "what was refused in the process" });
+    await inProcess.close();
+    await end(reporter);
+    const { points } = await store.readCallHistory({
+      ...{ fromSeconds: fromSeconds - 60, toSeconds: fromSeconds + 3600, stepSeconds: 3600 },
+      groupBy: "module",
+    });
+    const stored = await store.refusedTotals(0);
+    for (const { modId, overload, unusable, noNode, noRoute } of stored) {
+      const sum = points.filter((point) => point.module?.modId === modId)
+        .reduce((all, point) => all + point.refusedCount, 0);
+      assert.equal(sum, overload + unusable + noNode + noRoute, `of module ${modId}`);
+    }
+    // Both end where the history is whole.
+    await until(async () => {
+      const status = await processes.run("tools/lars.ts", ["status", "--store", url, "--json"]);
+      const { calls, recent } = JSON.parse(status.stdout);
+      const [first] = calls.modules.filter(({ modid }: { modid: number }) => modid === 1);
+      return first?.refused >= 50 && recent.refused >= first.refused;
+    }, { timeoutMs: 60_000, what: "the status to say so" });
+    const top = await processes.run("tools/lars.ts", ["top", "--store", url, "--json", "--once"]);
+    assert.ok(JSON.parse(top.stdout).refusedPerSecond > 0, top.stdout);
+    caller.close();
+    await store.close();
+  });
+});

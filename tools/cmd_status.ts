@@ -92,6 +92,7 @@ function toJson(
       succ: recent.calls - recent.errors,
       err: recent.errors,
       meanMs: recent.meanMs,
+      refused: recent.refused,
     },
     events: events.map((event) => eventJson(eventOf(event))),
   };
@@ -108,6 +109,7 @@ function callsJson(calls: Report["calls"]): Record<string, unknown> {
       err: module.err,
       error_share: module.errorShare,
       mean_ms: module.meanMs,
+      refused: module.refused,
       overloaded_nodes: module.overloadedNodes,
     })),
     overloaded_count: calls.overloadedCount,
@@ -144,14 +146,15 @@ async function printReport(
 }
 
 function printRecent({ recent, events }: Report): void {
-  const { strong } = coloursOf("stdout");
-  const { seconds, calls, errors, meanMs } = recent;
+  const { bad, strong } = coloursOf("stdout");
+  const { seconds, calls, errors, meanMs, refused } = recent;
   const share = calls === 0 ? "" : `, ${(100 * errors / calls).toFixed(1)} % failed`;
   printLine("");
   const mean = meanMs === null ? "" : `, ${meanMs.toFixed(1)} ms on average`;
+  const refusedText = refused === 0 ? "" : `, ${bad(`${quantity(refused, "caller")} refused`)}`;
   printLine(
-    strong(`Last ${seconds / 60} minutes`) + `  ${quantity(calls, "call")}${share}${mean}` +
-      " (up to 15 s ago)",
+    strong(`Last ${seconds / 60} minutes`) +
+      `  ${quantity(calls, "call")}${share}${mean}${refusedText} (up to 15 s ago)`,
   );
   if (events.length === 0) return;
   printLine("");
@@ -253,7 +256,7 @@ async function printCalls(calls: Report["calls"]): Promise<void> {
   printLine(strong("Call results") + ` (${quantity(calls.moduleCount, "module")}, worst first)`);
   if (calls.modules.length === 0) return printLine("none yet");
   await printTable(
-    ["MODID", "CMDID", "SUCC", "ERR", "ERROR SHARE", "MEAN TIME", "OVERLOADED"],
+    ["MODID", "CMDID", "SUCC", "ERR", "ERROR SHARE", "MEAN TIME", "REFUSED", "OVERLOADED"],
     calls.modules.map((module) => {
       const share = `${(module.errorShare * 100).toFixed(1)} %`;
       return [
@@ -263,6 +266,7 @@ async function printCalls(calls: Report["calls"]): Promise<void> {
         module.err,
         module.errorShare > 0.1 ? bad(share) : share,
         module.meanMs === null ? "-" : `${module.meanMs.toFixed(1)} ms`,
+        module.refused > 0 ? bad(String(module.refused)) : 0,
         module.overloadedNodes,
       ];
     }),

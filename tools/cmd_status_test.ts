@@ -31,6 +31,7 @@ test("lars status: database, services, agent and call results, as JSON and as te
       overloadCount: 0,
       timedCount: 3,
       timeMsSum: 37,
+      refusedCount: 5,
     };
     await store.writeCallHistory(1, [{ ...none, atSeconds, succCount: 30, errCount: 10 }]);
     await store.addEvents([{ atMs: 1_700_000_000_000, kind: "node.overload", text: "Node out" }]);
@@ -70,6 +71,7 @@ test("lars status: database, services, agent and call results, as JSON and as te
         err: 1,
         error_share: 0.25,
         mean_ms: 12.333,
+        refused: 5,
         overloaded_nodes: 1,
       },
     ]);
@@ -77,7 +79,13 @@ test("lars status: database, services, agent and call results, as JSON and as te
       { modid: 1, cmdid: 2, node: "192.168.1.178:7776", agents: 1, agents_total: 1 },
     ]);
 
-    assert.deepEqual(status.recent, { seconds: 300, succ: 30, err: 10, meanMs: 12.333 });
+    assert.deepEqual(status.recent, {
+      seconds: 300,
+      succ: 30,
+      err: 10,
+      meanMs: 12.333,
+      refused: 5,
+    });
     assert.deepEqual(status.events.map((event: { kind: string }) => event.kind), ["node.overload"]);
 
     const asText = await processes.run("tools/lars.ts", args);
@@ -86,11 +94,11 @@ test("lars status: database, services, agent and call results, as JSON and as te
     assert.match(asText.stdout, /^agent {5}answers at 127\.0\.0\.1:\d+, lars\//m);
     assert.match(asText.stdout, /^Agents {2}1 that dns heard of, all well$/m);
     assert.match(asText.stdout, /dns 127\.0\.0\.1:\d+ connected/);
-    assert.match(asText.stdout, /^ +1 +2 +3 +1 +25\.0 % +12\.3 ms +1$/m);
+    assert.match(asText.stdout, /^ +1 +2 +3 +1 +25\.0 % +12\.3 ms +5 +1$/m);
     assert.match(asText.stdout, /^ +1 +2 +192\.168\.1\.178:7776 +1 of 1 agent$/m);
     assert.match(
       asText.stdout,
-      /^Last 5 minutes {2}40 calls, 25\.0 % failed, 12\.3 ms on average \(/m,
+      /^Last 5 minutes {2}40 calls, 25\.0 % failed, 12\.3 ms on average, 5 callers refused \(/m,
     );
     assert.match(asText.stdout, /^2023-11-14 22:13:20 {2}node\.overload +Node out$/m);
   });

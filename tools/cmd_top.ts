@@ -148,7 +148,7 @@ async function printLooks(source: TopSource, flags: TopFlags, state: TopState): 
 }
 
 function toJson(snapshot: TopSnapshot, state: TopState): Record<string, unknown> {
-  const { atMs, callsPerSecond, errorShare, out } = snapshot;
+  const { atMs, callsPerSecond, errorShare, refusedPerSecond, out } = snapshot;
   return {
     at: new Date(atMs).toISOString(),
     modules: snapshot.modules.length,
@@ -156,6 +156,7 @@ function toJson(snapshot: TopSnapshot, state: TopState): Record<string, unknown>
     out,
     callsPerSecond,
     errorShare,
+    refusedPerSecond,
     rows: state.mode === "modules" ? modulesOf(snapshot, state) : nodesOf(snapshot, state),
   };
 }

@@ -98,6 +98,7 @@ async function fill({ store }: ConsoleBench): Promise<void> {
     overloadCount: 0,
     timedCount: 4,
     timeMsSum: 50,
+    refusedCount: 0,
   }));
   await store.writeCallHistory(1, buckets.map((bucket) => ({ ...bucket, caller: 1 })));
   await store.writeCallHistory(

@@ -33,6 +33,8 @@ export interface TopModule extends ModuleKey, Rates {
   readonly nodes: number;
   /** Nodes that at least one host keeps out. */
   readonly out: number;
+  /** Callers per second that asked for a node and got none. */
+  readonly refusedPerSecond: number;
 }
 
 /** One node of one module. */
@@ -55,6 +57,8 @@ export interface TopSnapshot {
   readonly nodes: readonly TopNode[];
   readonly callsPerSecond: number;
   readonly errorShare: number;
+  /** Callers per second, of all modules, that asked for a node and got none. */
+  readonly refusedPerSecond: number;
   /** Nodes that at least one host keeps out. */
   readonly out: number;
 }
@@ -68,6 +72,8 @@ interface Calls {
 interface Step {
   readonly tookMs: number;
   readonly calls: ReadonlyMap<string, Calls>;
+  /** By module. */
+  readonly refused: ReadonlyMap<string, number>;
 }
 
 /** Counts of a node as it was looked at, and whether they are of its whole life. */
@@ -90,6 +96,7 @@ interface ModuleTally extends ModuleKey {
   callers: number;
   lastTs: number;
   calls: Calls;
+  refused: number;
 }
 
 const NO_CALLS: Calls = { succ: 0, err: 0 };
@@ -120,6 +127,10 @@ function callsBetween(before: Reading | undefined, now: Reading, node: NodeCount
   return now.isTotal ? NO_CALLS : now;
 }
 
+function refusedSum({ overload, unusable, noNode, noRoute }: ModuleCounters["refused"]): number {
+  return overload + unusable + noNode + noRoute;
+}
+
 /** Calls of the last minute, as far as the history knows them. */
 function recentCalls({ recent }: Pick<NodeCounters, "recent">): Calls {
   if (recent === null) return NO_CALLS;
@@ -140,6 +151,7 @@ function* nodesIn(
 /** Turns successive counters into rates. */
 export class TopModel {
   #before = new Map<string, Reading>();
+  #refusedBefore: ReadonlyMap<string, number> = new Map();
   #routes: readonly RouteRow[] = [];
   #names: ReadonlyMap<ModuleId, string> = new Map();
   #steps: Step[] = [];
@@ -167,7 +179,11 @@ export class TopModel {
         calls.set(key, { succ: sum.succ + succ, err: sum.err + err });
       }
     }
-    return this.#snapshot(counters, calls, seconds);
+    const refused = new Map<string, number>();
+    for (const step of this.#steps) {
+      for (const [key, count] of step.refused) refused.set(key, (refused.get(key) ?? 0) + count);
+    }
+    return this.#snapshot(counters, calls, refused, seconds);
   }
 
   #addStep(counters: Counters): void {
@@ -182,9 +198,19 @@ export class TopModel {
       if (between.succ + between.err > 0) calls.set(name, between);
     }
     this.#before = seen;
+    const totals = new Map(
+      counters.modules.map((module) => [moduleText(module), refusedSum(module.refused)]),
+    );
+    // A total that fell is that of an agent that started anew: it tells nothing.
+    const refused = new Map(
+      [...totals].map((
+        [key, now],
+      ) => [key, Math.max(0, now - (this.#refusedBefore.get(key) ?? 0))]),
+    );
+    this.#refusedBefore = totals;
     // A clock that was set back says nothing of the time between.
     if (this.#lastMs !== undefined && atMs > this.#lastMs) {
-      this.#steps.push({ tookMs: atMs - this.#lastMs, calls });
+      this.#steps.push({ tookMs: atMs - this.#lastMs, calls, refused });
     }
     this.#lastMs = atMs;
     let tookMs = this.#steps.reduce((sum, step) => sum + step.tookMs, 0);
@@ -203,12 +229,16 @@ export class TopModel {
     const ofModules = new Map(
       counters.modules.map((module) => [moduleText(module), recentCalls(module)]),
     );
-    return this.#snapshot(counters, calls, counters.recentSeconds, ofModules);
+    const refused = new Map(
+      counters.modules.map((module) => [moduleText(module), module.recent?.refused ?? 0]),
+    );
+    return this.#snapshot(counters, calls, refused, counters.recentSeconds, ofModules);
   }
 
   #snapshot(
     counters: Counters,
     calls: ReadonlyMap<string, Calls>,
+    refused: ReadonlyMap<string, number>,
     seconds: number,
     ofModules?: ReadonlyMap<string, Calls>,
   ): TopSnapshot {
@@ -238,7 +268,14 @@ export class TopModel {
         ageSeconds: age(tally.lastTs),
       });
     }
-    const all = { succ: 0, err: 0 };
+    const all = { succ: 0, err: 0, refused: 0 };
+    for (const { modId, cmdId } of counters.modules) {
+      const key = moduleText({ modId, cmdId });
+      const count = refused.get(key) ?? 0;
+      // One that never had a node has no row of a node to stand for it.
+      if (count > 0) moduleTally(modules, { modId, cmdId }).refused = count;
+      all.refused += count;
+    }
     for (const [key, module] of modules) {
       if (ofModules !== undefined) module.calls = ofModules.get(key) ?? NO_CALLS;
       all.succ += module.calls.succ;
@@ -256,11 +293,13 @@ export class TopModel {
         callers: module.callers,
         callsPerSecond: rate(module.calls),
         errorShare: shareOf(module.calls),
+        refusedPerSecond: seconds === 0 ? 0 : module.refused / seconds,
         meanMs: means.get(key),
         ageSeconds: age(module.lastTs),
       })),
       callsPerSecond: rate(all),
       errorShare: shareOf(all),
+      refusedPerSecond: seconds === 0 ? 0 : all.refused / seconds,
       out: nodes.filter((node) => node.out > 0).length,
     };
   }
@@ -299,14 +338,18 @@ export class TopModel {
   }
 }
 
+function moduleTally(modules: Map<string, ModuleTally>, { modId, cmdId }: ModuleKey): ModuleTally {
+  const key = moduleText({ modId, cmdId });
+  const known = modules.get(key);
+  if (known !== undefined) return known;
+  const none = { nodes: 0, out: 0, callers: 0, lastTs: 0, calls: NO_CALLS, refused: 0 };
+  const module = { modId, cmdId, ...none };
+  modules.set(key, module);
+  return module;
+}
+
 function addToModule(modules: Map<string, ModuleTally>, tally: NodeTally, calls: Calls): void {
-  const { modId, cmdId } = tally.key;
-  const key = moduleText(tally.key);
-  let module = modules.get(key);
-  if (module === undefined) {
-    module = { modId, cmdId, nodes: 0, out: 0, callers: 0, lastTs: 0, calls: NO_CALLS };
-    modules.set(key, module);
-  }
+  const module = moduleTally(modules, tally.key);
   if (tally.route !== undefined) module.nodes++;
   if (tally.out > 0) module.out++;
   // Callers of a module use its nodes in turn: the node with the most knows nearly all of them.

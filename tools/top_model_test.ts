@@ -6,6 +6,8 @@ import type { Counters } from "../control/schemas.ts";
 
 const WALL_MS = 1_700_000_000_000;
 
+const NONE_REFUSED = { overload: 0, unusable: 0, noNode: 0, noRoute: 0 };
+
 type Node = Counters["modules"][number]["nodes"][number];
 type Recent = Counters["modules"][number]["recent"];
 
@@ -33,7 +35,7 @@ function counters(afterMs: number, nodes: readonly Node[], recent: Recent = null
     routeMark: "",
     services: [],
     recentSeconds: 60,
-    modules: [{ modId: 1, cmdId: 1, recent, nodes: [...nodes] }],
+    modules: [{ modId: 1, cmdId: 1, recent, refused: NONE_REFUSED, nodes: [...nodes] }],
   };
 }
 
@@ -85,7 +87,7 @@ test("TopModel counts a node that is new only when all its calls are new", () =>
 });
 
 test("TopModel shows the history until it has looked twice", () => {
-  const recent = { calls: 120, errors: 60, meanMs: 7.5 };
+  const recent = { calls: 120, errors: 60, meanMs: 7.5, refused: 0 };
   const model = new TopModel();
   const first = model.look(counters(0, [node(100, { recent })], { ...recent, meanMs: 8 }));
   assert.deepEqual([first.callsPerSecond, first.errorShare], [2, 0.5]);
@@ -136,7 +138,28 @@ test("TopModel tells who is out, who is gone, and what is too old to say", () =>
     callers: 2,
     callsPerSecond: 0,
     errorShare: 0,
+    refusedPerSecond: 0,
     meanMs: undefined,
     ageSeconds: 0,
   }]);
+});
+
+test("TopModel makes rates of refused calls, of modules without a node too", () => {
+  const model = new TopModel();
+  const look = (afterMs: number, overload: number, noNode: number) =>
+    model.look({
+      ...counters(afterMs, []),
+      modules: [
+        { modId: 1, cmdId: 1, recent: null, refused: { ...NONE_REFUSED, overload }, nodes: [] },
+        { modId: 2, cmdId: 1, recent: null, refused: { ...NONE_REFUSED, noNode }, nodes: [] },
+      ],
+    });
+  assert.equal(look(0, 100, 0).refusedPerSecond, 0, "what was before is no rate");
+  const { modules, refusedPerSecond } = look(2_000, 120, 10);
+  assert.deepEqual(
+    modules.map((module) => [module.modId, module.nodes, module.refusedPerSecond]),
+    [[1, 0, 10], [2, 0, 5]],
+  );
+  assert.equal(refusedPerSecond, 15);
+  assert.equal(look(4_000, 3, 10).refusedPerSecond, 7.5, "a total that fell tells nothing");
 });

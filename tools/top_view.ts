@@ -155,6 +155,12 @@ const MODULE_COLUMNS: readonly Column<TopModule>[] = [
   numberColumn("nodes"),
   numberColumn("out"),
   ...RATE_COLUMNS,
+  {
+    name: "refused",
+    right: true,
+    text: ({ refusedPerSecond }) => refusedPerSecond === 0 ? "-" : rateText(refusedPerSecond),
+    order: ({ refusedPerSecond }) => refusedPerSecond,
+  },
   TIME_COLUMN,
   numberColumn("callers"),
   AGE_COLUMN,
@@ -257,19 +263,20 @@ const HELP_LINES = [
   "p            pause; space looks at once",
   "q, Ctrl-C    quit",
   "",
-  "CALLS/S and ERR% are those of the last 10 seconds. MS: mean time of the calls of the last",
-  "minute, where callers tell it. OUT: nodes that at least one host keeps out. SEEN: time since",
-  "the last result of any caller.",
+  "CALLS/S, ERR% and REFUSED (callers a second that got no node) are those of the last 10 seconds.",
+  "MS: mean time of the calls of the last minute, where callers tell it. OUT: nodes that at",
+  "least one host keeps out. SEEN: time since the last result of any caller.",
 ];
 
 function titleLines(snapshot: TopSnapshot, frame: TopFrame, state: TopState): string[] {
   const time = new Date(snapshot.atMs).toISOString().slice(11, 19);
-  const { modules, nodes, out, callsPerSecond, errorShare } = snapshot;
+  const { modules, nodes, out, callsPerSecond, errorShare, refusedPerSecond } = snapshot;
   const errors = callsPerSecond === 0 ? "" : `, ${(errorShare * 100).toFixed(2)} % errors`;
+  const refused = refusedPerSecond === 0 ? "" : `, ${rateText(refusedPerSecond)} refused/s`;
   return [
     `lars top  ${time} UTC  ${frame.label}${state.paused ? "  PAUSED" : ""}`,
     `${quantity(modules.length, "module")}, ${quantity(nodes.length, "node")}, ${out} out, ` +
-    `${rateText(callsPerSecond)} calls/s${errors}  ${frame.services}`,
+    `${rateText(callsPerSecond)} calls/s${errors}${refused}  ${frame.services}`,
   ];
 }
 
@@ -337,7 +344,9 @@ function bodyLines(
 
 function markRow(text: string, row: TopModule | TopNode | undefined, marks: TopMarks): string {
   if (row === undefined) return marks.faint(text);
-  if (row.out > 0) return marks.bad(text);
+  if (row.out > 0 || ("refusedPerSecond" in row && row.refusedPerSecond > 0)) {
+    return marks.bad(text);
+  }
   return row.errorShare >= ERROR_SHARE_MARKED ? marks.warn(text) : text;
 }
 

@@ -32,10 +32,11 @@ async function fill(store: Store): Promise<void> {
     overloadCount: 0,
     timedCount: 4,
     timeMsSum: 50,
+    refusedCount: 0,
   };
   await store.writeCallHistory(1, [
     { ...bucket, caller: 1 },
-    { ...bucket, ip: 0, port: 0, caller: 0 },
+    { ...bucket, ip: 0, port: 0, caller: 0, refusedCount: 3 },
   ]);
   await store.heartbeat({
     kind: "dns",
@@ -67,6 +68,7 @@ test("GET /report says what the database says, whoever reads it", TIMEOUT, async
       err: 6,
       errorShare: 0.2,
       meanMs: 12.5,
+      refused: 3,
       overloadedNodes: 1,
     }]);
     assert.deepEqual(report.calls.overloaded[0], {
@@ -76,7 +78,13 @@ test("GET /report says what the database says, whoever reads it", TIMEOUT, async
       agents: 2,
       agentsTotal: 3,
     });
-    assert.deepEqual(report.recent, { seconds: 300, calls: 40, errors: 10, meanMs: 12.5 });
+    assert.deepEqual(report.recent, {
+      seconds: 300,
+      calls: 40,
+      errors: 10,
+      meanMs: 12.5,
+      refused: 3,
+    });
     assert.deepEqual(report.events[0].detail, { share: 0.5 });
   });
 });
@@ -89,8 +97,8 @@ test("GET /counters has sums of all callers, and who keeps a node out now", TIME
     const counters = await new CounterService({ store, clock: systemClock }).read();
     assert.deepEqual(API_ROUTES.getCounters.response.parse(counters), counters);
     const [module] = counters.modules;
-    const recent = { calls: 40, errors: 10, meanMs: 12.5 };
-    assert.deepEqual(module.recent, recent);
+    const recent = { calls: 40, errors: 10, meanMs: 12.5, refused: 0 };
+    assert.deepEqual(module.recent, { ...recent, refused: 3 });
     const { reportedAtS, ...node } = module.nodes[0];
     assert.ok(reportedAtS > 1000);
     assert.deepEqual(node, {

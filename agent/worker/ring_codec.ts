@@ -1,7 +1,7 @@
 // Core. Tasks and notes of a worker as bytes, for the rings of the fast path. What is long or frequent
 // (routes, results) has a form of its own; the rest is JSON.
 
-import type { HostResult, ModulePolicy, ModuleReport } from "../../balancer/mod.ts";
+import type { HostResult, ModulePolicy, ModuleReport, RefusedTotals } from "../../balancer/mod.ts";
 import type { AgentNote, AgentTask, WorkerInit } from "./messages.ts";
 import type { PackedRoute } from "../routes/packed_route.ts";
 
@@ -24,10 +24,12 @@ export const NO_FAST_PATH = -1;
 /** First byte of a message. */
 const Kind = { Json: 0, Route: 1, Reports: 2, PieceMore: 3, PieceLast: 4 } as const;
 
-/** Results in one record: 16 + 1000 × 48 bytes. */
+/** Results in one record: 56 + 1000 × 48 bytes. */
 export const RESULTS_PER_RECORD_MAX = 1000;
 
-const REPORT_HEAD_BYTES = 16;
+/** Kind, are there refused calls, modid, cmdid, number of results; refused calls by cause, fresh. */
+const REPORT_HEAD_BYTES = 56;
+const REFUSED_AT = 16;
 const RESULT_BYTES = 48;
 /** Kind, shard, modid, cmdid, number of nodes. */
 const ROUTE_HEAD_BYTES = 20;
@@ -114,11 +116,23 @@ export function decodeTask(bytes: Uint8Array): AgentTask {
   return bytes[0] === Kind.Route ? decodeRoute(bytes) : decodeJson(bytes) as AgentTask;
 }
 
-function encodeResults(modId: number, cmdId: number, results: readonly HostResult[]): Uint8Array {
+function encodeResults(
+  modId: number,
+  cmdId: number,
+  results: readonly HostResult[],
+  refused: RefusedTotals | undefined,
+): Uint8Array {
   const bytes = new Uint8Array(REPORT_HEAD_BYTES + results.length * RESULT_BYTES);
   const view = viewOf(bytes);
   bytes[0] = Kind.Reports;
   [modId, cmdId, results.length].forEach((value, i) => view.setUint32(4 + i * 4, value));
+  if (refused !== undefined) {
+    bytes[1] = 1;
+    const { overload, unusable, noNode, noRoute, fresh } = refused;
+    [overload, unusable, noNode, noRoute, Number(fresh)].forEach((value, i) =>
+      view.setFloat64(REFUSED_AT + i * 8, value)
+    );
+  }
   let at = REPORT_HEAD_BYTES;
   for (const result of results) {
     view.setUint32(at, result.ip);
@@ -151,7 +165,16 @@ function decodeResults(bytes: Uint8Array): ModuleReport {
       timeMsTotal: view.getFloat64(at + 40),
     });
   }
-  return { modId: view.getUint32(4), cmdId: view.getUint32(8), results };
+  const report = { modId: view.getUint32(4), cmdId: view.getUint32(8), results };
+  return bytes[1] === 1 ? { ...report, refused: decodeRefused(view) } : report;
+}
+
+function decodeRefused(view: DataView): RefusedTotals {
+  const [overload, unusable, noNode, noRoute, fresh] = Array.from(
+    { length: 5 },
+    (_, i) => view.getFloat64(REFUSED_AT + i * 8),
+  );
+  return { overload, unusable, noNode, noRoute, fresh: fresh === 1 };
 }
 
 /** A note as one or more messages; one for each module and thousand results. */
@@ -160,9 +183,11 @@ export function* encodeNote(note: AgentNote): IterableIterator<Uint8Array> {
     yield encodeJson(note);
     return;
   }
-  for (const { modId, cmdId, results } of note.reports) {
-    for (let from = 0; from < results.length; from += RESULTS_PER_RECORD_MAX) {
-      yield encodeResults(modId, cmdId, results.slice(from, from + RESULTS_PER_RECORD_MAX));
+  for (const { modId, cmdId, results, refused } of note.reports) {
+    // One without results says at least what was refused.
+    for (let from = 0; from === 0 || from < results.length; from += RESULTS_PER_RECORD_MAX) {
+      const some = results.slice(from, from + RESULTS_PER_RECORD_MAX);
+      yield encodeResults(modId, cmdId, some, from === 0 ? refused : undefined);
     }
   }
 }

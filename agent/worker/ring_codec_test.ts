@@ -141,3 +141,10 @@ test("every other note arrives as it was", () => {
     assert.deepEqual([...encodeNote(note)].map((one) => decodeNote(shared(one))), [note]);
   }
 });
+
+test("refused calls arrive with the results, and without any", () => {
+  const refused = { overload: 2 ** 40, unusable: 1, noNode: 0, noRoute: 7, fresh: true };
+  const reports = [{ modId: 0xffffffff, cmdId: 1, results: [], refused }];
+  const messages = [...encodeNote({ type: "reports", reports })];
+  assert.deepEqual(messages.map((one) => decodeNote(shared(one))), [{ type: "reports", reports }]);
+});

@@ -138,7 +138,8 @@ export class Shard {
 
   /** In-process clients made these calls. */
   takeCalls(modules: readonly ModuleCalls[], nowMs: number): void {
-    for (const { modId, cmdId, nodes } of modules) {
+    for (const { modId, cmdId, nodes, refused } of modules) {
+      if (refused !== undefined) this.lb.reportRefused(modId, cmdId, refused, nowMs);
       for (const node of nodes) this.lb.reportCalls(modId, cmdId, node.ip, node.port, node, nowMs);
     }
   }

@@ -5,6 +5,7 @@ import { HostList, type Linked } from "../host.ts";
 import type { LoadBalance } from "../load_balance.ts";
 import type { ModulePolicy } from "../module_policy.ts";
 import type { TurnTable } from "../picking/turn_table.ts";
+import type { RefusedCount } from "./refused_calls.ts";
 import { PULLS_BURST_MAX, PULLS_PER_SECOND_MAX, type RouteState } from "./route_records.ts";
 import { ModuleTable } from "../../model/module.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
@@ -44,6 +45,8 @@ export class ModuleEntry implements Linked<ModuleEntry> {
   pullDueMs = 0;
   /** Time between the last request and its repeat; 0 = none was sent yet. */
   pullRetryMs = 0;
+  /** Made when the first call is refused. */
+  refused: RefusedCount | undefined = undefined;
   next: ModuleEntry = this;
   prev: ModuleEntry = this;
   list: HostList<ModuleEntry> | undefined = undefined;

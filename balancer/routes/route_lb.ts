@@ -11,6 +11,7 @@ import { DEFAULT_MODULE_POLICY, type ModulePolicy, parseModulePolicy } from "../
 import type { BalanceContext, ModuleState } from "../module_state.ts";
 import { NO_TURN, TurnTable } from "../picking/turn_table.ts";
 import { ModuleEntry, ModuleRegistry, RouteRefresh } from "./module_registry.ts";
+import { RefusalCounter } from "./refused_calls.ts";
 import {
   type ModuleExplanation,
   type ModuleReport,
@@ -18,6 +19,7 @@ import {
   type ModuleSnapshot,
   NO_COUNTS,
   NODES_MAX,
+  type RefusedTotals,
   type RouteLbOptions,
   type RouteLbStats,
   type RouteState,
@@ -52,6 +54,7 @@ export class RouteLb {
   readonly #modules = new ModuleRegistry();
   readonly #turns = new TurnTable();
   readonly #refresh: RouteRefresh;
+  readonly #refused = new RefusalCounter();
   #dirty: ModuleState[] = [];
   readonly #counts = { ...NO_COUNTS };
 
@@ -106,6 +109,7 @@ export class RouteLb {
     if (typeof picked === "number") {
       if (picked === RetCode.Overload) this.#counts.refusedOverload++;
       else this.#counts.refusedNoExist++;
+      this.#refused.count(entry, picked);
     } else {
       this.#counts.picks++;
       if (picked.overload) this.#counts.probes++;
@@ -214,6 +218,19 @@ export class RouteLb {
     else this.#counts.reportsIgnored += count;
   }
 
+  /** Callers that pick for themselves got no node so often since they last told. */
+  reportRefused(
+    modId: number,
+    cmdId: number,
+    refused: Omit<RefusedTotals, "fresh">,
+    nowMs: number,
+  ): void {
+    const entry = this.#modules.get(modId, cmdId);
+    if (entry === undefined) return;
+    entry.usedAtMs = nowMs;
+    this.#refused.add(entry, refused);
+  }
+
   /** Marks a module as used, as `getHost` does, without picking: its route is kept fresh. */
   use(modId: number, cmdId: number, nowMs: number): void {
     this.#use(modId, cmdId, nowMs);
@@ -284,18 +301,19 @@ export class RouteLb {
   /** True when no time-out runs and nothing waits to be sent: until the next call no tick is due. */
   get resting(): boolean {
     return this.#context.active.count === 0 && this.#ticking.size === 0 &&
-      this.#dirty.length === 0 && this.#refresh.pendingCount === 0;
+      this.#dirty.length === 0 && !this.#refused.pending && this.#refresh.pendingCount === 0;
   }
 
   /**
    * Takes what is to be reported: modules with newly counted calls or state changes, each at most
-   * once in {@linkcode REPORT_INTERVAL_MS}, and of each the changed nodes only.
+   * once in {@linkcode REPORT_INTERVAL_MS}, and of each the changed nodes only; and, as reports of
+   * their own, modules whose callers got no node.
    *
    * @param force Takes everything, however recent the last report is; for the end of the program.
    */
   drainReports(nowMs: number, force = false): ModuleReport[] {
-    if (this.#dirty.length === 0) return [];
-    const reports: ModuleReport[] = [];
+    const reports = this.#refused.drain(nowMs, REPORT_INTERVAL_MS, force);
+    if (this.#dirty.length === 0) return reports;
     const waiting: ModuleState[] = [];
     for (const balance of this.#dirty) {
       if (!force && nowMs - balance.reportedAtMs < REPORT_INTERVAL_MS) {
@@ -415,6 +433,7 @@ export class RouteLb {
   #evict(entry: ModuleEntry): void {
     this.#modules.evict(entry);
     this.#refresh.stop(entry);
+    this.#refused.forget(entry);
     if (entry.balance !== undefined) this.#ticking.delete(entry.balance);
     this.#forgetTurns(entry);
     this.#counts.modulesEvicted++;

@@ -36,11 +36,27 @@ export type RouteState =
   /** Answered: no nodes. Remembered for update_timeout. */
   | "empty";
 
+/** Calls of one module that got no node, by cause, since the module is known. */
+export interface RefusedTotals {
+  /** Too few of its nodes were well: turned away as a whole, or between two probes. */
+  readonly overload: number;
+  /** It has nodes, and none of them may be called: drained, off, weight 0. */
+  readonly unusable: number;
+  /** It has no nodes. */
+  readonly noNode: number;
+  /** Its route was not known yet. */
+  readonly noRoute: number;
+  /** True when nothing of these was told before, to nobody. */
+  readonly fresh: boolean;
+}
+
 /** What one module has to report. */
 export interface ModuleReport {
   readonly modId: number;
   readonly cmdId: number;
   readonly results: HostResult[];
+  /** Calls that got no node, where that is news. */
+  readonly refused?: RefusedTotals;
 }
 
 /** A module and its nodes, for the cache and for status pages. */

@@ -39,6 +39,7 @@ function rule(
 export const DEFAULT_RULES: readonly NewRule[] = [
   rule("module_overload", "No usable node", "critical", 0, 5, 30),
   rule("error_share", "Many calls fail", "warning", 0.1, 60, 120),
+  rule("calls_refused", "Calls are refused", "critical", 0.05, 15, 60),
   rule("node_out", "Node kept out", "warning", 0, 30, 30),
   // Not at once: dns writes what it knows every 10 s, and has to be found again after a restart.
   rule("agent_silent", "Agent silent", "warning", 45, 20, 30),
@@ -128,6 +129,15 @@ function detailNumber(service: ServiceView, name: string): number {
   return typeof value === "number" ? value : 0;
 }
 
+/** The cause that most callers met, in words. */
+function refusedWhy({ refusedBy }: SeenModule): string {
+  const { overload, unusable, noNode, noRoute } = refusedBy;
+  const most = Math.max(overload, unusable, noNode, noRoute);
+  if (most === overload) return "too few nodes are well";
+  if (most === unusable) return "no node may be called: drained, off, weight 0";
+  return most === noNode ? "it has no nodes" : "agents do not know its route yet";
+}
+
 type Check = (view: SystemView, modules: readonly SeenModule[], threshold: number) => Condition[];
 
 function services(
@@ -209,6 +219,16 @@ const CHECKS = {
           module,
           `${labelOf(module)}: ${Math.round(module.errorShare * 1000) / 10} % of the calls fail`,
           module.errorShare,
+        )
+      ),
+  calls_refused: (_view, modules, threshold) =>
+    modules.filter(({ refusedShare }) => refusedShare > threshold)
+      .map((module) =>
+        aboutModule(
+          module,
+          `${labelOf(module)}: ${Math.round(module.refusedShare * 1000) / 10} % of the calls are ` +
+            `refused (${refusedWhy(module)})`,
+          module.refusedShare,
         )
       ),
   node_out: (_view, modules) =>

@@ -39,6 +39,9 @@ function module(values: Partial<SeenModule> = {}): SeenModule {
     callsPerSecond: 10,
     errorShare: 0,
     nodes: [node()],
+    refusedBy: { overload: 0, unusable: 0, noNode: 0, noRoute: 0 },
+    refusedPerSecond: 0,
+    refusedShare: 0,
     onCount: 1,
     overloadCount: 0,
     ...values,
@@ -118,6 +121,16 @@ test("AlertEngine: what each kind of rule looks for", () => {
         module({ errorShare: 0.1 }),
       ]),
       /shop \(1\/1\): 25 % of the calls fail/,
+    ],
+    [
+      "calls_refused",
+      view([module({
+        refusedBy: { overload: 0, unusable: 2, noNode: 0, noRoute: 0 },
+        refusedPerSecond: 2,
+        refusedShare: 0.0625,
+      })]),
+      WELL,
+      /Module 1\/1: 6\.3 % of the calls are refused \(no node may be called/,
     ],
     [
       "node_out",

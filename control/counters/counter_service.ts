@@ -1,17 +1,23 @@
 // Shell. Counters of every node, read from the database for whoever makes rates of them.
 
-import { moduleText } from "../../model/module.ts";
+import { type ModuleKey, moduleText } from "../../model/module.ts";
 import { nodeId } from "../../model/node.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
 import { type CallHistoryPoint, historyWholeUntil } from "../../sql/results/call_history.ts";
 import type { NodeCallTotals } from "../../sql/console/console_store.ts";
-import type { ServiceInstance, Store } from "../../sql/store.ts";
+import type { RefusedTotal, ServiceInstance, Store } from "../../sql/store.ts";
 import { isRecent, knownServices } from "../system/known_services.ts";
 import { readNodeCalls } from "./node_calls.ts";
 import { groupCalls } from "./recent_calls.ts";
 import { CALLER_RECENT_S } from "../system/system_model.ts";
-import type { Counters, ModuleCounters, NodeCounters, RecentCalls } from "../schemas.ts";
+import type {
+  Counters,
+  ModuleCounters,
+  NodeCounters,
+  RecentCalls,
+  RefusedCauses,
+} from "../schemas.ts";
 
 /** Several who ask within this time are given the same counters, in milliseconds. */
 const AGE_MAX_MS = 500;
@@ -54,17 +60,33 @@ function serviceCounts(
   });
 }
 
-function moduleCounters(calls: readonly NodeCallTotals[], recent: Recent): ModuleCounters[] {
+const NONE_REFUSED: RefusedCauses = { overload: 0, unusable: 0, noNode: 0, noRoute: 0 };
+
+function moduleCounters(
+  calls: readonly NodeCallTotals[],
+  refused: readonly RefusedTotal[],
+  recent: Recent,
+): ModuleCounters[] {
   const modules = new Map<string, ModuleCounters & { nodes: NodeCounters[] }>();
+  const refusedOf = new Map(
+    refused.map(({ modId, cmdId, ts: _ts, ...causes }) => [moduleText({ modId, cmdId }), causes]),
+  );
+  const moduleOf = ({ modId, cmdId }: ModuleKey): ModuleCounters & { nodes: NodeCounters[] } => {
+    const key = moduleText({ modId, cmdId });
+    const known = modules.get(key);
+    if (known !== undefined) return known;
+    const module = {
+      modId,
+      cmdId,
+      recent: recent.modules.get(key) ?? null,
+      refused: refusedOf.get(key) ?? NONE_REFUSED,
+      nodes: [],
+    };
+    modules.set(key, module);
+    return module;
+  };
   for (const node of calls) {
-    const key = moduleText(node);
-    let module = modules.get(key);
-    if (module === undefined) {
-      const { modId, cmdId } = node;
-      module = { modId, cmdId, recent: recent.modules.get(key) ?? null, nodes: [] };
-      modules.set(key, module);
-    }
-    module.nodes.push({
+    moduleOf(node).nodes.push({
       ip: formatIpv4(node.ip),
       port: node.port,
       succTotal: node.succTotal,
@@ -77,6 +99,7 @@ function moduleCounters(calls: readonly NodeCallTotals[], recent: Recent): Modul
       recent: recent.nodes.get(nodeId(node)) ?? null,
     });
   }
+  for (const module of refused) moduleOf(module);
   return [...modules.values()];
 }
 
@@ -112,6 +135,7 @@ export class CounterService {
     const routeMark = JSON.stringify(await this.#store.routeMark());
     const sinceTs = Math.trunc(wallMs / 1000) - CALLER_RECENT_S;
     const calls = await readNodeCalls(this.#store, this.#clock, sinceTs);
+    const refused = await this.#store.refusedTotals(0);
     if (this.#clock.nowMs() - this.#recentAtMs >= RECENT_AGE_MAX_MS) {
       this.#recent = await this.#readRecent(calls, wallMs);
       this.#recentAtMs = this.#clock.nowMs();
@@ -122,7 +146,7 @@ export class CounterService {
       routeMark,
       services: serviceCounts(await this.#readServices(), wallMs),
       recentSeconds: this.#recent.seconds,
-      modules: moduleCounters(calls, this.#recent),
+      modules: moduleCounters(calls, refused, this.#recent),
     };
     this.#last = counters;
     this.#lastAtMs = this.#clock.nowMs();

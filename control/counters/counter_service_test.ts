@@ -13,8 +13,10 @@ test("CounterService: the last minute ends where the history is whole, whatever 
     const wholeS = Math.floor(clock.wallMs() / 10_000) * 10;
     const points = [];
     for (let at = Math.floor(fromSeconds / 10) * 10; at < Math.min(toSeconds, wholeS); at += 10) {
-      const counts = { succCount: 90, errCount: 10, overloadShare: 0, timedCount: 0, timeMsSum: 0 };
-      points.push({ atSeconds: at, module: { modId: 1, cmdId: 2 }, ...counts });
+      points.push({
+        ...{ atSeconds: at, module: { modId: 1, cmdId: 2 }, succCount: 90, errCount: 10 },
+        ...{ overloadShare: 0, timedCount: 0, timeMsSum: 0, refusedCount: 0 },
+      });
     }
     const from = Math.floor(fromSeconds / 10) * 10;
     return Promise.resolve({
@@ -30,6 +32,7 @@ test("CounterService: the last minute ends where the history is whole, whatever 
     readCallHistory,
     routeMark: () => Promise.resolve({ version: 1, changeIdMax: 1, changeCount: 1 }),
     instances: () => Promise.resolve([]),
+    refusedTotals: () => Promise.resolve([]),
     console: { nodeCalls: () => Promise.resolve([node]) },
   } as unknown as Store;
   for (let second = 0; second < 20; second++) {

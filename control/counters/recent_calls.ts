@@ -5,17 +5,19 @@ import type { RecentCalls } from "../schemas.ts";
 
 /** Adds points up. */
 export function sumCalls(points: readonly CallHistoryPoint[]): RecentCalls {
-  const sum = { calls: 0, errors: 0, timed: 0, timeMs: 0 };
-  for (const { succCount, errCount, timedCount, timeMsSum } of points) {
+  const sum = { calls: 0, errors: 0, timed: 0, timeMs: 0, refused: 0 };
+  for (const { succCount, errCount, timedCount, timeMsSum, refusedCount } of points) {
     sum.calls += succCount + errCount;
     sum.errors += errCount;
     sum.timed += timedCount;
     sum.timeMs += timeMsSum;
+    sum.refused += refusedCount;
   }
   return {
     calls: sum.calls,
     errors: sum.errors,
     meanMs: sum.timed === 0 ? null : Math.round(1000 * sum.timeMs / sum.timed) / 1000,
+    refused: sum.refused,
   };
 }
 

@@ -12,15 +12,24 @@ function point(modId: number, values: Partial<CallHistoryPoint> = {}): CallHisto
     overloadShare: 0,
     timedCount: 0,
     timeMsSum: 0,
+    refusedCount: 0,
     ...values,
   };
 }
 
 test("sumCalls() adds up, and tells a mean of the calls whose time is known", () => {
-  assert.deepEqual(sumCalls([]), { calls: 0, errors: 0, meanMs: null });
-  assert.deepEqual(sumCalls([point(1), point(1)]), { calls: 8, errors: 2, meanMs: null });
-  const timed = [point(1, { timedCount: 1, timeMsSum: 10 }), point(2, { timedCount: 2 })];
-  assert.deepEqual(sumCalls(timed), { calls: 8, errors: 2, meanMs: 3.333 });
+  assert.deepEqual(sumCalls([]), { calls: 0, errors: 0, meanMs: null, refused: 0 });
+  assert.deepEqual(sumCalls([point(1), point(1)]), {
+    calls: 8,
+    errors: 2,
+    meanMs: null,
+    refused: 0,
+  });
+  const timed = [
+    point(1, { timedCount: 1, timeMsSum: 10 }),
+    point(2, { timedCount: 2, refusedCount: 3 }),
+  ];
+  assert.deepEqual(sumCalls(timed), { calls: 8, errors: 2, meanMs: 3.333, refused: 3 });
 });
 
 test("groupCalls() does so for each group", () => {
@@ -29,7 +38,7 @@ test("groupCalls() does so for each group", () => {
     ({ module }) => String(module?.modId),
   );
   assert.deepEqual([...groups], [
-    ["1", { calls: 8, errors: 2, meanMs: null }],
-    ["2", { calls: 3, errors: 0, meanMs: null }],
+    ["1", { calls: 8, errors: 2, meanMs: null, refused: 0 }],
+    ["2", { calls: 3, errors: 0, meanMs: null, refused: 0 }],
   ]);
 });

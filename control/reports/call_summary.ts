@@ -3,7 +3,7 @@
 import { type ModuleKey, moduleText } from "../../model/module.ts";
 import { addressText } from "../../model/node.ts";
 import type { NodeCallTotals } from "../../sql/console/console_store.ts";
-import type { CallSummary, ModuleCallSummary, OverloadedNode } from "../schemas.ts";
+import type { CallSummary, ModuleCallSummary, OverloadedNode, RecentCalls } from "../schemas.ts";
 
 /** Modules with the most failures that a summary names. */
 export const SUMMARY_MODULES_MAX = 10;
@@ -21,13 +21,19 @@ interface ModuleTally extends ModuleKey {
  * Adds up results by module, the modules with the highest share of failures first.
  *
  * @param calls Every node, with all callers that ever reported on it.
- * @param meanMsOf Mean time of the calls of a module, where it is known.
+ * @param recent The last minutes of each module, by its text.
  */
 export function summariseCalls(
   calls: readonly NodeCallTotals[],
-  meanMsOf: (module: ModuleKey) => number | null,
+  recent: ReadonlyMap<string, RecentCalls>,
 ): CallSummary {
   const modules = new Map<string, ModuleTally>();
+  for (const [key, { refused }] of recent) {
+    // Where every caller is refused there may be no result of any node.
+    if (refused === 0) continue;
+    const [modId, cmdId] = key.split("/").map(Number);
+    modules.set(key, { modId, cmdId, succ: 0, err: 0, overloadedNodes: 0 });
+  }
   for (const node of calls) {
     const { modId, cmdId, succCount, errCount, overloadCount } = node;
     const key = moduleText(node);
@@ -42,18 +48,35 @@ export function summariseCalls(
   return {
     moduleCount: modules.size,
     lastTs: calls.reduce((last, { ts }) => Math.max(last, ts), 0),
-    modules: [...modules.values()].map(moduleSummary)
-      .sort((a, b) => b.errorShare - a.errorShare || b.err - a.err || b.succ - a.succ)
-      .slice(0, SUMMARY_MODULES_MAX)
-      .map((module) => ({ ...module, meanMs: meanMsOf(module) })),
+    modules: [...modules].map(([key, module]) => moduleSummary(module, recent.get(key)))
+      .sort((a, b) => badness(b, recent) - badness(a, recent) || b.err - a.err || b.succ - a.succ)
+      .slice(0, SUMMARY_MODULES_MAX),
     overloadedCount: overloaded.length,
     overloaded: overloaded.slice(0, SUMMARY_NODES_MAX),
   };
 }
 
-function moduleSummary(module: ModuleTally): Omit<ModuleCallSummary, "meanMs"> {
+function moduleSummary(
+  module: ModuleTally,
+  recent: RecentCalls | undefined,
+): ModuleCallSummary {
   const count = module.succ + module.err;
-  return { ...module, errorShare: count === 0 ? 0 : module.err / count };
+  return {
+    ...module,
+    errorShare: count === 0 ? 0 : module.err / count,
+    meanMs: recent?.meanMs ?? null,
+    refused: recent?.refused ?? 0,
+  };
+}
+
+/** Share of failed calls and of refused callers together. */
+function badness(
+  module: ModuleCallSummary,
+  recent: ReadonlyMap<string, RecentCalls>,
+): number {
+  const { calls = 0 } = recent.get(moduleText(module)) ?? {};
+  const asked = calls + module.refused;
+  return module.errorShare + (asked === 0 ? 0 : module.refused / asked);
 }
 
 function overloadedNode(node: NodeCallTotals): OverloadedNode {

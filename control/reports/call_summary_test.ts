@@ -28,14 +28,19 @@ test("summariseCalls() adds up modules, worst first, and names overloaded nodes"
       node({ modId: 2, succCount: 1, errCount: 1 }),
       node({ modId: 3 }),
     ],
-    ({ modId }) => modId === 2 ? 7.5 : null,
+    new Map([
+      ["2/1", { calls: 2, errors: 1, meanMs: 7.5, refused: 0 }],
+      ["4/1", { calls: 0, errors: 0, meanMs: null, refused: 9 }],
+      ["1/1", { calls: 60, errors: 3, meanMs: null, refused: 20 }],
+    ]),
   );
-  assert.equal(summary.moduleCount, 3);
+  assert.equal(summary.moduleCount, 4, "one of them has refused calls alone");
   assert.equal(summary.lastTs, 105);
-  const none = { cmdId: 1, meanMs: null };
+  const none = { cmdId: 1, meanMs: null, refused: 0 };
   assert.deepEqual(summary.modules, [
+    { ...none, modId: 4, succ: 0, err: 0, errorShare: 0, refused: 9, overloadedNodes: 0 },
     { ...none, modId: 2, succ: 1, err: 1, errorShare: 0.5, meanMs: 7.5, overloadedNodes: 0 },
-    { ...none, modId: 1, succ: 190, err: 10, errorShare: 0.05, overloadedNodes: 1 },
+    { ...none, modId: 1, succ: 190, err: 10, errorShare: 0.05, refused: 20, overloadedNodes: 1 },
     { ...none, modId: 3, succ: 0, err: 0, errorShare: 0, overloadedNodes: 0 },
   ]);
   assert.deepEqual(summary.overloaded, [
@@ -44,7 +49,7 @@ test("summariseCalls() adds up modules, worst first, and names overloaded nodes"
 });
 
 test("summariseCalls() of nothing is empty", () => {
-  assert.deepEqual(summariseCalls([], () => null), {
+  assert.deepEqual(summariseCalls([], new Map()), {
     moduleCount: 0,
     lastTs: 0,
     modules: [],
@@ -55,7 +60,7 @@ test("summariseCalls() of nothing is empty", () => {
 
 test("summariseCalls() names a limited number and counts all", () => {
   const nodes = Array.from({ length: 50 }, (_, index) => node({ modId: index, overloadCount: 1 }));
-  const summary = summariseCalls(nodes, () => null);
+  const summary = summariseCalls(nodes, new Map());
   assert.equal(summary.modules.length, SUMMARY_MODULES_MAX);
   assert.equal(summary.overloaded.length, SUMMARY_NODES_MAX);
   assert.equal(summary.overloadedCount, 50);

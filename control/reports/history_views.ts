@@ -90,6 +90,7 @@ class SeriesSums {
   readonly #overloadShare: number[];
   readonly #timed: number[];
   readonly #timeMs: number[];
+  readonly #refused: number[];
 
   constructor(key: string, steps: number) {
     const zeros = (): number[] => new Array<number>(steps).fill(0);
@@ -99,10 +100,12 @@ class SeriesSums {
     this.#overloadShare = zeros();
     this.#timed = zeros();
     this.#timeMs = zeros();
+    this.#refused = zeros();
   }
 
-  get callCount(): number {
-    return sumOf(this.#calls);
+  /** Calls that were made and calls that were refused: what callers wanted. */
+  get wantedCount(): number {
+    return sumOf(this.#calls) + sumOf(this.#refused);
   }
 
   add(index: number, point: CallHistoryPoint): void {
@@ -111,6 +114,7 @@ class SeriesSums {
     this.#overloadShare[index] = rounded(point.overloadShare);
     this.#timed[index] += point.timedCount;
     this.#timeMs[index] += point.timeMsSum;
+    this.#refused[index] += point.refusedCount;
   }
 
   view(): HistorySeries {
@@ -121,6 +125,7 @@ class SeriesSums {
       overloadShare: this.#overloadShare,
       latencyMs: this.#timed.map((timed, index) => meanMs(this.#timeMs[index], timed)),
       meanLatencyMs: meanMs(sumOf(this.#timeMs), sumOf(this.#timed)),
+      refused: this.#refused,
     };
   }
 }
@@ -183,7 +188,7 @@ export function historyView(
     const index = Math.floor((point.atSeconds - fromSeconds) / stepSeconds);
     if (index >= 0 && index < steps) series.add(index, point);
   }
-  const all = [...byKey.values()].sort((a, b) => b.callCount - a.callCount);
+  const all = [...byKey.values()].sort((a, b) => b.wantedCount - a.wantedCount);
   return {
     fromMs: fromSeconds * 1000,
     stepMs: stepSeconds * 1000,

@@ -16,6 +16,7 @@ function point(atSeconds: number, node: number, more: Partial<CallHistoryPoint>)
     overloadShare: 0,
     timedCount: 0,
     timeMsSum: 0,
+    refusedCount: 0,
     ...more,
   };
 }
@@ -32,7 +33,7 @@ test("historyView() gives the mean time of calls where it is known", () => {
   const view = historyView(
     historyOf([
       point(100, 0, { timedCount: 4, timeMsSum: 10 }),
-      point(110, 0, { succCount: 80, timedCount: 1, timeMsSum: 100 }),
+      point(110, 0, { refusedCount: 7, succCount: 80, timedCount: 1, timeMsSum: 100 }),
       point(100, 1, {}),
       point(120, 0, { timedCount: 2, timeMsSum: 0, overloadShare: 0.12345 }),
     ]),
@@ -48,6 +49,7 @@ test("historyView() gives the mean time of calls where it is known", () => {
       latencyMs: [2.5, 100, 0],
       // Each call counts the same, not each step.
       meanLatencyMs: 15.714,
+      refused: [0, 7, 0],
     },
     {
       key: "10.0.0.2:80",
@@ -56,6 +58,7 @@ test("historyView() gives the mean time of calls where it is known", () => {
       overloadShare: [0, 0, 0],
       latencyMs: [null, null, null],
       meanLatencyMs: null,
+      refused: [0, 0, 0],
     },
   ]);
 });

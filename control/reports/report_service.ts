@@ -71,10 +71,7 @@ export async function readReport(store: Store, clock: Clock): Promise<Report> {
       detail: service.detail,
     })),
     agents: summariseAgents(services, facts.version, wallMs / 1000),
-    calls: summariseCalls(
-      await readNodeCalls(store, clock, 0),
-      (module) => byModule.get(moduleText(module))?.meanMs ?? null,
-    ),
+    calls: summariseCalls(await readNodeCalls(store, clock, 0), byModule),
     recent: { seconds: RECENT_S, ...sumCalls(recent.all) },
     events: events.map((event) => eventView(event, true)),
   };

@@ -4,9 +4,10 @@ import { parseModulePolicy } from "../../balancer/module_policy.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import type { NodeCallTotals, StoredModule } from "../../sql/console/console_store.ts";
 import { nodeId, type NodeState } from "../../model/node.ts";
-import type { ModuleRow, RouteRow, ServiceInstance } from "../../sql/store.ts";
+import type { ModuleRow, RefusedTotal, RouteRow, ServiceInstance } from "../../sql/store.ts";
 import { type ModuleId, moduleId, moduleOf } from "../../model/module.ts";
-import type { ModuleHealth, NodeHealth, ServiceView } from "../schemas.ts";
+import type { ModuleHealth, NodeHealth, RefusedCauses, ServiceView } from "../schemas.ts";
+import { RefusalRates } from "./refusal_rates.ts";
 
 /** Calls are counted over this many samples, a second apart. */
 const RATE_SAMPLES = 10;
@@ -56,6 +57,11 @@ export interface SeenModule {
   readonly healthSinceMs: number;
   readonly callsPerSecond: number;
   readonly errorShare: number;
+  /** Callers that asked for a node and got none, by cause and in all. */
+  readonly refusedBy: RefusedCauses;
+  readonly refusedPerSecond: number;
+  /** Of all that asked. */
+  readonly refusedShare: number;
   readonly nodes: readonly SeenNode[];
   readonly onCount: number;
   readonly overloadCount: number;
@@ -79,6 +85,8 @@ export interface CallSample {
   readonly nowMs: number;
   readonly version: number;
   readonly calls: readonly NodeCallTotals[];
+  /** Of all callers ever, so that the totals only grow. */
+  readonly refused: readonly RefusedTotal[];
   readonly services: readonly ServiceInstance[];
   readonly callerCount: number;
 }
@@ -161,12 +169,16 @@ function nodeHealth(callers: number, overloads: number): NodeHealth {
   return overloads === callers ? "overload" : "partial";
 }
 
-function moduleHealth(nodes: readonly SeenNode[], rates: Rates): ModuleHealth {
+function moduleHealth(
+  nodes: readonly SeenNode[],
+  rates: Rates,
+  refusedShare: number,
+): ModuleHealth {
   if (nodes.length === 0) return "empty";
   const on = nodes.filter((node) => node.state === "on");
   if (on.every((node) => node.health === "overload")) return "down"; // Also with none that is on.
   const isBad = on.some((node) => node.health === "overload" || node.health === "partial");
-  if (isBad || rates.errorShare >= ERROR_SHARE_DEGRADED) return "degraded";
+  if (isBad || Math.max(rates.errorShare, refusedShare) >= ERROR_SHARE_DEGRADED) return "degraded";
   return on.every((node) => node.health === "idle") ? "idle" : "ok";
 }
 
@@ -232,6 +244,7 @@ export class SystemModel {
   #tracks = new Map<string, NodeTrack>();
   #lags = new Map<string, Lag>();
   #healths = new Map<ModuleId, { health: ModuleHealth; sinceMs: number }>();
+  readonly #refusals = new RefusalRates();
   #view: SystemView = {
     atMs: 0,
     isStale: true,
@@ -285,6 +298,7 @@ export class SystemModel {
   /** The same in small steps, so that others may run between them; the view changes with the last. */
   *updateSteps(sample: CallSample): Generator<void, void> {
     const calls = sortCalls(sample.calls);
+    this.#refusals.look(sample.refused, sample.nowMs);
     const modules: SeenModule[] = [];
     let nodeCount = 0;
     let stepNodes = 0;
@@ -370,7 +384,8 @@ export class SystemModel {
       nodeView(row, track, calls?.get(placeOf(row)), sample.nowMs)
     );
     const rates = sumRates(nodes);
-    const health = moduleHealth(nodes, rates);
+    const refused = this.#refusals.of(key, rates.callsPerSecond);
+    const health = moduleHealth(nodes, rates, refused.refusedShare);
     const known = this.#healths.get(key);
     const sinceMs = known?.health === health ? known.sinceMs : sample.wallMs;
     if (known?.health !== health) this.#healths.set(key, { health, sinceMs });
@@ -384,6 +399,7 @@ export class SystemModel {
       health,
       healthSinceMs: sinceMs,
       ...rates,
+      ...refused,
       nodes,
       onCount: nodes.filter(({ state }) => state === "on").length,
       overloadCount: nodes.filter(({ overloadCallerCount }) => overloadCallerCount > 0).length,

@@ -40,6 +40,7 @@ class Bench {
       nowMs: this.atMs,
       version: 50,
       calls: all,
+      refused: [],
       services: [],
       callerCount: 1,
       ...rest,
@@ -105,6 +106,24 @@ test("SystemModel: health of nodes and modules", () => {
   const since = bench.model.module(1, 1)?.healthSinceMs;
   bench.sample([calls(1, 1, { succTotal: 16, errTotal: 4 })]);
   assert.equal(bench.model.module(1, 1)?.healthSinceMs, since, "since then");
+});
+
+test("SystemModel: a module whose callers are refused is not well, and says what they met", () => {
+  const bench = new Bench();
+  bench.model.setRoutes([row(1, 1)], []);
+  const refused = (overload: number): CallSample["refused"] => [
+    { modId: 1, cmdId: 1, overload, unusable: 0, noNode: 0, noRoute: 0, ts: 1000 },
+  ];
+  for (let second = 0; second <= 3; second++) {
+    bench.sample([calls(1, 1, { succTotal: 30 * second })], { refused: refused(10 * second) });
+  }
+  const module = bench.model.module(1, 1);
+  assert.deepEqual([module?.refusedPerSecond, module?.refusedShare], [10, 0.25]);
+  assert.equal(module?.health, "degraded");
+  const [problem] = problemsIn(bench.model.view);
+  assert.match(problem.text, /25 % of the calls are refused/);
+  const overview = overviewOf(bench.model.view, 0);
+  assert.deepEqual([overview.refusedPerSecond, overview.refusedShare], [10, 0.25]);
 });
 
 test("SystemModel: services, their lag, and copies of one node", () => {

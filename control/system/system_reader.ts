@@ -111,6 +111,7 @@ export class SystemReader {
         nowMs: clock.nowMs(),
         version: this.#mark?.version ?? 0,
         calls,
+        refused: await store.refusedTotals(0),
         services: await this.#readServices(),
         callerCount: this.#callerCount,
       });

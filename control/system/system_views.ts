@@ -7,6 +7,7 @@ import { revisionOf } from "../../sql/console/route_difference.ts";
 import type { StoredModule } from "../../sql/console/console_store.ts";
 import type { RouteRow } from "../../sql/store.ts";
 import { countAgents } from "./agent_list.ts";
+import { NO_REFUSALS, refusedShareOf } from "./refusal_rates.ts";
 import {
   policyName,
   type SeenModule,
@@ -64,6 +65,8 @@ function summaryOf(module: SeenModule): ModuleSummary {
     overloadCount: module.overloadCount,
     callsPerSecond: rounded(module.callsPerSecond),
     errorShare: roundedShare(module.errorShare),
+    refusedPerSecond: rounded(module.refusedPerSecond),
+    refusedShare: roundedShare(module.refusedShare),
   };
 }
 
@@ -102,6 +105,7 @@ function nodeStatus(row: RouteRow, seen: SeenNode | undefined): NodeStatus {
  */
 export function detailOf(stored: StoredModule, seen: SeenModule | undefined): ModuleDetail {
   const { modId, cmdId, name, nodes } = stored;
+  const refused = seen ?? NO_REFUSALS;
   const byName = new Map(seen?.nodes.map((node) => [node.name, node]));
   return {
     modId,
@@ -114,6 +118,14 @@ export function detailOf(stored: StoredModule, seen: SeenModule | undefined): Mo
     overloadCount: seen?.overloadCount ?? 0,
     callsPerSecond: rounded(seen?.callsPerSecond ?? 0),
     errorShare: roundedShare(seen?.errorShare ?? 0),
+    refusedPerSecond: rounded(refused.refusedPerSecond),
+    refusedShare: roundedShare(refused.refusedShare),
+    refusedBy: {
+      overload: rounded(refused.refusedBy.overload),
+      unusable: rounded(refused.refusedBy.unusable),
+      noNode: rounded(refused.refusedBy.noNode),
+      noRoute: rounded(refused.refusedBy.noRoute),
+    },
     policyText: stored.policy,
     revision: revisionOf(stored),
     nodes: nodes.map((row) => nodeStatus(row, byName.get(addressText(row)))),
@@ -125,7 +137,8 @@ function isTrouble(module: SeenModule): boolean {
 }
 
 function byTrouble(a: SeenModule, b: SeenModule): number {
-  return RANK[a.health] - RANK[b.health] || b.errorShare - a.errorShare ||
+  return RANK[a.health] - RANK[b.health] ||
+    b.errorShare + b.refusedShare - a.errorShare - a.refusedShare ||
     b.callsPerSecond - a.callsPerSecond;
 }
 
@@ -141,6 +154,8 @@ function moduleProblem(module: SeenModule): Problem {
     ? `${labelOf(module)}: no node can be called`
     : out.length > 0
     ? `${labelOf(module)}: ${out.length} of ${module.nodes.length} nodes kept out`
+    : module.refusedShare > module.errorShare
+    ? `${labelOf(module)}: ${Math.round(module.refusedShare * 100)} % of the calls are refused`
     : `${labelOf(module)}: ${Math.round(module.errorShare * 100)} % of the calls fail`;
   return {
     severity: module.health === "down" ? "critical" : "warning",
@@ -183,6 +198,7 @@ export function overviewOf(view: SystemView, firingCount: number): Overview {
   const health = { ok: 0, degraded: 0, down: 0, idle: 0, empty: 0 };
   for (const module of view.modules) health[module.health]++;
   const rates = sumRates(view.modules);
+  const refused = view.modules.reduce((sum, module) => sum + module.refusedPerSecond, 0);
   const problems = problemsIn(view);
   const services = { dns: 0, reporter: 0, agent: 0, silent: 0 };
   for (const { kind, isSilent } of view.services) {
@@ -198,6 +214,8 @@ export function overviewOf(view: SystemView, firingCount: number): Overview {
     health,
     callsPerSecond: rounded(rates.callsPerSecond),
     errorShare: roundedShare(rates.errorShare),
+    refusedPerSecond: rounded(refused),
+    refusedShare: roundedShare(refusedShareOf(refused, rates.callsPerSecond)),
     callerCount: view.callerCount,
     services,
     agents: countAgents(view),

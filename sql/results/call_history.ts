@@ -54,7 +54,10 @@ export const HISTORY_SLOTS_MAX = 10_000;
 
 /** Calls of one caller to one node within ten seconds, or of all callers to all nodes of a module. */
 export interface CallHistoryRow extends NodeKey {
-  /** IPv4 address of the caller, unsigned. A row with port 0, ip 0 and caller 0 is the module's sum. */
+  /**
+   * IPv4 address of the caller, unsigned. A row with port 0, ip 0 and caller 0 is the module's sum;
+   * one with a caller alone has the calls of that caller that got no node.
+   */
   readonly caller: number;
   /** Begin of the bucket in unix seconds, a multiple of 10. */
   readonly atSeconds: number;
@@ -70,6 +73,8 @@ export interface CallHistoryRow extends NodeKey {
   readonly timedCount: number;
   /** What those took together, in milliseconds, up to {@linkcode HISTORY_TIME_MS_MAX}. */
   readonly timeMsSum: number;
+  /** Calls that got no node; of no node, so 0 in its rows. */
+  readonly refusedCount: number;
 }
 
 /** What series a history is split into. */
@@ -114,6 +119,8 @@ export interface CallHistoryPoint {
   readonly timedCount: number;
   /** What those took together, in milliseconds. */
   readonly timeMsSum: number;
+  /** Calls that got no node; 0 in series by node. */
+  readonly refusedCount: number;
 }
 
 /** An answer of `readCallHistory`. */
@@ -151,7 +158,7 @@ export interface CallHistoryStore {
    * Writes ten-second buckets. `source` names the writer (a random unsigned 32-bit number for each
    * start of a process): rows of several sources add up, a row written again by its source replaces
    * the first, so that a write may be repeated after a failure. A schema before migration 8 takes
-   * the rows without their times.
+   * the rows without their times, one before migration 10 without refused calls.
    *
    * @throws {StoreError} for good, on a schema without history.
    */

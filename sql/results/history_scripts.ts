@@ -44,7 +44,11 @@ const COUNT_COLUMNS = ["succ", "err", "reports", "overload_reports"];
 const TIME_COLUMNS = ["timed_calls", "time_ms_sum"];
 
 function countColumns(shape: SchemaShape): readonly string[] {
-  return shape.callTimes ? [...COUNT_COLUMNS, ...TIME_COLUMNS] : COUNT_COLUMNS;
+  return [
+    ...COUNT_COLUMNS,
+    ...(shape.callTimes ? TIME_COLUMNS : []),
+    ...(shape.callRefusals ? ["refused"] : []),
+  ];
 }
 
 function allColumns(shape: SchemaShape): string {
@@ -77,14 +81,15 @@ function count(value: number, most = HISTORY_COUNT_MAX): number {
  * library longer than the rest of the write.
  */
 function valuesText(shape: SchemaShape, source: number, row: CallHistoryRow): string {
-  const grain = row.port === 0 ? GRAIN_MODULE : GRAIN_NODE;
+  const grain = row.port === 0 && row.caller === 0 ? GRAIN_MODULE : GRAIN_NODE;
   return `(${HISTORY_STEPS_S[0]},${grain},${floorTo(row.atSeconds, HISTORY_STEPS_S[0])},` +
     `${row.modId >>> 0},${row.cmdId >>> 0},${row.ip >>> 0},${row.port & 0xffff},` +
     `${row.caller >>> 0},${source >>> 0},${count(row.succCount)},${count(row.errCount)},` +
     `${count(row.reportCount)},${count(row.overloadCount)}` +
     (shape.callTimes
-      ? `,${count(row.timedCount)},${count(row.timeMsSum, HISTORY_TIME_MS_MAX)})`
-      : ")");
+      ? `,${count(row.timedCount)},${count(row.timeMsSum, HISTORY_TIME_MS_MAX)}`
+      : "") +
+    (shape.callRefusals ? `,${count(row.refusedCount)})` : ")");
 }
 
 function compareRows(a: CallHistoryRow, b: CallHistoryRow): number {
@@ -381,6 +386,7 @@ function* segmentScript(
   }
   if (node !== undefined) terms.push(`ip = ${node.ip >>> 0}`, `port = ${node.port & 0xffff}`);
   if (caller !== undefined) terms.push(`caller = ${caller >>> 0}`);
+  if (groupBy === "node") terms.push("port <> 0");
   const groups = groupColumns(groupBy);
   const slot = `bucket_at - bucket_at % ${plan.stepS}`;
   const select = `SELECT ${[`${slot} AS slot`, ...groups, countSums(shape)].join(", ")} ` +
@@ -412,6 +418,7 @@ interface Sum {
   overloads: number;
   timed: number;
   timeMs: number;
+  refused: number;
 }
 
 function addUp(rows: readonly SqlRow[], groups: readonly string[]): Sum[] {
@@ -429,6 +436,7 @@ function addUp(rows: readonly SqlRow[], groups: readonly string[]): Sum[] {
         overloads: 0,
         timed: 0,
         timeMs: 0,
+        refused: 0,
       };
     if (known === undefined) sums.set(key, sum);
     sum.succ += numberOf(row.succ);
@@ -437,6 +445,7 @@ function addUp(rows: readonly SqlRow[], groups: readonly string[]): Sum[] {
     sum.overloads += numberOf(row.overload_reports);
     sum.timed += numberOf(row.timed_calls);
     sum.timeMs += numberOf(row.time_ms_sum);
+    sum.refused += numberOf(row.refused);
   }
   const order = ["slot", ...groups];
   return [...sums.values()].sort((a, b) => {
@@ -461,6 +470,7 @@ function pointOf(sum: Sum, group: HistoryGroup): CallHistoryPoint {
     overloadShare: sum.reports === 0 ? 0 : sum.overloads / sum.reports,
     timedCount: sum.timed,
     timeMsSum: sum.timeMs,
+    refusedCount: sum.refused,
   };
 }
 

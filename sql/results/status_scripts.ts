@@ -3,6 +3,7 @@
 import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   type Dialect,
+  moduleKeyOf,
   numberOf,
   onConflict,
   placeholders,
@@ -12,12 +13,20 @@ import {
   textOf,
   whereAll,
 } from "../drivers/sql_script.ts";
-import { CALL_STATUS_ROWS_MAX, type CallStatusFilter, type CallStatusRow } from "../store.ts";
+import {
+  CALL_STATUS_ROWS_MAX,
+  type CallStatusFilter,
+  type CallStatusRow,
+  type RefusedCounts,
+  type RefusedTotal,
+} from "../store.ts";
 
 /** Rows of one upsert: 200 to 1000 is where a statement stops costing more than its rows. */
 export const CALL_STATUS_CHUNK_ROWS = 1000;
 /** Largest value of the signed INT columns. */
 const INT_MAX = 2_147_483_647;
+/** Largest count that numbers here hold exactly. */
+const COUNT_MAX = Number.MAX_SAFE_INTEGER;
 
 const KEY_COLUMNS = ["modid", "cmdid", "ip", "port", "caller"];
 const VALUE_COLUMNS = ["succ_cnt", "err_cnt", "ts", "overload"];
@@ -112,6 +121,78 @@ export function* writeCallStatusScript(
     const sql = upsertSql(dialect, totals);
     for (const row of same) yield { sql, params: valuesOf(row, totals) };
   }
+}
+
+/** Columns of RefusedCalls that are counts, in the order of {@linkcode RefusedCounts}. */
+const REFUSED_COLUMNS = ["overload", "unusable", "no_node", "no_route"] as const;
+const REFUSED_KEY = "modid, cmdid, caller";
+
+/** Writes rows about refused calls; on a schema without their table nothing. */
+export function* writeRefusedScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  rows: readonly CallStatusRow[],
+): Script<void> {
+  if (!shape.refusedCalls || rows.length === 0) return;
+  const values = rows.map(({ modId, cmdId, caller, ts, refused }) =>
+    `(${modId >>> 0},${cmdId >>> 0},${caller >>> 0},${clip(refused?.overload, COUNT_MAX)},` +
+    `${clip(refused?.unusable, COUNT_MAX)},${clip(refused?.noNode, COUNT_MAX)},` +
+    `${clip(refused?.noRoute, COUNT_MAX)},${clip(ts, COUNT_MAX)})`
+  ).join(",");
+  const columns = [...REFUSED_COLUMNS, "ts"];
+  yield {
+    sql: `INSERT INTO RefusedCalls(${REFUSED_KEY}, ${columns.join(", ")}) VALUES ${values}` +
+      onConflict(dialect, REFUSED_KEY, columns),
+  };
+}
+
+function refusedOf(row: SqlRow): RefusedCounts {
+  return {
+    overload: numberOf(row.overload),
+    unusable: numberOf(row.unusable),
+    noNode: numberOf(row.no_node),
+    noRoute: numberOf(row.no_route),
+  };
+}
+
+/** Refused calls by module and caller. */
+export function* readRefusedScript(shape: SchemaShape): Script<CallStatusRow[]> {
+  if (!shape.refusedCalls) return [];
+  const rows = yield {
+    sql: `SELECT ${REFUSED_KEY}, ${REFUSED_COLUMNS.join(", ")}, ts FROM RefusedCalls ` +
+      `ORDER BY ${REFUSED_KEY} LIMIT ?`,
+    params: [CALL_STATUS_ROWS_MAX],
+  };
+  return rows.map((row) => ({
+    ...moduleKeyOf(row),
+    ip: 0,
+    port: 0,
+    caller: numberOf(row.caller),
+    succCount: 0,
+    errCount: 0,
+    overload: false,
+    ts: numberOf(row.ts),
+    refused: refusedOf(row),
+  }));
+}
+
+/** Refused calls by module, of callers that were refused since `sinceTs`. */
+export function* refusedTotalsScript(shape: SchemaShape, sinceTs: number): Script<RefusedTotal[]> {
+  if (!shape.refusedCalls) return [];
+  // Not as whole numbers: their sum may be one that SQLite's driver refuses to give.
+  const sums = REFUSED_COLUMNS.map((name) => `SUM(${name} * 1.0) AS ${name}`).join(", ");
+  const rows = yield {
+    sql: `SELECT modid, cmdid, ${sums}, MAX(ts) AS ts FROM RefusedCalls WHERE ts >= ? ` +
+      "GROUP BY modid, cmdid ORDER BY modid, cmdid LIMIT ?",
+    params: [sinceTs, CALL_STATUS_ROWS_MAX],
+  };
+  return rows.map((row) => ({ ...moduleKeyOf(row), ...refusedOf(row), ts: numberOf(row.ts) }));
+}
+
+/** Deletes what was told before `beforeTs`. */
+export function* pruneRefusedScript(shape: SchemaShape, beforeTs: number): Script<void> {
+  if (!shape.refusedCalls) return;
+  yield { sql: "DELETE FROM RefusedCalls WHERE ts < ?", params: [beforeTs] };
 }
 
 function callStatusOf(row: SqlRow): CallStatusRow {

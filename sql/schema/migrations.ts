@@ -18,6 +18,7 @@ import callHistoryMysql from "../migrations/0007_call_history_events.mysql.sql" 
 };
 import callTimesMysql from "../migrations/0008_call_history_times.mysql.sql" with { type: "text" };
 import moduleMeantMysql from "../migrations/0009_module_meant.mysql.sql" with { type: "text" };
+import refusedCallsMysql from "../migrations/0010_refused_calls.mysql.sql" with { type: "text" };
 import originalTablesSqlite from "../migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
@@ -37,6 +38,9 @@ import callTimesSqlite from "../migrations/0008_call_history_times.sqlite.sql" w
   type: "text",
 };
 import moduleMeantSqlite from "../migrations/0009_module_meant.sqlite.sql" with {
+  type: "text",
+};
+import refusedCallsSqlite from "../migrations/0010_refused_calls.sqlite.sql" with {
   type: "text",
 };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
@@ -113,6 +117,7 @@ const NAMES = [
   "0007_call_history_events",
   "0008_call_history_times",
   "0009_module_meant",
+  "0010_refused_calls",
 ];
 
 /** Version of a schema that has all migrations. */
@@ -129,6 +134,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     callHistoryMysql,
     callTimesMysql,
     moduleMeantMysql,
+    refusedCallsMysql,
   ],
   sqlite: [
     originalTablesSqlite,
@@ -140,6 +146,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     callHistorySqlite,
     callTimesSqlite,
     moduleMeantSqlite,
+    refusedCallsSqlite,
   ],
 };
 

@@ -255,6 +255,10 @@ test("the grants of the README are enough for each service, and no more", SLOW, 
     await as("lars_rep", async (store) => {
       await store.writeCallStatus([{ ...status, succTotal: 1 }]);
       await store.writeCallStatus([status]);
+      const refused = { overload: 1, unusable: 0, noNode: 0, noRoute: 0 };
+      await store.writeCallStatus([{ ...status, ip: 0, port: 0, refused }]);
+      await store.writeCallStatus([{ ...status, ip: 0, port: 0, refused }]);
+      assert.equal((await store.readRefused()).length, 1);
       await store.heartbeat({ ...instance, kind: "reporter" });
       assert.equal((await store.readCallStatus())[0].succTotal, 1);
       await assert.rejects(allRoutes(store), isPermanent);
@@ -265,6 +269,7 @@ test("the grants of the README are enough for each service, and no more", SLOW, 
         overloadCount: 0,
         timedCount: 1,
         timeMsSum: 9,
+        refusedCount: 0,
       };
       await store.writeCallHistory(1, [bucket, { ...bucket, ip: 0, port: 0, caller: 0 }]);
       await store.rollUpCallHistory({ nowSeconds: 7200 });

@@ -14,6 +14,10 @@ export interface SchemaShape {
   readonly callHistory: boolean;
   /** CallHistory has timed_calls and time_ms_sum. */
   readonly callTimes: boolean;
+  /** RefusedCalls exists. */
+  readonly refusedCalls: boolean;
+  /** CallHistory has refused. */
+  readonly callRefusals: boolean;
   /** Event exists. */
   readonly events: boolean;
   /** SchemaMigration exists. */
@@ -63,6 +67,8 @@ export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
     instances: has("serviceinstance", "kind", "address", "detail"),
     callHistory: has("callhistory", "bucket_at") && has("callhistorystep", "rolled_to"),
     callTimes: has("callhistory", "timed_calls", "time_ms_sum"),
+    refusedCalls: has("refusedcalls", "modid", "cmdid", "caller", "overload", "no_route", "ts"),
+    callRefusals: has("callhistory", "refused"),
     events: has("event", "at_ms"),
     migrations: has("schemamigration", "version"),
     modules: has("module", "modid", "cmdid", "name", "policy", "updated_at"),

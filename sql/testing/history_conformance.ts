@@ -39,6 +39,7 @@ function row(
     overloadCount: 1,
     timedCount: 3,
     timeMsSum: 60,
+    refusedCount: 0,
     ...more,
   };
 }
@@ -81,6 +82,36 @@ export function testHistoryConformance(define: Define): void {
 }
 
 function testHistory(define: Define): void {
+  define(
+    "refused calls are in the history of a module and of a caller, of no node",
+    async (bench) => {
+      const { store } = bench;
+      const none = { succCount: 0, errCount: 0, reportCount: 0, overloadCount: 0, timedCount: 0 };
+      const refused = (atSeconds: number, refusedCount: number, caller: number) =>
+        row(atSeconds, 0, { ...none, timeMsSum: 0, ip: 0, port: 0, caller, refusedCount });
+      await store.writeCallHistory(1, [
+        ...both(HOUR, 5).map((one) => one.port === 0 ? { ...one, refusedCount: 9 } : one),
+        refused(HOUR, 9, CALLER),
+        refused(HOUR + 60, 2, 0),
+        refused(HOUR + 60, 2, 7),
+      ]);
+      const told = async (query: Partial<CallHistoryQuery>): Promise<unknown[]> =>
+        (await read(store, query)).points.map((point) => [
+          ...[point.atSeconds - HOUR, point.caller ?? 0, point.succCount, point.refusedCount],
+        ]);
+      for (let time = 0; time < 2; time++) {
+        assert.deepEqual(await told({ stepSeconds: 60 }), [[0, 0, 5, 9], [60, 0, 0, 2]]);
+        assert.deepEqual(await told({ stepSeconds: 60, groupBy: "node" }), [[0, 0, 5, 0]]);
+        assert.deepEqual(
+          await told({ stepSeconds: 60, groupBy: "caller" }),
+          [[0, CALLER, 5, 9], [60, 7, 0, 2]],
+        );
+        assert.deepEqual(await told({ stepSeconds: 60, caller: 7 }), [[60, 0, 0, 2]]);
+        await store.rollUpCallHistory({ nowSeconds: HOUR + 7200 });
+      }
+    },
+  );
+
   define("readCallHistory() gives back what was written, in the asked grouping", async (bench) => {
     const { store } = bench;
     assert.deepEqual((await read(store, {})).points, []);
@@ -110,6 +141,7 @@ function testHistory(define: Define): void {
         overloadShare: 0.25,
         timedCount: 3,
         timeMsSum: 60,
+        refusedCount: 0,
       })),
     });
     assert.deepEqual(counts(await read(store, {})), [[0, 5, 1], [10, 7, 1]]);
@@ -277,6 +309,7 @@ function testRollUp(define: Define): void {
         overloadShare: 0.25,
         timedCount: 3 * 360,
         timeMsSum: 60 * 360,
+        refusedCount: 0,
       },
     ]);
     // Coarse steps read the coarse buckets: what is fine can go.

@@ -352,6 +352,29 @@ function testConcurrency(define: Define): void {
     assert.equal((await allRoutes(bench.store)).length, versions.length);
   });
 
+  define("refused calls are kept by module and caller, and go after their time", async (bench) => {
+    const { store } = bench;
+    const refused = (modId: number, caller: number, overload: number, ts = 100): CallStatusRow => ({
+      ...{ modId, cmdId: 1, ip: 0, port: 0, caller, succCount: 0, errCount: 0, overload: false },
+      ...{ ts, refused: { overload, unusable: 1, noNode: 2, noRoute: Number.MAX_SAFE_INTEGER } },
+    });
+    assert.deepEqual([await store.readRefused(), await store.refusedTotals(0)], [[], []]);
+    const big = 4_294_967_295;
+    await store.writeCallStatus([refused(big, big, 4), refused(1, 1, 1), status(1, 1, 1)]);
+    await store.writeCallStatus([refused(big, big, 5), refused(big, 2, 7, 200)]);
+    const rows = await store.readRefused();
+    assert.deepEqual(rows, [refused(1, 1, 1), refused(big, 2, 7, 200), refused(big, big, 5)]);
+    assert.equal((await store.readCallStatus()).length, 1, "they are no results of nodes");
+    const totals = (await store.refusedTotals(0)).map(({ noRoute: _, ...total }) => total);
+    assert.deepEqual(totals, [
+      { modId: 1, cmdId: 1, overload: 1, unusable: 1, noNode: 2, ts: 100 },
+      { modId: big, cmdId: 1, overload: 12, unusable: 2, noNode: 4, ts: 200 },
+    ]);
+    assert.deepEqual((await store.refusedTotals(150)).map(({ overload }) => overload), [7]);
+    await store.pruneEvents({ nowMs: 1_150_000, keepSeconds: 1000 });
+    assert.deepEqual((await store.readRefused()).map(({ caller }) => caller), [2]);
+  });
+
   define("writeCallStatus() of several writers never deadlocks for good", async (bench) => {
     const stores = [bench.store, await openStore(bench.url), await openStore(bench.url)];
     const rowsOf = (writer: number): CallStatusRow[] =>

@@ -103,6 +103,9 @@ function seedModules(scene: Scene, nowMs: number): Module[] {
     overloadCount: 0,
     callsPerSecond: 0,
     errorShare: 0,
+    refusedPerSecond: 0,
+    refusedShare: 0,
+    refusedBy: { overload: 0, unusable: 0, noNode: 0, noRoute: 0 },
     revision: "1",
     nodes: Array.from(
       { length: count },
@@ -335,6 +338,7 @@ export class FixtureWorld {
       (sum, module) => sum + module.callsPerSecond * module.errorShare,
       0,
     );
+    const refused = this.modules.reduce((sum, module) => sum + module.refusedPerSecond, 0);
     const problems = this.#problems();
     const isEmpty = this.#scene === "empty";
     return {
@@ -346,6 +350,8 @@ export class FixtureWorld {
       health,
       callsPerSecond: calls,
       errorShare: calls === 0 ? 0 : errors / calls,
+      refusedPerSecond: refused,
+      refusedShare: refused === 0 ? 0 : refused / (refused + calls),
       callerCount: isEmpty ? 0 : 6,
       services: isEmpty
         ? { dns: 0, reporter: 0, agent: 0, silent: 0 }
@@ -573,6 +579,9 @@ export class FixtureWorld {
           return Math.round(count * (isBad ? 0.22 : 0.004 * wave(at, seed)));
         }),
         overloadShare: calls.map((_, at) => at > steps * 0.62 && at < steps * 0.7 ? 0.5 : 0),
+        refused: calls.map((count, at) =>
+          by !== "node" && at > steps * 0.63 && at < steps * 0.67 ? Math.round(count * 0.6) : 0
+        ),
         ...this.#latency(calls.length, seed, by, modId),
       };
     });

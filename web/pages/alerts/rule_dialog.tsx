@@ -36,6 +36,7 @@ export const RULE_KINDS: Readonly<Record<Rule["kind"], RuleKind>> = {
   agent_silent: kind("Agent silent", "seconds without a sign of life of an agent", "seconds"),
   dns_behind: kind("dns behind", "seconds a dns is behind the routes stored", "seconds"),
   push_refused: kind("Push refused", "pushes that agents refused", "count"),
+  calls_refused: kind("Refused calls", "share of callers of a module that got no node", "share"),
   report_backlog: kind("Report backlog", "reports that wait to be stored", "reports"),
 };
 

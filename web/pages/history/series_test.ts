@@ -9,6 +9,7 @@ const series = {
   overloadShare: [0, 0, 0.5],
   latencyMs: [12.5, null, 0],
   meanLatencyMs: 4.2,
+  refused: [0, 5, 0],
 };
 const history = {
   fromMs: 60_000,
@@ -63,7 +64,7 @@ test("totalsOf() adds a series up", () => {
     overloadShareMax: 0.5,
   });
   const none = {
-    ...{ key: "x", calls: [0], errors: [0], overloadShare: [0] },
+    ...{ key: "x", calls: [0], errors: [0], overloadShare: [0], refused: [0] },
     ...{ latencyMs: [null], meanLatencyMs: null },
   };
   assert.equal(totalsOf(none).errorShare, 0);
