@@ -3,9 +3,9 @@
 import { type Clock, sleep, type Timer } from "../reactor/time/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
-import type { RouteMark, Store } from "../sql/store.ts";
+import type { RouteMark, RouteReadOptions, Store } from "../sql/store.ts";
 import type { StoreHealth } from "../service/store_health.ts";
-import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
+import { type ModuleId, moduleId, type ModuleKey, UINT32_MAX } from "../model/module.ts";
 import { RouteSnapshotBuilder } from "./route_snapshot.ts";
 import type { InstallResult, ModuleExtras, RouteExtras, RouteTable } from "./route_table.ts";
 
@@ -90,6 +90,8 @@ export class VersionPoller {
   #reloadIntervalMs: number;
   /** Mark up to which named modules have been read. */
   #seenMark: RouteMark | undefined;
+  /** Highest version that any server of the database has shown; nothing older is taken. */
+  #versionMax = 0;
   /** Mark that the last full read covers. */
   #fullMark: RouteMark | undefined;
   #timer: Timer | undefined;
@@ -193,7 +195,7 @@ export class VersionPoller {
   /** One look; returns the time to the next one. */
   async #poll(): Promise<number> {
     const { store, table, clock } = this.#options;
-    const mark = await store.routeMark();
+    const mark = await this.#readMark();
     this.#counters.polls++;
     if (!table.loaded) {
       await this.#reload();
@@ -218,10 +220,28 @@ export class VersionPoller {
     return this.#pollIntervalMs;
   }
 
+  async #readMark(): Promise<RouteMark> {
+    const mark = await this.#options.store.routeMark(this.#notOlder);
+    const { version } = mark;
+    // Answers may overtake each other.
+    if (version > this.#versionMax || this.#versionMax === UINT32_MAX) this.#versionMax = version;
+    return mark;
+  }
+
+  /**
+   * A server of the database that lags behind the one before must not bring back what was removed:
+   * its version, which every edit raises, is lower. Only the highest there is may be followed by a
+   * lower one.
+   */
+  get #notOlder(): RouteReadOptions {
+    return { atLeastVersion: this.#versionMax < UINT32_MAX ? this.#versionMax : 0 };
+  }
+
   async #queueChanges(mark: RouteMark): Promise<void> {
     const seen = this.#seenMark?.changeIdMax ?? 0;
     if (mark.changeIdMax === seen) return;
-    // A smaller id means that the table was emptied: every row it has now is new.
+    // With a version that is no lower, a smaller id means that the table was emptied: every row it
+    // has now is new.
     const after = mark.changeIdMax > seen ? seen : 0;
     const keys = await this.#options.store.changedModules(after);
     if (keys.length > CHANGED_MODULES_MAX) return;
@@ -245,7 +265,7 @@ export class VersionPoller {
       const keys = batch.map(([, key]) => key);
       const installs = table.installCount;
       try {
-        const rows = await store.readModules(keys);
+        const rows = await store.readModules(keys, this.#notOlder);
         const extras = await this.#readExtras(keys);
         this.#counters.moduleReads++;
         if (this.#stopped) return;
@@ -261,8 +281,9 @@ export class VersionPoller {
 
   /** Policies and marks. Read after the nodes, so that what is seen in them has its mark. */
   async #readExtras(keys?: readonly ModuleKey[]): Promise<RouteExtras> {
+    const rows = await this.#options.store.moduleRows(keys, this.#notOlder);
     const extras = new Map<ModuleId, ModuleExtras>();
-    for (const { modId, cmdId, policy, meant } of await this.#options.store.moduleRows(keys)) {
+    for (const { modId, cmdId, policy, meant } of rows) {
       extras.set(moduleId(modId, cmdId), { policy, mark: meant });
     }
     return extras;
@@ -285,9 +306,12 @@ export class VersionPoller {
     this.#reloadStartMs = clock.nowMs();
     table.beginReload();
     try {
-      const mark = await store.routeMark();
+      const mark = await this.#readMark();
       const builder = new RouteSnapshotBuilder(table);
-      await store.readRoutes((rows) => builder.add(rows), { pageRows: PAGE_ROWS });
+      await store.readRoutes((rows) => builder.add(rows), {
+        ...this.#notOlder,
+        pageRows: PAGE_ROWS,
+      });
       const snapshot = await runSliced(clock, builder.finish());
       const extras = await this.#readExtras();
       if (this.#stopped) return;

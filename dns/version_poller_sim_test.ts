@@ -9,7 +9,7 @@ import { StoreError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { nextInt, type Rng, seededRng } from "../reactor/time/rng.ts";
-import type { RouteMark, RouteRow } from "../sql/store.ts";
+import type { RouteMark, RouteReadOptions, RouteRow } from "../sql/store.ts";
 import { StoreHealth } from "../service/store_health.ts";
 import { RouteTable } from "./route_table.ts";
 import { VersionPoller } from "./version_poller.ts";
@@ -22,28 +22,45 @@ function key(modId: number): ModuleKey {
   return { modId, cmdId: 1 };
 }
 
-/** Rows, version and change rows, with writers as careless as real ones. */
-class SimDatabase {
+/** What a server of the database holds. */
+interface SimState {
+  readonly rows: RouteRow[];
+  readonly version: number;
+  readonly changes: { id: number; modId: number }[];
+}
+
+/**
+ * How writers and servers are: careless as real ones; tidy, a change row for every edit; or with a
+ * second server besides, which now and then stands still and is asked instead of the first.
+ */
+type Manner = "careless" | "tidy" | "lagging";
+
+/** Rows, version and change rows. */
+class SimDatabase implements SimState {
   rows: RouteRow[] = [];
   version = 0;
   changes: { id: number; modId: number }[] = [];
   failing = true;
+  /** What the server that is asked holds, when it lags. */
+  #behind: SimState | undefined;
   readonly #clock: ManualClock;
   readonly #rng: Rng;
   readonly #tidy: boolean;
+  readonly #lags: boolean;
   #nextId = 1;
   #stampCount = 0;
 
-  /** Tidy writers leave a change row for every edit. */
-  constructor(clock: ManualClock, rng: Rng, tidy: boolean) {
+  constructor(clock: ManualClock, rng: Rng, manner: Manner) {
     this.#clock = clock;
     this.#rng = rng;
-    this.#tidy = tidy;
+    this.#tidy = manner !== "careless";
+    this.#lags = manner === "lagging";
   }
 
   /** One edit by a random kind of writer; returns the modules it says it changed. */
   edit(): ModuleKey[] {
     const rng = this.#rng;
+    if (this.#lags && rng.next() < 0.3) this.#toggleServer();
     const modId = nextInt(rng, MODULES);
     const ip = 1 + nextInt(rng, 3);
     const had = this.rows.filter((row) => row.modId !== modId || row.ip !== ip);
@@ -55,7 +72,8 @@ class SimDatabase {
     if (!this.#tidy && rng.next() < 0.02) this.rows = [];
     if (this.#tidy) this.#stamp(modId);
     if (this.#tidy || rng.next() < 0.7) this.changes.push({ id: this.#nextId++, modId });
-    if (rng.next() < 0.5) this.version = Math.floor(this.#clock.nowMs() / 1000);
+    if (this.#lags) this.version++;
+    else if (rng.next() < 0.5) this.version = Math.floor(this.#clock.nowMs() / 1000);
     if (!this.#tidy && rng.next() < 0.03) this.changes = this.changes.slice(-2);
     return rng.next() < 0.5 ? [key(modId)] : [];
   }
@@ -68,42 +86,63 @@ class SimDatabase {
     this.rows = [...others, stamp];
   }
 
+  #toggleServer(): void {
+    const { rows, version } = this;
+    this.#behind = this.#behind === undefined
+      ? { rows, version, changes: [...this.changes] }
+      : undefined;
+  }
+
+  /** Every server is up to date, and none fails any more. */
+  settle(): void {
+    this.failing = false;
+    this.#behind = undefined;
+  }
+
   /** A call that takes time before and after its look at the data, and may fail. */
-  async #call<T>(look: () => T): Promise<T> {
+  async #call<T>(
+    look: (state: SimState) => T,
+    { atLeastVersion = 0 }: RouteReadOptions = {},
+  ): Promise<T> {
     await sleep(this.#clock, nextInt(this.#rng, 30));
-    const seen = look();
+    const state = this.#behind ?? this;
+    if (this.#lags && state.version < atLeastVersion) throw new StoreError("behind", true);
+    const seen = look(state);
     await sleep(this.#clock, nextInt(this.#rng, 60));
     if (this.failing && this.#rng.next() < 0.15) throw new StoreError("lost", true);
     return seen;
   }
 
-  routeMark(): Promise<RouteMark> {
-    return this.#call(() => ({
-      version: this.version,
-      changeIdMax: this.changes[this.changes.length - 1]?.id ?? 0,
-      changeCount: this.changes.length,
-    }));
+  routeMark(options?: RouteReadOptions): Promise<RouteMark> {
+    return this.#call(({ version, changes }) => ({
+      version,
+      changeIdMax: changes[changes.length - 1]?.id ?? 0,
+      changeCount: changes.length,
+    }), options);
   }
 
   changedModules(after: number): Promise<ModuleKey[]> {
-    return this.#call(() =>
-      this.changes.filter(({ id }) => id > after).map(({ modId }) => key(modId))
+    return this.#call(({ changes }) =>
+      changes.filter(({ id }) => id > after).map(({ modId }) => key(modId))
     );
   }
 
-  readModules(keys: readonly ModuleKey[]): Promise<RouteRow[]> {
-    return this.#call(() => {
+  readModules(keys: readonly ModuleKey[], options?: RouteReadOptions): Promise<RouteRow[]> {
+    return this.#call(({ rows }) => {
       const modIds = new Set(keys.map(({ modId }) => modId));
-      return this.rows.filter(({ modId }) => modIds.has(modId));
-    });
+      return rows.filter(({ modId }) => modIds.has(modId));
+    }, options);
   }
 
   moduleRows(): Promise<[]> {
     return this.#call(() => []);
   }
 
-  async readRoutes(onRows: (rows: RouteRow[]) => void | Promise<void>): Promise<void> {
-    const rows = await this.#call(() => this.rows);
+  async readRoutes(
+    onRows: (rows: RouteRow[]) => void | Promise<void>,
+    options?: RouteReadOptions,
+  ): Promise<void> {
+    const rows = await this.#call((state) => state.rows, options);
     for (let at = 0; at < rows.length; at += 3) {
       await onRows(rows.slice(at, at + 3));
       await sleep(this.#clock, nextInt(this.#rng, 40));
@@ -176,12 +215,12 @@ async function advance(clock: ManualClock, byMs: number): Promise<void> {
   }
 }
 
-async function simulate(seed: number, tidy: boolean): Promise<void> {
+async function simulate(seed: number, manner: Manner): Promise<void> {
   const clock = new ManualClock(1000);
   const rng = seededRng(seed);
-  const database = new SimDatabase(clock, rng, tidy);
+  const database = new SimDatabase(clock, rng, manner);
   for (let i = 0; i < 5; i++) database.edit();
-  const reloadIntervalMs = tidy ? 0 : 3000;
+  const reloadIntervalMs = manner === "tidy" ? 0 : 3000;
   const followers = [0, 1].map(() => new Follower(database, clock, rng, reloadIntervalMs));
   for (const { poller } of followers) poller.start();
   for (let edit = 0; edit < 60; edit++) {
@@ -190,7 +229,7 @@ async function simulate(seed: number, tidy: boolean): Promise<void> {
     const to = followers[nextInt(rng, 3)];
     if (said.length > 0 && to !== undefined) to.poller.modulesChanged(said);
   }
-  database.failing = false;
+  database.settle();
   // The longest way: a full read that has just looked, its rest, the interval, and one more read.
   await advance(clock, 10_000);
   for (const { table, model, poller } of followers) {
@@ -205,9 +244,13 @@ async function simulate(seed: number, tidy: boolean): Promise<void> {
 }
 
 test("every change reaches every subscriber, whatever writers and database do", async () => {
-  for (let seed = 1; seed <= 60; seed++) await simulate(seed, false);
+  for (let seed = 1; seed <= 60; seed++) await simulate(seed, "careless");
 });
 
 test("announced changes reach every subscriber without the regular full read, in order", async () => {
-  for (let seed = 1; seed <= 60; seed++) await simulate(seed, true);
+  for (let seed = 1; seed <= 60; seed++) await simulate(seed, "tidy");
+});
+
+test("no server of the database that lags brings an old state back", async () => {
+  for (let seed = 1; seed <= 60; seed++) await simulate(seed, "lagging");
 });

@@ -6,7 +6,7 @@ import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import type { ModuleRow, RouteMark, RouteRow } from "../sql/store.ts";
+import type { ModuleRow, RouteMark, RouteReadOptions, RouteRow } from "../sql/store.ts";
 import { StoreHealth } from "../service/store_health.ts";
 import { until } from "../tests/support/until.ts";
 import { RouteTable } from "./route_table.ts";
@@ -47,16 +47,17 @@ class FakeStore {
     return this.calls.filter((one) => one === call).length;
   }
 
-  async #enter(call: Call): Promise<void> {
+  async #enter(call: Call, { atLeastVersion = 0 }: RouteReadOptions = {}): Promise<void> {
     this.calls.push(call);
+    if (this.version < atLeastVersion) throw new StoreError(`at least ${atLeastVersion}`, true);
     if (this.failing.has(call)) throw new StoreError(`${call} failed`, true);
     await this.gates.get(call);
   }
 
-  async routeMark(): Promise<RouteMark> {
+  async routeMark(options?: RouteReadOptions): Promise<RouteMark> {
     const changeIdMax = this.changes[this.changes.length - 1]?.id ?? 0;
     const mark = { version: this.version, changeIdMax, changeCount: this.changes.length };
-    await this.#enter("routeMark");
+    await this.#enter("routeMark", options);
     return mark;
   }
 
@@ -66,17 +67,20 @@ class FakeStore {
     return [...new Set(modIds)].map((modId) => ({ modId, cmdId: 1 }));
   }
 
-  async readRoutes(onRows: (rows: RouteRow[]) => void | Promise<void>): Promise<void> {
+  async readRoutes(
+    onRows: (rows: RouteRow[]) => void | Promise<void>,
+    options?: RouteReadOptions,
+  ): Promise<void> {
     const rows = this.rows;
-    await this.#enter("readRoutes");
+    await this.#enter("readRoutes", options);
     for (let at = 0; at < rows.length; at += 1000) await onRows(rows.slice(at, at + 1000));
   }
 
-  async readModules(keys: readonly ModuleKey[]): Promise<RouteRow[]> {
+  async readModules(keys: readonly ModuleKey[], options?: RouteReadOptions): Promise<RouteRow[]> {
     this.keysRead.push(keys.length);
     const modIds = new Set(keys.map(({ modId }) => modId));
     const rows = this.rows.filter(({ modId }) => modIds.has(modId));
-    await this.#enter("readModules");
+    await this.#enter("readModules", options);
     return rows;
   }
 
@@ -164,19 +168,47 @@ test("VersionPoller reads named modules first, then everything, and tells each c
   poller.stop();
 });
 
-test("VersionPoller sees a version that goes back, and rows committed late below the cursor", async () => {
+test("VersionPoller sees rows that were committed late, below the cursor", async () => {
   const { store, table, poller, told } = setUp();
   store.changes = [{ id: 5, modId: 1 }];
   store.rows = [row(1, 1)];
   poller.start();
   await until(() => table.loaded);
-  store.rows = [row(1, 2)];
-  store.version = 0;
-  await until(() => told.length === 1);
-  store.rows = [row(1, 2), row(4, 4)];
+  store.rows = [row(1, 1), row(4, 4)];
   store.changes = [{ id: 3, modId: 4 }, { id: 5, modId: 1 }];
+  await until(() => told.length === 1);
+  assert.deepEqual(told, [4]);
+  poller.stop();
+});
+
+test("VersionPoller never takes a lower version for an emptied table", async () => {
+  const { store, table, poller, told, health, ips } = setUp({ reloadIntervalMs: 10 });
+  store.rows = [row(1, 1), row(1, 2)];
+  store.version = 7;
+  store.changes = [{ id: 5, modId: 1 }];
+  poller.start();
+  await until(() => table.loaded);
+  // The server that it failed over to knows less.
+  store.rows = [row(1, 9)];
+  store.version = 6;
+  store.changes = [{ id: 4, modId: 1 }];
+  await until(() => !health.up);
+  assert.match(String(health.stats().store_reason), /at least 7/);
+  poller.modulesChanged([{ modId: 1, cmdId: 1 }]);
+  const looks = store.count("routeMark");
+  await until(() => store.count("routeMark") > looks + 5);
+  assert.deepEqual([ips(1), told], [[1, 2], []]);
+  // It has caught up: what its emptied RouteChange has is new.
+  store.rows = [row(1, 1)];
+  store.version = 8;
+  await until(() => told.length === 1);
+  assert.deepEqual([ips(1), health.up], [[1], true]);
+  // Nothing is above the highest version: whatever follows it counts.
+  store.version = 4_294_967_295;
+  await until(() => poller.version === store.version);
+  store.rows = [row(1, 3)];
+  store.version = 5;
   await until(() => told.length === 2);
-  assert.deepEqual(told, [1, 4]);
   poller.stop();
 });
 

@@ -52,6 +52,7 @@ import { migrateScript, schemaVersionScript } from "./schema/migrations.ts";
 import { validateEdits, validateModuleChanges, validateModuleKeys } from "./routes/route_edits.ts";
 import {
   changedModulesScript,
+  checkVersionScript,
   confirmRoutesScript,
   editRoutesScript,
   MODULE_PAGE_ROWS,
@@ -88,6 +89,7 @@ import {
   ROUTE_PAGE_ROWS,
   type RouteEdit,
   type RouteMark,
+  type RouteReadOptions,
   type RouteRow,
   type ServiceInstance,
   type Store,
@@ -176,8 +178,8 @@ export class SqlStore implements Store {
     return this.#driver.label;
   }
 
-  routeMark(): Promise<RouteMark> {
-    return this.#plain("read the route version", routeMarkScript);
+  routeMark({ atLeastVersion }: RouteReadOptions = {}): Promise<RouteMark> {
+    return this.#plain("read the route version", () => routeMarkScript(atLeastVersion));
   }
 
   changedModules(afterChangeId: number): Promise<ModuleKey[]> {
@@ -186,7 +188,7 @@ export class SqlStore implements Store {
 
   async readRoutes(
     onRows: (rows: RouteRow[]) => void | Promise<void>,
-    options: { pageRows?: number } = {},
+    options: RouteReadOptions & { pageRows?: number } = {},
   ): Promise<void> {
     const wanted = options.pageRows ?? ROUTE_PAGE_ROWS;
     const pageRows = Math.min(Math.max(1, Math.trunc(wanted) || 1), PAGE_ROWS_MAX);
@@ -194,6 +196,7 @@ export class SqlStore implements Store {
     await this.#attempt("read the routes", async () => {
       const shape = await this.#currentShape();
       await this.#driver.snapshot(async (run) => {
+        await run(() => checkVersionScript(options.atLeastVersion));
         const pages = new PageSize(pageRows, this.dialect === "sqlite", this.#options.clock);
         let afterId: number | undefined = 0;
         while (afterId !== undefined) {
@@ -210,9 +213,15 @@ export class SqlStore implements Store {
     }, () => !delivered);
   }
 
-  readModules(keys: readonly ModuleKey[]): Promise<RouteRow[]> {
+  readModules(
+    keys: readonly ModuleKey[],
+    { atLeastVersion }: RouteReadOptions = {},
+  ): Promise<RouteRow[]> {
     if (keys.length === 0) return Promise.resolve([]);
-    return this.#run("read the routes of some modules", (shape) => readModulesScript(shape, keys));
+    return this.#run("read the routes of some modules", function* (shape) {
+      yield* checkVersionScript(atLeastVersion);
+      return yield* readModulesScript(shape, keys);
+    });
   }
 
   async editRoutes(edits: readonly RouteEdit[], options: EditOptions = {}): Promise<EditResult> {
@@ -233,14 +242,22 @@ export class SqlStore implements Store {
     );
   }
 
-  moduleRows(keys?: readonly ModuleKey[]): Promise<ModuleRow[]> {
+  moduleRows(
+    keys?: readonly ModuleKey[],
+    { atLeastVersion }: RouteReadOptions = {},
+  ): Promise<ModuleRow[]> {
     return this.#attempt("read the modules", async () => {
       const shape = await this.#currentShape();
-      if (keys !== undefined) return await this.#driver.run(() => moduleRowsScript(shape, keys));
+      if (keys !== undefined) {
+        return await this.#driver.run(function* () {
+          yield* checkVersionScript(atLeastVersion);
+          return yield* moduleRowsScript(shape, keys);
+        });
+      }
       const rows: ModuleRow[] = [];
       while (rows.length < MODULE_ROWS_MAX) {
         const page = await this.#driver.run(() =>
-          modulePageScript(this.dialect, shape, rows.at(-1))
+          modulePageScript(this.dialect, shape, rows.at(-1), atLeastVersion)
         );
         for (const row of page) rows.push(row);
         if (page.length < MODULE_PAGE_ROWS[this.dialect]) break;

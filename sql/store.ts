@@ -20,6 +20,17 @@ export interface EditOptions {
   readonly meant?: boolean;
 }
 
+/** How routes are to be read. */
+export interface RouteReadOptions {
+  /**
+   * The version that was read before, which the server that is asked must have reached: one to which
+   * a connection failed over may lag behind. Reading fails otherwise, transient, and the next call
+   * goes to another server of the url.
+   * @default {0}
+   */
+  readonly atLeastVersion?: number;
+}
+
 /** What an edit did. */
 export interface EditResult {
   /** Modules whose rows differ now; empty when every edit was already the case. */
@@ -121,7 +132,7 @@ export interface Store extends CallHistoryStore, EventStore {
   /** Users, history of changes, alerts. */
   readonly console: ConsoleStore;
   /** Cheap look whether routes have changed; one query. */
-  routeMark(): Promise<RouteMark>;
+  routeMark(options?: RouteReadOptions): Promise<RouteMark>;
   /**
    * Modules named by RouteChange rows with an id above `afterChangeId`, each once. A row committed
    * late with a smaller id is not among them: when the mark's count grew by more than the ids
@@ -134,10 +145,10 @@ export interface Store extends CallHistoryStore, EventStore {
    */
   readRoutes(
     onRows: (rows: RouteRow[]) => void | Promise<void>,
-    options?: { pageRows?: number },
+    options?: RouteReadOptions & { pageRows?: number },
   ): Promise<void>;
   /** Routes of some modules, in order of module and id. A module without routes gives no row. */
-  readModules(keys: readonly ModuleKey[]): Promise<RouteRow[]>;
+  readModules(keys: readonly ModuleKey[], options?: RouteReadOptions): Promise<RouteRow[]>;
   /**
    * Applies all edits or none, in one transaction, records each changed module in RouteChange,
    * gives it a row of Module (of at most `MODULE_ROWS_MAX`) and raises RouteVersion to max(version + 1, unix seconds).
@@ -159,7 +170,7 @@ export interface Store extends CallHistoryStore, EventStore {
    * Names and policies, in order of module: of `keys`, or of every module that has a row, at most
    * `MODULE_ROWS_MAX`. None on a schema that was never migrated.
    */
-  moduleRows(keys?: readonly ModuleKey[]): Promise<ModuleRow[]>;
+  moduleRows(keys?: readonly ModuleKey[], options?: RouteReadOptions): Promise<ModuleRow[]>;
   /**
    * Sets names and policies, all or none, in one transaction that records each changed module in
    * RouteChange and raises RouteVersion as `editRoutes` does.

@@ -8,9 +8,10 @@ import type { Dialect, Script } from "./sql_script.ts";
  * - `busy`: somebody else is writing; try again until the time is over.
  * - `schema`: a table or column is missing; look at the schema again.
  * - `transient`: the database is away; the caller may try later.
+ * - `behind`: this server knows less than was read before; another one of the url may know it.
  * - `permanent`: the same call will fail again.
  */
-export type FaultKind = "deadlock" | "busy" | "schema" | "transient" | "permanent";
+export type FaultKind = "deadlock" | "busy" | "schema" | "transient" | "behind" | "permanent";
 
 /** A fault of the database, as a driver throws it; never leaves this room. */
 export class StatementFault extends Error {

@@ -117,6 +117,12 @@ export class MysqlConnection {
     return this.#failOver;
   }
 
+  /** This server is of no use now: the next connection goes to another one, if there is one. */
+  failOver(): void {
+    this.#failOver = true;
+    this.#broken = true;
+  }
+
   /**
    * Runs one statement and gives its rows, none for one that returns none.
    *
@@ -172,10 +178,7 @@ export class MysqlConnection {
   #failed(error: QueryError): StatementFault {
     const isLost = error.fatal || error.sqlState === undefined;
     if (isLost || error.errno === NO_DATABASE_ERRNO) this.#broken = true;
-    if (error.errno !== undefined && FAIL_OVER_ERRNOS.has(error.errno)) {
-      this.#failOver = true;
-      this.#broken = true;
-    }
+    if (error.errno !== undefined && FAIL_OVER_ERRNOS.has(error.errno)) this.failOver();
     return faultOf(error, this.host);
   }
 

@@ -126,6 +126,24 @@ test("mysql store tries the hosts of its url in order", SLOW, async (t) => {
   });
 });
 
+test("mysql store leaves a host that lags behind what was read before", SLOW, async (t) => {
+  await withServer(t, async (lagging, url) => {
+    await withServer(t, async (current) => {
+      const urlOf = (...ports: number[]): string =>
+        url.replace(/@[^/]+/, `@${ports.map((port) => `127.0.0.1:${port}`).join(",")}`);
+      for (const port of [lagging.port, current.port]) {
+        await withStore(urlOf(port), (store) => store.migrate());
+      }
+      await withStore(urlOf(current.port), (store) => store.editRoutes([{ op: "add", ...NODE }]));
+      await withStore(urlOf(lagging.port, current.port), async (store) => {
+        const atLeastVersion = (await store.routeMark()).version + 1;
+        await failsTransient(store.readModules([NODE], { atLeastVersion }));
+        assert.equal((await store.readModules([NODE], { atLeastVersion })).length, 1);
+      });
+    });
+  });
+});
+
 test("mysql store leaves a host that has become read-only", SLOW, async (t) => {
   await withServer(t, async (first, firstUrl) => {
     await withServer(t, async (second) => {

@@ -2,7 +2,7 @@
 
 import type { Clock } from "../../reactor/time/clock.ts";
 import type { Logger } from "../../reactor/log.ts";
-import type { Driver, ScriptMaker, SnapshotRun } from "./driver.ts";
+import { type Driver, type ScriptMaker, type SnapshotRun, StatementFault } from "./driver.ts";
 import type { MysqlConnection } from "./mysql_connection.ts";
 import { MysqlPool } from "./mysql_pool.ts";
 import { runScriptAsync } from "./sql_script.ts";
@@ -80,6 +80,9 @@ export class MysqlDriver implements Driver {
     const connection = await this.#pool.acquire();
     try {
       return await work(connection);
+    } catch (error) {
+      if (error instanceof StatementFault && error.kind === "behind") connection.failOver();
+      throw error;
     } finally {
       this.#pool.release(connection);
     }

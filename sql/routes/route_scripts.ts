@@ -10,6 +10,7 @@ import {
   planModules,
   type StoredRoute,
 } from "./route_edits.ts";
+import { StatementFault } from "../drivers/driver.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
@@ -89,9 +90,32 @@ const MARK_SQL = "SELECT (SELECT version FROM RouteVersion WHERE id = 1) AS vers
   "(SELECT MAX(id) FROM RouteChange) AS changeIdMax, " +
   "(SELECT COUNT(*) FROM RouteChange) AS changeCount";
 
+/**
+ * Asks whether this server has a version that was read before. What is read after it over the same
+ * connection is at least as new.
+ *
+ * @throws {StatementFault} behind, when it has not.
+ */
+export function* checkVersionScript(atLeastVersion = 0): Script<void> {
+  if (atLeastVersion === 0) return;
+  const [row] = yield { sql: "SELECT version FROM RouteVersion WHERE id = 1" };
+  checkVersion(numberOf(row?.version), atLeastVersion);
+}
+
+function checkVersion(version: number, atLeastVersion: number): void {
+  if (version >= atLeastVersion) return;
+  throw new StatementFault(
+    "behind",
+    `RouteVersion must be at least ${atLeastVersion}, which was read before: current value is ` +
+      `${version}. This server lags behind, or its tables were set back; then any edit by lars or ` +
+      "the console, or a restart, makes it count",
+  );
+}
+
 /** One statement, hence one instant. */
-export function* routeMarkScript(): Script<RouteMark> {
+export function* routeMarkScript(atLeastVersion = 0): Script<RouteMark> {
   const [row = {}] = yield { sql: MARK_SQL };
+  checkVersion(numberOf(row.version), atLeastVersion);
   return {
     version: numberOf(row.version),
     changeIdMax: numberOf(row.changeIdMax),
@@ -475,8 +499,10 @@ export function* modulePageScript(
   dialect: Dialect,
   shape: SchemaShape,
   after: ModuleKey | undefined,
+  atLeastVersion?: number,
 ): Script<ModuleRow[]> {
   if (!shape.modules) return [];
+  yield* checkVersionScript(atLeastVersion);
   const { modId, cmdId } = after ?? { modId: -1, cmdId: -1 };
   const rows = yield {
     sql: `SELECT ${readColumns(shape)} FROM Module WHERE modid > ? OR (modid = ? AND cmdid > ?) ` +

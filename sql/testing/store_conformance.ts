@@ -54,6 +54,7 @@ export function testStoreConformance(target: ConformanceTarget): void {
     );
   };
   testReads(define);
+  testBehind(define);
   testEdits(define);
   testEditFaults(define);
   testConcurrency(define);
@@ -162,6 +163,35 @@ function testReads(define: Define): void {
     assert.deepEqual(await bench.store.readModules([]), []);
     assert.deepEqual(await bench.store.readModules([{ modId: 1, cmdId: 2 }]), []);
     assert.deepEqual(await bench.store.readModules([{ modId: 1, cmdId: 1 }]), [row(1, 1)]);
+  });
+}
+
+function testBehind(define: Define): void {
+  define("reads refuse a server that is behind what was read before", async ({ store }) => {
+    const { version } = await store.editRoutes([add(1, 1)]);
+    const keys = [{ modId: 1, cmdId: 1 }];
+    const rows: RouteRow[] = [];
+    const reads = (atLeastVersion: number): (() => Promise<unknown>)[] => [
+      () => store.routeMark({ atLeastVersion }),
+      () => store.readRoutes((page) => void rows.push(...page), { atLeastVersion }),
+      () => store.readModules(keys, { atLeastVersion }),
+      () => store.moduleRows(undefined, { atLeastVersion }),
+      () => store.moduleRows(keys, { atLeastVersion }),
+    ];
+    for (const read of reads(version)) await read();
+    assert.equal(rows.length, 1);
+    for (const read of reads(version + 1)) {
+      await assert.rejects(read, (error: unknown) => {
+        assert.ok(error instanceof StoreError && error.transient, String(error));
+        assert.match(
+          error.message,
+          new RegExp(`at least ${version + 1},.* value is ${version}\\.`),
+        );
+        return true;
+      });
+    }
+    assert.equal(rows.length, 1, "nothing came of what is behind");
+    assert.equal((await store.readModules(keys)).length, 1, "the store goes on");
   });
 }
 
