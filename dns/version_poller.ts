@@ -194,7 +194,7 @@ export class VersionPoller {
 
   /** One look; returns the time to the next one. */
   async #poll(): Promise<number> {
-    const { store, table, clock } = this.#options;
+    const { table, clock } = this.#options;
     const mark = await this.#readMark();
     this.#counters.polls++;
     if (!table.loaded) {

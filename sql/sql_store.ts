@@ -218,7 +218,7 @@ export class SqlStore implements Store {
     { atLeastVersion }: RouteReadOptions = {},
   ): Promise<RouteRow[]> {
     if (keys.length === 0) return Promise.resolve([]);
-    return this.#run("read the routes of some modules", function* (shape) {
+    return this.#run("read the routes of some modules", function* (shape): Script<RouteRow[]> {
       yield* checkVersionScript(atLeastVersion);
       return yield* readModulesScript(shape, keys);
     });
@@ -249,7 +249,7 @@ export class SqlStore implements Store {
     return this.#attempt("read the modules", async () => {
       const shape = await this.#currentShape();
       if (keys !== undefined) {
-        return await this.#driver.run(function* () {
+        return await this.#driver.run(function* (): Script<ModuleRow[]> {
           yield* checkVersionScript(atLeastVersion);
           return yield* moduleRowsScript(shape, keys);
         });
