@@ -12,6 +12,8 @@ import {
   checkRetryFloor,
   checkRetryShare,
   checkTimeout,
+  FIRST_ROUTE_MS,
+  type FirstRouteOptions,
   type PickOptions,
   type RetryBudgetOptions,
   type RetryOptions,
@@ -25,7 +27,7 @@ const PICKS_MAX = 8;
 const BUDGETS_MAX = 1000;
 
 /** What a {@linkcode Caller} is given. */
-export interface CallerOptions extends RetryBudgetOptions {
+export interface CallerOptions extends RetryBudgetOptions, FirstRouteOptions {
   readonly clock: Clock;
   /** Time of a question when a call names none, in milliseconds. */
   readonly deadlineMs: number;
@@ -87,11 +89,12 @@ export class Caller {
     const timeoutMs = checkTimeout(options.timeoutMs);
     const { clock } = this.#options;
     const endMs = clock.nowMs() + timeoutMs;
-    const { deadlineMs, key, retcodeOf } = options;
+    const { deadlineMs, key, firstRouteMs, retcodeOf } = options;
     // The key names one node: whoever looks for another one does so without it.
-    const pick = (): Promise<Host> => this.#pick(modId, cmdId, { deadlineMs }, endMs);
+    const pick = (): Promise<Host> =>
+      this.#pick(modId, cmdId, { deadlineMs, firstRouteMs: 0 }, endMs);
     const tried: Host[] = [];
-    let host = await this.#pick(modId, cmdId, { deadlineMs, key }, endMs);
+    let host = await this.#pick(modId, cmdId, { deadlineMs, key, firstRouteMs }, endMs);
     const budget = retries === 0 ? undefined : this.#budgetOf(modId, cmdId);
     budget?.addCall(clock.nowMs());
     for (let number = 0;; number++) {
@@ -116,11 +119,17 @@ export class Caller {
 
   /** Asks for a node; the question does not outlast the call. */
   #pick(modId: number, cmdId: number, options: PickOptions, endMs: number): Promise<Host> {
-    const { clock } = this.#options;
-    const deadlineMs = options.deadlineMs ?? this.#options.deadlineMs;
-    const leftMs = Math.max(1, endMs - clock.nowMs());
-    const { key } = options;
-    return this.#client.getHost(modId, cmdId, { deadlineMs: Math.min(deadlineMs, leftMs), key });
+    const leftMs = Math.max(1, endMs - this.#options.clock.nowMs());
+    if (leftMs === Infinity) return this.#client.getHost(modId, cmdId, options);
+    const { key, deadlineMs = this.#options.deadlineMs } = options;
+    const firstRouteMs = options.firstRouteMs ?? this.#options.firstRouteMs ?? FIRST_ROUTE_MS;
+    // A deadline that is named ends the wait for a first route too, so none is without need.
+    const isNamed = options.deadlineMs !== undefined || leftMs < deadlineMs;
+    return this.#client.getHost(modId, cmdId, {
+      key,
+      firstRouteMs: Math.min(firstRouteMs, leftMs),
+      ...(isNamed ? { deadlineMs: Math.min(deadlineMs, leftMs) } : {}),
+    });
   }
 
   async #attempt<T>(

@@ -99,7 +99,7 @@ test("getHost() passes weight and zone on", async () => {
 const codes = [[1, OverloadError], [2, AgentError], [3, NoRouteError], [77, AgentError]] as const;
 for (const [retcode, errorClass] of codes) {
   test(`getHost() throws ${errorClass.name} for return code ${retcode}`, async () => {
-    const bench = new Bench();
+    const bench = new Bench({ firstRouteMs: 0 });
     const asked = bench.client.getHost(1, 2);
     bench.answerHost(0, 1, 2, retcode);
     await assert.rejects(asked, (error) => {

@@ -226,6 +226,11 @@ export class InProcessClient extends BaseClient {
     }
   }
 
+  /** The first connection comes before the first route. */
+  protected override mayComeYet(answer: HostAnswer): boolean {
+    return super.mayComeYet(answer) || answer.error instanceof ConnectError;
+  }
+
   /** Judged here at once, and passed on at most a second later, added up. */
   report(
     modId: number,

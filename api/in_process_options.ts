@@ -11,14 +11,14 @@ import { type Address, parseAddress, parseIpv4 } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import { LEDGER_NODES_MAX } from "./call_ledger.ts";
-import { checkWhole, type RetryBudgetOptions } from "./options.ts";
+import { checkWhole, type FirstRouteOptions, type RetryBudgetOptions } from "./options.ts";
 import type { Upstream, UpstreamEvents } from "./upstream.ts";
 
 /** Most modules a client may keep. */
 export const IN_PROCESS_MODULES_MAX = 1_000_000;
 
 /** How an in-process client works. Every member may be left out. */
-export interface InProcessClientOptions extends RetryBudgetOptions {
+export interface InProcessClientOptions extends RetryBudgetOptions, FirstRouteOptions {
   /** Who gives routes and takes results: the agent, or dns and reporter. @default {"local"} */
   mode?: "local" | "direct";
   /** Agents, tried in turn; `host` or `host:port`. For `local`. @default {["127.0.0.1:8888"]} */

@@ -10,6 +10,9 @@ import { PENDING_MAX } from "./pending.ts";
 /** Longest token, in bytes. A longer one is refused with a RangeError. */
 export const TOKEN_BYTES_MAX = 1024;
 
+/** How long the first route of a module is waited for when nobody says, in milliseconds. */
+export const FIRST_ROUTE_MS = 1000;
+
 /** Longest deadline, in milliseconds. A longer one is refused with a RangeError. */
 export const DEADLINE_MS_MAX = 60_000;
 
@@ -27,8 +30,19 @@ export interface RetryBudgetOptions {
   retryFloorPerSecond?: number;
 }
 
+/** How long the first route of a module is waited for. */
+export interface FirstRouteOptions {
+  /**
+   * How long `getHost` and `call` go on asking for a module that has no route yet, or whose agent
+   * does not answer, in milliseconds, 0 to 60000; 0 does not. It counts from the first pick of the
+   * module, so that a module that does not exist costs it once, and never exceeds a `deadlineMs`
+   * that is given. @default {1000}
+   */
+  firstRouteMs?: number;
+}
+
 /** Where the agent is and how patient to be. Every member may be left out. */
-export interface LarsClientOptions extends RetryBudgetOptions {
+export interface LarsClientOptions extends RetryBudgetOptions, FirstRouteOptions {
   /** Address of the agent: it should run on this very host. @default {"127.0.0.1"} */
   hostname?: string;
   /**
@@ -71,8 +85,8 @@ export interface CallAttempt {
 /** The part of a call that is the caller's own: throwing means that the node failed. */
 export type CallFunction<T> = (host: Host, attempt: CallAttempt) => T | Promise<T>;
 
-/** What a pick can be told. */
-export interface PickOptions extends CallOptions {
+/** What a pick can be told; `firstRouteMs` counts for `getHost` and `call`. */
+export interface PickOptions extends CallOptions, FirstRouteOptions {
   /**
    * Calls of one key stay on one node, where the policy of the module heeds keys (`ring_hash`,
    * `bounded_ring_hash`, `maglev`); elsewhere it does nothing. A text counts by its UTF-8 bytes; 1
@@ -168,6 +182,14 @@ export function checkDeadline(value: number): number {
   if (value > 0 && value <= DEADLINE_MS_MAX) return value;
   throw new RangeError(
     `Deadline must be more than 0 and at most ${DEADLINE_MS_MAX} ms: current value is ${value}`,
+  );
+}
+
+/** @throws {RangeError} when the time is not from 0 to 60000. */
+export function checkFirstRoute(value: number): number {
+  if (value >= 0 && value <= DEADLINE_MS_MAX) return value;
+  throw new RangeError(
+    `firstRouteMs must be from 0 to ${DEADLINE_MS_MAX}: current value is ${value}`,
   );
 }
 

@@ -16,8 +16,11 @@ const ROOT = resolve(fileURLToPath(new URL("..", import.meta.url)));
 /** The first use fetches the bundler from npm. */
 const BUNDLE_TIMEOUT_MS = 120_000;
 
+/** What a program needs beside its own settings: names that older targets do not know. */
+const TYPES_HEAD = '/// <reference lib="esnext.disposable" />\n\n';
+
 /** Writes `lars_api.js` and `lars_api.d.ts` into a folder. */
-function bundle(folder: string): void {
+async function bundle(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const target = join(resolve(folder), "lars_api.js");
   const args = [
@@ -26,7 +29,6 @@ function bundle(folder: string): void {
     "--no-config",
     "--platform",
     "browser",
-    "--declaration",
     "api/mod.ts",
   ];
   const { status, stderr, error } = spawnSync(process.execPath, [...args, "-o", target], {
@@ -38,8 +40,20 @@ function bundle(folder: string): void {
   // The bundler notes where each part came from; paths of this machine help nobody.
   const lines = readFileSync(target, "utf8").split("\n");
   writeFileSync(target, lines.filter((line) => !/^\/\/ .*\.ts$/.test(line)).join("\n"));
+  // The bundler's own declarations name files that are not beside them.
+  writeFileSync(target.replace(/\.js$/, ".d.ts"), TYPES_HEAD + await bundleTypes());
   printLine(target);
   printLine(target.replace(/\.js$/, ".d.ts"));
+}
+
+/** The types of everything that `api/mod.ts` exports, as one file that imports nothing. */
+async function bundleTypes(): Promise<string> {
+  const { generateDtsBundle } = await import("dts-bundle-generator");
+  const [types] = generateDtsBundle([{
+    filePath: join(ROOT, "api/mod.ts"),
+    output: { noBanner: true, exportReferencedTypes: false },
+  }], { preferredConfigPath: join(ROOT, "scripts/api_types.json") });
+  return types;
 }
 
 const command = new Command("deno task api")
@@ -53,7 +67,7 @@ addExamples(command, [
 
 try {
   command.parse(process.argv.slice(2), { from: "user" });
-  bundle(command.opts<{ out: string }>().out);
+  await bundle(command.opts<{ out: string }>().out);
 } catch (error) {
   process.exitCode = reportFailure(error);
 }

@@ -5,25 +5,31 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { findProgram } from "../tests/support/mariadb.ts";
 import { freePort } from "../tests/support/free_port.ts";
-import { withProcesses } from "../tests/support/processes.ts";
+import { type Ended, type Processes, withProcesses } from "../tests/support/processes.ts";
 
 const NEEDS_NODE = { skip: findProgram("node") === undefined ? "node is not on PATH" : false };
 
-test(
-  "deno task api makes one file that Node runs, with types and no path of this machine",
-  NEEDS_NODE,
-  async () => {
-    await withProcesses(async (processes) => {
-      const { directory } = processes;
-      const made = await processes.run("scripts/bundle_api.ts", ["--out", directory]);
-      assert.equal(made.code, 0, made.stderr);
-      assert.deepEqual(made.stdout.trim().split("\n"), [
-        `${directory}/lars_api.js`,
-        `${directory}/lars_api.d.ts`,
-      ]);
-      const types = readFileSync(`${directory}/lars_api.d.ts`, "utf8");
-      assert.match(types, /export declare class LarsClient|class LarsClient/);
-      assert.ok(!readFileSync(`${directory}/lars_api.js`, "utf8").includes("../"));
+/** The compiler checks the whole library; with the first use it also fetches the bundler. */
+const BUNDLE_TIMEOUT_MS = 180_000;
+
+/** Bundles once for all tests that use it. */
+function bundled(processes: Processes): Promise<Ended> {
+  const { directory } = processes;
+  const words = ["--out", directory];
+  return processes.spawn("api", "scripts/bundle_api.ts", words).untilEnded(BUNDLE_TIMEOUT_MS);
+}
+
+test("deno task api makes one file, with its types, that nothing needs beside it", async (t) => {
+  await withProcesses(async (processes) => {
+    const { directory } = processes;
+    const made = await bundled(processes);
+    assert.equal(made.code, 0, made.stderr);
+    assert.deepEqual(made.stdout.trim().split("\n"), [
+      `${directory}/lars_api.js`,
+      `${directory}/lars_api.d.ts`,
+    ]);
+    assert.ok(!readFileSync(`${directory}/lars_api.js`, "utf8").includes("../"));
+    await t.test("Node runs it", NEEDS_NODE, async () => {
       const port = await freePort();
       writeFileSync(
         `${directory}/caller.mjs`,
@@ -38,8 +44,53 @@ test(
         stdout: "2\n",
       });
     });
-  },
-);
+    await t.test("its types pass tsc --strict, nothing skipped", async () => {
+      const types = readFileSync(`${directory}/lars_api.d.ts`, "utf8");
+      assert.doesNotMatch(types, /^(import|export) .*from "/m);
+      writeFileSync(`${directory}/caller.ts`, TYPED_CALLER);
+      assert.deepEqual(await faultsOf(directory, ["es2022", "dom"]), []);
+      assert.deepEqual(await faultsOf(directory, ["esnext", "dom"]), []);
+    });
+  });
+});
+
+/** What the compiler says of a program that uses the library. */
+async function faultsOf(directory: string, lib: readonly string[]): Promise<string[]> {
+  const { default: ts } = await import("typescript");
+  const program = ts.createProgram([`${directory}/caller.ts`, `${directory}/lars_api.d.ts`], {
+    strict: true,
+    skipLibCheck: false,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    noEmit: true,
+    target: ts.ScriptTarget.ES2022,
+    module: ts.ModuleKind.ESNext,
+    moduleResolution: ts.ModuleResolutionKind.Bundler,
+    lib: lib.map((name) => `lib.${name}.d.ts`),
+    types: [],
+  });
+  return ts.getPreEmitDiagnostics(program).map(({ file, messageText }) =>
+    `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`
+  );
+}
+
+/** Uses every export, so that a type that is missing or wrong shows. */
+const TYPED_CALLER = `
+import * as lars from "./lars_api.js";
+import { checkStatus, type CallFunction, type Host, type LarsApi, LarsClient } from "./lars_api.js";
+
+const client: LarsApi = new LarsClient({ deadlineMs: 100 });
+const asks: CallFunction<string> = async (host: Host) => {
+  const response = checkStatus(await fetch(\`http://\${host.ip}:\${host.port}/\`));
+  return await response.text();
+};
+export const text: string = await client.call(1, 2, asks);
+// @ts-expect-error The types are those of the library, and not any.
+export const wrong: number = await client.call(1, 2, asks);
+export const direct: LarsApi = new lars.InProcessClient({ mode: "direct" });
+export const failed: number = new lars.StatusError(500).status;
+export const code: lars.RetCode = lars.RetCode.Overload;
+`;
 
 test("deno task api refuses what it does not know with exit code 2", async () => {
   await withProcesses(async (processes) => {
