@@ -11,7 +11,7 @@ import { RouteSubscriber } from "../feed/route_subscriber.ts";
 import { AGENT_PORT_COUNT, MessageId } from "../proto/message_ids.ts";
 import { encodeAgentStatus } from "../proto/codec.ts";
 import type { NodeUseRequest, TableSettings } from "../proto/codec.ts";
-import type { Address } from "../reactor/address.ts";
+import { type Address, formatAddress } from "../reactor/address.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
 import { type LogFields, LogRateLimiter } from "../reactor/log.ts";
 import { setAligned, type Timer } from "../reactor/time/clock.ts";
@@ -93,6 +93,7 @@ class AgentService implements RunningService {
   readonly #shardStats = new Map<number, ShardStats>();
   #settings: AgentSettings;
   #houseTimer: Timer | undefined;
+  readonly #stopListening: () => void;
   /** The cache on disk held routes. */
   #routesLoaded = false;
   /** What the workers were told last, and when. */
@@ -100,8 +101,8 @@ class AgentService implements RunningService {
   #statusAtMs = -Infinity;
 
   constructor(settings: AgentSettings, context: DaemonContext, firstPort: number) {
-    const { clock, rng, log, software, authToken } = context;
-    const shared = { clock, rng, log, software, token: authToken };
+    const { clock, rng, log, software } = context;
+    const shared = { clock, rng, log, software };
     this.#settings = settings;
     this.#context = context;
     this.#firstPort = firstPort;
@@ -146,6 +147,7 @@ class AgentService implements RunningService {
       this.#cache = new CacheFile({ ...options, routes: () => registry.routes() });
     }
     if (settings.tableFeed) this.#feed = this.#makeFeed();
+    this.#stopListening = context.secrets?.onChange(() => this.#secretsChanged()) ?? (() => {});
     this.#status = new StatusSource({
       dns: this.#dns,
       reporter: this.#reporter,
@@ -193,8 +195,20 @@ class AgentService implements RunningService {
     return mergeStatus(status, this.#shardStats.values());
   }
 
-  /** Without dns the agent serves the routes it has; without both it can answer nobody. */
+  /**
+   * Without dns the agent serves the routes it has; without both it can answer nobody. One whose
+   * secret is refused is not ready: it does not learn of changes, or its results are lost.
+   */
   readiness(): string | undefined {
+    for (
+      const { name, link } of [{ name: "dns", link: this.#dns.link }, {
+        name: "reporter",
+        link: this.#reporter.link,
+      }]
+    ) {
+      if (link.secretFault === undefined) continue;
+      return `${name} ${formatAddress(link.address)}: ${link.secretFault}`;
+    }
     if (this.#dns.link.ready || this.#dns.stats.routes > 0 || this.#routesLoaded) return undefined;
     return "there is no connection to dns, and no route from before";
   }
@@ -217,6 +231,7 @@ class AgentService implements RunningService {
 
   async stop(): Promise<void> {
     this.#houseTimer?.cancel();
+    this.#stopListening();
     this.#nodeUse.close();
     this.#health.close();
     // First, so that no batch of calls is confirmed that no worker will count.
@@ -230,8 +245,8 @@ class AgentService implements RunningService {
     addresses: readonly Address[],
     more: LinkEvents & Partial<SessionClientOptions>,
   ): Link {
-    const { clock, rng, log, software, authToken: token } = this.#context;
-    const shared = { clock, rng, log, software, token, transport: runtimeTransport };
+    const { clock, rng, log, software, secrets } = this.#context;
+    const shared = { clock, rng, log, software, secrets, transport: runtimeTransport };
     return new SessionClient({ ...shared, ...more, name, role: "agent", addresses });
   }
 
@@ -255,11 +270,12 @@ class AgentService implements RunningService {
   }
 
   #makeFeed(): TableFeed {
-    const { clock, rng, log, software, authToken } = this.#context;
+    const { clock, rng, log, software, secrets } = this.#context;
     const { listenIp, modulesMax } = this.#settings;
     return new TableFeed({
-      ...{ clock, rng, log, software, token: authToken },
+      ...{ clock, rng, log, software, secrets },
       hostname: listenIp,
+      translated: this.#settings.addressTranslation,
       modulesMax,
       settings: tableSettingsOf(this.#settings),
       routeOf: (modId, cmdId) => this.#intake.registry.routeOf(modId, cmdId),
@@ -292,7 +308,7 @@ class AgentService implements RunningService {
 
   #workerInit(): WorkerInit {
     const settings = this.#settings;
-    const { software, authToken } = this.#context;
+    const { software, secrets } = this.#context;
     return {
       hostname: settings.listenIp,
       shards: Array.from({ length: AGENT_PORT_COUNT }, (_, index) => ({
@@ -305,7 +321,7 @@ class AgentService implements RunningService {
       modulesMax: Math.ceil(settings.modulesMax / AGENT_PORT_COUNT),
       pullsBurstMax: Math.ceil(PULLS_BURST_MAX / AGENT_PORT_COUNT),
       pullsPerSecondMax: PULLS_PER_SECOND_MAX / AGENT_PORT_COUNT,
-      token: authToken,
+      secrets: secrets?.all,
       software,
       zone: settings.zone,
     };
@@ -345,6 +361,13 @@ class AgentService implements RunningService {
       case "log":
         this.#context.log[note.level](note.message, note.fields);
     }
+  }
+
+  #secretsChanged(): void {
+    const all = this.#context.secrets?.all ?? [];
+    this.#feed?.setSecrets(all);
+    const secrets = all.map((secret) => [...secret]);
+    this.#supervisor.broadcast({ type: "secrets", secrets });
   }
 
   #takeModuleEvent({ kind, shard, modId, cmdId }: ModuleEvent): void {

@@ -30,6 +30,9 @@ import { systemRng } from "../reactor/time/system_rng.ts";
 import { UdpClient } from "../reactor/udp/udp_client.ts";
 import { freePort } from "../tests/support/free_port.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
+import { Sealer } from "../session/datagram_seal.ts";
+import { newNonce, proofOf } from "../session/proof.ts";
+import { Secrets } from "../session/secrets.ts";
 import { until } from "../tests/support/until.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 import { agentSettings } from "./config.ts";
@@ -95,7 +98,13 @@ async function withLab(fn: (lab: Lab) => Promise<void>): Promise<void> {
               ...flags,
             },
           }),
-          { clock: systemClock, rng: systemRng, log, software: "test", authToken: token },
+          {
+            clock: systemClock,
+            rng: systemRng,
+            log,
+            software: "test",
+            secrets: Secrets.ofToken(token),
+          },
         );
         closers.push(() => agent.stop());
         return agent;
@@ -688,19 +697,19 @@ test("a node that fails is given probes only, and its state changes are logged",
     ]);
   }));
 
-test("a dns that wants the token gets its proof", () =>
+test("a dns that wants the secret gets its proof", () =>
   withLab(async ({ agent, caller }) => {
     const token = new TextEncoder().encode("a shared secret of some length");
     const guarded = await FakeDns.start({ token });
     guarded.routes.set("1,1", [node(1)]);
     const running = await agent({ "dnsserver.ip": `127.0.0.1:${guarded.port}` }, { token });
     const one = await caller(running, 1, 1);
-    // Callers on this machine need no token.
+    // Callers on this machine need no secret.
     await untilServed(one, 1, 1);
     await guarded.close();
   }));
 
-test("beyond loopback only datagrams with the token are answered", async (t) => {
+test("beyond loopback only datagrams with a good seal are answered, each once", async (t) => {
   const outside = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
     .find((one) => one.family === "IPv4" && !one.internal)?.address;
   if (outside === undefined) return t.skip("this machine has no address but loopback");
@@ -718,23 +727,33 @@ test("beyond loopback only datagrams with the token are answered", async (t) => 
     const stranger = await UdpClient.open({ hostname: outside, port });
     const modId = 1;
     const cmdId = 1;
+    const sealer = new Sealer(newNonce(), proofOf, () => systemClock.wallMs());
     const wrong = new Uint8Array(token.length);
-    for (const bad of [undefined, wrong, token.slice(1)]) {
-      stranger.send(frameGetHostRequest({ seq: 1, modId, cmdId, token: bad }));
-      stranger.send(frameGetRouteRequest({ modId, cmdId, token: bad }));
+    const seals: ((frame: Uint8Array) => Uint8Array)[] = [
+      (frame) => frame,
+      (frame) => sealer.seal(frame, wrong),
+      (frame) => sealer.seal(frame, token.slice(1)),
+    ];
+    for (const seal of seals) {
+      stranger.send(seal(frameGetHostRequest({ seq: 1, modId, cmdId })));
+      // As older builds sent it, in clear.
+      stranger.send(seal(frameGetRouteRequest({ modId, cmdId, token })));
       for (let i = 0; i < 15; i++) {
-        stranger.send(frameReportRequest({ modId, cmdId, host: node(1), retcode: 1, token: bad }));
+        stranger.send(seal(frameReportRequest({ modId, cmdId, host: node(1), retcode: 1 })));
       }
     }
     stranger.send(frameHello({ protocol: 1, software: "x", role: "tool" }));
-    stranger.send(frameGetHostRequest({ seq: 2, modId, cmdId, token }));
-    const answer = readDatagram(await stranger.receive(2000));
+    const good = sealer.seal(frameGetHostRequest({ seq: 2, modId, cmdId }), token);
+    for (let i = 0; i < 3; i++) stranger.send(good);
+    const bytes = (await stranger.receive(2000)).slice();
+    assert.ok(sealer.isAnswer(bytes, token), "the answer is sealed too");
+    const answer = readDatagram(bytes);
     assert.deepEqual(
       [answer.msgId, decodeGetHostResponse(answer.body).seq],
       [MessageId.GetHostResponse, 2],
       "the first answer is the one to the first trusted datagram",
     );
-    await until(() => running.stats().refusedToken === 3 * 17 + 1, { what: "all are counted" });
+    await until(() => running.stats().refusedToken === 3 * 17 + 1 + 2, { what: "all are counted" });
     assert.equal(running.stats().reports, 0);
     stranger.close();
     await guarded.close();

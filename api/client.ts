@@ -1,6 +1,6 @@
 // Shell. The client: asks the agent for nodes and tells it how the calls went.
 
-import { parseIpv4 } from "../reactor/address.ts";
+import { isLoopback, parseIpv4 } from "../reactor/address.ts";
 import { sleep, type Timer } from "../reactor/time/clock.ts";
 import {
   ConnectError,
@@ -34,13 +34,14 @@ import {
   RetCode,
 } from "../proto/message_ids.ts";
 import { encodePickKey } from "../proto/pick_key.ts";
+import { newNonce, proofOf } from "../session/proof.ts";
 import { UdpAgentLink } from "./agent_link.ts";
 import { BaseClient } from "./base_client.ts";
 import { ClosedError, NoAgentError } from "./errors.ts";
 import { type ExplanationPage, joinExplanations, readExplanation } from "./explanation.ts";
 import { type Host, type HostAnswer, toHost } from "./host.ts";
 import { LastGood } from "./last_good.ts";
-import type { AgentLink } from "./link.ts";
+import type { AgentLink, AgentLinkEvents } from "./link.ts";
 import {
   type CallOptions,
   checkDeadline,
@@ -57,6 +58,7 @@ import {
   type PickOptions,
 } from "./options.ts";
 import { PENDING_MAX, PendingTable } from "./pending.ts";
+import { SealedLink } from "./sealed_link.ts";
 import { SendWindow } from "./send_window.ts";
 
 /** The original tries this often to get the first route of a module. */
@@ -202,7 +204,6 @@ export class LarsClient extends BaseClient {
       host: { ip: parseIpv4(ip), port: checkPort(port) },
       retcode: checkRetcode(retcode),
       timecostMs: checkTimecost(timecostMs),
-      token: this.#token,
     };
     if (this.closed) throw new ClosedError();
     if (retcode !== RetCode.Success) this.#lastGood.forget(message.modId, message.cmdId, ip, port);
@@ -223,7 +224,7 @@ export class LarsClient extends BaseClient {
     const reply = await this.#ask(module, command, deadlineMs, (question) => {
       this.#pending.addRoute(module, command, question);
       question.forget = () => this.#pending.dropRoute(module, command, question);
-      return frameGetRouteRequest({ modId: module, cmdId: command, token: this.#token });
+      return frameGetRouteRequest({ modId: module, cmdId: command });
     });
     const hosts: Host[] = [];
     for (const info of reply as readonly HostInfo[]) {
@@ -291,7 +292,7 @@ export class LarsClient extends BaseClient {
     const reply = await this.#ask(modId, cmdId, deadlineMs, (question) => {
       const seq = this.#pending.addHost(modId, cmdId, question);
       question.forget = () => this.#pending.dropHost(seq);
-      return frameGetHostRequest({ seq, modId, cmdId, token: this.#token, key });
+      return frameGetHostRequest({ seq, modId, cmdId, key });
     });
     return reply as GetHostResponse;
   }
@@ -318,7 +319,7 @@ export class LarsClient extends BaseClient {
     const reply = await this.#ask(modId, cmdId, deadlineMs, (question) => {
       const seq = this.#pending.addHost(modId, cmdId, question);
       question.forget = () => this.#pending.dropHost(seq);
-      return frameExplainRequest({ seq, modId, cmdId, from, token: this.#token });
+      return frameExplainRequest({ seq, modId, cmdId, from });
     });
     if (!("explanation" in reply)) throw new ProtocolError("Answer must be an explanation");
     return readExplanation(reply.explanation);
@@ -357,11 +358,22 @@ export class LarsClient extends BaseClient {
   }
 
   #openedLink(): AgentLink {
-    this.#link ??= this.#openLink(this.#hostname, this.#ports, {
+    if (this.#link !== undefined) return this.#link;
+    const events: AgentLinkEvents = {
       onDatagram: (datagram) => this.#onDatagram(datagram),
       onRefused: (portIndex) => this.#onRefused(portIndex),
       onFault: (portIndex, error) => this.#onFault(portIndex, error),
-    });
+    };
+    const open = (told: AgentLinkEvents): AgentLink =>
+      this.#openLink(this.#hostname, this.#ports, told);
+    const secret = this.#token;
+    // The agent of this very host wants no proof.
+    this.#link = secret === undefined || isLoopback(this.#hostname)
+      ? open(events)
+      : new SealedLink(open, events, {
+        ...{ secret, prove: proofOf, sender: newNonce() },
+        wallMs: () => this.clock.wallMs(),
+      });
     return this.#link;
   }
 

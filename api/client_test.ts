@@ -1,6 +1,9 @@
 // The client on a clock that stands still and a link that only notes down: every moment and every
 // datagram is looked at. client_udp_test.ts does it over sockets.
 
+import { SealJudge } from "../session/datagram_seal.ts";
+import { proofOf } from "../session/proof.ts";
+import { Secrets } from "../session/secrets.ts";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
@@ -8,10 +11,10 @@ import { ConnectError, LarsError, LimitError, TimeoutError } from "../reactor/er
 import { parseIpv4 } from "../reactor/address.ts";
 import {
   decodeGetHostRequest,
-  decodeGetRouteRequest,
   decodeReportRequest,
   frameGetHostResponse,
   frameGetRouteResponse,
+  frameReportRequest,
 } from "../proto/codec.ts";
 import { readDatagram } from "../proto/wire.ts";
 import { MessageId } from "../proto/message_ids.ts";
@@ -222,18 +225,48 @@ for (const [modId, cmdId, portIndex] of portCases) {
   });
 }
 
-test("the token goes with every question and report, as it was when the client was made", () => {
+test("with a secret every question and report to another host is sealed, repeated ones anew", () => {
   const token = new Uint8Array([1, 2, 3]);
-  const bench = new Bench({ token });
+  const secret = token.slice();
+  const datagrams: Uint8Array[] = [];
+  const link = {
+    ...{ foreignCount: 0, droppedCount: 0, close: () => Promise.resolve() },
+    send: (_portIndex: number, datagram: Uint8Array): void => void datagrams.push(datagram),
+  };
+  let receive: ((datagram: Uint8Array) => void) | undefined;
+  const bench = new Bench({
+    ...{ hostname: "agent.example", token, deadlineMs: 50 },
+    openLink: (_hostname, _ports, events) => {
+      receive = (datagram): void => events.onDatagram(datagram);
+      return link;
+    },
+  });
   token.fill(9);
-  bench.client.getHost(1, 2).catch(() => {});
+  const asked = bench.client.getHost(1, 2);
   bench.client.getRoute(1, 2).catch(() => {});
   bench.client.report(1, 2, "10.0.0.1", 80, 0);
-  const bodies = bench.sent.map((sent) => sent.body);
-  const expected = new Uint8Array([1, 2, 3]);
-  assert.deepEqual(decodeGetHostRequest(bodies[0]).token, expected);
-  assert.deepEqual(decodeGetRouteRequest(bodies[1]).token, expected);
-  assert.deepEqual(decodeReportRequest(bodies[2]).token, expected);
+  bench.clock.advance(25);
+  assert.equal(datagrams.length, 5, "both questions are repeated");
+  const judge = new SealJudge(new Secrets([secret]), proofOf, () => bench.clock.wallMs());
+  const verdicts = datagrams.map((datagram) => judge.judge(datagram));
+  assert.ok(verdicts.every((verdict) => "answer" in verdict));
+  const { seq } = decodeGetHostRequest(readDatagram(datagrams[0]).body);
+  const answer = frameGetHostResponse({
+    ...{ seq, modId: 1, cmdId: 2, retcode: 0 },
+    host: { ip: IP, port: 80 },
+  });
+  receive?.(answer);
+  assert.equal(bench.client.stats.foreign, 1, "an answer without a seal is that of a stranger");
+  const [verdict] = verdicts;
+  if ("answer" in verdict) receive?.(verdict.answer(answer));
+  return asked.then(({ port }) => assert.equal(port, 80));
+});
+
+test("the agent of this host is shown no secret", () => {
+  const bench = new Bench({ token: new Uint8Array([1, 2, 3]) });
+  bench.client.report(1, 2, "192.168.1.177", 80, 0);
+  const plain = frameReportRequest({ modId: 1, cmdId: 2, host: { ip: IP, port: 80 }, retcode: 0 });
+  assert.deepEqual(bench.sent[0].body, readDatagram(plain).body);
 });
 
 test("report() says node, code and time", () => {

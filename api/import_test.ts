@@ -135,7 +135,7 @@ async function checkFedProgram(
     clock: systemClock,
     log: silentLogger,
     software: "test",
-    token: undefined,
+    secrets: undefined,
     modulesMax: 10,
     routeOf: () => route,
     onUse: () => {},

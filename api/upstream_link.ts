@@ -7,6 +7,7 @@ import type { Clock } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
 import { nodeTransport } from "../session/node_transport.ts";
+import { Secrets } from "../session/secrets.ts";
 import { SessionClient } from "../session/session_client.ts";
 
 /** Time between two pings, and for the answer to each: a peer that misses two is left. */
@@ -31,6 +32,7 @@ export interface UpstreamLinkOptions extends LinkEvents {
 export function openUpstreamLink(options: UpstreamLinkOptions): Link {
   return new SessionClient({
     ...options,
+    secrets: Secrets.ofToken(options.token),
     name: "upstream",
     role: "client",
     software: "lars-api",
@@ -39,6 +41,6 @@ export function openUpstreamLink(options: UpstreamLinkOptions): Link {
     heartbeat: { intervalMs: PING_MS, answerMs: PING_MS },
     outputBytesMax: OUTPUT_BYTES_MAX + FRAME_BODY_BYTES_MAX,
     awaitPeerEnd: true,
-    tokenMissingReason: "the other side wants a token and there is none",
+    secretMissingReason: "the other side wants a secret and there is none: give option token",
   });
 }

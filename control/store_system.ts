@@ -1,5 +1,6 @@
 // Shell. The system as its database shows it, by the services that the console uses too.
 
+import type { Secrets } from "../session/secrets.ts";
 import type { ModuleKey } from "../model/module.ts";
 import type { NodeAddress } from "../model/node.ts";
 import type { Rng } from "../reactor/time/rng.ts";
@@ -26,12 +27,12 @@ import type {
 } from "./schemas.ts";
 
 /** What the system works with. */
-export interface StoreSystemOptions extends Omit<NotifyOptions, "token"> {
+export interface StoreSystemOptions extends Omit<NotifyOptions, "secrets"> {
   readonly rng: Rng;
   /** Name of whoever works on the database, for the history. */
   readonly who: string;
   /** Reads the secret shared with dns, when it is needed first. */
-  token(): Promise<Uint8Array | undefined>;
+  secrets(): Promise<Secrets | undefined>;
 }
 
 /** Services that talk to dns. */
@@ -134,7 +135,7 @@ export class StoreSystem implements SystemAccess {
   }
 
   async #open(): Promise<DnsServices> {
-    const options = { ...this.#options, token: await this.#options.token() };
+    const options = { ...this.#options, secrets: await this.#options.secrets() };
     return { changes: new ChangeService(options), nodeUse: new NodeUseService(options) };
   }
 }

@@ -6,6 +6,7 @@ import { BindError, ConfigError, messageOf, StoreError } from "../reactor/errors
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
+import { Secrets, SECRETS_MAX } from "../session/secrets.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
 import {
@@ -45,17 +46,21 @@ export interface DaemonContext {
   readonly log: Logger;
   /** Name and version said in Hello, for example `lars/0.1.0 deno/2.9.6`. */
   readonly software: string;
-  /** The shared secret of `[auth] token_file`, if one is configured. */
-  readonly authToken: Uint8Array | undefined;
+  /** The shared secrets of `[auth] token_file`, if it is configured; SIGHUP replaces them. */
+  readonly secrets: Secrets | undefined;
 }
 
 /** A service that listens. */
 export interface RunningService extends MonitoredService {
   /** What it listens on, with real ports: `127.0.0.1:7778`. */
   readonly addresses: readonly string[];
-  /** Takes over what can change without a restart. */
+  /**
+   * Takes over what can change without a restart.
+   *
+   * @throws {ConfigError} when it cannot be taken; then the old settings stay.
+   */
   // deno-lint-ignore no-explicit-any -- each service has its own table
-  reload(settings: SettingsOf<any>): void;
+  reload(settings: SettingsOf<any>): void | Promise<void>;
   /** Writes out what it holds, then closes everything. */
   stop(): Promise<void>;
 }
@@ -77,31 +82,59 @@ export function softwareName(): string {
   return `lars/${VERSION} ${runtime.name}/${runtime.version}`;
 }
 
+/** Reads the text of a file of secrets; `key` is who names the file. */
+async function readSecretFile(path: string, key: string): Promise<string> {
+  try {
+    return (await runtime.readTextFile(path)).trim();
+  } catch (error) {
+    throw new ConfigError(`${key} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** @throws {ConfigError} when it can be guessed. */
+function secretBytes(text: string, path: string, key: string): Uint8Array {
+  const bytes = new TextEncoder().encode(text);
+  if (bytes.length >= TOKEN_BYTES_MIN) return bytes;
+  throw new ConfigError(
+    `${key} must hold at least ${TOKEN_BYTES_MIN} bytes: ${path} holds ${bytes.length}`,
+  );
+}
+
 /**
- * Reads a secret; `key` is who names the file.
+ * Reads a file that holds one secret and nothing else; `key` is who names the file.
  *
  * @throws {ConfigError} when the file cannot be read or holds too few bytes.
  */
-export async function readToken(
+export async function readToken(path: string, key: string): Promise<Uint8Array | undefined> {
+  if (path === "") return undefined;
+  return secretBytes(await readSecretFile(path, key), path, key);
+}
+
+/** The lines of a file of secrets. @throws {ConfigError} as {@linkcode readSecrets} does. */
+async function readSecretLines(path: string, key: string): Promise<Uint8Array[]> {
+  const lines = (await readSecretFile(path, key)).split("\n").map((line) => line.trim());
+  const secrets = lines.filter((line, index) => line !== "" || index === 0)
+    .map((line) => secretBytes(line, path, key));
+  if (secrets.length <= SECRETS_MAX) return secrets;
+  throw new ConfigError(
+    `${key} must hold one secret, or ${SECRETS_MAX} while one takes the place of the other, ` +
+      `one a line: ${path} has ${secrets.length} lines`,
+  );
+}
+
+/**
+ * Reads the secrets that our programs share, one a line.
+ *
+ * @param path Of the file; empty: there are none.
+ * @param key Who names the file.
+ * @throws {ConfigError} when the file cannot be read, a line holds too few bytes, or there are more
+ *   than {@linkcode SECRETS_MAX}.
+ */
+export async function readSecrets(
   path: string,
   key = "[auth] token_file",
-): Promise<Uint8Array | undefined> {
-  if (path === "") return undefined;
-  let content: string;
-  try {
-    content = (await runtime.readTextFile(path)).trim();
-  } catch (error) {
-    throw new ConfigError(`${key} cannot be read: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
-  const token = new TextEncoder().encode(content);
-  if (token.length < TOKEN_BYTES_MIN) {
-    throw new ConfigError(
-      `${key} must hold at least ${TOKEN_BYTES_MIN} bytes: ${path} holds ${token.length}`,
-    );
-  }
-  return token;
+): Promise<Secrets | undefined> {
+  return path === "" ? undefined : new Secrets(await readSecretLines(path, key));
 }
 
 /**
@@ -167,7 +200,7 @@ export async function startDaemon<T extends SettingsTable>(
     rng: systemRng,
     log: createLogger(definition.name),
     software: softwareName(),
-    authToken: await readToken(settings.tokenFile),
+    secrets: await readSecrets(settings.tokenFile),
     ...overrides,
   };
   if (isOriginalStore) {
@@ -176,28 +209,32 @@ export async function startDaemon<T extends SettingsTable>(
         "lars_dns on 127.0.0.1:3306; set [store] url for another",
     );
   }
-  if (definition.monitor === undefined) return definition.start(settings, context);
-  requireSafeMonitor(settings, settings);
+  if (definition.monitor !== undefined) requireSafeMonitor(settings, settings);
   const token = await readToken(settings.metricsTokenFile, "[metrics] token_file");
   const service = await definition.start(settings, context);
   try {
-    if (settings.metricsPort === 0) return service;
+    if (definition.monitor === undefined || settings.metricsPort === 0) {
+      return withShared(service, context, undefined);
+    }
     const { software, clock, log } = context;
     const { port: defaultPort } = definition.monitor;
     // Only now: callers are served meanwhile.
     const { startMonitor } = await import("./monitor/monitor.ts");
     const table = await definition.monitor.loadTable();
     const options = { service, table, settings, defaultPort, token, software, clock, log };
-    return withMonitor(service, startMonitor(options));
+    return withShared(service, context, startMonitor(options));
   } catch (error) {
     await service.stop();
     throw error;
   }
 }
 
-/** The service, whose side door closes with it. */
-function withMonitor(service: RunningService, monitor: MonitorServer | undefined): RunningService {
-  if (monitor === undefined) return service;
+/** The service with what all have: secrets that are read again, and a side door that closes with it. */
+function withShared(
+  service: RunningService,
+  { secrets, log }: DaemonContext,
+  monitor: MonitorServer | undefined,
+): RunningService {
   return {
     name: service.name,
     get addresses(): readonly string[] {
@@ -206,9 +243,20 @@ function withMonitor(service: RunningService, monitor: MonitorServer | undefined
     stats: () => service.stats(),
     readiness: () => service.readiness?.(),
     metrics: () => service.metrics?.() ?? [],
-    reload: (settings) => service.reload(settings),
+    async reload(settings: SettingsOf<typeof authSettings>): Promise<void> {
+      const { tokenFile } = settings;
+      const lines = tokenFile === "" ? [] : await readSecretLines(tokenFile, "[auth] token_file");
+      await service.reload(settings);
+      if ((secrets === undefined) !== (lines.length === 0)) {
+        log.warn("To begin or end the use of a secret takes effect at the next start only", {
+          key: "[auth] token_file",
+        });
+      } else if (secrets?.replace(lines) === true) {
+        log.info("Secrets of [auth] token_file replaced", { valid: lines.length });
+      }
+    },
     async stop(): Promise<void> {
-      monitor.close();
+      monitor?.close();
       await service.stop();
     },
   };
@@ -273,8 +321,8 @@ export async function runDaemon<T extends SettingsTable>(
   const stopAsked = untilStopSignal();
   const stopWatching = runtime.onSignal("SIGHUP", () => {
     void readSources()
-      .then((sources) => {
-        service.reload(readDaemonSettings(definition, sources).settings);
+      .then(async (sources) => {
+        await service.reload(readDaemonSettings(definition, sources).settings);
         log.info("Configuration read again");
       })
       .catch((error) =>

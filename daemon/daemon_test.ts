@@ -7,6 +7,7 @@ import {
   type DaemonDefinition,
   explainFailure,
   readConfigFile,
+  readSecrets,
   readToken,
   readyLine,
   type RunningService,
@@ -46,14 +47,21 @@ test("readConfigFile() names a missing file", async () => {
   );
 });
 
-test("readToken() wants a readable file with enough bytes", async () => {
-  assert.equal(await readToken(""), undefined);
-  await assert.rejects(readToken("/nowhere/token"), /token_file cannot be read/);
+test("readSecrets() wants a readable file with one secret, or two, of enough bytes", async () => {
+  assert.equal(await readSecrets(""), undefined);
+  await assert.rejects(readSecrets("/nowhere/token"), /token_file cannot be read/);
   await withTempDir(async (dir) => {
-    writeFileSync(`${dir}/short`, "secret\n");
-    await assert.rejects(readToken(`${dir}/short`), /at least 16 bytes: .* holds 6/);
-    writeFileSync(`${dir}/token`, "0123456789abcdef\n");
-    assert.equal((await readToken(`${dir}/token`))?.length, 16);
+    const read = async (content: string): Promise<number[] | undefined> => {
+      writeFileSync(`${dir}/token`, content);
+      return (await readSecrets(`${dir}/token`))?.all.map(({ length }) => length);
+    };
+    await assert.rejects(read("secret\n"), /at least 16 bytes: .* holds 6/);
+    await assert.rejects(read("\n"), /at least 16 bytes: .* holds 0/);
+    assert.deepEqual(await read("0123456789abcdef\n"), [16]);
+    assert.deepEqual(await read(" 0123456789abcdefg \r\n\n0123456789abcdef"), [17, 16]);
+    await assert.rejects(read("0123456789abcdef\nshort"), /at least 16 bytes: .* holds 5/);
+    await assert.rejects(read("0123456789abcdef\n".repeat(3)), /one secret, or 2 .* 3 lines/);
+    assert.equal((await readToken(`${dir}/token`, "key"))?.length, 50, "one and nothing else");
   });
 });
 

@@ -165,6 +165,10 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     else this.#note({ type: "agents", round: task.round, agents: this.#agents.sightings() });
   }
 
+  setSecrets(all: readonly Uint8Array[]): void {
+    this.#server.setSecrets(all);
+  }
+
   stats(): LoopStats {
     const counts = this.#publisher.counts;
     return {

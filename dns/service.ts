@@ -192,6 +192,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       connections: stats.connections ?? 0,
       connectionsPlain: stats.connections_plain ?? 0,
       agents: this.#agents?.stats().agents_linked ?? 0,
+      hostsRefused: stats.hosts_refused_lately ?? 0,
       subscriptions: stats.subscriptions ?? 0,
       modules: this.#table.moduleCount,
       nodes: this.#table.nodeCount,

@@ -1,6 +1,7 @@
 // The whole service in this process, on an embedded database, spoken to over TCP.
 
 import assert from "node:assert/strict";
+import { Secrets } from "../session/secrets.ts";
 import { Buffer } from "node:buffer";
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
@@ -326,6 +327,7 @@ test("two dns on one database both push all of ten changes", async () => {
       "agents",
       "connections",
       "connectionsPlain",
+      "hostsRefused",
       "modules",
       "nodes",
       "revision",
@@ -525,7 +527,10 @@ test("dns with a token serves only those who know it", async () => {
   await Bench.run(async (bench) => {
     const service = await startDaemon(dnsDaemon, {
       flags: { "store.url": bench.url, "reactor.port": "0" },
-    }, { log: new LogList(), authToken: new TextEncoder().encode("0123456789abcdef") });
+    }, {
+      log: new LogList(),
+      secrets: new Secrets([new TextEncoder().encode("0123456789abcdef")]),
+    });
     bench.services.push(service);
     const stranger = await bench.connect(service);
     stranger.askRoute(1, 1);

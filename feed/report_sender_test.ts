@@ -48,7 +48,7 @@ async function withLab(fn: (lab: Lab) => Promise<void>): Promise<void> {
         rng: seededRng(1),
         log: silentLogger,
         software: "test",
-        token: undefined,
+        secrets: undefined,
       }),
     clock,
     callerIp: () => CALLER,

@@ -43,7 +43,7 @@ async function withLab(fn: (lab: Lab) => Promise<void>, extended = true): Promis
         rng: seededRng(1),
         log: silentLogger,
         software: "test",
-        token: undefined,
+        secrets: undefined,
         revision: () => client.revision,
       }),
     clock,

@@ -82,7 +82,7 @@ function readHostInfo(reader: WireReader, message: HostInfo): HostInfo {
 export interface GetRouteRequest {
   modId: number;
   cmdId: number;
-  /** Shared secret, towards an agent that wants one. */
+  /** Of builds that knew no seal: neither sent nor taken any more. */
   token?: Uint8Array;
 }
 
@@ -682,16 +682,24 @@ export function decodeReportRequest(body: Uint8Array): ReportRequest {
 
 /** Message 64: both ways. Says that the sender speaks the extensions. */
 export interface Hello {
-  /** Version of the extensions: 1. */
+  /** Version of the extensions: 2; 1 proved the secret in another way. */
   protocol: number;
   /** For instance lars/0.1.0 deno/2.9.6. */
   software: string;
   /** Dns, reporter, agent, tool. */
   role: string;
-  /** Set by a server that wants a HelloProof. */
+  /** 16 random bytes, set by whoever has a secret or, as a server, wants a proof. */
   nonce?: Uint8Array;
   /** JSON of counters, in an agent's answer over UDP. */
   status?: string;
+  /** The proof of a server that was sent a nonce: 32 bytes for each of its secrets. */
+  mac?: Uint8Array;
+  /** With a mac: own end of the connection as the sender sees it: 10.0.0.5:7778. */
+  own?: string;
+  /** And the other one. */
+  other?: string;
+  /** With a mac: the server does not compare the ends. */
+  translated?: true;
 }
 
 function writeHello(writer: WireWriter, message: Hello): void {
@@ -700,6 +708,10 @@ function writeHello(writer: WireWriter, message: Hello): void {
   writer.text(3, message.role);
   writer.bytes(4, message.nonce);
   writer.text(5, message.status);
+  writer.bytes(6, message.mac);
+  writer.text(7, message.own);
+  writer.text(8, message.other);
+  writer.bool(9, message.translated);
 }
 
 /** Body of {@linkcode Hello}. */
@@ -743,6 +755,22 @@ export function decodeHello(body: Uint8Array): Hello {
       case 42: // status = 5
         message.status = reader.text();
         if (message.status === "") delete message.status;
+        break;
+      case 50: // mac = 6
+        message.mac = new Uint8Array(reader.bytes());
+        if (message.mac.length === 0) delete message.mac;
+        break;
+      case 58: // own = 7
+        message.own = reader.text();
+        if (message.own === "") delete message.own;
+        break;
+      case 66: // other = 8
+        message.other = reader.text();
+        if (message.other === "") delete message.other;
+        break;
+      case 72: // translated = 9
+        if (reader.bool()) message.translated = true;
+        else delete message.translated;
         break;
       default:
         reader.skip(tag);
@@ -1022,13 +1050,19 @@ export function decodeRouteChanged(body: Uint8Array): RouteChanged {
 
 // ---- HelloProof
 
-/** Message 69: HMAC-SHA256 of the nonce, keyed with the shared token. */
+/** Message 69: client to server: HMAC-SHA256 under the shared secret, see session/README.md. */
 export interface HelloProof {
   mac: Uint8Array;
+  /** The client's end of the connection as it sees it. */
+  own?: string;
+  /** And the server's. */
+  other?: string;
 }
 
 function writeHelloProof(writer: WireWriter, message: HelloProof): void {
   writer.bytes(1, message.mac);
+  writer.text(2, message.own);
+  writer.text(3, message.other);
 }
 
 /** Body of {@linkcode HelloProof}. */
@@ -1051,6 +1085,14 @@ export function decodeHelloProof(body: Uint8Array): HelloProof {
     switch (tag) {
       case 10: // mac = 1
         message.mac = new Uint8Array(reader.bytes());
+        break;
+      case 18: // own = 2
+        message.own = reader.text();
+        if (message.own === "") delete message.own;
+        break;
+      case 26: // other = 3
+        message.other = reader.text();
+        if (message.other === "") delete message.other;
         break;
       default:
         reader.skip(tag);
@@ -1865,6 +1907,90 @@ export function decodeAgentStatus(body: Uint8Array): AgentStatus {
         break;
       case 72: // reporter_connected = 9
         message.reporterConnected = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- Refusal
+
+/**
+ * Message 80: both ways, to a peer that said Hello: I do not talk to you, and close. A PeerRefusal.
+ */
+export interface Refusal {
+  reason: number;
+}
+
+function writeRefusal(writer: WireWriter, message: Refusal): void {
+  writer.uint32(1, message.reason);
+}
+
+/** Body of {@linkcode Refusal}. */
+export function encodeRefusal(message: Refusal): Uint8Array {
+  const writer = new WireWriter();
+  writeRefusal(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode Refusal} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRefusal(body: Uint8Array): Refusal {
+  const reader = new WireReader(body, "Refusal");
+  const message: Refusal = { reason: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // reason = 1
+        message.reason = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- Goodbye
+
+/**
+ * Message 81: agent to dns and reporter: I stop because I was asked to. The last message of a
+ * connection.
+ */
+export interface Goodbye {
+  /** For people; empty: none. */
+  reason: string;
+}
+
+function writeGoodbye(writer: WireWriter, message: Goodbye): void {
+  writer.text(1, message.reason);
+}
+
+/** Body of {@linkcode Goodbye}. */
+export function encodeGoodbye(message: Goodbye): Uint8Array {
+  const writer = new WireWriter();
+  writeGoodbye(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode Goodbye} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeGoodbye(body: Uint8Array): Goodbye {
+  const reader = new WireReader(body, "Goodbye");
+  const message: Goodbye = { reason: "" };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // reason = 1
+        message.reason = reader.text();
         break;
       default:
         reader.skip(tag);

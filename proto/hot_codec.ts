@@ -31,6 +31,7 @@ const TAG_5 = varintTag(5);
 const TAG_HOST = bytesTag(3);
 const TAG_ZONE = bytesTag(17);
 const TAG_KEY = bytesTag(17);
+const TAG_SEAL = bytesTag(31);
 
 /** One request at a time; its fields hold the last one that was read with `true`. */
 export class HotReader {
@@ -50,7 +51,7 @@ export class HotReader {
   /** Value of the last varint or tag. */
   #value = 0;
 
-  /** Reads the body of message 4. A token is passed over; a key is for codec.ts. */
+  /** Reads the body of message 4. A key and a seal are for codec.ts. */
   readGetHost(bytes: Uint8Array, start: number, end: number): boolean {
     this.#begin(bytes, start, end);
     this.seq = 0;
@@ -66,12 +67,12 @@ export class HotReader {
       } else if (tag === TAG_3) {
         if (!this.#varint()) return false;
         this.cmdId = this.#value;
-      } else if (tag === TAG_KEY || !this.#skip(tag)) return false;
+      } else if (tag === TAG_KEY || tag === TAG_SEAL || !this.#skip(tag)) return false;
     }
     return true;
   }
 
-  /** Reads the body of message 6. A token is passed over. */
+  /** Reads the body of message 6. A seal is for codec.ts. */
   readReport(bytes: Uint8Array, start: number, end: number): boolean {
     this.#begin(bytes, start, end);
     this.ip = 0;
@@ -95,7 +96,7 @@ export class HotReader {
       } else if (tag === TAG_5) {
         if (!this.#varint()) return false;
         this.timecostMs = this.#value;
-      } else if (!this.#skip(tag)) return false;
+      } else if (tag === TAG_SEAL || !this.#skip(tag)) return false;
     }
     return true;
   }

@@ -1,7 +1,7 @@
 // Core. The one table of message ids, return codes and well-known ports.
 
 /** Version of our extensions, said in every Hello. */
-export const HELLO_PROTOCOL = 1;
+export const HELLO_PROTOCOL = 2;
 
 /** Ids in the 8-byte head. 1 to 8 are those of the original; from 64 up they are ours. */
 export const MessageId = {
@@ -31,7 +31,7 @@ export const MessageId = {
   Pong: 67,
   /** Writer to dns: routes in the database have changed. */
   RouteChanged: 68,
-  /** Proof of knowing the shared token. */
+  /** Client to server: proof of knowing the shared secret. */
   HelloProof: 69,
   /** In-process client to agent: send me a route, now and after each change. */
   TableSubscribe: 70,
@@ -53,6 +53,10 @@ export const MessageId = {
   TableSettings: 78,
   /** Agent to dns: who I am and how I do. */
   AgentStatus: 79,
+  /** Both ways: I do not talk to you, and this is why; the connection ends. */
+  Refusal: 80,
+  /** Agent to dns and reporter: I stop because I was asked to. */
+  Goodbye: 81,
 } as const;
 
 /** Any id of {@linkcode MessageId}. */
@@ -72,6 +76,21 @@ export const RetCode = {
 
 /** Any code of {@linkcode RetCode}. */
 export type RetCode = (typeof RetCode)[keyof typeof RetCode];
+
+/** Why a connection is refused, in {@linkcode MessageId.Refusal}. */
+export const PeerRefusal = {
+  /** No secret was shown, and one is wanted. */
+  NoSecret: 1,
+  /** The secret that was shown is none of the sender's. */
+  WrongSecret: 2,
+  /** The two ends of the connection are not those that the proof names. */
+  PassedOn: 3,
+  /** The proof is that of a build before protocol 2, which can be passed on. */
+  OldProof: 4,
+} as const;
+
+/** Any reason of {@linkcode PeerRefusal}. */
+export type PeerRefusal = (typeof PeerRefusal)[keyof typeof PeerRefusal];
 
 /** What an agent may do with a node, in {@linkcode MessageId.NodeUse}. */
 export const NodeUseState = {

@@ -198,6 +198,10 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
     this.#shipper?.received();
   }
 
+  setSecrets(all: readonly Uint8Array[]): void {
+    this.#server.setSecrets(all);
+  }
+
   stats(): LoopStats {
     return {
       ...this.#server.stats(),

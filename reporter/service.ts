@@ -239,6 +239,7 @@ class ReporterService extends LoopService<
     const loops = this.loopStats();
     return {
       connections: loops.connections ?? 0,
+      hostsRefused: loops.hosts_refused_lately ?? 0,
       reports: loops.reports ?? 0,
       rows_written: queues.written,
       rows_waiting: queues.waiting,

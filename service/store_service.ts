@@ -111,7 +111,7 @@ export interface ServerLoops<Init, Task, Note> extends Omit<LoopListener<Note>, 
 
 /** A {@linkcode StoreService} that takes connections in loops and is on the list of instances. */
 export abstract class LoopService<
-  Settings extends SettingsOf<ReactorSettings>,
+  Settings extends SettingsOf<ReactorSettings> & SettingsOf<typeof authSettings>,
   Init extends SessionServerInit,
   Task,
   Note,
@@ -154,10 +154,14 @@ export abstract class LoopService<
       () => this.#heartbeat?.stop(),
       () => whileClosing?.(),
     );
-    const { clock, log, software, authToken: token } = this.context;
+    const { clock, log, software, secrets } = this.context;
     const { loopCount: count, listenIp: hostname, connectionsPerHostMax } = settings;
+    const { addressTranslation: translated } = settings;
     const connectionsMax = Math.ceil(settings.connectionsMax / count);
-    const own = { hostname, connectionsMax, connectionsPerHostMax, software, token };
+    const own: SessionServerInit = {
+      ...{ hostname, connectionsMax, connectionsPerHostMax, software, translated },
+      secrets: secrets?.all,
+    };
     this.loops = await startLoops({
       count,
       make,
@@ -167,6 +171,8 @@ export abstract class LoopService<
       clock,
       log,
     });
+    const stopListening = secrets?.onChange(() => this.loops?.setSecrets(secrets.all));
+    this.onStop(0, () => stopListening?.());
   }
 
   /**

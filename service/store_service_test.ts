@@ -29,7 +29,7 @@ async function settle(): Promise<void> {
 
 function newParts(): { parts: Parts; log: LogList; clock: ManualClock } {
   const [log, clock] = [new LogList(), new ManualClock()];
-  const shared = { log, clock, rng: seededRng(1), software: "test", authToken: undefined };
+  const shared = { log, clock, rng: seededRng(1), software: "test", secrets: undefined };
   return { parts: new Parts(shared), log, clock };
 }
 

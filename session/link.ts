@@ -28,6 +28,8 @@ export interface Link {
   readonly local: Address | undefined;
   /** Why the last attempt failed or the last connection ended; undefined while ready. */
   readonly fault: string | undefined;
+  /** What is wrong with the secret of either side, and what to do; undefined when nothing is known to be. */
+  readonly secretFault: string | undefined;
   /** Connections made since the start. */
   readonly connectCount: number;
   /** Bytes that wait to be taken by the system. */

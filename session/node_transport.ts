@@ -5,7 +5,7 @@ import type { Address } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Stream, StreamHandlers } from "../reactor/runtime/types.ts";
 import type { SessionTransport } from "./handshake.ts";
-import { proofOf } from "./proof.ts";
+import { newNonce, proofOf } from "./proof.ts";
 
 /** A stream that does not keep the program alive until it is ended. */
 class NodeStream implements Stream {
@@ -18,7 +18,7 @@ class NodeStream implements Stream {
 
   constructor(socket: Socket, remote: Address) {
     this.#socket = socket;
-    this.remote = remote;
+    this.remote = { hostname: socket.remoteAddress ?? remote.hostname, port: remote.port };
     this.local = {
       hostname: (socket.localAddress ?? "").replace(/^::ffff:/, ""),
       port: socket.localPort ?? 0,
@@ -94,4 +94,5 @@ export const nodeTransport: SessionTransport = {
     });
   },
   prove: proofOf,
+  newNonce,
 };

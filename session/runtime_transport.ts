@@ -2,10 +2,11 @@
 
 import { runtime } from "../reactor/runtime/mod.ts";
 import type { SessionTransport } from "./handshake.ts";
-import { proofOf } from "./proof.ts";
+import { newNonce, proofOf } from "./proof.ts";
 
 /** The transport of services and tools. */
 export const runtimeTransport: SessionTransport = {
   connectTcp: (options) => runtime.connectTcp(options),
   prove: proofOf,
+  newNonce,
 };

@@ -1,12 +1,36 @@
-// Core. Server side of the sessions: who said Hello, who proved the token, who is still there.
+// Core. Server side of the sessions: who said Hello, who proved the secret, who is still there.
 
-import { decodeHello, decodeHelloProof, decodePing, encodePong } from "../proto/codec.ts";
-import { MessageId } from "../proto/message_ids.ts";
+import {
+  decodeGoodbye,
+  decodeHello,
+  decodeHelloProof,
+  decodePing,
+  decodeRefusal,
+  encodePong,
+  encodeRefusal,
+  type Hello,
+} from "../proto/codec.ts";
+import { MessageId, PeerRefusal } from "../proto/message_ids.ts";
+import { type Address, formatAddress } from "../reactor/address.ts";
 import { MessageRouter } from "../reactor/message_router.ts";
-import type { Logger } from "../reactor/log.ts";
+import { type Logger, LogRateLimiter } from "../reactor/log.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
-import { helloOf, isProof, PROOF_TIMEOUT_MS, type Prove, type Self } from "./handshake.ts";
+import {
+  type Conversation,
+  endsOf,
+  judgeProof,
+  MUTUAL_PROTOCOL,
+  NONCE_BYTES,
+  plainWelcome,
+  PROOF_TIMEOUT_MS,
+  type Prove,
+  provingWelcome,
+  refusalText,
+  type Self,
+} from "./handshake.ts";
 import { SILENCE_TIMEOUT_MS } from "./heartbeat.ts";
+import { RefusedHosts } from "./refused_hosts.ts";
+import type { Secrets } from "./secrets.ts";
 
 /** Longest software and role that are kept of a peer, in characters. */
 export const SOFTWARE_LENGTH_MAX = 128;
@@ -19,6 +43,8 @@ const LOOK_INTERVAL_MS = 100;
 
 /** What is needed of a connection. */
 export interface SessionPeer {
+  readonly remote: Address;
+  readonly local: Address;
   send(msgId: number, body: Uint8Array): boolean;
   close(reason?: string): void;
 }
@@ -33,13 +59,19 @@ export interface PeerSession extends Readonly<Self> {
 
 /** What {@linkcode ServerSessions} are given. */
 export interface ServerSessionsOptions extends Self {
-  /** The shared secret; without one nobody has to prove anything. */
-  readonly token: Uint8Array | undefined;
+  /** What peers have to prove; without any nobody has to prove anything. */
+  readonly secrets: Secrets | undefined;
+  /** False: the service proves itself to those who ask, and serves everybody. @default {true} */
+  readonly wantsProof?: boolean;
+  /** True: the ends of connections are not compared. @default {false} */
+  readonly translated?: boolean;
   readonly clock: Clock;
   readonly log: Logger;
   readonly prove: Prove;
   /** A number that no client can know before. */
   newNonce(): Uint8Array;
+  /** A peer takes its leave: it stops because it was asked to. */
+  onGoodbye?(peer: SessionPeer, reason: string): void;
 }
 
 /** One for each connection: no closure and no timer in it. */
@@ -50,20 +82,26 @@ interface PeerState {
   revision: number | undefined;
   extended: boolean;
   authenticated: boolean;
-  nonce: Uint8Array | undefined;
-  /** When it is closed unless it has proved its token, or sent a ping, by then. */
+  /** What its proof has to answer; undefined when none is awaited. */
+  talk: Conversation | undefined;
+  /** The secret it has proved. */
+  secret: Uint8Array | undefined;
+  /** When it is closed unless it has proved a secret, or sent a ping, by then. */
   dueMs: number;
 }
 
 /**
- * The sessions of one server. A peer that never says Hello stays on the original protocol; with a
- * token, such a peer is refused.
+ * The sessions of one server. A peer that never says Hello stays on the original protocol; with
+ * secrets, such a peer is refused.
  */
 export class ServerSessions<P extends SessionPeer & WeakKey> {
   /** Handlers of what peers send. */
   readonly router: MessageRouter<P>;
   readonly #options: ServerSessionsOptions;
   readonly #peers = new Map<P, PeerState>();
+  readonly #logLimiter: LogRateLimiter;
+  readonly #refusedHosts: RefusedHosts;
+  readonly #stopListening: () => void;
   #refusedCount = 0;
   #silentCount = 0;
   #extendedCount = 0;
@@ -72,18 +110,35 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
   #timerDueMs = Infinity;
 
   constructor(options: ServerSessionsOptions) {
-    const { token, clock, log } = options;
+    const { secrets, wantsProof = true, clock, log } = options;
     this.#options = options;
+    this.#logLimiter = new LogRateLimiter(clock);
+    this.#refusedHosts = new RefusedHosts(clock);
     this.router = new MessageRouter<P>({ log, clock })
       .add(MessageId.Hello, (body, peer) => this.#hello(body, peer))
       .add(MessageId.HelloProof, (body, peer) => this.#proof(body, peer))
+      .add(MessageId.Refusal, (body, peer) => this.#refusedBy(body, peer))
+      .add(MessageId.Goodbye, (body, peer) => this.#goodbye(body, peer))
       .add(MessageId.Ping, (body, peer) => this.#ping(body, peer));
-    if (token !== undefined) this.router.setGuard((peer, msgId) => this.#guard(peer, msgId));
+    if (secrets !== undefined && wantsProof) {
+      this.router.setGuard((peer, msgId) => this.#guard(peer, msgId));
+    }
+    this.#stopListening = secrets?.onChange(() => this.#closeOutdated()) ?? (() => {});
   }
 
-  /** Connections that were closed because they did not prove the secret. */
+  /** Connections that were closed because they did not prove the secret, or asked us in vain to. */
   get refusedCount(): number {
     return this.#refusedCount;
+  }
+
+  /** Hosts of which one was refused within the last minute. */
+  get refusedHostCount(): number {
+    return this.#refusedHosts.count;
+  }
+
+  /** Secrets are listened to no more. */
+  stopListening(): void {
+    this.#stopListening();
   }
 
   /** Connections that were closed because they stopped sending pings. */
@@ -101,7 +156,7 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
     return this.#peers.get(peer)?.extended ?? false;
   }
 
-  /** What a peer said of itself; undefined when it never said Hello, or has not proved the token. */
+  /** What a peer said of itself; undefined when it never said Hello, or has not proved a secret. */
   sessionOf(peer: P): PeerSession | undefined {
     const state = this.#peers.get(peer);
     return state?.extended === true && state.authenticated ? state : undefined;
@@ -109,8 +164,8 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
 
   /** Call for each accepted connection: starts the time limit for the proof. */
   accept(peer: P): void {
-    const { token, clock } = this.#options;
-    const authenticated = token === undefined;
+    const { secrets, wantsProof = true, clock } = this.#options;
+    const authenticated = secrets === undefined || !wantsProof;
     const dueMs = authenticated ? Infinity : clock.nowMs() + PROOF_TIMEOUT_MS;
     this.#peers.set(peer, {
       software: "",
@@ -119,7 +174,8 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
       revision: undefined,
       extended: false,
       authenticated,
-      nonce: undefined,
+      talk: undefined,
+      secret: undefined,
       dueMs,
     });
     this.#wakeAt(dueMs);
@@ -136,38 +192,110 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
 
   #guard(peer: P, msgId: number): string | undefined {
     if (msgId === MessageId.Hello || msgId === MessageId.HelloProof) return undefined;
+    if (msgId === MessageId.Refusal) return undefined;
     if (this.#peers.get(peer)?.authenticated === true) return undefined;
-    this.#refusedCount++;
-    return "not authenticated";
+    return this.#noteRefusal(peer, PeerRefusal.NoSecret);
   }
 
   #hello(body: Uint8Array, peer: P): void {
-    const { software, role } = decodeHello(body);
+    const hello = decodeHello(body);
     const state = this.#peers.get(peer);
     if (state === undefined) return;
     if (!state.extended) this.#extendedCount++;
     state.extended = true;
-    state.software = software.slice(0, SOFTWARE_LENGTH_MAX);
-    state.role = role.slice(0, SOFTWARE_LENGTH_MAX);
+    state.software = hello.software.slice(0, SOFTWARE_LENGTH_MAX);
+    state.role = hello.role.slice(0, SOFTWARE_LENGTH_MAX);
     state.heardAtMs = this.#options.clock.nowMs();
-    state.nonce = state.authenticated ? undefined : this.#options.newNonce();
-    peer.send(MessageId.Hello, helloOf(this.#options, state.nonce));
+    this.#welcome(hello, peer, state);
+  }
+
+  #welcome({ protocol, role, nonce }: Hello, peer: P, state: PeerState): void {
+    const { secrets, translated = false, prove, newNonce } = this.#options;
+    if (secrets === undefined || (nonce === undefined && state.authenticated)) {
+      peer.send(MessageId.Hello, plainWelcome(this.#options));
+    } else if (nonce?.length === NONCE_BYTES && protocol >= MUTUAL_PROTOCOL) {
+      state.talk = {
+        clientNonce: nonce,
+        serverNonce: newNonce(),
+        clientRole: role,
+        serverRole: this.#options.role,
+        translated,
+      };
+      const ends = endsOf(peer.local, peer.remote);
+      const welcome = provingWelcome(this.#options, state.talk, ends, secrets, prove);
+      peer.send(MessageId.Hello, welcome);
+    } else {
+      // So that it knows what is wanted, whatever its build makes of the refusal.
+      peer.send(MessageId.Hello, plainWelcome(this.#options, newNonce()));
+      const isOld = protocol < MUTUAL_PROTOCOL;
+      this.#refuse(peer, isOld ? PeerRefusal.OldProof : PeerRefusal.NoSecret);
+    }
   }
 
   #proof(body: Uint8Array, peer: P): void {
     const message = decodeHelloProof(body);
     const state = this.#peers.get(peer);
-    const { token, prove } = this.#options;
-    if (state === undefined || token === undefined || state.authenticated) return;
-    const { nonce } = state;
-    state.nonce = undefined;
-    if (isProof(message, token, nonce, prove)) {
-      state.authenticated = true;
-      state.dueMs = Infinity;
-    } else {
-      this.#refusedCount++;
-      peer.close("wrong token");
+    const { secrets, wantsProof = true, prove } = this.#options;
+    if (state === undefined || secrets === undefined) return;
+    const { talk } = state;
+    state.talk = undefined;
+    if (talk === undefined) {
+      if (!state.authenticated) this.#refuse(peer, PeerRefusal.NoSecret);
+      return;
     }
+    const verdict = judgeProof(message, talk, endsOf(peer.local, peer.remote), secrets, prove);
+    if ("secret" in verdict) {
+      state.authenticated = true;
+      state.secret = verdict.secret;
+      state.dueMs = Infinity;
+    } else if (wantsProof) {
+      this.#refuse(peer, verdict.refused);
+    }
+  }
+
+  /** Tells the peer and the log why, and closes. */
+  #refuse(peer: P, reason: PeerRefusal): void {
+    peer.close(this.#noteRefusal(peer, reason));
+  }
+
+  /** @returns why the connection is to be closed. */
+  #noteRefusal(peer: P, reason: PeerRefusal): string {
+    if (this.#peers.get(peer)?.extended === true) {
+      peer.send(MessageId.Refusal, encodeRefusal({ reason }));
+    }
+    return this.#tell(peer, "Peer is refused", refusalText(reason, "us"));
+  }
+
+  #refusedBy(body: Uint8Array, peer: P): void {
+    const { reason } = decodeRefusal(body);
+    peer.close(this.#tell(peer, "Peer refuses this service", refusalText(reason, "them")));
+  }
+
+  #tell(peer: P, what: string, reason: string): string {
+    const state = this.#peers.get(peer);
+    this.#refusedCount++;
+    this.#refusedHosts.add(peer.remote.hostname);
+    if (state !== undefined) state.dueMs = Infinity;
+    const held = this.#logLimiter.admit("refusal");
+    if (held === undefined) return reason;
+    const peerText = formatAddress(peer.remote);
+    const who = state?.extended === true ? { role: state.role, software: state.software } : {};
+    this.#options.log.warn(what, { peer: peerText, ...who, reason, ...held });
+    return reason;
+  }
+
+  /** Those who proved a secret that is none any more have to come again. */
+  #closeOutdated(): void {
+    const { secrets } = this.#options;
+    for (const [peer, { secret }] of this.#peers) {
+      if (secret === undefined || secrets?.has(secret) === true) continue;
+      this.#refuse(peer, PeerRefusal.WrongSecret);
+    }
+  }
+
+  #goodbye(body: Uint8Array, peer: P): void {
+    const { reason } = decodeGoodbye(body);
+    if (this.sessionOf(peer) !== undefined) this.#options.onGoodbye?.(peer, reason);
   }
 
   #ping(body: Uint8Array, peer: P): void {
@@ -204,8 +332,7 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
         this.#silentCount++;
         peer.close(`no ping for ${SILENCE_TIMEOUT_MS / 1000} s`);
       } else {
-        this.#refusedCount++;
-        peer.close("no proof of the token in time");
+        this.#refuse(peer, PeerRefusal.NoSecret);
       }
     }
     this.#wakeAt(Math.max(nextMs, nowMs + LOOK_INTERVAL_MS));

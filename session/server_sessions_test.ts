@@ -1,28 +1,45 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MessageId } from "../proto/message_ids.ts";
+import { MessageId, PeerRefusal } from "../proto/message_ids.ts";
 import { encodeHello, encodePing } from "../proto/codec.ts";
 import { ManualClock, silentLogger } from "../reactor/mod.ts";
-import { PROOF_TIMEOUT_MS } from "./handshake.ts";
+import { PROOF_TIMEOUT_MS, refusalText } from "./handshake.ts";
 import { SILENCE_TIMEOUT_MS } from "./heartbeat.ts";
 import { newNonce, proofOf } from "./proof.ts";
+import { REFUSED_LATELY_MS } from "./refused_hosts.ts";
+import { Secrets } from "./secrets.ts";
 import { ServerSessions, type SessionPeer } from "./server_sessions.ts";
+
+const ends = {
+  remote: { hostname: "10.0.0.7", port: 40_000 },
+  local: { hostname: "10.0.0.5", port: 7778 },
+};
 
 function sessionsAt(clock: ManualClock, token?: Uint8Array): ServerSessions<SessionPeer> {
   const shared = { log: silentLogger, prove: proofOf, newNonce };
-  return new ServerSessions({ ...shared, software: "s", role: "dns", token, clock });
+  return new ServerSessions({
+    ...shared,
+    software: "s",
+    role: "dns",
+    secrets: Secrets.ofToken(token),
+    clock,
+  });
 }
 
 test("ServerSessions closes a connection that proves nothing in time", () => {
   const clock = new ManualClock();
   const sessions = sessionsAt(clock, new TextEncoder().encode("correct horse battery"));
   const reasons: (string | undefined)[] = [];
-  const peer = { send: (): boolean => true, close: (reason?: string) => void reasons.push(reason) };
+  const close = (reason?: string): unknown => reasons.push(reason);
+  const peer = { ...ends, send: (): boolean => true, close };
   sessions.accept(peer);
   clock.advance(PROOF_TIMEOUT_MS - 1);
   assert.deepEqual(reasons, []);
   clock.advance(1);
-  assert.deepEqual(reasons, ["no proof of the token in time"]);
+  assert.deepEqual(reasons, [refusalText(PeerRefusal.NoSecret, "us")]);
+  assert.deepEqual([sessions.refusedCount, sessions.refusedHostCount], [1, 1]);
+  clock.advance(REFUSED_LATELY_MS);
+  assert.equal(sessions.refusedHostCount, 0, "lately is over");
   sessions.forget(peer);
   assert.equal(clock.pendingCount, 0);
 });
@@ -33,6 +50,7 @@ test("ServerSessions closes a connection that sent pings and then fell silent, a
   const closed: string[] = [];
   const accept = (name: string): SessionPeer => {
     const peer = {
+      ...ends,
       send: () => true,
       close: (reason?: string) => closed.push(`${name}: ${reason}`),
     };
@@ -63,7 +81,7 @@ test("ServerSessions closes a connection that sent pings and then fell silent, a
 test("ServerSessions keeps what a peer says of itself, and what its pings say has come", () => {
   const clock = new ManualClock();
   const sessions = sessionsAt(clock);
-  const peer: SessionPeer = { send: () => true, close: () => {} };
+  const peer: SessionPeer = { ...ends, send: () => true, close: () => {} };
   const hello = (): void =>
     void sessions.router.dispatch(
       MessageId.Hello,

@@ -1,15 +1,30 @@
 // Core. A lasting session with a service of ours or of the original: connects, shakes hands, pings,
 // fails over.
 
-import { decodePing, encodePing, encodePong } from "../proto/codec.ts";
-import { MessageId } from "../proto/message_ids.ts";
+import {
+  decodeHello,
+  decodePing,
+  decodeRefusal,
+  encodeHelloProof,
+  encodePing,
+  encodePong,
+  encodeRefusal,
+} from "../proto/codec.ts";
+import { MessageId, PeerRefusal } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import type { Logger } from "../reactor/log.ts";
 import { MessageRouter } from "../reactor/message_router.ts";
 import { TcpClient } from "../reactor/tcp/tcp_client.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
-import { helloOf, readWelcome, type Self, type SessionTransport } from "./handshake.ts";
+import {
+  clientHello,
+  endsOf,
+  judgeWelcome,
+  refusalText,
+  type Self,
+  type SessionTransport,
+} from "./handshake.ts";
 import {
   Heartbeat,
   type HeartbeatSettings,
@@ -18,6 +33,10 @@ import {
   SILENT_REASON,
 } from "./heartbeat.ts";
 import type { Link, LinkEvents } from "./link.ts";
+import type { Secrets } from "./secrets.ts";
+
+/** Time that a server has to prove itself to a client with a secret, in milliseconds. */
+export const WELCOME_TIMEOUT_MS = 10_000;
 
 /** What is needed to reach a service. */
 export interface SessionClientOptions extends LinkEvents, Self {
@@ -29,20 +48,18 @@ export interface SessionClientOptions extends LinkEvents, Self {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Logger;
-  readonly token: Uint8Array | undefined;
+  /** With secrets the server has to prove one before anything is believed or sent. */
+  readonly secrets: Secrets | undefined;
   /**
    * For how long a server may leave Hello unanswered before it counts as one of the original, in
    * milliseconds. Default 0: messages may be sent at once. Infinity: it must be one of ours, and is
-   * left when it does not answer in the time of three pings, if there are pings. With a token it
-   * must be, too, and is waited for.
+   * left when it does not answer in the time of three pings, if there are pings. With secrets it
+   * must be, too, and has {@linkcode WELCOME_TIMEOUT_MS}.
    */
   readonly welcomeWaitMs?: number;
   readonly heartbeat?: HeartbeatSettings;
-  /**
-   * Why a server that wants a token is left, when there is none. Default: it is not left but logged,
-   * and refuses what it is sent.
-   */
-  readonly tokenMissingReason?: string;
+  /** Said of a server that wants a secret when there is none, instead of what fits a service. */
+  readonly secretMissingReason?: string;
   /** As {@linkcode TcpClient} has them. */
   readonly outputBytesMax?: number;
   readonly awaitPeerEnd?: boolean;
@@ -61,16 +78,20 @@ export class SessionClient implements Link {
   readonly #heartbeat: Heartbeat;
   #ready = false;
   #extended = false;
-  #proved = false;
+  #secret: Uint8Array | undefined;
+  #nonce: Uint8Array | undefined;
   #fault: string | undefined;
+  #secretFault: string | undefined;
+  readonly #stopListening: () => void;
   /** Ends the wait for the welcome. */
   #welcomeTimer: Timer | undefined;
 
   constructor(options: SessionClientOptions) {
-    const { clock, log, onHeard } = options;
+    const { clock, log, onHeard, secrets } = options;
     this.#options = options;
     this.router = new MessageRouter<TcpClient>({ log, clock })
       .add(MessageId.Hello, (body) => this.#welcomed(body))
+      .add(MessageId.Refusal, (body) => this.#refused(decodeRefusal(body).reason))
       .add(MessageId.Pong, () => {})
       .add(MessageId.Ping, (body, client) => {
         client.send(MessageId.Pong, encodePong({ seq: decodePing(body).seq }));
@@ -88,9 +109,12 @@ export class SessionClient implements Link {
       },
       onFrame: (_client, msgId) => {
         this.#heartbeat.heard();
-        if (msgId !== MessageId.Hello) onHeard?.(msgId);
+        if (msgId === MessageId.Hello || msgId === MessageId.Refusal) return;
+        this.#secretFault = undefined;
+        onHeard?.(msgId);
       },
     });
+    this.#stopListening = secrets?.onChange(() => this.#secretsChanged()) ?? (() => {});
     this.#heartbeat = new Heartbeat(options.heartbeat ?? {}, {
       clock,
       framesOut: () => this.#client.stats.framesOut,
@@ -115,9 +139,13 @@ export class SessionClient implements Link {
     return this.#extended;
   }
 
-  /** True when the token was proved over the latest connection; whether rightly the server knows. */
+  /** True when both sides have proved a secret over this connection. */
   get proved(): boolean {
-    return this.#proved;
+    return this.#secret !== undefined;
+  }
+
+  get secretFault(): string | undefined {
+    return this.#secretFault;
   }
 
   get address(): Address {
@@ -157,28 +185,28 @@ export class SessionClient implements Link {
   }
 
   async close(): Promise<void> {
+    this.#stopListening();
     this.#reset();
     await this.#client.close();
   }
 
   /** Ends the connection at once; what waits is lost. */
   destroy(): void {
+    this.#stopListening();
     this.#reset();
     this.#client.destroy();
   }
 
   #connected(): void {
-    const { clock, token, welcomeWaitMs = 0, heartbeat } = this.#options;
-    this.#proved = false;
-    this.#client.send(MessageId.Hello, helloOf(this.#options));
+    const { clock, secrets, transport, welcomeWaitMs = 0, heartbeat } = this.#options;
+    this.#nonce = secrets === undefined ? undefined : transport.newNonce();
+    this.#client.send(MessageId.Hello, clientHello(this.#options, this.#nonce));
     if (welcomeWaitMs === Infinity) {
       const { intervalMs = PING_INTERVAL_MS } = heartbeat ?? {};
       const waitMs = (PINGS_MISSED_MAX + 1) * intervalMs;
-      if (waitMs === Infinity) return;
-      this.#welcomeTimer = clock.setTimer(waitMs, () => this.#client.failOver(SILENT_REASON));
-    } else if (token !== undefined) {
-      // A server that knows nothing of Hello wants no token either, and one that wants it must ask.
-      return;
+      if (waitMs !== Infinity) this.#leaveAfter(waitMs, SILENT_REASON);
+    } else if (secrets !== undefined) {
+      this.#leaveAfter(WELCOME_TIMEOUT_MS, refusalText(PeerRefusal.NoSecret, "us"));
     } else if (welcomeWaitMs > 0) {
       this.#welcomeTimer = clock.setTimer(welcomeWaitMs, () => this.#becomeReady());
     } else {
@@ -186,21 +214,66 @@ export class SessionClient implements Link {
     }
   }
 
+  #leaveAfter(waitMs: number, reason: string): void {
+    const { clock } = this.#options;
+    this.#welcomeTimer = clock.setTimer(waitMs, () => this.#client.failOver(reason));
+  }
+
   #welcomed(body: Uint8Array): void {
-    const { token, transport, log, tokenMissingReason } = this.#options;
-    const { wantsProof, proof } = readWelcome(body, token, transport.prove);
-    if (proof !== undefined) {
-      this.#client.send(MessageId.HelloProof, proof);
-      this.#proved = true;
-    } else if (wantsProof) {
-      if (tokenMissingReason !== undefined) return this.#client.failOver(tokenMissingReason);
-      log.error("Server asks for a token and none is configured: set [auth] token_file");
-      return;
+    const hello = decodeHello(body);
+    const { secrets, transport, secretMissingReason, role } = this.#options;
+    if (secrets === undefined) {
+      if (hello.nonce !== undefined) {
+        return this.#refuse(
+          PeerRefusal.NoSecret,
+          secretMissingReason ?? refusalText(PeerRefusal.NoSecret, "them"),
+        );
+      }
+    } else {
+      const clientNonce = this.#nonce;
+      // Said twice: the first one counts.
+      if (clientNonce === undefined) return;
+      this.#nonce = undefined;
+      const ends = endsOf(this.#client.local, this.#client.remote);
+      const mine = { clientNonce, role, ends };
+      const verdict = judgeWelcome(hello, mine, secrets, transport.prove);
+      if ("refused" in verdict) {
+        return this.#refuse(verdict.refused, refusalText(verdict.refused, "us"));
+      }
+      this.#client.send(MessageId.HelloProof, encodeHelloProof(verdict.proof));
+      this.#secret = verdict.secret;
     }
     this.#extended = true;
+    this.#secretFault = undefined;
     this.#heartbeat.start();
     if (this.#ready) this.#options.onExtended?.();
     else this.#becomeReady();
+  }
+
+  /** Tells the server why it is left. */
+  #refuse(reason: PeerRefusal, text: string): void {
+    this.#client.send(MessageId.Refusal, encodeRefusal({ reason }));
+    this.#leaveRefused(text);
+  }
+
+  #refused(reason: number): void {
+    const { secrets, secretMissingReason } = this.#options;
+    const isMissing = reason === PeerRefusal.NoSecret && secrets === undefined;
+    this.#leaveRefused(
+      (isMissing ? secretMissingReason : undefined) ?? refusalText(reason, "them"),
+    );
+  }
+
+  #leaveRefused(text: string): void {
+    this.#secretFault = text;
+    this.#client.failOver(text, true);
+  }
+
+  #secretsChanged(): void {
+    const secret = this.#secret;
+    const isValid = secret === undefined || this.#options.secrets?.has(secret) === true;
+    if (isValid && this.#secretFault === undefined) return;
+    this.#client.failOver("the secret was changed");
   }
 
   #becomeReady(): void {
@@ -220,6 +293,8 @@ export class SessionClient implements Link {
   #reset(): void {
     this.#ready = false;
     this.#extended = false;
+    this.#secret = undefined;
+    this.#nonce = undefined;
     this.#heartbeat.stop();
     this.#welcomeTimer?.cancel();
   }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MessageId } from "../proto/message_ids.ts";
+import { MessageId, PeerRefusal } from "../proto/message_ids.ts";
 import {
   decodePong,
   encodeGetRouteRequest,
@@ -18,11 +18,13 @@ import {
 } from "../reactor/mod.ts";
 import { RawPeer, RawServer } from "../reactor/testing/raw_peer.ts";
 import { until } from "../tests/support/until.ts";
+import { refusalText } from "./handshake.ts";
 import { SILENT_REASON } from "./heartbeat.ts";
 import { nodeTransport } from "./node_transport.ts";
+import { Secrets } from "./secrets.ts";
 import { runtimeTransport } from "./runtime_transport.ts";
 import { SessionClient, type SessionClientOptions } from "./session_client.ts";
-import { SessionServer } from "./session_server.ts";
+import { SessionServer, type SessionServerInit } from "./session_server.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const token = bytes("correct horse battery");
@@ -34,14 +36,18 @@ interface Server {
   closed: string[];
 }
 
-async function startServer(serverToken?: Uint8Array): Promise<Server> {
+async function startServer(
+  serverToken?: Uint8Array,
+  init: Partial<SessionServerInit> = {},
+): Promise<Server> {
   const sessions = new SessionServer({
     role: "dns",
     init: {
       hostname: "127.0.0.1",
       connectionsMax: 100,
       software: "server/1",
-      token: serverToken,
+      secrets: serverToken === undefined ? undefined : [serverToken],
+      ...init,
     },
     clock: systemClock,
     log: silentLogger,
@@ -85,7 +91,7 @@ function startClient(address: Address, options: Partial<SessionClientOptions> = 
     clock: systemClock,
     rng: seededRng(1),
     log: silentLogger,
-    token: undefined,
+    secrets: undefined,
     heartbeat: { intervalMs: 20, answerMs: 20 },
     onReady: () => client.ready.push(link.extended),
     onExtended: () => client.ready.push(link.extended),
@@ -124,23 +130,25 @@ for (
 
   test(`with a token only a peer that proves it is served, over ${name}`, async () => {
     const { server, sessions, requests, closed } = await startServer(token);
-    const good = startClient(server.address, { transport, token });
+    const good = startClient(server.address, { transport, secrets: new Secrets([token]) });
     await until(() => good.ready.length === 1);
     assert.deepEqual(good.ready, [true], "nothing is sent before the proof");
     assert.equal(good.link.proved, true);
     good.link.send(MessageId.GetRouteRequest, request);
     await until(() => requests.length === 1);
     const other = bytes("wrong horse battery!");
-    const wrong = startClient(server.address, { transport, token: other });
-    await until(() => closed.includes("wrong token"));
+    const wrong = startClient(server.address, { transport, secrets: new Secrets([other]) });
+    const differ = refusalText(PeerRefusal.WrongSecret, "us");
+    await until(() => closed.includes(differ), { what: "what the client says of the server" });
+    assert.deepEqual([wrong.faults[0], wrong.link.secretFault], [differ, differ]);
     const stranger = await RawPeer.connect(server.address);
     await stranger.send(MessageId.GetRouteRequest, request);
-    await until(() => closed.some((reason) => reason.includes("not authenticated")));
+    await until(() => closed.includes(refusalText(PeerRefusal.NoSecret, "us")));
     const forger = await RawPeer.connect(server.address);
     await forger.send(MessageId.HelloProof, encodeHelloProof({ mac: new Uint8Array(32) }));
-    await until(() => closed.filter((reason) => reason === "wrong token").length >= 2);
+    await until(() => closed.filter((reason) => /shows no secret/.test(reason)).length >= 2);
     const reason = "there is no token";
-    const bare = startClient(server.address, { transport, tokenMissingReason: reason });
+    const bare = startClient(server.address, { transport, secretMissingReason: reason });
     await until(() => bare.faults.includes(reason), { what: "the one without a token to leave" });
     assert.equal(requests.length, 1, "nobody else was served");
     assert.ok(sessions.refusedCount >= 3);
@@ -244,7 +252,12 @@ test("welcomeWaitMs: a server that must be ours and says no Hello is left", asyn
 test("SessionClient starts its pauses over only after a session, however long a connection lasted", async () => {
   const clock = new ManualClock();
   const server = await RawServer.listen();
-  const client = startClient(server.address, { clock, token, rng: { next: () => 0.9999 } });
+  const client = startClient(server.address, {
+    clock,
+    welcomeWaitMs: Infinity,
+    heartbeat: { intervalMs: Infinity },
+    rng: { next: () => 0.9999 },
+  });
   const { link } = client;
   const reconnect = async (waitMs: number): Promise<void> => {
     const count = server.peers.length;

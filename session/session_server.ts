@@ -5,7 +5,8 @@ import type { Clock } from "../reactor/time/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import { type Connection, TcpServer } from "../reactor/tcp/tcp_server.ts";
 import { newNonce, proofOf } from "./proof.ts";
-import { ServerSessions } from "./server_sessions.ts";
+import { Secrets } from "./secrets.ts";
+import { ServerSessions, type SessionPeer } from "./server_sessions.ts";
 
 /** Plain values that a loop's server is made from; they pass to workers. */
 export interface SessionServerInit {
@@ -16,8 +17,11 @@ export interface SessionServerInit {
   readonly connectionsPerHostMax?: number;
   /** Said in Hello. */
   readonly software: string;
-  /** The secret that peers must prove to know, if there is one. */
-  readonly token: Uint8Array | undefined;
+  /** The secrets of which peers must prove one, if there are any. */
+  readonly secrets: readonly Uint8Array[] | undefined;
+  /** See {@linkcode ServerSessionsOptions}. */
+  readonly wantsProof?: boolean;
+  readonly translated?: boolean;
 }
 
 /** What the application does with connections. */
@@ -29,17 +33,29 @@ export interface SessionServerOptions {
   readonly log: Logger;
   onClose?(peer: Connection): void;
   onDrain?(peer: Connection): void;
+  /** See {@linkcode ServerSessionsOptions}. */
+  onGoodbye?(peer: SessionPeer, reason: string): void;
 }
 
 /** {@linkcode ServerSessions} of a {@linkcode TcpServer}. Add handlers to `router` before `listen`. */
 export class SessionServer extends ServerSessions<Connection> {
   readonly #options: SessionServerOptions;
+  readonly #secrets: Secrets | undefined;
   #server: TcpServer | undefined;
 
   constructor(options: SessionServerOptions) {
-    const { role, init: { software, token }, clock, log } = options;
-    super({ role, software, token, clock, log, prove: proofOf, newNonce });
+    const { role, init, clock, log, onGoodbye } = options;
+    const { software, secrets: all, wantsProof, translated } = init;
+    const secrets = all === undefined ? undefined : new Secrets(all);
+    const about = { role, software, secrets, wantsProof, translated, onGoodbye };
+    super({ ...about, clock, log, prove: proofOf, newNonce });
     this.#options = options;
+    this.#secrets = secrets;
+  }
+
+  /** Takes these secrets from now on; who proved one that is not among them is closed. */
+  setSecrets(all: readonly Uint8Array[]): void {
+    this.#secrets?.replace(all);
   }
 
   /**
@@ -85,6 +101,7 @@ export class SessionServer extends ServerSessions<Connection> {
       frame_timeouts: server?.frameTimeouts ?? 0,
       handler_errors: server?.handlerErrors ?? 0,
       not_authenticated: this.refusedCount,
+      hosts_refused_lately: this.refusedHostCount,
       silent_peers: this.silentCount,
     };
   }

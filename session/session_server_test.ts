@@ -23,7 +23,7 @@ test("connectionsPerHostMax holds for every host but this one", {
       connectionsMax: 100,
       connectionsPerHostMax: 2,
       software: "test",
-      token: undefined,
+      secrets: undefined,
     },
     clock: systemClock,
     log: silentLogger,

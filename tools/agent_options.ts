@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { LarsClient } from "../api/mod.ts";
-import { readToken } from "../daemon/daemon.ts";
+import { readSecrets } from "../daemon/daemon.ts";
 import { RetCode } from "../proto/message_ids.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
@@ -30,14 +30,14 @@ export function addAgentOptions(command: Command): Command {
 
 /** Makes a client of the agent. */
 export async function openClient(flags: AgentFlags): Promise<LarsClient> {
-  const token = await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
+  const secrets = await readSecrets(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
   return new LarsClient({
     hostname: flags.agent.hostname,
     port: flags.agent.port,
     deadlineMs: AGENT_ANSWER_TIMEOUT_MS,
     // A tool shows what the agent says now, never what it said earlier.
     lastGoodMs: 0,
-    ...(token === undefined ? {} : { token }),
+    ...(secrets === undefined ? {} : { token: secrets.first }),
   });
 }
 

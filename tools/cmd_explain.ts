@@ -1,7 +1,7 @@
 // Shell. `lars explain`: why an agent picks which node.
 
 import type { Command } from "commander";
-import { readToken } from "../daemon/daemon.ts";
+import { readSecrets } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import type { ModuleKey } from "../model/module.ts";
 import { EXPLAIN_NODES_MAX } from "../control/schemas.ts";
@@ -62,9 +62,9 @@ async function explain(key: ModuleKey, flags: ExplainFlags): Promise<Explanation
     const query = { limit: `${EXPLAIN_NODES_MAX}` };
     return await client.call("explainModule", { params: { modId, cmdId }, query });
   }
-  const token = await readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
+  const secrets = await readSecrets(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
   const { explainService } = await import("../web/explain_client.ts");
-  return await explainService(flags.agent, token, AGENT_ANSWER_TIMEOUT_MS)
+  return await explainService(flags.agent, secrets, AGENT_ANSWER_TIMEOUT_MS)
     .explain(key, EXPLAIN_NODES_MAX);
 }
 

@@ -188,6 +188,10 @@ function agentComplaints(status: Record<string, unknown>): string[] {
   if (refused > 0) {
     lines.push(`has refused policies of modules ${quantity(refused, "time")}; see its log`);
   }
+  for (const name of ["dns", "reporter"]) {
+    const fault = status[`${name}SecretFault`];
+    if (typeof fault === "string" && fault !== "") lines.push(`${name}: ${fault}`);
+  }
   return lines;
 }
 
@@ -219,6 +223,11 @@ async function printServices({ services, atMs }: Report): Promise<void> {
       ];
     }),
   );
+  for (const { kind, address, detail } of services) {
+    if (Number(detail.hostsRefused ?? 0) === 0) continue;
+    const what = "and its peers have refused each other for their secrets within a minute";
+    printLine(bad(`${kind} ${address} ${what}: its log names them`));
+  }
 }
 
 async function printAgents({ agents: summary, atMs }: Report): Promise<void> {

@@ -219,7 +219,7 @@ async function change(store: Store, edits: ChangeEdits, why: string): Promise<vo
     store,
     clock: systemClock,
     software: softwareName(),
-    token: undefined,
+    secrets: undefined,
     addresses: [],
   });
   await changes.change({ ...COMMAND_ACTOR, name: "lars up" }, edits, { why });

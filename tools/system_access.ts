@@ -2,7 +2,7 @@
 
 import { userInfo } from "node:os";
 import type { SystemAccess } from "../control/system_access.ts";
-import { readToken, softwareName } from "../daemon/daemon.ts";
+import { readSecrets, softwareName } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
@@ -40,7 +40,7 @@ export async function withSystem<T>(
       rng: systemRng,
       software: softwareName(),
       who: userInfo().username,
-      token: () => readToken(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? ""),
+      secrets: () => readSecrets(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? ""),
       addresses: flags.dns ?? [],
     });
     return await closing(system, fn);

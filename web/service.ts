@@ -95,7 +95,7 @@ export class WebService extends StoreService<WebSettings> {
       store,
       clock,
       software,
-      token: context.authToken,
+      secrets: context.secrets,
       addresses: options.dnsAddresses ?? [],
       callsPerSecond: ({ modId, cmdId }) => reader.model.module(modId, cmdId)?.callsPerSecond ?? 0,
       onChanged: () => void reader.readNow(),
@@ -105,7 +105,7 @@ export class WebService extends StoreService<WebSettings> {
       clock,
       rng: context.rng,
       software,
-      token: context.authToken,
+      secrets: context.secrets,
       addresses: options.dnsAddresses ?? [],
     });
     const hostNames = hostNameList(settings.hostNames);
@@ -118,7 +118,7 @@ export class WebService extends StoreService<WebSettings> {
         reader,
         live: this.#live,
         agents: new AgentService({ store, clock, reader, watch }),
-        explain: explainService(agent, context.authToken),
+        explain: explainService(agent, context.secrets),
         software,
         counters: new CounterService({ store, clock }),
         reports: new ReportService({ store, clock }),

@@ -3,6 +3,7 @@
 
 import { TIME_COUNTED_MS_MAX } from "../../balancer/detection/call_outcome.ts";
 import { Publisher } from "../../feed/publisher.ts";
+import type { Secrets } from "../../session/secrets.ts";
 import { SessionServer } from "../../session/session_server.ts";
 import {
   decodeCallReports,
@@ -53,7 +54,9 @@ export interface TableFeedOptions {
   readonly log: Logger;
   readonly software: string;
   /** Wanted of clients when `hostname` is not loopback. */
-  readonly token: Uint8Array | undefined;
+  readonly secrets: Secrets | undefined;
+  /** See {@linkcode SessionServerInit}. */
+  readonly translated?: boolean;
   /** Modules fed at once, over all clients. */
   readonly modulesMax: number;
   /** By what clients shall judge, and where this agent stands. */
@@ -84,7 +87,7 @@ export class TableFeed {
   constructor(options: TableFeedOptions) {
     this.#options = options;
     this.#settings = encodeTableSettings(options.settings);
-    const { hostname, clock, log, software, token, modulesMax } = options;
+    const { hostname, clock, log, software, secrets, translated, modulesMax } = options;
     this.#publisher = new Publisher<Connection, Uint8Array>(
       {
         frames: (modId, cmdId) => this.#framesOf(modId, cmdId),
@@ -105,8 +108,10 @@ export class TableFeed {
         hostname,
         connectionsMax: FEED_CONNECTIONS_MAX,
         software,
+        secrets: secrets?.all,
         // As over UDP: callers on this host need no secret.
-        token: isLoopback(hostname) ? undefined : token,
+        wantsProof: !isLoopback(hostname),
+        translated,
       },
       clock,
       log,
@@ -145,6 +150,11 @@ export class TableFeed {
    */
   async listen(port: number): Promise<Address> {
     return await this.#server.listen(port, false);
+  }
+
+  /** These are wanted from now on. */
+  setSecrets(all: readonly Uint8Array[]): void {
+    this.#server.setSecrets(all);
   }
 
   /** Marks every subscribed module as used. */

@@ -1,5 +1,6 @@
 // The feed by itself, spoken to over TCP; api/in_process_tcp_test.ts has it inside an agent.
 
+import { Secrets } from "../../session/secrets.ts";
 import assert from "node:assert/strict";
 import { connect, createServer } from "node:net";
 import { test } from "node:test";
@@ -54,7 +55,7 @@ class Bench {
       clock: systemClock,
       log: silentLogger,
       software: "test",
-      token: undefined,
+      secrets: undefined,
       modulesMax: 10,
       settings: { rules: "{}", zone: "east" },
       routeOf: (modId, cmdId) => this.routes.get(`${modId},${cmdId}`),
@@ -290,19 +291,19 @@ test("messages that cannot be read, and those before Hello, end the connection",
   });
 });
 
-test("beyond loopback a client must prove the token", async () => {
+test("beyond loopback a client must prove the secret", async () => {
   const token = new Uint8Array(16).fill(3);
   await Bench.run(async (bench) => {
     bench.set(1, node(1));
     const stranger = bench.open();
     await until(() => stranger.fault !== undefined, { what: "the refusal" });
-    assert.match(stranger.fault ?? "", /token/);
+    assert.match(stranger.fault ?? "", /wants a secret/);
     const wrong = bench.open({ token: new Uint8Array(16) });
     await until(() => wrong.fault !== undefined, { what: "the end of the liar" });
     const friend = await bench.connect({ token });
     subscribe(friend, 1);
     await until(() => bench.messages.length === 1, { what: "the route" });
-  }, { hostname: "0.0.0.0", token });
+  }, { hostname: "0.0.0.0", secrets: new Secrets([token]) });
 });
 
 test("framesOfRoute() keeps every node in order, and every frame within its limit", () => {

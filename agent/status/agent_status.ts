@@ -95,6 +95,8 @@ export class StatusSource {
       dnsRouteAgeS: Math.floor(routeAgeMs / 1000),
       dnsPartsDropped: dns.partsDropped,
       dnsSilentFailOvers: dns.silentFailOvers,
+      dnsSecretFault: dnsLink.secretFault ?? "",
+      reporterSecretFault: reporterLink.secretFault ?? "",
       reporterAddress: formatAddress(reporterLink.address),
       reporterConnected: Number(reporterLink.ready),
       reporterConnects: reporter.connects,

@@ -43,7 +43,7 @@ class FakeServer {
     const { port = 0, extended = true, token } = options;
     const shared = { clock: systemClock, log: silentLogger };
     const hostname = "127.0.0.1";
-    const init = { hostname, connectionsMax: 1024, software: "fake", token };
+    const init = { hostname, connectionsMax: 1024, software: "fake", secrets: token && [token] };
     const sessions = extended ? new SessionServer({ ...shared, role, init }) : undefined;
     this.router = sessions?.router ?? new MessageRouter<Connection>();
     this.server = new TcpServer({

@@ -33,8 +33,8 @@ export interface WorkerInit {
   /** Burst and rate of pulls of modules without nodes, of each shard. */
   readonly pullsBurstMax: number;
   readonly pullsPerSecondMax: number;
-  /** Secret that datagrams from beyond loopback must carry. */
-  readonly token: Uint8Array | undefined;
+  /** Secrets with one of which datagrams from beyond loopback must be sealed. */
+  readonly secrets: readonly Uint8Array[] | undefined;
   readonly software: string;
   /** Where this host stands; "" = nowhere. */
   readonly zone: string;
@@ -75,6 +75,8 @@ export type AgentTask =
   /** The connection to dns is new: ask for everything. */
   | { readonly type: "resubscribe" }
   | { readonly type: "settings"; readonly settings: BalanceSettings }
+  /** The secrets have changed; as plain numbers, because tasks pass as JSON. */
+  | { readonly type: "secrets"; readonly secrets: readonly (readonly number[])[] }
   /** What answers to Hello tell of the main thread and of all shards. */
   | { readonly type: "status"; readonly status: StatusDetail; readonly shards: ShardStats[] };
 
@@ -100,7 +102,7 @@ export interface ShardStats extends RouteLbStats {
   malformed: number;
   /** Datagrams with a message id that is not for an agent. */
   unknownIds: number;
-  /** Datagrams from beyond loopback without the right token. */
+  /** Datagrams from beyond loopback without a good seal. */
   refusedToken: number;
   /** Routes that did not fit the answer to a caller and were cut. */
   answersCut: number;

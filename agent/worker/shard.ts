@@ -26,12 +26,14 @@ import type { ModuleCalls } from "../../proto/codec.ts";
 import { readPickKey } from "../../proto/pick_key.ts";
 import { readDatagram } from "../../proto/wire.ts";
 import { type Address, formatAddress, isLoopback } from "../../reactor/address.ts";
-import { equalSecrets } from "../../reactor/equal_secrets.ts";
 import { messageOf, ProtocolError } from "../../reactor/errors.ts";
 import type { QuickHandler } from "../../reactor/fast/batch_udp.ts";
 import type { Logger, LogRateLimiter } from "../../reactor/log.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
+import { SEAL_GROWTH_BYTES, SealJudge } from "../../session/datagram_seal.ts";
+import { proofOf } from "../../session/proof.ts";
+import { Secrets } from "../../session/secrets.ts";
 import { DATAGRAM_BYTES_MAX } from "../../reactor/runtime/common.ts";
 import type { DatagramServer, UdpServerOptions } from "../../reactor/udp/udp_server.ts";
 import { type PackedRoute, unpackNodes } from "../routes/packed_route.ts";
@@ -66,6 +68,9 @@ export interface ShardHost {
   statusText(): string;
 }
 
+/** Sends a message to whoever asked. */
+type Answer = (frame: Uint8Array) => void;
+
 /** One port and the balancer of the modules behind it. */
 export class Shard {
   readonly index: number;
@@ -74,11 +79,19 @@ export class Shard {
   readonly server: DatagramServer;
   readonly #host: ShardHost;
   readonly #clock: Clock;
-  readonly #token: Uint8Array | undefined;
+  readonly #secrets: Secrets | undefined;
+  readonly #judge: SealJudge | undefined;
   #malformed = 0;
   #unknownIds = 0;
   #refusedToken = 0;
   #answersCut = 0;
+  readonly #handlers: ReadonlyMap<number, (body: Uint8Array, answer: Answer) => void> = new Map([
+    [MessageId.GetHostRequest, (body: Uint8Array, answer: Answer) => this.#getHost(body, answer)],
+    [MessageId.ReportRequest, (body) => this.#report(body)],
+    [MessageId.ApiGetRouteRequest, (body, answer) => this.#getRoute(body, answer)],
+    [MessageId.Hello, (body, answer) => this.#hello(body, answer)],
+    [MessageId.ExplainRequest, (body, answer) => this.#explain(body, answer)],
+  ]);
 
   constructor(shard: ShardInit, host: ShardHost) {
     const { init, options } = host;
@@ -86,7 +99,10 @@ export class Shard {
     this.index = shard.index;
     this.#host = host;
     this.#clock = clock;
-    this.#token = init.token;
+    if (init.secrets !== undefined) {
+      this.#secrets = new Secrets(init.secrets);
+      this.#judge = new SealJudge(this.#secrets, proofOf, () => clock.wallMs());
+    }
     const event = (kind: ModuleEvent["kind"], modId: number, cmdId: number): void =>
       host.moduleEvent({ kind, shard: shard.index, modId, cmdId });
     this.lb = new RouteLb({
@@ -109,7 +125,7 @@ export class Shard {
       this.lb.setModulePolicy(modId, cmdId, policy, parsedPolicy);
       this.drains.routeTaken(modId, cmdId, nodes, clock.nowMs());
     }
-    const hot = new HotPath(this.lb, init.token !== undefined);
+    const hot = new HotPath(this.lb, init.secrets !== undefined);
     const server: UdpServerOptions = {
       hostname: init.hostname,
       port: shard.port,
@@ -125,6 +141,11 @@ export class Shard {
       (bytes, start, end, fromLoopback, nowMs, answer, answerStart) =>
         hot.handle(bytes, start, end, fromLoopback, nowMs, answer, answerStart),
     );
+  }
+
+  /** Datagrams from beyond loopback have to be sealed with one of these from now on. */
+  setSecrets(all: readonly Uint8Array[]): void {
+    this.#secrets?.replace(all);
   }
 
   /** Dns gave a route; the main thread has seen that the balancer takes its policy. */
@@ -162,12 +183,13 @@ export class Shard {
   #receive(bytes: Uint8Array, from: Address): void {
     try {
       const { msgId, body } = readDatagram(bytes);
-      if (msgId === MessageId.GetHostRequest) this.#getHost(body, from);
-      else if (msgId === MessageId.ReportRequest) this.#report(body, from);
-      else if (msgId === MessageId.ApiGetRouteRequest) this.#getRoute(body, from);
-      else if (msgId === MessageId.Hello) this.#hello(body, from);
-      else if (msgId === MessageId.ExplainRequest) this.#explain(body, from);
-      else this.#unknownIds++;
+      const handle = this.#handlers.get(msgId);
+      if (handle === undefined) {
+        this.#unknownIds++;
+        return;
+      }
+      const answer = this.#answerTo(bytes, from, msgId);
+      if (answer !== undefined) handle(body, answer);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#malformed++;
@@ -175,12 +197,11 @@ export class Shard {
     }
   }
 
-  #getHost(body: Uint8Array, from: Address): void {
-    const { seq, modId, cmdId, token, key } = decodeGetHostRequest(body);
-    if (this.#token !== undefined && !this.#isTrusted(token, from)) return;
+  #getHost(body: Uint8Array, answer: Answer): void {
+    const { seq, modId, cmdId, key } = decodeGetHostRequest(body);
     const pickKey = key === undefined ? undefined : readPickKey(key);
     const picked = this.lb.getHost(modId, cmdId, this.#clock.nowMs(), pickKey);
-    this.server.send(
+    answer(
       typeof picked === "number"
         ? frameGetHostResponse({ seq, modId, cmdId, retcode: picked })
         : frameGetHostResponse({
@@ -190,64 +211,60 @@ export class Shard {
           retcode: RetCode.Success,
           host: { ip: picked.ip, port: picked.port },
         }),
-      from,
     );
   }
 
-  #report(body: Uint8Array, from: Address): void {
-    const { modId, cmdId, host, retcode, token, timecostMs = TIME_UNKNOWN_MS } =
-      decodeReportRequest(body);
-    if (this.#token !== undefined && !this.#isTrusted(token, from)) return;
+  #report(body: Uint8Array): void {
+    const { modId, cmdId, host, retcode, timecostMs = TIME_UNKNOWN_MS } = decodeReportRequest(body);
     const nowMs = this.#clock.nowMs();
     this.lb.report(modId, cmdId, host.ip, host.port, retcode, timecostMs, nowMs);
   }
 
-  #getRoute(body: Uint8Array, from: Address): void {
-    const { modId, cmdId, token } = decodeGetRouteRequest(body);
-    if (this.#token !== undefined && !this.#isTrusted(token, from)) return;
+  #getRoute(body: Uint8Array, answer: Answer): void {
+    const { modId, cmdId } = decodeGetRouteRequest(body);
     const all = this.lb.getRoute(modId, cmdId, this.#clock.nowMs());
-    const count = hostsThatFit(all);
+    const sealBytes = this.#judge === undefined ? 0 : SEAL_GROWTH_BYTES;
+    const count = hostsThatFit(all, DATAGRAM_BYTES_MAX - sealBytes);
     if (count < all.length) this.#answersCut++;
     const hosts = all.slice(0, count).map(({ ip, port }: Host) => ({ ip, port }));
-    this.server.send(frameGetRouteResponse({ modId, cmdId, hosts }), from);
+    answer(frameGetRouteResponse({ modId, cmdId, hosts }));
   }
 
-  #hello(body: Uint8Array, from: Address): void {
+  #hello(body: Uint8Array, answer: Answer): void {
     decodeHello(body);
-    // Hello has no token, and its answer is larger than the question: with a token it is for
-    // callers on this machine only.
-    if (this.#token !== undefined && !this.#isTrusted(undefined, from)) return;
     const { software } = this.#host.init;
     const status = this.#host.statusText();
-    this.server.send(
-      frameHello({ protocol: HELLO_PROTOCOL, software, role: "agent", status }),
-      from,
-    );
+    answer(frameHello({ protocol: HELLO_PROTOCOL, software, role: "agent", status }));
   }
 
-  #explain(body: Uint8Array, from: Address): void {
-    const { seq, modId, cmdId, from: first, token } = decodeExplainRequest(body);
-    // The answer is far larger than the question: never for strangers, with or without a token.
-    if (!isLoopback(from.hostname) && this.#token === undefined) {
-      this.#refusedToken++;
-      return;
-    }
-    if (!this.#isTrusted(token, from)) return;
+  #explain(body: Uint8Array, answer: Answer): void {
+    const { seq, modId, cmdId, from: first } = decodeExplainRequest(body);
     const explained = this.lb.explain(modId, cmdId, this.#clock.nowMs());
     const explanation = explained === undefined ? "" : explanationPage(explained, first);
-    this.server.send(frameExplainResponse({ seq, modId, cmdId, from: first, explanation }), from);
+    answer(frameExplainResponse({ seq, modId, cmdId, from: first, explanation }));
   }
 
-  /** True for senders on this machine, and for those that know the token. */
-  #isTrusted(token: Uint8Array | undefined, from: Address): boolean {
-    if (isLoopback(from.hostname)) return true;
-    const wanted = this.#token;
-    if (
-      wanted !== undefined && token !== undefined && equalSecrets(token, wanted)
-    ) return true;
+  /**
+   * How to answer a datagram: as it is to senders on this machine and where no secret is wanted, else
+   * under the seal of the question; undefined: not at all.
+   */
+  #answerTo(bytes: Uint8Array, from: Address, msgId: number): Answer | undefined {
+    const plain: Answer = (frame) => void this.server.send(frame, from);
+    const isNear = isLoopback(from.hostname);
+    if (this.#judge === undefined) {
+      // The answer is far larger than the question: never for strangers.
+      if (isNear || msgId !== MessageId.ExplainRequest) return plain;
+      this.#refusedToken++;
+      return undefined;
+    }
+    const verdict = this.#judge.judge(bytes);
+    if ("answer" in verdict) {
+      return (frame) => void this.server.send(verdict.answer(frame), from);
+    }
+    if (isNear) return plain;
     this.#refusedToken++;
-    this.#complain("token", "Datagram without the right token", from, undefined);
-    return false;
+    this.#complain("token", "Datagram is refused", from, verdict.refused);
+    return undefined;
   }
 
   #complain(kind: string, message: string, from: Address, error: string | undefined): void {

@@ -161,6 +161,11 @@ export class UdpWorker implements ShardHost {
       case "settings":
         for (const { lb } of this.#shards) lb.setSettings(task.settings);
         break;
+      case "secrets":
+        for (const shard of this.#shards) {
+          shard.setSecrets(task.secrets.map((secret) => Uint8Array.from(secret)));
+        }
+        break;
       case "status":
         this.#status = task.status;
         this.#allShards = task.shards;

@@ -41,7 +41,7 @@ async function startService(): Promise<Fixture> {
     modulesMax: 10,
     pullsBurstMax: 10,
     pullsPerSecondMax: 10,
-    token: undefined,
+    secrets: undefined,
     software: "test",
     zone: "",
   }, {

@@ -7,6 +7,7 @@ import { silentLogger } from "../../reactor/log.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
 import { systemRng } from "../../reactor/time/system_rng.ts";
 import { runtimeTransport } from "../../session/runtime_transport.ts";
+import type { Secrets } from "../../session/secrets.ts";
 import { SessionClient } from "../../session/session_client.ts";
 import type { ModuleKey } from "../../model/module.ts";
 import type { Store } from "../../sql/store.ts";
@@ -24,8 +25,8 @@ export interface NotifyOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly software: string;
-  /** The secret shared with dns, if there is one. */
-  readonly token: Uint8Array | undefined;
+  /** Shared with dns, if there are any. */
+  readonly secrets: Secrets | undefined;
   /** Told besides those that signed in to the database. */
   readonly addresses: readonly Address[];
 }
@@ -38,9 +39,9 @@ export async function tellingDns<T extends { readonly changed: readonly ModuleKe
   options: NotifyOptions,
   commit: () => Promise<T>,
 ): Promise<T & { readonly told: readonly Told[] }> {
-  const { store, clock, software, token } = options;
+  const { store, clock, software, secrets } = options;
   const addresses = [...await liveDns(store, clock), ...options.addresses];
-  const notifier = new DnsNotifier({ addresses, token, software, clock });
+  const notifier = new DnsNotifier({ addresses, secrets, software, clock });
   try {
     const outcome = await commit();
     const told = outcome.changed.length === 0 ? [] : await notifier.tell(outcome.changed);
@@ -53,8 +54,8 @@ export async function tellingDns<T extends { readonly changed: readonly ModuleKe
 /** What {@linkcode DnsNotifier} is given. */
 export interface DnsNotifierOptions {
   readonly addresses: readonly Address[];
-  /** The shared secret, when the dns instances ask for one. */
-  readonly token: Uint8Array | undefined;
+  /** The shared ones, when the dns instances ask for one. */
+  readonly secrets: Secrets | undefined;
   readonly software: string;
   readonly clock: Clock;
 }
@@ -105,7 +106,7 @@ class DnsLine {
       // The Pong that comes is the receipt.
       heartbeat: { intervalMs: Infinity },
       welcomeWaitMs: Infinity,
-      tokenMissingReason: "it asks for a token: give --token-file FILE",
+      secretMissingReason: "it asks for a secret: give --token-file FILE",
       onReady: () => this.#sendChange(),
       onLost: () => {},
       onFault: (reason) => this.#failed(reason),
@@ -157,9 +158,8 @@ class DnsLine {
   }
 
   #failed(reason: string): void {
-    const why = reason.replace(`${this.#address}: `, "")
+    this.#fault = reason.replace(`${this.#address}: `, "")
       .replace(/^peer closed$/, "peer closed the connection");
-    this.#fault = this.#link.proved ? `${why}; wrong token?` : why;
     this.close();
     this.#finish?.(this.#fault);
   }

@@ -21,7 +21,7 @@ test("names of modules are unique and no numbers, whoever gives them", async () 
       rng: systemRng,
       software: "test",
       who: "ann",
-      token: () => Promise.resolve(undefined),
+      secrets: () => Promise.resolve(undefined),
       addresses: [],
     });
     const name = (modId: number, text: string): Promise<unknown> =>

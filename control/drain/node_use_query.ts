@@ -1,6 +1,7 @@
 // Shell. Asks dns instances, again and again, how their agents use a node.
 
 import { runtimeTransport } from "../../session/runtime_transport.ts";
+import type { Secrets } from "../../session/secrets.ts";
 import { SessionClient } from "../../session/session_client.ts";
 import { MessageId } from "../../proto/message_ids.ts";
 import {
@@ -21,7 +22,7 @@ export const REPORT_TIMEOUT_MS = 1500;
 /** What a {@linkcode NodeUseQuery} is given. */
 export interface NodeUseQueryOptions {
   readonly address: Address;
-  readonly token: Uint8Array | undefined;
+  readonly secrets: Secrets | undefined;
   readonly software: string;
   readonly clock: Clock;
   readonly rng: Rng;

@@ -1,5 +1,6 @@
 // Shell. Asks every dns how its agents use a node, and the database who still reports calls of it.
 
+import type { Secrets } from "../../session/secrets.ts";
 import type { ModuleKey } from "../../model/module.ts";
 import type { NodeAddress } from "../../model/node.ts";
 import { type Address, formatAddress, formatIpv4 } from "../../reactor/address.ts";
@@ -27,8 +28,8 @@ export interface NodeUseServiceOptions {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly software: string;
-  /** The secret shared with dns, if there is one. */
-  readonly token: Uint8Array | undefined;
+  /** Shared with dns, if there are any. */
+  readonly secrets: Secrets | undefined;
   /** Asked besides those that signed in to the database. */
   readonly addresses: readonly Address[];
 }
@@ -142,7 +143,7 @@ export class NodeUseService {
 
   /** One line to each dns that signed in, or was named; those that are gone are left. */
   async #queries(): Promise<NodeUseQuery[]> {
-    const { store, clock, rng, software, token, addresses } = this.#options;
+    const { store, clock, rng, software, secrets, addresses } = this.#options;
     const wanted = new Map(
       [...await liveDns(store, clock), ...addresses].map((one) => [formatAddress(one), one]),
     );
@@ -155,7 +156,7 @@ export class NodeUseService {
       let line = this.#lines.get(name);
       if (line === undefined) {
         const log = silentLogger;
-        const query = new NodeUseQuery({ address, token, software, clock, rng, log });
+        const query = new NodeUseQuery({ address, secrets, software, clock, rng, log });
         this.#lines.set(name, line = { query, usedAtMs: 0 });
       }
       line.usedAtMs = clock.nowMs();

@@ -26,7 +26,7 @@ async function withService(
         clock,
         rng: systemRng,
         software: "test",
-        token: undefined,
+        secrets: undefined,
         // Nobody listens there.
         addresses: hasDns ? [{ hostname: "127.0.0.1", port: 1 }] : [],
       });

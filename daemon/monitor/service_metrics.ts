@@ -106,6 +106,10 @@ export function serverMetrics(service: string): MetricTable {
     handler_errors: closed("handler_error"),
     silent_peers: closed("silent"),
     not_authenticated: closed("not_authenticated"),
+    hosts_refused_lately: gauge(
+      `${prefix}hosts_refused`,
+      "Hosts that were refused, or refused this service, for the secret within the last minute; in each loop.",
+    ),
     unknown_ids: counter(`${prefix}unknown_messages_total`, "Messages with an unknown id."),
     loop_errors: counter(`${prefix}loop_errors_total`, "Errors of event loops in workers."),
   };

@@ -95,7 +95,15 @@ export function storeUrl(settings: SettingsOf<typeof storeSettings>): string {
 /** Who may connect, `[auth]`. */
 export const authSettings = {
   tokenFile: auth.text("token_file", "", { shape: "path" })
-    .doc("File with the secret that dns, reporter and agents share; empty: no authentication."),
+    .doc(
+      "File with the secret that dns, reporter and agents share, or with two, one a line, while " +
+        "one takes the place of the other; empty: no authentication. SIGHUP reads it again.",
+    ),
+  addressTranslation: auth.boolean("address_translation", false)
+    .doc(
+      "1: peers reach this service through address translation or a TCP proxy of yours, so the " +
+        "addresses that their proofs name are not compared.",
+    ),
   allowInsecure: auth.boolean("allow_insecure", false)
     .doc("1 lets a service listen beyond loopback without authentication, on a trusted network."),
 } as const satisfies SettingsTable;

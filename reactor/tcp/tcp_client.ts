@@ -128,6 +128,11 @@ export class TcpClient {
     return this.connected ? this.#link?.stream.local : undefined;
   }
 
+  /** The other side of the connection, as an IP address; undefined without one. */
+  get remote(): Address | undefined {
+    return this.connected ? this.#link?.stream.remote : undefined;
+  }
+
   /** Bytes waiting to be sent. */
   get pendingBytes(): number {
     return this.#link?.output.pendingBytes ?? this.#kept.pendingBytes;
@@ -158,10 +163,13 @@ export class TcpClient {
     return this.#countKept(this.#mayKeep && this.#kept.appendBytes(bytes));
   }
 
-  /** Drops the connection, or the attempt under way, and goes on with the next address. */
-  failOver(reason: string): void {
+  /**
+   * Drops the connection, or the attempt under way, and goes on with the next address; what is
+   * queued is lost, unless the peer is given time to take it (at most one second).
+   */
+  failOver(reason: string, flush = false): void {
     if (this.#closing || !this.#started) return;
-    if (this.#link !== undefined) return this.#disconnect(reason, true);
+    if (this.#link !== undefined) return this.#disconnect(reason, !flush, flush);
     if (this.#attempt === undefined) return;
     this.#attempt.abort(new Error(reason));
   }
@@ -350,8 +358,8 @@ export class TcpClient {
     });
   }
 
-  /** Ends the connection; `dead` peers get no time to take what is queued. */
-  #disconnect(reason: string, dead: boolean): void {
+  /** Ends the connection; `dead` peers get no time to take what is queued, `flush` is for them. */
+  #disconnect(reason: string, dead: boolean, flush = false): void {
     const link = this.#link;
     if (link === undefined) return;
     this.#link = undefined;
@@ -361,7 +369,7 @@ export class TcpClient {
     const livedMs = this.#options.clock.nowMs() - this.#connectedAtMs;
     const { isAccepted, awaitPeerEnd } = this.#options;
     if (livedMs >= STABLE_CONNECTION_MS && isAccepted?.() !== false) this.#failures = 0;
-    if (!this.#closing) this.#keepUnsent(link);
+    if (!this.#closing && !flush) this.#keepUnsent(link);
     this.#options.log.info(`Disconnected from ${this.#options.name}`, {
       address: formatAddress(this.address),
       reason,

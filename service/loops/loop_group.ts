@@ -13,6 +13,7 @@ export const LOOP_RESTART_MS = 1000;
 const GAUGES: ReadonlySet<string> = new Set([
   "connections",
   "connections_plain",
+  "hosts_refused_lately",
   "subscriptions",
 ]);
 
@@ -30,6 +31,8 @@ export interface ServiceLoop<Task> {
   listen(port: number, reusePort: boolean): Promise<Address>;
   /** Takes what the main thread sends. */
   onTask(task: Task): void;
+  /** Of peers one of these secrets is wanted from now on. */
+  setSecrets(all: readonly Uint8Array[]): void;
   stats(): LoopStats;
   close(): Promise<void>;
 }
@@ -66,6 +69,8 @@ export interface LoopGroup<Task> {
    */
   listen(port: number): Promise<Address>;
   send(loop: number, task: Task, transfer?: Transferable[]): void;
+  /** Of peers one of these secrets is wanted from now on, in every loop. */
+  setSecrets(all: readonly Uint8Array[]): void;
   /** Sum over all loops; of workers about half a second old. */
   stats(): LoopStats;
   close(timeoutMs?: number): Promise<void>;
@@ -74,6 +79,7 @@ export interface LoopGroup<Task> {
 /** What passes to a worker. */
 export type WorkerTask<Task> =
   | { readonly type: "listen"; readonly port: number }
+  | { readonly type: "secrets"; readonly secrets: readonly Uint8Array[] }
   | { readonly type: "task"; readonly task: Task };
 
 /** What passes from a worker. */
@@ -127,6 +133,7 @@ function loopOnThisThread<Init, Task, Note>(
   return {
     listen: (port) => loop.listen(port, false),
     send: (_loop, task) => loop.onTask(task),
+    setSecrets: (all) => loop.setSecrets(all),
     stats: () => loop.stats(),
     close: () => loop.close(),
   };
@@ -143,6 +150,8 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
   readonly #restarts = new Set<Timer>();
   #pool: LoopPool<Init, WorkerTask<Task>, WorkerNote<Note>> | undefined;
   #port: number | undefined;
+  /** What the loops were told since they were started. */
+  #secrets: readonly Uint8Array[] | undefined;
   #closing = false;
   /** Counters of loops that are gone. */
   #lost: LoopStats = {};
@@ -182,6 +191,16 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
 
   send(loop: number, task: Task, transfer: Transferable[] = []): void {
     this.#pool?.send(loop, { type: "task", task }, transfer);
+  }
+
+  setSecrets(all: readonly Uint8Array[]): void {
+    this.#secrets = all;
+    for (let loop = 0; loop < this.#stats.length; loop++) this.#tellSecrets(loop);
+  }
+
+  #tellSecrets(loop: number): void {
+    if (this.#secrets === undefined) return;
+    this.#pool?.send(loop, { type: "secrets", secrets: this.#secrets });
   }
 
   stats(): LoopStats {
@@ -237,6 +256,7 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
     if (pool === undefined || this.#closing) return;
     try {
       await pool.replace(loop);
+      this.#tellSecrets(loop);
       this.#listening[loop] = newListening();
       if (this.#port !== undefined) {
         pool.send(loop, { type: "listen", port: this.#port });

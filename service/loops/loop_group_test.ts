@@ -33,6 +33,10 @@ class EchoLoop implements ServiceLoop<string> {
     this.#around.note(`echo ${task}`);
   }
 
+  setSecrets(all: readonly Uint8Array[]): void {
+    this.#around.note(`${all.length} secrets`);
+  }
+
   stats(): Record<string, number> {
     return { tasks: this.#taskCount };
   }
@@ -57,6 +61,8 @@ test("startLoops() of one loop passes tasks, notes, counters and failures throug
   assert.equal((await group.listen(7)).port, 7);
   group.send(0, "hello");
   assert.deepEqual([notes, group.stats()], [["0 echo hello"], { tasks: 1 }]);
+  group.setSecrets([new Uint8Array(16)]);
+  assert.equal(notes.at(-1), "0 1 secrets");
   await group.close();
   const taken = await startLoops({ ...common, init: true });
   await assert.rejects(taken.listen(7), BindError);

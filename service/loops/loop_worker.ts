@@ -45,6 +45,7 @@ export function runServiceLoop<Init, Task, Note>(make: LoopMaker<Init, Task, Not
       return Promise.resolve({
         onTask(task): void {
           if (task.type === "listen") void listen(loop, task.port, handle);
+          else if (task.type === "secrets") loop.setSecrets(task.secrets);
           else loop.onTask(task.task);
         },
         async stop(): Promise<void> {

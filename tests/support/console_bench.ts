@@ -142,6 +142,7 @@ export function startTestConsole(
     mysqlPassword: "",
     mysqlDatabase: "",
     tokenFile: "",
+    addressTranslation: false,
     allowInsecure: false,
     ...options.settings,
   };
@@ -150,7 +151,7 @@ export function startTestConsole(
     rng: systemRng,
     log: silentLogger,
     software: softwareName(),
-    authToken: undefined,
+    secrets: undefined,
   }, { announce: () => {}, ...options });
 }
 
