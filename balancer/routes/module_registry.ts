@@ -36,6 +36,8 @@ export class ModuleEntry implements Linked<ModuleEntry> {
   policyText = "";
   policy: ModulePolicy;
   state: RouteState = "pulling";
+  /** When it was first asked for. */
+  readonly createdAtMs: number;
   /** Latest use but for turns that were lent. */
   usedAtMs: number;
   updatedAtMs = -Infinity;
@@ -55,6 +57,7 @@ export class ModuleEntry implements Linked<ModuleEntry> {
     this.modId = modId;
     this.cmdId = cmdId;
     this.policy = policy;
+    this.createdAtMs = usedAtMs;
     this.usedAtMs = usedAtMs;
   }
 

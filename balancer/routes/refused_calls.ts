@@ -9,6 +9,12 @@ import type { ModuleReport, RefusedTotals, RouteState } from "./route_records.ts
  */
 export const REFUSED_NODELESS_MAX = 100;
 
+/**
+ * A module asked for the first time has no route yet, and clients ask again: what is answered within
+ * this time is in the totals of the loop alone. Milliseconds.
+ */
+export const ROUTE_AWAITED_MS = 1000;
+
 /** All causes together. */
 export function refusedSum(totals: Omit<RefusedTotals, "fresh">): number {
   return totals.overload + totals.unusable + totals.noNode + totals.noRoute;
@@ -78,6 +84,8 @@ export interface RefusingModule {
   readonly modId: number;
   readonly cmdId: number;
   readonly state: RouteState;
+  /** When it was first asked for. */
+  readonly createdAtMs: number;
   readonly hasNodes: boolean;
   /** Undefined while it never had a node. */
   readonly balance: unknown;
@@ -100,7 +108,8 @@ export class RefusalCounter {
   }
 
   /** A caller of the module was answered `retcode` instead of a node. */
-  count(entry: RefusingModule, retcode: number): void {
+  count(entry: RefusingModule, retcode: number, nowMs: number): void {
+    if (entry.state === "pulling" && nowMs - entry.createdAtMs < ROUTE_AWAITED_MS) return;
     const refused = entry.refused ?? this.#begin(entry);
     if (refused === undefined) return;
     if (retcode === RetCode.Overload) refused.overload++;

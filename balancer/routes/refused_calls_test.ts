@@ -5,7 +5,12 @@ import type { RouteNode } from "../../model/node.ts";
 import { RetCode } from "../../proto/message_ids.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
 import { defaultBalanceSettings } from "../detection/balance_settings.ts";
-import { REFUSED_NODELESS_MAX, refusedBetween, refusedSum } from "./refused_calls.ts";
+import {
+  REFUSED_NODELESS_MAX,
+  refusedBetween,
+  refusedSum,
+  ROUTE_AWAITED_MS,
+} from "./refused_calls.ts";
 import { REPORT_INTERVAL_MS, RouteLb } from "./route_lb.ts";
 import type { RouteLbOptions } from "./route_records.ts";
 
@@ -27,7 +32,7 @@ function fail(lb: RouteLb, nowMs: number): void {
 
 test("RouteLb counts callers that got no node, by cause", () => {
   const cases: [string, (lb: RouteLb) => void, string][] = [
-    ["its route is not known yet", () => {}, "noRoute"],
+    ["its route is not known", (lb) => lb.use(1, 1, -ROUTE_AWAITED_MS), "noRoute"],
     ["it has no nodes", (lb) => {
       lb.use(1, 1, 0);
       lb.update(1, 1, [], 0);
@@ -68,16 +73,21 @@ test("RouteLb counts callers that got no node, by cause", () => {
 test("RouteLb tells of refused calls of a module once a second", () => {
   const lb = newLb();
   lb.getHost(1, 1, 0);
-  assert.equal(lb.drainReports(10).length, 1);
-  lb.getHost(1, 1, 20);
-  assert.equal(lb.drainReports(500).length, 0);
-  assert.equal(lb.drainReports(10 + REPORT_INTERVAL_MS).length, 1);
+  assert.equal(lb.drainReports(0, true).length, 0, "the route is on its way");
+  lb.getHost(1, 1, 2000);
+  assert.equal(lb.drainReports(2010).length, 1);
+  lb.getHost(1, 1, 2020);
+  assert.equal(lb.drainReports(2500).length, 0);
+  assert.equal(lb.drainReports(2010 + REPORT_INTERVAL_MS).length, 1);
   assert.equal(lb.drainReports(5000).length, 0, "nothing new");
 });
 
 test("RouteLb tells of few modules that callers made up, and of each one that had a node", () => {
   const lb = newLb();
-  for (let modId = 0; modId < 10 * REFUSED_NODELESS_MAX; modId++) lb.getHost(modId, 9, 0);
+  for (let modId = 0; modId < 10 * REFUSED_NODELESS_MAX; modId++) {
+    lb.use(modId, 9, -ROUTE_AWAITED_MS);
+    lb.getHost(modId, 9, 0);
+  }
   assert.equal(lb.drainReports(0, true).length, REFUSED_NODELESS_MAX);
   lb.use(1, 1, 0);
   lb.update(1, 1, [{ ...NODE, state: "drain" }], 0);
@@ -89,7 +99,10 @@ test("RouteLb tells of few modules that callers made up, and of each one that ha
 
 test("a place is free again when a made-up module is forgotten", () => {
   const lb = newLb({ modulesMax: 2 * REFUSED_NODELESS_MAX });
-  for (let modId = 0; modId < 10 * REFUSED_NODELESS_MAX; modId++) lb.getHost(modId, 9, modId);
+  for (let modId = 0; modId < 10 * REFUSED_NODELESS_MAX; modId++) {
+    lb.use(modId, 9, modId - ROUTE_AWAITED_MS);
+    lb.getHost(modId, 9, modId);
+  }
   const told = lb.drainReports(0, true);
   assert.ok(told.length > REFUSED_NODELESS_MAX, "also of later ones");
 });
@@ -112,6 +125,7 @@ test("every pick is counted once: as a pick, or as refused with a cause", () => 
     const lb = newLb();
     let nowMs = 0;
     let refused = 0;
+    lb.use(1, 1, -ROUTE_AWAITED_MS);
     for (const one of steps) {
       if (one === "get" && typeof lb.getHost(1, 1, nowMs) === "number") refused++;
       if (one === "fail") fail(lb, nowMs);

@@ -109,7 +109,7 @@ export class RouteLb {
     if (typeof picked === "number") {
       if (picked === RetCode.Overload) this.#counts.refusedOverload++;
       else this.#counts.refusedNoExist++;
-      this.#refused.count(entry, picked);
+      this.#refused.count(entry, picked, nowMs);
     } else {
       this.#counts.picks++;
       if (picked.overload) this.#counts.probes++;
