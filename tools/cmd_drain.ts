@@ -16,6 +16,7 @@ import { isAway } from "./stop_signal.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 import type { ModuleKey } from "../model/module.ts";
+import { didYouMean } from "../model/near_words.ts";
 import { addressText, type NodeAddress, type NodeState } from "../model/node.ts";
 import { parseWhole } from "../model/route_values.ts";
 import type { ChangeResult } from "../control/schemas.ts";
@@ -117,7 +118,9 @@ async function setState(
   const found = await system.readNode(node);
   const rows = found.filter(({ state }) => state === from || state === to);
   if (rows.length === 0) {
-    const why = found.length === 0 ? "no module has it" : `it is ${found[0].state}`;
+    const why = found.length === 0
+      ? `no module has it${await nearNodes(system, node)}`
+      : `it is ${found[0].state}`;
     throw new CommandError(`${addressText(node)} cannot be set ${to}: ${why}`);
   }
   // Also where it is so already: nothing changes there, and the version comes back.
@@ -129,6 +132,11 @@ async function setState(
     state: to,
   }));
   return { rows, outcome: await made(system.change({ routes }, { why: flags.why })) };
+}
+
+/** `: did you mean 10.0.0.1:80?` */
+async function nearNodes(system: SystemAccess, node: NodeAddress): Promise<string> {
+  return didYouMean(addressText(node), (await system.read()).map(addressText));
 }
 
 async function drain(node: NodeAddress, flags: DrainFlags): Promise<void> {

@@ -5,7 +5,7 @@ import { type EventQuery, EVENTS_READ_MAX } from "../sql/results/event.ts";
 import type { EventRecord } from "../sql/mod.ts";
 import { argument, repeated } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { parseModuleOption, resolveModule } from "./module_argument.ts";
+import { parseModuleOption, requireModule, resolveModule } from "./module_argument.ts";
 import { EventFollower, eventJson, eventLine } from "./history_view.ts";
 import { isAway, StopSignal } from "./stop_signal.ts";
 import { addStoreOptions } from "./store_access.ts";
@@ -76,7 +76,7 @@ function printEvents(events: readonly EventRecord[], asJson: boolean): void {
 }
 
 /** Where events are read. */
-type EventSource = Pick<SystemAccess, "readEvents">;
+type EventSource = Pick<SystemAccess, "readEvents" | "read" | "texts">;
 
 async function showEvents(
   source: EventSource,
@@ -91,6 +91,10 @@ async function showEvents(
   const follower = new EventFollower();
   const latest = follower.take(await source.readEvents({ ...query, limit: flags.limit }));
   printEvents(latest, asJson);
+  // A module that was removed has events still; one that never was is a mistyped one.
+  if (latest.length === 0 && module !== undefined && flags.kind.length === 0) {
+    await requireModule(source, module);
+  }
   if (flags.follow !== true) {
     if (latest.length === 0 && !asJson) noteLine("no events");
     return;

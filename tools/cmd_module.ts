@@ -10,9 +10,9 @@ import type { ModuleRow } from "../sql/store.ts";
 import { moduleLabel, moduleLabels, moduleNameFault, sharedNames } from "../model/module_name.ts";
 import {
   type ModuleWord,
+  requireModule,
   resolveFilter,
   resolveModule,
-  unknownModule,
   withModuleFilter,
   withModuleWords,
 } from "./module_argument.ts";
@@ -165,10 +165,8 @@ function addShow(module: Command): void {
  */
 async function knownModule(system: SystemAccess, word: ModuleWord): Promise<ModuleRow> {
   const { modId, cmdId } = await resolveModule(system, word);
-  const row = await textsOf(system, { modId, cmdId });
-  if (row.name !== "" || row.policy !== "") return row;
-  if ((await system.read({ modId, cmdId })).length > 0) return row;
-  throw await unknownModule(system, { modId, cmdId });
+  await requireModule(system, { modId, cmdId });
+  return await textsOf(system, { modId, cmdId });
 }
 
 /** Name and policy of a module; both empty when it has none. */
@@ -243,6 +241,7 @@ async function setModule(word: ModuleWord, flags: SetFlags): Promise<void> {
     const outcome = await made(
       system.change({ routes: [], modules: [change] }, { why: flags.why, meant: false }),
     );
+    if (outcome.changed.length === 0) await requireModule(system, { modId, cmdId });
     return { module: { modId, cmdId, name: name ?? before.name }, outcome };
   });
   printChange(outcome, "set", moduleLabel(module), flags);

@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import type { RouteEdit, RouteRow } from "../sql/store.ts";
 import { parseNodeAddress, parseStoredNodeAddress } from "./cli_arguments.ts";
-import { argument, UsageError } from "./cli_errors.ts";
+import { argument, CommandError, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import {
   addEditOptions,
@@ -22,10 +22,12 @@ import { coloursOf, printJson, printLine, printTable, warningLine } from "./term
 import { addressText, NODE_STATES, type NodeAddress, WEIGHT_MAX } from "../model/node.ts";
 import { parseState, parseWeight, parseZone } from "../model/route_values.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
-import { moduleLabel } from "../model/module_name.ts";
+import { moduleLabel, moduleLabels, type NamedModule } from "../model/module_name.ts";
+import { didYouMean } from "../model/near_words.ts";
 import {
   type ModuleWord,
   namesOf,
+  requireModule,
   resolveFilter,
   resolveModule,
   withModuleFilter,
@@ -67,6 +69,13 @@ function addList(route: Command): void {
     const { rows, names } = await withSystem(flags, async (system) => {
       const { modId, cmdId } = await resolveFilter(system, filter);
       const found = await readRows(system, modId, cmdId);
+      if (found.length === 0 && modId !== undefined && cmdId !== undefined) {
+        // A list may be empty; that nothing is known of the module is worth a word.
+        await requireModule(system, { modId, cmdId }).catch((error: unknown) => {
+          if (!(error instanceof CommandError)) throw error;
+          warningLine(error.message);
+        });
+      }
       return { rows: found, names: await namesOf(system) };
     });
     if (flags.json === true) {
@@ -225,6 +234,25 @@ function confirmModule(route: Command): void {
   addExamples(command, [["lars route confirm 1 1", "after DELETE FROM RouteData by hand"]]);
 }
 
+/**
+ * @throws {CommandError} when the module has no such node, with nodes that are near, or the modules
+ * that have it.
+ */
+async function requireNode(
+  system: SystemAccess,
+  module: NamedModule,
+  node: NodeAddress,
+): Promise<void> {
+  const rows = await system.read(keyOf(module));
+  if (rows.some(({ ip, port }) => ip === node.ip && port === node.port)) return;
+  if (rows.length === 0) await requireModule(system, module);
+  const elsewhere = await system.readNode(node);
+  const hint = elsewhere.length > 0
+    ? `: it is a node of ${moduleLabels(elsewhere.map((row) => ({ ...keyOf(row), name: "" })))}`
+    : didYouMean(addressText(node), rows.map(addressText));
+  throw new CommandError(`${moduleLabel(module)} has no node ${addressText(node)}${hint}`);
+}
+
 function keyOf({ modId, cmdId }: ModuleKey): ModuleKey {
   return { modId, cmdId };
 }
@@ -238,6 +266,7 @@ async function editOne(
   const { module, edit, outcome } = await withSystem(flags, async (system) => {
     const module = await resolveModule(system, word);
     const edit = editOf(keyOf(module));
+    if (edit.op !== "add") await requireNode(system, module, edit);
     return {
       module,
       edit,

@@ -9,7 +9,7 @@ import { systemClock } from "../reactor/time/system_clock.ts";
 import { parseWhole } from "../model/route_values.ts";
 import { argument, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { namesOf, parseModuleOption, resolveModule } from "./module_argument.ts";
+import { namesOf, parseModuleOption, requireModule, resolveModule } from "./module_argument.ts";
 import { isAway, StopSignal } from "./stop_signal.ts";
 import { addStoreOptions } from "./store_access.ts";
 import type { SystemAccess } from "../control/system_access.ts";
@@ -81,6 +81,7 @@ export function addTo(parent: Command, context: CommandContext): void {
       const state = stateOf(flags, word !== undefined);
       context.exitCode = await withSystem(flags, async (system) => {
         const module = word === undefined ? undefined : await resolveModule(system, word);
+        if (module !== undefined) await requireModule(system, module);
         return await runTop(system, flags, {
           ...state,
           module: module === undefined ? undefined : moduleText(module),

@@ -3,8 +3,10 @@
 import { type Command, Option } from "commander";
 import { type Role, ROLES } from "../control/access/actor.ts";
 import { userName } from "../control/schemas.ts";
-import { argument } from "./cli_errors.ts";
+import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
+import type { UserAccess } from "../control/system_access.ts";
+import { didYouMean } from "../model/near_words.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { printJson, printLine, printTable } from "./terminal.ts";
@@ -70,12 +72,22 @@ function addAdd(user: Command): void {
   addExamples(command, [["lars user add ann --role operator", "may change routes"]]);
 }
 
+/** @throws {CommandError} when there is no such user, with those that are near. */
+async function requireUser(users: UserAccess, name: string): Promise<void> {
+  const names = (await users.list()).map((user) => user.name);
+  if (names.includes(name)) return;
+  throw new CommandError(`There is no user ${name}${didYouMean(name, names)}`);
+}
+
 function addReset(user: Command): void {
   const command = user.command("reset")
     .description("Give a user a new one-time password and end the user's sessions.")
     .argument("<NAME>", "the user", argument(parseUserName))
     .action(async (name: string, flags: UserFlags) => {
-      const password = await withSystem(flags, (system) => system.users.reset(name));
+      const password = await withSystem(flags, async (system) => {
+        await requireUser(system.users, name);
+        return await system.users.reset(name);
+      });
       printLine(`one-time password of ${name}: ${password}`);
     });
   addServerOption(addStoreOptions(command));
@@ -87,7 +99,10 @@ function addRemove(user: Command): void {
     .description("Remove a user with all sessions and tokens; the last admin stays.")
     .argument("<NAME>", "the user", argument(parseUserName))
     .action(async (name: string, flags: UserFlags) => {
-      await withSystem(flags, (system) => system.users.remove(name));
+      await withSystem(flags, async (system) => {
+        await requireUser(system.users, name);
+        await system.users.remove(name);
+      });
       printLine(`removed ${name}`);
     });
   addServerOption(addStoreOptions(command));

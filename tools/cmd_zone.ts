@@ -9,7 +9,9 @@ import { quantity } from "./quantity.ts";
 import { addEditOptions, type EditFlags, made, outcomeJson, versionText } from "./route_edit.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { printJson, printLine, warningLine } from "./terminal.ts";
-import { planZone, type ZonePlan } from "./zone_plan.ts";
+import { evacuatedZones, planZone, type ZonePlan } from "./zone_plan.ts";
+import { didYouMean } from "../model/near_words.ts";
+import type { ModuleRow, RouteRow } from "../sql/store.ts";
 
 /** Modules that a message names; the rest is counted. */
 const MODULES_NAMED_MAX = 10;
@@ -44,8 +46,10 @@ function addWord(zone: Command, word: string, evacuated: boolean, about: string)
 async function changeZone(zone: string, evacuated: boolean, flags: ZoneFlags): Promise<void> {
   if (zone === "") throw new CommandError("The zone must have a name");
   await withSystem(flags, async (system) => {
-    const routes = evacuated ? await system.read() : [];
-    const plan = planZone(zone, evacuated, routes, await system.texts());
+    const routes = await system.read();
+    const texts = await system.texts();
+    requireZone(zone, evacuated, routes, texts);
+    const plan = planZone(zone, evacuated, routes, texts);
     if (plan.faults.length > 0) {
       const { fault } = plan.faults[0];
       throw new CommandError(
@@ -66,6 +70,34 @@ async function changeZone(zone: string, evacuated: boolean, flags: ZoneFlags): P
         `${quantity(plan.changes.length, "module")}, ${versionText(outcome)}`,
     );
   });
+}
+
+/**
+ * A zone that is nowhere is a mistake, and who evacuates one in an emergency must hear of it.
+ *
+ * @throws {CommandError} when no node stands in it and no policy names it; or when it is to be
+ * evacuated and no node there is in service.
+ */
+function requireZone(
+  zone: string,
+  evacuated: boolean,
+  routes: readonly RouteRow[],
+  texts: readonly ModuleRow[],
+): void {
+  const there = routes.filter((row) => row.zone === zone);
+  const isNamed = evacuatedZones(texts).includes(zone);
+  if (there.length === 0 && !isNamed) {
+    const zones = [...routes.map((row) => row.zone), ...evacuatedZones(texts)];
+    throw new CommandError(
+      `There is no zone ${zone}: no node stands in it; nothing was written` +
+        didYouMean(zone, zones),
+    );
+  }
+  if (!evacuated || isNamed || there.some(({ state }) => state === "on")) return;
+  throw new CommandError(
+    `Zone ${zone} has no node in service: ${quantity(there.length, "node")} there ` +
+      `${there.length === 1 ? "is" : "are"} drained or off; nothing was written`,
+  );
 }
 
 function say(plan: ZonePlan, flags: ZoneFlags): void {

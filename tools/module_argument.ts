@@ -234,8 +234,18 @@ export async function namesOf(
   return new Map(named.map(({ modId, cmdId, name }) => [moduleId(modId, cmdId), name]));
 }
 
+/** @throws {CommandError} when a module has neither node, name nor policy. */
+export async function requireModule(
+  system: Pick<SystemAccess, "texts" | "read">,
+  { modId, cmdId }: ModuleKey,
+): Promise<void> {
+  if ((await system.texts({ modId, cmdId })).length > 0) return;
+  if ((await system.read({ modId, cmdId })).length > 0) return;
+  throw await unknownModule(system, { modId, cmdId });
+}
+
 /** The error for a module that nobody has heard of, with the ones whose numbers are near. */
-export async function unknownModule(
+async function unknownModule(
   system: Pick<SystemAccess, "texts" | "read">,
   key: ModuleKey,
 ): Promise<CommandError> {

@@ -132,6 +132,9 @@ function addDiff(route: Command, context: CommandContext): void {
 async function importFile(file: string, flags: ImportFlags): Promise<void> {
   const wanted = await readWanted(file, flags);
   const options: PlanOptions = { prune: flags.prune === true };
+  if (wanted.length === 0 && flags.prune !== true) {
+    throw new CommandError(`${file} names no node; nothing was written`);
+  }
   await withSystem(flags, async (system) => {
     const plan = planRoutes(await readAll(system), wanted);
     const edits = editsOfPlan(plan, options);

@@ -37,6 +37,19 @@ function zonesOf(policy: Record<string, unknown>): string[] {
   return Array.isArray(zones) ? zones.filter((zone) => typeof zone === "string") : [];
 }
 
+/** Zones that policies of modules name as evacuated, with repetitions. */
+export function evacuatedZones(rows: readonly ModuleRow[]): string[] {
+  return rows.filter(({ policy }) => policy.includes("evacuatedZones")).flatMap(({ policy }) => {
+    try {
+      return zonesOf(policyObject(policy));
+    } catch (error) {
+      // What another program wrote there names no zone.
+      if (error instanceof RangeError) return [];
+      throw error;
+    }
+  });
+}
+
 /** The text with the zone evacuated, or back in use; the same text when it is so already. */
 export function withZone(text: string, zone: string, evacuated: boolean): string {
   const policy = policyObject(text);
