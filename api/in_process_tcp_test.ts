@@ -187,7 +187,7 @@ test("local: the next agent is taken when one is not there", async () => {
     const client = scope.add(
       local(0, { agents: ["127.0.0.1:1", `127.0.0.1:${portOf(agent)}`] }),
     );
-    assert.equal((await client.getHost(1, 1)).ip, "10.0.0.1");
+    assert.match((await client.getHost(1, 1)).ip, /^10\.0\.0\.[12]$/);
   });
 });
 

@@ -1,11 +1,12 @@
 // Core. What a module tells about itself: its nodes, its latest decisions, and who got the calls.
 
-import { addressText } from "../model/node.ts";
+import { addressText, takesCalls } from "../model/node.ts";
 import { type HostCounts, hostCountsOf } from "./balance_records.ts";
 import type { Host } from "./host.ts";
 import { type Decision, type ModuleState, PickLog } from "./module_state.ts";
 import { changedSettings, type PolicyName } from "./module_policy.ts";
 import type { ModuleMode, ModuleSettings } from "./module_settings.ts";
+import { expectedShares } from "./picking/expected_shares.ts";
 import type { ZoneView } from "./picking/zone_router.ts";
 
 /** After a look at a module its picks are remembered for so long. Milliseconds. */
@@ -45,6 +46,8 @@ export interface NodeView
   readonly callsUnderWay: number;
   /** Mean call time; 0 when nobody reported one. Milliseconds. */
   readonly meanMs: number;
+  /** Share of the calls it is to get as things stand; see `expectedShares`. 0 to 1. */
+  readonly expectedShare: number;
   /** Share of the remembered picks; undefined while there are none. 0 to 1. */
   readonly pickShare: number | undefined;
 }
@@ -84,6 +87,7 @@ export function viewNode(
   host: Host,
   nowMs: number,
   reason: string | undefined,
+  expectedShare: number,
   picksRemembered: number,
 ): NodeView {
   const { zone, weight, succTotal, errTotal, stats } = host;
@@ -101,8 +105,23 @@ export function viewNode(
     ejections: stats?.ejections ?? 0,
     callsUnderWay: stats?.underWay.count ?? 0,
     meanMs: stats?.meanTime.ms ?? 0,
+    expectedShare,
     pickShare: picksRemembered === 0 ? undefined : (stats?.recentPicks ?? 0) / picksRemembered,
   };
+}
+
+/** What each node is to get now, in the order of the route. */
+export function sharesNow({ hosts, policy, rules, router }: ModuleState): number[] {
+  const nodes = [...hosts.values()].map((host) => ({
+    weight: host.pool === undefined ? 0 : host.pickWeight,
+    zone: router.poolOf(host.zone).zone,
+    isProbed: takesCalls(host) && host.overload && host.stats?.resting !== true,
+  }));
+  return expectedShares(nodes, {
+    settings: policy.settings,
+    probeNum: rules.probeNum,
+    zoneShares: new Map(router.view().map(({ zone, share }) => [zone, share])),
+  });
 }
 
 /**
@@ -119,6 +138,7 @@ export function explainModule(module: ModuleState, nowMs: number): ModuleView {
     module.changed();
   }
   const picksRemembered = memory.picks.count;
+  const shares = sharesNow(module);
   const changed = memory.modeSinceMs > -Infinity;
   return {
     modId: module.modId,
@@ -129,8 +149,14 @@ export function explainModule(module: ModuleState, nowMs: number): ModuleView {
     modeReason: memory.modeReason,
     modeSinceMs: changed ? nowMs - memory.modeSinceMs : undefined,
     zones: module.router.view(),
-    nodes: [...module.hosts.values()].map((host) =>
-      viewNode(host, nowMs, memory.decisions.latestOf(host)?.reason, picksRemembered)
+    nodes: [...module.hosts.values()].map((host, index) =>
+      viewNode(
+        host,
+        nowMs,
+        memory.decisions.latestOf(host)?.reason,
+        shares[index],
+        picksRemembered,
+      )
     ),
     picksRemembered,
     decisions: memory.decisions.latestFirst().map(({ atMs, ...decision }) => ({

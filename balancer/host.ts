@@ -116,7 +116,7 @@ export interface HostOwner {
 export interface HostPool {
   /** The node is no longer usable. */
   remove(host: Host): void;
-  /** It is picked by another weight from now on. */
+  /** It is picked by another weight from now on, and keeps its place. */
   setWeight(host: Host, pickWeight: number): void;
   /** A call of the node began; its `stats` knows already. */
   began(host: Host, nowMs: number): void;

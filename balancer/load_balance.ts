@@ -26,12 +26,12 @@ import {
 import { explainModule, type ModuleView, stopWatching } from "./explain.ts";
 import { Host } from "./host.ts";
 import type { ModulePolicy } from "./module_policy.ts";
-import { isInService, ModuleState } from "./module_state.ts";
+import { ModuleState } from "./module_state.ts";
 import { callBegan, callsEnded, expireCalls } from "./picking/call_tracking.ts";
 import { tableKeyOf } from "./picking/murmur3.ts";
 import { NO_KEY } from "./picking/pick_policy.ts";
 import type { TurnTable } from "./picking/turn_table.ts";
-import { addressId, type RouteNode, WEIGHT_DEFAULT } from "../model/node.ts";
+import { addressId, type RouteNode, takesCalls, WEIGHT_DEFAULT } from "../model/node.ts";
 import { RetCode } from "../proto/message_ids.ts";
 
 /** One module. Synchronous, without a clock of its own: times are arguments. */
@@ -66,7 +66,7 @@ export class LoadBalance extends ModuleState {
 
   /** The nodes the operator wants in use, in the order in which they joined the route. */
   *hostsInService(): IterableIterator<Host> {
-    for (const host of this.hosts.values()) if (isInService(host)) yield host;
+    for (const host of this.hosts.values()) if (takesCalls(host)) yield host;
   }
 
   /**
@@ -81,7 +81,8 @@ export class LoadBalance extends ModuleState {
     const picked = walk.outCount === 0
       ? this.router.pick(nowMs, hash) ?? RetCode.NoExist
       : this.#pickAmongSick(nowMs, hash);
-    if (this.observes && typeof picked !== "number") callBegan(this, picked, nowMs);
+    if (typeof picked === "number") return picked;
+    if (this.observes || (picked.overload && this.followsProbes)) callBegan(this, picked, nowMs);
     return picked;
   }
 
@@ -117,7 +118,7 @@ export class LoadBalance extends ModuleState {
     const host = this.hosts.get(addressId(ip, port));
     if (host === undefined) return false;
     if (nowMs >= host.dueMs) settle(this, host, nowMs);
-    if (this.observes) callsEnded(this, host, 1, callOutcomeOf(retcode), nowMs);
+    if (this.observes || host.overload) callsEnded(this, host, 1, callOutcomeOf(retcode), nowMs);
     const good = host.stats === undefined
       ? countPlainly(host, retcode, timecostMs)
       : this.detector.count(host, retcode, timecostMs, nowMs, this.hosts);
@@ -135,7 +136,7 @@ export class LoadBalance extends ModuleState {
     const host = this.hosts.get(addressId(ip, port));
     if (host === undefined) return false;
     if (nowMs >= host.dueMs) settle(this, host, nowMs);
-    if (this.observes) {
+    if (this.observes || host.overload) {
       const outcome = calls.err > 0 ? CallOutcome.Other : CallOutcome.Success;
       callsEnded(this, host, calls.succ + calls.err, outcome, nowMs);
     }
@@ -183,9 +184,16 @@ export class LoadBalance extends ModuleState {
     const before = hosts.size;
     for (const [key, host] of hosts) if (!wanted.has(key)) this.#drop(key, host);
     const kept = hosts.size;
-    for (const [key, node] of wanted) this.#keepOrAdd(key, node, before === 0, nowMs);
+    const moves = new TurnMoves(this);
+    for (const [key, node] of wanted) {
+      const host = hosts.get(key);
+      if (host === undefined) this.#add(key, node, before === 0, nowMs);
+      else this.#keep(host, node, moves);
+    }
+    moves.end();
+    if (before === 0) this.router.beginAnywhere(context.rng);
     this.inService = 0;
-    for (const host of hosts.values()) if (isInService(host)) this.inService++;
+    for (const host of hosts.values()) if (takesCalls(host)) this.inService++;
     // Else nothing ever befell any node.
     if (this.memoryIfAny !== undefined) {
       enforce(this, undefined, nowMs);
@@ -194,29 +202,43 @@ export class LoadBalance extends ModuleState {
     return { added: hosts.size - kept, kept, removed: before - kept, cut };
   }
 
-  #keepOrAdd(key: number, node: RouteNode, isFirst: boolean, nowMs: number): void {
-    const known = this.hosts.get(key);
-    const host = known ?? new Host(node.ip >>> 0, node.port, this, nowMs);
+  #add(key: number, node: RouteNode, isFirst: boolean, nowMs: number): void {
+    const host = new Host(node.ip >>> 0, node.port, this, nowMs);
     const { weight = WEIGHT_DEFAULT, zone = "", state = "on" } = node;
-    if (known === undefined) {
-      resetIdle(host, this.rules);
-      this.hosts.set(key, host);
-      this.fitStatistics(host);
-    } else if (host.weight !== weight || host.zone !== zone || host.state !== state) {
-      this.take(host);
-      this.router.forget(host);
-      this.memoryIfAny?.ramping.delete(host);
-    } else {
-      return;
-    }
+    resetIdle(host, this.rules);
+    this.hosts.set(key, host);
+    this.fitStatistics(host);
     host.weight = weight;
     host.pickWeight = weight;
     host.zone = zone;
     host.state = state;
     this.place(host);
     const { slowStartMs } = this.policy.settings;
-    if (known !== undefined || isFirst || !(slowStartMs > 0)) return;
-    startRamp(this, host, slowStartMs, nowMs);
+    if (!isFirst && slowStartMs > 0) startRamp(this, host, slowStartMs, nowMs);
+  }
+
+  /** A node that stays keeps what is known of it, and while it is in use its place in the turns. */
+  #keep(host: Host, node: RouteNode, moves: TurnMoves): void {
+    const { weight = WEIGHT_DEFAULT, zone = "", state = "on" } = node;
+    if (host.weight === weight && host.zone === zone && host.state === state) return;
+    const wasInService = takesCalls(host);
+    const isReweighed = host.weight !== weight;
+    // A growing share goes on to grow.
+    const pickWeight = host.weight > 0 ? weight * host.pickWeight / host.weight : weight;
+    const staysIn = wasInService && takesCalls({ state, weight });
+    const isMoved = this.router.poolOf(zone) !== this.router.poolOf(host.zone);
+    if (!staysIn || isMoved) {
+      if (staysIn && host.pool !== undefined) moves.add(host);
+      this.take(host);
+    }
+    if (isMoved) this.router.forget(host);
+    host.weight = weight;
+    host.zone = zone;
+    host.state = state;
+    this.setPickWeight(host, pickWeight);
+    if (!staysIn || isMoved) this.place(host);
+    if (isReweighed) this.router.reweighed(host);
+    this.changed();
   }
 
   #drop(key: number, host: Host): void {
@@ -234,9 +256,12 @@ export class LoadBalance extends ModuleState {
   /** Takes another policy from the next pick on; what is known of the nodes stays. */
   setPolicy(policy: ModulePolicy, nowMs: number): void {
     const inOrder = [...this.usable(), ...this.walk.overload, ...this.walk.resting];
+    const left = this.router.turnsLeft();
     this.replacePolicy(policy, nowMs);
     for (const host of inOrder) this.place(host);
+    this.router.keepTurns(left);
     if (this.memoryIfAny !== undefined) {
+      growShares(this, nowMs);
       updateMode(this, nowMs);
       enforceAll(this);
     }
@@ -252,9 +277,8 @@ export class LoadBalance extends ModuleState {
     const hosts = this.dirty;
     this.dirty = [];
     this.reportedAtMs = nowMs;
-    // A node that is held is as sick as one that is out; a dry run says nothing outside.
-    const { dryRun } = this.policy.settings;
-    return hosts.map((host) => hostResultOf(host, host.judged && !dryRun));
+    // A node that is held takes its calls as before: only one that is out is overload outside.
+    return hosts.map((host) => hostResultOf(host, host.overload));
   }
 
   /** The nodes as they are now, those in use first, each list from its head. */
@@ -267,6 +291,30 @@ export class LoadBalance extends ModuleState {
   /** Tells all about the module, and watches its picks from now on; see {@linkcode explainModule}. */
   explain(nowMs: number): ModuleView {
     return explainModule(this, nowMs);
+  }
+}
+
+/** Nodes in use that a new route puts among others, as those of another zone: they keep their place. */
+class TurnMoves {
+  readonly #module: ModuleState;
+  readonly #hosts: Host[] = [];
+  #left: Map<Host, number> | undefined = undefined;
+
+  constructor(module: ModuleState) {
+    this.#module = module;
+  }
+
+  /** A node is about to be moved. */
+  add(host: Host): void {
+    this.#left ??= this.#module.router.turnsLeft();
+    this.#hosts.push(host);
+  }
+
+  /** All stand where they are to. */
+  end(): void {
+    const left = this.#left;
+    if (left === undefined) return;
+    this.#module.router.keepTurns(new Map(this.#hosts.map((host) => [host, left.get(host) ?? 1])));
   }
 }
 

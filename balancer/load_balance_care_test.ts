@@ -228,12 +228,14 @@ test("all overload: probe lets each node have one call at a time", () => {
   assert.notEqual(module.pick(60_000), -1);
 });
 
-test("all overload: nodes that are held stay in use, whatever the mode", () => {
+test("nodes that are held stay in use: no call is refused, and nobody says that it is", () => {
   for (const whenAllOverload of ["refuse", "probe"]) {
     const module = new Fixture({ whenAllOverload, overloadShareMax: 0.5, probeNum: 1000 }, 2);
     for (let ip = 1; ip <= 2; ip++) module.report(ip, SICK, ip);
     assert.deepEqual(module.conditions(10), ["overload", "held"]);
-    assert.equal(module.mode(10), whenAllOverload);
+    assert.equal(module.mode(10), "normal");
+    const [{ results }] = module.lb.drainReports(5000);
+    assert.deepEqual(results.map(({ ip, overload }) => [ip, overload]), [[1, true], [2, false]]);
     const picks = Array.from({ length: 100 }, () => module.pick(11));
     assert.ok(picks.filter((ip) => ip === 2).length >= 99, `${picks}`);
   }

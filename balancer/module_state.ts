@@ -6,10 +6,10 @@ import { NodeStatistics } from "./detection/node_statistics.ts";
 import { OutlierDetector } from "./detection/outlier_detector.ts";
 import type { ActiveHosts, Host, HostOwner } from "./host.ts";
 import { DEFAULT_MODULE_POLICY, type ModulePolicy, rulesOf } from "./module_policy.ts";
-import type { ModuleMode } from "./module_settings.ts";
+import type { ModuleMode, ModuleSettings } from "./module_settings.ts";
 import { ListWalk } from "./picking/policy_lars.ts";
 import { ZoneRouter } from "./picking/zone_router.ts";
-import { addressText } from "../model/node.ts";
+import { addressText, takesCalls } from "../model/node.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 
 /** Decisions a module remembers; older ones are forgotten. */
@@ -141,7 +141,7 @@ export abstract class ModuleState implements HostOwner {
   readonly cmdId: number;
   /** The nodes by `addressId`, in the order in which they joined the route. */
   readonly hosts = new Map<number, Host>();
-  /** True while picks have to be noted. */
+  /** True while every pick has to be noted; else at most probes are. */
   observes = false;
   detector: OutlierDetector;
   /** The nodes that are out, and whose turn it is. */
@@ -205,10 +205,14 @@ export abstract class ModuleState implements HostOwner {
     return this.memoryIfAny?.mode ?? "normal";
   }
 
-  /** True when calls under way matter. */
+  /** True when all calls under way matter. */
   get followsCalls(): boolean {
-    return this.router.followsCalls || this.isStaged ||
-      this.policy.settings.whenAllOverload === "probe";
+    return this.router.followsCalls;
+  }
+
+  /** True when a node that is out gets one probe at a time. */
+  get followsProbes(): boolean {
+    return this.isStaged || this.policy.settings.whenAllOverload === "probe";
   }
 
   /** The numbers that picks depend on may be others now. */
@@ -220,25 +224,24 @@ export abstract class ModuleState implements HostOwner {
   /** Takes another policy; the nodes stand nowhere until they are placed again. */
   replacePolicy(policy: ModulePolicy, nowMs: number): void {
     const { context, memoryIfAny } = this;
+    const before = this.policy.settings;
     this.policy = policy;
     this.isStaged = policy.settings.recovery === "staged";
     this.detector = detectorFor(policy);
     this.router = new ZoneRouter(policy, context.zone, context.rng);
     this.rules = rulesOf(policy, context.settings);
-    memoryIfAny?.ramping.clear();
-    for (const host of this.hosts.values()) this.#startAnew(host, nowMs);
-    if (memoryIfAny !== undefined) memoryIfAny.underWay = 0;
+    for (const host of this.hosts.values()) this.#startAnew(host, before, nowMs);
     this.observes = this.followsCalls || memoryIfAny?.picks !== undefined;
   }
 
-  #startAnew(host: Host, nowMs: number): void {
+  #startAnew(host: Host, before: ModuleSettings, nowMs: number): void {
+    const { settings } = this.policy;
     host.list?.remove(host);
     host.pool = undefined;
     host.slot = -1;
-    host.pickWeight = host.weight;
-    // Its times may be others now, and what is gathered by the old ones means nothing then.
-    host.stats?.evidence.clear();
-    host.stats?.underWay.clear();
+    // What is gathered by other times means nothing now; all else stays.
+    if (settings.evidenceMs !== before.evidenceMs) host.stats?.evidence.clear();
+    if (settings.outstandingTimeoutMs !== before.outstandingTimeoutMs) this.forgetCalls(host);
     this.fitStatistics(host);
     if (this.isStaged || host.stats === undefined) return;
     host.stats.resting = false;
@@ -250,10 +253,10 @@ export abstract class ModuleState implements HostOwner {
 
   /** Puts a node where it belongs by what is known of it. */
   place(host: Host): void {
-    const isUsable = isInService(host) && !host.overload;
+    const isUsable = takesCalls(host) && !host.overload;
     const pool = isUsable ? this.router.poolOf(host.zone) : undefined;
     const out = host.stats?.resting === true ? this.walk.resting : this.walk.overload;
-    const list = isUsable ? pool?.usable : isInService(host) ? out : undefined;
+    const list = isUsable ? pool?.usable : takesCalls(host) ? out : undefined;
     if (host.list === list) return;
     this.take(host);
     if (pool !== undefined) pool.add(host);
@@ -284,9 +287,25 @@ export abstract class ModuleState implements HostOwner {
     if (wanted) {
       host.stats ??= new NodeStatistics();
     } else if (host.stats !== undefined) {
-      this.memory.underWay -= host.stats.underWay.count;
+      this.forgetCalls(host);
       host.stats = undefined;
     }
+  }
+
+  /** The calls of a node that are under way count no more. */
+  forgetCalls(host: Host): void {
+    const { stats } = host;
+    if (stats === undefined) return;
+    if (stats.underWay.count > 0) this.memory.underWay -= stats.underWay.count;
+    stats.underWay.clear();
+  }
+
+  /** A node is picked by another weight from now on, and keeps its place. */
+  setPickWeight(host: Host, pickWeight: number): void {
+    if (host.pickWeight === pickWeight) return;
+    this.changed();
+    if (host.pool === undefined) host.pickWeight = pickWeight;
+    else host.pool.setWeight(host, pickWeight);
   }
 
   /** A node has something to report. */
@@ -303,9 +322,4 @@ export abstract class ModuleState implements HostOwner {
     this.isTicking = true;
     this.context.onTicking(this);
   }
-}
-
-/** True for a node that the operator wants in use. */
-export function isInService({ state, weight }: Host): boolean {
-  return state === "on" && weight > 0;
 }

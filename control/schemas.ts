@@ -121,7 +121,7 @@ export const ModuleSummaryShape = z.strictObject({
   policy: z.string().describe("name of the balancing policy in force; lars unless another is set"),
   health: moduleHealth,
   nodeCount: count,
-  onCount: count.describe("nodes with state on"),
+  onCount: count.describe("nodes that may get calls: state on, and a weight"),
   overloadCount: count.describe("nodes that at least one caller keeps out"),
   ...rates,
   ...refusals,
@@ -140,6 +140,7 @@ export const NodeValuesShape = z.strictObject({
 export const NodeStatusShape = z.strictObject({
   ...NodeValuesShape.shape,
   health: nodeHealth,
+  wantedShare: share.describe("share of the calls it is to get while all nodes are well"),
   ...rates,
   callerCount: count.describe("callers that reported on it lately"),
   overloadCallerCount: count.describe("callers that keep it out"),
@@ -271,7 +272,8 @@ export const Explanation = z.strictObject({
     ejections: z.number().min(0).describe("times it went out, less those that decayed"),
     callsUnderWay: count.describe("0 where calls are not followed"),
     meanMs: z.number().min(0).describe("mean call time; 0 when nobody reported one"),
-    pickShare: share.nullable(),
+    expectedShare: share.nullable().describe("share of the calls it is to get; null: older agent"),
+    pickShare: share.nullable().describe("share of the remembered picks; null: none"),
   })).describe("the first ones, as many as were asked for"),
   nodeCount: count,
   decisions: z.array(z.strictObject({

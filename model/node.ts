@@ -24,6 +24,16 @@ export type NodeState = "on" | "drain" | "off";
 /** Every state a node can have. */
 export const NODE_STATES: readonly NodeState[] = ["on", "drain", "off"];
 
+/**
+ * True for a node that may get calls. A weight of 0 is the same as draining: the node stays in the
+ * route and gets none.
+ */
+export function takesCalls(
+  { state, weight }: { readonly state: NodeState; readonly weight: number },
+): boolean {
+  return state === "on" && weight > 0;
+}
+
 /** A node, of whichever module. */
 export interface NodeAddress {
   /** IPv4 address as an unsigned number in host order. */

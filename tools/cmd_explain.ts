@@ -90,13 +90,14 @@ async function show(key: NamedModule, module: Explanation): Promise<void> {
       : warn(condition);
   const shown = module.nodes.slice(0, NODES_SHOWN_MAX);
   await printTable(
-    ["NODE", "ZONE", "WEIGHT", "STATE", "FOR", "PICKS", "OK", "FAILED", "WHY"],
+    ["NODE", "ZONE", "WEIGHT", "STATE", "FOR", "EXPECTED", "PICKS", "OK", "FAILED", "WHY"],
     nodeLines(shown).map(({ condition, ...line }) => [
       line.node,
       line.zone,
       line.weight,
       shade(condition),
       line.since,
+      line.expected,
       line.share,
       line.succTotal,
       line.errTotal,

@@ -57,6 +57,8 @@ test("lars explain shows each node with its state, the reason and its share", as
       assert.match(stdout, /zone east \(own\): .* of the calls/);
       assert.match(stdout, /10\.0\.0\.2:80 +west +100 +overload .* 15 +/);
       assert.match(stdout, /10\.0\.0\.3:80 +5 +drain/);
+      // Of 11 picks one is a probe while a node is out.
+      assert.match(stdout, /10\.0\.0\.1:80 .* 90\.9 % /);
       assert.match(stdout, /ago: 10\.0\.0\.2:80 overload: 15/);
       const json = JSON.parse((await explain("1", "1", "--json")).stdout);
       assert.equal(json.module.nodes.length, 3);
@@ -151,6 +153,7 @@ test("texts of an explanation", () => {
     ejections: 0,
     callsUnderWay: 0,
     meanMs: 0,
+    expectedShare: 0.2,
     pickShare: 0.25,
   };
   const lines = nodeLines([
@@ -158,12 +161,16 @@ test("texts of an explanation", () => {
     { ...view, condition: "ramping", reason: "came back" },
   ]);
   assert.deepEqual(
-    lines.map(({ condition, weight, share, reason }) => [
+    lines.map(({ condition, weight, expected, share, reason }) => [
       condition,
       weight,
+      expected,
       share,
       reason,
     ]),
-    [["ramping", "20 of 100", "25 %", "came back"], ["idle", "100", "25 %", ""]],
+    [
+      ["ramping", "20 of 100", "20 %", "25 %", "came back"],
+      ["idle", "100", "20 %", "25 %", ""],
+    ],
   );
 });

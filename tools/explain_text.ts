@@ -46,8 +46,9 @@ export function explanationJson(
     modeReason,
     ...(modeSinceMs === null ? {} : { modeSinceMs }),
     zones,
-    nodes: nodes.map(({ reason, pickShare, ...node }) => ({
+    nodes: nodes.map(({ reason, expectedShare, pickShare, ...node }) => ({
       ...node,
+      ...(expectedShare === null ? {} : { expectedShare }),
       ...(reason === "" ? {} : { reason }),
       ...(pickShare === null ? {} : { pickShare }),
     })),
@@ -72,6 +73,9 @@ export interface NodeLine {
   readonly weight: string;
   readonly condition: string;
   readonly since: string;
+  /** Share of the calls it is to get. */
+  readonly expected: string;
+  /** Share of the latest picks. */
   readonly share: string;
   readonly succTotal: number;
   readonly errTotal: number;
@@ -88,6 +92,7 @@ export function nodeLines(nodes: readonly ExplainedNode[]): NodeLine[] {
       : `${Math.round(view.pickWeight)} of ${view.weight}`,
     condition: view.condition,
     since: ageText(view.sinceMs),
+    expected: percentText(view.expectedShare),
     share: percentText(view.pickShare),
     succTotal: view.succTotal,
     errTotal: view.errTotal,

@@ -3,6 +3,7 @@
 import type { ModuleChange, ModuleRow, RouteRow } from "../sql/store.ts";
 import { checkPolicyText, policyObject } from "./policy_text.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
+import { takesCalls } from "../model/node.ts";
 
 /** What `lars zone` is about to do. */
 export interface ZonePlan {
@@ -25,7 +26,7 @@ function modulesIn(
   const inZone = new Map<ModuleId, ModuleKey>();
   const elsewhere = new Set<ModuleId>();
   for (const route of routes) {
-    if (route.state !== "on") continue;
+    if (!takesCalls(route)) continue;
     if (route.zone !== zone) elsewhere.add(idOf(route));
     else inZone.set(idOf(route), { modId: route.modId, cmdId: route.cmdId });
   }

@@ -187,13 +187,17 @@ export function clientConformance(kind: ClientKind): void {
     await ready(client);
     const picked: string[] = [];
     for (let i = 0; i < 4; i++) picked.push((await client.getHost(1, 1)).ip);
-    assert.deepEqual(picked, [A.ip, B.ip, A.ip, B.ip]);
+    // From either of them: a route begins anywhere.
+    const turns = picked[0] === A.ip ? [A.ip, B.ip] : [B.ip, A.ip];
+    assert.deepEqual(picked, [...turns, ...turns]);
   });
 
   check("getHost() gives address and port, and nothing else", async (client) => {
     await ready(client);
-    assert.deepEqual(await client.getHost(1, 1), A);
-    assert.deepEqual(await client.tryGetHost(1, 1), { retcode: 0, host: B });
+    const first = await client.getHost(1, 1);
+    const other = first.port === A.port ? B : A;
+    assert.deepEqual(first, first.port === A.port ? A : B);
+    assert.deepEqual(await client.tryGetHost(1, 1), { retcode: 0, host: other });
   });
 
   check("signed and unsigned ids name the same module", async (client) => {
@@ -252,7 +256,7 @@ export function clientConformance(kind: ClientKind): void {
 
   check("call() reports what fn did, once", async (client, { reporter }) => {
     await ready(client);
-    assert.equal(await client.call(1, 1, ({ port }) => port), A.port);
+    assert.ok([A.port, B.port].includes(await client.call(1, 1, ({ port }) => port)));
     const fault = new Error("down");
     await assert.rejects(client.call(1, 1, () => Promise.reject(fault)), fault);
     await until(() => reporter.totals().join() === "1,1", { what: "both outcomes" });

@@ -1,5 +1,8 @@
 // Core. What a module that asks for more than the original rules keeps of each of its nodes.
 
+/** Weight of the policy `weight_minus_connections` that a node begins with. */
+export const EARNED_WEIGHT_FIRST = 1024;
+
 /** Pieces of the time over which evidence is kept. */
 export const EVIDENCE_PIECES = 12;
 
@@ -223,4 +226,6 @@ export class NodeStatistics {
   rampMs = 0;
   /** Picks among the latest that the module remembers. */
   recentPicks = 0;
+  /** What the policy `weight_minus_connections` holds of the node. */
+  earnedWeight = EARNED_WEIGHT_FIRST;
 }

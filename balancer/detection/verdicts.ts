@@ -4,7 +4,8 @@ import type { NodeStatistics } from "./node_statistics.ts";
 import { resetIdle, resetOverload, windowEndMs } from "./outlier_detector.ts";
 import type { Host } from "../host.ts";
 import type { ModuleSettings } from "../module_settings.ts";
-import { isInService, type ModuleState } from "../module_state.ts";
+import type { ModuleState } from "../module_state.ts";
+import { takesCalls } from "../../model/node.ts";
 
 /**
  * Judges a node by the call that has just been counted.
@@ -158,21 +159,21 @@ export function enforceAll(module: ModuleState): void {
   const isOpen = dryRun || module.mode === "open";
   let allowed = isOpen ? 0 : ejectionsAllowed(module.inService, overloadShareMax);
   for (const host of module.memory.judged) {
-    setOut(module, host, isInService(host) && allowed-- > 0);
+    setOut(module, host, takesCalls(host) && allowed-- > 0);
   }
 }
 
 function setOut(module: ModuleState, host: Host, out: boolean): void {
   host.overload = out;
-  if (out && module.memory.ramping.delete(host)) host.pool?.setWeight(host, host.weight);
+  if (out && module.memory.ramping.delete(host)) module.setPickWeight(host, host.weight);
   module.place(host);
 }
 
 /** Number of nodes in service that the rules do not hold for overload. */
-function usableCount({ hosts, inService, memory }: ModuleState): number {
+function wellCount({ hosts, inService, memory }: ModuleState): number {
   let judged = memory.judged.size;
   if (inService < hosts.size) {
-    for (const host of memory.judged) if (!isInService(host)) judged--;
+    for (const host of memory.judged) if (!takesCalls(host)) judged--;
   }
   return inService - judged;
 }
@@ -183,10 +184,13 @@ function usableCount({ hosts, inService, memory }: ModuleState): number {
  * @returns true when it changed.
  */
 export function updateMode(module: ModuleState, atMs: number): boolean {
-  const { whenAllOverload, usableShareMin, dryRun } = module.policy.settings;
+  const { whenAllOverload, usableShareMin, overloadShareMax, dryRun } = module.policy.settings;
   const { memory, modId, cmdId, inService } = module;
-  const count = usableCount(module);
-  const usable = inService === 0 ? 1 : count / inService;
+  const count = wellCount(module);
+  // Those that are held take calls as well ones do: no call is refused for want of a node then.
+  const held = Math.max(0, inService - count - ejectionsAllowed(inService, overloadShareMax));
+  const inUse = whenAllOverload === "open" ? count : count + held;
+  const usable = inService === 0 ? 1 : inUse / inService;
   const leastShare = whenAllOverload !== "open"
     ? 0
     : memory.mode === "open"
@@ -196,7 +200,9 @@ export function updateMode(module: ModuleState, atMs: number): boolean {
   const mode = isWithout ? whenAllOverload : "normal";
   if (mode === memory.mode) return false;
   if (memory.mode === "open") letWellOnesProbe(module);
-  const reason = `${count} of ${inService} nodes are usable`;
+  const reason = whenAllOverload === "open"
+    ? `${count} of ${inService} nodes are well${mode === "open" ? ", all stay in use" : ""}`
+    : `${inUse} of ${inService} nodes are usable`;
   memory.mode = mode;
   memory.modeReason = reason;
   memory.modeSinceMs = atMs;
@@ -278,11 +284,7 @@ export function growShares(module: ModuleState, nowMs: number): void {
       ? 1
       : rampShare(nowMs - stats.rampFromMs, stats.rampMs, rampStartShare);
     if (share === 1) ramping.delete(host);
-    const pickWeight = isSkipped ? host.weight : host.weight * share;
-    if (pickWeight === host.pickWeight) continue;
-    if (pool === undefined) host.pickWeight = pickWeight;
-    else pool.setWeight(host, pickWeight);
-    router.changed();
+    module.setPickWeight(host, isSkipped ? host.weight : host.weight * share);
   }
 }
 

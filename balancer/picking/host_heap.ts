@@ -22,17 +22,22 @@ export class HostHeap {
     return this.#hosts[0];
   }
 
+  /** The nodes, in no order. */
+  [Symbol.iterator](): IterableIterator<Host> {
+    return this.#hosts.values();
+  }
+
   /** The key of a node that is in the heap. */
   keyOf(host: Host): number {
     return this.#keys[host.slot];
   }
 
-  /** Puts a node in. */
-  add(host: Host, key: number): void {
+  /** Puts a node in; of equal keys the one with the least `turn` comes first. */
+  add(host: Host, key: number, turn: number = this.#turn++): void {
     const at = this.#hosts.length;
     this.#hosts.push(host);
     this.#keys.push(key);
-    this.#turns.push(this.#turn++);
+    this.#turns.push(turn);
     host.slot = at;
     this.#rise(at);
   }
@@ -56,6 +61,18 @@ export class HostHeap {
     // Small, so that engines put it where it is called and no fraction goes by way of the heap.
     this.#keys[host.slot] = key;
     this.#settle(host, last);
+  }
+
+  /** The number that decides among equal keys. */
+  turnOf(host: Host): number {
+    return this.#turns[host.slot];
+  }
+
+  /** Gives a node that is in the heap another key and another place among equal keys. */
+  changeTurn(host: Host, key: number, turn: number): void {
+    this.#keys[host.slot] = key;
+    this.#turns[host.slot] = turn;
+    this.#settle(host, false);
   }
 
   #settle(host: Host, last: boolean): void {

@@ -44,6 +44,10 @@ export abstract class KeyedPolicy implements PickPolicy {
     if (this.#hosts.delete(host)) this.#isStale = true;
   }
 
+  reweighed(host: Host): void {
+    if (this.#hosts.has(host)) this.#isStale = true;
+  }
+
   pick(_nowMs: number, key: number): Host | undefined {
     if (this.#usable === 0) return undefined;
     if (this.#isStale) {

@@ -4,6 +4,7 @@ import type { Dice } from "./dice.ts";
 import type { Host, HostList } from "../host.ts";
 import type { PolicyName } from "../module_policy.ts";
 import type { ModuleSettings } from "../module_settings.ts";
+import type { TurnRing } from "./turn_table.ts";
 
 /** Stands for "the caller gave no key". */
 export const NO_KEY = -1;
@@ -38,16 +39,22 @@ export interface PickPolicy {
   readonly name: PolicyName;
   /** True for a policy that wants `began` and `ended`, and the nodes' `stats` kept. */
   readonly followsCalls: boolean;
-  /** The list of a policy whose every pick is the head of it, which becomes the tail. */
-  readonly inTurn?: HostList<Host>;
+  /** Of a policy that knows its coming picks: each is the next of these. */
+  readonly inTurn?: TurnRing;
   /** A node became usable; it is the tail of `usable`. */
   add(host: Host): void;
   /** A node is no longer usable, for a while at least; it is still in `usable`. */
   remove(host: Host): void;
-  /** A node that was removed has left the route, or its weight there changed. */
+  /** A node that was removed has left the route. */
   forget?(host: Host): void;
-  /** The `pickWeight` of a usable node changed. */
-  weightChanged?(host: Host): void;
+  /** The route gives a node another weight, whether it is usable or not. */
+  reweighed?(host: Host): void;
+  /** The `pickWeight` of a usable node, which was `before`, changed: it keeps its place. */
+  weightChanged?(host: Host, before: number): void;
+  /** Tells of each usable node which part of a turn is left until its next pick. 0 to 1. */
+  turnsLeft?(left: Map<Host, number>): void;
+  /** Gives usable nodes the parts of turns that were told of them before they came here. */
+  keepTurns?(left: ReadonlyMap<Host, number>): void;
   /**
    * The next node; undefined only when none is usable.
    *

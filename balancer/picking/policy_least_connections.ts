@@ -2,33 +2,48 @@
 
 import type { Host } from "../host.ts";
 import { HostHeap } from "./host_heap.ts";
-import type { PickPolicy } from "./pick_policy.ts";
+import type { PickContext, PickPolicy } from "./pick_policy.ts";
+import { TieTurns } from "./weighted_turns.ts";
 
 function loadOf(host: Host): number {
-  // The call that is about to begin counts, so that of idle nodes a heavy one comes first.
-  return ((host.stats?.underWay.count ?? 0) + 1) / host.pickWeight;
+  return (host.stats?.underWay.count ?? 0) / host.pickWeight;
 }
 
 /**
  * Weighted least connections, as of the Linux Virtual Server (`ip_vs_wlc`) and HAProxy
- * (`leastconn`): the least (calls under way + 1) / weight; of equals the one that waits longest, so
- * that idle nodes are picked in turn. O(log n).
+ * (`leastconn`): the least number of calls under way for its weight. Equal loads, those of idle
+ * nodes above all, go by weighted turns: an agent sees its own calls only, so most nodes are idle to
+ * it, and the heaviest of them must not take every call. O(log n).
  */
 export class LeastConnectionsPolicy implements PickPolicy {
   readonly name = "least_connections";
   readonly followsCalls = true;
   readonly #heap = new HostHeap();
+  readonly #ties: TieTurns;
+
+  constructor(context: Pick<PickContext, "dice" | "totals">) {
+    this.#ties = new TieTurns(context);
+  }
 
   add(host: Host): void {
-    this.#heap.add(host, loadOf(host));
+    this.#heap.add(host, loadOf(host), this.#ties.first(host));
   }
 
   remove(host: Host): void {
     this.#heap.remove(host);
   }
 
-  weightChanged(host: Host): void {
-    this.#heap.change(host, loadOf(host));
+  weightChanged(host: Host, before: number): void {
+    const turn = this.#ties.reweighed(host, this.#heap.turnOf(host), before);
+    this.#heap.changeTurn(host, loadOf(host), turn);
+  }
+
+  turnsLeft(left: Map<Host, number>): void {
+    this.#ties.turnsLeft(this.#heap, left);
+  }
+
+  keepTurns(left: ReadonlyMap<Host, number>): void {
+    this.#ties.keepTurns(this.#heap, left);
   }
 
   pick(): Host | undefined {
@@ -36,7 +51,7 @@ export class LeastConnectionsPolicy implements PickPolicy {
   }
 
   began(host: Host): void {
-    this.#heap.change(host, loadOf(host), true);
+    this.#heap.changeTurn(host, loadOf(host), this.#ties.next(host, this.#heap.turnOf(host)));
   }
 
   ended(host: Host): void {

@@ -1,9 +1,12 @@
 // Core. The node with the largest weight minus calls under way, the weight following outcomes.
 
 import { CallOutcome } from "../detection/call_outcome.ts";
+import { EARNED_WEIGHT_FIRST } from "../detection/node_statistics.ts";
 import type { Host } from "../host.ts";
+import { WEIGHT_DEFAULT } from "../../model/node.ts";
 import { HostHeap } from "./host_heap.ts";
 import type { PickContext, PickPolicy } from "./pick_policy.ts";
+import { TieTurns } from "./weighted_turns.ts";
 
 /** Least weight a node falls to. */
 export const EARNED_WEIGHT_MIN = 1;
@@ -12,41 +15,51 @@ export const EARNED_WEIGHT_MIN = 1;
 export const TURN_EVERY_PICKS = 20;
 
 /** Largest weight, with which a node begins. */
-export const EARNED_WEIGHT_MAX = 1024;
+export const EARNED_WEIGHT_MAX = EARNED_WEIGHT_FIRST;
 
 /**
  * The rule of a discovery server that "simply takes the largest weight minus connections" (learning
  * notes on servers with high concurrency, part 11: cluster architecture, 2018; `WEIGHT_ADD`,
  * `WEIGHT_SUB`): the weight doubles with each call that went well, up to 1024, and halves with each
- * that failed, down to 1. Of equals the one that waits longest. O(log n).
+ * that failed, down to 1. O(log n).
  *
- * Two things are ours: the earned weight is scaled by the weight of the route, 100 being 1; and one
- * pick in 20 goes to the nodes in turn, as by the rule alone a node that fell to 1 while others
- * stand at 1024 is never tried again.
+ * Two things are ours. The weight of the route scales connections, 100 being 1, and equals go by
+ * turns of that weight: were it the earned weight that is scaled, the heaviest of idle nodes would
+ * take every call. And one pick in 20 goes to the nodes in turn, as by the rule alone a node that
+ * fell to 1 while others stand at 1024 is never tried again.
  */
 export class WeightMinusConnectionsPolicy implements PickPolicy {
   readonly name = "weight_minus_connections";
   readonly followsCalls = true;
   readonly #heap = new HostHeap();
-  readonly #earned = new WeakMap<Host, { weight: number }>();
   readonly #usable: PickContext["usable"];
+  readonly #ties: TieTurns;
   #picks = 0;
 
-  constructor({ usable }: Pick<PickContext, "usable">) {
-    this.#usable = usable;
+  constructor(context: Pick<PickContext, "usable" | "dice" | "totals">) {
+    this.#usable = context.usable;
+    this.#ties = new TieTurns(context);
   }
 
   add(host: Host): void {
-    if (!this.#earned.has(host)) this.#earned.set(host, { weight: EARNED_WEIGHT_MAX });
-    this.#heap.add(host, this.#keyOf(host));
+    this.#heap.add(host, this.#keyOf(host), this.#ties.first(host));
   }
 
   remove(host: Host): void {
     this.#heap.remove(host);
   }
 
-  weightChanged(host: Host): void {
-    this.#heap.change(host, this.#keyOf(host));
+  weightChanged(host: Host, before: number): void {
+    const turn = this.#ties.reweighed(host, this.#heap.turnOf(host), before);
+    this.#heap.changeTurn(host, this.#keyOf(host), turn);
+  }
+
+  turnsLeft(left: Map<Host, number>): void {
+    this.#ties.turnsLeft(this.#heap, left);
+  }
+
+  keepTurns(left: ReadonlyMap<Host, number>): void {
+    this.#ties.keepTurns(this.#heap, left);
   }
 
   pick(): Host | undefined {
@@ -55,22 +68,24 @@ export class WeightMinusConnectionsPolicy implements PickPolicy {
   }
 
   began(host: Host): void {
-    this.#heap.change(host, this.#keyOf(host), true);
+    const turn = this.#ties.next(host, this.#heap.turnOf(host));
+    this.#heap.changeTurn(host, this.#keyOf(host), turn);
   }
 
   ended(host: Host, outcome: number): void {
-    const earned = this.#earned.get(host);
-    if (earned !== undefined && outcome !== CallOutcome.Unknown) {
-      earned.weight = outcome === CallOutcome.Success
-        ? Math.min(EARNED_WEIGHT_MAX, earned.weight * 2)
-        : Math.max(EARNED_WEIGHT_MIN, Math.floor(earned.weight / 2));
+    const { stats } = host;
+    if (stats !== undefined && outcome !== CallOutcome.Unknown) {
+      stats.earnedWeight = outcome === CallOutcome.Success
+        ? Math.min(EARNED_WEIGHT_MAX, stats.earnedWeight * 2)
+        : Math.max(EARNED_WEIGHT_MIN, Math.floor(stats.earnedWeight / 2));
     }
     this.#heap.change(host, this.#keyOf(host));
   }
 
   /** The least key is next, so the difference is turned round. */
   #keyOf(host: Host): number {
-    const earned = this.#earned.get(host)?.weight ?? EARNED_WEIGHT_MAX;
-    return (host.stats?.underWay.count ?? 0) - earned * host.pickWeight / 100;
+    const { stats } = host;
+    if (stats === undefined) return -EARNED_WEIGHT_MAX;
+    return stats.underWay.count * WEIGHT_DEFAULT / host.pickWeight - stats.earnedWeight;
   }
 }

@@ -4,7 +4,7 @@
 // cache, and as objects of the engine they lie in a dozen places. Here a module is one row of 64
 // bytes, and its nodes lie side by side in the order of their turns.
 
-import type { Host, HostList } from "../host.ts";
+import type { Host } from "../host.ts";
 import { moduleHash } from "../../model/module.ts";
 
 /** Returned by {@linkcode TurnTable.next} when the next node is not known here. */
@@ -22,6 +22,18 @@ export const TURN_NODES_MAX = 1 << 22;
 const ROW_SHIFT = 4;
 const ROW_WORDS = 1 << ROW_SHIFT;
 const ROWS_MIN = 16;
+
+/** Turns that repeat: a list of nodes, each of which is picked once, or a circle by weights. */
+export interface TurnRing extends Iterable<Host> {
+  /** Turns until they repeat; 0 = not known. */
+  readonly count: number;
+  /** Who is next. */
+  readonly head: Host | undefined;
+  /** Turns since the last copy, where nodes may come twice: else the head tells the place. */
+  readonly made?: number;
+  /** Makes turns that were lent, where nodes may come twice. */
+  advance?(turns: number): void;
+}
 
 // Words of a row.
 const MOD_ID = 0;
@@ -121,19 +133,20 @@ export class TurnTable {
   lend(
     modId: number,
     cmdId: number,
-    ring: HostList<Host>,
+    ring: TurnRing,
     isSame: boolean,
     picks: number,
   ): boolean {
     const { head } = ring;
     if (head === undefined) return false;
     let row = this.#rowOf(modId | 0, cmdId | 0);
-    if (row < 0 || !isSame || !this.#turnTo(row, head)) {
-      const start = this.#makeRoom(row, ring.count);
+    if (row < 0 || !isSame || !this.#turnTo(row, ring, head)) {
+      const { count } = ring;
+      const start = this.#makeRoom(row, count);
       if (start === NO_TURN) return false;
       row = this.#rowOf(modId | 0, cmdId | 0);
       if (row < 0) row = this.#insert(modId | 0, cmdId | 0);
-      this.#fill(row, start, ring);
+      this.#fill(row, start, ring, count);
     }
     this.#words[row + LEFT] = picks;
     return true;
@@ -203,8 +216,12 @@ export class TurnTable {
   }
 
   /** Makes `head` the next of a row; false when it stands neither there nor one further. */
-  #turnTo(row: number, head: Host): boolean {
+  #turnTo(row: number, { made, count }: TurnRing, head: Host): boolean {
     const words = this.#words;
+    if (made !== undefined) {
+      words[row + CURSOR] = words[row + START] + made % count;
+      return true;
+    }
     const cursor = words[row + CURSOR];
     if (this.#hosts[cursor] === head) return true;
     const next = cursor + 1 === words[row + END] ? words[row + START] : cursor + 1;
@@ -228,11 +245,11 @@ export class TurnTable {
     return start;
   }
 
-  #fill(row: number, start: number, ring: HostList<Host>): void {
+  #fill(row: number, start: number, ring: TurnRing, count: number): void {
     const words = this.#words;
-    const room = Math.max(words[row + START] === start ? words[row + ROOM] : 0, ring.count);
+    const room = Math.max(words[row + START] === start ? words[row + ROOM] : 0, count);
     words[row + START] = start;
-    words[row + END] = start + ring.count;
+    words[row + END] = start + count;
     words[row + CURSOR] = start;
     words[row + ROOM] = room;
     let position = start;

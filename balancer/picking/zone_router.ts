@@ -3,11 +3,13 @@
 import { type Host, HostList, type HostPool } from "../host.ts";
 import type { ModulePolicy } from "../module_policy.ts";
 import { ZONES_MAX } from "../module_settings.ts";
+import { isZoned } from "./expected_shares.ts";
 import { Dice, DICE_LIMIT } from "./dice.ts";
 import { planZones, sharesByWeight, steadied } from "./zone_plan.ts";
 import { tableKeyOf } from "./murmur3.ts";
 import { createPickPolicy } from "./pick_policies.ts";
 import { NO_KEY, type PickPolicy } from "./pick_policy.ts";
+import type { TurnRing } from "./turn_table.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
 
 /** All usable nodes of a module, or those of one of its zones. */
@@ -45,11 +47,12 @@ export class NodePool implements HostPool {
     this.underWay -= host.stats?.underWay.count ?? 0;
   }
 
-  /** A usable node is picked by another weight from now on. */
+  /** A usable node is picked by another weight from now on, and keeps its place. */
   setWeight(host: Host, pickWeight: number): void {
-    this.pickWeight += pickWeight - host.pickWeight;
+    const before = host.pickWeight;
+    this.pickWeight += pickWeight - before;
     host.pickWeight = pickWeight;
-    this.policy.weightChanged?.(host);
+    this.policy.weightChanged?.(host, before);
   }
 
   /** A call of a usable node began. */
@@ -99,11 +102,12 @@ export class ZoneRouter {
   /** Shares of the pools, in their order. */
   #shares: number[] = NO_SHARES;
   #ownShare = 0;
+  /** The pool with all of the calls, if there is one. */
+  #only: NodePool | undefined = undefined;
   #isStale = true;
 
   constructor(policy: ModulePolicy, ownZone: string, rng: Rng) {
-    const { zoneAware, evacuatedZones } = policy.settings;
-    this.isZoned = zoneAware || evacuatedZones.length > 0;
+    this.isZoned = isZoned(policy.settings);
     this.#policy = policy;
     this.#ownZone = ownZone;
     this.#dice = new Dice(rng);
@@ -111,9 +115,16 @@ export class ZoneRouter {
     this.#pools = this.isZoned ? [this.#single] : NO_POOLS;
   }
 
-  /** The list whose head is each pick, if all nodes stand in one and it is as simple as that. */
-  get inTurn(): HostList<Host> | undefined {
-    return this.isZoned ? undefined : this.#single.policy.inTurn;
+  /** The coming picks, if all are made in one pool and its policy knows them. */
+  get inTurn(): TurnRing | undefined {
+    return this.#onlyPool()?.policy.inTurn;
+  }
+
+  /** The pool that gets every call; undefined when there are several. */
+  #onlyPool(): NodePool | undefined {
+    if (!this.isZoned) return this.#single;
+    if (this.#isStale) this.#plan();
+    return this.#only;
   }
 
   /** True when the policy wants to hear of calls. */
@@ -143,15 +154,44 @@ export class ZoneRouter {
     this.#isStale = true;
   }
 
-  /** A node that is not usable has left the route, or its weight there changed. */
+  /** A node that is not usable has left the route. */
   forget(host: Host): void {
     this.poolOf(host.zone).policy.forget?.(host);
   }
 
+  /** The route gives a node another weight. */
+  reweighed(host: Host): void {
+    this.poolOf(host.zone).policy.reweighed?.(host);
+  }
+
+  /** Of each usable node, which part of a turn is left until its next pick. 0 to 1. */
+  turnsLeft(): Map<Host, number> {
+    const left = new Map<Host, number>();
+    for (const pool of this.#allPools()) pool.policy.turnsLeft?.(left);
+    return left;
+  }
+
+  /** Nodes that stood elsewhere keep their parts. */
+  keepTurns(left: ReadonlyMap<Host, number>): void {
+    for (const pool of this.#allPools()) pool.policy.keepTurns?.(left);
+  }
+
+  /** The first pick of a new route goes to any node: many that begin do not all begin at one. */
+  beginAnywhere(rng: Rng): void {
+    for (const { usable } of this.#allPools()) {
+      if (usable.count < 2) continue;
+      for (let turns = Math.floor(rng.next() * usable.count); turns > 0; turns--) usable.rotate();
+    }
+  }
+
+  #allPools(): readonly NodePool[] {
+    return this.isZoned ? this.#pools : [this.#single];
+  }
+
   /** The next node, or undefined when none is usable. */
   pick(nowMs: number, key: number): Host | undefined {
-    if (!this.isZoned) return this.#single.policy.pick(nowMs, key);
-    if (this.#isStale) this.#plan();
+    const only = this.#onlyPool();
+    if (only !== undefined) return only.policy.pick(nowMs, key);
     // The hash that finds the node must not find the zone too: each zone would see few keys.
     let left = (key === NO_KEY ? this.#dice.throw() : tableKeyOf(key)) / DICE_LIMIT;
     for (let index = 0; index < this.#pools.length; index++) {
@@ -207,5 +247,6 @@ export class ZoneRouter {
       if (index < 0) return 0;
       return index === own ? share : plan[index] * scale;
     });
+    this.#only = this.#pools.find((_, index) => this.#shares[index] > 1 - 1e-12);
   }
 }

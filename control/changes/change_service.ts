@@ -441,13 +441,17 @@ export class ChangeService {
     const { after, unchangedCount } = editedModules(stored, edits);
     const differences = differencesOf(stored, after);
     const touched = new Set(differences.nodes.map(moduleText));
+    // A policy may shift calls too: that of a zone taken out, say.
+    const repoliced = new Set(differences.modules.map(moduleText));
     const traffic: TrafficShift[] = [];
     for (const [index, before] of stored.entries()) {
-      if (!touched.has(moduleText(before))) continue;
+      const id = moduleText(before);
+      if (!touched.has(id) && !repoliced.has(id)) continue;
       if (traffic.length >= SHIFTS_SHOWN) break;
       const callers = traffic.length < CALLERS_LOOKED_UP_MAX ? await this.#callers(before) : [];
       const calls = this.#options.callsPerSecond?.(before) ?? 0;
-      traffic.push(trafficShift(before, after[index], calls, callers));
+      const shift = trafficShift(before, after[index], calls, callers);
+      if (touched.has(id) || shift.nodes.length > 0) traffic.push(shift);
     }
     const emptied = traffic.filter((one) => one.emptied).map((one) =>
       `Module ${moduleText(one)} will have no node that may be called`

@@ -1,17 +1,35 @@
 // Core. Whose calls go elsewhere when routes change, judged by weights.
 
-import { expectedShares } from "../../balancer/picking/zone_plan.ts";
-import { addressText } from "../../model/node.ts";
+import {
+  DEFAULT_MODULE_POLICY,
+  type ModuleSettings,
+  parseModulePolicy,
+} from "../../balancer/mod.ts";
+import { expectedShares } from "../../balancer/picking/expected_shares.ts";
+import { addressText, takesCalls } from "../../model/node.ts";
 import type { StoredModule } from "../../sql/console/console_store.ts";
 import type { TrafficShift } from "../schemas.ts";
 
 const NODES_SHOWN = 50;
 const CALLERS_SHOWN = 20;
 
-/** Share of a module's calls that each node that may be called is to get. */
-export function sharesOf(module: StoredModule): Map<string, number> {
-  const on = module.nodes.filter(({ state }) => state === "on");
-  const shares = expectedShares(on);
+/** Settings of the policy that a text chooses; agents leave a text alone that they cannot read. */
+function settingsOf(text: string): ModuleSettings {
+  try {
+    return parseModulePolicy(text).settings;
+  } catch (error) {
+    if (error instanceof RangeError) return DEFAULT_MODULE_POLICY.settings;
+    throw error;
+  }
+}
+
+/** Share of a module's calls, of all agents, that each node that may be called is to get. */
+export function sharesOf({ nodes, policy }: Pick<StoredModule, "nodes" | "policy">): Map<
+  string,
+  number
+> {
+  const on = nodes.filter(takesCalls);
+  const shares = expectedShares(on, { settings: settingsOf(policy) });
   return new Map(on.map((node, index) => [addressText(node), shares[index]]));
 }
 

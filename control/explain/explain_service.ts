@@ -80,6 +80,8 @@ export class ExplainService {
       nodes: (module?.nodes ?? []).slice(0, nodesMax).map((node) => ({
         ...node,
         reason: node.reason ?? "",
+        // An older agent does not tell it.
+        expectedShare: (node as Partial<typeof node>).expectedShare ?? null,
         pickShare: node.pickShare ?? null,
       })),
       decisions: (module?.decisions ?? []).map(({ agoMs, node, became, reason }) => ({

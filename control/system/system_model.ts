@@ -3,7 +3,7 @@
 import { parseModulePolicy } from "../../balancer/module_policy.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import type { NodeCallTotals, StoredModule } from "../../sql/console/console_store.ts";
-import { nodeId, type NodeState } from "../../model/node.ts";
+import { nodeId, type NodeState, takesCalls } from "../../model/node.ts";
 import type { ModuleRow, RefusedTotal, RouteRow, ServiceInstance } from "../../sql/store.ts";
 import { type ModuleId, moduleId, moduleOf } from "../../model/module.ts";
 import type { ModuleHealth, NodeHealth, RefusedCauses, ServiceView } from "../schemas.ts";
@@ -175,7 +175,7 @@ function moduleHealth(
   refusedShare: number,
 ): ModuleHealth {
   if (nodes.length === 0) return "empty";
-  const on = nodes.filter((node) => node.state === "on");
+  const on = nodes.filter(takesCalls);
   if (on.every((node) => node.health === "overload")) return "down"; // Also with none that is on.
   const isBad = on.some((node) => node.health === "overload" || node.health === "partial");
   if (isBad || Math.max(rates.errorShare, refusedShare) >= ERROR_SHARE_DEGRADED) return "degraded";
@@ -401,7 +401,7 @@ export class SystemModel {
       ...rates,
       ...refused,
       nodes,
-      onCount: nodes.filter(({ state }) => state === "on").length,
+      onCount: nodes.filter(takesCalls).length,
       overloadCount: nodes.filter(({ overloadCallerCount }) => overloadCallerCount > 0).length,
     };
   }

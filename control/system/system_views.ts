@@ -1,11 +1,12 @@
 // Core. What the pages are given, made from the system as the console knows it.
 
 import { type ModuleKey, moduleText } from "../../model/module.ts";
-import { addressText } from "../../model/node.ts";
+import { addressText, takesCalls } from "../../model/node.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import { revisionOf } from "../../sql/console/route_difference.ts";
 import type { StoredModule } from "../../sql/console/console_store.ts";
 import type { RouteRow } from "../../sql/store.ts";
+import { sharesOf } from "../changes/traffic_shift.ts";
 import { countAgents } from "./agent_list.ts";
 import { NO_REFUSALS, refusedShareOf } from "./refusal_rates.ts";
 import {
@@ -80,7 +81,7 @@ const NO_STATUS = {
   sparkline: [],
 } as const;
 
-function nodeStatus(row: RouteRow, seen: SeenNode | undefined): NodeStatus {
+function nodeStatus(row: RouteRow, seen: SeenNode | undefined, wantedShare: number): NodeStatus {
   const { port, weight, zone, state } = row;
   const { health, callerCount, overloadCallerCount, reportedAtMs, sparkline } = seen ?? NO_STATUS;
   return {
@@ -90,6 +91,7 @@ function nodeStatus(row: RouteRow, seen: SeenNode | undefined): NodeStatus {
     zone,
     state,
     health,
+    wantedShare: roundedShare(wantedShare),
     callsPerSecond: rounded(seen?.callsPerSecond ?? 0),
     errorShare: roundedShare(seen?.errorShare ?? 0),
     callerCount,
@@ -106,6 +108,7 @@ function nodeStatus(row: RouteRow, seen: SeenNode | undefined): NodeStatus {
 export function detailOf(stored: StoredModule, seen: SeenModule | undefined): ModuleDetail {
   const { modId, cmdId, name, nodes } = stored;
   const refused = seen ?? NO_REFUSALS;
+  const shares = sharesOf(stored);
   const byName = new Map(seen?.nodes.map((node) => [node.name, node]));
   return {
     modId,
@@ -114,7 +117,7 @@ export function detailOf(stored: StoredModule, seen: SeenModule | undefined): Mo
     policy: policyName(stored.policy),
     health: seen?.health ?? (nodes.length === 0 ? "empty" : "idle"),
     nodeCount: nodes.length,
-    onCount: nodes.filter(({ state }) => state === "on").length,
+    onCount: nodes.filter(takesCalls).length,
     overloadCount: seen?.overloadCount ?? 0,
     callsPerSecond: rounded(seen?.callsPerSecond ?? 0),
     errorShare: roundedShare(seen?.errorShare ?? 0),
@@ -128,7 +131,9 @@ export function detailOf(stored: StoredModule, seen: SeenModule | undefined): Mo
     },
     policyText: stored.policy,
     revision: revisionOf(stored),
-    nodes: nodes.map((row) => nodeStatus(row, byName.get(addressText(row)))),
+    nodes: nodes.map((row) =>
+      nodeStatus(row, byName.get(addressText(row)), shares.get(addressText(row)) ?? 0)
+    ),
   };
 }
 

@@ -38,6 +38,7 @@ function nodeOf(index: number, nowMs: number, values: Partial<Node> = {}): Node 
     zone: ["eu-1a", "eu-1b", "eu-1c"][index % 3],
     state: "on",
     health: "ok",
+    wantedShare: 0,
     callsPerSecond: calls,
     errorShare: index % 7 === 3 ? 0.004 : 0,
     callerCount: 6,
@@ -46,6 +47,16 @@ function nodeOf(index: number, nowMs: number, values: Partial<Node> = {}): Node 
     sparkline: Array.from({ length: 30 }, (_, at) => calls * (0.8 + 0.4 * wave(at, index))),
     ...values,
   };
+}
+
+/** Nodes of one module with the shares their weights give them. */
+function withShares(nodes: readonly Node[]): Node[] {
+  const on = nodes.filter(({ state }) => state === "on");
+  const weights = on.reduce((sum, { weight }) => sum + weight, 0);
+  return nodes.map((node) => ({
+    ...node,
+    wantedShare: on.includes(node) ? node.weight / weights : 0,
+  }));
 }
 
 /** As much as an agent tells of itself. */
@@ -107,10 +118,10 @@ function seedModules(scene: Scene, nowMs: number): Module[] {
     refusedShare: 0,
     refusedBy: { overload: 0, unusable: 0, noNode: 0, noRoute: 0 },
     revision: "1",
-    nodes: Array.from(
+    nodes: withShares(Array.from(
       { length: count },
       (_, index) => nodeOf(index, nowMs, special[index] ?? {}),
-    ),
+    )),
   });
   const modules = [
     make(1, 1, LONG_NAME, 8, { 2: OUT, 5: PARTLY, 6: DRAINED, 7: { weight: 300 } }),
@@ -533,6 +544,7 @@ export class FixtureWorld {
           succTotal: Math.round(1_204_000 * wave(index, 5)),
           errTotal: condition === "idle" ? 3 : 4211,
           meanMs: index % 5 === 4 ? 0 : 4 + 30 * wave(index, 6),
+          expectedShare: usable.includes(node) ? node.weight / weights : 0,
           pickShare: usable.includes(node) ? node.weight / weights : 0.001,
         };
       }),

@@ -1,6 +1,7 @@
 // Core. Why each node of a module gets the calls it gets, in sentences.
 
 import { formatNumber, formatShare, plural } from "../parts/format.ts";
+import { takesCalls } from "../../../model/node.ts";
 import type { ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
 
 /** How a node's condition is shown. */
@@ -35,27 +36,22 @@ export function stateTextOf(condition: string): ConditionLook {
 
 /** A node's share of the calls, wanted and real, and why. */
 export interface NodeExplanation {
-  /** Share by weight among nodes that may be called, 0 to 1. */
+  /** Share it is to get by the route and the policy, 0 to 1. */
   readonly wantedShare: number;
   /** Share of the calls it got lately; null without calls. */
   readonly realShare: number | null;
   readonly reason: string;
 }
 
-/** Weight that counts: none for a node that may not be called. */
-function weightOf(node: NodeStatus): number {
-  return node.state === "on" ? node.weight : 0;
-}
-
 /** The reason a node gets what it gets. */
-function reasonOf(node: NodeStatus, wantedShare: number): string {
+function reasonOf(node: NodeStatus): string {
   if (node.state === "off") return "Switched off: no caller gets it.";
   if (node.state === "drain") {
     return node.callsPerSecond > 0
       ? "Draining: no new picks; the calls seen are those under way, or of agents not yet told."
       : "Draining: no new picks, and no calls are left. It can be removed in peace.";
   }
-  if (node.weight === 0) return "Weight 0: it is chosen only when nothing else is left.";
+  if (node.weight === 0) return "Weight 0: no new picks, as if it were draining.";
   const callers = plural(node.callerCount, "caller");
   if (node.health === "overload") {
     return `Kept out by all of ${callers}: too many of its calls failed (${
@@ -69,32 +65,30 @@ function reasonOf(node: NodeStatus, wantedShare: number): string {
   if (node.health === "idle") {
     return "Nobody reported on it lately: nobody calls this module, or callers do not report.";
   }
-  return `In use: ${formatShare(wantedShare)} of the calls by weight, ` +
+  return `In use: ${formatShare(node.wantedShare)} of the calls by weight, ` +
     `${formatNumber(node.callsPerSecond)} calls/s from ${callers}.`;
 }
 
 /** Explains every node, in the order of `module.nodes`. */
 export function explainNodes(module: Pick<ModuleDetail, "nodes">): NodeExplanation[] {
-  const weights = module.nodes.reduce((sum, node) => sum + weightOf(node), 0);
   const calls = module.nodes.reduce((sum, node) => sum + node.callsPerSecond, 0);
-  return module.nodes.map((node) => {
-    const wantedShare = weights === 0 ? 0 : weightOf(node) / weights;
-    return {
-      wantedShare,
-      realShare: calls === 0 ? null : node.callsPerSecond / calls,
-      reason: reasonOf(node, wantedShare),
-    };
-  });
+  return module.nodes.map((node) => ({
+    wantedShare: node.wantedShare,
+    realShare: calls === 0 ? null : node.callsPerSecond / calls,
+    reason: reasonOf(node),
+  }));
 }
 
 /** The state of a module in one or two sentences. */
 export function explainHealth(module: ModuleDetail): string {
-  const on = module.nodes.filter(({ state }) => state === "on");
+  const on = module.nodes.filter(takesCalls);
   const out = on.filter(({ health }) => health === "overload");
   if (module.nodes.length === 0) {
     return "The module has no nodes: callers are told that it does not exist.";
   }
-  if (on.length === 0) return "No node is on: callers get no node, whatever its health.";
+  if (on.length === 0) {
+    return "No node is on with a weight above 0: callers get no node, whatever its health.";
+  }
   const sentences: Record<ModuleDetail["health"], string> = {
     ok: "Callers use every node that is on.",
     degraded: out.length > 0

@@ -11,6 +11,7 @@ const node: NodeStatus = {
   zone: "",
   state: "on",
   health: "ok",
+  wantedShare: 1,
   callsPerSecond: 30,
   errorShare: 0,
   callerCount: 3,
@@ -37,12 +38,12 @@ const module: ModuleDetail = {
   nodes: [node],
 };
 
-test("explainNodes() shares calls by the weights of nodes that are on", () => {
+test("explainNodes() tells the share a node is to get, and the one it gets", () => {
   const [heavy, light, drained] = explainNodes({
     nodes: [
-      { ...node, weight: 300 },
-      { ...node, callsPerSecond: 10 },
-      { ...node, state: "drain", callsPerSecond: 0 },
+      { ...node, weight: 300, wantedShare: 0.75 },
+      { ...node, callsPerSecond: 10, wantedShare: 0.25 },
+      { ...node, state: "drain", callsPerSecond: 0, wantedShare: 0 },
     ],
   });
   assert.equal(heavy.wantedShare, 0.75);
@@ -68,7 +69,9 @@ test("each state of a node has its own reason", () => {
 test("explainModule() says what callers get", () => {
   assert.match(explainHealth(module), /every node/);
   assert.match(explainHealth({ ...module, nodes: [] }), /does not exist/);
-  assert.match(explainHealth({ ...module, nodes: [{ ...node, state: "off" }] }), /No node is on/);
+  for (const none of [{ state: "off" }, { weight: 0 }] as const) {
+    assert.match(explainHealth({ ...module, nodes: [{ ...node, ...none }] }), /No node is on/);
+  }
   const out: NodeStatus = { ...node, health: "overload" };
   assert.match(
     explainHealth({ ...module, health: "degraded", nodes: [node, out] }),
