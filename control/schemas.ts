@@ -95,8 +95,19 @@ export const whyQuery = z.strictObject({ why: why.optional() });
  */
 export const moduleHealth = z.enum(["ok", "degraded", "down", "idle", "empty"]);
 
-/** How a node does: `partial` is kept out by some callers, `overload` by all that report. */
-export const nodeHealth = z.enum(["ok", "partial", "overload", "idle"]);
+/**
+ * How a node does: `partial` is kept out by some callers, `overload` by all that report; `failing`
+ * is in use while many of its calls fail.
+ */
+export const nodeHealth = z.enum(["ok", "partial", "overload", "failing", "idle"]);
+
+/** How bad it is, and since when. */
+const troubleFields = {
+  severity: z.enum(["warning", "critical"]).nullable()
+    .describe("how bad that is, the worst of the last 10 s; null: it is not"),
+  troubleSinceMs: instantMs.nullable()
+    .describe("since when it has been so bad; null: it is not, or was before the console looked"),
+};
 
 /** Calls of the last seconds. `errorShare` is 0 without calls. */
 const rates = { callsPerSecond: z.number().min(0), errorShare: share };
@@ -120,6 +131,7 @@ export const ModuleSummaryShape = z.strictObject({
   name: z.string().describe("empty when none was given"),
   policy: z.string().describe("name of the balancing policy in force; lars unless another is set"),
   health: moduleHealth,
+  ...troubleFields,
   nodeCount: count,
   onCount: count.describe("nodes that may get calls: state on, and a weight"),
   overloadCount: count.describe("nodes that at least one caller keeps out"),
@@ -141,6 +153,7 @@ export const NodeStatusShape = z.strictObject({
   ...NodeValuesShape.shape,
   health: nodeHealth,
   wantedShare: share.describe("share of the calls it is to get while all nodes are well"),
+  ...troubleFields,
   ...rates,
   callerCount: count.describe("callers that reported on it lately"),
   overloadCallerCount: count.describe("callers that keep it out"),
@@ -544,6 +557,7 @@ export const NodeCallers = z.strictObject({
 
 /** Something that is wrong now. */
 export const ProblemShape = z.strictObject({
+  key: z.string().describe("what it is about; stays the same while its text changes"),
   severity: z.enum(["warning", "critical"]),
   text: z.string(),
   modId: modId.nullable(),
@@ -611,6 +625,7 @@ const eventFields = {
   id: count,
   atMs: instantMs,
   kind: z.string().describe("a word such as node.overload or alert.firing"),
+  severity: z.enum(["info", "warning", "critical"]),
   modId: modId.nullable(),
   cmdId: cmdId.nullable(),
   node: z.string().nullable(),

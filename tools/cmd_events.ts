@@ -9,6 +9,7 @@ import { parseModuleOption, requireModule, resolveModule } from "./module_argume
 import { EventFollower, eventJson, eventLine } from "./history_view.ts";
 import { isAway, StopSignal } from "./stop_signal.ts";
 import { addStoreOptions } from "./store_access.ts";
+import { eventSeverity, isRecovery } from "../control/system/severity.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
@@ -67,11 +68,12 @@ export function addTo(parent: Command, _context: CommandContext): void {
 }
 
 function printEvents(events: readonly EventRecord[], asJson: boolean): void {
-  const { bad, good } = coloursOf("stdout");
+  const { bad, good, warn } = coloursOf("stdout");
+  const marks = { critical: bad, warning: warn, info: (text: string) => text };
   for (const event of events) {
     if (asJson) printJson(eventJson(event));
-    else if (/overload|firing|silent/.test(event.kind)) printLine(bad(eventLine(event)));
-    else printLine(/idle|resolved/.test(event.kind) ? good(eventLine(event)) : eventLine(event));
+    else if (isRecovery(event.kind)) printLine(good(eventLine(event)));
+    else printLine(marks[eventSeverity(event.kind, event.detail)](eventLine(event)));
   }
 }
 

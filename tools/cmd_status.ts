@@ -13,6 +13,7 @@ import { factsJson, factsText } from "./store_facts.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
 import type { Report } from "../control/schemas.ts";
+import { errorSeverity } from "../control/system/severity.ts";
 
 interface StatusFlags extends SystemFlags {
   readonly agent: Address;
@@ -259,6 +260,17 @@ async function printAgents({ agents: summary, atMs }: Report): Promise<void> {
   );
 }
 
+/** A share of errors in the colour that it has everywhere. */
+function markShare(
+  { succ, err, errorShare }: Report["calls"]["modules"][number],
+  text: string,
+): string {
+  const { bad, warn } = coloursOf("stdout");
+  // Of the last window of each caller: a rate of so many in ten seconds, as far as it matters here.
+  const severity = errorSeverity(errorShare, (succ + err) / 10);
+  return severity === null ? text : severity === "critical" ? bad(text) : warn(text);
+}
+
 async function printCalls(calls: Report["calls"]): Promise<void> {
   const { bad, strong } = coloursOf("stdout");
   printLine("");
@@ -273,7 +285,7 @@ async function printCalls(calls: Report["calls"]): Promise<void> {
         module.cmdId,
         module.succ,
         module.err,
-        module.errorShare > 0.1 ? bad(share) : share,
+        markShare(module, share),
         module.meanMs === null ? "-" : `${module.meanMs.toFixed(1)} ms`,
         module.refused > 0 ? bad(String(module.refused)) : 0,
         module.overloadedNodes,

@@ -2,6 +2,7 @@
 
 import { parseIpv4 } from "../reactor/address.ts";
 import type { EventRecord } from "../sql/results/event.ts";
+import { eventSeverity } from "../control/system/severity.ts";
 import { parseStoredNodeAddress } from "./cli_arguments.ts";
 import type { EventView } from "../control/schemas.ts";
 
@@ -39,6 +40,7 @@ export function eventJson(event: EventRecord): Record<string, unknown> {
     id,
     at: new Date(atMs).toISOString(),
     kind,
+    severity: eventSeverity(kind, detail),
     ...(module === undefined ? {} : { modid: module.modId, cmdid: module.cmdId }),
     ...(node === undefined ? {} : { ip: node.ip, port: node.port }),
     ...(host === undefined ? {} : { host }),

@@ -31,6 +31,7 @@ test("eventJson() has the names of the command line", () => {
       ip: 3,
       port: 4,
       host: 5,
+      severity: "info",
       text: "Back",
       detail: { x: 1 },
     },

@@ -1,5 +1,6 @@
 // Core. The screen of `lars top`: state and size become lines, keys become the next state.
 
+import { errorSeverity, worseOf } from "../control/system/severity.ts";
 import { quantity } from "./quantity.ts";
 import type { TopModule, TopNode, TopSnapshot } from "./top_model.ts";
 import { moduleText } from "../model/module.ts";
@@ -55,9 +56,6 @@ export interface TopMarks {
 
 /** Longest filter. */
 export const FILTER_LENGTH_MAX = 64;
-
-/** A share of errors from which on a row is marked. */
-const ERROR_SHARE_MARKED = 0.05;
 
 /** The state at the start. */
 export const TOP_START: TopState = {
@@ -344,10 +342,15 @@ function bodyLines(
 
 function markRow(text: string, row: TopModule | TopNode | undefined, marks: TopMarks): string {
   if (row === undefined) return marks.faint(text);
-  if (row.out > 0 || ("refusedPerSecond" in row && row.refusedPerSecond > 0)) {
-    return marks.bad(text);
-  }
-  return row.errorShare >= ERROR_SHARE_MARKED ? marks.warn(text) : text;
+  // As the pages: what is kept out is a warning, and what fails or is refused is as bad as its share.
+  const refused = "refusedPerSecond" in row ? row.refusedPerSecond : 0;
+  const asked = row.callsPerSecond + refused;
+  const severity = worseOf(
+    errorSeverity(row.errorShare, row.callsPerSecond),
+    asked === 0 ? null : errorSeverity(refused / asked, asked),
+  );
+  if (severity === "critical") return marks.bad(text);
+  return severity !== null || row.out > 0 ? marks.warn(text) : text;
 }
 
 /** One look as plain lines for a pipe: all rows, no marks, no keys. */

@@ -11,6 +11,7 @@ import {
 } from "../../sql/results/call_history.ts";
 import type { EventQuery, EventRecord } from "../../sql/results/event.ts";
 import { parseNode } from "../changes/change_edits.ts";
+import { eventSeverity } from "../system/severity.ts";
 import { ControlError } from "../control_error.ts";
 import type { EventView, EventWish, History, HistorySeries, HistoryWish } from "../schemas.ts";
 
@@ -225,6 +226,7 @@ export function eventView(event: EventRecord, withDetail = false): EventView {
     id: event.id,
     atMs: event.atMs,
     kind: event.kind,
+    severity: eventSeverity(event.kind, event.detail),
     modId: event.module?.modId ?? null,
     cmdId: event.module?.cmdId ?? null,
     node: event.node === undefined ? null : addressText(event.node),

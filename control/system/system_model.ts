@@ -8,6 +8,8 @@ import type { ModuleRow, RefusedTotal, RouteRow, ServiceInstance } from "../../s
 import { type ModuleId, moduleId, moduleOf } from "../../model/module.ts";
 import type { ModuleHealth, NodeHealth, RefusedCauses, ServiceView } from "../schemas.ts";
 import { RefusalRates } from "./refusal_rates.ts";
+import { errorSeverity, nodeSeverity, type TroubleSeverity, worseOf } from "./severity.ts";
+import { type Look, type Trouble, TroubleTrack } from "./trouble_track.ts";
 
 /** Calls are counted over this many samples, a second apart. */
 const RATE_SAMPLES = 10;
@@ -20,8 +22,6 @@ const STEP_NODES = 500;
 export const CALLER_RECENT_S = 60;
 /** A service without a sign of life for so long is silent, in milliseconds. */
 export const SERVICE_SILENT_MS = 30_000;
-/** Share of failed calls from which a module is degraded. */
-const ERROR_SHARE_DEGRADED = 0.1;
 
 /** A node as last seen. */
 export interface SeenNode {
@@ -34,7 +34,12 @@ export interface SeenNode {
   readonly weight: number;
   readonly zone: string;
   readonly state: NodeState;
+  /** The worst of the last seconds. */
   readonly health: NodeHealth;
+  /** How bad that is; null when it is not, and of nodes that shall get no calls. */
+  readonly severity: TroubleSeverity | null;
+  /** Since when it has been so bad; null: not bad, or since before the console looked. */
+  readonly troubleSinceMs: number | null;
   readonly callsPerSecond: number;
   readonly errorShare: number;
   readonly callerCount: number;
@@ -42,6 +47,15 @@ export interface SeenNode {
   readonly reportedAtMs: number | null;
   /** Calls/s; null where nothing is known. */
   readonly sparkline: readonly (number | null)[];
+}
+
+/** What is wrong with a module. */
+export interface ModuleTrouble {
+  readonly health: ModuleHealth;
+  /** In words, without its name. */
+  readonly text: string;
+  /** The one node that it is about. */
+  readonly node: string | null;
 }
 
 /** A module as last seen. */
@@ -52,9 +66,10 @@ export interface SeenModule {
   /** Name of the policy in force. */
   readonly policy: string;
   readonly policyText: string;
+  /** The worst of the last seconds. */
   readonly health: ModuleHealth;
-  /** Since when, by the wall clock. */
-  readonly healthSinceMs: number;
+  /** What is wrong with it, the worst of the last seconds; null when nothing is. */
+  readonly trouble: Trouble<ModuleTrouble> | null;
   readonly callsPerSecond: number;
   readonly errorShare: number;
   /** Callers that asked for a node and got none, by cause and in all. */
@@ -104,6 +119,8 @@ interface NodeTrack {
   readings: Reading[];
   sparkline: (number | null)[];
   sparkAtMs: number;
+  /** Made when it is first in trouble. */
+  trouble?: TroubleTrack<NodeHealth>;
 }
 
 interface Rates {
@@ -163,23 +180,69 @@ function noteReading(track: NodeTrack, reading: Reading): void {
   ];
 }
 
-function nodeHealth(callers: number, overloads: number): NodeHealth {
+function nodeHealth(callers: number, overloads: number, rates: Rates): NodeHealth {
   if (callers === 0) return "idle";
-  if (overloads === 0) return "ok";
-  return overloads === callers ? "overload" : "partial";
+  if (overloads > 0) return overloads === callers ? "overload" : "partial";
+  return errorSeverity(rates.errorShare, rates.callsPerSecond) === null ? "ok" : "failing";
 }
 
-function moduleHealth(
-  nodes: readonly SeenNode[],
-  rates: Rates,
-  refusedShare: number,
-): ModuleHealth {
-  if (nodes.length === 0) return "empty";
-  const on = nodes.filter(takesCalls);
+/** A node as it is at one instant, without what was before. */
+type NodeNow = Pick<
+  SeenNode,
+  "name" | "health" | "state" | "weight" | "errorShare" | "callsPerSecond"
+>;
+
+/** What the callers of a module met. */
+type Met = Rates & Pick<SeenModule, "refusedPerSecond" | "refusedShare">;
+
+/** How bad it is that callers got no node. */
+function refusedSeverity(met: Met): TroubleSeverity | null {
+  return errorSeverity(met.refusedShare, met.callsPerSecond + met.refusedPerSecond);
+}
+
+function moduleHealth(on: readonly NodeNow[], nodeCount: number, met: Met): ModuleHealth {
+  if (nodeCount === 0) return "empty";
   if (on.every((node) => node.health === "overload")) return "down"; // Also with none that is on.
-  const isBad = on.some((node) => node.health === "overload" || node.health === "partial");
-  if (isBad || Math.max(rates.errorShare, refusedShare) >= ERROR_SHARE_DEGRADED) return "degraded";
+  const isBad = on.some((node) => nodeSeverity(node) !== null) || refusedSeverity(met) !== null;
+  if (isBad || errorSeverity(met.errorShare, met.callsPerSecond) !== null) return "degraded";
   return on.every((node) => node.health === "idle") ? "idle" : "ok";
+}
+
+function percentText(share: number): string {
+  return `${share < 0.1 ? (share * 100).toFixed(1) : Math.round(share * 100)} %`;
+}
+
+/** What is wrong with a module at one instant. */
+function moduleTrouble(
+  health: ModuleHealth,
+  on: readonly NodeNow[],
+  met: Met,
+): { severity: TroubleSeverity; facts: ModuleTrouble } | null {
+  if (health === "down") {
+    return { severity: "critical", facts: { health, text: "no node can be called", node: null } };
+  }
+  if (health !== "degraded") return null;
+  const out = on.filter((node) => node.health === "overload" || node.health === "partial");
+  const failing = on.filter((node) => node.health === "failing");
+  const ofAll = errorSeverity(met.errorShare, met.callsPerSecond);
+  const refused = refusedSeverity(met);
+  const parts = [
+    ...(out.length > 0 ? [`${out.length} of ${on.length} nodes kept out`] : []),
+    ...(refused !== null ? [`${percentText(met.refusedShare)} of the calls are refused`] : []),
+    ...(ofAll !== null ? [`${percentText(met.errorShare)} of the calls fail`] : []),
+    ...(ofAll === null && failing.length === 1
+      ? [`${failing[0].name} fails ${percentText(failing[0].errorShare)} of its calls`]
+      : []),
+    ...(ofAll === null && failing.length > 1
+      ? [`${failing.length} of ${on.length} nodes fail many of their calls`]
+      : []),
+  ];
+  const bad = [...out, ...failing];
+  const severity = bad.map(nodeSeverity).reduce(worseOf, worseOf(ofAll, refused)) ?? "warning";
+  return {
+    severity,
+    facts: { health, text: parts.join(", "), node: bad.length === 1 ? bad[0].name : null },
+  };
 }
 
 /** Name of the policy a text chooses; a text that a foreign hand spoiled is said to be so. */
@@ -243,7 +306,8 @@ export class SystemModel {
   #texts = new Map<ModuleId, ModuleRow & { policyName: string }>();
   #tracks = new Map<string, NodeTrack>();
   #lags = new Map<string, Lag>();
-  #healths = new Map<ModuleId, { health: ModuleHealth; sinceMs: number }>();
+  /** Of modules that were in trouble. */
+  #troubles = new Map<ModuleId, TroubleTrack<ModuleTrouble>>();
   readonly #refusals = new RefusalRates();
   #view: SystemView = {
     atMs: 0,
@@ -286,7 +350,7 @@ export class SystemModel {
         nodes.map((row) => ({ row, track: this.#trackOf(row) })),
       ]),
     );
-    for (const key of this.#healths.keys()) if (!routes.has(key)) this.#healths.delete(key);
+    for (const key of this.#troubles.keys()) if (!routes.has(key)) this.#troubles.delete(key);
   }
 
   /** Takes over what was read now. */
@@ -380,15 +444,17 @@ export class SystemModel {
     sample: CallSample,
   ): SeenModule {
     const { modId, cmdId } = moduleOf(key);
-    const nodes = tracked.map(({ row, track }) =>
-      nodeView(row, track, calls?.get(placeOf(row)), sample.nowMs)
+    const look = { nowMs: sample.nowMs, wallMs: sample.wallMs, isFirst: this.#view.atMs === 0 };
+    const now = tracked.map(({ row, track }) =>
+      nodeNow(row, track, calls?.get(placeOf(row)), sample.nowMs)
     );
+    const nodes = now.map((node, index) => seenNode(node, tracked[index].track, look));
     const rates = sumRates(nodes);
     const refused = this.#refusals.of(key, rates.callsPerSecond);
-    const health = moduleHealth(nodes, rates, refused.refusedShare);
-    const known = this.#healths.get(key);
-    const sinceMs = known?.health === health ? known.sinceMs : sample.wallMs;
-    if (known?.health !== health) this.#healths.set(key, { health, sinceMs });
+    const met = { ...rates, ...refused };
+    const on = now.filter(takesCalls);
+    const health = moduleHealth(on, nodes.length, met);
+    const trouble = this.#troubleOf(key, moduleTrouble(health, on, met), look);
     const texts = this.#texts.get(key);
     return {
       modId,
@@ -396,8 +462,8 @@ export class SystemModel {
       name: texts?.name ?? "",
       policy: texts?.policyName ?? "lars",
       policyText: texts?.policy ?? "",
-      health,
-      healthSinceMs: sinceMs,
+      health: trouble?.facts.health ?? health,
+      trouble,
       ...rates,
       ...refused,
       nodes,
@@ -405,18 +471,55 @@ export class SystemModel {
       overloadCount: nodes.filter(({ overloadCallerCount }) => overloadCallerCount > 0).length,
     };
   }
+
+  #troubleOf(
+    key: ModuleId,
+    found: { severity: TroubleSeverity; facts: ModuleTrouble } | null,
+    look: Look,
+  ): Trouble<ModuleTrouble> | null {
+    let track = this.#troubles.get(key);
+    if (track === undefined) {
+      if (found === null) return null;
+      this.#troubles.set(key, track = new TroubleTrack());
+    }
+    const trouble = track.look(found, look);
+    if (trouble === null) this.#troubles.delete(key);
+    return trouble;
+  }
 }
 
-function nodeView(
+/** A node with the worst of its last seconds. */
+function seenNode(
+  node: Omit<SeenNode, "severity" | "troubleSinceMs">,
+  track: NodeTrack,
+  look: Look,
+): SeenNode {
+  const isOn = takesCalls(node); // Who takes a node out of use wants to see what it is now.
+  const severity = isOn ? nodeSeverity(node) : null;
+  if (severity !== null) track.trouble ??= new TroubleTrack();
+  const trouble = track.trouble?.look(
+    severity === null ? null : { severity, facts: node.health },
+    look,
+  ) ?? null;
+  if (trouble === null) delete track.trouble;
+  return {
+    ...node,
+    health: isOn ? trouble?.facts ?? node.health : node.health,
+    severity: isOn ? trouble?.severity ?? null : null,
+    troubleSinceMs: isOn ? trouble?.sinceMs ?? null : null,
+  };
+}
+
+function nodeNow(
   row: RouteRow,
   track: NodeTrack,
   calls: NodeCallTotals | undefined,
   nowMs: number,
-): SeenNode {
+): Omit<SeenNode, "severity" | "troubleSinceMs"> {
   noteReading(track, { atMs: nowMs, succ: calls?.succTotal ?? 0, err: calls?.errTotal ?? 0 });
   const callerCount = calls?.callerCount ?? 0;
   const overloadCallerCount = calls?.overloadCount ?? 0;
-  const { callsPerSecond, errorShare } = ratesOf(track);
+  const rates = ratesOf(track);
   return {
     modId: row.modId,
     cmdId: row.cmdId,
@@ -426,9 +529,8 @@ function nodeView(
     weight: row.weight,
     zone: row.zone,
     state: row.state,
-    health: nodeHealth(callerCount, overloadCallerCount),
-    callsPerSecond,
-    errorShare,
+    health: nodeHealth(callerCount, overloadCallerCount, rates),
+    ...rates,
     callerCount,
     overloadCallerCount,
     reportedAtMs: calls === undefined || calls.ts === 0 ? null : calls.ts * 1000,

@@ -103,9 +103,66 @@ test("SystemModel: health of nodes and modules", () => {
   bench.sample([calls(1, 1)]);
   bench.sample([calls(1, 1, { succTotal: 8, errTotal: 2 })]);
   assert.equal(bench.model.module(1, 1)?.health, "degraded", "a fifth fails");
-  const since = bench.model.module(1, 1)?.healthSinceMs;
+  const since = bench.model.module(1, 1)?.trouble?.sinceMs;
+  assert.equal(since, bench.atMs);
   bench.sample([calls(1, 1, { succTotal: 16, errTotal: 4 })]);
-  assert.equal(bench.model.module(1, 1)?.healthSinceMs, since, "since then");
+  assert.equal(bench.model.module(1, 1)?.trouble?.sinceMs, since, "since then");
+});
+
+test("SystemModel: a node whose calls fail is failing, its module degraded, and both are named", () => {
+  const bench = new Bench();
+  bench.model.setRoutes([row(1, 1), row(1, 2)], []);
+  for (let second = 0; second <= 10; second++) {
+    bench.sample([
+      calls(1, 1, { succTotal: 2 * second, errTotal: 8 * second }),
+      calls(1, 2, { succTotal: 190 * second }),
+    ]);
+  }
+  const module = bench.model.module(1, 1);
+  assert.deepEqual(module?.nodes.map(({ health, severity }) => [health, severity]), [
+    ["failing", "critical"],
+    ["ok", null],
+  ]);
+  assert.equal(module?.health, "degraded");
+  assert.deepEqual(
+    problemsIn(bench.model.view).map(({ severity, text, node }) => [severity, text, node]),
+    [["critical", "Module 1/1: 10.0.0.1:1 fails 80 % of its calls", "10.0.0.1:1"]],
+  );
+});
+
+test("SystemModel: 7.8 % of the calls are no calm sea", () => {
+  const bench = new Bench();
+  bench.model.setRoutes([row(1, 1)], []);
+  for (let second = 0; second <= 10; second++) {
+    bench.sample([calls(1, 1, { succTotal: 922 * second, errTotal: 78 * second })]);
+  }
+  const [problem] = problemsIn(bench.model.view);
+  assert.deepEqual([problem?.severity, problem?.text], [
+    "warning",
+    "Module 1/1: 7.8 % of the calls fail",
+  ]);
+});
+
+test("problemsIn(): what flips neither blinks nor changes its place", () => {
+  const bench = new Bench();
+  const modules = [1, 2, 3];
+  bench.model.setRoutes(modules.flatMap((modId) => [row(modId, 1), row(modId, 2)]), []);
+  bench.sample(modules.map((modId) => calls(modId, 1)));
+  const seen = new Set<string>();
+  for (let second = 0; second < 60; second++) {
+    // Out for some seconds and back for three, each module at another time: as callers see it.
+    bench.sample(modules.flatMap((modId) => [
+      calls(modId, 1, { overloadCount: (second + 5 * modId) % 8 < 5 ? 1 : 0 }),
+      calls(modId, 2),
+    ]));
+    if (second < 8) continue; // Until each was out once.
+    seen.add(problemsIn(bench.model.view).map(({ key, sinceMs }) => `${key} ${sinceMs}`).join());
+  }
+  assert.equal(seen.size, 1, [...seen].join("\n"));
+  for (let second = 0; second <= 10; second++) {
+    bench.sample(modules.map((modId) => calls(modId, 1)));
+  }
+  assert.deepEqual(problemsIn(bench.model.view), [], "and it ends");
 });
 
 test("SystemModel: a module whose callers are refused is not well, and says what they met", () => {

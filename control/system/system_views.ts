@@ -53,6 +53,13 @@ function roundedShare(value: number): number {
   return Math.round(value * 10_000) / 10_000;
 }
 
+function troubleOf(
+  module: SeenModule | undefined,
+): Pick<ModuleSummary, "severity" | "troubleSinceMs"> {
+  const trouble = module?.trouble ?? null;
+  return { severity: trouble?.severity ?? null, troubleSinceMs: trouble?.sinceMs ?? null };
+}
+
 /** A module of a list. */
 function summaryOf(module: SeenModule): ModuleSummary {
   return {
@@ -61,6 +68,7 @@ function summaryOf(module: SeenModule): ModuleSummary {
     name: module.name,
     policy: module.policy,
     health: module.health,
+    ...troubleOf(module),
     nodeCount: module.nodes.length,
     onCount: module.onCount,
     overloadCount: module.overloadCount,
@@ -73,6 +81,8 @@ function summaryOf(module: SeenModule): ModuleSummary {
 
 const NO_STATUS = {
   health: "idle",
+  severity: null,
+  troubleSinceMs: null,
   callsPerSecond: 0,
   errorShare: 0,
   callerCount: 0,
@@ -83,7 +93,15 @@ const NO_STATUS = {
 
 function nodeStatus(row: RouteRow, seen: SeenNode | undefined, wantedShare: number): NodeStatus {
   const { port, weight, zone, state } = row;
-  const { health, callerCount, overloadCallerCount, reportedAtMs, sparkline } = seen ?? NO_STATUS;
+  const {
+    health,
+    severity,
+    troubleSinceMs,
+    callerCount,
+    overloadCallerCount,
+    reportedAtMs,
+    sparkline,
+  } = seen ?? NO_STATUS;
   return {
     ip: formatIpv4(row.ip),
     port,
@@ -92,6 +110,8 @@ function nodeStatus(row: RouteRow, seen: SeenNode | undefined, wantedShare: numb
     state,
     health,
     wantedShare: roundedShare(wantedShare),
+    severity,
+    troubleSinceMs,
     callsPerSecond: rounded(seen?.callsPerSecond ?? 0),
     errorShare: roundedShare(seen?.errorShare ?? 0),
     callerCount,
@@ -116,6 +136,7 @@ export function detailOf(stored: StoredModule, seen: SeenModule | undefined): Mo
     name,
     policy: policyName(stored.policy),
     health: seen?.health ?? (nodes.length === 0 ? "empty" : "idle"),
+    ...troubleOf(seen),
     nodeCount: nodes.length,
     onCount: nodes.filter(takesCalls).length,
     overloadCount: seen?.overloadCount ?? 0,
@@ -138,13 +159,27 @@ export function detailOf(stored: StoredModule, seen: SeenModule | undefined): Mo
 }
 
 function isTrouble(module: SeenModule): boolean {
-  return module.health === "down" || module.health === "degraded";
+  return module.trouble !== null;
 }
 
+/** Critical before warning before nothing, older before younger: an order that numbers do not shake. */
+function bySeverity(
+  a: Pick<Problem, "severity" | "sinceMs"> | null,
+  b: Pick<Problem, "severity" | "sinceMs"> | null,
+): number {
+  const rank = (one: typeof a): number => one === null ? 0 : one.severity === "critical" ? 2 : 1;
+  return rank(b) - rank(a) || (a?.sinceMs ?? 0) - (b?.sinceMs ?? 0);
+}
+
+/** Equal ones stay in the order of their numbers. */
 function byTrouble(a: SeenModule, b: SeenModule): number {
-  return RANK[a.health] - RANK[b.health] ||
-    b.errorShare + b.refusedShare - a.errorShare - a.refusedShare ||
-    b.callsPerSecond - a.callsPerSecond;
+  return RANK[a.health] - RANK[b.health] || bySeverity(a.trouble, b.trouble);
+}
+
+/** By calls/s, as far as they differ by a third: modules that are alike do not change places. */
+function byCallsRoughly(a: SeenModule, b: SeenModule): number {
+  const size = ({ callsPerSecond }: SeenModule): number => Math.round(Math.log(callsPerSecond) * 3);
+  return size(b) - size(a);
 }
 
 function labelOf(module: SeenModule): string {
@@ -152,24 +187,12 @@ function labelOf(module: SeenModule): string {
   return module.name === "" ? `Module ${id}` : `${module.name} (${id})`;
 }
 
-function moduleProblem(module: SeenModule): Problem {
-  const { modId, cmdId } = module;
-  const out = module.nodes.filter(({ health }) => health === "overload" || health === "partial");
-  const text = module.health === "down"
-    ? `${labelOf(module)}: no node can be called`
-    : out.length > 0
-    ? `${labelOf(module)}: ${out.length} of ${module.nodes.length} nodes kept out`
-    : module.refusedShare > module.errorShare
-    ? `${labelOf(module)}: ${Math.round(module.refusedShare * 100)} % of the calls are refused`
-    : `${labelOf(module)}: ${Math.round(module.errorShare * 100)} % of the calls fail`;
-  return {
-    severity: module.health === "down" ? "critical" : "warning",
-    text,
-    modId,
-    cmdId,
-    node: out.length === 1 ? out[0].name : null,
-    sinceMs: module.healthSinceMs,
-  };
+function moduleProblem(module: SeenModule): Problem[] {
+  const { modId, cmdId, trouble } = module;
+  if (trouble === null) return [];
+  const { severity, sinceMs, facts: { text, node } } = trouble;
+  const key = `module ${moduleText(module)}`;
+  return [{ key, severity, text: `${labelOf(module)}: ${text}`, modId, cmdId, node, sinceMs }];
 }
 
 /** Silent services one by one; of agents, which may be thousands, many are one problem. */
@@ -180,22 +203,30 @@ function silentProblems({ services }: SystemView): Problem[] {
   const about = { severity: "warning", modId: null, cmdId: null, node: null } as const;
   const problems = silent.filter(({ kind }) => !isMany || kind !== "agent").map((
     { kind, address, seenAtMs },
-  ): Problem => ({ ...about, text: `${kind} ${address} is silent`, sinceMs: seenAtMs }));
+  ): Problem => {
+    const key = `${kind} ${address}`;
+    return { ...about, key, text: `${key} is silent`, sinceMs: seenAtMs };
+  });
   if (!isMany) return problems;
   const sinceMs = Math.min(...agents.map(({ seenAtMs }) => seenAtMs));
-  return [...problems, { ...about, text: `${agents.length} agents are silent`, sinceMs }];
+  const text = `${agents.length} agents are silent`;
+  return [...problems, { ...about, key: "agents", text, sinceMs }];
 }
 
 /** Everything that is wrong, worst first. */
 export function problemsIn(view: SystemView): Problem[] {
   const plain = { modId: null, cmdId: null, node: null };
   const away: Problem[] = view.isStale
-    ? [{ ...plain, severity: "critical", text: "The database does not answer", sinceMs: view.atMs }]
+    ? [{
+      ...plain,
+      key: "database",
+      severity: "critical",
+      text: "The database does not answer",
+      sinceMs: view.atMs,
+    }]
     : [];
-  const silent = silentProblems(view);
-  const modules = view.modules.filter(isTrouble).sort(byTrouble).map(moduleProblem);
-  const all = [...away, ...modules, ...silent];
-  return all.sort((a, b) => Number(b.severity === "critical") - Number(a.severity === "critical"));
+  const all = [...view.modules.flatMap(moduleProblem), ...silentProblems(view)].sort(bySeverity);
+  return [...away, ...all];
 }
 
 /** The overview page. */
@@ -228,7 +259,7 @@ export function overviewOf(view: SystemView, firingCount: number): Overview {
     problems: problems.slice(0, PROBLEMS_SHOWN),
     problemCount: problems.length,
     worst: view.modules.filter(isTrouble).sort(byTrouble).slice(0, WORST_SHOWN).map(summaryOf),
-    busiest: view.modules.filter(({ callsPerSecond }) => callsPerSecond > 0).sort(ORDERS.calls)
+    busiest: view.modules.filter(({ callsPerSecond }) => callsPerSecond > 0).sort(byCallsRoughly)
       .slice(0, BUSIEST_SHOWN).map(summaryOf),
   };
 }

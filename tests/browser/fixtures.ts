@@ -1,5 +1,11 @@
 // Core. A made-up fleet for tests of the pages: routes that can be edited, and everything that stands around them.
 
+import {
+  errorSeverity,
+  eventSeverity,
+  nodeSeverity,
+  worseOf,
+} from "../../control/system/severity.ts";
 import type { BodyOf, ResponseOf, RouteName } from "../../web/contract.ts";
 
 /** A value that a test may alter. */
@@ -31,7 +37,7 @@ function wave(index: number, seed: number): number {
 
 function nodeOf(index: number, nowMs: number, values: Partial<Node> = {}): Node {
   const calls = 18 + 8 * wave(index, 3);
-  return {
+  const node: Node = {
     ip: `10.${20 + Math.floor(index / 250)}.4.${index % 250 + 1}`,
     port: 7000 + index % 3,
     weight: 100,
@@ -39,6 +45,8 @@ function nodeOf(index: number, nowMs: number, values: Partial<Node> = {}): Node 
     state: "on",
     health: "ok",
     wantedShare: 0,
+    severity: null,
+    troubleSinceMs: null,
     callsPerSecond: calls,
     errorShare: index % 7 === 3 ? 0.004 : 0,
     callerCount: 6,
@@ -47,6 +55,9 @@ function nodeOf(index: number, nowMs: number, values: Partial<Node> = {}): Node 
     sparkline: Array.from({ length: 30 }, (_, at) => calls * (0.8 + 0.4 * wave(at, index))),
     ...values,
   };
+  const severity = node.state === "on" ? nodeSeverity(node) : null;
+  const sinceMs = severity === null ? null : nowMs - 7 * MINUTE_MS;
+  return { ...node, severity, troubleSinceMs: sinceMs };
 }
 
 /** Nodes of one module with the shares their weights give them. */
@@ -85,6 +96,7 @@ const OUT: Partial<Node> = {
   callsPerSecond: 1.4,
   overloadCallerCount: 6,
 };
+const FAILING: Partial<Node> = { health: "failing", errorShare: 0.81 };
 const PARTLY: Partial<Node> = { health: "partial", errorShare: 0.07, overloadCallerCount: 2 };
 const IDLE: Partial<Node> = {
   health: "idle",
@@ -109,6 +121,8 @@ function seedModules(scene: Scene, nowMs: number): Module[] {
     policy: "lars",
     policyText: "",
     health: "ok",
+    severity: null,
+    troubleSinceMs: null,
     nodeCount: 0,
     onCount: 0,
     overloadCount: 0,
@@ -127,7 +141,7 @@ function seedModules(scene: Scene, nowMs: number): Module[] {
     make(1, 1, LONG_NAME, 8, { 2: OUT, 5: PARTLY, 6: DRAINED, 7: { weight: 300 } }),
     make(1, 2, "payments-refund", 4),
     make(2, 1, "search", 12),
-    make(2, 2, "", 3),
+    make(2, 2, "", 3, { 1: FAILING }),
     make(3, 1, "thumbnails", 2, { 0: OUT, 1: OUT }),
     make(4_294_967_295, 4_294_967_295, "legacy", 2, { 0: IDLE, 1: IDLE }),
     make(7, 7, "planned", 0),
@@ -710,20 +724,30 @@ export class FixtureWorld {
       (sum, node) => sum + node.callsPerSecond * node.errorShare,
       0,
     );
+    const failing = on.filter((node) => node.health === "failing");
     const allOut = on.length > 0 && on.every(({ health }) => health === "overload");
     const healthOf = (): Module["health"] => {
       if (module.nodes.length === 0) return "empty";
       if (on.length === 0 || allOut) return "down";
-      if (out.length > 0) return "degraded";
+      if (out.length > 0 || failing.length > 0) return "degraded";
       return calls === 0 ? "idle" : "ok";
     };
+    const health = healthOf();
+    const errorShare = calls === 0 ? 0 : errors / calls;
+    const bad = [...out, ...failing].map(nodeSeverity).reduce(
+      worseOf,
+      errorSeverity(errorShare, calls),
+    );
+    const severity = health === "down" ? "critical" : health === "degraded" ? bad : null;
     Object.assign(module, {
+      severity,
+      troubleSinceMs: severity === null ? null : this.#startMs - 7 * MINUTE_MS,
       nodeCount: module.nodes.length,
       onCount: on.length,
       overloadCount: out.length,
       callsPerSecond: calls,
-      errorShare: calls === 0 ? 0 : errors / calls,
-      health: healthOf(),
+      errorShare,
+      health,
     });
   }
 
@@ -735,6 +759,7 @@ export class FixtureWorld {
       const title = module.name === "" ? `${modId} / ${cmdId}` : module.name;
       if (module.health === "down") {
         return [{
+          key: `module ${modId}/${cmdId}`,
           severity: "critical" as const,
           text: `${title}: no node is left, all ${module.onCount} are kept out`,
           modId,
@@ -743,10 +768,13 @@ export class FixtureWorld {
           sinceMs,
         }];
       }
-      return module.nodes.filter(({ health, state }) => health === "overload" && state === "on")
-        .map(({ ip, port, overloadCallerCount }) => ({
-          severity: "warning" as const,
-          text: `${title}: ${ip}:${port} is kept out by ${overloadCallerCount} callers`,
+      return module.nodes.filter(({ severity }) => severity !== null)
+        .map(({ ip, port, overloadCallerCount, severity }) => ({
+          key: `module ${modId}/${cmdId}`,
+          severity: severity ?? "warning" as const,
+          text: overloadCallerCount === 0
+            ? `${title}: ${ip}:${port} fails 81 % of its calls`
+            : `${title}: ${ip}:${port} is kept out by ${overloadCallerCount} callers`,
           modId,
           cmdId,
           node: `${ip}:${port}`,
@@ -805,6 +833,7 @@ export class FixtureWorld {
         id: 60 - at,
         atMs: nowMs - at * 3 * MINUTE_MS - 20_000,
         kind,
+        severity: eventSeverity(kind),
         modId: isAbout ? 1 : null,
         cmdId: isAbout ? 1 : null,
         node: kind === "node.overload" ? "10.20.4.3:7002" : null,

@@ -553,6 +553,65 @@ async function readout(chart: number): Promise<{ when: string; values: string[] 
   };
 }
 
+/** The classes of the badge of a row that say how bad it is. */
+function toneIn(row: string): Promise<string | null> {
+  return browser.page.locator(row).first().locator(".badge").first().getAttribute("class");
+}
+
+pageTest(
+  "how bad something is looks the same on every page: a node, its module, the overview, events",
+  "usual",
+  async (page) => {
+    const failing = usual.world.find(2, 2)?.nodes[1];
+    assert.ok(failing);
+    const name = `${failing.ip}:${failing.port}`;
+    await visit("/");
+    assert.equal(await toneIn(`.problems li:has-text("${name}")`), "badge crit");
+    assert.equal(await toneIn(`tr:has-text("2 / 2")`), "badge crit");
+    await visit("/modules/2/2");
+    assert.equal(await toneIn(".page-head"), "badge crit");
+    const row = `table.nodes tr:has-text("${name}")`;
+    assert.equal(await toneIn(row), "badge crit");
+    await page.locator(row).getByText("failing").waitFor();
+    await browser.screenshot("module_failing");
+    await visit("/modules/1/1");
+    const out = usual.world.find(1, 1)?.nodes[2];
+    const outRow = `table.nodes tr:has-text("${out?.ip}:${out?.port}")`;
+    assert.equal(await toneIn(outRow), "badge warn", "the others take its calls");
+    await visit("/");
+    assert.equal(await toneIn(`.problems li:has-text("${out?.ip}:${out?.port}")`), "badge warn");
+    await visit("/events?kind=node.");
+    assert.equal(await toneIn('tbody tr:has-text("is kept out by 6 of 6")'), "badge warn");
+  },
+);
+
+pageTest("events: what one node does again and again is one row", "usual", async (page) => {
+  const { events } = usual.world;
+  const before = events.length;
+  const nowMs = Date.now();
+  for (let at = 0; at < 12; at++) {
+    events.unshift({
+      id: 1000 + at,
+      atMs: nowMs - (12 - at) * 9000,
+      kind: at % 2 === 0 ? "node.overload" : "node.idle",
+      severity: at % 2 === 0 ? "warning" : "info",
+      ...{ modId: 2, cmdId: 2, node: "10.20.4.2:7001", host: "10.0.9.3" },
+      text: `10.20.4.2:7001 ${at % 2 === 0 ? "is kept out" : "is used again"}`,
+    });
+  }
+  await visit("/events");
+  const story = page.locator("tbody tr", { hasText: "kept out 6 times and came back 6 times" });
+  await story.waitFor();
+  assert.equal(await story.count(), 1);
+  const rows = await page.locator("tbody tr").count();
+  await browser.screenshot("events_story", true);
+  await story.getByRole("button", { name: "Show all 12" }).click();
+  assert.equal(await page.locator("tbody tr").count(), rows + 12);
+  await browser.checkAccess("a story");
+  await browser.checkWidth("a story");
+  events.splice(0, events.length - before);
+});
+
 pageTest(
   "charts: the values of all lines under the pointer and the keys, the same in every chart",
   "usual",

@@ -3,7 +3,8 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
-import { kindText, severityOf } from "./event_kind.ts";
+import { kindText } from "./event_kind.ts";
+import { type EventGroup, groupEvents } from "../../../control/reports/event_groups.ts";
 import { modulePath } from "../parts/format.ts";
 import { useLiveEvents } from "../shell/live.ts";
 import { BACK_ROWS, useBackList } from "../parts/paging.ts";
@@ -15,17 +16,25 @@ import type { EventView } from "../../../control/schemas.ts";
 /** Live rows kept; older ones come from the list. */
 const LIVE_ROWS_MAX = 500;
 
-function Row({ event, isLocal }: { event: EventView; isLocal: boolean }): JSX.Element {
+interface RowProps {
+  readonly event: EventView;
+  readonly text: JSX.Element | string;
+  readonly isLocal: boolean;
+  /** One of a story that was told in the row above. */
+  readonly isPart?: boolean;
+}
+
+function Row({ event, text, isLocal, isPart = false }: RowProps): JSX.Element {
   const { modId, cmdId, node } = event;
   return (
-    <tr>
+    <tr class={isPart ? "quiet" : ""}>
       <td data-label="When" class="nowrap muted">
         <Ago atMs={event.atMs} />
       </td>
       <td data-label="How bad">
-        <SeverityBadge severity={severityOf(event.kind)} />
+        <SeverityBadge severity={event.severity} />
       </td>
-      <td class="main-cell prose">{event.text}</td>
+      <td class="main-cell prose">{text}</td>
       <td data-label="Kind" class="muted nowrap">{kindText(event.kind)}</td>
       {!isLocal && (
         <td data-label="Module" class="nowrap">
@@ -40,6 +49,38 @@ function Row({ event, isLocal }: { event: EventView; isLocal: boolean }): JSX.El
         </td>
       )}
     </tr>
+  );
+}
+
+/** A story of one node, told in one row, or in all of them. */
+function Story({ group, isLocal }: { group: EventGroup; isLocal: boolean }): JSX.Element {
+  const [isOpen, setOpen] = useState(false);
+  const { event, events } = group;
+  const worst = events.find(({ severity }) => severity !== "info")?.severity ?? "info";
+  return (
+    <>
+      <Row
+        event={{ ...event, severity: worst }}
+        isLocal={isLocal}
+        text={
+          <>
+            {group.text}{" "}
+            <button
+              type="button"
+              class="link"
+              aria-expanded={isOpen}
+              onClick={() => setOpen(!isOpen)}
+            >
+              {isOpen ? "Hide" : "Show"} all {events.length}
+            </button>
+          </>
+        }
+      />
+      {isOpen &&
+        events.map((one) => (
+          <Row key={one.id} event={one} text={one.text} isLocal={isLocal} isPart />
+        ))}
+    </>
   );
 }
 
@@ -103,7 +144,19 @@ function EventTable(props: {
       heads={["When", "How bad", "What", "Kind", ...(props.isLocal ? [] : ["Module"])]}
       below={<More list={props.list} />}
     >
-      {props.rows.map((event) => <Row key={event.id} event={event} isLocal={props.isLocal} />)}
+      {groupEvents(props.rows).map((group) =>
+        group.events.length === 1
+          ? (
+            <Row
+              key={group.event.id}
+              event={group.event}
+              text={group.text}
+              isLocal={props.isLocal}
+            />
+          )
+          // By its oldest event, so that a story that goes on stays open.
+          : <Story key={`story ${group.events.at(-1)?.id}`} group={group} isLocal={props.isLocal} />
+      )}
     </ListTable>
   );
 }

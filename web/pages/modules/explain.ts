@@ -62,6 +62,12 @@ function reasonOf(node: NodeStatus): string {
     return `Kept out by ${node.overloadCallerCount} of ${callers}; the others still call it. ` +
       `${formatShare(node.errorShare)} of its calls fail.`;
   }
+  if (node.health === "failing") {
+    return `${
+      formatShare(node.errorShare)
+    } of its calls fail, and no caller keeps it out: too few ` +
+      "fail in a row or in a window for the rules of the module, or it may not go out.";
+  }
   if (node.health === "idle") {
     return "Nobody reported on it lately: nobody calls this module, or callers do not report.";
   }
@@ -83,6 +89,7 @@ export function explainNodes(module: Pick<ModuleDetail, "nodes">): NodeExplanati
 export function explainHealth(module: ModuleDetail): string {
   const on = module.nodes.filter(takesCalls);
   const out = on.filter(({ health }) => health === "overload");
+  const failing = on.filter(({ health }) => health === "failing");
   if (module.nodes.length === 0) {
     return "The module has no nodes: callers are told that it does not exist.";
   }
@@ -91,7 +98,11 @@ export function explainHealth(module: ModuleDetail): string {
   }
   const sentences: Record<ModuleDetail["health"], string> = {
     ok: "Callers use every node that is on.",
-    degraded: out.length > 0
+    degraded: failing.length > 0 && out.length === 0
+      ? `Callers use ${
+        plural(failing.length, "node")
+      } of ${on.length} although many calls fail there.`
+      : out.length > 0
       ? `${
         plural(out.length, "node")
       } of ${on.length} kept out by what callers saw; the others carry the calls.`

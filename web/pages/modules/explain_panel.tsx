@@ -37,7 +37,7 @@ function ByReports({ module }: { module: ModuleDetail }): JSX.Element {
                 <code>{nodeName(node)}</code>
               </td>
               <td data-label="Health">
-                <NodeHealthBadge health={node.health} />
+                <NodeHealthBadge node={node} />
               </td>
               <td class="number" data-label="By weight">
                 {formatShare(explained[index].wantedShare)}

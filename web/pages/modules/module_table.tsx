@@ -16,7 +16,7 @@ function Row({ module }: { module: ModuleSummary }): JSX.Element {
         {module.name !== "" && <span class="muted sub">{module.modId} / {module.cmdId}</span>}
       </td>
       <td data-label="Health">
-        <HealthBadge health={module.health} />
+        <HealthBadge health={module.health} severity={module.severity} />
       </td>
       <td class="number" data-label="Calls/s">{formatNumber(module.callsPerSecond)}</td>
       <td class="number" data-label="Errors">
@@ -31,7 +31,7 @@ function Row({ module }: { module: ModuleSummary }): JSX.Element {
       <td class="number" data-label="Kept out">
         {module.overloadCount === 0
           ? <span class="muted">0</span>
-          : <span class="strong crit">{formatCount(module.overloadCount)}</span>}
+          : <span class="strong warn">{formatCount(module.overloadCount)}</span>}
       </td>
       <td class="wide-only" data-label="Policy">
         <span class="cut">{module.policy}</span>

@@ -16,6 +16,7 @@ import { SortHead } from "../parts/tables.tsx";
 import {
   Ago,
   Empty,
+  ErrorTone,
   IconButton,
   NodeHealthBadge,
   Sparkline,
@@ -40,7 +41,7 @@ interface Sort {
   readonly down: boolean;
 }
 
-const HEALTH_RANK = { overload: 0, partial: 1, ok: 2, idle: 3 } as const;
+const HEALTH_RANK = { overload: 0, failing: 1, partial: 2, ok: 3, idle: 4 } as const;
 const STATE_RANK = { on: 0, drain: 1, off: 2 } as const;
 
 const COMPARE: Readonly<Record<SortKey, (left: NodeStatus, right: NodeStatus) => number>> = {
@@ -76,9 +77,11 @@ interface RowProps {
 
 function Success({ node }: { node: NodeStatus }): JSX.Element {
   if (node.callsPerSecond === 0) return <span class="muted" title="no calls">–</span>;
-  const tone = node.errorShare >= 0.1 ? "crit" : node.errorShare >= 0.01 ? "warn" : "";
-  return <span class={tone === "" ? "" : `strong ${tone}`}>{formatShare(1 - node.errorShare)}
-  </span>;
+  return (
+    <ErrorTone share={node.errorShare} callsPerSecond={node.callsPerSecond}>
+      {formatShare(1 - node.errorShare)}
+    </ErrorTone>
+  );
 }
 
 function RowActions({ node, actions }: { node: NodeStatus; actions: NodeActions }): JSX.Element {
@@ -149,7 +152,7 @@ class Row extends Component<RowProps> {
           <code data-row tabIndex={-1}>{name}</code>
         </td>
         <td data-label="Health">
-          <NodeHealthBadge health={node.health} />
+          <NodeHealthBadge node={node} />
           {node.health === "partial" && (
             <span class="muted small" title="callers that keep it out">
               {" "}

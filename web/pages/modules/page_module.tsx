@@ -24,6 +24,7 @@ import { SilenceDialog } from "../alerts/silence_dialog.tsx";
 import { may, query, setQuery } from "../shell/state.ts";
 import {
   AddButton,
+  Ago,
   Empty,
   ErrorShare,
   HealthBadge,
@@ -79,7 +80,7 @@ function Stats({ module }: { module: ModuleDetail }): JSX.Element {
       <Stat label="Nodes on" unit={` of ${formatCount(module.nodeCount)}`}>
         {formatCount(module.onCount)}
       </Stat>
-      <Stat label="Kept out" {...(module.overloadCount > 0 ? { tone: "crit" } : {})}>
+      <Stat label="Kept out" {...(module.overloadCount > 0 ? { tone: "warn" } : {})}>
         {formatCount(module.overloadCount)}
       </Stat>
       <Stat label="Callers">{formatCount(callers)}</Stat>
@@ -173,7 +174,14 @@ function Body({ module }: { module: ModuleDetail }): JSX.Element {
         title={moduleTitle(module)}
         about={
           <>
-            <HealthBadge health={module.health} /> Module {module.modId}, command {module.cmdId}
+            <HealthBadge health={module.health} severity={module.severity} />{" "}
+            {module.troubleSinceMs !== null && (
+              <>
+                since <Ago atMs={module.troubleSinceMs} />
+                {" · "}
+              </>
+            )}
+            Module {module.modId}, command {module.cmdId}
           </>
         }
       >

@@ -2,13 +2,17 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import type { CallProblem } from "../shell/api.ts";
-import type { Severity } from "../events/event_kind.ts";
+import {
+  errorSeverity,
+  type Severity,
+  type TroubleSeverity,
+} from "../../../control/system/severity.ts";
 import { formatAgo, formatInstant, formatShare, UNKNOWN } from "./format.ts";
 import { Icon, type IconName } from "./icons.tsx";
 import type { Loaded } from "../shell/live.ts";
 import { sparklinePath } from "../history/series.ts";
 import { nowMs } from "../shell/state.ts";
-import type { ModuleHealth, NodeHealth } from "../../../control/schemas.ts";
+import type { ModuleHealth, NodeHealth, NodeStatus } from "../../../control/schemas.ts";
 import type { NodeState } from "../../../model/node.ts";
 
 /** Colour of a badge; its icon and word say the same. */
@@ -34,25 +38,40 @@ const HEALTH: Readonly<Record<ModuleHealth, { tone: Tone; icon: IconName; title:
   empty: { tone: "idle", icon: "empty", title: "The module has no nodes" },
 };
 
-/** How a module does. */
-export function HealthBadge({ health }: { health: ModuleHealth }): JSX.Element {
+/** Colour of trouble, the same everywhere. */
+export function toneOf(severity: TroubleSeverity): "warn" | "crit" {
+  return severity === "critical" ? "crit" : "warn";
+}
+
+/** How a module does; as bad as its `severity` says where that is known. */
+export function HealthBadge(
+  { health, severity = null }: { health: ModuleHealth; severity?: TroubleSeverity | null },
+): JSX.Element {
   const { tone, icon, title } = HEALTH[health];
-  return <Badge tone={tone} icon={icon} text={health} title={title} />;
+  const bad = severity === null ? undefined : toneOf(severity);
+  return <Badge tone={bad ?? tone} icon={bad ?? icon} text={health} title={title} />;
 }
 
 const NODE_HEALTH: Readonly<
   Record<NodeHealth, { tone: Tone; icon: IconName; text: string; title: string }>
 > = {
   ok: { tone: "ok", icon: "ok", text: "ok", title: "Callers use it" },
-  partial: { tone: "warn", icon: "warn", text: "partly out", title: "Some callers keep it out" },
-  overload: { tone: "crit", icon: "crit", text: "kept out", title: "All callers keep it out" },
+  partial: { tone: "idle", icon: "warn", text: "partly out", title: "Some callers keep it out" },
+  overload: { tone: "idle", icon: "off", text: "kept out", title: "All callers keep it out" },
+  failing: { tone: "idle", icon: "warn", text: "failing", title: "In use, and many calls fail" },
   idle: { tone: "idle", icon: "idle", text: "idle", title: "Nobody reported on it lately" },
 };
 
-/** How a node does: kept out or not, by whom it is called. */
-export function NodeHealthBadge({ health }: { health: NodeHealth }): JSX.Element {
+/** How a node does: kept out or not, by whom it is called; as bad as its severity says. */
+export function NodeHealthBadge(
+  { node: { health, severity, troubleSinceMs } }: {
+    node: Pick<NodeStatus, "health" | "severity" | "troubleSinceMs">;
+  },
+): JSX.Element {
   const { tone, icon, text, title } = NODE_HEALTH[health];
-  return <Badge tone={tone} icon={icon} text={text} title={title} />;
+  const bad = severity === null ? undefined : toneOf(severity);
+  const since = troubleSinceMs === null ? "" : `, since ${formatInstant(troubleSinceMs)}`;
+  return <Badge tone={bad ?? tone} icon={bad ?? icon} text={text} title={title + since} />;
 }
 
 const STATES: Readonly<Record<NodeState, { tone: Tone; icon: IconName; title: string }>> = {
@@ -93,13 +112,25 @@ export function Ago({ atMs }: { atMs: number | null }): JSX.Element {
   );
 }
 
-/** A share of errors, coloured from 1 % and from 10 % on; a dash when nobody called. */
+/** A share of errors in the colour of how bad it is; a dash when nobody called. */
 export function ErrorShare(props: { share: number; callsPerSecond: number }): JSX.Element {
   if (props.callsPerSecond === 0 && props.share === 0) {
     return <span class="muted" title="no calls">{UNKNOWN}</span>;
   }
-  const tone = props.share >= 0.1 ? "crit" : props.share >= 0.01 ? "warn" : "";
-  return <span class={tone === "" ? "" : `strong ${tone}`}>{formatShare(props.share)}</span>;
+  return (
+    <ErrorTone share={props.share} callsPerSecond={props.callsPerSecond}>
+      {formatShare(props.share)}
+    </ErrorTone>
+  );
+}
+
+/** Text in the colour of how bad a share of failed calls is. */
+export function ErrorTone(
+  props: { share: number; callsPerSecond: number; children: ComponentChildren },
+): JSX.Element {
+  const severity = errorSeverity(props.share, props.callsPerSecond);
+  return <span class={severity === null ? "" : `strong ${toneOf(severity)}`}>{props.children}
+  </span>;
 }
 
 /** A number with its name, for the heads of pages. */

@@ -10,12 +10,12 @@ import { withQuery } from "./places.ts";
 import { may } from "./state.ts";
 import {
   Ago,
-  Badge,
   Empty,
   ErrorShare,
   HealthBadge,
   Load,
   PageHead,
+  SeverityBadge,
   Stat,
 } from "../parts/widgets.tsx";
 import type { ModuleHealth, Overview } from "../../../control/schemas.ts";
@@ -38,12 +38,8 @@ function Problems({ overview }: { overview: Overview }): JSX.Element {
         : (
           <ul class="problems">
             {problems.map((problem) => (
-              <li key={`${problem.text} ${problem.modId}/${problem.cmdId} ${problem.node}`}>
-                <Badge
-                  tone={problem.severity === "critical" ? "crit" : "warn"}
-                  icon={problem.severity === "critical" ? "crit" : "warn"}
-                  text={problem.severity}
-                />
+              <li key={problem.key}>
+                <SeverityBadge severity={problem.severity} />
                 <span class="text">
                   {problem.modId !== null && problem.cmdId !== null
                     ? (
