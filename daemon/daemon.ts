@@ -16,6 +16,7 @@ import {
   namesStore,
   ORIGINAL_STORE_URL,
   requireSafeMonitor,
+  showsPassword,
   type storeSettings,
 } from "./settings/common_settings.ts";
 import { daemonFlags, ExitCode, readPlainFlags, settingFlags } from "./settings/flags.ts";
@@ -316,6 +317,12 @@ export async function runDaemon<T extends SettingsTable>(
     return exitCode;
   }
   const log = createLogger(definition.name);
+  if (showsPassword(flags["store.url"] ?? "") || (flags["mysql.db_passwd"] ?? "") !== "") {
+    log.warn(
+      "Everybody on this host can see the database's password among the arguments: put it into " +
+        "the configuration file, or into LARS_STORE_URL or LARS_MYSQL_DB_PASSWD",
+    );
+  }
   // Before the ready line: whoever waited for it may send a signal at once, and one that nobody
   // listens to ends the process.
   const stopAsked = untilStopSignal();

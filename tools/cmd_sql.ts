@@ -28,7 +28,7 @@ export function addTo(parent: Command): void {
   addStoreOptions(migrate);
   addExamples(migrate, [
     ["lars sql migrate", "the embedded database in ./data"],
-    ["lars sql migrate --store mysql://lars:secret@10.0.0.5:3306/lars_dns", "a MariaDB or MySQL"],
+    ["lars sql migrate --store @/etc/lars/store.url", "the database whose URL is in that file"],
   ]);
   const status = sql.command("status")
     .description("Say which schema the database has, and how much it holds.")

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { runAdmin, withTestDatabase } from "../tests/support/mariadb.ts";
 import { freePort } from "../tests/support/free_port.ts";
@@ -35,6 +36,27 @@ test("lars sql, route and status work on MariaDB, and on the tables of the origi
     }));
 });
 
+test("lars warns of a password among the arguments, and reads a URL from a file", async () => {
+  await withProcesses(async (processes) => {
+    const run = async (...args: string[]): Promise<string> =>
+      (await processes.run("tools/lars.ts", args)).stderr;
+    const url = "mysql://lars:not-to-be-shown@127.0.0.1:1/lars_dns";
+    const warned = await run("sql", "status", "--store", url);
+    assert.match(warned, /everybody on this host can see the password in --store/);
+    assert.ok(!warned.includes("not-to-be-shown"), warned);
+    const file = `${processes.directory}/store.url`;
+    writeFileSync(file, `${url}\n`);
+    const quiet = await run("sql", "status", "--store", `@${file}`);
+    assert.match(quiet, /127\.0\.0\.1:1/);
+    assert.ok(!quiet.includes("everybody"), quiet);
+    assert.match(await run("sql", "status", "--store", "@nowhere"), /--store cannot be read/);
+    const dns = ["--reactor-port=0", `--store=${url}`];
+    const { stderr } = await (await processes.start("dns", dns)).stop();
+    assert.match(stderr, /can see the database's password among the arguments/);
+    assert.ok(!stderr.includes("not-to-be-shown"), stderr);
+  });
+});
+
 test("lars: a database that is away is a clear error and exit code 1", async () => {
   await withProcesses(async (processes) => {
     const store = ["--store", `mysql://lars:pw@127.0.0.1:${await freePort()}/lars`];
@@ -42,7 +64,7 @@ test("lars: a database that is away is a clear error and exit code 1", async () 
       const { code, stdout, stderr } = await processes.run("tools/lars.ts", [...words, ...store]);
       assert.equal(code, 1, stderr);
       assert.equal(stdout, "");
-      assert.match(stderr, /^lars: .+\n$/);
+      assert.match(stderr, /^lars: warning: [^\n]+password[^\n]+\nlars: .+\n$/);
       assert.doesNotMatch(stderr, /pw@/);
     }
     const args = ["status", "--json", "--agent", `127.0.0.1:${await freePort()}`, ...store];

@@ -44,7 +44,7 @@ export function addTo(parent: Command, context: CommandContext): void {
   addServerOption(addStoreOptions(command));
   addExamples(command, [
     ["lars status", "this machine, data in ./data"],
-    ["lars status --store mysql://lars:secret@10.0.0.5/lars_dns --json", "for a program"],
+    ["lars status --store @/etc/lars/store.url --json", "for a program"],
     ["lars status --server http://10.0.0.5:8080 --token-file token", "through a console"],
   ]);
 }

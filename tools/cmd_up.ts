@@ -23,7 +23,7 @@ import { type DataDir, openDataDir } from "./data_dir.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { sampleLines, SampleNodes } from "./sample_nodes.ts";
 import { sampleAddress } from "./sample_routes.ts";
-import { storeUrlOf } from "./store_access.ts";
+import { storeUrlOf, warnOfPassword } from "./store_access.ts";
 import { coloursOf, errorLine, printJson, printLine } from "./terminal.ts";
 
 /** All services together have this long to stop; together with the start of the exit below 2 s. */
@@ -181,6 +181,7 @@ class ServiceGroup {
     this.#flags = flags;
     this.#dataDir = dataDir;
     this.samples = flags.samples ? new SampleNodes(dataDir.path) : undefined;
+    warnOfPassword(flags);
     this.storeUrl = storeUrlOf(flags);
   }
 

@@ -1,11 +1,17 @@
 // Shell. The database of a command: which one is meant, opened, and closed again.
 
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
-import { dataDirStoreUrl, DEFAULT_DATA_DIR } from "../daemon/settings/common_settings.ts";
+import {
+  dataDirStoreUrl,
+  DEFAULT_DATA_DIR,
+  showsPassword,
+} from "../daemon/settings/common_settings.ts";
+import { ConfigError, messageOf } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import type { Store } from "../sql/store.ts";
 import { CommandError } from "./cli_errors.ts";
+import { warningLine } from "./terminal.ts";
 
 /** Options that say which database is meant. */
 export interface StoreFlags {
@@ -22,7 +28,8 @@ export function addStoreOptions(command: Command): Command {
     .addOption(
       new Option(
         "--store <URL>",
-        `database: sqlite:PATH or mysql://user:password@host:port/database (or ${STORE_VARIABLE})`,
+        "database: sqlite:PATH, mysql://user:password@host:port/database, or @FILE that holds one " +
+          `(or ${STORE_VARIABLE})`,
       ).conflicts("data"),
     )
     .option(
@@ -31,11 +38,35 @@ export function addStoreOptions(command: Command): Command {
     );
 }
 
-/** Url of the database: `--store`, `--data`, LARS_STORE_URL, `./data`, the first that is given. */
+/** Warns of a password among the arguments: every user of the host sees it. */
+export function warnOfPassword({ store = "" }: StoreFlags): void {
+  if (!showsPassword(store)) return;
+  warningLine(
+    "everybody on this host can see the password in --store: give --store @FILE, a file that " +
+      `holds the URL, or ${STORE_VARIABLE}`,
+  );
+}
+
+/**
+ * Url of the database: `--store`, `--data`, LARS_STORE_URL, `./data`, the first that is given.
+ *
+ * @throws {ConfigError} when the file behind `@FILE` cannot be read.
+ */
 export function storeUrlOf(flags: StoreFlags): string {
-  if (flags.store !== undefined) return flags.store;
+  if (flags.store !== undefined) return readUrl(flags.store, "--store");
   if (flags.data !== undefined) return dataDirStoreUrl(flags.data);
-  return runtime.env(STORE_VARIABLE) || dataDirStoreUrl(DEFAULT_DATA_DIR);
+  return readUrl(runtime.env(STORE_VARIABLE) ?? "", STORE_VARIABLE) ||
+    dataDirStoreUrl(DEFAULT_DATA_DIR);
+}
+
+/** A URL, or the one in the file of `@FILE`. */
+function readUrl(text: string, key: string): string {
+  if (!text.startsWith("@")) return text;
+  try {
+    return readFileSync(text.slice(1), "utf8").trim();
+  } catch (error) {
+    throw new ConfigError(`${key} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /**
@@ -50,6 +81,7 @@ export async function withStore<T>(
   options: { create?: boolean } = {},
 ): Promise<T> {
   const url = storeUrlOf(flags);
+  warnOfPassword(flags);
   const path = url.startsWith("sqlite:") ? url.slice("sqlite:".length) : undefined;
   if (path !== undefined && options.create !== true && !existsSync(path)) {
     throw new CommandError(

@@ -72,6 +72,11 @@ export function dataDirStoreUrl(dataDir: string): string {
  */
 export const ORIGINAL_STORE_URL = "mysql://root:aceld@127.0.0.1:3306/lars_dns";
 
+/** True when a database's URL holds a password. */
+export function showsPassword(url: string): boolean {
+  return /^[a-z]+:\/\/[^/@]*:[^/@]+@/i.test(url);
+}
+
 /** True when a database is configured, by `[store]` or by any text key of `[mysql]`. */
 export function namesStore(settings: SettingsOf<typeof storeSettings>): boolean {
   const { storeUrl, mysqlHost, mysqlUser, mysqlPassword, mysqlDatabase } = settings;
