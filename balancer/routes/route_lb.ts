@@ -31,6 +31,12 @@ export const TICK_MS = 100;
 /** How often it suffices while {@linkcode RouteLb.resting}. */
 export const RESTING_TICK_MS = 1000;
 
+/** A module without nodes that nobody asked for for so long is forgotten. */
+export const NODELESS_KEPT_MS = 30_000;
+
+/** How often it is looked for them. */
+const FORGET_INTERVAL_MS = 1000;
+
 /** Shortest time between two reports of one module. */
 export const REPORT_INTERVAL_MS = 1000;
 
@@ -49,6 +55,7 @@ export class RouteLb {
   readonly #modulePolicy: ModulePolicy;
   /** Modules with something to do in each tick. */
   readonly #ticking = new Set<ModuleState>();
+  #forgetDueMs = 0;
   /** Latest time that a tick or a route brought: that of a call that brings none. */
   #latestMs = 0;
   readonly #modules = new ModuleRegistry();
@@ -81,7 +88,7 @@ export class RouteLb {
       onTicking: (balance) => void this.#ticking.add(balance),
       onDirty: (balance) => void this.#dirty.push(balance),
     };
-    this.#refresh = new RouteRefresh(this.#turns, {
+    this.#refresh = new RouteRefresh(this.#modules, this.#turns, {
       burstMax: options.pullsBurstMax,
       perSecondMax: options.pullsPerSecondMax,
       updateTimeoutMs: () => this.#context.settings.updateTimeoutMs,
@@ -287,7 +294,7 @@ export class RouteLb {
    * connection.
    */
   resubscribe(nowMs: number): void {
-    this.#refresh.resubscribe(this.#modules, nowMs);
+    this.#refresh.resubscribe(nowMs);
   }
 
   /** Does what falls due by `nowMs`: ends of windows and of overload, growing shares, pulls. */
@@ -296,6 +303,17 @@ export class RouteLb {
     this.#context.active.settle(nowMs);
     for (const balance of this.#ticking) if (!balance.tick(nowMs)) this.#ticking.delete(balance);
     this.#refresh.tick(nowMs);
+    if (nowMs >= this.#forgetDueMs) this.#forgetUnasked(nowMs);
+  }
+
+  /** What has no nodes and nobody asks for again is forgotten, so that it takes no place anywhere. */
+  #forgetUnasked(nowMs: number): void {
+    this.#forgetDueMs = nowMs + FORGET_INTERVAL_MS;
+    const unasked: ModuleEntry[] = [];
+    for (const entry of this.#modules.nodeless()) {
+      if (nowMs - entry.usedAtMs >= NODELESS_KEPT_MS) unasked.push(entry);
+    }
+    for (const entry of unasked) this.#evict(entry);
   }
 
   /** True when no time-out runs and nothing waits to be sent: until the next call no tick is due. */

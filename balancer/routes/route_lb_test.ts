@@ -149,7 +149,7 @@ test("modules with swapped or summed ids are different ones", () => {
   ids.forEach(([modId, cmdId], i) => assert.equal(ipOf(lb.getHost(modId, cmdId, 1)), i));
 });
 
-test("a full table evicts the oldest module without nodes first, then the least recently used", () => {
+test("a full table evicts modules without nodes first, those asked for once before others", () => {
   const { lb } = makeLb({ modulesMax: 4 });
   const known = (): number[] => [...lb.snapshot(0)].map((m) => m.modId).sort();
   for (const modId of [1, 2, 3, 4]) lb.getHost(modId, 0, modId);
@@ -158,7 +158,12 @@ test("a full table evicts the oldest module without nodes first, then the least 
   lb.update(4, 0, [], 5);
   lb.getHost(2, 0, 6);
   lb.getHost(5, 0, 7);
-  assert.deepEqual(known(), [1, 3, 4, 5], "2 is the oldest that never had a node");
+  assert.deepEqual(known(), [1, 2, 3, 5], "4 never had a node, and nobody asked for it again");
+  lb.getHost(4, 0, 7);
+  assert.deepEqual(known(), [1, 2, 3, 4], "so it is with 5");
+  lb.getHost(4, 0, 7);
+  lb.getHost(5, 0, 7);
+  assert.deepEqual(known(), [1, 3, 4, 5], "of 2 and 4 the older one goes");
   lb.update(4, 0, [node(1)], 8);
   lb.update(5, 0, [node(1)], 8);
   lb.getHost(1, 0, 9);
@@ -167,7 +172,7 @@ test("a full table evicts the oldest module without nodes first, then the least 
   // A flood of unknown modules then goes through one place.
   for (let i = 100; i < 200; i++) lb.getHost(i, 0, i);
   assert.deepEqual(known(), [1, 4, 5, 199].sort());
-  assert.equal(lb.stats().modulesEvicted, 102);
+  assert.equal(lb.stats().modulesEvicted, 104);
   assert.equal(lb.update(2, 0, [node(1)], 300), undefined, "an answer for a forgotten module");
 });
 
@@ -191,6 +196,83 @@ test("pulls of unknown modules keep to burst and rate, oldest first", () => {
   // Refreshes of modules with nodes are not held back.
   lb.getHost(0, 0, 15_000);
   assert.equal(pulls.at(-1), "0,0");
+});
+
+test("modules that were asked for again are pulled first, and faster", () => {
+  const { lb, pulls } = makeLb({ pullsBurstMax: 4, pullsPerSecondMax: 5 });
+  for (let modId = 0; modId < 200; modId++) lb.getHost(modId, 0, 0);
+  // However late they came: 150 sixteen times, 120 to 129 twice.
+  for (let modId = 120; modId < 130; modId++) lb.getHost(modId, 0, 1);
+  for (let times = 1; times < 16; times++) lb.getHost(150, 0, 1);
+  pulls.length = 0;
+  for (let ms = 100; ms <= 300; ms += 100) lb.tick(ms);
+  const again = Array.from({ length: 10 }, (_, i) => `${120 + i},0`);
+  assert.deepEqual(pulls.slice(0, 11), ["150,0", ...again], "50 a second");
+  const rest = pulls.length;
+  for (let ms = 400; ms <= 900; ms += 100) lb.tick(ms);
+  assert.deepEqual(pulls.slice(rest), ["4,0", "5,0", "6,0"], "5 a second");
+});
+
+/** What dns answers: it knows modules 1 to 999. */
+function answerPulls(lb: RouteLb, pulls: string[], nowMs: number): void {
+  for (const key of pulls.splice(0)) {
+    const modId = Number(key.split(",")[0]);
+    lb.update(modId, 0, modId < 1000 ? [node(1)] : [], nowMs);
+  }
+}
+
+test("among 1,000 made-up modules a second on each port a real one is served within a second", () => {
+  const gone: number[] = [];
+  const { lb, pulls } = makeLb({
+    modulesMax: 3334,
+    pullsBurstMax: 334,
+    pullsPerSecondMax: 50 / 3,
+    onForget: (modId) => gone.push(modId),
+  });
+  let madeUp = 1000;
+  let worstMs = 0;
+  let begunMs = 0;
+  let real = 1;
+  for (let ms = 0; ms < 60_000; ms += 5) {
+    for (let i = 0; i < 5; i++) lb.getHost(madeUp++, 0, ms);
+    if (ms % 20 === 0 && typeof lb.getHost(real, 0, ms) !== "number") {
+      worstMs = Math.max(worstMs, ms - begunMs);
+      real++;
+      begunMs = ms + 20;
+    }
+    if (ms % 100 === 0) lb.tick(ms);
+    if (ms % 10 === 0) answerPulls(lb, pulls, ms);
+  }
+  assert.ok(worstMs <= 300, `${worstMs} ms`);
+  assert.ok(real > 200, `${real} real modules`);
+  const pulled = lb.stats().pullsSent;
+  for (let ms = 60_000; ms <= 95_000; ms += 100) {
+    lb.tick(ms);
+    answerPulls(lb, pulls, ms);
+  }
+  const { modules, modulesReady, pullsPending } = lb.stats();
+  assert.deepEqual([modules, pullsPending], [modulesReady, 0]);
+  assert.ok(modulesReady >= real - 1);
+  assert.ok(gone.length <= lb.stats().pullsSent && gone.length > 1000, `${gone.length}`);
+  assert.ok(pulled < 334 + 60 * 17 + 10 * real, `${pulled} pulls`);
+});
+
+test("a module without nodes is forgotten when nobody asks for it for 30 s, others stay", () => {
+  const gone: number[] = [];
+  const { lb } = makeLb({ onForget: (modId) => gone.push(modId) });
+  for (const modId of [1, 2, 3, 4]) lb.getHost(modId, 0, 0);
+  lb.update(1, 0, [node(1)], 0);
+  lb.update(2, 0, [], 0);
+  lb.update(4, 0, [node(1)], 0);
+  lb.update(4, 0, [], 1);
+  lb.getHost(3, 0, 20_000);
+  for (let ms = 0; ms < 30_000; ms += 100) lb.tick(ms);
+  assert.deepEqual(gone, []);
+  lb.tick(31_000);
+  assert.deepEqual(gone, [2]);
+  assert.equal(lb.stateOf(4, 0), "empty", "it was real once");
+  for (let ms = 31_000; ms <= 51_000; ms += 100) lb.tick(ms);
+  assert.deepEqual([gone, lb.stats().modules], [[2, 3], 2]);
 });
 
 test("resubscribe() asks for everything again, known modules spread over time", () => {
