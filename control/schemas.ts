@@ -945,6 +945,13 @@ export const PasswordInput = z.strictObject({
   oldPassword: z.string().max(PASSWORD_LENGTH_MAX),
   newPassword: password,
 });
+/** What a login page says to those who cannot log in. */
+export const LoginHelp = z.strictObject({
+  storeOption: z.string().describe(
+    "what `lars user reset NAME` needs besides to find the database; empty for those who ask from " +
+      "another host",
+  ),
+});
 export const SessionShape = z.strictObject({
   name: z.string(),
   role,
@@ -953,6 +960,7 @@ export const SessionShape = z.strictObject({
   csrfToken: z.string().nullable(),
   /** Until it is changed every other route answers 403. */
   mustChangePassword: z.boolean(),
+  isByLink: z.boolean().describe("opened by a one-time link: a new password needs no old one"),
   expiresAtMs: instantMs.nullable(),
 });
 

@@ -143,3 +143,15 @@ test("tokens are the owner's: nobody sees, uses or widens those of others", TIME
     assert.equal((await admin.ask(`DELETE /tokens/${token.id}`)).status, 204);
   });
 });
+
+test("the help of the login page names the database on this host only", TIMEOUT, async () => {
+  await withConsole(async ({ nobody }) => {
+    const here = await nobody.get<ResponseOf<"getLoginHelp">>("GET /session/help");
+    assert.match(here.storeOption, /^--store '?sqlite:\//, "a path that works in any folder");
+    for (const name of ["X-Forwarded-For", "Forwarded", "Via"]) {
+      const headers = { [name]: "192.0.2.1" };
+      const away = await nobody.get<typeof here>("GET /session/help", { headers });
+      assert.deepEqual(away, { storeOption: "" }, name);
+    }
+  });
+});

@@ -14,6 +14,8 @@ export interface ApiContext<Name extends RouteName> {
   readonly ifMatch: string | undefined;
   /** Where the request came from. */
   readonly address: string;
+  /** True when it came from this host, by a name of this host, and not through a proxy. */
+  readonly isLocal: boolean;
   /** True when who asked at first may still look. */
   stillAllowed(): Promise<boolean>;
   /** Headers of the answer. */

@@ -55,6 +55,7 @@ const NOBODY: Actor = {
   session: "",
   csrfToken: null,
   mustChangePassword: false,
+  isByLink: false,
   expiresAtMs: null,
 };
 
@@ -102,6 +103,14 @@ export function requireHost(request: Request, hostNames: readonly string[]): voi
     "foreign-host",
     `This console is not known as ${hostname}: add the name to [web] host_names`,
   );
+}
+
+/** Whether somebody on this host asks, as far as that can be known. */
+function isLocal(request: Request, address: string): boolean {
+  const isProxied = ["Forwarded", "X-Forwarded-For", "Via"].some((name) =>
+    request.headers.has(name)
+  );
+  return !isProxied && isLoopback(address) && isLoopback(new URL(request.url).hostname);
 }
 
 function cookieOf(request: Request): string | undefined {
@@ -248,6 +257,7 @@ export class ApiServer {
         actor,
         ifMatch: ifMatchOf(request, route),
         address,
+        isLocal: isLocal(request, address),
         headers,
         stillAllowed: async (): Promise<boolean> => {
           const now = await this.#actorOf(request, address);

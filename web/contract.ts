@@ -147,6 +147,12 @@ export const sessionRoutes = {
       problems: ["wrong-login", "too-many-requests"],
     },
   ),
+  getLoginHelp: route(
+    "GET /session/help",
+    "public",
+    "How somebody gets in who has no password or has lost it.",
+    { response: shapes.LoginHelp },
+  ),
   logout: route("DELETE /session", "any", "Ends the session.", { response: null }),
   changePassword: route(
     "PUT /session/password",

@@ -73,6 +73,8 @@ export interface HandlerParts {
   readonly nodeUse: NodeUseService;
   readonly clock: Clock;
   readonly software: string;
+  /** Names the database for `lars user reset`. */
+  storeOption(): string;
   /** True sends the cookie over encrypted connections only. */
   readonly secureCookie: boolean;
 }
@@ -81,13 +83,13 @@ export interface HandlerParts {
 type HandlersOf<Name extends RouteName> = Pick<ApiHandlers, Name>;
 
 function sessionView(actor: Actor): Session {
-  const { name, role, csrfToken, mustChangePassword, expiresAtMs } = actor;
+  const { name, role, csrfToken, mustChangePassword, isByLink, expiresAtMs } = actor;
   const via = actor.via === "token" ? "token" : "cookie";
-  return { name, role, via, csrfToken, mustChangePassword, expiresAtMs };
+  return { name, role, via, csrfToken, mustChangePassword, isByLink, expiresAtMs };
 }
 
 function sessionHandlers(
-  { access, secureCookie }: HandlerParts,
+  { access, secureCookie, storeOption }: HandlerParts,
 ): HandlersOf<keyof typeof sessionRoutes> {
   const attributes = `; Path=/; HttpOnly; SameSite=Strict${secureCookie ? "; Secure" : ""}`;
   const opened = ({ secret, actor }: Login, headers: Headers): Session => {
@@ -100,6 +102,7 @@ function sessionHandlers(
       opened(await access.login(body.name, body.password, address), headers),
     loginByLink: async ({ body, address, headers }) =>
       opened(await access.loginByLink(body.token, address), headers),
+    getLoginHelp: ({ isLocal }) => ({ storeOption: isLocal ? storeOption() : "" }),
     async logout({ actor, headers }): Promise<undefined> {
       await access.logout(actor);
       headers.set("Set-Cookie", `${SESSION_COOKIE}=; Max-Age=0${attributes}`);

@@ -1,5 +1,6 @@
 // Shell. The console as a service: REST interface, pages, alerts.
 
+import process from "node:process";
 import { randomUUID } from "node:crypto";
 import { METRICS_PORTS } from "../daemon/settings/common_settings.ts";
 import type { Metric } from "../daemon/monitor/metrics_text.ts";
@@ -28,6 +29,7 @@ import { RequestCounts } from "./request_counts.ts";
 import { PasswordHasher } from "../control/access/secrets.ts";
 import { Site } from "./site.ts";
 import { SystemReader } from "../control/system/system_reader.ts";
+import { storeOption } from "../control/access/login_help.ts";
 import { WebhookSender } from "../control/alerts/webhook_sender.ts";
 
 /** Time that a stop waits for the database, and for connections to end. */
@@ -125,6 +127,7 @@ export class WebService extends StoreService<WebSettings> {
         nodeUse: this.#nodeUse,
         clock,
         secureCookie: settings.secureCookie,
+        storeOption: () => storeOption(store.label, process.cwd()),
       }),
       access: this.#access,
       clock,

@@ -189,6 +189,7 @@ export class AccessService {
         session: "",
         csrfToken: null,
         mustChangePassword: false,
+        isByLink: false,
         expiresAtMs: token.expiresAtMs === 0 ? null : token.expiresAtMs,
       };
     });
@@ -225,7 +226,7 @@ export class AccessService {
       this.#audit(actor, "user.password", actor.name),
       actor.session,
     );
-    return { ...actor, mustChangePassword: false };
+    return { ...actor, mustChangePassword: false, isByLink: false };
   }
 
   async users(): Promise<User[]> {
@@ -380,6 +381,7 @@ export class AccessService {
   }
 
   #cookieActor(user: UserRow, secret: string, expiresAtMs: number, address: string): Actor {
+    const isByLink = this.#linkSessions.has(secretHash(secret));
     return {
       name: user.name,
       role: user.role,
@@ -387,7 +389,8 @@ export class AccessService {
       address,
       session: secretHash(secret),
       csrfToken: csrfTokenOf(secret),
-      mustChangePassword: user.mustChange && !this.#linkSessions.has(secretHash(secret)),
+      mustChangePassword: user.mustChange && !isByLink,
+      isByLink,
       expiresAtMs,
     };
   }

@@ -17,6 +17,8 @@ export interface Actor {
   readonly session: string;
   readonly csrfToken: string | null;
   readonly mustChangePassword: boolean;
+  /** True when a one-time link let them in: a new password then needs no old one. */
+  readonly isByLink: boolean;
   readonly expiresAtMs: number | null;
 }
 
@@ -51,5 +53,6 @@ export const COMMAND_ACTOR: Actor = {
   session: "",
   csrfToken: null,
   mustChangePassword: false,
+  isByLink: false,
   expiresAtMs: null,
 };

@@ -155,6 +155,7 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
       via: "cookie",
       csrfToken: login.csrf,
       mustChangePassword: user?.mustChangePassword ?? false,
+      isByLink: false,
       expiresAtMs: now() + 3_600_000,
     };
   };
@@ -537,6 +538,11 @@ export async function startFixtureServer(scene: Scene): Promise<FixtureServer> {
         "Set-Cookie": `lars_session=${token}; HttpOnly; SameSite=Strict; Path=/`,
       };
       return answer(response, 200, headers, JSON.stringify(sessionOf(made)), url.pathname);
+    }
+    if (name === "getLoginHelp") {
+      const help = { storeOption: "--store sqlite:/srv/lars/data/lars.db" };
+      const headers = { "Content-Type": "application/json" };
+      return answer(response, 200, headers, JSON.stringify(help), url.pathname);
     }
     if (login === undefined) throw new Refusal("not-logged-in", "Log in first.");
     if (route.method !== "GET" && request.headers["x-csrf-token"] !== login.csrf) {

@@ -15,6 +15,7 @@ import { Browser, PATIENCE_MS, skipReason } from "./chromium.ts";
 const MODULE = { modId: 11, cmdId: 3 };
 const NODES = ["10.8.0.1:7000", "10.8.0.2:7000", "10.8.0.3:7000"];
 const NEW_PASSWORD = "four plain words here";
+const LINK_PASSWORD = "another four plain words";
 /** Pause of the caller between two calls: some 100 calls a second. */
 const PAUSE_MS = 8;
 
@@ -321,13 +322,44 @@ test("lars up prints a link that logs in once", { skip }, async () => {
     assert.doesNotMatch(page.url(), /once/, "the token stays in no history");
     await page.locator(".fresh.live").waitFor();
     await browser.screenshot("tour_lars_up");
+    browser.expected.push(/401/);
+    // Who came by the link may set a password for a second browser without knowing an old one.
+    await page.goto(new URL("/account", link()).href);
+    await page.getByText("no old password is needed").waitFor();
+    await page.getByLabel("New password", { exact: true }).fill(LINK_PASSWORD);
+    await page.getByLabel("New password again").fill(LINK_PASSWORD);
+    await page.getByRole("button", { name: "Change password" }).click();
+    await page.getByText("Password changed").waitFor();
+    await page.context().clearCookies();
+    await page.goto(new URL("/", link()).href);
+    await page.getByLabel("Name").fill("admin");
+    await page.getByLabel("Password", { exact: true }).fill(LINK_PASSWORD);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
     browser.checkComplaints("lars up");
     await page.context().clearCookies();
-    browser.expected.push(/401/);
     await page.goto("about:blank");
     await page.goto(link() ?? "");
     await page.getByText("The link does not work").waitFor();
     browser.checkComplaints("a used link");
+    await page.getByRole("button", { name: "Copy" }).waitFor();
+    await browser.screenshot("tour_used_link");
+    // The command that the page names, typed as it stands there, lets somebody in.
+    const command = await page.getByLabel("Command that lets you in").inputValue();
+    const [name, ...words] = command.split(" ");
+    assert.equal(name, "lars", command);
+    const { code, stdout } = await processes.spawn("lars user reset", "tools/lars.ts", words)
+      .untilEnded(PATIENCE_MS);
+    assert.equal(code, 0, command);
+    const password = /: (\S+)\n/.exec(stdout)?.[1] ?? "";
+    await page.getByLabel("Name").fill("admin");
+    await page.getByLabel("Password", { exact: true }).fill(password);
+    await page.keyboard.press("Enter");
+    await page.getByLabel("One-time password").fill(password);
+    await page.getByLabel("New password", { exact: true }).fill(NEW_PASSWORD);
+    await page.getByLabel("New password again").fill(NEW_PASSWORD);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
   } finally {
     await browser.close();
     await up.stop();

@@ -20,7 +20,7 @@ import { TransferPage } from "./changes/page_transfer.tsx";
 import { UsersPage } from "./users/page_users.tsx";
 import type { PageName } from "./shell/places.ts";
 import { listenToKeys, Overlay } from "./shell/search.tsx";
-import { followLinks, freshness, may, navigate, notify, place } from "./shell/state.ts";
+import { followLinks, freshness, linkFault, may, navigate, notify, place } from "./shell/state.ts";
 import { Empty, PageHead } from "./parts/widgets.tsx";
 
 function HistoryPage(): JSX.Element {
@@ -100,7 +100,7 @@ async function enter(): Promise<void> {
       session.value = await call("loginByLink", { body: { token } });
       return;
     } catch (error) {
-      notify("crit", `The link does not work: ${callProblemOf(error).message}`);
+      linkFault.value = callProblemOf(error).message;
     }
   }
   try {
@@ -108,6 +108,11 @@ async function enter(): Promise<void> {
   } catch (error) {
     if (callProblemOf(error).kind !== "not-logged-in") throw error;
     session.value = null;
+  }
+  // Who is logged in all the same needs no login page to say so.
+  if (session.value !== null && linkFault.value !== undefined) {
+    notify("warn", `The link does not work: ${linkFault.value}`);
+    linkFault.value = undefined;
   }
 }
 

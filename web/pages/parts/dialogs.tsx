@@ -44,9 +44,14 @@ export function Dialog(props: {
   );
 }
 
-/** A text shown once, with a button that copies it. */
-export function Secret(props: { label: string; text: string }): JSX.Element {
-  const ref = useRef<HTMLInputElement>(null);
+/** Characters in a line of a text to be copied, at the narrowest. */
+const COPY_COLUMNS = 24;
+
+/** A text to be used elsewhere, with a button that copies it. */
+export function CopyField(
+  props: { label: string; text: string; hint?: string },
+): JSX.Element {
+  const ref = useRef<HTMLTextAreaElement>(null);
   const copy = async (): Promise<void> => {
     ref.current?.select();
     try {
@@ -57,10 +62,17 @@ export function Secret(props: { label: string; text: string }): JSX.Element {
     }
   };
   return (
-    <Field label={props.label} hint="Shown this once. Keep it in a safe place before you close.">
+    <Field label={props.label} {...(props.hint === undefined ? {} : { hint: props.hint })}>
       {(parts) => (
         <div class="secret">
-          <input {...parts} ref={ref} class="mono" readOnly value={props.text} />
+          <textarea
+            {...parts}
+            ref={ref}
+            class="mono"
+            readOnly
+            rows={Math.ceil(props.text.length / COPY_COLUMNS)}
+            value={props.text}
+          />
           <button
             type="button"
             onClick={() => void copy()}
@@ -71,6 +83,11 @@ export function Secret(props: { label: string; text: string }): JSX.Element {
       )}
     </Field>
   );
+}
+
+/** A text shown once. */
+export function Secret(props: { label: string; text: string }): JSX.Element {
+  return <CopyField {...props} hint="Shown this once. Keep it in a safe place before you close." />;
 }
 
 /** Runs one action at a time and keeps what went wrong. */

@@ -62,6 +62,7 @@ const ROUTES: { readonly [N in RouteName]: `${ApiRoutes[N]["method"]} ${ApiRoute
   getSession: "GET /session",
   login: "POST /session",
   loginByLink: "POST /session/link",
+  getLoginHelp: "GET /session/help",
   logout: "DELETE /session",
   changePassword: "PUT /session/password",
   getOverview: "GET /overview",

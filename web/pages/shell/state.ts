@@ -147,6 +147,9 @@ export function notify(tone: Notice["tone"], text: string, link?: Notice["link"]
   if (tone !== "crit") systemClock.setTimer(NOTICE_MS, () => dismiss(id));
 }
 
+/** Why a one-time link did not log in. */
+export const linkFault = signal<string | undefined>(undefined);
+
 /** How fresh what is shown is. */
 export type Freshness = "off" | "live" | "reconnecting" | "stale";
 /** Freshness of the page's data; set by `live.ts`. */

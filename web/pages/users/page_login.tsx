@@ -4,8 +4,10 @@ import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call, callProblemOf, session } from "../shell/api.ts";
 import { Logo } from "../shell/layout.tsx";
-import { notify } from "../shell/state.ts";
-import { useAction } from "../parts/dialogs.tsx";
+import { linkFault, notify } from "../shell/state.ts";
+import { useLoad } from "../shell/live.ts";
+import { Icon } from "../parts/icons.tsx";
+import { CopyField, useAction } from "../parts/dialogs.tsx";
 import { faultOf, Field } from "../parts/fields.tsx";
 import { Loading, ProblemBox } from "../parts/widgets.tsx";
 
@@ -24,6 +26,33 @@ function Card(props: { title: string; children: ComponentChildren }): JSX.Elemen
   );
 }
 
+/** Names that the command takes, as the server has it. */
+const NAME_PATTERN = /^[\w.@-]+$/;
+
+/** What helps who cannot log in: one command, as it is to be typed. */
+function LoginHelp({ name, isLost }: { name: string; isLost: boolean }): JSX.Element {
+  const help = useLoad("login help", (signal) => call("getLoginHelp", { signal }));
+  const option = help.value?.storeOption ?? "";
+  const user = NAME_PATTERN.test(name) ? name : "admin";
+  const command = `lars user reset ${user}${option === "" ? "" : ` ${option}`}`;
+  return (
+    <details class="login-help" open={isLost}>
+      <summary>No password, or lost it? A link that is used up?</summary>
+      <p class="muted small">
+        {option === ""
+          ? "On the host of the console, in the folder where it was started or with its --data or --store, type:"
+          : "On this machine, type:"}
+      </p>
+      <CopyField label="Command that lets you in" text={command} />
+      <p class="muted small">
+        It prints a one-time password; log in here with <b>{user}</b>{" "}
+        and that. An administrator can give you one under Users, too. A link works once, for a day,
+        until the console is started again; <code>lars up</code> prints a new one.
+      </p>
+    </details>
+  );
+}
+
 /** Name and password. */
 export function LoginPage(): JSX.Element {
   const { isBusy, problem, run } = useAction();
@@ -36,10 +65,17 @@ export function LoginPage(): JSX.Element {
         onSubmit={(event) => {
           event.preventDefault();
           run(async () => {
+            linkFault.value = undefined;
             session.value = await call("login", { body: { name: name.trim(), password } });
           });
         }}
       >
+        {problem === undefined && linkFault.value !== undefined && (
+          <div class="box warn" role="alert">
+            <Icon name="warn" />
+            <p>The link does not work. {linkFault.value}.</p>
+          </div>
+        )}
         {problem !== undefined && <ProblemBox problem={problem} />}
         <Field label="Name">
           {(parts) => (
@@ -77,10 +113,22 @@ export function LoginPage(): JSX.Element {
       </form>
       <p class="muted small">
         The first start of <code>lars web</code>{" "}
-        prints the name and the one-time password of an administrator. Lost yours? An administrator
-        can give you a new one under Users.
+        prints the name and the one-time password of an administrator.
       </p>
+      <LoginHelp
+        name={name.trim()}
+        isLost={problem !== undefined || linkFault.value !== undefined}
+      />
     </Card>
+  );
+}
+
+function NoOldPassword({ name }: { name: string }): JSX.Element {
+  return (
+    <p class="muted small">
+      A one-time link let you in, so no old password is needed. With a new one <b>{name}</b>{" "}
+      can log in from other browsers.
+    </p>
   );
 }
 
@@ -120,12 +168,14 @@ export function PasswordForm({ isForced }: { isForced: boolean }): JSX.Element {
       }}
     >
       {problem !== undefined && <ProblemBox problem={problem} />}
-      <Field
-        label={isForced ? "One-time password" : "Present password"}
-        fault={faultOf(problem, "oldPassword")}
-      >
-        {input(oldPassword, setOld, "current-password")}
-      </Field>
+      {session.value?.isByLink === true ? <NoOldPassword name={session.value.name} /> : (
+        <Field
+          label={isForced ? "One-time password" : "Present password"}
+          fault={faultOf(problem, "oldPassword")}
+        >
+          {input(oldPassword, setOld, "current-password")}
+        </Field>
+      )}
       <Field
         label="New password"
         hint={missing > 0
