@@ -9,6 +9,7 @@ import {
 } from "./module_settings.ts";
 import { MODULE_POLICY_BYTES_MAX } from "../model/module.ts";
 import { ZONE_LENGTH_MAX } from "../model/node.ts";
+import { nearWords } from "../model/near_words.ts";
 
 /** Names of the pick policies; each has a file `policy_<name>.ts`. */
 export const POLICY_NAMES = [
@@ -49,8 +50,8 @@ function shown(value: unknown): string {
   return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }
 
-function refuse(name: string, range: string, value: unknown): never {
-  throw new RangeError(`${name} must be ${range}: current value is ${shown(value)}`);
+function refuse(name: string, range: string, value: unknown, hint = ""): never {
+  throw new RangeError(`${name} must be ${range}: current value is ${shown(value)}${hint}`);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
@@ -87,6 +88,14 @@ function fits(value: unknown, spec: SettingSpec): boolean {
   }
 }
 
+const KEYS = ["policy", "healthCheck", ...Object.keys(MODULE_SETTINGS)];
+
+/** ` (did you mean errRate?)`, or nothing. */
+function nearHint(value: unknown, words: readonly string[]): string {
+  const near = typeof value === "string" ? nearWords(value, words) : [];
+  return near.length === 0 ? "" : ` (did you mean ${near.join(" or ")}?)`;
+}
+
 /** What a setting may be, in words. */
 function rangeOf(spec: SettingSpec): string {
   switch (spec.kind) {
@@ -107,7 +116,9 @@ function rangeOf(spec: SettingSpec): string {
 }
 
 function checkSetting(name: string, value: unknown, spec: SettingSpec): unknown {
-  if (!fits(value, spec)) refuse(name, rangeOf(spec), value);
+  if (!fits(value, spec)) {
+    refuse(name, rangeOf(spec), value, "choices" in spec ? nearHint(value, spec.choices) : "");
+  }
   if (Array.isArray(value)) return [...new Set(value)];
   return isRecord(value) ? { ...value } : value;
 }
@@ -132,12 +143,14 @@ export const DEFAULT_MODULE_POLICY: ModulePolicy = {
  */
 export function checkModulePolicy(value: Readonly<Record<string, unknown>>): ModulePolicy {
   const { policy = "lars", healthCheck, ...given } = value;
-  if (!isPolicyName(policy)) refuse("policy", `one of ${POLICY_NAMES.join(", ")}`, policy);
+  if (!isPolicyName(policy)) {
+    refuse("policy", `one of ${POLICY_NAMES.join(", ")}`, policy, nearHint(policy, POLICY_NAMES));
+  }
   const settings: Record<string, unknown> = { ...DEFAULT_MODULE_POLICY.settings };
   for (const [name, setting] of Object.entries(given)) {
     if (!isSettingName(name)) {
       throw new RangeError(
-        `Unknown key ${shown(name)}: must be policy or one of ` +
+        `Unknown key ${shown(name)}${nearHint(name, KEYS)}: must be policy or one of ` +
           Object.keys(MODULE_SETTINGS).join(", "),
       );
     }

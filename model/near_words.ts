@@ -37,7 +37,7 @@ function nearness(word: string, candidate: string): number | undefined {
   if (shorter >= 3 && (a.startsWith(b) || b.startsWith(a))) return 1;
   if (longer > LENGTH_MAX || longer - shorter > DISTANCE_MAX) return undefined;
   const distance = editDistance(a, b);
-  const isNear = distance <= DISTANCE_MAX && distance <= Math.ceil(longer * 0.4);
+  const isNear = distance <= DISTANCE_MAX && distance <= Math.max(1, Math.floor(longer * 0.4));
   return isNear && distance < longer ? distance : undefined;
 }
 

@@ -10,7 +10,7 @@ import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { DrainState, type DrainVerdict } from "../control/drain/drain_state.ts";
 import type { SystemAccess } from "../control/system_access.ts";
-import { quantity } from "./quantity.ts";
+import { quantity } from "../model/quantity.ts";
 import { addEditOptions, type EditFlags, made, outcomeJson, versionText } from "./route_edit.ts";
 import { isAway } from "./stop_signal.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
@@ -59,7 +59,7 @@ export function addTo(parent: Command, context: CommandContext): void {
   ]);
   command.addHelpText(
     "after",
-    "\nExit codes: 0 drained, with --wait: safe to stop; 1 no such node, or not safe in time.",
+    "\nExit codes: 0 drained, with --wait: safe to stop; 1 no such node, or not safe in\ntime.",
   );
 }
 
@@ -252,7 +252,8 @@ function showsProgress(flags: DrainFlags): boolean {
 function showProgress(verdict: DrainVerdict, waitedMs: number, flags: DrainFlags): void {
   if (!showsProgress(flags)) return;
   const { stopped, agents, waitsFor } = verdict;
-  const text = `${Math.round(waitedMs / 1000)} s, ${stopped} of ${agents} agents have stopped; ` +
+  const text =
+    `${Math.round(waitedMs / 1000)} s, ${stopped} of ${quantity(agents, "agent")} stopped; ` +
     waitsFor.join("; ");
   runtime.writeStderr(`\r\x1b[K${text.slice(0, 150)}`);
 }

@@ -49,7 +49,7 @@ export function addTo(parent: Command, context: CommandContext): void {
   ]);
   command.addHelpText(
     "after",
-    "\nShares are of the latest 1,000 picks, remembered from the first question on for ten " +
+    "\nShares are of the latest 1,000 picks, remembered from the first question on for\nten " +
       "minutes: ask twice.\nExit code 1: the agent does not know the module.",
   );
 }

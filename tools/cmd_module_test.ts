@@ -63,6 +63,9 @@ test("lars module set refuses what agents would refuse, and says why", async () 
     await succeed(processes, "sql", "migrate");
     const cases: [string[], RegExp][] = [
       [["--set", "policy=best"], /policy must be one of/],
+      [["--set", "policy=magelv"], /current value is "magelv" \(did you mean maglev\?\)/],
+      [["--set", "errRat=0.2"], /Unknown key "errRat" \(did you mean errRate\?\)/],
+      [["--set", 'healthCheck={"knid":"tcp"}'], /healthCheck\.knid.*did you mean kind\?/],
       [["--set", "errRate=2"], /errRate must be .*from 0 to 1/],
       [["--set", "erRate=0.2"], /Unknown key/],
       [["--set", "policy"], /key=value/],

@@ -1,5 +1,7 @@
 // Shell. `lars sim`: the balancer's own rules under virtual time, against scripts of faults.
 
+import { didYouMean } from "../model/near_words.ts";
+import { quantity } from "../model/quantity.ts";
 import { readFile, writeFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { checkModulePolicy, type ModulePolicy } from "../balancer/mod.ts";
@@ -155,7 +157,10 @@ function policyOption(): Option {
   const names = Object.keys(POLICIES);
   const parse = repeated((text: string) => {
     if (names.includes(text)) return text;
-    throw new RangeError(`--policy must be one of ${names.join(", ")}: current value is "${text}"`);
+    throw new RangeError(
+      `--policy must be one of ${names.join(", ")}: current value is "${text}"` +
+        didYouMean(text, names),
+    );
   });
   // `choices` fills in the help and the completion; its parser would keep the last value only.
   return new Option("--policy <NAME>", "how a node is picked; may be given several times")
@@ -209,7 +214,8 @@ async function runSim(flags: SimFlags): Promise<void> {
   const { nodes, callers, agents, rate, seconds, zones, struck } = flags;
   const seed = seedOf(flags);
   const script = makeScript(flags.script, { nodes, seconds, zones, struck });
-  const sizes = `${nodes} nodes, ${callers} callers at ${rate} calls/s, ${agents} agents, ` +
+  const sizes = `${quantity(nodes, "node")}, ${quantity(callers, "caller")} at ${rate} calls/s, ` +
+    `${quantity(agents, "agent")}, ` +
     `${seconds} s, seed ${seed}`;
   if (flags.seeds > 1) return await runSeeds(policies, script, flags, seed, sizes);
   const runs = policies.map((policy) => runPolicy(policy, script, flags, seed));

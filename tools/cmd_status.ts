@@ -7,7 +7,7 @@ import { ConfigError, LarsError, messageOf } from "../reactor/errors.ts";
 import { UsageError } from "./cli_errors.ts";
 import { addExamples, agentOption, type CommandContext } from "./command.ts";
 import { eventJson, eventLine, eventOf } from "./history_view.ts";
-import { quantity } from "./quantity.ts";
+import { quantity } from "../model/quantity.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { factsJson, factsText } from "./store_facts.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";

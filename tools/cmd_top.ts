@@ -30,6 +30,7 @@ import {
   type TopState,
 } from "./top_view.ts";
 import { moduleText } from "../model/module.ts";
+import { formatIpv4 } from "../reactor/address.ts";
 import type { Counters } from "../control/schemas.ts";
 
 /** Routes are read anew after this time at the latest. */
@@ -158,7 +159,9 @@ function toJson(snapshot: TopSnapshot, state: TopState): Record<string, unknown>
     callsPerSecond,
     errorShare,
     refusedPerSecond,
-    rows: state.mode === "modules" ? modulesOf(snapshot, state) : nodesOf(snapshot, state),
+    rows: state.mode === "modules"
+      ? modulesOf(snapshot, state)
+      : nodesOf(snapshot, state).map((node) => ({ ...node, ip: formatIpv4(node.ip) })),
   };
 }
 

@@ -5,7 +5,7 @@ import type { ModuleKey } from "../model/module.ts";
 import { parseZone } from "../model/route_values.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
-import { quantity } from "./quantity.ts";
+import { quantity } from "../model/quantity.ts";
 import { addEditOptions, type EditFlags, made, outcomeJson, versionText } from "./route_edit.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { printJson, printLine, warningLine } from "./terminal.ts";

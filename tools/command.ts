@@ -20,13 +20,27 @@ export interface CommandModule {
   addTo(parent: Command, context: CommandContext): void;
 }
 
+/** Width of help in characters. */
+export const HELP_WIDTH = 80;
+
 /** Examples below a command's help, each a line to type and what it does. */
 export function addExamples(
   command: Command,
   examples: readonly (readonly [string, string])[],
 ): void {
-  const width = Math.max(...examples.map(([line]) => line.length));
-  const lines = examples.map(([line, what]) => `  $ ${line.padEnd(width)}  # ${what}`);
+  // What does not fit beside what is typed stands below it, and widens no other line.
+  const fits = ([line, what]: readonly [string, string], width: number): boolean =>
+    width + what.length + 8 <= HELP_WIDTH && line.length <= width;
+  const widths = examples.map(([line]) => line.length);
+  const width = Math.max(
+    0,
+    ...widths.filter((own) => examples.every((one) => one[0].length > own || fits(one, own))),
+  );
+  const lines = examples.map((example) =>
+    fits(example, width)
+      ? `  $ ${example[0].padEnd(width)}  # ${example[1]}`
+      : `  $ ${example[0]}\n      # ${example[1]}`
+  );
   command.addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
 }
 

@@ -1,6 +1,6 @@
 // Core. An explanation of a module as short texts, and as a value for programs.
 
-import { quantity } from "./quantity.ts";
+import { quantity } from "../model/quantity.ts";
 import type { ExplainedNode, Explanation } from "../control/schemas.ts";
 
 /** `12 s`, `5 min`, `3 h`, `2 d`; below a second in milliseconds. */

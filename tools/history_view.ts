@@ -1,6 +1,6 @@
 // Core. Events as lines, and the last minutes of calls in one line.
 
-import { parseIpv4 } from "../reactor/address.ts";
+import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
 import type { EventRecord } from "../sql/results/event.ts";
 import { eventSeverity } from "../control/system/severity.ts";
 import { parseStoredNodeAddress } from "./cli_arguments.ts";
@@ -42,8 +42,8 @@ export function eventJson(event: EventRecord): Record<string, unknown> {
     kind,
     severity: eventSeverity(kind, detail),
     ...(module === undefined ? {} : { modid: module.modId, cmdid: module.cmdId }),
-    ...(node === undefined ? {} : { ip: node.ip, port: node.port }),
-    ...(host === undefined ? {} : { host }),
+    ...(node === undefined ? {} : { ip: formatIpv4(node.ip), port: node.port }),
+    ...(host === undefined ? {} : { host: formatIpv4(host) }),
     text,
     detail,
   };

@@ -2,6 +2,7 @@
 
 import { parseHealthCheck } from "../agent/health/health_plan.ts";
 import { MODULE_SETTINGS, parseModulePolicy, POLICY_NAMES } from "../balancer/mod.ts";
+import { didYouMean } from "../model/near_words.ts";
 import { messageOf } from "../reactor/errors.ts";
 
 /** A change of one key: `key=value`, where the value is JSON or else a text. */
@@ -55,7 +56,11 @@ export function changePolicy(
   const policy = policyObject(text);
   for (const { key, value } of changes) policy[key] = value;
   for (const key of removed) {
-    if (!(key in policy)) throw new RangeError(`Policy has no key "${key}" to remove`);
+    if (!(key in policy)) {
+      throw new RangeError(
+        `Policy has no key "${key}" to remove${didYouMean(key, Object.keys(policy))}`,
+      );
+    }
     delete policy[key];
   }
   return Object.keys(policy).length === 0 ? "" : JSON.stringify(policy);

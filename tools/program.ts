@@ -1,6 +1,7 @@
 // Shell. The words of the `lars` command. The module behind a word is loaded when the word is used.
 
 import { Command } from "commander";
+import { didYouMean } from "../model/near_words.ts";
 import { VERSION } from "../daemon/version.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import {
@@ -154,7 +155,12 @@ function baseProgram(): Command {
     .helpOption("-h, --help", "print help")
     .showHelpAfterError("(add --help for usage)")
     .exitOverride()
-    .configureHelp({ optionDescription: describeOption, subcommandTerm, visibleArguments })
+    .configureHelp({
+      optionDescription: describeOption,
+      minWidthToWrap: 20,
+      subcommandTerm,
+      visibleArguments,
+    })
     .configureOutput({
       writeOut: (text) => runtime.writeStdout(text),
       writeErr: (text) => runtime.writeStderr(text),
@@ -201,6 +207,22 @@ function findDaemon(word: string | undefined): DaemonWord | undefined {
   return DAEMON_WORDS.find(({ name, alias }) => word !== undefined && [name, alias].includes(word));
 }
 
+/** Ends with a complaint that names the first word which is no command. */
+function requireWords(program: Command, words: readonly string[]): void {
+  let command = program;
+  for (const word of words) {
+    if (word.startsWith("-") || (command === program && word === "help")) return;
+    const children = command.commands;
+    const found = children.find((one) => [one.name(), ...one.aliases()].includes(word));
+    if (found === undefined) {
+      const near = didYouMean(word, children.map((one) => one.name()));
+      const place = command === program ? "" : ` of ${command.name()}`;
+      return command.error(`error: unknown command '${word}'${place}${near}`);
+    }
+    command = found;
+  }
+}
+
 /** Runs the command line after the program's name; resolves with the exit code. */
 export async function runCli(argv: readonly string[]): Promise<number> {
   const asksHelp = argv[0] === "help";
@@ -210,7 +232,9 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     if (daemon !== undefined) return await daemon.run(asksHelp ? ["--help"] : argv.slice(1));
     const { program, context } = await buildProgram(word);
     // The parser's own `help` knows one word; `lars help route add` means `lars route add --help`.
-    const words = asksHelp && argv.length > 2 ? [...argv.slice(1), "--help"] : [...argv];
+    if (asksHelp) requireWords(program, argv.slice(1));
+    const asked = argv.slice(1).filter((one) => one !== "help");
+    const words = asksHelp ? [...asked, "--help"] : [...argv];
     await program.parseAsync(words, { from: "user" });
     return context.exitCode;
   } catch (error) {

@@ -25,7 +25,7 @@ import {
   planRoutes,
   type RoutePlan,
 } from "../control/changes/route_plan.ts";
-import { quantity } from "./quantity.ts";
+import { quantity } from "../model/quantity.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { addStoreOptions } from "./store_access.ts";
@@ -86,7 +86,7 @@ function addImport(route: Command): void {
   command.addHelpText(
     "after",
     "\nColumns: modid, cmdid, ip, port; optional: weight, zone, state (on, drain, off).\n" +
-      "Lines of the difference: + added, ~ changed, - removed, ? in the table only (stays).",
+      "Lines of the difference: + added, ~ changed, - removed,\n? in the table only (stays).",
   );
 }
 

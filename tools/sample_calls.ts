@@ -5,7 +5,7 @@ import { modulePair } from "../model/module.ts";
 import { LarsError } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { CommandError } from "./cli_errors.ts";
-import { quantity } from "./quantity.ts";
+import { quantity } from "../model/quantity.ts";
 import { StopSignal } from "./stop_signal.ts";
 import { coloursOf, printJson, printLine } from "./terminal.ts";
 

@@ -1,7 +1,7 @@
 // Core. What a database holds, put into words.
 
 import { SCHEMA_VERSION } from "../sql/schema/migrations.ts";
-import { quantity } from "./quantity.ts";
+import { quantity } from "../model/quantity.ts";
 import type { StoreFacts } from "../control/schemas.ts";
 
 /** The facts under names for programs. */

@@ -1,10 +1,16 @@
 // Shell. What the `lars` command prints, and how: text, tables, JSON, colours where they belong.
 
+import process from "node:process";
 import picocolors from "picocolors";
 import { runtime } from "../reactor/runtime/mod.ts";
 
 /** Rows of a table that are laid out in columns; longer lists are printed with tabs instead. */
 export const TABLE_ROWS_MAX = 5000;
+
+/** A terminal that does not say how wide it is. */
+const DEFAULT_COLUMNS = 80;
+/** Narrowest column that is made by cutting, in characters. */
+const COLUMN_WIDTH_MIN = 6;
 
 /** Marks for text; each is the identity when colours are off. */
 export interface Colours {
@@ -83,14 +89,56 @@ export async function printTable(
     runtime.writeStdout(lines.join("\n") + "\n");
     return;
   }
+  const { widths, isCut } = fitColumns([head, ...rows], terminalWidth());
   // The head is coloured here: the library would colour head and borders even with NO_COLOR.
   const { default: Table } = await import("cli-table3");
   const table = new Table({
     head: head.map(strong),
     chars: NO_BORDERS,
     style: { "head": [], "border": [], "padding-left": 0, "padding-right": 0 },
+    ...(isCut ? { colWidths: widths } : {}),
     colAligns: head.map((_, index) => typeof rows[0]?.[index] === "number" ? "right" : "left"),
   });
   table.push(...rows.map((row) => [...row]));
   runtime.writeStdout(table.toString().replace(/[ \t]+$/gm, "") + "\n");
+  if (isCut) noteLine(`columns are cut to the width of the terminal; --json, or a pipe, has all`);
+}
+
+/** Characters of a line of the terminal; undefined where nobody reads columns: in a pipe. */
+function terminalWidth(): number | undefined {
+  if (!runtime.isTerminal("stdout")) return undefined;
+  return process.stdout.columns || DEFAULT_COLUMNS;
+}
+
+/** Width of a cell as it is seen: without the codes of its colour. */
+function cellWidth(cell: string | number): number {
+  // deno-lint-ignore no-control-regex -- colour codes
+  return String(cell).replace(/\x1b\[[0-9;]*m/g, "").length;
+}
+
+/**
+ * Widths of columns that fit a line: the widest give way first, none below what a name needs.
+ *
+ * @param width Characters of a line; undefined: any number.
+ */
+export function fitColumns(
+  rows: readonly (readonly (string | number)[])[],
+  width: number | undefined,
+): { widths: number[]; isCut: boolean } {
+  const widths = rows[0].map((_, index) =>
+    rows.reduce((most, row) => Math.max(most, cellWidth(row[index])), 1)
+  );
+  const total = (): number =>
+    widths.reduce((sum, one) => sum + one, 0) + 2 * Math.max(0, widths.length - 1);
+  let isCut = false;
+  while (width !== undefined && total() > width) {
+    const widest = Math.max(...widths);
+    if (widest <= COLUMN_WIDTH_MIN) break;
+    // The widest gives what is too much, but does not become narrower than the next one.
+    const next = Math.max(COLUMN_WIDTH_MIN, ...widths.filter((one) => one < widest));
+    const index = widths.lastIndexOf(widest);
+    widths[index] = Math.max(next - 1, COLUMN_WIDTH_MIN, widest - (total() - width));
+    isCut = true;
+  }
+  return { widths, isCut };
 }

@@ -1,7 +1,7 @@
 // Core. The screen of `lars top`: state and size become lines, keys become the next state.
 
 import { errorSeverity, worseOf } from "../control/system/severity.ts";
-import { quantity } from "./quantity.ts";
+import { quantity } from "../model/quantity.ts";
 import type { TopModule, TopNode, TopSnapshot } from "./top_model.ts";
 import { moduleText } from "../model/module.ts";
 import { addressText } from "../model/node.ts";
@@ -246,8 +246,7 @@ function tableLines<Row extends TopModule | TopNode>(
   };
 }
 
-const KEY_LINE = "q quit  enter nodes  esc back  tab modules/nodes  s sort  r reverse  / filter  " +
-  "p pause  h help";
+const KEY_LINE = "q quit  h help  enter nodes  esc back  tab mode  s sort  / filter  p pause";
 
 const HELP_LINES = [
   "up, down, page up, page down, home, end   choose a row",
@@ -261,9 +260,10 @@ const HELP_LINES = [
   "p            pause; space looks at once",
   "q, Ctrl-C    quit",
   "",
-  "CALLS/S, ERR% and REFUSED (callers a second that got no node) are those of the last 10 seconds.",
-  "MS: mean time of the calls of the last minute, where callers tell it. OUT: nodes that at",
-  "least one host keeps out. SEEN: time since the last result of any caller.",
+  "CALLS/S, ERR% and REFUSED (callers a second that got no node) are those of the",
+  "last 10 seconds. MS: mean time of the calls of the last minute, where callers",
+  "tell it. OUT: nodes that at least one host keeps out. SEEN: time since the last",
+  "result of any caller.",
 ];
 
 function titleLines(snapshot: TopSnapshot, frame: TopFrame, state: TopState): string[] {

@@ -1,6 +1,7 @@
 // Core. Health checks: the key `healthCheck` of a policy, which node is checked when, and what the
 // outcomes say.
 
+import { didYouMean } from "../../model/near_words.ts";
 import { messageOf } from "../../reactor/errors.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
 import { type ModuleId, moduleId } from "../../model/module.ts";
@@ -331,7 +332,7 @@ function checkEntry(name: string, value: unknown): unknown {
   throw new RangeError(
     `Unknown key healthCheck.${name}: must be one of ${
       Object.keys(DEFAULT_HEALTH_CHECK).join(", ")
-    }`,
+    }${didYouMean(name, Object.keys(DEFAULT_HEALTH_CHECK))}`,
   );
 }
 

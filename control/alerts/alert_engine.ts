@@ -1,5 +1,6 @@
 // Core. Which alerts fire: rules against the system, with hysteresis and silences.
 
+import { quantity } from "../../model/quantity.ts";
 import type { RuleRow, SilenceRow } from "../../sql/console/console_store.ts";
 import { heldCount } from "../system/agent_list.ts";
 import type { SeenModule, SeenNode, SystemView } from "../system/system_model.ts";
@@ -103,7 +104,8 @@ function aboutNode(module: SeenModule, node: SeenNode): Condition {
   return {
     ...aboutModule(
       module,
-      `${labelOf(module)}: node ${node.name} is kept out by all ${node.callerCount} callers`,
+      `${labelOf(module)}: node ${node.name} is kept out by ` +
+        (node.callerCount === 1 ? "its only caller" : `all ${node.callerCount} callers`),
       node.overloadCallerCount,
     ),
     subject: `${moduleText(module)} ${node.name}`,
@@ -182,7 +184,7 @@ function silentAgents(
   );
   if (unheard.length > 0) {
     conditions.push(aboutAgents(
-      `No dns is alive, so nothing is heard of ${unheard.length} agents`,
+      `No dns is alive, so nothing is heard of ${quantity(unheard.length, "agent")}`,
       unheard.length,
     ));
   }

@@ -140,7 +140,7 @@ test("AlertEngine: what each kind of rule looks for", () => {
       view([
         module({ nodes: [{ ...out, state: "drain" }] }),
       ]),
-      /node 10\.0\.0\.1:1 is kept out by all 1 callers/,
+      /node 10\.0\.0\.1:1 is kept out by its only caller/,
     ],
     [
       "agent_silent",

@@ -1,6 +1,7 @@
 // Shell. Every change of routes, names and policies: one transaction with its history, then dns is told.
 
 import { type ModuleKey, moduleText } from "../../model/module.ts";
+import { quantity } from "../../model/quantity.ts";
 import { type NodeState, nodeText } from "../../model/node.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import {
@@ -507,7 +508,8 @@ export class ChangeService {
   }> {
     const { nodes, problems } = parseRouteFile(input.text, input.format, "file");
     if (problems.length > 0) {
-      throw new ControlError("invalid", `The file has faults: ${problems[0]}`, {
+      // The faults themselves follow, one by one: said once.
+      throw new ControlError("invalid", `The file has ${quantity(problems.length, "fault")}`, {
         errors: problems.map((message) => ({ path: "text", message })),
       });
     }

@@ -13,6 +13,7 @@ import {
 } from "../../model/route_values.ts";
 import { addressText, nodeId, type NodeKey } from "../../model/node.ts";
 import { modulePair } from "../../model/module.ts";
+import { quantity } from "../../model/quantity.ts";
 
 /** Formats of a route file. */
 export const ROUTE_FORMATS = ["csv", "json"] as const;
@@ -109,7 +110,7 @@ export function describeNode(node: NodeKey): string {
 
 class ProblemList {
   readonly #fileName: string;
-  readonly #lines: string[] = [];
+  readonly #found: { line: number; text: string }[] = [];
   #count = 0;
 
   constructor(fileName: string) {
@@ -118,13 +119,15 @@ class ProblemList {
 
   add(line: number, text: string): void {
     if (++this.#count <= ROUTE_FILE_PROBLEMS_MAX) {
-      this.#lines.push(`${this.#fileName}:${line}: ${text}`);
+      this.#found.push({ line, text });
     }
   }
 
   lines(): string[] {
-    const more = this.#count - this.#lines.length;
-    return more === 0 ? this.#lines : [...this.#lines, `and ${more} more faults`];
+    const named = this.#found.toSorted((a, b) => a.line - b.line)
+      .map(({ line, text }) => `${this.#fileName}:${line}: ${text}`);
+    const more = this.#count - named.length;
+    return more === 0 ? named : [...named, `and ${quantity(more, "more fault")}`];
   }
 }
 
@@ -148,7 +151,9 @@ function nodeOf(record: RawRecord, problems: ProblemList): WantedNode | undefine
       return parse(text);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      problems.add(record.line, `${column}: ${error.message}`);
+      // Most messages begin with what they are about.
+      const isNamed = error.message.toLowerCase().startsWith(`${column} `);
+      problems.add(record.line, isNamed ? error.message : `${column}: ${error.message}`);
       sound = false;
       return undefined;
     }
@@ -256,6 +261,7 @@ function jsonRecords(text: string, problems: ProblemList): RawRecord[] {
       continue;
     }
     const fields: Record<string, string> = {};
+    let isSound = true;
     for (const [name, field] of Object.entries(value)) {
       if (!isColumn(name)) {
         problems.add(line, `unknown key "${name}"; known: ${ROUTE_COLUMNS.join(", ")}`);
@@ -263,9 +269,11 @@ function jsonRecords(text: string, problems: ProblemList): RawRecord[] {
         fields[name] = String(field);
       } else {
         problems.add(line, `${name} must be a number or a text`);
+        isSound = false;
       }
     }
-    records.push({ line, fields });
+    // What is said of a value already is not said again as one that is missing.
+    if (isSound) records.push({ line, fields });
   }
   return records;
 }

@@ -67,12 +67,12 @@ test("parseRouteFile() names file, line and value of every fault in a CSV", () =
     /^r\.csv:13: quotation mark is not closed/,
     /^r\.csv:12: row must have 7 cells: it has 3/,
     /^r\.csv:3: \(1,1\) 10\.0\.0\.1:7777 is listed already in line 2/,
-    /^r\.csv:4: modid: MODID must be .* current value is "x"/,
+    /^r\.csv:4: MODID must be .* current value is "x"/,
     /^r\.csv:7: ip: .*10\.0\.0\.300/,
-    /^r\.csv:8: port: Port must be/,
-    /^r\.csv:9: weight: Weight must be/,
-    /^r\.csv:10: zone: Zone must be/,
-    /^r\.csv:11: state: State must be one of on, drain, off/,
+    /^r\.csv:8: Port must be/,
+    /^r\.csv:9: Weight must be/,
+    /^r\.csv:10: Zone must be/,
+    /^r\.csv:11: State must be one of on, drain, off/,
     /^r\.csv:14: ip is missing/,
   ];
   for (const pattern of expected) {
@@ -96,13 +96,13 @@ test("parseRouteFile() names the line of every fault in a JSON file", () => {
   const { nodes, problems } = parseRouteFile(text, "json", "r.json");
   assert.equal(nodes.length, 2, "the sound one, and the one with only an unknown key");
   const expected = [
-    /^r\.json:3: port: /,
+    /^r\.json:3: Port /,
     /^r\.json:4: port is missing/,
     /^r\.json:5: unknown key "color"/,
     /^r\.json:6: port must be a number or a text/,
     /^r\.json:7: each element must be an object/,
     /^r\.json:8: not valid JSON/,
-    /^r\.json:9: port: Port must be .* "70000"/,
+    /^r\.json:9: Port must be .* "70000"/,
   ];
   for (const pattern of expected) {
     assert.ok(problems.some((line) => pattern.test(line)), `${pattern}\n${problems.join("\n")}`);

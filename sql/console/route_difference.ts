@@ -1,5 +1,6 @@
 // Core. What differs between two readings of some modules, and a module's revision.
 
+import { quantity } from "../../model/quantity.ts";
 import murmur from "murmurhash3js";
 import type {
   ChangeDifferences,
@@ -140,12 +141,9 @@ export function summaryOf({ nodes, modules }: ChangeDifferences): string {
   ].filter((part) => part !== "");
   const moduleCount = new Set(nodes.map(moduleText)).size;
   const parts = [
-    counts.length === 0
-      ? ""
-      : `${counts.join(", ")} nodes in ${
-        moduleCount === 1 ? "1 module" : `${moduleCount} modules`
-      }`,
-    modules.length === 0 ? "" : `name or policy of ${modules.length} modules`,
+    counts.length === 0 ? "" : `${counts.join(", ")} ${nodes.length === 1 ? "node" : "nodes"} in ` +
+      quantity(moduleCount, "module"),
+    modules.length === 0 ? "" : `name or policy of ${quantity(modules.length, "module")}`,
   ];
   return parts.filter((part) => part !== "").join("; ");
 }

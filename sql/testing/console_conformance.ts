@@ -272,7 +272,7 @@ function testChanges(define: Define): void {
     assert.equal(before[0].name, "");
     assert.notEqual(revisionOf(stored[0]), revisionOf({ ...stored[0], policy: "" }));
     const content = await console.changeContent(id ?? 0);
-    assert.equal(content?.summary, "add 2 nodes in 2 modules; name or policy of 1 modules");
+    assert.equal(content?.summary, "add 2 nodes in 2 modules; name or policy of 1 module");
     assert.deepEqual(content?.differences.modules, [{
       ...key,
       before: { name: "", policy: "" },
