@@ -27,6 +27,7 @@ import { CacheFile } from "./routes/cache_file.ts";
 import { type PackedRoute, unpackNodes } from "./routes/packed_route.ts";
 import { RouteIntake } from "./routes/route_intake.ts";
 import { StatusNotifier, StatusSource } from "./status/agent_status.ts";
+import { ExplainQueries } from "./status/explain_query.ts";
 import { NodeUseQueries } from "./status/node_use_query.ts";
 import { claimPorts, Supervisor } from "./supervisor/supervisor.ts";
 import {
@@ -87,6 +88,7 @@ class AgentService implements RunningService {
   readonly #feed: TableFeed | undefined;
   readonly #health: HealthChecker;
   readonly #nodeUse: NodeUseQueries;
+  readonly #explains: ExplainQueries;
   readonly #notifier = new StatusNotifier();
   readonly #status: StatusSource;
   readonly #logLimiter: LogRateLimiter;
@@ -131,6 +133,12 @@ class AgentService implements RunningService {
       ask: (shard, id, { modId, cmdId, ip, port }) =>
         void this.#supervisor.send({ type: "nodeUse", shard, id, modId, cmdId, ip, port }),
       answer: (message) => this.#dns.answerNodeUse(message),
+    });
+    this.#explains = new ExplainQueries({
+      clock,
+      ask: (shard, id, { modId, cmdId, from }) =>
+        void this.#supervisor.send({ type: "explain", shard, id, modId, cmdId, from }),
+      answer: (message) => this.#dns.answerExplain(message),
     });
     this.#dns = this.#makeSubscriber();
     this.#reporter = new ReportSender({
@@ -233,6 +241,7 @@ class AgentService implements RunningService {
     this.#houseTimer?.cancel();
     this.#stopListening();
     this.#nodeUse.close();
+    this.#explains.close();
     this.#health.close();
     // First, so that no batch of calls is confirmed that no worker will count.
     await this.#feed?.close();
@@ -265,6 +274,11 @@ class AgentService implements RunningService {
       },
       onRoute: (route) => this.#intake.take(route),
       onNodeUse: (request) => this.#takeNodeUse(request),
+      onExplain: (request) =>
+        this.#explains.request(
+          request,
+          this.#intake.registry.shardsOf(request.modId, request.cmdId)[0],
+        ),
       onGuard: (event) => this.#warn("guard", event),
     });
   }
@@ -354,6 +368,9 @@ class AgentService implements RunningService {
         break;
       case "nodeUse":
         this.#nodeUse.answered(note.id, note.shard, note.usage);
+        break;
+      case "explained":
+        this.#explains.answered(note.id, note.explanation);
         break;
       case "stats":
         for (const stats of note.shards) this.#shardStats.set(stats.shard, stats);

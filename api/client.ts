@@ -38,7 +38,11 @@ import { newNonce, proofOf } from "../session/proof.ts";
 import { UdpAgentLink } from "./agent_link.ts";
 import { BaseClient } from "./base_client.ts";
 import { ClosedError, NoAgentError } from "./errors.ts";
-import { type ExplanationPage, joinExplanations, readExplanation } from "./explanation.ts";
+import {
+  type ExplanationPage,
+  joinExplanations,
+  readExplanation,
+} from "../balancer/routes/explanation_page.ts";
 import { type Host, type HostAnswer, toHost } from "./host.ts";
 import { LastGood } from "./last_good.ts";
 import type { AgentLink, AgentLinkEvents } from "./link.ts";

@@ -246,9 +246,12 @@ export const PolicyList = z.strictObject({
 /** Why an agent picks which node of a module. */
 export const ExplainQuery = z.strictObject({
   limit: digits(1, EXPLAIN_NODES_MAX).optional().describe("nodes that are shown, default 500"),
+  agent: pathParts.address.optional().describe(
+    "name of the agent, as GET /agents has it, or its host alone; default: that of the console's host",
+  ),
 });
 export const Explanation = z.strictObject({
-  agent: z.string().describe("the agent that was asked: the one of the console's host"),
+  agent: z.string().describe("the agent that was asked"),
   routeState: z.string().describe("ready, pulling, empty; unknown: no caller asked this agent"),
   ageMs: z.number().min(0).nullable().describe("age of its route; null: from its cache"),
   hasNodes: z.boolean().describe("false while it has had no node: all that follows says nothing"),

@@ -14,12 +14,15 @@ import type { ChangeOptions, ModuleFilter } from "./changes/change.ts";
 import { ChangeService, readTexts } from "./changes/change_service.ts";
 import type { NotifyOptions } from "./changes/dns_notifier.ts";
 import { CounterService } from "./counters/counter_service.ts";
+import { FleetExplainService } from "./explain/fleet_explain_service.ts";
+import { DnsLines } from "./system/dns_lines.ts";
 import { NodeUseService } from "./drain/node_use_service.ts";
 import { readFacts, readReport } from "./reports/report_service.ts";
 import type { SystemAccess, UserAccess } from "./system_access.ts";
 import type {
   ChangeResult,
   Counters,
+  Explanation,
   NodeCallers,
   NodeUseAnswers,
   Report,
@@ -39,6 +42,8 @@ export interface StoreSystemOptions extends Omit<NotifyOptions, "secrets"> {
 interface DnsServices {
   readonly changes: ChangeService;
   readonly nodeUse: NodeUseService;
+  readonly explain: FleetExplainService;
+  readonly lines: DnsLines;
 }
 
 /** The system behind a database. Whoever has it may do everything: the database is open to him. */
@@ -125,8 +130,12 @@ export class StoreSystem implements SystemAccess {
     return await (await this.#services()).nodeUse.callers(node, modules, withinS);
   }
 
+  async explain(module: ModuleKey, agent: string, nodesMax: number): Promise<Explanation> {
+    return await (await this.#services()).explain.explain(module, agent, nodesMax);
+  }
+
   async close(): Promise<void> {
-    await (await this.#opened)?.nodeUse.close();
+    await (await this.#opened)?.lines.close();
   }
 
   /** Opened when they are needed first, since most commands need no secret. */
@@ -136,6 +145,13 @@ export class StoreSystem implements SystemAccess {
 
   async #open(): Promise<DnsServices> {
     const options = { ...this.#options, secrets: await this.#options.secrets() };
-    return { changes: new ChangeService(options), nodeUse: new NodeUseService(options) };
+    const lines = new DnsLines(options);
+    const { store, clock } = options;
+    return {
+      changes: new ChangeService(options),
+      nodeUse: new NodeUseService({ store, clock, lines }),
+      explain: new FleetExplainService({ store, clock, lines }),
+      lines,
+    };
   }
 }

@@ -10,6 +10,7 @@ import type { ChangeOptions, ModuleFilter } from "./changes/change.ts";
 import type {
   ChangeResult,
   Counters,
+  Explanation,
   NodeCallers,
   NodeUseAnswers,
   Report,
@@ -48,6 +49,12 @@ export interface SystemAccess {
   /** Events, as `Store.readEvents` gives them. */
   readEvents(query?: EventQuery): Promise<EventRecord[]>;
   /** Asks every dns how its agents use a node in these modules. */
+  /**
+   * Why an agent of the fleet picks which node.
+   *
+   * @param agent Its name, `host` or `host:port`.
+   */
+  explain(module: ModuleKey, agent: string, nodesMax: number): Promise<Explanation>;
   nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUseAnswers>;
   /** Who reported calls of a node within the last seconds. */
   nodeCallers(

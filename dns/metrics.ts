@@ -27,6 +27,10 @@ export const dnsMetrics: MetricTable = {
     "lars_dns_surveys_dropped_total",
     "Questions who uses a node that found no room.",
   ),
+  explains_dropped: counter(
+    "lars_dns_explains_dropped_total",
+    "Questions to agents why they pick which node that found no room.",
+  ),
   subscriptions: gauge("lars_dns_subscriptions", "Modules that connections are subscribed to."),
   subscriptions_refused: counter(
     "lars_dns_subscriptions_refused_total",

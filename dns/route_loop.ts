@@ -13,16 +13,22 @@ import { MessageId } from "../proto/message_ids.ts";
 import {
   type AgentStatus,
   decodeAgentStatus,
+  decodeExplainRequest,
+  decodeExplainResponse,
   decodeGetRouteRequest,
   decodeNodeUse,
   decodeNodeUseRequest,
   decodeRouteChanged,
+  encodeExplainRequest,
+  encodeExplainResponse,
   encodeNodeUseReport,
   encodeNodeUseRequest,
+  type ExplainRequest,
   type NodeUseRequest,
 } from "../proto/codec.ts";
 import type { ModuleId, ModuleKey } from "../model/module.ts";
 import { Publisher, RemoteSource } from "../feed/publisher.ts";
+import { AgentExplains, type Explained } from "./agent_explain.ts";
 import { NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
 import type { RouteFrames } from "./route_frames.ts";
 
@@ -52,6 +58,10 @@ export type RouteTask =
   | { readonly type: "survey"; readonly id: number; readonly request: NodeUseRequest }
   /** Say which agents are linked to you. */
   | { readonly type: "agents"; readonly round: number }
+  /** Ask the agent that the request names, if it is one of yours, why it picks which node. */
+  | { readonly type: "explain"; readonly id: number; readonly request: ExplainRequest }
+  /** What came of the question of a tool of yours. */
+  | { readonly type: "explained"; readonly question: number; readonly explained: Explained }
   /** What all loops found out for a tool of yours. */
   | { readonly type: "report"; readonly question: number; readonly result: SurveyResult };
 
@@ -65,6 +75,10 @@ export type RouteNote =
   | { readonly type: "nodeUse"; readonly question: number; readonly request: NodeUseRequest }
   /** What my agents say to the survey with this id. */
   | { readonly type: "surveyed"; readonly id: number; readonly result: SurveyResult }
+  /** A tool of mine asks an agent why it picks which node. */
+  | { readonly type: "explain"; readonly question: number; readonly request: ExplainRequest }
+  /** What an agent of mine says to the question with this id, or that I have no such agent. */
+  | { readonly type: "explained"; readonly id: number; readonly explained: Explained }
   /** These agents are linked to me. */
   | {
     readonly type: "agents";
@@ -84,16 +98,24 @@ export interface RouteLoopInit extends SessionServerInit {
 /** Questions of tools under way in one loop; of more the oldest get no answer, and ask again. */
 const QUESTIONS_MAX = 64;
 
+interface Question {
+  readonly peer: Connection;
+  readonly seq: number;
+  /** Of the question why, the module and the first node. */
+  readonly explain?: ExplainRequest;
+}
+
 /** A server with its connections and what they are subscribed to. */
 export class RouteLoop implements ServiceLoop<RouteTask> {
   readonly #server: SessionServer;
   readonly #routes: RemoteSource<RouteFrames>;
   readonly #publisher: Publisher<Connection, RouteFrames>;
   readonly #surveys: NodeUseSurveys<Connection>;
+  readonly #explains: AgentExplains<Connection>;
   readonly #agents: LoopAgents<Connection>;
   readonly #note: (note: RouteNote) => void;
   /** Tools that wait for a report, by the number of their question; the oldest are forgotten. */
-  readonly #questions = new Map<number, { peer: Connection; seq: number }>();
+  readonly #questions = new Map<number, Question>();
   #questionCount = 0;
   #requestCount = 0;
 
@@ -105,6 +127,11 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       nameOf: (peer) => formatAddress(peer.remote),
       send: (peer, request) =>
         void peer.send(MessageId.NodeUseRequest, encodeNodeUseRequest(request)),
+    });
+    this.#explains = new AgentExplains<Connection>({
+      clock,
+      send: (peer, request) =>
+        void peer.send(MessageId.ExplainRequest, encodeExplainRequest(request)),
     });
     this.#agents = new LoopAgents<Connection>({
       clock,
@@ -118,6 +145,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       onClose: (peer) => {
         this.#publisher.closed(peer);
         this.#surveys.closed(peer);
+        this.#explains.closed(peer);
         this.#agents.closed(peer);
       },
       onDrain: (peer) => this.#publisher.drained(peer),
@@ -145,7 +173,25 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     this.#server.router.add(MessageId.AgentStatus, (body, peer) => {
       this.#agents.told(peer, decodeAgentStatus(body));
     });
-    this.#server.router.add(MessageId.NodeUseRequest, (body, peer) => this.#ask(body, peer));
+    this.#addQuestions();
+  }
+
+  /** What tools ask of agents, and what agents answer. */
+  #addQuestions(): void {
+    this.#server.router.add(MessageId.NodeUseRequest, (body, peer) => {
+      const request = decodeNodeUseRequest(body);
+      const question = this.#ask({ peer, seq: request.seq });
+      this.#note({ type: "nodeUse", question, request });
+    });
+    this.#server.router.add(MessageId.ExplainRequest, (body, peer) => {
+      const { token: _, ...request } = decodeExplainRequest(body);
+      const question = this.#ask({ peer, seq: request.seq, explain: request });
+      this.#note({ type: "explain", question, request });
+    });
+    this.#server.router.add(MessageId.ExplainResponse, (body, peer) => {
+      const { seq, explanation } = decodeExplainResponse(body);
+      this.#explains.answered(peer, seq, explanation);
+    });
     this.#server.router.add(MessageId.NodeUse, (body, peer) => {
       const { seq, ...usage } = decodeNodeUse(body);
       this.#surveys.answered(peer, seq, usage);
@@ -162,6 +208,8 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       if (this.#routes.take(modId, cmdId, frames)) this.#publisher.publish(modId, cmdId);
     } else if (task.type === "survey") this.#survey(task.id, task.request);
     else if (task.type === "report") this.#report(task.question, task.result);
+    else if (task.type === "explain") this.#explain(task.id, task.request);
+    else if (task.type === "explained") this.#explained(task.question, task.explained);
     else this.#note({ type: "agents", round: task.round, agents: this.#agents.sightings() });
   }
 
@@ -181,24 +229,51 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       subscriptions: counts.subscriptions,
       subscriptions_refused: counts.subscriptionsRefused,
       surveys_dropped: this.#surveys.droppedCount,
+      explains_dropped: this.#explains.droppedCount,
     };
   }
 
   close(): Promise<void> {
     this.#surveys.close();
+    this.#explains.close();
     return this.#server.close();
   }
 
-  #ask(body: Uint8Array, peer: Connection): void {
-    const request = decodeNodeUseRequest(body);
-    if (!this.#server.isExtended(peer)) throw new ProtocolError("Hello must come first");
+  /**
+   * A tool asks something.
+   *
+   * @returns the number of the question.
+   * @throws {ProtocolError} when the peer never said Hello.
+   */
+  #ask(asked: Question): number {
+    if (!this.#server.isExtended(asked.peer)) throw new ProtocolError("Hello must come first");
     const question = ++this.#questionCount;
-    this.#questions.set(question, { peer, seq: request.seq });
+    this.#questions.set(question, asked);
     if (this.#questions.size > QUESTIONS_MAX) {
       const [oldest] = this.#questions.keys();
       this.#questions.delete(oldest);
     }
-    this.#note({ type: "nodeUse", question, request });
+    return question;
+  }
+
+  #explain(id: number, request: ExplainRequest): void {
+    const { agentIp = 0, agentPort = 0 } = request;
+    this.#explains.ask(
+      request,
+      this.#agents.find(agentIp, agentPort),
+      (explained) => this.#note({ type: "explained", id, explained }),
+    );
+  }
+
+  #explained(question: number, { outcome, explanation }: Explained): void {
+    const asked = this.#questions.get(question);
+    this.#questions.delete(question);
+    if (asked?.explain === undefined) return;
+    const { seq, modId, cmdId, from } = asked.explain;
+    asked.peer.send(
+      MessageId.ExplainResponse,
+      encodeExplainResponse({ seq, modId, cmdId, from, explanation, outcome }),
+    );
   }
 
   #survey(id: number, request: NodeUseRequest): void {
@@ -290,6 +365,14 @@ export class LoopAgents<P> {
   /** A peer is gone. */
   closed(peer: P): void {
     this.#links.delete(peer);
+  }
+
+  /** The agent of this name: address of its host, unsigned, and the first of its ports. */
+  find(ip: number, port: number): P | undefined {
+    for (const [peer, { status }] of this.#links) {
+      if (status !== undefined && status.ip === ip && status.port === port) return peer;
+    }
+    return undefined;
   }
 
   /** Every agent that has told of itself. */

@@ -8,6 +8,7 @@ import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { openStore, type Store } from "../sql/mod.ts";
 import { LoopService, startService } from "../service/store_service.ts";
 import { AgentWriter } from "./agent_roster.ts";
+import { ExplainInquiries } from "./agent_explain.ts";
 import { dnsSettings } from "./config.ts";
 import { NodeUseInquiries } from "./node_use_survey.ts";
 import { discoverModules } from "./service_discovery.ts";
@@ -29,6 +30,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
   readonly #publisher: Publisher<number, RouteFrames>;
   readonly #poller: VersionPoller;
   readonly #inquiries: NodeUseInquiries;
+  readonly #explains: ExplainInquiries;
   #cutCount = 0;
   #inWorkers = false;
   #agents: AgentWriter | undefined;
@@ -67,6 +69,17 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       report: (loop, question, result) =>
         this.loops?.send(loop, { type: "report", question, result }),
     });
+    this.#explains = new ExplainInquiries({
+      clock,
+      loopCount: settings.loopCount,
+      explain: (id, request) => {
+        for (let loop = 0; loop < settings.loopCount; loop++) {
+          this.loops?.send(loop, { type: "explain", id, request });
+        }
+      },
+      report: (loop, question, explained) =>
+        this.loops?.send(loop, { type: "explained", question, explained }),
+    });
     this.#poller = new VersionPoller({
       store,
       table: this.#table,
@@ -100,7 +113,12 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
     });
     const address = await this.listen(settings.listenPort);
     this.#poller.start();
-    this.onStop(0, () => this.#poller.stop(), () => this.#inquiries.close());
+    this.onStop(
+      0,
+      () => this.#poller.stop(),
+      () => this.#inquiries.close(),
+      () => this.#explains.close(),
+    );
     this.signIn("dns", address, () => this.#detail());
     this.#writeAgents(loopCount, address);
   }
@@ -168,6 +186,10 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
         return this.#poller.modulesChanged(note.keys);
       case "nodeUse":
         return this.#inquiries.ask(loop, note.question, note.request);
+      case "explain":
+        return this.#explains.ask(loop, note.question, note.request);
+      case "explained":
+        return this.#explains.explained(note.id, loop, note.explained);
       case "agents":
         return this.#agents?.take(loop, note.round, note.agents);
       case "surveyed":

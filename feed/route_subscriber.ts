@@ -4,11 +4,15 @@
 import { NODES_MAX } from "../balancer/routes/route_records.ts";
 import { type ModuleId, moduleId, type ModuleKey, modulePair } from "../model/module.ts";
 import {
+  decodeExplainRequest,
   decodeGetRouteResponse,
   decodeNodeUseRequest,
   decodeRoutePart,
+  encodeExplainResponse,
   encodeGetRouteRequest,
   encodeNodeUse,
+  type ExplainRequest,
+  type ExplainResponse,
   type GetRouteResponse,
   type HostInfo,
   type NodeUse,
@@ -50,6 +54,8 @@ export interface RouteSubscriberOptions {
   onHeard?(): void;
   /** Dns asks whether a node is still used; see {@linkcode RouteSubscriber.answerNodeUse}. */
   onNodeUse(request: NodeUseRequest): void;
+  /** Dns asks for somebody why which node is picked; see {@linkcode RouteSubscriber.answerExplain}. */
+  onExplain?(request: ExplainRequest): void;
   /** A whole route came, asked for or not. */
   onRoute(route: ArrivedRoute): void;
   /** One line for the log: the guard has begun or ended to hold a route back. */
@@ -86,6 +92,10 @@ export class RouteSubscriber {
     this.link.router.add(
       MessageId.NodeUseRequest,
       (body) => options.onNodeUse(decodeNodeUseRequest(body)),
+    );
+    this.link.router.add(
+      MessageId.ExplainRequest,
+      (body) => options.onExplain?.(decodeExplainRequest(body)),
     );
   }
 
@@ -130,6 +140,13 @@ export class RouteSubscriber {
   /** Answers a question of the dns in use; when it has changed, the new one asks for itself. */
   answerNodeUse(message: NodeUse): void {
     if (this.link.extended) this.link.send(MessageId.NodeUse, encodeNodeUse(message));
+  }
+
+  /** The same, of an explanation. */
+  answerExplain(message: ExplainResponse): void {
+    if (this.link.extended) {
+      this.link.send(MessageId.ExplainResponse, encodeExplainResponse(message));
+    }
   }
 
   async close(): Promise<void> {

@@ -1683,7 +1683,7 @@ export function decodeNodeUseReport(body: Uint8Array): NodeUseReport {
 
 // ---- ExplainRequest
 
-/** Message 76: caller to agent: why is which node picked? */
+/** Message 76: caller to agent, tool to dns, and dns to that agent: why is which node picked? */
 export interface ExplainRequest {
   seq: number;
   modId: number;
@@ -1691,6 +1691,9 @@ export interface ExplainRequest {
   /** First node wanted, counted from 0. */
   from: number;
   token?: Uint8Array;
+  /** Towards dns: the agent that is meant, by its AgentStatus. */
+  agentIp?: number;
+  agentPort?: number;
 }
 
 function writeExplainRequest(writer: WireWriter, message: ExplainRequest): void {
@@ -1699,6 +1702,8 @@ function writeExplainRequest(writer: WireWriter, message: ExplainRequest): void 
   writer.int32(3, message.cmdId);
   writer.uint32(4, message.from);
   writer.bytes(16, message.token);
+  writer.optionalUint32(17, message.agentIp);
+  writer.optionalUint32(18, message.agentPort);
 }
 
 /** Body of {@linkcode ExplainRequest}. */
@@ -1742,6 +1747,12 @@ export function decodeExplainRequest(body: Uint8Array): ExplainRequest {
         message.token = new Uint8Array(reader.bytes());
         if (message.token.length === 0) delete message.token;
         break;
+      case 136: // agent_ip = 17
+        message.agentIp = reader.uint32();
+        break;
+      case 144: // agent_port = 18
+        message.agentPort = reader.uint32();
+        break;
       default:
         reader.skip(tag);
     }
@@ -1751,7 +1762,7 @@ export function decodeExplainRequest(body: Uint8Array): ExplainRequest {
 
 // ---- ExplainResponse
 
-/** Message 77: agent to caller. */
+/** Message 77: agent to caller, agent to dns, dns to tool. */
 export interface ExplainResponse {
   seq: number;
   modId: number;
@@ -1759,6 +1770,8 @@ export interface ExplainResponse {
   from: number;
   /** JSON; empty: the agent does not know the module. */
   explanation: string;
+  /** Of dns: one of ExplainOutcome; absent: the agent answered. */
+  outcome?: number;
 }
 
 function writeExplainResponse(writer: WireWriter, message: ExplainResponse): void {
@@ -1767,6 +1780,7 @@ function writeExplainResponse(writer: WireWriter, message: ExplainResponse): voi
   writer.int32(3, message.cmdId);
   writer.uint32(4, message.from);
   writer.text(5, message.explanation);
+  writer.optionalUint32(6, message.outcome);
 }
 
 /** Body of {@linkcode ExplainResponse}. */
@@ -1808,6 +1822,9 @@ export function decodeExplainResponse(body: Uint8Array): ExplainResponse {
         break;
       case 42: // explanation = 5
         message.explanation = reader.text();
+        break;
+      case 48: // outcome = 6
+        message.outcome = reader.uint32();
         break;
       default:
         reader.skip(tag);

@@ -92,6 +92,9 @@ export const PeerRefusal = {
 /** Any reason of {@linkcode PeerRefusal}. */
 export type PeerRefusal = (typeof PeerRefusal)[keyof typeof PeerRefusal];
 
+/** How dns fared with the agent that it was to ask; see ExplainResponse. */
+export const ExplainOutcome = { Explained: 0, NoSuchAgent: 1, AgentSilent: 2 } as const;
+
 /** What an agent may do with a node, in {@linkcode MessageId.NodeUse}. */
 export const NodeUseState = {
   /** It does not use the module. */

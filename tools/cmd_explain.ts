@@ -1,22 +1,28 @@
 // Shell. `lars explain`: why an agent picks which node.
 
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { readSecrets } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import type { ModuleKey } from "../model/module.ts";
 import { EXPLAIN_NODES_MAX } from "../control/schemas.ts";
-import { addAgentOptions, AGENT_ANSWER_TIMEOUT_MS, type AgentFlags } from "./agent_options.ts";
-import { TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { type Address, isLoopback } from "../reactor/address.ts";
+import { AGENT_ANSWER_TIMEOUT_MS, type AgentFlags } from "./agent_options.ts";
+import { parseAgent } from "./cli_arguments.ts";
+import { argument, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { moduleLabel, type NamedModule } from "../model/module_name.ts";
 import { addNameStoreOptions, lookUpModule } from "./module_lookup.ts";
 import { withModuleWords } from "./module_argument.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { addServerOption, ConsoleClient, type ServerFlags } from "./console_client.ts";
+import { withSystem } from "./system_access.ts";
 import { ageText, explanationJson, nodeLines, zoneLine } from "./explain_text.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
 import type { Explanation } from "../control/schemas.ts";
 
-interface ExplainFlags extends AgentFlags, ServerFlags {}
+interface ExplainFlags extends Omit<AgentFlags, "agent">, ServerFlags {
+  /** As it was given; absent: the agent of this host, or of the console's. */
+  readonly agent?: string;
+}
 
 /** Nodes shown; `--json` has all. */
 const NODES_SHOWN_MAX = 200;
@@ -40,11 +46,23 @@ export function addTo(parent: Command, context: CommandContext): void {
     if (isKnown) return await show(key, explained);
     printLine(`Nobody has asked the agent at ${explained.agent} for ${moduleLabel(key)}`);
   });
-  addServerOption(addNameStoreOptions(addAgentOptions(command)), ["agent"]);
+  addServerOption(addNameStoreOptions(
+    command
+      .addOption(
+        new Option(
+          "--agent <HOST[:PORT]>",
+          "any agent that dns has heard of, or one on this host by its first UDP port " +
+            "(default: the one of this host, or of the console's)",
+        ).argParser(argument(checkedAgent)),
+      )
+      .option("--token-file <FILE>", `secret of the agent and of dns (or ${TOKEN_FILE_VARIABLE})`)
+      .option("--json", "print JSON"),
+  ));
   addExamples(command, [
     ["lars explain 1 1", "the agent of this host"],
     ["lars explain login", "the module of that name, in the database"],
     ["lars explain 1 1 --json", "all of it, for programs"],
+    ["lars explain 1 1 --agent 10.0.0.7", "the agent of that host, through its dns"],
     ["lars explain 1 1 --server http://10.0.0.5:8080", "the agent of that console's host"],
   ]);
   command.addHelpText(
@@ -54,8 +72,16 @@ export function addTo(parent: Command, context: CommandContext): void {
   );
 }
 
-/** What the agent of `--agent` says, or the one of the console's host. */
+/**
+ * What the agent of `--agent` says, or the one of the console's host. Agents of this host are asked by
+ * UDP, all others through the dns that they are linked to.
+ */
 async function explain(key: ModuleKey, flags: ExplainFlags): Promise<Explanation> {
+  const local = flags.agent === undefined ? parseAgent("127.0.0.1") : localAgent(flags.agent);
+  if (flags.agent !== undefined && (local === undefined || flags.server !== undefined)) {
+    const { agent } = flags;
+    return await withSystem(flags, (system) => system.explain(key, agent, EXPLAIN_NODES_MAX));
+  }
   const client = await ConsoleClient.of(flags);
   const { modId, cmdId } = key;
   if (client !== undefined) {
@@ -64,8 +90,20 @@ async function explain(key: ModuleKey, flags: ExplainFlags): Promise<Explanation
   }
   const secrets = await readSecrets(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
   const { explainService } = await import("../web/explain_client.ts");
-  return await explainService(flags.agent, secrets, AGENT_ANSWER_TIMEOUT_MS)
+  return await explainService(local ?? parseAgent("127.0.0.1"), secrets, AGENT_ANSWER_TIMEOUT_MS)
     .explain(key, EXPLAIN_NODES_MAX);
+}
+
+/** @throws {RangeError} when it is no address of an agent. */
+function checkedAgent(text: string): string {
+  parseAgent(text);
+  return text;
+}
+
+/** The address of an agent on this host; undefined for one that is elsewhere. */
+function localAgent(text: string): Address | undefined {
+  const address = parseAgent(text);
+  return address.hostname === "localhost" || isLoopback(address.hostname) ? address : undefined;
 }
 
 async function show(key: NamedModule, module: Explanation): Promise<void> {

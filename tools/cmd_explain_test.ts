@@ -101,7 +101,9 @@ async function throughConsole(
     assert.match(text.stdout, /10\.0\.0\.2:80 +west +100 +overload .* 15 +/);
     const json = JSON.parse((await explain("1", "1", "--json")).stdout);
     assert.deepEqual(withoutAges(json), withoutAges(direct));
-    assert.equal((await explain("1", "1", "--agent", agent)).code, 2, "which agent, then?");
+    const other = await explain("1", "1", "--agent", "10.1.1.1");
+    assert.equal(other.code, 1);
+    assert.match(other.stderr, /No dns has heard of an agent 10\.1\.1\.1: it has heard of none/);
   }, { settings: { agent } });
 }
 

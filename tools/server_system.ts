@@ -16,6 +16,7 @@ import type {
   ChangeResult,
   Counters,
   EventView,
+  Explanation,
   NodeCallers,
   NodeUseAnswers,
   Report,
@@ -158,6 +159,15 @@ export class ServerSystem implements SystemAccess {
       edge = afterId === undefined ? found[0].id : found[found.length - 1].id;
     }
     return found.map(eventOf);
+  }
+
+  async explain(
+    { modId, cmdId }: ModuleKey,
+    agent: string,
+    nodesMax: number,
+  ): Promise<Explanation> {
+    const query = { agent, limit: `${nodesMax}` };
+    return await this.#client.call("explainModule", { params: { modId, cmdId }, query });
   }
 
   async nodeUse(node: NodeAddress, modules: readonly ModuleKey[]): Promise<NodeUseAnswers> {

@@ -229,11 +229,11 @@ export const viewRoutes = {
   explainModule: route(
     "GET /modules/{modId}/{cmdId}/explain",
     "viewer",
-    "Why the agent of the console's host picks which node.",
+    "Why an agent picks which node: that of the console's host, or any that dns has heard of.",
     {
       query: shapes.ExplainQuery,
       response: shapes.Explanation,
-      problems: ["agent-away", "too-many-requests"],
+      problems: ["agent-away", "not-found", "too-many-requests"],
     },
   ),
   getNodeUse: route(

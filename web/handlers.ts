@@ -28,6 +28,7 @@ import {
 } from "./contract.ts";
 import type { CounterService } from "../control/counters/counter_service.ts";
 import type { ExplainService } from "../control/explain/explain_service.ts";
+import type { FleetExplainService } from "../control/explain/fleet_explain_service.ts";
 import {
   eventQuery,
   eventView,
@@ -66,7 +67,10 @@ export interface HandlerParts {
   readonly alerts: AlertService;
   readonly reader: SystemReader;
   readonly live: LiveHub;
+  /** Asks the agent of this host. */
   readonly explain: ExplainService;
+  /** Asks any agent. */
+  readonly fleetExplain: FleetExplainService;
   readonly agents: AgentService;
   readonly counters: CounterService;
   readonly reports: ReportService;
@@ -246,7 +250,10 @@ function viewHandlers(parts: HandlerParts): HandlersOf<keyof typeof viewRoutes> 
       modules: (await readTexts(store, query))
         .map(({ updatedAt, ...row }) => ({ ...row, updatedAtMs: updatedAt * 1000 })),
     }),
-    explainModule: ({ params, query }) => parts.explain.explain(params, query.limit),
+    explainModule: ({ params, query }) =>
+      query.agent === undefined
+        ? parts.explain.explain(params, query.limit)
+        : parts.fleetExplain.explain(params, query.agent, query.limit),
     getReport: () => parts.reports.read(),
     getCounters: () => parts.counters.read(),
     getNodeUse: ({ params, query }) =>

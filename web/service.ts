@@ -20,6 +20,8 @@ import { ApiServer } from "./api_server.ts";
 import { ChangeService } from "../control/changes/change_service.ts";
 import { hostNameList, webSettings } from "./config.ts";
 import { CounterService } from "../control/counters/counter_service.ts";
+import { FleetExplainService } from "../control/explain/fleet_explain_service.ts";
+import { DnsLines } from "../control/system/dns_lines.ts";
 import { explainService } from "./explain_client.ts";
 import { makeHandlers } from "./handlers.ts";
 import { LiveHub } from "./live_stream.ts";
@@ -60,7 +62,7 @@ export class WebService extends StoreService<WebSettings> {
   readonly #alerts: AlertService;
   readonly #site: Site;
   readonly #watch: AgentWatch;
-  readonly #nodeUse: NodeUseService;
+  readonly #lines: DnsLines;
   readonly #requests = new RequestCounts();
   #stopped = false;
   #isWarned = false;
@@ -102,7 +104,7 @@ export class WebService extends StoreService<WebSettings> {
       callsPerSecond: ({ modId, cmdId }) => reader.model.module(modId, cmdId)?.callsPerSecond ?? 0,
       onChanged: () => void reader.readNow(),
     });
-    this.#nodeUse = new NodeUseService({
+    this.#lines = new DnsLines({
       store,
       clock,
       rng: context.rng,
@@ -110,6 +112,7 @@ export class WebService extends StoreService<WebSettings> {
       secrets: context.secrets,
       addresses: options.dnsAddresses ?? [],
     });
+    const asking = { store, clock, lines: this.#lines };
     const hostNames = hostNameList(settings.hostNames);
     const api = new ApiServer({
       handlers: makeHandlers({
@@ -124,7 +127,8 @@ export class WebService extends StoreService<WebSettings> {
         software,
         counters: new CounterService({ store, clock }),
         reports: new ReportService({ store, clock }),
-        nodeUse: this.#nodeUse,
+        nodeUse: new NodeUseService(asking),
+        fleetExplain: new FleetExplainService(asking),
         clock,
         secureCookie: settings.secureCookie,
         storeOption: () => storeOption(store.label, process.cwd()),
@@ -146,7 +150,7 @@ export class WebService extends StoreService<WebSettings> {
       CLOSE_TIMEOUT_MS,
       () => this.#reader.stop(),
       () => this.#alerts.stop(),
-      () => this.#nodeUse.close(),
+      () => this.#lines.close(),
     );
     const server = runtime.serveHttp({
       hostname,

@@ -70,6 +70,16 @@ export type AgentTask =
     readonly ip: number;
     readonly port: number;
   }
+  /** Why is which node of a module picked? Answered by a note with the same id. */
+  | {
+    readonly type: "explain";
+    readonly shard: number;
+    readonly id: number;
+    readonly modId: number;
+    readonly cmdId: number;
+    /** First node wanted, counted from 0. */
+    readonly from: number;
+  }
   /** There is no connection to dns, as at the start: ask for nothing. */
   | { readonly type: "offline" }
   /** The connection to dns is new: ask for everything. */
@@ -121,6 +131,8 @@ export type AgentNote =
     readonly id: number;
     readonly usage: NodeUsage;
   }
+  /** JSON of the explanation; empty: the shard does not know the module. */
+  | { readonly type: "explained"; readonly id: number; readonly explanation: string }
   | {
     readonly type: "log";
     readonly level: keyof Logger;

@@ -165,6 +165,12 @@ export class Shard {
     }
   }
 
+  /** A page of the explanation of a module, from node number `from` on; "" for an unknown one. */
+  explanation(modId: number, cmdId: number, from: number): string {
+    const explained = this.lb.explain(modId, cmdId, this.#clock.nowMs());
+    return explained === undefined ? "" : explanationPage(explained, from);
+  }
+
   stats(): ShardStats {
     const { received, sent, dropped } = this.server.stats;
     return {
@@ -239,8 +245,7 @@ export class Shard {
 
   #explain(body: Uint8Array, answer: Answer): void {
     const { seq, modId, cmdId, from: first } = decodeExplainRequest(body);
-    const explained = this.lb.explain(modId, cmdId, this.#clock.nowMs());
-    const explanation = explained === undefined ? "" : explanationPage(explained, first);
+    const explanation = this.explanation(modId, cmdId, first);
     answer(frameExplainResponse({ seq, modId, cmdId, from: first, explanation }));
   }
 

@@ -141,6 +141,12 @@ export class UdpWorker implements ShardHost {
         if (usage !== undefined) this.options.note({ type: "nodeUse", shard, id, usage });
         break;
       }
+      case "explain": {
+        const { shard, id, modId, cmdId, from } = task;
+        const explanation = this.#shard(shard)?.explanation(modId, cmdId, from) ?? "";
+        this.options.note({ type: "explained", id, explanation });
+        break;
+      }
       case "confirm":
         this.#shard(task.shard)?.lb.confirm(task.modId, task.cmdId, nowMs);
         break;

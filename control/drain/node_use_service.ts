@@ -1,24 +1,18 @@
 // Shell. Asks every dns how its agents use a node, and the database who still reports calls of it.
 
-import type { Secrets } from "../../session/secrets.ts";
 import type { ModuleKey } from "../../model/module.ts";
 import type { NodeAddress } from "../../model/node.ts";
-import { type Address, formatAddress, formatIpv4 } from "../../reactor/address.ts";
-import { type Clock, setRepeating, type Timer } from "../../reactor/time/clock.ts";
-import { silentLogger } from "../../reactor/log.ts";
-import type { Rng } from "../../reactor/time/rng.ts";
+import { formatIpv4 } from "../../reactor/address.ts";
+import type { Clock } from "../../reactor/time/clock.ts";
 import { NodeUseState } from "../../proto/message_ids.ts";
 import type { AgentUse, NodeUseReport } from "../../proto/codec.ts";
 import type { Store } from "../../sql/store.ts";
-import { liveDns } from "../system/known_services.ts";
-import { NodeUseQuery } from "./node_use_query.ts";
+import type { DnsLines } from "../system/dns_lines.ts";
 import { ControlError } from "../control_error.ts";
 import type { DnsAnswer, NodeCallers, NodeUseAnswers, NodeUseByAgent } from "../schemas.ts";
 
 /** Questions at once; further ones are refused. */
 export const NODE_QUESTIONS_MAX = 64;
-/** A line to a dns is kept for so long after the last question, in milliseconds. */
-const LINE_KEEP_MS = 30_000;
 /** Callers that an answer names; of more the rest is counted. */
 const CALLERS_SHOWN = 100;
 
@@ -26,17 +20,7 @@ const CALLERS_SHOWN = 100;
 export interface NodeUseServiceOptions {
   readonly store: Store;
   readonly clock: Clock;
-  readonly rng: Rng;
-  readonly software: string;
-  /** Shared with dns, if there are any. */
-  readonly secrets: Secrets | undefined;
-  /** Asked besides those that signed in to the database. */
-  readonly addresses: readonly Address[];
-}
-
-interface Line {
-  readonly query: NodeUseQuery;
-  usedAtMs: number;
+  readonly lines: DnsLines;
 }
 
 const STATES = new Map<number, NodeUseByAgent["state"]>([
@@ -67,8 +51,6 @@ function reportView(report: NodeUseReport | undefined): DnsAnswer["report"] {
 /** Asks about nodes, for the command line and for REST alike. */
 export class NodeUseService {
   readonly #options: NodeUseServiceOptions;
-  readonly #lines = new Map<string, Line>();
-  #sweeper: Timer | undefined;
   #asking = 0;
 
   constructor(options: NodeUseServiceOptions) {
@@ -89,18 +71,18 @@ export class NodeUseService {
     }
     this.#asking++;
     try {
-      const queries = await this.#queries();
+      const lines = await this.#options.lines.open();
       const answers = await Promise.all(
-        queries.flatMap((query) =>
+        lines.flatMap((line) =>
           modules.map(async ({ modId, cmdId }) => ({
-            dns: query.name,
+            dns: line.name,
             modId,
             cmdId,
-            report: reportView(await query.ask({ modId, cmdId, ip: node.ip, port: node.port })),
+            report: reportView(await line.nodeUse({ modId, cmdId, ip: node.ip, port: node.port })),
           }))
         ),
       );
-      return { dnsCount: queries.length, answers };
+      return { dnsCount: lines.length, answers };
     } finally {
       this.#asking--;
     }
@@ -130,50 +112,5 @@ export class NodeUseService {
       }
     }
     return { callers, callerCount };
-  }
-
-  /** Ends all lines; questions under way are given up. */
-  async close(): Promise<void> {
-    this.#sweeper?.cancel();
-    this.#sweeper = undefined;
-    const lines = [...this.#lines.values()];
-    this.#lines.clear();
-    await Promise.all(lines.map(({ query }) => query.close()));
-  }
-
-  /** One line to each dns that signed in, or was named; those that are gone are left. */
-  async #queries(): Promise<NodeUseQuery[]> {
-    const { store, clock, rng, software, secrets, addresses } = this.#options;
-    const wanted = new Map(
-      [...await liveDns(store, clock), ...addresses].map((one) => [formatAddress(one), one]),
-    );
-    for (const [name, { query }] of this.#lines) {
-      if (wanted.has(name)) continue;
-      this.#lines.delete(name);
-      void query.close();
-    }
-    for (const [name, address] of wanted) {
-      let line = this.#lines.get(name);
-      if (line === undefined) {
-        const log = silentLogger;
-        const query = new NodeUseQuery({ address, secrets, software, clock, rng, log });
-        this.#lines.set(name, line = { query, usedAtMs: 0 });
-      }
-      line.usedAtMs = clock.nowMs();
-    }
-    this.#sweeper ??= setRepeating(clock, LINE_KEEP_MS, () => void this.#sweep());
-    return [...this.#lines.values()].map(({ query }) => query);
-  }
-
-  /** Ends lines that nobody needs any more. */
-  async #sweep(): Promise<void> {
-    const beforeMs = this.#options.clock.nowMs() - LINE_KEEP_MS;
-    const old = [...this.#lines].filter(([, { usedAtMs }]) => usedAtMs < beforeMs);
-    for (const [name] of old) this.#lines.delete(name);
-    if (this.#lines.size === 0) {
-      this.#sweeper?.cancel();
-      this.#sweeper = undefined;
-    }
-    await Promise.all(old.map(([, { query }]) => query.close()));
   }
 }

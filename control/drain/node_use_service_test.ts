@@ -8,6 +8,7 @@ import type { Store } from "../../sql/store.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
 import { NODE_QUESTIONS_MAX, NodeUseService } from "./node_use_service.ts";
+import { DnsLines } from "../system/dns_lines.ts";
 import { ControlError } from "../control_error.ts";
 
 const NODE = { ip: 0x0a000001, port: 7777 };
@@ -21,7 +22,7 @@ async function withService(
     withStore(`sqlite:${join(path, "lars.db")}`, async (store) => {
       await store.migrate();
       const clock = new ManualClock();
-      const service = new NodeUseService({
+      const lines = new DnsLines({
         store,
         clock,
         rng: systemRng,
@@ -30,10 +31,11 @@ async function withService(
         // Nobody listens there.
         addresses: hasDns ? [{ hostname: "127.0.0.1", port: 1 }] : [],
       });
+      const service = new NodeUseService({ store, clock, lines });
       try {
         await fn({ service, clock, store });
       } finally {
-        await service.close();
+        await lines.close();
       }
     })
   );

@@ -8,7 +8,8 @@ import type { Explanation } from "../schemas.ts";
 
 /** Questions at once; further ones are refused. */
 const QUESTIONS_MAX = 8;
-const NODES_SHOWN = 500;
+/** Nodes of an explanation unless told otherwise. */
+export const NODES_SHOWN = 500;
 
 /** A line to one agent, as `LarsClient` is one. */
 export interface ExplainClient {
@@ -49,7 +50,11 @@ export class ExplainService {
     this.#asking++;
     const client = this.#options.open();
     try {
-      return this.#view(await client.explain(key.modId, key.cmdId), nodesMax);
+      return explanationView(
+        formatAddress(agent),
+        await client.explain(key.modId, key.cmdId),
+        nodesMax,
+      );
     } catch (error) {
       if (!this.#options.isAway(error)) throw error;
       throw new ControlError(
@@ -61,35 +66,40 @@ export class ExplainService {
       await client.close();
     }
   }
+}
 
-  #view(found: ModuleExplanation | undefined, nodesMax: number): Explanation {
-    const module = found?.module;
-    return {
-      agent: formatAddress(this.#options.agent),
-      routeState: found?.state ?? "unknown",
-      ageMs: found?.ageMs ?? null,
-      hasNodes: module !== undefined,
-      policy: module?.policy ?? "",
-      settings: module?.settings ?? {},
-      mode: module?.mode ?? "normal",
-      modeReason: module?.modeReason ?? "",
-      modeSinceMs: module?.modeSinceMs ?? null,
-      zones: module?.zones ?? [],
-      picksRemembered: module?.picksRemembered ?? 0,
-      nodeCount: module?.nodes.length ?? 0,
-      nodes: (module?.nodes ?? []).slice(0, nodesMax).map((node) => ({
-        ...node,
-        reason: node.reason ?? "",
-        // An older agent does not tell it.
-        expectedShare: (node as Partial<typeof node>).expectedShare ?? null,
-        pickShare: node.pickShare ?? null,
-      })),
-      decisions: (module?.decisions ?? []).map(({ agoMs, node, became, reason }) => ({
-        agoMs,
-        node: node ?? null,
-        became,
-        reason,
-      })),
-    };
-  }
+/** What an agent said, as clients get it. */
+export function explanationView(
+  agent: string,
+  found: ModuleExplanation | undefined,
+  nodesMax: number,
+): Explanation {
+  const module = found?.module;
+  return {
+    agent,
+    routeState: found?.state ?? "unknown",
+    ageMs: found?.ageMs ?? null,
+    hasNodes: module !== undefined,
+    policy: module?.policy ?? "",
+    settings: module?.settings ?? {},
+    mode: module?.mode ?? "normal",
+    modeReason: module?.modeReason ?? "",
+    modeSinceMs: module?.modeSinceMs ?? null,
+    zones: module?.zones ?? [],
+    picksRemembered: module?.picksRemembered ?? 0,
+    nodeCount: module?.nodes.length ?? 0,
+    nodes: (module?.nodes ?? []).slice(0, nodesMax).map((node) => ({
+      ...node,
+      reason: node.reason ?? "",
+      // An older agent does not tell it.
+      expectedShare: (node as Partial<typeof node>).expectedShare ?? null,
+      pickShare: node.pickShare ?? null,
+    })),
+    decisions: (module?.decisions ?? []).map(({ agoMs, node, became, reason }) => ({
+      agoMs,
+      node: node ?? null,
+      became,
+      reason,
+    })),
+  };
 }

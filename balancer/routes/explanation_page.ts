@@ -1,7 +1,7 @@
 // Core. An agent's explanation of a module, read from its JSON and joined from its pages.
 
-import type { ModuleExplanation } from "../balancer/routes/route_records.ts";
-import { messageOf, ProtocolError } from "../reactor/errors.ts";
+import type { ModuleExplanation } from "./route_records.ts";
+import { messageOf, ProtocolError } from "../../reactor/errors.ts";
 
 /** One answer of an agent. */
 export interface ExplanationPage {
