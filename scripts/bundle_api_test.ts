@@ -5,7 +5,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { findProgram } from "../tests/support/mariadb.ts";
 import { freePort } from "../tests/support/free_port.ts";
-import { type Ended, type Processes, withProcesses } from "../tests/support/processes.ts";
+import { codeBlocksOf } from "./markdown_blocks.ts";
+import {
+  type Ended,
+  type Processes,
+  PROJECT_ROOT,
+  withProcesses,
+} from "../tests/support/processes.ts";
 
 const NEEDS_NODE = { skip: findProgram("node") === undefined ? "node is not on PATH" : false };
 
@@ -47,7 +53,14 @@ test("deno task api makes one file, with its types, that nothing needs beside it
     await t.test("its types pass tsc --strict, nothing skipped", async () => {
       const types = readFileSync(`${directory}/lars_api.d.ts`, "utf8");
       assert.doesNotMatch(types, /^(import|export) .*from "/m);
-      writeFileSync(`${directory}/caller.ts`, TYPED_CALLER);
+      const readme = readFileSync(`${PROJECT_ROOT}/README.md`, "utf8");
+      const sample = codeBlocksOf(readme).find(({ language }) => language === "ts")?.text ?? "";
+      assert.match(sample, /new LarsClient/);
+      writeFileSync(
+        `${directory}/caller.ts`,
+        TYPED_CALLER +
+          sample.replace(/^import .*$/m, "{").replace("./api/mod.ts", "./lars_api.js") + "}",
+      );
       assert.deepEqual(await faultsOf(directory, ["es2022", "dom"]), []);
       assert.deepEqual(await faultsOf(directory, ["esnext", "dom"]), []);
     });

@@ -1,7 +1,6 @@
 // Shell. `lars sample`: the sample nodes of `lars up` told to fail, and called.
 
 import type { Command } from "commander";
-import { DEFAULT_DATA_DIR } from "../daemon/settings/common_settings.ts";
 import { parseWhole } from "../model/route_values.ts";
 import { withModuleFilter } from "./module_argument.ts";
 import { addNameStoreOptions, lookUpModule } from "./module_lookup.ts";
@@ -14,6 +13,7 @@ import { addExamples, type CommandContext } from "./command.ts";
 import { type CallsPlan, runCalls } from "./sample_calls.ts";
 import { readSampleNodes, sampleName } from "./sample_nodes.ts";
 import { SAMPLE_MODULES, sampleAddress, type SampleNode } from "./sample_routes.ts";
+import { DATA_DEFAULT_TEXT, dataDirOf } from "./store_access.ts";
 import { printJson, printLine, printTable } from "./terminal.ts";
 
 /** A node on this machine answers at once. */
@@ -53,7 +53,7 @@ export function addTo(parent: Command, context: CommandContext): void {
 
 function addDataOption(command: Command): Command {
   return command
-    .option("--data <DIR>", `data folder of that \`lars up\` (default ${DEFAULT_DATA_DIR})`)
+    .option("--data <DIR>", `data folder of that \`lars up\` ${DATA_DEFAULT_TEXT}`)
     .option("--json", "print JSON");
 }
 
@@ -155,7 +155,7 @@ function parseSample(text: string): SampleNodeAddress {
 }
 
 async function nodesOf(flags: SampleFlags): Promise<SampleNode[]> {
-  const folder = flags.data ?? DEFAULT_DATA_DIR;
+  const folder = dataDirOf(flags);
   const nodes = await readSampleNodes(folder);
   if (nodes.length > 0) return nodes;
   throw new CommandError(

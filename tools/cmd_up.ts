@@ -23,7 +23,7 @@ import { type DataDir, openDataDir } from "./data_dir.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { sampleLines, SampleNodes } from "./sample_nodes.ts";
 import { sampleAddress } from "./sample_routes.ts";
-import { storeUrlOf, warnOfPassword } from "./store_access.ts";
+import { DATA_DEFAULT_TEXT, dataDirOf, storeUrlOf, warnOfPassword } from "./store_access.ts";
 import { coloursOf, errorLine, printJson, printLine } from "./terminal.ts";
 
 /** All services together have this long to stop; together with the start of the exit below 2 s. */
@@ -53,7 +53,7 @@ export function addTo(parent: Command, context: CommandContext): void {
         "brought up to date and, the first time, filled with sample modules, whose nodes run with it. " +
         "Ctrl-C stops all.",
     )
-    .option("--data <DIR>", `folder of database and cache (default ${DEFAULT_DATA_DIR})`)
+    .option("--data <DIR>", `folder of database and cache ${DATA_DEFAULT_TEXT}`)
     .option("--store <URL>", "another database, for example mysql://user:password@host/database");
   addListenOptions(command);
   command
@@ -113,7 +113,7 @@ async function runUp(flags: UpFlags): Promise<number> {
         `is ${formatAddress(flags.console)}; for others run lars web`,
     );
   }
-  const dataDir = openDataDir(flags.data ?? DEFAULT_DATA_DIR);
+  const dataDir = openDataDir(dataDirOf(flags));
   const services = new ServiceGroup(flags, dataDir);
   try {
     await services.start();
@@ -340,7 +340,7 @@ function announce(flags: UpFlags, services: ServiceGroup, tookMs: number): void 
   if (flags.json === true) {
     return printJson({
       event: "up",
-      data: flags.data ?? DEFAULT_DATA_DIR,
+      data: dataDirOf(flags),
       took_ms: Math.round(tookMs),
       ...(services.consoleLink === undefined ? {} : { console: services.consoleLink }),
       samples: samples?.nodes.map((node) => ({

@@ -22,6 +22,17 @@ export interface StoreFlags {
 /** Variable that names the database when no option does. */
 export const STORE_VARIABLE = "LARS_STORE_URL";
 
+/** Variable that names the data folder when no option does. */
+export const DATA_VARIABLE = "LARS_DATA_DIR";
+
+/** What help says of `--data`. */
+export const DATA_DEFAULT_TEXT = `(default ${DATA_VARIABLE}, else ${DEFAULT_DATA_DIR})`;
+
+/** The data folder: `--data`, LARS_DATA_DIR, `./data`, the first that is given. */
+export function dataDirOf(flags: Pick<StoreFlags, "data">): string {
+  return flags.data ?? (runtime.env(DATA_VARIABLE) || DEFAULT_DATA_DIR);
+}
+
 /** Adds `--store` and `--data`. */
 export function addStoreOptions(command: Command): Command {
   return command
@@ -34,7 +45,7 @@ export function addStoreOptions(command: Command): Command {
     )
     .option(
       "--data <DIR>",
-      `folder of the embedded database, DIR/lars.db (default ${DEFAULT_DATA_DIR})`,
+      `folder of the embedded database, DIR/lars.db ${DATA_DEFAULT_TEXT}`,
     );
 }
 
@@ -48,7 +59,7 @@ export function warnOfPassword({ store = "" }: StoreFlags): void {
 }
 
 /**
- * Url of the database: `--store`, `--data`, LARS_STORE_URL, `./data`, the first that is given.
+ * Url of the database: `--store`, `--data`, LARS_STORE_URL, LARS_DATA_DIR, `./data`: the first given.
  *
  * @throws {ConfigError} when the file behind `@FILE` cannot be read.
  */
@@ -56,7 +67,7 @@ export function storeUrlOf(flags: StoreFlags): string {
   if (flags.store !== undefined) return readUrl(flags.store, "--store");
   if (flags.data !== undefined) return dataDirStoreUrl(flags.data);
   return readUrl(runtime.env(STORE_VARIABLE) ?? "", STORE_VARIABLE) ||
-    dataDirStoreUrl(DEFAULT_DATA_DIR);
+    dataDirStoreUrl(dataDirOf(flags));
 }
 
 /** A URL, or the one in the file of `@FILE`. */
