@@ -272,7 +272,9 @@ class AgentService implements RunningService {
         this.#notifier.reset();
         this.#supervisor.broadcast({ type: "offline" });
       },
-      onRoute: (route) => this.#intake.take(route),
+      onRoute: (route) => {
+        if (!this.#intake.take(route)) this.#dns.forget(route.modId, route.cmdId);
+      },
       onNodeUse: (request) => this.#takeNodeUse(request),
       onExplain: (request) =>
         this.#explains.request(

@@ -32,6 +32,14 @@ export const dnsMetrics: MetricTable = {
     "Questions to agents why they pick which node that found no room.",
   ),
   subscriptions: gauge("lars_dns_subscriptions", "Modules that connections are subscribed to."),
+  subscriptions_nodeless: gauge(
+    "lars_dns_subscriptions_nodeless",
+    "Those of them to modules without nodes.",
+  ),
+  subscriptions_ended: counter(
+    "lars_dns_subscriptions_ended_total",
+    "Subscriptions that gave way to others: told to the agent, which asks again.",
+  ),
   subscriptions_refused: counter(
     "lars_dns_subscriptions_refused_total",
     "Subscriptions beyond a limit: answered, not pushed.",

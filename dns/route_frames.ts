@@ -34,6 +34,8 @@ const CACHE_ENTRY_BYTES = 256;
 /** One route at one revision, framed and ready to send to any number of connections. */
 export interface RouteFrames {
   readonly revision: number;
+  /** True when the module has no nodes. */
+  readonly nodeless: boolean;
   /** Exactly the original's message 2: only the first nodes when not all fit one frame. */
   readonly legacy: Uint8Array;
   /** Message 2 with our fields, or several of message 65 when one frame does not hold the route. */
@@ -50,13 +52,16 @@ export type CutListener = (modId: number, cmdId: number, sent: number, total: nu
  */
 class LazyRouteFrames implements RouteFrames {
   readonly revision: number;
+  readonly nodeless: boolean;
   readonly #look: () => RouteView;
   readonly #onCut: CutListener | undefined;
   #legacy: Uint8Array | undefined;
   #extended: Uint8Array | undefined;
 
   constructor(look: () => RouteView, onCut: CutListener | undefined) {
-    this.revision = look().revision;
+    const { revision, index } = look();
+    this.revision = revision;
+    this.nodeless = index < 0;
     this.#look = look;
     this.#onCut = onCut;
   }

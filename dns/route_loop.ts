@@ -19,15 +19,18 @@ import {
   decodeNodeUse,
   decodeNodeUseRequest,
   decodeRouteChanged,
+  decodeTableSubscribe,
   encodeExplainRequest,
   encodeExplainResponse,
   encodeNodeUseReport,
   encodeNodeUseRequest,
+  encodeSubscriptionTerms,
+  encodeTableSubscribe,
   type ExplainRequest,
   type NodeUseRequest,
 } from "../proto/codec.ts";
-import type { ModuleId, ModuleKey } from "../model/module.ts";
-import { Publisher, RemoteSource } from "../feed/publisher.ts";
+import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
+import { NODELESS_PER_PEER_MAX, Publisher, RemoteSource } from "../feed/publisher.ts";
 import { AgentExplains, type Explained } from "./agent_explain.ts";
 import { NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
 import type { RouteFrames } from "./route_frames.ts";
@@ -116,6 +119,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   readonly #note: (note: RouteNote) => void;
   /** Tools that wait for a report, by the number of their question; the oldest are forgotten. */
   readonly #questions = new Map<number, Question>();
+  readonly #termsTold = new Set<Connection>();
   #questionCount = 0;
   #requestCount = 0;
 
@@ -143,6 +147,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       clock,
       log,
       onClose: (peer) => {
+        this.#termsTold.delete(peer);
         this.#publisher.closed(peer);
         this.#surveys.closed(peer);
         this.#explains.closed(peer);
@@ -161,17 +166,27 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
         peer.sendFrames(isExtended ? frames.extended : frames.legacy);
       },
       isBusy: (peer) => peer.pendingBytes > HIGH_WATER_BYTES,
+      isNodeless: (frames) => frames.nodeless,
+      ended: (peer, modId, cmdId) => {
+        if (!this.#server.isExtended(peer)) return;
+        peer.send(MessageId.TableSubscribe, encodeTableSubscribe({ modId, cmdId, end: true }));
+      },
     }, { perPeerMax: init.subscriptionsMax, totalMax: init.subscriptionsTotalMax });
     this.#server.router.add(MessageId.GetRouteRequest, (body, peer) => {
       const { modId, cmdId } = decodeGetRouteRequest(body);
       this.#requestCount++;
       this.#publisher.request(peer, modId, cmdId);
     });
+    this.#server.router.add(MessageId.TableSubscribe, (body, peer) => {
+      const { modId, cmdId, end } = decodeTableSubscribe(body);
+      if (end) this.#publisher.unsubscribe(peer, [moduleId(modId, cmdId)]);
+    });
     this.#server.router.add(MessageId.RouteChanged, (body) => {
       around.note({ type: "routesChanged", keys: decodeRouteChanged(body).modules });
     });
     this.#server.router.add(MessageId.AgentStatus, (body, peer) => {
       this.#agents.told(peer, decodeAgentStatus(body));
+      this.#tellTerms(peer, init.subscriptionsMax);
     });
     this.#addQuestions();
   }
@@ -227,7 +242,9 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       pushes_held_back: counts.pushesHeldBack,
       requests_dropped: counts.requestsDropped,
       subscriptions: counts.subscriptions,
+      subscriptions_nodeless: counts.nodelessSubscriptions,
       subscriptions_refused: counts.subscriptionsRefused,
+      subscriptions_ended: counts.subscriptionsEnded,
       surveys_dropped: this.#surveys.droppedCount,
       explains_dropped: this.#explains.droppedCount,
     };
@@ -237,6 +254,14 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     this.#surveys.close();
     this.#explains.close();
     return this.#server.close();
+  }
+
+  /** Once for each agent that said who it is. */
+  #tellTerms(peer: Connection, modulesMax: number): void {
+    if (this.#termsTold.has(peer)) return;
+    this.#termsTold.add(peer);
+    const terms = { modulesMax, nodelessMax: NODELESS_PER_PEER_MAX };
+    peer.send(MessageId.SubscriptionTerms, encodeSubscriptionTerms(terms));
   }
 
   /**

@@ -199,9 +199,9 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
 
   #send(loop: number, modId: number, cmdId: number, frames: RouteFrames): void {
     // A worker gets plain values; on this thread each form is encoded only when somebody needs it.
-    const { revision } = frames;
+    const { revision, nodeless } = frames;
     const sent = this.#inWorkers
-      ? { revision, legacy: frames.legacy, extended: frames.extended }
+      ? { revision, nodeless, legacy: frames.legacy, extended: frames.extended }
       : frames;
     this.loops?.send(loop, { type: "frames", modId, cmdId, frames: sent });
   }

@@ -9,15 +9,20 @@ import { test } from "node:test";
 import { type RunningService, startDaemon } from "../daemon/daemon.ts";
 import { MessageId, NodeUseState } from "../proto/message_ids.ts";
 import {
+  type AgentStatus,
   decodeGetRouteResponse,
   decodeNodeUseReport,
   decodeNodeUseRequest,
   decodeRoutePart,
+  decodeSubscriptionTerms,
+  decodeTableSubscribe,
+  encodeAgentStatus,
   encodeGetRouteRequest,
   encodeHello,
   encodeNodeUse,
   encodeNodeUseRequest,
   encodeRouteChanged,
+  encodeTableSubscribe,
   type GetRouteResponse,
   type HostInfo,
 } from "../proto/codec.ts";
@@ -29,6 +34,7 @@ import { LogList } from "../tests/support/log_list.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 import { until } from "../tests/support/until.ts";
 import { frameBytes, monotonicMs, WireConnection } from "../tests/support/wire_client.ts";
+import { NODELESS_PER_PEER_MAX } from "../feed/publisher.ts";
 import { dnsDaemon } from "./service.ts";
 
 /** A database, and any number of dns services and connections that end with the test. */
@@ -103,6 +109,18 @@ function portOf(service: RunningService): number {
 function add(modId: number, cmdId: number, ip: number, port = 80): RouteEdit {
   return { op: "add", modId, cmdId, ip, port };
 }
+
+const AGENT: AgentStatus = {
+  ip: 1,
+  port: 8888,
+  zone: "",
+  startedAt: 0,
+  modules: 0,
+  held: 0,
+  heldRoutes: "",
+  policiesRefused: 0,
+  reporterConnected: false,
+};
 
 function sayChanged(connection: WireConnection, ...modules: [number, number][]): void {
   connection.send(
@@ -427,12 +445,43 @@ test("a connection that asks for 300,000 unknown modules is answered and stays b
     }
     assert.equal(answered, count);
     const stats = service.stats();
-    assert.equal(stats.subscriptions, 20_000);
-    assert.equal(stats.subscriptions_refused, count + 1 - 20_000);
-    assert.equal(stats.modules_wanted, 20_000);
+    assert.equal(stats.subscriptions, NODELESS_PER_PEER_MAX);
+    assert.equal(stats.subscriptions_nodeless, NODELESS_PER_PEER_MAX);
+    assert.equal(stats.subscriptions_ended, count + 1 - NODELESS_PER_PEER_MAX);
+    assert.equal(stats.modules_wanted, NODELESS_PER_PEER_MAX);
     agent.close();
     await until(() => service.stats().subscriptions === 0, { what: "the subscriptions to end" });
     assert.equal(service.stats().modules_wanted, 0);
+  });
+});
+
+test("a peer that said Hello may end subscriptions, and is told which have ended", async () => {
+  await Bench.run(async (bench) => {
+    await bench.store.editRoutes([add(1, 1, 5), add(2, 1, 5)]);
+    const service = await bench.startDns(quick);
+    const agent = await bench.connectExtended(service);
+    for (const modId of [1, 2]) {
+      agent.send(MessageId.GetRouteRequest, encodeGetRouteRequest({ modId, cmdId: 1 }));
+    }
+    agent.send(MessageId.AgentStatus, encodeAgentStatus({ ...AGENT, port: 1 }));
+    const terms = await agent.next(({ msgId }) => msgId === MessageId.SubscriptionTerms);
+    assert.deepEqual(decodeSubscriptionTerms(terms.body), {
+      modulesMax: 20_000,
+      nodelessMax: NODELESS_PER_PEER_MAX,
+    });
+    await until(() => service.stats().subscriptions === 2, { what: "both subscriptions" });
+    const end = { modId: 1, cmdId: 1, end: true };
+    agent.send(MessageId.TableSubscribe, encodeTableSubscribe(end));
+    await until(() => service.stats().subscriptions === 1, { what: "one subscription" });
+    for (let i = 0; i <= NODELESS_PER_PEER_MAX; i++) {
+      agent.send(MessageId.GetRouteRequest, encodeGetRouteRequest({ modId: 1000 + i, cmdId: 7 }));
+    }
+    const ended = await agent.next(({ msgId }) => msgId === MessageId.TableSubscribe);
+    assert.deepEqual(decodeTableSubscribe(ended.body), { modId: 1000, cmdId: 7, end: true });
+    await bench.store.editRoutes([add(1, 1, 6), add(2, 1, 6)]);
+    await until(() => service.stats().pushes === 1, { what: "the push of module 2" });
+    await until(() => service.stats().nodes === 4, { what: "both changes" });
+    assert.equal(service.stats().pushes, 1, "module 1 is not pushed any more");
   });
 });
 

@@ -7,10 +7,28 @@ import { type ModuleId, moduleId, type ModuleKey, moduleOf } from "../model/modu
 export const SUBSCRIPTIONS_PER_PEER_MAX = 20_000;
 
 /**
- * Most subscriptions of all peers together, about 200 bytes each: at most 400 MB. Beyond it requests
- * are answered but not subscribed.
+ * Most subscriptions of all peers together, about 200 bytes each: at most 400 MB. Beyond it the peer
+ * that has the most gives way to one that has less; who has the most is answered but not subscribed.
  */
 export const SUBSCRIPTIONS_MAX = 2_000_000;
+
+/**
+ * Subscriptions of one peer to modules without nodes: what is made up has none. Beyond it the oldest
+ * of them ends.
+ */
+export const NODELESS_PER_PEER_MAX = 1_000;
+
+/**
+ * The same of all peers together, about 1.4 kB each as nobody else asks for such a module: at most
+ * 70 MB. Beyond it the oldest of the peer that has the most of them end.
+ */
+export const NODELESS_MAX = 50_000;
+
+/** The share that a peer gives up at once, so that one is not looked for again at once. */
+const GIVEN_UP_SHARE = 1 / 64;
+
+/** Peers that may have to give way for one subscription. */
+const GIVE_WAY_TRIES = 16;
 
 /**
  * Answers one peer may wait for without a subscription (its limit is reached, or the routes are not
@@ -32,6 +50,10 @@ export interface SubscriptionLimits {
   readonly totalMax?: number;
   /** Modules with a subscriber. @default {Infinity} */
   readonly modulesMax?: number;
+  /** @default {NODELESS_PER_PEER_MAX} */
+  readonly nodelessPerPeerMax?: number;
+  /** @default {NODELESS_MAX} */
+  readonly nodelessMax?: number;
 }
 
 /** Where a {@linkcode Publisher} has its routes from, in the form `F` in which they are sent. */
@@ -88,16 +110,24 @@ export interface PublisherPort<P, F> {
   send(peer: P, frames: F, modId: number, cmdId: number): void;
   /** True while the peer has more output waiting than it should. @default {never} */
   isBusy?(peer: P): boolean;
+  /** True for the form of a route without nodes. @default {never} */
+  isNodeless?(frames: F): boolean;
+  /** The peer asked for this module and will not hear of its changes, because a limit is reached. */
+  ended?(peer: P, modId: number, cmdId: number): void;
 }
 
-/** Counts of a {@linkcode Publisher}; the last five since start. */
+/** Counts of a {@linkcode Publisher}; the last six since start. */
 export interface PublisherCounts {
   readonly subscriptions: number;
   readonly subscribedModules: number;
   /** Peers with a subscription. */
   readonly subscribers: number;
+  /** Subscriptions to modules without nodes. */
+  readonly nodelessSubscriptions: number;
   /** Requests that found a limit of subscriptions reached. */
   readonly subscriptionsRefused: number;
+  /** Subscriptions that had to give way. */
+  readonly subscriptionsEnded: number;
   readonly answered: number;
   readonly pushed: number;
   /** Answers and pushes that waited because the peer read slowly. */
@@ -117,8 +147,12 @@ export class Publisher<P, F> {
   readonly #perPeerMax: number;
   readonly #totalMax: number;
   readonly #modulesMax: number;
+  readonly #nodelessPerPeerMax: number;
+  readonly #nodelessMax: number;
   readonly #peersByKey = new Map<ModuleId, Set<P>>();
   readonly #keysByPeer = new Map<P, Set<ModuleId>>();
+  /** Those of them that have no nodes. */
+  readonly #nodelessByPeer = new Map<P, Set<ModuleId>>();
   /** Modules that somebody waits for and that the source does not know yet. */
   readonly #unknown = new Set<ModuleId>();
   /** Subscribed modules that a peer must still be sent; no more than it has subscriptions. */
@@ -126,8 +160,9 @@ export class Publisher<P, F> {
   /** Modules asked for without a subscription, by peer and by module. */
   readonly #waitingByPeer = new Map<P, Set<ModuleId>>();
   readonly #waitingByKey = new Map<ModuleId, Set<P>>();
-  readonly #counts = { refused: 0, answered: 0, pushed: 0, heldBack: 0, dropped: 0 };
+  readonly #counts = { refused: 0, answered: 0, pushed: 0, heldBack: 0, dropped: 0, ended: 0 };
   #count = 0;
+  #nodelessCount = 0;
 
   constructor(
     source: RouteSource<F>,
@@ -139,6 +174,8 @@ export class Publisher<P, F> {
     this.#perPeerMax = limits.perPeerMax ?? SUBSCRIPTIONS_PER_PEER_MAX;
     this.#totalMax = limits.totalMax ?? SUBSCRIPTIONS_MAX;
     this.#modulesMax = limits.modulesMax ?? Infinity;
+    this.#nodelessPerPeerMax = limits.nodelessPerPeerMax ?? NODELESS_PER_PEER_MAX;
+    this.#nodelessMax = limits.nodelessMax ?? NODELESS_MAX;
   }
 
   /** Live counts and totals since start. */
@@ -147,7 +184,9 @@ export class Publisher<P, F> {
       subscriptions: this.#count,
       subscribedModules: this.#peersByKey.size,
       subscribers: this.#keysByPeer.size,
+      nodelessSubscriptions: this.#nodelessCount,
       subscriptionsRefused: this.#counts.refused,
+      subscriptionsEnded: this.#counts.ended,
       answered: this.#counts.answered,
       pushed: this.#counts.pushed,
       pushesHeldBack: this.#counts.heldBack,
@@ -175,11 +214,17 @@ export class Publisher<P, F> {
     return count;
   }
 
-  /** A peer wants a module, now and after each change; `refused`: a limit is reached, nothing is sent. */
+  /**
+   * A peer wants a module, now and after each change; `refused`: a limit is reached, and the peer is
+   * told so, but sent nothing.
+   */
   subscribe(peer: P, modId: number, cmdId: number): SubscribeResult {
     const key = moduleId(modId, cmdId);
     const result = this.#add(peer, key);
-    if (result === "refused") return result;
+    if (result === "refused") {
+      this.#port.ended?.(peer, modId, cmdId);
+      return result;
+    }
     const frames = this.#source.frames(modId, cmdId, key);
     if (frames === undefined) {
       this.#mark(peer, key);
@@ -187,6 +232,9 @@ export class Publisher<P, F> {
     } else {
       this.#counts.answered++;
       this.#offer(peer, key, frames, modId, cmdId);
+      if (result === "added" && this.#port.isNodeless?.(frames) === true) {
+        this.#noteNodeless(peer, key);
+      }
     }
     return result;
   }
@@ -214,6 +262,7 @@ export class Publisher<P, F> {
       if (own?.delete(key) !== true) continue;
       marked?.delete(key);
       this.#removeFrom(key, peer);
+      this.#forgetNodeless(peer, key);
       lost.push(key);
     }
     if (own?.size === 0) this.#keysByPeer.delete(peer);
@@ -236,7 +285,12 @@ export class Publisher<P, F> {
     if (frames === undefined) return;
     const first = this.#unknown.delete(key);
     this.#counts[first ? "answered" : "pushed"] += peers.size;
-    for (const peer of peers) this.#offer(peer, key, frames, modId, cmdId);
+    const isNodeless = this.#port.isNodeless?.(frames) === true;
+    for (const peer of peers) {
+      this.#offer(peer, key, frames, modId, cmdId);
+      if (isNodeless) this.#noteNodeless(peer, key);
+      else this.#forgetNodeless(peer, key);
+    }
     for (const peer of waiting ?? []) {
       this.#counts.answered++;
       this.#endWait(peer, key);
@@ -273,6 +327,8 @@ export class Publisher<P, F> {
     this.#marked.delete(peer);
     const keys = [...this.#keysByPeer.get(peer) ?? []];
     this.#keysByPeer.delete(peer);
+    this.#nodelessCount -= this.#nodelessByPeer.get(peer)?.size ?? 0;
+    this.#nodelessByPeer.delete(peer);
     for (const key of keys) this.#removeFrom(key, peer);
     for (const key of this.#waitingByPeer.get(peer) ?? []) {
       this.#endWait(peer, key);
@@ -288,19 +344,64 @@ export class Publisher<P, F> {
   #add(peer: P, key: ModuleId): SubscribeResult {
     const keys = this.#keysByPeer.get(peer);
     if (keys?.has(key) === true) return "known";
-    const peers = this.#peersByKey.get(key);
-    const full = (keys?.size ?? 0) >= this.#perPeerMax || this.#count >= this.#totalMax ||
-      (peers === undefined && this.#peersByKey.size >= this.#modulesMax);
-    if (full) {
+    const ownCount = keys?.size ?? 0;
+    if (ownCount >= this.#perPeerMax || !this.#hasRoom(key, ownCount)) {
       this.#counts.refused++;
       return "refused";
     }
+    const peers = this.#peersByKey.get(key);
     if (peers === undefined) this.#peersByKey.set(key, new Set([peer]));
     else peers.add(peer);
     if (keys === undefined) this.#keysByPeer.set(peer, new Set([key]));
     else keys.add(key);
     this.#count++;
     return "added";
+  }
+
+  /** Makes room, if there is a peer that has more than who asks and so gives way. */
+  #hasRoom(key: ModuleId, ownCount: number): boolean {
+    const isFull = (): boolean =>
+      this.#count >= this.#totalMax ||
+      (this.#peersByKey.size >= this.#modulesMax && !this.#peersByKey.has(key));
+    for (let tries = 0; tries < GIVE_WAY_TRIES && isFull(); tries++) {
+      if (!this.#giveWay(this.#keysByPeer, ownCount + 1)) break;
+    }
+    return !isFull();
+  }
+
+  /** Ends the oldest subscriptions of the peer that has the most, if those are more than `least`. */
+  #giveWay(keysByPeer: ReadonlyMap<P, ReadonlySet<ModuleId>>, least: number): boolean {
+    let most: [P, ReadonlySet<ModuleId>] | undefined;
+    for (const entry of keysByPeer) {
+      if (entry[1].size > (most?.[1].size ?? least)) most = entry;
+    }
+    if (most === undefined) return false;
+    const [peer, keys] = most;
+    const oldest = keys.values().take(Math.ceil((keys.size - least) * GIVEN_UP_SHARE)).toArray();
+    this.#end(peer, oldest);
+    return true;
+  }
+
+  #end(peer: P, keys: readonly ModuleId[]): void {
+    this.#counts.ended += keys.length;
+    this.unsubscribe(peer, keys);
+    for (const { modId, cmdId } of keys.map(moduleOf)) this.#port.ended?.(peer, modId, cmdId);
+  }
+
+  #noteNodeless(peer: P, key: ModuleId): void {
+    const keys = this.#nodelessByPeer.get(peer) ?? new Set();
+    if (keys.has(key)) return;
+    this.#nodelessByPeer.set(peer, keys.add(key));
+    this.#nodelessCount++;
+    if (keys.size > this.#nodelessPerPeerMax) this.#end(peer, keys.values().take(1).toArray());
+    if (this.#nodelessCount > this.#nodelessMax) this.#giveWay(this.#nodelessByPeer, 0);
+  }
+
+  #forgetNodeless(peer: P, key: ModuleId): void {
+    const keys = this.#nodelessByPeer.get(peer);
+    if (keys?.delete(key) !== true) return;
+    this.#nodelessCount--;
+    if (keys.size === 0) this.#nodelessByPeer.delete(peer);
   }
 
   #removeFrom(key: ModuleId, peer: P): void {

@@ -210,22 +210,35 @@ test("Publisher keeps subscriptions equal to a set of pairs under any history", 
       frames: () => undefined,
       drop: (keys: readonly ModuleId[]) => void dropped.push(...keys.map(textOf)),
     };
-    const port = { send: () => assert.fail("nothing is known") };
-    const publisher = new Publisher<number, Frames>(source, port, { perPeerMax: 3, totalMax: 7 });
     const model = new Set<string>();
+    const given: string[] = [];
+    const port = {
+      send: () => assert.fail("nothing is known"),
+      ended: (peer: number, modId: number, cmdId: number) => {
+        const pair = `${peer}/${modId},${cmdId}`;
+        if (model.delete(pair)) given.push(pair);
+      },
+    };
+    const publisher = new Publisher<number, Frames>(source, port, { perPeerMax: 3, totalMax: 7 });
     const ofPeer = (peer: number) => [...model].filter((pair) => pair.startsWith(`${peer}/`));
     const ofKey = (key: string) => [...model].filter((pair) => pair.endsWith(`/${key}`));
     for (const { op, peer, key } of steps) {
       const pair = `${peer}/${key}`;
       const [modId, cmdId] = key.split(",").map(Number);
       dropped.length = 0;
+      given.length = 0;
       if (op === "subscribe") {
+        const own = ofPeer(peer).length;
+        const isFull = model.size >= 7;
+        const most = Math.max(...[0, 1, 2, 3].map((one) => ofPeer(one).length));
         const expected = model.has(pair)
           ? "known"
-          : ofPeer(peer).length >= 3 || model.size >= 7
+          : own >= 3 || (isFull && most <= own + 1)
           ? "refused"
           : "added";
         assert.equal(publisher.subscribe(peer, modId, cmdId), expected);
+        assert.equal(given.length, Number(expected === "added" && isFull));
+        assert.ok(given.every((one) => ofPeer(Number(one[0])).length === most - 1), "who has most");
         if (expected === "added") model.add(pair);
       } else if (op === "unsubscribe") {
         const removed = model.delete(pair);
@@ -267,4 +280,73 @@ test("Publisher sends what has not changed to those only who wait for the first 
   assert.deepEqual(sent, ["a 1"]);
   publisher.publish(1, 1);
   assert.deepEqual(sent, ["a 1", "a 1"]);
+});
+
+/** A publisher over routes of which those of odd modules have no nodes. */
+function halfNodeless(limits: SubscriptionLimits): {
+  publisher: Publisher<string, number>;
+  ended: string[];
+  nodes: Map<number, number>;
+} {
+  const ended: string[] = [];
+  const nodes = new Map<number, number>();
+  const publisher = new Publisher<string, number>(
+    { frames: (modId) => nodes.get(modId) ?? (modId + 1) % 2 },
+    {
+      send: () => {},
+      isNodeless: (count) => count === 0,
+      ended: (peer, modId) => void ended.push(`${peer} ${modId}`),
+    },
+    limits,
+  );
+  return { publisher, ended, nodes };
+}
+
+test("Publisher keeps few subscriptions to modules without nodes, the latest, and tells of others", () => {
+  const { publisher, ended, nodes } = halfNodeless({ nodelessPerPeerMax: 3 });
+  for (let modId = 0; modId < 10; modId++) publisher.request("a", modId, 1);
+  assert.deepEqual(ended, ["a 1", "a 3"]);
+  const sizes = (): number[] => {
+    const { subscriptions, nodelessSubscriptions, subscribedModules } = publisher.counts;
+    return [subscriptions, nodelessSubscriptions, subscribedModules];
+  };
+  assert.deepEqual(sizes(), [8, 3, 8]);
+  // 5 gets nodes and makes room, 0 loses its own and needs it.
+  nodes.set(5, 1);
+  publisher.publish(5, 1);
+  assert.deepEqual(sizes(), [8, 2, 8]);
+  nodes.set(0, 0);
+  publisher.publish(0, 1);
+  publisher.publish(0, 1);
+  assert.deepEqual([sizes(), ended.length], [[8, 3, 8], 2]);
+  nodes.set(2, 0);
+  publisher.publish(2, 1);
+  assert.deepEqual([sizes(), ended.slice(2)], [[7, 3, 7], ["a 7"]]);
+  publisher.unsubscribe("a", [moduleId(9, 1), moduleId(4, 1)]);
+  assert.deepEqual(sizes(), [5, 2, 5]);
+  publisher.closed("a");
+  assert.deepEqual(sizes(), [0, 0, 0]);
+});
+
+test("one peer that makes up modules takes no place that others need", () => {
+  const { publisher, ended } = halfNodeless({
+    nodelessMax: 100,
+    nodelessPerPeerMax: 80,
+    modulesMax: 1000,
+  });
+  for (const peer of ["good", "bad", "worse"]) {
+    const count = peer === "good" ? 10 : 500;
+    for (let i = 0; i < count; i++) publisher.request(peer, 1 + 2 * (i + count * peer.length), 1);
+  }
+  assert.ok(publisher.counts.nodelessSubscriptions <= 100);
+  assert.ok(ended.every((line) => !line.startsWith("good")), "it has the fewest");
+  // Modules with nodes: the places of all are taken by one, who gives them up for the other.
+  for (let i = 0; i < 2000; i++) publisher.request("bad", 2 * i, 1);
+  assert.equal(publisher.counts.subscribedModules, 1000);
+  for (let i = 0; i < 300; i++) publisher.request("good", 10_000 + 2 * i, 1);
+  assert.deepEqual(
+    Array.from({ length: 300 }, (_, i) => publisher.subscribers(10_000 + 2 * i, 1).size),
+    new Array(300).fill(1),
+  );
+  assert.ok(publisher.counts.subscribedModules <= 1000);
 });

@@ -8,9 +8,11 @@ import {
   decodeGetRouteResponse,
   decodeNodeUseRequest,
   decodeRoutePart,
+  decodeTableSubscribe,
   encodeExplainResponse,
   encodeGetRouteRequest,
   encodeNodeUse,
+  encodeTableSubscribe,
   type ExplainRequest,
   type ExplainResponse,
   type GetRouteResponse,
@@ -28,6 +30,9 @@ export const ANSWER_TIMEOUT_MS = 2000;
 
 /** Silences in a row after which the next dns is tried. */
 const SILENCES_MAX = 3;
+
+/** Modules kept of those whose changes are not pushed; of further ones it is not counted. */
+const NOT_PUSHED_MAX = 100_000;
 
 /** A whole route as dns sent it, in one message or in parts. */
 export interface ArrivedRoute extends ModuleKey {
@@ -70,13 +75,17 @@ export class RouteSubscriber {
   readonly #parts = new RouteParts();
   /** Modules asked for over this connection and not answered yet, oldest first. */
   readonly #open = new Map<ModuleId, ModuleKey>();
+  /** Modules whose changes dns does not send over this connection; they are asked for again. */
+  readonly #notPushed = new Set<ModuleId>();
+  /** This dns lets subscriptions end. */
+  #endsTaken = false;
   #quietSinceMs = 0;
   /** Newest one that came over this connection; revisions of two dns cannot be compared. */
   #revision: number | undefined;
   #routeAtMs: number | undefined;
   #silences = 0;
   #timer: Timer | undefined;
-  readonly #counts = { requests: 0, requestsDropped: 0, routes: 0, silentFailOvers: 0 };
+  readonly #counts = { requests: 0, requestsDropped: 0, routes: 0, silentFailOvers: 0, ended: 0 };
 
   constructor(options: RouteSubscriberOptions) {
     this.#options = options;
@@ -97,6 +106,14 @@ export class RouteSubscriber {
       MessageId.ExplainRequest,
       (body) => options.onExplain?.(decodeExplainRequest(body)),
     );
+    this.link.router.add(MessageId.SubscriptionTerms, () => (this.#endsTaken = true));
+    this.link.router.add(MessageId.TableSubscribe, (body) => {
+      const { modId, cmdId, end } = decodeTableSubscribe(body);
+      // A dns that makes up more than there can be asked for is not listened to.
+      if (end && this.#notPushed.size < NOT_PUSHED_MAX) {
+        this.#notPushed.add(moduleId(modId, cmdId));
+      }
+    });
   }
 
   /** Newest revision of the routes that came over this connection, to be told in pings. */
@@ -115,6 +132,7 @@ export class RouteSubscriber {
     return {
       ...this.#counts,
       open: this.#open.size,
+      notPushed: this.#notPushed.size,
       partsDropped: this.#parts.droppedCount,
       connects: this.link.connectCount,
     };
@@ -128,13 +146,18 @@ export class RouteSubscriber {
     }
     if (this.#open.size === 0) this.#quietSinceMs = this.#options.clock.nowMs();
     this.#open.set(moduleId(modId, cmdId), { modId, cmdId });
+    this.#notPushed.delete(moduleId(modId, cmdId));
     this.#watch();
   }
 
-  /** Nobody waits for this route any more. */
+  /** Nobody wants this route any more: dns is told, where it can be. */
   forget(modId: number, cmdId: number): void {
-    this.#open.delete(moduleId(modId, cmdId));
+    const id = moduleId(modId, cmdId);
+    this.#open.delete(id);
     this.guard.forget(modId, cmdId);
+    if (this.#notPushed.delete(id) || !this.#endsTaken || !this.link.ready) return;
+    const end = encodeTableSubscribe({ modId, cmdId, end: true });
+    if (this.link.send(MessageId.TableSubscribe, end)) this.#counts.ended++;
   }
 
   /** Answers a question of the dns in use; when it has changed, the new one asks for itself. */
@@ -164,6 +187,8 @@ export class RouteSubscriber {
     this.#silences = 0;
     this.#revision = undefined;
     this.#open.clear();
+    this.#notPushed.clear();
+    this.#endsTaken = false;
     this.#parts.clear();
   }
 

@@ -123,6 +123,26 @@ test("RouteSubscriber leaves a dns that answers no request for three times two s
     assert.equal(client.link.address.port, second.port);
   }));
 
+test("RouteSubscriber ends subscriptions at a dns that takes it, and counts those that dns ended", () =>
+  withLab(async ({ client, first, routes }) => {
+    client.request(1, 1);
+    client.request(2, 1);
+    await until(() => routes.length === 2);
+    client.forget(9, 1);
+    first.tellTerms();
+    first.endSubscription(1, 1);
+    await until(() => client.stats.notPushed === 1, { what: "the word that 1 is not pushed" });
+    client.forget(1, 1);
+    client.forget(2, 1);
+    await until(() => first.ended.length > 0, { what: "the end" });
+    // What came before the terms would have been a strange message; 1 is not subscribed any more.
+    assert.deepEqual([first.ended, client.stats.notPushed, client.stats.ended], [["2,1"], 0, 1]);
+    first.endSubscription(3, 1);
+    await until(() => client.stats.notPushed === 1);
+    client.request(3, 1);
+    assert.equal(client.stats.notPushed, 0, "dns says so again if it is so again");
+  }));
+
 test("RouteSubscriber stays with a dns that answers at least something", () =>
   withLab(async ({ clock, client, first, routes, counts }) => {
     first.silent = true;

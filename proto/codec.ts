@@ -1103,7 +1103,11 @@ export function decodeHelloProof(body: Uint8Array): HelloProof {
 
 // ---- TableSubscribe
 
-/** Message 70: in-process client to agent: send me this route now, and again after each change. */
+/**
+ * Message 70: in-process client to agent: send me this route now, and again after each change.
+ * Agent to dns, after SubscriptionTerms: only with end. From either server, with end: changes of
+ * this module are not sent to you (any more), there are too many; ask for it again now and then.
+ */
 export interface TableSubscribe {
   modId: number;
   cmdId: number;
@@ -2008,6 +2012,55 @@ export function decodeGoodbye(body: Uint8Array): Goodbye {
     switch (tag) {
       case 10: // reason = 1
         message.reason = reader.text();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- SubscriptionTerms
+
+/**
+ * Message 82: dns to agent, after its first AgentStatus: subscriptions may be ended, and this is
+ * how many there may be.
+ */
+export interface SubscriptionTerms {
+  /** Of one connection. */
+  modulesMax: number;
+  /** Of these, modules that have no nodes. */
+  nodelessMax: number;
+}
+
+function writeSubscriptionTerms(writer: WireWriter, message: SubscriptionTerms): void {
+  writer.uint32(1, message.modulesMax);
+  writer.uint32(2, message.nodelessMax);
+}
+
+/** Body of {@linkcode SubscriptionTerms}. */
+export function encodeSubscriptionTerms(message: SubscriptionTerms): Uint8Array {
+  const writer = new WireWriter();
+  writeSubscriptionTerms(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode SubscriptionTerms} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeSubscriptionTerms(body: Uint8Array): SubscriptionTerms {
+  const reader = new WireReader(body, "SubscriptionTerms");
+  const message: SubscriptionTerms = { modulesMax: 0, nodelessMax: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // modules_max = 1
+        message.modulesMax = reader.uint32();
+        break;
+      case 16: // nodeless_max = 2
+        message.nodelessMax = reader.uint32();
         break;
       default:
         reader.skip(tag);

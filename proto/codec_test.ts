@@ -166,6 +166,7 @@ const callResult = fc.record({
 }, { ...keyed, requiredKeys: ["ip", "port", "succ", "err", "overload"] });
 const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
   TableSubscribe: fc.record({ ...module, end: fc.boolean() }, keyed),
+  SubscriptionTerms: fc.record({ modulesMax: uint32, nodelessMax: uint32 }, keyed),
   TableSettings: fc.record({ rules: text, zone: text }, keyed),
   CallReports: fc.record({
     session: uint64,

@@ -57,6 +57,8 @@ export const MessageId = {
   Refusal: 80,
   /** Agent to dns and reporter: I stop because I was asked to. */
   Goodbye: 81,
+  /** Dns to agent: subscriptions may be ended, and how many there may be. */
+  SubscriptionTerms: 82,
 } as const;
 
 /** Any id of {@linkcode MessageId}. */

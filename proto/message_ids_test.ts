@@ -32,7 +32,35 @@ test("agentPortIndex() takes signed and unsigned numbers alike", () => {
 test("MessageId and RetCode keep the numbers of the original", () => {
   assert.deepEqual(
     Object.values(MessageId),
-    [1, 2, 3, 4, 5, 6, 7, 8, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79],
+    [
+      1,
+      2,
+      3,
+      4,
+      5,
+      6,
+      7,
+      8,
+      64,
+      65,
+      66,
+      67,
+      68,
+      69,
+      70,
+      71,
+      72,
+      73,
+      74,
+      75,
+      76,
+      77,
+      78,
+      79,
+      80,
+      81,
+      82,
+    ],
   );
   assert.deepEqual(RetCode, { Success: 0, Overload: 1, SystemError: 2, NoExist: 3 });
   assert.deepEqual(DEFAULT_PORTS, { dns: 7778, reporter: 7779, agent: 8888, console: 8080 });

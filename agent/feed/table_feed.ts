@@ -12,6 +12,7 @@ import {
   encodeGetRouteResponse,
   encodeRoutePart,
   encodeTableSettings,
+  encodeTableSubscribe,
   type HostInfo,
   type ModuleCalls,
   type NodeCalls,
@@ -32,7 +33,7 @@ import { type ModuleId, moduleId, type ModuleKey } from "../../model/module.ts";
 /** Connections of in-process clients, one for each; a further one is closed at once. */
 export const FEED_CONNECTIONS_MAX = 1024;
 
-/** Modules one client may subscribe to; further ones are not fed, and counted. */
+/** Modules one client may subscribe to; further ones are answered but not fed, and counted. */
 export const FEED_SUBSCRIPTIONS_MAX = 10_000;
 
 /** Clients whose last batch is remembered, the latest ones. */
@@ -99,6 +100,11 @@ export class TableFeed {
           peer.sendFrames(frames);
         },
         isBusy: (peer) => peer.pendingBytes > HIGH_WATER_BYTES,
+        ended: (peer, modId, cmdId) =>
+          void peer.send(
+            MessageId.TableSubscribe,
+            encodeTableSubscribe({ modId, cmdId, end: true }),
+          ),
       },
       { perPeerMax: FEED_SUBSCRIPTIONS_MAX, modulesMax },
     );
@@ -207,7 +213,8 @@ export class TableFeed {
       // Before its first route, which is to be judged by them.
       peer.send(MessageId.TableSettings, this.#settings);
     }
-    if (this.#publisher.subscribe(peer, modId, cmdId) === "refused") return;
+    // Who is refused is answered all the same, and asks again when the route is old.
+    this.#publisher.request(peer, modId, cmdId);
     this.#useRegularly();
     this.#options.onUse([{ modId, cmdId }]);
   }

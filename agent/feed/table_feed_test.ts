@@ -13,6 +13,7 @@ import {
   decodeGetRouteResponse,
   decodeRoutePart,
   decodeTableSettings,
+  decodeTableSubscribe,
   encodeCallReports,
   encodeTableSubscribe,
   type HostInfo,
@@ -197,13 +198,33 @@ test("subscriptions end with their connection", async () => {
   });
 });
 
-test("modules beyond the limit are not fed, and counted", async () => {
+test("modules beyond the limit are answered, but not fed, and counted", async () => {
   await Bench.run(async (bench) => {
+    for (let modId = 0; modId < 5; modId++) bench.set(modId, node(1));
     const link = await bench.connect();
+    const ended: number[] = [];
+    link.router.add(MessageId.TableSubscribe, (body) => {
+      ended.push(decodeTableSubscribe(body).modId);
+    });
     for (let modId = 0; modId < 5; modId++) subscribe(link, modId);
     await until(() => bench.feed.stats.feedRefused === 2, { what: "the refusals" });
-    assert.equal(bench.feed.stats.feedModules, 3);
+    await until(() => bench.messages.length === 5, { what: "all answers" });
+    assert.deepEqual([bench.feed.stats.feedModules, ended], [3, [3, 4]]);
   }, { modulesMax: 3 });
+});
+
+test("one client that takes all places gives them up for others", async () => {
+  await Bench.run(async (bench) => {
+    for (let modId = 0; modId < 60; modId++) bench.set(modId, node(1));
+    const greedy = await bench.connect();
+    for (let modId = 0; modId < 50; modId++) subscribe(greedy, modId);
+    await until(() => bench.feed.stats.feedModules === 40, { what: "all places" });
+    const modest = await bench.connect();
+    for (let modId = 50; modId < 60; modId++) subscribe(modest, modId);
+    await until(() => bench.feed.usage(59, 1).clients === 1, { what: "the last subscription" });
+    for (let modId = 50; modId < 60; modId++) assert.equal(bench.feed.usage(modId, 1).clients, 1);
+    assert.equal(bench.feed.stats.feedModules, 40);
+  }, { modulesMax: 40 });
 });
 
 test("a batch that is sent twice counts once, also over another connection", async () => {

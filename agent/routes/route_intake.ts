@@ -54,14 +54,14 @@ export class RouteIntake {
     }
   }
 
-  /** Dns sent a route, or held one back. */
-  take({ modId, cmdId, hosts, policy }: ArrivedRoute): void {
+  /** Dns sent a route, or held one back; false: no shard knows its module. */
+  take({ modId, cmdId, hosts, policy }: ArrivedRoute): boolean {
     const known = this.registry.routeOf(modId, cmdId);
     const packed = hosts === undefined ? known : this.#packed(modId, cmdId, hosts);
-    if (packed === undefined) return;
+    if (packed === undefined) return true;
     const route = { ...packed, ...this.#policyOf(modId, cmdId, policy) };
     const delivery = this.registry.take(route);
-    if (delivery === undefined) return;
+    if (delivery === undefined) return false;
     const { send, onRoute } = this.#options;
     for (const shard of delivery.update) {
       if (!send({ type: "route", shard, route })) this.registry.missed(modId, cmdId, shard);
@@ -69,6 +69,7 @@ export class RouteIntake {
     for (const shard of delivery.confirm) send({ type: "confirm", shard, modId, cmdId });
     if (delivery.changed) this.#setHealth(route, known);
     onRoute(modId, cmdId, delivery.changed);
+    return true;
   }
 
   #packed(modId: number, cmdId: number, hosts: NonNullable<ArrivedRoute["hosts"]>): PackedRoute {

@@ -94,6 +94,8 @@ export class StatusSource {
       // -1: never; with dns away, how old what is served may be.
       dnsRouteAgeS: Math.floor(routeAgeMs / 1000),
       dnsPartsDropped: dns.partsDropped,
+      // Dns has no room to push their changes: they come when the route is asked for again.
+      dnsModulesNotPushed: dns.notPushed,
       dnsSilentFailOvers: dns.silentFailOvers,
       dnsSecretFault: dnsLink.secretFault ?? "",
       reporterSecretFault: reporterLink.secretFault ?? "",

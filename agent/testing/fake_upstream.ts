@@ -6,9 +6,12 @@ import {
   decodeGetRouteRequest,
   decodeNodeUse,
   decodeReportStatusRequest,
+  decodeTableSubscribe,
   encodeGetRouteResponse,
   encodeNodeUseRequest,
   encodeRoutePart,
+  encodeSubscriptionTerms,
+  encodeTableSubscribe,
   frameGetHostRequest,
   frameReportRequest,
   type GetHostResponse,
@@ -82,6 +85,8 @@ export class FakeDns extends FakeServer {
   /** Modules asked for, in order. */
   readonly requests: string[] = [];
   readonly nodeUses: NodeUse[] = [];
+  /** Modules of which subscriptions were ended, in order. */
+  readonly ended: string[] = [];
   /** True: requests are taken and not answered. */
   silent = false;
   readonly #extended: boolean;
@@ -96,7 +101,23 @@ export class FakeDns extends FakeServer {
       this.requests.push(`${modId},${cmdId}`);
       if (!this.silent) this.#send(peer, modId, cmdId);
     });
+    this.router.add(MessageId.TableSubscribe, (body) => {
+      const { modId, cmdId } = decodeTableSubscribe(body);
+      this.ended.push(`${modId},${cmdId}`);
+    });
     this.router.add(MessageId.NodeUse, (body) => void this.nodeUses.push(decodeNodeUse(body)));
+  }
+
+  /** Tells everyone that subscriptions may be ended. */
+  tellTerms(): void {
+    const terms = encodeSubscriptionTerms({ modulesMax: 20_000, nodelessMax: 1_000 });
+    for (const peer of this.server.connections()) peer.send(MessageId.SubscriptionTerms, terms);
+  }
+
+  /** Tells everyone that a module is not pushed any more. */
+  endSubscription(modId: number, cmdId: number): void {
+    const end = encodeTableSubscribe({ modId, cmdId, end: true });
+    for (const peer of this.server.connections()) peer.send(MessageId.TableSubscribe, end);
   }
 
   /** Asks every agent whether it still uses a node; their answers come into `nodeUses`. */
