@@ -26,7 +26,11 @@ const MEANINGS: readonly (readonly [pattern: RegExp, meaning: string, unsent?: t
     UNSENT,
   ],
   [/Requests to port \d+ are blocked/, "no console can listen on such a port", UNSENT],
-  [/ENOTFOUND|EAI_AGAIN|getaddrinfo|dns error/i, "there is no host of that name", UNSENT],
+  [
+    /ENOTFOUND|EAI_AGAIN|getaddrinfo|dns error/i,
+    "no address is known for that name (is it right, and does the name server answer?)",
+    UNSENT,
+  ],
   [
     /not valid for name|ALTNAME/i,
     "its certificate is one for another name; give the name that it was made for",

@@ -72,8 +72,12 @@ export function releaseBytes(bytes: Uint8Array): void {
   KEEP.delete(bytes);
 }
 
-/** Writes a `struct sockaddr_in`. @throws {RangeError} when the host is no IPv4 address. */
+/** Writes a `struct sockaddr_in`. @throws {RangeError} when it is no IPv4 address and port. */
 export function writeName(bytes: Uint8Array, at: number, { hostname, port }: Address): void {
+  // Nobody behind this looks at it again, and a wrong one would become another port.
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new RangeError(`Port must be a whole number from 0 to 65535: current value is ${port}`);
+  }
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, NAME_BYTES);
   view.setUint16(0, AF_INET, true);
   view.setUint16(2, port);

@@ -94,6 +94,42 @@ if (fault === undefined) {
     loop.close();
   });
 
+  test("what cannot be sent is dropped before it reaches libc, also when calls are hot", () => {
+    // Once a call is compiled the runtime looks at none of its arguments any more.
+    const loop = new BatchLoop(nowMs);
+    let received = 0;
+    const options = { ...shared, loop, hostname: "127.0.0.1", port: 0 };
+    const peer = new BatchUdpServer({ ...options, onDatagram: () => void received++ });
+    const sender = new BatchUdpServer({ ...options, onDatagram: () => {} });
+    const to = peer.bindNow();
+    sender.bindNow();
+    const hot = 20_000;
+    for (let i = 0; i < hot; i++) {
+      sender.send(Uint8Array.of(1), to);
+      if (i % 50 === 0) { while (loop.turn(0) > 0); }
+    }
+    while (loop.turn(20) > 0);
+    const before = received;
+    const wrong: [Uint8Array, { hostname: string; port: number }][] = [
+      [new Uint8Array(65_508), to],
+      [Uint8Array.of(1), { ...to, hostname: "no address" }],
+      [Uint8Array.of(1), { ...to, hostname: "::1" }],
+      [Uint8Array.of(1), { ...to, port: 65_536 }],
+      [Uint8Array.of(1), { ...to, port: -1 }],
+      [Uint8Array.of(1), { ...to, port: NaN }],
+    ];
+    const { dropped } = sender.stats;
+    for (const [bytes, address] of wrong) sender.send(bytes, address);
+    assert.equal(sender.stats.dropped, dropped + wrong.length);
+    sender.closeNow();
+    sender.send(Uint8Array.of(1), to);
+    assert.equal(sender.stats.dropped, dropped + wrong.length + 1);
+    while (loop.turn(20) > 0);
+    assert.equal(received, before);
+    peer.closeNow();
+    loop.close();
+  });
+
   test("turn() ends when woken, and when its time is over", () => {
     const wakeUp = new WakeUp();
     const loop = new BatchLoop(nowMs, wakeUp.fd);

@@ -11,7 +11,7 @@ import {
   type SnapshotRun,
   StatementFault,
 } from "./driver.ts";
-import { runScript, type SqlRow, type Statement } from "./sql_script.ts";
+import { runScript, type SqlRow, type SqlValue, type Statement } from "./sql_script.ts";
 import type { SqliteUrl } from "./store_url.ts";
 
 /**
@@ -36,6 +36,17 @@ function faultOf(error: unknown): StatementFault {
   const message = messageOf(error);
   const kind = FAULTS.find(([pattern]) => pattern.test(message))?.[1] ?? "permanent";
   return new StatementFault(kind, message, { cause: error });
+}
+
+/**
+ * Deno gives text only up to its first NUL when it is read, so that two texts may look like one. No
+ * text of ours needs one; those of strangers get the sign for what cannot be shown in its place.
+ */
+function whole(params: readonly SqlValue[]): readonly SqlValue[] {
+  if (!params.some((value) => typeof value === "string" && value.includes("\0"))) return params;
+  return params.map((value) =>
+    typeof value === "string" ? value.replaceAll("\0", "\uFFFD") : value
+  );
 }
 
 /** One open file with its prepared statements. */
@@ -65,7 +76,7 @@ class Connection {
   /** Rows of one statement. Reads with all(): in Deno iterate() ends silently at an error. */
   all({ sql, params = [] }: Statement): SqlRow[] {
     try {
-      return this.#statement(sql).all(...params) as SqlRow[];
+      return this.#statement(sql).all(...whole(params)) as SqlRow[];
     } catch (error) {
       throw faultOf(error);
     }

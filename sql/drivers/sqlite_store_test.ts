@@ -53,6 +53,19 @@ test("sqlite store waits for another writer, then fails as transient", async () 
   });
 });
 
+test("sqlite store reads all of a text with a NUL, on every runtime", async () => {
+  await withTempDir(async (path) => {
+    await withStore(`sqlite:${join(path, "lars.db")}`, async (store) => {
+      await store.migrate();
+      const texts = ["a\0b", "a\0c", "\0", "plain"];
+      const events = texts.map((text) => ({ atMs: 1, kind: "x", text }));
+      await store.addEvents(events);
+      const read = (await store.readEvents()).map(({ text }) => text);
+      assert.deepEqual(read, ["a\uFFFDb", "a\uFFFDc", "\uFFFD", "plain"]);
+    });
+  });
+});
+
 test("sqlite store says what is wrong with a file", async () => {
   await withTempDir(async (path) => {
     const file = join(path, "lars.db");
