@@ -1,5 +1,6 @@
 // Shell. `lars completion`: a script that completes words, options and values in a shell.
 
+import { writeOut } from "./output.ts";
 import { Argument, type Command } from "commander";
 import { describeSettings, type SettingsTable } from "../daemon/settings/settings.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
@@ -36,7 +37,7 @@ export function addTo(parent: Command, context: CommandContext): void {
     .action(async (shell: Shell | "words", kind: Lookup | undefined, flags: SystemFlags) => {
       if (shell === "words") return await printWords(kind ?? "modules", flags);
       const root = describeCommand(await context.wholeTree());
-      runtime.writeStdout(completionScript(shell, await withServiceOptions(root)));
+      writeOut(completionScript(shell, await withServiceOptions(root)));
     });
   addServerOption(addStoreOptions(command));
   addExamples(command, [

@@ -1,8 +1,9 @@
 // Shell. `lars sim`: the balancer's own rules under virtual time, against scripts of faults.
 
+import { writeWholeFile } from "./whole_file.ts";
 import { didYouMean } from "../model/near_words.ts";
 import { quantity } from "../model/quantity.ts";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { checkModulePolicy, type ModulePolicy } from "../balancer/mod.ts";
 import { messageOf } from "../reactor/errors.ts";
@@ -391,9 +392,9 @@ async function runPromises(flags: SimFlags): Promise<void> {
 
 async function writePicture(path: string, picture: string): Promise<void> {
   try {
-    await writeFile(path, picture);
+    await writeWholeFile(path, picture);
   } catch (error) {
-    throw new CommandError(`--svg ${path} cannot be written: ${messageOf(error)}`);
+    throw new CommandError(`--svg: ${messageOf(error)}`);
   }
 }
 

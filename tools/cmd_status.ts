@@ -37,9 +37,9 @@ export function addTo(parent: Command, context: CommandContext): void {
         attempt(() => withSystem(flags, (system) => system.report())),
         attempt(() => probeAgent(flags.agent)),
       ]);
+      if ("fault" in stored) context.exitCode = 1;
       if (flags.json === true) printJson(toJson(stored, agent));
       else await printReport(stored, agent, flags.server === undefined ? "database" : "console");
-      if ("fault" in stored) context.exitCode = 1;
     });
   addServerOption(addStoreOptions(command));
   addExamples(command, [

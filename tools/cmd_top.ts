@@ -1,5 +1,6 @@
 // Shell. `lars top`: a live view of modules and nodes in a terminal, one look in a pipe.
 
+import { writeOut } from "./output.ts";
 import process from "node:process";
 import { type Command, Option } from "commander";
 import { untilStopSignal } from "../daemon/daemon.ts";
@@ -249,7 +250,7 @@ class TopScreen {
     stdin.on("data", onKeys);
     stdin.on("end", () => this.#ended.resolve(0));
     stdout.on("resize", onResize);
-    runtime.writeStdout(ENTER_SCREEN);
+    writeOut(ENTER_SCREEN);
     this.#draw();
     // A look that is under way at the end is given up: nobody waits for a console that hangs.
     void this.#lookAgainAndAgain();
@@ -262,7 +263,7 @@ class TopScreen {
       stdin.off("data", onKeys);
       stdin.setRawMode(false);
       stdin.pause();
-      runtime.writeStdout(LEAVE_SCREEN);
+      writeOut(LEAVE_SCREEN);
     }
   }
 
@@ -320,6 +321,6 @@ class TopScreen {
     if (this.#done) return;
     const lines = renderTop(this.#snapshot, this.#state, this.#frame, this.#size(), this.#marks);
     // Each line is cleared to its end; nothing after the last, so that the screen does not scroll.
-    runtime.writeStdout(`\x1b[H${lines.map((line) => `${line}\x1b[K`).join("\r\n")}\x1b[J`);
+    writeOut(`\x1b[H${lines.map((line) => `${line}\x1b[K`).join("\r\n")}\x1b[J`);
   }
 }

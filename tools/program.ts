@@ -1,5 +1,6 @@
 // Shell. The words of the `lars` command. The module behind a word is loaded when the word is used.
 
+import { outputFault, writeOut } from "./output.ts";
 import { Command } from "commander";
 import { didYouMean } from "../model/near_words.ts";
 import { VERSION } from "../daemon/version.ts";
@@ -162,8 +163,8 @@ function baseProgram(): Command {
       visibleArguments,
     })
     .configureOutput({
-      writeOut: (text) => runtime.writeStdout(text),
-      writeErr: (text) => runtime.writeStderr(text),
+      writeOut,
+      writeErr: (text) => void runtime.writeStderr(text),
     });
   addExamples(program, [
     ["lars up", "everything on this machine, data in ./data"],
@@ -223,8 +224,19 @@ function requireWords(program: Command, words: readonly string[]): void {
   }
 }
 
-/** Runs the command line after the program's name; resolves with the exit code. */
+/**
+ * Runs the command line after the program's name; resolves with the exit code. A result that could
+ * not be written is a failure; that nobody wants to read on is none.
+ */
 export async function runCli(argv: readonly string[]): Promise<number> {
+  const exitCode = await runWords(argv);
+  const reason = outputFault();
+  if (reason === undefined) return exitCode;
+  runtime.writeStderr(`lars: Standard output cannot be written: ${reason}\n`);
+  return exitCode === 0 ? 1 : exitCode;
+}
+
+async function runWords(argv: readonly string[]): Promise<number> {
   const asksHelp = argv[0] === "help";
   const word = asksHelp ? argv[1] : argv[0];
   try {

@@ -3,6 +3,7 @@
 import { RetCode } from "../proto/message_ids.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { type AgentFlags, initModule, openClient } from "./agent_options.ts";
+import { isOutputOver } from "./output.ts";
 import { printJson, printLine, warningLine } from "./terminal.ts";
 
 /** Most concurrent callers: each holds three sockets. */
@@ -69,9 +70,9 @@ class Meter {
     this.#module = `${modId},${cmdId}`;
   }
 
-  /** True when the time given with `--seconds` is over. */
+  /** True when the time given with `--seconds` is over, or nobody reads on. */
   get over(): boolean {
-    return this.#over;
+    return this.#over || isOutputOver();
   }
 
   count(): 1 {

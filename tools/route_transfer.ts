@@ -1,6 +1,7 @@
 // Shell. `lars route import`, `export` and `diff`: the route table as a file.
 
-import { readFile, writeFile } from "node:fs/promises";
+import { writeOut } from "./output.ts";
+import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { type Command, Option } from "commander";
 import { ConfigError } from "../reactor/errors.ts";
@@ -25,6 +26,7 @@ import {
   planRoutes,
   type RoutePlan,
 } from "../control/changes/route_plan.ts";
+import { writeWholeFile } from "./whole_file.ts";
 import { quantity } from "../model/quantity.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
@@ -100,8 +102,8 @@ function addExport(route: Command): void {
       const rows = await withSystem(flags, readAll);
       warnOfBadRows(rows);
       const text = formatRouteFile(rows, format);
-      if (file === "-") return runtime.writeStdout(text);
-      await writeFile(file, text);
+      if (file === "-") return writeOut(text);
+      await writeWholeFile(file, text);
       noteLine(`${quantity(rows.length, "node")} written to ${file}`);
     });
   addServerOption(addStoreOptions(command));
@@ -121,9 +123,9 @@ function addDiff(route: Command, context: CommandContext): void {
       const wanted = await readWanted(file, flags);
       const plan = planRoutes(await withSystem(flags, readAll), wanted);
       const lines = describePlan(plan, { prune: true });
+      context.exitCode = lines.length === 0 ? 0 : 1;
       if (flags.json === true) printJson({ equal: lines.length === 0, ...planJson(plan) });
       else printDifference(lines);
-      context.exitCode = lines.length === 0 ? 0 : 1;
     });
   addServerOption(addStoreOptions(command));
   addExamples(command, [["lars route diff routes.csv", "+ only in the file, - only in the table"]]);

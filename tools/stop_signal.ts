@@ -4,6 +4,7 @@ import { untilStopSignal } from "../daemon/daemon.ts";
 import { sleep } from "../reactor/time/clock.ts";
 import { StoreError } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
+import { isOutputOver } from "./output.ts";
 import { ConsoleAwayError } from "./console_client.ts";
 
 /** True when a database or a console does not answer just now, and may do so later. */
@@ -18,13 +19,14 @@ export class StopSignal {
     this.#given = true;
   });
 
-  /** True once it was given. */
+  /** True once it was given, or when nobody reads what is printed any more. */
   get given(): boolean {
-    return this.#given;
+    return this.#given || isOutputOver();
   }
 
   /** Waits, but not beyond the signal. */
   async sleep(delayMs: number): Promise<void> {
+    if (this.given) return;
     await Promise.race([sleep(systemClock, delayMs), this.#stop]);
   }
 

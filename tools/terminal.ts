@@ -1,5 +1,6 @@
 // Shell. What the `lars` command prints, and how: text, tables, JSON, colours where they belong.
 
+import { writeOut } from "./output.ts";
 import process from "node:process";
 import picocolors from "picocolors";
 import { runtime } from "../reactor/runtime/mod.ts";
@@ -36,7 +37,7 @@ export function coloursOf(stream: "stdout" | "stderr"): Colours {
 
 /** Writes one line of result. */
 export function printLine(text: string): void {
-  runtime.writeStdout(`${text}\n`);
+  writeOut(`${text}\n`);
 }
 
 /** Writes one JSON value on one line. */
@@ -86,7 +87,7 @@ export async function printTable(
   const { strong } = coloursOf("stdout");
   if (rows.length > TABLE_ROWS_MAX) {
     const lines = [head, ...rows].map((row) => row.join("\t"));
-    runtime.writeStdout(lines.join("\n") + "\n");
+    writeOut(lines.join("\n") + "\n");
     return;
   }
   const { widths, isCut } = fitColumns([head, ...rows], terminalWidth());
@@ -100,7 +101,7 @@ export async function printTable(
     colAligns: head.map((_, index) => typeof rows[0]?.[index] === "number" ? "right" : "left"),
   });
   table.push(...rows.map((row) => [...row]));
-  runtime.writeStdout(table.toString().replace(/[ \t]+$/gm, "") + "\n");
+  writeOut(table.toString().replace(/[ \t]+$/gm, "") + "\n");
   if (isCut) noteLine(`columns are cut to the width of the terminal; --json, or a pipe, has all`);
 }
 

@@ -1,6 +1,7 @@
 // Core. What the two runtimes share: names of faults, the systems whose C library is known, and
 // workers that are started before anybody can say what they are for.
 
+import type { WriteFault } from "./types.ts";
 import { type Address, formatAddress } from "../address.ts";
 import { BindError, ConnectError, messageOf } from "../errors.ts";
 
@@ -51,17 +52,26 @@ export function toConnectError(address: Address, error: unknown): ConnectError {
   return new ConnectError(formatAddress(address), connectionFault(error), { cause: error });
 }
 
-/** Writes all of `text` by `write`, waiting for a slow pipe, ignoring a closed one. */
-export function writeAll(text: string, write: (bytes: Uint8Array) => number): void {
+/**
+ * Writes all of `text` by `write`, waiting for a slow pipe.
+ *
+ * @returns what kept it from being written; undefined when all of it was.
+ */
+export function writeAll(
+  text: string,
+  write: (bytes: Uint8Array) => number,
+): WriteFault | undefined {
   let bytes = new TextEncoder().encode(text);
   for (let tries = 0; bytes.length > 0 && tries < WRITE_TRIES_MAX; tries++) {
     try {
       bytes = bytes.subarray(write(bytes));
     } catch (error) {
-      // A full pipe is tried again; a closed one (or any other fault) has nobody left to tell.
-      if (errorCode(error) !== "EAGAIN") return;
+      // A full pipe is tried again.
+      const code = errorCode(error);
+      if (code !== "EAGAIN") return { code, reason: messageOf(error) };
     }
   }
+  return bytes.length === 0 ? undefined : { code: "EAGAIN", reason: "its reader is too slow" };
 }
 
 /** Soft limit of "Max open files", by what `read` finds in the file of Linux that is named. */

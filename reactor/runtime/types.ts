@@ -178,6 +178,13 @@ export interface Libc {
   addressOf(bytes: Uint8Array): bigint;
 }
 
+/** Why a text could not be written. */
+export interface WriteFault {
+  /** Of the system: `EPIPE` when nobody reads any more, `ENOSPC` on a full disk. */
+  readonly code: string;
+  readonly reason: string;
+}
+
 /** Everything that differs between Deno and Bun. */
 export interface Runtime extends TcpTransport, TcpConnector {
   readonly name: "deno" | "bun";
@@ -242,9 +249,13 @@ export interface Runtime extends TcpTransport, TcpConnector {
   /** The system's limit on open files, or undefined where it cannot be known. */
   openFilesMax(): number | undefined;
   isTerminal(stream: "stdout" | "stderr"): boolean;
-  /** Writes at once; a closed pipe is not an error. */
-  writeStdout(text: string): void;
-  writeStderr(text: string): void;
+  /**
+   * Writes at once.
+   *
+   * @returns what kept the text from being written, which a service may pass over.
+   */
+  writeStdout(text: string): WriteFault | undefined;
+  writeStderr(text: string): WriteFault | undefined;
   /**
    * The argument vector that starts `script` with this runtime, or, in a compiled program, another
    * copy of the program itself.
