@@ -3,7 +3,6 @@
 import { writeOut } from "./output.ts";
 import { Argument, type Command } from "commander";
 import { describeSettings, type SettingsTable } from "../daemon/settings/settings.ts";
-import { runtime } from "../reactor/runtime/mod.ts";
 import { isPrintable } from "../model/module.ts";
 import { addressText, NODE_STATES } from "../model/node.ts";
 import { moduleWordsOf } from "./module_argument.ts";

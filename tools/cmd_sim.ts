@@ -394,7 +394,7 @@ async function writePicture(path: string, picture: string): Promise<void> {
   try {
     await writeWholeFile(path, picture);
   } catch (error) {
-    throw new CommandError(`--svg: ${messageOf(error)}`);
+    throw new CommandError(`--svg ${messageOf(error)}`);
   }
 }
 

@@ -151,7 +151,7 @@ function bashScript(program: string, places: readonly Place[]): string {
     } ;;`;
   });
   const offers: Offers = {
-    values: (values) => `_${program}_offer "$current" ${quoted(values.join("\n"))}`,
+    values: (values) => `_${program}_offer_words "$current" ${quoted(values.join(" "))}`,
     lookup: (lookup) =>
       `_${program}_offer "$current" "$("\${COMP_WORDS[0]}" completion words ${lookup} ` +
       `"\${where[@]}" 2>/dev/null)"`,
@@ -170,6 +170,7 @@ _${program}_offer() {
   fi
   return 0
 }
+_${program}_offer_words() { _${program}_offer "$1" "\${2// /$'\\n'}"; }
 _${program}_complete() {
   local place="" next word words options skip="" index operands=0 glue=""
   local -a line=() where=()

@@ -7,6 +7,8 @@ import { type Ended, scriptCommand, withProcesses } from "../tests/support/proce
 import { writeWholeFile } from "./whole_file.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 
+const TIMEOUT = { timeout: 300_000 };
+
 /** Commands that print a result: where it cannot be written they have failed. */
 const PRINTING = [
   "--help",
@@ -34,49 +36,53 @@ const PRINTING = [
   "sim --seconds 1",
 ];
 
-test("a result that cannot be written is exit code 1, one that nobody reads ends quietly", async (t) => {
-  if (!existsSync("/dev/full")) return t.skip("there is no /dev/full");
-  await withProcesses(async (processes) => {
-    const program = scriptCommand("tools/lars.ts").join(" ");
-    const store = `sqlite:${join(processes.directory, "lars.db")}`;
-    const shell = (text: string): Promise<Ended> =>
-      processes.spawnCommand("sh", ["sh", "-c", text.replaceAll("lars ", `${program} `)], {
-        cwd: processes.directory,
-        env: { LARS_STORE_URL: store },
-      }).untilEnded(60_000);
-    const csv = join(processes.directory, "routes.csv");
-    writeFileSync(csv, "modid,cmdid,ip,port\n1,1,10.0.0.9,80\n");
-    const made = await shell(
-      "lars sql migrate && lars route add 1 1 10.0.0.1:80 --zone east && lars module set 1 1 --name a",
-    );
-    assert.equal(made.code, 0, made.stderr);
-    const run = async (line: string): Promise<void> => {
-      const words = line.replace("routes.csv", csv);
-      const full = await shell(`lars ${words} > /dev/full`);
-      assert.equal(full.code, 1, `lars ${line} > /dev/full\n${full.stderr}`);
-      if (line.includes("events")) assert.equal(full.stderr.split("\n").length, 2, full.stderr);
-      assert.match(
-        full.stderr,
-        /lars: Standard output cannot be written: .*[Nn]o space left/,
-        line,
+test(
+  "a result that cannot be written is exit code 1, one that nobody reads ends quietly",
+  TIMEOUT,
+  async (t) => {
+    if (!existsSync("/dev/full")) return t.skip("there is no /dev/full");
+    await withProcesses(async (processes) => {
+      const program = scriptCommand("tools/lars.ts").join(" ");
+      const store = `sqlite:${join(processes.directory, "lars.db")}`;
+      const shell = (text: string): Promise<Ended> =>
+        processes.spawnCommand("sh", ["sh", "-c", text.replaceAll("lars ", `${program} `)], {
+          cwd: processes.directory,
+          env: { LARS_STORE_URL: store },
+        }).untilEnded(60_000);
+      const csv = join(processes.directory, "routes.csv");
+      writeFileSync(csv, "modid,cmdid,ip,port\n1,1,10.0.0.9,80\n");
+      const made = await shell(
+        "lars sql migrate && lars route add 1 1 10.0.0.1:80 --zone east && lars module set 1 1 --name a",
       );
-      // The reader is gone before the first word.
-      const closed = await shell(`{ sleep 0.1; lars ${words}; echo "code $?" >&2; } | true`);
-      assert.match(closed.stderr, /^(?!.*\bat .*:\d+).*code 0\n$/s, `lars ${line} | true`);
-    };
-    await shell("lars route set 1 1 10.0.0.1:80 --weight 2");
-    await addEvent(store);
-    for (let at = 0; at < PRINTING.length; at += 3) {
-      await Promise.all(PRINTING.slice(at, at + 3).map(run));
-    }
-    const looks = await shell("lars top --json --interval 1 | head -1");
-    assert.match(looks.stdout, /^\{.*\}\n$/);
-    const kept = await shell("lars route import routes.csv | true; lars route ls 1 1");
-    assert.match(kept.stdout, /10\.0\.0\.9:80/, "what was asked for is done, read or not");
-    const differ = await shell(`{ lars route diff routes.csv; echo "code $?" >&2; } | true`);
-    assert.match(differ.stderr, /code 1\n$/, "the answer of a comparison is its exit code");
-  });
-});
+      assert.equal(made.code, 0, made.stderr);
+      const run = async (line: string): Promise<void> => {
+        const words = line.replace("routes.csv", csv);
+        const full = await shell(`lars ${words} > /dev/full`);
+        assert.equal(full.code, 1, `lars ${line} > /dev/full\n${full.stderr}`);
+        if (line.includes("events")) assert.equal(full.stderr.split("\n").length, 2, full.stderr);
+        assert.match(
+          full.stderr,
+          /lars: Standard output cannot be written: .*[Nn]o space left/,
+          line,
+        );
+        // The reader is gone before the first word.
+        const closed = await shell(`{ sleep 0.1; lars ${words}; echo "code $?" >&2; } | true`);
+        assert.match(closed.stderr, /^(?!.*\bat .*:\d+).*code 0\n$/s, `lars ${line} | true`);
+      };
+      await shell("lars route set 1 1 10.0.0.1:80 --weight 2");
+      await addEvent(store);
+      for (let at = 0; at < PRINTING.length; at += 3) {
+        await Promise.all(PRINTING.slice(at, at + 3).map(run));
+      }
+      const looks = await shell("lars top --json --interval 1 | head -1");
+      assert.match(looks.stdout, /^\{.*\}\n$/);
+      const kept = await shell("lars route import routes.csv | true; lars route ls 1 1");
+      assert.match(kept.stdout, /10\.0\.0\.9:80/, "what was asked for is done, read or not");
+      const differ = await shell(`{ lars route diff routes.csv; echo "code $?" >&2; } | true`);
+      assert.match(differ.stderr, /code 1\n$/, "the answer of a comparison is its exit code");
+    });
+  },
+);
 
 async function addEvent(url: string): Promise<void> {
   const { openStore } = await import("../sql/open_store.ts");

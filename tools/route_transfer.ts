@@ -5,7 +5,6 @@ import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { type Command, Option } from "commander";
 import { ConfigError } from "../reactor/errors.ts";
-import { runtime } from "../reactor/runtime/mod.ts";
 import { ROUTE_EDITS_MAX, type RouteRow } from "../sql/store.ts";
 import { CommandError, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";

@@ -6,6 +6,8 @@ import type { Command } from "commander";
 import { withProcesses } from "../tests/support/processes.ts";
 import { buildProgram } from "./program.ts";
 
+const TIMEOUT = { timeout: 300_000 };
+
 /** A command line that names something that is not there, and what is said of it. */
 type Row = readonly [line: string, words: RegExp];
 
@@ -99,7 +101,7 @@ test("every command is in the table of what happens to unknown things", async ()
   assert.deepEqual(missing, []);
 });
 
-test("no command ends with 0 when what it names is not there", async () => {
+test("no command ends with 0 when what it names is not there", TIMEOUT, async () => {
   await withProcesses(async (processes) => {
     const lars = (line: string): ReturnType<typeof processes.run> => {
       const where = { cwd: processes.directory, env: { LARS_STORE_URL: "sqlite:lars.db" } };
