@@ -158,6 +158,8 @@ export const NodeStatusShape = z.strictObject({
   callerCount: count.describe("callers that reported on it lately"),
   overloadCallerCount: count.describe("callers that keep it out"),
   reportedAtMs: instantMs.nullable().describe("last report"),
+  copies: z.int().min(2).optional()
+    .describe("rows that name the node, when foreign hands stored several; the last one counts"),
   sparkline: z.array(z.number().min(0).nullable()).describe(
     "calls/s of the last minutes, one value for each 10 s, oldest first; null where unknown",
   ),

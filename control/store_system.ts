@@ -2,7 +2,7 @@
 
 import type { Secrets } from "../session/secrets.ts";
 import type { ModuleKey } from "../model/module.ts";
-import type { NodeAddress } from "../model/node.ts";
+import { type CountedRow, type NodeAddress, rowsThatCount } from "../model/node.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import type { ChangeEdits } from "../sql/console/console_store.ts";
 import type { EventQuery, EventRecord } from "../sql/results/event.ts";
@@ -75,11 +75,11 @@ export class StoreSystem implements SystemAccess {
     };
   }
 
-  async read(module?: ModuleKey): Promise<RouteRow[]> {
-    if (module !== undefined) return await this.#store.readModules([module]);
+  async read(module?: ModuleKey): Promise<CountedRow[]> {
+    if (module !== undefined) return rowsThatCount(await this.#store.readModules([module]));
     const rows: RouteRow[] = [];
     await this.#store.readRoutes((page) => void rows.push(...page));
-    return rows;
+    return rowsThatCount(rows);
   }
 
   async readNode({ ip, port }: NodeAddress): Promise<RouteRow[]> {
@@ -87,7 +87,7 @@ export class StoreSystem implements SystemAccess {
     await this.#store.readRoutes((page) => {
       for (const row of page) if (row.ip === ip && row.port === port) rows.push(row);
     });
-    return rows;
+    return rowsThatCount(rows);
   }
 
   texts(filter?: ModuleFilter): Promise<ModuleRow[]> {

@@ -5,6 +5,7 @@ import type { NodeAddress } from "../model/node.ts";
 import type { ChangeEdits } from "../sql/console/console_store.ts";
 import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import type { ModuleRow, RouteRow } from "../sql/store.ts";
+import type { CountedRow } from "../model/node.ts";
 import type { Role } from "./access/actor.ts";
 import type { ChangeOptions, ModuleFilter } from "./changes/change.ts";
 import type {
@@ -31,7 +32,7 @@ export interface UserAccess {
 /** What commands need of a system, wherever it is. */
 export interface SystemAccess {
   /** All routes, or those of one module. */
-  read(module?: ModuleKey): Promise<RouteRow[]>;
+  read(module?: ModuleKey): Promise<CountedRow[]>;
   /** The rows of one node, in whichever modules have it. */
   readNode(node: NodeAddress): Promise<RouteRow[]>;
   /** Modules with a name or a policy. */

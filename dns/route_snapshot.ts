@@ -20,6 +20,9 @@ const STEP_ROWS = 2_048;
 /** Slices up to this length are sorted by insertion, which also is linear for sorted input. */
 const INSERTION_NODES_MAX = 24;
 
+/** In the column of drained nodes while rows are collected: the row takes its node out. */
+const OFF = 2;
+
 /** Rows that were read but can not be served. */
 export interface SkippedRows {
   /** Rows with a port outside 1 to 65535. */
@@ -149,9 +152,9 @@ export interface SizeHint {
 }
 
 /**
- * Collects rows in any order and makes a {@linkcode RouteSnapshot}. Rows whose state is "off" are
+ * Collects rows in any order and makes a {@linkcode RouteSnapshot}. Nodes whose state is "off" are
  * left out; rows with a bad port are skipped and counted. Of two rows with the same module, ip
- * and port the later one counts.
+ * and port the later one counts, as `rowsThatCount` says.
  */
 export class RouteSnapshotBuilder {
   #moduleCount = 0;
@@ -188,8 +191,11 @@ export class RouteSnapshotBuilder {
   /** Takes a page of rows; keeps no reference to it. */
   add(rows: readonly RouteRow[]): void {
     for (const row of rows) {
-      if (row.state === "off") continue;
+      const isOff = row.state === "off";
+      // It matters where it takes back what an earlier row of its node said.
+      if (isOff && this.#findModule(row.modId >>> 0, row.cmdId >>> 0) < 0) continue;
       if (!isNodePort(row.port)) {
+        if (isOff) continue;
         this.#skipped.badPort++;
         this.#noteSkipped(row);
         continue;
@@ -208,7 +214,7 @@ export class RouteSnapshotBuilder {
       this.#ports[at] = row.port;
       this.#weights[at] = Math.min(Math.max(row.weight, 0), WEIGHT_MAX);
       this.#zones[at] = row.zone === "" ? 0 : this.#zoneId(row.zone);
-      this.#drains[at] = row.state === "drain" ? 1 : 0;
+      this.#drains[at] = isOff ? OFF : row.state === "drain" ? 1 : 0;
     }
   }
 
@@ -244,14 +250,27 @@ export class RouteSnapshotBuilder {
     const zones = cutTo(grouped.zones, nodeCount);
     const drains = cutTo(grouped.drains, nodeCount);
     yield;
-    const modIds = this.#modIds.slice(0, this.#moduleCount);
-    const cmdIds = this.#cmdIds.slice(0, this.#moduleCount);
+    const { modIds, cmdIds, starts: ends, slots } = this.#modulesWithNodes(starts);
     const zoneNames = this.#zoneNames;
     return new RouteSnapshot(
-      { modIds, cmdIds, starts, ips, ports, weights, zones, drains, zoneNames },
-      this.#slots,
+      { modIds, cmdIds, starts: ends, ips, ports, weights, zones, drains, zoneNames },
+      slots,
       this.#skipped,
     );
+  }
+
+  /** The modules that kept a node: later rows of a node that are off may have taken all back. */
+  #modulesWithNodes(starts: Uint32Array): ModuleArrays {
+    const modIds = this.#modIds.slice(0, this.#moduleCount);
+    const cmdIds = this.#cmdIds.slice(0, this.#moduleCount);
+    const isKept = (_: number, module: number): boolean => starts[module + 1] > starts[module];
+    if (modIds.every(isKept)) return { modIds, cmdIds, starts, slots: this.#slots };
+    const kept = {
+      modIds: modIds.filter(isKept),
+      cmdIds: cmdIds.filter(isKept),
+      starts: starts.filter((_, module) => module === modIds.length || isKept(0, module)),
+    };
+    return { ...kept, slots: slotsOf(kept, slotCountFor(kept.modIds.length)) };
   }
 
   #newNodes(): NodeArrays {
@@ -281,6 +300,10 @@ export class RouteSnapshotBuilder {
     return id;
   }
 
+  #findModule(modId: number, cmdId: number): number {
+    return findModule(this.#slots, { modIds: this.#modIds, cmdIds: this.#cmdIds }, modId, cmdId);
+  }
+
   #moduleIndex(modId: number, cmdId: number): number {
     const mask = this.#slots.length - 1;
     let slot = hashModule(modId, cmdId) & mask;
@@ -304,14 +327,8 @@ export class RouteSnapshotBuilder {
     this.#modIds = grown(this.#modIds, new Uint32Array(size));
     this.#cmdIds = grown(this.#cmdIds, new Uint32Array(size));
     this.#counts = grown(this.#counts, new Uint32Array(size));
-    const slots = new Int32Array(slotCountFor(size));
-    const mask = slots.length - 1;
-    for (let index = 0; index < this.#moduleCount; index++) {
-      let slot = hashModule(this.#modIds[index], this.#cmdIds[index]) & mask;
-      while (slots[slot] !== 0) slot = (slot + 1) & mask;
-      slots[slot] = index + 1;
-    }
-    this.#slots = slots;
+    const modIds = this.#modIds.subarray(0, this.#moduleCount);
+    this.#slots = slotsOf({ modIds, cmdIds: this.#cmdIds }, slotCountFor(size));
   }
 
   #growRows(): void {
@@ -344,7 +361,14 @@ interface NodeArrays {
   readonly drains: Uint8Array;
 }
 
-/** Sorts each module's slice, drops repeated nodes and closes the gaps; rewrites `starts`. */
+interface ModuleArrays {
+  readonly modIds: Uint32Array;
+  readonly cmdIds: Uint32Array;
+  readonly starts: Uint32Array;
+  readonly slots: Int32Array;
+}
+
+/** Sorts each module's slice, drops repeated nodes and those that are off, and closes the gaps; rewrites `starts`. */
 function* sortAndCompact(starts: Uint32Array, nodes: NodeArrays): Generator<void, void> {
   let write = 0;
   let steps = 0;
@@ -356,7 +380,7 @@ function* sortAndCompact(starts: Uint32Array, nodes: NodeArrays): Generator<void
     for (let read = from; read < end; read++) {
       const repeated = read + 1 < end && nodes.ips[read] === nodes.ips[read + 1] &&
         nodes.ports[read] === nodes.ports[read + 1];
-      if (repeated) continue;
+      if (repeated || nodes.drains[read] === OFF) continue;
       if (write !== read) moveNode(nodes, read, write);
       write++;
     }
@@ -436,6 +460,21 @@ function findModule(
     if (index < 0) return -1;
     if (columns.modIds[index] === modId && columns.cmdIds[index] === cmdId) return index;
   }
+}
+
+/** The hash table over modules. */
+function slotsOf(
+  { modIds, cmdIds }: { readonly modIds: Uint32Array; readonly cmdIds: Uint32Array },
+  slotCount: number,
+): Int32Array {
+  const slots = new Int32Array(slotCount);
+  const mask = slotCount - 1;
+  for (let index = 0; index < modIds.length; index++) {
+    let slot = hashModule(modIds[index], cmdIds[index]) & mask;
+    while (slots[slot] !== 0) slot = (slot + 1) & mask;
+    slots[slot] = index + 1;
+  }
+  return slots;
 }
 
 /** Mixes both numbers (multipliers of xxHash32), so that runs of ids do not cluster. */

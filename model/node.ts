@@ -65,6 +65,26 @@ export interface RouteRow extends NodeKey {
   readonly state: NodeState;
 }
 
+/** A row that counts, with the number of rows that name its node when there are several. */
+export type CountedRow = RouteRow & { readonly copies?: number };
+
+/**
+ * Each node once. The original's table lets one node stand in several rows; of those the one stored
+ * last counts, for dns and agents, the console and the command line alike.
+ *
+ * @param rows In the order of their ids.
+ * @returns Nodes in the order of their first rows.
+ */
+export function rowsThatCount(rows: readonly RouteRow[]): CountedRow[] {
+  const nodes = new Map<string, CountedRow>();
+  for (const row of rows) {
+    const key = nodeId(row);
+    const known = nodes.get(key);
+    nodes.set(key, known === undefined ? row : { ...row, copies: (known.copies ?? 1) + 1 });
+  }
+  return [...nodes.values()];
+}
+
 /** A node to be added; what is left out takes the default of {@linkcode RouteRow}. */
 export interface NodeSpec extends ModuleKey, RouteNode {}
 

@@ -42,7 +42,7 @@ export interface StoredNode {
 export function pickableNodes(rows: Iterable<StoredNode>): PickableNodes {
   const states = new Map<string, StoredNode>();
   for (const row of rows) {
-    if (row.state !== "off" && isNodePort(row.port)) states.set(`${row.ip >>> 0}:${row.port}`, row);
+    if (isNodePort(row.port)) states.set(`${row.ip >>> 0}:${row.port}`, row);
   }
   const nodes = new PickableNodes();
   for (const { ip, port, state } of states.values()) if (state === "on") nodes.add(ip, port);

@@ -16,7 +16,8 @@ test("pickableNodes() names a set of nodes: any order, no copies, nothing that i
     [nodes[2], nodes[0], nodes[1]],
     [...nodes, node(2)],
     [node(2, "drain"), ...nodes],
-    [...nodes, node(7, "drain"), node(8, "off"), node(9, "on", 0), node(1, "off")],
+    [...nodes, node(7, "drain"), node(8, "off"), node(9, "on", 0)],
+    [node(1, "off"), ...nodes],
     [node(-1), node(1), node(2)],
   ];
   for (const rows of same) assert.equal(pickableNodes(rows).name, name, JSON.stringify(rows));
@@ -26,6 +27,7 @@ test("pickableNodes() names a set of nodes: any order, no copies, nothing that i
     [...nodes, node(3)],
     [node(1), node(2), node(3)],
     [...nodes, node(2, "drain")],
+    [...nodes, node(2, "off")],
     [node(1, "on", 81), ...nodes.slice(1)],
     [node(80, "on", 1), ...nodes.slice(1)],
   ];

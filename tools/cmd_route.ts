@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import type { RouteEdit, RouteRow } from "../sql/store.ts";
 import { parseNodeAddress, parseStoredNodeAddress } from "./cli_arguments.ts";
+import { quantity } from "../model/quantity.ts";
 import { argument, CommandError, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import {
@@ -18,8 +19,15 @@ import { addTransferCommands } from "./route_transfer.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { addStoreOptions } from "./store_access.ts";
-import { coloursOf, printJson, printLine, printTable, warningLine } from "./terminal.ts";
-import { addressText, NODE_STATES, type NodeAddress, WEIGHT_MAX } from "../model/node.ts";
+import { coloursOf, noteLine, printJson, printLine, printTable, warningLine } from "./terminal.ts";
+import {
+  addressText,
+  type CountedRow,
+  NODE_STATES,
+  type NodeAddress,
+  nodeText,
+  WEIGHT_MAX,
+} from "../model/node.ts";
 import { parseState, parseWeight, parseZone } from "../model/route_values.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { moduleLabel, moduleLabels, type NamedModule } from "../model/module_name.ts";
@@ -82,6 +90,13 @@ function addList(route: Command): void {
       return printJson(rows.map((row) => withName(jsonNode(row), row, names)));
     }
     await printRows(rows, names);
+    const doubled = rows.filter(({ copies }) => copies !== undefined);
+    if (doubled.length > 0) {
+      noteLine(
+        `${quantity(doubled.length, "node")} in more than one row, of which the last counts ` +
+          `(${nodeText(doubled[0])} for one): lars route rm and add make it one`,
+      );
+    }
   });
   addServerOption(addStoreOptions(command));
   addExamples(command, [
@@ -100,7 +115,7 @@ async function readRows(
   system: SystemAccess,
   modId: number | undefined,
   cmdId: number | undefined,
-): Promise<RouteRow[]> {
+): Promise<CountedRow[]> {
   if (modId !== undefined && cmdId !== undefined) return await system.read({ modId, cmdId });
   const found = (await system.read()).filter((row) => modId === undefined || row.modId === modId);
   return found.sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId);

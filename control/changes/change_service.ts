@@ -2,7 +2,7 @@
 
 import { type ModuleKey, moduleText } from "../../model/module.ts";
 import { quantity } from "../../model/quantity.ts";
-import { type NodeState, nodeText } from "../../model/node.ts";
+import { type NodeState, nodeText, rowsThatCount } from "../../model/node.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import {
   differencesOf,
@@ -487,7 +487,7 @@ export class ChangeService {
   async #allRoutes(): Promise<RouteRow[]> {
     const rows: RouteRow[] = [];
     await this.#options.store.readRoutes((page) => void rows.push(...page));
-    return rows;
+    return rowsThatCount(rows);
   }
 
   #wallMs(): number {

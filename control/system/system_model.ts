@@ -3,7 +3,13 @@
 import { parseModulePolicy } from "../../balancer/module_policy.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import type { NodeCallTotals, StoredModule } from "../../sql/console/console_store.ts";
-import { nodeId, type NodeState, takesCalls } from "../../model/node.ts";
+import {
+  type CountedRow,
+  nodeId,
+  type NodeState,
+  rowsThatCount,
+  takesCalls,
+} from "../../model/node.ts";
 import type { ModuleRow, RefusedTotal, RouteRow, ServiceInstance } from "../../sql/store.ts";
 import { type ModuleId, moduleId, moduleOf } from "../../model/module.ts";
 import type { ModuleHealth, NodeHealth, RefusedCauses, ServiceView } from "../schemas.ts";
@@ -300,7 +306,7 @@ export function sumRates(nodes: readonly Rates[]): Rates {
 
 /** The system as the console knows it. Not for several databases. */
 export class SystemModel {
-  #routes = new Map<ModuleId, RouteRow[]>();
+  #routes = new Map<ModuleId, CountedRow[]>();
   /** The same rows with what is remembered of them. */
   #tracked = new Map<ModuleId, { row: RouteRow; track: NodeTrack }[]>();
   #texts = new Map<ModuleId, ModuleRow & { policyName: string }>();
@@ -326,12 +332,10 @@ export class SystemModel {
 
   /** Takes over all routes, names and policies. Copies of one node count once. */
   setRoutes(rows: readonly RouteRow[], texts: readonly ModuleRow[]): void {
-    const routes = new Map<ModuleId, RouteRow[]>();
+    const routes = new Map<ModuleId, CountedRow[]>();
     const seen = new Set<string>();
-    for (const row of rows) {
-      const node = nodeId(row);
-      if (seen.has(node)) continue;
-      seen.add(node);
+    for (const row of rowsThatCount(rows)) {
+      seen.add(nodeId(row));
       const key = moduleId(row.modId, row.cmdId);
       const nodes = routes.get(key);
       if (nodes === undefined) routes.set(key, [row]);

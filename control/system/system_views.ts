@@ -1,11 +1,10 @@
 // Core. What the pages are given, made from the system as the console knows it.
 
 import { type ModuleKey, moduleText } from "../../model/module.ts";
-import { addressText, takesCalls } from "../../model/node.ts";
+import { addressText, type CountedRow, takesCalls } from "../../model/node.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import { revisionOf } from "../../sql/console/route_difference.ts";
 import type { StoredModule } from "../../sql/console/console_store.ts";
-import type { RouteRow } from "../../sql/store.ts";
 import { sharesOf } from "../changes/traffic_shift.ts";
 import { countAgents } from "./agent_list.ts";
 import { NO_REFUSALS, refusedShareOf } from "./refusal_rates.ts";
@@ -91,7 +90,7 @@ const NO_STATUS = {
   sparkline: [],
 } as const;
 
-function nodeStatus(row: RouteRow, seen: SeenNode | undefined, wantedShare: number): NodeStatus {
+function nodeStatus(row: CountedRow, seen: SeenNode | undefined, wantedShare: number): NodeStatus {
   const { port, weight, zone, state } = row;
   const {
     health,
@@ -117,6 +116,7 @@ function nodeStatus(row: RouteRow, seen: SeenNode | undefined, wantedShare: numb
     callerCount,
     overloadCallerCount,
     reportedAtMs,
+    ...(row.copies === undefined ? {} : { copies: row.copies }),
     sparkline,
   };
 }

@@ -2,7 +2,7 @@
 
 import type { ModuleChange, ModuleKey } from "../../model/module.ts";
 import type { NamedModule } from "../../model/module_name.ts";
-import type { RouteEdit, RouteRow } from "../../model/node.ts";
+import type { CountedRow, RouteEdit, RouteRow } from "../../model/node.ts";
 
 /** Most users, tokens, alert rules, silences and webhooks; more are refused with a LimitError. */
 export const USERS_MAX = 1000;
@@ -119,7 +119,7 @@ export interface ChangeEdits {
 /** A module as a change finds or leaves it. */
 export interface StoredModule extends ModuleKey, ModuleTexts {
   /** Each node once, in order of their first rows. */
-  readonly nodes: readonly RouteRow[];
+  readonly nodes: readonly CountedRow[];
 }
 
 /** How a change came to be. */

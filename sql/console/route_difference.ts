@@ -10,35 +10,35 @@ import type {
   StoredModule,
 } from "./console_store.ts";
 import { type ModuleId, moduleId, type ModuleKey, moduleText } from "../../model/module.ts";
-import { addressText, nodeText } from "../../model/node.ts";
+import { addressText, type CountedRow, nodeText, rowsThatCount } from "../../model/node.ts";
 import type { ModuleRow, RouteRow } from "../store.ts";
 
 const hash128: (text: string) => string = murmur.x86.hash128;
 
-function plainRow({ modId, cmdId, ip, port, weight, zone, state }: RouteRow): RouteRow {
-  return { modId, cmdId, ip, port, weight, zone, state };
+function plainRow(row: CountedRow): CountedRow {
+  const { modId, cmdId, ip, port, weight, zone, state, copies } = row;
+  const plain = { modId, cmdId, ip, port, weight, zone, state };
+  return copies === undefined ? plain : { ...plain, copies };
 }
 
-/** Sorts rows into modules, each node once: foreign writers may have stored it several times. */
+/** Sorts rows, in the order of their ids, into modules, each node once: the row that counts. */
 export function groupModules(
   modules: readonly ModuleKey[],
   rows: readonly RouteRow[],
   texts: readonly ModuleRow[],
 ): StoredModule[] {
   const textsOf = new Map(texts.map((row) => [moduleId(row.modId, row.cmdId), row]));
-  const nodes = new Map<ModuleId, Map<string, RouteRow>>();
-  for (const { modId, cmdId } of modules) nodes.set(moduleId(modId, cmdId), new Map());
-  for (const row of rows) {
-    const known = nodes.get(moduleId(row.modId, row.cmdId));
-    const name = nodeText(row);
-    if (known !== undefined && !known.has(name)) known.set(name, plainRow(row));
+  const nodes = new Map<ModuleId, CountedRow[]>();
+  for (const { modId, cmdId } of modules) nodes.set(moduleId(modId, cmdId), []);
+  for (const row of rowsThatCount(rows)) {
+    nodes.get(moduleId(row.modId, row.cmdId))?.push(plainRow(row));
   }
   return modules.map(({ modId, cmdId }) => ({
     modId,
     cmdId,
     name: textsOf.get(moduleId(modId, cmdId))?.name ?? "",
     policy: textsOf.get(moduleId(modId, cmdId))?.policy ?? "",
-    nodes: [...nodes.get(moduleId(modId, cmdId))?.values() ?? []],
+    nodes: nodes.get(moduleId(modId, cmdId)) ?? [],
   }));
 }
 

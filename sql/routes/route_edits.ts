@@ -174,6 +174,7 @@ export function planEdits(stored: readonly StoredRoute[], edits: readonly RouteE
   const drafts = new Map<string, NodeDraft>();
   for (const row of stored) {
     const draft = drafts.get(nodeText(row)) ?? { stored: [], current: row };
+    draft.current = row; // Of several rows of one node the last one counts.
     draft.stored.push(row);
     drafts.set(nodeText(row), draft);
   }

@@ -150,6 +150,14 @@ class Row extends Component<RowProps> {
         )}
         <td class="main-cell">
           <code data-row tabIndex={-1}>{name}</code>
+          {node.copies !== undefined && (
+            <span
+              class="muted sub"
+              title="Of several rows of one node the one stored last counts, for agents as here. Remove the node and add it again to make it one."
+            >
+              in {node.copies} rows, the last counts
+            </span>
+          )}
         </td>
         <td data-label="Health">
           <NodeHealthBadge node={node} />
