@@ -37,6 +37,7 @@ import { encodePickKey } from "../proto/pick_key.ts";
 import { newNonce, proofOf } from "../session/proof.ts";
 import { UdpAgentLink } from "./agent_link.ts";
 import { BaseClient } from "./base_client.ts";
+import { type DirectClient, DirectFallback } from "./direct_fallback.ts";
 import { ClosedError, NoAgentError } from "./errors.ts";
 import {
   type ExplanationPage,
@@ -44,6 +45,8 @@ import {
   readExplanation,
 } from "../balancer/routes/explanation_page.ts";
 import { type Host, type HostAnswer, toHost } from "./host.ts";
+import { InProcessClient } from "./in_process_client.ts";
+import { checkPeers } from "./in_process_options.ts";
 import { LastGood } from "./last_good.ts";
 import type { AgentLink, AgentLinkEvents } from "./link.ts";
 import {
@@ -57,6 +60,7 @@ import {
   checkRetcode,
   checkTimecost,
   checkToken,
+  FIRST_ROUTE_MS,
   type LarsClientOptions,
   type LarsClientStats,
   type PickOptions,
@@ -73,6 +77,12 @@ const REG_INIT_PAUSE_MS = 50;
 const HELLO_MODULE = -1;
 
 type Reply = GetHostResponse | ExplainResponse | readonly HostInfo[];
+
+/** What tests put in the place of the network. */
+export interface LarsClientSeams extends LarsClientOptions {
+  /** Makes the client that asks dns. @default {an InProcessClient of mode `direct`} */
+  openDirect?: () => DirectClient;
+}
 
 /** A question and whoever waits for its answer. */
 interface Question {
@@ -122,6 +132,8 @@ export class LarsClient extends BaseClient {
   readonly #pending: PendingTable<Question>;
   readonly #windows: readonly SendWindow<Question>[];
   readonly #lastGood: LastGood;
+  /** Undefined where no dns is configured. */
+  readonly #direct: DirectFallback | undefined;
   /** Ports of the agent that have said Hello. */
   readonly #greeted = new Set<number>();
   #link: AgentLink | undefined;
@@ -131,7 +143,7 @@ export class LarsClient extends BaseClient {
   #staleCount = 0;
 
   /** @throws {RangeError} when an option is out of range. */
-  constructor(options: LarsClientOptions = {}) {
+  constructor(options: LarsClientSeams = {}) {
     super(options, options.clock ?? systemClock);
     this.#ports = checkPorts(options.port);
     this.#hostname = options.hostname ?? "127.0.0.1";
@@ -141,7 +153,8 @@ export class LarsClient extends BaseClient {
       );
     }
     this.#token = checkToken(options.token);
-    this.#lastGood = new LastGood(checkLastGood(options.lastGoodMs ?? 60_000));
+    this.#lastGood = new LastGood(checkLastGood(options.lastGoodMs ?? Infinity));
+    this.#direct = openDirect(options);
     this.#pending = new PendingTable(checkPendingMax(options.pendingMax ?? PENDING_MAX));
     this.#windows = Array.from({ length: AGENT_PORT_COUNT }, () => new SendWindow<Question>());
     this.#openLink = options.openLink ??
@@ -164,7 +177,8 @@ export class LarsClient extends BaseClient {
 
   /**
    * The question is sent a second time at half the deadline. When the agent does not answer at
-   * all, a node it named earlier is given, marked `stale`, if there is one young enough.
+   * all, a node is given, marked `stale`: one that it named earlier and that has not failed a moment
+   * ago, else one that dns names, where `dns` is given, else one that has failed, in turn.
    */
   async tryGetHost(modId: number, cmdId: number, options: PickOptions = {}): Promise<HostAnswer> {
     const module = checkId("modId", modId);
@@ -177,13 +191,12 @@ export class LarsClient extends BaseClient {
     } catch (error) {
       if (!(error instanceof LarsError)) throw error;
       const unanswered = error instanceof TimeoutError || error instanceof ConnectError;
-      const host = unanswered
-        ? this.#lastGood.next(module, command, this.clock.nowMs())
-        : undefined;
+      const host = unanswered ? await this.#pickAlone(module, command, options) : undefined;
       if (host === undefined) return { retcode: RetCode.SystemError, error };
       this.#staleCount++;
       return { retcode: RetCode.Success, host: { ...host, stale: true }, error };
     }
+    this.#direct?.agentAnswered();
     if (reply.retcode === RetCode.NoExist) this.#lastGood.forgetModule(module, command);
     const host = reply.retcode === RetCode.Success && reply.host !== undefined
       ? toHost(reply.host)
@@ -191,6 +204,13 @@ export class LarsClient extends BaseClient {
     if (host === undefined) return { retcode: reply.retcode };
     this.#lastGood.remember(module, command, host, this.clock.nowMs());
     return { retcode: RetCode.Success, host };
+  }
+
+  /** A node without the agent, the best of what there is. */
+  async #pickAlone(modId: number, cmdId: number, options: PickOptions): Promise<Host | undefined> {
+    const host = this.#lastGood.next(modId, cmdId, this.clock.nowMs()) ??
+      (this.closed ? undefined : await this.#direct?.pick(modId, cmdId, options));
+    return host ?? this.#lastGood.nextOfAll(modId, cmdId, this.clock.nowMs());
   }
 
   /** Goes out in the background; the agent does not answer. */
@@ -210,7 +230,9 @@ export class LarsClient extends BaseClient {
       timecostMs: checkTimecost(timecostMs),
     };
     if (this.closed) throw new ClosedError();
-    if (retcode !== RetCode.Success) this.#lastGood.forget(message.modId, message.cmdId, ip, port);
+    const isWell = retcode === RetCode.Success;
+    this.#lastGood.judge(message.modId, message.cmdId, ip, port, isWell, this.clock.nowMs());
+    if (this.#direct?.report(modId, cmdId, ip, port, retcode, timecostMs) === true) return;
     const portIndex = agentPortIndex(message.modId, message.cmdId);
     this.#openedLink().send(portIndex, frameReportRequest(message));
   }
@@ -284,7 +306,7 @@ export class LarsClient extends BaseClient {
       this.#settle(question);
       question.reject(new ClosedError());
     }
-    await this.#link?.close();
+    await Promise.all([this.#link?.close(), this.#direct?.close()]);
   }
 
   async #askHost(
@@ -482,4 +504,21 @@ export class LarsClient extends BaseClient {
   #addressOf(portIndex: number): string {
     return `${this.#hostname}:${this.#ports[portIndex]}`;
   }
+}
+
+/** The client that asks dns where the agent does not answer; undefined where none is named. */
+function openDirect(options: LarsClientSeams): DirectFallback | undefined {
+  const { dns, reporters, token, clock, deadlineMs } = options;
+  if (dns === undefined || dns.length === 0) return undefined;
+  const own = {
+    mode: "direct",
+    dns,
+    ...(reporters === undefined ? {} : { reporters }),
+    ...(token === undefined ? {} : { token }),
+    ...(clock === undefined ? {} : { clock }),
+    // A first connection takes longer than an agent on this host.
+    deadlineMs: deadlineMs ?? FIRST_ROUTE_MS,
+  } as const;
+  checkPeers(own);
+  return new DirectFallback(options.openDirect ?? (() => new InProcessClient(own)));
 }

@@ -19,7 +19,7 @@ import {
 import { readDatagram } from "../proto/wire.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { AgentLinkEvents } from "./link.ts";
-import { LarsClient } from "./client.ts";
+import { LarsClient, type LarsClientSeams } from "./client.ts";
 import { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";
 import type { LarsClientOptions } from "./options.ts";
 import { WINDOW_MAX } from "./send_window.ts";
@@ -40,7 +40,7 @@ class Bench {
   opened = 0;
   events: AgentLinkEvents | undefined;
 
-  constructor(options: LarsClientOptions = {}) {
+  constructor(options: LarsClientSeams = {}) {
     this.client = new LarsClient({
       clock: this.clock,
       openLink: (_hostname, _ports, events) => {
@@ -445,6 +445,74 @@ test("getHost() gives a node named earlier, marked stale, while the agent is sil
   await assert.rejects(drive(bench.clock, bench.client.getHost(9, 9), 25), TimeoutError);
   bench.clock.advance(1000);
   await assert.rejects(drive(bench.clock, bench.client.getHost(1, 2), 25), TimeoutError);
+});
+
+test("an agent that is away for hours costs no call, and nodes that all failed come back", async () => {
+  const bench = new Bench();
+  for (const [seq, port] of [[0, 80], [1, 81]]) {
+    const asked = bench.client.getHost(1, 2);
+    bench.answerHost(seq, 1, 2, 0, port);
+    await asked;
+  }
+  const portOf = async (): Promise<number> =>
+    (await drive(bench.clock, bench.client.getHost(1, 2), 25)).port;
+  bench.clock.advance(7_200_000);
+  assert.deepEqual([await portOf(), await portOf()], [80, 81]);
+  // All nodes fail for two seconds: they are still tried, in turn.
+  for (let call = 0; call < 40; call++) {
+    const port = await portOf();
+    assert.equal(port, 80 + call % 2);
+    bench.client.report(1, 2, "192.168.1.177", port, 2);
+  }
+  bench.client.report(1, 2, "192.168.1.177", 81, 0);
+  assert.deepEqual([await portOf(), await portOf()], [81, 81], "the one that is well is preferred");
+  bench.clock.advance(30_000);
+  const both = [await portOf(), await portOf()];
+  assert.deepEqual(both.sort(), [80, 81], "and the other one is tried again");
+});
+
+test("a silent agent's client asks dns where it may, and goes back to the agent", async () => {
+  const log: string[] = [];
+  const bench = new Bench({
+    dns: ["10.0.0.1"],
+    openDirect: () => {
+      log.push("open");
+      return {
+        tryGetHost: (modId, cmdId) => {
+          log.push("ask");
+          return Promise.resolve(
+            modId === 1
+              ? { retcode: 0, host: { ip: "10.9.9.9", port: 90 } }
+              : { retcode: 2, error: new NoRouteError(modId, cmdId) },
+          );
+        },
+        report: (_modId, _cmdId, ip) => void log.push(`report ${ip}`),
+        close: () => Promise.resolve(void log.push("close")),
+      };
+    },
+  });
+  const direct = await drive(bench.clock, bench.client.getHost(1, 2, { deadlineMs: 50 }), 25);
+  assert.deepEqual(direct, { ip: "10.9.9.9", port: 90, stale: true });
+  const sentCount = bench.sent.length;
+  bench.client.report(1, 2, direct.ip, direct.port, 0);
+  assert.equal(bench.sent.length, sentCount, "an outcome goes one way");
+  await assert.rejects(
+    drive(bench.clock, bench.client.getHost(2, 2, { deadlineMs: 50 }), 25),
+    TimeoutError,
+  );
+  assert.deepEqual(log, ["open", "ask", "report 10.9.9.9", "ask"]);
+
+  const answered = bench.client.getHost(1, 2);
+  bench.answerHost(bench.seqAt(bench.sent.length - 1), 1, 2, 0);
+  assert.equal((await answered).port, 80);
+  bench.client.report(1, 2, "192.168.1.177", 80, 0);
+  assert.equal(bench.sent.at(-1)?.msgId, MessageId.ReportRequest);
+  assert.equal(log.at(-1), "close");
+  // A node of the agent that is well comes before dns.
+  assert.equal((await drive(bench.clock, bench.client.getHost(1, 2), 25)).port, 80);
+  assert.equal(log.at(-1), "close");
+  await bench.client.close();
+  assert.throws(() => new LarsClient({ dns: ["a b"] }), RangeError);
 });
 
 test("getHost() gives no node of a module that the agent says is gone, nor any with 0 ms", async () => {

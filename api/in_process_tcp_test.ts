@@ -272,6 +272,19 @@ test("direct: SQL counts every result once, without an agent; changes arrive", a
   });
 });
 
+test("a client over UDP without an agent goes on with dns and reporter, and counts once", async () => {
+  await withServices(async ({ dns, reporter, store }, scope) => {
+    const client = scope.add(
+      new LarsClient({ port: await freePort(), dns: [dns], reporters: [reporter] }),
+    );
+    for (let call = 0; call < 20; call++) {
+      const { ip, port } = await client.getHost(1, 1);
+      client.report(1, 1, ip, port, call === 7 ? 1 : 0, 3);
+    }
+    await until(async () => await counted(store) === "19,1", { what: "all results in SQL" });
+  });
+});
+
 test("direct: a route that lost too many nodes unmarked is held back, as by an agent", async () => {
   await Scope.run(async (scope) => {
     const [dns, reporter] = await fakes(scope);

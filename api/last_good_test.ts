@@ -22,15 +22,40 @@ test("next() gives nothing older than allowed", () => {
   assert.equal(memory.next(1, 1, 1601), undefined);
 });
 
-test("next() gives no node whose call failed, and none of a module that is gone", () => {
-  const memory = new LastGood(1000);
-  memory.remember(1, 1, host(1), 0);
-  memory.remember(1, 1, host(2), 0);
-  memory.forget(1, 1, "10.0.0.1", 1);
-  memory.forget(7, 7, "10.0.0.1", 1);
-  assert.deepEqual([1, 2].map(() => memory.next(1, 1, 0)?.port), [2, 2]);
+test("next() passes a node over whose call failed, and gives it again after a rest that grows", () => {
+  const memory = new LastGood(Infinity);
+  for (const port of [1, 2]) memory.remember(1, 1, host(port), 0);
+  const fail = (port: number, atMs: number): void =>
+    memory.judge(1, 1, "10.0.0.1", port, false, atMs);
+  fail(1, 0);
+  memory.judge(7, 7, "10.0.0.1", 1, false, 0);
+  assert.deepEqual([1, 2].map(() => memory.next(1, 1, 999)?.port), [2, 2]);
+  assert.deepEqual([1, 2].map(() => memory.next(1, 1, 1000)?.port), [1, 2]);
+  let nowMs = 1000;
+  for (const restMs of [2000, 4000, 8000, 16_000, 30_000, 30_000]) {
+    fail(1, nowMs);
+    assert.equal(memory.next(1, 1, nowMs + restMs - 1)?.port, 2, `${restMs}`);
+    nowMs += restMs;
+    assert.ok([1, 2].some(() => memory.next(1, 1, nowMs)?.port === 1), `${restMs}`);
+  }
+  fail(1, nowMs);
+  memory.judge(1, 1, "10.0.0.1", 1, true, nowMs);
+  fail(1, nowMs);
+  assert.ok([1, 2].some(() => memory.next(1, 1, nowMs + 1000)?.port === 1), "the rest starts over");
   memory.forgetModule(1, 1);
-  assert.equal(memory.next(1, 1, 0), undefined);
+  assert.equal(memory.nextOfAll(1, 1, nowMs), undefined);
+});
+
+test("nextOfAll() tries failed nodes in turn: failures never empty the list", () => {
+  const memory = new LastGood(Infinity);
+  for (const port of [1, 2, 3]) memory.remember(1, 1, host(port), 0);
+  const seen: (number | undefined)[] = [];
+  for (let call = 0; call < 6; call++) {
+    const given = memory.next(1, 1, call) ?? memory.nextOfAll(1, 1, call);
+    seen.push(given?.port);
+    memory.judge(1, 1, "10.0.0.1", given?.port ?? 0, false, call);
+  }
+  assert.deepEqual(seen, [1, 2, 3, 1, 2, 3]);
 });
 
 test("remember() keeps a bounded number of nodes and modules, the youngest", () => {

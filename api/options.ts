@@ -57,9 +57,16 @@ export interface LarsClientOptions extends RetryBudgetOptions, FirstRouteOptions
   token?: Uint8Array;
   /**
    * For how long a node named earlier may be used while the agent does not answer, in
-   * milliseconds; 0 never does that. @default {60000}
+   * milliseconds; 0 never does that. @default {Infinity}
    */
   lastGoodMs?: number;
+  /**
+   * Dns servers to ask for nodes while the agent does not answer and no node that it named is well;
+   * `host` or `host:port`. @default {none}
+   */
+  dns?: readonly string[];
+  /** Reporters for the outcomes of such calls. @default {["127.0.0.1:7779"]} */
+  reporters?: readonly string[];
   /** Questions under way at once, 1 to 65536; one more is refused. @default {65536} */
   pendingMax?: number;
   /** Source of time. @default {the clock of the machine} */
