@@ -5,6 +5,7 @@ import { PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "../balancer/routes/route_
 import { describeStateChange } from "../balancer/balance_records.ts";
 import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
+import type { Metric } from "../daemon/monitor/metrics_text.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
 import { chooseCallerIp, ReportSender } from "../feed/report_sender.ts";
 import { RouteSubscriber } from "../feed/route_subscriber.ts";
@@ -27,6 +28,7 @@ import { CacheFile } from "./routes/cache_file.ts";
 import { type PackedRoute, unpackNodes } from "./routes/packed_route.ts";
 import { RouteIntake } from "./routes/route_intake.ts";
 import { StatusNotifier, StatusSource } from "./status/agent_status.ts";
+import { ModuleMetrics } from "./status/module_metrics.ts";
 import { ExplainQueries } from "./status/explain_query.ts";
 import { NodeUseQueries } from "./status/node_use_query.ts";
 import { claimPorts, Supervisor } from "./supervisor/supervisor.ts";
@@ -89,6 +91,7 @@ class AgentService implements RunningService {
   readonly #health: HealthChecker;
   readonly #nodeUse: NodeUseQueries;
   readonly #explains: ExplainQueries;
+  readonly #modules = new ModuleMetrics();
   readonly #notifier = new StatusNotifier();
   readonly #status: StatusSource;
   readonly #logLimiter: LogRateLimiter;
@@ -201,6 +204,10 @@ class AgentService implements RunningService {
   stats(): Record<string, number | string> {
     const status = this.#status.status(this.#settings, this.#context.clock.nowMs());
     return mergeStatus(status, this.#shardStats.values());
+  }
+
+  metrics(): Metric[] {
+    return this.#modules.metrics();
   }
 
   /**
@@ -358,6 +365,7 @@ class AgentService implements RunningService {
         break;
       case "reports":
         this.#reporter.add(note.reports);
+        this.#modules.take(note.reports);
         break;
       case "changes":
         for (const change of note.changes) {
@@ -396,6 +404,7 @@ class AgentService implements RunningService {
       this.#dns.request(modId, cmdId);
     } else if (registry.forget(modId, cmdId, shard)) {
       this.#dns.forget(modId, cmdId);
+      this.#modules.forget(modId, cmdId);
       this.#health.forget(modId, cmdId);
       this.#cache?.changed();
     }

@@ -25,6 +25,7 @@ import {
 } from "./detection/verdicts.ts";
 import { explainModule, type ModuleView, stopWatching } from "./explain.ts";
 import { Host } from "./host.ts";
+import { ModuleCounts } from "./module_counts.ts";
 import type { ModulePolicy } from "./module_policy.ts";
 import { ModuleState } from "./module_state.ts";
 import { callBegan, callsEnded, expireCalls } from "./picking/call_tracking.ts";
@@ -123,6 +124,7 @@ export class LoadBalance extends ModuleState {
       ? countPlainly(host, retcode, timecostMs)
       : this.detector.count(host, retcode, timecostMs, nowMs, this.hosts);
     countTime(host, timecostMs);
+    (this.counts ??= new ModuleCounts()).add(retcode === 0, timecostMs);
     this.#counted(host, good, nowMs);
     return true;
   }
@@ -141,6 +143,7 @@ export class LoadBalance extends ModuleState {
       callsEnded(this, host, calls.succ + calls.err, outcome, nowMs);
     }
     this.detector.countMany(host, calls, nowMs);
+    (this.counts ??= new ModuleCounts()).addMany(calls);
     // The kind that can change the state decides; a batch may hold both.
     this.#counted(host, host.judged ? calls.succ > 0 : calls.err === 0, nowMs);
     return true;

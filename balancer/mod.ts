@@ -47,5 +47,6 @@ export {
   type RouteLbOptions,
   type RouteLbStats,
 } from "./routes/route_records.ts";
+export { COUNTS_AT, COUNTS_LENGTH, LATENCY_BOUNDS_MS } from "./module_counts.ts";
 export { REFUSED_NODELESS_MAX, refusedSum } from "./routes/refused_calls.ts";
 export { NO_TURN } from "./picking/turn_table.ts";

@@ -1,5 +1,6 @@
 // Core. What is known of one module: its nodes, where each stands, its policy, its latest decisions.
 
+import type { ModuleCounts } from "./module_counts.ts";
 import type { HostResult, ModuleModeChange, StateChange } from "./balance_records.ts";
 import type { BalanceSettings } from "./detection/balance_settings.ts";
 import { NodeStatistics } from "./detection/node_statistics.ts";
@@ -156,6 +157,8 @@ export abstract class ModuleState implements HostOwner {
   readonly context: BalanceContext;
   /** Nodes with something to report. */
   dirty: Host[] = [];
+  /** Made with the first call. */
+  counts: ModuleCounts | undefined = undefined;
   /** When its results were last taken for a report. Milliseconds. */
   reportedAtMs = -Infinity;
   /** Nodes that the operator wants in use. */

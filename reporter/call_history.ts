@@ -80,6 +80,9 @@ export interface CallTotal {
   readonly err: number;
   /** Calls that got no node. */
   readonly refused: number;
+  /** Of the calls, those whose time was told, and what those took, in milliseconds. */
+  readonly timed: number;
+  readonly timeMs: number;
 }
 
 /** What {@linkcode CallTracker} is given; all but `onEvent` optional. */
@@ -107,7 +110,7 @@ export class CallTracker {
   #adoptUntilMs = 0;
   readonly #totals = new Map<
     ModuleId,
-    { module?: ModuleKey; succ: number; err: number; refused: number }
+    { -readonly [Name in keyof CallTotal]: CallTotal[Name] }
   >();
   #bucketS: number | undefined;
   #keyCount = 0;
@@ -327,13 +330,23 @@ export class CallTracker {
     return gains.rows;
   }
 
-  #addTotal(key: ModuleId, { modId, cmdId, succCount, errCount, refusedCount }: Gain): void {
+  #addTotal(key: ModuleId, sum: Gain): void {
+    const { modId, cmdId } = sum;
     const isKnown = this.#totals.has(key) || this.#totals.size < TOTAL_MODULES_MAX;
     const total = this.#totals.get(isKnown ? key : OTHER_MODULES) ??
-      { ...(isKnown ? { module: { modId, cmdId } } : {}), succ: 0, err: 0, refused: 0 };
-    total.succ += succCount;
-    total.err += errCount;
-    total.refused += refusedCount;
+      {
+        ...(isKnown ? { module: { modId, cmdId } } : {}),
+        succ: 0,
+        err: 0,
+        refused: 0,
+        timed: 0,
+        timeMs: 0,
+      };
+    total.succ += sum.succCount;
+    total.err += sum.errCount;
+    total.refused += sum.refusedCount;
+    total.timed += sum.timedCount;
+    total.timeMs += sum.timeMsSum;
     this.#totals.set(isKnown ? key : OTHER_MODULES, total);
   }
 }

@@ -32,6 +32,14 @@ export function moduleMetrics(totals: readonly CallTotal[]): Metric[] {
     help: "Callers that asked for a node and got none, by module, as told by agents.",
     type: "counter",
     samples: labelled.map(({ labels, refused }) => ({ labels, value: refused })),
+  }, {
+    name: "lars_reporter_call_duration_seconds",
+    help: "What calls took, by module, where callers told; agents show it in buckets.",
+    type: "summary",
+    samples: labelled.filter(({ timed }) => timed > 0).flatMap(({ labels, timed, timeMs }) => [
+      { labels, value: timeMs / 1000, suffix: "_sum" as const },
+      { labels, value: timed, suffix: "_count" as const },
+    ]),
   }];
 }
 

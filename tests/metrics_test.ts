@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { LarsClient } from "../api/mod.ts";
 import { agentDaemon } from "../agent/service.ts";
 import { type DaemonDefinition, type RunningService, startDaemon } from "../daemon/daemon.ts";
 import { dnsDaemon } from "../dns/service.ts";
@@ -204,8 +205,12 @@ test("every metric of the dashboard is one that a service shows", async () => {
   const expressions = (dashboard.panels as { targets?: { expr: string }[] }[])
     .flatMap((panel) => panel.targets ?? []).map((target) => target.expr);
   assert.ok(expressions.length > 20);
+  const rules = readFileSync(pathOf("../deploy/prometheus/lars_rules.yml"), "utf8");
   const used = new Set(
-    JSON.stringify(dashboard).match(/\b(?:lars|process)_[a-z_]+\b/g) ?? [],
+    `${JSON.stringify(dashboard)}${rules}`.replaceAll(/lars_rules\S*/g, "")
+      .match(/\b(?:lars|process)_[a-z_]+\b/g)?.map((name) =>
+        name.replace(/(duration_seconds)_(bucket|sum|count)$/, "$1")
+      ) ?? [],
   );
   await withSystem(async ({ urls }) => {
     let shown = await metricNames(urls);
@@ -215,6 +220,13 @@ test("every metric of the dashboard is one that a service shows", async () => {
     });
     // Shown from the first call of a module on.
     shown.add("lars_reporter_calls_total");
+    // The same, and from the first refused call, and the first call whose time somebody tells.
+    for (const name of ["calls_refused_total", "call_duration_seconds"]) {
+      shown.add(`lars_reporter_${name}`);
+    }
+    for (const name of ["refused_total", "call_duration_seconds"]) {
+      shown.add(`lars_agent_module_${name}`);
+    }
     // Shown from the first request on.
     shown.add("lars_web_requests_total");
     // Shown once dns was heard of.
@@ -229,4 +241,72 @@ test("the example configuration is one that Prometheus takes", PROMTOOL, () => {
   const path = pathOf("../deploy/prometheus/prometheus.yml");
   const { code, output } = runPromtool(["check", "config", "--syntax-only", path]);
   assert.equal(code, 0, output);
+});
+
+test("the example alert rules fire when they should, and not else", PROMTOOL, () => {
+  const rules = runPromtool(["check", "rules", pathOf("../deploy/prometheus/lars_rules.yml")]);
+  assert.equal(rules.code, 0, rules.output);
+  const fired = runPromtool([
+    ...["test", "rules"],
+    pathOf("../deploy/prometheus/lars_rules_test.yml"),
+  ]);
+  assert.equal(fired.code, 0, fired.output);
+});
+
+test("metrics of single modules: calls, times and refused calls, with the name of the module", {
+  timeout: 60_000,
+}, async () => {
+  await withSystem(async ({ urls, services, store }) => {
+    await store.setModules([{ modId: 1, cmdId: 1, name: 'p"ay' }]);
+    await store.editRoutes([
+      { op: "add", modId: 3, cmdId: 1, ip: 0x7f000001, port: 80, state: "drain" },
+    ]);
+    const client = new LarsClient({ port: Number(services[2].addresses[0].split(":")[1]) });
+    const lines = async (url: string): Promise<string[]> =>
+      (await get(`${url}/metrics`)).body.split("\n");
+    await until(async () => (await client.tryGetHost(1, 1)).retcode === 0, { what: "the route" });
+    for (const timeMs of [1, 3, 3, 30_000]) client.report(1, 1, "127.0.0.1", 80, 0, timeMs);
+    client.report(1, 1, "127.0.0.1", 80, 1);
+    const module = 'modid="1",cmdid="1"';
+    const of = "lars_agent_module_call_duration_seconds";
+    const expected = [
+      `lars_agent_module_calls_total{${module},result="success"} 4`,
+      `lars_agent_module_calls_total{${module},result="failure"} 1`,
+      `${of}_bucket{${module},le="0.001"} 1`,
+      `${of}_bucket{${module},le="0.002"} 1`,
+      `${of}_bucket{${module},le="0.005"} 3`,
+      `${of}_bucket{${module},le="10"} 3`,
+      `${of}_bucket{${module},le="+Inf"} 4`,
+      `${of}_sum{${module}} 30.007`,
+      `${of}_count{${module}} 4`,
+    ];
+    await until(async () => {
+      const shown = await lines(urls.agent);
+      return expected.every((line) => shown.includes(line));
+    }, { what: expected.join("\n") });
+    await until(async () => {
+      await client.tryGetHost(3, 1);
+      return (await lines(urls.agent)).some((line) =>
+        /^lars_agent_module_refused_total\{modid="3",cmdid="1",reason="unusable"\} [1-9]/.test(line)
+      );
+    }, { what: "refused calls of the module that is drained" });
+    await until(async () => {
+      const shown = await lines(urls.reporter);
+      return shown.includes(`lars_reporter_call_duration_seconds_count{${module}} 4`) &&
+        shown.some((line) => /^lars_reporter_calls_refused_total\{modid="3".* [1-9]/.test(line));
+    }, { timeoutMs: 40_000, what: "the same of the reporter, once the bucket is over" });
+    await until(async () =>
+      (await lines(urls.web)).includes(
+        'lars_web_module_info{modid="1",cmdid="1",name="p\\"ay"} 1',
+      ), { what: "the name of the module" });
+    for (const [name, url] of Object.entries(urls)) {
+      if (findPromtool() === undefined) break;
+      const { code, output } = runPromtool(
+        ["check", "metrics"],
+        (await get(`${url}/metrics`)).body,
+      );
+      assert.equal(`${code}${output.trim()}`, "0", name);
+    }
+    await client.close();
+  });
 });

@@ -22,6 +22,7 @@ import { hostNameList, webSettings } from "./config.ts";
 import { CounterService } from "../control/counters/counter_service.ts";
 import { FleetExplainService } from "../control/explain/fleet_explain_service.ts";
 import { DnsLines } from "../control/system/dns_lines.ts";
+import { consoleModuleMetrics } from "./module_metrics.ts";
 import { explainService } from "./explain_client.ts";
 import { makeHandlers } from "./handlers.ts";
 import { LiveHub } from "./live_stream.ts";
@@ -190,7 +191,7 @@ export class WebService extends StoreService<WebSettings> {
   }
 
   override metrics(): Metric[] {
-    return this.#requests.metrics();
+    return [...this.#requests.metrics(), ...consoleModuleMetrics(this.#reader.model.view)];
   }
 
   reload(): void {

@@ -24,12 +24,15 @@ export const NO_FAST_PATH = -1;
 /** First byte of a message. */
 const Kind = { Json: 0, Route: 1, Reports: 2, PieceMore: 3, PieceLast: 4 } as const;
 
-/** Results in one record: 56 + 1000 × 48 bytes. */
+/** Results in one record: 56 + 1000 × 48 bytes, and the totals of the module behind the first. */
 export const RESULTS_PER_RECORD_MAX = 1000;
 
-/** Kind, are there refused calls, modid, cmdid, number of results; refused calls by cause, fresh. */
+/** Kind, what else there is, modid, cmdid, number of results; refused calls by cause, fresh. */
 const REPORT_HEAD_BYTES = 56;
 const REFUSED_AT = 16;
+/** Bits of what else there is: refused calls in the head, totals behind the results. */
+const HAS_REFUSED = 1;
+const HAS_COUNTS = 2;
 const RESULT_BYTES = 48;
 /** Kind, shard, modid, cmdid, number of nodes. */
 const ROUTE_HEAD_BYTES = 20;
@@ -121,18 +124,22 @@ function encodeResults(
   cmdId: number,
   results: readonly HostResult[],
   refused: RefusedTotals | undefined,
+  counts: readonly number[] = [],
 ): Uint8Array {
-  const bytes = new Uint8Array(REPORT_HEAD_BYTES + results.length * RESULT_BYTES);
+  const resultsEnd = REPORT_HEAD_BYTES + results.length * RESULT_BYTES;
+  const bytes = new Uint8Array(resultsEnd + counts.length * 8);
   const view = viewOf(bytes);
   bytes[0] = Kind.Reports;
   [modId, cmdId, results.length].forEach((value, i) => view.setUint32(4 + i * 4, value));
   if (refused !== undefined) {
-    bytes[1] = 1;
+    bytes[1] |= HAS_REFUSED;
     const { overload, unusable, noNode, noRoute, fresh } = refused;
     [overload, unusable, noNode, noRoute, Number(fresh)].forEach((value, i) =>
       view.setFloat64(REFUSED_AT + i * 8, value)
     );
   }
+  if (counts.length > 0) bytes[1] |= HAS_COUNTS;
+  counts.forEach((value, i) => view.setFloat64(resultsEnd + i * 8, value));
   let at = REPORT_HEAD_BYTES;
   for (const result of results) {
     view.setUint32(at, result.ip);
@@ -152,7 +159,8 @@ function encodeResults(
 function decodeResults(bytes: Uint8Array): ModuleReport {
   const view = viewOf(bytes);
   const results: HostResult[] = [];
-  for (let at = REPORT_HEAD_BYTES; at < bytes.length; at += RESULT_BYTES) {
+  const resultsEnd = REPORT_HEAD_BYTES + view.getUint32(12) * RESULT_BYTES;
+  for (let at = REPORT_HEAD_BYTES; at < resultsEnd; at += RESULT_BYTES) {
     results.push({
       ip: view.getUint32(at),
       port: view.getUint16(at + 4),
@@ -165,8 +173,13 @@ function decodeResults(bytes: Uint8Array): ModuleReport {
       timeMsTotal: view.getFloat64(at + 40),
     });
   }
-  const report = { modId: view.getUint32(4), cmdId: view.getUint32(8), results };
-  return bytes[1] === 1 ? { ...report, refused: decodeRefused(view) } : report;
+  const counts: number[] = [];
+  for (let at = resultsEnd; at < bytes.length; at += 8) counts.push(view.getFloat64(at));
+  return {
+    ...{ modId: view.getUint32(4), cmdId: view.getUint32(8), results },
+    ...((bytes[1] & HAS_REFUSED) === 0 ? {} : { refused: decodeRefused(view) }),
+    ...((bytes[1] & HAS_COUNTS) === 0 ? {} : { counts }),
+  };
 }
 
 function decodeRefused(view: DataView): RefusedTotals {
@@ -183,11 +196,16 @@ export function* encodeNote(note: AgentNote): IterableIterator<Uint8Array> {
     yield encodeJson(note);
     return;
   }
-  for (const { modId, cmdId, results, refused } of note.reports) {
+  for (const { modId, cmdId, results, refused, counts } of note.reports) {
     // One without results says at least what was refused.
     for (let from = 0; from === 0 || from < results.length; from += RESULTS_PER_RECORD_MAX) {
       const some = results.slice(from, from + RESULTS_PER_RECORD_MAX);
-      yield encodeResults(modId, cmdId, some, from === 0 ? refused : undefined);
+      const isFirst = from === 0;
+      yield encodeResults(
+        ...[modId, cmdId, some] as const,
+        isFirst ? refused : undefined,
+        isFirst ? counts : undefined,
+      );
     }
   }
 }

@@ -148,3 +148,21 @@ test("refused calls arrive with the results, and without any", () => {
   const messages = [...encodeNote({ type: "reports", reports })];
   assert.deepEqual(messages.map((one) => decodeNote(shared(one))), [{ type: "reports", reports }]);
 });
+
+test("totals of a module arrive with the first of its records", () => {
+  const result = {
+    ...{ ip: 1, port: 80, succ: 1, err: 2, overload: false, succTotal: 1, errTotal: 2 },
+    ...{ timedTotal: 0, timeMsTotal: 0 },
+  };
+  const counts = [1, 2, 2 ** 40, 0.5];
+  const results = new Array(RESULTS_PER_RECORD_MAX + 1).fill(result);
+  const notes = [...encodeNote({
+    type: "reports",
+    reports: [{ modId: 1, cmdId: 2, results, counts }],
+  })].map((one) => decodeNote(shared(one)));
+  const got = notes.flatMap((note) => note.type === "reports" ? note.reports : []);
+  assert.deepEqual(got.map((one) => [one.results.length, one.counts]), [
+    [RESULTS_PER_RECORD_MAX, counts],
+    [1, undefined],
+  ]);
+});

@@ -339,7 +339,9 @@ export class RouteLb {
         continue;
       }
       const { modId, cmdId } = balance;
-      reports.push({ modId, cmdId, results: balance.takeResults(nowMs) });
+      const report = { modId, cmdId, results: balance.takeResults(nowMs) };
+      const { counts } = balance;
+      reports.push(counts === undefined ? report : { ...report, counts: [...counts.values] });
     }
     this.#dirty = waiting;
     return reports;

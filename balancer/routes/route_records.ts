@@ -57,6 +57,8 @@ export interface ModuleReport {
   readonly results: HostResult[];
   /** Calls that got no node, where that is news. */
   readonly refused?: RefusedTotals;
+  /** Totals of the module as `module_counts.ts` lays them out; absent: there was no call. */
+  readonly counts?: readonly number[];
 }
 
 /** A module and its nodes, for the cache and for status pages. */

@@ -1,12 +1,14 @@
 // Core. Metrics in the text format of Prometheus.
 
 /** Of what kind a metric is: `untyped` when nobody said. */
-export type MetricType = "counter" | "gauge" | "untyped";
+export type MetricType = "counter" | "gauge" | "histogram" | "summary" | "untyped";
 
 /** One value of a metric. */
 export interface MetricSample {
   readonly labels?: Readonly<Record<string, string>>;
   readonly value: number;
+  /** Of a histogram or summary: what the value is of it. */
+  readonly suffix?: "_bucket" | "_sum" | "_count";
 }
 
 /** A metric with all its values. */
@@ -59,11 +61,13 @@ export function renderMetrics(metrics: readonly Metric[]): string {
       `# HELP ${name} ${escapeHelp(entries[0].help)}`,
       `# TYPE ${name} ${entries[0].type}`,
     );
-    for (const { labels = {}, value } of entries.flatMap((entry) => entry.samples)) {
+    for (const { labels = {}, value, suffix = "" } of entries.flatMap((entry) => entry.samples)) {
       const pairs = Object.entries(labels).map(([label, text]) =>
         `${label}="${escapeLabel(text)}"`
       );
-      lines.push(`${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${valueText(value)}`);
+      lines.push(
+        `${name}${suffix}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${valueText(value)}`,
+      );
     }
   }
   return lines.map((line) => `${line}\n`).join("");

@@ -1,0 +1,100 @@
+// Core. The metrics of single modules: what each loop told last of calls, times and refusals.
+
+import { COUNTS_AT, LATENCY_BOUNDS_MS } from "../../balancer/module_counts.ts";
+import type { ModuleReport, RefusedTotals } from "../../balancer/routes/route_records.ts";
+import type { Metric, MetricSample } from "../../daemon/monitor/metrics_text.ts";
+import { type ModuleId, moduleId, type ModuleKey } from "../../model/module.ts";
+
+/** Modules with series of their own, some 22 each; further ones are in the counters of the agent alone. */
+export const METRIC_MODULES_MAX = 200;
+
+interface Told extends ModuleKey {
+  counts: readonly number[] | undefined;
+  refused: RefusedTotals | undefined;
+}
+
+/** Remembers the totals of the first {@linkcode METRIC_MODULES_MAX} modules with any. */
+export class ModuleMetrics {
+  readonly #told = new Map<ModuleId, Told>();
+  readonly #modulesMax: number;
+
+  constructor(modulesMax = METRIC_MODULES_MAX) {
+    this.#modulesMax = modulesMax;
+  }
+
+  /** A loop tells of its modules. */
+  take(reports: readonly ModuleReport[]): void {
+    for (const { modId, cmdId, counts, refused } of reports) {
+      if (counts === undefined && refused === undefined) continue;
+      const key = moduleId(modId, cmdId);
+      let told = this.#told.get(key);
+      if (told === undefined) {
+        if (this.#told.size >= this.#modulesMax) continue;
+        this.#told.set(key, told = { modId, cmdId, counts: undefined, refused: undefined });
+      }
+      told.counts = counts ?? told.counts;
+      told.refused = refused ?? told.refused;
+    }
+  }
+
+  /** The agent has forgotten the module. */
+  forget(modId: number, cmdId: number): void {
+    this.#told.delete(moduleId(modId, cmdId));
+  }
+
+  metrics(): Metric[] {
+    const calls: MetricSample[] = [];
+    const refusals: MetricSample[] = [];
+    const times: MetricSample[] = [];
+    for (const { modId, cmdId, counts, refused } of this.#told.values()) {
+      const labels = { modid: String(modId), cmdid: String(cmdId) };
+      if (counts !== undefined) {
+        calls.push(
+          { labels: { ...labels, result: "success" }, value: counts[COUNTS_AT.succ] },
+          { labels: { ...labels, result: "failure" }, value: counts[COUNTS_AT.err] },
+        );
+        times.push(...histogramOf(labels, counts));
+      }
+      if (refused === undefined) continue;
+      const { overload, unusable, noNode, noRoute } = refused;
+      const byReason = { overload, unusable, no_node: noNode, no_route: noRoute };
+      for (const [reason, value] of Object.entries(byReason)) {
+        refusals.push({ labels: { ...labels, reason }, value });
+      }
+    }
+    return [{
+      name: "lars_agent_module_calls_total",
+      help: "Calls that callers of this agent told the outcome of, by module.",
+      type: "counter",
+      samples: calls,
+    }, {
+      name: "lars_agent_module_refused_total",
+      help: "Callers that asked this agent for a node of the module and got none, by cause.",
+      type: "counter",
+      samples: refusals,
+    }, {
+      name: "lars_agent_module_call_duration_seconds",
+      help: "What calls took, where callers told; of in-process clients the mean of each batch.",
+      type: "histogram",
+      samples: times,
+    }];
+  }
+}
+
+function histogramOf(
+  labels: Readonly<Record<string, string>>,
+  counts: readonly number[],
+): MetricSample[] {
+  let count = 0;
+  const buckets = [...LATENCY_BOUNDS_MS, Infinity].map((boundMs, index): MetricSample => {
+    count += counts[COUNTS_AT.buckets + index];
+    const le = boundMs === Infinity ? "+Inf" : String(boundMs / 1000);
+    return { labels: { ...labels, le }, value: count, suffix: "_bucket" };
+  });
+  if (count === 0) return [];
+  return [
+    ...buckets,
+    { labels, value: counts[COUNTS_AT.timeMs] / 1000, suffix: "_sum" },
+    { labels, value: count, suffix: "_count" },
+  ];
+}
