@@ -4,7 +4,8 @@ import { addressText, takesCalls } from "../model/node.ts";
 import { type HostCounts, hostCountsOf } from "./balance_records.ts";
 import type { Host } from "./host.ts";
 import { type Decision, type ModuleState, PickLog } from "./module_state.ts";
-import { changedSettings, type PolicyName } from "./module_policy.ts";
+import { changedSettings, type PolicyName, policyNameOf } from "./module_policy.ts";
+import type { PresetName } from "./module_presets.ts";
 import type { ModuleMode, ModuleSettings } from "./module_settings.ts";
 import { expectedShares } from "./picking/expected_shares.ts";
 import type { ZoneView } from "./picking/zone_router.ts";
@@ -56,8 +57,8 @@ export interface NodeView
 export interface ModuleView {
   readonly modId: number;
   readonly cmdId: number;
-  readonly policy: PolicyName;
-  /** The settings that differ from their defaults. */
+  readonly policy: PolicyName | PresetName;
+  /** The settings that differ from their defaults, or from those of the preset. */
   readonly settings: Partial<ModuleSettings>;
   readonly mode: ModuleMode;
   /** Why; "" for a mode that never changed. */
@@ -117,10 +118,13 @@ export function sharesNow({ hosts, policy, rules, router }: ModuleState): number
     zone: router.poolOf(host.zone).zone,
     isProbed: takesCalls(host) && host.overload && host.stats?.resting !== true,
   }));
+  const zones = router.view();
   return expectedShares(nodes, {
     settings: policy.settings,
     probeNum: rules.probeNum,
-    zoneShares: new Map(router.view().map(({ zone, share }) => [zone, share])),
+    ...(zones.length === 0
+      ? {}
+      : { zoneShares: new Map(zones.map(({ zone, share }) => [zone, share])) }),
   });
 }
 
@@ -143,7 +147,7 @@ export function explainModule(module: ModuleState, nowMs: number): ModuleView {
   return {
     modId: module.modId,
     cmdId: module.cmdId,
-    policy: module.policy.policy,
+    policy: policyNameOf(module.policy),
     settings: changedSettings(module.policy),
     mode: memory.mode,
     modeReason: memory.modeReason,

@@ -31,7 +31,9 @@ export {
   parseModulePolicy,
   POLICY_NAMES,
   type PolicyName,
+  policyNameOf,
 } from "./module_policy.ts";
+export { PRESET_NAMES, type PresetName, PRESETS, RECOMMENDED_TEXT } from "./module_presets.ts";
 export { MODULE_SETTINGS, type ModuleMode, type ModuleSettings } from "./module_settings.ts";
 export { type CallCounts, smallWindowCallsMax } from "./detection/outlier_detector.ts";
 export { REPORT_INTERVAL_MS, RESTING_TICK_MS, RouteLb, TICK_MS } from "./routes/route_lb.ts";

@@ -1,6 +1,7 @@
 // Core. How one module picks and judges: the JSON text kept in SQL is read and checked here.
 
 import type { BalanceSettings } from "./detection/balance_settings.ts";
+import { isPresetName, PRESET_NAMES, type PresetName, PRESETS } from "./module_presets.ts";
 import {
   MODULE_SETTINGS,
   type ModuleSettings,
@@ -34,6 +35,8 @@ export type PolicyName = (typeof POLICY_NAMES)[number];
 export interface ModulePolicy {
   /** Name of the pick policy. */
   readonly policy: PolicyName;
+  /** The preset that the text names in the place of a policy, whose settings are its defaults. */
+  readonly preset?: PresetName;
   /** All settings, those that the text leaves out with their defaults. */
   readonly settings: ModuleSettings;
   /** The key of that name as the text has it: the agent reads and judges it. */
@@ -142,11 +145,12 @@ export const DEFAULT_MODULE_POLICY: ModulePolicy = {
  * @throws {RangeError} naming the key, its range and its value.
  */
 export function checkModulePolicy(value: Readonly<Record<string, unknown>>): ModulePolicy {
-  const { policy = "lars", healthCheck, ...given } = value;
-  if (!isPolicyName(policy)) {
-    refuse("policy", `one of ${POLICY_NAMES.join(", ")}`, policy, nearHint(policy, POLICY_NAMES));
+  const { policy: name = "lars", healthCheck, ...given } = value;
+  if (!isPolicyName(name) && !isPresetName(name)) {
+    const names = [...PRESET_NAMES, ...POLICY_NAMES];
+    refuse("policy", `one of ${names.join(", ")}`, name, nearHint(name, names));
   }
-  const settings: Record<string, unknown> = { ...DEFAULT_MODULE_POLICY.settings };
+  const settings: Record<string, unknown> = { ...defaultsOf(name) };
   for (const [name, setting] of Object.entries(given)) {
     if (!isSettingName(name)) {
       throw new RangeError(
@@ -160,19 +164,47 @@ export function checkModulePolicy(value: Readonly<Record<string, unknown>>): Mod
   if (checked.ejectionMaxMs < checked.ejectionMs) {
     refuse("ejectionMaxMs", `at least ejectionMs (${checked.ejectionMs})`, checked.ejectionMaxMs);
   }
-  return { policy, settings: checked, healthCheck };
+  if (!isPresetName(name)) return { policy: name, settings: checked, healthCheck };
+  return { policy: PRESETS[name].policy, preset: name, settings: checked, healthCheck };
+}
+
+/** What holds where the text of a module with this policy or preset says nothing. */
+function defaultsOf(name: PolicyName | PresetName): ModuleSettings {
+  const { settings } = DEFAULT_MODULE_POLICY;
+  return isPresetName(name) ? { ...settings, ...PRESETS[name].settings } : settings;
+}
+
+/** The name that stands for a policy: of its preset, or of its picks. */
+export function policyNameOf({ policy, preset }: ModulePolicy): PolicyName | PresetName {
+  return preset ?? policy;
 }
 
 /**
- * Reads the text of one module: `{"policy":"p2c_ewma","overloadShareMax":0.5}`. Settings that are
+ * Reads the text of one module, and gives the same object for the same text: `{"policy":"p2c_ewma","overloadShareMax":0.5}`. Settings that are
  * not named have their defaults; the empty text is all defaults, the original's rules.
  *
  * @param json At most {@linkcode MODULE_POLICY_BYTES_MAX} bytes.
+ * @param parsed What came of the text in another thread: it need not be read again.
  * @throws {RangeError} when it is no JSON object or too long, has an unknown key or a value out of
  * its range; the message names the key, the range and the value.
  */
-export function parseModulePolicy(json: string): ModulePolicy {
+export function parseModulePolicy(json: string, parsed?: ModulePolicy): ModulePolicy {
   if (json === "") return DEFAULT_MODULE_POLICY;
+  const known = TEXTS.get(json);
+  if (known !== undefined) return known;
+  const policy = parsed ?? readModulePolicy(json);
+  if (TEXTS.size >= TEXTS_MAX) TEXTS.clear();
+  TEXTS.set(json, policy);
+  return policy;
+}
+
+/** Texts whose policies are remembered; when full all are forgotten. */
+const TEXTS_MAX = 256;
+
+/** Most modules have one of a few texts: those of one text share the policy, and its memory. */
+const TEXTS = new Map<string, ModulePolicy>();
+
+function readModulePolicy(json: string): ModulePolicy {
   // A UTF-16 unit is one byte or more of UTF-8, so the first test spares encoding huge texts.
   const bytes = json.length > MODULE_POLICY_BYTES_MAX
     ? json.length
@@ -194,10 +226,10 @@ export function parseModulePolicy(json: string): ModulePolicy {
   return checkModulePolicy(value);
 }
 
-/** The settings of a module that differ from their defaults. */
-export function changedSettings({ settings }: ModulePolicy): Partial<ModuleSettings> {
-  const initial: Readonly<Record<string, unknown>> = { ...DEFAULT_MODULE_POLICY.settings };
-  const changed = Object.entries(settings).filter(([name, value]) =>
+/** The settings of a module that differ from the defaults, or from those of its preset. */
+export function changedSettings(policy: ModulePolicy): Partial<ModuleSettings> {
+  const initial: Readonly<Record<string, unknown>> = { ...defaultsOf(policyNameOf(policy)) };
+  const changed = Object.entries(policy.settings).filter(([name, value]) =>
     JSON.stringify(value) !== JSON.stringify(initial[name])
   );
   return Object.fromEntries(changed);

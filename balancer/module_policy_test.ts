@@ -51,7 +51,7 @@ test("parseModulePolicy() refuses what it cannot read, naming key, range and val
     ["[]", /must be a JSON object: current value is \[\]/],
     ["null", /must be a JSON object/],
     ["7", /must be a JSON object/],
-    ['{"policy":"best"}', /^policy must be one of lars, .*: current value is "best"$/],
+    ['{"policy":"best"}', /^policy must be one of recommended, .*: current value is "best"$/],
     ['{"policy":1}', /policy must be one of/],
     ['{"toString":1}', /Unknown key "toString": must be policy or one of probeNum, /],
     ['{"__proto__":1}', /Unknown key "__proto__"/],

@@ -128,8 +128,16 @@ export interface BalanceContext {
 /** Modules without settings share one: it keeps nothing of them. */
 const DEFAULT_DETECTOR = new OutlierDetector(DEFAULT_MODULE_POLICY.settings);
 
+/** One for each policy: modules of one text share theirs, see `parseModulePolicy`. */
+const DETECTORS = new WeakMap<ModulePolicy, OutlierDetector>();
+
 function detectorFor(policy: ModulePolicy): OutlierDetector {
-  return policy === DEFAULT_MODULE_POLICY ? DEFAULT_DETECTOR : new OutlierDetector(policy.settings);
+  if (policy === DEFAULT_MODULE_POLICY) return DEFAULT_DETECTOR;
+  const known = DETECTORS.get(policy);
+  if (known !== undefined) return known;
+  const detector = new OutlierDetector(policy.settings, policy.policy);
+  DETECTORS.set(policy, detector);
+  return detector;
 }
 
 /**

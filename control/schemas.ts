@@ -233,7 +233,13 @@ export const ModuleTextsList = z.strictObject({
 });
 /** What a policy can be made of. */
 export const PolicyList = z.strictObject({
-  policies: z.array(z.string()),
+  policies: z.array(z.string()).describe("what `policy` may be, presets first"),
+  presets: z.array(z.strictObject({
+    name: z.string(),
+    policy: z.string().describe("how it picks"),
+    settings: z.record(z.string(), z.unknown())
+      .describe("its values of settings, in the place of `initial`"),
+  })),
   settings: z.array(z.strictObject({
     name: z.string(),
     kind: z.enum(["number", "whole", "flag", "choice", "choices", "zones", "shares"]),

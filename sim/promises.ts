@@ -57,6 +57,37 @@ function detectionSeconds({ summary }: Run): number {
   return summary.missed > 0 ? Infinity : (summary.detectionMs.worst ?? 0) / 1000;
 }
 
+/** All nodes fail some calls alike, from the beginning to the end. */
+export function runPartial(
+  policy: ModulePolicy,
+  seed: number,
+  { errorShare = 0.2, nodes = 3, rate = 100 } = {},
+): PolicySummary {
+  const sizes = { nodes, callers: 20, agents: 2, rate, seconds: 90 };
+  const steady = makeScript("steady", sizes);
+  const condition = { ...WELL, errorShare };
+  const script: SimScript = {
+    ...steady,
+    changes: [{ atMs: 0, kind: "condition", nodes: steady.route, condition }],
+  };
+  return summarize("", script, simulate({ modulePolicy: policy, script, ...sizes, seed }));
+}
+
+const partialFailed = promise(
+  "calls that fail or are refused while each node fails 20 % of its calls, of all: 3 nodes",
+  { bound: 20.5, unit: "%" },
+  (policy, seed) => {
+    const { calls, failed, refused } = runPartial(policy, seed);
+    return 100 * (failed + refused) / calls;
+  },
+);
+
+const partialRefused = promise(
+  "calls that are refused meanwhile",
+  { bound: 0, unit: "calls" },
+  (policy, seed) => runPartial(policy, seed).refused,
+);
+
 /** 20 nodes, of which one is struck; two agents. */
 const LARGE = { nodes: 20, struck: 1, agents: 2, callers: 20 };
 
@@ -302,6 +333,8 @@ export const PROMISES: readonly Promised[] = [
   slowCrash,
   errors30,
   healthyDay,
+  partialFailed,
+  partialRefused,
   weightedShares,
   movedKeys,
   boundedLoad,

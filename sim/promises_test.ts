@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { POLICIES } from "./policies.ts";
-import { measurePromise, outsInADay, type Promised, PROMISES } from "./promises.ts";
+import { measurePromise, outsInADay, type Promised, PROMISES, runPartial } from "./promises.ts";
 
 /** Seeds of the promises that take long. */
 const SEEDS_FEW = 2;
@@ -23,6 +23,23 @@ for (const promise of PROMISES) {
     }
   });
 }
+
+test("recommended: nodes that all fail alike are never refused as a whole, however many", () => {
+  for (const policy of [POLICIES.recommended, POLICIES.recommended_ewma]) {
+    for (let nodes = 1; nodes <= 6; nodes++) {
+      for (const errorShare of [0.05, 0.2, 0.6, 1]) {
+        const { refused, calls, failed } = runPartial(policy, nodes, {
+          errorShare,
+          nodes,
+          rate: 5,
+        });
+        assert.equal(refused, 0, `${nodes} nodes, ${errorShare}`);
+        // 9,000 calls: four deviations are 2 points.
+        assert.ok(failed / calls < errorShare + 0.025, `${nodes}, ${errorShare}: ${failed}`);
+      }
+    }
+  }
+});
 
 test("the original rules do not keep what ours promise of crashes, errors, herds and zones", () => {
   const broken = PROMISES.filter((promise) => promise.measure(POLICIES.lars, 1) > promise.bound);

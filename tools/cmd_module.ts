@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { parseModulePolicy } from "../balancer/mod.ts";
+import { parseModulePolicy, policyNameOf, PRESETS } from "../balancer/mod.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import type { ModuleKey } from "../model/module.ts";
@@ -127,9 +127,10 @@ function addShow(module: Command): void {
     const row = await withSystem(flags, (system) => knownModule(system, word));
     const fault = policyFault(row.policy);
     const given = fault === undefined ? policyObject(row.policy) : {};
-    const { policy, settings } = parseModulePolicy(
-      fault === undefined ? balancerText(given) : "",
-    );
+    const parsed = parseModulePolicy(fault === undefined ? balancerText(given) : "");
+    const { settings } = parsed;
+    const policy = policyNameOf(parsed);
+    const preset = parsed.preset === undefined ? {} : PRESETS[parsed.preset].settings;
     if (flags.json === true) {
       return printJson({
         ...rowJson(row),
@@ -150,7 +151,7 @@ function addShow(module: Command): void {
           : typeof value === "string"
           ? value
           : JSON.stringify(value),
-        name in given ? "module" : faint("default"),
+        name in given ? "module" : name in preset ? policy : faint("default"),
       ]),
     );
   });
@@ -208,6 +209,7 @@ function addSet(module: Command): void {
   addExamples(command, [
     ["lars module set 1 1 --name login", "shown wherever the module is"],
     ["lars module set 1 1 --set policy=ring_hash --set virtualNodes=200", "two keys"],
+    ['lars module set 1 1 --policy \'{"policy":"recommended"}\'', "what a new module gets"],
     ["lars module set 1 1 --policy @login.json", "all of it from a file"],
     ["lars module set 1 1 --unset virtualNodes", "back to its default"],
   ]);
@@ -236,7 +238,8 @@ async function setModule(word: ModuleWord, flags: SetFlags): Promise<void> {
       modId,
       cmdId,
       ...(name === undefined ? {} : { name }),
-      ...(policy === before.policy ? {} : { policy }),
+      // Said to be none, a new module gets none.
+      ...(policy === before.policy && whole === undefined ? {} : { policy }),
     };
     const outcome = await made(
       system.change({ routes: [], modules: [change] }, { why: flags.why, meant: false }),

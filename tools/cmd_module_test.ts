@@ -43,7 +43,19 @@ test("lars module: set, ls, show", async () => {
     assert.match(shown, /succRate +configuration +default\n/);
     await succeed(processes, "route", "add", "9", "9", "10.0.0.9:80");
     const json = JSON.parse(await succeed(processes, "module", "show", "9", "9", "--json"));
-    assert.deepEqual([json.policy, json.effective.policy, json.refused], [null, "lars", null]);
+    // What our tools make has the preset; what is undone or foreign has the original's rules.
+    const recommended = { policy: "recommended" };
+    assert.deepEqual([json.policy, json.effective.policy, json.refused], [
+      recommended,
+      "recommended",
+      null,
+    ]);
+    await succeed(processes, "module", "set", "9", "9", "--set", "otherWeight=2");
+    const preset = await succeed(processes, "module", "show", "9", "9");
+    assert.match(preset, /policy +recommended +module\n/);
+    assert.match(preset, /otherWeight +2 +module\n/);
+    assert.match(preset, /whenAllOverload +open +recommended\n/);
+    await succeed(processes, "module", "set", "9", "9", "--policy", "");
 
     await succeed(processes, "module", "set", "1", "4294967295", "--unset", "errRate");
     writeFileSync(join(processes.directory, "p.json"), '{\n  "policy": "ring_hash"\n}\n');

@@ -31,12 +31,15 @@ test("lars zone: evacuate, restore, and what cannot be done", async () => {
     assert.match(evacuated.stderr, /\(2,1\) stay there/);
     assert.deepEqual(await policies(), [
       [1, { policy: "maglev", evacuatedZones: ["east"] }],
-      [2, { evacuatedZones: ["east"] }],
+      [2, { policy: "recommended", evacuatedZones: ["east"] }],
     ]);
     assert.match(await succeed("zone", "evacuate", "east"), /^0 modules to change, 2 as/);
     const restored = JSON.parse(await succeed("zone", "restore", "east", "--json"));
     assert.deepEqual(restored.changed, [{ modid: 1, cmdid: 1 }, { modid: 2, cmdid: 1 }]);
-    assert.deepEqual(await policies(), [[1, { policy: "maglev" }]]);
+    assert.deepEqual(await policies(), [
+      [1, { policy: "maglev" }],
+      [2, { policy: "recommended" }],
+    ]);
     assert.equal((await lars(processes, "zone", "evacuate", "no such zone")).code, 2);
     assert.equal((await lars(processes, "zone", "restore", "")).code, 1);
   });

@@ -1,7 +1,7 @@
 // Core. The policy of a module as text: changed key by key, and judged before it is stored.
 
 import { parseHealthCheck } from "../agent/health/health_plan.ts";
-import { MODULE_SETTINGS, parseModulePolicy, POLICY_NAMES } from "../balancer/mod.ts";
+import { MODULE_SETTINGS, parseModulePolicy, POLICY_NAMES, PRESET_NAMES } from "../balancer/mod.ts";
 import { didYouMean } from "../model/near_words.ts";
 import { messageOf } from "../reactor/errors.ts";
 
@@ -79,7 +79,7 @@ export function settingKeys(): string[] {
 
 /** What may be typed for `--set`: each key, and its values where they are a few known words. */
 export function settingWords(): string[] {
-  const words = POLICY_NAMES.map((name) => `policy=${name}`);
+  const words = [...PRESET_NAMES, ...POLICY_NAMES].map((name) => `policy=${name}`);
   for (const [key, spec] of Object.entries(MODULE_SETTINGS)) {
     if (spec.kind === "choice") words.push(...spec.choices.map((value) => `${key}=${value}`));
     else if (spec.kind === "flag") words.push(`${key}=true`, `${key}=false`);

@@ -112,7 +112,7 @@ test(
         "set 1/1 10.0.0.1:80 state drain to on",
         "set 1/1 10.0.0.1:80 state on to drain",
         "set 1/1 10.0.0.1:80 weight 100 to 50",
-        "add 1/1 10.0.0.1:80",
+        "add 1/1 10.0.0.1:80; set policy of 1/1",
       ]);
       assert.deepEqual(
         changes.map(({ who, via }) => `${who} ${via}`),

@@ -4,6 +4,7 @@ import { type ModuleKey, moduleText } from "../model/module.ts";
 import type { NodeState } from "../model/node.ts";
 import { POLICY_NAMES } from "../balancer/module_policy.ts";
 import { MODULE_SETTINGS } from "../balancer/module_settings.ts";
+import { PRESET_NAMES, PRESETS } from "../balancer/module_presets.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { Store } from "../sql/store.ts";
@@ -126,7 +127,11 @@ function policyList(): ResponseOf<"listPolicies"> {
     choices: "choices" in spec ? [...spec.choices] : [],
     initial: spec.initial as unknown,
   }));
-  return { policies: [...POLICY_NAMES], settings };
+  const presets = PRESET_NAMES.map((name) => {
+    const { policy, settings } = PRESETS[name];
+    return { name, policy, settings: { ...settings } };
+  });
+  return { policies: [...PRESET_NAMES, ...POLICY_NAMES], presets, settings };
 }
 
 async function moduleDetail(

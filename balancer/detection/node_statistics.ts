@@ -40,54 +40,81 @@ export interface Finding {
  * diluted by the good time before it, and one at a low rate of calls gets the whole time.
  */
 export class Evidence {
-  readonly #counts = new Uint32Array(EVIDENCE_PIECES * FIELDS);
+  // The latest piece stands in fields: nearly every call ends in the piece of the one before it, and
+  // then touches nothing else.
+  #calls = 0;
+  #failed = 0;
+  #slow = 0;
   #latest = 0;
+  /** The pieces before it; made with the first that ends. */
+  #counts: Uint32Array | undefined = undefined;
 
   /** Counts calls that ended now. */
   add(nowMs: number, evidenceMs: number, calls: number, failed: number, slow: number): void {
-    this.#advance(nowMs, evidenceMs);
-    const at = this.#latest % EVIDENCE_PIECES * FIELDS;
-    this.#counts[at + CALLS] += calls;
-    this.#counts[at + FAILED] += failed;
-    this.#counts[at + SLOW] += slow;
+    const piece = Math.floor(nowMs / evidenceMs * EVIDENCE_PIECES);
+    if (piece > this.#latest) this.#advance(piece);
+    this.#calls += calls;
+    this.#failed += failed;
+    this.#slow += slow;
   }
 
   /** The shortest latest time in which the share of failures is above `share` for sure. */
   failures(share: number, z: number, least: number): Finding | undefined {
-    return this.#find(FAILED, share, z, least);
+    return this.#find(FAILED, this.#failed, share, z, least);
   }
 
   /** The same of slow calls. */
   slowCalls(share: number, z: number, least: number): Finding | undefined {
-    return this.#find(SLOW, share, z, least);
+    return this.#find(SLOW, this.#slow, share, z, least);
   }
 
   /** Forgets everything. */
   clear(): void {
-    this.#counts.fill(0);
+    this.#counts = undefined;
     this.#latest = 0;
+    this.#begin();
   }
 
-  #find(field: number, share: number, z: number, least: number): Finding | undefined {
-    let hits = 0;
-    let calls = 0;
-    for (let back = 0; back < EVIDENCE_PIECES && back <= this.#latest; back++) {
+  #begin(): void {
+    this.#calls = 0;
+    this.#failed = 0;
+    this.#slow = 0;
+  }
+
+  #find(
+    field: number,
+    latestHits: number,
+    share: number,
+    z: number,
+    least: number,
+  ): Finding | undefined {
+    let hits = latestHits;
+    let calls = this.#calls;
+    if (hits >= least && wilsonLowerBound(hits, calls, z) > share) return { hits, calls };
+    const counts = this.#counts;
+    if (counts === undefined) return undefined;
+    for (let back = 1; back < EVIDENCE_PIECES && back <= this.#latest; back++) {
       const at = (this.#latest - back) % EVIDENCE_PIECES * FIELDS;
-      hits += this.#counts[at + field];
-      calls += this.#counts[at + CALLS];
+      hits += counts[at + field];
+      calls += counts[at + CALLS];
       if (hits >= least && wilsonLowerBound(hits, calls, z) > share) return { hits, calls };
     }
     return undefined;
   }
 
-  #advance(nowMs: number, evidenceMs: number): void {
-    const piece = Math.floor(nowMs / evidenceMs * EVIDENCE_PIECES);
-    if (piece <= this.#latest) return;
-    for (let gone = Math.min(piece - this.#latest, EVIDENCE_PIECES); gone > 0; gone--) {
-      const at = (piece - gone + 1) % EVIDENCE_PIECES * FIELDS;
-      this.#counts.fill(0, at, at + FIELDS);
+  #advance(piece: number): void {
+    // Where nothing was counted there is nothing to keep.
+    const counts = this.#counts ??= new Uint32Array(EVIDENCE_PIECES * FIELDS);
+    const at = this.#latest % EVIDENCE_PIECES * FIELDS;
+    counts[at + CALLS] = this.#calls;
+    counts[at + FAILED] = this.#failed;
+    counts[at + SLOW] = this.#slow;
+    for (let gone = Math.min(piece - this.#latest - 1, EVIDENCE_PIECES); gone > 0; gone--) {
+      const empty = (piece - gone) % EVIDENCE_PIECES * FIELDS;
+      counts.fill(0, empty, empty + FIELDS);
     }
     this.#latest = piece;
+    this.#begin();
   }
 }
 

@@ -3,6 +3,7 @@
 import type { BalanceSettings } from "./balance_settings.ts";
 import { CallOutcome, callOutcomeOf, TIME_COUNTED_MS_MAX } from "./call_outcome.ts";
 import type { Host } from "../host.ts";
+import type { PolicyName } from "../module_policy.ts";
 import type { DetectionRule, ModuleSettings } from "../module_settings.ts";
 
 /** Outcomes of many calls of one node. */
@@ -204,18 +205,34 @@ const MEDIAN_EVERY_MS = 1000;
 /** Slow calls that the rule `slow` needs at least, so that one pause proves nothing. */
 const SLOW_CALLS_MIN = 5;
 
-/** One module's rules. Keeps no state of nodes but in them. */
+/** The median call time of the nodes of one module, and when it is to be worked out anew. */
+interface Median {
+  ms: number;
+  dueMs: number;
+}
+
+/**
+ * The rules of all modules with the same policy: with many modules, what they share stays in the
+ * caches of the processor. Keeps no state of nodes but in them.
+ */
 export class OutlierDetector {
   readonly #settings: ModuleSettings;
   readonly #rules: Readonly<Record<DetectionRule, boolean>>;
   /** True when some failures count more than others. */
   readonly #isWeighted: boolean;
+  /** True when the policy compares nodes by their call times. */
+  readonly #followsTimes: boolean;
+  /** The call that was counted last was slow: only such a call can show that its node is. */
+  #sawSlow = false;
+  /** By the nodes of the module. Only calls that may be slow ask. */
+  readonly #medians = new WeakMap<ReadonlyMap<number, Host>, Median>();
+  /** The median that the call was compared with that was counted last. */
   #medianMs = 0;
-  #medianDueMs = -Infinity;
 
-  constructor(settings: ModuleSettings) {
+  constructor(settings: ModuleSettings, policy: PolicyName = "lars") {
     const has = (rule: DetectionRule): boolean => settings.rules.includes(rule);
     this.#settings = settings;
+    this.#followsTimes = policy === "p2c_ewma";
     const { pushbackWeight, refusedWeight, timeoutWeight, otherWeight } = settings;
     this.#isWeighted = [pushbackWeight, refusedWeight, timeoutWeight, otherWeight].some((weight) =>
       weight !== 1
@@ -246,23 +263,26 @@ export class OutlierDetector {
     const { stats } = host;
     if (stats === undefined) return countPlainly(host, retcode, timecostMs);
     const settings = this.#settings;
-    const outcome = callOutcomeOf(retcode);
-    if (outcome !== CallOutcome.Success) {
+    this.#sawSlow = false;
+    if (retcode !== 0) {
+      const outcome = callOutcomeOf(retcode);
       const times = this.#weightOf(outcome);
       const tookMs = Math.max(timecostMs, settings.failurePenaltyMs);
       if (times > 0) countFailure(host, failureWeight(timecostMs) * times, times);
       else host.rerr++, host.errTotal++;
-      stats.ewma.observe(tookMs, nowMs, settings.ewmaDecayMs);
+      if (this.#followsTimes) stats.ewma.observe(tookMs, nowMs, settings.ewmaDecayMs);
       stats.evidence.add(nowMs, settings.evidenceMs, 1, times > 0 ? 1 : 0, 0);
       return false;
     }
     countSuccess(host);
     // 0 is also what callers send who do not know.
     if (timecostMs > 0) {
-      stats.ewma.observe(timecostMs, nowMs, settings.ewmaDecayMs);
+      if (this.#followsTimes) stats.ewma.observe(timecostMs, nowMs, settings.ewmaDecayMs);
       stats.meanTime.observe(timecostMs);
     }
-    const isSlow = this.#rules.slow && this.#isSlow(timecostMs, nowMs, hosts);
+    const isSlow = this.#rules.slow && timecostMs >= settings.slowMsMin &&
+      this.#isSlow(timecostMs, nowMs, hosts);
+    this.#sawSlow = isSlow;
     stats.evidence.add(nowMs, settings.evidenceMs, 1, 0, isSlow ? 1 : 0);
     if (!(isSlow && host.judged)) return true;
     // It is out because it is slow; that it answers at all is no reason to take it back.
@@ -278,6 +298,7 @@ export class OutlierDetector {
    */
   countMany(host: Host, calls: CallCounts, nowMs: number): void {
     const { stats } = host;
+    this.#sawSlow = false;
     if (stats === undefined) return countCalls(host, calls);
     const { succ, err, errPushback = 0, errRefused = 0, errTimeout = 0 } = calls;
     let weight = 0;
@@ -294,13 +315,13 @@ export class OutlierDetector {
     countCalls(host, calls, err === 0 ? 1 : weight / err);
     const { evidenceMs, ewmaDecayMs, failurePenaltyMs } = this.#settings;
     stats.evidence.add(nowMs, evidenceMs, succ + err, hits, 0);
-    if (err > 0) stats.ewma.observe(failurePenaltyMs, nowMs, ewmaDecayMs);
+    if (err > 0 && this.#followsTimes) stats.ewma.observe(failurePenaltyMs, nowMs, ewmaDecayMs);
   }
 
   /** Why an idle node whose call has just been counted should go out, or undefined. */
   whyOut(host: Host, failed: boolean, base: BalanceSettings): string | undefined {
     const rules = this.#rules;
-    if (!failed) return rules.slow ? this.#slowReason(host) : undefined;
+    if (!failed) return this.#sawSlow ? this.#slowReason(host) : undefined;
     return (rules.errorRate ? errorRateRule(host, base) : undefined) ??
       (rules.errorRun ? this.#runReason(host, base) : undefined) ??
       (rules.wilson ? this.#wilsonReason(host) : undefined);
@@ -357,12 +378,14 @@ export class OutlierDetector {
   }
 
   #isSlow(timecostMs: number, nowMs: number, hosts: ReadonlyMap<number, Host>): boolean {
-    const { slowMsMin, slowFactor } = this.#settings;
-    if (timecostMs < slowMsMin) return false;
-    if (nowMs >= this.#medianDueMs) {
-      this.#medianDueMs = nowMs + MEDIAN_EVERY_MS;
-      this.#medianMs = medianTimeMs(hosts.values());
+    const { slowFactor } = this.#settings;
+    const median = this.#medians.get(hosts) ?? { ms: 0, dueMs: -Infinity };
+    if (median.dueMs === -Infinity) this.#medians.set(hosts, median);
+    if (nowMs >= median.dueMs) {
+      median.dueMs = nowMs + MEDIAN_EVERY_MS;
+      median.ms = medianTimeMs(hosts.values());
     }
+    this.#medianMs = median.ms;
     return this.#medianMs > 0 && timecostMs > slowFactor * this.#medianMs;
   }
 }

@@ -208,9 +208,9 @@ export class ZoneRouter {
     return undefined;
   }
 
-  /** The zones with their shares; empty when zones do not matter. */
+  /** The zones with their shares; empty when zones do not matter, or no node has one. */
   view(): ZoneView[] {
-    if (!this.isZoned) return [];
+    if (!this.isZoned || this.#pools.length === 1) return [];
     if (this.#isStale) this.#plan();
     const healthShares = sharesByWeight(this.#pools.map(({ pickWeight }) => pickWeight));
     return this.#pools.map(({ zone, usable }, index) => ({

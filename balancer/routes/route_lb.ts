@@ -379,7 +379,7 @@ export class RouteLb {
   setModulePolicy(modId: number, cmdId: number, json: string, parsed?: ModulePolicy): void {
     const entry = this.#modules.get(modId, cmdId);
     if (entry?.policyText === json) return;
-    const policy = parsed ?? parseModulePolicy(json);
+    const policy = parseModulePolicy(json, parsed);
     if (entry === undefined) return;
     entry.policyText = json;
     entry.policy = json === "" ? this.#modulePolicy : policy;

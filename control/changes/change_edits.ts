@@ -3,6 +3,7 @@
 import { type ModuleKey, moduleText, uniqueModules } from "../../model/module.ts";
 import { nodeText, WEIGHT_DEFAULT } from "../../model/node.ts";
 import { parseModulePolicy } from "../../balancer/module_policy.ts";
+import { RECOMMENDED_TEXT } from "../../balancer/module_presets.ts";
 import { formatIpv4, parseIpv4 } from "../../reactor/address.ts";
 import { ConflictError } from "../../reactor/errors.ts";
 import type {
@@ -104,6 +105,55 @@ export function editedModules(
     return { ...module, name, policy, nodes: [...rows] };
   });
   return { after, unchangedCount };
+}
+
+/** Modules without a node, a name or a policy to which edits give a node or a name, and no policy. */
+function modulesMade(stored: readonly StoredModule[], edits: Required<ChangeEdits>): ModuleKey[] {
+  const unknown = new Set(
+    stored.filter(({ nodes, name, policy }) => nodes.length === 0 && name === "" && policy === "")
+      .map(moduleText),
+  );
+  const added = edits.routes.filter(({ op }) => op === "add");
+  const named = edits.modules.filter(({ name = "" }) => name !== "");
+  for (const { policy, ...key } of edits.modules) {
+    if (policy !== undefined) unknown.delete(moduleText(key));
+  }
+  return uniqueModules([...added, ...named]).filter((key) => unknown.has(moduleText(key)));
+}
+
+/** Modules that lose their last node, and have no name and no policy but what they were made with. */
+function modulesUnmade(stored: readonly StoredModule[], edits: Required<ChangeEdits>): ModuleKey[] {
+  const kept = new Set(edits.modules.map(moduleText));
+  for (const edit of edits.routes) if (edit.op === "add") kept.add(moduleText(edit));
+  const removed = new Set(edits.routes.filter(({ op }) => op === "remove").map(nodeText));
+  return stored.filter((module) =>
+    module.policy === RECOMMENDED_TEXT && module.name === "" && !kept.has(moduleText(module)) &&
+    module.nodes.length > 0 && module.nodes.every((node) => removed.has(nodeText(node)))
+  );
+}
+
+/**
+ * The same edits, with the policy that our tools give each module that they make: one that has had
+ * neither a node nor a name nor a policy gets `recommended`, unless the edits give it a policy. It
+ * goes with the last node, so that nothing stays of a module. A module that only the original's
+ * tables know keeps the original's rules.
+ */
+export function withPresets(stored: readonly StoredModule[], edits: ChangeEdits): ChangeEdits {
+  const { routes, modules = [] } = edits;
+  const wanted = new Map<string, ModuleChange>();
+  for (const { modId, cmdId } of modulesMade(stored, { routes, modules })) {
+    wanted.set(moduleText({ modId, cmdId }), { modId, cmdId, policy: RECOMMENDED_TEXT });
+  }
+  for (const { modId, cmdId } of modulesUnmade(stored, { routes, modules })) {
+    wanted.set(moduleText({ modId, cmdId }), { modId, cmdId, policy: "" });
+  }
+  if (wanted.size === 0) return edits;
+  const given = modules.map((change): ModuleChange => {
+    const more = wanted.get(moduleText(change));
+    wanted.delete(moduleText(change));
+    return { ...change, ...more };
+  });
+  return { routes, modules: [...given, ...wanted.values()] };
 }
 
 /** Edits that put everything a change touched back as it was before it. */

@@ -33,6 +33,7 @@ import {
   storeEdits,
   touchedModules,
   undoEdits,
+  withPresets,
 } from "./change_edits.ts";
 import { renamedModules } from "../../sql/routes/route_edits.ts";
 import { judgeNames } from "./module_names.ts";
@@ -274,7 +275,8 @@ export class ChangeService {
   /** What edits would do. */
   async preview(edits: readonly ClientEdit[]): Promise<ChangePreview> {
     const wanted = storeEdits(edits);
-    return await this.#preview(await this.#read(touchedModules(wanted)), wanted, []);
+    const stored = await this.#read(touchedModules(wanted));
+    return await this.#preview(stored, withPresets(stored, wanted), []);
   }
 
   /** Makes the routes say what a file says. */
@@ -296,7 +298,7 @@ export class ChangeService {
   async previewImport(input: ImportWish): Promise<ChangePreview> {
     const { modules, decide, nodeCount } = await this.#importPlan(input);
     const stored = await this.#read(modules);
-    const edits = decide(stored);
+    const edits = withPresets(stored, decide(stored));
     const preview = await this.#preview(stored, edits, []);
     const touched = edits.routes.filter(({ op }) => op !== "remove").length;
     return { ...preview, unchangedCount: nodeCount - touched };
@@ -407,7 +409,8 @@ export class ChangeService {
     if (await this.#keepsHistory()) {
       return await store.console.change({
         modules,
-        decide,
+        // What is undone gets back what it had.
+        decide: (stored) => undoes > 0 ? decide(stored) : withPresets(stored, decide(stored)),
         via: via ?? viaOf(actor),
         why,
         undoes,

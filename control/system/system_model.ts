@@ -1,6 +1,6 @@
 // Core. What the console knows of the system: routes, calls and services, brought up to date by samples.
 
-import { parseModulePolicy } from "../../balancer/module_policy.ts";
+import { parseModulePolicy, policyNameOf } from "../../balancer/module_policy.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import type { NodeCallTotals, StoredModule } from "../../sql/console/console_store.ts";
 import {
@@ -254,7 +254,7 @@ function moduleTrouble(
 /** Name of the policy a text chooses; a text that a foreign hand spoiled is said to be so. */
 export function policyName(text: string): string {
   try {
-    return parseModulePolicy(text).policy;
+    return policyNameOf(parseModulePolicy(text));
   } catch {
     return "invalid";
   }

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { POLICY_NAMES } from "../../balancer/module_policy.ts";
 import { MODULE_SETTINGS } from "../../balancer/module_settings.ts";
+import { PRESET_NAMES, PRESETS } from "../../balancer/module_presets.ts";
 import { findAsset } from "../../web/assets/mod.ts";
 import {
   API_PREFIX,
@@ -237,7 +238,12 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
       };
     },
     listPolicies: () => ({
-      policies: [...POLICY_NAMES],
+      policies: [...PRESET_NAMES, ...POLICY_NAMES],
+      presets: PRESET_NAMES.map((name) => ({
+        name,
+        policy: PRESETS[name].policy,
+        settings: { ...PRESETS[name].settings },
+      })),
       settings: Object.entries(MODULE_SETTINGS).map(([name, spec]) => ({
         name,
         kind: spec.kind,

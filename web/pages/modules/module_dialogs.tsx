@@ -349,8 +349,14 @@ export function EditModuleDialog(
     >
       <NameInput value={name} onInput={setName} />
       <Load of={known} onRetry={known.reload} rows={2}>
-        {({ policies, settings }) => (
-          <PolicyForm draft={draft} policies={policies} specs={settings} onChange={setDraft} />
+        {({ policies, presets, settings }) => (
+          <PolicyForm
+            draft={draft}
+            policies={policies}
+            presets={presets}
+            specs={settings}
+            onChange={setDraft}
+          />
         )}
       </Load>
     </FormDialog>

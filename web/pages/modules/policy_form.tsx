@@ -9,6 +9,7 @@ import {
   type PolicySetting,
   settingTitle,
 } from "./policy_text.ts";
+import type { ResponseOf } from "../../contract.ts";
 import { Field } from "../parts/fields.tsx";
 import { IconButton } from "../parts/widgets.tsx";
 
@@ -76,10 +77,18 @@ function startOf(spec: PolicySetting): string {
 export function PolicyForm(props: {
   draft: PolicyDraft;
   policies: readonly string[];
+  presets: ResponseOf<"listPolicies">["presets"];
   specs: readonly PolicySetting[];
   onChange: (draft: PolicyDraft) => void;
 }): JSX.Element {
-  const { draft, policies, specs, onChange } = props;
+  const { draft, policies, presets, onChange } = props;
+  const preset = presets.find(({ name }) => name === draft.policy);
+  // What a preset says stands in the place of the defaults.
+  const specs = props.specs.map((spec) =>
+    preset !== undefined && Object.hasOwn(preset.settings, spec.name)
+      ? { ...spec, initial: preset.settings[spec.name] }
+      : spec
+  );
   const [adding, setAdding] = useState("");
   const faults = policyFaults(draft, specs);
   const change = (settings: PolicyDraft["settings"]): void => onChange({ ...draft, settings });
@@ -88,7 +97,12 @@ export function PolicyForm(props: {
   return (
     <fieldset>
       <legend>Policy</legend>
-      <Field label="How the next node is chosen">
+      <Field
+        label="How the next node is chosen"
+        hint={preset === undefined
+          ? ""
+          : `A preset: picks by ${preset.policy}, with settings of ours`}
+      >
         {(parts) => (
           <select
             {...parts}
