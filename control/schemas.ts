@@ -874,29 +874,47 @@ export const Silence = z.strictObject({
 });
 export const SilenceList = z.strictObject({ silences: z.array(Silence) });
 
+/** What messages to a webhook may look like, as it is kept in the database. */
+export const WEBHOOK_FORMATS = ["lars", "alertmanager", "slack", "pagerduty"] as const;
+
 const webhookUrl = z.url({ protocol: /^https?$/ }).max(500);
 const secret = z.string().min(16).max(200);
+const webhookFormat = z.enum(WEBHOOK_FORMATS)
+  .describe("lars: our own JSON; or what Alertmanager, Slack or PagerDuty take");
+const timeoutS = z.int().min(1).max(60).describe("longest wait for an answer, in seconds");
+const groupS = z.int().min(0).max(3600)
+  .describe("seconds that a message waits for others to come along; 0: none");
 export const WebhookInput = z.strictObject({
   title,
   url: webhookUrl,
-  secret: secret.optional().describe("signs each message; one is made when left out"),
+  secret: secret.optional().describe(
+    "signs each message; one is made when left out. The routing key of PagerDuty",
+  ),
   isEnabled: z.boolean().optional().describe("default true"),
+  format: webhookFormat.optional().describe("default lars"),
+  timeoutS: timeoutS.optional().describe("default 10"),
+  groupS: groupS.optional().describe("default 0"),
 });
 export const WebhookPatch = z.strictObject({
   title: title.optional(),
   url: webhookUrl.optional(),
   secret: secret.optional(),
   isEnabled: z.boolean().optional(),
+  format: webhookFormat.optional(),
+  timeoutS: timeoutS.optional(),
+  groupS: groupS.optional(),
 });
 export const WebhookShape = z.strictObject({
   id: count,
   title: z.string(),
   url: z.string(),
   isEnabled: z.boolean(),
+  format: webhookFormat,
+  timeoutS,
+  groupS,
   /** Outcome of the last message; null before the first. */
   last: z.strictObject({ atMs: instantMs, isDone: z.boolean(), text: z.string() }).nullable(),
-  waitingCount: count.describe("messages that wait to be sent"),
-  droppedCount: count.describe("messages given up since the console started"),
+  waitingCount: count.describe("beginnings and ends of alerts that it has not confirmed yet"),
 });
 export const WebhookCreated = z.strictObject({
   ...WebhookShape.shape,
@@ -1055,6 +1073,7 @@ export type Rule = Shown<typeof RuleShape>;
 export type Alert = Shown<typeof AlertShape>;
 export type SilenceWish = Shown<typeof SilenceInput>;
 export type Silence = Shown<typeof Silence>;
+export type WebhookFormat = (typeof WEBHOOK_FORMATS)[number];
 export type WebhookWish = Shown<typeof WebhookInput>;
 export type Webhook = Shown<typeof WebhookShape>;
 export type User = Shown<typeof UserShape>;

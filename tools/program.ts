@@ -103,6 +103,11 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_user.ts"),
   },
   {
+    name: "webhook",
+    summary: "receivers of alerts of a console",
+    load: () => import("./cmd_webhook.ts"),
+  },
+  {
     name: "explain",
     summary: "ask an agent why which node is picked",
     load: () => import("./cmd_explain.ts"),

@@ -22,6 +22,13 @@ export const webSettings = {
     ),
   secureCookie: web.boolean("secure_cookie", false)
     .doc("1 behind a proxy that encrypts: browsers send the session over HTTPS only."),
+  url: web.text("url", "", { shape: "http://name:port" })
+    .doc("Address of the console for people, for links in messages; empty: that it listens on."),
+  webhookAllow: web.text("webhook_allow", "", { shape: "host or host:port, separated by commas" })
+    .doc(
+      "Hosts that webhooks may reach although they are link-local, a cloud's metadata, or a port " +
+        "of our own services.",
+    ),
   agent: web.text("agent", `127.0.0.1:${DEFAULT_PORTS.agent}`, { shape: "host:port" })
     .doc("First port of the agent that is asked why it picks which node."),
   ...storeSettings,

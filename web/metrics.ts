@@ -40,9 +40,8 @@ export const webMetrics: MetricTable = {
   alerts_refused: counter("lars_web_alerts_refused_total", "Alerts that found no room."),
   webhook_attempts_done: attempt("done"),
   webhook_attempts_failed: attempt("failed"),
-  webhook_waiting: gauge("lars_web_webhook_messages_waiting", "Messages that wait for a webhook."),
-  webhook_dropped: counter(
-    "lars_web_webhook_messages_dropped_total",
-    "Messages given up: too many attempts, or too many were waiting.",
+  webhook_waiting: gauge(
+    "lars_web_webhook_messages_waiting",
+    "Beginnings and ends of alerts that a webhook has not confirmed.",
   ),
 };

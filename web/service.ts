@@ -33,6 +33,7 @@ import { PasswordHasher } from "../control/access/secrets.ts";
 import { Site } from "./site.ts";
 import { SystemReader } from "../control/system/system_reader.ts";
 import { storeOption } from "../control/access/login_help.ts";
+import type { Surroundings } from "../control/alerts/webhook_guard.ts";
 import { WebhookSender } from "../control/alerts/webhook_sender.ts";
 
 /** Time that a stop waits for the database, and for connections to end. */
@@ -85,8 +86,8 @@ export class WebService extends StoreService<WebSettings> {
     this.#watch = watch;
     this.#reader = new SystemReader({ store, clock, log, watchedAgents: () => watch.services });
     this.#access = new AccessService({ store: store.console, hasher: new PasswordHasher(), clock });
-    const sender = new WebhookSender({ clock, software, makeId: randomUUID });
     const reader = this.#reader;
+    const sender = this.#makeSender(settings);
     this.#alerts = new AlertService({
       store,
       clock,
@@ -183,6 +184,32 @@ export class WebService extends StoreService<WebSettings> {
       logins_braked: limited,
       ...this.#alerts.stats(),
       database_up: Number(this.#reader.fault === undefined),
+    };
+  }
+
+  #makeSender(settings: WebSettings): WebhookSender {
+    const { clock, software } = this.context;
+    return new WebhookSender({
+      ...{ clock, software, makeId: randomUUID },
+      consoleUrl: () => settings.url.replace(/\/+$/, "") || `http://${this.addresses[0] ?? ""}`,
+      surroundings: () => this.#surroundings(settings),
+    });
+  }
+
+  /** Where webhooks must not reach, unless it is allowed by name. */
+  #surroundings({ webhookAllow }: WebSettings): Surroundings {
+    const { agent, dns, reporter } = DEFAULT_PORTS;
+    const own = [...this.addresses, ...this.#reader.model.view.services.map((one) => one.address)];
+    const fixed = [dns, reporter, agent, agent + 1, agent + 2];
+    return {
+      allowed: hostNameList(webhookAllow),
+      ownAddresses: new Set(own),
+      ownPorts: new Set([
+        ...fixed,
+        ...Object.values(METRICS_PORTS),
+        ...this.addresses.map((address) => parseAddress(address).port),
+      ]),
+      ownIps: runtime.networkAddresses(),
     };
   }
 

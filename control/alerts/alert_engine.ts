@@ -73,21 +73,15 @@ export interface AlertState extends Condition {
   /** By the wall clock. */
   readonly sinceMs: number;
   readonly firedAtMs: number | null;
-  /** True when the webhooks know of it. */
-  readonly isTold: boolean;
   /** How long the condition has held, and how long it has been over, while somebody looked. */
   readonly heldMs: number;
   readonly overMs: number;
 }
 
-/** Something to write down, and to tell unless it is silenced. */
+/** Something to write down. Whom it is told to is a matter of each receiver's outbox. */
 export interface AlertNews {
   readonly type: "firing" | "ended";
   readonly alert: AlertState;
-  /** True when webhooks are to be told. */
-  readonly tell: boolean;
-  /** True when it is to be kept as an event; false when only a silence has ended. */
-  readonly keep: boolean;
 }
 
 function labelOf({ modId, cmdId, name }: SeenModule): string {
@@ -347,7 +341,6 @@ export class AlertEngine {
     const heldMs = known === undefined ? 0 : known.heldMs + passedMs;
     const fires = known?.state === "firing" || heldMs >= one.forS * 1000;
     const begins = fires && known?.state !== "firing";
-    const tell = fires && !isSilenced && known?.isTold !== true;
     const alert: AlertState = {
       ...condition,
       key,
@@ -359,12 +352,11 @@ export class AlertEngine {
       isSilenced,
       sinceMs: known?.sinceMs ?? time.wallMs,
       firedAtMs: begins ? time.wallMs : known?.firedAtMs ?? null,
-      isTold: known?.isTold === true || tell,
       heldMs,
       overMs: 0,
     };
     this.#alerts.set(key, alert);
-    if (begins || tell) news.push({ type: "firing", alert, tell, keep: begins });
+    if (begins) news.push({ type: "firing", alert });
   }
 
   /** `clearMs` is undefined when the rule is gone: then the alert ends at once. */
@@ -381,7 +373,7 @@ export class AlertEngine {
     }
     this.#alerts.delete(alert.key);
     if (alert.state !== "firing") return;
-    news.push({ type: "ended", alert, tell: alert.isTold && !alert.isSilenced, keep: true });
+    news.push({ type: "ended", alert });
   }
 }
 

@@ -1,8 +1,9 @@
+import { Outbox } from "./outbox.ts";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { RuleRow, SilenceRow } from "../../sql/console/console_store.ts";
-import { AlertEngine, ALERTS_MAX, DEFAULT_RULES } from "./alert_engine.ts";
+import { AlertEngine, type AlertNews, ALERTS_MAX, DEFAULT_RULES } from "./alert_engine.ts";
 import type { SeenModule, SeenNode, SystemView } from "../system/system_model.ts";
 import type { ServiceView } from "../schemas.ts";
 
@@ -86,6 +87,8 @@ function ruleOf(kind: string, values: Partial<RuleRow> = {}): RuleRow {
 /** An engine under virtual time, a look a second. */
 class Bench {
   readonly engine = new AlertEngine();
+  /** A receiver that takes everything at once. */
+  readonly outbox = new Outbox([]);
   rules: RuleRow[] = [];
   silences: SilenceRow[] = [];
   nowMs = 0;
@@ -95,10 +98,15 @@ class Bench {
     for (let second = 0; second < seconds; second++) {
       this.nowMs += 1000;
       const time = { nowMs: this.nowMs, wallMs: 1_700_000_000_000 + this.nowMs };
-      for (
-        const { type, tell, keep } of this.engine.look(system, this.rules, this.silences, time)
-      ) {
-        news.push(`${type}${tell ? " told" : ""}${keep ? " kept" : ""}`);
+      const kept = this.engine.look(system, this.rules, this.silences, time);
+      this.outbox.update(this.engine.alerts.filter(({ state }) => state === "firing"));
+      const told = this.outbox.waiting();
+      this.outbox.confirm(told);
+      const isTold = (one: AlertNews): boolean =>
+        told.some(({ state, alert }) => state === one.type && alert.key === one.alert.key);
+      for (const one of kept) news.push(`${one.type}${isTold(one) ? " told" : ""} kept`);
+      for (const { state, alert } of told) {
+        if (!kept.some((one) => one.alert.key === alert.key)) news.push(`${state} told`);
       }
     }
     return news;
@@ -304,6 +312,7 @@ test("AlertEngine: a restart neither repeats nor loses what fires", () => {
   const second = new Bench();
   second.rules = first.rules;
   second.engine.restore(JSON.parse(JSON.stringify(first.engine.alerts)));
+  second.outbox.confirm(JSON.parse(JSON.stringify(first.outbox.standing())));
   assert.deepEqual(second.look(DOWN, 5), []);
   assert.deepEqual(second.look(WELL), ["ended told kept"]);
 });

@@ -14,7 +14,15 @@ import { randomSecret } from "../access/secrets.ts";
 import type { SystemReader } from "../system/system_reader.ts";
 import { LeaderLease } from "../../service/leader_lease.ts";
 import type { WebhookSender } from "./webhook_sender.ts";
-import type { Alert, Rule, RuleKind, SilenceWish, Webhook, WebhookWish } from "../schemas.ts";
+import {
+  type Alert,
+  type Rule,
+  type RuleKind,
+  type SilenceWish,
+  type Webhook,
+  WEBHOOK_FORMATS,
+  type WebhookWish,
+} from "../schemas.ts";
 
 /** Rules, silences and webhooks that another console changed are read this often, in ms. */
 const RELOAD_INTERVAL_MS = 5_000;
@@ -46,14 +54,19 @@ function ruleRow({ isEnabled, ...rule }: Omit<Rule, "id">): Omit<RuleRow, "id"> 
 }
 
 function alertView(alert: AlertState): Alert {
-  const { subject: _subject, isTold: _isTold, heldMs: _held, overMs: _over, ...view } = alert;
+  const { subject: _subject, heldMs: _held, overMs: _over, ...view } = alert;
   return { ...view, kind: view.kind as RuleKind };
 }
 
-function newsMessage({ type, alert }: AlertNews, atMs: number): Record<string, unknown> {
-  const { key, kind, title, severity, text, value, modId, cmdId, node, service, sinceMs } = alert;
-  const about = { key, kind, title, severity, text, value, modId, cmdId, node, service, sinceMs };
-  return { version: 1, type: "alert", state: type, ...about, atMs };
+/** Name under which is kept what a webhook has confirmed to know. */
+function toldName(id: number): string {
+  return `${STATE_NAME}.told.${id}`;
+}
+
+/** The alerts in a text that an earlier run has kept. */
+function parseAlerts(text: string | undefined): AlertState[] {
+  const alerts: unknown = JSON.parse(text ?? "[]");
+  return Array.isArray(alerts) ? alerts as AlertState[] : [];
 }
 
 function newsEvent({ type, alert }: AlertNews, atMs: number): NewEvent {
@@ -81,9 +94,16 @@ export class AlertService {
   #events: NewEvent[] = [];
   #isWriting = false;
   #isUnsaved = false;
+  /** Webhooks whose confirmations are to be written, and whether that is under way. */
+  readonly #toldUnsaved = new Map<number, readonly AlertState[]>();
+  #isSavingTold = false;
 
   constructor(options: AlertServiceOptions) {
     this.#options = options;
+    options.sender.onTold((id, told) => {
+      this.#toldUnsaved.set(id, told);
+      void this.#saveTold();
+    });
     const { store, clock, log, holder } = options;
     this.#lease = new LeaderLease({
       store: store.console,
@@ -93,6 +113,8 @@ export class AlertService {
       holder,
       onLead: async () => {
         this.#restore(await store.console.state(STATE_NAME));
+        // What they were told meanwhile is in the database.
+        this.#options.sender.clear();
         await this.#reload();
       },
     });
@@ -108,7 +130,7 @@ export class AlertService {
     const firing = this.#firing();
     const loud = firing.filter(({ isSilenced }) => !isSilenced);
     const critical = loud.filter(({ severity }) => severity === "critical").length;
-    const { doneCount, failedCount, waitingCount, droppedCount } = this.#options.sender.totals;
+    const { doneCount, failedCount, waitingCount } = this.#options.sender.totals;
     return {
       alerts_firing: loud.length,
       alerts_firing_critical: critical,
@@ -118,7 +140,6 @@ export class AlertService {
       webhook_attempts_done: doneCount,
       webhook_attempts_failed: failedCount,
       webhook_waiting: waitingCount,
-      webhook_dropped: droppedCount,
     };
   }
 
@@ -139,7 +160,10 @@ export class AlertService {
     this.#stopListening = reader.onReading(() => this.#look());
     this.#timers.push(
       setRepeating(clock, RELOAD_INTERVAL_MS, () => void this.#reload()),
-      setRepeating(clock, SAVE_INTERVAL_MS, () => void this.#save()),
+      setRepeating(clock, SAVE_INTERVAL_MS, () => {
+        void this.#save();
+        void this.#saveTold();
+      }),
     );
   }
 
@@ -148,7 +172,9 @@ export class AlertService {
     this.#lease.stop();
     for (const timer of this.#timers) timer.cancel();
     this.#options.sender.stop();
-    if (this.#lease.leads) await this.#save();
+    if (!this.#lease.leads) return;
+    await this.#save();
+    await this.#saveTold();
   }
 
   alerts(): Alert[] {
@@ -219,7 +245,11 @@ export class AlertService {
 
   async addWebhook(actor: Actor, input: WebhookWish): Promise<Webhook & { secret: string }> {
     const { title, url, secret = randomSecret(), isEnabled = true } = input;
-    const row = { title, url, secret, enabled: isEnabled };
+    const { format = "lars", timeoutS = 10, groupS = 0 } = input;
+    if (format === "pagerduty" && input.secret === undefined) {
+      throw new ControlError("invalid", "PagerDuty's routing key must be given as secret");
+    }
+    const row = { title, url, secret, enabled: isEnabled, format, timeoutS, groupS };
     const audit = this.#audit(actor, "webhook.add", { title });
     const id = await this.#options.store.console.addWebhook(row, audit);
     await this.#reload();
@@ -234,6 +264,9 @@ export class AlertService {
       url: patch.url ?? known.url,
       secret: patch.secret ?? known.secret,
       enabled: patch.isEnabled ?? known.enabled,
+      format: patch.format ?? known.format,
+      timeoutS: patch.timeoutS ?? known.timeoutS,
+      groupS: patch.groupS ?? known.groupS,
     };
     const audit = this.#audit(actor, "webhook.set", { title: row.title });
     const done = await this.#options.store.console.putWebhook(row, audit);
@@ -246,6 +279,7 @@ export class AlertService {
     const audit = this.#audit(actor, "webhook.remove", { title: String(id) });
     const done = await this.#options.store.console.removeWebhook(id, audit);
     if (!done) throw new ControlError("not-found", `There is no webhook ${id}`);
+    await this.#options.store.console.putState(toldName(id), "[]");
     await this.#reload();
   }
 
@@ -254,14 +288,7 @@ export class AlertService {
     await this.#options.store.console.audit(
       this.#audit(actor, "webhook.test", { title: hook.title }),
     );
-    const message = {
-      version: 1,
-      type: "alert",
-      state: "test",
-      text: `Test of webhook ${hook.title} by ${actor.name}`,
-      atMs: this.#wallMs(),
-    };
-    const { isDone, text } = await this.#options.sender.test(hook, message);
+    const { isDone, text } = await this.#options.sender.test(hook, actor.name);
     return { isDone, text };
   }
 
@@ -283,8 +310,10 @@ export class AlertService {
     return found;
   }
 
-  #hookView({ id, title, url, enabled }: WebhookRow): Webhook {
-    return { id, title, url, isEnabled: enabled, ...this.#options.sender.facts(id) };
+  #hookView({ id, title, url, enabled, format, timeoutS, groupS }: WebhookRow): Webhook {
+    const kind = WEBHOOK_FORMATS.find((one) => one === format) ?? "lars";
+    const facts = this.#options.sender.facts(id);
+    return { id, title, url, isEnabled: enabled, format: kind, timeoutS, groupS, ...facts };
   }
 
   #look(): void {
@@ -296,10 +325,9 @@ export class AlertService {
     });
     // A console that does not lead shows the same alerts, but tells nobody.
     if (this.#lease.leads) {
-      for (const one of news) {
-        if (one.tell) sender.send(newsMessage(one, this.#wallMs()));
-        if (one.keep) this.#events.push(newsEvent(one, this.#wallMs()));
-      }
+      for (const one of news) this.#events.push(newsEvent(one, this.#wallMs()));
+      // A view that is stale says nothing of what has ended.
+      if (!reader.model.view.isStale) sender.update(this.#firing());
       this.#events = this.#events.slice(-EVENTS_WAITING_MAX);
       if (news.length > 0) this.#isUnsaved = true;
       if (this.#isUnsaved) void this.#save();
@@ -310,8 +338,7 @@ export class AlertService {
 
   #restore(text: string | undefined): void {
     try {
-      const alerts: unknown = JSON.parse(text ?? "[]");
-      if (Array.isArray(alerts)) this.#engine.restore(alerts as AlertState[]);
+      this.#engine.restore(parseAlerts(text));
     } catch (error) {
       this.#options.log.warn("What fired before the start is unknown", { error: messageOf(error) });
     }
@@ -335,9 +362,40 @@ export class AlertService {
       this.#rules = await store.console.rules();
       this.#silences = await store.console.silences(this.#wallMs());
       this.#hooks = await store.console.webhooks();
-      sender.setWebhooks(this.#hooks);
+      await this.#tellHooks(sender);
     } catch (error) {
       log.debug("Alert rules could not be read", { error: messageOf(error) });
+    }
+  }
+
+  /** Gives the sender the webhooks, and what those new to it were told before. */
+  async #tellHooks(sender: WebhookSender): Promise<void> {
+    const toldOf = new Map<number, AlertState[]>();
+    for (const { id, enabled } of this.#hooks) {
+      if (!enabled || sender.knows(id)) continue;
+      toldOf.set(id, parseAlerts(await this.#options.store.console.state(toldName(id))));
+    }
+    sender.setWebhooks(this.#hooks, toldOf);
+  }
+
+  /** Writes what webhooks have confirmed; what fails is tried again with the next save. */
+  async #saveTold(): Promise<void> {
+    if (this.#isSavingTold) return;
+    this.#isSavingTold = true;
+    try {
+      for (const [id, told] of this.#toldUnsaved) {
+        this.#toldUnsaved.delete(id);
+        try {
+          await this.#options.store.console.putState(toldName(id), JSON.stringify(told));
+        } catch (error) {
+          if (!this.#toldUnsaved.has(id)) this.#toldUnsaved.set(id, told);
+          throw error;
+        }
+      }
+    } catch (error) {
+      this.#options.log.debug("What webhooks know could not be saved", { error: messageOf(error) });
+    } finally {
+      this.#isSavingTold = false;
     }
   }
 

@@ -1,17 +1,17 @@
-// Shell. Sends messages to webhooks: signed, repeated with back-off, never more than so many waiting.
+// Shell. Tells webhooks of alerts: one message at a time to each, until it is taken.
 
+import { lookup } from "node:dns/promises";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
-import { messageOf } from "../../reactor/errors.ts";
 import type { WebhookRow } from "../../sql/console/console_store.ts";
 import { signatureOf } from "../access/secrets.ts";
+import type { AlertState } from "./alert_engine.ts";
+import { type Delivery, Outbox } from "./outbox.ts";
+import { postFailure } from "./post_failure.ts";
+import { formatRules, type MessageContext } from "./receiver_formats.ts";
+import { forbiddenReason, type Surroundings } from "./webhook_guard.ts";
 
-/** Messages that wait for one webhook; when full the oldest is given up and counted. */
-export const WEBHOOK_QUEUE_MAX = 100;
-/** Attempts at one message, with pauses of 1, 2, 4, … 60 s between them: about three minutes. */
-export const WEBHOOK_ATTEMPTS_MAX = 8;
-const PAUSE_MAX_MS = 60_000;
-/** Longest wait for an answer, in milliseconds. */
-const ANSWER_TIMEOUT_MS = 5_000;
+/** Longest pause between two attempts at one receiver; they begin with 1 s and double. */
+export const PAUSE_MAX_MS = 60_000;
 
 /** How the last attempt went. */
 export interface WebhookOutcome {
@@ -23,8 +23,8 @@ export interface WebhookOutcome {
 /** What is known of one webhook since the start. */
 export interface WebhookFacts {
   readonly last: WebhookOutcome | null;
+  /** Beginnings and ends of alerts that it has not confirmed. */
   readonly waitingCount: number;
-  readonly droppedCount: number;
 }
 
 /** Counts over all webhooks since the start, those that are gone among them. */
@@ -32,10 +32,8 @@ export interface WebhookTotals {
   /** Attempts that were answered with a status 2xx. */
   readonly doneCount: number;
   readonly failedCount: number;
-  /** Messages that wait now. */
+  /** Beginnings and ends that wait now. */
   readonly waitingCount: number;
-  /** Messages given up. */
-  readonly droppedCount: number;
 }
 
 /** What the sender works with. */
@@ -43,160 +41,223 @@ export interface WebhookSenderOptions {
   readonly clock: Clock;
   /** Says in `User-Agent` who sends. */
   readonly software: string;
+  /** Address of the console for people, without a slash at its end. */
+  readonly consoleUrl: () => string;
+  readonly surroundings: () => Surroundings;
   /** A new id for each message. */
   makeId(): string;
 }
 
+/** A message that is tried until it is taken, or until it is true no more. */
 interface Message {
   readonly id: string;
   readonly body: string;
-  attempts: number;
+  readonly deliveries: readonly Delivery[];
 }
 
-class Queue {
+class Receiver {
   hook: WebhookRow;
-  readonly waiting: Message[] = [];
+  readonly outbox: Outbox;
   last: WebhookOutcome | null = null;
-  droppedCount = 0;
+  message: Message | undefined;
+  failures = 0;
   isSending = false;
   timer: Timer | undefined;
+  repeatedAtMs = -Infinity;
 
-  constructor(hook: WebhookRow) {
+  constructor(hook: WebhookRow, told: readonly AlertState[]) {
     this.hook = hook;
+    this.outbox = new Outbox(told);
   }
 }
 
 /** Sends to any number of webhooks; a slow one holds up no other. */
 export class WebhookSender {
   readonly #options: WebhookSenderOptions;
-  readonly #queues = new Map<number, Queue>();
-  readonly #counts = { doneCount: 0, failedCount: 0, droppedCount: 0 };
+  readonly #receivers = new Map<number, Receiver>();
+  readonly #counts = { doneCount: 0, failedCount: 0 };
+  #onTold: (id: number, told: readonly AlertState[]) => void = () => {};
   #stopped = false;
 
   constructor(options: WebhookSenderOptions) {
     this.#options = options;
   }
 
-  /** Takes over which webhooks there are; what waits for those that are gone is given up. */
-  setWebhooks(hooks: readonly WebhookRow[]): void {
+  /** Has what a receiver has confirmed written down. */
+  onTold(listener: (id: number, told: readonly AlertState[]) => void): void {
+    this.#onTold = listener;
+  }
+
+  /** True when a webhook is known, and so what it was told. */
+  knows(id: number): boolean {
+    return this.#receivers.has(id);
+  }
+
+  /**
+   * Takes over which webhooks there are.
+   *
+   * @param toldOf What a webhook that is new here was told before, by its id.
+   */
+  setWebhooks(
+    hooks: readonly WebhookRow[],
+    toldOf: ReadonlyMap<number, readonly AlertState[]> = new Map(),
+  ): void {
     const ids = new Set(hooks.filter(({ enabled }) => enabled).map(({ id }) => id));
-    for (const [id, queue] of this.#queues) {
+    for (const [id, { timer }] of this.#receivers) {
       if (ids.has(id)) continue;
-      queue.timer?.cancel();
-      this.#drop(queue, queue.waiting.length);
-      queue.waiting.length = 0;
-      this.#queues.delete(id);
+      timer?.cancel();
+      this.#receivers.delete(id);
     }
     for (const hook of hooks) {
       if (!hook.enabled) continue;
-      const known = this.#queues.get(hook.id);
-      if (known === undefined) this.#queues.set(hook.id, new Queue(hook));
-      else known.hook = hook;
+      const known = this.#receivers.get(hook.id);
+      if (known !== undefined) known.hook = hook;
+      else this.#receivers.set(hook.id, new Receiver(hook, toldOf.get(hook.id) ?? []));
     }
   }
 
-  /** Hands a message to every webhook. */
-  send(message: Record<string, unknown>): void {
-    for (const queue of this.#queues.values()) {
-      if (queue.waiting.length >= WEBHOOK_QUEUE_MAX) {
-        queue.waiting.shift();
-        this.#drop(queue, 1);
-      }
-      queue.waiting.push({
-        id: this.#options.makeId(),
-        body: JSON.stringify(message),
-        attempts: 0,
-      });
-      void this.#work(queue);
+  /** Forgets every webhook, and so what each was told. */
+  clear(): void {
+    this.setWebhooks([]);
+  }
+
+  /** What fires now, silenced ones among them: each webhook is told what it does not know of it. */
+  update(firing: readonly AlertState[]): void {
+    for (const receiver of this.#receivers.values()) {
+      receiver.outbox.update(firing);
+      this.#wake(receiver);
     }
   }
 
-  /** Sends one message now, past the queue. */
-  async test(hook: WebhookRow, message: Record<string, unknown>): Promise<WebhookOutcome> {
-    const body = JSON.stringify(message);
-    const outcome = await this.#post(hook, { id: this.#options.makeId(), body, attempts: 0 });
-    const queue = this.#queues.get(hook.id);
-    if (queue !== undefined) queue.last = outcome;
+  /** Sends a test now, past what waits. */
+  async test(hook: WebhookRow, who: string): Promise<WebhookOutcome> {
+    let outcome: WebhookOutcome | undefined;
+    for (const body of formatRules(hook.format).test(who, this.#context(hook))) {
+      if (outcome?.isDone === false) break;
+      outcome = await this.#post(hook, this.#options.makeId(), JSON.stringify(body));
+    }
+    const receiver = this.#receivers.get(hook.id);
+    if (outcome === undefined) throw new Error("A format must have a test");
+    if (receiver !== undefined) receiver.last = outcome;
     return outcome;
   }
 
   /** What is known of one webhook. */
   facts(id: number): WebhookFacts {
-    const queue = this.#queues.get(id);
+    const receiver = this.#receivers.get(id);
     return {
-      last: queue?.last ?? null,
-      waitingCount: queue?.waiting.length ?? 0,
-      droppedCount: queue?.droppedCount ?? 0,
+      last: receiver?.last ?? null,
+      waitingCount: receiver?.outbox.waiting().length ?? 0,
     };
   }
 
   /** Counts over all webhooks. */
   get totals(): WebhookTotals {
     let waitingCount = 0;
-    for (const { waiting } of this.#queues.values()) waitingCount += waiting.length;
+    for (const { outbox } of this.#receivers.values()) waitingCount += outbox.waiting().length;
     return { ...this.#counts, waitingCount };
   }
 
-  /** Gives up what waits. */
+  /** Tries no more; what was not taken is told after the next start. */
   stop(): void {
     this.#stopped = true;
-    for (const queue of this.#queues.values()) queue.timer?.cancel();
+    for (const { timer } of this.#receivers.values()) timer?.cancel();
   }
 
-  #drop(queue: Queue, count: number): void {
-    queue.droppedCount += count;
-    this.#counts.droppedCount += count;
+  #context({ secret }: WebhookRow): MessageContext {
+    const { clock, consoleUrl } = this.#options;
+    return { secret, consoleUrl: consoleUrl(), atMs: Math.trunc(clock.wallMs()) };
   }
 
-  async #work(queue: Queue): Promise<void> {
-    if (queue.isSending || queue.timer !== undefined) return;
-    queue.isSending = true;
-    while (queue.waiting.length > 0 && !this.#stopped) {
-      const message = queue.waiting[0];
-      message.attempts++;
-      const outcome = await this.#post(queue.hook, message);
-      queue.last = outcome;
-      const isOver = outcome.isDone || message.attempts >= WEBHOOK_ATTEMPTS_MAX;
-      // The queue may have dropped the message while it was under way.
-      if (isOver && queue.waiting[0] === message) {
-        queue.waiting.shift();
-        if (!outcome.isDone) this.#drop(queue, 1);
+  /** Begins with what waits, after the time that a webhook gives others to come along. */
+  #wake(receiver: Receiver): void {
+    if (receiver.isSending || receiver.timer !== undefined || !this.#hasWork(receiver)) return;
+    const { groupS } = receiver.hook;
+    if (groupS > 0) this.#later(receiver, groupS * 1000);
+    else void this.#work(receiver);
+  }
+
+  #later(receiver: Receiver, delayMs: number): void {
+    receiver.timer = this.#options.clock.setTimer(delayMs, () => {
+      receiver.timer = undefined;
+      void this.#work(receiver);
+    });
+  }
+
+  #isRepeatDue({ hook, outbox, repeatedAtMs }: Receiver): boolean {
+    const { repeatMs } = formatRules(hook.format);
+    if (repeatMs === Infinity || outbox.told.length === 0) return false;
+    return this.#options.clock.nowMs() - repeatedAtMs >= repeatMs;
+  }
+
+  #hasWork(receiver: Receiver): boolean {
+    return receiver.outbox.waiting().length > 0 || this.#isRepeatDue(receiver);
+  }
+
+  async #work(receiver: Receiver): Promise<void> {
+    if (receiver.isSending) return;
+    receiver.isSending = true;
+    for (;;) {
+      const { hook } = receiver;
+      const message = this.#nextMessage(receiver);
+      if (message === undefined || this.#stopped || !this.knows(hook.id)) break;
+      receiver.last = await this.#post(hook, message.id, message.body);
+      if (!receiver.last.isDone) {
+        receiver.repeatedAtMs = -Infinity;
+        const pauseMs = Math.min(1000 * 2 ** Math.min(receiver.failures++, 10), PAUSE_MAX_MS);
+        if (!this.#stopped && this.knows(hook.id)) this.#later(receiver, pauseMs);
+        break;
       }
-      if (outcome.isDone) continue;
-      const pauseMs = Math.min(1000 * 2 ** (message.attempts - 1), PAUSE_MAX_MS);
-      queue.timer = this.#options.clock.setTimer(pauseMs, () => {
-        queue.timer = undefined;
-        void this.#work(queue);
-      });
-      break;
+      receiver.failures = 0;
+      receiver.message = undefined;
+      receiver.outbox.confirm(message.deliveries);
+      this.#onTold(hook.id, receiver.outbox.told);
     }
-    queue.isSending = false;
+    receiver.isSending = false;
   }
 
-  async #post(hook: WebhookRow, message: Message): Promise<WebhookOutcome> {
-    const outcome = await this.#attempt(hook, message);
+  /** The same message as before, with its id, while it is true; else what waits now. */
+  #nextMessage(receiver: Receiver): Message | undefined {
+    const { hook, outbox, message } = receiver;
+    if (message?.deliveries.every((delivery) => outbox.isDue(delivery))) return message;
+    const rules = formatRules(hook.format);
+    const waiting = outbox.waiting();
+    const isRepeat = this.#isRepeatDue(receiver);
+    if (isRepeat) receiver.repeatedAtMs = this.#options.clock.nowMs();
+    const due = isRepeat ? [...waiting, ...outbox.standing()] : waiting;
+    const deliveries = due.slice(0, rules.batchOf(waiting.length, hook.groupS > 0));
+    if (deliveries.length === 0) return undefined;
+    const body = JSON.stringify(rules.body(deliveries, this.#context(hook)));
+    receiver.message = { id: this.#options.makeId(), body, deliveries };
+    return receiver.message;
+  }
+
+  async #post(hook: WebhookRow, id: string, body: string): Promise<WebhookOutcome> {
+    const outcome = await this.#attempt(hook, id, body);
     if (outcome.isDone) this.#counts.doneCount++;
     else this.#counts.failedCount++;
     return outcome;
   }
 
-  async #attempt(hook: WebhookRow, message: Message): Promise<WebhookOutcome> {
+  async #attempt(hook: WebhookRow, id: string, body: string): Promise<WebhookOutcome> {
     const { clock, software } = this.#options;
     const atMs = Math.trunc(clock.wallMs());
     const abort = new AbortController();
-    const timer = clock.setTimer(ANSWER_TIMEOUT_MS, () => abort.abort());
+    const timer = clock.setTimer(hook.timeoutS * 1000, () => abort.abort());
     const timestamp = String(Math.trunc(atMs / 1000));
     try {
+      const forbidden = await this.#forbidden(hook.url);
+      if (forbidden !== undefined) return { atMs, isDone: false, text: forbidden };
       const response = await fetch(hook.url, {
         method: "POST",
         headers: {
           "Content-Type": "application/json",
           "User-Agent": software,
-          "X-Lars-Delivery": message.id,
+          "X-Lars-Delivery": id,
           "X-Lars-Timestamp": timestamp,
-          "X-Lars-Signature": `sha256=${signatureOf(hook.secret, `${timestamp}.${message.body}`)}`,
+          "X-Lars-Signature": `sha256=${signatureOf(hook.secret, `${timestamp}.${body}`)}`,
         },
-        body: message.body,
+        body,
         redirect: "manual",
         signal: abort.signal,
       });
@@ -204,11 +265,19 @@ export class WebhookSender {
       return { atMs, isDone: response.ok, text: `answered ${response.status}` };
     } catch (error) {
       const text = abort.signal.aborted
-        ? `no answer within ${ANSWER_TIMEOUT_MS / 1000} s`
-        : messageOf(error);
-      return { atMs, isDone: false, text: text.slice(0, 200) };
+        ? `no answer within ${hook.timeoutS} s`
+        : postFailure(error);
+      return { atMs, isDone: false, text: text.slice(0, 300) };
     } finally {
       timer.cancel();
     }
+  }
+
+  /** Looked up each time: a name may mean something else by now. */
+  async #forbidden(text: string): Promise<string | undefined> {
+    const url = new URL(text);
+    const host = url.hostname.replace(/^\[|\]$/g, "");
+    const found = await lookup(host, { all: true });
+    return forbiddenReason(url, found.map(({ address }) => address), this.#options.surroundings());
   }
 }

@@ -152,10 +152,11 @@ export function* addSilenceScript(
   return yield* insertScript(dialect, "AlertSilence", SILENCE_COLUMNS, values, audit);
 }
 
-const WEBHOOK_COLUMNS = "title, url, secret, enabled";
+const WEBHOOK_COLUMNS = "title, url, secret, enabled, format, timeout_s, group_s";
 
-function webhookValues({ title, url, secret, enabled }: Omit<WebhookRow, "id">): SqlValue[] {
-  return [title, url, secret, enabled ? 1 : 0];
+function webhookValues(webhook: Omit<WebhookRow, "id">): SqlValue[] {
+  const { title, url, secret, enabled, format, timeoutS, groupS } = webhook;
+  return [title, url, secret, enabled ? 1 : 0, format, timeoutS, groupS];
 }
 
 /** Every webhook. */
@@ -167,6 +168,9 @@ export function* webhooksScript(): Script<WebhookRow[]> {
     url: textOf(row.url),
     secret: textOf(row.secret),
     enabled: numberOf(row.enabled) !== 0,
+    format: textOf(row.format),
+    timeoutS: numberOf(row.timeout_s),
+    groupS: numberOf(row.group_s),
   }));
 }
 

@@ -228,6 +228,12 @@ export interface WebhookRow {
   /** Key of the signature. */
   readonly secret: string;
   readonly enabled: boolean;
+  /** What its messages look like: `lars`, or those of another program. */
+  readonly format: string;
+  /** Longest wait for an answer, in seconds. */
+  readonly timeoutS: number;
+  /** Seconds that a message waits for others to come along. */
+  readonly groupS: number;
 }
 
 /** Calls of one node, added up over its callers. */

@@ -19,6 +19,9 @@ import callHistoryMysql from "../migrations/0007_call_history_events.mysql.sql" 
 import callTimesMysql from "../migrations/0008_call_history_times.mysql.sql" with { type: "text" };
 import moduleMeantMysql from "../migrations/0009_module_meant.mysql.sql" with { type: "text" };
 import refusedCallsMysql from "../migrations/0010_refused_calls.mysql.sql" with { type: "text" };
+import webhookFormatsMysql from "../migrations/0011_webhook_formats.mysql.sql" with {
+  type: "text",
+};
 import originalTablesSqlite from "../migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
@@ -41,6 +44,9 @@ import moduleMeantSqlite from "../migrations/0009_module_meant.sqlite.sql" with 
   type: "text",
 };
 import refusedCallsSqlite from "../migrations/0010_refused_calls.sqlite.sql" with {
+  type: "text",
+};
+import webhookFormatsSqlite from "../migrations/0011_webhook_formats.sqlite.sql" with {
   type: "text",
 };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
@@ -118,6 +124,7 @@ const NAMES = [
   "0008_call_history_times",
   "0009_module_meant",
   "0010_refused_calls",
+  "0011_webhook_formats",
 ];
 
 /** Version of a schema that has all migrations. */
@@ -135,6 +142,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     callTimesMysql,
     moduleMeantMysql,
     refusedCallsMysql,
+    webhookFormatsMysql,
   ],
   sqlite: [
     originalTablesSqlite,
@@ -147,6 +155,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     callTimesSqlite,
     moduleMeantSqlite,
     refusedCallsSqlite,
+    webhookFormatsSqlite,
   ],
 };
 

@@ -399,7 +399,13 @@ function testAlerts(define: Define): void {
     assert.deepEqual(await console.silences(2000), []);
     assert.equal(await console.removeSilence(first, audit("silence.remove")), true);
     assert.equal(await console.removeSilence(first, audit("silence.remove")), false);
-    const hook = { title: "chat", url: "https://chat.example/x", secret: "s'\"", enabled: true };
+    const hook = {
+      title: "chat",
+      url: "https://chat.example/x",
+      secret: "s'\"",
+      enabled: true,
+      ...{ format: "slack", timeoutS: 20, groupS: 30 },
+    };
     const hookId = await console.addWebhook(hook, audit("webhook.add"));
     await console.putWebhook({ ...hook, id: hookId, enabled: false }, audit("webhook.set"));
     assert.deepEqual(await console.webhooks(), [{ ...hook, id: hookId, enabled: false }]);

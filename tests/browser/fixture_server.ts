@@ -379,8 +379,10 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
         url: body.url,
         isEnabled: true,
         last: null,
+        format: body.format ?? "lars",
+        timeoutS: body.timeoutS ?? 10,
+        groupS: body.groupS ?? 0,
         waitingCount: 0,
-        droppedCount: 0,
       };
       world.webhooks.push(webhook);
       return { ...webhook, secret: "whsec_0123456789abcdef0123456789abcdef" };

@@ -876,8 +876,10 @@ export class FixtureWorld {
       url: "https://chat.example.net/hooks/lars-alerts-of-the-production-fleet",
       isEnabled: true,
       last: { atMs: nowMs - 7 * MINUTE_MS, isDone: true, text: "200 OK" },
+      format: "slack",
+      timeoutS: 10,
+      groupS: 30,
       waitingCount: 0,
-      droppedCount: 0,
     });
     this.tokens.push({
       id: 1,

@@ -141,6 +141,8 @@ export function startTestConsole(
     mysqlUser: "",
     mysqlPassword: "",
     mysqlDatabase: "",
+    url: "",
+    webhookAllow: "",
     tokenFile: "",
     addressTranslation: false,
     allowInsecure: false,

@@ -2,12 +2,12 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { call } from "../shell/api.ts";
+import { call, type CallProblem } from "../shell/api.ts";
 import { formatCount } from "../parts/format.ts";
 import { useLoad } from "../shell/live.ts";
 import { notify } from "../shell/state.ts";
 import { Confirm, FormDialog, SecretDialog, useAction } from "../parts/dialogs.tsx";
-import { faultOf, TextField } from "../parts/fields.tsx";
+import { faultOf, SelectField, TextField } from "../parts/fields.tsx";
 import { ListTable } from "../parts/tables.tsx";
 import {
   AddButton,
@@ -19,17 +19,124 @@ import {
   OnOff,
   RowButton,
 } from "../parts/widgets.tsx";
-import type { Webhook } from "../../../control/schemas.ts";
+import type { Webhook, WebhookWish } from "../../../control/schemas.ts";
 
 const REFRESH_MS = 10_000;
+
+const FORMATS: readonly (readonly [Webhook["format"], string])[] = [
+  ["lars", "Lars: one JSON object for each alert"],
+  ["alertmanager", "Prometheus Alertmanager"],
+  ["slack", "Slack, Mattermost and others"],
+  ["pagerduty", "PagerDuty"],
+];
+
+const URL_HINTS: Readonly<Record<Webhook["format"], string>> = {
+  lars: "Gets a POST with JSON when an alert fires and when it ends.",
+  alertmanager: "Of its API: http://host:9093/api/v2/alerts",
+  slack: "Of an incoming webhook.",
+  pagerduty: "https://events.pagerduty.com/v2/enqueue",
+};
+
+/** What is typed into the dialog. */
+interface Draft {
+  readonly title: string;
+  readonly url: string;
+  readonly format: Webhook["format"];
+  readonly key: string;
+  readonly timeoutS: string;
+  readonly groupS: string;
+}
+
+function draftOf(webhook: Webhook | undefined): Draft {
+  const { title = "", url = "", format = "lars", timeoutS = 10, groupS = 0 } = webhook ?? {};
+  return { title, url, format, key: "", timeoutS: `${timeoutS}`, groupS: `${groupS}` };
+}
+
+function bodyOf({ title, url, format, key, timeoutS, groupS }: Draft): WebhookWish {
+  return {
+    ...{ title: title.trim(), url: url.trim(), format },
+    ...{ timeoutS: Number(timeoutS), groupS: Number(groupS) },
+    ...(key.trim() === "" ? {} : { secret: key.trim() }),
+  };
+}
+
+interface FieldsProps {
+  readonly draft: Draft;
+  readonly isNew: boolean;
+  readonly problem: CallProblem | undefined;
+  readonly onDraft: (draft: Draft) => void;
+}
+
+function ReceiverFields({ draft, isNew, problem, onDraft }: FieldsProps): JSX.Element {
+  return (
+    <>
+      <TextField
+        label="Title"
+        hint="Whom it tells."
+        fault={faultOf(problem, "title")}
+        value={draft.title}
+        onText={(title) => onDraft({ ...draft, title })}
+        input={{ autoFocus: true, required: true, maxLength: 64 }}
+      />
+      <SelectField
+        label="Format"
+        hint="What the receiver understands."
+        fault={faultOf(problem, "format")}
+        value={draft.format}
+        options={FORMATS}
+        onValue={(format) => onDraft({ ...draft, format })}
+      />
+      <TextField
+        label="URL"
+        hint={URL_HINTS[draft.format]}
+        fault={faultOf(problem, "url")}
+        value={draft.url}
+        onText={(url) => onDraft({ ...draft, url })}
+        input={{ type: "url", required: true, maxLength: 500, placeholder: "https://" }}
+      />
+      {draft.format === "pagerduty" && (
+        <TextField
+          label="Routing key"
+          hint={isNew ? "Of the PagerDuty service." : "Empty: as it is."}
+          fault={faultOf(problem, "secret")}
+          value={draft.key}
+          onText={(key) => onDraft({ ...draft, key })}
+          input={{ required: isNew, maxLength: 200 }}
+        />
+      )}
+    </>
+  );
+}
+
+function TimeFields({ draft, problem, onDraft }: FieldsProps): JSX.Element {
+  return (
+    <>
+      <TextField
+        label="Time limit, s"
+        hint="An answer that takes longer counts as none, and the message is sent again."
+        fault={faultOf(problem, "timeoutS")}
+        value={draft.timeoutS}
+        onText={(timeoutS) => onDraft({ ...draft, timeoutS })}
+        input={{ type: "number", min: 1, max: 60, required: true }}
+      />
+      <TextField
+        label="Grouping, s"
+        hint="A message waits so long for others to come along; 0 sends at once."
+        fault={faultOf(problem, "groupS")}
+        value={draft.groupS}
+        onText={(groupS) => onDraft({ ...draft, groupS })}
+        input={{ type: "number", min: 0, max: 3600, required: true }}
+      />
+    </>
+  );
+}
 
 function WebhookDialog(
   props: { webhook?: Webhook; onClose: () => void; onDone: () => void },
 ): JSX.Element {
   const { webhook, onClose, onDone } = props;
   const { isBusy, problem, run } = useAction();
-  const [title, setTitle] = useState(webhook?.title ?? "");
-  const [url, setUrl] = useState(webhook?.url ?? "");
+  const [draft, setDraft] = useState(draftOf(webhook));
   const [secret, setSecret] = useState<string>();
   if (secret !== undefined) {
     return (
@@ -40,10 +147,13 @@ function WebhookDialog(
   }
   const submit = (): void =>
     run(async () => {
-      const body = { title: title.trim(), url: url.trim() };
+      const body = bodyOf(draft);
       if (webhook === undefined) {
-        setSecret((await call("addWebhook", { body })).secret);
+        const added = await call("addWebhook", { body });
         onDone();
+        // A key that was typed in need not be shown.
+        if (body.secret === undefined) setSecret(added.secret);
+        else onClose();
         return;
       }
       await call("patchWebhook", { params: { id: webhook.id }, body });
@@ -51,6 +161,7 @@ function WebhookDialog(
       onDone();
       onClose();
     });
+  const fields = { draft, isNew: webhook === undefined, problem, onDraft: setDraft };
   return (
     <FormDialog
       title={webhook === undefined ? "Add webhook" : "Change webhook"}
@@ -60,22 +171,8 @@ function WebhookDialog(
       onClose={onClose}
       onSubmit={submit}
     >
-      <TextField
-        label="Title"
-        hint="Whom it tells."
-        fault={faultOf(problem, "title")}
-        value={title}
-        onText={setTitle}
-        input={{ autoFocus: true, required: true, maxLength: 64 }}
-      />
-      <TextField
-        label="URL"
-        hint="Gets a POST with JSON when an alert fires and when it ends."
-        fault={faultOf(problem, "url")}
-        value={url}
-        onText={setUrl}
-        input={{ type: "url", required: true, maxLength: 500, placeholder: "https://" }}
-      />
+      <ReceiverFields {...fields} />
+      <TimeFields {...fields} />
     </FormDialog>
   );
 }
@@ -128,7 +225,6 @@ function Line({ webhook, onChanged, onEdit, onRemove }: LineProps): JSX.Element 
         <LastMessage webhook={webhook} />
       </td>
       <td class="number" data-label="Waiting">{formatCount(webhook.waitingCount)}</td>
-      <td class="number" data-label="Given up">{formatCount(webhook.droppedCount)}</td>
       <td data-label="On">
         <OnOff isOn={isEnabled} />
       </td>
@@ -169,7 +265,7 @@ export function Webhooks(): JSX.Element {
             : (
               <ListTable
                 caption="Webhooks"
-                heads={["Webhook", "Last message", "#Waiting", "#Given up", "On"]}
+                heads={["Webhook", "Last message", "#Waiting", "On"]}
                 hasActions
               >
                 {webhooks.map((webhook) => (
