@@ -6,6 +6,8 @@ import { eventSeverity } from "../control/system/severity.ts";
 import { parseStoredNodeAddress } from "./cli_arguments.ts";
 import type { EventView } from "../control/schemas.ts";
 
+export { EventFollower } from "../control/reports/event_follower.ts";
+
 /** An event of a console as the database has it. */
 export function eventOf(row: EventView): EventRecord {
   const { id, atMs, kind, modId, cmdId, node, host, text, detail } = row;
@@ -20,9 +22,6 @@ export function eventOf(row: EventView): EventRecord {
     detail: detail ?? {},
   };
 }
-
-/** Ids before the last one that a follower asks for again: writers at once store out of order. */
-export const FOLLOW_OVERLAP = 200;
 
 /** One event as one line, with the time in UTC. */
 export function eventLine(event: EventRecord): string {
@@ -47,32 +46,4 @@ export function eventJson(event: EventRecord): Record<string, unknown> {
     text,
     detail,
   };
-}
-
-/** Passes events on once each, although they are asked for more than once. */
-export class EventFollower {
-  readonly #seen = new Set<number>();
-  #lastId = 0;
-  #firstId = 0;
-
-  /** Where to ask from. */
-  get afterId(): number {
-    return Math.max(0, this.#firstId - 1, this.#lastId - FOLLOW_OVERLAP);
-  }
-
-  /** Events with an id below `id` are old, whether they were seen or not. */
-  skipBefore(id: number): void {
-    this.#firstId = id;
-  }
-
-  /** Those that are new. */
-  take(events: readonly EventRecord[]): EventRecord[] {
-    const fresh = events.filter(({ id }) => id >= this.#firstId && !this.#seen.has(id));
-    for (const { id } of fresh) {
-      this.#seen.add(id);
-      this.#lastId = Math.max(this.#lastId, id);
-    }
-    for (const id of this.#seen) if (id < this.#lastId - 2 * FOLLOW_OVERLAP) this.#seen.delete(id);
-    return fresh;
-  }
 }

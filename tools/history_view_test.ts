@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { EventRecord } from "../sql/results/event.ts";
-import { EventFollower, eventJson, eventLine, FOLLOW_OVERLAP } from "./history_view.ts";
+import { eventJson, eventLine } from "./history_view.ts";
 
 function event(id: number, more: Partial<EventRecord> = {}): EventRecord {
   return { id, atMs: 1_700_000_000_123, kind: "node.idle", text: "Back", detail: {}, ...more };
@@ -36,18 +36,4 @@ test("eventJson() has the names of the command line", () => {
       detail: { x: 1 },
     },
   );
-});
-
-test("EventFollower passes each event on once, late ones too, and none from before", () => {
-  const follower = new EventFollower();
-  const ids = (list: readonly number[]): number[] =>
-    follower.take(list.map((id) => event(id))).map(({ id }) => id);
-  assert.equal(follower.afterId, 0);
-  assert.deepEqual(ids([10, 12]), [10, 12]);
-  follower.skipBefore(10);
-  assert.equal(follower.afterId, 9);
-  assert.deepEqual(ids([9, 10, 11, 12, 13]), [11, 13], "11 was stored late");
-  assert.deepEqual(ids([11, 12, 13]), []);
-  assert.deepEqual(ids([1000]), [1000]);
-  assert.equal(follower.afterId, 1000 - FOLLOW_OVERLAP);
 });

@@ -28,6 +28,8 @@ import {
   type viewRoutes,
 } from "./contract.ts";
 import type { CounterService } from "../control/counters/counter_service.ts";
+import type { EventTail } from "../control/reports/event_tail.ts";
+import type { EventRecord } from "../sql/results/event.ts";
 import type { ExplainService } from "../control/explain/explain_service.ts";
 import type { FleetExplainService } from "../control/explain/fleet_explain_service.ts";
 import {
@@ -74,6 +76,7 @@ export interface HandlerParts {
   readonly fleetExplain: FleetExplainService;
   readonly agents: AgentService;
   readonly counters: CounterService;
+  readonly events: EventTail;
   readonly reports: ReportService;
   readonly nodeUse: NodeUseService;
   readonly clock: Clock;
@@ -185,12 +188,38 @@ function modulesOf(
   return named ?? modulesWith(reader.model.view, node).slice(0, NODE_MODULES_MAX);
 }
 
+/** The latest events, then those that come; undefined when there are none. */
+function eventsOf(
+  { store, events }: HandlerParts,
+  module: ModuleKey | undefined,
+): () => Promise<readonly EventRecord[] | undefined> {
+  let mark: number | undefined;
+  // What was stored between the two questions comes with both.
+  let first: ReadonlySet<number> = new Set();
+  return async () => {
+    if (mark === undefined) {
+      mark = await events.mark();
+      const filter = module === undefined ? {} : { module };
+      const latest = await store.readEvents({ limit: LIVE_EVENTS_MAX, ...filter });
+      first = new Set(latest.map(({ id }) => id));
+      return latest;
+    }
+    const part = await events.after(mark, LIVE_EVENTS_MAX);
+    mark = part.mark;
+    const fresh = part.events.filter((event) =>
+      !first.has(event.id) && (module === undefined ||
+        (event.module?.modId === module.modId && event.module.cmdId === module.cmdId))
+    );
+    return fresh.length === 0 ? undefined : fresh;
+  };
+}
+
 /** What a stream shows next. */
 function liveNext(
   parts: HandlerParts,
   query: ApiContext<"live">["query"],
 ): () => Promise<LiveMessage | undefined> {
-  const { reader, alerts, store } = parts;
+  const { reader, alerts } = parts;
   const { view = "overview", modId, cmdId, ...list } = query;
   const key = modId === undefined || cmdId === undefined ? undefined : { modId, cmdId };
   if (view === "module" && (key === undefined || seenDetail(parts, key) === undefined)) {
@@ -198,7 +227,7 @@ function liveNext(
       ? new ApiProblem("invalid", "View module needs modId and cmdId")
       : new ApiProblem("not-found", `There is no module ${moduleText(key)}`);
   }
-  let lastEventId: number | undefined;
+  const nextEvents = eventsOf(parts, key);
   return async () => {
     const system = reader.model.view;
     switch (view) {
@@ -213,14 +242,8 @@ function liveNext(
         return data === undefined ? undefined : { event: view, data };
       }
       case "events": {
-        const filter = key === undefined ? {} : { module: key };
-        const events = await store.readEvents({
-          limit: LIVE_EVENTS_MAX,
-          ...(lastEventId === undefined ? {} : { afterId: lastEventId }),
-          ...filter,
-        });
-        if (lastEventId !== undefined && events.length === 0) return undefined;
-        lastEventId = events.at(-1)?.id ?? lastEventId ?? 0;
+        const events = await nextEvents();
+        if (events === undefined) return undefined;
         return { event: view, data: { events: events.map((event) => eventView(event)) } };
       }
     }

@@ -19,6 +19,7 @@ import { AlertService } from "../control/alerts/alert_service.ts";
 import { ApiServer } from "./api_server.ts";
 import { ChangeService } from "../control/changes/change_service.ts";
 import { hostNameList, webSettings } from "./config.ts";
+import { EventTail } from "../control/reports/event_tail.ts";
 import { CounterService } from "../control/counters/counter_service.ts";
 import { FleetExplainService } from "../control/explain/fleet_explain_service.ts";
 import { DnsLines } from "../control/system/dns_lines.ts";
@@ -128,6 +129,7 @@ export class WebService extends StoreService<WebSettings> {
         explain: explainService(agent, context.secrets),
         software,
         counters: new CounterService({ store, clock }),
+        events: new EventTail({ store, clock }),
         reports: new ReportService({ store, clock }),
         nodeUse: new NodeUseService(asking),
         fleetExplain: new FleetExplainService(asking),

@@ -116,11 +116,18 @@ export function EventFeed(
         const known = new Set(stored.map(({ id }) => id));
         const fresh = live.key === key
           ? live.rows.filter((row) =>
-            !known.has(row.id) && row.id > (stored[0]?.id ?? 0) &&
+            // Of two writers at once the one with the smaller id may be seen later.
+            !known.has(row.id) && row.id > (stored.at(-1)?.id ?? 0) &&
             (kind.kind === undefined || row.kind.startsWith(kind.kind))
           )
           : [];
-        return <EventTable rows={[...fresh, ...stored]} isLocal={isLocal} list={list} />;
+        return (
+          <EventTable
+            rows={[...fresh, ...stored].toSorted((a, b) => b.id - a.id)}
+            isLocal={isLocal}
+            list={list}
+          />
+        );
       }}
     </Load>
   );
