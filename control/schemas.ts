@@ -676,7 +676,7 @@ export const Report = z.strictObject({
     })).describe("worst first, at most 20"),
   }),
   calls: z.strictObject({
-    moduleCount: count.describe("modules with results"),
+    moduleCount: count.describe("modules with results of the last hour"),
     lastTs: count.describe("youngest result, unix seconds; 0 when there is none"),
     modules: z.array(z.strictObject({
       modId,
@@ -694,7 +694,7 @@ export const Report = z.strictObject({
       cmdId,
       node: z.string(),
       agents: count.describe("agents that keep it out"),
-      agentsTotal: count.describe("agents that reported on it"),
+      agentsTotal: count.describe("agents that reported on it within the last minute"),
     })).describe("kept out by most first, at most 20"),
   }),
   recent: z.strictObject({ seconds: count, ...recentCalls }).describe("from the history"),

@@ -22,6 +22,12 @@ const EVENT_DELAY_MS = 100;
 export const ROLL_UP_INTERVAL_MS = 60_000;
 export const PRUNE_INTERVAL_MS = 600_000;
 
+/**
+ * Results that nobody has renewed for so long are deleted, in seconds: their host or their node is
+ * gone. As long as an agent is remembered that is.
+ */
+export const RESULT_KEEP_S = 7 * 86_400;
+
 /** First and longest pause after a failed write; it doubles in between, with jitter. */
 const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 10_000;
@@ -44,7 +50,7 @@ export interface HistoryRetention {
 export interface HistoryWriterOptions {
   readonly store: Pick<
     Store,
-    "writeCallHistory" | "rollUpCallHistory" | "addEvents" | "pruneEvents"
+    "writeCallHistory" | "rollUpCallHistory" | "addEvents" | "pruneEvents" | "pruneCallStatus"
   >;
   readonly clock: Clock;
   readonly rng: Rng;
@@ -82,6 +88,7 @@ export class HistoryWriter {
   #working: Promise<void> | undefined;
   #failuresRunning = 0;
   #refused = false;
+  #isResultsWarned = false;
   #pausedUntilMs = -Infinity;
   #rollUpDueMs = 0;
   #pruneDueMs = 0;
@@ -221,7 +228,9 @@ export class HistoryWriter {
     }
     const nowMs = clock.nowMs();
     if (nowMs >= this.#rollUpDueMs) await this.#keepUp("roll-up", () => this.#rollUp(nowMs));
-    if (nowMs >= this.#pruneDueMs) await this.#keepUp("deletion", () => this.#prune(nowMs));
+    if (nowMs < this.#pruneDueMs) return;
+    await this.#keepUp("deletion", () => this.#prune(nowMs));
+    await this.#pruneResults();
   }
 
   /** Housekeeping that fails is told and tried again in time; what is written goes on. */
@@ -269,6 +278,22 @@ export class HistoryWriter {
       nowMs: clock.wallMs(),
       keepSeconds: this.#retention.eventKeepSeconds,
     });
+  }
+
+  /** A user of the database that may not delete there is told of once. */
+  async #pruneResults(): Promise<void> {
+    const { store, clock, log } = this.#options;
+    try {
+      await store.pruneCallStatus(Math.floor(clock.wallMs() / 1000) - RESULT_KEEP_S);
+    } catch (error) {
+      const isAway = error instanceof StoreError && error.transient;
+      if (!isAway && !this.#isResultsWarned) {
+        log.warn("Old call results stay: the database does not let them be deleted", {
+          reason: messageOf(error),
+        });
+      }
+      this.#isResultsWarned ||= !isAway;
+    }
   }
 
   #noteFailure(error: unknown): void {

@@ -1,13 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StoreError } from "../reactor/errors.ts";
-import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
 import { type CallHistoryRow, HISTORY_KEEP_S } from "../sql/results/call_history.ts";
 import type { NewEvent } from "../sql/results/event.ts";
 import type { CallStatusRow } from "../sql/store.ts";
-import { HISTORY_REFUSED_MS, HistoryWriter, ROLL_UP_INTERVAL_MS } from "./history_writer.ts";
+import { LogList } from "../tests/support/log_list.ts";
+import {
+  HISTORY_REFUSED_MS,
+  HistoryWriter,
+  RESULT_KEEP_S,
+  ROLL_UP_INTERVAL_MS,
+} from "./history_writer.ts";
 
 /** A store that notes what it is told, and fails as long as it is told to. */
 class FakeStore {
@@ -45,6 +50,15 @@ class FakeStore {
     return Promise.resolve();
   }
 
+  /** From when on results were kept, at each deletion. */
+  readonly keptFrom: number[] = [];
+  resultsFault: Error | undefined;
+
+  pruneCallStatus(beforeTs: number): Promise<void> {
+    this.keptFrom.push(beforeTs);
+    return this.resultsFault === undefined ? Promise.resolve() : Promise.reject(this.resultsFault);
+  }
+
   get successes(): number {
     return this.rows.reduce((sum, row) => sum + (row.port === 0 ? 0 : row.succCount), 0);
   }
@@ -53,6 +67,7 @@ class FakeStore {
 interface Setup {
   clock: ManualClock;
   store: FakeStore;
+  log: LogList;
   writer: HistoryWriter;
   report(succTotal: number, overload?: boolean): void;
   /** Lets time pass second by second, so that what waits for the store goes on in between. */
@@ -62,11 +77,12 @@ interface Setup {
 function setUp(stored: CallStatusRow[] = []): Setup {
   const clock = new ManualClock(0, 1_700_000_000_000);
   const store = new FakeStore();
+  const log = new LogList();
   const writer = new HistoryWriter({
     store,
     clock,
     rng: seededRng(1),
-    log: silentLogger,
+    log,
     keysMax: 1000,
     retention: { keepSeconds: HISTORY_KEEP_S, eventKeepSeconds: 3600 },
   });
@@ -77,6 +93,7 @@ function setUp(stored: CallStatusRow[] = []): Setup {
   return {
     clock,
     store,
+    log,
     writer,
     report: (succTotal, overload = false) => writer.add("0:1", [status(succTotal, overload)]),
     async pass(seconds): Promise<void> {
@@ -167,6 +184,19 @@ test("HistoryWriter rolls up and prunes in time", async () => {
   const wanted = 3_600_000 / ROLL_UP_INTERVAL_MS;
   assert.ok(store.rollUps >= wanted * 0.9 && store.rollUps <= wanted + 1, `${store.rollUps}`);
   assert.ok(store.prunes >= 5 && store.prunes <= 7, `${store.prunes}`);
+  assert.equal(store.keptFrom.length, store.prunes, "old results as often as old events");
+});
+
+test("HistoryWriter keeps results for a week, and says once that it may not delete them", async () => {
+  const { clock, store, log, pass } = setUp();
+  store.resultsFault = new StoreError("DELETE command denied", false);
+  await pass(2400);
+  const nowS = Math.floor(clock.wallMs() / 1000);
+  assert.ok(store.keptFrom.length >= 3);
+  for (const beforeTs of store.keptFrom) {
+    assert.ok(beforeTs <= nowS - RESULT_KEEP_S && beforeTs > nowS - RESULT_KEEP_S - 2400);
+  }
+  assert.equal(log.lines.filter((line) => /Old call results stay/.test(line)).length, 1);
 });
 
 test("HistoryWriter goes on writing when roll-ups are refused", async () => {

@@ -68,10 +68,12 @@ import { chunksOf, type Dialect, rowsScript, type Script } from "./drivers/sql_s
 import {
   CALL_STATUS_CHUNK_ROWS,
   pruneRefusedScript,
+  pruneStatusScript,
   readCallStatusScript,
   readRefusedScript,
   refusedTotalsScript,
   sortCallStatus,
+  statusModulesScript,
   writeCallStatusScript,
   writeRefusedScript,
 } from "./results/status_scripts.ts";
@@ -301,6 +303,14 @@ export class SqlStore implements Store {
 
   refusedTotals(sinceTs: number): Promise<RefusedTotal[]> {
     return this.#run("add up refused calls", (shape) => refusedTotalsScript(shape, sinceTs));
+  }
+
+  async pruneCallStatus(beforeTs: number): Promise<void> {
+    const modules = await this.#run("read modules with results", statusModulesScript);
+    // Each number by itself: an embedded database deletes on this thread, and others hold locks.
+    for (const modId of modules) {
+      await this.#run("delete old results", () => pruneStatusScript(modId, beforeTs));
+    }
   }
 
   readCallStatus(filter: CallStatusFilter = {}): Promise<CallStatusRow[]> {

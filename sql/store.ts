@@ -186,6 +186,11 @@ export interface Store extends CallHistoryStore, EventStore {
    * a table of their own; a schema before migration 10 does not take them.
    */
   writeCallStatus(rows: readonly CallStatusRow[]): Promise<void>;
+  /**
+   * Deletes call results that were told before `beforeTs`, in unix seconds: of hosts and nodes that
+   * are gone.
+   */
+  pruneCallStatus(beforeTs: number): Promise<void>;
   /** Call results in order of their key, at most `CALL_STATUS_ROWS_MAX`. */
   readCallStatus(filter?: CallStatusFilter): Promise<CallStatusRow[]>;
   /**

@@ -275,7 +275,13 @@ async function printCalls(calls: Report["calls"]): Promise<void> {
   const { bad, strong } = coloursOf("stdout");
   printLine("");
   printLine(strong("Call results") + ` (${quantity(calls.moduleCount, "module")}, worst first)`);
-  if (calls.modules.length === 0) return printLine("none yet");
+  if (calls.modules.length === 0) {
+    return printLine(
+      calls.lastTs === 0
+        ? "none yet"
+        : `none within the last hour, the latest at ${new Date(calls.lastTs * 1000).toISOString()}`,
+    );
+  }
   await printTable(
     ["MODID", "CMDID", "SUCC", "ERR", "ERROR SHARE", "MEAN TIME", "REFUSED", "OVERLOADED"],
     calls.modules.map((module) => {

@@ -20,12 +20,15 @@ interface ModuleTally extends ModuleKey {
 /**
  * Adds up results by module, the modules with the highest share of failures first.
  *
- * @param calls Every node, with all callers that ever reported on it.
+ * @param calls Every node with results.
  * @param recent The last minutes of each module, by its text.
+ * @param sinceTs Nodes that nobody reported on since this unix second are left out: old results say
+ * nothing of today.
  */
 export function summariseCalls(
   calls: readonly NodeCallTotals[],
   recent: ReadonlyMap<string, RecentCalls>,
+  sinceTs = 0,
 ): CallSummary {
   const modules = new Map<string, ModuleTally>();
   for (const [key, { refused }] of recent) {
@@ -34,7 +37,8 @@ export function summariseCalls(
     const [modId, cmdId] = key.split("/").map(Number);
     modules.set(key, { modId, cmdId, succ: 0, err: 0, overloadedNodes: 0 });
   }
-  for (const node of calls) {
+  const young = calls.filter(({ ts }) => ts >= sinceTs);
+  for (const node of young) {
     const { modId, cmdId, succCount, errCount, overloadCount } = node;
     const key = moduleText(node);
     const module = modules.get(key) ?? { modId, cmdId, succ: 0, err: 0, overloadedNodes: 0 };
@@ -43,7 +47,7 @@ export function summariseCalls(
     module.err += errCount;
     if (overloadCount > 0) module.overloadedNodes++;
   }
-  const overloaded = calls.filter(({ overloadCount }) => overloadCount > 0).map(overloadedNode)
+  const overloaded = young.filter(({ overloadCount }) => overloadCount > 0).map(overloadedNode)
     .sort((a, b) => b.agents - a.agents);
   return {
     moduleCount: modules.size,

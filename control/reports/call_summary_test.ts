@@ -48,6 +48,14 @@ test("summariseCalls() adds up modules, worst first, and names overloaded nodes"
   ]);
 });
 
+test("summariseCalls() leaves out what is old", () => {
+  const ghost = { ts: 50, modId: 9, errCount: 5, callerCount: 0, overloadCount: 0 };
+  const summary = summariseCalls([node({ succCount: 1 }), node(ghost)], new Map(), 100);
+  assert.deepEqual(summary.modules.map(({ modId }) => modId), [1]);
+  assert.equal(summary.lastTs, 100);
+  assert.equal(summariseCalls([node(ghost)], new Map(), 100).lastTs, 50, "the latest is told");
+});
+
 test("summariseCalls() of nothing is empty", () => {
   assert.deepEqual(summariseCalls([], new Map()), {
     moduleCount: 0,

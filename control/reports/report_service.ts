@@ -9,11 +9,15 @@ import { summariseCalls } from "./call_summary.ts";
 import { eventView } from "./history_views.ts";
 import { isRecent, knownServices } from "../system/known_services.ts";
 import { readNodeCalls } from "../counters/node_calls.ts";
+import { CALLER_RECENT_S } from "../system/system_model.ts";
 import { groupCalls, sumCalls } from "../counters/recent_calls.ts";
-import type { Report, StoreFacts } from "../schemas.ts";
+import type { CallSummary, RecentCalls, Report, StoreFacts } from "../schemas.ts";
 
 /** What counts as recent, in seconds. */
 const RECENT_S = 300;
+
+/** Results of nodes that nobody reported on for longer are left out, in seconds. */
+const RESULTS_RECENT_S = 3600;
 
 /** Events that are shown. */
 const EVENTS_SHOWN = 5;
@@ -47,6 +51,18 @@ async function readRecent(
   return { all: [...all.points], byModule: [...byModule.points] };
 }
 
+/** Results of the last hour; who keeps a node out has said so as lately as everywhere else. */
+async function readCalls(
+  store: Store,
+  clock: Clock,
+  recent: ReadonlyMap<string, RecentCalls>,
+): Promise<CallSummary> {
+  const nowTs = Math.trunc(clock.wallMs() / 1000);
+  const sinceTs = nowTs - RESULTS_RECENT_S;
+  const calls = await readNodeCalls(store, clock, nowTs - CALLER_RECENT_S, sinceTs);
+  return summariseCalls(calls, recent, sinceTs);
+}
+
 /** The state of the system, for the command line and for REST alike. */
 export async function readReport(store: Store, clock: Clock): Promise<Report> {
   const wallMs = Math.trunc(clock.wallMs());
@@ -71,7 +87,7 @@ export async function readReport(store: Store, clock: Clock): Promise<Report> {
       detail: service.detail,
     })),
     agents: summariseAgents(services, facts.version, wallMs / 1000),
-    calls: summariseCalls(await readNodeCalls(store, clock, 0), byModule),
+    calls: await readCalls(store, clock, byModule),
     recent: { seconds: RECENT_S, ...sumCalls(recent.all) },
     events: events.map((event) => eventView(event, true)),
   };

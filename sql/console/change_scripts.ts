@@ -297,18 +297,20 @@ export function* nodeCallsScript(
   sinceTs: number,
   after: NodeCallTotals | undefined,
   limit: number,
+  windowsSinceTs = 0,
 ): Script<NodeCallTotals[]> {
   const { sql, params } = after === undefined ? { sql: "", params: [] } : afterCondition(after);
   // Without totals the counts of the last window are all there is; rates cannot be told then.
   const [succ, err] = shape.callTotals ? ["succ_total", "err_total"] : ["0", "0"];
   const rows = yield {
     sql: `SELECT modid, cmdid, ip, port, SUM(${succ}) AS succ_sum, SUM(${err}) AS err_sum, ` +
-      "SUM(succ_cnt) AS succ_last, SUM(err_cnt) AS err_last, " +
+      "SUM(CASE WHEN ts >= ? THEN succ_cnt ELSE 0 END) AS succ_last, " +
+      "SUM(CASE WHEN ts >= ? THEN err_cnt ELSE 0 END) AS err_last, " +
       "SUM(CASE WHEN ts >= ? THEN 1 ELSE 0 END) AS callers, " +
       "SUM(CASE WHEN ts >= ? AND overload = '1' THEN 1 ELSE 0 END) AS overloads, " +
       `MAX(ts) AS ts FROM ServerCallStatus${sql} ` +
       "GROUP BY modid, cmdid, ip, port ORDER BY modid, cmdid, ip, port LIMIT ?",
-    params: [sinceTs, sinceTs, ...params, limit],
+    params: [windowsSinceTs, windowsSinceTs, sinceTs, sinceTs, ...params, limit],
   };
   return rows.map(nodeCallsOf);
 }

@@ -114,10 +114,12 @@ export function consoleSqlStore({ driver, attempt, shape }: StoreCore): ConsoleS
     state: plain("read the console's state", stateScript),
     putState: (name, content) => putState(dialect, name, content),
     takeLease: whole("take a lease", takeLeaseScript),
-    nodeCalls: (sinceTs, after, limit) =>
+    nodeCalls: (sinceTs, after, limit, windowsSinceTs) =>
       attempt("read call totals", async () => {
         const known = await shape();
-        return await driver.run(() => nodeCallsScript(known, sinceTs, after, limit));
+        return await driver.run(() =>
+          nodeCallsScript(known, sinceTs, after, limit, windowsSinceTs)
+        );
       }),
     callerCount: plain("count the callers", callerCountScript),
   };

@@ -347,13 +347,15 @@ export interface ConsoleStore {
   takeLease(name: string, holder: string, nowMs: number, untilMs: number): Promise<boolean>;
 
   /**
-   * Call totals of a page of nodes in order of their key, after a node if one is given. Counts are
-   * of callers that reported at `sinceTs` (unix seconds) or later.
+   * Call totals of a page of nodes in order of their key, after a node if one is given. Callers are
+   * those that reported at `sinceTs` (unix seconds) or later, counts of last windows those of
+   * callers that reported at `windowsSinceTs` or later. @default {0}, all of them
    */
   nodeCalls(
     sinceTs: number,
     after: NodeCallTotals | undefined,
     limit: number,
+    windowsSinceTs?: number,
   ): Promise<NodeCallTotals[]>;
   /** Distinct callers that reported at `sinceTs` (unix seconds) or later. */
   callerCount(sinceTs: number): Promise<number>;

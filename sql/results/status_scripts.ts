@@ -195,6 +195,23 @@ export function* pruneRefusedScript(shape: SchemaShape, beforeTs: number): Scrip
   yield { sql: "DELETE FROM RefusedCalls WHERE ts < ?", params: [beforeTs] };
 }
 
+/** Module numbers that have results. */
+export function* statusModulesScript(): Script<number[]> {
+  const rows = yield { sql: "SELECT DISTINCT modid FROM ServerCallStatus ORDER BY modid" };
+  return rows.map(({ modid }) => numberOf(modid));
+}
+
+/**
+ * Deletes results of one module number that were told before `beforeTs`. It looks first: a deletion
+ * that finds nothing would still lock what reporters write.
+ */
+export function* pruneStatusScript(modId: number, beforeTs: number): Script<void> {
+  const where = "FROM ServerCallStatus WHERE modid = ? AND ts < ?";
+  const params = [modId, beforeTs];
+  const [old] = yield { sql: `SELECT 1 AS found ${where} LIMIT 1`, params };
+  if (old !== undefined) yield { sql: `DELETE ${where}`, params };
+}
+
 function callStatusOf(row: SqlRow): CallStatusRow {
   return {
     modId: numberOf(row.modid) >>> 0,

@@ -405,6 +405,20 @@ function testConcurrency(define: Define): void {
     assert.deepEqual((await store.readRefused()).map(({ caller }) => caller), [2]);
   });
 
+  define(
+    "pruneCallStatus() deletes what nobody has renewed, of every module",
+    async ({ store }) => {
+      const old = [1, 2].map((modId) => ({ ...status(modId, 1, 1), ts: 1000 }));
+      const young = [2, 3].map((modId) => ({ ...status(modId, 2, 1), ts: 2000 }));
+      await store.writeCallStatus([...old, ...young]);
+      await store.pruneCallStatus(2000);
+      const left = await store.readCallStatus();
+      assert.deepEqual(left.map(({ modId, ts }) => [modId, ts]), [[2, 2000], [3, 2000]]);
+      await store.pruneCallStatus(2000);
+      assert.equal((await store.readCallStatus()).length, 2);
+    },
+  );
+
   define("writeCallStatus() of several writers never deadlocks for good", async (bench) => {
     const stores = [bench.store, await openStore(bench.url), await openStore(bench.url)];
     const rowsOf = (writer: number): CallStatusRow[] =>
