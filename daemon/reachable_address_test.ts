@@ -8,6 +8,9 @@ test("reachableHost() replaces only the address that means all", () => {
     ["10.0.0.9", ["10.0.0.5"], "10.0.0.9"],
     ["0.0.0.0", ["10.0.0.5", "10.0.0.6"], "10.0.0.5"],
     ["0.0.0.0", [], "127.0.0.1"],
+    ["::", ["10.0.0.5"], "10.0.0.5"],
+    ["::", [], "::1"],
+    ["::1", ["10.0.0.5"], "::1"],
   ];
   for (const [host, interfaces, expected] of cases) {
     assert.equal(reachableHost(host, interfaces), expected);

@@ -13,7 +13,13 @@ import {
 import { configureLogging, createLogger, type LoggingOptions } from "../daemon/log/logging.ts";
 import type { SettingsTable } from "../daemon/settings/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
-import { type Address, formatAddress, isLoopback, parseAddress } from "../reactor/address.ts";
+import {
+  type Address,
+  formatAddress,
+  hostFromHere,
+  isLoopback,
+  parseAddress,
+} from "../reactor/address.ts";
 import { sleep } from "../reactor/time/clock.ts";
 import { BindError, ConfigError, messageOf, StoreError } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
@@ -323,7 +329,7 @@ function addressOf(service: RunningService): Address {
 
 /** Where this process reaches a service that may listen on every address. */
 function reachable({ hostname, port }: Address): string {
-  return formatAddress({ hostname: hostname === "0.0.0.0" ? "127.0.0.1" : hostname, port });
+  return formatAddress({ hostname: hostFromHere(hostname), port });
 }
 
 /** Stops one service; resolves with what went wrong, if anything did. */

@@ -11,7 +11,7 @@ const web = new Section("web");
 
 /** Every key that the console reads. */
 export const webSettings = {
-  listenIp: web.text("ip", "127.0.0.1", { shape: "IPv4 address or name" })
+  listenIp: web.host("ip", "127.0.0.1")
     .doc("Address to listen on. Any other than loopback needs [auth]."),
   listenPort: web.integer("port", CONSOLE_PORT, [0, 65535])
     .doc("Port to listen on; 0 takes a free one."),

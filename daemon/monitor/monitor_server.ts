@@ -1,6 +1,6 @@
 // Shell. The HTTP side door of a service: metrics, health, readiness. GET only, one answer each.
 
-import { type Address, formatAddress } from "../../reactor/address.ts";
+import { type Address, formatAddress, hostFromHere } from "../../reactor/address.ts";
 import { type Clock, sleep, type Timer } from "../../reactor/time/clock.ts";
 import { equalSecrets } from "../../reactor/equal_secrets.ts";
 import { messageOf } from "../../reactor/errors.ts";
@@ -153,6 +153,6 @@ export class MonitorServer {
 
 /** `http://host:port`, with a host that can be reached from here. */
 export function monitorUrl(address: Address): string {
-  const hostname = address.hostname === "0.0.0.0" ? "127.0.0.1" : address.hostname;
+  const hostname = hostFromHere(address.hostname);
   return `http://${formatAddress({ ...address, hostname })}`;
 }

@@ -32,7 +32,7 @@ export function reactorSettings(defaultPort: number): ReactorSettings {
         "Event loops that accept connections; 1 serves on the main thread, more are Web " +
           "Workers.",
       ),
-    listenIp: reactor.text("ip", "127.0.0.1", { shape: "IPv4 address or name" })
+    listenIp: reactor.host("ip", "127.0.0.1")
       .doc("Address to listen on. Any other than loopback needs [auth]."),
     listenPort: reactor.integer("port", defaultPort, [0, 65535])
       .doc("Port to listen on; 0 takes a free one."),
@@ -94,7 +94,10 @@ export function storeUrl(settings: SettingsOf<typeof storeSettings>): string {
   const user = encodeURIComponent(mysqlUser || "root");
   const password = mysqlPassword === "" ? "" : `:${encodeURIComponent(mysqlPassword)}`;
   const database = encodeURIComponent(mysqlDatabase || "lars_dns");
-  return `mysql://${user}${password}@${mysqlHost || "127.0.0.1"}:${mysqlPort}/${database}`;
+  // The original's key holds one host; several, or one in brackets, are taken as they are.
+  const isIpv6 = /^[0-9a-f.]*:[0-9a-f:.]*:[0-9a-f:.]*$/i.test(mysqlHost);
+  const host = isIpv6 ? `[${mysqlHost}]` : mysqlHost || "127.0.0.1";
+  return `mysql://${user}${password}@${host}:${mysqlPort}/${database}`;
 }
 
 /** Who may connect, `[auth]`. */
@@ -126,7 +129,7 @@ export interface MetricsSettings extends SettingsTable {
 /** Table of `[metrics]` for a service whose metrics are on `defaultPort`. */
 export function metricsSettings(defaultPort: number): MetricsSettings {
   return {
-    metricsIp: metrics.text("ip", "127.0.0.1", { shape: "IPv4 address or name" })
+    metricsIp: metrics.host("ip", "127.0.0.1")
       .doc("Address of /metrics, /healthz and /readyz. Any other than loopback needs a token."),
     metricsPort: metrics.integer("port", defaultPort, [0, 65535])
       .doc("Port of the same; 0: none. The default port, when taken, costs a warning only."),

@@ -19,11 +19,32 @@ test("storeUrl() follows [store], then [mysql], then the embedded default", () =
       "mysql://root:aceld@127.0.0.1:3307/lars_dns",
     ],
     ["[mysql]\ndb_host = h", "mysql://root@h:3306/lars_dns"],
+    ["[mysql]\ndb_host = ::1", "mysql://root@[::1]:3306/lars_dns"],
+    ["[mysql]\ndb_host = [::1]", "mysql://root@[::1]:3306/lars_dns"],
     ["[mysql]\ndb_passwd = a@b:c/d", "mysql://root:a%40b%3Ac%2Fd@127.0.0.1:3306/lars_dns"],
   ];
   for (const [content, expected] of cases) {
     const file = ConfigFile.parse(content, "x.conf");
     assert.equal(storeUrl(readSettings(storeSettings, { file })), expected, content);
+  }
+});
+
+test("an ip to listen on is an address or a name, without brackets from then on", () => {
+  const settings = reactorSettings(7778);
+  const cases: [text: string, expected: string | undefined][] = [
+    ["::", "::"],
+    ["[::1]", "::1"],
+    ["0:0:0:0:0:0:0:1", "::1"],
+    ["0.0.0.0", "0.0.0.0"],
+    ["localhost", "localhost"],
+    ["::zz", undefined],
+    ["127.0.0.1:7778", undefined],
+    ["two words", undefined],
+  ];
+  for (const [text, expected] of cases) {
+    const read = (): string => readSettings(settings, { flags: { "reactor.ip": text } }).listenIp;
+    if (expected === undefined) assert.throws(read, /reactor.ip|\[reactor\] ip/, text);
+    else assert.equal(read(), expected, text);
   }
 });
 

@@ -1,7 +1,7 @@
 // Core. Tables of configuration keys: one declaration gives parsing, ranges, flags, help and docs.
 
 import type { Address } from "../../reactor/address.ts";
-import { parseAddress } from "../../reactor/address.ts";
+import { parseAddress, plainHost } from "../../reactor/address.ts";
 import type { ConfigFile } from "../../reactor/config_file.ts";
 import { ConfigError } from "../../reactor/errors.ts";
 
@@ -115,6 +115,22 @@ export class Section {
       range,
       secret,
       parse: (value) => value,
+    });
+  }
+
+  /** Where to listen: a name, an IPv4 or an IPv6 address, this one with or without brackets. */
+  host(key: string, fallback: string): NeedsDoc<string> {
+    return this.#setting(key, {
+      defaultValue: fallback,
+      defaultText: fallback,
+      range: "IPv4 or IPv6 address, or name",
+      parse(value): string {
+        const host = plainHost(value.trim());
+        if (host === undefined) {
+          throw new RangeError("must be an address such as 127.0.0.1 or ::1, or a name");
+        }
+        return host;
+      },
     });
   }
 

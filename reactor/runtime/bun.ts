@@ -11,6 +11,7 @@ import {
   firstOf,
   libcNames,
   openFilesMaxBy,
+  plainAddress,
   requireFileBytes,
   toBindError,
   toConnectError,
@@ -74,8 +75,8 @@ class BunStream implements Stream {
 
   constructor(socket: BunSocket<BunStream | undefined>) {
     this.#socket = socket;
-    this.remote = { hostname: socket.remoteAddress, port: socket.remotePort };
-    this.local = { hostname: socket.localAddress, port: socket.localPort };
+    this.remote = plainAddress(socket.remoteAddress, socket.remotePort);
+    this.local = plainAddress(socket.localAddress, socket.localPort);
     socket.data = this;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS);
@@ -219,7 +220,7 @@ function serveHttp(options: HttpOptions): HttpServer {
       reusePort: false, // Its default is true outside development: a taken port would go unnoticed.
       fetch(request, own): Response | Promise<Response> {
         const peer = own.requestIP(request);
-        return options.handle(request, { hostname: peer?.address ?? "", port: peer?.port ?? 0 });
+        return options.handle(request, plainAddress(peer?.address ?? "", peer?.port ?? 0));
       },
       error: () => new Response(null, { status: 500 }),
     });

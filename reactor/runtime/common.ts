@@ -2,7 +2,7 @@
 // workers that are started before anybody can say what they are for.
 
 import type { WriteFault } from "./types.ts";
-import { type Address, formatAddress } from "../address.ts";
+import { type Address, formatAddress, plainHost } from "../address.ts";
 import { BindError, ConnectError, messageOf } from "../errors.ts";
 
 /** Largest payload of a UDP datagram over IPv4: 65,535 minus 20 (IP head) and 8 (UDP head). */
@@ -142,4 +142,10 @@ export class WarmWorkers {
     for (const worker of this.#waiting.values()) worker.terminate();
     this.#waiting.clear();
   }
+}
+
+/** An end of a connection as the runtime tells it: sockets for both kinds tell IPv4 as IPv6. */
+export function plainAddress(hostname: string, port: number): Address {
+  if (!hostname.includes(":")) return { hostname, port };
+  return { hostname: plainHost(hostname) ?? hostname, port };
 }

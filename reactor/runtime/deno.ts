@@ -8,6 +8,7 @@ import {
   firstOf,
   libcNames,
   openFilesMaxBy,
+  plainAddress,
   requireFileBytes,
   toBindError,
   toConnectError,
@@ -54,7 +55,7 @@ const UDP_FAULTS_MAX = 1000;
 
 function toAddress(address: Deno.Addr): Address {
   const { hostname, port } = address as Deno.NetAddr;
-  return { hostname, port };
+  return plainAddress(hostname, port);
 }
 
 /** A stream over Deno's promise-based connection: one read and one write under way at most. */

@@ -21,6 +21,14 @@ test("parseStoreUrl() reads good urls", () => {
     tlsCaFile: undefined,
     label: "mysql://us@er@a.example:3306,10.0.0.2:3307/my db",
   });
+  const six = parseStoreUrl("mysql://u@[::1]:3307,[2001:db8::1],::2/d");
+  assert.ok(six.dialect === "mysql");
+  assert.deepEqual(six.hosts, [
+    { hostname: "::1", port: 3307 },
+    { hostname: "2001:db8::1", port: 3306 },
+    { hostname: "::2", port: 3306 },
+  ]);
+  assert.equal(six.label, "mysql://u@[::1]:3307,[2001:db8::1]:3306,[::2]:3306/d");
   const tls = parseStoreUrl("mysql://u@h/d?tls_ca=/etc/ca.pem");
   assert.ok(tls.dialect === "mysql" && tls.tls && tls.password === "");
   assert.equal(tls.tlsCaFile, "/etc/ca.pem");
@@ -42,6 +50,8 @@ test("parseStoreUrl() refuses bad urls without repeating the password", async ()
     "mysql://h/d",
     "mysql://u:S3cret%zz@h/d",
     "mysql://u:S3cret@h:port/d",
+    "mysql://u:S3cret@[::1/d",
+    "mysql://u:S3cret@[::x]:3306/d",
     "mysql://u:S3cret@h:70000/d",
     "mysql://u:S3cret@h,,h2/d",
     `mysql://u:S3cret@${new Array(9).fill("h").join(",")}/d`,
