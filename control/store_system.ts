@@ -18,7 +18,7 @@ import { FleetExplainService } from "./explain/fleet_explain_service.ts";
 import { DnsLines } from "./system/dns_lines.ts";
 import { NodeUseService } from "./drain/node_use_service.ts";
 import { readFacts, readReport } from "./reports/report_service.ts";
-import type { SystemAccess, UserAccess } from "./system_access.ts";
+import type { ChangeLog, SystemAccess, UserAccess } from "./system_access.ts";
 import type {
   ChangeResult,
   Counters,
@@ -49,6 +49,7 @@ interface DnsServices {
 /** The system behind a database. Whoever has it may do everything: the database is open to him. */
 export class StoreSystem implements SystemAccess {
   readonly users: UserAccess;
+  readonly history: ChangeLog;
   readonly #options: StoreSystemOptions;
   readonly #store: Store;
   readonly #actor: Actor;
@@ -67,12 +68,20 @@ export class StoreSystem implements SystemAccess {
       hasher: new PasswordHasher(),
       clock,
     });
+    this.history = {
+      changes: async (filter) => await (await this.#changes()).changes(filter),
+      detail: async (id) => await (await this.#changes()).detail(id),
+    };
     this.users = {
       list: () => access.users(),
       add: async (name, role) => (await access.addUser(actor, { name, role })).password,
       reset: async (name) => (await access.resetPassword(actor, name)).password,
       remove: (name) => access.removeUser(actor, name),
     };
+  }
+
+  async #changes(): Promise<ChangeService> {
+    return (await this.#services()).changes;
   }
 
   async read(module?: ModuleKey): Promise<CountedRow[]> {

@@ -9,7 +9,9 @@ import type { CountedRow } from "../model/node.ts";
 import type { Role } from "./access/actor.ts";
 import type { ChangeOptions, ModuleFilter } from "./changes/change.ts";
 import type {
+  ChangeDetail,
   ChangeResult,
+  ChangeSummary,
   Counters,
   Explanation,
   NodeCallers,
@@ -27,6 +29,13 @@ export interface UserAccess {
   /** The new one-time password. */
   reset(name: string): Promise<string>;
   remove(name: string): Promise<void>;
+}
+
+/** The history of changes. */
+export interface ChangeLog {
+  /** Of one module, newest first; none on a schema that keeps no history. */
+  changes(filter: ModuleKey & { readonly limit: number }): Promise<readonly ChangeSummary[]>;
+  detail(id: number): Promise<ChangeDetail>;
 }
 
 /** What commands need of a system, wherever it is. */
@@ -64,6 +73,7 @@ export interface SystemAccess {
     withinS: number,
   ): Promise<NodeCallers>;
   readonly users: UserAccess;
+  readonly history: ChangeLog;
   /** Ends whatever is under way; it fails. */
   close(): Promise<void>;
 }

@@ -8,6 +8,7 @@ import type { RouteRow } from "../sql/store.ts";
 import { parseNodeAddress } from "./cli_arguments.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
+import { chooseUndoing, type DrainUndoing, findDrains } from "../control/drain/drain_origin.ts";
 import { DrainState, type DrainVerdict } from "../control/drain/drain_state.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { quantity } from "../model/quantity.ts";
@@ -15,7 +16,7 @@ import { addEditOptions, type EditFlags, made, outcomeJson, versionText } from "
 import { isAway } from "./stop_signal.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { noteLine, printJson, printLine, warningLine } from "./terminal.ts";
-import type { ModuleKey } from "../model/module.ts";
+import { type ModuleKey, moduleText } from "../model/module.ts";
 import { didYouMean } from "../model/near_words.ts";
 import { addressText, type NodeAddress, type NodeState } from "../model/node.ts";
 import { parseWhole } from "../model/route_values.ts";
@@ -63,28 +64,75 @@ export function addTo(parent: Command, context: CommandContext): void {
   );
 }
 
+interface UndrainFlags extends EditFlags, SystemFlags {
+  readonly all?: boolean;
+}
+
 /** Adds `undrain`. */
 export function addUndrainTo(parent: Command): void {
   const command = parent.command("undrain")
-    .description("Give a drained node calls again, in every module that has it.")
+    .description(
+      "Give a drained node calls again, in the modules that its latest drain took it out of. Where " +
+        "another change had drained it before, it stays so, and is named.",
+    )
     .argument("<IP:PORT>", "the node", argument(parseNodeAddress))
-    .action(async (node: NodeAddress, flags: EditFlags & SystemFlags) => {
-      const edited = await withSystem(
-        flags,
-        (system) => setState(system, node, "drain", "on", flags),
-      );
-      if (flags.json === true) return printJson(editJson(node, edited));
-      printLine(`${addressText(node)} gets calls again${editText(edited)}`);
-    });
+    .option("--all", "in every module, whoever drained it there")
+    .action((node: NodeAddress, flags: UndrainFlags) => undrain(node, flags));
   addServerOption(addEditOptions(command));
-  addExamples(command, [["lars undrain 10.0.0.7:7777", "after the deployment"]]);
+  addExamples(command, [
+    ["lars undrain 10.0.0.7:7777", "after the deployment"],
+    ["lars undrain 10.0.0.7:7777 --all", "in every module that has it"],
+  ]);
+}
+
+async function undrain(node: NodeAddress, flags: UndrainFlags): Promise<void> {
+  const { edited, left } = await withSystem(flags, async (system) => {
+    const rows = await rowsToSet(system, node, "drain", "on");
+    const { undone, left } = await undoingOf(system, node, rows, flags);
+    const chosen = new Set(undone.map(moduleText));
+    const set = rows.filter((row) => row.state === "on" || chosen.has(moduleText(row)));
+    return { edited: await setRows(system, node, set, "on", flags), left };
+  });
+  for (const { modId, cmdId, change } of left) {
+    const by = change === undefined
+      ? "its history does not say by whom"
+      : `change ${change.id} of ${change.who} did that` +
+        (change.why === "" ? "" : `: ${change.why}`);
+    noteLine(
+      `${addressText(node)} stays drained in (${modId},${cmdId}) (${by}); --all ends that too`,
+    );
+  }
+  if (flags.json === true) {
+    return printJson({ ...editJson(node, edited), left: left.map(moduleJson) });
+  }
+  printLine(`${addressText(node)} gets calls again${editText(edited)}`);
+}
+
+/** @throws {CommandError} when nobody can say which modules are meant. */
+async function undoingOf(
+  system: SystemAccess,
+  node: NodeAddress,
+  rows: readonly RouteRow[],
+  { all = false }: UndrainFlags,
+): Promise<DrainUndoing> {
+  const drained = rows.filter(({ state }) => state === "drain");
+  if (all) return { undone: drained.map((row) => ({ ...row, change: undefined })), left: [] };
+  const undoing = chooseUndoing(await findDrains(system.history, node, drained));
+  if (undoing !== undefined) return undoing;
+  const modules = drained.map(({ modId, cmdId }) => `(${modId},${cmdId})`).join(", ");
+  throw new CommandError(
+    `${
+      addressText(node)
+    } is drained in ${modules}, and the history does not say by which change: ` +
+      "give --all, or say where by lars route set MODULE IP:PORT --state on",
+  );
 }
 
 function wholeSeconds(text: string): number {
   return argument((value: string) => parseWhole("Seconds", value, 0, SECONDS_MAX))(text);
 }
 
-function moduleJson({ modId, cmdId }: RouteRow): { modid: number; cmdid: number } {
+function moduleJson({ modId, cmdId }: ModuleKey): { modid: number; cmdid: number } {
   return { modid: modId, cmdid: cmdId };
 }
 
@@ -115,14 +163,32 @@ async function setState(
   to: NodeState,
   flags: EditFlags,
 ): Promise<StateEdit> {
+  return await setRows(system, node, await rowsToSet(system, node, from, to), to, flags);
+}
+
+/** Rows of the node whose state is one of two. @throws {CommandError} when there are none. */
+async function rowsToSet(
+  system: SystemAccess,
+  node: NodeAddress,
+  from: NodeState,
+  to: NodeState,
+): Promise<RouteRow[]> {
   const found = await system.readNode(node);
   const rows = found.filter(({ state }) => state === from || state === to);
-  if (rows.length === 0) {
-    const why = found.length === 0
-      ? `no module has it${await nearNodes(system, node)}`
-      : `it is ${found[0].state}`;
-    throw new CommandError(`${addressText(node)} cannot be set ${to}: ${why}`);
-  }
+  if (rows.length > 0) return rows;
+  const why = found.length === 0
+    ? `no module has it${await nearNodes(system, node)}`
+    : `it is ${found[0].state}`;
+  throw new CommandError(`${addressText(node)} cannot be set ${to}: ${why}`);
+}
+
+async function setRows(
+  system: SystemAccess,
+  node: NodeAddress,
+  rows: readonly RouteRow[],
+  to: NodeState,
+  flags: EditFlags,
+): Promise<StateEdit> {
   // Also where it is so already: nothing changes there, and the version comes back.
   const routes = rows.map(({ modId, cmdId }) => ({
     op: "set" as const,

@@ -4,7 +4,7 @@ import { type ModuleKey, moduleText } from "../model/module.ts";
 import { addressText, type NodeAddress } from "../model/node.ts";
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
 import type { ChangeOptions, ModuleFilter } from "../control/changes/change.ts";
-import type { SystemAccess, UserAccess } from "../control/system_access.ts";
+import type { ChangeLog, SystemAccess, UserAccess } from "../control/system_access.ts";
 import type { ChangeEdits } from "../sql/console/console_store.ts";
 import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import type { ModuleRow, RouteRow } from "../sql/store.ts";
@@ -70,11 +70,19 @@ function userAccess(client: ConsoleClient): UserAccess {
 /** The system behind a console. */
 export class ServerSystem implements SystemAccess {
   readonly users: UserAccess;
+  readonly history: ChangeLog;
   readonly #client: ConsoleClient;
 
   constructor(client: ConsoleClient) {
     this.#client = client;
     this.users = userAccess(client);
+    this.history = {
+      changes: async ({ modId, cmdId, limit }) => {
+        const query = { modId: `${modId}`, cmdId: `${cmdId}`, limit: `${limit}` };
+        return (await client.call("listChanges", { query })).changes;
+      },
+      detail: (id) => client.call("getChange", { params: { id } }),
+    };
   }
 
   async read(module?: ModuleKey): Promise<RouteRow[]> {

@@ -321,6 +321,7 @@ export class ChangeService {
       & ModuleFilter
       & { who?: string | undefined },
   ): Promise<ChangeSummary[]> {
+    if (!await this.#keepsHistory()) return [];
     const filter = { before, limit, modId, cmdId, who };
     return (await this.#options.store.console.changes(filter)).map(changeView);
   }
