@@ -48,7 +48,7 @@ import {
   sortInstances,
   trimInstancesScript,
 } from "./instances/instance_scripts.ts";
-import { migrateScript, schemaVersionScript } from "./schema/migrations.ts";
+import { migrateScript, SCHEMA_VERSION, schemaVersionScript } from "./schema/migrations.ts";
 import { validateEdits, validateModuleChanges, validateModuleKeys } from "./routes/route_edits.ts";
 import {
   changedModulesScript,
@@ -63,7 +63,9 @@ import {
   routePageScript,
   setModulesScript,
 } from "./routes/route_scripts.ts";
-import { isComplete, type SchemaShape, schemaShapeScript } from "./schema/schema_shape.ts";
+import { NewerSchemaError, newerSchemaText } from "./schema/newer_schema.ts";
+import type { SchemaShape } from "./schema/schema_shape.ts";
+import { SchemaWatch } from "./schema/schema_watch.ts";
 import { chunksOf, type Dialect, rowsScript, type Script } from "./drivers/sql_script.ts";
 import {
   CALL_STATUS_CHUNK_ROWS,
@@ -103,8 +105,6 @@ const DEADLOCK_ATTEMPTS_MAX = 8;
 /** First pause before another attempt, in milliseconds; doubles up to the longest, with jitter. */
 const RETRY_PAUSE_MIN_MS = 5;
 const RETRY_PAUSE_MAX_MS = 200;
-/** A schema found incomplete is looked at again after this time, in milliseconds. */
-const SHAPE_RECHECK_MS = 5_000;
 /** Silent instances are looked for once in this time, in milliseconds: an hour. */
 const FORGET_SILENT_INTERVAL_MS = 3_600_000;
 /** Rows of one statement about other services. */
@@ -159,16 +159,17 @@ export class SqlStore implements Store {
   readonly console: ConsoleStore;
   readonly #driver: Driver;
   readonly #options: SqlStoreOptions;
-  #shape: { shape: SchemaShape; readAtMs: number } | undefined;
+  readonly #schema: SchemaWatch;
   #forgotSilentAtMs: number | undefined;
 
   constructor(options: SqlStoreOptions) {
     this.#driver = options.driver;
     this.#options = options;
+    this.#schema = new SchemaWatch(options);
     this.console = consoleSqlStore({
-      driver: options.driver,
+      driver: this.#schema.readingIfNewer(),
       attempt: (action, work) => this.#attempt(action, work),
-      shape: () => this.#currentShape(),
+      shape: () => this.#schema.current(),
     });
   }
 
@@ -196,7 +197,7 @@ export class SqlStore implements Store {
     const pageRows = Math.min(Math.max(1, Math.trunc(wanted) || 1), PAGE_ROWS_MAX);
     let delivered = false;
     await this.#attempt("read the routes", async () => {
-      const shape = await this.#currentShape();
+      const shape = await this.#schema.current();
       await this.#driver.snapshot(async (run) => {
         await run(() => checkVersionScript(options.atLeastVersion));
         const pages = new PageSize(pageRows, this.dialect === "sqlite", this.#options.clock);
@@ -249,7 +250,7 @@ export class SqlStore implements Store {
     { atLeastVersion }: RouteReadOptions = {},
   ): Promise<ModuleRow[]> {
     return this.#attempt("read the modules", async () => {
-      const shape = await this.#currentShape();
+      const shape = await this.#schema.current();
       if (keys !== undefined) {
         return await this.#driver.run(function* (): Script<ModuleRow[]> {
           yield* checkVersionScript(atLeastVersion);
@@ -427,14 +428,25 @@ export class SqlStore implements Store {
     return this.#plain("read the schema version", () => schemaVersionScript(this.dialect));
   }
 
+  async newerSchema(): Promise<string | undefined> {
+    const { newestVersion } = await this.#attempt(
+      "read the schema version",
+      () => this.#schema.current(),
+    );
+    return newestVersion > SCHEMA_VERSION ? newerSchemaText(this.label, newestVersion) : undefined;
+  }
+
   async migrate(): Promise<MigrateResult> {
+    this.#schema.forget();
+    const newer = await this.newerSchema();
+    if (newer !== undefined) throw new NewerSchemaError(`Nothing was migrated: ${newer}`);
     try {
       return await this.#attempt(
         "migrate the schema",
         () => this.#driver.migrate(() => migrateScript(this.dialect)),
       );
     } finally {
-      this.#shape = undefined;
+      this.#schema.forget();
     }
   }
 
@@ -453,8 +465,8 @@ export class SqlStore implements Store {
 
   #run<T>(action: string, script: (shape: SchemaShape) => Script<T>): Promise<T> {
     return this.#attempt(action, async () => {
-      const shape = await this.#currentShape();
-      return await this.#driver.run(() => script(shape));
+      const shape = await this.#schema.current();
+      return await this.#driver.run(() => this.#schema.checked(shape, script(shape)));
     });
   }
 
@@ -464,8 +476,10 @@ export class SqlStore implements Store {
     durable: boolean,
   ): Promise<T> {
     return this.#attempt(action, async () => {
-      const shape = await this.#currentShape();
-      return await this.#driver.transact(() => script(shape), { durable });
+      const shape = await this.#schema.current();
+      return await this.#driver.transact(() => this.#schema.checked(shape, script(shape)), {
+        durable,
+      });
     });
   }
 
@@ -485,17 +499,6 @@ export class SqlStore implements Store {
     if (this.dialect === "mysql") await this.#run(action, script);
     else await this.#transact(action, script, false);
     await this.#options.yieldToLoop();
-  }
-
-  async #currentShape(): Promise<SchemaShape> {
-    const nowMs = this.#options.clock.nowMs();
-    const known = this.#shape;
-    if (known !== undefined) {
-      if (isComplete(known.shape) || nowMs - known.readAtMs < SHAPE_RECHECK_MS) return known.shape;
-    }
-    const shape = await this.#driver.run(() => schemaShapeScript(this.dialect));
-    this.#shape = { shape, readAtMs: nowMs };
-    return shape;
   }
 
   /**
@@ -524,7 +527,7 @@ export class SqlStore implements Store {
         if (!again) throw this.#storeError(action, error);
         if (error.kind === "schema") {
           sawSchemaFault = true;
-          this.#shape = undefined;
+          this.#schema.forget();
           continue;
         }
         this.#options.log.debug("Trying again", { store: this.label, action, attempt });

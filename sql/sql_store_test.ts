@@ -6,6 +6,8 @@ import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
 import { type Driver, type FaultKind, type ScriptMaker, StatementFault } from "./drivers/driver.ts";
 import { runScript, type SqlRow, type Statement } from "./drivers/sql_script.ts";
+import { SCHEMA_VERSION } from "./schema/migrations.ts";
+import { NewerSchemaError } from "./schema/newer_schema.ts";
 import { SqlStore } from "./sql_store.ts";
 
 /** A driver that fails as told, then answers; it never waits. */
@@ -139,4 +141,40 @@ test("a store looks for our additions again after a while", async () => {
   clock.advance(5000);
   await store.instances();
   assert.equal(looks, 2);
+});
+
+test("a store notices that somebody migrated its database further, and writes no more", async () => {
+  let newest = SCHEMA_VERSION;
+  const columns = (name: string, ...names: string[]): SqlRow[] =>
+    names.map((column) => ({ tableName: name, columnName: column }));
+  const tables = [
+    ...columns("SchemaMigration", "version"),
+    ...columns("ServiceInstance", "kind", "address", "detail"),
+  ];
+  const sent: string[] = [];
+  const driver = new FakeDriver([], ({ sql }) => {
+    sent.push(sql);
+    if (sql.includes("information_schema")) return tables;
+    return sql.includes("MAX(version)") ? [{ newest }] : [];
+  });
+  const { store, clock } = storeOver(driver);
+  const beat = (): Promise<unknown> =>
+    settle(
+      clock,
+      store.heartbeat({
+        ...{ kind: "dns", address: "a:1", software: "", startedAt: 1, seenAt: 1, detail: {} },
+      }),
+    );
+  assert.equal(await beat(), undefined);
+  newest = SCHEMA_VERSION + 1;
+  clock.advance(11_000);
+  sent.length = 0;
+  const outcome = await beat();
+  assert.ok(outcome instanceof NewerSchemaError && !outcome.transient, String(outcome));
+  assert.ok(!sent.some((sql) => /insert|delete/i.test(sql)), sent.join("\n"));
+  assert.match(await settle(clock, store.newerSchema()) as string, /fake has schema version/);
+  assert.deepEqual(await settle(clock, store.instances()), [], "reads go on");
+  newest = SCHEMA_VERSION;
+  clock.advance(11_000);
+  assert.equal(await beat(), undefined, "a database that was put back is written again");
 });

@@ -214,7 +214,16 @@ export interface Store extends CallHistoryStore, EventStore {
   instances(kinds?: readonly ServiceInstance["kind"][]): Promise<ServiceInstance[]>;
   /** 0 for the original tables alone, else the number of the last migration in force. */
   schemaVersion(): Promise<number>;
-  /** Brings the schema up to date; safe to repeat, and to run in several places at once. */
+  /**
+   * What to say of a database that a newer program has migrated; undefined for any other. There
+   * every write fails for good, and reads go on.
+   */
+  newerSchema(): Promise<string | undefined>;
+  /**
+   * Brings the schema up to date; safe to repeat, and to run in several places at once.
+   *
+   * @throws {StoreError} for good, when a newer program has migrated it.
+   */
   migrate(): Promise<MigrateResult>;
   /** Asks the database for any answer. */
   ping(): Promise<void>;

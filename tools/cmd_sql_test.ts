@@ -2,6 +2,11 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { runAdmin, withTestDatabase } from "../tests/support/mariadb.ts";
+import { DatabaseSync } from "node:sqlite";
+import { SCHEMA_VERSION } from "../sql/schema/migrations.ts";
+import { withStoredNode } from "../tests/support/fleet.ts";
+import { until } from "../tests/support/until.ts";
+import { WireConnection } from "../tests/support/wire_client.ts";
 import { freePort } from "../tests/support/free_port.ts";
 import { type Ended, withProcesses } from "../tests/support/processes.ts";
 
@@ -73,5 +78,54 @@ test("lars: a database that is away is a clear error and exit code 1", async () 
     const status = JSON.parse(stdout);
     assert.equal(status.store.ok, false);
     assert.equal(status.agent.ok, false);
+  });
+});
+
+test("a database newer than the program: everybody says so, nobody writes, reads go on", {
+  timeout: 120_000,
+}, async () => {
+  await withStoredNode(async ({ processes, url, store }) => {
+    const path = url.slice("sqlite:".length);
+    const database = new DatabaseSync(path);
+    database.exec("INSERT INTO SchemaMigration VALUES(99, '0099_of_later', 1)");
+    const rowsOf = (): string =>
+      JSON.stringify(
+        ["RouteData", "RouteVersion", "ServiceInstance", "ConsoleAudit", "SchemaMigration"]
+          .map((table) => database.prepare(`SELECT * FROM ${table}`).all()),
+      );
+    const before = rowsOf();
+    const lars = (...args: string[]): Promise<Ended> =>
+      processes.run("tools/lars.ts", [...args, "--store", url]);
+    const knows = new RegExp(`has schema version 99, and this program knows ${SCHEMA_VERSION}`);
+    for (const args of [["route", "export"], ["status"], ["top", "--once"], ["events"]]) {
+      const { code, stderr } = await lars(...args);
+      assert.equal(code, 0, stderr);
+      assert.equal(stderr.match(new RegExp(knows, "g"))?.length, 1, `${args}: ${stderr}`);
+    }
+    const status = await lars("sql", "status");
+    assert.match(status.stdout, /schema version 99, newer than this program/);
+    const writes = [
+      ["route", "add", "1", "1", "10.0.0.9:80"],
+      ["module", "set", "1", "1", "--name", "pay"],
+      ["user", "add", "joe"],
+      ["sql", "migrate"],
+    ];
+    for (const args of writes) {
+      const { code, stderr } = await lars(...args);
+      assert.equal(code, 1, `${args}: ${stderr}`);
+      assert.match(stderr, /Nothing was (written|migrated): .* has schema version 99/);
+    }
+    const dns = await processes.start("dns", ["--reactor-port=0", `--store=${url}`]);
+    const reporter = await processes.start("reporter", ["--reactor-port=0", `--store=${url}`]);
+    const web = await processes.start("web", ["--web-port=0", `--store=${url}`]);
+    for (const service of [dns, reporter, web]) {
+      await until(() => knows.test(service.stderr), { what: `${service.name} to say so` });
+    }
+    const connection = await WireConnection.open(dns.port());
+    assert.equal((await connection.route(1, 1)).hosts.length, 1, "dns serves");
+    connection.close();
+    assert.equal(rowsOf(), before);
+    database.close();
+    await store.ping();
   });
 });

@@ -9,6 +9,7 @@ import {
 } from "../daemon/settings/common_settings.ts";
 import { ConfigError, messageOf } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
+import { type Logger, silentLogger } from "../reactor/log.ts";
 import type { Store } from "../sql/store.ts";
 import { CommandError } from "./cli_errors.ts";
 import { warningLine } from "./terminal.ts";
@@ -80,6 +81,12 @@ function readUrl(text: string, key: string): string {
   }
 }
 
+/** What a store has to say that no command asks for: that its database is newer than the program. */
+const STORE_LOG: Logger = {
+  ...silentLogger,
+  error: (message, fields) => warningLine(`${message}: ${fields?.reason ?? ""}`),
+};
+
 /**
  * Opens the database, calls `fn`, and closes it.
  *
@@ -101,7 +108,7 @@ export async function withStore<T>(
     );
   }
   const { openStore } = await import("../sql/open_store.ts");
-  const store = await openStore(url);
+  const store = await openStore(url, { log: STORE_LOG });
   try {
     return await fn(store);
   } finally {

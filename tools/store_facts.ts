@@ -18,7 +18,11 @@ export function factsJson(facts: StoreFacts): Record<string, unknown> {
 /** The version of the schema, and what to do when it is an old one. */
 function schemaText(version: number): string {
   if (version === 0) return "original schema (lars sql migrate adds our columns)";
-  if (version >= SCHEMA_VERSION) return `schema version ${version}`;
+  if (version > SCHEMA_VERSION) {
+    return `schema version ${version}, newer than this program, which knows ${SCHEMA_VERSION} and ` +
+      "only reads";
+  }
+  if (version === SCHEMA_VERSION) return `schema version ${version}`;
   return `schema version ${version} of ${SCHEMA_VERSION} (lars sql migrate brings it up to date)`;
 }
 

@@ -2,6 +2,7 @@
 
 import { ControlError } from "../control/control_error.ts";
 import { ConflictError, LimitError, messageOf, StoreError } from "../reactor/errors.ts";
+import { NewerSchemaError } from "../sql/schema/newer_schema.ts";
 import { type ProblemBody, type ProblemName, PROBLEMS } from "./contract.ts";
 
 /** An error that is shown to whoever asked. */
@@ -14,6 +15,7 @@ export function problemOf(error: unknown): ControlError<ProblemName> {
   if (error instanceof ControlError) return error;
   if (error instanceof ConflictError) return new ApiProblem("conflict", error.message);
   if (error instanceof LimitError) return new ApiProblem("limit", error.message);
+  if (error instanceof NewerSchemaError) return new ApiProblem("store-away", error.message);
   if (error instanceof StoreError && error.transient) {
     return new ApiProblem("store-away", "The database does not answer; nothing was changed", {
       retryAfterS: 2,

@@ -148,7 +148,9 @@ export class WebService extends StoreService<WebSettings> {
 
   /** Listens, and makes the first admin when there is none. */
   async start(settings: WebSettings): Promise<void> {
-    if (this.#store.dialect === "sqlite") await this.#store.migrate();
+    if (this.#store.dialect === "sqlite" && await this.#store.newerSchema() === undefined) {
+      await this.#store.migrate();
+    }
     const { listenIp: hostname, listenPort: port } = settings;
     this.onStop(
       CLOSE_TIMEOUT_MS,

@@ -267,13 +267,16 @@ function lacksColumn(migration: Migration, tables: TableColumns): boolean {
 
 /**
  * The last migration in force: recorded, and so are all before it, and no table that this account
- * may see lacks its columns. 0 when nothing is recorded.
+ * may see lacks its columns. 0 when nothing is recorded. A later program may have recorded one that
+ * is not known here: then that one.
  */
 export function* schemaVersionScript(dialect: Dialect): Script<number> {
   const tables = yield* tableColumnsScript(dialect);
   if (!tables.has("schemamigration")) return 0;
   const rows = yield { sql: "SELECT version FROM SchemaMigration" };
   const recorded = new Set(rows.map((row) => numberOf(row.version)));
+  const newest = Math.max(0, ...recorded);
+  if (newest > SCHEMA_VERSION) return newest;
   let version = 0;
   for (const migration of migrationsOf(dialect)) {
     if (!recorded.has(migration.version) || lacksColumn(migration, tables)) break;

@@ -1,6 +1,6 @@
 // Core. Which of our additions a database has, so that an original, un-migrated one works too.
 
-import { type Dialect, type Script, textOf } from "../drivers/sql_script.ts";
+import { type Dialect, numberOf, type Script, textOf } from "../drivers/sql_script.ts";
 
 /** The additions that change how we speak to a database. */
 export interface SchemaShape {
@@ -26,13 +26,15 @@ export interface SchemaShape {
   readonly modules: boolean;
   /** RouteChange has meant. */
   readonly changeMeant: boolean;
+  /** Number of the newest migration that anybody recorded, also one that is not known here; 0: none. */
+  readonly newestVersion: number;
   /** Module has meant. */
   readonly moduleMeant: boolean;
 }
 
 /** True when nothing is missing, so that there is no need to look again. */
 export function isComplete(shape: SchemaShape): boolean {
-  return Object.values(shape).every((present) => present);
+  return Object.values(shape).every((present) => present !== false);
 }
 
 const COLUMNS_SQL = {
@@ -56,9 +58,18 @@ export function* tableColumnsScript(dialect: Dialect): Script<TableColumns> {
   return tables;
 }
 
+/** The newest migration that is recorded; the table must exist. */
+export function* newestVersionScript(): Script<number> {
+  const rows = yield { sql: "SELECT MAX(version) AS newest FROM SchemaMigration" };
+  return numberOf(rows[0]?.newest);
+}
+
 /** Reads the shape of the database. */
 export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
   const tables = yield* tableColumnsScript(dialect);
+  const newestVersion = tables.get("schemamigration")?.has("version") === true
+    ? yield* newestVersionScript()
+    : 0;
   const has = (table: string, ...columns: string[]): boolean =>
     columns.every((column) => tables.get(table)?.has(column) ?? false);
   return {
@@ -73,6 +84,7 @@ export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
     migrations: has("schemamigration", "version"),
     modules: has("module", "modid", "cmdid", "name", "policy", "updated_at"),
     changeMeant: has("routechange", "meant"),
+    newestVersion,
     moduleMeant: has("module", "meant"),
   };
 }
