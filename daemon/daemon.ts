@@ -156,7 +156,8 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
 }
 
 /** The table of a service with the keys that all services have. */
-function fullTable<T extends SettingsTable>(
+/** Every key that a service reads: its own, and those that all have. */
+export function fullTable<T extends SettingsTable>(
   definition: DaemonDefinition<T>,
 ): T & typeof authSettings & typeof logSettings & ReturnType<typeof metricsSettings> {
   const metrics = metricsSettings(definition.monitor?.port ?? 0);

@@ -10,6 +10,7 @@ import { systemClock } from "../reactor/time/system_clock.ts";
 import { CommandError, reportFailure } from "../tools/cli_errors.ts";
 import { addExamples } from "../tools/command.ts";
 import { noteLine, printJson, printLine } from "../tools/terminal.ts";
+import { writeWholeFile } from "../tools/whole_file.ts";
 import {
   type CodeBlock,
   codeBlocksOf,
@@ -216,7 +217,7 @@ async function record(flags: TourFlags): Promise<void> {
     const session = await runTour(tour, blocks);
     const { tookMs } = tour;
     if (flags.all === true) await runRest(tour, session, blocks, folder);
-    if (flags.out !== undefined) writeFileSync(flags.out, pageOf(tour, tookMs, folder));
+    if (flags.out !== undefined) await writeWholeFile(flags.out, pageOf(tour, tookMs, folder));
     if (flags.json === true) {
       return printJson({ tookMs: Math.round(tookMs), entries: tour.entries });
     }

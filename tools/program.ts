@@ -118,6 +118,11 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_test_tools.ts"),
   },
   {
+    name: "config",
+    summary: "print example configuration files, with every key",
+    load: () => import("./cmd_config.ts"),
+  },
+  {
     name: "sample",
     summary: "make a sample node of `lars up` fail, and call them, to watch what happens",
     load: () => import("./cmd_sample.ts"),
