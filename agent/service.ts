@@ -253,6 +253,7 @@ class AgentService implements RunningService {
     // First, so that no batch of calls is confirmed that no worker will count.
     await this.#feed?.close();
     await this.#supervisor.close();
+    this.#dns.link.sayGoodbye("stopped");
     await Promise.all([this.#reporter.close(), this.#dns.close(), this.#cache?.close()]);
   }
 

@@ -30,7 +30,7 @@ interface Known {
 }
 
 /** Name of an agent: address of its host and first port. */
-function nameOf({ ip, port }: AgentStatus): string {
+function nameOf({ ip, port }: Pick<AgentStatus, "ip" | "port">): string {
   return `${formatIpv4(ip)}:${port}`;
 }
 
@@ -91,6 +91,11 @@ export class AgentRoster {
     this.#linked.delete(loop);
   }
 
+  /** An agent has stopped because it was asked to: nobody waits for its next sign of life. */
+  forget(name: string): void {
+    this.#known.delete(name);
+  }
+
   /**
    * Rows of agents that were heard since they were written last. One that has gone has none: its
    * row tells by itself when it was seen last, and another dns may know better.
@@ -114,6 +119,11 @@ export class AgentRoster {
       const known = this.#known.get(address);
       if (known !== undefined) known.writtenSeenAt = Math.max(known.writtenSeenAt, seenAt);
     }
+  }
+
+  /** True while an agent is linked, or was lately. */
+  isKnown(name: string): boolean {
+    return this.#known.has(name);
   }
 
   #linkedNames(): Set<string> {
@@ -176,7 +186,7 @@ const FIRST_ROUND_MS = 3_000;
 
 /** What {@linkcode AgentWriter} is given. */
 export interface AgentWriterOptions {
-  readonly store: Pick<Store, "sightings">;
+  readonly store: Pick<Store, "sightings" | "forgetInstance">;
   readonly clock: Clock;
   readonly log: Logger;
   readonly loopCount: number;
@@ -199,6 +209,8 @@ export class AgentWriter {
   #timer: Timer | undefined;
   #writing: Promise<void> | undefined;
   #isRefused = false;
+  /** Agents that have said goodbye and whose rows are still there. */
+  readonly #departed = new Set<string>();
 
   constructor(options: AgentWriterOptions) {
     this.#options = options;
@@ -226,6 +238,37 @@ export class AgentWriter {
     this.#roster.lostLoop(loop);
   }
 
+  /** An agent has stopped because it was asked to: its row goes. */
+  goodbye(agent: Pick<AgentStatus, "ip" | "port">): void {
+    const name = nameOf(agent);
+    this.#roster.forget(name);
+    if (this.#departed.size >= AGENTS_MAX) return;
+    this.#departed.add(name);
+    void this.#removeDeparted();
+  }
+
+  /** After a write that is under way, which may hold the row; the next round tries again. */
+  async #removeDeparted(): Promise<void> {
+    await this.#writing;
+    for (const name of [...this.#departed]) {
+      // It may have come back since.
+      if (this.#roster.isKnown(name)) {
+        this.#departed.delete(name);
+        continue;
+      }
+      try {
+        await this.#options.store.forgetInstance("agent", name);
+        this.#departed.delete(name);
+      } catch (error) {
+        this.#options.log.debug("Row of an agent that has stopped stays for now", {
+          agent: name,
+          reason: messageOf(error),
+        });
+        return;
+      }
+    }
+  }
+
   /** Begins no round any more, and waits for a write that is under way. */
   async stop(): Promise<void> {
     this.#timer?.cancel();
@@ -250,6 +293,7 @@ export class AgentWriter {
 
   #write(): void {
     const rows = this.#roster.rows(this.#options.address);
+    if (this.#departed.size > 0) void this.#removeDeparted();
     if (this.#writing !== undefined || rows.length === 0) return;
     const { store, log } = this.#options;
     this.#writing = store.sightings(rows).then(

@@ -45,6 +45,11 @@ function bench(loopCount: number): {
         writes.push(rows.map(({ address }) => address).join(" "));
         return Promise.resolve();
       },
+      forgetInstance(kind: string, address: string): Promise<void> {
+        if (fault !== undefined) return Promise.reject(fault);
+        writes.push(`forget ${kind} ${address}`);
+        return Promise.resolve();
+      },
     },
     clock,
     log: silentLogger,
@@ -100,5 +105,33 @@ test("AgentWriter writes what a database that was away has missed", async () => 
   writer.take(0, 3, [agent(1), agent(2)]);
   await settle();
   assert.deepEqual(writes, ["0.0.0.1:8888 0.0.0.2:8888"]);
+  await writer.stop();
+});
+
+test("AgentWriter takes out the row of an agent that said goodbye, once the database can, unless it is back", async () => {
+  const { clock, writer, writes, setFault } = bench(1);
+  const round = (number: number, ...agents: AgentSighting[]): void => {
+    clock.advance(AGENT_ROUND_MS);
+    writer.take(0, number, agents);
+  };
+  round(1, agent(1), agent(2));
+  await settle();
+  writer.goodbye({ ip: 1, port: 8888 });
+  await settle();
+  assert.deepEqual(writes.slice(1), ["forget agent 0.0.0.1:8888"]);
+  setFault(new StoreError("away", true));
+  writer.goodbye({ ip: 2, port: 8888 });
+  await settle();
+  setFault(undefined);
+  round(2);
+  await settle();
+  assert.deepEqual(writes.slice(2), ["forget agent 0.0.0.2:8888"]);
+  setFault(new StoreError("away", true));
+  writer.goodbye({ ip: 1, port: 8888 });
+  await settle();
+  setFault(undefined);
+  round(3, agent(1));
+  await settle();
+  assert.deepEqual(writes.slice(3), ["0.0.0.1:8888"], "it runs again: its row stays");
   await writer.stop();
 });

@@ -88,6 +88,8 @@ export type RouteNote =
     readonly round: number;
     readonly agents: readonly AgentSighting[];
   }
+  /** An agent of mine has stopped because it was asked to. */
+  | { readonly type: "goodbye"; readonly ip: number; readonly port: number }
   /** A writer says that it changed these modules; none named: any. */
   | { readonly type: "routesChanged"; readonly keys: readonly ModuleKey[] };
 
@@ -154,6 +156,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
         this.#agents.closed(peer);
       },
       onDrain: (peer) => this.#publisher.drained(peer),
+      onGoodbye: (peer) => this.#goodbye(peer),
     });
     this.#routes = new RemoteSource<RouteFrames>({
       want: (modId, cmdId) => around.note({ type: "want", modId, cmdId }),
@@ -248,6 +251,13 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       surveys_dropped: this.#surveys.droppedCount,
       explains_dropped: this.#explains.droppedCount,
     };
+  }
+
+  #goodbye(peer: Connection): void {
+    const status = this.#agents.statusOf(peer);
+    if (status === undefined) return;
+    this.#agents.closed(peer);
+    this.#note({ type: "goodbye", ip: status.ip, port: status.port });
   }
 
   close(): Promise<void> {
@@ -374,6 +384,11 @@ export class LoopAgents<P> {
       zone: plainText(status.zone, ZONE_LENGTH_MAX),
       heldRoutes: plainText(status.heldRoutes, HELD_LENGTH_MAX),
     };
+  }
+
+  /** What a peer has told of itself; undefined: nothing. */
+  statusOf(peer: P): AgentStatus | undefined {
+    return this.#links.get(peer)?.status;
   }
 
   /** A route of this revision was sent to a peer that said Hello. */

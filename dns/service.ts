@@ -192,6 +192,8 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
         return this.#explains.explained(note.id, loop, note.explained);
       case "agents":
         return this.#agents?.take(loop, note.round, note.agents);
+      case "goodbye":
+        return this.#agents?.goodbye(note);
       case "surveyed":
         return this.#inquiries.surveyed(note.id, loop, note.result);
     }

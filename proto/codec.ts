@@ -1979,10 +1979,7 @@ export function decodeRefusal(body: Uint8Array): Refusal {
 
 // ---- Goodbye
 
-/**
- * Message 81: agent to dns and reporter: I stop because I was asked to. The last message of a
- * connection.
- */
+/** Message 81: agent to dns: I stop because I was asked to. The last message of a connection. */
 export interface Goodbye {
   /** For people; empty: none. */
   reason: string;

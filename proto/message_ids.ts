@@ -55,7 +55,7 @@ export const MessageId = {
   AgentStatus: 79,
   /** Both ways: I do not talk to you, and this is why; the connection ends. */
   Refusal: 80,
-  /** Agent to dns and reporter: I stop because I was asked to. */
+  /** Agent to dns: I stop because I was asked to. */
   Goodbye: 81,
   /** Dns to agent: subscriptions may be ended, and how many there may be. */
   SubscriptionTerms: 82,

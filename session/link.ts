@@ -38,6 +38,8 @@ export interface Link {
   start(): void;
   /** Sends a message; false when it is not ready, or when too much waits already. */
   send(msgId: number, body: Uint8Array): boolean;
+  /** Says that this side stops because it was asked to; to be followed by `close`. */
+  sayGoodbye(reason: string): void;
   /** Leaves this service for the next one. */
   failOver(reason: string): void;
   /** Replaces the addresses; a connection to one that is still listed stays. @throws {RangeError} when there are none. */

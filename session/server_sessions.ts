@@ -58,7 +58,7 @@ export interface PeerSession extends Readonly<Self> {
 }
 
 /** What {@linkcode ServerSessions} are given. */
-export interface ServerSessionsOptions extends Self {
+export interface ServerSessionsOptions<P> extends Self {
   /** What peers have to prove; without any nobody has to prove anything. */
   readonly secrets: Secrets | undefined;
   /** False: the service proves itself to those who ask, and serves everybody. @default {true} */
@@ -71,7 +71,7 @@ export interface ServerSessionsOptions extends Self {
   /** A number that no client can know before. */
   newNonce(): Uint8Array;
   /** A peer takes its leave: it stops because it was asked to. */
-  onGoodbye?(peer: SessionPeer, reason: string): void;
+  onGoodbye?(peer: P, reason: string): void;
 }
 
 /** One for each connection: no closure and no timer in it. */
@@ -97,7 +97,7 @@ interface PeerState {
 export class ServerSessions<P extends SessionPeer & WeakKey> {
   /** Handlers of what peers send. */
   readonly router: MessageRouter<P>;
-  readonly #options: ServerSessionsOptions;
+  readonly #options: ServerSessionsOptions<P>;
   readonly #peers = new Map<P, PeerState>();
   readonly #logLimiter: LogRateLimiter;
   readonly #refusedHosts: RefusedHosts;
@@ -109,7 +109,7 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
   #timer: Timer | undefined;
   #timerDueMs = Infinity;
 
-  constructor(options: ServerSessionsOptions) {
+  constructor(options: ServerSessionsOptions<P>) {
     const { secrets, wantsProof = true, clock, log } = options;
     this.#options = options;
     this.#logLimiter = new LogRateLimiter(clock);

@@ -5,6 +5,7 @@ import {
   decodeHello,
   decodePing,
   decodeRefusal,
+  encodeGoodbye,
   encodeHelloProof,
   encodePing,
   encodePong,
@@ -174,6 +175,11 @@ export class SessionClient implements Link {
 
   send(msgId: number, body: Uint8Array): boolean {
     return this.#ready && this.#client.send(msgId, body);
+  }
+
+  sayGoodbye(reason: string): void {
+    // A server that is not extended does not know the message.
+    if (this.#extended) this.send(MessageId.Goodbye, encodeGoodbye({ reason }));
   }
 
   failOver(reason: string): void {

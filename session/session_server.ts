@@ -6,7 +6,7 @@ import type { Logger } from "../reactor/log.ts";
 import { type Connection, TcpServer } from "../reactor/tcp/tcp_server.ts";
 import { newNonce, proofOf } from "./proof.ts";
 import { Secrets } from "./secrets.ts";
-import { ServerSessions, type SessionPeer } from "./server_sessions.ts";
+import { ServerSessions } from "./server_sessions.ts";
 
 /** Plain values that a loop's server is made from; they pass to workers. */
 export interface SessionServerInit {
@@ -34,7 +34,7 @@ export interface SessionServerOptions {
   onClose?(peer: Connection): void;
   onDrain?(peer: Connection): void;
   /** See {@linkcode ServerSessionsOptions}. */
-  onGoodbye?(peer: SessionPeer, reason: string): void;
+  onGoodbye?(peer: Connection, reason: string): void;
 }
 
 /** {@linkcode ServerSessions} of a {@linkcode TcpServer}. Add handlers to `router` before `listen`. */

@@ -9,6 +9,18 @@ import type { RuleKind, ServiceView } from "../schemas.ts";
 
 /** Alerts at once; further ones are counted, not kept. */
 export const ALERTS_MAX = 2000;
+/**
+ * A rule is about shares of time: while its condition holds for more than this part of those
+ * concerned, the alert rises, else it falls, as fast as it is far from it. So what is out for 15 s
+ * and in for 3 s, again and again, fires after 45 s with a rule that asks for 30.
+ */
+const FIRING_SHARE = 0.5;
+
+/** How an alert rises (up to 1) or falls (down to -1) with a share. */
+function levelStep(share: number): number {
+  return (share - FIRING_SHARE) / (1 - FIRING_SHARE);
+}
+
 /** A pause between two looks counts as at most this, in ms: nobody looked meanwhile. */
 const LOOK_PAUSE_MAX_MS = 10_000;
 
@@ -59,6 +71,8 @@ interface Condition {
   readonly cmdId: number | null;
   readonly node: string | null;
   readonly service: string | null;
+  /** Part of those concerned for whom it holds, more than 0 to 1. @default {1} */
+  readonly share?: number;
 }
 
 /** An alert that fires or is about to. */
@@ -73,7 +87,10 @@ export interface AlertState extends Condition {
   /** By the wall clock. */
   readonly sinceMs: number;
   readonly firedAtMs: number | null;
-  /** How long the condition has held, and how long it has been over, while somebody looked. */
+  /**
+   * How far it has risen towards firing, up to the time of its rule, and for how long the condition
+   * has been over without a break, while somebody looked.
+   */
   readonly heldMs: number;
   readonly overMs: number;
 }
@@ -94,16 +111,25 @@ function aboutModule(module: SeenModule, text: string, value: number): Condition
   return { subject, text, value, modId, cmdId, node: null, service: null };
 }
 
+/** Part of its callers that keeps a node out. */
+function outShare({ health, callerCount, overloadCallerCount }: SeenNode): number {
+  return health === "overload" ? 1 : overloadCallerCount / Math.max(1, callerCount);
+}
+
 function aboutNode(module: SeenModule, node: SeenNode): Condition {
+  const { name, callerCount, overloadCallerCount } = node;
+  const share = outShare(node);
+  const many = share === 1 ? `all ${callerCount}` : `${overloadCallerCount} of ${callerCount}`;
+  const who = callerCount === 1 ? "its only caller" : `${many} callers`;
   return {
     ...aboutModule(
       module,
-      `${labelOf(module)}: node ${node.name} is kept out by ` +
-        (node.callerCount === 1 ? "its only caller" : `all ${node.callerCount} callers`),
-      node.overloadCallerCount,
+      `${labelOf(module)}: node ${name} is kept out by ${who}`,
+      overloadCallerCount,
     ),
-    subject: `${moduleText(module)} ${node.name}`,
-    node: node.name,
+    subject: `${moduleText(module)} ${name}`,
+    node: name,
+    share,
   };
 }
 
@@ -229,7 +255,7 @@ const CHECKS = {
       ),
   node_out: (_view, modules) =>
     modules.flatMap((module) =>
-      module.nodes.filter(({ state, health }) => state === "on" && health === "overload")
+      module.nodes.filter((node) => node.state === "on" && outShare(node) > 0)
         .map((node) => aboutNode(module, node))
     ),
   agent_silent: silentAgents,
@@ -306,10 +332,16 @@ export class AlertEngine {
     const passedMs = Math.min(Math.max(0, sinceLastMs), LOOK_PAUSE_MAX_MS);
     const news: AlertNews[] = [];
     const seen = new Set<string>();
+    const shares = new Map<string, number>();
     const active = rules.filter(({ enabled }) => enabled);
     for (const one of active) {
       for (const condition of conditionsOf(one, view)) {
         const key = `${one.id} ${condition.subject}`;
+        const { share = 1 } = condition;
+        if (share <= FIRING_SHARE) {
+          shares.set(key, share);
+          continue;
+        }
         seen.add(key);
         const isSilenced = silences.some((silence) =>
           silence.endsAtMs > time.wallMs && matches(silence, one.id, condition)
@@ -319,7 +351,9 @@ export class AlertEngine {
     }
     const clearMs = new Map(active.map(({ id, clearS }) => [id, clearS * 1000]));
     for (const alert of [...this.#alerts.values()]) {
-      if (!seen.has(alert.key)) this.#release(alert, clearMs.get(alert.ruleId), passedMs, news);
+      if (seen.has(alert.key)) continue;
+      const overMs = passedMs * levelStep(shares.get(alert.key) ?? 0);
+      this.#release(alert, clearMs.get(alert.ruleId), -overMs, news);
     }
     return news;
   }
@@ -338,8 +372,10 @@ export class AlertEngine {
       this.#droppedCount++;
       return;
     }
-    const heldMs = known === undefined ? 0 : known.heldMs + passedMs;
-    const fires = known?.state === "firing" || heldMs >= one.forS * 1000;
+    const forMs = one.forS * 1000;
+    const risenMs = passedMs * levelStep(condition.share ?? 1);
+    const heldMs = known === undefined ? 0 : Math.min(known.heldMs + risenMs, forMs);
+    const fires = known?.state === "firing" || heldMs >= forMs;
     const begins = fires && known?.state !== "firing";
     const alert: AlertState = {
       ...condition,
@@ -366,6 +402,10 @@ export class AlertEngine {
     passedMs: number,
     news: AlertNews[],
   ): void {
+    if (alert.state === "pending" && clearMs !== undefined && alert.heldMs > passedMs) {
+      this.#alerts.set(alert.key, { ...alert, heldMs: alert.heldMs - passedMs });
+      return;
+    }
     const overMs = alert.overMs + passedMs;
     if (alert.state === "firing" && clearMs !== undefined && overMs < clearMs) {
       this.#alerts.set(alert.key, { ...alert, overMs });

@@ -241,7 +241,7 @@ test("AlertEngine: fires after forS, ends after clearS, and does not flap betwee
   bench.rules = [ruleOf("module_overload", { forS: 10, clearS: 20 })];
   assert.deepEqual(bench.look(DOWN, 10), []);
   assert.deepEqual(bench.states, ["pending"]);
-  assert.deepEqual(bench.look(WELL), [], "it passed before anybody had to know");
+  assert.deepEqual(bench.look(WELL, 10), [], "it passed before anybody had to know");
   assert.deepEqual(bench.states, []);
   assert.deepEqual(bench.look(DOWN, 11), ["firing told kept"]);
   for (let turn = 0; turn < 10; turn++) {
@@ -250,6 +250,40 @@ test("AlertEngine: fires after forS, ends after clearS, and does not flap betwee
   }
   assert.deepEqual(bench.look(WELL, 19), []);
   assert.deepEqual(bench.look(WELL), ["ended told kept"]);
+});
+
+test("AlertEngine: with every default, what is bad for most of the time is told of, whatever cycles", () => {
+  /** Out for so many seconds and in for so many, from each of so many callers, out of step. */
+  const table = [
+    { outS: 15, inS: 3, callers: 1, firesBy: 60 },
+    { outS: 15, inS: 3, callers: 7, firesBy: 60 },
+    { outS: 15, inS: 9, callers: 3, firesBy: 180 },
+    { outS: 30, inS: 1, callers: 50, firesBy: 45 },
+    { outS: 3, inS: 15, callers: 5, firesBy: undefined },
+    { outS: 15, inS: 15, callers: 4, firesBy: undefined },
+  ];
+  const defaults = DEFAULT_RULES.find(({ kind }) => kind === "node_out");
+  assert.ok(defaults !== undefined);
+  for (const { outS, inS, callers, firesBy } of table) {
+    const bench = new Bench();
+    bench.rules = [{ ...defaults, id: 1 }];
+    let firedAt: number | undefined;
+    for (let second = 0; second < 600; second++) {
+      const out = Array.from(
+        { length: callers },
+        (_, caller) => (second + caller * 5) % (outS + inS) < outS,
+      );
+      const count = out.filter((isOut) => isOut).length;
+      const health = count === callers ? "overload" : "ok";
+      const one = node({ health, callerCount: callers, overloadCallerCount: count });
+      const news = bench.look(view([module({ nodes: [one] })]));
+      if (news.length > 0) firedAt ??= second;
+      assert.ok(!news.some((text) => text.startsWith("ended")), "it does not end between");
+    }
+    const row = JSON.stringify({ outS, inS, callers, firedAt });
+    if (firesBy === undefined) assert.equal(firedAt, undefined, row);
+    else assert.ok(firedAt !== undefined && firedAt <= firesBy, row);
+  }
 });
 
 test("AlertEngine: a database that is away begins and ends nothing", () => {
