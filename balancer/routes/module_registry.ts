@@ -37,8 +37,8 @@ const LEVEL_ASKS = [2, 4, 16];
 
 /** A module of one loop: its route and, once it had a node, its balancer. */
 export class ModuleEntry implements Linked<ModuleEntry> {
-  readonly modId: number;
-  readonly cmdId: number;
+  modId: number;
+  cmdId: number;
   /** Made when the first node comes, so that made-up modules cost little. */
   balance: LoadBalance | undefined = undefined;
   /** Text that `policy` was read from. */
@@ -46,7 +46,7 @@ export class ModuleEntry implements Linked<ModuleEntry> {
   policy: ModulePolicy;
   state: RouteState = "pulling";
   /** When it was first asked for. */
-  readonly createdAtMs: number;
+  createdAtMs: number;
   /** Uses while it has had no node yet, as far as they are counted. */
   asks = 0;
   /** Latest use but for turns that were lent. */
@@ -58,6 +58,8 @@ export class ModuleEntry implements Linked<ModuleEntry> {
   pullDueMs = 0;
   /** Time between the last request and its repeat; 0 = none was sent yet. */
   pullRetryMs = 0;
+  /** Its pull is due, and the rate holds it up. */
+  pullWaits = false;
   /** Made when the first call is refused. */
   refused: RefusedCount | undefined = undefined;
   next: ModuleEntry = this;
@@ -70,6 +72,26 @@ export class ModuleEntry implements Linked<ModuleEntry> {
     this.policy = policy;
     this.createdAtMs = usedAtMs;
     this.usedAtMs = usedAtMs;
+  }
+
+  /**
+   * Takes over the place of a module that was evicted and never had a node. So made-up modules leave
+   * no garbage behind, however many come in a second.
+   */
+  become(modId: number, cmdId: number, policy: ModulePolicy, nowMs: number): void {
+    this.modId = modId;
+    this.cmdId = cmdId;
+    this.policy = policy;
+    this.policyText = "";
+    this.state = "pulling";
+    this.asks = 0;
+    this.createdAtMs = nowMs;
+    this.usedAtMs = nowMs;
+    this.updatedAtMs = -Infinity;
+    this.refreshDueMs = Infinity;
+    this.pullDueMs = 0;
+    this.pullRetryMs = 0;
+    this.refused = undefined;
   }
 
   /** True while it has nodes: its pulls are not counted against the rate. */
@@ -210,10 +232,11 @@ export class RouteRefresh {
   readonly #turns: TurnTable;
   readonly #forNew: TokenBucket;
   readonly #forAskedAgain: TokenBucket;
-  /** Modules with an unanswered or a waiting pull, oldest first. */
+  /** Modules whose pull was sent and not answered, or that is due later, oldest first. */
   readonly #pulling = new Set<ModuleEntry>();
-  /** Those of them whose pull is due and that the rate holds up. */
-  readonly #waiting = new Set<ModuleEntry>();
+  /** Of the modules that wait for their turn, those that had nodes once and so are in no list. */
+  readonly #formerWaiting = new Set<ModuleEntry>();
+  #waitingCount = 0;
   #paused = false;
   #sent = 0;
 
@@ -228,7 +251,7 @@ export class RouteRefresh {
 
   /** Modules with an unanswered or a waiting pull. */
   get pendingCount(): number {
-    return this.#pulling.size;
+    return this.#pulling.size + this.#waitingCount;
   }
 
   /** Requests sent since the start. */
@@ -239,7 +262,7 @@ export class RouteRefresh {
   /** The route came, or the module is forgotten. */
   stop(entry: ModuleEntry): void {
     this.#pulling.delete(entry);
-    this.#waiting.delete(entry);
+    this.#endWait(entry);
   }
 
   /** Sends nothing until `resubscribe`: there is nobody to ask. What is started meanwhile waits. */
@@ -251,20 +274,34 @@ export class RouteRefresh {
   tick(nowMs: number): void {
     if (this.#paused) return;
     for (const entry of this.#pulling) {
-      if (nowMs < entry.pullDueMs || this.#waiting.has(entry)) continue;
+      if (nowMs < entry.pullDueMs) continue;
       if (entry.hasNodes) this.#send(entry, nowMs);
-      else this.#waiting.add(entry);
+      else this.#wait(entry);
     }
-    if (this.#waiting.size > 0) this.#sendWaiting(nowMs);
+    if (this.#waitingCount > 0) this.#sendWaiting(nowMs);
   }
 
   /** Those most often asked for go first, so that no made-up module takes the turn of a real one. */
   #sendWaiting(nowMs: number): void {
     for (const entry of this.#modules.nodeless()) {
-      if (this.#waiting.has(entry) && !this.#trySend(entry, nowMs)) return;
+      if (entry.pullWaits && !this.#trySend(entry, nowMs)) return;
     }
-    // Those that had nodes once.
-    for (const entry of this.#waiting) if (!this.#trySend(entry, nowMs)) return;
+    for (const entry of this.#formerWaiting) if (!this.#trySend(entry, nowMs)) return;
+  }
+
+  #wait(entry: ModuleEntry): void {
+    if (entry.pullWaits) return;
+    entry.pullWaits = true;
+    this.#waitingCount++;
+    this.#pulling.delete(entry);
+    if (entry.list === undefined) this.#formerWaiting.add(entry);
+  }
+
+  #endWait(entry: ModuleEntry): void {
+    if (!entry.pullWaits) return;
+    entry.pullWaits = false;
+    this.#waitingCount--;
+    this.#formerWaiting.delete(entry);
   }
 
   /** A module is used: its route is pulled when it is due. */
@@ -288,7 +325,7 @@ export class RouteRefresh {
   resubscribe(nowMs: number): void {
     const modules = this.#modules;
     this.#paused = false;
-    this.#waiting.clear();
+    for (const entry of modules) this.#endWait(entry);
     const spreadMs = Math.max(
       Math.min(100, this.#options.updateTimeoutMs()),
       modules.count * RESUBSCRIBE_SPREAD_PER_MODULE_MS,
@@ -308,11 +345,13 @@ export class RouteRefresh {
   #start(entry: ModuleEntry, dueMs: number, nowMs: number): void {
     entry.pullDueMs = dueMs;
     entry.pullRetryMs = 0;
-    this.#pulling.add(entry);
-    if (nowMs < dueMs || this.#paused) return;
-    if (entry.hasNodes) return this.#send(entry, nowMs);
+    const isDue = nowMs >= dueMs;
+    if (!isDue || (this.#paused && entry.hasNodes)) this.#pulling.add(entry);
+    else if (entry.hasNodes) this.#send(entry, nowMs);
     // Nobody overtakes those that wait: each tick looks whose turn it is.
-    if (this.#waiting.size > 0 || !this.#trySend(entry, nowMs)) this.#waiting.add(entry);
+    else if (this.#paused || this.#waitingCount > 0 || !this.#trySend(entry, nowMs)) {
+      this.#wait(entry);
+    }
   }
 
   #setDue(entry: ModuleEntry, dueMs: number): void {
@@ -329,7 +368,8 @@ export class RouteRefresh {
   }
 
   #send(entry: ModuleEntry, nowMs: number): void {
-    this.#waiting.delete(entry);
+    this.#endWait(entry);
+    this.#pulling.add(entry);
     entry.pullRetryMs = Math.min(
       this.#options.updateTimeoutMs(),
       entry.pullRetryMs === 0 ? PULL_RETRY_MIN_MS : entry.pullRetryMs * 2,

@@ -435,17 +435,22 @@ export class RouteLb {
   }
 
   #makeRoomAndInsert(modId: number, cmdId: number, nowMs: number): ModuleEntry {
+    let victim: ModuleEntry | undefined;
     if (this.#modules.count >= this.#modulesMax) {
-      const victim = this.#modules.firstToGo(this.#turns);
+      victim = this.#modules.firstToGo(this.#turns);
       if (victim !== undefined) this.#evict(victim);
     }
-    const entry = this.#insert(modId, cmdId, nowMs);
+    const entry = this.#insert(modId, cmdId, nowMs, victim);
     entry.refreshDueMs = nowMs;
     return entry;
   }
 
-  #insert(modId: number, cmdId: number, nowMs: number): ModuleEntry {
-    const entry = new ModuleEntry(modId >>> 0, cmdId >>> 0, this.#modulePolicy, nowMs);
+  /** @param gone A module that was evicted for this one. */
+  #insert(modId: number, cmdId: number, nowMs: number, gone?: ModuleEntry): ModuleEntry {
+    let entry = gone;
+    if (entry === undefined || entry.balance !== undefined) {
+      entry = new ModuleEntry(modId >>> 0, cmdId >>> 0, this.#modulePolicy, nowMs);
+    } else entry.become(modId >>> 0, cmdId >>> 0, this.#modulePolicy, nowMs);
     this.#modules.insert(entry);
     return entry;
   }
