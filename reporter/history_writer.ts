@@ -257,9 +257,10 @@ export class HistoryWriter {
       const bucket = this.#backlog.first;
       if (bucket === undefined && this.#events.size === 0) return;
       if (bucket === undefined) continue;
-      await store.writeCallHistory(bucket.source, bucket.rows);
+      const bad = await store.writeCallHistory(bucket.source, bucket.rows);
       this.#backlog.settle();
-      this.#rowsWritten += bucket.rows.length;
+      this.#rowsWritten += bucket.rows.length - bad.length;
+      this.#rowsDropped += bad.length;
     }
   }
 

@@ -25,12 +25,12 @@ class FakeStore {
   fault: Error | undefined;
   rollUpFault: Error | undefined;
 
-  writeCallHistory(source: number, rows: readonly CallHistoryRow[]): Promise<void> {
+  writeCallHistory(source: number, rows: readonly CallHistoryRow[]): Promise<never[]> {
     this.attempts++;
     if (this.fault !== undefined) return Promise.reject(this.fault);
     this.sources.add(source);
     this.rows.push(...rows);
-    return Promise.resolve();
+    return Promise.resolve([]);
   }
 
   addEvents(events: readonly NewEvent[]): Promise<void> {

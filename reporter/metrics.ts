@@ -60,6 +60,10 @@ export const reporterMetrics: MetricTable = {
   ),
   results_refused_in_loop: refused("loop_full"),
   rows_refused: refused("queue_full"),
+  rows_bad: counter(
+    "lars_reporter_rows_bad_total",
+    "Results that the database refused for what is in them; the log says which.",
+  ),
   queues: gauge("lars_reporter_queues", "Queues that write to the database."),
   rows_waiting: gauge("lars_reporter_rows_waiting", "Results that wait to be written."),
   rows_written: counter("lars_reporter_rows_written_total", "Results written."),

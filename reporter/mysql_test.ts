@@ -99,10 +99,55 @@ test("reporter loses nothing while its database is dead, and writes the latest o
     report(1, 77);
     await until(() => service.stats().reports === 101 + 9 * 300);
     const stopMs = monotonicMs();
-    await service.stop();
+    await assert.rejects(service.stop(), /rows of results and history are lost/);
     assertInTime("to stop", monotonicMs() - stopMs, 1800);
     assert.equal(log.count("Results lost"), 1);
     server.resume();
     agent.close();
   });
+});
+
+/** ServerCallStatus of the original: as in its tutorial, and as in its latest sources. */
+const STATUS_TABLES = ["", " unsigned"].map((kind) =>
+  "CREATE TABLE ServerCallStatus (modid int(11) NOT NULL, cmdid int(11) NOT NULL, " +
+  `ip int(11)${kind} NOT NULL, port int(11)${kind} NOT NULL, caller int(11)${kind} NOT NULL, ` +
+  "succ_cnt int(11) NOT NULL, err_cnt int(11) NOT NULL, ts bigint(20) NOT NULL, " +
+  "overload char(1) NOT NULL, PRIMARY KEY (modid, cmdid, ip, port, caller))"
+);
+
+test("a row that the database refuses neither holds up nor loses another, whatever the columns", {
+  timeout: 120_000,
+}, async (t) => {
+  for (const table of STATUS_TABLES) {
+    await withTestDatabase(t, async (url) => {
+      await runAdmin(url, table, "ALTER TABLE ServerCallStatus ADD CHECK (port <> 666)");
+      const log = new LogList();
+      const service = await startDaemon(reporterDaemon, {
+        flags: { "store.url": url, "reactor.port": "0", "reporter.history": "0" },
+      }, { log });
+      const agent = await WireConnection.open(portOf(service));
+      const addresses = [1, 0x7fff_ffff, 0x8000_0000, 0xc0a8_01b1, 0xffff_ffff];
+      const results = addresses.flatMap((ip) =>
+        [80, 666, 65_535].map((port) => ({ ...result, ip, port }))
+      );
+      for (const caller of addresses) {
+        agent.send(Id.ReportStatusRequest, reportStatusRequest(0xffff_ffff, 1, caller, results, 1));
+      }
+      await until(() => service.stats().rows_bad === 5 * 5 && service.stats().rows_waiting === 0, {
+        what: "the bad rows to be told apart",
+      });
+      await service.stop();
+      const rows = await readAll(url);
+      assert.equal(rows.length, 5 * 5 * 2);
+      assert.deepEqual([...new Set(rows.map(({ ip }) => ip))].sort((a, b) => a - b), addresses);
+      assert.deepEqual(
+        [...new Set(rows.map(({ caller }) => caller))].sort((a, b) => a - b),
+        addresses,
+      );
+      assert.ok(rows.every(({ modId, port }) => modId === 0xffff_ffff && port !== 666));
+      assert.ok(log.count("the database refuses it for what is in it") > 0, "and which");
+      assert.equal(log.count("Database is away"), 0, "it was not");
+      agent.close();
+    });
+  }
 });

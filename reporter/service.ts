@@ -1,10 +1,11 @@
 // Shell. The reporter service: call results of agents into the database.
 
-import { formatAddress } from "../reactor/address.ts";
+import { formatAddress, formatIpv4 } from "../reactor/address.ts";
 import { HashRing } from "../balancer/picking/hash_ring.ts";
 import { METRICS_PORTS } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition } from "../daemon/daemon.ts";
-import type { Logger } from "../reactor/log.ts";
+import { StoreError } from "../reactor/errors.ts";
+import { type Logger, LogRateLimiter } from "../reactor/log.ts";
 import type { Metric } from "../daemon/monitor/metrics_text.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { reachableAddress } from "../daemon/reachable_address.ts";
@@ -24,6 +25,8 @@ import {
 } from "./report_loop.ts";
 import { StoreQueue, type StoreQueueStats } from "./store_queue.ts";
 import { modulePair } from "../model/module.ts";
+import { nodeText } from "../model/node.ts";
+import type { RefusedRow } from "../sql/results/divided_write.ts";
 
 /** Time that a stop gives the loops to hand over what they have read. */
 const LOOPS_CLOSE_MS = 400;
@@ -58,6 +61,9 @@ class ReporterService extends LoopService<
   readonly #ring: HashRing;
   /** Queues whose last write failed: the database is back when there is none. */
   readonly #failing = new Set<number>();
+  readonly #refusedLimiter: LogRateLimiter;
+  /** Rows that the last flush could not write. */
+  #lostCount = 0;
   /** How often a loop was replaced: its successor counts connections from the start again. */
   readonly #loopStarts = new Map<number, number>();
 
@@ -65,6 +71,7 @@ class ReporterService extends LoopService<
     super(context, stores.queues[0], "keeping the latest results in memory");
     const { clock, rng, log } = context;
     this.#stores = stores;
+    this.#refusedLimiter = new LogRateLimiter(clock);
     const all = new Set([...stores.queues, stores.history]);
     this.onStop(STORE_CLOSE_MS, ...[...all].map((store) => () => store.close()));
     this.onStop(FLUSH_LIMIT_MS + FLUSH_GRACE_MS, () => this.#flush());
@@ -76,6 +83,7 @@ class ReporterService extends LoopService<
         keysMax: settings.keysMax,
         flushIntervalMs: settings.flushIntervalMs,
         onOutcome: (error) => this.#noteOutcome(index, error),
+        onRefused: (rows) => this.#noteRefused(rows),
       })
     );
     this.#ring = new HashRing(stores.queues.map((_, index) => `queue ${index}`));
@@ -138,6 +146,7 @@ class ReporterService extends LoopService<
       rows_written: queues.written,
       rows_replaced: queues.replaced,
       rows_refused: queues.refused,
+      rows_bad: queues.bad,
       writes: queues.writes,
       write_failures: queues.failures,
       loop_errors: this.loopErrorCount,
@@ -168,7 +177,31 @@ class ReporterService extends LoopService<
     const lostCount = left.reduce((sum, count) => sum + count, 0);
     if (lostCount > 0) log.error("Results lost: the database took no more", { rows: lostCount });
     const historyLost = await historyStopped ?? 0;
+    this.#lostCount = lostCount + historyLost;
     if (historyLost > 0) log.error("Call history lost", { rows: historyLost });
+  }
+
+  /** @throws {StoreError} when the database took no more: then the process ends with 1. */
+  override async stop(): Promise<void> {
+    await super.stop();
+    if (this.#lostCount === 0) return;
+    throw new StoreError(
+      `${this.#lostCount} rows of results and history are lost: the database took no more`,
+      true,
+    );
+  }
+
+  /** Which rows they are is told ten times a second at most. */
+  #noteRefused(rows: readonly RefusedRow<CallStatusRow>[]): void {
+    for (const { row, reason } of rows) {
+      const held = this.#refusedLimiter.admit("refused");
+      if (held === undefined) continue;
+      const caller = formatIpv4(row.caller);
+      this.context.log.error("A result is lost: the database refuses it for what is in it", {
+        ...{ row: nodeText(row), caller, reason },
+        ...held,
+      });
+    }
   }
 
   #onNote(note: ReportNote, loop: number): void {
@@ -227,7 +260,7 @@ class ReporterService extends LoopService<
   }
 
   #queueStats(): StoreQueueStats {
-    const sum = { waiting: 0, written: 0, writes: 0, failures: 0, replaced: 0, refused: 0 };
+    const sum = { waiting: 0, written: 0, writes: 0, failures: 0, replaced: 0, refused: 0, bad: 0 };
     for (const { stats } of this.#queues) {
       for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += stats[name];
     }

@@ -2,6 +2,7 @@
 
 import { type Clock, sleep, type Timer } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
+import type { RefusedRow } from "../sql/results/divided_write.ts";
 import type { CallStatusRow, Store } from "../sql/store.ts";
 import { endsWithin } from "../service/store_health.ts";
 import { callsId } from "../model/node.ts";
@@ -94,6 +95,8 @@ export interface StoreQueueOptions {
   readonly flushIntervalMs: number;
   /** A write succeeded (undefined) or failed. */
   onOutcome(error: unknown): void;
+  /** The database has refused rows for good for what is in them; all others are written. */
+  onRefused?(rows: readonly RefusedRow<CallStatusRow>[]): void;
 }
 
 /** Counters since start; `waiting` is the present number. */
@@ -106,6 +109,8 @@ export interface StoreQueueStats {
   readonly replaced: number;
   /** Rows refused because the batch was full. */
   readonly refused: number;
+  /** Rows that the database refused for good. */
+  readonly bad: number;
 }
 
 /** A {@linkcode StatusBatch} and the one connection that empties it. */
@@ -122,6 +127,7 @@ export class StoreQueue {
   #failures = 0;
   #replaced = 0;
   #refused = 0;
+  #bad = 0;
 
   constructor(options: StoreQueueOptions) {
     this.#options = options;
@@ -137,6 +143,7 @@ export class StoreQueue {
       failures: this.#failures,
       replaced: this.#replaced,
       refused: this.#refused,
+      bad: this.#bad,
     };
   }
 
@@ -192,12 +199,14 @@ export class StoreQueue {
 
   /** Writes one batch, of at least one row, and plans the next. Never throws. */
   async #write(): Promise<void> {
-    const { store, onOutcome } = this.#options;
+    const { store, onOutcome, onRefused } = this.#options;
     const rows = this.#batch.take(FLUSH_ROWS_MAX);
     try {
-      await store.writeCallStatus(rows);
+      const bad = await store.writeCallStatus(rows);
       this.#writes++;
-      this.#written += rows.length;
+      this.#written += rows.length - bad.length;
+      this.#bad += bad.length;
+      if (bad.length > 0) onRefused?.(bad);
       this.#batch.settle(rows);
       this.#failuresRunning = 0;
       onOutcome(undefined);

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { StoreError } from "../reactor/errors.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
+import type { RefusedRow } from "../sql/results/divided_write.ts";
 import type { CallStatusRow } from "../sql/store.ts";
 import { FLUSH_ROWS_MAX, RETRY_MAX_MS, StatusBatch, StoreQueue } from "./store_queue.ts";
 
@@ -83,19 +84,21 @@ test("StatusBatch loses no key and no newest row, whatever fails", () => {
 /** A store that answers when told to. */
 class FakeStore {
   readonly calls: (readonly CallStatusRow[])[] = [];
-  readonly #pending: PromiseWithResolvers<void>[] = [];
+  readonly #pending: PromiseWithResolvers<readonly RefusedRow<CallStatusRow>[]>[] = [];
 
-  writeCallStatus(rows: readonly CallStatusRow[]): Promise<void> {
+  writeCallStatus(
+    rows: readonly CallStatusRow[],
+  ): Promise<readonly RefusedRow<CallStatusRow>[]> {
     this.calls.push(rows);
-    const pending = Promise.withResolvers<void>();
+    const pending = Promise.withResolvers<readonly RefusedRow<CallStatusRow>[]>();
     this.#pending.push(pending);
     return pending.promise;
   }
 
-  async answer(error?: Error): Promise<void> {
+  async answer(error?: Error, bad: readonly RefusedRow<CallStatusRow>[] = []): Promise<void> {
     const pending = this.#pending.shift();
     assert.ok(pending !== undefined, "a write is under way");
-    if (error === undefined) pending.resolve();
+    if (error === undefined) pending.resolve(bad);
     else pending.reject(error);
     for (let i = 0; i < 10; i++) await Promise.resolve();
   }
@@ -206,4 +209,14 @@ test("StoreQueue stop() writes all out, and counts what a dead database leaves",
   await Promise.resolve();
   dead.clock.advance(1000);
   assert.equal(await left, 2);
+});
+
+test("StoreQueue counts rows that are refused for good, and goes on", async () => {
+  const { clock, store, queue, outcomes } = setUp();
+  queue.add(row(1));
+  queue.add(row(2));
+  clock.advance(100);
+  await store.answer(undefined, [{ row: row(1), reason: "bad" }]);
+  const { waiting, written, bad } = queue.stats;
+  assert.deepEqual([waiting, written, bad, outcomes], [0, 1, 1, [true]]);
 });

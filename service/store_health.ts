@@ -1,7 +1,7 @@
 // Core. Whether the database answers, told once when it is lost and once when it is back.
 
 import type { Clock, Timer } from "../reactor/time/clock.ts";
-import { messageOf } from "../reactor/errors.ts";
+import { messageOf, StoreError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 
 /** What {@linkcode StoreHealth} is given. */
@@ -21,6 +21,7 @@ export class StoreHealth {
   #downSinceMs = 0;
   #lossCount = 0;
   #reason = "";
+  #refuses = false;
 
   constructor(options: StoreHealthOptions) {
     this.#options = options;
@@ -53,14 +54,17 @@ export class StoreHealth {
     this.#downSinceWallMs = clock.wallMs();
     this.#downSinceMs = clock.nowMs();
     this.#lossCount++;
-    log.error(`Database is away, ${meanwhile}`, { store: label, reason: this.#reason });
+    // One that answers and refuses is not away: somebody has to look at what it says.
+    this.#refuses = error instanceof StoreError && !error.transient;
+    const what = this.#refuses ? "Database refuses what is asked" : "Database is away";
+    log.error(`${what}, ${meanwhile}`, { store: label, reason: this.#reason });
   }
 
   /** For the counters of a service: state, and since when and why when it is away. */
   stats(): Record<string, number | string> {
     const since = this.#downSinceWallMs;
     return {
-      store: since === undefined ? "up" : "away",
+      store: since === undefined ? "up" : this.#refuses ? "refuses" : "away",
       store_losses: this.#lossCount,
       ...(since === undefined
         ? {}

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
-import type { Logger } from "../reactor/log.ts";
+import { StoreError } from "../reactor/errors.ts";
+import { type Logger, silentLogger } from "../reactor/log.ts";
 import { endsWithin, StoreHealth } from "./store_health.ts";
 
 test("StoreHealth tells a loss and a return once each, with the time away", () => {
@@ -43,4 +44,25 @@ test("endsWithin() gives up on what takes too long and drops late failures", asy
   const late = endsWithin(clock, 100, new Promise(() => undefined));
   clock.advance(100);
   assert.equal(await late, false);
+});
+
+test("StoreHealth says of a database that answers and refuses that it refuses, not that it is away", () => {
+  const lines: string[] = [];
+  const error = (message: string): void => void lines.push(message);
+  const log = { ...silentLogger, error };
+  const health = new StoreHealth({
+    clock: new ManualClock(),
+    log,
+    label: "x",
+    meanwhile: "waiting",
+  });
+  health.failed(new StoreError("no such grant", false));
+  assert.deepEqual([health.up, health.stats().store], [false, "refuses"]);
+  health.succeeded();
+  health.failed(new StoreError("connection lost", true));
+  assert.equal(health.stats().store, "away");
+  assert.deepEqual(lines, [
+    "Database refuses what is asked, waiting",
+    "Database is away, waiting",
+  ]);
 });

@@ -15,6 +15,8 @@ import type {
 } from "./results/call_history.ts";
 import { HISTORY_STEPS_S } from "./results/call_history.ts";
 import { type Driver, type ScriptMaker, StatementFault } from "./drivers/driver.ts";
+import { PageSize } from "./routes/page_size.ts";
+import { type RefusedRow, RowsRefusedError, writeDivided } from "./results/divided_write.ts";
 import {
   EVENT_KEEP_S,
   type EventQuery,
@@ -111,36 +113,6 @@ const FORGET_SILENT_INTERVAL_MS = 3_600_000;
 const SIGHTINGS_CHUNK_ROWS = 200;
 /** Bounds of the page size of `readRoutes`. */
 const PAGE_ROWS_MAX = 100_000;
-/** SQLite reads on this thread: pages that hold it for longer are made smaller, others larger. */
-const PAGE_MS = 1.5;
-const PAGE_ROWS_MIN = 50;
-
-/** Rows of the next page: as many as asked for, fewer where a page takes long and holds the loop. */
-class PageSize {
-  rows: number;
-  readonly #rowsMax: number;
-  readonly #adapts: boolean;
-  readonly #clock: Clock;
-  #startMs = 0;
-
-  constructor(rowsMax: number, adapts: boolean, clock: Clock) {
-    this.rows = this.#rowsMax = rowsMax;
-    this.#adapts = adapts;
-    this.#clock = clock;
-  }
-
-  begin(): void {
-    this.#startMs = this.#clock.nowMs();
-  }
-
-  end(): void {
-    if (!this.#adapts) return;
-    const tookMs = this.#clock.nowMs() - this.#startMs;
-    const factor = tookMs > PAGE_MS ? 0.7 : tookMs < PAGE_MS / 2 ? 1.2 : 1;
-    const rows = Math.ceil(this.rows * factor);
-    this.rows = Math.min(this.#rowsMax, Math.max(PAGE_ROWS_MIN, rows));
-  }
-}
 
 /** What a {@linkcode SqlStore} works with. */
 export interface SqlStoreOptions {
@@ -279,23 +251,20 @@ export class SqlStore implements Store {
     );
   }
 
-  async writeCallStatus(rows: readonly CallStatusRow[]): Promise<void> {
+  async writeCallStatus(
+    rows: readonly CallStatusRow[],
+  ): Promise<readonly RefusedRow<CallStatusRow>[]> {
     const sorted = sortCallStatus(rows);
     const nodes = sorted.filter(({ refused }) => refused === undefined);
+    const refusals = sorted.filter(({ refused }) => refused !== undefined);
+    const bad: RefusedRow<CallStatusRow>[] = [];
     for (const chunk of chunksOf(nodes, CALL_STATUS_CHUNK_ROWS)) {
-      await this.#writeRows(
-        "write call results",
-        (shape) => writeCallStatusScript(this.dialect, shape, chunk),
-      );
+      bad.push(...await this.#writeDivided("write call results", chunk, writeCallStatusScript));
     }
-    if (nodes.length === sorted.length) return;
-    const refused = sorted.filter((row) => row.refused !== undefined);
-    for (const chunk of chunksOf(refused, CALL_STATUS_CHUNK_ROWS)) {
-      await this.#writeRows(
-        "write refused calls",
-        (shape) => writeRefusedScript(this.dialect, shape, chunk),
-      );
+    for (const chunk of chunksOf(refusals, CALL_STATUS_CHUNK_ROWS)) {
+      bad.push(...await this.#writeDivided("write refused calls", chunk, writeRefusedScript));
     }
+    return bad;
   }
 
   readRefused(): Promise<CallStatusRow[]> {
@@ -318,13 +287,21 @@ export class SqlStore implements Store {
     return this.#run("read call results", (shape) => readCallStatusScript(shape, filter));
   }
 
-  async writeCallHistory(source: number, rows: readonly CallHistoryRow[]): Promise<void> {
+  async writeCallHistory(
+    source: number,
+    rows: readonly CallHistoryRow[],
+  ): Promise<readonly RefusedRow<CallHistoryRow>[]> {
+    const bad: RefusedRow<CallHistoryRow>[] = [];
     for (const chunk of chunksOf(sortCallHistory(rows), CALL_HISTORY_CHUNK_ROWS)) {
-      await this.#writeRows(
-        "write the call history",
-        (shape) => writeCallHistoryScript(this.dialect, shape, source, chunk),
+      bad.push(
+        ...await this.#writeDivided(
+          "write the call history",
+          chunk,
+          (dialect, shape, some) => writeCallHistoryScript(dialect, shape, source, some),
+        ),
       );
     }
+    return bad;
   }
 
   readCallHistory(query: CallHistoryQuery): Promise<CallHistory> {
@@ -493,6 +470,27 @@ export class SqlStore implements Store {
     return await this.#transact(action, script, true);
   }
 
+  /**
+   * Writes one chunk, without the rows that are refused. Before any is, the columns are looked at
+   * again: somebody may have changed their types.
+   */
+  async #writeDivided<Row>(
+    action: string,
+    chunk: readonly Row[],
+    script: (dialect: Dialect, shape: SchemaShape, rows: readonly Row[]) => Script<void>,
+  ): Promise<RefusedRow<Row>[]> {
+    const write = (rows: readonly Row[]): Promise<void> =>
+      this.#writeRows(action, (shape) => script(this.dialect, shape, rows));
+    try {
+      await write(chunk);
+      return [];
+    } catch (error) {
+      if (!(error instanceof RowsRefusedError)) throw error;
+      this.#schema.forget();
+      return await writeDivided(chunk, write);
+    }
+  }
+
   /** Writes one chunk of many rows; others get their turn after it. */
   async #writeRows(action: string, script: (shape: SchemaShape) => Script<void>): Promise<void> {
     // In MySQL each statement is a transaction of its own, so it holds its locks for less.
@@ -543,6 +541,10 @@ export class SqlStore implements Store {
 
   #storeError(action: string, fault: StatementFault): StoreError {
     const hint = fault.kind === "schema" ? " (are the migrations applied?)" : "";
+    if (fault.kind === "rows") {
+      const message = `Could not ${action} in ${this.label}: ${messageOf(fault)}`;
+      return new RowsRefusedError(message, { cause: fault.cause ?? fault });
+    }
     const transient = fault.kind !== "schema" && fault.kind !== "permanent";
     return new StoreError(
       `Could not ${action} in ${this.label}: ${messageOf(fault)}${hint}`,

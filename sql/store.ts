@@ -2,6 +2,7 @@
 
 import type { CallHistoryStore } from "./results/call_history.ts";
 import type { ConsoleStore } from "./console/console_store.ts";
+import type { RefusedRow } from "./results/divided_write.ts";
 import type { EventStore } from "./results/event.ts";
 import type { ModuleChange, ModuleKey, ModuleRow } from "../model/module.ts";
 import type { NodeKey, RouteEdit, RouteRow } from "../model/node.ts";
@@ -184,8 +185,10 @@ export interface Store extends CallHistoryStore, EventStore {
    * Inserts or overwrites call results by (modId, cmdId, ip, port, caller); of several rows with
    * one key the last counts. Safe to repeat after a failure. Rows about refused calls are kept in
    * a table of their own; a schema before migration 10 does not take them.
+   *
+   * @returns the rows that the database refuses for what is in them; all others are written.
    */
-  writeCallStatus(rows: readonly CallStatusRow[]): Promise<void>;
+  writeCallStatus(rows: readonly CallStatusRow[]): Promise<readonly RefusedRow<CallStatusRow>[]>;
   /**
    * Deletes call results that were told before `beforeTs`, in unix seconds: of hosts and nodes that
    * are gone.

@@ -119,7 +119,7 @@ export function serverMetrics(service: string): MetricTable {
 export function storeMetrics(service: string): MetricTable {
   return {
     store: gauge(`lars_${service}_store_up`, "1 while the database answers, else 0.", {
-      texts: { up: 1, away: 0 },
+      texts: { up: 1, away: 0, refuses: 0 },
     }),
     store_losses: counter(
       `lars_${service}_store_losses_total`,

@@ -1,5 +1,6 @@
 // Core. The conversations about changes with their history, and about call totals.
 
+import { statusKeyValue } from "../results/status_scripts.ts";
 import { LimitError } from "../../reactor/errors.ts";
 import { auditScript, backCondition, cut, insertedIdScript } from "./access_scripts.ts";
 import {
@@ -271,13 +272,13 @@ function nodeCallsOf(row: SqlRow): NodeCallTotals {
 }
 
 /** `(a, b, c, d) > (?, ?, ?, ?)` spelt out, as both databases then read from the index. */
-function afterCondition(after: NodeCallTotals): { sql: string; params: number[] } {
-  const values: [string, number][] = [
-    ["modid", after.modId | 0],
-    ["cmdid", after.cmdId | 0],
-    ["ip", after.ip | 0],
-    ["port", after.port | 0],
-  ];
+function afterCondition(
+  shape: SchemaShape,
+  after: NodeCallTotals,
+): { sql: string; params: number[] } {
+  const { modId: modid, cmdId: cmdid, ip, port } = after;
+  const values = Object.entries({ modid, cmdid, ip, port })
+    .map(([name, value]): [string, number] => [name, statusKeyValue(shape, name, value)]);
   const terms: string[] = [];
   const params: number[] = [];
   values.forEach(([column, value], index) => {
@@ -287,7 +288,7 @@ function afterCondition(after: NodeCallTotals): { sql: string; params: number[] 
   });
   return {
     sql: ` WHERE modid >= ? AND (${terms.map((term) => `(${term})`).join(" OR ")})`,
-    params: [after.modId | 0, ...params],
+    params: [values[0][1], ...params],
   };
 }
 
@@ -299,7 +300,9 @@ export function* nodeCallsScript(
   limit: number,
   windowsSinceTs = 0,
 ): Script<NodeCallTotals[]> {
-  const { sql, params } = after === undefined ? { sql: "", params: [] } : afterCondition(after);
+  const { sql, params } = after === undefined
+    ? { sql: "", params: [] }
+    : afterCondition(shape, after);
   // Without totals the counts of the last window are all there is; rates cannot be told then.
   const [succ, err] = shape.callTotals ? ["succ_total", "err_total"] : ["0", "0"];
   const rows = yield {

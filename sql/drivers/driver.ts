@@ -9,9 +9,17 @@ import type { Dialect, Script } from "./sql_script.ts";
  * - `schema`: a table or column is missing; look at the schema again.
  * - `transient`: the database is away; the caller may try later.
  * - `behind`: this server knows less than was read before; another one of the url may know it.
+ * - `rows`: some row of the statement is refused, or there are too many; with fewer it may pass.
  * - `permanent`: the same call will fail again.
  */
-export type FaultKind = "deadlock" | "busy" | "schema" | "transient" | "behind" | "permanent";
+export type FaultKind =
+  | "deadlock"
+  | "busy"
+  | "schema"
+  | "transient"
+  | "behind"
+  | "rows"
+  | "permanent";
 
 /** A fault of the database, as a driver throws it; never leaves this room. */
 export class StatementFault extends Error {

@@ -13,6 +13,13 @@ const FAULT_KINDS: ReadonlyMap<number, FaultKind> = new Map([
   [1046, "schema"], // ER_NO_DB_ERROR: the database was dropped and made anew under us
   [1054, "schema"], // ER_BAD_FIELD_ERROR
   [1146, "schema"], // ER_NO_SUCH_TABLE
+  [1264, "rows"], // ER_WARN_DATA_OUT_OF_RANGE
+  [1265, "rows"], // WARN_DATA_TRUNCATED
+  [1292, "rows"], // ER_TRUNCATED_WRONG_VALUE
+  [1366, "rows"], // ER_TRUNCATED_WRONG_VALUE_FOR_FIELD
+  [1406, "rows"], // ER_DATA_TOO_LONG
+  [3819, "rows"], // ER_CHECK_CONSTRAINT_VIOLATED of MySQL
+  [4025, "rows"], // ER_CONSTRAINT_FAILED of MariaDB
   [1021, "transient"], // ER_DISK_FULL
   [1040, "transient"], // ER_CON_COUNT_ERROR
   [1047, "transient"], // ER_UNKNOWN_COM_ERROR: a Galera node without quorum
@@ -31,6 +38,9 @@ const FAULT_KINDS: ReadonlyMap<number, FaultKind> = new Map([
   [3024, "transient"], // ER_QUERY_TIMEOUT of MySQL
 ]);
 
+/** Of 1180 and 1105: a Galera cluster takes no transaction of so many rows, or so large. */
+const WRITE_SET_LIMIT = /max_ws_rows exceeded|maximum writeset size exceeded/i;
+
 /** The session has lost its database; a new one finds the database of that name. */
 const NO_DATABASE_ERRNO = 1046;
 
@@ -38,7 +48,12 @@ const NO_DATABASE_ERRNO = 1046;
 const FAIL_OVER_ERRNOS: ReadonlySet<number> = new Set([1047, 1053, 1290, 1836]);
 
 function faultOf(error: QueryError, host: Address): StatementFault {
-  const known = error.errno === undefined ? undefined : FAULT_KINDS.get(error.errno);
+  const isTooMany = WRITE_SET_LIMIT.test(error.message ?? "");
+  const known = isTooMany
+    ? "rows"
+    : error.errno === undefined
+    ? undefined
+    : FAULT_KINDS.get(error.errno);
   // Without an SQL state no server has spoken: the fault is of the network or of the library.
   const isNetwork = error.sqlState === undefined;
   const kind = known ?? (isNetwork ? "transient" : "permanent");

@@ -29,6 +29,7 @@ export const SQLITE_SNAPSHOTS_MAX = 8;
 const FAULTS: readonly (readonly [RegExp, FaultKind])[] = [
   [/\b(?:database|table|schema)\b.* is locked|database is busy/i, "busy"],
   [/no such (?:table|column)|has no column named/i, "schema"],
+  [/(?:CHECK|NOT NULL) constraint failed|cannot store \w+ value/i, "rows"],
   [/disk I\/O error|database or disk is full|unable to open database/i, "transient"],
 ];
 

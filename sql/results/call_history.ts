@@ -1,5 +1,6 @@
 // Core. Call results over time: what may be written, asked and rolled up.
 
+import type { RefusedRow } from "./divided_write.ts";
 import type { ModuleKey } from "../../model/module.ts";
 import type { NodeKey } from "../../model/node.ts";
 
@@ -160,9 +161,13 @@ export interface CallHistoryStore {
    * the first, so that a write may be repeated after a failure. A schema before migration 8 takes
    * the rows without their times, one before migration 10 without refused calls.
    *
+   * @returns the rows that the database refuses for what is in them; all others are written.
    * @throws {StoreError} for good, on a schema without history.
    */
-  writeCallHistory(source: number, rows: readonly CallHistoryRow[]): Promise<void>;
+  writeCallHistory(
+    source: number,
+    rows: readonly CallHistoryRow[],
+  ): Promise<readonly RefusedRow<CallHistoryRow>[]>;
   /**
    * Reads series of points. Each part of the range comes from the coarsest buckets that fit and
    * have been rolled up, so that the end of the range is as fresh as its ten-second buckets.

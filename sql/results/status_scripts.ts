@@ -37,9 +37,19 @@ function clip(value: number | undefined, max: number): number {
   return value === undefined || !(value > 0) ? 0 : Math.min(Math.trunc(value), max);
 }
 
-/** The primary key as the signed columns hold it, in their order. */
-function keyOf(row: CallStatusRow): number[] {
-  return [row.modId | 0, row.cmdId | 0, row.ip | 0, row.port | 0, row.caller | 0];
+/** A number of 32 bits as a column of the key of ServerCallStatus holds it. */
+export function statusKeyValue(
+  { statusUnsigned }: SchemaShape,
+  column: string,
+  value: number,
+): number {
+  return statusUnsigned.has(column) ? value >>> 0 : value | 0;
+}
+
+/** The primary key as its columns hold it, in their order. */
+function keyOf(shape: SchemaShape, row: CallStatusRow): number[] {
+  const values = [row.modId, row.cmdId, row.ip, row.port, row.caller];
+  return values.map((value, index) => statusKeyValue(shape, KEY_COLUMNS[index], value));
 }
 
 /** Order of two rows by their primary keys; without making the keys, because there are many. */
@@ -63,9 +73,9 @@ export function sortCallStatus(rows: readonly CallStatusRow[]): CallStatusRow[] 
   );
 }
 
-function valuesOf(row: CallStatusRow, totals: boolean): SqlValue[] {
+function valuesOf(shape: SchemaShape, row: CallStatusRow, totals: boolean): SqlValue[] {
   return [
-    ...keyOf(row),
+    ...keyOf(shape, row),
     clip(row.succCount, INT_MAX),
     clip(row.errCount, INT_MAX),
     clip(row.ts, Number.MAX_SAFE_INTEGER),
@@ -83,10 +93,12 @@ function valuesOf(row: CallStatusRow, totals: boolean): SqlValue[] {
  * A row as text. Every value is a whole number made here, so there is nothing to escape; binding
  * thousands of values takes the library ten times as long as the rest of a write.
  */
-function valuesText(row: CallStatusRow, totals: boolean): string {
+function valuesText(shape: SchemaShape, row: CallStatusRow, totals: boolean): string {
   const overload = row.overload ? "'1'" : "'0'";
-  const text = `(${row.modId | 0},${row.cmdId | 0},${row.ip | 0},${row.port | 0},` +
-    `${row.caller | 0},${clip(row.succCount, INT_MAX)},${clip(row.errCount, INT_MAX)},` +
+  const text =
+    `(${keyOf(shape, row).join(",")},${clip(row.succCount, INT_MAX)},${
+      clip(row.errCount, INT_MAX)
+    },` +
     `${clip(row.ts, Number.MAX_SAFE_INTEGER)},${overload}`;
   if (!totals) return `${text})`;
   return `${text},${clip(row.succTotal, Number.MAX_SAFE_INTEGER)},` +
@@ -114,12 +126,12 @@ export function* writeCallStatusScript(
     const same = rows.filter((row) => (shape.callTotals && hasTotals(row)) === totals);
     if (same.length === 0) continue;
     if (dialect === "mysql") {
-      const values = same.map((row) => valuesText(row, totals)).join(",");
+      const values = same.map((row) => valuesText(shape, row, totals)).join(",");
       yield { sql: upsertSql(dialect, totals, values) };
       continue;
     }
     const sql = upsertSql(dialect, totals);
-    for (const row of same) yield { sql, params: valuesOf(row, totals) };
+    for (const row of same) yield { sql, params: valuesOf(shape, row, totals) };
   }
 }
 
@@ -236,10 +248,11 @@ export function* readCallStatusScript(
   filter: CallStatusFilter,
 ): Script<CallStatusRow[]> {
   const columns = [...KEY_COLUMNS, ...VALUE_COLUMNS, ...(shape.callTotals ? TOTAL_COLUMNS : [])];
-  const signed = (value: number | undefined) => value === undefined ? undefined : value | 0;
+  const stored = (column: string, value: number | undefined): number | undefined =>
+    value === undefined ? undefined : statusKeyValue(shape, column, value);
   const { where, params } = whereAll([
-    ["modid = ?", signed(filter.modId)],
-    ["cmdid = ?", signed(filter.cmdId)],
+    ["modid = ?", stored("modid", filter.modId)],
+    ["cmdid = ?", stored("cmdid", filter.cmdId)],
   ]);
   const rows = yield {
     sql: `SELECT ${columns.join(", ")} FROM ServerCallStatus${where} ` +

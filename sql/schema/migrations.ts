@@ -22,6 +22,9 @@ import refusedCallsMysql from "../migrations/0010_refused_calls.mysql.sql" with 
 import webhookFormatsMysql from "../migrations/0011_webhook_formats.mysql.sql" with {
   type: "text",
 };
+import unsignedStatusMysql from "../migrations/0012_unsigned_call_status.mysql.sql" with {
+  type: "text",
+};
 import originalTablesSqlite from "../migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
@@ -49,13 +52,16 @@ import refusedCallsSqlite from "../migrations/0010_refused_calls.sqlite.sql" wit
 import webhookFormatsSqlite from "../migrations/0011_webhook_formats.sqlite.sql" with {
   type: "text",
 };
+import unsignedStatusSqlite from "../migrations/0012_unsigned_call_status.sqlite.sql" with {
+  type: "text",
+};
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
 import { type Dialect, numberOf, type Script } from "../drivers/sql_script.ts";
 import type { MigrateResult } from "../store.ts";
 
 /** Something whose presence makes a statement needless. */
 export interface Presence {
-  readonly kind: "table" | "column" | "index" | "row";
+  readonly kind: "table" | "column" | "unsigned" | "index" | "row";
   readonly table: string;
   /** Column or index name, or the id of the row; empty for a table. */
   readonly name: string;
@@ -80,7 +86,7 @@ const MIGRATION_LOCK_TIMEOUT_S = 60;
 
 /**
  * Cuts a migration file into statements. A statement ends with `;` at the end of a line. A line
- * `-- unless column RouteData zone` before it (or `table T`, `index T name`, `row T id`) says when
+ * `-- unless column RouteData zone` before it (or `table T`, `unsigned T name` of a column, `index T name`, `row T id`) says when
  * it has nothing to do; other comments are skipped.
  *
  * @throws {SyntaxError} when a directive is not understood or a statement does not end.
@@ -106,7 +112,7 @@ export function parseMigration(text: string): MigrationStatement[] {
 }
 
 function parsePresence(line: string): Presence {
-  const match = /^-- unless (table|column|index|row) (\w+)(?: (\w+))?$/.exec(line);
+  const match = /^-- unless (table|column|unsigned|index|row) (\w+)(?: (\w+))?$/.exec(line);
   if (match === null || (match[1] === "table") !== (match[3] === undefined)) {
     throw new SyntaxError(`Directive must name what it looks for: current value is "${line}"`);
   }
@@ -125,6 +131,7 @@ const NAMES = [
   "0009_module_meant",
   "0010_refused_calls",
   "0011_webhook_formats",
+  "0012_unsigned_call_status",
 ];
 
 /** Version of a schema that has all migrations. */
@@ -143,6 +150,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     moduleMeantMysql,
     refusedCallsMysql,
     webhookFormatsMysql,
+    unsignedStatusMysql,
   ],
   sqlite: [
     originalTablesSqlite,
@@ -156,6 +164,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     moduleMeantSqlite,
     refusedCallsSqlite,
     webhookFormatsSqlite,
+    unsignedStatusSqlite,
   ],
 };
 
@@ -174,12 +183,16 @@ const PRESENCE_SQL = {
       "WHERE table_schema = DATABASE() AND LOWER(table_name) = LOWER(?)",
     column: "SELECT COUNT(*) AS n FROM information_schema.columns " +
       "WHERE table_schema = DATABASE() AND LOWER(table_name) = LOWER(?) AND column_name = ?",
+    unsigned: "SELECT COUNT(*) AS n FROM information_schema.columns " +
+      "WHERE table_schema = DATABASE() AND LOWER(table_name) = LOWER(?) AND column_name = ? " +
+      "AND column_type LIKE '%unsigned%'",
     index: "SELECT COUNT(*) AS n FROM information_schema.statistics " +
       "WHERE table_schema = DATABASE() AND LOWER(table_name) = LOWER(?) AND index_name = ?",
   },
   sqlite: {
     table: "SELECT COUNT(*) AS n FROM sqlite_master WHERE type = 'table' AND name = ?",
     column: "SELECT COUNT(*) AS n FROM pragma_table_info(?) WHERE name = ?",
+    unsigned: "SELECT COUNT(*) AS n FROM pragma_table_info(?) WHERE name = ?",
     index: "SELECT COUNT(*) AS n FROM sqlite_master " +
       "WHERE type = 'index' AND tbl_name = ? AND name = ?",
   },

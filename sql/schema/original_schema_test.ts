@@ -175,7 +175,12 @@ const COLUMNS_SQL = "SELECT table_name AS t, column_name AS c, column_type AS ty
 
 test("migrate() makes the original columns exactly, ours come after them", SLOW, async (t) => {
   await withOriginal(t, async (server, url) => {
-    const original = await runAdmin(url, COLUMNS_SQL);
+    // The latest sources of the original have addresses unsigned; so has every migrated table.
+    const original = (await runAdmin(url, COLUMNS_SQL)).map((column) =>
+      column.t === "ServerCallStatus" && ["ip", "port", "caller"].includes(String(column.c))
+        ? { ...column, type: String(column.type).replace(/ unsigned$/, "") + " unsigned" }
+        : column
+    ).map((column) => ({ ...column, type: String(column.type).replace("int(10)", "int(11)") }));
     await runAdmin(server.url, "CREATE DATABASE fresh");
     for (const migrated of [`${server.url}/fresh`, url]) {
       await withStore(migrated, (store) => store.migrate());
@@ -187,7 +192,10 @@ test("migrate() makes the original columns exactly, ours come after them", SLOW,
         column.t === "RouteData" && column.c === "modid" ? { ...column, k: "" } : column
       );
       const sameCharset = (rows: Record<string, unknown>[]): unknown =>
-        rows.map(({ collation: _, ...rest }) => rest);
+        rows.map(({ collation: _, ...rest }) => ({
+          ...rest,
+          type: String(rest.type).replace("int(10)", "int(11)"),
+        }));
       assert.deepEqual(sameCharset(plain), sameCharset(original));
       assert.deepEqual(
         columns.filter((column) => column.t === "RouteData").map((column) => column.c),
@@ -285,3 +293,59 @@ test("the grants of the README are enough for each service, and no more", SLOW, 
     });
   });
 });
+
+test(
+  "migrate() turns signed addresses of results unsigned, and keeps every row",
+  SLOW,
+  async (t) => {
+    await withOriginal(t, async (server, url) => {
+      await runAdmin(
+        url,
+        "ALTER TABLE ServerCallStatus MODIFY ip int(11) NOT NULL, MODIFY port int(11) NOT NULL, " +
+          "MODIFY caller int(11) NOT NULL",
+      );
+      await withStore(url, async (store) => {
+        const addresses = [1, 0x7fff_ffff, 0x8000_0000, 0xc0a8_01b1, 0xffff_ffff];
+        const rows = (modId: number) =>
+          addresses.flatMap((ip) =>
+            addresses.map((caller) => ({
+              ...{ modId, cmdId: 1, ip, port: 7777, caller, succCount: 3, errCount: 1, ts: 9 },
+              overload: ip > caller,
+            }))
+          );
+        const read = async (): Promise<string[]> =>
+          (await store.readCallStatus()).map((row) =>
+            JSON.stringify([row.modId, row.ip, row.caller, row.succCount, row.overload])
+          ).sort();
+        const wanted = (...modIds: number[]): string[] =>
+          modIds.flatMap(rows).map((row) =>
+            JSON.stringify([row.modId, row.ip, row.caller, row.succCount, row.overload])
+          ).sort();
+        assert.deepEqual(await store.writeCallStatus(rows(0xffff_ffff)), []);
+        const [stored] = await runAdmin(url, "SELECT MIN(ip) AS least FROM ServerCallStatus");
+        assert.equal(Number(stored.least), -0x8000_0000, "as our reporter wrote them");
+        // Pages of what nodes were called, in the order of the table, whichever it is.
+        const paged = async (): Promise<number> => {
+          const nodes = new Set<string>();
+          let page = await store.console.nodeCalls(0, undefined, 2);
+          while (page.length > 0 && nodes.size < 1000) {
+            for (const { modId, ip } of page) nodes.add(`${modId} ${ip}`);
+            page = await store.console.nodeCalls(0, page.at(-1), 2);
+          }
+          return nodes.size;
+        };
+        assert.equal(await paged(), addresses.length);
+        await withStore(url, (other) => other.migrate());
+        assert.deepEqual(await read(), wanted(0xffff_ffff));
+        // The store that runs knows only now that the columns are others.
+        assert.deepEqual(await store.writeCallStatus(rows(5)), []);
+        assert.deepEqual(await read(), wanted(0xffff_ffff, 5));
+        assert.equal(await paged(), 2 * addresses.length);
+        const [after] = await runAdmin(url, "SELECT MIN(ip) AS least FROM ServerCallStatus");
+        assert.equal(Number(after.least), 1);
+        assert.deepEqual((await withStore(url, (other) => other.migrate())).applied, []);
+        void server;
+      });
+    });
+  },
+);

@@ -26,6 +26,11 @@ export interface SchemaShape {
   readonly modules: boolean;
   /** RouteChange has meant. */
   readonly changeMeant: boolean;
+  /**
+   * Columns of the key of ServerCallStatus that hold unsigned numbers: in the tutorial's schema of
+   * the original none, in that of its latest sources ip, port and caller.
+   */
+  readonly statusUnsigned: ReadonlySet<string>;
   /** Number of the newest migration that anybody recorded, also one that is not known here; 0: none. */
   readonly newestVersion: number;
   /** Module has meant. */
@@ -38,22 +43,23 @@ export function isComplete(shape: SchemaShape): boolean {
 }
 
 const COLUMNS_SQL = {
-  mysql: "SELECT table_name AS tableName, column_name AS columnName " +
+  mysql: "SELECT table_name AS tableName, column_name AS columnName, column_type AS columnType " +
     "FROM information_schema.columns WHERE table_schema = DATABASE()",
-  sqlite: "SELECT m.name AS tableName, p.name AS columnName " +
+  sqlite: "SELECT m.name AS tableName, p.name AS columnName, p.type AS columnType " +
     "FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS p WHERE m.type = 'table'",
 } as const;
 
-/** Columns of each table, all in lower case: some servers store table names that way. */
-export type TableColumns = ReadonlyMap<string, ReadonlySet<string>>;
+/** Types of the columns of each table, all in lower case: some servers store table names that way. */
+export type TableColumns = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
 /** Reads which tables and columns exist and may be seen by this account. */
 export function* tableColumnsScript(dialect: Dialect): Script<TableColumns> {
-  const tables = new Map<string, Set<string>>();
+  const tables = new Map<string, Map<string, string>>();
   for (const row of yield { sql: COLUMNS_SQL[dialect] }) {
     const table = textOf(row.tableName).toLowerCase();
-    const columns = tables.get(table) ?? new Set();
-    tables.set(table, columns.add(textOf(row.columnName).toLowerCase()));
+    const columns = tables.get(table) ?? new Map<string, string>();
+    columns.set(textOf(row.columnName).toLowerCase(), textOf(row.columnType).toLowerCase());
+    tables.set(table, columns);
   }
   return tables;
 }
@@ -85,6 +91,10 @@ export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
     modules: has("module", "modid", "cmdid", "name", "policy", "updated_at"),
     changeMeant: has("routechange", "meant"),
     newestVersion,
+    statusUnsigned: new Set(
+      [...tables.get("servercallstatus") ?? []]
+        .flatMap(([name, type]) => type.includes("unsigned") ? [name] : []),
+    ),
     moduleMeant: has("module", "meant"),
   };
 }

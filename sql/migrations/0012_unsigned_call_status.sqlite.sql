@@ -1,0 +1,1 @@
+-- Only MySQL and MariaDB tell signed from unsigned columns; here nothing changes.

@@ -1,0 +1,34 @@
+// Core. How many rows a page of a long reading has.
+
+import type { Clock } from "../../reactor/time/clock.ts";
+
+/** SQLite reads on this thread: pages that hold it for longer are made smaller, others larger. */
+const PAGE_MS = 1.5;
+const PAGE_ROWS_MIN = 50;
+
+/** Rows of the next page: as many as asked for, fewer where a page takes long and holds the loop. */
+export class PageSize {
+  rows: number;
+  readonly #rowsMax: number;
+  readonly #adapts: boolean;
+  readonly #clock: Clock;
+  #startMs = 0;
+
+  constructor(rowsMax: number, adapts: boolean, clock: Clock) {
+    this.rows = this.#rowsMax = rowsMax;
+    this.#adapts = adapts;
+    this.#clock = clock;
+  }
+
+  begin(): void {
+    this.#startMs = this.#clock.nowMs();
+  }
+
+  end(): void {
+    if (!this.#adapts) return;
+    const tookMs = this.#clock.nowMs() - this.#startMs;
+    const factor = tookMs > PAGE_MS ? 0.7 : tookMs < PAGE_MS / 2 ? 1.2 : 1;
+    const rows = Math.ceil(this.rows * factor);
+    this.rows = Math.min(this.#rowsMax, Math.max(PAGE_ROWS_MIN, rows));
+  }
+}
