@@ -25,7 +25,7 @@ import type { AuditEntry } from "../sql/console/console_store.ts";
 
 /** Largest body of a request, in bytes; files and lists of edits may be larger. */
 export const BODY_BYTES_MAX = 65_536;
-export const LARGE_BODY_BYTES_MAX = 16 * 1024 * 1024;
+export const LARGE_BODY_BYTES_MAX = 4 * 1024 * 1024;
 const LARGE_BODIES: readonly string[] = [
   "applyChange",
   "previewChange",

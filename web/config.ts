@@ -20,6 +20,13 @@ export const webSettings = {
       "Host names, besides addresses and localhost, under which browsers may reach the " +
         "console.",
     ),
+  trustedProxies: web.text("trusted_proxies", "127.0.0.1, ::1", {
+    shape: "addresses and ranges, separated by commas",
+  })
+    .doc(
+      "Proxies whose Forwarded and X-Forwarded-For say from which address somebody asks; empty: " +
+        "none.",
+    ),
   secureCookie: web.boolean("secure_cookie", false)
     .doc("1 behind a proxy that encrypts: browsers send the session over HTTPS only."),
   url: web.text("url", "", { shape: "http://name:port" })

@@ -252,8 +252,10 @@ function liveNext(
 
 function openLive(parts: HandlerParts, context: ApiContext<"live">): Response {
   if (parts.live.isFull) throw new ApiProblem("limit", "Too many pages are open");
+  const { name } = context.actor;
+  if (parts.live.isFullFor(name)) throw new ApiProblem("limit", "Too many pages of yours are open");
   const next = liveNext(parts, context.query);
-  const stream = parts.live.open({ next, isAllowed: () => context.stillAllowed() });
+  const stream = parts.live.open({ next, isAllowed: () => context.stillAllowed() }, name);
   return new Response(stream, {
     headers: { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no" },
   });

@@ -4,6 +4,8 @@ import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
 
 /** Clients at once; further ones get 507. */
 export const LIVE_CLIENTS_MAX = 200;
+/** Of one user; further ones get 507 as well. */
+export const LIVE_CLIENTS_PER_USER_MAX = 20;
 /** Bytes a second that one client costs in the long run: what is larger is sent less often. */
 export const LIVE_BYTES_PER_SECOND_MAX = 40_000;
 /** A comment is sent after so much silence, so that both ends notice a lost connection, in ms. */
@@ -55,9 +57,16 @@ export class LiveHub {
     return this.#clients.size >= LIVE_CLIENTS_MAX;
   }
 
-  /** A stream for one client, for the body of an answer. */
-  open(source: LiveSource): ReadableStream<Uint8Array> {
-    const client = new LiveClient(source, this.#clock, {
+  /** True when a user has as many clients as one may have. */
+  isFullFor(user: string): boolean {
+    let count = 0;
+    for (const client of this.#clients) if (client.user === user) count++;
+    return count >= LIVE_CLIENTS_PER_USER_MAX;
+  }
+
+  /** A stream for one client of a user, for the body of an answer; "" is nobody in particular. */
+  open(source: LiveSource, user = ""): ReadableStream<Uint8Array> {
+    const client = new LiveClient(source, user, this.#clock, {
       onEnd: () => void this.#clients.delete(client),
       onSent: (bytes) => void (this.#sentBytes += bytes),
     });
@@ -96,7 +105,7 @@ class LiveClient {
   #sentAtMs: number;
   #notBeforeMs = 0;
 
-  constructor(source: LiveSource, clock: Clock, events: LiveClientEvents) {
+  constructor(source: LiveSource, readonly user: string, clock: Clock, events: LiveClientEvents) {
     this.#source = source;
     this.#clock = clock;
     this.#events = events;

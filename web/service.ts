@@ -18,6 +18,7 @@ import { AgentWatch } from "../control/system/agent_watch.ts";
 import { AlertService } from "../control/alerts/alert_service.ts";
 import { ApiServer } from "./api_server.ts";
 import { ChangeService } from "../control/changes/change_service.ts";
+import { clientAddress, readProxies } from "../control/access/client_address.ts";
 import { hostNameList, webSettings } from "./config.ts";
 import { EventTail } from "../control/reports/event_tail.ts";
 import { CounterService } from "../control/counters/counter_service.ts";
@@ -67,6 +68,7 @@ export class WebService extends StoreService<WebSettings> {
   readonly #watch: AgentWatch;
   readonly #lines: DnsLines;
   readonly #requests = new RequestCounts();
+  #proxies: ReturnType<typeof readProxies> = [];
   #stopped = false;
   #isWarned = false;
 
@@ -148,6 +150,7 @@ export class WebService extends StoreService<WebSettings> {
 
   /** Listens, and makes the first admin when there is none. */
   async start(settings: WebSettings): Promise<void> {
+    this.#proxies = readProxies(settings.trustedProxies);
     if (this.#store.dialect === "sqlite" && await this.#store.newerSchema() === undefined) {
       await this.#store.migrate();
     }
@@ -237,7 +240,8 @@ export class WebService extends StoreService<WebSettings> {
   async #handle(request: Request, remote: Address): Promise<Response> {
     const { clock } = this.context;
     const askedAtMs = clock.nowMs();
-    const response = await this.#site.handle(request, remote.hostname);
+    const address = clientAddress(remote.hostname, request.headers, this.#proxies);
+    const response = await this.#site.handle(request, address);
     const { pathname } = new URL(request.url);
     this.#requests.note(pathname, response.status, clock.nowMs() - askedAtMs);
     return response;

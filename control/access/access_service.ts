@@ -10,6 +10,7 @@ import type {
   UserRow,
 } from "../../sql/console/console_store.ts";
 import { type Actor, auditOf, lesserRole, mayAct, type Role } from "./actor.ts";
+import { clientKey } from "./client_address.ts";
 import { LoginRateLimiter } from "./login_rate_limiter.ts";
 import { ControlError } from "../control_error.ts";
 import {
@@ -25,6 +26,8 @@ import type { OneTimePassword, Token, User } from "../schemas.ts";
 /** A session ends when it is not used for so long, and at the latest after its age, in ms. */
 export const SESSION_IDLE_MS = 12 * 3_600_000;
 export const SESSION_AGE_MAX_MS = 7 * 86_400_000;
+/** Addresses of users remembered; when full, the oldest are forgotten. */
+const KNOWN_ADDRESSES_MAX = 10_000;
 /** Signs of life of sessions and tokens are written down at most this often, in ms. */
 const TOUCH_INTERVAL_MS = 60_000;
 /** While the database is away, logins seen within this time still may read, in ms. */
@@ -83,6 +86,8 @@ export class AccessService {
   readonly #hasher: PasswordHasher;
   readonly #clock: Clock;
   readonly #limiter: LoginRateLimiter;
+  /** Where users of ours have been since the start: they need not wait behind strangers. */
+  readonly #knownAddresses = new Set<string>();
   readonly #links = new Map<string, { user: string; untilMs: number }>();
   /** Sessions opened by a link: they need no password, and may set one. */
   readonly #linkSessions = new Set<string>();
@@ -128,9 +133,11 @@ export class AccessService {
 
   /** @throws {ControlError} wrong-login, too-many-requests. */
   async login(name: string, password: string, address: string): Promise<Login> {
-    this.#requireRate(address, name);
+    this.#requireRate(address);
     const user = await this.#store.user(name);
-    const matches = await this.#hasher.matches(password, user?.passwordHash);
+    const key = clientKey(address);
+    const who = { address: key, isKnown: this.#knownAddresses.has(key) };
+    const matches = await this.#hasher.matches(password, user?.passwordHash, who);
     if (user === undefined || !matches || user.disabled) {
       return await this.#refuseLogin(name, address, "Name or password is wrong");
     }
@@ -139,7 +146,7 @@ export class AccessService {
 
   /** @throws {ControlError} wrong-login, too-many-requests. */
   async loginByLink(token: string, address: string): Promise<Login> {
-    this.#requireRate(address, "");
+    this.#requireRate(address);
     const hash = secretHash(token);
     const link = this.#links.get(hash);
     this.#links.delete(hash);
@@ -207,11 +214,11 @@ export class AccessService {
     actor: Actor,
     input: { oldPassword: string; newPassword: string },
   ): Promise<Actor> {
-    this.#requireRate(actor.address, actor.name);
+    this.#requireRate(actor.address);
     const user = await this.#store.user(actor.name);
     const byLink = this.#linkSessions.has(actor.session);
     if (!byLink && !await this.#hasher.matches(input.oldPassword, user?.passwordHash)) {
-      this.#limiter.failed(actor.address, actor.name);
+      this.#limiter.failed(clientKey(actor.address));
       throw new ControlError("wrong-login", "The old password is wrong");
     }
     if (sameText(input.oldPassword, input.newPassword)) {
@@ -342,8 +349,18 @@ export class AccessService {
     };
   }
 
-  #requireRate(address: string, name: string): void {
-    const waitS = this.#limiter.waitS(address, name);
+  /** Somebody at this address has proved to be one of ours. */
+  #noteKnown(from: string): void {
+    const address = clientKey(from);
+    this.#knownAddresses.delete(address);
+    this.#knownAddresses.add(address);
+    if (this.#knownAddresses.size <= KNOWN_ADDRESSES_MAX) return;
+    const [oldest] = this.#knownAddresses;
+    this.#knownAddresses.delete(oldest);
+  }
+
+  #requireRate(address: string): void {
+    const waitS = this.#limiter.waitS(clientKey(address));
     if (waitS === 0) return;
     this.#logins.limited++;
     throw new ControlError("too-many-requests", `Too many wrong logins: wait ${waitS} s`, {
@@ -352,7 +369,7 @@ export class AccessService {
   }
 
   async #refuseLogin(name: string, address: string, message: string): Promise<never> {
-    this.#limiter.failed(address, name);
+    this.#limiter.failed(clientKey(address));
     this.#logins.refused++;
     const entry = auditOf({ name, address }, this.#wallMs(), "login", name, message);
     await this.#store.audit({ ...entry, outcome: "refused" });
@@ -377,6 +394,7 @@ export class AccessService {
       expiresAtMs,
     }, auditOf({ name: user.name, address }, wallMs, action, user.name));
     this.#logins.done++;
+    this.#noteKnown(address);
     return { secret, actor: this.#cookieActor(user, secret, expiresAtMs, address) };
   }
 
@@ -408,6 +426,7 @@ export class AccessService {
       this.#remembered.delete(hash);
       if (actor === undefined) return undefined;
       if (this.#remembered.size >= REMEMBERED_MAX) this.#remembered.clear();
+      this.#noteKnown(actor.address);
       this.#remembered.set(hash, { actor, untilMs: this.#clock.nowMs() + REMEMBERED_MS });
       return actor;
     } catch (error) {

@@ -3,6 +3,7 @@
 import { Buffer } from "node:buffer";
 import { createHash, createHmac, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import { ControlError } from "../control_error.ts";
+import { FairQueue, type Waiter } from "./fair_queue.ts";
 
 /** How much work a password takes to try. */
 export interface PasswordCost {
@@ -17,8 +18,11 @@ export const PASSWORD_COST: PasswordCost = { factor: 2 ** 15, rounds: 3 };
 
 /** Passwords that are tried at the same time, each with 32 MiB of memory. */
 const PASSWORDS_AT_ONCE_MAX = 2;
-/** Further ones wait; more than these are refused with 429. */
-const PASSWORDS_WAITING_MAX = 16;
+/** Further ones wait, of one address and of all; more than these are refused with 429. */
+const PASSWORDS_WAITING_MAX = 64;
+const PASSWORDS_WAITING_PER_ADDRESS_MAX = 4;
+/** Hashes that nobody waits for from outside: of users who are logged in. */
+const INSIDE: Waiter = { address: "", isKnown: true };
 const BLOCK_SIZE = 8;
 const HASH_BYTES = 32;
 const SALT_BYTES = 16;
@@ -59,8 +63,11 @@ export function signatureOf(secret: string, text: string): string {
 /** Hashes passwords, a few at a time. */
 export class PasswordHasher {
   readonly #cost: PasswordCost;
-  #running = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #queue = new FairQueue({
+    atOnceMax: PASSWORDS_AT_ONCE_MAX,
+    waitingMax: PASSWORDS_WAITING_MAX,
+    waitingPerAddressMax: PASSWORDS_WAITING_PER_ADDRESS_MAX,
+  });
 
   constructor(cost: PasswordCost = PASSWORD_COST) {
     this.#cost = cost;
@@ -70,21 +77,26 @@ export class PasswordHasher {
   async hash(password: string): Promise<string> {
     const salt = randomBytes(SALT_BYTES);
     const { factor, rounds } = this.#cost;
-    const hash = await this.#derive(password, salt, factor, rounds);
+    const hash = await this.#derive(password, salt, factor, rounds, INSIDE);
     const parts = [factor, BLOCK_SIZE, rounds, salt.toString("base64"), hash.toString("base64")];
     return `scrypt$${parts.join("$")}`;
   }
 
   /** True when the password is the one whose hash is stored; takes as long for none at all. */
-  async matches(password: string, stored: string | undefined): Promise<boolean> {
+  async matches(
+    password: string,
+    stored: string | undefined,
+    who: Waiter = INSIDE,
+  ): Promise<boolean> {
     const parts = /^scrypt\$(\d{1,7})\$8\$(\d{1,2})\$([^$]+)\$([^$]+)$/.exec(stored ?? "");
     if (parts === null) {
-      await this.#derive(password, Buffer.alloc(SALT_BYTES), this.#cost.factor, this.#cost.rounds);
+      const { factor, rounds } = this.#cost;
+      await this.#derive(password, Buffer.alloc(SALT_BYTES), factor, rounds, who);
       return false;
     }
     const expected = Buffer.from(parts[4], "base64");
     const salt = Buffer.from(parts[3], "base64");
-    const hash = await this.#derive(password, salt, Number(parts[1]), Number(parts[2]));
+    const hash = await this.#derive(password, salt, Number(parts[1]), Number(parts[2]), who);
     return hash.length === expected.length && timingSafeEqual(hash, expected);
   }
 
@@ -93,8 +105,13 @@ export class PasswordHasher {
     salt: Buffer,
     factor: number,
     rounds: number,
+    who: Waiter,
   ): Promise<Buffer> {
-    await this.#enter();
+    if (!await this.#queue.enter(who)) {
+      throw new ControlError("too-many-requests", "Too many logins at once: try again", {
+        retryAfterS: 5,
+      });
+    }
     try {
       return await new Promise((resolve, reject) => {
         const options = { N: factor, r: BLOCK_SIZE, p: rounds, maxmem: 256 * 1024 * 1024 };
@@ -104,20 +121,7 @@ export class PasswordHasher {
         });
       });
     } finally {
-      this.#running--;
-      this.#waiting.shift()?.();
+      this.#queue.leave();
     }
-  }
-
-  async #enter(): Promise<void> {
-    if (this.#running >= PASSWORDS_AT_ONCE_MAX) {
-      if (this.#waiting.length >= PASSWORDS_WAITING_MAX) {
-        throw new ControlError("too-many-requests", "Too many logins at once: try again", {
-          retryAfterS: 5,
-        });
-      }
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-    this.#running++;
   }
 }

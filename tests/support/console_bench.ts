@@ -143,6 +143,7 @@ export function startTestConsole(
     mysqlDatabase: "",
     url: "",
     webhookAllow: "",
+    trustedProxies: "127.0.0.1, ::1",
     tokenFile: "",
     addressTranslation: false,
     allowInsecure: false,
