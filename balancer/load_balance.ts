@@ -6,7 +6,9 @@ import {
   type HostSnapshot,
   type RouteUpdate,
 } from "./balance_records.ts";
+import { UNKNOWN_CALLER } from "./detection/caller_tally.ts";
 import { CallOutcome, callOutcomeOf } from "./detection/call_outcome.ts";
+import { callReported } from "./detection/lone_callers.ts";
 import {
   type CallCounts,
   countPlainly,
@@ -113,9 +115,19 @@ export class LoadBalance extends ModuleState {
    *
    * @param retcode 0 = success; any other value is a failure, of a kind that `call_outcome.ts` says.
    * @param timecostMs How long the call took; -1 when unknown.
+   * @param caller Who reports it, as `RouteLb.report` has it; 0 = unknown.
+   * @param isBacked The caller was given this node.
    * @returns false when the node is not (or no longer) one of this module: nothing was counted.
    */
-  report(ip: number, port: number, retcode: number, timecostMs: number, nowMs: number): boolean {
+  report(
+    ip: number,
+    port: number,
+    retcode: number,
+    timecostMs: number,
+    nowMs: number,
+    caller = UNKNOWN_CALLER,
+    isBacked = true,
+  ): boolean {
     const host = this.hosts.get(addressId(ip, port));
     if (host === undefined) return false;
     if (nowMs >= host.dueMs) settle(this, host, nowMs);
@@ -125,6 +137,7 @@ export class LoadBalance extends ModuleState {
       : this.detector.count(host, retcode, timecostMs, nowMs, this.hosts);
     countTime(host, timecostMs);
     (this.counts ??= new ModuleCounts()).add(retcode === 0, timecostMs);
+    if (host.stats !== undefined) callReported(host.stats, caller, retcode !== 0, isBacked, nowMs);
     this.#counted(host, good, nowMs);
     return true;
   }
@@ -143,6 +156,9 @@ export class LoadBalance extends ModuleState {
       callsEnded(this, host, calls.succ + calls.err, outcome, nowMs);
     }
     this.detector.countMany(host, calls, nowMs);
+    if (host.stats !== undefined) {
+      callReported(host.stats, UNKNOWN_CALLER, calls.err > 0, true, nowMs);
+    }
     (this.counts ??= new ModuleCounts()).addMany(calls);
     // The kind that can change the state decides; a batch may hold both.
     this.#counted(host, host.judged ? calls.succ > 0 : calls.err === 0, nowMs);

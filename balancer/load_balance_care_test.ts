@@ -512,3 +512,18 @@ test("zones: a keyed policy keeps keys on their nodes", () => {
   assert.deepEqual(owners(), owners());
   assert.ok(new Set(owners()).size > 6);
 });
+
+test("a node that fails goes out before one that is slow, and does not throw the module open", () => {
+  const module = new Fixture({ policy: "recommended", callerOutsMax: 0 }, 3);
+  for (let round = 1; round <= 60; round++) {
+    for (const ip of [1, 2]) module.report(ip, [0], round, 10);
+    module.report(3, [0], round, 500);
+  }
+  assert.deepEqual(module.conditions(100), ["idle", "idle", "resting"]);
+  module.report(1, times(15, ReportCode.Other), 101, 10);
+  assert.deepEqual(module.conditions(102), ["resting", "idle", "held"]);
+  assert.equal(module.mode(102), "normal");
+  // It fails as well now, so nobody is much better than the others.
+  module.report(3, times(15, ReportCode.Other), 103, 500);
+  assert.equal(module.mode(104), "open");
+});

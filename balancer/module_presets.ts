@@ -21,6 +21,7 @@ const RECOMMENDED: Partial<ModuleSettings> = {
   timeoutWeight: 5,
   otherWeight: 3,
   overloadShareMax: 0.5,
+  callerOutsMax: 1,
   whenAllOverload: "open",
   usableShareMin: 0.5,
   recovery: "staged",

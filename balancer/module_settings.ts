@@ -141,6 +141,8 @@ const SPECS = {
 
   /** Largest share of the nodes that may be out at once; below 1 one always stays. */
   overloadShareMax: share(1),
+  /** Most nodes that one caller alone may put out in a window. 0 = any number. */
+  callerOutsMax: whole(0, 0, 1_000_000, "nodes"),
   /** What to do with calls while no node is usable. */
   whenAllOverload: choice(ALL_OVERLOAD_MODES, "refuse"),
   /** `open`: the module counts as without a usable node while fewer than this share are. */

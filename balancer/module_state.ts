@@ -97,6 +97,8 @@ export class ModuleMemory {
   /** Set while somebody watches. */
   picks: PickLog | undefined = undefined;
   watchUntilMs = -Infinity;
+  /** When callers put nodes out by what they alone said: the latest times of each. */
+  readonly outsByCaller = new Map<number, readonly number[]>();
   /** Calls under way, of all nodes. */
   underWay = 0;
   expiryDueMs = -Infinity;

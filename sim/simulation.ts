@@ -33,6 +33,11 @@ const MODULE = { modId: 1, cmdId: 1 } as const;
 const FIRST_IP = 0x0a_00_00_01;
 const PORT = 7777;
 
+/** How agents know a caller apart from others: 0 is nobody. */
+function callerName(caller: number): number {
+  return caller + 1;
+}
+
 /** What is simulated. */
 export interface SimulationOptions {
   readonly modulePolicy: ModulePolicy;
@@ -73,7 +78,7 @@ export interface SimulationOutcome {
 
 type Event =
   | { readonly kind: "call"; readonly caller: number }
-  | { readonly kind: "end"; readonly call: Call }
+  | { readonly kind: "end"; readonly call: Call; readonly caller: number }
   | { readonly kind: "tick" }
   | { readonly kind: "change"; readonly change: Change }
   | { readonly kind: "route"; readonly agent: number; readonly route: readonly number[] };
@@ -140,7 +145,7 @@ class Simulation {
   /** Calls that are under way come to their end; nothing new begins. */
   #finish(): void {
     for (let event = this.#events.take(); event !== undefined; event = this.#events.take()) {
-      if (event.kind === "end") this.#endCall(event.call, event.call.endMs);
+      if (event.kind === "end") this.#endCall(event, event.call.endMs);
     }
     for (let node = 0; node < this.#nodes.length; node++) {
       if (!isWell(this.#nodes[node].condition)) this.#faults.faultEnds(node, this.#endMs);
@@ -167,7 +172,7 @@ class Simulation {
         this.#events.add(nowMs + this.#gapMs(), event);
         return;
       case "end":
-        return this.#endCall(event.call, nowMs);
+        return this.#endCall(event, nowMs);
       case "tick":
         for (const agent of this.#agents) agent.tick(nowMs);
         return this.#events.add(nowMs + TICK_MS, event);
@@ -186,13 +191,17 @@ class Simulation {
     const { zones } = this.#options.script;
     this.#meter.picked(node, zoneOf(node, zones) === zoneOf(agent, zones), nowMs);
     const call = this.#nodes[node].begin(agent, node, nowMs, this.#services);
-    this.#events.add(call.endMs, { kind: "end", call });
+    this.#agents[agent].given(callerName(caller), MODULE.modId, MODULE.cmdId, host.ip, PORT);
+    this.#events.add(call.endMs, { kind: "end", call, caller });
   }
 
-  #endCall(call: Call, nowMs: number): void {
+  #endCall(
+    { call, caller }: { readonly call: Call; readonly caller: number },
+    nowMs: number,
+  ): void {
     const { agent, node, startMs } = call;
     if (!this.#nodes[node].finish(call)) {
-      return this.#events.add(call.endMs, { kind: "end", call });
+      return this.#events.add(call.endMs, { kind: "end", call, caller });
     }
     const failed = call.retcode !== 0;
     this.#meter.ended(agent, startMs, nowMs, failed);
@@ -201,7 +210,16 @@ class Simulation {
     if (nowMs >= this.#endMs) return;
     const { modId, cmdId } = MODULE;
     const tookMs = Math.floor(nowMs - startMs);
-    this.#agents[agent].report(modId, cmdId, FIRST_IP + node, PORT, call.retcode, tookMs, nowMs);
+    this.#agents[agent].report(
+      modId,
+      cmdId,
+      FIRST_IP + node,
+      PORT,
+      call.retcode,
+      tookMs,
+      nowMs,
+      callerName(caller),
+    );
   }
 
   #change(change: Change, nowMs: number): void {

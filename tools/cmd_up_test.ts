@@ -156,7 +156,7 @@ test("lars up: text output, second start keeps the data, SIGTERM ends it too", a
     await asking.untilHost(1, 2);
     asking.close();
     const { policy, nodes } = await (await explain()).json();
-    assert.equal(policy, "lars");
+    assert.equal(policy, "recommended");
     assert.equal(nodes.length, 3);
     const isKnown = async (): Promise<boolean> => {
       const answer = await fetch(`${link[1]}/api/v1/services`, { headers: { Cookie: cookie } });

@@ -29,6 +29,7 @@ export class HotPath {
     start: number,
     end: number,
     fromLoopback: boolean,
+    fromPort: number,
     nowMs: number,
     answer: Uint8Array,
     answerStart: number,
@@ -43,26 +44,21 @@ export class HotPath {
       if (turn !== NO_TURN) {
         const ip = this.#lb.turnIp(turn);
         const port = this.#lb.turnPort(turn);
+        this.#lb.given(fromPort, modId, cmdId, ip, port);
         return writeGetHostResponse(answer, answerStart, seq, modId, cmdId, SUCCESS, ip, port);
       }
       const picked = this.#lb.getHost(modId, cmdId, nowMs);
-      return typeof picked === "number"
-        ? writeGetHostResponse(answer, answerStart, seq, modId, cmdId, picked, 0, 0)
-        : writeGetHostResponse(
-          answer,
-          answerStart,
-          seq,
-          modId,
-          cmdId,
-          RetCode.Success,
-          picked.signedIp,
-          picked.port,
-        );
+      if (typeof picked === "number") {
+        return writeGetHostResponse(answer, answerStart, seq, modId, cmdId, picked, 0, 0);
+      }
+      const { signedIp, port } = picked;
+      this.#lb.given(fromPort, modId, cmdId, signedIp, port);
+      return writeGetHostResponse(answer, answerStart, seq, modId, cmdId, SUCCESS, signedIp, port);
     }
     if (msgId === MessageId.ReportRequest) {
       if (!reader.readReport(bytes, start + HEAD_BYTES, end)) return PASS_ON;
       const { modId, cmdId, ip, port, retcode, timecostMs } = reader;
-      this.#lb.report(modId, cmdId, ip, port, retcode, timecostMs, nowMs);
+      this.#lb.report(modId, cmdId, ip, port, retcode, timecostMs, nowMs, fromPort);
       return 0;
     }
     return PASS_ON;

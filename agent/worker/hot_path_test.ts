@@ -30,7 +30,7 @@ function makeLb(): RouteLb {
 const answer = new Uint8Array(BATCHED_BYTES_MAX + 10);
 
 function handle(hot: HotPath, datagram: Uint8Array, fromLoopback = true): Uint8Array | number {
-  const length = hot.handle(datagram, 0, datagram.length, fromLoopback, 1, answer, 10);
+  const length = hot.handle(datagram, 0, datagram.length, fromLoopback, 5000, 1, answer, 10);
   return length > 0 ? answer.slice(10, 10 + length) : length;
 }
 

@@ -71,6 +71,9 @@ export interface ShardHost {
 /** Sends a message to whoever asked. */
 type Answer = (frame: Uint8Array) => void;
 
+/** Takes one kind of message. */
+type Handler = (body: Uint8Array, answer: Answer, from: Address) => void;
+
 /** One port and the balancer of the modules behind it. */
 export class Shard {
   readonly index: number;
@@ -85,9 +88,9 @@ export class Shard {
   #unknownIds = 0;
   #refusedToken = 0;
   #answersCut = 0;
-  readonly #handlers: ReadonlyMap<number, (body: Uint8Array, answer: Answer) => void> = new Map([
-    [MessageId.GetHostRequest, (body: Uint8Array, answer: Answer) => this.#getHost(body, answer)],
-    [MessageId.ReportRequest, (body) => this.#report(body)],
+  readonly #handlers: ReadonlyMap<number, Handler> = new Map<number, Handler>([
+    [MessageId.GetHostRequest, (body, answer, from) => this.#getHost(body, answer, from.port)],
+    [MessageId.ReportRequest, (body, _answer, from) => this.#report(body, from.port)],
     [MessageId.ApiGetRouteRequest, (body, answer) => this.#getRoute(body, answer)],
     [MessageId.Hello, (body, answer) => this.#hello(body, answer)],
     [MessageId.ExplainRequest, (body, answer) => this.#explain(body, answer)],
@@ -138,8 +141,8 @@ export class Shard {
     };
     this.server = options.makeServer(
       server,
-      (bytes, start, end, fromLoopback, nowMs, answer, answerStart) =>
-        hot.handle(bytes, start, end, fromLoopback, nowMs, answer, answerStart),
+      (bytes, start, end, fromLoopback, fromPort, nowMs, answer, answerStart) =>
+        hot.handle(bytes, start, end, fromLoopback, fromPort, nowMs, answer, answerStart),
     );
   }
 
@@ -195,7 +198,7 @@ export class Shard {
         return;
       }
       const answer = this.#answerTo(bytes, from, msgId);
-      if (answer !== undefined) handle(body, answer);
+      if (answer !== undefined) handle(body, answer, from);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#malformed++;
@@ -203,10 +206,13 @@ export class Shard {
     }
   }
 
-  #getHost(body: Uint8Array, answer: Answer): void {
+  #getHost(body: Uint8Array, answer: Answer, caller: number): void {
     const { seq, modId, cmdId, key } = decodeGetHostRequest(body);
     const pickKey = key === undefined ? undefined : readPickKey(key);
     const picked = this.lb.getHost(modId, cmdId, this.#clock.nowMs(), pickKey);
+    if (typeof picked !== "number") {
+      this.lb.given(caller, modId, cmdId, picked.ip, picked.port);
+    }
     answer(
       typeof picked === "number"
         ? frameGetHostResponse({ seq, modId, cmdId, retcode: picked })
@@ -220,10 +226,10 @@ export class Shard {
     );
   }
 
-  #report(body: Uint8Array): void {
+  #report(body: Uint8Array, caller: number): void {
     const { modId, cmdId, host, retcode, timecostMs = TIME_UNKNOWN_MS } = decodeReportRequest(body);
     const nowMs = this.#clock.nowMs();
-    this.lb.report(modId, cmdId, host.ip, host.port, retcode, timecostMs, nowMs);
+    this.lb.report(modId, cmdId, host.ip, host.port, retcode, timecostMs, nowMs, caller);
   }
 
   #getRoute(body: Uint8Array, answer: Answer): void {

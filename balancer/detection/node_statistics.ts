@@ -1,5 +1,7 @@
 // Core. What a module that asks for more than the original rules keeps of each of its nodes.
 
+import type { CallerEvidence } from "./caller_evidence.ts";
+
 /** Weight of the policy `weight_minus_connections` that a node begins with. */
 export const EARNED_WEIGHT_FIRST = 1024;
 
@@ -247,12 +249,16 @@ export class NodeStatistics {
   ejectionsAtMs = 0;
   /** True while a node that is out gets not even probes. */
   resting = false;
+  /** The node is judged because it is slow: its calls go well, so failing ones go out before it. */
+  isOnlySlow = false;
   /** When the share of the node began to grow. Milliseconds. */
   rampFromMs = 0;
   /** How long it grows; 0 = it does not. Milliseconds. */
   rampMs = 0;
   /** Picks among the latest that the module remembers. */
   recentPicks = 0;
+  /** Who said that calls failed; kept where a module limits what one caller does alone. */
+  callers: CallerEvidence | undefined = undefined;
   /** What the policy `weight_minus_connections` holds of the node. */
   earnedWeight = EARNED_WEIGHT_FIRST;
 }

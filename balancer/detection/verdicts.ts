@@ -1,5 +1,6 @@
 // Core. What becomes of a node that is judged: it goes out as far as its module allows, and comes back.
 
+import { mayGoOut } from "./lone_callers.ts";
 import type { NodeStatistics } from "./node_statistics.ts";
 import { resetIdle, resetOverload, windowEndMs } from "./outlier_detector.ts";
 import type { Host } from "../host.ts";
@@ -18,7 +19,11 @@ export function judgeCall(module: ModuleState, host: Host, good: boolean, nowMs:
   if (host.judged) return judgeProbe(module, host, good, nowMs);
   if (!good || host.stats !== undefined) {
     const reason = module.detector.whyOut(host, !good, module.rules);
-    if (reason !== undefined) return change(module, host, true, reason, nowMs);
+    if (reason !== undefined && mayGoOut(module, host, nowMs)) {
+      // A call that went well shows nothing else.
+      if (host.stats !== undefined) host.stats.isOnlySlow = good;
+      return change(module, host, true, reason, nowMs);
+    }
   }
   if (host.activeIndex >= 0) return;
   host.dueMs = windowEndMs(host.sinceMs, module.rules.idleTimeoutMs, nowMs);
@@ -31,8 +36,12 @@ function judgeProbe(module: ModuleState, host: Host, good: boolean, nowMs: numbe
   if (good) {
     const reason = module.detector.whyBack(host, module.rules);
     if (reason !== undefined) change(module, host, false, reason, nowMs);
-  } else if (host.overload && module.isStaged) {
-    restAgain(module, host, nowMs);
+  } else {
+    if (host.stats?.isOnlySlow === true && host.continErr >= module.rules.continErrLimit) {
+      host.stats.isOnlySlow = false;
+      enforce(module, host, nowMs);
+    }
+    if (host.overload && module.isStaged) restAgain(module, host, nowMs);
   }
 }
 
@@ -52,7 +61,7 @@ export function settle(module: ModuleState, host: Host, nowMs: number): void {
       continue;
     }
     const reason = module.detector.whyOutAtWindowEnd(host, rules);
-    if (reason !== undefined) {
+    if (reason !== undefined && mayGoOut(module, host, atMs)) {
       change(module, host, true, reason, atMs);
     } else {
       resetIdle(host, rules);
@@ -103,6 +112,7 @@ function turnOverload(module: ModuleState, host: Host, atMs: number): void {
 
 function turnIdle(module: ModuleState, host: Host, atMs: number): void {
   resetIdle(host, module.rules);
+  if (host.stats !== undefined) host.stats.isOnlySlow = false;
   host.sinceMs = atMs;
   module.memory.judged.delete(host);
   module.context.active.remove(host);
@@ -158,9 +168,17 @@ export function enforceAll(module: ModuleState): void {
   const { overloadShareMax, dryRun } = module.policy.settings;
   const isOpen = dryRun || module.mode === "open";
   let allowed = isOpen ? 0 : ejectionsAllowed(module.inService, overloadShareMax);
-  for (const host of module.memory.judged) {
-    setOut(module, host, takesCalls(host) && allowed-- > 0);
+  const { judged } = module.memory;
+  for (const host of judged) {
+    if (!isOnlySlow(host)) setOut(module, host, takesCalls(host) && allowed-- > 0);
   }
+  for (const host of judged) {
+    if (isOnlySlow(host)) setOut(module, host, takesCalls(host) && allowed-- > 0);
+  }
+}
+
+function isOnlySlow({ stats }: Host): boolean {
+  return stats?.isOnlySlow === true;
 }
 
 function setOut(module: ModuleState, host: Host, out: boolean): void {
@@ -169,11 +187,15 @@ function setOut(module: ModuleState, host: Host, out: boolean): void {
   module.place(host);
 }
 
-/** Number of nodes in service that the rules do not hold for overload. */
-function wellCount({ hosts, inService, memory }: ModuleState): number {
-  let judged = memory.judged.size;
-  if (inService < hosts.size) {
-    for (const host of memory.judged) if (!takesCalls(host)) judged--;
+/**
+ * Number of nodes in service that the rules do not hold for overload. Where too few are well, slow
+ * ones are: a module is not thrown open to nodes that fail because others are slow.
+ */
+function wellCount({ inService, memory, policy }: ModuleState): number {
+  const isOpening = policy.settings.whenAllOverload === "open";
+  let judged = 0;
+  for (const host of memory.judged) {
+    if (takesCalls(host) && !(isOpening && isOnlySlow(host))) judged++;
   }
   return inService - judged;
 }

@@ -4,6 +4,7 @@ import { RetCode } from "../../proto/message_ids.ts";
 import type { RouteNode } from "../../model/node.ts";
 import type { RouteUpdate, StateChange } from "../balance_records.ts";
 import { type BalanceSettings, checkBalanceSettings } from "../detection/balance_settings.ts";
+import { CallerTally, UNKNOWN_CALLER } from "../detection/caller_tally.ts";
 import type { CallCounts } from "../detection/outlier_detector.ts";
 import { ActiveHosts, type Host } from "../host.ts";
 import { LoadBalance } from "../load_balance.ts";
@@ -60,6 +61,7 @@ export class RouteLb {
   #latestMs = 0;
   readonly #modules = new ModuleRegistry();
   readonly #turns = new TurnTable();
+  readonly #callers = new CallerTally();
   readonly #refresh: RouteRefresh;
   readonly #refused = new RefusalCounter();
   #dirty: ModuleState[] = [];
@@ -203,10 +205,32 @@ export class RouteLb {
     retcode: number,
     timecostMs: number,
     nowMs: number,
+    caller = UNKNOWN_CALLER,
   ): void {
     const balance = this.#modules.get(modId, cmdId)?.balance;
-    if (balance?.report(ip >>> 0, port, retcode, timecostMs, nowMs)) this.#counts.reports++;
+    const isBacked = caller === UNKNOWN_CALLER ||
+      this.#callers.reported(caller, modId, cmdId, ip, port);
+    const isCounted = balance?.report(
+      ip >>> 0,
+      port,
+      retcode,
+      timecostMs,
+      nowMs,
+      caller,
+      isBacked,
+    );
+    if (isCounted === true) this.#counts.reports++;
     else this.#counts.reportsIgnored++;
+  }
+
+  /**
+   * A caller was given a node by `getHost` or {@linkcode nextTurn}: its report of that node is one of
+   * a real call then. What a caller reports that was not given the node counts as made up.
+   *
+   * @param caller Above 0, as `report` has it; of datagrams the port they come from.
+   */
+  given(caller: number, modId: number, cmdId: number, ip: number, port: number): void {
+    this.#callers.picked(caller, modId, cmdId, ip, port);
   }
 
   /** Counts the outcomes of many calls of one node at once; see `report`. */
@@ -300,6 +324,7 @@ export class RouteLb {
   /** Does what falls due by `nowMs`: ends of windows and of overload, growing shares, pulls. */
   tick(nowMs: number): void {
     this.#latestMs = nowMs;
+    this.#callers.tick(nowMs);
     this.#context.active.settle(nowMs);
     for (const balance of this.#ticking) if (!balance.tick(nowMs)) this.#ticking.delete(balance);
     this.#refresh.tick(nowMs);

@@ -63,9 +63,9 @@ if (fault === undefined) {
       hostname: "127.0.0.1",
       port: 0,
       onDatagram: (bytes) => void passedOn.push(bytes[0]),
-      onQuick(bytes, start, end, fromLoopback, atMs, answer, answerStart): number {
+      onQuick(bytes, start, end, fromLoopback, fromPort, atMs, answer, answerStart): number {
         assert.equal(end - start, 1);
-        assert.ok(fromLoopback && atMs > 0);
+        assert.ok(fromLoopback && fromPort > 0 && atMs > 0);
         if (bytes[start] % 3 === 1) return 0;
         if (bytes[start] % 3 === 2) return -1;
         answer.set([bytes[start], 77], answerStart);
