@@ -166,6 +166,8 @@ const callResult = fc.record({
 }, { ...keyed, requiredKeys: ["ip", "port", "succ", "err", "overload"] });
 const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
   TableSubscribe: fc.record({ ...module, end: fc.boolean() }, keyed),
+  Refusal: fc.record({ reason: uint32 }, keyed),
+  Goodbye: fc.record({ reason: text }, keyed),
   SubscriptionTerms: fc.record({ modulesMax: uint32, nodelessMax: uint32 }, keyed),
   TableSettings: fc.record({ rules: text, zone: text }, keyed),
   CallReports: fc.record({

@@ -141,6 +141,8 @@ const filled: Record<string, Uint8Array> = {
   decodeRouteChanged: messages.encodeRouteChanged({ modules: [{ modId: 4294967295, cmdId: 1 }] }),
   decodeHelloProof: messages.encodeHelloProof({ mac: new Uint8Array(32).fill(7) }),
   decodeTableSubscribe: messages.encodeTableSubscribe({ modId: 4294967295, cmdId: 1, end: true }),
+  decodeRefusal: messages.encodeRefusal({ reason: 300 }),
+  decodeGoodbye: messages.encodeGoodbye({ reason: "stopped" }),
   decodeSubscriptionTerms: messages.encodeSubscriptionTerms({ modulesMax: 300, nodelessMax: 1 }),
   decodeTableSettings: messages.encodeTableSettings({ rules: "{}", zone: "east" }),
   decodeCallReports: messages.encodeCallReports({

@@ -187,7 +187,7 @@ function readLines(field: SchemaField, context: Context): string[] {
       : `read${type}(reader)`;
     if (options.drainedOf !== undefined) return [`draining.push(${fresh});`];
     if (field.repeated) return [`${target}.push(${fresh});`];
-    if (field.optional) return [`${target} = read${type}(reader, ${target} ?? ${empty});`];
+    if (field.optional) return readInto(target, type, empty);
     return [`read${type}(reader, ${target});`];
   }
   const value = {
@@ -202,6 +202,21 @@ function readLines(field: SchemaField, context: Context): string[] {
   if (kind === "bool") return [`if (${value}) ${target} = true;`, `else delete ${target};`];
   const empty = kind === "string" ? `${target} === ""` : `${target}.length === 0`;
   return [`${target} = ${value};`, `if (${empty}) delete ${target};`];
+}
+
+/** A message that may be there already is read on; on lines of its own where it is long. */
+function readInto(target: string, type: string, empty: string): string[] {
+  if (!empty.includes("\n")) return [`${target} = read${type}(reader, ${target} ?? ${empty});`];
+  const [open, ...rest] = empty.split("\n").map((line) => line.trim());
+  const members = rest.slice(0, -1).map((line) => `    ${line}`);
+  return [
+    `${target} = read${type}(`,
+    "  reader,",
+    `  ${target} ?? ${open}`,
+    ...members,
+    `  ${rest[rest.length - 1]},`,
+    ");",
+  ];
 }
 
 /** What only the whole message can tell. */
