@@ -248,7 +248,24 @@ export const PolicyList = z.strictObject({
     unit: z.string(),
     choices: z.array(z.string()),
     initial: z.unknown().describe("value when left out; null: the agent's file decides"),
+    agentDefault: z.number().nullable()
+      .describe("where initial is null: what an agent takes whose file says nothing"),
+    group: z.string(),
+    meaning: z.string(),
   })),
+  groups: z.array(z.strictObject({ name: z.string(), title: z.string() }))
+    .describe("of settings, in the order for people"),
+  faults: z.array(z.strictObject({ name: z.string(), about: z.string() }))
+    .describe("that the simulator knows"),
+  abouts: z.array(z.strictObject({
+    name: z.string(),
+    about: z.string(),
+    outcomes: z.array(z.strictObject({
+      lost: z.number().describe("calls that failed or were refused, in per cent"),
+      refused: z.number().describe("of those, refused"),
+      p99Ms: z.number(),
+    })).describe("in the order of faults"),
+  })).describe("of every policy and preset"),
 });
 
 /** Why an agent picks which node of a module. */

@@ -2,7 +2,12 @@
 
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { parseModulePolicy, policyNameOf, PRESETS } from "../balancer/mod.ts";
+import {
+  defaultBalanceSettings,
+  parseModulePolicy,
+  policyNameOf,
+  PRESETS,
+} from "../balancer/mod.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import type { ModuleKey } from "../model/module.ts";
@@ -141,18 +146,26 @@ function addShow(module: Command): void {
     printLine(moduleLabel(row));
     if (fault !== undefined) printLine(`Agents refuse its policy: ${fault}`);
     const { faint } = coloursOf("stdout");
+    const agentDefaults: Readonly<Record<string, unknown>> = { ...defaultBalanceSettings };
     const lines: [string, unknown][] = [["policy", policy], ...Object.entries(settings)];
     await printTable(
       ["SETTING", "VALUE", "FROM"],
-      lines.map(([name, value]) => [
-        name,
-        value === null
-          ? "configuration"
-          : typeof value === "string"
-          ? value
-          : JSON.stringify(value),
-        name in given ? "module" : name in preset ? policy : faint("default"),
-      ]),
+      lines.map(([name, value]) => {
+        // What is null is the agent's own: what its file says, or else what every agent begins with.
+        const shown = value ?? agentDefaults[name];
+        return [
+          name,
+          typeof shown === "string" ? shown : JSON.stringify(shown),
+          name in given
+            ? "module"
+            : name in preset
+            ? policy
+            : faint(value === null ? "agent" : "default"),
+        ];
+      }),
+    );
+    printLine(
+      faint("agent: where the [loadbalance] of an agent's file says otherwise, that holds there"),
     );
   });
   addServerOption(addStoreOptions(command));

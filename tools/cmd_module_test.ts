@@ -40,7 +40,7 @@ test("lars module: set, ls, show", async () => {
     assert.match(shown, /^\(1,4294967295\) log in\n/);
     assert.match(shown, /policy +maglev +module\n/);
     assert.match(shown, /errRate +0\.2 +module\n/);
-    assert.match(shown, /succRate +configuration +default\n/);
+    assert.match(shown, /succRate +0\.95 +agent\n/);
     await succeed(processes, "route", "add", "9", "9", "10.0.0.9:80");
     const json = JSON.parse(await succeed(processes, "module", "show", "9", "9", "--json"));
     // What our tools make has the preset; what is undone or foreign has the original's rules.

@@ -2,9 +2,6 @@
 
 import { type ModuleKey, moduleText } from "../model/module.ts";
 import type { NodeState } from "../model/node.ts";
-import { POLICY_NAMES } from "../balancer/module_policy.ts";
-import { MODULE_SETTINGS } from "../balancer/module_settings.ts";
-import { PRESET_NAMES, PRESETS } from "../balancer/module_presets.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { Store } from "../sql/store.ts";
@@ -41,6 +38,7 @@ import {
 } from "../control/reports/history_views.ts";
 import type { LiveHub, LiveMessage } from "./live_stream.ts";
 import type { NodeUseService } from "../control/drain/node_use_service.ts";
+import { policyList } from "./policy_list.ts";
 import { openApiDocument } from "./openapi.ts";
 import { ApiProblem } from "./problem.ts";
 import type { ReportService } from "../control/reports/report_service.ts";
@@ -118,23 +116,6 @@ function sessionHandlers(
     changePassword: async ({ actor, body }) =>
       sessionView(await access.changePassword(actor, body)),
   };
-}
-
-function policyList(): ResponseOf<"listPolicies"> {
-  const settings = Object.entries(MODULE_SETTINGS).map(([name, spec]) => ({
-    name,
-    kind: spec.kind,
-    min: "min" in spec ? spec.min : null,
-    max: "max" in spec ? spec.max : null,
-    unit: "unit" in spec ? spec.unit : "",
-    choices: "choices" in spec ? [...spec.choices] : [],
-    initial: spec.initial as unknown,
-  }));
-  const presets = PRESET_NAMES.map((name) => {
-    const { policy, settings } = PRESETS[name];
-    return { name, policy, settings: { ...settings } };
-  });
-  return { policies: [...PRESET_NAMES, ...POLICY_NAMES], presets, settings };
 }
 
 async function moduleDetail(

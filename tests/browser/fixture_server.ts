@@ -2,9 +2,7 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { POLICY_NAMES } from "../../balancer/module_policy.ts";
-import { MODULE_SETTINGS } from "../../balancer/module_settings.ts";
-import { PRESET_NAMES, PRESETS } from "../../balancer/module_presets.ts";
+import { policyList } from "../../web/policy_list.ts";
 import { findAsset } from "../../web/assets/mod.ts";
 import {
   API_PREFIX,
@@ -237,23 +235,7 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
         ],
       };
     },
-    listPolicies: () => ({
-      policies: [...PRESET_NAMES, ...POLICY_NAMES],
-      presets: PRESET_NAMES.map((name) => ({
-        name,
-        policy: PRESETS[name].policy,
-        settings: { ...PRESETS[name].settings },
-      })),
-      settings: Object.entries(MODULE_SETTINGS).map(([name, spec]) => ({
-        name,
-        kind: spec.kind,
-        min: "min" in spec ? spec.min : null,
-        max: "max" in spec ? spec.max : null,
-        unit: "unit" in spec ? spec.unit : "",
-        choices: "choices" in spec ? [...spec.choices] : [],
-        initial: spec.initial,
-      })),
-    }),
+    listPolicies: policyList,
     getModule: moduleOf,
     explainModule: (request) => world.explanation(moduleOf(request)),
     confirmModule: ({ params, body }) => {

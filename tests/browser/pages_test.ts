@@ -317,7 +317,17 @@ pageTest(
     await visit("/modules/2/1");
     await page.keyboard.press("e");
     await dialog.getByLabel("How the next node is chosen").selectOption("p2c_ewma");
-    await dialog.getByLabel("Change a setting").selectOption("errRate");
+    await dialog.getByText("one node of six refuses every call").waitFor();
+    await browser.screenshot("dialog_policy_outcomes", true);
+    await browser.checkAccess("policy");
+    await page.setViewportSize({ width: 390, height: 844 });
+    await browser.checkWidth("policy on a phone");
+    await browser.screenshot("dialog_policy_phone", true);
+    await page.setViewportSize({ width: 1360, height: 860 });
+    await dialog.getByText("What puts a node out").click();
+    await dialog.getByText("Judge and tell, but leave every node in use").waitFor();
+    await dialog.getByText("The original's numbers").click();
+    await dialog.getByText("Share of failures above which a node goes out").waitFor();
     await dialog.getByLabel("err rate", { exact: true }).fill("7");
     await dialog.getByText("Must be a number from 0 to 1.").waitFor();
     await browser.screenshot("dialog_policy", true);

@@ -341,6 +341,7 @@ export function EditModuleDialog(
   const isReady = Object.keys(texts).length > 0 && (isRight || known.value === undefined);
   return (
     <FormDialog
+      wide
       action="Preview"
       title={`Module ${module.modId} / ${module.cmdId}`}
       onClose={onClose}
@@ -349,15 +350,7 @@ export function EditModuleDialog(
     >
       <NameInput value={name} onInput={setName} />
       <Load of={known} onRetry={known.reload} rows={2}>
-        {({ policies, presets, settings }) => (
-          <PolicyForm
-            draft={draft}
-            policies={policies}
-            presets={presets}
-            specs={settings}
-            onChange={setDraft}
-          />
-        )}
+        {(policies) => <PolicyForm draft={draft} known={policies} onChange={setDraft} />}
       </Load>
     </FormDialog>
   );

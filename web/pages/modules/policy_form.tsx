@@ -1,152 +1,219 @@
-// Shell. The fields of a module's policy: which one, and the settings that differ from their defaults.
+// Shell. The fields of a module's policy: presets first, then every setting with what it means.
 
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import type { ResponseOf } from "../../contract.ts";
+import { Field } from "../parts/fields.tsx";
+import { formatNumber } from "../parts/format.ts";
+import { Heads } from "../parts/tables.tsx";
+import { IconButton } from "../parts/widgets.tsx";
 import {
+  defaultText,
   fieldText,
+  POLICY_DEFAULT,
   type PolicyDraft,
   policyFaults,
   type PolicySetting,
+  rangeText,
   settingTitle,
 } from "./policy_text.ts";
-import type { ResponseOf } from "../../contract.ts";
-import { Field } from "../parts/fields.tsx";
-import { IconButton } from "../parts/widgets.tsx";
 
-function rangeOf(spec: PolicySetting): string {
-  const initial = spec.initial === null ? "as the agent says" : fieldText(spec.initial) || "none";
-  const range = spec.min === null ? "" : `${spec.min} to ${spec.max} ${spec.unit}; `;
-  const choices = spec.kind === "choices" ? `${spec.choices.join(", ")}; ` : "";
-  const shares = spec.kind === "shares" ? "like a=0.5, b=0.5; " : "";
-  return `${range}${choices}${shares}default ${initial}`;
-}
+/** What the server tells of policies. */
+type Known = ResponseOf<"listPolicies">;
 
 function SettingField(props: {
   spec: PolicySetting;
-  text: string;
+  preset: string | undefined;
+  text: string | undefined;
   fault: string | undefined;
-  onInput: (text: string) => void;
-  onRemove: () => void;
+  onInput: (text: string | undefined) => void;
 }): JSX.Element {
-  const { spec, text, fault, onInput, onRemove } = props;
+  const { spec, preset, text, fault, onInput } = props;
+  const initial = defaultText(spec, preset);
   const choices = spec.kind === "flag"
     ? ["true", "false"]
     : spec.kind === "choice"
     ? spec.choices
     : undefined;
+  const take = (value: string): void => onInput(value === "" ? undefined : value);
   return (
     <div class="setting">
-      <Field label={settingTitle(spec.name)} hint={rangeOf(spec)} fault={fault}>
+      <Field
+        label={settingTitle(spec.name)}
+        hint={`${spec.meaning}. ${rangeText(spec)}; default ${initial}.`}
+        fault={fault}
+      >
         {(parts) =>
           choices === undefined
             ? (
               <input
                 {...parts}
                 autoComplete="off"
-                value={text}
-                onInput={(event) => onInput(event.currentTarget.value)}
+                placeholder={fieldText(spec.initial ?? spec.agentDefault)}
+                value={text ?? ""}
+                onInput={(event) => take(event.currentTarget.value)}
               />
             )
             : (
               <select
                 {...parts}
-                value={text}
-                onInput={(event) => onInput(event.currentTarget.value)}
+                value={text ?? ""}
+                onInput={(event) => take(event.currentTarget.value)}
               >
+                <option value="">{`${fieldText(spec.initial)} (default)`}</option>
                 {choices.map((choice) => <option key={choice} value={choice}>{choice}</option>)}
               </select>
             )}
       </Field>
-      <IconButton
-        icon="close"
-        label={`Back to the default: ${settingTitle(spec.name)}`}
-        title="Back to the default"
-        onClick={onRemove}
-      />
+      {text !== undefined && (
+        <IconButton
+          icon="close"
+          label={`Back to the default: ${settingTitle(spec.name)}`}
+          title="Back to the default"
+          onClick={() => onInput(undefined)}
+        />
+      )}
     </div>
   );
 }
 
-/** Value a setting starts with when it is added to the form. */
-function startOf(spec: PolicySetting): string {
-  if (spec.initial !== null) return fieldText(spec.initial);
-  return spec.kind === "whole" || spec.kind === "number" ? String(spec.min ?? 0) : "";
+/** The policy that is chosen beside the one for most modules and the original's rules. */
+function Outcomes({ chosen, known }: { chosen: string; known: Known }): JSX.Element | null {
+  const best = known.presets[0]?.name ?? POLICY_DEFAULT;
+  const names = [...new Set([chosen, best, POLICY_DEFAULT])]
+    .filter((name) => known.abouts.some((one) => one.name === name));
+  const outcomeOf = (name: string, fault: number) =>
+    known.abouts.find((one) => one.name === name)?.outcomes[fault];
+  if (!names.includes(chosen)) return null;
+  return (
+    <div class="outcomes" role="region" aria-label="What the simulator says" tabIndex={0}>
+      <p class="hint">
+        What callers lose in the simulator, in per cent of their calls, and how long the slowest
+        call in a hundred takes.
+      </p>
+      <table class="rows">
+        <caption class="hidden">What each policy costs in some faults</caption>
+        <Heads names={["While", ...names.map((name) => `#${name}`)]} />
+        <tbody>
+          {known.faults.map(({ name: fault, about }, index) => (
+            <tr key={fault}>
+              <td>{about}</td>
+              {names.map((name) => {
+                const outcome = outcomeOf(name, index);
+                return (
+                  <td key={name} class="number">
+                    {outcome !== undefined && (
+                      <>
+                        <b>{formatNumber(outcome.lost)} %</b>
+                        <span class="sub muted small">{Math.round(outcome.p99Ms)} ms</span>
+                        {outcome.refused > 0 && (
+                          <span class="sub warn small">
+                            {formatNumber(outcome.refused)} % refused
+                          </span>
+                        )}
+                      </>
+                    )}
+                  </td>
+                );
+              })}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      <p class="hint">
+        With the settings that come with each name; <code>lars sim --policy {chosen}</code>{" "}
+        tries others.
+      </p>
+    </div>
+  );
+}
+
+/** One group of settings, open when some of them differ from their defaults. */
+function Group(props: {
+  title: string;
+  specs: readonly PolicySetting[];
+  /** The preset that gives a setting its default, by its name. */
+  presetOf: (name: string) => string | undefined;
+  draft: PolicyDraft;
+  faults: Readonly<Record<string, string>>;
+  onChange: (settings: PolicyDraft["settings"]) => void;
+}): JSX.Element {
+  const { title, specs, presetOf, draft, faults, onChange } = props;
+  const setCount = specs.filter(({ name }) => Object.hasOwn(draft.settings, name)).length;
+  return (
+    <details class="setting-group" open={setCount > 0}>
+      <summary>
+        {title} <span class="muted small">{setCount > 0 ? `${setCount} set` : ""}</span>
+      </summary>
+      <div class="stack">
+        {specs.map((spec) => (
+          <SettingField
+            key={spec.name}
+            spec={spec}
+            preset={presetOf(spec.name)}
+            text={draft.settings[spec.name]}
+            fault={faults[spec.name]}
+            onInput={(text) => {
+              const { [spec.name]: _old, ...rest } = draft.settings;
+              onChange(text === undefined ? rest : { ...draft.settings, [spec.name]: text });
+            }}
+          />
+        ))}
+      </div>
+    </details>
+  );
 }
 
 /** Fields of a policy. */
 export function PolicyForm(props: {
   draft: PolicyDraft;
-  policies: readonly string[];
-  presets: ResponseOf<"listPolicies">["presets"];
-  specs: readonly PolicySetting[];
+  known: Known;
   onChange: (draft: PolicyDraft) => void;
 }): JSX.Element {
-  const { draft, policies, presets, onChange } = props;
-  const preset = presets.find(({ name }) => name === draft.policy);
+  const { draft, known, onChange } = props;
+  const preset = known.presets.find(({ name }) => name === draft.policy);
   // What a preset says stands in the place of the defaults.
-  const specs = props.specs.map((spec) =>
-    preset !== undefined && Object.hasOwn(preset.settings, spec.name)
-      ? { ...spec, initial: preset.settings[spec.name] }
-      : spec
+  const isOfPreset = (name: string): boolean =>
+    preset !== undefined && Object.hasOwn(preset.settings, name);
+  const specs = known.settings.map((spec) =>
+    isOfPreset(spec.name) ? { ...spec, initial: preset?.settings[spec.name] } : spec
   );
-  const [adding, setAdding] = useState("");
   const faults = policyFaults(draft, specs);
-  const change = (settings: PolicyDraft["settings"]): void => onChange({ ...draft, settings });
-  const shown = specs.filter(({ name }) => Object.hasOwn(draft.settings, name));
-  const rest = specs.filter(({ name }) => !Object.hasOwn(draft.settings, name));
+  const isPreset = (name: string): boolean => known.presets.some((one) => one.name === name);
+  const about = known.abouts.find(({ name }) => name === draft.policy)?.about;
   return (
     <fieldset>
       <legend>Policy</legend>
-      <Field
-        label="How the next node is chosen"
-        hint={preset === undefined
-          ? ""
-          : `A preset: picks by ${preset.policy}, with settings of ours`}
-      >
+      <Field label="How the next node is chosen" {...(about === undefined ? {} : { hint: about })}>
         {(parts) => (
           <select
             {...parts}
             value={draft.policy}
             onInput={(event) => onChange({ ...draft, policy: event.currentTarget.value })}
           >
-            {policies.map((name) => <option key={name} value={name}>{name}</option>)}
+            {[true, false].map((wanted) => (
+              <optgroup
+                key={String(wanted)}
+                label={wanted ? "Presets" : "Policies, with the original's rules beside the pick"}
+              >
+                {known.policies.filter((name) => isPreset(name) === wanted)
+                  .map((name) => <option key={name} value={name}>{name}</option>)}
+              </optgroup>
+            ))}
           </select>
         )}
       </Field>
-      {shown.map((spec) => (
-        <SettingField
-          key={spec.name}
-          spec={spec}
-          text={draft.settings[spec.name]}
-          fault={faults[spec.name]}
-          onInput={(text) => change({ ...draft.settings, [spec.name]: text })}
-          onRemove={() => {
-            const { [spec.name]: _gone, ...kept } = draft.settings;
-            change(kept);
-          }}
+      <Outcomes chosen={draft.policy} known={known} />
+      {known.groups.map(({ name, title }) => (
+        <Group
+          key={name}
+          title={title}
+          specs={specs.filter(({ group }) => group === name)}
+          presetOf={(key) => isOfPreset(key) ? preset?.name : undefined}
+          draft={draft}
+          faults={faults}
+          onChange={(settings) => onChange({ ...draft, settings })}
         />
       ))}
-      <Field
-        label="Change a setting"
-        hint={shown.length === 0
-          ? "All settings have their defaults."
-          : "All others have their defaults."}
-      >
-        {(parts) => (
-          <select
-            {...parts}
-            value={adding}
-            onInput={(event) => {
-              const spec = rest.find(({ name }) => name === event.currentTarget.value);
-              setAdding("");
-              if (spec !== undefined) change({ ...draft.settings, [spec.name]: startOf(spec) });
-            }}
-          >
-            <option value="">Choose …</option>
-            {rest.map(({ name }) => <option key={name} value={name}>{settingTitle(name)}</option>)}
-          </select>
-        )}
-      </Field>
     </fieldset>
   );
 }

@@ -44,6 +44,33 @@ export function fieldText(value: unknown): string {
   return String(value);
 }
 
+/** What a field takes, with its unit. */
+export function rangeText({ kind, min, max, unit, choices }: PolicySetting): string {
+  if (kind === "flag") return "True or false";
+  if (kind === "choice") return `One of ${choices.join(", ")}`;
+  if (kind === "choices") return `Some of ${choices.join(", ")}`;
+  if (kind === "zones") return "Names, like a, b";
+  if (kind === "shares") return "Shares, like a=0.5, b=0.5";
+  if (unit === "share") return `A share from ${min} to ${max}`;
+  const number = kind === "whole" ? "A whole number" : "A number";
+  return `${number} from ${min} to ${max}${unit === "" ? "" : ` ${unit}`}`;
+}
+
+/** The value of a field that is left empty, and whose it is. */
+export function defaultText(
+  { initial, agentDefault, unit }: PolicySetting,
+  preset: string | undefined,
+): string {
+  const withUnit = (value: unknown): string => {
+    const text = fieldText(value);
+    return typeof value === "number" && unit !== "" && unit !== "share"
+      ? `${text} ${unit}`
+      : text || "none";
+  };
+  if (initial !== null) return withUnit(initial) + (preset === undefined ? "" : ` with ${preset}`);
+  return `what the agent's file says, else ${withUnit(agentDefault)}`;
+}
+
 function words(text: string): string[] {
   return text.split(",").map((word) => word.trim()).filter((word) => word !== "");
 }

@@ -1,25 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkModulePolicy } from "../../../balancer/module_policy.ts";
-import { MODULE_SETTINGS } from "../../../balancer/module_settings.ts";
+import { policyList } from "../../policy_list.ts";
 import {
+  defaultText,
   fieldText,
   parsePolicy,
   policyFaults,
-  type PolicySetting,
   policyText,
+  rangeText,
   settingTitle,
 } from "./policy_text.ts";
 
-const specs: PolicySetting[] = Object.entries(MODULE_SETTINGS).map(([name, spec]) => ({
-  name,
-  kind: spec.kind,
-  min: "min" in spec ? spec.min : null,
-  max: "max" in spec ? spec.max : null,
-  unit: "unit" in spec ? spec.unit : "",
-  choices: "choices" in spec ? [...spec.choices] : [],
-  initial: spec.initial,
-}));
+const specs = policyList().settings;
 
 test("a policy survives the way through its form", () => {
   const text = JSON.stringify({
@@ -63,4 +56,28 @@ test("policyFaults() names what would be right", () => {
   assert.match(faults.zoneCallers, /a=0.5/);
   assert.match(faults.nonsense, /No such/);
   assert.equal(settingTitle("overloadTimeoutMs"), "overload timeout");
+});
+
+test("every setting says its range, and its default and whose that is", () => {
+  const texts = specs.map((spec) => `${rangeText(spec)}; ${defaultText(spec, undefined)}`);
+  for (const text of texts) assert.doesNotMatch(text, /null|undefined|; $/);
+  const spec = (name: string) => {
+    const found = specs.find((one) => one.name === name);
+    assert.ok(found);
+    return found;
+  };
+  assert.equal(rangeText(spec("errRate")), "A share from 0 to 1");
+  assert.equal(
+    defaultText(spec("errRate"), undefined),
+    "what the agent's file says, else 0.1",
+  );
+  assert.equal(
+    defaultText(spec("probeNum"), undefined),
+    "what the agent's file says, else 10 picks",
+  );
+  assert.equal(
+    defaultText({ ...spec("slowStartMs"), initial: 10_000 }, "recommended"),
+    "10000 ms with recommended",
+  );
+  assert.equal(defaultText(spec("evacuatedZones"), undefined), "none");
 });

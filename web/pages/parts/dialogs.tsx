@@ -155,13 +155,14 @@ export function FormDialog(props: {
   problem?: CallProblem | undefined;
   /** Stands before the problem. */
   lead?: ComponentChildren;
+  wide?: boolean;
   onClose: () => void;
   onSubmit: () => void;
   children: ComponentChildren;
 }): JSX.Element {
   const { title, action, isReady, problem, lead, onClose, onSubmit, children } = props;
   return (
-    <Dialog title={title} onClose={onClose}>
+    <Dialog title={title} wide={props.wide === true} onClose={onClose}>
       <form
         onSubmit={(event) => {
           event.preventDefault();
