@@ -558,6 +558,9 @@ export const NodeUseAnswers = z.strictObject({
     report: z.strictObject({
       agents: z.array(z.strictObject({
         agent: z.string().describe("host:port of its connection to dns"),
+        name: z.string().nullable().describe(
+          "host and first port of the agent, as GET /agents has it; null: it has not told",
+        ),
         state: z.enum(["unknown", "picked", "draining", "absent"]).describe(
           "unknown: it does not use the module; picked: it may still pick the node; draining: it " +
             "knows the node and picks it no more; absent: it knows no such node",
@@ -571,6 +574,13 @@ export const NodeUseAnswers = z.strictObject({
       isCut: z.boolean().describe("true: there are more agents than fit"),
     }).nullable().describe("null: this dns did not answer in time"),
   })),
+  unlinked: z.array(z.strictObject({
+    name: z.string(),
+    seenS: count.describe("since a dns heard of it last, in seconds"),
+  })).describe(
+    "agents that were linked to a dns within the last ten minutes and reported calls of the " +
+      "modules, and that no dns can ask now: they may still use the node; at most 100",
+  ),
 });
 export const NodeCallersQuery = z.strictObject({
   ...NodeUseQueryShape.shape,

@@ -13,6 +13,9 @@ export const SURVEY_MS = 500;
 /** Agents in one report: 1,000 of some 50 bytes fit a frame. Those that matter most come first. */
 export const AGENTS_REPORTED_MAX = 1000;
 
+/** Which agent is spoken of. */
+export type AgentName = Pick<AgentUse, "agent" | "agentIp" | "agentPort">;
+
 /** What a loop found out. */
 export interface SurveyResult {
   readonly agents: AgentUse[];
@@ -32,8 +35,8 @@ interface Survey<P> {
 /** What {@linkcode NodeUseSurveys} needs of its loop. */
 export interface SurveyPort<P> {
   readonly clock: Clock;
-  /** `host:port` of a peer. */
-  nameOf(peer: P): string;
+  /** `host:port` of a peer, and its name as an agent, if it has told. */
+  nameOf(peer: P): AgentName;
   send(peer: P, request: NodeUseRequest): void;
 }
 
@@ -76,7 +79,7 @@ export class NodeUseSurveys<P> {
   answered(peer: P, seq: number, usage: NodeUsage): void {
     const survey = this.#surveys.get(seq);
     if (survey === undefined || !survey.waitsFor.delete(peer)) return;
-    survey.agents.push({ agent: this.#port.nameOf(peer), ...plainUsage(usage), silent: false });
+    survey.agents.push({ ...this.#port.nameOf(peer), ...plainUsage(usage), silent: false });
     if (survey.waitsFor.size === 0) this.#finish(seq);
   }
 
@@ -112,8 +115,8 @@ export function joinSurveys(results: readonly SurveyResult[]): SurveyResult {
   return { agents, plain, cut: cut || results.some((result) => result.cut) };
 }
 
-function silentAgent(agent: string): AgentUse {
-  return { agent, state: NodeUseState.Unknown, clients: 0, silent: true };
+function silentAgent(name: AgentName): AgentUse {
+  return { ...name, state: NodeUseState.Unknown, clients: 0, silent: true };
 }
 
 function plainUsage({ state, idleMs, clients }: NodeUsage): NodeUsage {

@@ -28,7 +28,7 @@ function setUp(): {
   const results: SurveyResult[] = [];
   const surveys = new NodeUseSurveys<string>({
     clock,
-    nameOf: (peer) => peer,
+    nameOf: (peer) => ({ agent: peer }),
     send: (peer, { seq }) => void sent.push([peer, seq]),
   });
   const start = (peers: string[], plain = 0): void =>

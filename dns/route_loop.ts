@@ -32,7 +32,7 @@ import {
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { NODELESS_PER_PEER_MAX, Publisher, RemoteSource } from "../feed/publisher.ts";
 import { AgentExplains, type Explained } from "./agent_explain.ts";
-import { NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
+import { type AgentName, NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
 import type { RouteFrames } from "./route_frames.ts";
 
 /** Longest texts that are kept of an agent, in characters. */
@@ -130,7 +130,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     this.#note = (note) => around.note(note);
     this.#surveys = new NodeUseSurveys<Connection>({
       clock,
-      nameOf: (peer) => formatAddress(peer.remote),
+      nameOf: (peer) => agentName(peer.remote, this.#agents.statusOf(peer)),
       send: (peer, request) =>
         void peer.send(MessageId.NodeUseRequest, encodeNodeUseRequest(request)),
     });
@@ -332,6 +332,11 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       encodeNodeUseReport({ seq: asked.seq, agents, plain, cut }),
     );
   }
+}
+
+function agentName(remote: Address, status: AgentStatus | undefined): AgentName {
+  const agent = formatAddress(remote);
+  return status === undefined ? { agent } : { agent, agentIp: status.ip, agentPort: status.port };
 }
 
 interface Link {

@@ -1588,6 +1588,9 @@ export interface AgentUse {
   clients: number;
   /** True: did not answer in time, and nothing else is known. */
   silent: boolean;
+  /** Its name, by its AgentStatus; absent: it has not told. */
+  agentIp?: number;
+  agentPort?: number;
 }
 
 function writeAgentUse(writer: WireWriter, field: number, message: AgentUse): void {
@@ -1597,6 +1600,8 @@ function writeAgentUse(writer: WireWriter, field: number, message: AgentUse): vo
   writer.optionalUint32(3, message.idleMs);
   writer.uint32(4, message.clients);
   writer.bool(5, message.silent);
+  writer.optionalUint32(6, message.agentIp);
+  writer.optionalUint32(7, message.agentPort);
   writer.end(start);
 }
 
@@ -1620,6 +1625,12 @@ function readAgentUse(reader: WireReader): AgentUse {
         break;
       case 40: // silent = 5
         message.silent = reader.bool();
+        break;
+      case 48: // agent_ip = 6
+        message.agentIp = reader.uint32();
+        break;
+      case 56: // agent_port = 7
+        message.agentPort = reader.uint32();
         break;
       default:
         reader.skip(tag);

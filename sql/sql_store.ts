@@ -75,6 +75,7 @@ import {
   pruneStatusScript,
   readCallStatusScript,
   readRefusedScript,
+  recentCallersScript,
   refusedTotalsScript,
   sortCallStatus,
   statusModulesScript,
@@ -82,6 +83,7 @@ import {
   writeRefusedScript,
 } from "./results/status_scripts.ts";
 import {
+  type CallerQuery,
   type CallStatusFilter,
   type CallStatusRow,
   type EditOptions,
@@ -91,6 +93,7 @@ import {
   MODULE_ROWS_MAX,
   type ModuleChange,
   type ModuleRow,
+  type RecentCallers,
   type RefusedTotal,
   ROUTE_PAGE_ROWS,
   type RouteEdit,
@@ -265,6 +268,10 @@ export class SqlStore implements Store {
       bad.push(...await this.#writeDivided("write refused calls", chunk, writeRefusedScript));
     }
     return bad;
+  }
+
+  recentCallers(query: CallerQuery): Promise<RecentCallers> {
+    return this.#run("read who called lately", () => recentCallersScript(query));
   }
 
   readRefused(): Promise<CallStatusRow[]> {

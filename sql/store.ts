@@ -5,7 +5,7 @@ import type { ConsoleStore } from "./console/console_store.ts";
 import type { RefusedRow } from "./results/divided_write.ts";
 import type { EventStore } from "./results/event.ts";
 import type { ModuleChange, ModuleKey, ModuleRow } from "../model/module.ts";
-import type { NodeKey, RouteEdit, RouteRow } from "../model/node.ts";
+import type { NodeAddress, NodeKey, RouteEdit, RouteRow } from "../model/node.ts";
 
 export type { ModuleChange, ModuleRow } from "../model/module.ts";
 export type { NodeSpec, RouteEdit, RouteRow } from "../model/node.ts";
@@ -113,6 +113,24 @@ export interface ServiceInstance {
 /** Which call results to read. */
 export type CallStatusFilter = Partial<ModuleKey>;
 
+/** Whose reports of calls are wanted. */
+export interface CallerQuery extends ModuleKey {
+  /** Of one node of the module. @default all nodes */
+  readonly node?: NodeAddress;
+  /** Of reports from this unix second on. */
+  readonly sinceTs: number;
+  /** Callers that are given; all are counted. */
+  readonly limit: number;
+}
+
+/** Callers whose agents reported lately. */
+export interface RecentCallers {
+  /** Addresses of hosts with the calls of their last windows, those with most calls first. */
+  readonly callers: readonly { readonly caller: number; readonly calls: number }[];
+  /** All of them, however many are given. */
+  readonly count: number;
+}
+
 /** What {@linkcode Store.migrate} did. */
 export interface MigrateResult {
   /** Names of the migrations of which something was missing. */
@@ -196,6 +214,8 @@ export interface Store extends CallHistoryStore, EventStore {
   pruneCallStatus(beforeTs: number): Promise<void>;
   /** Call results in order of their key, at most `CALL_STATUS_ROWS_MAX`. */
   readCallStatus(filter?: CallStatusFilter): Promise<CallStatusRow[]>;
+  /** Callers of a module or node whose last report is recent and tells of calls. */
+  recentCallers(query: CallerQuery): Promise<RecentCallers>;
   /**
    * Refused calls as they were written, by module and caller, at most `CALL_STATUS_ROWS_MAX`. None
    * on a schema before migration 10.

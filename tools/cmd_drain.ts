@@ -5,8 +5,10 @@ import { sleep } from "../reactor/time/clock.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import type { RouteRow } from "../sql/store.ts";
-import { parseNodeAddress } from "./cli_arguments.ts";
-import { argument, CommandError } from "./cli_errors.ts";
+import { DEFAULT_PORTS } from "../proto/message_ids.ts";
+import { type Address, formatAddress } from "../reactor/address.ts";
+import { parseNodeAddress, parsePeer } from "./cli_arguments.ts";
+import { argument, CommandError, repeated } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { chooseUndoing, type DrainUndoing, findDrains } from "../control/drain/drain_origin.ts";
 import { DrainState, type DrainVerdict } from "../control/drain/drain_state.ts";
@@ -35,6 +37,7 @@ interface DrainFlags extends EditFlags, SystemFlags {
   readonly wait?: boolean;
   readonly quietSeconds: number;
   readonly timeout: number;
+  readonly gone: readonly Address[];
 }
 
 /** Adds `drain`. */
@@ -49,6 +52,12 @@ export function addTo(parent: Command, context: CommandContext): void {
     .option("--wait", "return when it is safe to stop")
     .option("--quiet-seconds <N>", "time without any use that makes it safe", wholeSeconds, 5)
     .option("--timeout <N>", "seconds after which to give up; 0: never", wholeSeconds, 300)
+    .option(
+      "--gone <HOST:PORT>",
+      "an agent that is stopped and not waited for (may be given several times)",
+      repeated((text) => parsePeer(text, DEFAULT_PORTS.agent)),
+      [],
+    )
     .action((node: NodeAddress, flags: DrainFlags) =>
       flags.wait === true ? drainAndWait(node, flags, context) : drain(node, flags)
     );
@@ -262,7 +271,7 @@ async function waitUntilSafe(
 ): Promise<DrainVerdict> {
   const modules = rows.map(({ modId, cmdId }) => ({ modId, cmdId }));
   const startMs = systemClock.nowMs();
-  const state = new DrainState(flags.quietSeconds * 1000, startMs);
+  const state = new DrainState(flags.quietSeconds * 1000, startMs, flags.gone.map(formatAddress));
   try {
     for (;;) {
       const roundMs = systemClock.nowMs();
@@ -287,14 +296,14 @@ async function judgeRound(
   quietSeconds: number,
 ): Promise<DrainVerdict> {
   try {
-    const { dnsCount, answers } = await system.nodeUse(node, modules);
+    const { dnsCount, ...asked } = await system.nodeUse(node, modules);
     if (dnsCount === 0) {
       throw new CommandError(
         "No dns is signed in to the database, so nobody can say how agents use the node: " +
           "start one, or without --server name one by --dns HOST:PORT",
       );
     }
-    const verdict = state.judge(answers, systemClock.nowMs());
+    const verdict = state.judge(asked, systemClock.nowMs());
     if (!verdict.safe) return verdict;
     // Agents without any dns, and those of the original, cannot be asked: the results they report
     // say that they still use the node.

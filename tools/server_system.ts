@@ -188,6 +188,9 @@ export class ServerSystem implements SystemAccess {
     return {
       dnsCount: Math.min(...parts.map(({ dnsCount }) => dnsCount)),
       answers: parts.flatMap(({ answers }) => answers),
+      unlinked: parts.flatMap(({ unlinked }) => unlinked).filter(({ name }, index, all) =>
+        all.findIndex((one) => one.name === name) === index
+      ),
     };
   }
 

@@ -40,7 +40,7 @@ import { judgeNames } from "./module_names.ts";
 import { type NotifyOptions, tellingDns } from "./dns_notifier.ts";
 import { formatRouteFile, parseRouteFile, type RouteFormat } from "./route_file.ts";
 import { editsOfPlan, planRoutes } from "./route_plan.ts";
-import { trafficShift } from "./traffic_shift.ts";
+import { CALLERS_SHOWN, trafficShift } from "./traffic_shift.ts";
 import type {
   ChangeDetail,
   ChangePreview,
@@ -453,7 +453,9 @@ export class ChangeService {
       const id = moduleText(before);
       if (!touched.has(id) && !repoliced.has(id)) continue;
       if (traffic.length >= SHIFTS_SHOWN) break;
-      const callers = traffic.length < CALLERS_LOOKED_UP_MAX ? await this.#callers(before) : [];
+      const callers = traffic.length < CALLERS_LOOKED_UP_MAX
+        ? await this.#callers(before)
+        : { callers: [], count: 0 };
       const calls = this.#options.callsPerSecond?.(before) ?? 0;
       const shift = trafficShift(before, after[index], calls, callers);
       if (touched.has(id) || shift.nodes.length > 0) traffic.push(shift);
@@ -471,12 +473,12 @@ export class ChangeService {
     };
   }
 
-  async #callers(key: ModuleKey): Promise<string[]> {
+  async #callers({ modId, cmdId }: ModuleKey): Promise<{ callers: string[]; count: number }> {
     const { store, clock } = this.#options;
-    const sinceS = clock.wallMs() / 1000 - CALLER_RECENT_S;
-    const rows = await store.readCallStatus({ modId: key.modId, cmdId: key.cmdId });
-    return [...new Set(rows.filter(({ ts }) => ts >= sinceS).map(({ caller }) => caller))]
-      .map(formatIpv4);
+    const sinceTs = Math.floor(clock.wallMs() / 1000 - CALLER_RECENT_S);
+    const query = { modId, cmdId, sinceTs, limit: CALLERS_SHOWN };
+    const { callers, count } = await store.recentCallers(query);
+    return { callers: callers.map(({ caller }) => formatIpv4(caller)), count };
   }
 
   async #read(modules: readonly ModuleKey[]): Promise<StoredModule[]> {

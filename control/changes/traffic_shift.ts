@@ -11,7 +11,7 @@ import type { StoredModule } from "../../sql/console/console_store.ts";
 import type { TrafficShift } from "../schemas.ts";
 
 const NODES_SHOWN = 50;
-const CALLERS_SHOWN = 20;
+export const CALLERS_SHOWN = 20;
 
 /** Settings of the policy that a text chooses; agents leave a text alone that they cannot read. */
 function settingsOf(text: string): ModuleSettings {
@@ -38,7 +38,7 @@ export function trafficShift(
   before: StoredModule,
   after: StoredModule,
   callsPerSecond: number,
-  callers: readonly string[],
+  { callers, count }: { readonly callers: readonly string[]; readonly count: number },
 ): TrafficShift {
   const old = sharesOf(before);
   const now = sharesOf(after);
@@ -55,7 +55,7 @@ export function trafficShift(
     movedShare: Math.min(1, moved),
     emptied: old.size > 0 && now.size === 0,
     callers: callers.slice(0, CALLERS_SHOWN),
-    callerCount: callers.length,
+    callerCount: count,
     nodes: nodes.slice(0, NODES_SHOWN),
   };
 }

@@ -1,6 +1,6 @@
 // Core. When is a drained node safe to stop? What agents say, gathered and judged.
 
-import type { DnsAnswer, NodeUseByAgent } from "../schemas.ts";
+import type { NodeUseAnswers, NodeUseByAgent } from "../schemas.ts";
 
 /** How far a drain is. */
 export interface DrainVerdict {
@@ -28,21 +28,34 @@ export class DrainState {
   readonly #quietMs: number;
   readonly #changedAtMs: number;
   readonly #stoppedAtMs = new Map<string, number>();
+  /** Agents that may have picked the node when they were last heard of, and for which module. */
+  readonly #owing = new Map<string, string>();
+  /** Agents that somebody says are stopped. */
+  readonly #gone: ReadonlySet<string>;
 
   /**
    * @param quietMs Time without any use after which a node is safe to stop.
    * @param changedAtMs When the drain was written and told; peers that cannot be asked are quiet
    * from then on at best.
+   * @param gone Names of agents that are known to be stopped: they are not waited for.
    */
-  constructor(quietMs: number, changedAtMs: number) {
+  constructor(quietMs: number, changedAtMs: number, gone: readonly string[] = []) {
+    this.#gone = new Set(gone);
     this.#quietMs = quietMs;
     this.#changedAtMs = changedAtMs;
   }
 
   /** Judges a round of answers. */
-  judge(answers: readonly DnsAnswer[], nowMs: number): DrainVerdict {
-    const waitsFor: string[] = [];
+  judge(
+    { answers, unlinked }: Pick<NodeUseAnswers, "answers" | "unlinked">,
+    nowMs: number,
+  ): DrainVerdict {
+    const waitsFor = unlinked.filter(({ name }) => !this.#gone.has(name)).map(({ name, seenS }) =>
+      `agent ${name}, seen ${seenS} s ago, is linked to no dns and may still pick it`
+    );
+    for (const { name } of unlinked) this.#owing.delete(name);
     const seen = new Set<string>();
+    const asked = new Set<string>();
     let [agents, stopped, plain] = [0, 0, 0];
     let quietMs = nowMs - this.#changedAtMs;
     for (const { dns, modId, cmdId, report } of answers) {
@@ -58,6 +71,11 @@ export class DrainState {
         agents++;
         const name = `${dns} ${use.agent} ${module}`;
         const since = this.#quietSince(name, use, nowMs);
+        if (use.name !== null) {
+          if (since === undefined) this.#owing.set(use.name, module);
+          else this.#owing.delete(use.name);
+          asked.add(use.name);
+        }
         if (since === undefined) {
           const what = use.isSilent ? "does not answer" : "may still pick it";
           waitsFor.push(`agent ${use.agent} ${what} for ${module}`);
@@ -67,6 +85,11 @@ export class DrainState {
         stopped++;
         quietMs = Math.min(quietMs, since);
       }
+    }
+    // Cut off while it was asked: what it does with the node is not known.
+    for (const [name, module] of this.#owing) {
+      if (asked.has(name) || this.#gone.has(name)) continue;
+      waitsFor.push(`agent ${name} has gone before it said that it had stopped for ${module}`);
     }
     for (const name of this.#stoppedAtMs.keys()) {
       if (!seen.has(name)) this.#stoppedAtMs.delete(name);

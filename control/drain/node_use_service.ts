@@ -8,11 +8,18 @@ import { NodeUseState } from "../../proto/message_ids.ts";
 import type { AgentUse, NodeUseReport } from "../../proto/codec.ts";
 import type { Store } from "../../sql/store.ts";
 import type { DnsLines } from "../system/dns_lines.ts";
+import { knownServices } from "../system/known_services.ts";
 import { ControlError } from "../control_error.ts";
 import type { DnsAnswer, NodeCallers, NodeUseAnswers, NodeUseByAgent } from "../schemas.ts";
 
 /** Questions at once; further ones are refused. */
 export const NODE_QUESTIONS_MAX = 64;
+/** An agent that was seen within this time may still pick by what it has, in seconds. */
+export const LATELY_S = 600;
+/** Agents without a link that an answer names. */
+const UNLINKED_SHOWN = 100;
+/** Hosts that reported calls of a module, beside which those agents are held; of more the busiest. */
+const HOSTS_LOOKED_AT_MAX = 100_000;
 /** Callers that an answer names; of more the rest is counted. */
 const CALLERS_SHOWN = 100;
 
@@ -32,6 +39,9 @@ const STATES = new Map<number, NodeUseByAgent["state"]>([
 function agentView(use: AgentUse): NodeUseByAgent {
   return {
     agent: use.agent,
+    name: use.agentIp === undefined || use.agentPort === undefined
+      ? null
+      : `${formatIpv4(use.agentIp)}:${use.agentPort}`,
     state: STATES.get(use.state) ?? "unknown",
     isSilent: use.silent,
     idleMs: use.idleMs ?? null,
@@ -82,7 +92,8 @@ export class NodeUseService {
           }))
         ),
       );
-      return { dnsCount: lines.length, answers };
+      const unlinked = lines.length === 0 ? [] : await this.#unlinked(modules, answers);
+      return { dnsCount: lines.length, answers, unlinked };
     } finally {
       this.#asking--;
     }
@@ -98,19 +109,59 @@ export class NodeUseService {
     withinS: number,
   ): Promise<NodeCallers> {
     const { store, clock } = this.#options;
-    const sinceS = Math.floor(clock.wallMs() / 1000) - withinS;
+    const sinceTs = Math.floor(clock.wallMs() / 1000) - withinS + 1;
     const callers: NodeCallers["callers"][number][] = [];
     let callerCount = 0;
     for (const { modId, cmdId } of modules) {
-      for (const status of await store.readCallStatus({ modId, cmdId })) {
-        const calls = status.succCount + status.errCount;
-        if (status.ip !== node.ip || status.port !== node.port) continue;
-        if (status.ts <= sinceS || calls === 0) continue;
-        callerCount++;
-        if (callers.length >= CALLERS_SHOWN) continue;
-        callers.push({ modId, cmdId, host: formatIpv4(status.caller), calls });
+      const query = { modId, cmdId, node, sinceTs, limit: CALLERS_SHOWN };
+      const found = await store.recentCallers(query);
+      callerCount += found.count;
+      for (const { caller, calls } of found.callers) {
+        if (callers.length >= CALLERS_SHOWN) break;
+        callers.push({ modId, cmdId, host: formatIpv4(caller), calls });
       }
     }
     return { callers, callerCount };
   }
+
+  /**
+   * Agents that had the modules a short while ago and cannot be asked now: one that is cut off from
+   * every dns goes on picking by what it has.
+   */
+  async #unlinked(
+    modules: readonly ModuleKey[],
+    answers: readonly DnsAnswer[],
+  ): Promise<NodeUseAnswers["unlinked"]> {
+    const { store, clock } = this.#options;
+    const nowS = Math.floor(clock.wallMs() / 1000);
+    const agents = answers.flatMap(({ report }) => report?.agents ?? []);
+    const named = new Set(agents.map(({ name }) => name));
+    const lately = (await knownServices(store, ["agent"])).filter(({ address, seenAt }) =>
+      nowS - seenAt <= LATELY_S && !named.has(address)
+    );
+    if (lately.length === 0) return [];
+    const hosts = new Set<string>();
+    for (const { modId, cmdId } of modules) {
+      const query = { modId, cmdId, sinceTs: nowS - LATELY_S, limit: HOSTS_LOOKED_AT_MAX };
+      for (const { caller } of (await store.recentCallers(query)).callers) {
+        hosts.add(formatIpv4(caller));
+      }
+    }
+    // Of an agent that has not told its name the address of its connection is all there is.
+    const nameless = new Set(
+      agents.filter(({ name }) => name === null).map(({ agent }) => hostOf(agent)),
+    );
+    return lately.filter(({ address }) => {
+      const host = hostOf(address);
+      return hosts.has(host) && !nameless.has(host);
+    }).slice(0, UNLINKED_SHOWN).map(({ address, seenAt }) => ({
+      name: address,
+      seenS: Math.max(0, nowS - seenAt),
+    }));
+  }
+}
+
+/** `10.0.0.1` of `10.0.0.1:8888`. */
+function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(":"));
 }

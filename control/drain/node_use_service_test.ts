@@ -43,7 +43,7 @@ async function withService(
 
 test("NodeUseService: without any dns nobody can say how a node is used", async () => {
   await withService(false, async ({ service }) => {
-    assert.deepEqual(await service.use(NODE, [MODULE]), { dnsCount: 0, answers: [] });
+    assert.deepEqual(await service.use(NODE, [MODULE]), { dnsCount: 0, answers: [], unlinked: [] });
   });
 });
 
@@ -64,6 +64,7 @@ test("NodeUseService: a dns that does not answer says nothing; too many question
     assert.deepEqual(answers[0], {
       dnsCount: 1,
       answers: [{ dns: "127.0.0.1:1", ...MODULE, report: null }],
+      unlinked: [],
     });
   });
 });
@@ -86,5 +87,34 @@ test("NodeUseService: callers are those that reported calls of the node lately",
     const both = [MODULE, { modId: 1, cmdId: 2 }];
     assert.equal((await service.callers(NODE, both, 6)).callerCount, 3);
     assert.equal((await service.callers(NODE, both, 0)).callerCount, 0);
+  });
+});
+
+test("NodeUseService names agents that called lately and that no dns can ask", async () => {
+  await withService(true, async ({ service, clock, store }) => {
+    const nowS = Math.floor(clock.wallMs() / 1000);
+    const agent = { kind: "agent" as const, software: "lars/1", startedAt: 1, detail: {} };
+    await store.sightings([
+      { ...agent, address: "10.0.1.1:8888", seenAt: nowS - 14 },
+      { ...agent, address: "10.0.1.2:8888", seenAt: nowS - 14 },
+      { ...agent, address: "10.0.1.3:8888", seenAt: nowS - 601 },
+    ]);
+    const row = { ...MODULE, ip: 9, port: 9, succCount: 3, errCount: 0, overload: false };
+    await store.writeCallStatus([
+      { ...row, caller: 0x0a000101, ts: nowS - 20 },
+      { ...row, caller: 0x0a000102, ts: nowS - 20, cmdId: 2 },
+      { ...row, caller: 0x0a000103, ts: nowS - 20 },
+    ]);
+    let unlinked: readonly unknown[] | undefined;
+    void service.use(NODE, [MODULE]).then((answer) => (unlinked = answer.unlinked));
+    await until(() => {
+      clock.advance(100);
+      return unlinked !== undefined;
+    }, { what: "the answer" });
+    assert.deepEqual(
+      (unlinked ?? []).map((one) => (one as { name: string }).name),
+      ["10.0.1.1:8888"],
+      "one called another module, one has been away for long",
+    );
   });
 });

@@ -15,8 +15,10 @@ import {
 } from "../drivers/sql_script.ts";
 import {
   CALL_STATUS_ROWS_MAX,
+  type CallerQuery,
   type CallStatusFilter,
   type CallStatusRow,
+  type RecentCallers,
   type RefusedCounts,
   type RefusedTotal,
 } from "../store.ts";
@@ -260,4 +262,36 @@ export function* readCallStatusScript(
     params: [...params, CALL_STATUS_ROWS_MAX],
   };
   return rows.map(callStatusOf);
+}
+
+/** Columns of addresses are signed in one schema and unsigned in another: both are looked for. */
+function bothSigns(value: number): [number, number] {
+  return [value | 0, value >>> 0];
+}
+
+/** Callers of a module or node with recent reports, added up and counted by the database. */
+export function* recentCallersScript(query: CallerQuery): Script<RecentCallers> {
+  const { modId, cmdId, node, sinceTs, limit } = query;
+  const ofNode = node === undefined ? "" : " AND ip IN (?, ?) AND port = ?";
+  const where = `FROM ServerCallStatus WHERE modid IN (?, ?) AND cmdid IN (?, ?)${ofNode} ` +
+    "AND ts >= ? AND succ_cnt + err_cnt > 0";
+  const params = [
+    ...bothSigns(modId),
+    ...bothSigns(cmdId),
+    ...(node === undefined ? [] : [...bothSigns(node.ip), node.port]),
+    sinceTs,
+  ];
+  const [counted] = yield { sql: `SELECT COUNT(DISTINCT caller) AS n ${where}`, params };
+  const rows = yield {
+    sql: `SELECT caller, SUM(succ_cnt + err_cnt) AS calls ${where} ` +
+      "GROUP BY caller ORDER BY calls DESC, caller LIMIT ?",
+    params: [...params, limit],
+  };
+  return {
+    callers: rows.map((row) => ({
+      caller: numberOf(row.caller) >>> 0,
+      calls: numberOf(row.calls),
+    })),
+    count: numberOf(counted?.n),
+  };
 }

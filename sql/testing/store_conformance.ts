@@ -498,6 +498,33 @@ function testCallStatus(define: Define): void {
     assert.deepEqual(await store.readCallStatus({ cmdId: 2, modId: 7 }), []);
   });
 
+  define("recentCallers() counts and adds up in the database", async ({ store }) => {
+    const row = { ...status(1, 1, 3), ts: 1000, ip: 0xc0a80001 };
+    await store.writeCallStatus([
+      { ...row, caller: 0xc0a80105 },
+      { ...row, caller: 0xc0a80105, ip: 0xc0a80002, succCount: 4 },
+      { ...row, caller: 2, succCount: 1, errCount: 1 },
+      { ...row, caller: 3, ts: 999 },
+      { ...row, caller: 4, succCount: 0 },
+      { ...row, caller: 5, cmdId: 2 },
+    ]);
+    const query = { modId: 1, cmdId: 1, sinceTs: 1000, limit: 10 };
+    assert.deepEqual(await store.recentCallers(query), {
+      callers: [{ caller: 0xc0a80105, calls: 7 }, { caller: 2, calls: 2 }],
+      count: 2,
+    });
+    const node = { ip: 0xc0a80001, port: 7777 };
+    assert.deepEqual(await store.recentCallers({ ...query, node, limit: 1 }), {
+      callers: [{ caller: 0xc0a80105, calls: 3 }],
+      count: 2,
+    });
+    const other = { ...node, port: 7778 };
+    assert.deepEqual(await store.recentCallers({ ...query, node: other }), {
+      callers: [],
+      count: 0,
+    });
+  });
+
   define("writeCallStatus() holds unsigned ids and clips counts", async ({ store, execute }) => {
     const extreme: CallStatusRow = {
       ...status(4294967295, 2147483648),
