@@ -50,7 +50,7 @@ import {
   sortInstances,
   trimInstancesScript,
 } from "./instances/instance_scripts.ts";
-import { migrateScript, SCHEMA_VERSION, schemaVersionScript } from "./schema/migrations.ts";
+import { migrateScript, MIGRATION_ATTEMPTS_MAX, schemaVersionScript } from "./schema/migrations.ts";
 import { validateEdits, validateModuleChanges, validateModuleKeys } from "./routes/route_edits.ts";
 import {
   changedModulesScript,
@@ -60,15 +60,16 @@ import {
   MODULE_PAGE_ROWS,
   modulePageScript,
   moduleRowsScript,
+  pingScript,
   readModulesScript,
   routeMarkScript,
   routePageScript,
   setModulesScript,
 } from "./routes/route_scripts.ts";
-import { NewerSchemaError, newerSchemaText } from "./schema/newer_schema.ts";
+import { NewerSchemaError } from "./schema/newer_schema.ts";
 import type { SchemaShape } from "./schema/schema_shape.ts";
 import { SchemaWatch } from "./schema/schema_watch.ts";
-import { chunksOf, type Dialect, rowsScript, type Script } from "./drivers/sql_script.ts";
+import { chunksOf, type Dialect, type Script } from "./drivers/sql_script.ts";
 import {
   CALL_STATUS_CHUNK_ROWS,
   pruneRefusedScript,
@@ -412,12 +413,8 @@ export class SqlStore implements Store {
     return this.#plain("read the schema version", () => schemaVersionScript(this.dialect));
   }
 
-  async newerSchema(): Promise<string | undefined> {
-    const { newestVersion } = await this.#attempt(
-      "read the schema version",
-      () => this.#schema.current(),
-    );
-    return newestVersion > SCHEMA_VERSION ? newerSchemaText(this.label, newestVersion) : undefined;
+  newerSchema(): Promise<string | undefined> {
+    return this.#attempt("read the schema version", () => this.#schema.newer());
   }
 
   async migrate(): Promise<MigrateResult> {
@@ -428,6 +425,8 @@ export class SqlStore implements Store {
       return await this.#attempt(
         "migrate the schema",
         () => this.#driver.migrate(() => migrateScript(this.dialect)),
+        undefined,
+        MIGRATION_ATTEMPTS_MAX,
       );
     } finally {
       this.#schema.forget();
@@ -435,7 +434,14 @@ export class SqlStore implements Store {
   }
 
   async ping(): Promise<void> {
-    await this.#plain("reach the database", () => rowsScript("SELECT 1"));
+    await this.#attempt("reach the database", async () => {
+      try {
+        await this.#driver.run(pingScript);
+      } catch (error) {
+        // Without tables it answers all the same.
+        if (!(error instanceof StatementFault) || error.kind !== "schema") throw error;
+      }
+    });
   }
 
   close(): Promise<void> {
@@ -515,6 +521,7 @@ export class SqlStore implements Store {
     action: string,
     work: () => Promise<T>,
     mayRepeat: () => boolean = () => true,
+    attemptsMax = DEADLOCK_ATTEMPTS_MAX,
   ): Promise<T> {
     const startMs = this.#options.clock.nowMs();
     let sawSchemaFault = false;
@@ -525,7 +532,7 @@ export class SqlStore implements Store {
         if (!(error instanceof StatementFault)) throw error;
         const waitedMs = this.#options.clock.nowMs() - startMs;
         const again = mayRepeat() && (
-          error.kind === "deadlock" && attempt < DEADLOCK_ATTEMPTS_MAX ||
+          error.kind === "deadlock" && attempt < attemptsMax ||
           error.kind === "busy" && waitedMs < this.#options.queryTimeoutMs ||
           error.kind === "schema" && !sawSchemaFault
         );

@@ -5,7 +5,7 @@ import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
 import { type Driver, type FaultKind, type ScriptMaker, StatementFault } from "./drivers/driver.ts";
-import { runScript, type SqlRow, type Statement } from "./drivers/sql_script.ts";
+import { runScript, type Script, type SqlRow, type Statement } from "./drivers/sql_script.ts";
 import { SCHEMA_VERSION } from "./schema/migrations.ts";
 import { NewerSchemaError } from "./schema/newer_schema.ts";
 import { SqlStore } from "./sql_store.ts";
@@ -108,9 +108,9 @@ test("a store does not repeat what cannot be mended", async () => {
 
 test("a store looks at the schema once more when a column is missing", async () => {
   const once = new FakeDriver(["schema"]);
-  assert.equal(await settle(new ManualClock(), storeOver(once).store.ping()), undefined);
+  assert.equal(await settle(new ManualClock(), storeOver(once).store.schemaVersion()), 0);
   const twice = new FakeDriver(["schema", "schema"]);
-  const outcome = await settle(new ManualClock(), storeOver(twice).store.ping());
+  const outcome = await settle(new ManualClock(), storeOver(twice).store.schemaVersion());
   assert.ok(outcome instanceof StoreError && !outcome.transient);
   assert.match(outcome.message, /are the migrations applied/);
 });
@@ -177,4 +177,52 @@ test("a store notices that somebody migrated its database further, and writes no
   newest = SCHEMA_VERSION;
   clock.advance(11_000);
   assert.equal(await beat(), undefined, "a database that was put back is written again");
+});
+
+test("ping() asks for a row, which a node without quorum refuses, and takes any answer", async () => {
+  const sent: string[] = [];
+  const driver = new FakeDriver([], ({ sql }) => {
+    sent.push(sql);
+    return [];
+  });
+  assert.equal(await settle(new ManualClock(), storeOver(driver).store.ping()), undefined);
+  assert.match(sent[0], /FROM RouteVersion/);
+  const without = new FakeDriver(["schema"]);
+  assert.equal(await settle(new ManualClock(), storeOver(without).store.ping()), undefined);
+});
+
+test("a migration goes on when another one through another node is ahead, many times", async () => {
+  const driver = new FakeDriver([]);
+  let hindered = 0;
+  driver.migrate = (makeScript) => {
+    if (hindered++ < 50) {
+      return Promise.reject(new StatementFault("deadlock", "Duplicate column name"));
+    }
+    return driver.run(makeScript);
+  };
+  const { store, clock } = storeOver(driver);
+  const outcome = await settle(clock, store.migrate());
+  assert.ok(
+    !(outcome instanceof Error) || /lock|still running/.test(outcome.message),
+    `${outcome}`,
+  );
+  assert.equal(hindered, 51);
+});
+
+test("a statement that fails ends its script: no script can go on to a COMMIT that answers well", () => {
+  let wentOn = false;
+  function* script(): Script<void> {
+    try {
+      yield { sql: "UPDATE" };
+    } catch {
+      yield { sql: "SELECT" };
+    }
+    wentOn = true;
+  }
+  assert.throws(() =>
+    runScript(script(), () => {
+      throw new StatementFault("deadlock", "told by any later statement");
+    })
+  );
+  assert.equal(wentOn, false);
 });

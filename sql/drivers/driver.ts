@@ -4,7 +4,8 @@ import type { Dialect, Script } from "./sql_script.ts";
 
 /**
  * What a fault means for the call:
- * - `deadlock`: the database undid the transaction to let another go on; try again.
+ * - `deadlock`: the database undid the transaction to let another go on, or somebody else has made
+ *   what a migration was about to make; try again.
  * - `busy`: somebody else is writing; try again until the time is over.
  * - `schema`: a table or column is missing; look at the schema again.
  * - `transient`: the database is away; the caller may try later.

@@ -10,6 +10,10 @@ import type { MysqlUrl } from "./store_url.ts";
 // Numbers from the server's own list of errors; names in the comments.
 const FAULT_KINDS: ReadonlyMap<number, FaultKind> = new Map([
   [1213, "deadlock"], // ER_LOCK_DEADLOCK; in Galera also a certification conflict at COMMIT
+  // What another migration has made meanwhile: on Galera no lock holds on more than one node.
+  [1050, "deadlock"], // ER_TABLE_EXISTS_ERROR
+  [1060, "deadlock"], // ER_DUP_FIELDNAME
+  [1061, "deadlock"], // ER_DUP_KEYNAME
   [1046, "schema"], // ER_NO_DB_ERROR: the database was dropped and made anew under us
   [1054, "schema"], // ER_BAD_FIELD_ERROR
   [1146, "schema"], // ER_NO_SUCH_TABLE

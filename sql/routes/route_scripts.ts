@@ -112,6 +112,14 @@ function checkVersion(version: number, atLeastVersion: number): void {
   );
 }
 
+/**
+ * Asks what only a database that can serve answers: SELECT 1 is answered by a Galera node without
+ * quorum too. Any answer will do.
+ */
+export function* pingScript(): Script<void> {
+  yield { sql: "SELECT id FROM RouteVersion LIMIT 1" };
+}
+
 /** One statement, hence one instant. */
 export function* routeMarkScript(atLeastVersion = 0): Script<RouteMark> {
   const [row = {}] = yield { sql: MARK_SQL };

@@ -56,7 +56,7 @@ import unsignedStatusSqlite from "../migrations/0012_unsigned_call_status.sqlite
   type: "text",
 };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
-import { type Dialect, numberOf, type Script } from "../drivers/sql_script.ts";
+import { type Dialect, insertIgnore, numberOf, type Script } from "../drivers/sql_script.ts";
 import type { MigrateResult } from "../store.ts";
 
 /** Something whose presence makes a statement needless. */
@@ -80,6 +80,12 @@ export interface Migration {
   readonly name: string;
   readonly statements: readonly MigrationStatement[];
 }
+
+/**
+ * Attempts at a migration: on Galera the lock holds on one node alone, and two that run through two
+ * nodes stand in each other's way at nearly every statement. Each attempt finds more done.
+ */
+export const MIGRATION_ATTEMPTS_MAX = 100;
 
 /** Longest wait for somebody else's migration of the same database, in seconds. */
 const MIGRATION_LOCK_TIMEOUT_S = 60;
@@ -263,7 +269,9 @@ function* applyScript(dialect: Dialect, migration: Migration): Script<boolean> {
   if (recorded.length > 0) return worked;
   const now = dialect === "mysql" ? "UNIX_TIMESTAMP()" : "CAST(strftime('%s','now') AS INTEGER)";
   yield {
-    sql: `INSERT INTO SchemaMigration(version, name, applied_at) VALUES (?, ?, ${now})`,
+    sql: `${
+      insertIgnore(dialect)
+    } INTO SchemaMigration(version, name, applied_at) VALUES (?, ?, ${now})`,
     params: [migration.version, migration.name],
   };
   return true;

@@ -57,6 +57,13 @@ export class SchemaWatch {
     return known.shape;
   }
 
+  /** What to say of a database that a newer program has migrated; undefined for any other. */
+  async newer(): Promise<string | undefined> {
+    const { newestVersion } = await this.current();
+    if (newestVersion <= SCHEMA_VERSION) return undefined;
+    return newerSchemaText(this.#options.driver.label, newestVersion);
+  }
+
   /** The script as it is, or one that only reads, see {@linkcode readingOnlyIfNewer}. */
   checked<T>({ newestVersion }: SchemaShape, script: Script<T>): Script<T> {
     return readingOnlyIfNewer(this.#options.driver.label, newestVersion, script);
