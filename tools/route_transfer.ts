@@ -2,6 +2,7 @@
 
 import { writeOut } from "./output.ts";
 import { readFile } from "node:fs/promises";
+import { Buffer } from "node:buffer";
 import process from "node:process";
 import { type Command, Option } from "commander";
 import { ConfigError } from "../reactor/errors.ts";
@@ -10,6 +11,7 @@ import { CommandError, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { addEditOptions, type EditFlags, made, outcomeJson, versionText } from "./route_edit.ts";
 import {
+  decodeRouteFile,
   describeNode,
   formatRouteFile,
   parseRouteFile,
@@ -201,17 +203,16 @@ async function readWanted(file: string, flags: FileFlags): Promise<WantedNode[]>
 
 async function readFileText(file: string): Promise<string> {
   try {
-    return await readFile(file, "utf8");
+    return decodeRouteFile(await readFile(file));
   } catch (error) {
     throw new UsageError(`${file} cannot be read`, { cause: error });
   }
 }
 
 async function readStandardInput(): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of process.stdin) text += decoder.decode(chunk, { stream: true });
-  return text + decoder.decode();
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk);
+  return decodeRouteFile(Buffer.concat(chunks));
 }
 
 function formatOf(file: string, flags: FileFlags): RouteFormat {

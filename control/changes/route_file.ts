@@ -59,6 +59,13 @@ export function parseRouteFile(
 ): RouteFileContent {
   const problems = new ProblemList(fileName);
   const content = text.startsWith("\ufeff") ? text.slice(1) : text;
+  if (content.includes("\0")) {
+    problems.add(
+      1,
+      "file is no text in UTF-8: UTF-16, as some programs save it, begins with a mark",
+    );
+    return { nodes: [], problems: problems.lines() };
+  }
   const records = format === "csv" ? csvRecords(content, problems) : jsonRecords(content, problems);
   const nodes: WantedNode[] = [];
   const lineOf = new Map<string, number>();
@@ -179,31 +186,29 @@ function nodeOf(record: RawRecord, problems: ProblemList): WantedNode | undefine
   };
 }
 
-/** Records of a CSV file (RFC 4180; `#` comment lines and empty lines are passed over). */
+/** What spreadsheets put between cells, by their country and format. */
+const SEPARATORS = [",", ";", "\t"] as const;
+
+/** First line by which some spreadsheets say what is between cells: `sep=;` */
+const SEPARATOR_LINE = /^\s*"?sep=(.)"?[,;\t]*\s*$/i;
+
+/**
+ * Records of a CSV file (RFC 4180; `#` comment lines and empty rows are passed over), also as
+ * spreadsheets write it: with semicolons or tabs, a line that says so, empty columns at the end.
+ */
 function csvRecords(text: string, problems: ProblemList): RawRecord[] {
-  const lines = csvLines(text, problems);
+  const { lines, separator } = csvLines(text, problems);
   const header = lines.shift();
   if (header === undefined) {
     problems.add(1, `header row is missing: it must name ${REQUIRED_COLUMNS.join(", ")}`);
     return [];
   }
-  const columns = header.cells.map((cell) => cell.trim().toLowerCase());
-  const missing = REQUIRED_COLUMNS.filter((column) => !columns.includes(column));
-  const unknown = columns.filter((column) => !isColumn(column));
-  const repeated = columns.filter((column, index) => columns.indexOf(column) !== index);
-  if (missing.length > 0) problems.add(header.line, `header lacks ${missing.join(", ")}`);
-  if (repeated.length > 0) problems.add(header.line, `header repeats ${repeated.join(", ")}`);
-  if (unknown.length > 0) {
-    problems.add(
-      header.line,
-      `header has unknown columns ${unknown.map((name) => `"${name}"`).join(", ")}; ` +
-        `known: ${ROUTE_COLUMNS.join(", ")}`,
-    );
-  }
-  if (missing.length + unknown.length + repeated.length > 0) return [];
+  const columns = withoutEmptyEnd(header.cells).map((cell) => cell.trim().toLowerCase());
+  if (!isHeaderSound({ ...header, cells: columns }, separator, problems)) return [];
   const records: RawRecord[] = [];
   for (const { line, cells } of lines) {
-    if (cells.length !== columns.length) {
+    const extra = withoutEmptyEnd(cells).length > columns.length;
+    if (cells.length < columns.length || extra) {
       problems.add(line, `row must have ${columns.length} cells: it has ${cells.length}`);
       continue;
     }
@@ -215,26 +220,86 @@ function csvRecords(text: string, problems: ProblemList): RawRecord[] {
   return records;
 }
 
+function isHeaderSound(
+  { line, cells: columns }: CsvLine,
+  separator: string,
+  problems: ProblemList,
+): boolean {
+  const missing = REQUIRED_COLUMNS.filter((column) => !columns.includes(column));
+  const unknown = columns.filter((column) => !isColumn(column));
+  const repeated = columns.filter((column, index) => columns.indexOf(column) !== index);
+  if (missing.length === REQUIRED_COLUMNS.length) {
+    problems.add(
+      line,
+      `header names no column of a route file: it must name ${REQUIRED_COLUMNS.join(", ")}, with ` +
+        "a comma, a semicolon or a tab between them",
+    );
+    return false;
+  }
+  if (missing.length > 0) problems.add(line, `header lacks ${missing.join(", ")}`);
+  if (repeated.length > 0) problems.add(line, `header repeats ${repeated.join(", ")}`);
+  if (unknown.length > 0) {
+    const names = unknown.map((name) => `"${name}"`).join(", ");
+    const shown = separator === "\t" ? "a tab" : separator;
+    const between = separator === "," ? "" : ` (read with ${shown} between cells)`;
+    problems.add(
+      line,
+      `header has unknown columns ${names}${between}; known: ${ROUTE_COLUMNS.join(", ")}`,
+    );
+  }
+  return missing.length + unknown.length + repeated.length === 0;
+}
+
+function withoutEmptyEnd(cells: readonly string[]): string[] {
+  const last = cells.findLastIndex((cell) => cell.trim() !== "");
+  return cells.slice(0, last + 1);
+}
+
 interface CsvLine {
   readonly line: number;
   readonly cells: string[];
 }
 
-function csvLines(text: string, problems: ProblemList): CsvLine[] {
-  const found: CsvLine[] = [];
+function csvLines(
+  text: string,
+  problems: ProblemList,
+): { lines: CsvLine[]; separator: string } {
+  const lines: CsvLine[] = [];
+  let separator: string | undefined;
   for (const [index, lineText] of text.split(/\r\n|\n|\r/).entries()) {
     if (lineText.trim() === "" || lineText.startsWith("#")) continue;
-    const cells = csvCells(lineText);
+    const said = lines.length === 0 && separator === undefined && SEPARATOR_LINE.exec(lineText);
+    if (said) {
+      separator = said[1];
+      continue;
+    }
+    // Else the header says by the columns that it names.
+    separator ??= separatorOf(lineText);
+    const cells = csvCells(lineText, separator);
     if (cells === undefined) problems.add(index + 1, "quotation mark is not closed");
-    else found.push({ line: index + 1, cells });
+    else if (cells.some((cell) => cell.trim() !== "")) lines.push({ line: index + 1, cells });
   }
-  return found;
+  return { lines, separator: separator ?? "," };
+}
+
+/** The separator by which a header names the most columns. */
+function separatorOf(header: string): string {
+  const known = (separator: string): number =>
+    (csvCells(header, separator) ?? []).filter((cell) => isColumn(cell.trim().toLowerCase()))
+      .length;
+  return SEPARATORS.reduce<string>(
+    (best, one) => known(one) > known(best) ? one : best,
+    SEPARATORS[0],
+  );
 }
 
 /** Cells of one line, or undefined when a quoted cell does not end on it. */
-function csvCells(line: string): string[] | undefined {
+function csvCells(line: string, separator: string): string[] | undefined {
   const cells: string[] = [];
-  const cell = /\s*(?:"((?:[^"]|"")*)"\s*|([^,]*))(,|$)/y;
+  const mark = separator.replace(/[\\^$.*+?()[\]{}|]/, "\\$&");
+  // A tab is white space, and must not be passed over as such.
+  const space = separator === "\t" ? " *" : "\\s*";
+  const cell = new RegExp(`${space}(?:"((?:[^"]|"")*)"${space}|([^${mark}]*))(${mark}|$)`, "y");
   for (;;) {
     const match = cell.exec(line);
     if (match === null) return undefined;
@@ -319,4 +384,17 @@ function jsonElements(text: string, problems: ProblemList): JsonElement[] {
   }
   take(end);
   return elements;
+}
+
+/**
+ * The text of a file, by the mark at its beginning: UTF-16 as some spreadsheets save it, else UTF-8.
+ */
+export function decodeRouteFile(bytes: Uint8Array): string {
+  const [first, second] = bytes;
+  const encoding = first === 0xff && second === 0xfe
+    ? "utf-16le"
+    : first === 0xfe && second === 0xff
+    ? "utf-16be"
+    : "utf-8";
+  return new TextDecoder(encoding).decode(bytes);
 }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { RouteRow } from "../../sql/store.ts";
 import {
+  decodeRouteFile,
   formatRouteFile,
   parseRouteFile,
   ROUTE_FILE_PROBLEMS_MAX,
@@ -161,4 +162,71 @@ test("parseRouteFile() names a limited number of faults and counts the rest", ()
   const { problems } = parseRouteFile(text, "csv", "f");
   assert.equal(problems.length, ROUTE_FILE_PROBLEMS_MAX + 1);
   assert.equal(problems.at(-1), "and 5 more faults");
+});
+
+const HEAD = "modid,cmdid,ip,port,weight,zone,state";
+const ROW = "91,1,10.91.0.1,80,100,eu-1,on";
+const PLAIN = `${HEAD}\n${ROW}\n`;
+
+const spreadsheets: readonly (readonly [what: string, text: string])[] = [
+  ["commas", PLAIN],
+  ["a mark and CRLF", `\ufeff${PLAIN}`.replaceAll("\n", "\r\n")],
+  ["semicolons", PLAIN.replaceAll(",", ";")],
+  ["tabs", PLAIN.replaceAll(",", "\t")],
+  ["a line that says semicolons", `sep=;\n${PLAIN.replaceAll(",", ";")}`],
+  ["a quoted line that says so", `"sep=;"\r\n${PLAIN.replaceAll(",", ";")}`],
+  ["a line that says something rare", `sep=|\n${PLAIN.replaceAll(",", "|")}`],
+  ["empty columns", `${HEAD},,\n${ROW},,\n`],
+  ["rows longer than the header", `${HEAD}\n${ROW},,,\n`],
+  ["empty rows", `\n,,,,,,\n${HEAD}\n,,,,,,\n${ROW}\n,,,,,,\n;;\n`.replace(";;", "")],
+  [
+    "quoted cells with tabs between",
+    `"modid"\t"cmdid"\t"ip"\t"port"\t"zone"\n91\t1\t"10.91.0.1"\t80\t"eu-1"\n`,
+  ],
+  [
+    "empty cells with tabs between",
+    "modid\tcmdid\tip\tport\tweight\tzone\n91\t1\t10.91.0.1\t80\t\teu-1\n",
+  ],
+];
+
+for (const [what, text] of spreadsheets) {
+  test(`parseRouteFile() reads what spreadsheets write: ${what}`, () => {
+    const { nodes, problems } = parseRouteFile(text, "csv", "s.csv");
+    assert.deepEqual(problems, []);
+    assert.equal(nodes.length, 1);
+    const { modId, cmdId, ip, port, zone } = nodes[0];
+    assert.deepEqual([modId, cmdId, ip, port, zone], [91, 1, 0x0a5b0001, 80, "eu-1"]);
+  });
+}
+
+test("decodeRouteFile() reads UTF-16 by its mark, and UTF-8", () => {
+  const bytesOf = (text: string, isLittle: boolean): Uint8Array => {
+    const view = new DataView(new ArrayBuffer(2 * text.length));
+    [...text].forEach((char, index) => view.setUint16(2 * index, char.charCodeAt(0), isLittle));
+    return new Uint8Array(view.buffer);
+  };
+  const text = PLAIN.replaceAll(",", "\t");
+  for (
+    const bytes of [
+      bytesOf(`\ufeff${text}`, true),
+      bytesOf(`\ufeff${text}`, false),
+      new TextEncoder().encode(text),
+      new TextEncoder().encode(`\ufeff${text}`),
+    ]
+  ) {
+    const { nodes, problems } = parseRouteFile(decodeRouteFile(bytes), "csv", "u.csv");
+    assert.deepEqual([nodes.length, problems], [1, []]);
+  }
+  const unmarked = decodeRouteFile(bytesOf(text, true));
+  assert.match(
+    parseRouteFile(unmarked, "csv", "u.csv").problems.join(),
+    /u\.csv:1: .*no text in UTF-8/,
+  );
+});
+
+test("parseRouteFile() says what is wanted between cells, and names values without a column", () => {
+  const bad = (text: string): string => parseRouteFile(text, "csv", "b.csv").problems.join("\n");
+  assert.match(bad(PLAIN.replaceAll(",", "|")), /a comma, a semicolon or a tab between them/);
+  assert.match(bad(`${HEAD}\n${ROW},note\n`), /b\.csv:2: row must have 7 cells: it has 8/);
+  assert.match(bad("modid;cmdid;ip;port;x\n"), /unknown columns "x" \(read with ; between cells\)/);
 });
