@@ -23,7 +23,9 @@ import {
 } from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
+import { encodePlainRouteRequest } from "../proto/plain_request.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
+import { SuspectQuestions } from "./suspect_questions.ts";
 
 /** Time without any answer while requests are open that counts as one silence. */
 export const ANSWER_TIMEOUT_MS = 2000;
@@ -77,6 +79,10 @@ export class RouteSubscriber {
   readonly #open = new Map<ModuleId, ModuleKey>();
   /** Modules whose changes dns does not send over this connection; they are asked for again. */
   readonly #notPushed = new Set<ModuleId>();
+  /** What a dns of the original may have ended on. */
+  readonly #suspects = new SuspectQuestions();
+  /** The dns of this connection speaks our extensions. */
+  #isExtended = false;
   /** This dns lets subscriptions end. */
   #endsTaken = false;
   #quietSinceMs = 0;
@@ -85,13 +91,24 @@ export class RouteSubscriber {
   #routeAtMs: number | undefined;
   #silences = 0;
   #timer: Timer | undefined;
-  readonly #counts = { requests: 0, requestsDropped: 0, routes: 0, silentFailOvers: 0, ended: 0 };
+  readonly #counts = {
+    requests: 0,
+    requestsDropped: 0,
+    routes: 0,
+    silentFailOvers: 0,
+    ended: 0,
+    requestsHeld: 0,
+  };
 
   constructor(options: RouteSubscriberOptions) {
     this.#options = options;
     this.guard = new PushGuard(options.pushGuardMs);
     this.link = options.openLink({
-      onReady: () => options.onReady(),
+      onReady: () => {
+        if (this.link.extended) this.#nowExtended();
+        options.onReady();
+      },
+      onExtended: () => this.#nowExtended(),
       onLost: () => this.#lost(),
       onHeard: () => options.onHeard?.(),
     });
@@ -140,6 +157,10 @@ export class RouteSubscriber {
 
   /** Asks for a route, and for its changes from now on. */
   request(modId: number, cmdId: number): void {
+    if (!this.#suspects.admit(modId, cmdId, this.#options.clock.nowMs())) {
+      this.#counts.requestsHeld++;
+      return;
+    }
     if (!this.link.ready || !this.#send(modId, cmdId)) {
       this.#counts.requestsDropped++;
       return;
@@ -154,6 +175,7 @@ export class RouteSubscriber {
   forget(modId: number, cmdId: number): void {
     const id = moduleId(modId, cmdId);
     this.#open.delete(id);
+    this.#suspects.forget(modId, cmdId);
     this.guard.forget(modId, cmdId);
     if (this.#notPushed.delete(id) || !this.#endsTaken || !this.link.ready) return;
     const end = encodeTableSubscribe({ modId, cmdId, end: true });
@@ -179,10 +201,22 @@ export class RouteSubscriber {
 
   #send(modId: number, cmdId: number): boolean {
     this.#counts.requests++;
-    return this.link.send(MessageId.GetRouteRequest, encodeGetRouteRequest({ modId, cmdId }));
+    const body = this.link.extended
+      ? encodeGetRouteRequest({ modId, cmdId })
+      : encodePlainRouteRequest(modId, cmdId);
+    return this.link.send(MessageId.GetRouteRequest, body);
+  }
+
+  #nowExtended(): void {
+    this.#isExtended = true;
+    this.#suspects.clear();
   }
 
   #lost(): void {
+    if (!this.#isExtended) {
+      this.#suspects.ended(this.#open.values(), this.#options.clock.nowMs());
+    }
+    this.#isExtended = false;
     this.#options.onLost();
     this.#silences = 0;
     this.#revision = undefined;
@@ -203,6 +237,8 @@ export class RouteSubscriber {
     const policy = revision === undefined ? undefined : route.policy ?? "";
     if (revision !== undefined) this.#revision = Math.max(this.#revision ?? 0, revision);
     this.#open.delete(moduleId(modId, cmdId));
+    const next = this.#suspects.answered(modId, cmdId);
+    if (next !== undefined) this.request(next.modId, next.cmdId);
     this.#counts.routes++;
     this.#routeAtMs = nowMs;
     const hosts = this.#isTaken(route, nowMs) ? route.hosts : undefined;

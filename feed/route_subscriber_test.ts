@@ -174,3 +174,24 @@ test("RouteSubscriber holds back what lost too many nodes unmarked, until somebo
     assert.deepEqual([routes[2], client.guard.stats.modulesHeld], ["1,1: 1", 0]);
     assert.equal(events.length, 2);
   }));
+
+test("RouteSubscriber does not ask a dns of the original again at once what it ended on", () =>
+  withLab(async ({ clock, client, first, second, counts }) => {
+    first.silent = true;
+    second.silent = true;
+    client.request(0, 0);
+    await until(() => first.requests.length === 1);
+    await first.close();
+    await until(() => counts.lost === 1);
+    await until(() => {
+      clock.advance(100);
+      return counts.ready === 2;
+    }, { what: "the other dns" });
+    client.request(0, 0);
+    client.request(1, 1);
+    await until(() => second.requests.length === 1);
+    assert.deepEqual([second.requests[0], client.stats.requestsHeld], ["1,1", 1]);
+    clock.advance(2000);
+    client.request(0, 0);
+    await until(() => second.requests.length > 1);
+  }, false));
