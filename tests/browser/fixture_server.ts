@@ -237,7 +237,10 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
     },
     listPolicies: policyList,
     getModule: moduleOf,
-    explainModule: (request) => world.explanation(moduleOf(request)),
+    explainModule: (request) => ({
+      ...world.explanation(moduleOf(request)),
+      ...(request.query.agent === undefined ? {} : { agent: request.query.agent }),
+    }),
     confirmModule: ({ params, body }) => {
       world.confirmed.push(`${params.modId}/${params.cmdId}: ${body.why ?? ""}`);
       world.heldBack = "";

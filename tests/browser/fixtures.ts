@@ -739,7 +739,12 @@ export class FixtureWorld {
       errorSeverity(errorShare, calls),
     );
     const severity = health === "down" ? "critical" : health === "degraded" ? bad : null;
+    // Where no node is left most of those that ask are refused.
+    const refusedPerSecond = health === "down" && calls > 0 ? 9 * calls : 0;
     Object.assign(module, {
+      refusedPerSecond,
+      refusedShare: refusedPerSecond === 0 ? 0 : 0.9,
+      refusedBy: { overload: refusedPerSecond, unusable: 0, noNode: 0, noRoute: 0 },
       severity,
       troubleSinceMs: severity === null ? null : this.#startMs - 7 * MINUTE_MS,
       nodeCount: module.nodes.length,

@@ -391,7 +391,7 @@ pageTest(
   "usual",
   async (page) => {
     const dialog = page.getByRole("dialog");
-    const agent = page.getByRole("region", { name: "What the agent of this host says" });
+    const agent = page.getByRole("region", { name: "What the agent of the console's host says" });
     await visit("/modules/1/1?tab=explain");
     await agent.getByText(/^Picks are shares of the last 1.000/).waitFor();
     const [first] = await agent.locator("tbody tr").allInnerTexts();
@@ -402,7 +402,7 @@ pageTest(
     await visit("/modules/3/1?tab=explain");
     await agent.getByText("Now: probe, because no node is usable").waitFor();
     await visit("/modules/4294967295/4294967295?tab=explain");
-    await agent.getByText("No caller on this host has asked for this module").waitFor();
+    await agent.getByText("No caller on that host has asked for this module").waitFor();
     browser.expected.push(/404|502/);
     usual.refuse.set("explainModule", "agent-away");
     await visit("/modules/2/1?tab=explain");
@@ -563,6 +563,52 @@ async function readout(chart: number): Promise<{ when: string; values: string[] 
   };
 }
 
+pageTest(
+  "refused callers stand beside calls: overview, modules, module, history",
+  "usual",
+  async (page) => {
+    await visit("/");
+    await page.locator(".stat", { hasText: "Refused" }).getByText("25.2").waitFor();
+    await page.locator('tr:has-text("thumbnails")').first().getByText("25.2 refused").waitFor();
+    await page.getByRole("slider", { name: "Refused over time" }).waitFor();
+    await visit("/modules/3/1");
+    await page.locator(".stat", { hasText: "Refused" }).getByText("too few nodes are well")
+      .waitFor();
+    await browser.screenshot("module_refused", true);
+    await page.setViewportSize({ width: 390, height: 844 });
+    await browser.checkWidth("refused on a phone");
+    await visit("/history");
+    await page.getByRole("slider", { name: "Refused over time" }).waitFor();
+    await browser.checkWidth("history with refused on a phone");
+    await page.setViewportSize({ width: 1360, height: 860 });
+    assert.match(await page.locator(".legend tbody tr td:nth-child(7)").innerText(), /^[1-9]/);
+    await visit("/modules/2/1");
+    assert.equal(await page.locator(".stat", { hasText: "Refused" }).count(), 0, "nobody is");
+    await visit("/modules/2/1?tab=history&by=node");
+    await page.getByRole("slider", { name: "Calls over time" }).waitFor();
+    assert.equal(await page.getByRole("slider", { name: "Refused over time" }).count(), 0);
+  },
+);
+
+pageTest("explain: any agent of the fleet can be chosen, and asked", "usual", async (page) => {
+  await visit("/modules/1/1?tab=explain");
+  await page.getByText("What the agent of the console's host says").waitFor();
+  const agent = usual.world.agents(Date.now())[1].address;
+  const field = page.getByRole("combobox", { name: "Agent" });
+  await page.waitForFunction(() => document.querySelectorAll("datalist option").length > 1);
+  await field.fill(agent);
+  await page.getByRole("button", { name: "Ask" }).click();
+  await page.getByRole("heading", { name: `What ${agent} says` }).waitFor();
+  await page.locator("#page").getByText(`The agent at ${agent}`).waitFor();
+  assert.match(page.url(), /agent=/);
+  await browser.screenshot("module_explain_agent");
+  await browser.checkAccess("explain of an agent");
+  await page.reload();
+  await page.getByRole("heading", { name: `What ${agent} says` }).waitFor();
+  await page.getByRole("button", { name: "That of the console's host" }).click();
+  await page.getByText("What the agent of the console's host says").waitFor();
+});
+
 /** The classes of the badge of a row that say how bad it is. */
 function toneIn(row: string): Promise<string | null> {
   return browser.page.locator(row).first().locator(".badge").first().getAttribute("class");
@@ -701,7 +747,7 @@ pageTest(
   async (page) => {
     await visit("/");
     await page.getByRole("slider").first().waitFor();
-    assert.equal(await page.getByRole("slider").count(), 3);
+    assert.equal(await page.getByRole("slider").count(), 4);
     for (const name of ["Modules in trouble", "Busiest modules"]) {
       assert.ok(await page.getByRole("region", { name }).locator("tbody tr").count() > 0, name);
     }
@@ -722,7 +768,7 @@ pageTest(
     const canvases = page.locator(".chart .canvas canvas");
     await visit("/history?by=caller");
     await settle();
-    assert.equal(await canvases.count(), 4);
+    assert.equal(await canvases.count(), 5);
     const cells = page.locator(".legend tbody tr td:nth-child(5)");
     assert.deepEqual(await cells.allInnerTexts(), [
       ...["17.3 ms", "20.3 ms", "–"],
@@ -730,7 +776,7 @@ pageTest(
     ]);
     await visit("/modules/4294967295/4294967295?tab=history");
     await page.getByText("not known in this range").waitFor();
-    assert.equal(await canvases.count(), 3);
+    assert.equal(await canvases.count(), 4);
   },
 );
 

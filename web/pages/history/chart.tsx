@@ -6,7 +6,7 @@ import uPlot from "uplot";
 import type { History, HistorySeries } from "../../../control/schemas.ts";
 import { formatInstant, formatNumber, formatTick, UNKNOWN } from "../parts/format.ts";
 import { isDark } from "../shell/state.ts";
-import { lineOf, type Measure, stepAfterKey, timesOf } from "./series.ts";
+import { knowsRefused, lineOf, type Measure, stepAfterKey, timesOf } from "./series.ts";
 
 /** Colours of lines; from the second round on lines are dashed. */
 const COLOURS = 8;
@@ -17,15 +17,24 @@ const VALUES_SHOWN = 8;
 const FONT = "12px system-ui, sans-serif";
 
 /** What can be drawn. */
-export const MEASURES: readonly { measure: Measure; title: string; unit: string }[] = [
+const MEASURES: readonly { measure: Measure; title: string; unit: string }[] = [
   { measure: "calls", title: "Calls", unit: "calls/s" },
   { measure: "errors", title: "Errors", unit: "% of calls" },
+  { measure: "refused", title: "Refused", unit: "callers/s that got no node" },
   { measure: "latency", title: "Latency", unit: "ms a call, mean" },
   { measure: "overload", title: "Kept out", unit: "% of reports" },
 ];
 
 /** Measures in per cent. */
 const SHARES: ReadonlySet<Measure> = new Set(["errors", "overload"]);
+
+/** Measures per second. */
+const RATES: ReadonlySet<Measure> = new Set(["calls", "refused"]);
+
+/** The measures that say something of a history: nobody misses the refused where there are none. */
+export function measuresOf(history: History): typeof MEASURES {
+  return MEASURES.filter(({ measure }) => measure !== "refused" || knowsRefused(history));
+}
 
 /** A line of the charts with its look. */
 export interface Line {
@@ -111,7 +120,7 @@ function optionsOf(
     scales: {
       y: {
         range: (_, _min, max) => {
-          const top = Math.max(max ?? 0, measure === "calls" ? 0.1 : 1) * 1.08;
+          const top = Math.max(max ?? 0, RATES.has(measure) ? 0.1 : 1) * 1.08;
           return [0, SHARES.has(measure) ? Math.min(top, 100) : top];
         },
       },

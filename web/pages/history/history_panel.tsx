@@ -14,7 +14,7 @@ import {
 } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { useLoad } from "../shell/live.ts";
-import { Chart, type Line, lineName, linesOf, MEASURES, Swatch } from "./chart.tsx";
+import { Chart, type Line, lineName, linesOf, measuresOf, Swatch } from "./chart.tsx";
 import { knowsLatency, totalsOf } from "./series.ts";
 import { query, setQuery } from "../shell/state.ts";
 import { Choice } from "../parts/fields.tsx";
@@ -71,7 +71,17 @@ function Legend(props: {
   return (
     <table class="rows legend">
       <caption class="hidden">Sums of the range; choose which lines are drawn</caption>
-      <Heads names={["Line", "#Calls", "#Errors", "#Error share", "#Latency", "#Most kept out"]} />
+      <Heads
+        names={[
+          "Line",
+          "#Calls",
+          "#Errors",
+          "#Error share",
+          "#Latency",
+          "#Most kept out",
+          "#Refused",
+        ]}
+      />
       <tbody>
         {props.lines.map((line) => {
           const { series } = line;
@@ -98,6 +108,7 @@ function Legend(props: {
                 {totals.latencyMs === null ? UNKNOWN : `${formatNumber(totals.latencyMs)} ms`}
               </td>
               <td class="number">{formatShare(totals.overloadShareMax)}</td>
+              <td class="number">{formatCount(totals.refused)}</td>
             </tr>
           );
         })}
@@ -139,7 +150,7 @@ function Charts(props: {
   return (
     <>
       <div class="panel">
-        {MEASURES.map((measure) =>
+        {measuresOf(history).map((measure) =>
           measure.measure === "latency" && !knowsLatency(history)
             ? <NoLatency key="latency" />
             : (

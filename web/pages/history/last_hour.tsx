@@ -7,7 +7,7 @@ import { call } from "../shell/api.ts";
 import { useLoad } from "../shell/live.ts";
 import { withQuery } from "../shell/places.ts";
 import { navigate } from "../shell/state.ts";
-import { Chart, linesOf, MEASURES } from "./chart.tsx";
+import { Chart, linesOf, measuresOf } from "./chart.tsx";
 import { knowsLatency } from "./series.ts";
 
 /** Height of a chart in pixels. */
@@ -18,7 +18,7 @@ const REFRESH_MS = 10_000;
 function Charts({ history }: { history: History }): JSX.Element {
   const lines = useMemo(() => linesOf(history), [history]);
   const [at, setAt] = useState<number>();
-  const shown = MEASURES.filter(({ measure }) =>
+  const shown = measuresOf(history).filter(({ measure }) =>
     measure !== "overload" && (measure !== "latency" || knowsLatency(history))
   );
   return (

@@ -42,7 +42,12 @@ function round(value: number): number {
 }
 
 /** What a chart of the history shows. */
-export type Measure = "calls" | "errors" | "latency" | "overload";
+export type Measure = "calls" | "errors" | "refused" | "latency" | "overload";
+
+/** True when callers were refused, in some series. */
+export function knowsRefused(history: History): boolean {
+  return history.series.some(({ refused }) => refused.some((count) => count > 0));
+}
 
 /** True when some caller told what its calls took, in some series. */
 export function knowsLatency(history: History): boolean {
@@ -84,6 +89,7 @@ export function lineOf(
   const valueAt = (index: number): number | null => {
     if (measure === "latency") return series.latencyMs[index];
     if (measure === "overload") return series.overloadShare[index] * 100;
+    if (measure === "refused") return series.refused[index] * 1000 / known[index];
     const calls = series.calls[index];
     if (measure === "calls") return calls * 1000 / known[index];
     return calls === 0 ? null : series.errors[index] / calls * 100;
@@ -109,6 +115,8 @@ export function stepAfterKey(key: string, at: number, steps: number): number | n
 export interface SeriesTotals {
   readonly calls: number;
   readonly errors: number;
+  /** Callers that got no node. */
+  readonly refused: number;
   /** 0 to 1; 0 without calls. */
   readonly errorShare: number;
   /** Mean time of a call in milliseconds; null when callers told none. */
@@ -125,6 +133,7 @@ export function totalsOf(series: HistorySeries): SeriesTotals {
   return {
     calls,
     errors,
+    refused: sum(series.refused),
     errorShare: calls === 0 ? 0 : errors / calls,
     latencyMs: series.meanLatencyMs,
     overloadShareMax: Math.max(0, ...series.overloadShare),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { knowsLatency, lineOf, sparklinePath, timesOf, totalsOf } from "./series.ts";
+import { knowsLatency, knowsRefused, lineOf, sparklinePath, timesOf, totalsOf } from "./series.ts";
 
 const series = {
   key: "total",
@@ -55,10 +55,18 @@ test("lineOf() gives the rate of the part of a step that is known, and gaps", ()
   }
 });
 
+test("lineOf() of refused calls is a rate; where nobody is refused there is nothing to draw", () => {
+  assert.deepEqual(lineOf(series, "refused", history), [0, 0.5, 0]);
+  assert.equal(knowsRefused(history), true);
+  const calm = { ...history, series: [{ ...series, refused: [0, 0, 0] }] };
+  assert.equal(knowsRefused(calm), false);
+});
+
 test("totalsOf() adds a series up", () => {
   assert.deepEqual(totalsOf(series), {
     calls: 40,
     errors: 16,
+    refused: 5,
     errorShare: 0.4,
     latencyMs: 4.2,
     overloadShareMax: 0.5,

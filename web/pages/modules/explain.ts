@@ -21,8 +21,8 @@ const CONDITIONS: Readonly<Record<string, ConditionLook>> = {
     text: "judged, in use",
     title: "Too many of its calls fail, but no more nodes may be out",
   },
-  overload: { tone: "crit", icon: "crit", text: "out", title: "Gets probes only" },
-  resting: { tone: "crit", icon: "crit", text: "resting", title: "Gets nothing, not even probes" },
+  overload: { tone: "warn", icon: "off", text: "out", title: "Gets probes only" },
+  resting: { tone: "warn", icon: "off", text: "resting", title: "Gets nothing, not even probes" },
   drain: { tone: "idle", icon: "pause", text: "drain", title: "Gets no new picks" },
   off: { tone: "idle", icon: "off", text: "off", title: "Switched off" },
 };

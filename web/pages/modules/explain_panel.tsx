@@ -1,7 +1,7 @@
 // Shell. Why each node gets its calls: by what all callers report, and in the words of an agent.
 
 import type { ComponentChildren, JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useId, useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
 import { explainHealth, explainNodes, stateTextOf } from "./explain.ts";
 import {
@@ -14,13 +14,15 @@ import {
 } from "../parts/format.ts";
 import { ConfirmRouteDialog } from "./held_box.tsx";
 import { useLoad } from "../shell/live.ts";
-import { may } from "../shell/state.ts";
+import { may, query, setQuery } from "../shell/state.ts";
 import { Heads } from "../parts/tables.tsx";
 import { Badge, Empty, Load, NodeHealthBadge } from "../parts/widgets.tsx";
 import type { Explanation, ModuleDetail } from "../../../control/schemas.ts";
 
 /** An agent answers from what it has in memory, and the table is read by people. */
 const REFRESH_MS = 3000;
+/** Agents that are offered while one is typed. */
+const AGENTS_OFFERED = 20;
 
 function ByReports({ module }: { module: ModuleDetail }): JSX.Element {
   const explained = explainNodes(module);
@@ -60,7 +62,7 @@ function AgentNode({ node }: { node: Explanation["nodes"][number] }): JSX.Elemen
   const { tone, icon, text, title } = stateTextOf(node.condition);
   const weight = Math.round(node.pickWeight * 10) / 10;
   return (
-    <tr class={tone === "crit" ? "out" : ""}>
+    <tr class={icon === "off" && tone === "warn" ? "out" : ""}>
       <td class="main-cell fit">
         <code>{node.node}</code>
         {node.zone !== "" && <span class="sub muted">{node.zone}</span>}
@@ -171,36 +173,91 @@ function AgentSays({ found }: { found: Explanation }): JSX.Element {
   );
 }
 
+/** Chooses one of the agents of the fleet; empty is the one beside the console. */
+function AgentChooser({ agent }: { agent: string }): JSX.Element {
+  const id = useId();
+  const [text, setText] = useState(agent);
+  const agents = useLoad(
+    `agents like ${text}`,
+    (signal) =>
+      call("listAgents", {
+        query: { limit: String(AGENTS_OFFERED), ...(text === "" ? {} : { search: text }) },
+        signal,
+      }),
+    undefined,
+    true,
+  );
+  const choose = (next: string): void => {
+    setText(next);
+    setQuery({ agent: next.trim() });
+  };
+  return (
+    <form
+      class="table-tools"
+      onSubmit={(event) => {
+        event.preventDefault();
+        choose(text);
+      }}
+    >
+      <label htmlFor={id}>Agent</label>
+      <input
+        id={id}
+        list={`${id}-list`}
+        autoComplete="off"
+        spellcheck={false}
+        placeholder="The one of the console's host"
+        value={text}
+        onInput={(event) => setText(event.currentTarget.value)}
+        onChange={(event) => choose(event.currentTarget.value)}
+      />
+      <datalist id={`${id}-list`}>
+        {agents.value?.agents.map(({ address, state }) => (
+          <option key={address} value={address}>{state}</option>
+        ))}
+      </datalist>
+      <button type="submit">Ask</button>
+      {agent !== "" && (
+        <button type="button" onClick={() => choose("")}>That of the console's host</button>
+      )}
+    </form>
+  );
+}
+
 /** Says what to do where the agent has nothing to say; else what was found. */
-function AgentAnswer({ module }: { module: ModuleDetail }): JSX.Element {
+function AgentAnswer({ module, agent }: { module: ModuleDetail; agent: string }): JSX.Element {
   const { modId, cmdId } = module;
   const found = useLoad(
-    `explain ${modId}/${cmdId}`,
+    `explain ${modId}/${cmdId} ${agent}`,
     (signal) =>
-      call("explainModule", { params: { modId: String(modId), cmdId: String(cmdId) }, signal }),
+      call("explainModule", {
+        params: { modId: String(modId), cmdId: String(cmdId) },
+        query: agent === "" ? {} : { agent },
+        signal,
+      }),
     REFRESH_MS,
     true,
   );
   if (found.value?.routeState === "unknown") {
     return (
-      <Empty icon="services" title="No caller on this host has asked for this module">
+      <Empty icon="services" title="No caller on that host has asked for this module">
         <p>
           The agent at <code>{found.value.agent}</code> does not know it.
         </p>
         <p>
-          Ask once, or look on a host that calls it: <code>lars test gethost {modId} {cmdId}</code>
+          Choose another agent, ask once, or look on a host that calls it:{" "}
+          <code>lars test gethost {modId} {cmdId}</code>
           , then <code>lars explain {modId} {cmdId}</code>.
         </p>
       </Empty>
     );
   }
-  if (found.problem?.kind === "agent-away" && found.value === undefined) {
+  if (agent === "" && found.problem?.kind === "agent-away" && found.value === undefined) {
     return (
       <Empty icon="services" title="No agent answers on this host">
         <p>{found.problem.detail}.</p>
         <p>
           Start one beside the console, or name another with <code>[web] agent</code>
-          . On any host <code>lars explain {modId} {cmdId}</code> asks the agent there.
+          , or choose one of the fleet above.
         </p>
       </Empty>
     );
@@ -240,11 +297,16 @@ function Part(props: { id: string; title: string; children: ComponentChildren })
 
 /** The part of a module's page that explains. */
 export function ExplainPanel({ module }: { module: ModuleDetail }): JSX.Element {
+  const agent = query.value.get("agent") ?? "";
   return (
     <>
       <ByReports module={module} />
-      <Part id="agent" title="What the agent of this host says">
-        <AgentAnswer module={module} />
+      <Part
+        id="agent"
+        title={agent === "" ? "What the agent of the console's host says" : `What ${agent} says`}
+      >
+        <AgentChooser key={agent} agent={agent} />
+        <AgentAnswer module={module} agent={agent} />
       </Part>
       <Meant module={module} />
     </>

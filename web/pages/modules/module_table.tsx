@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { formatCount, formatNumber, modulePath, moduleTitle } from "../parts/format.ts";
 import { Heads } from "../parts/tables.tsx";
-import { ErrorShare, HealthBadge } from "../parts/widgets.tsx";
+import { ErrorShare, HealthBadge, RefusedTone } from "../parts/widgets.tsx";
 import type { ModuleSummary } from "../../../control/schemas.ts";
 
 function Row({ module }: { module: ModuleSummary }): JSX.Element {
@@ -18,7 +18,16 @@ function Row({ module }: { module: ModuleSummary }): JSX.Element {
       <td data-label="Health">
         <HealthBadge health={module.health} severity={module.severity} />
       </td>
-      <td class="number" data-label="Calls/s">{formatNumber(module.callsPerSecond)}</td>
+      <td class="number" data-label="Calls/s">
+        <span>
+          {formatNumber(module.callsPerSecond)}
+          {module.refusedPerSecond > 0 && (
+            <span class="sub">
+              <RefusedTone of={module}>{formatNumber(module.refusedPerSecond)} refused</RefusedTone>
+            </span>
+          )}
+        </span>
+      </td>
       <td class="number" data-label="Errors">
         <ErrorShare share={module.errorShare} callsPerSecond={module.callsPerSecond} />
       </td>

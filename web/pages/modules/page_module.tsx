@@ -30,6 +30,7 @@ import {
   HealthBadge,
   Load,
   PageHead,
+  RefusedStat,
   Stat,
 } from "../parts/widgets.tsx";
 import type { ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
@@ -77,6 +78,7 @@ function Stats({ module }: { module: ModuleDetail }): JSX.Element {
       <Stat label="Error share">
         <ErrorShare share={module.errorShare} callsPerSecond={module.callsPerSecond} />
       </Stat>
+      <RefusedStat of={module} by={module.refusedBy} />
       <Stat label="Nodes on" unit={` of ${formatCount(module.nodeCount)}`}>
         {formatCount(module.onCount)}
       </Stat>

@@ -7,12 +7,18 @@ import {
   type Severity,
   type TroubleSeverity,
 } from "../../../control/system/severity.ts";
-import { formatAgo, formatInstant, formatShare, UNKNOWN } from "./format.ts";
+import { formatAgo, formatInstant, formatNumber, formatShare, UNKNOWN } from "./format.ts";
 import { Icon, type IconName } from "./icons.tsx";
 import type { Loaded } from "../shell/live.ts";
 import { sparklinePath } from "../history/series.ts";
 import { nowMs } from "../shell/state.ts";
-import type { ModuleHealth, NodeHealth, NodeStatus } from "../../../control/schemas.ts";
+import type {
+  ModuleHealth,
+  ModuleSummary,
+  NodeHealth,
+  NodeStatus,
+  RefusedCauses,
+} from "../../../control/schemas.ts";
 import type { NodeState } from "../../../model/node.ts";
 
 /** Colour of a badge; its icon and word say the same. */
@@ -131,6 +137,43 @@ export function ErrorTone(
   const severity = errorSeverity(props.share, props.callsPerSecond);
   return <span class={severity === null ? "" : `strong ${toneOf(severity)}`}>{props.children}
   </span>;
+}
+
+/** What is told of callers that got no node. */
+type Refusals = Pick<ModuleSummary, "callsPerSecond" | "refusedPerSecond" | "refusedShare">;
+
+/** Text in the colour of how bad it is that callers are refused. */
+export function RefusedTone(
+  { of, children }: { of: Refusals; children: ComponentChildren },
+): JSX.Element {
+  return (
+    <ErrorTone share={of.refusedShare} callsPerSecond={of.callsPerSecond + of.refusedPerSecond}>
+      {children}
+    </ErrorTone>
+  );
+}
+
+const CAUSES: Readonly<Record<keyof RefusedCauses, string>> = {
+  overload: "too few nodes are well",
+  unusable: "no node may be called",
+  noNode: "it has no nodes",
+  noRoute: "its route is not known",
+};
+
+/** Callers that got no node, for the heads of pages; nothing where none is refused. */
+export function RefusedStat(
+  { of, by }: { of: Refusals; by?: RefusedCauses },
+): JSX.Element | null {
+  if (of.refusedPerSecond === 0) return null;
+  const causes = Object.entries(by ?? {}).filter(([, rate]) => rate > 0)
+    .map(([cause]) => CAUSES[cause as keyof RefusedCauses]);
+  return (
+    <Stat label="Refused">
+      <RefusedTone of={of}>{formatNumber(of.refusedPerSecond)}</RefusedTone>
+      <small>/s</small>
+      {causes.length > 0 && <small class="cause">{causes.join(", ")}</small>}
+    </Stat>
+  );
 }
 
 /** A number with its name, for the heads of pages. */

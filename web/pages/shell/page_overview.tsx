@@ -15,6 +15,7 @@ import {
   HealthBadge,
   Load,
   PageHead,
+  RefusedStat,
   SeverityBadge,
   Stat,
 } from "../parts/widgets.tsx";
@@ -117,6 +118,7 @@ function Stats({ overview }: { overview: Overview }): JSX.Element {
       <Stat label="Error share">
         <ErrorShare share={overview.errorShare} callsPerSecond={overview.callsPerSecond} />
       </Stat>
+      <RefusedStat of={overview} />
       <Stat label="Modules">{formatCount(overview.moduleCount)}</Stat>
       <Stat label="Nodes">{formatCount(overview.nodeCount)}</Stat>
       <Stat label="Callers">{formatCount(overview.callerCount)}</Stat>
