@@ -79,10 +79,17 @@ export class StoreError extends LarsError {
   override name = "StoreError";
   /** True when the same call may succeed later (connection lost, deadlock, time-out). */
   readonly transient: boolean;
+  /** True when the answer to a write was lost, so that nobody knows whether it was done. */
+  readonly inDoubt: boolean;
 
-  constructor(message: string, transient: boolean, options?: ErrorOptions) {
+  constructor(
+    message: string,
+    transient: boolean,
+    options: ErrorOptions & { readonly inDoubt?: boolean } = {},
+  ) {
     super(message, options);
     this.transient = transient;
+    this.inDoubt = options.inDoubt === true;
   }
 }
 

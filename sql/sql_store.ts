@@ -563,7 +563,7 @@ export class SqlStore implements Store {
     return new StoreError(
       `Could not ${action} in ${this.label}: ${messageOf(fault)}${hint}`,
       transient,
-      { cause: fault.cause ?? fault },
+      { cause: fault.cause ?? fault, inDoubt: fault.inDoubt },
     );
   }
 }

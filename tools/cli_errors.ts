@@ -60,6 +60,9 @@ export function reportFailure(error: unknown): number {
     return ExitCode.Failed;
   }
   const { lines, exitCode } = explainFailure(error);
+  if (error instanceof StoreError && error.inDoubt) {
+    lines.push("Whether the change was made is not known: look before you repeat it");
+  }
   for (const line of lines) errorLine(line);
   return exitCode;
 }

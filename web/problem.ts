@@ -17,7 +17,10 @@ export function problemOf(error: unknown): ControlError<ProblemName> {
   if (error instanceof LimitError) return new ApiProblem("limit", error.message);
   if (error instanceof NewerSchemaError) return new ApiProblem("store-away", error.message);
   if (error instanceof StoreError && error.transient) {
-    return new ApiProblem("store-away", "The database does not answer; nothing was changed", {
+    const what = error.inDoubt
+      ? "whether the change was made is not known: look before you repeat it"
+      : "nothing was changed";
+    return new ApiProblem("store-away", `The database does not answer; ${what}`, {
       retryAfterS: 2,
     });
   }

@@ -114,6 +114,24 @@ function* judgeNamesScript(
   if (renamed.some(({ name }) => name !== "")) judgeNames(renamed, yield* moduleNamesScript(shape));
 }
 
+/**
+ * Whether a change stands whose COMMIT was not answered. It takes the lock that every change takes,
+ * so it waits for that one to end. One that changed nothing stands in any case.
+ */
+export function* changeStandsScript(
+  dialect: Dialect,
+  { audit }: ChangeWish,
+  { id }: ChangeOutcome,
+): Script<boolean> {
+  if (id === undefined) return true;
+  yield* lockVersionScript(dialect);
+  const rows = yield {
+    sql: "SELECT id FROM ConsoleChange WHERE id = ? AND at = ? AND who = ?",
+    params: [id, audit.atMs, cut(audit.who, 64)],
+  };
+  return rows.length > 0;
+}
+
 function* recordScript(
   dialect: Dialect,
   wish: ChangeWish,

@@ -37,6 +37,7 @@ import {
   changeContentScript,
   changeScript,
   changesScript,
+  changeStandsScript,
   nodeCallsScript,
 } from "./change_scripts.ts";
 import type { ConsoleStore } from "./console_store.ts";
@@ -96,7 +97,10 @@ export function consoleSqlStore({ driver, attempt, shape }: StoreCore): ConsoleS
     change: (wish) =>
       attempt("change the routes", async () => {
         const known = await shape();
-        return await driver.transact(() => changeScript(dialect, known, wish), { durable: true });
+        return await driver.transact(() => changeScript(dialect, known, wish), {
+          durable: true,
+          wasCommitted: (outcome) => changeStandsScript(dialect, wish, outcome),
+        });
       }),
     changes: plain("read the history of changes", changesScript),
     changeContent: plain("read a change", changeContentScript),

@@ -26,11 +26,30 @@ export type FaultKind =
 export class StatementFault extends Error {
   override name = "StatementFault";
   readonly kind: FaultKind;
+  /** True: the answer to a write was lost, so nobody knows whether it was done. */
+  readonly inDoubt: boolean;
 
-  constructor(kind: FaultKind, message: string, options?: ErrorOptions) {
+  constructor(
+    kind: FaultKind,
+    message: string,
+    options: ErrorOptions & { readonly inDoubt?: boolean } = {},
+  ) {
     super(message, options);
     this.kind = kind;
+    this.inDoubt = options.inDoubt === true;
   }
+}
+
+/** How a write transaction is made. */
+export interface TransactOptions<T> {
+  /** It survives a loss of power once it is reported done. */
+  readonly durable: boolean;
+  /**
+   * Whether the transaction that gave this result was committed, when the answer to COMMIT was lost:
+   * asked in a transaction of its own, which must wait for the other to end (by a lock that both
+   * take). Without it, or when it cannot be asked either, the fault is in doubt.
+   */
+  wasCommitted?(result: T): Script<boolean>;
 }
 
 /** Makes a script; called once for each attempt, because a generator runs only once. */
@@ -42,11 +61,8 @@ export interface Driver {
   readonly label: string;
   /** Runs statements one by one, with no transaction around them. */
   run<T>(makeScript: ScriptMaker<T>): Promise<T>;
-  /**
-   * Runs statements in one write transaction, undone when the script throws. `durable` asks that
-   * it survives a loss of power once it is reported done.
-   */
-  transact<T>(makeScript: ScriptMaker<T>, options: { durable: boolean }): Promise<T>;
+  /** Runs statements in one write transaction, undone when the script throws. */
+  transact<T>(makeScript: ScriptMaker<T>, options: TransactOptions<T>): Promise<T>;
   /** Lets `body` run scripts that all see the same instant. */
   snapshot<T>(body: (run: SnapshotRun) => Promise<T>): Promise<T>;
   /** Runs a migration, alone and without the usual time-out. */

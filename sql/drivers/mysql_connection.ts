@@ -9,6 +9,10 @@ import type { MysqlUrl } from "./store_url.ts";
 
 // Numbers from the server's own list of errors; names in the comments.
 const FAULT_KINDS: ReadonlyMap<number, FaultKind> = new Map([
+  [1020, "deadlock"], // ER_CHECKREAD: changed since it was read, where snapshots are isolated
+  [1206, "deadlock"], // ER_LOCK_TABLE_FULL
+  [1412, "deadlock"], // ER_TABLE_DEF_CHANGED
+  [1615, "deadlock"], // ER_NEED_REPREPARE
   [1213, "deadlock"], // ER_LOCK_DEADLOCK; in Galera also a certification conflict at COMMIT
   // What another migration has made meanwhile: on Galera no lock holds on more than one node.
   [1050, "deadlock"], // ER_TABLE_EXISTS_ERROR
@@ -30,6 +34,14 @@ const FAULT_KINDS: ReadonlyMap<number, FaultKind> = new Map([
   [1053, "transient"], // ER_SERVER_SHUTDOWN
   [1114, "transient"], // ER_RECORD_FILE_FULL
   [1129, "transient"], // ER_HOST_IS_BLOCKED
+  [1152, "transient"], // ER_ABORTING_CONNECTION
+  [1158, "transient"], // ER_NET_READ_ERROR
+  [1159, "transient"], // ER_NET_READ_INTERRUPTED
+  [1160, "transient"], // ER_NET_ERROR_ON_WRITE
+  [1161, "transient"], // ER_NET_WRITE_INTERRUPTED
+  [1184, "transient"], // ER_NEW_ABORTING_CONNECTION
+  [1637, "transient"], // ER_TOO_MANY_CONCURRENT_TRXS
+  [4031, "transient"], // ER_CLIENT_INTERACTION_TIMEOUT
   [1180, "transient"], // ER_ERROR_DURING_COMMIT
   [1203, "transient"], // ER_TOO_MANY_USER_CONNECTIONS
   [1205, "transient"], // ER_LOCK_WAIT_TIMEOUT

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { chmodSync } from "node:fs";
-import { createServer, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { inspect } from "node:util";
@@ -261,5 +261,97 @@ test("mysql store checks the server's certificate when asked for tls", SLOW, asy
       ).catch((error: unknown) => error);
       assert.ok(missing instanceof StoreError && !missing.transient, String(missing));
     }, [`--ssl-cert=${cert}`, `--ssl-key=${key}`]);
+  });
+});
+
+/** Passes everything on to a server; the answers to the next COMMITs are lost. */
+async function withLossyProxy(
+  port: number,
+  fn: (proxy: { port: number; lose(count: number, reaches: boolean): void }) => Promise<void>,
+): Promise<void> {
+  let lost = 0;
+  let isPassedOn = true;
+  const sockets = new Set<Socket>();
+  const proxy = createServer((near) => {
+    const far = connect(port, "127.0.0.1");
+    for (const socket of [near, far]) {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      socket.on("close", () => void (near.destroy(), far.destroy()));
+    }
+    near.on("data", (bytes) => {
+      if (lost === 0 || !bytes.includes("\x03COMMIT")) return far.write(bytes);
+      lost--;
+      near.destroy();
+      if (isPassedOn) far.write(bytes, () => far.end());
+      else far.destroy();
+    });
+    far.on("data", (bytes) => near.write(bytes));
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  try {
+    const { port } = proxy.address() as AddressInfo;
+    await fn({
+      port,
+      lose(count, reaches): void {
+        lost = count;
+        isPassedOn = reaches;
+      },
+    });
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    proxy.close();
+  }
+}
+
+test("mysql store reads back a change whose COMMIT was not answered", SLOW, async (t) => {
+  await withServer(t, async (_server, url) => {
+    await withLossyProxy(
+      Number(new URL(url).port),
+      (proxy) =>
+        withStore(url.replace(/:\d+\/lars/, `:${proxy.port}/lars`), async (store) => {
+          await store.migrate();
+          let atMs = 1000;
+          const change = (port: number): ReturnType<typeof store.console.change> =>
+            store.console.change({
+              modules: [NODE],
+              decide: () => ({ routes: [{ op: "add", ...NODE, port }] }),
+              via: "command",
+              why: "",
+              undoes: 0,
+              meant: true,
+              audit: {
+                atMs: atMs++,
+                who: "ann",
+                action: "x",
+                target: "",
+                detail: "",
+                outcome: "done",
+                address: "",
+              },
+            });
+          const ports = async (): Promise<number[]> =>
+            (await store.readModules([NODE])).map(({ port }) => port).sort();
+          // It arrived: the change stands, and is told as it was.
+          proxy.lose(1, true);
+          const stands = await change(1);
+          assert.deepEqual([stands.id, stands.changed.length], [1, 1]);
+          assert.deepEqual(await ports(), [1]);
+          // It did not: it is made again, once.
+          proxy.lose(1, false);
+          assert.equal((await change(2)).changed.length, 1);
+          assert.deepEqual(await ports(), [1, 2]);
+          assert.equal((await store.console.changes({ before: 0, limit: 9 })).length, 2);
+          // What cannot be read back is in doubt, and nobody says otherwise.
+          proxy.lose(1, true);
+          const fault = await failsTransient(store.editRoutes([{ op: "add", ...NODE, port: 3 }]));
+          assert.equal(fault.inDoubt, true);
+          // However often answers get lost, the question itself needs no COMMIT.
+          proxy.lose(99, true);
+          assert.equal((await change(4)).changed.length, 1);
+          proxy.lose(0, true);
+          assert.deepEqual(await ports(), [1, 2, 3, 4]);
+        }),
+    );
   });
 });
