@@ -10,6 +10,7 @@ import type { ModuleRow, RouteRow, Store } from "../sql/store.ts";
 import { AccessService } from "./access/access_service.ts";
 import { type Actor, COMMAND_ACTOR } from "./access/actor.ts";
 import { PasswordHasher } from "./access/secrets.ts";
+import { AlertSettings, webhookSettings } from "./alerts/alert_settings.ts";
 import type { ChangeOptions, ModuleFilter } from "./changes/change.ts";
 import { ChangeService, readTexts } from "./changes/change_service.ts";
 import type { NotifyOptions } from "./changes/dns_notifier.ts";
@@ -18,7 +19,7 @@ import { FleetExplainService } from "./explain/fleet_explain_service.ts";
 import { DnsLines } from "./system/dns_lines.ts";
 import { NodeUseService } from "./drain/node_use_service.ts";
 import { readFacts, readReport } from "./reports/report_service.ts";
-import type { ChangeLog, SystemAccess, UserAccess } from "./system_access.ts";
+import type { AlertAccess, ChangeLog, SystemAccess, UserAccess } from "./system_access.ts";
 import type {
   ChangeResult,
   Counters,
@@ -46,9 +47,26 @@ interface DnsServices {
   readonly lines: DnsLines;
 }
 
+function alertAccess(settings: AlertSettings, actor: Actor): AlertAccess {
+  return {
+    rules: () => settings.rules(),
+    addRule: async (rule) => void await settings.addRule(actor, rule),
+    putRule: async (id, rule) => void await settings.putRule(actor, id, rule),
+    removeRule: (id) => settings.removeRule(actor, id),
+    silences: () => settings.silences(),
+    addSilence: async (wish) => void await settings.addSilence(actor, wish),
+    removeSilence: (id) => settings.removeSilence(actor, id),
+    webhooks: async () => (await settings.webhookRows()).map(webhookSettings),
+    addWebhook: async (wish) => (await settings.addWebhook(actor, wish)).secret,
+    patchWebhook: async (id, patch) => void await settings.patchWebhook(actor, id, patch),
+    removeWebhook: (id) => settings.removeWebhook(actor, id),
+  };
+}
+
 /** The system behind a database. Whoever has it may do everything: the database is open to him. */
 export class StoreSystem implements SystemAccess {
   readonly users: UserAccess;
+  readonly alerts: AlertAccess;
   readonly history: ChangeLog;
   readonly #options: StoreSystemOptions;
   readonly #store: Store;
@@ -76,8 +94,10 @@ export class StoreSystem implements SystemAccess {
       list: () => access.users(),
       add: async (name, role) => (await access.addUser(actor, { name, role })).password,
       reset: async (name) => (await access.resetPassword(actor, name)).password,
+      patch: async (name, patch) => void await access.patchUser(actor, name, patch),
       remove: (name) => access.removeUser(actor, name),
     };
+    this.alerts = alertAccess(new AlertSettings({ store, clock }), actor);
   }
 
   async #changes(): Promise<ChangeService> {

@@ -7,6 +7,7 @@ import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import type { ModuleRow, RouteRow } from "../sql/store.ts";
 import type { CountedRow } from "../model/node.ts";
 import type { Role } from "./access/actor.ts";
+import type { WebhookSettings } from "./alerts/alert_settings.ts";
 import type { ChangeOptions, ModuleFilter } from "./changes/change.ts";
 import type {
   ChangeDetail,
@@ -17,8 +18,12 @@ import type {
   NodeCallers,
   NodeUseAnswers,
   Report,
+  Rule,
+  Silence,
+  SilenceWish,
   StoreFacts,
   User,
+  WebhookWish,
 } from "./schemas.ts";
 
 /** Who may log in to the console. */
@@ -28,7 +33,27 @@ export interface UserAccess {
   add(name: string, role: Role): Promise<string>;
   /** The new one-time password. */
   reset(name: string): Promise<string>;
+  /** Changes the role of a user, or whether he may log in. */
+  patch(name: string, patch: Partial<Pick<User, "role" | "isDisabled">>): Promise<void>;
   remove(name: string): Promise<void>;
+}
+
+/** What alerts go by. */
+export interface AlertAccess {
+  rules(): Promise<readonly Rule[]>;
+  addRule(rule: Omit<Rule, "id">): Promise<void>;
+  putRule(id: number, rule: Omit<Rule, "id">): Promise<void>;
+  removeRule(id: number): Promise<void>;
+  /** Those that have not ended. */
+  silences(): Promise<readonly Silence[]>;
+  addSilence(wish: SilenceWish): Promise<void>;
+  removeSilence(id: number): Promise<void>;
+  /** Without their secrets. */
+  webhooks(): Promise<readonly WebhookSettings[]>;
+  /** The secret that its messages are signed with. */
+  addWebhook(wish: WebhookWish): Promise<string>;
+  patchWebhook(id: number, patch: Partial<WebhookWish>): Promise<void>;
+  removeWebhook(id: number): Promise<void>;
 }
 
 /** The history of changes. */
@@ -73,6 +98,7 @@ export interface SystemAccess {
     withinS: number,
   ): Promise<NodeCallers>;
   readonly users: UserAccess;
+  readonly alerts: AlertAccess;
   readonly history: ChangeLog;
   /** Ends whatever is under way; it fails. */
   close(): Promise<void>;

@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { type DaemonDefinition, fullTable } from "../daemon/daemon.ts";
 import type { SettingsTable } from "../daemon/settings/settings.ts";
-import { runtime } from "../reactor/runtime/mod.ts";
 import { CommandError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
 import {
@@ -15,6 +14,7 @@ import {
   type ExampleHosts,
   type ExampleService,
 } from "./config_example.ts";
+import { writeOut } from "./output.ts";
 import { printLine } from "./terminal.ts";
 import { writeWholeFile } from "./whole_file.ts";
 
@@ -72,7 +72,7 @@ function printFiles(files: readonly ExampleFile[]): void {
   for (const { name, text } of files) {
     const mark = name.endsWith(".sql") ? "--" : "#";
     printLine(`${mark} ==== ${name} ====`);
-    runtime.writeStdout(`${text}\n`);
+    writeOut(`${text}\n`);
   }
 }
 

@@ -1,10 +1,10 @@
 // Shell. `lars sql`: the schema of the database.
 
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Command } from "commander";
 import { messageOf } from "../reactor/errors.ts";
-import { CommandError } from "./cli_errors.ts";
+import { CommandError, UsageError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
 import { factsJson, factsText } from "./store_facts.ts";
 import { addStoreOptions, storeUrlOf, withStore } from "./store_access.ts";
@@ -36,7 +36,21 @@ export function addTo(parent: Command): void {
     .action((flags: SqlFlags) => showStatus(flags));
   addServerOption(addStoreOptions(status));
   addExamples(status, [["lars sql status --data /var/lib/lars", "an embedded database"]]);
+  const backup = sql.command("backup")
+    .description(
+      "Copy an embedded database while it is in use: one state of it, whole, checked, and put in " +
+        "its place at once.",
+    )
+    .argument("<FILE>", "file to write")
+    .option("--force", "write over a file that is there")
+    .action((file: string, flags: SqlFlags & { force?: boolean }) => backUpStore(file, flags));
+  addStoreOptions(backup);
+  addExamples(backup, [
+    ["lars sql backup lars-backup.db", "the database in ./data, also under `lars up`"],
+    ["lars up --store sqlite:lars-backup.db", "is a database as any other"],
+  ]);
   addExamples(sql, [
+    ["lars sql backup lars-backup.db", "copy an embedded database"],
     ["lars sql migrate", "bring the schema up to date"],
     ["lars sql status", "how far is it?"],
   ]);
@@ -64,6 +78,22 @@ async function migrateStore(flags: SqlFlags): Promise<void> {
     const already = applied.length === 0 ? ", nothing to do" : "";
     printLine(`${store.label}: schema version ${version}${already}`);
   }, { create: true });
+}
+
+async function backUpStore(file: string, flags: SqlFlags & { force?: boolean }): Promise<void> {
+  const url = storeUrlOf(flags);
+  if (!url.startsWith("sqlite:")) {
+    throw new UsageError(
+      "Only an embedded database is copied here: for MariaDB use mariadb-dump --single-transaction, " +
+        "for what an operator made `lars export`",
+    );
+  }
+  if (existsSync(file) && flags.force !== true) {
+    throw new CommandError(`${file} is there already: give --force, or another name`);
+  }
+  const { copySqlite } = await import("./sqlite_copy.ts");
+  const bytes = await copySqlite(url.slice("sqlite:".length), file);
+  printLine(`${file}: ${bytes} bytes`);
 }
 
 async function showStatus(flags: SqlFlags): Promise<void> {

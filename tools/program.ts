@@ -118,6 +118,21 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_test_tools.ts"),
   },
   {
+    name: "export",
+    summary: "write everything an operator made into one file",
+    load: () => import("./cmd_transfer.ts"),
+  },
+  {
+    name: "import",
+    summary: "make a system hold what such a file says",
+    load: async () => ({ addTo: (await import("./cmd_transfer.ts")).addImportTo }),
+  },
+  {
+    name: "diff",
+    summary: "compare such a file with a system",
+    load: async () => ({ addTo: (await import("./cmd_transfer.ts")).addDiffTo }),
+  },
+  {
     name: "config",
     summary: "print example configuration files, with every key",
     load: () => import("./cmd_config.ts"),

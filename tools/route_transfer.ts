@@ -100,7 +100,7 @@ function addExport(route: Command): void {
     .addOption(formatOption())
     .action(async (file: string, flags: FileFlags) => {
       const format = formatOf(file, flags);
-      const rows = await withSystem(flags, readAll);
+      const rows = await withSystem(flags, readAllRoutes);
       warnOfBadRows(rows);
       const text = formatRouteFile(rows, format);
       if (file === "-") return writeOut(text);
@@ -122,7 +122,7 @@ function addDiff(route: Command, context: CommandContext): void {
     .option("--json", "print one JSON value")
     .action(async (file: string, flags: FileFlags) => {
       const wanted = await readWanted(file, flags);
-      const plan = planRoutes(await withSystem(flags, readAll), wanted);
+      const plan = planRoutes(await withSystem(flags, readAllRoutes), wanted);
       const lines = describePlan(plan, { prune: true });
       context.exitCode = lines.length === 0 ? 0 : 1;
       if (flags.json === true) printJson({ equal: lines.length === 0, ...planJson(plan) });
@@ -139,7 +139,7 @@ async function importFile(file: string, flags: ImportFlags): Promise<void> {
     throw new CommandError(`${file} names no node; nothing was written`);
   }
   await withSystem(flags, async (system) => {
-    const plan = planRoutes(await readAll(system), wanted);
+    const plan = planRoutes(await readAllRoutes(system), wanted);
     const edits = editsOfPlan(plan, options);
     if (flags.json !== true) printDifference(describePlan(plan, options));
     if (options.prune && flags.dryRun !== true) refuseEmptying(plan, flags);
@@ -169,7 +169,8 @@ function summaryOf(plan: RoutePlan, options: PlanOptions): string {
     `${plan.unchangedCount} as they were`;
 }
 
-function refuseEmptying(plan: RoutePlan, flags: ImportFlags): void {
+/** Refuses to leave a module without any node unless that is meant. */
+export function refuseEmptying(plan: RoutePlan, flags: { readonly yes?: boolean }): void {
   if (plan.emptied.length === 0 || flags.yes === true) return;
   const named = plan.emptied.slice(0, EMPTIED_NAMED_MAX).join(", ");
   const more = plan.emptied.length - EMPTIED_NAMED_MAX;
@@ -179,7 +180,8 @@ function refuseEmptying(plan: RoutePlan, flags: ImportFlags): void {
   );
 }
 
-function printDifference(lines: readonly string[]): void {
+/** Prints a difference, each line by its sign. */
+export function printDifference(lines: readonly string[]): void {
   const { good, warn, bad, faint } = coloursOf("stdout");
   const shade: Record<string, (text: string) => string> = {
     "+": good,
@@ -195,13 +197,15 @@ function printDifference(lines: readonly string[]): void {
 /** Reads and checks a whole file; nothing is done with a file that has a fault. */
 async function readWanted(file: string, flags: FileFlags): Promise<WantedNode[]> {
   const name = file === "-" ? "standard input" : file;
-  const text = file === "-" ? await readStandardInput() : await readFileText(file);
+  const text = await readFileText(file);
   const { nodes, problems } = parseRouteFile(text, formatOf(file, flags), name);
   if (problems.length > 0) throw new ConfigError(problems);
   return nodes;
 }
 
-async function readFileText(file: string): Promise<string> {
+/** The text of a file, or with `-` that of standard input. */
+export async function readFileText(file: string): Promise<string> {
+  if (file === "-") return await readStandardInput();
   try {
     return decodeRouteFile(await readFile(file));
   } catch (error) {
@@ -219,7 +223,8 @@ function formatOf(file: string, flags: FileFlags): RouteFormat {
   return flags.format ?? (file.toLowerCase().endsWith(".json") ? "json" : "csv");
 }
 
-async function readAll(routes: SystemAccess): Promise<RouteRow[]> {
+/** All routes, in the order of their numbers and addresses. */
+export async function readAllRoutes(routes: SystemAccess): Promise<RouteRow[]> {
   return (await routes.read()).sort((a, b) =>
     a.modId - b.modId || a.cmdId - b.cmdId || a.ip - b.ip || a.port - b.port
   );

@@ -4,7 +4,7 @@ import { type ModuleKey, moduleText } from "../model/module.ts";
 import { addressText, type NodeAddress } from "../model/node.ts";
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
 import type { ChangeOptions, ModuleFilter } from "../control/changes/change.ts";
-import type { ChangeLog, SystemAccess, UserAccess } from "../control/system_access.ts";
+import type { AlertAccess, ChangeLog, SystemAccess, UserAccess } from "../control/system_access.ts";
 import type { ChangeEdits } from "../sql/console/console_store.ts";
 import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import type { ModuleRow, RouteRow } from "../sql/store.ts";
@@ -63,19 +63,42 @@ function userAccess(client: ConsoleClient): UserAccess {
     list: async () => (await client.call("listUsers")).users,
     add: async (name, role) => (await client.call("addUser", { body: { name, role } })).password,
     reset: async (name) => (await client.call("resetPassword", { params: { name } })).password,
+    patch: async (name, patch) =>
+      void await client.call("patchUser", { params: { name }, body: patch }),
     remove: async (name) => void await client.call("deleteUser", { params: { name } }),
+  };
+}
+
+function alertAccess(client: ConsoleClient): AlertAccess {
+  return {
+    rules: async () => (await client.call("listRules")).rules,
+    addRule: async (body) => void await client.call("addRule", { body }),
+    putRule: async (id, body) => void await client.call("putRule", { params: { id }, body }),
+    removeRule: async (id) => void await client.call("deleteRule", { params: { id } }),
+    silences: async () => (await client.call("listSilences")).silences,
+    addSilence: async (body) => void await client.call("addSilence", { body }),
+    removeSilence: async (id) => void await client.call("deleteSilence", { params: { id } }),
+    webhooks: async () =>
+      (await client.call("listWebhooks")).webhooks
+        .map(({ last: _last, waitingCount: _waiting, ...webhook }) => webhook),
+    addWebhook: async (body) => (await client.call("addWebhook", { body })).secret,
+    patchWebhook: async (id, body) =>
+      void await client.call("patchWebhook", { params: { id }, body }),
+    removeWebhook: async (id) => void await client.call("deleteWebhook", { params: { id } }),
   };
 }
 
 /** The system behind a console. */
 export class ServerSystem implements SystemAccess {
   readonly users: UserAccess;
+  readonly alerts: AlertAccess;
   readonly history: ChangeLog;
   readonly #client: ConsoleClient;
 
   constructor(client: ConsoleClient) {
     this.#client = client;
     this.users = userAccess(client);
+    this.alerts = alertAccess(client);
     this.history = {
       changes: async ({ modId, cmdId, limit }) => {
         const query = { modId: `${modId}`, cmdId: `${cmdId}`, limit: `${limit}` };

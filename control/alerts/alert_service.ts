@@ -8,9 +8,8 @@ import type { NewEvent } from "../../sql/results/event.ts";
 import type { Store } from "../../sql/store.ts";
 import { type Actor, auditOf } from "../access/actor.ts";
 import { AlertEngine, type AlertNews, type AlertState, DEFAULT_RULES } from "./alert_engine.ts";
+import { AlertSettings, webhookSettings } from "./alert_settings.ts";
 import { parseNode } from "../changes/change_edits.ts";
-import { ControlError } from "../control_error.ts";
-import { randomSecret } from "../access/secrets.ts";
 import type { SystemReader } from "../system/system_reader.ts";
 import { LeaderLease } from "../../service/leader_lease.ts";
 import type { WebhookSender } from "./webhook_sender.ts";
@@ -20,7 +19,6 @@ import {
   type RuleKind,
   type SilenceWish,
   type Webhook,
-  WEBHOOK_FORMATS,
   type WebhookWish,
 } from "../schemas.ts";
 
@@ -43,14 +41,6 @@ export interface AlertServiceOptions {
   readonly holder: string;
   /** Alerts differ from before. */
   onChanged(): void;
-}
-
-function ruleView({ enabled, ...rule }: RuleRow): Rule {
-  return { ...rule, kind: rule.kind as RuleKind, isEnabled: enabled };
-}
-
-function ruleRow({ isEnabled, ...rule }: Omit<Rule, "id">): Omit<RuleRow, "id"> {
-  return { ...rule, enabled: isEnabled };
 }
 
 function alertView(alert: AlertState): Alert {
@@ -84,6 +74,7 @@ function newsEvent({ type, alert }: AlertNews, atMs: number): NewEvent {
 /** Watches the system, and answers for rules, silences and webhooks. */
 export class AlertService {
   readonly #options: AlertServiceOptions;
+  readonly #settings: AlertSettings;
   #engine = new AlertEngine();
   #rules: RuleRow[] = [];
   #silences: SilenceRow[] = [];
@@ -100,6 +91,7 @@ export class AlertService {
 
   constructor(options: AlertServiceOptions) {
     this.#options = options;
+    this.#settings = new AlertSettings(options);
     options.sender.onTold((id, told) => {
       this.#toldUnsaved.set(id, told);
       void this.#saveTold();
@@ -181,61 +173,32 @@ export class AlertService {
     return this.#engine.alerts.map(alertView);
   }
 
-  async rules(): Promise<Rule[]> {
-    return (await this.#options.store.console.rules()).map(ruleView);
+  rules(): Promise<Rule[]> {
+    return this.#settings.rules();
   }
 
-  async addRule(actor: Actor, input: Omit<Rule, "id">): Promise<Rule> {
-    const row = ruleRow(input);
-    const id = await this.#options.store.console.addRule(
-      row,
-      this.#audit(actor, "rule.add", input),
-    );
-    await this.#reload();
-    return ruleView({ ...row, id });
+  addRule(actor: Actor, input: Omit<Rule, "id">): Promise<Rule> {
+    return this.#reloaded(this.#settings.addRule(actor, input));
   }
 
-  async putRule(actor: Actor, id: number, input: Omit<Rule, "id">): Promise<Rule> {
-    const row = { ...ruleRow(input), id };
-    const done = await this.#options.store.console.putRule(
-      row,
-      this.#audit(actor, "rule.set", input),
-    );
-    if (!done) throw new ControlError("not-found", `There is no alert rule ${id}`);
-    await this.#reload();
-    return ruleView(row);
+  putRule(actor: Actor, id: number, input: Omit<Rule, "id">): Promise<Rule> {
+    return this.#reloaded(this.#settings.putRule(actor, id, input));
   }
 
-  async removeRule(actor: Actor, id: number): Promise<void> {
-    const audit = this.#audit(actor, "rule.remove", { title: String(id) });
-    const done = await this.#options.store.console.removeRule(id, audit);
-    if (!done) throw new ControlError("not-found", `There is no alert rule ${id}`);
-    await this.#reload();
+  removeRule(actor: Actor, id: number): Promise<void> {
+    return this.#reloaded(this.#settings.removeRule(actor, id));
   }
 
   silences(): Promise<SilenceRow[]> {
-    return this.#options.store.console.silences(this.#wallMs());
+    return this.#settings.silences();
   }
 
-  async addSilence(actor: Actor, { minutes, ...input }: SilenceWish): Promise<SilenceRow> {
-    const createdAtMs = this.#wallMs();
-    const row = {
-      ...input,
-      who: actor.name,
-      createdAtMs,
-      endsAtMs: createdAtMs + minutes * 60_000,
-    };
-    const audit = this.#audit(actor, "silence.add", { title: input.why });
-    const id = await this.#options.store.console.addSilence(row, audit);
-    await this.#reload();
-    return { ...row, id };
+  addSilence(actor: Actor, wish: SilenceWish): Promise<SilenceRow> {
+    return this.#reloaded(this.#settings.addSilence(actor, wish));
   }
 
-  async removeSilence(actor: Actor, id: number): Promise<void> {
-    const audit = this.#audit(actor, "silence.remove", { title: String(id) });
-    const done = await this.#options.store.console.removeSilence(id, audit);
-    if (!done) throw new ControlError("not-found", `There is no silence ${id}`);
-    await this.#reload();
+  removeSilence(actor: Actor, id: number): Promise<void> {
+    return this.#reloaded(this.#settings.removeSilence(actor, id));
   }
 
   async webhooks(): Promise<Webhook[]> {
@@ -244,47 +207,22 @@ export class AlertService {
   }
 
   async addWebhook(actor: Actor, input: WebhookWish): Promise<Webhook & { secret: string }> {
-    const { title, url, secret = randomSecret(), isEnabled = true } = input;
-    const { format = "lars", timeoutS = 10, groupS = 0 } = input;
-    if (format === "pagerduty" && input.secret === undefined) {
-      throw new ControlError("invalid", "PagerDuty's routing key must be given as secret");
-    }
-    const row = { title, url, secret, enabled: isEnabled, format, timeoutS, groupS };
-    const audit = this.#audit(actor, "webhook.add", { title });
-    const id = await this.#options.store.console.addWebhook(row, audit);
-    await this.#reload();
-    return { ...this.#hookView({ ...row, id }), secret };
+    const row = await this.#reloaded(this.#settings.addWebhook(actor, input));
+    return { ...this.#hookView(row), secret: row.secret };
   }
 
   async patchWebhook(actor: Actor, id: number, patch: Partial<WebhookWish>): Promise<Webhook> {
-    const known = await this.#hook(id);
-    const row = {
-      id,
-      title: patch.title ?? known.title,
-      url: patch.url ?? known.url,
-      secret: patch.secret ?? known.secret,
-      enabled: patch.isEnabled ?? known.enabled,
-      format: patch.format ?? known.format,
-      timeoutS: patch.timeoutS ?? known.timeoutS,
-      groupS: patch.groupS ?? known.groupS,
-    };
-    const audit = this.#audit(actor, "webhook.set", { title: row.title });
-    const done = await this.#options.store.console.putWebhook(row, audit);
-    if (!done) throw new ControlError("not-found", `There is no webhook ${id}`);
-    await this.#reload();
-    return this.#hookView(row);
+    return this.#hookView(await this.#reloaded(this.#settings.patchWebhook(actor, id, patch)));
   }
 
   async removeWebhook(actor: Actor, id: number): Promise<void> {
-    const audit = this.#audit(actor, "webhook.remove", { title: String(id) });
-    const done = await this.#options.store.console.removeWebhook(id, audit);
-    if (!done) throw new ControlError("not-found", `There is no webhook ${id}`);
+    await this.#settings.removeWebhook(actor, id);
     await this.#options.store.console.putState(toldName(id), "[]");
     await this.#reload();
   }
 
   async testWebhook(actor: Actor, id: number): Promise<{ isDone: boolean; text: string }> {
-    const hook = await this.#hook(id);
+    const hook = await this.#settings.webhook(id);
     await this.#options.store.console.audit(
       this.#audit(actor, "webhook.test", { title: hook.title }),
     );
@@ -304,16 +242,15 @@ export class AlertService {
     return auditOf(actor, this.#wallMs(), action, input.title);
   }
 
-  async #hook(id: number): Promise<WebhookRow> {
-    const found = (await this.#options.store.console.webhooks()).find((hook) => hook.id === id);
-    if (found === undefined) throw new ControlError("not-found", `There is no webhook ${id}`);
-    return found;
+  /** What is watched and told follows an edit at once. */
+  async #reloaded<T>(edit: Promise<T>): Promise<T> {
+    const done = await edit;
+    await this.#reload();
+    return done;
   }
 
-  #hookView({ id, title, url, enabled, format, timeoutS, groupS }: WebhookRow): Webhook {
-    const kind = WEBHOOK_FORMATS.find((one) => one === format) ?? "lars";
-    const facts = this.#options.sender.facts(id);
-    return { id, title, url, isEnabled: enabled, format: kind, timeoutS, groupS, ...facts };
+  #hookView(row: WebhookRow): Webhook {
+    return { ...webhookSettings(row), ...this.#options.sender.facts(row.id) };
   }
 
   #look(): void {

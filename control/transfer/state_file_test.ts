@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatStateFile, type HeldState, parseStateFile, type WantedState } from "./state_file.ts";
+import { describeState, planState, refusedOf } from "./state_plan.ts";
+
+const NOW_MS = Date.parse("2026-01-01T00:00:00Z");
+
+const RULE = {
+  id: 4,
+  kind: "node_out",
+  title: "Out",
+  severity: "warning",
+  isEnabled: true,
+  threshold: 0,
+  forS: 7,
+  clearS: 8,
+  modId: null,
+  cmdId: null,
+} as const;
+
+const HELD: HeldState = {
+  routes: [
+    { modId: 2, cmdId: 1, ip: 0x0a000002, port: 80, weight: 100, zone: "a", state: "on" },
+    { modId: 1, cmdId: 1, ip: 0x0a000001, port: 80, weight: 5, zone: "", state: "drain" },
+  ],
+  texts: [
+    { modId: 1, cmdId: 1, name: "shop", policy: '{"policy": "maglev"}', updatedAt: 1 },
+    { modId: 3, cmdId: 1, name: "old", policy: "no json", updatedAt: 1 },
+  ],
+  rules: [RULE],
+  silences: [{
+    id: 9,
+    ruleId: 4,
+    modId: null,
+    cmdId: null,
+    node: "10.0.0.1:80",
+    why: "move",
+    who: "ann",
+    createdAtMs: NOW_MS,
+    endsAtMs: NOW_MS + 600_000,
+  }],
+  webhooks: [{
+    id: 2,
+    title: "Chat",
+    url: "http://10.0.0.9/",
+    isEnabled: true,
+    format: "slack",
+    timeoutS: 10,
+    groupS: 0,
+  }],
+  users: [{
+    name: "ann",
+    role: "admin",
+    isDisabled: false,
+    mustChangePassword: false,
+    createdAtMs: 1,
+    lastLoginAtMs: null,
+  }],
+};
+
+function read(text: string): WantedState {
+  const result = parseStateFile(text, "state.json");
+  assert.ok("wanted" in result, JSON.stringify(result));
+  return result.wanted;
+}
+
+const linesOf = (held: HeldState, text: string, prune = true): string[] =>
+  describeState(planState(held, read(text), NOW_MS), { prune });
+
+test("a file of a state is no difference to it, is stable, and holds no secret", () => {
+  const text = formatStateFile(HELD);
+  assert.deepEqual(linesOf(HELD, text), []);
+  const reversed: HeldState = {
+    ...HELD,
+    routes: HELD.routes.toReversed(),
+    texts: HELD.texts.toReversed(),
+  };
+  assert.equal(formatStateFile(reversed), text, "order of rows means nothing");
+  assert.doesNotMatch(text, /secret|password/i);
+  assert.match(
+    text,
+    /^ {8}\{ "node": "10\.0\.0\.1:80", "weight": 5, "zone": "", "state": "drain" \}$/m,
+  );
+});
+
+test("into an empty system a file brings everything", () => {
+  const empty = { routes: [], texts: [], rules: [], silences: [], webhooks: [], users: [] };
+  assert.deepEqual(linesOf(empty, formatStateFile(HELD)), [
+    "+ (1,1) 10.0.0.1:80 weight 5 state drain",
+    "+ (2,1) 10.0.0.2:80 weight 100 state on zone a",
+    '~ module (1,1) name "" -> "shop", policy "" -> {"policy":"maglev"}',
+    '~ module (3,1) name "" -> "old", policy "" -> no json',
+    "+ rule Out",
+    '+ silence ["Out",null,null,"10.0.0.1:80","move"]',
+    "+ webhook Chat",
+    "+ user ann",
+  ]);
+  assert.deepEqual(
+    linesOf(HELD, formatStateFile(empty), false).every((line) => line[0] === "?"),
+    true,
+  );
+  assert.deepEqual(linesOf(HELD, formatStateFile(empty)).every((line) => line[0] === "-"), true);
+});
+
+test("what a file does not say stays; what it says otherwise is named", () => {
+  const change = (fn: (file: Record<string, unknown[]>) => void): string => {
+    const file = JSON.parse(formatStateFile(HELD));
+    fn(file);
+    return JSON.stringify(file);
+  };
+  assert.deepEqual(linesOf(HELD, '{"format":"lars-state/1"}'), []);
+  assert.deepEqual(linesOf(HELD, change((file) => file.rules = [])), ["- rule Out"]);
+  const partly = change((file) => file.users = [{ name: "ann", role: "viewer" }]);
+  assert.deepEqual(linesOf(HELD, partly), ['~ user ann: role "admin" -> "viewer"']);
+  const hook = { title: "Chat", url: "http://10.0.0.9/", secret: "0123456789abcdef" };
+  assert.deepEqual(linesOf(HELD, change((file) => file.webhooks = [hook])), []);
+  const silence = { rule: "Out", modId: null, cmdId: null, node: "10.0.0.1:80", why: "move" };
+  const until = (atMs: number): string =>
+    change((file) => file.silences = [{ ...silence, endsAt: new Date(atMs).toISOString() }]);
+  assert.deepEqual(linesOf(HELD, until(NOW_MS + 640_000)), [], "a minute makes no difference");
+  assert.match(linesOf(HELD, until(NOW_MS + 6_000_000))[0], /^~ silence .*: endsAt /);
+  assert.match(linesOf(HELD, until(NOW_MS - 1))[0], /^- silence /, "one that has ended is none");
+});
+
+test("what cannot be carried out is found before anything is written", () => {
+  const wanted = read(JSON.stringify({
+    format: "lars-state/1",
+    silences: [{
+      rule: "None",
+      modId: null,
+      cmdId: null,
+      node: null,
+      why: "w",
+      endsAt: "2026-02-01T00:00:00Z",
+    }],
+    webhooks: [{ title: "P", url: "http://10.0.0.9/", format: "pagerduty" }],
+  }));
+  assert.deepEqual(refusedOf(planState(HELD, wanted, NOW_MS), wanted, HELD), [
+    'Silence "w": there is no rule "None"',
+    'Webhook "P": PagerDuty\'s routing key must be given as "secret" in the file',
+  ]);
+});
+
+test("a file that is none is refused, every fault with its place", () => {
+  const cases: [string, RegExp][] = [
+    ["{", /^state\.json must be JSON/],
+    ["[]", /the whole: /],
+    ['{"format":"lars-state/2"}', /format: /],
+    ['{"format":"lars-state/1","modules":[{"modid":-1,"cmdid":1}]}', /modules\.0\.modid: /],
+    ['{"format":"lars-state/1","nodes":[]}', /nodes/],
+    ['{"format":"lars-state/1","users":[{"name":"a","role":"boss"}]}', /users\.0\.role: /],
+    [
+      '{"format":"lars-state/1","users":[{"name":"a","role":"viewer"},{"name":"a","role":"admin"}]}',
+      /user a stands twice/,
+    ],
+    [
+      '{"format":"lars-state/1","modules":[{"modid":1,"cmdid":1,"nodes":[{"node":"10.0.0.1:1"},{"node":"10.0.0.1:1"}]}]}',
+      /module 1,1: node 10\.0\.0\.1:1 stands twice/,
+    ],
+  ];
+  for (const [text, words] of cases) {
+    const result = parseStateFile(text, "state.json");
+    assert.ok("problems" in result, text);
+    assert.match(result.problems[0], words);
+  }
+});
