@@ -191,6 +191,15 @@ async function rowsToSet(
   throw new CommandError(`${addressText(node)} cannot be set ${to}: ${why}`);
 }
 
+/** A dns of the original knows no states, and cannot be seen in the database. */
+function warnOfOriginal(node: NodeAddress, { changed, told }: ChangeResult): void {
+  if (changed.length === 0 || told.some((one) => one.told)) return;
+  warningLine(
+    "no dns of ours knows of it yet; one of the original, if it serves this database, goes on " +
+      `giving ${addressText(node)} to callers: it knows no states, lars route rm takes a node away`,
+  );
+}
+
 async function setRows(
   system: SystemAccess,
   node: NodeAddress,
@@ -206,7 +215,9 @@ async function setRows(
     ...node,
     state: to,
   }));
-  return { rows, outcome: await made(system.change({ routes }, { why: flags.why })) };
+  const outcome = await made(system.change({ routes }, { why: flags.why }));
+  if (to === "drain") warnOfOriginal(node, outcome);
+  return { rows, outcome };
 }
 
 /** `: did you mean 10.0.0.1:80?` */

@@ -185,8 +185,9 @@ test("lars drain says what cannot be drained, and does not wait unasked", async 
     assert.match(unknown.stderr, /no module has it/);
     assert.match((await lars("drain", "10.0.0.2:80")).stderr, /it is off/);
     assert.equal((await lars("drain", "10.0.0.1")).code, 2);
-    const { code, stdout } = await lars("drain", "10.0.0.1:80");
+    const { code, stdout, stderr } = await lars("drain", "10.0.0.1:80");
     assert.equal(code, 0);
+    assert.match(stderr, /one of the original, .* goes on giving 10\.0\.0\.1:80 to callers/);
     assert.match(stdout, /^10\.0\.0\.1:80 drains, 2 modules, version \d+\n$/);
     const states = JSON.parse((await lars("route", "ls", "--json")).stdout)
       .map(({ ip, state }: { ip: string; state: string }) => `${ip} ${state}`).sort();

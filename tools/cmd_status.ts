@@ -1,9 +1,9 @@
 // Shell. `lars status`: database, services, agent and call results at a glance.
 
 import type { Command } from "commander";
-import { type AgentFacts, probeAgent } from "../control/explain/agent_probe.ts";
-import type { Address } from "../reactor/address.ts";
-import { ConfigError, LarsError, messageOf } from "../reactor/errors.ts";
+import { type AgentFacts, isOriginalAgent, probeAgent } from "../control/explain/agent_probe.ts";
+import { type Address, formatAddress } from "../reactor/address.ts";
+import { ConfigError, LarsError, messageOf, TimeoutError } from "../reactor/errors.ts";
 import { UsageError } from "./cli_errors.ts";
 import { addExamples, agentOption, type CommandContext } from "./command.ts";
 import { eventJson, eventLine, eventOf } from "./history_view.ts";
@@ -14,6 +14,9 @@ import { addServerOption, type SystemFlags, withSystem } from "./system_access.t
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
 import type { Report } from "../control/schemas.ts";
 import { errorSeverity } from "../control/system/severity.ts";
+
+/** An agent of the original is asked for this module: any will do. */
+const PROBED_MODULE = { modId: 1, cmdId: 1 };
 
 interface StatusFlags extends SystemFlags {
   readonly agent: Address;
@@ -35,7 +38,7 @@ export function addTo(parent: Command, context: CommandContext): void {
     .action(async (flags: StatusFlags) => {
       const [stored, agent] = await Promise.all([
         attempt(() => withSystem(flags, (system) => system.report())),
-        attempt(() => probeAgent(flags.agent)),
+        attempt(() => askAgent(flags.agent)),
       ]);
       if ("fault" in stored) context.exitCode = 1;
       if (flags.json === true) printJson(toJson(stored, agent));
@@ -63,9 +66,20 @@ function isUsage(error: LarsError): boolean {
   return error instanceof UsageError || error instanceof ConfigError;
 }
 
+/** The agent that is asked, also when it is one of the original. */
+async function askAgent(agent: Address): Promise<AgentFacts & { original?: true }> {
+  try {
+    return await probeAgent(agent);
+  } catch (error) {
+    if (!(error instanceof TimeoutError)) throw error;
+    if (!await isOriginalAgent(agent, PROBED_MODULE)) throw error;
+    return { address: formatAddress(agent), software: "", status: {}, original: true };
+  }
+}
+
 function toJson(
   stored: Outcome<Report>,
-  agent: Outcome<AgentFacts>,
+  agent: Outcome<AgentFacts & { original?: true }>,
 ): Record<string, unknown> {
   const agentJson = "fault" in agent
     ? { ok: false, fault: agent.fault }
@@ -126,14 +140,21 @@ function callsJson(calls: Report["calls"]): Record<string, unknown> {
 
 async function printReport(
   stored: Outcome<Report>,
-  agent: Outcome<AgentFacts>,
+  agent: Outcome<AgentFacts & { original?: true }>,
   asked: "database" | "console",
 ): Promise<void> {
   const { bad, good, strong } = coloursOf("stdout");
   if ("fault" in stored) printLine(`${strong(asked.padEnd(8))}  ${bad(stored.fault)}`);
   else printLine(`${strong("database")}  ${factsText(stored.value.store)}`);
   if ("fault" in agent) printLine(`${strong("agent")}     ${bad(agent.fault)}`);
-  else {
+  else if (agent.value.original === true) {
+    printLine(
+      `${strong("agent")}     an agent of the original ${
+        good("answers")
+      } at ${agent.value.address}; ` +
+        "it says nothing of itself",
+    );
+  } else {
     const { address, software, status } = agent.value;
     printLine(`${strong("agent")}     ${good("answers")} at ${address}, ${software}`);
     printLine(`          ${agentText(status)}`);

@@ -1,6 +1,7 @@
 // Shell. The service that explains picks, with the client by which agents are asked.
 
 import { AgentError, LarsClient, NoAgentError } from "../api/mod.ts";
+import { isOriginalAgent, probeAgent } from "../control/explain/agent_probe.ts";
 import { ExplainService } from "../control/explain/explain_service.ts";
 import type { Address } from "../reactor/address.ts";
 import { TimeoutError } from "../reactor/errors.ts";
@@ -26,5 +27,8 @@ export function explainService(
     open: () =>
       new LarsClient(secrets === undefined ? options : { ...options, token: secrets.first }),
     isAway: (error) => AWAY.some((kind) => error instanceof kind),
+    // One of ours that wants a secret says Hello all the same.
+    isOriginal: async (key) =>
+      await probeAgent(agent).then(() => false, () => isOriginalAgent(agent, key)),
   });
 }

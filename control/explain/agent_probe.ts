@@ -2,8 +2,9 @@
 
 import { lookup } from "node:dns/promises";
 import { softwareName } from "../../daemon/daemon.ts";
-import { decodeHello, frameHello, type Hello } from "../../proto/codec.ts";
-import { HELLO_PROTOCOL, MessageId } from "../../proto/message_ids.ts";
+import type { ModuleKey } from "../../model/module.ts";
+import { decodeHello, frameGetRouteRequest, frameHello, type Hello } from "../../proto/codec.ts";
+import { AGENT_PORT_COUNT, HELLO_PROTOCOL, MessageId } from "../../proto/message_ids.ts";
 import { readDatagram } from "../../proto/wire.ts";
 import { type Address, formatAddress, isLoopback } from "../../reactor/address.ts";
 import { ProtocolError, TimeoutError } from "../../reactor/errors.ts";
@@ -30,15 +31,12 @@ export interface AgentFacts {
  * @throws {TimeoutError} when nothing answers within {@linkcode PROBE_TIMEOUT_MS}.
  */
 export async function probeAgent(agent: Address): Promise<AgentFacts> {
-  const ip = /^[\d.]+$/.test(agent.hostname)
-    ? agent.hostname
-    : (await lookup(agent.hostname, { family: 4 })).address;
   const question = frameHello({
     protocol: HELLO_PROTOCOL,
     software: softwareName(),
     role: "tool",
   });
-  const answer = await exchange(question, { hostname: ip, port: agent.port });
+  const answer = await exchange(question, await resolved(agent), helloOf);
   if (answer === undefined) {
     throw new TimeoutError(
       `No agent answers at ${formatAddress(agent)} within ${PROBE_TIMEOUT_MS} ms`,
@@ -52,18 +50,49 @@ export async function probeAgent(agent: Address): Promise<AgentFacts> {
   };
 }
 
-/** Sends the question until a Hello comes back; undefined when none comes in time. */
-async function exchange(question: Uint8Array, to: Address): Promise<Hello | undefined> {
-  let settle: (hello: Hello | undefined) => void = () => {};
-  const answer = new Promise<Hello | undefined>((resolve) => {
+/**
+ * Whether an agent of the original is there: it says no Hello, and answers what its callers ask. It
+ * is asked for a list of nodes, which counts as no pick; it may then ask its dns for the module.
+ *
+ * @param module One that exists, if possible; (0,0), on which a dns of the original ends, is never
+ * asked for.
+ */
+export async function isOriginalAgent(agent: Address, module: ModuleKey): Promise<boolean> {
+  const { modId, cmdId } = module.modId === 0 && module.cmdId === 0
+    ? { modId: 1, cmdId: 1 }
+    : module;
+  const { hostname, port } = await resolved(agent);
+  // Each module has its port, as callers find it.
+  const own = port + (modId + cmdId) % AGENT_PORT_COUNT;
+  const question = frameGetRouteRequest({ modId, cmdId });
+  return await exchange(question, { hostname, port: own }, (bytes) => {
+    const isAnswer = messageIdOf(bytes) === MessageId.ApiGetRouteResponse;
+    return isAnswer ? true : undefined;
+  }) ?? false;
+}
+
+/** The address with a host of numbers. */
+async function resolved({ hostname, port }: Address): Promise<Address> {
+  const ip = /^[\d.]+$/.test(hostname) ? hostname : (await lookup(hostname, { family: 4 })).address;
+  return { hostname: ip, port };
+}
+
+/** Sends the question until an answer that can be read comes back; undefined without one in time. */
+async function exchange<T>(
+  question: Uint8Array,
+  to: Address,
+  read: (bytes: Uint8Array) => T | undefined,
+): Promise<T | undefined> {
+  let settle: (answer: T | undefined) => void = () => {};
+  const answer = new Promise<T | undefined>((resolve) => {
     settle = resolve;
   });
   const socket = await runtime.bindUdp({
     hostname: isLoopback(to.hostname) ? "127.0.0.1" : "0.0.0.0",
     port: 0,
     onDatagram: (bytes) => {
-      const hello = helloOf(bytes);
-      if (hello !== undefined) settle(hello);
+      const found = read(bytes);
+      if (found !== undefined) settle(found);
     },
     // A refused port is the same as silence: the time limit reports it.
     onError: () => {},
@@ -80,6 +109,16 @@ async function exchange(question: Uint8Array, to: Address): Promise<Hello | unde
   } finally {
     for (const timer of timers) timer.cancel();
     socket.close();
+  }
+}
+
+/** Number of the message in a datagram; undefined for anything else. */
+function messageIdOf(bytes: Uint8Array): number | undefined {
+  try {
+    return readDatagram(bytes).msgId;
+  } catch (error) {
+    if (error instanceof ProtocolError) return undefined;
+    throw error;
   }
 }
 

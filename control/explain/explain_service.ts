@@ -24,6 +24,8 @@ export interface ExplainServiceOptions {
   open(): ExplainClient;
   /** True for errors that say nothing but that no agent answers. */
   isAway(error: unknown): boolean;
+  /** Whether an agent of the original is there, asked when no other answers. @default no */
+  isOriginal?(key: ModuleKey): Promise<boolean>;
 }
 
 /** Asks one agent. */
@@ -57,6 +59,15 @@ export class ExplainService {
       );
     } catch (error) {
       if (!this.#options.isAway(error)) throw error;
+      if (await this.#options.isOriginal?.(key) === true) {
+        throw new ControlError(
+          "agent-away",
+          `At ${
+            formatAddress(agent)
+          } is an agent of the original: it picks nodes for its callers, ` +
+            "and cannot say why",
+        );
+      }
       throw new ControlError(
         "agent-away",
         `No agent answers at ${formatAddress(agent)}: is it running, and does it want a token?`,
