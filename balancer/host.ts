@@ -158,6 +158,13 @@ export class Host implements Linked<Host> {
   slot = -1;
   /** What the original rules do not need; made when the module asks for it. */
   stats: NodeStatistics | undefined = undefined;
+  // A call that goes well touches nothing of that, for what it costs to fetch it from memory: it is
+  // counted here until the piece of time ends, or a call shows more.
+  /** Calls that went well in the piece of `evidencePiece` and are not yet in the evidence. */
+  evidenceCalls = 0;
+  evidencePiece = 0;
+  /** `stats.callers` is there. */
+  hasCallers = false;
 
   /** Virtual successes: with `verr`, what decides. */
   vsucc = 0;
@@ -194,8 +201,9 @@ export class Host implements Linked<Host> {
   /** `rerr` as it was at the last counted call. */
   reportErr = 0;
 
-  /** Place in {@linkcode ActiveHosts}; -1 = not there. */
+  /** Place in its bucket of {@linkcode ActiveHosts}; -1 = not there. */
   activeIndex = -1;
+  activeBucket = 0;
   constructor(ip: number, port: number, owner: HostOwner, sinceMs: number) {
     this.signedIp = ip | 0;
     this.ip = ip;
@@ -205,46 +213,72 @@ export class Host implements Linked<Host> {
   }
 }
 
+/** Nodes whose time runs out within one such piece of time are looked at together. Milliseconds. */
+const BUCKET_MS = 100;
+
 /**
- * The nodes that time can change: those that are overload, or have calls in their window. Only
- * these are looked at by a tick, so quiet modules cost nothing at any number.
+ * The nodes that time can change: those that are overload, or have calls in their window. They wait
+ * in buckets by the time that is due, so that a tick looks at those alone whose time has come:
+ * looking at each of many thousands would cost more than all picks.
  *
  * Bounded by the number of nodes the agent knows.
  */
 export class ActiveHosts {
-  readonly #hosts: Host[] = [];
+  readonly #buckets = new Map<number, Host[]>();
+  #count = 0;
 
   /** Number of nodes that are watched. */
   get count(): number {
-    return this.#hosts.length;
+    return this.#count;
   }
 
-  /** Watches a node; does nothing when it is watched already. */
+  /** Watches a node until its `dueMs`; to be called again when that comes to be earlier. O(1). */
   add(host: Host): void {
-    if (host.activeIndex >= 0) return;
-    host.activeIndex = this.#hosts.length;
-    this.#hosts.push(host);
+    const bucket = Math.floor(host.dueMs / BUCKET_MS);
+    if (host.activeIndex >= 0) {
+      if (bucket === host.activeBucket) return;
+      this.#take(host);
+    } else {
+      this.#count++;
+    }
+    let hosts = this.#buckets.get(bucket);
+    if (hosts === undefined) this.#buckets.set(bucket, hosts = []);
+    host.activeBucket = bucket;
+    host.activeIndex = hosts.length;
+    hosts.push(host);
   }
 
   /** Forgets a node; does nothing when it is not watched. O(1): the last one takes its place. */
   remove(host: Host): void {
-    const index = host.activeIndex;
-    if (index < 0) return;
+    if (host.activeIndex < 0) return;
+    this.#take(host);
     host.activeIndex = -1;
-    const last = this.#hosts.pop();
-    if (last === undefined || last === host) return;
-    this.#hosts[index] = last;
-    last.activeIndex = index;
+    this.#count--;
   }
 
   /** Lets the owners bring every node up to `nowMs` whose time has run out. */
   settle(nowMs: number): void {
-    // Backwards, because a node that settles may leave, and the last one then takes its place.
-    for (let i = this.#hosts.length - 1; i >= 0; i--) {
-      // Others may leave with it.
-      if (i >= this.#hosts.length) continue;
-      const host = this.#hosts[i];
-      if (nowMs >= host.dueMs) host.owner.settle(host, nowMs);
+    const last = Math.floor(nowMs / BUCKET_MS);
+    for (const [bucket, hosts] of this.#buckets) {
+      if (bucket > last) continue;
+      // Backwards, because a node that settles may leave, and the last one then takes its place.
+      for (let i = hosts.length - 1; i >= 0; i--) {
+        // Others may leave with it.
+        if (i >= hosts.length) continue;
+        const host = hosts[i];
+        if (nowMs >= host.dueMs) host.owner.settle(host, nowMs);
+        else this.add(host); // Its time was put off.
+      }
     }
+  }
+
+  #take(host: Host): void {
+    const hosts = this.#buckets.get(host.activeBucket);
+    const last = hosts?.pop();
+    if (hosts === undefined || last === undefined) return;
+    if (hosts.length === 0) this.#buckets.delete(host.activeBucket);
+    if (last === host) return;
+    hosts[host.activeIndex] = last;
+    last.activeIndex = host.activeIndex;
   }
 }

@@ -137,7 +137,9 @@ export class LoadBalance extends ModuleState {
       : this.detector.count(host, retcode, timecostMs, nowMs, this.hosts);
     countTime(host, timecostMs);
     (this.counts ??= new ModuleCounts()).add(retcode === 0, timecostMs);
-    if (host.stats !== undefined) callReported(host.stats, caller, retcode !== 0, isBacked, nowMs);
+    if (retcode !== 0 || host.hasCallers) {
+      callReported(host, caller, retcode !== 0, isBacked, nowMs);
+    }
     this.#counted(host, good, nowMs);
     return true;
   }
@@ -156,8 +158,8 @@ export class LoadBalance extends ModuleState {
       callsEnded(this, host, calls.succ + calls.err, outcome, nowMs);
     }
     this.detector.countMany(host, calls, nowMs);
-    if (host.stats !== undefined) {
-      callReported(host.stats, UNKNOWN_CALLER, calls.err > 0, true, nowMs);
+    if (calls.err > 0 || host.hasCallers) {
+      callReported(host, UNKNOWN_CALLER, calls.err > 0, true, nowMs);
     }
     (this.counts ??= new ModuleCounts()).addMany(calls);
     // The kind that can change the state decides; a batch may hold both.

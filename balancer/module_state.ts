@@ -4,7 +4,7 @@ import type { ModuleCounts } from "./module_counts.ts";
 import type { HostResult, ModuleModeChange, StateChange } from "./balance_records.ts";
 import type { BalanceSettings } from "./detection/balance_settings.ts";
 import { NodeStatistics } from "./detection/node_statistics.ts";
-import { OutlierDetector } from "./detection/outlier_detector.ts";
+import { forgetEvidence, OutlierDetector } from "./detection/outlier_detector.ts";
 import type { ActiveHosts, Host, HostOwner } from "./host.ts";
 import { DEFAULT_MODULE_POLICY, type ModulePolicy, rulesOf } from "./module_policy.ts";
 import type { ModuleMode, ModuleSettings } from "./module_settings.ts";
@@ -253,7 +253,7 @@ export abstract class ModuleState implements HostOwner {
     host.pool = undefined;
     host.slot = -1;
     // What is gathered by other times means nothing now; all else stays.
-    if (settings.evidenceMs !== before.evidenceMs) host.stats?.evidence.clear();
+    if (settings.evidenceMs !== before.evidenceMs) forgetEvidence(host);
     if (settings.outstandingTimeoutMs !== before.outstandingTimeoutMs) this.forgetCalls(host);
     this.fitStatistics(host);
     if (this.isStaged || host.stats === undefined) return;
@@ -302,6 +302,8 @@ export abstract class ModuleState implements HostOwner {
     } else if (host.stats !== undefined) {
       this.forgetCalls(host);
       host.stats = undefined;
+      host.evidenceCalls = 0;
+      host.hasCallers = false;
     }
   }
 

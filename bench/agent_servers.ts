@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { agentSettings } from "../agent/config.ts";
+import { RECOMMENDED_TEXT } from "../balancer/mod.ts";
 import { CACHE_FILE_NAME } from "../agent/routes/cache_file.ts";
 import { type PackedRoute, packRoute } from "../agent/routes/packed_route.ts";
 import { encodeRouteCache } from "../agent/routes/route_cache.ts";
@@ -45,17 +46,28 @@ export const PATHS: readonly ("portable" | "fast")[] = hasFastPath
   ? ["portable", "fast"]
   : ["portable"];
 
-function* routes(modules: number, nodes: number): Generator<PackedRoute> {
+function* routes(modules: number, nodes: number, policy: string): Generator<PackedRoute> {
   const first = parseIpv4("192.168.0.1");
   const hosts = Array.from({ length: nodes }, (_, i) => ({ ip: first + i, port: 7777 }));
-  for (let modId = 1; modId <= modules; modId++) yield packRoute(modId, 1, hosts).route;
+  for (let modId = 1; modId <= modules; modId++) {
+    yield { ...packRoute(modId, 1, hosts).route, policy };
+  }
 }
 
-/** A folder with the routes of `modules` modules: an agent that reads it needs no dns. */
-export function routeCache(bench: Bench, modules: number, nodes = NODES): string {
-  const directory = join(bench.directory, `routes-${modules}-${nodes}`);
+/**
+ * A folder with the routes of `modules` modules: an agent that reads it needs no dns. They have the
+ * policy that our own tools give, or the one of `policy`.
+ */
+export function routeCache(
+  bench: Bench,
+  modules: number,
+  nodes = NODES,
+  policy = RECOMMENDED_TEXT,
+): string {
+  const name = policy === "" ? "lars" : "recommended";
+  const directory = join(bench.directory, `routes-${modules}-${nodes}-${name}`);
   mkdirSync(directory, { recursive: true });
-  const { bytes } = encodeRouteCache(routes(modules, nodes), systemClock.wallMs());
+  const { bytes } = encodeRouteCache(routes(modules, nodes, policy), systemClock.wallMs());
   writeFileSync(join(directory, CACHE_FILE_NAME), bytes);
   return directory;
 }
@@ -125,8 +137,9 @@ export async function startAgent(
   path: "portable" | "fast",
   cache: string,
   sink: Address,
+  policy = "",
 ): Promise<AgentTarget> {
-  const name = `${on.name} ${path}`;
+  const name = `${on.name} ${path}${policy}`;
   const process = await bench.start(
     `agent on ${name}`,
     on.command("agent/main.ts", ...agentFlags(cache, sink, path)),

@@ -37,6 +37,16 @@ interface LoadKind {
   readonly metrics: readonly Metric[];
 }
 
+/** Ends the subject of an agent whose modules have the original's rules, beside those of ours. */
+const LARS = " lars";
+
+/** What the preset costs: most of the original's rules' processor time in the same run. */
+const OVER_LARS: Target = { atMost: 1.1 };
+
+function overLarsName(kind: LoadKind): string {
+  return `${kind.name}: server CPU, recommended over lars`;
+}
+
 /** The bar of one path over the other. */
 const FAST_OVER_PORTABLE = "agent get_host, 64 in flight: fast path over portable path";
 
@@ -171,6 +181,24 @@ function fastOverPortable(bench: Bench, samples: Samples): Row[] {
   });
 }
 
+/** Processor time of modules with the preset by that of modules with the original's rules. */
+function overLars(bench: Bench, kind: LoadKind, samples: Samples): Row[] {
+  const { of, unit } = cpu();
+  return bench.runtimes.flatMap(({ name }) => {
+    const [ours, original] = [samples.get(`${name} fast`), samples.get(`${name} fast${LARS}`)];
+    if (ours === undefined || original === undefined) return [];
+    return rowOf({
+      name: overLarsName(kind),
+      subject: `${name} fast`,
+      unit,
+      values: ours.map(of),
+      reference: `${name} fast${LARS}`,
+      referenceValues: original.map(of),
+      target: OVER_LARS,
+    });
+  });
+}
+
 /** Row in which a peer that cannot be measured says so. */
 const PEER_ROW = `${LOADS[0].name}: ${LOADS[0].metrics[0].name}`;
 
@@ -203,9 +231,13 @@ async function warmUp(bench: Bench, { server, ports, echo }: AgentTarget): Promi
 
 async function startOurs(bench: Bench): Promise<AgentTarget[]> {
   const cache = routeCache(bench, MODULES);
+  const original = routeCache(bench, MODULES, undefined, "");
   const sink = await startSink();
   const servers = await Promise.all(
-    bench.subjects.flatMap((on) => PATHS.map((path) => startAgent(bench, on, path, cache, sink))),
+    bench.subjects.flatMap((on) => [
+      ...PATHS.map((path) => startAgent(bench, on, path, cache, sink)),
+      ...(PATHS.includes("fast") ? [startAgent(bench, on, "fast", original, sink, LARS)] : []),
+    ]),
   );
   for (const server of servers) {
     const problem = await prime(bench, server);
@@ -220,6 +252,7 @@ export const agentSuite: Suite = {
   name: "agent",
   rows: [
     ...LOADS.flatMap(({ name, metrics }) => metrics.map((metric) => `${name}: ${metric.name}`)),
+    ...LOADS.filter(({ mode }) => mode === "closed").map(overLarsName),
     FAST_OVER_PORTABLE,
   ],
   async run(bench): Promise<Row[]> {
@@ -235,11 +268,13 @@ export const agentSuite: Suite = {
     for (const [index, kind] of LOADS.entries()) {
       const names = kind.metrics.map((metric) => `${kind.name}: ${metric.name}`);
       if (index === 0) names.push(FAST_OVER_PORTABLE);
+      if (kind.mode === "closed") names.push(overLarsName(kind));
       if (!names.some((name) => bench.wants("agent", name))) continue;
       const compared = kind.echo === "batch" ? [...single, ...servers] : servers;
       const result = await runLoad(bench, kind, references[kind.echo], compared);
       rows.push(...result.rows);
       if (index === 0) later.push(...fastOverPortable(bench, result.samples));
+      if (kind.mode === "closed") later.push(...overLars(bench, kind, result.samples));
     }
     return [...rows, ...later];
   },

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { HashRing } from "../balancer/picking/hash_ring.ts";
-import { type Host, NO_TURN, POLICY_NAMES, RouteLb } from "../balancer/mod.ts";
+import { type Host, NO_TURN, POLICY_NAMES, PRESET_NAMES, RouteLb } from "../balancer/mod.ts";
 import { defaultBalanceSettings } from "../balancer/mod.ts";
 import * as codecs from "../proto/codec.ts";
 import { readTypes } from "../proto/generate/schema.ts";
@@ -11,6 +11,8 @@ import { seededRng } from "../reactor/time/rng.ts";
 import type { BenchCase, Work } from "./measure.ts";
 
 const FRAMES_PER_CHUNK = 64;
+
+const POLICIES = [...PRESET_NAMES, ...POLICY_NAMES];
 
 function frames(): BenchCase {
   const frame = encodeFrame(4, new Uint8Array(21).fill(7));
@@ -81,8 +83,8 @@ function codec(): BenchCase {
   };
 }
 
-/** A balancer with `moduleCount` modules of `nodeCount` nodes each. */
-function balancer(moduleCount: number, nodeCount: number, policy = "lars"): RouteLb {
+/** A balancer with `moduleCount` modules of `nodeCount` nodes each; with the policy of new modules. */
+function balancer(moduleCount: number, nodeCount: number, policy = "recommended"): RouteLb {
   const routes = new RouteLb({
     settings: defaultBalanceSettings,
     rng: seededRng(1),
@@ -172,6 +174,27 @@ function picksWithReports(modules: number, nodes: number): BenchCase {
   };
 }
 
+/** What the preset costs beside the original's rules. */
+function picksOverLars(): BenchCase {
+  const size = { modules: 1000, nodes: 3, called: 1000 };
+  const reference = pickWork("policy lars", { ...size, policy: "lars" }, pickOnly);
+  const work = pickWork("policy recommended", size, pickOnly);
+  let isMade = false;
+  const run = (count: number): number => {
+    // Neither is made while it is measured.
+    if (!isMade) reference.run(1), work.run(1);
+    isMade = true;
+    return work.run(count);
+  };
+  return {
+    name: "pick, 1000 modules x 3 nodes, recommended over lars",
+    work: { name: work.name, run },
+    reference,
+    expected: 1,
+    target: { atMost: 1.3 },
+  };
+}
+
 /** Nodes of the rows that compare policies, and of those that show how they grow. */
 const POLICY_NODES = 100;
 const POLICY_NODES_MANY = 10_000;
@@ -182,7 +205,7 @@ function policyPicks(policy: string): BenchCase {
   return {
     name: `pick and report, ${POLICY_NODES} nodes, policy ${policy}`,
     work: pickWork("RouteLb", { ...size, policy }),
-    reference: pickWork("policy lars", size),
+    reference: pickWork("policy lars", { ...size, policy: "lars" }),
     expected: 1,
   };
 }
@@ -265,8 +288,9 @@ export function coreCases(): BenchCase[] {
     ...[20, 1000, 10_000].map((nodes) => picks(1, nodes)),
     ...[1, 1000, 100_000].map((modules) => picksWithReports(modules, 3)),
     ...[1000, 10_000].map((nodes) => picksWithReports(1, nodes)),
-    ...POLICY_NAMES.filter((policy) => policy !== "lars").map(policyPicks),
-    ...POLICY_NAMES.map(policyGrowth),
+    picksOverLars(),
+    ...POLICIES.filter((policy) => policy !== "lars").map(policyPicks),
+    ...POLICIES.map(policyGrowth),
     ring(),
     routeCodec(20),
     routeCodec(1000),

@@ -171,7 +171,7 @@ async function report(
 function addSimulator(tools: Command): void {
   const command = withModuleWords(
     tools.command("simulator").description(
-      "Ask and report again and again, with a share of calls that fail, and count by address.",
+      "Ask and report again and again, with a share of calls that fail, and count by node.",
     ),
     [
       {
@@ -199,6 +199,7 @@ function addSimulator(tools: Command): void {
       argument((text) => parseWhole("Interval", text, 0, 60_000)),
       6,
     )
+    .option("-v, --verbose", "print each call too")
     .option(
       "--seed <N>",
       "the same failures each time",
@@ -206,7 +207,8 @@ function addSimulator(tools: Command): void {
     );
   addToolOptions(command);
   addExamples(command, [
-    ["lars test simulator 1 2", "100 calls, 2 in 10 fail"],
+    ["lars test simulator 1 2", "100 calls, 2 in 10 fail; the sums of each node"],
+    ["lars test simulator 1 2 -v", "and each call"],
     ["lars test simulator 1 2 5 1000 --interval 0", "1000 calls without a pause, half fail"],
   ]);
 }

@@ -85,30 +85,34 @@ test("lars test: --json", async () => {
     const simulated = await json(
       ...["simulator", "1", "2", "5", "40", "--interval", "0", "--seed", "7"],
     );
-    const hosts = simulated.hosts as { ip: string; success: number; error: number }[];
-    assert.deepEqual(hosts.map(({ ip }) => ip), [
-      "192.168.1.178",
-      "192.168.1.179",
-      "192.168.1.180",
+    const hosts = simulated.hosts as Record<"port" | "success" | "error", number>[];
+    assert.deepEqual(hosts.map(({ ip, port }: Record<string, unknown>) => `${ip}:${port}`), [
+      "192.168.1.178:7776",
+      "192.168.1.179:7778",
+      "192.168.1.180:7779",
     ]);
     const sum = hosts.reduce((total, { success, error }) => total + success + error, 0);
     assert.equal(sum + (simulated.overloaded as number), 40);
   });
 });
 
-test("lars test simulator: prints each call and the sums by address", async () => {
+test("lars test simulator: the sums of each node, and each call with -v", async () => {
   await withAgent(async (lars) => {
     const { code, stdout } = await lars("simulator", "1", "1", "0", "5");
     assert.equal(code, 0);
+    const head = "modid = 1, cmdid = 1, err_rate = 0\n";
+    const sums = "1,1 ip : 192.168.1.177:7777: success: 5; error: 0\n";
+    assert.equal(stdout, head + sums);
+    const each = await lars("simulator", "1", "1", "0", "5", "-v");
     assert.equal(
-      stdout,
-      "err_rate = 0\n" + "host 192.168.1.177:7777 called SUCCESS.\n".repeat(5) +
-        "ip : 192.168.1.177: success: 5; error: 0\n",
+      each.stdout,
+      head + "host 192.168.1.177:7777 called SUCCESS.\n".repeat(5) + sums,
     );
-    const failing = await lars("simulator", "1", "1", "10", "30", "--interval", "0");
+    const failing = await lars("simulator", "1", "1", "10", "30", "--interval", "0", "-v");
     assert.match(failing.stdout, /called ERROR!!!\n/);
     assert.match(failing.stdout, /^1,1 all hosts were overloaded!!!$/m);
-    assert.match(failing.stdout, /^ip : 192\.168\.1\.177: success: 0; error: \d+$/m);
+    assert.match(failing.stdout, /^1,1 ip : 192\.168\.1\.177:7777: success: 0; error: \d+$/m);
+    assert.match(failing.stdout, /^1,1 all hosts were overloaded!!!: \d+ of 30 calls$/m);
   });
 });
 

@@ -2,6 +2,7 @@
 
 import type { LarsClient } from "../api/mod.ts";
 import { RetCode } from "../proto/message_ids.ts";
+import { parseIpv4 } from "../reactor/address.ts";
 import { sleep } from "../reactor/time/clock.ts";
 import { nextInt, seededRng } from "../reactor/time/rng.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
@@ -14,6 +15,8 @@ export interface SimulatorFlags extends AgentFlags {
   /** Milliseconds between two calls. */
   readonly interval: number;
   readonly seed?: number;
+  /** Prints each call too. */
+  readonly verbose?: boolean;
 }
 
 /** Arguments of the simulator. */
@@ -25,13 +28,15 @@ export interface SimulatorPlan {
   readonly queryCnt: number;
 }
 
-/** Counts of one address. */
+/** Counts of one node. */
 interface Tally {
+  readonly ip: string;
+  readonly port: number;
   success: number;
   error: number;
 }
 
-/** Runs all calls, then prints the counts by address, in order of the address text. */
+/** Runs all calls, then prints the counts by node, in order of addresses. */
 export async function runSimulator(
   client: LarsClient,
   flags: SimulatorFlags,
@@ -39,31 +44,38 @@ export async function runSimulator(
 ): Promise<void> {
   const { modId, cmdId, errRate, queryCnt } = plan;
   const say = flags.json === true ? (): void => {} : printLine;
+  const sayCall = flags.verbose === true ? say : (): void => {};
   const rng = flags.seed === undefined ? systemRng : seededRng(flags.seed);
   const tallies = new Map<string, Tally>();
   const refused = { [RetCode.Overload]: 0, [RetCode.NoExist]: 0 };
-  say(`err_rate = ${errRate}`);
+  say(`modid = ${modId}, cmdid = ${cmdId}, err_rate = ${errRate}`);
   await initModule(client, flags, modId, cmdId);
   for (let i = 0; i < queryCnt; i++) {
     const { retcode, host, error } = await client.tryGetHost(modId, cmdId);
     if (error !== undefined) throw error;
     if (host === undefined) {
       if (retcode === RetCode.Overload || retcode === RetCode.NoExist) refused[retcode]++;
-      say(`${modId},${cmdId} ${retcodeText(retcode)}`);
+      sayCall(`${modId},${cmdId} ${retcodeText(retcode)}`);
     } else {
-      const tally = tallies.get(host.ip) ?? { success: 0, error: 0 };
-      tallies.set(host.ip, tally);
+      const node = `${host.ip}:${host.port}`;
+      const tally = tallies.get(node) ?? { ip: host.ip, port: host.port, success: 0, error: 0 };
+      tallies.set(node, tally);
       const failed = nextInt(rng, 10) < errRate;
       tally[failed ? "error" : "success"]++;
       const outcome = failed ? RetCode.Overload : RetCode.Success;
       client.report(modId, cmdId, host.ip, host.port, outcome);
-      say(`host ${host.ip}:${host.port} called ${failed ? "ERROR!!!" : "SUCCESS."}`);
+      sayCall(`host ${node} called ${failed ? "ERROR!!!" : "SUCCESS."}`);
     }
     if (flags.interval > 0) await sleep(systemClock, flags.interval);
   }
-  const results = [...tallies].sort(([a], [b]) => a < b ? -1 : 1);
-  for (const [ip, { success, error }] of results) {
-    say(`ip : ${ip}: success: ${success}; error: ${error}`);
+  const results = [...tallies.values()].sort(byAddress);
+  for (const { ip, port, success, error } of results) {
+    say(`${modId},${cmdId} ip : ${ip}:${port}: success: ${success}; error: ${error}`);
+  }
+  for (const retcode of [RetCode.Overload, RetCode.NoExist] as const) {
+    if (refused[retcode] > 0) {
+      say(`${modId},${cmdId} ${retcodeText(retcode)}: ${refused[retcode]} of ${queryCnt} calls`);
+    }
   }
   if (flags.json !== true) return;
   printJson({
@@ -71,8 +83,12 @@ export async function runSimulator(
     cmdid: cmdId,
     err_rate: errRate,
     query_cnt: queryCnt,
-    hosts: results.map(([ip, tally]) => ({ ip, ...tally })),
+    hosts: results,
     overloaded: refused[RetCode.Overload],
     not_exist: refused[RetCode.NoExist],
   });
+}
+
+function byAddress(one: Tally, other: Tally): number {
+  return parseIpv4(one.ip) - parseIpv4(other.ip) || one.port - other.port;
 }

@@ -4,7 +4,6 @@ import type { Host } from "../host.ts";
 import type { ModuleState } from "../module_state.ts";
 import { CallerEvidence } from "./caller_evidence.ts";
 import { UNKNOWN_CALLER } from "./caller_tally.ts";
-import type { NodeStatistics } from "./node_statistics.ts";
 
 /** So long a caller's calls must fail, with no other's going well, until it is believed alone. */
 const ALONE_MS = 1000;
@@ -17,14 +16,18 @@ const MADE_UP = -1;
 
 /** A call of a node was reported by a caller, before it is judged. */
 export function callReported(
-  stats: NodeStatistics,
+  host: Host,
   caller: number,
   failed: boolean,
   isBacked: boolean,
   nowMs: number,
 ): void {
-  if (failed) (stats.callers ??= new CallerEvidence()).failed(caller, isBacked, nowMs);
-  else stats.callers?.succeeded(caller, nowMs);
+  const { stats } = host;
+  if (stats === undefined) return;
+  if (!failed) return stats.callers?.succeeded(caller, nowMs);
+  stats.callers ??= new CallerEvidence();
+  host.hasCallers = true;
+  stats.callers.failed(caller, isBacked, nowMs);
 }
 
 /**

@@ -36,6 +36,11 @@ export interface Finding {
   readonly calls: number;
 }
 
+/** Number of the piece of time that a moment is in. */
+export function evidencePieceOf(nowMs: number, evidenceMs: number): number {
+  return Math.floor(nowMs / evidenceMs * EVIDENCE_PIECES);
+}
+
 /**
  * Calls, failures and slow calls of one node in the last `evidenceMs`, in twelve pieces. A question
  * is asked of the latest piece, the latest two, and so on: a fault that has just begun is not
@@ -53,7 +58,11 @@ export class Evidence {
 
   /** Counts calls that ended now. */
   add(nowMs: number, evidenceMs: number, calls: number, failed: number, slow: number): void {
-    const piece = Math.floor(nowMs / evidenceMs * EVIDENCE_PIECES);
+    this.addTo(evidencePieceOf(nowMs, evidenceMs), calls, failed, slow);
+  }
+
+  /** Counts calls that ended in a piece of time; none before the latest one. */
+  addTo(piece: number, calls: number, failed: number, slow: number): void {
     if (piece > this.#latest) this.#advance(piece);
     this.#calls += calls;
     this.#failed += failed;

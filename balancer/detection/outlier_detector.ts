@@ -4,6 +4,7 @@ import type { BalanceSettings } from "./balance_settings.ts";
 import { CallOutcome, callOutcomeOf, TIME_COUNTED_MS_MAX } from "./call_outcome.ts";
 import type { Host } from "../host.ts";
 import type { PolicyName } from "../module_policy.ts";
+import { evidencePieceOf, type NodeStatistics } from "./node_statistics.ts";
 import type { DetectionRule, ModuleSettings } from "../module_settings.ts";
 
 /** Outcomes of many calls of one node. */
@@ -271,20 +272,30 @@ export class OutlierDetector {
       if (times > 0) countFailure(host, failureWeight(timecostMs) * times, times);
       else host.rerr++, host.errTotal++;
       if (this.#followsTimes) stats.ewma.observe(tookMs, nowMs, settings.ewmaDecayMs);
+      takeCounted(host, stats);
       stats.evidence.add(nowMs, settings.evidenceMs, 1, times > 0 ? 1 : 0, 0);
       return false;
     }
     countSuccess(host);
     // 0 is also what callers send who do not know.
-    if (timecostMs > 0) {
+    const mayBeSlow = timecostMs >= settings.slowMsMin;
+    if (timecostMs > 0 && (this.#followsTimes || mayBeSlow || isSampled(host))) {
       if (this.#followsTimes) stats.ewma.observe(timecostMs, nowMs, settings.ewmaDecayMs);
       stats.meanTime.observe(timecostMs);
     }
-    const isSlow = this.#rules.slow && timecostMs >= settings.slowMsMin &&
-      this.#isSlow(timecostMs, nowMs, hosts);
+    const isSlow = this.#rules.slow && mayBeSlow && this.#isSlow(timecostMs, nowMs, hosts);
     this.#sawSlow = isSlow;
-    stats.evidence.add(nowMs, settings.evidenceMs, 1, 0, isSlow ? 1 : 0);
-    if (!(isSlow && host.judged)) return true;
+    const piece = evidencePieceOf(nowMs, settings.evidenceMs);
+    if (isSlow || piece !== host.evidencePiece) {
+      takeCounted(host, stats);
+      host.evidencePiece = piece;
+    }
+    if (!isSlow) {
+      host.evidenceCalls++;
+      return true;
+    }
+    stats.evidence.addTo(piece, 1, 0, 1);
+    if (!host.judged) return true;
     // It is out because it is slow; that it answers at all is no reason to take it back.
     host.vsucc--;
     host.verr++;
@@ -314,6 +325,7 @@ export class OutlierDetector {
     add(CallOutcome.Other, err - errPushback - errRefused - errTimeout);
     countCalls(host, calls, err === 0 ? 1 : weight / err);
     const { evidenceMs, ewmaDecayMs, failurePenaltyMs } = this.#settings;
+    takeCounted(host, stats);
     stats.evidence.add(nowMs, evidenceMs, succ + err, hits, 0);
     if (err > 0 && this.#followsTimes) stats.ewma.observe(failurePenaltyMs, nowMs, ewmaDecayMs);
   }
@@ -388,6 +400,26 @@ export class OutlierDetector {
     this.#medianMs = median.ms;
     return this.#medianMs > 0 && timecostMs > slowFactor * this.#medianMs;
   }
+}
+
+/** Of calls that are not slow the first are in the mean of times, and then one in so many. */
+const TIMES_FIRST = 16;
+const TIMES_EVERY = 8;
+
+function isSampled({ succTotal }: Host): boolean {
+  return succTotal <= TIMES_FIRST || succTotal % TIMES_EVERY === 0;
+}
+
+/** Puts the calls that were counted on the node itself into its evidence. */
+function takeCounted(host: Host, stats: NodeStatistics): void {
+  if (host.evidenceCalls > 0) stats.evidence.addTo(host.evidencePiece, host.evidenceCalls, 0, 0);
+  host.evidenceCalls = 0;
+}
+
+/** Forgets what was gathered of the outcomes of a node's calls. */
+export function forgetEvidence(host: Host): void {
+  host.evidenceCalls = 0;
+  host.stats?.evidence.clear();
 }
 
 /**

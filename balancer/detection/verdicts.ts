@@ -2,7 +2,7 @@
 
 import { mayGoOut } from "./lone_callers.ts";
 import type { NodeStatistics } from "./node_statistics.ts";
-import { resetIdle, resetOverload, windowEndMs } from "./outlier_detector.ts";
+import { forgetEvidence, resetIdle, resetOverload, windowEndMs } from "./outlier_detector.ts";
 import type { Host } from "../host.ts";
 import type { ModuleSettings } from "../module_settings.ts";
 import type { ModuleState } from "../module_state.ts";
@@ -93,7 +93,7 @@ function change(
   const wasOut = host.overload;
   if (overload) turnOverload(module, host, atMs);
   else turnIdle(module, host, atMs);
-  host.stats?.evidence.clear();
+  forgetEvidence(host);
   enforce(module, host, atMs);
   // It is in use again, and well.
   if (!overload && wasOut && module.isStaged && module.mode !== "open") {
