@@ -22,6 +22,7 @@ import {
   withModuleWords,
 } from "./module_argument.ts";
 import { argument, repeated, UsageError } from "./cli_errors.ts";
+import { addNames } from "./cmd_module_names.ts";
 import { addExamples } from "./command.ts";
 import {
   changePolicy,
@@ -54,6 +55,7 @@ export function addTo(parent: Command): void {
   addList(module);
   addShow(module);
   addSet(module);
+  addNames(module);
   addExamples(module, [
     ["lars module ls", "modules with a name or a policy"],
     ["lars module set 1 1 --name login --set policy=p2c_ewma", "live in every agent at once"],

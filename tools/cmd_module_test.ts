@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { withStoredNode } from "../tests/support/fleet.ts";
 import { type Ended, type Processes, withProcesses } from "../tests/support/processes.ts";
 
 async function lars(processes: Processes, ...args: string[]): Promise<Ended> {
@@ -101,5 +102,33 @@ test("lars route confirm says that a route is meant", async () => {
     const confirmed = JSON.parse(await succeed(processes, "route", "confirm", "1", "2", "--json"));
     assert.deepEqual(confirmed.changed, [{ modid: 1, cmdid: 2 }]);
     assert.match(await succeed(processes, "route", "confirm", "1", "2"), /^confirmed \(1,2\)/);
+  });
+});
+
+test("lars module sync-names carries names to and from the original's console", async () => {
+  await withStoredNode(async ({ processes, url, store }) => {
+    await store.editRoutes([{ op: "add", modId: 2, cmdId: 7, ip: 1, port: 1 }]);
+    await store.setModules([{ modId: 2, cmdId: 7, name: "mail/send" }]);
+    await store.console.addOriginalNames({
+      modules: new Map([[1, "支付"]]),
+      commands: new Map([[1, "charge"]]),
+    });
+    const sync = (...args: string[]): Promise<string> =>
+      succeed(processes, "module", "sync-names", "--store", url, ...args);
+    assert.match(await sync("--dry-run"), /would be named \(1,1\) 支付\/charge/);
+    assert.deepEqual((await store.moduleRows([{ modId: 1, cmdId: 1 }])).map(({ name }) => name), [
+      "",
+    ]);
+    const { named, added } = JSON.parse(await sync("--json"));
+    assert.deepEqual(named, [{ modid: 1, cmdid: 1, name: "支付/charge" }]);
+    assert.deepEqual(added, {
+      modules: [{ number: 2, content: "mail" }],
+      commands: [{ number: 7, content: "send" }],
+    });
+    const [row] = await store.moduleRows([{ modId: 1, cmdId: 1 }]);
+    assert.deepEqual([row.name, row.policy], ["支付/charge", ""], "the original's rules stay");
+    const { modules, commands } = await store.console.originalNames();
+    assert.deepEqual([modules.get(2), commands.get(7)], ["mail", "send"]);
+    assert.equal(await sync(), "Both sides have the same names\n");
   });
 });

@@ -40,6 +40,7 @@ import {
   changeStandsScript,
   nodeCallsScript,
 } from "./change_scripts.ts";
+import { addOriginalNamesScript, originalNamesScript } from "./original_name_scripts.ts";
 import type { ConsoleStore } from "./console_store.ts";
 import type { Driver } from "../drivers/driver.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
@@ -56,6 +57,15 @@ export interface StoreCore {
 
 /** A method of the store. */
 type Method<Given extends unknown[], T> = (...given: Given) => Promise<T>;
+
+/** Asks for what the columns of call results tell, whichever there are. */
+function nodeCallsOf({ driver, attempt, shape }: StoreCore): ConsoleStore["nodeCalls"] {
+  return (sinceTs, after, limit, windowsSinceTs) =>
+    attempt("read call totals", async () => {
+      const known = await shape();
+      return await driver.run(() => nodeCallsScript(known, sinceTs, after, limit, windowsSinceTs));
+    });
+}
 
 /** The one implementation of {@linkcode ConsoleStore}: each method runs one script. */
 export function consoleSqlStore({ driver, attempt, shape }: StoreCore): ConsoleStore {
@@ -118,13 +128,9 @@ export function consoleSqlStore({ driver, attempt, shape }: StoreCore): ConsoleS
     state: plain("read the console's state", stateScript),
     putState: (name, content) => putState(dialect, name, content),
     takeLease: whole("take a lease", takeLeaseScript),
-    nodeCalls: (sinceTs, after, limit, windowsSinceTs) =>
-      attempt("read call totals", async () => {
-        const known = await shape();
-        return await driver.run(() =>
-          nodeCallsScript(known, sinceTs, after, limit, windowsSinceTs)
-        );
-      }),
+    nodeCalls: nodeCallsOf({ driver, attempt, shape }),
+    originalNames: plain("read the names of the original", originalNamesScript),
+    addOriginalNames: whole("add names for the original", addOriginalNamesScript),
     callerCount: plain("count the callers", callerCountScript),
   };
 }

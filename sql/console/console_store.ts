@@ -1,5 +1,6 @@
 // Core. What the console asks of the database beyond routes: users, history of changes, alerts.
 
+import type { OriginalNames } from "./original_name_scripts.ts";
 import type { ModuleChange, ModuleKey } from "../../model/module.ts";
 import type { NamedModule } from "../../model/module_name.ts";
 import type { CountedRow, RouteEdit, RouteRow } from "../../model/node.ts";
@@ -357,6 +358,10 @@ export interface ConsoleStore {
     limit: number,
     windowsSinceTs?: number,
   ): Promise<NodeCallTotals[]>;
+  /** What the console of the original calls module and command numbers. */
+  originalNames(): Promise<OriginalNames>;
+  /** Adds such names; what is there stays. */
+  addOriginalNames(names: OriginalNames): Promise<void>;
   /** Distinct callers that reported at `sinceTs` (unix seconds) or later. */
   callerCount(sinceTs: number): Promise<number>;
 }

@@ -25,6 +25,9 @@ import webhookFormatsMysql from "../migrations/0011_webhook_formats.mysql.sql" w
 import unsignedStatusMysql from "../migrations/0012_unsigned_call_status.mysql.sql" with {
   type: "text",
 };
+import originalNamesMysql from "../migrations/0013_names_of_the_original.mysql.sql" with {
+  type: "text",
+};
 import originalTablesSqlite from "../migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
@@ -53,6 +56,9 @@ import webhookFormatsSqlite from "../migrations/0011_webhook_formats.sqlite.sql"
   type: "text",
 };
 import unsignedStatusSqlite from "../migrations/0012_unsigned_call_status.sqlite.sql" with {
+  type: "text",
+};
+import originalNamesSqlite from "../migrations/0013_names_of_the_original.sqlite.sql" with {
   type: "text",
 };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
@@ -138,6 +144,7 @@ const NAMES = [
   "0010_refused_calls",
   "0011_webhook_formats",
   "0012_unsigned_call_status",
+  "0013_names_of_the_original",
 ];
 
 /** Version of a schema that has all migrations. */
@@ -157,6 +164,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     refusedCallsMysql,
     webhookFormatsMysql,
     unsignedStatusMysql,
+    originalNamesMysql,
   ],
   sqlite: [
     originalTablesSqlite,
@@ -171,6 +179,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     refusedCallsSqlite,
     webhookFormatsSqlite,
     unsignedStatusSqlite,
+    originalNamesSqlite,
   ],
 };
 

@@ -349,3 +349,45 @@ test(
     });
   },
 );
+
+/** What the latest sources of the original have beside the tables of the tutorial. */
+const LATEST_TABLES = [
+  "ALTER TABLE ServerCallStatus MODIFY ip int(11) unsigned NOT NULL, " +
+  "MODIFY port int(11) unsigned NOT NULL, MODIFY caller int(11) unsigned NOT NULL",
+  "CREATE TABLE ModIDConfig (id int(10) unsigned NOT NULL AUTO_INCREMENT, " +
+  "modid int(10) unsigned NOT NULL, content char(255) NOT NULL, PRIMARY KEY (id)) CHARSET=utf8",
+  "CREATE TABLE CmdIDConfig (id int(10) unsigned NOT NULL AUTO_INCREMENT, " +
+  "cmdid int(10) unsigned NOT NULL, content char(255) NOT NULL, PRIMARY KEY (id)) CHARSET=utf8",
+];
+
+test(
+  "a store works on the latest schema of the original, as it is and migrated",
+  SLOW,
+  async (t) => {
+    await withOriginal(t, async (server, url) => {
+      await runAdmin(url, ...LATEST_TABLES);
+      runFile(server, "dns_route_insert.sql");
+      await runAdmin(url, "INSERT INTO ModIDConfig(modid, content) VALUES(1, 'pay')");
+      await runAdmin(url, CPP_STATUS.replace("(1, 2, 1,", "(1, 2, 3232235953,"));
+      const [before] = await runAdmin(url, "SELECT COUNT(*) AS n FROM ServerCallStatus");
+      assert.equal(Number(before.n), 1);
+      const row = { modId: 1, cmdId: 2, ip: 0xc0a8_01b1, port: 7777, caller: 0xc0a8_0101 };
+      const status = { ...row, succCount: 5, errCount: 0, ts: 3, overload: false };
+      await withStore(url, async (store) => {
+        for (let round = 0; round < 2; round++) {
+          assert.deepEqual(await allRoutes(store), INSERTED);
+          assert.deepEqual(await store.writeCallStatus([status]), []);
+          const found = (await store.readCallStatus()).map(({ ip, caller }) => [ip, caller]);
+          assert.deepEqual(found, [[row.ip, 2_130_706_433], [row.ip, row.caller]]);
+          const { modules } = await store.console.originalNames();
+          assert.deepEqual([...modules], [[1, "pay"]]);
+          if (round === 0) assert.equal((await store.migrate()).version, VERSION);
+        }
+      });
+      // What the reporter of the original writes, on what we have migrated.
+      await runAdmin(url, CPP_STATUS.replace("(1, 2, 1,", "(1, 2, 4294967295,"));
+      const console = "SELECT m.content FROM RouteData r JOIN ModIDConfig m ON m.modid = r.modid";
+      assert.equal((await runAdmin(url, console)).length, 4);
+    });
+  },
+);
