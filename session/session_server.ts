@@ -94,6 +94,7 @@ export class SessionServer extends ServerSessions<Connection> {
       connections_plain: Math.max(0, (server?.open ?? 0) - this.extendedCount),
       connections_accepted: server?.accepted ?? 0,
       connections_refused: server?.refusedOverLimit ?? 0,
+      connections_evicted: server?.evicted ?? 0,
       connections_refused_of_host: server?.refusedOverHostLimit ?? 0,
       protocol_errors: server?.protocolErrors ?? 0,
       unknown_ids: server?.unknownIds ?? 0,

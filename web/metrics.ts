@@ -14,6 +14,16 @@ function attempt(outcome: string): MetricTable[string] {
   });
 }
 
+function ended(reason: string): MetricTable[string] {
+  return counter(
+    "lars_web_connections_ended_total",
+    "Connections ended by the console, by reason.",
+    {
+      labels: { reason },
+    },
+  );
+}
+
 function firing(severity: string): MetricTable[string] {
   return gauge("lars_web_alerts_firing", "Alerts that fire and are not silenced.", {
     labels: { severity },
@@ -25,6 +35,10 @@ export const webMetrics: MetricTable = {
   // Told apart by route and status in `RequestCounts`.
   requests: null,
   request_faults: null,
+  connections: gauge("lars_web_connections", "Open connections to the console."),
+  connections_refused: ended("refused"),
+  connections_evicted: ended("made_room"),
+  connections_timed_out: ended("too_slow"),
   database_up: gauge("lars_web_store_up", "1 while the database answers, else 0."),
   modules: gauge("lars_web_modules", "Modules in the database."),
   nodes: gauge("lars_web_nodes", "Nodes in the database."),

@@ -27,6 +27,7 @@ import { DnsLines } from "../control/system/dns_lines.ts";
 import { consoleModuleMetrics } from "./module_metrics.ts";
 import { explainService } from "./explain_client.ts";
 import { makeHandlers } from "./handlers.ts";
+import { HttpServer } from "./http_server.ts";
 import { LiveHub } from "./live_stream.ts";
 import { NodeUseService } from "../control/drain/node_use_service.ts";
 import { ReportService } from "../control/reports/report_service.ts";
@@ -68,6 +69,7 @@ export class WebService extends StoreService<WebSettings> {
   readonly #watch: AgentWatch;
   readonly #lines: DnsLines;
   readonly #requests = new RequestCounts();
+  #server: HttpServer | undefined;
   #proxies: ReturnType<typeof readProxies> = [];
   #stopped = false;
   #isWarned = false;
@@ -161,12 +163,13 @@ export class WebService extends StoreService<WebSettings> {
       () => this.#alerts.stop(),
       () => this.#lines.close(),
     );
-    const server = runtime.serveHttp({
-      hostname,
-      port,
+    const { clock, log } = this.context;
+    const server = new HttpServer({
+      ...{ hostname, port, clock, log },
       handle: (request, remote) => this.#handle(request, remote),
     });
-    this.listensOn(formatAddress(server.address));
+    this.listensOn(formatAddress(await server.listen()));
+    this.#server = server;
     this.onStop(CLOSE_TIMEOUT_MS, () => server.close());
     this.#watch.start();
     this.onStop(0, () => this.#live.close(), () => this.#watch.stop());
@@ -181,6 +184,10 @@ export class WebService extends StoreService<WebSettings> {
     const { done, refused, limited } = this.#access.loginCounts;
     return {
       requests: this.#requests.total(),
+      connections: this.#server?.stats.open ?? 0,
+      connections_refused: this.#server?.stats.refused ?? 0,
+      connections_evicted: this.#server?.stats.evicted ?? 0,
+      connections_timed_out: this.#server?.stats.timedOut ?? 0,
       request_faults: this.#requests.total((code) => code >= 500),
       live_clients: this.#live.clientCount,
       live_bytes: this.#live.sentBytes,

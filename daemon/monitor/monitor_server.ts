@@ -9,7 +9,7 @@ import { runtime } from "../../reactor/runtime/mod.ts";
 import type { Listener, Stream } from "../../reactor/runtime/types.ts";
 import { encodeAnswer, type HttpAnswer, HttpHeadReader, type HttpRequest } from "./http_get.ts";
 
-/** Connections at once; a further one is closed at once. */
+/** Connections at once; of more the oldest that has not asked is closed. */
 export const MONITOR_CONNECTIONS_MAX = 64;
 
 /** Longest time for one request and its answer, in milliseconds. */
@@ -41,6 +41,8 @@ export interface MonitorServerOptions {
 export class MonitorServer {
   readonly #options: MonitorServerOptions;
   readonly #open = new Set<Stream>();
+  /** Those of them that have not asked yet, the oldest first; each ends one. */
+  readonly #silent = new Map<Stream, () => void>();
   #listener: Listener | undefined;
 
   constructor(options: MonitorServerOptions) {
@@ -70,12 +72,18 @@ export class MonitorServer {
     this.#listener?.close();
     for (const stream of this.#open) stream.close();
     this.#open.clear();
+    this.#silent.clear();
   }
 
   #accept(stream: Stream): void {
-    if (this.#open.size >= MONITOR_CONNECTIONS_MAX) return stream.close();
+    if (this.#open.size >= MONITOR_CONNECTIONS_MAX) {
+      const [endOldest] = this.#silent.values();
+      if (endOldest === undefined) return stream.close();
+      endOldest();
+    }
     this.#open.add(stream);
     const timer = this.#options.clock.setTimer(MONITOR_REQUEST_MS, () => this.#end(stream, timer));
+    this.#silent.set(stream, () => this.#end(stream, timer));
     const reader = new HttpHeadReader();
     let asked = false;
     let written = false;
@@ -85,6 +93,7 @@ export class MonitorServer {
         const head = reader.push(chunk);
         if (head === undefined) return;
         asked = true;
+        this.#silent.delete(stream);
         void this.#answer(head).then((bytes) => {
           if (!this.#open.has(stream)) return;
           written = true;
@@ -105,6 +114,7 @@ export class MonitorServer {
   #end(stream: Stream, timer: Timer): void {
     timer.cancel();
     this.#open.delete(stream);
+    this.#silent.delete(stream);
     stream.close();
   }
 

@@ -100,6 +100,7 @@ export function serverMetrics(service: string): MetricTable {
     ),
     connections_refused: refused("limit"),
     connections_refused_of_host: refused("host_limit"),
+    connections_evicted: closed("made_room"),
     protocol_errors: closed("protocol_error"),
     slow_readers: closed("slow_reader"),
     frame_timeouts: closed("frame_timeout"),

@@ -20,8 +20,6 @@ import {
 } from "./common.ts";
 import type {
   ConnectOptions,
-  HttpOptions,
-  HttpServer,
   Libc,
   Listener,
   ListenOptions,
@@ -201,30 +199,6 @@ function listenTcp(options: ListenOptions): Listener {
       },
     });
     return { address: { hostname, port: listener.port }, close: () => listener.stop(false) };
-  } catch (error) {
-    throw toBindError("TCP", options, error);
-  }
-}
-
-/** Seconds an answer may say nothing: longer than the pauses of any stream of this project. */
-const HTTP_IDLE_TIMEOUT_S = 120;
-
-function serveHttp(options: HttpOptions): HttpServer {
-  const { hostname, port } = options;
-  try {
-    const server = bun().serve({
-      hostname,
-      port,
-      idleTimeout: HTTP_IDLE_TIMEOUT_S,
-      development: false,
-      reusePort: false, // Its default is true outside development: a taken port would go unnoticed.
-      fetch(request, own): Response | Promise<Response> {
-        const peer = own.requestIP(request);
-        return options.handle(request, plainAddress(peer?.address ?? "", peer?.port ?? 0));
-      },
-      error: () => new Response(null, { status: 500 }),
-    });
-    return { address: { hostname, port: server.port }, close: () => server.stop(true) };
   } catch (error) {
     throw toBindError("TCP", options, error);
   }
@@ -463,7 +437,6 @@ export function bunRuntime(): Runtime {
     execPath,
     isCompiled,
     listenTcp,
-    serveHttp,
     connectTcp,
     bindUdp,
     openLibc,

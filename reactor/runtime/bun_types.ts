@@ -46,13 +46,6 @@ export interface BunUdpSocket {
   close(): void;
 }
 
-/** An HTTP server. */
-export interface BunHttpServer {
-  readonly port: number;
-  requestIP(request: Request): { readonly address: string; readonly port: number } | null;
-  stop(closeActive?: boolean): Promise<void>;
-}
-
 /** The global object. */
 export interface BunGlobal {
   readonly version: string;
@@ -65,16 +58,6 @@ export interface BunGlobal {
     data?: Data;
     socket: BunSocketHandlers<Data>;
   }): BunListener;
-  serve(options: {
-    hostname: string;
-    port: number;
-    /** Seconds. */
-    idleTimeout: number;
-    development: boolean;
-    reusePort: boolean;
-    readonly fetch: (request: Request, server: BunHttpServer) => Response | Promise<Response>;
-    error(error: Error): Response;
-  }): BunHttpServer;
   connect<Data>(options: {
     hostname: string;
     port: number;

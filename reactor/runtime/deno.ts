@@ -17,8 +17,6 @@ import {
 } from "./common.ts";
 import type {
   ConnectOptions,
-  HttpOptions,
-  HttpServer,
   Libc,
   Listener,
   ListenOptions,
@@ -231,29 +229,6 @@ function listenTcp(options: ListenOptions): Listener {
   };
 }
 
-function serveHttp(options: HttpOptions): HttpServer {
-  const { hostname, port } = options;
-  const abort = new AbortController();
-  try {
-    const server = Deno.serve({
-      hostname,
-      port,
-      signal: abort.signal,
-      onListen: () => {},
-      onError: () => new Response(null, { status: 500 }),
-    }, (request, info) => options.handle(request, toAddress(info.remoteAddr)));
-    return {
-      address: { hostname, port: server.addr.port },
-      async close(): Promise<void> {
-        abort.abort();
-        await server.finished;
-      },
-    };
-  } catch (error) {
-    throw toBindError("TCP", options, error);
-  }
-}
-
 async function connectTcp(options: ConnectOptions): Promise<Stream> {
   const { hostname, port, signal } = options;
   try {
@@ -457,7 +432,6 @@ export function denoRuntime(): Runtime {
     },
     isCompiled,
     listenTcp,
-    serveHttp,
     connectTcp,
     bindUdp,
     openLibc,

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { freePort } from "../../tests/support/free_port.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
-import { BindError, ConnectError } from "../errors.ts";
+import { ConnectError } from "../errors.ts";
 import { type Pair, Recorder, testStream, withAcceptedPair } from "../testing/tcp_conformance.ts";
 import { RawServer } from "../testing/raw_peer.ts";
 import { errorCode } from "./common.ts";
@@ -109,52 +109,6 @@ setTimeout(() => process.kill(process.pid, "SIGHUP"), 1);
     assert.ok(result.stdout.endsWith("xa,--b=c"));
     assert.equal(result.stderr, "err");
   }));
-
-test("runtime.serveHttp() answers, streams, tells who asks, and ends streams at close", async () => {
-  let cancelled = false;
-  const server = runtime.serveHttp({
-    hostname: "127.0.0.1",
-    port: 0,
-    handle(request, remote): Response {
-      const { pathname } = new URL(request.url);
-      if (pathname === "/fault") throw new Error("a secret");
-      if (pathname === "/who") return new Response(remote.hostname);
-      const body = new ReadableStream<Uint8Array>({
-        start: (controller) => controller.enqueue(new TextEncoder().encode("first")),
-        cancel(): void {
-          cancelled = true;
-        },
-      });
-      return new Response(body);
-    },
-  });
-  const base = `http://127.0.0.1:${server.address.port}`;
-  assert.equal(await (await fetch(`${base}/who`)).text(), "127.0.0.1");
-  const fault = await fetch(`${base}/fault`);
-  assert.equal(fault.status, 500);
-  assert.ok(!(await fault.text()).includes("secret"));
-  assert.throws(
-    () =>
-      runtime.serveHttp({
-        hostname: "127.0.0.1",
-        port: server.address.port,
-        handle: () => new Response(),
-      }),
-    (error) => error instanceof BindError && error.inUse,
-  );
-  const abort = new AbortController();
-  const gone = await fetch(`${base}/stream`, { signal: abort.signal });
-  await gone.body?.getReader().read();
-  abort.abort();
-  await until(() => cancelled, { what: "the stream is cancelled" });
-  const stream = await fetch(`${base}/stream`);
-  const reader = stream.body?.getReader();
-  assert.equal(new TextDecoder().decode((await reader?.read())?.value), "first");
-  const ended = reader?.read().then(({ done }) => done, () => true);
-  await server.close();
-  assert.equal(await ended, true);
-  await assert.rejects(fetch(`${base}/who`));
-});
 
 test("replaceFile() writes a file in a folder it makes, and readFile() reads it up to its limit", () =>
   withTempDir(async (parent) => {

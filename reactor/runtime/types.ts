@@ -108,26 +108,6 @@ export interface UdpSocket {
   close(): void;
 }
 
-/** Options of {@linkcode Runtime.serveHttp}. */
-export interface HttpOptions {
-  readonly hostname: string;
-  /** 0 lets the system choose. */
-  readonly port: number;
-  /**
-   * Answers one request. What it throws is answered with status 500 and nothing else, so it should
-   * not throw. A streamed answer is told by `cancel` of its stream that the peer has gone.
-   */
-  handle(request: Request, remote: Address): Response | Promise<Response>;
-}
-
-/** A running HTTP server. */
-export interface HttpServer {
-  /** With the real port. */
-  readonly address: Address;
-  /** Stops accepting and ends all connections, also those with an answer under way. */
-  close(): Promise<void>;
-}
-
 /**
  * The few functions of the C library behind the fast network path, called without copying. Numbers
  * are what C gives: -1 for a failure, whose number `errno` tells.
@@ -197,8 +177,6 @@ export interface Runtime extends TcpTransport, TcpConnector {
   readonly execPath: string;
   /** True in a program made by `deno compile` or `bun build --compile`. */
   readonly isCompiled: boolean;
-  /** Serves HTTP/1.1. @throws {BindError} naming host:port. */
-  serveHttp(options: HttpOptions): HttpServer;
   /** @throws {ConnectError} when refused, unreachable or aborted. */
   connectTcp(options: ConnectOptions): Promise<Stream>;
   /** @throws {BindError} naming host:port. */

@@ -2,6 +2,7 @@
 
 import { type Address, formatAddress } from "../address.ts";
 import { BufferPool } from "./buffer_pool.ts";
+import { ConnectionBudget, RESERVED_FILES } from "./connection_budget.ts";
 import { type Clock, setRepeating, type Timer } from "../time/clock.ts";
 import { messageOf, ProtocolError } from "../errors.ts";
 import {
@@ -23,8 +24,11 @@ export const OUTPUT_BYTES_MAX = 8 * 1024 * 1024;
 export const FRAME_TIMEOUT_MS = 10_000;
 /** Messages without a handler that one connection may send; the next one closes it. */
 export const UNKNOWN_IDS_MAX = 10;
-/** File descriptors left for files, databases and workers when the system's limit is known. */
-export const RESERVED_FILES = 64;
+/**
+ * Time for the first frame of a connection while the server is half full; then the connection is
+ * closed. Agents of the original connect long before they ask, so with room they may be silent.
+ */
+export const FIRST_FRAME_MS = 5_000;
 /** First and longest pause after a failed accept; it doubles in between. */
 export const ACCEPT_BACKOFF_MIN_MS = 10;
 export const ACCEPT_BACKOFF_MAX_MS = 1000;
@@ -42,6 +46,9 @@ export function connectionCeiling(wanted: number, openFilesMax: number | undefin
   if (openFilesMax === undefined) return wanted;
   return Math.max(1, Math.min(wanted, openFilesMax - RESERVED_FILES));
 }
+
+/** That of this thread, for all of its servers. */
+export const connectionBudget = new ConnectionBudget(runtime.openFilesMax());
 
 /** One peer, as handlers see it. */
 export interface Connection<A = unknown> {
@@ -109,6 +116,8 @@ export interface TcpServerStats extends Readonly<LinkCounters> {
   readonly closed: number;
   /** Closed at once because of the connection limit. */
   readonly refusedOverLimit: number;
+  /** Closed because they had not sent a frame when a further one found no room, or for too long. */
+  readonly evicted: number;
   /** Closed at once because their host had `connectionsPerHostMax` already. */
   readonly refusedOverHostLimit: number;
   readonly acceptErrors: number;
@@ -132,6 +141,8 @@ interface ConnectionHost<A> {
   readonly linkSettings: FramedLinkSettings;
   closed(connection: ServerConnection<A>, reason: string): void;
   gone(connection: ServerConnection<A>): void;
+  /** Its first frame has come. */
+  spoke(connection: ServerConnection<A>): void;
   handlerFailed(connection: ServerConnection<A>, error: unknown): void;
 }
 
@@ -142,6 +153,7 @@ class ServerConnection<A> implements Connection<A>, LinkOwner {
   readonly #host: ConnectionHost<A>;
   #closed = false;
   #unknownIds = 0;
+  #hasSpoken = false;
 
   constructor(id: number, stream: Stream, host: ConnectionHost<A>) {
     this.id = id;
@@ -200,6 +212,10 @@ class ServerConnection<A> implements Connection<A>, LinkOwner {
 
   /** Called by the link. */
   onFrame(msgId: number, body: Uint8Array): void {
+    if (!this.#hasSpoken) {
+      this.#hasSpoken = true;
+      this.#host.spoke(this);
+    }
     const result = this.#host.options.router.dispatch(msgId, body, this);
     if (result === "handled") return;
     if (result !== "unknown") {
@@ -266,10 +282,13 @@ export class TcpServer<A = unknown> {
   readonly #host: ConnectionHost<A>;
   readonly #logLimiter: LogRateLimiter;
   readonly #open = new Set<ServerConnection<A>>();
+  /** Those of them that have not sent a frame, by the time of their coming; the oldest first. */
+  readonly #silent = new Map<ServerConnection<A>, number>();
   readonly #connectionsMax: number;
   /** Sockets of each host that is counted. */
   readonly #hosts = new Map<string, number>();
   #listener: Listener | undefined;
+  #leaveBudget = (): void => {};
   #sweeper: Timer | undefined;
   #acceptPause: { ended: Promise<void>; end: () => void } | undefined;
   #acceptFailures = 0;
@@ -300,6 +319,7 @@ export class TcpServer<A = unknown> {
       },
       closed: (connection, reason) => this.#onClosed(connection, reason),
       gone: (connection) => this.#onGone(connection),
+      spoke: (connection) => void this.#silent.delete(connection),
       handlerFailed: (connection, error) => this.#onHandlerFailed(connection, error),
     };
   }
@@ -341,6 +361,7 @@ export class TcpServer<A = unknown> {
         onConnection: (stream) => this.#accept(stream),
         onAcceptError: (error) => this.#pauseAccept(error),
       });
+      this.#leaveBudget = connectionBudget.join(() => this.#evictSilent());
       if (this.#connectionsMax < connectionsMax) {
         log.warn("Connection limit lowered to fit the system's open file limit", {
           wanted: connectionsMax,
@@ -354,6 +375,7 @@ export class TcpServer<A = unknown> {
   /** Stops accepting and closes all connections, each after its output has left (at most 1 s). */
   close(): Promise<void> {
     this.#closing = true;
+    this.#leaveBudget();
     this.#listener?.close();
     this.#acceptPause?.end();
     for (const connection of this.#open) connection.close("server stops");
@@ -372,11 +394,16 @@ export class TcpServer<A = unknown> {
     this.#acceptFailures = 0;
     if (this.#closing) return stream.close();
     // Sockets, not open connections: those that linger hold descriptors too.
-    if (this.#socketCount >= this.#connectionsMax) {
+    if (this.#socketCount >= this.#connectionsMax && !this.#evictSilent()) {
       stats.refusedOverLimit++;
       return this.#refuse(stream, { connectionsMax: this.#connectionsMax });
     }
+    if (!connectionBudget.take()) {
+      stats.refusedOverLimit++;
+      return this.#refuse(stream, { limit: "open files of the process" });
+    }
     if (!this.#countHost(stream.remote.hostname)) {
+      connectionBudget.give();
       stats.refusedOverHostLimit++;
       const { connectionsPerHostMax } = this.#options;
       return this.#refuse(stream, { connectionsPerHostMax });
@@ -384,10 +411,20 @@ export class TcpServer<A = unknown> {
     const connection = new ServerConnection(this.#nextId++, stream, this.#host);
     this.#socketCount++;
     this.#open.add(connection);
+    this.#silent.set(connection, this.#options.clock.nowMs());
     stats.accepted++;
     stats.open = this.#open.size;
     this.#startSweeper();
     this.#call(connection, () => this.#options.onAccept?.(connection));
+  }
+
+  /** The one that has been silent for longest makes room for one that may have something to say. */
+  #evictSilent(): boolean {
+    const [oldest] = this.#silent.keys();
+    if (oldest === undefined) return false;
+    this.#host.stats.evicted++;
+    oldest.closeNow("made room: it had sent nothing");
+    return true;
   }
 
   #refuse(stream: Stream, limit: Record<string, unknown>): void {
@@ -440,6 +477,7 @@ export class TcpServer<A = unknown> {
   #onClosed(connection: ServerConnection<A>, reason: string): void {
     const { stats } = this.#host;
     this.#open.delete(connection);
+    this.#silent.delete(connection);
     stats.open = this.#open.size;
     stats.closed++;
     const held = this.#logLimiter.admit("close");
@@ -455,6 +493,7 @@ export class TcpServer<A = unknown> {
 
   #onGone(connection: ServerConnection<A>): void {
     connection.link.output.clear();
+    connectionBudget.give();
     this.#socketCount--;
     this.#forgetHost(connection.remote.hostname);
     if (this.#socketCount > 0) return;
@@ -497,9 +536,19 @@ export class TcpServer<A = unknown> {
     );
   }
 
+  #sweepSilent(nowMs: number): void {
+    for (const [connection, sinceMs] of this.#silent) {
+      const isHalfFull = this.#socketCount * 2 >= this.#connectionsMax;
+      if (!isHalfFull || nowMs - sinceMs < FIRST_FRAME_MS) return;
+      this.#host.stats.evicted++;
+      connection.closeNow(`nothing received for ${FIRST_FRAME_MS} ms`);
+    }
+  }
+
   #sweep(frameTimeoutMs: number, idleTimeoutMs: number): void {
     const nowMs = this.#options.clock.nowMs();
     const { stats } = this.#host;
+    this.#sweepSilent(nowMs);
     for (const connection of this.#open) {
       const { partialSinceMs } = connection.link;
       if (
@@ -522,6 +571,7 @@ function newStats(): MutableStats {
     accepted: 0,
     closed: 0,
     refusedOverLimit: 0,
+    evicted: 0,
     refusedOverHostLimit: 0,
     acceptErrors: 0,
     unknownIds: 0,

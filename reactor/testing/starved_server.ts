@@ -1,7 +1,7 @@
 // Shell. An echo server that has opened so many files that connections use up the rest.
 
 import { openSync } from "node:fs";
-import { RESERVED_FILES } from "../tcp/tcp_server.ts";
+import { RESERVED_FILES } from "../tcp/connection_budget.ts";
 import { runEchoServer } from "./echo_server.ts";
 
 // As many as the server leaves for others, so that its own limit cannot save it.

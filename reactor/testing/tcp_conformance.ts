@@ -207,7 +207,11 @@ export function testTcpServer(tested: TestedTransport): void {
   test(`${name}: TcpServer closes connections over the limit and counts them`, () =>
     withTested({ connectionsMax: 2 }, async ({ server, connect }) => {
       const peers = [await connect(), await connect()];
-      await until(() => server.connectionCount === 2, { what: "two connections" });
+      // Those who never spoke would make room.
+      for (const peer of peers) await peer.send(1);
+      await until(() => peers.every(({ frames }) => frames.length === 1), {
+        what: "both to speak",
+      });
       const extra = await connect();
       await until(() => extra.ended || extra.closed, { what: "the refusal" });
       assert.equal(server.stats.refusedOverLimit, 1);

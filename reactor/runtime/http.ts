@@ -1,0 +1,75 @@
+// Shell. A port for HTTP by node:http: connections are shown as they come, so that they can be bounded.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createDoor, type Server as Door, type Socket } from "node:net";
+import { runtime } from "./mod.ts";
+
+/** Options of {@linkcode openHttp}. */
+export interface HttpOptions {
+  readonly hostname: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  /** A connection came in; one that is not wanted is destroyed in this call. */
+  onConnection(socket: Socket): void;
+  onRequest(request: IncomingMessage, response: ServerResponse): void;
+  /** The runtime has given the port up, for want of file descriptors for example. */
+  onLost(error: unknown): void;
+}
+
+/** A port that is open. */
+export interface HttpPort {
+  readonly port: number;
+  /** Stops accepting; resolves when the last connection has ended. */
+  close(): Promise<void>;
+}
+
+/** Limits of time are those of the caller, for both runtimes alike; theirs differ. */
+function newServer({ onRequest }: HttpOptions): Server {
+  const server = createServer({ noDelay: true, keepAlive: true });
+  server.headersTimeout = 0;
+  server.requestTimeout = 0;
+  server.keepAliveTimeout = 600_000;
+  server.on("request", onRequest);
+  server.on("clientError", (_error, socket) => socket.destroy());
+  return server;
+}
+
+/**
+ * Deno closes a connection that was handed to its server after one answer; Bun shows the connections
+ * of its own server when they have asked.
+ */
+function newDoor(options: HttpOptions): Door {
+  const server = newServer(options);
+  if (runtime.name === "deno") return server.on("connection", options.onConnection);
+  return createDoor({ noDelay: true, keepAlive: true }, (socket) => {
+    options.onConnection(socket);
+    if (!socket.destroyed) server.emit("connection", socket);
+  });
+}
+
+/** @throws {Error} of node:net when the port cannot be had. */
+export function openHttp(options: HttpOptions): Promise<HttpPort> {
+  return new Promise((resolve, reject) => {
+    const door = newDoor(options);
+    let isOpen = false;
+    let isWanted = true;
+    const lost = (error: unknown): void => {
+      if (!isOpen) return reject(error);
+      if (!isWanted) return;
+      isWanted = false;
+      door.close();
+      options.onLost(error);
+    };
+    door.on("error", lost).on("close", () => lost(new Error("the port was closed")));
+    door.listen(options.port, options.hostname, () => {
+      isOpen = true;
+      resolve({
+        port: (door.address() as { port: number }).port,
+        close(): Promise<void> {
+          isWanted = false;
+          return new Promise((done) => void door.close(() => done()));
+        },
+      });
+    });
+  });
+}

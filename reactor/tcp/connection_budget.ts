@@ -1,0 +1,48 @@
+// Core. How many connections all servers of a process may have together, so that file descriptors are
+// left for what it cannot do without.
+
+/** File descriptors left for files, databases and workers when the system's limit is known. */
+export const RESERVED_FILES = 64;
+
+/** The connections of several servers; a new one may cost another server one that never spoke. */
+export class ConnectionBudget {
+  readonly #max: number;
+  readonly #servers = new Set<() => boolean>();
+  #taken = 0;
+
+  /** `openFilesMax` is the system's limit; undefined: unknown, then there is none here. */
+  constructor(openFilesMax: number | undefined) {
+    this.#max = openFilesMax === undefined ? Infinity : Math.max(1, openFilesMax - RESERVED_FILES);
+  }
+
+  /** Connections now. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /**
+   * A server joins.
+   *
+   * @param evict Ends the oldest of its connections that never spoke, in this call; false: it has none.
+   * @returns what has it leave.
+   */
+  join(evict: () => boolean): () => void {
+    this.#servers.add(evict);
+    return () => void this.#servers.delete(evict);
+  }
+
+  /** Takes room for one more; false when there is none and nobody can make any. */
+  take(): boolean {
+    if (this.#taken >= this.#max) {
+      for (const evict of this.#servers) if (evict()) break;
+      if (this.#taken >= this.#max) return false;
+    }
+    this.#taken++;
+    return true;
+  }
+
+  /** Gives room back. */
+  give(): void {
+    this.#taken--;
+  }
+}

@@ -1,0 +1,171 @@
+// Goal: the console's port serves, streams, and outlives whatever its peers do, on both runtimes.
+// Method: raw sockets that are silent, slow, or gone.
+
+import assert from "node:assert/strict";
+import { connect, type Socket } from "node:net";
+import { test } from "node:test";
+import { BindError } from "../reactor/errors.ts";
+import { silentLogger } from "../reactor/log.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { until } from "../tests/support/until.ts";
+import {
+  HTTP_BODY_MS,
+  HTTP_HEAD_MS,
+  HTTP_IDLE_MS,
+  HttpServer,
+  type HttpServerOptions,
+} from "./http_server.ts";
+
+type Handle = HttpServerOptions["handle"];
+
+async function withServer(
+  handle: Handle,
+  fn: (base: string, server: HttpServer, port: number) => Promise<void>,
+  options: Partial<HttpServerOptions> = {},
+): Promise<void> {
+  const shared = { hostname: "127.0.0.1", port: 0, clock: systemClock, log: silentLogger };
+  const server = new HttpServer({ ...shared, handle, ...options });
+  const { port } = await server.listen();
+  try {
+    await fn(`http://127.0.0.1:${port}`, server, port);
+  } finally {
+    await server.close();
+  }
+}
+
+const echo: Handle = async (request, remote) => {
+  const body = await request.text();
+  const text = `${request.method} ${
+    new URL(request.url).pathname
+  } ${body.length} ${remote.hostname}`;
+  return new Response(text, { status: 201, headers: { "X-Own": "1" } });
+};
+
+/** A connection and what has come over it. */
+function raw(port: number): { socket: Socket; got: () => string; isEnded: () => boolean } {
+  let text = "";
+  let ended = false;
+  const socket = connect(port, "127.0.0.1")
+    .on("data", (bytes) => (text += String(bytes)))
+    .on("error", () => {})
+    .on("close", () => (ended = true));
+  return { socket, got: () => text, isEnded: () => ended };
+}
+
+test("requests are answered, with bodies, heads and errors, over one connection and many", async () => {
+  await withServer(async (request, remote) => {
+    if (request.url.endsWith("/throws")) throw new Error("a fault of ours");
+    if (request.url.endsWith("/nothing")) return new Response(null, { status: 204 });
+    return await echo(request, remote);
+  }, async (base, _server, port) => {
+    const big = "x".repeat(3_000_000);
+    const answers = await Promise.all([
+      fetch(`${base}/a?b`),
+      fetch(`${base}/b`, { method: "POST", body: big }),
+      fetch(`${base}/c`, { method: "HEAD" }),
+      fetch(`${base}/nothing`, { method: "DELETE" }),
+      fetch(`${base}/throws`),
+    ]);
+    const texts = await Promise.all(answers.map((answer) => answer.text()));
+    assert.deepEqual(answers.map(({ status }) => status), [201, 201, 201, 204, 500]);
+    assert.deepEqual(texts, ["GET /a 0 127.0.0.1", "POST /b 3000000 127.0.0.1", "", "", ""]);
+    assert.equal(answers[0].headers.get("X-Own"), "1");
+    const keeper = raw(port);
+    keeper.socket.write("GET /1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    await until(() => keeper.got().includes("GET /1"));
+    keeper.socket.write("POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab");
+    await until(() => keeper.got().includes("POST /2 2"));
+    keeper.socket.destroy();
+    const broken = raw(port);
+    broken.socket.write("nonsense\r\n\r\n");
+    await until(() => broken.isEnded() || broken.got().includes(" 400 "), { what: "the refusal" });
+    const hostless = raw(port);
+    hostless.socket.write("GET / HTTP/1.0\r\n\r\n");
+    await until(() => hostless.got().includes(" 400 "));
+    assert.equal((await fetch(base)).status, 201, "and goes on");
+  });
+});
+
+test("a stream comes at once, and is told when its reader has gone", async () => {
+  let cancelled = false;
+  const stream = (): Response => {
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new TextEncoder().encode("data: 1\n\n")),
+      cancel: () => void (cancelled = true),
+    });
+    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+  };
+  await withServer(stream, async (_base, _server, port) => {
+    const reader = raw(port);
+    reader.socket.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    await until(() => reader.got().includes("data: 1"), { what: "the first event" });
+    reader.socket.destroy();
+    await until(() => cancelled, { what: "the end of the stream" });
+  });
+});
+
+test("a body that is refused unread ends its connection", async () => {
+  await withServer(() => new Response("no", { status: 413 }), async (_base, _server, port) => {
+    const sender = raw(port);
+    sender.socket.write("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\nabc");
+    await until(() => sender.got().includes(" 413 ") && sender.isEnded(), { what: "the end" });
+  });
+});
+
+test("silent connections, however many, keep nobody out: the oldest gives up its place", async () => {
+  await withServer(echo, async (base, server, port) => {
+    const silent = Array.from({ length: 60 }, () => raw(port));
+    await until(() => server.stats.evicted >= 40, { what: "all to have come" });
+    assert.equal(server.stats.open, 20);
+    assert.equal((await fetch(base)).status, 201);
+    assert.ok(silent[0].isEnded() && !silent[59].isEnded());
+    for (const { socket } of silent) socket.destroy();
+    await until(() => server.stats.open <= 1, { what: "the end of all" });
+  }, { connectionsMax: 20 });
+});
+
+test("connections that are at work are not given up for new ones", async () => {
+  const doors: (() => void)[] = [];
+  const handle = (): Promise<Response> =>
+    new Promise((resolve) => doors.push(() => resolve(new Response("done"))));
+  await withServer(handle, async (base, server, port) => {
+    const busy = Array.from({ length: 3 }, () => fetch(base).then((answer) => answer.text()));
+    await until(() => doors.length === 3);
+    const late = raw(port);
+    await until(() => late.isEnded(), { what: "the refusal" });
+    assert.deepEqual([server.stats.refused, server.stats.evicted], [1, 0]);
+    for (const open of doors) open();
+    assert.deepEqual(await Promise.all(busy), ["done", "done", "done"]);
+  }, { connectionsMax: 3 });
+});
+
+test("half heads, half bodies and unused connections end in their time", async () => {
+  const clock = new ManualClock();
+  await withServer(echo, async (_base, server, port) => {
+    const [head, body, idle] = [raw(port), raw(port), raw(port)];
+    head.socket.write("GET / HTTP/1.1\r\nHo");
+    body.socket.write("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nab");
+    idle.socket.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    await until(() => idle.got().includes("GET / 0") && server.stats.open === 3);
+    clock.advance(HTTP_HEAD_MS);
+    await until(() => head.isEnded(), { what: "the end of the half head" });
+    assert.deepEqual([body.isEnded(), idle.isEnded()], [false, false]);
+    clock.advance(HTTP_BODY_MS);
+    await until(() => body.isEnded(), { what: "the end of the half body" });
+    assert.equal(idle.isEnded(), false);
+    clock.advance(HTTP_IDLE_MS);
+    await until(() => idle.isEnded(), { what: "the end of the unused one" });
+    assert.equal(server.stats.timedOut, 3);
+  }, { clock });
+});
+
+test("a taken port is a BindError, and close() ends streams", async () => {
+  await withServer(echo, async (_base, _server, port) => {
+    const shared = { hostname: "127.0.0.1", port, clock: systemClock, log: silentLogger };
+    await assert.rejects(
+      new HttpServer({ ...shared, handle: echo }).listen(),
+      (error: unknown) => error instanceof BindError && error.inUse,
+    );
+  });
+});
