@@ -1,6 +1,8 @@
 // Shell. The system a command works on: its database, or a console by its REST interface.
 
+import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
+import { type OperatorFacts, operatorName } from "./operator_name.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { readSecrets, softwareName } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
@@ -10,6 +12,19 @@ import { TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { ConsoleClient, type ServerFlags } from "./console_client.ts";
 import type { EditFlags } from "./route_edit.ts";
 import { withStore } from "./store_access.ts";
+
+/** What can be known of who runs this. */
+function operatorFacts(): OperatorFacts {
+  let user = { username: "", uid: -1 };
+  let users = "";
+  try {
+    user = userInfo();
+    users = readFileSync("/etc/passwd", "utf8");
+  } catch {
+    // Elsewhere there is no such file, and a number may have no user: the name falls back to it.
+  }
+  return { username: user.username, uid: user.uid, users };
+}
 
 export { addServerOption } from "./console_client.ts";
 
@@ -39,7 +54,7 @@ export async function withSystem<T>(
       clock: systemClock,
       rng: systemRng,
       software: softwareName(),
-      who: userInfo().username,
+      who: operatorName(operatorFacts()),
       secrets: () => readSecrets(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? ""),
       addresses: flags.dns ?? [],
     });

@@ -1,6 +1,7 @@
 // Core. What the console knows of the system: routes, calls and services, brought up to date by samples.
 
 import { parseModulePolicy, policyNameOf } from "../../balancer/module_policy.ts";
+import { quantity } from "../../model/quantity.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
 import type { NodeCallTotals, StoredModule } from "../../sql/console/console_store.ts";
 import {
@@ -233,7 +234,7 @@ function moduleTrouble(
   const ofAll = errorSeverity(met.errorShare, met.callsPerSecond);
   const refused = refusedSeverity(met);
   const parts = [
-    ...(out.length > 0 ? [`${out.length} of ${on.length} nodes kept out`] : []),
+    ...(out.length > 0 ? [`${out.length} of ${quantity(on.length, "node")} kept out`] : []),
     ...(refused !== null ? [`${percentText(met.refusedShare)} of the calls are refused`] : []),
     ...(ofAll !== null ? [`${percentText(met.errorShare)} of the calls fail`] : []),
     ...(ofAll === null && failing.length === 1

@@ -209,8 +209,17 @@ pageTest(
     await browser.screenshot("crowded_agents", true);
     await page.getByRole("button", { name: "Later" }).click();
     await page.getByText("101 to 200 of").waitFor();
+    await page.evaluate(() => {
+      const seen = globalThis as unknown as { blinks: number };
+      seen.blinks = 0;
+      new MutationObserver(() => {
+        if (document.querySelector(".loading") !== null) seen.blinks++;
+      }).observe(document.body, { childList: true, subtree: true });
+    });
     await page.getByRole("searchbox").fill("10.0.11.");
     await page.getByText("1 to 100 of 256").waitFor();
+    const blinks = await page.evaluate(() => (globalThis as unknown as { blinks: number }).blinks);
+    assert.equal(blinks, 0, "a list does not blink while it is searched");
     await page.setViewportSize({ width: 390, height: 844 });
     await visit("/modules/9/9");
     await browser.checkWidth("500 nodes on a phone");
@@ -608,6 +617,29 @@ pageTest("explain: any agent of the fleet can be chosen, and asked", "usual", as
   await page.getByRole("button", { name: "That of the console's host" }).click();
   await page.getByText("What the agent of the console's host says").waitFor();
 });
+
+pageTest(
+  "words: one line is one line, no call goes to another node when none is left, no message twice",
+  "usual",
+  async (page) => {
+    await visit("/transfer");
+    await page.getByLabel("CSV or JSON").fill("modid,cmdid,ip,port\n");
+    await page.getByText("CSV, 1 line", { exact: true }).waitFor();
+    await visit("/modules/3/1");
+    await page.getByRole("checkbox", { name: "Choose all that are shown" }).check();
+    await page.locator(".bulk").getByRole("button", { name: "Drain" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("none of its 2.8 calls/s finds a node").waitFor();
+    assert.equal(await dialog.getByText("go to another node").count(), 0);
+    await page.keyboard.press("Escape");
+    await visit("/alerts?tab=webhooks");
+    for (let time = 0; time < 3; time++) {
+      await page.getByRole("button", { name: "Send test" }).first().click();
+      await page.locator(".notice", { hasText: "200 OK" }).waitFor();
+    }
+    assert.equal(await page.locator(".notice", { hasText: "200 OK" }).count(), 1);
+  },
+);
 
 /** The classes of the badge of a row that say how bad it is. */
 function toneIn(row: string): Promise<string | null> {

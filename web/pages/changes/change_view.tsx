@@ -154,15 +154,22 @@ function ShiftLine({ of }: { of: TrafficShift }): JSX.Element {
   return (
     <li class="shift">
       <p>
-        <a href={modulePath(of)}>{moduleTitle(of)}</a>:{" "}
-        {of.movedShare === 0 ? "no call goes elsewhere" : (
-          <>
-            <b>{formatShare(of.movedShare)}</b>{" "}
-            of its calls go to another node ({formatNumber(of.callsPerSecond * of.movedShare)} of
-            {" "}
-            {formatNumber(of.callsPerSecond)} calls/s)
-          </>
-        )}
+        <a href={modulePath(of)}>{moduleTitle(of)}</a>: {of.emptied
+          ? (
+            <>
+              none of its <b>{formatNumber(of.callsPerSecond)}</b> calls/s finds a node
+            </>
+          )
+          : of.movedShare === 0
+          ? "no call goes elsewhere"
+          : (
+            <>
+              <b>{formatShare(of.movedShare)}</b>{" "}
+              of its calls go to another node ({formatNumber(of.callsPerSecond * of.movedShare)} of
+              {" "}
+              {formatNumber(of.callsPerSecond)} calls/s)
+            </>
+          )}
         {of.callerCount > 0 && (
           <span class="muted" title={of.callers.join(", ")}>
             {` · ${plural(of.callerCount, "caller")}`}

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { addressOf, call } from "../shell/api.ts";
 import { ChangeDialog, type PlannedChange, whyPart } from "./change_dialog.tsx";
-import { formatNumber } from "../parts/format.ts";
+import { plural } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { may, notify } from "../shell/state.ts";
 import { Field } from "../parts/fields.tsx";
@@ -44,7 +44,7 @@ function FileText(props: {
       label="CSV or JSON"
       hint={text === ""
         ? "Paste it, drop a file here, or choose one. Columns: modid, cmdid, ip, port, weight, zone, state."
-        : `${formatOf(text).toUpperCase()}, ${formatNumber(text.split("\n").length)} lines`}
+        : `${formatOf(text).toUpperCase()}, ${plural(text.trimEnd().split("\n").length, "line")}`}
       fault={isTooLong ? "At most 8 MB." : undefined}
     >
       {(parts) => (

@@ -306,7 +306,7 @@ export function ExplainPanel({ module }: { module: ModuleDetail }): JSX.Element 
         title={agent === "" ? "What the agent of the console's host says" : `What ${agent} says`}
       >
         <AgentChooser key={agent} agent={agent} />
-        <AgentAnswer module={module} agent={agent} />
+        <AgentAnswer key={`answer ${agent}`} module={module} agent={agent} />
       </Part>
       <Meant module={module} />
     </>

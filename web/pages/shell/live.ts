@@ -162,9 +162,16 @@ export interface Reloadable<T> extends Loaded<T> {
   readonly isLoading: boolean;
 }
 
+/** What was asked, and what the value answers. */
+interface Asked {
+  readonly key: string;
+  readonly valueKey: string;
+  readonly isLoading: boolean;
+}
+
 /**
  * A value that is asked for; again when `key` differs, and every `everyMs` while the tab is seen.
- * The last value stays while a new one comes, and when one does not come. `isQuiet`: says nothing
+ * The last value stays while a new one comes; when one does not come, if it answers the same. `isQuiet`: says nothing
  * about how fresh the page is.
  */
 export function useLoad<T>(
@@ -173,10 +180,7 @@ export function useLoad<T>(
   everyMs?: number,
   isQuiet = false,
 ): Reloadable<T> {
-  const [state, setState] = useState<Loaded<T> & { key: string; isLoading: boolean }>({
-    key,
-    isLoading: true,
-  });
+  const [state, setState] = useState<Loaded<T> & Asked>({ key, valueKey: key, isLoading: true });
   const [turn, setTurn] = useState(0);
   useEffect(() => {
     const abort = new AbortController();
@@ -192,20 +196,29 @@ export function useLoad<T>(
         const value = await load(abort.signal);
         if (abort.signal.aborted) return;
         if (everyMs !== undefined && !isQuiet) markFresh();
-        setState({ key, value, isLoading: false });
+        setState({ key, valueKey: key, value, isLoading: false });
       } catch (error) {
         if (abort.signal.aborted) return;
         if (everyMs !== undefined && !isQuiet) markLost();
         const problem = callProblemOf(error);
         setState((old) => ({
-          ...(old.key === key && old.value !== undefined ? { value: old.value } : {}),
+          ...(old.valueKey === key && old.value !== undefined ? { value: old.value } : {}),
           key,
+          valueKey: key,
           problem,
           isLoading: false,
         }));
       }
     };
-    setState((old) => old.key === key ? { ...old, isLoading: true } : { key, isLoading: true });
+    // The value of the question before stays until there is another: a list does not blink while
+    // somebody types into its search box.
+    setState((old) => ({
+      ...(old.value === undefined ? {} : { value: old.value }),
+      ...(old.key === key && old.problem !== undefined ? { problem: old.problem } : {}),
+      key,
+      valueKey: old.valueKey,
+      isLoading: true,
+    }));
     void run();
     return () => {
       abort.abort();

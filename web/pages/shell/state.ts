@@ -143,7 +143,9 @@ export function dismiss(id: number): void {
 export function notify(tone: Notice["tone"], text: string, link?: Notice["link"]): void {
   const id = ++noticeId;
   const notice: Notice = link === undefined ? { id, tone, text } : { id, tone, text, link };
-  notices.value = [...notices.peek(), notice].slice(-NOTICES_MAX);
+  // What is said again takes the place of what was said: a list of the same line tells no more.
+  const others = notices.peek().filter((one) => one.text !== text || one.tone !== tone);
+  notices.value = [...others, notice].slice(-NOTICES_MAX);
   if (tone !== "crit") systemClock.setTimer(NOTICE_MS, () => dismiss(id));
 }
 
