@@ -108,8 +108,8 @@ export class NodeUseService {
     modules: readonly ModuleKey[],
     withinS: number,
   ): Promise<NodeCallers> {
-    const { store, clock } = this.#options;
-    const sinceTs = Math.floor(clock.wallMs() / 1000) - withinS + 1;
+    const { store } = this.#options;
+    const sinceTs = await this.#reportedNowS() - withinS + 1;
     const callers: NodeCallers["callers"][number][] = [];
     let callerCount = 0;
     for (const { modId, cmdId } of modules) {
@@ -122,6 +122,19 @@ export class NodeUseService {
       }
     }
     return { callers, callerCount };
+  }
+
+  /**
+   * Now, in unix seconds, by the clocks of those who report: a clock of this host that is ahead would
+   * make every report look old. Where theirs are ahead, reports look younger: that errs on the safe
+   * side.
+   */
+  async #reportedNowS(): Promise<number> {
+    const { store, clock } = this.#options;
+    const ownS = Math.floor(clock.wallMs() / 1000);
+    const services = await knownServices(store, ["dns", "reporter"]);
+    const newestS = Math.max(...services.map(({ seenAt }) => seenAt));
+    return services.length === 0 ? ownS : Math.min(ownS, newestS);
   }
 
   /**

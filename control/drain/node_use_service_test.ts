@@ -118,3 +118,21 @@ test("NodeUseService names agents that called lately and that no dns can ask", a
     );
   });
 });
+
+test("NodeUseService: a clock that is ahead makes no report look old", async () => {
+  await withService(false, async ({ service, clock, store }) => {
+    const theirS = Math.floor(clock.wallMs() / 1000) - 45;
+    await store.heartbeat({
+      kind: "dns",
+      address: "10.0.0.1:7778",
+      software: "lars/1",
+      startedAt: 1,
+      seenAt: theirS,
+      detail: {},
+    });
+    const row = { ...MODULE, ...NODE, caller: 9, succCount: 1, errCount: 0, overload: false };
+    await store.writeCallStatus([{ ...row, ts: theirS - 1 }]);
+    assert.equal((await service.callers(NODE, [MODULE], 5)).callerCount, 1);
+    assert.equal((await service.callers(NODE, [MODULE], 1)).callerCount, 0);
+  });
+});
