@@ -116,6 +116,31 @@ test("lars test simulator: the sums of each node, and each call with -v", async 
   });
 });
 
+test("a module that the command line makes stays open while 2 in 10 calls fail on every node", async () => {
+  await withProcesses(async (processes) => {
+    const { url, store } = await sqliteTestStore(processes);
+    await store.close();
+    const { agent } = await startFleet(processes, url);
+    const nodes = ["10.3.0.1:80", "10.3.0.1:81", "10.3.0.2:80"];
+    for (const node of nodes) {
+      const args = ["route", "add", "3", "1", node, "--store", url];
+      assert.equal((await processes.run("tools/lars.ts", args)).code, 0);
+    }
+    const words = ["simulator", "3", "1", "2", "3000", "--interval", "0", "--seed", "7", "--json"];
+    const at = ["--agent", `127.0.0.1:${agent.port()}`];
+    const { stdout, stderr } = await processes.run("tools/lars.ts", ["test", ...words, ...at]);
+    const { hosts, overloaded, not_exist: unknown } = JSON.parse(stdout) as {
+      hosts: { ip: string; port: number; success: number; error: number }[];
+      overloaded: number;
+      not_exist: number;
+    };
+    assert.deepEqual(hosts.map(({ ip, port }) => `${ip}:${port}`), nodes, stderr);
+    assert.deepEqual([overloaded, unknown], [0, 0]);
+    const failed = hosts.reduce((sum, { error }) => sum + error, 0);
+    assert.ok(failed / 3000 <= 0.205, `${failed} of 3,000 calls failed`);
+  });
+});
+
 test("lars test qps: one line for each caller and second", async () => {
   await withAgent(async (lars) => {
     const { code, stdout } = await lars("qps", "2", "--seconds", "1");
