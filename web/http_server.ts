@@ -3,9 +3,10 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { type Address, formatAddress, isLoopback } from "../reactor/address.ts";
-import { BindError, messageOf } from "../reactor/errors.ts";
+import { type Address, isLoopback } from "../reactor/address.ts";
+import { messageOf } from "../reactor/errors.ts";
 import { type Logger, LogRateLimiter } from "../reactor/log.ts";
+import { toBindError } from "../reactor/runtime/common.ts";
 import { type HttpPort, openHttp } from "../reactor/runtime/http.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { RESERVED_FILES } from "../reactor/tcp/connection_budget.ts";
@@ -106,10 +107,7 @@ export class HttpServer {
     try {
       this.#port = await this.#open(port);
     } catch (error) {
-      const { code } = error as { code?: unknown };
-      const address = formatAddress({ hostname, port });
-      const message = `Could not listen on ${address} (TCP): ${messageOf(error)}`;
-      throw new BindError(address, code === "EADDRINUSE", message, { cause: error });
+      throw toBindError("TCP", { hostname, port }, error);
     }
     this.#timer = setRepeating(clock, SWEEP_MS, () => this.#sweep());
     this.#leaveBudget = connectionBudget.join(() => this.#evict());

@@ -16,6 +16,7 @@ const CAUSES: readonly (readonly [RegExp, string])[] = [
   ],
   [/NotValidForName|ALTNAME|altnames/i, "its certificate is for another name"],
   [/certificate.*expired|CERT_HAS_EXPIRED|\bExpired\b/i, "its certificate has expired"],
+  [/peer certificate|\bCERT_/i, "its certificate is not accepted"],
   [/certificate|\bTLS\b|\bSSL\b|InvalidContentType|corrupt message/i, "TLS failed"],
   [/EHOSTUNREACH|ENETUNREACH|unreachable|no route to host/i, "no way leads to the host"],
   [/ECONNRESET|connection reset|closed unexpectedly|socket hang ?up/i, "it cut the connection"],
