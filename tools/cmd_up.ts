@@ -353,7 +353,7 @@ function announce(flags: UpFlags, services: ServiceGroup, tookMs: number): void 
         modid: node.modId,
         cmdid: node.cmdId,
         node: sampleAddress(node),
-        mode: node.mode,
+        delay_ms: node.delayMs,
       })) ?? [],
     });
   }

@@ -30,7 +30,7 @@ interface Up {
 
 interface UpEvent {
   readonly event: string;
-  readonly samples?: readonly { modid: number; cmdid: number; node: string; mode: string }[];
+  readonly samples?: readonly { modid: number; cmdid: number; node: string; delay_ms: number }[];
   readonly service?: string;
   readonly addresses?: readonly string[];
 }
@@ -75,9 +75,9 @@ test("lars up: ready lines as JSON, samples answered, routes pushed, Ctrl-C lose
 
     const samples = events.at(-1)?.samples ?? [];
     assert.deepEqual(
-      samples.map(({ modid, cmdid, mode }) => [modid, cmdid, mode]),
+      samples.map((sample) => [sample.modid, sample.cmdid, sample.delay_ms]),
       [[1, 1], [1, 2], [1, 2], [1, 2], [2, 1], [2, 1], [2, 1]]
-        .map((key, index) => [...key, index === 3 ? "slow" : "well"]),
+        .map((key, index) => [...key, index === 3 ? 10 : 0]),
     );
     const caller = await WireCaller.open(agentPort);
     const host = await caller.untilHost(1, 1);

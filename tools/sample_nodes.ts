@@ -22,7 +22,6 @@ import {
   sampleAddress,
   sampleEdits,
   sampleFileText,
-  type SampleMode,
   type SampleNode,
 } from "./sample_routes.ts";
 
@@ -32,19 +31,23 @@ export const SAMPLES_NAME = "samples.json";
 /** Longest such file, in bytes; a longer one is refused. */
 const SAMPLES_BYTES_MAX = 65_536;
 
-/** How late a slow sample node answers, in milliseconds. */
+/** How late a node answers that was told to be slow, in milliseconds: late enough to be kept out. */
 const SLOW_MS = 200;
+
+/** How a sample node answers: at once, late, or with an error. */
+type SampleMode = "well" | "slow" | "failing";
 
 /** One sample node that runs. */
 class SampleServer {
   readonly #module: string;
   readonly #server: MonitorServer;
-  #mode: SampleMode;
+  readonly #delayMs: number;
+  #mode: SampleMode = "well";
   #answered = 0;
 
-  constructor(module: string, { port, mode }: SampleNode) {
+  constructor(module: string, { port, delayMs }: SampleNode) {
     this.#module = module;
-    this.#mode = mode;
+    this.#delayMs = delayMs;
     const turn = (next: SampleMode): [string, MonitorRoute] => [
       next === "failing" ? "/fail" : next === "slow" ? "/slow" : "/heal",
       (): HttpAnswer => {
@@ -78,7 +81,8 @@ class SampleServer {
 
   async #call(): Promise<HttpAnswer> {
     this.#answered++;
-    if (this.#mode === "slow") await sleep(systemClock, SLOW_MS);
+    const delayMs = this.#mode === "slow" ? SLOW_MS : this.#delayMs;
+    if (delayMs > 0) await sleep(systemClock, delayMs);
     if (this.#mode !== "failing") return { status: 200, body: `hello from ${this.#module}\n` };
     return { status: 500, body: "This sample node fails until POST /heal\n" };
   }
@@ -230,7 +234,7 @@ export function sampleLines({ nodes, moved }: Pick<SampleNodes, "nodes" | "moved
   const modules = new Map<string, string[]>();
   for (const node of nodes) {
     const key = moduleText(node);
-    const mark = node.mode === "well" ? "" : ` (${node.mode})`;
+    const mark = node.delayMs === 0 ? "" : ` (${node.delayMs} ms slower)`;
     const lines = modules.get(key) ?? [`sample module ${sampleName(node)}:`];
     modules.set(key, [...lines, `${sampleAddress(node)}${mark}`]);
   }

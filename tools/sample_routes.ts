@@ -4,18 +4,12 @@ import type { ModuleKey } from "../model/module.ts";
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
 import type { ChangeEdits } from "../sql/console/console_store.ts";
 
-/** How a sample node answers: at once, late, or with an error. */
-export const SAMPLE_MODES = ["well", "slow", "failing"] as const;
-
-/** Any of {@linkcode SAMPLE_MODES}. */
-export type SampleMode = (typeof SAMPLE_MODES)[number];
-
 /** A node that `lars up` runs. */
 export interface SampleNode extends ModuleKey {
   /** Port on 127.0.0.1. */
   readonly port: number;
-  /** How it answers until it is told otherwise. */
-  readonly mode: SampleMode;
+  /** How much later than at once it answers while it is well, 0 to 60000 ms. */
+  readonly delayMs: number;
 }
 
 /** Where sample nodes listen; nothing beyond this machine is ever meant. */
@@ -31,16 +25,20 @@ function sampleModule(
   modId: number,
   cmdId: number,
   name: string,
-  nodes: readonly (readonly [port: number, mode: SampleMode])[],
+  ports: readonly number[],
 ): SampleModule {
-  return { modId, cmdId, name, nodes: nodes.map(([port, mode]) => ({ modId, cmdId, port, mode })) };
+  const nodes = ports.map((port) => ({ modId, cmdId, port, delayMs: port === SLOW_PORT ? 10 : 0 }));
+  return { modId, cmdId, name, nodes };
 }
+
+/** The node that is slower than the others, by less than what keeps a node out. */
+const SLOW_PORT = 9004;
 
 /** The ports are those wished for; one that is taken is replaced by a free one. */
 export const SAMPLE_MODULES: readonly SampleModule[] = [
-  sampleModule(1, 1, "hello", [[9001, "well"]]),
-  sampleModule(1, 2, "shop", [[9002, "well"], [9003, "well"], [9004, "slow"]]),
-  sampleModule(2, 1, "stock", [[9005, "well"], [9006, "well"], [9007, "well"]]),
+  sampleModule(1, 1, "hello", [9001]),
+  sampleModule(1, 2, "shop", [9002, 9003, SLOW_PORT]),
+  sampleModule(2, 1, "stock", [9005, 9006, 9007]),
 ];
 
 /** `127.0.0.1:9001` */
@@ -64,11 +62,11 @@ export function sampleEdits(nodes: readonly SampleNode[]): ChangeEdits {
 
 /** Sample nodes as the file that remembers them. */
 export function sampleFileText(nodes: readonly SampleNode[]): string {
-  const rows = nodes.map(({ modId, cmdId, port, mode }) => ({
+  const rows = nodes.map(({ modId, cmdId, port, delayMs }) => ({
     modid: modId,
     cmdid: cmdId,
     node: sampleAddress({ port }),
-    mode,
+    delay_ms: delayMs,
   }));
   return `${JSON.stringify({ samples: rows }, undefined, 2)}\n`;
 }
@@ -90,15 +88,15 @@ export function parseSampleFile(text: string): SampleNode[] {
     : undefined;
   if (!Array.isArray(rows)) throw new RangeError("A file of sample nodes must have `samples`");
   return rows.map((row) => {
-    const { modid, cmdid, node, mode } = Object(row) as Record<string, unknown>;
+    const { modid, cmdid, node, delay_ms: delayMs } = Object(row) as Record<string, unknown>;
     const port = Number(/^127\.0\.0\.1:(\d{1,5})$/.exec(String(node))?.[1]);
-    if (!isId(modid) || !isId(cmdid) || !(port >= 1 && port <= 65535) || !isMode(mode)) {
+    if (!isId(modid) || !isId(cmdid) || !(port >= 1 && port <= 65535) || !isDelay(delayMs)) {
       throw new RangeError(
-        "A sample node must have modid, cmdid, node (127.0.0.1:PORT) and mode " +
-          `(${SAMPLE_MODES.join(", ")}): current value is ${JSON.stringify(row)}`,
+        "A sample node must have modid, cmdid, node (127.0.0.1:PORT) and delay_ms (0 to 60000): " +
+          `current value is ${JSON.stringify(row)}`,
       );
     }
-    return { modId: modid, cmdId: cmdid, port, mode };
+    return { modId: modid, cmdId: cmdid, port, delayMs };
   });
 }
 
@@ -106,8 +104,8 @@ function isId(value: unknown): value is number {
   return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 4_294_967_295;
 }
 
-function isMode(value: unknown): value is SampleMode {
-  return SAMPLE_MODES.some((mode) => mode === value);
+function isDelay(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 60_000;
 }
 
 /** True for the row of the route table that stands for a sample node. */

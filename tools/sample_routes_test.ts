@@ -24,14 +24,15 @@ test("the file of sample nodes is read back as it was written", () => {
 });
 
 test("a file of sample nodes that says anything else is refused", () => {
-  const row = { modid: 1, cmdid: 2, node: "127.0.0.1:9001", mode: "well" };
+  const row = { modid: 1, cmdid: 2, node: "127.0.0.1:9001", delay_ms: 0 };
   const bad: unknown[] = [
     { ...row, node: "10.0.0.1:9001" },
     { ...row, node: "127.0.0.1:0" },
     { ...row, node: "127.0.0.1:65536" },
     { ...row, modid: -1 },
     { ...row, cmdid: "2" },
-    { ...row, mode: "dead" },
+    { ...row, delay_ms: -1 },
+    { ...row, delay_ms: "1" },
     null,
     7,
   ];
