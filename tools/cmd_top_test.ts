@@ -152,7 +152,7 @@ test("lars top in a terminal: rows, keys, another size, quit", PTY, async () => 
     try {
       await shows(/^1\/2 +3 +1 /);
       assert.equal(terminal.screen.length, 12);
-      terminal.press("ssss"); // Past err%, ms and callers to seen: then around to the first.
+      terminal.press("sssss"); // Past err%, refused, ms and callers to seen: then around to the first.
       await shows(/SEENv/);
       terminal.press("s");
       await shows(/MODULEv/);

@@ -68,7 +68,7 @@ const rows: readonly Row[] = [
   {
     args: ["explain", "1", "1", "--server", "http://h", "--agent", "h:1"],
     code: 2,
-    stderr: /'--server <URL>' cannot be used with option '--agent <HOST:PORT>'/,
+    stderr: /--server needs an API token/,
   },
   {
     args: ["user", "ls", "--server", "http://h", "--data", "d"],
