@@ -27,13 +27,16 @@ const WITHOUT_SERVER = [
   "web",
 ];
 
+/** Commands on what only a database has: its schema, its file, tables of the original. */
+const NEEDS_DATABASE = ["sql migrate", "sql backup", "module sync-names"];
+
 test("every command that takes --store takes --server, and says so in its help", async () => {
   const { program } = await buildProgram("all");
   const visit = (command: typeof program, path: string): void => {
     for (const child of command.commands) visit(child, `${path} ${child.name()}`.trim());
     if (command.commands.length > 0 || WITHOUT_SERVER.includes(path.split(" ")[0])) return;
     const names = command.options.map(({ long }) => long);
-    if (["sql migrate", "sql backup"].includes(path)) {
+    if (NEEDS_DATABASE.includes(path)) {
       return assert.ok(!names.includes("--server"), path);
     }
     for (const name of ["--server", "--token-file"]) {
