@@ -171,7 +171,8 @@ export class HistoryWriter {
   /**
    * Writes out what is there, the open bucket too, for at most `limitMs`.
    *
-   * @returns the number of rows and events that could not be written.
+   * @returns the number of rows and events that could not be written. A database that refuses the
+   *   history (it has no table for it, say) loses nothing: it was said that none is kept.
    */
   async stop(limitMs: number): Promise<number> {
     const { clock } = this.#options;
@@ -181,7 +182,8 @@ export class HistoryWriter {
     this.#rollUpDueMs = this.#pruneDueMs = Infinity;
     const drain = async (): Promise<void> => {
       await this.#working;
-      if (!this.#refused) await this.#writeAll();
+      if (this.#refused) this.#discard();
+      else await this.#writeAll().catch((error) => this.#noteFailure(error));
     };
     await endsWithin(clock, limitMs, drain());
     return this.#backlog.rowCount + this.#events.size;

@@ -178,6 +178,21 @@ test("HistoryWriter drops and counts what a database without tables refuses", as
   assert.equal(store.successes, 10, "goes on after a migration");
 });
 
+for (const rounds of [0, 10]) {
+  const when = rounds === 0 ? "before anything was written" : "known to refuse";
+  test(`HistoryWriter.stop() loses nothing to a database without tables, ${when}`, async () => {
+    const { store, writer, report, pass } = setUp();
+    store.fault = new StoreError("no table", false);
+    for (let round = 1; round <= rounds; round++) {
+      report(round, true);
+      await pass(5);
+    }
+    report(rounds + 1, true);
+    assert.equal(await writer.stop(500), 0);
+    assert.ok(writer.stats.history_rows_dropped > 0, "counted all the same");
+  });
+}
+
 test("HistoryWriter rolls up and prunes in time", async () => {
   const { store, pass } = setUp();
   await pass(3600);

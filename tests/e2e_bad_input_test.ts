@@ -34,6 +34,9 @@ import {
   WireConnection,
 } from "./support/wire_client.ts";
 
+/** A number that no message has. */
+const UNKNOWN_ID = 999;
+
 const MIBIBYTE = 1024 * 1024;
 
 /** Numbers that look random and are the same in every run. */
@@ -68,9 +71,9 @@ function hostileCases(msgId: number): HostileCase[] {
     { what: "a varint without end", bytes: body(0x08, ...Array(12).fill(0xff)), ends: true },
     { what: "an inner length beyond the body", bytes: body(0x1a, 0x7f, 1), ends: true },
     { what: "an inner message that is none", bytes: body(0x22, 2, 0x08, 0x80), ends: true },
-    { what: "one unknown id", bytes: many(77, 1), ends: false },
+    { what: "one unknown id", bytes: many(UNKNOWN_ID, 1), ends: false },
     { what: "one negative id", bytes: many(-5, 1), ends: false },
-    { what: "many unknown ids", bytes: many(77, 30), ends: true },
+    { what: "many unknown ids", bytes: many(UNKNOWN_ID, 30), ends: true },
     { what: "half a head", bytes: Uint8Array.of(1, 0, 0), ends: false },
     { what: "a head that promises more", bytes: lie(100), ends: false },
   ];
