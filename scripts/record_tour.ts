@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
+import { untilStopSignal } from "../daemon/daemon.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { CommandError, reportFailure } from "../tools/cli_errors.ts";
 import { addExamples } from "../tools/command.ts";
@@ -202,6 +203,8 @@ async function record(flags: TourFlags): Promise<void> {
   const parent = mkdtempSync(join(tmpdir(), "lars-tour-"));
   const folder = flags.folder ?? join(parent, "lars");
   const tour = new Tour(folder);
+  // What was started goes on otherwise: terminals hear no Ctrl-C but their own.
+  void untilStopSignal().then(() => tour.end()).then(() => process.exit(130));
   try {
     if (flags.folder === undefined) {
       const clone = tour.open(parent);

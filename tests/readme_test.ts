@@ -18,8 +18,14 @@ import { PROJECT_ROOT, withProcesses } from "./support/processes.ts";
 const TOUR_PROMISED_MS = 120_000;
 const TIMEOUT_MS = 600_000;
 
-/** Starts a command where every port of loopback is free. */
-const NAMESPACE = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"];
+/**
+ * Starts a command where every port of loopback is free, and with whose end all ends that it
+ * started: its terminals would outlive it.
+ */
+const NAMESPACE = [
+  ...["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"],
+  ...["sh", "-c", 'ip link set lo up && exec "$@"', "sh"],
+];
 
 /** What no copy of the sources needs; libraries are linked. */
 const NOT_COPIED = new Set([".git", "node_modules", "dist", "data"]);
