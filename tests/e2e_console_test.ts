@@ -195,7 +195,10 @@ async function otherCommands(
   ]);
   assert.deepEqual(both[0], both[1], "the same through the console as from the database");
   const texts = both[0].map(({ updated_at: _, ...row }) => row);
-  assert.deepEqual(texts, [{ modid: 2, cmdid: 2, name: "shop", policy: { errRate: 0.2 } }]);
+  assert.deepEqual(texts, [
+    { modid: 1, cmdid: 1, name: "", policy: { policy: "recommended" } },
+    { modid: 2, cmdid: 2, name: "shop", policy: { policy: "recommended", errRate: 0.2 } },
+  ]);
   assert.equal(typeof (await json("module", "show", "9", "9", ...server)), "object");
   assert.match(await lars("drain", "10.0.0.2:80", "--why", "disk", ...server), /drains, 1 module/);
   assert.match(await lars("undrain", "10.0.0.2:80", ...server), /gets calls again, 1 module/);
