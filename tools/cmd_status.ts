@@ -10,9 +10,12 @@ import { eventJson, eventLine, eventOf } from "./history_view.ts";
 import { quantity } from "../model/quantity.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { factsJson, factsText } from "./store_facts.ts";
+import { namesOf } from "./module_argument.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
 import type { Report } from "../control/schemas.ts";
+import type { SystemAccess } from "../control/system_access.ts";
+import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { errorSeverity } from "../control/system/severity.ts";
 
 /** An agent of the original is asked for this module: any will do. */
@@ -22,6 +25,9 @@ interface StatusFlags extends SystemFlags {
   readonly agent: Address;
   readonly json?: boolean;
 }
+
+/** A report, and the names of modules that have one. */
+type NamedReport = Report & { readonly names: ReadonlyMap<ModuleId, string> };
 
 /** Something that was asked for and may have failed. */
 type Outcome<T> = { readonly value: T } | { readonly fault: string };
@@ -37,7 +43,7 @@ export function addTo(parent: Command, context: CommandContext): void {
     .option("--json", "print one JSON value")
     .action(async (flags: StatusFlags) => {
       const [stored, agent] = await Promise.all([
-        attempt(() => withSystem(flags, (system) => system.report())),
+        attempt(() => withSystem(flags, readReport)),
         attempt(() => askAgent(flags.agent)),
       ]);
       if ("fault" in stored) context.exitCode = 1;
@@ -50,6 +56,11 @@ export function addTo(parent: Command, context: CommandContext): void {
     ["lars status --store @/etc/lars/store.url --json", "for a program"],
     ["lars status --server http://10.0.0.5:8080 --token-file token", "through a console"],
   ]);
+}
+
+async function readReport(system: SystemAccess): Promise<NamedReport> {
+  const [report, names] = await Promise.all([system.report(), namesOf(system)]);
+  return { ...report, names };
 }
 
 async function attempt<T>(ask: () => Promise<T>): Promise<Outcome<T>> {
@@ -78,7 +89,7 @@ async function askAgent(agent: Address): Promise<AgentFacts & { original?: true 
 }
 
 function toJson(
-  stored: Outcome<Report>,
+  stored: Outcome<NamedReport>,
   agent: Outcome<AgentFacts & { original?: true }>,
 ): Record<string, unknown> {
   const agentJson = "fault" in agent
@@ -87,7 +98,7 @@ function toJson(
   if ("fault" in stored) {
     return { store: { ok: false, fault: stored.fault }, services: [], agent: agentJson };
   }
-  const { store, services, agents, calls, recent, events } = stored.value;
+  const { store, services, agents, recent, events } = stored.value;
   return {
     store: { ok: true, ...factsJson(store) },
     services: services.map((service) => ({
@@ -101,7 +112,7 @@ function toJson(
     })),
     agents,
     agent: agentJson,
-    calls: callsJson(calls),
+    calls: callsJson(stored.value),
     recent: {
       seconds: recent.seconds,
       succ: recent.calls - recent.errors,
@@ -113,13 +124,18 @@ function toJson(
   };
 }
 
-function callsJson(calls: Report["calls"]): Record<string, unknown> {
+function nameOf(names: NamedReport["names"], { modId, cmdId }: ModuleKey): string {
+  return names.get(moduleId(modId, cmdId)) ?? "";
+}
+
+function callsJson({ calls, names }: NamedReport): Record<string, unknown> {
   return {
     module_count: calls.moduleCount,
     last_ts: calls.lastTs,
     modules: calls.modules.map((module) => ({
       modid: module.modId,
       cmdid: module.cmdId,
+      name: nameOf(names, module),
       succ: module.succ,
       err: module.err,
       error_share: module.errorShare,
@@ -131,6 +147,7 @@ function callsJson(calls: Report["calls"]): Record<string, unknown> {
     overloaded: calls.overloaded.map((node) => ({
       modid: node.modId,
       cmdid: node.cmdId,
+      name: nameOf(names, node),
       node: node.node,
       agents: node.agents,
       agents_total: node.agentsTotal,
@@ -139,7 +156,7 @@ function callsJson(calls: Report["calls"]): Record<string, unknown> {
 }
 
 async function printReport(
-  stored: Outcome<Report>,
+  stored: Outcome<NamedReport>,
   agent: Outcome<AgentFacts & { original?: true }>,
   asked: "database" | "console",
 ): Promise<void> {
@@ -163,7 +180,7 @@ async function printReport(
   if ("fault" in stored) return;
   await printServices(stored.value);
   await printAgents(stored.value);
-  await printCalls(stored.value.calls);
+  await printCalls(stored.value);
   printRecent(stored.value);
 }
 
@@ -292,7 +309,7 @@ function markShare(
   return severity === null ? text : severity === "critical" ? bad(text) : warn(text);
 }
 
-async function printCalls(calls: Report["calls"]): Promise<void> {
+async function printCalls({ calls, names }: NamedReport): Promise<void> {
   const { bad, strong } = coloursOf("stdout");
   printLine("");
   printLine(strong("Call results") + ` (${quantity(calls.moduleCount, "module")}, worst first)`);
@@ -303,13 +320,15 @@ async function printCalls(calls: Report["calls"]): Promise<void> {
         : `none within the last hour, the latest at ${new Date(calls.lastTs * 1000).toISOString()}`,
     );
   }
+  const name = names.size > 0 ? ["NAME"] : [];
   await printTable(
-    ["MODID", "CMDID", "SUCC", "ERR", "ERROR SHARE", "MEAN TIME", "REFUSED", "OVERLOADED"],
+    ["MODID", "CMDID", ...name, "SUCC", "ERR", "ERROR SHARE", "MEAN TIME", "REFUSED", "OVERLOADED"],
     calls.modules.map((module) => {
       const share = `${(module.errorShare * 100).toFixed(1)} %`;
       return [
         module.modId,
         module.cmdId,
+        ...name.map(() => nameOf(names, module)),
         module.succ,
         module.err,
         markShare(module, share),
@@ -323,10 +342,11 @@ async function printCalls(calls: Report["calls"]): Promise<void> {
   printLine("");
   printLine(strong(`Overloaded nodes (${calls.overloadedCount})`));
   await printTable(
-    ["MODID", "CMDID", "NODE", "KEPT OUT BY"],
+    ["MODID", "CMDID", ...name, "NODE", "KEPT OUT BY"],
     calls.overloaded.map((node) => [
       node.modId,
       node.cmdId,
+      ...name.map(() => nameOf(names, node)),
       node.node,
       `${node.agents} of ${quantity(node.agentsTotal, "agent")}`,
     ]),

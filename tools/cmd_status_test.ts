@@ -9,6 +9,7 @@ test("lars status: database, services, agent and call results, as JSON and as te
   await withProcesses(async (processes) => {
     const { url, store } = await sqliteTestStore(processes);
     await store.editRoutes(tutorialEdits());
+    await store.setModules([{ modId: 1, cmdId: 2, name: "shop" }]);
     await store.writeCallStatus([{
       modId: 1,
       cmdId: 2,
@@ -68,6 +69,7 @@ test("lars status: database, services, agent and call results, as JSON and as te
       {
         modid: 1,
         cmdid: 2,
+        name: "shop",
         succ: 3,
         err: 1,
         error_share: 0.25,
@@ -77,7 +79,14 @@ test("lars status: database, services, agent and call results, as JSON and as te
       },
     ]);
     assert.deepEqual(status.calls.overloaded, [
-      { modid: 1, cmdid: 2, node: "192.168.1.178:7776", agents: 1, agents_total: 1 },
+      {
+        modid: 1,
+        cmdid: 2,
+        name: "shop",
+        node: "192.168.1.178:7776",
+        agents: 1,
+        agents_total: 1,
+      },
     ]);
 
     assert.deepEqual(status.recent, {
@@ -95,8 +104,8 @@ test("lars status: database, services, agent and call results, as JSON and as te
     assert.match(asText.stdout, /^agent {5}answers at 127\.0\.0\.1:\d+, lars\//m);
     assert.match(asText.stdout, /^Agents {2}1 that dns heard of, all well$/m);
     assert.match(asText.stdout, /dns 127\.0\.0\.1:\d+ connected/);
-    assert.match(asText.stdout, /^ +1 +2 +3 +1 +25\.0 % +12\.3 ms +5 +1$/m);
-    assert.match(asText.stdout, /^ +1 +2 +192\.168\.1\.178:7776 +1 of 1 agent$/m);
+    assert.match(asText.stdout, /^ +1 +2 +shop +3 +1 +25\.0 % +12\.3 ms +5 +1$/m);
+    assert.match(asText.stdout, /^ +1 +2 +shop +192\.168\.1\.178:7776 +1 of 1 agent$/m);
     assert.match(
       asText.stdout,
       /^Last 5 minutes {2}40 calls, 25\.0 % failed, 12\.3 ms on average, 5 callers refused \(/m,
