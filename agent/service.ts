@@ -91,7 +91,9 @@ class AgentService implements RunningService {
   readonly #health: HealthChecker;
   readonly #nodeUse: NodeUseQueries;
   readonly #explains: ExplainQueries;
-  readonly #modules = new ModuleMetrics();
+  readonly #modules = new ModuleMetrics((modId, cmdId) =>
+    this.#intake.registry.nameOf(modId, cmdId)
+  );
   readonly #notifier = new StatusNotifier();
   readonly #status: StatusSource;
   readonly #logLimiter: LogRateLimiter;

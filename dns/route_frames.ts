@@ -25,6 +25,12 @@ const HOSTS_BYTES_MAX = FRAME_BODY_BYTES_MAX - FIELDS_BYTES_MAX;
  */
 const ZONE_BYTES_MAX = 255;
 
+/** The same of a module: its column holds 128 characters of up to four bytes. */
+const NAME_BYTES_MAX = 512;
+
+/** Tag and length of a name. */
+const NAME_HEAD_BYTES = 2 + 2;
+
 /** Bytes of encoded routes kept for the next one who asks; beyond it the oldest are dropped. */
 export const FRAME_CACHE_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -123,7 +129,7 @@ export class RouteFrameCache {
       this.#drop(id, known.bytes);
     }
     const frames = routeFrames(look, this.#onCut);
-    const bytes = CACHE_ENTRY_BYTES + view.policy.length +
+    const bytes = CACHE_ENTRY_BYTES + view.policy.length + view.name.length +
       view.snapshot.nodeCountOf(view.index) * 40;
     this.#entries.set(id, { frames, bytes });
     this.#bytes += bytes;
@@ -155,9 +161,12 @@ function encodeLegacy(view: RouteView): { frame: Uint8Array; sent: number; total
 function encodeExtended(view: RouteView): Uint8Array {
   const nodes = new NodeReader(view, true);
   const policy = policyBytes(view.policy);
+  const name = utf8AtMost(view.name, NAME_BYTES_MAX);
+  const bytesMax = HOSTS_BYTES_MAX - policy.length -
+    (name.length === 0 ? 0 : NAME_HEAD_BYTES + name.length);
   const cuts = [nodes.start];
   do {
-    cuts.push(nodes.fitting(cuts[cuts.length - 1], HOSTS_BYTES_MAX - policy.length));
+    cuts.push(nodes.fitting(cuts[cuts.length - 1], bytesMax));
   } while (cuts[cuts.length - 1] < nodes.end);
   const partCount = cuts.length - 1;
   const isSingle = partCount === 1;
@@ -170,6 +179,7 @@ function encodeExtended(view: RouteView): Uint8Array {
     writer.bytes(fields.policy, policy);
     writer.bool(fields.meant, view.meant);
     writer.bool(fields.guarded, view.guarded);
+    writer.bytes(fields.name, name);
     if (isSingle) {
       writer.optionalUint64(fields.revision, view.revision);
       return writer.finishFrame(MessageId.GetRouteResponse);

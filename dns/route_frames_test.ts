@@ -27,13 +27,13 @@ function framesOf(
   modId: number,
   cmdId: number,
   revision: number,
-  extras: { policy?: string; meant?: boolean; guarded?: boolean } = {},
+  extras: { policy?: string; name?: string; meant?: boolean; guarded?: boolean } = {},
 ): { frames: RouteFrames; cuts: number[][] } {
   const snapshot = buildSnapshot(rows);
   const cuts: number[][] = [];
-  const { policy = "", meant = false, guarded = false } = extras;
+  const { policy = "", name = "", meant = false, guarded = false } = extras;
   const index = snapshot.find(modId, cmdId);
-  const view = { modId, cmdId, revision, snapshot, index, policy, meant, guarded };
+  const view = { modId, cmdId, revision, snapshot, index, policy, name, meant, guarded };
   const frames = routeFrames(() => view, (...cut) => cuts.push(cut));
   return { frames, cuts };
 }
@@ -69,6 +69,7 @@ test("both forms of any route decode to the route", () => {
   );
   const extras = fc.record({
     policy: fc.constantFrom("", "{}", '{"note":"ü"}', `{"long":"${"x".repeat(4000)}"}`),
+    name: fc.constantFrom("", "pay", "ü".repeat(128)),
     meant: fc.boolean(),
     guarded: fc.boolean(),
   });
@@ -80,9 +81,9 @@ test("both forms of any route decode to the route", () => {
       nodes,
       revision,
       extras,
-      (m, c, n, r, { policy, meant, guarded }) => {
+      (m, c, n, r, { policy, name, meant, guarded }) => {
         const rows = n.map((node): RouteRow => ({ ...node, modId: m, cmdId: c }));
-        const { frames, cuts } = framesOf(rows, m, c, r, { policy, meant, guarded });
+        const { frames, cuts } = framesOf(rows, m, c, r, { policy, name, meant, guarded });
         const [legacy, ...more] = frameList(frames.legacy);
         assert.equal(more.length, 0);
         assert.equal(legacy.msgId, MessageId.GetRouteResponse);
@@ -101,6 +102,7 @@ test("both forms of any route decode to the route", () => {
           ...(policy === "" ? {} : { policy }),
           ...(meant ? { meant } : {}),
           ...(guarded ? { guarded } : {}),
+          ...(name === "" ? {} : { name }),
         });
         assert.deepEqual(cuts, []);
       },
@@ -165,18 +167,31 @@ test("20,000 nodes reach an extended peer whole in parts, and a legacy peer as o
   assert.deepEqual(cuts, [[1, 1, cutHosts.length, 20_000]]);
 });
 
-test("every part of a long route has policy and mark, and drained nodes are told apart", () => {
+test("every part of a long route has policy, name and mark, and drained nodes are told apart", () => {
   const rows = manyRows(20_000, "east").map((row, i): RouteRow => ({
     ...row,
     state: i % 10 === 0 ? "drain" : "on",
   }));
   const policy = `{"long":"${"x".repeat(4000)}"}`;
-  const { frames, cuts } = framesOf(rows, 1, 1, 77, { policy, meant: true, guarded: true });
+  // Foreign hands may have stored a longer one than there can be.
+  const stored = "€".repeat(300);
+  const name = "€".repeat(170);
+  const { frames, cuts } = framesOf(rows, 1, 1, 77, {
+    policy,
+    name: stored,
+    meant: true,
+    guarded: true,
+  });
   const hosts: HostInfo[] = [];
   for (const { body } of frameList(frames.extended)) {
     assert.ok(body.length <= FRAME_BODY_BYTES_MAX);
     const part = decodeRoutePart(body);
-    assert.deepEqual([part.policy, part.meant, part.guarded], [policy, true, true]);
+    assert.deepEqual([part.policy, part.name, part.meant, part.guarded], [
+      policy,
+      name,
+      true,
+      true,
+    ]);
     hosts.push(...part.hosts);
   }
   const byIp = (a: HostInfo, b: HostInfo): number => a.ip - b.ip;

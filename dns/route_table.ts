@@ -29,6 +29,8 @@ export interface RouteView {
   readonly index: number;
   /** JSON of the module's policy; "" = none. */
   readonly policy: string;
+  /** What the module is called; "" = it has no name. */
+  readonly name: string;
   /** Somebody means this route, however many nodes it lost. */
   readonly meant: boolean;
   /** Changes of this module are marked when they are meant. */
@@ -39,6 +41,8 @@ export interface RouteView {
 export interface ModuleExtras {
   /** JSON of its policy; "" = none. */
   readonly policy: string;
+  /** What it is called; "" = none. */
+  readonly name: string;
   /** The nodes its last change meant, see `meantMark`; "" = none, undefined = nobody marks changes. */
   readonly mark: string | undefined;
 }
@@ -141,18 +145,19 @@ export class RouteTable {
   route(modId: number, cmdId: number): RouteView {
     const id = moduleId(modId, cmdId);
     const extras = this.#extras.get(id);
-    const policy = extras?.policy ?? "";
+    const { policy = "", name = "" } = extras ?? {};
     const guarded = extras?.mark !== undefined;
     const meant = this.#honoured.get(id)?.holds ?? false;
     const fresh = this.#fresh.get(id);
     if (fresh !== undefined) {
       const { snapshot, index } = fresh;
       const revision = index < 0 ? this.#revision : fresh.revision;
-      return { modId, cmdId, revision, snapshot, index, policy, meant, guarded };
+      return { modId, cmdId, revision, snapshot, index, policy, name, meant, guarded };
     }
     const index = this.#base.find(modId, cmdId);
     const revision = index < 0 ? this.#revision : this.#baseRevisions[index];
-    return { modId, cmdId, revision, snapshot: this.#base, index, policy, meant, guarded };
+    const snapshot = this.#base;
+    return { modId, cmdId, revision, snapshot, index, policy, name, meant, guarded };
   }
 
   /** Every module that may have a node: those of the last full load first, in its order. */
@@ -219,9 +224,9 @@ export class RouteTable {
 
   /**
    * Sets the routes of `keys` to what `rows` hold of them (nothing = no nodes), and their policies
-   * to those of `extras`.
+   * and names to those of `extras`.
    *
-   * @returns the modules whose nodes or policies differ from before, or that are meant now.
+   * @returns the modules whose nodes, policies or names differ from before, or that are meant now.
    */
   replaceModules(
     keys: readonly ModuleKey[],
@@ -300,7 +305,7 @@ export class RouteTable {
     }
   }
 
-  /** Modules without nodes before and after, of which the policy or the mark has changed. */
+  /** Modules without nodes before and after, of which the policy, the name or the mark has changed. */
   *#compareNodeless(
     next: RouteSnapshot,
     extras: RouteExtras,
@@ -318,11 +323,12 @@ export class RouteTable {
     }
   }
 
-  /** True when nodes, policy and guard stay, and nothing is meant now that was not before. */
+  /** True when nodes, policy, name and guard stay, and nothing is meant now that was not before. */
   #isSame(old: RouteView, next: RouteSnapshot, index: number, extras: RouteExtras): boolean {
     const id = moduleId(old.modId, old.cmdId);
-    const { policy = "", mark } = extras.get(id) ?? {};
-    if (policy !== old.policy || (mark !== undefined) !== old.guarded) return false;
+    const { policy = "", name = "", mark } = extras.get(id) ?? {};
+    if (policy !== old.policy || name !== old.name) return false;
+    if ((mark !== undefined) !== old.guarded) return false;
     if (!sameNodes(old.snapshot, old.index, next, index)) return false;
     // Naming nodes takes time: a mark that was judged with these nodes is not judged again.
     if (old.meant || mark === this.#extras.get(id)?.mark) return true;

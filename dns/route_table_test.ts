@@ -160,7 +160,7 @@ const KEY = { modId: 1, cmdId: 1 };
 /** What is read of module 1/1 when it has these nodes and this mark. */
 function reading(ips: readonly number[], mark: string): [RouteRow[], RouteExtras] {
   const rows = ips.map((ip) => row(1, 1, ip));
-  return [rows, new Map([[moduleId(1, 1), { policy: "", mark }]])];
+  return [rows, new Map([[moduleId(1, 1), { policy: "", name: "", mark }]])];
 }
 
 function markOf(version: number, ips: readonly number[]): string {
@@ -225,7 +225,7 @@ test("at the first load only a mark of what is there holds", () => {
 test("without a mark in the schema nothing is guarded, and a module loses both with its row", () => {
   const table = new RouteTable(0);
   table.beginReload();
-  const unmarked = new Map([[moduleId(1, 1), { policy: "{}", mark: undefined }]]);
+  const unmarked = new Map([[moduleId(1, 1), { policy: "{}", name: "", mark: undefined }]]);
   finishInstall(table, [row(1, 1, 1)], unmarked);
   assert.deepEqual([table.route(1, 1).guarded, table.route(1, 1).policy], [false, "{}"]);
   take(table, true, [1], markOf(1, [1]));

@@ -197,7 +197,7 @@ test("dns tells extended peers weight, zone and a growing revision", async () =>
   });
 });
 
-test("dns sends policies and marks to extended peers, and a drained node is gone to others", async () => {
+test("dns sends policies, names and marks to extended peers, and a drained node is gone to others", async () => {
   await Bench.run(async (bench) => {
     await bench.store.editRoutes([add(1, 1, 10), add(1, 1, 11)]);
     await bench.store.setModules([{ modId: 1, cmdId: 1, name: "one", policy: "{}" }]);
@@ -213,6 +213,10 @@ test("dns sends policies and marks to extended peers, and a drained node is gone
     await bench.store.setModules([{ modId: 1, cmdId: 1, policy: '{"policy":"maglev"}' }]);
     const second = await next();
     assert.deepEqual([second.policy, second.hosts], ['{"policy":"maglev"}', first.hosts]);
+    assert.deepEqual([...(await plain.nextRoute(1, 1)).fields].sort(), [1, 2, 3]);
+    await bench.store.setModules([{ modId: 1, cmdId: 1, name: "other" }]);
+    const renamed = await next();
+    assert.deepEqual([first.name, second.name, renamed.name], ["one", "one", "other"]);
     assert.deepEqual([...(await plain.nextRoute(1, 1)).fields].sort(), [1, 2, 3]);
     await bench.store.editRoutes([
       { op: "set", modId: 1, cmdId: 1, ip: 11, port: 80, state: "drain" },

@@ -279,12 +279,12 @@ export class VersionPoller {
     }
   }
 
-  /** Policies and marks. Read after the nodes, so that what is seen in them has its mark. */
+  /** Policies, names and marks. Read after the nodes, so that what is seen in them has its mark. */
   async #readExtras(keys?: readonly ModuleKey[]): Promise<RouteExtras> {
     const rows = await this.#options.store.moduleRows(keys, this.#notOlder);
     const extras = new Map<ModuleId, ModuleExtras>();
-    for (const { modId, cmdId, policy, meant } of rows) {
-      extras.set(moduleId(modId, cmdId), { policy, mark: meant });
+    for (const { modId, cmdId, policy, name, meant } of rows) {
+      extras.set(moduleId(modId, cmdId), { policy, name, mark: meant });
     }
     return extras;
   }

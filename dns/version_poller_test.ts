@@ -27,6 +27,7 @@ class FakeStore {
   version = 1;
   /** Policies by modId, and which nodes are meant. */
   readonly policies = new Map<number, string>();
+  readonly names = new Map<number, string>();
   readonly marks = new Map<number, string>();
   readonly calls: Call[] = [];
   readonly keysRead: number[] = [];
@@ -92,12 +93,15 @@ class FakeStore {
 
   moduleRows(keys?: readonly ModuleKey[]): Promise<ModuleRow[]> {
     const wanted = keys?.map(({ modId }) => modId);
-    const modIds = new Set([...this.policies.keys(), ...this.marks.keys()]);
+    const modIds = new Set(
+      [...this.policies, ...this.names, ...this.marks].map(([modId]) => modId),
+    );
     return Promise.resolve(
       [...modIds].filter((modId) => wanted === undefined || wanted.includes(modId)).map((modId) => {
         const meant = this.marks.get(modId) ?? "";
         const policy = this.policies.get(modId) ?? "";
-        return { modId, cmdId: 1, name: "", policy, updatedAt: 0, meant };
+        const name = this.names.get(modId) ?? "";
+        return { modId, cmdId: 1, name, policy, updatedAt: 0, meant };
       }),
     );
   }
@@ -352,6 +356,28 @@ test("VersionPoller tells of a policy that changed alone, named or found by a fu
   store.policies.set(3, "{}");
   await until(() => told.length === 3);
   assert.deepEqual([table.route(1, 1).policy, table.route(3, 1).policy], ["", "{}"]);
+  assert.deepEqual(told.slice(1).sort(), [1, 3]);
+  poller.stop();
+});
+
+test("VersionPoller tells of a name that changed alone, named or found by a full read", async () => {
+  const { store, table, poller, told } = setUp({ pollIntervalMs: 5, reloadIntervalMs: 20 });
+  store.rows = [row(1, 1), row(2, 2)];
+  store.names.set(2, "mail");
+  poller.start();
+  await until(() => table.loaded);
+  assert.equal(table.route(2, 1).name, "mail");
+  const before = table.route(1, 1).revision;
+  store.names.set(1, "pay");
+  store.change(store.rows, 1);
+  await until(() => told.length === 1);
+  assert.deepEqual([table.route(1, 1).name, told], ["pay", [1]]);
+  assert.ok(table.route(1, 1).revision > before);
+  // By hand, without any trace; also of a module without nodes.
+  store.names.delete(1);
+  store.names.set(3, "new");
+  await until(() => told.length === 3);
+  assert.deepEqual([table.route(1, 1).name, table.route(3, 1).name], ["", "new"]);
   assert.deepEqual(told.slice(1).sort(), [1, 3]);
   poller.stop();
 });

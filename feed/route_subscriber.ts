@@ -42,6 +42,8 @@ export interface ArrivedRoute extends ModuleKey {
   readonly hosts: HostInfo[] | undefined;
   /** JSON of the module's policy; "" = none, undefined = this dns tells of no policies. */
   readonly policy: string | undefined;
+  /** What the module is called; "" = it has no name, undefined = this dns tells of no names. */
+  readonly name?: string | undefined;
 }
 
 /** What a {@linkcode RouteSubscriber} is given. */
@@ -234,15 +236,17 @@ export class RouteSubscriber {
     if (route === undefined) return;
     const { modId, cmdId, revision } = route;
     // Every route of a dns of ours has a revision, once it has heard Hello.
-    const policy = revision === undefined ? undefined : route.policy ?? "";
-    if (revision !== undefined) this.#revision = Math.max(this.#revision ?? 0, revision);
+    const isOurs = revision !== undefined;
+    const policy = isOurs ? route.policy ?? "" : undefined;
+    const name = isOurs ? route.name ?? "" : undefined;
+    if (isOurs) this.#revision = Math.max(this.#revision ?? 0, revision);
     this.#open.delete(moduleId(modId, cmdId));
     const next = this.#suspects.answered(modId, cmdId);
     if (next !== undefined) this.request(next.modId, next.cmdId);
     this.#counts.routes++;
     this.#routeAtMs = nowMs;
     const hosts = this.#isTaken(route, nowMs) ? route.hosts : undefined;
-    this.#options.onRoute({ modId, cmdId, hosts, policy });
+    this.#options.onRoute({ modId, cmdId, hosts, policy, name });
   }
 
   #isTaken({ modId, cmdId, hosts, meant, guarded }: GetRouteResponse, nowMs: number): boolean {

@@ -152,6 +152,8 @@ export interface GetRouteResponse {
   meant?: true;
   /** Changes of this module are marked when they are meant, so one without a mark is suspicious. */
   guarded?: true;
+  /** Of the module, for people; absent: none. */
+  name?: string;
 }
 
 /** Numbers of the fields of {@linkcode GetRouteResponse}. */
@@ -164,6 +166,7 @@ export const GetRouteResponseField = {
   meant: 18,
   draining: 19,
   guarded: 20,
+  name: 21,
 } as const;
 
 function writeGetRouteResponse(writer: WireWriter, message: GetRouteResponse): void {
@@ -179,6 +182,7 @@ function writeGetRouteResponse(writer: WireWriter, message: GetRouteResponse): v
     if (inner.state !== undefined) writeHostInfo(writer, 19, inner);
   }
   writer.bool(20, message.guarded);
+  writer.text(21, message.name);
 }
 
 /** Body of {@linkcode GetRouteResponse}. */
@@ -233,6 +237,10 @@ export function decodeGetRouteResponse(body: Uint8Array): GetRouteResponse {
       case 160: // guarded = 20
         if (reader.bool()) message.guarded = true;
         else delete message.guarded;
+        break;
+      case 170: // name = 21
+        message.name = reader.text();
+        if (message.name === "") delete message.name;
         break;
       default:
         reader.skip(tag);
@@ -791,10 +799,11 @@ export interface RoutePart {
   partCount: number;
   /** At most 2^53 - 1. */
   revision?: number;
-  /** As in GetRouteResponse, like meant and guarded; in every part. */
+  /** As in GetRouteResponse, like meant, guarded and name; in every part. */
   policy?: string;
   meant?: true;
   guarded?: true;
+  name?: string;
 }
 
 /** Numbers of the fields of {@linkcode RoutePart}. */
@@ -809,6 +818,7 @@ export const RoutePartField = {
   meant: 8,
   draining: 9,
   guarded: 10,
+  name: 11,
 } as const;
 
 function writeRoutePart(writer: WireWriter, message: RoutePart): void {
@@ -826,6 +836,7 @@ function writeRoutePart(writer: WireWriter, message: RoutePart): void {
     if (inner.state !== undefined) writeHostInfo(writer, 9, inner);
   }
   writer.bool(10, message.guarded);
+  writer.text(11, message.name);
 }
 
 /** Body of {@linkcode RoutePart}. */
@@ -879,6 +890,10 @@ export function decodeRoutePart(body: Uint8Array): RoutePart {
       case 80: // guarded = 10
         if (reader.bool()) message.guarded = true;
         else delete message.guarded;
+        break;
+      case 90: // name = 11
+        message.name = reader.text();
+        if (message.name === "") delete message.name;
         break;
       default:
         reader.skip(tag);

@@ -62,6 +62,7 @@ const getRouteResponse = fc.record({
   policy: text,
   meant: fc.constant(true),
   guarded: fc.constant(true),
+  name: text,
 }, { noNullPrototype: true, requiredKeys: ["modId", "cmdId", "hosts"] });
 const hello = fc.record({
   protocol: uint32,
@@ -196,6 +197,7 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
     policy: text,
     meant: fc.constant(true),
     guarded: fc.constant(true),
+    name: text,
   }, { ...keyed, requiredKeys: ["modId", "cmdId", "hosts", "part", "partCount"] }),
   ReportStatusRequest: fc.record({
     ...module,

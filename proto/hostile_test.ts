@@ -44,6 +44,7 @@ const filled: Record<string, Uint8Array> = {
     policy: '{"policy":"maglev"}',
     meant: true,
     guarded: true,
+    name: "é",
   }),
   decodeNodeUseRequest: messages.encodeNodeUseRequest({
     seq: 300,
@@ -124,6 +125,7 @@ const filled: Record<string, Uint8Array> = {
     policy: "{}",
     meant: true,
     guarded: true,
+    name: "é",
   }),
   decodePing: messages.encodePing({ seq: 300, revision: 1795253004123 }),
   decodeAgentStatus: messages.encodeAgentStatus({

@@ -8,17 +8,25 @@ import {
   serverMetrics,
   storeMetrics,
 } from "../daemon/monitor/service_metrics.ts";
-
+import type { ModuleKey } from "../model/module.ts";
 import type { CallTotal } from "./call_history.ts";
 
-/** Calls and refused calls by module, as agents told them. */
-export function moduleMetrics(totals: readonly CallTotal[]): Metric[] {
-  const labelled = totals.map(({ module, ...counts }) => ({
-    ...counts,
-    labels: module === undefined
+/**
+ * Calls, refused calls and times by module, as agents told them.
+ *
+ * @param nameOf What a module is called: "" = it has no name, undefined = show it later.
+ */
+export function moduleMetrics(
+  totals: readonly CallTotal[],
+  nameOf: (module: ModuleKey) => string | undefined,
+): Metric[] {
+  const labelled = totals.flatMap(({ module, ...counts }) => {
+    const ids = module === undefined
       ? { modid: "other", cmdid: "other" }
-      : { modid: String(module.modId), cmdid: String(module.cmdId) },
-  }));
+      : { modid: String(module.modId), cmdid: String(module.cmdId) };
+    const name = module === undefined ? "" : nameOf(module);
+    return name === undefined ? [] : { ...counts, labels: { ...ids, name } };
+  });
   return [{
     name: "lars_reporter_calls_total",
     help: "Calls that callers made, by module, as told by agents.",

@@ -13,6 +13,7 @@ import { type CallStatusRow, openStore, type ServiceInstance, type Store } from 
 import { endsWithin } from "../service/store_health.ts";
 import { LoopService, startService } from "../service/store_service.ts";
 import { moduleMetrics } from "./metrics.ts";
+import { ModuleNames } from "./module_names.ts";
 import { reporterSettings } from "./config.ts";
 import { type HistoryRetention, HistoryWriter } from "./history_writer.ts";
 import {
@@ -24,7 +25,7 @@ import {
   unpackRows,
 } from "./report_loop.ts";
 import { StoreQueue, type StoreQueueStats } from "./store_queue.ts";
-import { modulePair } from "../model/module.ts";
+import { type ModuleKey, modulePair } from "../model/module.ts";
 import { nodeText } from "../model/node.ts";
 import type { RefusedRow } from "../sql/results/divided_write.ts";
 
@@ -57,6 +58,7 @@ class ReporterService extends LoopService<
   readonly name = "reporter";
   readonly #stores: Stores;
   readonly #history: HistoryWriter | undefined;
+  readonly #names: ModuleNames | undefined;
   readonly #queues: readonly StoreQueue[];
   readonly #ring: HashRing;
   /** Queues whose last write failed: the database is back when there is none. */
@@ -95,6 +97,10 @@ class ReporterService extends LoopService<
       log,
       keysMax: settings.keysMax,
       retention: retentionOf(settings),
+    });
+    this.#names = new ModuleNames({
+      ...{ store: stores.history, clock, log },
+      modules: () => this.#history?.callTotals().flatMap(({ module }) => module ?? []) ?? [],
     });
   }
 
@@ -135,6 +141,8 @@ class ReporterService extends LoopService<
     };
     await endsWithin(clock, ADOPT_LIMIT_MS, reading());
     history.start(stored);
+    this.#names?.start();
+    this.onStop(0, () => this.#names?.stop());
   }
 
   stats(): Record<string, number | string> {
@@ -161,7 +169,8 @@ class ReporterService extends LoopService<
   }
 
   override metrics(): Metric[] {
-    return moduleMetrics(this.#history?.callTotals() ?? []);
+    const nameOf = (module: ModuleKey): string | undefined => this.#names?.nameOf(module);
+    return moduleMetrics(this.#history?.callTotals() ?? [], nameOf);
   }
 
   reload(settings: ReporterSettings): void {

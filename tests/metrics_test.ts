@@ -267,7 +267,7 @@ test("metrics of single modules: calls, times and refused calls, with the name o
     await until(async () => (await client.tryGetHost(1, 1)).retcode === 0, { what: "the route" });
     for (const timeMs of [1, 3, 3, 30_000]) client.report(1, 1, "127.0.0.1", 80, 0, timeMs);
     client.report(1, 1, "127.0.0.1", 80, 1);
-    const module = 'modid="1",cmdid="1"';
+    const module = 'modid="1",cmdid="1",name="p\\"ay"';
     const of = "lars_agent_module_call_duration_seconds";
     const expected = [
       `lars_agent_module_calls_total{${module},result="success"} 4`,
@@ -287,7 +287,8 @@ test("metrics of single modules: calls, times and refused calls, with the name o
     await until(async () => {
       await client.tryGetHost(3, 1);
       return (await lines(urls.agent)).some((line) =>
-        /^lars_agent_module_refused_total\{modid="3",cmdid="1",reason="unusable"\} [1-9]/.test(line)
+        /^lars_agent_module_refused_total\{modid="3",cmdid="1",name="",reason="unusable"\} [1-9]/
+          .test(line)
       );
     }, { what: "refused calls of the module that is drained" });
     await until(async () => {
@@ -299,6 +300,11 @@ test("metrics of single modules: calls, times and refused calls, with the name o
       (await lines(urls.web)).includes(
         'lars_web_module_info{modid="1",cmdid="1",name="p\\"ay"} 1',
       ), { what: "the name of the module" });
+    await store.setModules([{ modId: 1, cmdId: 1, name: "mail" }]);
+    await until(async () =>
+      (await lines(urls.agent)).includes(
+        'lars_agent_module_calls_total{modid="1",cmdid="1",name="mail",result="success"} 4',
+      ), { what: "the new name, without a call" });
     for (const [name, url] of Object.entries(urls)) {
       if (findPromtool() === undefined) break;
       const { code, output } = runPromtool(

@@ -4,7 +4,7 @@
 import { type ModulePolicy, parseModulePolicy } from "../../balancer/module_policy.ts";
 import type { ArrivedRoute } from "../../feed/route_subscriber.ts";
 import { AGENT_PORT_COUNT, agentPortIndex } from "../../proto/message_ids.ts";
-import { type ModuleId, moduleId } from "../../model/module.ts";
+import { MODULE_NAME_LENGTH_MAX, type ModuleId, moduleId } from "../../model/module.ts";
 import { messageOf } from "../../reactor/errors.ts";
 import type { LogFields } from "../../reactor/log.ts";
 import { type HealthCheckSettings, readHealthCheck } from "../health/health_plan.ts";
@@ -55,7 +55,8 @@ export class RouteIntake {
   }
 
   /** Dns sent a route, or held one back; false: no shard knows its module. */
-  take({ modId, cmdId, hosts, policy }: ArrivedRoute): boolean {
+  take({ modId, cmdId, hosts, policy, name }: ArrivedRoute): boolean {
+    if (name !== undefined) this.registry.setName(modId, cmdId, name);
     const known = this.registry.routeOf(modId, cmdId);
     const packed = hosts === undefined ? known : this.#packed(modId, cmdId, hosts);
     if (packed === undefined) return true;
@@ -120,6 +121,8 @@ function readPolicy(text: string): ModulePolicy {
 
 interface RegistryEntry {
   route: PackedRoute | undefined;
+  /** No part of the route: the shards need no name, and one that changes changes nothing there. */
+  name: string;
   /** For each shard: false = does not know the module. */
   readonly known: boolean[];
   /** For each shard: true = has been given `route` as it is. */
@@ -208,6 +211,17 @@ export class RouteRegistry {
     return this.#entries.get(moduleId(modId, cmdId))?.route;
   }
 
+  /** Dns says what a module is called; of one that no shard knows nothing is kept. */
+  setName(modId: number, cmdId: number, name: string): void {
+    const entry = this.#entries.get(moduleId(modId, cmdId));
+    if (entry !== undefined) entry.name = name.slice(0, MODULE_NAME_LENGTH_MAX);
+  }
+
+  /** What a module is called; "" when it has no name, or dns has not said yet. */
+  nameOf(modId: number, cmdId: number): string {
+    return this.#entries.get(moduleId(modId, cmdId))?.name ?? "";
+  }
+
   /** Nodes that may be picked by the last route of a module; 0 when there is none. */
   pickableCount(modId: number, cmdId: number): number {
     const route = this.routeOf(modId, cmdId);
@@ -250,7 +264,7 @@ export class RouteRegistry {
     let entry = this.#entries.get(key);
     if (entry === undefined) {
       const none = (): boolean[] => new Array<boolean>(AGENT_PORT_COUNT).fill(false);
-      entry = { route: undefined, known: none(), current: none() };
+      entry = { route: undefined, name: "", known: none(), current: none() };
       this.#entries.set(key, entry);
     }
     return entry;

@@ -60,3 +60,28 @@ test("RouteIntake goes without the policy of a cached route that cannot be used"
   assert.deepEqual(intake.registry.routeOf(2, 1)?.parsedPolicy, parseModulePolicy(text));
   assert.equal(intake.policiesRefused, 1);
 });
+
+test("RouteIntake keeps the name that dns tells, bounded, and bothers no shard with it", () => {
+  const { intake, tasks } = makeIntake();
+  const { registry } = intake;
+  registry.want(1, 1, 2);
+  const route = { modId: 1, cmdId: 1, hosts, policy: "" };
+  const steps: [name: string | undefined, shown: string][] = [
+    ["pay", "pay"],
+    [undefined, "pay"],
+    ["x".repeat(5_000), "x".repeat(128)],
+    ["", ""],
+    ["pay", "pay"],
+  ];
+  for (const [name, shown] of steps) {
+    intake.take({ ...route, name });
+    assert.equal(registry.nameOf(1, 1), shown);
+  }
+  intake.take({ ...route, hosts: undefined, name: "held back" });
+  assert.equal(registry.nameOf(1, 1), "held back", "also while its nodes are held back");
+  assert.deepEqual(tasks.map(({ type }) => type), ["route", ...Array(5).fill("confirm")]);
+  intake.take({ ...route, modId: 2, name: "nobody asked" });
+  assert.deepEqual([registry.nameOf(2, 1), registry.size], ["", 1]);
+  registry.forget(1, 1, 2);
+  assert.equal(registry.nameOf(1, 1), "");
+});

@@ -16,9 +16,15 @@ interface Told extends ModuleKey {
 /** Remembers the totals of the first {@linkcode METRIC_MODULES_MAX} modules with any. */
 export class ModuleMetrics {
   readonly #told = new Map<ModuleId, Told>();
+  readonly #nameOf: (modId: number, cmdId: number) => string;
   readonly #modulesMax: number;
 
-  constructor(modulesMax = METRIC_MODULES_MAX) {
+  /** `nameOf` says what a module is called now; "" = it has no name. */
+  constructor(
+    nameOf: (modId: number, cmdId: number) => string,
+    modulesMax = METRIC_MODULES_MAX,
+  ) {
+    this.#nameOf = nameOf;
     this.#modulesMax = modulesMax;
   }
 
@@ -47,7 +53,8 @@ export class ModuleMetrics {
     const refusals: MetricSample[] = [];
     const times: MetricSample[] = [];
     for (const { modId, cmdId, counts, refused } of this.#told.values()) {
-      const labels = { modid: String(modId), cmdid: String(cmdId) };
+      const name = this.#nameOf(modId, cmdId);
+      const labels = { modid: String(modId), cmdid: String(cmdId), name };
       if (counts !== undefined) {
         calls.push(
           { labels: { ...labels, result: "success" }, value: counts[COUNTS_AT.succ] },

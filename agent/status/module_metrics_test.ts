@@ -26,7 +26,7 @@ test("ModuleCounts puts each time into the bucket whose end it does not exceed",
 });
 
 test("ModuleMetrics shows a limited number of modules, and forgets with the agent", () => {
-  const metrics = new ModuleMetrics(2);
+  const metrics = new ModuleMetrics((modId) => modId === 3 ? 'p"a\\y\n' : "", 2);
   const report = (modId: number, ...timesMs: number[]) => ({
     ...{ modId, cmdId: 1, results: [], counts: countsOf(...timesMs) },
   });
@@ -39,9 +39,10 @@ test("ModuleMetrics shows a limited number of modules, and forgets with the agen
   metrics.take([{ modId: 3, cmdId: 1, results: [], refused }]);
   const text = renderMetrics(metrics.metrics());
   assert.deepEqual(shown(), ['modid="2"', 'modid="3"']);
+  assert.match(text, /^lars_agent_module_calls_total\{modid="2",cmdid="1",name="",result=/m);
   assert.match(
     text,
-    /^lars_agent_module_refused_total\{modid="3",cmdid="1",reason="overload"\} 5$/m,
+    /^lars_agent_module_refused_total\{modid="3",cmdid="1",name="p\\"a\\\\y\\n",reason="overload"\} 5$/m,
   );
   assert.doesNotMatch(text, /duration/, "nobody told a time");
 });

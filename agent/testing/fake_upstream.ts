@@ -79,6 +79,8 @@ export class FakeDns extends FakeServer {
   readonly routes = new Map<string, HostInfo[]>();
   /** Policies by `modId,cmdId`. */
   readonly policies = new Map<string, string>();
+  /** Names by `modId,cmdId`. */
+  readonly names = new Map<string, string>();
   /** Modules whose routes are sent as meant, and as those whose changes are marked. */
   readonly meant = new Set<string>();
   readonly guarded = new Set<string>();
@@ -144,6 +146,7 @@ export class FakeDns extends FakeServer {
     const extras = !this.#extended ? {} : {
       revision: 1,
       policy: this.policies.get(key),
+      name: this.names.get(key),
       meant: this.meant.has(key) || undefined,
       guarded: this.guarded.has(key) || undefined,
     };

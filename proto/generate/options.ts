@@ -51,6 +51,7 @@ const route: Readonly<Record<string, FieldOptions>> = {
   meant: optional,
   draining: { drainedOf: "hosts" },
   guarded: optional,
+  name: optional,
 };
 
 /** Messages that are not named here have no options. */
