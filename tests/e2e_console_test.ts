@@ -199,7 +199,7 @@ async function otherCommands(
     { modid: 1, cmdid: 1, name: "", policy: { policy: "recommended" } },
     { modid: 2, cmdid: 2, name: "shop", policy: { policy: "recommended", errRate: 0.2 } },
   ]);
-  assert.equal(typeof (await json("module", "show", "9", "9", ...server)), "object");
+  await assert.rejects(lars("module", "show", "9", "9", ...server), /There is no module \(9,9\)/);
   assert.match(await lars("drain", "10.0.0.2:80", "--why", "disk", ...server), /drains, 1 module/);
   assert.match(await lars("undrain", "10.0.0.2:80", ...server), /gets calls again, 1 module/);
   assert.match(await lars("route", "confirm", "2", "2", ...server), /^confirmed \(2,2\)/);
