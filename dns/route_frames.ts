@@ -14,8 +14,6 @@ import { WEIGHT_DEFAULT } from "../model/node.ts";
  */
 const FIELDS_BYTES_MAX = 11 + 11 + 6 + 6 + 10 + 5 + 3 + 3;
 
-/** Longest policy that is sent, in bytes; the editors refuse longer ones, foreign hands may not. */
-
 /** Bytes left for hosts in one frame. */
 const HOSTS_BYTES_MAX = FRAME_BODY_BYTES_MAX - FIELDS_BYTES_MAX;
 

@@ -44,13 +44,13 @@ async function withReceiver(
 
 const TIMEOUT_S = 7;
 
-/** Real time, but pauses between attempts are short and noted, and limits a fifth of a second. */
+/** Real time, but pauses between attempts are short and noted, and limits a second. */
 function hastyClock(pauses: number[]): Clock {
   return {
     nowMs: () => systemClock.nowMs(),
     wallMs: () => systemClock.wallMs(),
     setTimer(delayMs, action): Timer {
-      if (delayMs === TIMEOUT_S * 1000) return systemClock.setTimer(200, action);
+      if (delayMs === TIMEOUT_S * 1000) return systemClock.setTimer(1_000, action);
       pauses.push(delayMs);
       return systemClock.setTimer(1, action);
     },
