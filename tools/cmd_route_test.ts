@@ -147,7 +147,10 @@ test("lars route import: a file with faults changes nothing and every fault is n
     const { code, stdout, stderr } = await lars(processes, "route", "import", "bad.csv");
     assert.equal(code, 2);
     assert.equal(stdout, "");
-    assert.match(stderr, /^lars: bad\.csv:3: port: .*\nlars: bad\.csv:4: cmdid: .*\n$/);
+    assert.match(
+      stderr,
+      /^lars: bad\.csv:3: Port must be .*\nlars: bad\.csv:4: CMDID must be .*\n$/,
+    );
     assert.equal(await succeed(processes, "route", "ls"), "No nodes.\n");
   });
 });
