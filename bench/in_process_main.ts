@@ -2,11 +2,12 @@
 
 import process from "node:process";
 import { InProcessClient } from "../api/mod.ts";
-import { POLICY_NAMES, type PolicyName } from "../balancer/mod.ts";
+import { POLICY_NAMES, PRESET_NAMES } from "../balancer/mod.ts";
 import type { UpstreamEvents } from "../api/upstream.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import {
+  IN_PROCESS_POLICIES,
   IN_PROCESS_POLICY_NODES,
   IN_PROCESS_SIZES,
   type InProcessSize,
@@ -43,13 +44,18 @@ function newClient(modules: number): { client: InProcessClient; events: Upstream
   return { client, events };
 }
 
-/** A client with routes, in which one node of each module is overload: both lists are in use. */
-function clientOf({ modules, nodes }: InProcessSize): InProcessClient {
+/** Text of a policy as dns tells it; "" stands for that of the original. */
+function policyText(policy: string): string {
+  return policy === "lars" ? "" : JSON.stringify({ policy });
+}
+
+/** A client with routes, in which one node of each module is out. */
+function clientOf({ modules, nodes }: InProcessSize, policy: string): InProcessClient {
   const { client, events } = newClient(modules);
   const route = Array.from({ length: nodes }, (_, index) => ({ ip: index + 1, port: 80 }));
   for (let modId = 0; modId < modules; modId++) {
     client.pick(modId, 1);
-    events.onRoute(modId, 1, route, "");
+    events.onRoute(modId, 1, route, policyText(policy));
     for (let i = 0; i < 15; i++) client.report(modId, 1, "0.0.0.1", 80, 1);
   }
   return client;
@@ -94,11 +100,16 @@ function bytesPerPick(picks: number, pickSome: (count: number) => void): number 
   return bytes / picks;
 }
 
-function rowsOf(size: InProcessSize, subject: string, smoke: boolean): Row[] {
-  const client = clientOf(size);
+function rowsOf(
+  size: InProcessSize,
+  policy: typeof IN_PROCESS_POLICIES[number],
+  subject: string,
+  smoke: boolean,
+): Row[] {
+  const client = clientOf(size, policy);
   const { modules } = size;
   const picks = smoke ? 100_000 : 10_000_000;
-  const names = rowNames(size);
+  const names = rowNames(size, policy);
   const rounds = (run: () => number): number[] => Array.from({ length: smoke ? 1 : 5 }, run);
   const row = (name: string, unit: string, values: number[], target?: Target): Row =>
     rowOf({ name, subject, unit, values, target });
@@ -115,14 +126,14 @@ function rowsOf(size: InProcessSize, subject: string, smoke: boolean): Row[] {
 }
 
 /** Picks by one policy, with a key each; one node is out. */
-function policyRow(policy: PolicyName, subject: string, smoke: boolean): Row {
+function policyRow(policy: string, subject: string, smoke: boolean): Row {
   const { client, events } = newClient(1);
   const nodes = Array.from({ length: IN_PROCESS_POLICY_NODES }, (_, index) => ({
     ip: index + 1,
     port: 80,
   }));
   client.pick(1, 1);
-  events.onRoute(1, 1, nodes, policy === "lars" ? "" : JSON.stringify({ policy }));
+  events.onRoute(1, 1, nodes, policyText(policy));
   for (let i = 0; i < 15; i++) client.report(1, 1, "0.0.0.1", 80, 1);
   const keys = Array.from({ length: KEYS }, (_, index) => `user-${index}`);
   let next = 0;
@@ -143,7 +154,9 @@ function policyRow(policy: PolicyName, subject: string, smoke: boolean): Row {
 const [subject, length] = runtime.args;
 const isSmoke = length === "smoke";
 const rows = [
-  ...IN_PROCESS_SIZES.flatMap((size) => rowsOf(size, subject, isSmoke)),
-  ...POLICY_NAMES.map((policy) => policyRow(policy, subject, isSmoke)),
+  ...IN_PROCESS_SIZES.flatMap((size) =>
+    IN_PROCESS_POLICIES.flatMap((policy) => rowsOf(size, policy, subject, isSmoke))
+  ),
+  ...[...PRESET_NAMES, ...POLICY_NAMES].map((policy) => policyRow(policy, subject, isSmoke)),
 ];
 tell(rows);

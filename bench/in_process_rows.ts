@@ -21,10 +21,14 @@ export function policyRowName(policy: string): string {
   return `in-process pick, policy ${policy}, ${IN_PROCESS_POLICY_NODES} nodes: allocated`;
 }
 
-/** Rows of one size. */
+/** Policies of the rows of each size: that of new modules, and the original's beside it. */
+export const IN_PROCESS_POLICIES = ["recommended", "lars"] as const;
+
+/** Rows of one size by one policy. */
 export function rowNames(
   { modules, nodes }: InProcessSize,
+  policy: typeof IN_PROCESS_POLICIES[number],
 ): { speed: string; bytes: string; calls: string } {
-  const name = `in-process pick, two lists, ${modules} x ${nodes} nodes`;
+  const name = `in-process pick, ${policy}, one node out, ${modules} x ${nodes} nodes`;
   return { speed: name, bytes: `${name}: allocated`, calls: `${name}, with report` };
 }

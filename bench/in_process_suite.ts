@@ -1,14 +1,21 @@
 // Shell. Picks in the caller's own process: how many a second, and what they leave to collect.
 
-import { POLICY_NAMES } from "../balancer/mod.ts";
+import { POLICY_NAMES, PRESET_NAMES } from "../balancer/mod.ts";
 import type { Bench, Suite } from "./harness.ts";
-import { IN_PROCESS_SIZES, policyRowName, rowNames } from "./in_process_rows.ts";
+import {
+  IN_PROCESS_POLICIES,
+  IN_PROCESS_SIZES,
+  policyRowName,
+  rowNames,
+} from "./in_process_rows.ts";
 import { mergeRounds, missingRow, type Row } from "./rows.ts";
 import { runProgram } from "./server_process.ts";
 
 const NAMES = [
-  ...IN_PROCESS_SIZES.flatMap((size) => Object.values(rowNames(size))),
-  ...POLICY_NAMES.map(policyRowName),
+  ...IN_PROCESS_SIZES.flatMap((size) =>
+    IN_PROCESS_POLICIES.flatMap((policy) => Object.values(rowNames(size, policy)))
+  ),
+  ...[...PRESET_NAMES, ...POLICY_NAMES].map(policyRowName),
 ];
 
 /** Rows of the in-process client, on every runtime. */
