@@ -106,10 +106,12 @@ export class HostList<T extends Linked<T>> {
   }
 }
 
-/** Who judges a node; {@linkcode ActiveHosts} calls it when time has run out. */
+/** Who judges a node, and is told when time has come for it. */
 export interface HostOwner {
   /** Brings the node up to `nowMs`. */
   settle(host: Host, nowMs: number): void;
+  /** The node has been out for a while since it was last told so. */
+  stillOut(host: Host, nowMs: number): void;
 }
 
 /** What a node is picked from; `picking/zone_router.ts`. */

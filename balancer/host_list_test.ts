@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { ActiveHosts, Host, HostList } from "./host.ts";
 
-const owner = { settle(): void {} };
+const owner = { settle(): void {}, stillOut(): void {} };
 const makeHosts = (count: number): Host[] =>
   Array.from({ length: count }, (_, ip) => new Host(ip, 1, owner, 0));
 
@@ -54,6 +54,7 @@ test("ActiveHosts settles what is due, also when nodes leave meanwhile", () => {
       settled.push(host.ip);
       active.remove(host);
     },
+    stillOut(): void {},
   };
   const hosts = Array.from({ length: 6 }, (_, ip) => new Host(ip, 1, leaving, 0));
   for (const host of hosts) {

@@ -268,6 +268,7 @@ export class LoadBalance extends ModuleState {
     this.take(host);
     this.router.forget(host);
     this.context.active.remove(host);
+    this.context.out.remove(host);
     if (memoryIfAny === undefined) return;
     memoryIfAny.judged.delete(host);
     memoryIfAny.ramping.delete(host);

@@ -8,6 +8,7 @@ import { ActiveHosts, type Host } from "./host.ts";
 import { LoadBalance } from "./load_balance.ts";
 import type { BalanceSettings } from "./mod.ts";
 import { TIME_UNKNOWN_MS } from "./detection/call_outcome.ts";
+import { OutHosts } from "./detection/out_hosts.ts";
 import { smallWindowCallsMax } from "./detection/outlier_detector.ts";
 
 interface Fixture {
@@ -26,6 +27,8 @@ function makeModule(settings: Partial<BalanceSettings> = {}, nodesMax = 100): Fi
     nodesMax,
     active,
     hostsOut: 0,
+    out: new OutHosts(),
+    isInUse: () => true,
     zone: "",
     rng: { next: () => 0 },
     onStateChange: (change) => changes.push(change),

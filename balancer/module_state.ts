@@ -4,6 +4,7 @@ import type { ModuleCounts } from "./module_counts.ts";
 import type { HostResult, ModuleModeChange, StateChange } from "./balance_records.ts";
 import type { BalanceSettings } from "./detection/balance_settings.ts";
 import { NodeStatistics } from "./detection/node_statistics.ts";
+import type { OutHosts } from "./detection/out_hosts.ts";
 import { forgetEvidence, OutlierDetector } from "./detection/outlier_detector.ts";
 import type { ActiveHosts, Host, HostOwner } from "./host.ts";
 import { DEFAULT_MODULE_POLICY, type ModulePolicy, rulesOf } from "./module_policy.ts";
@@ -115,12 +116,15 @@ export interface BalanceContext {
   /** For policies, and for the jitter of recovery. */
   readonly rng: Rng;
   readonly active: ActiveHosts;
+  readonly out: OutHosts;
   /** Nodes that are out, of all modules; the modules count. */
   hostsOut: number;
   /** A node changed its state. */
   onStateChange(change: StateChange): void;
   /** A module changed its mode. */
   onModeChange(change: ModuleModeChange): void;
+  /** True while callers use the module. */
+  isInUse(module: ModuleState, nowMs: number): boolean;
   /** The module has something to report again; called once until `takeResults`. */
   onDirty(module: ModuleState): void;
   /** The module wants `tick` from now on, until that answers false. */
@@ -200,6 +204,11 @@ export abstract class ModuleState implements HostOwner {
 
   abstract settle(host: Host, nowMs: number): void;
 
+  /** A node that rests has no calls that would show it; who reads reports must not take it for idle. */
+  stillOut(host: Host, nowMs: number): void {
+    if (this.context.isInUse(this, nowMs)) this.markDirty(host);
+  }
+
   /**
    * Does what goes on slowly: growing shares, calls that nobody reported, the end of watching.
    *
@@ -273,7 +282,10 @@ export abstract class ModuleState implements HostOwner {
     if (host.list === list) return;
     this.take(host);
     if (pool !== undefined) pool.add(host);
-    else list?.pushTail(host);
+    else if (list !== undefined) {
+      list.pushTail(host);
+      this.context.out.add(host);
+    }
     this.changed();
   }
 

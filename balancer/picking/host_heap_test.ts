@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { Host } from "../host.ts";
 import { HostHeap } from "./host_heap.ts";
 
-const owner = { settle(): void {} };
+const owner = { settle(): void {}, stillOut(): void {} };
 
 test("a heap keeps the order of a sorted list through any steps", () => {
   const step = fc.record({

@@ -17,7 +17,7 @@ import { NodePool } from "./zone_router.ts";
 import { NO_KEY } from "./pick_policy.ts";
 import { RouteLb } from "../routes/route_lb.ts";
 
-const owner = { settle(): void {} };
+const owner = { settle(): void {}, stillOut(): void {} };
 const KEYED: readonly PolicyName[] = ["ring_hash", "bounded_ring_hash", "maglev"];
 /** Policies whose long shares are the weights, and how far off: by turns, by chance, by hash. */
 const SHARES: Partial<Record<PolicyName, number>> = {

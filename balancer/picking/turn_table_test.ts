@@ -4,13 +4,14 @@ import fc from "fast-check";
 import type { Rng } from "../../reactor/time/rng.ts";
 import type { StateChange } from "../balance_records.ts";
 import { type BalanceSettings, defaultBalanceSettings } from "../detection/balance_settings.ts";
+import { OutHosts } from "../detection/out_hosts.ts";
 import { ActiveHosts, Host, HostList, type HostOwner } from "../host.ts";
 import { LoadBalance } from "../load_balance.ts";
 import { parseModulePolicy } from "../module_policy.ts";
 import { RouteLb } from "../routes/route_lb.ts";
 import { NO_TURN, TurnTable } from "./turn_table.ts";
 
-const NOBODY: HostOwner = { settle: () => {} };
+const NOBODY: HostOwner = { settle: () => {}, stillOut: () => {} };
 
 /** The same for all, however often it is asked. */
 const NO_CHANCE: Rng = { next: () => 0 };
@@ -219,6 +220,8 @@ class PlainModule {
       nodesMax: 100,
       active: this.#active,
       hostsOut: 0,
+      out: new OutHosts(),
+      isInUse: (): boolean => true,
       zone: "",
       rng: NO_CHANCE,
       onStateChange: (change: StateChange): void => void this.changes.push(change),

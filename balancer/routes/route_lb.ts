@@ -5,6 +5,7 @@ import type { RouteNode } from "../../model/node.ts";
 import type { RouteUpdate, StateChange } from "../balance_records.ts";
 import { type BalanceSettings, checkBalanceSettings } from "../detection/balance_settings.ts";
 import { CallerTally, UNKNOWN_CALLER } from "../detection/caller_tally.ts";
+import { OUT_USED_MS, OutHosts } from "../detection/out_hosts.ts";
 import type { CallCounts } from "../detection/outlier_detector.ts";
 import { ActiveHosts, type Host } from "../host.ts";
 import { LoadBalance } from "../load_balance.ts";
@@ -84,9 +85,11 @@ export class RouteLb {
       zone: options.zone ?? "",
       rng: options.rng,
       active: new ActiveHosts(),
+      out: new OutHosts(),
       hostsOut: 0,
       onStateChange: (change) => this.#stateChanged(change),
       onModeChange: (change) => options.onModeChange?.(change),
+      isInUse: (balance, nowMs) => this.#isInUse(balance, nowMs),
       onTicking: (balance) => void this.#ticking.add(balance),
       onDirty: (balance) => void this.#dirty.push(balance),
     };
@@ -326,6 +329,7 @@ export class RouteLb {
     this.#latestMs = nowMs;
     this.#callers.tick(nowMs);
     this.#context.active.settle(nowMs);
+    this.#context.out.tick(nowMs);
     for (const balance of this.#ticking) if (!balance.tick(nowMs)) this.#ticking.delete(balance);
     this.#refresh.tick(nowMs);
     if (nowMs >= this.#forgetDueMs) this.#forgetUnasked(nowMs);
@@ -349,8 +353,8 @@ export class RouteLb {
 
   /**
    * Takes what is to be reported: modules with newly counted calls or state changes, each at most
-   * once in {@linkcode REPORT_INTERVAL_MS}, and of each the changed nodes only; and, as reports of
-   * their own, modules whose callers got no node.
+   * once in {@linkcode REPORT_INTERVAL_MS}, and of each the changed nodes only, and now and then
+   * those that are still out; and, as reports of their own, modules whose callers got no node.
    *
    * @param force Takes everything, however recent the last report is; for the end of the program.
    */
@@ -501,6 +505,11 @@ export class RouteLb {
     this.#modules.routeTaken(entry, change);
     if (!entry.hasNodes) this.#forgetTurns(entry);
     return change;
+  }
+
+  #isInUse({ modId, cmdId }: ModuleState, nowMs: number): boolean {
+    const usedAtMs = this.#modules.get(modId, cmdId)?.usedAtMs ?? -Infinity;
+    return nowMs - Math.max(usedAtMs, this.#turns.usedAtMs(modId, cmdId)) < OUT_USED_MS;
   }
 
   /** The table must not keep nodes that are no more. */

@@ -65,7 +65,10 @@ export const DEFAULT_RULES: readonly NewRule[] = [
 interface Condition {
   /** Tells subjects of one rule apart. */
   readonly subject: string;
+  /** What is wrong. */
   readonly text: string;
+  /** What was wrong, for when it has ended; absent from alerts that an earlier version kept. */
+  readonly endText?: string;
   readonly value: number;
   readonly modId: number | null;
   readonly cmdId: number | null;
@@ -105,10 +108,27 @@ function labelOf({ modId, cmdId, name }: SeenModule): string {
   return name === "" ? `Module ${modId}/${cmdId}` : `${name} (${modId}/${cmdId})`;
 }
 
-function aboutModule(module: SeenModule, text: string, value: number): Condition {
+/** What is said of an alert while it fires, or of its end: not that something still is as it was. */
+export function alertText(state: "firing" | "ended", { text, endText }: AlertState): string {
+  return state === "firing" ? text : `ended: ${endText ?? text}`;
+}
+
+/** What is said of something, and once it is over. */
+type Words = readonly [is: string, was: string];
+
+function aboutModule(module: SeenModule, [is, was]: Words, value: number): Condition {
   const { modId, cmdId } = module;
-  const subject = `${modId}/${cmdId}`;
-  return { subject, text, value, modId, cmdId, node: null, service: null };
+  const label = labelOf(module);
+  return {
+    subject: `${modId}/${cmdId}`,
+    text: `${label}: ${is}`,
+    endText: `${label}: ${was}`,
+    value,
+    modId,
+    cmdId,
+    node: null,
+    service: null,
+  };
 }
 
 /** Part of its callers that keeps a node out. */
@@ -121,23 +141,25 @@ function aboutNode(module: SeenModule, node: SeenNode): Condition {
   const share = outShare(node);
   const many = share === 1 ? `all ${callerCount}` : `${overloadCallerCount} of ${callerCount}`;
   const who = callerCount === 1 ? "its only caller" : `${many} callers`;
+  const was = `node ${name} was kept out`;
+  // Without callers it is as they last said.
+  const words: Words = callerCount === 0
+    ? [`${was} when last heard of`, was]
+    : [`node ${name} is kept out by ${who}`, `${was} by ${who}`];
   return {
-    ...aboutModule(
-      module,
-      `${labelOf(module)}: node ${name} is kept out by ${who}`,
-      overloadCallerCount,
-    ),
+    ...aboutModule(module, words, overloadCallerCount),
     subject: `${moduleText(module)} ${name}`,
     node: name,
     share,
   };
 }
 
-function aboutService(service: ServiceView, text: string, value: number): Condition {
+function aboutService(service: ServiceView, [is, was]: Words, value: number): Condition {
   const name = `${service.kind} ${service.address}`;
   return {
     subject: name,
-    text: `${name} ${text}`,
+    text: `${name} ${is}`,
+    endText: `${name} ${was}`,
     value,
     modId: null,
     cmdId: null,
@@ -151,13 +173,28 @@ function detailNumber(service: ServiceView, name: string): number {
   return typeof value === "number" ? value : 0;
 }
 
-/** The cause that most callers met, in words. */
-function refusedWhy({ refusedBy }: SeenModule): string {
+/** The cause that most callers met. */
+function refusedWhy({ refusedBy }: SeenModule): Words {
   const { overload, unusable, noNode, noRoute } = refusedBy;
   const most = Math.max(overload, unusable, noNode, noRoute);
-  if (most === overload) return "too few nodes are well";
-  if (most === unusable) return "no node may be called: drained, off, weight 0";
-  return most === noNode ? "it has no nodes" : "agents do not know its route yet";
+  if (most === overload) return ["too few nodes are well", "too few nodes were well"];
+  if (most === unusable) {
+    const why = "drained, off, weight 0";
+    return [`no node may be called: ${why}`, `no node might be called: ${why}`];
+  }
+  if (most === noNode) return ["it has no nodes", "it had no nodes"];
+  return ["agents do not know its route yet", "agents did not know its route yet"];
+}
+
+function aboutRefused(module: SeenModule): Condition {
+  const [why, whyThen] = refusedWhy(module);
+  const calls = `${percent(module.refusedShare)} of the calls`;
+  const words: Words = [`${calls} are refused (${why})`, `${calls} were refused (${whyThen})`];
+  return aboutModule(module, words, module.refusedShare);
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 1000) / 10} %`;
 }
 
 type Check = (view: SystemView, modules: readonly SeenModule[], threshold: number) => Condition[];
@@ -167,17 +204,18 @@ function services(
   kind: string,
   valueOf: (service: ServiceView) => number,
   threshold: number,
-  text: (value: number) => string,
+  words: (value: number) => Words,
 ): Condition[] {
   return view.services
     .filter((service) => service.kind === kind && valueOf(service) > threshold)
-    .map((service) => aboutService(service, text(valueOf(service)), valueOf(service)));
+    .map((service) => aboutService(service, words(valueOf(service)), valueOf(service)));
 }
 
-function aboutAgents(text: string, value: number): Condition {
+function aboutAgents([text, endText]: Words, value: number): Condition {
   return {
     subject: "agents",
     text,
+    endText,
     value,
     modId: null,
     cmdId: null,
@@ -199,12 +237,17 @@ function silentAgents(
   const isHeard = view.services.some((one) => one.kind === "dns" && silentS(one) <= threshold);
   const silent = view.services.filter((one) => one.kind === "agent" && silentS(one) > threshold);
   const unheard = isHeard ? [] : silent.filter(({ detail }) => typeof detail.dns === "string");
-  const conditions = silent.filter((agent) => !unheard.includes(agent)).map((agent) =>
-    aboutService(agent, `has been silent for ${silentS(agent)} s`, silentS(agent))
-  );
+  const conditions = silent.filter((agent) => !unheard.includes(agent)).map((agent) => {
+    const forS = `silent for ${silentS(agent)} s`;
+    return aboutService(agent, [`has been ${forS}`, `was ${forS}`], silentS(agent));
+  });
   if (unheard.length > 0) {
+    const who = quantity(unheard.length, "agent");
     conditions.push(aboutAgents(
-      `No dns is alive, so nothing is heard of ${quantity(unheard.length, "agent")}`,
+      [
+        `No dns is alive, so nothing is heard of ${who}`,
+        `no dns was alive, so nothing was heard of ${who}`,
+      ],
       unheard.length,
     ));
   }
@@ -222,37 +265,35 @@ function holdingAgents(
   const most = Math.max(...holding.map(heldCount));
   const [{ address }] = holding;
   const who = holding.length === 1
-    ? `agent ${address} holds`
-    : `${holding.length} agents (${address} for one) hold`;
+    ? `agent ${address}`
+    : `${holding.length} agents (${address} for one)`;
+  const holds = holding.length === 1 ? "holds" : "hold";
   const what = most === 1 ? "a changed route" : `${most} changed routes`;
-  return [aboutAgents(`${who} ${what} back: confirm or undo the change`, most)];
+  const words: Words = [
+    `${who} ${holds} ${what} back: confirm or undo the change`,
+    `${who} held ${what} back`,
+  ];
+  return [aboutAgents(words, most)];
 }
 
 /** What each kind of rule looks for. */
 const CHECKS = {
   module_overload: (_view, modules) =>
     modules.filter(({ health }) => health === "down").map((module) =>
-      aboutModule(module, `${labelOf(module)}: no node can be called`, module.overloadCount)
+      aboutModule(
+        module,
+        ["no node can be called", "no node could be called"],
+        module.overloadCount,
+      )
     ),
   error_share: (_view, modules, threshold) =>
     modules.filter(({ errorShare, callsPerSecond }) => callsPerSecond > 0 && errorShare > threshold)
-      .map((module) =>
-        aboutModule(
-          module,
-          `${labelOf(module)}: ${Math.round(module.errorShare * 1000) / 10} % of the calls fail`,
-          module.errorShare,
-        )
-      ),
+      .map((module) => {
+        const calls = `${percent(module.errorShare)} of the calls`;
+        return aboutModule(module, [`${calls} fail`, `${calls} failed`], module.errorShare);
+      }),
   calls_refused: (_view, modules, threshold) =>
-    modules.filter(({ refusedShare }) => refusedShare > threshold)
-      .map((module) =>
-        aboutModule(
-          module,
-          `${labelOf(module)}: ${Math.round(module.refusedShare * 1000) / 10} % of the calls are ` +
-            `refused (${refusedWhy(module)})`,
-          module.refusedShare,
-        )
-      ),
+    modules.filter(({ refusedShare }) => refusedShare > threshold).map(aboutRefused),
   node_out: (_view, modules) =>
     modules.flatMap((module) =>
       module.nodes.filter((node) => node.state === "on" && outShare(node) > 0)
@@ -265,7 +306,10 @@ const CHECKS = {
       "dns",
       ({ revisionLag }) => revisionLag ?? 0,
       threshold,
-      (seconds) => `is ${seconds} s behind the database`,
+      (seconds) => [
+        `is ${seconds} s behind the database`,
+        `was ${seconds} s behind the database`,
+      ],
     ),
   push_refused: holdingAgents,
   report_backlog: (view, _modules, threshold) =>
@@ -274,7 +318,10 @@ const CHECKS = {
       "reporter",
       (service) => detailNumber(service, "rows_waiting"),
       threshold,
-      (rows) => `has ${rows} results that wait for the database`,
+      (rows) => [
+        `has ${rows} results that wait for the database`,
+        `had ${rows} results that waited for the database`,
+      ],
     ),
 } satisfies Record<RuleKind, Check>;
 

@@ -3,7 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { RuleRow, SilenceRow } from "../../sql/console/console_store.ts";
-import { AlertEngine, type AlertNews, ALERTS_MAX, DEFAULT_RULES } from "./alert_engine.ts";
+import {
+  AlertEngine,
+  type AlertNews,
+  ALERTS_MAX,
+  alertText,
+  DEFAULT_RULES,
+} from "./alert_engine.ts";
 import type { SeenModule, SeenNode, SystemView } from "../system/system_model.ts";
 import type { ServiceView } from "../schemas.ts";
 
@@ -122,8 +128,14 @@ const WELL = view([module()]);
 
 test("AlertEngine: what each kind of rule looks for", () => {
   const out = node({ health: "overload", overloadCallerCount: 1 });
-  const cases: [string, SystemView, SystemView, RegExp][] = [
-    ["module_overload", DOWN, WELL, /Module 1\/1: no node can be called/],
+  const cases: [kind: string, bad: SystemView, good: SystemView, is: RegExp, was: RegExp][] = [
+    [
+      "module_overload",
+      DOWN,
+      WELL,
+      /Module 1\/1: no node can be called/,
+      /^ended: Module 1\/1: no node could be called$/,
+    ],
     [
       "error_share",
       view([module({ errorShare: 0.25, name: "shop" })]),
@@ -131,6 +143,7 @@ test("AlertEngine: what each kind of rule looks for", () => {
         module({ errorShare: 0.1 }),
       ]),
       /shop \(1\/1\): 25 % of the calls fail/,
+      /^ended: .* 25 % of the calls failed$/,
     ],
     [
       "calls_refused",
@@ -141,6 +154,7 @@ test("AlertEngine: what each kind of rule looks for", () => {
       })]),
       WELL,
       /Module 1\/1: 6\.3 % of the calls are refused \(no node may be called/,
+      /^ended: .* were refused \(no node might be called/,
     ],
     [
       "node_out",
@@ -149,6 +163,7 @@ test("AlertEngine: what each kind of rule looks for", () => {
         module({ nodes: [{ ...out, state: "drain" }] }),
       ]),
       /node 10\.0\.0\.1:1 is kept out by its only caller/,
+      /^ended: Module 1\/1: node 10\.0\.0\.1:1 was kept out by its only caller$/,
     ],
     [
       "agent_silent",
@@ -157,6 +172,7 @@ test("AlertEngine: what each kind of rule looks for", () => {
         service("agent"),
       ]),
       /agent h:1 has been silent for 100 s/,
+      /^ended: agent h:1 was silent for 100 s$/,
     ],
     [
       "dns_behind",
@@ -165,6 +181,7 @@ test("AlertEngine: what each kind of rule looks for", () => {
         service("dns", { revisionLag: 5 }),
       ]),
       /dns h:1 is 6 s behind/,
+      /^ended: dns h:1 was 6 s behind the database$/,
     ],
     [
       "push_refused",
@@ -173,6 +190,7 @@ test("AlertEngine: what each kind of rule looks for", () => {
         service("agent"),
       ]),
       /agent h:1 holds 2 changed routes back/,
+      /^ended: agent h:1 held 2 changed routes back$/,
     ],
     [
       "report_backlog",
@@ -182,18 +200,31 @@ test("AlertEngine: what each kind of rule looks for", () => {
         [service("reporter", { detail: { rows_waiting: 10_000 } })],
       ),
       /10001 results that wait/,
+      /^ended: reporter h:1 had 10001 results that waited for the database$/,
     ],
   ];
   assert.deepEqual(cases.map(([kind]) => kind), DEFAULT_RULES.map(({ kind }) => kind));
-  for (const [kind, bad, good, text] of cases) {
+  for (const [kind, bad, good, is, was] of cases) {
     const bench = new Bench();
     bench.rules = [ruleOf(kind)];
     assert.deepEqual(bench.look(good), [], kind);
     assert.deepEqual(bench.look(bad), ["firing told kept"], kind);
-    assert.match(bench.engine.alerts[0].text, text);
+    const [alert] = bench.engine.alerts;
+    assert.match(alertText("firing", alert), is);
+    assert.match(alertText("ended", alert), was);
     assert.deepEqual(bench.look(bad, 5), [], "said once");
     assert.deepEqual(bench.look(good), ["ended told kept"], kind);
   }
+});
+
+test("AlertEngine: a node of which nobody told lately is not kept out by nobody", () => {
+  const bench = new Bench();
+  bench.rules = [ruleOf("node_out")];
+  const out = node({ health: "overload", callerCount: 0, overloadCallerCount: 0 });
+  bench.look(view([module({ nodes: [out] })]));
+  const [alert] = bench.engine.alerts;
+  assert.equal(alert.text, "Module 1/1: node 10.0.0.1:1 was kept out when last heard of");
+  assert.equal(alertText("ended", alert), "ended: Module 1/1: node 10.0.0.1:1 was kept out");
 });
 
 /** What a rule says of services. */

@@ -7,7 +7,13 @@ import type { RuleRow, SilenceRow, WebhookRow } from "../../sql/console/console_
 import type { NewEvent } from "../../sql/results/event.ts";
 import type { Store } from "../../sql/store.ts";
 import { type Actor, auditOf } from "../access/actor.ts";
-import { AlertEngine, type AlertNews, type AlertState, DEFAULT_RULES } from "./alert_engine.ts";
+import {
+  AlertEngine,
+  type AlertNews,
+  type AlertState,
+  alertText,
+  DEFAULT_RULES,
+} from "./alert_engine.ts";
 import { AlertSettings, webhookSettings } from "./alert_settings.ts";
 import { parseNode } from "../changes/change_edits.ts";
 import type { SystemReader } from "../system/system_reader.ts";
@@ -44,7 +50,7 @@ export interface AlertServiceOptions {
 }
 
 function alertView(alert: AlertState): Alert {
-  const { subject: _subject, heldMs: _held, overMs: _over, ...view } = alert;
+  const { subject: _subject, endText: _end, heldMs: _held, overMs: _over, ...view } = alert;
   return { ...view, kind: view.kind as RuleKind };
 }
 
@@ -66,7 +72,7 @@ function newsEvent({ type, alert }: AlertNews, atMs: number): NewEvent {
     kind: `alert.${type}`,
     ...(modId === null || cmdId === null ? {} : { module: { modId, cmdId } }),
     ...(node === null ? {} : { node: parseNode(node) }),
-    text: `${alert.title}: ${alert.text}`,
+    text: `${alert.title}: ${alertText(type, alert)}`,
     detail: { key, severity, isSilenced: alert.isSilenced },
   };
 }

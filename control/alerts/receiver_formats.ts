@@ -1,6 +1,6 @@
 // Core. What a message about alerts looks like to the receivers that are out there.
 
-import type { AlertState } from "./alert_engine.ts";
+import { type AlertState, alertText } from "./alert_engine.ts";
 import type { WebhookFormat } from "../schemas.ts";
 import type { Delivery } from "./outbox.ts";
 
@@ -61,7 +61,8 @@ function counted(deliveries: readonly Delivery[]): string {
 // ---- Ours
 
 function ownAlert({ state, alert }: Delivery, base: string): Record<string, unknown> {
-  const { key, kind, title, severity, text, value, modId, cmdId, node, service, sinceMs } = alert;
+  const { key, kind, title, severity, value, modId, cmdId, node, service, sinceMs } = alert;
+  const text = alertText(state, alert);
   const about = { key, kind, title, severity, text, value, modId, cmdId, node, service, sinceMs };
   return { state, ...about, link: alertLink(alert, base) };
 }
@@ -103,7 +104,7 @@ const alertmanager: FormatRules = {
   body: (deliveries, { consoleUrl, atMs }) =>
     deliveries.map(({ state, alert }) => ({
       labels: labelsOf(alert),
-      annotations: { summary: alert.title, description: alert.text },
+      annotations: { summary: alert.title, description: alertText(state, alert) },
       startsAt: iso(alert.sinceMs),
       endsAt: iso(state === "ended" ? atMs : atMs + ALERTMANAGER_ENDS_MS),
       generatorURL: alertLink(alert, consoleUrl),
@@ -131,7 +132,7 @@ const slack: FormatRules = {
     const lines = deliveries.slice(0, LINES_MAX).map(({ state, alert }) => {
       const sign = state === "ended" ? "over" : alert.severity;
       const link = `<${alertLink(alert, consoleUrl)}|${slackText(alert.title)}>`;
-      return `*${sign}* ${link}: ${slackText(alert.text)}`;
+      return `*${sign}* ${link}: ${slackText(alertText(state, alert))}`;
     });
     const restCount = deliveries.length - lines.length;
     if (restCount > 0) lines.push(`and ${restCount} more: <${consoleUrl}/alerts|all alerts>`);
@@ -176,7 +177,7 @@ const pagerduty: FormatRules = {
     const { state, alert } = delivery;
     const { consoleUrl } = context;
     return pagerDutyEvent(state === "firing" ? "trigger" : "resolve", alert.key, {
-      summary: `${alert.title}: ${alert.text}`,
+      summary: `${alert.title}: ${alertText(state, alert)}`,
       severity: alert.severity,
       details: ownAlert(delivery, consoleUrl),
       link: alertLink(alert, consoleUrl),

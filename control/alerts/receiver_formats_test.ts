@@ -96,4 +96,12 @@ test("an alert and its end are one thing to a receiver, and lead to its page", (
   assert.equal(text, `*critical* ${link}: a &lt;b&gt; &amp; c`);
   const [, own] = Slack.parse(formatRules("slack").body(deliveries, context)).text.split("\n");
   assert.equal(own, text, "many are a line each");
+  for (const format of WEBHOOK_FORMATS) {
+    const is = JSON.stringify(bodyOf(format, deliveries[0]));
+    const was = JSON.stringify(bodyOf(format, ended));
+    assert.ok(
+      !is.includes("ended: a") && was.includes("ended: a"),
+      `${format} tells the end as such`,
+    );
+  }
 });
