@@ -29,20 +29,17 @@ export function isNodeFailure(status: number): boolean {
 }
 
 /**
- * Lets an answer through, or throws when its status says that the node failed. In the function of
- * `call` that is all it takes for a 500 to count against its node; without it only what `fetch`
+ * Lets an answer through, or throws when its status says that the node failed. Around `fetch` in
+ * the function of `call` it is all it takes for a 500 to count against its node; without it only what `fetch`
  * itself throws counts, and that is lost connections alone.
  *
  * ```ts
- * import { LarsClient } from "./client.ts";
- * import { checkStatus } from "./status.ts";
+ * import assert from "node:assert/strict";
+ * import { checkStatus, StatusError } from "./status.ts";
  *
- * const client = new LarsClient();
- * const text = await client.call(1, 2, async (host) => {
- *   const response = checkStatus(await fetch(`http://${host.ip}:${host.port}/`));
- *   return await response.text();
- * });
- * console.log(text);
+ * const found = checkStatus(new Response("hello"));
+ * assert.equal(await found.text(), "hello");
+ * assert.throws(() => checkStatus(new Response("broken", { status: 500 })), StatusError);
  * ```
  *
  * @returns the answer itself.
