@@ -904,7 +904,10 @@ export const SilenceList = z.strictObject({ silences: z.array(Silence) });
 /** What messages to a webhook may look like, as it is kept in the database. */
 export const WEBHOOK_FORMATS = ["lars", "alertmanager", "slack", "pagerduty"] as const;
 
-const webhookUrl = z.url({ protocol: /^https?$/ }).max(500);
+const webhookUrl = z.url({
+  protocol: /^https?$/,
+  error: "Must be a whole address that begins with http:// or https://, like https://host/path",
+}).max(500);
 const secret = z.string().min(16).max(200);
 const webhookFormat = z.enum(WEBHOOK_FORMATS)
   .describe("lars: our own JSON; or what Alertmanager, Slack or PagerDuty take");

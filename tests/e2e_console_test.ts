@@ -132,7 +132,7 @@ async function tour(processes: Processes, url: string): Promise<void> {
   const again = await new Client(second.base).login("admin", "correct horse battery");
   const { changes } = await again.get<ResponseOf<"listChanges">>("GET /changes");
   assert.deepEqual(changes.map(({ summary, why }) => [summary, why]), [
-    ["add 9/1 10.0.0.1:7777; set policy of 9/1", "first"],
+    ["add 9/1 10.0.0.1:7777; set policy of 9/1: policy recommended", "first"],
   ]);
   assert.equal((await second.process.stop()).code, 0);
 }
@@ -254,9 +254,9 @@ test(
       assert.match(await route("import", file, ...server), /1 added/);
       const { changes } = await admin.get<ResponseOf<"listChanges">>("GET /changes");
       assert.deepEqual(changes.map(({ via, why, summary }) => [via, why, summary]), [
-        ["token", "", "add 2/2 10.0.0.2:80; set policy of 2/2"],
+        ["token", "", "add 2/2 10.0.0.2:80; set policy of 2/2: policy recommended"],
         ["command", "slow", "set 1/1 10.0.0.1:80 weight 100 to 5"],
-        ["token", "new", "add 1/1 10.0.0.1:80; set policy of 1/1"],
+        ["token", "new", "add 1/1 10.0.0.1:80; set policy of 1/1: policy recommended"],
       ]);
       const failures: [string[], number, RegExp][] = [
         [["add", "1", "1", "10.0.0.1:80", ...server], 1, /exists already/],

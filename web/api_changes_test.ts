@@ -106,13 +106,13 @@ test(
       assert.equal((await viewer.ask("GET /modules/1/1")).status, 404);
       const { changes } = await viewer.get<ResponseOf<"listChanges">>("GET /changes");
       assert.deepEqual(changes.map(({ summary }) => summary), [
-        "unname 1/1, set policy of 1/1",
+        "unname 1/1, set policy of 1/1: none",
         "remove 1/1 10.0.0.1:80",
-        "name 1/1 shop, set policy of 1/1",
+        "name 1/1 shop, set policy of 1/1: policy p2c_ewma",
         "set 1/1 10.0.0.1:80 state drain to on",
         "set 1/1 10.0.0.1:80 state on to drain",
         "set 1/1 10.0.0.1:80 weight 100 to 50",
-        "add 1/1 10.0.0.1:80; set policy of 1/1",
+        "add 1/1 10.0.0.1:80; set policy of 1/1: policy recommended",
       ]);
       assert.deepEqual(
         changes.map(({ who, via }) => `${who} ${via}`),

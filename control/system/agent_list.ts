@@ -86,12 +86,20 @@ export function countAgents(view: SystemView): AgentCounts {
   return counts;
 }
 
+/** Fewest characters that find an address by its middle or end: fewer are in nearly all of them. */
+const PART_LENGTH_MIN = 3;
+
+/** True when an address begins with the text, or has enough of it within. */
+export function isPartOf(address: string, text: string): boolean {
+  return address.startsWith(text) || (text.length >= PART_LENGTH_MIN && address.includes(text));
+}
+
 /** The agents, worst first. */
 export function listAgents(view: SystemView, wish: AgentListWish): AgentList {
   const text = wish.search?.trim().toLowerCase() ?? "";
   const found = agentRows(view).filter(({ address, state, detail }) =>
     (wish.state === undefined || state === wish.state) &&
-    (text === "" || address.startsWith(text) ||
+    (text === "" || isPartOf(address, text) ||
       [detail.zone, detail.dns].some((value) =>
         typeof value === "string" && value.toLowerCase().startsWith(text)
       ))

@@ -340,6 +340,12 @@ test("search() finds modules by number and name, nodes, and hosts with their mod
   assert.deepEqual([host.kind, host.text, host.moduleCount], ["host", "10.0.0.3", 1000]);
   assert.deepEqual([node.kind, node.node], ["node", "10.0.0.3:3"]);
   assert.deepEqual(search(view, "nothing", 5).hits, []);
+  const part = search(view, ".0.0.3", 5).hits;
+  assert.deepEqual([part[0].kind, part[0].text], ["host", "10.0.0.3"]);
+  assert.deepEqual([part[1].kind, part[1].node], ["node", "10.0.0.3:3"]);
+  const port = search(view, "3:3", 5).hits;
+  assert.deepEqual(new Set(port.map(({ kind }) => kind)), new Set(["node"]), "no host has a port");
+  assert.equal(listModules(view, { search: "0.0.5:" }).total, 1000);
 });
 
 test("detailOf() shows what is stored, with what was last seen of it", () => {

@@ -6,7 +6,7 @@ import { formatIpv4 } from "../../reactor/address.ts";
 import { revisionOf } from "../../sql/console/route_difference.ts";
 import type { StoredModule } from "../../sql/console/console_store.ts";
 import { sharesOf } from "../changes/traffic_shift.ts";
-import { countAgents } from "./agent_list.ts";
+import { countAgents, isPartOf } from "./agent_list.ts";
 import { NO_REFUSALS, refusedShareOf } from "./refusal_rates.ts";
 import {
   policyName,
@@ -280,7 +280,7 @@ const ORDERS: Readonly<Record<SortName, (a: SeenModule, b: SeenModule) => number
 function matches(module: SeenModule, text: string): boolean {
   return moduleText(module).startsWith(text) ||
     module.name.toLowerCase().includes(text) ||
-    module.nodes.some(({ name }) => name.startsWith(text));
+    module.nodes.some(({ name }) => isPartOf(name, text));
 }
 
 /** The list of modules. */
@@ -317,7 +317,7 @@ export function modulesWith({ modules }: SystemView, node: string): readonly Mod
   return modules.filter(({ nodes }) => nodes.some(({ name }) => name === node));
 }
 
-/** Modules, nodes and hosts that match a text: those that begin with it first. */
+/** Modules, nodes and hosts that match a text: those that begin with it first of their kind. */
 export function search(
   view: SystemView,
   q: string,
@@ -328,6 +328,7 @@ export function search(
   const later: Hit[] = [];
   const hosts = new Map<string, { modId: number; cmdId: number; modules: Set<string> }>();
   const nodes: Hit[] = [];
+  const nodesWith: Hit[] = [];
   for (const module of view.modules) {
     const { modId, cmdId } = module;
     const id = moduleText({ modId, cmdId });
@@ -343,10 +344,19 @@ export function search(
     if (id.startsWith(text) || (name !== "" && name.startsWith(text))) first.push(hit);
     else if (name.includes(text)) later.push(hit);
     for (const node of module.nodes) {
-      if (!node.name.startsWith(text)) continue;
-      if (nodes.length < limit) {
-        nodes.push({ ...hit, kind: "node", text: `${node.name} in ${hit.text}`, node: node.name });
+      if (!isPartOf(node.name, text)) continue;
+      const begins = node.name.startsWith(text);
+      const fitting = begins ? nodes : nodesWith;
+      if (fitting.length < limit) {
+        fitting.push({
+          ...hit,
+          kind: "node",
+          text: `${node.name} in ${hit.text}`,
+          node: node.name,
+        });
       }
+      // A port is no part of a host.
+      if (!begins && !node.ip.includes(text)) continue;
       const host = hosts.get(node.ip) ?? { modId, cmdId, modules: new Set() };
       hosts.set(node.ip, host);
       host.modules.add(id);
@@ -360,5 +370,5 @@ export function search(
     node: null,
     moduleCount: host.modules.size,
   }));
-  return { hits: [...first, ...hostHits, ...nodes, ...later].slice(0, limit) };
+  return { hits: [...first, ...hostHits, ...nodes, ...nodesWith, ...later].slice(0, limit) };
 }

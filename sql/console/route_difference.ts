@@ -112,7 +112,50 @@ export function describeDifference({ before, after, ...key }: NodeDifference): s
   return `set ${name} ${fields.join(", ")}`;
 }
 
-/** One difference of a module as a few words: `name 1/1 shop, policy changed`. */
+/** Longest text that says what became of a policy, in characters; the rest is cut. */
+const POLICY_WORDS_MAX = 120;
+
+/** The settings of a policy's text; undefined for what is none, which foreign writers may store. */
+function settingsOf(text: string): ReadonlyMap<string, unknown> | undefined {
+  if (text === "") return new Map();
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+    return new Map(Object.entries(value));
+  } catch {
+    return undefined;
+  }
+}
+
+function settingText(value: unknown): string {
+  if (Array.isArray(value)) return value.length === 0 ? "none" : value.join(" ");
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/** What became of a policy: `set policy of 1/2: policy p2c_ewma, unset evacuatedZones`. */
+function describePolicy(module: string, before: string, after: string): string {
+  const told = `set policy of ${module}`;
+  if (after === "") return `${told}: none`;
+  const old = settingsOf(before);
+  const settings = settingsOf(after);
+  if (settings === undefined) return `${told}: no JSON object`;
+  const parts: string[] = [];
+  for (const [name, value] of settings) {
+    const was = old?.has(name) ? settingText(old.get(name)) : undefined;
+    if (was !== settingText(value)) parts.push(`${name} ${settingText(value)}`);
+  }
+  for (const name of old?.keys() ?? []) if (!settings.has(name)) parts.push(`unset ${name}`);
+  if (parts.length === 0) return told;
+  const words = parts.join(", ");
+  const letters = [...words];
+  return `${told}: ${
+    letters.length <= POLICY_WORDS_MAX
+      ? words
+      : `${letters.slice(0, POLICY_WORDS_MAX - 1).join("")}…`
+  }`;
+}
+
+/** One difference of a module as a few words: `name 1/1 shop, set policy of 1/1: policy rr`. */
 export function describeModule({ before, after, ...key }: ModuleDifference): string {
   const module = moduleText(key);
   const parts = [
@@ -121,7 +164,7 @@ export function describeModule({ before, after, ...key }: ModuleDifference): str
       : after.name === ""
       ? `unname ${module}`
       : `name ${module} ${after.name}`,
-    before.policy === after.policy ? "" : `set policy of ${module}`,
+    before.policy === after.policy ? "" : describePolicy(module, before.policy, after.policy),
   ];
   return parts.filter((part) => part !== "").join(", ");
 }

@@ -121,7 +121,8 @@ function optionsOf(
       y: {
         range: (_, _min, max) => {
           const top = Math.max(max ?? 0, RATES.has(measure) ? 0.1 : 1) * 1.08;
-          return [0, SHARES.has(measure) ? Math.min(top, 100) : top];
+          // A little over 100 %, or dots up there are cut in half.
+          return [0, SHARES.has(measure) ? Math.min(top, 103) : top];
         },
       },
     },

@@ -1,6 +1,6 @@
 // Core. Why each node of a module gets the calls it gets, in sentences.
 
-import { formatNumber, formatShare, plural } from "../parts/format.ts";
+import { formatNumber, formatShare, formatSpan, plural, UNKNOWN } from "../parts/format.ts";
 import { takesCalls } from "../../../model/node.ts";
 import type { ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
 
@@ -21,7 +21,7 @@ const CONDITIONS: Readonly<Record<string, ConditionLook>> = {
     text: "judged, in use",
     title: "Too many of its calls fail, but no more nodes may be out",
   },
-  overload: { tone: "warn", icon: "off", text: "out", title: "Gets probes only" },
+  overload: { tone: "warn", icon: "off", text: "out, probed", title: "Gets probes only" },
   resting: { tone: "warn", icon: "off", text: "resting", title: "Gets nothing, not even probes" },
   drain: { tone: "idle", icon: "pause", text: "drain", title: "Gets no new picks" },
   off: { tone: "idle", icon: "off", text: "off", title: "Switched off" },
@@ -32,6 +32,23 @@ export function stateTextOf(condition: string): ConditionLook {
   return Object.hasOwn(CONDITIONS, condition)
     ? CONDITIONS[condition]
     : { tone: "info", icon: "info", text: condition, title: "A word of a newer agent" };
+}
+
+/**
+ * How long a node has been what it is. A node that rests has been out for longer, and that is what
+ * agents count; of what an operator chose they know no time: "".
+ */
+export function sinceText(node: { readonly condition: string; readonly sinceMs: number }): string {
+  const { condition, sinceMs } = node;
+  if (condition === "drain" || condition === "off") return "";
+  const isOut = condition === "overload" || condition === "resting";
+  return `${isOut ? "out for" : "for"} ${formatSpan(sinceMs)}`;
+}
+
+/** Why a node is what it is; of a node in use it is only the latest that befell it. */
+export function whyText(node: { readonly condition: string; readonly reason: string }): string {
+  if (node.reason === "") return UNKNOWN;
+  return node.condition === "idle" ? `Last decision: ${node.reason}` : node.reason;
 }
 
 /** A node's share of the calls, wanted and real, and why. */
@@ -54,13 +71,13 @@ function reasonOf(node: NodeStatus): string {
   if (node.weight === 0) return "Weight 0: no new picks, as if it were draining.";
   const callers = plural(node.callerCount, "caller");
   if (node.health === "overload") {
-    return `Kept out by all of ${callers}: too many of its calls failed (${
-      formatShare(node.errorShare)
-    } lately). It gets a probe now and then, and comes back when those succeed.`;
+    const by = node.callerCount === 1 ? "its only caller" : `all of ${callers}`;
+    const lately = node.errorShare > 0 ? ` (${formatShare(node.errorShare)} lately)` : "";
+    return `Kept out by ${by}: too many of its calls failed${lately}. It gets a probe now and then, and comes back when those succeed.`;
   }
   if (node.health === "partial") {
-    return `Kept out by ${node.overloadCallerCount} of ${callers}; the others still call it. ` +
-      `${formatShare(node.errorShare)} of its calls fail.`;
+    return `Kept out by ${node.overloadCallerCount} of ${callers}; the others still call it.` +
+      (node.errorShare > 0 ? ` ${formatShare(node.errorShare)} of its calls fail.` : "");
   }
   if (node.health === "failing") {
     return `${

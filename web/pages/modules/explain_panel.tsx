@@ -3,7 +3,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useId, useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
-import { explainHealth, explainNodes, stateTextOf } from "./explain.ts";
+import { explainHealth, explainNodes, sinceText, stateTextOf, whyText } from "./explain.ts";
 import {
   formatCount,
   formatNumber,
@@ -69,7 +69,7 @@ function AgentNode({ node }: { node: Explanation["nodes"][number] }): JSX.Elemen
       </td>
       <td data-label="State" class="nowrap">
         <Badge tone={tone} icon={icon} text={text} title={title} />
-        <span class="sub muted">for {formatSpan(node.sinceMs)}</span>
+        {sinceText(node) !== "" && <span class="sub muted">{sinceText(node)}</span>}
       </td>
       <td class="number" data-label="Weight">
         {weight === node.weight ? node.weight : `${weight} of ${node.weight}`}
@@ -82,7 +82,7 @@ function AgentNode({ node }: { node: Explanation["nodes"][number] }): JSX.Elemen
       <td class="number" data-label="Mean time">
         {node.meanMs === 0 ? UNKNOWN : `${formatNumber(node.meanMs)} ms`}
       </td>
-      <td data-label="Why" class="prose">{node.reason === "" ? UNKNOWN : node.reason}</td>
+      <td data-label="Why" class="prose">{whyText(node)}</td>
     </tr>
   );
 }
@@ -127,7 +127,9 @@ function Decisions({ found }: { found: Explanation }): JSX.Element {
             <td class="main-cell fit">
               {node === null ? "The module" : <code>{node}</code>}
             </td>
-            <td data-label="Became" class="nowrap">{became}</td>
+            <td data-label="Became" class="nowrap">
+              {node === null ? became : stateTextOf(became).text}
+            </td>
             <td data-label="Why" class="prose">{reason}</td>
           </tr>
         ))}

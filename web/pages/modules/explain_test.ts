@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { explainHealth, explainNodes, stateTextOf } from "./explain.ts";
+import { explainHealth, explainNodes, sinceText, stateTextOf, whyText } from "./explain.ts";
 import type { NodeCondition } from "../../../balancer/explain.ts";
 import type { ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
 
@@ -66,6 +66,8 @@ test("each state of a node has its own reason", () => {
   assert.match(reason({ state: "drain" }), /under way/);
   assert.match(reason({ weight: 0 }), /^Weight 0/);
   assert.match(reason({ health: "overload", errorShare: 0.5 }), /all of 3 callers.*50 %/);
+  const quiet = { health: "overload", callerCount: 1, errorShare: 0 } as const;
+  assert.match(reason(quiet), /^Kept out by its only caller: too many of its calls failed\./);
   assert.match(reason({ health: "partial", overloadCallerCount: 1 }), /by 1 of 3 callers/);
   assert.match(reason({ health: "idle" }), /^Nobody reported/);
 });
@@ -81,6 +83,18 @@ test("explainModule() says what callers get", () => {
     explainHealth({ ...module, health: "degraded", nodes: [node, out] }),
     /^1 node of 2 kept out/,
   );
+});
+
+test("an agent's times and reasons say what they are of", () => {
+  const since = (condition: string): string => sinceText({ condition, sinceMs: 38_000 });
+  assert.equal(since("idle"), "for 38 s");
+  assert.equal(since("resting"), "out for 38 s");
+  assert.equal(since("overload"), "out for 38 s");
+  assert.equal(since("drain"), "");
+  const why = (condition: string): string => whyText({ condition, reason: "3 probes went well" });
+  assert.equal(why("idle"), "Last decision: 3 probes went well");
+  assert.equal(why("overload"), "3 probes went well");
+  assert.equal(whyText({ condition: "idle", reason: "" }), "–");
 });
 
 test("stateTextOf() has a word for every condition of the balancer, and shows unknown ones", () => {

@@ -169,7 +169,7 @@ class Row extends Component<RowProps> {
           )}
         </td>
         <td data-label="State">
-          <StateMark state={node.state} />
+          <StateMark state={node.state} weight={node.weight} />
         </td>
         <td class="number" data-label="Weight">{formatCount(node.weight)}</td>
         <td data-label="Zone">

@@ -179,7 +179,7 @@ function Body({ module }: { module: ModuleDetail }): JSX.Element {
             <HealthBadge health={module.health} severity={module.severity} />{" "}
             {module.troubleSinceMs !== null && (
               <>
-                since <Ago atMs={module.troubleSinceMs} />
+                began <Ago atMs={module.troubleSinceMs} />
                 {" · "}
               </>
             )}

@@ -64,7 +64,7 @@ export function defaultText(
   const withUnit = (value: unknown): string => {
     const text = fieldText(value);
     return typeof value === "number" && unit !== "" && unit !== "share"
-      ? `${text} ${unit}`
+      ? `${text} ${value === 1 && unit.length > 2 ? unit.replace(/s$/, "") : unit}`
       : text || "none";
   };
   if (initial !== null) return withUnit(initial) + (preset === undefined ? "" : ` with ${preset}`);

@@ -33,8 +33,12 @@ export function formatNumber(value: number): string {
   return size < 999_500_000 ? `${short(1e6)}M` : `${short(1e9)}G`;
 }
 
-/** A number on the axis of a chart: as {@linkcode formatNumber}, without noughts at its end. */
+/**
+ * A number on the axis of a chart: as {@linkcode formatNumber}, without noughts at its end, and with
+ * three digits where that one rounds, so that even steps look even.
+ */
 export function formatTick(value: number): string {
+  if (Math.abs(value) < 99.95) return String(Number(value.toPrecision(3)));
   return formatNumber(value).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
 }
 

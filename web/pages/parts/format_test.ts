@@ -33,6 +33,10 @@ test("formatNumber() keeps three digits and says when a value is nearly nothing"
 test("formatTick() drops what says nothing", () => {
   assert.equal(formatTick(20), "20");
   assert.equal(formatTick(0.5), "0.5");
+  const even = [0.025, 0.05, 0.075, 0.1, 1.25, 12.5, 0.1 + 0.2, 0.005];
+  assert.deepEqual(even.map(formatTick), [
+    ...["0.025", "0.05", "0.075", "0.1", "1.25", "12.5", "0.3", "0.005"],
+  ]);
   assert.equal(formatTick(100), "100");
   assert.equal(formatTick(0), "0");
 });

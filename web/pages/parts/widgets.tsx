@@ -87,12 +87,15 @@ const STATES: Readonly<Record<NodeState, { tone: Tone; icon: IconName; title: st
 };
 
 /** What was chosen for a node. */
-export function StateMark({ state }: { state: NodeState }): JSX.Element {
-  const { tone, icon, title } = STATES[state];
+export function StateMark(
+  { state, weight }: { state: NodeState; weight: number },
+): JSX.Element {
+  const isWeightless = state === "on" && weight === 0;
+  const { tone, icon, title } = STATES[isWeightless ? "drain" : state];
   return (
     <span class={`mark ${tone}`} title={title}>
       <Icon name={icon} />
-      {state}
+      {isWeightless ? "on, drains" : state}
     </span>
   );
 }
@@ -237,7 +240,13 @@ const ADVICE: Partial<Record<CallProblem["kind"], string>> = {
   "internal": "The log of lars web says more.",
 };
 
-/** What went wrong, in words of the server, and what to do. */
+/** True when a detail says nothing that its title has not said. */
+function isSame(detail: string, title: string): boolean {
+  const plain = (text: string): string => text.toLowerCase().replace(/[^a-z]+/g, " ").trim();
+  return detail === "" || plain(detail).replace(/^the /, "").startsWith(plain(title));
+}
+
+/** What went wrong, in words of the server, and what to do; the faults of fields say it alone. */
 export function ProblemBox(
   props: { problem: CallProblem; onRetry?: () => void },
 ): JSX.Element {
@@ -248,7 +257,9 @@ export function ProblemBox(
       <Icon name="crit" />
       <div>
         <p class="strong">{problem.title}</p>
-        {problem.detail !== "" && problem.detail !== problem.title && <p>{problem.detail}</p>}
+        {problem.errors.length === 0 && !isSame(problem.detail, problem.title) && (
+          <p>{problem.detail}</p>
+        )}
         {problem.errors.length > 0 && (
           <ul>
             {problem.errors.slice(0, 20).map(({ path, message }) => (

@@ -10,6 +10,7 @@ import { isNavOpen, NAV_ITEMS, overlay } from "./layout.tsx";
 import { withQuery } from "./places.ts";
 import { may, navigate, nextTheme, setTheme } from "./state.ts";
 import { Dialog } from "../parts/dialogs.tsx";
+import type { ResponseOf } from "../../contract.ts";
 
 /** Pause after a key before the server is asked. */
 const TYPING_MS = 120;
@@ -38,33 +39,50 @@ function pageHits(text: string): Hit[] {
     }));
 }
 
+/** Agents shown among what is found. */
+const AGENTS_SHOWN = 5;
+
 async function find(text: string, signal: AbortSignal): Promise<Hit[]> {
-  const { hits } = await call("search", { query: { q: text, limit: "20" }, signal });
-  return hits.map((hit): Hit => {
-    if (hit.kind === "host") {
-      return {
-        icon: "services",
-        text: hit.text,
-        about: `host · ${plural(hit.moduleCount, "module")}`,
-        href: hit.moduleCount === 1
-          ? withQuery(modulePath(hit), { find: hit.text })
-          : withQuery("/modules", { search: hit.text }),
-      };
+  const [{ hits }, { agents }] = await Promise.all([
+    call("search", { query: { q: text, limit: "20" }, signal }),
+    call("listAgents", { query: { search: text, limit: `${AGENTS_SHOWN}` }, signal }),
+  ]);
+  return [...hits.map(hitOf), ...agents.map(agentHit)];
+}
+
+function agentHit({ address, state }: ResponseOf<"listAgents">["agents"][number]): Hit {
+  return {
+    icon: "agents",
+    text: address,
+    about: `agent · ${state}`,
+    href: withQuery("/agents", { search: address }),
+  };
+}
+
+function hitOf(hit: ResponseOf<"search">["hits"][number]): Hit {
+  if (hit.kind === "host") {
+    return {
+      icon: "services",
+      text: hit.text,
+      about: `host · ${plural(hit.moduleCount, "module")}`,
+      href: hit.moduleCount === 1
+        ? withQuery(modulePath(hit), { find: hit.text })
+        : withQuery("/modules", { search: hit.text }),
+    };
+  }
+  return hit.kind === "node"
+    ? {
+      icon: "right",
+      text: hit.node ?? hit.text,
+      about: `node of ${hit.modId} / ${hit.cmdId}`,
+      href: withQuery(modulePath(hit), { find: hit.node ?? undefined }),
     }
-    return hit.kind === "node"
-      ? {
-        icon: "right",
-        text: hit.node ?? hit.text,
-        about: `node of ${hit.modId} / ${hit.cmdId}`,
-        href: withQuery(modulePath(hit), { find: hit.node ?? undefined }),
-      }
-      : {
-        icon: "modules",
-        text: hit.text,
-        about: `module ${hit.modId} / ${hit.cmdId}`,
-        href: modulePath(hit),
-      };
-  });
+    : {
+      icon: "modules",
+      text: hit.text,
+      about: `module ${hit.modId} / ${hit.cmdId}`,
+      href: modulePath(hit),
+    };
 }
 
 /** What was found for a text; pages at once, the rest when the server has answered. */
@@ -80,7 +98,8 @@ function useHits(text: string): { hits: readonly Hit[]; note: string } {
     setFound((old) => ({ ...old, note: "Searching …" }));
     const timer = systemClock.setTimer(TYPING_MS, () => {
       find(wanted, abort.signal).then(
-        (hits) => setFound({ hits, note: hits.length === 0 ? "No module, node or host" : "" }),
+        (hits) =>
+          setFound({ hits, note: hits.length === 0 ? "No module, node, host or agent" : "" }),
         (error) => {
           if (!abort.signal.aborted) setFound({ hits: [], note: callProblemOf(error).message });
         },
@@ -120,7 +139,7 @@ function SearchBox(): JSX.Element {
         <input
           type="text"
           role="combobox"
-          aria-label="Search modules, nodes, hosts and pages"
+          aria-label="Search modules, nodes, hosts, agents and pages"
           aria-expanded={hits.length > 0}
           aria-controls="hits"
           aria-activedescendant={hits.length > 0 ? `hit-${chosen}` : undefined}
@@ -166,7 +185,7 @@ function SearchBox(): JSX.Element {
 }
 
 const KEYS: readonly (readonly [string, string])[] = [
-  ["/ or Ctrl K", "search modules, nodes, hosts, pages"],
+  ["/, Ctrl K", "search modules, nodes, hosts, agents, pages"],
   ["?", "this list"],
   ["t", "light or dark colours"],
   ["j, k", "next and previous row of a table"],

@@ -32,8 +32,10 @@ function AddToken(props: { onClose: () => void; onDone: () => void }): JSX.Eleme
     return (
       <SecretDialog title="Token made" label="Token" secret={secret} onClose={props.onClose}>
         <p>
-          Programs send it as <code>Authorization: Bearer TOKEN</code>, the command line as{" "}
-          <code>--token</code>.
+          Programs send it as{" "}
+          <code>Authorization: Bearer TOKEN</code>, the command line takes it from a file:{" "}
+          <code>--server {location.origin} --token-file FILE</code>, or the file's name in{" "}
+          <code>LARS_API_TOKEN_FILE</code>.
         </p>
       </SecretDialog>
     );
