@@ -653,7 +653,7 @@ const recentCalls = {
 export const StoreFacts = z.strictObject({
   label: z.string().describe("address of the database, without its password"),
   schemaVersion: count,
-  moduleCount: count.describe("modules that have nodes"),
+  moduleCount: count.describe("modules that have nodes, a name or a policy"),
   nodeCount: count,
   version: count.describe("route version"),
 });

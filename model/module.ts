@@ -40,6 +40,17 @@ export interface ModuleRow extends ModuleKey {
   readonly meant?: string | undefined;
 }
 
+/**
+ * What a module is, wherever modules are listed, counted or looked up: numbers that have nodes, or a
+ * name, or a policy. A row of Module alone makes none: it stays for its mark when the rest is gone.
+ */
+export function isModule(
+  { name, policy }: Pick<ModuleRow, "name" | "policy">,
+  nodeCount = 0,
+): boolean {
+  return nodeCount > 0 || name !== "" || policy !== "";
+}
+
 /** A new name or policy of a module; what is left out stays. "" takes it away. */
 export interface ModuleChange extends ModuleKey {
   readonly name?: string;

@@ -3,7 +3,7 @@
 import { refusedSum } from "../balancer/routes/refused_calls.ts";
 import { formatIpv4 } from "../reactor/address.ts";
 import { type CallHistoryRow, HISTORY_STEPS_S } from "../sql/results/call_history.ts";
-import type { NewEvent } from "../sql/results/event.ts";
+import type { EventKind, NewEvent } from "../sql/results/event.ts";
 import type { CallStatusRow } from "../sql/store.ts";
 import type { TimedStatusRow } from "./report_loop.ts";
 import { STATUS_KEYS_MAX } from "./store_queue.ts";
@@ -300,7 +300,7 @@ export class CallTracker {
     const node = addressText(row);
     this.#options.onEvent({
       atMs: wallMs,
-      kind: overload ? "node.overload" : "node.idle",
+      kind: (overload ? "node.overload" : "node.idle") satisfies EventKind,
       module: { modId, cmdId },
       node: { ip, port },
       host: caller,

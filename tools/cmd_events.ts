@@ -1,9 +1,9 @@
 // Shell. `lars events`: what happened, and what happens.
 
 import type { Command } from "commander";
-import { type EventQuery, EVENTS_READ_MAX } from "../sql/results/event.ts";
+import { EVENT_KINDS, type EventQuery, EVENTS_READ_MAX } from "../sql/results/event.ts";
 import type { EventRecord } from "../sql/mod.ts";
-import { argument, repeated } from "./cli_errors.ts";
+import { argument, repeated, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { parseModuleOption, requireModule, resolveModule } from "./module_argument.ts";
 import { EventFollower, eventJson, eventLine } from "./history_view.ts";
@@ -14,6 +14,7 @@ import type { SystemAccess } from "../control/system_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 import type { ModuleKey } from "../model/module.ts";
+import { didYouMean } from "../model/near_words.ts";
 import { parseWhole } from "../model/route_values.ts";
 
 /** Time between two looks while following. */
@@ -41,7 +42,8 @@ export function addTo(parent: Command, _context: CommandContext): void {
     .option("--module <MODULE...>", "events of this module only: MODID CMDID, or its name")
     .option(
       "--kind <WORD>",
-      "events of this kind only, `node.` for all that begin so; may be repeated",
+      `events of this kind only: ${EVENT_KINDS.join(", ")}; \`node.\` for all that begin so; ` +
+        "may be repeated",
       repeated(parseKind),
       [],
     )
@@ -80,6 +82,26 @@ function printEvents(events: readonly EventRecord[], asJson: boolean): void {
 /** Where events are read. */
 type EventSource = Pick<SystemAccess, "readEvents" | "read" | "texts">;
 
+/**
+ * Looks at kinds that nothing was found for. One that this version does not know may have been
+ * stored by a newer one.
+ *
+ * @throws {UsageError} when no event of a kind was ever written, and none will be.
+ */
+async function requireKinds(
+  source: Pick<EventSource, "readEvents">,
+  kinds: readonly string[],
+): Promise<void> {
+  for (const kind of kinds) {
+    const isKnown = EVENT_KINDS.some((known) =>
+      known === kind || (kind.endsWith(".") && known.startsWith(kind))
+    );
+    if (isKnown || (await source.readEvents({ kinds: [kind], limit: 1 })).length > 0) continue;
+    const hint = didYouMean(kind, EVENT_KINDS) || `: there are ${EVENT_KINDS.join(", ")}`;
+    throw new UsageError(`--kind: No event is of kind ${kind}${hint}`);
+  }
+}
+
 async function showEvents(
   source: EventSource,
   flags: EventFlags,
@@ -93,6 +115,7 @@ async function showEvents(
   const follower = new EventFollower();
   const latest = follower.take(await source.readEvents({ ...query, limit: flags.limit }));
   printEvents(latest, asJson);
+  if (latest.length === 0) await requireKinds(source, flags.kind);
   // A module that was removed has events still; one that never was is a mistyped one.
   if (latest.length === 0 && module !== undefined && flags.kind.length === 0) {
     await requireModule(source, module);

@@ -43,6 +43,21 @@ test("lars events lists, filters and follows", async () => {
     assert.equal(wrong.code, 2);
     assert.match(wrong.stderr, /--module: Module must be MODID CMDID or a name/);
 
+    const kind = async (...words: string[]): Promise<{ code: number | null; stderr: string }> =>
+      await processes.run("tools/lars.ts", ["events", "--store", url, ...words]);
+    const bogus = await kind("--kind", "bogus");
+    assert.deepEqual([bogus.code, bogus.stderr.includes("there are node.overload, node.idle,")], [
+      2,
+      true,
+    ], bogus.stderr);
+    const near = await kind("--kind", "node.", "--module", "9/9", "--kind", "node.overlaod", "-f");
+    assert.deepEqual([near.code, /did you mean node\.overload\?/.test(near.stderr)], [2, true]);
+    assert.deepEqual((await kind("--kind", "alert.ended")).code, 0, "known, and none there");
+    await store.addEvents([event("newer.kind", "of a newer version")]);
+    assert.match(await run("--kind", "newer.kind"), /of a newer version/);
+    assert.equal((await kind("--kind", "newer.", "--module", "1/1")).code, 0);
+    await store.addEvents([event("alert.firing", "third")]);
+
     const follower = processes.spawn("events -f", "tools/lars.ts", [
       "events",
       "--store",

@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { exchangeNames, type NameExchange } from "../control/changes/original_names.ts";
 import type { ChangeResult } from "../control/schemas.ts";
+import { isModule } from "../model/module.ts";
 import { moduleLabel, type NamedModule } from "../model/module_name.ts";
 import { quantity } from "../model/quantity.ts";
 import { addExamples } from "./command.ts";
@@ -41,7 +42,7 @@ async function syncNames(flags: SyncFlags): Promise<void> {
     await store.readRoutes((rows) => {
       for (const { modId, cmdId } of rows) add({ modId, cmdId, name: "" });
     });
-    for (const row of await store.moduleRows()) add(row);
+    for (const row of await store.moduleRows()) if (isModule(row)) add(row);
     const found = exchangeNames([...modules.values()], await store.console.originalNames());
     if (!isDry) await store.console.addOriginalNames(found.added);
     return found;

@@ -10,7 +10,7 @@ import { systemClock } from "../reactor/time/system_clock.ts";
 import { parseWhole } from "../model/route_values.ts";
 import { argument, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { namesOf, parseModuleOption, requireModule, resolveModule } from "./module_argument.ts";
+import { parseModuleOption, requireModule, resolveModule } from "./module_argument.ts";
 import { isAway, StopSignal } from "./stop_signal.ts";
 import { addStoreOptions } from "./store_access.ts";
 import type { SystemAccess } from "../control/system_access.ts";
@@ -197,7 +197,7 @@ class TopSource {
     const nowMs = systemClock.nowMs();
     if (mark === this.#mark && nowMs - this.#routesAtMs < ROUTES_MAX_AGE_MS) return;
     this.#model.setRoutes(await this.#system.read());
-    this.#model.setNames(await namesOf(this.#system));
+    this.#model.setTexts(await this.#system.texts());
     this.#mark = mark;
     this.#routesAtMs = nowMs;
   }

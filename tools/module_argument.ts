@@ -102,7 +102,7 @@ function takeModule(
   required: number,
   allowed: number,
 ): { module: ModuleWord; rest: readonly string[] } {
-  if (words.length === 0) missing(command, "MODID");
+  if (words.length === 0) missing(command, "MODULE");
   let module: ModuleWord = { name: words[0] };
   let rest = words.slice(1);
   if (isDigits(words[0])) {

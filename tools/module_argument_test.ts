@@ -63,7 +63,7 @@ for (const [line, value] of good) {
 }
 
 const bad: readonly (readonly [line: string, words: RegExp])[] = [
-  ["", /missing required argument 'MODID'/],
+  ["", /missing required argument 'MODULE'/],
   ["1", /missing required argument 'CMDID'/],
   ["1 10.0.0.1:80", /missing required argument 'CMDID'/],
   ["1 2", /missing required argument 'IP:PORT'/],

@@ -37,7 +37,7 @@ const rows: readonly Row[] = [
   { args: ["rout", "ls"], code: 2, stderr: /unknown command 'rout'\n\(Did you mean route\?\)/ },
   { args: ["route"], code: 2, stderr: /^Usage: lars route / },
   { args: ["route", "ad"], code: 2, stderr: /Did you mean (one of )?.*add/ },
-  { args: ["route", "add"], code: 2, stderr: /missing required argument 'MODID'/ },
+  { args: ["route", "add"], code: 2, stderr: /missing required argument 'MODULE'/ },
   { args: ["route", "add", "x", "1", "10.0.0.1:1"], code: 2, stderr: /MODID must be a whole/ },
   { args: ["route", "add", "1", "-1", "10.0.0.1:1"], code: 2, stderr: /'-1'/ },
   { args: ["route", "add", "1", "1", "10.0.0.1:0"], code: 2, stderr: /from 1 to 65535/ },

@@ -1,6 +1,7 @@
 // Core. What `lars top` shows: modules and nodes with rates, from successive looks at counters.
 
 import { type ModuleId, moduleId, type ModuleKey, moduleText } from "../model/module.ts";
+import type { NamedModule } from "../model/module_name.ts";
 import { nodeId, type NodeState } from "../model/node.ts";
 import { parseIpv4 } from "../reactor/address.ts";
 import type { RouteRow } from "../sql/store.ts";
@@ -153,7 +154,7 @@ export class TopModel {
   #before = new Map<string, Reading>();
   #refusedBefore: ReadonlyMap<string, number> = new Map();
   #routes: readonly RouteRow[] = [];
-  #names: ReadonlyMap<ModuleId, string> = new Map();
+  #modules: ReadonlyMap<ModuleId, NamedModule> = new Map();
   #steps: Step[] = [];
   #lastMs: number | undefined;
 
@@ -162,9 +163,9 @@ export class TopModel {
     this.#routes = routes;
   }
 
-  /** Names of modules, whenever they were read anew. */
-  setNames(names: ReadonlyMap<ModuleId, string>): void {
-    this.#names = names;
+  /** Modules with a name or a policy, whenever they were read anew; they may have no node. */
+  setTexts(modules: readonly NamedModule[]): void {
+    this.#modules = new Map(modules.map((one) => [moduleId(one.modId, one.cmdId), one]));
   }
 
   /** Takes the counters of one look. Until it has looked twice the last minute stands for now. */
@@ -268,6 +269,7 @@ export class TopModel {
         ageSeconds: age(tally.lastTs),
       });
     }
+    for (const module of this.#modules.values()) moduleTally(modules, module);
     const all = { succ: 0, err: 0, refused: 0 };
     for (const { modId, cmdId } of counters.modules) {
       const key = moduleText({ modId, cmdId });
@@ -305,7 +307,7 @@ export class TopModel {
   }
 
   #nameOf({ modId, cmdId }: ModuleKey): string {
-    return this.#names.get(moduleId(modId, cmdId)) ?? "";
+    return this.#modules.get(moduleId(modId, cmdId))?.name ?? "";
   }
 
   /** Every node with a route, and those with results of late, in the order of the routes. */

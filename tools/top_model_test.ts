@@ -163,3 +163,17 @@ test("TopModel makes rates of refused calls, of modules without a node too", () 
   assert.equal(refusedPerSecond, 15);
   assert.equal(look(4_000, 3, 10).refusedPerSecond, 7.5, "a total that fell tells nothing");
 });
+
+test("TopModel shows modules that have a name or a policy and no node", () => {
+  const model = new TopModel();
+  model.setRoutes([route(80)]);
+  model.setTexts([
+    { modId: 1, cmdId: 1, name: "login" },
+    { modId: 2, cmdId: 1, name: "empty" },
+  ]);
+  const { modules } = model.look(counters(0, []));
+  assert.deepEqual(modules.map(({ modId, name, nodes }) => [modId, name, nodes]), [
+    [1, "login", 1],
+    [2, "empty", 0],
+  ]);
+});

@@ -198,7 +198,6 @@ test("what contradicts the routes is refused with the right status", TIMEOUT, as
       ["GET /modules/7/7", {}, 404, /no module 7\/7/],
       ["DELETE /modules/7/7", star, 404, /no module 7\/7/],
       ["PATCH /modules/7/7/nodes/10.0.0.1:1", { body: { weight: 1 }, ...star }, 404, /no node/],
-      ["GET /live?view=module&modId=7&cmdId=7", {}, 404, /no module 7\/7/],
       ["GET /changes/99", {}, 404, /no change 99/],
       ["POST /changes/99/rollback", { body: {} }, 404, /no change 99/],
       ["PUT /alert-rules/99", { body: RULE }, 404, /no alert rule 99/],

@@ -266,7 +266,7 @@ export const viewRoutes = {
     "GET /live",
     "viewer",
     "Server-sent events: one view, sent again when it differs, at most once a second.",
-    { query: shapes.LiveQuery, response: "text/event-stream", problems: ["not-found", "limit"] },
+    { query: shapes.LiveQuery, response: "text/event-stream", problems: ["limit"] },
   ),
 };
 
@@ -582,6 +582,8 @@ export interface LiveEvents {
   readonly modules: ResponseOf<"listModules">;
   /** View module. */
   readonly module: ResponseOf<"getModule">;
+  /** View module while there is no such module: never added, or removed. */
+  readonly gone: { readonly modId: number; readonly cmdId: number };
   /** View alerts. */
   readonly alerts: ResponseOf<"listAlerts">;
   /** View events: those since the last message, oldest first, at most 100. */

@@ -1,6 +1,6 @@
 // Shell. What each route of the table does.
 
-import { type ModuleKey, moduleText } from "../model/module.ts";
+import { isModule, type ModuleKey, moduleText } from "../model/module.ts";
 import type { NodeState } from "../model/node.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Clock } from "../reactor/time/clock.ts";
@@ -123,7 +123,7 @@ async function moduleDetail(
   { modId, cmdId }: { modId: number; cmdId: number },
 ): Promise<ModuleDetail> {
   const { module } = await changes.stored({ modId, cmdId });
-  if (module.nodes.length === 0 && module.name === "" && module.policy === "") {
+  if (!isModule(module, module.nodes.length)) {
     throw new ApiProblem("not-found", `There is no module ${moduleText({ modId, cmdId })}`);
   }
   return detailOf(module, reader.model.module(modId, cmdId));
@@ -203,10 +203,8 @@ function liveNext(
   const { reader, alerts } = parts;
   const { view = "overview", modId, cmdId, ...list } = query;
   const key = modId === undefined || cmdId === undefined ? undefined : { modId, cmdId };
-  if (view === "module" && (key === undefined || seenDetail(parts, key) === undefined)) {
-    throw key === undefined
-      ? new ApiProblem("invalid", "View module needs modId and cmdId")
-      : new ApiProblem("not-found", `There is no module ${moduleText(key)}`);
+  if (view === "module" && key === undefined) {
+    throw new ApiProblem("invalid", "View module needs modId and cmdId");
   }
   const nextEvents = eventsOf(parts, key);
   return async () => {
@@ -219,8 +217,10 @@ function liveNext(
       case "alerts":
         return { event: view, data: { alerts: alerts.alerts() } };
       case "module": {
-        const data = key === undefined ? undefined : seenDetail(parts, key);
-        return data === undefined ? undefined : { event: view, data };
+        // Before the database was read nobody knows which modules there are.
+        if (key === undefined || system.atMs === 0) return undefined;
+        const data = seenDetail(parts, key);
+        return data === undefined ? { event: "gone", data: key } : { event: view, data };
       }
       case "events": {
         const events = await nextEvents();

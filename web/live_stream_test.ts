@@ -163,3 +163,18 @@ test(
     });
   },
 );
+
+test("live: a module that is none is gone, and is shown when it comes", TIMEOUT, async () => {
+  await withConsole(async ({ clients: { operator } }) => {
+    const abort = new AbortController();
+    const reader = await openLive(operator, "view=module&modId=9&cmdId=9", abort.signal);
+    const names = (): string => reader.events.map(({ event }) => event).join(" ");
+    await until(() => names() === "gone", { what: "gone" });
+    assert.deepEqual(reader.events[0].data, { modId: 9, cmdId: 9 });
+    await operator.get("POST /modules/9/9/nodes", { body: { ip: "10.0.0.1", port: 1 } });
+    await until(() => names().startsWith("gone module"), { what: "the module" });
+    await operator.get("DELETE /modules/9/9", { headers: { "If-Match": "*" } });
+    await until(() => names().endsWith(" gone"), { what: "gone again" });
+    abort.abort();
+  });
+});

@@ -4,7 +4,7 @@ import { type Clock, setRepeating, type Timer } from "../../reactor/time/clock.t
 import { messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import type { RuleRow, SilenceRow, WebhookRow } from "../../sql/console/console_store.ts";
-import type { NewEvent } from "../../sql/results/event.ts";
+import type { EventKind, NewEvent } from "../../sql/results/event.ts";
 import type { Store } from "../../sql/store.ts";
 import { type Actor, auditOf } from "../access/actor.ts";
 import {
@@ -69,7 +69,7 @@ function newsEvent({ type, alert }: AlertNews, atMs: number): NewEvent {
   const { modId, cmdId, node, key, severity } = alert;
   return {
     atMs,
-    kind: `alert.${type}`,
+    kind: `alert.${type}` satisfies EventKind,
     ...(modId === null || cmdId === null ? {} : { module: { modId, cmdId } }),
     ...(node === null ? {} : { node: parseNode(node) }),
     text: `${alert.title}: ${alertText(type, alert)}`,

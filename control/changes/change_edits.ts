@@ -1,6 +1,6 @@
 // Core. Edits as clients send them, what they would do, and how a change is undone.
 
-import { type ModuleKey, moduleText, uniqueModules } from "../../model/module.ts";
+import { isModule, type ModuleKey, moduleText, uniqueModules } from "../../model/module.ts";
 import { nodeText, WEIGHT_DEFAULT } from "../../model/node.ts";
 import { parseModulePolicy } from "../../balancer/module_policy.ts";
 import { RECOMMENDED_TEXT } from "../../balancer/module_presets.ts";
@@ -110,8 +110,7 @@ export function editedModules(
 /** Modules without a node, a name or a policy to which edits give a node or a name, and no policy. */
 function modulesMade(stored: readonly StoredModule[], edits: Required<ChangeEdits>): ModuleKey[] {
   const unknown = new Set(
-    stored.filter(({ nodes, name, policy }) => nodes.length === 0 && name === "" && policy === "")
-      .map(moduleText),
+    stored.filter((module) => !isModule(module, module.nodes.length)).map(moduleText),
   );
   const added = edits.routes.filter(({ op }) => op === "add");
   const named = edits.modules.filter(({ name = "" }) => name !== "");

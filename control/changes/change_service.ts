@@ -1,6 +1,6 @@
 // Shell. Every change of routes, names and policies: one transaction with its history, then dns is told.
 
-import { type ModuleKey, moduleText } from "../../model/module.ts";
+import { isModule, type ModuleKey, moduleText } from "../../model/module.ts";
 import { quantity } from "../../model/quantity.ts";
 import { type NodeState, nodeText, rowsThatCount } from "../../model/node.ts";
 import { formatIpv4 } from "../../reactor/address.ts";
@@ -105,7 +105,7 @@ export async function readTexts(
 ): Promise<ModuleRow[]> {
   const keys = modId === undefined || cmdId === undefined ? undefined : [{ modId, cmdId }];
   return (await store.moduleRows(keys)).filter((row) =>
-    (row.name !== "" || row.policy !== "") && (modId === undefined || row.modId === modId) &&
+    isModule(row) && (modId === undefined || row.modId === modId) &&
     (cmdId === undefined || row.cmdId === cmdId)
   );
 }
@@ -174,7 +174,7 @@ export class ChangeService {
   /** Removes a module with all its nodes. */
   deleteModule(actor: Actor, key: ModuleKey, options: WriteOptions): Promise<ChangeResult> {
     return this.#changeOne(actor, key, "module.remove", "", options, (module) => {
-      if (module.nodes.length === 0 && module.name === "" && module.policy === "") {
+      if (!isModule(module, module.nodes.length)) {
         throw new ControlError("not-found", `There is no module ${moduleText(key)}`);
       }
       return {

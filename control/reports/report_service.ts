@@ -2,7 +2,7 @@
 
 import type { Clock } from "../../reactor/time/clock.ts";
 import { type CallHistoryPoint, historyWholeUntil } from "../../sql/results/call_history.ts";
-import { moduleText } from "../../model/module.ts";
+import { isModule, moduleText } from "../../model/module.ts";
 import type { Store } from "../../sql/store.ts";
 import { summariseAgents } from "./agent_summary.ts";
 import { summariseCalls } from "./call_summary.ts";
@@ -30,6 +30,7 @@ export async function readFacts(store: Store): Promise<StoreFacts> {
     nodeCount += rows.length;
     for (const row of rows) modules.add(moduleText(row));
   });
+  for (const row of await store.moduleRows()) if (isModule(row)) modules.add(moduleText(row));
   return {
     label: store.label,
     schemaVersion: await store.schemaVersion(),

@@ -12,7 +12,7 @@ import {
   takesCalls,
 } from "../../model/node.ts";
 import type { ModuleRow, RefusedTotal, RouteRow, ServiceInstance } from "../../sql/store.ts";
-import { type ModuleId, moduleId, moduleOf } from "../../model/module.ts";
+import { isModule, type ModuleId, moduleId, moduleOf } from "../../model/module.ts";
 import type { ModuleHealth, NodeHealth, RefusedCauses, ServiceView } from "../schemas.ts";
 import { RefusalRates } from "./refusal_rates.ts";
 import { errorSeverity, nodeSeverity, type TroubleSeverity, worseOf } from "./severity.ts";
@@ -346,7 +346,9 @@ export class SystemModel {
       moduleId(row.modId, row.cmdId),
       { ...row, policyName: policyName(row.policy) },
     ]));
-    for (const key of this.#texts.keys()) if (!routes.has(key)) routes.set(key, []);
+    for (const [key, row] of this.#texts) {
+      if (!routes.has(key) && isModule(row)) routes.set(key, []);
+    }
     this.#routes = routes;
     for (const key of this.#tracks.keys()) if (!seen.has(key)) this.#tracks.delete(key);
     this.#tracked = new Map(
@@ -417,7 +419,7 @@ export class SystemModel {
     if (!this.#view.isStale) this.#view = { ...this.#view, isStale: true };
   }
 
-  /** One module, or undefined when it has neither nodes nor a name. */
+  /** One module, or undefined when there is none. */
   module(modId: number, cmdId: number): SeenModule | undefined {
     return this.#view.modules.find((one) => one.modId === modId && one.cmdId === cmdId);
   }

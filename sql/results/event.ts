@@ -21,6 +21,12 @@ export const EVENT_KEEP_S = 30 * 86_400;
 /** Most events kept. */
 export const EVENT_COUNT_MAX = 200_000;
 
+/** Every kind of event that this version writes. Newer versions may have stored others. */
+export const EVENT_KINDS = ["node.overload", "node.idle", "alert.firing", "alert.ended"] as const;
+
+/** A kind of event that this version writes. */
+export type EventKind = typeof EVENT_KINDS[number];
+
 /** Something that happened. */
 export interface NewEvent {
   /** When, in unix milliseconds. */

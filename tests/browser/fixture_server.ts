@@ -471,7 +471,6 @@ export async function startFixtureServer(scene: Scene): Promise<FixtureServer> {
       module: "getModule",
       alerts: "listAlerts",
     };
-    if (view === "module") found(world.find(Number(query.modId), Number(query.cmdId)), "module");
     response.writeHead(200, {
       "Content-Type": "text/event-stream",
       "Cache-Control": "no-store",
@@ -484,12 +483,15 @@ export async function startFixtureServer(scene: Scene): Promise<FixtureServer> {
       if (name === undefined) return;
       const params = { modId: Number(query.modId), cmdId: Number(query.cmdId) };
       const request = { params, query, body: undefined, who: "", ifMatch: undefined };
-      const value = table[name]?.(request as unknown as Request) as { atMs?: number };
+      const isGone = view === "module" && world.find(params.modId, params.cmdId) === undefined;
+      const value = (isGone ? params : table[name]?.(request as unknown as Request)) as {
+        atMs?: number;
+      };
       const text = JSON.stringify(value);
       const compared = JSON.stringify({ ...value, atMs: 0 });
       if (compared === last) return;
       last = compared;
-      response.write(`event: ${view}\ndata: ${text}\n\n`);
+      response.write(`event: ${isGone ? "gone" : view}\ndata: ${text}\n\n`);
     };
     response.write(": hello\n\n");
     turn();

@@ -426,6 +426,7 @@ pageTest(
     // A module that lost its last node is no module any more, and held back all the same.
     await visit("/modules/66/6");
     await page.getByText("There is no such module").waitFor();
+    await page.getByRole("status").getByText("Live").waitFor();
     await box.getByText("would leave it none").waitFor();
     await visit("/modules/2/1");
     await box.getByRole("button", { name: "It is meant" }).click();
@@ -529,9 +530,25 @@ pageTest(
     usual.refuse.clear();
     await page.getByRole("button", { name: "Try again" }).click();
     await page.getByText("“slow disk”").waitFor();
+    const complaintsBefore = browser.complaints.length;
     await visit("/modules/404/404");
     await page.getByText("There is no such module").waitFor();
+    await page.waitForTimeout(3000); // Longer than a lost stream waits before it is opened again.
+    assert.match(await page.getByRole("status").first().innerText(), /^Live$/);
+    assert.deepEqual(browser.complaints.slice(complaintsBefore), [], "it is no fault");
     await browser.screenshot("module_missing", true);
+    // One that comes is shown, one that goes is no more.
+    const edit = (op: "add" | "remove"): void =>
+      void usual.world.apply(
+        [{ op, modId: 404, cmdId: 404, ip: "10.0.0.1", port: 80 }],
+        "x",
+        "",
+        Date.now(),
+      );
+    edit("add");
+    await page.getByText("10.0.0.1:80").first().waitFor();
+    usual.world.modules.splice(usual.world.modules.findIndex(({ modId }) => modId === 404), 1);
+    await page.getByText("There is no such module").waitFor();
     usual.hang.add("getChange");
     await page.evaluate(() => history.pushState(null, "", "/changes/1"));
     await page.reload();

@@ -5,7 +5,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { LiveEvents, QueryOf } from "../../contract.ts";
 import type { Timer } from "../../../reactor/time/clock.ts";
 import { systemClock } from "../../../reactor/time/system_clock.ts";
-import { addressOf, type CallProblem, callProblemOf, probe, session } from "./api.ts";
+import { addressOf, CallProblem, callProblemOf, probe, session } from "./api.ts";
 import { freshAtMs, freshness, serverNowMs } from "./state.ts";
 
 /** Pause before a lost stream is opened again: none, then doubling from the first to the last. */
@@ -93,6 +93,12 @@ class LiveStream<View extends keyof LiveEvents> {
       markFresh(typeof value === "object" && "isStale" in value && value.isStale);
       this.#onValue(value);
     });
+    // No fault of the connection: the stream stays, and shows the module when it comes.
+    source.addEventListener("gone", () => {
+      this.#retryMs = 0;
+      markFresh();
+      this.#onProblem(new CallProblem("not-found", { title: "There is none", detail: "" }));
+    });
     source.addEventListener("open", () => markFresh());
     source.addEventListener("bye", () => session.value = null);
     source.addEventListener("error", () => this.#onError());
@@ -115,8 +121,7 @@ class LiveStream<View extends keyof LiveEvents> {
       if (this.#isClosed) return;
       const problem = callProblemOf(error);
       this.#onProblem(problem);
-      if (problem.kind === "not-found") this.close();
-      else this.#onError();
+      this.#onError();
     }
   }
 }
@@ -125,18 +130,20 @@ class LiveStream<View extends keyof LiveEvents> {
  * A view that the server keeps sending; starts anew when the query differs, and gives the last value
  * of the old query until the first one of the new comes.
  */
-export function useLive<View extends Exclude<keyof LiveEvents, "bye" | "events">>(
+export function useLive<View extends Exclude<keyof LiveEvents, "bye" | "gone" | "events">>(
   view: View,
   query: QueryOf<"live"> = {},
 ): Loaded<LiveEvents[View]> {
   const key = JSON.stringify(query);
   const [state] = useState(() => signal<Loaded<LiveEvents[View]>>({}));
   useEffect(() => {
+    if (state.peek().problem?.kind === "not-found") state.value = {}; // Of the old query.
     const stream = new LiveStream(
       view,
       query,
       (value) => state.value = { value },
-      (problem) => state.value = { ...state.peek(), problem },
+      (problem) =>
+        state.value = problem.kind === "not-found" ? { problem } : { ...state.peek(), problem },
     );
     return () => stream.close();
   }, [view, key]);
