@@ -359,6 +359,8 @@ export const ChangeResult = z.strictObject({
   version: count.describe("route version afterwards"),
   changed: z.array(ModuleKeyShape).describe("modules that differ now"),
   told: z.array(Told).describe("dns instances; one that was not told sees the change at its poll"),
+  emptied: z.array(z.strictObject({ modId, cmdId, name: z.string() }))
+    .describe("modules that this left without a node that takes calls"),
   /** New revision of the module that was written; null for changes of several modules. */
   revision: z.string().nullable(),
 });

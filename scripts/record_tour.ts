@@ -158,9 +158,15 @@ async function runRest(
   // What stands for another machine and its token cannot be typed here.
   for (const block of consoles.filter(({ text }) => !text.includes("--server"))) {
     const outputs = await tour.typeBlock(session, block);
-    if (!block.text.includes("drain")) continue;
-    mustMatch(outputs, "lars test getroute shop", /127\.0\.0\.1, port = 9001/);
-    mustMatch(outputs, "lars drain 127.0.0.1:9001 --wait", /safe to stop/i);
+    if (block.text.includes("lars undrain")) {
+      mustMatch(outputs, "lars undrain 127.0.0.1:9005", /gets calls again, .*shop/);
+    }
+    if (!block.text.includes("lars drain")) continue;
+    mustMatch(outputs, "lars test getroute shop", /127\.0\.0\.1, port = 9005/);
+    const drain = "lars drain 127.0.0.1:9005 --wait";
+    mustMatch(outputs, drain, /safe to stop/i);
+    // The tour must leave no module without a node, and so raise no alert.
+    mustMatch(outputs, drain, /^(?![^]*no node that takes calls)/);
   }
   // The alias works from any folder.
   const elsewhere = await session.type("cd / && lars route ls shop", STEP_TIMEOUT_MS);

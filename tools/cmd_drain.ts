@@ -14,7 +14,14 @@ import { chooseUndoing, type DrainUndoing, findDrains } from "../control/drain/d
 import { DrainState, type DrainVerdict } from "../control/drain/drain_state.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { quantity } from "../model/quantity.ts";
-import { addEditOptions, type EditFlags, made, outcomeJson, versionText } from "./route_edit.ts";
+import {
+  addEditOptions,
+  type EditFlags,
+  made,
+  namedOf,
+  outcomeJson,
+  versionText,
+} from "./route_edit.ts";
 import { isAway } from "./stop_signal.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { noteLine, printJson, printLine, warningLine } from "./terminal.ts";
@@ -145,9 +152,9 @@ function moduleJson({ modId, cmdId }: ModuleKey): { modid: number; cmdid: number
   return { modid: modId, cmdid: cmdId };
 }
 
-function editText({ outcome }: StateEdit): string {
+function editText({ outcome, modules }: StateEdit): string {
   if (outcome.changed.length === 0) return " (was so already)";
-  return `, ${quantity(outcome.changed.length, "module")}, ${versionText(outcome)}`;
+  return `, ${quantity(outcome.changed.length, "module")}: ${modules}; ${versionText(outcome)}`;
 }
 
 function editJson(node: NodeAddress, { rows, outcome }: StateEdit): Record<string, unknown> {
@@ -161,6 +168,8 @@ function editJson(node: NodeAddress, { rows, outcome }: StateEdit): Record<strin
 /** A node whose state was set. */
 interface StateEdit {
   readonly rows: readonly RouteRow[];
+  /** Those that changed, by name. */
+  readonly modules: string;
   readonly outcome: ChangeResult;
 }
 
@@ -217,7 +226,8 @@ async function setRows(
   }));
   const outcome = await made(system.change({ routes }, { why: flags.why }));
   if (to === "drain") warnOfOriginal(node, outcome);
-  return { rows, outcome };
+  const modules = await namedOf(system, outcome.changed);
+  return { rows, modules, outcome };
 }
 
 /** `: did you mean 10.0.0.1:80?` */

@@ -115,7 +115,7 @@ for (const way of ["database", "console"] as const) {
       assert.equal(back.code, 0, back.stderr);
       assert.match(
         back.stdout,
-        /gets calls again, 1 module, version \d+, dns .* told in [\d.]+ ms\n$/,
+        /gets calls again, 1 module: \(1,1\); version \d+, dns .* told in [\d.]+ ms\n$/,
       );
       await until(() => picks > picksBefore, { what: "its return" });
       calling = false;
@@ -185,16 +185,34 @@ test("lars drain says what cannot be drained, and does not wait unasked", async 
     assert.match(unknown.stderr, /no module has it/);
     assert.match((await lars("drain", "10.0.0.2:80")).stderr, /it is off/);
     assert.equal((await lars("drain", "10.0.0.1")).code, 2);
+    await lars("module", "set", "2", "1", "--name", "shop");
+    await lars("route", "add", "3", "1", "10.0.0.1:80");
+    await lars("route", "add", "3", "1", "10.0.0.2:80");
     const { code, stdout, stderr } = await lars("drain", "10.0.0.1:80");
     assert.equal(code, 0);
+    // Their last nodes; the others of a module do not count while they get no calls.
+    assert.match(stderr, /warning: module \(1,1\) has no node that takes calls now/);
+    assert.match(stderr, /warning: module \(2,1\) shop has no node that takes calls now/);
+    assert.doesNotMatch(stderr, /module \(3,1\)/);
+    assert.deepEqual(
+      JSON.parse((await lars("drain", "10.0.0.1:80", "--json")).stdout).emptied,
+      [],
+      "said once",
+    );
     assert.match(stderr, /one of the original, .* goes on giving 10\.0\.0\.1:80 to callers/);
-    assert.match(stdout, /^10\.0\.0\.1:80 drains, 2 modules, version \d+\n$/);
+    assert.match(
+      stdout,
+      /^10\.0\.0\.1:80 drains, 3 modules: \(1,1\), \(2,1\) shop, \(3,1\); version \d+\n$/,
+    );
     const states = JSON.parse((await lars("route", "ls", "--json")).stdout)
       .map(({ ip, state }: { ip: string; state: string }) => `${ip} ${state}`).sort();
-    assert.deepEqual(states, ["10.0.0.1 drain", "10.0.0.1 drain", "10.0.0.2 off"]);
+    assert.deepEqual(states, [
+      ...["10.0.0.1 drain", "10.0.0.1 drain", "10.0.0.1 drain"],
+      ...["10.0.0.2 off", "10.0.0.2 on"],
+    ]);
     const waiting = await lars("drain", "10.0.0.1:80", "--wait");
     assert.equal(waiting.code, 1);
     assert.match(waiting.stderr, /No dns is signed in/);
-    assert.match((await lars("undrain", "10.0.0.1:80")).stdout, /gets calls again, 2 module/);
+    assert.match((await lars("undrain", "10.0.0.1:80")).stdout, /gets calls again, 3 module/);
   });
 });

@@ -358,6 +358,7 @@ function announce(flags: UpFlags, services: ServiceGroup, tookMs: number): void 
     });
   }
   const { faint, strong } = coloursOf("stdout");
+  const hasSamples = samples !== undefined && samples.nodes.length > 0;
   if (samples !== undefined) { for (const line of sampleLines(samples)) printLine(line); }
   const store = flags.store === undefined ? dataText(flags) : " --store URL";
   const agent = flags.agent.port === DEFAULT_PORTS.agent
@@ -373,7 +374,8 @@ function announce(flags: UpFlags, services: ServiceGroup, tookMs: number): void 
   );
   for (
     const line of [
-      `lars test gethost 1 1${agent}`,
+      // A name is looked up in the database.
+      `lars test gethost ${hasSamples ? "shop" : "MODULE"}${store}${agent}`,
       `lars sample call${agent}`,
       `lars status${store}${agent}`,
     ]

@@ -6,15 +6,19 @@ import { parseZone } from "../model/route_values.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
 import { quantity } from "../model/quantity.ts";
-import { addEditOptions, type EditFlags, made, outcomeJson, versionText } from "./route_edit.ts";
+import {
+  addEditOptions,
+  type EditFlags,
+  made,
+  named,
+  outcomeJson,
+  versionText,
+} from "./route_edit.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { printJson, printLine, warningLine } from "./terminal.ts";
 import { evacuatedZones, planZone, type ZonePlan } from "./zone_plan.ts";
 import { didYouMean } from "../model/near_words.ts";
 import type { ModuleRow, RouteRow } from "../sql/store.ts";
-
-/** Modules that a message names; the rest is counted. */
-const MODULES_NAMED_MAX = 10;
 
 interface ZoneFlags extends EditFlags, SystemFlags {
   readonly dryRun?: boolean;
@@ -40,6 +44,14 @@ function addWord(zone: Command, word: string, evacuated: boolean, about: string)
     .option("--dry-run", "only say what would change")
     .action((name: string, flags: ZoneFlags) => changeZone(name, evacuated, flags));
   addServerOption(addEditOptions(command));
+  if (evacuated) {
+    command.addHelpText(
+      "after",
+      "\nIt stays in use in modules that have no node that takes calls outside of\n" +
+        "evacuated zones. They are named; when there are no others, nothing is written,\n" +
+        "and the exit code is 1.",
+    );
+  }
   addExamples(command, [[`lars zone ${word} east --dry-run`, "what would change?"]]);
 }
 
@@ -56,20 +68,29 @@ async function changeZone(zone: string, evacuated: boolean, flags: ZoneFlags): P
         `Policies of ${named(plan.faults)} cannot be changed (${fault}); nothing was written`,
       );
     }
-    if (plan.onlyThere.length > 0) {
-      warningLine(
-        `${named(plan.onlyThere)} stay there: they have no node in service anywhere else`,
-      );
+    sayRefused(zone, plan);
+    if (flags.dryRun === true || plan.changes.length === 0) {
+      return say(zone, evacuated, plan, flags);
     }
-    if (flags.dryRun === true || plan.changes.length === 0) return say(plan, flags);
     const edits = { routes: [], modules: plan.changes };
     const outcome = await made(system.change(edits, { why: flags.why, meant: false }));
     if (flags.json === true) return printJson({ ...planJson(plan), edit: outcomeJson(outcome) });
     printLine(
       `zone ${zone} ${evacuated ? "evacuated" : "restored"} in ` +
-        `${quantity(plan.changes.length, "module")}, ${versionText(outcome)}`,
+        `${quantity(plan.changes.length, "module")}: ${named(plan.changed)}; ` +
+        versionText(outcome),
     );
   });
+}
+
+/** @throws {CommandError} when the zone can be evacuated in no module. */
+function sayRefused(zone: string, { onlyThere, changes }: ZonePlan): void {
+  if (onlyThere.length === 0) return;
+  const one = onlyThere.length === 1;
+  const message = `zone ${zone} cannot be evacuated in ${named(onlyThere)}: ` +
+    `${one ? "it has" : "they have"} no node that takes calls outside of evacuated zones`;
+  if (changes.length > 0) return warningLine(`${message}; ${one ? "it stays" : "they stay"} there`);
+  throw new CommandError(`${message[0].toUpperCase()}${message.slice(1)}; nothing was written`);
 }
 
 /**
@@ -100,18 +121,19 @@ function requireZone(
   );
 }
 
-function say(plan: ZonePlan, flags: ZoneFlags): void {
+function say(zone: string, evacuated: boolean, plan: ZonePlan, flags: ZoneFlags): void {
   if (flags.json === true) return printJson({ ...planJson(plan), edit: null });
+  const { changed, unchangedCount } = plan;
+  const word = evacuated ? "evacuated" : "restored";
+  const same = unchangedCount === 0 ? "" : `${quantity(unchangedCount, "module")} ` +
+    `${unchangedCount === 1 ? "has" : "have"} it ${evacuated ? "evacuated" : "in use"} already; `;
+  if (changed.length === 0) {
+    return printLine(`zone ${zone}: no module to change; ${same}nothing written`);
+  }
   printLine(
-    `${quantity(plan.changes.length, "module")} to change, ` +
-      `${plan.unchangedCount} as they should be; nothing written`,
+    `zone ${zone} would be ${word} in ${quantity(changed.length, "module")}: ${named(changed)}; ` +
+      `${same}nothing written`,
   );
-}
-
-function named(keys: readonly ModuleKey[]): string {
-  const some = keys.slice(0, MODULES_NAMED_MAX).map(({ modId, cmdId }) => `(${modId},${cmdId})`);
-  const more = keys.length - some.length;
-  return `${some.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }
 
 function planJson(plan: ZonePlan): Record<string, unknown> {

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { type Ended, type Processes, withProcesses } from "../tests/support/processes.ts";
 
@@ -21,26 +23,73 @@ test("lars zone: evacuate, restore, and what cannot be done", async () => {
     await succeed("route", "add", "1", "1", "10.0.0.2:80", "--zone", "west");
     await succeed("route", "add", "2", "1", "10.0.0.3:80", "--zone", "east");
     await succeed("module", "set", "1", "1", "--set", "policy=maglev");
-    assert.match(
+    await succeed("module", "set", "1", "1", "--name", "shop");
+    assert.equal(
       await succeed("zone", "evacuate", "east", "--dry-run"),
-      /^2 modules to change, 0 as they should be; nothing written\n$/,
+      "zone east would be evacuated in 1 module: (1,1) shop; nothing written\n",
     );
     const evacuated = await lars(processes, "zone", "evacuate", "east");
     assert.equal(evacuated.code, 0);
-    assert.match(evacuated.stdout, /^zone east evacuated in 2 modules, version \d+\n$/);
-    assert.match(evacuated.stderr, /\(2,1\) stay there/);
-    assert.deepEqual(await policies(), [
+    assert.match(
+      evacuated.stdout,
+      /^zone east evacuated in 1 module: \(1,1\) shop; version \d+\n$/,
+    );
+    assert.match(evacuated.stderr, /cannot be evacuated in \(2,1\): .*; it stays there/);
+    const eastOut = [
       [1, { policy: "maglev", evacuatedZones: ["east"] }],
-      [2, { policy: "recommended", evacuatedZones: ["east"] }],
-    ]);
-    assert.match(await succeed("zone", "evacuate", "east"), /^0 modules to change, 2 as/);
+      [2, { policy: "recommended" }],
+    ];
+    assert.deepEqual(await policies(), eastOut);
+    const fails = async (pattern: RegExp, ...args: string[]): Promise<void> => {
+      const { code, stdout, stderr } = await lars(processes, ...args);
+      assert.equal(code, 1, stdout + stderr);
+      assert.match(stderr, pattern);
+      assert.equal(stdout, "");
+      assert.deepEqual(await policies(), eastOut);
+    };
+    // The last zone stays, by whichever way somebody takes it out.
+    const last = /Zone west cannot be evacuated in \(1,1\) shop: .*; nothing was written/;
+    await fails(last, "zone", "evacuate", "west");
+    await fails(last, "zone", "evacuate", "west", "--json");
+    await fails(last, "zone", "evacuate", "west", "--dry-run");
+    const set = ["module", "set", "shop", "--set", 'evacuatedZones=["west","east"]'];
+    await fails(/No node that takes calls would be left .* in \(1,1\) shop/, ...set);
     const restored = JSON.parse(await succeed("zone", "restore", "east", "--json"));
-    assert.deepEqual(restored.changed, [{ modid: 1, cmdid: 1 }, { modid: 2, cmdid: 1 }]);
+    assert.deepEqual(restored.changed, [{ modid: 1, cmdid: 1 }]);
     assert.deepEqual(await policies(), [
       [1, { policy: "maglev" }],
       [2, { policy: "recommended" }],
     ]);
+    await succeed("zone", "evacuate", "west");
+    assert.equal(
+      await succeed("zone", "restore", "east"),
+      "zone east: no module to change; 1 module has it in use already; nothing written\n",
+    );
     assert.equal((await lars(processes, "zone", "evacuate", "no such zone")).code, 2);
     assert.equal((await lars(processes, "zone", "restore", "")).code, 1);
+  });
+});
+
+test("a module that loses its last node that takes calls is named, by every command", async () => {
+  await withProcesses(async (processes) => {
+    await lars(processes, "sql", "migrate");
+    const warned = /warning: module \(1,1\) shop has no node that takes calls now/;
+    const edit = async (isWarned: boolean, ...args: string[]): Promise<void> => {
+      const { code, stdout, stderr } = await lars(processes, "route", ...args);
+      assert.equal(code, 0, stderr);
+      if (isWarned) assert.match(stderr, warned, `${args}: ${stdout}`);
+      else assert.doesNotMatch(stderr, /takes calls/, `${args}: ${stdout}`);
+    };
+    await edit(false, "add", "1", "1", "10.0.0.1:80");
+    await lars(processes, "module", "set", "1", "1", "--name", "shop");
+    await edit(false, "add", "shop", "10.0.0.2:80");
+    await edit(false, "set", "shop", "10.0.0.1:80", "--weight", "0");
+    await edit(true, "set", "shop", "10.0.0.2:80", "--weight", "0");
+    await edit(false, "set", "shop", "10.0.0.2:80", "--weight", "7");
+    const file = join(processes.directory, "routes.csv");
+    writeFileSync(file, "modid,cmdid,ip,port,state\n1,1,10.0.0.2,80,off\n");
+    await edit(true, "import", file);
+    await edit(false, "set", "shop", "10.0.0.2:80", "--state", "on");
+    await edit(true, "rm", "shop", "10.0.0.2:80");
   });
 });

@@ -52,7 +52,8 @@ test(
       const csv = join(processes.directory, "routes.csv");
       writeFileSync(csv, "modid,cmdid,ip,port\n1,1,10.0.0.9,80\n");
       const made = await shell(
-        "lars sql migrate && lars route add 1 1 10.0.0.1:80 --zone east && lars module set 1 1 --name a",
+        "lars sql migrate && lars route add 1 1 10.0.0.1:80 --zone east && " +
+          "lars route add 1 1 10.0.0.2:80 --zone west && lars module set 1 1 --name a",
       );
       assert.equal(made.code, 0, made.stderr);
       const run = async (line: string): Promise<void> => {

@@ -8,6 +8,10 @@ import { argument, repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { addStoreOptions, type StoreFlags } from "./store_access.ts";
 import { printJson, printLine, warningLine } from "./terminal.ts";
 import type { ChangeResult } from "../control/schemas.ts";
+import type { SystemAccess } from "../control/system_access.ts";
+import type { ModuleKey } from "../model/module.ts";
+import { moduleLabel } from "../model/module_name.ts";
+import { quantity } from "../model/quantity.ts";
 
 /** Longest reason, in characters. */
 const WHY_LENGTH_MAX = 500;
@@ -41,7 +45,31 @@ function parseWhy(text: string): string {
   throw new RangeError(`Reason must be one line of at most ${WHY_LENGTH_MAX} characters`);
 }
 
-/** Waits for a change, and names every dns that does not know of it yet. */
+/** Modules that a message names; the rest is counted. */
+const MODULES_NAMED_MAX = 10;
+
+/** `(1,1) login, (1,2) shop and 3 more` */
+export function named(modules: readonly (ModuleKey & { readonly name?: string })[]): string {
+  const some = modules.slice(0, MODULES_NAMED_MAX).map(moduleLabel);
+  const more = modules.length - some.length;
+  return `${some.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}
+
+/** The same of modules whose names are to be looked up: of those that are shown. */
+export async function namedOf(system: SystemAccess, keys: readonly ModuleKey[]): Promise<string> {
+  const shown = await Promise.all(
+    keys.slice(0, MODULES_NAMED_MAX).map(async ({ modId, cmdId }) => {
+      const [row] = await system.texts({ modId, cmdId });
+      return { modId, cmdId, name: row?.name ?? "" };
+    }),
+  );
+  return named([...shown, ...keys.slice(MODULES_NAMED_MAX)]);
+}
+
+/**
+ * Waits for a change, and names every dns that does not know of it yet, and every module that has no
+ * node left to call.
+ */
 export async function made(change: Promise<ChangeResult>): Promise<ChangeResult> {
   const result = await change;
   for (const { address, told: isTold, fault } of result.told) {
@@ -51,6 +79,13 @@ export async function made(change: Promise<ChangeResult>): Promise<ChangeResult>
         "it sees the change at its next poll",
     );
   }
+  // A console of an older version does not say.
+  const { emptied = [] } = result;
+  for (const module of emptied.slice(0, MODULES_NAMED_MAX)) {
+    warningLine(`module ${moduleLabel(module)} has no node that takes calls now`);
+  }
+  const more = emptied.length - MODULES_NAMED_MAX;
+  if (more > 0) warningLine(`${quantity(more, "more module")} without such a node`);
   return result;
 }
 
@@ -78,6 +113,7 @@ export function outcomeJson(outcome: ChangeResult): Record<string, unknown> {
   return {
     changed: outcome.changed.map(({ modId, cmdId }) => ({ modid: modId, cmdid: cmdId })),
     version: outcome.version,
+    emptied: (outcome.emptied ?? []).map(({ modId, cmdId }) => ({ modid: modId, cmdid: cmdId })),
     told: outcome.told.map(({ address, told, tookMs, fault }) => ({
       address,
       told,

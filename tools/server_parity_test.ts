@@ -232,7 +232,8 @@ const COMMANDS: readonly (readonly [line: string, code: number])[] = [
   ["zone evacuate east --dry-run", 0],
   ["zone evacuate east --dry-run --json", 0],
   ["zone evacuate east --why heat", 0],
-  ["zone evacuate east", 0],
+  // It stays in module (2,1), which has nodes nowhere else: nothing is left to do.
+  ["zone evacuate east", 1],
   ["zone restore west", 0],
   ["zone restore east --json", 0],
   ["zone evacuate no!zone", 2],

@@ -3,34 +3,35 @@
 import type { ModuleChange, ModuleRow, RouteRow } from "../sql/store.ts";
 import { checkPolicyText, policyObject } from "./policy_text.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
+import type { NamedModule } from "../model/module_name.ts";
 import { takesCalls } from "../model/node.ts";
+import { isAllEvacuated } from "../control/changes/left_nodes.ts";
 
 /** What `lars zone` is about to do. */
 export interface ZonePlan {
   readonly changes: ModuleChange[];
+  /** `changes`, by name. */
+  readonly changed: readonly NamedModule[];
   /** Modules that are so already. */
   readonly unchangedCount: number;
   /** Modules whose policy cannot be changed, and why; nothing is written then. */
-  readonly faults: readonly (ModuleKey & { readonly fault: string })[];
-  /** Modules that have nodes in the zone and nowhere else: to evacuate it leaves them there. */
-  readonly onlyThere: readonly ModuleKey[];
+  readonly faults: readonly (NamedModule & { readonly fault: string })[];
+  /**
+   * Modules that would have no node that takes calls outside of evacuated zones: agents would use
+   * all of them again, so the zone is not evacuated there.
+   */
+  readonly onlyThere: readonly NamedModule[];
 }
 
 const idOf = ({ modId, cmdId }: ModuleKey): ModuleId => moduleId(modId, cmdId);
 
-/** Modules with nodes in the zone, and those that have them in no other. */
-function modulesIn(
-  zone: string,
-  routes: readonly RouteRow[],
-): { inZone: Map<ModuleId, ModuleKey>; elsewhere: Set<ModuleId> } {
-  const inZone = new Map<ModuleId, ModuleKey>();
-  const elsewhere = new Set<ModuleId>();
-  for (const route of routes) {
-    if (!takesCalls(route)) continue;
-    if (route.zone !== zone) elsewhere.add(idOf(route));
-    else inZone.set(idOf(route), { modId: route.modId, cmdId: route.cmdId });
-  }
-  return { inZone, elsewhere };
+/** Nodes that take calls, of each module that has such a node in the zone. */
+function nodesOfModulesIn(zone: string, routes: readonly RouteRow[]): Map<ModuleId, RouteRow[]> {
+  const inUse = routes.filter(takesCalls);
+  const nodes = new Map<ModuleId, RouteRow[]>();
+  for (const row of inUse) if (row.zone === zone) nodes.set(idOf(row), []);
+  for (const row of inUse) nodes.get(idOf(row))?.push(row);
+  return nodes;
 }
 
 function zonesOf(policy: Record<string, unknown>): string[] {
@@ -74,25 +75,33 @@ export function planZone(
   routes: readonly RouteRow[],
   rows: readonly ModuleRow[],
 ): ZonePlan {
-  const policies = new Map(rows.map((row) => [idOf(row), row.policy]));
-  const { inZone, elsewhere } = modulesIn(zone, routes);
+  const texts = new Map(rows.map((row) => [idOf(row), row]));
+  const nodes = nodesOfModulesIn(zone, routes);
   const modules = evacuated
-    ? [...inZone.values()]
+    ? [...nodes.values()].map(([node]) => node)
     : rows.filter(({ policy }) => policy.includes("evacuatedZones"));
   const changes: ModuleChange[] = [];
-  const faults: (ModuleKey & { fault: string })[] = [];
+  const changed: NamedModule[] = [];
+  const faults: (NamedModule & { fault: string })[] = [];
+  const onlyThere: NamedModule[] = [];
   let unchangedCount = 0;
   for (const { modId, cmdId } of modules) {
-    const before = policies.get(idOf({ modId, cmdId })) ?? "";
+    const id = idOf({ modId, cmdId });
+    const { policy: before = "", name = "" } = texts.get(id) ?? {};
+    const module = { modId, cmdId, name };
     try {
       const policy = withZone(before, zone, evacuated);
-      if (policy === before) unchangedCount++;
-      else changes.push({ modId, cmdId, policy });
+      if (evacuated && isAllEvacuated(nodes.get(id) ?? [], zonesOf(policyObject(policy)))) {
+        onlyThere.push(module);
+      } else if (policy === before) unchangedCount++;
+      else {
+        changes.push({ modId, cmdId, policy });
+        changed.push(module);
+      }
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      faults.push({ modId, cmdId, fault: error.message });
+      faults.push({ ...module, fault: error.message });
     }
   }
-  const onlyThere = evacuated ? modules.filter((key) => !elsewhere.has(idOf(key))) : [];
-  return { changes, unchangedCount, faults, onlyThere };
+  return { changes, changed, unchangedCount, faults, onlyThere };
 }

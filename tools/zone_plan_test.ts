@@ -36,13 +36,29 @@ test("planZone() evacuates what has nodes there, and says what has them nowhere 
   ];
   const rows = [policyRow(6, '{"evacuatedZones":["east"]}'), policyRow(1, '{"errRate":0.2}')];
   const plan = planZone("east", true, routes, rows);
-  assert.deepEqual(plan.changes.map(({ modId }) => modId), [1, 2, 5]);
+  assert.deepEqual(plan.changes.map(({ modId }) => modId), [1]);
   assert.deepEqual(JSON.parse(plan.changes[0].policy ?? ""), {
     errRate: 0.2,
     evacuatedZones: ["east"],
   });
   assert.deepEqual([plan.unchangedCount, plan.faults], [1, []]);
   assert.deepEqual(plan.onlyThere.map(({ modId }) => modId), [2, 5]);
+});
+
+test("planZone() leaves a module its last zone, also one that an older program took out", () => {
+  const routes = [row(1, "east"), row(1, "west"), row(2, "east"), row(2, "west"), row(2, "")];
+  // A node is an address: three of module 2 differ.
+  const nodes = routes.map((one, port) => ({ ...one, port }));
+  const east = '{"evacuatedZones":["east"]}';
+  const both = '{"evacuatedZones":["east","west"]}';
+  const rows = [{ ...policyRow(1, east), name: "shop" }, policyRow(2, east)];
+  const plan = planZone("west", true, nodes, rows);
+  assert.deepEqual(plan.onlyThere, [{ modId: 1, cmdId: 1, name: "shop" }]);
+  assert.deepEqual(plan.changes.map(({ modId }) => modId), [2]);
+  assert.deepEqual(plan.changed, [{ modId: 2, cmdId: 1, name: "" }]);
+  const late = planZone("west", true, nodes, [policyRow(1, both), policyRow(2, both)]);
+  assert.deepEqual(late.onlyThere.map(({ modId }) => modId), [1]);
+  assert.deepEqual([late.changes, late.unchangedCount], [[], 1]);
 });
 
 test("planZone() restores every module that names the zone, with nodes or without", () => {
@@ -61,9 +77,12 @@ test("planZone() restores every module that names the zone, with nodes or withou
 });
 
 test("planZone() names policies that it cannot change", () => {
-  const { changes, faults } = planZone("east", true, [row(1, "east"), row(2, "east")], [
-    policyRow(1, "by hand"),
-  ]);
+  const { changes, faults } = planZone(
+    "east",
+    true,
+    [row(1, "east"), row(2, "east"), row(2, "west")],
+    [policyRow(1, "by hand")],
+  );
   assert.deepEqual(changes.map(({ modId }) => modId), [2]);
   assert.match(faults[0].fault, /must be JSON/);
 });

@@ -187,6 +187,47 @@ test(
 );
 
 test(
+  "a module keeps a zone to call, and a change says which modules it leaves without a node",
+  TIMEOUT,
+  async () => {
+    await withConsole(async ({ clients: { operator }, store }) => {
+      const key = { modId: 1, cmdId: 1 };
+      const node = { ...key, ip: "10.0.0.1" };
+      const zones = (...evacuatedZones: string[]) => ({
+        edits: [{ op: "module", ...key, policy: JSON.stringify({ evacuatedZones }) }],
+      });
+      await operator.get<Result>("POST /changes", {
+        body: {
+          edits: [
+            { op: "add", ...node, port: 1, zone: "east" },
+            { op: "add", ...node, port: 2, zone: "west" },
+          ],
+        },
+      });
+      await operator.get<Result>("POST /changes", { body: zones("east") });
+      const mark = await store.routeMark();
+      const { revision } = await read(operator);
+      const [{ policy }] = zones("east", "west").edits;
+      const refusals = [
+        await operator.ask("POST /changes", { body: zones("east", "west") }),
+        await operator.ask("POST /changes/preview", { body: zones("east", "west") }),
+        await operator.ask("PUT /modules/1/1", { body: { policy }, ifMatch: revision }),
+      ];
+      for (const { status, problem } of refusals) {
+        assert.equal(status, 422, JSON.stringify(problem));
+        assert.match(problem.detail, /outside of evacuated zones in \(1,1\)/);
+      }
+      assert.deepEqual(await store.routeMark(), mark);
+      const drain = [1, 2].map((port) => ({ op: "set", ...node, port, state: "drain" }));
+      const half = await operator.get<Result>("POST /changes", { body: { edits: [drain[0]] } });
+      assert.deepEqual(half.emptied, []);
+      const all = await operator.get<Result>("POST /changes", { body: { edits: drain } });
+      assert.deepEqual(all.emptied, [{ ...key, name: "" }]);
+    });
+  },
+);
+
+test(
   "a change is rolled back, also over later ones, and that can be rolled back too",
   TIMEOUT,
   async () => {

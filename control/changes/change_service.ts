@@ -36,7 +36,9 @@ import {
   withPresets,
 } from "./change_edits.ts";
 import { renamedModules } from "../../sql/routes/route_edits.ts";
+import { emptiedModules, judgeZones } from "./left_nodes.ts";
 import { judgeNames } from "./module_names.ts";
+import type { NamedModule } from "../../model/module_name.ts";
 import { type NotifyOptions, tellingDns } from "./dns_notifier.ts";
 import { formatRouteFile, parseRouteFile, type RouteFormat } from "./route_file.ts";
 import { editsOfPlan, planRoutes } from "./route_plan.ts";
@@ -198,7 +200,7 @@ export class ChangeService {
       );
     }
     const { revision } = await this.stored(key);
-    return { changeId: null, version, changed: changed.map(plainKey), told, revision };
+    return { changeId: null, version, changed: changed.map(plainKey), told, emptied: [], revision };
   }
 
   /** Adds a node. */
@@ -387,7 +389,7 @@ export class ChangeService {
   }
 
   async #change(actor: Actor, wish: Wish): Promise<ChangeResult> {
-    const { id, version, changed, stored, told } = await tellingDns(
+    const { id, version, changed, stored, emptied, told } = await tellingDns(
       this.#options,
       () => this.#commit(actor, wish),
     );
@@ -397,6 +399,7 @@ export class ChangeService {
       version,
       changed: changed.map(plainKey),
       told,
+      emptied,
       revision: stored.length === 1 ? revisionOf(stored[0]) : null,
     };
   }
@@ -405,13 +408,20 @@ export class ChangeService {
   async #commit(
     actor: Actor,
     { modules, decide, via, why = "", undoes = 0, meant = true, action, target }: Wish,
-  ): Promise<Pick<ChangeOutcome, "id" | "version" | "changed" | "stored">> {
+  ): Promise<
+    & Pick<ChangeOutcome, "id" | "version" | "changed" | "stored">
+    & { emptied: NamedModule[] }
+  > {
     const { store } = this.#options;
     if (await this.#keepsHistory()) {
-      return await store.console.change({
+      const outcome = await store.console.change({
         modules,
-        // What is undone gets back what it had.
-        decide: (stored) => undoes > 0 ? decide(stored) : withPresets(stored, decide(stored)),
+        decide(stored): ChangeEdits {
+          const edits = decide(stored);
+          judgeZones(stored, edits);
+          // What is undone gets back what it had.
+          return undoes > 0 ? edits : withPresets(stored, edits);
+        },
         via: via ?? viaOf(actor),
         why,
         undoes,
@@ -419,15 +429,18 @@ export class ChangeService {
         meant, // Pages and clients show in a preview what it empties.
         audit: auditOf(actor, this.#wallMs(), action, target),
       });
+      return { ...outcome, emptied: emptiedModules(outcome.before, outcome.stored) };
     }
     const stored = await this.#read(modules);
     const { routes, modules: texts = [] } = decide(stored);
+    judgeZones(stored, { routes, modules: texts });
     const renamed = renamedModules(stored, texts);
     if (renamed.length > 0) judgeNames(renamed, await store.moduleRows());
     const { version, changed } = routes.length > 0
       ? await store.editRoutes(routes, { meant })
       : await store.setModules(texts);
-    return { id: undefined, version, changed, stored: [] };
+    const emptied = emptiedModules(stored, await this.#read(modules));
+    return { id: undefined, version, changed, stored: [], emptied };
   }
 
   /** Once a schema keeps a history it always will. */
@@ -443,6 +456,7 @@ export class ChangeService {
   ): Promise<ChangePreview> {
     const renamed = renamedModules(stored, edits.modules ?? []);
     if (renamed.length > 0) judgeNames(renamed, await this.#options.store.moduleRows());
+    judgeZones(stored, edits);
     const { after, unchangedCount } = editedModules(stored, edits);
     const differences = differencesOf(stored, after);
     const touched = new Set(differences.nodes.map(moduleText));
@@ -460,8 +474,9 @@ export class ChangeService {
       const shift = trafficShift(before, after[index], calls, callers);
       if (touched.has(id) || shift.nodes.length > 0) traffic.push(shift);
     }
-    const emptied = traffic.filter((one) => one.emptied).map((one) =>
-      `Module ${moduleText(one)} will have no node that may be called`
+    const emptied = emptiedModules(stored, after).slice(0, SHIFTS_SHOWN).map((one) =>
+      `Module ${moduleText(one)}${one.name === "" ? "" : ` ${one.name}`} will have no node that ` +
+      "may be called"
     );
     return {
       fingerprint: fingerprintOf(stored),

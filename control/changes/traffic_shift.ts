@@ -14,7 +14,7 @@ const NODES_SHOWN = 50;
 export const CALLERS_SHOWN = 20;
 
 /** Settings of the policy that a text chooses; agents leave a text alone that they cannot read. */
-function settingsOf(text: string): ModuleSettings {
+export function settingsOf(text: string): ModuleSettings {
   try {
     return parseModulePolicy(text).settings;
   } catch (error) {

@@ -294,7 +294,14 @@ export class FixtureWorld {
       ...new Map(keys.map(({ modId, cmdId }) => [`${modId}/${cmdId}`, { modId, cmdId }])).values(),
     ];
     if (touched.length === 0) {
-      return { changeId: null, version: this.#version, changed: [], told: [], revision: null };
+      return {
+        changeId: null,
+        version: this.#version,
+        changed: [],
+        told: [],
+        emptied: [],
+        revision: null,
+      };
     }
     for (const difference of nodes) this.#write(difference, nowMs);
     for (const { modId, cmdId, after } of modules) {
@@ -331,6 +338,7 @@ export class FixtureWorld {
       version: ++this.#version,
       changed: touched,
       told: [{ address: "127.0.0.1:7778", told: true, fault: null, tookMs: 1.2 }],
+      emptied: [],
       revision: touched.length === 1
         ? this.#module(touched[0].modId, touched[0].cmdId).revision
         : null,
