@@ -207,6 +207,13 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
       const offset = Number(query.offset ?? 0);
       return { total: all.length, modules: all.slice(offset, offset + Number(query.limit ?? 100)) };
     },
+    listModuleTexts: () => ({
+      modules: world.modules.map(({ modId, cmdId, name }) => ({
+        ...{ modId, cmdId, name },
+        policy: "",
+        updatedAtMs: now(),
+      })),
+    }),
     search: ({ query }) => {
       const wanted = query.q.toLowerCase();
       const modules = world.list(query.q, "", "id").slice(0, 5);

@@ -6,6 +6,7 @@ import { call } from "../shell/api.ts";
 import { formatSpan, modulePath } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { type Reloadable, useLive, useLoad } from "../shell/live.ts";
+import { useModuleNames } from "../shell/module_names.ts";
 import { withQuery } from "../shell/places.ts";
 import { RULE_KINDS, RuleDialog } from "./rule_dialog.tsx";
 import { SilenceDialog } from "./silence_dialog.tsx";
@@ -40,10 +41,11 @@ function Subject(
   props: { modId: number | null; cmdId: number | null; node?: string | null; all: string },
 ): JSX.Element {
   const { modId, cmdId, node } = props;
+  const names = useModuleNames();
   if (modId === null || cmdId === null) return <span class="muted">{node ?? props.all}</span>;
   return (
     <a href={withQuery(modulePath({ modId, cmdId }), { find: node ?? undefined })}>
-      {modId} / {cmdId}
+      {names.of({ modId, cmdId })}
       {node && <>, {node}</>}
     </a>
   );
@@ -51,6 +53,7 @@ function Subject(
 
 function AlertLine(props: { alert: Alert; onSilence: (alert: Alert) => void }): JSX.Element {
   const { alert, onSilence } = props;
+  const names = useModuleNames();
   return (
     <tr>
       <td data-label="State">
@@ -61,7 +64,7 @@ function AlertLine(props: { alert: Alert; onSilence: (alert: Alert) => void }): 
       </td>
       <td class="main-cell prose">
         <span data-row tabIndex={-1} class="strong">{alert.title}</span>
-        <span class="sub">{alert.text}</span>
+        <span class="sub">{names.inText(alert.text)}</span>
       </td>
       <td data-label="About">
         <Subject {...alert} node={alert.node ?? alert.service} all="everything" />

@@ -4,6 +4,8 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
 import { formatCount, formatShare, formatSpan } from "../parts/format.ts";
+import { MODULE_NAME_LENGTH_MAX } from "../../../model/module.ts";
+import { type NameLookup, useModuleNames } from "../shell/module_names.ts";
 import { notify } from "../shell/state.ts";
 import { FormDialog, useAction } from "../parts/dialogs.tsx";
 import { faultOf, SelectField, TextField } from "../parts/fields.tsx";
@@ -88,14 +90,17 @@ function draftOf(rule: Rule | undefined): Draft {
   };
 }
 
-/** The two numbers of a module; null for none, undefined for what is neither. */
-function parseModule(text: string): { modId: number; cmdId: number } | null | undefined {
+/** The module of two numbers or a name; null for none, undefined for what is neither. */
+function parseModule(
+  text: string,
+  find: NameLookup["find"],
+): { modId: number; cmdId: number } | null | undefined {
   if (text.trim() === "") return null;
   const match = /^\s*(\d{1,10})\s*[/, ]\s*(\d{1,10})\s*$/.exec(text);
-  return match === null ? undefined : { modId: Number(match[1]), cmdId: Number(match[2]) };
+  return match === null ? find(text) : { modId: Number(match[1]), cmdId: Number(match[2]) };
 }
 
-function faultsOf(draft: Draft): Partial<Record<keyof Draft, string>> {
+function faultsOf(draft: Draft, find: NameLookup["find"]): Partial<Record<keyof Draft, string>> {
   const isNumber = (text: string): boolean => /^\d+(\.\d+)?$/.test(text);
   const isWhole = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) <= 86_400;
   const { unit } = RULE_KINDS[draft.kind];
@@ -107,7 +112,9 @@ function faultsOf(draft: Draft): Partial<Record<keyof Draft, string>> {
       : {}),
     ...(isWhole(draft.forS) ? {} : { forS: "Must be 0 to 86400 seconds." }),
     ...(isWhole(draft.clearS) ? {} : { clearS: "Must be 0 to 86400 seconds." }),
-    ...(parseModule(draft.module) === undefined ? { module: "Must look like 1/2." } : {}),
+    ...(parseModule(draft.module, find) === undefined
+      ? { module: "Must be the name of just one module, or look like 1/2." }
+      : {}),
   };
 }
 
@@ -130,7 +137,7 @@ function Inputs(props: {
       value={draft[name]}
       onText={(value) => onChange({ [name]: value })}
       input={{
-        maxLength: 64,
+        maxLength: name === "module" ? MODULE_NAME_LENGTH_MAX : 64,
         inputMode: name === "title" || name === "module" ? "text" : "decimal",
       }}
     />
@@ -159,7 +166,7 @@ function Inputs(props: {
         {text("forS", "Fires after, seconds", "The condition must hold for so long.")}
         {text("clearS", "Ends after, seconds", "It must be over for so long.")}
       </div>
-      {text("module", "Module", "As 1/2; empty for all.")}
+      {text("module", "Module", "Its name, or numbers as 1/2; empty for all.")}
     </>
   );
 }
@@ -171,12 +178,13 @@ export function RuleDialog(
   const { rule, onClose } = props;
   const { isBusy, problem, run } = useAction();
   const [draft, setDraft] = useState(() => draftOf(rule));
-  const faults = faultsOf(draft);
+  const { find } = useModuleNames();
+  const faults = faultsOf(draft, find);
   const isReady = Object.keys(faults).length === 0 && !isBusy;
   const submit = (): void =>
     run(async () => {
       const { unit } = RULE_KINDS[draft.kind];
-      const module = parseModule(draft.module) ?? null;
+      const module = parseModule(draft.module, find) ?? null;
       const body = {
         kind: draft.kind,
         title: draft.title.trim(),

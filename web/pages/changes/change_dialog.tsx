@@ -6,6 +6,7 @@ import { call, CallProblem, callProblemOf } from "../shell/api.ts";
 import { Differences, Traffic } from "./change_view.tsx";
 import { plural } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
+import { useModuleNames } from "../shell/module_names.ts";
 import { notify } from "../shell/state.ts";
 import { Dialog } from "../parts/dialogs.tsx";
 import { WhyField } from "../parts/fields.tsx";
@@ -78,12 +79,13 @@ function Conflict({ problem }: { problem: CallProblem }): JSX.Element {
 
 function PreviewBody({ preview }: { preview: ChangePreview }): JSX.Element {
   const isNothing = preview.nodes.length + preview.modules.length === 0;
+  const names = useModuleNames();
   return (
     <>
       {preview.warnings.map((warning) => (
         <div class="box warn" key={warning}>
           <Icon name="warn" />
-          <p>{warning}</p>
+          <p>{names.inText(warning)}</p>
         </div>
       ))}
       {isNothing

@@ -7,6 +7,7 @@ import { ChangeDialog, type PlannedChange, whyPart } from "./change_dialog.tsx";
 import { modulePath, plural } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { BACK_ROWS, useBackList } from "../parts/paging.ts";
+import { useModuleNames } from "../shell/module_names.ts";
 import { may, navigate } from "../shell/state.ts";
 import { ListTable, More } from "../parts/tables.tsx";
 import { Ago, Empty, Load } from "../parts/widgets.tsx";
@@ -65,13 +66,14 @@ export function UndoMarks({ change }: { change: ChangeSummary }): JSX.Element {
 
 function Row(props: { change: ChangeSummary; onUndo: (id: number) => void }): JSX.Element {
   const { change, onUndo } = props;
+  const names = useModuleNames();
   return (
     <tr>
       <td class="number id-cell" data-label="Change">
         <a data-row href={`/changes/${change.id}`}>{change.id}</a>
       </td>
       <td class="main-cell prose">
-        <a href={`/changes/${change.id}`} tabIndex={-1}>{change.summary}</a>
+        <a href={`/changes/${change.id}`} tabIndex={-1}>{names.inText(change.summary)}</a>
         {change.why !== "" && <span class="sub">“{change.why}”</span>}
         <UndoMarks change={change} />
       </td>
@@ -81,12 +83,12 @@ function Row(props: { change: ChangeSummary; onUndo: (id: number) => void }): JS
       <td data-label="When" class="nowrap">
         <Ago atMs={change.atMs} />
       </td>
-      <td data-label="Touches" class="nowrap">
+      <td data-label="Touches">
         <span>
           {change.modules.length === 1
             ? (
               <a href={modulePath(change.modules[0])}>
-                {change.modules[0].modId} / {change.modules[0].cmdId}
+                {names.of(change.modules[0])}
               </a>
             )
             : plural(change.moduleCount, "module")}

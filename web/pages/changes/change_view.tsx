@@ -10,6 +10,7 @@ import {
   nodeName,
   plural,
 } from "../parts/format.ts";
+import { useModuleNames } from "../shell/module_names.ts";
 import { Icon } from "../parts/icons.tsx";
 import { Badge } from "../parts/widgets.tsx";
 import type { NodeDifferenceView, TrafficShift } from "../../../control/schemas.ts";
@@ -124,6 +125,7 @@ export function Differences(props: {
   modules: readonly ModuleDifference[];
 }): JSX.Element {
   const [isAll, setAll] = useState(false);
+  const names = useModuleNames();
   const count = props.nodes.length + props.modules.length;
   const nodes = isAll ? props.nodes : props.nodes.slice(0, ROWS_AT_FIRST);
   if (count === 0) return <p class="muted">Nothing differs.</p>;
@@ -132,7 +134,7 @@ export function Differences(props: {
       {groupsOf(nodes, props.modules).map((group) => (
         <section key={`${group.modId}/${group.cmdId}`}>
           <h3>
-            Module <a href={modulePath(group)}>{moduleTitle(group)}</a>
+            Module <a href={modulePath(group)}>{names.of(group)}</a>
           </h3>
           <ul>{group.lines}</ul>
         </section>

@@ -8,6 +8,7 @@ import { type EventGroup, groupEvents } from "../../../control/reports/event_gro
 import { modulePath } from "../parts/format.ts";
 import { useLiveEvents } from "../shell/live.ts";
 import { BACK_ROWS, useBackList } from "../parts/paging.ts";
+import { useModuleNames } from "../shell/module_names.ts";
 import { withQuery } from "../shell/places.ts";
 import { ListTable, More } from "../parts/tables.tsx";
 import { Ago, Empty, Load, SeverityBadge } from "../parts/widgets.tsx";
@@ -18,14 +19,17 @@ const LIVE_ROWS_MAX = 500;
 
 interface RowProps {
   readonly event: EventView;
-  readonly text: JSX.Element | string;
+  readonly text: string;
+  /** What stands after the text. */
+  readonly more?: JSX.Element;
   readonly isLocal: boolean;
   /** One of a story that was told in the row above. */
   readonly isPart?: boolean;
 }
 
-function Row({ event, text, isLocal, isPart = false }: RowProps): JSX.Element {
+function Row({ event, text, more, isLocal, isPart = false }: RowProps): JSX.Element {
   const { modId, cmdId, node } = event;
+  const names = useModuleNames();
   return (
     <tr class={isPart ? "quiet" : ""}>
       <td data-label="When" class="nowrap muted">
@@ -34,16 +38,19 @@ function Row({ event, text, isLocal, isPart = false }: RowProps): JSX.Element {
       <td data-label="How bad">
         <SeverityBadge severity={event.severity} />
       </td>
-      <td class="main-cell prose">{text}</td>
+      <td class="main-cell prose">
+        {names.inText(text)}
+        {more}
+      </td>
       <td data-label="Kind" class="muted nowrap">{kindText(event.kind)}</td>
       {!isLocal && (
-        <td data-label="Module" class="nowrap">
+        <td data-label="Module">
           {modId !== null && cmdId !== null && (
             <a
               data-row
               href={withQuery(modulePath({ modId, cmdId }), { find: node ?? undefined })}
             >
-              {modId} / {cmdId}
+              {names.of({ modId, cmdId })}
             </a>
           )}
         </td>
@@ -62,9 +69,10 @@ function Story({ group, isLocal }: { group: EventGroup; isLocal: boolean }): JSX
       <Row
         event={{ ...event, severity: worst }}
         isLocal={isLocal}
-        text={
+        text={group.text}
+        more={
           <>
-            {group.text}{" "}
+            {" "}
             <button
               type="button"
               class="link"

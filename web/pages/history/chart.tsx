@@ -5,6 +5,7 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import type { History, HistorySeries } from "../../../control/schemas.ts";
 import { formatInstant, formatNumber, formatTick, UNKNOWN } from "../parts/format.ts";
+import { type NameLookup, useModuleNames } from "../shell/module_names.ts";
 import { isDark } from "../shell/state.ts";
 import { knowsRefused, lineOf, type Measure, stepAfterKey, timesOf } from "./series.ts";
 
@@ -53,8 +54,8 @@ export function linesOf(history: History): Line[] {
 }
 
 /** What a series is called. */
-export function lineName(key: string): string {
-  return key === "total" ? "in all" : key;
+export function lineName(key: string, names: NameLookup): string {
+  return key === "total" ? "in all" : names.inText(key);
 }
 
 /** The look of a line beside its name. */
@@ -176,12 +177,13 @@ function Values(props: {
   values: readonly (number | null)[];
 }): JSX.Element {
   const rest = props.lines.length - VALUES_SHOWN;
+  const names = useModuleNames();
   return (
     <ul class="values">
       {props.lines.slice(0, VALUES_SHOWN).map((line, index) => (
         <li key={line.series.key}>
           <Swatch line={line} />
-          <span class="muted cut">{lineName(line.series.key)}</span>
+          <span class="muted cut">{lineName(line.series.key, names)}</span>
           <b>{valueText(props.values[index], props.measure)}</b>
         </li>
       ))}
@@ -257,8 +259,9 @@ export function Chart(props: ChartProps): JSX.Element {
     event.preventDefault();
     onAt(next);
   };
+  const names = useModuleNames();
   const told = lines.slice(0, VALUES_SHOWN).map(({ series }, index) =>
-    `${lineName(series.key)} ${valueText(values[index], measure)}`
+    `${lineName(series.key, names)} ${valueText(values[index], measure)}`
   ).join(", ");
   return (
     <figure class="chart">

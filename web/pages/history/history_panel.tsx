@@ -13,6 +13,7 @@ import {
   UNKNOWN,
 } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
+import { useModuleNames } from "../shell/module_names.ts";
 import { useLoad } from "../shell/live.ts";
 import { Chart, type Line, lineName, linesOf, measuresOf, Swatch } from "./chart.tsx";
 import { knowsLatency, totalsOf } from "./series.ts";
@@ -68,6 +69,7 @@ function Legend(props: {
   hidden: ReadonlySet<string>;
   onToggle: (key: string) => void;
 }): JSX.Element {
+  const names = useModuleNames();
   return (
     <table class="rows legend">
       <caption class="hidden">Sums of the range; choose which lines are drawn</caption>
@@ -96,7 +98,7 @@ function Legend(props: {
                     onInput={() => props.onToggle(series.key)}
                   />
                   <Swatch line={line} />
-                  <span class="cut">{lineName(series.key)}</span>
+                  <span class="cut">{lineName(series.key, names)}</span>
                 </label>
               </td>
               <td class="number">{formatCount(totals.calls)}</td>

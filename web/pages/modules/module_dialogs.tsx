@@ -343,7 +343,7 @@ export function EditModuleDialog(
     <FormDialog
       wide
       action="Preview"
-      title={`Module ${module.modId} / ${module.cmdId}`}
+      title={`Module ${moduleTitle(module)}`}
       onClose={onClose}
       onSubmit={() => setChange(textsChange(module, texts))}
       isReady={isReady}
@@ -398,7 +398,8 @@ export function moduleRemoval(module: ModuleDetail): PlannedChange {
     isDangerous: true,
     about: (
       <p>
-        Callers of {modId} / {cmdId} get "does not exist" from then on. A roll-back brings it back.
+        Callers of {moduleTitle(module)}{" "}
+        get "does not exist" from then on. A roll-back brings it back.
       </p>
     ),
     preview: () =>

@@ -3,12 +3,14 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
+import { useModuleNames } from "../shell/module_names.ts";
 import { BACK_ROWS, useBackList } from "../parts/paging.ts";
 import { ListTable, More } from "../parts/tables.tsx";
 import { Ago, Badge, Empty, Load, PageHead } from "../parts/widgets.tsx";
 import type { AuditRow } from "../../../sql/console/console_store.ts";
 
 function Row({ entry }: { entry: AuditRow }): JSX.Element {
+  const names = useModuleNames();
   return (
     <tr>
       <td data-label="When" class="nowrap">
@@ -21,8 +23,8 @@ function Row({ entry }: { entry: AuditRow }): JSX.Element {
         <code>{entry.action}</code>
       </td>
       <td data-label="On" class="prose">
-        {entry.target}
-        {entry.detail !== "" && <span class="sub muted">{entry.detail}</span>}
+        {names.inText(entry.target)}
+        {entry.detail !== "" && <span class="sub muted">{names.inText(entry.detail)}</span>}
       </td>
       <td data-label="Outcome">
         {entry.outcome === "done"
