@@ -92,6 +92,8 @@ export class VersionPoller {
   #seenMark: RouteMark | undefined;
   /** Highest version that any server of the database has shown; nothing older is taken. */
   #versionMax = 0;
+  /** Largest change id that was read. */
+  #changeIdMax = 0;
   /** Mark that the last full read covers. */
   #fullMark: RouteMark | undefined;
   #timer: Timer | undefined;
@@ -221,17 +223,21 @@ export class VersionPoller {
   }
 
   async #readMark(): Promise<RouteMark> {
-    const mark = await this.#options.store.routeMark(this.#notOlder);
+    const { atLeastVersion = 0 } = this.#notOlder;
+    const options = { atLeastVersion, changeIdMax: this.#changeIdMax };
+    const mark = await this.#options.store.routeMark(options);
     const { version } = mark;
-    // Answers may overtake each other.
-    if (version > this.#versionMax || this.#versionMax === UINT32_MAX) this.#versionMax = version;
+    // Answers may overtake each other; a foreign hand may have lowered it.
+    const counts = version > this.#versionMax || version < atLeastVersion;
+    if (counts || this.#versionMax === UINT32_MAX) this.#versionMax = version;
+    this.#changeIdMax = Math.max(this.#changeIdMax, mark.changeIdMax);
     return mark;
   }
 
   /**
    * A server of the database that lags behind the one before must not bring back what was removed:
    * its version, which every edit raises, is lower. Only the highest there is may be followed by a
-   * lower one.
+   * lower one, and what a foreign hand has just written (`RouteMarkOptions.changeIdMax`).
    */
   get #notOlder(): RouteReadOptions {
     return { atLeastVersion: this.#versionMax < UINT32_MAX ? this.#versionMax : 0 };

@@ -99,6 +99,7 @@ import {
   ROUTE_PAGE_ROWS,
   type RouteEdit,
   type RouteMark,
+  type RouteMarkOptions,
   type RouteReadOptions,
   type RouteRow,
   type ServiceInstance,
@@ -157,8 +158,8 @@ export class SqlStore implements Store {
     return this.#driver.label;
   }
 
-  routeMark({ atLeastVersion }: RouteReadOptions = {}): Promise<RouteMark> {
-    return this.#plain("read the route version", () => routeMarkScript(atLeastVersion));
+  routeMark(options?: RouteMarkOptions): Promise<RouteMark> {
+    return this.#plain("read the route version", () => routeMarkScript(this.dialect, options));
   }
 
   changedModules(afterChangeId: number): Promise<ModuleKey[]> {

@@ -32,6 +32,19 @@ export interface RouteReadOptions {
   readonly atLeastVersion?: number;
 }
 
+/** How the mark of the routes is to be read. */
+export interface RouteMarkOptions extends RouteReadOptions {
+  /**
+   * The largest change id that was read before. With it a version below `atLeastVersion` is taken
+   * where a foreign hand has lowered it: programs of the original write the time as the version,
+   * while edits of ours that are faster than the clock run ahead of it. Such a version is the time of
+   * the database, to two seconds, or comes with a newer change; one of a server that lags is
+   * neither.
+   * @default {undefined} every lower version is refused
+   */
+  readonly changeIdMax?: number;
+}
+
 /** What an edit did. */
 export interface EditResult {
   /** Modules whose rows differ now; empty when every edit was already the case. */
@@ -151,7 +164,7 @@ export interface Store extends CallHistoryStore, EventStore {
   /** Users, history of changes, alerts. */
   readonly console: ConsoleStore;
   /** Cheap look whether routes have changed; one query. */
-  routeMark(options?: RouteReadOptions): Promise<RouteMark>;
+  routeMark(options?: RouteMarkOptions): Promise<RouteMark>;
   /**
    * Modules named by RouteChange rows with an id above `afterChangeId`, each once. A row committed
    * late with a smaller id is not among them: when the mark's count grew by more than the ids

@@ -35,6 +35,7 @@ import {
   type ModuleRow,
   type RouteEdit,
   type RouteMark,
+  type RouteMarkOptions,
   type RouteRow,
 } from "../store.ts";
 import {
@@ -86,6 +87,9 @@ function withoutId({ id: _id, ...route }: StoredRoute): RouteRow {
   return route;
 }
 
+/** A version that is the time of so many seconds ago has just been written. Longer than a look. */
+const STAMP_AGE_MAX_S = 2;
+
 const MARK_SQL = "SELECT (SELECT version FROM RouteVersion WHERE id = 1) AS version, " +
   "(SELECT MAX(id) FROM RouteChange) AS changeIdMax, " +
   "(SELECT COUNT(*) FROM RouteChange) AS changeCount";
@@ -120,15 +124,26 @@ export function* pingScript(): Script<void> {
   yield { sql: "SELECT id FROM RouteVersion LIMIT 1" };
 }
 
+/** The time of the database, in unix seconds. */
+function nowSql(dialect: Dialect): string {
+  return dialect === "mysql" ? "UNIX_TIMESTAMP()" : "CAST(strftime('%s','now') AS INTEGER)";
+}
+
 /** One statement, hence one instant. */
-export function* routeMarkScript(atLeastVersion = 0): Script<RouteMark> {
-  const [row = {}] = yield { sql: MARK_SQL };
-  checkVersion(numberOf(row.version), atLeastVersion);
-  return {
+export function* routeMarkScript(
+  dialect: Dialect,
+  { atLeastVersion = 0, changeIdMax }: RouteMarkOptions = {},
+): Script<RouteMark> {
+  const [row = {}] = yield { sql: `${MARK_SQL}, ${nowSql(dialect)} AS nowS` };
+  const mark = {
     version: numberOf(row.version),
     changeIdMax: numberOf(row.changeIdMax),
     changeCount: numberOf(row.changeCount),
   };
+  const isStampedNow = numberOf(row.nowS) - mark.version <= STAMP_AGE_MAX_S;
+  const isForeign = changeIdMax !== undefined && (isStampedNow || mark.changeIdMax > changeIdMax);
+  if (!isForeign) checkVersion(mark.version, atLeastVersion);
+  return mark;
 }
 
 /** Modules changed after a RouteChange id. */
@@ -372,8 +387,7 @@ function* markModulesScript(
 
 /** The version now and the time by the database; our own editors wait here for each other. */
 export function* lockVersionScript(dialect: Dialect): Script<{ version: number; nowS: number }> {
-  const now = dialect === "mysql" ? "UNIX_TIMESTAMP()" : "CAST(strftime('%s','now') AS INTEGER)";
-  const sql = `SELECT version, ${now} AS nowS FROM RouteVersion WHERE id = 1` +
+  const sql = `SELECT version, ${nowSql(dialect)} AS nowS FROM RouteVersion WHERE id = 1` +
     forUpdate(dialect);
   let rows = yield { sql };
   if (rows.length === 0) {

@@ -55,6 +55,7 @@ export function testStoreConformance(target: ConformanceTarget): void {
   };
   testReads(define);
   testBehind(define);
+  testLoweredByHand(define);
   testEdits(define);
   testEditFaults(define);
   testConcurrency(define);
@@ -193,6 +194,31 @@ function testBehind(define: Define): void {
     assert.equal(rows.length, 1, "nothing came of what is behind");
     assert.equal((await store.readModules(keys)).length, 1, "the store goes on");
   });
+}
+
+function testLoweredByHand(define: Define): void {
+  define(
+    "routeMark() takes a lower version that a foreign hand has just written",
+    async (bench) => {
+      const { store, execute } = bench;
+      await store.editRoutes([add(1, 1)]);
+      const { changeIdMax } = await store.routeMark();
+      const read = { atLeastVersion: Math.trunc(Date.now() / 1000) + 1000, changeIdMax };
+      const set = (version: number): Promise<unknown> =>
+        execute(`UPDATE RouteVersion SET version = ${version} WHERE id = 1`);
+      await set(Math.trunc(Date.now() / 1000));
+      assert.equal(
+        (await store.routeMark(read)).changeIdMax,
+        changeIdMax,
+        "the time as the version",
+      );
+      await set(1000);
+      await assert.rejects(store.routeMark(read), /at least/, "of a server that lags");
+      await execute("INSERT INTO RouteChange(modid, cmdid, version) VALUES(1, 1, 1000)");
+      assert.equal((await store.routeMark(read)).version, 1000, "a newer change");
+      await assert.rejects(store.routeMark({ atLeastVersion: read.atLeastVersion }), /at least/);
+    },
+  );
 }
 
 function testEdits(define: Define): void {
