@@ -9,7 +9,7 @@ import { type Logger, LogRateLimiter } from "../reactor/log.ts";
 import { toBindError } from "../reactor/runtime/common.ts";
 import { type HttpPort, openHttp } from "../reactor/runtime/http.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { RESERVED_FILES } from "../reactor/tcp/connection_budget.ts";
+import { reservedFiles } from "../reactor/tcp/connection_budget.ts";
 import { connectionBudget } from "../reactor/tcp/tcp_server.ts";
 import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
 
@@ -88,7 +88,7 @@ export class HttpServer {
     this.#logLimiter = new LogRateLimiter(options.clock);
     const files = runtime.openFilesMax() ?? Infinity;
     // Half of what may be open: the other half is for databases, files and the services beside it.
-    const ceiling = Math.max(8, Math.floor((files - RESERVED_FILES) / 2));
+    const ceiling = Math.max(8, Math.floor((files - reservedFiles(files)) / 2));
     this.#connectionsMax = Math.min(options.connectionsMax ?? HTTP_CONNECTIONS_MAX, ceiling);
   }
 

@@ -1,8 +1,17 @@
 // Core. How many connections all servers of a process may have together, so that file descriptors are
 // left for what it cannot do without.
 
-/** File descriptors left for files, databases and workers when the system's limit is known. */
+/** File descriptors left for files, databases and workers, at least. */
 export const RESERVED_FILES = 64;
+
+/** And at most: all services in one process hold some 60 before anybody connects. */
+const RESERVED_FILES_MAX = 128;
+
+/** Descriptors that are left for the rest of the process, where the system has a limit of them. */
+export function reservedFiles(openFilesMax: number): number {
+  const quarter = Math.floor(openFilesMax / 4);
+  return Math.min(RESERVED_FILES_MAX, Math.max(RESERVED_FILES, quarter));
+}
 
 /** The connections of several servers; a new one may cost another server one that never spoke. */
 export class ConnectionBudget {
@@ -12,7 +21,9 @@ export class ConnectionBudget {
 
   /** `openFilesMax` is the system's limit; undefined: unknown, then there is none here. */
   constructor(openFilesMax: number | undefined) {
-    this.#max = openFilesMax === undefined ? Infinity : Math.max(1, openFilesMax - RESERVED_FILES);
+    this.#max = openFilesMax === undefined
+      ? Infinity
+      : Math.max(1, openFilesMax - reservedFiles(openFilesMax));
   }
 
   /** Connections now. */

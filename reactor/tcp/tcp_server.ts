@@ -2,7 +2,7 @@
 
 import { type Address, formatAddress } from "../address.ts";
 import { BufferPool } from "./buffer_pool.ts";
-import { ConnectionBudget, RESERVED_FILES } from "./connection_budget.ts";
+import { ConnectionBudget, reservedFiles } from "./connection_budget.ts";
 import { type Clock, setRepeating, type Timer } from "../time/clock.ts";
 import { messageOf, ProtocolError } from "../errors.ts";
 import {
@@ -44,7 +44,7 @@ export function acceptBackoffMs(failures: number): number {
  */
 export function connectionCeiling(wanted: number, openFilesMax: number | undefined): number {
   if (openFilesMax === undefined) return wanted;
-  return Math.max(1, Math.min(wanted, openFilesMax - RESERVED_FILES));
+  return Math.max(1, Math.min(wanted, openFilesMax - reservedFiles(openFilesMax)));
 }
 
 /** That of this thread, for all of its servers. */

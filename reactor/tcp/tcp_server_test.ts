@@ -44,8 +44,10 @@ test("connectionCeiling() leaves descriptors for the rest of the process", () =>
   const cases = [
     [1024, undefined, 1024],
     [1024, 20_000, 1024],
-    [1024, 1024, 960],
-    [20_000, 4096, 4032],
+    [1024, 1024, 896],
+    [20_000, 4096, 3968],
+    [1024, 400, 300],
+    [1024, 100, 36],
     [10, 32, 1],
   ] as const;
   for (const [wanted, openFilesMax, allowed] of cases) {
