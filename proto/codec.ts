@@ -2092,5 +2092,65 @@ export function decodeSubscriptionTerms(body: Uint8Array): SubscriptionTerms {
   return message;
 }
 
+// ---- BatchedReport
+
+/** Message 83: caller to agent, over UDP: outcomes of many calls. See batched_reports.md. */
+export interface BatchedReport {
+  /** By chance, not 0. */
+  sender: number;
+  /** Outcomes of this sender before this batch. At most 2^53 - 1. */
+  first: number;
+  /** Records of 24 bytes. */
+  outcomes: Uint8Array;
+}
+
+function writeBatchedReport(writer: WireWriter, message: BatchedReport): void {
+  writer.uint32(1, message.sender);
+  writer.uint64(2, message.first);
+  writer.bytes(3, message.outcomes);
+}
+
+/** Body of {@linkcode BatchedReport}. */
+export function encodeBatchedReport(message: BatchedReport): Uint8Array {
+  const writer = new WireWriter();
+  writeBatchedReport(writer, message);
+  return writer.finish();
+}
+
+/** Datagram of {@linkcode BatchedReport}, as message BatchedReport. */
+export function frameBatchedReport(message: BatchedReport): Uint8Array {
+  const writer = new WireWriter(HEAD_BYTES);
+  writeBatchedReport(writer, message);
+  return writer.finishFrame(MessageId.BatchedReport);
+}
+
+/**
+ * {@linkcode BatchedReport} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeBatchedReport(body: Uint8Array): BatchedReport {
+  const reader = new WireReader(body, "BatchedReport");
+  const message: BatchedReport = { sender: 0, first: 0, outcomes: new Uint8Array() };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // sender = 1
+        message.sender = reader.uint32();
+        break;
+      case 16: // first = 2
+        message.first = reader.uint64();
+        break;
+      case 26: // outcomes = 3
+        message.outcomes = new Uint8Array(reader.bytes());
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.first, "BatchedReport.first");
+  return message;
+}
+
 /** How one agent, or one part of it, uses a node. */
 export type NodeUsage = Omit<NodeUse, "seq">;

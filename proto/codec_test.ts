@@ -170,6 +170,7 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
   Refusal: fc.record({ reason: uint32 }, keyed),
   Goodbye: fc.record({ reason: text }, keyed),
   SubscriptionTerms: fc.record({ modulesMax: uint32, nodelessMax: uint32 }, keyed),
+  BatchedReport: fc.record({ sender: uint32, first: uint64, outcomes: token }, keyed),
   TableSettings: fc.record({ rules: text, zone: text }, keyed),
   CallReports: fc.record({
     session: uint64,

@@ -146,6 +146,11 @@ const filled: Record<string, Uint8Array> = {
   decodeRefusal: messages.encodeRefusal({ reason: 300 }),
   decodeGoodbye: messages.encodeGoodbye({ reason: "stopped" }),
   decodeSubscriptionTerms: messages.encodeSubscriptionTerms({ modulesMax: 300, nodelessMax: 1 }),
+  decodeBatchedReport: messages.encodeBatchedReport({
+    sender: 300,
+    first: 9007199254740991,
+    outcomes: new Uint8Array(48),
+  }),
   decodeTableSettings: messages.encodeTableSettings({ rules: "{}", zone: "east" }),
   decodeCallReports: messages.encodeCallReports({
     session: 9007199254740991,

@@ -59,6 +59,8 @@ export const MessageId = {
   Goodbye: 81,
   /** Dns to agent: subscriptions may be ended, and how many there may be. */
   SubscriptionTerms: 82,
+  /** Caller to agent: the outcomes of many calls. No answer. */
+  BatchedReport: 83,
 } as const;
 
 /** Any id of {@linkcode MessageId}. */

@@ -60,6 +60,7 @@ test("MessageId and RetCode keep the numbers of the original", () => {
       80,
       81,
       82,
+      83,
     ],
   );
   assert.deepEqual(RetCode, { Success: 0, Overload: 1, SystemError: 2, NoExist: 3 });

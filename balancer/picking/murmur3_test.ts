@@ -2,6 +2,7 @@
 // fed with bytes as it needs them.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import fc from "fast-check";
 import murmur from "murmurhash3js";
@@ -47,4 +48,14 @@ test("tableKeyOf() is the upper 31 bits of the hash of a number or a text", () =
     assert.equal(tableKeyOf(key), tableKeyOf(word));
   }
   for (const key of ["", "user 7", "用户"]) assert.equal(tableKeyOf(key), hashText(key) >>> 1);
+});
+
+test("the keys of the contract of the shared table are those of the balancer", () => {
+  const file = new URL("../../proto/shared_table_vectors.json", import.meta.url);
+  const { keys } = JSON.parse(readFileSync(file, "utf8"));
+  assert.ok(keys.length > 0);
+  for (const { key, tableKey, maglevSkip } of keys) {
+    assert.equal(tableKeyOf(key), tableKey, key);
+    assert.equal(tableKeyOf(tableKey), maglevSkip, key);
+  }
 });

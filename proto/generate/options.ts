@@ -103,6 +103,7 @@ export const MESSAGES: Readonly<Record<string, MessageOptions>> = {
   NodeUseReport: { fields: { agent: { name: "agents" } } },
   ExplainRequest: { fields: { token: optional }, frame: "ExplainRequest" },
   ExplainResponse: { frame: "ExplainResponse" },
+  BatchedReport: { frame: "BatchedReport" },
 };
 
 /** Types beside those of the messages. */
