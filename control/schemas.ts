@@ -1006,12 +1006,17 @@ export const PasswordInput = z.strictObject({
   oldPassword: z.string().max(PASSWORD_LENGTH_MAX),
   newPassword: password,
 });
+/** Why the console only reads. */
+const readOnly = z.string().nullable().describe(
+  "why nothing can be written, as a newer program has migrated the database; null when it can",
+);
 /** What a login page says to those who cannot log in. */
 export const LoginHelp = z.strictObject({
   storeOption: z.string().describe(
     "what `lars user reset NAME` needs besides to find the database; empty for those who ask from " +
       "another host",
   ),
+  readOnly,
 });
 export const SessionShape = z.strictObject({
   name: z.string(),
@@ -1023,6 +1028,7 @@ export const SessionShape = z.strictObject({
   mustChangePassword: z.boolean(),
   isByLink: z.boolean().describe("opened by a one-time link: a new password needs no old one"),
   expiresAtMs: instantMs.nullable(),
+  readOnly,
 });
 
 export const LiveQuery = z.strictObject({

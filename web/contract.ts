@@ -34,6 +34,7 @@ export const PROBLEMS = {
   "internal": { status: 500, title: "Fault of the console" },
   "agent-away": { status: 502, title: "Agent does not answer" },
   "store-away": { status: 503, title: "Database does not answer" },
+  "store-newer": { status: 503, title: "Database is newer than this console" },
 } as const satisfies Record<string, { status: number; title: string }>;
 export type ProblemName = keyof typeof PROBLEMS;
 
@@ -598,6 +599,7 @@ export function problemsOf(route: ApiRoute): ProblemName[] {
   return [
     "internal",
     "store-away",
+    ...(writes ? ["store-newer"] as const : []),
     ...(route.role === "public" ? [] : ["not-logged-in"] as const),
     ...(["public", "any"].includes(route.role) ? [] : ["password-change-needed"] as const),
     ...(["public", "any", "viewer"].includes(route.role) ? [] : ["not-allowed"] as const),

@@ -88,33 +88,42 @@ export interface HandlerParts {
 /** The handlers of some routes. */
 type HandlersOf<Name extends RouteName> = Pick<ApiHandlers, Name>;
 
-function sessionView(actor: Actor): Session {
+/** What is told to those who are not logged in, and are on another host. */
+const ONLY_READS = "The database is newer than this console, which only reads there";
+
+function sessionView(actor: Actor, { newerSchema }: SystemReader): Session {
   const { name, role, csrfToken, mustChangePassword, isByLink, expiresAtMs } = actor;
   const via = actor.via === "token" ? "token" : "cookie";
-  return { name, role, via, csrfToken, mustChangePassword, isByLink, expiresAtMs };
+  return {
+    ...{ name, role, via, csrfToken, mustChangePassword, isByLink, expiresAtMs },
+    readOnly: newerSchema ?? null,
+  };
 }
 
 function sessionHandlers(
-  { access, secureCookie, storeOption }: HandlerParts,
+  { access, reader, secureCookie, storeOption }: HandlerParts,
 ): HandlersOf<keyof typeof sessionRoutes> {
   const attributes = `; Path=/; HttpOnly; SameSite=Strict${secureCookie ? "; Secure" : ""}`;
   const opened = ({ secret, actor }: Login, headers: Headers): Session => {
     headers.set("Set-Cookie", `${SESSION_COOKIE}=${secret}${attributes}`);
-    return sessionView(actor);
+    return sessionView(actor, reader);
   };
   return {
-    getSession: ({ actor }) => sessionView(actor),
+    getSession: ({ actor }) => sessionView(actor, reader),
     login: async ({ body, address, headers }) =>
       opened(await access.login(body.name, body.password, address), headers),
     loginByLink: async ({ body, address, headers }) =>
       opened(await access.loginByLink(body.token, address), headers),
-    getLoginHelp: ({ isLocal }) => ({ storeOption: isLocal ? storeOption() : "" }),
+    getLoginHelp: ({ isLocal }) => ({
+      storeOption: isLocal ? storeOption() : "",
+      readOnly: reader.newerSchema === undefined ? null : isLocal ? reader.newerSchema : ONLY_READS,
+    }),
     async logout({ actor, headers }): Promise<undefined> {
       await access.logout(actor);
       headers.set("Set-Cookie", `${SESSION_COOKIE}=; Max-Age=0${attributes}`);
     },
     changePassword: async ({ actor, body }) =>
-      sessionView(await access.changePassword(actor, body)),
+      sessionView(await access.changePassword(actor, body), reader),
   };
 }
 

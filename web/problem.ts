@@ -15,7 +15,7 @@ export function problemOf(error: unknown): ControlError<ProblemName> {
   if (error instanceof ControlError) return error;
   if (error instanceof ConflictError) return new ApiProblem("conflict", error.message);
   if (error instanceof LimitError) return new ApiProblem("limit", error.message);
-  if (error instanceof NewerSchemaError) return new ApiProblem("store-away", error.message);
+  if (error instanceof NewerSchemaError) return new ApiProblem("store-newer", error.message);
   if (error instanceof StoreError && error.transient) {
     const what = error.inDoubt
       ? "whether the change was made is not known: look before you repeat it"

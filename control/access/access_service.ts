@@ -21,6 +21,7 @@ import {
   sameText,
   secretHash,
 } from "./secrets.ts";
+import { NewerSchemaError } from "../../sql/schema/newer_schema.ts";
 import type { OneTimePassword, Token, User } from "../schemas.ts";
 
 /** A session ends when it is not used for so long, and at the latest after its age, in ms. */
@@ -170,7 +171,7 @@ export class AccessService {
       const { session, user } = found;
       if (wallMs - session.seenAtMs > TOUCH_INTERVAL_MS) {
         const endMs = Math.min(wallMs + SESSION_IDLE_MS, session.createdAtMs + SESSION_AGE_MAX_MS);
-        await this.#store.touchSession(hash, wallMs, endMs);
+        await this.#touch(() => this.#store.touchSession(hash, wallMs, endMs));
       }
       return this.#cookieActor(user, secret, session.expiresAtMs, address);
     });
@@ -186,7 +187,7 @@ export class AccessService {
       const { token, user } = found;
       if (token.expiresAtMs > 0 && token.expiresAtMs <= wallMs) return undefined;
       if (wallMs - token.usedAtMs > TOUCH_INTERVAL_MS) {
-        await this.#store.touchToken(token.id, wallMs);
+        await this.#touch(() => this.#store.touchToken(token.id, wallMs));
       }
       return {
         name: user.name,
@@ -321,6 +322,15 @@ export class AccessService {
     { before = 0, limit = 100, who, action }: Patch<BackFilter & { who: string; action: string }>,
   ): Promise<AuditRow[]> {
     return this.#store.auditRows({ before, limit, who, action });
+  }
+
+  /** Where nothing is written any more, people can still look. */
+  async #touch(touch: () => Promise<unknown>): Promise<void> {
+    try {
+      await touch();
+    } catch (error) {
+      if (!(error instanceof NewerSchemaError)) throw error;
+    }
   }
 
   #wallMs(): number {

@@ -51,6 +51,9 @@ export class SystemReader {
   /** Why the last reading failed; undefined when it did not. */
   fault: string | undefined;
 
+  /** What to say of a database that a newer program has migrated, and where nothing is written. */
+  newerSchema: string | undefined;
+
   /** Reads for the first time; a database that is away is read later. */
   async start(): Promise<void> {
     await this.readNow();
@@ -99,8 +102,9 @@ export class SystemReader {
   async #read(): Promise<void> {
     const { clock, log } = this.#options;
     try {
-      await this.#readRoutes();
       const { store } = this.#options;
+      this.newerSchema = await store.newerSchema();
+      await this.#readRoutes();
       const calls = await readNodeCalls(store, clock, this.#sinceTs());
       if (clock.nowMs() - this.#callersAtMs >= CALLER_COUNT_AGE_MAX_MS) {
         this.#callersAtMs = clock.nowMs();

@@ -156,6 +156,7 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
       mustChangePassword: user?.mustChangePassword ?? false,
       isByLink: false,
       expiresAtMs: now() + 3_600_000,
+      readOnly: world.readOnly,
     };
   };
   const own = (request: Request): Login => {
@@ -543,7 +544,10 @@ export async function startFixtureServer(scene: Scene): Promise<FixtureServer> {
       return answer(response, 200, headers, JSON.stringify(sessionOf(made)), url.pathname);
     }
     if (name === "getLoginHelp") {
-      const help = { storeOption: "--store sqlite:/srv/lars/data/lars.db" };
+      const help = {
+        storeOption: "--store sqlite:/srv/lars/data/lars.db",
+        readOnly: world.readOnly,
+      };
       const headers = { "Content-Type": "application/json" };
       return answer(response, 200, headers, JSON.stringify(help), url.pathname);
     }

@@ -177,6 +177,8 @@ export class FixtureWorld {
   readonly confirmed: string[] = [];
   /** The database is away: what is shown is old. */
   isStale = false;
+  /** Why nothing can be written: a newer program has migrated the database. */
+  readOnly: string | null = null;
   readonly #scene: Scene;
   readonly #startMs: number;
   #version = 1000;

@@ -829,6 +829,49 @@ pageTest(
   },
 );
 
+pageTest(
+  "a database newer than the console: every page says so, and buttons that write say why not",
+  "usual",
+  async (page) => {
+    const reason = "sqlite:data/lars.db has schema version 99, and this program knows 17";
+    const banner = page.getByRole("alert").filter({ hasText: "This console only reads" });
+    assert.equal(await banner.count(), 0);
+    await visit("/modules/1/1");
+    await page.getByRole("button", { name: "Add nodes" }).first().click();
+    await page.getByRole("dialog").waitFor();
+    usual.world.readOnly = reason;
+    try {
+      await banner.waitFor({ timeout: 60_000 });
+      await page.getByRole("textbox", { name: "Nodes" }).fill("10.0.0.77:80");
+      await page.getByRole("button", { name: "Preview" }).click({ force: true });
+      const notice = page.locator(".notice").filter({ hasText: `Nothing can be changed now` });
+      await notice.filter({ hasText: reason }).waitFor();
+      await page.keyboard.press("Escape");
+      for (const [, path] of PAGES) {
+        await visit(path);
+        assert.equal(await banner.filter({ hasText: reason }).count(), 1, path);
+        const open = page.locator("#page button:not([aria-disabled])").filter({
+          hasText: /^(Add|Make|Drain|Restore|Remove|Edit|Silence|Forget|Lock|Roll|Switch|New pass)/,
+        });
+        assert.deepEqual(await open.allInnerTexts(), [], path);
+      }
+      await visit("/modules/1/1");
+      for (const name of ["Add nodes", "Edit, policy", "Silence"]) {
+        await page.getByRole("button", { name }).first().click({ force: true });
+        await notice.first().waitFor();
+        assert.equal(await page.getByRole("dialog").count(), 0, name);
+      }
+      await browser.screenshot("read_only");
+      await browser.checkAccess("read only");
+      await page.getByRole("button", { name: "Log out" }).click();
+      await page.getByRole("heading", { name: "Log in" }).waitFor();
+      await banner.filter({ hasText: reason }).waitFor();
+    } finally {
+      usual.world.readOnly = null;
+    }
+  },
+);
+
 test("a module page costs at most 150 kB in all", { skip }, async () => {
   await begin(usual);
   usual.sent.clear();

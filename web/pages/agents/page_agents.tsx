@@ -12,7 +12,7 @@ import { may, notify, query, serverNowMs, setQuery } from "../shell/state.ts";
 import { Confirm } from "../parts/dialogs.tsx";
 import { Choice } from "../parts/fields.tsx";
 import { ListTable, pageQuery, Pager, SearchBox } from "../parts/tables.tsx";
-import { Ago, Badge, Empty, Load, PageHead } from "../parts/widgets.tsx";
+import { Ago, Badge, Empty, Load, PageHead, WriteButton } from "../parts/widgets.tsx";
 import type { AgentRow } from "../../../control/schemas.ts";
 
 /** dns writes what it knows of agents every 10 s; asking more often shows nothing new. */
@@ -126,14 +126,13 @@ function Row(props: { agent: AgentRow; onForget: (agent: AgentRow) => void }): J
       {may("operator") && (
         <td class="row-actions">
           {agent.isSilent && (
-            <button
-              type="button"
+            <WriteButton
               class="small"
               aria-label={`Forget ${agent.address}`}
               onClick={() => props.onForget(agent)}
             >
               Forget
-            </button>
+            </WriteButton>
           )}
         </td>
       )}

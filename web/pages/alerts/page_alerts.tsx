@@ -25,6 +25,7 @@ import {
   PageHead,
   RowButton,
   SeverityBadge,
+  WriteButton,
 } from "../parts/widgets.tsx";
 import type { Alert, Rule, Silence } from "../../../control/schemas.ts";
 
@@ -74,14 +75,13 @@ function AlertLine(props: { alert: Alert; onSilence: (alert: Alert) => void }): 
       </td>
       {may("operator") && (
         <td class="row-actions">
-          <button
-            type="button"
+          <WriteButton
             class="small"
             aria-label={`Silence ${alert.title}`}
             onClick={() => onSilence(alert)}
           >
             <Icon name="bell_off" />Silence
-          </button>
+          </WriteButton>
         </td>
       )}
     </tr>
@@ -160,8 +160,13 @@ function RuleLine(props: {
             of={rule.title}
             onClick={props.onToggle}
           />
-          <IconButton icon="edit" label={`Edit rule ${rule.title}`} onClick={props.onEdit} />
-          <IconButton icon="trash" label={`Remove rule ${rule.title}`} onClick={props.onRemove} />
+          <IconButton icon="edit" label={`Edit rule ${rule.title}`} writes onClick={props.onEdit} />
+          <IconButton
+            icon="trash"
+            label={`Remove rule ${rule.title}`}
+            writes
+            onClick={props.onRemove}
+          />
         </td>
       )}
     </tr>
@@ -276,9 +281,9 @@ function SilenceTable(
           </td>
           {may("operator") && (
             <td class="row-actions">
-              <button type="button" class="small" onClick={() => props.onEnd(silence.id)}>
+              <WriteButton class="small" onClick={() => props.onEnd(silence.id)}>
                 End now
-              </button>
+              </WriteButton>
             </td>
           )}
         </tr>

@@ -236,8 +236,8 @@ function Line({ webhook, onChanged, onEdit, onRemove }: LineProps): JSX.Element 
           isBusy={isBusy}
           onClick={toggle}
         />
-        <IconButton icon="edit" label={`Edit ${title}`} onClick={onEdit} />
-        <IconButton icon="trash" label={`Remove ${title}`} onClick={onRemove} />
+        <IconButton icon="edit" label={`Edit ${title}`} writes onClick={onEdit} />
+        <IconButton icon="trash" label={`Remove ${title}`} writes onClick={onRemove} />
       </td>
     </tr>
   );

@@ -10,7 +10,7 @@ import { useModuleNames } from "../shell/module_names.ts";
 import { notify } from "../shell/state.ts";
 import { Dialog } from "../parts/dialogs.tsx";
 import { WhyField } from "../parts/fields.tsx";
-import { Loading, ProblemBox } from "../parts/widgets.tsx";
+import { Loading, ProblemBox, WriteButton } from "../parts/widgets.tsx";
 import type { ChangePreview, ChangeResult, ClientEdit } from "../../../control/schemas.ts";
 
 /** A change to look at before it is made. */
@@ -187,13 +187,13 @@ export function ChangeDialog(
         </div>
         <footer>
           <button type="button" onClick={onClose}>Cancel</button>
-          <button
+          <WriteButton
             type="submit"
             class={change.isDangerous === true || emptied.length > 0 ? "danger" : "primary"}
             disabled={!isReady}
           >
             {isBusy && preview !== undefined ? "Working …" : change.action}
-          </button>
+          </WriteButton>
         </footer>
       </form>
     </Dialog>

@@ -10,7 +10,7 @@ import { BACK_ROWS, useBackList } from "../parts/paging.ts";
 import { useModuleNames } from "../shell/module_names.ts";
 import { may, navigate } from "../shell/state.ts";
 import { ListTable, More } from "../parts/tables.tsx";
-import { Ago, Empty, Load } from "../parts/widgets.tsx";
+import { Ago, Empty, Load, WriteButton } from "../parts/widgets.tsx";
 import type { ChangeSummary } from "../../../control/schemas.ts";
 
 /** The undoing of a change, to look at before it is done. */
@@ -97,14 +97,13 @@ function Row(props: { change: ChangeSummary; onUndo: (id: number) => void }): JS
       </td>
       {may("operator") && (
         <td class="row-actions">
-          <button
-            type="button"
+          <WriteButton
             class="small"
             aria-label={`Roll back change ${change.id}`}
             onClick={() => onUndo(change.id)}
           >
             <Icon name="undo" />Roll back
-          </button>
+          </WriteButton>
         </td>
       )}
     </tr>

@@ -10,7 +10,7 @@ import { formatInstant, plural } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
 import { useLoad } from "../shell/live.ts";
 import { may } from "../shell/state.ts";
-import { Ago, Load, PageHead } from "../parts/widgets.tsx";
+import { Ago, Load, PageHead, WriteButton } from "../parts/widgets.tsx";
 
 /** All changes. */
 export function ChangesPage(): JSX.Element {
@@ -33,13 +33,12 @@ export function ChangePage({ id }: { id: number }): JSX.Element {
     <>
       <PageHead title={`Change ${id}`} about={<a href="/changes">All changes</a>}>
         {may("operator") && change.value !== undefined && (
-          <button
-            type="button"
+          <WriteButton
             class="primary"
             onClick={() => setUndoing(true)}
           >
             <Icon name="undo" />Roll back
-          </button>
+          </WriteButton>
         )}
       </PageHead>
       <Load of={change} onRetry={change.reload}>

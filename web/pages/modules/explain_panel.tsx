@@ -16,7 +16,7 @@ import { ConfirmRouteDialog } from "./held_box.tsx";
 import { useLoad } from "../shell/live.ts";
 import { may, query, setQuery } from "../shell/state.ts";
 import { Heads } from "../parts/tables.tsx";
-import { Badge, Empty, Load, NodeHealthBadge } from "../parts/widgets.tsx";
+import { Badge, Empty, Load, NodeHealthBadge, WriteButton } from "../parts/widgets.tsx";
 import type { Explanation, ModuleDetail } from "../../../control/schemas.ts";
 
 /** An agent answers from what it has in memory, and the table is read by people. */
@@ -281,7 +281,7 @@ function Meant({ module }: { module: ModuleDetail }): JSX.Element | null {
         hand are not. The console hears of the agent of its own host only.
       </p>
       <p class="buttons">
-        <button type="button" onClick={() => setOpen(true)}>The route is meant …</button>
+        <WriteButton onClick={() => setOpen(true)}>The route is meant …</WriteButton>
       </p>
       {isOpen && <ConfirmRouteDialog module={module} onClose={() => setOpen(false)} />}
     </section>

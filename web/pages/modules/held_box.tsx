@@ -11,6 +11,7 @@ import { useLoad } from "../shell/live.ts";
 import { may, notify } from "../shell/state.ts";
 import { FormDialog, useAction } from "../parts/dialogs.tsx";
 import { faultOf, WhyField } from "../parts/fields.tsx";
+import { WriteButton } from "../parts/widgets.tsx";
 
 /** The console asks its agent this often; asking the console more often shows nothing new. */
 const REFRESH_MS = 3000;
@@ -109,7 +110,7 @@ export function HeldBox({ module }: { module: ModuleName }): JSX.Element | null 
           ? (
             <>
               <p>If it was a mistake, put the nodes back, and nobody will have noticed.</p>
-              <button type="button" onClick={() => setOpen(true)}>It is meant …</button>
+              <WriteButton onClick={() => setOpen(true)}>It is meant …</WriteButton>
             </>
           )
           : <p>An operator can say that it is meant, or put the nodes back.</p>}

@@ -21,6 +21,7 @@ import {
   NodeHealthBadge,
   Sparkline,
   StateMark,
+  WriteButton,
 } from "../parts/widgets.tsx";
 import type { NodeStatus } from "../../../control/schemas.ts";
 import type { NodeState } from "../../../model/node.ts";
@@ -90,35 +91,35 @@ function RowActions({ node, actions }: { node: NodeStatus; actions: NodeActions 
     <td class="row-actions">
       {node.state === "on"
         ? (
-          <button
-            type="button"
+          <WriteButton
             class="small"
             aria-label={`Drain ${name}`}
             onClick={() => actions.onState([node], "drain")}
           >
             <Icon name="pause" />Drain
-          </button>
+          </WriteButton>
         )
         : (
-          <button
-            type="button"
+          <WriteButton
             class="small"
             aria-label={`Restore ${name}`}
             onClick={() => actions.onState([node], "on")}
           >
             <Icon name="play" />Restore
-          </button>
+          </WriteButton>
         )}
       <IconButton
         icon="edit"
         label={`Edit ${name}`}
         title="Edit"
+        writes
         onClick={() => actions.onEdit(node)}
       />
       <IconButton
         icon="trash"
         label={`Remove ${name}`}
         title="Remove"
+        writes
         onClick={() => actions.onRemove([node])}
       />
     </td>
@@ -201,18 +202,18 @@ function BulkBar(props: {
   return (
     <div class="bulk" role="group" aria-label="Chosen nodes">
       <b>{plural(chosen.length, "node")} chosen</b>
-      <button type="button" class="small" onClick={() => actions.onState(chosen, "drain")}>
+      <WriteButton class="small" onClick={() => actions.onState(chosen, "drain")}>
         <Icon name="pause" />Drain
-      </button>
-      <button type="button" class="small" onClick={() => actions.onState(chosen, "on")}>
+      </WriteButton>
+      <WriteButton class="small" onClick={() => actions.onState(chosen, "on")}>
         <Icon name="play" />Restore
-      </button>
-      <button type="button" class="small" onClick={() => actions.onState(chosen, "off")}>
+      </WriteButton>
+      <WriteButton class="small" onClick={() => actions.onState(chosen, "off")}>
         <Icon name="off" />Switch off
-      </button>
-      <button type="button" class="small danger-text" onClick={() => actions.onRemove(chosen)}>
+      </WriteButton>
+      <WriteButton class="small danger-text" onClick={() => actions.onRemove(chosen)}>
         <Icon name="trash" />Remove
-      </button>
+      </WriteButton>
       <button type="button" class="link" onClick={onClear}>Clear</button>
     </div>
   );

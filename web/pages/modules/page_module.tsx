@@ -32,6 +32,7 @@ import {
   PageHead,
   RefusedStat,
   Stat,
+  WriteButton,
 } from "../parts/widgets.tsx";
 import type { ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
 
@@ -101,19 +102,18 @@ function HeadActions(
   return (
     <>
       <AddButton text="Add nodes" onClick={() => onOpen({ kind: "add" })} />
-      <button type="button" data-key="e" onClick={() => onOpen({ kind: "module" })}>
+      <WriteButton data-key="e" onClick={() => onOpen({ kind: "module" })}>
         <Icon name="edit" />Edit, policy
-      </button>
-      <button type="button" onClick={() => onOpen({ kind: "silence" })}>
+      </WriteButton>
+      <WriteButton onClick={() => onOpen({ kind: "silence" })}>
         <Icon name="bell_off" />Silence
-      </button>
-      <button
-        type="button"
+      </WriteButton>
+      <WriteButton
         class="danger-text"
         onClick={() => onOpen({ kind: "change", change: moduleRemoval(module) })}
       >
         <Icon name="trash" />Remove
-      </button>
+      </WriteButton>
     </>
   );
 }
@@ -157,9 +157,9 @@ function TabBody(
     <Empty icon="modules" title="This module has no nodes">
       {may("operator")
         ? (
-          <button type="button" class="primary" onClick={() => onOpen({ kind: "add" })}>
+          <WriteButton class="primary" onClick={() => onOpen({ kind: "add" })}>
             <Icon name="plus" />Add nodes
-          </button>
+          </WriteButton>
         )
         : <p>An operator adds the first one.</p>}
     </Empty>

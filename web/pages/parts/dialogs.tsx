@@ -6,7 +6,7 @@ import type { CallProblem } from "../shell/api.ts";
 import { notify } from "../shell/state.ts";
 import { Icon } from "./icons.tsx";
 import { Field } from "./fields.tsx";
-import { IconButton, ProblemBox } from "./widgets.tsx";
+import { IconButton, ProblemBox, WriteButton } from "./widgets.tsx";
 
 /** A window over the page; Escape, the cross and a press beside it close it. */
 export function Dialog(props: {
@@ -131,14 +131,13 @@ export function Confirm(props: {
       </div>
       <footer>
         <button type="button" onClick={props.onClose}>Cancel</button>
-        <button
-          type="button"
+        <WriteButton
           class={props.danger === true ? "danger" : "primary"}
           disabled={isBusy}
           onClick={() => run(props.onConfirm)}
         >
           {isBusy ? "Working …" : props.action}
-        </button>
+        </WriteButton>
       </footer>
     </Dialog>
   );
@@ -176,7 +175,7 @@ export function FormDialog(props: {
         </div>
         <footer>
           <button type="button" onClick={onClose}>Cancel</button>
-          <button type="submit" class="primary" disabled={!isReady}>{action}</button>
+          <WriteButton type="submit" class="primary" disabled={!isReady}>{action}</WriteButton>
         </footer>
       </form>
     </Dialog>

@@ -1,7 +1,7 @@
 // Shell. The small parts every page is made of.
 
-import type { ComponentChildren, JSX } from "preact";
-import type { CallProblem } from "../shell/api.ts";
+import type { ButtonHTMLAttributes, ComponentChildren, JSX } from "preact";
+import { type CallProblem, readOnly } from "../shell/api.ts";
 import {
   errorSeverity,
   type Severity,
@@ -11,7 +11,7 @@ import { formatAgo, formatInstant, formatNumber, formatShare, UNKNOWN } from "./
 import { Icon, type IconName } from "./icons.tsx";
 import type { Loaded } from "../shell/live.ts";
 import { sparklinePath } from "../history/series.ts";
-import { nowMs } from "../shell/state.ts";
+import { notify, nowMs } from "../shell/state.ts";
 import type {
   ModuleHealth,
   ModuleSummary,
@@ -234,6 +234,7 @@ export function Loading({ rows = 5 }: { rows?: number }): JSX.Element {
 }
 
 const ADVICE: Partial<Record<CallProblem["kind"], string>> = {
+  "store-newer": "Everything can still be looked at here.",
   "store-away": "The database does not answer. Agents go on with the routes they have.",
   "not-allowed": "Ask an administrator for a role that may do this.",
   "too-many-requests": "Wait a moment, then try again.",
@@ -323,12 +324,43 @@ export function OnOff({ isOn }: { isOn: boolean }): JSX.Element {
   );
 }
 
-/** A button that is an icon; its label is for screen readers, its title for the mouse. */
-export function IconButton(
-  props: { icon: IconName; label: string; title?: string; onClick: () => void },
-): JSX.Element {
+/**
+ * A button that leads to a write. While nothing can be written it stays where it is, looks as if it
+ * were off, and says why when it is pressed.
+ */
+export function WriteButton(props: ButtonHTMLAttributes): JSX.Element {
+  const why = readOnly.value;
+  if (why === undefined) return <button type="button" {...props} />;
+  const say = (event: Event): void => {
+    event.preventDefault();
+    notify("warn", `Nothing can be changed now: ${why}`);
+  };
   return (
     <button
+      type="button"
+      {...props}
+      disabled={false}
+      aria-disabled
+      title={`Nothing can be changed now: ${why}`}
+      onClick={say}
+    />
+  );
+}
+
+/** A button that is an icon; its label is for screen readers, its title for the mouse. */
+export function IconButton(
+  props: {
+    icon: IconName;
+    label: string;
+    title?: string;
+    /** True when it leads to a write. */
+    writes?: boolean;
+    onClick: () => void;
+  },
+): JSX.Element {
+  const Shown = props.writes === true ? WriteButton : "button";
+  return (
+    <Shown
       type="button"
       class="icon-button"
       aria-label={props.label}
@@ -336,19 +368,19 @@ export function IconButton(
       onClick={props.onClick}
     >
       <Icon name={props.icon} />
-    </button>
+    </Shown>
   );
 }
 
-/** A button of a row; screen readers also hear what it is `of`. */
+/** A button of a row that leads to a write; screen readers also hear what it is `of`. */
 export function RowButton(
   props: { text: string; of: string; isBusy?: boolean; onClick: () => void },
 ): JSX.Element {
   return (
-    <button type="button" class="small" disabled={props.isBusy} onClick={props.onClick}>
+    <WriteButton class="small" disabled={props.isBusy} onClick={props.onClick}>
       {props.text}
       <span class="hidden">{props.of}</span>
-    </button>
+    </WriteButton>
   );
 }
 
@@ -357,9 +389,9 @@ export function AddButton(
   props: { icon?: IconName; text: string; onClick: () => void },
 ): JSX.Element {
   return (
-    <button type="button" class="primary" data-key="n" onClick={props.onClick}>
+    <WriteButton class="primary" data-key="n" onClick={props.onClick}>
       <Icon name={props.icon ?? "plus"} />
       {props.text}
-    </button>
+    </WriteButton>
   );
 }

@@ -22,6 +22,13 @@ const CSRF: typeof CSRF_HEADER = "X-CSRF-Token";
 /** Who is logged in; null: nobody; undefined: not asked yet. */
 export const session = signal<ResponseOf<"getSession"> | null | undefined>(undefined);
 
+/** Why this console only reads, as the server last said; undefined while it writes. */
+export const readOnly = signal<string | undefined>(undefined);
+
+session.subscribe((current) => {
+  if (current) readOnly.value = current.readOnly ?? undefined;
+});
+
 const SEEN_KEY = "lars-session";
 
 /**
@@ -223,8 +230,15 @@ async function problemFrom(response: Response): Promise<CallProblem> {
   return new CallProblem(kind === "" ? "internal" : kind, { ...fallback, ...body });
 }
 
+/** Asks who is logged in, and whether anything can be written. */
+export async function askSession(signal?: AbortSignal): Promise<void> {
+  const answer = await call("getSession", signal === undefined ? {} : { signal });
+  if (JSON.stringify(answer) !== JSON.stringify(session.peek())) session.value = answer;
+}
+
 /** Notes what an error says about the session, so that login or password page comes up. */
 function noteSession(problem: CallProblem): void {
+  if (problem.kind === "store-newer" && session.peek()) askSession().catch(() => {});
   if (problem.kind === "not-logged-in") session.value = null;
   const current = session.peek();
   if (problem.kind === "password-change-needed" && current) {
@@ -275,7 +289,7 @@ export async function call<N extends RouteName>(
       throw problem;
     }
     // Another tab logged in anew: take its token and try once more.
-    session.value = await call("getSession");
+    await askSession();
     response = await send(name, options);
   }
   noteClock(response);

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import type { Role } from "../../../control/access/actor.ts";
-import { call, session } from "./api.ts";
+import { askSession, call, readOnly, session } from "./api.ts";
 import { formatSpan } from "../parts/format.ts";
 import { Icon, type IconName } from "../parts/icons.tsx";
 import { useLoad } from "./live.ts";
@@ -25,6 +25,8 @@ import { IconButton } from "../parts/widgets.tsx";
 
 /** How often the number of firing alerts is asked for. */
 const ALERTS_MS = 15_000;
+/** How often it is asked who is logged in, and whether anything can be written. */
+const SESSION_MS = 10_000;
 
 /** The name with its mark. */
 export function Logo(): JSX.Element {
@@ -246,14 +248,32 @@ export function Notices(): JSX.Element {
   );
 }
 
+/** Says that nothing can be written, and why; nothing while it can. */
+export function ReadOnlyBanner(): JSX.Element | null {
+  if (readOnly.value === undefined) return null;
+  return (
+    <div class="box warn" role="alert">
+      <Icon name="warn" />
+      <div>
+        <p class="strong">This console only reads: the database is newer than it</p>
+        <p>{readOnly.value}.</p>
+      </div>
+    </div>
+  );
+}
+
 /** A page with everything around it. */
 export function Frame({ children }: { children: ComponentChildren }): JSX.Element {
+  useLoad("session", askSession, SESSION_MS, true);
   return (
     <div class="frame">
       <a class="skip" href="#page">Skip to content</a>
       <Nav />
       <Head />
-      <main id="page" tabIndex={-1}>{children}</main>
+      <main id="page" tabIndex={-1}>
+        <ReadOnlyBanner />
+        {children}
+      </main>
     </div>
   );
 }

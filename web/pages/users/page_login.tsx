@@ -2,14 +2,14 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
-import { call, callProblemOf, session } from "../shell/api.ts";
-import { Logo } from "../shell/layout.tsx";
+import { call, callProblemOf, readOnly, session } from "../shell/api.ts";
+import { Logo, ReadOnlyBanner } from "../shell/layout.tsx";
 import { linkFault, notify } from "../shell/state.ts";
 import { useLoad } from "../shell/live.ts";
 import { Icon } from "../parts/icons.tsx";
 import { CopyField, useAction } from "../parts/dialogs.tsx";
 import { faultOf, Field } from "../parts/fields.tsx";
-import { Loading, ProblemBox } from "../parts/widgets.tsx";
+import { Loading, ProblemBox, WriteButton } from "../parts/widgets.tsx";
 
 /** Fewest characters of a password, as the server demands. */
 const PASSWORD_LENGTH_MIN = 12;
@@ -20,6 +20,7 @@ function Card(props: { title: string; children: ComponentChildren }): JSX.Elemen
       <div class="card">
         <Logo />
         <h1>{props.title}</h1>
+        <ReadOnlyBanner />
         {props.children}
       </div>
     </main>
@@ -31,7 +32,11 @@ const NAME_PATTERN = /^[\w.@-]+$/;
 
 /** What helps who cannot log in: one command, as it is to be typed. */
 function LoginHelp({ name, isLost }: { name: string; isLost: boolean }): JSX.Element {
-  const help = useLoad("login help", (signal) => call("getLoginHelp", { signal }));
+  const help = useLoad("login help", async (signal) => {
+    const answer = await call("getLoginHelp", { signal });
+    readOnly.value = answer.readOnly ?? undefined;
+    return answer;
+  });
   const option = help.value?.storeOption ?? "";
   const user = NAME_PATTERN.test(name) ? name : "admin";
   const command = `lars user reset ${user}${option === "" ? "" : ` ${option}`}`;
@@ -191,13 +196,13 @@ export function PasswordForm({ isForced }: { isForced: boolean }): JSX.Element {
       >
         {input(again, setAgain, "new-password")}
       </Field>
-      <button
+      <WriteButton
         type="submit"
         class="primary"
         disabled={isBusy || missing > 0 || again !== newPassword}
       >
         {isBusy ? "Changing …" : "Change password"}
-      </button>
+      </WriteButton>
     </form>
   );
 }

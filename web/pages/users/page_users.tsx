@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Role } from "../../../control/access/actor.ts";
-import { call, session } from "../shell/api.ts";
+import { call, readOnly, session } from "../shell/api.ts";
 import { useLoad } from "../shell/live.ts";
 import { notify } from "../shell/state.ts";
 import { Confirm, FormDialog, SecretDialog, useAction } from "../parts/dialogs.tsx";
@@ -18,6 +18,7 @@ import {
   Load,
   PageHead,
   RowButton,
+  WriteButton,
 } from "../parts/widgets.tsx";
 import type { User } from "../../../control/schemas.ts";
 
@@ -117,7 +118,8 @@ function Row(props: {
         <select
           aria-label={`Role of ${user.name}`}
           value={user.role}
-          disabled={isSelf}
+          disabled={isSelf || readOnly.value !== undefined}
+          title={readOnly.value}
           onInput={(event) => onPatch(user, { role: event.currentTarget.value as Role })}
         >
           {ROLE_OPTIONS.map(([value]) => <option key={value} value={value}>{value}</option>)}
@@ -137,8 +139,7 @@ function Row(props: {
       <td class="row-actions">
         {!isSelf && (
           <>
-            <button
-              type="button"
+            <WriteButton
               class="small"
               onClick={() =>
                 user.isDisabled
@@ -147,7 +148,7 @@ function Row(props: {
             >
               {user.isDisabled ? "Let in" : "Lock out"}
               <span class="hidden">{user.name}</span>
-            </button>
+            </WriteButton>
             <RowButton
               text="New password"
               of={`for ${user.name}`}
@@ -156,6 +157,7 @@ function Row(props: {
             <IconButton
               icon="trash"
               label={`Remove ${user.name}`}
+              writes
               onClick={() => onWish({ kind: "remove", user })}
             />
           </>
