@@ -70,9 +70,10 @@ export abstract class BaseClient implements LarsApi {
 
   async getHost(modId: number, cmdId: number, options: PickOptions = {}): Promise<Host> {
     const startedMs = this.clock.nowMs();
+    const wishedMs = checkFirstRoute(options.firstRouteMs ?? this.#firstRouteMs);
     let answer = await this.tryGetHost(modId, cmdId, options);
-    if (this.mayComeYet(answer)) {
-      answer = await this.#pickAgain(modId, cmdId, options, startedMs) ?? answer;
+    if (wishedMs > 0 && this.mayComeYet(answer)) {
+      answer = await this.#pickAgain(modId, cmdId, options, startedMs, wishedMs) ?? answer;
     }
     const { retcode, host, error } = answer;
     if (host !== undefined) {
@@ -96,10 +97,9 @@ export abstract class BaseClient implements LarsApi {
     cmdId: number,
     options: PickOptions,
     startedMs: number,
+    wishedMs: number,
   ): Promise<HostAnswer | undefined> {
     const namedMs = options.deadlineMs ?? this.#namedDeadlineMs ?? Infinity;
-    const wishedMs = checkFirstRoute(options.firstRouteMs ?? this.#firstRouteMs);
-    if (wishedMs === 0) return undefined;
     const endMs = startedMs + Math.min(wishedMs, namedMs);
     if (!await this.#firstRoutes.wait(modId, cmdId, endMs)) return undefined;
     if (namedMs === Infinity) return await this.tryGetHost(modId, cmdId, options);

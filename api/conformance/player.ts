@@ -1,0 +1,176 @@
+// Shell. Plays one exchange: commands to the driver, answers of the agent, and what must come of it.
+
+import { sleep } from "../../reactor/time/clock.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
+import type { ClientDriver } from "./driver.ts";
+import { type Exchange, isExpected, type Step } from "./exchange.ts";
+import { type PlayedAgent, ScriptedAgent } from "./scripted_agent.ts";
+
+/** How long something may take to come true. */
+const UNTIL_MS = 20_000;
+const LOOK_MS = 10;
+
+/** What a busy machine may add to a time. */
+const SLACK_MS = 5_000;
+
+/** Timers of some systems are early by less than a tick. */
+const EARLY_MS = 2;
+
+/** True when an outcome is the one that is wanted; its last word may be any for `*`. */
+function isOutcome(wanted: string, came: string): boolean {
+  return wanted === came ||
+    (wanted.endsWith(" *") && came.replace(/ [^ ]+$/, "") === wanted.slice(0, -2));
+}
+
+function checkPortsAsked(wanted: readonly number[], agent: PlayedAgent): void {
+  const came = agent.portsOf().join();
+  if (came !== wanted.join()) throw new Error(`they came to ${came}`);
+}
+
+/** Makes the real agent of an exchange that names routes. */
+export type OpenRealAgent = (
+  routes: Readonly<Record<string, readonly string[]>>,
+) => Promise<PlayedAgent>;
+
+/** What came of an exchange. */
+export interface Played {
+  readonly name: string;
+  /** `passed`; `left out` with the missing feature; or what went wrong, with the step. */
+  readonly outcome: string;
+}
+
+/** Plays exchanges with one driver. */
+export class Player {
+  readonly #driver: ClientDriver;
+  readonly #openReal: OpenRealAgent;
+  readonly #begun = new Map<string, { result: Promise<string>; startMs: number }>();
+
+  constructor(driver: ClientDriver, openReal: OpenRealAgent) {
+    this.#driver = driver;
+    this.#openReal = openReal;
+  }
+
+  /** Plays one exchange; never throws for what the driver does wrong. */
+  async play(exchange: Exchange): Promise<Played> {
+    const { name, needs = [] } = exchange;
+    const missing = needs.filter((feature) => !this.#driver.features.includes(feature));
+    if (missing.length > 0) return { name, outcome: `left out: no ${missing.join(", ")}` };
+    const agent = await this.#openAgent(exchange);
+    try {
+      await this.#playWith(exchange, agent);
+      return { name, outcome: "passed" };
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      return { name, outcome: `${text}\n  (${exchange.why})` };
+    } finally {
+      this.#begun.clear();
+      await agent.close();
+    }
+  }
+
+  async #openAgent({ name, agent, routes }: Exchange): Promise<PlayedAgent> {
+    if (agent !== undefined) return await ScriptedAgent.open(agent);
+    if (routes !== undefined) return await this.#openReal(routes);
+    throw new RangeError(`Exchange "${name}" must have rules (agent) or routes`);
+  }
+
+  async #playWith(exchange: Exchange, agent: PlayedAgent): Promise<void> {
+    const options = exchange.options === undefined ? "" : ` ${exchange.options}`;
+    await this.#do({ do: `open ports=${agent.ports.join(",")}${options}`, expect: "ok" });
+    try {
+      for (const [index, step] of exchange.steps.entries()) {
+        try {
+          await this.#step(step, agent);
+        } catch (error) {
+          const text = error instanceof Error ? error.message : String(error);
+          throw new Error(`step ${index + 1}, ${JSON.stringify(step)}: ${text}`);
+        }
+      }
+    } finally {
+      await this.#driver.run("close");
+    }
+  }
+
+  async #step(step: Step, agent: PlayedAgent): Promise<void> {
+    if (step.do !== undefined) await this.#do(step);
+    else if (step.begin !== undefined) this.#begin(step.begin, step.as ?? step.begin);
+    else if (step.end !== undefined) await this.#end(step.end, step);
+    else if (step.until !== undefined) await this.#until(step.until, step.expect ?? "ok");
+    else if (step.agent === "stop") await agent.stop();
+    else if (step.agent === "start") await agent.start();
+    else if (step.outcomes !== undefined) await this.#outcomes(step.outcomes, agent);
+    else if (step.questions !== undefined) await this.#questions(step.questions, agent);
+    else if (step.ports !== undefined) checkPortsAsked(step.ports, agent);
+    else if (step.routes !== undefined) agent.setRoutes(step.routes);
+    else if (step.pauseMs !== undefined) await sleep(systemClock, step.pauseMs);
+    else throw new RangeError("A step must do something: see README.md");
+  }
+
+  async #do(step: Step): Promise<void> {
+    const name = step.do ?? "";
+    this.#begin(name, name);
+    await this.#end(name, step);
+  }
+
+  #begin(command: string, name: string): void {
+    const result = this.#driver.run(command);
+    result.catch(() => {}); // told at `end`
+    this.#begun.set(name, { result, startMs: systemClock.nowMs() });
+  }
+
+  async #end(name: string, { expect = "ok", atLeastMs = 0, atMostMs }: Step): Promise<void> {
+    const begun = this.#begun.get(name);
+    if (begun === undefined) throw new RangeError(`Nothing was begun as ${name}`);
+    const result = await begun.result;
+    const tookMs = systemClock.nowMs() - begun.startMs;
+    if (!isExpected(expect, result)) throw new Error(`the result is "${result}"`);
+    if (tookMs < atLeastMs - EARLY_MS) throw new Error(`it took ${Math.round(tookMs)} ms only`);
+    if (atMostMs !== undefined && tookMs > atMostMs + SLACK_MS) {
+      throw new Error(`it took ${Math.round(tookMs)} ms`);
+    }
+  }
+
+  async #until(command: string, expected: string | readonly string[]): Promise<void> {
+    const endMs = systemClock.nowMs() + UNTIL_MS;
+    for (;;) {
+      const result = await this.#driver.run(command);
+      if (isExpected(expected, result)) return;
+      if (systemClock.nowMs() > endMs) throw new Error(`after ${UNTIL_MS} ms it is "${result}"`);
+      await sleep(systemClock, LOOK_MS);
+    }
+  }
+
+  async #outcomes(expected: readonly string[], agent: PlayedAgent): Promise<void> {
+    const wanted = expected.toSorted();
+    await this.#lookUntil(
+      () => agent.outcomes.length >= expected.length,
+      () => `outcomes are ${agent.outcomes.toSorted().join("; ")}`,
+    );
+    const came = agent.outcomes.toSorted();
+    const fits = came.length === wanted.length &&
+      came.every((outcome, index) => isOutcome(wanted[index], outcome));
+    if (!fits) throw new Error(`outcomes are ${came.join("; ")}`);
+  }
+
+  async #questions(
+    { message, bodies, atLeast = bodies?.length ?? 1, atMost = Infinity }: NonNullable<
+      Step["questions"]
+    >,
+    agent: PlayedAgent,
+  ): Promise<void> {
+    const came = (): readonly string[] => agent.bodiesOf(message);
+    await this.#lookUntil(() => came().length >= atLeast, () => `${came().length} came`);
+    if (came().length > atMost) throw new Error(`${came().length} came`);
+    if (bodies !== undefined && came().slice(0, bodies.length).join() !== bodies.join()) {
+      throw new Error(`they are ${came().join()}`);
+    }
+  }
+
+  async #lookUntil(condition: () => boolean, state: () => string): Promise<void> {
+    const endMs = systemClock.nowMs() + UNTIL_MS;
+    while (!condition()) {
+      if (systemClock.nowMs() > endMs) throw new Error(`after ${UNTIL_MS} ms, ${state()}`);
+      await sleep(systemClock, LOOK_MS);
+    }
+  }
+}

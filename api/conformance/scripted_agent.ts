@@ -1,0 +1,140 @@
+// Shell. The agent of a scripted exchange: real sockets, answers by the rules of the script.
+
+import { createSocket, type Socket } from "node:dgram";
+import { formatIpv4 } from "../../reactor/address.ts";
+import { ProtocolError } from "../../reactor/errors.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
+import { decodeReportRequest } from "../../proto/codec.ts";
+import { MessageId } from "../../proto/message_ids.ts";
+import { FakeAgent, type Received } from "../testing/fake_agent.ts";
+import {
+  type AgentRule,
+  type AskedQuestion,
+  bodyWithoutSeq,
+  isFor,
+  readQuestion,
+  type Reply,
+  replyBytes,
+} from "./exchange.ts";
+
+/** The agent of an exchange, scripted or real. */
+export interface PlayedAgent {
+  /** Its three ports. */
+  readonly ports: readonly number[];
+  /** Frees the ports, as an agent that dies. */
+  stop(): Promise<void>;
+  /** Takes the same ports again. */
+  start(): Promise<void>;
+  /** Outcomes that came, each as `modid,cmdid ip:port retcode timecost`. */
+  readonly outcomes: readonly string[];
+  /** Bodies without `seq`, as hex, of the messages of an id that came. */
+  bodiesOf(msgId: number): readonly string[];
+  /** Which of the ports, 0 to 2, questions came to, in order. */
+  portsOf(): readonly number[];
+  /** Gives modules other nodes. */
+  setRoutes(routes: Readonly<Record<string, readonly string[]>>): void;
+  /** Ends it for good. */
+  close(): Promise<void>;
+}
+
+/** Answers by rules and notes down what comes. */
+export class ScriptedAgent implements PlayedAgent {
+  readonly #rules: readonly AgentRule[];
+  /** Questions that each rule has taken. */
+  readonly #turns: number[];
+  readonly #stranger: Socket = createSocket("udp4");
+  readonly #received: Received[] = [];
+  readonly outcomes: string[] = [];
+  #agent: FakeAgent | undefined;
+  #ports: readonly number[] = [0, 0, 0];
+
+  private constructor(rules: readonly AgentRule[]) {
+    this.#rules = rules;
+    this.#turns = rules.map(() => 0);
+    this.#stranger.on("error", () => {}); // the caller is gone: nobody waits for this answer
+  }
+
+  /** Binds to free ports of loopback. */
+  static async open(rules: readonly AgentRule[]): Promise<ScriptedAgent> {
+    const agent = new ScriptedAgent(rules);
+    await agent.start();
+    return agent;
+  }
+
+  get ports(): readonly number[] {
+    return this.#ports;
+  }
+
+  async start(): Promise<void> {
+    this.#agent = await FakeAgent.start(this.#ports);
+    this.#ports = this.#agent.ports;
+    this.#agent.onReceive = (received) => this.#onReceive(received);
+  }
+
+  async stop(): Promise<void> {
+    await this.#agent?.stop();
+    this.#agent = undefined;
+  }
+
+  bodiesOf(msgId: number): string[] {
+    return this.#received.filter((one) => one.msgId === msgId)
+      .map(({ body }) => bodyWithoutSeq(msgId, body));
+  }
+
+  portsOf(): number[] {
+    return this.#received.map(({ portIndex }) => portIndex);
+  }
+
+  setRoutes(): void {
+    throw new RangeError("The scripted agent has no routes: use rules, or leave out `agent`");
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    await new Promise<void>((resolve) => this.#stranger.close(() => resolve()));
+  }
+
+  #onReceive(received: Received): void {
+    this.#received.push(received);
+    const { msgId, body } = received;
+    if (msgId === MessageId.ReportRequest) {
+      this.outcomes.push(outcomeOf(body));
+      return;
+    }
+    let question: AskedQuestion | undefined;
+    try {
+      question = readQuestion(msgId, body);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+    }
+    if (question !== undefined) this.#answer(received, question);
+  }
+
+  #answer(received: Received, question: AskedQuestion): void {
+    const index = this.#rules.findIndex((rule, at) =>
+      isFor(rule, question) && this.#turns[at] < (rule.times ?? Infinity)
+    );
+    if (index < 0) return;
+    const turn = this.#turns[index]++;
+    for (const reply of this.#rules[index].reply) {
+      const bytes = replyBytes(reply, question, turn);
+      for (let copy = 0; copy < (reply.copies ?? 1); copy++) this.#send(received, reply, bytes);
+    }
+  }
+
+  #send(received: Received, reply: Reply, bytes: Uint8Array): void {
+    const send = (): void => {
+      if (reply.from === "stranger") {
+        this.#stranger.send(bytes, received.callerPort, "127.0.0.1", () => {});
+      } else if (this.#agent !== undefined) received.reply(bytes);
+    };
+    if (reply.afterMs === undefined) send();
+    else systemClock.setTimer(reply.afterMs, send);
+  }
+}
+
+function outcomeOf(body: Uint8Array): string {
+  const { modId, cmdId, host, retcode, timecostMs } = decodeReportRequest(body);
+  const node = `${formatIpv4(host.ip)}:${host.port}`;
+  return `${modId},${cmdId} ${node} ${retcode} ${timecostMs ?? "unknown"}`;
+}
