@@ -183,8 +183,10 @@ export class LoadBalance extends ModuleState {
     const { memory } = this;
     if (memory.ramping.size > 0) growShares(this, nowMs);
     if (memory.picks !== undefined && nowMs >= memory.watchUntilMs) stopWatching(this);
+    if (nowMs >= memory.closeDueMs) enforce(this, undefined, nowMs);
     expireCalls(this, nowMs);
-    this.isTicking = memory.ramping.size > 0 || memory.underWay > 0;
+    this.isTicking = memory.ramping.size > 0 || memory.underWay > 0 ||
+      memory.closeDueMs < Infinity;
     return this.isTicking;
   }
 

@@ -271,6 +271,56 @@ const STAGED = {
   rampMs: 10_000,
 };
 
+test("open: who stays broken goes out once no verdict has changed for 30 s", () => {
+  const settings = { whenAllOverload: "open", usableShareMin: 0.5, overloadShareMax: 0.5 };
+  for (const policy of [{ ...STAGED, ...settings }, { policy: "recommended", callerOutsMax: 0 }]) {
+    const module = new Fixture(policy, 3);
+    for (let ip = 1; ip <= 3; ip++) module.report(ip, SICK, ip);
+    assert.equal(module.mode(10), "open");
+    const callAll = (atMs: number): void => {
+      for (const ip of [1, 2]) module.report(ip, times(5, 0), atMs);
+      module.report(3, times(5, ReportCode.Other), atMs);
+      module.lb.tick(atMs);
+    };
+    const share = (atMs: number): number =>
+      times(30, 0).filter(() => module.pick(atMs) === 3).length / 30;
+    let backMs = 0;
+    for (let atMs = 1000; atMs < 60_000 && backMs === 0; atMs += 1000) {
+      callAll(atMs);
+      if (module.conditions(atMs).filter((condition) => condition === "held").length === 1) {
+        backMs = atMs;
+      }
+    }
+    assert.ok(backMs > 0, "two of three are well again");
+    for (let atMs = backMs + 1000; atMs < backMs + 29_000; atMs += 1000) {
+      callAll(atMs);
+      assert.equal(module.mode(atMs), "open", "a third may still come back");
+    }
+    assert.ok(share(backMs + 29_000) > 0.3);
+    for (let atMs = backMs + 30_000; atMs < backMs + 33_000; atMs += 1000) callAll(atMs);
+    assert.equal(module.mode(backMs + 33_000), "normal");
+    assert.ok(share(backMs + 33_000) < 0.1, "the broken one gets a probe at most");
+    const { reason } = module.modes.at(-1) ?? {};
+    assert.equal(reason, "2 of 3 nodes are well");
+    callAll(backMs + 90_000);
+    assert.equal(module.mode(backMs + 90_000), "normal");
+  }
+});
+
+test("open: with fewer well than usableShareMin it stays so, however long nothing changes", () => {
+  const settings = { whenAllOverload: "open", overloadShareMax: 0.5 };
+  const module = new Fixture({ ...STAGED, ...settings, usableShareMin: 0.5 }, 3);
+  for (let ip = 1; ip <= 3; ip++) module.report(ip, SICK, ip);
+  module.report(1, times(15, 0), 20);
+  module.lb.tick(600_000);
+  assert.equal(module.mode(600_000), "open");
+  // Without a least share, none at all is not enough.
+  const nobody = new Fixture({ ...STAGED, ...settings }, 2);
+  for (let ip = 1; ip <= 2; ip++) nobody.report(ip, SICK, ip);
+  nobody.lb.tick(600_000);
+  assert.equal(nobody.mode(600_000), "open");
+});
+
 test("staged recovery: rest, probes one at a time, then a growing share", () => {
   const module = new Fixture(STAGED, 5);
   module.report(1, SICK, 0);

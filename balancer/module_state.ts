@@ -95,6 +95,10 @@ export class ModuleMemory {
   mode: ModuleMode = "normal";
   modeReason = "";
   modeSinceMs = -Infinity;
+  /** When the verdict on a node last changed. */
+  verdictAtMs = -Infinity;
+  /** When a module that is open stops being so unless a verdict changes; Infinity: not by time. */
+  closeDueMs = Infinity;
   /** Set while somebody watches. */
   picks: PickLog | undefined = undefined;
   watchUntilMs = -Infinity;

@@ -106,6 +106,7 @@ function change(
 function turnOverload(module: ModuleState, host: Host, atMs: number): void {
   resetOverload(host, module.rules, atMs);
   module.memory.judged.add(host);
+  module.memory.verdictAtMs = atMs;
   if (module.isStaged) rest(module, host, atMs);
   module.context.active.add(host);
 }
@@ -115,6 +116,7 @@ function turnIdle(module: ModuleState, host: Host, atMs: number): void {
   if (host.stats !== undefined) host.stats.isOnlySlow = false;
   host.sinceMs = atMs;
   module.memory.judged.delete(host);
+  module.memory.verdictAtMs = atMs;
   module.context.active.remove(host);
   if (host.stats !== undefined) forgetFailures(host.stats, atMs);
 }
@@ -147,6 +149,10 @@ function tell(
 /** While a module is open it goes on so until this share of its nodes is usable: none then gets
  * more than 6/5 of its fair share when the others lose theirs. */
 const OPEN_UNTIL_SHARE = 5 / 6;
+
+/** Unless no verdict has changed for so long: nobody else is on its way back then, and those that
+ * are not well would have their share of the calls for as long as they are broken. */
+const OPEN_SETTLED_MS = 30_000;
 
 /**
  * Lets verdicts take effect as far as the module allows it.
@@ -201,7 +207,8 @@ function wellCount({ inService, memory, policy }: ModuleState): number {
 }
 
 /**
- * Brings the mode of a module up to date.
+ * Brings the mode of a module up to date. One that is open and may close by time alone asks for
+ * ticks until `closeDueMs`.
  *
  * @returns true when it changed.
  */
@@ -213,13 +220,17 @@ export function updateMode(module: ModuleState, atMs: number): boolean {
   const held = Math.max(0, inService - count - ejectionsAllowed(inService, overloadShareMax));
   const inUse = whenAllOverload === "open" ? count : count + held;
   const usable = inService === 0 ? 1 : inUse / inService;
+  const isUnsettled = memory.mode === "open" && atMs < memory.verdictAtMs + OPEN_SETTLED_MS;
   const leastShare = whenAllOverload !== "open"
     ? 0
-    : memory.mode === "open"
+    : isUnsettled
     ? Math.max(usableShareMin, OPEN_UNTIL_SHARE)
     : usableShareMin;
   const isWithout = !dryRun && (usable === 0 || usable < leastShare);
   const mode = isWithout ? whenAllOverload : "normal";
+  const mayClose = mode === "open" && usable > 0 && usable >= usableShareMin;
+  memory.closeDueMs = mayClose ? memory.verdictAtMs + OPEN_SETTLED_MS : Infinity;
+  if (mayClose) module.wantTicks();
   if (mode === memory.mode) return false;
   if (memory.mode === "open") letWellOnesProbe(module);
   const reason = whenAllOverload === "open"
