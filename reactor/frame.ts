@@ -94,6 +94,9 @@ export function encodeFrame(msgId: number, body: Uint8Array): Uint8Array {
 /** Receives one frame; `body` is a view that is valid only during the call. */
 export type FrameSink = (msgId: number, body: Uint8Array) => void;
 
+/** Largest body that a message id may have; never above {@linkcode FRAME_BODY_BYTES_MAX}. */
+export type BodyBytesMaxOf = (msgId: number) => number;
+
 /** The same as an object, for those of whom there are too many to have a closure each. */
 export interface FrameReceiver {
   onFrame(msgId: number, body: Uint8Array): void;
@@ -107,14 +110,20 @@ export interface FrameReceiver {
  */
 export class FrameDecoder {
   readonly #copyBelowBytes: number;
+  readonly #bodyBytesMaxOf: BodyBytesMaxOf | undefined;
   #held: Uint8Array = EMPTY;
   #heldBytes = 0;
   /** Goes up on reset, so that a push notices that its frames were disowned by a handler. */
   #epoch = 0;
 
-  /** Bodies shorter than `copyBelowBytes` are handed on as copies; default 0, none. */
-  constructor(copyBelowBytes = 0) {
+  /**
+   * Bodies shorter than `copyBelowBytes` are handed on as copies; default 0, none.
+   *
+   * @param bodyBytesMaxOf Narrower limits of single ids. @default {@linkcode FRAME_BODY_BYTES_MAX}
+   */
+  constructor(copyBelowBytes = 0, bodyBytesMaxOf?: BodyBytesMaxOf) {
     this.#copyBelowBytes = copyBelowBytes;
+    this.#bodyBytesMaxOf = bodyBytesMaxOf;
   }
 
   /** Bytes of a frame that has begun and not ended. */
@@ -144,7 +153,7 @@ export class FrameDecoder {
     const epoch = this.#epoch;
     let offset = this.#heldBytes === 0 ? 0 : this.#complete(chunk, receiver);
     while (epoch === this.#epoch && chunk.length - offset >= HEAD_BYTES) {
-      const bodyBytes = announcedBytes(chunk, offset);
+      const bodyBytes = announcedBytes(chunk, offset, this.#bodyBytesMaxOf);
       const end = offset + HEAD_BYTES + bodyBytes;
       if (end > chunk.length) break;
       const start = offset + HEAD_BYTES;
@@ -165,7 +174,7 @@ export class FrameDecoder {
       this.#hold(chunk, 0, offset);
       if (this.#heldBytes < HEAD_BYTES) return offset;
     }
-    const frameBytes = HEAD_BYTES + announcedBytes(this.#held, 0);
+    const frameBytes = HEAD_BYTES + announcedBytes(this.#held, 0, this.#bodyBytesMaxOf);
     const end = Math.min(chunk.length, offset + frameBytes - this.#heldBytes);
     this.#hold(chunk, offset, end);
     if (this.#heldBytes < frameBytes) return end;
@@ -189,11 +198,18 @@ export class FrameDecoder {
 }
 
 /** Body length of the head at `offset`, checked. */
-function announcedBytes(bytes: Uint8Array, offset: number): number {
+function announcedBytes(
+  bytes: Uint8Array,
+  offset: number,
+  bodyBytesMaxOf: BodyBytesMaxOf | undefined,
+): number {
   const bodyBytes = readInt32(bytes, offset + 4);
-  if (bodyBytes < 0 || bodyBytes > FRAME_BODY_BYTES_MAX) {
+  const bodyBytesMax = bodyBytesMaxOf === undefined
+    ? FRAME_BODY_BYTES_MAX
+    : bodyBytesMaxOf(readInt32(bytes, offset));
+  if (bodyBytes < 0 || bodyBytes > bodyBytesMax) {
     throw new ProtocolError(
-      `Frame length must be 0 to ${FRAME_BODY_BYTES_MAX}: current value is ${bodyBytes} ` +
+      `Frame length must be 0 to ${bodyBytesMax}: current value is ${bodyBytes} ` +
         `(message id ${readInt32(bytes, offset)})`,
     );
   }

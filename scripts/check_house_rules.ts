@@ -30,7 +30,7 @@ export const ROOM_ORDER: readonly (readonly string[])[] = [
   ["feed"],
   ["service"],
   ["control"],
-  ["dns", "reporter", "agent", "api", "sim"],
+  ["dns", "reporter", "discovery", "agent", "api", "sim"],
   ["web"],
   ["tools", "bench"],
   ["scripts"],

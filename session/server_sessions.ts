@@ -72,6 +72,13 @@ export interface ServerSessionsOptions<P> extends Self {
   newNonce(): Uint8Array;
   /** A peer takes its leave: it stops because it was asked to. */
   onGoodbye?(peer: P, reason: string): void;
+  /**
+   * True for ids of a foreign protocol that this service speaks as well: those who use it cannot
+   * prove anything, and are served all the same. They reach no other message.
+   *
+   * @default none
+   */
+  isForeign?(msgId: number): boolean;
 }
 
 /** One for each connection: no closure and no timer in it. */
@@ -193,7 +200,12 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
   #guard(peer: P, msgId: number): string | undefined {
     if (msgId === MessageId.Hello || msgId === MessageId.HelloProof) return undefined;
     if (msgId === MessageId.Refusal) return undefined;
-    if (this.#peers.get(peer)?.authenticated === true) return undefined;
+    const state = this.#peers.get(peer);
+    if (state?.authenticated === true) return undefined;
+    if (state !== undefined && this.#options.isForeign?.(msgId) === true) {
+      state.dueMs = Infinity; // Nothing is to be proved any more.
+      return undefined;
+    }
     return this.#noteRefusal(peer, PeerRefusal.NoSecret);
   }
 

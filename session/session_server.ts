@@ -3,7 +3,8 @@
 import { type Address, isLoopback } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { Logger } from "../reactor/log.ts";
-import { type Connection, TcpServer } from "../reactor/tcp/tcp_server.ts";
+import type { BodyBytesMaxOf } from "../reactor/frame.ts";
+import { type Connection, TcpServer, UNKNOWN_IDS_MAX } from "../reactor/tcp/tcp_server.ts";
 import { newNonce, proofOf } from "./proof.ts";
 import { Secrets } from "./secrets.ts";
 import { ServerSessions } from "./server_sessions.ts";
@@ -35,6 +36,11 @@ export interface SessionServerOptions {
   onDrain?(peer: Connection): void;
   /** See {@linkcode ServerSessionsOptions}. */
   onGoodbye?(peer: Connection, reason: string): void;
+  /** Ids of a foreign protocol on the same port; see {@linkcode ServerSessionsOptions}. */
+  isForeign?(msgId: number): boolean;
+  /** As {@linkcode TcpServerOptions} have them. */
+  readonly bodyBytesMaxOf?: BodyBytesMaxOf;
+  readonly unknownIdsMax?: number;
 }
 
 /** {@linkcode ServerSessions} of a {@linkcode TcpServer}. Add handlers to `router` before `listen`. */
@@ -44,10 +50,10 @@ export class SessionServer extends ServerSessions<Connection> {
   #server: TcpServer | undefined;
 
   constructor(options: SessionServerOptions) {
-    const { role, init, clock, log, onGoodbye } = options;
+    const { role, init, clock, log, onGoodbye, isForeign } = options;
     const { software, secrets: all, wantsProof, translated } = init;
     const secrets = all === undefined ? undefined : new Secrets(all);
-    const about = { role, software, secrets, wantsProof, translated, onGoodbye };
+    const about = { role, software, secrets, wantsProof, translated, onGoodbye, isForeign };
     super({ ...about, clock, log, prove: proofOf, newNonce });
     this.#options = options;
     this.#secrets = secrets;
@@ -65,7 +71,8 @@ export class SessionServer extends ServerSessions<Connection> {
    * @throws {BindError} when the port is taken.
    */
   listen(port: number, reusePort: boolean): Promise<Address> {
-    const { init, clock, log, onClose, onDrain } = this.#options;
+    const { init, clock, log, onClose, onDrain, bodyBytesMaxOf, unknownIdsMax = UNKNOWN_IDS_MAX } =
+      this.#options;
     this.#server = new TcpServer({
       hostname: init.hostname,
       port,
@@ -74,6 +81,8 @@ export class SessionServer extends ServerSessions<Connection> {
       connectionsPerHostMax: init.connectionsPerHostMax || Infinity,
       isExemptHost: isLoopback,
       router: this.router,
+      bodyBytesMaxOf,
+      unknownIdsMax,
       clock,
       log,
       onAccept: (peer) => this.accept(peer),

@@ -17,6 +17,13 @@ export const TURN_EVERY_PICKS = 20;
 /** Largest weight, with which a node begins. */
 export const EARNED_WEIGHT_MAX = EARNED_WEIGHT_FIRST;
 
+/** The weight after one more outcome: doubled as far as it goes, or halved. */
+export function earnedWeight(weight: number, isSuccess: boolean): number {
+  return isSuccess
+    ? Math.min(EARNED_WEIGHT_MAX, weight * 2)
+    : Math.max(EARNED_WEIGHT_MIN, Math.floor(weight / 2));
+}
+
 /**
  * The rule of a discovery server that "simply takes the largest weight minus connections" (learning
  * notes on servers with high concurrency, part 11: cluster architecture, 2018; `WEIGHT_ADD`,
@@ -75,9 +82,7 @@ export class WeightMinusConnectionsPolicy implements PickPolicy {
   ended(host: Host, outcome: number): void {
     const { stats } = host;
     if (stats !== undefined && outcome !== CallOutcome.Unknown) {
-      stats.earnedWeight = outcome === CallOutcome.Success
-        ? Math.min(EARNED_WEIGHT_MAX, stats.earnedWeight * 2)
-        : Math.max(EARNED_WEIGHT_MIN, Math.floor(stats.earnedWeight / 2));
+      stats.earnedWeight = earnedWeight(stats.earnedWeight, outcome === CallOutcome.Success);
     }
     this.#heap.change(host, this.#keyOf(host));
   }

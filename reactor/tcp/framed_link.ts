@@ -2,7 +2,7 @@
 
 import type { BufferPool } from "./buffer_pool.ts";
 import type { Clock, Timer } from "../time/clock.ts";
-import { FrameDecoder, type FrameReceiver } from "../frame.ts";
+import { type BodyBytesMaxOf, FrameDecoder, type FrameReceiver } from "../frame.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 import type { Stream, StreamHandlers } from "../runtime/types.ts";
 
@@ -28,6 +28,8 @@ export interface FramedLinkSettings {
   /** Stop reading from a peer that does not read, until its output has left. */
   readonly pauseAtHighWater: boolean;
   readonly counters: LinkCounters;
+  /** See {@linkcode FrameDecoder}. */
+  readonly bodyBytesMaxOf?: BodyBytesMaxOf | undefined;
 }
 
 /** What is told of a link. An object with methods, because a closure for each would cost memory. */
@@ -78,7 +80,7 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     this.stream = stream;
     this.#settings = settings;
     this.#owner = owner;
-    this.#decoder = new FrameDecoder(stream.copyBelowBytes);
+    this.#decoder = new FrameDecoder(stream.copyBelowBytes, settings.bodyBytesMaxOf);
     this.output = new OutputBuffer(settings.outputBytesMax, settings.pool);
     this.#lastDataMs = settings.clock.nowMs();
     stream.start(this);

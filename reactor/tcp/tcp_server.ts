@@ -11,6 +11,7 @@ import {
   type LinkCounters,
   type LinkOwner,
 } from "./framed_link.ts";
+import type { BodyBytesMaxOf } from "../frame.ts";
 import { type Logger, LogRateLimiter } from "../log.ts";
 import type { MessageRouter } from "../message_router.ts";
 import type { Listener, Stream, TcpTransport } from "../runtime/mod.ts";
@@ -102,6 +103,8 @@ export interface TcpServerOptions<A> {
   readonly idleTimeoutMs?: number;
   /** Default {@linkcode UNKNOWN_IDS_MAX}. */
   readonly unknownIdsMax?: number;
+  /** Narrower limits for the bodies of some ids; a head that announces more ends the connection. */
+  readonly bodyBytesMaxOf?: BodyBytesMaxOf | undefined;
   onAccept?(connection: Connection<A>): void;
   /** Called once for each accepted connection, when it is closed from either side. */
   onClose?(connection: Connection<A>, reason: string): void;
@@ -316,6 +319,7 @@ export class TcpServer<A = unknown> {
         outputBytesMax: options.outputBytesMax ?? OUTPUT_BYTES_MAX,
         pauseAtHighWater: true,
         counters: stats,
+        bodyBytesMaxOf: options.bodyBytesMaxOf,
       },
       closed: (connection, reason) => this.#onClosed(connection, reason),
       gone: (connection) => this.#onGone(connection),

@@ -1,0 +1,167 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { nodeId } from "../model/node.ts";
+import { hasHand, isHeld } from "../model/lease.ts";
+import { leaseNode, LeaseWorld } from "./testing/lease_world.ts";
+
+const A = leaseNode(1);
+
+test("plan: an operator's off, drain and weight win over heartbeats and registrations", () => {
+  for (
+    const values of [{ state: "off" }, { state: "drain" }, { weight: 7 }, { zone: "b" }] as const
+  ) {
+    const world = new LeaseWorld();
+    world.register(A, { spec: { weight: 40, zone: "a" } });
+    world.database.operate(A, values);
+    const expected = { ...world.database.routes.get(nodeId(A)) };
+    world.register(A, { spec: { weight: 50, zone: "a" } }); // Another program, another weight.
+    const route = world.database.routes.get(nodeId(A));
+    for (const name of Object.keys(values) as (keyof typeof values)[]) {
+      assert.deepEqual(route?.[name], expected[name], `${name} stays`);
+    }
+    if (!("weight" in values)) assert.equal(route?.weight, 50, "the rest is the node's");
+    const row = world.database.leases.get(nodeId(A));
+    world.write([{ op: "leave", node: A, incarnation: row?.incarnation ?? 0 }]);
+    assert.equal(world.database.stateOf(A), "none");
+    world.register(A, { spec: { weight: 60, zone: "a" } });
+    const again = world.database.routes.get(nodeId(A));
+    for (const name of Object.keys(values) as (keyof typeof values)[]) {
+      assert.deepEqual(again?.[name], expected[name], `${name} stays after it was gone`);
+    }
+  }
+});
+
+test("plan: an operator takes his hand back by on, by the node's own weight, or by free", () => {
+  const world = new LeaseWorld();
+  world.register(A, { spec: { weight: 40 } });
+  world.database.operate(A, { state: "off", weight: 7 });
+  world.write([{ op: "look", node: A }]);
+  assert.deepEqual(world.database.leases.get(nodeId(A))?.hand, {
+    ...{ state: "off", weight: 7, zone: undefined },
+  });
+  world.database.operate(A, { state: "on", weight: 40 });
+  world.write([{ op: "look", node: A }]);
+  assert.equal(hasHand(world.database.leases.get(nodeId(A)) ?? { hand: { weight: 1 } }), false);
+  world.database.operate(A, { state: "drain" });
+  world.write([{ op: "look", node: A }, { op: "free", node: A }]);
+  assert.equal(world.database.stateOf(A), "on");
+});
+
+test("plan: a route that an operator removes ends the registration", () => {
+  const world = new LeaseWorld();
+  const { row } = world.register(A);
+  world.database.routes.delete(nodeId(A));
+  const [outcome] = world.write([
+    { op: "renew", node: A, incarnation: row?.incarnation ?? 0, holder: 1 },
+  ]);
+  assert.equal(outcome.result, "unknown");
+  assert.equal(world.database.stateOf(A), "none");
+  assert.equal(world.table.count, 0);
+});
+
+test("plan: a node that an operator wrote into the route himself stays his", () => {
+  const world = new LeaseWorld();
+  const own = { ...A, weight: 3, zone: "z", state: "on" } as const;
+  world.database.routes.set(nodeId(A), own);
+  const { row } = world.register(A, { spec: { weight: 90 } });
+  assert.deepEqual(world.database.routes.get(nodeId(A)), own);
+  world.write([{ op: "leave", node: A, incarnation: row?.incarnation ?? 0 }]);
+  assert.deepEqual(world.database.routes.get(nodeId(A)), own);
+});
+
+test("plan: a node that is not ready is in no route; one that is no more gets no new calls", () => {
+  const world = new LeaseWorld();
+  const { row } = world.register(A, { spec: { isReady: false } });
+  const incarnation = row?.incarnation ?? 0;
+  const change = (isReady: boolean) =>
+    void world.write([{ op: "change", node: A, incarnation, change: { isReady } }]);
+  assert.equal(world.database.stateOf(A), "none");
+  change(true);
+  assert.equal(world.database.stateOf(A), "on");
+  change(false);
+  assert.equal(world.database.stateOf(A), "drain");
+  change(true);
+  assert.equal(world.database.stateOf(A), "on");
+});
+
+test("plan: a module that nobody has made is refused, unless it is to be made", () => {
+  const world = new LeaseWorld();
+  const node = leaseNode(1, 77, 1);
+  assert.equal(world.register(node).result, "no-module");
+  assert.equal(world.database.leases.size + world.database.routes.size, 0, "nothing changed");
+  assert.equal(world.register(node, { makesModule: true }).result, "done");
+  assert.equal(world.register(leaseNode(2, 77, 1)).result, "done", "now there is one");
+});
+
+test("plan: wishes for one node in one batch count in their order", () => {
+  const world = new LeaseWorld();
+  const { row } = world.register(A);
+  const incarnation = row?.incarnation ?? 0;
+  const outcomes = world.write([
+    { op: "doubt", node: A, incarnation, holder: 1 },
+    { op: "renew", node: A, incarnation, holder: 1 },
+    { op: "leave", node: A, incarnation },
+    { op: "renew", node: A, incarnation, holder: 1 },
+  ]);
+  assert.deepEqual(outcomes.map(({ result }) => result), ["done", "done", "done", "unknown"]);
+  assert.equal(world.database.routes.size, 0);
+});
+
+test("plan: routes are always what the leases want, or what an operator does", () => {
+  const step = fc.record({
+    kind: fc.constantFrom(
+      "register",
+      "again",
+      "leave",
+      "doubt",
+      "expire",
+      "off",
+      "on",
+      "remove",
+      "ready",
+    ),
+    node: fc.integer({ min: 1, max: 3 }),
+    weight: fc.integer({ min: 1, max: 5 }),
+    flag: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const world = new LeaseWorld();
+      const { database } = world;
+      /** What the operator wants, kept by the test. */
+      const off = new Set<string>();
+      for (const { kind, node: index, weight, flag } of steps) {
+        const node = leaseNode(index);
+        const id = nodeId(node);
+        const row = database.leases.get(id);
+        const incarnation = row?.incarnation ?? 0;
+        if (kind === "register") world.register(node, { spec: { weight, isReady: flag } });
+        else if (kind === "again") {
+          world.register(node, { previous: incarnation, spec: { weight } });
+        } else if (kind === "leave") world.write([{ op: "leave", node, incarnation }]);
+        else if (kind === "ready") {
+          world.write([{ op: "change", node, incarnation, change: { isReady: flag } }]);
+        } else if (kind === "doubt" || kind === "expire") {
+          world.write([{ op: kind, node, incarnation, holder: 1 }]);
+        } else if (database.routes.has(id)) {
+          if (kind === "remove") database.routes.delete(id);
+          else database.operate(node, { state: kind });
+          if (kind === "off") off.add(id);
+          else off.delete(id);
+          world.write([{ op: "look", node }]);
+        }
+        for (const lease of database.leases.values()) {
+          const route = database.routes.get(nodeId(lease));
+          const isListed = isHeld(lease) && lease.phase !== "waiting";
+          assert.equal(route !== undefined, isListed, `${lease.phase} has ${route?.state}`);
+          if (route === undefined) continue;
+          const expected = off.has(nodeId(lease)) ? "off" : lease.phase === "live" ? "on" : "drain";
+          assert.equal(route.state, expected);
+        }
+        assert.equal(world.table.count, [...database.leases.values()].filter(isHeld).length);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});

@@ -1,0 +1,317 @@
+// Core. The leases as this discovery knows them: who was heard when, who is lost, whose time is over.
+
+import { isHeld, type LeaseRow, NO_TTL } from "../model/lease.ts";
+import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
+import { nodeId, type NodeKey } from "../model/node.ts";
+import type { HearingTime } from "./hearing_time.ts";
+import type { LeaseWish } from "./lease_plan.ts";
+import type { LossGuard } from "./loss_guard.ts";
+
+/** Leases of all discoveries together; a further registration is refused. */
+export const LEASES_MAX = 200_000;
+
+/** Ends of leases are looked at in steps of this many milliseconds. */
+const SLOT_MS = 250;
+
+/** What a node is heard through: a connection, for as long as it stands. */
+export class Keeper {
+  heardMs: number;
+  readonly leases = new Set<Lease>();
+
+  constructor(heardMs: number) {
+    this.heardMs = heardMs;
+  }
+}
+
+/** A lease with what only this process knows of it. */
+export class Lease {
+  readonly id: string;
+  row: LeaseRow;
+  heardMs: number;
+  keeper: Keeper | undefined;
+  /** Step of time in which its end is looked at. */
+  slot = 0;
+  /** Its host refused a connection: it is not there. */
+  isProved = false;
+
+  constructor(row: LeaseRow, heardMs: number) {
+    this.id = nodeId(row);
+    this.row = row;
+    this.heardMs = heardMs;
+  }
+
+  /** Its module, for the guard. */
+  get module(): ModuleKey {
+    return this.row;
+  }
+
+  /** When it ends unless it is heard. */
+  get endMs(): number {
+    return Math.max(this.heardMs, this.keeper?.heardMs ?? 0) + this.row.ttlMs;
+  }
+}
+
+/** What a heartbeat found. */
+export type HeardResult = "heard" | "superseded" | "unknown";
+
+/** What {@linkcode LeaseTable} is given. */
+export interface LeaseTableOptions {
+  readonly time: HearingTime;
+  readonly guard: LossGuard;
+  /** This discovery, as the database knows it. */
+  readonly holder: number;
+}
+
+/**
+ * The database has the leases, this has the time. Nothing here is believed until it was written:
+ * {@linkcode LeaseTable.wishes} says what should be, and {@linkcode LeaseTable.apply} what is. So a
+ * database that is away holds ends up, and who is heard meanwhile is wished away no more.
+ */
+export class LeaseTable {
+  readonly #options: LeaseTableOptions;
+  readonly #leases = new Map<string, Lease>();
+  readonly #slots = new Map<number, Lease[]>();
+  #slotDone: number;
+  /** Nodes of each module that get calls. */
+  readonly #liveCounts = new Map<ModuleId, number>();
+  #liveCount = 0;
+  /** Lost their connection, and nothing was heard of them since. */
+  readonly #lost = new Set<Lease>();
+  readonly #overdue = new Set<Lease>();
+  /** Were heard here, and the database does not say so: another holds them, or doubts. */
+  readonly #heardAnew = new Set<Lease>();
+
+  constructor(options: LeaseTableOptions) {
+    this.#options = options;
+    this.#slotDone = Math.floor(options.time.nowMs() / SLOT_MS);
+  }
+
+  /** Leases known. */
+  get count(): number {
+    return this.#leases.size;
+  }
+
+  /** Nodes of a module that get calls; without one, of all. */
+  liveCount(module?: ModuleKey): number {
+    if (module === undefined) return this.#liveCount;
+    return this.#liveCounts.get(moduleId(module.modId, module.cmdId)) ?? 0;
+  }
+
+  /** Every lease, in no order. */
+  all(): IterableIterator<Lease> {
+    return this.#leases.values();
+  }
+
+  /** A lease that is held. */
+  get(node: NodeKey): Lease | undefined {
+    return this.#leases.get(nodeId(node));
+  }
+
+  /** Nodes that the guard may hold back, to be asked about. */
+  seemingLost(): Lease[] {
+    return [...new Set([...this.#lost, ...this.#overdue])].filter((lease) =>
+      lease.row.phase === "live" && this.#isLost(lease)
+    );
+  }
+
+  /** A connection that nodes are to be heard through. */
+  openKeeper(): Keeper {
+    return new Keeper(this.#options.time.nowMs());
+  }
+
+  /** Something came over a connection: all its nodes live. */
+  heardKeeper(keeper: Keeper): void {
+    keeper.heardMs = this.#options.time.nowMs();
+  }
+
+  /**
+   * A node was heard by itself. With a keeper it is heard through that from now on.
+   *
+   * @param incarnation The registration that is meant.
+   */
+  heard(node: NodeKey, incarnation: number, keeper?: Keeper): HeardResult {
+    const lease = this.get(node);
+    if (lease === undefined) return "unknown";
+    if (lease.row.incarnation !== incarnation) return "superseded";
+    lease.heardMs = this.#options.time.nowMs();
+    lease.isProved = false;
+    if (keeper !== undefined && lease.keeper !== keeper) this.#bind(lease, keeper);
+    this.#lost.delete(lease);
+    const { holder, phase } = lease.row;
+    if (holder !== this.#options.holder || phase === "doubt") this.#heardAnew.add(lease);
+    return "heard";
+  }
+
+  /** A connection has ended without a goodbye: its nodes are in doubt. */
+  lose(keeper: Keeper): void {
+    this.#release(keeper, (lease) => void this.#lost.add(lease));
+  }
+
+  /** A connection has ended in good order: its nodes live on until their time is over. */
+  leave(keeper: Keeper): void {
+    this.#release(keeper, () => {});
+  }
+
+  /** Takes in what the database says now. */
+  apply(rows: Iterable<LeaseRow>): void {
+    for (const row of rows) this.#applyOne(row);
+  }
+
+  /** Looks whose time is over. To be called every tick. */
+  tick(): void {
+    const nowMs = this.#options.time.nowMs();
+    for (const lease of this.#overdue) if (lease.endMs > nowMs) this.#keepOn(lease);
+    const slotNow = Math.floor(nowMs / SLOT_MS);
+    while (this.#slotDone < slotNow) {
+      const slot = ++this.#slotDone;
+      const due = this.#slots.get(slot);
+      if (due === undefined) continue;
+      this.#slots.delete(slot);
+      for (const lease of due) if (lease.slot === slot) this.#lookAt(lease, nowMs);
+    }
+  }
+
+  /** What should become of leases now, at most `most`. Asked again until it was applied. */
+  wishes(most: number): LeaseWish[] {
+    const { guard, time, holder } = this.#options;
+    const out: LeaseWish[] = [];
+    const add = (op: "renew" | "doubt" | "expire", { row }: Lease): void => {
+      out.push({ op, node: row, incarnation: row.incarnation, holder });
+    };
+    for (const lease of this.#heardAnew) {
+      if (out.length >= most) return out;
+      add("renew", lease);
+    }
+    const lost = this.seemingLost();
+    const { go } = guard.split(lost, (module) => this.liveCount(module), time.nowMs());
+    // After a stall the connections that ended meanwhile may come again first.
+    if (time.isSettling) return out;
+    const goes = new Set(go);
+    for (const lease of this.#overdue) {
+      if (out.length >= most) return out;
+      if (this.#isLost(lease) && (lease.row.phase !== "live" || goes.has(lease))) {
+        add("expire", lease);
+        goes.delete(lease);
+      }
+    }
+    for (const lease of goes) {
+      if (out.length >= most) return out;
+      add("doubt", lease);
+    }
+    return out;
+  }
+
+  /** Leases of a discovery that is silent: from now on they are heard here. */
+  adoptions(from: number, most: number): LeaseWish[] {
+    const { holder } = this.#options;
+    const out: LeaseWish[] = [];
+    for (const { row } of this.#leases.values()) {
+      if (row.holder !== from) continue;
+      out.push({ op: "adopt", node: row, incarnation: row.incarnation, from, holder });
+      if (out.length >= most) break;
+    }
+    return out;
+  }
+
+  /** Discoveries that hold leases, as far as is known here. */
+  holders(): Set<number> {
+    return new Set([...this.#leases.values()].map(({ row }) => row.holder));
+  }
+
+  #applyOne(row: LeaseRow): void {
+    const id = nodeId(row);
+    const known = this.#leases.get(id);
+    if (!isHeld(row)) {
+      if (known !== undefined) this.#forget(known, row);
+      return;
+    }
+    const lease = known ?? new Lease(row, this.#options.time.nowMs());
+    const before = known?.row;
+    this.#leases.set(id, lease);
+    lease.row = row;
+    this.#count(row, (row.phase === "live" ? 1 : 0) - (before?.phase === "live" ? 1 : 0));
+    const isNew = before === undefined || before.incarnation !== row.incarnation;
+    if (isNew && known !== undefined) this.#restart(known);
+    const isMine = row.holder === this.#options.holder;
+    if (isMine && (isNew || before.holder !== row.holder)) {
+      lease.heardMs = Math.max(lease.heardMs, this.#options.time.nowMs());
+    }
+    if (row.phase === "live") this.#options.guard.returned(row, id);
+    if (isMine && row.phase !== "doubt") this.#heardAnew.delete(lease);
+    if (!isMine) {
+      this.#overdue.delete(lease);
+      this.#lost.delete(lease);
+    } else if (isNew || before.holder !== row.holder || before.ttlMs !== row.ttlMs) {
+      this.#schedule(lease);
+    }
+  }
+
+  /** A new registration of a node: what was known of the old one is nothing to it. */
+  #restart(lease: Lease): void {
+    lease.keeper?.leases.delete(lease);
+    lease.keeper = undefined;
+    lease.isProved = false;
+    lease.heardMs = this.#options.time.nowMs();
+    this.#lost.delete(lease);
+    this.#overdue.delete(lease);
+    this.#heardAnew.delete(lease);
+  }
+
+  #forget(lease: Lease, row: LeaseRow): void {
+    if (lease.row.phase === "live") this.#count(lease.row, -1);
+    this.#restart(lease);
+    lease.row = row;
+    lease.slot = 0;
+    this.#leases.delete(lease.id);
+  }
+
+  #count({ modId, cmdId }: ModuleKey, by: number): void {
+    if (by === 0) return;
+    this.#liveCount += by;
+    const key = moduleId(modId, cmdId);
+    const count = (this.#liveCounts.get(key) ?? 0) + by;
+    if (count === 0) this.#liveCounts.delete(key);
+    else this.#liveCounts.set(key, count);
+  }
+
+  #bind(lease: Lease, keeper: Keeper): void {
+    lease.keeper?.leases.delete(lease);
+    lease.keeper = keeper;
+    keeper.leases.add(lease);
+  }
+
+  #release(keeper: Keeper, each: (lease: Lease) => void): void {
+    for (const lease of keeper.leases) {
+      lease.heardMs = Math.max(lease.heardMs, keeper.heardMs);
+      lease.keeper = undefined;
+      if (lease.row.holder === this.#options.holder && lease.row.ttlMs !== NO_TTL) each(lease);
+    }
+    keeper.leases.clear();
+  }
+
+  #lookAt(lease: Lease, nowMs: number): void {
+    if (lease.row.holder !== this.#options.holder || lease.row.ttlMs === NO_TTL) return;
+    if (lease.endMs <= nowMs) this.#overdue.add(lease);
+    else this.#schedule(lease);
+  }
+
+  #keepOn(lease: Lease): void {
+    this.#overdue.delete(lease);
+    this.#schedule(lease);
+  }
+
+  #schedule(lease: Lease): void {
+    if (lease.row.ttlMs === NO_TTL) return;
+    const slot = Math.max(this.#slotDone + 1, Math.ceil(lease.endMs / SLOT_MS));
+    lease.slot = slot;
+    const others = this.#slots.get(slot);
+    if (others === undefined) this.#slots.set(slot, [lease]);
+    else others.push(lease);
+  }
+
+  /** True when it is still neither heard nor bound, or its time is over. */
+  #isLost(lease: Lease): boolean {
+    if (this.#lost.has(lease) && lease.keeper === undefined) return true;
+    return this.#overdue.has(lease) && lease.endMs <= this.#options.time.nowMs();
+  }
+}
