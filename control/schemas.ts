@@ -361,6 +361,8 @@ export const ChangeResult = z.strictObject({
   told: z.array(Told).describe("dns instances; one that was not told sees the change at its poll"),
   emptied: z.array(z.strictObject({ modId, cmdId, name: z.string() }))
     .describe("modules that this left without a node that takes calls"),
+  returned: z.array(z.strictObject({ modId, cmdId, name: z.string(), zones: z.array(z.string()) }))
+    .describe("modules whose calls go back to evacuated zones, as no other node takes calls"),
   /** New revision of the module that was written; null for changes of several modules. */
   revision: z.string().nullable(),
 });

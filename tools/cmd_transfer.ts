@@ -22,7 +22,9 @@ import { systemClock } from "../reactor/time/system_clock.ts";
 import { ROUTE_EDITS_MAX } from "../sql/store.ts";
 import { CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { addEditOptions, type EditFlags, made, versionText } from "./route_edit.ts";
+import { addEditOptions, type EditFlags, made, versionText, warnOfLeft } from "./route_edit.ts";
+import { leftByEdits } from "../control/changes/left_nodes.ts";
+import type { ChangeEdits } from "../sql/console/console_store.ts";
 import { writeOut } from "./output.ts";
 import { printDifference, readAllRoutes, readFileText, refuseEmptying } from "./route_transfer.ts";
 import { addStoreOptions } from "./store_access.ts";
@@ -145,6 +147,7 @@ async function importState(file: string, flags: ImportFlags): Promise<void> {
     if (refused.length > 0) throw new ConfigError(refused);
     const changes = lines.filter((line) => !line.startsWith("?")).length;
     if (flags.dryRun === true || changes === 0) {
+      warnOfLeft(leftByEdits(held.routes, held.texts, editsOf(plan, prune)), "will");
       if (flags.json === true) return printJson({ applied: false, lines });
       return printLine(`${quantity(changes, "change")}; nothing written`);
     }
@@ -165,13 +168,18 @@ interface News {
   readonly users: readonly { readonly name: string; readonly password: string }[];
 }
 
-async function carryOut(system: SystemAccess, plan: StatePlan, flags: ImportFlags): Promise<News> {
-  const prune = flags.prune === true;
-  const routes = editsOfPlan(plan.routes, { prune });
+/** What a plan does to routes, names and policies. */
+function editsOf(plan: StatePlan, prune: boolean): Required<ChangeEdits> {
   const modules = [
     ...plan.texts.map(({ change }) => change),
     ...prune ? plan.textsMissing : [],
   ];
+  return { routes: editsOfPlan(plan.routes, { prune }), modules };
+}
+
+async function carryOut(system: SystemAccess, plan: StatePlan, flags: ImportFlags): Promise<News> {
+  const prune = flags.prune === true;
+  const { routes, modules } = editsOf(plan, prune);
   if (routes.length > ROUTE_EDITS_MAX) {
     throw new CommandError(
       `One import changes at most ${ROUTE_EDITS_MAX} nodes: this file changes ${routes.length}; ` +

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type Ended, type Processes, withProcesses } from "../tests/support/processes.ts";
@@ -91,5 +91,45 @@ test("a module that loses its last node that takes calls is named, by every comm
     await edit(true, "import", file);
     await edit(false, "set", "shop", "10.0.0.2:80", "--state", "on");
     await edit(true, "rm", "shop", "10.0.0.2:80");
+  });
+});
+
+test("calls that go back to an evacuated zone are said, before and after, by every command", async () => {
+  await withProcesses(async (processes) => {
+    await lars(processes, "sql", "migrate");
+    const ends = async (pattern: RegExp | undefined, ...args: string[]): Promise<string> => {
+      const { code, stdout, stderr } = await lars(processes, ...args);
+      assert.equal(code, 0, stderr);
+      if (pattern === undefined) assert.doesNotMatch(stderr, /evacuated/, `${args}`);
+      else assert.match(stderr, pattern, `${args}`);
+      return stdout;
+    };
+    const [east, west] = ["10.0.0.1:80", "10.0.0.2:80"];
+    await ends(undefined, "route", "add", "1", "1", east, "--zone", "east");
+    await ends(undefined, "route", "add", "1", "1", west, "--zone", "west");
+    await ends(undefined, "module", "set", "1", "1", "--name", "shop");
+    await ends(undefined, "zone", "evacuate", "east");
+    const does =
+      /warning: calls of module \(1,1\) shop go to zone east again, although evacuated: no other/;
+    const would = /warning: calls of module \(1,1\) shop will go to zone east again, although evac/;
+    const on = (): Promise<string> =>
+      ends(undefined, "route", "set", "shop", west, "--state", "on", "--weight", "9");
+    const json = await ends(does, "drain", west, "--json");
+    assert.deepEqual(JSON.parse(json).returned, [{ modid: 1, cmdid: 1, zones: ["east"] }]);
+    await ends(undefined, "undrain", west);
+    await ends(does, "route", "set", "shop", west, "--weight", "0");
+    await on();
+    const routes = join(processes.directory, "routes.csv");
+    writeFileSync(routes, "modid,cmdid,ip,port,state\n1,1,10.0.0.2,80,off\n");
+    await ends(would, "route", "import", routes, "--dry-run");
+    await ends(does, "route", "import", routes);
+    await on();
+    const state = join(processes.directory, "state.json");
+    await ends(undefined, "export", state);
+    writeFileSync(state, readFileSync(state, "utf8").replace('"state": "on"', '"state": "off"'));
+    await ends(undefined, "import", state, "--dry-run");
+    writeFileSync(state, readFileSync(state, "utf8").replace(/"state": "o\w+"/g, '"state": "off"'));
+    await ends(/warning: module \(1,1\) shop will have no node/, "import", state, "--dry-run");
+    await ends(does, "route", "rm", "shop", west);
   });
 });

@@ -7,6 +7,8 @@ import { parsePeer } from "./cli_arguments.ts";
 import { argument, repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { addStoreOptions, type StoreFlags } from "./store_access.ts";
 import { printJson, printLine, warningLine } from "./terminal.ts";
+import type { LeftNodes } from "../control/changes/left_nodes.ts";
+import { type LeftTense, leftTexts } from "../control/changes/left_text.ts";
 import type { ChangeResult } from "../control/schemas.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import type { ModuleKey } from "../model/module.ts";
@@ -66,9 +68,17 @@ export async function namedOf(system: SystemAccess, keys: readonly ModuleKey[]):
   return named([...shown, ...keys.slice(MODULES_NAMED_MAX)]);
 }
 
+/** Names every module that a change leaves without a node to call, or with evacuated ones. */
+export function warnOfLeft(left: LeftNodes, tense: LeftTense): void {
+  const texts = leftTexts(left, tense, moduleLabel);
+  for (const text of texts.slice(0, MODULES_NAMED_MAX)) warningLine(text);
+  const more = texts.length - MODULES_NAMED_MAX;
+  if (more > 0) warningLine(`the same of ${quantity(more, "more module")}`);
+}
+
 /**
  * Waits for a change, and names every dns that does not know of it yet, and every module that has no
- * node left to call.
+ * node left to call, or evacuated ones only.
  */
 export async function made(change: Promise<ChangeResult>): Promise<ChangeResult> {
   const result = await change;
@@ -79,13 +89,7 @@ export async function made(change: Promise<ChangeResult>): Promise<ChangeResult>
         "it sees the change at its next poll",
     );
   }
-  // A console of an older version does not say.
-  const { emptied = [] } = result;
-  for (const module of emptied.slice(0, MODULES_NAMED_MAX)) {
-    warningLine(`module ${moduleLabel(module)} has no node that takes calls now`);
-  }
-  const more = emptied.length - MODULES_NAMED_MAX;
-  if (more > 0) warningLine(`${quantity(more, "more module")} without such a node`);
+  warnOfLeft(result, "now");
   return result;
 }
 
@@ -113,7 +117,12 @@ export function outcomeJson(outcome: ChangeResult): Record<string, unknown> {
   return {
     changed: outcome.changed.map(({ modId, cmdId }) => ({ modid: modId, cmdid: cmdId })),
     version: outcome.version,
-    emptied: (outcome.emptied ?? []).map(({ modId, cmdId }) => ({ modid: modId, cmdid: cmdId })),
+    emptied: outcome.emptied.map(({ modId, cmdId }) => ({ modid: modId, cmdid: cmdId })),
+    returned: outcome.returned.map(({ modId, cmdId, zones }) => ({
+      modid: modId,
+      cmdid: cmdId,
+      zones,
+    })),
     told: outcome.told.map(({ address, told, tookMs, fault }) => ({
       address,
       told,

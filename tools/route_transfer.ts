@@ -9,7 +9,15 @@ import { ConfigError } from "../reactor/errors.ts";
 import { ROUTE_EDITS_MAX, type RouteRow } from "../sql/store.ts";
 import { CommandError, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { addEditOptions, type EditFlags, made, outcomeJson, versionText } from "./route_edit.ts";
+import {
+  addEditOptions,
+  type EditFlags,
+  made,
+  outcomeJson,
+  versionText,
+  warnOfLeft,
+} from "./route_edit.ts";
+import { leftByEdits } from "../control/changes/left_nodes.ts";
 import {
   decodeRouteFile,
   describeNode,
@@ -33,7 +41,7 @@ import type { SystemAccess } from "../control/system_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
-import { isNodePort } from "../model/node.ts";
+import { type CountedRow, isNodePort } from "../model/node.ts";
 
 /** Lines of a difference that are printed; the rest is counted. `--json` prints all. */
 const DIFFERENCE_LINES_MAX = 200;
@@ -139,7 +147,8 @@ async function importFile(file: string, flags: ImportFlags): Promise<void> {
     throw new CommandError(`${file} names no node; nothing was written`);
   }
   await withSystem(flags, async (system) => {
-    const plan = planRoutes(await readAllRoutes(system), wanted);
+    const rows = await readAllRoutes(system);
+    const plan = planRoutes(rows, wanted);
     const edits = editsOfPlan(plan, options);
     if (flags.json !== true) printDifference(describePlan(plan, options));
     if (options.prune && flags.dryRun !== true) refuseEmptying(plan, flags);
@@ -150,6 +159,7 @@ async function importFile(file: string, flags: ImportFlags): Promise<void> {
       );
     }
     if (flags.dryRun === true || edits.length === 0) {
+      warnOfLeft(leftByEdits(rows, await system.texts(), { routes: edits }), "will");
       if (flags.json === true) printJson({ applied: false, ...planJson(plan) });
       else printLine(`${summaryOf(plan, options)}; nothing written`);
       return;
@@ -224,7 +234,7 @@ function formatOf(file: string, flags: FileFlags): RouteFormat {
 }
 
 /** All routes, in the order of their numbers and addresses. */
-export async function readAllRoutes(routes: SystemAccess): Promise<RouteRow[]> {
+export async function readAllRoutes(routes: SystemAccess): Promise<CountedRow[]> {
   return (await routes.read()).sort((a, b) =>
     a.modId - b.modId || a.cmdId - b.cmdId || a.ip - b.ip || a.port - b.port
   );

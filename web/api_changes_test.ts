@@ -175,7 +175,7 @@ test(
         body: { edits: [1, 2].map((port) => ({ op: "set", ...key, port, state: "drain" })) },
       });
       assert.ok(gone.traffic[0].emptied);
-      assert.match(gone.warnings[0], /1\/1 will have no node/);
+      assert.match(gone.warnings[0], /^Module \(1,1\) will have no node/);
       await operator.get(`POST ${NODES}`, { body: { ip: "10.0.0.1", port: 9 } });
       const body = { edits, expect: preview.fingerprint };
       assert.equal((await operator.ask("POST /changes", { body })).status, 412);
@@ -218,11 +218,27 @@ test(
         assert.match(problem.detail, /outside of evacuated zones in \(1,1\)/);
       }
       assert.deepEqual(await store.routeMark(), mark);
+      // Port 2 is the last one outside of the zone.
+      const last = { edits: [{ op: "set", ...node, port: 2, state: "drain" }] };
+      const { warnings } = await operator.get<Preview>("POST /changes/preview", { body: last });
+      assert.deepEqual(warnings, [
+        "Calls of module (1,1) will go to zone east again, although evacuated: " +
+        "no other node will take calls",
+      ]);
+      const back = await operator.get<Result>("POST /changes", { body: last });
+      assert.deepEqual([back.emptied, back.returned], [[], [{
+        ...key,
+        name: "",
+        zones: ["east"],
+      }]]);
+      await operator.get<Result>("POST /changes", {
+        body: { edits: [{ op: "set", ...node, port: 2, state: "on" }] },
+      });
       const drain = [1, 2].map((port) => ({ op: "set", ...node, port, state: "drain" }));
       const half = await operator.get<Result>("POST /changes", { body: { edits: [drain[0]] } });
-      assert.deepEqual(half.emptied, []);
+      assert.deepEqual([half.emptied, half.returned], [[], []]);
       const all = await operator.get<Result>("POST /changes", { body: { edits: drain } });
-      assert.deepEqual(all.emptied, [{ ...key, name: "" }]);
+      assert.deepEqual([all.emptied, all.returned], [[{ ...key, name: "" }], []]);
     });
   },
 );

@@ -36,9 +36,10 @@ import {
   withPresets,
 } from "./change_edits.ts";
 import { renamedModules } from "../../sql/routes/route_edits.ts";
-import { emptiedModules, judgeZones } from "./left_nodes.ts";
+import { judgeZones, type LeftNodes, leftNodes } from "./left_nodes.ts";
+import { leftSentences } from "./left_text.ts";
 import { judgeNames } from "./module_names.ts";
-import type { NamedModule } from "../../model/module_name.ts";
+import { moduleLabel } from "../../model/module_name.ts";
 import { type NotifyOptions, tellingDns } from "./dns_notifier.ts";
 import { formatRouteFile, parseRouteFile, type RouteFormat } from "./route_file.ts";
 import { editsOfPlan, planRoutes } from "./route_plan.ts";
@@ -200,7 +201,8 @@ export class ChangeService {
       );
     }
     const { revision } = await this.stored(key);
-    return { changeId: null, version, changed: changed.map(plainKey), told, emptied: [], revision };
+    const left = { emptied: [], returned: [] };
+    return { changeId: null, version, changed: changed.map(plainKey), told, ...left, revision };
   }
 
   /** Adds a node. */
@@ -389,7 +391,7 @@ export class ChangeService {
   }
 
   async #change(actor: Actor, wish: Wish): Promise<ChangeResult> {
-    const { id, version, changed, stored, emptied, told } = await tellingDns(
+    const { id, version, changed, stored, left, told } = await tellingDns(
       this.#options,
       () => this.#commit(actor, wish),
     );
@@ -399,7 +401,8 @@ export class ChangeService {
       version,
       changed: changed.map(plainKey),
       told,
-      emptied,
+      emptied: [...left.emptied],
+      returned: left.returned.map((one) => ({ ...one, zones: [...one.zones] })),
       revision: stored.length === 1 ? revisionOf(stored[0]) : null,
     };
   }
@@ -410,7 +413,7 @@ export class ChangeService {
     { modules, decide, via, why = "", undoes = 0, meant = true, action, target }: Wish,
   ): Promise<
     & Pick<ChangeOutcome, "id" | "version" | "changed" | "stored">
-    & { emptied: NamedModule[] }
+    & { left: LeftNodes }
   > {
     const { store } = this.#options;
     if (await this.#keepsHistory()) {
@@ -429,7 +432,7 @@ export class ChangeService {
         meant, // Pages and clients show in a preview what it empties.
         audit: auditOf(actor, this.#wallMs(), action, target),
       });
-      return { ...outcome, emptied: emptiedModules(outcome.before, outcome.stored) };
+      return { ...outcome, left: leftNodes(outcome.before, outcome.stored) };
     }
     const stored = await this.#read(modules);
     const { routes, modules: texts = [] } = decide(stored);
@@ -439,8 +442,8 @@ export class ChangeService {
     const { version, changed } = routes.length > 0
       ? await store.editRoutes(routes, { meant })
       : await store.setModules(texts);
-    const emptied = emptiedModules(stored, await this.#read(modules));
-    return { id: undefined, version, changed, stored: [], emptied };
+    const left = leftNodes(stored, await this.#read(modules));
+    return { id: undefined, version, changed, stored: [], left };
   }
 
   /** Once a schema keeps a history it always will. */
@@ -474,17 +477,15 @@ export class ChangeService {
       const shift = trafficShift(before, after[index], calls, callers);
       if (touched.has(id) || shift.nodes.length > 0) traffic.push(shift);
     }
-    const emptied = emptiedModules(stored, after).slice(0, SHIFTS_SHOWN).map((one) =>
-      `Module ${moduleText(one)}${one.name === "" ? "" : ` ${one.name}`} will have no node that ` +
-      "may be called"
-    );
+    const left = leftSentences(leftNodes(stored, after), "will", moduleLabel)
+      .slice(0, SHIFTS_SHOWN);
     return {
       fingerprint: fingerprintOf(stored),
       nodes: differences.nodes.map(differenceView),
       modules: differences.modules,
       unchangedCount,
       traffic,
-      warnings: [...emptied, ...warnings],
+      warnings: [...left, ...warnings],
     };
   }
 

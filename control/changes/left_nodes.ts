@@ -4,9 +4,9 @@ import type { ModuleRow } from "../../sql/store.ts";
 import type { ChangeEdits, StoredModule } from "../../sql/console/console_store.ts";
 import { moduleText } from "../../model/module.ts";
 import { moduleLabels, type NamedModule } from "../../model/module_name.ts";
-import { takesCalls } from "../../model/node.ts";
+import { type CountedRow, takesCalls } from "../../model/node.ts";
 import { ControlError } from "../control_error.ts";
-import { editedModules } from "./change_edits.ts";
+import { editedModules, touchedModules } from "./change_edits.ts";
 import { settingsOf } from "./traffic_shift.ts";
 
 /** A node as far as it matters here. */
@@ -48,13 +48,60 @@ export function judgeZones(stored: readonly StoredModule[], edits: ChangeEdits):
   });
 }
 
-/** Modules that had a node that takes calls, and are left without one. */
-export function emptiedModules(
+/** Modules of which a change leaves little. */
+export interface LeftNodes {
+  /** Those that had a node that takes calls, and have none now. */
+  readonly emptied: readonly NamedModule[];
+  /** Those that had one outside of evacuated zones, and use nodes in these zones now. */
+  readonly returned: readonly (NamedModule & { readonly zones: readonly string[] })[];
+}
+
+/** Compares modules before a change with what it leaves of them. */
+export function leftNodes(
   before: readonly StoredModule[],
   after: readonly StoredModule[],
-): NamedModule[] {
+): LeftNodes {
   const now = new Map(after.map((module) => [moduleText(module), module]));
-  return before.filter((module) =>
-    module.nodes.some(takesCalls) && !now.get(moduleText(module))?.nodes.some(takesCalls)
-  ).map(({ modId, cmdId, name }) => ({ modId, cmdId, name }));
+  const emptied: NamedModule[] = [];
+  const returned: LeftNodes["returned"][number][] = [];
+  for (const module of before) {
+    if (!module.nodes.some(takesCalls)) continue;
+    const { modId, cmdId, name } = module;
+    const left = now.get(moduleText(module));
+    if (left === undefined || !left.nodes.some(takesCalls)) {
+      emptied.push({ modId, cmdId, name });
+      continue;
+    }
+    const zones = evacuatedBy(left);
+    if (!isAllEvacuated(left.nodes, zones)) continue;
+    if (isAllEvacuated(module.nodes, evacuatedBy(module))) continue;
+    const inUse = new Set(left.nodes.filter(takesCalls).map(({ zone }) => zone));
+    returned.push({ modId, cmdId, name, zones: [...inUse].sort() });
+  }
+  return { emptied, returned };
+}
+
+/**
+ * The same of edits that are looked at before they are made.
+ *
+ * @param rows Nodes of all modules that the edits touch.
+ * @param texts Their names and policies.
+ */
+export function leftByEdits(
+  rows: readonly CountedRow[],
+  texts: readonly ModuleRow[],
+  edits: ChangeEdits,
+): LeftNodes {
+  const stored = new Map<string, StoredModule & { readonly nodes: CountedRow[] }>();
+  for (const { modId, cmdId } of touchedModules(edits)) {
+    const key = { modId, cmdId };
+    stored.set(moduleText(key), { ...key, name: "", policy: "", nodes: [] });
+  }
+  for (const { modId, cmdId, name, policy } of texts) {
+    const module = stored.get(moduleText({ modId, cmdId }));
+    if (module !== undefined) stored.set(moduleText(module), { ...module, name, policy });
+  }
+  for (const row of rows) stored.get(moduleText(row))?.nodes.push(row);
+  const before = [...stored.values()];
+  return leftNodes(before, editedModules(before, edits).after);
 }

@@ -4,7 +4,8 @@ import type { RouteEdit, RouteRow } from "../../sql/store.ts";
 import type { StoredModule } from "../../sql/console/console_store.ts";
 import { ControlError } from "../control_error.ts";
 import { editedModules } from "./change_edits.ts";
-import { emptiedModules, judgeZones } from "./left_nodes.ts";
+import { leftSentences, leftTexts } from "./left_text.ts";
+import { judgeZones, leftByEdits, leftNodes } from "./left_nodes.ts";
 
 const KEY = { modId: 1, cmdId: 2 };
 
@@ -57,7 +58,7 @@ test("judgeZones() sees the nodes as the same change leaves them", () => {
   });
 });
 
-test("emptiedModules() names what loses its last node that takes calls, by every edit", () => {
+test("leftNodes() names what loses its last node that takes calls, by every edit", () => {
   const set = { op: "set", ...KEY, ip: 1, port: 80 } as const;
   const cases: [readonly RouteRow[], RouteEdit, boolean][] = [
     [[node(1)], { ...set, state: "drain" }, true],
@@ -73,6 +74,55 @@ test("emptiedModules() names what loses its last node that takes calls, by every
     const before = [module(nodes)];
     const { after } = editedModules(before, { routes: [edit] });
     const wanted = isEmptied ? [{ ...KEY, name: "shop" }] : [];
-    assert.deepEqual(emptiedModules(before, after), wanted, JSON.stringify(edit));
+    assert.deepEqual(leftNodes(before, after).emptied, wanted, JSON.stringify(edit));
   }
+});
+
+test("leftNodes() names what goes back to evacuated zones, by whichever edit, and once", () => {
+  const set = { op: "set", ...KEY, ip: 2, port: 80 } as const;
+  const both = [node(1, "east"), node(2, "west")];
+  const cases: [readonly RouteRow[], readonly string[], RouteEdit, readonly string[]][] = [
+    [both, ["east"], { ...set, state: "drain" }, ["east"]],
+    [both, ["east"], { ...set, weight: 0 }, ["east"]],
+    [both, ["east"], { ...set, zone: "east" }, ["east"]],
+    [both, ["east"], { ...KEY, op: "remove", ip: 2, port: 80 }, ["east"]],
+    [both, ["west"], { ...set, state: "drain" }, []],
+    [[...both, node(3)], ["east"], { ...set, state: "drain" }, []],
+    [[...both, node(3, "north")], ["east", "north", "south"], { ...set, state: "off" }, [
+      "east",
+      "north",
+    ]],
+    // It was so before.
+    [both, ["east", "west"], { ...set, state: "drain" }, []],
+    // None is left at all.
+    [[node(2, "west")], ["east"], { ...set, state: "drain" }, []],
+  ];
+  for (const [nodes, evacuated, edit, zones] of cases) {
+    const before = [module(nodes, policyOf(...evacuated))];
+    const { after } = editedModules(before, { routes: [edit] });
+    const wanted = zones.length === 0 ? [] : [{ ...KEY, name: "shop", zones }];
+    assert.deepEqual(leftNodes(before, after).returned, wanted, JSON.stringify(edit));
+    const texts = [{ ...KEY, name: "shop", policy: policyOf(...evacuated), updatedAt: 1 }];
+    assert.deepEqual(
+      leftByEdits(nodes, texts, { routes: [edit] }),
+      leftNodes(before, after),
+      JSON.stringify(edit),
+    );
+  }
+});
+
+test("leftTexts() says what is, or what will be, of each module", () => {
+  const shop = { ...KEY, name: "shop" };
+  const left = { emptied: [shop], returned: [{ ...shop, zones: ["east", "north"] }] };
+  const label = ({ name }: { name: string }): string => name;
+  assert.deepEqual(leftTexts(left, "now", label), [
+    "module shop has no node that takes calls now",
+    "calls of module shop go to zones east, north again, although evacuated: " +
+    "no other node takes calls",
+  ]);
+  assert.deepEqual(leftSentences(left, "will", label), [
+    "Module shop will have no node that takes calls",
+    "Calls of module shop will go to zones east, north again, although evacuated: " +
+    "no other node will take calls",
+  ]);
 });

@@ -258,6 +258,7 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
         changed: [{ modId: params.modId, cmdId: params.cmdId }],
         told: [{ address: "127.0.0.1:7778", told: true, fault: null, tookMs: 1.2 }],
         emptied: [],
+        returned: [],
         revision: null,
       };
     },

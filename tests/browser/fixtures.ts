@@ -179,6 +179,8 @@ export class FixtureWorld {
   isStale = false;
   /** Why nothing can be written: a newer program has migrated the database. */
   readOnly: string | null = null;
+  /** Modules that the next change sends back to evacuated zones. */
+  returned: AnswerOf<"applyChange">["returned"] = [];
   readonly #scene: Scene;
   readonly #startMs: number;
   #version = 1000;
@@ -302,9 +304,15 @@ export class FixtureWorld {
         changed: [],
         told: [],
         emptied: [],
+        returned: [],
         revision: null,
       };
     }
+    const took = new Set(
+      touched.filter((key) =>
+        this.#module(key.modId, key.cmdId).nodes.some(({ state }) => state === "on")
+      ).map(({ modId, cmdId }) => `${modId}/${cmdId}`),
+    );
     for (const difference of nodes) this.#write(difference, nowMs);
     for (const { modId, cmdId, after } of modules) {
       const { policy = "lars" } = after.policy === "" ? {} : JSON.parse(after.policy);
@@ -340,7 +348,11 @@ export class FixtureWorld {
       version: ++this.#version,
       changed: touched,
       told: [{ address: "127.0.0.1:7778", told: true, fault: null, tookMs: 1.2 }],
-      emptied: [],
+      emptied: touched.filter((key) => {
+        const { nodes: left } = this.#module(key.modId, key.cmdId);
+        return took.has(`${key.modId}/${key.cmdId}`) && !left.some(({ state }) => state === "on");
+      }).map((key) => ({ ...key, name: this.#module(key.modId, key.cmdId).name })),
+      returned: this.returned,
       revision: touched.length === 1
         ? this.#module(touched[0].modId, touched[0].cmdId).revision
         : null,

@@ -872,6 +872,33 @@ pageTest(
   },
 );
 
+pageTest(
+  "what a change leaves without nodes to call is said until it is read",
+  "usual",
+  async (page) => {
+    await visit("/modules/4294967295/4294967295");
+    await page.getByRole("checkbox", { name: "Choose all" }).check();
+    await page.getByRole("button", { name: "Switch off" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("checkbox", { name: "I know that" }).check();
+    usual.world.returned = [{ modId: 2, cmdId: 1, name: "search", zones: ["eu-1a"] }];
+    try {
+      await dialog.getByRole("button", { name: /^Switch off/ }).click();
+      const notice = page.locator(".notice.crit");
+      await notice.getByText(
+        "Module legacy (4294967295/4294967295) has no node that takes calls now. " +
+          "Calls of module search (2/1) go to zone eu-1a again, although evacuated: " +
+          "no other node takes calls.",
+      ).waitFor();
+      await browser.screenshot("notice_left", true);
+      await notice.getByRole("button", { name: "Close message" }).click();
+      await notice.waitFor({ state: "detached" });
+    } finally {
+      usual.world.returned = [];
+    }
+  },
+);
+
 test("a module page costs at most 150 kB in all", { skip }, async () => {
   await begin(usual);
   usual.sent.clear();

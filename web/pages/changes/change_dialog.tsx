@@ -6,11 +6,12 @@ import { call, CallProblem, callProblemOf } from "../shell/api.ts";
 import { Differences, Traffic } from "./change_view.tsx";
 import { plural } from "../parts/format.ts";
 import { Icon } from "../parts/icons.tsx";
-import { useModuleNames } from "../shell/module_names.ts";
+import { type NameLookup, useModuleNames } from "../shell/module_names.ts";
 import { notify } from "../shell/state.ts";
 import { Dialog } from "../parts/dialogs.tsx";
 import { WhyField } from "../parts/fields.tsx";
 import { Loading, ProblemBox, WriteButton } from "../parts/widgets.tsx";
+import { leftSentences } from "../../../control/changes/left_text.ts";
 import type { ChangePreview, ChangeResult, ClientEdit } from "../../../control/schemas.ts";
 
 /** A change to look at before it is made. */
@@ -30,6 +31,9 @@ export interface PlannedChange {
   readonly onDone?: (result: ChangeResult) => void;
 }
 
+/** Modules left without nodes that a notice names. */
+const LEFT_NAMED_MAX = 3;
+
 /** A change made of edits, applied only while what the preview showed is true. */
 export function changeOfEdits(
   edits: readonly ClientEdit[],
@@ -48,17 +52,24 @@ export function whyPart(why: string): { why?: string } {
   return why.trim() === "" ? {} : { why: why.trim() };
 }
 
-/** Says what a change did, with a way to it. */
-function announce(title: string, result: ChangeResult): void {
+/** Says what a change did, with a way to it; what it leaves without nodes stays until it is read. */
+function announce(title: string, result: ChangeResult, names: NameLookup): void {
   if (result.changeId === null) return notify("ok", "It was so already: nothing was changed");
   const link = { href: `/changes/${result.changeId}`, text: `Change ${result.changeId}` };
   const deaf = result.told.filter(({ told }) => !told);
-  if (deaf.length > 0) {
-    const names = deaf.map(({ address }) => address).join(", ");
-    notify("warn", `${title}: stored; ${names} was not told and sees it at its next poll`, link);
-  } else if (result.told.length > 0) {
-    notify("ok", `${title}: done, ${plural(result.told.length, "dns", "dns")} told`, link);
-  } else notify("ok", `${title}: done`, link);
+  const left = leftSentences(result, "now", names.of);
+  const done = deaf.length > 0
+    ? `stored; ${deaf.map(({ address }) => address).join(", ")} was not told and sees it at its ` +
+      "next poll"
+    : result.told.length > 0
+    ? `done, ${plural(result.told.length, "dns", "dns")} told`
+    : "done";
+  const shown = left.slice(0, LEFT_NAMED_MAX).map((text) => ` ${text}.`).join("");
+  const more = left.length - LEFT_NAMED_MAX;
+  const text = left.length === 0
+    ? `${title}: ${done}`
+    : `${title}: ${done}.${shown}${more > 0 ? ` And ${more} more.` : ""}`;
+  notify(left.length > 0 ? "crit" : deaf.length > 0 ? "warn" : "ok", text, link);
 }
 
 function Conflict({ problem }: { problem: CallProblem }): JSX.Element {
@@ -112,6 +123,7 @@ function useChange(change: PlannedChange, onClose: () => void): {
   readonly apply: (why: string) => void;
 } {
   const [progress, setProgress] = useState<Progress>({ isBusy: true });
+  const names = useModuleNames();
   const look = async (conflict?: CallProblem): Promise<void> => {
     const kept = conflict === undefined ? {} : { conflict };
     setProgress({ isBusy: true, ...kept });
@@ -127,7 +139,7 @@ function useChange(change: PlannedChange, onClose: () => void): {
     try {
       const { fingerprint } = progress.preview;
       const result = await change.apply(why, fingerprint, progress.conflict?.revision);
-      announce(change.title, result);
+      announce(change.title, result, names);
       onClose();
       change.onDone?.(result);
     } catch (error) {
