@@ -10,7 +10,7 @@ import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
 import { chooseCallerIp, ReportSender } from "../feed/report_sender.ts";
 import { RouteSubscriber } from "../feed/route_subscriber.ts";
 import { AGENT_PORT_COUNT, MessageId } from "../proto/message_ids.ts";
-import { encodeAgentStatus } from "../proto/codec.ts";
+import { encodeAgentStatus, encodeNodesOut } from "../proto/codec.ts";
 import type { NodeUseRequest, TableSettings } from "../proto/codec.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
@@ -31,6 +31,7 @@ import { StatusNotifier, StatusSource } from "./status/agent_status.ts";
 import { ModuleMetrics } from "./status/module_metrics.ts";
 import { ExplainQueries } from "./status/explain_query.ts";
 import { NodeUseQueries } from "./status/node_use_query.ts";
+import { OutNotifier } from "./status/out_notifier.ts";
 import { claimPorts, Supervisor } from "./supervisor/supervisor.ts";
 import {
   type AgentNote,
@@ -95,6 +96,10 @@ class AgentService implements RunningService {
     this.#intake.registry.nameOf(modId, cmdId)
   );
   readonly #notifier = new StatusNotifier();
+  readonly #outs = new OutNotifier((message) => {
+    const { link } = this.#dns;
+    return link.extended && link.send(MessageId.NodesOut, encodeNodesOut(message));
+  });
   readonly #status: StatusSource;
   readonly #logLimiter: LogRateLimiter;
   readonly #shardStats = new Map<number, ShardStats>();
@@ -125,10 +130,7 @@ class AgentService implements RunningService {
     this.#intake = new RouteIntake({
       send: (task) => this.#supervisor.send(task),
       onHealthCheck: (route, health) => this.#setHealth(route, health),
-      onRoute: (modId, cmdId, changed) => {
-        if (changed) this.#cache?.changed();
-        this.#feed?.routeCame(modId, cmdId, changed);
-      },
+      onRoute: (modId, cmdId, changed) => this.#routeCame(modId, cmdId, changed),
       warn: (kind, message, fields) => this.#warn(kind, message, fields),
     });
     const { registry } = this.#intake;
@@ -280,6 +282,7 @@ class AgentService implements RunningService {
       onReady: () => this.#supervisor.broadcast({ type: "resubscribe" }),
       onLost: () => {
         this.#notifier.reset();
+        this.#outs.reset();
         this.#supervisor.broadcast({ type: "offline" });
       },
       onRoute: (route) => {
@@ -369,6 +372,7 @@ class AgentService implements RunningService {
       case "reports":
         this.#reporter.add(note.reports);
         this.#modules.take(note.reports);
+        this.#outs.take(note.reports);
         break;
       case "changes":
         for (const change of note.changes) {
@@ -408,9 +412,18 @@ class AgentService implements RunningService {
     } else if (registry.forget(modId, cmdId, shard)) {
       this.#dns.forget(modId, cmdId);
       this.#modules.forget(modId, cmdId);
+      this.#outs.forget(modId, cmdId);
       this.#health.forget(modId, cmdId);
       this.#cache?.changed();
     }
+  }
+
+  #routeCame(modId: number, cmdId: number, changed: boolean): void {
+    this.#feed?.routeCame(modId, cmdId, changed);
+    if (!changed) return;
+    this.#cache?.changed();
+    const route = this.#intake.registry.routeOf(modId, cmdId);
+    if (route !== undefined) this.#outs.routeCame(route);
   }
 
   #setHealth(route: PackedRoute, settings: HealthCheckSettings | undefined): void {
@@ -457,6 +470,7 @@ class AgentService implements RunningService {
   #tellDns(nowMs: number): void {
     const { link } = this.#dns;
     if (!link.extended) return;
+    this.#outs.flush();
     this.#notifier.offer(
       this.#status.told(this.#settings, nowMs),
       nowMs,

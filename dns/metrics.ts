@@ -31,6 +31,19 @@ export const dnsMetrics: MetricTable = {
     "lars_dns_explains_dropped_total",
     "Questions to agents why they pick which node that found no room.",
   ),
+  followers: gauge("lars_dns_followers", "Peers that follow the whole system, as exports do."),
+  followers_refused: counter(
+    "lars_dns_followers_refused_total",
+    "Peers refused because too many followed the whole system.",
+  ),
+  modules_with_nodes_out: gauge(
+    "lars_dns_modules_with_nodes_out",
+    "Modules of which some linked agent keeps a node out.",
+  ),
+  nodes_out_ignored: counter(
+    "lars_dns_nodes_out_ignored_total",
+    "Messages of agents about nodes that are out beyond their limit: not heard.",
+  ),
   subscriptions: gauge("lars_dns_subscriptions", "Modules that connections are subscribed to."),
   subscriptions_nodeless: gauge(
     "lars_dns_subscriptions_nodeless",

@@ -32,6 +32,7 @@ import {
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { NODELESS_PER_PEER_MAX, Publisher, RemoteSource } from "../feed/publisher.ts";
 import { AgentExplains, type Explained } from "./agent_explain.ts";
+import { FleetLoop, type FleetNote, type FleetTask } from "./fleet_loop.ts";
 import { type AgentName, NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
 import type { RouteFrames } from "./route_frames.ts";
 
@@ -50,6 +51,7 @@ export interface AgentSighting {
 
 /** Main thread to loop. */
 export type RouteTask =
+  | FleetTask
   /** The frames of a module it wants. */
   | {
     readonly type: "frames";
@@ -70,6 +72,7 @@ export type RouteTask =
 
 /** Loop to main thread. */
 export type RouteNote =
+  | FleetNote
   /** Send me the frames of this module now and after each change. */
   | { readonly type: "want"; readonly modId: number; readonly cmdId: number }
   /** I need these modules no more. */
@@ -118,6 +121,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   readonly #surveys: NodeUseSurveys<Connection>;
   readonly #explains: AgentExplains<Connection>;
   readonly #agents: LoopAgents<Connection>;
+  readonly #fleet: FleetLoop<Connection>;
   readonly #note: (note: RouteNote) => void;
   /** Tools that wait for a report, by the number of their question; the oldest are forgotten. */
   readonly #questions = new Map<number, Question>();
@@ -148,14 +152,11 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       init,
       clock,
       log,
-      onClose: (peer) => {
-        this.#termsTold.delete(peer);
-        this.#publisher.closed(peer);
-        this.#surveys.closed(peer);
-        this.#explains.closed(peer);
-        this.#agents.closed(peer);
+      onClose: (peer) => this.#closed(peer),
+      onDrain: (peer) => {
+        this.#publisher.drained(peer);
+        this.#fleet.drained(peer);
       },
-      onDrain: (peer) => this.#publisher.drained(peer),
       onGoodbye: (peer) => this.#goodbye(peer),
     });
     this.#routes = new RemoteSource<RouteFrames>({
@@ -192,6 +193,33 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       this.#tellTerms(peer, init.subscriptionsMax);
     });
     this.#addQuestions();
+    this.#fleet = this.#makeFleet();
+  }
+
+  #closed(peer: Connection): void {
+    this.#termsTold.delete(peer);
+    this.#publisher.closed(peer);
+    this.#surveys.closed(peer);
+    this.#explains.closed(peer);
+    this.#agents.closed(peer);
+    this.#fleet.closed(peer);
+  }
+
+  #makeFleet(): FleetLoop<Connection> {
+    return new FleetLoop<Connection>({
+      router: this.#server.router,
+      note: this.#note,
+      send: (peer, msgId, body) => void peer.send(msgId, body),
+      isBusy: (peer) => peer.pendingBytes > HIGH_WATER_BYTES,
+      roleOf: (peer) => this.#server.sessionOf(peer)?.role,
+      agentsOf: ({ modId, cmdId }) => {
+        let count = 0;
+        for (const peer of this.#publisher.subscribers(modId, cmdId)) {
+          if (this.#server.sessionOf(peer)?.role === "agent") count++;
+        }
+        return count;
+      },
+    });
   }
 
   /** What tools ask of agents, and what agents answer. */
@@ -228,6 +256,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     else if (task.type === "report") this.#report(task.question, task.result);
     else if (task.type === "explain") this.#explain(task.id, task.request);
     else if (task.type === "explained") this.#explained(task.question, task.explained);
+    else if (task.type !== "agents") this.#fleet.onTask(task);
     else this.#note({ type: "agents", round: task.round, agents: this.#agents.sightings() });
   }
 
@@ -248,6 +277,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       subscriptions_nodeless: counts.nodelessSubscriptions,
       subscriptions_refused: counts.subscriptionsRefused,
       subscriptions_ended: counts.subscriptionsEnded,
+      ...this.#fleet.stats(),
       surveys_dropped: this.#surveys.droppedCount,
       explains_dropped: this.#explains.droppedCount,
     };

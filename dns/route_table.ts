@@ -1,7 +1,8 @@
 // Core. The routes being served: a full snapshot, fresher single modules on top, and revisions.
 
+import type { FleetModule } from "../proto/codec.ts";
 import type { RouteRow } from "../sql/store.ts";
-import { type ModuleId, moduleId, type ModuleKey, moduleOf } from "../model/module.ts";
+import { isModule, type ModuleId, moduleId, type ModuleKey, moduleOf } from "../model/module.ts";
 import { markNames } from "../model/pickable_nodes.ts";
 import { buildSnapshot, RouteSnapshot, sameNodes } from "./route_snapshot.ts";
 
@@ -167,6 +168,27 @@ export class RouteTable {
     for (const { modId, cmdId } of [...this.#fresh.keys()].map(moduleOf)) {
       if (this.#base.find(modId, cmdId) < 0) yield { modId, cmdId };
     }
+  }
+
+  /** Every module there is, with its name: those of `modules()`, and those of a name or a policy. */
+  *listed(): Generator<FleetModule> {
+    for (const { modId, cmdId } of this.modules()) {
+      const module = this.listing(modId, cmdId);
+      if (!module.gone) yield module;
+    }
+    for (const id of this.#extras.keys()) {
+      const { modId, cmdId } = moduleOf(id);
+      if (this.route(modId, cmdId).index >= 0) continue;
+      const module = this.listing(modId, cmdId);
+      if (!module.gone) yield module;
+    }
+  }
+
+  /** A module as a list of modules names it; `gone`: there is none. */
+  listing(modId: number, cmdId: number): FleetModule {
+    const { index, snapshot, name, policy } = this.route(modId, cmdId);
+    const gone = !isModule({ name, policy }, snapshot.nodeCountOf(index));
+    return { modId, cmdId, name, gone };
   }
 
   /** Marks the start of a full read. */

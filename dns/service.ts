@@ -11,6 +11,7 @@ import { AgentWriter } from "./agent_roster.ts";
 import { ExplainInquiries } from "./agent_explain.ts";
 import { dnsSettings } from "./config.ts";
 import { NodeUseInquiries } from "./node_use_survey.ts";
+import { FleetTeller } from "./fleet.ts";
 import { discoverModules } from "./service_discovery.ts";
 import { RouteFrameCache, type RouteFrames } from "./route_frames.ts";
 import { RouteLoop, type RouteLoopInit, type RouteNote, type RouteTask } from "./route_loop.ts";
@@ -31,6 +32,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
   readonly #poller: VersionPoller;
   readonly #inquiries: NodeUseInquiries;
   readonly #explains: ExplainInquiries;
+  readonly #fleet: FleetTeller;
   #cutCount = 0;
   #inWorkers = false;
   #agents: AgentWriter | undefined;
@@ -80,6 +82,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       report: (loop, question, explained) =>
         this.loops?.send(loop, { type: "explained", question, explained }),
     });
+    this.#fleet = this.#makeFleet(settings.loopCount);
     this.#poller = new VersionPoller({
       store,
       table: this.#table,
@@ -89,8 +92,25 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       log,
       pollIntervalMs: settings.pollIntervalMs,
       reloadIntervalMs: settings.reloadIntervalMs,
-      onLoaded: () => this.#publisher.publishEach(this.#publisher.modules()),
-      onChanged: (changed) => this.#publisher.publishEach(changed),
+      onLoaded: () => {
+        this.#fleet.loaded();
+        return this.#publisher.publishEach(this.#publisher.modules());
+      },
+      onChanged: (changed) => {
+        this.#fleet.changed(changed);
+        return this.#publisher.publishEach(changed);
+      },
+    });
+  }
+
+  #makeFleet(loopCount: number): FleetTeller {
+    return new FleetTeller({
+      clock: this.context.clock,
+      loopCount,
+      modules: () => this.#table.loaded ? this.#table.listed() : undefined,
+      module: ({ modId, cmdId }) => this.#table.listing(modId, cmdId),
+      tell: (loop, change) => this.loops?.send(loop, { type: "fleet", change }),
+      count: (loop, keys) => this.loops?.send(loop, { type: "countOuts", keys }),
     });
   }
 
@@ -108,6 +128,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       onGone: (loop) => {
         this.#publisher.closed(loop);
         this.#agents?.lostLoop(loop);
+        this.#fleet.lostLoop(loop);
       },
       whileClosing: () => this.#agents?.stop(),
     });
@@ -118,6 +139,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       () => this.#poller.stop(),
       () => this.#inquiries.close(),
       () => this.#explains.close(),
+      () => this.#fleet.stop(),
     );
     this.signIn("dns", address, () => this.#detail());
     this.#writeAgents(loopCount, address);
@@ -153,6 +175,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       rows_bad_port: this.#table.skipped.badPort,
       rows_over_limit: this.#table.skipped.overLimit,
       routes_cut: this.#cutCount,
+      modules_with_nodes_out: this.#fleet.outCount,
       loop_errors: this.loopErrorCount,
       ...this.#agents?.stats(),
       ...this.#poller.stats(),
@@ -194,6 +217,10 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
         return this.#agents?.take(loop, note.round, note.agents);
       case "goodbye":
         return this.#agents?.goodbye(note);
+      case "followed":
+        return this.#fleet.followed(loop);
+      case "nodesOut":
+        return this.#fleet.take(loop, note.message);
       case "surveyed":
         return this.#inquiries.surveyed(note.id, loop, note.result);
     }

@@ -2152,5 +2152,246 @@ export function decodeBatchedReport(body: Uint8Array): BatchedReport {
   return message;
 }
 
+// ---- FleetSubscribe
+
+/**
+ * Message 120: to dns, from who follows the whole system (exports): tell me which modules there
+ * are, and which nodes agents keep out; now, and each change of it. Answered with 121 and 122.
+ */
+export interface FleetSubscribe {
+  /** True: no more of it. */
+  end: boolean;
+}
+
+function writeFleetSubscribe(writer: WireWriter, message: FleetSubscribe): void {
+  writer.bool(1, message.end);
+}
+
+/** Body of {@linkcode FleetSubscribe}. */
+export function encodeFleetSubscribe(message: FleetSubscribe): Uint8Array {
+  const writer = new WireWriter();
+  writeFleetSubscribe(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode FleetSubscribe} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeFleetSubscribe(body: Uint8Array): FleetSubscribe {
+  const reader = new WireReader(body, "FleetSubscribe");
+  const message: FleetSubscribe = { end: false };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // end = 1
+        message.end = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- FleetModule
+
+export interface FleetModule {
+  modId: number;
+  cmdId: number;
+  /** Empty: it has none. */
+  name: string;
+  /** There is no such module any more. */
+  gone: boolean;
+}
+
+function writeFleetModule(writer: WireWriter, field: number, message: FleetModule): void {
+  const start = writer.begin(field);
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  writer.text(3, message.name);
+  writer.bool(4, message.gone);
+  writer.end(start);
+}
+
+function readFleetModule(reader: WireReader): FleetModule {
+  const message: FleetModule = { modId: 0, cmdId: 0, name: "", gone: false };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // modid = 1
+        message.modId = reader.uint32();
+        break;
+      case 16: // cmdid = 2
+        message.cmdId = reader.uint32();
+        break;
+      case 26: // name = 3
+        message.name = reader.text();
+        break;
+      case 32: // gone = 4
+        message.gone = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  return message;
+}
+
+// ---- FleetModules
+
+/**
+ * Message 121: dns to who follows the whole system: modules that are new, have another name, or are
+ * gone.
+ */
+export interface FleetModules {
+  modules: FleetModule[];
+  /** What was told before on this connection is void: a whole list begins. */
+  first: boolean;
+  /** The list is whole now; later messages are changes. */
+  last: boolean;
+}
+
+function writeFleetModules(writer: WireWriter, message: FleetModules): void {
+  for (const inner of message.modules) writeFleetModule(writer, 1, inner);
+  writer.bool(2, message.first);
+  writer.bool(3, message.last);
+}
+
+/** Body of {@linkcode FleetModules}. */
+export function encodeFleetModules(message: FleetModules): Uint8Array {
+  const writer = new WireWriter();
+  writeFleetModules(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode FleetModules} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeFleetModules(body: Uint8Array): FleetModules {
+  const reader = new WireReader(body, "FleetModules");
+  const message: FleetModules = { modules: [], first: false, last: false };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // module = 1
+        message.modules.push(readFleetModule(reader));
+        break;
+      case 16: // first = 2
+        message.first = reader.bool();
+        break;
+      case 24: // last = 3
+        message.last = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- NodeOut
+
+export interface NodeOut {
+  ip: number;
+  port: number;
+  /** From dns: how many of its agents keep the node out. */
+  agents: number;
+}
+
+function writeNodeOut(writer: WireWriter, field: number, message: NodeOut): void {
+  const start = writer.begin(field);
+  writer.int32(1, message.ip);
+  writer.int32(2, message.port);
+  writer.uint32(3, message.agents);
+  writer.end(start);
+}
+
+function readNodeOut(reader: WireReader): NodeOut {
+  const message: NodeOut = { ip: 0, port: 0, agents: 0 };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // ip = 1
+        message.ip = reader.uint32();
+        break;
+      case 16: // port = 2
+        message.port = reader.uint32();
+        break;
+      case 24: // agents = 3
+        message.agents = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  return message;
+}
+
+// ---- NodesOut
+
+/**
+ * Message 122: agent to dns: all nodes of this module that I keep out now; none: no more. Dns to
+ * who follows the whole system: the same of all its agents.
+ */
+export interface NodesOut {
+  modId: number;
+  cmdId: number;
+  nodes: NodeOut[];
+  /** From dns: how many of its agents use the module. */
+  agents: number;
+}
+
+function writeNodesOut(writer: WireWriter, message: NodesOut): void {
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  for (const inner of message.nodes) writeNodeOut(writer, 3, inner);
+  writer.uint32(4, message.agents);
+}
+
+/** Body of {@linkcode NodesOut}. */
+export function encodeNodesOut(message: NodesOut): Uint8Array {
+  const writer = new WireWriter();
+  writeNodesOut(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode NodesOut} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeNodesOut(body: Uint8Array): NodesOut {
+  const reader = new WireReader(body, "NodesOut");
+  const message: NodesOut = { modId: 0, cmdId: 0, nodes: [], agents: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // modid = 1
+        message.modId = reader.uint32();
+        break;
+      case 16: // cmdid = 2
+        message.cmdId = reader.uint32();
+        break;
+      case 26: // node = 3
+        message.nodes.push(readNodeOut(reader));
+        break;
+      case 32: // agents = 4
+        message.agents = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
 /** How one agent, or one part of it, uses a node. */
 export type NodeUsage = Omit<NodeUse, "seq">;

@@ -171,6 +171,20 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
   Goodbye: fc.record({ reason: text }, keyed),
   SubscriptionTerms: fc.record({ modulesMax: uint32, nodelessMax: uint32 }, keyed),
   BatchedReport: fc.record({ sender: uint32, first: uint64, outcomes: token }, keyed),
+  FleetSubscribe: fc.record({ end: fc.boolean() }, keyed),
+  FleetModules: fc.record({
+    modules: fc.array(
+      fc.record({ ...module, name: text, gone: fc.boolean() }, keyed),
+      { maxLength: 20 },
+    ),
+    first: fc.boolean(),
+    last: fc.boolean(),
+  }, keyed),
+  NodesOut: fc.record({
+    ...module,
+    nodes: fc.array(fc.record({ ip: uint32, port: uint32, agents: uint32 }, keyed)),
+    agents: uint32,
+  }, keyed),
   TableSettings: fc.record({ rules: text, zone: text }, keyed),
   CallReports: fc.record({
     session: uint64,

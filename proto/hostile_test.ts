@@ -151,6 +151,18 @@ const filled: Record<string, Uint8Array> = {
     first: 9007199254740991,
     outcomes: new Uint8Array(48),
   }),
+  decodeFleetSubscribe: messages.encodeFleetSubscribe({ end: true }),
+  decodeFleetModules: messages.encodeFleetModules({
+    modules: [{ modId: 4294967295, cmdId: 1, name: "é", gone: true }],
+    first: true,
+    last: true,
+  }),
+  decodeNodesOut: messages.encodeNodesOut({
+    modId: 1,
+    cmdId: 4294967295,
+    nodes: [{ ip: 4294967295, port: 80, agents: 300 }],
+    agents: 300,
+  }),
   decodeTableSettings: messages.encodeTableSettings({ rules: "{}", zone: "east" }),
   decodeCallReports: messages.encodeCallReports({
     session: 9007199254740991,

@@ -61,6 +61,12 @@ export const MessageId = {
   SubscriptionTerms: 82,
   /** Caller to agent: the outcomes of many calls. No answer. */
   BatchedReport: 83,
+  /** Export to dns: which modules are there, and which nodes are out? */
+  FleetSubscribe: 120,
+  /** Dns to export: these modules. */
+  FleetModules: 121,
+  /** Agent to dns: these nodes I keep out; dns to export: these are kept out. */
+  NodesOut: 122,
 } as const;
 
 /** Any id of {@linkcode MessageId}. */

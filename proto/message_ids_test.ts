@@ -61,6 +61,9 @@ test("MessageId and RetCode keep the numbers of the original", () => {
       81,
       82,
       83,
+      120,
+      121,
+      122,
     ],
   );
   assert.deepEqual(RetCode, { Success: 0, Overload: 1, SystemError: 2, NoExist: 3 });

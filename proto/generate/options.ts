@@ -100,6 +100,8 @@ export const MESSAGES: Readonly<Record<string, MessageOptions>> = {
   RouteChanged: { fields: { module: { name: "modules" } } },
   ModuleCalls: { fields: { node: { name: "nodes" } } },
   CallReports: { fields: { module: { name: "modules" } } },
+  FleetModules: { fields: { module: { name: "modules" } } },
+  NodesOut: { fields: { node: { name: "nodes" } } },
   NodeUseReport: { fields: { agent: { name: "agents" } } },
   ExplainRequest: { fields: { token: optional }, frame: "ExplainRequest" },
   ExplainResponse: { frame: "ExplainResponse" },

@@ -13,6 +13,7 @@ export const LOOP_RESTART_MS = 1000;
 const GAUGES: ReadonlySet<string> = new Set([
   "connections",
   "connections_plain",
+  "followers",
   "hosts_refused_lately",
   "subscriptions",
 ]);
