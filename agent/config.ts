@@ -11,32 +11,40 @@ const COUNT_MAX = 1_000_000_000;
 /** Ten milliseconds to a day: tests go down, nobody needs to go up. */
 const TIME = [0.01, 86_400] as const;
 
+/** The original takes any number for these: one out of range is taken as the nearest. */
+const COUNT_NEAREST = { below: 0, above: COUNT_MAX } as const;
+const LIMIT_NEAREST = { below: 1, above: COUNT_MAX } as const;
+const RATE_NEAREST = { below: 0, above: 1 } as const;
+const TIME_NEAREST = { below: TIME[0], above: TIME[1] } as const;
+/** There 0 asks again a second later, and dns should not be asked a hundred times as often. */
+const UPDATE_NEAREST = { below: 1, above: TIME[1] } as const;
+
 const loadbalance = new Section("loadbalance");
 const agent = new Section("agent");
 
 /** The rules of picking and judging, under the names of the original. */
 const balanceTable = {
-  probeNum: loadbalance.integer("probe_num", 10, [1, COUNT_MAX])
+  probeNum: loadbalance.integer("probe_num", 10, [1, COUNT_MAX], LIMIT_NEAREST)
     .doc("Ordinary picks (or refusals) before one pick probes an overload node."),
-  initSuccCnt: loadbalance.integer("init_succ_cnt", 180, [0, COUNT_MAX])
+  initSuccCnt: loadbalance.integer("init_succ_cnt", 180, [0, COUNT_MAX], COUNT_NEAREST)
     .doc("Successes an idle node is trusted with at the start of each window."),
-  initErrCnt: loadbalance.integer("init_err_cnt", 5, [0, COUNT_MAX])
+  initErrCnt: loadbalance.integer("init_err_cnt", 5, [0, COUNT_MAX], COUNT_NEAREST)
     .doc("Failures a node starts with when it becomes overload."),
-  errRate: loadbalance.fraction("err_rate", 0.1, [0, 1])
+  errRate: loadbalance.fraction("err_rate", 0.1, [0, 1], RATE_NEAREST)
     .doc("An idle node becomes overload when its error rate is above this; 1: never by rate."),
-  succRate: loadbalance.fraction("succ_rate", 0.95, [0, 1])
+  succRate: loadbalance.fraction("succ_rate", 0.95, [0, 1], RATE_NEAREST)
     .doc("An overload node becomes idle when its success rate is above this; 1: never by rate."),
-  continErrLimit: loadbalance.integer("contin_err_limit", 15, [1, COUNT_MAX])
+  continErrLimit: loadbalance.integer("contin_err_limit", 15, [1, COUNT_MAX], LIMIT_NEAREST)
     .doc("Failures in a row that make an idle node overload."),
-  continSuccLimit: loadbalance.integer("contin_succ_limit", 15, [1, COUNT_MAX])
+  continSuccLimit: loadbalance.integer("contin_succ_limit", 15, [1, COUNT_MAX], LIMIT_NEAREST)
     .doc("Successes in a row that make an overload node idle."),
-  windowErrRate: loadbalance.fraction("window_err_rate", 0.7, [0, 1])
+  windowErrRate: loadbalance.fraction("window_err_rate", 0.7, [0, 1], RATE_NEAREST)
     .doc("Real error rate of a whole window from which an idle node becomes overload."),
-  idleTimeoutMs: loadbalance.seconds("idle_timeout", 15, TIME)
+  idleTimeoutMs: loadbalance.seconds("idle_timeout", 15, TIME, TIME_NEAREST)
     .doc("Length of the window of an idle node."),
-  overloadTimeoutMs: loadbalance.seconds("overload_timeout", 15, TIME)
+  overloadTimeoutMs: loadbalance.seconds("overload_timeout", 15, TIME, TIME_NEAREST)
     .doc("Longest time a node stays overload."),
-  updateTimeoutMs: loadbalance.seconds("update_timeout", 15, TIME)
+  updateTimeoutMs: loadbalance.seconds("update_timeout", 15, TIME, UPDATE_NEAREST)
     .doc("Age from which the route of a used module is asked for again."),
 } as const satisfies SettingsTable;
 

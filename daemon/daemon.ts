@@ -73,6 +73,8 @@ export interface DaemonDefinition<T extends SettingsTable = SettingsTable> {
   readonly summary: string;
   /** Keys of the service; logging and authentication keys are added to them. */
   readonly settings: T;
+  /** File that is read when none is named and this one is there: where the original looks. */
+  readonly originalConfig?: string;
   /** Its metrics, and where they are shown when nothing else is set; undefined: nowhere. */
   readonly monitor?: { readonly port: number; loadTable(): Promise<MetricTable> };
   start(settings: SettingsOf<T>, context: DaemonContext): Promise<RunningService>;
@@ -155,7 +157,27 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
   return ConfigFile.parse(content, path);
 }
 
-/** The table of a service with the keys that all services have. */
+/**
+ * Reads the configuration file that the original's program would read: where nothing can be read at
+ * that path, there is none.
+ *
+ * @throws {ConfigError} when there is one and it cannot be read, or is malformed.
+ */
+async function readOriginalConfig(path: string): Promise<ConfigFile | undefined> {
+  let content: string;
+  try {
+    content = await runtime.readTextFile(path);
+  } catch (error) {
+    const { code, name } = error as { code?: string; name?: string };
+    // Deno may have been given no right to look; whoever wants the file names it then.
+    if (code === "ENOENT" || code === "ENOTDIR" || name === "NotCapable") return undefined;
+    throw new ConfigError(`Configuration file ${path} cannot be read: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  return ConfigFile.parse(content, path);
+}
+
 /** Every key that a service reads: its own, and those that all have. */
 export function fullTable<T extends SettingsTable>(
   definition: DaemonDefinition<T>,
@@ -177,8 +199,9 @@ type FullSettings<T extends SettingsTable> =
 function readDaemonSettings<T extends SettingsTable>(
   definition: DaemonDefinition<T>,
   sources: SettingSources,
+  onNearest?: (warning: string) => void,
 ): { settings: FullSettings<T>; isOriginalStore: boolean } {
-  const settings = readSettings(fullTable(definition), sources) as FullSettings<T>;
+  const settings = readSettings(fullTable(definition), sources, onNearest) as FullSettings<T>;
   const isOriginalStore = sources.file !== undefined && "storeUrl" in definition.settings &&
     !namesStore(settings as unknown as SettingsOf<typeof storeSettings>);
   if (!isOriginalStore) return { settings, isOriginalStore };
@@ -196,7 +219,12 @@ export async function startDaemon<T extends SettingsTable>(
   sources: SettingSources,
   overrides: Partial<DaemonContext> = {},
 ): Promise<RunningService> {
-  const { settings, isOriginalStore } = readDaemonSettings(definition, sources);
+  const warnings: string[] = [];
+  const { settings, isOriginalStore } = readDaemonSettings(
+    definition,
+    sources,
+    (warning) => void warnings.push(warning),
+  );
   const context: DaemonContext = {
     clock: systemClock,
     rng: systemRng,
@@ -205,6 +233,7 @@ export async function startDaemon<T extends SettingsTable>(
     secrets: await readSecrets(settings.tokenFile),
     ...overrides,
   };
+  for (const warning of warnings) context.log.warn(warning);
   if (isOriginalStore) {
     context.log.warn(
       `${sources.file?.fileName} names no database: using the original's default, ` +
@@ -301,16 +330,23 @@ export async function runDaemon<T extends SettingsTable>(
   if (typeof given === "number") return given;
   const config = given.get("--config");
   const flags = settingFlags(table, given);
-  const readSources = async (): Promise<SettingSources> => ({
-    ...(config === undefined ? {} : { file: await readConfigFile(config) }),
-    env: runtime.envAll(),
-    flags,
-  });
+  const { originalConfig } = definition;
+  const readSources = async (): Promise<SettingSources> => {
+    const file = config !== undefined
+      ? await readConfigFile(config)
+      : originalConfig && await readOriginalConfig(originalConfig);
+    return { ...(file ? { file } : {}), env: runtime.envAll(), flags };
+  };
   let service: RunningService;
   try {
     const sources = await readSources();
     const { logLevel, logFormat } = readDaemonSettings(definition, sources).settings;
     configureLogging({ level: logLevel, format: logFormat });
+    if (config === undefined && sources.file !== undefined) {
+      createLogger(definition.name).info(
+        `No -c was given: the configuration is that of ${sources.file.fileName}`,
+      );
+    }
     service = await startDaemon(definition, sources);
   } catch (error) {
     const { lines, exitCode } = explainFailure(error);
@@ -330,7 +366,8 @@ export async function runDaemon<T extends SettingsTable>(
   const stopWatching = runtime.onSignal("SIGHUP", () => {
     void readSources()
       .then(async (sources) => {
-        await service.reload(readDaemonSettings(definition, sources).settings);
+        const warn = (warning: string): void => log.warn(warning);
+        await service.reload(readDaemonSettings(definition, sources, warn).settings);
         log.info("Configuration read again");
       })
       .catch((error) =>

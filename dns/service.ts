@@ -256,6 +256,7 @@ export const dnsDaemon: DaemonDefinition<typeof dnsSettings> = {
   name: "dns",
   summary: "Gives agents the nodes of each module and pushes every change to them.",
   settings: dnsSettings,
+  originalConfig: "./conf/lars_dns.conf",
   monitor: {
     port: METRICS_PORTS.dns,
     loadTable: async () => (await import("./metrics.ts")).dnsMetrics,

@@ -19,7 +19,7 @@ export const reporterSettings = {
   ...reactorSettings(DEFAULT_PORTS.reporter),
   ...storeSettings,
   ...authSettings,
-  queueCount: reporter.integer("db_thread_cnt", 3, [1, 64])
+  queueCount: reporter.integer("db_thread_cnt", 3, [1, 64], { below: 1, above: 64 })
     .doc(
       "Queues that write to the database at the same time, each on a connection of its " +
         "own; an embedded database takes one writer, so there it is always 1.",

@@ -322,6 +322,7 @@ export const reporterDaemon: DaemonDefinition<typeof reporterSettings> = {
   name: "reporter",
   summary: "Writes the call results that agents report into the database.",
   settings: reporterSettings,
+  originalConfig: "./conf/lars_reporter.conf",
   monitor: {
     port: METRICS_PORTS.reporter,
     loadTable: async () => (await import("./metrics.ts")).reporterMetrics,

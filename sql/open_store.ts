@@ -80,7 +80,7 @@ async function makeDriver(
 ): Promise<Driver> {
   if (url.dialect === "sqlite") {
     const { SqliteDriver } = await import("./drivers/sqlite_store.ts");
-    return new SqliteDriver(url);
+    return new SqliteDriver(url, options.log);
   }
   const { MysqlDriver } = await import("./drivers/mysql_store.ts");
   return new MysqlDriver(url, options);

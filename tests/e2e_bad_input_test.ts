@@ -365,8 +365,8 @@ const CONFIG_CASES: readonly ConfigCase[] = [
   },
   {
     service: "reporter",
-    content: "[reactor]\n\nport = 70000\n[repoter]\ndb_thread_cnt = -1\n",
-    expected: /x\.conf:3: .*port.*"70000"[\s\S]*x\.conf:5: .*db_thread_cnt.*"-1"/,
+    content: "[reactor]\n\nport = 70000\n[repoter]\ndb_thread_cnt = three\n",
+    expected: /x\.conf:3: .*port.*"70000"[\s\S]*x\.conf:5: .*db_thread_cnt.*"three"/,
   },
   { service: "dns", content: "port = 7778\n[reactor]\n", expected: /x\.conf:1\b.*section/ },
   { service: "reporter", content: "[reactor]\nport 7779\n", expected: /x\.conf:2\b.*=/ },
@@ -378,8 +378,9 @@ const CONFIG_CASES: readonly ConfigCase[] = [
   },
   {
     service: "agent",
-    content: "[loadbalance]\nerr_rate = 1.5\nprobe_num = 0\nidle_timeout = soon\n",
-    expected: /x\.conf:2: .*err_rate.*0 to 1.*"1.5"/,
+    content: "[loadbalance]\nerr_rate = high\nprobe_num = 1.5\nidle_timeout = soon\n",
+    expected:
+      /probe_num.*"1\.5"[\s\S]*x\.conf:2: .*err_rate.*0 to 1.*"high"[\s\S]*x\.conf:4: .*"soon"/,
   },
   { service: "agent", content: "[dnsserver]\nip = 127.0.0.1:99999\n", expected: /x\.conf:2: / },
   {

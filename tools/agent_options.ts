@@ -8,7 +8,7 @@ import { type Address, formatAddress } from "../reactor/address.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { CommandError, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { agentOption } from "./command.ts";
-import { warningLine } from "./terminal.ts";
+import { errorLine, printLine } from "./terminal.ts";
 
 /** Time an answer may take. Longer than callers wait: a tool should tell slow from absent. */
 export const AGENT_ANSWER_TIMEOUT_MS = 500;
@@ -18,14 +18,17 @@ export interface AgentFlags {
   readonly agent: Address;
   readonly tokenFile?: string;
   readonly json?: boolean;
+  /** A question without a node is a failure, other than in the original. */
+  readonly strict?: boolean;
 }
 
-/** Adds `--agent`, `--token-file` and `--json`. */
+/** Adds `--agent`, `--token-file`, `--json` and `--strict`. */
 export function addAgentOptions(command: Command): Command {
   return command
     .addOption(agentOption("first UDP port of the agent"))
     .option("--token-file <FILE>", `secret the agent asks for (or ${TOKEN_FILE_VARIABLE})`)
-    .option("--json", "print JSON");
+    .option("--json", "print JSON")
+    .option("--strict", "exit code 1 without an agent or a node, which is 0 as in the original");
 }
 
 /** Makes a client of the agent. */
@@ -55,27 +58,40 @@ export async function withClient<T>(
 }
 
 /**
+ * Says that there is no answer. The tools of the original end with 0 all the same, and so do these.
+ *
+ * @throws {CommandError} when that is to be a failure.
+ */
+export function tellNoAnswer(flags: AgentFlags, message: string): void {
+  if (flags.strict === true) throw new CommandError(message);
+  errorLine(message);
+}
+
+/**
  * Lets the agent fetch the route of a module, and says so when it has none, as the original does.
  *
- * @throws {CommandError} when no agent answers.
+ * @returns false when no agent answers, which has been said then.
  */
 export async function initModule(
   client: LarsClient,
   flags: AgentFlags,
   modId: number,
   cmdId: number,
-): Promise<void> {
+): Promise<boolean> {
   const retcode = await client.regInit(modId, cmdId);
-  if (retcode === RetCode.SystemError) {
-    throw new CommandError(
-      `No agent answers at ${formatAddress(flags.agent)}: is it running, and does it want a token?`,
-    );
+  if (retcode === RetCode.Success) return true;
+  const answers = retcode !== RetCode.SystemError;
+  if (flags.json !== true) {
+    // Whether there is an agent at all is the same to the original.
+    const shown = `ret = ${RetCode.NoExist}`;
+    printLine(`modid ${modId}, cmdid ${cmdId} still not exist host, after register, ${shown}`);
   }
-  if (retcode === RetCode.NoExist) {
-    warningLine(
-      `modid ${modId}, cmdid ${cmdId} still not exist host, after register, ret = ${retcode}`,
-    );
-  }
+  if (answers) return true;
+  tellNoAnswer(
+    flags,
+    `No agent answers at ${formatAddress(flags.agent)}: is it running, and does it want a token?`,
+  );
+  return false;
 }
 
 /** What a return code means, in the words of the original's tools. */

@@ -4,32 +4,29 @@ import type { Command } from "commander";
 import type { Host, LarsClient } from "../api/mod.ts";
 import { formatIpv4 } from "../reactor/address.ts";
 import { RetCode } from "../proto/message_ids.ts";
-import { systemRng } from "../reactor/time/system_rng.ts";
 import {
   addAgentOptions,
   type AgentFlags,
   initModule,
   retcodeText,
+  tellNoAnswer,
   withClient,
 } from "./agent_options.ts";
 import { parseNodeIp, parsePort, parseWhole } from "../model/route_values.ts";
 import { withModuleWords } from "./module_argument.ts";
 import { addNameStoreOptions, lookUpModule } from "./module_lookup.ts";
 import { addServerOption, type SystemFlags } from "./system_access.ts";
-import { argument, CommandError } from "./cli_errors.ts";
+import { argument } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { QPS_THREADS_MAX, type QpsFlags, runQps } from "./qps_load.ts";
 import { runSimulator, type SimulatorFlags } from "./simulator_load.ts";
 import { printJson, printLine } from "./terminal.ts";
 
-/** The example reports an overload this often, as the original means to. */
-const EXAMPLE_OVERLOAD_SHARE = 1 / 3;
-
 /** Adds `test` and its tools. */
 export function addTo(parent: Command, context: CommandContext): void {
   const tools = parent.command("test").description("Ask an agent, report to it, and load it.");
-  addGetHost(tools, context);
-  addGetRoute(tools, context);
+  addGetHost(tools);
+  addGetRoute(tools);
   addReport(tools);
   addSimulator(tools);
   addQps(tools, context);
@@ -55,39 +52,49 @@ function parseOutcome(text: string): number {
   throw new RangeError(`Outcome must be one of 0, 1: current value is "${text}"`);
 }
 
-/** Asks for a host and throws, in clear words, when the agent cannot be reached. */
+interface HostAnswer {
+  readonly retcode: number;
+  readonly host: Host | undefined;
+}
+
+/** Asks for a host, and says so when there is none. */
 async function askHost(
   client: LarsClient,
+  flags: AgentFlags,
   modId: number,
   cmdId: number,
-): Promise<{ retcode: number; host: Host | undefined }> {
+): Promise<HostAnswer> {
   const { retcode, host, error } = await client.tryGetHost(modId, cmdId);
-  if (error !== undefined) throw error;
+  if (host === undefined) {
+    const words = `${modId},${cmdId} ${retcodeText(retcode)} (ret = ${retcode})`;
+    tellNoAnswer(flags, error === undefined ? words : error.message);
+  }
   return { retcode, host };
 }
 
-function addGetHost(tools: Command, context: CommandContext): void {
+const NO_AGENT: HostAnswer = { retcode: RetCode.SystemError, host: undefined };
+
+function addGetHost(tools: Command): void {
   const command = withModuleWords(
-    tools.command("gethost").description("Ask for one node of a module. Exit code 1 for none."),
+    tools.command("gethost").description("Ask for one node of a module."),
     [],
     async (word, _values, flags: ToolFlags) => {
       const { modId, cmdId } = await lookUpModule(word, flags);
       await withClient(flags, async (client) => {
-        await initModule(client, flags, modId, cmdId);
-        const { retcode, host } = await askHost(client, modId, cmdId);
+        const { retcode, host } = await initModule(client, flags, modId, cmdId)
+          ? await askHost(client, flags, modId, cmdId)
+          : NO_AGENT;
         if (flags.json === true) {
-          printJson({ modid: modId, cmdid: cmdId, retcode, ...hostJson(host) });
-          if (retcode !== RetCode.Success) context.exitCode = 1;
-          return;
+          return printJson({ modid: modId, cmdid: cmdId, retcode, ...hostJson(host) });
         }
-        if (host === undefined) throw noHost(modId, cmdId, retcode);
-        printLine(`host is ${host.ip}:${host.port}`);
+        if (host !== undefined) printLine(`host is ${host.ip}:${host.port}`);
       });
     },
   );
   addToolOptions(command);
   addExamples(command, [
     ["lars test gethost 1 1", "prints: host is 192.168.1.177:7777"],
+    ["lars test gethost 1 1 --strict", "exit code 1 when there is none"],
     ["lars test gethost 1 1 --agent 127.0.0.1:18888", "another agent"],
   ]);
 }
@@ -103,20 +110,27 @@ function hostJson(host: Host | undefined): Record<string, string | number> {
   };
 }
 
-function noHost(modId: number, cmdId: number, retcode: number): CommandError {
-  return new CommandError(`${modId},${cmdId} ${retcodeText(retcode)} (ret = ${retcode})`);
+/** Nodes of a module; undefined without an agent, which has been said then. */
+async function askRoute(
+  client: LarsClient,
+  flags: AgentFlags,
+  modId: number,
+  cmdId: number,
+): Promise<readonly Host[] | undefined> {
+  if (!await initModule(client, flags, modId, cmdId)) return undefined;
+  const hosts = await client.getRoute(modId, cmdId);
+  if (hosts.length === 0) tellNoAnswer(flags, `${modId},${cmdId} has no nodes`);
+  return hosts;
 }
 
-function addGetRoute(tools: Command, context: CommandContext): void {
+function addGetRoute(tools: Command): void {
   const command = withModuleWords(
-    tools.command("getroute").description("Ask for all nodes of a module. Exit code 1 for none."),
+    tools.command("getroute").description("Ask for all nodes of a module."),
     [],
     async (word, _values, flags: ToolFlags) => {
       const { modId, cmdId } = await lookUpModule(word, flags);
       await withClient(flags, async (client) => {
-        await initModule(client, flags, modId, cmdId);
-        const hosts = await client.getRoute(modId, cmdId);
-        if (hosts.length === 0) context.exitCode = 1;
+        const hosts = await askRoute(client, flags, modId, cmdId) ?? [];
         if (flags.json === true) {
           return printJson({ modid: modId, cmdid: cmdId, hosts: hosts.map(hostJson) });
         }
@@ -241,7 +255,9 @@ function addQps(tools: Command, context: CommandContext): void {
 
 function addExample(tools: Command): void {
   const command = withModuleWords(
-    tools.command("example").description("What a program does: register, list, pick, report."),
+    tools.command("example").description(
+      "What a program does: register, list, pick, report a success.",
+    ),
     [],
     async (word, _values, flags: ToolFlags) => {
       const { modId, cmdId } = await lookUpModule(word, flags);
@@ -258,27 +274,22 @@ async function runExample(
   modId: number,
   cmdId: number,
 ): Promise<void> {
-  await initModule(client, flags, modId, cmdId);
-  const hosts = await client.getRoute(modId, cmdId);
+  const hosts = await askRoute(client, flags, modId, cmdId);
   const json = flags.json === true;
-  if (!json && hosts.length > 0) {
+  if (!json && hosts !== undefined) {
     printLine("get route succ!");
     for (const { ip, port } of hosts) printLine(`ip = ${ip}, port = ${port}`);
   }
-  const { retcode, host } = await askHost(client, modId, cmdId);
-  if (host === undefined) throw noHost(modId, cmdId, retcode);
-  const failed = systemRng.next() < EXAMPLE_OVERLOAD_SHARE;
-  client.report(modId, cmdId, host.ip, host.port, failed ? RetCode.Overload : RetCode.Success);
+  const { host } = hosts === undefined ? NO_AGENT : await askHost(client, flags, modId, cmdId);
+  if (host !== undefined) client.report(modId, cmdId, host.ip, host.port, RetCode.Success);
   if (json) {
     return printJson({
       modid: modId,
       cmdid: cmdId,
-      hosts: hosts.map(hostJson),
+      hosts: (hosts ?? []).map(hostJson),
       host: hostJson(host),
-      reported: Number(failed),
+      ...(host === undefined ? {} : { reported: RetCode.Success }),
     });
   }
-  printLine(`host is ${host.ip}:${host.port}`);
-  const word = failed ? "OVERLOAD" : "SUCC";
-  printLine(`report modid = ${modId}, cmdid = ${cmdId} | ${host.ip}:${host.port} ${word}`);
+  if (host !== undefined) printLine(`host is ${host.ip}:${host.port}`);
 }

@@ -40,7 +40,7 @@ test("lars test: gethost, getroute, report and example say what the original's t
     const example = await lars("example", "1", "1");
     assert.match(
       example.stdout,
-      /^get route succ!\nip = 192\.168\.1\.177, port = 7777\nhost is 192\.168\.1\.177:7777\nreport modid = 1, cmdid = 1 \| 192\.168\.1\.177:7777 (SUCC|OVERLOAD)\n$/,
+      /^get route succ!\nip = 192\.168\.1\.177, port = 7777\nhost is 192\.168\.1\.177:7777\n$/,
     );
     // The report reaches the database through agent and reporter.
     const status = async (): Promise<{ calls: { modules: { modid: number; succ: number }[] } }> => {
@@ -106,10 +106,10 @@ test("lars test simulator: the sums of each node, and each call with -v", async 
     const each = await lars("simulator", "1", "1", "0", "5", "-v");
     assert.equal(
       each.stdout,
-      head + "host 192.168.1.177:7777 called SUCCESS.\n".repeat(5) + sums,
+      head + "host 192.168.1.177:hostcalled  SUCCESS.\n".repeat(5) + sums,
     );
     const failing = await lars("simulator", "1", "1", "10", "30", "--interval", "0", "-v");
-    assert.match(failing.stdout, /called ERROR!!!\n/);
+    assert.match(failing.stdout, /^host 192\.168\.1\.177:hostcalled {2}ERROR!!!$/m);
     assert.match(failing.stdout, /^1,1 all hosts were overloaded!!!$/m);
     assert.match(failing.stdout, /^1,1 ip : 192\.168\.1\.177:7777: success: 0; error: \d+$/m);
     assert.match(failing.stdout, /^1,1 all hosts were overloaded!!!: \d+ of 30 calls$/m);
@@ -155,24 +155,52 @@ test("lars test qps: one line for each caller and second", async () => {
   });
 });
 
-test("lars test: an unknown module is told apart from an absent agent", async () => {
+const NOT_THERE = (modId: number): string =>
+  `modid ${modId}, cmdid ${modId} still not exist host, after register, ret = 3\n`;
+
+test("lars test: a module without nodes ends with 0 as in the original, with 1 when strict", async () => {
   await withAgent(async (lars) => {
-    const { code, stdout, stderr } = await lars("gethost", "77", "77");
-    assert.equal(code, 1);
-    assert.equal(stdout, "");
-    assert.match(stderr, /modid 77, cmdid 77 still not exist host, after register, ret = 3/);
-    assert.match(stderr, /^lars: 77,77 not exist \(ret = 3\)$/m);
-    assert.equal((await lars("getroute", "77", "77")).code, 1);
+    const rows: [string[], string, RegExp][] = [
+      [["gethost"], "", /^lars: 77,77 not exist \(ret = 3\)\n$/],
+      [["getroute"], "", /^lars: 77,77 has no nodes\n$/],
+      [["example"], "get route succ!\n", /^lars: 77,77 has no nodes\nlars: 77,77 not exist/],
+    ];
+    for (const [[tool], more, complaint] of rows) {
+      const { code, stdout, stderr } = await lars(tool, "77", "77");
+      assert.equal(code, 0, stderr);
+      assert.equal(stdout, NOT_THERE(77) + more);
+      assert.match(stderr, complaint);
+      assert.equal((await lars(tool, "77", "77", "--strict")).code, 1, tool);
+    }
+    const { retcode } = JSON.parse((await lars("gethost", "77", "77", "--json")).stdout);
+    assert.equal(retcode, 3);
   });
+});
+
+test("lars test: no agent ends with 0 as in the original, with 1 when strict", async () => {
   await withProcesses(async (processes) => {
     const agent = `127.0.0.1:${await freePort()}`;
-    for (const words of [["gethost", "1", "1"], ["report", "1", "1", "10.0.0.1", "1", "0"]]) {
-      const args = ["test", ...words, "--agent", agent];
-      const { code, stdout, stderr } = await processes.run("tools/lars.ts", args);
-      assert.equal(code, 1, stdout);
-      assert.equal(stdout, "");
-      assert.match(stderr, /^lars: .*agent/m);
+    const reported = "report modid = 1, cmdid = 1 | 10.0.0.1:1 SUCC\n";
+    const simulated = "modid = 1, cmdid = 1, err_rate = 2\n";
+    const rows: [string[], string][] = [
+      [["gethost", "1", "1"], NOT_THERE(1)],
+      [["getroute", "1", "1"], NOT_THERE(1)],
+      [["report", "1", "1", "10.0.0.1", "1", "0"], NOT_THERE(1) + reported],
+      [["simulator", "1", "1"], simulated + NOT_THERE(1)],
+      [["example", "1", "1"], NOT_THERE(1)],
+      [["qps", "1", "--seconds", "1"], NOT_THERE(1)],
+    ];
+    await Promise.all(rows.map(async ([words, expected]) => {
+      const run = (...more: string[]) =>
+        processes.run("tools/lars.ts", ["test", ...words, "--agent", agent, ...more]);
+      const { code, stdout, stderr } = await run();
+      assert.equal(code, 0, stderr);
+      assert.equal(stdout, expected);
+      assert.match(stderr, /^lars: No agent answers at 127\.0\.0\.1:/m);
       assert.doesNotMatch(stderr, /^\s+at /m);
-    }
+      const strict = await run("--strict");
+      assert.equal(strict.code, 1, words.join(" "));
+      assert.match(strict.stderr, /^lars: No agent answers at 127\.0\.0\.1:/m);
+    }));
   });
 });

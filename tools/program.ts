@@ -17,6 +17,8 @@ import {
 interface CommandWord {
   readonly name: string;
   readonly summary: string;
+  /** Exit code of wrong usage, where it is that of the original's program. @default {2} */
+  readonly usageExitCode?: number;
   load(): Promise<CommandModule>;
 }
 
@@ -115,7 +117,14 @@ const COMMAND_WORDS: readonly CommandWord[] = [
   {
     name: "test",
     summary: "ask and load an agent: gethost, getroute, report, simulator, qps, example",
+    usageExitCode: 1,
     load: () => import("./cmd_test_tools.ts"),
+  },
+  {
+    name: "reactor",
+    summary: "the original's pair of programs that measures the reactor: server, qps",
+    usageExitCode: 1,
+    load: () => import("./cmd_reactor.ts"),
   },
   {
     name: "export",
@@ -198,7 +207,11 @@ function baseProgram(): Command {
     ["lars dns -c dns.ini", "run one service with its configuration file"],
     ["lars status", "is everything well?"],
   ]);
-  program.addHelpText("after", "\nExit codes: 0 ok, 1 failed, 2 wrong usage or configuration.");
+  program.addHelpText(
+    "after",
+    "\nExit codes: 0 ok, 1 failed, 2 wrong usage or configuration\n" +
+      "(wrong usage of `test` and `reactor`: 1, as in the original).",
+  );
   return program;
 }
 
@@ -276,6 +289,9 @@ async function runWords(argv: readonly string[]): Promise<number> {
     return context.exitCode;
   } catch (error) {
     const { reportFailure } = await import("./cli_errors.ts");
-    return reportFailure(error);
+    const { Usage } = (await import("../daemon/settings/flags.ts")).ExitCode;
+    const code = reportFailure(error);
+    const own = COMMAND_WORDS.find(({ name }) => name === word)?.usageExitCode;
+    return code === Usage ? own ?? code : code;
   }
 }

@@ -19,6 +19,7 @@ const WITHOUT_SERVER = [
   "sample",
   "config",
   "test",
+  "reactor",
   "sim",
   "completion",
   "dns",

@@ -7,7 +7,7 @@ import { sleep } from "../reactor/time/clock.ts";
 import { nextInt, seededRng } from "../reactor/time/rng.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
-import { type AgentFlags, initModule, retcodeText } from "./agent_options.ts";
+import { type AgentFlags, initModule, retcodeText, tellNoAnswer } from "./agent_options.ts";
 import { printJson, printLine } from "./terminal.ts";
 
 /** Options of the simulator. */
@@ -47,13 +47,17 @@ export async function runSimulator(
   const sayCall = flags.verbose === true ? say : (): void => {};
   const rng = flags.seed === undefined ? systemRng : seededRng(flags.seed);
   const tallies = new Map<string, Tally>();
+  let unanswered = 0;
   const refused = { [RetCode.Overload]: 0, [RetCode.NoExist]: 0 };
   say(`modid = ${modId}, cmdid = ${cmdId}, err_rate = ${errRate}`);
-  await initModule(client, flags, modId, cmdId);
-  for (let i = 0; i < queryCnt; i++) {
+  // As with the original each call would fail, a hundred times, with nothing learned.
+  const calls = await initModule(client, flags, modId, cmdId) ? queryCnt : 0;
+  for (let i = 0; i < calls; i++) {
     const { retcode, host, error } = await client.tryGetHost(modId, cmdId);
-    if (error !== undefined) throw error;
-    if (host === undefined) {
+    if (error !== undefined) {
+      unanswered++;
+      sayCall(retcodeText(retcode));
+    } else if (host === undefined) {
       if (retcode === RetCode.Overload || retcode === RetCode.NoExist) refused[retcode]++;
       sayCall(`${modId},${cmdId} ${retcodeText(retcode)}`);
     } else {
@@ -64,29 +68,41 @@ export async function runSimulator(
       tally[failed ? "error" : "success"]++;
       const outcome = failed ? RetCode.Overload : RetCode.Success;
       client.report(modId, cmdId, host.ip, host.port, outcome);
-      sayCall(`host ${node} called ${failed ? "ERROR!!!" : "SUCCESS."}`);
+      // To the letter what the original prints, where the word stands in the place of the port.
+      sayCall(`host ${host.ip}:hostcalled  ${failed ? "ERROR!!!" : "SUCCESS."}`);
     }
     if (flags.interval > 0) await sleep(systemClock, flags.interval);
   }
+  if (unanswered > 0) {
+    tellNoAnswer(flags, `${unanswered} of ${calls} calls got no answer from the agent`);
+  }
   const results = [...tallies.values()].sort(byAddress);
-  for (const { ip, port, success, error } of results) {
-    say(`${modId},${cmdId} ip : ${ip}:${port}: success: ${success}; error: ${error}`);
-  }
-  for (const retcode of [RetCode.Overload, RetCode.NoExist] as const) {
-    if (refused[retcode] > 0) {
-      say(`${modId},${cmdId} ${retcodeText(retcode)}: ${refused[retcode]} of ${queryCnt} calls`);
-    }
-  }
-  if (flags.json !== true) return;
+  const [overloaded, unknown] = [refused[RetCode.Overload], refused[RetCode.NoExist]];
+  if (flags.json !== true) return printSums(plan, results, overloaded, unknown);
   printJson({
     modid: modId,
     cmdid: cmdId,
     err_rate: errRate,
     query_cnt: queryCnt,
     hosts: results,
-    overloaded: refused[RetCode.Overload],
-    not_exist: refused[RetCode.NoExist],
+    overloaded,
+    not_exist: unknown,
   });
+}
+
+function printSums(
+  { modId, cmdId, queryCnt }: SimulatorPlan,
+  results: readonly Tally[],
+  overloaded: number,
+  unknown: number,
+): void {
+  for (const { ip, port, success, error } of results) {
+    printLine(`${modId},${cmdId} ip : ${ip}:${port}: success: ${success}; error: ${error}`);
+  }
+  for (const [retcode, count] of [[RetCode.Overload, overloaded], [RetCode.NoExist, unknown]]) {
+    if (count === 0) continue;
+    printLine(`${modId},${cmdId} ${retcodeText(retcode)}: ${count} of ${queryCnt} calls`);
+  }
 }
 
 function byAddress(one: Tally, other: Tally): number {

@@ -23,11 +23,11 @@ export interface ReactorSettings extends SettingsTable {
 /** Table of `[reactor]` for a service whose port is `defaultPort`. */
 export function reactorSettings(defaultPort: number): ReactorSettings {
   return {
-    connectionsMax: reactor.integer("maxConn", 1024, [1, 1_000_000])
+    connectionsMax: reactor.integer("maxConn", 1024, [1, 1_000_000], { above: 1_000_000 })
       .doc("Most connections at once; a further one is closed at once and counted."),
     connectionsPerHostMax: reactor.integer("max_conn_per_ip", 256, [0, 1_000_000])
       .doc("Most connections of one remote address in one loop, loopback excepted; 0: no limit."),
-    loopCount: reactor.integer("threadNum", 1, [1, 64])
+    loopCount: reactor.integer("threadNum", 1, [1, 64], { below: 1, above: 64 })
       .doc(
         "Event loops that accept connections; 1 serves on the main thread, more are Web " +
           "Workers.",

@@ -26,6 +26,17 @@ export interface Setting<T> {
   readonly secret: boolean;
   /** Turns text into the value; throws RangeError that says what would be right. */
   parse(text: string, companions: Readonly<Record<string, string | undefined>>): T;
+  /**
+   * What is taken instead of a number that is out of range, as text; undefined: nothing, it is an
+   * error. Only for keys with which the original starts whatever the number is.
+   */
+  nearest?(text: string): string | undefined;
+}
+
+/** What is taken for a number below or above the range; where a side is missing it is an error. */
+export interface Nearest {
+  readonly below?: number;
+  readonly above?: number;
 }
 
 /** Settings by the name the code uses. */
@@ -58,11 +69,21 @@ type Bounds = readonly [min: number, max: number];
 
 function parseNumber(text: string, [min, max]: Bounds, whole: boolean): number {
   const value = Number(text);
-  const shape = whole ? /^[+-]?\d+$/ : /^[+-]?(\d+\.?\d*|\.\d+)$/;
+  const shape = whole ? /^[+-]?\d+$/ : NUMBER;
   if (!shape.test(text.trim()) || value < min || value > max) {
     throw new RangeError(`must be a ${whole ? "whole " : ""}number from ${min} to ${max}`);
   }
   return value;
+}
+
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)$/;
+
+/** The number that takes the place of one out of range, where there is one. */
+function nearestOf(text: string, [min, max]: Bounds, nearest: Nearest): string | undefined {
+  if (!NUMBER.test(text.trim())) return undefined;
+  const value = Number(text);
+  const taken = value < min ? nearest.below : value > max ? nearest.above : undefined;
+  return taken?.toString();
 }
 
 const parsePort = (text: string): number => parseNumber(text, [1, 65535], true);
@@ -87,22 +108,35 @@ export class Section {
   }
 
   /** A whole number. */
-  integer(key: string, fallback: number, bounds: Bounds): NeedsDoc<number> {
-    return this.#number(key, fallback, bounds, (text) => parseNumber(text, bounds, true));
+  integer(key: string, fallback: number, bounds: Bounds, nearest: Nearest = {}): NeedsDoc<number> {
+    return this.#setting(key, {
+      defaultValue: fallback,
+      defaultText: String(fallback),
+      range: `${bounds[0]} to ${bounds[1]}`,
+      parse: (text) => parseNumber(text, bounds, true),
+      nearest: (text) => nearestOf(text, bounds, nearest),
+    });
   }
 
   /** A share or ratio that may have a fraction. */
-  fraction(key: string, fallback: number, bounds: Bounds): NeedsDoc<number> {
-    return this.#number(key, fallback, bounds, (text) => parseNumber(text, bounds, false));
+  fraction(key: string, fallback: number, bounds: Bounds, nearest: Nearest = {}): NeedsDoc<number> {
+    return this.#setting(key, {
+      defaultValue: fallback,
+      defaultText: String(fallback),
+      range: `${bounds[0]} to ${bounds[1]}`,
+      parse: (text) => parseNumber(text, bounds, false),
+      nearest: (text) => nearestOf(text, bounds, nearest),
+    });
   }
 
   /** A time written in seconds (fractions allowed); the value in code is in milliseconds. */
-  seconds(key: string, fallback: number, bounds: Bounds): NeedsDoc<number> {
+  seconds(key: string, fallback: number, bounds: Bounds, nearest: Nearest = {}): NeedsDoc<number> {
     return this.#setting(key, {
       defaultValue: fallback * 1000,
       defaultText: String(fallback),
       range: `seconds, ${bounds[0]} to ${bounds[1]}`,
       parse: (text) => Math.round(parseNumber(text, bounds, false) * 1000),
+      nearest: (text) => nearestOf(text, bounds, nearest),
     });
   }
 
@@ -190,17 +224,6 @@ export class Section {
     });
   }
 
-  #number(
-    key: string,
-    fallback: number,
-    [min, max]: Bounds,
-    parse: (text: string) => number,
-  ): NeedsDoc<number> {
-    const range = `${min} to ${max}`;
-    const defaultText = String(fallback);
-    return this.#setting(key, { defaultValue: fallback, defaultText, range, parse });
-  }
-
   #setting<T>(
     key: string,
     rest:
@@ -257,10 +280,13 @@ const SHARED_KEYS: Readonly<Record<string, readonly string[]>> = {
  *
  * @throws {ConfigError} with one problem per fault: unknown section or key (with a suggestion), a
  * value of the wrong shape, or one out of range. The place is `file:line`, a variable, or a flag.
+ *
+ * @param onNearest Told of each number out of range that the nearest one was taken for.
  */
 export function readSettings<T extends SettingsTable>(
   table: T,
   sources: SettingSources,
+  onNearest: (warning: string) => void = () => {},
 ): SettingsOf<T> {
   const problems = sources.file === undefined ? [] : unknownKeys(table, sources.file);
   const values: Record<string, unknown> = {};
@@ -288,8 +314,15 @@ export function readSettings<T extends SettingsTable>(
     }
     values[name] = one.defaultValue;
     if (found === undefined && Object.keys(companions).length === 0) continue;
+    const taken = found === undefined ? undefined : one.nearest?.(found.value);
+    if (found !== undefined && taken !== undefined) {
+      onNearest(
+        `${found.place}: [${one.section}] ${one.key} = ${found.value.trim()} is out of range ` +
+          `(${one.range}): ${taken} is used`,
+      );
+    }
     attempt(one.key, found ?? { value: "", place: "" }, () => {
-      values[name] = one.parse(found?.value ?? "", companions);
+      values[name] = one.parse(taken ?? found?.value ?? "", companions);
     });
   }
   if (problems.length > 0) throw new ConfigError(problems);

@@ -1,9 +1,10 @@
 // Shell. SQLite through node:sqlite: the embedded store, no server needed.
 
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { messageOf } from "../../reactor/errors.ts";
+import type { Logger } from "../../reactor/log.ts";
 import {
   type Driver,
   type FaultKind,
@@ -129,13 +130,16 @@ export class SqliteDriver implements Driver {
   readonly dialect = "sqlite";
   readonly label: string;
   readonly #path: string;
+  readonly #log: Logger;
   #connection: Connection | undefined;
   #snapshotCount = 0;
   #closed = false;
 
-  constructor(url: SqliteUrl) {
+  /** `log` is told when there is no such file and an empty database is made. */
+  constructor(url: SqliteUrl, log: Logger) {
     this.label = url.label;
     this.#path = url.path;
+    this.#log = log;
   }
 
   // Not async functions in disguise: a fault must become a rejection, so each is marked async.
@@ -168,7 +172,7 @@ export class SqliteDriver implements Driver {
     this.#snapshotCount++;
     let connection: Connection | undefined;
     try {
-      const own = connection = openConnection(this.#path);
+      const own = connection = openConnection(this.#path, this.#log);
       own.exec("BEGIN");
       // deno-lint-ignore require-await
       return await body(async (makeScript) => {
@@ -198,15 +202,24 @@ export class SqliteDriver implements Driver {
 
   #open(): Connection {
     this.#checkOpen();
-    this.#connection ??= openConnection(this.#path);
+    this.#connection ??= openConnection(this.#path, this.#log);
     return this.#connection;
   }
 }
 
-function openConnection(path: string): Connection {
+function openConnection(path: string, log: Logger): Connection {
   try {
     mkdirSync(dirname(path), { recursive: true });
-    return new Connection(path);
+    const isNew = !existsSync(path);
+    const connection = new Connection(path);
+    if (isNew) {
+      log.warn(
+        `There was no database at ${resolve(path)}: an empty one has been made, which gets its ` +
+          "tables from `lars sql migrate`. If another is meant, name it: [store] url or [mysql] " +
+          "in the file of -c, or --store URL, --data DIR, LARS_STORE_URL",
+      );
+    }
+    return connection;
   } catch (error) {
     throw error instanceof StatementFault ? error : faultOf(error);
   }
