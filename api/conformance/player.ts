@@ -113,9 +113,11 @@ export class Player {
   }
 
   #begin(command: string, name: string): void {
+    // Before it is given: the driver may be done with much of it when this line goes on.
+    const startMs = systemClock.nowMs();
     const result = this.#driver.run(command);
     result.catch(() => {}); // told at `end`
-    this.#begun.set(name, { result, startMs: systemClock.nowMs() });
+    this.#begun.set(name, { result, startMs });
   }
 
   async #end(name: string, { expect = "ok", atLeastMs = 0, atMostMs }: Step): Promise<void> {

@@ -1,23 +1,16 @@
-// The Python client's own tests, by the runner of that language.
+// The Python clients' own tests, by the runner of that language, and what every client has to do.
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import process from "node:process";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { expectConformance, runOwnTests } from "../../tests/support/client_tests.ts";
 
-const FOLDER = fileURLToPath(new URL(".", import.meta.url));
-const TEST_TIMEOUT_MS = 300_000;
-
-test("the Python client passes its own tests", () => {
-  const { status, stderr, error } = spawnSync("python3", ["-W", "error", "-m", "unittest"], {
-    cwd: FOLDER,
-    encoding: "utf8",
-    timeout: TEST_TIMEOUT_MS,
-    env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1" },
-  });
-  assert.equal(error, undefined, "python3 must run: apt-get install python3");
-  assert.equal(status, 0, stderr);
-  const count = Number(/^Ran (\d+) tests/m.exec(stderr)?.[1]);
-  assert.ok(count > 30 && !stderr.includes("skipped"), stderr);
+test("the Python clients pass their own tests", () => {
+  const printed = runOwnTests("python", ["python3", "-W", "error", "-m", "unittest"]);
+  const count = Number(/^Ran (\d+) tests/m.exec(printed)?.[1]);
+  assert.ok(count > 30 && !printed.includes("skipped"), printed);
 });
+
+test("the Python client passes every exchange", () => expectConformance("python"));
+
+test("the Python client for asyncio passes every exchange", () =>
+  expectConformance("python", ["fork"], ["asyncio"]));

@@ -1,0 +1,235 @@
+// Shell. The client: asks the agent for nodes and tells it how the calls went.
+
+package lars
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// The original tries this often to get the first route of a module, with pauses between.
+	regInitTries = 3
+	regInitPause = 50 * time.Millisecond
+
+	// TimeUnknown, as the time of a report, says that nobody knows what the call took.
+	TimeUnknown = time.Duration(-1)
+)
+
+// Client is a caller's side of Lars. Any number of goroutines may use it.
+type Client struct {
+	settings    settings
+	counters    counters
+	lines       *lines
+	lastGood    *lastGood
+	budgets     *retryBudgets
+	firstRoutes *firstRoutes
+	// greeted: ports of the agent that have said Hello.
+	greeted  [portsPerAgent]atomic.Bool
+	isClosed atomic.Bool
+}
+
+// New makes a client. It opens nothing: sockets are opened by the first question. The error is an
+// ErrRange.
+func New(config Config) (*Client, error) {
+	checked, err := checkConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{settings: checked}
+	c.lines = newLines(&c.settings, &c.counters)
+	c.lastGood = newLastGood(checked.lastGood)
+	c.budgets = newRetryBudgets(checked.share, checked.floor, time.Now())
+	c.firstRoutes = &firstRoutes{getRoute: c.askRoute, absences: map[moduleID]*absence{}}
+	return c, nil
+}
+
+// Stats gives the counters as they are now.
+func (c *Client) Stats() Stats { return c.counters.stats(c.lines.pending()) }
+
+// Close ends questions under way with an ErrClosed, and closes. It may be repeated.
+func (c *Client) Close() error {
+	c.isClosed.Store(true)
+	c.lines.close()
+	return nil
+}
+
+// GetHost gives the next node of a module; it waits for the first route of a module. Its error is an
+// ErrOverload, ErrNoRoute, ErrTimeout, ErrConnect (ErrNoAgent), ErrAgent, ErrLimit, ErrClosed,
+// ErrRange, or that of the context.
+func (c *Client) GetHost(ctx context.Context, modID, cmdID uint32, list ...Option) (Host, error) {
+	o, err := c.optionsOf(list)
+	if err != nil {
+		return Host{}, err
+	}
+	return c.getHost(ctx, moduleID{modID, cmdID}, o)
+}
+
+// TryGetHost is like GetHost, at once, and with the return codes of the original for errors.
+func (c *Client) TryGetHost(
+	ctx context.Context, modID, cmdID uint32, list ...Option,
+) HostAnswer {
+	o, err := c.optionsOf(list)
+	if err != nil {
+		return HostAnswer{RetCode: SystemError, Err: err}
+	}
+	return c.tryGetHost(ctx, moduleID{modID, cmdID}, o)
+}
+
+func (c *Client) getHost(ctx context.Context, module moduleID, o options) (Host, error) {
+	start := time.Now()
+	one := c.tryGetHost(ctx, module, o)
+	if isAbsent(one) {
+		if again, ok := c.pickAgain(ctx, module, o, start); ok {
+			one = again
+		}
+	}
+	switch {
+	case one.RetCode == Success:
+		c.firstRoutes.arrived(module)
+		return one.Host, nil
+	case one.Err != nil:
+		return Host{}, one.Err
+	case one.RetCode == Overload:
+		return Host{}, newError(ErrOverload, "every node of module %d,%d is overloaded",
+			module.modID, module.cmdID)
+	case one.RetCode == NoExist:
+		return Host{}, newError(ErrNoRoute, "the agent knows no node of module %d,%d",
+			module.modID, module.cmdID)
+	}
+	err := newError(ErrAgent, "the agent answered for module %d,%d with return code %d",
+		module.modID, module.cmdID, one.RetCode)
+	err.Status = int(one.RetCode)
+	return Host{}, err
+}
+
+func (c *Client) tryGetHost(ctx context.Context, module moduleID, o options) HostAnswer {
+	reply, err := c.lines.ask(ctx, &question{
+		module:     module,
+		id:         idGetHostResponse,
+		isNumbered: true,
+		datagram:   func(seq uint32) []byte { return getHostRequest(seq, module, o.key) },
+	}, o.deadline)
+	if err != nil {
+		return c.standIn(module, err)
+	}
+	switch reply.retcode {
+	case NoExist:
+		c.lastGood.forgetModule(module)
+	case Success:
+		c.lastGood.remember(module, reply.host, time.Now())
+	}
+	return HostAnswer{RetCode: reply.retcode, Host: reply.host}
+}
+
+// standIn gives a node that the agent named earlier when it does not answer at all.
+func (c *Client) standIn(module moduleID, err error) HostAnswer {
+	isUnanswered := errors.Is(err, ErrTimeout) || errors.Is(err, ErrConnect) ||
+		errors.Is(err, context.DeadlineExceeded)
+	if isUnanswered {
+		if host, ok := c.lastGood.next(module, time.Now()); ok {
+			c.counters.stale.Add(1)
+			host.Stale = true
+			return HostAnswer{RetCode: Success, Host: host, Err: err}
+		}
+	}
+	return HostAnswer{RetCode: SystemError, Err: err}
+}
+
+// pickAgain picks once more when the first route of the module has come; false: nobody waits for it.
+func (c *Client) pickAgain(
+	ctx context.Context, module moduleID, o options, start time.Time,
+) (HostAnswer, bool) {
+	if o.firstRoute == 0 {
+		return HostAnswer{}, false
+	}
+	end := start.Add(o.firstRoute)
+	if o.namedDeadline && o.deadline < o.firstRoute {
+		end = start.Add(o.deadline)
+	}
+	if !c.firstRoutes.wait(ctx, module, end) {
+		return HostAnswer{}, false
+	}
+	if o.namedDeadline {
+		o.deadline -= time.Since(start)
+		if o.deadline <= 0 {
+			return HostAnswer{}, false
+		}
+	}
+	return c.tryGetHost(ctx, module, o), true
+}
+
+// Report tells how a call went: 0 for success, anything else is a failure; and what it took, or
+// TimeUnknown. It never waits; the agent does not answer. The error is an ErrRange or ErrClosed.
+func (c *Client) Report(
+	modID, cmdID uint32, addr netip.AddrPort, retcode int32, took time.Duration,
+) error {
+	if !addr.Addr().Is4() || addr.Port() == 0 {
+		return rangeError("address must be IPv4 with a port from 1: it is %v", addr)
+	}
+	if c.isClosed.Load() {
+		return closedError()
+	}
+	module := moduleID{modID, cmdID}
+	c.lastGood.judge(module, addr, retcode == reportSuccess, time.Now())
+	timeMs := int64(-1)
+	if took >= 0 {
+		timeMs = int64(shorter(took.Round(time.Millisecond), 0xffffffff*time.Millisecond) /
+			time.Millisecond)
+	}
+	datagram := reportRequest(module, ipNumber(addr.Addr()), addr.Port(), retcode, timeMs)
+	c.lines.send(portIndex(modID, cmdID), datagram)
+	return nil
+}
+
+// GetRoute gives every node of a module, overloaded ones too; none when there is no such module.
+func (c *Client) GetRoute(
+	ctx context.Context, modID, cmdID uint32, list ...Option,
+) ([]Host, error) {
+	o, err := c.optionsOf(list)
+	if err != nil {
+		return nil, err
+	}
+	return c.askRoute(ctx, moduleID{modID, cmdID}, o.deadline)
+}
+
+func (c *Client) askRoute(
+	ctx context.Context, module moduleID, deadline time.Duration,
+) ([]Host, error) {
+	reply, err := c.lines.ask(ctx, &question{
+		module:   module,
+		id:       idGetRouteResponse,
+		datagram: func(uint32) []byte { return getRouteRequest(module) },
+	}, deadline)
+	return reply.hosts, err
+}
+
+// RegInit fetches the route of a module when a program starts, with three tries 50 ms apart. It gives
+// Success when there are nodes, NoExist when there are none, SystemError when nobody could be asked;
+// the error is an ErrClosed, or that of the context.
+func (c *Client) RegInit(ctx context.Context, modID, cmdID uint32) (RetCode, error) {
+	hasAnswered := false
+	for try := 0; try < regInitTries; try++ {
+		if try > 0 {
+			sleep(ctx, regInitPause)
+		}
+		hosts, err := c.askRoute(ctx, moduleID{modID, cmdID}, c.settings.deadline)
+		switch {
+		case ctx.Err() != nil:
+			return SystemError, ctx.Err()
+		case errors.Is(err, ErrClosed):
+			return SystemError, err
+		case err == nil && len(hosts) > 0:
+			return Success, nil
+		case err == nil:
+			hasAnswered = true
+		}
+	}
+	if hasAnswered {
+		return NoExist, nil
+	}
+	return SystemError, nil
+}

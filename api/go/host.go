@@ -1,0 +1,66 @@
+// Core. A node as callers see it, and the names of modules and nodes on the wire.
+
+package lars
+
+import "net/netip"
+
+// RetCode is an answer of an agent to a caller, as in the original.
+type RetCode int32
+
+// Return codes of the original.
+const (
+	Success     RetCode = 0
+	Overload    RetCode = 1
+	SystemError RetCode = 2
+	NoExist     RetCode = 3
+)
+
+// Host is a node of a module.
+type Host struct {
+	// Addr is the IPv4 address and port; its String is what net.Dial wants.
+	Addr netip.AddrPort
+	// Weight is 0 to 10000; -1 when the agent does not say.
+	Weight int
+	// Zone is empty when the node is in none.
+	Zone string
+	// Stale is true when the agent did not answer in time and this is a node it named earlier: it
+	// may be overloaded or gone by now.
+	Stale bool
+}
+
+// HostAnswer is what TryGetHost answers.
+type HostAnswer struct {
+	// RetCode is 0 when there is a host.
+	RetCode RetCode
+	// Host is set when RetCode is 0.
+	Host Host
+	// Err says why no answer of the agent was had; beside code 2, or beside a stale host.
+	Err error
+}
+
+// portsPerAgent is how many UDP ports in a row an agent has; a module always uses the same one.
+const portsPerAgent = 3
+
+// portIndex says which of the agent's ports serves a module: by the signed numbers on the wire,
+// never negative.
+func portIndex(modID, cmdID uint32) int {
+	rest := (int64(int32(modID)) + int64(int32(cmdID))) % portsPerAgent
+	if rest < 0 {
+		rest += portsPerAgent
+	}
+	return int(rest)
+}
+
+// addrOf makes the address of a node from what the wire says.
+func addrOf(ip uint32, port uint16) netip.AddrPort {
+	bytes := [4]byte{byte(ip >> 24), byte(ip >> 16), byte(ip >> 8), byte(ip)}
+	return netip.AddrPortFrom(netip.AddrFrom4(bytes), port)
+}
+
+// ipNumber is the address in host order: 192.168.1.177 is 3232235953.
+func ipNumber(addr netip.Addr) uint32 {
+	bytes := addr.As4()
+	return uint32(bytes[0])<<24 | uint32(bytes[1])<<16 | uint32(bytes[2])<<8 | uint32(bytes[3])
+}
+
+type moduleID struct{ modID, cmdID uint32 }

@@ -1,0 +1,155 @@
+// Core. Nodes the agent named lately, for the time when it does not answer.
+
+package lars
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	// lastGoodModulesMax: modules remembered; the one not used for longest is forgotten for a new one.
+	lastGoodModulesMax = 1024
+	// lastGoodHostsMax: nodes remembered for each; the one named longest ago is forgotten for a new one.
+	lastGoodHostsMax = 8
+	// A node whose call failed rests so long, twice as long after each further failure, up to the max.
+	restMin = time.Second
+	restMax = 30 * time.Second
+)
+
+type memory struct {
+	host     Host
+	at       time.Time
+	failures int
+	restEnd  time.Time
+}
+
+type moduleMemory struct {
+	// hosts in the order in which their turns come.
+	hosts []*memory
+	used  uint64
+}
+
+// lastGood has the nodes each module got last. A node that fails is passed over for a while and never
+// forgotten for it: whoever has nothing better tries it again, so that an outage of all nodes ends
+// when they are back.
+type lastGood struct {
+	keep    time.Duration
+	mutex   sync.Mutex
+	modules map[moduleID]*moduleMemory
+	uses    uint64
+}
+
+// newLastGood: keep is for how long a node may be handed out again; 0 remembers nothing.
+func newLastGood(keep time.Duration) *lastGood {
+	return &lastGood{keep: keep, modules: map[moduleID]*moduleMemory{}}
+}
+
+// remember notes that the agent named this node.
+func (l *lastGood) remember(module moduleID, host Host, now time.Time) {
+	if l.keep == 0 {
+		return
+	}
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	one := l.modules[module]
+	if one == nil {
+		if len(l.modules) >= lastGoodModulesMax {
+			l.forgetOldest()
+		}
+		one = &moduleMemory{}
+		l.modules[module] = one
+	}
+	l.uses++
+	one.used = l.uses
+	one.take(host.Addr)
+	one.hosts = append(one.hosts, &memory{host: host, at: now})
+	if len(one.hosts) > lastGoodHostsMax {
+		one.hosts = one.hosts[1:]
+	}
+}
+
+// judge notes how a call of this node went.
+func (l *lastGood) judge(module moduleID, addr netip.AddrPort, isWell bool, now time.Time) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	one := l.modules[module]
+	if one == nil {
+		return
+	}
+	for _, node := range one.hosts {
+		if node.host.Addr != addr {
+			continue
+		}
+		if isWell {
+			node.failures, node.restEnd = 0, time.Time{}
+			return
+		}
+		rest := restMax
+		if node.failures < 5 {
+			rest = restMin << node.failures
+		}
+		node.failures++
+		node.restEnd = now.Add(rest)
+		return
+	}
+}
+
+// forgetModule notes that the module has no nodes any more.
+func (l *lastGood) forgetModule(module moduleID) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	delete(l.modules, module)
+}
+
+// next is a node that is young enough, in turn: one that has not failed a moment ago, else any.
+func (l *lastGood) next(module moduleID, now time.Time) (Host, bool) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	one := l.modules[module]
+	if one == nil {
+		return Host{}, false
+	}
+	var young []*memory
+	for _, node := range one.hosts {
+		if now.Sub(node.at) <= l.keep {
+			young = append(young, node)
+		}
+	}
+	one.hosts = young
+	if len(young) == 0 {
+		return Host{}, false
+	}
+	chosen := young[0]
+	for _, node := range young {
+		if !now.Before(node.restEnd) {
+			chosen = node
+			break
+		}
+	}
+	one.take(chosen.host.Addr)
+	one.hosts = append(one.hosts, chosen)
+	return chosen.host, true
+}
+
+func (l *lastGood) forgetOldest() {
+	var oldest moduleID
+	var used uint64
+	for module, one := range l.modules {
+		if used == 0 || one.used < used {
+			oldest, used = module, one.used
+		}
+	}
+	delete(l.modules, oldest)
+}
+
+// take removes a node from the list.
+func (m *moduleMemory) take(addr netip.AddrPort) {
+	for at, node := range m.hosts {
+		if node.host.Addr == addr {
+			m.hosts = append(m.hosts[:at:at], m.hosts[at+1:]...)
+			return
+		}
+	}
+}
