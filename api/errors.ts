@@ -55,6 +55,21 @@ export class NoAgentError extends ConnectError {
   }
 }
 
+/** A relay answered a request with something else than an answer of a worker. */
+export class RelayError extends LarsError {
+  override name = "RelayError";
+  /** Why: one of {@linkcode RelayStatus}. */
+  readonly status: number;
+  /** True when nobody has seen the request, so that it can be sent again without harm. */
+  readonly unseen: boolean;
+
+  constructor(status: number, message: string, unseen: boolean) {
+    super(message);
+    this.status = status;
+    this.unseen = unseen;
+  }
+}
+
 /** The client was closed before the answer came, or before the call. */
 export class ClosedError extends LarsError {
   override name = "ClosedError";

@@ -23,8 +23,17 @@ export type {
   RetryBudgetOptions,
   RetryOptions,
 } from "./options.ts";
-export { AgentError, ClosedError, NoAgentError, NoRouteError, OverloadError } from "./errors.ts";
+export {
+  AgentError,
+  ClosedError,
+  NoAgentError,
+  NoRouteError,
+  OverloadError,
+  RelayError,
+} from "./errors.ts";
+export { RelayClient, type RelayClientOptions, type RelayRequestOptions } from "./relay_client.ts";
+export { type RelayJob, RelayWorker, type RelayWorkerOptions } from "./relay_worker.ts";
 export { checkStatus, isNodeFailure, type StatusAnswer, StatusError } from "./status.ts";
 export { ConnectError, LarsError, LimitError, TimeoutError } from "../reactor/errors.ts";
 export type { PickKey } from "../proto/pick_key.ts";
-export { RetCode } from "../proto/message_ids.ts";
+export { RelayStatus, RetCode } from "../proto/message_ids.ts";

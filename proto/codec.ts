@@ -2393,5 +2393,423 @@ export function decodeNodesOut(body: Uint8Array): NodesOut {
   return message;
 }
 
+// ---- RelayJoin
+
+/** Message 100: client to relay: I am here. */
+export interface RelayJoin {
+  /** By which others reach this client; empty: it has none. */
+  name: string;
+  /** Answers that come after their time are wanted. */
+  late: boolean;
+}
+
+function writeRelayJoin(writer: WireWriter, message: RelayJoin): void {
+  writer.text(1, message.name);
+  writer.bool(2, message.late);
+}
+
+/** Body of {@linkcode RelayJoin}. */
+export function encodeRelayJoin(message: RelayJoin): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayJoin(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayJoin} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayJoin(body: Uint8Array): RelayJoin {
+  const reader = new WireReader(body, "RelayJoin");
+  const message: RelayJoin = { name: "", late: false };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // name = 1
+        message.name = reader.text();
+        break;
+      case 16: // late = 2
+        message.late = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- RelayJoined
+
+/** Message 101: relay to client: this is your number. */
+export interface RelayJoined {
+  /** From 1, never used again while the relay lives. */
+  sid: number;
+}
+
+function writeRelayJoined(writer: WireWriter, message: RelayJoined): void {
+  writer.uint32(1, message.sid);
+}
+
+/** Body of {@linkcode RelayJoined}. */
+export function encodeRelayJoined(message: RelayJoined): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayJoined(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayJoined} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayJoined(body: Uint8Array): RelayJoined {
+  const reader = new WireReader(body, "RelayJoined");
+  const message: RelayJoined = { sid: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // sid = 1
+        message.sid = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- RelayRequest
+
+/** Message 102: client to relay: have a worker answer this. */
+export interface RelayRequest {
+  /** Of this client, comes back in the answer. */
+  number: number;
+  modId: number;
+  cmdId: number;
+  /** For the answer to come; 0: what the relay has for all. */
+  ttlMs: number;
+  /** Requests of one key go to one worker where it can be; absent: none. */
+  key?: Uint8Array;
+  data: Uint8Array;
+}
+
+function writeRelayRequest(writer: WireWriter, message: RelayRequest): void {
+  writer.uint32(1, message.number);
+  writer.int32(2, message.modId);
+  writer.int32(3, message.cmdId);
+  writer.uint32(4, message.ttlMs);
+  writer.bytes(5, message.key);
+  writer.bytes(6, message.data);
+}
+
+/** Body of {@linkcode RelayRequest}. */
+export function encodeRelayRequest(message: RelayRequest): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayRequest(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayRequest} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayRequest(body: Uint8Array): RelayRequest {
+  const reader = new WireReader(body, "RelayRequest");
+  const message: RelayRequest = {
+    number: 0,
+    modId: 0,
+    cmdId: 0,
+    ttlMs: 0,
+    data: new Uint8Array(),
+  };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // number = 1
+        message.number = reader.uint32();
+        break;
+      case 16: // modid = 2
+        message.modId = reader.uint32();
+        break;
+      case 24: // cmdid = 3
+        message.cmdId = reader.uint32();
+        break;
+      case 32: // ttl_ms = 4
+        message.ttlMs = reader.uint32();
+        break;
+      case 42: // key = 5
+        message.key = new Uint8Array(reader.bytes());
+        if (message.key.length === 0) delete message.key;
+        break;
+      case 50: // data = 6
+        message.data = new Uint8Array(reader.bytes());
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkLength(message.key, PICK_KEY_BYTES_MAX, "RelayRequest.key");
+  return message;
+}
+
+// ---- RelayReply
+
+/** Message 103: relay to client: the answer, or why there is none. */
+export interface RelayReply {
+  number: number;
+  /** One of RelayStatus. */
+  status: number;
+  /** After its time; only to clients that said so. */
+  late: boolean;
+  data: Uint8Array;
+}
+
+function writeRelayReply(writer: WireWriter, message: RelayReply): void {
+  writer.uint32(1, message.number);
+  writer.uint32(2, message.status);
+  writer.bool(3, message.late);
+  writer.bytes(4, message.data);
+}
+
+/** Body of {@linkcode RelayReply}. */
+export function encodeRelayReply(message: RelayReply): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayReply(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayReply} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayReply(body: Uint8Array): RelayReply {
+  const reader = new WireReader(body, "RelayReply");
+  const message: RelayReply = {
+    number: 0,
+    status: 0,
+    late: false,
+    data: new Uint8Array(),
+  };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // number = 1
+        message.number = reader.uint32();
+        break;
+      case 16: // status = 2
+        message.status = reader.uint32();
+        break;
+      case 24: // late = 3
+        message.late = reader.bool();
+        break;
+      case 34: // data = 4
+        message.data = new Uint8Array(reader.bytes());
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- RelayWork
+
+/** Message 104: worker to relay: I serve these modules, give me so many requests. */
+export interface RelayWork {
+  /** All of them; none: as before. */
+  modules: ModuleKey[];
+  /** Further requests that may be sent. */
+  credit: number;
+  /** No more requests of any module. */
+  leaving: boolean;
+}
+
+function writeRelayWork(writer: WireWriter, message: RelayWork): void {
+  for (const inner of message.modules) writeModuleKey(writer, 1, inner);
+  writer.uint32(2, message.credit);
+  writer.bool(3, message.leaving);
+}
+
+/** Body of {@linkcode RelayWork}. */
+export function encodeRelayWork(message: RelayWork): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayWork(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayWork} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayWork(body: Uint8Array): RelayWork {
+  const reader = new WireReader(body, "RelayWork");
+  const message: RelayWork = { modules: [], credit: 0, leaving: false };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // module = 1
+        message.modules.push(readModuleKey(reader));
+        break;
+      case 16: // credit = 2
+        message.credit = reader.uint32();
+        break;
+      case 24: // leaving = 3
+        message.leaving = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- RelayTask
+
+/** Message 105: relay to worker: answer this. */
+export interface RelayTask {
+  /** Comes back in the answer. */
+  task: number;
+  modId: number;
+  cmdId: number;
+  /** The client, as the relay numbers them. */
+  sid: number;
+  /** Process of a client of the original; else 0. */
+  cpid: number;
+  /** After this nobody waits for the answer. */
+  ttlMs: number;
+  key?: Uint8Array;
+  data: Uint8Array;
+}
+
+function writeRelayTask(writer: WireWriter, message: RelayTask): void {
+  writer.uint32(1, message.task);
+  writer.int32(2, message.modId);
+  writer.int32(3, message.cmdId);
+  writer.uint32(4, message.sid);
+  writer.int32(5, message.cpid);
+  writer.uint32(6, message.ttlMs);
+  writer.bytes(7, message.key);
+  writer.bytes(8, message.data);
+}
+
+/** Body of {@linkcode RelayTask}. */
+export function encodeRelayTask(message: RelayTask): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayTask(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayTask} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayTask(body: Uint8Array): RelayTask {
+  const reader = new WireReader(body, "RelayTask");
+  const message: RelayTask = {
+    task: 0,
+    modId: 0,
+    cmdId: 0,
+    sid: 0,
+    cpid: 0,
+    ttlMs: 0,
+    data: new Uint8Array(),
+  };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // task = 1
+        message.task = reader.uint32();
+        break;
+      case 16: // modid = 2
+        message.modId = reader.uint32();
+        break;
+      case 24: // cmdid = 3
+        message.cmdId = reader.uint32();
+        break;
+      case 32: // sid = 4
+        message.sid = reader.uint32();
+        break;
+      case 40: // cpid = 5
+        message.cpid = reader.uint32() | 0;
+        break;
+      case 48: // ttl_ms = 6
+        message.ttlMs = reader.uint32();
+        break;
+      case 58: // key = 7
+        message.key = new Uint8Array(reader.bytes());
+        if (message.key.length === 0) delete message.key;
+        break;
+      case 66: // data = 8
+        message.data = new Uint8Array(reader.bytes());
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkLength(message.key, PICK_KEY_BYTES_MAX, "RelayTask.key");
+  return message;
+}
+
+// ---- RelayDone
+
+/** Message 106: worker to relay: the answer, and room for further ones. */
+export interface RelayDone {
+  task: number;
+  /** RELAY_OK or RELAY_FAILED. */
+  status: number;
+  /** Further requests that may be sent. */
+  credit: number;
+  data: Uint8Array;
+}
+
+function writeRelayDone(writer: WireWriter, message: RelayDone): void {
+  writer.uint32(1, message.task);
+  writer.uint32(2, message.status);
+  writer.uint32(3, message.credit);
+  writer.bytes(4, message.data);
+}
+
+/** Body of {@linkcode RelayDone}. */
+export function encodeRelayDone(message: RelayDone): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayDone(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayDone} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayDone(body: Uint8Array): RelayDone {
+  const reader = new WireReader(body, "RelayDone");
+  const message: RelayDone = { task: 0, status: 0, credit: 0, data: new Uint8Array() };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // task = 1
+        message.task = reader.uint32();
+        break;
+      case 16: // status = 2
+        message.status = reader.uint32();
+        break;
+      case 24: // credit = 3
+        message.credit = reader.uint32();
+        break;
+      case 34: // data = 4
+        message.data = new Uint8Array(reader.bytes());
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
 /** How one agent, or one part of it, uses a node. */
 export type NodeUsage = Omit<NodeUse, "seq">;

@@ -169,6 +169,34 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
   TableSubscribe: fc.record({ ...module, end: fc.boolean() }, keyed),
   Refusal: fc.record({ reason: uint32 }, keyed),
   Goodbye: fc.record({ reason: text }, keyed),
+  RelayJoin: fc.record({ name: text, late: fc.boolean() }, keyed),
+  RelayJoined: fc.record({ sid: uint32 }, keyed),
+  RelayRequest: fc.record({
+    ...{ number: uint32, ...module, ttlMs: uint32 },
+    key: fc.uint8Array({ minLength: 1, maxLength: 256 }),
+    data: fc.uint8Array({ maxLength: 300 }),
+  }, { ...keyed, requiredKeys: ["number", "modId", "cmdId", "ttlMs", "data"] }),
+  RelayReply: fc.record({
+    ...{ number: uint32, status: uint32, late: fc.boolean() },
+    data: fc.uint8Array({ maxLength: 300 }),
+  }, keyed),
+  RelayWork: fc.record({
+    modules: fc.array(fc.record(module, keyed), { maxLength: 5 }),
+    ...{ credit: uint32, leaving: fc.boolean() },
+  }, keyed),
+  RelayTask: fc.record({
+    ...{ task: uint32, ...module, sid: uint32, ttlMs: uint32 },
+    cpid: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+    key: fc.uint8Array({ minLength: 1, maxLength: 256 }),
+    data: fc.uint8Array({ maxLength: 300 }),
+  }, {
+    ...keyed,
+    requiredKeys: ["task", "modId", "cmdId", "sid", "cpid", "ttlMs", "data"],
+  }),
+  RelayDone: fc.record({
+    ...{ task: uint32, status: uint32, credit: uint32 },
+    data: fc.uint8Array({ maxLength: 300 }),
+  }, keyed),
   SubscriptionTerms: fc.record({ modulesMax: uint32, nodelessMax: uint32 }, keyed),
   BatchedReport: fc.record({ sender: uint32, first: uint64, outcomes: token }, keyed),
   FleetSubscribe: fc.record({ end: fc.boolean() }, keyed),

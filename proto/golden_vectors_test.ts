@@ -31,7 +31,7 @@ function toHex(bytes: Uint8Array): string {
 
 function messageOf(vector: GoldenVector): Record<string, unknown> {
   const message = { ...vector.value };
-  for (const field of ["token", "key", "nonce", "mac", "outcomes"]) {
+  for (const field of ["token", "key", "nonce", "mac", "outcomes", "data"]) {
     const hex = message[field];
     if (typeof hex === "string") message[field] = fromHex(hex);
   }

@@ -145,6 +145,28 @@ const filled: Record<string, Uint8Array> = {
   decodeTableSubscribe: messages.encodeTableSubscribe({ modId: 4294967295, cmdId: 1, end: true }),
   decodeRefusal: messages.encodeRefusal({ reason: 300 }),
   decodeGoodbye: messages.encodeGoodbye({ reason: "stopped" }),
+  decodeRelayJoin: messages.encodeRelayJoin({ name: "é", late: true }),
+  decodeRelayJoined: messages.encodeRelayJoined({ sid: 300 }),
+  decodeRelayRequest: messages.encodeRelayRequest({
+    ...{ number: 300, modId: 4294967295, cmdId: 2, ttlMs: 20_000 },
+    key: new Uint8Array([7, 8]),
+    data: new Uint8Array(200),
+  }),
+  decodeRelayReply: messages.encodeRelayReply({
+    ...{ number: 300, status: 4, late: true, data: new Uint8Array([1, 2]) },
+  }),
+  decodeRelayWork: messages.encodeRelayWork({
+    modules: [{ modId: 4294967295, cmdId: 1 }],
+    ...{ credit: 300, leaving: true },
+  }),
+  decodeRelayTask: messages.encodeRelayTask({
+    ...{ task: 300, modId: 4294967295, cmdId: 2, sid: 3, cpid: -1, ttlMs: 20_000 },
+    key: new Uint8Array([7, 8]),
+    data: new Uint8Array(200),
+  }),
+  decodeRelayDone: messages.encodeRelayDone({
+    ...{ task: 300, status: 1, credit: 1, data: new Uint8Array([1, 2]) },
+  }),
   decodeSubscriptionTerms: messages.encodeSubscriptionTerms({ modulesMax: 300, nodelessMax: 1 }),
   decodeBatchedReport: messages.encodeBatchedReport({
     sender: 300,

@@ -61,6 +61,20 @@ export const MessageId = {
   SubscriptionTerms: 82,
   /** Caller to agent: the outcomes of many calls. No answer. */
   BatchedReport: 83,
+  /** Client to relay: I am here. */
+  RelayJoin: 100,
+  /** Relay to client: this is your number. */
+  RelayJoined: 101,
+  /** Client to relay: have a worker answer this. */
+  RelayRequest: 102,
+  /** Relay to client: the answer, or why there is none. */
+  RelayReply: 103,
+  /** Worker to relay: I serve these modules, give me so many requests. */
+  RelayWork: 104,
+  /** Relay to worker: answer this. */
+  RelayTask: 105,
+  /** Worker to relay: the answer, and room for further ones. */
+  RelayDone: 106,
   /** Export to dns: which modules are there, and which nodes are out? */
   FleetSubscribe: 120,
   /** Dns to export: these modules. */
@@ -102,6 +116,34 @@ export const PeerRefusal = {
 /** Any reason of {@linkcode PeerRefusal}. */
 export type PeerRefusal = (typeof PeerRefusal)[keyof typeof PeerRefusal];
 
+/** What became of a request, in {@linkcode MessageId.RelayReply}. */
+export const RelayStatus = {
+  /** A worker answered. */
+  Ok: 0,
+  /** A worker answered that it could not do it; the data says why. */
+  Failed: 1,
+  /** No worker serves this module: nobody saw the request. */
+  NoWorker: 2,
+  /** A queue is full: nobody saw the request. */
+  Full: 3,
+  /** There was no answer in time; a worker may have seen the request. */
+  TimedOut: 4,
+  /** The worker that had it is gone. */
+  WorkerLost: 5,
+  /** Whom it is for is not here. */
+  NoClient: 6,
+  /** The relay stops: nobody saw the request. */
+  Stopping: 7,
+  /** More data than a message may carry: nobody saw the request. */
+  TooLarge: 8,
+} as const;
+
+/** Any status of {@linkcode RelayStatus}. */
+export type RelayStatus = (typeof RelayStatus)[keyof typeof RelayStatus];
+
+/** Most data of one message through a relay; frames have room for what else is in them. */
+export const RELAY_MESSAGE_BYTES_MAX = 65_000;
+
 /** How dns fared with the agent that it was to ask; see ExplainResponse. */
 export const ExplainOutcome = { Explained: 0, NoSuchAgent: 1, AgentSilent: 2 } as const;
 
@@ -127,7 +169,13 @@ export const PICK_KEY_BYTES_MAX = 256;
 export const AGENT_PORT_COUNT = 3;
 
 /** Ports used when the configuration names none; `agent` is the first of three. */
-export const DEFAULT_PORTS = { dns: 7778, reporter: 7779, agent: 8888, console: 8080 } as const;
+export const DEFAULT_PORTS = {
+  dns: 7778,
+  reporter: 7779,
+  agent: 8888,
+  console: 8080,
+  relay: 2000,
+} as const;
 
 /**
  * Which of the agent's ports serves a module: (modid + cmdid) mod 3 of the signed numbers on the

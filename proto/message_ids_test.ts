@@ -61,11 +61,24 @@ test("MessageId and RetCode keep the numbers of the original", () => {
       81,
       82,
       83,
+      100,
+      101,
+      102,
+      103,
+      104,
+      105,
+      106,
       120,
       121,
       122,
     ],
   );
   assert.deepEqual(RetCode, { Success: 0, Overload: 1, SystemError: 2, NoExist: 3 });
-  assert.deepEqual(DEFAULT_PORTS, { dns: 7778, reporter: 7779, agent: 8888, console: 8080 });
+  assert.deepEqual(DEFAULT_PORTS, {
+    dns: 7778,
+    reporter: 7779,
+    agent: 8888,
+    console: 8080,
+    relay: 2000,
+  });
 });

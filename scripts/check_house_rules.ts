@@ -30,7 +30,7 @@ export const ROOM_ORDER: readonly (readonly string[])[] = [
   ["feed"],
   ["service"],
   ["control"],
-  ["dns", "reporter", "discovery", "agent", "api", "sim"],
+  ["dns", "reporter", "discovery", "agent", "relay", "api", "sim"],
   ["web"],
   ["tools", "bench"],
   ["scripts"],

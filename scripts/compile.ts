@@ -20,6 +20,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   "lars-reporter": "reporter/main.ts",
   "lars-agent": "agent/main.ts",
   "lars-web": "web/main.ts",
+  "lars-relay": "relay/main.ts",
 };
 
 /** Folders whose files may start Web Workers: the rooms below the command line. */

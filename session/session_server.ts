@@ -4,6 +4,7 @@ import { type Address, isLoopback } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { BodyBytesMaxOf } from "../reactor/frame.ts";
+import type { TcpTransport } from "../reactor/runtime/mod.ts";
 import { type Connection, TcpServer, UNKNOWN_IDS_MAX } from "../reactor/tcp/tcp_server.ts";
 import { newNonce, proofOf } from "./proof.ts";
 import { Secrets } from "./secrets.ts";
@@ -16,6 +17,8 @@ export interface SessionServerInit {
   readonly connectionsMax: number;
   /** Connections of one remote address in this loop, loopback excepted; 0 or absent: no limit. */
   readonly connectionsPerHostMax?: number;
+  /** Bytes that may wait for one peer; one for which more would is closed. @default {8 MiB} */
+  readonly outputBytesMax?: number;
   /** Said in Hello. */
   readonly software: string;
   /** The secrets of which peers must prove one, if there are any. */
@@ -32,6 +35,8 @@ export interface SessionServerOptions {
   readonly init: SessionServerInit;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where connections come from. Default: the sockets of the runtime. */
+  readonly transport?: TcpTransport;
   onClose?(peer: Connection): void;
   onDrain?(peer: Connection): void;
   /** See {@linkcode ServerSessionsOptions}. */
@@ -71,12 +76,22 @@ export class SessionServer extends ServerSessions<Connection> {
    * @throws {BindError} when the port is taken.
    */
   listen(port: number, reusePort: boolean): Promise<Address> {
-    const { init, clock, log, onClose, onDrain, bodyBytesMaxOf, unknownIdsMax = UNKNOWN_IDS_MAX } =
-      this.#options;
+    const {
+      init,
+      clock,
+      log,
+      transport,
+      onClose,
+      onDrain,
+      bodyBytesMaxOf,
+      unknownIdsMax = UNKNOWN_IDS_MAX,
+    } = this.#options;
     this.#server = new TcpServer({
       hostname: init.hostname,
       port,
       reusePort,
+      ...(transport === undefined ? {} : { transport }),
+      ...(init.outputBytesMax === undefined ? {} : { outputBytesMax: init.outputBytesMax }),
       connectionsMax: init.connectionsMax,
       connectionsPerHostMax: init.connectionsPerHostMax || Infinity,
       isExemptHost: isLoopback,

@@ -43,6 +43,8 @@ interface UpFlags {
   readonly agent: Address;
   /** False with --no-console; undefined: the usual address, or another port when it is taken. */
   readonly console?: Address | false;
+  /** Undefined: without a relay. */
+  readonly relay?: Address;
   readonly samples: boolean;
   readonly authTokenFile?: string;
   readonly authAllowInsecure?: boolean;
@@ -81,6 +83,7 @@ export function addTo(parent: Command, context: CommandContext): void {
   addExamples(command, [
     ["lars up", "default ports, data in ./data"],
     ["lars up --data /var/lib/lars --json", "ready lines for a program"],
+    ["lars up --relay 127.0.0.1:2000", "with the relay"],
     ["lars up --dns 127.0.0.1:17778 --agent 127.0.0.1:18888", "beside another one"],
     ["lars up --agent 0.0.0.0:8888 --auth-token-file secret.txt", "for callers on other hosts"],
   ]);
@@ -104,7 +107,12 @@ function addListenOptions(command: Command): void {
         "or a free port when that is taken)",
       argument((text) => parseAddress(text, DEFAULT_PORTS.console)),
     )
-    .option("--no-console", "without the console");
+    .option("--no-console", "without the console")
+    .option(
+      "--relay <HOST:PORT>",
+      "also run the relay, with clients of the original on the same port; default: none",
+      argument((text) => parseAddress(text, DEFAULT_PORTS.relay)),
+    );
 }
 
 /** Runs everything until a signal; resolves with the exit code. */
@@ -180,6 +188,7 @@ class ServiceGroup {
   #reporter: RunningService | undefined;
   #agent: RunningService | undefined;
   #web: RunningService | undefined;
+  #relay: RunningService | undefined;
   /** Opens the console once, without a password. */
   consoleLink: string | undefined;
 
@@ -193,7 +202,7 @@ class ServiceGroup {
 
   /** Those that run, dns first. */
   get running(): RunningService[] {
-    return [this.#dns, this.#reporter, this.#agent, this.#web]
+    return [this.#dns, this.#reporter, this.#agent, this.#web, this.#relay]
       .filter((service) => service !== undefined);
   }
 
@@ -212,6 +221,17 @@ class ServiceGroup {
       await this.#startAgent(addressOf(this.#dns), addressOf(this.#reporter));
     }
     await this.#startConsole();
+    await this.#startRelay();
+  }
+
+  async #startRelay(): Promise<void> {
+    const { relay } = this.#flags;
+    if (relay === undefined) return;
+    const { relayDaemon } = await import("../relay/service.ts");
+    this.#relay = await this.#startOne(relayDaemon, {
+      "relay.ip": relay.hostname,
+      "relay.port": String(relay.port),
+    });
   }
 
   async #startConsole(): Promise<void> {
@@ -311,13 +331,13 @@ class ServiceGroup {
   }
 }
 
-/** One port in the environment cannot be that of four services: it is the first of four. */
+/** One port in the environment cannot be that of five services: it is the first of five. */
 export function metricsFlags(
   service: string,
   portText: string | undefined,
 ): Record<string, string> {
   const port = Number(portText ?? "");
-  const index = ["dns", "reporter", "agent", "web"].indexOf(service);
+  const index = ["dns", "reporter", "agent", "web", "relay"].indexOf(service);
   if (!Number.isInteger(port) || port <= 0 || index <= 0) return {};
   return { "metrics.port": String(port + index) };
 }

@@ -286,6 +286,7 @@ test("metricsFlags() gives each service of lars up a port of its own", () => {
   assert.deepEqual(metricsFlags("reporter", "9000"), { "metrics.port": "9001" });
   assert.deepEqual(metricsFlags("agent", "9000"), { "metrics.port": "9002" });
   assert.deepEqual(metricsFlags("web", "9000"), { "metrics.port": "9003" });
+  assert.deepEqual(metricsFlags("relay", "9000"), { "metrics.port": "9004" });
   for (const text of [undefined, "", "0", "x"]) assert.deepEqual(metricsFlags("agent", text), {});
 });
 

@@ -26,6 +26,8 @@ interface DaemonWord {
   readonly name: string;
   readonly alias?: string;
   readonly summary: string;
+  /** It has words of its own, in {@linkcode COMMAND_WORDS}: `run` or flags alone are the service. */
+  readonly hasWords?: true;
   /** Runs the service with its own command line; resolves with the exit code. */
   run(argv: readonly string[]): Promise<number>;
 }
@@ -64,6 +66,16 @@ const DAEMON_WORDS: readonly DaemonWord[] = [
     run: async (argv) => {
       const { runDaemon } = await import("../daemon/daemon.ts");
       return runDaemon((await import("../agent/service.ts")).agentDaemon, argv, "lars agent");
+    },
+  },
+  {
+    name: "relay",
+    summary: "run the relay service: requests of many clients to few workers",
+    hasWords: true,
+    run: async (argv) => {
+      const { runDaemon } = await import("../daemon/daemon.ts");
+      const own = argv[0] === "run" ? argv.slice(1) : argv;
+      return runDaemon((await import("../relay/service.ts")).relayDaemon, own, "lars relay run");
     },
   },
 ];
@@ -145,6 +157,11 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     name: "config",
     summary: "print example configuration files, with every key",
     load: () => import("./cmd_config.ts"),
+  },
+  {
+    name: "relay",
+    summary: "run the relay between many clients and few workers, and look after it",
+    load: () => import("./cmd_relay.ts"),
   },
   {
     name: "sample",
@@ -235,15 +252,25 @@ export async function buildProgram(
     (await word.load()).addTo(program, context);
     program.commands.at(-1)?.summary(word.summary);
   }
-  for (const word of DAEMON_WORDS) {
+  for (const word of DAEMON_WORDS.filter(({ hasWords }) => hasWords !== true)) {
     const command = program.command(word.name).description(word.summary);
     if (word.alias !== undefined) command.alias(word.alias);
   }
   return { program, context };
 }
 
-function findDaemon(word: string | undefined): DaemonWord | undefined {
-  return DAEMON_WORDS.find(({ name, alias }) => word !== undefined && [name, alias].includes(word));
+/** The service that these words run, if they do. */
+function findDaemon([word, next]: readonly string[]): DaemonWord | undefined {
+  const found = DAEMON_WORDS.find(({ name, alias }) =>
+    word !== undefined && [name, alias].includes(word)
+  );
+  if (found?.hasWords !== true) return found;
+  const isService = next === "run" || (next?.startsWith("-") === true && !isHelp(next));
+  return isService ? found : undefined;
+}
+
+function isHelp(word: string): boolean {
+  return word === "-h" || word === "--help";
 }
 
 /** Ends with a complaint that names the first word which is no command. */
@@ -278,8 +305,11 @@ async function runWords(argv: readonly string[]): Promise<number> {
   const asksHelp = argv[0] === "help";
   const word = asksHelp ? argv[1] : argv[0];
   try {
-    const daemon = findDaemon(word);
-    if (daemon !== undefined) return await daemon.run(asksHelp ? ["--help"] : argv.slice(1));
+    const daemon = findDaemon(asksHelp ? argv.slice(1) : argv);
+    if (daemon !== undefined) {
+      const isRun = argv[2] === "run" && asksHelp;
+      return await daemon.run(asksHelp ? [...isRun ? ["run"] : [], "--help"] : argv.slice(1));
+    }
     const { program, context } = await buildProgram(word);
     // The parser's own `help` knows one word; `lars help route add` means `lars route add --help`.
     if (asksHelp) requireWords(program, argv.slice(1));

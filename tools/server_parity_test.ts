@@ -17,6 +17,7 @@ const TIMEOUT = { timeout: 600_000 };
 const WITHOUT_SERVER = [
   "up",
   "sample",
+  "relay",
   "config",
   "test",
   "reactor",

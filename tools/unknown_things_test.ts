@@ -94,6 +94,7 @@ const COMMANDS: Readonly<Record<string, readonly Row[] | string>> = {
   "reporter": "runs",
   "web": "runs",
   "agent": "runs",
+  "relay echo": "waits for its relay",
 };
 
 function leaves(command: Command, path: string): string[] {

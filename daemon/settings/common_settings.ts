@@ -117,7 +117,13 @@ export const authSettings = {
 } as const satisfies SettingsTable;
 
 /** Ports of the metrics of each service when none is set. */
-export const METRICS_PORTS = { dns: 9778, reporter: 9779, web: 9780, agent: 9888 } as const;
+export const METRICS_PORTS = {
+  dns: 9778,
+  reporter: 9779,
+  web: 9780,
+  agent: 9888,
+  relay: 9781,
+} as const;
 
 /** Keys of the side door of a service, `[metrics]`. */
 export interface MetricsSettings extends SettingsTable {

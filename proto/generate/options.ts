@@ -45,6 +45,7 @@ export interface TypeAlias {
 export const NAMES: Readonly<Record<string, string>> = { modid: "modId", cmdid: "cmdId" };
 
 const optional: FieldOptions = { emptyIsAbsent: true };
+const keyField: FieldOptions = { emptyIsAbsent: true, bytesMax: "PICK_KEY_BYTES_MAX" };
 const route: Readonly<Record<string, FieldOptions>> = {
   host: { name: "hosts" },
   policy: optional,
@@ -70,7 +71,7 @@ export const MESSAGES: Readonly<Record<string, MessageOptions>> = {
   GetRouteRequest: { fields: { token: optional }, frame: "ApiGetRouteRequest" },
   GetRouteResponse: { fields: route, frame: "ApiGetRouteResponse", numbers: true },
   GetHostRequest: {
-    fields: { token: optional, key: { emptyIsAbsent: true, bytesMax: "PICK_KEY_BYTES_MAX" } },
+    fields: { token: optional, key: keyField },
     frame: "GetHostRequest",
   },
   GetHostResponse: { fields: { retcode: { signed: true } }, frame: "GetHostResponse" },
@@ -106,6 +107,9 @@ export const MESSAGES: Readonly<Record<string, MessageOptions>> = {
   ExplainRequest: { fields: { token: optional }, frame: "ExplainRequest" },
   ExplainResponse: { frame: "ExplainResponse" },
   BatchedReport: { frame: "BatchedReport" },
+  RelayRequest: { fields: { key: keyField } },
+  RelayWork: { fields: { module: { name: "modules" } } },
+  RelayTask: { fields: { cpid: { signed: true }, key: keyField } },
 };
 
 /** Types beside those of the messages. */

@@ -1,0 +1,544 @@
+// Core. Who asked what of whom: requests of clients to workers, and the answers back.
+//
+// It knows clients and workers by what they can take; how they are connected is the shell's matter.
+
+import { type ModuleKey, ModuleTable } from "../../model/module.ts";
+import { RELAY_MESSAGE_BYTES_MAX, RelayStatus } from "../../proto/message_ids.ts";
+import type { Clock } from "../../reactor/time/clock.ts";
+import { type BrokerLimits, LATE_REQUESTS_MAX } from "./broker_limits.ts";
+import { Deadlines } from "./deadlines.ts";
+import { Ledger, type MessageRefusal } from "./ledger.ts";
+import { LinkedList, type ListPlace } from "./linked_list.ts";
+
+/** Whose request it is and how the client calls it. */
+export interface RequestName {
+  /** Process on the client's host; 0 where there is no such thing. */
+  readonly cpid: number;
+  /** The client's number for the request. */
+  readonly number: number;
+}
+
+/** A request as a client sends it. `data` is not kept beyond the call. */
+export interface RequestOrder extends RequestName, ModuleKey {
+  /** Requests of one key go to one worker where that can be. */
+  readonly key?: Uint8Array | undefined;
+  /** Time for the answer to come; 0 = that of the relay. */
+  readonly ttlMs: number;
+  readonly data: Uint8Array;
+}
+
+/** An answer as a client gets it. `data` is not kept beyond the call. */
+export interface ReplyOrder extends RequestName {
+  readonly status: RelayStatus;
+  /** It comes after the time of its request. */
+  readonly late: boolean;
+  readonly data: Uint8Array;
+}
+
+/** How a client is reached. */
+export interface ClientPort {
+  /** Answers that come too late are wanted. */
+  readonly wantsLate: boolean;
+  /** It cannot be told that there is no worker, so its requests wait for one. */
+  readonly waitsForWorkers: boolean;
+  /** @returns why not, when it did not take it; one that is `slow` will be cut. */
+  takeReply(reply: ReplyOrder): MessageRefusal | undefined;
+  /** Ends the connection. {@linkcode Broker.removeClient} follows, in this call or later. */
+  cut(reason: string): void;
+}
+
+/** A request as a worker gets it. `data` is not kept beyond the call. */
+export interface TaskOrder extends ModuleKey {
+  readonly task: number;
+  readonly sid: number;
+  readonly cpid: number;
+  /** After this nobody waits for the answer. */
+  readonly ttlMs: number;
+  readonly key: Uint8Array | undefined;
+  readonly data: Uint8Array;
+}
+
+/** How a worker is reached. */
+export interface WorkerPort {
+  /** @returns false when it reads too slowly to be given any more. */
+  takeTask(task: TaskOrder): boolean;
+  /** Ends the connection. {@linkcode Broker.removeWorker} follows, in this call or later. */
+  cut(reason: string): void;
+}
+
+/** A client that is connected. */
+export class BrokerClient {
+  readonly sid: number;
+  readonly port: ClientPort;
+  /** Its requests that have no answer yet; made with the first. */
+  requests: LinkedList<BrokerRequest> | undefined;
+  /** Bytes of those that wait for a worker. */
+  waitingBytes = 0;
+
+  constructor(sid: number, port: ClientPort) {
+    this.sid = sid;
+    this.port = port;
+  }
+}
+
+/** A worker that is connected. */
+export class BrokerWorker {
+  readonly port: WorkerPort;
+  modules: readonly WorkedModule[] = [];
+  /** Requests it may still be given. */
+  credit = 0;
+  /** Requests it has. */
+  readonly tasks = new LinkedList<BrokerRequest>();
+  answeredCount = 0;
+
+  constructor(port: WorkerPort) {
+    this.port = port;
+  }
+}
+
+/** A module that has workers, or requests that wait for one. */
+class WorkedModule implements ModuleKey {
+  readonly modId: number;
+  readonly cmdId: number;
+  readonly workers: BrokerWorker[] = [];
+  readonly waiting = new LinkedList<BrokerRequest>();
+  waitingBytes = 0;
+  /** Worker whose turn is next. */
+  turn = 0;
+
+  constructor({ modId, cmdId }: ModuleKey) {
+    this.modId = modId;
+    this.cmdId = cmdId;
+  }
+}
+
+/** A request without an answer: it waits, or a worker has it. */
+class BrokerRequest {
+  readonly client: BrokerClient;
+  readonly module: WorkedModule;
+  readonly cpid: number;
+  readonly number: number;
+  readonly key: Uint8Array | undefined;
+  readonly dueMs: number;
+  /** A copy while it waits, then empty. */
+  data: Uint8Array = NO_DATA;
+  task = 0;
+  worker: BrokerWorker | undefined;
+  /** Its places in the queue of the module or of the worker, among its client's, and among deadlines. */
+  queued: ListPlace<BrokerRequest> | undefined;
+  owned: ListPlace<BrokerRequest> | undefined;
+  deadline: ListPlace<BrokerRequest> | undefined;
+
+  constructor(client: BrokerClient, module: WorkedModule, order: RequestOrder, dueMs: number) {
+    this.client = client;
+    this.module = module;
+    this.cpid = order.cpid;
+    this.number = order.number;
+    this.key = order.key;
+    this.dueMs = dueMs;
+  }
+}
+
+const NO_DATA = new Uint8Array(0);
+
+const SLOW_REASON = "slow reader: output limit reached";
+
+/** What is remembered of a request whose time was over while a worker had it. */
+interface LateRequest extends RequestName {
+  readonly sid: number;
+  readonly worker: BrokerWorker;
+}
+
+/** What a {@linkcode Broker} is given. */
+export interface BrokerOptions {
+  readonly clock: Clock;
+  /** Replaced as a whole when the configuration is read again. */
+  limits: BrokerLimits;
+}
+
+/**
+ * Requests wait here, bounded by {@linkcode BrokerLimits}, until a worker of their module has credit.
+ * A request is given to one worker, once. Each message ends up in one count of its {@linkcode Ledger}.
+ */
+export class Broker {
+  readonly requests = new Ledger();
+  readonly replies = new Ledger();
+  readonly #options: BrokerOptions;
+  readonly #modules = new ModuleTable<WorkedModule>();
+  readonly #clients = new Map<number, BrokerClient>();
+  readonly #workers = new Set<BrokerWorker>();
+  readonly #tasks = new Map<number, BrokerRequest>();
+  readonly #late = new Map<number, LateRequest>();
+  readonly #deadlines: Deadlines<BrokerRequest>;
+  #lastTask = 0;
+  #lastSid = 0;
+  #waitingBytes = 0;
+  #timedOutCount = 0;
+  #lostCount = 0;
+  #stopping = false;
+
+  constructor(options: BrokerOptions) {
+    this.#options = options;
+    this.#deadlines = new Deadlines(options.clock, (request) => this.#timeOut(request));
+  }
+
+  /** Takes other limits from now on. */
+  setLimits(limits: BrokerLimits): void {
+    this.#options.limits = limits;
+  }
+
+  /** Clients now, by number. */
+  get clients(): ReadonlyMap<number, BrokerClient> {
+    return this.#clients;
+  }
+
+  /** A client has come. Its number is never given again. @throws {RangeError} after 2^31 clients. */
+  addClient(port: ClientPort): BrokerClient {
+    if (this.#lastSid >= 0x7fff_ffff) throw new RangeError("Numbers of clients are used up");
+    const client = new BrokerClient(++this.#lastSid, port);
+    this.#clients.set(client.sid, client);
+    return client;
+  }
+
+  /** A client is gone; what it waits for is given up. Harmless when repeated. */
+  removeClient(client: BrokerClient): void {
+    if (!this.#clients.delete(client.sid)) return;
+    for (const request of client.requests?.items() ?? []) {
+      if (request.worker === undefined) this.#giveUp(request, "no_client");
+    }
+  }
+
+  /** A worker has come; it gets nothing before {@linkcode Broker.serve}. */
+  addWorker(port: WorkerPort): BrokerWorker {
+    const worker = new BrokerWorker(port);
+    this.#workers.add(worker);
+    return worker;
+  }
+
+  /** A worker serves these modules from now on, in place of those before. */
+  serve(worker: BrokerWorker, modules: readonly ModuleKey[]): void {
+    if (!this.#workers.has(worker)) return;
+    this.#leaveModules(worker);
+    const served = new Set(modules.map((key) => this.#moduleOf(key)));
+    worker.modules = [...served];
+    for (const module of served) {
+      module.workers.push(worker);
+      this.#feed(module);
+    }
+  }
+
+  /** A worker may be given so many further requests. */
+  grant(worker: BrokerWorker, credit: number): void {
+    if (!this.#workers.has(worker)) return;
+    worker.credit = Math.min(worker.credit + credit, this.#options.limits.creditMax);
+    // In turn, so that no module of several is served alone.
+    for (let fed = true; fed && worker.credit > 0;) {
+      fed = false;
+      for (const module of worker.modules) {
+        if (worker.credit > 0) fed = this.#feedOne(module) || fed;
+      }
+    }
+  }
+
+  /** A worker is gone: whoever waits for it is told at once. Harmless when repeated. */
+  removeWorker(worker: BrokerWorker): void {
+    if (!this.#workers.delete(worker)) return;
+    this.#leaveModules(worker);
+    for (const request of worker.tasks.items()) {
+      this.#lostCount++;
+      this.#forget(request);
+      this.#answer(request, RelayStatus.WorkerLost);
+    }
+  }
+
+  /** A client asks. */
+  request(client: BrokerClient, order: RequestOrder): void {
+    this.requests.accept();
+    const { limits } = this.#options;
+    if (this.#stopping) return this.#refuse(client, order, "stopping", RelayStatus.Stopping);
+    if (order.data.length > RELAY_MESSAGE_BYTES_MAX) {
+      return this.#refuse(client, order, "oversize", RelayStatus.TooLarge);
+    }
+    const known = this.#modules.get(order.modId, order.cmdId);
+    if ((known?.workers.length ?? 0) === 0 && !client.port.waitsForWorkers) {
+      return this.#refuse(client, order, "no_worker", RelayStatus.NoWorker);
+    }
+    if ((client.requests?.size ?? 0) >= limits.clientRequestsMax) {
+      return this.#tooMany(client, order);
+    }
+    const module = known ?? this.#moduleOf(order);
+    const ttlMs = Math.min(order.ttlMs || limits.timeoutMs, limits.ttlMsMax);
+    const dueMs = this.#options.clock.nowMs() + ttlMs;
+    const request = new BrokerRequest(client, module, order, dueMs);
+    if (module.waiting.size === 0 && this.#handOver(request, order.data)) {
+      return this.#keep(request, ttlMs);
+    }
+    this.#wait(request, order, ttlMs);
+    this.#dropEmpty(module);
+  }
+
+  /** A worker answers. `status`: {@linkcode RelayStatus.Ok} or `Failed`. */
+  reply(worker: BrokerWorker, task: number, status: RelayStatus, data: Uint8Array): void {
+    this.replies.accept();
+    const request = this.#tasks.get(task);
+    if (request === undefined || request.worker !== worker) {
+      return this.#lateReply(worker, task, data);
+    }
+    worker.answeredCount++;
+    this.#forget(request);
+    const { client, cpid, number } = request;
+    if (!this.#clients.has(client.sid)) return this.replies.refuse("no_client");
+    this.#deliver(client, { cpid, number, status, late: false, data });
+  }
+
+  /** Takes no further request; those under way go on. */
+  stopTaking(): void {
+    this.#stopping = true;
+  }
+
+  /** Nothing falls due any more. */
+  close(): void {
+    this.#deadlines.clear();
+  }
+
+  /** Counters since the start, and present sizes. */
+  stats(): Record<string, number> {
+    return {
+      ...this.requests.stats("requests"),
+      ...this.replies.stats("replies"),
+      clients: this.#clients.size,
+      workers: this.#workers.size,
+      modules: this.#modules.count,
+      requests_at_workers: this.#tasks.size,
+      requests_timed_out: this.#timedOutCount,
+      requests_lost_with_worker: this.#lostCount,
+      waiting_bytes: this.#waitingBytes,
+    };
+  }
+
+  #moduleOf(key: ModuleKey): WorkedModule {
+    const known = this.#modules.get(key.modId, key.cmdId);
+    if (known !== undefined) return known;
+    const module = new WorkedModule(key);
+    this.#modules.add(module);
+    return module;
+  }
+
+  /** Modules come from peers: one that means nothing any more is not kept. */
+  #dropEmpty(module: WorkedModule): void {
+    if (module.workers.length > 0 || module.waiting.size > 0) return;
+    if (this.#modules.get(module.modId, module.cmdId) === module) this.#modules.remove(module);
+  }
+
+  #leaveModules(worker: BrokerWorker): void {
+    const { modules } = worker;
+    worker.modules = [];
+    for (const module of modules) {
+      module.workers.splice(module.workers.indexOf(worker), 1);
+      if (module.workers.length === 0) this.#abandon(module);
+      this.#dropEmpty(module);
+    }
+  }
+
+  /** The last worker of a module is gone: those who can be told need not wait. */
+  #abandon(module: WorkedModule): void {
+    for (const request of module.waiting.items()) {
+      if (request.client.port.waitsForWorkers) continue;
+      this.#giveUp(request, "no_worker");
+      this.#answer(request, RelayStatus.NoWorker);
+    }
+  }
+
+  #feed(module: WorkedModule): void {
+    while (this.#feedOne(module));
+  }
+
+  /** Gives the oldest request that waits to a worker; false: none has credit. */
+  #feedOne(module: WorkedModule): boolean {
+    const request = module.waiting.first;
+    return request !== undefined && this.#handOver(request, request.data);
+  }
+
+  /** Gives a request to the next worker that takes it; false: none does. */
+  #handOver(request: BrokerRequest, data: Uint8Array): boolean {
+    const { module, client: { sid }, cpid, key } = request;
+    const { modId, cmdId } = module;
+    const ttlMs = Math.max(1, Math.round(request.dueMs - this.#options.clock.nowMs()));
+    for (;;) {
+      const worker = this.#nextWorker(module);
+      if (worker === undefined) return false;
+      const task = this.#newTask();
+      worker.credit--;
+      if (worker.port.takeTask({ task, modId, cmdId, sid, cpid, ttlMs, key, data })) {
+        this.requests.deliver();
+        this.#unqueue(request);
+        request.task = task;
+        request.worker = worker;
+        request.queued = worker.tasks.add(request);
+        this.#tasks.set(task, request);
+        return true;
+      }
+      worker.port.cut(SLOW_REASON);
+      this.removeWorker(worker);
+    }
+  }
+
+  /** The next in turn that has credit. */
+  #nextWorker(module: WorkedModule): BrokerWorker | undefined {
+    const { workers } = module;
+    for (let step = 0; step < workers.length; step++) {
+      const at = (module.turn + step) % workers.length;
+      if (workers[at].credit <= 0) continue;
+      module.turn = at + 1;
+      return workers[at];
+    }
+    return undefined;
+  }
+
+  /** Numbers come round after 2^32; one that is in use is passed over. */
+  #newTask(): number {
+    do {
+      this.#lastTask = (this.#lastTask + 1) >>> 0;
+    } while (this.#lastTask === 0 || this.#tasks.has(this.#lastTask));
+    return this.#lastTask;
+  }
+
+  /** Nobody can take a request now: it waits, where there is room and somebody may come. */
+  #wait(request: BrokerRequest, order: RequestOrder, ttlMs: number): void {
+    const { client, module } = request;
+    // The last worker may have been cut just now.
+    if (module.workers.length === 0 && !client.port.waitsForWorkers) {
+      return this.#refuse(client, order, "no_worker", RelayStatus.NoWorker);
+    }
+    if (!this.#makeRoom(client, module, order)) return;
+    if (this.#modules.get(module.modId, module.cmdId) === undefined) this.#modules.add(module);
+    request.data = order.data.slice();
+    request.queued = module.waiting.add(request);
+    this.#countWaiting(request, request.data.length);
+    this.#keep(request, ttlMs);
+  }
+
+  /** A request that has come to stay is among its client's, and has its time. */
+  #keep(request: BrokerRequest, ttlMs: number): void {
+    request.client.requests ??= new LinkedList();
+    request.owned = request.client.requests.add(request);
+    request.deadline = this.#deadlines.add(request, ttlMs);
+  }
+
+  /** It has an answer, or will have none. */
+  #forget(request: BrokerRequest): void {
+    if (request.worker === undefined) this.#unqueue(request);
+    else this.#tasks.delete(request.task);
+    request.queued?.remove();
+    request.owned?.remove();
+    request.deadline?.remove();
+  }
+
+  #unqueue(request: BrokerRequest): void {
+    request.queued?.remove();
+    this.#countWaiting(request, -request.data.length);
+    request.data = NO_DATA;
+  }
+
+  #countWaiting({ client, module }: BrokerRequest, bytes: number): void {
+    client.waitingBytes += bytes;
+    module.waitingBytes += bytes;
+    this.#waitingBytes += bytes;
+  }
+
+  /** A request that waits is given up. */
+  #giveUp(request: BrokerRequest, reason: MessageRefusal): void {
+    this.requests.refuse(reason);
+    this.#forget(request);
+    this.#dropEmpty(request.module);
+  }
+
+  #makeRoom(client: BrokerClient, module: WorkedModule, order: RequestOrder): boolean {
+    const { limits } = this.#options;
+    const bytes = order.data.length;
+    if (
+      client.waitingBytes + bytes > limits.clientBytesMax ||
+      this.#waitingBytes + bytes > limits.totalBytesMax
+    ) {
+      this.#tooMany(client, order);
+      return false;
+    }
+    const isFull = (): boolean =>
+      module.waiting.size >= limits.moduleRequestsMax ||
+      module.waitingBytes + bytes > limits.moduleBytesMax;
+    if (limits.whenFull === "drop_oldest") {
+      for (let oldest = module.waiting.first; isFull() && oldest !== undefined;) {
+        this.#giveUp(oldest, "dropped");
+        this.#answer(oldest, RelayStatus.Full);
+        oldest = module.waiting.first;
+      }
+    }
+    if (!isFull()) return true;
+    this.#tooMany(client, order);
+    return false;
+  }
+
+  /** Refuses the newest, and has the client cut where the policy says so. */
+  #tooMany(client: BrokerClient, order: RequestOrder): void {
+    this.#refuse(client, order, "full", RelayStatus.Full);
+    if (this.#options.limits.whenFull === "cut") client.port.cut("too many requests");
+  }
+
+  #refuse(
+    client: BrokerClient,
+    order: RequestOrder,
+    reason: MessageRefusal,
+    status: RelayStatus,
+  ): void {
+    this.requests.refuse(reason);
+    this.#tell(client, order, status);
+  }
+
+  /** Tells whoever asked that no worker will answer. */
+  #answer({ client, cpid, number }: BrokerRequest, status: RelayStatus): void {
+    this.#tell(client, { cpid, number }, status);
+  }
+
+  #tell(client: BrokerClient, { cpid, number }: RequestName, status: RelayStatus): void {
+    if (!this.#clients.has(client.sid)) return;
+    const reply = { cpid, number, status, late: false, data: NO_DATA };
+    if (client.port.takeReply(reply) === "slow") client.port.cut(SLOW_REASON);
+  }
+
+  #deliver(client: BrokerClient, reply: ReplyOrder): void {
+    const refusal = client.port.takeReply(reply);
+    if (refusal === undefined) return this.replies.deliver();
+    this.replies.refuse(refusal);
+    if (refusal === "slow") client.port.cut(SLOW_REASON);
+  }
+
+  #timeOut(request: BrokerRequest): void {
+    this.#timedOutCount++;
+    const { worker, task, client: { sid }, cpid, number } = request;
+    if (worker === undefined) {
+      this.requests.expire();
+    } else {
+      if (this.#late.size >= LATE_REQUESTS_MAX) {
+        for (const oldest of this.#late.keys()) {
+          this.#late.delete(oldest);
+          break;
+        }
+      }
+      this.#late.set(task, { sid, cpid, number, worker });
+    }
+    this.#forget(request);
+    this.#dropEmpty(request.module);
+    this.#answer(request, RelayStatus.TimedOut);
+  }
+
+  #lateReply(worker: BrokerWorker, task: number, data: Uint8Array): void {
+    const late = this.#late.get(task);
+    if (late === undefined || late.worker !== worker) return this.replies.refuse("unknown");
+    this.#late.delete(task);
+    const { sid, cpid, number } = late;
+    const client = this.#clients.get(sid);
+    if (client === undefined) return this.replies.refuse("no_client");
+    if (!client.port.wantsLate) return this.replies.refuse("late");
+    this.#deliver(client, { cpid, number, status: RelayStatus.Ok, late: true, data });
+  }
+}

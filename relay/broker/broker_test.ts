@@ -1,0 +1,298 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { RelayStatus } from "../../proto/message_ids.ts";
+import { ManualClock } from "../../reactor/time/manual_clock.ts";
+import {
+  Broker,
+  type BrokerClient,
+  type BrokerWorker,
+  type ClientPort,
+  type ReplyOrder,
+  type TaskOrder,
+  type WorkerPort,
+} from "./broker.ts";
+import { type BrokerLimits, defaultBrokerLimits, WHEN_FULL } from "./broker_limits.ts";
+import type { LedgerCounts, MessageRefusal } from "./ledger.ts";
+
+const KEY = { modId: 1, cmdId: 2 };
+
+class TestClient implements ClientPort {
+  readonly replies: ReplyOrder[] = [];
+  readonly client: BrokerClient;
+  takes = true;
+  cutReason: string | undefined;
+  #number = 0;
+
+  constructor(
+    readonly broker: Broker,
+    readonly waitsForWorkers = false,
+    readonly wantsLate = false,
+  ) {
+    this.client = broker.addClient(this);
+  }
+
+  ask(more: { text?: string; ttlMs?: number; cmdId?: number } = {}): number {
+    const { text = "", ttlMs = 0, cmdId = KEY.cmdId } = more;
+    const data = new TextEncoder().encode(text);
+    const number = ++this.#number;
+    this.broker.request(this.client, { ...KEY, cmdId, cpid: 7, number, ttlMs, data });
+    data.fill(0); // what it was lent is not kept
+    return number;
+  }
+
+  takeReply(reply: ReplyOrder): MessageRefusal | undefined {
+    if (!this.takes) return "slow";
+    this.replies.push({ ...reply, data: reply.data.slice() });
+    return undefined;
+  }
+
+  cut(reason: string): void {
+    this.cutReason ??= reason;
+    this.broker.removeClient(this.client);
+  }
+
+  get statuses(): number[] {
+    return this.replies.map(({ status }) => status);
+  }
+}
+
+class TestWorker implements WorkerPort {
+  readonly tasks: TaskOrder[] = [];
+  readonly worker: BrokerWorker;
+  takes = true;
+  gone = false;
+
+  constructor(readonly broker: Broker, credit = 0, cmdIds: readonly number[] = [KEY.cmdId]) {
+    this.worker = broker.addWorker(this);
+    broker.serve(this.worker, cmdIds.map((cmdId) => ({ ...KEY, cmdId })));
+    broker.grant(this.worker, credit);
+  }
+
+  takeTask(task: TaskOrder): boolean {
+    if (this.takes) this.tasks.push({ ...task, data: task.data.slice() });
+    return this.takes;
+  }
+
+  answer(index: number, text = "yes"): void {
+    const task = this.tasks[index]?.task ?? 4_000_000_000;
+    this.broker.reply(this.worker, task, RelayStatus.Ok, new TextEncoder().encode(text));
+  }
+
+  cut(): void {
+    this.gone = true;
+    this.broker.removeWorker(this.worker);
+  }
+}
+
+function setUp(limits: Partial<BrokerLimits> = {}): { clock: ManualClock; broker: Broker } {
+  const clock = new ManualClock();
+  return { clock, broker: new Broker({ clock, limits: { ...defaultBrokerLimits, ...limits } }) };
+}
+
+const text = (data: Uint8Array): string => new TextDecoder().decode(data);
+
+function assertBalanced({ sent, delivered, expired, refused, waiting }: LedgerCounts): void {
+  assert.equal(sent, delivered + expired + refused + waiting);
+  assert.ok(Math.min(sent, delivered, expired, refused, waiting) >= 0);
+}
+
+test("broker: a request goes to a worker, and its answer back to whoever asked", () => {
+  const { broker } = setUp();
+  const [one, other] = [new TestClient(broker), new TestClient(broker)];
+  const worker = new TestWorker(broker, 2);
+  one.ask({ text: "a" });
+  other.ask({ text: "b" });
+  assert.deepEqual(worker.tasks.map(({ sid, cpid, data }) => [sid, cpid, text(data)]), [
+    [one.client.sid, 7, "a"],
+    [other.client.sid, 7, "b"],
+  ]);
+  worker.answer(1, "B");
+  worker.answer(0, "A");
+  assert.deepEqual(one.replies.map(({ number, data }) => [number, text(data)]), [[1, "A"]]);
+  assert.deepEqual(other.replies.map(({ number, data }) => [number, text(data)]), [[1, "B"]]);
+});
+
+test("broker: no worker is told at once; a client of the original waits for one instead", () => {
+  const { broker, clock } = setUp();
+  const [ours, original] = [new TestClient(broker), new TestClient(broker, true)];
+  ours.ask();
+  original.ask({ text: "later" });
+  assert.deepEqual(ours.statuses, [RelayStatus.NoWorker]);
+  assert.deepEqual(original.statuses, []);
+  clock.advance(19_000);
+  const worker = new TestWorker(broker, 1);
+  assert.deepEqual(worker.tasks.map(({ data, ttlMs }) => [text(data), ttlMs]), [["later", 1000]]);
+  assert.equal(broker.requests.refusals.no_worker, 1);
+});
+
+test("broker: requests wait for credit, in order, and are told when the last worker goes", () => {
+  const { broker } = setUp();
+  const client = new TestClient(broker);
+  const worker = new TestWorker(broker, 1);
+  for (const word of ["a", "b", "c"]) client.ask({ text: word });
+  assert.deepEqual(worker.tasks.map(({ data }) => text(data)), ["a"]);
+  broker.grant(worker.worker, 1);
+  assert.deepEqual(worker.tasks.map(({ data }) => text(data)), ["a", "b"]);
+  worker.cut();
+  assert.deepEqual(client.replies.map(({ number, status }) => [number, status]), [
+    [3, RelayStatus.NoWorker],
+    [1, RelayStatus.WorkerLost],
+    [2, RelayStatus.WorkerLost],
+  ]);
+  assert.equal(broker.stats().modules, 0);
+});
+
+test("broker: one that waits for a worker and one that has none both end in time", () => {
+  const { broker, clock } = setUp({ timeoutMs: 1000 });
+  const client = new TestClient(broker, false, true);
+  const worker = new TestWorker(broker, 1);
+  client.ask();
+  client.ask({ ttlMs: 500 });
+  clock.advance(500);
+  assert.deepEqual(client.replies.map(({ number }) => number), [2]);
+  clock.advance(500);
+  assert.deepEqual(client.statuses, [RelayStatus.TimedOut, RelayStatus.TimedOut]);
+  const { requests } = broker;
+  assert.deepEqual([requests.counts.delivered, requests.counts.expired], [1, 1]);
+  worker.answer(0, "late");
+  assert.deepEqual(
+    client.replies.slice(2).map(({ number, late, data }) => [number, late, text(data)]),
+    [
+      [1, true, "late"],
+    ],
+  );
+  worker.answer(0, "again");
+  assert.equal(broker.replies.refusals.unknown, 1);
+});
+
+test("broker: a late answer is dropped and counted when nobody asked for such", () => {
+  const { broker, clock } = setUp();
+  const client = new TestClient(broker);
+  const worker = new TestWorker(broker, 1);
+  client.ask();
+  clock.advance(20_000);
+  worker.answer(0);
+  assert.deepEqual(client.statuses, [RelayStatus.TimedOut]);
+  assert.equal(broker.replies.refusals.late, 1);
+});
+
+test("broker: a full queue refuses the newest, drops the oldest, or cuts the client", () => {
+  for (const whenFull of WHEN_FULL) {
+    const { broker } = setUp({ moduleRequestsMax: 2, whenFull });
+    const client = new TestClient(broker);
+    const worker = new TestWorker(broker);
+    for (const word of ["a", "b", "c"]) client.ask({ text: word });
+    broker.grant(worker.worker, 5);
+    const got = worker.tasks.map(({ data }) => text(data));
+    const full = client.replies.filter(({ status }) => status === RelayStatus.Full)
+      .map(({ number }) => number);
+    const expected = {
+      refuse: [["a", "b"], [3], undefined],
+      drop_oldest: [["b", "c"], [1], undefined],
+      cut: [[], [3], "too many requests"],
+    }[whenFull];
+    assert.deepEqual([got, full, client.cutReason], expected, whenFull);
+    assertBalanced(broker.requests.counts);
+  }
+});
+
+test("broker: bytes are bounded for a client, a module, and all", () => {
+  for (const name of ["clientBytesMax", "moduleBytesMax", "totalBytesMax"] as const) {
+    const { broker } = setUp({ [name]: 10 });
+    const client = new TestClient(broker);
+    new TestWorker(broker);
+    client.ask({ text: "123456" });
+    client.ask({ text: "123456" });
+    client.ask({ text: "1234" });
+    assert.deepEqual(client.replies.map(({ number }) => number), [2], name);
+    assert.equal(broker.stats().waiting_bytes, 10);
+  }
+});
+
+test("broker: a worker that does not read is cut, and another one takes its place", () => {
+  const { broker } = setUp();
+  const client = new TestClient(broker);
+  const slow = new TestWorker(broker, 5);
+  slow.takes = false;
+  const good = new TestWorker(broker, 5);
+  client.ask({ text: "x" });
+  assert.deepEqual(good.tasks.map(({ data }) => text(data)), ["x"]);
+  assert.equal(slow.gone, true);
+});
+
+test("broker: a client that does not read is cut, and its answers are counted", () => {
+  const { broker } = setUp();
+  const client = new TestClient(broker);
+  const worker = new TestWorker(broker, 5);
+  client.ask();
+  client.ask();
+  client.takes = false;
+  worker.answer(0);
+  worker.answer(1);
+  assert.match(client.cutReason ?? "", /slow/);
+  assert.deepEqual([broker.replies.refusals.slow, broker.replies.refusals.no_client], [1, 1]);
+});
+
+test("broker: modules that peers name are forgotten when they mean nothing any more", () => {
+  const { broker, clock } = setUp({ moduleRequestsMax: 1 });
+  const client = new TestClient(broker, true);
+  for (let cmdId = 0; cmdId < 50; cmdId++) client.ask({ cmdId });
+  assert.equal(broker.stats().modules, 50);
+  const worker = new TestWorker(broker, 0, [60, 61, 62]);
+  clock.advance(20_000);
+  assert.equal(broker.stats().modules, 3);
+  broker.serve(worker.worker, [{ modId: 9, cmdId: 9 }]);
+  assert.equal(broker.stats().modules, 1);
+});
+
+/** One step of a random history: a number for what is done, and two for to whom. */
+const steps = fc.array(fc.tuple(fc.nat(13), fc.nat(5), fc.nat(1000)), { maxLength: 120 });
+
+test("broker: whatever happens, counts add up, and every request has one end", () => {
+  fc.assert(
+    fc.property(steps, fc.constantFrom(...WHEN_FULL), (history, whenFull) => {
+      const limits = { moduleRequestsMax: 4, clientRequestsMax: 6, clientBytesMax: 60, whenFull };
+      const { broker, clock } = setUp({ ...limits, creditMax: 5, totalBytesMax: 150 });
+      const clients: TestClient[] = [];
+      const workers: TestWorker[] = [];
+      const asked = new Map<TestClient, number[]>();
+      for (const [what, who, number] of history) {
+        const client = clients[who % Math.max(1, clients.length)] as TestClient | undefined;
+        const worker = workers[who % Math.max(1, workers.length)] as TestWorker | undefined;
+        if (what === 0) clients.push(new TestClient(broker, who % 2 === 0, number % 2 === 0));
+        else if (what === 1) {
+          workers.push(new TestWorker(broker, number % 4, [who % 3, number % 3]));
+        } else if (what === 2 && worker !== undefined) broker.grant(worker.worker, number % 9);
+        else if (what === 3 && number % 4 === 0 && worker !== undefined) worker.cut();
+        else if (what === 4 && number % 4 === 0 && client !== undefined) client.cut("left");
+        else if (what === 5 && number % 9 === 0 && worker !== undefined) worker.takes = false;
+        else if (what === 6 && number % 9 === 0 && client !== undefined) client.takes = false;
+        else if (what === 7) clock.advance(number * 10);
+        else if (what <= 9 && worker !== undefined) {
+          worker.answer(number % (worker.tasks.length + 1));
+        } else if (client !== undefined && client.cutReason === undefined) {
+          const ttlMs = number % 7 * 1000;
+          const own = client.ask({ text: "x".repeat(number % 30), ttlMs, cmdId: number % 3 });
+          asked.set(client, [...asked.get(client) ?? [], own]);
+        }
+        assertBalanced(broker.requests.counts);
+        assertBalanced(broker.replies.counts);
+        assert.ok(broker.stats().waiting_bytes <= 150);
+      }
+      clock.advance(4_000_000);
+      assert.equal(broker.requests.counts.waiting + broker.replies.counts.waiting, 0);
+      assert.equal(broker.stats().waiting_bytes + broker.stats().requests_at_workers, 0);
+      assert.equal(clock.pendingCount, 0, "nothing is due any more");
+      for (const [client, numbers] of asked) {
+        const ends = client.replies.filter(({ late }) => !late).map((reply) => reply.number);
+        assert.equal(new Set(ends).size, ends.length, "no request ends twice");
+        if (client.cutReason !== undefined || !client.takes) continue;
+        assert.deepEqual(ends.sort((a, b) => a - b), numbers, "and each ends");
+      }
+      const tasks = workers.flatMap(({ tasks }) => tasks.map(({ task }) => task));
+      assert.equal(new Set(tasks).size, tasks.length, "no request is given to two workers");
+    }),
+    { numRuns: 400 },
+  );
+});

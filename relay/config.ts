@@ -1,0 +1,65 @@
+// Core. The configuration keys of the relay.
+
+import { authSettings } from "../daemon/settings/common_settings.ts";
+import { Section, type SettingsTable } from "../daemon/settings/settings.ts";
+import { UINT32_MAX } from "../model/module.ts";
+import { DEFAULT_PORTS } from "../proto/message_ids.ts";
+import { defaultBrokerLimits, WHEN_FULL } from "./broker/broker_limits.ts";
+
+const relay = new Section("relay");
+
+const GIB = 1024 ** 3;
+
+/** Every key that the relay reads. */
+export const relaySettings = {
+  ...authSettings,
+  listenIp: relay.host("ip", "127.0.0.1")
+    .doc("Address to listen on. Any other than loopback needs [auth]."),
+  listenPort: relay.integer("port", DEFAULT_PORTS.relay, [0, 65535])
+    .doc("Port to listen on, for clients of every kind and for workers; 0 takes a free one."),
+  connectionsMax: relay.integer("connections_max", 20_000, [1, 1_000_000])
+    .doc("Most connections of our own clients and workers at once."),
+  connectionsPerHostMax: relay.integer("connections_per_ip", 0, [0, 1_000_000])
+    .doc("Of these, most of one remote address, loopback excepted; 0: no limit."),
+  originals: relay.choice("originals", "auto", ["auto", "on", "off"])
+    .doc(
+      "Clients of the original (L0, L1, L2), which cannot prove a secret; auto: only while no " +
+        "secret is configured.",
+    ),
+  linksMax: relay.integer("links_max", 10_000, [1, 1_000_000])
+    .doc("Most clients of the original at once; the L0 of a further one is closed."),
+  linksPerHostMax: relay.integer("links_per_ip", 1_000, [0, 1_000_000])
+    .doc("Of these, most of one address; 0: no limit but links_max."),
+  modId: relay.integer("modid", 0, [0, UINT32_MAX])
+    .doc("Module whose workers answer clients of the original; with cmdid."),
+  cmdId: relay.integer("cmdid", 0, [0, UINT32_MAX])
+    .doc("Second number of that module."),
+  timeoutMs: relay.seconds("timeout", defaultBrokerLimits.timeoutMs / 1000, [0.05, 3600])
+    .doc("Time for an answer where a request does not say."),
+  clientBytesMax: relay.integer("client_bytes", 256 * 1024, [1024, GIB])
+    .doc(
+      "Bytes that may wait for one client to read them, and bytes of its requests that may wait " +
+        "for a worker; a client that reads more slowly is cut.",
+    ),
+  clientRequestsMax: relay.integer(
+    "client_requests",
+    defaultBrokerLimits.clientRequestsMax,
+    [1, 1_000_000],
+  )
+    .doc("Requests of one client without an answer; a further one is refused."),
+  moduleRequestsMax: relay.integer(
+    "module_requests",
+    defaultBrokerLimits.moduleRequestsMax,
+    [1, 10_000_000],
+  )
+    .doc("Requests of one module that wait for a worker; when_full says what then."),
+  moduleBytesMax: relay.integer("module_bytes", defaultBrokerLimits.moduleBytesMax, [1024, GIB])
+    .doc("And their bytes."),
+  totalBytesMax: relay.integer("total_bytes", defaultBrokerLimits.totalBytesMax, [1024, 64 * GIB])
+    .doc("Bytes of all requests that wait for a worker; the newest is refused then."),
+  whenFull: relay.choice("when_full", "refuse", WHEN_FULL)
+    .doc(
+      "What a full queue of a module does: refuse the newest request, drop the oldest, or cut the " +
+        "client that sent the newest.",
+    ),
+} as const satisfies SettingsTable;

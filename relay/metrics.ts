@@ -1,0 +1,77 @@
+// Core. What the counters of the relay are called as metrics.
+
+import {
+  counter,
+  gauge,
+  type MetricTable,
+  serverMetrics,
+} from "../daemon/monitor/service_metrics.ts";
+import { REFUSALS } from "./broker/ledger.ts";
+
+/** The counts of one kind of message: `sent` is the sum of the others at any moment. */
+function ledgerMetrics(stat: string, what: string): MetricTable {
+  const prefix = `lars_relay_${stat}`;
+  const refusals = REFUSALS.map((reason) => [
+    `${stat}_refused_${reason}`,
+    counter(`${prefix}_refused_total`, `${what} not taken, or given up before their time.`, {
+      labels: { reason },
+    }),
+  ]);
+  return {
+    [`${stat}_sent`]: counter(`${prefix}_sent_total`, `${what} that came.`),
+    [`${stat}_delivered`]: counter(
+      `${prefix}_delivered_total`,
+      `${what} handed to whom they were for.`,
+    ),
+    [`${stat}_expired`]: counter(`${prefix}_expired_total`, `${what} whose time was over.`),
+    [`${stat}_waiting`]: gauge(`${prefix}_waiting`, `${what} that wait.`),
+    ...Object.fromEntries(refusals),
+  };
+}
+
+const linksRefused = (reason: string): MetricTable[string] =>
+  counter("lars_relay_links_refused_total", "Clients of the original that got no links.", {
+    labels: { reason },
+  });
+
+/** Metrics of the relay by counter. */
+export const relayMetrics: MetricTable = {
+  ...serverMetrics("relay"),
+  ...ledgerMetrics("requests", "Requests"),
+  ...ledgerMetrics("replies", "Answers of workers"),
+  ...ledgerMetrics("transits", "Frames from a client of the original to another"),
+  clients: gauge("lars_relay_clients", "Clients that are here, of every kind."),
+  workers: gauge("lars_relay_workers", "Workers that are here."),
+  modules: gauge("lars_relay_modules", "Modules with workers, or with requests that wait."),
+  requests_at_workers: gauge("lars_relay_requests_at_workers", "Requests that workers have."),
+  requests_timed_out: counter(
+    "lars_relay_requests_timed_out_total",
+    "Requests without an answer in time, seen by a worker or not.",
+  ),
+  requests_lost_with_worker: counter(
+    "lars_relay_requests_lost_with_worker_total",
+    "Requests whose worker went away with them.",
+  ),
+  waiting_bytes: gauge("lars_relay_waiting_bytes", "Bytes of requests that wait for a worker."),
+  links: gauge("lars_relay_links", "Clients of the original."),
+  links_being_made: gauge("lars_relay_links_being_made", "Of these, those not yet connected to."),
+  links_registered: counter(
+    "lars_relay_links_registered_total",
+    "Clients of the original that came.",
+  ),
+  links_ended: counter("lars_relay_links_ended_total", "Clients of the original that went."),
+  links_refused_text: linksRefused("text"),
+  links_refused_ports: linksRefused("own_port"),
+  links_refused_limit: linksRefused("limit"),
+  links_unreachable: linksRefused("unreachable"),
+  links_evicted: linksRefused("made_room"),
+  bad_frames: counter("lars_relay_bad_frames_total", "Frames of no kind that exists."),
+  connections_undecided: gauge(
+    "lars_relay_connections_undecided",
+    "Connections that have sent nothing yet.",
+  ),
+  connections_without_a_byte: counter(
+    "lars_relay_connections_without_a_byte_total",
+    "Connections closed because they sent nothing in time, or to make room.",
+  ),
+};

@@ -1,0 +1,109 @@
+// Shell. The loop of a relay: its port, its clients, its workers, and the broker between them.
+
+import type { ModuleKey } from "../model/module.ts";
+import type { Address } from "../reactor/address.ts";
+import type { Logger } from "../reactor/log.ts";
+import { runtime, type TcpConnector, type TcpTransport } from "../reactor/runtime/mod.ts";
+import { type Connection, connectionBudget } from "../reactor/tcp/tcp_server.ts";
+import type { Clock } from "../reactor/time/clock.ts";
+import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
+import { Broker } from "./broker/broker.ts";
+import type { BrokerLimits } from "./broker/broker_limits.ts";
+import { type Door, PortSorter } from "./port_sorter.ts";
+import { SeedDoor, type SeedLimits } from "./seed/seed_door.ts";
+import { SessionDoor } from "./session_door.ts";
+
+/** First byte of a session: of the number of Hello, little-endian. */
+const HELLO_BYTE = 64;
+
+/** Plain values that a loop is made from. */
+export interface RelayLoopInit extends SessionServerInit {
+  readonly limits: BrokerLimits;
+  /** Undefined: clients of the original are not served. */
+  readonly originals: { readonly module: ModuleKey; readonly limits: SeedLimits } | undefined;
+}
+
+/** What a loop is given besides. */
+export interface RelayLoopSurroundings {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Where connections come from, and how they are made. @default {the runtime} */
+  readonly transport?: TcpTransport & TcpConnector;
+}
+
+/** Everything of a relay that has to do with connections; one for each relay. */
+export class RelayLoop {
+  readonly broker: Broker;
+  readonly #server: SessionServer;
+  readonly #sorter: PortSorter;
+  readonly #door: SessionDoor<Connection>;
+  readonly #seedDoor: SeedDoor | undefined;
+  #address: Address | undefined;
+
+  constructor(init: RelayLoopInit, around: RelayLoopSurroundings) {
+    const { clock, log, transport = runtime } = around;
+    this.broker = new Broker({ clock, limits: init.limits });
+    this.#seedDoor = init.originals === undefined ? undefined : new SeedDoor({
+      ...init.originals,
+      ...{ clock, log, connector: transport, budget: connectionBudget, broker: this.broker },
+      ownPorts: () => this.#address === undefined ? [] : [this.#address.port],
+    });
+    this.#sorter = new PortSorter({
+      ...{ transport, clock, budget: connectionBudget },
+      doorOf: (firstByte) => this.#doorOf(firstByte),
+    });
+    this.#server = new SessionServer({
+      ...{ role: "relay", init, clock, log, transport: this.#sorter },
+      onClose: (peer) => this.#door.forget(peer),
+    });
+    this.#door = new SessionDoor(this.broker, this.#server);
+  }
+
+  /**
+   * Begins to accept connections.
+   *
+   * @returns the address with the real port.
+   * @throws {BindError} when the port is taken.
+   */
+  async listen(port: number): Promise<Address> {
+    this.#address = await this.#server.listen(port, false);
+    return this.#address;
+  }
+
+  /** Of peers one of these secrets is wanted from now on. */
+  setSecrets(all: readonly Uint8Array[]): void {
+    this.#server.setSecrets(all);
+  }
+
+  /** Takes other limits from now on. */
+  setLimits(limits: BrokerLimits): void {
+    this.broker.setLimits(limits);
+  }
+
+  /** Counters since the start, and present sizes. */
+  stats(): Record<string, number> {
+    const { undecided, silent } = this.#sorter.stats;
+    return {
+      ...this.#server.stats(),
+      ...this.broker.stats(),
+      ...this.#seedDoor?.stats() ?? {},
+      connections_undecided: undecided,
+      connections_without_a_byte: silent,
+    };
+  }
+
+  /** Ends everything; what has been sent still leaves. */
+  async close(): Promise<void> {
+    this.broker.stopTaking();
+    this.#seedDoor?.close();
+    await this.#server.close();
+    this.broker.close();
+  }
+
+  /** Whatever is no session is an L0, so that nonsense is told as what it is. */
+  #doorOf(firstByte: number): Door | undefined {
+    const seedDoor = this.#seedDoor;
+    if (firstByte === HELLO_BYTE || seedDoor === undefined) return undefined;
+    return (stream) => seedDoor.accept(stream);
+  }
+}

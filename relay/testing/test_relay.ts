@@ -1,0 +1,48 @@
+// Shell. A relay in this process for tests, on a free port, with what is left out as it usually is.
+
+import type { Address } from "../../reactor/address.ts";
+import { silentLogger } from "../../reactor/log.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
+import { type BrokerLimits, defaultBrokerLimits } from "../broker/broker_limits.ts";
+import { RelayLoop, type RelayLoopInit } from "../relay_loop.ts";
+import type { SeedLimits } from "../seed/seed_door.ts";
+
+/** What a test wants otherwise. */
+export interface TestRelayOptions extends Partial<Omit<RelayLoopInit, "limits" | "originals">> {
+  readonly limits?: Partial<BrokerLimits>;
+  /** False: none are served. */
+  readonly originals?: Partial<SeedLimits> | false;
+}
+
+/** A running relay. */
+export interface TestRelay {
+  readonly loop: RelayLoop;
+  readonly address: Address;
+  /** `host:port`. */
+  readonly name: string;
+  stats(): Record<string, number>;
+}
+
+/** Runs `fn` with a relay that ends with it. */
+export async function withRelay(
+  options: TestRelayOptions,
+  fn: (relay: TestRelay) => Promise<void>,
+): Promise<void> {
+  const { limits, originals = {}, ...more } = options;
+  const loop = new RelayLoop({
+    ...{ hostname: "127.0.0.1", connectionsMax: 1000, software: "test", secrets: undefined },
+    ...more,
+    limits: { ...defaultBrokerLimits, ...limits },
+    originals: originals === false ? undefined : {
+      module: { modId: 0, cmdId: 0 },
+      limits: { linksMax: 500, linksPerHostMax: 0, outputBytesMax: 65_536, ...originals },
+    },
+  }, { clock: systemClock, log: silentLogger });
+  const address = await loop.listen(0);
+  try {
+    const name = `${address.hostname}:${address.port}`;
+    await fn({ loop, address, name, stats: () => loop.stats() });
+  } finally {
+    await loop.close();
+  }
+}

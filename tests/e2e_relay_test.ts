@@ -1,0 +1,115 @@
+// The relay as its users start it, and a client in C that was written from its contract alone.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { test } from "node:test";
+import { findProgram } from "./support/mariadb.ts";
+import {
+  type Ended,
+  type Processes,
+  PROJECT_ROOT,
+  type TestProcess,
+  withProcesses,
+} from "./support/processes.ts";
+import { until } from "./support/until.ts";
+
+const TIMEOUT = { timeout: 180_000 };
+
+/** Compiles the client; undefined: there is no compiler. */
+function compileClient(directory: string): string | undefined {
+  const compiler = findProgram("gcc") ?? findProgram("cc");
+  if (compiler === undefined) return undefined;
+  const program = join(directory, "seed_client");
+  const source = join(PROJECT_ROOT, "tests/relay/seed_client.c");
+  const { status, stderr } = spawnSync(compiler, ["-O1", "-Wall", "-o", program, source], {
+    encoding: "utf8",
+  });
+  assert.equal(status, 0, stderr);
+  return program;
+}
+
+async function startEcho(processes: Processes, port: number): Promise<TestProcess> {
+  const words = ["relay", "echo", "--relay", `127.0.0.1:${port}`, "--json"];
+  const echo = processes.spawn("echo", "tools/lars.ts", words);
+  await until(() => echo.stdout.includes('"attached"'), { what: "the echo worker" });
+  return echo;
+}
+
+async function runClient(
+  processes: Processes,
+  program: string,
+  words: readonly (string | number)[],
+): Promise<Ended> {
+  const ended = await processes.spawnCommand("client", [program, ...words.map(String)])
+    .untilEnded(60_000);
+  assert.equal(ended.code, 0, ended.stderr);
+  assert.match(ended.stdout, /^ok \d+\n$/);
+  return ended;
+}
+
+test(
+  "e2e: a C client of the relay gets its own answers in every way it may behave",
+  TIMEOUT,
+  async (t) => {
+    await withProcesses(async (processes) => {
+      const program = compileClient(processes.directory);
+      if (program === undefined) return t.skip("there is no C compiler");
+      const flags = ["--relay-port=0", "--metrics-port=0"];
+      const relay = await processes.start("relay", flags);
+      const port = relay.port();
+      const echo = await startEcho(processes, port);
+      // One after the other, then all at once: three of them with equal process ids.
+      const alone = await runClient(processes, program, [port, 10, 0, "-"]);
+      const together = await Promise.all([
+        runClient(processes, program, [port, 10, 0, "x"]),
+        runClient(processes, program, [port, 10, 4242, "s"]),
+        runClient(processes, program, [port, 10, 4242, "f"]),
+        runClient(processes, program, [port, 10, 4242, "sfl"]),
+        runClient(processes, program, [port, 10, 0, "l"]),
+      ]);
+      const sids = [alone, ...together].map(({ stdout }) => stdout);
+      assert.equal(new Set(sids).size, sids.length, "no number is used twice");
+      const { code, stdout } = await echo.stop();
+      assert.equal(code, 0);
+      assert.match(stdout, /"answered":120,"failed":0/);
+      assert.equal((await relay.stop()).code, 0);
+    });
+  },
+);
+
+test(
+  "e2e: the relay of `lars up` serves a C client, and `lars relay echo` outlives it",
+  TIMEOUT,
+  async (t) => {
+    await withProcesses(async (processes) => {
+      const program = compileClient(processes.directory);
+      if (program === undefined) return t.skip("there is no C compiler");
+      const free = "127.0.0.1:0";
+      const words = ["--dns", free, "--reporter", free, "--agent", "127.0.0.1:0", "--relay", free];
+      const up = processes.spawn("up", "tools/lars.ts", [
+        ...["up", "--json", "--no-samples", "--no-console", ...words],
+      ], { env: { LARS_METRICS_PORT: "0" } });
+      const line = /\{"event":"ready","service":"relay","addresses":\["127\.0\.0\.1:(\d+)"\]\}/;
+      await until(() => line.test(up.stdout) || !up.alive, { timeoutMs: 60_000 });
+      const port = Number(line.exec(up.stdout)?.[1]);
+      const echo = await startEcho(processes, port);
+      await runClient(processes, program, [port, 10, 0, "-"]);
+      assert.equal((await up.stop()).code, 0, up.stderr);
+      await until(() => echo.stdout.includes('"lost"'));
+      assert.equal((await echo.stop()).code, 0);
+    });
+  },
+);
+
+test(
+  "e2e: a relay beyond loopback wants a secret or to be told, and says which keys",
+  TIMEOUT,
+  async () => {
+    await withProcesses(async (processes) => {
+      const { code, stderr } = await processes.run("relay/main.ts", ["--relay-ip=0.0.0.0"]);
+      assert.equal(code, 2);
+      assert.match(stderr, /\[auth\] token_file = FILE, or \[auth\] allow_insecure = 1/);
+    });
+  },
+);
