@@ -7,7 +7,8 @@ import process from "node:process";
 import { Command, CommanderError } from "commander";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { describeOption } from "../tools/command.ts";
-import { bringChromium, bringMariaDb } from "./support/bring_programs.ts";
+import { readDrivers } from "../scripts/run_conformance.ts";
+import { bringChromium, bringMariaDb, bringToolchains } from "./support/bring_programs.ts";
 import { PORTS_VARIABLE, portsOfLane } from "./support/free_port.ts";
 import { type LaneJob, runInLanes } from "./support/lanes.ts";
 import { type MariaDb, startMariaDb, TEMPLATE_VARIABLE } from "./support/mariadb.ts";
@@ -52,6 +53,9 @@ const LONGEST_FIRST = [
   "sql/",
 ];
 
+/** Files that need the compilers and interpreters of the clients in other languages. */
+const CLIENT_TESTS = /^(api\/(c|cpp|go|java|python|conformance)|tests\/clients_)/;
+
 /** Lanes unless told otherwise: one more than processors, since most tests mostly wait. */
 const LANES_MIN = 2;
 const LANES_MAX = 6;
@@ -61,6 +65,8 @@ const SLOWEST_COUNT = 10;
 
 /** What Ctrl-C ends with, as shells count it. */
 const INTERRUPTED_CODE = 130;
+
+const SKIPPABLE = ["mysql", "browser", "bun", "clients"];
 
 interface Options {
   skip: string[];
@@ -193,8 +199,9 @@ function parseOptions(argv: string[]): { options: Options; paths: string[] } {
     .argument("[paths...]", "only test files whose path contains one of these texts")
     .option(
       "--skip <what>",
-      "mysql: no database tests; browser: no tests of pages; bun: Deno only",
-      (value, all: string[]) => [...all, choice("--skip", ["mysql", "browser", "bun"], value)],
+      "mysql: no database tests; browser: no tests of pages; bun: Deno only; " +
+        "clients: none of those in other languages",
+      (value, all: string[]) => [...all, choice("--skip", SKIPPABLE, value)],
       [],
     )
     .option("--only <runtime>", "deno or bun", (value) => choice("--only", ["deno", "bun"], value))
@@ -260,6 +267,10 @@ async function bringAll(
     const faketime = bringFaketime();
     if (faketime !== undefined) env[FAKETIME_VARIABLE] = faketime;
   }
+  if (files.some((file) => CLIENT_TESTS.test(file))) {
+    const programs = [...readDrivers().values()].map((driver) => driver.programs);
+    await bringToolchains(Object.assign({}, ...programs));
+  }
   if (options.skip.includes("mysql")) env.LARS_TEST_SKIP_MYSQL = "1";
   else if (process.env.LARS_TEST_MYSQL_URL === undefined) {
     await bringMariaDb();
@@ -273,9 +284,9 @@ async function bringAll(
 
 async function main(argv: string[]): Promise<number> {
   const { options, paths } = parseOptions(argv);
-  const files = (await testFiles()).filter((file) =>
-    paths.length === 0 || paths.some((path) => `./${file}`.includes(path))
-  );
+  const files = (await testFiles())
+    .filter((file) => paths.length === 0 || paths.some((path) => `./${file}`.includes(path)))
+    .filter((file) => !options.skip.includes("clients") || !CLIENT_TESTS.test(file));
   if (files.length === 0) {
     say(`No test file matches ${paths.join(" ")}`);
     return 2;

@@ -58,3 +58,28 @@ export async function bringChromium(): Promise<string | undefined> {
     ? undefined
     : `Chromium did not install; ${hint}`;
 }
+
+/**
+ * Finds the compilers and interpreters of the clients in other languages, or installs their Debian
+ * packages, so that none of these clients is left out.
+ *
+ * @param programs each with the package that has it.
+ * @throws {Error} naming what is missing, where it cannot be installed.
+ */
+export async function bringToolchains(programs: Readonly<Record<string, string>>): Promise<void> {
+  const missing = (): [string, string][] =>
+    Object.entries(programs).filter(([program]) => findProgram(program) === undefined);
+  if (missing().length === 0) return;
+  const packages = [...new Set(missing().map(([, name]) => name))];
+  const hint = `install them with: apt-get install ${packages.join(" ")} (or pass --skip clients)`;
+  const isRoot = process.getuid?.() === 0;
+  if (existsSync("/usr/bin/apt-get") && isRoot) {
+    say(`Installing ${packages.join(", ")} (Debian packages, once) ...`);
+    const quiet = ["-qq", "-o", "Dpkg::Use-Pty=0"];
+    await runShown(["apt-get", "update", ...quiet]);
+    await runShown(["apt-get", "install", "-y", "--no-install-recommends", ...quiet, ...packages]);
+  }
+  if (missing().length === 0) return;
+  const names = missing().map(([program]) => program).join(", ");
+  throw new Error(`Missing for the clients in other languages: ${names}; ${hint}`);
+}

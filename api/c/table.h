@@ -1,0 +1,68 @@
+// Core. Picks from the bytes of the table that the agent keeps in shared memory.
+#ifndef LARS_TABLE_H
+#define LARS_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+  LARS_TABLE_VERSION = 1,
+  LARS_TABLE_HEADER_BYTES = 4096,
+  LARS_TABLE_SLOT_BYTES = 32,
+  /** Entries of a keyed table that are looked at for one that is not out. */
+  LARS_TABLE_KEYED_LOOKS_MAX = 1024,
+  /** A heartbeat is good up to this age, and so far ahead. */
+  LARS_TABLE_OLD_MS = 2000,
+  LARS_TABLE_AHEAD_MS = 1000
+};
+
+/** A table that was checked: its bytes, which the agent changes, and where they begin. */
+typedef struct lars_table {
+  const uint8_t *bytes;
+  uint64_t words;
+  uint32_t slots, first_word;
+  uint64_t generation;
+  uint32_t agent_ip;
+  uint16_t agent_port;
+} lars_table;
+
+/** What a pick found. */
+typedef enum lars_found {
+  LARS_FOUND_NODE,
+  /** No node: the answer is overload. */
+  LARS_FOUND_REFUSAL,
+  /** Nothing: the agent has to be asked. */
+  LARS_FOUND_NOTHING,
+  /** The table is broken: it must not be used any more. */
+  LARS_FOUND_BROKEN
+} lars_found;
+
+/** Checks a file of so many bytes at an address aligned to 8; false when it is not to be used. */
+bool lars_table_check(const uint8_t *bytes, uint64_t length, lars_table *table);
+
+/** True when the agent has written not long before now_ms, by CLOCK_MONOTONIC. */
+bool lars_table_is_fresh(const lars_table *table, int64_t now_ms);
+
+/** True when this file is written no more. */
+bool lars_table_is_retired(const lars_table *table);
+
+/** The slot of a module, or -1. */
+int32_t lars_table_slot(const lars_table *table, uint32_t modid, uint32_t cmdid);
+
+/** The entry whose turn it is; cursor is that of this thread and slot. */
+lars_found lars_table_next(const lars_table *table, uint32_t slot, uint32_t *cursor,
+                           uint64_t *entry);
+
+/** The same for a key. */
+lars_found lars_table_keyed(const lars_table *table, uint32_t slot, uint32_t *cursor,
+                            const void *key, size_t key_bytes, uint64_t *entry);
+
+/** Address, port, and marks of an entry. */
+static inline uint32_t lars_entry_ip(uint64_t entry) { return (uint32_t)entry; }
+static inline uint16_t lars_entry_port(uint64_t entry) { return (uint16_t)(entry >> 32); }
+static inline bool lars_entry_is_probe(uint64_t entry) { return (entry >> 48 & 1) != 0; }
+static inline bool lars_entry_is_out(uint64_t entry) { return (entry >> 49 & 1) != 0; }
+static inline bool lars_entry_is_refusal(uint64_t entry) { return (entry >> 50 & 1) != 0; }
+
+#endif
