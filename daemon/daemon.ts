@@ -374,7 +374,12 @@ export async function runDaemon<T extends SettingsTable>(
         log.error("Configuration not taken over, the old one stays", { error: messageOf(error) })
       );
   });
-  runtime.writeStdout(readyLine(service, given.has("--json")));
+  const unsaid = runtime.writeStdout(readyLine(service, given.has("--json")));
+  // It serves all the same: the log says where.
+  if (unsaid !== undefined) {
+    const { addresses } = service;
+    log.warn("Ready, which standard output cannot say", { addresses, reason: unsaid.reason });
+  }
   await stopAsked;
   stopWatching();
   return await stopInTime([service], log) ? ExitCode.Ok : ExitCode.Failed;

@@ -34,6 +34,13 @@ export function takesCalls(
   return state === "on" && weight > 0;
 }
 
+/** The state of a node in a word, as it works: one of weight 0 drains although it is `on`. */
+export function stateWord(
+  node: { readonly state: NodeState; readonly weight: number },
+): NodeState | "on, drains" {
+  return node.state === "on" && !takesCalls(node) ? "on, drains" : node.state;
+}
+
 /** A node, of whichever module. */
 export interface NodeAddress {
   /** IPv4 address as an unsigned number in host order. */

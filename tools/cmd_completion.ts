@@ -1,6 +1,6 @@
 // Shell. `lars completion`: a script that completes words, options and values in a shell.
 
-import { writeOut } from "./output.ts";
+import { writeOut } from "../daemon/output.ts";
 import { Argument, type Command } from "commander";
 import { describeSettings, type SettingsTable } from "../daemon/settings/settings.ts";
 import { isPrintable } from "../model/module.ts";

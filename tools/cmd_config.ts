@@ -14,7 +14,7 @@ import {
   type ExampleHosts,
   type ExampleService,
 } from "./config_example.ts";
-import { writeOut } from "./output.ts";
+import { writeOut } from "../daemon/output.ts";
 import { printLine } from "./terminal.ts";
 import { writeWholeFile } from "./whole_file.ts";
 

@@ -14,6 +14,7 @@ import type { SystemAccess } from "../control/system_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { coloursOf, noteLine, printJson, printLine, warningLine } from "./terminal.ts";
 import type { ModuleKey } from "../model/module.ts";
+import { nameMapOf } from "../model/module_words.ts";
 import { didYouMean } from "../model/near_words.ts";
 import { parseWhole } from "../model/route_values.ts";
 
@@ -69,13 +70,20 @@ export function addTo(parent: Command, _context: CommandContext): void {
   ]);
 }
 
-function printEvents(events: readonly EventRecord[], asJson: boolean): void {
+async function printEvents(
+  source: Pick<EventSource, "texts">,
+  events: readonly EventRecord[],
+  asJson: boolean,
+): Promise<void> {
+  if (events.length === 0) return;
   const { bad, good, warn } = coloursOf("stdout");
+  // Asked for anew: a module may have got its name meanwhile.
+  const names = asJson ? undefined : nameMapOf(await source.texts());
   const marks = { critical: bad, warning: warn, info: (text: string) => text };
   for (const event of events) {
     if (asJson) printJson(eventJson(event));
-    else if (isRecovery(event.kind)) printLine(good(eventLine(event)));
-    else printLine(marks[eventSeverity(event.kind, event.detail)](eventLine(event)));
+    else if (isRecovery(event.kind)) printLine(good(eventLine(event, names)));
+    else printLine(marks[eventSeverity(event.kind, event.detail)](eventLine(event, names)));
   }
 }
 
@@ -114,7 +122,7 @@ async function showEvents(
   const asJson = flags.json === true;
   const follower = new EventFollower();
   const latest = follower.take(await source.readEvents({ ...query, limit: flags.limit }));
-  printEvents(latest, asJson);
+  await printEvents(source, latest, asJson);
   if (latest.length === 0) await requireKinds(source, flags.kind);
   // A module that was removed has events still; one that never was is a mistyped one.
   if (latest.length === 0 && module !== undefined && flags.kind.length === 0) {
@@ -147,7 +155,7 @@ async function follow(
       const found = await stop.orStop(asked);
       // Said before what it tells: who sees an event knows that the wait is over.
       if (wasAway && found !== undefined) noteLine("it answers again");
-      printEvents(follower.take(found ?? []), asJson);
+      await printEvents(source, follower.take(found ?? []), asJson);
       wasAway = false;
     } catch (error) {
       if (!isAway(error)) throw error;

@@ -9,7 +9,7 @@ import { untilOver } from "../reactor/examples/example_program.ts";
 import { measureQps, serveQps } from "../reactor/examples/qps_pair.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
-import { isOutputOver } from "./output.ts";
+import { isOutputOver } from "../daemon/output.ts";
 import { printLine } from "./terminal.ts";
 
 /** Port that the original's client connects to. */

@@ -26,6 +26,7 @@ import {
   NODE_STATES,
   type NodeAddress,
   nodeText,
+  stateWord,
   WEIGHT_MAX,
 } from "../model/node.ts";
 import { parseState, parseWeight, parseZone } from "../model/route_values.ts";
@@ -131,13 +132,17 @@ function withName(
   return name === undefined ? json : { ...json, name };
 }
 
+function stateText(row: RouteRow): string {
+  const { good, warn, faint } = coloursOf("stdout");
+  const word = stateWord(row);
+  return { on: good, drain: warn, off: faint, "on, drains": warn }[word](word);
+}
+
 async function printRows(
   rows: readonly RouteRow[],
   names: ReadonlyMap<ModuleId, string>,
 ): Promise<void> {
   if (rows.length === 0) return printLine("No nodes.");
-  const { good, warn, faint } = coloursOf("stdout");
-  const shade = { on: good, drain: warn, off: faint };
   await printTable(
     ["MODID", "CMDID", "NODE", "WEIGHT", "STATE", "ZONE", ...(names.size > 0 ? ["MODULE"] : [])],
     rows.map((row) => [
@@ -145,7 +150,7 @@ async function printRows(
       row.cmdId,
       addressText(row),
       row.weight,
-      shade[row.state](row.state),
+      stateText(row),
       row.zone,
       ...(names.size > 0 ? [names.get(moduleId(row.modId, row.cmdId)) ?? ""] : []),
     ]),

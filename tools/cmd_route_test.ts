@@ -117,9 +117,14 @@ test("lars route import: changes, prunes, and refuses to empty a module unasked"
     assert.match(plain, /^~ \(1,1\) 10\.0\.0\.1:80 weight 100 -> 5$/m);
     assert.match(plain, /^\? \(2,1\) 10\.0\.0\.3:80/m);
     assert.match(plain, /1 added, 1 changed, 0 removed, 0 as they were/);
+    await succeed(processes, "route", "set", "1", "1", "10.0.0.1:80", "--weight", "0");
+    assert.match(await succeed(processes, "route", "ls"), /10\.0\.0\.1:80 +0 +on, drains/);
+    await succeed(processes, "module", "set", "2", "1", "--name", "search");
+    const { stdout } = await lars(processes, "route", "diff", "r.csv");
+    assert.match(stdout, /^- \(2,1\) search 10\.0\.0\.3:80/m);
     const refused = await lars(processes, "route", "import", "r.csv", "--prune");
     assert.equal(refused.code, 1);
-    assert.match(refused.stderr, /would leave 1 module without any node: \(2,1\);.*--yes/);
+    assert.match(refused.stderr, /would leave 1 module without any node: \(2,1\) search;.*--yes/);
     assert.equal(JSON.parse(await succeed(processes, "route", "ls", "--json")).length, 4);
     const pruned = await succeed(
       processes,

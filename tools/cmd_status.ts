@@ -10,12 +10,14 @@ import { eventJson, eventLine, eventOf } from "./history_view.ts";
 import { quantity } from "../model/quantity.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { factsJson, factsText } from "./store_facts.ts";
-import { namesOf } from "./module_argument.ts";
+import { namesIn } from "./module_argument.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { coloursOf, printJson, printLine, printTable } from "./terminal.ts";
+import { RESULTS_RECENT_S } from "../control/reports/call_summary.ts";
 import type { Report } from "../control/schemas.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
+import { type NameMap, nameMapOf, withNames } from "../model/module_words.ts";
 import { errorSeverity } from "../control/system/severity.ts";
 
 /** An agent of the original is asked for this module: any will do. */
@@ -27,7 +29,11 @@ interface StatusFlags extends SystemFlags {
 }
 
 /** A report, and the names of modules that have one. */
-type NamedReport = Report & { readonly names: ReadonlyMap<ModuleId, string> };
+type NamedReport = Report & {
+  readonly names: ReadonlyMap<ModuleId, string>;
+  /** The same for texts that have numbers in them. */
+  readonly words: NameMap;
+};
 
 /** Something that was asked for and may have failed. */
 type Outcome<T> = { readonly value: T } | { readonly fault: string };
@@ -59,8 +65,8 @@ export function addTo(parent: Command, context: CommandContext): void {
 }
 
 async function readReport(system: SystemAccess): Promise<NamedReport> {
-  const [report, names] = await Promise.all([system.report(), namesOf(system)]);
-  return { ...report, names };
+  const [report, texts] = await Promise.all([system.report(), system.texts()]);
+  return { ...report, names: namesIn(texts), words: nameMapOf(texts) };
 }
 
 async function attempt<T>(ask: () => Promise<T>): Promise<Outcome<T>> {
@@ -132,6 +138,8 @@ function callsJson({ calls, names }: NamedReport): Record<string, unknown> {
   return {
     module_count: calls.moduleCount,
     last_ts: calls.lastTs,
+    // Results older than this are left out; each is of the last window of its agent.
+    within_seconds: RESULTS_RECENT_S,
     modules: calls.modules.map((module) => ({
       modid: module.modId,
       cmdid: module.cmdId,
@@ -175,7 +183,10 @@ async function printReport(
     const { address, software, status } = agent.value;
     printLine(`${strong("agent")}     ${good("answers")} at ${address}, ${software}`);
     printLine(`          ${agentText(status)}`);
-    for (const line of agentComplaints(status)) printLine(`          ${bad(line)}`);
+    const words = "fault" in stored ? new Map<string, string>() : stored.value.words;
+    for (const line of agentComplaints(status)) {
+      printLine(`          ${bad(withNames(words, line))}`);
+    }
   }
   if ("fault" in stored) return;
   await printServices(stored.value);
@@ -184,7 +195,7 @@ async function printReport(
   printRecent(stored.value);
 }
 
-function printRecent({ recent, events }: Report): void {
+function printRecent({ recent, events, words }: NamedReport): void {
   const { bad, strong } = coloursOf("stdout");
   const { seconds, calls, errors, meanMs, refused } = recent;
   const share = calls === 0 ? "" : `, ${(100 * errors / calls).toFixed(1)} % failed`;
@@ -198,7 +209,7 @@ function printRecent({ recent, events }: Report): void {
   if (events.length === 0) return;
   printLine("");
   printLine(strong("Latest events") + " (lars events shows more)");
-  for (const event of events) printLine(eventLine(eventOf(event)));
+  for (const event of events) printLine(eventLine(eventOf(event), words));
 }
 
 /** The few facts of an agent that a person wants first; `--json` has all. */
@@ -309,10 +320,17 @@ function markShare(
   return severity === null ? text : severity === "critical" ? bad(text) : warn(text);
 }
 
-async function printCalls({ calls, names }: NamedReport): Promise<void> {
+async function printCalls({ calls, names, recent }: NamedReport): Promise<void> {
   const { bad, strong } = coloursOf("stdout");
   printLine("");
   printLine(strong("Call results") + ` (${quantity(calls.moduleCount, "module")}, worst first)`);
+  if (calls.modules.length > 0) {
+    printLine(
+      `SUCC, ERR: last window (idle_timeout) of each agent, if reported within ` +
+        `${RESULTS_RECENT_S / 60} min`,
+    );
+    printLine(`MEAN TIME, REFUSED: last ${recent.seconds / 60} min`);
+  }
   if (calls.modules.length === 0) {
     return printLine(
       calls.lastTs === 0

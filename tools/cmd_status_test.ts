@@ -104,6 +104,12 @@ test("lars status: database, services, agent and call results, as JSON and as te
     assert.match(asText.stdout, /^agent {5}answers at 127\.0\.0\.1:\d+, lars\//m);
     assert.match(asText.stdout, /^Agents {2}1 that dns heard of, all well$/m);
     assert.match(asText.stdout, /dns 127\.0\.0\.1:\d+ connected/);
+    assert.match(
+      asText.stdout,
+      /^SUCC, ERR: last window \(idle_timeout\) of each agent, if reported within 60 min$/m,
+    );
+    assert.match(asText.stdout, /^MEAN TIME, REFUSED: last 5 min$/m);
+    assert.equal(status.calls.within_seconds, 3600);
     assert.match(asText.stdout, /^ +1 +2 +shop +3 +1 +25\.0 % +12\.3 ms +5 +1$/m);
     assert.match(asText.stdout, /^ +1 +2 +shop +192\.168\.1\.178:7776 +1 of 1 agent$/m);
     assert.match(

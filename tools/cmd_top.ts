@@ -1,6 +1,6 @@
 // Shell. `lars top`: a live view of modules and nodes in a terminal, one look in a pipe.
 
-import { writeOut } from "./output.ts";
+import { writeOut } from "../daemon/output.ts";
 import process from "node:process";
 import { type Command, Option } from "commander";
 import { untilStopSignal } from "../daemon/daemon.ts";

@@ -16,6 +16,8 @@ import {
   type StatePlan,
 } from "../control/transfer/state_plan.ts";
 import { editsOfPlan } from "../control/changes/route_plan.ts";
+import { namesIn } from "./module_argument.ts";
+import type { ModuleId } from "../model/module.ts";
 import { quantity } from "../model/quantity.ts";
 import { ConfigError } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
@@ -25,7 +27,7 @@ import { addExamples, type CommandContext } from "./command.ts";
 import { addEditOptions, type EditFlags, made, versionText, warnOfLeft } from "./route_edit.ts";
 import { leftByEdits } from "../control/changes/left_nodes.ts";
 import type { ChangeEdits } from "../sql/console/console_store.ts";
-import { writeOut } from "./output.ts";
+import { writeOut } from "../daemon/output.ts";
 import { printDifference, readAllRoutes, readFileText, refuseEmptying } from "./route_transfer.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
@@ -96,8 +98,8 @@ export function addDiffTo(parent: Command, context: CommandContext): void {
     .argument("<FILE>", "file to read; - for standard input")
     .option("--json", "print one JSON value")
     .action(async (file: string, flags: FileFlags) => {
-      const { plan } = await planned(file, flags);
-      const lines = describeState(plan, { prune: true });
+      const { plan, names } = await planned(file, flags);
+      const lines = describeState(plan, { prune: true }, names);
       if (flags.json === true) printJson({ equal: lines.length === 0, lines });
       else printDifference(lines);
       context.exitCode = lines.length === 0 ? 0 : 1;
@@ -128,10 +130,10 @@ async function readWanted(file: string): Promise<WantedState> {
 async function planned(
   file: string,
   flags: FileFlags,
-): Promise<{ plan: StatePlan; wanted: WantedState }> {
+): Promise<{ plan: StatePlan; names: ReadonlyMap<ModuleId, string> }> {
   const wanted = await readWanted(file);
   const held = await withSystem(flags, heldState);
-  return { plan: planState(held, wanted, systemClock.wallMs()), wanted };
+  return { plan: planState(held, wanted, systemClock.wallMs()), names: namesIn(held.texts) };
 }
 
 async function importState(file: string, flags: ImportFlags): Promise<void> {
@@ -140,9 +142,9 @@ async function importState(file: string, flags: ImportFlags): Promise<void> {
   await withSystem(flags, async (system) => {
     const held = await heldState(system);
     const plan = planState(held, wanted, systemClock.wallMs());
-    const lines = describeState(plan, { prune });
+    const lines = describeState(plan, { prune }, namesIn(held.texts));
     if (flags.json !== true) printDifference(lines);
-    if (prune && flags.dryRun !== true) refuseEmptying(plan.routes, flags);
+    if (prune && flags.dryRun !== true) refuseEmptying(plan.routes, namesIn(held.texts), flags);
     const refused = refusedOf(plan, wanted, held);
     if (refused.length > 0) throw new ConfigError(refused);
     const changes = lines.filter((line) => !line.startsWith("?")).length;

@@ -1,5 +1,6 @@
 // Core. Events as lines, and the last minutes of calls in one line.
 
+import { type NameMap, withNames } from "../model/module_words.ts";
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
 import type { EventRecord } from "../sql/results/event.ts";
 import { eventSeverity } from "../control/system/severity.ts";
@@ -23,12 +24,16 @@ export function eventOf(row: EventView): EventRecord {
   };
 }
 
-/** One event as one line, with the time in UTC. */
-export function eventLine(event: EventRecord): string {
+/**
+ * One event as one line, with the time in UTC.
+ *
+ * @param names Of modules, put beside their numbers, as events are stored with numbers alone.
+ */
+export function eventLine(event: EventRecord, names: NameMap = new Map()): string {
   const time = new Date(event.atMs).toISOString().replace("T", " ").slice(0, 19);
   // What others wrote must not move the cursor of a terminal.
   // deno-lint-ignore no-control-regex -- control characters are what is meant
-  const text = event.text.replace(/[\u0000-\u001f\u007f-\u009f]/g, " ");
+  const text = withNames(names, event.text).replace(/[\u0000-\u001f\u007f-\u009f]/g, " ");
   return `${time}  ${event.kind.padEnd(14)}  ${text}`;
 }
 

@@ -12,6 +12,13 @@ test("eventLine() is one line whatever the text holds", () => {
     eventLine(event(1, { text: "a\nb\x1b[2J" })),
     "2023-11-14 22:13:20  node.idle       a b [2J",
   );
+  assert.equal(
+    eventLine(
+      event(1, { text: "Node 10.0.0.1:80 of module 1/2 is out" }),
+      new Map([["1/2", "shop"]]),
+    ),
+    "2023-11-14 22:13:20  node.idle       Node 10.0.0.1:80 of module shop (1/2) is out",
+  );
 });
 
 test("eventJson() has the names of the command line", () => {

@@ -230,7 +230,12 @@ export async function resolveFilter(
 export async function namesOf(
   system: Pick<SystemAccess, "texts">,
 ): Promise<Map<ModuleId, string>> {
-  const named = (await system.texts()).filter(({ name }) => name !== "");
+  return namesIn(await system.texts());
+}
+
+/** Names of modules that have one. */
+export function namesIn(rows: readonly NamedModule[]): Map<ModuleId, string> {
+  const named = rows.filter(({ name }) => name !== "");
   return new Map(named.map(({ modId, cmdId, name }) => [moduleId(modId, cmdId), name]));
 }
 

@@ -1,6 +1,6 @@
 // Shell. The words of the `lars` command. The module behind a word is loaded when the word is used.
 
-import { outputFault, writeOut } from "./output.ts";
+import { exitCodeOfOutput, writeOut } from "../daemon/output.ts";
 import { Command } from "commander";
 import { didYouMean } from "../model/near_words.ts";
 import { VERSION } from "../daemon/version.ts";
@@ -294,11 +294,7 @@ function requireWords(program: Command, words: readonly string[]): void {
  * not be written is a failure; that nobody wants to read on is none.
  */
 export async function runCli(argv: readonly string[]): Promise<number> {
-  const exitCode = await runWords(argv);
-  const reason = outputFault();
-  if (reason === undefined) return exitCode;
-  runtime.writeStderr(`lars: Standard output cannot be written: ${reason}\n`);
-  return exitCode === 0 ? 1 : exitCode;
+  return exitCodeOfOutput(await runWords(argv), "lars");
 }
 
 async function runWords(argv: readonly string[]): Promise<number> {

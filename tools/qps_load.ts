@@ -3,7 +3,7 @@
 import { RetCode } from "../proto/message_ids.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { type AgentFlags, initModule, openClient } from "./agent_options.ts";
-import { isOutputOver } from "./output.ts";
+import { isOutputOver } from "../daemon/output.ts";
 import { printJson, printLine, warningLine } from "./terminal.ts";
 
 /** Most concurrent callers: each holds three sockets. */

@@ -1,6 +1,6 @@
 // Shell. `lars route import`, `export` and `diff`: the route table as a file.
 
-import { writeOut } from "./output.ts";
+import { writeOut } from "../daemon/output.ts";
 import { readFile } from "node:fs/promises";
 import { Buffer } from "node:buffer";
 import process from "node:process";
@@ -36,6 +36,9 @@ import {
   type RoutePlan,
 } from "../control/changes/route_plan.ts";
 import { writeWholeFile } from "./whole_file.ts";
+import { namesOf } from "./module_argument.ts";
+import { type ModuleId, moduleId } from "../model/module.ts";
+import { moduleLabel } from "../model/module_name.ts";
 import { quantity } from "../model/quantity.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
@@ -130,8 +133,12 @@ function addDiff(route: Command, context: CommandContext): void {
     .option("--json", "print one JSON value")
     .action(async (file: string, flags: FileFlags) => {
       const wanted = await readWanted(file, flags);
-      const plan = planRoutes(await withSystem(flags, readAllRoutes), wanted);
-      const lines = describePlan(plan, { prune: true });
+      const [rows, names] = await withSystem(
+        flags,
+        async (system) => [await readAllRoutes(system), await namesOf(system)] as const,
+      );
+      const plan = planRoutes(rows, wanted);
+      const lines = describePlan(plan, { prune: true }, names);
       context.exitCode = lines.length === 0 ? 0 : 1;
       if (flags.json === true) printJson({ equal: lines.length === 0, ...planJson(plan) });
       else printDifference(lines);
@@ -150,8 +157,9 @@ async function importFile(file: string, flags: ImportFlags): Promise<void> {
     const rows = await readAllRoutes(system);
     const plan = planRoutes(rows, wanted);
     const edits = editsOfPlan(plan, options);
-    if (flags.json !== true) printDifference(describePlan(plan, options));
-    if (options.prune && flags.dryRun !== true) refuseEmptying(plan, flags);
+    const names = await namesOf(system);
+    if (flags.json !== true) printDifference(describePlan(plan, options, names));
+    if (options.prune && flags.dryRun !== true) refuseEmptying(plan, names, flags);
     if (edits.length > ROUTE_EDITS_MAX) {
       throw new CommandError(
         `One import changes at most ${ROUTE_EDITS_MAX} nodes: this file changes ${edits.length}; ` +
@@ -180,9 +188,15 @@ function summaryOf(plan: RoutePlan, options: PlanOptions): string {
 }
 
 /** Refuses to leave a module without any node unless that is meant. */
-export function refuseEmptying(plan: RoutePlan, flags: { readonly yes?: boolean }): void {
+export function refuseEmptying(
+  plan: RoutePlan,
+  names: ReadonlyMap<ModuleId, string>,
+  flags: { readonly yes?: boolean },
+): void {
   if (plan.emptied.length === 0 || flags.yes === true) return;
-  const named = plan.emptied.slice(0, EMPTIED_NAMED_MAX).join(", ");
+  const named = plan.emptied.slice(0, EMPTIED_NAMED_MAX).map(({ modId, cmdId }) =>
+    moduleLabel({ modId, cmdId, name: names.get(moduleId(modId, cmdId)) ?? "" })
+  ).join(", ");
   const more = plan.emptied.length - EMPTIED_NAMED_MAX;
   throw new CommandError(
     `--prune would leave ${quantity(plan.emptied.length, "module")} without any node: ${named}` +

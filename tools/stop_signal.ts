@@ -4,7 +4,7 @@ import { untilStopSignal } from "../daemon/daemon.ts";
 import { sleep } from "../reactor/time/clock.ts";
 import { StoreError } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import { isOutputOver } from "./output.ts";
+import { isOutputOver } from "../daemon/output.ts";
 import { ConsoleAwayError } from "./console_client.ts";
 
 /** True when a database or a console does not answer just now, and may do so later. */

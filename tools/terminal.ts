@@ -1,6 +1,6 @@
 // Shell. What the `lars` command prints, and how: text, tables, JSON, colours where they belong.
 
-import { writeOut } from "./output.ts";
+import { writeOut } from "../daemon/output.ts";
 import process from "node:process";
 import picocolors from "picocolors";
 import { runtime } from "../reactor/runtime/mod.ts";

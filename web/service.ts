@@ -271,8 +271,19 @@ export class WebService extends StoreService<WebSettings> {
     }
   }
 
+  /** Who cannot be told the first password here is told how to get another. */
+  #print(text: string): void {
+    const fault = runtime.writeStdout(text);
+    if (fault === undefined) return;
+    const option = storeOption(this.#store.label, process.cwd());
+    this.context.log.error("Standard output cannot say how to log in", {
+      reason: fault.reason,
+      remedy: `lars user reset admin ${option}`,
+    });
+  }
+
   async #makeFirstAdmin(): Promise<void> {
-    const announce = this.#options.announce ?? runtime.writeStdout;
+    const announce = this.#options.announce ?? ((text: string) => this.#print(text));
     const byLink = this.#options.withLink === true;
     const password = await this.#access.makeFirstAdmin(byLink);
     if (password !== undefined) {

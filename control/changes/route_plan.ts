@@ -1,9 +1,16 @@
 // Core. What must change so that the route table says what a file says.
 
 import type { RouteEdit, RouteRow } from "../../sql/store.ts";
-import { describeNode, jsonNode, type WantedNode } from "./route_file.ts";
-import { type ModuleKey, modulePair } from "../../model/module.ts";
-import { nodeId } from "../../model/node.ts";
+import { jsonNode, type WantedNode } from "./route_file.ts";
+import {
+  type ModuleId,
+  moduleId,
+  type ModuleKey,
+  moduleText,
+  uniqueModules,
+} from "../../model/module.ts";
+import { moduleLabel } from "../../model/module_name.ts";
+import { addressText, nodeId } from "../../model/node.ts";
 
 /** Values of a node that the file names no value for, when the node is new. */
 export const NODE_DEFAULTS = { weight: 100, zone: "", state: "on" } as const;
@@ -27,8 +34,8 @@ export interface RoutePlan {
   readonly missing: readonly RouteRow[];
   /** In both and equal. */
   readonly unchangedCount: number;
-  /** `(modid,cmdid)` of modules that have nodes now and would have none without `missing`. */
-  readonly emptied: readonly string[];
+  /** Modules that have nodes now and would have none without `missing`. */
+  readonly emptied: readonly ModuleKey[];
 }
 
 /** What to do about nodes that the file lacks. */
@@ -57,9 +64,9 @@ export function planRoutes(current: readonly RouteRow[], wanted: readonly Wanted
     else changed.push({ before, after });
   }
   const missing = [...rest.values()];
-  const kept = new Set(wanted.map(moduleOf));
-  const emptied = new Set(missing.map(moduleOf).filter((module) => !kept.has(module)));
-  return { added, changed, missing, unchangedCount, emptied: [...emptied] };
+  const kept = new Set(wanted.map(moduleText));
+  const emptied = uniqueModules(missing).filter((module) => !kept.has(moduleText(module)));
+  return { added, changed, missing, unchangedCount, emptied };
 }
 
 /** Edits that carry a plan out; with `prune` also the removal of what the file lacks. */
@@ -78,23 +85,26 @@ export function editsOfPlan(plan: RoutePlan, options: PlanOptions): RouteEdit[] 
   ];
 }
 
-function moduleOf(node: ModuleKey): string {
-  return `(${modulePair(node)})`;
-}
-
 /**
  * The difference as lines: `+` a node to add, `~` one to change, `-` one to remove, `?` one that
  * stays in the table although the file lacks it.
+ *
+ * @param names Of modules that have one.
  */
-export function describePlan(plan: RoutePlan, options: PlanOptions): string[] {
+export function describePlan(
+  plan: RoutePlan,
+  options: PlanOptions,
+  names: ReadonlyMap<ModuleId, string> = new Map(),
+): string[] {
+  const node = (row: RouteRow): string => {
+    const { modId, cmdId } = row;
+    const name = names.get(moduleId(modId, cmdId)) ?? "";
+    return `${moduleLabel({ modId, cmdId, name })} ${addressText(row)}`;
+  };
   return [
-    ...plan.added.map((row) => `+ ${describeNode(row)} ${valuesText(row)}`),
-    ...plan.changed.map(({ before, after }) =>
-      `~ ${describeNode(after)} ${changeText(before, after)}`
-    ),
-    ...plan.missing.map((row) =>
-      `${options.prune ? "-" : "?"} ${describeNode(row)} ${valuesText(row)}`
-    ),
+    ...plan.added.map((row) => `+ ${node(row)} ${valuesText(row)}`),
+    ...plan.changed.map(({ before, after }) => `~ ${node(after)} ${changeText(before, after)}`),
+    ...plan.missing.map((row) => `${options.prune ? "-" : "?"} ${node(row)} ${valuesText(row)}`),
   ];
 }
 

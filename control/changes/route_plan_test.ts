@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { RouteRow } from "../../sql/store.ts";
+import { moduleId } from "../../model/module.ts";
 import { describePlan, editsOfPlan, planJson, planRoutes } from "./route_plan.ts";
 
 function row(modId: number, host: number, values: Partial<RouteRow> = {}): RouteRow {
@@ -35,7 +36,7 @@ test("planRoutes() finds what is new, changed, missing and equal", () => {
   ]);
   assert.deepEqual(plan.missing, [current[2]]);
   assert.equal(plan.unchangedCount, 2);
-  assert.deepEqual(plan.emptied, ["(2,1)"], "module (2,1) would have no node left");
+  assert.deepEqual(plan.emptied, [{ modId: 2, cmdId: 1 }], "module (2,1) would have no node left");
 });
 
 test("describePlan() marks each line", () => {
@@ -46,6 +47,11 @@ test("describePlan() marks each line", () => {
     "? (2,1) 10.0.0.3:7777 weight 100 state on",
   ]);
   assert.match(describePlan(plan, { prune: true })[2], /^- \(2,1\)/);
+  const names = new Map([[moduleId(1, 1), "shop"]]);
+  assert.equal(
+    describePlan(plan, { prune: false }, names)[1],
+    "~ (1,1) shop 10.0.0.2:7777 weight 50 -> 0",
+  );
 });
 
 test("planEdits() removes only with prune", () => {

@@ -5,6 +5,9 @@ import { addressText } from "../../model/node.ts";
 import type { NodeCallTotals } from "../../sql/console/console_store.ts";
 import type { CallSummary, ModuleCallSummary, OverloadedNode, RecentCalls } from "../schemas.ts";
 
+/** Results of nodes that nobody reported on for longer are left out, in seconds. */
+export const RESULTS_RECENT_S = 3600;
+
 /** Modules with the most failures that a summary names. */
 export const SUMMARY_MODULES_MAX = 10;
 

@@ -5,7 +5,7 @@ import { type CallHistoryPoint, historyWholeUntil } from "../../sql/results/call
 import { isModule, moduleText } from "../../model/module.ts";
 import type { Store } from "../../sql/store.ts";
 import { summariseAgents } from "./agent_summary.ts";
-import { summariseCalls } from "./call_summary.ts";
+import { RESULTS_RECENT_S, summariseCalls } from "./call_summary.ts";
 import { eventView } from "./history_views.ts";
 import { isRecent, knownServices } from "../system/known_services.ts";
 import { readNodeCalls } from "../counters/node_calls.ts";
@@ -15,9 +15,6 @@ import type { CallSummary, RecentCalls, Report, StoreFacts } from "../schemas.ts
 
 /** What counts as recent, in seconds. */
 const RECENT_S = 300;
-
-/** Results of nodes that nobody reported on for longer are left out, in seconds. */
-const RESULTS_RECENT_S = 3600;
 
 /** Events that are shown. */
 const EVENTS_SHOWN = 5;

@@ -1,6 +1,7 @@
 // Core. What must change so that a system holds what a file says.
 
-import { modulePair } from "../../model/module.ts";
+import { type ModuleId, moduleId, type ModuleKey, modulePair } from "../../model/module.ts";
+import { moduleLabel } from "../../model/module_name.ts";
 import type { ModuleChange } from "../../sql/store.ts";
 import {
   describePlan,
@@ -179,12 +180,18 @@ function describeItems<T>(
 }
 
 /** The difference as lines, with the signs of {@linkcode describePlan}. */
-export function describeState(plan: StatePlan, options: PlanOptions): string[] {
+export function describeState(
+  plan: StatePlan,
+  options: PlanOptions,
+  names: ReadonlyMap<ModuleId, string> = new Map(),
+): string[] {
   const sign = options.prune ? "-" : "?";
+  const label = ({ modId, cmdId }: ModuleKey): string =>
+    moduleLabel({ modId, cmdId, name: names.get(moduleId(modId, cmdId)) ?? "" });
   return [
-    ...describePlan(plan.routes, options),
-    ...plan.texts.map(({ change, text }) => `~ module (${modulePair(change)}) ${text}`),
-    ...plan.textsMissing.map((change) => `${sign} module (${modulePair(change)}) name and policy`),
+    ...describePlan(plan.routes, options, names),
+    ...plan.texts.map(({ change, text }) => `~ module ${label(change)} ${text}`),
+    ...plan.textsMissing.map((change) => `${sign} module ${label(change)} name and policy`),
     ...describeItems("rule", plan.rules, ({ title }) => title, options),
     ...describeItems("silence", plan.silences, silenceName, options),
     ...describeItems("webhook", plan.webhooks, ({ title }) => title, options),

@@ -5,12 +5,14 @@
 import { Command, CommanderError } from "commander";
 import { runtime } from "../../reactor/runtime/mod.ts";
 import { type DaemonFlag, ExitCode, type GivenFlags } from "./flags.ts";
+import { exitCodeOfOutput, writeOut } from "../output.ts";
 import { VERSION } from "../version.ts";
 
 /**
  * Reads the arguments of a service.
  *
- * @returns the flags, or the exit code when help was printed (0) or a mistake explained (2).
+ * @returns the flags, or the exit code when help was printed (0), could not be printed (1), or a
+ * mistake was explained (2).
  */
 export function readFlags(
   summary: string,
@@ -26,7 +28,7 @@ export function readFlags(
     .showHelpAfterError("(add --help for all flags)")
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => runtime.writeStdout(text),
+      writeOut,
       writeErr: (text) => runtime.writeStderr(text),
     });
   for (const { long, short, value, doc } of known) {
@@ -36,8 +38,8 @@ export function readFlags(
   try {
     command.parse([...argv], { from: "user" });
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.Ok : ExitCode.Usage;
-    throw error;
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? exitCodeOfOutput(ExitCode.Ok, programName) : ExitCode.Usage;
   }
   const given = new Map<string, string>();
   for (const option of command.options) {

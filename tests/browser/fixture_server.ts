@@ -37,6 +37,7 @@ interface Request {
   // deno-lint-ignore no-explicit-any -- each handler knows what its route takes
   readonly body: any;
   readonly who: string;
+  readonly login: Login;
   readonly ifMatch: string | undefined;
 }
 
@@ -85,7 +86,7 @@ interface Handlers {
   readonly sessionOf: (login: Login) => unknown;
 }
 
-function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
+function handlers(world: FixtureWorld): Handlers {
   const now = (): number => Date.now();
   const moduleOf = ({ params }: Request) => found(world.find(params.modId, params.cmdId), "module");
   const checkMatch = (request: Request): void => {
@@ -159,20 +160,15 @@ function handlers(world: FixtureWorld, logins: Map<string, Login>): Handlers {
       readOnly: world.readOnly,
     };
   };
-  const own = (request: Request): Login => {
-    const login = [...logins.values()].find(({ name }) => name === request.who);
-    if (login === undefined) throw new Refusal("not-logged-in", "Log in first");
-    return login;
-  };
   const table: Partial<Record<RouteName, (request: Request) => unknown>> = {
-    getSession: (request) => sessionOf(own(request)),
+    getSession: (request) => sessionOf(request.login),
     changePassword: (request) => {
       if (![PASSWORD, ONE_TIME].includes(request.body.oldPassword)) {
         throw new Refusal("wrong-login", "The present password is wrong");
       }
       const user = world.users.find(({ name }) => name === request.who);
       if (user !== undefined) user.mustChangePassword = false;
-      return sessionOf(own(request));
+      return sessionOf(request.login);
     },
     getOverview: () => world.overview(now()),
     listServices: ({ query }) => {
@@ -441,7 +437,7 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
 export async function startFixtureServer(scene: Scene): Promise<FixtureServer> {
   const world = new FixtureWorld(scene, Date.now());
   const logins = new Map<string, Login>();
-  const { table, sessionOf } = handlers(world, logins);
+  const { table, sessionOf } = handlers(world);
   const faults: string[] = [];
   const refuse = new Map<RouteName, ProblemName>();
   const hang = new Set<RouteName>();
@@ -579,6 +575,7 @@ export async function startFixtureServer(scene: Scene): Promise<FixtureServer> {
       query,
       body: parsed.body?.data,
       who: login.name,
+      login,
       ifMatch: request.headers["if-match"],
     });
     if (route.response === null) return answer(response, 204, {}, "", url.pathname);

@@ -7,6 +7,7 @@ import { call } from "../shell/api.ts";
 import { formatCount, formatSpan, modulePath, plural, UNKNOWN } from "../parts/format.ts";
 import { heldRoutes } from "../modules/held_routes.ts";
 import { useLoad } from "../shell/live.ts";
+import { useModuleNames } from "../shell/module_names.ts";
 import { factsOf, freshnessOf } from "../services/service_facts.ts";
 import { may, notify, query, serverNowMs, setQuery } from "../shell/state.ts";
 import { Confirm } from "../parts/dialogs.tsx";
@@ -43,6 +44,7 @@ function detailText({ detail }: AgentRow, name: string): string {
 function Routes({ agent }: { agent: AgentRow }): JSX.Element {
   const found = freshnessOf(agent);
   const held = heldRoutes([agent]);
+  const names = useModuleNames();
   if (found === undefined && held.length === 0) return <span class="muted">{UNKNOWN}</span>;
   const { modules } = agent.detail;
   const title = agent.revision === null ? undefined : `route version ${agent.revision}`;
@@ -57,7 +59,7 @@ function Routes({ agent }: { agent: AgentRow }): JSX.Element {
       )}
       {held.slice(0, HELD_NAMED).map((one) => (
         <span key={`${one.modId}/${one.cmdId}`} class="sub">
-          <a href={modulePath(one)}>{`${one.modId} / ${one.cmdId} held back`}</a>
+          <a href={modulePath(one)}>{names.of(one)} held back</a>
         </span>
       ))}
       {held.length > HELD_NAMED && (

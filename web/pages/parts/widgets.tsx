@@ -19,7 +19,7 @@ import type {
   NodeStatus,
   RefusedCauses,
 } from "../../../control/schemas.ts";
-import type { NodeState } from "../../../model/node.ts";
+import { type NodeState, stateWord } from "../../../model/node.ts";
 
 /** Colour of a badge; its icon and word say the same. */
 export type Tone = "ok" | "warn" | "crit" | "idle" | "info";
@@ -90,12 +90,12 @@ const STATES: Readonly<Record<NodeState, { tone: Tone; icon: IconName; title: st
 export function StateMark(
   { state, weight }: { state: NodeState; weight: number },
 ): JSX.Element {
-  const isWeightless = state === "on" && weight === 0;
-  const { tone, icon, title } = STATES[isWeightless ? "drain" : state];
+  const word = stateWord({ state, weight });
+  const { tone, icon, title } = STATES[word === "on, drains" ? "drain" : word];
   return (
     <span class={`mark ${tone}`} title={title}>
       <Icon name={icon} />
-      {isWeightless ? "on, drains" : state}
+      {word}
     </span>
   );
 }

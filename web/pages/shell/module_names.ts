@@ -3,8 +3,8 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { systemClock } from "../../../reactor/time/system_clock.ts";
-import { type ModuleKey, moduleText } from "../../../model/module.ts";
-import { keyOfName, nameIn, withNames } from "../parts/module_words.ts";
+import type { ModuleKey } from "../../../model/module.ts";
+import { keyOfName, nameIn, nameMapOf, withNames } from "../../../model/module_words.ts";
 import { call } from "./api.ts";
 
 /** Names are asked for again by a page that is opened so much later. */
@@ -20,12 +20,7 @@ function ask(): void {
   askedMs = systemClock.nowMs();
   call("listModuleTexts").then(
     ({ modules }) => {
-      names.value = new Map(
-        modules.filter(({ name }) => name !== "").map((module) => [
-          moduleText(module),
-          module.name,
-        ]),
-      );
+      names.value = nameMapOf(modules);
     },
     // The page says itself that the server is away; numbers stand meanwhile, and the next page asks.
     () => void (askedMs = -FRESH_MS),

@@ -7,6 +7,7 @@ import { call, callProblemOf, session } from "./api.ts";
 import { modulePath, plural } from "../parts/format.ts";
 import { Icon, type IconName } from "../parts/icons.tsx";
 import { isNavOpen, NAV_ITEMS, overlay } from "./layout.tsx";
+import { useModuleNames } from "./module_names.ts";
 import { withQuery } from "./places.ts";
 import { may, navigate, nextTheme, setTheme } from "./state.ts";
 import { Dialog } from "../parts/dialogs.tsx";
@@ -23,6 +24,8 @@ interface Hit {
   readonly icon: IconName;
   readonly text: string;
   readonly about: string;
+  /** True when `about` has a module by its numbers, which have a name perhaps. */
+  readonly hasNumbers?: boolean;
   readonly href: string;
 }
 
@@ -75,6 +78,7 @@ function hitOf(hit: ResponseOf<"search">["hits"][number]): Hit {
       icon: "right",
       text: hit.node ?? hit.text,
       about: `node of ${hit.modId} / ${hit.cmdId}`,
+      hasNumbers: true,
       href: withQuery(modulePath(hit), { find: hit.node ?? undefined }),
     }
     : {
@@ -119,6 +123,7 @@ function useHits(text: string): { hits: readonly Hit[]; note: string } {
 
 /** The search box over the page. */
 function SearchBox(): JSX.Element {
+  const names = useModuleNames();
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const { hits, note } = useHits(text);
@@ -172,7 +177,9 @@ function SearchBox(): JSX.Element {
             >
               <Icon name={hit.icon} />
               <span class="cut">{hit.text}</span>
-              <span class="muted">{hit.about}</span>
+              <span class="muted">
+                {hit.hasNumbers === true ? names.inText(hit.about) : hit.about}
+              </span>
             </li>
           ))}
         </ul>

@@ -1,9 +1,17 @@
 // Core. Names of modules beside their numbers, also within texts that were stored with numbers.
 
-import { type ModuleKey, moduleText } from "../../../model/module.ts";
+import { type ModuleKey, moduleText } from "./module.ts";
+import type { NamedModule } from "./module_name.ts";
 
 /** Names of modules by `1/2`. */
 export type NameMap = ReadonlyMap<string, string>;
+
+/** The names of modules that have one. */
+export function nameMapOf(rows: readonly NamedModule[]): NameMap {
+  return new Map(
+    rows.filter(({ name }) => name !== "").map((module) => [moduleText(module), module.name]),
+  );
+}
 
 /** `shop (1/2)`, or `1 / 2` without a name. */
 export function nameIn(names: NameMap, module: ModuleKey): string {

@@ -4,6 +4,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type Ended, scriptCommand, withProcesses } from "../tests/support/processes.ts";
+import { until } from "../tests/support/until.ts";
 import { writeWholeFile } from "./whole_file.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 
@@ -13,6 +14,9 @@ const TIMEOUT = { timeout: 300_000 };
 const PRINTING = [
   "--help",
   "--version",
+  "dns --help",
+  "agent --version",
+  "help reporter",
   "help route add",
   "route ls",
   "route ls --json",
@@ -63,9 +67,10 @@ test(
         if (line.includes("events")) assert.equal(full.stderr.split("\n").length, 2, full.stderr);
         assert.match(
           full.stderr,
-          /lars: Standard output cannot be written: .*[Nn]o space left/,
+          /^lars[- \w]*: Standard output cannot be written: .*[Nn]o space left/m,
           line,
         );
+        assert.equal(full.stderr.match(/cannot be written/g)?.length, 1, full.stderr);
         // The reader is gone before the first word.
         const closed = await shell(`{ sleep 0.1; lars ${words}; echo "code $?" >&2; } | true`);
         assert.match(closed.stderr, /^(?!.*\bat .*:\d+).*code 0\n$/s, `lars ${line} | true`);
@@ -111,5 +116,41 @@ test("writeWholeFile() replaces a file when the new one is whole, and leaves not
     }
     assert.equal(readFileSync(path, "utf8"), "by the link");
     assert.ok(!(await readdir(directory)).includes("none"));
+  });
+});
+
+test("each program of its own fails when its help cannot be written", TIMEOUT, async (t) => {
+  if (!existsSync("/dev/full")) return t.skip("there is no /dev/full");
+  await withProcesses(async (processes) => {
+    const rooms = ["dns", "reporter", "agent", "web", "discovery", "relay"];
+    const mains = rooms.map((room) => `${room}/main.ts`).filter((main) => existsSync(main));
+    assert.ok(mains.length >= 4, mains.join());
+    await Promise.all(mains.map(async (main) => {
+      const program = scriptCommand(main).join(" ");
+      for (
+        const [word, out, wanted] of [["--help", "full", 1], ["-V", "full", 1], ["-V", "null", 0]]
+      ) {
+        const text = `${program} ${word} > /dev/${out}`;
+        const { code, stderr } = await processes.spawnCommand("sh", ["sh", "-c", text])
+          .untilEnded(60_000);
+        assert.equal(code, wanted, `${text}: ${stderr}`);
+        if (wanted === 1) assert.match(stderr, /Standard output cannot be written: .*space left/);
+      }
+    }));
+  });
+});
+
+test("a console that cannot print the first password says how to get one", TIMEOUT, async (t) => {
+  if (!existsSync("/dev/full")) return t.skip("there is no /dev/full");
+  await withProcesses(async (processes) => {
+    const store = `sqlite:${join(processes.directory, "lars.db")}`;
+    const program = scriptCommand("web/main.ts").join(" ");
+    const text = `exec ${program} --web-port=0 --metrics-port=0 --store=${store} > /dev/full`;
+    const web = processes.spawnCommand("sh", ["sh", "-c", text]);
+    await until(() => /cannot say how to log in.*lars user reset admin --store/.test(web.stderr), {
+      timeoutMs: 60_000,
+      what: () => `the remedy: ${web.stderr}`,
+    });
+    assert.match(web.stderr, /Ready, which standard output cannot say.*127\.0\.0\.1:\d+/);
   });
 });
