@@ -71,6 +71,13 @@ export const agentSettings = {
     .doc("Many datagrams in a system call, through FFI: auto where it works (Linux), off never."),
   tableFeed: agent.boolean("table_feed", true)
     .doc("Feed in-process clients over TCP on the first port; 0: no TCP port is opened."),
+  sharedTable: agent.text("shared_table", "/dev/shm/lars-agent-PORT.table", { shape: "path" })
+    .doc(
+      "File in memory from which callers pick by themselves; PORT stands for the first port; " +
+        "empty: none.",
+    ),
+  sharedTableGroup: agent.text("shared_table_group", "")
+    .doc("Name or number of the group that may read it; empty: that of the agent."),
   pushGuardMs: agent.seconds("push_guard", PUSH_GUARD_MS / 1000, [0, 7 * 86_400])
     .doc(
       "How long a route that lost more than half of its nodes is held back unless it is " +

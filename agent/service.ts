@@ -15,6 +15,7 @@ import type { NodeUseRequest, TableSettings } from "../proto/codec.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
 import { type LogFields, LogRateLimiter } from "../reactor/log.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
 import { setAligned, type Timer } from "../reactor/time/clock.ts";
 import { PING_INTERVAL_MS, PING_UNUSED_INTERVAL_MS } from "../session/heartbeat.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
@@ -32,12 +33,14 @@ import { ModuleMetrics } from "./status/module_metrics.ts";
 import { ExplainQueries } from "./status/explain_query.ts";
 import { NodeUseQueries } from "./status/node_use_query.ts";
 import { OutNotifier } from "./status/out_notifier.ts";
+import { isGroupName, tablePlace } from "./table/table_place.ts";
 import { claimPorts, Supervisor } from "./supervisor/supervisor.ts";
 import {
   type AgentNote,
   mergeStatus,
   type ModuleEvent,
   type ShardStats,
+  type SharedTablePlace,
   type WorkerInit,
 } from "./worker/messages.ts";
 
@@ -60,6 +63,8 @@ const FIXED_KEYS = [
   "cacheDir",
   "tableFeed",
   "zone",
+  "sharedTable",
+  "sharedTableGroup",
 ] as const;
 
 /** Tries to find three UDP ports of which the first is free for TCP too. */
@@ -104,6 +109,7 @@ class AgentService implements RunningService {
   readonly #logLimiter: LogRateLimiter;
   readonly #shardStats = new Map<number, ShardStats>();
   #settings: AgentSettings;
+  #sharedTable: SharedTablePlace | undefined;
   #houseTimer: Timer | undefined;
   readonly #stopListening: () => void;
   /** The cache on disk held routes. */
@@ -192,11 +198,15 @@ class AgentService implements RunningService {
     await this.#listenForClients();
     this.#intake.preload(await this.#cache?.load() ?? []);
     this.#routesLoaded = this.#intake.registry.size > 0;
+    this.#sharedTable = await this.#placeTable();
     try {
       await this.#supervisor.start();
     } catch (error) {
       await this.#feed?.close();
       throw error;
+    }
+    if (this.#sharedTable !== undefined && this.#supervisor.path !== "fast") {
+      this.#goWithoutTable("it is written by the fast path");
     }
     this.#dns.link.start();
     this.#reporter.link.start();
@@ -335,6 +345,27 @@ class AgentService implements RunningService {
     }
   }
 
+  async #placeTable(): Promise<SharedTablePlace | undefined> {
+    const settings = this.#settings;
+    if (settings.sharedTable === "") return undefined;
+    if (settings.threads === "3") {
+      return this.#goWithoutTable("with threads = 3 it has no one writer");
+    }
+    try {
+      const groups = isGroupName(settings.sharedTableGroup)
+        ? await runtime.readTextFile("/etc/group")
+        : "";
+      return tablePlace(settings, this.#firstPort, groups);
+    } catch (error) {
+      return this.#goWithoutTable(messageOf(error));
+    }
+  }
+
+  /** Nobody has to have the table: callers ask by UDP then. */
+  #goWithoutTable(reason: string): undefined {
+    this.#context.log.info("Shared table is not kept, callers ask by UDP", { reason });
+  }
+
   #workerInit(): WorkerInit {
     const settings = this.#settings;
     const { software, secrets } = this.#context;
@@ -353,6 +384,7 @@ class AgentService implements RunningService {
       secrets: secrets?.all,
       software,
       zone: settings.zone,
+      sharedTable: this.#sharedTable,
     };
   }
 

@@ -51,4 +51,6 @@ export {
 } from "./routes/route_records.ts";
 export { COUNTS_AT, COUNTS_LENGTH, LATENCY_BOUNDS_MS } from "./module_counts.ts";
 export { REFUSED_NODELESS_MAX, refusedSum } from "./routes/refused_calls.ts";
+export { isOut, type PickPlan, PLAN_NODES_MAX, REFUSED_TURN } from "./pick_plan.ts";
+export type { KeyedTable } from "./picking/pick_policy.ts";
 export { NO_TURN } from "./picking/turn_table.ts";

@@ -125,6 +125,8 @@ export interface BalanceContext {
   hostsOut: number;
   /** A node changed its state. */
   onStateChange(change: StateChange): void;
+  /** What picks of the module depend on may be something else now. */
+  onPlanChange?(module: ModuleState): void;
   /** A module changed its mode. */
   onModeChange(change: ModuleModeChange): void;
   /** True while callers use the module. */
@@ -245,6 +247,7 @@ export abstract class ModuleState implements HostOwner {
   settingsChanged(): void {
     this.walk.endTurns();
     this.rules = rulesOf(this.policy, this.context.settings);
+    this.context.onPlanChange?.(this);
   }
 
   /** Takes another policy; the nodes stand nowhere until they are placed again. */
@@ -308,6 +311,7 @@ export abstract class ModuleState implements HostOwner {
     this.context.hostsOut += outCount - this.#outCounted;
     this.#outCounted = outCount;
     this.router.changed();
+    this.context.onPlanChange?.(this);
   }
 
   /** Gives a node the statistics the module keeps of its nodes, or takes them away. */

@@ -15,19 +15,21 @@ export interface NativeTools {
 }
 
 /**
- * Compiles a program of bench/c.
+ * Compiles a program of bench/c, or of another folder.
  *
  * @returns its path, or why there is none.
  */
 export function compileNative(
   name: string,
   directory: string,
+  folder = new URL("./c/", import.meta.url),
 ): { path: string } | { reason: string } {
   const compiler = findProgram("cc");
   if (compiler === undefined) return { reason: "no C compiler" };
   const path = join(directory, name);
-  const source = fileURLToPath(new URL(`./c/${name}.c`, import.meta.url));
-  const { status, stderr } = spawnSync(compiler, ["-O2", "-o", path, source], {
+  const source = fileURLToPath(new URL(`${name}.c`, folder));
+  const argv = ["-O2", "-Wall", "-pthread", "-o", path, source];
+  const { status, stderr } = spawnSync(compiler, argv, {
     encoding: "utf8",
     timeout: COMPILE_TIMEOUT_MS,
   });

@@ -55,6 +55,10 @@ const network: MetricTable = {
     "lars_agent_answers_dropped_total",
     "Answers that the system would not send.",
   ),
+  datagramsDropped: counter(
+    "lars_agent_datagrams_unreceived_total",
+    "Datagrams that the system dropped because the socket was full; only on the fast path.",
+  ),
   malformed: dropped("malformed"),
   unknownIds: dropped("unknown_id"),
   refusedToken: dropped("no_token"),
@@ -119,6 +123,25 @@ const feed: MetricTable = {
   ),
 };
 
+const table: MetricTable = {
+  reportBatches: counter("lars_agent_report_batches_total", "Batches of outcomes of calls."),
+  reportsLost: counter(
+    "lars_agent_reports_lost_total",
+    "Outcomes that callers sent in batches, and that never came.",
+  ),
+  reportsRepeated: counter(
+    "lars_agent_reports_repeated_total",
+    "Outcomes that came again in batches and were not counted again.",
+  ),
+  tableModules: gauge("lars_agent_table_modules", "Modules that callers pick from shared memory."),
+  tableModulesLeftOut: gauge(
+    "lars_agent_table_modules_left_out",
+    "Modules for which shared memory has no room: callers ask by UDP.",
+  ),
+  tableBytes: gauge("lars_agent_table_bytes", "Size of the table in shared memory."),
+  tableGrown: counter("lars_agent_table_grown_total", "Times it was replaced by a larger one."),
+};
+
 const guards: MetricTable = {
   policiesRefused: counter("lars_agent_policies_refused_total", "Policies with a fault, not used."),
   pushesHeld: counter("lars_agent_pushes_held_total", "Routes held back: too much was missing."),
@@ -144,5 +167,6 @@ export const agentMetrics: MetricTable = {
   ...network,
   ...links,
   ...feed,
+  ...table,
   ...guards,
 };

@@ -9,6 +9,7 @@ import type {
 } from "../../balancer/mod.ts";
 import type { ModuleCalls, NodeUsage } from "../../proto/codec.ts";
 import type { HealthVerdict } from "../health/health_plan.ts";
+import type { BatchStats } from "./outcome_batches.ts";
 import type { PackedRoute } from "../routes/packed_route.ts";
 import type { ModuleKey } from "../../model/module.ts";
 import type { LogFields, Logger } from "../../reactor/log.ts";
@@ -38,6 +39,16 @@ export interface WorkerInit {
   readonly software: string;
   /** Where this host stands; "" = nowhere. */
   readonly zone: string;
+  /** The table of picks for callers that map it, where one worker has all shards. */
+  readonly sharedTable?: SharedTablePlace | undefined;
+}
+
+/** Where the table of picks lies, and who may read it. */
+export interface SharedTablePlace {
+  readonly path: string;
+  readonly mode: number;
+  /** Number of a group; undefined: that of the process. */
+  readonly group: number | undefined;
 }
 
 /** Counters of the main thread as its status shows them. */
@@ -102,12 +113,14 @@ export interface ModuleEvent {
 }
 
 /** Counters of one shard. */
-export interface ShardStats extends RouteLbStats {
+export interface ShardStats extends RouteLbStats, BatchStats, Partial<TableCounts> {
   readonly shard: number;
   datagramsIn: number;
   datagramsOut: number;
   /** Answers the system would not send. */
   answersDropped: number;
+  /** Datagrams that came while the socket had no room for them, where the system tells. */
+  datagramsDropped: number;
   /** Datagrams that are no message. */
   malformed: number;
   /** Datagrams with a message id that is not for an agent. */
@@ -116,6 +129,17 @@ export interface ShardStats extends RouteLbStats {
   refusedToken: number;
   /** Routes that did not fit the answer to a caller and were cut. */
   answersCut: number;
+}
+
+/** Counters of the table of picks, among those of the first shard. */
+export interface TableCounts {
+  /** Modules that callers can pick from it. */
+  readonly tableModules: number;
+  /** Modules for which it has no room. */
+  readonly tableModulesLeftOut: number;
+  readonly tableBytes: number;
+  /** Times a larger file took the place of a full one. */
+  readonly tableGrown: number;
 }
 
 /** From a worker to the supervisor. */

@@ -8,6 +8,8 @@ import { type LoopHandle, runLoop, type RunningLoop } from "../../reactor/loops/
 import { SharedRing } from "../../reactor/fast/shared_ring.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { systemRng } from "../../reactor/time/system_rng.ts";
+import { parseIpv4 } from "../../reactor/address.ts";
+import { SharedTable } from "../table/shared_table.ts";
 import { type AgentNote, noteLogger } from "./messages.ts";
 import {
   decodeTask,
@@ -24,6 +26,14 @@ const fault = batchUdpFault({ clock: systemClock, log: silentLogger });
 /** Time in which the last results may wait for room in the ring, and the pause between tries. */
 const LAST_NOTES_MS = 300;
 const LAST_NOTES_PAUSE_MS = 5;
+
+const LOOPBACK_IP = 0x7f00_0001;
+
+/** Where callers of this host reach a socket that listens there. */
+function reachableIp(listenIp: string): number {
+  const ip = parseIpv4(listenIp);
+  return ip === 0 ? LOOPBACK_IP : ip;
+}
 
 class RingWorker implements RunningLoop<never> {
   readonly #tasks: SharedRing;
@@ -48,6 +58,15 @@ class RingWorker implements RunningLoop<never> {
       log: noteLogger(note),
       note,
       blocks: true,
+      makeTable: (place, modules) =>
+        new SharedTable({
+          ...place,
+          ip: reachableIp(init.agent.hostname),
+          port: init.agent.shards[0].port,
+          modules,
+          clock: systemClock,
+          log: noteLogger(note),
+        }),
       makeServer: (options, onQuick) => new BatchUdpServer({ ...options, loop, onQuick }),
     });
   }

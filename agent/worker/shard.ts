@@ -37,8 +37,18 @@ import { Secrets } from "../../session/secrets.ts";
 import { DATAGRAM_BYTES_MAX } from "../../reactor/runtime/common.ts";
 import type { DatagramServer, UdpServerOptions } from "../../reactor/udp/udp_server.ts";
 import { type PackedRoute, unpackNodes } from "../routes/packed_route.ts";
+import type { PlanTable } from "../table/table_keeper.ts";
 import { HotPath } from "./hot_path.ts";
-import type { AgentNote, ModuleEvent, ShardInit, ShardStats, WorkerInit } from "./messages.ts";
+import type {
+  AgentNote,
+  ModuleEvent,
+  ShardInit,
+  ShardStats,
+  SharedTablePlace,
+  TableCounts,
+  WorkerInit,
+} from "./messages.ts";
+import { OutcomeBatches } from "./outcome_batches.ts";
 
 /** What a worker is given beside its start value. */
 export interface UdpWorkerOptions {
@@ -54,6 +64,18 @@ export interface UdpWorkerOptions {
    * {@linkcode UdpWorker.turn}. @default {false}
    */
   readonly blocks?: boolean;
+  /**
+   * Makes the table of picks, where this thread can; to be called once the ports are taken.
+   *
+   * @throws {Error} when it cannot be; the message says why.
+   */
+  makeTable?(place: SharedTablePlace, modules: number): WorkerTable;
+}
+
+/** The table of picks as a worker writes it. */
+export interface WorkerTable extends PlanTable {
+  readonly stats: TableCounts;
+  close(): void;
 }
 
 /** What a shard needs of its worker. */
@@ -61,6 +83,10 @@ export interface ShardHost {
   readonly init: WorkerInit;
   readonly options: UdpWorkerOptions;
   readonly logLimiter: LogRateLimiter;
+  /** Somebody takes the plans of modules. */
+  readonly hasPlans: boolean;
+  /** The balancer of a module by its home port; undefined: of another worker. */
+  lbOf(modId: number, cmdId: number): RouteLb | undefined;
   moduleEvent(event: ModuleEvent): void;
   stateChange(change: StateChange): void;
   /** A datagram was handled: a tick may be due sooner. */
@@ -84,6 +110,7 @@ export class Shard {
   readonly #clock: Clock;
   readonly #secrets: Secrets | undefined;
   readonly #judge: SealJudge | undefined;
+  readonly #batches: OutcomeBatches;
   #malformed = 0;
   #unknownIds = 0;
   #refusedToken = 0;
@@ -94,6 +121,7 @@ export class Shard {
     [MessageId.ApiGetRouteRequest, (body, answer) => this.#getRoute(body, answer)],
     [MessageId.Hello, (body, answer) => this.#hello(body, answer)],
     [MessageId.ExplainRequest, (body, answer) => this.#explain(body, answer)],
+    [MessageId.BatchedReport, (body, _answer, from) => this.#takeBatch(body, from.port)],
   ]);
 
   constructor(shard: ShardInit, host: ShardHost) {
@@ -115,10 +143,12 @@ export class Shard {
       modulesMax: init.modulesMax,
       pullsBurstMax: init.pullsBurstMax,
       pullsPerSecondMax: init.pullsPerSecondMax,
+      hasPlans: host.hasPlans,
       onPull: (modId, cmdId) => event("pull", modId, cmdId),
       onForget: (modId, cmdId) => event("forget", modId, cmdId),
       onStateChange: (change) => host.stateChange(change),
     });
+    this.#batches = new OutcomeBatches((modId, cmdId) => host.lbOf(modId, cmdId) ?? this.lb);
     this.drains = new DrainWatch(this.lb);
     this.lb.pausePulls();
     for (const route of shard.preload) {
@@ -182,6 +212,8 @@ export class Shard {
       datagramsIn: received,
       datagramsOut: sent,
       answersDropped: dropped,
+      datagramsDropped: this.server.unreceivedCount?.() ?? 0,
+      ...this.#batches.stats,
       malformed: this.#malformed,
       unknownIds: this.#unknownIds,
       refusedToken: this.#refusedToken,
@@ -230,6 +262,10 @@ export class Shard {
     const { modId, cmdId, host, retcode, timecostMs = TIME_UNKNOWN_MS } = decodeReportRequest(body);
     const nowMs = this.#clock.nowMs();
     this.lb.report(modId, cmdId, host.ip, host.port, retcode, timecostMs, nowMs, caller);
+  }
+
+  #takeBatch(body: Uint8Array, caller: number): void {
+    this.#batches.take(body, caller, this.#clock.nowMs());
   }
 
   #getRoute(body: Uint8Array, answer: Answer): void {

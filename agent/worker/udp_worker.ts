@@ -1,8 +1,9 @@
 // Shell. A worker of the agent, with one or three ports: does the supervisor's tasks, keeps the time
 // of its balancers, and notes what concerns dns, the reporter and the log.
 
-import { RESTING_TICK_MS, type StateChange, TICK_MS } from "../../balancer/mod.ts";
-import { BindError } from "../../reactor/errors.ts";
+import { RESTING_TICK_MS, type RouteLb, type StateChange, TICK_MS } from "../../balancer/mod.ts";
+import { agentPortIndex } from "../../proto/message_ids.ts";
+import { BindError, messageOf } from "../../reactor/errors.ts";
 import { LogRateLimiter } from "../../reactor/log.ts";
 import { sleep, type Timer } from "../../reactor/time/clock.ts";
 import type { DatagramServer } from "../../reactor/udp/udp_server.ts";
@@ -14,7 +15,8 @@ import {
   type StatusDetail,
   type WorkerInit,
 } from "./messages.ts";
-import { Shard, type ShardHost, type UdpWorkerOptions } from "./shard.ts";
+import { TableKeeper } from "../table/table_keeper.ts";
+import { Shard, type ShardHost, type UdpWorkerOptions, type WorkerTable } from "./shard.ts";
 
 /** Shortest time between two notes with counters. */
 const STATS_MS = 1000;
@@ -24,6 +26,9 @@ const EVENTS_MAX = 1000;
 
 /** State changes told to the main thread in one tick; further ones are only counted. */
 const CHANGES_PER_TICK_MAX = 200;
+
+/** The table of picks is made so long after the start: the first answers have waited long enough. */
+const TABLE_DELAY_MS = 100;
 
 /**
  * A socket that was just closed by this process (to see whether the port is free, or by a loop that
@@ -38,6 +43,10 @@ export class UdpWorker implements ShardHost {
   readonly options: UdpWorkerOptions;
   readonly logLimiter: LogRateLimiter;
   readonly #shards: Shard[];
+  readonly hasPlans: boolean;
+  #table: WorkerTable | undefined;
+  #keeper: TableKeeper | undefined;
+  #tableDueMs = Infinity;
   #timer: Timer | undefined;
   /** The next tick is that of a loop at rest. */
   #sleepsLong = false;
@@ -54,6 +63,7 @@ export class UdpWorker implements ShardHost {
     this.init = init;
     this.options = options;
     this.logLimiter = new LogRateLimiter(options.clock);
+    this.hasPlans = init.sharedTable !== undefined && options.makeTable !== undefined;
     this.#shards = init.shards.map((shard) => new Shard(shard, this));
   }
 
@@ -70,6 +80,7 @@ export class UdpWorker implements ShardHost {
       throw error;
     }
     this.#tickedAtMs = this.options.clock.nowMs();
+    if (this.hasPlans) this.#tableDueMs = this.#tickedAtMs + TABLE_DELAY_MS;
     if (this.options.blocks) return;
     this.#setTimer();
   }
@@ -81,6 +92,14 @@ export class UdpWorker implements ShardHost {
    * @returns time until it must be called again, in milliseconds.
    */
   turn(nowMs: number): number {
+    const waitMs = this.#waitAfterTick(nowMs);
+    if (nowMs >= this.#tableDueMs) this.#makeTable();
+    // Last, so that what a tick changed is in the table too.
+    if (this.#keeper?.turn(nowMs) === true) return 0;
+    return Math.min(waitMs, this.#tableDueMs - nowMs);
+  }
+
+  #waitAfterTick(nowMs: number): number {
     if (this.#events.length > 0) this.#flushEvents();
     // Asked only of a loop that was at rest, because the answer lies in many places: one with work
     // has the next tick soon anyhow.
@@ -118,8 +137,29 @@ export class UdpWorker implements ShardHost {
     return true;
   }
 
+  /** The table is a further way to pick: without it callers ask as ever. */
+  #makeTable(): void {
+    const { sharedTable } = this.init;
+    this.#tableDueMs = Infinity;
+    if (sharedTable === undefined) return;
+    try {
+      const modules = this.#shards.reduce((sum, { lb }) => sum + lb.stats().modules, 0);
+      const table = this.options.makeTable?.(sharedTable, modules);
+      if (table === undefined) return;
+      this.#table = table;
+      this.#keeper = new TableKeeper(table, this.#shards);
+    } catch (error) {
+      for (const { lb } of this.#shards) lb.plans?.close();
+      this.options.log.warn("Shared table is not kept, callers ask by UDP", {
+        path: sharedTable.path,
+        reason: messageOf(error),
+      });
+    }
+  }
+
   /** Gives the ports back at once, whatever else has failed. */
   closeServers(): void {
+    this.#closeTable();
     for (const { server } of this.#shards) void server.close();
   }
 
@@ -183,9 +223,22 @@ export class UdpWorker implements ShardHost {
   async stop(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = undefined;
+    // Before the ports, which the next agent waits for.
+    this.#closeTable();
     for (const { server } of this.#shards) await server.close();
     this.#passOn(true);
     this.#noteStats(this.options.clock.nowMs());
+  }
+
+  #closeTable(): void {
+    this.#tableDueMs = Infinity;
+    this.#keeper = undefined;
+    this.#table?.close();
+    this.#table = undefined;
+  }
+
+  lbOf(modId: number, cmdId: number): RouteLb | undefined {
+    return this.#shard(agentPortIndex(modId, cmdId))?.lb;
   }
 
   moduleEvent(event: ModuleEvent): void {
@@ -203,7 +256,7 @@ export class UdpWorker implements ShardHost {
   }
 
   statusText(): string {
-    const own = this.#shards.map((shard) => shard.stats());
+    const own = this.#stats();
     const others = this.#allShards.filter((stats) => this.#shard(stats.shard) === undefined);
     return JSON.stringify(mergeStatus(this.#status, [...own, ...others]));
   }
@@ -247,11 +300,17 @@ export class UdpWorker implements ShardHost {
   /** Nothing is said while nothing changes: each note wakes the main thread. */
   #noteStats(nowMs: number): void {
     this.#statsAtMs = nowMs;
-    const shards = this.#shards.map((shard) => shard.stats());
+    const shards = this.#stats();
     const text = JSON.stringify(shards);
     if (text === this.#statsText) return;
     this.#statsText = text;
     this.options.note({ type: "stats", shards });
+  }
+
+  #stats(): ShardStats[] {
+    const stats = this.#shards.map((shard) => shard.stats());
+    if (this.#table !== undefined) Object.assign(stats[0], this.#table.stats);
+    return stats;
   }
 
   #flushEvents(): void {

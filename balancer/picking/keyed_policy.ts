@@ -3,7 +3,7 @@
 import { addressId } from "../../model/node.ts";
 import type { Host } from "../host.ts";
 import type { PolicyName } from "../module_policy.ts";
-import { NO_KEY, type PickContext, type PickPolicy } from "./pick_policy.ts";
+import { type KeyedTable, NO_KEY, type PickContext, type PickPolicy } from "./pick_policy.ts";
 
 /** Entries a pick looks at before it takes any usable node: so far only if nearly all are out. */
 export const ENTRIES_SEEN_MAX = 1024;
@@ -50,15 +50,26 @@ export abstract class KeyedPolicy implements PickPolicy {
 
   pick(_nowMs: number, key: number): Host | undefined {
     if (this.#usable === 0) return undefined;
-    if (this.#isStale) {
-      this.#isStale = false;
-      this.makeTable(
-        [...this.#hosts].sort((a, b) => addressId(a.ip, a.port) - addressId(b.ip, b.port)),
-      );
-    }
+    if (this.#isStale) this.#makeTable();
     return this.find(key === NO_KEY ? this.context.dice.throw() : key) ??
       this.context.usable.rotate();
   }
+
+  keyedTable(): KeyedTable | undefined {
+    if (this.#hosts.size === 0) return undefined;
+    if (this.#isStale) this.#makeTable();
+    return this.entries();
+  }
+
+  #makeTable(): void {
+    this.#isStale = false;
+    this.makeTable(
+      [...this.#hosts].sort((a, b) => addressId(a.ip, a.port) - addressId(b.ip, b.port)),
+    );
+  }
+
+  /** The entries of the table, the same object for one table. */
+  protected abstract entries(): KeyedTable;
 
   /** Makes the table anew; the nodes come in an order that is the same for every agent. */
   protected abstract makeTable(hosts: readonly Host[]): void;

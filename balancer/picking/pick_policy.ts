@@ -26,6 +26,16 @@ export interface PickContext {
   readonly dice: Dice;
 }
 
+/** Which node each key belongs to, for callers that find it by themselves. */
+export interface KeyedTable {
+  /** Of a ring each entry has a hash, ascending; of Maglev the number of the entry tells. */
+  readonly kind: "ring" | "maglev";
+  readonly hosts: readonly Host[];
+  /** Number of the node of each entry, whether the node is usable or not. */
+  readonly owners: Int32Array;
+  readonly hashes: Uint32Array | undefined;
+}
+
 /**
  * Chooses the next of the usable nodes of one module (or of one zone of it). One instance for each,
  * so it may keep state. Whether a node is usable, and when an unusable one is probed, is not its
@@ -55,6 +65,8 @@ export interface PickPolicy {
   turnsLeft?(left: Map<Host, number>): void;
   /** Gives usable nodes the parts of turns that were told of them before they came here. */
   keepTurns?(left: ReadonlyMap<Host, number>): void;
+  /** The table of keys as it is now, the same object until the route changes; without nodes none. */
+  keyedTable?(): KeyedTable | undefined;
   /**
    * The next node; undefined only when none is usable.
    *

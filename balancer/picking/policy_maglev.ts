@@ -3,6 +3,7 @@
 import type { Host } from "../host.ts";
 import { ENTRIES_SEEN_MAX, KeyedPolicy } from "./keyed_policy.ts";
 import { hashWords, tableKeyOf } from "./murmur3.ts";
+import type { KeyedTable } from "./pick_policy.ts";
 
 /** Sizes of tables: primes, each about twice the one before. */
 const SIZES = [
@@ -44,6 +45,7 @@ function entriesOf(hosts: readonly Host[], size: number): number[] {
 export class MaglevTable {
   /** Number of entries, a prime; 0 without nodes. */
   readonly size: number;
+  readonly entries: KeyedTable;
   readonly #hosts: readonly Host[];
   readonly #owners: Int32Array;
 
@@ -52,6 +54,7 @@ export class MaglevTable {
     this.#hosts = hosts;
     this.size = hosts.length === 0 ? 0 : sizeFor(hosts.length);
     this.#owners = new Int32Array(this.size).fill(-1);
+    this.entries = { kind: "maglev", hosts, owners: this.#owners, hashes: undefined };
     if (this.size > 0) this.#fill();
   }
 
@@ -93,6 +96,10 @@ export class MaglevPolicy extends KeyedPolicy {
 
   protected makeTable(hosts: readonly Host[]): void {
     this.#table = new MaglevTable(hosts);
+  }
+
+  protected entries(): KeyedTable {
+    return this.#table.entries;
   }
 
   protected find(key: number): Host | undefined {

@@ -3,6 +3,7 @@
 import type { Host } from "../host.ts";
 import { ENTRIES_SEEN_MAX, KeyedPolicy } from "./keyed_policy.ts";
 import { hashWords } from "./murmur3.ts";
+import type { KeyedTable } from "./pick_policy.ts";
 
 /** Most points of one ring; with more nodes each gets fewer. */
 export const HASH_POINTS_MAX = 1_000_000;
@@ -15,6 +16,7 @@ export class HashPoints {
   readonly #hosts: readonly Host[];
   /** hash * HOSTS_MAX + number of the node, ascending. */
   readonly #points: Float64Array;
+  #entries: KeyedTable | undefined;
 
   /**
    * @param hosts In an order that is the same for every agent; at most 131,072.
@@ -57,6 +59,16 @@ export class HashPoints {
   hostAt(index: number): Host {
     return this.#hosts[this.#points[index] % HOSTS_MAX];
   }
+
+  /** All points; made at the first call. */
+  get entries(): KeyedTable {
+    return this.#entries ??= {
+      kind: "ring",
+      hosts: this.#hosts,
+      owners: Int32Array.from(this.#points, (point) => point % HOSTS_MAX),
+      hashes: Uint32Array.from(this.#points, (point) => Math.floor(point / HOSTS_MAX)),
+    };
+  }
 }
 
 /**
@@ -71,6 +83,10 @@ export class RingHashPolicy extends KeyedPolicy {
 
   protected makeTable(hosts: readonly Host[]): void {
     this.#points = new HashPoints(hosts, this.context.settings.virtualNodes);
+  }
+
+  protected entries(): KeyedTable {
+    return this.#points.entries;
   }
 
   protected find(key: number): Host | undefined {

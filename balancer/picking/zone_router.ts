@@ -8,7 +8,7 @@ import { Dice, DICE_LIMIT } from "./dice.ts";
 import { planZones, sharesByWeight, steadied } from "./zone_plan.ts";
 import { tableKeyOf } from "./murmur3.ts";
 import { createPickPolicy } from "./pick_policies.ts";
-import { NO_KEY, type PickPolicy } from "./pick_policy.ts";
+import { type KeyedTable, NO_KEY, type PickPolicy } from "./pick_policy.ts";
 import type { TurnRing } from "./turn_table.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
 
@@ -125,6 +125,16 @@ export class ZoneRouter {
     if (!this.isZoned) return this.#single;
     if (this.#isStale) this.#plan();
     return this.#only;
+  }
+
+  /** True when the policy heeds keys. */
+  get heedsKeys(): boolean {
+    return this.#single.policy.keyedTable !== undefined;
+  }
+
+  /** Which node each key belongs to, if all picks are made in one pool and its policy heeds keys. */
+  get keyed(): KeyedTable | undefined {
+    return this.#onlyPool()?.policy.keyedTable?.();
   }
 
   /** True when the policy wants to hear of calls. */

@@ -12,6 +12,7 @@ import { LoadBalance } from "../load_balance.ts";
 import { DEFAULT_MODULE_POLICY, type ModulePolicy, parseModulePolicy } from "../module_policy.ts";
 import type { BalanceContext, ModuleState } from "../module_state.ts";
 import { NO_TURN, TurnTable } from "../picking/turn_table.ts";
+import { PlanWatch } from "./plan_watch.ts";
 import { ModuleEntry, ModuleRegistry, RouteRefresh } from "./module_registry.ts";
 import { RefusalCounter } from "./refused_calls.ts";
 import {
@@ -67,6 +68,8 @@ export class RouteLb {
   readonly #refused = new RefusalCounter();
   #dirty: ModuleState[] = [];
   readonly #counts = { ...NO_COUNTS };
+  /** What plans have to be made anew, where somebody takes them. */
+  readonly plans: PlanWatch | undefined;
 
   /** @throws {RangeError} when a setting is out of its range. */
   constructor(options: RouteLbOptions) {
@@ -79,6 +82,10 @@ export class RouteLb {
       );
     }
     this.#modulePolicy = options.modulePolicy ?? DEFAULT_MODULE_POLICY;
+    const plans = options.hasPlans === true
+      ? new PlanWatch((one) => this.#modules.get(one.modId, one.cmdId)?.balance === one)
+      : undefined;
+    this.plans = plans;
     this.#context = {
       settings: options.settings,
       nodesMax: options.nodesMax ?? NODES_MAX,
@@ -92,6 +99,7 @@ export class RouteLb {
       isInUse: (balance, nowMs) => this.#isInUse(balance, nowMs),
       onTicking: (balance) => void this.#ticking.add(balance),
       onDirty: (balance) => void this.#dirty.push(balance),
+      ...(plans === undefined ? {} : { onPlanChange: (balance) => plans.note(balance) }),
     };
     this.#refresh = new RouteRefresh(this.#modules, this.#turns, {
       burstMax: options.pullsBurstMax,
@@ -222,6 +230,27 @@ export class RouteLb {
       caller,
       isBacked,
     );
+    if (isCounted === true) this.#counts.reports++;
+    else this.#counts.reportsIgnored++;
+  }
+
+  /**
+   * Counts the outcome of a call as `report` does, of a caller that picked the node by a plan: it was
+   * given the node, and it uses the module.
+   */
+  reportPlanned(
+    modId: number,
+    cmdId: number,
+    ip: number,
+    port: number,
+    retcode: number,
+    timecostMs: number,
+    nowMs: number,
+    caller: number,
+  ): void {
+    const entry = this.#modules.get(modId, cmdId);
+    const isCounted = entry?.balance?.report(ip, port, retcode, timecostMs, nowMs, caller, true);
+    if (entry !== undefined) this.#refresh.used(entry, nowMs);
     if (isCounted === true) this.#counts.reports++;
     else this.#counts.reportsIgnored++;
   }
@@ -415,6 +444,12 @@ export class RouteLb {
     entry.balance?.setPolicy(entry.policy, this.#latestMs);
   }
 
+  /** The plan of a module is to be taken once more; nothing happens when it has none. */
+  replan(modId: number, cmdId: number): void {
+    const balance = this.#modules.get(modId, cmdId)?.balance;
+    if (balance !== undefined) this.plans?.note(balance);
+  }
+
   /**
    * Tells all about one module: nodes with what they are and why, zones, latest decisions. Its
    * picks are remembered from the first look on; see {@linkcode LoadBalance.explain}.
@@ -488,7 +523,10 @@ export class RouteLb {
     this.#modules.evict(entry);
     this.#refresh.stop(entry);
     this.#refused.forget(entry);
-    if (entry.balance !== undefined) this.#ticking.delete(entry.balance);
+    if (entry.balance !== undefined) {
+      this.#ticking.delete(entry.balance);
+      this.plans?.note(entry.balance);
+    }
     this.#forgetTurns(entry);
     this.#counts.modulesEvicted++;
     // Nobody outside has heard of a module that is still waiting for its first pull.

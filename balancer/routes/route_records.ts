@@ -122,6 +122,8 @@ export interface RouteLbOptions {
   pullsPerSecondMax?: number;
   /** Policy of modules that have no text of their own. @default the original rules */
   modulePolicy?: ModulePolicy;
+  /** Somebody takes the plans of modules, see `RouteLb.plans`. @default {false} */
+  hasPlans?: boolean;
   /** Sends a route request; must not wait. */
   onPull(modId: number, cmdId: number): void;
   /** A node changed its state; for logs. */

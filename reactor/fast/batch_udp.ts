@@ -42,6 +42,12 @@ export const SELF_TEST_MS = 200;
 const SOCK_DGRAM = 2;
 const MSG_TRUNC = 0x20;
 
+/** What the kernel counts of a socket: nine words, the last of them what it dropped. */
+const SOL_SOCKET = 1;
+const SO_MEMINFO = 55;
+const MEMINFO_WORDS = 9;
+const MEMINFO_DROPS = 8;
+
 /**
  * `struct mmsghdr` on 64-bit machines: address of the name at 0 and its length at 8, address of the
  * one iovec at 16 and their number at 24, control data at 32 and 40, flags at 48; then, at 56, the
@@ -176,6 +182,7 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
   /** Answers of the batch under way. */
   #waiting = 0;
   #inBatch = false;
+  #unreceived = 0;
 
   constructor(options: BatchUdpServerOptions) {
     this.#options = options;
@@ -258,6 +265,18 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
     this.#stats.bytesOut += length;
   }
 
+  unreceivedCount(): number {
+    if (this.#fd < 0) return this.#unreceived;
+    const info = new Uint32Array(MEMINFO_WORDS);
+    const length = Uint32Array.of(4 * MEMINFO_WORDS);
+    const { libc } = this.#loop;
+    const [infoBytes, lengthBytes] = [new Uint8Array(info.buffer), new Uint8Array(length.buffer)];
+    if (libc.getsockopt(this.#fd, SOL_SOCKET, SO_MEMINFO, infoBytes, lengthBytes) === 0) {
+      this.#unreceived = info[MEMINFO_DROPS];
+    }
+    return this.#unreceived;
+  }
+
   close(): Promise<void> {
     this.closeNow();
     return Promise.resolve();
@@ -266,6 +285,7 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
   /** What `close` does, at once. Harmless when repeated. */
   closeNow(): void {
     if (this.#fd < 0) return;
+    this.unreceivedCount();
     this.#loop.forget(this.#loopSlot, this.#fd);
     this.#loop.libc.close(this.#fd);
     this.#fd = -1;

@@ -5,11 +5,10 @@
 
 import type NodeProcess from "node:process";
 import type { Address } from "../address.ts";
-import type { BunFfi, BunGlobal, BunSocket, BunSocketHandlers, BunUdpSocket } from "./bun_types.ts";
+import { bunProcessor, loadBySymbols } from "./bun_maps.ts";
+import type { BunGlobal, BunSocket, BunSocketHandlers, BunUdpSocket } from "./bun_types.ts";
 import {
   connectionFault,
-  firstOf,
-  libcNames,
   openFilesMaxBy,
   plainAddress,
   requireFileBytes,
@@ -312,13 +311,6 @@ const LIBC_SYMBOLS = {
   __errno_location: { args: [], returns: "ptr" },
 } as const;
 
-/** Names of processors as Linux has them. */
-const PROCESSORS: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
-
-function processor(): string {
-  return PROCESSORS[process.arch] ?? process.arch;
-}
-
 let libc: Libc | undefined;
 
 /** Opened once in each thread. */
@@ -327,10 +319,7 @@ function openLibc(): Libc {
 }
 
 function loadLibc(): Libc {
-  const names = libcNames(process.platform, processor());
-  const ffi = process.getBuiltinModule("bun:ffi") as unknown as BunFfi | undefined;
-  if (ffi === undefined) throw new Error("This runtime has no FFI");
-  const { symbols } = firstOf(names, (name) => ffi.dlopen(name, LIBC_SYMBOLS));
+  const { ffi, symbols } = loadBySymbols(LIBC_SYMBOLS);
   // An empty array has no address; nothing is read from it, but C wants some pointer.
   const one = new Uint8Array(1);
   return {
@@ -432,7 +421,7 @@ export function bunRuntime(): Runtime {
   return {
     name: "bun",
     version,
-    processor: processor(),
+    processor: bunProcessor(),
     args: process.argv.slice(2),
     execPath,
     isCompiled,

@@ -87,5 +87,6 @@ export interface BunFfi {
     symbols: Record<Name, { args: readonly string[]; returns: string }>,
   ): { symbols: Record<Name, BunNative> };
   ptr(bytes: Uint8Array): number;
+  toArrayBuffer(address: number, offset: number, length: number): ArrayBuffer;
   readonly read: { i32(address: number): number };
 }

@@ -103,6 +103,21 @@ export function libcNames(system: string, processor: string): string[] {
   return ["libc.so.6", `libc.musl-${processor}.so.1`];
 }
 
+/** Of mmap: who maps the file too sees what is written. The same on every processor of Linux. */
+export const MAP_SHARED = 1;
+
+/** Of mmap: the memory is read, and written where that is wanted. */
+export function mapProtection(isWritable: boolean): number {
+  return isWritable ? 3 : 1;
+}
+
+/** Numbers of the call `statx`, for which old C libraries have no function. */
+export const STATX_CALLS: Readonly<Record<string, number>> = { x86_64: 332, aarch64: 291 };
+
+/** Of statx: the file is the descriptor itself; what is wanted is all that every system knows. */
+export const AT_EMPTY_PATH = 0x1000;
+export const STATX_BASIC = 0x7ff;
+
 /** What `open` gives for the first name that works. @throws what it throws for the last. */
 export function firstOf<T>(names: readonly string[], open: (name: string) => T): T {
   let failure: unknown = new Error("No name was given");

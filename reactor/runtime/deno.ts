@@ -15,6 +15,7 @@ import {
   WarmWorkers,
   writeAll,
 } from "./common.ts";
+import { requireFfi } from "./deno_maps.ts";
 import type {
   ConnectOptions,
   Libc,
@@ -340,10 +341,7 @@ function openLibc(): Libc {
 
 function loadLibc(): Libc {
   const names = libcNames(Deno.build.os, Deno.build.arch);
-  // Asked first: without the permission, opening a library would ask the user at a terminal.
-  if (Deno.permissions.querySync({ name: "ffi" }).state !== "granted") {
-    throw new Error("FFI is not permitted (--allow-ffi)");
-  }
+  requireFfi();
   const { symbols } = firstOf(names, (name) => Deno.dlopen(name, LIBC_SYMBOLS));
   // Each one a function of its own, so that the compiler can put the native call in its place.
   return {

@@ -158,6 +158,44 @@ export interface Libc {
   addressOf(bytes: Uint8Array): bigint;
 }
 
+/** A file in memory, shared with whoever maps it too. */
+export interface Mapping {
+  /** All of the file. */
+  readonly memory: ArrayBuffer;
+  /** Gives it back: whoever touches the memory after that ends the process. */
+  unmap(): void;
+}
+
+/**
+ * The few functions of the C library behind tables in shared memory. Numbers are what C gives: -1 for
+ * a failure, whose number `errno` tells. Paths end with a 0.
+ */
+export interface FileMaps {
+  readonly processId: number;
+  open(path: Uint8Array, flags: number, mode: number): number;
+  close(fd: number): number;
+  read(fd: number, buffer: Uint8Array, bytes: number): number;
+  writeAt(fd: number, buffer: Uint8Array, bytes: number, offset: number): number;
+  /** `posix_fallocate` from the start: 0, or the number of the failure. */
+  allocate(fd: number, bytes: number): number;
+  changeMode(fd: number, mode: number): number;
+  /** -1 leaves user or group as it is. */
+  changeOwner(fd: number, user: number, group: number): number;
+  /** `fstatfs`; the structure takes 120 bytes. */
+  fileSystem(fd: number, info: Uint8Array): number;
+  /** `statx` of an open file; the structure takes 256 bytes and is the same on every processor. */
+  status(fd: number, info: Uint8Array): number;
+  /** The user that the process acts as. */
+  userId(): number;
+  rename(from: Uint8Array, to: Uint8Array): number;
+  unlink(path: Uint8Array): number;
+  /** `clock_gettime` into two words of 64 bits. */
+  clockTime(clock: number, time: Uint8Array): number;
+  /** Maps a file from its start, shared; undefined when it failed. */
+  map(fd: number, bytes: number, isWritable: boolean): Mapping | undefined;
+  errno(): number;
+}
+
 /** Why a text could not be written. */
 export interface WriteFault {
   /** Of the system: `EPIPE` when nobody reads any more, `ENOSPC` on a full disk. */

@@ -42,6 +42,8 @@ export interface DatagramServer {
   bind(): Promise<Address>;
   /** Sends one datagram, or drops and counts it. Never throws; the bytes are free afterwards. */
   send(bytes: Uint8Array, to: Address): void;
+  /** Datagrams that the system dropped because the socket was full of others; where it tells. */
+  unreceivedCount?(): number;
   close(): Promise<void>;
 }
 

@@ -1,0 +1,104 @@
+// Core. Outcomes of many calls in one datagram: each is counted once, and those that were lost are known.
+
+import { type RouteLb, TIME_UNKNOWN_MS } from "../../balancer/mod.ts";
+import { decodeBatchedReport } from "../../proto/codec.ts";
+import { RetCode } from "../../proto/message_ids.ts";
+import {
+  OUTCOME_BYTES,
+  OUTCOME_TIME_UNKNOWN,
+  OutcomeField,
+  OUTCOMES_MAX,
+} from "../../proto/table_layout.ts";
+import { ProtocolError } from "../../reactor/errors.ts";
+
+/** Senders that are known; for one more the one that was silent longest is forgotten. */
+export const BATCH_SENDERS_MAX = 4096;
+
+/** Lost outcomes that are believed at once; a larger gap is that of another sender of the number. */
+export const LOST_AT_ONCE_MAX = 1_000_000;
+
+/** Counters of batches. */
+export interface BatchStats {
+  /** Batches that were counted, in whole or in part. */
+  reportBatches: number;
+  /** Outcomes that their callers sent, and that never came. */
+  reportsLost: number;
+  /** Outcomes that came again, and were not counted again. */
+  reportsRepeated: number;
+}
+
+/** Of one port. `lbOf` finds the balancer of a module among those of this thread. */
+export class OutcomeBatches {
+  readonly stats: BatchStats = { reportBatches: 0, reportsLost: 0, reportsRepeated: 0 };
+  readonly #lbOf: (modId: number, cmdId: number) => RouteLb;
+  /** By port and number of the sender: outcomes it has sent. Silent longest first. */
+  readonly #senders = new Map<number, number>();
+
+  constructor(lbOf: (modId: number, cmdId: number) => RouteLb) {
+    this.#lbOf = lbOf;
+  }
+
+  /**
+   * Counts the outcomes of the body of one message.
+   *
+   * @param caller Port that it came from.
+   * @throws {ProtocolError} when it is no such message; nothing is counted then.
+   */
+  take(body: Uint8Array, caller: number, nowMs: number): void {
+    const { sender, first, outcomes } = decodeBatchedReport(body);
+    const { length } = outcomes;
+    const count = length / OUTCOME_BYTES;
+    if (sender === 0) throw new ProtocolError("Batch of outcomes has no sender");
+    if (!Number.isInteger(count) || count < 1 || count > OUTCOMES_MAX) {
+      throw new ProtocolError(
+        `Batch of outcomes must have 1 to ${OUTCOMES_MAX} records of ${OUTCOME_BYTES} bytes: ` +
+          `current length is ${length}`,
+      );
+    }
+    const known = this.#known(caller, sender, first, count);
+    if (known === count) return;
+    this.stats.reportBatches++;
+    const view = new DataView(outcomes.buffer, outcomes.byteOffset, length);
+    for (let at = known * OUTCOME_BYTES; at < length; at += OUTCOME_BYTES) {
+      this.#count(view, at, caller, nowMs);
+    }
+  }
+
+  /** How many of the outcomes were counted before. */
+  #known(caller: number, sender: number, first: number, count: number): number {
+    const key = caller * 0x1_0000_0000 + sender;
+    const end = first + count;
+    const next = this.#senders.get(key);
+    const gap = next === undefined ? 0 : first - next;
+    const isAnother = next === undefined || Math.abs(gap) > LOST_AT_ONCE_MAX;
+    const known = isAnother ? 0 : Math.min(count, Math.max(0, -gap));
+    this.stats.reportsRepeated += known;
+    if (!isAnother) this.stats.reportsLost += Math.max(0, gap);
+    this.#senders.delete(key);
+    this.#senders.set(key, isAnother ? end : Math.max(next, end));
+    if (this.#senders.size > BATCH_SENDERS_MAX) {
+      for (const oldest of this.#senders.keys()) {
+        this.#senders.delete(oldest);
+        break;
+      }
+    }
+    return known;
+  }
+
+  #count(view: DataView, at: number, caller: number, nowMs: number): void {
+    const modId = view.getUint32(at + OutcomeField.ModId, true);
+    const cmdId = view.getUint32(at + OutcomeField.CmdId, true);
+    const ip = view.getUint32(at + OutcomeField.Ip, true);
+    const port = view.getUint16(at + OutcomeField.Port, true);
+    const retcode = view.getInt32(at + OutcomeField.RetCode, true);
+    const lb = this.#lbOf(modId, cmdId);
+    if (port !== 0) {
+      const told = view.getUint32(at + OutcomeField.TimeMs, true);
+      const timeMs = told === OUTCOME_TIME_UNKNOWN ? TIME_UNKNOWN_MS : told;
+      lb.reportPlanned(modId, cmdId, ip, port, retcode, timeMs, nowMs, caller);
+    } else if (retcode === RetCode.Success) lb.use(modId, cmdId, nowMs);
+    else if (retcode === RetCode.Overload) lb.reportRefused(modId, cmdId, ONE_REFUSED, nowMs);
+  }
+}
+
+const ONE_REFUSED = { overload: 1, unusable: 0, noNode: 0, noRoute: 0 } as const;
