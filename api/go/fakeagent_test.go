@@ -3,6 +3,7 @@
 package lars
 
 import (
+	"math/rand"
 	"net"
 	"sync"
 	"testing"
@@ -31,16 +32,32 @@ func startAgent(t *testing.T, ports [3]int, behave func(received) [][]byte) *fak
 	t.Helper()
 	agent := &fakeAgent{}
 	for index, port := range ports {
-		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn := listen(t, port)
 		agent.conns = append(agent.conns, conn)
 		agent.ports[index] = conn.LocalAddr().(*net.UDPAddr).Port
 		go agent.serve(conn, behave)
 	}
 	t.Cleanup(agent.stop)
 	return agent
+}
+
+// listen takes a port that somebody may come back to; 0 is one that is given to nobody else.
+func listen(t *testing.T, port int) *net.UDPConn {
+	t.Helper()
+	for {
+		wanted := port
+		if wanted == 0 {
+			// Below those that the system gives to any socket that asks for none.
+			wanted = 15_000 + rand.Intn(15_000)
+		}
+		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: wanted})
+		if err == nil {
+			return conn
+		}
+		if port != 0 {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (a *fakeAgent) stop() {
@@ -118,6 +135,8 @@ func routeResponse(module moduleID, ips ...uint32) []byte {
 	}
 	return frame(idGetRouteResponse, out)
 }
+
+func init() { rand.Seed(time.Now().UnixNano()) } // Go 1.19 begins each time alike
 
 // oneNode answers with 10.0.0.1:80 always.
 func oneNode(q received) [][]byte {

@@ -1,6 +1,7 @@
 # Test. An agent of three sockets whose answers the test decides.
 from __future__ import annotations
 
+import random
 import socket
 import threading
 from typing import Callable, List, NamedTuple, Optional, Tuple
@@ -67,6 +68,20 @@ def echo_node(question: Received) -> List[bytes]:
     return []
 
 
+def _bound(port: int) -> socket.socket:
+    """A socket at a port that somebody may come back to: 0 is one that is given to nobody else."""
+    while True:
+        one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            # Below those that the system gives to any socket that asks for none.
+            one.bind(("127.0.0.1", port or random.randrange(15_000, 30_000)))
+            return one
+        except OSError:
+            one.close()
+            if port:
+                raise
+
+
 class FakeAgent:
     """Listens from the start; `behave` may be exchanged at any time."""
 
@@ -75,11 +90,7 @@ class FakeAgent:
     ) -> None:
         self.behave = behave
         self.received: List[Received] = []
-        self._sockets = []
-        for port in ports or (0, 0, 0):
-            one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            one.bind(("127.0.0.1", port))
-            self._sockets.append(one)
+        self._sockets = [_bound(port) for port in ports or (0, 0, 0)]
         self.ports: Tuple[int, int, int] = tuple(s.getsockname()[1] for s in self._sockets)  # type: ignore[assignment]
         self._is_closing = False
         self._threads = [

@@ -1,0 +1,52 @@
+// Core. What a client was told when it was made, checked.
+package lars.client;
+
+import java.time.Duration;
+
+/** The options of a client with their defaults; a builder fills them. */
+final class Settings {
+  static final int TOKEN_BYTES_MAX = 1024;
+
+  String hostname = "127.0.0.1";
+  int[] ports = {8888, 8889, 8890};
+  Duration deadline = Duration.ofMillis(50);
+  boolean isDeadlineNamed;
+  Duration firstRoute = Duration.ofSeconds(1);
+  byte[] token;
+  /** Null: no limit. */
+  Duration lastGood;
+  int pendingMax = 1024;
+  double retryShare = 0.2;
+  double retryFloorPerSecond = 1;
+
+  Settings() {}
+
+  Settings(Settings other) {
+    hostname = other.hostname;
+    ports = other.ports.clone();
+    deadline = other.deadline;
+    isDeadlineNamed = other.isDeadlineNamed;
+    firstRoute = other.firstRoute;
+    token = other.token;
+    lastGood = other.lastGood;
+    pendingMax = other.pendingMax;
+    retryShare = other.retryShare;
+    retryFloorPerSecond = other.retryFloorPerSecond;
+  }
+
+  /** The secret that datagrams are sealed with; null for none: the agent of this very host wants none. */
+  byte[] secret() {
+    return hostname.startsWith("127.") ? null : token;
+  }
+
+  String addressOf(int portIndex) {
+    return hostname + ":" + ports[portIndex];
+  }
+
+  static double checkNumber(String name, double value, double most) {
+    if (value >= 0 && value <= most) {
+      return value;
+    }
+    throw new IllegalArgumentException(name + " must be from 0 to " + most + ": it is " + value);
+  }
+}
