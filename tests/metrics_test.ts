@@ -18,6 +18,7 @@ import { freePort } from "./support/free_port.ts";
 import { findPromtool, runPromtool } from "./support/promtool.ts";
 import { withTempDir } from "./support/temp_dir.ts";
 import { until } from "./support/until.ts";
+import { agentPortOffset, WireCaller } from "./support/wire_client.ts";
 
 const PROMTOOL = {
   skip: findPromtool() === undefined
@@ -305,6 +306,16 @@ test("metrics of single modules: calls, times and refused calls, with the name o
       (await lines(urls.agent)).includes(
         'lars_agent_module_calls_total{modid="1",cmdid="1",name="mail",result="success"} 4',
       ), { what: "the new name, without a call" });
+    // A caller may ask on any port of the agent: another balancer answers there, and counts apart.
+    const port = Number(services[2].addresses[0].split(":")[1]);
+    const other = await WireCaller.open(port - agentPortOffset(1, 1));
+    const host = await other.untilHost(1, 1);
+    for (let call = 0; call < 3; call++) other.report(1, 1, host, 0);
+    await until(async () =>
+      (await lines(urls.agent)).includes(
+        'lars_agent_module_calls_total{modid="1",cmdid="1",name="mail",result="success"} 7',
+      ), { what: "the sum of two ports" });
+    other.close();
     for (const [name, url] of Object.entries(urls)) {
       if (findPromtool() === undefined) break;
       const { code, output } = runPromtool(

@@ -8,9 +8,39 @@ import { type ModuleId, moduleId, type ModuleKey } from "../../model/module.ts";
 /** Modules with series of their own, some 22 each; further ones are in the counters of the agent alone. */
 export const METRIC_MODULES_MAX = 200;
 
-interface Told extends ModuleKey {
+/** What one balancer told last. */
+interface Totals {
   counts: readonly number[] | undefined;
   refused: RefusedTotals | undefined;
+}
+
+/** A module may be asked for on any port: each balancer counts what it was asked. */
+interface Told extends ModuleKey {
+  /** By balancer; there are as many as ports. */
+  readonly totals: Map<number, Totals>;
+}
+
+/** All counts of a module; undefined when there is none. */
+function countsOf({ totals }: Told): readonly number[] | undefined {
+  let sum: number[] | undefined;
+  for (const { counts } of totals.values()) {
+    if (counts !== undefined) sum = counts.map((count, index) => count + (sum?.[index] ?? 0));
+  }
+  return sum;
+}
+
+/** Refused callers by the reasons of the series; undefined when there is none. */
+function refusedOf({ totals }: Told): Readonly<Record<string, number>> | undefined {
+  let sum: { overload: number; unusable: number; no_node: number; no_route: number } | undefined;
+  for (const { refused } of totals.values()) {
+    if (refused === undefined) continue;
+    sum ??= { overload: 0, unusable: 0, no_node: 0, no_route: 0 };
+    sum.overload += refused.overload;
+    sum.unusable += refused.unusable;
+    sum.no_node += refused.noNode;
+    sum.no_route += refused.noRoute;
+  }
+  return sum;
 }
 
 /** Remembers the totals of the first {@linkcode METRIC_MODULES_MAX} modules with any. */
@@ -30,16 +60,19 @@ export class ModuleMetrics {
 
   /** A loop tells of its modules. */
   take(reports: readonly ModuleReport[]): void {
-    for (const { modId, cmdId, counts, refused } of reports) {
+    for (const { modId, cmdId, counts, refused, shard = 0 } of reports) {
       if (counts === undefined && refused === undefined) continue;
       const key = moduleId(modId, cmdId);
       let told = this.#told.get(key);
       if (told === undefined) {
         if (this.#told.size >= this.#modulesMax) continue;
-        this.#told.set(key, told = { modId, cmdId, counts: undefined, refused: undefined });
+        this.#told.set(key, told = { modId, cmdId, totals: new Map() });
       }
-      told.counts = counts ?? told.counts;
-      told.refused = refused ?? told.refused;
+      const before = told.totals.get(shard);
+      told.totals.set(shard, {
+        counts: counts ?? before?.counts,
+        refused: refused ?? before?.refused,
+      });
     }
   }
 
@@ -52,7 +85,10 @@ export class ModuleMetrics {
     const calls: MetricSample[] = [];
     const refusals: MetricSample[] = [];
     const times: MetricSample[] = [];
-    for (const { modId, cmdId, counts, refused } of this.#told.values()) {
+    for (const told of this.#told.values()) {
+      const { modId, cmdId } = told;
+      const counts = countsOf(told);
+      const byReason = refusedOf(told);
       const name = this.#nameOf(modId, cmdId);
       const labels = { modid: String(modId), cmdid: String(cmdId), name };
       if (counts !== undefined) {
@@ -62,9 +98,7 @@ export class ModuleMetrics {
         );
         times.push(...histogramOf(labels, counts));
       }
-      if (refused === undefined) continue;
-      const { overload, unusable, noNode, noRoute } = refused;
-      const byReason = { overload, unusable, no_node: noNode, no_route: noRoute };
+      if (byReason === undefined) continue;
       for (const [reason, value] of Object.entries(byReason)) {
         refusals.push({ labels: { ...labels, reason }, value });
       }

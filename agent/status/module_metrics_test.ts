@@ -46,3 +46,25 @@ test("ModuleMetrics shows a limited number of modules, and forgets with the agen
   );
   assert.doesNotMatch(text, /duration/, "nobody told a time");
 });
+
+test("ModuleMetrics adds up what a module was asked on several ports, and keeps what one told last", () => {
+  const metrics = new ModuleMetrics(() => "");
+  const report = (shard: number, refusals: number, ...timesMs: number[]) => ({
+    ...{ modId: 1, cmdId: 1, results: [], shard, counts: countsOf(...timesMs) },
+    refused: { overload: refusals, unusable: 1, noNode: 0, noRoute: 0, fresh: true },
+  });
+  metrics.take([report(0, 5, 3, 3), report(2, 7, 3)]);
+  metrics.take([report(2, 8, 3, 700, 700)]);
+  const text = renderMetrics(metrics.metrics());
+  const all = 'modid="1",cmdid="1",name=""';
+  for (
+    const line of [
+      `lars_agent_module_calls_total{${all},result="success"} 5`,
+      `lars_agent_module_refused_total{${all},reason="overload"} 13`,
+      `lars_agent_module_refused_total{${all},reason="unusable"} 2`,
+      `lars_agent_module_call_duration_seconds_count{${all}} 5`,
+    ]
+  ) assert.ok(text.split("\n").includes(line), `${line} in ${text}`);
+  metrics.forget(1, 1);
+  assert.doesNotMatch(renderMetrics(metrics.metrics()), /modid/);
+});

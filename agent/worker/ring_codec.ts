@@ -120,16 +120,13 @@ export function decodeTask(bytes: Uint8Array): AgentTask {
 }
 
 function encodeResults(
-  modId: number,
-  cmdId: number,
-  results: readonly HostResult[],
-  refused: RefusedTotals | undefined,
-  counts: readonly number[] = [],
+  { modId, cmdId, results, refused, counts = [], shard = 0 }: ModuleReport,
 ): Uint8Array {
   const resultsEnd = REPORT_HEAD_BYTES + results.length * RESULT_BYTES;
   const bytes = new Uint8Array(resultsEnd + counts.length * 8);
   const view = viewOf(bytes);
   bytes[0] = Kind.Reports;
+  bytes[2] = shard;
   [modId, cmdId, results.length].forEach((value, i) => view.setUint32(4 + i * 4, value));
   if (refused !== undefined) {
     bytes[1] |= HAS_REFUSED;
@@ -176,7 +173,7 @@ function decodeResults(bytes: Uint8Array): ModuleReport {
   const counts: number[] = [];
   for (let at = resultsEnd; at < bytes.length; at += 8) counts.push(view.getFloat64(at));
   return {
-    ...{ modId: view.getUint32(4), cmdId: view.getUint32(8), results },
+    ...{ modId: view.getUint32(4), cmdId: view.getUint32(8), results, shard: bytes[2] },
     ...((bytes[1] & HAS_REFUSED) === 0 ? {} : { refused: decodeRefused(view) }),
     ...((bytes[1] & HAS_COUNTS) === 0 ? {} : { counts }),
   };
@@ -196,16 +193,17 @@ export function* encodeNote(note: AgentNote): IterableIterator<Uint8Array> {
     yield encodeJson(note);
     return;
   }
-  for (const { modId, cmdId, results, refused, counts } of note.reports) {
+  for (const { results, refused, counts, ...which } of note.reports) {
     // One without results says at least what was refused.
     for (let from = 0; from === 0 || from < results.length; from += RESULTS_PER_RECORD_MAX) {
       const some = results.slice(from, from + RESULTS_PER_RECORD_MAX);
       const isFirst = from === 0;
-      yield encodeResults(
-        ...[modId, cmdId, some] as const,
-        isFirst ? refused : undefined,
-        isFirst ? counts : undefined,
-      );
+      yield encodeResults({
+        ...which,
+        results: some,
+        ...(isFirst && refused !== undefined ? { refused } : {}),
+        ...(isFirst && counts !== undefined ? { counts } : {}),
+      });
     }
   }
 }

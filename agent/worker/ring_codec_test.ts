@@ -114,6 +114,7 @@ test("results arrive as they were, in as many records as they need", () => {
     modId: uint32,
     cmdId: uint32,
     results: fc.array(result, { minLength: 1, maxLength: 20 }),
+    shard: fc.nat(255),
   }, { noNullPrototype: true });
   fc.assert(fc.property(fc.array(report, { maxLength: 4 }), (reports) => {
     const got = [...encodeNote({ type: "reports", reports })].map((one) => decodeNote(shared(one)));
@@ -144,7 +145,7 @@ test("every other note arrives as it was", () => {
 
 test("refused calls arrive with the results, and without any", () => {
   const refused = { overload: 2 ** 40, unusable: 1, noNode: 0, noRoute: 7, fresh: true };
-  const reports = [{ modId: 0xffffffff, cmdId: 1, results: [], refused }];
+  const reports = [{ modId: 0xffffffff, cmdId: 1, results: [], shard: 2, refused }];
   const messages = [...encodeNote({ type: "reports", reports })];
   assert.deepEqual(messages.map((one) => decodeNote(shared(one))), [{ type: "reports", reports }]);
 });

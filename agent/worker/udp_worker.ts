@@ -291,7 +291,9 @@ export class UdpWorker implements ShardHost {
   #passOn(everything: boolean): void {
     const nowMs = this.options.clock.nowMs();
     this.#flushEvents();
-    const reports = this.#shards.flatMap(({ lb }) => lb.drainReports(nowMs, everything));
+    const reports = this.#shards.flatMap(({ lb, index: shard }) =>
+      lb.drainReports(nowMs, everything).map((report) => ({ ...report, shard }))
+    );
     if (reports.length > 0) this.options.note({ type: "reports", reports });
     if (this.#changes.length > 0) this.options.note({ type: "changes", changes: this.#changes });
     this.#changes = [];

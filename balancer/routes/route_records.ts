@@ -59,6 +59,8 @@ export interface ModuleReport {
   readonly refused?: RefusedTotals;
   /** Totals of the module as `module_counts.ts` lays them out; absent: there was no call. */
   readonly counts?: readonly number[];
+  /** Which of several balancers tells it, each of which counts what it was asked; absent: the only one. */
+  readonly shard?: number;
 }
 
 /** A module and its nodes, for the cache and for status pages. */
