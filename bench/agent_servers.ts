@@ -8,6 +8,7 @@ import { RECOMMENDED_TEXT } from "../balancer/mod.ts";
 import { CACHE_FILE_NAME } from "../agent/routes/cache_file.ts";
 import { type PackedRoute, packRoute } from "../agent/routes/packed_route.ts";
 import { encodeRouteCache } from "../agent/routes/route_cache.ts";
+import { tablePath } from "../agent/table/table_place.ts";
 import { type Address, parseIpv4 } from "../reactor/address.ts";
 import { BindError } from "../reactor/errors.ts";
 import { nextInt } from "../reactor/time/rng.ts";
@@ -144,7 +145,14 @@ export async function startAgent(
     `agent on ${name}`,
     on.command("agent/main.ts", ...agentFlags(cache, sink, path)),
   );
-  return { name, server: process.addresses[0], pid: process.pid, ports: 3, echo: false };
+  const [server] = process.addresses;
+  bench.leaves(tableOf(server));
+  return { name, server, pid: process.pid, ports: 3, echo: false };
+}
+
+/** Path of the table of an agent, where it keeps one. */
+export function tableOf({ port }: Address): string {
+  return tablePath({ sharedTable: agentSettings.sharedTable.defaultValue }, port);
 }
 
 /** Starts the echo that agents are compared with. */

@@ -166,6 +166,7 @@ export class Bench {
   readonly notes: string[];
   readonly #pinned: boolean;
   readonly #servers: ServerProcess[] = [];
+  readonly #left: string[] = [];
   /** Aborted when servers that are not ready yet are not wanted any more. */
   #starting = new AbortController();
 
@@ -376,11 +377,17 @@ export class Bench {
     return sleep(systemClock, ms);
   }
 
+  /** A file that a server leaves when it is killed; it goes with the server. */
+  leaves(path: string): void {
+    this.#left.push(path);
+  }
+
   /** Stops what a suite has started, ready or not: a suite may have failed beside its start. */
   async stopServers(): Promise<void> {
     this.#starting.abort();
     this.#starting = new AbortController();
     await Promise.all(this.#servers.splice(0).map((server) => server.stop()));
+    for (const path of this.#left.splice(0)) rmSync(path, { force: true });
   }
 
   /** Removes its files. */

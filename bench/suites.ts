@@ -7,6 +7,7 @@ import { dnsSuite } from "./dns_suite.ts";
 import { growthSuite } from "./growth_suite.ts";
 import type { Suite } from "./harness.ts";
 import { reporterSuite } from "./reporter_suite.ts";
+import { languagesSuite } from "./languages_suite.ts";
 import { inProcessSuite } from "./in_process_suite.ts";
 import { restSuite } from "./rest_suite.ts";
 import { servicesSuite } from "./services_suite.ts";
@@ -23,5 +24,6 @@ export const suites: readonly Suite[] = [
   servicesSuite,
   consoleSuite,
   inProcessSuite,
+  languagesSuite,
   coreSuite,
 ];

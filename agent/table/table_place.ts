@@ -17,7 +17,10 @@ export interface TablePlaceSettings {
 }
 
 /** The path of the table of an agent; "" = it keeps none. */
-export function tablePath({ sharedTable }: TablePlaceSettings, firstPort: number): string {
+export function tablePath(
+  { sharedTable }: Pick<TablePlaceSettings, "sharedTable">,
+  firstPort: number,
+): string {
   return sharedTable.replaceAll(PORT_WORD, String(firstPort));
 }
 
