@@ -28,7 +28,7 @@ export interface LeaseSpec extends Pick<LeaseRow, "ttlMs" | "weight" | "zone" | 
 }
 
 /** What a node changes of itself; what is absent stays. */
-export interface LeaseChange extends Partial<Pick<LeaseRow, "weight" | "zone" | "note" | "ttlMs">> {
+export interface LeaseValues extends Partial<Pick<LeaseRow, "weight" | "zone" | "note" | "ttlMs">> {
   /** False takes it out of the route's picks, and it stays known. */
   readonly isReady?: boolean;
 }
@@ -49,7 +49,7 @@ export type LeaseWish =
       readonly makesModule: boolean;
     }
     | { readonly op: "renew"; readonly incarnation: number; readonly holder: number }
-    | { readonly op: "change"; readonly incarnation: number; readonly change: LeaseChange }
+    | { readonly op: "change"; readonly incarnation: number; readonly change: LeaseValues }
     | { readonly op: "doubt"; readonly incarnation: number; readonly holder: number }
     | { readonly op: "expire"; readonly incarnation: number; readonly holder: number }
     | {
@@ -229,7 +229,7 @@ function register(
   return "done";
 }
 
-function changed(row: LeaseRow, { isReady, ...change }: LeaseChange): LeaseRow {
+function changed(row: LeaseRow, { isReady, ...change }: LeaseValues): LeaseRow {
   const next = { ...row, ...change };
   if (isReady === undefined) return next;
   if (isReady) return { ...next, phase: "live" };

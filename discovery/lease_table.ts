@@ -51,6 +51,8 @@ export class Lease {
   }
 }
 
+const NO_LEASES: ReadonlySet<Lease> = new Set();
+
 /** What a heartbeat found. */
 export type HeardResult = "heard" | "superseded" | "unknown";
 
@@ -70,6 +72,7 @@ export interface LeaseTableOptions {
 export class LeaseTable {
   readonly #options: LeaseTableOptions;
   readonly #leases = new Map<string, Lease>();
+  readonly #byModule = new Map<ModuleId, Set<Lease>>();
   readonly #slots = new Map<number, Lease[]>();
   #slotDone: number;
   /** Nodes of each module that get calls. */
@@ -100,6 +103,11 @@ export class LeaseTable {
   /** Every lease, in no order. */
   all(): IterableIterator<Lease> {
     return this.#leases.values();
+  }
+
+  /** Leases of one module. */
+  ofModule({ modId, cmdId }: ModuleKey): ReadonlySet<Lease> {
+    return this.#byModule.get(moduleId(modId, cmdId)) ?? NO_LEASES;
   }
 
   /** A lease that is held. */
@@ -227,7 +235,7 @@ export class LeaseTable {
     }
     const lease = known ?? new Lease(row, this.#options.time.nowMs());
     const before = known?.row;
-    this.#leases.set(id, lease);
+    if (known === undefined) this.#add(lease);
     lease.row = row;
     this.#count(row, (row.phase === "live" ? 1 : 0) - (before?.phase === "live" ? 1 : 0));
     const isNew = before === undefined || before.incarnation !== row.incarnation;
@@ -244,6 +252,14 @@ export class LeaseTable {
     } else if (isNew || before.holder !== row.holder || before.ttlMs !== row.ttlMs) {
       this.#schedule(lease);
     }
+  }
+
+  #add(lease: Lease): void {
+    this.#leases.set(lease.id, lease);
+    const key = moduleId(lease.row.modId, lease.row.cmdId);
+    const group = this.#byModule.get(key);
+    if (group === undefined) this.#byModule.set(key, new Set([lease]));
+    else group.add(lease);
   }
 
   /** A new registration of a node: what was known of the old one is nothing to it. */
@@ -263,6 +279,10 @@ export class LeaseTable {
     lease.row = row;
     lease.slot = 0;
     this.#leases.delete(lease.id);
+    const key = moduleId(row.modId, row.cmdId);
+    const group = this.#byModule.get(key);
+    group?.delete(lease);
+    if (group?.size === 0) this.#byModule.delete(key);
   }
 
   #count({ modId, cmdId }: ModuleKey, by: number): void {

@@ -2152,6 +2152,507 @@ export function decodeBatchedReport(body: Uint8Array): BatchedReport {
   return message;
 }
 
+// ---- LeaseRegister
+
+/** Message 90: node to discovery: here I am. */
+export interface LeaseRegister {
+  /** Comes back in the answer. */
+  seq: number;
+  modId: number;
+  cmdId: number;
+  ip: number;
+  port: number;
+  /** 1000 to 86400000. */
+  ttlMs: number;
+  /** 0 to 10000. */
+  weight: number;
+  /** Empty: none. */
+  zone: string;
+  /** Tags and metadata, a JSON object of at most 4096 bytes; empty: none. */
+  note: string;
+  /** True: not ready yet. */
+  waiting: boolean;
+  /** The registration that it goes on from; 0: a new program. At most 2^53 - 1. */
+  incarnation: number;
+  /** True: the module may be one that nobody has made. */
+  makesModule: boolean;
+  /** True: the end of this connection says nothing of the node. */
+  detached: boolean;
+}
+
+function writeLeaseRegister(writer: WireWriter, message: LeaseRegister): void {
+  writer.uint32(1, message.seq);
+  writer.int32(2, message.modId);
+  writer.int32(3, message.cmdId);
+  writer.int32(4, message.ip);
+  writer.int32(5, message.port);
+  writer.uint32(6, message.ttlMs);
+  writer.uint32(7, message.weight);
+  writer.text(8, message.zone);
+  writer.text(9, message.note);
+  writer.bool(10, message.waiting);
+  writer.uint64(11, message.incarnation);
+  writer.bool(12, message.makesModule);
+  writer.bool(13, message.detached);
+}
+
+/** Body of {@linkcode LeaseRegister}. */
+export function encodeLeaseRegister(message: LeaseRegister): Uint8Array {
+  const writer = new WireWriter();
+  writeLeaseRegister(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode LeaseRegister} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeLeaseRegister(body: Uint8Array): LeaseRegister {
+  const reader = new WireReader(body, "LeaseRegister");
+  const message: LeaseRegister = {
+    seq: 0,
+    modId: 0,
+    cmdId: 0,
+    ip: 0,
+    port: 0,
+    ttlMs: 0,
+    weight: 0,
+    zone: "",
+    note: "",
+    waiting: false,
+    incarnation: 0,
+    makesModule: false,
+    detached: false,
+  };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 16: // modid = 2
+        message.modId = reader.uint32();
+        break;
+      case 24: // cmdid = 3
+        message.cmdId = reader.uint32();
+        break;
+      case 32: // ip = 4
+        message.ip = reader.uint32();
+        break;
+      case 40: // port = 5
+        message.port = reader.uint32();
+        break;
+      case 48: // ttl_ms = 6
+        message.ttlMs = reader.uint32();
+        break;
+      case 56: // weight = 7
+        message.weight = reader.uint32();
+        break;
+      case 66: // zone = 8
+        message.zone = reader.text();
+        break;
+      case 74: // note = 9
+        message.note = reader.text();
+        break;
+      case 80: // waiting = 10
+        message.waiting = reader.bool();
+        break;
+      case 88: // incarnation = 11
+        message.incarnation = reader.uint64();
+        break;
+      case 96: // makes_module = 12
+        message.makesModule = reader.bool();
+        break;
+      case 104: // detached = 13
+        message.detached = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.incarnation, "LeaseRegister.incarnation");
+  return message;
+}
+
+// ---- LeaseRegistered
+
+/** Message 91: discovery to node: what came of it. */
+export interface LeaseRegistered {
+  seq: number;
+  /** One of LeaseCode. */
+  code: number;
+  /** For people. */
+  reason: string;
+  /** Names this registration from now on. At most 2^53 - 1. */
+  incarnation: number;
+}
+
+function writeLeaseRegistered(writer: WireWriter, message: LeaseRegistered): void {
+  writer.uint32(1, message.seq);
+  writer.uint32(2, message.code);
+  writer.text(3, message.reason);
+  writer.uint64(4, message.incarnation);
+}
+
+/** Body of {@linkcode LeaseRegistered}. */
+export function encodeLeaseRegistered(message: LeaseRegistered): Uint8Array {
+  const writer = new WireWriter();
+  writeLeaseRegistered(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode LeaseRegistered} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeLeaseRegistered(body: Uint8Array): LeaseRegistered {
+  const reader = new WireReader(body, "LeaseRegistered");
+  const message: LeaseRegistered = { seq: 0, code: 0, reason: "", incarnation: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 16: // code = 2
+        message.code = reader.uint32();
+        break;
+      case 26: // reason = 3
+        message.reason = reader.text();
+        break;
+      case 32: // incarnation = 4
+        message.incarnation = reader.uint64();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.incarnation, "LeaseRegistered.incarnation");
+  return message;
+}
+
+// ---- LeaseName
+
+/** A registration. */
+export interface LeaseName {
+  modId: number;
+  cmdId: number;
+  ip: number;
+  port: number;
+  /** At most 2^53 - 1. */
+  incarnation: number;
+}
+
+function writeLeaseName(writer: WireWriter, field: number, message: LeaseName): void {
+  const start = writer.begin(field);
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  writer.int32(3, message.ip);
+  writer.int32(4, message.port);
+  writer.uint64(5, message.incarnation);
+  writer.end(start);
+}
+
+/** Reads into `message`: one that is sent twice is merged. */
+function readLeaseName(reader: WireReader, message: LeaseName): LeaseName {
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // modid = 1
+        message.modId = reader.uint32();
+        break;
+      case 16: // cmdid = 2
+        message.cmdId = reader.uint32();
+        break;
+      case 24: // ip = 3
+        message.ip = reader.uint32();
+        break;
+      case 32: // port = 4
+        message.port = reader.uint32();
+        break;
+      case 40: // incarnation = 5
+        message.incarnation = reader.uint64();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  checkSafe(message.incarnation, "LeaseName.incarnation");
+  return message;
+}
+
+// ---- LeaseChange
+
+/** Message 92: node to discovery: I am different now. What is absent or empty stays. */
+export interface LeaseChange {
+  seq: number;
+  lease?: LeaseName;
+  weight?: number;
+  zone?: string;
+  note?: string;
+  /** 1: it is, 0: no new calls. */
+  ready?: number;
+}
+
+function writeLeaseChange(writer: WireWriter, message: LeaseChange): void {
+  writer.uint32(1, message.seq);
+  if (message.lease !== undefined) writeLeaseName(writer, 2, message.lease);
+  writer.optionalUint32(3, message.weight);
+  writer.text(4, message.zone);
+  writer.text(5, message.note);
+  writer.optionalUint32(6, message.ready);
+}
+
+/** Body of {@linkcode LeaseChange}. */
+export function encodeLeaseChange(message: LeaseChange): Uint8Array {
+  const writer = new WireWriter();
+  writeLeaseChange(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode LeaseChange} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeLeaseChange(body: Uint8Array): LeaseChange {
+  const reader = new WireReader(body, "LeaseChange");
+  const message: LeaseChange = { seq: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 18: // lease = 2
+        message.lease = readLeaseName(
+          reader,
+          message.lease ?? { modId: 0, cmdId: 0, ip: 0, port: 0, incarnation: 0 },
+        );
+        break;
+      case 24: // weight = 3
+        message.weight = reader.uint32();
+        break;
+      case 34: // zone = 4
+        message.zone = reader.text();
+        break;
+      case 42: // note = 5
+        message.note = reader.text();
+        break;
+      case 48: // ready = 6
+        message.ready = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- LeaseLeave
+
+/** Message 93: node to discovery: I am no more. */
+export interface LeaseLeave {
+  seq: number;
+  lease?: LeaseName;
+}
+
+function writeLeaseLeave(writer: WireWriter, message: LeaseLeave): void {
+  writer.uint32(1, message.seq);
+  if (message.lease !== undefined) writeLeaseName(writer, 2, message.lease);
+}
+
+/** Body of {@linkcode LeaseLeave}. */
+export function encodeLeaseLeave(message: LeaseLeave): Uint8Array {
+  const writer = new WireWriter();
+  writeLeaseLeave(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode LeaseLeave} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeLeaseLeave(body: Uint8Array): LeaseLeave {
+  const reader = new WireReader(body, "LeaseLeave");
+  const message: LeaseLeave = { seq: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 18: // lease = 2
+        message.lease = readLeaseName(
+          reader,
+          message.lease ?? { modId: 0, cmdId: 0, ip: 0, port: 0, incarnation: 0 },
+        );
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- LeaseDone
+
+/** Message 94: discovery to node: what came of a change, or of leaving. */
+export interface LeaseDone {
+  seq: number;
+  /** One of LeaseCode. */
+  code: number;
+  /** For people. */
+  reason: string;
+}
+
+function writeLeaseDone(writer: WireWriter, message: LeaseDone): void {
+  writer.uint32(1, message.seq);
+  writer.uint32(2, message.code);
+  writer.text(3, message.reason);
+}
+
+/** Body of {@linkcode LeaseDone}. */
+export function encodeLeaseDone(message: LeaseDone): Uint8Array {
+  const writer = new WireWriter();
+  writeLeaseDone(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode LeaseDone} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeLeaseDone(body: Uint8Array): LeaseDone {
+  const reader = new WireReader(body, "LeaseDone");
+  const message: LeaseDone = { seq: 0, code: 0, reason: "" };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 16: // code = 2
+        message.code = reader.uint32();
+        break;
+      case 26: // reason = 3
+        message.reason = reader.text();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- LeaseBeat
+
+/**
+ * Message 95: node or host to discovery: all that registered over this connection live, and these.
+ */
+export interface LeaseBeat {
+  seq: number;
+  lease: LeaseName[];
+}
+
+function writeLeaseBeat(writer: WireWriter, message: LeaseBeat): void {
+  writer.uint32(1, message.seq);
+  for (const inner of message.lease) writeLeaseName(writer, 2, inner);
+}
+
+/** Body of {@linkcode LeaseBeat}. */
+export function encodeLeaseBeat(message: LeaseBeat): Uint8Array {
+  const writer = new WireWriter();
+  writeLeaseBeat(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode LeaseBeat} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeLeaseBeat(body: Uint8Array): LeaseBeat {
+  const reader = new WireReader(body, "LeaseBeat");
+  const message: LeaseBeat = { seq: 0, lease: [] };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 18: // lease = 2
+        message.lease.push(
+          readLeaseName(reader, { modId: 0, cmdId: 0, ip: 0, port: 0, incarnation: 0 }),
+        );
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- LeaseBeaten
+
+/**
+ * Message 96: discovery to node or host: so many are known of this connection, and of those that
+ * were named these are not.
+ */
+export interface LeaseBeaten {
+  seq: number;
+  count: number;
+  lost: LeaseName[];
+}
+
+function writeLeaseBeaten(writer: WireWriter, message: LeaseBeaten): void {
+  writer.uint32(1, message.seq);
+  writer.uint32(2, message.count);
+  for (const inner of message.lost) writeLeaseName(writer, 3, inner);
+}
+
+/** Body of {@linkcode LeaseBeaten}. */
+export function encodeLeaseBeaten(message: LeaseBeaten): Uint8Array {
+  const writer = new WireWriter();
+  writeLeaseBeaten(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode LeaseBeaten} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeLeaseBeaten(body: Uint8Array): LeaseBeaten {
+  const reader = new WireReader(body, "LeaseBeaten");
+  const message: LeaseBeaten = { seq: 0, count: 0, lost: [] };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 16: // count = 2
+        message.count = reader.uint32();
+        break;
+      case 26: // lost = 3
+        message.lost.push(
+          readLeaseName(reader, { modId: 0, cmdId: 0, ip: 0, port: 0, incarnation: 0 }),
+        );
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
 // ---- FleetSubscribe
 
 /**

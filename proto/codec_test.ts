@@ -165,7 +165,31 @@ const callResult = fc.record({
   timedTotal: uint64,
   timeMsTotal: uint64,
 }, { ...keyed, requiredKeys: ["ip", "port", "succ", "err", "overload"] });
+const word = text.filter((one) => one !== "");
+const leaseName = fc.record({ ...module, ip: uint32, port: uint32, incarnation: uint64 }, keyed);
 const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
+  LeaseRegister: fc.record({
+    ...{ seq: uint32, ...module, ip: uint32, port: uint32, ttlMs: uint32, weight: uint32 },
+    ...{ zone: text, note: text, waiting: fc.boolean(), incarnation: uint64 },
+    ...{ makesModule: fc.boolean(), detached: fc.boolean() },
+  }, keyed),
+  LeaseRegistered: fc.record(
+    { seq: uint32, code: uint32, reason: text, incarnation: uint64 },
+    keyed,
+  ),
+  LeaseChange: fc.record({
+    ...{ seq: uint32, lease: leaseName, weight: uint32, zone: word, note: word, ready: uint32 },
+  }, { ...keyed, requiredKeys: ["seq"] }),
+  LeaseLeave: fc.record(
+    { seq: uint32, lease: leaseName },
+    { ...keyed, requiredKeys: ["seq"] },
+  ),
+  LeaseDone: fc.record({ seq: uint32, code: uint32, reason: text }, keyed),
+  LeaseBeat: fc.record({ seq: uint32, lease: fc.array(leaseName, { maxLength: 4 }) }, keyed),
+  LeaseBeaten: fc.record(
+    { seq: uint32, count: uint32, lost: fc.array(leaseName, { maxLength: 4 }) },
+    keyed,
+  ),
   TableSubscribe: fc.record({ ...module, end: fc.boolean() }, keyed),
   Refusal: fc.record({ reason: uint32 }, keyed),
   Goodbye: fc.record({ reason: text }, keyed),

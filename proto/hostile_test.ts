@@ -30,6 +30,10 @@ function outcome(name: string, body: Uint8Array): Outcome {
   return result;
 }
 
+const LEASE_NAME = {
+  ...{ modId: 4294967295, cmdId: 1, ip: 4294967295, port: 80, incarnation: 2 ** 52 },
+};
+
 const filled: Record<string, Uint8Array> = {
   decodeGetRouteRequest: messages.encodeGetRouteRequest({
     modId: 4294967295,
@@ -143,6 +147,21 @@ const filled: Record<string, Uint8Array> = {
   decodeRouteChanged: messages.encodeRouteChanged({ modules: [{ modId: 4294967295, cmdId: 1 }] }),
   decodeHelloProof: messages.encodeHelloProof({ mac: new Uint8Array(32).fill(7) }),
   decodeTableSubscribe: messages.encodeTableSubscribe({ modId: 4294967295, cmdId: 1, end: true }),
+  decodeLeaseRegister: messages.encodeLeaseRegister({
+    ...{ seq: 300, modId: 4294967295, cmdId: 1, ip: 4294967295, port: 80, ttlMs: 15000 },
+    ...{ weight: 100, zone: "é", note: "{}", waiting: true, incarnation: 2 ** 52 },
+    ...{ makesModule: true, detached: true },
+  }),
+  decodeLeaseRegistered: messages.encodeLeaseRegistered({
+    ...{ seq: 300, code: 5, reason: "é", incarnation: 2 ** 52 },
+  }),
+  decodeLeaseChange: messages.encodeLeaseChange({
+    ...{ seq: 300, lease: LEASE_NAME, weight: 0, zone: "", note: "", ready: 1 },
+  }),
+  decodeLeaseLeave: messages.encodeLeaseLeave({ seq: 300, lease: LEASE_NAME }),
+  decodeLeaseDone: messages.encodeLeaseDone({ seq: 300, code: 1, reason: "é" }),
+  decodeLeaseBeat: messages.encodeLeaseBeat({ seq: 300, lease: [LEASE_NAME, LEASE_NAME] }),
+  decodeLeaseBeaten: messages.encodeLeaseBeaten({ seq: 300, count: 2, lost: [LEASE_NAME] }),
   decodeRefusal: messages.encodeRefusal({ reason: 300 }),
   decodeGoodbye: messages.encodeGoodbye({ reason: "stopped" }),
   decodeRelayJoin: messages.encodeRelayJoin({ name: "é", late: true }),

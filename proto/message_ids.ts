@@ -61,6 +61,20 @@ export const MessageId = {
   SubscriptionTerms: 82,
   /** Caller to agent: the outcomes of many calls. No answer. */
   BatchedReport: 83,
+  /** Node to discovery: here I am. */
+  LeaseRegister: 90,
+  /** Discovery to node: what came of it. */
+  LeaseRegistered: 91,
+  /** Node to discovery: I am different now. */
+  LeaseChange: 92,
+  /** Node to discovery: I am no more. */
+  LeaseLeave: 93,
+  /** Discovery to node: what came of a change or of leaving. */
+  LeaseDone: 94,
+  /** Node or host to discovery: all that registered here live. */
+  LeaseBeat: 95,
+  /** Discovery to node or host: these I know. */
+  LeaseBeaten: 96,
   /** Client to relay: I am here. */
   RelayJoin: 100,
   /** Relay to client: this is your number. */
@@ -115,6 +129,24 @@ export const PeerRefusal = {
 
 /** Any reason of {@linkcode PeerRefusal}. */
 export type PeerRefusal = (typeof PeerRefusal)[keyof typeof PeerRefusal];
+
+/** What came of a registration, a change or an end, in answers of discovery. */
+export const LeaseCode = {
+  Done: 0,
+  /** Another program has registered this node since. */
+  Superseded: 1,
+  /** There is no such registration any more. */
+  Unknown: 2,
+  /** There is no such module, and it was not to be made. */
+  NoModule: 3,
+  /** Something in the request cannot be; the reason says what. */
+  Invalid: 4,
+  /** Not now: the database is away, or too much waits. Ask again. */
+  Busy: 5,
+} as const;
+
+/** Any code of {@linkcode LeaseCode}. */
+export type LeaseCode = (typeof LeaseCode)[keyof typeof LeaseCode];
 
 /** What became of a request, in {@linkcode MessageId.RelayReply}. */
 export const RelayStatus = {
@@ -174,6 +206,7 @@ export const DEFAULT_PORTS = {
   reporter: 7779,
   agent: 8888,
   console: 8080,
+  discovery: 9527,
   relay: 2000,
 } as const;
 

@@ -61,6 +61,13 @@ test("MessageId and RetCode keep the numbers of the original", () => {
       81,
       82,
       83,
+      90,
+      91,
+      92,
+      93,
+      94,
+      95,
+      96,
       100,
       101,
       102,
@@ -80,5 +87,6 @@ test("MessageId and RetCode keep the numbers of the original", () => {
     agent: 8888,
     console: 8080,
     relay: 2000,
+    discovery: 9527,
   });
 });

@@ -4,8 +4,10 @@ import { type Clock, sleep } from "../reactor/time/clock.ts";
 import { messageOf, StoreError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
-import { consoleSqlStore } from "./console/console_sql_store.ts";
+import { consoleSqlStore, type StoreCore } from "./console/console_sql_store.ts";
 import type { ConsoleStore } from "./console/console_store.ts";
+import { leaseSqlStore } from "./leases/lease_sql_store.ts";
+import type { NodeLeaseStore } from "./leases/lease_store.ts";
 import type {
   CallHistory,
   CallHistoryQuery,
@@ -134,6 +136,7 @@ export interface SqlStoreOptions {
 /** The one implementation of {@linkcode Store}; the driver makes the difference. */
 export class SqlStore implements Store {
   readonly console: ConsoleStore;
+  readonly leases: NodeLeaseStore;
   readonly #driver: Driver;
   readonly #options: SqlStoreOptions;
   readonly #schema: SchemaWatch;
@@ -143,11 +146,11 @@ export class SqlStore implements Store {
     this.#driver = options.driver;
     this.#options = options;
     this.#schema = new SchemaWatch(options);
-    this.console = consoleSqlStore({
-      driver: this.#schema.readingIfNewer(),
-      attempt: (action, work) => this.#attempt(action, work),
-      shape: () => this.#schema.current(),
-    });
+    const attempt: StoreCore["attempt"] = (action, work) => this.#attempt(action, work);
+    const shape = (): Promise<SchemaShape> => this.#schema.current();
+    const core = { driver: this.#schema.readingIfNewer(), attempt, shape };
+    this.console = consoleSqlStore(core);
+    this.leases = leaseSqlStore(core);
   }
 
   get dialect(): Dialect {

@@ -4,6 +4,7 @@ import type { CallHistoryStore } from "./results/call_history.ts";
 import type { ConsoleStore } from "./console/console_store.ts";
 import type { RefusedRow } from "./results/divided_write.ts";
 import type { EventStore } from "./results/event.ts";
+import type { NodeLeaseStore } from "./leases/lease_store.ts";
 import type { ModuleChange, ModuleKey, ModuleRow } from "../model/module.ts";
 import type { NodeAddress, NodeKey, RouteEdit, RouteRow } from "../model/node.ts";
 
@@ -107,7 +108,7 @@ export interface RefusedTotal extends ModuleKey, RefusedCounts {
 
 /** A running service, as it last described itself; an agent, as the dns it is linked to knows it. */
 export interface ServiceInstance {
-  readonly kind: "dns" | "reporter" | "agent";
+  readonly kind: "dns" | "reporter" | "discovery" | "agent";
   /**
    * `host:port` it listens on; with `kind` it names the instance. At most 128 characters. Of an
    * agent the address of its host and the first of its UDP ports.
@@ -163,6 +164,8 @@ export interface Store extends CallHistoryStore, EventStore {
   readonly label: string;
   /** Users, history of changes, alerts. */
   readonly console: ConsoleStore;
+  /** Leases of nodes that register themselves. */
+  readonly leases: NodeLeaseStore;
   /** Cheap look whether routes have changed; one query. */
   routeMark(options?: RouteMarkOptions): Promise<RouteMark>;
   /**

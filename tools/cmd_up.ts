@@ -41,6 +41,8 @@ interface UpFlags {
   readonly dns: Address;
   readonly reporter: Address;
   readonly agent: Address;
+  /** Undefined: no discovery. */
+  readonly discovery?: Address;
   /** False with --no-console; undefined: the usual address, or another port when it is taken. */
   readonly console?: Address | false;
   /** Undefined: without a relay. */
@@ -85,6 +87,7 @@ export function addTo(parent: Command, context: CommandContext): void {
     ["lars up --data /var/lib/lars --json", "ready lines for a program"],
     ["lars up --relay 127.0.0.1:2000", "with the relay"],
     ["lars up --dns 127.0.0.1:17778 --agent 127.0.0.1:18888", "beside another one"],
+    ["lars up --discovery 127.0.0.1:9527", "with nodes that register themselves"],
     ["lars up --agent 0.0.0.0:8888 --auth-token-file secret.txt", "for callers on other hosts"],
   ]);
 }
@@ -101,6 +104,12 @@ function addListenOptions(command: Command): void {
     .addOption(listen("dns", "where dns listens; port 0 takes a free one"))
     .addOption(listen("reporter", "where the reporter listens"))
     .addOption(listen("agent", "first of the agent's three UDP ports"))
+    .option(
+      "--discovery <HOST:PORT>",
+      "run discovery too, where nodes register themselves; programs of the seed for module 0/0 " +
+        `(usual port: ${DEFAULT_PORTS.discovery})`,
+      argument((text) => parseAddress(text, DEFAULT_PORTS.discovery)),
+    )
     .option(
       "--console <HOST:PORT>",
       `where the console listens, on loopback only (default 127.0.0.1:${DEFAULT_PORTS.console}, ` +
@@ -186,6 +195,7 @@ class ServiceGroup {
   readonly samples: SampleNodes | undefined;
   #dns: RunningService | undefined;
   #reporter: RunningService | undefined;
+  #discovery: RunningService | undefined;
   #agent: RunningService | undefined;
   #web: RunningService | undefined;
   #relay: RunningService | undefined;
@@ -202,7 +212,7 @@ class ServiceGroup {
 
   /** Those that run, dns first. */
   get running(): RunningService[] {
-    return [this.#dns, this.#reporter, this.#agent, this.#web, this.#relay]
+    return [this.#dns, this.#reporter, this.#discovery, this.#agent, this.#web, this.#relay]
       .filter((service) => service !== undefined);
   }
 
@@ -285,6 +295,14 @@ class ServiceGroup {
     this.#dns = await this.#startOne(dnsDaemon, this.#serverFlags(dns));
     const { reporterDaemon } = await import("../reporter/service.ts");
     this.#reporter = await this.#startOne(reporterDaemon, this.#serverFlags(reporter));
+    await this.#startDiscovery();
+  }
+
+  async #startDiscovery(): Promise<void> {
+    const { discovery } = this.#flags;
+    if (discovery === undefined) return;
+    const { discoveryDaemon } = await import("../discovery/service.ts");
+    this.#discovery = await this.#startOne(discoveryDaemon, this.#serverFlags(discovery));
   }
 
   /**
@@ -331,13 +349,13 @@ class ServiceGroup {
   }
 }
 
-/** One port in the environment cannot be that of five services: it is the first of five. */
+/** One port in the environment cannot be that of six services: it is the first of six. */
 export function metricsFlags(
   service: string,
   portText: string | undefined,
 ): Record<string, string> {
   const port = Number(portText ?? "");
-  const index = ["dns", "reporter", "agent", "web", "relay"].indexOf(service);
+  const index = ["dns", "reporter", "agent", "web", "relay", "discovery"].indexOf(service);
   if (!Number.isInteger(port) || port <= 0 || index <= 0) return {};
   return { "metrics.port": String(port + index) };
 }

@@ -4,6 +4,7 @@ import { mkdirSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { SeedClient } from "../discovery/testing/seed_bench.ts";
 import { openStore } from "../sql/mod.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
 import { freePort } from "../tests/support/free_port.ts";
@@ -278,6 +279,27 @@ test("lars up: a data folder that cannot be used is a clear error", async () => 
     const { code, stderr } = await spawnUp(processes, FREE_PORTS).untilEnded(30_000);
     assert.equal(code, 1);
     assert.match(stderr, /^lars: Database sqlite:\.\/data\/lars\.db cannot be used: /);
+  });
+});
+
+test("lars up: with --discovery programs of the seed find each other, and agents find them", async () => {
+  await withProcesses(async (processes) => {
+    const { process, agentPort } = await startUp(processes, [
+      "--no-samples",
+      "--discovery=127.0.0.1:0",
+    ]);
+    const ready = eventsOf(process).find(({ service }) => service === "discovery");
+    const port = Number(ready?.addresses?.[0].split(":").at(-1));
+    const server = await SeedClient.open(port);
+    assert.equal(await server.register("127.0.0.1", 5001), 0);
+    const client = await SeedClient.open(port);
+    assert.equal((await client.connect()).port, 5001);
+    const caller = await WireCaller.open(agentPort);
+    assert.equal((await caller.untilHost(0, 0)).port, 5001);
+    caller.close();
+    server.close();
+    client.close();
+    assert.equal((await process.stop()).code, 0);
   });
 });
 

@@ -52,6 +52,15 @@ const DAEMON_WORDS: readonly DaemonWord[] = [
     },
   },
   {
+    name: "discovery",
+    summary: "run discovery: nodes that register themselves, and the protocol of seed programs",
+    run: async (argv) => {
+      const { runDaemon } = await import("../daemon/daemon.ts");
+      const { discoveryDaemon } = await import("../discovery/service.ts");
+      return runDaemon(discoveryDaemon, argv, "lars discovery");
+    },
+  },
+  {
     name: "web",
     summary: "run the console: REST interface and pages",
     run: async (argv) => {

@@ -136,14 +136,21 @@ function modulesUnmade(stored: readonly StoredModule[], edits: Required<ChangeEd
  * neither a node nor a name nor a policy gets `recommended`, unless the edits give it a policy. It
  * goes with the last node, so that nothing stays of a module. A module that only the original's
  * tables know keeps the original's rules.
+ *
+ * @param keepsEmptied True: a module that loses its last node stays one, as its nodes may come again.
  */
-export function withPresets(stored: readonly StoredModule[], edits: ChangeEdits): ChangeEdits {
+export function withPresets(
+  stored: readonly StoredModule[],
+  edits: ChangeEdits,
+  keepsEmptied = false,
+): ChangeEdits {
   const { routes, modules = [] } = edits;
   const wanted = new Map<string, ModuleChange>();
   for (const { modId, cmdId } of modulesMade(stored, { routes, modules })) {
     wanted.set(moduleText({ modId, cmdId }), { modId, cmdId, policy: RECOMMENDED_TEXT });
   }
-  for (const { modId, cmdId } of modulesUnmade(stored, { routes, modules })) {
+  const unmade = keepsEmptied ? [] : modulesUnmade(stored, { routes, modules });
+  for (const { modId, cmdId } of unmade) {
     wanted.set(moduleText({ modId, cmdId }), { modId, cmdId, policy: "" });
   }
   if (wanted.size === 0) return edits;

@@ -123,6 +123,7 @@ export const METRICS_PORTS = {
   web: 9780,
   agent: 9888,
   relay: 9781,
+  discovery: 9782,
 } as const;
 
 /** Keys of the side door of a service, `[metrics]`. */

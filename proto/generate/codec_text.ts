@@ -176,6 +176,9 @@ function emptyText(name: string, { all, merged }: Context): string {
   return line.length <= LINE_MAX - 40 ? line : `{\n    ${members.join(",\n    ")},\n  }`;
 }
 
+/** Columns before the lines of a case. */
+const CASE_INDENT = 8;
+
 /** Reads of the field, as lines of a case. */
 function readLines(field: SchemaField, context: Context): string[] {
   const { name, kind, type, options } = field;
@@ -186,7 +189,7 @@ function readLines(field: SchemaField, context: Context): string[] {
       ? `read${type}(reader, ${empty})`
       : `read${type}(reader)`;
     if (options.drainedOf !== undefined) return [`draining.push(${fresh});`];
-    if (field.repeated) return [`${target}.push(${fresh});`];
+    if (field.repeated) return callLines(`${target}.push`, [fresh]);
     if (field.optional) return readInto(target, type, empty);
     return [`read${type}(reader, ${target});`];
   }
@@ -204,9 +207,18 @@ function readLines(field: SchemaField, context: Context): string[] {
   return [`${target} = ${value};`, `if (${empty}) delete ${target};`];
 }
 
+/** A call inside a case, with an argument on each line where it does not fit one. */
+function callLines(callee: string, args: readonly string[]): string[] {
+  const line = `${callee}(${args.join(", ")});`;
+  if (line.length + CASE_INDENT <= LINE_MAX) return [line];
+  return [`${callee}(`, ...args.map((arg) => `  ${arg},`), ");"];
+}
+
 /** A message that may be there already is read on; on lines of its own where it is long. */
 function readInto(target: string, type: string, empty: string): string[] {
-  if (!empty.includes("\n")) return [`${target} = read${type}(reader, ${target} ?? ${empty});`];
+  if (!empty.includes("\n")) {
+    return callLines(`${target} = read${type}`, ["reader", `${target} ?? ${empty}`]);
+  }
   const [open, ...rest] = empty.split("\n").map((line) => line.trim());
   const members = rest.slice(0, -1).map((line) => `    ${line}`);
   return [

@@ -226,7 +226,7 @@ export function* readModulesScript(
 }
 
 /** The version and the time by the database, while the row of RouteVersion is locked. */
-interface LockedVersion {
+export interface LockedVersion {
   readonly version: number;
   readonly nowS: number;
 }
@@ -306,6 +306,25 @@ export function* editRoutesScript(
 ): Script<EditResult> {
   const locked = yield* lockVersionScript(dialect);
   const stored = yield* storedRoutesScript(shape, edits, forUpdate(dialect));
+  return yield* editStoredScript(dialect, shape, edits, { locked, stored, meant });
+}
+
+/**
+ * The same for a transaction that has locked the version and read the modules already.
+ *
+ * @throws as {@linkcode editRoutesScript}.
+ */
+export function* editStoredScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  edits: readonly RouteEdit[],
+  { locked, stored, meant }: {
+    readonly locked: LockedVersion;
+    /** Every row of every module that the edits name. */
+    readonly stored: readonly StoredRoute[];
+    readonly meant: boolean;
+  },
+): Script<EditResult> {
   const plan = planEdits(stored, edits);
   if (plan.changed.length === 0) return { changed: [], version: locked.version };
   yield* writePlanScript(shape, plan);
@@ -386,7 +405,7 @@ function* markModulesScript(
 }
 
 /** The version now and the time by the database; our own editors wait here for each other. */
-export function* lockVersionScript(dialect: Dialect): Script<{ version: number; nowS: number }> {
+export function* lockVersionScript(dialect: Dialect): Script<LockedVersion> {
   const sql = `SELECT version, ${nowSql(dialect)} AS nowS FROM RouteVersion WHERE id = 1` +
     forUpdate(dialect);
   let rows = yield { sql };

@@ -28,6 +28,7 @@ import unsignedStatusMysql from "../migrations/0012_unsigned_call_status.mysql.s
 import originalNamesMysql from "../migrations/0013_names_of_the_original.mysql.sql" with {
   type: "text",
 };
+import leaseMysql from "../migrations/0014_lease.mysql.sql" with { type: "text" };
 import originalTablesSqlite from "../migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
@@ -61,6 +62,7 @@ import unsignedStatusSqlite from "../migrations/0012_unsigned_call_status.sqlite
 import originalNamesSqlite from "../migrations/0013_names_of_the_original.sqlite.sql" with {
   type: "text",
 };
+import leaseSqlite from "../migrations/0014_lease.sqlite.sql" with { type: "text" };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
 import { type Dialect, insertIgnore, numberOf, type Script } from "../drivers/sql_script.ts";
 import type { MigrateResult } from "../store.ts";
@@ -145,6 +147,7 @@ const NAMES = [
   "0011_webhook_formats",
   "0012_unsigned_call_status",
   "0013_names_of_the_original",
+  "0014_lease",
 ];
 
 /** Version of a schema that has all migrations. */
@@ -165,6 +168,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     webhookFormatsMysql,
     unsignedStatusMysql,
     originalNamesMysql,
+    leaseMysql,
   ],
   sqlite: [
     originalTablesSqlite,
@@ -180,6 +184,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     webhookFormatsSqlite,
     unsignedStatusSqlite,
     originalNamesSqlite,
+    leaseSqlite,
   ],
 };
 

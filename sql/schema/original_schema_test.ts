@@ -13,6 +13,9 @@ import {
 } from "../../tests/support/mariadb.ts";
 import { migrationsOf } from "./migrations.ts";
 import { withStore } from "../testing/store_conformance.ts";
+import type { LeaseRow } from "../../model/lease.ts";
+import type { AuditEntry } from "../console/console_store.ts";
+import type { LeaseEdits } from "../leases/lease_store.ts";
 import type { RouteRow, Store } from "../store.ts";
 
 // The original files drop and create the database lars_dns, so they run on a private server only.
@@ -223,7 +226,7 @@ test("the grants of the README are enough for each service, and no more", SLOW, 
     const readme = readFileSync(fileURLToPath(new URL("../README.md", import.meta.url)), "utf8");
     const grants = [...readme.matchAll(/^GRANT .*;$/gm)].map(([line]) => line);
     assert.ok(grants.length >= 10);
-    for (const user of ["lars_dns", "lars_rep", "lars_web", "lars_admin"]) {
+    for (const user of ["lars_dns", "lars_rep", "lars_web", "lars_disco", "lars_admin"]) {
       await runAdmin(server.url, `CREATE USER ${user}@'%' IDENTIFIED BY 'pw'`);
     }
     for (const grant of grants) await runAdmin(server.url, grant.slice(0, -1));
@@ -285,11 +288,51 @@ test("the grants of the README are enough for each service, and no more", SLOW, 
       await store.addEvents([{ atMs: 1, kind: "x", text: "" }]);
       await store.pruneEvents({ nowMs: 1 });
     });
+    await as("lars_disco", async (store) => {
+      const { leases } = store;
+      const key = { modId: 9, cmdId: 9, ip: 1, port: 1 };
+      const route = { weight: 1, zone: "", state: "on" } as const;
+      const row: LeaseRow = {
+        ...{ ...key, incarnation: 1, holder: 1, phase: "live", ttlMs: 1000, weight: 1, zone: "" },
+        ...{ source: "lars", owner: "", note: "", sinceS: 1, written: route, hand: {} },
+      };
+      const audit: AuditEntry = {
+        ...{ atMs: 1, who: "d", action: "lease.change", target: "", outcome: "done" },
+        ...{ detail: "", address: "" },
+      };
+      const change = (edits: Partial<LeaseEdits>) =>
+        leases.change({
+          nodes: [key],
+          decide: () => ({ leases: [], routes: [], modules: [], audit, ...edits }),
+        });
+      await change({
+        leases: [row],
+        routes: [{ op: "add", ...key }],
+        modules: [{ modId: 9, cmdId: 9, policy: "{}" }],
+      });
+      await change({ leases: [{ ...row, phase: "gone" }], routes: [{ op: "remove", ...key }] });
+      await leases.since(0, 9);
+      await leases.foreignChanges(0, []);
+      await leases.beat({ id: 1, address: "", beat: 1 });
+      await leases.putGuard(1, [{
+        ...{ holder: 1, modId: 9, cmdId: 9, heldCount: 1, liveCount: 1, sinceS: 1 },
+        isConfirmed: false,
+      }]);
+      await leases.forgetHolder(1);
+      await leases.prune();
+      await store.heartbeat({ ...instance, kind: "discovery" });
+      await store.forgetInstance("discovery", "a");
+      await store.addEvents([{ atMs: 1, kind: "x", text: "" }]);
+      await store.instances(["dns"]);
+      await assert.rejects(store.writeCallStatus([status]), isPermanent);
+    });
     await as("lars_web", async (store) => {
+      await store.leases.list({}, 9);
+      await store.leases.guard();
       const range = { fromSeconds: 0, toSeconds: 10, stepSeconds: 10 };
       assert.deepEqual((await store.readCallHistory(range)).points, []);
       await store.addEvents([{ atMs: 1, kind: "x", text: "" }]);
-      assert.equal((await store.readEvents()).length, 2);
+      assert.equal((await store.readEvents()).length, 3);
     });
   });
 });

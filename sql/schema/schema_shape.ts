@@ -35,6 +35,8 @@ export interface SchemaShape {
   readonly newestVersion: number;
   /** Module has meant. */
   readonly moduleMeant: boolean;
+  /** Lease, LeaseSeq, LeaseHolder and LeaseGuard exist. */
+  readonly leases: boolean;
 }
 
 /** True when nothing is missing, so that there is no need to look again. */
@@ -96,5 +98,7 @@ export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
         .flatMap(([name, type]) => type.includes("unsigned") ? [name] : []),
     ),
     moduleMeant: has("module", "meant"),
+    leases: has("lease", "incarnation", "seq") && has("leaseseq", "seq") &&
+      has("leaseholder", "beat") && has("leaseguard", "confirmed"),
   };
 }

@@ -7,6 +7,7 @@ import { systemClock } from "../../reactor/time/system_clock.ts";
 import { migrationsOf } from "../schema/migrations.ts";
 import type { BenchTest, Define } from "./conformance_bench.ts";
 import { testHistoryConformance } from "./history_conformance.ts";
+import { testLeaseConformance } from "./lease_conformance.ts";
 import { openStore, type StoreOptions } from "../open_store.ts";
 import {
   type CallStatusRow,
@@ -66,6 +67,7 @@ export function testStoreConformance(target: ConformanceTarget): void {
   testModules(define);
   testMeant(define);
   testHistoryConformance(define);
+  testLeaseConformance(define);
   testMigrations(define);
   testCrashedMigrations(target);
   testClosing(define);

@@ -197,7 +197,7 @@ export class Processes {
 
   /** Starts a service with flags and waits until it is ready. */
   start(
-    service: "dns" | "reporter" | "agent" | "web" | "relay",
+    service: "dns" | "reporter" | "discovery" | "agent" | "web" | "relay",
     args: readonly string[],
     options: ProcessOptions = {},
   ): Promise<TestProcess> {

@@ -1,0 +1,147 @@
+// Core. What nodes ask of discovery, judged before anything is done.
+
+import {
+  LEASE_NOTE_BYTES_MAX,
+  LEASE_OWNER_LENGTH_MAX,
+  LEASE_TTL_MS_MAX,
+  LEASE_TTL_MS_MIN,
+  type LeaseSource,
+} from "../model/lease.ts";
+import { isPrintable, moduleText, UINT32_MAX } from "../model/module.ts";
+import { isNodePort, type NodeKey, nodeText, WEIGHT_MAX, ZONE_LENGTH_MAX } from "../model/node.ts";
+import { formatIpv4, isLoopback } from "../reactor/address.ts";
+import { LeaseCode } from "../proto/message_ids.ts";
+import type { LeaseResult, LeaseSpec, LeaseValues } from "./lease_plan.ts";
+
+/** A registration as it is asked for, whatever carried it. */
+export interface RegisterRequest {
+  readonly node: NodeKey;
+  readonly ttlMs: number;
+  readonly weight: number;
+  readonly zone: string;
+  readonly note: string;
+  readonly isReady: boolean;
+  /** Registration that it goes on from; 0: a new program. */
+  readonly previous: number;
+  readonly makesModule: boolean;
+}
+
+/** What is answered. */
+export interface LeaseAnswer {
+  readonly code: LeaseCode;
+  /** For people; empty when it is done. */
+  readonly reason: string;
+}
+
+/** Nothing more to say. */
+export const LEASE_DONE: LeaseAnswer = { code: LeaseCode.Done, reason: "" };
+
+function invalid(what: string, rule: string, value: unknown): LeaseAnswer {
+  return { code: LeaseCode.Invalid, reason: `${what} must be ${rule}: current value is ${value}` };
+}
+
+/**
+ * What is wrong with a registration; undefined: nothing.
+ *
+ * @param peerHost Where the request comes from: only a host itself reaches its loopback.
+ */
+export function registerFault(
+  request: RegisterRequest,
+  peerHost: string,
+): LeaseAnswer | undefined {
+  const { node, ttlMs } = request;
+  if (!(ttlMs >= LEASE_TTL_MS_MIN && ttlMs <= LEASE_TTL_MS_MAX)) {
+    return invalid("ttl", `${LEASE_TTL_MS_MIN} to ${LEASE_TTL_MS_MAX} ms`, ttlMs);
+  }
+  return addressFault(node, peerHost) ?? changeFault(request);
+}
+
+/** What is wrong with the address of a node; undefined: nothing. */
+export function addressFault(
+  { modId, cmdId, ip, port }: NodeKey,
+  peerHost: string,
+): LeaseAnswer | undefined {
+  for (const [name, value] of Object.entries({ modid: modId, cmdid: cmdId })) {
+    if (Number.isInteger(value) && value >= 0 && value <= UINT32_MAX) continue;
+    return invalid(name, `0 to ${UINT32_MAX}`, value);
+  }
+  if (!isNodePort(port)) return invalid("port", "1 to 65535", port);
+  const text = formatIpv4(ip);
+  const first = ip >>> 24;
+  if (!Number.isInteger(ip) || first === 0 || first >= 224) {
+    return invalid("ip", "an address that can be called", text);
+  }
+  if (isLoopback(text) && !isLoopback(peerHost)) {
+    return {
+      code: LeaseCode.Invalid,
+      reason: `${text} can be called on its own host alone, and ${peerHost} registers it here`,
+    };
+  }
+  return undefined;
+}
+
+/** What is wrong with new values of a node; undefined: nothing. */
+export function changeFault({ weight, zone, note }: LeaseValues): LeaseAnswer | undefined {
+  if (weight !== undefined && !(Number.isInteger(weight) && weight >= 0 && weight <= WEIGHT_MAX)) {
+    return invalid("weight", `0 to ${WEIGHT_MAX}`, weight);
+  }
+  if (zone !== undefined && (zone.length > ZONE_LENGTH_MAX || !isPrintable(zone))) {
+    return invalid("zone", `at most ${ZONE_LENGTH_MAX} printable characters`, quoted(zone));
+  }
+  return note === undefined || note === "" ? undefined : noteFault(note);
+}
+
+function noteFault(note: string): LeaseAnswer | undefined {
+  // Before it is parsed, and each character has one byte at least.
+  const bytes = note.length > LEASE_NOTE_BYTES_MAX
+    ? note.length
+    : new TextEncoder().encode(note).length;
+  if (bytes > LEASE_NOTE_BYTES_MAX) {
+    return invalid("note", `at most ${LEASE_NOTE_BYTES_MAX} bytes`, `of ${bytes} bytes`);
+  }
+  try {
+    const parsed: unknown = JSON.parse(note);
+    const isObject = parsed !== null && typeof parsed === "object" && !Array.isArray(parsed);
+    if (isObject && note.isWellFormed() && !note.includes("\0")) return undefined;
+  } catch {
+    // Said below.
+  }
+  return invalid("note", "a JSON object", quoted(note));
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
+}
+
+/** A request as the rules take it. */
+export function specOf(
+  request: RegisterRequest,
+  source: LeaseSource,
+  owner: string,
+): LeaseSpec {
+  const { ttlMs, weight, zone, note, isReady } = request;
+  const cut = owner.slice(0, LEASE_OWNER_LENGTH_MAX).toWellFormed();
+  return { ttlMs, weight, zone, note, isReady, source, owner: cut };
+}
+
+/** What to say of what came of a request. */
+export function answerOf(result: LeaseResult, node: NodeKey): LeaseAnswer {
+  switch (result) {
+    case "done":
+      return LEASE_DONE;
+    case "superseded":
+      return {
+        code: LeaseCode.Superseded,
+        reason: `Another program has registered ${nodeText(node)} since`,
+      };
+    case "unknown":
+    case "not-held":
+      return { code: LeaseCode.Unknown, reason: `${nodeText(node)} is not registered any more` };
+    case "no-module":
+      return {
+        code: LeaseCode.NoModule,
+        reason: `There is no module ${moduleText(node)}: make it with lars module set, or say ` +
+          "that the registration may make it",
+      };
+  }
+}

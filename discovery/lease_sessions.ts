@@ -1,0 +1,201 @@
+// Shell. Our own messages about leases: what nodes say over a connection, and what they are answered.
+
+import type { NodeKey } from "../model/node.ts";
+import {
+  decodeLeaseBeat,
+  decodeLeaseChange,
+  decodeLeaseLeave,
+  decodeLeaseRegister,
+  encodeLeaseBeaten,
+  encodeLeaseDone,
+  encodeLeaseRegistered,
+  type LeaseName,
+  type LeaseRegister,
+} from "../proto/codec.ts";
+import { LeaseCode, MessageId } from "../proto/message_ids.ts";
+import { ProtocolError } from "../reactor/errors.ts";
+import type { MessageRouter } from "../reactor/message_router.ts";
+import type { Connection } from "../reactor/tcp/tcp_server.ts";
+import type { LeaseValues, LeaseWish } from "./lease_plan.ts";
+import { LeaseBusyError, type LeaseRegistry } from "./lease_registry.ts";
+import {
+  answerOf,
+  changeFault,
+  LEASE_DONE,
+  type LeaseAnswer,
+  registerFault,
+  type RegisterRequest,
+  specOf,
+} from "./lease_requests.ts";
+import type { Keeper, LeaseTable } from "./lease_table.ts";
+
+/** Registrations that one LeaseBeat may name; more are a fault of the peer. */
+const BEAT_NAMES_MAX = 2_000;
+
+/** What {@linkcode LeaseSessions} work with. */
+export interface LeaseSessionsOptions {
+  readonly registry: LeaseRegistry;
+  readonly table: LeaseTable;
+  readonly holder: number;
+  /** Modules that nobody made may be made by any registration. */
+  readonly makesModules: boolean;
+  /** A number from 1 to 2^52, by chance. */
+  newIncarnation(): number;
+}
+
+/** The leases that come over our own sessions. */
+export class LeaseSessions {
+  readonly #options: LeaseSessionsOptions;
+  readonly #keepers = new WeakMap<Connection, Keeper>();
+
+  constructor(options: LeaseSessionsOptions) {
+    this.#options = options;
+  }
+
+  /** Adds the handlers to a router. */
+  addTo(router: MessageRouter<Connection>): void {
+    router
+      .add(MessageId.LeaseRegister, (body, peer) => {
+        void this.#register(decodeLeaseRegister(body), peer);
+      })
+      .add(MessageId.LeaseChange, (body, peer) => {
+        const { seq, lease, ready, ...values } = decodeLeaseChange(body);
+        const change = { ...values, ...(ready === undefined ? {} : { isReady: ready === 1 }) };
+        void this.#change(seq, named(lease), change, peer);
+      })
+      .add(MessageId.LeaseLeave, (body, peer) => {
+        const { seq, lease } = decodeLeaseLeave(body);
+        void this.#leave(seq, named(lease), peer);
+      })
+      .add(MessageId.LeaseBeat, (body, peer) => this.#beat(body, peer));
+  }
+
+  /** A connection has ended; without a goodbye its nodes are in doubt. */
+  closed(peer: Connection): void {
+    const keeper = this.#keepers.get(peer);
+    if (keeper === undefined) return;
+    this.#keepers.delete(peer);
+    this.#options.table.lose(keeper);
+    this.#options.registry.poke();
+  }
+
+  /** A peer takes its leave: what it registered lives on until its time is over. */
+  saidGoodbye(peer: Connection): void {
+    const keeper = this.#keepers.get(peer);
+    if (keeper === undefined) return;
+    this.#keepers.delete(peer);
+    this.#options.table.leave(keeper);
+  }
+
+  async #register(message: LeaseRegister, peer: Connection): Promise<void> {
+    const { seq, detached } = message;
+    const { incarnation, code, reason } = await this.#tryRegister(
+      requestOf(message),
+      detached,
+      peer,
+    );
+    peer.send(
+      MessageId.LeaseRegistered,
+      encodeLeaseRegistered({ seq, code, reason, incarnation }),
+    );
+  }
+
+  async #tryRegister(
+    request: RegisterRequest,
+    detached: boolean,
+    peer: Connection,
+  ): Promise<LeaseAnswer & { incarnation: number }> {
+    const { table, holder, makesModules } = this.#options;
+    const { hostname } = peer.remote;
+    const fault = registerFault(request, hostname);
+    if (fault !== undefined) return { ...fault, incarnation: 0 };
+    const { node, previous } = request;
+    const wish: LeaseWish = {
+      ...{ op: "register", node, spec: specOf(request, "lars", hostname), previous, holder },
+      incarnation: this.#options.newIncarnation(),
+      makesModule: request.makesModule || makesModules || previous !== 0,
+    };
+    const answer = await this.#ask(wish);
+    const incarnation = answer.incarnation;
+    if (answer.code !== LeaseCode.Done) return { ...answer, incarnation: 0 };
+    // The connection may have ended while it was written: then it is in doubt at once.
+    const keeper = detached ? undefined : this.#keeperOf(peer);
+    table.heard(node, incarnation, keeper);
+    if (keeper !== undefined && peer.closed) this.closed(peer);
+    return answer;
+  }
+
+  async #ask(wish: LeaseWish): Promise<LeaseAnswer & { incarnation: number }> {
+    try {
+      const { result, row } = await this.#options.registry.ask(wish);
+      return { ...answerOf(result, wish.node), incarnation: row?.incarnation ?? 0 };
+    } catch (error) {
+      const isBusy = error instanceof LeaseBusyError;
+      const reason = isBusy ? error.message : "The database refuses it";
+      return { code: isBusy ? LeaseCode.Busy : LeaseCode.Invalid, reason, incarnation: 0 };
+    }
+  }
+
+  async #change(
+    seq: number,
+    { node, incarnation }: Named,
+    change: LeaseValues,
+    peer: Connection,
+  ): Promise<void> {
+    const fault = changeFault(change);
+    const { code, reason } = fault ?? await this.#ask({ op: "change", node, incarnation, change });
+    peer.send(MessageId.LeaseDone, encodeLeaseDone({ seq, code, reason }));
+  }
+
+  async #leave(seq: number, { node, incarnation }: Named, peer: Connection): Promise<void> {
+    const answer = await this.#ask({ op: "leave", node, incarnation });
+    // To be gone already is what was wanted.
+    const { code, reason } = answer.code === LeaseCode.Unknown ? LEASE_DONE : answer;
+    peer.send(MessageId.LeaseDone, encodeLeaseDone({ seq, code, reason }));
+  }
+
+  #beat(body: Uint8Array, peer: Connection): void {
+    const { table } = this.#options;
+    const { seq, lease } = decodeLeaseBeat(body);
+    if (lease.length > BEAT_NAMES_MAX) {
+      throw new ProtocolError(
+        `LeaseBeat must name at most ${BEAT_NAMES_MAX}: current value is ${lease.length}`,
+      );
+    }
+    const keeper = this.#keepers.get(peer);
+    if (keeper !== undefined) table.heardKeeper(keeper);
+    const lost = lease.filter((one) => {
+      const { node, incarnation } = named(one);
+      return table.heard(node, incarnation) !== "heard";
+    });
+    const count = keeper?.leases.size ?? 0;
+    peer.send(MessageId.LeaseBeaten, encodeLeaseBeaten({ seq, count, lost }));
+  }
+
+  #keeperOf(peer: Connection): Keeper {
+    const keeper = this.#keepers.get(peer) ?? this.#options.table.openKeeper();
+    this.#keepers.set(peer, keeper);
+    return keeper;
+  }
+}
+
+interface Named {
+  readonly node: NodeKey;
+  readonly incarnation: number;
+}
+
+function named(name: LeaseName | undefined): Named {
+  if (name === undefined) throw new ProtocolError("A registration must be named");
+  const { incarnation, modId, cmdId, ip, port } = name;
+  return { node: { modId: modId >>> 0, cmdId: cmdId >>> 0, ip: ip >>> 0, port }, incarnation };
+}
+
+function requestOf(message: LeaseRegister): RegisterRequest {
+  const { modId, cmdId, ip, port, ttlMs, weight, zone, note, waiting } = message;
+  return {
+    node: { modId: modId >>> 0, cmdId: cmdId >>> 0, ip: ip >>> 0, port },
+    ...{ ttlMs, weight, zone, note, isReady: !waiting },
+    previous: message.incarnation,
+    makesModule: message.makesModule,
+  };
+}
