@@ -8,7 +8,12 @@ import { Command, CommanderError } from "commander";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { describeOption } from "../tools/command.ts";
 import { readDrivers } from "../scripts/run_conformance.ts";
-import { bringChromium, bringMariaDb, bringToolchains } from "./support/bring_programs.ts";
+import {
+  bringChromium,
+  bringMariaDb,
+  bringShells,
+  bringToolchains,
+} from "./support/bring_programs.ts";
 import { PORTS_VARIABLE, portsOfLane } from "./support/free_port.ts";
 import { type LaneJob, runInLanes } from "./support/lanes.ts";
 import { type MariaDb, startMariaDb, TEMPLATE_VARIABLE } from "./support/mariadb.ts";
@@ -267,6 +272,7 @@ async function bringAll(
     const faketime = bringFaketime();
     if (faketime !== undefined) env[FAKETIME_VARIABLE] = faketime;
   }
+  if (files.some((file) => file.endsWith("tools/completion_script_test.ts"))) await bringShells();
   if (files.some((file) => CLIENT_TESTS.test(file))) {
     const programs = [...readDrivers().values()].map((driver) => driver.programs);
     await bringToolchains(Object.assign({}, ...programs));

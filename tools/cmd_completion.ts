@@ -71,15 +71,21 @@ function describeCommand(command: Command): CompletionNode {
     children: command.commands.map(describeCommand),
     options: [...command.options.map((option) => describeOption(command, option)), help],
     argumentValues: command.registeredArguments[0]?.argChoices ?? [],
-    argumentLookup: lookupOf(command),
+    argumentLookups: lookupsOf(command),
   };
 }
 
-/** What the first argument of a command is, when a database holds it. */
-function lookupOf(command: Command): Lookup | undefined {
-  if (moduleWordsOf(command) !== undefined) return "modules";
-  const name = command.registeredArguments[0]?.name();
-  return name === "ZONE" ? "zones" : name === "IP:PORT" ? "nodes" : undefined;
+const ARGUMENT_LOOKUPS: Readonly<Record<string, Lookup>> = { "ZONE": "zones", "IP:PORT": "nodes" };
+
+/** What the first arguments of a command are, as far as a database holds them. */
+function lookupsOf(command: Command): Lookup[] {
+  const module = moduleWordsOf(command);
+  const [, ...rest] = module?.shown ?? [undefined, ...command.registeredArguments];
+  const first = ARGUMENT_LOOKUPS[rest[0]?.name() ?? ""];
+  return [
+    ...module === undefined ? [] : ["modules" as const],
+    ...first === undefined ? [] : [first],
+  ];
 }
 
 const OPTION_LOOKUPS: Readonly<Record<string, Lookup>> = {

@@ -33,8 +33,8 @@ export interface CompletionNode {
   readonly options: readonly CompletionOption[];
   /** Known words for the first argument, for example shells. */
   readonly argumentValues: readonly string[];
-  /** What the first argument is, when a database holds it. */
-  readonly argumentLookup?: Lookup | undefined;
+  /** What the first arguments are, as far as a database holds them; a module may be two numbers. */
+  readonly argumentLookups?: readonly Lookup[];
 }
 
 /** Shells for which there is a script. */
@@ -104,10 +104,10 @@ function walkText(
       return names.map((name) => `    ${quoted(`${path} ${name}`)}) ${offer}; return ;;`);
     })
   );
-  const firsts = places.flatMap(({ path, node }) =>
-    node.argumentLookup === undefined
-      ? []
-      : [`    ${quoted(`${path} 0`)}) ${offers.lookup(node.argumentLookup)}; return ;;`]
+  const operands = places.flatMap(({ path, node }) =>
+    (node.argumentLookups ?? []).map((lookup, at) =>
+      `    ${quoted(`${path} ${at}`)}) ${offers.lookup(lookup)}; return ;;`
+    )
   );
   return `    if [[ -n "$skip" ]]; then
       case "$skip" in ${WHERE_OPTIONS}) where+=("$skip" "$word") ;; esac
@@ -123,7 +123,12 @@ function walkText(
     next="\${place:+$place }$word"
     case "$next" in
 ${deeper.join("\n")}
-      *) operands=$((operands + 1)); continue ;;
+      *)
+        # The first number of a module, whose second one follows.
+        if [[ -z "$half" && "$operands" == 0 && "$word" != *[!0-9]* ]]; then half=+
+        else half=""; operands=$((operands + 1))
+        fi
+        continue ;;
     esac
     place="$next"
   done
@@ -132,8 +137,8 @@ ${values.join("\n")}
     *) ;;
   esac
   if [[ -z "$skip" && "$current" != -* ]]; then
-  case "$place $operands" in
-${firsts.join("\n")}
+  case "$place $operands$half" in
+${operands.join("\n")}
     *) ;;
   esac
   fi
@@ -172,7 +177,7 @@ _${program}_offer() {
 }
 _${program}_offer_words() { _${program}_offer "$1" "\${2// /$'\\n'}"; }
 _${program}_complete() {
-  local place="" next word words options skip="" index operands=0 glue=""
+  local place="" next word words options skip="" index operands=0 half="" glue=""
   local -a line=() where=()
   COMPREPLY=()
   for ((index = 0; index <= COMP_CWORD; index++)); do
@@ -238,7 +243,8 @@ function zshScript(program: string, places: readonly Place[]): string {
   return `#compdef ${program}
 # Completion of ${program} for zsh; load it with: source <(${program} completion zsh)
 _${program}() {
-  local place="" next word skip="" previous="\${words[CURRENT-1]}" current="$PREFIX" operands=0
+  local place="" next word skip="" previous="\${words[CURRENT-1]}" current="$PREFIX"
+  local operands=0 half=""
   local -a words_here options_here where found
   for word in "\${(@)words[2,CURRENT-1]}"; do
 ${walkText(places, byPlace, offers)}  if [[ -n "$skip" ]]; then _files
@@ -251,23 +257,25 @@ compdef _${program} ${program}
 `;
 }
 
+/** What fish may offer at one place. */
+function fishLines(program: string, { path, node }: Place): string[] {
+  const here = `-n ${quoted(`__${program}_at ${path}`.trimEnd())}`;
+  const commands = node.children.flatMap(({ names, summary }) =>
+    names.map((name) => `complete -c ${program} ${here} -f -a ${name} -d ${quoted(summary)}`)
+  );
+  const operand = (at: number): string =>
+    `-n ${quoted(`__${program}_operand ${at} ${path}`.trimEnd())}`;
+  const values = node.argumentValues.map((value) =>
+    `complete -c ${program} ${operand(0)} -f -a ${quoted(value)}`
+  );
+  for (const [at, lookup] of (node.argumentLookups ?? []).entries()) {
+    values.push(`complete -c ${program} ${operand(at)} -f -a '(__${program}_words ${lookup})'`);
+  }
+  const options = node.options.map((option) => fishOption(program, here, option));
+  return [...commands, ...values, ...options];
+}
+
 function fishScript(program: string, places: readonly Place[]): string {
-  const lines = places.flatMap(({ path, node }) => {
-    const here = `-n ${quoted(`__${program}_at ${path}`.trimEnd())}`;
-    const commands = node.children.flatMap(({ names, summary }) =>
-      names.map((name) => `complete -c ${program} ${here} -f -a ${name} -d ${quoted(summary)}`)
-    );
-    const values = node.argumentValues.map((value) =>
-      `complete -c ${program} ${here} -f -a ${quoted(value)}`
-    );
-    if (node.argumentLookup !== undefined) {
-      values.push(
-        `complete -c ${program} ${here} -f -a '(__${program}_words ${node.argumentLookup})'`,
-      );
-    }
-    const options = node.options.map((option) => fishOption(program, here, option));
-    return [...commands, ...values, ...options];
-  });
   return `# Completion of ${program} for fish; load it with: ${program} completion fish | source
 function __${program}_words
   set -l where
@@ -291,6 +299,8 @@ end
 function __${program}_at
   set -l place
   set -l skip 0
+  set -g __${program}_operands 0
+  set -l half 0
   for word in (commandline -opc)[2..-1]
     if test $skip = 1
       set skip 0
@@ -308,11 +318,23 @@ function __${program}_at
     places.filter(({ path }) => path !== "").map(({ path }) => quoted(path)).join(" ")
   }
       set place $next
+    else if test $half = 0 -a $__${program}_operands = 0; and string match -qr '^[0-9]+$' -- $word
+      # The first number of a module, whose second one follows.
+      set half 1
+    else
+      set half 0
+      set -g __${program}_operands (math $__${program}_operands + 1)
     end
+  end
+  if test $half = 1
+    set -g __${program}_operands half
   end
   test "$place" = "$argv"
 end
-${lines.join("\n")}
+function __${program}_operand
+  __${program}_at $argv[2..-1]; and test "$__${program}_operands" = $argv[1]
+end
+${places.flatMap((place) => fishLines(program, place)).join("\n")}
 `;
 }
 

@@ -59,6 +59,26 @@ export async function bringChromium(): Promise<string | undefined> {
     : `Chromium did not install; ${hint}`;
 }
 
+/** Programs of these that are missing, after their Debian packages were installed where that may be. */
+async function installMissing(programs: Readonly<Record<string, string>>): Promise<string[]> {
+  const missing = (): string[] =>
+    Object.keys(programs).filter((program) => findProgram(program) === undefined);
+  const packages = [...new Set(missing().map((program) => programs[program]))];
+  const isRoot = process.getuid?.() === 0;
+  if (packages.length > 0 && existsSync("/usr/bin/apt-get") && isRoot) {
+    say(`Installing ${packages.join(", ")} (Debian packages, once) ...`);
+    const quiet = ["-qq", "-o", "Dpkg::Use-Pty=0"];
+    await runShown(["apt-get", "update", ...quiet]);
+    await runShown(["apt-get", "install", "-y", "--no-install-recommends", ...quiet, ...packages]);
+  }
+  return missing();
+}
+
+/** Finds the shells whose completion is tried, or installs them; tests of one that is missing say so. */
+export async function bringShells(): Promise<void> {
+  await installMissing({ fish: "fish", zsh: "zsh" });
+}
+
 /**
  * Finds the compilers and interpreters of the clients in other languages, or installs their Debian
  * packages, so that none of these clients is left out.
@@ -67,19 +87,9 @@ export async function bringChromium(): Promise<string | undefined> {
  * @throws {Error} naming what is missing, where it cannot be installed.
  */
 export async function bringToolchains(programs: Readonly<Record<string, string>>): Promise<void> {
-  const missing = (): [string, string][] =>
-    Object.entries(programs).filter(([program]) => findProgram(program) === undefined);
-  if (missing().length === 0) return;
-  const packages = [...new Set(missing().map(([, name]) => name))];
+  const missing = await installMissing(programs);
+  if (missing.length === 0) return;
+  const packages = [...new Set(missing.map((program) => programs[program]))];
   const hint = `install them with: apt-get install ${packages.join(" ")} (or pass --skip clients)`;
-  const isRoot = process.getuid?.() === 0;
-  if (existsSync("/usr/bin/apt-get") && isRoot) {
-    say(`Installing ${packages.join(", ")} (Debian packages, once) ...`);
-    const quiet = ["-qq", "-o", "Dpkg::Use-Pty=0"];
-    await runShown(["apt-get", "update", ...quiet]);
-    await runShown(["apt-get", "install", "-y", "--no-install-recommends", ...quiet, ...packages]);
-  }
-  if (missing().length === 0) return;
-  const names = missing().map(([program]) => program).join(", ");
-  throw new Error(`Missing for the clients in other languages: ${names}; ${hint}`);
+  throw new Error(`Missing for the clients in other languages: ${missing.join(", ")}; ${hint}`);
 }
