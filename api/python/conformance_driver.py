@@ -123,7 +123,7 @@ class Driver:
         self._kind: Any = lars.AsyncClient if is_async else lars.Client
         self._client: Any = self._kind()
         self.is_async = is_async
-        self.features = "threads"
+        self.features = "threads table"
         if not is_async:
             self.features += " fork"
 
@@ -147,6 +147,8 @@ class Driver:
             retry_share="retry_share",
             retry_floor_per_second="retry_floor",
         )
+        if "table" in words.named:
+            options["shared_table"] = words.named["table"]
         self._client = self._kind(port=[int(port) for port in words.list("ports")], **options)
         return "ok"
 

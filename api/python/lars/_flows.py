@@ -4,9 +4,10 @@ from __future__ import annotations
 import json
 import math
 import threading
-from typing import Any, Callable, Dict, Generator, List, Optional, Set, TypeVar
+from typing import Any, Callable, Dict, Generator, List, Optional, Set, Tuple, TypeVar
 
 from . import _wire
+from ._batch import TIME_UNKNOWN, Batch
 from ._call import Attempt
 from ._effects import Ask, Effect, Io, Run, Sleep
 from ._errors import (
@@ -22,7 +23,15 @@ from ._errors import (
 from ._first_route import FirstRoutes, is_absent
 from ._host import Host, HostAnswer, RetCode, parse_ipv4, port_index
 from ._last_good import LastGood
-from ._options import PickOptions, RetryOptions
+from ._mapping import Refusal, TableReader
+from ._options import (
+    PickOptions,
+    RetryOptions,
+    check_id,
+    check_retcode,
+    check_timecost,
+    check_whole,
+)
 from ._outcome import OTHER, SUCCESS, retcode_of
 from ._question import ExplainQuestion, HelloQuestion, HostQuestion, RouteQuestion
 from ._retry_budget import RetryBudgets
@@ -36,6 +45,10 @@ _REG_INIT_TRIES = 3
 _REG_INIT_PAUSE_MS = 50.0
 #: Picks made to find a node that was not tried yet; with fewer nodes a known one comes back.
 _PICKS_MAX = 8
+#: An agent that did not answer is not waited for again for so long, where an old table stands in.
+_SILENT_MS = 1000.0
+#: Nodes known by their entries; of more all are forgotten, and made anew.
+_NODES_MAX = 65_536
 
 #: A flow gives effects, is given what came of them, and returns its result.
 Flow = Generator[Effect, Any, T]
@@ -46,46 +59,87 @@ class Flows:
 
     def __init__(self, settings: Settings, io: Io, counters: Counters) -> None:
         self.io = io
+        self.batch = Batch(counters)
+        self.table = TableReader(settings.table_path, self.batch)
+        #: Until then the agent is not waited for, where an old table can stand in.
+        self._silent_until_ms = -math.inf
         self.is_closed = False
         self._settings = settings
         self._counters = counters
         self._lock = threading.Lock()
-        self._last_good = LastGood(settings.last_good_ms)
+        self.last_good = LastGood(settings.last_good_ms)
         self._budgets = RetryBudgets(settings.retry_share, settings.retry_floor_per_second)
         self._first_routes = FirstRoutes(self, io.now_ms)
         #: Ports of the agent that have said Hello.
         self._greeted: Set[int] = set()
+        #: Nodes as the table has them, by ip and port.
+        self._nodes: Dict[Tuple[str, int], int] = {}
 
     def after_fork(self) -> None:
         """A thread that does not exist in the child may have held the lock, or asked for a route."""
         self._lock = threading.Lock()
         self._first_routes = FirstRoutes(self, self.io.now_ms)
+        self.batch.after_fork()
+        self.table.after_fork()
 
     # ---- picks
 
     def try_get_host(self, mod_id: int, cmd_id: int, options: PickOptions) -> Flow[HostAnswer]:
-        """One question; a node that the agent named earlier when it does not answer at all."""
+        """From the table, or one question; a node named earlier when the agent does not answer."""
         if self.is_closed:
             return HostAnswer(RetCode.SYSTEM_ERROR, error=ClosedError())
+        found = self._from_table(mod_id, cmd_id, options.key)
+        if found is not None:
+            return found
         deadline_ms = options.deadline_ms or self._settings.deadline_ms
+        if self.io.now_ms() < self._silent_until_ms:
+            old = self._stand_in(mod_id, cmd_id, silent_error(self._settings))
+            if old.host is not None:
+                return old
         try:
             reply: _wire.HostReply = yield Ask(
                 HostQuestion(mod_id, cmd_id, options.key), deadline_ms
             )
         except LarsError as error:
             return self._stand_in(mod_id, cmd_id, error)
+        self._silent_until_ms = -math.inf
+        self.table.forget_old()
         with self._lock:
             if reply.retcode == RetCode.NO_EXIST:
-                self._last_good.forget_module(mod_id, cmd_id)
+                self.last_good.forget_module(mod_id, cmd_id)
             if reply.host is not None:
-                self._last_good.remember(mod_id, cmd_id, reply.host, self.io.now_ms())
+                self.last_good.remember(mod_id, cmd_id, reply.host, self.io.now_ms())
         return HostAnswer(reply.retcode, reply.host)
+
+    def _from_table(
+        self, mod_id: int, cmd_id: int, key: Optional[bytes]
+    ) -> Optional[HostAnswer]:
+        if key is None:
+            found = self.table.pick(mod_id, cmd_id)
+        else:
+            found = self.table.pick_keyed(mod_id, cmd_id, key)
+        if found is None:
+            return None
+        if isinstance(found, Refusal):
+            return HostAnswer(RetCode.OVERLOAD)
+        return HostAnswer(RetCode.SUCCESS, found)
 
     def _stand_in(self, mod_id: int, cmd_id: int, error: LarsError) -> HostAnswer:
         host = None
-        if isinstance(error, (TimeoutError, ConnectError)):
+        if isinstance(error, (TimeoutError, ConnectError)) and self.last_good.is_on:
+            now_ms = self.io.now_ms()
             with self._lock:
-                host = self._last_good.next(mod_id, cmd_id, self.io.now_ms())
+                host = self.table.pick_old(
+                    mod_id, cmd_id, lambda one: self.last_good.rests(mod_id, cmd_id, one, now_ms)
+                )
+                if host is None:
+                    host = self.last_good.next(mod_id, cmd_id, now_ms)
+                else:
+                    # One that is known can be judged: the next pick passes it over when it fails.
+                    if not self.last_good.knows(mod_id, cmd_id, host):
+                        self.last_good.remember(mod_id, cmd_id, host, now_ms)
+                    if not isinstance(error, _SilentError):
+                        self._silent_until_ms = now_ms + _SILENT_MS
         if host is None:
             return HostAnswer(RetCode.SYSTEM_ERROR, error=error)
         self._counters.add("stale")
@@ -139,16 +193,54 @@ class Flows:
         ip: str,
         port: int,
         retcode: int,
-        timecost_ms: Optional[int],
+        timecost_ms: Optional[float],
     ) -> None:
         """Tells the agent how a call went; it does not answer."""
+        if retcode == SUCCESS and self.report_success(mod_id, cmd_id, ip, port, timecost_ms):
+            return
+        self._report_checked(mod_id, cmd_id, ip, port, retcode, timecost_ms)
+
+    def report_success(
+        self, mod_id: int, cmd_id: int, ip: str, port: int, timecost_ms: Optional[float]
+    ) -> bool:
+        """The way of nearly all outcomes: a known node, and numbers that fit; False: not this way."""
+        if not self.table.is_usable or self.last_good.has_failures:
+            return False
+        node = self._nodes.get((ip, port))
+        if node is None:
+            return False
+        time_ms = TIME_UNKNOWN if timecost_ms is None else timecost_ms
+        return self.batch.add_success(mod_id, cmd_id, node, time_ms)
+
+    def _report_checked(
+        self,
+        mod_id: int,
+        cmd_id: int,
+        ip: str,
+        port: int,
+        retcode: int,
+        timecost_ms: Optional[float],
+    ) -> None:
+        mod_id = check_id("mod_id", mod_id)
+        cmd_id = check_id("cmd_id", cmd_id)
         address = parse_ipv4(ip)
+        check_whole("Port", port, 1, 65535)
+        check_retcode(retcode)
+        whole_ms = check_timecost(timecost_ms)
         if self.is_closed:
             raise ClosedError()
-        with self._lock:
-            is_well = retcode == SUCCESS
-            self._last_good.judge(mod_id, cmd_id, ip, port, is_well, self.io.now_ms())
-        datagram = _wire.report_request(mod_id, cmd_id, address, port, retcode, timecost_ms)
+        if retcode != SUCCESS or self.last_good.has_failures:
+            with self._lock:
+                is_well = retcode == SUCCESS
+                self.last_good.judge(mod_id, cmd_id, ip, port, is_well, self.io.now_ms())
+        if self.table.is_usable:
+            if len(self._nodes) >= _NODES_MAX:
+                self._nodes.clear()
+            node = self._nodes[ip, port] = address | port << 32
+            time_ms = TIME_UNKNOWN if whole_ms is None else whole_ms
+            self.batch.add(mod_id, cmd_id, node, retcode, time_ms)
+            return
+        datagram = _wire.report_request(mod_id, cmd_id, address, port, retcode, whole_ms)
         self.io.send(port_index(mod_id, cmd_id), datagram)
 
     # ---- routes and explanations
@@ -325,6 +417,16 @@ class Flows:
             if host.address != addresses[-1]:
                 known = host
         return known
+
+
+class _SilentError(TimeoutError):
+    """The agent did not answer a moment ago, and was not asked now."""
+
+
+def silent_error(settings: Settings) -> TimeoutError:
+    """Why a node stands in without a question."""
+    address = settings.address_of(0)
+    return _SilentError(f"No answer from the agent at {address} a moment ago: is it running?", 0)
 
 
 def _failed_code(error: Exception, host: Host, options: RetryOptions) -> int:

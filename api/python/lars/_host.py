@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from ._errors import LarsError
 
@@ -18,8 +18,7 @@ class RetCode(enum.IntEnum):
     NO_EXIST = 3
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(NamedTuple):
     """A node of a module."""
 
     #: Dotted IPv4 address.
@@ -41,7 +40,7 @@ class Host:
 
     def as_stale(self) -> Host:
         """The same node, marked as one that was named earlier."""
-        return replace(self, stale=True)
+        return self._replace(stale=True)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,13 @@ class LastGood:
         """`keep_ms`: for how long a node may be handed out again; 0 remembers nothing."""
         self._keep_ms = keep_ms
         self._modules: Dict[_Module, Dict[_Node, _Memory]] = {}
+        #: A node has failed lately: only then a success says something new.
+        self.has_failures = False
+
+    @property
+    def is_on(self) -> bool:
+        """False when nothing is remembered."""
+        return self._keep_ms > 0
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -66,9 +73,13 @@ class LastGood:
         if memory is None:
             return
         if is_well:
-            memory.failures = 0
-            memory.rest_end_ms = -math.inf
+            if memory.failures > 0:
+                memory.failures = 0
+                memory.rest_end_ms = -math.inf
+                all_hosts = (one for hosts in self._modules.values() for one in hosts.values())
+                self.has_failures = any(one.failures for one in all_hosts)
             return
+        self.has_failures = True
         rest_ms = min(_REST_MS * 2 ** min(memory.failures, 30), _REST_MS_MAX)
         memory.failures += 1
         memory.rest_end_ms = now_ms + rest_ms
@@ -87,6 +98,15 @@ class LastGood:
         memory = hosts.pop(node)
         hosts[node] = memory
         return memory.host
+
+    def rests(self, mod_id: int, cmd_id: int, host: Host, now_ms: float) -> bool:
+        """True for a node whose call failed a moment ago."""
+        memory = self._modules.get((mod_id, cmd_id), {}).get((host.ip, host.port))
+        return memory is not None and memory.rest_end_ms > now_ms
+
+    def knows(self, mod_id: int, cmd_id: int, host: Host) -> bool:
+        """True for a node that is remembered."""
+        return (host.ip, host.port) in self._modules.get((mod_id, cmd_id), {})
 
     def _fresh(self, mod_id: int, cmd_id: int, now_ms: float) -> Dict[_Node, _Memory]:
         hosts = self._modules.get((mod_id, cmd_id), {})

@@ -5,6 +5,7 @@ import math
 from typing import Optional
 
 from . import _options as options
+from ._mapping import default_path
 
 
 class Settings:
@@ -22,6 +23,7 @@ class Settings:
         pending_max: int = 1024,
         retry_share: float = 0.2,
         retry_floor_per_second: float = 1.0,
+        shared_table: Optional[str] = None,
     ) -> None:
         """:raises ValueError: when an option is out of range."""
         self.hostname = options.check_hostname(hostname)
@@ -37,6 +39,10 @@ class Settings:
         self.pending_max = options.check_whole("pending_max", pending_max, 1, 65536)
         self.retry_share = options.check_share(retry_share)
         self.retry_floor_per_second = options.check_floor(retry_floor_per_second)
+        #: Path of the agent's table; empty: none.
+        self.table_path = (
+            default_path(self.hostname, self.ports[0]) if shared_table is None else shared_table
+        )
 
     def address_of(self, port_index: int) -> str:
         """`host:port` of one of the agent's ports."""

@@ -20,7 +20,7 @@ class Stats:
     garbage: int = 0
     #: Datagrams without a good seal, where there is a secret.
     foreign: int = 0
-    #: Datagrams that could not be sent.
+    #: Datagrams, and outcomes in batches, that could not be sent.
     dropped: int = 0
     #: Times a node named earlier was given because the agent did not answer.
     stale: int = 0
@@ -41,10 +41,10 @@ class Counters:
         """A thread that does not exist in the child may have held the lock."""
         self._lock = threading.Lock()
 
-    def add(self, name: str) -> None:
-        """One more."""
+    def add(self, name: str, count: int = 1) -> None:
+        """One more, or several."""
         with self._lock:
-            self._counts[name] = self._counts.get(name, 0) + 1
+            self._counts[name] = self._counts.get(name, 0) + count
 
     def stats(self, pending: int) -> Stats:
         """All of them as they are now."""

@@ -21,6 +21,7 @@ from typing import (
 from collections import deque
 
 from . import _options as options
+from ._batch import BATCH_MS
 from ._call import Attempt
 from ._effects import Ask, Effect, Latch, Run, Sleep, Wait
 from ._errors import (
@@ -28,9 +29,11 @@ from ._errors import (
     LarsError,
     LimitError,
     NoAgentError,
+    OverloadError,
     TimeoutError,
 )
 from ._flows import Flow, Flows
+from ._fork import remember_client
 from ._host import Host, HostAnswer, RetCode
 from ._question import Question
 from ._settings import Settings
@@ -346,6 +349,9 @@ class AsyncClient:
         self._counters = Counters()
         self._io = _LoopIo(checked, self._counters)
         self._flows = Flows(checked, self._io, self._counters)
+        self._table = self._flows.table
+        self._flows.batch.on_first = self._flush_soon
+        remember_client(self)
 
     @property
     def stats(self) -> Stats:
@@ -362,6 +368,12 @@ class AsyncClient:
         first_route_ms: Optional[float] = None,
     ) -> Host:
         """The next node of a module; see :meth:`lars.Client.get_host`."""
+        if key is None and self._table.is_usable:
+            found = self._table.pick(mod_id, cmd_id)
+            if found is not None:
+                if isinstance(found, Host):
+                    return found
+                raise OverloadError(mod_id, cmd_id)
         mod_id = options.check_id("mod_id", mod_id)
         cmd_id = options.check_id("cmd_id", cmd_id)
         pick = Settings.pick(deadline_ms, first_route_ms, key)
@@ -391,14 +403,7 @@ class AsyncClient:
         timecost_ms: Optional[float] = None,
     ) -> None:
         """Tells how a call went; see :meth:`lars.Client.report`. Not to be awaited."""
-        self._flows.report(
-            options.check_id("mod_id", mod_id),
-            options.check_id("cmd_id", cmd_id),
-            ip,
-            options.check_whole("Port", port, 1, 65535),
-            options.check_retcode(retcode),
-            options.check_timecost(timecost_ms),
-        )
+        self._flows.report(mod_id, cmd_id, ip, port, retcode, timecost_ms)
 
     async def get_route(
         self, mod_id: int, cmd_id: int, *, deadline_ms: Optional[float] = None
@@ -459,7 +464,25 @@ class AsyncClient:
     async def close(self) -> None:
         """Ends questions under way with a ClosedError, and closes. May be repeated."""
         self._flows.is_closed = True
+        self._table.close()
+        self._flows.batch.close()
         self._io.close()
+
+    def _flush_soon(self) -> None:
+        """A first outcome waits."""
+        try:
+            asyncio.get_running_loop().call_later(BATCH_MS / 1000, self._flows.batch.flush)
+        except RuntimeError:
+            self._flows.batch.flush()  # reported from outside of a loop
+
+    def before_fork(self) -> None:
+        """What waits is sent: a child has nothing of it."""
+        self._flows.batch.flush()
+
+    def after_fork(self) -> None:
+        """In a child: numbers and locks of its own; its loop brings new sockets."""
+        self._counters.after_fork()
+        self._flows.after_fork()
 
     async def __aenter__(self) -> AsyncClient:
         return self

@@ -1,17 +1,18 @@
 # Shell. The client for threads: asks the agent for nodes and tells it how the calls went.
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
 from types import TracebackType
 from typing import Any, Callable, Dict, List, Optional, Type, TypeVar
 
 from . import _options as options
+from ._batch import FlushThread
 from ._call import Attempt
 from ._effects import Ask, Effect, Latch, Run, Sleep, Wait
+from ._errors import OverloadError
 from ._flows import Flow, Flows
+from ._fork import remember_client
 from ._host import Host, HostAnswer, RetCode
 from ._settings import Settings
 from ._stats import Counters, Stats
@@ -98,13 +99,18 @@ class Client:
         :param pending_max: questions under way at once, 1 to 65536; 1024 when left out.
         :param retry_share: retries that a call with ``retries`` allows, 0 to 1; 0.2.
         :param retry_floor_per_second: retries allowed whatever the number of calls, 0 to 1000; 1.
+        :param shared_table: path of the agent's table in shared memory; that of the agent on this
+            host when left out, "" for none.
         :raises ValueError: when one is out of range.
         """
         checked = Settings(hostname, port, **settings)
         self._counters = Counters()
         self._io = _ThreadIo(checked, self._counters)
         self._flows = Flows(checked, self._io, self._counters)
-        _clients.add(self)
+        self._flusher = FlushThread(self._flows.batch)
+        self._table = self._flows.table
+        self._report_success = self._flows.report_success
+        remember_client(self)
 
     @property
     def stats(self) -> Stats:
@@ -130,6 +136,12 @@ class Client:
         :raises ConnectError: when there was no agent to ask (NoAgentError), or no socket.
         :raises LimitError: when too many questions are under way.
         """
+        if key is None and self._table.is_usable:
+            found = self._table.pick(mod_id, cmd_id)
+            if found is not None:
+                if isinstance(found, Host):
+                    return found
+                raise OverloadError(mod_id, cmd_id)
         mod_id = options.check_id("mod_id", mod_id)
         cmd_id = options.check_id("cmd_id", cmd_id)
         pick = Settings.pick(deadline_ms, first_route_ms, key)
@@ -163,14 +175,9 @@ class Client:
         :param retcode: 0 for success; anything else is a failure.
         :param timecost_ms: time the call took; a failure that took long weighs more.
         """
-        self._flows.report(
-            options.check_id("mod_id", mod_id),
-            options.check_id("cmd_id", cmd_id),
-            ip,
-            options.check_whole("Port", port, 1, 65535),
-            options.check_retcode(retcode),
-            options.check_timecost(timecost_ms),
-        )
+        if retcode == 0 and self._report_success(mod_id, cmd_id, ip, port, timecost_ms):
+            return
+        self._flows.report(mod_id, cmd_id, ip, port, retcode, timecost_ms)
 
     def get_route(
         self, mod_id: int, cmd_id: int, *, deadline_ms: Optional[float] = None
@@ -244,6 +251,9 @@ class Client:
     def close(self) -> None:
         """Ends questions under way with a ClosedError, and closes. May be repeated."""
         self._flows.is_closed = True
+        self._table.close()
+        self._flusher.close()
+        self._flows.batch.close()
         self._io.lines.close()
 
     def __enter__(self) -> Client:
@@ -262,20 +272,13 @@ class Client:
         if io is not None:
             io.lines.close()
 
-    def _after_fork(self) -> None:
+    def before_fork(self) -> None:
+        """What waits is sent: a child has nothing of it."""
+        self._flows.batch.flush()
+
+    def after_fork(self) -> None:
+        """In a child: sockets, numbers and locks of its own."""
         self._counters.after_fork()
         self._flows.after_fork()
         self._io.lines.after_fork()
-
-
-#: All clients there are, so that a forked child gives each of them sockets of its own.
-_clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for client in list(_clients):
-        client._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+        self._flusher.after_fork()

@@ -107,6 +107,8 @@ class FakeAgent:
 
     def close(self) -> None:
         """Frees the ports."""
+        if self._is_closing:
+            return
         self._is_closing = True
         for one in self._sockets:
             waker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -1,0 +1,246 @@
+# Shell. The agent's table in this process: found, mapped, looked after, and a cursor for each module.
+from __future__ import annotations
+
+import mmap
+import os
+import random
+import stat
+import threading
+import time
+from typing import Callable, Dict, Optional, Tuple
+
+from ._batch import Batch
+from ._host import Host, host_of
+from ._table import NODE_BITS, PROBE, REFUSED, Image, Place
+
+#: The table is looked at again after this time, of the 100 ms that it may be.
+_LOOK_S = 0.05
+#: A file is looked for once in this time, and whether there is another one.
+_OPEN_S = 1.0
+#: A caller that only picks says once in this time that it uses a module.
+_USE_S = 10.0
+#: Nodes known as entries; of more all are forgotten, and made anew.
+_HOSTS_MAX = 65_536
+
+
+class Refusal:
+    """What a pick gives in the place of a node: every node is overloaded."""
+
+
+REFUSAL = Refusal()
+
+
+class TableReader:
+    """Picks without asking anybody, where the agent keeps a table.
+
+    Cursors are those of the process: only one thread at a time runs Python, and two that take one
+    step together get the same node once.
+    """
+
+    def __init__(self, path: str, batch: Batch) -> None:
+        """`path`: of the file; empty: no table."""
+        self._path = path
+        self._batch = batch
+        self._lock = threading.Lock()
+        self._look_s = 0.0 if path else float("inf")
+        self._open_s = 0.0
+        self._image: Optional[Image] = None
+        self._identity: Tuple[int, int] = (0, 0)
+        self.is_usable = False
+        self._is_broken = False
+        self._places: Dict[Tuple[int, int], Place] = {}
+        self._old_places: Dict[Tuple[int, int], Place] = {}
+        self._hosts: Dict[int, Host] = {}
+
+    def after_fork(self) -> None:
+        """New cursors, so that parent and child do not walk in step."""
+        self._lock = threading.Lock()
+        self._places = {}
+        self._old_places = {}
+        if self._path:
+            self._look_s = 0.0
+
+    def pick(self, mod_id: int, cmd_id: int) -> "Host | Refusal | None":
+        """The next node; None: ask the agent."""
+        now_s = time.monotonic()
+        if now_s >= self._look_s:
+            self._look(now_s)
+        place = self._places.get((mod_id, cmd_id)) or self._find(mod_id, cmd_id)
+        if place is None:
+            return None
+        # What next_entry does, without the call: every pick of a program goes through here.
+        words = place.words
+        schedule = words[place.at]
+        if schedule != place.schedule and not self._take_schedule(place, schedule):
+            return None
+        index = place.cursor
+        count = place.count
+        if index >= count:
+            index %= count
+        place.cursor = index + 1
+        entry = words[place.first + index]
+        if now_s >= place.told_s:
+            self._tell_use(place, mod_id, cmd_id, now_s)
+        return self._hosts.get(entry) or self._host_of(mod_id, cmd_id, entry)
+
+    def pick_keyed(self, mod_id: int, cmd_id: int, key: bytes) -> "Host | Refusal | None":
+        """The node of a key; None: ask the agent."""
+        now_s = time.monotonic()
+        if now_s >= self._look_s:
+            self._look(now_s)
+        place = self._places.get((mod_id, cmd_id)) or self._find(mod_id, cmd_id)
+        if place is None:
+            return None
+        try:
+            entry = place.next_entry()
+            if entry and not entry & (PROBE | REFUSED):
+                chosen = place.image.keyed(place.at, key)
+                if chosen is None:
+                    return None
+                entry = chosen or entry
+        except (ValueError, IndexError):
+            self._set_broken(place.image)
+            return None
+        if now_s >= place.told_s:
+            self._tell_use(place, mod_id, cmd_id, now_s)
+        return self._host_of(mod_id, cmd_id, entry)
+
+    def pick_old(
+        self, mod_id: int, cmd_id: int, rests: Callable[[Host], bool]
+    ) -> Optional[Host]:
+        """A node of a table that nobody keeps any more, the best memory of them there is."""
+        image = self._image
+        if image is None or self.is_usable or self._is_broken:
+            return None
+        place = self._old_places.get((mod_id, cmd_id))
+        if place is None or place.image is not image:
+            place = self._place_in(image, mod_id, cmd_id)
+            if place is None:
+                return None
+            self._old_places[mod_id, cmd_id] = place
+
+        def rests_entry(entry: int) -> bool:
+            host = _node_of(entry)
+            return host is None or rests(host)
+
+        try:
+            entry = place.old_entry(rests_entry)
+        except (ValueError, IndexError):
+            self._set_broken(image)
+            return None
+        return _node_of(entry) if entry else None
+
+    def forget_old(self) -> None:
+        """The agent answers again: what an old table says is not used any more."""
+        if not self.is_usable and self._image is not None:
+            with self._lock:
+                if not self.is_usable:
+                    self._image = None
+                    self._old_places = {}
+
+    def close(self) -> None:
+        """No picks from now on."""
+        with self._lock:
+            self._look_s = float("inf")
+            self._image = None
+            self._leave()
+
+    def _host_of(self, mod_id: int, cmd_id: int, entry: int) -> "Host | Refusal | None":
+        if entry & REFUSED:
+            self._batch.add_refusal(mod_id, cmd_id)
+            return REFUSAL
+        host = _node_of(entry)
+        if host is not None:
+            if len(self._hosts) >= _HOSTS_MAX:
+                self._hosts.clear()
+            self._hosts[entry] = host
+        return host
+
+    def _take_schedule(self, place: Place, schedule: int) -> bool:
+        try:
+            return place.take_schedule(schedule)
+        except ValueError:
+            self._set_broken(place.image)
+            return False
+
+    def _tell_use(self, place: Place, mod_id: int, cmd_id: int, now_s: float) -> None:
+        place.told_s = now_s + _USE_S
+        self._batch.add_use(mod_id, cmd_id)
+
+    def _find(self, mod_id: int, cmd_id: int) -> Optional[Place]:
+        image = self._image
+        if image is None or not self.is_usable:
+            return None
+        place = self._place_in(image, mod_id, cmd_id)
+        if place is not None:
+            with self._lock:
+                # Not into the places of a table that came meanwhile.
+                if image is self._image and self.is_usable:
+                    self._places[mod_id, cmd_id] = place
+        return place
+
+    @staticmethod
+    def _place_in(image: Image, mod_id: int, cmd_id: int) -> Optional[Place]:
+        at = image.find(mod_id & 0xFFFFFFFF, cmd_id & 0xFFFFFFFF)
+        return Place(image, at, random.getrandbits(32)) if at else None
+
+    def _set_broken(self, image: Image) -> None:
+        with self._lock:
+            if image is self._image:
+                self._is_broken = True
+                self._leave()
+
+    def _leave(self) -> None:
+        self.is_usable = False
+        self._places = {}
+
+    def _look(self, now_s: float) -> None:
+        """At heartbeat and mark, and for another file."""
+        with self._lock:
+            if now_s < self._look_s:
+                return
+            self._look_s = now_s + _LOOK_S
+            image = self._image
+            if image is not None and not self._is_broken:
+                was_usable = self.is_usable
+                self.is_usable = image.is_usable(now_s * 1000)
+                if was_usable and not self.is_usable:
+                    self._leave()
+                    self._open_s = 0.0  # the next one may be there already
+            if now_s >= self._open_s:
+                self._open_s = now_s + _OPEN_S
+                self._open(now_s)
+
+    def _open(self, now_s: float) -> None:
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return
+        try:
+            status = os.fstat(descriptor)
+            identity = (status.st_dev, status.st_ino)
+            if identity == self._identity or not stat.S_ISREG(status.st_mode):
+                return
+            mapped = mmap.mmap(descriptor, status.st_size, access=mmap.ACCESS_READ)
+            image = Image(memoryview(mapped))
+        except (OSError, ValueError):
+            return
+        finally:
+            os.close(descriptor)
+        self._identity = identity
+        self._image = image
+        self._places = {}
+        self._old_places = {}
+        self._is_broken = False
+        self.is_usable = image.is_usable(now_s * 1000)
+        self._batch.open(image.ip, image.port)
+
+
+def _node_of(entry: int) -> Optional[Host]:
+    node = entry & NODE_BITS
+    return host_of(node & 0xFFFFFFFF, node >> 32)
+
+
+def default_path(hostname: str, first_port: int) -> str:
+    """Where the agent of this host keeps its table; that of another host is not here."""
+    return f"/dev/shm/lars-agent-{first_port}.table" if hostname.startswith("127.") else ""
