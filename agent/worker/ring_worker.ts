@@ -1,6 +1,7 @@
 // Shell. Entry of the worker of the fast path: blocked in the kernel on its ports, it takes tasks
 // from a ring in shared memory and puts notes into another.
 
+import { ActiveWait } from "../../reactor/fast/active_wait.ts";
 import { BatchLoop, WakeUp } from "../../reactor/fast/batch_loop.ts";
 import { batchUdpFault, BatchUdpServer } from "../../reactor/fast/batch_udp.ts";
 import { silentLogger } from "../../reactor/log.ts";
@@ -49,7 +50,7 @@ class RingWorker implements RunningLoop<never> {
     this.#notes = new SharedRing(init.notes);
     const { fd } = new WakeUp();
     Atomics.store(new Int32Array(init.wakeFd), 0, fd);
-    const loop = new BatchLoop(() => systemClock.nowMs(), fd);
+    const loop = new BatchLoop(() => systemClock.nowMs(), fd, new ActiveWait());
     this.#loop = loop;
     const note = (one: AgentNote): void => this.#note(one);
     this.#worker = new UdpWorker(init.agent, {

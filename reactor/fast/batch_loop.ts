@@ -5,6 +5,7 @@
 
 import { type Address, formatIpv4, parseIpv4 } from "../address.ts";
 import type { BindError } from "../errors.ts";
+import type { ActiveWait } from "./active_wait.ts";
 import type { LoopClock } from "./loop_clock.ts";
 import { toBindError } from "../runtime/common.ts";
 import { type Libc, runtime } from "../runtime/mod.ts";
@@ -129,15 +130,18 @@ export class BatchLoop {
   readonly #wakeBytes = new Uint8Array(8);
   #wokeAtMs: number;
   #again: LoopSocket[] = [];
+  readonly #active: ActiveWait | undefined;
   #deferred: (() => void)[] = [];
   #faults = 0;
   #closed = false;
 
   /**
    * @param wakeFd An eventfd that ends the sleep of `turn`; -1 = none. It stays the caller's.
+   * @param active Decides when to wait awake; default: never.
    * @throws {Error} when there is no libc to be used, or no file descriptor left.
    */
-  constructor(nowMs: () => number, wakeFd = -1) {
+  constructor(nowMs: () => number, wakeFd = -1, active?: ActiveWait) {
+    this.#active = active;
     this.#libc = runtime.openLibc();
     this.#nowMs = nowMs;
     this.#wokeAtMs = nowMs();
@@ -213,7 +217,15 @@ export class BatchLoop {
     this.#runDeferred();
     const again = this.#again;
     const waitMs = again.length > 0 || this.#deferred.length > 0 ? 0 : timeoutMs;
-    const ready = libc.epollWait(this.#epoll, this.#events, EVENTS_MAX, waitMs);
+    const active = waitMs === 0 ? undefined : this.#active;
+    const fromMs = active === undefined ? 0 : this.#nowMs();
+    const found = active === undefined ? 0 : this.#waitAwake(active, fromMs);
+    const ready = found !== 0 ? found : libc.epollWait(
+      this.#epoll,
+      this.#events,
+      EVENTS_MAX,
+      waitMs,
+    );
     if (ready < 0) {
       const code = libc.errno();
       if (code !== EINTR) this.countFault("epoll_wait", code);
@@ -221,6 +233,28 @@ export class BatchLoop {
     }
     const nowMs = this.#nowMs();
     this.#wokeAtMs = nowMs;
+    const handled = this.#handle(again, ready, nowMs);
+    if (found > 0) active?.found(nowMs - fromMs, handled);
+    else active?.slept(nowMs - fromMs, handled);
+    return handled;
+  }
+
+  /** Looks again and again for as long as it may. @returns what `epollWait` gave, 0 for nothing. */
+  #waitAwake(active: ActiveWait, fromMs: number): number {
+    const { limitMs } = active;
+    if (limitMs === 0) return 0;
+    const libc = this.#libc;
+    for (let waitedMs = 0;;) {
+      const ready = libc.epollWait(this.#epoll, this.#events, EVENTS_MAX, 0);
+      if (ready !== 0) return ready;
+      waitedMs = this.#nowMs() - fromMs;
+      if (waitedMs < limitMs) continue;
+      active.missed(waitedMs);
+      return 0;
+    }
+  }
+
+  #handle(again: readonly LoopSocket[], ready: number, nowMs: number): number {
     let handled = 0;
     if (again.length > 0) {
       this.#again = [];

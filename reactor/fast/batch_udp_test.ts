@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
+import { ActiveWait } from "./active_wait.ts";
 import { BatchLoop, WakeUp } from "./batch_loop.ts";
 import { BATCH_MAX, batchUdpFault, BatchUdpServer } from "./batch_udp.ts";
 import { setRepeating } from "../time/clock.ts";
@@ -52,6 +53,32 @@ if (fault === undefined) {
     assertInTime("the second one ends a sleep", nowMs() - startMs, 1000);
     loop.close();
     second.close();
+  });
+
+  test("a loop that waits awake serves the same, and sleeps when nothing comes", () => {
+    const active = new ActiveWait();
+    const loop = new BatchLoop(nowMs, -1, active);
+    let bounces = 0;
+    const bounce = { ...shared, loop, hostname: "127.0.0.1", port: 0 };
+    const make = (): BatchUdpServer =>
+      new BatchUdpServer({
+        ...bounce,
+        onDatagram: (bytes, from, self) => ++bounces < 500 ? self.send(bytes, from) : undefined,
+      });
+    const [one, two] = [make(), make()];
+    const address = two.bindNow();
+    one.bindNow();
+    one.send(Uint8Array.of(7), address);
+    for (const endMs = nowMs() + 20_000; bounces < 500 && nowMs() < endMs;) loop.turn(100);
+    assert.equal(bounces, 500);
+    const startMs = nowMs();
+    assert.equal(loop.turn(50), 0);
+    assert.ok(nowMs() - startMs >= 49, "it waits as long as it should");
+    for (let turn = 0; turn < 20; turn++) loop.turn(1);
+    assert.equal(active.limitMs, 0, "and sleeps from then on");
+    one.closeNow();
+    two.closeNow();
+    loop.close();
   });
 
   test("onQuick answers in place, handles without answer, or passes on", () => {
