@@ -65,6 +65,8 @@ const PURE_PACKAGES = [
   "fast-check",
   "zod",
   "protobufjs",
+  "dns-packet",
+  "mustache",
 ];
 
 /** True for files that the rules on sources leave alone. */

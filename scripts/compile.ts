@@ -21,6 +21,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   "lars-agent": "agent/main.ts",
   "lars-web": "web/main.ts",
   "lars-relay": "relay/main.ts",
+  "lars-export": "export/main.ts",
 };
 
 /** Folders whose files may start Web Workers: the rooms below the command line. */

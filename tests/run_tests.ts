@@ -11,6 +11,7 @@ import { readDrivers } from "../scripts/run_conformance.ts";
 import {
   bringChromium,
   bringMariaDb,
+  bringNeighbours,
   bringShells,
   bringToolchains,
 } from "./support/bring_programs.ts";
@@ -276,6 +277,10 @@ async function bringAll(
   if (files.some((file) => CLIENT_TESTS.test(file))) {
     const programs = [...readDrivers().values()].map((driver) => driver.programs);
     await bringToolchains(Object.assign({}, ...programs));
+  }
+  if (files.some((file) => /export/.test(file))) {
+    const reason = await bringNeighbours();
+    if (reason !== undefined) say(reason);
   }
   if (options.skip.includes("mysql")) env.LARS_TEST_SKIP_MYSQL = "1";
   else if (process.env.LARS_TEST_MYSQL_URL === undefined) {

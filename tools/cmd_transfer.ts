@@ -47,6 +47,16 @@ interface ImportFlags extends EditFlags, SystemFlags {
 /** Signs of the lines of a difference. */
 const SIGNS = "\nLines of the difference: + added, ~ changed, - removed, ? held only (stays).";
 
+/** The other things of this name, which are services. */
+const EXPORT_WORDS_HELP = `
+Services that keep programs without Lars in step; each has --help of its own:
+  lars export haproxy  a running HAProxy, over its runtime socket
+  lars export nginx    a file of upstreams, checked and reloaded
+  lars export names    a name server: A, SRV and TXT
+  lars export file     any file, by a template
+  lars export run      all of them, by a configuration file
+`;
+
 /** Adds `export`. */
 export function addTo(parent: Command): void {
   const command = parent.command("export")
@@ -67,6 +77,7 @@ export function addTo(parent: Command): void {
     ["lars export state.json", "then git diff, git commit"],
     ["lars export | lars import - --store @new.url", "into another database"],
   ]);
+  command.addHelpText("after", EXPORT_WORDS_HELP);
 }
 
 /** Adds `import`. */

@@ -2,6 +2,7 @@
 
 import { exitCodeOfOutput, writeOut } from "../daemon/output.ts";
 import { Command } from "commander";
+import { EXPORT_WORDS, exportArguments } from "./export_words.ts";
 import { didYouMean } from "../model/near_words.ts";
 import { VERSION } from "../daemon/version.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
@@ -26,8 +27,11 @@ interface DaemonWord {
   readonly name: string;
   readonly alias?: string;
   readonly summary: string;
-  /** It has words of its own, in {@linkcode COMMAND_WORDS}: `run` or flags alone are the service. */
-  readonly hasWords?: true;
+  /**
+   * There is a command of this name too, in {@linkcode COMMAND_WORDS}: these words behind it run the
+   * service; "" stands for flags alone.
+   */
+  readonly words?: readonly string[];
   /** Runs the service with its own command line; resolves with the exit code. */
   run(argv: readonly string[]): Promise<number>;
 }
@@ -80,11 +84,22 @@ const DAEMON_WORDS: readonly DaemonWord[] = [
   {
     name: "relay",
     summary: "run the relay service: requests of many clients to few workers",
-    hasWords: true,
+    words: ["run", ""],
     run: async (argv) => {
       const { runDaemon } = await import("../daemon/daemon.ts");
       const own = argv[0] === "run" ? argv.slice(1) : argv;
       return runDaemon((await import("../relay/service.ts")).relayDaemon, own, "lars relay run");
+    },
+  },
+  {
+    name: "export",
+    summary: "keep HAProxy, nginx, name resolvers and files in step",
+    words: Object.keys(EXPORT_WORDS),
+    run: async (argv) => {
+      const { runDaemon } = await import("../daemon/daemon.ts");
+      const { exportDaemon } = await import("../export/service.ts");
+      const own = exportArguments(exportDaemon.settings, argv);
+      return runDaemon(exportDaemon, own, `lars export ${argv[0]}`);
     },
   },
 ];
@@ -261,7 +276,7 @@ export async function buildProgram(
     (await word.load()).addTo(program, context);
     program.commands.at(-1)?.summary(word.summary);
   }
-  for (const word of DAEMON_WORDS.filter(({ hasWords }) => hasWords !== true)) {
+  for (const word of DAEMON_WORDS.filter(({ words }) => words === undefined)) {
     const command = program.command(word.name).description(word.summary);
     if (word.alias !== undefined) command.alias(word.alias);
   }
@@ -273,9 +288,10 @@ function findDaemon([word, next]: readonly string[]): DaemonWord | undefined {
   const found = DAEMON_WORDS.find(({ name, alias }) =>
     word !== undefined && [name, alias].includes(word)
   );
-  if (found?.hasWords !== true) return found;
-  const isService = next === "run" || (next?.startsWith("-") === true && !isHelp(next));
-  return isService ? found : undefined;
+  if (found?.words === undefined || next === undefined) return found?.words ? undefined : found;
+  return found.words.includes(next.startsWith("-") && !isHelp(next) ? "" : next)
+    ? found
+    : undefined;
 }
 
 function isHelp(word: string): boolean {
@@ -312,8 +328,8 @@ async function runWords(argv: readonly string[]): Promise<number> {
   try {
     const daemon = findDaemon(asksHelp ? argv.slice(1) : argv);
     if (daemon !== undefined) {
-      const isRun = argv[2] === "run" && asksHelp;
-      return await daemon.run(asksHelp ? [...isRun ? ["run"] : [], "--help"] : argv.slice(1));
+      const word = asksHelp && daemon.words?.includes(argv[2]) ? [argv[2]] : [];
+      return await daemon.run(asksHelp ? [...word, "--help"] : argv.slice(1));
     }
     const { program, context } = await buildProgram(word);
     // The parser's own `help` knows one word; `lars help route add` means `lars route add --help`.

@@ -124,6 +124,7 @@ export const METRICS_PORTS = {
   agent: 9888,
   relay: 9781,
   discovery: 9782,
+  export: 9783,
 } as const;
 
 /** Keys of the side door of a service, `[metrics]`. */

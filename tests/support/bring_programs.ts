@@ -40,6 +40,21 @@ export async function bringMariaDb(): Promise<void> {
   }
 }
 
+/** Programs of others that tests put beside ours, and the Debian packages that hold them. */
+const NEIGHBOURS: Readonly<Record<string, string>> = {
+  haproxy: "haproxy",
+  nginx: "nginx-light",
+  dig: "dnsutils",
+};
+
+/** Brings HAProxy, nginx and dig; says in a line what is missing: tests skip what needs it. */
+export async function bringNeighbours(): Promise<string | undefined> {
+  const missing = await installMissing(NEIGHBOURS);
+  if (missing.length === 0) return undefined;
+  const packages = missing.map((program) => NEIGHBOURS[program]);
+  return `Not tested: ${missing.join(", ")}; install with: apt-get install ${packages.join(" ")}`;
+}
+
 /** Finds a Chromium, or installs the Debian package; says in a line why not when it cannot. */
 export async function bringChromium(): Promise<string | undefined> {
   if (findChromium() !== undefined) return undefined;

@@ -1,0 +1,303 @@
+// Shell. The export service: keeps programs that speak no Lars in step with routes, weights, drains
+// and what agents find sick.
+
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
+import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
+import type { ModuleKey } from "../model/module.ts";
+import { formatAddress } from "../reactor/address.ts";
+import { ConfigError, messageOf } from "../reactor/errors.ts";
+import { runtimeTransport } from "../session/runtime_transport.ts";
+import { SessionClient } from "../session/session_client.ts";
+import { type ExportSettings, exportSettings, readFilled, wordsOf } from "./config.ts";
+import { FileExport } from "./files/file_export.ts";
+import { checkNginxFile, installFile } from "./files/install_file.ts";
+import { checkTemplate, renderNginx, renderTemplate } from "./files/render.ts";
+import { FleetClient } from "./fleet_client.ts";
+import type { ExportModule } from "./fleet_view.ts";
+import { HaproxyExport } from "./haproxy/haproxy_export.ts";
+import { askHaproxy } from "./haproxy/runtime_socket.ts";
+import { findModule } from "./module_name.ts";
+import { NameZone } from "./nameserver/answers.ts";
+import { NameServer } from "./nameserver/name_server.ts";
+import { dnsCodec } from "./nameserver/packets.ts";
+import { NameSockets } from "./nameserver/name_sockets.ts";
+
+/** Modules that the name server follows from the start; of further ones those that are asked for. */
+export const FOLLOWED_MAX = 20_000;
+
+/** One way out. */
+interface ExportPart {
+  /** What it listens on, with real ports. */
+  readonly addresses: readonly string[];
+  readonly stats: Readonly<Record<string, number>>;
+  /** What it cannot do now; undefined: nothing. */
+  readonly fault: string | undefined;
+  changed(key: ModuleKey): void;
+  /** There are other modules or names. */
+  listed(): void;
+  stop(): Promise<void>;
+}
+
+class ExportService implements RunningService {
+  readonly name = "export";
+  readonly #context: DaemonContext;
+  readonly #settings: ExportSettings;
+  readonly #client: FleetClient;
+  readonly #parts: ExportPart[] = [];
+
+  constructor(settings: ExportSettings, context: DaemonContext) {
+    this.#context = context;
+    this.#settings = settings;
+    const { clock, rng, log, software, secrets } = context;
+    const shared = { clock, rng, log, software, secrets, transport: runtimeTransport };
+    this.#client = new FleetClient({
+      ...{ clock, log, outShare: settings.outShare, addresses: settings.dnsAddresses },
+      openLink: (addresses, events) =>
+        new SessionClient({ ...shared, ...events, name: "dns", role: "export", addresses }),
+      onChanged: (key) => {
+        for (const part of this.#parts) part.changed(key);
+      },
+      onListed: () => {
+        for (const part of this.#parts) part.listed();
+      },
+    });
+  }
+
+  get addresses(): readonly string[] {
+    return this.#parts.flatMap(({ addresses }) => [...addresses]);
+  }
+
+  /** @throws {ConfigError | BindError} when a part cannot begin; nothing runs then. */
+  async start(): Promise<this> {
+    const { namePort, haproxySocket, nginxOut, fileOut, fileTemplate } = this.#settings;
+    try {
+      if (namePort > 0) this.#parts.push(await this.#startNameServer());
+      if (haproxySocket !== "") this.#parts.push(this.#startHaproxy());
+      if (nginxOut !== "") this.#parts.push(this.#startNginx());
+      if (fileTemplate !== "" || fileOut !== "") this.#parts.push(this.#startFile());
+      if (this.#parts.length === 0) {
+        throw new ConfigError(
+          "Nothing is exported: set [nameserver] port, [haproxy] socket, [nginx] out, or " +
+            "[file] template and out",
+        );
+      }
+    } catch (error) {
+      await Promise.all(this.#parts.map((part) => part.stop()));
+      throw error;
+    }
+    this.#client.start();
+    return this;
+  }
+
+  stats(): Record<string, number | string> {
+    return Object.assign({}, this.#client.stats, ...this.#parts.map(({ stats }) => stats));
+  }
+
+  readiness(): string | undefined {
+    // With routes from before it goes on without dns.
+    if (!this.#client.view.isListed) {
+      return `the modules are not known yet: dns ${this.#client.fault ?? "has not told them"}`;
+    }
+    return this.#parts.find(({ fault }) => fault !== undefined)?.fault;
+  }
+
+  reload(): void {
+    this.#context.log.warn("Keys of exports take effect at the next start only");
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#parts.map((part) => part.stop()));
+    await this.#client.close();
+  }
+
+  async #startNameServer(): Promise<ExportPart> {
+    const { nameIp, namePort, nameZone, nameTtlMs, nameBytesPerSecond } = this.#settings;
+    const { clock, log } = this.#context;
+    const { view } = this.#client;
+    const zone = nameZone.toLowerCase().replace(/\.$/, "");
+    if (!/^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(zone)) {
+      throw new ConfigError(`[nameserver] zone must be a name such as lars: it is "${nameZone}"`);
+    }
+    const names = new NameZone(view, {
+      ...{ codec: dnsCodec, zone, ttlS: Math.round(nameTtlMs / 1000), host: `ns.${zone}` },
+    });
+    const server = new NameServer(names, clock, nameBytesPerSecond);
+    const sockets = new NameSockets({ server, hostname: nameIp, port: namePort, clock, log });
+    const address = await sockets.listen();
+    return {
+      addresses: [formatAddress(address)],
+      get stats() {
+        const { questions, answersKept, refused, dropped } = server.stats;
+        return {
+          names_questions: questions,
+          names_answers_kept: answersKept,
+          names_refused: refused,
+          names_dropped: dropped,
+          names_streams_refused: sockets.refusedCount,
+        };
+      },
+      fault: undefined,
+      changed: () => server.changed(),
+      listed: () => {
+        server.changed();
+        for (const key of view.modules()) if (view.wantedCount < FOLLOWED_MAX) view.want(key);
+      },
+      stop: () => sockets.close(),
+    };
+  }
+
+  #startHaproxy(): ExportPart {
+    const { haproxySocket, haproxyBackends, haproxyCheck, haproxyExtra } = this.#settings;
+    const { clock, log } = this.#context;
+    const filled = readFilled(haproxyBackends, "[haproxy] backends");
+    const modules = this.#followed(filled.map(({ module }) => module));
+    const proxy = new HaproxyExport({
+      backends: filled.map(({ name, module }) => ({
+        backend: name,
+        module: () => modules.moduleOf(module),
+      })),
+      servers: { check: haproxyCheck, extra: haproxyExtra },
+      ...{ clock, log },
+      ask: (command) => askHaproxy(haproxySocket, command, clock),
+    });
+    proxy.start();
+    return {
+      addresses: [haproxySocket],
+      get stats() {
+        return proxy.stats;
+      },
+      get fault() {
+        return proxy.fault;
+      },
+      changed: (key) => proxy.changed(key),
+      listed: () => modules.listed(),
+      stop: () => proxy.stop(),
+    };
+  }
+
+  #startNginx(): ExportPart {
+    const { nginxOut, nginxUpstreams, nginxProgram, nginxReload, nginxIntervalMs } = this.#settings;
+    const { clock } = this.#context;
+    const filled = readFilled(nginxUpstreams, "[nginx] upstreams");
+    const host = hostname();
+    return this.#startWriting("nginx", nginxOut, filled.map(({ module }) => module), {
+      intervalMs: nginxIntervalMs,
+      render: (all) =>
+        renderNginx(all.map((module, index) => ({ name: filled[index].name, module })), host),
+      install: (text) =>
+        installFile(text, {
+          ...{ path: nginxOut, reload: wordsOf(nginxReload), clock },
+          check: nginxProgram === ""
+            ? []
+            : (candidate) => checkNginxFile(nginxProgram, candidate, clock),
+        }),
+    });
+  }
+
+  #startFile(): ExportPart {
+    const { fileTemplate, fileOut, fileModules, fileCheck, fileReload } = this.#settings;
+    const { clock } = this.#context;
+    if (fileTemplate === "" || fileOut === "") {
+      throw new ConfigError("[file] template and [file] out must both be set, or none");
+    }
+    const template = readTemplate(fileTemplate);
+    const names = fileModules.trim() === "*" ? undefined : wordsOf(fileModules);
+    return this.#startWriting("file", fileOut, names, {
+      intervalMs: this.#settings.fileIntervalMs,
+      render: (all) => renderTemplate(template, all),
+      install: (text) =>
+        installFile(text, {
+          ...{ path: fileOut, reload: wordsOf(fileReload), clock },
+          check: wordsOf(fileCheck),
+        }),
+    });
+  }
+
+  /** `names`: undefined for all modules. */
+  #startWriting(
+    name: string,
+    path: string,
+    names: readonly string[] | undefined,
+    how: Pick<ConstructorParameters<typeof FileExport>[0], "intervalMs" | "render" | "install">,
+  ): ExportPart {
+    const { clock, log } = this.#context;
+    const modules = this.#followed(names);
+    const files = new FileExport({ ...how, name, clock, log, modules: () => modules.all() });
+    return {
+      addresses: [path],
+      get stats() {
+        return files.stats;
+      },
+      get fault() {
+        return files.fault;
+      },
+      changed: () => files.changed(),
+      listed: () => {
+        modules.listed();
+        files.changed();
+      },
+      stop: () => files.stop(),
+    };
+  }
+
+  /** The modules of these names, as soon as they are known; undefined: all there are. */
+  #followed(names: readonly string[] | undefined): FollowedModules {
+    const { view } = this.#client;
+    return {
+      listed: () => {
+        const keys = names === undefined
+          ? [...view.modules()]
+          : names.flatMap((name) => findModule(view, name) ?? []);
+        for (const key of keys) view.want(key);
+      },
+      moduleOf: (name) => {
+        const key = findModule(view, name);
+        return key === undefined ? undefined : view.module(key);
+      },
+      all: () => {
+        if (!view.isListed) return undefined;
+        const keys = names === undefined
+          ? [...view.modules()].sort((a, b) => a.modId - b.modId || a.cmdId - b.cmdId)
+          : names.map((name) => findModule(view, name));
+        const modules = keys.map((key) => key === undefined ? undefined : view.module(key));
+        return modules.every((module) => module !== undefined) ? modules : undefined;
+      },
+    };
+  }
+}
+
+interface FollowedModules {
+  /** There are other modules or names: asks for their routes. */
+  listed(): void;
+  moduleOf(name: string): ExportModule | undefined;
+  /** All of them, in order; undefined while one is not known. */
+  all(): ExportModule[] | undefined;
+}
+
+/** @throws {ConfigError} when it cannot be read. */
+function readTemplate(path: string): string {
+  try {
+    const template = readFileSync(path, "utf8");
+    checkTemplate(template);
+    return template;
+  } catch (error) {
+    throw new ConfigError(`[file] template ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** The service that keeps other programs in step. */
+export const exportDaemon: DaemonDefinition<typeof exportSettings> = {
+  name: "export",
+  summary: "Keeps name resolvers, HAProxy, nginx and files in step with routes and agents.",
+  settings: exportSettings,
+  monitor: {
+    port: METRICS_PORTS.export,
+    loadTable: async () => (await import("./metrics.ts")).exportMetrics,
+  },
+  start(settings, context): Promise<RunningService> {
+    if (settings.namePort > 0) requireSafeListen(settings.nameIp, settings);
+    return new ExportService(settings, context).start();
+  },
+};
