@@ -31,7 +31,16 @@ export {
   OverloadError,
   RelayError,
 } from "./errors.ts";
-export { RelayClient, type RelayClientOptions, type RelayRequestOptions } from "./relay_client.ts";
+export { RelayClient } from "./relay_client.ts";
+export type {
+  RelayClientOptions,
+  RelayLetter,
+  RelayPerson,
+  RelayRequestOptions,
+  RelayResume,
+  RelaySendOptions,
+  RelayWelcome,
+} from "./relay_options.ts";
 export { type RelayJob, RelayWorker, type RelayWorkerOptions } from "./relay_worker.ts";
 export { checkStatus, isNodeFailure, type StatusAnswer, StatusError } from "./status.ts";
 export { ConnectError, LarsError, LimitError, TimeoutError } from "../reactor/errors.ts";

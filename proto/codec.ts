@@ -2902,11 +2902,20 @@ export interface RelayJoin {
   name: string;
   /** Answers that come after their time are wanted. */
   late: boolean;
+  /** Messages kept while this client was away are wanted; it needs a name. */
+  mail: boolean;
+  /** Of the mailbox it knows; 0: none. At most 2^53 - 1. */
+  epoch: number;
+  /** Everything up to this place in that mailbox was taken. At most 2^53 - 1. */
+  after: number;
 }
 
 function writeRelayJoin(writer: WireWriter, message: RelayJoin): void {
   writer.text(1, message.name);
   writer.bool(2, message.late);
+  writer.bool(3, message.mail);
+  writer.uint64(4, message.epoch);
+  writer.uint64(5, message.after);
 }
 
 /** Body of {@linkcode RelayJoin}. */
@@ -2923,7 +2932,7 @@ export function encodeRelayJoin(message: RelayJoin): Uint8Array {
  */
 export function decodeRelayJoin(body: Uint8Array): RelayJoin {
   const reader = new WireReader(body, "RelayJoin");
-  const message: RelayJoin = { name: "", late: false };
+  const message: RelayJoin = { name: "", late: false, mail: false, epoch: 0, after: 0 };
   while (reader.more) {
     const tag = reader.tag();
     switch (tag) {
@@ -2933,10 +2942,21 @@ export function decodeRelayJoin(body: Uint8Array): RelayJoin {
       case 16: // late = 2
         message.late = reader.bool();
         break;
+      case 24: // mail = 3
+        message.mail = reader.bool();
+        break;
+      case 32: // epoch = 4
+        message.epoch = reader.uint64();
+        break;
+      case 40: // after = 5
+        message.after = reader.uint64();
+        break;
       default:
         reader.skip(tag);
     }
   }
+  checkSafe(message.epoch, "RelayJoin.epoch");
+  checkSafe(message.after, "RelayJoin.after");
   return message;
 }
 
@@ -2946,10 +2966,25 @@ export function decodeRelayJoin(body: Uint8Array): RelayJoin {
 export interface RelayJoined {
   /** From 1, never used again while the relay lives. */
   sid: number;
+  /** RELAY_OK, or why there is no name or no mailbox. */
+  status: number;
+  /** Of the mailbox; 0: there is none. At most 2^53 - 1. */
+  epoch: number;
+  /** Messages from behind this place follow. At most 2^53 - 1. */
+  after: number;
+  /** Messages that the client has not taken and that will not come. At most 2^53 - 1. */
+  missing: number;
+  /** The mailbox is the one the client knows, and nothing is missing. */
+  recovered: boolean;
 }
 
 function writeRelayJoined(writer: WireWriter, message: RelayJoined): void {
   writer.uint32(1, message.sid);
+  writer.uint32(2, message.status);
+  writer.uint64(3, message.epoch);
+  writer.uint64(4, message.after);
+  writer.uint64(5, message.missing);
+  writer.bool(6, message.recovered);
 }
 
 /** Body of {@linkcode RelayJoined}. */
@@ -2966,17 +3001,42 @@ export function encodeRelayJoined(message: RelayJoined): Uint8Array {
  */
 export function decodeRelayJoined(body: Uint8Array): RelayJoined {
   const reader = new WireReader(body, "RelayJoined");
-  const message: RelayJoined = { sid: 0 };
+  const message: RelayJoined = {
+    sid: 0,
+    status: 0,
+    epoch: 0,
+    after: 0,
+    missing: 0,
+    recovered: false,
+  };
   while (reader.more) {
     const tag = reader.tag();
     switch (tag) {
       case 8: // sid = 1
         message.sid = reader.uint32();
         break;
+      case 16: // status = 2
+        message.status = reader.uint32();
+        break;
+      case 24: // epoch = 3
+        message.epoch = reader.uint64();
+        break;
+      case 32: // after = 4
+        message.after = reader.uint64();
+        break;
+      case 40: // missing = 5
+        message.missing = reader.uint64();
+        break;
+      case 48: // recovered = 6
+        message.recovered = reader.bool();
+        break;
       default:
         reader.skip(tag);
     }
   }
+  checkSafe(message.epoch, "RelayJoined.epoch");
+  checkSafe(message.after, "RelayJoined.after");
+  checkSafe(message.missing, "RelayJoined.missing");
   return message;
 }
 
@@ -3304,6 +3364,463 @@ export function decodeRelayDone(body: Uint8Array): RelayDone {
         break;
       case 34: // data = 4
         message.data = new Uint8Array(reader.bytes());
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- RelaySend
+
+/** Message 107: client to relay: take this to another client, or to a group. */
+export interface RelaySend {
+  /** Of this client, comes back in RelaySent. */
+  number: number;
+  /** Name of a client, or of a group. */
+  to: string;
+  /** To all members that are here, but for the sender. */
+  group: boolean;
+  /** Keep it until the client takes it; not for groups. */
+  stored: boolean;
+  /** Of what is kept, in seconds; 0: what the relay has for all. */
+  ttlS: number;
+  /** Of what is kept: the same one of the same sender is kept once. */
+  id: string;
+  data: Uint8Array;
+}
+
+function writeRelaySend(writer: WireWriter, message: RelaySend): void {
+  writer.uint32(1, message.number);
+  writer.text(2, message.to);
+  writer.bool(3, message.group);
+  writer.bool(4, message.stored);
+  writer.uint32(5, message.ttlS);
+  writer.text(6, message.id);
+  writer.bytes(7, message.data);
+}
+
+/** Body of {@linkcode RelaySend}. */
+export function encodeRelaySend(message: RelaySend): Uint8Array {
+  const writer = new WireWriter();
+  writeRelaySend(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelaySend} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelaySend(body: Uint8Array): RelaySend {
+  const reader = new WireReader(body, "RelaySend");
+  const message: RelaySend = {
+    number: 0,
+    to: "",
+    group: false,
+    stored: false,
+    ttlS: 0,
+    id: "",
+    data: new Uint8Array(),
+  };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // number = 1
+        message.number = reader.uint32();
+        break;
+      case 18: // to = 2
+        message.to = reader.text();
+        break;
+      case 24: // group = 3
+        message.group = reader.bool();
+        break;
+      case 32: // stored = 4
+        message.stored = reader.bool();
+        break;
+      case 40: // ttl_s = 5
+        message.ttlS = reader.uint32();
+        break;
+      case 50: // id = 6
+        message.id = reader.text();
+        break;
+      case 58: // data = 7
+        message.data = new Uint8Array(reader.bytes());
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- RelaySent
+
+/** Message 108: relay to client: it has been taken, or why not. What is kept is on disk by then. */
+export interface RelaySent {
+  number: number;
+  /** One of RelayStatus. */
+  status: number;
+  /** Of a group: to how many it went. */
+  receivers: number;
+}
+
+function writeRelaySent(writer: WireWriter, message: RelaySent): void {
+  writer.uint32(1, message.number);
+  writer.uint32(2, message.status);
+  writer.uint32(3, message.receivers);
+}
+
+/** Body of {@linkcode RelaySent}. */
+export function encodeRelaySent(message: RelaySent): Uint8Array {
+  const writer = new WireWriter();
+  writeRelaySent(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelaySent} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelaySent(body: Uint8Array): RelaySent {
+  const reader = new WireReader(body, "RelaySent");
+  const message: RelaySent = { number: 0, status: 0, receivers: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // number = 1
+        message.number = reader.uint32();
+        break;
+      case 16: // status = 2
+        message.status = reader.uint32();
+        break;
+      case 24: // receivers = 3
+        message.receivers = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- RelayMessage
+
+/** Message 109: relay to client: somebody has sent you this. */
+export interface RelayMessage {
+  /** Empty: the sender has no name. */
+  from: string;
+  /** Empty: to this client alone. */
+  group: string;
+  /** Place in the mailbox, from 1; 0: it was not kept. At most 2^53 - 1. */
+  seq: number;
+  id: string;
+  /** Unix milliseconds, by the clock of the relay. At most 2^53 - 1. */
+  sentAtMs: number;
+  data: Uint8Array;
+}
+
+function writeRelayMessage(writer: WireWriter, message: RelayMessage): void {
+  writer.text(1, message.from);
+  writer.text(2, message.group);
+  writer.uint64(3, message.seq);
+  writer.text(4, message.id);
+  writer.uint64(5, message.sentAtMs);
+  writer.bytes(6, message.data);
+}
+
+/** Body of {@linkcode RelayMessage}. */
+export function encodeRelayMessage(message: RelayMessage): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayMessage(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayMessage} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayMessage(body: Uint8Array): RelayMessage {
+  const reader = new WireReader(body, "RelayMessage");
+  const message: RelayMessage = {
+    from: "",
+    group: "",
+    seq: 0,
+    id: "",
+    sentAtMs: 0,
+    data: new Uint8Array(),
+  };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // from = 1
+        message.from = reader.text();
+        break;
+      case 18: // group = 2
+        message.group = reader.text();
+        break;
+      case 24: // seq = 3
+        message.seq = reader.uint64();
+        break;
+      case 34: // id = 4
+        message.id = reader.text();
+        break;
+      case 40: // sent_at_ms = 5
+        message.sentAtMs = reader.uint64();
+        break;
+      case 50: // data = 6
+        message.data = new Uint8Array(reader.bytes());
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.seq, "RelayMessage.seq");
+  checkSafe(message.sentAtMs, "RelayMessage.sent_at_ms");
+  return message;
+}
+
+// ---- RelayTaken
+
+/** Message 110: client to relay: I have all up to this, also should I die now. */
+export interface RelayTaken {
+  /** At most 2^53 - 1. */
+  seq: number;
+}
+
+function writeRelayTaken(writer: WireWriter, message: RelayTaken): void {
+  writer.uint64(1, message.seq);
+}
+
+/** Body of {@linkcode RelayTaken}. */
+export function encodeRelayTaken(message: RelayTaken): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayTaken(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayTaken} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayTaken(body: Uint8Array): RelayTaken {
+  const reader = new WireReader(body, "RelayTaken");
+  const message: RelayTaken = { seq: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint64();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.seq, "RelayTaken.seq");
+  return message;
+}
+
+// ---- RelayGroup
+
+/** Message 111: client to relay: I belong to this group, or no more. Ends with the connection. */
+export interface RelayGroup {
+  /** Answered with RelaySent. */
+  number: number;
+  group: string;
+  leave: boolean;
+}
+
+function writeRelayGroup(writer: WireWriter, message: RelayGroup): void {
+  writer.uint32(1, message.number);
+  writer.text(2, message.group);
+  writer.bool(3, message.leave);
+}
+
+/** Body of {@linkcode RelayGroup}. */
+export function encodeRelayGroup(message: RelayGroup): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayGroup(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayGroup} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayGroup(body: Uint8Array): RelayGroup {
+  const reader = new WireReader(body, "RelayGroup");
+  const message: RelayGroup = { number: 0, group: "", leave: false };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // number = 1
+        message.number = reader.uint32();
+        break;
+      case 18: // group = 2
+        message.group = reader.text();
+        break;
+      case 24: // leave = 3
+        message.leave = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- RelayWho
+
+/** Message 112: client to relay: who is here? */
+export interface RelayWho {
+  /** Comes back in RelayHere. */
+  number: number;
+  /** Of names; empty: all. */
+  prefix: string;
+  /** Tell changes as well, in place of those watched before. */
+  watch: boolean;
+}
+
+function writeRelayWho(writer: WireWriter, message: RelayWho): void {
+  writer.uint32(1, message.number);
+  writer.text(2, message.prefix);
+  writer.bool(3, message.watch);
+}
+
+/** Body of {@linkcode RelayWho}. */
+export function encodeRelayWho(message: RelayWho): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayWho(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayWho} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayWho(body: Uint8Array): RelayWho {
+  const reader = new WireReader(body, "RelayWho");
+  const message: RelayWho = { number: 0, prefix: "", watch: false };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // number = 1
+        message.number = reader.uint32();
+        break;
+      case 18: // prefix = 2
+        message.prefix = reader.text();
+        break;
+      case 24: // watch = 3
+        message.watch = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- RelayMember
+
+/** One client inside RelayHere. */
+export interface RelayMember {
+  name: string;
+  sid: number;
+  /** Unix seconds. */
+  since: number;
+  /** In a change: it is here no more. */
+  gone: boolean;
+}
+
+function writeRelayMember(writer: WireWriter, field: number, message: RelayMember): void {
+  const start = writer.begin(field);
+  writer.text(1, message.name);
+  writer.uint32(2, message.sid);
+  writer.uint32(3, message.since);
+  writer.bool(4, message.gone);
+  writer.end(start);
+}
+
+function readRelayMember(reader: WireReader): RelayMember {
+  const message: RelayMember = { name: "", sid: 0, since: 0, gone: false };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // name = 1
+        message.name = reader.text();
+        break;
+      case 16: // sid = 2
+        message.sid = reader.uint32();
+        break;
+      case 24: // since = 3
+        message.since = reader.uint32();
+        break;
+      case 32: // gone = 4
+        message.gone = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  return message;
+}
+
+// ---- RelayHere
+
+/** Message 113: relay to client: these are here; or, with the number 0, have come or gone. */
+export interface RelayHere {
+  number: number;
+  members: RelayMember[];
+  /** There are more than fit. */
+  cut: boolean;
+  /** Where they are: host:port. */
+  relay: string;
+}
+
+function writeRelayHere(writer: WireWriter, message: RelayHere): void {
+  writer.uint32(1, message.number);
+  for (const inner of message.members) writeRelayMember(writer, 2, inner);
+  writer.bool(3, message.cut);
+  writer.text(4, message.relay);
+}
+
+/** Body of {@linkcode RelayHere}. */
+export function encodeRelayHere(message: RelayHere): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayHere(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayHere} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayHere(body: Uint8Array): RelayHere {
+  const reader = new WireReader(body, "RelayHere");
+  const message: RelayHere = { number: 0, members: [], cut: false, relay: "" };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // number = 1
+        message.number = reader.uint32();
+        break;
+      case 18: // member = 2
+        message.members.push(readRelayMember(reader));
+        break;
+      case 24: // cut = 3
+        message.cut = reader.bool();
+        break;
+      case 34: // relay = 4
+        message.relay = reader.text();
         break;
       default:
         reader.skip(tag);

@@ -193,8 +193,33 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
   TableSubscribe: fc.record({ ...module, end: fc.boolean() }, keyed),
   Refusal: fc.record({ reason: uint32 }, keyed),
   Goodbye: fc.record({ reason: text }, keyed),
-  RelayJoin: fc.record({ name: text, late: fc.boolean() }, keyed),
-  RelayJoined: fc.record({ sid: uint32 }, keyed),
+  RelayJoin: fc.record({
+    ...{ name: text, late: fc.boolean(), mail: fc.boolean(), epoch: uint64, after: uint64 },
+  }, keyed),
+  RelayJoined: fc.record({
+    ...{ sid: uint32, status: uint32, epoch: uint64, after: uint64, missing: uint64 },
+    recovered: fc.boolean(),
+  }, keyed),
+  RelaySend: fc.record({
+    ...{ number: uint32, to: text, group: fc.boolean(), stored: fc.boolean(), ttlS: uint32 },
+    ...{ id: text, data: fc.uint8Array({ maxLength: 300 }) },
+  }, keyed),
+  RelaySent: fc.record({ number: uint32, status: uint32, receivers: uint32 }, keyed),
+  RelayMessage: fc.record({
+    ...{ from: text, group: text, seq: uint64, id: text, sentAtMs: uint64 },
+    data: fc.uint8Array({ maxLength: 300 }),
+  }, keyed),
+  RelayTaken: fc.record({ seq: uint64 }, keyed),
+  RelayGroup: fc.record({ number: uint32, group: text, leave: fc.boolean() }, keyed),
+  RelayWho: fc.record({ number: uint32, prefix: text, watch: fc.boolean() }, keyed),
+  RelayHere: fc.record({
+    number: uint32,
+    members: fc.array(
+      fc.record({ name: text, sid: uint32, since: uint32, gone: fc.boolean() }, keyed),
+      { maxLength: 5 },
+    ),
+    ...{ cut: fc.boolean(), relay: text },
+  }, keyed),
   RelayRequest: fc.record({
     ...{ number: uint32, ...module, ttlMs: uint32 },
     key: fc.uint8Array({ minLength: 1, maxLength: 256 }),

@@ -164,8 +164,28 @@ const filled: Record<string, Uint8Array> = {
   decodeLeaseBeaten: messages.encodeLeaseBeaten({ seq: 300, count: 2, lost: [LEASE_NAME] }),
   decodeRefusal: messages.encodeRefusal({ reason: 300 }),
   decodeGoodbye: messages.encodeGoodbye({ reason: "stopped" }),
-  decodeRelayJoin: messages.encodeRelayJoin({ name: "é", late: true }),
-  decodeRelayJoined: messages.encodeRelayJoined({ sid: 300 }),
+  decodeRelayJoin: messages.encodeRelayJoin({
+    ...{ name: "é", late: true, mail: true, epoch: 4294967295, after: 9007199254740991 },
+  }),
+  decodeRelayJoined: messages.encodeRelayJoined({
+    ...{ sid: 300, status: 9, epoch: 4294967295, after: 300, missing: 1, recovered: true },
+  }),
+  decodeRelaySend: messages.encodeRelaySend({
+    ...{ number: 300, to: "é", group: true, stored: true, ttlS: 300, id: "x" },
+    data: new Uint8Array([1, 2]),
+  }),
+  decodeRelaySent: messages.encodeRelaySent({ number: 300, status: 1, receivers: 300 }),
+  decodeRelayMessage: messages.encodeRelayMessage({
+    ...{ from: "é", group: "g", seq: 9007199254740991, id: "x", sentAtMs: 1_700_000_000_000 },
+    data: new Uint8Array([1, 2]),
+  }),
+  decodeRelayTaken: messages.encodeRelayTaken({ seq: 9007199254740991 }),
+  decodeRelayGroup: messages.encodeRelayGroup({ number: 300, group: "é", leave: true }),
+  decodeRelayWho: messages.encodeRelayWho({ number: 300, prefix: "é", watch: true }),
+  decodeRelayHere: messages.encodeRelayHere({
+    members: [{ name: "é", sid: 300, since: 1_700_000_000, gone: true }],
+    ...{ number: 300, cut: true, relay: "127.0.0.1:2000" },
+  }),
   decodeRelayRequest: messages.encodeRelayRequest({
     ...{ number: 300, modId: 4294967295, cmdId: 2, ttlMs: 20_000 },
     key: new Uint8Array([7, 8]),

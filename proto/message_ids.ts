@@ -89,6 +89,20 @@ export const MessageId = {
   RelayTask: 105,
   /** Worker to relay: the answer, and room for further ones. */
   RelayDone: 106,
+  /** Client to relay: take this to another client, or to a group. */
+  RelaySend: 107,
+  /** Relay to client: it has been taken, or why not. */
+  RelaySent: 108,
+  /** Relay to client: somebody has sent you this. */
+  RelayMessage: 109,
+  /** Client to relay: I have all up to this, also should I die now. */
+  RelayTaken: 110,
+  /** Client to relay: I belong to this group, or no more. */
+  RelayGroup: 111,
+  /** Client to relay: who is here? */
+  RelayWho: 112,
+  /** Relay to client: these are here; or have come, or gone. */
+  RelayHere: 113,
   /** Export to dns: which modules are there, and which nodes are out? */
   FleetSubscribe: 120,
   /** Dns to export: these modules. */
@@ -168,6 +182,10 @@ export const RelayStatus = {
   Stopping: 7,
   /** More data than a message may carry: nobody saw the request. */
   TooLarge: 8,
+  /** The relay keeps no messages: no database, or it does not answer. */
+  NoStore: 9,
+  /** A name, a group or an id is none, or there are too many. */
+  BadName: 10,
 } as const;
 
 /** Any status of {@linkcode RelayStatus}. */

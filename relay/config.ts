@@ -57,6 +57,25 @@ export const relaySettings = {
     .doc("And their bytes."),
   totalBytesMax: relay.integer("total_bytes", defaultBrokerLimits.totalBytesMax, [1024, 64 * GIB])
     .doc("Bytes of all requests that wait for a worker; the newest is refused then."),
+  storeUrl: relay.text("store", "", {
+    secret: true,
+    shape: "sqlite:PATH or mysql://user:password@host:port/database",
+  })
+    .doc("Database that keeps messages for clients that are away; empty: none are kept."),
+  mailTtlMs: relay.seconds("mail_ttl", 86_400, [1, 31_536_000])
+    .doc("How long a message is kept where its sender does not say."),
+  mailTtlMsMax: relay.seconds("mail_ttl_max", 2_592_000, [1, 31_536_000])
+    .doc("How long a message is kept at most."),
+  mailWindowMs: relay.seconds("mail_window", 3600, [60, 31_536_000])
+    .doc("How long the id of a message is remembered, so that one sent again is kept once."),
+  mailMessagesMax: relay.integer("mail_messages", 10_000, [1, 10_000_000])
+    .doc("Messages kept for one client; a further one is refused."),
+  mailBytesMax: relay.integer("mail_bytes", 16 * 1024 * 1024, [1024, GIB])
+    .doc("And their bytes."),
+  mailTotalMessagesMax: relay.integer("mail_total_messages", 1_000_000, [1, 100_000_000])
+    .doc("Messages kept for all clients; a further one is refused."),
+  mailTotalBytesMax: relay.integer("mail_total_bytes", GIB, [1024, 1024 * GIB])
+    .doc("And their bytes."),
   whenFull: relay.choice("when_full", "refuse", WHEN_FULL)
     .doc(
       "What a full queue of a module does: refuse the newest request, drop the oldest, or cut the " +

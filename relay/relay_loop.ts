@@ -1,7 +1,7 @@
 // Shell. The loop of a relay: its port, its clients, its workers, and the broker between them.
 
 import type { ModuleKey } from "../model/module.ts";
-import type { Address } from "../reactor/address.ts";
+import { type Address, formatAddress } from "../reactor/address.ts";
 import type { Logger } from "../reactor/log.ts";
 import { runtime, type TcpConnector, type TcpTransport } from "../reactor/runtime/mod.ts";
 import { type Connection, connectionBudget } from "../reactor/tcp/tcp_server.ts";
@@ -9,6 +9,9 @@ import type { Clock } from "../reactor/time/clock.ts";
 import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
 import { Broker } from "./broker/broker.ts";
 import type { BrokerLimits } from "./broker/broker_limits.ts";
+import { Directory } from "./people/directory.ts";
+import type { MailRoom } from "./people/mail_room.ts";
+import { PeopleDoor } from "./people_door.ts";
 import { type Door, PortSorter } from "./port_sorter.ts";
 import { SeedDoor, type SeedLimits } from "./seed/seed_door.ts";
 import { SessionDoor } from "./session_door.ts";
@@ -19,6 +22,8 @@ const HELLO_BYTE = 64;
 /** Plain values that a loop is made from. */
 export interface RelayLoopInit extends SessionServerInit {
   readonly limits: BrokerLimits;
+  /** How long messages are kept where their sender does not say, and at most, in milliseconds. */
+  readonly mailTtl: { readonly mailTtlMs: number; readonly mailTtlMsMax: number };
   /** Undefined: clients of the original are not served. */
   readonly originals: { readonly module: ModuleKey; readonly limits: SeedLimits } | undefined;
 }
@@ -27,6 +32,8 @@ export interface RelayLoopInit extends SessionServerInit {
 export interface RelayLoopSurroundings {
   readonly clock: Clock;
   readonly log: Logger;
+  /** Keeps messages for clients that are away. @default {none are kept} */
+  readonly mailRoom?: MailRoom | undefined;
   /** Where connections come from, and how they are made. @default {the runtime} */
   readonly transport?: TcpTransport & TcpConnector;
 }
@@ -37,6 +44,8 @@ export class RelayLoop {
   readonly #server: SessionServer;
   readonly #sorter: PortSorter;
   readonly #door: SessionDoor<Connection>;
+  readonly #people: PeopleDoor<Connection>;
+  readonly #mailRoom: MailRoom | undefined;
   readonly #seedDoor: SeedDoor | undefined;
   #address: Address | undefined;
 
@@ -54,9 +63,18 @@ export class RelayLoop {
     });
     this.#server = new SessionServer({
       ...{ role: "relay", init, clock, log, transport: this.#sorter },
-      onClose: (peer) => this.#door.forget(peer),
+      onClose: (peer) => {
+        this.#people.forget(peer);
+        this.#door.forget(peer);
+      },
     });
-    this.#door = new SessionDoor(this.broker, this.#server);
+    this.#mailRoom = around.mailRoom;
+    this.#people = new PeopleDoor({
+      ...{ clock, log, directory: new Directory(), mailRoom: this.#mailRoom, ...init.mailTtl },
+      relayName: () => this.#address === undefined ? "" : formatAddress(this.#address),
+    }, this.#server);
+    const onJoin: PeopleDoor<Connection>["join"] = (...given) => this.#people.join(...given);
+    this.#door = new SessionDoor(this.broker, this.#server, onJoin);
   }
 
   /**
@@ -86,6 +104,7 @@ export class RelayLoop {
     return {
       ...this.#server.stats(),
       ...this.broker.stats(),
+      ...this.#people.stats(),
       ...this.#seedDoor?.stats() ?? {},
       connections_undecided: undecided,
       connections_without_a_byte: silent,
@@ -96,6 +115,8 @@ export class RelayLoop {
   async close(): Promise<void> {
     this.broker.stopTaking();
     this.#seedDoor?.close();
+    // What senders are to be told still leaves with the connections.
+    await this.#mailRoom?.close();
     await this.#server.close();
     this.broker.close();
   }

@@ -8,6 +8,8 @@ import {
 import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { formatAddress } from "../reactor/address.ts";
+import type { Store } from "../sql/store.ts";
+import { MailRoom } from "./people/mail_room.ts";
 import { type BrokerLimits, defaultBrokerLimits } from "./broker/broker_limits.ts";
 import { relaySettings } from "./config.ts";
 import { RelayLoop, type RelayLoopInit } from "./relay_loop.ts";
@@ -37,6 +39,7 @@ function initOf(settings: RelaySettings, context: DaemonContext): RelayLoopInit 
     // Two frames of the largest kind must fit.
     outputBytesMax: Math.max(clientBytesMax, 2 * 65_536),
     limits: limitsOf(settings),
+    mailTtl: { mailTtlMs: settings.mailTtlMs, mailTtlMsMax: settings.mailTtlMsMax },
     originals: hasOriginals
       ? {
         module: { modId, cmdId },
@@ -46,14 +49,46 @@ function initOf(settings: RelaySettings, context: DaemonContext): RelayLoopInit 
   };
 }
 
+/** An embedded database gets its tables here; a server gets them from `lars sql migrate`. */
+async function openMailStore(
+  { storeUrl }: RelaySettings,
+  { log }: DaemonContext,
+): Promise<Store> {
+  const { openStore } = await import("../sql/open_store.ts");
+  const store = await openStore(storeUrl, { log });
+  if (store.dialect === "sqlite") await store.migrate();
+  return store;
+}
+
+function mailRoomOf(store: Store, settings: RelaySettings, context: DaemonContext): MailRoom {
+  const { mailMessagesMax, mailBytesMax, mailTotalMessagesMax, mailTotalBytesMax } = settings;
+  const { clock, rng, log } = context;
+  return new MailRoom({
+    ...{ store: store.mail, clock, rng, log, idWindowMs: settings.mailWindowMs },
+    limits: {
+      messagesMax: mailMessagesMax,
+      bytesMax: mailBytesMax,
+      totalMessagesMax: mailTotalMessagesMax,
+      totalBytesMax: mailTotalBytesMax,
+    },
+  });
+}
+
 class RelayService implements RunningService {
   readonly name = "relay";
   readonly addresses: readonly string[];
   readonly #loop: RelayLoop;
+  readonly #store: Store | undefined;
   readonly #stopListening: () => void;
 
-  constructor(loop: RelayLoop, address: string, { secrets }: DaemonContext) {
+  constructor(
+    loop: RelayLoop,
+    address: string,
+    { secrets }: DaemonContext,
+    store: Store | undefined,
+  ) {
     this.#loop = loop;
+    this.#store = store;
     this.addresses = [address];
     this.#stopListening = secrets?.onChange(() => loop.setSecrets(secrets.all)) ?? (() => {});
   }
@@ -74,6 +109,7 @@ class RelayService implements RunningService {
   async stop(): Promise<void> {
     this.#stopListening();
     await this.#loop.close();
+    await this.#store?.close();
   }
 }
 
@@ -89,12 +125,16 @@ export const relayDaemon: DaemonDefinition<typeof relaySettings> = {
   async start(settings, context): Promise<RunningService> {
     requireSafeListen(settings.listenIp, settings);
     const { clock, log } = context;
-    const loop = new RelayLoop(initOf(settings, context), { clock, log });
+    const store = settings.storeUrl === "" ? undefined : await openMailStore(settings, context);
+    const mailRoom = store === undefined ? undefined : mailRoomOf(store, settings, context);
+    const loop = new RelayLoop(initOf(settings, context), { clock, log, mailRoom });
     try {
       const address = await loop.listen(settings.listenPort);
-      return new RelayService(loop, formatAddress(address), context);
+      mailRoom?.start();
+      return new RelayService(loop, formatAddress(address), context, store);
     } catch (error) {
       await loop.close();
+      await store?.close();
       throw error;
     }
   },

@@ -6,9 +6,9 @@ import {
   decodeRelayJoin,
   decodeRelayRequest,
   decodeRelayWork,
-  encodeRelayJoined,
   encodeRelayReply,
   encodeRelayTask,
+  type RelayJoin,
 } from "../proto/codec.ts";
 import { MessageId, RELAY_MESSAGE_BYTES_MAX, RelayStatus } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
@@ -32,6 +32,8 @@ export const WORKER_MODULES_MAX = 256;
 export interface RelayPeer {
   readonly remote: Address;
   send(msgId: number, body: Uint8Array): boolean;
+  /** Sends whole frames encoded before. */
+  sendFrames(bytes: Uint8Array): boolean;
   close(reason?: string): void;
 }
 
@@ -46,12 +48,22 @@ export interface RelaySessions<P> {
 export class SessionDoor<P extends RelayPeer> {
   readonly #broker: Broker;
   readonly #sessions: RelaySessions<P>;
+  readonly #onJoin: (peer: P, sid: number, join: RelayJoin) => void;
   readonly #clients = new Map<P, BrokerClient>();
   readonly #workers = new Map<P, BrokerWorker>();
 
-  /** Adds its handlers to the router of `sessions`. */
-  constructor(broker: Broker, sessions: RelaySessions<P>) {
+  /**
+   * Adds its handlers to the router of `sessions`.
+   *
+   * @param onJoin Answers a client that has joined.
+   */
+  constructor(
+    broker: Broker,
+    sessions: RelaySessions<P>,
+    onJoin: (peer: P, sid: number, join: RelayJoin) => void,
+  ) {
     this.#broker = broker;
+    this.#onJoin = onJoin;
     this.#sessions = sessions;
     sessions.router
       .add(MessageId.RelayJoin, (body, peer) => this.#join(body, peer))
@@ -71,12 +83,12 @@ export class SessionDoor<P extends RelayPeer> {
   }
 
   #join(body: Uint8Array, peer: P): void {
-    const { late } = decodeRelayJoin(body);
+    const join = decodeRelayJoin(body);
     if (!this.#sessions.isExtended(peer)) throw new ProtocolError("RelayJoin came before Hello");
     if (this.#clients.has(peer)) throw new ProtocolError("RelayJoin came twice");
-    const client = this.#broker.addClient(new SessionClientPort(peer, late));
+    const client = this.#broker.addClient(new SessionClientPort(peer, join.late));
     this.#clients.set(peer, client);
-    peer.send(MessageId.RelayJoined, encodeRelayJoined({ sid: client.sid }));
+    this.#onJoin(peer, client.sid, join);
   }
 
   #request(body: Uint8Array, peer: P): void {

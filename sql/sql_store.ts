@@ -4,10 +4,8 @@ import { type Clock, sleep } from "../reactor/time/clock.ts";
 import { messageOf, StoreError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
-import { consoleSqlStore, type StoreCore } from "./console/console_sql_store.ts";
-import type { ConsoleStore } from "./console/console_store.ts";
-import { leaseSqlStore } from "./leases/lease_sql_store.ts";
-import type { NodeLeaseStore } from "./leases/lease_store.ts";
+import type { StoreCore } from "./console/console_sql_store.ts";
+import { partStores } from "./part_stores.ts";
 import type {
   CallHistory,
   CallHistoryQuery,
@@ -135,8 +133,9 @@ export interface SqlStoreOptions {
 
 /** The one implementation of {@linkcode Store}; the driver makes the difference. */
 export class SqlStore implements Store {
-  readonly console: ConsoleStore;
-  readonly leases: NodeLeaseStore;
+  readonly console: Store["console"];
+  readonly leases: Store["leases"];
+  readonly mail: Store["mail"];
   readonly #driver: Driver;
   readonly #options: SqlStoreOptions;
   readonly #schema: SchemaWatch;
@@ -149,8 +148,7 @@ export class SqlStore implements Store {
     const attempt: StoreCore["attempt"] = (action, work) => this.#attempt(action, work);
     const shape = (): Promise<SchemaShape> => this.#schema.current();
     const core = { driver: this.#schema.readingIfNewer(), attempt, shape };
-    this.console = consoleSqlStore(core);
-    this.leases = leaseSqlStore(core);
+    ({ console: this.console, leases: this.leases, mail: this.mail } = partStores(core));
   }
 
   get dialect(): Dialect {

@@ -2,6 +2,7 @@
 
 import type { CallHistoryStore } from "./results/call_history.ts";
 import type { ConsoleStore } from "./console/console_store.ts";
+import type { MailStore } from "./mail/mail_store.ts";
 import type { RefusedRow } from "./results/divided_write.ts";
 import type { EventStore } from "./results/event.ts";
 import type { NodeLeaseStore } from "./leases/lease_store.ts";
@@ -166,6 +167,8 @@ export interface Store extends CallHistoryStore, EventStore {
   readonly console: ConsoleStore;
   /** Leases of nodes that register themselves. */
   readonly leases: NodeLeaseStore;
+  /** Messages that a relay keeps for clients that are away. */
+  readonly mail: MailStore;
   /** Cheap look whether routes have changed; one query. */
   routeMark(options?: RouteMarkOptions): Promise<RouteMark>;
   /**

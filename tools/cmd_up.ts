@@ -241,6 +241,7 @@ class ServiceGroup {
     this.#relay = await this.#startOne(relayDaemon, {
       "relay.ip": relay.hostname,
       "relay.port": String(relay.port),
+      "relay.store": this.storeUrl,
     });
   }
 

@@ -109,6 +109,7 @@ export const MESSAGES: Readonly<Record<string, MessageOptions>> = {
   BatchedReport: { frame: "BatchedReport" },
   RelayRequest: { fields: { key: keyField } },
   RelayWork: { fields: { module: { name: "modules" } } },
+  RelayHere: { fields: { member: { name: "members" } } },
   RelayTask: { fields: { cpid: { signed: true }, key: keyField } },
 };
 

@@ -14,7 +14,9 @@ export const REFUSALS = [
   "slow",
   /** It does not fit what its receiver can be sent. */
   "oversize",
-  /** A worker could not do it, and the client speaks a protocol that cannot say so. */
+  /** It was taken before: a sender that did not hear of it has sent it again. */
+  "repeated",
+  /** A worker or the database could not do it, and the sender cannot be told more. */
   "failed",
   /** An answer came after the time of its request. */
   "late",
@@ -50,6 +52,12 @@ export class Ledger {
   accept(): void {
     this.#sent++;
     this.#waiting++;
+  }
+
+  /** Messages of an earlier life of this relay still wait. */
+  adopt(count: number): void {
+    this.#sent += count;
+    this.#waiting += count;
   }
 
   /** It was handed to the connection of whom it is for. */

@@ -4,11 +4,13 @@ import type { Address } from "../../reactor/address.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { type BrokerLimits, defaultBrokerLimits } from "../broker/broker_limits.ts";
+import type { MailRoom } from "../people/mail_room.ts";
 import { RelayLoop, type RelayLoopInit } from "../relay_loop.ts";
 import type { SeedLimits } from "../seed/seed_door.ts";
 
 /** What a test wants otherwise. */
 export interface TestRelayOptions extends Partial<Omit<RelayLoopInit, "limits" | "originals">> {
+  readonly mailRoom?: MailRoom;
   readonly limits?: Partial<BrokerLimits>;
   /** False: none are served. */
   readonly originals?: Partial<SeedLimits> | false;
@@ -28,16 +30,17 @@ export async function withRelay(
   options: TestRelayOptions,
   fn: (relay: TestRelay) => Promise<void>,
 ): Promise<void> {
-  const { limits, originals = {}, ...more } = options;
+  const { limits, originals = {}, mailRoom, ...more } = options;
   const loop = new RelayLoop({
     ...{ hostname: "127.0.0.1", connectionsMax: 1000, software: "test", secrets: undefined },
+    mailTtl: { mailTtlMs: 86_400_000, mailTtlMsMax: 2_592_000_000 },
     ...more,
     limits: { ...defaultBrokerLimits, ...limits },
     originals: originals === false ? undefined : {
       module: { modId: 0, cmdId: 0 },
       limits: { linksMax: 500, linksPerHostMax: 0, outputBytesMax: 65_536, ...originals },
     },
-  }, { clock: systemClock, log: silentLogger });
+  }, { clock: systemClock, log: silentLogger, mailRoom });
   const address = await loop.listen(0);
   try {
     const name = `${address.hostname}:${address.port}`;

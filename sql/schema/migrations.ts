@@ -29,6 +29,7 @@ import originalNamesMysql from "../migrations/0013_names_of_the_original.mysql.s
   type: "text",
 };
 import leaseMysql from "../migrations/0014_lease.mysql.sql" with { type: "text" };
+import relayMailMysql from "../migrations/0015_relay_mail.mysql.sql" with { type: "text" };
 import originalTablesSqlite from "../migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
@@ -63,6 +64,7 @@ import originalNamesSqlite from "../migrations/0013_names_of_the_original.sqlite
   type: "text",
 };
 import leaseSqlite from "../migrations/0014_lease.sqlite.sql" with { type: "text" };
+import relayMailSqlite from "../migrations/0015_relay_mail.sqlite.sql" with { type: "text" };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
 import { type Dialect, insertIgnore, numberOf, type Script } from "../drivers/sql_script.ts";
 import type { MigrateResult } from "../store.ts";
@@ -148,6 +150,7 @@ const NAMES = [
   "0012_unsigned_call_status",
   "0013_names_of_the_original",
   "0014_lease",
+  "0015_relay_mail",
 ];
 
 /** Version of a schema that has all migrations. */
@@ -169,6 +172,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     unsignedStatusMysql,
     originalNamesMysql,
     leaseMysql,
+    relayMailMysql,
   ],
   sqlite: [
     originalTablesSqlite,
@@ -185,6 +189,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     unsignedStatusSqlite,
     originalNamesSqlite,
     leaseSqlite,
+    relayMailSqlite,
   ],
 };
 

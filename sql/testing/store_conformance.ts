@@ -8,6 +8,7 @@ import { migrationsOf } from "../schema/migrations.ts";
 import type { BenchTest, Define } from "./conformance_bench.ts";
 import { testHistoryConformance } from "./history_conformance.ts";
 import { testLeaseConformance } from "./lease_conformance.ts";
+import { testMailConformance } from "./mail_conformance.ts";
 import { openStore, type StoreOptions } from "../open_store.ts";
 import {
   type CallStatusRow,
@@ -68,6 +69,7 @@ export function testStoreConformance(target: ConformanceTarget): void {
   testMeant(define);
   testHistoryConformance(define);
   testLeaseConformance(define);
+  testMailConformance(define);
   testMigrations(define);
   testCrashedMigrations(target);
   testClosing(define);
