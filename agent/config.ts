@@ -83,6 +83,13 @@ export const agentSettings = {
       "How long a route that lost more than half of its nodes is held back unless it is " +
         "marked as meant; 0: not at all, as in the original.",
     ),
+  handOver: agent.boolean("hand_over", true)
+    .doc("1: a newer agent of this user may take over the sockets while this one runs (Linux)."),
+  takeOver: agent.boolean("take_over", false)
+    .doc(
+      "1: take the sockets and routes of the agent that runs on these ports, which then ends; " +
+        "where none runs, open own ones. No question of a caller is lost.",
+    ),
   callerIp: agent.text("caller_ip", "", { shape: "IPv4 address" })
     .doc("Address of this host in reports; empty: the one it talks to the reporter or dns with."),
   ...authSettings,

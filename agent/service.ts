@@ -25,6 +25,9 @@ import { type AgentSettings, agentSettings, balanceSettingsOf } from "./config.t
 import { TableFeed } from "./feed/table_feed.ts";
 import { HealthChecker } from "./health/health_checker.ts";
 import type { HealthCheckSettings, HealthVerdict } from "./health/health_plan.ts";
+import type { HandOverOffer } from "./handover/hand_over_offer.ts";
+import type { PassedSockets } from "./handover/passed_sockets.ts";
+import { offerOf, passedSockets, succeed } from "./handover/succession.ts";
 import { CacheFile } from "./routes/cache_file.ts";
 import { type PackedRoute, unpackNodes } from "./routes/packed_route.ts";
 import { RouteIntake } from "./routes/route_intake.ts";
@@ -33,7 +36,7 @@ import { ModuleMetrics } from "./status/module_metrics.ts";
 import { ExplainQueries } from "./status/explain_query.ts";
 import { NodeUseQueries } from "./status/node_use_query.ts";
 import { OutNotifier } from "./status/out_notifier.ts";
-import { isGroupName, tablePlace } from "./table/table_place.ts";
+import { findTablePlace } from "./table/find_place.ts";
 import { claimPorts, Supervisor } from "./supervisor/supervisor.ts";
 import {
   type AgentNote,
@@ -65,6 +68,8 @@ const FIXED_KEYS = [
   "zone",
   "sharedTable",
   "sharedTableGroup",
+  "handOver",
+  "takeOver",
 ] as const;
 
 /** Tries to find three UDP ports of which the first is free for TCP too. */
@@ -94,6 +99,8 @@ class AgentService implements RunningService {
   readonly #reporter: ReportSender;
   readonly #cache: CacheFile | undefined;
   readonly #feed: TableFeed | undefined;
+  readonly #passed: PassedSockets | undefined;
+  readonly #offer: HandOverOffer | undefined;
   readonly #health: HealthChecker;
   readonly #nodeUse: NodeUseQueries;
   readonly #explains: ExplainQueries;
@@ -118,12 +125,18 @@ class AgentService implements RunningService {
   #statusText = "";
   #statusAtMs = -Infinity;
 
-  constructor(settings: AgentSettings, context: DaemonContext, firstPort: number) {
+  constructor(
+    settings: AgentSettings,
+    context: DaemonContext,
+    firstPort: number,
+    passed: PassedSockets | undefined,
+  ) {
     const { clock, rng, log, software } = context;
     const shared = { clock, rng, log, software };
     this.#settings = settings;
     this.#context = context;
     this.#firstPort = firstPort;
+    this.#passed = passed;
     this.#logLimiter = new LogRateLimiter(clock, 20);
     this.#supervisor = new Supervisor({
       ...shared,
@@ -168,6 +181,7 @@ class AgentService implements RunningService {
       this.#cache = new CacheFile({ ...options, routes: () => registry.routes() });
     }
     if (settings.tableFeed) this.#feed = this.#makeFeed();
+    this.#offer = offerOf(settings, context, firstPort, this.#supervisor, () => registry.routes());
     this.#stopListening = context.secrets?.onChange(() => this.#secretsChanged()) ?? (() => {});
     this.#status = new StatusSource({
       dns: this.#dns,
@@ -193,15 +207,24 @@ class AgentService implements RunningService {
     );
   }
 
+  /** A newer agent has taken over. */
+  get replaced(): Promise<void> | undefined {
+    return this.#offer?.taken;
+  }
+
   /** @throws {BindError} when the TCP port of the feed is taken; nothing runs then. */
   async start(): Promise<this> {
-    await this.#listenForClients();
+    if (this.#passed === undefined) await this.#listenForClients();
     this.#intake.preload(await this.#cache?.load() ?? []);
+    // What the agent before knew last.
+    this.#intake.preload(this.#passed?.routes ?? []);
     this.#routesLoaded = this.#intake.registry.size > 0;
-    this.#sharedTable = await this.#placeTable();
+    const place = await findTablePlace(this.#settings, this.#firstPort);
+    this.#sharedTable = typeof place === "string" ? this.#goWithoutTable(place) : place;
     try {
       await this.#supervisor.start();
     } catch (error) {
+      this.#passed?.release();
       await this.#feed?.close();
       throw error;
     }
@@ -209,9 +232,13 @@ class AgentService implements RunningService {
       this.#goWithoutTable("it is written by the fast path");
     }
     this.#dns.link.start();
+    if (this.#passed !== undefined) {
+      await succeed(this.#passed, () => this.#listenForClients(), this.#context);
+    }
     this.#reporter.link.start();
     const { clock } = this.#context;
     this.#houseTimer = setAligned(clock, HOUSEKEEPING_MS, () => this.#keepHouse());
+    if (this.#supervisor.sockets !== undefined) this.#offer?.start();
     return this;
   }
 
@@ -267,8 +294,11 @@ class AgentService implements RunningService {
     // First, so that no batch of calls is confirmed that no worker will count.
     await this.#feed?.close();
     await this.#supervisor.close();
-    this.#dns.link.sayGoodbye("stopped");
+    // Who is replaced does not go away: its successor has told dns of itself by now.
+    if (this.#offer?.isTaken !== true) this.#dns.link.sayGoodbye("stopped");
     await Promise.all([this.#reporter.close(), this.#dns.close(), this.#cache?.close()]);
+    this.#offer?.close();
+    this.#passed?.release();
   }
 
   #openLink(
@@ -345,22 +375,6 @@ class AgentService implements RunningService {
     }
   }
 
-  async #placeTable(): Promise<SharedTablePlace | undefined> {
-    const settings = this.#settings;
-    if (settings.sharedTable === "") return undefined;
-    if (settings.threads === "3") {
-      return this.#goWithoutTable("with threads = 3 it has no one writer");
-    }
-    try {
-      const groups = isGroupName(settings.sharedTableGroup)
-        ? await runtime.readTextFile("/etc/group")
-        : "";
-      return tablePlace(settings, this.#firstPort, groups);
-    } catch (error) {
-      return this.#goWithoutTable(messageOf(error));
-    }
-  }
-
   /** Nobody has to have the table: callers ask by UDP then. */
   #goWithoutTable(reason: string): undefined {
     this.#context.log.info("Shared table is not kept, callers ask by UDP", { reason });
@@ -374,6 +388,7 @@ class AgentService implements RunningService {
       shards: Array.from({ length: AGENT_PORT_COUNT }, (_, index) => ({
         index,
         port: this.#firstPort + index,
+        ...this.#socketFor(index),
         preload: [...this.#intake.registry.routesOf(index)],
       })),
       settings: balanceSettingsOf(settings),
@@ -388,12 +403,19 @@ class AgentService implements RunningService {
     };
   }
 
+  /** A worker closes what it serves; that one can be started again takes another number. */
+  #socketFor(index: number): { fd?: number } {
+    const fd = this.#passed?.fds[index];
+    return fd === undefined ? {} : { fd: runtime.openLibc().dup(fd) };
+  }
+
   /** A worker that died took its counters with it; its routes are still here. */
   #workersRestarted(): void {
     this.#statusText = "";
     this.#intake.registry.loopsRestarted();
     if (this.#dns.link.ready) this.#supervisor.broadcast({ type: "resubscribe" });
     this.#feed?.useAll();
+    this.#offer?.watchAgain();
   }
 
   #takeNote(note: AgentNote): void {
@@ -417,6 +439,9 @@ class AgentService implements RunningService {
         break;
       case "nodeUse":
         this.#nodeUse.answered(note.id, note.shard, note.usage);
+        break;
+      case "knocked":
+        this.#offer?.knocked(note.fd);
         break;
       case "explained":
         this.#explains.answered(note.id, note.explanation);
@@ -525,10 +550,14 @@ export const agentDaemon: DaemonDefinition<typeof agentSettings> = {
     requireSafeListen(settings.listenIp, settings);
     checkCallerIp(settings);
     const { listenIp, listenPort } = settings;
+    const passed = await passedSockets(settings, context);
+    if (passed !== undefined) {
+      return await new AgentService(settings, context, passed.firstPort, passed).start();
+    }
     for (let attempt = 1;; attempt++) {
       const firstPort = await claimPorts(listenIp, listenPort, context.clock, context.log);
       try {
-        return await new AgentService(settings, context, firstPort).start();
+        return await new AgentService(settings, context, firstPort, undefined).start();
       } catch (error) {
         // Any three UDP ports will do: the next ones may be free for TCP too.
         const again = listenPort === 0 && attempt < FREE_FEED_TRIES;

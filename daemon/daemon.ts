@@ -49,6 +49,8 @@ export interface DaemonContext {
   readonly software: string;
   /** The shared secrets of `[auth] token_file`, if it is configured; SIGHUP replaces them. */
   readonly secrets: Secrets | undefined;
+  /** The process is this service and nothing else: it ends when the service is replaced. */
+  readonly isAlone?: boolean;
 }
 
 /** A service that listens. */
@@ -64,6 +66,8 @@ export interface RunningService extends MonitoredService {
   reload(settings: SettingsOf<any>): void | Promise<void>;
   /** Writes out what it holds, then closes everything. */
   stop(): Promise<void>;
+  /** Resolves when the service has to be stopped because another one has taken its place. */
+  readonly replaced?: Promise<void>;
 }
 
 /** A service that can be started by its own main, by `lars up`, and by tests. */
@@ -268,6 +272,7 @@ function withShared(
 ): RunningService {
   return {
     name: service.name,
+    ...(service.replaced === undefined ? {} : { replaced: service.replaced }),
     get addresses(): readonly string[] {
       return service.addresses;
     },
@@ -347,7 +352,7 @@ export async function runDaemon<T extends SettingsTable>(
         `No -c was given: the configuration is that of ${sources.file.fileName}`,
       );
     }
-    service = await startDaemon(definition, sources);
+    service = await startDaemon(definition, sources, { isAlone: true });
   } catch (error) {
     const { lines, exitCode } = explainFailure(error);
     for (const line of lines) runtime.writeStderr(`${programName}: ${line}\n`);
@@ -380,7 +385,7 @@ export async function runDaemon<T extends SettingsTable>(
     const { addresses } = service;
     log.warn("Ready, which standard output cannot say", { addresses, reason: unsaid.reason });
   }
-  await stopAsked;
+  await Promise.race([stopAsked, service.replaced ?? stopAsked]);
   stopWatching();
   return await stopInTime([service], log) ? ExitCode.Ok : ExitCode.Failed;
 }

@@ -1,6 +1,7 @@
 // Shell. Carries tasks and notes through rings in shared memory, to workers that block in the
 // kernel: the supervisor's side of the fast path.
 
+import { AGENT_PORT_COUNT } from "../../proto/message_ids.ts";
 import { WakeUp } from "../../reactor/fast/batch_loop.ts";
 import { messageOf } from "../../reactor/errors.ts";
 import { LoopPool } from "../../reactor/loops/loop_pool.ts";
@@ -19,6 +20,7 @@ import {
   encodeTask,
   NO_FAST_PATH,
   type RingWorkerInit,
+  socketPlace,
 } from "../worker/ring_codec.ts";
 
 /** Bytes of the ring to a loop: 512 KiB, some 2,000 routes of 20 nodes that came at once. */
@@ -44,7 +46,7 @@ class RingLink {
   readonly #options: CarrierOptions;
   readonly #tasks = SharedRing.create(TASK_RING_BYTES);
   readonly #notes = SharedRing.create(NOTE_RING_BYTES);
-  readonly #wakeFd = new Int32Array(new SharedArrayBuffer(4));
+  readonly #descriptors = new Int32Array(new SharedArrayBuffer(4 * socketPlace(AGENT_PORT_COUNT)));
   #wakeUp: WakeUp | undefined;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
@@ -57,13 +59,13 @@ class RingLink {
       agent,
       tasks: this.#tasks.memory,
       notes: this.#notes.memory,
-      wakeFd: this.#wakeFd.buffer,
+      descriptors: this.#descriptors.buffer,
     };
   }
 
   /** True when the worker has found that there is no fast path. */
   get isImpossible(): boolean {
-    return this.#wakeFd[0] === NO_FAST_PATH;
+    return this.#descriptors[0] === NO_FAST_PATH;
   }
 
   send(task: AgentTask): boolean {
@@ -81,6 +83,14 @@ class RingLink {
   /** Tasks dropped here, and notes that the loop had no room for. */
   get droppedCount(): number {
     return this.#tasksDropped + this.#notes.refusedCount;
+  }
+
+  /** Sockets of its ports, by shard. */
+  sockets(): [shard: number, fd: number][] {
+    return this.init.agent.shards.map(({ index }) => [
+      index,
+      Atomics.load(this.#descriptors, socketPlace(index)),
+    ]);
   }
 
   /** Hands on notes as they come, until the end. */
@@ -132,7 +142,7 @@ class RingLink {
    * needed, because the first answer should not wait for it.
    */
   #wakeUpIfAny(): WakeUp | undefined {
-    const fd = Atomics.load(this.#wakeFd, 0);
+    const fd = Atomics.load(this.#descriptors, 0);
     return fd > 0 ? this.#wakeUp ??= new WakeUp(fd) : undefined;
   }
 }
@@ -177,6 +187,9 @@ export async function startRingWorkers(options: CarrierOptions): Promise<Workers
         link.drain();
       }
     },
+    sockets: () =>
+      links.flatMap((link) => link.sockets()).sort(([one], [other]) => one - other)
+        .map(([, fd]) => fd),
     async close(): Promise<void> {
       for (const link of links) link.stopWorker();
       await pool.close(WORKER_STOP_MS);

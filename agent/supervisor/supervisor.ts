@@ -63,6 +63,11 @@ export class Supervisor {
     return this.#workers?.droppedCount ?? 0;
   }
 
+  /** Descriptors of the ports, in their order; undefined where there are none to be had. */
+  get sockets(): readonly number[] | undefined {
+    return this.#workers?.sockets?.();
+  }
+
   /** Times that workers died. */
   get restarts(): number {
     return this.#restarts;
@@ -103,6 +108,11 @@ export class Supervisor {
     return this.#workers !== undefined;
   }
 
+  /** Has a descriptor watched by one worker. */
+  watch(fd: number): void {
+    this.#workers?.send(0, { type: "watch", fd });
+  }
+
   /** Gives a task to every worker. */
   broadcast(task: AgentTask): void {
     this.#workers?.broadcast(task);
@@ -122,11 +132,16 @@ export class Supervisor {
       const { startPostWorkers, startWorkerHere } = await import("./post_carrier.ts");
       return threads === 0 ? startWorkerHere({ ...options, rng }) : startPostWorkers(options);
     };
-    if (!this.#fast) return startPortable();
+    const isPassed = options.inits.some(({ shards }) => shards.some(({ fd }) => fd !== undefined));
+    if (!this.#fast && !isPassed) return startPortable();
     try {
       if (threads !== 0) return await startRingWorkers(options);
       throw new FastPathFault("with threads = 0 the main thread would block");
     } catch (error) {
+      if (isPassed) {
+        const reason = messageOf(error);
+        throw new Error(`Sockets that were passed need the fast path: ${reason}`, { cause: error });
+      }
       const workers = startPortable();
       if (!(error instanceof FastPathFault)) {
         // If it is the port that is taken, the portable path says so.

@@ -20,6 +20,8 @@ export interface ShardInit {
   /** 0 to 2: the port's offset from the first. */
   readonly index: number;
   readonly port: number;
+  /** A socket of this port that is there already; only the fast path can serve it. */
+  readonly fd?: number;
   /** Routes of the last run, to serve with until dns answers. */
   readonly preload: readonly PackedRoute[];
 }
@@ -96,6 +98,8 @@ export type AgentTask =
   /** The connection to dns is new: ask for everything. */
   | { readonly type: "resubscribe" }
   | { readonly type: "settings"; readonly settings: BalanceSettings }
+  /** Accept those who connect here, and note each; for one worker of the fast path. */
+  | { readonly type: "watch"; readonly fd: number }
   /** The secrets have changed; as plain numbers, because tasks pass as JSON. */
   | { readonly type: "secrets"; readonly secrets: readonly (readonly number[])[] }
   /** What answers to Hello tell of the main thread and of all shards. */
@@ -157,6 +161,8 @@ export type AgentNote =
   }
   /** JSON of the explanation; empty: the shard does not know the module. */
   | { readonly type: "explained"; readonly id: number; readonly explanation: string }
+  /** Somebody has connected to what is watched: with this descriptor. */
+  | { readonly type: "knocked"; readonly fd: number }
   | {
     readonly type: "log";
     readonly level: keyof Logger;
@@ -190,6 +196,8 @@ export interface Workers {
   send(shard: number, task: AgentTask): boolean;
   /** Gives a task to every worker. */
   broadcast(task: AgentTask): void;
+  /** Descriptors of the ports, in their order; none on the portable path. */
+  sockets?(): readonly number[];
   /** Stops serving; the last notes come before it resolves. */
   close(): Promise<void>;
 }

@@ -12,10 +12,15 @@ export interface RingWorkerInit {
   readonly tasks: SharedArrayBuffer;
   readonly notes: SharedArrayBuffer;
   /**
-   * One number of 32 bits, written by the worker: the eventfd that ends its sleep, or
-   * {@linkcode NO_FAST_PATH}; 0 before.
+   * Numbers of 32 bits, written by the worker: the eventfd that ends its sleep, or
+   * {@linkcode NO_FAST_PATH}; then the sockets of its ports, by index of the shard. 0 before.
    */
-  readonly wakeFd: SharedArrayBuffer;
+  readonly descriptors: SharedArrayBuffer;
+}
+
+/** Place of a shard's socket among the descriptors of a worker. */
+export function socketPlace(shard: number): number {
+  return 1 + shard;
 }
 
 /** In place of the eventfd: this machine, or this process, has no fast path. */

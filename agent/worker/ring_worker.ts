@@ -2,8 +2,9 @@
 // from a ring in shared memory and puts notes into another.
 
 import { ActiveWait } from "../../reactor/fast/active_wait.ts";
-import { BatchLoop, WakeUp } from "../../reactor/fast/batch_loop.ts";
+import { BatchLoop, EPOLLIN, WakeUp } from "../../reactor/fast/batch_loop.ts";
 import { batchUdpFault, BatchUdpServer } from "../../reactor/fast/batch_udp.ts";
+import { acceptUnix } from "../../reactor/fast/unix_peer.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import { type LoopHandle, runLoop, type RunningLoop } from "../../reactor/loops/run_loop.ts";
 import { SharedRing } from "../../reactor/fast/shared_ring.ts";
@@ -18,6 +19,7 @@ import {
   NO_FAST_PATH,
   PieceJoiner,
   type RingWorkerInit,
+  socketPlace,
 } from "./ring_codec.ts";
 import { UdpWorker } from "./udp_worker.ts";
 
@@ -41,6 +43,9 @@ class RingWorker implements RunningLoop<never> {
   readonly #notes: SharedRing;
   readonly #loop: BatchLoop;
   readonly #worker: UdpWorker;
+  readonly #descriptors: Int32Array;
+  /** In the order of the shards. */
+  readonly #servers: BatchUdpServer[] = [];
   readonly #joiner = new PieceJoiner();
   /** After this time notes wait for room no longer; undefined while serving: then they never do. */
   #lastNotesMs: number | undefined;
@@ -49,7 +54,8 @@ class RingWorker implements RunningLoop<never> {
     this.#tasks = new SharedRing(init.tasks);
     this.#notes = new SharedRing(init.notes);
     const { fd } = new WakeUp();
-    Atomics.store(new Int32Array(init.wakeFd), 0, fd);
+    this.#descriptors = new Int32Array(init.descriptors);
+    Atomics.store(this.#descriptors, 0, fd);
     const loop = new BatchLoop(() => systemClock.nowMs(), fd, new ActiveWait());
     this.#loop = loop;
     const note = (one: AgentNote): void => this.#note(one);
@@ -68,7 +74,13 @@ class RingWorker implements RunningLoop<never> {
           clock: systemClock,
           log: noteLogger(note),
         }),
-      makeServer: (options, onQuick) => new BatchUdpServer({ ...options, loop, onQuick }),
+      makeServer: (options, onQuick) => {
+        const { fd } = init.agent.shards[this.#servers.length];
+        const given = fd === undefined ? {} : { fd };
+        const server = new BatchUdpServer({ ...options, loop, onQuick, ...given });
+        this.#servers.push(server);
+        return server;
+      },
     });
   }
 
@@ -76,6 +88,9 @@ class RingWorker implements RunningLoop<never> {
   async start(): Promise<void> {
     try {
       await this.#worker.start();
+      this.#worker.init.shards.forEach(({ index }, i) =>
+        Atomics.store(this.#descriptors, socketPlace(index), this.#servers[i].fd)
+      );
     } catch (error) {
       this.#loop.close();
       throw error;
@@ -118,7 +133,19 @@ class RingWorker implements RunningLoop<never> {
 
   #takeTask(record: Uint8Array): void {
     const message = this.#joiner.take(record);
-    if (message !== undefined) this.#worker.onTask(decodeTask(message));
+    if (message === undefined) return;
+    const task = decodeTask(message);
+    if (task.type === "watch") this.#watch(task.fd);
+    else this.#worker.onTask(task);
+  }
+
+  #watch(listenFd: number): void {
+    const onReady = (): number => {
+      const fd = acceptUnix(listenFd);
+      if (fd !== undefined) this.#note({ type: "knocked", fd });
+      return 0;
+    };
+    this.#loop.watch(listenFd, { onReady }, EPOLLIN);
   }
 
   #note(note: AgentNote): void {
@@ -137,7 +164,7 @@ class RingWorker implements RunningLoop<never> {
 runLoop<RingWorkerInit, never, never>({
   async start(init: RingWorkerInit, { fail }: LoopHandle<never>): Promise<RingWorker> {
     if (fault !== undefined) {
-      Atomics.store(new Int32Array(init.wakeFd), 0, NO_FAST_PATH);
+      Atomics.store(new Int32Array(init.descriptors), 0, NO_FAST_PATH);
       throw new Error(fault);
     }
     const loop = new RingWorker(init);

@@ -198,6 +198,9 @@ export class UdpWorker implements ShardHost {
       case "calls":
         this.#shard(task.shard)?.takeCalls(task.modules, nowMs);
         break;
+      case "watch":
+        // Taken by who drives the sockets; where that is the runtime, nobody can watch.
+        break;
       case "offline":
         for (const { lb } of this.#shards) lb.pausePulls();
         break;

@@ -162,6 +162,8 @@ export interface BatchUdpServerOptions extends UdpServerOptions {
   readonly loop: BatchLoop;
   /** Sees each datagram first; default: `onDatagram` gets all of them. */
   readonly onQuick?: QuickHandler;
+  /** A bound socket that is served instead of a new one, and is this server's from then on. */
+  readonly fd?: number;
 }
 
 /**
@@ -196,6 +198,11 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
     return this.#stats;
   }
 
+  /** Its descriptor; -1 while it has none. */
+  get fd(): number {
+    return this.#fd;
+  }
+
   get address(): Address {
     if (this.#address === undefined) throw new Error("UDP server is not bound yet");
     return this.#address;
@@ -226,8 +233,10 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
     } catch (error) {
       throw toBindError("UDP", wanted, error);
     }
-    const fd = libc.socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || libc.bind(fd, name, NAME_BYTES) < 0) return fail(fd);
+    const { fd: given } = this.#options;
+    const fd = given ?? libc.socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return fail(fd);
+    if (given === undefined && libc.bind(fd, name, NAME_BYTES) < 0) return fail(fd);
     const nameBytes = new Uint8Array(Uint32Array.of(NAME_BYTES).buffer);
     if (libc.getsockname(fd, name, nameBytes) < 0) return fail(fd);
     try {

@@ -304,6 +304,10 @@ const LIBC_SYMBOLS = {
   write: { args: ["i32", "ptr", "usize"], returns: "i64_fast" },
   // What these give fits an int, the lower half of their result.
   recvmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
+  sendmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
+  dup: { args: ["i32"], returns: "i32" },
+  getpid: { args: [], returns: "i32" },
+  geteuid: { args: [], returns: "u32" },
   send: { args: ["i32", "ptr", "usize", "i32"], returns: "i32" },
   recvmmsg: { args: ["i32", "ptr", "u32", "i32", "ptr"], returns: "i32" },
   sendmmsg: { args: ["i32", "ptr", "u32", "i32"], returns: "i32" },
@@ -342,6 +346,10 @@ function loadLibc(): Libc {
     read: (fd, buffer, bytes) => Number(symbols.read(fd, buffer, bytes)),
     write: (fd, buffer, bytes) => Number(symbols.write(fd, buffer, bytes)),
     receive: (fd, head, flags) => symbols.recvmsg(fd, head, flags),
+    sendMessage: (fd, head, flags) => symbols.sendmsg(fd, head, flags),
+    dup: (fd) => symbols.dup(fd),
+    getpid: () => symbols.getpid(),
+    geteuid: () => symbols.geteuid(),
     send: (fd, bytes, length, flags) =>
       symbols.send(fd, bytes.length > 0 ? bytes : one, length, flags),
     receiveMany: (fd, heads, count, flags) => symbols.recvmmsg(fd, heads, count, flags, null),

@@ -325,6 +325,10 @@ const LIBC_SYMBOLS = {
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   // What these give fits an int, the lower half of their result.
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  dup: { parameters: ["i32"], result: "i32" },
+  getpid: { parameters: [], result: "i32" },
+  geteuid: { parameters: [], result: "u32" },
   send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   recvmmsg: { parameters: ["i32", "buffer", "u32", "i32", "buffer"], result: "i32" },
   sendmmsg: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
@@ -368,6 +372,10 @@ function loadLibc(): Libc {
     read: (fd, buffer, bytes) => Number(symbols.read(fd, buffer as BufferSource, BigInt(bytes))),
     write: (fd, buffer, bytes) => Number(symbols.write(fd, buffer as BufferSource, BigInt(bytes))),
     receive: (fd, head, flags) => symbols.recvmsg(fd, head as BufferSource, flags),
+    sendMessage: (fd, head, flags) => symbols.sendmsg(fd, head as BufferSource, flags),
+    dup: (fd) => symbols.dup(fd),
+    getpid: () => symbols.getpid(),
+    geteuid: () => symbols.geteuid(),
     send: (fd, bytes, length, flags) =>
       symbols.send(fd, bytes as BufferSource, BigInt(length), flags),
     receiveMany: (fd, heads, count, flags) =>

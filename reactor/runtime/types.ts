@@ -152,6 +152,13 @@ export interface Libc {
     address: Uint8Array,
     addressBytes: number,
   ): number;
+  /** `sendmsg`: the lengths are in memory, as with `receive`. */
+  sendMessage(fd: number, head: Uint8Array, flags: number): number;
+  /** Another number for the same socket or file. */
+  dup(fd: number): number;
+  getpid(): number;
+  /** The user whose rights this process has. */
+  geteuid(): number;
   /** Number of the last failure of this thread; for messages only. */
   errno(): number;
   /** Address of the first byte. */
