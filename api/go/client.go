@@ -15,9 +15,15 @@ const (
 	regInitTries = 3
 	regInitPause = 50 * time.Millisecond
 
+	// An agent that did not answer is not waited for again for so long, where an old table stands in.
+	silentTime = time.Second
+
 	// TimeUnknown, as the time of a report, says that nobody knows what the call took.
 	TimeUnknown = time.Duration(-1)
 )
+
+// silentError: why a node stands in without a question.
+var silentError error = newError(ErrTimeout, "no answer from the agent a moment ago: is it running?")
 
 // Client is a caller's side of Lars. Any number of goroutines may use it.
 type Client struct {
@@ -27,6 +33,11 @@ type Client struct {
 	lastGood    *lastGood
 	budgets     *retryBudgets
 	firstRoutes *firstRoutes
+	batch       *batch
+	table       *tableReader
+	// silentUntil, in nanoseconds since 1970: until then the agent is not waited for, where an old
+	// table can stand in.
+	silentUntil atomic.Int64
 	// greeted: ports of the agent that have said Hello.
 	greeted  [portsPerAgent]atomic.Bool
 	isClosed atomic.Bool
@@ -43,6 +54,8 @@ func New(config Config) (*Client, error) {
 	c.lines = newLines(&c.settings, &c.counters)
 	c.lastGood = newLastGood(checked.lastGood)
 	c.budgets = newRetryBudgets(checked.share, checked.floor, time.Now())
+	c.batch = newBatch(&c.counters)
+	c.table = newTableReader(checked.tablePath, c.batch)
 	c.firstRoutes = &firstRoutes{getRoute: c.askRoute, absences: map[moduleID]*absence{}}
 	return c, nil
 }
@@ -53,6 +66,8 @@ func (c *Client) Stats() Stats { return c.counters.stats(c.lines.pending()) }
 // Close ends questions under way with an ErrClosed, and closes. It may be repeated.
 func (c *Client) Close() error {
 	c.isClosed.Store(true)
+	c.table.close()
+	c.batch.close()
 	c.lines.close()
 	return nil
 }
@@ -61,6 +76,15 @@ func (c *Client) Close() error {
 // ErrOverload, ErrNoRoute, ErrTimeout, ErrConnect (ErrNoAgent), ErrAgent, ErrLimit, ErrClosed,
 // ErrRange, or that of the context.
 func (c *Client) GetHost(ctx context.Context, modID, cmdID uint32, list ...Option) (Host, error) {
+	if len(list) == 0 {
+		// The way of nearly all picks.
+		switch entry, what := c.table.pick(modID, cmdID, ""); what {
+		case foundNode:
+			return entry.host(), nil
+		case foundRefusal:
+			return Host{}, overloadError(moduleID{modID, cmdID})
+		}
+	}
 	o, err := c.optionsOf(list)
 	if err != nil {
 		return Host{}, err
@@ -94,8 +118,7 @@ func (c *Client) getHost(ctx context.Context, module moduleID, o options) (Host,
 	case one.Err != nil:
 		return Host{}, one.Err
 	case one.RetCode == Overload:
-		return Host{}, newError(ErrOverload, "every node of module %d,%d is overloaded",
-			module.modID, module.cmdID)
+		return Host{}, overloadError(module)
 	case one.RetCode == NoExist:
 		return Host{}, newError(ErrNoRoute, "the agent knows no node of module %d,%d",
 			module.modID, module.cmdID)
@@ -106,7 +129,23 @@ func (c *Client) getHost(ctx context.Context, module moduleID, o options) (Host,
 	return Host{}, err
 }
 
+func overloadError(module moduleID) *Error {
+	return newError(ErrOverload, "every node of module %d,%d is overloaded",
+		module.modID, module.cmdID)
+}
+
 func (c *Client) tryGetHost(ctx context.Context, module moduleID, o options) HostAnswer {
+	switch entry, what := c.table.pick(module.modID, module.cmdID, o.key); what {
+	case foundNode:
+		return HostAnswer{Host: entry.host()}
+	case foundRefusal:
+		return HostAnswer{RetCode: Overload}
+	}
+	if time.Now().UnixNano() < c.silentUntil.Load() {
+		if host, ok := c.pickOld(module); ok {
+			return HostAnswer{Host: host, Err: silentError}
+		}
+	}
 	reply, err := c.lines.ask(ctx, &question{
 		module:     module,
 		id:         idGetHostResponse,
@@ -116,6 +155,8 @@ func (c *Client) tryGetHost(ctx context.Context, module moduleID, o options) Hos
 	if err != nil {
 		return c.standIn(module, err)
 	}
+	c.silentUntil.Store(0)
+	c.table.forgetOld()
 	switch reply.retcode {
 	case NoExist:
 		c.lastGood.forgetModule(module)
@@ -130,6 +171,10 @@ func (c *Client) standIn(module moduleID, err error) HostAnswer {
 	isUnanswered := errors.Is(err, ErrTimeout) || errors.Is(err, ErrConnect) ||
 		errors.Is(err, context.DeadlineExceeded)
 	if isUnanswered {
+		if host, ok := c.pickOld(module); ok {
+			c.silentUntil.Store(time.Now().Add(silentTime).UnixNano())
+			return HostAnswer{RetCode: Success, Host: host, Err: err}
+		}
 		if host, ok := c.lastGood.next(module, time.Now()); ok {
 			c.counters.stale.Add(1)
 			host.Stale = true
@@ -137,6 +182,24 @@ func (c *Client) standIn(module moduleID, err error) HostAnswer {
 		}
 	}
 	return HostAnswer{RetCode: SystemError, Err: err}
+}
+
+// pickOld gives a node of a table that nobody keeps any more.
+func (c *Client) pickOld(module moduleID) (Host, bool) {
+	if c.settings.lastGood == 0 || c.isClosed.Load() {
+		return Host{}, false
+	}
+	now := time.Now()
+	host, ok := c.table.pickOld(module, func(one Host) bool {
+		return c.lastGood.rests(module, one.Addr, now)
+	})
+	if ok {
+		c.counters.stale.Add(1)
+		// One that is known can be judged: the next pick passes it over when its call fails.
+		c.lastGood.learn(module, host, now)
+		host.Stale = true
+	}
+	return host, ok
 }
 
 // pickAgain picks once more when the first route of the module has come; false: nobody waits for it.
@@ -174,11 +237,19 @@ func (c *Client) Report(
 		return closedError()
 	}
 	module := moduleID{modID, cmdID}
-	c.lastGood.judge(module, addr, retcode == reportSuccess, time.Now())
+	if retcode != reportSuccess || c.lastGood.hasFailures.Load() {
+		c.lastGood.judge(module, addr, retcode == reportSuccess, time.Now())
+	}
 	timeMs := int64(-1)
 	if took >= 0 {
 		timeMs = int64(shorter(took.Round(time.Millisecond), 0xffffffff*time.Millisecond) /
 			time.Millisecond)
+	}
+	if c.table.usable.Load() != nil {
+		one := record{module: module, retcode: retcode, timeMs: uint32(timeMs)} // -1: not known
+		one.node = tableEntry(ipNumber(addr.Addr())) | tableEntry(addr.Port())<<32
+		c.batch.add(one)
+		return nil
 	}
 	datagram := reportRequest(module, ipNumber(addr.Addr()), addr.Port(), retcode, timeMs)
 	c.lines.send(portIndex(modID, cmdID), datagram)

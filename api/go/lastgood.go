@@ -5,6 +5,7 @@ package lars
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,6 +40,8 @@ type lastGood struct {
 	mutex   sync.Mutex
 	modules map[moduleID]*moduleMemory
 	uses    uint64
+	// hasFailures: a node has failed lately; only then a success says something new.
+	hasFailures atomic.Bool
 }
 
 // newLastGood: keep is for how long a node may be handed out again; 0 remembers nothing.
@@ -84,8 +87,10 @@ func (l *lastGood) judge(module moduleID, addr netip.AddrPort, isWell bool, now 
 		}
 		if isWell {
 			node.failures, node.restEnd = 0, time.Time{}
+			l.hasFailures.Store(l.anyFailure())
 			return
 		}
+		l.hasFailures.Store(true)
 		rest := restMax
 		if node.failures < 5 {
 			rest = restMin << node.failures
@@ -94,6 +99,46 @@ func (l *lastGood) judge(module moduleID, addr netip.AddrPort, isWell bool, now 
 		node.restEnd = now.Add(rest)
 		return
 	}
+}
+
+func (l *lastGood) anyFailure() bool {
+	for _, one := range l.modules {
+		for _, node := range one.hosts {
+			if node.failures > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// rests is true for a node whose call failed a moment ago.
+func (l *lastGood) rests(module moduleID, addr netip.AddrPort, now time.Time) bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	one := l.find(module, addr)
+	return one != nil && now.Before(one.restEnd)
+}
+
+// learn remembers a node that is not known yet, so that it can be judged.
+func (l *lastGood) learn(module moduleID, host Host, now time.Time) {
+	l.mutex.Lock()
+	isKnown := l.find(module, host.Addr) != nil
+	l.mutex.Unlock()
+	if !isKnown {
+		l.remember(module, host, now)
+	}
+}
+
+func (l *lastGood) find(module moduleID, addr netip.AddrPort) *memory {
+	if one := l.modules[module]; one != nil {
+		for _, node := range one.hosts {
+			if node.host.Addr == addr {
+				return node
+			}
+		}
+	}
+	return nil
 }
 
 // forgetModule notes that the module has no nodes any more.

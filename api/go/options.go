@@ -62,7 +62,13 @@ type Config struct {
 	// RetryFloorPerSecond is how many are allowed whatever the number of calls, up to 1000. Default
 	// 1; None is 0.
 	RetryFloorPerSecond float64
+	// SharedTable is the path of the agent's table in shared memory. Default that of the agent on this
+	// host; NoTable for none.
+	SharedTable string
 }
+
+// NoTable, as the path of a table, says that there is none.
+const NoTable = "-"
 
 // settings is a Config with its defaults, checked.
 type settings struct {
@@ -75,6 +81,7 @@ type settings struct {
 	lastGood      time.Duration
 	pendingMax    int
 	share, floor  float64
+	tablePath     string
 }
 
 func checkConfig(config Config) (settings, error) {
@@ -110,6 +117,13 @@ func checkConfig(config Config) (settings, error) {
 	// The agent of this very host wants no proof.
 	if addr, err := netip.ParseAddr(s.hostname); err != nil || !addr.IsLoopback() {
 		s.secret = append([]byte(nil), config.Token...)
+	}
+	switch config.SharedTable {
+	case "":
+		s.tablePath = defaultTablePath(s.hostname, s.ports[0])
+	case NoTable:
+	default:
+		s.tablePath = config.SharedTable
 	}
 	var err error
 	if s.share, err = orDefault("RetryShare", config.RetryShare, defaultShare, 1); err != nil {

@@ -235,6 +235,7 @@ func (d *driver) open(w *words) (string, error) {
 		LastGood:            w.ms("last_good_ms", lars.Never),
 		RetryShare:          w.share("retry_share"),
 		RetryFloorPerSecond: w.share("retry_floor"),
+		SharedTable:         w.named["table"],
 	}
 	for index, text := range strings.Split(w.named["ports"], ",") {
 		config.Ports[index] = int(w.number(text, 32))
@@ -407,7 +408,7 @@ func main() {
 		defer mutex.Unlock()
 		fmt.Printf("%s %s\n", id, result)
 	}
-	say("driver", "1 threads")
+	say("driver", "1 threads table")
 	var group sync.WaitGroup
 	input := bufio.NewScanner(os.Stdin)
 	for input.Scan() {

@@ -1,0 +1,181 @@
+// Shell. Outcomes in batches: 128 at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
+
+package lars
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	idBatchedReport = 83
+	// Records that are sent as soon as so many wait; and how long the first one may wait.
+	batchRecords = 128
+	batchWait    = 10 * time.Millisecond
+	// failingMax: nodes known as failing; first failures of further ones wait with the batch.
+	failingMax = 1024
+
+	recordBytes       = 24
+	recordTimeUnknown = 0xffffffff
+)
+
+// record is the outcome of a call; a node of 0 says that the module is in use (retcode 0), or that a
+// caller was refused (1).
+type record struct {
+	module  moduleID
+	node    tableEntry
+	retcode int32
+	timeMs  uint32
+}
+
+type failingNode struct {
+	module moduleID
+	node   tableEntry
+}
+
+// batch has the outcomes of one client on their way to an agent whose table it has mapped.
+type batch struct {
+	counters *counters
+	mutex    sync.Mutex
+	records  [batchRecords * recordBytes]byte
+	length   int
+	// isTimed: a timer will send what waits.
+	isTimed bool
+	timer   *time.Timer
+	failing map[failingNode]struct{}
+	address *net.UDPAddr
+	conn    *net.UDPConn
+	sender  uint32
+	first   uint64
+}
+
+func newBatch(counters *counters) *batch {
+	return &batch{counters: counters, failing: map[failingNode]struct{}{}}
+}
+
+// open: a table was mapped, and its outcomes go to the agent that it names, by a new sender.
+func (b *batch) open(ip uint32, port uint16) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.send()
+	b.closeConn()
+	b.address = net.UDPAddrFromAddrPort(addrOf(ip, port))
+}
+
+func (b *batch) add(one record) {
+	b.mutex.Lock()
+	at := b.records[b.length : b.length+recordBytes]
+	binary.LittleEndian.PutUint32(at, one.module.modID)
+	binary.LittleEndian.PutUint32(at[4:], one.module.cmdID)
+	binary.LittleEndian.PutUint64(at[8:], uint64(one.node))
+	binary.LittleEndian.PutUint32(at[16:], uint32(one.retcode))
+	binary.LittleEndian.PutUint32(at[20:], one.timeMs)
+	b.length += recordBytes
+	switch {
+	case b.length == len(b.records) || b.isFirstFailure(&one):
+		b.send()
+	case !b.isTimed:
+		b.isTimed = true
+		if b.timer == nil {
+			b.timer = time.AfterFunc(batchWait, b.onTimer)
+		} else {
+			b.timer.Reset(batchWait)
+		}
+	}
+	b.mutex.Unlock()
+}
+
+// isFirstFailure is true for a failure of a node that did not fail before.
+func (b *batch) isFirstFailure(one *record) bool {
+	if one.retcode == reportSuccess && len(b.failing) == 0 || one.node == 0 {
+		return false
+	}
+	key := failingNode{one.module, one.node}
+	if one.retcode == reportSuccess {
+		delete(b.failing, key)
+		return false
+	}
+	if _, isFailing := b.failing[key]; isFailing || len(b.failing) >= failingMax {
+		return false
+	}
+	b.failing[key] = struct{}{}
+	return true
+}
+
+func (b *batch) onTimer() {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.isTimed = false
+	b.send()
+}
+
+func (b *batch) close() {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.send()
+	b.closeConn()
+}
+
+func (b *batch) closeConn() {
+	if b.conn != nil {
+		b.conn.Close()
+		b.conn = nil
+	}
+}
+
+// send sends what waits, under the lock.
+func (b *batch) send() {
+	if b.length == 0 {
+		return
+	}
+	content := b.records[:b.length]
+	count := uint64(b.length / recordBytes)
+	b.length = 0
+	if !b.openConn() {
+		b.counters.dropped.Add(count)
+		return
+	}
+	datagram := make([]byte, headBytes, headBytes+24+len(content))
+	datagram = appendUint32(datagram, 1, b.sender)
+	if b.first > 0 {
+		datagram = binary.AppendUvarint(appendTag(datagram, 2, wireVarint), b.first)
+	}
+	datagram = frame(idBatchedReport, appendBytes(datagram, 3, content))
+	// Also of one that is lost: the agent sees the gap, and counts what was in it.
+	b.first += count
+	_, err := b.conn.Write(datagram)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		// The refusal was that of an earlier datagram, and this one was not sent.
+		_, err = b.conn.Write(datagram)
+	}
+	if err != nil {
+		b.counters.dropped.Add(count)
+	}
+}
+
+func (b *batch) openConn() bool {
+	if b.conn != nil || b.address == nil {
+		return b.conn != nil
+	}
+	conn, err := net.DialUDP("udp4", nil, b.address)
+	if err != nil {
+		return false
+	}
+	b.conn, b.first = conn, 0
+	b.sender = uint32(randomSeed()) | 1
+	return true
+}
+
+// randomSeed is a number by chance.
+func randomSeed() int64 {
+	var chance [8]byte
+	if _, err := rand.Read(chance[:]); err != nil {
+		return time.Now().UnixNano()
+	}
+	return int64(binary.LittleEndian.Uint64(chance[:]))
+}

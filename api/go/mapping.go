@@ -1,0 +1,319 @@
+// Shell. The agent's table in this process: found, mapped, looked after, and a cursor for each module.
+
+package lars
+
+import (
+	"fmt"
+	"math/rand"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+const (
+	// The table is looked at again after this time, of the 100 ms that it may be.
+	tableLook = 50 * time.Millisecond
+	// A file is looked for once in this time, and whether there is another one.
+	tableOpen = time.Second
+	// Looks without a pick between, after which nobody looks until the next pick.
+	idleLooksMax = 20
+	// A caller that only picks says once in so many looks that it uses a module: 10 s.
+	tellLooks = uint32(10 * time.Second / tableLook)
+)
+
+// slotState is where callers are in the schedule of a module, and at which look they told that they
+// use it. It is shared by all goroutines: there is none of their own to keep it in, and together they
+// walk through a schedule as one caller does.
+type slotState struct {
+	cursor atomic.Uint32
+	told   atomic.Uint32
+}
+
+// mapping is a table that is mapped; the memory is given back when nobody reads it any more.
+type mapping struct {
+	image  *tableImage
+	slots  []slotState
+	inode  uint64
+	device uint64
+	// looks counts looks from tellLooks on; isUsed is set by picks.
+	looks  atomic.Uint32
+	isUsed atomic.Bool
+}
+
+// tableReader picks without asking anybody, where the agent keeps a table.
+type tableReader struct {
+	path  string
+	batch *batch
+	// usable is the table that picks come from; nil while there is none, or while nobody looks.
+	usable atomic.Pointer[mapping]
+	// nextOpen is when a file is looked for again, in nanoseconds since start.
+	nextOpen atomic.Int64
+	start    time.Time
+
+	mutex    sync.Mutex
+	last     *mapping
+	isBroken bool
+	isClosed bool
+}
+
+func newTableReader(path string, b *batch) *tableReader {
+	return &tableReader{path: path, batch: b, start: time.Now()}
+}
+
+// defaultTablePath is where the agent of this host keeps its table; that of another is not here.
+func defaultTablePath(hostname string, firstPort int) string {
+	if len(hostname) < 4 || hostname[:4] != "127." {
+		return ""
+	}
+	return fmt.Sprintf("/dev/shm/lars-agent-%d.table", firstPort)
+}
+
+// pick gives the entry of the next node of a module, or of that of a key if there is one.
+func (r *tableReader) pick(modID, cmdID uint32, key string) (tableEntry, found) {
+	m := r.usable.Load()
+	if m == nil {
+		if m = r.wake(); m == nil {
+			return 0, foundNothing
+		}
+	}
+	slot, ok := m.image.find(modID, cmdID)
+	if !ok {
+		return 0, foundNothing
+	}
+	state := &m.slots[slot]
+	entry, what := m.image.next(slot, state.cursor.Add(1))
+	if what == foundNode && key != "" {
+		entry, what = m.image.keyed(slot, key, entry)
+	}
+	if what != foundNode || m.looks.Load()-state.told.Load() >= tellLooks {
+		what = r.tell(m, state, moduleID{modID, cmdID}, what)
+	}
+	if !m.isUsed.Load() {
+		m.isUsed.Store(true)
+	}
+	runtime.KeepAlive(m)
+	return entry, what
+}
+
+// tell says what has to be said of a pick beside its node.
+func (r *tableReader) tell(m *mapping, state *slotState, module moduleID, what found) found {
+	switch what {
+	case foundBroken:
+		r.leave(m, true)
+		return foundNothing
+	case foundRefusal:
+		r.batch.add(record{module: module, retcode: 1, timeMs: recordTimeUnknown})
+	case foundNode:
+		r.batch.add(record{module: module, timeMs: recordTimeUnknown})
+	default:
+		return what
+	}
+	state.told.Store(m.looks.Load())
+	return what
+}
+
+// pickOld gives a node of a table that nobody keeps any more, the best memory of them there is: one
+// that has not failed a moment ago, and is no probe, where there is one.
+func (r *tableReader) pickOld(module moduleID, rests func(Host) bool) (Host, bool) {
+	r.mutex.Lock()
+	m := r.last
+	isGood := m != nil && !r.isBroken && r.usable.Load() == nil
+	r.mutex.Unlock()
+	if !isGood {
+		return Host{}, false
+	}
+	defer runtime.KeepAlive(m)
+	slot, ok := m.image.find(module.modID, module.cmdID)
+	if !ok {
+		return Host{}, false
+	}
+	var best Host
+	bestRank := 0
+	for looks := 0; looks < oldLooksMax && bestRank < 3; looks++ {
+		entry, what := m.image.next(slot, m.slots[slot].cursor.Add(1))
+		if what == foundRefusal {
+			continue
+		}
+		if what != foundNode {
+			break
+		}
+		// A node that failed a moment ago is worse than a probe, which failed some time ago.
+		host, rank := entry.host(), 3
+		if rests(host) {
+			rank = 1
+		} else if entry&markProbe != 0 {
+			rank = 2
+		}
+		if rank > bestRank {
+			best, bestRank = host, rank
+		}
+	}
+	return best, bestRank > 0
+}
+
+// forgetOld: the agent answers again, so what an old table says is not used any more.
+func (r *tableReader) forgetOld() {
+	if r.usable.Load() != nil {
+		return
+	}
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.last != nil && r.usable.Load() == nil && !r.last.image.isUsable(monotonicNow()) {
+		r.last = nil
+	}
+}
+
+func (r *tableReader) close() {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.isClosed = true
+	r.last = nil
+	r.usable.Store(nil)
+}
+
+// wake looks for a table when none is in use; nil when there is none.
+func (r *tableReader) wake() *mapping {
+	if r.path == "" {
+		return nil
+	}
+	now := time.Since(r.start)
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if m := r.usable.Load(); m != nil || r.isClosed {
+		return m
+	}
+	if r.last == nil || !r.isGood(r.last) {
+		if int64(now) < r.nextOpen.Load() {
+			return nil
+		}
+		r.open(now)
+	}
+	if r.last == nil || !r.isGood(r.last) {
+		return nil
+	}
+	r.last.isUsed.Store(true)
+	r.usable.Store(r.last)
+	go r.watch()
+	return r.last
+}
+
+func (r *tableReader) isGood(m *mapping) bool {
+	return !r.isBroken && m.image.isUsable(monotonicNow())
+}
+
+// watch looks at heartbeat and mark, and for another file, as long as there are picks.
+func (r *tableReader) watch() {
+	idleLooks := 0
+	for {
+		time.Sleep(tableLook)
+		m := r.usable.Load()
+		if m == nil {
+			return
+		}
+		m.looks.Add(1)
+		if m.isUsed.Swap(false) {
+			idleLooks = 0
+		} else if idleLooks++; idleLooks > idleLooksMax {
+			r.usable.CompareAndSwap(m, nil) // the next pick wakes another watch
+			return
+		}
+		if !r.lookAgain(m) {
+			return
+		}
+	}
+}
+
+// lookAgain is false when the table is not used any more.
+func (r *tableReader) lookAgain(m *mapping) bool {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.usable.Load() != m {
+		return false
+	}
+	now := time.Since(r.start)
+	if !r.isGood(m) {
+		// The next one may be there already.
+		r.open(now)
+	} else if int64(now) >= r.nextOpen.Load() {
+		r.open(now)
+	}
+	if r.last == nil || !r.isGood(r.last) {
+		r.usable.Store(nil)
+		return false
+	}
+	r.usable.Store(r.last)
+	return true
+}
+
+// leave ends the use of a table that is broken.
+func (r *tableReader) leave(m *mapping, isBroken bool) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.last == m {
+		r.isBroken = isBroken
+		r.usable.Store(nil)
+	}
+}
+
+// open maps the file at the path, if it is another one.
+func (r *tableReader) open(now time.Duration) {
+	r.nextOpen.Store(int64(now + tableOpen))
+	m := mapTable(r.path, r.last)
+	if m == nil {
+		return
+	}
+	r.last, r.isBroken = m, false
+	r.batch.open(m.image.ip, m.image.port)
+}
+
+// mapTable gives nil when there is no file that can be used, or none but the last one.
+func mapTable(path string, last *mapping) *mapping {
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	defer syscall.Close(fd)
+	var status syscall.Stat_t
+	if err := syscall.Fstat(fd, &status); err != nil {
+		return nil
+	}
+	isFile := status.Mode&syscall.S_IFMT == syscall.S_IFREG
+	isSame := last != nil && last.inode == status.Ino && last.device == uint64(status.Dev)
+	if !isFile || isSame || status.Size < tableHeaderBytes {
+		return nil
+	}
+	content, err := syscall.Mmap(fd, 0, int(status.Size), syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		return nil
+	}
+	image, ok := newTableImage(content)
+	if !ok {
+		_ = syscall.Munmap(content)
+		return nil
+	}
+	m := &mapping{
+		image:  image,
+		slots:  make([]slotState, image.slotMask+1),
+		inode:  status.Ino,
+		device: uint64(status.Dev),
+	}
+	m.looks.Store(tellLooks)
+	chance := rand.New(rand.NewSource(randomSeed()))
+	for at := range m.slots {
+		m.slots[at].cursor.Store(chance.Uint32())
+	}
+	runtime.SetFinalizer(m, func(*mapping) { _ = syscall.Munmap(content) })
+	return m
+}
+
+// monotonicNow is CLOCK_MONOTONIC, which the agent's heartbeat is told by.
+func monotonicNow() time.Duration {
+	const clockMonotonic = 1
+	var now syscall.Timespec
+	_, _, _ = syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockMonotonic,
+		uintptr(unsafe.Pointer(&now)), 0)
+	return time.Duration(now.Nano())
+}
