@@ -7,7 +7,8 @@ import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_sett
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import type { Metric } from "../daemon/monitor/metrics_text.ts";
 import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
-import { chooseCallerIp, ReportSender } from "../feed/report_sender.ts";
+import { chooseCallerIp } from "../feed/caller_ip.ts";
+import { REPORTER_HELLO_MS, ReportSender } from "../feed/report_sender.ts";
 import { RouteSubscriber } from "../feed/route_subscriber.ts";
 import { AGENT_PORT_COUNT, MessageId } from "../proto/message_ids.ts";
 import { encodeAgentStatus, encodeNodesOut } from "../proto/codec.ts";
@@ -167,15 +168,7 @@ class AgentService implements RunningService {
       answer: (message) => this.#dns.answerExplain(message),
     });
     this.#dns = this.#makeSubscriber();
-    this.#reporter = new ReportSender({
-      openLink: (events) =>
-        this.#openLink("reporter", settings.reporterAddresses, {
-          ...events,
-          heartbeat: { unusedIntervalMs: PING_UNUSED_INTERVAL_MS },
-        }),
-      clock,
-      callerIp: () => this.#status.callerIp(this.#settings),
-    });
+    this.#reporter = this.#makeSender();
     if (settings.cacheDir !== "") {
       const options = { directory: settings.cacheDir, clock, log };
       this.#cache = new CacheFile({ ...options, routes: () => registry.routes() });
@@ -335,6 +328,22 @@ class AgentService implements RunningService {
           this.#intake.registry.shardsOf(request.modId, request.cmdId)[0],
         ),
       onGuard: (event) => this.#warn("guard", event),
+    });
+  }
+
+  #makeSender(): ReportSender {
+    const { clock, rng } = this.#context;
+    return new ReportSender({
+      openLink: (events) =>
+        this.#openLink("reporter", this.#settings.reporterAddresses, {
+          ...events,
+          heartbeat: { unusedIntervalMs: PING_UNUSED_INTERVAL_MS },
+          // Its answer decides what reports hold, and they have time.
+          welcomeWaitMs: REPORTER_HELLO_MS,
+        }),
+      clock,
+      rng,
+      callerIp: () => this.#status.callerIp(this.#settings),
     });
   }
 

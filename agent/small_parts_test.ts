@@ -6,7 +6,7 @@ import { readSettings } from "../daemon/settings/settings.ts";
 import { frameGetRouteResponse } from "../proto/codec.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
 import { ConfigError } from "../reactor/errors.ts";
-import { chooseCallerIp } from "../feed/report_sender.ts";
+import { chooseCallerIp } from "../feed/caller_ip.ts";
 import { agentSettings, balanceSettingsOf } from "./config.ts";
 import { mergeStatus, type ShardStats } from "./worker/messages.ts";
 import { hostsThatFit } from "./worker/shard.ts";

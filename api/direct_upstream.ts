@@ -1,16 +1,14 @@
 // Shell. An in-process client's streams to dns and reporter, where no agent runs.
 
 import type { ModuleReport } from "../balancer/routes/route_records.ts";
-import { chooseCallerIp, ReportSender } from "../feed/report_sender.ts";
+import { chooseCallerIp } from "../feed/caller_ip.ts";
+import { REPORTER_HELLO_MS, ReportSender } from "../feed/report_sender.ts";
 import { PUSH_GUARD_MS, RouteSubscriber } from "../feed/route_subscriber.ts";
 import type { Address } from "../reactor/address.ts";
 import type { Link } from "../session/link.ts";
 import { CLOSE_MS_MAX, type UpstreamOptions } from "./agent_upstream.ts";
 import type { Upstream, UpstreamStats } from "./upstream.ts";
 import { openUpstreamLink } from "./upstream_link.ts";
-
-/** Time in which a reporter of ours answers Hello. */
-const REPORTER_HELLO_MS = 500;
 
 /** Where dns and reporter are, and who this host is. */
 export interface DirectAddresses {
@@ -55,6 +53,7 @@ export class DirectUpstream implements Upstream {
           welcomeWaitMs: REPORTER_HELLO_MS,
         }),
       clock: background,
+      rng,
       nodesMax: options.resultsMax,
       callerIp: () => {
         const locals = [this.#reporter.link.local?.hostname];

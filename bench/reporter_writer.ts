@@ -80,7 +80,7 @@ async function batched(): Promise<void> {
   }
   const left = await Promise.all(queues.map((queue) => queue.stop(30_000)));
   const written = queues.reduce((sum, { stats }) => sum + stats.written, 0);
-  if (written !== batchedRows || left.some((count) => count > 0)) {
+  if (written !== batchedRows || left.some((rows) => rows.length > 0)) {
     throw new Error(`${written} of ${batchedRows} rows were written`);
   }
 }

@@ -1,142 +1,34 @@
-// Core. Results over a link to the reporter: sends them, keeps the latest while it is away, and
-// sends once more what may have been lost; and the address under which they are stored.
+// Core. Results over a link to the reporter: keeps each report until it is stored, and the latest of
+// each node while the reporter is away; and its way with reporters that do not tell what is stored.
 
 import type { HostResult } from "../balancer/balance_records.ts";
-import type { ModuleReport, RefusedTotals } from "../balancer/routes/route_records.ts";
-import { encodeReportStatusRequest } from "../proto/codec.ts";
+import type { ModuleReport } from "../balancer/routes/route_records.ts";
+import {
+  decodeReportsStored,
+  encodeReportSession,
+  encodeReportStatusRequest,
+} from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import { isLoopback, parseIpv4 } from "../reactor/address.ts";
-import type { Clock } from "../reactor/time/clock.ts";
-import { type ModuleId, moduleId } from "../model/module.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
+import type { Rng } from "../reactor/time/rng.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
+import { KeptReports } from "./kept_reports.ts";
+import { PendingReports, type TimedReport } from "./pending_reports.ts";
+import { NO_GAINS, ReportedTotals } from "./reported_totals.ts";
 
-/** Nodes with results that wait, about 200 bytes each; beyond it the oldest are dropped. */
-export const PENDING_NODES_MAX = 65_536;
+/** Time in which a reporter of ours answers Hello; then it counts as one of the original. */
+export const REPORTER_HELLO_MS = 2_000;
 
 /**
- * Results in one frame. One takes at most 82 bytes: tag and length 2, ip 11, port 4, succ and err
- * 6 each, overload 2, four totals of 2 + 8, and some to spare; 780 of them fit 65,527.
+ * Time in which a reporter of ours says that it tells what is stored. One that does not is a build
+ * from before that; results wait meanwhile.
  */
-export const RESULTS_PER_FRAME_MAX = 780;
-
-/** Results of one module with the time they are from. */
-export interface TimedReport extends ModuleReport {
-  /** Unix seconds. */
-  readonly ts: number;
-}
-
-interface PendingModule {
-  readonly modId: number;
-  readonly cmdId: number;
-  ts: number;
-  readonly results: Map<number, HostResult>;
-  /** Counts as one node. */
-  refused: RefusedTotals | undefined;
-}
-
-/** The later of two; what was fresh and did not go out yet still is. */
-function laterRefused(
-  known: RefusedTotals | undefined,
-  more: RefusedTotals | undefined,
-  replace: boolean,
-): RefusedTotals | undefined {
-  if (known === undefined || more === undefined) return known ?? more;
-  return { ...(replace ? more : known), fresh: known.fresh || more.fresh };
-}
+export const STORED_WAIT_MS = 5_000;
 
 /**
- * While the reporter is away, a later result of a node takes the place of an earlier one: counts of
- * a window are replaced in the database anyway, and totals only grow.
- */
-export class PendingReports {
-  readonly #nodesMax: number;
-  readonly #modules = new Map<ModuleId, PendingModule>();
-  #nodeCount = 0;
-  #dropped = 0;
-
-  constructor(nodesMax = PENDING_NODES_MAX) {
-    this.#nodesMax = nodesMax;
-  }
-
-  /** Nodes with results that wait. */
-  get nodeCount(): number {
-    return this.#nodeCount;
-  }
-
-  /** Results dropped because too many waited. */
-  get droppedCount(): number {
-    return this.#dropped;
-  }
-
-  /** Adds results; they replace earlier ones of the same nodes. */
-  add(report: TimedReport): void {
-    this.#merge(report, true);
-  }
-
-  /** Puts back what may not have arrived; newer results of the same nodes stay. */
-  restore(report: TimedReport): void {
-    this.#merge(report, false);
-  }
-
-  /** Takes out the oldest module's results, at most one frame of them; undefined when none wait. */
-  take(): TimedReport | undefined {
-    const [first] = this.#modules;
-    if (first === undefined) return undefined;
-    const [key, module] = first;
-    const results: HostResult[] = [];
-    for (const [host, result] of module.results) {
-      if (results.length >= RESULTS_PER_FRAME_MAX) break;
-      results.push(result);
-      module.results.delete(host);
-    }
-    this.#nodeCount -= results.length;
-    if (module.results.size === 0) this.#modules.delete(key);
-    const { modId, cmdId, ts, refused } = module;
-    if (refused === undefined) return { modId, cmdId, ts, results };
-    module.refused = undefined;
-    this.#nodeCount--;
-    return { modId, cmdId, ts, results, refused };
-  }
-
-  #merge(report: TimedReport, replace: boolean): void {
-    const { modId, cmdId, ts } = report;
-    const key = moduleId(modId, cmdId);
-    let module = this.#modules.get(key);
-    if (module === undefined) {
-      module = { modId, cmdId, ts, results: new Map(), refused: undefined };
-      this.#modules.set(key, module);
-    }
-    module.ts = Math.max(module.ts, ts);
-    if (module.refused === undefined && report.refused !== undefined) this.#nodeCount++;
-    module.refused = laterRefused(module.refused, report.refused, replace);
-    for (const result of report.results) {
-      const host = result.ip * 65536 + result.port;
-      const known = module.results.has(host);
-      if (known && !replace) continue;
-      if (!known) this.#nodeCount++;
-      module.results.set(host, result);
-    }
-    if (module.results.size === 0 && module.refused === undefined) this.#modules.delete(key);
-    while (this.#nodeCount > this.#nodesMax) this.#dropOldest();
-  }
-
-  #dropOldest(): void {
-    const [first] = this.#modules;
-    if (first === undefined) return;
-    const [key, module] = first;
-    const [host] = module.results.keys();
-    if (host === undefined) module.refused = undefined;
-    else module.results.delete(host);
-    if (module.results.size === 0 && module.refused === undefined) this.#modules.delete(key);
-    this.#nodeCount--;
-    this.#dropped++;
-  }
-}
-
-/**
- * Reports sent less than this before a connection broke are sent again over the next one: nobody
- * answers a report, so the last ones may have been lost. To store a report twice does no harm, as it
- * says how things stand and not what is new.
+ * Reports sent to a reporter that does not tell what is stored, less than this before a connection
+ * broke, are sent again over the next one: the last ones may have been lost. To store one twice does
+ * no harm, as it says how things stand and not what is new.
  */
 export const RESEND_MS = 3000;
 
@@ -157,6 +49,7 @@ export interface ReportSenderOptions {
   /** Makes the link to the reporter, which is told of nothing before it is started. */
   openLink(events: LinkEvents): Link;
   readonly clock: Clock;
+  readonly rng: Rng;
   /** Address of this host at the time of sending. */
   callerIp(): number;
   /** Most nodes with results that wait. @default {PENDING_NODES_MAX} */
@@ -177,14 +70,29 @@ export interface ReportSenderStats {
   /** Nodes with results that wait. */
   readonly resultsPending: number;
   readonly resultsDropped: number;
+  /** Results kept that are sent, and not known to be stored; 0 where nobody tells. */
+  readonly resultsUnconfirmed: number;
   readonly connects: number;
 }
+
+/**
+ * How the reporter of this connection is talked to: `ask` while it has not said that it tells what is
+ * stored, nor that it does not, `wait` while it does not know yet itself; `kept` when it tells;
+ * `plain` when it does not.
+ */
+type Way = "ask" | "wait" | "kept" | "plain";
 
 /** The sender. */
 export class ReportSender {
   readonly link: Link;
   readonly #options: ReportSenderOptions;
   readonly #pending: PendingReports;
+  readonly #kept = new KeptReports();
+  readonly #totals = new ReportedTotals();
+  /** Names this sender to every reporter that it meets. */
+  readonly #session: number;
+  #way: Way = "plain";
+  #askTimer: Timer | undefined;
   /** Oldest first; those before `#recentStart` are forgotten. */
   #recent: SentReport[] = [];
   #recentStart = 0;
@@ -195,11 +103,16 @@ export class ReportSender {
   constructor(options: ReportSenderOptions) {
     this.#options = options;
     this.#pending = new PendingReports(options.nodesMax);
+    this.#session = 1 + Math.floor(options.rng.next() * (Number.MAX_SAFE_INTEGER - 1));
     this.link = options.openLink({
-      onReady: () => this.flush(),
-      onExtended: () => this.#restorePlain(),
-      onLost: () => this.#restoreRecent(),
+      onReady: () => this.#begin(),
+      onExtended: () => {
+        this.#restorePlain();
+        this.#begin();
+      },
+      onLost: () => this.#onLost(),
     });
+    this.link.router.add(MessageId.ReportsStored, (body) => this.#noteStored(body));
   }
 
   get stats(): ReportSenderStats {
@@ -207,6 +120,7 @@ export class ReportSender {
       ...this.#counts,
       resultsPending: this.#pending.nodeCount,
       resultsDropped: this.#pending.droppedCount,
+      resultsUnconfirmed: this.#kept.resultCount,
       connects: this.link.connectCount,
     };
   }
@@ -214,28 +128,21 @@ export class ReportSender {
   /** Takes results, and sends them when the reporter is there. */
   add(reports: readonly ModuleReport[]): void {
     const ts = Math.floor(this.#options.clock.wallMs() / 1000);
-    for (const report of reports) this.#pending.add({ ...report, ts });
+    for (const report of reports) this.#pending.add(this.#timed(report, ts));
     this.flush();
   }
 
   /** Sends what waits, as far as the connection takes it. Call now and then. */
   flush(): void {
-    while (this.link.ready && this.link.pendingBytes < OUTPUT_HIGH_BYTES) {
-      const report = this.#pending.take();
-      if (report === undefined) break;
-      if (!this.#send(report)) {
-        this.#pending.restore(report);
-        break;
-      }
-      this.#remember(report);
-    }
-    if (this.#pending.nodeCount === 0) this.#onEmpty?.();
+    if (this.#way === "kept") this.#flushKept();
+    if (this.#way === "plain") this.#flushPlain();
+    if (this.#isEmpty) this.#onEmpty?.();
   }
 
   /** Resolves when nothing waits any more, or after `waitMs` by `clock`. */
   emptied(clock: Clock, waitMs: number): Promise<void> {
     this.flush();
-    if (this.#pending.nodeCount === 0) return Promise.resolve();
+    if (this.#isEmpty) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = clock.setTimer(waitMs, resolve);
       this.#onEmpty = (): void => {
@@ -251,13 +158,111 @@ export class ReportSender {
     await this.link.close();
   }
 
-  #send(report: TimedReport): boolean {
+  /** True when all that came has been sent. */
+  get #isEmpty(): boolean {
+    return this.#pending.nodeCount === 0 && this.#kept.nextUnsent === undefined;
+  }
+
+  #timed(report: ModuleReport, ts: number): TimedReport {
+    const { modId, cmdId, refused } = report;
+    const results = report.results.map((result) => ({
+      ...result,
+      gains: this.#totals.gainsOf(modId, cmdId, result),
+    }));
+    const refusedNew = refused === undefined ? 0 : this.#totals.refusedOf(modId, cmdId, refused);
+    return { ...report, results, ts, refusedNew };
+  }
+
+  /** A connection is there, or has turned out to be to a reporter of ours. */
+  #begin(): void {
+    this.#askTimer?.cancel();
+    const { extended } = this.link;
+    if (extended) {
+      this.#way = "ask";
+      this.link.send(
+        MessageId.ReportSession,
+        encodeReportSession({
+          session: this.#session,
+          stored: this.#kept.storedSeq,
+        }),
+      );
+      this.#askTimer = this.#options.clock.setTimer(STORED_WAIT_MS, () => this.#goPlain());
+    } else {
+      this.#goPlain();
+    }
+  }
+
+  /** What is kept goes as results without numbers, and stays for a reporter that knows numbers. */
+  #goPlain(): void {
+    this.#way = "plain";
+    for (const report of this.#kept.newestFirst()) this.#pending.restore(withoutGains(report));
+    this.flush();
+  }
+
+  #noteStored(body: Uint8Array): void {
+    const { stored, held, plain } = decodeReportsStored(body);
+    this.#askTimer?.cancel();
+    if (plain) {
+      this.#goPlain();
+      return;
+    }
+    if (stored === undefined) {
+      if (this.#way !== "kept") this.#way = "wait";
+      return;
+    }
+    this.#kept.noteStored(stored);
+    if (this.#way !== "kept") {
+      this.#way = "kept";
+      this.#counts.resultsResent += this.#kept.rewind(Math.max(stored, held));
+    }
+    this.flush();
+  }
+
+  #onLost(): void {
+    this.#askTimer?.cancel();
+    this.#way = "ask";
+    this.#restoreRecent();
+  }
+
+  get #takes(): boolean {
+    return this.link.ready && this.link.pendingBytes < OUTPUT_HIGH_BYTES;
+  }
+
+  #flushKept(): void {
+    while (this.#takes) {
+      let next = this.#kept.nextUnsent;
+      if (next === undefined) {
+        const report = this.#kept.isFull ? undefined : this.#pending.take();
+        if (report === undefined) return;
+        this.#kept.add(report);
+        next = this.#kept.nextUnsent;
+      }
+      if (next === undefined || !this.#send(next.report, next.seq)) return;
+      this.#kept.noteSent();
+    }
+  }
+
+  #flushPlain(): void {
+    while (this.#takes) {
+      const report = this.#pending.take();
+      if (report === undefined) return;
+      if (!this.#send(report)) {
+        this.#pending.restore(report);
+        return;
+      }
+      this.#remember(report);
+    }
+  }
+
+  #send(report: TimedReport, seq?: number): boolean {
     // Fields the original does not have are only for those who said that they know them.
     const { extended } = this.link;
-    const results = extended ? report.results : report.results.map(plainResult);
-    const { modId, cmdId, ts } = report;
+    const results = seq !== undefined
+      ? report.results
+      : report.results.map(extended ? ungained : plainResult);
+    const { modId, cmdId, ts, refusedNew } = report;
     const refused = extended ? report.refused : undefined;
-    if (results.length === 0 && refused === undefined) return true;
+    if (seq === undefined && results.length === 0 && refused === undefined) return true;
     const caller = this.#options.callerIp();
     const body = encodeReportStatusRequest({
       modId,
@@ -266,6 +271,7 @@ export class ReportSender {
       results,
       ts,
       ...(refused === undefined ? {} : { refused }),
+      ...(seq === undefined ? {} : { seq, refusedNew }),
     });
     if (!this.link.send(MessageId.ReportStatusRequest, body)) return false;
     this.#counts.reportsSent++;
@@ -291,20 +297,21 @@ export class ReportSender {
 
   /**
    * The reporter has only now said that it knows totals. What was sent to it without them goes
-   * again, because a node that nobody picks any more has no later report to bring them.
+   * again, because a node that nobody picks any more has no later report to bring them; and of what
+   * came without them a reporter counts nothing once it knows the session.
    */
   #restorePlain(): void {
     // All that is remembered: before this nothing was sent in any other way.
-    this.#restore(-Infinity);
+    this.#restore(-Infinity, (report) => report);
     this.flush();
   }
 
   #restoreRecent(): void {
-    this.#restore(this.#options.clock.nowMs() - RESEND_MS);
+    this.#restore(this.#options.clock.nowMs() - RESEND_MS, withoutGains);
   }
 
   /** Forgets what was sent; what was sent since `fromMs` waits again. */
-  #restore(fromMs: number): void {
+  #restore(fromMs: number, asSent: (report: TimedReport) => TimedReport): void {
     const recent = this.#recent.slice(this.#recentStart);
     this.#recent = [];
     this.#recentStart = 0;
@@ -312,10 +319,20 @@ export class ReportSender {
     // Newest first: what is restored first stays.
     for (const { report, sentAtMs } of recent.reverse()) {
       if (sentAtMs < fromMs) continue;
-      this.#pending.restore(report);
+      this.#pending.restore(asSent(report));
       this.#counts.resultsResent += report.results.length;
     }
   }
+}
+
+/** A report that may have been counted already: what is new in it is not told twice. */
+function withoutGains(report: TimedReport): TimedReport {
+  const results = report.results.map((result) => ({ ...result, gains: NO_GAINS }));
+  return { ...report, results, refusedNew: 0 };
+}
+
+function ungained({ gains: _, ...result }: TimedReport["results"][number]): HostResult {
+  return result;
 }
 
 function plainResult({ ip, port, succ, err, overload }: HostResult): HostResultPlain {
@@ -323,35 +340,3 @@ function plainResult({ ip, port, succ, err, overload }: HostResult): HostResultP
 }
 
 type HostResultPlain = Pick<HostResult, "ip" | "port" | "succ" | "err" | "overload">;
-
-const LOOPBACK = 0x7f000001;
-
-/** Where an address may come from, best first. */
-export interface CallerIpSources {
-  /** `[agent] caller_ip`; empty when not set. */
-  readonly configured: string;
-  /** This side of the connections to reporter and dns, as far as they stand. */
-  readonly locals: readonly (string | undefined)[];
-  /** IPv4 addresses of this machine's interfaces. */
-  readonly interfaces: readonly string[];
-}
-
-/** True for text that is an IPv4 address others can reach. */
-function isUsable(text: string | undefined): text is string {
-  return text !== undefined && /^\d{1,3}(\.\d{1,3}){3}$/.test(text) && !isLoopback(text) &&
-    text !== "0.0.0.0";
-}
-
-/**
- * The configured address; else the local one of a connection that does not stay on this machine;
- * else the first of an interface that is not loopback; else 127.0.0.1. Host names are not asked:
- * many machines give 127.0.1.1 for their own.
- *
- * @throws {RangeError} when the configured address is not an IPv4 address.
- */
-export function chooseCallerIp(sources: CallerIpSources): number {
-  const { configured, locals, interfaces } = sources;
-  if (configured !== "") return parseIpv4(configured);
-  const found = [...locals, ...interfaces].find(isUsable);
-  return found === undefined ? LOOPBACK : parseIpv4(found);
-}

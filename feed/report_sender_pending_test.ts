@@ -3,10 +3,15 @@ import { test } from "node:test";
 import { encodeReportStatusRequest } from "../proto/codec.ts";
 import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import type { RefusedTotals } from "../balancer/routes/route_records.ts";
-import type { HostResult } from "../balancer/balance_records.ts";
-import { PendingReports, RESULTS_PER_FRAME_MAX, type TimedReport } from "./report_sender.ts";
+import {
+  type GainedResult,
+  PendingReports,
+  RESULTS_PER_FRAME_MAX,
+  type TimedReport,
+} from "./pending_reports.ts";
+import { NO_GAINS } from "./reported_totals.ts";
 
-const result = (ip: number, succTotal: number): HostResult => ({
+const result = (ip: number, succTotal: number): GainedResult => ({
   ip,
   port: 80,
   succ: 0,
@@ -16,12 +21,14 @@ const result = (ip: number, succTotal: number): HostResult => ({
   errTotal: 0,
   timedTotal: 0,
   timeMsTotal: 0,
+  gains: NO_GAINS,
 });
-const report = (modId: number, ts: number, ...results: HostResult[]): TimedReport => ({
+const report = (modId: number, ts: number, ...results: GainedResult[]): TimedReport => ({
   modId,
   cmdId: 0,
   ts,
   results,
+  refusedNew: 0,
 });
 
 test("PendingReports keeps the latest of each node, modules in order", () => {
@@ -57,7 +64,7 @@ test("PendingReports drops the oldest when it is full, and counts", () => {
 
 test("PendingReports.take() gives what fits one frame, with the largest numbers too", () => {
   const pending = new PendingReports();
-  const largest = (ip: number): HostResult => ({
+  const largest = (ip: number): GainedResult => ({
     ip: 0xffffffff - ip,
     port: 65535,
     succ: 0xffffffff,
@@ -67,15 +74,27 @@ test("PendingReports.take() gives what fits one frame, with the largest numbers 
     errTotal: Number.MAX_SAFE_INTEGER,
     timedTotal: Number.MAX_SAFE_INTEGER,
     timeMsTotal: Number.MAX_SAFE_INTEGER,
+    gains: {
+      succ: Number.MAX_SAFE_INTEGER,
+      err: Number.MAX_SAFE_INTEGER,
+      timed: Number.MAX_SAFE_INTEGER,
+      timeMs: Number.MAX_SAFE_INTEGER,
+    },
   });
   pending.add(
     report(0xffffffff, 0xffffffff, ...Array.from({ length: 1500 }, (_, i) => largest(i))),
   );
   const first = pending.take();
   assert.equal(first?.results.length, RESULTS_PER_FRAME_MAX);
-  const body = encodeReportStatusRequest({ caller: 0xffffffff, ...first, cmdId: 0xffffffff });
+  const most = { overload: Number.MAX_SAFE_INTEGER, unusable: 0, noNode: 0, noRoute: 0 };
+  const body = encodeReportStatusRequest({
+    ...{ caller: 0xffffffff, ...first, cmdId: 0xffffffff },
+    ...{ refused: { ...most, fresh: true }, refusedNew: Number.MAX_SAFE_INTEGER },
+    seq: Number.MAX_SAFE_INTEGER,
+  });
   assert.ok(body.length <= FRAME_BODY_BYTES_MAX, String(body.length));
-  assert.equal(pending.take()?.results.length, 1500 - RESULTS_PER_FRAME_MAX);
+  const rest = [pending.take(), pending.take()].map((one) => one?.results.length);
+  assert.deepEqual(rest, [RESULTS_PER_FRAME_MAX, 1500 - 2 * RESULTS_PER_FRAME_MAX]);
   assert.equal(pending.take(), undefined);
 });
 

@@ -9,11 +9,14 @@ import { seededRng } from "../reactor/time/rng.ts";
 import { until } from "../tests/support/until.ts";
 import { FakeReporter } from "../agent/testing/fake_upstream.ts";
 import {
+  REPORTER_HELLO_MS,
   ReportSender,
   RESEND_MS,
   RESEND_RESULTS_MAX,
-  RESULTS_PER_FRAME_MAX,
+  STORED_WAIT_MS,
 } from "./report_sender.ts";
+import { KEPT_RESULTS_MAX } from "./kept_reports.ts";
+import { RESULTS_PER_FRAME_MAX } from "./pending_reports.ts";
 
 const CALLER = 0xc0a801b1;
 
@@ -32,7 +35,7 @@ interface Lab {
   second: FakeReporter;
 }
 
-async function withLab(fn: (lab: Lab) => Promise<void>): Promise<void> {
+async function withLab(fn: (lab: Lab) => Promise<void>, welcomeWaitMs = 0): Promise<void> {
   const clock = new ManualClock();
   const first = await FakeReporter.start();
   const second = await FakeReporter.start({ extended: false });
@@ -49,8 +52,10 @@ async function withLab(fn: (lab: Lab) => Promise<void>): Promise<void> {
         log: silentLogger,
         software: "test",
         secrets: undefined,
+        welcomeWaitMs,
       }),
     clock,
+    rng: seededRng(2),
     callerIp: () => CALLER,
   });
   try {
@@ -149,3 +154,106 @@ test("ReportSender tells of refused calls only to those who said that they know 
     await until(() => second.reports.length > 0, { what: "a report of the original kind" });
     assert.deepEqual(second.reports.map((one) => [one.modId, one.refused]), [[2, undefined]]);
   }));
+
+/** Seqs of what came, with what is new in it. */
+function numbered({ reports }: FakeReporter): unknown[] {
+  return reports.map(({ seq, modId, results }) => [seq, modId, results[0].gains?.succ ?? 0]);
+}
+
+test("ReportSender keeps what it sent until it is stored, however long that takes", () =>
+  withLab(async ({ client, clock, first }) => {
+    first.tells = true;
+    client.link.setAddresses([{ hostname: "127.0.0.1", port: first.port }]);
+    client.link.start();
+    await until(() => first.sessions.length === 1, { what: "the session" });
+    client.add([report(1, 5)]);
+    client.add([report(1, 8), report(2, 1)]);
+    assert.equal(first.reports.length, 0, "it is not known yet how far it is");
+    first.tellStored(0);
+    await until(() => first.reports.length === 2, { what: "reports" });
+    assert.deepEqual(numbered(first), [[1, 1, 8], [2, 2, 1]], "what waited is one");
+    client.add([report(1, 9)]);
+    await until(() => first.reports.length === 3, { what: "a report" });
+    first.tellStored(1, 3);
+    await until(() => client.stats.resultsUnconfirmed === 2, { what: "what is stored" });
+    clock.advance(RESEND_MS); // Longer ago than what others are sent again.
+    for (const peer of first.server.connections()) peer.close();
+    await until(() => !client.link.ready, { what: "the end of the connection" });
+    await until(() => {
+      if (client.link.connectCount === 1) clock.advance(20);
+      return first.sessions.length === 2;
+    }, { what: "the next connection" });
+    assert.equal(first.sessions[1], first.sessions[0]);
+    client.add([report(1, 20)]);
+    first.tellStored(1, 2);
+    await until(() => first.reports.length === 5, { what: "the rest" });
+    assert.deepEqual(numbered(first).slice(3), [[3, 1, 1], [4, 1, 11]]);
+    assert.deepEqual(first.reports[4].results[0].succTotal, 20);
+    first.tellStored(4);
+    await until(() => client.stats.resultsUnconfirmed === 0, { what: "all is stored" });
+  }, REPORTER_HELLO_MS));
+
+test("ReportSender gathers what comes while too much is not stored, and loses no call", () =>
+  withLab(async ({ client, first }) => {
+    first.tells = true;
+    client.link.start();
+    await until(() => first.sessions.length === 1, { what: "the session" });
+    first.tellStored(0);
+    const wide = (modId: number, succTotal: number): ModuleReport => {
+      const [result] = report(modId, succTotal).results;
+      const results = Array.from(
+        { length: RESULTS_PER_FRAME_MAX },
+        (_, port) => ({ ...result, port }),
+      );
+      return { modId, cmdId: 1, results };
+    };
+    const most = Math.ceil(KEPT_RESULTS_MAX / RESULTS_PER_FRAME_MAX);
+    for (let modId = 1; modId <= most; modId++) {
+      client.add([wide(modId, 1)]);
+      await until(() => {
+        client.flush();
+        return client.stats.resultsPending === 0;
+      });
+    }
+    for (let succTotal = 2; succTotal <= 5; succTotal++) client.add([wide(1, succTotal)]);
+    assert.equal(client.stats.resultsPending, RESULTS_PER_FRAME_MAX);
+    await until(() => first.reports.length === most, { timeoutMs: 20_000, what: "all but these" });
+    first.tellStored(most);
+    await until(() => first.reports.length > most, { what: "the last" });
+    const { seq, results } = first.reports[most];
+    assert.deepEqual([seq, results[0].succTotal, results[0].gains?.succ], [most + 1, 5, 4]);
+    assert.equal(client.stats.resultsDropped, 0);
+  }, REPORTER_HELLO_MS));
+
+test("ReportSender sends without numbers to who says that nothing will be told", () =>
+  withLab(async ({ client, clock, first, second }) => {
+    first.tells = true;
+    client.link.start();
+    await until(() => first.sessions.length === 1, { what: "the session" });
+    first.tellStored(0);
+    client.add([report(1, 5)]);
+    await until(() => first.reports.length === 1, { what: "a report" });
+    await first.close();
+    await until(() => {
+      if (!client.link.ready) clock.advance(50);
+      return second.reports.length === 1;
+    }, { what: "what is kept, at a reporter of the original" });
+    const [{ seq, results }] = second.reports;
+    assert.deepEqual([seq, results[0].gains, results[0].succ], [undefined, undefined, 1]);
+    assert.equal(client.stats.resultsUnconfirmed, 1, "it stays kept for who knows numbers");
+  }, REPORTER_HELLO_MS));
+
+test("ReportSender waits only so long for an older build, which does not know the question", () =>
+  withLab(async ({ client, clock, first }) => {
+    first.knowsSessions = false;
+    client.link.start();
+    await until(() => client.link.extended, { what: "the greeting" });
+    client.add([report(1, 5)]);
+    await until(() => {
+      clock.advance(20);
+      return first.reports.length === 1;
+    }, { what: "the report" });
+    assert.ok(clock.nowMs() >= STORED_WAIT_MS);
+    const [{ seq, results }] = first.reports;
+    assert.deepEqual([seq, results[0].gains, results[0].succTotal], [undefined, undefined, 5]);
+  }, REPORTER_HELLO_MS));

@@ -84,12 +84,15 @@ export interface GetRouteRequest {
   cmdId: number;
   /** Of builds that knew no seal: neither sent nor taken any more. */
   token?: Uint8Array;
+  /** Makes room for the answer to a stranger, who is sent three times as much at most. */
+  padding?: Uint8Array;
 }
 
 function writeGetRouteRequest(writer: WireWriter, message: GetRouteRequest): void {
   writer.int32(1, message.modId);
   writer.int32(2, message.cmdId);
   writer.bytes(16, message.token);
+  writer.bytes(17, message.padding);
 }
 
 /** Body of {@linkcode GetRouteRequest}. */
@@ -126,6 +129,10 @@ export function decodeGetRouteRequest(body: Uint8Array): GetRouteRequest {
       case 130: // token = 16
         message.token = new Uint8Array(reader.bytes());
         if (message.token.length === 0) delete message.token;
+        break;
+      case 138: // padding = 17
+        message.padding = new Uint8Array(reader.bytes());
+        if (message.padding.length === 0) delete message.padding;
         break;
       default:
         reader.skip(tag);
@@ -254,6 +261,59 @@ export function decodeGetRouteResponse(body: Uint8Array): GetRouteResponse {
   return message;
 }
 
+// ---- CallGains
+
+/** How much of each total of a HostCallResult is in no earlier report of the session. */
+export interface CallGains {
+  /** At most 2^53 - 1. */
+  succ: number;
+  /** At most 2^53 - 1. */
+  err: number;
+  /** At most 2^53 - 1. */
+  timed: number;
+  /** At most 2^53 - 1. */
+  timeMs: number;
+}
+
+function writeCallGains(writer: WireWriter, field: number, message: CallGains): void {
+  const start = writer.begin(field);
+  writer.uint64(1, message.succ);
+  writer.uint64(2, message.err);
+  writer.uint64(3, message.timed);
+  writer.uint64(4, message.timeMs);
+  writer.end(start);
+}
+
+/** Reads into `message`: one that is sent twice is merged. */
+function readCallGains(reader: WireReader, message: CallGains): CallGains {
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // succ = 1
+        message.succ = reader.uint64();
+        break;
+      case 16: // err = 2
+        message.err = reader.uint64();
+        break;
+      case 24: // timed = 3
+        message.timed = reader.uint64();
+        break;
+      case 32: // time_ms = 4
+        message.timeMs = reader.uint64();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  checkSafe(message.succ, "CallGains.succ");
+  checkSafe(message.err, "CallGains.err");
+  checkSafe(message.timed, "CallGains.timed");
+  checkSafe(message.timeMs, "CallGains.time_ms");
+  return message;
+}
+
 // ---- HostCallResult
 
 /** Results of one node inside ReportStatusRequest. */
@@ -273,6 +333,8 @@ export interface HostCallResult {
   timedTotal?: number;
   /** What those took together, in milliseconds. At most 2^53 - 1. */
   timeMsTotal?: number;
+  /** In a numbered report; absent: nothing. */
+  gains?: CallGains;
 }
 
 function writeHostCallResult(writer: WireWriter, field: number, message: HostCallResult): void {
@@ -286,6 +348,7 @@ function writeHostCallResult(writer: WireWriter, field: number, message: HostCal
   writer.optionalUint64(17, message.errTotal);
   writer.optionalUint64(18, message.timedTotal);
   writer.optionalUint64(19, message.timeMsTotal);
+  if (message.gains !== undefined) writeCallGains(writer, 20, message.gains);
   writer.end(start);
 }
 
@@ -321,6 +384,12 @@ function readHostCallResult(reader: WireReader): HostCallResult {
         break;
       case 152: // time_ms_total = 19
         message.timeMsTotal = reader.uint64();
+        break;
+      case 162: // gains = 20
+        message.gains = readCallGains(
+          reader,
+          message.gains ?? { succ: 0, err: 0, timed: 0, timeMs: 0 },
+        );
         break;
       default:
         reader.skip(tag);
@@ -409,6 +478,13 @@ export interface ReportStatusRequest {
   ts: number;
   /** Absent: nothing new. */
   refused?: RefusedCalls;
+  /**
+   * Number of the report in its session, from 1 and only growing; absent: the sender does not keep
+   * it. At most 2^53 - 1.
+   */
+  seq?: number;
+  /** Of refused, all causes together: in no earlier report of the session. At most 2^53 - 1. */
+  refusedNew?: number;
 }
 
 function writeReportStatusRequest(writer: WireWriter, message: ReportStatusRequest): void {
@@ -418,6 +494,8 @@ function writeReportStatusRequest(writer: WireWriter, message: ReportStatusReque
   for (const inner of message.results) writeHostCallResult(writer, 4, inner);
   writer.uint32(5, message.ts);
   if (message.refused !== undefined) writeRefusedCalls(writer, 16, message.refused);
+  writer.optionalUint64(17, message.seq);
+  writer.optionalUint64(18, message.refusedNew);
 }
 
 /** Body of {@linkcode ReportStatusRequest}. */
@@ -465,10 +543,18 @@ export function decodeReportStatusRequest(body: Uint8Array): ReportStatusRequest
           },
         );
         break;
+      case 136: // seq = 17
+        message.seq = reader.uint64();
+        break;
+      case 144: // refused_new = 18
+        message.refusedNew = reader.uint64();
+        break;
       default:
         reader.skip(tag);
     }
   }
+  checkSafe(message.seq, "ReportStatusRequest.seq");
+  checkSafe(message.refusedNew, "ReportStatusRequest.refused_new");
   return message;
 }
 
@@ -708,6 +794,8 @@ export interface Hello {
   other?: string;
   /** With a mac: the server does not compare the ends. */
   translated?: true;
+  /** Over UDP, as in GetRouteRequest. */
+  padding?: Uint8Array;
 }
 
 function writeHello(writer: WireWriter, message: Hello): void {
@@ -720,6 +808,7 @@ function writeHello(writer: WireWriter, message: Hello): void {
   writer.text(7, message.own);
   writer.text(8, message.other);
   writer.bool(9, message.translated);
+  writer.bytes(10, message.padding);
 }
 
 /** Body of {@linkcode Hello}. */
@@ -779,6 +868,10 @@ export function decodeHello(body: Uint8Array): Hello {
       case 72: // translated = 9
         if (reader.bool()) message.translated = true;
         else delete message.translated;
+        break;
+      case 82: // padding = 10
+        message.padding = new Uint8Array(reader.bytes());
+        if (message.padding.length === 0) delete message.padding;
         break;
       default:
         reader.skip(tag);
@@ -3826,6 +3919,117 @@ export function decodeRelayHere(body: Uint8Array): RelayHere {
         reader.skip(tag);
     }
   }
+  return message;
+}
+
+// ---- ReportSession
+
+/**
+ * Message 86: agent to reporter, after Hello: I keep reports until they are stored. How far are
+ * they?
+ */
+export interface ReportSession {
+  /** Number of the sender, by chance, up to 2^53. At most 2^53 - 1. */
+  session: number;
+  /** Reports up to this number it knows to be stored, and keeps no more. At most 2^53 - 1. */
+  stored: number;
+}
+
+function writeReportSession(writer: WireWriter, message: ReportSession): void {
+  writer.uint64(1, message.session);
+  writer.uint64(2, message.stored);
+}
+
+/** Body of {@linkcode ReportSession}. */
+export function encodeReportSession(message: ReportSession): Uint8Array {
+  const writer = new WireWriter();
+  writeReportSession(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode ReportSession} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeReportSession(body: Uint8Array): ReportSession {
+  const reader = new WireReader(body, "ReportSession");
+  const message: ReportSession = { session: 0, stored: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // session = 1
+        message.session = reader.uint64();
+        break;
+      case 16: // stored = 2
+        message.stored = reader.uint64();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.session, "ReportSession.session");
+  checkSafe(message.stored, "ReportSession.stored");
+  return message;
+}
+
+// ---- ReportsStored
+
+/**
+ * Message 87: reporter to agent: at once without numbers, which says that it knows ReportSession;
+ * then how far the session is, before the first of its reports is sent over this connection; then
+ * again after each COMMIT.
+ */
+export interface ReportsStored {
+  /**
+   * Reports up to this number are durable: forget them; absent: not known yet. At most 2^53 - 1.
+   */
+  stored?: number;
+  /** Reports up to this number have arrived: do not send them again. At most 2^53 - 1. */
+  held: number;
+  /** True: nothing will be told of this connection; send without numbers. */
+  plain: boolean;
+}
+
+function writeReportsStored(writer: WireWriter, message: ReportsStored): void {
+  writer.optionalUint64(1, message.stored);
+  writer.uint64(2, message.held);
+  writer.bool(3, message.plain);
+}
+
+/** Body of {@linkcode ReportsStored}. */
+export function encodeReportsStored(message: ReportsStored): Uint8Array {
+  const writer = new WireWriter();
+  writeReportsStored(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode ReportsStored} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeReportsStored(body: Uint8Array): ReportsStored {
+  const reader = new WireReader(body, "ReportsStored");
+  const message: ReportsStored = { held: 0, plain: false };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // stored = 1
+        message.stored = reader.uint64();
+        break;
+      case 16: // held = 2
+        message.held = reader.uint64();
+        break;
+      case 24: // plain = 3
+        message.plain = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.stored, "ReportsStored.stored");
+  checkSafe(message.held, "ReportsStored.held");
   return message;
 }
 

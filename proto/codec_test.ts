@@ -51,7 +51,7 @@ const reportRequest = fc.record({ ...module, host, retcode: int32, timecostMs: u
   noNullPrototype: true,
   requiredKeys: ["modId", "cmdId", "host", "retcode"],
 });
-const getRouteRequest = fc.record({ ...module, token }, {
+const getRouteRequest = fc.record({ ...module, token, padding: token }, {
   noNullPrototype: true,
   requiredKeys: ["modId", "cmdId"],
 });
@@ -70,6 +70,7 @@ const hello = fc.record({
   role: fc.string({ unit: "binary" }),
   nonce: token,
   status: text,
+  padding: token,
 }, { noNullPrototype: true, requiredKeys: ["protocol", "software", "role"] });
 
 const keyed = { noNullPrototype: true } as const;
@@ -164,6 +165,7 @@ const callResult = fc.record({
   errTotal: uint64,
   timedTotal: uint64,
   timeMsTotal: uint64,
+  gains: fc.record({ succ: uint64, err: uint64, timed: uint64, timeMs: uint64 }, keyed),
 }, { ...keyed, requiredKeys: ["ip", "port", "succ", "err", "overload"] });
 const word = text.filter((one) => one !== "");
 const leaseName = fc.record({ ...module, ip: uint32, port: uint32, incarnation: uint64 }, keyed);
@@ -246,6 +248,11 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
     ...{ task: uint32, status: uint32, credit: uint32 },
     data: fc.uint8Array({ maxLength: 300 }),
   }, keyed),
+  ReportSession: fc.record({ session: uint64, stored: uint64 }, keyed),
+  ReportsStored: fc.record(
+    { stored: uint64, held: uint64, plain: fc.boolean() },
+    { ...keyed, requiredKeys: ["held", "plain"] },
+  ),
   SubscriptionTerms: fc.record({ modulesMax: uint32, nodelessMax: uint32 }, keyed),
   BatchedReport: fc.record({ sender: uint32, first: uint64, outcomes: token }, keyed),
   FleetSubscribe: fc.record({ end: fc.boolean() }, keyed),
@@ -296,7 +303,9 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
     caller: uint32,
     results: fc.array(callResult, { maxLength: 50 }),
     ts: uint32,
-  }, keyed),
+    seq: uint64,
+    refusedNew: uint64,
+  }, { ...keyed, requiredKeys: ["modId", "cmdId", "caller", "results", "ts"] }),
   RouteChanged: fc.record({ modules: fc.array(fc.record(module, keyed)) }, keyed),
   NodeUseReport: fc.record({
     seq: uint32,

@@ -86,9 +86,12 @@ const filled: Record<string, Uint8Array> = {
       {
         ...{ ip: 1, port: 1, succ: 1, err: 200, overload: true },
         ...{ succTotal: 5000000000, errTotal: 1, timedTotal: 300, timeMsTotal: 6000000000 },
+        gains: { succ: 300, err: 1, timed: 0, timeMs: 9007199254740991 },
       },
     ],
     ts: 1700000000,
+    seq: 300,
+    refusedNew: 5000000000,
   }),
   decodeGetHostRequest: messages.encodeGetHostRequest({
     seq: 4294967295,
@@ -206,6 +209,8 @@ const filled: Record<string, Uint8Array> = {
   decodeRelayDone: messages.encodeRelayDone({
     ...{ task: 300, status: 1, credit: 1, data: new Uint8Array([1, 2]) },
   }),
+  decodeReportSession: messages.encodeReportSession({ session: 9007199254740991, stored: 300 }),
+  decodeReportsStored: messages.encodeReportsStored({ stored: 300, held: 301, plain: true }),
   decodeSubscriptionTerms: messages.encodeSubscriptionTerms({ modulesMax: 300, nodelessMax: 1 }),
   decodeBatchedReport: messages.encodeBatchedReport({
     sender: 300,

@@ -61,6 +61,10 @@ export const MessageId = {
   SubscriptionTerms: 82,
   /** Caller to agent: the outcomes of many calls. No answer. */
   BatchedReport: 83,
+  /** Agent to reporter: I keep reports until they are stored. */
+  ReportSession: 86,
+  /** Reporter to agent: so far your reports are stored. */
+  ReportsStored: 87,
   /** Node to discovery: here I am. */
   LeaseRegister: 90,
   /** Discovery to node: what came of it. */

@@ -61,6 +61,8 @@ test("MessageId and RetCode keep the numbers of the original", () => {
       81,
       82,
       83,
+      86,
+      87,
       90,
       91,
       92,

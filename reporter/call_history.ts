@@ -5,7 +5,7 @@ import { formatIpv4 } from "../reactor/address.ts";
 import { type CallHistoryRow, HISTORY_STEPS_S } from "../sql/results/call_history.ts";
 import type { EventKind, NewEvent } from "../sql/results/event.ts";
 import type { CallStatusRow } from "../sql/store.ts";
-import type { TimedStatusRow } from "./report_loop.ts";
+import type { KeptRow, TimedStatusRow } from "./report_loop.ts";
 import { STATUS_KEYS_MAX } from "./store_queue.ts";
 import { type ModuleId, moduleId, type ModuleKey, moduleText } from "../model/module.ts";
 import { addressId, addressText, callsId } from "../model/node.ts";
@@ -62,6 +62,9 @@ interface ModuleNodes {
   readonly modId: number;
   readonly cmdId: number;
   readonly caller: number;
+  readonly peer: string;
+  /** Of a sender that keeps what it sends. */
+  readonly session: number | undefined;
   /** By the number of their address; 0 stands for calls that got no node. */
   readonly nodes: Map<number, Baseline>;
 }
@@ -71,7 +74,12 @@ export interface ClosedBucket {
   /** Begin, in unix seconds. */
   readonly atSeconds: number;
   readonly rows: CallHistoryRow[];
+  /** What of it came from senders that keep what they send, by session. */
+  readonly kept: ReadonlyMap<number, readonly CallHistoryRow[]>;
 }
+
+/** A row as the tracker takes it. */
+export type TrackedRow = TimedStatusRow & { readonly kept?: KeptRow };
 
 /** Calls of one module since the start; without a module, those of all further ones. */
 export interface CallTotal {
@@ -153,22 +161,29 @@ export class CallTracker {
   }
 
   /** Takes results that arrived over connection `peer` at `wallMs`. */
-  add(peer: string, rows: readonly TimedStatusRow[], wallMs: number): void {
+  add(peer: string, rows: readonly TrackedRow[], wallMs: number): void {
     this.#bucketS ??= Math.floor(wallMs / 1000 / BUCKET_S) * BUCKET_S;
     let modules = this.#peers.get(peer);
     if (modules === undefined) this.#peers.set(peer, modules = new Map());
     let module: ModuleNodes | undefined;
     for (const row of rows) {
-      const { modId, cmdId, caller } = row;
+      const { modId, cmdId, caller, kept } = row;
       if (module?.modId !== modId || module.cmdId !== cmdId || module.caller !== caller) {
         const key = `${modId},${cmdId},${caller}`;
         module = modules.get(key);
         if (module === undefined) {
-          modules.set(key, module = { modId, cmdId, caller, nodes: new Map() });
+          const session = kept?.session;
+          modules.set(key, module = { modId, cmdId, caller, peer, session, nodes: new Map() });
         }
       }
       this.#addRow(module, row, wallMs);
     }
+  }
+
+  /** What came from this peer since the last bucket is not to be counted. */
+  leaveOut(peer: string): void {
+    for (const { module, base } of this.#touched) if (module.peer === peer) clear(base);
+    this.#touched = this.#touched.filter(({ base }) => base.touched);
   }
 
   /** Connection `peer` is gone. */
@@ -197,7 +212,7 @@ export class CallTracker {
     if (!force && nowS >= atSeconds && nowS < atSeconds + BUCKET_S) return undefined;
     this.#bucketS = undefined;
     if (wallMs >= this.#adoptUntilMs) this.#adopted.clear();
-    return { atSeconds, rows: this.#takeRows(atSeconds) };
+    return { atSeconds, ...this.#takeRows(atSeconds) };
   }
 
   /** Forgets nodes that nobody has spoken of for {@linkcode BASELINE_AGE_MAX_MS}. */
@@ -214,7 +229,7 @@ export class CallTracker {
     }
   }
 
-  #addRow(module: ModuleNodes, row: TimedStatusRow, wallMs: number): void {
+  #addRow(module: ModuleNodes, row: TrackedRow, wallMs: number): void {
     const node = addressId(row.ip, row.port);
     let base = module.nodes.get(node);
     const isTotal = hasTotals(row);
@@ -232,14 +247,14 @@ export class CallTracker {
       Object.assign(base, this.#startOf(row, wallMs));
       base.hasTotals = isTotal;
     }
-    // A count below the one before: the agent, or the window of an original one, began anew.
-    const began = succ < base.succ || err < base.err || timed < base.timed ||
-      timeMs < base.timeMs || refused < base.refused;
-    base.succCount += began ? succ : succ - base.succ;
-    base.errCount += began ? err : err - base.err;
-    base.timedCount += began ? timed : timed - base.timed;
-    base.timeMsSum += began ? timeMs : timeMs - base.timeMs;
-    base.refusedCount += began ? refused : refused - base.refused;
+    const gained = row.kept === undefined
+      ? gainedSince(base, { succ, err, timed, timeMs, refused })
+      : { ...row.kept.gains, refused: row.kept.refusedNew };
+    base.succCount += gained.succ;
+    base.errCount += gained.err;
+    base.timedCount += gained.timed;
+    base.timeMsSum += gained.timeMs;
+    base.refusedCount += gained.refused;
     // Refused calls tell nothing of a node: they must not thin the share of those that are out.
     if (node !== NO_NODE) base.reportCount++;
     if (row.overload) base.overloadCount++;
@@ -311,23 +326,15 @@ export class CallTracker {
   }
 
   /** What was gained, as rows: one for each node and caller, one for each module. */
-  #takeRows(atSeconds: number): CallHistoryRow[] {
+  #takeRows(atSeconds: number): Omit<ClosedBucket, "atSeconds"> {
     const gains = new BucketGains(atSeconds, this.#options.rowsMax);
     for (const { module, node, base } of this.#touched) {
       if (!gains.add(module, node, base)) this.#detailDroppedCount++;
-      base.touched = false;
-      base.succCount =
-        base.errCount =
-        base.reportCount =
-        base.overloadCount =
-        base.timedCount =
-        base.timeMsSum =
-        base.refusedCount =
-          0;
+      clear(base);
     }
     this.#touched = [];
     for (const [key, sum] of gains.sums()) this.#addTotal(key, sum);
-    return gains.rows;
+    return { rows: gains.rows, kept: gains.kept };
   }
 
   #addTotal(key: ModuleId, sum: Gain): void {
@@ -356,6 +363,7 @@ const OTHER_MODULES = "other";
 /** The rows of one bucket, added up over connections. */
 class BucketGains {
   readonly rows: Gain[] = [];
+  readonly kept = new Map<number, Gain[]>();
   readonly #atSeconds: number;
   readonly #rowsMax: number;
   readonly #modules = new Map<ModuleId, ModuleGains>();
@@ -378,6 +386,7 @@ class BucketGains {
     const last = this.#last?.module === module ? this.#last : this.#find(module);
     this.#last = last;
     addTo(last.gains.sum, base);
+    if (module.session !== undefined) this.#addKept(module, module.session, node, base);
     let row = last.nodes.get(node);
     if (row === undefined) {
       if (this.#detailCount >= this.#rowsMax) return false;
@@ -388,6 +397,14 @@ class BucketGains {
     }
     addTo(row, base);
     return true;
+  }
+
+  #addKept(module: ModuleNodes, session: number, node: number, base: Baseline): void {
+    const own = gain(this.#atSeconds, module.modId, module.cmdId, node, module.caller);
+    addTo(own, base);
+    const known = this.kept.get(session);
+    if (known === undefined) this.kept.set(session, [own]);
+    else known.push(own);
   }
 
   #find(
@@ -461,6 +478,31 @@ function gain(
     timeMsSum: 0,
     refusedCount: 0,
   };
+}
+
+/** What totals gained. One below that before: the agent, or the window of an original one, began anew. */
+function gainedSince(base: Totals, now: Totals): Totals {
+  const began = now.succ < base.succ || now.err < base.err || now.timed < base.timed ||
+    now.timeMs < base.timeMs || now.refused < base.refused;
+  return began ? now : {
+    succ: now.succ - base.succ,
+    err: now.err - base.err,
+    timed: now.timed - base.timed,
+    timeMs: now.timeMs - base.timeMs,
+    refused: now.refused - base.refused,
+  };
+}
+
+function clear(base: Baseline): void {
+  base.touched = false;
+  base.succCount =
+    base.errCount =
+    base.reportCount =
+    base.overloadCount =
+    base.timedCount =
+    base.timeMsSum =
+    base.refusedCount =
+      0;
 }
 
 function addTo(sum: Gain, base: Omit<Baseline, "seenMs">): void {

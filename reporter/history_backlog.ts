@@ -1,6 +1,8 @@
 // Core. Buckets and events that wait for the database, within bounds.
 
 import type { NewEvent } from "../sql/results/event.ts";
+import type { CallHistoryRow } from "../sql/results/call_history.ts";
+import type { SessionMark } from "../sql/results/call_history.ts";
 import type { ClosedBucket } from "./call_history.ts";
 import { callsId } from "../model/node.ts";
 
@@ -14,29 +16,65 @@ export const EVENT_BACKLOG_MAX = 10_000;
 export interface PendingBucket extends ClosedBucket {
   /** Names the writer; a bucket of an earlier time gets another one, so that it replaces nothing. */
   readonly source: number;
+  /** Only growing. */
+  readonly number: number;
+  /** Which reports of which sessions are in it. */
+  readonly marks: readonly SessionMark[];
+  /** True when the results that it was made of are in SQL, so that it may follow. */
+  isReady(): boolean;
+}
+
+function sum(one: CallHistoryRow, other: CallHistoryRow, sign: 1 | -1): CallHistoryRow {
+  return {
+    ...one,
+    succCount: one.succCount + sign * other.succCount,
+    errCount: one.errCount + sign * other.errCount,
+    reportCount: one.reportCount + sign * other.reportCount,
+    overloadCount: one.overloadCount + sign * other.overloadCount,
+    timedCount: one.timedCount + sign * other.timedCount,
+    timeMsSum: one.timeMsSum + sign * other.timeMsSum,
+    refusedCount: one.refusedCount + sign * other.refusedCount,
+  };
 }
 
 /** Both buckets in one, at the later time. */
 function merge(older: PendingBucket, newer: PendingBucket): PendingBucket {
+  const { atSeconds } = newer;
   const rows = new Map(newer.rows.map((row) => [callsId(row), row]));
   for (const row of older.rows) {
     const key = callsId(row);
     const known = rows.get(key);
-    rows.set(
-      key,
-      known === undefined ? { ...row, atSeconds: newer.atSeconds } : {
-        ...known,
-        succCount: known.succCount + row.succCount,
-        errCount: known.errCount + row.errCount,
-        reportCount: known.reportCount + row.reportCount,
-        overloadCount: known.overloadCount + row.overloadCount,
-        timedCount: known.timedCount + row.timedCount,
-        timeMsSum: known.timeMsSum + row.timeMsSum,
-        refusedCount: known.refusedCount + row.refusedCount,
-      },
-    );
+    rows.set(key, known === undefined ? { ...row, atSeconds } : sum(known, row, 1));
   }
-  return { ...newer, rows: [...rows.values()] };
+  const kept = new Map(older.kept);
+  for (const [session, more] of newer.kept) {
+    kept.set(session, [...kept.get(session) ?? [], ...more]);
+  }
+  const marks = new Map(older.marks.map((mark) => [mark.session, mark]));
+  for (const mark of newer.marks) {
+    marks.set(mark.session, { ...mark, from: marks.get(mark.session)?.from ?? mark.from });
+  }
+  return { ...newer, rows: [...rows.values()], kept, marks: [...marks.values()] };
+}
+
+/** The bucket without what came from a session. */
+function without(bucket: PendingBucket, session: number): PendingBucket {
+  const own = bucket.kept.get(session);
+  const marks = bucket.marks.filter((mark) => mark.session !== session);
+  if (own === undefined) return { ...bucket, marks };
+  const rows = new Map(bucket.rows.map((row) => [callsId(row), row]));
+  for (const row of own) {
+    for (const  of of[row, { ...row, ip: 0, port: 0, caller: 0 }]) {
+      const known = rows.get(callsId(of));
+      if (known !== undefined) rows.set(callsId(of), sum(known, row, -1));
+    }
+  }
+  const kept = new Map(bucket.kept);
+  kept.delete(session);
+  const left = [...rows.values()].filter((row) =>
+    row.reportCount > 0 || row.refusedCount > 0 || row.succCount + row.errCount > 0
+  );
+  return { ...bucket, rows: left, kept, marks };
 }
 
 /**
@@ -47,6 +85,7 @@ export class HistoryBacklog {
   readonly #rowsMax: number;
   readonly #nextSource: () => number;
   #source: number;
+  #number = 0;
   #lastAtSeconds = -Infinity;
   #buckets: PendingBucket[] = [];
   #mergeCount = 0;
@@ -60,7 +99,7 @@ export class HistoryBacklog {
 
   /** Rows that wait. */
   get rowCount(): number {
-    return this.#buckets.reduce((sum, bucket) => sum + bucket.rows.length, 0);
+    return this.#buckets.reduce((total, bucket) => total + bucket.rows.length, 0);
   }
 
   /** Times that two buckets became one. */
@@ -74,16 +113,33 @@ export class HistoryBacklog {
   }
 
   /** Takes a bucket. The first may be on its way, so it is never merged with another. */
-  add(bucket: ClosedBucket): void {
-    if (bucket.rows.length === 0) return;
+  add(
+    bucket: ClosedBucket,
+    marks: readonly SessionMark[] = [],
+    isReady = (): boolean => true,
+  ): void {
+    if (bucket.rows.length === 0 && marks.length === 0) return;
     if (bucket.atSeconds <= this.#lastAtSeconds) this.#source = this.#nextSource();
     this.#lastAtSeconds = bucket.atSeconds;
-    this.#buckets.push({ ...bucket, source: this.#source });
+    this.#buckets.push({ ...bucket, source: this.#source, number: ++this.#number, marks, isReady });
     while (this.#buckets.length > 2 && this.rowCount > this.#rowsMax) {
       const [first, older, newer, ...rest] = this.#buckets;
       this.#buckets = [first, merge(older, newer), ...rest];
       this.#mergeCount++;
     }
+  }
+
+  /** What came from a session is not to be counted. Not while the first bucket is on its way. */
+  leaveOut(session: number): void {
+    this.#buckets = this.#buckets.map((bucket) => without(bucket, session));
+  }
+
+  /** Rows that hold more than what senders keep themselves. */
+  ownRowCount(): number {
+    return this.#buckets.reduce((total, bucket) => {
+      const own = [...bucket.kept.keys()].reduce(without, bucket);
+      return total + own.rows.length;
+    }, 0);
   }
 
   /** The first bucket is written, or given up. */

@@ -7,6 +7,7 @@ import { EVENT_BACKLOG_MAX, EventBacklog, HistoryBacklog } from "./history_backl
 function bucket(atSeconds: number, ports: readonly number[]): ClosedBucket {
   return {
     atSeconds,
+    kept: new Map(),
     rows: ports.map((port): CallHistoryRow => ({
       modId: 1,
       cmdId: 1,

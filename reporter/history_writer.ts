@@ -8,9 +8,10 @@ import type { HistoryStep } from "../sql/results/call_history.ts";
 import { EVENTS_PER_CALL_MAX } from "../sql/results/event.ts";
 import type { CallStatusRow, Store } from "../sql/store.ts";
 import { endsWithin } from "../service/store_health.ts";
-import { type CallTotal, CallTracker } from "./call_history.ts";
-import { EventBacklog, HistoryBacklog } from "./history_backlog.ts";
-import type { TimedStatusRow } from "./report_loop.ts";
+import { type CallTotal, CallTracker, type TrackedRow } from "./call_history.ts";
+import { EventBacklog, HistoryBacklog, type PendingBucket } from "./history_backlog.ts";
+import type { KeptSessions } from "./kept_sessions.ts";
+import type { KeptRow } from "./report_loop.ts";
 
 /** How often it is looked whether a bucket is over. */
 const TICK_MS = 1_000;
@@ -50,7 +51,12 @@ export interface HistoryRetention {
 export interface HistoryWriterOptions {
   readonly store: Pick<
     Store,
-    "writeCallHistory" | "rollUpCallHistory" | "addEvents" | "pruneEvents" | "pruneCallStatus"
+    | "writeCallHistory"
+    | "writeMarkedHistory"
+    | "rollUpCallHistory"
+    | "addEvents"
+    | "pruneEvents"
+    | "pruneCallStatus"
   >;
   readonly clock: Clock;
   readonly rng: Rng;
@@ -58,6 +64,15 @@ export interface HistoryWriterOptions {
   /** Most nodes followed, over all connections. */
   readonly keysMax: number;
   readonly retention: HistoryRetention;
+  /** Senders that keep what they send. */
+  readonly sessions: Pick<KeptSessions, "take" | "close" | "noteStored" | "again">;
+  /** Divides results that have come from those that come: whether those before are in SQL. */
+  divide(): () => boolean;
+}
+
+/** What stands for the connection of a session, which goes on over several. */
+function keptPeer(session: number): string {
+  return `kept ${session}`;
 }
 
 /** Counters of a {@linkcode HistoryWriter}. */
@@ -81,6 +96,8 @@ export class HistoryWriter {
   readonly #tracker: CallTracker;
   readonly #backlog: HistoryBacklog;
   readonly #events = new EventBacklog();
+  /** Names this writer in the marks of sessions. */
+  readonly #writer: number;
   readonly #gone: { readonly peer: string; readonly atMs: number }[] = [];
   #retention: HistoryRetention;
   #ticking: Timer | undefined;
@@ -90,6 +107,8 @@ export class HistoryWriter {
   #refused = false;
   #isResultsWarned = false;
   #pausedUntilMs = -Infinity;
+  /** Sessions to be left out of buckets once none is on its way. */
+  readonly #again = new Set<number>();
   #rollUpDueMs = 0;
   #pruneDueMs = 0;
   #rowsWritten = 0;
@@ -102,6 +121,7 @@ export class HistoryWriter {
     const { rng, keysMax, retention } = options;
     this.#options = options;
     this.#retention = retention;
+    this.#writer = 1 + Math.floor(rng.next() * (Number.MAX_SAFE_INTEGER - 1));
     this.#backlog = new HistoryBacklog(() => 1 + Math.floor(rng.next() * 0xffff_fffe));
     this.#tracker = new CallTracker({
       keysMax,
@@ -148,7 +168,7 @@ export class HistoryWriter {
   }
 
   /** Takes results that came over one connection. */
-  add(peer: string, rows: readonly TimedStatusRow[]): void {
+  add(peer: string, rows: readonly TrackedRow[]): void {
     const wallMs = this.#options.clock.wallMs();
     this.#closeBucket(wallMs, false);
     this.#tracker.add(peer, rows, wallMs);
@@ -157,6 +177,38 @@ export class HistoryWriter {
   /** A connection has ended. */
   drop(peer: string): void {
     this.#gone.push({ peer, atMs: this.#options.clock.nowMs() + DROP_DELAY_MS });
+  }
+
+  /**
+   * Takes report `seq` of a session.
+   *
+   * @returns false when it is not to be counted.
+   */
+  addKept({ session, seq }: KeptRow, rows: readonly TrackedRow[]): boolean {
+    // First, so that the marks of that bucket do not hold what is in the next.
+    this.#closeBucket(this.#options.clock.wallMs(), false);
+    if (!this.#options.sessions.take(session, seq)) return false;
+    this.add(keptPeer(session), rows);
+    return true;
+  }
+
+  /** Nothing of a session is held any more. */
+  dropKept(session: number): void {
+    this.drop(keptPeer(session));
+  }
+
+  /** What came over this connection of late is not to be counted: it comes again, with numbers. */
+  leaveOut(peer: string): void {
+    this.#tracker.leaveOut(peer);
+  }
+
+  /** What is held of a session is not to be counted; it is sent again. */
+  sendAgain(session: number): void {
+    // A bucket that is on its way finds out by its marks, and is left as it is until then.
+    if (this.#working === undefined) this.#backlog.leaveOut(session);
+    else this.#again.add(session);
+    this.#tracker.leaveOut(keptPeer(session));
+    this.#options.sessions.again(session);
   }
 
   /** All connections whose names begin with `prefix` have ended. */
@@ -186,7 +238,7 @@ export class HistoryWriter {
       else await this.#writeAll().catch((error) => this.#noteFailure(error));
     };
     await endsWithin(clock, limitMs, drain());
-    return this.#backlog.rowCount + this.#events.size;
+    return this.#backlog.ownRowCount() + this.#events.size;
   }
 
   #tick(): void {
@@ -202,7 +254,9 @@ export class HistoryWriter {
 
   #closeBucket(wallMs: number, force: boolean): void {
     const bucket = this.#tracker.close(wallMs, force);
-    if (bucket !== undefined) this.#backlog.add(bucket);
+    if (bucket === undefined) return;
+    const { sessions, divide } = this.#options;
+    this.#backlog.add(bucket, sessions.close(), divide());
   }
 
   #work(): void {
@@ -256,13 +310,30 @@ export class HistoryWriter {
         this.#events.settle(events.length);
         this.#eventsWritten += events.length;
       }
-      const bucket = this.#backlog.first;
+      const bucket = this.#backlog.first?.isReady() === true ? this.#backlog.first : undefined;
       if (bucket === undefined && this.#events.size === 0) return;
-      if (bucket === undefined) continue;
-      const bad = await store.writeCallHistory(bucket.source, bucket.rows);
+      if (bucket !== undefined) await this.#writeBucket(bucket);
+    }
+  }
+
+  async #writeBucket(bucket: PendingBucket): Promise<void> {
+    const { store, sessions } = this.#options;
+    const { source, rows, marks, number } = bucket;
+    const { moved, bad } = marks.length === 0
+      ? { moved: [], bad: await store.writeCallHistory(source, rows) }
+      : await store.writeMarkedHistory({ source, rows, marks, number, writer: this.#writer });
+    if (moved.length === 0) {
       this.#backlog.settle();
-      this.#rowsWritten += bucket.rows.length - bad.length;
+      this.#rowsWritten += rows.length - bad.length;
       this.#rowsDropped += bad.length;
+      sessions.noteStored(marks);
+    }
+    for (const session of [...moved, ...this.#again]) {
+      this.#again.delete(session);
+      this.#backlog.leaveOut(session);
+      if (!moved.includes(session)) continue;
+      this.#tracker.leaveOut(keptPeer(session));
+      sessions.again(session);
     }
   }
 
@@ -320,9 +391,12 @@ export class HistoryWriter {
 
   /** Nobody takes it: it is counted as dropped. */
   #discard(): void {
+    const { sessions } = this.#options;
     for (let bucket = this.#backlog.first; bucket !== undefined; bucket = this.#backlog.first) {
+      if (!bucket.isReady()) break;
       this.#rowsDropped += bucket.rows.length;
       this.#backlog.settle();
+      sessions.noteStored(bucket.marks);
     }
     this.#eventsDropped += this.#events.size;
     this.#events.settle(this.#events.size);

@@ -6,6 +6,7 @@ import { seededRng } from "../reactor/time/rng.ts";
 import { type CallHistoryRow, HISTORY_KEEP_S } from "../sql/results/call_history.ts";
 import type { NewEvent } from "../sql/results/event.ts";
 import type { CallStatusRow } from "../sql/store.ts";
+import type { MarkedBucket, MarkedOutcome } from "../sql/results/call_history.ts";
 import { LogList } from "../tests/support/log_list.ts";
 import {
   HISTORY_REFUSED_MS,
@@ -13,6 +14,7 @@ import {
   RESULT_KEEP_S,
   ROLL_UP_INTERVAL_MS,
 } from "./history_writer.ts";
+import { KeptSessions } from "./kept_sessions.ts";
 
 /** A store that notes what it is told, and fails as long as it is told to. */
 class FakeStore {
@@ -31,6 +33,22 @@ class FakeStore {
     this.sources.add(source);
     this.rows.push(...rows);
     return Promise.resolve([]);
+  }
+
+  /** Buckets with marks, and what is said of the next one. */
+  readonly marked: MarkedBucket[] = [];
+  moved: number[] = [];
+
+  writeMarkedHistory(bucket: MarkedBucket): Promise<MarkedOutcome> {
+    this.attempts++;
+    if (this.fault !== undefined) return Promise.reject(this.fault);
+    const { moved } = this;
+    this.moved = [];
+    if (moved.length === 0) {
+      this.marked.push(bucket);
+      this.rows.push(...bucket.rows);
+    }
+    return Promise.resolve({ moved, bad: [] });
   }
 
   addEvents(events: readonly NewEvent[]): Promise<void> {
@@ -69,15 +87,30 @@ interface Setup {
   store: FakeStore;
   log: LogList;
   writer: HistoryWriter;
+  sessions: KeptSessions;
+  results: { written: boolean };
+  /** What the sender of session 77 was told. */
+  told: string[];
+  /** Report `seq` of session 77, with so many successes that are new. */
+  keptReport(seq: number, succ: number): void;
   report(succTotal: number, overload?: boolean): void;
   /** Lets time pass second by second, so that what waits for the store goes on in between. */
   pass(seconds: number): Promise<void>;
 }
 
-function setUp(stored: CallStatusRow[] = []): Setup {
-  const clock = new ManualClock(0, 1_700_000_000_000);
+function setUp(stored: CallStatusRow[] = [], wallStartMs = 1_700_000_000_000): Setup {
+  const clock = new ManualClock(0, wallStartMs);
   const store = new FakeStore();
   const log = new LogList();
+  const results = { written: true };
+  const told: string[] = [];
+  const sessions = new KeptSessions({
+    clock,
+    lookUp: () => Promise.resolve(new Map()),
+    tell: (_, { stored, held }) => void told.push(`${stored} ${held}`),
+    sendAgain: () => void told.push("again"),
+    onForgotten: () => {},
+  });
   const writer = new HistoryWriter({
     store,
     clock,
@@ -85,8 +118,11 @@ function setUp(stored: CallStatusRow[] = []): Setup {
     log,
     keysMax: 1000,
     retention: { keepSeconds: HISTORY_KEEP_S, eventKeepSeconds: 3600 },
+    sessions,
+    divide: () => () => results.written,
   });
   writer.start(stored);
+  sessions.open(77, { loop: 0, peer: 1 });
   const settle = async (): Promise<void> => {
     for (let i = 0; i < 30; i++) await Promise.resolve();
   };
@@ -95,6 +131,14 @@ function setUp(stored: CallStatusRow[] = []): Setup {
     store,
     log,
     writer,
+    sessions,
+    results,
+    told,
+    keptReport(seq, succ): void {
+      const gains = { succ, err: 0, timed: 0, timeMs: 0 };
+      const kept = { session: 77, seq, gains, refusedNew: 0 };
+      writer.addKept(kept, [{ ...status(1000), kept }]);
+    },
     report: (succTotal, overload = false) => writer.add("0:1", [status(succTotal, overload)]),
     async pass(seconds): Promise<void> {
       for (let second = 0; second < seconds; second++) {
@@ -238,4 +282,71 @@ test("HistoryWriter stop() writes the open bucket, and counts what a dead databa
   dead.report(7);
   dead.store.fault = away;
   assert.equal(await dead.writer.stop(500), 2);
+});
+
+test("HistoryWriter tells a sender what is stored only after its bucket is", async () => {
+  const lab = setUp();
+  await lab.pass(1);
+  lab.keptReport(1, 5);
+  lab.keptReport(2, 3);
+  lab.keptReport(2, 3); // Sent twice: counts once.
+  lab.results.written = false;
+  await lab.pass(20);
+  assert.equal(lab.store.marked.length, 0, "the results themselves are not in SQL yet");
+  assert.deepEqual(lab.told, ["undefined 0", "0 0"]);
+  lab.results.written = true;
+  lab.store.fault = new StoreError("away", true);
+  await lab.pass(5);
+  assert.equal(lab.told.length, 2, "nor is the history");
+  lab.store.fault = undefined;
+  await lab.pass(20);
+  const [{ marks, number }] = lab.store.marked;
+  assert.deepEqual([marks, number], [[{ session: 77, from: 0, to: 2 }], 1]);
+  assert.equal(lab.store.successes, 8);
+  assert.deepEqual(lab.told.slice(2), ["2 2"]);
+  lab.keptReport(3, 1);
+  await lab.pass(20);
+  assert.deepEqual(lab.store.marked[1].marks, [{ session: 77, from: 2, to: 3 }]);
+});
+
+test("HistoryWriter leaves out a session that another reporter goes on with, and no other", async () => {
+  const lab = setUp();
+  await lab.pass(1);
+  lab.keptReport(1, 5);
+  lab.report(4);
+  lab.report(6);
+  lab.store.moved = [77];
+  await lab.pass(20);
+  assert.deepEqual(lab.told.slice(2), ["again"]);
+  assert.deepEqual(lab.store.marked, []);
+  // A plain report counts from what it was first: 2 of 6.
+  const nodes = lab.store.rows.filter(({ port }) => port !== 0);
+  const modules = lab.store.rows.filter(({ port }) => port === 0);
+  assert.deepEqual([nodes, modules].map((rows) => rows.map((row) => row.succCount)), [[2], [2]]);
+  lab.keptReport(2, 5);
+  await lab.pass(20);
+  assert.equal(lab.store.successes, 2, "until it has been opened again nothing of it is taken");
+});
+
+test("HistoryWriter does not count as lost what senders keep", async () => {
+  const lab = setUp();
+  await lab.pass(1);
+  lab.keptReport(1, 5);
+  lab.store.fault = new StoreError("away", true);
+  const stopped = lab.writer.stop(500);
+  await lab.pass(2);
+  assert.equal(await stopped, 0);
+});
+
+test("HistoryWriter marks no report whose calls are in the next bucket", async () => {
+  const lab = setUp([], 1_700_000_000_500);
+  await lab.pass(9);
+  lab.keptReport(1, 5);
+  // The bucket is over and no tick has looked yet: it is the next report that closes it.
+  lab.clock.advance(600);
+  lab.keptReport(2, 3);
+  await lab.pass(3);
+  const [{ marks, rows }] = lab.store.marked;
+  const ofNodes = rows.filter(({ port }) => port !== 0);
+  assert.deepEqual([marks[0].to, ofNodes.map((row) => row.succCount)], [1, [5]]);
 });

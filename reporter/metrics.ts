@@ -81,6 +81,14 @@ export const reporterMetrics: MetricTable = {
   ),
   writes: counter("lars_reporter_writes_total", "Writes to the database."),
   write_failures: counter("lars_reporter_write_failures_total", "Writes that failed."),
+  kept_sessions: gauge(
+    "lars_reporter_kept_sessions",
+    "Senders that keep their reports until they are stored.",
+  ),
+  kept_sessions_again: counter(
+    "lars_reporter_kept_sessions_again_total",
+    "Times that a sender had to send again what was not stored.",
+  ),
   history_keys: gauge("lars_reporter_history_keys", "Nodes that the history follows."),
   history_keys_refused: counter(
     "lars_reporter_history_keys_refused_total",

@@ -5,7 +5,15 @@ import type { Clock, Timer } from "../reactor/time/clock.ts";
 import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
 import type { LoopStats, LoopSurroundings, ServiceLoop } from "../service/loops/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import { decodeReportStatusRequest, type ReportStatusRequest } from "../proto/codec.ts";
+import {
+  type CallGains,
+  decodeReportSession,
+  decodeReportStatusRequest,
+  encodeReportsStored,
+  type ReportsStored,
+  type ReportStatusRequest,
+} from "../proto/codec.ts";
+import type { Connection } from "../reactor/tcp/tcp_server.ts";
 import { isNodePort } from "../model/node.ts";
 import type { CallStatusRow } from "../sql/store.ts";
 import { StatusBatch } from "./store_queue.ts";
@@ -20,9 +28,21 @@ export interface TimedStatusRow extends CallStatusRow {
   readonly refusedFresh?: boolean;
 }
 
+/** Of a row of a sender that keeps it until it is stored: which report of which session it is from. */
+export interface KeptRow {
+  readonly session: number;
+  readonly seq: number;
+  /** What is new in its totals. */
+  readonly gains: CallGains;
+  /** What is new in its refused calls. */
+  readonly refusedNew: number;
+}
+
 /** A row, and over which connection of its loop it came. */
 export interface ReportedRow extends TimedStatusRow {
   readonly peer: number;
+  /** Absent: its sender does not keep it. */
+  readonly kept?: KeptRow;
 }
 
 /** Rows of one message, and how many results could not become one. */
@@ -32,16 +52,23 @@ export interface MessageRows {
   readonly skippedCount: number;
 }
 
+const NO_GAINS: CallGains = { succ: 0, err: 0, timed: 0, timeMs: 0 };
+
 /**
  * The rows of a report that came over connection `peer`. Agents of the original may leave the time
  * out (0): `nowSeconds` stands in. Calls that were refused are a row without a node.
+ *
+ * @param session That of the connection, if its sender keeps what it sends.
  */
 export function rowsOf(
   message: ReportStatusRequest,
   nowSeconds: number,
   peer: number,
+  session?: number,
 ): MessageRows {
-  const { modId, cmdId, caller, refused } = message;
+  const { modId, cmdId, caller, refused, seq } = message;
+  const kept = (gains = NO_GAINS, refusedNew = 0): { kept?: KeptRow } =>
+    session === undefined || seq === undefined ? {} : { kept: { session, seq, gains, refusedNew } };
   const ts = message.ts === 0 ? nowSeconds : message.ts;
   const rows: ReportedRow[] = [];
   for (const result of message.results) {
@@ -62,13 +89,15 @@ export function rowsOf(
       ...(errTotal === undefined ? {} : { errTotal }),
       ...(timedTotal === undefined ? {} : { timedTotal }),
       ...(timeMsTotal === undefined ? {} : { timeMsTotal }),
+      ...kept(result.gains),
     });
   }
   const skippedCount = message.results.length - rows.length;
   if (refused !== undefined) {
     const { fresh, ...totals } = refused;
     const row = { ...NO_NODE, modId, cmdId, caller, ts, peer };
-    rows.push({ ...row, refused: totals, refusedFresh: fresh });
+    const news = kept(NO_GAINS, message.refusedNew);
+    rows.push({ ...row, refused: totals, refusedFresh: fresh, ...news });
   }
   return { rows, skippedCount };
 }
@@ -77,7 +106,7 @@ export function rowsOf(
 const NO_NODE = { ip: 0, port: 0, succCount: 0, errCount: 0, overload: false };
 
 /** Numbers that one row takes when packed. */
-const PACKED_FIELDS = 19;
+const PACKED_FIELDS = 26;
 
 /** Rows as one array of numbers, whose buffer can change threads without a copy. */
 export function packRows(rows: readonly ReportedRow[]): Float64Array<ArrayBuffer> {
@@ -103,6 +132,13 @@ export function packRows(rows: readonly ReportedRow[]): Float64Array<ArrayBuffer
     packed[at++] = row.refused?.noNode ?? -1;
     packed[at++] = row.refused?.noRoute ?? -1;
     packed[at++] = row.refusedFresh === true ? 1 : 0;
+    packed[at++] = row.kept?.session ?? -1;
+    packed[at++] = row.kept?.seq ?? 0;
+    packed[at++] = row.kept?.gains.succ ?? 0;
+    packed[at++] = row.kept?.gains.err ?? 0;
+    packed[at++] = row.kept?.gains.timed ?? 0;
+    packed[at++] = row.kept?.gains.timeMs ?? 0;
+    packed[at++] = row.kept?.refusedNew ?? 0;
   }
   return packed;
 }
@@ -127,6 +163,7 @@ export function unpackRows(packed: Float64Array): ReportedRow[] {
       ...(packed[at + 12] < 0 ? {} : { timedTotal: packed[at + 12] }),
       ...(packed[at + 13] < 0 ? {} : { timeMsTotal: packed[at + 13] }),
       ...(packed[at + 14] < 0 ? {} : unpackRefused(packed, at + 14)),
+      ...(packed[at + 19] < 0 ? {} : { kept: unpackKept(packed, at + 19) }),
     });
   }
   return rows;
@@ -140,6 +177,11 @@ function unpackRefused(
   return { refused: { overload, unusable, noNode, noRoute }, refusedFresh: fresh === 1 };
 }
 
+function unpackKept(packed: Float64Array, at: number): KeptRow {
+  const [session, seq, succ, err, timed, timeMs, refusedNew] = packed.subarray(at, at + 7);
+  return { session, seq, gains: { succ, err, timed, timeMs }, refusedNew };
+}
+
 /** Plain values that a loop is started with. */
 export interface ReportLoopInit extends SessionServerInit {
   /** Most rows a loop in a worker keeps for the main thread. */
@@ -148,14 +190,34 @@ export interface ReportLoopInit extends SessionServerInit {
   readonly inWorker: boolean;
 }
 
-/** Loop to main thread: rows, packed when they changed threads; a connection that has ended. */
+/**
+ * Loop to main thread: rows, packed when they changed threads; a sender that keeps what it sends; a
+ * connection that has ended.
+ */
 export type ReportNote =
+  | {
+    readonly type: "session";
+    readonly peer: number;
+    readonly session: number;
+    /** Up to this report the sender keeps none any more. */
+    readonly stored: number;
+  }
   | { readonly type: "rows"; readonly rows: readonly ReportedRow[] }
   | { readonly type: "packed"; readonly packed: Float64Array }
   | { readonly type: "gone"; readonly peer: number };
 
-/** Main thread to loop: the last packed rows were received. */
-export type ReportTask = "received";
+/**
+ * Main thread to loop: the last packed rows were received; how far the reports of a connection are
+ * stored; it is to begin again, from what is stored.
+ */
+export type ReportTask =
+  | { readonly type: "received" }
+  | {
+    readonly type: "stored";
+    readonly peer: number;
+    readonly answer: ReportsStored;
+  }
+  | { readonly type: "again"; readonly peer: number };
 
 /** A server that turns reports into rows. */
 export class ReportLoop implements ServiceLoop<ReportTask> {
@@ -163,6 +225,8 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
   readonly #server: SessionServer;
   readonly #shipper: RowShipper | undefined;
   readonly #note: (note: ReportNote) => void;
+  /** Senders that keep what they send, by the number of their connection. */
+  readonly #keepers = new Map<number, { readonly connection: Connection; session: number }>();
   #reportCount = 0;
   #rowCount = 0;
   #skippedCount = 0;
@@ -176,12 +240,14 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
       init,
       clock,
       log,
-      onClose: (peer) => around.note({ type: "gone", peer: peer.id }),
+      onClose: (peer) => {
+        this.#keepers.delete(peer.id);
+        around.note({ type: "gone", peer: peer.id });
+      },
     });
-    this.#server.router.add(
-      MessageId.ReportStatusRequest,
-      (body, peer) => this.#report(body, peer.id),
-    );
+    this.#server.router
+      .add(MessageId.ReportStatusRequest, (body, peer) => this.#report(body, peer))
+      .add(MessageId.ReportSession, (body, peer) => this.#session(body, peer));
     if (!init.inWorker) return;
     this.#shipper = new RowShipper(
       clock,
@@ -194,8 +260,17 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
     return this.#server.listen(port, reusePort);
   }
 
-  onTask(_task: ReportTask): void {
-    this.#shipper?.received();
+  onTask(task: ReportTask): void {
+    if (task.type === "received") {
+      this.#shipper?.received();
+      return;
+    }
+    const connection = this.#keepers.get(task.peer)?.connection;
+    if (task.type === "again") {
+      connection?.close("its results cannot be taken in order: it has to send them again");
+      return;
+    }
+    connection?.send(MessageId.ReportsStored, encodeReportsStored(task.answer));
   }
 
   setSecrets(all: readonly Uint8Array[]): void {
@@ -218,15 +293,27 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
     await closed;
   }
 
-  #report(body: Uint8Array, peer: number): void {
+  #session(body: Uint8Array, connection: Connection): void {
+    const { session, stored } = decodeReportSession(body);
+    this.#keepers.set(connection.id, { connection, session });
+    this.#note({ type: "session", peer: connection.id, session, stored });
+  }
+
+  #report(body: Uint8Array, connection: Connection): void {
     const nowSeconds = Math.floor(this.#clock.wallMs() / 1000);
-    const { rows, skippedCount } = rowsOf(decodeReportStatusRequest(body), nowSeconds, peer);
+    const message = decodeReportStatusRequest(body);
+    const session = this.#keepers.get(connection.id)?.session;
+    const { rows, skippedCount } = rowsOf(message, nowSeconds, connection.id, session);
     this.#reportCount++;
     this.#rowCount += rows.length;
     this.#skippedCount += skippedCount;
-    if (rows.length === 0) return;
+    if (rows.length === 0) {
+      // It would be missing in the row of numbers.
+      if (session !== undefined) connection.close("a numbered report without any result");
+      return;
+    }
     if (this.#shipper === undefined) this.#note({ type: "rows", rows });
-    else this.#shipper.add(rows);
+    else if (!this.#shipper.add(rows)) connection.close("too many results wait: send them later");
   }
 }
 
@@ -239,12 +326,16 @@ export const SHIP_ROWS_MAX = 5_000;
 /**
  * Sends the next parcel only when the last one has been received, so that a busy main thread is not
  * buried: meanwhile rows of one key replace each other here, and new keys beyond the limit are
- * refused and counted.
+ * refused and counted. Reports that their senders keep go one by one and whole; beyond the limit
+ * they are not taken.
  */
 export class RowShipper {
   readonly #clock: Clock;
   readonly #send: (packed: Float64Array<ArrayBuffer>) => void;
   readonly #batch: StatusBatch<ReportedRow>;
+  readonly #keysMax: number;
+  #kept: (readonly ReportedRow[])[] = [];
+  #keptRows = 0;
   #timer: Timer | undefined;
   #underway: ReportedRow[] | undefined;
   #refusedCount = 0;
@@ -256,6 +347,7 @@ export class RowShipper {
   ) {
     this.#clock = clock;
     this.#batch = new StatusBatch<ReportedRow>(keysMax);
+    this.#keysMax = keysMax;
     this.#send = send;
   }
 
@@ -264,29 +356,60 @@ export class RowShipper {
     return this.#refusedCount;
   }
 
-  /** Takes rows to be sent soon. */
-  add(rows: readonly ReportedRow[]): void {
-    for (const row of rows) if (this.#batch.add(row) === "refused") this.#refusedCount++;
-    if (this.#underway !== undefined) return;
-    this.#timer ??= this.#clock.setTimer(SHIP_DELAY_MS, () => this.#ship());
+  /**
+   * Takes the rows of a report, to be sent soon.
+   *
+   * @returns false for one that its sender keeps, and has to keep on.
+   */
+  add(rows: readonly ReportedRow[]): boolean {
+    if (rows[0].kept !== undefined) {
+      if (this.#keptRows + rows.length > this.#keysMax) return false;
+      this.#kept.push(rows);
+      this.#keptRows += rows.length;
+    } else {
+      for (const row of rows) if (this.#batch.add(row) === "refused") this.#refusedCount++;
+    }
+    if (this.#underway === undefined) {
+      this.#timer ??= this.#clock.setTimer(SHIP_DELAY_MS, () => this.#ship());
+    }
+    return true;
   }
 
   /** The last parcel was received. */
   received(): void {
     if (this.#underway !== undefined) this.#batch.settle(this.#underway);
     this.#underway = undefined;
-    if (this.#batch.size > 0) this.#ship();
+    if (this.#isWaiting) this.#ship();
   }
 
   /** Sends everything that is left, without waiting. */
   flush(): void {
-    while (this.#batch.size > 0) this.#ship();
+    while (this.#isWaiting) this.#ship();
+  }
+
+  get #isWaiting(): boolean {
+    return this.#batch.size > 0 || this.#kept.length > 0;
   }
 
   #ship(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    this.#underway = this.#batch.take(SHIP_ROWS_MAX);
-    if (this.#underway.length > 0) this.#send(packRows(this.#underway));
+    const whole = this.#takeKept();
+    this.#underway = this.#batch.take(Math.max(0, SHIP_ROWS_MAX - whole.length));
+    const rows = whole.length === 0 ? this.#underway : [...whole, ...this.#underway];
+    if (rows.length > 0) this.#send(packRows(rows));
+  }
+
+  #takeKept(): ReportedRow[] {
+    const rows: ReportedRow[] = [];
+    let count = 0;
+    for (const report of this.#kept) {
+      if (count > 0 && rows.length + report.length > SHIP_ROWS_MAX) break;
+      for (const row of report) rows.push(row);
+      count++;
+    }
+    this.#kept = this.#kept.slice(count);
+    this.#keptRows -= rows.length;
+    return rows;
   }
 }

@@ -6,6 +6,7 @@ import { METRICS_PORTS } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition } from "../daemon/daemon.ts";
 import { StoreError } from "../reactor/errors.ts";
 import { type Logger, LogRateLimiter } from "../reactor/log.ts";
+import { setRepeating } from "../reactor/time/clock.ts";
 import type { Metric } from "../daemon/monitor/metrics_text.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { reachableAddress } from "../daemon/reachable_address.ts";
@@ -17,6 +18,7 @@ import { ModuleNames } from "./module_names.ts";
 import { reporterSettings } from "./config.ts";
 import { type HistoryRetention, HistoryWriter } from "./history_writer.ts";
 import {
+  type KeptRow,
   type ReportedRow,
   ReportLoop,
   type ReportLoopInit,
@@ -24,6 +26,7 @@ import {
   type ReportTask,
   unpackRows,
 } from "./report_loop.ts";
+import { ConfirmRounds, KeptSessions } from "./kept_sessions.ts";
 import { StoreQueue, type StoreQueueStats } from "./store_queue.ts";
 import { type ModuleKey, modulePair } from "../model/module.ts";
 import { nodeText } from "../model/node.ts";
@@ -44,6 +47,9 @@ const ADOPT_LIMIT_MS = 1_000;
 /** A reporter that was seen within this time may be alive, in seconds. */
 const OTHER_REPORTER_S = 60;
 
+/** Time between two looks at what is stored, where no history is kept. */
+const CONFIRM_ROUND_MS = 1_000;
+
 /** Time that a stop waits for the database to close. */
 const STORE_CLOSE_MS = 200;
 
@@ -57,6 +63,7 @@ class ReporterService extends LoopService<
 > {
   readonly name = "reporter";
   readonly #stores: Stores;
+  readonly #sessions: KeptSessions;
   readonly #history: HistoryWriter | undefined;
   readonly #names: ModuleNames | undefined;
   readonly #queues: readonly StoreQueue[];
@@ -89,7 +96,14 @@ class ReporterService extends LoopService<
       })
     );
     this.#ring = new HashRing(stores.queues.map((_, index) => `queue ${index}`));
-    if (!settings.history) return;
+    this.#sessions = this.#makeSessions(settings.history);
+    const divide = (): () => boolean => this.#divide();
+    if (!settings.history) {
+      const rounds = new ConfirmRounds({ sessions: this.#sessions, divide });
+      const timer = setRepeating(clock, CONFIRM_ROUND_MS, () => rounds.tick());
+      this.onStop(0, () => timer.cancel());
+      return;
+    }
     this.#history = new HistoryWriter({
       store: stores.history,
       clock,
@@ -97,11 +111,32 @@ class ReporterService extends LoopService<
       log,
       keysMax: settings.keysMax,
       retention: retentionOf(settings),
+      sessions: this.#sessions,
+      divide,
     });
     this.#names = new ModuleNames({
       ...{ store: stores.history, clock, log },
       modules: () => this.#history?.callTotals().flatMap(({ module }) => module ?? []) ?? [],
     });
+  }
+
+  #makeSessions(history: boolean): KeptSessions {
+    const sessions = new KeptSessions({
+      clock: this.context.clock,
+      // Without a history nothing counts twice: whatever is kept may come again.
+      lookUp: (some) => history ? this.#stores.history.readMarks(some) : Promise.resolve(new Map()),
+      tell: ({ loop, peer }, answer) => this.loops?.send(loop, { type: "stored", peer, answer }),
+      sendAgain: ({ loop, peer }) => this.loops?.send(loop, { type: "again", peer }),
+      onForgotten: (session) => this.#history?.dropKept(session),
+    });
+    this.onStop(0, () => sessions.stop());
+    return sessions;
+  }
+
+  /** Divides results that have come from those that come. @returns whether those before are in SQL. */
+  #divide(): () => boolean {
+    const divisions = this.#queues.map((queue) => queue.divide());
+    return () => this.#queues.every((queue, index) => queue.isWritten(divisions[index]));
   }
 
   async start(settings: ReporterSettings): Promise<void> {
@@ -112,6 +147,7 @@ class ReporterService extends LoopService<
       onNote: (note, loop) => this.#onNote(note, loop),
       onGone: (loop) => {
         this.#history?.dropAll(this.#peerPrefix(loop));
+        this.#sessions.loopGone(loop);
         this.#loopStarts.set(loop, (this.#loopStarts.get(loop) ?? 0) + 1);
       },
       closeMs: LOOPS_CLOSE_MS,
@@ -158,6 +194,7 @@ class ReporterService extends LoopService<
       writes: queues.writes,
       write_failures: queues.failures,
       loop_errors: this.loopErrorCount,
+      ...this.#sessions.stats,
       ...this.#history?.stats,
       ...this.health.stats(),
     };
@@ -180,12 +217,18 @@ class ReporterService extends LoopService<
 
   /** Writes out what has arrived, and says what the database took no more. */
   async #flush(): Promise<void> {
-    const { log } = this.context;
-    const historyStopped = this.#history?.stop(FLUSH_LIMIT_MS);
-    const left = await Promise.all(this.#queues.map((queue) => queue.stop(FLUSH_LIMIT_MS)));
-    const lostCount = left.reduce((sum, count) => sum + count, 0);
+    const { clock, log } = this.context;
+    const endMs = clock.nowMs() + FLUSH_LIMIT_MS;
+    const left = (await Promise.all(this.#queues.map((queue) => queue.stop(FLUSH_LIMIT_MS))))
+      .flat();
+    const keptCount = left.filter(isKept).length;
+    const lostCount = left.length - keptCount;
     if (lostCount > 0) log.error("Results lost: the database took no more", { rows: lostCount });
-    const historyLost = await historyStopped ?? 0;
+    if (keptCount > 0) {
+      log.info("Results are left to their senders, who keep them", { rows: keptCount });
+    }
+    // After the results, whose place in the history it marks.
+    const historyLost = await this.#history?.stop(Math.max(0, endMs - clock.nowMs())) ?? 0;
     this.#lostCount = lostCount + historyLost;
     if (historyLost > 0) log.error("Call history lost", { rows: historyLost });
   }
@@ -216,11 +259,15 @@ class ReporterService extends LoopService<
   #onNote(note: ReportNote, loop: number): void {
     if (note.type === "gone") {
       this.#history?.drop(`${this.#peerPrefix(loop)}${note.peer}`);
+      this.#sessions.gone({ loop, peer: note.peer });
+    } else if (note.type === "session") {
+      this.#history?.leaveOut(`${this.#peerPrefix(loop)}${note.peer}`);
+      this.#sessions.open(note.session, { loop, peer: note.peer }, note.stored);
     } else if (note.type === "rows") {
       this.#take(note.rows, loop);
     } else {
       this.#take(unpackRows(note.packed), loop);
-      this.loops?.send(loop, "received");
+      this.loops?.send(loop, { type: "received" });
     }
   }
 
@@ -228,34 +275,52 @@ class ReporterService extends LoopService<
     return `${loop}.${this.#loopStarts.get(loop) ?? 0}:`;
   }
 
+  /** Rows of one connection, and of one report that its sender keeps, come together. */
   #take(rows: readonly ReportedRow[], loop: number): void {
-    this.#spread(rows);
-    if (this.#history === undefined) return;
     const prefix = this.#peerPrefix(loop);
-    // Rows of one connection mostly come together.
     let start = 0;
     while (start < rows.length) {
-      const { peer } = rows[start];
+      const { peer, kept } = rows[start];
       let end = start + 1;
-      while (end < rows.length && rows[end].peer === peer) end++;
+      while (end < rows.length && isSameReport(rows[end], peer, kept)) end++;
       const same = start === 0 && end === rows.length ? rows : rows.slice(start, end);
-      this.#history.add(`${prefix}${peer}`, same);
+      if (kept === undefined) {
+        this.#spread(same);
+        this.#history?.add(`${prefix}${peer}`, same);
+      } else {
+        this.#takeKept(kept, same);
+      }
       start = end;
     }
   }
 
-  /** Rows of one module always go to the same queue, so that queues never meet in one row. */
-  #spread(rows: readonly CallStatusRow[]): void {
+  #takeKept(kept: KeptRow, rows: readonly ReportedRow[]): void {
+    const { session, seq } = kept;
+    const isNew = this.#history?.addKept(kept, rows) ?? this.#sessions.take(session, seq);
+    if (!isNew || this.#spread(rows)) return;
+    // No room: what is not held here cannot be told as stored, so its sender has to keep it.
+    if (this.#history === undefined) this.#sessions.again(session);
+    else this.#history.sendAgain(session);
+  }
+
+  /**
+   * Rows of one module always go to the same queue, so that queues never meet in one row.
+   *
+   * @returns false when some found no room.
+   */
+  #spread(rows: readonly CallStatusRow[]): boolean {
     let modId = -1;
     let cmdId = -1;
     let queue = this.#queues[0];
+    let isWhole = true;
     for (const row of rows) {
       if (this.#queues.length > 1 && (row.modId !== modId || row.cmdId !== cmdId)) {
         ({ modId, cmdId } = row);
         queue = this.#queues[this.#ring.pick(modulePair({ modId, cmdId }))];
       }
-      queue.add(row);
+      if (queue.add(row) === "refused") isWhole = false;
     }
+    return isWhole;
   }
 
   #noteOutcome(queue: number, error: unknown): void {
@@ -288,6 +353,17 @@ class ReporterService extends LoopService<
       rows_refused: queues.refused,
     };
   }
+}
+
+/** True for a row of a sender that keeps it until it is stored. */
+function isKept(row: CallStatusRow): boolean {
+  return (row as Partial<ReportedRow>).kept !== undefined;
+}
+
+function isSameReport(row: ReportedRow, peer: number, kept: KeptRow | undefined): boolean {
+  return kept === undefined
+    ? row.peer === peer && row.kept === undefined
+    : row.kept?.session === kept.session && row.kept.seq === kept.seq;
 }
 
 /** One store for each queue, and one for the history, which may be one of them. */

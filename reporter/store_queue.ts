@@ -13,14 +13,23 @@ export const STATUS_KEYS_MAX = 200_000;
 /** What {@linkcode StatusBatch.add} did. */
 export type AddResult = "added" | "replaced" | "refused";
 
+interface WaitingRow<Row> {
+  readonly row: Row;
+  /** Of the oldest row that it took the place of. */
+  readonly mark: number;
+}
+
 /**
  * Rows by (modId, cmdId, ip, port, caller), in the order in which their keys came. Rows that are
  * being written still count against the limit, because they may come back.
  */
 export class StatusBatch<Row extends CallStatusRow = CallStatusRow> {
   readonly #keysMax: number;
-  readonly #rows = new Map<string, Row>();
-  #takenCount = 0;
+  readonly #rows = new Map<string, WaitingRow<Row>>();
+  readonly #taken = new Map<Row, number>();
+  /** Rows waiting or taken by their marks. */
+  readonly #counts = new Map<number, number>();
+  #mark = 0;
 
   constructor(keysMax = STATUS_KEYS_MAX) {
     this.#keysMax = keysMax;
@@ -33,45 +42,83 @@ export class StatusBatch<Row extends CallStatusRow = CallStatusRow> {
 
   /** Rows being written. */
   get takenCount(): number {
-    return this.#takenCount;
+    return this.#taken.size;
+  }
+
+  /** Rows waiting and being written. */
+  *rows(): Generator<Row> {
+    for (const { row } of this.#rows.values()) yield row;
+    yield* this.#taken.keys();
+  }
+
+  /** Divides what has come from what comes. @returns a number for {@linkcode isWritten}. */
+  divide(): number {
+    return this.#mark++;
+  }
+
+  /** True when all that came before this division is written, or something newer in its place. */
+  isWritten(division: number): boolean {
+    for (const mark of this.#counts.keys()) if (mark <= division) return false;
+    return true;
   }
 
   /** Replaces the waiting row of the same key, or adds one unless the batch is full. */
   add(row: Row): AddResult {
     const key = callsId(row);
-    if (this.#rows.has(key)) {
-      this.#rows.set(key, row);
+    const known = this.#rows.get(key);
+    if (known !== undefined) {
+      this.#rows.set(key, { row, mark: known.mark });
       return "replaced";
     }
-    if (this.#rows.size + this.#takenCount >= this.#keysMax) return "refused";
-    this.#rows.set(key, row);
+    if (this.#rows.size + this.#taken.size >= this.#keysMax) return "refused";
+    this.#rows.set(key, { row, mark: this.#mark });
+    this.#count(this.#mark, 1);
     return "added";
   }
 
   /** Hands out up to `rowsMax` of the oldest keys; they are out until `settle` or `putBack`. */
   take(rowsMax: number): Row[] {
     const taken: Row[] = [];
-    for (const [key, row] of this.#rows) {
+    for (const [key, { row, mark }] of this.#rows) {
       if (taken.length >= rowsMax) break;
       taken.push(row);
+      this.#taken.set(row, mark);
       this.#rows.delete(key);
     }
-    this.#takenCount += taken.length;
     return taken;
   }
 
   /** Rows taken before have been written. */
   settle(rows: readonly Row[]): void {
-    this.#takenCount -= rows.length;
+    for (const row of rows) {
+      const mark = this.#taken.get(row);
+      if (mark === undefined) continue;
+      this.#taken.delete(row);
+      this.#count(mark, -1);
+    }
   }
 
   /** Rows taken before could not be written; those without a newer row wait again. */
   putBack(rows: readonly Row[]): void {
-    this.#takenCount -= rows.length;
     for (const row of rows) {
+      const mark = this.#taken.get(row);
+      if (mark === undefined) continue;
+      this.#taken.delete(row);
       const key = callsId(row);
-      if (!this.#rows.has(key)) this.#rows.set(key, row);
+      const newer = this.#rows.get(key);
+      if (newer === undefined) {
+        this.#rows.set(key, { row, mark });
+        continue;
+      }
+      this.#rows.set(key, { row: newer.row, mark });
+      this.#count(newer.mark, -1);
     }
+  }
+
+  #count(mark: number, change: number): void {
+    const count = (this.#counts.get(mark) ?? 0) + change;
+    if (count === 0) this.#counts.delete(mark);
+    else this.#counts.set(mark, count);
   }
 }
 
@@ -147,6 +194,16 @@ export class StoreQueue {
     };
   }
 
+  /** As {@linkcode StatusBatch.divide}. */
+  divide(): number {
+    return this.#batch.divide();
+  }
+
+  /** As {@linkcode StatusBatch.isWritten}. */
+  isWritten(division: number): boolean {
+    return this.#batch.isWritten(division);
+  }
+
   /** Takes over a new interval from the next row on. */
   setFlushInterval(flushIntervalMs: number): void {
     this.#flushIntervalMs = flushIntervalMs;
@@ -168,23 +225,21 @@ export class StoreQueue {
   /**
    * Writes out what is waiting, for at most `limitMs`.
    *
-   * @returns the number of rows that could not be written.
+   * @returns the rows that could not be written.
    */
-  async stop(limitMs: number): Promise<number> {
+  async stop(limitMs: number): Promise<CallStatusRow[]> {
     this.#stopping = true;
     this.#timer?.cancel();
     const { clock } = this.#options;
     const endMs = clock.nowMs() + limitMs;
-    let inFlight = false;
     while (this.#batch.size > 0 || this.#writing !== undefined) {
       const leftMs = endMs - clock.nowMs();
       if (leftMs <= 0) break;
       this.#writing ??= this.#write();
-      inFlight = !await endsWithin(clock, leftMs, this.#writing);
-      if (inFlight) break;
+      if (!await endsWithin(clock, leftMs, this.#writing)) break;
       if (this.#failuresRunning > 0) await sleep(clock, STOP_RETRY_MS);
     }
-    return this.#batch.size + (inFlight ? this.#batch.takenCount : 0);
+    return [...this.#batch.rows()];
   }
 
   #setTimer(delayMs: number): Timer {

@@ -10,10 +10,11 @@ import type {
   CallHistory,
   CallHistoryQuery,
   CallHistoryRow,
+  MarkedBucket,
+  MarkedOutcome,
   RollUpOptions,
   RollUpResult,
 } from "./results/call_history.ts";
-import { HISTORY_STEPS_S } from "./results/call_history.ts";
 import { type Driver, type ScriptMaker, StatementFault } from "./drivers/driver.ts";
 import { PageSize } from "./routes/page_size.ts";
 import { type RefusedRow, RowsRefusedError, writeDivided } from "./results/divided_write.ts";
@@ -31,16 +32,12 @@ import {
   readEventsScript,
 } from "./results/event_scripts.ts";
 import {
-  beginWindowScript,
   CALL_HISTORY_CHUNK_ROWS,
-  deleteOldBucketsScript,
-  endWindowScript,
-  noteRetentionScript,
   readCallHistoryScript,
   sortCallHistory,
-  sumSliceScript,
   writeCallHistoryScript,
 } from "./results/history_scripts.ts";
+import { rollUpHistory } from "./results/history_roll_up.ts";
 import {
   forgetInstanceScript,
   forgetSilentScript,
@@ -70,6 +67,7 @@ import { NewerSchemaError } from "./schema/newer_schema.ts";
 import type { SchemaShape } from "./schema/schema_shape.ts";
 import { SchemaWatch } from "./schema/schema_watch.ts";
 import { chunksOf, type Dialect, type Script } from "./drivers/sql_script.ts";
+import { pruneMarksScript, readMarksScript, writeMarkedBucket } from "./results/session_marks.ts";
 import {
   CALL_STATUS_CHUNK_ROWS,
   pruneRefusedScript,
@@ -287,6 +285,7 @@ export class SqlStore implements Store {
 
   async pruneCallStatus(beforeTs: number): Promise<void> {
     const modules = await this.#run("read modules with results", statusModulesScript);
+    await this.#run("forget senders", (shape) => pruneMarksScript(shape, beforeTs));
     // Each number by itself: an embedded database deletes on this thread, and others hold locks.
     for (const modId of modules) {
       await this.#run("delete old results", () => pruneStatusScript(modId, beforeTs));
@@ -314,45 +313,36 @@ export class SqlStore implements Store {
     return bad;
   }
 
+  readMarks(sessions: readonly number[]): Promise<ReadonlyMap<number, number> | undefined> {
+    return this.#run("read how far reports are", (shape) => readMarksScript(shape, sessions));
+  }
+
+  async writeMarkedHistory(unsorted: MarkedBucket): Promise<MarkedOutcome> {
+    const action = "write the call history";
+    const bucket = { ...unsorted, rows: sortCallHistory(unsorted.rows) };
+    const { reportMarks } = await this.#attempt(action, () => this.#schema.current());
+    const outcome = await writeMarkedBucket(bucket, {
+      dialect: this.dialect,
+      hasMarks: reportMarks,
+      nowS: Math.trunc(this.#options.clock.wallMs() / 1000),
+      transact: (script) => this.#transact(action, script, true),
+      writeRows: () => this.writeCallHistory(bucket.source, bucket.rows),
+    });
+    await this.#options.yieldToLoop();
+    return outcome;
+  }
+
   readCallHistory(query: CallHistoryQuery): Promise<CallHistory> {
     const nowS = Math.trunc(this.#options.clock.wallMs() / 1000);
     return this.#run("read the call history", (shape) => readCallHistoryScript(shape, query, nowS));
   }
 
-  async rollUpCallHistory(options: RollUpOptions): Promise<RollUpResult> {
-    let windowCount = 0;
-    let deletionCount = 0;
-    for (const step of [60, 3600] as const) {
-      while (await this.#rollUpWindow(step, options)) windowCount++;
-    }
-    for (const step of HISTORY_STEPS_S) {
-      while (
-        await this.#rollUpPart((shape) =>
-          deleteOldBucketsScript(this.dialect, shape, step, options)
-        )
-      ) deletionCount++;
-    }
-    await this.#rollUpPart((shape) => noteRetentionScript(shape, options));
-    return { windowCount, deletionCount };
-  }
-
-  async #rollUpWindow(step: 60 | 3600, options: RollUpOptions): Promise<boolean> {
-    const window = await this.#rollUpPart((shape) =>
-      beginWindowScript(this.dialect, shape, step, options)
-    );
-    if (window === undefined) return false;
-    for (const slice of window.slices) {
-      await this.#rollUpPart((shape) => sumSliceScript(this.dialect, shape, window, slice));
-    }
-    await this.#rollUpPart(() => endWindowScript(window));
-    return true;
-  }
-
-  /** One transaction of a roll-up; others get their turn after it. */
-  async #rollUpPart<T>(script: (shape: SchemaShape) => Script<T>): Promise<T> {
-    const result = await this.#transact("roll the call history up", script, false);
-    await this.#options.yieldToLoop();
-    return result;
+  rollUpCallHistory(options: RollUpOptions): Promise<RollUpResult> {
+    return rollUpHistory(this.dialect, options, async (script) => {
+      const result = await this.#transact("roll the call history up", script, false);
+      await this.#options.yieldToLoop();
+      return result;
+    });
   }
 
   async addEvents(events: readonly NewEvent[]): Promise<void> {

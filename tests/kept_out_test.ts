@@ -9,7 +9,8 @@ import { defaultBalanceSettings, RouteLb } from "../balancer/mod.ts";
 import { AlertEngine, DEFAULT_RULES } from "../control/alerts/alert_engine.ts";
 import { readNodeCalls } from "../control/counters/node_calls.ts";
 import { CALLER_RECENT_S, SystemModel } from "../control/system/system_model.ts";
-import { PendingReports } from "../feed/report_sender.ts";
+import { PendingReports } from "../feed/pending_reports.ts";
+import { NO_GAINS } from "../feed/reported_totals.ts";
 import { decodeReportStatusRequest, encodeReportStatusRequest } from "../proto/codec.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
@@ -71,7 +72,10 @@ class Lab {
     }
     this.lb.tick(this.nowMs);
     const ts = START_S + Math.floor(this.nowMs / 1000);
-    for (const report of this.lb.drainReports(this.nowMs)) this.#pending.add({ ...report, ts });
+    for (const report of this.lb.drainReports(this.nowMs)) {
+      const results = report.results.map((result) => ({ ...result, gains: NO_GAINS }));
+      this.#pending.add({ ...report, results, ts, refusedNew: 0 });
+    }
   }
 
   async #write(): Promise<void> {

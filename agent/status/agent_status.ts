@@ -2,7 +2,8 @@
 // its address as dns and callers know it, and when dns is told: seldom, because each message wakes
 // somebody.
 
-import { chooseCallerIp, type ReportSender } from "../../feed/report_sender.ts";
+import { chooseCallerIp } from "../../feed/caller_ip.ts";
+import type { ReportSender } from "../../feed/report_sender.ts";
 import type { RouteSubscriber } from "../../feed/route_subscriber.ts";
 import type { AgentStatus } from "../../proto/codec.ts";
 import { formatAddress, formatIpv4 } from "../../reactor/address.ts";
@@ -107,6 +108,7 @@ export class StatusSource {
       resultsResent: reporter.resultsResent,
       resultsPending: reporter.resultsPending,
       resultsDropped: reporter.resultsDropped,
+      resultsUnconfirmed: reporter.resultsUnconfirmed,
       cacheWrites: cache?.writes ?? 0,
       cacheFailures: cache?.failures ?? 0,
       routeNodesCut: intake.nodesCut,

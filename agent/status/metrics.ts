@@ -100,6 +100,10 @@ const links: MetricTable = {
   resultsSent: counter("lars_agent_results_sent_total", "Results of nodes sent."),
   resultsResent: counter("lars_agent_results_resent_total", "Results sent once more."),
   resultsPending: gauge("lars_agent_results_pending", "Results that wait for the reporter."),
+  resultsUnconfirmed: gauge(
+    "lars_agent_results_unconfirmed",
+    "Results that are sent or about to be, and not known to be in SQL.",
+  ),
   resultsDropped: counter("lars_agent_results_dropped_total", "Results that found no room."),
   cacheWrites: counter("lars_agent_cache_writes_total", "Route caches written to disk."),
   cacheFailures: counter("lars_agent_cache_failures_total", "Route caches not written."),

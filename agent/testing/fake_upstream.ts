@@ -5,10 +5,12 @@ import {
   decodeGetHostResponse,
   decodeGetRouteRequest,
   decodeNodeUse,
+  decodeReportSession,
   decodeReportStatusRequest,
   decodeTableSubscribe,
   encodeGetRouteResponse,
   encodeNodeUseRequest,
+  encodeReportsStored,
   encodeRoutePart,
   encodeSubscriptionTerms,
   encodeTableSubscribe,
@@ -165,8 +167,14 @@ export class FakeDns extends FakeServer {
   }
 }
 
-/** Keeps what it is sent. */
+/** Keeps what it is sent, and tells nobody what is stored unless a test does. */
 export class FakeReporter extends FakeServer {
+  /** True: senders are told what is stored, by {@linkcode tellStored}. */
+  tells = false;
+  /** False: senders that ask are not answered, as by an older build. */
+  knowsSessions = true;
+  /** Sessions that senders named, in order. */
+  readonly sessions: number[] = [];
   /** Reports with the time of their arrival, in order. */
   readonly reports: (ReportStatusRequest & { atMs: number })[] = [];
 
@@ -175,11 +183,22 @@ export class FakeReporter extends FakeServer {
     this.router.add(MessageId.ReportStatusRequest, (body) => {
       this.reports.push({ ...decodeReportStatusRequest(body), atMs: systemClock.nowMs() });
     });
+    this.router.add(MessageId.ReportSession, (body, peer) => {
+      this.sessions.push(decodeReportSession(body).session);
+      if (!this.knowsSessions) return;
+      peer.send(MessageId.ReportsStored, encodeReportsStored({ held: 0, plain: !this.tells }));
+    });
   }
 
   /** Starts one. */
   static start(options: FakeOptions = {}): Promise<FakeReporter> {
     return new FakeReporter(options).listen();
+  }
+
+  /** Tells every sender that reports up to `stored` are stored, and up to `held` have arrived. */
+  tellStored(stored: number, held = stored): void {
+    const body = encodeReportsStored({ stored, held, plain: false });
+    for (const peer of this.server.connections()) peer.send(MessageId.ReportsStored, body);
   }
 
   /** Calls whose time was told, and what they took, of all nodes by their latest totals. */

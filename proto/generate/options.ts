@@ -68,7 +68,7 @@ export const MESSAGES: Readonly<Record<string, MessageOptions>> = {
    */
   state?: "drain";`,
   },
-  GetRouteRequest: { fields: { token: optional }, frame: "ApiGetRouteRequest" },
+  GetRouteRequest: { fields: { token: optional, padding: optional }, frame: "ApiGetRouteRequest" },
   GetRouteResponse: { fields: route, frame: "ApiGetRouteResponse", numbers: true },
   GetHostRequest: {
     fields: { token: optional, key: keyField },
@@ -92,6 +92,7 @@ export const MESSAGES: Readonly<Record<string, MessageOptions>> = {
       own: optional,
       other: optional,
       translated: optional,
+      padding: optional,
     },
     frame: "Hello",
   },

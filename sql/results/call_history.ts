@@ -153,6 +153,34 @@ export interface RollUpResult {
   readonly deletionCount: number;
 }
 
+/** Reports of one session that a bucket holds: those after `from`, up to `to`. */
+export interface SessionMark {
+  /** A number by chance, up to 2^53. */
+  readonly session: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A bucket of the history, and which reports are in it. */
+export interface MarkedBucket {
+  /** As `source` of `writeCallHistory`. */
+  readonly source: number;
+  readonly rows: readonly CallHistoryRow[];
+  /** Names the writer; has a mark of its own, by which it knows what it has written before. */
+  readonly writer: number;
+  /** Number of the bucket, only growing. */
+  readonly number: number;
+  readonly marks: readonly SessionMark[];
+}
+
+/** What became of a {@linkcode MarkedBucket}. */
+export interface MarkedOutcome {
+  /** Not empty: nothing was written, because somebody else has written reports of these sessions. */
+  readonly moved: readonly number[];
+  /** Rows that the database refuses; all others are written. */
+  readonly bad: readonly RefusedRow<CallHistoryRow>[];
+}
+
 /** The history of calls in the database. A schema without it reads as empty. */
 export interface CallHistoryStore {
   /**
@@ -168,6 +196,17 @@ export interface CallHistoryStore {
     source: number,
     rows: readonly CallHistoryRow[],
   ): Promise<readonly RefusedRow<CallHistoryRow>[]>;
+  /**
+   * Up to which report each of these sessions is in the history; sessions without a mark are missing.
+   * Undefined on a schema before migration 16, which knows no marks.
+   */
+  readMarks(sessions: readonly number[]): Promise<ReadonlyMap<number, number> | undefined>;
+  /**
+   * As `writeCallHistory`, together with how far the reports of sessions are in it: in one
+   * transaction, so that each report counts once whoever writes it and however often. Only a bucket
+   * of more rows than one transaction may hold is written in parts, its marks last. Safe to repeat.
+   */
+  writeMarkedHistory(bucket: MarkedBucket): Promise<MarkedOutcome>;
   /**
    * Reads series of points. Each part of the range comes from the coarsest buckets that fit and
    * have been rolled up, so that the end of the range is as fresh as its ten-second buckets.

@@ -114,18 +114,28 @@ export function* writeCallHistoryScript(
   source: number,
   rows: readonly CallHistoryRow[],
 ): Script<void> {
+  yield* writeHistoryRowsScript(dialect, shape, source, rows);
+  const oldest = rows.reduce((least, row) => Math.min(least, row.atSeconds), Infinity);
+  yield* lowerMarkScript(60, oldest);
+}
+
+/** The rows alone; to be followed by {@linkcode lowerMarkScript}. */
+export function* writeHistoryRowsScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  source: number,
+  rows: readonly CallHistoryRow[],
+): Script<void> {
   requireTable(shape);
   const values = rows.map((row) => valuesText(shape, source, row)).join(",");
   yield {
     sql: `INSERT INTO CallHistory(${allColumns(shape)}) VALUES ${values}` +
       onConflict(dialect, KEY_COLUMNS, countColumns(shape)),
   };
-  const oldest = rows.reduce((least, row) => Math.min(least, row.atSeconds), Infinity);
-  yield* lowerMarkScript(60, oldest);
 }
 
 /** Makes the next roll-up begin at `seconds` at the latest. */
-function* lowerMarkScript(step: HistoryStep, seconds: number): Script<void> {
+export function* lowerMarkScript(step: HistoryStep, seconds: number): Script<void> {
   const mark = floorTo(seconds, step);
   yield {
     sql: "UPDATE CallHistoryStep SET rolled_to = ? WHERE id = ? AND rolled_to > ?",

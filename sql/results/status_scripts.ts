@@ -107,11 +107,45 @@ function valuesText(shape: SchemaShape, row: CallStatusRow, totals: boolean): st
     `${clip(row.errTotal, Number.MAX_SAFE_INTEGER)})`;
 }
 
+/**
+ * A write whose writer is gone may still come when the database does, after newer ones. So a row that
+ * is up to so much older than the stored one, by the clock of its host, and has no larger total, does
+ * not take its place. Seconds.
+ */
+const LATE_WRITE_S = 900;
+
+/** The end of an INSERT that overwrites `ts`, `values` and `totals`, unless it comes late. */
+function unlessLate(
+  dialect: Dialect,
+  key: string,
+  values: readonly string[],
+  totals: readonly string[],
+): string {
+  const given = (name: string): string =>
+    dialect === "mysql" ? `VALUES(${name})` : `excluded.${name}`;
+  const isLate = [
+    `${given("ts")} < ts`,
+    `${given("ts")} >= ts - ${LATE_WRITE_S}`,
+    ...totals.map((name) => `${given(name)} <= ${name}`),
+  ].join(" AND ");
+  // MySQL assigns from left to right, and reads what it has assigned: once it is in ts, it is not late.
+  const columns = ["ts", ...values, ...totals];
+  if (dialect === "sqlite") {
+    const sets = columns.map((name) => `${name} = ${given(name)}`).join(", ");
+    return ` ON CONFLICT(${key}) DO UPDATE SET ${sets} WHERE NOT (${isLate})`;
+  }
+  const sets = columns.map((name) => `${name} = IF(${isLate}, ${name}, ${given(name)})`);
+  return ` ON DUPLICATE KEY UPDATE ${sets.join(", ")}`;
+}
+
 function upsertSql(dialect: Dialect, totals: boolean, values?: string): string {
   const columns = [...KEY_COLUMNS, ...VALUE_COLUMNS, ...(totals ? TOTAL_COLUMNS : [])];
   const insert = `INSERT INTO ServerCallStatus(${columns.join(", ")}) VALUES ` +
     (values ?? placeholders(1, columns.length));
-  return insert + onConflict(dialect, KEY_COLUMNS.join(), columns.slice(KEY_COLUMNS.length));
+  const key = KEY_COLUMNS.join();
+  if (!totals) return insert + onConflict(dialect, key, VALUE_COLUMNS);
+  const plain = VALUE_COLUMNS.filter((name) => name !== "ts");
+  return insert + unlessLate(dialect, key, plain, TOTAL_COLUMNS);
 }
 
 /**
@@ -156,7 +190,7 @@ export function* writeRefusedScript(
   const columns = [...REFUSED_COLUMNS, "ts"];
   yield {
     sql: `INSERT INTO RefusedCalls(${REFUSED_KEY}, ${columns.join(", ")}) VALUES ${values}` +
-      onConflict(dialect, REFUSED_KEY, columns),
+      unlessLate(dialect, REFUSED_KEY, [], REFUSED_COLUMNS),
   };
 }
 

@@ -30,6 +30,7 @@ import originalNamesMysql from "../migrations/0013_names_of_the_original.mysql.s
 };
 import leaseMysql from "../migrations/0014_lease.mysql.sql" with { type: "text" };
 import relayMailMysql from "../migrations/0015_relay_mail.mysql.sql" with { type: "text" };
+import reportMarksMysql from "../migrations/0016_report_marks.mysql.sql" with { type: "text" };
 import originalTablesSqlite from "../migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
@@ -65,6 +66,7 @@ import originalNamesSqlite from "../migrations/0013_names_of_the_original.sqlite
 };
 import leaseSqlite from "../migrations/0014_lease.sqlite.sql" with { type: "text" };
 import relayMailSqlite from "../migrations/0015_relay_mail.sqlite.sql" with { type: "text" };
+import reportMarksSqlite from "../migrations/0016_report_marks.sqlite.sql" with { type: "text" };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
 import { type Dialect, insertIgnore, numberOf, type Script } from "../drivers/sql_script.ts";
 import type { MigrateResult } from "../store.ts";
@@ -151,6 +153,7 @@ const NAMES = [
   "0013_names_of_the_original",
   "0014_lease",
   "0015_relay_mail",
+  "0016_report_marks",
 ];
 
 /** Version of a schema that has all migrations. */
@@ -173,6 +176,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     originalNamesMysql,
     leaseMysql,
     relayMailMysql,
+    reportMarksMysql,
   ],
   sqlite: [
     originalTablesSqlite,
@@ -190,6 +194,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     originalNamesSqlite,
     leaseSqlite,
     relayMailSqlite,
+    reportMarksSqlite,
   ],
 };
 

@@ -16,6 +16,8 @@ export interface SchemaShape {
   readonly callTimes: boolean;
   /** RefusedCalls exists. */
   readonly refusedCalls: boolean;
+  /** ReportMark exists. */
+  readonly reportMarks: boolean;
   /** CallHistory has refused. */
   readonly callRefusals: boolean;
   /** Event exists. */
@@ -87,6 +89,7 @@ export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
     callHistory: has("callhistory", "bucket_at") && has("callhistorystep", "rolled_to"),
     callTimes: has("callhistory", "timed_calls", "time_ms_sum"),
     refusedCalls: has("refusedcalls", "modid", "cmdid", "caller", "overload", "no_route", "ts"),
+    reportMarks: has("reportmark", "session", "seq", "seen_at"),
     callRefusals: has("callhistory", "refused"),
     events: has("event", "at_ms"),
     migrations: has("schemamigration", "version"),

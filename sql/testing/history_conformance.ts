@@ -11,6 +11,7 @@ import {
   HISTORY_TIME_MS_MAX,
   type HistoryStep,
 } from "../results/call_history.ts";
+import type { MarkedBucket } from "../results/call_history.ts";
 import type { Define } from "./conformance_bench.ts";
 import { EVENT_TEXT_LENGTH_MAX, type NewEvent } from "../results/event.ts";
 import { openStore } from "../open_store.ts";
@@ -173,6 +174,60 @@ function testHistory(define: Define): void {
     const { points } = await read(store, { groupBy: "node", fromSeconds: HOUR + 20 });
     assert.equal(points.length, 2500);
   });
+
+  define("writeMarkedHistory() counts each report once, whoever writes it", async ({ store }) => {
+    const bucket = (writer: number, number: number, from: number, to: number): MarkedBucket => ({
+      ...{ source: writer, writer, number, rows: both(HOUR, to - from) },
+      marks: [{ session: 9_007_199_254_740_991, from, to }],
+    });
+    const written = { moved: [], bad: [] };
+    const moved = { moved: [9_007_199_254_740_991], bad: [] };
+    const sum = async (): Promise<unknown> => counts(await read(store, {}))[0]?.[1];
+    assert.deepEqual(await store.readMarks([9_007_199_254_740_991]), new Map());
+    assert.deepEqual(await store.writeMarkedHistory(bucket(1, 1, 0, 5)), written);
+    assert.deepEqual(await store.writeMarkedHistory(bucket(1, 1, 0, 5)), written, "said again");
+    assert.equal(await sum(), 5);
+    assert.deepEqual(
+      await store.readMarks([9_007_199_254_740_991, 8]),
+      new Map([
+        [9_007_199_254_740_991, 5],
+      ]),
+    );
+    // Another writer, which was given the same reports.
+    assert.deepEqual(await store.writeMarkedHistory(bucket(2, 1, 0, 5)), moved);
+    assert.deepEqual(await store.writeMarkedHistory(bucket(2, 1, 3, 8)), moved);
+    assert.equal(await sum(), 5);
+    assert.deepEqual(await store.writeMarkedHistory(bucket(2, 1, 5, 7)), written);
+    assert.equal(await sum(), 7);
+    // The first one again: what it holds stands elsewhere now.
+    assert.deepEqual(await store.writeMarkedHistory(bucket(1, 2, 5, 6)), moved);
+    assert.equal(await sum(), 7);
+  });
+
+  define(
+    "writeMarkedHistory() keeps marks while they are used, and not for ever",
+    async (bench) => {
+      const { store, execute } = bench;
+      const marks = [{ session: 4, from: 0, to: 1 }];
+      await store.writeMarkedHistory({
+        ...{ source: 1, writer: 3, number: 1 },
+        rows: both(HOUR, 1),
+        marks,
+      });
+      await store.pruneCallStatus(Math.floor(Date.now() / 1000) - 3600);
+      assert.deepEqual(await store.readMarks([4]), new Map([[4, 1]]));
+      await store.pruneCallStatus(Math.floor(Date.now() / 1000) + 3600);
+      assert.deepEqual(await store.readMarks([4]), new Map());
+      await execute("DROP TABLE ReportMark");
+      assert.equal(await store.readMarks([4]), undefined);
+      await store.writeMarkedHistory({
+        ...{ source: 1, writer: 3, number: 2 },
+        rows: both(HOUR, 4),
+        marks,
+      });
+      assert.deepEqual(counts(await read(store, {})), [[0, 4, 1]], "without marks as without them");
+    },
+  );
 
   define("writeCallHistory() clips counts that cannot be", async ({ store }) => {
     const wrong = {

@@ -528,6 +528,35 @@ function testCallStatus(define: Define): void {
     assert.deepEqual(await store.readCallStatus({ cmdId: 2, modId: 7 }), []);
   });
 
+  define("writeCallStatus() of a writer that is gone replaces nothing newer", async ({ store }) => {
+    const totals = (ts: number, succTotal: number, errTotal = 2): CallStatusRow => ({
+      ...status(1, 1, succTotal % 100),
+      ...{ ts, succTotal, errTotal },
+    });
+    const refused = (ts: number, overload: number): CallStatusRow => ({
+      ...{ ...status(1, 1), ip: 0, port: 0, succCount: 0, ts },
+      refused: { overload, unusable: 0, noNode: 0, noRoute: 0 },
+    });
+    const stored = async (): Promise<unknown[]> => {
+      const [row] = await store.readCallStatus({ modId: 1 });
+      return [
+        row.ts,
+        row.succTotal,
+        row.succCount,
+        (await store.readRefused())[0].refused?.overload,
+      ];
+    };
+    await store.writeCallStatus([totals(5000, 150), refused(5000, 7)]);
+    await store.writeCallStatus([totals(4999, 149), refused(4999, 6)]);
+    assert.deepEqual(await stored(), [5000, 150, 50, 7], "late");
+    await store.writeCallStatus([totals(4999, 149, 3), refused(4998, 8)]);
+    assert.deepEqual(await stored(), [4999, 149, 49, 8], "a total grew: the clock was set back");
+    await store.writeCallStatus([totals(5001, 1, 0), refused(5001, 1)]);
+    assert.deepEqual(await stored(), [5001, 1, 1, 1], "counted from the start, and newer");
+    await store.writeCallStatus([totals(1000, 0, 0), refused(1000, 0)]);
+    assert.deepEqual(await stored(), [1000, 0, 0, 0], "long before: a clock that was far ahead");
+  });
+
   define("recentCallers() counts and adds up in the database", async ({ store }) => {
     const row = { ...status(1, 1, 3), ts: 1000, ip: 0xc0a80001 };
     await store.writeCallStatus([

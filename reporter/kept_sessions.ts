@@ -1,0 +1,259 @@
+// Core. Senders that keep their reports until they are stored: how far each is, and who tells them.
+
+import type { ReportsStored } from "../proto/codec.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
+import type { SessionMark } from "../sql/results/call_history.ts";
+
+/** Sessions known at once; senders beyond it are treated as those that keep nothing. */
+export const KEPT_SESSIONS_MAX = 100_000;
+
+/** Sessions that are looked up with one question to the database. */
+const LOOK_UP_MAX = 1_000;
+
+/** Pause after a look-up that failed. */
+const LOOK_UP_RETRY_MS = 1_000;
+
+/** A connection of a loop. */
+export interface KeptPeer {
+  readonly loop: number;
+  readonly peer: number;
+}
+
+/** What {@linkcode KeptSessions} are given. */
+export interface KeptSessionsOptions {
+  readonly clock: Clock;
+  /**
+   * Up to which report each session is stored; of those that are missing nothing is. Undefined where
+   * the database cannot hold it: then senders keep nothing.
+   */
+  lookUp(sessions: readonly number[]): Promise<ReadonlyMap<number, number> | undefined>;
+  /** Tells a sender how far it is. */
+  tell(peer: KeptPeer, answer: ReportsStored): void;
+  /** Ends the connection: the sender comes again, and asks where to begin. */
+  sendAgain(peer: KeptPeer): void;
+  /** Nothing of the session is held any more. */
+  onForgotten(session: number): void;
+}
+
+interface Session {
+  peer: KeptPeer | undefined;
+  /** False until the database has said how far it is. */
+  isKnown: boolean;
+  /** All in SQL up to this report. */
+  stored: number;
+  /** Up to this report in a bucket that is closed. */
+  closed: number;
+  /** All that arrived, and was taken. */
+  held: number;
+}
+
+/**
+ * A session goes on over any number of connections, to this reporter or others. While reports of it
+ * are held here that are not stored, this is where it stands; else the database knows.
+ */
+export class KeptSessions {
+  readonly #options: KeptSessionsOptions;
+  readonly #sessions = new Map<number, Session>();
+  readonly #wanted = new Set<number>();
+  /** Sessions by connection. */
+  readonly #byPeer = new Map<string, number>();
+  #looking: Promise<void> | undefined;
+  #timer: Timer | undefined;
+  #againCount = 0;
+  #stopped = false;
+
+  constructor(options: KeptSessionsOptions) {
+    this.#options = options;
+  }
+
+  /** Sessions known, and how often one had to begin again. */
+  get stats(): { kept_sessions: number; kept_sessions_again: number } {
+    return { kept_sessions: this.#sessions.size, kept_sessions_again: this.#againCount };
+  }
+
+  /** A sender says which session it goes on with, and up to which report it keeps none any more. */
+  open(session: number, peer: KeptPeer, stored = 0): void {
+    const known = this.#sessions.get(session);
+    if (known === undefined && this.#sessions.size >= KEPT_SESSIONS_MAX) return;
+    const earlier = this.#byPeer.get(keyOf(peer));
+    if (earlier !== undefined && earlier !== session) this.gone(peer);
+    this.#byPeer.set(keyOf(peer), session);
+    const { tell } = this.#options;
+    if (known?.isKnown === true && known.held > known.stored) {
+      known.peer = peer;
+      tell(peer, progressOf(known));
+      return;
+    }
+    this.#sessions.set(session, { peer, isKnown: false, stored, closed: 0, held: 0 });
+    this.#wanted.add(session);
+    tell(peer, { held: 0, plain: false });
+    this.#look();
+  }
+
+  /**
+   * Report `seq` of a session has come. One that does not follow the last ends the connection: what
+   * is in between would count as stored with it.
+   *
+   * @returns false when it is not to be counted: it has come before, or will come again.
+   */
+  take(session: number, seq: number): boolean {
+    const known = this.#sessions.get(session);
+    if (known === undefined || !known.isKnown || seq <= known.held) return false;
+    if (seq === known.held + 1) {
+      known.held = seq;
+      return true;
+    }
+    if (known.peer !== undefined) this.#options.sendAgain(known.peer);
+    return false;
+  }
+
+  /** A bucket is closed: which reports are in it that are in none before. */
+  close(): SessionMark[] {
+    const marks: SessionMark[] = [];
+    for (const [session, known] of this.#sessions) {
+      if (known.held === known.closed) continue;
+      marks.push({ session, from: known.closed, to: known.held });
+      known.closed = known.held;
+    }
+    return marks;
+  }
+
+  /** The reports of a bucket are in SQL. */
+  noteStored(marks: readonly SessionMark[]): void {
+    for (const { session, to } of marks) {
+      const known = this.#sessions.get(session);
+      if (known === undefined || to <= known.stored) continue;
+      known.stored = to;
+      if (known.peer === undefined) this.#forgetIdle(session, known);
+      else this.#options.tell(known.peer, progressOf(known));
+    }
+  }
+
+  /** What is held of a session is not to be counted: its sender has to begin after what is stored. */
+  again(session: number): void {
+    const known = this.#sessions.get(session);
+    if (known === undefined) return;
+    this.#againCount++;
+    this.#forget(session);
+    if (known.peer !== undefined) this.#options.sendAgain(known.peer);
+  }
+
+  /** A connection has ended. */
+  gone(peer: KeptPeer): void {
+    const session = this.#byPeer.get(keyOf(peer));
+    if (session === undefined) return;
+    this.#byPeer.delete(keyOf(peer));
+    const known = this.#sessions.get(session);
+    if (known === undefined || known.peer === undefined || keyOf(known.peer) !== keyOf(peer)) {
+      return;
+    }
+    known.peer = undefined;
+    this.#forgetIdle(session, known);
+  }
+
+  /** All connections of a loop have ended. */
+  loopGone(loop: number): void {
+    for (const { peer } of [...this.#sessions.values()]) if (peer?.loop === loop) this.gone(peer);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  #forgetIdle(session: number, { isKnown, held, stored }: Session): void {
+    if (!isKnown || held <= stored) this.#forget(session);
+  }
+
+  #forget(session: number): void {
+    const peer = this.#sessions.get(session)?.peer;
+    if (peer !== undefined) this.#byPeer.delete(keyOf(peer));
+    this.#sessions.delete(session);
+    this.#wanted.delete(session);
+    this.#options.onForgotten(session);
+  }
+
+  #look(): void {
+    if (this.#stopped || this.#timer !== undefined) return;
+    this.#looking ??= this.#lookUp().finally(() => {
+      this.#looking = undefined;
+      if (this.#wanted.size > 0) this.#look();
+    });
+  }
+
+  async #lookUp(): Promise<void> {
+    const { clock, lookUp } = this.#options;
+    const asked = [...this.#wanted].slice(0, LOOK_UP_MAX);
+    for (const session of asked) this.#wanted.delete(session);
+    let found: ReadonlyMap<number, number> | undefined;
+    try {
+      found = await lookUp(asked);
+    } catch {
+      // The database is away, which others say: senders keep what they have.
+      for (const session of asked) if (this.#sessions.has(session)) this.#wanted.add(session);
+      this.#timer = clock.setTimer(LOOK_UP_RETRY_MS, () => {
+        this.#timer = undefined;
+        this.#look();
+      });
+      return;
+    }
+    for (const session of asked) {
+      if (found === undefined) this.#goPlain(session);
+      else this.#noteFound(session, found.get(session) ?? 0);
+    }
+  }
+
+  #noteFound(session: number, found: number): void {
+    const known = this.#sessions.get(session);
+    // Asked again meanwhile: this answer may be older than what that connection brings.
+    if (known === undefined || known.isKnown || this.#wanted.has(session)) return;
+    // The database may have forgotten an idle session, or keep nothing of any.
+    const stored = Math.max(found, known.stored);
+    Object.assign(known, { isKnown: true, stored, closed: stored, held: stored });
+    if (known.peer === undefined) this.#forget(session);
+    else this.#options.tell(known.peer, progressOf(known));
+  }
+
+  #goPlain(session: number): void {
+    const peer = this.#sessions.get(session)?.peer;
+    this.#forget(session);
+    if (peer !== undefined) this.#options.tell(peer, { held: 0, plain: true });
+  }
+}
+
+function progressOf({ stored, held }: Session): ReportsStored {
+  return { stored, held, plain: false };
+}
+
+function keyOf({ loop, peer }: KeptPeer): string {
+  return `${loop}:${peer}`;
+}
+
+/** What {@linkcode ConfirmRounds} are given. */
+export interface ConfirmRoundsOptions {
+  readonly sessions: Pick<KeptSessions, "close" | "noteStored">;
+  /** Divides what has come from what comes; the result says whether all before is in SQL. */
+  divide(): () => boolean;
+}
+
+/** Where no history is kept: reports are stored when their results are. */
+export class ConfirmRounds {
+  readonly #options: ConfirmRoundsOptions;
+  #open: { readonly marks: SessionMark[]; isWritten(): boolean } | undefined;
+
+  constructor(options: ConfirmRoundsOptions) {
+    this.#options = options;
+  }
+
+  /** Call about once a second. */
+  tick(): void {
+    const { sessions, divide } = this.#options;
+    if (this.#open?.isWritten() === true) {
+      sessions.noteStored(this.#open.marks);
+      this.#open = undefined;
+    }
+    if (this.#open !== undefined) return;
+    const marks = sessions.close();
+    if (marks.length > 0) this.#open = { marks, isWritten: divide() };
+  }
+}
