@@ -333,17 +333,14 @@ class AgentService implements RunningService {
 
   #makeSender(): ReportSender {
     const { clock, rng } = this.#context;
+    const heartbeat = { unusedIntervalMs: PING_UNUSED_INTERVAL_MS };
     return new ReportSender({
-      openLink: (events) =>
-        this.#openLink("reporter", this.#settings.reporterAddresses, {
-          ...events,
-          heartbeat: { unusedIntervalMs: PING_UNUSED_INTERVAL_MS },
-          // Its answer decides what reports hold, and they have time.
-          welcomeWaitMs: REPORTER_HELLO_MS,
-        }),
-      clock,
-      rng,
-      callerIp: () => this.#status.callerIp(this.#settings),
+      openLink: (events) => {
+        // Its welcome decides what reports hold, and they have time.
+        const more = { ...events, heartbeat, welcomeWaitMs: REPORTER_HELLO_MS };
+        return this.#openLink("reporter", this.#settings.reporterAddresses, more);
+      },
+      ...{ clock, rng, callerIp: () => this.#status.callerIp(this.#settings) },
     });
   }
 

@@ -25,6 +25,7 @@ import {
   type GetHostResponse,
   type HostInfo,
 } from "../proto/codec.ts";
+import { paddingTowards } from "../proto/answer_growth.ts";
 import { readDatagram } from "../proto/wire.ts";
 import {
   AGENT_PORT_COUNT,
@@ -250,7 +251,7 @@ export class LarsClient extends BaseClient {
     const reply = await this.#ask(module, command, deadlineMs, (question) => {
       this.#pending.addRoute(module, command, question);
       question.forget = () => this.#pending.dropRoute(module, command, question);
-      return frameGetRouteRequest({ modId: module, cmdId: command });
+      return frameGetRouteRequest({ modId: module, cmdId: command, ...this.#padding() });
     });
     const hosts: Host[] = [];
     for (const info of reply as readonly HostInfo[]) {
@@ -381,6 +382,11 @@ export class LarsClient extends BaseClient {
   #send(question: Question): void {
     question.sentCount++;
     this.#openedLink().send(question.portIndex, question.datagram);
+  }
+
+  /** An agent on another host that wants no secret answers with three times what it was sent. */
+  #padding(): { padding?: Uint8Array } {
+    return this.#token === undefined ? paddingTowards(this.#hostname) : {};
   }
 
   #openedLink(): AgentLink {

@@ -2,6 +2,7 @@
 // for a pick or a report. Everything else is for `shard.ts`.
 
 import { NO_TURN, type RouteLb } from "../../balancer/mod.ts";
+import { ANSWER_GROWTH_MAX } from "../../proto/answer_growth.ts";
 import { hotMessageId, HotReader, writeGetHostResponse } from "../../proto/hot_codec.ts";
 import { MessageId, RetCode } from "../../proto/message_ids.ts";
 import { HEAD_BYTES } from "../../proto/wire.ts";
@@ -34,7 +35,21 @@ export class HotPath {
     answer: Uint8Array,
     answerStart: number,
   ): number {
-    if (this.#tokenWanted && !fromLoopback) return PASS_ON;
+    if (fromLoopback) return this.#handle(bytes, start, end, fromPort, nowMs, answer, answerStart);
+    if (this.#tokenWanted) return PASS_ON;
+    const length = this.#handle(bytes, start, end, fromPort, nowMs, answer, answerStart);
+    return length > (end - start) * ANSWER_GROWTH_MAX ? 0 : length;
+  }
+
+  #handle(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    fromPort: number,
+    nowMs: number,
+    answer: Uint8Array,
+    answerStart: number,
+  ): number {
     const reader = this.#reader;
     const msgId = hotMessageId(bytes, start, end);
     if (msgId === MessageId.GetHostRequest) {

@@ -24,7 +24,8 @@ import {
 import { HELLO_PROTOCOL, MessageId, RetCode } from "../../proto/message_ids.ts";
 import type { ModuleCalls } from "../../proto/codec.ts";
 import { readPickKey } from "../../proto/pick_key.ts";
-import { readDatagram } from "../../proto/wire.ts";
+import { ANSWER_GROWTH_MAX } from "../../proto/answer_growth.ts";
+import { HEAD_BYTES, readDatagram } from "../../proto/wire.ts";
 import { type Address, formatAddress, isLoopback } from "../../reactor/address.ts";
 import { messageOf, ProtocolError } from "../../reactor/errors.ts";
 import type { QuickHandler } from "../../reactor/fast/batch_udp.ts";
@@ -94,8 +95,12 @@ export interface ShardHost {
   statusText(): string;
 }
 
-/** Sends a message to whoever asked. */
-type Answer = (frame: Uint8Array) => void;
+/** The way back to whoever asked. */
+interface Answer {
+  send(frame: Uint8Array): void;
+  /** Longer answers are not sent. */
+  readonly bytesMax: number;
+}
 
 /** Takes one kind of message. */
 type Handler = (body: Uint8Array, answer: Answer, from: Address) => void;
@@ -245,7 +250,7 @@ export class Shard {
     if (typeof picked !== "number") {
       this.lb.given(caller, modId, cmdId, picked.ip, picked.port);
     }
-    answer(
+    answer.send(
       typeof picked === "number"
         ? frameGetHostResponse({ seq, modId, cmdId, retcode: picked })
         : frameGetHostResponse({
@@ -270,25 +275,35 @@ export class Shard {
 
   #getRoute(body: Uint8Array, answer: Answer): void {
     const { modId, cmdId } = decodeGetRouteRequest(body);
-    const all = this.lb.getRoute(modId, cmdId, this.#clock.nowMs());
-    const sealBytes = this.#judge === undefined ? 0 : SEAL_GROWTH_BYTES;
-    const count = hostsThatFit(all, DATAGRAM_BYTES_MAX - sealBytes);
+    let all: readonly Host[] = this.lb.getRoute(modId, cmdId, this.#clock.nowMs());
+    if (answer.bytesMax < STRANGER_BYTES_MAX) all = this.#fromAnyNode(all);
+    const fixedBytes = HEAD_BYTES + int32FieldBytes(modId) + int32FieldBytes(cmdId);
+    const count = hostsThatFit(all, answer.bytesMax - fixedBytes);
     if (count < all.length) this.#answersCut++;
+    // An answer without any would say that there is no such module.
+    if (count === 0 && all.length > 0) return;
     const hosts = all.slice(0, count).map(({ ip, port }: Host) => ({ ip, port }));
-    answer(frameGetRouteResponse({ modId, cmdId, hosts }));
+    answer.send(frameGetRouteResponse({ modId, cmdId, hosts }));
+  }
+
+  /** The nodes in turn from another one each time, so that a cut list is not always the same. */
+  #fromAnyNode(all: readonly Host[]): readonly Host[] {
+    const start = Math.floor(this.#host.options.rng.next() * all.length);
+    return [...all.slice(start), ...all.slice(0, start)];
   }
 
   #hello(body: Uint8Array, answer: Answer): void {
     decodeHello(body);
     const { software } = this.#host.init;
-    const status = this.#host.statusText();
-    answer(frameHello({ protocol: HELLO_PROTOCOL, software, role: "agent", status }));
+    const short = { protocol: HELLO_PROTOCOL, software: "", role: "agent" };
+    const whole = frameHello({ ...short, software, status: this.#host.statusText() });
+    answer.send(whole.length <= answer.bytesMax ? whole : frameHello(short));
   }
 
   #explain(body: Uint8Array, answer: Answer): void {
     const { seq, modId, cmdId, from: first } = decodeExplainRequest(body);
     const explanation = this.explanation(modId, cmdId, first);
-    answer(frameExplainResponse({ seq, modId, cmdId, from: first, explanation }));
+    answer.send(frameExplainResponse({ seq, modId, cmdId, from: first, explanation }));
   }
 
   /**
@@ -296,8 +311,15 @@ export class Shard {
    * under the seal of the question; undefined: not at all.
    */
   #answerTo(bytes: Uint8Array, from: Address, msgId: number): Answer | undefined {
-    const plain: Answer = (frame) => void this.server.send(frame, from);
     const isNear = isLoopback(from.hostname);
+    const bytesMax = isNear ? DATAGRAM_BYTES_MAX : bytes.length * ANSWER_GROWTH_MAX;
+    const plain: Answer = {
+      bytesMax,
+      send: (frame) => {
+        if (frame.length <= bytesMax) this.server.send(frame, from);
+        else this.#answersCut++;
+      },
+    };
     if (this.#judge === undefined) {
       // The answer is far larger than the question: never for strangers.
       if (isNear || msgId !== MessageId.ExplainRequest) return plain;
@@ -306,7 +328,10 @@ export class Shard {
     }
     const verdict = this.#judge.judge(bytes);
     if ("answer" in verdict) {
-      return (frame) => void this.server.send(verdict.answer(frame), from);
+      return {
+        bytesMax: DATAGRAM_BYTES_MAX - SEAL_GROWTH_BYTES,
+        send: (frame) => void this.server.send(verdict.answer(frame), from),
+      };
     }
     if (isNear) return plain;
     this.#refusedToken++;
@@ -321,8 +346,8 @@ export class Shard {
   }
 }
 
-/** Head, and modid and cmdid of up to 11 bytes each. */
-const FIXED_BYTES = 8 + 11 + 11;
+/** No answer to anybody else has less room than this: a sealed one. */
+const STRANGER_BYTES_MAX = DATAGRAM_BYTES_MAX - SEAL_GROWTH_BYTES;
 
 /** Bytes of an int32 field with a one-byte tag; 0 is not written, negative ones take ten bytes. */
 function int32FieldBytes(value: number): number {
@@ -334,12 +359,12 @@ function int32FieldBytes(value: number): number {
   return bytes;
 }
 
-/** How many nodes, from the first, one answer can hold. */
+/** How many nodes, from the first, fit so many bytes of an answer. */
 export function hostsThatFit(
   hosts: readonly Pick<HostInfo, "ip" | "port">[],
-  bytesMax = DATAGRAM_BYTES_MAX,
+  bytesMax: number,
 ): number {
-  let bytes = FIXED_BYTES;
+  let bytes = 0;
   for (let i = 0; i < hosts.length; i++) {
     // Tag and length of the inner message, then its two fields.
     bytes += 2 + int32FieldBytes(hosts[i].ip) + int32FieldBytes(hosts[i].port);

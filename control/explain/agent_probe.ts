@@ -3,6 +3,7 @@
 import { lookup } from "node:dns/promises";
 import { softwareName } from "../../daemon/daemon.ts";
 import type { ModuleKey } from "../../model/module.ts";
+import { paddingTowards } from "../../proto/answer_growth.ts";
 import { decodeHello, frameGetRouteRequest, frameHello, type Hello } from "../../proto/codec.ts";
 import { AGENT_PORT_COUNT, HELLO_PROTOCOL, MessageId } from "../../proto/message_ids.ts";
 import { readDatagram } from "../../proto/wire.ts";
@@ -31,12 +32,14 @@ export interface AgentFacts {
  * @throws {TimeoutError} when nothing answers within {@linkcode PROBE_TIMEOUT_MS}.
  */
 export async function probeAgent(agent: Address): Promise<AgentFacts> {
+  const to = await resolved(agent);
   const question = frameHello({
     protocol: HELLO_PROTOCOL,
     software: softwareName(),
     role: "tool",
+    ...paddingTowards(to.hostname),
   });
-  const answer = await exchange(question, await resolved(agent), helloOf);
+  const answer = await exchange(question, to, helloOf);
   if (answer === undefined) {
     throw new TimeoutError(
       `No agent answers at ${formatAddress(agent)} within ${PROBE_TIMEOUT_MS} ms`,
@@ -64,6 +67,7 @@ export async function isOriginalAgent(agent: Address, module: ModuleKey): Promis
   const { hostname, port } = await resolved(agent);
   // Each module has its port, as callers find it.
   const own = port + (modId + cmdId) % AGENT_PORT_COUNT;
+  // Any answer will do: no room is made for a longer one, which the original would not need.
   const question = frameGetRouteRequest({ modId, cmdId });
   return await exchange(question, { hostname, port: own }, (bytes) => {
     const isAnswer = messageIdOf(bytes) === MessageId.ApiGetRouteResponse;

@@ -157,7 +157,8 @@ class PrivateServer implements MariaDb {
         ...(isRoot ? ["--user=mysql"] : []),
         `--datadir=${template}`,
         "--innodb-log-file-size=8M",
-      ], { stdio: "pipe" });
+        // Of its own: installations at once in one folder take each other's temporary tables away.
+      ], { stdio: "pipe", env: { ...process.env, TMPDIR: this.#path("tmp") } });
     }
     execFileSync("cp", ["-a", template, this.#path("data")], { stdio: "pipe" });
     writeFileSync(
