@@ -41,14 +41,15 @@ async function restartUnderLoad(processes: Processes, folder: string): Promise<v
   await addNodes(store, 1, 1, NODES);
   await store.close();
   const port = await freePort();
-  const { dns, reporter, agent } = await startFleet(processes, url, {
-    agent: [`--agent-port=${port}`],
-  });
+  const table = join(processes.directory, "agent.table");
+  const own = [`--agent-port=${port}`, `--agent-shared-table=${table}`];
+  const { dns, reporter, agent } = await startFleet(processes, url, { agent: own });
   const out = makeTempDir(`lars-restart-${folder}-`);
   const driver = await startDriver(command, out.path);
   try {
     const ports = [port, port + 1, port + 2].join(",");
-    assert.equal(await driver.run(`open ports=${ports} deadline_ms=${DEADLINE_MS}`), "ok");
+    const path = driver.features.includes("table") ? ` table=${table}` : "";
+    assert.equal(await driver.run(`open ports=${ports} deadline_ms=${DEADLINE_MS}${path}`), "ok");
     await until(async () => (await driver.run("get_host 1 1")).startsWith("host"));
     const loaded = driver.run(`load 1 1 threads=4 ms=${LOAD_MS} pause_ms=2`);
     loaded.catch(() => {}); // told below
@@ -60,7 +61,7 @@ async function restartUnderLoad(processes: Processes, folder: string): Promise<v
     await until(async () => (await driver.run("try_get_host 1 1")).endsWith(" stale"));
     const again = await processes.start("agent", [
       ...agentFlags(processes, [dns.port()], [reporter.port()]),
-      `--agent-port=${port}`,
+      ...own,
     ]);
     await until(async () => {
       const result = await driver.run("try_get_host 1 1");

@@ -117,6 +117,8 @@ lars_result lars_open(const lars_options *options, lars_caller **caller) {
     free(made);
     return LARS_NO_MEMORY;
   }
+  /* Looked for now, so that of several first picks none has to ask because another one looks. */
+  lars_mapping_usable(made);
   *caller = made;
   return LARS_OK;
 }

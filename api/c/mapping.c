@@ -108,13 +108,35 @@ static bool table_path(const lars_caller *caller, char *path, size_t length) {
   return snprintf(path, length, "/dev/shm/lars-agent-%u.table", (unsigned)caller->ports[0]) > 0;
 }
 
+/** True when the user has a UDP socket with this port: the agent's. */
+static bool has_agent_port(uid_t user, uint16_t port) {
+  FILE *sockets = fopen("/proc/net/udp", "re");
+  char line[512];
+  bool found = false;
+  if (sockets == NULL) return false;
+  while (!found && fgets(line, sizeof line, sockets) != NULL) {
+    unsigned local_port = 0, owner = 0;
+    int fields = sscanf(line, "%*s %*x:%x %*s %*s %*s %*s %*s %u", &local_port, &owner);
+    found = fields == 2 && local_port == port && owner == user;
+  }
+  fclose(sockets);
+  return found;
+}
+
+/** True for a plain file of root, of this user or of the agent's, which nobody else may write. */
+static bool is_trusted(const struct stat *stat, uint16_t port) {
+  if (!S_ISREG(stat->st_mode) || (stat->st_mode & 022) != 0) return false;
+  return stat->st_uid == 0 || stat->st_uid == geteuid() || has_agent_port(stat->st_uid, port);
+}
+
 /** Maps the file at the path; NULL when there is none that can be used. */
-static lars_mapping *map_file(const char *path) {
+static lars_mapping *map_file(const char *path, uint16_t port) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return NULL;
   struct stat stat;
   void *bytes = MAP_FAILED;
-  if (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) && stat.st_size >= LARS_TABLE_HEADER_BYTES) {
+  bool is_file = fstat(fd, &stat) == 0 && is_trusted(&stat, port);
+  if (is_file && stat.st_size >= LARS_TABLE_HEADER_BYTES) {
     bytes = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_SHARED, fd, 0);
   }
   close(fd);
@@ -166,10 +188,13 @@ static int trust_of(const lars_mapping *mapping, int64_t now_ms) {
   return lars_table_is_fresh(&mapping->table, now_ms) ? LARS_TABLE_USABLE : LARS_TABLE_OLD;
 }
 
+/** `stat`, whose name is that of its type. */
+static int stat_of(const char *path, struct stat *found) { return stat(path, found); }
+
 /** True when the file at the path is another one than the mapped one; false when there is none. */
 static bool is_replaced(const char *path, const lars_mapping *mapping) {
   struct stat stat;
-  if (lstat(path, &stat) != 0) return false;
+  if (stat_of(path, &stat) != 0) return false;
   return mapping == NULL || stat.st_dev != mapping->device || stat.st_ino != mapping->inode;
 }
 
@@ -180,10 +205,14 @@ static void open_again(lars_caller *caller, int64_t now_ms) {
   lars_mapping *mapping = caller->mapping;
   __atomic_store_n(&caller->next_open_ms, now_ms + OPEN_MS, __ATOMIC_RELAXED);
   if (table_path(caller, path, sizeof path) && is_replaced(path, mapping)) {
-    lars_mapping *found = map_file(path);
-    if (found != NULL) {
+    lars_mapping *found = map_file(path, caller->ports[0]);
+    if (found != NULL && trust_of(found, lars_now_ms()) != LARS_TABLE_USABLE) {
+      /* Nobody writes it any more: what is mapped is as good a memory. */
+      munmap((void *)(uintptr_t)found->table.bytes, (size_t)found->length);
+      free(found);
+    } else if (found != NULL) {
       found->looked_ms = now_ms;
-      found->trust = trust_of(found, lars_now_ms());
+      found->trust = LARS_TABLE_USABLE;
       found->older = mapping;
       __atomic_store_n(&caller->mapping, found, __ATOMIC_RELEASE);
       settle_older(found);

@@ -13,6 +13,7 @@ import {
 } from "../../proto/codec.ts";
 import { HELLO_PROTOCOL, MessageId, RetCode } from "../../proto/message_ids.ts";
 import { HEAD_BYTES } from "../../proto/wire.ts";
+import type { TableScript } from "./table_script.ts";
 
 /** One answer of the scripted agent; what is not said is taken from the question. */
 export interface Reply {
@@ -93,6 +94,8 @@ export interface Step {
     /** Bodies without `seq`, as hex: of each question, in order. */
     readonly bodies?: readonly string[];
   };
+  /** Another table, in the place of the one before; or what becomes of that. */
+  readonly table?: TableScript | "retire" | "age" | "revive";
   /** Which of the agent's ports (0 to 2) the questions came to, in order. */
   readonly ports?: readonly number[];
   /** New routes of the real agent, by `modid,cmdid`. */
@@ -112,6 +115,8 @@ export interface Exchange {
   /** Rules of the scripted agent; left out: the real agent, with `routes`. */
   readonly agent?: readonly AgentRule[];
   readonly routes?: Readonly<Record<string, readonly string[]>>;
+  /** Table of the scripted agent from the beginning on. @default {none} */
+  readonly table?: TableScript;
   readonly steps: readonly Step[];
 }
 

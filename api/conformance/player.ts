@@ -1,10 +1,14 @@
 // Shell. Plays one exchange: commands to the driver, answers of the agent, and what must come of it.
 
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { sleep } from "../../reactor/time/clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import type { ClientDriver } from "./driver.ts";
 import { type Exchange, isExpected, type Step } from "./exchange.ts";
 import { type PlayedAgent, ScriptedAgent } from "./scripted_agent.ts";
+import { ScriptedTable } from "./scripted_table.ts";
 
 /** How long something may take to come true. */
 const UNTIL_MS = 20_000;
@@ -37,6 +41,26 @@ export interface Played {
   readonly name: string;
   /** `passed`; `left out` with the missing feature; or what went wrong, with the step. */
   readonly outcome: string;
+}
+
+/** The table of an exchange; the file is in the folder of the player. */
+function openTable(exchange: Exchange, folder: string, port: number): ScriptedTable | undefined {
+  if (exchange.needs?.includes("table") !== true) return undefined;
+  const table = new ScriptedTable(join(folder, "agent.table"));
+  if (exchange.table !== undefined) table.write(exchange.table, port);
+  return table;
+}
+
+function changeTable(
+  change: NonNullable<Step["table"]>,
+  table: ScriptedTable | undefined,
+  port: number,
+): void {
+  if (table === undefined) throw new RangeError('The exchange must need "table"');
+  if (change === "retire") table.retire();
+  else if (change === "age") table.age();
+  else if (change === "revive") table.revive();
+  else table.write(change, port);
 }
 
 /** Plays exchanges with one driver. */
@@ -75,12 +99,17 @@ export class Player {
   }
 
   async #playWith(exchange: Exchange, agent: PlayedAgent): Promise<void> {
+    const folder = await mkdtemp(join(tmpdir(), "lars-table-"));
+    const table = openTable(exchange, folder, agent.ports[0]);
+    // Without a table the client must not find one of another agent that had the port before.
+    const path = this.#driver.features.includes("table") ? ` table=${table?.path ?? ""}` : "";
     const options = exchange.options === undefined ? "" : ` ${exchange.options}`;
-    await this.#do({ do: `open ports=${agent.ports.join(",")}${options}`, expect: "ok" });
     try {
+      await this.#do({ do: `open ports=${agent.ports.join(",")}${path}${options}`, expect: "ok" });
       for (const [index, step] of exchange.steps.entries()) {
         try {
-          await this.#step(step, agent);
+          if (step.table !== undefined) changeTable(step.table, table, agent.ports[0]);
+          else await this.#step(step, agent);
         } catch (error) {
           const text = error instanceof Error ? error.message : String(error);
           throw new Error(`step ${index + 1}, ${JSON.stringify(step)}: ${text}`);
@@ -88,6 +117,8 @@ export class Player {
       }
     } finally {
       await this.#driver.run("close");
+      table?.close();
+      await rm(folder, { recursive: true, force: true });
     }
   }
 

@@ -4,8 +4,9 @@ import { createSocket, type Socket } from "node:dgram";
 import { formatIpv4 } from "../../reactor/address.ts";
 import { ProtocolError } from "../../reactor/errors.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
-import { decodeReportRequest } from "../../proto/codec.ts";
+import { decodeBatchedReport, decodeReportRequest } from "../../proto/codec.ts";
 import { MessageId } from "../../proto/message_ids.ts";
+import { OUTCOME_BYTES, OUTCOME_TIME_UNKNOWN, OutcomeField } from "../../proto/table_layout.ts";
 import { FakeAgent, type Received } from "../testing/fake_agent.ts";
 import {
   type AgentRule,
@@ -45,6 +46,8 @@ export class ScriptedAgent implements PlayedAgent {
   readonly #stranger: Socket = createSocket("udp4");
   readonly #received: Received[] = [];
   readonly outcomes: string[] = [];
+  /** Number that must come next, by sender. */
+  readonly #batches = new Map<number, number>();
   #agent: FakeAgent | undefined;
   #ports: readonly number[] = [0, 0, 0];
 
@@ -101,6 +104,10 @@ export class ScriptedAgent implements PlayedAgent {
       this.outcomes.push(outcomeOf(body));
       return;
     }
+    if (msgId === MessageId.BatchedReport) {
+      this.outcomes.push(...batchedOutcomes(body, this.#batches));
+      return;
+    }
     let question: AskedQuestion | undefined;
     try {
       question = readQuestion(msgId, body);
@@ -137,4 +144,27 @@ function outcomeOf(body: Uint8Array): string {
   const { modId, cmdId, host, retcode, timecostMs } = decodeReportRequest(body);
   const node = `${formatIpv4(host.ip)}:${host.port}`;
   return `${modId},${cmdId} ${node} ${retcode} ${timecostMs ?? "unknown"}`;
+}
+
+/** Outcomes of a batch; a batch that does not begin where the one before ended is an outcome too. */
+function batchedOutcomes(body: Uint8Array, batches: Map<number, number>): string[] {
+  const { sender, first, outcomes } = decodeBatchedReport(body);
+  const view = new DataView(outcomes.buffer, outcomes.byteOffset, outcomes.byteLength);
+  const told: string[] = [];
+  if (first !== (batches.get(sender) ?? 0)) told.push(`a batch begins at ${first}`);
+  batches.set(sender, first + outcomes.length / OUTCOME_BYTES);
+  for (let at = 0; at < outcomes.length; at += OUTCOME_BYTES) {
+    const port = view.getUint16(at + OutcomeField.Port, true);
+    const code = view.getInt32(at + OutcomeField.RetCode, true);
+    const module = `${view.getUint32(at, true)},${view.getUint32(at + OutcomeField.CmdId, true)}`;
+    const time = view.getUint32(at + OutcomeField.TimeMs, true);
+    const node = `${formatIpv4(view.getUint32(at + OutcomeField.Ip, true))}:${port}`;
+    // A record without a port says that a module is in use, or a caller was refused.
+    if (port === 0) {
+      if (code === 1) told.push(`${module} refused`);
+    } else {
+      told.push(`${module} ${node} ${code} ${time === OUTCOME_TIME_UNKNOWN ? "unknown" : time}`);
+    }
+  }
+  return told;
 }

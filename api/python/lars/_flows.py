@@ -60,7 +60,7 @@ class Flows:
     def __init__(self, settings: Settings, io: Io, counters: Counters) -> None:
         self.io = io
         self.batch = Batch(counters)
-        self.table = TableReader(settings.table_path, self.batch)
+        self.table = TableReader(settings.table_path, self.batch, settings.ports[0])
         #: Until then the agent is not waited for, where an old table can stand in.
         self._silent_until_ms = -math.inf
         self.is_closed = False

@@ -37,9 +37,10 @@ class TableReader:
     step together get the same node once.
     """
 
-    def __init__(self, path: str, batch: Batch) -> None:
-        """`path`: of the file; empty: no table."""
+    def __init__(self, path: str, batch: Batch, port: int) -> None:
+        """`path`: of the file; empty: no table. `port`: the first of the agent's."""
         self._path = path
+        self._port = port
         self._batch = batch
         self._lock = threading.Lock()
         self._look_s = 0.0 if path else float("inf")
@@ -137,6 +138,8 @@ class TableReader:
                 if not self.is_usable:
                     self._image = None
                     self._old_places = {}
+                    # An agent that stood still may write the same file again.
+                    self._identity = (0, 0)
 
     def close(self) -> None:
         """No picks from now on."""
@@ -219,7 +222,7 @@ class TableReader:
         try:
             status = os.fstat(descriptor)
             identity = (status.st_dev, status.st_ino)
-            if identity == self._identity or not stat.S_ISREG(status.st_mode):
+            if identity == self._identity or not _is_trusted(status, self._port):
                 return
             mapped = mmap.mmap(descriptor, status.st_size, access=mmap.ACCESS_READ)
             image = Image(memoryview(mapped))
@@ -227,13 +230,36 @@ class TableReader:
             return
         finally:
             os.close(descriptor)
+        if not image.is_usable(now_s * 1000):
+            return  # nobody writes it any more: what is mapped is as good a memory
         self._identity = identity
         self._image = image
         self._places = {}
         self._old_places = {}
         self._is_broken = False
-        self.is_usable = image.is_usable(now_s * 1000)
+        self.is_usable = True
         self._batch.open(image.ip, image.port)
+
+
+def _is_trusted(status: os.stat_result, port: int) -> bool:
+    """True for a plain file of root, of this user or of the agent's, which nobody else may write."""
+    if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o022:
+        return False
+    return status.st_uid in (0, os.geteuid()) or status.st_uid in _port_owners(port)
+
+
+def _port_owners(port: int) -> "set[int]":
+    """The users who have a UDP socket with this port."""
+    owners = set()
+    try:
+        with open("/proc/net/udp", encoding="ascii") as sockets:
+            for line in sockets.readlines()[1:]:
+                fields = line.split()
+                if int(fields[1].rpartition(":")[2], 16) == port:
+                    owners.add(int(fields[7]))
+    except (OSError, ValueError, IndexError):
+        pass  # not Linux, or not permitted
+    return owners
 
 
 def _node_of(entry: int) -> Optional[Host]:

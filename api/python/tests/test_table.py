@@ -75,7 +75,7 @@ class TableCase(unittest.TestCase):
         return table
 
     def reader(self) -> TableReader:
-        return TableReader(self.path, Batch(Counters()))
+        return TableReader(self.path, Batch(Counters()), self.agent.ports[0])
 
     def client(self, **options: object) -> lars.Client:
         client = lars.Client(

@@ -1,0 +1,76 @@
+// Shell. The table of a scripted agent, as a file: kept alive, left to grow old, retired, replaced.
+
+import { closeSync, fchmodSync, openSync, renameSync, writeSync } from "node:fs";
+import { TableField } from "../../proto/table_layout.ts";
+import { monotonicMs } from "../../reactor/fast/shared_file.ts";
+import { setRepeating, type Timer } from "../../reactor/time/clock.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
+import { tableImage, type TableScript } from "./table_script.ts";
+
+const BEAT_MS = 200;
+
+/** By how much a heartbeat that is to be old is. */
+const OLD_BY_MS = 60_000;
+
+/** One path, and the file that is there. */
+export class ScriptedTable {
+  readonly path: string;
+  #file: number | undefined;
+  #beat: Timer | undefined;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Puts another file in the place of what is there, which is retired. */
+  write(script: TableScript, port: number): void {
+    const isOld = script.old === true;
+    const image = tableImage(script, port, monotonicMs() - (isOld ? OLD_BY_MS : 0));
+    const beside = `${this.path}.new`;
+    const file = openSync(beside, "w");
+    writeSync(file, image);
+    fchmodSync(file, script.writable === true ? 0o666 : 0o640);
+    renameSync(beside, this.path);
+    this.retire();
+    this.close();
+    this.#file = file;
+    if (!isOld) this.revive();
+  }
+
+  /** Says that this file is written no more. */
+  retire(): void {
+    this.#write(TableField.Retired, 1);
+  }
+
+  /** The heartbeat stops, and is long ago. */
+  age(): void {
+    this.#beat?.cancel();
+    this.#writeBeat(monotonicMs() - OLD_BY_MS);
+  }
+
+  /** The heartbeat goes on. */
+  revive(): void {
+    this.#writeBeat(monotonicMs());
+    this.#beat?.cancel();
+    this.#beat = setRepeating(systemClock, BEAT_MS, () => this.#writeBeat(monotonicMs()));
+  }
+
+  /** Leaves the file alone. */
+  close(): void {
+    this.#beat?.cancel();
+    if (this.#file !== undefined) closeSync(this.#file);
+    this.#file = undefined;
+  }
+
+  #writeBeat(ms: number): void {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, BigInt(Math.max(0, Math.trunc(ms))), true);
+    if (this.#file !== undefined) writeSync(this.#file, bytes, 0, 8, TableField.Heartbeat);
+  }
+
+  #write(at: number, value: number): void {
+    const bytes = new Uint8Array(4);
+    new DataView(bytes.buffer).setUint32(0, value, true);
+    if (this.#file !== undefined) writeSync(this.#file, bytes, 0, 4, at);
+  }
+}
