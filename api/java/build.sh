@@ -6,4 +6,4 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$out/classes" "$out/driver"
 find "$here/src/main/java" -name '*.java' -exec javac --release 17 -Xlint:all -Werror -encoding UTF-8 -d "$out/classes" {} +
 jar --create --file "$out/lars-client.jar" -C "$out/classes" .
-find "$here/src/driver/java" -name '*.java' -exec javac --release 17 -Xlint:all -Werror -encoding UTF-8 -cp "$out/lars-client.jar" -d "$out/driver" {} +
+find "$here/src/driver/java" "$here/src/bench/java" -name '*.java' -exec javac --release 17 -Xlint:all -Werror -encoding UTF-8 -cp "$out/lars-client.jar" -d "$out/driver" {} +

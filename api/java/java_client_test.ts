@@ -23,7 +23,7 @@ test("the Java client passes its own tests", { timeout: CLIENT_TESTS_TIMEOUT_MS 
     const jars = [jar("junit4", "junit4.jar"), jar("libhamcrest-java", "hamcrest-core.jar")];
     const printed = runOwnTests("java", ["./test.sh", out.path, ...jars]);
     const count = Number(/^OK \((\d+) tests\)/m.exec(printed)?.[1]);
-    assert.ok(count >= 20, printed);
+    assert.ok(count >= 30, printed);
     const classPath = `${out.path}/lars-client.jar`;
     runOwnTests("java", [
       ...["javac", "-Xlint:all", "-Werror", "-cp", classPath, "-d", `${out.path}/example`],

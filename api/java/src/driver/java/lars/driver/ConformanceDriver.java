@@ -129,7 +129,7 @@ public final class ConformanceDriver {
   /** Ends at the end of its input. */
   public static void main(String[] args) throws IOException, InterruptedException {
     ConformanceDriver driver = new ConformanceDriver();
-    say("driver", "1 threads");
+    say("driver", "1 threads table");
     ExecutorService threads = Executors.newCachedThreadPool();
     BufferedReader input =
         new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
@@ -202,6 +202,9 @@ public final class ConformanceDriver {
     }
     if (words.named.containsKey("retry_floor")) {
       builder.retryFloorPerSecond(Double.parseDouble(words.named.get("retry_floor")));
+    }
+    if (words.named.containsKey("table")) {
+      builder.sharedTable(words.named.get("table"));
     }
     client = builder.build();
     return "ok";

@@ -32,7 +32,13 @@ public final class LarsClient implements AutoCloseable {
   final Counters counters = new Counters();
   final RetryBudgets budgets;
   final Settings settings;
+  /** An agent that did not answer is not waited for again for so long, where an old table stands in. */
+  private static final long SILENT_MS = 1000;
+
   private final Lines lines;
+  private final Batch batch;
+  private final TableReader table;
+  private volatile long silentUntilMs = Long.MIN_VALUE;
   private final LastGood lastGood;
   private final FirstRoutes firstRoutes;
   private final Explanations explanations;
@@ -45,6 +51,9 @@ public final class LarsClient implements AutoCloseable {
     budgets = new RetryBudgets(settings.retryShare, settings.retryFloorPerSecond);
     firstRoutes = new FirstRoutes(this::askRoute);
     explanations = new Explanations(lines);
+    batch = new Batch(counters);
+    table = new TableReader(settings.tablePath(), batch);
+    AtExit.remember(this);
   }
 
   /** A client of the agent on this host. */
@@ -65,11 +74,29 @@ public final class LarsClient implements AutoCloseable {
   /** Ends questions under way with a {@link ClosedException}, and closes. May be repeated. */
   @Override
   public void close() {
+    table.close();
+    batch.close();
     lines.close();
+    AtExit.forget(this);
+  }
+
+  /** Sends the outcomes that wait. */
+  void flush() {
+    batch.flush();
   }
 
   /** {@link #getHost(long, long, Options)} as the client was told. */
   public Host getHost(long modId, long cmdId) {
+    // The way of nearly all picks; ids out of range are none of the table's.
+    if ((modId | cmdId) >>> 32 == 0) {
+      Host host = table.pick((int) modId, (int) cmdId, null);
+      if (host != null && host != TableReader.REFUSAL) {
+        return host;
+      }
+      if (host != null) {
+        throw overload(ModuleId.of(modId, cmdId));
+      }
+    }
     return getHost(modId, cmdId, Options.none());
   }
 
@@ -97,8 +124,7 @@ public final class LarsClient implements AutoCloseable {
       throw answer.error();
     }
     throw switch (answer.retcode()) {
-      case RetCode.OVERLOAD -> new OverloadException(
-          "Every node of module " + module + " is overloaded");
+      case RetCode.OVERLOAD -> overload(module);
       case RetCode.NO_EXIST -> new NoRouteException("The agent knows no node of module " + module);
       default -> new AgentException(
           "The agent answered for module " + module + " with return code " + answer.retcode(),
@@ -139,9 +165,16 @@ public final class LarsClient implements AutoCloseable {
     if (lines.closed()) {
       throw Lines.closedError();
     }
-    lastGood.judge(module, ip + ":" + port, retcode == Outcomes.SUCCESS, nowMs());
+    if (retcode != Outcomes.SUCCESS || lastGood.hasFailures()) {
+      lastGood.judge(module, ip + ":" + port, retcode == Outcomes.SUCCESS, nowMs());
+    }
     long timeMs =
         took == null ? -1 : Math.min(took.plusNanos(500_000).toMillis(), 0xffffffffL);
+    if (table.isUsable()) {
+      long node = Integer.toUnsignedLong(address) | (long) port << 32;
+      batch.add(module.modId(), module.cmdId(), node, retcode, (int) timeMs); // -1: not known
+      return;
+    }
     byte[] datagram = Question.report(module, address, port, retcode, timeMs);
     lines.send(module.portIndex(), datagram);
   }
@@ -216,11 +249,53 @@ public final class LarsClient implements AutoCloseable {
     return new Call<>(this, modId, cmdId, fn, options).run();
   }
 
+  private static OverloadException overload(ModuleId module) {
+    return new OverloadException("Every node of module " + module + " is overloaded");
+  }
+
   private HostAnswer pick(ModuleId module, Options options) {
+    Host found = table.pick(module.modId(), module.cmdId(), options.key);
+    if (found == TableReader.REFUSAL) {
+      return new HostAnswer(RetCode.OVERLOAD, null, null);
+    }
+    if (found != null) {
+      return new HostAnswer(RetCode.SUCCESS, found, null);
+    }
+    Host old = nowMs() < silentUntilMs ? pickOld(module) : null;
+    if (old != null) {
+      String why = "No answer from the agent a moment ago: is it running?";
+      return new HostAnswer(RetCode.SUCCESS, old, new LarsTimeoutException(why));
+    }
+    return ask(module, options);
+  }
+
+  /** A node of a table that nobody keeps any more; null for none. */
+  private Host pickOld(ModuleId module) {
+    if (!lastGood.isOn() || lines.closed()) {
+      return null;
+    }
+    long now = nowMs();
+    Host host =
+        table.pickOld(module.modId(), module.cmdId(), one -> lastGood.rests(module, one, now));
+    if (host == null) {
+      return null;
+    }
+    counters.stale.increment();
+    // One that is known can be judged: the next pick passes it over when its call fails.
+    lastGood.learn(module, host, now);
+    return host.asStale();
+  }
+
+  private HostAnswer ask(ModuleId module, Options options) {
     Answer reply;
     try {
       reply = lines.ask(Question.host(module, options.key), deadlineOf(options).toNanos());
     } catch (LarsTimeoutException | ConnectException error) {
+      Host old = pickOld(module);
+      if (old != null) {
+        silentUntilMs = nowMs() + SILENT_MS;
+        return new HostAnswer(RetCode.SUCCESS, old, error);
+      }
       Host host = lastGood.next(module, nowMs());
       if (host == null) {
         return new HostAnswer(RetCode.SYSTEM_ERROR, null, error);
@@ -230,6 +305,8 @@ public final class LarsClient implements AutoCloseable {
     } catch (LarsException error) {
       return new HostAnswer(RetCode.SYSTEM_ERROR, null, error);
     }
+    silentUntilMs = Long.MIN_VALUE;
+    table.forgetOld();
     if (reply.retcode == RetCode.NO_EXIST) {
       lastGood.forgetModule(module);
     }
@@ -385,6 +462,12 @@ public final class LarsClient implements AutoCloseable {
     /** Retries allowed for each second whatever the number of calls, 0 to 1000; 1. */
     public Builder retryFloorPerSecond(double value) {
       settings.retryFloorPerSecond = Settings.checkNumber("retryFloorPerSecond", value, 1000);
+      return this;
+    }
+
+    /** Path of the agent's table in shared memory, "" for none; that of the agent on this host. */
+    public Builder sharedTable(String value) {
+      settings.sharedTable = value;
       return this;
     }
 

@@ -34,10 +34,36 @@ final class LastGood {
 
   private final long keepMs;
   private final Map<ModuleId, LinkedHashMap<String, Memory>> modules = new LinkedHashMap<>();
+  /** A node has failed lately: only then a success says something new. */
+  private volatile boolean hasFailures;
 
   /** {@code keepMs}: for how long a node may be handed out again; 0 remembers nothing. */
   LastGood(long keepMs) {
     this.keepMs = keepMs;
+  }
+
+  /** False when nothing is remembered. */
+  boolean isOn() {
+    return keepMs > 0;
+  }
+
+  boolean hasFailures() {
+    return hasFailures;
+  }
+
+  /** True for a node whose call failed a moment ago. */
+  synchronized boolean rests(ModuleId module, Host host, long nowMs) {
+    Map<String, Memory> hosts = modules.get(module);
+    Memory memory = hosts == null ? null : hosts.get(host.address());
+    return memory != null && memory.restEndMs > nowMs;
+  }
+
+  /** Remembers a node that is not known yet, so that it can be judged. */
+  synchronized void learn(ModuleId module, Host host, long nowMs) {
+    Map<String, Memory> hosts = modules.get(module);
+    if (hosts == null || !hosts.containsKey(host.address())) {
+      remember(module, host, nowMs);
+    }
   }
 
   synchronized int size() {
@@ -73,8 +99,12 @@ final class LastGood {
     if (isWell) {
       memory.failures = 0;
       memory.restEndMs = Long.MIN_VALUE;
+      hasFailures =
+          modules.values().stream()
+              .anyMatch(all -> all.values().stream().anyMatch(one -> one.failures > 0));
       return;
     }
+    hasFailures = true;
     memory.restEndMs = nowMs + Math.min(REST_MS << Math.min(memory.failures, 5), REST_MS_MAX);
     memory.failures++;
   }

@@ -18,6 +18,8 @@ final class Settings {
   int pendingMax = 1024;
   double retryShare = 0.2;
   double retryFloorPerSecond = 1;
+  /** Path of the agent's table; empty: none; null: where the agent of this host keeps it. */
+  String sharedTable;
 
   Settings() {}
 
@@ -32,6 +34,11 @@ final class Settings {
     pendingMax = other.pendingMax;
     retryShare = other.retryShare;
     retryFloorPerSecond = other.retryFloorPerSecond;
+    sharedTable = other.sharedTable;
+  }
+
+  String tablePath() {
+    return sharedTable == null ? TableReader.defaultPath(hostname, ports[0]) : sharedTable;
   }
 
   /** The secret that datagrams are sealed with; null for none: the agent of this very host wants none. */

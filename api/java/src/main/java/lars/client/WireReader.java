@@ -79,6 +79,11 @@ final class WireReader {
     return new WireReader(bytes, start, at);
   }
 
+  /** The bytes of the current field. */
+  ByteBuffer content() {
+    return ByteBuffer.wrap(bytes, start, at - start).slice();
+  }
+
   /**
    * The text of the current field.
    *

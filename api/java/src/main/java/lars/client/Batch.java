@@ -1,0 +1,174 @@
+// Shell. Outcomes in batches: 128 at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
+package lars.client;
+
+import java.io.IOException;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.PortUnreachableException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.security.SecureRandom;
+import java.util.Arrays;
+import java.util.HashSet;
+import java.util.Set;
+import java.util.concurrent.locks.LockSupport;
+
+/** The outcomes of one client on their way to an agent whose table it has mapped. */
+final class Batch {
+  static final int MESSAGE_ID = 83;
+  /** Records that are sent as soon as so many wait; and how long the first one may wait. */
+  static final int RECORDS_MAX = 128;
+  private static final long WAIT_NANOS = 10_000_000;
+  /** Nodes known as failing; first failures of further ones wait with the batch. */
+  static final int FAILING_MAX = 1024;
+  static final int RECORD_BYTES = 24;
+  static final int TIME_UNKNOWN = -1;
+
+  private record Failing(int modId, int cmdId, long node) {}
+
+  private final Counters counters;
+  private final ByteBuffer records =
+      ByteBuffer.allocate(RECORDS_MAX * RECORD_BYTES).order(ByteOrder.LITTLE_ENDIAN);
+  private final Set<Failing> failing = new HashSet<>();
+  private InetSocketAddress address;
+  private DatagramSocket socket;
+  private int sender;
+  private long first;
+  /** True while the thread is to send what waits. */
+  private boolean isTimed;
+  private boolean isClosed;
+  private Thread thread;
+
+  Batch(Counters counters) {
+    this.counters = counters;
+  }
+
+  /** A table was mapped: its outcomes go to the agent that it names, by a new sender. */
+  synchronized void open(int ip, int port) {
+    send();
+    closeSocket();
+    byte[] bytes = {(byte) (ip >>> 24), (byte) (ip >>> 16), (byte) (ip >>> 8), (byte) ip};
+    try {
+      address = new InetSocketAddress(InetAddress.getByAddress(bytes), port);
+    } catch (IOException error) {
+      throw new IllegalStateException("Four bytes are an address", error);
+    }
+  }
+
+  /** An outcome, by the node's entry; of no node: in use (0), or refused (1). */
+  synchronized void add(int modId, int cmdId, long node, int retcode, int timeMs) {
+    records.putInt(modId).putInt(cmdId).putLong(node).putInt(retcode).putInt(timeMs);
+    if (!records.hasRemaining() || isFirstFailure(modId, cmdId, node, retcode)) {
+      send();
+    } else if (!isTimed && !isClosed) {
+      isTimed = true;
+      wake();
+    }
+  }
+
+  synchronized void flush() {
+    isTimed = false;
+    send();
+  }
+
+  /** Sends what waits, and ends the thread. */
+  synchronized void close() {
+    isClosed = true;
+    send();
+    closeSocket();
+    LockSupport.unpark(thread);
+  }
+
+  private boolean isFirstFailure(int modId, int cmdId, long node, int retcode) {
+    if (node == 0 || retcode == 0 && failing.isEmpty()) {
+      return false;
+    }
+    Failing key = new Failing(modId, cmdId, node);
+    if (retcode == 0) {
+      failing.remove(key);
+      return false;
+    }
+    return failing.size() < FAILING_MAX && failing.add(key);
+  }
+
+  private void wake() {
+    if (thread == null) {
+      thread = new Thread(this::run, "lars-reports");
+      thread.setDaemon(true);
+      thread.start();
+    }
+    LockSupport.unpark(thread);
+  }
+
+  private synchronized boolean isOver() {
+    return isClosed;
+  }
+
+  private synchronized boolean isWaiting() {
+    return isTimed;
+  }
+
+  private void run() {
+    while (!isOver()) {
+      if (isWaiting()) {
+        long end = System.nanoTime() + WAIT_NANOS;
+        for (long left = WAIT_NANOS; left > 0; left = end - System.nanoTime()) {
+          LockSupport.parkNanos(left);
+        }
+        flush();
+      } else {
+        LockSupport.park();
+      }
+    }
+  }
+
+  private void send() {
+    if (records.position() == 0) {
+      return;
+    }
+    byte[] content = Arrays.copyOf(records.array(), records.position());
+    long count = content.length / RECORD_BYTES;
+    records.clear();
+    try {
+      if (socket == null && !openSocket()) {
+        counters.dropped.add(count);
+        return;
+      }
+      WireWriter body = new WireWriter().uint32(1, sender);
+      byte[] datagram =
+          (first == 0 ? body : body.present(2, first)).bytes(3, content).frame(MESSAGE_ID);
+      // Also of one that is lost: the agent sees the gap, and counts what was in it.
+      first += count;
+      DatagramPacket packet = new DatagramPacket(datagram, datagram.length);
+      try {
+        socket.send(packet);
+      } catch (PortUnreachableException error) {
+        // The refusal was that of an earlier datagram, and this one was not sent.
+        socket.send(packet);
+      }
+    } catch (IOException error) {
+      counters.dropped.add(count);
+    }
+  }
+
+  private boolean openSocket() throws IOException {
+    if (address == null) {
+      return false;
+    }
+    DatagramSocket opened = new DatagramSocket(null);
+    opened.connect(address);
+    socket = opened;
+    sender = new SecureRandom().nextInt() | 1;
+    first = 0;
+    return true;
+  }
+
+  private void closeSocket() {
+    if (socket != null) {
+      socket.close();
+      socket = null;
+    }
+  }
+}
