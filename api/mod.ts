@@ -42,6 +42,9 @@ export type {
   RelayWelcome,
 } from "./relay_options.ts";
 export { type RelayJob, RelayWorker, type RelayWorkerOptions } from "./relay_worker.ts";
+export { register, RegisteredNode, RegisterError, type RegisterOptions } from "./register.ts";
+export type { RegistrationState } from "./registration_types.ts";
+export type { CloseOutcome } from "./registrar.ts";
 export { checkStatus, isNodeFailure, type StatusAnswer, StatusError } from "./status.ts";
 export { ConnectError, LarsError, LimitError, TimeoutError } from "../reactor/errors.ts";
 export type { PickKey } from "../proto/pick_key.ts";

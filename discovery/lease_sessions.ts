@@ -6,9 +6,11 @@ import {
   decodeLeaseChange,
   decodeLeaseLeave,
   decodeLeaseRegister,
+  decodeLeaseSafeRequest,
   encodeLeaseBeaten,
   encodeLeaseDone,
   encodeLeaseRegistered,
+  encodeLeaseSafe,
   type LeaseName,
   type LeaseRegister,
 } from "../proto/codec.ts";
@@ -28,6 +30,7 @@ import {
   specOf,
 } from "./lease_requests.ts";
 import type { Keeper, LeaseTable } from "./lease_table.ts";
+import type { SafeStops } from "./safe_stops.ts";
 
 /** Registrations that one LeaseBeat may name; more are a fault of the peer. */
 const BEAT_NAMES_MAX = 2_000;
@@ -41,6 +44,8 @@ export interface LeaseSessionsOptions {
   readonly makesModules: boolean;
   /** A number from 1 to 2^52, by chance. */
   newIncarnation(): number;
+  /** Who knows when a node is safe to stop. */
+  readonly stops: SafeStops;
 }
 
 /** The leases that come over our own sessions. */
@@ -66,6 +71,10 @@ export class LeaseSessions {
       .add(MessageId.LeaseLeave, (body, peer) => {
         const { seq, lease } = decodeLeaseLeave(body);
         void this.#leave(seq, named(lease), peer);
+      })
+      .add(MessageId.LeaseSafeRequest, (body, peer) => {
+        const { seq, lease, quietMs } = decodeLeaseSafeRequest(body);
+        void this.#askSafe(seq, named(lease), quietMs, peer);
       })
       .add(MessageId.LeaseBeat, (body, peer) => this.#beat(body, peer));
   }
@@ -152,6 +161,20 @@ export class LeaseSessions {
     // To be gone already is what was wanted.
     const { code, reason } = answer.code === LeaseCode.Unknown ? LEASE_DONE : answer;
     peer.send(MessageId.LeaseDone, encodeLeaseDone({ seq, code, reason }));
+  }
+
+  async #askSafe(
+    seq: number,
+    { node, incarnation }: Named,
+    quietMs: number,
+    peer: Connection,
+  ): Promise<void> {
+    const lease = this.#options.table.get(node);
+    const isAnother = lease === undefined || lease.row.incarnation !== incarnation;
+    const { safe, waitsFor } = isAnother
+      ? { safe: true, waitsFor: "" } // Nobody is told of it any more.
+      : await this.#options.stops.ask(lease, quietMs);
+    peer.send(MessageId.LeaseSafe, encodeLeaseSafe({ seq, safe, waitsFor }));
   }
 
   #beat(body: Uint8Array, peer: Connection): void {

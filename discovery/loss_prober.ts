@@ -1,11 +1,9 @@
 // Shell. Asks the hosts of nodes that the guard holds back: one that refuses a connection is not there.
 
-import { connect } from "node:net";
-import { formatIpv4 } from "../reactor/address.ts";
+import { checkNode, mayCheck } from "../daemon/node_check.ts";
 import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
 import type { Lease, LeaseTable } from "./lease_table.ts";
 import type { LossGuard } from "./loss_guard.ts";
-import { isProbed } from "./probed_address.ts";
 
 /** Between two rounds. */
 const ROUND_MS = 500;
@@ -46,29 +44,20 @@ export class LossProber {
     if (guard.held.length === 0) return;
     const held = new Set(guard.held.map(({ modId, cmdId }) => `${modId}/${cmdId}`));
     const lost = table.seemingLost().filter((lease) =>
-      !lease.isProved && !this.#running.has(lease) && isProbed(lease.row.ip) &&
+      !lease.isProved && !this.#running.has(lease) && mayCheck(lease.row.ip) &&
       held.has(`${lease.row.modId}/${lease.row.cmdId}`)
     );
     const room = Math.min(lost.length, PROBES_MAX - this.#running.size);
-    for (let count = 0; count < room; count++) this.#probe(lost[this.#turn++ % lost.length]);
+    for (let count = 0; count < room; count++) void this.#probe(lost[this.#turn++ % lost.length]);
   }
 
-  #probe(lease: Lease): void {
+  async #probe(lease: Lease): Promise<void> {
     if (this.#running.has(lease)) return;
     this.#running.add(lease);
-    const { ip, port, incarnation } = lease.row;
-    const socket = connect({ host: formatIpv4(ip), port });
-    const finish = (isRefused: boolean): void => {
-      timer.cancel();
-      socket.destroy();
-      this.#running.delete(lease);
-      if (isRefused && lease.row.incarnation === incarnation) lease.isProved = true;
-    };
-    const timer = this.#options.clock.setTimer(PROBE_TIMEOUT_MS, () => finish(false));
-    socket.once("connect", () => finish(false));
-    socket.once(
-      "error",
-      (error: Error & { code?: string }) => finish(error.code === "ECONNREFUSED"),
-    );
+    const { incarnation } = lease.row;
+    const { clock } = this.#options;
+    const { result } = await checkNode(lease.row, { kind: "tcp" }, clock, PROBE_TIMEOUT_MS);
+    this.#running.delete(lease);
+    if (result === "refused" && lease.row.incarnation === incarnation) lease.isProved = true;
   }
 }

@@ -1,5 +1,7 @@
 // Shell. The discovery service: leases of nodes that register themselves, on one port or several.
 
+import { NodeUseService } from "../control/drain/node_use_service.ts";
+import { DnsLines } from "../control/system/dns_lines.ts";
 import type { DaemonContext, DaemonDefinition } from "../daemon/daemon.ts";
 import { reachableAddress } from "../daemon/reachable_address.ts";
 import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
@@ -20,6 +22,7 @@ import { LeaseRegistry } from "./lease_registry.ts";
 import { LeaseSessions } from "./lease_sessions.ts";
 import { LeaseTable } from "./lease_table.ts";
 import { LOSS_GUARD_DEFAULTS, LossGuard, type LossGuardSettings } from "./loss_guard.ts";
+import { SafeStops } from "./safe_stops.ts";
 import { LossProber } from "./loss_prober.ts";
 import { SeedRegistrar } from "./seed_registrar.ts";
 
@@ -88,8 +91,11 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
       },
       pollMs: settings.pollMs,
     });
+    const lines = new DnsLines({ store, clock, rng, software, secrets, addresses: [] });
+    this.onStop(0, () => lines.close());
+    const stops = new SafeStops(new NodeUseService({ store, clock, lines }), clock);
     this.#sessions = new LeaseSessions({
-      ...{ registry: this.#registry, table: this.#table, holder },
+      ...{ registry: this.#registry, table: this.#table, holder, stops },
       makesModules: settings.makesModules,
       newIncarnation: () => this.#newIncarnation(),
     });

@@ -2746,6 +2746,109 @@ export function decodeLeaseBeaten(body: Uint8Array): LeaseBeaten {
   return message;
 }
 
+// ---- LeaseSafeRequest
+
+/** Message 97: node to discovery, after it said that it wants no new calls: may I stop? */
+export interface LeaseSafeRequest {
+  seq: number;
+  lease?: LeaseName;
+  /** Time without any use that makes it safe. */
+  quietMs: number;
+}
+
+function writeLeaseSafeRequest(writer: WireWriter, message: LeaseSafeRequest): void {
+  writer.uint32(1, message.seq);
+  if (message.lease !== undefined) writeLeaseName(writer, 2, message.lease);
+  writer.uint32(3, message.quietMs);
+}
+
+/** Body of {@linkcode LeaseSafeRequest}. */
+export function encodeLeaseSafeRequest(message: LeaseSafeRequest): Uint8Array {
+  const writer = new WireWriter();
+  writeLeaseSafeRequest(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode LeaseSafeRequest} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeLeaseSafeRequest(body: Uint8Array): LeaseSafeRequest {
+  const reader = new WireReader(body, "LeaseSafeRequest");
+  const message: LeaseSafeRequest = { seq: 0, quietMs: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 18: // lease = 2
+        message.lease = readLeaseName(
+          reader,
+          message.lease ?? { modId: 0, cmdId: 0, ip: 0, port: 0, incarnation: 0 },
+        );
+        break;
+      case 24: // quiet_ms = 3
+        message.quietMs = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- LeaseSafe
+
+/** Message 98: discovery to node: whether any agent may still use it. */
+export interface LeaseSafe {
+  seq: number;
+  safe: boolean;
+  /** For people; empty when safe. */
+  waitsFor: string;
+}
+
+function writeLeaseSafe(writer: WireWriter, message: LeaseSafe): void {
+  writer.uint32(1, message.seq);
+  writer.bool(2, message.safe);
+  writer.text(3, message.waitsFor);
+}
+
+/** Body of {@linkcode LeaseSafe}. */
+export function encodeLeaseSafe(message: LeaseSafe): Uint8Array {
+  const writer = new WireWriter();
+  writeLeaseSafe(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode LeaseSafe} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeLeaseSafe(body: Uint8Array): LeaseSafe {
+  const reader = new WireReader(body, "LeaseSafe");
+  const message: LeaseSafe = { seq: 0, safe: false, waitsFor: "" };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint32();
+        break;
+      case 16: // safe = 2
+        message.safe = reader.bool();
+        break;
+      case 26: // waits_for = 3
+        message.waitsFor = reader.text();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
 // ---- FleetSubscribe
 
 /**

@@ -187,6 +187,11 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
     { ...keyed, requiredKeys: ["seq"] },
   ),
   LeaseDone: fc.record({ seq: uint32, code: uint32, reason: text }, keyed),
+  LeaseSafeRequest: fc.record(
+    { seq: uint32, lease: leaseName, quietMs: uint32 },
+    { ...keyed, requiredKeys: ["seq", "quietMs"] },
+  ),
+  LeaseSafe: fc.record({ seq: uint32, safe: fc.boolean(), waitsFor: text }, keyed),
   LeaseBeat: fc.record({ seq: uint32, lease: fc.array(leaseName, { maxLength: 4 }) }, keyed),
   LeaseBeaten: fc.record(
     { seq: uint32, count: uint32, lost: fc.array(leaseName, { maxLength: 4 }) },

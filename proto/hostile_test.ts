@@ -163,6 +163,10 @@ const filled: Record<string, Uint8Array> = {
   }),
   decodeLeaseLeave: messages.encodeLeaseLeave({ seq: 300, lease: LEASE_NAME }),
   decodeLeaseDone: messages.encodeLeaseDone({ seq: 300, code: 1, reason: "é" }),
+  decodeLeaseSafeRequest: messages.encodeLeaseSafeRequest({
+    ...{ seq: 300, lease: LEASE_NAME, quietMs: 1000 },
+  }),
+  decodeLeaseSafe: messages.encodeLeaseSafe({ seq: 300, safe: true, waitsFor: "é" }),
   decodeLeaseBeat: messages.encodeLeaseBeat({ seq: 300, lease: [LEASE_NAME, LEASE_NAME] }),
   decodeLeaseBeaten: messages.encodeLeaseBeaten({ seq: 300, count: 2, lost: [LEASE_NAME] }),
   decodeRefusal: messages.encodeRefusal({ reason: 300 }),

@@ -79,6 +79,10 @@ export const MessageId = {
   LeaseBeat: 95,
   /** Discovery to node or host: these I know. */
   LeaseBeaten: 96,
+  /** Node to discovery: may I stop? */
+  LeaseSafeRequest: 97,
+  /** Discovery to node: whether anybody may still use you. */
+  LeaseSafe: 98,
   /** Client to relay: I am here. */
   RelayJoin: 100,
   /** Relay to client: this is your number. */

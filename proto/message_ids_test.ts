@@ -70,6 +70,8 @@ test("MessageId and RetCode keep the numbers of the original", () => {
       94,
       95,
       96,
+      97,
+      98,
       100,
       101,
       102,

@@ -136,6 +136,21 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_zone.ts"),
   },
   {
+    name: "register",
+    summary: "run a program as a node that registers itself while it serves",
+    load: () => import("./cmd_register.ts"),
+  },
+  {
+    name: "lease",
+    summary: "nodes that registered themselves: ls, end, free, confirm",
+    load: () => import("./cmd_lease.ts"),
+  },
+  {
+    name: "node",
+    summary: "list nodes, where they come from, and who took them out",
+    load: async () => ({ addTo: (await import("./cmd_lease.ts")).addNodeTo }),
+  },
+  {
     name: "user",
     summary: "users of the console",
     load: () => import("./cmd_user.ts"),

@@ -129,7 +129,7 @@ test("lars: every command has a description, and examples in its help", async ()
     let help = "";
     command.configureOutput({ writeOut: (text) => (help += text) });
     command.outputHelp();
-    const isService = ["dns", "reporter", "agent", "web"].includes(command.name());
+    const isService = ["dns", "reporter", "discovery", "agent", "web"].includes(command.name());
     if (!isService) assert.match(help, /\nExamples:\n {2}\$ /, `${path} --help`);
     assert.doesNotMatch(help, /default: [[{]|default [^)]*\)\s+\(default/, `${path} --help`);
     for (const child of command.commands) visit(child, `${path} ${child.name()}`);

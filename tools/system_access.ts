@@ -26,6 +26,11 @@ function operatorFacts(): OperatorFacts {
   return { username: user.username, uid: user.uid, users };
 }
 
+/** Who runs this, for the audit. */
+export function whoRuns(): string {
+  return operatorName(operatorFacts());
+}
+
 export { addServerOption } from "./console_client.ts";
 
 /** Options of commands that work on a database or through a console. */
@@ -54,7 +59,7 @@ export async function withSystem<T>(
       clock: systemClock,
       rng: systemRng,
       software: softwareName(),
-      who: operatorName(operatorFacts()),
+      who: whoRuns(),
       secrets: () => readSecrets(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? ""),
       addresses: flags.dns ?? [],
     });

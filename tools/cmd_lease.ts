@@ -1,0 +1,246 @@
+// Shell. `lars lease` and `lars node`: who registered itself, and who took a node out.
+
+import type { Command } from "commander";
+import type { NotifyOptions } from "../control/changes/dns_notifier.ts";
+import { changeLeases } from "../control/changes/lease_changes.ts";
+import { auditOf } from "../control/access/actor.ts";
+import { softwareName } from "../daemon/daemon.ts";
+import { type LeaseResult, planLeases } from "../discovery/lease_plan.ts";
+import { stepsSummary } from "../discovery/lease_events.ts";
+import { hasHand, type LeaseRow } from "../model/lease.ts";
+import { type ModuleKey, moduleText } from "../model/module.ts";
+import { addressText, type NodeAddress, nodeId, nodeText, type RouteRow } from "../model/node.ts";
+import { quantity } from "../model/quantity.ts";
+import { parseCmdId, parseModId } from "../model/route_values.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import type { Store } from "../sql/store.ts";
+import { parseNodeAddress } from "./cli_arguments.ts";
+import { argument, CommandError } from "./cli_errors.ts";
+import { addExamples } from "./command.ts";
+import { whoRuns } from "./system_access.ts";
+import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
+import { printJson, printLine } from "./terminal.ts";
+
+/** Leases and nodes that are listed. */
+const LISTED_MAX = 100_000;
+
+interface ListFlags extends StoreFlags {
+  readonly json?: boolean;
+}
+
+/** Adds `lease` and its subcommands. */
+export function addTo(parent: Command): void {
+  const lease = parent.command("lease")
+    .description("Nodes that registered themselves: list them, end a registration, let one go.");
+  const list = lease.command("ls")
+    .description("List registrations, and what an operator wants of nodes that are gone.")
+    .argument("[MODID]", "of this number only", argument(parseModId))
+    .argument("[CMDID]", "of this module only", argument(parseCmdId))
+    .option("--json", "print one JSON array")
+    .action((modId: number | undefined, cmdId: number | undefined, flags: ListFlags) =>
+      listLeases(modId, cmdId, flags)
+    );
+  addStoreOptions(list);
+  addExamples(list, [["lars lease ls 7 1", "of one module"], [
+    "lars lease ls --json",
+    "for a program",
+  ]]);
+  addNodeWord(lease, "end", "End a registration; a program that lives registers again.");
+  addNodeWord(lease, "free", "Take back state, weight and zone that an operator gave a node.");
+  const confirm = lease.command("confirm")
+    .description("Say that nodes of a module which are held in its route are really lost.")
+    .argument("<MODID>", "number of the module", argument(parseModId))
+    .argument("<CMDID>", "number of the command", argument(parseCmdId))
+    .action((modId: number, cmdId: number, flags: ListFlags) =>
+      confirmLosses({ modId, cmdId }, flags)
+    );
+  addStoreOptions(confirm);
+  addExamples(confirm, [["lars lease confirm 7 1", "nodes that are held back go"]]);
+  addExamples(lease, [
+    ["lars lease ls", "who is registered"],
+    ["lars lease free 7 1 10.0.0.7:8080", "the node's own weight and state again"],
+    ["lars lease confirm 7 1", "nodes that are held back are lost"],
+  ]);
+}
+
+/** Adds `node` and its subcommand. */
+export function addNodeTo(parent: Command): void {
+  const node = parent.command("node").description("Nodes of all modules.");
+  const list = node.command("ls")
+    .description("List nodes with where they come from, and who took out those that get no calls.")
+    .argument("[MODID]", "of this number only", argument(parseModId))
+    .argument("[CMDID]", "of this module only", argument(parseCmdId))
+    .option("--json", "print one JSON array")
+    .action((modId: number | undefined, cmdId: number | undefined, flags: ListFlags) =>
+      listNodes(modId, cmdId, flags)
+    );
+  addStoreOptions(list);
+  addExamples(list, [["lars node ls 7 1", "nodes of a module"]]);
+  addExamples(node, [["lars node ls", "nodes of all modules"]]);
+}
+
+function addNodeWord(parent: Command, word: "end" | "free", about: string): void {
+  const command = parent.command(word)
+    .description(about)
+    .argument("<MODID>", "number of the module", argument(parseModId))
+    .argument("<CMDID>", "number of the command", argument(parseCmdId))
+    .argument("<IP:PORT>", "the node", argument(parseNodeAddress))
+    .action((modId: number, cmdId: number, node: NodeAddress, flags: ListFlags) =>
+      changeLease(word, { modId, cmdId }, node, flags)
+    );
+  addStoreOptions(command);
+  addExamples(command, [[`lars lease ${word} 7 1 10.0.0.7:8080`, "of this node"]]);
+}
+
+async function listLeases(
+  modId: number | undefined,
+  cmdId: number | undefined,
+  flags: ListFlags,
+): Promise<void> {
+  await withStore(flags, async (store) => {
+    const rows = await store.leases.list(filterOf(modId, cmdId), LISTED_MAX);
+    const held = await store.leases.guard();
+    if (flags.json === true) return printJson(rows.map(leaseJson));
+    if (rows.length === 0) printLine("no node has registered itself");
+    for (const row of rows) printLine(leaseLine(row));
+    for (const { heldCount, liveCount, isConfirmed, ...module } of held) {
+      printLine(
+        `held back in ${moduleText(module)}: ${heldCount} of ${quantity(liveCount, "node")} seem ` +
+          `to be lost${
+            isConfirmed ? ", confirmed" : `; lars lease confirm ${module.modId} ` +
+              `${module.cmdId} lets them go`
+          }`,
+      );
+    }
+  });
+}
+
+function filterOf(modId: number | undefined, cmdId: number | undefined): Partial<ModuleKey> {
+  return { ...(modId === undefined ? {} : { modId }), ...(cmdId === undefined ? {} : { cmdId }) };
+}
+
+function leaseLine(row: LeaseRow): string {
+  const sinceS = Math.max(0, Math.floor(systemClock.wallMs() / 1000) - row.sinceS);
+  const ttl = row.ttlMs === 0 ? "no ttl" : `ttl ${row.ttlMs / 1000} s`;
+  const hand = hasHand(row) ? `  operator: ${handText(row)}` : "";
+  const note = row.note === "" ? "" : `  ${row.note}`;
+  return `${nodeText(row)}  ${row.phase}  weight ${row.weight}` +
+    `${row.zone === "" ? "" : `  zone ${row.zone}`}  ${ttl}  ${row.source} ${row.owner}  ` +
+    `registered ${sinceS} s ago${hand}${note}`;
+}
+
+function handText({ hand }: LeaseRow): string {
+  return [
+    hand.state ?? [],
+    hand.weight === undefined ? [] : `weight ${hand.weight}`,
+    hand.zone === undefined ? [] : `zone ${hand.zone}`,
+  ].flat().join(", ");
+}
+
+function leaseJson(row: LeaseRow): Record<string, unknown> {
+  const { modId, cmdId, phase, weight, zone, source, owner, ttlMs, sinceS, hand } = row;
+  return {
+    ...{ modid: modId, cmdid: cmdId, node: addressText(row), phase, weight, zone, source, owner },
+    ...{ ttl_ms: ttlMs, since: sinceS, operator: hand },
+    note: row.note === "" ? null : JSON.parse(row.note),
+  };
+}
+
+async function listNodes(
+  modId: number | undefined,
+  cmdId: number | undefined,
+  flags: ListFlags,
+): Promise<void> {
+  await withStore(flags, async (store) => {
+    const leases = await store.leases.list(filterOf(modId, cmdId), LISTED_MAX);
+    const byNode = new Map(leases.map((row) => [nodeId(row), row]));
+    const routes: RouteRow[] = [];
+    await store.readRoutes((page) => {
+      for (const row of page) {
+        if (modId !== undefined && row.modId !== modId) continue;
+        if (cmdId === undefined || row.cmdId === cmdId) routes.push(row);
+      }
+    });
+    const nodes = routes.map((route) => {
+      const lease = byNode.get(nodeId(route));
+      byNode.delete(nodeId(route));
+      return { route, lease };
+    });
+    if (flags.json === true) {
+      return printJson(nodes.map(({ route, lease }) => ({
+        ...{ modid: route.modId, cmdid: route.cmdId, node: addressText(route) },
+        ...{ state: route.state, weight: route.weight, zone: route.zone },
+        ...{ source: lease?.source ?? "operator", out_by: outBy(route, lease) || null },
+      })));
+    }
+    if (nodes.length === 0) printLine("no nodes");
+    for (const { route, lease } of nodes) {
+      const why = outBy(route, lease);
+      printLine(
+        `${nodeText(route)}  ${route.state}  weight ${route.weight}` +
+          `${route.zone === "" ? "" : `  zone ${route.zone}`}  from ${
+            lease?.source ?? "operator"
+          }` +
+          `${why === "" ? "" : `  out: ${why}`}`,
+      );
+    }
+    for (const row of byNode.values()) {
+      if (row.phase === "waiting") {
+        printLine(`${nodeText(row)}  waiting  it has not said it is ready`);
+      }
+    }
+  });
+}
+
+/** Who took a node out; empty: nobody. */
+function outBy({ state, weight }: RouteRow, lease: LeaseRow | undefined): string {
+  if (state === "on" && weight > 0) return "";
+  if (lease === undefined || lease.hand.state !== undefined || lease.hand.weight === 0) {
+    return "operator";
+  }
+  if (lease.phase === "doubt") return "its connection to discovery was lost";
+  if (lease.phase === "drain") return "the node itself";
+  return weight === 0 ? "the node itself" : "operator";
+}
+
+async function changeLease(
+  op: "end" | "free",
+  { modId, cmdId }: ModuleKey,
+  { ip, port }: NodeAddress,
+  flags: ListFlags,
+): Promise<void> {
+  await withStore(flags, async (store) => {
+    const node = { modId, cmdId, ip, port };
+    const results: LeaseResult[] = [];
+    await changeLeases(notifyOf(store), whoRuns(), [node], (stored) => {
+      const plan = planLeases({
+        leases: stored.leases,
+        routes: stored.modules.flatMap(({ nodes }) => nodes),
+        named: stored.registered,
+        nowS: stored.nowS,
+      }, [{ op, node }]);
+      const [{ result }] = plan.outcomes;
+      results.push(result);
+      const what = op === "free" ? `lease.free: ${nodeText(node)}` : stepsSummary(plan.steps);
+      return { leases: plan.leases, routes: plan.routes, summary: result === "done" ? what : "" };
+    });
+    if (results.at(-1) !== "done") throw new CommandError(`${nodeText(node)} is not registered`);
+    printLine(op === "end" ? `${nodeText(node)} is out` : `${nodeText(node)} is as it wants to be`);
+  });
+}
+
+async function confirmLosses(module: ModuleKey, flags: ListFlags): Promise<void> {
+  await withStore(flags, async (store) => {
+    const actor = { name: whoRuns(), address: "" };
+    const atMs = Math.trunc(systemClock.wallMs());
+    const audit = auditOf(actor, atMs, "lease.confirm", moduleText(module));
+    if (!await store.leases.confirmGuard(module, audit)) {
+      throw new CommandError(`No node of ${moduleText(module)} is held back`);
+    }
+    printLine(`nodes of ${moduleText(module)} that seem to be lost go out within a second`);
+  });
+}
+
+function notifyOf(store: Store): NotifyOptions {
+  return { store, clock: systemClock, software: softwareName(), secrets: undefined, addresses: [] };
+}

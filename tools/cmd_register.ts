@@ -1,0 +1,257 @@
+// Shell. `lars register`: runs any program and keeps it registered while it serves.
+
+import { spawn } from "node:child_process";
+import { constants } from "node:os";
+import process from "node:process";
+import type { Command } from "commander";
+import { register, type RegisteredNode } from "../api/register.ts";
+import { readToken } from "../daemon/daemon.ts";
+import {
+  checkNode,
+  type CheckOutcome,
+  type NodeCheck,
+  parseNodeCheck,
+} from "../daemon/node_check.ts";
+import { LEASE_TTL_MS_DEFAULT, LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN } from "../model/lease.ts";
+import { parseCmdId, parseModId, parseWhole } from "../model/route_values.ts";
+import { PORT_MAX, WEIGHT_MAX } from "../model/node.ts";
+import { DEFAULT_PORTS } from "../proto/message_ids.ts";
+import { type Address, formatAddress, parseAddress, parseIpv4 } from "../reactor/address.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import { sleep } from "../reactor/time/clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { argument, CommandError, repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { addExamples, type CommandContext } from "./command.ts";
+import { noteLine, warningLine } from "./terminal.ts";
+
+/** Between two checks of a program that is not ready yet, and of one that is. */
+const STARTING_CHECK_MS = 200;
+const SERVING_CHECK_MS = 2_000;
+/** Time for one check. */
+const CHECK_TIMEOUT_MS = 1_000;
+/** Checks in a row that must fail before a program that served gets no more calls. */
+const FAILURES_MAX = 3;
+/** A program that was told to stop has so long before the next signal is passed on by force. */
+const SECONDS_MAX = 86_400;
+
+interface RegisterFlags {
+  readonly discovery: readonly Address[];
+  readonly weight?: number;
+  readonly zone?: string;
+  readonly note?: Record<string, unknown>;
+  readonly check?: NodeCheck | "none";
+  readonly ttlSeconds: number;
+  readonly drainSeconds: number;
+  readonly ip?: string;
+  readonly interface?: string;
+  readonly cidr?: string;
+  readonly tokenFile?: string;
+}
+
+/** Adds `register`. */
+export function addTo(parent: Command, context: CommandContext): void {
+  const command = parent.command("register")
+    .description(
+      "Run a program and make it a node of a module: it gets calls as soon as it answers, and " +
+        "none any more before it is told to stop. Exits with the code of the program.",
+    )
+    .usage("[options] <MODID> <CMDID> <PORT> -- <COMMAND...>")
+    .argument("<MODID>", "number of the module, 0 to 4294967295", argument(parseModId))
+    .argument("<CMDID>", "number of the command, 0 to 4294967295", argument(parseCmdId))
+    .argument("<PORT>", "port on which the program serves", argument(parsePort))
+    .argument("<COMMAND...>", "the program and its arguments, after --");
+  addOptions(command);
+  command.action(
+    async (modId: number, cmdId: number, port: number, words: string[], flags: RegisterFlags) => {
+      context.exitCode = await new Sidecar({ modId, cmdId, port }, words, flags).run();
+    },
+  );
+  addExamples(command, [
+    ["lars register 7 1 8080 -- ./shop --port 8080", "runs, registers, leaves in order"],
+    ["lars register 7 1 8080 --check http:/up -- ./shop", "ready when /up answers"],
+    ["lars register 7 1 8080 --cidr 10.0.0.0/8 -- ./shop", "by its address in that network"],
+  ]);
+  command.addHelpText(
+    "after",
+    "\nIn the environment: LARS_REGISTER_IP, LARS_REGISTER_INTERFACE,\nLARS_REGISTER_CIDR.",
+  );
+}
+
+function addOptions(command: Command): void {
+  const whole = (what: string, min: number, max: number): (text: string) => number =>
+    argument((text) => parseWhole(what, text, min, max));
+  command
+    .option(
+      "--discovery <HOST:PORT>",
+      `where discovery is (default 127.0.0.1:${DEFAULT_PORTS.discovery}; may be given several times)`,
+      repeated((text) => parseAddress(text, DEFAULT_PORTS.discovery)),
+      [],
+    )
+    .option("--weight <N>", "share of the calls", whole("Weight", 0, WEIGHT_MAX))
+    .option("--zone <ZONE>", "where it stands")
+    .option("--note <JSON>", "tags and metadata, a JSON object", argument(parseNote))
+    .option(
+      "--check <CHECK>",
+      "when it is ready: tcp (as it is without this), http:/path, or none",
+      argument((text) => text === "none" ? "none" as const : parseNodeCheck(text)),
+    )
+    .option(
+      "--ttl-seconds <N>",
+      "time after which it is out when nothing is heard of it",
+      whole("TTL", LEASE_TTL_MS_MIN / 1000, LEASE_TTL_MS_MAX / 1000),
+      LEASE_TTL_MS_DEFAULT / 1000,
+    )
+    .option(
+      "--drain-seconds <N>",
+      "longest wait, at a stop, for agents to use it no more",
+      whole("Time", 0, SECONDS_MAX),
+      10,
+    )
+    .option("--ip <IP>", "address to register", argument((text) => (parseIpv4(text), text)))
+    .option("--interface <NAME>", "register the address of this interface")
+    .option("--cidr <CIDR>", "register the address within this network")
+    .option("--token-file <FILE>", "secret shared with discovery");
+}
+
+function parsePort(text: string): number {
+  return parseWhole("Port", text, 1, PORT_MAX);
+}
+
+function parseNote(text: string): Record<string, unknown> {
+  const parsed: unknown = JSON.parse(text);
+  if (parsed !== null && typeof parsed === "object" && !Array.isArray(parsed)) {
+    return parsed as Record<string, unknown>;
+  }
+  throw new RangeError(`Note must be a JSON object: current value is ${text}`);
+}
+
+/** The program and its registration. */
+class Sidecar {
+  readonly #node: { readonly modId: number; readonly cmdId: number; readonly port: number };
+  readonly #words: readonly string[];
+  readonly #flags: RegisterFlags;
+  #registered: RegisteredNode | undefined;
+  #isStopping = false;
+  #told = "";
+
+  constructor(
+    node: { modId: number; cmdId: number; port: number },
+    words: readonly string[],
+    flags: RegisterFlags,
+  ) {
+    this.#node = node;
+    this.#words = words;
+    this.#flags = flags;
+  }
+
+  /** Resolves with the exit code of the program. */
+  async run(): Promise<number> {
+    const [program, ...args] = this.#words;
+    const child = spawn(program, args, { stdio: "inherit" });
+    const ended = new Promise<number>((resolve, reject) => {
+      child.once("error", (error) => reject(new CommandError(`${program}: ${error.message}`)));
+      child.once("exit", (code, signal) => {
+        resolve(signal === null ? code ?? 1 : 128 + (constants.signals[signal] ?? 0));
+      });
+    });
+    let isOver = false;
+    // By its id: after `child.kill` Deno says that the signal ended it, whatever code it exits with.
+    const pass = (signal: NodeJS.Signals): void => {
+      if (!isOver && child.pid !== undefined) process.kill(child.pid, signal);
+    };
+    const stop = (signal: NodeJS.Signals): void => {
+      // The second one goes on at once.
+      if (this.#isStopping) return pass(signal);
+      this.#isStopping = true;
+      void this.#leave().finally(() => pass(signal));
+    };
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+      process.on(signal, () => stop(signal));
+    }
+    const failed = this.#keep().catch((error) => {
+      pass("SIGTERM");
+      throw error;
+    });
+    try {
+      const [code] = await Promise.all([ended.finally(() => (isOver = true)), failed]);
+      return code;
+    } finally {
+      isOver = true;
+      this.#isStopping = true;
+      // It has ended by itself: nobody needs to wait for it to be safe.
+      await this.#registered?.close({ limitMs: 0 }).catch(() => {});
+    }
+  }
+
+  /** Registers, and says that it is ready once it answers. Resolves when that is under way. */
+  async #keep(): Promise<void> {
+    const { discovery, tokenFile, check = { kind: "tcp" }, ttlSeconds, ...flags } = this.#flags;
+    const secretFile = tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "";
+    const token = await readToken(secretFile, "--token-file");
+    const { weight, zone, note, ip, interface: name, cidr } = flags;
+    this.#registered = await register({
+      ...this.#node,
+      ...(discovery.length === 0 ? {} : { discovery: discovery.map(formatAddress) }),
+      ...(token === undefined ? {} : { token }),
+      ...(weight === undefined ? {} : { weight }),
+      ...(zone === undefined ? {} : { zone }),
+      ...(note === undefined ? {} : { note }),
+      ...{ ip, interface: name, cidr, ttlMs: ttlSeconds * 1000 },
+      ...{ isReady: check === "none", createModule: true },
+      onWarning: (text) => this.#warn(text),
+      onState: (state, reason) => this.#tellState(state, reason),
+    });
+    if (check !== "none") void this.#watch(this.#registered, check);
+  }
+
+  async #watch(registered: RegisteredNode, check: NodeCheck): Promise<void> {
+    let isReady = false;
+    let failures = 0;
+    while (!this.#isStopping) {
+      const outcome = await this.#look(registered, check);
+      if (this.#isStopping) return;
+      failures = outcome.result === "good" ? 0 : failures + 1;
+      if (outcome.result === "good" && !isReady) {
+        isReady = true;
+        noteLine(
+          `ready: ${registered.address} gets calls of ${this.#node.modId}/${this.#node.cmdId}`,
+        );
+        await registered.setReady(true);
+      } else if (isReady && failures >= FAILURES_MAX) {
+        isReady = false;
+        warningLine(`${registered.address} gets no new calls: ${outcome.fault}`);
+        await registered.setReady(false);
+      }
+      await sleep(systemClock, isReady ? SERVING_CHECK_MS : STARTING_CHECK_MS);
+    }
+  }
+
+  /** At the registered address alone: what others cannot reach is not ready. */
+  #look(registered: RegisteredNode, check: NodeCheck): Promise<CheckOutcome> {
+    const { address } = registered;
+    if (address === undefined) {
+      return Promise.resolve({ result: "bad", fault: "its address is not known yet" });
+    }
+    const ip = parseIpv4(address.split(":")[0]);
+    return checkNode({ ip, port: this.#node.port }, check, systemClock, CHECK_TIMEOUT_MS);
+  }
+
+  async #leave(): Promise<void> {
+    const limitMs = this.#flags.drainSeconds * 1000;
+    const outcome = await this.#registered?.close({ limitMs }).catch(() => undefined);
+    if (outcome === undefined || outcome.safe || limitMs === 0) return;
+    warningLine(`stopped before it was safe: ${outcome.waitsFor}`);
+  }
+
+  #tellState(state: string, reason: string): void {
+    if (state === "connecting") this.#warn(`not registered: ${reason}`);
+    else if (state === "superseded") warningLine(`not registered any more: ${reason}`);
+  }
+
+  /** The same is said once. */
+  #warn(text: string): void {
+    if (text === this.#told || text === "not registered: ") return;
+    this.#told = text;
+    warningLine(text);
+  }
+}
