@@ -4025,6 +4025,97 @@ export function decodeRelayHere(body: Uint8Array): RelayHere {
   return message;
 }
 
+// ---- RelayAsk
+
+/** Message 115: tool to relay: how are you, or do this. */
+export interface RelayAsk {
+  /** Comes back in RelayTold. */
+  number: number;
+  /** JSON, see relay/README.md. */
+  question: string;
+}
+
+function writeRelayAsk(writer: WireWriter, message: RelayAsk): void {
+  writer.uint32(1, message.number);
+  writer.text(2, message.question);
+}
+
+/** Body of {@linkcode RelayAsk}. */
+export function encodeRelayAsk(message: RelayAsk): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayAsk(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayAsk} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayAsk(body: Uint8Array): RelayAsk {
+  const reader = new WireReader(body, "RelayAsk");
+  const message: RelayAsk = { number: 0, question: "" };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // number = 1
+        message.number = reader.uint32();
+        break;
+      case 18: // question = 2
+        message.question = reader.text();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
+// ---- RelayTold
+
+/** Message 116: relay to tool: that is how, or what happens; of a tail one for each event. */
+export interface RelayTold {
+  number: number;
+  /** JSON. */
+  answer: string;
+}
+
+function writeRelayTold(writer: WireWriter, message: RelayTold): void {
+  writer.uint32(1, message.number);
+  writer.text(2, message.answer);
+}
+
+/** Body of {@linkcode RelayTold}. */
+export function encodeRelayTold(message: RelayTold): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayTold(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayTold} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayTold(body: Uint8Array): RelayTold {
+  const reader = new WireReader(body, "RelayTold");
+  const message: RelayTold = { number: 0, answer: "" };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // number = 1
+        message.number = reader.uint32();
+        break;
+      case 18: // answer = 2
+        message.answer = reader.text();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return message;
+}
+
 // ---- ReportSession
 
 /**

@@ -211,6 +211,8 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
     ...{ number: uint32, to: text, group: fc.boolean(), stored: fc.boolean(), ttlS: uint32 },
     ...{ id: text, data: fc.uint8Array({ maxLength: 300 }) },
   }, keyed),
+  RelayAsk: fc.record({ number: uint32, question: text }, keyed),
+  RelayTold: fc.record({ number: uint32, answer: text }, keyed),
   RelaySent: fc.record({ number: uint32, status: uint32, receivers: uint32 }, keyed),
   RelayMessage: fc.record({
     ...{ from: text, group: text, seq: uint64, id: text, sentAtMs: uint64 },

@@ -181,6 +181,8 @@ const filled: Record<string, Uint8Array> = {
     ...{ number: 300, to: "é", group: true, stored: true, ttlS: 300, id: "x" },
     data: new Uint8Array([1, 2]),
   }),
+  decodeRelayAsk: messages.encodeRelayAsk({ number: 300, question: "é" }),
+  decodeRelayTold: messages.encodeRelayTold({ number: 300, answer: "é" }),
   decodeRelaySent: messages.encodeRelaySent({ number: 300, status: 1, receivers: 300 }),
   decodeRelayMessage: messages.encodeRelayMessage({
     ...{ from: "é", group: "g", seq: 9007199254740991, id: "x", sentAtMs: 1_700_000_000_000 },

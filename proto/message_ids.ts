@@ -111,6 +111,10 @@ export const MessageId = {
   RelayWho: 112,
   /** Relay to client: these are here; or have come, or gone. */
   RelayHere: 113,
+  /** Tool to relay: how are you, or do this. */
+  RelayAsk: 115,
+  /** Relay to tool: that is how, or what happens. */
+  RelayTold: 116,
   /** Export to dns: which modules are there, and which nodes are out? */
   FleetSubscribe: 120,
   /** Dns to export: these modules. */

@@ -86,6 +86,8 @@ test("MessageId and RetCode keep the numbers of the original", () => {
       111,
       112,
       113,
+      115,
+      116,
       120,
       121,
       122,

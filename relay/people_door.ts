@@ -121,6 +121,13 @@ export class PeopleDoor<P extends RelayPeer> {
     this.#options.mailRoom?.end(person.name, person);
   }
 
+  /** Names of clients by number. */
+  names(): Map<number, string> {
+    const names = new Map<number, string>();
+    for (const { sid, name } of this.#people.values()) if (name !== "") names.set(sid, name);
+    return names;
+  }
+
   /** Counters since the start, and present sizes. */
   stats(): Record<string, number> {
     const { directory, mailRoom } = this.#options;

@@ -7,6 +7,8 @@ import { runtime, type TcpConnector, type TcpTransport } from "../reactor/runtim
 import { type Connection, connectionBudget } from "../reactor/tcp/tcp_server.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
+import { AdminDoor } from "./admin_door.ts";
+import { RelayEvents } from "./relay_events.ts";
 import { Broker } from "./broker/broker.ts";
 import type { BrokerLimits } from "./broker/broker_limits.ts";
 import { Directory } from "./people/directory.ts";
@@ -45,13 +47,15 @@ export class RelayLoop {
   readonly #sorter: PortSorter;
   readonly #door: SessionDoor<Connection>;
   readonly #people: PeopleDoor<Connection>;
+  readonly #admin: AdminDoor<Connection>;
   readonly #mailRoom: MailRoom | undefined;
   readonly #seedDoor: SeedDoor | undefined;
   #address: Address | undefined;
 
   constructor(init: RelayLoopInit, around: RelayLoopSurroundings) {
     const { clock, log, transport = runtime } = around;
-    this.broker = new Broker({ clock, limits: init.limits });
+    const events = new RelayEvents(clock);
+    this.broker = new Broker({ clock, limits: init.limits, events });
     this.#seedDoor = init.originals === undefined ? undefined : new SeedDoor({
       ...init.originals,
       ...{ clock, log, connector: transport, budget: connectionBudget, broker: this.broker },
@@ -64,6 +68,7 @@ export class RelayLoop {
     this.#server = new SessionServer({
       ...{ role: "relay", init, clock, log, transport: this.#sorter },
       onClose: (peer) => {
+        this.#admin.forget(peer);
         this.#people.forget(peer);
         this.#door.forget(peer);
       },
@@ -72,6 +77,11 @@ export class RelayLoop {
     this.#people = new PeopleDoor({
       ...{ clock, log, directory: new Directory(), mailRoom: this.#mailRoom, ...init.mailTtl },
       relayName: () => this.#address === undefined ? "" : formatAddress(this.#address),
+    }, this.#server);
+    this.#admin = new AdminDoor({
+      ...{ log, events, broker: this.broker, mail: around.mailRoom?.store },
+      names: () => this.#people.names(),
+      stats: () => this.stats(),
     }, this.#server);
     const onJoin: PeopleDoor<Connection>["join"] = (...given) => this.#people.join(...given);
     this.#door = new SessionDoor(this.broker, this.#server, onJoin);

@@ -11,7 +11,7 @@ import {
   type RelayJoin,
 } from "../proto/codec.ts";
 import { MessageId, RELAY_MESSAGE_BYTES_MAX, RelayStatus } from "../proto/message_ids.ts";
-import type { Address } from "../reactor/address.ts";
+import { type Address, formatAddress } from "../reactor/address.ts";
 import { ProtocolError } from "../reactor/errors.ts";
 import type { MessageRouter } from "../reactor/message_router.ts";
 import type {
@@ -127,6 +127,7 @@ export class SessionDoor<P extends RelayPeer> {
 }
 
 class SessionClientPort implements ClientPort {
+  readonly kind = "session";
   readonly wantsLate: boolean;
   readonly waitsForWorkers = false;
   readonly #peer: RelayPeer;
@@ -134,6 +135,10 @@ class SessionClientPort implements ClientPort {
   constructor(peer: RelayPeer, wantsLate: boolean) {
     this.#peer = peer;
     this.wantsLate = wantsLate;
+  }
+
+  get label(): string {
+    return formatAddress(this.#peer.remote);
   }
 
   takeReply({ number, status, late, data }: ReplyOrder): MessageRefusal | undefined {
@@ -155,6 +160,10 @@ class SessionWorkerPort implements WorkerPort {
 
   constructor(peer: RelayPeer) {
     this.#peer = peer;
+  }
+
+  get label(): string {
+    return formatAddress(this.#peer.remote);
   }
 
   takeTask({ key, ...task }: TaskOrder): boolean {

@@ -95,6 +95,11 @@ const COMMANDS: Readonly<Record<string, readonly Row[] | string>> = {
   "web": "runs",
   "agent": "runs",
   "relay echo": "waits for its relay",
+  "relay ls": [["relay ls --relay 127.0.0.1:1", /No relay answers at 127\.0\.0\.1:1/]],
+  "relay kick": [["relay kick 7 --relay 127.0.0.1:1", /No relay answers at 127\.0\.0\.1:1/]],
+  "relay send": [["relay send ann x --relay 127.0.0.1:1", /did not answer in time/]],
+  "relay tail": [["relay tail --relay 127.0.0.1:1", /No relay answers at 127\.0\.0\.1:1/]],
+  "relay bench": "needs a relay and a worker, and runs for seconds",
 };
 
 function leaves(command: Command, path: string): string[] {

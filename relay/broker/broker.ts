@@ -7,6 +7,7 @@ import { RELAY_MESSAGE_BYTES_MAX, RelayStatus } from "../../proto/message_ids.ts
 import type { Clock } from "../../reactor/time/clock.ts";
 import { type BrokerLimits, LATE_REQUESTS_MAX } from "./broker_limits.ts";
 import { Deadlines } from "./deadlines.ts";
+import type { RelayEvents } from "../relay_events.ts";
 import { Ledger, type MessageRefusal } from "./ledger.ts";
 import { LinkedList, type ListPlace } from "./linked_list.ts";
 
@@ -37,6 +38,10 @@ export interface ReplyOrder extends RequestName {
 
 /** How a client is reached. */
 export interface ClientPort {
+  /** Where it is: `host:port`. */
+  readonly label: string;
+  /** What it speaks. */
+  readonly kind: "session" | "original";
   /** Answers that come too late are wanted. */
   readonly wantsLate: boolean;
   /** It cannot be told that there is no worker, so its requests wait for one. */
@@ -60,6 +65,8 @@ export interface TaskOrder extends ModuleKey {
 
 /** How a worker is reached. */
 export interface WorkerPort {
+  /** Where it is: `host:port`. */
+  readonly label: string;
   /** @returns false when it reads too slowly to be given any more. */
   takeTask(task: TaskOrder): boolean;
   /** Ends the connection. {@linkcode Broker.removeWorker} follows, in this call or later. */
@@ -97,7 +104,7 @@ export class BrokerWorker {
 }
 
 /** A module that has workers, or requests that wait for one. */
-class WorkedModule implements ModuleKey {
+export class WorkedModule implements ModuleKey {
   readonly modId: number;
   readonly cmdId: number;
   readonly workers: BrokerWorker[] = [];
@@ -113,7 +120,7 @@ class WorkedModule implements ModuleKey {
 }
 
 /** A request without an answer: it waits, or a worker has it. */
-class BrokerRequest {
+export class BrokerRequest {
   readonly client: BrokerClient;
   readonly module: WorkedModule;
   readonly cpid: number;
@@ -154,6 +161,8 @@ export interface BrokerOptions {
   readonly clock: Clock;
   /** Replaced as a whole when the configuration is read again. */
   limits: BrokerLimits;
+  /** Told what happens, while somebody listens. */
+  readonly events?: RelayEvents;
 }
 
 /**
@@ -192,17 +201,29 @@ export class Broker {
     return this.#clients;
   }
 
+  /** Workers now. */
+  get workers(): ReadonlySet<BrokerWorker> {
+    return this.#workers;
+  }
+
+  /** Modules that have workers, or requests that wait. */
+  get modules(): Iterable<WorkedModule> {
+    return this.#modules;
+  }
+
   /** A client has come. Its number is never given again. @throws {RangeError} after 2^31 clients. */
   addClient(port: ClientPort): BrokerClient {
     if (this.#lastSid >= 0x7fff_ffff) throw new RangeError("Numbers of clients are used up");
     const client = new BrokerClient(++this.#lastSid, port);
     this.#clients.set(client.sid, client);
+    this.#options.events?.tell("client_came", { sid: client.sid, from: port.label });
     return client;
   }
 
   /** A client is gone; what it waits for is given up. Harmless when repeated. */
   removeClient(client: BrokerClient): void {
     if (!this.#clients.delete(client.sid)) return;
+    this.#options.events?.tell("client_went", { sid: client.sid, from: client.port.label });
     for (const request of client.requests?.items() ?? []) {
       if (request.worker === undefined) this.#giveUp(request, "no_client");
     }
@@ -212,6 +233,7 @@ export class Broker {
   addWorker(port: WorkerPort): BrokerWorker {
     const worker = new BrokerWorker(port);
     this.#workers.add(worker);
+    this.#options.events?.tell("worker_came", { from: port.label });
     return worker;
   }
 
@@ -243,6 +265,7 @@ export class Broker {
   /** A worker is gone: whoever waits for it is told at once. Harmless when repeated. */
   removeWorker(worker: BrokerWorker): void {
     if (!this.#workers.delete(worker)) return;
+    this.#options.events?.tell("worker_went", { from: worker.port.label });
     this.#leaveModules(worker);
     for (const request of worker.tasks.items()) {
       this.#lostCount++;
@@ -491,6 +514,9 @@ export class Broker {
     status: RelayStatus,
   ): void {
     this.requests.refuse(reason);
+    const { modId, cmdId, number } = order;
+    const { sid } = client;
+    this.#options.events?.tell("request_refused", { reason, sid, number, modId, cmdId });
     this.#tell(client, order, status);
   }
 
@@ -528,6 +554,9 @@ export class Broker {
     }
     this.#forget(request);
     this.#dropEmpty(request.module);
+    const { modId, cmdId } = request.module;
+    const seen = worker !== undefined;
+    this.#options.events?.tell("request_timed_out", { sid, number, modId, cmdId, seen });
     this.#answer(request, RelayStatus.TimedOut);
   }
 

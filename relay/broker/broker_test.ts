@@ -18,6 +18,8 @@ import type { LedgerCounts, MessageRefusal } from "./ledger.ts";
 const KEY = { modId: 1, cmdId: 2 };
 
 class TestClient implements ClientPort {
+  readonly label = "client";
+  readonly kind = "session";
   readonly replies: ReplyOrder[] = [];
   readonly client: BrokerClient;
   takes = true;
@@ -58,6 +60,7 @@ class TestClient implements ClientPort {
 }
 
 class TestWorker implements WorkerPort {
+  readonly label = "worker";
   readonly tasks: TaskOrder[] = [];
   readonly worker: BrokerWorker;
   takes = true;

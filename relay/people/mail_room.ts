@@ -113,6 +113,11 @@ export class MailRoom {
     this.#logLimiter = new LogRateLimiter(options.clock);
   }
 
+  /** Where messages are kept. */
+  get store(): MailStore {
+    return this.#options.store;
+  }
+
   /** Learns what waits already, as soon as the database answers, and takes out what is over. */
   start(): void {
     void this.#learn();

@@ -40,6 +40,7 @@ export interface LinkedClientOwner {
 
 /** Both links of one client. It is a client of the broker while both stand. */
 export class LinkedClient implements StreamHandlers, LinkOwner, ClientPort, TableLink {
+  readonly kind = "original";
   readonly wantsLate = false;
   readonly waitsForWorkers = true;
   readonly hostname: string;
@@ -62,6 +63,10 @@ export class LinkedClient implements StreamHandlers, LinkOwner, ClientPort, Tabl
     this.port1 = port1;
     l1.start(this);
     l1.pause();
+  }
+
+  get label(): string {
+    return `${this.hostname}:${this.port1}`;
   }
 
   /** Its number; 0 before {@linkcode LinkedClient.open}. */
