@@ -18,8 +18,10 @@ export const HTTP_CONNECTIONS_MAX = 512;
 export const HTTP_CONNECTIONS_PER_HOST_MAX = 128;
 /** Time from the connection, or from the first byte of a further request, to a whole head. */
 export const HTTP_HEAD_MS = 5_000;
-/** Time for the body of a request. */
+/** Time for the body of a request, and for each so many bytes of it: one a second is too slow. */
 export const HTTP_BODY_MS = 30_000;
+export const HTTP_BODY_STEP_MS = 8_000;
+const BODY_STEP_BYTES = 16 * 1024;
 /** Time that a connection may be kept without a request. */
 export const HTTP_IDLE_MS = 60_000;
 /** Pause before the port is taken again when the runtime has lost it. */
@@ -50,6 +52,9 @@ interface Guest {
   readonly hostname: string;
   phase: Phase;
   sinceMs: number;
+  /** Of a body: since when less than a step of it has come, and how much. */
+  stepMs: number;
+  stepBytes: number;
 }
 
 const LIMITS_MS: Readonly<Record<Phase, number>> = {
@@ -159,7 +164,11 @@ export class HttpServer {
       socket.destroy();
       return;
     }
-    const guest: Guest = { socket, hostname, phase: "head", sinceMs: this.#options.clock.nowMs() };
+    const sinceMs = this.#options.clock.nowMs();
+    const guest: Guest = {
+      ...{ socket, hostname, phase: "head", sinceMs },
+      ...{ stepMs: sinceMs, stepBytes: 0 },
+    };
     this.#guests.set(socket, guest);
     this.#perHost.set(hostname, (this.#perHost.get(hostname) ?? 0) + 1);
     socket.on("close", () => this.#forget(guest));
@@ -185,16 +194,31 @@ export class HttpServer {
     return false;
   }
 
-  /** One that never asked makes room, the oldest first; else one that does not ask now. */
+  /**
+   * One that never asked makes room, the oldest first; else one that does not ask now; else the one
+   * whose body comes slowest.
+   */
   #evict(): boolean {
     let idle: Guest | undefined;
+    let slow: Guest | undefined;
     for (const guest of this.#guests.values()) {
       if (guest.phase === "head") return this.#end(guest, "evicted");
       if (guest.phase === "idle" && (idle === undefined || guest.sinceMs < idle.sinceMs)) {
         idle = guest;
       }
+      if (guest.phase === "body" && (slow === undefined || guest.stepMs < slow.stepMs)) {
+        slow = guest;
+      }
     }
-    return idle !== undefined && this.#end(idle, "evicted");
+    const chosen = idle ?? slow;
+    return chosen !== undefined && this.#end(chosen, "evicted");
+  }
+
+  #noteBody(guest: Guest, bytes: number): void {
+    guest.stepBytes += bytes;
+    if (guest.stepBytes < BODY_STEP_BYTES) return;
+    guest.stepBytes = 0;
+    guest.stepMs = this.#options.clock.nowMs();
   }
 
   #end(guest: Guest, why: "evicted" | "timedOut"): true {
@@ -214,13 +238,15 @@ export class HttpServer {
 
   #enter(guest: Guest, phase: Phase): void {
     guest.phase = phase;
-    guest.sinceMs = this.#options.clock.nowMs();
+    guest.sinceMs = guest.stepMs = this.#options.clock.nowMs();
+    guest.stepBytes = 0;
   }
 
   #sweep(): void {
     const nowMs = this.#options.clock.nowMs();
     for (const guest of [...this.#guests.values()]) {
-      if (nowMs - guest.sinceMs >= LIMITS_MS[guest.phase]) this.#end(guest, "timedOut");
+      const isSlow = guest.phase === "body" && nowMs - guest.stepMs >= HTTP_BODY_STEP_MS;
+      if (isSlow || nowMs - guest.sinceMs >= LIMITS_MS[guest.phase]) this.#end(guest, "timedOut");
     }
   }
 
@@ -242,7 +268,7 @@ export class HttpServer {
       if (!isWhole) socket.destroy();
     });
     try {
-      const request = requestOf(incoming, hasBody);
+      const request = requestOf(incoming, hasBody, (bytes) => this.#noteBody(guest, bytes));
       const remote = { hostname: guest.hostname, port: socket.remotePort ?? 0 };
       const response = await this.#options.handle(request, remote);
       if (!isWhole) outgoing.setHeader("Connection", "close");
@@ -257,7 +283,11 @@ export class HttpServer {
 }
 
 /** @throws {TypeError} when it is no request that can be understood. */
-function requestOf(incoming: IncomingMessage, hasBody: boolean): Request {
+function requestOf(
+  incoming: IncomingMessage,
+  hasBody: boolean,
+  onBody: (bytes: number) => void,
+): Request {
   const headers = new Headers();
   for (let i = 0; i < incoming.rawHeaders.length; i += 2) {
     headers.append(incoming.rawHeaders[i], incoming.rawHeaders[i + 1]);
@@ -272,13 +302,16 @@ function requestOf(incoming: IncomingMessage, hasBody: boolean): Request {
   }
   const init: RequestInit & { duplex: "half" } = {
     ...{ method, headers, duplex: "half" },
-    body: bodyOf(incoming),
+    body: bodyOf(incoming, onBody),
   };
   return new Request(url, init);
 }
 
 /** The body as it comes; the peer waits while nobody reads. */
-function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
+function bodyOf(
+  incoming: IncomingMessage,
+  onBody: (bytes: number) => void,
+): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>({
     start(controller): void {
       let isOver = false;
@@ -288,6 +321,7 @@ function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
       };
       incoming.on("data", (chunk: Uint8Array) => {
         if (isOver) return;
+        onBody(chunk.length);
         controller.enqueue(new Uint8Array(chunk));
         if ((controller.desiredSize ?? 0) <= 0) incoming.pause();
       });

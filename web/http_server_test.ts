@@ -11,6 +11,7 @@ import { systemClock } from "../reactor/time/system_clock.ts";
 import { until } from "../tests/support/until.ts";
 import {
   HTTP_BODY_MS,
+  HTTP_BODY_STEP_MS,
   HTTP_HEAD_MS,
   HTTP_IDLE_MS,
   HttpServer,
@@ -41,6 +42,9 @@ const echo: Handle = async (request, remote) => {
   } ${body.length} ${remote.hostname}`;
   return new Response(text, { status: 201, headers: { "X-Own": "1" } });
 };
+
+/** Time for bytes to arrive, on loopback. */
+const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 100));
 
 /** A connection and what has come over it. */
 function raw(port: number): { socket: Socket; got: () => string; isEnded: () => boolean } {
@@ -158,6 +162,47 @@ test("half heads, half bodies and unused connections end in their time", async (
     await until(() => idle.isEnded(), { what: "the end of the unused one" });
     assert.equal(server.stats.timedOut, 3);
   }, { clock });
+});
+
+test("a body that trickles ends in seconds, one that only takes its time does not", async () => {
+  const clock = new ManualClock();
+  await withServer(echo, async (_base, server, port) => {
+    const head = (length: number): string =>
+      `POST / HTTP/1.1\r\nHost: h\r\nContent-Length: ${length}\r\n\r\n`;
+    const size = 4 * 16 * 1024;
+    const [slow, steady] = [raw(port), raw(port)];
+    slow.socket.write(`${head(size)}{`);
+    steady.socket.write(head(size));
+    await until(() => server.stats.open === 2, { what: "both" });
+    await settle();
+    for (let part = 0; part < 3; part++) {
+      steady.socket.write("x".repeat(16 * 1024 + 10));
+      slow.socket.write(" ");
+      await settle();
+      clock.advance(HTTP_BODY_STEP_MS / 2);
+      await settle();
+    }
+    await until(() => slow.isEnded(), { what: "the end of the slow one" });
+    assert.equal(steady.isEnded(), false);
+    steady.socket.write("x".repeat(size - 3 * (16 * 1024 + 10)));
+    await until(() => steady.got().includes(`POST / ${size}`), { what: "its answer" });
+    assert.equal(server.stats.timedOut, 1);
+    steady.socket.destroy();
+  }, { clock });
+});
+
+test("slow bodies in every place make room for others", async () => {
+  await withServer(echo, async (base, server, port) => {
+    const slow = Array.from({ length: 4 }, () => raw(port));
+    for (const { socket } of slow) {
+      socket.write("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n{");
+    }
+    await until(() => server.stats.open === 4, { what: "all places to be taken" });
+    await settle();
+    assert.equal((await fetch(`${base}/a`)).status, 201);
+    assert.ok(server.stats.evicted > 0);
+    for (const { socket } of slow) socket.destroy();
+  }, { connectionsMax: 4 });
 });
 
 test("a taken port is a BindError, and close() ends streams", async () => {
