@@ -777,7 +777,9 @@ export const HistorySeries = z.strictObject({
   key: z.string().describe("total, 1/2 for a module, ip:port of a node, address of a caller"),
   calls: z.array(count).describe("calls in each step"),
   errors: z.array(count).describe("of which failed"),
-  overloadShare: z.array(share).describe("share of the reports that held the node for overloaded"),
+  overloadShare: z.array(share).describe(
+    "share that is kept out: of nodes by their callers; of one node or caller, of reports",
+  ),
   latencyMs: z.array(z.number().min(0).nullable())
     .describe("mean time of a call, of those whose time callers told; null where they told none"),
   meanLatencyMs: z.number().min(0).nullable().describe("the same over all steps"),

@@ -28,6 +28,9 @@ export const ADOPT_AGE_MAX_S = 600;
 /** Modules whose calls are totalled one by one for metrics; those of all others are one total. */
 export const TOTAL_MODULES_MAX = 1_000;
 
+/** A node that a caller has not spoken of for longer is none of its module's any more, for shares. */
+const WEIGHED_AGE_MAX_MS = 600_000;
+
 const BUCKET_S = HISTORY_STEPS_S[0];
 
 /** Totals, or what stands in for them. */
@@ -367,6 +370,8 @@ class BucketGains {
   readonly #atSeconds: number;
   readonly #rowsMax: number;
   readonly #modules = new Map<ModuleId, ModuleGains>();
+  /** Those whose nodes stand in the sum of their module. */
+  readonly #weighed = new Set<ModuleNodes>();
   #detailCount = 0;
   #last: { module: ModuleNodes; gains: ModuleGains; nodes: Map<number, Gain> } | undefined;
 
@@ -385,7 +390,7 @@ class BucketGains {
     // What is touched together belongs together: the look-up of names is mostly saved.
     const last = this.#last?.module === module ? this.#last : this.#find(module);
     this.#last = last;
-    addTo(last.gains.sum, base);
+    addCounts(last.gains.sum, base);
     if (module.session !== undefined) this.#addKept(module, module.session, node, base);
     let row = last.nodes.get(node);
     if (row === undefined) {
@@ -420,7 +425,23 @@ class BucketGains {
     }
     let nodes = gains.callers.get(caller);
     if (nodes === undefined) gains.callers.set(caller, nodes = new Map());
+    if (!this.#weighed.has(module)) {
+      this.#weighed.add(module);
+      weighNodes(gains.sum, module, this.#atSeconds * 1000);
+    }
     return { module, gains, nodes };
+  }
+}
+
+/**
+ * In the sum of a module each node of a caller counts once, as its caller said last: how many are
+ * out must not depend on how often somebody speaks of which.
+ */
+function weighNodes(sum: Gain, { nodes }: ModuleNodes, atMs: number): void {
+  for (const [node, { overload, seenMs }] of nodes) {
+    if (node === NO_NODE || atMs - seenMs > WEIGHED_AGE_MAX_MS) continue;
+    sum.reportCount++;
+    if (overload) sum.overloadCount++;
   }
 }
 
@@ -506,10 +527,15 @@ function clear(base: Baseline): void {
 }
 
 function addTo(sum: Gain, base: Omit<Baseline, "seenMs">): void {
-  sum.succCount += base.succCount;
-  sum.errCount += base.errCount;
+  addCounts(sum, base);
   sum.reportCount += base.reportCount;
   sum.overloadCount += base.overloadCount;
+}
+
+/** The same without what is told of the node itself. */
+function addCounts(sum: Gain, base: Omit<Baseline, "seenMs">): void {
+  sum.succCount += base.succCount;
+  sum.errCount += base.errCount;
   sum.timedCount += base.timedCount;
   sum.timeMsSum += base.timeMsSum;
   sum.refusedCount += base.refusedCount;

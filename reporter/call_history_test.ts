@@ -45,6 +45,31 @@ function close(tracker: CallTracker, wallMs = WALL_MS): Record<number, number> {
   return Object.fromEntries((bucket?.rows ?? []).map((one) => [one.port, one.succCount]));
 }
 
+test("CallTracker weighs nodes of a module alike, however often each is spoken of", () => {
+  const { tracker } = newTracker();
+  const shareAt = (wallMs: number): number => {
+    const sum = tracker.close(wallMs, true)?.rows.find(({ port }) => port === 0);
+    assert.ok(sum);
+    return sum.overloadCount / sum.reportCount;
+  };
+  tracker.add("a", [80, 81, 82, 83].map((port) => row(100, { port })), WALL_MS);
+  assert.equal(shareAt(WALL_MS), 0);
+  // One is out: it is spoken of again and again, one of the others once, and two not at all.
+  for (let again = 0; again < 20; again++) {
+    tracker.add("a", [row(100, { port: 83, overload: true })], WALL_MS);
+  }
+  tracker.add("a", [row(101, { port: 80 })], WALL_MS);
+  assert.equal(shareAt(WALL_MS), 0.25);
+  // Another host keeps none out.
+  tracker.add("b", [80, 81, 82, 83].map((port) => row(1, { port, caller: 10 })), WALL_MS);
+  tracker.add("a", [row(100, { port: 83, overload: true })], WALL_MS);
+  assert.equal(shareAt(WALL_MS), 0.125);
+  // Nodes that nobody has spoken of for long are none of it any more.
+  const laterMs = WALL_MS + 700_000;
+  tracker.add("a", [row(100, { port: 83, overload: true }), row(101, { port: 80 })], laterMs);
+  assert.equal(shareAt(laterMs), 0.5);
+});
+
 test("CallTracker counts what totals gain, once", () => {
   const { tracker } = newTracker();
   tracker.add("a", [row(100)], WALL_MS);
@@ -63,7 +88,7 @@ test("CallTracker counts what totals gain, once", () => {
       caller: 0,
       succCount: 13,
       errCount: 4,
-      reportCount: 4,
+      reportCount: 2,
       overloadCount: 1,
       timedCount: 0,
       timeMsSum: 0,
@@ -307,9 +332,9 @@ test("CallTracker counts refused calls for the module and for each caller, of no
   );
   tracker.add("a", [refused(107)], WALL_MS);
   tracker.add("b", [refused(4, { caller: 8, refusedFresh: true })], WALL_MS);
-  assert.deepEqual(closed(), [[0, 0, 12, 0, 0], [0, 9, 7, 0, 0], [0, 8, 5, 0, 0]]);
+  assert.deepEqual(closed(), [[0, 0, 12, 1, 0], [0, 9, 7, 0, 0], [0, 8, 5, 0, 0]]);
   tracker.add("a", [refused(2)], WALL_MS);
-  assert.deepEqual(closed(), [[0, 0, 3, 0, 0], [0, 9, 3, 0, 0]], "the agent started anew");
+  assert.deepEqual(closed(), [[0, 0, 3, 1, 0], [0, 9, 3, 0, 0]], "the agent started anew");
   assert.deepEqual(events, []);
   assert.deepEqual(tracker.callTotals().map((one) => one.refused), [15]);
 });

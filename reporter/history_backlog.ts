@@ -57,6 +57,9 @@ function merge(older: PendingBucket, newer: PendingBucket): PendingBucket {
   return { ...newer, rows: [...rows.values()], kept, marks: [...marks.values()] };
 }
 
+/** The row of a module, in which nodes are weighed and not added up. */
+const MODULE_SUM = { ip: 0, port: 0, caller: 0, reportCount: 0, overloadCount: 0 };
+
 /** The bucket without what came from a session. */
 function without(bucket: PendingBucket, session: number): PendingBucket {
   const own = bucket.kept.get(session);
@@ -64,7 +67,7 @@ function without(bucket: PendingBucket, session: number): PendingBucket {
   if (own === undefined) return { ...bucket, marks };
   const rows = new Map(bucket.rows.map((row) => [callsId(row), row]));
   for (const row of own) {
-    for (const  of of[row, { ...row, ip: 0, port: 0, caller: 0 }]) {
+    for (const  of of[row, { ...row, ...MODULE_SUM }]) {
       const known = rows.get(callsId(of));
       if (known !== undefined) rows.set(callsId(of), sum(known, row, -1));
     }

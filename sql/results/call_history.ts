@@ -114,7 +114,10 @@ export interface CallHistoryPoint {
   readonly caller?: number;
   readonly succCount: number;
   readonly errCount: number;
-  /** Share of the results that said that the node is overloaded, 0 to 1. */
+  /**
+   * Share of what is kept out, 0 to 1: of a module's nodes as its callers have them; in series of
+   * nodes and callers, of the results that came.
+   */
   readonly overloadShare: number;
   /** Calls whose time was told; their mean time is `timeMsSum / timedCount`. */
   readonly timedCount: number;

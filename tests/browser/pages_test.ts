@@ -135,7 +135,7 @@ test(
     await page.getByLabel("Name").fill("fresh");
     await page.getByLabel("Password").fill("wrong");
     await page.keyboard.press("Enter");
-    await page.getByRole("alert").getByText("Name or password is wrong.").waitFor();
+    await page.getByRole("alert").getByText("Wrong name or password", { exact: true }).waitFor();
     browser.checkComplaints("wrong login");
     await page.getByLabel("Password").fill(ONE_TIME);
     await page.keyboard.press("Enter");
@@ -650,6 +650,15 @@ pageTest(
     assert.equal(await dialog.getByText("go to another node").count(), 0);
     await page.keyboard.press("Escape");
     await visit("/alerts?tab=webhooks");
+    // What is wrong with an address is said at its field, in words of the server.
+    await page.getByRole("button", { name: "Add webhook" }).click();
+    await dialog.getByRole("textbox", { name: "Title" }).fill("pager");
+    await dialog.getByRole("textbox", { name: "URL" }).fill("nonsense");
+    browser.expected.push(/422/);
+    await dialog.getByRole("button", { name: "Add webhook" }).click();
+    await dialog.locator(".field .fault").filter({ hasText: "http" }).waitFor();
+    await browser.screenshot("dialog_webhook_fault", true);
+    await page.keyboard.press("Escape");
     for (let time = 0; time < 3; time++) {
       await page.getByRole("button", { name: "Send test" }).first().click();
       await page.locator(".notice", { hasText: "200 OK" }).waitFor();

@@ -92,7 +92,7 @@ function ReceiverFields({ draft, isNew, problem, onDraft }: FieldsProps): JSX.El
         fault={faultOf(problem, "url")}
         value={draft.url}
         onText={(url) => onDraft({ ...draft, url })}
-        input={{ type: "url", required: true, maxLength: 500, placeholder: "https://" }}
+        input={{ inputMode: "url", required: true, maxLength: 500, placeholder: "https://" }}
       />
       {draft.format === "pagerduty" && (
         <TextField

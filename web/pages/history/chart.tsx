@@ -23,7 +23,7 @@ const MEASURES: readonly { measure: Measure; title: string; unit: string }[] = [
   { measure: "errors", title: "Errors", unit: "% of calls" },
   { measure: "refused", title: "Refused", unit: "callers/s that got no node" },
   { measure: "latency", title: "Latency", unit: "ms a call, mean" },
-  { measure: "overload", title: "Kept out", unit: "% of reports" },
+  { measure: "overload", title: "Kept out", unit: "%" },
 ];
 
 /** Measures in per cent. */

@@ -2,6 +2,7 @@
 
 import { formatNumber, formatShare, formatSpan, plural, UNKNOWN } from "../parts/format.ts";
 import { takesCalls } from "../../../model/node.ts";
+import { errorSeverity } from "../../../control/system/severity.ts";
 import type { ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
 
 /** How a node's condition is shown. */
@@ -78,6 +79,9 @@ function reasonOf(node: NodeStatus): string {
   if (node.health === "partial") {
     return `Kept out by ${node.overloadCallerCount} of ${callers}; the others still call it.` +
       (node.errorShare > 0 ? ` ${formatShare(node.errorShare)} of its calls fail.` : "");
+  }
+  if (node.health === "failing" && errorSeverity(node.errorShare, node.callsPerSecond) === null) {
+    return "Calls failed within the last 10 s, and no caller keeps it out; they succeed now.";
   }
   if (node.health === "failing") {
     return `${

@@ -115,3 +115,11 @@ test("stateTextOf() has a word for every condition of the balancer, and shows un
   assert.equal(stateTextOf("newer").text, "newer");
   assert.equal(stateTextOf("constructor").text, "constructor");
 });
+
+test("a node that failed a moment ago, and does no more, is not said to fail 0 %", () => {
+  const failing = { ...node, health: "failing" as const, callerCount: 1, callsPerSecond: 30 };
+  const reasonAt = (errorShare: number): string =>
+    explainNodes({ nodes: [{ ...failing, errorShare }] })[0].reason;
+  assert.match(reasonAt(0.4), /^40 % of its calls fail, and no caller keeps it out/);
+  assert.match(reasonAt(0), /^Calls failed within the last 10 s, .*they succeed now\.$/);
+});

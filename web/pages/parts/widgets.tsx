@@ -244,7 +244,10 @@ const ADVICE: Partial<Record<CallProblem["kind"], string>> = {
 /** True when a detail says nothing that its title has not said. */
 function isSame(detail: string, title: string): boolean {
   const plain = (text: string): string => text.toLowerCase().replace(/[^a-z]+/g, " ").trim();
-  return detail === "" || plain(detail).replace(/^the /, "").startsWith(plain(title));
+  const words = (text: string): string =>
+    plain(text).split(" ").filter((word) => word !== "is").sort().join(" ");
+  return detail === "" || plain(detail).replace(/^the /, "").startsWith(plain(title)) ||
+    words(detail) === words(title);
 }
 
 /** What went wrong, in words of the server, and what to do; the faults of fields say it alone. */
