@@ -3,6 +3,8 @@
 // It knows clients and workers by what they can take; how they are connected is the shell's matter.
 
 import { type ModuleKey, ModuleTable } from "../../model/module.ts";
+import { hashText } from "../../balancer/picking/murmur3.ts";
+import { readPickKey } from "../../proto/pick_key.ts";
 import { RELAY_MESSAGE_BYTES_MAX, RelayStatus } from "../../proto/message_ids.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
 import { type BrokerLimits, LATE_REQUESTS_MAX } from "./broker_limits.ts";
@@ -385,10 +387,11 @@ export class Broker {
   /** Gives a request to the next worker that takes it; false: none does. */
   #handOver(request: BrokerRequest, data: Uint8Array): boolean {
     const { module, client: { sid }, cpid, key } = request;
+    const text = key === undefined ? undefined : readPickKey(key);
     const { modId, cmdId } = module;
     const ttlMs = Math.max(1, Math.round(request.dueMs - this.#options.clock.nowMs()));
     for (;;) {
-      const worker = this.#nextWorker(module);
+      const worker = text === undefined ? this.#nextWorker(module) : workerOfKey(module, text);
       if (worker === undefined) return false;
       const task = this.#newTask();
       worker.credit--;
@@ -570,4 +573,19 @@ export class Broker {
     if (!client.port.wantsLate) return this.replies.refuse("late");
     this.#deliver(client, { cpid, number, status: RelayStatus.Ok, late: true, data });
   }
+}
+
+/**
+ * The worker of a key: the one with the highest hash of both, among those that have credit. So a key
+ * stays where it is when another worker comes or goes, but for the share that the other has.
+ */
+function workerOfKey({ workers }: WorkedModule, key: string): BrokerWorker | undefined {
+  let best: BrokerWorker | undefined;
+  let bestHash = -1;
+  for (const worker of workers) {
+    if (worker.credit <= 0) continue;
+    const hash = hashText(`${worker.port.label} ${key}`);
+    if (hash > bestHash) [best, bestHash] = [worker, hash];
+  }
+  return best;
 }

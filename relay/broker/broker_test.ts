@@ -34,11 +34,11 @@ class TestClient implements ClientPort {
     this.client = broker.addClient(this);
   }
 
-  ask(more: { text?: string; ttlMs?: number; cmdId?: number } = {}): number {
-    const { text = "", ttlMs = 0, cmdId = KEY.cmdId } = more;
+  ask(more: { text?: string; ttlMs?: number; cmdId?: number; key?: Uint8Array } = {}): number {
+    const { text = "", ttlMs = 0, cmdId = KEY.cmdId, key } = more;
     const data = new TextEncoder().encode(text);
     const number = ++this.#number;
-    this.broker.request(this.client, { ...KEY, cmdId, cpid: 7, number, ttlMs, data });
+    this.broker.request(this.client, { ...KEY, cmdId, cpid: 7, number, ttlMs, data, key });
     data.fill(0); // what it was lent is not kept
     return number;
   }
@@ -59,8 +59,10 @@ class TestClient implements ClientPort {
   }
 }
 
+let workerCount = 0;
+
 class TestWorker implements WorkerPort {
-  readonly label = "worker";
+  readonly label = `worker ${++workerCount}`;
   readonly tasks: TaskOrder[] = [];
   readonly worker: BrokerWorker;
   takes = true;
@@ -235,6 +237,45 @@ test("broker: a client that does not read is cut, and its answers are counted", 
   worker.answer(1);
   assert.match(client.cutReason ?? "", /slow/);
   assert.deepEqual([broker.replies.refusals.slow, broker.replies.refusals.no_client], [1, 1]);
+});
+
+test("broker: requests of one key go to one worker, and only few keys move when workers come and go", () => {
+  const { broker } = setUp({ clientRequestsMax: 100_000 });
+  const client = new TestClient(broker);
+  const workers = Array.from({ length: 5 }, () => new TestWorker(broker, 100_000));
+  /** Which worker gets each of a thousand keys. */
+  const owners = (): number[] =>
+    Array.from({ length: 1000 }, (_, index) => {
+      const key = new TextEncoder().encode(`key ${index}`);
+      const before = workers.map(({ tasks }) => tasks.length);
+      client.ask({ key });
+      client.ask({ key });
+      const got = workers.map(({ tasks }, at) => tasks.length - before[at]);
+      assert.ok(got.includes(2), `both to one worker: ${got}`);
+      return got.indexOf(2);
+    });
+  const first = owners();
+  for (let at = 0; at < 5; at++) {
+    const share = first.filter((owner) => owner === at).length;
+    assert.ok(share > 120 && share < 280, `${share} of 1000 keys are worker ${at}'s`);
+  }
+  workers[2].cut();
+  const second = owners();
+  first.forEach((owner, index) => owner === 2 || assert.equal(second[index], owner));
+  assert.ok(!second.includes(2));
+  // Keys that are no text are keys as well.
+  client.ask({ key: Uint8Array.of(255, 254, 0) });
+  assertBalanced(broker.requests.counts);
+});
+
+test("broker: a key whose worker has no credit goes to another one", () => {
+  const { broker } = setUp();
+  const client = new TestClient(broker);
+  const workers = [new TestWorker(broker, 1), new TestWorker(broker, 1)];
+  const key = new TextEncoder().encode("k");
+  for (let i = 0; i < 3; i++) client.ask({ key });
+  assert.deepEqual(workers.map(({ tasks }) => tasks.length), [1, 1]);
+  assert.equal(broker.requests.counts.waiting, 1);
 });
 
 test("broker: modules that peers name are forgotten when they mean nothing any more", () => {
