@@ -55,7 +55,7 @@ func New(config Config) (*Client, error) {
 	c.lastGood = newLastGood(checked.lastGood)
 	c.budgets = newRetryBudgets(checked.share, checked.floor, time.Now())
 	c.batch = newBatch(&c.counters)
-	c.table = newTableReader(checked.tablePath, c.batch)
+	c.table = newTableReader(checked.tablePath, checked.ports[0], c.batch)
 	c.firstRoutes = &firstRoutes{getRoute: c.askRoute, absences: map[moduleID]*absence{}}
 	return c, nil
 }

@@ -5,7 +5,9 @@ package lars
 import (
 	"fmt"
 	"math/rand"
+	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -46,6 +48,7 @@ type mapping struct {
 // tableReader picks without asking anybody, where the agent keeps a table.
 type tableReader struct {
 	path  string
+	port  int // the agent's first one
 	batch *batch
 	// usable is the table that picks come from; nil while there is none, or while nobody looks.
 	usable atomic.Pointer[mapping]
@@ -59,8 +62,8 @@ type tableReader struct {
 	isClosed bool
 }
 
-func newTableReader(path string, b *batch) *tableReader {
-	return &tableReader{path: path, batch: b, start: time.Now()}
+func newTableReader(path string, port int, b *batch) *tableReader {
+	return &tableReader{path: path, port: port, batch: b, start: time.Now()}
 }
 
 // defaultTablePath is where the agent of this host keeps its table; that of another is not here.
@@ -261,16 +264,16 @@ func (r *tableReader) leave(m *mapping, isBroken bool) {
 // open maps the file at the path, if it is another one.
 func (r *tableReader) open(now time.Duration) {
 	r.nextOpen.Store(int64(now + tableOpen))
-	m := mapTable(r.path, r.last)
-	if m == nil {
-		return
+	m := mapTable(r.path, r.port, r.last)
+	if m == nil || !m.image.isUsable(monotonicNow()) {
+		return // when nobody writes it any more, what is mapped is as good a memory
 	}
 	r.last, r.isBroken = m, false
 	r.batch.open(m.image.ip, m.image.port)
 }
 
 // mapTable gives nil when there is no file that can be used, or none but the last one.
-func mapTable(path string, last *mapping) *mapping {
+func mapTable(path string, port int, last *mapping) *mapping {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil
@@ -280,9 +283,8 @@ func mapTable(path string, last *mapping) *mapping {
 	if err := syscall.Fstat(fd, &status); err != nil {
 		return nil
 	}
-	isFile := status.Mode&syscall.S_IFMT == syscall.S_IFREG
 	isSame := last != nil && last.inode == status.Ino && last.device == uint64(status.Dev)
-	if !isFile || isSame || status.Size < tableHeaderBytes {
+	if isSame || status.Size < tableHeaderBytes || !isTrusted(&status, port) {
 		return nil
 	}
 	content, err := syscall.Mmap(fd, 0, int(status.Size), syscall.PROT_READ, syscall.MAP_SHARED)
@@ -307,6 +309,37 @@ func mapTable(path string, last *mapping) *mapping {
 	}
 	runtime.SetFinalizer(m, func(*mapping) { _ = syscall.Munmap(content) })
 	return m
+}
+
+// isTrusted is true for a plain file of root, of this user or of the agent's, which nobody else may
+// write: anybody may put a file into /dev/shm.
+func isTrusted(status *syscall.Stat_t, port int) bool {
+	if status.Mode&syscall.S_IFMT != syscall.S_IFREG || status.Mode&0o022 != 0 {
+		return false
+	}
+	return status.Uid == 0 || status.Uid == uint32(os.Geteuid()) || hasAgentPort(status.Uid, port)
+}
+
+// hasAgentPort is true when the user has a UDP socket with this port: the agent's.
+func hasAgentPort(user uint32, port int) bool {
+	text, err := os.ReadFile("/proc/net/udp")
+	if err != nil {
+		return false
+	}
+	return ownsPort(string(text), user, port)
+}
+
+// ownsPort reads /proc/net/udp: the second column ends with the port as hex, the eighth is the user.
+func ownsPort(text string, user uint32, port int) bool {
+	suffix := fmt.Sprintf(":%04X", port)
+	for _, line := range strings.Split(text, "\n") {
+		columns := strings.Fields(line)
+		if len(columns) > 7 && strings.HasSuffix(columns[1], suffix) &&
+			columns[7] == fmt.Sprint(user) {
+			return true
+		}
+	}
+	return false
 }
 
 // monotonicNow is CLOCK_MONOTONIC, which the agent's heartbeat is told by.

@@ -69,7 +69,7 @@ func threeNodes(t *testing.T, port int) *tableFile {
 }
 
 func newReader(t *testing.T, path string) *tableReader {
-	reader := newTableReader(path, newBatch(&counters{}))
+	reader := newTableReader(path, 9, newBatch(&counters{}))
 	t.Cleanup(reader.close)
 	return reader
 }
@@ -228,6 +228,22 @@ func TestAFileThatIsNoTableIsLeftAlone(t *testing.T) {
 		if _, what := newReader(t, path).pick(1, 1, ""); what != foundNothing {
 			t.Errorf("%s: %v", path, what)
 		}
+	}
+}
+
+func TestAFileThatOthersMayWriteIsLeftAlone(t *testing.T) {
+	file := threeNodes(t, 9).write()
+	if err := os.Chmod(file.path, 0o620); err != nil {
+		t.Fatal(err)
+	}
+	if _, what := newReader(t, file.path).pick(1, 1, ""); what != foundNothing {
+		t.Errorf("%v", what)
+	}
+	const sockets = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid
+  12: 0100007F:22B8 00000000:0000 07 00000000:00000000 00:00000000 00000000  1001        0 1 2 3 0
+`
+	if !ownsPort(sockets, 1001, 8888) || ownsPort(sockets, 1001, 8889) || ownsPort(sockets, 0, 8888) {
+		t.Error("the owner of the agent's port is read wrongly")
 	}
 }
 

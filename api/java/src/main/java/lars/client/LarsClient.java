@@ -52,7 +52,7 @@ public final class LarsClient implements AutoCloseable {
     firstRoutes = new FirstRoutes(this::askRoute);
     explanations = new Explanations(lines);
     batch = new Batch(counters);
-    table = new TableReader(settings.tablePath(), batch);
+    table = new TableReader(settings.tablePath(), settings.ports[0], batch);
     AtExit.remember(this);
   }
 

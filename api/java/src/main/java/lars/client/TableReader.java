@@ -74,6 +74,7 @@ final class TableReader {
   static final Host REFUSAL = Host.of(0, 0);
 
   private final String path;
+  private final int port;
   private final Batch batch;
   private final ThreadLocal<Cursors> cursors = new ThreadLocal<>();
   /** What picks come from; null while there is none, or while nobody looks. */
@@ -83,9 +84,10 @@ final class TableReader {
   private boolean isClosed;
   private long nextOpenMs = Long.MIN_VALUE;
 
-  /** {@code path} of the file; empty: no table. */
-  TableReader(String path, Batch batch) {
+  /** {@code path} of the file, empty for none; {@code port}: the agent's first one. */
+  TableReader(String path, int port, Batch batch) {
     this.path = path;
+    this.port = port;
     this.batch = batch;
   }
 
@@ -270,7 +272,7 @@ final class TableReader {
     try {
       BasicFileAttributes before = Files.readAttributes(file, BasicFileAttributes.class);
       boolean isSame = last != null && before.fileKey().equals(last.fileKey);
-      if (!before.isRegularFile() || isSame || before.size() > Integer.MAX_VALUE) {
+      if (isSame || before.size() > Integer.MAX_VALUE || !TableOwner.isTrusted(file, port)) {
         return;
       }
       try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
@@ -280,6 +282,9 @@ final class TableReader {
         BasicFileAttributes after = Files.readAttributes(file, BasicFileAttributes.class);
         if (image == null || !after.fileKey().equals(before.fileKey())) {
           return; // none, or one that another took the place of: the next look finds that
+        }
+        if (!image.isUsable(nowMs())) {
+          return; // nobody writes it any more: what is mapped is as good a memory
         }
         last = new Mapping(image, before.fileKey());
         isBroken = false;

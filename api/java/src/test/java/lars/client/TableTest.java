@@ -15,6 +15,7 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -60,7 +61,7 @@ public class TableTest {
   }
 
   private static TableReader reader(TableFile file) {
-    return new TableReader(file.path.toString(), new Batch(new Counters()));
+    return new TableReader(file.path.toString(), 9, new Batch(new Counters()));
   }
 
   private LarsClient client(TableFile file, Duration deadline) {
@@ -218,8 +219,21 @@ public class TableTest {
       assertNull(reader.pick(1, 1, null));
       assertFalse(reader.isUsable());
     }
-    assertNull(new TableReader(folder.getRoot().toString(), null).pick(1, 1, null));
-    assertNull(new TableReader("/nowhere/table", null).pick(1, 1, null));
+    assertNull(new TableReader(folder.getRoot().toString(), 9, null).pick(1, 1, null));
+    assertNull(new TableReader("/nowhere/table", 9, null).pick(1, 1, null));
+  }
+
+  @Test
+  public void aFileThatOthersMayWriteIsLeftAlone() throws IOException {
+    TableFile file = file().write();
+    Files.setPosixFilePermissions(file.path, PosixFilePermissions.fromString("rw--w----"));
+    assertNull(reader(file).pick(1, 1, null));
+    String sockets =
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
+            + "  12: 0100007F:22B8 00000000:0000 07 00000000:00000000 00:00000000 00000000  1001 0\n";
+    assertTrue(TableOwner.ownsPort(sockets, "1001", 8888));
+    assertFalse(TableOwner.ownsPort(sockets, "1001", 8889));
+    assertFalse(TableOwner.ownsPort(sockets, "0", 8888));
   }
 
   @Test
