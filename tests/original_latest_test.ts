@@ -1,6 +1,9 @@
-// The configuration files of the original's latest sources, where they differ from the tutorial's.
+// The configuration files, tables and rows of the original's latest sources, where they differ from
+// the tutorial's.
 
 import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { agentSettings, balanceSettingsOf } from "../agent/config.ts";
 import { storeUrl } from "../daemon/settings/common_settings.ts";
@@ -8,17 +11,18 @@ import { readSettings } from "../daemon/settings/settings.ts";
 import { dnsSettings } from "../dns/config.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
 import { reporterSettings } from "../reporter/config.ts";
+import { runAdmin, withTestDatabase } from "./support/mariadb.ts";
+import { LATEST_CONF, LATEST_NODES, latestRows, latestTables } from "./support/original_latest.ts";
+import { type Processes, type TestProcess, withProcesses } from "./support/processes.ts";
+import { until } from "./support/until.ts";
+import { ipNumber, WireCaller, type WireHost } from "./support/wire_client.ts";
 
-const REACTOR = "[reactor]\nmaxConn = 1024\nthreadNum = 5\nip = 127.0.0.1\n";
-const MYSQL = "[mysql]\ndb_host = 127.0.0.1\ndb_port = 3306\ndb_user = root\n" +
-  "db_passwd = 123456\ndb_name = lars_dns\n";
+const latestFile = (name: keyof typeof LATEST_CONF): ConfigFile =>
+  ConfigFile.parse(LATEST_CONF[name], name);
 
 test("dns and reporter take their database from [mysql] of one and the same kind of file", () => {
-  const dns = ConfigFile.parse(`${REACTOR}port = 7778\n\n${MYSQL}`, "lars_dns.conf");
-  const reporter = ConfigFile.parse(
-    `${REACTOR}port = 7779\n\n${MYSQL}\n[repoter]\ndb_thread_cnt = 3\n`,
-    "lars_reporter.conf",
-  );
+  const dns = latestFile("lars_dns.conf");
+  const reporter = latestFile("lars_reporter.conf");
   const urls = [
     storeUrl(readSettings(dnsSettings, { file: dns })),
     storeUrl(readSettings(reporterSettings, { file: reporter })),
@@ -28,11 +32,112 @@ test("dns and reporter take their database from [mysql] of one and the same kind
 });
 
 test("the agent takes succ_rate 0.5 and init_err_cnt", () => {
-  const text = "[reporter]\nip = 127.0.0.1\nport = 7779\n\n[dnsserver]\nip = 127.0.0.1\n" +
-    "port = 7778\n\n[loadbalance]\n;注释\nprobe_num=10\ninit_succ_cnt=180\ninit_err_cnt=5\n" +
-    "err_rate=0.1\nsucc_rate=0.5\ncontin_err_limit=15\ncontin_succ_limit=15\n" +
-    "window_err_rate=0.7\nidle_timeout=15\noverload_timeout=15\nupdate_timeout=15\n";
-  const file = ConfigFile.parse(text, "lars_lb_agent.conf");
+  const file = latestFile("lars_lb_agent.conf");
   const rules = balanceSettingsOf(readSettings(agentSettings, { file }));
   assert.deepEqual([rules.succRate, rules.initErrCnt, rules.probeNum], [0.5, 5, 10]);
 });
+
+/** Where the files say 3306, root and the fixed ports, a test has others; the files stay. */
+function placeOf(url: string): Record<string, string> {
+  const { hostname, port, username, password, pathname } = new URL(url);
+  return {
+    LARS_MYSQL_DB_HOST: hostname,
+    LARS_MYSQL_DB_PORT: port || "3306",
+    LARS_MYSQL_DB_USER: decodeURIComponent(username),
+    LARS_MYSQL_DB_PASSWD: decodeURIComponent(password),
+    LARS_MYSQL_DB_NAME: pathname.slice(1),
+    LARS_METRICS_PORT: "0",
+  };
+}
+
+interface Services {
+  readonly all: readonly TestProcess[];
+  readonly caller: WireCaller;
+}
+
+/** Starts the three services in a folder with `conf/`, as the original's are started. */
+async function startLatest(processes: Processes, url: string): Promise<Services> {
+  const env = placeOf(url);
+  const start = (name: string, more: Record<string, string>): Promise<TestProcess> =>
+    processes.spawn(name, "tools/lars.ts", [name], {
+      cwd: processes.directory,
+      env: { ...env, ...more },
+    }).untilReady();
+  const [dns, reporter] = await Promise.all([
+    start("dns", { LARS_REACTOR_PORT: "0" }),
+    start("reporter", { LARS_REACTOR_PORT: "0" }),
+  ]);
+  const agent = await start("agent", {
+    LARS_AGENT_PORT: "0",
+    LARS_DNSSERVER_PORT: String(dns.port()),
+    LARS_REPORTER_PORT: String(reporter.port()),
+  });
+  for (const service of [dns, reporter, agent]) {
+    assert.match(service.stderr, /the configuration is that of \.\/conf\/lars_\w+\.conf/);
+  }
+  return { all: [dns, reporter, agent], caller: await WireCaller.open(agent.port()) };
+}
+
+/** Reports each node so often, and waits for exactly that in the table, the addresses unsigned. */
+async function reportAll(url: string, caller: WireCaller, times: number): Promise<void> {
+  const nodes = LATEST_NODES.map((ip): WireHost => ({ ip: ipNumber(ip), port: 7777 }));
+  await caller.untilHost(1, 1);
+  for (let i = 0; i < times; i++) for (const node of nodes) caller.report(1, 1, node, 0);
+  const wanted = LATEST_NODES.map((ip) => `${ip} ${times}`);
+  let found: string[] = [];
+  await until(async () => {
+    const rows = await runAdmin(
+      url,
+      "SELECT INET_NTOA(ip & 4294967295) AS node, succ_cnt, caller & 4294967295 AS caller " +
+        "FROM ServerCallStatus WHERE modid = 1 AND cmdid = 1 ORDER BY ip & 4294967295",
+    );
+    found = rows.map(({ node, succ_cnt: count }) => `${node} ${count}`);
+    return JSON.stringify(found) === JSON.stringify(wanted);
+  }, { timeoutMs: 30_000, what: `${wanted} in ServerCallStatus` }).catch((error) => {
+    throw new Error(`${error.message}; found: ${found}`);
+  });
+}
+
+/** The three services serve the rows and write results, whatever the tables are. */
+async function serveAndReport(processes: Processes, url: string): Promise<void> {
+  const { all, caller } = await startLatest(processes, url);
+  let addresses: number[] = [];
+  await until(async () => {
+    const route = await caller.getRoute(1, 1).catch(() => undefined);
+    addresses = (route?.hosts ?? []).map(({ ip }) => ip >>> 0).sort((a, b) => a - b);
+    return addresses.length === LATEST_NODES.length;
+  }, { what: "the route" });
+  assert.deepEqual(addresses, LATEST_NODES.map(ipNumber));
+  await reportAll(url, caller, 7);
+  caller.close();
+  const ended = await Promise.all(all.map((service) => service.stop()));
+  assert.deepEqual(ended.map(({ code }) => code), [0, 0, 0]);
+  for (const { stderr } of ended) assert.doesNotMatch(stderr, /Database is away|refuses it/);
+}
+
+for (const kind of ["unsigned", "signed"] as const) {
+  test(`the latest files, tables (${kind}) and rows work as they are, and migrated`, {
+    timeout: 300_000,
+  }, async (t) => {
+    await withTestDatabase(t, async (url) => {
+      await runAdmin(url, ...latestTables(kind), ...latestRows(ipNumber));
+      await withProcesses(async (processes) => {
+        mkdirSync(join(processes.directory, "conf"));
+        for (const [name, text] of Object.entries(LATEST_CONF)) {
+          writeFileSync(join(processes.directory, "conf", name), text);
+        }
+        await serveAndReport(processes, url);
+        const run = async (...args: string[]): Promise<string> => {
+          const ended = await processes.run("tools/lars.ts", [...args, "--store", url]);
+          assert.equal(ended.code, 0, ended.stderr);
+          return ended.stdout;
+        };
+        await run("sql", "migrate");
+        await run("module", "sync-names");
+        assert.match(await run("module", "ls", "--json"), /支付/);
+        await runAdmin(url, "DELETE FROM ServerCallStatus");
+        await serveAndReport(processes, url);
+      });
+    });
+  });
+}
