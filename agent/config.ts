@@ -1,7 +1,11 @@
 // Core. The keys of the agent.
 
 import type { BalanceSettings } from "../balancer/mod.ts";
-import { MODULES_MAX } from "../balancer/routes/route_records.ts";
+import {
+  MODULES_MAX,
+  PULLS_BURST_MAX,
+  PULLS_PER_SECOND_MAX,
+} from "../balancer/routes/route_records.ts";
 import { authSettings } from "../daemon/settings/common_settings.ts";
 import { Section, type SettingsOf, type SettingsTable } from "../daemon/settings/settings.ts";
 import { PUSH_GUARD_MS } from "../feed/route_subscriber.ts";
@@ -65,6 +69,13 @@ export const agentSettings = {
     .doc("Zone this host stands in, for modules whose policy is aware of zones; empty: none."),
   modulesMax: agent.integer("modules_max", MODULES_MAX, [AGENT_PORT_COUNT, 1_000_000])
     .doc("Modules kept at once; a further one takes the place of an old one."),
+  pullsBurst: agent.integer("pulls_burst", PULLS_BURST_MAX, [AGENT_PORT_COUNT, 1_000_000])
+    .doc("Modules without nodes that may be asked of dns at once; others wait for their turn."),
+  pullsPerSecond: agent.integer("pulls_per_second", PULLS_PER_SECOND_MAX, [1, 1_000_000])
+    .doc(
+      "Modules without nodes that may be asked of dns in a second beyond; those that callers " +
+        "ask for again ten times as many.",
+    ),
   threads: agent.choice("threads", "1", ["0", "1", "3"])
     .doc("UDP loops: 0 on the main thread, 1 one worker for all ports, 3 a worker for each port."),
   fastPath: agent.choice("fast_path", "auto", ["auto", "off"])

@@ -1,7 +1,6 @@
 // Shell. The agent: puts its parts together, passes on to them what workers note, keeps house.
 
 // Not by mod.ts: the balancer itself is loaded by workers only.
-import { PULLS_BURST_MAX, PULLS_PER_SECOND_MAX } from "../balancer/routes/route_records.ts";
 import { describeStateChange } from "../balancer/balance_records.ts";
 import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
@@ -64,6 +63,8 @@ const FIXED_KEYS = [
   "threads",
   "fastPath",
   "modulesMax",
+  "pullsBurst",
+  "pullsPerSecond",
   "cacheDir",
   "tableFeed",
   "zone",
@@ -225,9 +226,7 @@ class AgentService implements RunningService {
       this.#goWithoutTable("it is written by the fast path");
     }
     this.#dns.link.start();
-    if (this.#passed !== undefined) {
-      await succeed(this.#passed, () => this.#listenForClients(), this.#context);
-    }
+    await succeed(this.#passed, () => this.#listenForClients(), this.#context);
     this.#reporter.link.start();
     const { clock } = this.#context;
     this.#houseTimer = setAligned(clock, HOUSEKEEPING_MS, () => this.#keepHouse());
@@ -400,8 +399,8 @@ class AgentService implements RunningService {
       settings: balanceSettingsOf(settings),
       // Limits are those of the agent; modules are spread evenly over its shards.
       modulesMax: Math.ceil(settings.modulesMax / AGENT_PORT_COUNT),
-      pullsBurstMax: Math.ceil(PULLS_BURST_MAX / AGENT_PORT_COUNT),
-      pullsPerSecondMax: PULLS_PER_SECOND_MAX / AGENT_PORT_COUNT,
+      pullsBurstMax: Math.ceil(settings.pullsBurst / AGENT_PORT_COUNT),
+      pullsPerSecondMax: settings.pullsPerSecond / AGENT_PORT_COUNT,
       secrets: secrets?.all,
       software,
       zone: settings.zone,

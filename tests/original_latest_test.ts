@@ -2,7 +2,7 @@
 // the tutorial's.
 
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { agentSettings, balanceSettingsOf } from "../agent/config.ts";
@@ -13,7 +13,12 @@ import { ConfigFile } from "../reactor/config_file.ts";
 import { reporterSettings } from "../reporter/config.ts";
 import { runAdmin, withTestDatabase } from "./support/mariadb.ts";
 import { LATEST_CONF, LATEST_NODES, latestRows, latestTables } from "./support/original_latest.ts";
-import { type Processes, type TestProcess, withProcesses } from "./support/processes.ts";
+import {
+  type Processes,
+  PROJECT_ROOT,
+  type TestProcess,
+  withProcesses,
+} from "./support/processes.ts";
 import { until } from "./support/until.ts";
 import { ipNumber, WireCaller, type WireHost } from "./support/wire_client.ts";
 
@@ -141,3 +146,61 @@ for (const kind of ["unsigned", "signed"] as const) {
     });
   });
 }
+
+/** The commands of the page's steps, in their order. */
+function pageCommands(): string[] {
+  const path = join(PROJECT_ROOT, "docs/moving-from-the-original.md");
+  const steps = /## Step by step\n([\s\S]*?)\n## /.exec(readFileSync(path, "utf8"))?.[1] ?? "";
+  return [...steps.matchAll(/^ {7}(\S.*)$/gm)].map(([, command]) => command);
+}
+
+test("every command of the page on moving from the original does what it says", {
+  timeout: 300_000,
+}, async (t) => {
+  await withTestDatabase(t, async (url) => {
+    await runAdmin(url, ...latestTables("unsigned"), ...latestRows(ipNumber));
+    await withProcesses(async (processes) => {
+      const outputs = new Map<string, string>();
+      const started = new Map<string, TestProcess>();
+      const ports = (): Record<string, string> => ({
+        LARS_DNSSERVER_PORT: String(started.get("dns")?.port() ?? 7778),
+        LARS_REPORTER_PORT: String(started.get("reporter")?.port() ?? 7779),
+      });
+      const commands = pageCommands();
+      assert.ok(commands.length >= 9, commands.join("\n"));
+      for (const command of commands) {
+        const [, folder, text] = /^(?:cd (\S+) && )?lars (.*)$/.exec(command) ?? [];
+        assert.ok(text !== undefined, command);
+        const words = text.split(" ")
+          .map((word) => word.startsWith("mysql://") ? url : word);
+        if (folder !== undefined) {
+          const cwd = join(processes.directory, folder);
+          mkdirSync(join(cwd, "conf"), { recursive: true });
+          for (const [name, content] of Object.entries(LATEST_CONF)) {
+            writeFileSync(join(cwd, "conf", name), content);
+          }
+          const own = { LARS_REACTOR_PORT: "0", LARS_AGENT_PORT: "0", ...ports() };
+          const env = { ...placeOf(url), ...own };
+          const [name] = words;
+          started.set(
+            name,
+            await processes.spawn(name, "tools/lars.ts", words, { cwd, env }).untilReady(),
+          );
+          continue;
+        }
+        const agent = started.get("lbagent");
+        const at = agent === undefined ? [] : ["--agent", `127.0.0.1:${agent.port()}`];
+        const ended = await processes.run("tools/lars.ts", [...words, ...at]);
+        assert.equal(ended.code, 0, `${command}\n${ended.stdout}${ended.stderr}`);
+        outputs.set(words.slice(0, 2).join(" "), ended.stdout);
+      }
+      assert.deepEqual([...started.keys()], ["reporter", "dns", "lbagent"]);
+      assert.match(outputs.get("route ls") ?? "", /192\.168\.1\.177:7777/);
+      assert.match(outputs.get("test gethost") ?? "", /^host is [\d.]+:7777$/m);
+      for (const words of ["sql status", "sql migrate", "module sync-names"]) {
+        assert.ok(outputs.has(words), words);
+      }
+      assert.match(outputs.get("status --store") ?? "", /dns/);
+    });
+  });
+});

@@ -10,9 +10,11 @@ import { dnsSettings } from "../dns/config.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
 import { ConfigError } from "../reactor/errors.ts";
 import { reporterSettings } from "../reporter/config.ts";
+import { sqliteTestStore, startFleet } from "./support/fleet.ts";
 import { freePort } from "./support/free_port.ts";
 import { PROJECT_ROOT, withProcesses } from "./support/processes.ts";
 import { until } from "./support/until.ts";
+import { WireCaller } from "./support/wire_client.ts";
 
 const TABLES: readonly SettingsTable[] = [agentSettings, dnsSettings, reporterSettings];
 
@@ -162,5 +164,34 @@ test("a service says that it has made an empty database, where, and how to name 
     const second = await start();
     await until(() => second.stderr.includes("Database"), { what: `a read: ${second.stderr}` });
     assert.doesNotMatch(second.stderr, made);
+  });
+});
+
+test("the brake on pulls of new modules is raised by its key", async () => {
+  await withProcesses(async (processes) => {
+    const { url, store } = await sqliteTestStore(processes);
+    await store.close();
+    const pulled = async (agentArgs: readonly string[], enough: number): Promise<number> => {
+      const port = await freePort();
+      const { agent } = await startFleet(processes, url, {
+        agent: [...agentArgs, `--metrics-port=${port}`],
+      });
+      const count = async (): Promise<number> => {
+        const page = await fetch(`http://127.0.0.1:${port}/metrics`).then((one) => one.text());
+        return Number(/^lars_agent_pulls_total (\d+)$/m.exec(page)?.[1] ?? 0);
+      };
+      await until(() => agent.stderr.includes("Connected to dns"), { what: "the connection" });
+      const caller = await WireCaller.open(agent.port());
+      for (let modId = 1; modId <= 60; modId++) await caller.getHost(modId, 1);
+      await until(async () => await count() >= enough, { what: `${enough} pulls` });
+      caller.close();
+      const found = await count();
+      await agent.stop();
+      return found;
+    };
+    assert.equal(await pulled([], 60), 60);
+    // One a second beyond the first three: the rest would take a minute.
+    const slow = await pulled(["--agent-pulls-burst=3", "--agent-pulls-per-second=1"], 3);
+    assert.ok(slow < 60, `${slow} pulls`);
   });
 });

@@ -50,15 +50,16 @@ export function offerOf(
 
 /**
  * Takes what could not be had before the predecessor ended, who is told that this agent serves: the
- * TCP port. Its place at the reporter comes after this: the last results of that one are first.
+ * TCP port; nothing without a predecessor. Its place at the reporter comes after this: the last results of that one are first.
  *
  * @param listen Takes the port; throws BindError while it is taken.
  */
 export async function succeed(
-  passed: PassedSockets,
+  passed: PassedSockets | undefined,
   listen: () => Promise<void>,
   { clock, log }: Pick<DaemonContext, "clock" | "log">,
 ): Promise<void> {
+  if (passed === undefined) return;
   await passed.serving();
   const untilMs = clock.nowMs() + FEED_AGAIN_MS;
   for (;;) {
