@@ -10,6 +10,7 @@ import {
   TimeoutError,
 } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
 import type { ModuleExplanation } from "../balancer/routes/route_records.ts";
 import {
   decodeExplainResponse,
@@ -69,6 +70,7 @@ import {
 import { PENDING_MAX, PendingTable } from "./pending.ts";
 import { SealedLink } from "./sealed_link.ts";
 import { SendWindow } from "./send_window.ts";
+import { defaultTablePath, TableCaller } from "./table_caller.ts";
 
 /** The original tries this often to get the first route of a module. */
 const REG_INIT_TRIES = 3;
@@ -135,6 +137,8 @@ export class LarsClient extends BaseClient {
   readonly #lastGood: LastGood;
   /** Undefined where no dns is configured. */
   readonly #direct: DirectFallback | undefined;
+  /** Undefined where the agent is not on this host, or the table is not wanted. */
+  readonly #table: TableCaller | undefined;
   /** Ports of the agent that have said Hello. */
   readonly #greeted = new Set<number>();
   #link: AgentLink | undefined;
@@ -158,6 +162,7 @@ export class LarsClient extends BaseClient {
     this.#direct = openDirect(options);
     this.#pending = new PendingTable(checkPendingMax(options.pendingMax ?? PENDING_MAX));
     this.#windows = Array.from({ length: AGENT_PORT_COUNT }, () => new SendWindow<Question>());
+    this.#table = this.#openTable(options);
     this.#openLink = options.openLink ??
       ((hostname, ports, events) => new UdpAgentLink(hostname, ports, events, this.clock));
   }
@@ -172,6 +177,7 @@ export class LarsClient extends BaseClient {
       foreign: this.#link?.foreignCount ?? 0,
       dropped: this.#link?.droppedCount ?? 0,
       stale: this.#staleCount,
+      tablePicks: this.#table?.pickCount ?? 0,
       ...this.retryStats,
     };
   }
@@ -186,18 +192,25 @@ export class LarsClient extends BaseClient {
     const command = checkId("cmdId", cmdId);
     const key = options.key === undefined ? undefined : encodePickKey(options.key);
     const deadlineMs = checkDeadline(options.deadlineMs ?? this.deadlineMs);
+    if (!this.closed) {
+      const picked = this.#table?.pick(module, command, key) ??
+        this.#pickInSilence(module, command);
+      if (picked !== undefined) return picked;
+    }
     let reply: GetHostResponse;
     try {
       reply = await this.#askHost(module, command, deadlineMs, key);
     } catch (error) {
       if (!(error instanceof LarsError)) throw error;
       const unanswered = error instanceof TimeoutError || error instanceof ConnectError;
+      if (unanswered) this.#agentSilent(module, command);
       const host = unanswered ? await this.#pickAlone(module, command, options) : undefined;
       if (host === undefined) return { retcode: RetCode.SystemError, error };
       this.#staleCount++;
       return { retcode: RetCode.Success, host: { ...host, stale: true }, error };
     }
     this.#direct?.agentAnswered();
+    this.#table?.heard(true);
     if (reply.retcode === RetCode.NoExist) this.#lastGood.forgetModule(module, command);
     const host = reply.retcode === RetCode.Success && reply.host !== undefined
       ? toHost(reply.host)
@@ -205,6 +218,38 @@ export class LarsClient extends BaseClient {
     if (host === undefined) return { retcode: reply.retcode };
     this.#lastGood.remember(module, command, host, this.clock.nowMs());
     return { retcode: RetCode.Success, host };
+  }
+
+  /** The agent was silent a moment ago: a node of its last table, at once. */
+  #pickInSilence(modId: number, cmdId: number): HostAnswer | undefined {
+    if (this.#table?.isSilent !== true) return undefined;
+    const host = this.#lastGood.next(modId, cmdId, this.clock.nowMs());
+    if (host === undefined) return undefined;
+    this.#staleCount++;
+    return { retcode: RetCode.Success, host: { ...host, stale: true } };
+  }
+
+  /** What the last table says is the best memory of what the agent would answer. */
+  #agentSilent(modId: number, cmdId: number): void {
+    this.#table?.heard(false);
+    if (this.#lastGood.knows(modId, cmdId)) return;
+    const nowMs = this.clock.nowMs();
+    for (const host of this.#table?.latestHosts(modId, cmdId) ?? []) {
+      this.#lastGood.remember(modId, cmdId, host, nowMs);
+    }
+  }
+
+  #openTable({ sharedTable = true, openLink, clock }: LarsClientSeams): TableCaller | undefined {
+    const isHere = this.#hostname === "localhost" || isLoopback(this.#hostname);
+    if (sharedTable === false || !isHere || openLink !== undefined) return undefined;
+    const [port] = this.#ports;
+    return new TableCaller({
+      path: typeof sharedTable === "string" ? sharedTable : defaultTablePath(port),
+      port,
+      clock: clock ?? systemClock,
+      rng: systemRng,
+      send: (datagram) => this.#openedLink().send(0, datagram),
+    });
   }
 
   /** A node without the agent, the best of what there is. */
@@ -234,6 +279,8 @@ export class LarsClient extends BaseClient {
     const isWell = retcode === RetCode.Success;
     this.#lastGood.judge(message.modId, message.cmdId, ip, port, isWell, this.clock.nowMs());
     if (this.#direct?.report(modId, cmdId, ip, port, retcode, timecostMs) === true) return;
+    const { timecostMs: timeMs } = message;
+    if (this.#table?.report({ ...message, ...message.host, timeMs }) === true) return;
     const portIndex = agentPortIndex(message.modId, message.cmdId);
     this.#openedLink().send(portIndex, frameReportRequest(message));
   }
@@ -302,6 +349,7 @@ export class LarsClient extends BaseClient {
   }
 
   async close(): Promise<void> {
+    this.#table?.close();
     this.closed = true;
     for (const question of this.#pending.waiters()) {
       this.#settle(question);

@@ -55,6 +55,11 @@ export class LastGood {
     if (this.#modules.size > LAST_GOOD_MODULES_MAX) deleteFirst(this.#modules);
   }
 
+  /** True when some node of the module is remembered. */
+  knows(modId: number, cmdId: number): boolean {
+    return (this.#modules.get(moduleId(modId, cmdId))?.size ?? 0) > 0;
+  }
+
   /** Notes how a call of this node went. */
   judge(
     modId: number,

@@ -67,6 +67,12 @@ export interface LarsClientOptions extends RetryBudgetOptions, FirstRouteOptions
   dns?: readonly string[];
   /** Reporters for the outcomes of such calls. @default {["127.0.0.1:7779"]} */
   reporters?: readonly string[];
+  /**
+   * Pick from the agent's table in shared memory where that can be: with an agent on this host, on
+   * Linux, in Bun or in Deno with `--allow-ffi`. A text is its path. Elsewhere, and with false, the
+   * agent is asked for each pick. @default {true: /dev/shm/lars-agent-PORT.table}
+   */
+  sharedTable?: boolean | string;
   /** Questions under way at once, 1 to 65536; one more is refused. @default {65536} */
   pendingMax?: number;
   /** Source of time. @default {the clock of the machine} */
@@ -142,6 +148,8 @@ export interface LarsClientStats {
   readonly dropped: number;
   /** Times a node named earlier was given because the agent did not answer. */
   readonly stale: number;
+  /** Picks that were made from shared memory. */
+  readonly tablePicks: number;
   /** Tries made by `call` after the first one. */
   readonly retried: number;
   /** Tries that `call` did not make because the budget was spent. */

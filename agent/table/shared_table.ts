@@ -55,6 +55,7 @@ export class SharedTable {
   #beatDueMs = -Infinity;
   #growDueMs = -Infinity;
   #grown = 0;
+  #isClosed = false;
   #generation = 0;
   /** By `modulePair`; they come again when there may be room. */
   readonly #leftOut = new Map<string, { modId: number; cmdId: number }>();
@@ -86,6 +87,7 @@ export class SharedTable {
 
   /** Writes how nodes of a module are picked from now on; undefined: by the agent. */
   put(modId: number, cmdId: number, plan: PickPlan | undefined, nowMs: number): void {
+    if (this.#isClosed) return;
     let fits = this.#image.put(modId, cmdId, plan);
     if (!fits && nowMs >= this.#growDueMs) {
       if (this.#grow(plan, nowMs)) fits = this.#image.put(modId, cmdId, plan);
@@ -101,15 +103,20 @@ export class SharedTable {
    * @param again Is called with each module whose plan should come once more.
    */
   turn(nowMs: number, again: (modId: number, cmdId: number) => void): void {
-    if (nowMs < this.#beatDueMs) return;
+    if (this.#isClosed || nowMs < this.#beatDueMs) return;
     this.#beatDueMs = nowMs + BEAT_MS;
     this.#image.beat(monotonicMs());
     if (this.#leftOut.size === 0 || nowMs < this.#growDueMs) return;
     for (const { modId, cmdId } of this.#leftOut.values()) again(modId, cmdId);
   }
 
-  /** Tells readers that nobody writes any more, and takes the file away. */
+  /**
+   * Tells readers that nobody writes any more, and takes the file away. Harmless when repeated;
+   * nothing is written after it, as the memory is no more.
+   */
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#image.retire();
     this.#file.close();
   }

@@ -11,13 +11,39 @@ import {
 } from "./common.ts";
 import type { FileMaps, Mapping } from "./types.ts";
 
+/** What memory is for Deno: an object that stands for an address. */
+type DenoPointer = object | null;
+
+/** What a native function takes and gives. */
+type DenoNative = (...values: readonly unknown[]) => unknown;
+
+/** The slice of Deno that this file uses, declared here so that the api is one file with its types. */
+interface DenoFfi {
+  readonly pid: number;
+  readonly build: { readonly os: string; readonly arch: string };
+  readonly permissions: { querySync(wanted: { name: "ffi" }): { readonly state: string } };
+  dlopen<Name extends string>(
+    library: string,
+    symbols: Record<Name, { readonly parameters: readonly string[]; readonly result: string }>,
+  ): { readonly symbols: Record<Name, DenoNative> };
+  readonly UnsafePointer: { value(pointer: DenoPointer): bigint | number };
+  readonly UnsafePointerView: new (pointer: object) => {
+    getArrayBuffer(bytes: number): ArrayBuffer;
+    getInt32(): number;
+  };
+}
+
+function deno(): DenoFfi {
+  return (globalThis as unknown as { readonly Deno: DenoFfi }).Deno;
+}
+
 /**
  * Asked first: without the permission, opening a library would ask the user at a terminal.
  *
  * @throws {Error} when it was not given.
  */
 export function requireFfi(): void {
-  if (Deno.permissions.querySync({ name: "ffi" }).state === "granted") return;
+  if (deno().permissions.querySync({ name: "ffi" }).state === "granted") return;
   throw new Error("FFI is not permitted (--allow-ffi)");
 }
 
@@ -41,7 +67,7 @@ const FILE_MAP_SYMBOLS = {
   mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "usize"], result: "pointer" },
   munmap: { parameters: ["pointer", "usize"], result: "i32" },
   __errno_location: { parameters: [], result: "pointer" },
-} as const satisfies Deno.ForeignLibraryInterface;
+} as const;
 
 /** An empty text of C. */
 const NO_PATH = new Uint8Array(1);
@@ -51,50 +77,45 @@ const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
 /** See {@linkcode FileMaps}. @throws {Error} whose message says why there are none. */
 export function loadDenoFileMaps(): FileMaps {
-  const names = libcNames(Deno.build.os, Deno.build.arch);
+  const { pid, build, dlopen, UnsafePointer, UnsafePointerView } = deno();
+  const names = libcNames(build.os, build.arch);
   requireFfi();
-  const { symbols } = firstOf(names, (name) => Deno.dlopen(name, FILE_MAP_SYMBOLS));
-  const source = (bytes: Uint8Array): BufferSource => bytes as BufferSource;
+  const { symbols } = firstOf(names, (name) => dlopen(name, FILE_MAP_SYMBOLS));
+  const number = (value: unknown): number => Number(value);
   return {
-    processId: Deno.pid,
-    open: (path, flags, mode) => symbols.open(source(path), flags, mode),
-    close: (fd) => symbols.close(fd),
-    read: (fd, buffer, bytes) => Number(symbols.read(fd, source(buffer), BigInt(bytes))),
+    processId: pid,
+    open: (path, flags, mode) => number(symbols.open(path, flags, mode)),
+    close: (fd) => number(symbols.close(fd)),
+    read: (fd, buffer, bytes) => number(symbols.read(fd, buffer, BigInt(bytes))),
     writeAt: (fd, buffer, bytes, offset) =>
-      Number(symbols.pwrite(fd, source(buffer), BigInt(bytes), BigInt(offset))),
-    allocate: (fd, bytes) => symbols.posix_fallocate(fd, 0n, BigInt(bytes)),
-    changeMode: (fd, mode) => symbols.fchmod(fd, mode),
-    changeOwner: (fd, user, group) => symbols.fchown(fd, user, group),
-    fileSystem: (fd, info) => symbols.fstatfs(fd, source(info)),
-    status: (fd, info) =>
-      Number(
-        symbols.syscall(
-          BigInt(STATX_CALLS[Deno.build.arch]),
-          BigInt(fd),
-          source(NO_PATH),
-          BigInt(AT_EMPTY_PATH),
-          BigInt(STATX_BASIC),
-          source(info),
-        ),
-      ),
-    userId: () => symbols.geteuid(),
-    rename: (from, to) => symbols.rename(source(from), source(to)),
-    unlink: (path) => symbols.unlink(source(path)),
-    clockTime: (clock, time) => symbols.clock_gettime(clock, source(time)),
+      number(symbols.pwrite(fd, buffer, BigInt(bytes), BigInt(offset))),
+    allocate: (fd, bytes) => number(symbols.posix_fallocate(fd, 0n, BigInt(bytes))),
+    changeMode: (fd, mode) => number(symbols.fchmod(fd, mode)),
+    changeOwner: (fd, user, group) => number(symbols.fchown(fd, user, group)),
+    fileSystem: (fd, info) => number(symbols.fstatfs(fd, info)),
+    status(fd, info): number {
+      const [call, flags, wanted] = [STATX_CALLS[build.arch], AT_EMPTY_PATH, STATX_BASIC];
+      const words = [BigInt(flags), BigInt(wanted)];
+      return number(symbols.syscall(BigInt(call), BigInt(fd), NO_PATH, ...words, info));
+    },
+    userId: () => number(symbols.geteuid()),
+    rename: (from, to) => number(symbols.rename(from, to)),
+    unlink: (path) => number(symbols.unlink(path)),
+    clockTime: (clock, time) => number(symbols.clock_gettime(clock, time)),
     map(fd, bytes, isWritable): Mapping | undefined {
       const protection = mapProtection(isWritable);
       const place = symbols.mmap(null, BigInt(bytes), protection, MAP_SHARED, fd, 0n);
-      if (place === null || BigInt(Deno.UnsafePointer.value(place)) === MAP_FAILED) {
-        return undefined;
-      }
+      if (typeof place !== "object" || place === null) return undefined;
+      if (BigInt(UnsafePointer.value(place)) === MAP_FAILED) return undefined;
       return {
-        memory: new Deno.UnsafePointerView(place).getArrayBuffer(bytes),
+        memory: new UnsafePointerView(place).getArrayBuffer(bytes),
         unmap: () => void symbols.munmap(place, BigInt(bytes)),
       };
     },
     errno(): number {
       const place = symbols.__errno_location();
-      return place === null ? 0 : new Deno.UnsafePointerView(place).getInt32();
+      if (typeof place !== "object" || place === null) return 0;
+      return new UnsafePointerView(place).getInt32();
     },
   };
 }
