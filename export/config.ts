@@ -8,6 +8,7 @@ import { OUT_SHARE_DEFAULT } from "./fleet_view.ts";
 import { BYTES_PER_SECOND_DEFAULT } from "./nameserver/name_server.ts";
 
 const nameserver = new Section("nameserver");
+const xds = new Section("xds");
 const haproxy = new Section("haproxy");
 const nginx = new Section("nginx");
 const file = new Section("file");
@@ -28,6 +29,14 @@ export const exportSettings = {
     .doc("How long an answer may be kept."),
   nameBytesPerSecond: nameserver.integer("bytes_per_second", BYTES_PER_SECOND_DEFAULT, [0, 1e9])
     .doc("Bytes of answers a second for one address beyond loopback; 0: no limit."),
+  xdsIp: xds.host("ip", "127.0.0.1")
+    .doc("Address of the xDS server for gRPC programs and Envoy. It answers whoever can reach it."),
+  xdsPort: xds.integer("port", 0, [0, 65535])
+    .doc("Port of the same; 0: no xDS."),
+  reporterAddresses: new Section("reporter").addresses("127.0.0.1", DEFAULT_PORTS.reporter)
+    .doc("Reporters, which are told how calls of gRPC programs went."),
+  callerIp: xds.text("caller_ip", "", { shape: "IPv4 address" })
+    .doc("Address of this host in those reports; empty: the one it talks to the reporter with."),
   haproxySocket: haproxy.text("socket", "", { shape: "path or address" })
     .doc("Runtime socket of a HAProxy, `stats socket … level admin`; empty: none."),
   haproxyBackends: haproxy.text("backends", "", { shape: "BACKEND=MODULE ..." })

@@ -25,6 +25,27 @@ export const exportMetrics: MetricTable = {
     "lars_export_names_streams_refused_total",
     "Connections closed because there were too many.",
   ),
+  xds_streams: gauge("lars_export_xds_streams", "Streams of gRPC programs and Envoy."),
+  xds_sent: counter("lars_export_xds_sent_total", "Answers sent to them."),
+  xds_taken: counter("lars_export_xds_taken_total", "Answers that they took."),
+  xds_refused: counter("lars_export_xds_refused_total", "Answers that they refused."),
+  xds_names_refused: counter(
+    "lars_export_xds_names_refused_total",
+    "Names not answered: too many of one stream, or too long.",
+  ),
+  xds_too_large: counter(
+    "lars_export_xds_too_large_total",
+    "Modules not sent because they have more nodes than a client takes.",
+  ),
+  xds_reports: counter("lars_export_xds_reports_total", "Reports of clients on their calls."),
+  xds_streams_refused: counter(
+    "lars_export_xds_streams_refused_total",
+    "Streams refused because there were too many.",
+  ),
+  xds_results_dropped: counter(
+    "lars_export_xds_results_dropped_total",
+    "Results that the reporter was not told, because it was away for too long.",
+  ),
   haproxy_commands: counter("lars_export_haproxy_commands_total", "Commands sent to HAProxy."),
   haproxy_commands_refused: counter(
     "lars_export_haproxy_commands_refused_total",

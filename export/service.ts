@@ -71,16 +71,17 @@ class ExportService implements RunningService {
 
   /** @throws {ConfigError | BindError} when a part cannot begin; nothing runs then. */
   async start(): Promise<this> {
-    const { namePort, haproxySocket, nginxOut, fileOut, fileTemplate } = this.#settings;
+    const { namePort, xdsPort, haproxySocket, nginxOut, fileOut, fileTemplate } = this.#settings;
     try {
       if (namePort > 0) this.#parts.push(await this.#startNameServer());
+      if (xdsPort > 0) this.#parts.push(await this.#startXds());
       if (haproxySocket !== "") this.#parts.push(this.#startHaproxy());
       if (nginxOut !== "") this.#parts.push(this.#startNginx());
       if (fileTemplate !== "" || fileOut !== "") this.#parts.push(this.#startFile());
       if (this.#parts.length === 0) {
         throw new ConfigError(
-          "Nothing is exported: set [nameserver] port, [haproxy] socket, [nginx] out, or " +
-            "[file] template and out",
+          "Nothing is exported: set [nameserver] port, [xds] port, [haproxy] socket, " +
+            "[nginx] out, or [file] template and out",
         );
       }
     } catch (error) {
@@ -145,6 +146,32 @@ class ExportService implements RunningService {
         for (const key of view.modules()) if (view.wantedCount < FOLLOWED_MAX) view.want(key);
       },
       stop: () => sockets.close(),
+    };
+  }
+
+  async #startXds(): Promise<ExportPart> {
+    const { clock, rng, log, software, secrets } = this.#context;
+    const { xdsIp, xdsPort, reporterAddresses, callerIp } = this.#settings;
+    const shared = { clock, rng, log, software, secrets, transport: runtimeTransport };
+    // gRPC is large, and few exports need it.
+    const { startXds } = await import("./xds/xds_part.ts");
+    const part = await startXds({
+      ...{ view: this.#client.view, hostname: xdsIp, port: xdsPort, clock, rng, log, callerIp },
+      openReporter: (events) =>
+        new SessionClient({
+          ...{ ...shared, ...events, name: "reporter", role: "export" },
+          addresses: reporterAddresses,
+        }),
+    });
+    return {
+      addresses: [formatAddress(part.address)],
+      get stats() {
+        return part.stats();
+      },
+      fault: undefined,
+      changed: (key) => part.server.changed(key),
+      listed: () => part.server.listed(),
+      stop: () => part.close(),
     };
   }
 
@@ -290,7 +317,7 @@ function readTemplate(path: string): string {
 /** The service that keeps other programs in step. */
 export const exportDaemon: DaemonDefinition<typeof exportSettings> = {
   name: "export",
-  summary: "Keeps name resolvers, HAProxy, nginx and files in step with routes and agents.",
+  summary: "Keeps gRPC, HAProxy, nginx, name resolvers and files in step with routes and agents.",
   settings: exportSettings,
   monitor: {
     port: METRICS_PORTS.export,
@@ -298,6 +325,7 @@ export const exportDaemon: DaemonDefinition<typeof exportSettings> = {
   },
   start(settings, context): Promise<RunningService> {
     if (settings.namePort > 0) requireSafeListen(settings.nameIp, settings);
+    if (settings.xdsPort > 0) requireSafeListen(settings.xdsIp, settings);
     return new ExportService(settings, context).start();
   },
 };

@@ -53,6 +53,7 @@ Services that keep programs without Lars in step; each has --help of its own:
   lars export haproxy  a running HAProxy, over its runtime socket
   lars export nginx    a file of upstreams, checked and reloaded
   lars export names    a name server: A, SRV and TXT
+  lars export xds      gRPC programs (xds:///NAME) and Envoy
   lars export file     any file, by a template
   lars export run      all of them, by a configuration file
 `;

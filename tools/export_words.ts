@@ -7,6 +7,7 @@ import type { SettingsTable } from "../daemon/settings/settings.ts";
 export const EXPORT_WORDS: Readonly<Record<string, string>> = {
   run: "",
   names: "nameserver",
+  xds: "xds",
   haproxy: "haproxy",
   nginx: "nginx",
   file: "file",

@@ -93,7 +93,7 @@ const DAEMON_WORDS: readonly DaemonWord[] = [
   },
   {
     name: "export",
-    summary: "keep HAProxy, nginx, name resolvers and files in step",
+    summary: "keep gRPC, HAProxy, nginx, name resolvers and files in step",
     words: Object.keys(EXPORT_WORDS),
     run: async (argv) => {
       const { runDaemon } = await import("../daemon/daemon.ts");

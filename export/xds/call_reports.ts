@@ -1,0 +1,55 @@
+// Core. How calls of gRPC programs went, as the reporter is told of it.
+
+import type { HostResult } from "../../balancer/balance_records.ts";
+import type { ModuleReport } from "../../balancer/routes/route_records.ts";
+import { moduleId, type ModuleKey } from "../../model/module.ts";
+import { addressText } from "../../model/node.ts";
+import type { FleetView } from "../fleet_view.ts";
+
+/** Calls of one node that a client made since its report before. */
+export interface XdsCalls extends ModuleKey {
+  /** `ip:port`, as its locality is called. */
+  readonly address: string;
+  readonly succ: number;
+  readonly err: number;
+}
+
+/** Nodes whose calls are added up; those of further ones are not told. */
+export const TOTALS_MAX = 65_536;
+
+/** Adds up what clients say: reports carry totals, so that one that is lost costs nothing. */
+export class XdsCallReports {
+  readonly #totals = new Map<string, { succ: number; err: number }>();
+  #dropped = 0;
+
+  /** Calls of nodes beyond the limit, or of none that the module has. */
+  get droppedCount(): number {
+    return this.#dropped;
+  }
+
+  /** Takes what a client says, and makes of it what the reporter is told. */
+  take(calls: readonly XdsCalls[], view: FleetView): ModuleReport[] {
+    const reports = new Map<string, { modId: number; cmdId: number; results: HostResult[] }>();
+    for (const { modId, cmdId, address, succ, err } of calls) {
+      if (succ + err === 0) continue;
+      const node = view.module({ modId, cmdId })?.nodes.find((one) => addressText(one) === address);
+      const key = `${moduleId(modId, cmdId)} ${address}`;
+      const total = this.#totals.get(key) ?? { succ: 0, err: 0 };
+      if (node === undefined || (this.#totals.size >= TOTALS_MAX && !this.#totals.has(key))) {
+        this.#dropped += succ + err;
+        continue;
+      }
+      total.succ += succ;
+      total.err += err;
+      this.#totals.set(key, total);
+      const id = String(moduleId(modId, cmdId));
+      const report = reports.get(id) ?? { modId, cmdId, results: [] };
+      reports.set(id, report);
+      report.results.push({
+        ...{ ip: node.ip, port: node.port, succ, err, overload: false },
+        ...{ succTotal: total.succ, errTotal: total.err, timedTotal: 0, timeMsTotal: 0 },
+      });
+    }
+    return [...reports.values()];
+  }
+}

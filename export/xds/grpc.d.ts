@@ -1,0 +1,46 @@
+// The part of the package @grpc/grpc-js that is used here. Its own types would bring those of Node.js
+// with them, for the whole project.
+import type { Buffer } from "node:buffer";
+
+/** A stream in both directions, as the server has it. */
+export interface ServerStream {
+  write(message: Buffer): boolean;
+  end(): void;
+  on(event: "data", listener: (message: Buffer) => void): this;
+  on(event: "drain" | "end" | "cancelled", listener: () => void): this;
+  on(event: "error", listener: (error: Error) => void): this;
+  emit(event: "error", status: { readonly code: number; readonly details: string }): boolean;
+}
+
+export interface MethodDefinition {
+  readonly path: string;
+  readonly requestStream: boolean;
+  readonly responseStream: boolean;
+  requestSerialize(bytes: Buffer): Buffer;
+  requestDeserialize(bytes: Buffer): Buffer;
+  responseSerialize(bytes: Buffer): Buffer;
+  responseDeserialize(bytes: Buffer): Buffer;
+}
+
+export declare class Server {
+  addService(
+    service: Readonly<Record<string, MethodDefinition>>,
+    implementation: Readonly<Record<string, (stream: ServerStream) => void>>,
+  ): void;
+  bindAsync(
+    address: string,
+    credentials: ServerCredentials,
+    done: (error: Error | null, port: number) => void,
+  ): void;
+  tryShutdown(done: () => void): void;
+  forceShutdown(): void;
+}
+
+export declare class ServerCredentials {
+  static createInsecure(): ServerCredentials;
+}
+
+export declare const status: {
+  readonly INVALID_ARGUMENT: number;
+  readonly RESOURCE_EXHAUSTED: number;
+};
