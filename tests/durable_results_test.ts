@@ -11,7 +11,7 @@ import { type Processes, type TestProcess, withProcesses } from "./support/proce
 import { until } from "./support/until.ts";
 import { WireCaller } from "./support/wire_client.ts";
 
-const NEEDS_MARIADB = { skip: noPrivateServerReason() ?? false } as const;
+const NEEDS_MARIADB = { skip: noPrivateServerReason() ?? false, timeout: 300_000 } as const;
 
 /** A machine with little to spare takes its time. */
 const PATIENT = { timeoutMs: 90_000, intervalMs: 200 } as const;

@@ -1,8 +1,11 @@
 // Shell. One connection to MySQL or MariaDB, which always answers in time or is given up.
 
+import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { type Connection, createConnection, type QueryError } from "mysql2";
 import { type Address, formatAddress } from "../../reactor/address.ts";
+import { ed25519Proof } from "./ed25519_auth.ts";
 import { type FaultKind, StatementFault } from "./driver.ts";
 import type { SqlRow, Statement } from "./sql_script.ts";
 import type { MysqlUrl } from "./store_url.ts";
@@ -86,6 +89,9 @@ export interface ConnectionOptions {
   readonly queryTimeoutMs: number;
 }
 
+/** What a server has signed; a byte more may follow. */
+const ED25519_CHALLENGE_BYTES = 32;
+
 /** One statement at a time; the pool sees to that. */
 export class MysqlConnection {
   readonly host: Address;
@@ -117,8 +123,13 @@ export class MysqlConnection {
       supportBigNumbers: true,
       stringifyObjects: true,
       dateStrings: true,
+      authPlugins: {
+        client_ed25519: () => (challenge) =>
+          Buffer.from(ed25519Proof(url.password, challenge.subarray(0, ED25519_CHALLENGE_BYTES))),
+      },
       ...tlsOptions(url),
     });
+    checkedByAddress(this.#connection, host);
     this.#connection.on("error", () => (this.#broken = true));
     this.#connection.on("end", () => (this.#broken = true));
   }
@@ -224,6 +235,15 @@ export class MysqlConnection {
     }, timeoutMs);
     await this.query({ sql: "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ" }, timeoutMs);
   }
+}
+
+/**
+ * The name that a certificate is checked for is that of the url. The library names none for an
+ * address, and then the runtimes take "localhost", but for what the socket says of itself.
+ */
+function checkedByAddress(connection: Connection, { hostname }: Address): void {
+  const { stream } = connection as unknown as { stream?: { _host?: string } };
+  if (stream !== undefined && isIP(hostname) !== 0) stream._host = hostname;
 }
 
 function tlsOptions(url: MysqlUrl): { ssl?: { ca?: string; verifyIdentity: boolean } } {
