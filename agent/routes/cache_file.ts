@@ -10,6 +10,9 @@ import { CACHE_BYTES_MAX, decodeRouteCache, encodeRouteCache } from "./route_cac
 /** Name of the file in `cache_dir`. */
 export const CACHE_FILE_NAME = "routes.cache";
 
+/** Name of the copy of one that could not be read; there is the latest of them. */
+export const BAD_CACHE_FILE_NAME = "routes.cache.bad";
+
 /** Time from a change to the writing; changes in between are written together. */
 export const CACHE_DELAY_MS = 1000;
 
@@ -52,7 +55,10 @@ export class CacheFile {
     return { writes: this.#writes, failures: this.#failures };
   }
 
-  /** The routes of the last run; none when there is no file, or it is not whole. */
+  /**
+   * The routes of the last run; none when there is no file, or it is not whole: such a one is set
+   * aside and said.
+   */
   async load(): Promise<PackedRoute[]> {
     const { log } = this.#options;
     let bytes: Uint8Array;
@@ -65,12 +71,24 @@ export class CacheFile {
     }
     const decoded = decodeRouteCache(bytes);
     if (!decoded.ok) {
-      log.warn("Route cache is not used", { path: this.#path, reason: decoded.reason });
+      const kept = await this.#setAside(bytes);
+      log.warn("Route cache is not used", { path: this.#path, reason: decoded.reason, kept });
       return [];
     }
     const ageS = Math.round((this.#options.clock.wallMs() - decoded.savedAtMs) / 1000);
     log.info("Route cache read", { modules: decoded.routes.length, ageS });
     return decoded.routes;
+  }
+
+  /** Keeps what cannot be read where the next writing does not go; says where, or why not. */
+  async #setAside(bytes: Uint8Array): Promise<string> {
+    const { directory } = this.#options;
+    try {
+      await runtime.replaceFile(directory, BAD_CACHE_FILE_NAME, bytes);
+      return `${directory}/${BAD_CACHE_FILE_NAME}`;
+    } catch (error) {
+      return `nowhere: ${messageOf(error)}`;
+    }
   }
 
   /** The routes have changed: they are written {@linkcode CACHE_DELAY_MS} from now. */

@@ -1,12 +1,18 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { silentLogger } from "../../reactor/log.ts";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
-import { CACHE_DELAY_MS, CACHE_FILE_NAME, CACHE_RETRY_MS, CacheFile } from "./cache_file.ts";
+import {
+  BAD_CACHE_FILE_NAME,
+  CACHE_DELAY_MS,
+  CACHE_FILE_NAME,
+  CACHE_RETRY_MS,
+  CacheFile,
+} from "./cache_file.ts";
 import { type PackedRoute, packRoute } from "./packed_route.ts";
 
 const route = (modId: number): PackedRoute => packRoute(modId, 1, [{ ip: modId, port: 1 }]).route;
@@ -71,8 +77,14 @@ test("CacheFile.load() refuses a broken file with a line and no exception", () =
     const path = join(directory, CACHE_FILE_NAME);
     writeFileSync(path, "short");
     assert.deepEqual(await file.load(), []);
+    const kept = join(directory, BAD_CACHE_FILE_NAME);
     assert.deepEqual(lines, [[
       "Route cache is not used",
-      { path, reason: "truncated: 5 bytes are less than a header" },
+      { path, reason: "truncated: 5 bytes are less than a header", kept },
     ]]);
+    assert.equal(readFileSync(kept, "utf8"), "short");
+    file.changed();
+    await file.close();
+    assert.equal(readFileSync(kept, "utf8"), "short");
+    assert.notEqual(readFileSync(path, "utf8"), "short");
   }));
