@@ -2,6 +2,7 @@
 
 import { authSettings } from "../daemon/settings/common_settings.ts";
 import { Section, type SettingsTable } from "../daemon/settings/settings.ts";
+import { RECOMMENDED_TEXT } from "../balancer/mod.ts";
 import { UINT32_MAX } from "../model/module.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import { defaultBrokerLimits, WHEN_FULL } from "./broker/broker_limits.ts";
@@ -57,6 +58,11 @@ export const relaySettings = {
     .doc("And their bytes."),
   totalBytesMax: relay.integer("total_bytes", defaultBrokerLimits.totalBytesMax, [1024, 64 * GIB])
     .doc("Bytes of all requests that wait for a worker; the newest is refused then."),
+  policy: relay.text("policy", RECOMMENDED_TEXT, { shape: "JSON of a module policy" })
+    .doc(
+      "By which workers are picked and judged, as of `lars module set`; empty: in turn, whatever " +
+        "becomes of their requests.",
+    ),
   storeUrl: relay.text("store", "", {
     secret: true,
     shape: "sqlite:PATH or mysql://user:password@host:port/database",

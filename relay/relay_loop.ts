@@ -9,7 +9,10 @@ import type { Clock } from "../reactor/time/clock.ts";
 import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
 import { AdminDoor } from "./admin_door.ts";
 import { RelayEvents } from "./relay_events.ts";
-import { Broker } from "./broker/broker.ts";
+import type { ModulePolicy } from "../balancer/mod.ts";
+import type { Rng } from "../reactor/time/rng.ts";
+import { WorkerChoice } from "./broker/worker_choice.ts";
+import { Broker, type BrokerWorker } from "./broker/broker.ts";
 import type { BrokerLimits } from "./broker/broker_limits.ts";
 import { Directory } from "./people/directory.ts";
 import type { MailRoom } from "./people/mail_room.ts";
@@ -24,6 +27,8 @@ const HELLO_BYTE = 64;
 /** Plain values that a loop is made from. */
 export interface RelayLoopInit extends SessionServerInit {
   readonly limits: BrokerLimits;
+  /** By which workers are picked and judged; undefined: in turn. */
+  readonly policy: ModulePolicy | undefined;
   /** How long messages are kept where their sender does not say, and at most, in milliseconds. */
   readonly mailTtl: { readonly mailTtlMs: number; readonly mailTtlMsMax: number };
   /** Undefined: clients of the original are not served. */
@@ -33,6 +38,7 @@ export interface RelayLoopInit extends SessionServerInit {
 /** What a loop is given besides. */
 export interface RelayLoopSurroundings {
   readonly clock: Clock;
+  readonly rng: Rng;
   readonly log: Logger;
   /** Keeps messages for clients that are away. @default {none are kept} */
   readonly mailRoom?: MailRoom | undefined;
@@ -53,9 +59,13 @@ export class RelayLoop {
   #address: Address | undefined;
 
   constructor(init: RelayLoopInit, around: RelayLoopSurroundings) {
-    const { clock, log, transport = runtime } = around;
+    const { clock, rng, log, transport = runtime } = around;
     const events = new RelayEvents(clock);
-    this.broker = new Broker({ clock, limits: init.limits, events });
+    const { limits, policy } = init;
+    const choice = policy === undefined ? {} : {
+      choice: new WorkerChoice<BrokerWorker>({ clock, rng, policy }),
+    };
+    this.broker = new Broker({ clock, limits, events, ...choice });
     this.#seedDoor = init.originals === undefined ? undefined : new SeedDoor({
       ...init.originals,
       ...{ clock, log, connector: transport, budget: connectionBudget, broker: this.broker },

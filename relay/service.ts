@@ -8,6 +8,8 @@ import {
 import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { formatAddress } from "../reactor/address.ts";
+import { type ModulePolicy, parseModulePolicy } from "../balancer/mod.ts";
+import { ConfigError, messageOf } from "../reactor/errors.ts";
 import type { Store } from "../sql/store.ts";
 import { MailRoom } from "./people/mail_room.ts";
 import { type BrokerLimits, defaultBrokerLimits } from "./broker/broker_limits.ts";
@@ -27,6 +29,15 @@ function limitsOf(settings: RelaySettings): BrokerLimits {
   };
 }
 
+/** @throws {ConfigError} when it is none. */
+function policyOf({ policy }: RelaySettings): ModulePolicy | undefined {
+  try {
+    return policy === "" ? undefined : parseModulePolicy(policy);
+  } catch (error) {
+    throw new ConfigError(`[relay] policy: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 function initOf(settings: RelaySettings, context: DaemonContext): RelayLoopInit {
   const { listenIp: hostname, connectionsMax, connectionsPerHostMax } = settings;
   const { originals, modId, cmdId, linksMax, linksPerHostMax, clientBytesMax } = settings;
@@ -39,6 +50,7 @@ function initOf(settings: RelaySettings, context: DaemonContext): RelayLoopInit 
     // Two frames of the largest kind must fit.
     outputBytesMax: Math.max(clientBytesMax, 2 * 65_536),
     limits: limitsOf(settings),
+    policy: policyOf(settings),
     mailTtl: { mailTtlMs: settings.mailTtlMs, mailTtlMsMax: settings.mailTtlMsMax },
     originals: hasOriginals
       ? {
@@ -124,10 +136,11 @@ export const relayDaemon: DaemonDefinition<typeof relaySettings> = {
   },
   async start(settings, context): Promise<RunningService> {
     requireSafeListen(settings.listenIp, settings);
-    const { clock, log } = context;
+    const { clock, rng, log } = context;
+    const init = initOf(settings, context);
     const store = settings.storeUrl === "" ? undefined : await openMailStore(settings, context);
     const mailRoom = store === undefined ? undefined : mailRoomOf(store, settings, context);
-    const loop = new RelayLoop(initOf(settings, context), { clock, log, mailRoom });
+    const loop = new RelayLoop(init, { clock, rng, log, mailRoom });
     try {
       const address = await loop.listen(settings.listenPort);
       mailRoom?.start();

@@ -124,6 +124,9 @@ test(
       const { code, stderr } = await processes.run("relay/main.ts", ["--relay-ip=0.0.0.0"]);
       assert.equal(code, 2);
       assert.match(stderr, /\[auth\] token_file = FILE, or \[auth\] allow_insecure = 1/);
+      const bad = await processes.run("relay/main.ts", ['--relay-policy={"policy":"rand"}']);
+      assert.equal(bad.code, 2);
+      assert.match(bad.stderr, /\[relay\] policy: policy must be one of/);
     });
   },
 );

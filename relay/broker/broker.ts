@@ -12,6 +12,7 @@ import { Deadlines } from "./deadlines.ts";
 import type { RelayEvents } from "../relay_events.ts";
 import { Ledger, type MessageRefusal } from "./ledger.ts";
 import { LinkedList, type ListPlace } from "./linked_list.ts";
+import { type WorkerChoice, WorkOutcome } from "./worker_choice.ts";
 
 /** Whose request it is and how the client calls it. */
 export interface RequestName {
@@ -132,6 +133,8 @@ export class BrokerRequest {
   /** A copy while it waits, then empty. */
   data: Uint8Array = NO_DATA;
   task = 0;
+  /** When the worker got it. */
+  givenAtMs = 0;
   worker: BrokerWorker | undefined;
   /** Its places in the queue of the module or of the worker, among its client's, and among deadlines. */
   queued: ListPlace<BrokerRequest> | undefined;
@@ -165,6 +168,8 @@ export interface BrokerOptions {
   limits: BrokerLimits;
   /** Told what happens, while somebody listens. */
   readonly events?: RelayEvents;
+  /** Says which worker is next, and hears how requests end. @default {in turn} */
+  readonly choice?: WorkerChoice<BrokerWorker>;
 }
 
 /**
@@ -247,6 +252,7 @@ export class Broker {
     worker.modules = [...served];
     for (const module of served) {
       module.workers.push(worker);
+      this.#options.choice?.setWorkers(module, module.workers);
       this.#feed(module);
     }
   }
@@ -269,6 +275,7 @@ export class Broker {
     if (!this.#workers.delete(worker)) return;
     this.#options.events?.tell("worker_went", { from: worker.port.label });
     this.#leaveModules(worker);
+    this.#options.choice?.forget(worker);
     for (const request of worker.tasks.items()) {
       this.#lostCount++;
       this.#forget(request);
@@ -310,6 +317,7 @@ export class Broker {
       return this.#lateReply(worker, task, data);
     }
     worker.answeredCount++;
+    this.#judge(request, status === RelayStatus.Ok ? WorkOutcome.Done : WorkOutcome.Failed);
     this.#forget(request);
     const { client, cpid, number } = request;
     if (!this.#clients.has(client.sid)) return this.replies.refuse("no_client");
@@ -323,6 +331,7 @@ export class Broker {
 
   /** Nothing falls due any more. */
   close(): void {
+    this.#options.choice?.close();
     this.#deadlines.clear();
   }
 
@@ -360,6 +369,7 @@ export class Broker {
     worker.modules = [];
     for (const module of modules) {
       module.workers.splice(module.workers.indexOf(worker), 1);
+      this.#options.choice?.setWorkers(module, module.workers);
       if (module.workers.length === 0) this.#abandon(module);
       this.#dropEmpty(module);
     }
@@ -391,7 +401,9 @@ export class Broker {
     const { modId, cmdId } = module;
     const ttlMs = Math.max(1, Math.round(request.dueMs - this.#options.clock.nowMs()));
     for (;;) {
-      const worker = text === undefined ? this.#nextWorker(module) : workerOfKey(module, text);
+      const worker = text === undefined
+        ? this.#nextWorker(module)
+        : workerOfKey(this.#wellWorkers(module), text);
       if (worker === undefined) return false;
       const task = this.#newTask();
       worker.credit--;
@@ -399,6 +411,7 @@ export class Broker {
         this.requests.deliver();
         this.#unqueue(request);
         request.task = task;
+        request.givenAtMs = this.#options.clock.nowMs();
         request.worker = worker;
         request.queued = worker.tasks.add(request);
         this.#tasks.set(task, request);
@@ -409,9 +422,17 @@ export class Broker {
     }
   }
 
-  /** The next in turn that has credit. */
+  /**
+   * The next worker that has credit: by the balancer while all of them have some, so that what it
+   * picks is also given; else in turn, those that it keeps out last.
+   */
   #nextWorker(module: WorkedModule): BrokerWorker | undefined {
-    const { workers } = module;
+    const { choice } = this.#options;
+    if (choice !== undefined && module.workers.every(({ credit }) => credit > 0)) {
+      const picked = choice.pick(module);
+      if (picked !== undefined) return picked;
+    }
+    const workers = this.#wellWorkers(module);
     for (let step = 0; step < workers.length; step++) {
       const at = (module.turn + step) % workers.length;
       if (workers[at].credit <= 0) continue;
@@ -419,6 +440,20 @@ export class Broker {
       return workers[at];
     }
     return undefined;
+  }
+
+  /** Workers that are not kept out; all, when none of these has credit. */
+  #wellWorkers(module: WorkedModule): readonly BrokerWorker[] {
+    const { choice } = this.#options;
+    if (choice === undefined) return module.workers;
+    const well = module.workers.filter((worker) => !choice.isOut(module, worker));
+    return well.some(({ credit }) => credit > 0) ? well : module.workers;
+  }
+
+  /** Tells the balancer how a request ended that a worker had. */
+  #judge({ module, worker, givenAtMs }: BrokerRequest, outcome: WorkOutcome): void {
+    const { choice, clock } = this.#options;
+    if (worker !== undefined) choice?.report(module, worker, outcome, clock.nowMs() - givenAtMs);
   }
 
   /** Numbers come round after 2^32; one that is in use is passed over. */
@@ -547,6 +582,7 @@ export class Broker {
     if (worker === undefined) {
       this.requests.expire();
     } else {
+      this.#judge(request, WorkOutcome.TimedOut);
       if (this.#late.size >= LATE_REQUESTS_MAX) {
         for (const oldest of this.#late.keys()) {
           this.#late.delete(oldest);
@@ -579,7 +615,7 @@ export class Broker {
  * The worker of a key: the one with the highest hash of both, among those that have credit. So a key
  * stays where it is when another worker comes or goes, but for the share that the other has.
  */
-function workerOfKey({ workers }: WorkedModule, key: string): BrokerWorker | undefined {
+function workerOfKey(workers: readonly BrokerWorker[], key: string): BrokerWorker | undefined {
   let best: BrokerWorker | undefined;
   let bestHash = -1;
   for (const worker of workers) {

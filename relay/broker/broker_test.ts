@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { parseModulePolicy, RECOMMENDED_TEXT } from "../../balancer/mod.ts";
 import { RelayStatus } from "../../proto/message_ids.ts";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
+import { seededRng } from "../../reactor/time/rng.ts";
 import {
   Broker,
   type BrokerClient,
@@ -13,6 +15,7 @@ import {
   type WorkerPort,
 } from "./broker.ts";
 import { type BrokerLimits, defaultBrokerLimits, WHEN_FULL } from "./broker_limits.ts";
+import { WorkerChoice } from "./worker_choice.ts";
 import type { LedgerCounts, MessageRefusal } from "./ledger.ts";
 
 const KEY = { modId: 1, cmdId: 2 };
@@ -79,9 +82,9 @@ class TestWorker implements WorkerPort {
     return this.takes;
   }
 
-  answer(index: number, text = "yes"): void {
+  answer(index: number, text = "yes", status: RelayStatus = RelayStatus.Ok): void {
     const task = this.tasks[index]?.task ?? 4_000_000_000;
-    this.broker.reply(this.worker, task, RelayStatus.Ok, new TextEncoder().encode(text));
+    this.broker.reply(this.worker, task, status, new TextEncoder().encode(text));
   }
 
   cut(): void {
@@ -90,9 +93,22 @@ class TestWorker implements WorkerPort {
   }
 }
 
-function setUp(limits: Partial<BrokerLimits> = {}): { clock: ManualClock; broker: Broker } {
+interface SetUp {
+  readonly clock: ManualClock;
+  readonly broker: Broker;
+}
+
+/** @param policy JSON of a module policy by which workers are picked. @default in turn */
+function setUp(limits: Partial<BrokerLimits> = {}, policy?: string): SetUp {
   const clock = new ManualClock();
-  return { clock, broker: new Broker({ clock, limits: { ...defaultBrokerLimits, ...limits } }) };
+  const choice = policy === undefined ? undefined : new WorkerChoice<BrokerWorker>({
+    clock,
+    rng: seededRng(7),
+    policy: parseModulePolicy(policy),
+  });
+  const more = choice === undefined ? {} : { choice };
+  const all = { ...defaultBrokerLimits, ...limits };
+  return { clock, broker: new Broker({ clock, limits: all, ...more }) };
 }
 
 const text = (data: Uint8Array): string => new TextDecoder().decode(data);
@@ -268,6 +284,36 @@ test("broker: requests of one key go to one worker, and only few keys move when 
   assertBalanced(broker.requests.counts);
 });
 
+test("broker: with a policy, a worker that fails gets few requests, and gets them again when it is well", () => {
+  for (const policy of [RECOMMENDED_TEXT, '{"policy":"p2c_ewma","recovery":"staged"}']) {
+    const { broker, clock } = setUp({}, policy);
+    const client = new TestClient(broker);
+    const workers = Array.from({ length: 4 }, () => new TestWorker(broker, 10_000));
+    /** Share of the sick worker in some seconds of 100 requests each. */
+    const shareOf = (seconds: number, isSick: boolean): number => {
+      const before = workers.map(({ tasks }) => tasks.length);
+      for (let i = 0; i < seconds * 100; i++) {
+        const counts = workers.map(({ tasks }) => tasks.length);
+        client.ask();
+        const at = workers.findIndex(({ tasks }, index) => tasks.length > counts[index]);
+        clock.advance(10);
+        const status = isSick && at === 1 ? RelayStatus.Failed : RelayStatus.Ok;
+        workers[at].answer(workers[at].tasks.length - 1, "", status);
+        broker.grant(workers[at].worker, 1);
+      }
+      return (workers[1].tasks.length - before[1]) / (seconds * 100);
+    };
+    assert.ok(shareOf(5, false) > 0.15, policy);
+    shareOf(5, true);
+    assert.ok(shareOf(10, true) < 0.1, policy);
+    shareOf(120, false);
+    assert.ok(shareOf(10, false) > 0.15, policy);
+    assertBalanced(broker.requests.counts);
+    assert.equal(broker.requests.counts.waiting, 0);
+    broker.close();
+  }
+});
+
 test("broker: a key whose worker has no credit goes to another one", () => {
   const { broker } = setUp();
   const client = new TestClient(broker);
@@ -294,10 +340,11 @@ test("broker: modules that peers name are forgotten when they mean nothing any m
 const steps = fc.array(fc.tuple(fc.nat(13), fc.nat(5), fc.nat(1000)), { maxLength: 120 });
 
 test("broker: whatever happens, counts add up, and every request has one end", () => {
+  const policies = fc.constantFrom(undefined, RECOMMENDED_TEXT, '{"policy":"p2c_ewma"}');
   fc.assert(
-    fc.property(steps, fc.constantFrom(...WHEN_FULL), (history, whenFull) => {
+    fc.property(steps, fc.constantFrom(...WHEN_FULL), policies, (history, whenFull, policy) => {
       const limits = { moduleRequestsMax: 4, clientRequestsMax: 6, clientBytesMax: 60, whenFull };
-      const { broker, clock } = setUp({ ...limits, creditMax: 5, totalBytesMax: 150 });
+      const { broker, clock } = setUp({ ...limits, creditMax: 5, totalBytesMax: 150 }, policy);
       const clients: TestClient[] = [];
       const workers: TestWorker[] = [];
       const asked = new Map<TestClient, number[]>();
@@ -324,9 +371,10 @@ test("broker: whatever happens, counts add up, and every request has one end", (
         assertBalanced(broker.replies.counts);
         assert.ok(broker.stats().waiting_bytes <= 150);
       }
-      clock.advance(4_000_000);
+      clock.advance(60_000);
       assert.equal(broker.requests.counts.waiting + broker.replies.counts.waiting, 0);
       assert.equal(broker.stats().waiting_bytes + broker.stats().requests_at_workers, 0);
+      broker.close();
       assert.equal(clock.pendingCount, 0, "nothing is due any more");
       for (const [client, numbers] of asked) {
         const ends = client.replies.filter(({ late }) => !late).map((reply) => reply.number);

@@ -2,6 +2,8 @@
 
 import type { Address } from "../../reactor/address.ts";
 import { silentLogger } from "../../reactor/log.ts";
+import { parseModulePolicy, RECOMMENDED_TEXT } from "../../balancer/mod.ts";
+import { systemRng } from "../../reactor/time/system_rng.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { type BrokerLimits, defaultBrokerLimits } from "../broker/broker_limits.ts";
 import type { MailRoom } from "../people/mail_room.ts";
@@ -33,6 +35,7 @@ export async function withRelay(
   const { limits, originals = {}, mailRoom, ...more } = options;
   const loop = new RelayLoop({
     ...{ hostname: "127.0.0.1", connectionsMax: 1000, software: "test", secrets: undefined },
+    policy: parseModulePolicy(RECOMMENDED_TEXT),
     mailTtl: { mailTtlMs: 86_400_000, mailTtlMsMax: 2_592_000_000 },
     ...more,
     limits: { ...defaultBrokerLimits, ...limits },
@@ -40,7 +43,7 @@ export async function withRelay(
       module: { modId: 0, cmdId: 0 },
       limits: { linksMax: 500, linksPerHostMax: 0, outputBytesMax: 65_536, ...originals },
     },
-  }, { clock: systemClock, log: silentLogger, mailRoom });
+  }, { clock: systemClock, rng: systemRng, log: silentLogger, mailRoom });
   const address = await loop.listen(0);
   try {
     const name = `${address.hostname}:${address.port}`;
