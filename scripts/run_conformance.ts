@@ -88,7 +88,8 @@ export async function checkClient(
   return { passed, leftOut, failed };
 }
 
-function buildDriver(argv: readonly string[]): void {
+/** Runs the words of a build. @throws {Error} with what the compiler says. */
+export function buildDriver(argv: readonly string[]): void {
   const { status, stdout, stderr, error } = spawnSync(argv[0], argv.slice(1), {
     encoding: "utf8",
     timeout: BUILD_TIMEOUT_MS,

@@ -18,7 +18,7 @@ public final class Shop {
 
   /** Prints what five nodes said. */
   public static void main(String[] args) throws Exception {
-    Options options = Options.none().retries(1).timeout(Duration.ofSeconds(2));
+    Options options = Options.none().retries(1).timeout(Duration.ofSeconds(5));
     try (LarsClient client = LarsClient.create()) {
       for (int i = 0; i < 5; i++) {
         String text = client.call(1, 2, Shop::fetch, options);
