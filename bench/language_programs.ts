@@ -24,7 +24,7 @@ export interface LanguageCommand {
 }
 
 /** What a program is asked to do. */
-export type LanguageMode = "pick" | "table" | "udp" | "echo" | "check";
+export type LanguageMode = "pick" | "table" | "udp" | "echo" | "check" | "paced";
 
 /** What it did. */
 export interface LanguageResult {

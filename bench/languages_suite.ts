@@ -134,11 +134,12 @@ async function agentRow(lab: Lab, least: readonly string[], on: BenchRuntime): P
     const { calls } = await program.measure(mode, 1, bench.roundMs);
     return ((await bench.cpuSeconds(pid) ?? NaN) - before) / calls * 1e6;
   };
-  for (const mode of ["table", "udp"] as const) {
+  for (const mode of ["paced", "udp"] as const) {
     await program.measure(mode, 1, bench.smoke ? 20 : WARM_UP_MS);
   }
   const samples = await bench.interleave([
-    { name: "table", measure: cost("table") },
+    // As many as the agent can take: what its socket drops would cost it nothing.
+    { name: "table", measure: cost("paced") },
     { name: "udp", measure: cost("udp") },
   ]);
   return rowOf({
