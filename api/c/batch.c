@@ -94,42 +94,55 @@ static void send_batch(lars_caller *caller) {
   batch->number++;
 }
 
-/** Sends batches that have waited long enough. */
-static void *run_sender(void *context) {
+/** Sleeps until somebody wakes it; picks look after the table themselves meanwhile. */
+static void rest(lars_caller *caller) {
+  lars_batch *batch = &caller->batch;
+  lars_mapping_leave(caller);
+  batch->sleeping = true;
+  while (batch->sleeping && !batch->closing) pthread_cond_wait(&batch->wake, &batch->lock);
+}
+
+/** The keeper: sends batches that have waited long enough, and looks after the table. */
+static void *run_keeper(void *context) {
   lars_caller *caller = (lars_caller *)context;
   lars_batch *batch = &caller->batch;
-  uint64_t seen = 0;
-  int idle_ticks = 0;
+  int ticks = 0, idle_looks = 0;
   pthread_mutex_lock(&batch->lock);
   while (!batch->closing) {
-    if (batch->count == 0 && idle_ticks >= LARS_BATCH_IDLE_TICKS) {
-      batch->sleeping = true;
-      pthread_cond_wait(&batch->wake, &batch->lock);
-      batch->sleeping = false;
-      idle_ticks = 0;
-      continue;
-    }
+    uint64_t number = batch->number;
     bool was_waiting = batch->count > 0;
-    seen = batch->number;
+    if (ticks++ % LARS_KEEP_TICKS == 0) {
+      bool is_used = was_waiting || __atomic_load_n(&caller->is_picked, __ATOMIC_RELAXED);
+      __atomic_store_n(&caller->is_picked, false, __ATOMIC_RELAXED);
+      idle_looks = is_used ? 0 : idle_looks + 1;
+      /* Not under the lock: a file may be mapped now. */
+      pthread_mutex_unlock(&batch->lock);
+      lars_mapping_keep(caller);
+      pthread_mutex_lock(&batch->lock);
+    }
     lars_condition_wait(&batch->wake, &batch->lock, LARS_BATCH_TICK_MS);
-    if (was_waiting && batch->count > 0 && batch->number == seen) send_batch(caller);
-    idle_ticks = batch->count > 0 || batch->number != seen ? 0 : idle_ticks + 1;
+    if (was_waiting && batch->count > 0 && batch->number == number) send_batch(caller);
+    if (idle_looks >= LARS_IDLE_LOOKS && batch->count == 0 && !batch->closing) {
+      rest(caller);
+      ticks = idle_looks = 0;
+    }
   }
   pthread_mutex_unlock(&batch->lock);
   return NULL;
 }
 
-/** Starts the sender where it does not run; signals are for the threads of the program. */
-static void ensure_sender(lars_caller *caller) {
+/** Starts the keeper where it does not run; signals are for the threads of the program. */
+static void ensure_keeper(lars_caller *caller) {
   lars_batch *batch = &caller->batch;
   if (batch->running) {
     if (batch->sleeping) pthread_cond_signal(&batch->wake);
+    batch->sleeping = false;
     return;
   }
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  batch->running = pthread_create(&batch->thread, NULL, run_sender, caller) == 0;
+  batch->running = pthread_create(&batch->thread, NULL, run_keeper, caller) == 0;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -146,10 +159,6 @@ static void begin_sender(lars_caller *caller, const lars_mapping *mapping, uint6
   } while (batch->sender == 0);
 }
 
-static void put_half(uint8_t *out, uint32_t value) {
-  for (int at = 0; at < 4; at++) out[at] = (uint8_t)(value >> (8 * at));
-}
-
 void lars_batch_add(lars_caller *caller, const lars_mapping *mapping, uint32_t modid,
                     uint32_t cmdid, uint64_t node, int32_t code, int64_t took_ms) {
   lars_batch *batch = &caller->batch;
@@ -158,20 +167,24 @@ void lars_batch_add(lars_caller *caller, const lars_mapping *mapping, uint32_t m
   if (batch->epoch != epoch) begin_sender(caller, mapping, epoch);
   uint8_t *record = batch->datagram + LARS_BATCH_START_BYTES + batch->count * LARS_OUTCOME_BYTES;
   int64_t known_ms = took_ms < UINT32_MAX ? took_ms : (int64_t)UINT32_MAX - 1;
-  put_half(record, modid);
-  put_half(record + 4, cmdid);
-  put_half(record + 8, (uint32_t)node);
-  put_half(record + 12, (uint32_t)(node >> 32));
-  put_half(record + 16, (uint32_t)code);
-  put_half(record + 20, took_ms < 0 ? UINT32_MAX : (uint32_t)known_ms);
+  /* As the table, only on machines whose order of bytes is that of the wire. */
+  uint32_t halves[6] = {modid, cmdid, (uint32_t)node, (uint32_t)(node >> 32), (uint32_t)code,
+                        took_ms < 0 ? UINT32_MAX : (uint32_t)known_ms};
+  memcpy(record, halves, sizeof halves);
   batch->count++;
   bool is_outcome = lars_entry_port(node) != 0;
   bool is_urgent = is_outcome && is_first_failure(batch, modid, cmdid, node, code);
   if (is_urgent || batch->count == LARS_BATCH_OUTCOMES) send_batch(caller);
-  else if (!batch->running || batch->sleeping) ensure_sender(caller);
+  else if (!batch->running || batch->sleeping) ensure_keeper(caller);
   /* Without a thread nothing may wait. */
   if (!batch->running) send_batch(caller);
   pthread_mutex_unlock(&batch->lock);
+}
+
+void lars_batch_wake(lars_caller *caller) {
+  pthread_mutex_lock(&caller->batch.lock);
+  if (!caller->batch.running || caller->batch.sleeping) ensure_keeper(caller);
+  pthread_mutex_unlock(&caller->batch.lock);
 }
 
 void lars_batch_flush(lars_caller *caller) {
@@ -187,6 +200,7 @@ void lars_batch_after_fork(lars_caller *caller) {
   batch->epoch = 0;
   batch->count = 0;
   batch->running = batch->sleeping = false;
+  lars_mapping_leave(caller);
   lars_condition_init(&batch->wake);
 }
 

@@ -25,8 +25,10 @@ enum {
   LARS_BATCH_START_BYTES = 64,
   /** Half of the 10 ms that an outcome may wait. */
   LARS_BATCH_TICK_MS = 5,
-  /** Ticks without an outcome after which the sender sleeps until there is one. */
-  LARS_BATCH_IDLE_TICKS = 200,
+  /** Ticks after which the keeper looks at the table again, of the 100 ms that it may take. */
+  LARS_KEEP_TICKS = 10,
+  /** Such looks without a pick or outcome after which it sleeps until there is one. */
+  LARS_IDLE_LOOKS = 20,
   /** Nodes whose last outcome was a failure; failures of more are not sent at once. */
   LARS_FAILING_MAX = 1024,
   LARS_FAILING_SLOTS = 2048,
@@ -108,6 +110,12 @@ struct lars_caller {
 
   pthread_mutex_t mapping_lock;
   lars_mapping *mapping;
+  /** The mapping while the keeper looks after it: a pick from it needs no clock. Else NULL. */
+  lars_mapping *kept;
+  /** Picked from since the keeper looked last. */
+  bool is_picked;
+  /** Seconds of the keeper's clock, from 1. */
+  uint32_t kept_s;
   int64_t next_open_ms;
   /** Until when the nodes of an old table stand in without asking the agent. */
   int64_t silent_until_ms;
@@ -170,6 +178,9 @@ int lars_open_socket(uint32_t ip, uint16_t port);
 /** Sends once more at once when the send only told that an earlier datagram was refused. */
 bool lars_send(int socket, const uint8_t *datagram, size_t length);
 
+/** Picks from a table that the keeper looks after, the most usual pick; false: take the long way. */
+bool lars_mapping_pick_hot(lars_caller *caller, uint32_t modid, uint32_t cmdid, lars_host *host);
+
 /** Picks from the table; LARS_FOUND_NOTHING also where there is no usable table. */
 lars_found lars_mapping_pick(lars_caller *caller, uint32_t modid, uint32_t cmdid,
                              const lars_pick *pick, lars_host *host);
@@ -179,6 +190,10 @@ bool lars_mapping_pick_old(lars_caller *caller, uint32_t modid, uint32_t cmdid, 
 
 /** True while the agent was found silent a moment ago and an old table can stand in. */
 bool lars_mapping_is_silent(lars_caller *caller);
+
+/** Looks after the table, for the picks of the next 50 ms; or leaves it to them, when it is to rest. */
+void lars_mapping_keep(lars_caller *caller);
+void lars_mapping_leave(lars_caller *caller);
 
 /** The usable table, or NULL. */
 lars_mapping *lars_mapping_usable(lars_caller *caller);
@@ -193,7 +208,10 @@ void lars_mapping_after_fork(lars_caller *caller);
 void lars_batch_add(lars_caller *caller, const lars_mapping *mapping, uint32_t modid,
                     uint32_t cmdid, uint64_t node, int32_t code, int64_t took_ms);
 
-/** Sends what waits, and ends the sender. */
+/** Starts or wakes the keeper. */
+void lars_batch_wake(lars_caller *caller);
+
+/** Sends what waits, and ends the keeper. */
 void lars_batch_init(lars_batch *batch);
 void lars_batch_flush(lars_caller *caller);
 void lars_batch_close(lars_caller *caller);

@@ -220,10 +220,10 @@ static bool pick_alone(lars_caller *caller, uint32_t modid, uint32_t cmdid, lars
   return true;
 }
 
-lars_result lars_try_get_host(lars_caller *caller, uint32_t modid, uint32_t cmdid,
-                              const lars_pick *pick, lars_host *host) {
+/** A pick from the table where that is usable, else by asking, else without the agent. */
+static lars_result pick_thoroughly(lars_caller *caller, uint32_t modid, uint32_t cmdid,
+                                   const lars_pick *pick, lars_host *host) {
   int deadline_ms, first_route_ms;
-  if (caller == NULL) return LARS_CLOSED;
   if (!lars_check_pick(caller, pick, &deadline_ms, &first_route_ms)) return LARS_OUT_OF_RANGE;
   lars_found found = lars_mapping_pick(caller, modid, cmdid, pick, host);
   if (found == LARS_FOUND_NODE) return LARS_OK;
@@ -240,6 +240,13 @@ lars_result lars_try_get_host(lars_caller *caller, uint32_t modid, uint32_t cmdi
   __atomic_store_n(&caller->silent_until_ms, silent_until_ms, __ATOMIC_RELAXED);
   if (is_unanswered(result) && pick_alone(caller, modid, cmdid, host)) return LARS_OK;
   return result;
+}
+
+lars_result lars_try_get_host(lars_caller *caller, uint32_t modid, uint32_t cmdid,
+                              const lars_pick *pick, lars_host *host) {
+  if (caller == NULL) return LARS_CLOSED;
+  if (pick == NULL && lars_mapping_pick_hot(caller, modid, cmdid, host)) return LARS_OK;
+  return pick_thoroughly(caller, modid, cmdid, pick, host);
 }
 
 static void sleep_ms(int64_t ms) {

@@ -42,6 +42,8 @@ typedef struct lars_thread {
 } lars_thread;
 
 static __thread lars_thread *thread_cursors = NULL;
+/** Those of the table that this thread used last; found without a call, in a shared library too. */
+static __thread lars_cursors hot_cursors __attribute__((tls_model("initial-exec")));
 static pthread_key_t thread_key;
 static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 static bool thread_key_works = false;
@@ -52,6 +54,7 @@ static void free_thread(void *value) {
   for (int way = 0; way < CURSOR_WAYS; way++) free(thread->ways[way].slots);
   free(thread);
   thread_cursors = NULL;
+  hot_cursors.epoch = 0;
 }
 
 static void make_thread_key(void) {
@@ -82,20 +85,70 @@ static lars_cursor *begin_cursors(uint64_t epoch, uint32_t slots) {
   return way->slots;
 }
 
-/** The cursor of this thread in the slot, begun at a random place. */
-static lars_cursor *cursor_of(const lars_mapping *mapping, uint32_t slot) {
-  uint64_t epoch = __atomic_load_n(&mapping->epoch, __ATOMIC_RELAXED);
-  lars_cursor *cursors = NULL;
+/** The cursors of this thread in a table that is not the one it used last; NULL without memory. */
+static lars_cursor *find_cursors(const lars_mapping *mapping, uint64_t epoch) {
+  lars_cursor *slots = NULL;
   for (int way = 0; thread_cursors != NULL && way < CURSOR_WAYS; way++) {
-    if (thread_cursors->ways[way].epoch != epoch) continue;
-    cursors = thread_cursors->ways[way].slots;
-    break;
+    if (thread_cursors->ways[way].epoch == epoch) slots = thread_cursors->ways[way].slots;
   }
-  if (cursors == NULL) cursors = begin_cursors(epoch, mapping->table.slots);
-  if (cursors == NULL) return NULL;
-  lars_cursor *cursor = &cursors[slot];
-  if (cursor->told_s == 0 && cursor->next == 0) cursor->next = (uint32_t)lars_random();
-  return cursor;
+  if (slots == NULL) slots = begin_cursors(epoch, mapping->table.slots);
+  hot_cursors.slots = slots;
+  hot_cursors.epoch = slots == NULL ? 0 : epoch;
+  return slots;
+}
+
+/** The cursor of this thread in the slot; NULL without memory. */
+static inline lars_cursor *cursor_of(const lars_mapping *mapping, uint32_t slot) {
+  uint64_t epoch = __atomic_load_n(&mapping->epoch, __ATOMIC_RELAXED);
+  lars_cursor *slots = hot_cursors.slots;
+  if (hot_cursors.epoch != epoch) slots = find_cursors(mapping, epoch);
+  return slots == NULL ? NULL : &slots[slot];
+}
+
+static inline void host_of_entry(uint64_t entry, lars_host *host) {
+  host->ip = lars_entry_ip(entry);
+  host->port = lars_entry_port(entry);
+  host->stale = false;
+  host->draining = false;
+  host->weight = -1;
+  host->zone[0] = 0;
+}
+
+
+bool lars_mapping_pick_hot(lars_caller *caller, uint32_t modid, uint32_t cmdid, lars_host *host) {
+  const lars_mapping *mapping = __atomic_load_n(&caller->kept, __ATOMIC_ACQUIRE);
+  if (mapping == NULL || hot_cursors.epoch != __atomic_load_n(&mapping->epoch, __ATOMIC_RELAXED)) {
+    return false;
+  }
+  const lars_table *table = &mapping->table;
+  uint32_t number = lars_module_hash(modid, cmdid) & (table->slots - 1);
+  /* Whatever is unusual, the end of the directory too, is for the long way. */
+  for (; number < table->slots; number++) {
+    const uint8_t *slot = lars_slot_at(table, number);
+    uint64_t schedule = lars_load_schedule(slot);
+    if (schedule == 0) return false;
+    const uint64_t *ids = (const uint64_t *)(const void *)slot;
+    if (__atomic_load_n(ids, __ATOMIC_RELAXED) != ((uint64_t)cmdid << 32 | modid)) continue;
+    lars_cursor *cursor = &hot_cursors.slots[number];
+    uint32_t now_s = __atomic_load_n(&caller->kept_s, __ATOMIC_RELAXED);
+    if (cursor->told_s == 0 || now_s - cursor->told_s >= TELL_USE_S) return false;
+    uint32_t first = (uint32_t)schedule, count = (uint32_t)(schedule >> 32), index = cursor->next;
+    if (first < table->first_word || (uint64_t)first + count > table->words) return false;
+    if (index >= count) {
+      if (count == 0) return false;
+      index %= count;
+    }
+    const uint64_t *words = (const uint64_t *)(const void *)table->bytes;
+    uint64_t entry = __atomic_load_n(words + first + index, __ATOMIC_RELAXED);
+    if (lars_entry_port(entry) == 0 || lars_entry_is_refusal(entry)) return false;
+    cursor->next = index + 1;
+    host_of_entry(entry, host);
+    if (!__atomic_load_n(&caller->is_picked, __ATOMIC_RELAXED)) {
+      __atomic_store_n(&caller->is_picked, true, __ATOMIC_RELAXED);
+    }
+    return true;
+  }
+  return false;
 }
 
 static bool table_path(const lars_caller *caller, char *path, size_t length) {
@@ -256,50 +309,76 @@ static lars_mapping *usable_at(lars_caller *caller, int64_t now_ms) {
 }
 
 lars_mapping *lars_mapping_usable(lars_caller *caller) {
-  return usable_at(caller, lars_coarse_ms());
+  lars_mapping *kept = __atomic_load_n(&caller->kept, __ATOMIC_ACQUIRE);
+  return kept != NULL ? kept : usable_at(caller, lars_coarse_ms());
 }
 
-static void host_of_entry(uint64_t entry, lars_host *host) {
-  host->ip = lars_entry_ip(entry);
-  host->port = lars_entry_port(entry);
-  host->stale = false;
-  host->draining = false;
-  host->weight = -1;
-  host->zone[0] = 0;
+/** Whole seconds, never 0. */
+static uint32_t seconds_of(int64_t now_ms) { return (uint32_t)(now_ms / 1000) + 1; }
+
+/** A first use of this cursor begins at a random place; now and then the agent is told of the use. */
+static void tell_use(lars_caller *caller, const lars_mapping *mapping, uint32_t modid,
+                     uint32_t cmdid, lars_cursor *cursor, uint32_t now_s) {
+  if (cursor->told_s == 0) cursor->next = (uint32_t)lars_random();
+  cursor->told_s = now_s;
+  lars_batch_add(caller, mapping, modid, cmdid, 0, 0, LARS_TIME_UNKNOWN);
 }
 
-lars_found lars_mapping_pick(lars_caller *caller, uint32_t modid, uint32_t cmdid,
-                             const lars_pick *pick, lars_host *host) {
-  int64_t now_ms = lars_coarse_ms();
-  lars_mapping *mapping = usable_at(caller, now_ms);
-  if (mapping == NULL) return LARS_FOUND_NOTHING;
+static lars_found pick_from(lars_caller *caller, lars_mapping *mapping, uint32_t modid,
+                            uint32_t cmdid, const lars_pick *pick, uint32_t now_s,
+                            lars_host *host) {
   int32_t slot = lars_table_slot(&mapping->table, modid, cmdid);
   if (slot < 0) return LARS_FOUND_NOTHING;
   lars_cursor *cursor = cursor_of(mapping, (uint32_t)slot);
   if (cursor == NULL) return LARS_FOUND_NOTHING;
+  if (cursor->told_s == 0 || now_s - cursor->told_s >= TELL_USE_S) {
+    tell_use(caller, mapping, modid, cmdid, cursor, now_s);
+  }
   uint64_t entry = 0;
   lars_found found =
       pick == NULL || pick->key_bytes == 0
           ? lars_table_next(&mapping->table, (uint32_t)slot, &cursor->next, &entry)
           : lars_table_keyed(&mapping->table, (uint32_t)slot, &cursor->next, pick->key,
                              pick->key_bytes, &entry);
-  if (found == LARS_FOUND_BROKEN) {
+  if (found == LARS_FOUND_NODE) {
+    host_of_entry(entry, host);
+  } else if (found == LARS_FOUND_REFUSAL) {
+    lars_batch_add(caller, mapping, modid, cmdid, 0, 1, LARS_TIME_UNKNOWN);
+  } else if (found == LARS_FOUND_BROKEN) {
     __atomic_store_n(&mapping->trust, (int)LARS_TABLE_BROKEN, __ATOMIC_RELAXED);
+    lars_mapping_leave(caller);
     return LARS_FOUND_NOTHING;
   }
-  if (found == LARS_FOUND_NOTHING) return found;
-  uint32_t now_s = (uint32_t)(now_ms / 1000) + 1;
-  if (found == LARS_FOUND_REFUSAL) {
-    lars_batch_add(caller, mapping, modid, cmdid, 0, 1, LARS_TIME_UNKNOWN);
-    cursor->told_s = now_s;
-    return found;
-  }
-  if (cursor->told_s == 0 || now_s - cursor->told_s >= TELL_USE_S) {
-    lars_batch_add(caller, mapping, modid, cmdid, 0, 0, LARS_TIME_UNKNOWN);
-    cursor->told_s = now_s;
-  }
-  host_of_entry(entry, host);
   return found;
+}
+
+lars_found lars_mapping_pick(lars_caller *caller, uint32_t modid, uint32_t cmdid,
+                             const lars_pick *pick, lars_host *host) {
+  lars_mapping *mapping = __atomic_load_n(&caller->kept, __ATOMIC_ACQUIRE);
+  if (mapping != NULL) {
+    if (!__atomic_load_n(&caller->is_picked, __ATOMIC_RELAXED)) {
+      __atomic_store_n(&caller->is_picked, true, __ATOMIC_RELAXED);
+    }
+    uint32_t kept_s = __atomic_load_n(&caller->kept_s, __ATOMIC_RELAXED);
+    return pick_from(caller, mapping, modid, cmdid, pick, kept_s, host);
+  }
+  int64_t now_ms = lars_coarse_ms();
+  mapping = usable_at(caller, now_ms);
+  if (mapping == NULL) return LARS_FOUND_NOTHING;
+  lars_batch_wake(caller);
+  return pick_from(caller, mapping, modid, cmdid, pick, seconds_of(now_ms), host);
+}
+
+void lars_mapping_keep(lars_caller *caller) {
+  int64_t now_ms = lars_coarse_ms();
+  lars_mapping *mapping = __atomic_load_n(&caller->mapping, __ATOMIC_ACQUIRE);
+  if (mapping != NULL) look(caller, mapping, now_ms);
+  __atomic_store_n(&caller->kept_s, seconds_of(now_ms), __ATOMIC_RELAXED);
+  __atomic_store_n(&caller->kept, usable_at(caller, now_ms), __ATOMIC_RELEASE);
+}
+
+void lars_mapping_leave(lars_caller *caller) {
+  __atomic_store_n(&caller->kept, (lars_mapping *)NULL, __ATOMIC_RELEASE);
 }
 
 bool lars_mapping_pick_old(lars_caller *caller, uint32_t modid, uint32_t cmdid, lars_host *host) {
@@ -309,6 +388,7 @@ bool lars_mapping_pick_old(lars_caller *caller, uint32_t modid, uint32_t cmdid, 
   int32_t slot = lars_table_slot(&mapping->table, modid, cmdid);
   lars_cursor *cursor = slot < 0 ? NULL : cursor_of(mapping, (uint32_t)slot);
   if (cursor == NULL) return false;
+  if (cursor->told_s == 0 && cursor->next == 0) cursor->next = (uint32_t)lars_random();
   uint64_t best = 0;
   int best_rank = 3;
   int64_t now_ms = lars_now_ms();
@@ -337,6 +417,7 @@ bool lars_mapping_is_silent(lars_caller *caller) {
 }
 
 void lars_mapping_after_fork(lars_caller *caller) {
+  lars_mapping_leave(caller);
   if (caller->mapping != NULL) caller->mapping->epoch = new_epoch();
 }
 

@@ -9,7 +9,7 @@
 /** Offsets in the header and in a slot; see proto/shared_table.md. */
 enum { AT_VERSION = 8, AT_HEADER = 12, AT_LENGTH = 16, AT_GENERATION = 24, AT_SLOTS = 32 };
 enum { AT_SLOT_BYTES = 36, AT_FIRST_WORD = 40, AT_IP = 48, AT_PORT = 52, AT_HEARTBEAT = 64 };
-enum { AT_RETIRED = 128, SLOT_SCHEDULE = 8, SLOT_KEYED = 16, SLOT_FLAGS = 24 };
+enum { AT_RETIRED = 128, SLOT_KEYED = 16, SLOT_FLAGS = 24 };
 enum { KIND_RING = 1, KIND_MAGLEV = 2, FLAG_KEYS_BY_AGENT = 1 };
 
 static uint64_t load_word(const uint8_t *at, int order) {
@@ -23,10 +23,6 @@ static uint32_t load_half(const uint8_t *at) {
 
 static uint64_t word_at(const lars_table *table, uint64_t word) {
   return load_word(table->bytes + word * 8, __ATOMIC_RELAXED);
-}
-
-static const uint8_t *slot_at(const lars_table *table, uint32_t slot) {
-  return table->bytes + LARS_TABLE_HEADER_BYTES + (uint64_t)slot * LARS_TABLE_SLOT_BYTES;
 }
 
 bool lars_table_check(const uint8_t *bytes, uint64_t length, lars_table *table) {
@@ -62,34 +58,6 @@ bool lars_table_is_fresh(const lars_table *table, int64_t now_ms) {
 
 bool lars_table_is_retired(const lars_table *table) {
   return load_half(table->bytes + AT_RETIRED) != 0;
-}
-
-int32_t lars_table_slot(const lars_table *table, uint32_t modid, uint32_t cmdid) {
-  uint32_t hash = modid * 0x9e3779b1u ^ cmdid * 0x85ebca6bu;
-  hash ^= hash >> 15;
-  hash *= 0x2c1b3c6du;
-  hash ^= hash >> 13;
-  uint32_t mask = table->slots - 1, slot = hash & mask;
-  for (uint32_t looks = 0; looks < table->slots; looks++, slot = (slot + 1) & mask) {
-    const uint8_t *at = slot_at(table, slot);
-    if (load_word(at + SLOT_SCHEDULE, __ATOMIC_ACQUIRE) == 0) return -1;
-    if (load_half(at) == modid && load_half(at + 4) == cmdid) return (int32_t)slot;
-  }
-  return -1;
-}
-
-lars_found lars_table_next(const lars_table *table, uint32_t slot, uint32_t *cursor,
-                           uint64_t *entry) {
-  uint64_t schedule = load_word(slot_at(table, slot) + SLOT_SCHEDULE, __ATOMIC_ACQUIRE);
-  uint32_t first = (uint32_t)schedule, count = (uint32_t)(schedule >> 32);
-  if (count == 0) return LARS_FOUND_NOTHING;
-  if (first < table->first_word || (uint64_t)first + count > table->words) return LARS_FOUND_BROKEN;
-  uint32_t index = *cursor;
-  if (index >= count) index %= count;
-  *cursor = index + 1;
-  *entry = word_at(table, (uint64_t)first + index);
-  if (lars_entry_is_refusal(*entry)) return LARS_FOUND_REFUSAL;
-  return lars_entry_port(*entry) != 0 ? LARS_FOUND_NODE : LARS_FOUND_NOTHING;
 }
 
 static uint32_t rotate_left(uint32_t value, int bits) {
@@ -160,7 +128,7 @@ lars_found lars_table_keyed(const lars_table *table, uint32_t slot, uint32_t *cu
                             const void *key, size_t key_bytes, uint64_t *entry) {
   lars_found found = lars_table_next(table, slot, cursor, entry);
   if (found != LARS_FOUND_NODE || lars_entry_is_probe(*entry)) return found;
-  const uint8_t *at = slot_at(table, slot);
+  const uint8_t *at = lars_slot_at(table, slot);
   if ((load_half(at + SLOT_FLAGS) & FLAG_KEYS_BY_AGENT) != 0) return LARS_FOUND_NOTHING;
   if (!lars_is_text((const uint8_t *)key, key_bytes)) return LARS_FOUND_NOTHING;
   uint64_t block = load_word(at + SLOT_KEYED, __ATOMIC_ACQUIRE);

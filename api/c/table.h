@@ -47,14 +47,7 @@ bool lars_table_is_fresh(const lars_table *table, int64_t now_ms);
 /** True when this file is written no more. */
 bool lars_table_is_retired(const lars_table *table);
 
-/** The slot of a module, or -1. */
-int32_t lars_table_slot(const lars_table *table, uint32_t modid, uint32_t cmdid);
-
-/** The entry whose turn it is; cursor is that of this thread and slot. */
-lars_found lars_table_next(const lars_table *table, uint32_t slot, uint32_t *cursor,
-                           uint64_t *entry);
-
-/** The same for a key. */
+/** The same as lars_table_next, for a key. */
 lars_found lars_table_keyed(const lars_table *table, uint32_t slot, uint32_t *cursor,
                             const void *key, size_t key_bytes, uint64_t *entry);
 
@@ -64,5 +57,56 @@ static inline uint16_t lars_entry_port(uint64_t entry) { return (uint16_t)(entry
 static inline bool lars_entry_is_probe(uint64_t entry) { return (entry >> 48 & 1) != 0; }
 static inline bool lars_entry_is_out(uint64_t entry) { return (entry >> 49 & 1) != 0; }
 static inline bool lars_entry_is_refusal(uint64_t entry) { return (entry >> 50 & 1) != 0; }
+
+/** Where a slot keeps its schedule. */
+enum { LARS_SLOT_SCHEDULE = 8 };
+
+static inline const uint8_t *lars_slot_at(const lars_table *table, uint32_t slot) {
+  return table->bytes + LARS_TABLE_HEADER_BYTES + (uint64_t)slot * LARS_TABLE_SLOT_BYTES;
+}
+
+static inline uint64_t lars_load_schedule(const uint8_t *slot) {
+  return __atomic_load_n((const uint64_t *)(const void *)(slot + LARS_SLOT_SCHEDULE),
+                         __ATOMIC_ACQUIRE);
+}
+
+/** Where a module begins to look for its slot. */
+static inline uint32_t lars_module_hash(uint32_t modid, uint32_t cmdid) {
+  uint32_t hash = modid * 0x9e3779b1u ^ cmdid * 0x85ebca6bu;
+  hash ^= hash >> 15;
+  hash *= 0x2c1b3c6du;
+  return hash ^ hash >> 13;
+}
+
+/** The slot of a module, or -1. */
+static inline int32_t lars_table_slot(const lars_table *table, uint32_t modid, uint32_t cmdid) {
+  uint32_t mask = table->slots - 1, slot = lars_module_hash(modid, cmdid) & mask;
+  for (uint32_t looks = 0; looks < table->slots; looks++, slot = (slot + 1) & mask) {
+    const uint8_t *at = lars_slot_at(table, slot);
+    if (lars_load_schedule(at) == 0) return -1;
+    const uint32_t *ids = (const uint32_t *)(const void *)at;
+    if (__atomic_load_n(ids, __ATOMIC_RELAXED) == modid &&
+        __atomic_load_n(ids + 1, __ATOMIC_RELAXED) == cmdid) {
+      return (int32_t)slot;
+    }
+  }
+  return -1;
+}
+
+/** The entry whose turn it is; cursor is that of this thread and slot. */
+static inline lars_found lars_table_next(const lars_table *table, uint32_t slot, uint32_t *cursor,
+                                         uint64_t *entry) {
+  uint64_t schedule = lars_load_schedule(lars_slot_at(table, slot));
+  uint32_t first = (uint32_t)schedule, count = (uint32_t)(schedule >> 32);
+  if (count == 0) return LARS_FOUND_NOTHING;
+  if (first < table->first_word || (uint64_t)first + count > table->words) return LARS_FOUND_BROKEN;
+  uint32_t index = *cursor;
+  if (index >= count) index %= count;
+  *cursor = index + 1;
+  const uint64_t *words = (const uint64_t *)(const void *)table->bytes;
+  *entry = __atomic_load_n(words + first + index, __ATOMIC_RELAXED);
+  if (lars_entry_is_refusal(*entry)) return LARS_FOUND_REFUSAL;
+  return lars_entry_port(*entry) != 0 ? LARS_FOUND_NODE : LARS_FOUND_NOTHING;
+}
 
 #endif

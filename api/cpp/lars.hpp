@@ -548,14 +548,7 @@ inline bool lars_table_is_fresh(const lars_table *table, int64_t now_ms);
 /** True when this file is written no more. */
 inline bool lars_table_is_retired(const lars_table *table);
 
-/** The slot of a module, or -1. */
-inline int32_t lars_table_slot(const lars_table *table, uint32_t modid, uint32_t cmdid);
-
-/** The entry whose turn it is; cursor is that of this thread and slot. */
-inline lars_found lars_table_next(const lars_table *table, uint32_t slot, uint32_t *cursor,
-                           uint64_t *entry);
-
-/** The same for a key. */
+/** The same as lars_table_next, for a key. */
 inline lars_found lars_table_keyed(const lars_table *table, uint32_t slot, uint32_t *cursor,
                             const void *key, size_t key_bytes, uint64_t *entry);
 
@@ -565,6 +558,57 @@ inline uint16_t lars_entry_port(uint64_t entry) { return (uint16_t)(entry >> 32)
 inline bool lars_entry_is_probe(uint64_t entry) { return (entry >> 48 & 1) != 0; }
 inline bool lars_entry_is_out(uint64_t entry) { return (entry >> 49 & 1) != 0; }
 inline bool lars_entry_is_refusal(uint64_t entry) { return (entry >> 50 & 1) != 0; }
+
+/** Where a slot keeps its schedule. */
+enum { LARS_SLOT_SCHEDULE = 8 };
+
+inline const uint8_t *lars_slot_at(const lars_table *table, uint32_t slot) {
+  return table->bytes + LARS_TABLE_HEADER_BYTES + (uint64_t)slot * LARS_TABLE_SLOT_BYTES;
+}
+
+inline uint64_t lars_load_schedule(const uint8_t *slot) {
+  return __atomic_load_n((const uint64_t *)(const void *)(slot + LARS_SLOT_SCHEDULE),
+                         __ATOMIC_ACQUIRE);
+}
+
+/** Where a module begins to look for its slot. */
+inline uint32_t lars_module_hash(uint32_t modid, uint32_t cmdid) {
+  uint32_t hash = modid * 0x9e3779b1u ^ cmdid * 0x85ebca6bu;
+  hash ^= hash >> 15;
+  hash *= 0x2c1b3c6du;
+  return hash ^ hash >> 13;
+}
+
+/** The slot of a module, or -1. */
+inline int32_t lars_table_slot(const lars_table *table, uint32_t modid, uint32_t cmdid) {
+  uint32_t mask = table->slots - 1, slot = lars_module_hash(modid, cmdid) & mask;
+  for (uint32_t looks = 0; looks < table->slots; looks++, slot = (slot + 1) & mask) {
+    const uint8_t *at = lars_slot_at(table, slot);
+    if (lars_load_schedule(at) == 0) return -1;
+    const uint32_t *ids = (const uint32_t *)(const void *)at;
+    if (__atomic_load_n(ids, __ATOMIC_RELAXED) == modid &&
+        __atomic_load_n(ids + 1, __ATOMIC_RELAXED) == cmdid) {
+      return (int32_t)slot;
+    }
+  }
+  return -1;
+}
+
+/** The entry whose turn it is; cursor is that of this thread and slot. */
+inline lars_found lars_table_next(const lars_table *table, uint32_t slot, uint32_t *cursor,
+                                         uint64_t *entry) {
+  uint64_t schedule = lars_load_schedule(lars_slot_at(table, slot));
+  uint32_t first = (uint32_t)schedule, count = (uint32_t)(schedule >> 32);
+  if (count == 0) return LARS_FOUND_NOTHING;
+  if (first < table->first_word || (uint64_t)first + count > table->words) return LARS_FOUND_BROKEN;
+  uint32_t index = *cursor;
+  if (index >= count) index %= count;
+  *cursor = index + 1;
+  const uint64_t *words = (const uint64_t *)(const void *)table->bytes;
+  *entry = __atomic_load_n(words + first + index, __ATOMIC_RELAXED);
+  if (lars_entry_is_refusal(*entry)) return LARS_FOUND_REFUSAL;
+  return lars_entry_port(*entry) != 0 ? LARS_FOUND_NODE : LARS_FOUND_NOTHING;
+}
 
 // Core. What a caller is made of, for the sources of this library.
 
@@ -576,8 +620,10 @@ enum {
   LARS_BATCH_START_BYTES = 64,
   /** Half of the 10 ms that an outcome may wait. */
   LARS_BATCH_TICK_MS = 5,
-  /** Ticks without an outcome after which the sender sleeps until there is one. */
-  LARS_BATCH_IDLE_TICKS = 200,
+  /** Ticks after which the keeper looks at the table again, of the 100 ms that it may take. */
+  LARS_KEEP_TICKS = 10,
+  /** Such looks without a pick or outcome after which it sleeps until there is one. */
+  LARS_IDLE_LOOKS = 20,
   /** Nodes whose last outcome was a failure; failures of more are not sent at once. */
   LARS_FAILING_MAX = 1024,
   LARS_FAILING_SLOTS = 2048,
@@ -659,6 +705,12 @@ struct lars_caller {
 
   pthread_mutex_t mapping_lock;
   lars_mapping *mapping;
+  /** The mapping while the keeper looks after it: a pick from it needs no clock. Else NULL. */
+  lars_mapping *kept;
+  /** Picked from since the keeper looked last. */
+  bool is_picked;
+  /** Seconds of the keeper's clock, from 1. */
+  uint32_t kept_s;
   int64_t next_open_ms;
   /** Until when the nodes of an old table stand in without asking the agent. */
   int64_t silent_until_ms;
@@ -721,6 +773,9 @@ inline int lars_open_socket(uint32_t ip, uint16_t port);
 /** Sends once more at once when the send only told that an earlier datagram was refused. */
 inline bool lars_send(int socket, const uint8_t *datagram, size_t length);
 
+/** Picks from a table that the keeper looks after, the most usual pick; false: take the long way. */
+inline bool lars_mapping_pick_hot(lars_caller *caller, uint32_t modid, uint32_t cmdid, lars_host *host);
+
 /** Picks from the table; LARS_FOUND_NOTHING also where there is no usable table. */
 inline lars_found lars_mapping_pick(lars_caller *caller, uint32_t modid, uint32_t cmdid,
                              const lars_pick *pick, lars_host *host);
@@ -730,6 +785,10 @@ inline bool lars_mapping_pick_old(lars_caller *caller, uint32_t modid, uint32_t 
 
 /** True while the agent was found silent a moment ago and an old table can stand in. */
 inline bool lars_mapping_is_silent(lars_caller *caller);
+
+/** Looks after the table, for the picks of the next 50 ms; or leaves it to them, when it is to rest. */
+inline void lars_mapping_keep(lars_caller *caller);
+inline void lars_mapping_leave(lars_caller *caller);
 
 /** The usable table, or NULL. */
 inline lars_mapping *lars_mapping_usable(lars_caller *caller);
@@ -744,7 +803,10 @@ inline void lars_mapping_after_fork(lars_caller *caller);
 inline void lars_batch_add(lars_caller *caller, const lars_mapping *mapping, uint32_t modid,
                     uint32_t cmdid, uint64_t node, int32_t code, int64_t took_ms);
 
-/** Sends what waits, and ends the sender. */
+/** Starts or wakes the keeper. */
+inline void lars_batch_wake(lars_caller *caller);
+
+/** Sends what waits, and ends the keeper. */
 inline void lars_batch_init(lars_batch *batch);
 inline void lars_batch_flush(lars_caller *caller);
 inline void lars_batch_close(lars_caller *caller);
@@ -1312,7 +1374,7 @@ inline bool lars_budget_take(lars_budget *budget, double floor_per_second, int64
 /** Offsets in the header and in a slot; see proto/shared_table.md. */
 enum { AT_VERSION = 8, AT_HEADER = 12, AT_LENGTH = 16, AT_GENERATION = 24, AT_SLOTS = 32 };
 enum { AT_SLOT_BYTES = 36, AT_FIRST_WORD = 40, AT_IP = 48, AT_PORT = 52, AT_HEARTBEAT = 64 };
-enum { AT_RETIRED = 128, SLOT_SCHEDULE = 8, SLOT_KEYED = 16, SLOT_FLAGS = 24 };
+enum { AT_RETIRED = 128, SLOT_KEYED = 16, SLOT_FLAGS = 24 };
 enum { KIND_RING = 1, KIND_MAGLEV = 2, FLAG_KEYS_BY_AGENT = 1 };
 
 inline uint64_t load_word(const uint8_t *at, int order) {
@@ -1326,10 +1388,6 @@ inline uint32_t load_half(const uint8_t *at) {
 
 inline uint64_t word_at(const lars_table *table, uint64_t word) {
   return load_word(table->bytes + word * 8, __ATOMIC_RELAXED);
-}
-
-inline const uint8_t *slot_at(const lars_table *table, uint32_t slot) {
-  return table->bytes + LARS_TABLE_HEADER_BYTES + (uint64_t)slot * LARS_TABLE_SLOT_BYTES;
 }
 
 inline bool lars_table_check(const uint8_t *bytes, uint64_t length, lars_table *table) {
@@ -1365,34 +1423,6 @@ inline bool lars_table_is_fresh(const lars_table *table, int64_t now_ms) {
 
 inline bool lars_table_is_retired(const lars_table *table) {
   return load_half(table->bytes + AT_RETIRED) != 0;
-}
-
-inline int32_t lars_table_slot(const lars_table *table, uint32_t modid, uint32_t cmdid) {
-  uint32_t hash = modid * 0x9e3779b1u ^ cmdid * 0x85ebca6bu;
-  hash ^= hash >> 15;
-  hash *= 0x2c1b3c6du;
-  hash ^= hash >> 13;
-  uint32_t mask = table->slots - 1, slot = hash & mask;
-  for (uint32_t looks = 0; looks < table->slots; looks++, slot = (slot + 1) & mask) {
-    const uint8_t *at = slot_at(table, slot);
-    if (load_word(at + SLOT_SCHEDULE, __ATOMIC_ACQUIRE) == 0) return -1;
-    if (load_half(at) == modid && load_half(at + 4) == cmdid) return (int32_t)slot;
-  }
-  return -1;
-}
-
-inline lars_found lars_table_next(const lars_table *table, uint32_t slot, uint32_t *cursor,
-                           uint64_t *entry) {
-  uint64_t schedule = load_word(slot_at(table, slot) + SLOT_SCHEDULE, __ATOMIC_ACQUIRE);
-  uint32_t first = (uint32_t)schedule, count = (uint32_t)(schedule >> 32);
-  if (count == 0) return LARS_FOUND_NOTHING;
-  if (first < table->first_word || (uint64_t)first + count > table->words) return LARS_FOUND_BROKEN;
-  uint32_t index = *cursor;
-  if (index >= count) index %= count;
-  *cursor = index + 1;
-  *entry = word_at(table, (uint64_t)first + index);
-  if (lars_entry_is_refusal(*entry)) return LARS_FOUND_REFUSAL;
-  return lars_entry_port(*entry) != 0 ? LARS_FOUND_NODE : LARS_FOUND_NOTHING;
 }
 
 inline uint32_t rotate_left(uint32_t value, int bits) {
@@ -1463,7 +1493,7 @@ inline lars_found lars_table_keyed(const lars_table *table, uint32_t slot, uint3
                             const void *key, size_t key_bytes, uint64_t *entry) {
   lars_found found = lars_table_next(table, slot, cursor, entry);
   if (found != LARS_FOUND_NODE || lars_entry_is_probe(*entry)) return found;
-  const uint8_t *at = slot_at(table, slot);
+  const uint8_t *at = lars_slot_at(table, slot);
   if ((load_half(at + SLOT_FLAGS) & FLAG_KEYS_BY_AGENT) != 0) return LARS_FOUND_NOTHING;
   if (!lars_is_text((const uint8_t *)key, key_bytes)) return LARS_FOUND_NOTHING;
   uint64_t block = load_word(at + SLOT_KEYED, __ATOMIC_ACQUIRE);
@@ -1820,6 +1850,8 @@ typedef struct lars_thread {
 } lars_thread;
 
 inline thread_local lars_thread *thread_cursors = NULL;
+/** Those of the table that this thread used last; found without a call, in a shared library too. */
+inline thread_local lars_cursors hot_cursors __attribute__((tls_model("initial-exec")));
 inline pthread_key_t thread_key;
 inline pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 inline bool thread_key_works = false;
@@ -1830,6 +1862,7 @@ inline void free_thread(void *value) {
   for (int way = 0; way < CURSOR_WAYS; way++) free(thread->ways[way].slots);
   free(thread);
   thread_cursors = NULL;
+  hot_cursors.epoch = 0;
 }
 
 inline void make_thread_key(void) {
@@ -1860,20 +1893,69 @@ inline lars_cursor *begin_cursors(uint64_t epoch, uint32_t slots) {
   return way->slots;
 }
 
-/** The cursor of this thread in the slot, begun at a random place. */
+/** The cursors of this thread in a table that is not the one it used last; NULL without memory. */
+inline lars_cursor *find_cursors(const lars_mapping *mapping, uint64_t epoch) {
+  lars_cursor *slots = NULL;
+  for (int way = 0; thread_cursors != NULL && way < CURSOR_WAYS; way++) {
+    if (thread_cursors->ways[way].epoch == epoch) slots = thread_cursors->ways[way].slots;
+  }
+  if (slots == NULL) slots = begin_cursors(epoch, mapping->table.slots);
+  hot_cursors.slots = slots;
+  hot_cursors.epoch = slots == NULL ? 0 : epoch;
+  return slots;
+}
+
+/** The cursor of this thread in the slot; NULL without memory. */
 inline lars_cursor *cursor_of(const lars_mapping *mapping, uint32_t slot) {
   uint64_t epoch = __atomic_load_n(&mapping->epoch, __ATOMIC_RELAXED);
-  lars_cursor *cursors = NULL;
-  for (int way = 0; thread_cursors != NULL && way < CURSOR_WAYS; way++) {
-    if (thread_cursors->ways[way].epoch != epoch) continue;
-    cursors = thread_cursors->ways[way].slots;
-    break;
+  lars_cursor *slots = hot_cursors.slots;
+  if (hot_cursors.epoch != epoch) slots = find_cursors(mapping, epoch);
+  return slots == NULL ? NULL : &slots[slot];
+}
+
+inline void host_of_entry(uint64_t entry, lars_host *host) {
+  host->ip = lars_entry_ip(entry);
+  host->port = lars_entry_port(entry);
+  host->stale = false;
+  host->draining = false;
+  host->weight = -1;
+  host->zone[0] = 0;
+}
+
+inline bool lars_mapping_pick_hot(lars_caller *caller, uint32_t modid, uint32_t cmdid, lars_host *host) {
+  const lars_mapping *mapping = __atomic_load_n(&caller->kept, __ATOMIC_ACQUIRE);
+  if (mapping == NULL || hot_cursors.epoch != __atomic_load_n(&mapping->epoch, __ATOMIC_RELAXED)) {
+    return false;
   }
-  if (cursors == NULL) cursors = begin_cursors(epoch, mapping->table.slots);
-  if (cursors == NULL) return NULL;
-  lars_cursor *cursor = &cursors[slot];
-  if (cursor->told_s == 0 && cursor->next == 0) cursor->next = (uint32_t)lars_random();
-  return cursor;
+  const lars_table *table = &mapping->table;
+  uint32_t number = lars_module_hash(modid, cmdid) & (table->slots - 1);
+  /* Whatever is unusual, the end of the directory too, is for the long way. */
+  for (; number < table->slots; number++) {
+    const uint8_t *slot = lars_slot_at(table, number);
+    uint64_t schedule = lars_load_schedule(slot);
+    if (schedule == 0) return false;
+    const uint64_t *ids = (const uint64_t *)(const void *)slot;
+    if (__atomic_load_n(ids, __ATOMIC_RELAXED) != ((uint64_t)cmdid << 32 | modid)) continue;
+    lars_cursor *cursor = &hot_cursors.slots[number];
+    uint32_t now_s = __atomic_load_n(&caller->kept_s, __ATOMIC_RELAXED);
+    if (cursor->told_s == 0 || now_s - cursor->told_s >= TELL_USE_S) return false;
+    uint32_t first = (uint32_t)schedule, count = (uint32_t)(schedule >> 32), index = cursor->next;
+    if (first < table->first_word || (uint64_t)first + count > table->words) return false;
+    if (index >= count) {
+      if (count == 0) return false;
+      index %= count;
+    }
+    const uint64_t *words = (const uint64_t *)(const void *)table->bytes;
+    uint64_t entry = __atomic_load_n(words + first + index, __ATOMIC_RELAXED);
+    if (lars_entry_port(entry) == 0 || lars_entry_is_refusal(entry)) return false;
+    cursor->next = index + 1;
+    host_of_entry(entry, host);
+    if (!__atomic_load_n(&caller->is_picked, __ATOMIC_RELAXED)) {
+      __atomic_store_n(&caller->is_picked, true, __ATOMIC_RELAXED);
+    }
+    return true;
+  }
+  return false;
 }
 
 inline bool table_path(const lars_caller *caller, char *path, size_t length) {
@@ -2034,50 +2116,76 @@ inline lars_mapping *usable_at(lars_caller *caller, int64_t now_ms) {
 }
 
 inline lars_mapping *lars_mapping_usable(lars_caller *caller) {
-  return usable_at(caller, lars_coarse_ms());
+  lars_mapping *kept = __atomic_load_n(&caller->kept, __ATOMIC_ACQUIRE);
+  return kept != NULL ? kept : usable_at(caller, lars_coarse_ms());
 }
 
-inline void host_of_entry(uint64_t entry, lars_host *host) {
-  host->ip = lars_entry_ip(entry);
-  host->port = lars_entry_port(entry);
-  host->stale = false;
-  host->draining = false;
-  host->weight = -1;
-  host->zone[0] = 0;
+/** Whole seconds, never 0. */
+inline uint32_t seconds_of(int64_t now_ms) { return (uint32_t)(now_ms / 1000) + 1; }
+
+/** A first use of this cursor begins at a random place; now and then the agent is told of the use. */
+inline void tell_use(lars_caller *caller, const lars_mapping *mapping, uint32_t modid,
+                     uint32_t cmdid, lars_cursor *cursor, uint32_t now_s) {
+  if (cursor->told_s == 0) cursor->next = (uint32_t)lars_random();
+  cursor->told_s = now_s;
+  lars_batch_add(caller, mapping, modid, cmdid, 0, 0, LARS_TIME_UNKNOWN);
 }
 
-inline lars_found lars_mapping_pick(lars_caller *caller, uint32_t modid, uint32_t cmdid,
-                             const lars_pick *pick, lars_host *host) {
-  int64_t now_ms = lars_coarse_ms();
-  lars_mapping *mapping = usable_at(caller, now_ms);
-  if (mapping == NULL) return LARS_FOUND_NOTHING;
+inline lars_found pick_from(lars_caller *caller, lars_mapping *mapping, uint32_t modid,
+                            uint32_t cmdid, const lars_pick *pick, uint32_t now_s,
+                            lars_host *host) {
   int32_t slot = lars_table_slot(&mapping->table, modid, cmdid);
   if (slot < 0) return LARS_FOUND_NOTHING;
   lars_cursor *cursor = cursor_of(mapping, (uint32_t)slot);
   if (cursor == NULL) return LARS_FOUND_NOTHING;
+  if (cursor->told_s == 0 || now_s - cursor->told_s >= TELL_USE_S) {
+    tell_use(caller, mapping, modid, cmdid, cursor, now_s);
+  }
   uint64_t entry = 0;
   lars_found found =
       pick == NULL || pick->key_bytes == 0
           ? lars_table_next(&mapping->table, (uint32_t)slot, &cursor->next, &entry)
           : lars_table_keyed(&mapping->table, (uint32_t)slot, &cursor->next, pick->key,
                              pick->key_bytes, &entry);
-  if (found == LARS_FOUND_BROKEN) {
+  if (found == LARS_FOUND_NODE) {
+    host_of_entry(entry, host);
+  } else if (found == LARS_FOUND_REFUSAL) {
+    lars_batch_add(caller, mapping, modid, cmdid, 0, 1, LARS_TIME_UNKNOWN);
+  } else if (found == LARS_FOUND_BROKEN) {
     __atomic_store_n(&mapping->trust, (int)LARS_TABLE_BROKEN, __ATOMIC_RELAXED);
+    lars_mapping_leave(caller);
     return LARS_FOUND_NOTHING;
   }
-  if (found == LARS_FOUND_NOTHING) return found;
-  uint32_t now_s = (uint32_t)(now_ms / 1000) + 1;
-  if (found == LARS_FOUND_REFUSAL) {
-    lars_batch_add(caller, mapping, modid, cmdid, 0, 1, LARS_TIME_UNKNOWN);
-    cursor->told_s = now_s;
-    return found;
-  }
-  if (cursor->told_s == 0 || now_s - cursor->told_s >= TELL_USE_S) {
-    lars_batch_add(caller, mapping, modid, cmdid, 0, 0, LARS_TIME_UNKNOWN);
-    cursor->told_s = now_s;
-  }
-  host_of_entry(entry, host);
   return found;
+}
+
+inline lars_found lars_mapping_pick(lars_caller *caller, uint32_t modid, uint32_t cmdid,
+                             const lars_pick *pick, lars_host *host) {
+  lars_mapping *mapping = __atomic_load_n(&caller->kept, __ATOMIC_ACQUIRE);
+  if (mapping != NULL) {
+    if (!__atomic_load_n(&caller->is_picked, __ATOMIC_RELAXED)) {
+      __atomic_store_n(&caller->is_picked, true, __ATOMIC_RELAXED);
+    }
+    uint32_t kept_s = __atomic_load_n(&caller->kept_s, __ATOMIC_RELAXED);
+    return pick_from(caller, mapping, modid, cmdid, pick, kept_s, host);
+  }
+  int64_t now_ms = lars_coarse_ms();
+  mapping = usable_at(caller, now_ms);
+  if (mapping == NULL) return LARS_FOUND_NOTHING;
+  lars_batch_wake(caller);
+  return pick_from(caller, mapping, modid, cmdid, pick, seconds_of(now_ms), host);
+}
+
+inline void lars_mapping_keep(lars_caller *caller) {
+  int64_t now_ms = lars_coarse_ms();
+  lars_mapping *mapping = __atomic_load_n(&caller->mapping, __ATOMIC_ACQUIRE);
+  if (mapping != NULL) look(caller, mapping, now_ms);
+  __atomic_store_n(&caller->kept_s, seconds_of(now_ms), __ATOMIC_RELAXED);
+  __atomic_store_n(&caller->kept, usable_at(caller, now_ms), __ATOMIC_RELEASE);
+}
+
+inline void lars_mapping_leave(lars_caller *caller) {
+  __atomic_store_n(&caller->kept, (lars_mapping *)NULL, __ATOMIC_RELEASE);
 }
 
 inline bool lars_mapping_pick_old(lars_caller *caller, uint32_t modid, uint32_t cmdid, lars_host *host) {
@@ -2087,6 +2195,7 @@ inline bool lars_mapping_pick_old(lars_caller *caller, uint32_t modid, uint32_t 
   int32_t slot = lars_table_slot(&mapping->table, modid, cmdid);
   lars_cursor *cursor = slot < 0 ? NULL : cursor_of(mapping, (uint32_t)slot);
   if (cursor == NULL) return false;
+  if (cursor->told_s == 0 && cursor->next == 0) cursor->next = (uint32_t)lars_random();
   uint64_t best = 0;
   int best_rank = 3;
   int64_t now_ms = lars_now_ms();
@@ -2115,6 +2224,7 @@ inline bool lars_mapping_is_silent(lars_caller *caller) {
 }
 
 inline void lars_mapping_after_fork(lars_caller *caller) {
+  lars_mapping_leave(caller);
   if (caller->mapping != NULL) caller->mapping->epoch = new_epoch();
 }
 
@@ -2216,42 +2326,55 @@ inline void send_batch(lars_caller *caller) {
   batch->number++;
 }
 
-/** Sends batches that have waited long enough. */
-inline void *run_sender(void *context) {
+/** Sleeps until somebody wakes it; picks look after the table themselves meanwhile. */
+inline void rest(lars_caller *caller) {
+  lars_batch *batch = &caller->batch;
+  lars_mapping_leave(caller);
+  batch->sleeping = true;
+  while (batch->sleeping && !batch->closing) pthread_cond_wait(&batch->wake, &batch->lock);
+}
+
+/** The keeper: sends batches that have waited long enough, and looks after the table. */
+inline void *run_keeper(void *context) {
   lars_caller *caller = (lars_caller *)context;
   lars_batch *batch = &caller->batch;
-  uint64_t seen = 0;
-  int idle_ticks = 0;
+  int ticks = 0, idle_looks = 0;
   pthread_mutex_lock(&batch->lock);
   while (!batch->closing) {
-    if (batch->count == 0 && idle_ticks >= LARS_BATCH_IDLE_TICKS) {
-      batch->sleeping = true;
-      pthread_cond_wait(&batch->wake, &batch->lock);
-      batch->sleeping = false;
-      idle_ticks = 0;
-      continue;
-    }
+    uint64_t number = batch->number;
     bool was_waiting = batch->count > 0;
-    seen = batch->number;
+    if (ticks++ % LARS_KEEP_TICKS == 0) {
+      bool is_used = was_waiting || __atomic_load_n(&caller->is_picked, __ATOMIC_RELAXED);
+      __atomic_store_n(&caller->is_picked, false, __ATOMIC_RELAXED);
+      idle_looks = is_used ? 0 : idle_looks + 1;
+      /* Not under the lock: a file may be mapped now. */
+      pthread_mutex_unlock(&batch->lock);
+      lars_mapping_keep(caller);
+      pthread_mutex_lock(&batch->lock);
+    }
     lars_condition_wait(&batch->wake, &batch->lock, LARS_BATCH_TICK_MS);
-    if (was_waiting && batch->count > 0 && batch->number == seen) send_batch(caller);
-    idle_ticks = batch->count > 0 || batch->number != seen ? 0 : idle_ticks + 1;
+    if (was_waiting && batch->count > 0 && batch->number == number) send_batch(caller);
+    if (idle_looks >= LARS_IDLE_LOOKS && batch->count == 0 && !batch->closing) {
+      rest(caller);
+      ticks = idle_looks = 0;
+    }
   }
   pthread_mutex_unlock(&batch->lock);
   return NULL;
 }
 
-/** Starts the sender where it does not run; signals are for the threads of the program. */
-inline void ensure_sender(lars_caller *caller) {
+/** Starts the keeper where it does not run; signals are for the threads of the program. */
+inline void ensure_keeper(lars_caller *caller) {
   lars_batch *batch = &caller->batch;
   if (batch->running) {
     if (batch->sleeping) pthread_cond_signal(&batch->wake);
+    batch->sleeping = false;
     return;
   }
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  batch->running = pthread_create(&batch->thread, NULL, run_sender, caller) == 0;
+  batch->running = pthread_create(&batch->thread, NULL, run_keeper, caller) == 0;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -2268,10 +2391,6 @@ inline void begin_sender(lars_caller *caller, const lars_mapping *mapping, uint6
   } while (batch->sender == 0);
 }
 
-inline void put_half(uint8_t *out, uint32_t value) {
-  for (int at = 0; at < 4; at++) out[at] = (uint8_t)(value >> (8 * at));
-}
-
 inline void lars_batch_add(lars_caller *caller, const lars_mapping *mapping, uint32_t modid,
                     uint32_t cmdid, uint64_t node, int32_t code, int64_t took_ms) {
   lars_batch *batch = &caller->batch;
@@ -2280,20 +2399,24 @@ inline void lars_batch_add(lars_caller *caller, const lars_mapping *mapping, uin
   if (batch->epoch != epoch) begin_sender(caller, mapping, epoch);
   uint8_t *record = batch->datagram + LARS_BATCH_START_BYTES + batch->count * LARS_OUTCOME_BYTES;
   int64_t known_ms = took_ms < UINT32_MAX ? took_ms : (int64_t)UINT32_MAX - 1;
-  put_half(record, modid);
-  put_half(record + 4, cmdid);
-  put_half(record + 8, (uint32_t)node);
-  put_half(record + 12, (uint32_t)(node >> 32));
-  put_half(record + 16, (uint32_t)code);
-  put_half(record + 20, took_ms < 0 ? UINT32_MAX : (uint32_t)known_ms);
+  /* As the table, only on machines whose order of bytes is that of the wire. */
+  uint32_t halves[6] = {modid, cmdid, (uint32_t)node, (uint32_t)(node >> 32), (uint32_t)code,
+                        took_ms < 0 ? UINT32_MAX : (uint32_t)known_ms};
+  memcpy(record, halves, sizeof halves);
   batch->count++;
   bool is_outcome = lars_entry_port(node) != 0;
   bool is_urgent = is_outcome && is_first_failure(batch, modid, cmdid, node, code);
   if (is_urgent || batch->count == LARS_BATCH_OUTCOMES) send_batch(caller);
-  else if (!batch->running || batch->sleeping) ensure_sender(caller);
+  else if (!batch->running || batch->sleeping) ensure_keeper(caller);
   /* Without a thread nothing may wait. */
   if (!batch->running) send_batch(caller);
   pthread_mutex_unlock(&batch->lock);
+}
+
+inline void lars_batch_wake(lars_caller *caller) {
+  pthread_mutex_lock(&caller->batch.lock);
+  if (!caller->batch.running || caller->batch.sleeping) ensure_keeper(caller);
+  pthread_mutex_unlock(&caller->batch.lock);
 }
 
 inline void lars_batch_flush(lars_caller *caller) {
@@ -2309,6 +2432,7 @@ inline void lars_batch_after_fork(lars_caller *caller) {
   batch->epoch = 0;
   batch->count = 0;
   batch->running = batch->sleeping = false;
+  lars_mapping_leave(caller);
   lars_condition_init(&batch->wake);
 }
 
@@ -2621,10 +2745,10 @@ inline bool pick_alone(lars_caller *caller, uint32_t modid, uint32_t cmdid, lars
   return true;
 }
 
-inline lars_result lars_try_get_host(lars_caller *caller, uint32_t modid, uint32_t cmdid,
-                              const lars_pick *pick, lars_host *host) {
+/** A pick from the table where that is usable, else by asking, else without the agent. */
+inline lars_result pick_thoroughly(lars_caller *caller, uint32_t modid, uint32_t cmdid,
+                                   const lars_pick *pick, lars_host *host) {
   int deadline_ms, first_route_ms;
-  if (caller == NULL) return LARS_CLOSED;
   if (!lars_check_pick(caller, pick, &deadline_ms, &first_route_ms)) return LARS_OUT_OF_RANGE;
   lars_found found = lars_mapping_pick(caller, modid, cmdid, pick, host);
   if (found == LARS_FOUND_NODE) return LARS_OK;
@@ -2641,6 +2765,13 @@ inline lars_result lars_try_get_host(lars_caller *caller, uint32_t modid, uint32
   __atomic_store_n(&caller->silent_until_ms, silent_until_ms, __ATOMIC_RELAXED);
   if (is_unanswered(result) && pick_alone(caller, modid, cmdid, host)) return LARS_OK;
   return result;
+}
+
+inline lars_result lars_try_get_host(lars_caller *caller, uint32_t modid, uint32_t cmdid,
+                              const lars_pick *pick, lars_host *host) {
+  if (caller == NULL) return LARS_CLOSED;
+  if (pick == NULL && lars_mapping_pick_hot(caller, modid, cmdid, host)) return LARS_OK;
+  return pick_thoroughly(caller, modid, cmdid, pick, host);
 }
 
 inline void sleep_ms(int64_t ms) {
@@ -3628,8 +3759,9 @@ class Client {
   Result<Host> pick_with(Asker asker, std::uint32_t modid, std::uint32_t cmdid, const Pick &pick) {
     c::lars_pick told;
     c::lars_host node;
-    if (!read_pick(pick, &told)) return Error::out_of_range;
-    c::lars_result result = asker(caller_.get(), modid, cmdid, &told, &node);
+    bool is_plain = !pick.key && !pick.deadline && !pick.first_route;
+    if (!is_plain && !read_pick(pick, &told)) return Error::out_of_range;
+    c::lars_result result = asker(caller_.get(), modid, cmdid, is_plain ? nullptr : &told, &node);
     if (result != c::LARS_OK) return static_cast<Error>(result);
     return host_of(node);
   }

@@ -452,8 +452,9 @@ class Client {
   Result<Host> pick_with(Asker asker, std::uint32_t modid, std::uint32_t cmdid, const Pick &pick) {
     c::lars_pick told;
     c::lars_host node;
-    if (!read_pick(pick, &told)) return Error::out_of_range;
-    c::lars_result result = asker(caller_.get(), modid, cmdid, &told, &node);
+    bool is_plain = !pick.key && !pick.deadline && !pick.first_route;
+    if (!is_plain && !read_pick(pick, &told)) return Error::out_of_range;
+    c::lars_result result = asker(caller_.get(), modid, cmdid, is_plain ? nullptr : &told, &node);
     if (result != c::LARS_OK) return static_cast<Error>(result);
     return host_of(node);
   }
