@@ -1,6 +1,7 @@
 // Shell. Services as real processes: started as a user starts them, and none outlives its test.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -115,6 +116,15 @@ export class TestProcess {
       if (event.event === "ready") return event.addresses;
     }
     return /^\w+ ready on (.+)$/m.exec(this.stdout)?.[1].split(", ");
+  }
+
+  /** What it listened on; nothing where its output ends in the middle of a line. */
+  get lastAddresses(): readonly string[] {
+    try {
+      return this.addresses ?? [];
+    } catch {
+      return [];
+    }
   }
 
   /** Port of one of its addresses. */
@@ -240,7 +250,16 @@ export class Processes {
   /** Ends whatever still runs and removes the directory. */
   async endAll(): Promise<void> {
     await Promise.all(this.#running.map((one) => one.kill9()));
+    for (const one of this.#running) removeTables(one);
     this.#directory.remove();
+  }
+}
+
+/** An agent that is killed leaves its table in shared memory. */
+function removeTables(ended: TestProcess): void {
+  for (const address of ended.lastAddresses) {
+    const port = address.split(":").at(-1);
+    rmSync(`/dev/shm/lars-agent-${port}.table`, { force: true });
   }
 }
 
