@@ -3,6 +3,7 @@
 import { agentSuite } from "./agent_suite.ts";
 import { consoleSuite } from "./console_suite.ts";
 import { coreSuite } from "./core_suite.ts";
+import { discoverySuite } from "./discovery_suite.ts";
 import { dnsSuite } from "./dns_suite.ts";
 import { growthSuite } from "./growth_suite.ts";
 import type { Suite } from "./harness.ts";
@@ -21,6 +22,7 @@ export const suites: readonly Suite[] = [
   tcpSuite,
   dnsSuite,
   reporterSuite,
+  discoverySuite,
   servicesSuite,
   consoleSuite,
   inProcessSuite,

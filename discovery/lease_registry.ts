@@ -383,8 +383,10 @@ export class LeaseRegistry {
     if (plan === undefined) throw new Error("Leases were not judged");
     table.apply(plan.leases);
     for (const row of plan.leases) this.#noteRound(row);
-    // A number that went back is that of a database that was set back: everything is read again.
-    if (seq < this.#seq) this.#seq = 0;
+    // Nobody else wrote in between, so there is nothing to be read. A number that went back is that
+    // of a database that was set back: then everything is read again.
+    if (seq === this.#seq + 1) this.#seq = seq;
+    else if (seq < this.#seq) this.#seq = 0;
     this.#ownVersions.push(...versions);
     for (const { modId, cmdId } of changed) {
       const isWatched = watched.some((one) => one.modId === modId && one.cmdId === cmdId);
