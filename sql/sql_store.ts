@@ -117,6 +117,12 @@ const SIGHTINGS_CHUNK_ROWS = 200;
 /** Bounds of the page size of `readRoutes`. */
 const PAGE_ROWS_MAX = 100_000;
 
+/** Time of the server, in unix milliseconds. */
+function* wallMsScript(): Script<number> {
+  const [row] = yield { sql: "SELECT UNIX_TIMESTAMP(NOW(3)) * 1000 AS ms" };
+  return Math.round(Number(row.ms));
+}
+
 /** What a {@linkcode SqlStore} works with. */
 export interface SqlStoreOptions {
   readonly driver: Driver;
@@ -403,6 +409,11 @@ export class SqlStore implements Store {
 
   schemaVersion(): Promise<number> {
     return this.#plain("read the schema version", () => schemaVersionScript(this.dialect));
+  }
+
+  async wallMs(): Promise<number | undefined> {
+    if (this.dialect === "sqlite") return undefined;
+    return await this.#plain("read the time", wallMsScript);
   }
 
   newerSchema(): Promise<string | undefined> {

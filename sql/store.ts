@@ -254,6 +254,8 @@ export interface Store extends CallHistoryStore, EventStore {
   forgetInstance(kind: ServiceInstance["kind"], address: string): Promise<void>;
   /** Every known service, or those of some kinds, in order of kind and address. */
   instances(kinds?: readonly ServiceInstance["kind"][]): Promise<ServiceInstance[]>;
+  /** Wall time of the database server in unix milliseconds; undefined where it is this process. */
+  wallMs(): Promise<number | undefined>;
   /** 0 for the original tables alone, else the number of the last migration in force. */
   schemaVersion(): Promise<number>;
   /**

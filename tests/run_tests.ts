@@ -269,7 +269,7 @@ async function bringAll(
     const promtool = bringPromtool();
     if (promtool !== undefined) env[PROMTOOL_VARIABLE] = promtool;
   }
-  if (files.some((file) => file.endsWith("tests/clock_steps_test.ts"))) {
+  if (files.some((file) => /tests\/(clock_steps|console_clock)_test\.ts$/.test(file))) {
     const faketime = bringFaketime();
     if (faketime !== undefined) env[FAKETIME_VARIABLE] = faketime;
   }

@@ -39,6 +39,11 @@ export const webMetrics: MetricTable = {
   connections_refused: ended("refused"),
   connections_evicted: ended("made_room"),
   connections_timed_out: ended("too_slow"),
+  clock_ahead_seconds: gauge(
+    "lars_web_clock_ahead_seconds",
+    "How far the clock of this host is ahead of the database's.",
+    { min: -Infinity },
+  ),
   database_up: gauge("lars_web_store_up", "1 while the database answers, else 0."),
   modules: gauge("lars_web_modules", "Modules in the database."),
   nodes: gauge("lars_web_nodes", "Nodes in the database."),

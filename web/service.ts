@@ -11,6 +11,7 @@ import { type Address, formatAddress, parseAddress } from "../reactor/address.ts
 import { messageOf } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { openStore, type Store } from "../sql/mod.ts";
+import { DatabaseClock } from "../service/database_clock.ts";
 import { startService, StoreService } from "../service/store_service.ts";
 import { AccessService } from "../control/access/access_service.ts";
 import { AgentService } from "../control/system/agent_service.ts";
@@ -67,6 +68,7 @@ export class WebService extends StoreService<WebSettings> {
   readonly #alerts: AlertService;
   readonly #site: Site;
   readonly #watch: AgentWatch;
+  readonly #clock: DatabaseClock;
   readonly #lines: DnsLines;
   readonly #requests = new RequestCounts();
   #server: HttpServer | undefined;
@@ -80,18 +82,18 @@ export class WebService extends StoreService<WebSettings> {
     store: Store,
     options: WebOptions,
   ) {
-    super(context);
-    const { clock, log, software } = context;
+    const clock = new DatabaseClock({ ...context, store });
+    super({ ...context, clock });
+    this.#clock = clock;
+    const { log, software } = context;
     this.onStop(CLOSE_TIMEOUT_MS, () => store.close());
     this.#options = options;
     this.#store = store;
     this.#live = new LiveHub({ clock });
     const agent = parseAddress(settings.agent, DEFAULT_PORTS.agent);
-    const watch = new AgentWatch(agent, clock);
-    this.#watch = watch;
-    this.#reader = new SystemReader({ store, clock, log, watchedAgents: () => watch.services });
+    const watch = this.#watch = new AgentWatch(agent, clock);
+    const reader = this.#reader = this.#makeReader(watch);
     this.#access = new AccessService({ store: store.console, hasher: new PasswordHasher(), clock });
-    const reader = this.#reader;
     const sender = this.#makeSender(settings);
     this.#alerts = new AlertService({
       store,
@@ -119,8 +121,8 @@ export class WebService extends StoreService<WebSettings> {
       secrets: context.secrets,
       addresses: options.dnsAddresses ?? [],
     });
-    const asking = { store, clock, lines: this.#lines };
     const hostNames = hostNameList(settings.hostNames);
+    const asking = { store, clock, lines: this.#lines };
     const api = new ApiServer({
       handlers: makeHandlers({
         store,
@@ -171,6 +173,8 @@ export class WebService extends StoreService<WebSettings> {
     this.listensOn(formatAddress(await server.listen()));
     this.#server = server;
     this.onStop(CLOSE_TIMEOUT_MS, () => server.close());
+    this.onStop(0, () => this.#clock.stop());
+    await this.#clock.start();
     this.#watch.start();
     this.onStop(0, () => this.#live.close(), () => this.#watch.stop());
     await this.#reader.start();
@@ -197,8 +201,15 @@ export class WebService extends StoreService<WebSettings> {
       logins_refused: refused,
       logins_braked: limited,
       ...this.#alerts.stats(),
+      clock_ahead_seconds: this.#clock.aheadMs / 1000,
       database_up: Number(this.#reader.fault === undefined),
     };
+  }
+
+  #makeReader(watch: AgentWatch): SystemReader {
+    const { log } = this.context;
+    const watchedAgents = () => watch.services;
+    return new SystemReader({ store: this.#store, clock: this.#clock, log, watchedAgents });
   }
 
   #makeSender(settings: WebSettings): WebhookSender {
@@ -250,6 +261,8 @@ export class WebService extends StoreService<WebSettings> {
     const address = clientAddress(remote.hostname, request.headers, this.#proxies);
     const response = await this.#site.handle(request, address);
     const { pathname } = new URL(request.url);
+    // Pages tell ages by it.
+    response.headers.set("Date", new Date(clock.wallMs()).toUTCString());
     this.#requests.note(pathname, response.status, clock.nowMs() - askedAtMs);
     return response;
   }
