@@ -60,7 +60,7 @@ const LONGEST_FIRST = [
 ];
 
 /** Files that need the compilers and interpreters of the clients in other languages. */
-const CLIENT_TESTS = /^(api\/(c|cpp|go|java|python|conformance)|tests\/clients_)/;
+const CLIENT_TESTS = /^(api\/(c|cpp|go|java|python|conformance)\/|tests\/(clients_|e2e_clients_))/;
 
 /** Lanes unless told otherwise: one more than processors, since most tests mostly wait. */
 const LANES_MIN = 2;
