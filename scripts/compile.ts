@@ -21,6 +21,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   "lars-agent": "agent/main.ts",
   "lars-web": "web/main.ts",
   "lars-relay": "relay/main.ts",
+  "lars-discovery": "discovery/main.ts",
   "lars-export": "export/main.ts",
 };
 
