@@ -524,7 +524,11 @@ test("a cache that is not whole is refused with a reason, and replaced", () =>
       const running = await agent({ "agent.cache_dir": directory }, {
         log: { ...silentLogger, warn },
       });
-      assert.deepEqual(lines, [["Route cache is not used", { path, reason: "not a route cache" }]]);
+      const kept = `${path}.bad`;
+      assert.deepEqual(lines, [[
+        "Route cache is not used",
+        { path, reason: "not a route cache", kept },
+      ]]);
       dns.routes.set("1,1", [node(1)]);
       await untilServed(await caller(running, 1, 1), 1, 1);
       await until(() => running.stats().cacheWrites === 1, { what: "the cache is written" });

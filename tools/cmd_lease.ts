@@ -11,12 +11,13 @@ import { hasHand, type LeaseRow } from "../model/lease.ts";
 import { type ModuleKey, moduleText } from "../model/module.ts";
 import { addressText, type NodeAddress, nodeId, nodeText, type RouteRow } from "../model/node.ts";
 import { quantity } from "../model/quantity.ts";
-import { parseCmdId, parseModId } from "../model/route_values.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import type { Store } from "../sql/store.ts";
 import { parseNodeAddress } from "./cli_arguments.ts";
-import { argument, CommandError } from "./cli_errors.ts";
+import { CommandError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
+import { type ModuleFilterWord, withModuleFilter, withModuleWords } from "./module_argument.ts";
+import { lookUpModule } from "./module_lookup.ts";
 import { whoRuns } from "./system_access.ts";
 import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
 import { printJson, printLine } from "./terminal.ts";
@@ -34,12 +35,11 @@ export function addTo(parent: Command): void {
     .description("Nodes that registered themselves: list them, end a registration, let one go.");
   const list = lease.command("ls")
     .description("List registrations, and what an operator wants of nodes that are gone.")
-    .argument("[MODID]", "of this number only", argument(parseModId))
-    .argument("[CMDID]", "of this module only", argument(parseCmdId))
-    .option("--json", "print one JSON array")
-    .action((modId: number | undefined, cmdId: number | undefined, flags: ListFlags) =>
-      listLeases(modId, cmdId, flags)
-    );
+    .option("--json", "print one JSON array");
+  withModuleFilter(
+    list,
+    async (filter, flags: ListFlags) => listLeases(await filterOf(filter, flags), flags),
+  );
   addStoreOptions(list);
   addExamples(list, [["lars lease ls 7 1", "of one module"], [
     "lars lease ls --json",
@@ -47,13 +47,13 @@ export function addTo(parent: Command): void {
   ]]);
   addNodeWord(lease, "end", "End a registration; a program that lives registers again.");
   addNodeWord(lease, "free", "Take back state, weight and zone that an operator gave a node.");
-  const confirm = lease.command("confirm")
-    .description("Say that nodes of a module which are held in its route are really lost.")
-    .argument("<MODID>", "number of the module", argument(parseModId))
-    .argument("<CMDID>", "number of the command", argument(parseCmdId))
-    .action((modId: number, cmdId: number, flags: ListFlags) =>
-      confirmLosses({ modId, cmdId }, flags)
-    );
+  const confirm = withModuleWords(
+    lease.command("confirm")
+      .description("Say that nodes of a module which are held in its route are really lost."),
+    [],
+    async (word, _values, flags: ListFlags) =>
+      confirmLosses(await lookUpModule(word, flags), flags),
+  );
   addStoreOptions(confirm);
   addExamples(confirm, [["lars lease confirm 7 1", "nodes that are held back go"]]);
   addExamples(lease, [
@@ -68,37 +68,30 @@ export function addNodeTo(parent: Command): void {
   const node = parent.command("node").description("Nodes of all modules.");
   const list = node.command("ls")
     .description("List nodes with where they come from, and who took out those that get no calls.")
-    .argument("[MODID]", "of this number only", argument(parseModId))
-    .argument("[CMDID]", "of this module only", argument(parseCmdId))
-    .option("--json", "print one JSON array")
-    .action((modId: number | undefined, cmdId: number | undefined, flags: ListFlags) =>
-      listNodes(modId, cmdId, flags)
-    );
+    .option("--json", "print one JSON array");
+  withModuleFilter(
+    list,
+    async (filter, flags: ListFlags) => listNodes(await filterOf(filter, flags), flags),
+  );
   addStoreOptions(list);
   addExamples(list, [["lars node ls 7 1", "nodes of a module"]]);
   addExamples(node, [["lars node ls", "nodes of all modules"]]);
 }
 
 function addNodeWord(parent: Command, word: "end" | "free", about: string): void {
-  const command = parent.command(word)
-    .description(about)
-    .argument("<MODID>", "number of the module", argument(parseModId))
-    .argument("<CMDID>", "number of the command", argument(parseCmdId))
-    .argument("<IP:PORT>", "the node", argument(parseNodeAddress))
-    .action((modId: number, cmdId: number, node: NodeAddress, flags: ListFlags) =>
-      changeLease(word, { modId, cmdId }, node, flags)
-    );
+  const command = withModuleWords(
+    parent.command(word).description(about),
+    [{ name: "IP:PORT", about: "the node", parse: parseNodeAddress }],
+    async (module, [node], flags: ListFlags) =>
+      changeLease(word, await lookUpModule(module, flags), node, flags),
+  );
   addStoreOptions(command);
   addExamples(command, [[`lars lease ${word} 7 1 10.0.0.7:8080`, "of this node"]]);
 }
 
-async function listLeases(
-  modId: number | undefined,
-  cmdId: number | undefined,
-  flags: ListFlags,
-): Promise<void> {
+async function listLeases(filter: Partial<ModuleKey>, flags: ListFlags): Promise<void> {
   await withStore(flags, async (store) => {
-    const rows = await store.leases.list(filterOf(modId, cmdId), LISTED_MAX);
+    const rows = await store.leases.list(filter, LISTED_MAX);
     const held = await store.leases.guard();
     if (flags.json === true) return printJson(rows.map(leaseJson));
     if (rows.length === 0) printLine("no node has registered itself");
@@ -115,8 +108,13 @@ async function listLeases(
   });
 }
 
-function filterOf(modId: number | undefined, cmdId: number | undefined): Partial<ModuleKey> {
-  return { ...(modId === undefined ? {} : { modId }), ...(cmdId === undefined ? {} : { cmdId }) };
+async function filterOf(
+  filter: ModuleFilterWord,
+  flags: ListFlags,
+): Promise<Partial<ModuleKey>> {
+  if (filter === undefined || "modId" in filter) return filter ?? {};
+  const { modId, cmdId } = await lookUpModule(filter, flags);
+  return { modId, cmdId };
 }
 
 function leaseLine(row: LeaseRow): string {
@@ -146,13 +144,10 @@ function leaseJson(row: LeaseRow): Record<string, unknown> {
   };
 }
 
-async function listNodes(
-  modId: number | undefined,
-  cmdId: number | undefined,
-  flags: ListFlags,
-): Promise<void> {
+async function listNodes(filter: Partial<ModuleKey>, flags: ListFlags): Promise<void> {
+  const { modId, cmdId } = filter;
   await withStore(flags, async (store) => {
-    const leases = await store.leases.list(filterOf(modId, cmdId), LISTED_MAX);
+    const leases = await store.leases.list(filter, LISTED_MAX);
     const byNode = new Map(leases.map((row) => [nodeId(row), row]));
     const routes: RouteRow[] = [];
     await store.readRoutes((page) => {
