@@ -2,7 +2,10 @@
 // their deadline, and none is given a node that is not the module's. Over UDP and from the table.
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { CACHE_FILE_NAME } from "../agent/routes/cache_file.ts";
 import { ClientDriver, fillWords } from "../api/conformance/driver.ts";
 import { buildDriver, readDrivers } from "../scripts/run_conformance.ts";
 import { addNodes, agentFlags, nodeOf, sqliteTestStore, startFleet } from "./support/fleet.ts";
@@ -50,6 +53,7 @@ class Caller {
 async function expectUnharmed(
   driver: ClientDriver,
   options: string,
+  cache: string,
   agent: () => Promise<TestProcess>,
 ): Promise<void> {
   let running = await agent();
@@ -66,6 +70,9 @@ async function expectUnharmed(
     });
   };
   await later(CALLS_AFTER);
+  // Then the next agent knows the module from its first moment on; else it answers that there is none
+  // until its route has come, and who is told so has no node left when that agent dies too.
+  await until(() => existsSync(cache), { what: "the agent's cache" });
   await running.kill9();
   await later(CALLS_AFTER); // while there is none
   running = await agent();
@@ -109,9 +116,10 @@ for (const [folder, command] of readDrivers()) {
               ...agentFlags(processes, [fleet.dns.port()], [fleet.reporter.port()]),
               ...[`--agent-port=${port}`, `--agent-shared-table=${table}`],
             ]);
-          await expectUnharmed(driver, "table=/nowhere", startAgent);
+          const cache = join(processes.directory, "cache", CACHE_FILE_NAME);
+          await expectUnharmed(driver, "table=/nowhere", cache, startAgent);
           if (driver.features.includes("table")) {
-            await expectUnharmed(driver, `table=${table}`, startAgent);
+            await expectUnharmed(driver, `table=${table}`, cache, startAgent);
           }
           assert.equal(driver.errors, "");
         } finally {
