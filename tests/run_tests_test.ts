@@ -153,7 +153,10 @@ test("words that are not known end with exit code 2", async () => {
   await withProcesses(async (processes) => {
     const run = project(processes, { "good_test.ts": PASSES });
     const cases: [string[], RegExp][] = [
-      [["--skip=something"], /--skip knows mysql, browser, bun: current value is something/],
+      [
+        ["--skip=something"],
+        /--skip knows mysql, browser, bun, clients: current value is something/,
+      ],
       [["--only=node"], /--only knows deno, bun: current value is node/],
       [["--lanes=0"], /--lanes must be a whole number from 1 to 64: current value is 0/],
       [["--nonsense"], /unknown option/],
