@@ -19,5 +19,5 @@ test("the Python client for asyncio plays every exchange", async () => {
   assert.deepEqual(failed, []);
   // A loop does not survive a fork; a client does, and a test of its own shows that.
   assert.deepEqual(leftOut, ["a fork: left out: no fork", "table: a fork: left out: no fork"]);
-  assert.equal(passed, readExchanges().length - 1);
+  assert.equal(passed, readExchanges().length - leftOut.length);
 });
