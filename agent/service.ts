@@ -146,6 +146,7 @@ class AgentService implements RunningService {
       fast: settings.fastPath !== "off",
       init: () => this.#workerInit(),
       onNote: (note) => this.#takeNote(note),
+      onEnded: () => this.#reporter.countersRestarted(),
       onRestart: () => this.#workersRestarted(),
     });
     this.#intake = new RouteIntake({

@@ -191,6 +191,25 @@ test("a module on another port than its own is served there too, and kept up to 
     }
   }));
 
+test("calls of one module on all ports are reported as one sum", () =>
+  withLab(async ({ dns, reporter, agent }) => {
+    const running = await agent();
+    dns.routes.set("1,1", [node(1)]);
+    let calls = 0;
+    for (const [index, address] of running.addresses.entries()) {
+      const caller = await FakeCaller.open(parseAddress(address).port);
+      await untilServed(caller, 1, 1);
+      for (let i = 0; i < 64 >> index; i++) {
+        caller.report(1, 1, node(1), 0);
+        calls++;
+      }
+      await until(() => reporter.totals()[0] === calls, {
+        what: () => `${calls} calls told; there are ${reporter.totals()[0]}`,
+      });
+      caller.close();
+    }
+  }));
+
 test("ids with the highest bit set work from caller to dns and back", () =>
   withLab(async ({ dns, agent, caller }) => {
     const running = await agent();

@@ -33,8 +33,9 @@ export const STORED_WAIT_MS = 5_000;
 export const RESEND_MS = 3000;
 
 /**
- * Reports sent to a reporter that has not answered the handshake are remembered longer: it may be
- * ours and slow, and then they go again, with totals.
+ * Reports sent to a reporter that has not answered, neither the handshake nor the question after it,
+ * are remembered longer: it may be ours and slow. Then it has counted none of them, and they go
+ * again, with totals and numbers.
  */
 export const RESEND_PLAIN_MS = 30_000;
 
@@ -92,6 +93,10 @@ export class ReportSender {
   /** Names this sender to every reporter that it meets. */
   readonly #session: number;
   #way: Way = "plain";
+  /** True: that the way is plain was not said, so that what is sent may count only when sent again. */
+  #isPresumed = true;
+  /** The reporter of this connection has answered the handshake. */
+  #isExtended = false;
   #askTimer: Timer | undefined;
   /** Oldest first; those before `#recentStart` are forgotten. */
   #recent: SentReport[] = [];
@@ -107,7 +112,7 @@ export class ReportSender {
     this.link = options.openLink({
       onReady: () => this.#begin(),
       onExtended: () => {
-        this.#restorePlain();
+        this.#restoreUncounted();
         this.#begin();
       },
       onLost: () => this.#onLost(),
@@ -130,6 +135,11 @@ export class ReportSender {
     const ts = Math.floor(this.#options.clock.wallMs() / 1000);
     for (const report of reports) this.#pending.add(this.#timed(report, ts));
     this.flush();
+  }
+
+  /** Who reports is about to begin anew, with all counts at zero. */
+  countersRestarted(): void {
+    this.#totals.restarted();
   }
 
   /** Sends what waits, as far as the connection takes it. Call now and then. */
@@ -164,19 +174,23 @@ export class ReportSender {
   }
 
   #timed(report: ModuleReport, ts: number): TimedReport {
-    const { modId, cmdId, refused } = report;
-    const results = report.results.map((result) => ({
-      ...result,
-      gains: this.#totals.gainsOf(modId, cmdId, result),
-    }));
-    const refusedNew = refused === undefined ? 0 : this.#totals.refusedOf(modId, cmdId, refused);
-    return { ...report, results, ts, refusedNew };
+    const { modId, cmdId, shard } = report;
+    const results = report.results.map((one) => {
+      const { result, gains } = this.#totals.take(modId, cmdId, one, shard);
+      return { ...result, gains };
+    });
+    const { refused, refusedNew } = report.refused === undefined
+      ? { refused: undefined, refusedNew: 0 }
+      : this.#totals.takeRefused(modId, cmdId, report.refused, shard);
+    return { modId, cmdId, results, ts, refusedNew, ...(refused === undefined ? {} : { refused }) };
   }
 
   /** A connection is there, or has turned out to be to a reporter of ours. */
   #begin(): void {
     this.#askTimer?.cancel();
     const { extended } = this.link;
+    this.#isExtended = extended;
+    this.#isPresumed = true;
     if (extended) {
       this.#way = "ask";
       this.link.send(
@@ -203,6 +217,7 @@ export class ReportSender {
     const { stored, held, plain } = decodeReportsStored(body);
     this.#askTimer?.cancel();
     if (plain) {
+      this.#isPresumed = false;
       this.#goPlain();
       return;
     }
@@ -212,6 +227,7 @@ export class ReportSender {
     }
     this.#kept.noteStored(stored);
     if (this.#way !== "kept") {
+      if (this.#isPresumed) this.#restoreUncounted();
       this.#way = "kept";
       this.#counts.resultsResent += this.#kept.rewind(Math.max(stored, held));
     }
@@ -221,7 +237,10 @@ export class ReportSender {
   #onLost(): void {
     this.#askTimer?.cancel();
     this.#way = "ask";
-    this.#restoreRecent();
+    // An older build has counted what it was told with totals: so that goes without gains.
+    if (this.#isExtended) this.#restoreRecent();
+    else this.#restoreUncounted();
+    this.#isExtended = false;
   }
 
   get #takes(): boolean {
@@ -283,7 +302,7 @@ export class ReportSender {
     const nowMs = this.#options.clock.nowMs();
     this.#recent.push({ report, sentAtMs: nowMs });
     this.#recentResults += report.results.length;
-    const keptFromMs = nowMs - (this.link.extended ? RESEND_MS : RESEND_PLAIN_MS);
+    const keptFromMs = nowMs - (this.#isPresumed ? RESEND_PLAIN_MS : RESEND_MS);
     for (; this.#recentStart < this.#recent.length; this.#recentStart++) {
       const { report: { results }, sentAtMs } = this.#recent[this.#recentStart];
       if (sentAtMs >= keptFromMs && this.#recentResults <= RESEND_RESULTS_MAX) break;
@@ -296,14 +315,12 @@ export class ReportSender {
   }
 
   /**
-   * The reporter has only now said that it knows totals. What was sent to it without them goes
-   * again, because a node that nobody picks any more has no later report to bring them; and of what
-   * came without them a reporter counts nothing once it knows the session.
+   * What was sent to a reporter that had not answered goes again, with what is new in it: a node that
+   * nobody picks any more has no later report to bring it, and a reporter of ours has counted nothing
+   * of it. One of the original counts nothing at all.
    */
-  #restorePlain(): void {
-    // All that is remembered: before this nothing was sent in any other way.
+  #restoreUncounted(): void {
     this.#restore(-Infinity, (report) => report);
-    this.flush();
   }
 
   #restoreRecent(): void {

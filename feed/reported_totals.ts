@@ -1,14 +1,14 @@
-// Core. What nodes' totals came to when they were last taken, so that each call counts as new once.
+// Core. What nodes' totals came to when they were last taken: sums over balancers, each call new once.
 
 import type { HostResult } from "../balancer/balance_records.ts";
-import { refusedBetween, refusedSum } from "../balancer/routes/refused_calls.ts";
+import { refusedBetween, refusedSum, refusedTogether } from "../balancer/routes/refused_calls.ts";
 import type { RefusedTotals } from "../balancer/routes/route_records.ts";
 import { type ModuleId, moduleId } from "../model/module.ts";
 import { addressId } from "../model/node.ts";
 import type { CallGains } from "../proto/codec.ts";
 
 /**
- * Nodes whose totals are remembered, about 150 bytes each. Beyond it those of the module reported
+ * Nodes whose totals are remembered, about 200 bytes each, for each balancer that tells of them. Beyond it those of the module reported
  * longest ago are forgotten: calls until its next report are then missing from the history, unless
  * they are all the node ever had.
  */
@@ -27,12 +27,57 @@ export function gainsTogether(one: CallGains, other: CallGains): CallGains {
   };
 }
 
-interface ModuleTotals {
-  readonly nodes: Map<number, CallGains>;
+/** What one balancer told last. */
+interface Told {
+  readonly nodes: Map<number, HostResult>;
   refused: RefusedTotals | undefined;
 }
 
-/** Totals that only grow, taken one after the other; what fell has begun anew. */
+interface ModuleTotals {
+  /** By balancer; most modules are asked for at one. */
+  readonly told: Map<number, Told>;
+  /** What counts came to that have begun anew since, by node. */
+  readonly ended: Map<number, CallGains>;
+  refusedEnded: RefusedTotals | undefined;
+}
+
+/** A result as it goes out, and how much of it is new. */
+export interface SummedResult {
+  readonly result: HostResult;
+  readonly gains: CallGains;
+}
+
+/** Refused calls as they go out, and how many of them are new. */
+export interface SummedRefused {
+  readonly refused: RefusedTotals;
+  readonly refusedNew: number;
+}
+
+function totalsOf(result: HostResult): CallGains {
+  const { succTotal: succ, errTotal: err, timedTotal: timed, timeMsTotal: timeMs } = result;
+  return { succ, err, timed, timeMs };
+}
+
+function hasFallen(before: HostResult, now: HostResult): boolean {
+  return now.succTotal < before.succTotal || now.errTotal < before.errTotal ||
+    now.timedTotal < before.timedTotal || now.timeMsTotal < before.timeMsTotal;
+}
+
+/** The same result with more calls in its totals. */
+function withTotals(result: HostResult, more: CallGains): HostResult {
+  return {
+    ...result,
+    succTotal: result.succTotal + more.succ,
+    errTotal: result.errTotal + more.err,
+    timedTotal: result.timedTotal + more.timed,
+    timeMsTotal: result.timeMsTotal + more.timeMs,
+  };
+}
+
+/**
+ * Totals that only grow, taken one after the other; what fell has begun anew. Several balancers may
+ * tell of one module, each what it counted itself; outside there is one count of it, their sum.
+ */
 export class ReportedTotals {
   readonly #nodesMax: number;
   readonly #modules = new Map<ModuleId, ModuleTotals>();
@@ -43,44 +88,77 @@ export class ReportedTotals {
     this.#nodesMax = nodesMax;
   }
 
-  /** What came since the last result of this node. */
-  gainsOf(modId: number, cmdId: number, result: HostResult): CallGains {
+  /** What a balancer tells of a node, with what all others told of it. */
+  take(modId: number, cmdId: number, result: HostResult, shard = 0): SummedResult {
     const module = this.#module(modId, cmdId);
+    const told = toldOf(module, shard);
     const key = addressId(result.ip, result.port);
-    const { succTotal: succ, errTotal: err, timedTotal: timed, timeMsTotal: timeMs } = result;
-    const now = { succ, err, timed, timeMs };
-    const before = module.nodes.get(key);
-    module.nodes.set(key, now);
+    const before = told.nodes.get(key);
+    told.nodes.set(key, result);
+    const now = totalsOf(result);
+    let gains = now;
     if (before === undefined) {
       this.#nodeCount++;
       this.#makeRoom(module);
-      const isAll = !this.#hasForgotten || (succ === result.succ && err === result.err);
-      return isAll ? now : NO_GAINS;
+      const isAll = !this.#hasForgotten || module.ended.has(key) ||
+        (now.succ === result.succ && now.err === result.err);
+      if (!isAll) gains = NO_GAINS;
+    } else if (hasFallen(before, result)) {
+      this.#end(module, key, before);
+    } else {
+      gains = {
+        succ: now.succ - before.succTotal,
+        err: now.err - before.errTotal,
+        timed: now.timed - before.timedTotal,
+        timeMs: now.timeMs - before.timeMsTotal,
+      };
     }
-    const fell = succ < before.succ || err < before.err || timed < before.timed ||
-      timeMs < before.timeMs;
-    if (fell) return now;
-    return {
-      succ: succ - before.succ,
-      err: err - before.err,
-      timed: timed - before.timed,
-      timeMs: timeMs - before.timeMs,
-    };
+    return { result: summed(module, shard, key, result), gains };
   }
 
-  /** Calls of a module that got no node since the last time. */
-  refusedOf(modId: number, cmdId: number, refused: RefusedTotals): number {
+  /** What a balancer tells of the calls of a module that got no node, with what all others told. */
+  takeRefused(modId: number, cmdId: number, now: RefusedTotals, shard = 0): SummedRefused {
     const module = this.#module(modId, cmdId);
-    const before = module.refused;
-    module.refused = refused;
-    if (before === undefined && this.#hasForgotten && !refused.fresh) return 0;
-    return refusedSum(refusedBetween(before, refused));
+    const told = toldOf(module, shard);
+    const before = told.refused;
+    told.refused = now;
+    const gained = refusedBetween(before, now);
+    const hasEnded = before !== undefined && gained === now;
+    if (hasEnded) module.refusedEnded = togetherWith(module.refusedEnded, before);
+    const isKnown = before !== undefined || module.refusedEnded !== undefined ||
+      !this.#hasForgotten || now.fresh;
+    let refused = togetherWith(module.refusedEnded, now);
+    for (const [other, { refused: more }] of module.told) {
+      if (other !== shard && more !== undefined) refused = refusedTogether(refused, more);
+    }
+    // Whoever told before, it was told.
+    const fresh = now.fresh && refusedSum(refused) === refusedSum(now);
+    return { refused: { ...refused, fresh }, refusedNew: isKnown ? refusedSum(gained) : 0 };
+  }
+
+  /** All balancers are about to be new ones: what they count begins at zero. */
+  restarted(): void {
+    for (const module of this.#modules.values()) {
+      for (const { nodes, refused } of module.told.values()) {
+        for (const [key, before] of nodes) this.#end(module, key, before);
+        this.#nodeCount -= nodes.size;
+        if (refused !== undefined) module.refusedEnded = togetherWith(module.refusedEnded, refused);
+      }
+      module.told.clear();
+    }
+  }
+
+  #end(module: ModuleTotals, key: number, before: HostResult): void {
+    const known = module.ended.get(key);
+    if (known === undefined) this.#nodeCount++;
+    module.ended.set(key, gainsTogether(known ?? NO_GAINS, totalsOf(before)));
   }
 
   /** The module, from now on the one used last. */
   #module(modId: number, cmdId: number): ModuleTotals {
     const key = moduleId(modId, cmdId);
-    const module = this.#modules.get(key) ?? { nodes: new Map(), refused: undefined };
+    const module = this.#modules.get(key) ??
+      { told: new Map(), ended: new Map(), refusedEnded: undefined };
     this.#modules.delete(key);
     this.#modules.set(key, module);
     this.#makeRoom(module);
@@ -93,8 +171,41 @@ export class ReportedTotals {
       const [[key, oldest]] = this.#modules;
       if (oldest === kept) return;
       this.#modules.delete(key);
-      this.#nodeCount -= oldest.nodes.size;
+      this.#nodeCount -= oldest.ended.size;
+      for (const { nodes } of oldest.told.values()) this.#nodeCount -= nodes.size;
       this.#hasForgotten = true;
     }
   }
+}
+
+function toldOf({ told }: ModuleTotals, shard: number): Told {
+  let known = told.get(shard);
+  if (known === undefined) told.set(shard, known = { nodes: new Map(), refused: undefined });
+  return known;
+}
+
+function togetherWith(one: RefusedTotals | undefined, other: RefusedTotals): RefusedTotals {
+  return one === undefined ? other : refusedTogether(one, other);
+}
+
+/** With what others told of the node, windows too; whether it is out is said by who spoke last. */
+function summed(
+  { told, ended }: ModuleTotals,
+  shard: number,
+  key: number,
+  result: HostResult,
+): HostResult {
+  if (told.size === 1 && ended.size === 0) return result;
+  let sum = result;
+  for (const [other, { nodes }] of told) {
+    const more = other === shard ? undefined : nodes.get(key);
+    if (more === undefined) continue;
+    sum = {
+      ...withTotals(sum, totalsOf(more)),
+      succ: sum.succ + more.succ,
+      err: sum.err + more.err,
+    };
+  }
+  const before = ended.get(key);
+  return before === undefined ? sum : withTotals(sum, before);
 }

@@ -74,7 +74,10 @@ export class KeptSessions {
   /** A sender says which session it goes on with, and up to which report it keeps none any more. */
   open(session: number, peer: KeptPeer, stored = 0): void {
     const known = this.#sessions.get(session);
-    if (known === undefined && this.#sessions.size >= KEPT_SESSIONS_MAX) return;
+    if (known === undefined && this.#sessions.size >= KEPT_SESSIONS_MAX) {
+      this.#options.tell(peer, { held: 0, plain: true });
+      return;
+    }
     const earlier = this.#byPeer.get(keyOf(peer));
     if (earlier !== undefined && earlier !== session) this.gone(peer);
     this.#byPeer.set(keyOf(peer), session);

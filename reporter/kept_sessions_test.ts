@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
-import { ConfirmRounds, KeptSessions } from "./kept_sessions.ts";
+import { ConfirmRounds, KEPT_SESSIONS_MAX, KeptSessions } from "./kept_sessions.ts";
 
 const HERE = { loop: 0, peer: 1 };
 const THERE = { loop: 1, peer: 1 };
@@ -132,4 +132,14 @@ test("a session goes on from what its sender keeps where the database knows less
   await settle();
   assert.deepEqual(told.slice(2), ["0: 20 20", "1: 90 90"]);
   assert.deepEqual([sessions.take(5, 21), sessions.take(6, 91)], [true, true]);
+});
+
+test("KeptSessions say to senders beyond the limit that nothing will be told", () => {
+  const { sessions, told } = setUp();
+  for (let session = 1; session <= KEPT_SESSIONS_MAX; session++) {
+    sessions.open(session, { loop: 0, peer: session });
+  }
+  told.length = 0;
+  sessions.open(KEPT_SESSIONS_MAX + 1, THERE);
+  assert.deepEqual(told, ["1: plain"]);
 });

@@ -43,6 +43,8 @@ export interface ReportedRow extends TimedStatusRow {
   readonly peer: number;
   /** Absent: its sender does not keep it. */
   readonly kept?: KeptRow;
+  /** Its calls are told once more in another way, so the history is not to count them now. */
+  readonly again?: boolean;
 }
 
 /** Rows of one message, and how many results could not become one. */
@@ -58,17 +60,24 @@ const NO_GAINS: CallGains = { succ: 0, err: 0, timed: 0, timeMs: 0 };
  * The rows of a report that came over connection `peer`. Agents of the original may leave the time
  * out (0): `nowSeconds` stands in. Calls that were refused are a row without a node.
  *
+ * A peer that said Hello and has not read the answer yet leaves the totals out, and tells them once
+ * it has; one that keeps what it sends and has not heard that it is asked to leaves the numbers out.
+ * Both may take long on a busy machine, so the history has to wait for the better report.
+ *
  * @param session That of the connection, if its sender keeps what it sends.
+ * @param extended True: the sender said Hello.
  */
 export function rowsOf(
   message: ReportStatusRequest,
   nowSeconds: number,
   peer: number,
   session?: number,
+  extended = false,
 ): MessageRows {
   const { modId, cmdId, caller, refused, seq } = message;
   const kept = (gains = NO_GAINS, refusedNew = 0): { kept?: KeptRow } =>
     session === undefined || seq === undefined ? {} : { kept: { session, seq, gains, refusedNew } };
+  const isUnnumbered = session !== undefined && seq === undefined;
   const ts = message.ts === 0 ? nowSeconds : message.ts;
   const rows: ReportedRow[] = [];
   for (const result of message.results) {
@@ -90,6 +99,7 @@ export function rowsOf(
       ...(timedTotal === undefined ? {} : { timedTotal }),
       ...(timeMsTotal === undefined ? {} : { timeMsTotal }),
       ...kept(result.gains),
+      ...(isUnnumbered || (extended && succTotal === undefined) ? { again: true } : {}),
     });
   }
   const skippedCount = message.results.length - rows.length;
@@ -97,7 +107,8 @@ export function rowsOf(
     const { fresh, ...totals } = refused;
     const row = { ...NO_NODE, modId, cmdId, caller, ts, peer };
     const news = kept(NO_GAINS, message.refusedNew);
-    rows.push({ ...row, refused: totals, refusedFresh: fresh, ...news });
+    const again = isUnnumbered ? { again: true } : {};
+    rows.push({ ...row, refused: totals, refusedFresh: fresh, ...news, ...again });
   }
   return { rows, skippedCount };
 }
@@ -106,7 +117,7 @@ export function rowsOf(
 const NO_NODE = { ip: 0, port: 0, succCount: 0, errCount: 0, overload: false };
 
 /** Numbers that one row takes when packed. */
-const PACKED_FIELDS = 26;
+const PACKED_FIELDS = 27;
 
 /** Rows as one array of numbers, whose buffer can change threads without a copy. */
 export function packRows(rows: readonly ReportedRow[]): Float64Array<ArrayBuffer> {
@@ -139,6 +150,7 @@ export function packRows(rows: readonly ReportedRow[]): Float64Array<ArrayBuffer
     packed[at++] = row.kept?.gains.timed ?? 0;
     packed[at++] = row.kept?.gains.timeMs ?? 0;
     packed[at++] = row.kept?.refusedNew ?? 0;
+    packed[at++] = row.again === true ? 1 : 0;
   }
   return packed;
 }
@@ -164,6 +176,7 @@ export function unpackRows(packed: Float64Array): ReportedRow[] {
       ...(packed[at + 13] < 0 ? {} : { timeMsTotal: packed[at + 13] }),
       ...(packed[at + 14] < 0 ? {} : unpackRefused(packed, at + 14)),
       ...(packed[at + 19] < 0 ? {} : { kept: unpackKept(packed, at + 19) }),
+      ...(packed[at + 26] === 1 ? { again: true } : {}),
     });
   }
   return rows;
@@ -270,6 +283,8 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
       connection?.close("its results cannot be taken in order: it has to send them again");
       return;
     }
+    // From now on its totals are all it tells.
+    if (task.answer.plain) this.#keepers.delete(task.peer);
     connection?.send(MessageId.ReportsStored, encodeReportsStored(task.answer));
   }
 
@@ -303,7 +318,8 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
     const nowSeconds = Math.floor(this.#clock.wallMs() / 1000);
     const message = decodeReportStatusRequest(body);
     const session = this.#keepers.get(connection.id)?.session;
-    const { rows, skippedCount } = rowsOf(message, nowSeconds, connection.id, session);
+    const extended = this.#server.isExtended(connection);
+    const { rows, skippedCount } = rowsOf(message, nowSeconds, connection.id, session, extended);
     this.#reportCount++;
     this.#rowCount += rows.length;
     this.#skippedCount += skippedCount;

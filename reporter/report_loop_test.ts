@@ -36,10 +36,11 @@ test("unpackRows() undoes packRows()", () => {
       { nil: undefined },
     ),
     refusedFresh: fc.boolean(),
+    again: fc.boolean(),
   });
   fc.assert(fc.property(fc.array(rowArbitrary, { maxLength: 20 }), (rows) => {
     const plain = rows.map((
-      { succTotal, errTotal, timedTotal, timeMsTotal, refused, refusedFresh, ...row },
+      { succTotal, errTotal, timedTotal, timeMsTotal, refused, refusedFresh, again, ...row },
     ): ReportedRow => ({
       ...row,
       ...(succTotal === undefined ? {} : { succTotal }),
@@ -47,6 +48,7 @@ test("unpackRows() undoes packRows()", () => {
       ...(timedTotal === undefined ? {} : { timedTotal }),
       ...(timeMsTotal === undefined ? {} : { timeMsTotal }),
       ...(refused === undefined ? {} : { refused: { ...refused }, refusedFresh }),
+      ...(again ? { again } : {}),
     }));
     assert.deepEqual(unpackRows(packRows(plain)), plain);
   }));
@@ -142,4 +144,18 @@ test("rowsOf() makes a row without a node of refused calls", () => {
     }],
     skippedCount: 0,
   });
+});
+
+test("rowsOf() marks what its sender tells again: without totals, or without numbers", () => {
+  const plain = { ip: 1, port: 80, succ: 2, err: 3, overload: false };
+  const whole = { ...plain, succTotal: 9, errTotal: 3 };
+  const refused = { overload: 1, unusable: 0, noNode: 0, noRoute: 0, fresh: true };
+  const about = { modId: 1, cmdId: 2, caller: 9, ts: 1 };
+  const marks = (results: typeof plain[], session?: number, extended = true, seq?: number) =>
+    rowsOf({ ...about, results, refused, seq }, 1, 6, session, extended).rows
+      .map(({ again = false }) => again);
+  assert.deepEqual(marks([plain, whole]), [true, false, false]);
+  assert.deepEqual(marks([plain], undefined, false), [false, false], "one of the original");
+  assert.deepEqual(marks([whole], 7), [true, true]);
+  assert.deepEqual(marks([whole], 7, true, 1), [false, false]);
 });

@@ -280,13 +280,13 @@ class ReporterService extends LoopService<
     const prefix = this.#peerPrefix(loop);
     let start = 0;
     while (start < rows.length) {
-      const { peer, kept } = rows[start];
+      const { peer, kept, again } = rows[start];
       let end = start + 1;
-      while (end < rows.length && isSameReport(rows[end], peer, kept)) end++;
+      while (end < rows.length && isSameReport(rows[end], rows[start])) end++;
       const same = start === 0 && end === rows.length ? rows : rows.slice(start, end);
       if (kept === undefined) {
         this.#spread(same);
-        this.#history?.add(`${prefix}${peer}`, same);
+        if (again !== true) this.#history?.add(`${prefix}${peer}`, same);
       } else {
         this.#takeKept(kept, same);
       }
@@ -360,9 +360,9 @@ function isKept(row: CallStatusRow): boolean {
   return (row as Partial<ReportedRow>).kept !== undefined;
 }
 
-function isSameReport(row: ReportedRow, peer: number, kept: KeptRow | undefined): boolean {
+function isSameReport(row: ReportedRow, { peer, kept, again }: ReportedRow): boolean {
   return kept === undefined
-    ? row.peer === peer && row.kept === undefined
+    ? row.peer === peer && row.kept === undefined && row.again === again
     : row.kept?.session === kept.session && row.kept.seq === kept.seq;
 }
 

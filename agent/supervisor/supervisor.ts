@@ -34,6 +34,8 @@ export interface SupervisorOptions {
   /** What workers start with, at the first start and at each later one; all shards. */
   init(): WorkerInit;
   onNote(note: AgentNote): void;
+  /** All workers have ended after one died; nothing of them comes any more. */
+  onEnded(): void;
   /** Workers have been started again: they know what `init` said, and nothing else. */
   onRestart(): void;
 }
@@ -166,6 +168,7 @@ export class Supervisor {
     this.#restarts++;
     log.error("UDP loop died and is started again", { error: error.message });
     await workers.close();
+    this.#options.onEnded();
     await this.#startAgain(clock.nowMs());
   }
 
