@@ -35,6 +35,8 @@ export function addAgentOptions(command: Command): Command {
 export async function openClient(flags: AgentFlags): Promise<LarsClient> {
   const secrets = await readSecrets(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
   return new LarsClient({
+    // What is tried is the agent: each word of the command line is a datagram to it, as in the original.
+    sharedTable: false,
     hostname: flags.agent.hostname,
     port: flags.agent.port,
     deadlineMs: AGENT_ANSWER_TIMEOUT_MS,

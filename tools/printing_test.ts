@@ -151,6 +151,9 @@ test("a console that cannot print the first password says how to get one", TIMEO
       timeoutMs: 60_000,
       what: () => `the remedy: ${web.stderr}`,
     });
-    assert.match(web.stderr, /Ready, which standard output cannot say.*127\.0\.0\.1:\d+/);
+    await until(
+      () => /Ready, which standard output cannot say.*127\.0\.0\.1:\d+/.test(web.stderr),
+      { timeoutMs: 60_000, what: () => `where it is ready: ${web.stderr}` },
+    );
   });
 });
