@@ -27,10 +27,19 @@ const WITHOUT_SERVER = [
   "reporter",
   "agent",
   "web",
+  "discovery",
 ];
 
-/** Commands on what only a database has: its schema, its file, tables of the original. */
-const NEEDS_DATABASE = ["sql migrate", "sql backup", "module sync-names"];
+/**
+ * Commands on what only a database has: its schema, its file, tables of the original; and leases, of
+ * which consoles tell nothing yet.
+ */
+const NEEDS_DATABASE = [
+  ...["sql migrate", "sql backup", "module sync-names"],
+  ...["lease ls", "lease end", "lease free", "lease confirm", "node ls"],
+  // It registers with a discovery, which is no console.
+  "register",
+];
 
 test("every command that takes --store takes --server, and says so in its help", async () => {
   const { program } = await buildProgram("all");
