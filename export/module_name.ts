@@ -19,3 +19,10 @@ export function readModuleNumbers(text: string): ModuleKey | undefined {
 export function findModule(view: FleetView, text: string): ModuleKey | undefined {
   return view.byName(text) ?? readModuleNumbers(text);
 }
+
+/** Every text that {@linkcode findModule} may take for a module. */
+export function namesOfModule(view: FleetView, { modId, cmdId }: ModuleKey): string[] {
+  const name = view.module({ modId, cmdId })?.name ?? "";
+  const numbers = [".", "/", ","].map((between) => `${modId}${between}${cmdId}`);
+  return name === "" ? numbers : [name, ...numbers];
+}

@@ -198,7 +198,7 @@ class ExportService implements RunningService {
       get fault() {
         return proxy.fault;
       },
-      changed: (key) => proxy.changed(key),
+      changed: () => proxy.changed(),
       listed: () => modules.listed(),
       stop: () => proxy.stop(),
     };

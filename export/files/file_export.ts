@@ -3,7 +3,8 @@
 
 import { messageOf } from "../../reactor/errors.ts";
 import { type Logger, LogRateLimiter } from "../../reactor/log.ts";
-import type { Clock, Timer } from "../../reactor/time/clock.ts";
+import type { Clock } from "../../reactor/time/clock.ts";
+import { DueWork } from "../due_work.ts";
 import type { ExportModule } from "../fleet_view.ts";
 import { type Urgency, urgencyOf } from "./render.ts";
 
@@ -40,15 +41,13 @@ export class FileExport {
   #installed: readonly ExportModule[] | undefined;
   #text: string | undefined;
   #installedAtMs = -Infinity;
-  #timer: Timer | undefined;
-  #dueMs = Infinity;
-  #running: Promise<void> | undefined;
-  #isStopped = false;
+  readonly #installing: DueWork;
   #fault: string | undefined;
 
   constructor(options: FileExportOptions) {
     this.#options = options;
     this.#limiter = new LogRateLimiter(options.clock, 1);
+    this.#installing = new DueWork(options.clock, () => this.#install());
   }
 
   /** Files put in place, and tries that failed. */
@@ -70,31 +69,17 @@ export class FileExport {
     const urgency = this.#urgency();
     if (urgency === "none") return;
     const waitMs = this.#installedAtMs + this.#options.intervalMs - this.#options.clock.nowMs();
-    this.#due(urgency === "soon" ? GATHER_MS : Math.max(GATHER_MS, waitMs));
+    this.#installing.due(urgency === "soon" ? GATHER_MS : Math.max(GATHER_MS, waitMs));
   }
 
   /** Writes nothing any more. */
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    this.#timer?.cancel();
-    await this.#running;
+  stop(): Promise<void> {
+    return this.#installing.stop();
   }
 
   #urgency(): Urgency {
     const modules = this.#options.modules();
     return modules === undefined ? "none" : urgencyOf(this.#installed, modules);
-  }
-
-  #due(delayMs: number): void {
-    const dueMs = this.#options.clock.nowMs() + delayMs;
-    if (this.#isStopped || dueMs >= this.#dueMs) return;
-    this.#dueMs = dueMs;
-    this.#timer?.cancel();
-    this.#timer = this.#options.clock.setTimer(delayMs, () => {
-      this.#dueMs = Infinity;
-      if (this.#running !== undefined) return this.#due(GATHER_MS);
-      this.#running = this.#install().finally(() => (this.#running = undefined));
-    });
   }
 
   async #install(): Promise<void> {
@@ -119,7 +104,7 @@ export class FileExport {
           ...held,
         });
       }
-      this.#due(RETRY_MS);
+      this.#installing.due(RETRY_MS);
     }
   }
 }

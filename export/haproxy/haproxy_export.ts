@@ -1,9 +1,9 @@
 // Core. Keeps the backends of a running HAProxy in step with modules, over its runtime interface.
 
-import type { ModuleKey } from "../../model/module.ts";
 import { messageOf } from "../../reactor/errors.ts";
 import { type Logger, LogRateLimiter } from "../../reactor/log.ts";
-import type { Clock, Timer } from "../../reactor/time/clock.ts";
+import type { Clock } from "../../reactor/time/clock.ts";
+import { DueWork } from "../due_work.ts";
 import type { ExportModule } from "../fleet_view.ts";
 import {
   isStillUsed,
@@ -44,15 +44,13 @@ export class HaproxyExport {
   readonly #options: HaproxyExportOptions;
   readonly #limiter: LogRateLimiter;
   readonly #counts = { commands: 0, refused: 0, failures: 0, rounds: 0 };
-  #timer: Timer | undefined;
-  #dueMs = Infinity;
-  #running: Promise<void> | undefined;
-  #isStopped = false;
+  readonly #rounds: DueWork;
   #fault: string | undefined;
 
   constructor(options: HaproxyExportOptions) {
     this.#options = options;
     this.#limiter = new LogRateLimiter(options.clock, 1);
+    this.#rounds = new DueWork(options.clock, () => this.#round());
   }
 
   /** Commands sent, and those that HAProxy did not take; rounds that failed; rounds. */
@@ -72,33 +70,17 @@ export class HaproxyExport {
   }
 
   start(): void {
-    this.#due(0);
+    this.#rounds.due(0);
   }
 
   /** A module has changed. */
-  changed(_key: ModuleKey): void {
-    this.#due(GATHER_MS);
+  changed(): void {
+    this.#rounds.due(GATHER_MS);
   }
 
   /** Sends nothing any more, and waits for what is on its way: HAProxy keeps what it was told. */
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    this.#timer?.cancel();
-    await this.#running;
-  }
-
-  #due(delayMs: number): void {
-    const { clock } = this.#options;
-    const dueMs = clock.nowMs() + delayMs;
-    if (this.#isStopped || dueMs >= this.#dueMs) return;
-    this.#dueMs = dueMs;
-    this.#timer?.cancel();
-    this.#timer = clock.setTimer(delayMs, () => {
-      this.#dueMs = Infinity;
-      // What changes meanwhile is due afterwards.
-      if (this.#running !== undefined) return this.#due(GATHER_MS);
-      this.#running = this.#round().finally(() => (this.#running = undefined));
-    });
+  stop(): Promise<void> {
+    return this.#rounds.stop();
   }
 
   async #round(): Promise<void> {
@@ -116,7 +98,7 @@ export class HaproxyExport {
         this.#options.log.warn("HAProxy is not kept in step", { reason: this.#fault, ...held });
       }
     }
-    this.#due(isDone ? COMPARE_MS : RETRY_MS);
+    this.#rounds.due(isDone ? COMPARE_MS : RETRY_MS);
   }
 
   /** False: something has to be tried again soon. */
@@ -128,7 +110,7 @@ export class HaproxyExport {
     let isDone = true;
     for (const { server, commands } of reconcile(backend, before, known.nodes, servers)) {
       for (const command of commands) {
-        if (this.#isStopped) return true;
+        if (this.#rounds.isStopped) return true;
         this.#counts.commands++;
         const answer = await ask(command);
         if (isTaken(answer)) continue;

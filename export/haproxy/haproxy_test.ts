@@ -101,7 +101,7 @@ backend be
         ...one,
       }));
       module = { ...KEY, name: "", nodes: all };
-      proxy.changed(KEY);
+      proxy.changed();
     };
     const becomes = async (what: string, expected: (at: (i: number) => number) => boolean) => {
       let seen: Map<number, number> = new Map();
@@ -125,7 +125,7 @@ backend be
       set({}, {}, {});
       await becomes("all of them", (at) => at(0) > 9 && at(1) > 9 && at(2) > 9);
       module = { ...KEY, name: "", nodes: module?.nodes.slice(0, 1) ?? [] };
-      proxy.changed(KEY);
+      proxy.changed();
       await becomes("two nodes gone", (at) => at(0) === 40);
       await until(
         async () =>

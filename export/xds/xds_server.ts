@@ -9,7 +9,7 @@ import { type Logger, LogRateLimiter } from "../../reactor/log.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
 import type { FleetView } from "../fleet_view.ts";
 import type { ModuleKey } from "../../model/module.ts";
-import { findModule } from "../module_name.ts";
+import { findModule, namesOfModule } from "../module_name.ts";
 import { type AdsCounts, AdsStream } from "./ads_stream.ts";
 import type { XdsCalls } from "./call_reports.ts";
 import { decodeXds, encodeXds, type LoadStatsRequest } from "./messages.ts";
@@ -17,6 +17,9 @@ import { endpointsOf } from "./resources.ts";
 
 /** Streams at once; a further one is refused. */
 export const XDS_STREAMS_MAX = 4_096;
+
+/** Endpoints that are kept encoded; when there are more all begin anew. */
+const ENCODED_MAX = 10_000;
 
 /** Time between two reports of a client on its calls, in seconds. */
 const REPORT_INTERVAL_S = 5;
@@ -57,6 +60,8 @@ export class XdsServer {
   readonly #limiter: LogRateLimiter;
   readonly #streams = new Set<AdsStream>();
   readonly #server = new Server();
+  /** Endpoints by zone and name, encoded once for all streams, until something changes. */
+  readonly #encoded = new Map<string, Uint8Array>();
 
   constructor(options: XdsServerOptions) {
     this.#options = options;
@@ -94,19 +99,17 @@ export class XdsServer {
 
   /** A module has changed, or is one now. */
   changed(key: ModuleKey): void {
-    const { view } = this.#options;
-    const isIt = (name: string): boolean => {
-      const found = findModule(view, name);
-      return found?.modId === key.modId && found.cmdId === key.cmdId;
-    };
+    this.#encoded.clear();
+    const names = namesOfModule(this.#options.view, key);
     for (const stream of this.#streams) {
-      for (const name of stream.names) if (isIt(name)) stream.changed(name);
+      for (const name of names) stream.changed(name);
       stream.flush();
     }
   }
 
   /** There are other modules or names: a name may stand for another module now. */
   listed(): void {
+    this.#encoded.clear();
     for (const stream of this.#streams) {
       for (const name of stream.names) {
         this.#want(name);
@@ -135,7 +138,14 @@ export class XdsServer {
     const module = key === undefined ? undefined : view.module(key);
     // Its route is on its way: no endpoints now would make calls fail for a moment.
     if (isModule && module === undefined) return undefined;
-    return endpointsOf(name, isModule ? module : undefined, zone);
+    const place = `${zone}\n${name}`;
+    let encoded = this.#encoded.get(place);
+    if (encoded === undefined) {
+      encoded = endpointsOf(name, isModule ? module : undefined, zone);
+      if (this.#encoded.size >= ENCODED_MAX) this.#encoded.clear();
+      this.#encoded.set(place, encoded);
+    }
+    return encoded;
   }
 
   #follow(stream: ServerStream): void {
