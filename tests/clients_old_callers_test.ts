@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { build } from "./support/built_client.ts";
+import { buildDriver } from "../scripts/run_conformance.ts";
 import { addNodes, sqliteTestStore, startFleet } from "./support/fleet.ts";
 import { type Processes, PROJECT_ROOT, withProcesses } from "./support/processes.ts";
 import { ipNumber } from "./support/wire_client.ts";
@@ -63,7 +63,7 @@ test(
       // Rules of the original: everybody out means that callers are refused.
       await store.setModules([{ modId: -1 >>> 0, cmdId: 7, policy: '{"policy":"lars"}' }]);
       await store.close();
-      build([
+      buildDriver([
         "make",
         "-s",
         "-C",
@@ -99,7 +99,7 @@ test(
   { timeout: TIMEOUT_MS },
   async () => {
     await withProcesses(async (processes) => {
-      build([
+      buildDriver([
         "make",
         "-s",
         "-C",

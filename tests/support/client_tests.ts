@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import process from "node:process";
-import { readDrivers } from "../../scripts/run_conformance.ts";
+import { checkClient, readDrivers, readExchanges } from "../../scripts/run_conformance.ts";
 import { PROJECT_ROOT } from "./processes.ts";
+import { makeTempDir } from "./temp_dir.ts";
 
 /** Building and testing takes seconds; on a loaded machine many times that. */
 export const CLIENT_TESTS_TIMEOUT_MS = 600_000;
@@ -22,4 +23,26 @@ export function runOwnTests(folder: string, argv: readonly string[]): string {
   const printed = `${stdout}${stderr}`;
   assert.equal(status, 0, printed);
   return printed;
+}
+
+/** Runs make for a client with the outputs in `out`; warnings are errors. Gives what it printed. */
+export function makeClient(folder: string, out: string, ...words: string[]): string {
+  return runOwnTests(folder, ["make", "--silent", `OUT=${out}`, "STRICT=-Werror", ...words]);
+}
+
+/** A client built with the compiler's checks of memory plays every exchange. */
+export async function playWithCheckedMemory(folder: string, flags: string): Promise<void> {
+  const out = makeTempDir(`lars-${folder}-`);
+  try {
+    const command = readDrivers().get(folder);
+    assert.ok(command?.build !== undefined);
+    const sanitized = `${flags}=-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all`;
+    const build = [...command.build, sanitized, "STRICT=-Werror"];
+    const { passed, leftOut, failed } = await checkClient({ ...command, build }, out.path);
+    assert.deepEqual(failed, []);
+    assert.deepEqual(leftOut, []);
+    assert.equal(passed, readExchanges().length);
+  } finally {
+    out.remove();
+  }
 }
