@@ -65,7 +65,7 @@ export const relaySettings = {
     ),
   storeUrl: relay.text("store", "", {
     secret: true,
-    shape: "sqlite:PATH or mysql://user:password@host:port/database",
+    shape: "sqlite:PATH or mysql://user:password@host:port/name",
   })
     .doc("Database that keeps messages for clients that are away; empty: none are kept."),
   mailTtlMs: relay.seconds("mail_ttl", 86_400, [1, 31_536_000])

@@ -1,26 +1,47 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Command } from "commander";
+import { agentDaemon } from "../agent/service.ts";
+import type { DaemonDefinition } from "../daemon/daemon.ts";
+import { flagCommand } from "../daemon/settings/flag_command.ts";
+import { daemonFlags } from "../daemon/settings/flags.ts";
+import { discoveryDaemon } from "../discovery/service.ts";
+import { dnsDaemon } from "../dns/service.ts";
+import { exportDaemon } from "../export/service.ts";
+import { relayDaemon } from "../relay/service.ts";
+import { reporterDaemon } from "../reporter/service.ts";
+import { webDaemon } from "../web/service.ts";
 import { HELP_WIDTH } from "./command.ts";
 import { buildProgram } from "./program.ts";
 import { fitColumns } from "./terminal.ts";
 
+/** Lines of the help of a command, and of those below it, that are wider than a terminal. */
+function wideLines(command: Command): string[] {
+  let help = "";
+  command.configureOutput({
+    writeOut: (text) => (help += text),
+    getOutHelpWidth: () => HELP_WIDTH,
+  });
+  command.outputHelp();
+  const wide = help.split("\n").filter((line) => line.length > HELP_WIDTH);
+  return [...wide, ...command.commands.flatMap(wideLines)];
+}
+
 test("help of every command fits 80 columns", async () => {
   const { program } = await buildProgram("all");
-  const wide: string[] = [];
-  const visit = (command: Command): void => {
-    let help = "";
-    command.configureOutput({
-      writeOut: (text) => (help += text),
-      getOutHelpWidth: () => HELP_WIDTH,
-    });
-    command.outputHelp();
-    wide.push(...help.split("\n").filter((line) => line.length > HELP_WIDTH));
-    for (const child of command.commands) visit(child);
-  };
-  visit(program);
-  assert.deepEqual(wide, []);
+  assert.deepEqual(wideLines(program), []);
 });
+
+const DAEMONS: readonly DaemonDefinition[] = [
+  ...[dnsDaemon, reporterDaemon, agentDaemon, webDaemon, relayDaemon, discoveryDaemon],
+  exportDaemon,
+];
+
+for (const { name, summary, settings } of DAEMONS) {
+  test(`help of the service ${name} fits 80 columns`, () => {
+    assert.deepEqual(wideLines(flagCommand(summary, daemonFlags(settings), name)), []);
+  });
+}
 
 test("fitColumns() narrows the widest columns until a line fits", () => {
   const row = (...lengths: number[]): string[] => lengths.map((length) => "x".repeat(length));

@@ -40,7 +40,7 @@ export function addStoreOptions(command: Command): Command {
     .addOption(
       new Option(
         "--store <URL>",
-        "database: sqlite:PATH, mysql://user:password@host:port/database, or @FILE that holds one " +
+        "database: sqlite:PATH, mysql://user:password@host:port/name, or @FILE that holds one " +
           `(or ${STORE_VARIABLE})`,
       ).conflicts("data"),
     )

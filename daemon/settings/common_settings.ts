@@ -43,7 +43,7 @@ export function reactorSettings(defaultPort: number): ReactorSettings {
 export const storeSettings = {
   storeUrl: store.text("url", "", {
     secret: true,
-    shape: "sqlite:PATH or mysql://user:password@host:port/database",
+    shape: "sqlite:PATH or mysql://user:password@host:port/name",
   })
     .doc("Database; wins over [mysql]. Empty: use [mysql]."),
   mysqlHost: mysql.text("db_host", "")

@@ -20,21 +20,7 @@ export function readFlags(
   argv: readonly string[],
   programName: string,
 ): GivenFlags | number {
-  const command = new Command(programName)
-    .description(summary)
-    .version(VERSION, "-V, --version", "print the version")
-    .helpOption("-h, --help", "print this help")
-    .allowExcessArguments(false)
-    .showHelpAfterError("(add --help for all flags)")
-    .exitOverride()
-    .configureOutput({
-      writeOut,
-      writeErr: (text) => runtime.writeStderr(text),
-    });
-  for (const { long, short, value, doc } of known) {
-    const names = short === undefined ? long : `${short}, ${long}`;
-    command.option(value === undefined ? names : `${names} <${value}>`, doc);
-  }
+  const command = flagCommand(summary, known, programName);
   try {
     command.parse([...argv], { from: "user" });
   } catch (error) {
@@ -48,4 +34,30 @@ export function readFlags(
     given.set(option.long, typeof value === "string" ? value : "");
   }
   return given;
+}
+
+/** The flags of a service as the parser has them. */
+export function flagCommand(
+  summary: string,
+  known: readonly DaemonFlag[],
+  programName: string,
+): Command {
+  const command = new Command(programName)
+    .description(summary)
+    .version(VERSION, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .allowExcessArguments(false)
+    .showHelpAfterError("(add --help for all flags)")
+    .exitOverride()
+    // One long flag would else have the whole help not wrapped.
+    .configureHelp({ minWidthToWrap: 20 })
+    .configureOutput({
+      writeOut,
+      writeErr: (text) => runtime.writeStderr(text),
+    });
+  for (const { long, short, value, doc } of known) {
+    const names = short === undefined ? long : `${short}, ${long}`;
+    command.option(value === undefined ? names : `${names} <${value}>`, doc);
+  }
+  return command;
 }
