@@ -1,11 +1,15 @@
-// Shell. `deno task files`: tables of files in READMEs and example configurations; `--check` only compares.
+// Shell. `deno task files`: tables of files in READMEs, example configurations, a page of docs; `--check` only compares.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
+import { troubleshootingPage } from "../tools/doctor/advice.ts";
 import { filesFor } from "../tools/cmd_config.ts";
 import { EXAMPLE_FOLDERS, EXAMPLE_HOSTS } from "../tools/config_example.ts";
 import { hasFileTable, withFileTables } from "./file_tables.ts";
 import { readDocuments, readSources, ROOT } from "./sources.ts";
+
+/** Page of what goes wrong, as `lars doctor` has it. */
+const TROUBLESHOOTING = "docs/troubleshooting.md";
 
 /** A file that is made from the sources: where it is, what it has and what it should have. */
 interface MadeFile {
@@ -21,6 +25,11 @@ async function madeFiles(): Promise<MadeFile[]> {
     ...readme,
     wanted: withFileTables(readme, sources, documents),
   }));
+  made.push({
+    path: TROUBLESHOOTING,
+    text: readFileSync(`${ROOT}/${TROUBLESHOOTING}`, "utf8"),
+    wanted: troubleshootingPage(),
+  });
   for (const hosts of EXAMPLE_HOSTS) {
     for (const { name, text: wanted } of await filesFor(hosts)) {
       const path = `${EXAMPLE_FOLDERS[hosts]}/${name}`;

@@ -218,6 +218,11 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_status.ts"),
   },
   {
+    name: "doctor",
+    summary: "look for what is wrong with the system and this host, and say what to do",
+    load: () => import("./cmd_doctor.ts"),
+  },
+  {
     name: "top",
     summary: "watch modules and nodes live in the terminal",
     load: () => import("./cmd_top.ts"),

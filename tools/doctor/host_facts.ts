@@ -1,0 +1,120 @@
+// Shell. Looks at this host for `lars doctor`: limits, disk, configuration files, and ways to services.
+
+import { existsSync, statfsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { type DaemonDefinition, fullTable, readConfigFile } from "../../daemon/daemon.ts";
+import { readSettings } from "../../daemon/settings/settings.ts";
+import type { ConfigFile } from "../../reactor/config_file.ts";
+import { isLoopback, parseAddress } from "../../reactor/address.ts";
+import { ConfigError, messageOf } from "../../reactor/errors.ts";
+import { runtime } from "../../reactor/runtime/mod.ts";
+import type { ConfigFacts, DoctorFacts, HostFacts } from "./findings.ts";
+
+/** A connection to a service is given up after so long, in milliseconds. */
+const REACH_TIMEOUT_MS = 1_000;
+/** Services that are tried, at most: a fleet has two or three. */
+const REACHED_MAX = 32;
+/** Others than owner and group may read. */
+const MODE_OTHERS_READ = 0o004;
+/** Keys that name a file with a secret. */
+const SECRET_KEYS: readonly (readonly [string, string])[] = [
+  ["auth", "token_file"],
+  ["metrics", "token_file"],
+];
+
+/** Limits, and the disk that holds `dataDir` or will. */
+export function hostFacts(dataDir: string): HostFacts {
+  return { openFilesMax: runtime.openFilesMax(), disk: diskOf(dataDir) };
+}
+
+function diskOf(path: string): HostFacts["disk"] {
+  if (!existsSync(path)) return undefined;
+  const { bsize, bavail, blocks } = statfsSync(path);
+  return { path, freeBytes: bavail * bsize, bytes: blocks * bsize };
+}
+
+/** Those of the addresses to which no connection can be made, each with why. */
+export async function unreachableOf(
+  addresses: readonly string[],
+): Promise<DoctorFacts["unreachable"]> {
+  const tried = await Promise.all(
+    addresses.slice(0, REACHED_MAX).map(async (address) => {
+      try {
+        const signal = AbortSignal.timeout(REACH_TIMEOUT_MS);
+        (await runtime.connectTcp({ ...parseAddress(address), signal })).close();
+        return undefined;
+      } catch (error) {
+        return { address, reason: messageOf(error) };
+      }
+    }),
+  );
+  return tried.filter((one) => one !== undefined);
+}
+
+/** What is wrong with a configuration file, for each service that it is for. */
+export async function configFacts(path: string): Promise<ConfigFacts> {
+  let file: ConfigFile;
+  try {
+    file = await readConfigFile(path);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { path, problems: error.problems, readable: [], isOpen: false };
+  }
+  const problems = new Set<string>();
+  for (const definition of await definitionsFor(file)) {
+    try {
+      readSettings(fullTable(definition), { file }, (warning) => void problems.add(warning));
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      for (const problem of error.problems) problems.add(problem);
+    }
+  }
+  const secrets = SECRET_KEYS.map(([section, key]) => file.get(section, key)?.value ?? "")
+    .filter((name) => name !== "");
+  const store = file.get("store", "url")?.value ?? "";
+  const password = file.get("mysql", "db_passwd")?.value ?? "";
+  // A file that holds a password is one of those that strangers may not read.
+  const holders = /:\/\/[^/@]*:[^/@]+@/.test(store) || password !== "" ? [path] : [];
+  for (const name of secrets) {
+    if (!existsSync(name)) problems.add(`${path}: ${name} is named for a secret and is not there`);
+  }
+  return {
+    path,
+    problems: [...problems],
+    readable: [...holders, ...secrets].filter(isReadableByOthers),
+    isOpen: isOpen(file),
+  };
+}
+
+function isReadableByOthers(path: string): boolean {
+  if (!existsSync(path)) return false;
+  // Nobody gets at a file in a folder that is closed to others.
+  const isFolderOpen = (statSync(dirname(path)).mode & 0o001) !== 0;
+  return isFolderOpen && (statSync(path).mode & MODE_OTHERS_READ) !== 0;
+}
+
+function isOpen(file: ConfigFile): boolean {
+  const value = file.get("auth", "allow_insecure")?.value.trim().toLowerCase() ?? "";
+  const listen = file.get("reactor", "ip")?.value.trim() ?? "127.0.0.1";
+  return ["1", "true", "yes", "on"].includes(value) && !isLoopback(listen) &&
+    (file.get("auth", "token_file")?.value ?? "") === "";
+}
+
+/** The services for which a file has sections of their own. */
+async function definitionsFor(file: ConfigFile): Promise<DaemonDefinition[]> {
+  const sections = new Set(file.sections());
+  const has = (...names: string[]): boolean => names.some((name) => sections.has(name));
+  const found: DaemonDefinition[] = [];
+  if (has("agent", "loadbalance", "dnsserver")) {
+    found.push((await import("../../agent/service.ts")).agentDaemon);
+  }
+  if (has("web")) found.push((await import("../../web/service.ts")).webDaemon);
+  if (has("relay")) found.push((await import("../../relay/service.ts")).relayDaemon);
+  if (has("discovery")) found.push((await import("../../discovery/service.ts")).discoveryDaemon);
+  const isServer = has("store", "mysql", "dns", "reporter", "repoter");
+  if (isServer && !has("agent", "loadbalance", "dnsserver", "relay")) {
+    found.push((await import("../../dns/service.ts")).dnsDaemon);
+    found.push((await import("../../reporter/service.ts")).reporterDaemon);
+  }
+  return found;
+}
