@@ -14,7 +14,10 @@ const HANDLED_MAX = 2;
 const STREAK_MIN = 16;
 const STREAK_MAX = 65_536;
 
-/** Time that may be wasted at first, and that a wait which came to something allows to be wasted. */
+/** What it costs to sleep and be woken, about: a shorter wait awake saves, a longer one wastes. Milliseconds. */
+const WAKE_UP_MS = 0.03;
+
+/** Time that may be wasted at first, and most that a wait which came to something allows to be wasted. */
 const CREDIT_FIRST_MS = 3 * ACTIVE_MS_MAX;
 const CREDIT_EARNED_MS = 0.01;
 const CREDIT_MS_MAX = 1;
@@ -60,7 +63,9 @@ export class ActiveWait {
     // It cannot have been longer but by an interruption.
     if (waitedMs > 2 * ACTIVE_MS_MAX || handled > HANDLED_MAX) return this.#waste(waitedMs);
     this.#hits++;
-    this.#creditMs = Math.min(this.#creditMs + CREDIT_EARNED_MS, CREDIT_MS_MAX);
+    const gainMs = Math.min(WAKE_UP_MS - waitedMs, CREDIT_EARNED_MS);
+    this.#creditMs = Math.min(this.#creditMs + gainMs, CREDIT_MS_MAX);
+    if (this.#creditMs <= 0) this.#giveUp();
   }
 
   /** A wait awake came to nothing: the thread sleeps now. */
@@ -70,7 +75,10 @@ export class ActiveWait {
 
   #waste(wastedMs: number): void {
     this.#creditMs -= Math.max(wastedMs, ACTIVE_MS_MAX);
-    if (this.#creditMs > 0) return;
+    if (this.#creditMs <= 0) this.#giveUp();
+  }
+
+  #giveUp(): void {
     const wasWorth = this.#hits >= HITS_WORTH;
     this.#isActive = false;
     this.#streak = 0;

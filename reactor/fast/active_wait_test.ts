@@ -48,6 +48,21 @@ test("calls that come one after the other are waited for awake", () => {
   assert.equal(wastedMs, 0);
 });
 
+test("calls that come in time, and so far apart that sleeping costs less, are slept for", () => {
+  // Ten thousand a second, evenly: each pause is in time, and a whole processor would go into them.
+  for (const pauseMs of [0.045, 0.06, 0.095]) {
+    const active = new ActiveWait();
+    const { awake } = serve(active, 1_000_000, () => pauseMs);
+    assert.ok(awake < 1000, `${pauseMs} ms: ${awake} of 1,000,000`);
+    assert.equal(active.limitMs, 0);
+  }
+  // Those of one caller are waited for again when they come closer.
+  const active = new ActiveWait();
+  serve(active, 1000, () => 0.06);
+  const { awake } = serve(active, 100_000, () => SHORT_MS);
+  assert.ok(awake > 95_000, `${awake} of 100,000`);
+});
+
 test("a pause now and then ends nothing", () => {
   const { awake } = serve(new ActiveWait(), 10_000, (call) => call % 100 === 0 ? 5 : SHORT_MS);
   assert.ok(awake > 9500, `${awake} of 10,000`);
