@@ -1,5 +1,6 @@
 // Shell. The console under a busy fleet: how soon the overview answers, what looking costs.
 
+import { get } from "node:http";
 import { join } from "node:path";
 import { sleep } from "../reactor/time/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
@@ -104,20 +105,27 @@ async function liveRate({ base, headers }: Target, ms: number): Promise<number> 
   return bytes / ms;
 }
 
+/** Bytes of an answer's body as they were sent: fetch unpacks what it reads, and tells no length. */
+function sentBytes({ base, headers }: Target, path: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const packed = { ...headers, "Accept-Encoding": "gzip" };
+    get(`${base}${path}`, { headers: packed }, (response) => {
+      let bytes = 0;
+      response.on("data", (chunk: Uint8Array) => (bytes += chunk.length));
+      response.on("end", () => resolve(bytes));
+      response.on("error", reject);
+    }).on("error", reject);
+  });
+}
+
 /** Kilobytes of the files as a browser gets them, and of the module. */
 async function pageSize(target: Target): Promise<number> {
-  const { base, headers } = target;
-  const packed = { base, headers: { ...headers, "Accept-Encoding": "gzip" } };
   const html = await (await ask(target, "/")).text();
   const files = [...html.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, path]) => path);
-  let bytes = new TextEncoder().encode(html).length;
-  for (const path of new Set(files)) {
-    const response = await ask(packed, path);
-    // fetch unpacks what it reads; the length that was sent is in the head.
-    const read = (await response.arrayBuffer()).byteLength;
-    bytes += Number(response.headers.get("Content-Length") ?? read);
+  let bytes = 0;
+  for (const path of new Set(["/", ...files, "/api/v1/modules/1/1"])) {
+    bytes += await sentBytes(target, path);
   }
-  bytes += (await (await ask(target, "/api/v1/modules/1/1")).arrayBuffer()).byteLength;
   return bytes / 1000;
 }
 
