@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
+import process from "node:process";
 import { test } from "node:test";
 import { findProgram } from "../tests/support/mariadb.ts";
 import { freePort } from "../tests/support/free_port.ts";
@@ -64,6 +65,31 @@ test("deno task api makes one file, with its types, that nothing needs beside it
       assert.deepEqual(await faultsOf(directory, ["es2022", "dom"]), []);
       assert.deepEqual(await faultsOf(directory, ["esnext", "dom"]), []);
     });
+  });
+});
+
+test("a console serves the library, and Deno imports it from there by either name", async () => {
+  await withProcesses(async (processes) => {
+    const { directory } = processes;
+    const web = await processes.start("web", [
+      "--web-port=0",
+      `--store=sqlite:${directory}/lars.db`,
+    ]);
+    const base = `http://127.0.0.1:${web.port()}`;
+    const { API_PATH } = await import("../web/assets/api_bundle.ts");
+    for (const path of ["/api.js", API_PATH]) {
+      writeFileSync(
+        `${directory}/caller.mjs`,
+        `import { LarsClient } from "${base}${path}";
+        const lars = new LarsClient({ port: ${await freePort()} });
+        console.log((await lars.tryGetHost(1, 1)).retcode);
+        await lars.close();`,
+      );
+      const flags = ["--allow-net=127.0.0.1", `--allow-import=127.0.0.1:${web.port()}`];
+      const argv = [process.execPath, "run", "--no-lock", ...flags, `${directory}/caller.mjs`];
+      const { code, stdout, stderr } = await processes.spawnCommand("caller", argv).untilEnded();
+      assert.deepEqual({ code, stdout }, { code: 0, stdout: "2\n" }, `${path}: ${stderr}`);
+    }
   });
 });
 

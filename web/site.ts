@@ -1,7 +1,7 @@
 // Shell. What the console's port serves: health, pages and the REST interface.
 
 import { type ApiServer, problemResponse, requireHost, withSecurityHeaders } from "./api_server.ts";
-import { findAsset } from "./assets/mod.ts";
+import { findApiScript, findAsset } from "./assets/mod.ts";
 import { ApiProblem, problemOf } from "./problem.ts";
 
 /** What the site works with. */
@@ -43,14 +43,15 @@ export class Site {
       return fault === undefined ? plain(200, "ready\n") : plain(503, "database away\n");
     }
     requireHost(request, this.#options.hostNames);
-    return this.#asset(request, pathname);
+    return await this.#asset(request, pathname);
   }
 
-  #asset(request: Request, pathname: string): Response {
-    const asset = findAsset(pathname, {
+  async #asset(request: Request, pathname: string): Promise<Response> {
+    const wish = {
       acceptEncoding: request.headers.get("Accept-Encoding") ?? undefined,
       ifNoneMatch: request.headers.get("If-None-Match") ?? undefined,
-    });
+    };
+    const asset = findAsset(pathname, wish) ?? await findApiScript(pathname, wish);
     if (asset === undefined) throw new ApiProblem("not-found", `There is no file ${pathname}`);
     const { status, headers, body } = asset;
     const hasBody = request.method !== "HEAD" && status !== 304;

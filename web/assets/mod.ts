@@ -35,13 +35,16 @@ const TYPES: Readonly<Record<string, string>> = {
   svg: "image/svg+xml",
 };
 
-/** Files that were asked for; there are four. */
+/** Where programs import the client library from, whichever version this console has. */
+const API_ALIAS = "/api.js";
+
+/** Files that were asked for; there are six. */
 const stored = new Map<string, StoredFile>();
 
-function storedFile(path: string): StoredFile | undefined {
+function storedFile(path: string, files = FILES): StoredFile | undefined {
   const known = stored.get(path);
-  if (known !== undefined || !Object.hasOwn(FILES, path)) return known;
-  const plain = new TextEncoder().encode(FILES[path]);
+  if (known !== undefined || !Object.hasOwn(files, path)) return known;
+  const plain = new TextEncoder().encode(files[path]);
   const file: StoredFile = {
     type: TYPES[path.split(".").at(-1) ?? ""] ?? "text/html; charset=utf-8",
     etag: `"${createHash("sha256").update(plain).digest("hex").slice(0, 16)}"`,
@@ -63,6 +66,30 @@ export function findAsset(path: string, request: AssetRequest = {}): Asset | und
   const isPage = !path.includes(".");
   const file = storedFile(isPage ? "/" : path);
   if (file === undefined) return undefined;
+  return answerOf(file, path, request, isPage);
+}
+
+/**
+ * The client library for programs that import it from here, as `findAsset` gives files: under
+ * `/api.js`, to be looked at again each time, and under a name with a hash of what is in it. It is
+ * loaded when it is first asked for. Undefined for any other path.
+ */
+export async function findApiScript(
+  path: string,
+  request: AssetRequest = {},
+): Promise<Asset | undefined> {
+  if (path !== API_ALIAS && !path.startsWith("/assets/lars-api-")) return undefined;
+  const { API_PATH, API_SCRIPT } = await import("./api_bundle.ts");
+  const file = storedFile(path, { [API_ALIAS]: API_SCRIPT, [API_PATH]: API_SCRIPT });
+  return file === undefined ? undefined : answerOf(file, path, request, false);
+}
+
+function answerOf(
+  file: StoredFile,
+  path: string,
+  request: AssetRequest,
+  isPage: boolean,
+): Asset {
   const isMissing = isPage && path !== "/missing" && parsePlace(path).page === "missing";
   const status = isMissing ? 404 : 200;
   const headers: Record<string, string> = {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { PAGE_NAMES } from "../pages/shell/places.ts";
-import { findAsset } from "./mod.ts";
+import { findApiScript, findAsset } from "./mod.ts";
 
 const html = new TextDecoder().decode(findAsset("/")?.body);
 
@@ -37,5 +37,20 @@ test("what the page names is there, packed or plain, and may be kept for ever", 
 test("other files are none of the console's", () => {
   for (const path of ["/robots.txt", "/assets/x.js", "/../deno.json", "/constructor.js"]) {
     assert.equal(findAsset(path), undefined, path);
+  }
+});
+
+test("the client library is there under one name, and under one that says what is in it", async () => {
+  const { API_PATH, API_SCRIPT } = await import("./api_bundle.ts");
+  const [latest, fixed] = [await findApiScript("/api.js"), await findApiScript(API_PATH)];
+  assert.ok(latest && fixed);
+  assert.equal(new TextDecoder().decode(latest.body), API_SCRIPT);
+  assert.deepEqual(fixed.body, latest.body);
+  assert.equal(latest.headers["Cache-Control"], "no-cache");
+  assert.match(fixed.headers["Cache-Control"], /immutable/);
+  assert.match(latest.headers["Content-Type"], /^text\/javascript/);
+  assert.equal((await findApiScript("/api.js", { ifNoneMatch: latest.headers.ETag }))?.status, 304);
+  for (const path of ["/assets/lars-api-000000000000.js", "/api.ts", "/apixjs", "/"]) {
+    assert.equal(await findApiScript(path), undefined, path);
   }
 });

@@ -1,0 +1,51 @@
+// Shell. The client library as one JavaScript file, and its types as another.
+
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build, stop } from "esbuild";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** What a program needs beside its own settings: names that older targets do not know. */
+const TYPES_HEAD = '/// <reference lib="esnext.disposable" />\n\n';
+
+/**
+ * Everything that `api/mod.ts` exports as one module, for Deno, Bun and Node. The same bytes for
+ * the same sources.
+ */
+export async function bundleApiScript({ minify = false } = {}): Promise<string> {
+  const result = await build({
+    entryPoints: [join(ROOT, "api/mod.ts")],
+    absWorkingDir: ROOT,
+    bundle: true,
+    minify,
+    write: false,
+    format: "esm",
+    platform: "neutral",
+    external: ["node:*", "bun:*"],
+    target: "es2022",
+    charset: "utf8",
+    legalComments: "none",
+    logLevel: "silent",
+    tsconfigRaw: "{}",
+  });
+  // The bundler notes where each part came from; names of sources help nobody who has none.
+  return result.outputFiles[0].text.split("\n").filter((line) => !/^\/\/ .*\.ts$/.test(line))
+    .join("\n");
+}
+
+/** Ends the bundler, which would keep the process. */
+export async function endBundler(): Promise<void> {
+  await stop();
+}
+
+/** The types of everything that `api/mod.ts` exports, as one file that imports nothing. */
+export async function bundleApiTypes(): Promise<string> {
+  const { generateDtsBundle } = await import("dts-bundle-generator");
+  // The bundler's own declarations name files that are not beside them.
+  const [types] = generateDtsBundle([{
+    filePath: join(ROOT, "api/mod.ts"),
+    output: { noBanner: true, exportReferencedTypes: false },
+  }], { preferredConfigPath: join(ROOT, "scripts/api_types.json") });
+  return TYPES_HEAD + types;
+}
