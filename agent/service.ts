@@ -28,7 +28,7 @@ import type { HealthCheckSettings, HealthVerdict } from "./health/health_plan.ts
 import type { HandOverOffer } from "./handover/hand_over_offer.ts";
 import type { PassedSockets } from "./handover/passed_sockets.ts";
 import { offerOf, passedSockets, succeed } from "./handover/succession.ts";
-import { CacheFile } from "./routes/cache_file.ts";
+import { agentCacheFormat, CacheFile } from "./routes/cache_file.ts";
 import { type PackedRoute, unpackNodes } from "./routes/packed_route.ts";
 import { RouteIntake } from "./routes/route_intake.ts";
 import { StatusNotifier, StatusSource } from "./status/agent_status.ts";
@@ -99,7 +99,7 @@ class AgentService implements RunningService {
   readonly #intake: RouteIntake;
   readonly #dns: RouteSubscriber;
   readonly #reporter: ReportSender;
-  readonly #cache: CacheFile | undefined;
+  readonly #cache: CacheFile<PackedRoute> | undefined;
   readonly #feed: TableFeed | undefined;
   readonly #passed: PassedSockets | undefined;
   readonly #offer: HandOverOffer | undefined;
@@ -172,7 +172,7 @@ class AgentService implements RunningService {
     this.#dns = this.#makeSubscriber();
     this.#reporter = this.#makeSender();
     if (settings.cacheDir !== "") {
-      const options = { directory: settings.cacheDir, clock, log };
+      const options = { directory: settings.cacheDir, format: agentCacheFormat, clock, log };
       this.#cache = new CacheFile({ ...options, routes: () => registry.routes() });
     }
     if (settings.tableFeed) this.#feed = this.#makeFeed();

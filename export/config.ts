@@ -19,6 +19,10 @@ export const exportSettings = {
     .doc("Lars dns servers; all are followed, routes come from the first that answers."),
   outShare: new Section("export").fraction("out_share", OUT_SHARE_DEFAULT, [0.01, 1])
     .doc("A node is left out when this share of the agents that use its module keep it out."),
+  cacheDir: new Section("export").text("cache_dir", "", { shape: "path" })
+    .doc(
+      "Folder for what is known, so that exports go on after a restart without dns; empty: none.",
+    ),
   nameIp: nameserver.host("ip", "127.0.0.1")
     .doc("Address of the name server, UDP and TCP. It answers whoever can reach it."),
   namePort: nameserver.integer("port", 0, [0, 65535])
@@ -45,6 +49,10 @@ export const exportSettings = {
     .doc("Have HAProxy check the nodes itself as well."),
   haproxyExtra: haproxy.text("server_words", "", { shape: "words" })
     .doc("Further words of `add server`, such as maxconn 100."),
+  agentCheckIp: haproxy.host("agent_ip", "127.0.0.1")
+    .doc("Address at which agent checks of HAProxy are answered."),
+  agentCheckPort: haproxy.integer("agent_port", 0, [0, 65535])
+    .doc("Port of the same; 0: none are answered."),
   nginxOut: nginx.text("out", "", { shape: "path" })
     .doc("File of upstreams that nginx includes; empty: none."),
   nginxUpstreams: nginx.text("upstreams", "", { shape: "UPSTREAM=MODULE ..." })

@@ -4,7 +4,8 @@
 import type { ArrivedRoute } from "../feed/route_subscriber.ts";
 import { type ModuleId, moduleId, type ModuleKey, moduleOf } from "../model/module.ts";
 import { addressId, type NodeAddress, PORT_MAX, WEIGHT_DEFAULT } from "../model/node.ts";
-import type { FleetModules, NodesOut } from "../proto/codec.ts";
+import type { FleetModules, HostInfo, NodesOut } from "../proto/codec.ts";
+import type { CachedModule } from "./fleet_cache.ts";
 
 /** A node is left out when this share of the agents that use its module keep it out. */
 export const OUT_SHARE_DEFAULT = 0.25;
@@ -183,6 +184,29 @@ export class FleetView {
     this.#nameAll();
     this.#port.onListed();
     for (const id of touched) if (this.#built.has(id)) this.#rebuild(id);
+  }
+
+  /** Every module there is, to be kept for {@linkcode FleetView.restore}. */
+  *saved(): Generator<CachedModule> {
+    for (const [id, name] of this.#names) {
+      const route = this.#routes.get(id);
+      const hosts = route?.nodes.map((node): HostInfo =>
+        route.drained.has(addressId(node.ip, node.port)) ? { ...node, state: "drain" } : node
+      );
+      yield { ...moduleOf(id), name, hosts };
+    }
+  }
+
+  /** What was known in an earlier run, until a dns tells what is true now. */
+  restore(modules: readonly CachedModule[]): void {
+    if (modules.length === 0 || this.#isListed) return;
+    for (const { modId, cmdId, hosts } of modules) {
+      if (hosts === undefined) continue;
+      this.want({ modId, cmdId });
+      this.takeRoute({ modId, cmdId, hosts: [...hosts], policy: undefined });
+    }
+    const all = modules.map(({ modId, cmdId, name }) => ({ modId, cmdId, name, gone: false }));
+    this.takeModules({ modules: all, first: true, last: true });
   }
 
   /** A dns says what its agents keep out of a module. */

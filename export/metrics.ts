@@ -37,6 +37,10 @@ export const exportMetrics: MetricTable = {
     "lars_export_xds_too_large_total",
     "Modules not sent because they have more nodes than a client takes.",
   ),
+  xds_left: counter(
+    "lars_export_xds_left_total",
+    "Streams that ended without having taken what they were sent last.",
+  ),
   xds_reports: counter("lars_export_xds_reports_total", "Reports of clients on their calls."),
   xds_streams_refused: counter(
     "lars_export_xds_streams_refused_total",
@@ -56,6 +60,18 @@ export const exportMetrics: MetricTable = {
     "Rounds in which HAProxy did not answer, or not with its servers.",
   ),
   haproxy_rounds: counter("lars_export_haproxy_rounds_total", "Comparisons with HAProxy."),
+  haproxy_agent_checks: counter(
+    "lars_export_haproxy_agent_checks_total",
+    "Agent checks of HAProxy that were answered.",
+  ),
+  haproxy_agent_unknown: counter(
+    "lars_export_haproxy_agent_unknown_total",
+    "Agent checks that asked for nothing that is known.",
+  ),
+  haproxy_agent_refused: counter(
+    "lars_export_haproxy_agent_refused_total",
+    "Connections of agent checks closed because there were too many.",
+  ),
   nginx_installs: counter("lars_export_nginx_installs_total", "Files of upstreams put in place."),
   nginx_failures: counter(
     "lars_export_nginx_failures_total",

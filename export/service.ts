@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
+import { CacheFile } from "../agent/routes/cache_file.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import type { ModuleKey } from "../model/module.ts";
 import { formatAddress } from "../reactor/address.ts";
@@ -14,8 +15,11 @@ import { type ExportSettings, exportSettings, readFilled, wordsOf } from "./conf
 import { FileExport } from "./files/file_export.ts";
 import { checkNginxFile, installFile } from "./files/install_file.ts";
 import { checkTemplate, renderNginx, renderTemplate } from "./files/render.ts";
+import { type CachedModule, fleetCacheFormat } from "./fleet_cache.ts";
 import { FleetClient } from "./fleet_client.ts";
 import type { ExportModule } from "./fleet_view.ts";
+import { AgentCheckAnswers } from "./haproxy/agent_check.ts";
+import { AgentCheckServer } from "./haproxy/agent_check_server.ts";
 import { HaproxyExport } from "./haproxy/haproxy_export.ts";
 import { askHaproxy } from "./haproxy/runtime_socket.ts";
 import { findModule } from "./module_name.ts";
@@ -46,6 +50,7 @@ class ExportService implements RunningService {
   readonly #settings: ExportSettings;
   readonly #client: FleetClient;
   readonly #parts: ExportPart[] = [];
+  readonly #cache: CacheFile<CachedModule> | undefined;
 
   constructor(settings: ExportSettings, context: DaemonContext) {
     this.#context = context;
@@ -57,12 +62,20 @@ class ExportService implements RunningService {
       openLink: (addresses, events) =>
         new SessionClient({ ...shared, ...events, name: "dns", role: "export", addresses }),
       onChanged: (key) => {
+        this.#cache?.changed();
         for (const part of this.#parts) part.changed(key);
       },
       onListed: () => {
+        this.#cache?.changed();
         for (const part of this.#parts) part.listed();
       },
     });
+    if (settings.cacheDir !== "") {
+      this.#cache = new CacheFile({
+        ...{ directory: settings.cacheDir, format: fleetCacheFormat, clock, log },
+        routes: () => this.#client.view.saved(),
+      });
+    }
   }
 
   get addresses(): readonly string[] {
@@ -72,15 +85,17 @@ class ExportService implements RunningService {
   /** @throws {ConfigError | BindError} when a part cannot begin; nothing runs then. */
   async start(): Promise<this> {
     const { namePort, xdsPort, haproxySocket, nginxOut, fileOut, fileTemplate } = this.#settings;
+    this.#client.view.restore(await this.#cache?.load() ?? []);
     try {
       if (namePort > 0) this.#parts.push(await this.#startNameServer());
       if (xdsPort > 0) this.#parts.push(await this.#startXds());
       if (haproxySocket !== "") this.#parts.push(this.#startHaproxy());
+      if (this.#settings.agentCheckPort > 0) this.#parts.push(await this.#startAgentChecks());
       if (nginxOut !== "") this.#parts.push(this.#startNginx());
       if (fileTemplate !== "" || fileOut !== "") this.#parts.push(this.#startFile());
       if (this.#parts.length === 0) {
         throw new ConfigError(
-          "Nothing is exported: set [nameserver] port, [xds] port, [haproxy] socket, " +
+          "Nothing is exported: set [nameserver] port, [xds] port, [haproxy] socket or agent_port, " +
             "[nginx] out, or [file] template and out",
         );
       }
@@ -88,6 +103,7 @@ class ExportService implements RunningService {
       await Promise.all(this.#parts.map((part) => part.stop()));
       throw error;
     }
+    if (this.#client.view.isListed) { for (const part of this.#parts) part.listed(); }
     this.#client.start();
     return this;
   }
@@ -111,6 +127,7 @@ class ExportService implements RunningService {
   async stop(): Promise<void> {
     await Promise.all(this.#parts.map((part) => part.stop()));
     await this.#client.close();
+    await this.#cache?.close();
   }
 
   async #startNameServer(): Promise<ExportPart> {
@@ -201,6 +218,27 @@ class ExportService implements RunningService {
       changed: () => proxy.changed(),
       listed: () => modules.listed(),
       stop: () => proxy.stop(),
+    };
+  }
+
+  async #startAgentChecks(): Promise<ExportPart> {
+    const { agentCheckIp, agentCheckPort } = this.#settings;
+    const { clock } = this.#context;
+    const answers = new AgentCheckAnswers(this.#client.view, clock);
+    answers.restore();
+    const server = new AgentCheckServer({
+      ...{ answers, hostname: agentCheckIp, port: agentCheckPort, clock },
+    });
+    const address = await server.listen();
+    return {
+      addresses: [formatAddress(address)],
+      get stats() {
+        return server.stats;
+      },
+      fault: undefined,
+      changed: () => {},
+      listed: () => {},
+      stop: () => server.stop(),
     };
   }
 
@@ -326,6 +364,7 @@ export const exportDaemon: DaemonDefinition<typeof exportSettings> = {
   start(settings, context): Promise<RunningService> {
     if (settings.namePort > 0) requireSafeListen(settings.nameIp, settings);
     if (settings.xdsPort > 0) requireSafeListen(settings.xdsIp, settings);
+    if (settings.agentCheckPort > 0) requireSafeListen(settings.agentCheckIp, settings);
     return new ExportService(settings, context).start();
   },
 };

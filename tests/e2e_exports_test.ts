@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -30,6 +30,8 @@ interface System {
   readonly dnsPort: number;
   readonly agentPort: number;
   readonly services: Map<string, RunningService>;
+  readonly exportFlags: Record<string, string>;
+  readonly dnsFlags: Record<string, string>;
   start(definition: DaemonDefinition, flags: Record<string, string>): Promise<RunningService>;
 }
 
@@ -50,25 +52,38 @@ async function withSystem(body: (system: System) => Promise<void>): Promise<void
     const template = join(folder, "nodes.template");
     writeFileSync(template, "{{#modules}}{{name}}:{{#up}} {{address}}{{/up}}\n{{/modules}}");
     const dnsserver = { "dnsserver.ip": "127.0.0.1", "dnsserver.port": String(dnsPort) };
-    await start(dnsDaemon, {
+    const dnsFlags = {
       "store.url": url,
       "reactor.port": String(dnsPort),
       "dns.poll_interval": "0.05",
-    });
+    };
+    await start(dnsDaemon, dnsFlags);
     const agent = await start(agentDaemon, {
       ...dnsserver,
       ...{ "agent.port": "0", "agent.threads": "0", "reporter.port": String(await freePort()) },
     });
-    await start(exportDaemon, {
+    const exportFlags = {
       ...dnsserver,
+      "export.cache_dir": join(folder, "cache"),
       "nameserver.port": String(namePort),
       "file.template": template,
       "file.out": join(folder, "nodes.txt"),
       "file.interval": "0",
-    });
+    };
+    await start(exportDaemon, exportFlags);
     const agentPort = Number(agent.addresses[0].split(":")[1]);
     try {
-      await body({ store, folder, namePort, dnsPort, agentPort, services, start });
+      await body({
+        store,
+        folder,
+        namePort,
+        dnsPort,
+        agentPort,
+        services,
+        start,
+        exportFlags,
+        dnsFlags,
+      });
     } finally {
       await Promise.all([...services.values()].map((service) => service.stop()));
       await store.close();
@@ -92,7 +107,8 @@ const NODES = [1, 2, 3].map((last) => ({ modId: 1, cmdId: 2, ip: 0x7f000000 + la
 test("names and files follow routes, drains and verdicts of agents, and outlive dns", {
   skip: DIG === undefined ? "dig is not installed (apt-get install dnsutils)" : false,
 }, async () => {
-  await withSystem(async ({ store, folder, namePort, agentPort, services }) => {
+  await withSystem(async (system) => {
+    const { store, folder, namePort, agentPort, services, start, exportFlags } = system;
     const file = join(folder, "nodes.txt");
     const fileIs = (text: string): boolean =>
       existsSync(file) && readFileSync(file, "utf8") === text;
@@ -138,6 +154,14 @@ test("names and files follow routes, drains and verdicts of agents, and outlive 
     await until(() => services.get("export")?.stats().dns_connected === 0, { what: "the loss" });
     await becomes("dns is away: what was known last", ["127.0.0.1", "127.0.0.2"]);
     assert.equal(services.get("export")?.readiness?.(), undefined);
+    await services.get("export")?.stop();
+    rmSync(file);
+    await start(exportDaemon, exportFlags);
+    await becomes("started anew while dns is away", ["127.0.0.1", "127.0.0.2"]);
+    assert.equal(services.get("export")?.readiness?.(), undefined);
+    await start(dnsDaemon, system.dnsFlags);
+    await store.editRoutes([{ op: "set", ...NODES[2], state: "on" }]);
+    await becomes("dns is back", ["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
   });
 });
 

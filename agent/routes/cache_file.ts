@@ -1,4 +1,4 @@
-// Shell. Keeps the routes in one file: written whole or not at all, and not too often.
+// Shell. Keeps the routes, or the like, in one file: written whole or not at all, and not too often.
 
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { messageOf } from "../../reactor/errors.ts";
@@ -10,8 +10,8 @@ import { CACHE_BYTES_MAX, decodeRouteCache, encodeRouteCache } from "./route_cac
 /** Name of the file in `cache_dir`. */
 export const CACHE_FILE_NAME = "routes.cache";
 
-/** Name of the copy of one that could not be read; there is the latest of them. */
-export const BAD_CACHE_FILE_NAME = "routes.cache.bad";
+/** Ends the name of the copy of one that could not be read; there is the latest of them. */
+export const BAD_CACHE_ENDING = ".bad";
 
 /** Time from a change to the writing; changes in between are written together. */
 export const CACHE_DELAY_MS = 1000;
@@ -22,19 +22,41 @@ export const CACHE_RETRY_MS = 10_000;
 /** Shortest time between two log lines about a file that cannot be written. */
 const COMPLAIN_EVERY_MS = 60_000;
 
+/** What a {@linkcode CacheFile} holds, and how it is written. */
+export interface CacheFormat<T> {
+  readonly fileName: string;
+  /** @param savedAtMs Wall clock, milliseconds since 1970. */
+  encode(routes: Iterable<T>, savedAtMs: number): { bytes: Uint8Array; leftOut: number };
+  /** Reads a file. Whatever the bytes are, it returns. */
+  decode(
+    bytes: Uint8Array,
+  ): { readonly ok: true; readonly savedAtMs: number; readonly routes: T[] } | {
+    readonly ok: false;
+    readonly reason: string;
+  };
+}
+
+/** The routes of an agent. */
+export const agentCacheFormat: CacheFormat<PackedRoute> = {
+  fileName: CACHE_FILE_NAME,
+  encode: encodeRouteCache,
+  decode: decodeRouteCache,
+};
+
 /** How a {@linkcode CacheFile} works. */
-export interface CacheFileOptions {
+export interface CacheFileOptions<T> {
+  readonly format: CacheFormat<T>;
   /** Made when it does not exist. */
   readonly directory: string;
   /** What is to be written. */
-  routes(): Iterable<PackedRoute>;
+  routes(): Iterable<T>;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 /** The file. A disk that is full or read-only costs a log line a minute and nothing else. */
-export class CacheFile {
-  readonly #options: CacheFileOptions;
+export class CacheFile<T> {
+  readonly #options: CacheFileOptions<T>;
   readonly #path: string;
   #timer: Timer | undefined;
   #dirty = false;
@@ -45,9 +67,9 @@ export class CacheFile {
   #writes = 0;
   #failures = 0;
 
-  constructor(options: CacheFileOptions) {
+  constructor(options: CacheFileOptions<T>) {
     this.#options = options;
-    this.#path = `${options.directory}/${CACHE_FILE_NAME}`;
+    this.#path = `${options.directory}/${options.format.fileName}`;
   }
 
   /** Files written, and attempts that failed, since the start. */
@@ -59,8 +81,8 @@ export class CacheFile {
    * The routes of the last run; none when there is no file, or it is not whole: such a one is set
    * aside and said.
    */
-  async load(): Promise<PackedRoute[]> {
-    const { log } = this.#options;
+  async load(): Promise<T[]> {
+    const { log, format } = this.#options;
     let bytes: Uint8Array;
     try {
       bytes = await runtime.readFile(this.#path, CACHE_BYTES_MAX);
@@ -69,7 +91,7 @@ export class CacheFile {
       log.warn("Route cache cannot be read", { path: this.#path, error: messageOf(error) });
       return [];
     }
-    const decoded = decodeRouteCache(bytes);
+    const decoded = format.decode(bytes);
     if (!decoded.ok) {
       const kept = await this.#setAside(bytes);
       log.warn("Route cache is not used", { path: this.#path, reason: decoded.reason, kept });
@@ -82,10 +104,11 @@ export class CacheFile {
 
   /** Keeps what cannot be read where the next writing does not go; says where, or why not. */
   async #setAside(bytes: Uint8Array): Promise<string> {
-    const { directory } = this.#options;
+    const { directory, format } = this.#options;
+    const name = `${format.fileName}${BAD_CACHE_ENDING}`;
     try {
-      await runtime.replaceFile(directory, BAD_CACHE_FILE_NAME, bytes);
-      return `${directory}/${BAD_CACHE_FILE_NAME}`;
+      await runtime.replaceFile(directory, name, bytes);
+      return `${directory}/${name}`;
     } catch (error) {
       return `nowhere: ${messageOf(error)}`;
     }
@@ -117,12 +140,12 @@ export class CacheFile {
   }
 
   async #write(): Promise<void> {
-    const { directory, clock, log } = this.#options;
+    const { directory, clock, log, format } = this.#options;
     this.#dirty = false;
     try {
-      const { bytes, leftOut } = encodeRouteCache(this.#options.routes(), clock.wallMs());
+      const { bytes, leftOut } = format.encode(this.#options.routes(), clock.wallMs());
       if (leftOut > 0) log.warn("Modules do not fit the route cache", { leftOut });
-      await runtime.replaceFile(directory, CACHE_FILE_NAME, bytes);
+      await runtime.replaceFile(directory, format.fileName, bytes);
       this.#writes++;
     } catch (error) {
       this.#failures++;

@@ -7,7 +7,8 @@ import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
 import {
-  BAD_CACHE_FILE_NAME,
+  agentCacheFormat as format,
+  BAD_CACHE_ENDING,
   CACHE_DELAY_MS,
   CACHE_FILE_NAME,
   CACHE_RETRY_MS,
@@ -22,7 +23,7 @@ test("CacheFile writes changes together, whole, and reads them back", () =>
     const directory = join(parent, "made", "when needed");
     const clock = new ManualClock();
     let routes = [route(1)];
-    const options = { directory, routes: () => routes, clock, log: silentLogger };
+    const options = { format, directory, routes: () => routes, clock, log: silentLogger };
     const file = new CacheFile(options);
     assert.deepEqual(await file.load(), []);
     file.changed();
@@ -52,7 +53,7 @@ test("CacheFile tries again when it cannot write, and says so once a minute", ()
     const lines: string[] = [];
     const warn = (message: string): void => void lines.push(message);
     const log = { ...silentLogger, warn };
-    const file = new CacheFile({ directory, routes: () => [route(1)], clock, log });
+    const file = new CacheFile({ format, directory, routes: () => [route(1)], clock, log });
     file.changed();
     clock.advance(CACHE_DELAY_MS);
     for (let failures = 1; failures <= 8; failures++) {
@@ -73,11 +74,11 @@ test("CacheFile.load() refuses a broken file with a line and no exception", () =
     const warn = (message: string, fields?: unknown): void => void lines.push([message, fields]);
     const log = { ...silentLogger, warn };
     const clock = new ManualClock();
-    const file = new CacheFile({ directory, routes: () => [], clock, log });
+    const file = new CacheFile({ format, directory, routes: () => [], clock, log });
     const path = join(directory, CACHE_FILE_NAME);
     writeFileSync(path, "short");
     assert.deepEqual(await file.load(), []);
-    const kept = join(directory, BAD_CACHE_FILE_NAME);
+    const kept = join(directory, CACHE_FILE_NAME + BAD_CACHE_ENDING);
     assert.deepEqual(lines, [[
       "Route cache is not used",
       { path, reason: "truncated: 5 bytes are less than a header", kept },

@@ -22,7 +22,7 @@ export interface StatusParts {
   readonly supervisor: Supervisor;
   readonly intake: RouteIntake;
   readonly health: HealthChecker;
-  readonly cache: CacheFile | undefined;
+  readonly cache: Pick<CacheFile<never>, "stats"> | undefined;
   readonly feed: TableFeed | undefined;
 }
 

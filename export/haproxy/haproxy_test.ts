@@ -14,6 +14,10 @@ import { findProgram } from "../../tests/support/mariadb.ts";
 import { type TestProcess, withProcesses } from "../../tests/support/processes.ts";
 import { until } from "../../tests/support/until.ts";
 import type { ExportModule, ExportNode } from "../fleet_view.ts";
+import { FleetView } from "../fleet_view.ts";
+import type { HostInfo } from "../../proto/codec.ts";
+import { AgentCheckAnswers } from "./agent_check.ts";
+import { AgentCheckServer } from "./agent_check_server.ts";
 import { HaproxyExport } from "./haproxy_export.ts";
 import { askHaproxy } from "./runtime_socket.ts";
 
@@ -61,6 +65,24 @@ async function spread(port: number, calls: number): Promise<Map<number, number>>
   return counts;
 }
 
+/** A HAProxy with one backend, reached at `front`. */
+function configOf(socket: string, front: number, backend: string): string {
+  return `global
+  stats socket ${socket} level admin
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 10s
+  timeout server 10s
+  timeout check 2s
+frontend front
+  bind 127.0.0.1:${front}
+  default_backend be
+backend be
+  balance roundrobin
+${backend}`;
+}
+
 test("a real HAProxy follows a module", HAPROXY, async () => {
   const nodes = await Promise.all([startNode(), startNode(), startNode()]);
   const ports = nodes.map(portOf);
@@ -68,22 +90,7 @@ test("a real HAProxy follows a module", HAPROXY, async () => {
     const front = await freePort();
     const socket = join(processes.directory, "haproxy.sock");
     const config = join(processes.directory, "haproxy.cfg");
-    writeFileSync(
-      config,
-      `global
-  stats socket ${socket} level admin
-defaults
-  mode http
-  timeout connect 2s
-  timeout client 10s
-  timeout server 10s
-frontend front
-  bind 127.0.0.1:${front}
-  default_backend be
-backend be
-  balance roundrobin
-`,
-    );
+    writeFileSync(config, configOf(socket, front, ""));
     const start = (): TestProcess =>
       processes.spawnCommand("haproxy", [PROGRAM ?? "", "-db", "-f", config]);
     let module: ExportModule | undefined;
@@ -143,3 +150,99 @@ backend be
   });
   for (const node of nodes) node.close();
 });
+
+test(
+  "a real HAProxy asks by agent checks: weights, drains, verdicts, and what an operator set",
+  HAPROXY,
+  async () => {
+    const nodes = await Promise.all([startNode(), startNode()]);
+    const ports = nodes.map(portOf);
+    const { view, set } = ownView(ports);
+    const startResponder = async (port: number): Promise<AgentCheckServer> => {
+      const answers = new AgentCheckAnswers(view, systemClock);
+      answers.restore();
+      const server = new AgentCheckServer({
+        ...{ answers, hostname: "127.0.0.1", port, clock: systemClock },
+      });
+      await server.listen();
+      return server;
+    };
+    await withProcesses(async (processes) => {
+      const [front, agentPort] = [await freePort(), await freePort()];
+      const socket = join(processes.directory, "haproxy.sock");
+      const config = join(processes.directory, "haproxy.cfg");
+      const agent = `agent-check agent-addr 127.0.0.1 agent-port ${agentPort} agent-inter 200ms`;
+      const servers = ports.map((port, index) =>
+        `  server n${index} 127.0.0.1:${port} weight 100 ${agent} ` +
+        `agent-send "shop 127.0.0.1:${port}\\n"\n`
+      );
+      writeFileSync(config, configOf(socket, front, servers.join("")));
+      const becomes = async (what: string, expected: (at: (i: number) => number) => boolean) => {
+        let seen: Map<number, number> = new Map();
+        await until(async () => {
+          seen = await spread(front, 40);
+          return expected((index) => seen.get(ports[index]) ?? 0);
+        }, { what: () => `${what}: ${JSON.stringify([...seen])}`, timeoutMs: 30_000 });
+      };
+      const tell = (command: string): Promise<string> => askHaproxy(socket, command, systemClock);
+      set({}, {});
+      let responder = await startResponder(agentPort);
+      try {
+        processes.spawnCommand("haproxy", [PROGRAM ?? "", "-db", "-f", config]);
+        await becomes("both", (at) => at(0) === 20 && at(1) === 20);
+        set({ weight: 100 }, { weight: 300 });
+        // 33 and 100 percent of 100.
+        await becomes("weights 1 to 3", (at) => at(0) >= 8 && at(0) <= 12 && at(1) > 26);
+        set({ state: "drain" }, {});
+        await becomes("a drained node", (at) => at(0) === 0 && at(1) === 40);
+        await responder.stop();
+        responder = await startResponder(agentPort);
+        set({}, {});
+        await becomes("the drain is over, though another responder said it", (at) => at(0) === 20);
+        view.takeOuts(0, {
+          ...KEY,
+          nodes: [{ ip: LOOPBACK, port: ports[1], agents: 1 }],
+          agents: 1,
+        });
+        await becomes("a sick node", (at) => at(0) === 40);
+        await responder.stop();
+        await becomes(
+          "it is well without a responder, since nothing would end it",
+          (at) => at(0) === 20 && at(1) === 20,
+        );
+        view.takeOuts(0, { ...KEY, nodes: [], agents: 1 });
+        responder = await startResponder(agentPort);
+        await tell("set server be/n0 state maint");
+        await becomes("what an operator set by hand", (at) => at(1) === 40);
+        const before = Number(responder.stats.haproxy_agent_checks);
+        await until(() => Number(responder.stats.haproxy_agent_checks) > before + 8, {
+          what: "further checks",
+        });
+        await becomes("stays", (at) => at(1) === 40);
+      } finally {
+        await responder.stop();
+      }
+    });
+    for (const node of nodes) node.close();
+  },
+);
+
+/** A view with the module `shop`, whose nodes are at these ports. */
+function ownView(
+  ports: readonly number[],
+): { view: FleetView; set: (...hosts: Partial<HostInfo>[]) => void } {
+  const view = new FleetView({
+    ...{ outShare: 0.25, request: () => {}, forget: () => {} },
+    ...{ onChanged: () => {}, onListed: () => {} },
+  });
+  view.takeModules({
+    modules: [{ ...KEY, name: "shop", gone: false }],
+    ...{ first: true, last: true },
+  });
+  view.want(KEY);
+  const set = (...hosts: Partial<HostInfo>[]): void => {
+    const all = hosts.map((host, index) => ({ ip: LOOPBACK, port: ports[index], ...host }));
+    view.takeRoute({ ...KEY, hosts: all, policy: "" });
+  };
+  return { view, set };
+}

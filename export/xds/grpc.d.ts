@@ -6,6 +6,8 @@ import type { Buffer } from "node:buffer";
 export interface ServerStream {
   write(message: Buffer): boolean;
   end(): void;
+  /** Address of the other side, for people. */
+  getPeer(): string;
   on(event: "data", listener: (message: Buffer) => void): this;
   on(event: "drain" | "end" | "cancelled", listener: () => void): this;
   on(event: "error", listener: (error: Error) => void): this;
@@ -39,6 +41,36 @@ export declare class Server {
 export declare class ServerCredentials {
   static createInsecure(): ServerCredentials;
 }
+
+/** A stream in both directions, as the client has it. */
+export interface ClientStream {
+  write(message: Buffer): boolean;
+  end(): void;
+  cancel(): void;
+  on(event: "data", listener: (message: Buffer) => void): this;
+  on(event: "end", listener: () => void): this;
+  on(event: "error", listener: (error: Error & { readonly code: number }) => void): this;
+}
+
+export declare class Client {
+  constructor(
+    address: string,
+    credentials: ChannelCredentials,
+    options?: Readonly<Record<string, string | number>>,
+  );
+  makeBidiStreamRequest(
+    path: string,
+    serialize: (bytes: Buffer) => Buffer,
+    deserialize: (bytes: Buffer) => Buffer,
+  ): ClientStream;
+  close(): void;
+}
+
+export declare class ChannelCredentials {
+  static createInsecure(): ChannelCredentials;
+}
+
+export declare const credentials: typeof ChannelCredentials;
 
 export declare const status: {
   readonly INVALID_ARGUMENT: number;

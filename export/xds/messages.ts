@@ -16,7 +16,17 @@ message DiscoveryRequest {
   string response_nonce = 5; Status error_detail = 6;
 }
 message DiscoveryResponse {
-  string version_info = 1; repeated Any resources = 2; string type_url = 4; string nonce = 5;
+  string version_info = 1; repeated bytes resources = 2; string type_url = 4; string nonce = 5;
+}
+message DeltaDiscoveryRequest {
+  Node node = 1; string type_url = 2; repeated string resource_names_subscribe = 3;
+  repeated string resource_names_unsubscribe = 4; map<string, string> initial_resource_versions = 5;
+  string response_nonce = 6; Status error_detail = 7;
+}
+message Resource { string version = 1; bytes resource = 2; string name = 3; }
+message DeltaDiscoveryResponse {
+  string system_version_info = 1; repeated Resource resources = 2; string type_url = 4;
+  string nonce = 5; repeated string removed_resources = 6;
 }
 message ConfigSource { Empty ads = 3; Empty self = 5; int32 resource_api_version = 6; }
 message Empty {}
@@ -30,8 +40,11 @@ message Route { RouteMatch match = 1; RouteAction route = 2; }
 message VirtualHost { string name = 1; repeated string domains = 2; repeated Route routes = 3; }
 message RouteConfiguration { string name = 1; repeated VirtualHost virtual_hosts = 2; }
 message EdsClusterConfig { ConfigSource eds_config = 1; string service_name = 2; }
+message Thresholds { int32 priority = 1; UInt32 max_requests = 4; }
+message CircuitBreakers { repeated Thresholds thresholds = 1; }
 message Cluster {
   string name = 1; int32 type = 2; EdsClusterConfig eds_cluster_config = 3; int32 lb_policy = 6;
+  CircuitBreakers circuit_breakers = 10;
   ConfigSource lrs_server = 42;
 }
 message SocketAddress { int32 protocol = 1; string address = 2; uint32 port_value = 3; }
@@ -57,6 +70,10 @@ const root = protobuf.parse(SCHEMA, { keepCase: true }).root;
 export type XdsMessage =
   | "DiscoveryRequest"
   | "DiscoveryResponse"
+  | "DeltaDiscoveryRequest"
+  | "DeltaDiscoveryResponse"
+  | "Any"
+  | "RouteConfiguration"
   | "Listener"
   | "HttpConnectionManager"
   | "Cluster"
@@ -73,14 +90,29 @@ export const XdsType = {
   endpoints: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
 } as const;
 
-/** A message of a client. */
+/** Who a client is. */
+export interface XdsNode {
+  readonly id: string;
+  readonly user_agent_name: string;
+  readonly locality?: { readonly zone: string } | null;
+}
+
+/** A message of a client that follows by state of the world. */
 export interface DiscoveryRequest {
-  readonly node: {
-    readonly user_agent_name: string;
-    readonly locality?: { readonly zone: string } | null;
-  } | null;
+  readonly node: XdsNode | null;
   readonly resource_names: readonly string[];
   readonly type_url: string;
+  readonly response_nonce: string;
+  readonly error_detail: { readonly code: number; readonly message: string } | null;
+}
+
+/** A message of a client that follows by differences. */
+export interface DeltaDiscoveryRequest {
+  readonly node: XdsNode | null;
+  readonly type_url: string;
+  readonly resource_names_subscribe: readonly string[];
+  readonly resource_names_unsubscribe: readonly string[];
+  readonly initial_resource_versions: Readonly<Record<string, string>>;
   readonly response_nonce: string;
   readonly error_detail: { readonly code: number; readonly message: string } | null;
 }
@@ -97,9 +129,17 @@ export interface LoadStatsRequest {
   }[];
 }
 
+const types = new Map<XdsMessage, protobuf.Type>();
+
+function typeOf(message: XdsMessage): protobuf.Type {
+  let type = types.get(message);
+  if (type === undefined) types.set(message, type = root.lookupType(message));
+  return type;
+}
+
 /** A message as bytes. */
 export function encodeXds(message: XdsMessage, value: Record<string, unknown>): Uint8Array {
-  const type = root.lookupType(message);
+  const type = typeOf(message);
   return type.encode(type.fromObject(value)).finish();
 }
 
@@ -109,6 +149,6 @@ export function encodeXds(message: XdsMessage, value: Record<string, unknown>): 
  * @throws {Error} when they are none.
  */
 export function decodeXds<T>(message: XdsMessage, bytes: Uint8Array): T {
-  const type = root.lookupType(message);
+  const type = typeOf(message);
   return type.toObject(type.decode(bytes), { defaults: true, longs: Number }) as T;
 }

@@ -7,22 +7,36 @@ import { type Address, formatAddress } from "../../reactor/address.ts";
 import { BindError, messageOf } from "../../reactor/errors.ts";
 import { type Logger, LogRateLimiter } from "../../reactor/log.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
+import { DueWork } from "../due_work.ts";
 import type { FleetView } from "../fleet_view.ts";
 import type { ModuleKey } from "../../model/module.ts";
 import { findModule, namesOfModule } from "../module_name.ts";
-import { type AdsCounts, AdsStream } from "./ads_stream.ts";
+import { AdsStream } from "./ads_stream.ts";
 import type { XdsCalls } from "./call_reports.ts";
-import { decodeXds, encodeXds, type LoadStatsRequest } from "./messages.ts";
-import { endpointsOf } from "./resources.ts";
+import { DeltaStream } from "./delta_stream.ts";
+import { decodeXds, encodeXds, type LoadStatsRequest, XdsType } from "./messages.ts";
+import { XdsResources } from "./resource_table.ts";
+import {
+  type AdsCounts,
+  newAdsCounts,
+  type XdsStream,
+  type XdsStreamPort,
+} from "./subscription.ts";
 
 /** Streams at once; a further one is refused. */
 export const XDS_STREAMS_MAX = 4_096;
 
-/** Endpoints that are kept encoded; when there are more all begin anew. */
-const ENCODED_MAX = 10_000;
+/** Names that all streams together may follow, of each type; further ones are not answered. */
+export const XDS_NAMES_MAX = 1_000_000;
+
+/** Changes that come within this time are sent together. */
+const GATHER_MS = 5;
 
 /** Time between two reports of a client on its calls, in seconds. */
 const REPORT_INTERVAL_S = 5;
+
+/** Longest reason of a client that is logged, in characters. */
+const REASON_MAX = 500;
 
 const raw = (bytes: Buffer): Buffer => bytes;
 const METHOD = {
@@ -45,33 +59,58 @@ export interface XdsServerOptions {
   onCalls(calls: readonly XdsCalls[]): void;
 }
 
+/** One client, for people. */
+export interface XdsFollower {
+  readonly address: string;
+  /** Name that it gives itself; "" = none. */
+  readonly id: string;
+  readonly software: string;
+  readonly zone: string;
+  readonly names: number;
+  /** For how long it has not taken what it was sent, in milliseconds. */
+  readonly behindMs: number;
+}
+
 /** The server with its streams. */
 export class XdsServer {
   readonly counts: AdsCounts & { xds_reports: number; xds_streams_refused: number } = {
-    xds_sent: 0,
-    xds_taken: 0,
-    xds_refused: 0,
-    xds_names_refused: 0,
-    xds_too_large: 0,
+    ...newAdsCounts(),
     xds_reports: 0,
     xds_streams_refused: 0,
   };
   readonly #options: XdsServerOptions;
   readonly #limiter: LogRateLimiter;
-  readonly #streams = new Set<AdsStream>();
+  /** By stream the address of its client. */
+  readonly #streams = new Map<XdsStream, string>();
+  /** By type and name who follows it. */
+  readonly #followers = new Map<string, Map<string, Set<XdsStream>>>();
+  readonly #nameCounts = new Map<string, number>();
+  readonly #resources: XdsResources;
   readonly #server = new Server();
-  /** Endpoints by zone and name, encoded once for all streams, until something changes. */
-  readonly #encoded = new Map<string, Uint8Array>();
+  /** Streams with something to send. */
+  readonly #waiting = new Set<XdsStream>();
+  readonly #sending: DueWork;
+  #nonce = 0;
 
   constructor(options: XdsServerOptions) {
     this.#options = options;
     this.#limiter = new LogRateLimiter(options.clock, 1);
+    this.#resources = new XdsResources(options.view);
+    this.#sending = new DueWork(options.clock, () => {
+      for (const stream of this.#waiting) stream.flush();
+      this.#waiting.clear();
+      return Promise.resolve();
+    });
+    const service = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
     this.#server.addService({
-      StreamAggregatedResources: {
-        ...METHOD,
-        path: "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
-      },
-    }, { StreamAggregatedResources: (stream: ServerStream) => this.#follow(stream) });
+      StreamAggregatedResources: { ...METHOD, path: `${service}/StreamAggregatedResources` },
+      DeltaAggregatedResources: { ...METHOD, path: `${service}/DeltaAggregatedResources` },
+    }, {
+      StreamAggregatedResources: (stream: ServerStream) =>
+        this.#follow(stream, (port) => new AdsStream(port, this.counts)),
+      DeltaAggregatedResources: (stream: ServerStream) =>
+        this.#follow(stream, (port) => new DeltaStream(port, this.counts)),
+    });
     this.#server.addService({
       StreamLoadStats: {
         ...METHOD,
@@ -97,91 +136,143 @@ export class XdsServer {
     });
   }
 
+  /** Who follows, those first who lag behind; at most so many. */
+  followers(max: number): XdsFollower[] {
+    const all = [...this.#streams].map(([stream, address]): XdsFollower => ({
+      ...{ address, id: stream.id, software: stream.software, zone: stream.zone },
+      ...{ names: stream.names.size, behindMs: stream.behindMs },
+    }));
+    return all.sort((a, b) => b.behindMs - a.behindMs).slice(0, max);
+  }
+
   /** A module has changed, or is one now. */
   changed(key: ModuleKey): void {
-    this.#encoded.clear();
-    const names = namesOfModule(this.#options.view, key);
-    for (const stream of this.#streams) {
-      for (const name of names) stream.changed(name);
-      stream.flush();
+    for (const name of namesOfModule(this.#options.view, key)) {
+      this.#changed(XdsType.endpoints, name);
     }
   }
 
   /** There are other modules or names: a name may stand for another module now. */
   listed(): void {
-    this.#encoded.clear();
-    for (const stream of this.#streams) {
-      for (const name of stream.names) {
-        this.#want(name);
-        stream.changed(name);
-      }
-      stream.flush();
+    for (const name of this.#followers.get(XdsType.endpoints)?.keys() ?? []) {
+      this.#want(name);
+      if (!this.#resources.isCurrent(name)) this.#changed(XdsType.endpoints, name);
+    }
+    const touched = this.#resources.listed();
+    for (const stream of this.#streams.keys()) {
+      for (const name of touched) stream.changed(XdsType.cluster, name);
+      // Those who came before the first list wait for it.
+      this.#flushSoon(stream);
     }
   }
 
   async close(): Promise<void> {
+    await this.#sending.stop();
     await new Promise<void>((resolve) => {
       this.#server.tryShutdown(() => resolve());
       this.#server.forceShutdown();
     });
   }
 
+  #changed(typeUrl: string, name: string): void {
+    for (const stream of this.#followers.get(typeUrl)?.get(name) ?? []) {
+      stream.changed(typeUrl, name);
+      this.#flushSoon(stream);
+    }
+  }
+
+  #flushSoon(stream: XdsStream): void {
+    this.#waiting.add(stream);
+    this.#sending.due(GATHER_MS);
+  }
+
+  /** Only of modules that there are: whoever asks for any numbers would fill the memory. */
   #want(name: string): void {
     const key = findModule(this.#options.view, name);
-    if (key !== undefined) this.#options.view.want(key);
+    if (key !== undefined && this.#options.view.has(key)) this.#options.view.want(key);
   }
 
-  #endpoints(name: string, zone: string): Uint8Array | undefined {
-    const { view } = this.#options;
-    const key = findModule(view, name);
-    const isModule = key !== undefined && view.has(key);
-    const module = key === undefined ? undefined : view.module(key);
-    // Its route is on its way: no endpoints now would make calls fail for a moment.
-    if (isModule && module === undefined) return undefined;
-    const place = `${zone}\n${name}`;
-    let encoded = this.#encoded.get(place);
-    if (encoded === undefined) {
-      encoded = endpointsOf(name, isModule ? module : undefined, zone);
-      if (this.#encoded.size >= ENCODED_MAX) this.#encoded.clear();
-      this.#encoded.set(place, encoded);
-    }
-    return encoded;
+  #addFollower(stream: XdsStream, typeUrl: string, name: string): boolean {
+    const count = this.#nameCounts.get(typeUrl) ?? 0;
+    if (count >= XDS_NAMES_MAX) return false;
+    this.#nameCounts.set(typeUrl, count + 1);
+    if (typeUrl !== XdsType.endpoints) return true;
+    let names = this.#followers.get(typeUrl);
+    if (names === undefined) this.#followers.set(typeUrl, names = new Map());
+    let streams = names.get(name);
+    if (streams === undefined) names.set(name, streams = new Set());
+    streams.add(stream);
+    this.#want(name);
+    return true;
   }
 
-  #follow(stream: ServerStream): void {
+  #removeFollower(stream: XdsStream, typeUrl: string, name: string): void {
+    this.#nameCounts.set(typeUrl, (this.#nameCounts.get(typeUrl) ?? 1) - 1);
+    const names = this.#followers.get(typeUrl);
+    const streams = names?.get(name);
+    streams?.delete(stream);
+    if (streams?.size === 0) names?.delete(name);
+  }
+
+  #portOf(stream: ServerStream, follower: () => XdsStream): XdsStreamPort {
+    const { view, clock, log } = this.#options;
+    return {
+      nowMs: () => clock.nowMs(),
+      isReady: () => view.isListed,
+      resource: (typeUrl, name, zone) => this.#resources.resource(typeUrl, name, zone),
+      everything: (typeUrl) => this.#resources.everything(typeUrl),
+      follow: (typeUrl, name) => this.#addFollower(follower(), typeUrl, name),
+      unfollow: (typeUrl, name) => this.#removeFollower(follower(), typeUrl, name),
+      nextNonce: () => String(++this.#nonce),
+      send: (bytes) => !stream.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)),
+      onRefused: (typeUrl, reason) => {
+        const held = this.#limiter.admit("refused");
+        if (held === undefined) return;
+        log.warn("A client of xDS refuses what it is told", {
+          ...{ client: stream.getPeer(), type: typeUrl, reason: reason.slice(0, REASON_MAX) },
+          ...held,
+        });
+      },
+    };
+  }
+
+  #follow(stream: ServerStream, make: (port: XdsStreamPort) => XdsStream): void {
     if (this.#streams.size >= XDS_STREAMS_MAX) {
       this.counts.xds_streams_refused++;
       stream.emit("error", { code: status.RESOURCE_EXHAUSTED, details: "too many streams" });
       return;
     }
-    const { view, log } = this.#options;
-    const ads = new AdsStream({
-      isReady: () => view.isListed,
-      endpoints: (name, zone) => this.#endpoints(name, zone),
-      want: (name) => this.#want(name),
-      send: (bytes) => !stream.write(Buffer.from(bytes)),
-      onRefused: (typeUrl, reason) => {
-        const held = this.#limiter.admit("refused");
-        if (held === undefined) return;
-        log.warn("A gRPC client refuses what it is told", { type: typeUrl, reason, ...held });
-      },
-    }, this.counts);
-    this.#streams.add(ads);
-    const gone = (): void => void this.#streams.delete(ads);
+    const follower: XdsStream = make(this.#portOf(stream, () => follower));
+    this.#streams.set(follower, stream.getPeer());
+    const gone = (): void => {
+      this.#waiting.delete(follower);
+      if (this.#streams.delete(follower) && follower.close()) this.#left(stream);
+    };
     stream.on("data", (bytes: Buffer) => {
+      if (!this.#streams.has(follower)) return;
       try {
-        ads.take(bytes);
+        follower.take(bytes);
       } catch (error) {
         gone();
         stream.emit("error", { code: status.INVALID_ARGUMENT, details: messageOf(error) });
       }
     });
-    stream.on("drain", () => ads.drained());
+    stream.on("drain", () => follower.drained());
     stream.on("error", gone);
     stream.on("cancelled", gone);
     stream.on("end", () => {
       gone();
       stream.end();
+    });
+  }
+
+  /** A client whose stream ends at each answer gets none through: it may be larger than it takes. */
+  #left(stream: ServerStream): void {
+    const held = this.#limiter.admit("left");
+    if (held === undefined) return;
+    this.#options.log.warn("A client of xDS left without having taken what it was sent", {
+      client: stream.getPeer(),
+      ...held,
     });
   }
 

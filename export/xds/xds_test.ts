@@ -3,7 +3,7 @@
 // Method: the client, and nodes that say their number, run in Node; the server with a view in here.
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
@@ -15,13 +15,29 @@ import { LogList } from "../../tests/support/log_list.ts";
 import { findProgram } from "../../tests/support/mariadb.ts";
 import { until } from "../../tests/support/until.ts";
 import { FleetView } from "../fleet_view.ts";
-import { AdsStream } from "./ads_stream.ts";
-import { decodeXds, encodeXds, XdsType } from "./messages.ts";
 import { XdsCallReports, type XdsCalls } from "./call_reports.ts";
 import { XdsServer } from "./xds_server.ts";
 
+/** A program that speaks gRPC, with its words; undefined: not on this machine. */
+type PeerProgram = readonly string[] | undefined;
+
+function peerPath(name: string): string {
+  return fileURLToPath(new URL(`../testing/${name}`, import.meta.url));
+}
+
 const NODE = findProgram("node");
-const PEER = fileURLToPath(new URL("../testing/grpc_peer.mjs", import.meta.url));
+const GRPC_JS: PeerProgram = NODE === undefined ? undefined : [NODE, peerPath("grpc_peer.mjs")];
+const GRPC_CORE: PeerProgram = findPythonGrpc();
+
+/** Debian's Python with its gRPC, which is the one of C++. */
+function findPythonGrpc(): PeerProgram {
+  for (const python of ["/usr/bin/python3", "python3"]) {
+    const { status } = spawnSync(python, ["-c", "import grpc"], { stdio: "ignore" });
+    if (status === 0) return [python, peerPath("grpc_peer.py")];
+  }
+  return undefined;
+}
+
 const LOOPBACK = 0x7f000001;
 
 /** The client and the nodes. */
@@ -29,7 +45,7 @@ class Peer {
   readonly #child: ChildProcess;
   readonly #waiting: ((line: string) => void)[] = [];
 
-  constructor(xdsPort: number, zone: string) {
+  constructor(program: PeerProgram, xdsPort: number, zone: string) {
     const bootstrap = {
       xds_servers: [{
         server_uri: `127.0.0.1:${xdsPort}`,
@@ -38,7 +54,8 @@ class Peer {
       }],
       node: { id: "test", locality: { zone } },
     };
-    this.#child = spawn(NODE ?? "node", [PEER], {
+    const [command = "", ...words] = program ?? [];
+    this.#child = spawn(command, words, {
       env: { ...process.env, GRPC_XDS_BOOTSTRAP_CONFIG: JSON.stringify(bootstrap) },
       stdio: ["pipe", "pipe", "inherit"],
     });
@@ -69,7 +86,11 @@ interface Bench {
   route(modId: number, hosts: HostInfo[]): void;
 }
 
-async function withBench(zone: string, body: (bench: Bench) => Promise<void>): Promise<void> {
+async function withBench(
+  program: PeerProgram,
+  zone: string,
+  body: (bench: Bench) => Promise<void>,
+): Promise<void> {
   const made: { server?: XdsServer } = {};
   const view = new FleetView({
     outShare: 0.25,
@@ -86,7 +107,7 @@ async function withBench(zone: string, body: (bench: Bench) => Promise<void>): P
   });
   made.server = server;
   const { port } = await server.listen();
-  const peer = new Peer(port, zone);
+  const peer = new Peer(program, port, zone);
   try {
     const ports: number[] = [];
     for (const index of [0, 1, 2]) ports.push((await peer.ask(`node ${index}`)).port);
@@ -108,13 +129,20 @@ async function withBench(zone: string, body: (bench: Bench) => Promise<void>): P
   }
 }
 
-const SKIP = { skip: NODE === undefined ? "node is not on this machine" : false };
+const PROGRAMS = [
+  { name: "grpc-js", program: GRPC_JS, missing: "node is not on this machine" },
+  {
+    name: "gRPC of C++",
+    program: GRPC_CORE,
+    missing: "not installed (apt-get install python3-grpcio)",
+  },
+];
 
-test(
-  "a gRPC program follows weights, drains, verdicts, and names that come late",
-  SKIP,
-  async () => {
-    await withBench("", async ({ view, server, peer, ports, calls, names, route }) => {
+for (const { name, program, missing } of PROGRAMS) {
+  const skip = program === undefined ? missing : false;
+
+  test(`${name}: weights, drains, verdicts, and names that come late`, { skip }, async () => {
+    await withBench(program, "", async ({ view, server, peer, ports, calls, names, route }) => {
       const node = (index: number, more: Partial<HostInfo> = {}): HostInfo => ({
         ...{ ip: LOOPBACK, port: ports[index] },
         ...more,
@@ -160,25 +188,28 @@ test(
       assert.equal(server.counts.xds_refused, 0);
       assert.ok(server.counts.xds_taken > 0);
     });
-  },
-);
-
-test("a gRPC program calls its own zone first", SKIP, async () => {
-  await withBench("east", async ({ peer, ports, names, route }) => {
-    const zones = ["east", "west", "west"];
-    const all = zones.map((zone, index): HostInfo => ({
-      ...{ ip: LOOPBACK, port: ports[index], zone },
-    }));
-    names([1, "shop"]);
-    route(1, all);
-    await until(async () => (await peer.ask("call shop 30"))[0] === 30, { what: "its own zone" });
-    route(1, [{ ...all[0], state: "drain" }, ...all.slice(1)]);
-    await until(async () => {
-      const { 1: one = 0, 2: two = 0 } = await peer.ask("call shop 30");
-      return one > 0 && two > 0 && one + two === 30;
-    }, { what: "the other zone" });
   });
-});
+
+  test(`${name}: its own zone first`, { skip }, async () => {
+    await withBench(program, "east", async ({ peer, ports, names, route }) => {
+      const zones = ["east", "west", "west"];
+      const all = zones.map((zone, index): HostInfo => ({
+        ...{ ip: LOOPBACK, port: ports[index], zone },
+      }));
+      names([1, "shop"]);
+      route(1, all);
+      await until(async () => (await peer.ask("call shop 30"))[0] === 30, {
+        what: "its own zone",
+        timeoutMs: 40_000,
+      });
+      route(1, [{ ...all[0], state: "drain" }, ...all.slice(1)]);
+      await until(async () => {
+        const { 1: one = 0, 2: two = 0 } = await peer.ask("call shop 30");
+        return one > 0 && two > 0 && one + two === 30;
+      }, { what: "the other zone", timeoutMs: 40_000 });
+    });
+  });
+}
 
 test("reports to the reporter carry totals, of nodes that the module has", () => {
   const ports = { request: () => {}, forget: () => {}, onChanged: () => {}, onListed: () => {} };
@@ -195,70 +226,4 @@ test("reports to the reporter carry totals, of nodes that the module has", () =>
   assert.deepEqual(say("127.0.0.1:80", 2, 0), [[2, 0, 5, 1]]);
   assert.deepEqual([say("127.0.0.1:81", 9, 0), say("w100", 1, 0)], [[], []]);
   assert.equal(reports.droppedCount, 10);
-});
-
-interface Sent {
-  readonly type_url: string;
-  readonly nonce: string;
-  readonly resources: readonly { readonly value: Uint8Array }[];
-}
-
-test("a stream: all clusters each time, endpoints that changed, the latest for slow readers", () => {
-  const sent: Sent[] = [];
-  const state = { isReady: false, isBusy: false };
-  const refused: string[] = [];
-  const counts = {
-    ...{ xds_sent: 0, xds_taken: 0, xds_refused: 0 },
-    ...{ xds_names_refused: 0, xds_too_large: 0 },
-  };
-  const stream = new AdsStream({
-    isReady: () => state.isReady,
-    endpoints: (name) =>
-      name === "coming" ? undefined : encodeXds("ClusterLoadAssignment", { cluster_name: name }),
-    want: () => {},
-    send: (bytes) => {
-      sent.push(decodeXds<Sent>("DiscoveryResponse", bytes));
-      return state.isBusy;
-    },
-    onRefused: (_type, reason) => void refused.push(reason),
-  }, counts);
-  const ask = (type: string, names: string[], more: Record<string, unknown> = {}): void =>
-    stream.take(
-      encodeXds("DiscoveryRequest", { type_url: type, resource_names: names, ...more }),
-    );
-  const took = (): string[] =>
-    sent.splice(0).map(({ type_url, resources }) =>
-      `${type_url.split(".").at(-1)} ${resources.length}`
-    );
-  ask(XdsType.endpoints, ["a", "coming"]);
-  ask(XdsType.cluster, ["a"]);
-  assert.deepEqual(took(), [], "nothing before the modules are known");
-  state.isReady = true;
-  stream.flush();
-  assert.deepEqual(took(), ["Cluster 1", "ClusterLoadAssignment 1"]);
-  ask(XdsType.cluster, ["a", "b"], { response_nonce: "1" });
-  assert.deepEqual(took(), ["Cluster 2"]);
-  ask(XdsType.cluster, ["a", "b", "c"], { response_nonce: "1" });
-  assert.deepEqual(took(), [], "an answer to one that is old");
-  const fault = { code: 3, message: "no such policy" };
-  ask(XdsType.cluster, ["a", "b"], { response_nonce: "3", error_detail: fault });
-  assert.deepEqual([took(), refused, counts.xds_refused], [[], ["no such policy"], 1]);
-  state.isBusy = true;
-  stream.changed("a");
-  stream.flush();
-  assert.deepEqual(took(), ["ClusterLoadAssignment 1"]);
-  for (let i = 0; i < 5; i++) {
-    stream.changed("a");
-    stream.changed("nobody");
-    stream.flush();
-  }
-  assert.deepEqual(took(), [], "it reads too slowly");
-  state.isBusy = false;
-  stream.drained();
-  assert.deepEqual(took(), ["ClusterLoadAssignment 1"]);
-  const many = Array.from({ length: 10_005 }, (_, index) => `n${index}`);
-  ask(XdsType.listener, [...many, "x".repeat(300)]);
-  assert.deepEqual([took(), counts.xds_names_refused], [["Listener 10000"], 6]);
-  ask("type.googleapis.com/unknown", ["a"]);
-  assert.throws(() => stream.take(new Uint8Array([0xff, 0xff])));
 });

@@ -1,0 +1,121 @@
+// Shell. Listens for the questions of HAProxy's agent checks: one line, one line back, the end.
+
+import { createServer, type Server, type Socket } from "node:net";
+import { type Address, formatAddress } from "../../reactor/address.ts";
+import { BindError, messageOf } from "../../reactor/errors.ts";
+import { type Clock, setRepeating } from "../../reactor/time/clock.ts";
+import { AGENT_QUESTION_BYTES_MAX, type AgentCheckAnswers } from "./agent_check.ts";
+
+/** Connections at once; a further one is closed. */
+export const AGENT_STREAMS_MAX = 1_024;
+
+/** Time in which a question has to come. */
+const QUESTION_MS = 2_000;
+
+/** At its end it goes on for so long, to say what shall last to those who ask. */
+const FAREWELL_MS = 1_500;
+
+/** Time between two looks whether all of them have asked. */
+const FAREWELL_LOOK_MS = 50;
+
+/** What {@linkcode AgentCheckServer} is given. */
+export interface AgentCheckServerOptions {
+  readonly answers: AgentCheckAnswers;
+  readonly hostname: string;
+  readonly port: number;
+  readonly clock: Clock;
+}
+
+/** The responder. */
+export class AgentCheckServer {
+  readonly #options: AgentCheckServerOptions;
+  readonly #streams = new Set<Socket>();
+  readonly #server: Server;
+  readonly #counts = { checks: 0, unknown: 0, refused: 0 };
+
+  constructor(options: AgentCheckServerOptions) {
+    this.#options = options;
+    this.#server = createServer((stream) => this.#serve(stream));
+  }
+
+  /** Checks answered, questions of which nothing was known, connections refused. */
+  get stats(): Readonly<Record<string, number>> {
+    const { checks, unknown, refused } = this.#counts;
+    return {
+      haproxy_agent_checks: checks,
+      haproxy_agent_unknown: unknown,
+      haproxy_agent_refused: refused,
+    };
+  }
+
+  /** @throws {BindError} when the port is taken. */
+  listen(): Promise<Address> {
+    const { hostname, port } = this.#options;
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error): void => {
+        const text = formatAddress({ hostname, port });
+        const message = `Cannot listen on ${text} for agent checks: ${messageOf(error)}`;
+        reject(new BindError(text, true, message, { cause: error }));
+      };
+      this.#server.once("error", fail);
+      this.#server.listen(port, hostname, () => {
+        this.#server.removeListener("error", fail);
+        const address = this.#server.address();
+        const bound = typeof address === "object" && address !== null ? address.port : port;
+        resolve({ hostname, port: bound });
+      });
+    });
+  }
+
+  /** Waits, if it has to and not for long, until all who were told of sick nodes know better. */
+  async stop(): Promise<void> {
+    const { answers, clock } = this.#options;
+    answers.end();
+    const endMs = clock.nowMs() + FAREWELL_MS;
+    if (answers.hasDown) {
+      await new Promise<void>((resolve) => {
+        const timer = setRepeating(clock, FAREWELL_LOOK_MS, () => {
+          if (answers.hasDown && clock.nowMs() < endMs) return;
+          timer.cancel();
+          resolve();
+        });
+      });
+    }
+    for (const stream of this.#streams) stream.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #serve(stream: Socket): void {
+    if (this.#streams.size >= AGENT_STREAMS_MAX) {
+      this.#counts.refused++;
+      stream.destroy();
+      return;
+    }
+    this.#streams.add(stream);
+    let text = "";
+    const timer = this.#options.clock.setTimer(QUESTION_MS, () => {
+      this.#counts.unknown++;
+      stream.destroy();
+    });
+    stream.on("error", () => stream.destroy());
+    stream.on("close", () => {
+      timer.cancel();
+      this.#streams.delete(stream);
+    });
+    stream.on("data", (chunk) => {
+      text += chunk.toString("latin1");
+      const isWhole = text.includes("\n");
+      if (!isWhole && text.length <= AGENT_QUESTION_BYTES_MAX) return;
+      timer.cancel();
+      const [line] = text.slice(0, AGENT_QUESTION_BYTES_MAX).split("\n");
+      const answer = isWhole ? this.#options.answers.answer(line) : undefined;
+      if (answer === undefined) {
+        this.#counts.unknown++;
+        stream.destroy();
+        return;
+      }
+      this.#counts.checks++;
+      stream.end(answer);
+    });
+  }
+}
