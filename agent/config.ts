@@ -8,6 +8,8 @@ import {
 } from "../balancer/routes/route_records.ts";
 import { authSettings } from "../daemon/settings/common_settings.ts";
 import { Section, type SettingsOf, type SettingsTable } from "../daemon/settings/settings.ts";
+import { CONNECTION_AGE_MS, RETURN_MS } from "../feed/chosen_link.ts";
+import { parseServer, SERVER_SHAPE } from "../feed/server_choice.ts";
 import { PUSH_GUARD_MS } from "../feed/route_subscriber.ts";
 import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
 
@@ -55,10 +57,27 @@ const balanceTable = {
 /** Every key of the agent. */
 export const agentSettings = {
   ...balanceTable,
-  dnsAddresses: new Section("dnsserver").addresses("127.0.0.1", DEFAULT_PORTS.dns)
-    .doc("Dns servers; the next one is taken when one fails."),
-  reporterAddresses: new Section("reporter").addresses("127.0.0.1", DEFAULT_PORTS.reporter)
-    .doc("Reporters; the next one is taken when one fails."),
+  dnsAddresses: new Section("dnsserver")
+    .servers("127.0.0.1", DEFAULT_PORTS.dns, SERVER_SHAPE, parseServer)
+    .doc("Dns servers or names of them; which one is taken says server_order."),
+  reporterAddresses: new Section("reporter")
+    .servers("127.0.0.1", DEFAULT_PORTS.reporter, SERVER_SHAPE, parseServer)
+    .doc("Reporters or names of them; which one is taken says server_order."),
+  serverOrder: agent.choice("server_order", "spread", ["spread", "listed"])
+    .doc(
+      "Which dns and reporter is taken: spread, one of the own zone by a hash, so that agents " +
+        "spread evenly; listed, the first that answers.",
+    ),
+  serverReturnMs: agent.seconds("server_return", RETURN_MS / 1000, [0, 86_400])
+    .doc(
+      "Time from a fail-over to the first look whether the better server is back, give or take " +
+        "half; later ones follow after up to six times as much; 0: it stays where it is.",
+    ),
+  connectionAgeMs: agent.seconds("connection_age", CONNECTION_AGE_MS / 1000, [0, 31_536_000])
+    .doc(
+      "Age, give or take half, at which a connection to dns or reporter is made anew, as what a " +
+        "name or a proxy stands for may be another; 0: never.",
+    ),
   listenIp: agent.text("ip", "127.0.0.1", { shape: "IPv4 address" })
     .doc("Address to listen on for callers. Any other than loopback needs [auth]."),
   listenPort: agent.integer("port", DEFAULT_PORTS.agent, [0, 65535 - (AGENT_PORT_COUNT - 1)])
@@ -108,6 +127,27 @@ export const agentSettings = {
 
 /** Values of {@linkcode agentSettings}. */
 export type AgentSettings = SettingsOf<typeof agentSettings>;
+
+/** Keys that take effect at the next start only. */
+export const FIXED_KEYS = [
+  "listenIp",
+  "listenPort",
+  "threads",
+  "fastPath",
+  "modulesMax",
+  "pullsBurst",
+  "pullsPerSecond",
+  "cacheDir",
+  "tableFeed",
+  "zone",
+  "sharedTable",
+  "sharedTableGroup",
+  "handOver",
+  "takeOver",
+  "serverOrder",
+  "serverReturnMs",
+  "connectionAgeMs",
+] as const;
 
 /** The part that steers the balancer; small enough to hand to a worker. */
 export function balanceSettingsOf(settings: AgentSettings): BalanceSettings {

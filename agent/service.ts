@@ -12,16 +12,15 @@ import { RouteSubscriber } from "../feed/route_subscriber.ts";
 import { AGENT_PORT_COUNT, MessageId } from "../proto/message_ids.ts";
 import { encodeAgentStatus, encodeNodesOut } from "../proto/codec.ts";
 import type { NodeUseRequest, TableSettings } from "../proto/codec.ts";
-import { type Address, formatAddress } from "../reactor/address.ts";
+import { formatAddress } from "../reactor/address.ts";
 import { BindError, ConfigError, messageOf } from "../reactor/errors.ts";
 import { type LogFields, LogRateLimiter } from "../reactor/log.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { setAligned, type Timer } from "../reactor/time/clock.ts";
 import { PING_INTERVAL_MS, PING_UNUSED_INTERVAL_MS } from "../session/heartbeat.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
-import { runtimeTransport } from "../session/runtime_transport.ts";
-import { SessionClient, type SessionClientOptions } from "../session/session_client.ts";
-import { type AgentSettings, agentSettings, balanceSettingsOf } from "./config.ts";
+import type { SessionClientOptions } from "../session/session_client.ts";
+import { type AgentSettings, agentSettings, balanceSettingsOf, FIXED_KEYS } from "./config.ts";
 import { TableFeed } from "./feed/table_feed.ts";
 import { HealthChecker } from "./health/health_checker.ts";
 import type { HealthCheckSettings, HealthVerdict } from "./health/health_plan.ts";
@@ -32,6 +31,7 @@ import { agentCacheFormat, CacheFile } from "./routes/cache_file.ts";
 import { type PackedRoute, unpackNodes } from "./routes/packed_route.ts";
 import { RouteIntake } from "./routes/route_intake.ts";
 import { StatusNotifier, StatusSource } from "./status/agent_status.ts";
+import { openUpstream } from "./upstream_link.ts";
 import { ModuleMetrics } from "./status/module_metrics.ts";
 import { ExplainQueries } from "./status/explain_query.ts";
 import { NodeUseQueries } from "./status/node_use_query.ts";
@@ -55,24 +55,6 @@ const HOUSEKEEPING_MS = PING_INTERVAL_MS;
 
 /** The workers are told the status at least this often; ages in it are as old as this at most. */
 const STATUS_MS_MAX = 5000;
-
-/** Keys that take effect at the next start only. */
-const FIXED_KEYS = [
-  "listenIp",
-  "listenPort",
-  "threads",
-  "fastPath",
-  "modulesMax",
-  "pullsBurst",
-  "pullsPerSecond",
-  "cacheDir",
-  "tableFeed",
-  "zone",
-  "sharedTable",
-  "sharedTableGroup",
-  "handOver",
-  "takeOver",
-] as const;
 
 /** Tries to find three UDP ports of which the first is free for TCP too. */
 const FREE_FEED_TRIES = 20;
@@ -295,20 +277,20 @@ class AgentService implements RunningService {
   }
 
   #openLink(
-    name: string,
-    addresses: readonly Address[],
+    name: "dns" | "reporter",
     more: LinkEvents & Partial<SessionClientOptions>,
   ): Link {
-    const { clock, rng, log, software, secrets } = this.#context;
-    const shared = { clock, rng, log, software, secrets, transport: runtimeTransport };
-    return new SessionClient({ ...shared, ...more, name, role: "agent", addresses });
+    return openUpstream({
+      ...{ name, more, settings: this.#settings, context: this.#context },
+      firstPort: this.#firstPort,
+    });
   }
 
   #makeSubscriber(): RouteSubscriber {
-    const { dnsAddresses, pushGuardMs } = this.#settings;
+    const { pushGuardMs } = this.#settings;
     return new RouteSubscriber({
       openLink: (events) =>
-        this.#openLink("dns", dnsAddresses, { ...events, revision: () => this.#dns.revision }),
+        this.#openLink("dns", { ...events, revision: () => this.#dns.revision }),
       clock: this.#context.clock,
       pushGuardMs,
       pickableCount: (modId, cmdId) => this.#intake.registry.pickableCount(modId, cmdId),
@@ -338,7 +320,7 @@ class AgentService implements RunningService {
       openLink: (events) => {
         // Its welcome decides what reports hold, and they have time.
         const more = { ...events, heartbeat, welcomeWaitMs: REPORTER_HELLO_MS };
-        return this.#openLink("reporter", this.#settings.reporterAddresses, more);
+        return this.#openLink("reporter", more);
       },
       ...{ clock, rng, callerIp: () => this.#status.callerIp(this.#settings) },
     });

@@ -461,6 +461,7 @@ test("a dns that goes away is replaced by the next one within a second", () =>
     second.routes.set("2,2", [node(22)]);
     const running = await agent({
       "dnsserver.ip": `127.0.0.1:${dns.port},127.0.0.1:${second.port}`,
+      "agent.server_order": "listed",
     });
     const one = await caller(running, 1, 1);
     assert.deepEqual((await untilServed(one, 1, 1)).host, node(1));

@@ -290,6 +290,10 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     this.#note({ type: "goodbye", ip: status.ip, port: status.port });
   }
 
+  leave(): Promise<void> {
+    return this.#server.leave();
+  }
+
   close(): Promise<void> {
     this.#surveys.close();
     this.#explains.close();

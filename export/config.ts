@@ -2,6 +2,7 @@
 
 import { authSettings } from "../daemon/settings/common_settings.ts";
 import { Section, type SettingsOf, type SettingsTable } from "../daemon/settings/settings.ts";
+import { parseServer, SERVER_SHAPE } from "../feed/server_choice.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import { ConfigError } from "../reactor/errors.ts";
 import { OUT_SHARE_DEFAULT } from "./fleet_view.ts";
@@ -15,7 +16,8 @@ const file = new Section("file");
 
 /** Every key of exports. */
 export const exportSettings = {
-  dnsAddresses: new Section("dnsserver").addresses("127.0.0.1", DEFAULT_PORTS.dns)
+  dnsAddresses: new Section("dnsserver")
+    .servers("127.0.0.1", DEFAULT_PORTS.dns, SERVER_SHAPE, parseServer)
     .doc("Lars dns servers; all are followed, routes come from the first that answers."),
   outShare: new Section("export").fraction("out_share", OUT_SHARE_DEFAULT, [0.01, 1])
     .doc("A node is left out when this share of the agents that use its module keep it out."),
@@ -37,7 +39,8 @@ export const exportSettings = {
     .doc("Address of the xDS server for gRPC programs and Envoy. It answers whoever can reach it."),
   xdsPort: xds.integer("port", 0, [0, 65535])
     .doc("Port of the same; 0: no xDS."),
-  reporterAddresses: new Section("reporter").addresses("127.0.0.1", DEFAULT_PORTS.reporter)
+  reporterAddresses: new Section("reporter")
+    .servers("127.0.0.1", DEFAULT_PORTS.reporter, SERVER_SHAPE, parseServer)
     .doc("Reporters, which are told how calls of gRPC programs went."),
   callerIp: xds.text("caller_ip", "", { shape: "IPv4 address" })
     .doc("Address of this host in those reports; empty: the one it talks to the reporter with."),

@@ -86,6 +86,11 @@ export interface GetRouteRequest {
   token?: Uint8Array;
   /** Makes room for the answer to a stranger, who is sent three times as much at most. */
   padding?: Uint8Array;
+  /**
+   * Digest of the route that the asker has, as some dns sent it; absent: it has none. A dns that
+   * has the same answers with RouteUnchanged.
+   */
+  digest?: Uint8Array;
 }
 
 function writeGetRouteRequest(writer: WireWriter, message: GetRouteRequest): void {
@@ -93,6 +98,7 @@ function writeGetRouteRequest(writer: WireWriter, message: GetRouteRequest): voi
   writer.int32(2, message.cmdId);
   writer.bytes(16, message.token);
   writer.bytes(17, message.padding);
+  writer.bytes(18, message.digest);
 }
 
 /** Body of {@linkcode GetRouteRequest}. */
@@ -134,6 +140,10 @@ export function decodeGetRouteRequest(body: Uint8Array): GetRouteRequest {
         message.padding = new Uint8Array(reader.bytes());
         if (message.padding.length === 0) delete message.padding;
         break;
+      case 146: // digest = 18
+        message.digest = new Uint8Array(reader.bytes());
+        if (message.digest.length === 0) delete message.digest;
+        break;
       default:
         reader.skip(tag);
     }
@@ -161,6 +171,14 @@ export interface GetRouteResponse {
   guarded?: true;
   /** Of the module, for people; absent: none. */
   name?: string;
+  /**
+   * What the database said when the route was read: its epoch, and RouteVersion. They grow, and may
+   * be compared between two dns. Absent: not known. At most 2^53 - 1.
+   */
+  epoch?: number;
+  version?: number;
+  /** Of nodes, policy and name: 8 bytes, the same of every dns. */
+  digest?: Uint8Array;
 }
 
 /** Numbers of the fields of {@linkcode GetRouteResponse}. */
@@ -174,6 +192,9 @@ export const GetRouteResponseField = {
   draining: 19,
   guarded: 20,
   name: 21,
+  epoch: 22,
+  version: 23,
+  digest: 24,
 } as const;
 
 function writeGetRouteResponse(writer: WireWriter, message: GetRouteResponse): void {
@@ -190,6 +211,9 @@ function writeGetRouteResponse(writer: WireWriter, message: GetRouteResponse): v
   }
   writer.bool(20, message.guarded);
   writer.text(21, message.name);
+  writer.optionalUint64(22, message.epoch);
+  writer.optionalUint32(23, message.version);
+  writer.bytes(24, message.digest);
 }
 
 /** Body of {@linkcode GetRouteResponse}. */
@@ -249,6 +273,16 @@ export function decodeGetRouteResponse(body: Uint8Array): GetRouteResponse {
         message.name = reader.text();
         if (message.name === "") delete message.name;
         break;
+      case 176: // epoch = 22
+        message.epoch = reader.uint64();
+        break;
+      case 184: // version = 23
+        message.version = reader.uint32();
+        break;
+      case 194: // digest = 24
+        message.digest = new Uint8Array(reader.bytes());
+        if (message.digest.length === 0) delete message.digest;
+        break;
       default:
         reader.skip(tag);
     }
@@ -258,6 +292,7 @@ export function decodeGetRouteResponse(body: Uint8Array): GetRouteResponse {
     inner.state = "drain";
     message.hosts.push(inner);
   }
+  checkSafe(message.epoch, "GetRouteResponse.epoch");
   return message;
 }
 
@@ -897,6 +932,10 @@ export interface RoutePart {
   meant?: true;
   guarded?: true;
   name?: string;
+  /** As in GetRouteResponse. At most 2^53 - 1. */
+  epoch?: number;
+  version?: number;
+  digest?: Uint8Array;
 }
 
 /** Numbers of the fields of {@linkcode RoutePart}. */
@@ -912,6 +951,9 @@ export const RoutePartField = {
   draining: 9,
   guarded: 10,
   name: 11,
+  epoch: 12,
+  version: 13,
+  digest: 14,
 } as const;
 
 function writeRoutePart(writer: WireWriter, message: RoutePart): void {
@@ -930,6 +972,9 @@ function writeRoutePart(writer: WireWriter, message: RoutePart): void {
   }
   writer.bool(10, message.guarded);
   writer.text(11, message.name);
+  writer.optionalUint64(12, message.epoch);
+  writer.optionalUint32(13, message.version);
+  writer.bytes(14, message.digest);
 }
 
 /** Body of {@linkcode RoutePart}. */
@@ -988,6 +1033,16 @@ export function decodeRoutePart(body: Uint8Array): RoutePart {
         message.name = reader.text();
         if (message.name === "") delete message.name;
         break;
+      case 96: // epoch = 12
+        message.epoch = reader.uint64();
+        break;
+      case 104: // version = 13
+        message.version = reader.uint32();
+        break;
+      case 114: // digest = 14
+        message.digest = new Uint8Array(reader.bytes());
+        if (message.digest.length === 0) delete message.digest;
+        break;
       default:
         reader.skip(tag);
     }
@@ -997,6 +1052,7 @@ export function decodeRoutePart(body: Uint8Array): RoutePart {
     inner.state = "drain";
     message.hosts.push(inner);
   }
+  checkSafe(message.epoch, "RoutePart.epoch");
   return message;
 }
 
@@ -1054,10 +1110,26 @@ export function decodePing(body: Uint8Array): Ping {
 /** Message 67: answer to Ping with the same seq. */
 export interface Pong {
   seq: number;
+  /**
+   * Over how long those linked to this server spread their coming again, in milliseconds, and the
+   * place of this one in it; absent: not told.
+   */
+  spreadMs?: number;
+  placeMs?: number;
+  /**
+   * Of dns: all routes that it sends from now on are as new as this, see GetRouteResponse; absent:
+   * not known. At most 2^53 - 1.
+   */
+  epoch?: number;
+  version?: number;
 }
 
 function writePong(writer: WireWriter, message: Pong): void {
   writer.uint32(1, message.seq);
+  writer.optionalUint32(2, message.spreadMs);
+  writer.optionalUint32(3, message.placeMs);
+  writer.optionalUint64(4, message.epoch);
+  writer.optionalUint32(5, message.version);
 }
 
 /** Body of {@linkcode Pong}. */
@@ -1081,10 +1153,23 @@ export function decodePong(body: Uint8Array): Pong {
       case 8: // seq = 1
         message.seq = reader.uint32();
         break;
+      case 16: // spread_ms = 2
+        message.spreadMs = reader.uint32();
+        break;
+      case 24: // place_ms = 3
+        message.placeMs = reader.uint32();
+        break;
+      case 32: // epoch = 4
+        message.epoch = reader.uint64();
+        break;
+      case 40: // version = 5
+        message.version = reader.uint32();
+        break;
       default:
         reader.skip(tag);
     }
   }
+  checkSafe(message.epoch, "Pong.epoch");
   return message;
 }
 
@@ -4224,6 +4309,114 @@ export function decodeReportsStored(body: Uint8Array): ReportsStored {
   }
   checkSafe(message.stored, "ReportsStored.stored");
   checkSafe(message.held, "ReportsStored.held");
+  return message;
+}
+
+// ---- RouteUnchanged
+
+/**
+ * Message 145: dns to agent, in place of the route that GetRouteRequest asks for: it is the one
+ * whose digest was named.
+ */
+export interface RouteUnchanged {
+  modId: number;
+  cmdId: number;
+  /** This one, and all others as in GetRouteResponse. At most 2^53 - 1. */
+  revision?: number;
+  /** At most 2^53 - 1. */
+  epoch?: number;
+  version?: number;
+}
+
+function writeRouteUnchanged(writer: WireWriter, message: RouteUnchanged): void {
+  writer.int32(1, message.modId);
+  writer.int32(2, message.cmdId);
+  writer.optionalUint64(3, message.revision);
+  writer.optionalUint64(4, message.epoch);
+  writer.optionalUint32(5, message.version);
+}
+
+/** Body of {@linkcode RouteUnchanged}. */
+export function encodeRouteUnchanged(message: RouteUnchanged): Uint8Array {
+  const writer = new WireWriter();
+  writeRouteUnchanged(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RouteUnchanged} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRouteUnchanged(body: Uint8Array): RouteUnchanged {
+  const reader = new WireReader(body, "RouteUnchanged");
+  const message: RouteUnchanged = { modId: 0, cmdId: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // modid = 1
+        message.modId = reader.uint32();
+        break;
+      case 16: // cmdid = 2
+        message.cmdId = reader.uint32();
+        break;
+      case 24: // revision = 3
+        message.revision = reader.uint64();
+        break;
+      case 32: // epoch = 4
+        message.epoch = reader.uint64();
+        break;
+      case 40: // version = 5
+        message.version = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.revision, "RouteUnchanged.revision");
+  checkSafe(message.epoch, "RouteUnchanged.epoch");
+  return message;
+}
+
+// ---- Leaving
+
+/**
+ * Message 146: server to client: I stop soon. Go elsewhere, each at its place (see Pong) in this
+ * time.
+ */
+export interface Leaving {
+  spreadMs: number;
+}
+
+function writeLeaving(writer: WireWriter, message: Leaving): void {
+  writer.uint32(1, message.spreadMs);
+}
+
+/** Body of {@linkcode Leaving}. */
+export function encodeLeaving(message: Leaving): Uint8Array {
+  const writer = new WireWriter();
+  writeLeaving(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode Leaving} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeLeaving(body: Uint8Array): Leaving {
+  const reader = new WireReader(body, "Leaving");
+  const message: Leaving = { spreadMs: 0 };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // spread_ms = 1
+        message.spreadMs = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
   return message;
 }
 

@@ -51,7 +51,7 @@ const reportRequest = fc.record({ ...module, host, retcode: int32, timecostMs: u
   noNullPrototype: true,
   requiredKeys: ["modId", "cmdId", "host", "retcode"],
 });
-const getRouteRequest = fc.record({ ...module, token, padding: token }, {
+const getRouteRequest = fc.record({ ...module, token, padding: token, digest: token }, {
   noNullPrototype: true,
   requiredKeys: ["modId", "cmdId"],
 });
@@ -63,6 +63,7 @@ const getRouteResponse = fc.record({
   meant: fc.constant(true),
   guarded: fc.constant(true),
   name: text,
+  ...{ epoch: uint64, version: uint32, digest: token },
 }, { noNullPrototype: true, requiredKeys: ["modId", "cmdId", "hosts"] });
 const hello = fc.record({
   protocol: uint32,
@@ -292,7 +293,14 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
     requiredKeys: ["seq", "state", "clients"],
   }),
   Ping: fc.record({ seq: uint32, revision: uint64 }, { ...keyed, requiredKeys: ["seq"] }),
-  Pong: fc.record({ seq: uint32 }, keyed),
+  Pong: fc.record({
+    ...{ seq: uint32, spreadMs: uint32, placeMs: uint32, epoch: uint64, version: uint32 },
+  }, { ...keyed, requiredKeys: ["seq"] }),
+  RouteUnchanged: fc.record({
+    ...module,
+    ...{ revision: uint64, epoch: uint64, version: uint32 },
+  }, { ...keyed, requiredKeys: ["modId", "cmdId"] }),
+  Leaving: fc.record({ spreadMs: uint32 }, keyed),
   HelloProof: fc.record({ mac: fc.uint8Array({ maxLength: 100 }) }, keyed),
   RoutePart: fc.record({
     ...module,
@@ -304,6 +312,7 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
     meant: fc.constant(true),
     guarded: fc.constant(true),
     name: text,
+    ...{ epoch: uint64, version: uint32, digest: token },
   }, { ...keyed, requiredKeys: ["modId", "cmdId", "hosts", "part", "partCount"] }),
   ReportStatusRequest: fc.record({
     ...module,

@@ -39,6 +39,7 @@ const filled: Record<string, Uint8Array> = {
     modId: 4294967295,
     cmdId: 300,
     token: new Uint8Array([1, 2, 3]),
+    digest: new Uint8Array(8).fill(7),
   }),
   decodeGetRouteResponse: messages.encodeGetRouteResponse({
     modId: 1,
@@ -49,6 +50,7 @@ const filled: Record<string, Uint8Array> = {
     meant: true,
     guarded: true,
     name: "é",
+    ...{ epoch: 2 ** 52, version: 4294967295, digest: new Uint8Array(8).fill(7) },
   }),
   decodeNodeUseRequest: messages.encodeNodeUseRequest({
     seq: 300,
@@ -133,6 +135,7 @@ const filled: Record<string, Uint8Array> = {
     meant: true,
     guarded: true,
     name: "é",
+    ...{ epoch: 2 ** 52, version: 4294967295, digest: new Uint8Array(8).fill(7) },
   }),
   decodePing: messages.encodePing({ seq: 300, revision: 1795253004123 }),
   decodeAgentStatus: messages.encodeAgentStatus({
@@ -146,7 +149,13 @@ const filled: Record<string, Uint8Array> = {
     policiesRefused: 1,
     reporterConnected: true,
   }),
-  decodePong: messages.encodePong({ seq: 300 }),
+  decodePong: messages.encodePong({
+    ...{ seq: 300, spreadMs: 5000, placeMs: 4995, epoch: 2 ** 52, version: 4294967295 },
+  }),
+  decodeRouteUnchanged: messages.encodeRouteUnchanged({
+    ...{ modId: 4294967295, cmdId: 1, revision: 2 ** 52, epoch: 2 ** 52, version: 4294967295 },
+  }),
+  decodeLeaving: messages.encodeLeaving({ spreadMs: 5000 }),
   decodeRouteChanged: messages.encodeRouteChanged({ modules: [{ modId: 4294967295, cmdId: 1 }] }),
   decodeHelloProof: messages.encodeHelloProof({ mac: new Uint8Array(32).fill(7) }),
   decodeTableSubscribe: messages.encodeTableSubscribe({ modId: 4294967295, cmdId: 1, end: true }),

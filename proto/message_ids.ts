@@ -121,6 +121,10 @@ export const MessageId = {
   FleetModules: 121,
   /** Agent to dns: these nodes I keep out; dns to export: these are kept out. */
   NodesOut: 122,
+  /** Dns to agent: the route that you have is still the one. */
+  RouteUnchanged: 145,
+  /** Server to client: I stop soon, go elsewhere. */
+  Leaving: 146,
 } as const;
 
 /** Any id of {@linkcode MessageId}. */

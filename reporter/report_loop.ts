@@ -302,6 +302,10 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
     };
   }
 
+  leave(): Promise<void> {
+    return this.#server.leave();
+  }
+
   async close(): Promise<void> {
     const closed = this.#server.close();
     this.#shipper?.flush();

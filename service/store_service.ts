@@ -11,6 +11,7 @@ import {
   storeUrl,
 } from "../daemon/settings/common_settings.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
+import { LEAVE_GRACE_MS, LEAVE_SPREAD_MS_MAX } from "../session/server_sessions.ts";
 import type { SessionServerInit } from "../session/session_server.ts";
 import { formatAddress } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
@@ -160,6 +161,7 @@ export abstract class LoopService<
     const connectionsMax = Math.ceil(settings.connectionsMax / count);
     const own: SessionServerInit = {
       ...{ hostname, connectionsMax, connectionsPerHostMax, software, translated },
+      loopCount: count,
       secrets: secrets?.all,
     };
     this.loops = await startLoops({
@@ -195,6 +197,8 @@ export abstract class LoopService<
   ): void {
     const { clock, log, software } = this.context;
     const about = { kind, address, software, detail };
+    // Before anything else of a stop: whoever goes elsewhere meanwhile is served as ever.
+    this.onStop(LEAVE_SPREAD_MS_MAX + LEAVE_GRACE_MS, () => this.loops?.leave());
     this.#heartbeat = new InstanceHeartbeat({ store: this.store, clock, log, ...about });
     this.#heartbeat.start();
   }

@@ -6,9 +6,11 @@ import {
   decodeHelloProof,
   decodePing,
   decodeRefusal,
+  encodeLeaving,
   encodePong,
   encodeRefusal,
   type Hello,
+  type Pong,
 } from "../proto/codec.ts";
 import { MessageId, PeerRefusal } from "../proto/message_ids.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
@@ -28,6 +30,7 @@ import {
   refusalText,
   type Self,
 } from "./handshake.ts";
+import { ConnectionPlaces } from "./connection_places.ts";
 import { SILENCE_TIMEOUT_MS } from "./heartbeat.ts";
 import { RefusedHosts } from "./refused_hosts.ts";
 import type { Secrets } from "./secrets.ts";
@@ -40,6 +43,12 @@ export const SOFTWARE_LENGTH_MAX = 128;
  * vanish at once cost ten looks a second.
  */
 const LOOK_INTERVAL_MS = 100;
+
+/** Longest time over which the peers of a service that stops go elsewhere. */
+export const LEAVE_SPREAD_MS_MAX = 5_000;
+
+/** Time that the last of them has to connect elsewhere and to end the connection here. */
+export const LEAVE_GRACE_MS = 500;
 
 /** What is needed of a connection. */
 export interface SessionPeer {
@@ -70,6 +79,10 @@ export interface ServerSessionsOptions<P> extends Self {
   readonly prove: Prove;
   /** A number that no client can know before. */
   newNonce(): Uint8Array;
+  /** Loops that share the connections of this service. @default {1} */
+  readonly loopCount?: number;
+  /** What is said in each Pong besides. @default nothing */
+  pongDetail?(): Partial<Pong>;
   /** A peer takes its leave: it stops because it was asked to. */
   onGoodbye?(peer: P, reason: string): void;
   /**
@@ -106,6 +119,7 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
   readonly router: MessageRouter<P>;
   readonly #options: ServerSessionsOptions<P>;
   readonly #peers = new Map<P, PeerState>();
+  readonly #places: ConnectionPlaces<P>;
   readonly #logLimiter: LogRateLimiter;
   readonly #refusedHosts: RefusedHosts;
   readonly #stopListening: () => void;
@@ -115,10 +129,13 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
   /** Runs out when the first peer is due. */
   #timer: Timer | undefined;
   #timerDueMs = Infinity;
+  /** While this service stops: the last peer that said Hello is gone. */
+  #onLeft: (() => void) | undefined;
 
   constructor(options: ServerSessionsOptions<P>) {
     const { secrets, wantsProof = true, clock, log } = options;
     this.#options = options;
+    this.#places = new ConnectionPlaces<P>(options.loopCount);
     this.#logLimiter = new LogRateLimiter(clock);
     this.#refusedHosts = new RefusedHosts(clock);
     this.router = new MessageRouter<P>({ log, clock })
@@ -141,6 +158,27 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
   /** Hosts of which one was refused within the last minute. */
   get refusedHostCount(): number {
     return this.#refusedHosts.count;
+  }
+
+  /**
+   * Says that this service stops soon, so that each peer that said Hello goes elsewhere, at its place
+   * in as much time as all of them need, at most {@linkcode LEAVE_SPREAD_MS_MAX}.
+   *
+   * @returns when they are gone, or have had that time and {@linkcode LEAVE_GRACE_MS}.
+   */
+  leave(): Promise<void> {
+    const spreadMs = Math.min(this.#places.spreadMs, LEAVE_SPREAD_MS_MAX);
+    for (const [peer, { extended, authenticated }] of this.#peers) {
+      if (extended && authenticated) peer.send(MessageId.Leaving, encodeLeaving({ spreadMs }));
+    }
+    if (this.#extendedCount === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.setTimer(spreadMs + LEAVE_GRACE_MS, resolve);
+      this.#onLeft = (): void => {
+        timer.cancel();
+        resolve();
+      };
+    });
   }
 
   /** Secrets are listened to no more. */
@@ -192,6 +230,8 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
   forget(peer: P): void {
     if (this.#peers.get(peer)?.extended === true) this.#extendedCount--;
     this.#peers.delete(peer);
+    this.#places.delete(peer);
+    if (this.#extendedCount === 0) this.#onLeft?.();
     if (this.#peers.size > 0) return;
     this.#timer?.cancel();
     this.#timerDueMs = Infinity;
@@ -215,6 +255,7 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
     if (state === undefined) return;
     if (!state.extended) this.#extendedCount++;
     state.extended = true;
+    this.#places.add(peer);
     state.software = hello.software.slice(0, SOFTWARE_LENGTH_MAX);
     state.role = hello.role.slice(0, SOFTWARE_LENGTH_MAX);
     state.heardAtMs = this.#options.clock.nowMs();
@@ -312,7 +353,8 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
 
   #ping(body: Uint8Array, peer: P): void {
     const { seq, revision } = decodePing(body);
-    peer.send(MessageId.Pong, encodePong({ seq }));
+    const detail = { ...this.#options.pongDetail?.(), ...this.#places.placeOf(peer) };
+    peer.send(MessageId.Pong, encodePong({ seq, ...detail }));
     const state = this.#peers.get(peer);
     if (state === undefined) return;
     state.heardAtMs = this.#options.clock.nowMs();

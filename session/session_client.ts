@@ -3,13 +3,16 @@
 
 import {
   decodeHello,
+  decodeLeaving,
   decodePing,
+  decodePong,
   decodeRefusal,
   encodeGoodbye,
   encodeHelloProof,
   encodePing,
   encodePong,
   encodeRefusal,
+  type Pong,
 } from "../proto/codec.ts";
 import { MessageId, PeerRefusal } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
@@ -34,10 +37,14 @@ import {
   SILENT_REASON,
 } from "./heartbeat.ts";
 import type { Link, LinkEvents } from "./link.ts";
+import { ReconnectPace } from "./reconnect_pace.ts";
 import type { Secrets } from "./secrets.ts";
 
 /** Time that a server has to prove itself to a client with a secret, in milliseconds. */
 export const WELCOME_TIMEOUT_MS = 10_000;
+
+/** Why a server is left that has said that it stops. */
+export const LEAVING_REASON = "the server stops";
 
 /** What is needed to reach a service. */
 export interface SessionClientOptions extends LinkEvents, Self {
@@ -66,6 +73,13 @@ export interface SessionClientOptions extends LinkEvents, Self {
   readonly awaitPeerEnd?: boolean;
   /** An attempt failed, or a connection has ended: another one follows, unless this call closes. */
   onFault?(reason: string): void;
+  /**
+   * The server stops soon; called when it is the turn of this client to go elsewhere. Default: it
+   * fails over.
+   */
+  onLeaving?(): void;
+  /** The server has answered a ping. */
+  onPong?(pong: Pong): void;
   /** Said in each ping: newest revision of the routes that came over this connection, if any. */
   revision?(): number | undefined;
 }
@@ -77,6 +91,7 @@ export class SessionClient implements Link {
   readonly #options: SessionClientOptions;
   readonly #client: TcpClient;
   readonly #heartbeat: Heartbeat;
+  readonly #pace: ReconnectPace;
   #ready = false;
   #extended = false;
   #secret: Uint8Array | undefined;
@@ -86,14 +101,18 @@ export class SessionClient implements Link {
   readonly #stopListening: () => void;
   /** Ends the wait for the welcome. */
   #welcomeTimer: Timer | undefined;
+  /** Runs from the server's word that it stops to the turn of this client. */
+  #leavingTimer: Timer | undefined;
 
   constructor(options: SessionClientOptions) {
     const { clock, log, onHeard, secrets } = options;
     this.#options = options;
+    this.#pace = new ReconnectPace(options.rng);
     this.router = new MessageRouter<TcpClient>({ log, clock })
       .add(MessageId.Hello, (body) => this.#welcomed(body))
       .add(MessageId.Refusal, (body) => this.#refused(decodeRefusal(body).reason))
-      .add(MessageId.Pong, () => {})
+      .add(MessageId.Pong, (body) => this.#ponged(decodePong(body)))
+      .add(MessageId.Leaving, (body) => this.#leave(decodeLeaving(body).spreadMs))
       .add(MessageId.Ping, (body, client) => {
         client.send(MessageId.Pong, encodePong({ seq: decodePing(body).seq }));
       });
@@ -101,6 +120,7 @@ export class SessionClient implements Link {
       ...options,
       router: this.router,
       bufferWhileDisconnected: false,
+      pauseMs: (failures, addressCount) => this.#pace.pauseMs(failures, addressCount),
       isAccepted: () => this.#ready,
       onConnect: () => this.#connected(),
       onDisconnect: (_client, reason) => this.#lost(reason),
@@ -220,6 +240,21 @@ export class SessionClient implements Link {
     }
   }
 
+  #ponged(pong: Pong): void {
+    const { spreadMs, placeMs } = pong;
+    if (spreadMs !== undefined) this.#pace.told(spreadMs, placeMs ?? 0);
+    this.#options.onPong?.(pong);
+  }
+
+  /** The server stops within this time, and has so many clients that each waits for its turn. */
+  #leave(spreadMs: number): void {
+    if (this.#leavingTimer !== undefined || !this.#extended) return;
+    this.#leavingTimer = this.#options.clock.setTimer(this.#pace.placeMs(spreadMs), () => {
+      if (this.#options.onLeaving !== undefined) this.#options.onLeaving();
+      else this.#client.failOver(LEAVING_REASON, true);
+    });
+  }
+
   #leaveAfter(waitMs: number, reason: string): void {
     const { clock } = this.#options;
     this.#welcomeTimer = clock.setTimer(waitMs, () => this.#client.failOver(reason));
@@ -303,5 +338,7 @@ export class SessionClient implements Link {
     this.#nonce = undefined;
     this.#heartbeat.stop();
     this.#welcomeTimer?.cancel();
+    this.#leavingTimer?.cancel();
+    this.#leavingTimer = undefined;
   }
 }

@@ -8,7 +8,7 @@ import type { TcpTransport } from "../reactor/runtime/mod.ts";
 import { type Connection, TcpServer, UNKNOWN_IDS_MAX } from "../reactor/tcp/tcp_server.ts";
 import { newNonce, proofOf } from "./proof.ts";
 import { Secrets } from "./secrets.ts";
-import { ServerSessions } from "./server_sessions.ts";
+import { ServerSessions, type ServerSessionsOptions } from "./server_sessions.ts";
 
 /** Plain values that a loop's server is made from; they pass to workers. */
 export interface SessionServerInit {
@@ -19,6 +19,8 @@ export interface SessionServerInit {
   readonly connectionsPerHostMax?: number;
   /** Bytes that may wait for one peer; one for which more would is closed. @default {8 MiB} */
   readonly outputBytesMax?: number;
+  /** Loops that share the connections of this service. @default {1} */
+  readonly loopCount?: number;
   /** Said in Hello. */
   readonly software: string;
   /** The secrets of which peers must prove one, if there are any. */
@@ -40,6 +42,7 @@ export interface SessionServerOptions {
   onClose?(peer: Connection): void;
   onDrain?(peer: Connection): void;
   /** See {@linkcode ServerSessionsOptions}. */
+  readonly pongDetail?: ServerSessionsOptions<Connection>["pongDetail"];
   onGoodbye?(peer: Connection, reason: string): void;
   /** Ids of a foreign protocol on the same port; see {@linkcode ServerSessionsOptions}. */
   isForeign?(msgId: number): boolean;
@@ -55,11 +58,11 @@ export class SessionServer extends ServerSessions<Connection> {
   #server: TcpServer | undefined;
 
   constructor(options: SessionServerOptions) {
-    const { role, init, clock, log, onGoodbye, isForeign } = options;
-    const { software, secrets: all, wantsProof, translated } = init;
+    const { role, init, clock, log, pongDetail, onGoodbye, isForeign } = options;
+    const { software, secrets: all, wantsProof, translated, loopCount } = init;
     const secrets = all === undefined ? undefined : new Secrets(all);
-    const about = { role, software, secrets, wantsProof, translated, onGoodbye, isForeign };
-    super({ ...about, clock, log, prove: proofOf, newNonce });
+    const about = { role, software, secrets, wantsProof, translated, loopCount };
+    super({ ...about, pongDetail, onGoodbye, isForeign, clock, log, prove: proofOf, newNonce });
     this.#options = options;
     this.#secrets = secrets;
   }
@@ -129,6 +132,12 @@ export class SessionServer extends ServerSessions<Connection> {
       hosts_refused_lately: this.refusedHostCount,
       silent_peers: this.silentCount,
     };
+  }
+
+  /** Stops accepting, and sends peers elsewhere; see {@linkcode ServerSessions.leave}. */
+  override leave(): Promise<void> {
+    this.#server?.stopAccepting();
+    return super.leave();
   }
 
   /** Stops accepting and closes all connections. */

@@ -207,19 +207,38 @@ export class Section {
    * `defaultPort`.
    */
   addresses(defaultIp: string, defaultPort: number): NeedsDoc<readonly Address[]> {
-    return this.#setting<readonly Address[]>("ip", {
+    return this.#list(defaultIp, defaultPort, "host or host:port", parseAddress);
+  }
+
+  /** The same, each read by `parse`, which says what an entry looks like in `shape`. */
+  servers<Server extends Address>(
+    defaultIp: string,
+    defaultPort: number,
+    shape: string,
+    parse: (text: string, defaultPort: number) => Server,
+  ): NeedsDoc<readonly Server[]> {
+    return this.#list(defaultIp, defaultPort, shape, parse);
+  }
+
+  #list<Server extends Address>(
+    defaultIp: string,
+    defaultPort: number,
+    shape: string,
+    parse: (text: string, defaultPort: number) => Server,
+  ): NeedsDoc<readonly Server[]> {
+    return this.#setting<readonly Server[]>("ip", {
       companions: { port: parsePort },
-      defaultValue: [{ hostname: defaultIp, port: defaultPort }],
+      defaultValue: [parse(defaultIp, defaultPort)],
       defaultText: `${defaultIp} (port = ${defaultPort})`,
-      range: `1 to ${ADDRESS_LIST_MAX} of host or host:port`,
-      parse(value, companions): readonly Address[] {
+      range: `1 to ${ADDRESS_LIST_MAX} of ${shape}`,
+      parse(value, companions): readonly Server[] {
         const port = companions.port === undefined ? defaultPort : parsePort(companions.port);
         const list = value === "" ? defaultIp : value;
         const parts = list.split(/[\s,]+/).filter((part) => part !== "");
         if (parts.length === 0 || parts.length > ADDRESS_LIST_MAX) {
           throw new RangeError(`must hold 1 to ${ADDRESS_LIST_MAX} addresses`);
         }
-        return parts.map((part) => parseAddress(part, port));
+        return parts.map((part) => parse(part, port));
       },
     });
   }

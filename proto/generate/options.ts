@@ -53,6 +53,7 @@ const route: Readonly<Record<string, FieldOptions>> = {
   draining: { drainedOf: "hosts" },
   guarded: optional,
   name: optional,
+  digest: optional,
 };
 
 /** Messages that are not named here have no options. */
@@ -68,7 +69,10 @@ export const MESSAGES: Readonly<Record<string, MessageOptions>> = {
    */
   state?: "drain";`,
   },
-  GetRouteRequest: { fields: { token: optional, padding: optional }, frame: "ApiGetRouteRequest" },
+  GetRouteRequest: {
+    fields: { token: optional, padding: optional, digest: optional },
+    frame: "ApiGetRouteRequest",
+  },
   GetRouteResponse: { fields: route, frame: "ApiGetRouteResponse", numbers: true },
   GetHostRequest: {
     fields: { token: optional, key: keyField },

@@ -39,6 +39,11 @@ export interface TcpClientOptions {
   readonly reconnectMinMs?: number;
   /** Upper bound of every pause between attempts. Default 5000. */
   readonly reconnectMaxMs?: number;
+  /**
+   * Pause before an attempt, after so many in a row that failed or did not last; in place of
+   * {@linkcode reconnectDelayMs} with the two bounds above.
+   */
+  pauseMs?(failures: number, addressCount: number): number;
   /** Default {@linkcode CLIENT_OUTPUT_BYTES_MAX}. */
   readonly outputBytesMax?: number;
   /** Keep what is sent while there is no connection, for the next one. Default true. */
@@ -269,17 +274,11 @@ export class TcpClient {
   #retry(reason: string): void {
     if (!this.#closing) this.#options.onFault?.(this, reason);
     if (this.#closing) return;
-    const { clock, rng, reconnectMinMs = 100, reconnectMaxMs = 5000, log, name } = this.#options;
+    const { clock, log, name } = this.#options;
     const failed = formatAddress(this.address);
     this.#failures++;
     this.#addressIndex = (this.#addressIndex + 1) % this.#addresses.length;
-    const delayMs = reconnectDelayMs(
-      this.#failures,
-      this.#addresses.length,
-      reconnectMinMs,
-      reconnectMaxMs,
-      rng,
-    );
+    const delayMs = this.#pauseMs();
     const held = this.#logLimiter.admit("retry");
     if (held !== undefined) {
       // The first few happen whenever both sides start together or the other one restarts.
@@ -293,6 +292,13 @@ export class TcpClient {
       });
     }
     this.#timer = clock.setTimer(delayMs, () => this.#connect());
+  }
+
+  #pauseMs(): number {
+    const { rng, reconnectMinMs = 100, reconnectMaxMs = 5000, pauseMs } = this.#options;
+    const count = this.#addresses.length;
+    return pauseMs?.(this.#failures, count) ??
+      reconnectDelayMs(this.#failures, count, reconnectMinMs, reconnectMaxMs, rng);
   }
 
   #begin(stream: Stream): void {

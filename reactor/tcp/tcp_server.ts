@@ -299,6 +299,7 @@ export class TcpServer<A = unknown> {
   #socketCount = 0;
   #nextId = 1;
   #closing = false;
+  #accepts = true;
   #allGone: (() => void) | undefined;
 
   constructor(options: TcpServerOptions<A>) {
@@ -376,12 +377,18 @@ export class TcpServer<A = unknown> {
     });
   }
 
+  /** Stops accepting; connections stay. */
+  stopAccepting(): void {
+    if (this.#accepts) this.#listener?.close();
+    this.#accepts = false;
+    this.#acceptPause?.end();
+  }
+
   /** Stops accepting and closes all connections, each after its output has left (at most 1 s). */
   close(): Promise<void> {
     this.#closing = true;
     this.#leaveBudget();
-    this.#listener?.close();
-    this.#acceptPause?.end();
+    this.stopAccepting();
     for (const connection of this.#open) connection.close("server stops");
     if (this.#socketCount === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -396,7 +403,7 @@ export class TcpServer<A = unknown> {
   #accept(stream: Stream): void {
     const { stats } = this.#host;
     this.#acceptFailures = 0;
-    if (this.#closing) return stream.close();
+    if (!this.#accepts) return stream.close();
     // Sockets, not open connections: those that linger hold descriptors too.
     if (this.#socketCount >= this.#connectionsMax && !this.#evictSilent()) {
       stats.refusedOverLimit++;

@@ -35,6 +35,8 @@ export interface ServiceLoop<Task> {
   /** Of peers one of these secrets is wanted from now on. */
   setSecrets(all: readonly Uint8Array[]): void;
   stats(): LoopStats;
+  /** Accepts nobody any more and sends peers elsewhere; ends when they have gone, or had the time. */
+  leave?(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -74,6 +76,8 @@ export interface LoopGroup<Task> {
   setSecrets(all: readonly Uint8Array[]): void;
   /** Sum over all loops; of workers about half a second old. */
   stats(): LoopStats;
+  /** Sends the peers of every loop elsewhere, before a `close`. */
+  leave(): Promise<void>;
   close(timeoutMs?: number): Promise<void>;
 }
 
@@ -81,6 +85,7 @@ export interface LoopGroup<Task> {
 export type WorkerTask<Task> =
   | { readonly type: "listen"; readonly port: number }
   | { readonly type: "secrets"; readonly secrets: readonly Uint8Array[] }
+  | { readonly type: "leave" }
   | { readonly type: "task"; readonly task: Task };
 
 /** What passes from a worker. */
@@ -93,6 +98,7 @@ export type WorkerNote<Note> =
     readonly message: string;
   }
   | { readonly type: "stats"; readonly stats: LoopStats }
+  | { readonly type: "left" }
   | {
     readonly type: "log";
     readonly level: keyof Logger;
@@ -136,6 +142,7 @@ function loopOnThisThread<Init, Task, Note>(
     send: (_loop, task) => loop.onTask(task),
     setSecrets: (all) => loop.setSecrets(all),
     stats: () => loop.stats(),
+    leave: () => loop.leave?.() ?? Promise.resolve(),
     close: () => loop.close(),
   };
 }
@@ -154,6 +161,8 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
   /** What the loops were told since they were started. */
   #secrets: readonly Uint8Array[] | undefined;
   #closing = false;
+  /** Loops that have not sent their peers elsewhere yet, while this service stops. */
+  readonly #leaving = new Map<number, () => void>();
   /** Counters of loops that are gone. */
   #lost: LoopStats = {};
 
@@ -208,9 +217,23 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
     return sumOf([...this.#stats, this.#lost]);
   }
 
-  async close(timeoutMs: number = LOOP_STOP_MS): Promise<void> {
+  async leave(): Promise<void> {
+    this.#stopReplacing();
+    await Promise.all(this.#stats.map((_, loop) =>
+      new Promise<void>((resolve) => {
+        this.#leaving.set(loop, resolve);
+        this.#pool?.send(loop, { type: "leave" });
+      })
+    ));
+  }
+
+  #stopReplacing(): void {
     this.#closing = true;
     for (const timer of this.#restarts) timer.cancel();
+  }
+
+  async close(timeoutMs: number = LOOP_STOP_MS): Promise<void> {
+    this.#stopReplacing();
     await this.#pool?.close(timeoutMs);
   }
 
@@ -225,6 +248,8 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
       case "stats":
         this.#stats[loop] = note.stats;
         return;
+      case "left":
+        return this.#leaving.get(loop)?.();
       case "log":
         return this.#log[note.level](note.message, { loop, ...note.fields });
       case "note":
@@ -236,15 +261,18 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
     this.#listening[loop].reject(new Error(`Loop ${loop} failed`));
     this.#listener.onFailed(loop);
   }
+
   /** The other loops go on, and take the connections of the lost one meanwhile. */
   #onGone(loop: number): void {
     this.#lost = sumOf([this.#lost, totalsOf(this.#stats[loop])]);
     this.#stats[loop] = {};
+    this.#leaving.get(loop)?.();
     this.#listener.onGone?.(loop);
     this.#replaceLater(loop);
   }
 
   #replaceLater(loop: number): void {
+    if (this.#closing) return;
     const timer = this.#clock.setTimer(LOOP_RESTART_MS, () => {
       this.#restarts.delete(timer);
       void this.#replace(loop);

@@ -31,6 +31,14 @@ async function listen<Task, Note>(
   }
 }
 
+async function leave<Task, Note>(
+  loop: ServiceLoop<Task>,
+  handle: LoopHandle<WorkerNote<Note>>,
+): Promise<void> {
+  await loop.leave?.();
+  handle.note({ type: "left" });
+}
+
 /** Runs a service loop in this worker; call it once, at the top level of the worker's file. */
 export function runServiceLoop<Init, Task, Note>(make: LoopMaker<Init, Task, Note>): void {
   runLoop<Init, WorkerTask<Task>, WorkerNote<Note>>({
@@ -46,6 +54,7 @@ export function runServiceLoop<Init, Task, Note>(make: LoopMaker<Init, Task, Not
         onTask(task): void {
           if (task.type === "listen") void listen(loop, task.port, handle);
           else if (task.type === "secrets") loop.setSecrets(task.secrets);
+          else if (task.type === "leave") void leave(loop, handle);
           else loop.onTask(task.task);
         },
         async stop(): Promise<void> {

@@ -102,6 +102,8 @@ export function agentFlags(
     `--dnsserver-ip=${list(dnsPorts)}`,
     `--reporter-ip=${list(reporterPorts)}`,
     `--agent-cache-dir=${join(processes.directory, cacheName)}`,
+    // Tests name first which one they mean to be taken.
+    "--agent-server-order=listed",
   ];
 }
 

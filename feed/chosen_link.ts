@@ -1,0 +1,356 @@
+// Core. A link to the server that suits best of several: fails over when it is lost, and comes back
+// when it is there again, each client at its own time and with a new connection before the old ends.
+
+import { type Address, formatAddress } from "../reactor/address.ts";
+import { messageOf } from "../reactor/errors.ts";
+import type { Logger } from "../reactor/log.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
+import type { Rng } from "../reactor/time/rng.ts";
+import type { Link, LinkEvents } from "../session/link.ts";
+import { LEAVING_REASON, type SessionClient } from "../session/session_client.ts";
+import type { SessionClientOptions } from "../session/session_client.ts";
+import {
+  type Chooser,
+  formatServer,
+  isName,
+  rankServers,
+  resolveServers,
+  type ServerAddress,
+  type ServerLookup,
+} from "./server_choice.ts";
+
+/** First pause before a client looks whether a better server is back, and the longest; see below. */
+export const RETURN_MS = 10_000;
+export const RETURN_MS_MAX = 60_000;
+
+/** Age at which a connection is made anew, on average: what a name or a proxy stands for may differ. */
+export const CONNECTION_AGE_MS = 3_600_000;
+
+/** Time that a better server has to answer Hello, connecting included. */
+export const WELCOME_MS = 3_000;
+
+/** What a {@linkcode ChosenLink} is given. */
+export interface ChosenLinkOptions extends LinkEvents {
+  /** What the other side is, for logs: `dns`. */
+  readonly name: string;
+  readonly servers: readonly ServerAddress[];
+  readonly chooser: Chooser;
+  readonly lookup: ServerLookup;
+  /** First pause before it is looked whether a better server is back; 0: it is never looked. */
+  readonly returnMs: number;
+  /** Average age at which a connection is made anew; 0: never. */
+  readonly ageMs: number;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  /** Makes a client that is not started. */
+  open(
+    addresses: readonly Address[],
+    events: LinkEvents & Pick<SessionClientOptions, "onFault" | "onLeaving" | "onPong">,
+  ): SessionClient;
+  /** The server in use has answered a ping. */
+  onPong?: SessionClientOptions["onPong"];
+}
+
+/** Counters of a {@linkcode ChosenLink}. */
+export interface ChoiceStats {
+  /** Changes to a better server that was back, or to one that stays when the one in use stopped. */
+  readonly returns: number;
+  /** Connections made anew because they were old. */
+  readonly renewals: number;
+}
+
+type Handler = (body: Uint8Array) => void;
+
+/** A client, and whether it is still to be heard. */
+interface Held {
+  client: SessionClient;
+}
+
+/**
+ * Servers are ranked ({@linkcode rankServers}) and tried from the first. While the one in use is not
+ * the first, or is old, another connection is made to a better one, and takes over once it has
+ * answered Hello; so nothing is without a server for a moment. A server that accepts and says
+ * nothing is not moved to, and neither is one of the original.
+ *
+ * The pauses before such tries are random from half to one and a half times `returnMs`, twice as long
+ * after each vain one up to six times: clients that lost a server together do not come back together.
+ */
+export class ChosenLink implements Link {
+  readonly router: { add(msgId: number, handler: Handler): void };
+  readonly #options: ChosenLinkOptions;
+  readonly #handlers: [msgId: number, handler: Handler][] = [];
+  #servers: readonly ServerAddress[];
+  #ranked: readonly ServerAddress[];
+  #current: Held;
+  /** A connection to a better server that has not answered yet. */
+  #candidate: Held | undefined;
+  #candidateTimer: Timer | undefined;
+  /** Servers that the candidate has not tried. */
+  #triesLeft = 0;
+  /** What it counts as when it takes over. */
+  #candidateCount: keyof ChoiceStats = "returns";
+  #returnTimer: Timer | undefined;
+  #ageTimer: Timer | undefined;
+  #vainTries = 0;
+  #started = false;
+  #closed = false;
+  /** Connections of clients that are no more. */
+  #connectCount = 0;
+  readonly #counts = { returns: 0, renewals: 0 };
+
+  constructor(options: ChosenLinkOptions) {
+    this.#options = options;
+    this.#servers = options.servers;
+    this.#ranked = rankServers(options.servers, options.chooser);
+    this.#current = this.#open(this.#ranked);
+    this.router = {
+      add: (msgId, handler): void => {
+        this.#handlers.push([msgId, handler]);
+        this.#addHandler(this.#current, msgId, handler);
+      },
+    };
+  }
+
+  get ready(): boolean {
+    return this.#current.client.ready;
+  }
+
+  get extended(): boolean {
+    return this.#current.client.extended;
+  }
+
+  get address(): Address {
+    return this.#current.client.address;
+  }
+
+  get local(): Address | undefined {
+    return this.#current.client.local;
+  }
+
+  get fault(): string | undefined {
+    return this.#current.client.fault;
+  }
+
+  get secretFault(): string | undefined {
+    return this.#current.client.secretFault;
+  }
+
+  get connectCount(): number {
+    return this.#connectCount + this.#current.client.connectCount;
+  }
+
+  get pendingBytes(): number {
+    return this.#current.client.pendingBytes;
+  }
+
+  /** Counters since the start. */
+  get stats(): ChoiceStats {
+    return this.#counts;
+  }
+
+  /** How the server in use ranks for this client: 0 is the one that suits best. */
+  get rank(): number {
+    const used = formatAddress(this.address);
+    return Math.max(0, this.#ranked.findIndex((server) => formatAddress(server) === used));
+  }
+
+  start(): void {
+    if (this.#started || this.#closed) return;
+    this.#started = true;
+    if (this.#hasNames) void this.#resolve().then(() => this.#current.client.start());
+    else this.#current.client.start();
+  }
+
+  send(msgId: number, body: Uint8Array): boolean {
+    return this.#current.client.send(msgId, body);
+  }
+
+  sayGoodbye(reason: string): void {
+    this.#current.client.sayGoodbye(reason);
+  }
+
+  failOver(reason: string): void {
+    this.#current.client.failOver(reason);
+  }
+
+  setAddresses(servers: readonly ServerAddress[]): void {
+    const same = servers.map(formatServer).join() === this.#servers.map(formatServer).join();
+    if (same) return;
+    this.#servers = servers;
+    this.#rank(servers);
+    if (this.#hasNames) void this.#resolve();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopTimers();
+    this.#dropCandidate();
+    await this.#current.client.close();
+  }
+
+  get #hasNames(): boolean {
+    return this.#servers.some(({ hostname }) => isName(hostname));
+  }
+
+  async #resolve(): Promise<void> {
+    const asked = this.#servers;
+    const resolved = await resolveServers(asked, this.#options.lookup);
+    if (asked === this.#servers && resolved.length > 0) this.#rank(resolved);
+  }
+
+  /** @throws {RangeError} when there are none. */
+  #rank(servers: readonly ServerAddress[]): void {
+    const ranked = rankServers(servers, this.#options.chooser);
+    this.#current.client.setAddresses(ranked);
+    this.#ranked = ranked;
+    if (this.#current.client.ready) this.#plan();
+  }
+
+  #open(addresses: readonly Address[]): Held {
+    const { open, onPong } = this.#options;
+    const held = {} as Held;
+    const isCurrent = (): boolean => held === this.#current;
+    held.client = open(addresses, {
+      onReady: () => isCurrent() ? this.#nowReady() : this.#candidateReady(held),
+      onExtended: () => isCurrent() ? this.#options.onExtended?.() : this.#candidateReady(held),
+      onLost: () => isCurrent() && this.#lost(),
+      onHeard: (msgId) => isCurrent() && this.#options.onHeard?.(msgId),
+      onFault: (reason) => held === this.#candidate && this.#candidateFault(reason),
+      onLeaving: () => isCurrent() && this.#leave(),
+      onPong: (pong) => isCurrent() && onPong?.(pong),
+    });
+    for (const [msgId, handler] of this.#handlers) this.#addHandler(held, msgId, handler);
+    return held;
+  }
+
+  #addHandler(held: Held, msgId: number, handler: Handler): void {
+    held.client.router.add(msgId, (body) => {
+      // What an old connection still had to say does not come after what a new one says.
+      if (held === this.#current) handler(body);
+    });
+  }
+
+  #nowReady(): void {
+    this.#vainTries = 0;
+    this.#plan();
+    this.#planRenewal();
+    this.#options.onReady();
+  }
+
+  #lost(): void {
+    this.#stopTimers();
+    this.#dropCandidate();
+    this.#options.onLost();
+    if (this.#hasNames && !this.#closed) void this.#resolve();
+  }
+
+  /** Looks for a better server in a while, unless there is none. */
+  #plan(): void {
+    const { clock, rng, returnMs } = this.#options;
+    this.#returnTimer?.cancel();
+    if (returnMs === 0 || this.#closed || this.rank === 0) return;
+    const limitMs = returnMs * RETURN_MS_MAX / RETURN_MS;
+    const pauseMs = Math.min(limitMs, returnMs * 2 ** Math.min(this.#vainTries, 30));
+    this.#returnTimer = clock.setTimer(
+      pauseMs * (0.5 + rng.next()),
+      () => void this.#try(() => this.#ranked.slice(0, this.rank), "returns"),
+    );
+  }
+
+  #planRenewal(): void {
+    const { clock, rng, ageMs } = this.#options;
+    this.#ageTimer?.cancel();
+    if (ageMs === 0) return;
+    this.#ageTimer = clock.setTimer(ageMs * (0.5 + rng.next()), () => {
+      this.#planRenewal();
+      void this.#try(() => this.#ranked.slice(0, this.rank + 1), "renewals");
+    });
+  }
+
+  /** The server in use stops: there is time to connect to another one first. */
+  #leave(): void {
+    const used = formatAddress(this.address);
+    const others = this.#ranked.filter((server) => formatAddress(server) !== used);
+    if (others.length === 0) return this.failOver(LEAVING_REASON);
+    this.#dropCandidate();
+    this.#connect(others, "returns");
+  }
+
+  async #try(choose: () => readonly ServerAddress[], count: keyof ChoiceStats): Promise<void> {
+    if (this.#hasNames) await this.#resolve();
+    if (this.#closed || this.#candidate !== undefined || !this.ready) return;
+    const servers = choose();
+    if (servers.length > 0) this.#connect(servers, count);
+  }
+
+  #connect(servers: readonly ServerAddress[], count: keyof ChoiceStats): void {
+    const held = this.#open(servers);
+    this.#candidate = held;
+    this.#candidateCount = count;
+    this.#triesLeft = servers.length;
+    this.#awaitWelcome(held);
+    held.client.start();
+  }
+
+  #awaitWelcome({ client }: Held): void {
+    this.#candidateTimer?.cancel();
+    this.#candidateTimer = this.#options.clock.setTimer(
+      WELCOME_MS,
+      () => client.failOver("no answer to Hello"),
+    );
+  }
+
+  /** Each server of a candidate is tried once. */
+  #candidateFault(reason: string): void {
+    this.#triesLeft--;
+    if (this.#triesLeft > 0 && this.#candidate !== undefined) this.#awaitWelcome(this.#candidate);
+    else this.#candidateFailed(reason);
+  }
+
+  #candidateFailed(reason: string): void {
+    const { log, name } = this.#options;
+    const server = this.#candidate === undefined
+      ? ""
+      : formatAddress(this.#candidate.client.address);
+    log.debug(`Better ${name} is not there yet`, { server, reason });
+    this.#dropCandidate();
+    this.#vainTries++;
+    this.#plan();
+  }
+
+  #dropCandidate(): void {
+    this.#candidateTimer?.cancel();
+    const candidate = this.#candidate;
+    this.#candidate = undefined;
+    if (candidate === undefined) return;
+    this.#connectCount += candidate.client.connectCount;
+    candidate.client.destroy();
+  }
+
+  /** The better server has answered: it takes over. */
+  #candidateReady(held: Held): void {
+    if (held !== this.#candidate || !held.client.extended) return;
+    const { name, log } = this.#options;
+    const old = this.#current.client;
+    this.#candidateTimer?.cancel();
+    this.#candidate = undefined;
+    this.#stopTimers();
+    this.#current = held;
+    this.#connectCount += old.connectCount;
+    this.#counts[this.#candidateCount]++;
+    held.client.setAddresses(this.#ranked);
+    log.info(`Changes to another connection to ${name}`, {
+      from: formatAddress(old.address),
+      to: formatAddress(held.client.address),
+    });
+    if (old.ready) this.#options.onLost();
+    old.close().catch((error) => log.warn("Old connection", { error: messageOf(error) }));
+    this.#nowReady();
+  }
+
+  #stopTimers(): void {
+    this.#returnTimer?.cancel();
+    this.#ageTimer?.cancel();
+  }
+}

@@ -1,0 +1,312 @@
+// Goal: agents spread over their servers, are never long without one, and come back without a herd.
+// Method: a thousand of them and the sessions of the servers as shipped, in virtual time.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatAddress } from "../reactor/address.ts";
+import { silentLogger } from "../reactor/log.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import type { Clock } from "../reactor/time/clock.ts";
+import { seededRng } from "../reactor/time/rng.ts";
+import { SessionClient } from "../session/session_client.ts";
+import { SessionServer } from "../session/session_server.ts";
+import { SimNetwork } from "../session/testing/sim_network.ts";
+import { ChosenLink } from "./chosen_link.ts";
+import type { ServerAddress, ServerLookup, ServerOrder } from "./server_choice.ts";
+
+const noNames: ServerLookup = {
+  hosts: () => Promise.reject(new Error("no names here")),
+  services: () => Promise.reject(new Error("no names here")),
+};
+
+/** The same time as another clock, on a scale of its own: so beats of two agents do not coincide. */
+function shifted(clock: Clock, byMs: number): Clock {
+  return {
+    nowMs: () => clock.nowMs() + byMs,
+    wallMs: () => clock.wallMs(),
+    setTimer: (delayMs, action) => clock.setTimer(delayMs, action),
+  };
+}
+
+interface Agent {
+  readonly link: ChosenLink;
+  readonly zone: string;
+  /** Longest time without a server since the last look, and when it lost the one it had. */
+  longestMs: number;
+  lostAtMs: number | undefined;
+}
+
+class World {
+  readonly clock = new ManualClock(1000);
+  readonly network = new SimNetwork(this.clock);
+  readonly agents: Agent[] = [];
+  readonly servers = new Map<string, SessionServer>();
+  readonly #rng = seededRng(7);
+
+  serve(hostname: string): void {
+    const server = new SessionServer({
+      role: "dns",
+      init: { hostname, connectionsMax: 20_000, software: "sim", secrets: undefined },
+      clock: this.clock,
+      log: silentLogger,
+      transport: this.network.server,
+    });
+    void server.listen(7778, false);
+    this.servers.set(hostname, server);
+  }
+
+  join(
+    count: number,
+    servers: readonly ServerAddress[],
+    zoneOf: (index: number) => string,
+    more: { order?: ServerOrder; returnMs?: number; ageMs?: number; lookup?: ServerLookup } = {},
+  ): void {
+    for (let index = 0; index < count; index++) {
+      const clock = shifted(this.clock, this.#rng.next() * 1600);
+      const rng = seededRng(1000 + index);
+      const shared = { clock, rng, log: silentLogger };
+      const { order = "spread", returnMs = 10_000, ageMs = 0, lookup = noNames } = more;
+      const zone = zoneOf(index);
+      const agent: Agent = { zone, longestMs: 0, lostAtMs: this.clock.nowMs() } as Agent;
+      const link = new ChosenLink({
+        ...{ ...shared, name: "dns", servers, lookup, returnMs, ageMs },
+        chooser: { id: `agent ${index}`, zone, order },
+        onReady: () => {
+          const { lostAtMs = this.clock.nowMs() } = agent;
+          agent.longestMs = Math.max(agent.longestMs, this.clock.nowMs() - lostAtMs);
+          agent.lostAtMs = undefined;
+        },
+        onLost: () => (agent.lostAtMs = this.clock.nowMs()),
+        open: (addresses, events) =>
+          new SessionClient({
+            ...{ ...shared, ...events, name: "dns", role: "agent", software: "sim", addresses },
+            transport: this.network.client(`agent ${index}`),
+            secrets: undefined,
+            welcomeWaitMs: Infinity,
+          }),
+      });
+      this.agents.push(Object.assign(agent, { link }));
+      link.start();
+    }
+  }
+
+  async advance(byMs: number): Promise<void> {
+    for (let ms = 0; ms < byMs; ms += 5) {
+      for (let i = 0; i < 6; i++) await Promise.resolve();
+      this.clock.advance(5);
+    }
+  }
+
+  /** Agents by the server they are linked to; those without one under "". */
+  spread(agents: readonly Agent[] = this.agents): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { link } of agents) {
+      const name = link.ready ? link.address.hostname : "";
+      counts[name] = (counts[name] ?? 0) + 1;
+    }
+    return counts;
+  }
+
+  /** Most connects that one server took in any second since `fromMs`. */
+  busiestSecond(fromMs: number): number {
+    let most = 0;
+    for (const hostname of this.servers.keys()) {
+      const server = formatAddress({ hostname, port: 7778 });
+      const times = this.network.connects
+        .filter((one) => one.server === server && one.atMs >= fromMs)
+        .map(({ atMs }) => atMs);
+      let first = 0;
+      times.forEach((atMs, last) => {
+        while (times[first] <= atMs - 1000) first++;
+        most = Math.max(most, last - first + 1);
+      });
+    }
+    return most;
+  }
+
+  /** Longest time that agents were without a server, the slowest hundredth left out and with it. */
+  longest(): { p99: number; max: number } {
+    const times = this.agents.map(({ longestMs }) => longestMs).sort((a, b) => a - b);
+    return { p99: times[Math.ceil(times.length * 0.99) - 1], max: times[times.length - 1] };
+  }
+
+  forgetTimes(): void {
+    for (const agent of this.agents) agent.longestMs = 0;
+  }
+
+  async end(): Promise<void> {
+    for (const { link } of this.agents) void link.close();
+    await this.advance(1500);
+  }
+}
+
+const server = (hostname: string, zone?: string): ServerAddress => ({
+  ...{ hostname, port: 7778 },
+  ...(zone === undefined ? {} : { zone }),
+});
+
+async function threeServers(order?: ServerOrder): Promise<World> {
+  const world = new World();
+  const names = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+  for (const name of names) world.serve(name);
+  world.join(1000, names.map((name) => server(name)), () => "", { order });
+  await world.advance(4000);
+  world.forgetTimes();
+  return world;
+}
+
+test("a thousand agents spread over three servers, and evenly over the others when one dies", async () => {
+  const world = await threeServers();
+  const before = world.spread();
+  for (const count of Object.values(before)) assert.ok(count > 270 && count < 400, `${count}`);
+  const diedAtMs = world.clock.nowMs();
+  world.network.set("10.0.0.1", "dead");
+  await world.advance(1500);
+  const after = world.spread();
+  assert.equal(after[""], undefined, "everybody has a server again");
+  for (const name of ["10.0.0.2", "10.0.0.3"]) {
+    const more = after[name] - before[name];
+    assert.ok(more > before["10.0.0.1"] * 0.35, `${name} took ${more} more`);
+  }
+  const { p99, max } = world.longest();
+  assert.ok(p99 <= 900 && max <= 1000, `without a server for ${p99} ms, at most ${max}`);
+  const storm = world.busiestSecond(diedAtMs);
+  assert.ok(storm <= 250, `${storm} connects in a second`);
+  await world.end();
+});
+
+test("load returns to a server that was away, without a herd and without a moment without any", async () => {
+  const world = await threeServers();
+  const before = world.spread();
+  world.network.set("10.0.0.1", "dead");
+  await world.advance(30_000);
+  world.forgetTimes();
+  const backAtMs = world.clock.nowMs();
+  world.network.set("10.0.0.1", "up");
+  await world.advance(95_000);
+  assert.deepEqual(world.spread(), before, "each has the server that it had before");
+  const storm = world.busiestSecond(backAtMs);
+  assert.ok(storm <= 50, `${storm} connects in a second`);
+  assert.deepEqual(world.longest(), { p99: 0, max: 0 });
+  await world.end();
+});
+
+test("a server that stands still is left within three seconds, and not returned to until it answers", async () => {
+  const world = await threeServers();
+  const before = world.spread();
+  world.network.set("10.0.0.2", "frozen");
+  await world.advance(40_000);
+  const meanwhile = world.spread();
+  assert.equal(meanwhile["10.0.0.2"], undefined);
+  assert.equal(meanwhile[""], undefined);
+  // The time with a silent server is not one without, to them; so only the move is measured.
+  assert.ok(world.longest().max <= 1000, `${world.longest().max} ms`);
+  world.network.set("10.0.0.2", "up");
+  await world.advance(95_000);
+  assert.deepEqual(world.spread(), before);
+  await world.end();
+});
+
+test("the only server is away: all are back in five seconds, at two hundred a second", async () => {
+  for (const awayMs of [0, 300, 2_500, 7_000, 31_000]) {
+    const world = new World();
+    world.serve("10.0.0.1");
+    world.join(1000, [server("10.0.0.1")], () => "");
+    await world.advance(8000);
+    world.network.set("10.0.0.1", "dead");
+    await world.advance(awayMs);
+    const backAtMs = world.clock.nowMs();
+    world.network.set("10.0.0.1", "up");
+    await world.advance(5100);
+    assert.deepEqual(world.spread(), { "10.0.0.1": 1000 }, `after ${awayMs} ms`);
+    const storm = world.busiestSecond(backAtMs);
+    assert.ok(storm <= 210, `${storm} connects in a second after ${awayMs} ms`);
+    await world.end();
+  }
+});
+
+test("a few agents of a server that restarts are back at once", async () => {
+  const world = new World();
+  world.serve("10.0.0.1");
+  world.join(4, [server("10.0.0.1")], () => "");
+  await world.advance(8000);
+  world.network.set("10.0.0.1", "dead");
+  await world.advance(20);
+  world.network.set("10.0.0.1", "up");
+  await world.advance(700);
+  assert.deepEqual(world.spread(), { "10.0.0.1": 4 });
+  await world.end();
+});
+
+test("agents keep to their zone, leave it when all of it is away, and come back", async () => {
+  const world = new World();
+  const list = [
+    ...["10.1.0.1", "10.1.0.2"].map((name) => server(name, "east")),
+    ...["10.2.0.1", "10.2.0.2"].map((name) => server(name, "west")),
+  ];
+  for (const { hostname } of list) world.serve(hostname);
+  world.join(400, list, (index) => index % 2 === 0 ? "east" : "west");
+  const of = (zone: string): Record<string, number> =>
+    world.spread(world.agents.filter((agent) => agent.zone === zone));
+  await world.advance(4000);
+  const home = { east: of("east"), west: of("west") };
+  assert.deepEqual(Object.keys(home.east).sort(), ["10.1.0.1", "10.1.0.2"]);
+  assert.deepEqual(Object.keys(home.west).sort(), ["10.2.0.1", "10.2.0.2"]);
+  for (const name of ["10.1.0.1", "10.1.0.2"]) world.network.set(name, "dead");
+  await world.advance(4000);
+  const spilled = of("east");
+  assert.deepEqual(Object.keys(spilled).sort(), ["10.2.0.1", "10.2.0.2"]);
+  assert.ok(Math.min(...Object.values(spilled)) > 60, JSON.stringify(spilled));
+  for (const name of ["10.1.0.1", "10.1.0.2"]) world.network.set(name, "up");
+  await world.advance(95_000);
+  assert.deepEqual({ east: of("east"), west: of("west") }, home);
+  await world.end();
+});
+
+test("a server that stops in good order sends its clients elsewhere before it ends", async () => {
+  const world = await threeServers();
+  const stopping = world.servers.get("10.0.0.3");
+  const left = stopping?.leave();
+  let gone = false;
+  void left?.then(() => (gone = true));
+  const stopsAtMs = world.clock.nowMs();
+  await world.advance(3000);
+  assert.ok(gone, "it may end");
+  assert.equal(world.spread()["10.0.0.3"], undefined);
+  assert.deepEqual(world.longest(), { p99: 0, max: 0 }, "nobody was without a server");
+  const storm = world.busiestSecond(stopsAtMs);
+  assert.ok(storm <= 200, `${storm} connects in a second`);
+  await world.end();
+});
+
+test("connections are made anew when they are old, so that a name's new servers get their share", async () => {
+  const world = new World();
+  for (const name of ["10.0.0.1", "10.0.0.2"]) world.serve(name);
+  let known = ["10.0.0.1"];
+  const lookup: ServerLookup = {
+    hosts: () => Promise.resolve(known),
+    services: () => Promise.reject(new Error("none")),
+  };
+  world.join(100, [server("dns.lars.test")], () => "", { lookup, ageMs: 20_000 });
+  await world.advance(4000);
+  assert.deepEqual(world.spread(), { "10.0.0.1": 100 });
+  world.forgetTimes();
+  known = ["10.0.0.1", "10.0.0.2"];
+  await world.advance(60_000);
+  const counts = world.spread();
+  assert.ok(counts["10.0.0.2"] > 30 && counts["10.0.0.1"] > 30, JSON.stringify(counts));
+  assert.deepEqual(world.longest(), { p99: 0, max: 0 });
+  await world.end();
+});
+
+test("in listed order the first server is taken, and returned to", async () => {
+  const world = await threeServers("listed");
+  assert.deepEqual(world.spread(), { "10.0.0.1": 1000 });
+  world.network.set("10.0.0.1", "dead");
+  await world.advance(3000);
+  assert.deepEqual(world.spread(), { "10.0.0.2": 1000 });
+  world.network.set("10.0.0.1", "up");
+  await world.advance(30_000);
+  assert.deepEqual(world.spread(), { "10.0.0.1": 1000 });
+  await world.end();
+});

@@ -1,0 +1,185 @@
+// Core. For tests and simulations: a network in virtual time, with hosts that die, stand still and are cut off.
+
+import { type Address, formatAddress } from "../../reactor/address.ts";
+import type {
+  ConnectOptions,
+  Listener,
+  ListenOptions,
+  Stream,
+  StreamHandlers,
+  TcpTransport,
+} from "../../reactor/runtime/types.ts";
+import type { Clock } from "../../reactor/time/clock.ts";
+import type { SessionTransport } from "../handshake.ts";
+
+/** Time from one end to the other. */
+const LATENCY_MS = 1;
+
+/** How a host does: `up`; `dead`, as a process that is gone; `frozen`, which takes and never answers. */
+export type HostState = "up" | "dead" | "frozen";
+
+/** One end of a connection. */
+class SimStream implements Stream {
+  readonly copyBelowBytes = 0;
+  other: SimStream | undefined;
+  closed = false;
+  #handlers: StreamHandlers | undefined;
+  /** What came before `start`, or while the host stood still. */
+  #waiting: ((handlers: StreamHandlers) => void)[] = [];
+
+  constructor(
+    readonly network: SimNetwork,
+    readonly local: Address,
+    readonly remote: Address,
+  ) {}
+
+  defer(action: () => void): void {
+    queueMicrotask(action);
+  }
+
+  start(handlers: StreamHandlers): void {
+    this.#handlers = handlers;
+    this.thaw();
+  }
+
+  write(chunk: Uint8Array, length = chunk.length): boolean {
+    const bytes = chunk.slice(0, length);
+    this.#toOther((handlers) => handlers.onData(bytes));
+    return true;
+  }
+
+  pause(): void {}
+
+  resume(): void {}
+
+  end(): void {
+    this.#toOther((handlers) => handlers.onEnd());
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.network.forget(this);
+    const { other } = this;
+    this.#toOther((handlers) => {
+      if (other === undefined) return;
+      other.closed = true;
+      other.network.forget(other);
+      handlers.onClose("the other side closed the connection");
+    });
+  }
+
+  /** Takes what has waited. */
+  thaw(): void {
+    const handlers = this.#handlers;
+    if (handlers === undefined) return;
+    for (const action of this.#waiting.splice(0)) if (!this.closed) action(handlers);
+  }
+
+  take(action: (handlers: StreamHandlers) => void): void {
+    if (this.closed) return;
+    if (this.#handlers === undefined || this.network.stateOf(this.local) === "frozen") {
+      this.#waiting.push(action);
+    } else action(this.#handlers);
+  }
+
+  #toOther(action: (handlers: StreamHandlers) => void): void {
+    const { other } = this;
+    if (other === undefined) return;
+    this.network.clock.setTimer(LATENCY_MS, () => {
+      if (!this.network.isCut(this.local, this.remote)) other.take(action);
+    });
+  }
+}
+
+/** Hosts are named by what listens on them; clients are all on hosts of their own. */
+export class SimNetwork {
+  readonly clock: Clock;
+  /** When which server was connected to, by `host:port`. */
+  readonly connects: { readonly server: string; readonly atMs: number }[] = [];
+  readonly #listeners = new Map<string, ListenOptions>();
+  readonly #states = new Map<string, HostState>();
+  readonly #streams = new Set<SimStream>();
+  /** Where what is sent does not arrive: `from to`, by names of hosts. */
+  readonly #cuts = new Set<string>();
+  #nextPort = 10_000;
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  stateOf({ hostname }: Address): HostState {
+    return this.#states.get(hostname) ?? "up";
+  }
+
+  /** Sets how a host does; one that dies ends its connections. */
+  set(hostname: string, state: HostState): void {
+    this.#states.set(hostname, state);
+    for (const stream of [...this.#streams]) {
+      if (stream.local.hostname !== hostname) continue;
+      if (state === "dead") stream.close();
+      else if (state === "up") stream.thaw();
+    }
+  }
+
+  /** Loses all that one host sends to another, or no more. */
+  cut(from: string, to: string, isCut = true): void {
+    if (isCut) this.#cuts.add(`${from} ${to}`);
+    else this.#cuts.delete(`${from} ${to}`);
+  }
+
+  isCut(from: Address, to: Address): boolean {
+    return this.#cuts.has(`${from.hostname} ${to.hostname}`);
+  }
+
+  forget(stream: SimStream): void {
+    this.#streams.delete(stream);
+  }
+
+  /** What servers listen with. */
+  readonly server: TcpTransport = {
+    listenTcp: (options): Listener => {
+      const address = { hostname: options.hostname, port: options.port };
+      this.#listeners.set(formatAddress(address), options);
+      return {
+        address,
+        close: () => void this.#listeners.delete(formatAddress(address)),
+      };
+    },
+  };
+
+  /** What clients on a host connect with. */
+  client(hostname: string): SessionTransport {
+    return {
+      connectTcp: (options) => this.#connect(hostname, options),
+      prove: () => new Uint8Array(32),
+      newNonce: () => new Uint8Array(16),
+    };
+  }
+
+  #connect(from: string, { hostname, port, signal }: ConnectOptions): Promise<Stream> {
+    const local = { hostname: from, port: this.#nextPort++ };
+    const remote = { hostname, port };
+    return new Promise((resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason));
+      if (this.isCut(local, remote) || this.isCut(remote, local)) return;
+      this.clock.setTimer(2 * LATENCY_MS, () => {
+        const listener = this.#listeners.get(formatAddress(remote));
+        if (listener === undefined || this.stateOf(remote) === "dead") {
+          return reject(new Error("connection refused"));
+        }
+        this.connects.push({ server: formatAddress(remote), atMs: this.clock.nowMs() });
+        const [near, far] = [
+          new SimStream(this, local, remote),
+          new SimStream(this, remote, local),
+        ];
+        near.other = far;
+        far.other = near;
+        this.#streams.add(near).add(far);
+        // The system of a host that stands still accepts for it.
+        listener.onConnection(far);
+        resolve(near);
+      });
+    });
+  }
+}
