@@ -5,6 +5,7 @@ import { consoleSuite } from "./console_suite.ts";
 import { coreSuite } from "./core_suite.ts";
 import { discoverySuite } from "./discovery_suite.ts";
 import { dnsSuite } from "./dns_suite.ts";
+import { exportSuite } from "./export_suite.ts";
 import { growthSuite } from "./growth_suite.ts";
 import type { Suite } from "./harness.ts";
 import { reporterSuite } from "./reporter_suite.ts";
@@ -23,6 +24,7 @@ export const suites: readonly Suite[] = [
   dnsSuite,
   reporterSuite,
   discoverySuite,
+  exportSuite,
   servicesSuite,
   consoleSuite,
   inProcessSuite,
