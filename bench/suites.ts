@@ -11,6 +11,7 @@ import type { Suite } from "./harness.ts";
 import { reporterSuite } from "./reporter_suite.ts";
 import { languagesSuite } from "./languages_suite.ts";
 import { inProcessSuite } from "./in_process_suite.ts";
+import { relaySuite } from "./relay_suite.ts";
 import { restSuite } from "./rest_suite.ts";
 import { servicesSuite } from "./services_suite.ts";
 import { tcpSuite } from "./tcp_suite.ts";
@@ -25,6 +26,7 @@ export const suites: readonly Suite[] = [
   reporterSuite,
   discoverySuite,
   exportSuite,
+  relaySuite,
   servicesSuite,
   consoleSuite,
   inProcessSuite,

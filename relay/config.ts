@@ -18,6 +18,11 @@ export const relaySettings = {
     .doc("Address to listen on. Any other than loopback needs [auth]."),
   listenPort: relay.integer("port", DEFAULT_PORTS.relay, [0, 65535])
     .doc("Port to listen on, for clients of every kind and for workers; 0 takes a free one."),
+  fastPath: relay.choice("fast_path", "auto", ["auto", "off"])
+    .doc(
+      "Serve connections through epoll where this machine can: less memory and processor time. " +
+        "Linux and IPv4 only; in Deno it needs --allow-ffi.",
+    ),
   connectionsMax: relay.integer("connections_max", 20_000, [1, 1_000_000])
     .doc("Most connections of our own clients and workers at once."),
   connectionsPerHostMax: relay.integer("connections_per_ip", 0, [0, 1_000_000])

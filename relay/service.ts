@@ -15,6 +15,7 @@ import { MailRoom } from "./people/mail_room.ts";
 import { type BrokerLimits, defaultBrokerLimits } from "./broker/broker_limits.ts";
 import { relaySettings } from "./config.ts";
 import { RelayLoop, type RelayLoopInit } from "./relay_loop.ts";
+import { openRelayTransport, type RelayTransport } from "./relay_transport.ts";
 
 type RelaySettings = SettingsOf<typeof relaySettings>;
 
@@ -91,16 +92,18 @@ class RelayService implements RunningService {
   readonly addresses: readonly string[];
   readonly #loop: RelayLoop;
   readonly #store: Store | undefined;
+  readonly #transport: RelayTransport;
   readonly #stopListening: () => void;
 
   constructor(
     loop: RelayLoop,
     address: string,
     { secrets }: DaemonContext,
-    store: Store | undefined,
+    { store, transport }: { store: Store | undefined; transport: RelayTransport },
   ) {
     this.#loop = loop;
     this.#store = store;
+    this.#transport = transport;
     this.addresses = [address];
     this.#stopListening = secrets?.onChange(() => loop.setSecrets(secrets.all)) ?? (() => {});
   }
@@ -121,6 +124,7 @@ class RelayService implements RunningService {
   async stop(): Promise<void> {
     this.#stopListening();
     await this.#loop.close();
+    this.#transport.close();
     await this.#store?.close();
   }
 }
@@ -140,13 +144,24 @@ export const relayDaemon: DaemonDefinition<typeof relaySettings> = {
     const init = initOf(settings, context);
     const store = settings.storeUrl === "" ? undefined : await openMailStore(settings, context);
     const mailRoom = store === undefined ? undefined : mailRoomOf(store, settings, context);
-    const loop = new RelayLoop(init, { clock, rng, log, mailRoom });
+    const transport = openRelayTransport({
+      ...{ fast: settings.fastPath !== "off", hostname: settings.listenIp, clock, log },
+      // Nobody would be served any more: whoever watches the process starts it again.
+      onError(error): void {
+        log.error("The relay can go on no more", { error: messageOf(error) });
+        queueMicrotask(() => {
+          throw error;
+        });
+      },
+    });
+    const loop = new RelayLoop(init, { ...transport, rng, log, mailRoom });
     try {
       const address = await loop.listen(settings.listenPort);
       mailRoom?.start();
-      return new RelayService(loop, formatAddress(address), context, store);
+      return new RelayService(loop, formatAddress(address), context, { store, transport });
     } catch (error) {
       await loop.close();
+      transport.close();
       await store?.close();
       throw error;
     }

@@ -9,20 +9,21 @@ import {
   encodeRelayReply,
   encodeRelayTask,
   type RelayJoin,
+  type RelayReply,
 } from "../proto/codec.ts";
 import { MessageId, RELAY_MESSAGE_BYTES_MAX, RelayStatus } from "../proto/message_ids.ts";
+import {
+  hotReplyBytes,
+  hotTaskBytes,
+  RelayHotReader,
+  writeHotReply,
+  writeHotTask,
+} from "../proto/relay_hot_codec.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { ProtocolError } from "../reactor/errors.ts";
 import type { MessageRouter } from "../reactor/message_router.ts";
-import type {
-  Broker,
-  BrokerClient,
-  BrokerWorker,
-  ClientPort,
-  ReplyOrder,
-  TaskOrder,
-  WorkerPort,
-} from "./broker/broker.ts";
+import type { Broker, BrokerClient, BrokerWorker } from "./broker/broker.ts";
+import type { ClientPort, ReplyOrder, TaskOrder, WorkerPort } from "./broker/broker_ports.ts";
 import type { MessageRefusal } from "./broker/ledger.ts";
 
 /** Modules that one worker may serve. */
@@ -31,7 +32,12 @@ export const WORKER_MODULES_MAX = 256;
 /** What is needed of a connection. */
 export interface RelayPeer {
   readonly remote: Address;
+  /** What the door keeps of it; nobody else's. */
+  attached: unknown;
   send(msgId: number, body: Uint8Array): boolean;
+  /** As a `Connection` has it; absent: messages are encoded first. */
+  reserve?(msgId: number, bodyBytes: number): number;
+  readonly reserved?: Uint8Array;
   /** Sends whole frames encoded before. */
   sendFrames(bytes: Uint8Array): boolean;
   close(reason?: string): void;
@@ -44,13 +50,18 @@ export interface RelaySessions<P> {
   isExtended(peer: P): boolean;
 }
 
+/** What a door keeps of a peer. */
+class PeerRoles {
+  client: BrokerClient | undefined = undefined;
+  worker: BrokerWorker | undefined = undefined;
+}
+
 /** Clients and workers that speak a session with the relay; a peer may be both. */
 export class SessionDoor<P extends RelayPeer> {
   readonly #broker: Broker;
   readonly #sessions: RelaySessions<P>;
   readonly #onJoin: (peer: P, sid: number, join: RelayJoin) => void;
-  readonly #clients = new Map<P, BrokerClient>();
-  readonly #workers = new Map<P, BrokerWorker>();
+  readonly #reader = new RelayHotReader();
 
   /**
    * Adds its handlers to the router of `sessions`.
@@ -74,10 +85,8 @@ export class SessionDoor<P extends RelayPeer> {
 
   /** Call when a connection ends. */
   forget(peer: P): void {
-    const client = this.#clients.get(peer);
-    const worker = this.#workers.get(peer);
-    this.#clients.delete(peer);
-    this.#workers.delete(peer);
+    const { client, worker } = rolesOf(peer);
+    peer.attached = undefined;
     if (client !== undefined) this.#broker.removeClient(client);
     if (worker !== undefined) this.#broker.removeWorker(worker);
   }
@@ -85,16 +94,25 @@ export class SessionDoor<P extends RelayPeer> {
   #join(body: Uint8Array, peer: P): void {
     const join = decodeRelayJoin(body);
     if (!this.#sessions.isExtended(peer)) throw new ProtocolError("RelayJoin came before Hello");
-    if (this.#clients.has(peer)) throw new ProtocolError("RelayJoin came twice");
+    const roles = rolesOf(peer);
+    if (roles.client !== undefined) throw new ProtocolError("RelayJoin came twice");
     const client = this.#broker.addClient(new SessionClientPort(peer, join.late));
-    this.#clients.set(peer, client);
+    roles.client = client;
+    peer.attached = roles;
     this.#onJoin(peer, client.sid, join);
   }
 
   #request(body: Uint8Array, peer: P): void {
-    const client = this.#clients.get(peer);
+    const { client } = rolesOf(peer);
     if (client === undefined) throw new ProtocolError("RelayRequest came before RelayJoin");
-    this.#broker.request(client, { ...decodeRelayRequest(body), cpid: 0 });
+    const reader = this.#reader;
+    if (reader.readRequest(body)) {
+      const { modId, cmdId, number, ttlMs, data } = reader;
+      this.#broker.request(client, { modId, cmdId, cpid: 0, number, ttlMs, data });
+    } else {
+      const { modId, cmdId, number, ttlMs, key, data } = decodeRelayRequest(body);
+      this.#broker.request(client, { modId, cmdId, cpid: 0, number, key, ttlMs, data });
+    }
   }
 
   #work(body: Uint8Array, peer: P): void {
@@ -106,24 +124,29 @@ export class SessionDoor<P extends RelayPeer> {
         `RelayWork must name at most ${WORKER_MODULES_MAX} modules: it names ${served.length}`,
       );
     }
-    let worker = this.#workers.get(peer);
-    if (worker === undefined) {
-      worker = this.#broker.addWorker(new SessionWorkerPort(peer));
-      this.#workers.set(peer, worker);
-    }
+    const roles = rolesOf(peer);
+    const worker = roles.worker ?? this.#broker.addWorker(new SessionWorkerPort(peer));
+    roles.worker = worker;
+    peer.attached = roles;
     if (leaving) return this.#broker.serve(worker, []);
     if (served.length > 0) this.#broker.serve(worker, served);
     this.#broker.grant(worker, credit);
   }
 
   #done(body: Uint8Array, peer: P): void {
-    const { task, status, credit, data } = decodeRelayDone(body);
-    const worker = this.#workers.get(peer);
+    const { worker } = rolesOf(peer);
     if (worker === undefined) throw new ProtocolError("RelayDone came before RelayWork");
+    const reader = this.#reader;
+    const { task, status, credit, data } = reader.readDone(body) ? reader : decodeRelayDone(body);
     const isOk = status === RelayStatus.Ok;
     this.#broker.reply(worker, task, isOk ? RelayStatus.Ok : RelayStatus.Failed, data);
     this.#broker.grant(worker, credit);
   }
+}
+
+/** What is attached to a peer; a new one, of nobody yet, when it is neither client nor worker. */
+function rolesOf({ attached }: RelayPeer): PeerRoles {
+  return attached instanceof PeerRoles ? attached : new PeerRoles();
 }
 
 class SessionClientPort implements ClientPort {
@@ -146,8 +169,18 @@ class SessionClientPort implements ClientPort {
     const reply = isTooLarge
       ? { number, status: RelayStatus.TooLarge, late, data: data.subarray(0, 0) }
       : { number, status, late, data };
-    if (!this.#peer.send(MessageId.RelayReply, encodeRelayReply(reply))) return "slow";
+    if (!this.#send(reply)) return "slow";
     return isTooLarge ? "oversize" : undefined;
+  }
+
+  #send(reply: RelayReply): boolean {
+    const peer = this.#peer;
+    if (peer.reserve === undefined || peer.reserved === undefined) {
+      return peer.send(MessageId.RelayReply, encodeRelayReply(reply));
+    }
+    const start = peer.reserve(MessageId.RelayReply, hotReplyBytes(reply));
+    if (start >= 0) writeHotReply(peer.reserved, start, reply);
+    return start >= 0;
   }
 
   cut(reason: string): void {
@@ -166,9 +199,19 @@ class SessionWorkerPort implements WorkerPort {
     return formatAddress(this.#peer.remote);
   }
 
-  takeTask({ key, ...task }: TaskOrder): boolean {
-    const body = encodeRelayTask(key === undefined ? task : { ...task, key });
-    return this.#peer.send(MessageId.RelayTask, body);
+  takeTask(task: TaskOrder): boolean {
+    const peer = this.#peer;
+    const bytes = hotTaskBytes(task);
+    if (bytes < 0 || peer.reserve === undefined || peer.reserved === undefined) {
+      const { key, ...more } = task;
+      return peer.send(
+        MessageId.RelayTask,
+        encodeRelayTask(key === undefined ? more : { ...more, key }),
+      );
+    }
+    const start = peer.reserve(MessageId.RelayTask, bytes);
+    if (start >= 0) writeHotTask(peer.reserved, start, task);
+    return start >= 0;
   }
 
   cut(reason: string): void {

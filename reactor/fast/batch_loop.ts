@@ -20,7 +20,7 @@ export const FAULTS_MAX = 1000;
 export const PROMISE_STEPS_MAX = 8;
 
 /** Sockets that are told of in one turn; the others follow with the next. */
-const EVENTS_MAX = 256;
+const EVENTS_MAX = 512;
 
 /** Numbers of Linux, alike on x86-64 and aarch64. */
 export const AF_INET = 2;
@@ -133,15 +133,19 @@ export class BatchLoop {
   readonly #active: ActiveWait | undefined;
   #deferred: (() => void)[] = [];
   #faults = 0;
+  #turning = false;
+  readonly #onWanted: (() => void) | undefined;
   #closed = false;
 
   /**
    * @param wakeFd An eventfd that ends the sleep of `turn`; -1 = none. It stays the caller's.
    * @param active Decides when to wait awake; default: never.
+   * @param onWanted Called when something is deferred, or another turn is asked for, outside of one.
    * @throws {Error} when there is no libc to be used, or no file descriptor left.
    */
-  constructor(nowMs: () => number, wakeFd = -1, active?: ActiveWait) {
+  constructor(nowMs: () => number, wakeFd = -1, active?: ActiveWait, onWanted?: () => void) {
     this.#active = active;
+    this.#onWanted = onWanted;
     this.#libc = runtime.openLibc();
     this.#nowMs = nowMs;
     this.#wokeAtMs = nowMs();
@@ -153,6 +157,11 @@ export class BatchLoop {
 
   get libc(): Libc {
     return this.#libc;
+  }
+
+  /** The descriptor that can be read when one of the sockets has something. */
+  get epollFd(): number {
+    return this.#epoll;
   }
 
   /** When the latest turn woke: time for those who need none more exact. */
@@ -198,11 +207,13 @@ export class BatchLoop {
   /** Calls `onReady(0)` of the socket in the next turn, whether forgotten or not. */
   again(socket: LoopSocket): void {
     this.#again.push(socket);
+    if (!this.#turning) this.#onWanted?.();
   }
 
   /** Calls `action` at the end of this turn, or at the start of the next. It must not throw. */
   defer(action: () => void): void {
     this.#deferred.push(action);
+    if (!this.#turning) this.#onWanted?.();
   }
 
   /**
@@ -213,6 +224,25 @@ export class BatchLoop {
    * @throws {Error} after {@linkcode FAULTS_MAX} failures in a row.
    */
   turn(timeoutMs: number): number {
+    this.#turning = true;
+    try {
+      return this.#turn(timeoutMs);
+    } finally {
+      this.#turning = false;
+    }
+  }
+
+  /** True within a call of `turn`. */
+  get turning(): boolean {
+    return this.#turning;
+  }
+
+  /** True when another turn is wanted at once. */
+  get hasMore(): boolean {
+    return this.#deferred.length > 0 || this.#again.length > 0;
+  }
+
+  #turn(timeoutMs: number): number {
     const libc = this.#libc;
     this.#runDeferred();
     const again = this.#again;

@@ -29,13 +29,15 @@ import {
 } from "./batch_loop.ts";
 import type { Clock } from "../time/clock.ts";
 import { messageOf } from "../errors.ts";
-import { connectionFault, toBindError } from "../runtime/common.ts";
+import { connectionFault, toBindError, toConnectError } from "../runtime/common.ts";
 import type {
+  ConnectOptions,
   Libc,
   Listener,
   ListenOptions,
   Stream,
   StreamHandlers,
+  TcpConnector,
   TcpTransport,
 } from "../runtime/mod.ts";
 
@@ -57,13 +59,16 @@ const KEEP_ALIVE_DELAY_S = 60;
 const SOCK_STREAM = 1;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
+const SO_ERROR = 4;
 const SO_KEEPALIVE = 9;
 const SO_REUSEPORT = 15;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const TCP_KEEPIDLE = 4;
 const TCP_INFO = 11;
+const TCP_ESTABLISHED = 1;
 const TCP_CLOSE = 7;
+const TCP_CLOSE_WAIT = 8;
 const SHUT_WR = 1;
 const MSG_NOSIGNAL = 0x4000;
 
@@ -91,6 +96,13 @@ const LOSS_CODES: Readonly<Record<number, string>> = {
   113: "EHOSTUNREACH",
 };
 
+/** Reasons for which a connection may not be made. */
+const CONNECT_CODES: Readonly<Record<number, string>> = {
+  ...LOSS_CODES,
+  101: "ENETUNREACH",
+  111: "ECONNREFUSED",
+};
+
 /** What a stream remembers of the kernel's news and its owner's wishes. */
 const PAUSED = 1;
 const READABLE = 2;
@@ -112,7 +124,7 @@ interface Kept {
  * `localhost`. Serves only while the loop's `turn` is called: on a thread that is blocked in it, the
  * server's clock must be a `LoopClock`.
  */
-export class BatchTcp implements TcpTransport {
+export class BatchTcp implements TcpTransport, TcpConnector {
   readonly loop: BatchLoop;
   readonly libc: Libc;
   /** Where received bytes lie, and what tells the kernel so. */
@@ -136,6 +148,11 @@ export class BatchTcp implements TcpTransport {
   /** @throws {BindError} naming host:port. */
   listenTcp(options: ListenOptions): Listener {
     return new BatchListener(this, options);
+  }
+
+  /** @throws {ConnectError} when refused, unreachable or aborted, or when the host is no IPv4 address. */
+  connectTcp(options: ConnectOptions): Promise<Stream> {
+    return new Promise((resolve, reject) => new BatchConnect(this, options, resolve, reject));
   }
 
   /** Frees what is shared; listeners and connections must be closed before. */
@@ -163,9 +180,26 @@ export class BatchTcp implements TcpTransport {
 
   /** True when nothing can come or go any more. Errno alone is not always right in Deno. */
   isDead(fd: number): boolean {
+    return this.#stateOf(fd) === TCP_CLOSE;
+  }
+
+  /** True when a connection stands, though the peer may have ended its side already. */
+  isConnected(fd: number): boolean {
+    const state = this.#stateOf(fd);
+    return state === TCP_ESTABLISHED || state === TCP_CLOSE_WAIT;
+  }
+
+  /** Why a connection could not be made; 0: unknown. It is told once. */
+  errorOf(fd: number): number {
+    const bytes = this.#lengthOf(this.#scratch.length);
+    const failed = this.libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, this.#scratch, bytes) < 0;
+    return failed ? 0 : new DataView(this.#scratch.buffer).getInt32(0, true);
+  }
+
+  #stateOf(fd: number): number {
     const bytes = this.#lengthOf(this.#scratch.length);
     const failed = this.libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, this.#scratch, bytes) < 0;
-    return failed || this.#scratch[0] === TCP_CLOSE;
+    return failed ? TCP_CLOSE : this.#scratch[0];
   }
 
   #lengthOf(bytes: number): Uint8Array {
@@ -328,6 +362,82 @@ class BatchStream implements Stream, LoopSocket {
   }
 }
 
+/** A connection that is being made. */
+class BatchConnect implements LoopSocket {
+  readonly #tcp: BatchTcp;
+  readonly #options: ConnectOptions;
+  readonly #resolve: (stream: Stream) => void;
+  readonly #reject: (error: unknown) => void;
+  #fd: number;
+  #slot = -1;
+  #code = 0;
+
+  constructor(
+    tcp: BatchTcp,
+    options: ConnectOptions,
+    resolve: (stream: Stream) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#tcp = tcp;
+    this.#options = options;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    const { libc, loop } = tcp;
+    const name = new Uint8Array(NAME_BYTES);
+    this.#fd = -1;
+    try {
+      options.signal.throwIfAborted();
+      writeName(name, 0, options);
+      this.#fd = libc.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+      if (this.#fd < 0) throw new Error(FAULT_CODES[libc.errno()] ?? "no socket");
+      setOption(libc, this.#fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+      setOption(libc, this.#fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_ALIVE_DELAY_S);
+      setOption(libc, this.#fd, IPPROTO_TCP, TCP_NODELAY, 1);
+      // What becomes of it shows in an event, also when it fails at once; the number is for people.
+      if (libc.connect(this.#fd, name, NAME_BYTES) < 0) this.#code = libc.errno();
+      this.#slot = loop.watch(this.#fd, this, EPOLLOUT);
+      options.signal.addEventListener("abort", this.#onAbort, { once: true });
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Called by the loop. */
+  onReady(): number {
+    const fd = this.#fd;
+    if (fd < 0) return 0;
+    if (!this.#tcp.isConnected(fd)) {
+      const code = this.#tcp.errorOf(fd) || this.#code;
+      this.#fail(Object.assign(new Error(`errno ${code}`), { code: CONNECT_CODES[code] }));
+      return 1;
+    }
+    this.#end();
+    this.#fd = -1;
+    const { hostname, port } = this.#options;
+    this.#resolve(new BatchStream(this.#tcp, fd, { hostname, port }, this.#tcp.ownNameOf(fd)));
+    return 1;
+  }
+
+  readonly #onAbort = (): void => this.#fail(this.#options.signal.reason);
+
+  #end(): void {
+    this.#options.signal.removeEventListener("abort", this.#onAbort);
+    if (this.#slot >= 0) this.#tcp.loop.forget(this.#slot, this.#fd);
+    this.#slot = -1;
+  }
+
+  #fail(error: unknown): void {
+    this.#end();
+    if (this.#fd >= 0) this.#tcp.libc.close(this.#fd);
+    this.#fd = -1;
+    this.#reject(toConnectError(this.#options, error));
+  }
+}
+
+function setOption(libc: Libc, fd: number, level: number, option: number, value: number): boolean {
+  return libc.setsockopt(fd, level, option, new Uint8Array(Int32Array.of(value).buffer), 4) === 0;
+}
+
 /** A listening socket. Watched by level: what one turn leaves over is told of again. */
 class BatchListener implements Listener, LoopSocket {
   readonly address: Address;
@@ -421,7 +531,7 @@ function openListener(libc: Libc, options: ListenOptions): number {
   }
   const fd = libc.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const set = (level: number, option: number, value: number): boolean =>
-    libc.setsockopt(fd, level, option, new Uint8Array(Int32Array.of(value).buffer), 4) === 0;
+    setOption(libc, fd, level, option, value);
   // Accepted connections inherit the last three from the listener.
   const done = fd >= 0 && set(SOL_SOCKET, SO_REUSEADDR, 1) &&
     (!options.reusePort || set(SOL_SOCKET, SO_REUSEPORT, 1)) &&

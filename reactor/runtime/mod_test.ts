@@ -5,66 +5,13 @@ import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { freePort } from "../../tests/support/free_port.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
-import { until } from "../../tests/support/until.ts";
-import { ConnectError } from "../errors.ts";
-import { type Pair, Recorder, testStream, withAcceptedPair } from "../testing/tcp_conformance.ts";
-import { RawServer } from "../testing/raw_peer.ts";
+import { testConnector, testStream, withAcceptedPair } from "../testing/tcp_conformance.ts";
 import { errorCode } from "./common.ts";
 import { runtime } from "./mod.ts";
 
-/** A connected stream of the runtime, with a raw peer at its other end. */
-async function withConnectedPair(body: (pair: Pair) => Promise<void>): Promise<void> {
-  const recorder = new Recorder();
-  const server = await RawServer.listen();
-  const { signal } = new AbortController();
-  const stream = await runtime.connectTcp({ ...server.address, signal });
-  stream.start(recorder);
-  await until(() => server.peers.length === 1, { what: "the peer" });
-  try {
-    await body({ stream, recorder, peer: server.peers[0] });
-  } finally {
-    stream.close();
-    server.close();
-  }
-}
-
 testStream("an accepted", (body) => withAcceptedPair(runtime, body));
-testStream("a connected", withConnectedPair);
-
-test("connectTcp() names the address that refused", async () => {
-  const port = await freePort();
-  const { signal } = new AbortController();
-  const connecting = runtime.connectTcp({ hostname: "127.0.0.1", port, signal });
-  await assert.rejects(connecting, (error) => {
-    assert.ok(error instanceof ConnectError);
-    assert.equal(error.message, `127.0.0.1:${port}: connection refused`);
-    return true;
-  });
-});
-
-test("connectTcp() gives up when told to", async () => {
-  const server = await RawServer.listen();
-  const address = server.address;
-  const before = new AbortController();
-  before.abort(new Error("too late"));
-  const connecting = runtime.connectTcp({ ...address, signal: before.signal });
-  await assert.rejects(connecting, /too late/);
-  const during = new AbortController();
-  // Aborted in the same turn, so before any answer of the kernel is looked at.
-  const attempt = runtime.connectTcp({ ...address, signal: during.signal });
-  const waiting = assert.rejects(attempt, ConnectError);
-  during.abort(new Error("changed my mind"));
-  await waiting;
-  server.close();
-});
-
-test("connectTcp() fails for a name that cannot exist", async () => {
-  const { signal } = new AbortController();
-  const connecting = runtime.connectTcp({ hostname: "no such host", port: 1, signal });
-  await assert.rejects(connecting, ConnectError);
-});
+testConnector("the runtime's", (body) => body(runtime));
 
 test("runtime tells what it runs on", async () => {
   assert.ok(["deno", "bun"].includes(runtime.name));

@@ -67,6 +67,8 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
   #state: LinkState = "open";
   #receiving = false;
   #flushQueued = false;
+  /** Made with the first output, once, because links flush often. */
+  #flushLater: (() => void) | undefined;
   #aboveHighWater = false;
   #peerEnded = false;
   #linger: Timer | undefined;
@@ -114,6 +116,34 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     this.#settings.counters.framesOut++;
     this.#scheduleFlush();
     return true;
+  }
+
+  /**
+   * Queues one frame whose body the caller writes at once, into {@linkcode FramedLink.reserved} from
+   * the place given; -1 when closed or over the limit (nothing is queued then).
+   */
+  reserve(msgId: number, bodyBytes: number): number {
+    if (this.#state !== "open") return -1;
+    const start = this.output.reserveFrame(msgId, bodyBytes);
+    return start < 0 ? start : this.#reserved(start);
+  }
+
+  /** The same for bytes that are whole frames of another kind. */
+  reserveBytes(bytes: number): number {
+    if (this.#state !== "open") return -1;
+    const start = this.output.reserveBytes(bytes);
+    return start < 0 ? start : this.#reserved(start);
+  }
+
+  /** Where what was reserved last is to be written. */
+  get reserved(): Uint8Array {
+    return this.output.reserved;
+  }
+
+  #reserved(start: number): number {
+    this.#settings.counters.framesOut++;
+    this.#scheduleFlush();
+    return start;
   }
 
   /** Queues encoded frames; false when closed or over the limit (nothing is queued then). */
@@ -221,19 +251,19 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     // While frames are dispatched the end of the dispatch flushes; in flight, its end does.
     if (this.#receiving || this.#flushQueued || this.output.inFlight) return;
     this.#flushQueued = true;
-    this.stream.defer(() => {
+    this.#flushLater ??= (): void => {
       this.#flushQueued = false;
       this.#flush();
-    });
+    };
+    this.stream.defer(this.#flushLater);
   }
 
   #flush(): void {
     while (this.#state !== "gone") {
-      const chunk = this.output.take();
-      if (chunk === undefined) break;
-      this.#settings.counters.bytesOut += chunk.length;
-      if (!this.stream.write(chunk.bytes, chunk.length)) return;
-      this.output.written();
+      const bytes = this.output.writeNext(this.stream);
+      this.#settings.counters.bytesOut += Math.abs(bytes);
+      if (bytes < 0) return;
+      if (bytes === 0) break;
     }
     if (this.output.pendingBytes === 0) this.#emptied();
   }

@@ -6,6 +6,8 @@ import { checkBodyBytes, HEAD_BYTES, writeHead } from "../frame.ts";
 /** Framed bytes of at least this length are queued as they are instead of being copied. */
 export const BY_REFERENCE_BYTES_MIN = 2048;
 
+const NO_BYTES = new Uint8Array(0);
+
 const LARGEST_CHUNK_BYTES = BUFFER_SIZE_CLASSES[BUFFER_SIZE_CLASSES.length - 1];
 
 /** What one write sends: the first `length` bytes of `bytes`. */
@@ -54,15 +56,44 @@ export class OutputBuffer {
    * @throws {RangeError} when the body is larger than a frame can carry.
    */
   appendFrame(msgId: number, body: Uint8Array): boolean {
-    checkBodyBytes(body.length);
-    const frameBytes = HEAD_BYTES + body.length;
-    if (this.#pendingBytes + frameBytes > this.#bytesMax) return false;
-    const target = this.#room(frameBytes);
-    writeHead(target, this.#currentBytes, msgId, body.length);
-    target.set(body, this.#currentBytes + HEAD_BYTES);
-    this.#currentBytes += frameBytes;
-    this.#pendingBytes += frameBytes;
+    const start = this.reserveFrame(msgId, body.length);
+    if (start < 0) return false;
+    this.reserved.set(body, start);
     return true;
+  }
+
+  /**
+   * Appends a frame whose body the caller writes next, before anything else is done with this buffer:
+   * into {@linkcode OutputBuffer.reserved}, from the place that is given.
+   *
+   * @returns -1 when the limit would be passed; nothing was appended then.
+   * @throws {RangeError} when the body is larger than a frame can carry.
+   */
+  reserveFrame(msgId: number, bodyBytes: number): number {
+    checkBodyBytes(bodyBytes);
+    const frameBytes = HEAD_BYTES + bodyBytes;
+    if (this.#pendingBytes + frameBytes > this.#bytesMax) return -1;
+    const start = this.#reserve(frameBytes);
+    writeHead(this.reserved, start, msgId, bodyBytes);
+    return start + HEAD_BYTES;
+  }
+
+  /** The same for bytes that are whole frames already, of another kind. */
+  reserveBytes(bytes: number): number {
+    return this.#pendingBytes + bytes > this.#bytesMax ? -1 : this.#reserve(bytes);
+  }
+
+  /** Where the body of a frame lies that was reserved last. */
+  get reserved(): Uint8Array {
+    return this.#current ?? NO_BYTES;
+  }
+
+  #reserve(bytes: number): number {
+    this.#room(bytes);
+    const start = this.#currentBytes;
+    this.#currentBytes += bytes;
+    this.#pendingBytes += bytes;
+    return start;
   }
 
   /**
@@ -90,6 +121,33 @@ export class OutputBuffer {
     if (this.#inFlight !== undefined) return undefined;
     this.#inFlight = this.#queue?.shift() ?? this.#cut();
     return this.#inFlight;
+  }
+
+  /**
+   * Writes the next bytes to `sink`, whose buffer is free at once when it says true.
+   *
+   * @returns how many bytes; negative when they are in flight now, until `written`; 0: there were none,
+   * or some are in flight.
+   */
+  writeNext(sink: { write(bytes: Uint8Array, length: number): boolean }): number {
+    const bytes = this.#current;
+    if (bytes === undefined || this.#inFlight !== undefined || (this.#queue?.length ?? 0) > 0) {
+      const chunk = this.take();
+      if (chunk === undefined) return 0;
+      if (!sink.write(chunk.bytes, chunk.length)) return -chunk.length;
+      this.written();
+      return chunk.length;
+    }
+    // The usual case makes no object.
+    const length = this.#currentBytes;
+    this.#current = undefined;
+    if (!sink.write(bytes, length)) {
+      this.#inFlight = { bytes, length, pooled: true };
+      return -length;
+    }
+    this.#pendingBytes -= length;
+    this.#pool.release(bytes);
+    return length;
   }
 
   /** Says that the bytes taken last have been written and their buffer is free. */

@@ -71,6 +71,16 @@ export interface Connection<A = unknown> {
    * @throws {RangeError} when the body is larger than a frame can carry.
    */
   send(msgId: number, body: Uint8Array): boolean;
+  /**
+   * Queues one frame whose body the caller writes at once, before anything else is done with this
+   * connection: into {@linkcode Connection.reserved}, from the place given.
+   *
+   * @returns -1 where `send` returns false.
+   * @throws {RangeError} when the body is larger than a frame can carry.
+   */
+  reserve(msgId: number, bodyBytes: number): number;
+  /** Where the body of the frame lies that was reserved last. */
+  readonly reserved: Uint8Array;
   /** Queues whole frames encoded before; the caller must not change the bytes afterwards. */
   sendFrames(bytes: Uint8Array): boolean;
   /** Closes after what is queued has left (at most one second). `onClose` runs within this call. */
@@ -182,6 +192,16 @@ class ServerConnection<A> implements Connection<A>, LinkOwner {
 
   send(msgId: number, body: Uint8Array): boolean {
     return this.link.send(msgId, body) || this.#refuse();
+  }
+
+  reserve(msgId: number, bodyBytes: number): number {
+    const start = this.link.reserve(msgId, bodyBytes);
+    if (start < 0) this.#refuse();
+    return start;
+  }
+
+  get reserved(): Uint8Array {
+    return this.link.reserved;
   }
 
   sendFrames(bytes: Uint8Array): boolean {

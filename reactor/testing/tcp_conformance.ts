@@ -3,18 +3,19 @@
 
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import { freePort } from "../../tests/support/free_port.ts";
 import { until } from "../../tests/support/until.ts";
-import { BindError, ProtocolError } from "../errors.ts";
+import { BindError, ConnectError, ProtocolError } from "../errors.ts";
 import { encodeFrame, FRAME_BODY_BYTES_MAX, writeHead } from "../frame.ts";
 import { CLOSE_FLUSH_MS } from "../tcp/framed_link.ts";
 import { silentLogger } from "../log.ts";
 import { ManualClock } from "../time/manual_clock.ts";
 import { MessageRouter } from "../message_router.ts";
 import { seededRng } from "../time/rng.ts";
-import type { Stream, StreamHandlers, TcpTransport } from "../runtime/mod.ts";
+import type { Stream, StreamHandlers, TcpConnector, TcpTransport } from "../runtime/mod.ts";
 import { systemClock } from "../time/system_clock.ts";
 import { type Connection, TcpServer, type TcpServerOptions } from "../tcp/tcp_server.ts";
-import { RawPeer } from "./raw_peer.ts";
+import { RawPeer, RawServer } from "./raw_peer.ts";
 
 /** A transport under test. */
 export interface TestedTransport {
@@ -547,6 +548,72 @@ export async function withAcceptedPair(
     listener.close();
     listener.close();
   }
+}
+
+/** Runs `body` with a stream that `connector` has made, and a raw peer at its other end. */
+async function withConnectedPair(
+  connector: TcpConnector,
+  body: (pair: Pair) => Promise<void>,
+): Promise<void> {
+  const recorder = new Recorder();
+  const server = await RawServer.listen();
+  const { signal } = new AbortController();
+  const stream = await connector.connectTcp({ ...server.address, signal });
+  stream.start(recorder);
+  await until(() => server.peers.length === 1, { what: "the peer" });
+  try {
+    await body({ stream, recorder, peer: server.peers[0] });
+  } finally {
+    stream.close();
+    server.close();
+  }
+}
+
+/** Registers the tests of what makes connections, and of the streams it makes. */
+export function testConnector(
+  kind: string,
+  withConnector: (body: (connector: TcpConnector) => Promise<void>) => Promise<void>,
+): void {
+  testStream(
+    `${kind} connected`,
+    (body) => withConnector((connector) => withConnectedPair(connector, body)),
+  );
+
+  test(`${kind} connectTcp() names the address that refused`, () =>
+    withConnector(async (connector) => {
+      const port = await freePort();
+      const { signal } = new AbortController();
+      const connecting = connector.connectTcp({ hostname: "127.0.0.1", port, signal });
+      await assert.rejects(connecting, (error) => {
+        assert.ok(error instanceof ConnectError);
+        assert.equal(error.message, `127.0.0.1:${port}: connection refused`);
+        return true;
+      });
+    }));
+
+  test(`${kind} connectTcp() gives up when told to`, () =>
+    withConnector(async (connector) => {
+      const server = await RawServer.listen();
+      const { address } = server;
+      const before = new AbortController();
+      before.abort(new Error("too late"));
+      const connecting = connector.connectTcp({ ...address, signal: before.signal });
+      await assert.rejects(connecting, /too late/);
+      const during = new AbortController();
+      // Aborted in the same turn, so before any answer of the kernel is looked at.
+      const attempt = connector.connectTcp({ ...address, signal: during.signal });
+      const waiting = assert.rejects(attempt, ConnectError);
+      during.abort(new Error("changed my mind"));
+      await waiting;
+      server.close();
+    }));
+
+  test(`${kind} connectTcp() fails for a name that cannot exist`, () =>
+    withConnector(async (connector) => {
+      const { signal } = new AbortController();
+      const connecting = connector.connectTcp({ hostname: "no such host", port: 1, signal });
+      await assert.rejects(connecting, ConnectError);
+    }));
 }
 
 /** Registers the tests of one kind of stream. */

@@ -8,73 +8,18 @@ import { readPickKey } from "../../proto/pick_key.ts";
 import { RELAY_MESSAGE_BYTES_MAX, RelayStatus } from "../../proto/message_ids.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
 import { type BrokerLimits, LATE_REQUESTS_MAX } from "./broker_limits.ts";
+import type {
+  ClientPort,
+  ReplyOrder,
+  RequestName,
+  RequestOrder,
+  WorkerPort,
+} from "./broker_ports.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { RelayEvents } from "../relay_events.ts";
 import { Ledger, type MessageRefusal } from "./ledger.ts";
-import { LinkedList, type ListPlace } from "./linked_list.ts";
+import { LinkedList, ListPlace } from "./linked_list.ts";
 import { type WorkerChoice, WorkOutcome } from "./worker_choice.ts";
-
-/** Whose request it is and how the client calls it. */
-export interface RequestName {
-  /** Process on the client's host; 0 where there is no such thing. */
-  readonly cpid: number;
-  /** The client's number for the request. */
-  readonly number: number;
-}
-
-/** A request as a client sends it. `data` is not kept beyond the call. */
-export interface RequestOrder extends RequestName, ModuleKey {
-  /** Requests of one key go to one worker where that can be. */
-  readonly key?: Uint8Array | undefined;
-  /** Time for the answer to come; 0 = that of the relay. */
-  readonly ttlMs: number;
-  readonly data: Uint8Array;
-}
-
-/** An answer as a client gets it. `data` is not kept beyond the call. */
-export interface ReplyOrder extends RequestName {
-  readonly status: RelayStatus;
-  /** It comes after the time of its request. */
-  readonly late: boolean;
-  readonly data: Uint8Array;
-}
-
-/** How a client is reached. */
-export interface ClientPort {
-  /** Where it is: `host:port`. */
-  readonly label: string;
-  /** What it speaks. */
-  readonly kind: "session" | "original";
-  /** Answers that come too late are wanted. */
-  readonly wantsLate: boolean;
-  /** It cannot be told that there is no worker, so its requests wait for one. */
-  readonly waitsForWorkers: boolean;
-  /** @returns why not, when it did not take it; one that is `slow` will be cut. */
-  takeReply(reply: ReplyOrder): MessageRefusal | undefined;
-  /** Ends the connection. {@linkcode Broker.removeClient} follows, in this call or later. */
-  cut(reason: string): void;
-}
-
-/** A request as a worker gets it. `data` is not kept beyond the call. */
-export interface TaskOrder extends ModuleKey {
-  readonly task: number;
-  readonly sid: number;
-  readonly cpid: number;
-  /** After this nobody waits for the answer. */
-  readonly ttlMs: number;
-  readonly key: Uint8Array | undefined;
-  readonly data: Uint8Array;
-}
-
-/** How a worker is reached. */
-export interface WorkerPort {
-  /** Where it is: `host:port`. */
-  readonly label: string;
-  /** @returns false when it reads too slowly to be given any more. */
-  takeTask(task: TaskOrder): boolean;
-  /** Ends the connection. {@linkcode Broker.removeWorker} follows, in this call or later. */
-  cut(reason: string): void;
-}
 
 /** A client that is connected. */
 export class BrokerClient {
@@ -84,6 +29,8 @@ export class BrokerClient {
   requests: LinkedList<BrokerRequest> | undefined;
   /** Bytes of those that wait for a worker. */
   waitingBytes = 0;
+  /** It has left. */
+  gone = false;
 
   constructor(sid: number, port: ClientPort) {
     this.sid = sid;
@@ -100,6 +47,8 @@ export class BrokerWorker {
   /** Requests it has. */
   readonly tasks = new LinkedList<BrokerRequest>();
   answeredCount = 0;
+  /** It has left. */
+  gone = false;
 
   constructor(port: WorkerPort) {
     this.port = port;
@@ -122,34 +71,33 @@ export class WorkedModule implements ModuleKey {
   }
 }
 
-/** A request without an answer: it waits, or a worker has it. */
+/** A request without an answer: it waits, or a worker has it. Used again after its answer. */
 export class BrokerRequest {
-  readonly client: BrokerClient;
-  readonly module: WorkedModule;
-  readonly cpid: number;
-  readonly number: number;
-  readonly key: Uint8Array | undefined;
-  readonly dueMs: number;
+  client: BrokerClient;
+  module: WorkedModule;
+  cpid = 0;
+  number = 0;
+  key: Uint8Array | undefined = undefined;
+  dueMs = 0.5;
   /** A copy while it waits, then empty. */
   data: Uint8Array = NO_DATA;
   task = 0;
   /** When the worker got it. */
-  givenAtMs = 0;
-  worker: BrokerWorker | undefined;
+  givenAtMs = 0.5;
+  worker: BrokerWorker | undefined = undefined;
   /** Its places in the queue of the module or of the worker, among its client's, and among deadlines. */
-  queued: ListPlace<BrokerRequest> | undefined;
-  owned: ListPlace<BrokerRequest> | undefined;
-  deadline: ListPlace<BrokerRequest> | undefined;
+  readonly queued = new ListPlace<BrokerRequest>(this);
+  readonly owned = new ListPlace<BrokerRequest>(this);
+  readonly deadline = new ListPlace<BrokerRequest>(this);
 
-  constructor(client: BrokerClient, module: WorkedModule, order: RequestOrder, dueMs: number) {
+  constructor(client: BrokerClient, module: WorkedModule) {
     this.client = client;
     this.module = module;
-    this.cpid = order.cpid;
-    this.number = order.number;
-    this.key = order.key;
-    this.dueMs = dueMs;
   }
 }
+
+/** Requests that are kept to be used again. */
+const FREE_REQUESTS_MAX = 4_096;
 
 const NO_DATA = new Uint8Array(0);
 
@@ -186,6 +134,7 @@ export class Broker {
   readonly #tasks = new Map<number, BrokerRequest>();
   readonly #late = new Map<number, LateRequest>();
   readonly #deadlines: Deadlines<BrokerRequest>;
+  readonly #free: BrokerRequest[] = [];
   #lastTask = 0;
   #lastSid = 0;
   #waitingBytes = 0;
@@ -230,6 +179,7 @@ export class Broker {
   /** A client is gone; what it waits for is given up. Harmless when repeated. */
   removeClient(client: BrokerClient): void {
     if (!this.#clients.delete(client.sid)) return;
+    client.gone = true;
     this.#options.events?.tell("client_went", { sid: client.sid, from: client.port.label });
     for (const request of client.requests?.items() ?? []) {
       if (request.worker === undefined) this.#giveUp(request, "no_client");
@@ -259,8 +209,10 @@ export class Broker {
 
   /** A worker may be given so many further requests. */
   grant(worker: BrokerWorker, credit: number): void {
-    if (!this.#workers.has(worker)) return;
+    if (worker.gone) return;
+    if (credit === 0) return;
     worker.credit = Math.min(worker.credit + credit, this.#options.limits.creditMax);
+    if (!worker.modules.some(hasWaiting)) return;
     // In turn, so that no module of several is served alone.
     for (let fed = true; fed && worker.credit > 0;) {
       fed = false;
@@ -273,6 +225,7 @@ export class Broker {
   /** A worker is gone: whoever waits for it is told at once. Harmless when repeated. */
   removeWorker(worker: BrokerWorker): void {
     if (!this.#workers.delete(worker)) return;
+    worker.gone = true;
     this.#options.events?.tell("worker_went", { from: worker.port.label });
     this.#leaveModules(worker);
     this.#options.choice?.forget(worker);
@@ -300,12 +253,12 @@ export class Broker {
     }
     const module = known ?? this.#moduleOf(order);
     const ttlMs = Math.min(order.ttlMs || limits.timeoutMs, limits.ttlMsMax);
-    const dueMs = this.#options.clock.nowMs() + ttlMs;
-    const request = new BrokerRequest(client, module, order, dueMs);
-    if (module.waiting.size === 0 && this.#handOver(request, order.data)) {
-      return this.#keep(request, ttlMs);
+    const nowMs = this.#options.clock.nowMs();
+    const request = this.#newRequest(client, module, order, nowMs + ttlMs);
+    if (module.waiting.size === 0 && this.#handOver(request, order.data, nowMs)) {
+      return this.#keep(request);
     }
-    this.#wait(request, order, ttlMs);
+    this.#wait(request, order);
     this.#dropEmpty(module);
   }
 
@@ -320,7 +273,8 @@ export class Broker {
     this.#judge(request, status === RelayStatus.Ok ? WorkOutcome.Done : WorkOutcome.Failed);
     this.#forget(request);
     const { client, cpid, number } = request;
-    if (!this.#clients.has(client.sid)) return this.replies.refuse("no_client");
+    if (this.#free.length < FREE_REQUESTS_MAX) this.#free.push(request);
+    if (client.gone) return this.replies.refuse("no_client");
     this.#deliver(client, { cpid, number, status, late: false, data });
   }
 
@@ -348,6 +302,24 @@ export class Broker {
       requests_lost_with_worker: this.#lostCount,
       waiting_bytes: this.#waitingBytes,
     };
+  }
+
+  #newRequest(
+    client: BrokerClient,
+    module: WorkedModule,
+    { cpid, number, key }: RequestOrder,
+    dueMs: number,
+  ): BrokerRequest {
+    const request = this.#free.pop() ?? new BrokerRequest(client, module);
+    request.client = client;
+    request.module = module;
+    request.cpid = cpid;
+    request.number = number;
+    request.key = key;
+    request.dueMs = dueMs;
+    request.task = 0;
+    request.worker = undefined;
+    return request;
   }
 
   #moduleOf(key: ModuleKey): WorkedModule {
@@ -391,18 +363,19 @@ export class Broker {
   /** Gives the oldest request that waits to a worker; false: none has credit. */
   #feedOne(module: WorkedModule): boolean {
     const request = module.waiting.first;
-    return request !== undefined && this.#handOver(request, request.data);
+    const nowMs = this.#options.clock.nowMs();
+    return request !== undefined && this.#handOver(request, request.data, nowMs);
   }
 
   /** Gives a request to the next worker that takes it; false: none does. */
-  #handOver(request: BrokerRequest, data: Uint8Array): boolean {
+  #handOver(request: BrokerRequest, data: Uint8Array, nowMs: number): boolean {
     const { module, client: { sid }, cpid, key } = request;
     const text = key === undefined ? undefined : readPickKey(key);
     const { modId, cmdId } = module;
-    const ttlMs = Math.max(1, Math.round(request.dueMs - this.#options.clock.nowMs()));
+    const ttlMs = Math.max(1, Math.round(request.dueMs - nowMs));
     for (;;) {
       const worker = text === undefined
-        ? this.#nextWorker(module)
+        ? this.#nextWorker(module, nowMs)
         : workerOfKey(this.#wellWorkers(module), text);
       if (worker === undefined) return false;
       const task = this.#newTask();
@@ -411,9 +384,9 @@ export class Broker {
         this.requests.deliver();
         this.#unqueue(request);
         request.task = task;
-        request.givenAtMs = this.#options.clock.nowMs();
+        request.givenAtMs = nowMs;
         request.worker = worker;
-        request.queued = worker.tasks.add(request);
+        worker.tasks.put(request.queued);
         this.#tasks.set(task, request);
         return true;
       }
@@ -426,10 +399,10 @@ export class Broker {
    * The next worker that has credit: by the balancer while all of them have some, so that what it
    * picks is also given; else in turn, those that it keeps out last.
    */
-  #nextWorker(module: WorkedModule): BrokerWorker | undefined {
+  #nextWorker(module: WorkedModule, nowMs: number): BrokerWorker | undefined {
     const { choice } = this.#options;
-    if (choice !== undefined && module.workers.every(({ credit }) => credit > 0)) {
-      const picked = choice.pick(module);
+    if (choice !== undefined && haveCredit(module.workers)) {
+      const picked = choice.pick(module, nowMs);
       if (picked !== undefined) return picked;
     }
     const workers = this.#wellWorkers(module);
@@ -453,7 +426,9 @@ export class Broker {
   /** Tells the balancer how a request ended that a worker had. */
   #judge({ module, worker, givenAtMs }: BrokerRequest, outcome: WorkOutcome): void {
     const { choice, clock } = this.#options;
-    if (worker !== undefined) choice?.report(module, worker, outcome, clock.nowMs() - givenAtMs);
+    if (worker === undefined || choice === undefined) return;
+    const nowMs = clock.nowMs();
+    choice.report(module, worker, outcome, nowMs - givenAtMs, nowMs);
   }
 
   /** Numbers come round after 2^32; one that is in use is passed over. */
@@ -465,7 +440,7 @@ export class Broker {
   }
 
   /** Nobody can take a request now: it waits, where there is room and somebody may come. */
-  #wait(request: BrokerRequest, order: RequestOrder, ttlMs: number): void {
+  #wait(request: BrokerRequest, order: RequestOrder): void {
     const { client, module } = request;
     // The last worker may have been cut just now.
     if (module.workers.length === 0 && !client.port.waitsForWorkers) {
@@ -474,29 +449,30 @@ export class Broker {
     if (!this.#makeRoom(client, module, order)) return;
     if (this.#modules.get(module.modId, module.cmdId) === undefined) this.#modules.add(module);
     request.data = order.data.slice();
-    request.queued = module.waiting.add(request);
+    module.waiting.put(request.queued);
     this.#countWaiting(request, request.data.length);
-    this.#keep(request, ttlMs);
+    this.#keep(request);
   }
 
   /** A request that has come to stay is among its client's, and has its time. */
-  #keep(request: BrokerRequest, ttlMs: number): void {
+  #keep(request: BrokerRequest): void {
     request.client.requests ??= new LinkedList();
-    request.owned = request.client.requests.add(request);
-    request.deadline = this.#deadlines.add(request, ttlMs);
+    request.client.requests.put(request.owned);
+    this.#deadlines.put(request.deadline, request.dueMs);
   }
 
   /** It has an answer, or will have none. */
   #forget(request: BrokerRequest): void {
     if (request.worker === undefined) this.#unqueue(request);
     else this.#tasks.delete(request.task);
-    request.queued?.remove();
-    request.owned?.remove();
-    request.deadline?.remove();
+    request.queued.remove();
+    request.owned.remove();
+    request.deadline.remove();
   }
 
   #unqueue(request: BrokerRequest): void {
-    request.queued?.remove();
+    request.queued.remove();
+    if (request.data === NO_DATA) return;
     this.#countWaiting(request, -request.data.length);
     request.data = NO_DATA;
   }
@@ -564,7 +540,7 @@ export class Broker {
   }
 
   #tell(client: BrokerClient, { cpid, number }: RequestName, status: RelayStatus): void {
-    if (!this.#clients.has(client.sid)) return;
+    if (client.gone) return;
     const reply = { cpid, number, status, late: false, data: NO_DATA };
     if (client.port.takeReply(reply) === "slow") client.port.cut(SLOW_REASON);
   }
@@ -609,6 +585,15 @@ export class Broker {
     if (!client.port.wantsLate) return this.replies.refuse("late");
     this.#deliver(client, { cpid, number, status: RelayStatus.Ok, late: true, data });
   }
+}
+
+function hasWaiting({ waiting }: WorkedModule): boolean {
+  return waiting.size > 0;
+}
+
+function haveCredit(workers: readonly BrokerWorker[]): boolean {
+  for (let index = 0; index < workers.length; index++) if (workers[index].credit <= 0) return false;
+  return true;
 }
 
 /**

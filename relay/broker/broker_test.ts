@@ -5,15 +5,8 @@ import { parseModulePolicy, RECOMMENDED_TEXT } from "../../balancer/mod.ts";
 import { RelayStatus } from "../../proto/message_ids.ts";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
-import {
-  Broker,
-  type BrokerClient,
-  type BrokerWorker,
-  type ClientPort,
-  type ReplyOrder,
-  type TaskOrder,
-  type WorkerPort,
-} from "./broker.ts";
+import { Broker, type BrokerClient, type BrokerWorker } from "./broker.ts";
+import type { ClientPort, ReplyOrder, TaskOrder, WorkerPort } from "./broker_ports.ts";
 import { type BrokerLimits, defaultBrokerLimits, WHEN_FULL } from "./broker_limits.ts";
 import { WorkerChoice } from "./worker_choice.ts";
 import type { LedgerCounts, MessageRefusal } from "./ledger.ts";

@@ -1,16 +1,15 @@
 // Core. A list that items leave from anywhere at no cost: of requests that wait, or are due together.
 
-/** The place of an item in its list. */
+/** The place of an item in a list; it can be used again once removed. */
 export class ListPlace<T> {
   readonly item: T;
-  /** Undefined once removed. */
-  list: LinkedList<T> | undefined;
-  previous: ListPlace<T> | undefined;
-  next: ListPlace<T> | undefined;
+  /** Undefined while it is in none. */
+  list: LinkedList<T> | undefined = undefined;
+  previous: ListPlace<T> | undefined = undefined;
+  next: ListPlace<T> | undefined = undefined;
 
-  constructor(item: T, list: LinkedList<T>) {
+  constructor(item: T) {
     this.item = item;
-    this.list = list;
   }
 
   /** Takes the item out of its list. Harmless when repeated. */
@@ -37,13 +36,19 @@ export class LinkedList<T> {
 
   /** Adds an item behind the others. */
   add(item: T): ListPlace<T> {
-    const place = new ListPlace(item, this);
+    const place = new ListPlace(item);
+    this.put(place);
+    return place;
+  }
+
+  /** Adds the item of a place that is in no list behind the others. */
+  put(place: ListPlace<T>): void {
+    place.list = this;
     place.previous = this.#last;
     if (this.#last === undefined) this.#first = place;
     else this.#last.next = place;
     this.#last = place;
     this.#size++;
-    return place;
   }
 
   /** Takes the item out that came first. */

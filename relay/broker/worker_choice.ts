@@ -1,6 +1,12 @@
 // Core. Which worker next, by the balancer: outcomes of requests say which ones are well.
 
-import { defaultBalanceSettings, type ModulePolicy, RouteLb, TICK_MS } from "../../balancer/mod.ts";
+import {
+  defaultBalanceSettings,
+  type ModulePolicy,
+  NO_TURN,
+  RouteLb,
+  TICK_MS,
+} from "../../balancer/mod.ts";
 import { type ModuleId, moduleId, type ModuleKey, moduleOf } from "../../model/module.ts";
 import { type Clock, setRepeating, type Timer } from "../../reactor/time/clock.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
@@ -70,8 +76,10 @@ export class WorkerChoice<W extends object> {
   }
 
   /** The next worker; undefined: the balancer knows none, or refuses. */
-  pick({ modId, cmdId }: ModuleKey): W | undefined {
-    const host = this.#lb.getHost(modId, cmdId, this.#clock.nowMs());
+  pick({ modId, cmdId }: ModuleKey, nowMs: number): W | undefined {
+    const turn = this.#lb.nextTurn(modId, cmdId, nowMs);
+    if (turn !== NO_TURN) return this.#workers.get(this.#lb.turnIp(turn) >>> 0);
+    const host = this.#lb.getHost(modId, cmdId, nowMs);
     return typeof host === "number" ? undefined : this.#workers.get(host.ip);
   }
 
@@ -83,10 +91,16 @@ export class WorkerChoice<W extends object> {
   }
 
   /** A request has ended at a worker, after `tookMs`. */
-  report({ modId, cmdId }: ModuleKey, worker: W, outcome: WorkOutcome, tookMs: number): void {
+  report(
+    { modId, cmdId }: ModuleKey,
+    worker: W,
+    outcome: WorkOutcome,
+    tookMs: number,
+    nowMs: number,
+  ): void {
     const ip = this.#ips.get(worker);
     if (ip === undefined) return;
-    this.#lb.report(modId, cmdId, ip, NODE_PORT, outcome, tookMs, this.#clock.nowMs());
+    this.#lb.report(modId, cmdId, ip, NODE_PORT, outcome, tookMs, nowMs);
   }
 
   /** Nothing is due any more. */

@@ -1,5 +1,6 @@
 // Shell. A relay in this process for tests, on a free port, with what is left out as it usually is.
 
+import { deepEqual } from "node:assert/strict";
 import type { Address } from "../../reactor/address.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import { parseModulePolicy, RECOMMENDED_TEXT } from "../../balancer/mod.ts";
@@ -8,11 +9,14 @@ import { systemClock } from "../../reactor/time/system_clock.ts";
 import { type BrokerLimits, defaultBrokerLimits } from "../broker/broker_limits.ts";
 import type { MailRoom } from "../people/mail_room.ts";
 import { RelayLoop, type RelayLoopInit } from "../relay_loop.ts";
+import { openRelayTransport } from "../relay_transport.ts";
 import type { SeedLimits } from "../seed/seed_door.ts";
 
 /** What a test wants otherwise. */
 export interface TestRelayOptions extends Partial<Omit<RelayLoopInit, "limits" | "originals">> {
   readonly mailRoom?: MailRoom;
+  /** The fast path. @default {the sockets of the runtime} */
+  readonly fast?: boolean;
   readonly limits?: Partial<BrokerLimits>;
   /** False: none are served. */
   readonly originals?: Partial<SeedLimits> | false;
@@ -32,7 +36,12 @@ export async function withRelay(
   options: TestRelayOptions,
   fn: (relay: TestRelay) => Promise<void>,
 ): Promise<void> {
-  const { limits, originals = {}, mailRoom, ...more } = options;
+  const { limits, originals = {}, mailRoom, fast = false, ...more } = options;
+  const errors: unknown[] = [];
+  const transport = openRelayTransport({
+    ...{ fast, hostname: "127.0.0.1", clock: systemClock, log: silentLogger },
+    onError: (error) => void errors.push(error),
+  });
   const loop = new RelayLoop({
     ...{ hostname: "127.0.0.1", connectionsMax: 1000, software: "test", secrets: undefined },
     policy: parseModulePolicy(RECOMMENDED_TEXT),
@@ -43,12 +52,14 @@ export async function withRelay(
       module: { modId: 0, cmdId: 0 },
       limits: { linksMax: 500, linksPerHostMax: 0, outputBytesMax: 65_536, ...originals },
     },
-  }, { clock: systemClock, rng: systemRng, log: silentLogger, mailRoom });
+  }, { ...transport, rng: systemRng, log: silentLogger, mailRoom });
   const address = await loop.listen(0);
   try {
     const name = `${address.hostname}:${address.port}`;
     await fn({ loop, address, name, stats: () => loop.stats() });
   } finally {
     await loop.close();
+    transport.close();
+    deepEqual(errors, []);
   }
 }

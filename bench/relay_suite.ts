@@ -1,0 +1,212 @@
+// Shell. The relay: requests of ten thousand clients to eight workers, next to a plain relay on
+// `node:net`, and through a NATS server.
+
+import { batchTcpFault } from "../reactor/fast/batch_tcp.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import {
+  type Bench,
+  type BenchRuntime,
+  cpuMicros,
+  type LoadResult,
+  openFilesFault,
+  type Suite,
+} from "./harness.ts";
+import { residentBytes } from "./machine.ts";
+import { compileNative } from "./native_tools.ts";
+import { missingRow, type Row, rowOf } from "./rows.ts";
+import { ServerProcess } from "./server_process.ts";
+
+/** Clients: of our own protocol, and of the original, which have two connections each. */
+const SESSIONS = 9_000;
+const LINKS = 1_000;
+const WORKERS = 8;
+/** Requests in flight of all clients. */
+const WINDOW = 1_024;
+/** Half of the requests a second that have to be reached, in requests a second. */
+const HALF_RATE = 15_000;
+/** Clients that ask and never read, and requests of each: more than the kernel keeps for it. */
+const DEAF = 1_000;
+const DEAF_REQUESTS = 800;
+const IDLE = 10_000;
+/** Time for accepting and garbage collection to settle. */
+const SETTLE_MS = 3_000;
+
+const ABOUT = "10,000 clients, 8 workers";
+const CPU_ROW = `relay, ${ABOUT}: CPU per request and its answer`;
+const SPEED_ROW = `relay, ${ABOUT}: requests and answers a second`;
+const LATE_ROW = `relay, ${ABOUT}, 15,000 requests a second: p99`;
+const DEAF_ROW = `relay, the same beside 1,000 clients that never read: p99`;
+const IDLE_ROW = `relay, 10,000 idle clients: memory of each`;
+const ROWS = [CPU_ROW, SPEED_ROW, LATE_ROW, DEAF_ROW, IDLE_ROW];
+
+/** A relay that is measured. */
+interface Subject {
+  readonly name: string;
+  readonly pid: number;
+  readonly words: readonly string[];
+  /** It is ours, and serves clients of the original too. */
+  readonly isOurs: boolean;
+  readonly isFast: boolean;
+}
+
+async function startOurs(bench: Bench, on: BenchRuntime, isFast: boolean): Promise<Subject> {
+  const name = `${on.name} ${isFast ? "fast" : "portable"}`;
+  const flags = ["--json", "--relay-port=0", "--metrics-port=0", "--log-level=error"];
+  const bounds = ["--relay-links-per-ip=0", "--relay-client-requests=100000"];
+  const path = `--relay-fast-path=${isFast ? "auto" : "off"}`;
+  const argv = on.command("relay/main.ts", ...flags, ...bounds, path);
+  const { pid, addresses: [{ hostname, port }] } = await bench.start(`relay, ${name}`, argv);
+  return { name, pid, words: [`host=${hostname}`, `port=${port}`], isOurs: true, isFast };
+}
+
+async function startPlain(bench: Bench, on: BenchRuntime): Promise<Subject> {
+  const name = `node:net in ${on.name}`;
+  const server = await bench.start(`relay, ${name}`, on.command("bench/relay_plain.ts"));
+  const [{ hostname, port }, { port: workerPort }] = server.addresses;
+  const words = ["mode=plain", `host=${hostname}`, `port=${port}`, `worker_port=${workerPort}`];
+  return { name, pid: server.pid, words, isOurs: false, isFast: false };
+}
+
+async function startAll(bench: Bench, on: BenchRuntime): Promise<[Subject, ...Subject[]]> {
+  const subjects: [Subject, ...Subject[]] = [await startPlain(bench, on)];
+  subjects.push(await startOurs(bench, on, false));
+  if (batchTcpFault(systemClock) === undefined) subjects.push(await startOurs(bench, on, true));
+  return subjects;
+}
+
+/** What the load is asked for beside the usual clients. */
+type Words = Readonly<Record<string, number>>;
+
+function argvOf(
+  bench: Bench,
+  program: string,
+  { words, pid, isOurs }: Subject,
+  more: Words,
+): string[] {
+  const share = bench.smoke ? 0.01 : 1;
+  const links = isOurs ? LINKS * share : 0;
+  const sessions = (SESSIONS + LINKS) * share - links;
+  const all = { pid, sessions, links, workers: WORKERS, ...more };
+  return [program, ...words, ...Object.entries(all).map(([name, value]) => `${name}=${value}`)];
+}
+
+async function measure(
+  bench: Bench,
+  program: string,
+  subject: Subject,
+  more: Words,
+): Promise<LoadResult> {
+  const times = { ms: bench.smoke ? 100 : 1_000, warmup: bench.smoke ? 20 : 500 };
+  const argv = argvOf(bench, program, subject, { ...times, ...more });
+  const result = JSON.parse(await bench.runLoad(argv)) as LoadResult;
+  if (result.ok > 0 && result.wrong === 0 && result.lost === 0) return result;
+  throw new Error(`${subject.name}: ${JSON.stringify(result)}`);
+}
+
+/** Rows under full load: processor time against the plain relay, and what is reached. */
+async function loadRows(bench: Bench, program: string, subjects: Subject[]): Promise<Row[]> {
+  const [plain] = subjects;
+  const samples = await bench.interleave(subjects.map((subject) => ({
+    name: subject.name,
+    measure: () => measure(bench, program, subject, { window: bench.smoke ? 32 : WINDOW }),
+  })));
+  const of = (name: string, value: (one: LoadResult) => number): number[] =>
+    (samples.get(name) ?? []).map(value);
+  const perSecond = ({ ok, seconds }: LoadResult): number => 2 * ok / seconds / 1000;
+  return subjects.flatMap(({ name, isOurs, isFast }) => [
+    ...(isOurs
+      ? [rowOf({
+        ...{ name: CPU_ROW, subject: name, unit: "us", reference: plain.name },
+        values: of(name, cpuMicros),
+        referenceValues: of(plain.name, cpuMicros),
+        ...(isFast ? { target: { atMost: 0.5 } } : {}),
+      })]
+      : []),
+    rowOf({
+      ...{ name: SPEED_ROW, subject: name, unit: "k/s", values: of(name, perSecond) },
+      ...(isFast ? { target: { atLeast: 60 } } : {}),
+    }),
+  ]);
+}
+
+/** Rows at half load, without and with clients that never read. */
+async function lateRows(bench: Bench, program: string, subjects: Subject[]): Promise<Row[]> {
+  const rate = bench.smoke ? 200 : HALF_RATE;
+  const deaf = { deaf: bench.smoke ? 5 : DEAF, deaf_requests: DEAF_REQUESTS };
+  const samples = await bench.interleave(subjects.flatMap((subject) => [
+    { name: subject.name, measure: () => measure(bench, program, subject, { rate }) },
+    ...(subject.isFast
+      ? [{
+        name: `${subject.name}, deaf`,
+        measure: () => measure(bench, program, subject, { rate, ...deaf }),
+      }]
+      : []),
+  ]));
+  const of = (name: string): number[] => (samples.get(name) ?? []).map(({ p99us }) => p99us);
+  return subjects.flatMap(({ name, isFast }) => [
+    rowOf({
+      ...{ name: LATE_ROW, subject: name, unit: "us", values: of(name) },
+      ...(isFast ? { target: { atMost: 1000 } } : {}),
+    }),
+    ...(isFast
+      ? [rowOf({
+        ...{ name: DEAF_ROW, subject: name, unit: "us", values: of(`${name}, deaf`) },
+        ...{ reference: "without them", referenceValues: of(name), target: { atMost: 1.1 } },
+      })]
+      : []),
+  ]);
+}
+
+async function idleRow(bench: Bench, program: string, subject: Subject): Promise<Row> {
+  const sessions = bench.smoke ? 100 : IDLE;
+  // So that code and heap are there before the first look.
+  await measure(bench, program, subject, { sessions: 100, links: 10, window: 64 });
+  await bench.pause(bench.smoke ? 20 : SETTLE_MS);
+  const before = residentBytes(subject.pid) ?? NaN;
+  const argv = argvOf(bench, program, subject, { sessions, links: 0, workers: 0, ms: 0 });
+  const holder = await ServerProcess.start("idle clients", bench.onLoadProcessor(argv));
+  await bench.pause(bench.smoke ? 20 : SETTLE_MS);
+  const after = residentBytes(subject.pid) ?? NaN;
+  await holder.stop();
+  return rowOf({
+    ...{ name: IDLE_ROW, subject: subject.name, unit: "KiB" },
+    values: [(after - before) / sessions / 1024],
+    ...(subject.isFast ? { target: { atMost: 4 } } : {}),
+  });
+}
+
+async function rowsOn(bench: Bench, program: string, on: BenchRuntime): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const isFast of batchTcpFault(systemClock) === undefined ? [false, true] : [false]) {
+    if (!bench.wants("relay", IDLE_ROW)) continue;
+    rows.push(await idleRow(bench, program, await startOurs(bench, on, isFast)));
+    await bench.stopServers();
+  }
+  const subjects = await startAll(bench, on);
+  const wantsLoad = bench.wants("relay", CPU_ROW) || bench.wants("relay", SPEED_ROW);
+  const wantsLate = bench.wants("relay", LATE_ROW) || bench.wants("relay", DEAF_ROW);
+  if (wantsLoad) rows.push(...await loadRows(bench, program, subjects));
+  if (wantsLate) rows.push(...await lateRows(bench, program, subjects));
+  await bench.stopServers();
+  return rows;
+}
+
+/** Rows of the relay. */
+export const relaySuite: Suite = {
+  name: "relay",
+  rows: ROWS,
+  async run(bench): Promise<Row[]> {
+    const native = compileNative("relay_load", bench.directory);
+    const why = "reason" in native
+      ? native.reason
+      : bench.smoke
+      ? undefined
+      : openFilesFault(IDLE + 2 * LINKS + DEAF);
+    if (why !== undefined || "reason" in native) {
+      return ROWS.map((name) => missingRow(name, "", why ?? ""));
+    }
+    const rows: Row[] = [];
+    for (const on of bench.subjects) rows.push(...await rowsOn(bench, native.path, on));
+    return rows;
+  },
+};

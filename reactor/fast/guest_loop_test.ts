@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { until } from "../../tests/support/until.ts";
+import { systemClock } from "../time/system_clock.ts";
+import type { Stream, TcpConnector, TcpTransport } from "../runtime/mod.ts";
+import {
+  testConnector,
+  testStream,
+  testTcpServer,
+  withAcceptedPair,
+} from "../testing/tcp_conformance.ts";
+import { RawPeer } from "../testing/raw_peer.ts";
+import { BatchTcp, batchTcpFault } from "./batch_tcp.ts";
+import { GuestLoop } from "./guest_loop.ts";
+
+const fault = batchTcpFault(systemClock);
+
+function openGuest(): { transport: TcpTransport & TcpConnector; loop: GuestLoop; end(): void } {
+  const errors: unknown[] = [];
+  const guest = new GuestLoop({
+    clock: systemClock,
+    onError: (error) => void errors.push(error),
+  });
+  const transport = new BatchTcp(guest.loop);
+  return {
+    transport,
+    loop: guest,
+    end(): void {
+      transport.close();
+      guest.close();
+      assert.deepEqual(errors, []);
+    },
+  };
+}
+
+if (fault === undefined) {
+  const guest = { name: "BatchTcp on a guest loop", open: openGuest };
+  testTcpServer(guest);
+  testStream("BatchTcp on a guest loop: an accepted", async (body) => {
+    const { transport, end } = openGuest();
+    try {
+      await withAcceptedPair(transport, body);
+    } finally {
+      end();
+    }
+  });
+  testConnector("BatchTcp on a guest loop:", async (body) => {
+    const { transport, end } = openGuest();
+    try {
+      await body(transport);
+    } finally {
+      end();
+    }
+  });
+}
+
+test("guest loop: it wakes for a socket after a long rest, and for what is sent from elsewhere", async (t) => {
+  if (fault !== undefined) return t.skip(fault);
+  const { transport, end } = openGuest();
+  let accepted: Stream | undefined;
+  let got = 0;
+  const listener = transport.listenTcp({
+    ...{ hostname: "127.0.0.1", port: 0, reusePort: false },
+    onAcceptError: () => Promise.resolve(),
+    onConnection(stream): void {
+      accepted = stream;
+      const nothing = (): void => {};
+      stream.start({
+        onData: (chunk) => void (got += chunk.length),
+        onDrain: nothing,
+        onEnd: nothing,
+        onClose: nothing,
+      });
+    },
+  });
+  const peer = await RawPeer.connect(listener.address);
+  await until(() => accepted !== undefined);
+  for (let round = 1; round <= 3; round++) {
+    // Long enough for the helper thread to be the one that waits.
+    await new Promise((resolve) => systemClock.setTimer(30, () => resolve(undefined)));
+    await peer.write(new Uint8Array(100));
+    await until(() => got === 100 * round);
+    await new Promise((resolve) => systemClock.setTimer(30, () => resolve(undefined)));
+    // Deferred outside of any turn.
+    accepted?.defer(() => void accepted?.write(new Uint8Array(50)));
+    await until(() => peer.bytesIn === 50 * round);
+  }
+  peer.destroy();
+  accepted?.close();
+  listener.close();
+  end();
+});
