@@ -148,8 +148,18 @@ export class FrameDecoder {
     this.pushTo(chunk, { onFrame });
   }
 
-  /** What {@linkcode FrameDecoder.push} does. @throws {ProtocolError} as there. */
-  pushTo(chunk: Uint8Array, receiver: FrameReceiver): void {
+  /** Ends a push that is under way once the present frame is handed on. */
+  stop(): void {
+    this.#epoch++;
+  }
+
+  /**
+   * What {@linkcode FrameDecoder.push} does.
+   *
+   * @returns how many bytes of the piece it took: all, but for those left by {@linkcode FrameDecoder.stop}.
+   * @throws {ProtocolError} as there.
+   */
+  pushTo(chunk: Uint8Array, receiver: FrameReceiver): number {
     const epoch = this.#epoch;
     let offset = this.#heldBytes === 0 ? 0 : this.#complete(chunk, receiver);
     while (epoch === this.#epoch && chunk.length - offset >= HEAD_BYTES) {
@@ -163,7 +173,9 @@ export class FrameDecoder {
         : chunk.subarray(start, end);
       receiver.onFrame(readInt32(chunk, start - HEAD_BYTES), body);
     }
-    if (epoch === this.#epoch && offset < chunk.length) this.#hold(chunk, offset, chunk.length);
+    if (epoch !== this.#epoch || offset === chunk.length) return offset;
+    this.#hold(chunk, offset, chunk.length);
+    return chunk.length;
   }
 
   /** Goes on with the held frame; returns how many bytes of `chunk` it took. */

@@ -12,6 +12,8 @@ export const HIGH_WATER_BYTES = 256 * 1024;
 /** How long a closing connection may take to send what it still holds and see the peer's end. */
 export const CLOSE_FLUSH_MS = 1000;
 
+const NOTHING = new Uint8Array(0);
+
 /** Counters that a link adds to; a server shares one object among its links. */
 export interface LinkCounters {
   framesIn: number;
@@ -76,6 +78,11 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
   /** Bytes came since `lastDataMs` was asked last. The clock is not read for each of them. */
   #heard = false;
   #partialSinceMs: number | undefined;
+  /** Runs while nothing is read because the owner wants it so. */
+  #hold: Timer | undefined;
+  #holdUntilMs = -Infinity;
+  /** What has been received and is to be looked at when the hold is over. */
+  #rest: Uint8Array | undefined;
 
   /** Starts `stream`; `owner` hears nothing before this returns. */
   constructor(stream: Stream, settings: FramedLinkSettings, owner: LinkOwner) {
@@ -105,9 +112,7 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
 
   /** When the frame that is still incomplete began; undefined between frames and while paused. */
   get partialSinceMs(): number | undefined {
-    return this.#aboveHighWater && this.#settings.pauseAtHighWater
-      ? undefined
-      : this.#partialSinceMs;
+    return this.#isPaused ? undefined : this.#partialSinceMs;
   }
 
   /** Queues one frame; false when closed or over the limit (nothing is queued then). */
@@ -154,6 +159,19 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     return true;
   }
 
+  /**
+   * Gives no further frame for so long, and reads nothing, so that the peer has to wait. Its end is
+   * not seen meanwhile. Of several holds the last to end counts.
+   */
+  hold(holdMs: number): void {
+    if (this.#state !== "open") return;
+    this.#holdUntilMs = Math.max(this.#holdUntilMs, this.#settings.clock.nowMs() + holdMs);
+    if (this.#hold !== undefined) return;
+    this.stream.pause();
+    this.#decoder.stop();
+    this.#awaitHold(holdMs);
+  }
+
   /** Writes what waits at the end of this turn. */
   flushSoon(): void {
     this.#scheduleFlush();
@@ -171,6 +189,7 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     if (this.output.pendingBytes === 0 && !awaitPeerEnd) return this.destroy();
     this.#linger = this.#settings.clock.setTimer(CLOSE_FLUSH_MS, () => this.destroy());
     // A paused stream would not show the peer's end.
+    this.#endHold();
     this.stream.resume();
     this.#flush();
   }
@@ -180,6 +199,7 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     if (this.#state === "gone") return;
     this.#state = "gone";
     this.#linger?.cancel();
+    this.#endHold();
     this.#decoder.reset();
     this.stream.close();
     this.output.abandonInFlight();
@@ -191,10 +211,25 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     if (this.#state !== "open") return;
     this.#settings.counters.bytesIn += chunk.length;
     this.#heard = true;
+    if (this.#hold === undefined) this.#decode(chunk);
+    else this.#keep(chunk);
+  }
+
+  /** A stream may give what it had read before it was paused. */
+  #keep(chunk: Uint8Array): void {
+    const before = this.#rest ?? NOTHING;
+    const rest = new Uint8Array(before.length + chunk.length);
+    rest.set(before);
+    rest.set(chunk, before.length);
+    this.#rest = rest;
+  }
+
+  #decode(chunk: Uint8Array): void {
     const framesBefore = this.#settings.counters.framesIn;
     this.#receiving = true;
     try {
-      this.#decoder.pushTo(chunk, this);
+      const taken = this.#decoder.pushTo(chunk, this);
+      if (taken < chunk.length && this.#hold !== undefined) this.#rest = chunk.slice(taken);
     } catch (error) {
       this.#owner.onFault(error);
     } finally {
@@ -276,8 +311,40 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     }
     if (this.#state === "ended" || !this.#aboveHighWater) return;
     this.#aboveHighWater = false;
-    if (this.#partialSinceMs !== undefined) this.#partialSinceMs = this.#settings.clock.nowMs();
-    if (this.#settings.pauseAtHighWater) this.stream.resume();
+    if (this.#settings.pauseAtHighWater) this.#goOnReading();
     this.#owner.onDrain();
+  }
+
+  /** True while nothing is read, whatever the peer sends. */
+  get #isPaused(): boolean {
+    return this.#hold !== undefined || (this.#aboveHighWater && this.#settings.pauseAtHighWater);
+  }
+
+  #goOnReading(): void {
+    if (this.#isPaused) return;
+    if (this.#partialSinceMs !== undefined) this.#partialSinceMs = this.#settings.clock.nowMs();
+    this.stream.resume();
+  }
+
+  #awaitHold(holdMs: number): void {
+    this.#hold = this.#settings.clock.setTimer(holdMs, () => {
+      this.#hold = undefined;
+      const leftMs = this.#holdUntilMs - this.#settings.clock.nowMs();
+      if (leftMs > 0) this.#awaitHold(leftMs);
+      else if (this.#state === "open") this.#endOfHold();
+    });
+  }
+
+  #endOfHold(): void {
+    const rest = this.#rest;
+    this.#rest = undefined;
+    if (rest !== undefined) this.#decode(rest);
+    if (this.#state === "open") this.#goOnReading();
+  }
+
+  #endHold(): void {
+    this.#hold?.cancel();
+    this.#hold = undefined;
+    this.#rest = undefined;
   }
 }

@@ -14,6 +14,7 @@ import {
 import type { BodyBytesMaxOf } from "../frame.ts";
 import { type Logger, LogRateLimiter } from "../log.ts";
 import type { MessageRouter } from "../message_router.ts";
+import { SilentPeers } from "./silent_peers.ts";
 import type { Listener, Stream, TcpTransport } from "../runtime/mod.ts";
 import { runtime } from "../runtime/mod.ts";
 
@@ -25,11 +26,6 @@ export const OUTPUT_BYTES_MAX = 8 * 1024 * 1024;
 export const FRAME_TIMEOUT_MS = 10_000;
 /** Messages without a handler that one connection may send; the next one closes it. */
 export const UNKNOWN_IDS_MAX = 10;
-/**
- * Time for the first frame of a connection while the server is half full; then the connection is
- * closed. Agents of the original connect long before they ask, so with room they may be silent.
- */
-export const FIRST_FRAME_MS = 5_000;
 /** First and longest pause after a failed accept; it doubles in between. */
 export const ACCEPT_BACKOFF_MIN_MS = 10;
 export const ACCEPT_BACKOFF_MAX_MS = 1000;
@@ -83,6 +79,11 @@ export interface Connection<A = unknown> {
   readonly reserved: Uint8Array;
   /** Queues whole frames encoded before; the caller must not change the bytes afterwards. */
   sendFrames(bytes: Uint8Array): boolean;
+  /**
+   * Handles and reads nothing more of this peer for so long, so that it has to wait; its end is not
+   * seen meanwhile. Of several the last to end counts.
+   */
+  hold(holdMs: number): void;
   /** Closes after what is queued has left (at most one second). `onClose` runs within this call. */
   close(reason?: string): void;
 }
@@ -208,6 +209,10 @@ class ServerConnection<A> implements Connection<A>, LinkOwner {
     return this.link.sendFrames(bytes) || this.#refuse();
   }
 
+  hold(holdMs: number): void {
+    this.link.hold(holdMs);
+  }
+
   close(reason = "closed by the server"): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -305,8 +310,7 @@ export class TcpServer<A = unknown> {
   readonly #host: ConnectionHost<A>;
   readonly #logLimiter: LogRateLimiter;
   readonly #open = new Set<ServerConnection<A>>();
-  /** Those of them that have not sent a frame, by the time of their coming; the oldest first. */
-  readonly #silent = new Map<ServerConnection<A>, number>();
+  readonly #silent: SilentPeers<ServerConnection<A>>;
   readonly #connectionsMax: number;
   /** Sockets of each host that is counted. */
   readonly #hosts = new Map<string, number>();
@@ -325,6 +329,7 @@ export class TcpServer<A = unknown> {
   constructor(options: TcpServerOptions<A>) {
     checkLimits(options);
     this.#options = options;
+    this.#silent = new SilentPeers(options.clock, () => void this.#host.stats.evicted++);
     this.#logLimiter = new LogRateLimiter(options.clock);
     this.#connectionsMax = connectionCeiling(
       options.connectionsMax ?? CONNECTIONS_MAX,
@@ -344,7 +349,7 @@ export class TcpServer<A = unknown> {
       },
       closed: (connection, reason) => this.#onClosed(connection, reason),
       gone: (connection) => this.#onGone(connection),
-      spoke: (connection) => void this.#silent.delete(connection),
+      spoke: (connection) => this.#silent.remove(connection),
       handlerFailed: (connection, error) => this.#onHandlerFailed(connection, error),
     };
   }
@@ -386,7 +391,7 @@ export class TcpServer<A = unknown> {
         onConnection: (stream) => this.#accept(stream),
         onAcceptError: (error) => this.#pauseAccept(error),
       });
-      this.#leaveBudget = connectionBudget.join(() => this.#evictSilent());
+      this.#leaveBudget = connectionBudget.join(() => this.#silent.evictOldest());
       if (this.#connectionsMax < connectionsMax) {
         log.warn("Connection limit lowered to fit the system's open file limit", {
           wanted: connectionsMax,
@@ -425,7 +430,7 @@ export class TcpServer<A = unknown> {
     this.#acceptFailures = 0;
     if (!this.#accepts) return stream.close();
     // Sockets, not open connections: those that linger hold descriptors too.
-    if (this.#socketCount >= this.#connectionsMax && !this.#evictSilent()) {
+    if (this.#socketCount >= this.#connectionsMax && !this.#silent.evictOldest()) {
       stats.refusedOverLimit++;
       return this.#refuse(stream, { connectionsMax: this.#connectionsMax });
     }
@@ -442,20 +447,11 @@ export class TcpServer<A = unknown> {
     const connection = new ServerConnection(this.#nextId++, stream, this.#host);
     this.#socketCount++;
     this.#open.add(connection);
-    this.#silent.set(connection, this.#options.clock.nowMs());
+    this.#silent.add(connection);
     stats.accepted++;
     stats.open = this.#open.size;
     this.#startSweeper();
     this.#call(connection, () => this.#options.onAccept?.(connection));
-  }
-
-  /** The one that has been silent for longest makes room for one that may have something to say. */
-  #evictSilent(): boolean {
-    const [oldest] = this.#silent.keys();
-    if (oldest === undefined) return false;
-    this.#host.stats.evicted++;
-    oldest.closeNow("made room: it had sent nothing");
-    return true;
   }
 
   #refuse(stream: Stream, limit: Record<string, unknown>): void {
@@ -470,17 +466,9 @@ export class TcpServer<A = unknown> {
   #countHost(hostname: string): boolean {
     const { connectionsPerHostMax, isExemptHost } = this.#options;
     if (connectionsPerHostMax === undefined || isExemptHost?.(hostname) === true) return true;
-    const count = this.#hosts.get(hostname) ?? 0;
-    if (count >= connectionsPerHostMax) return false;
-    this.#hosts.set(hostname, count + 1);
+    if ((this.#hosts.get(hostname) ?? 0) >= connectionsPerHostMax) return false;
+    countUp(this.#hosts, hostname);
     return true;
-  }
-
-  #forgetHost(hostname: string): void {
-    const count = this.#hosts.get(hostname);
-    if (count === undefined) return;
-    if (count > 1) this.#hosts.set(hostname, count - 1);
-    else this.#hosts.delete(hostname);
   }
 
   /** Runs a hook of the application; a fault of its costs only this connection. */
@@ -508,7 +496,7 @@ export class TcpServer<A = unknown> {
   #onClosed(connection: ServerConnection<A>, reason: string): void {
     const { stats } = this.#host;
     this.#open.delete(connection);
-    this.#silent.delete(connection);
+    this.#silent.remove(connection);
     stats.open = this.#open.size;
     stats.closed++;
     const held = this.#logLimiter.admit("close");
@@ -526,10 +514,11 @@ export class TcpServer<A = unknown> {
     connection.link.output.clear();
     connectionBudget.give();
     this.#socketCount--;
-    this.#forgetHost(connection.remote.hostname);
+    countDown(this.#hosts, connection.remote.hostname);
     if (this.#socketCount > 0) return;
     this.#sweeper?.cancel();
     this.#sweeper = undefined;
+    this.#silent.stop();
     this.#allGone?.();
     this.#allGone = undefined;
   }
@@ -567,19 +556,10 @@ export class TcpServer<A = unknown> {
     );
   }
 
-  #sweepSilent(nowMs: number): void {
-    for (const [connection, sinceMs] of this.#silent) {
-      const isHalfFull = this.#socketCount * 2 >= this.#connectionsMax;
-      if (!isHalfFull || nowMs - sinceMs < FIRST_FRAME_MS) return;
-      this.#host.stats.evicted++;
-      connection.closeNow(`nothing received for ${FIRST_FRAME_MS} ms`);
-    }
-  }
-
   #sweep(frameTimeoutMs: number, idleTimeoutMs: number): void {
     const nowMs = this.#options.clock.nowMs();
     const { stats } = this.#host;
-    this.#sweepSilent(nowMs);
+    this.#silent.endOverdue(() => this.#socketCount * 2 >= this.#connectionsMax);
     for (const connection of this.#open) {
       const { partialSinceMs } = connection.link;
       if (
@@ -594,6 +574,19 @@ export class TcpServer<A = unknown> {
       }
     }
   }
+}
+
+function countUp(counts: Map<string, number>, name: string): number {
+  const count = (counts.get(name) ?? 0) + 1;
+  counts.set(name, count);
+  return count;
+}
+
+function countDown(counts: Map<string, number>, name: string): void {
+  const count = counts.get(name);
+  if (count === undefined) return;
+  if (count > 1) counts.set(name, count - 1);
+  else counts.delete(name);
 }
 
 function newStats(): MutableStats {
