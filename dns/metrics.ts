@@ -49,6 +49,14 @@ export const dnsMetrics: MetricTable = {
     "lars_dns_subscriptions_nodeless",
     "Those of them to modules without nodes.",
   ),
+  subscription_bytes: gauge(
+    "lars_dns_subscription_bytes",
+    "What the subscriptions cost in memory, by estimate.",
+  ),
+  peers_held: counter(
+    "lars_dns_peers_held_total",
+    "Times that a peer had to wait because it asked for too many modules without nodes.",
+  ),
   subscriptions_ended: counter(
     "lars_dns_subscriptions_ended_total",
     "Subscriptions that gave way to others: told to the agent, which asks again.",

@@ -86,6 +86,30 @@ class LazyRouteFrames implements RouteFrames {
   }
 }
 
+/** Those of a module without nodes: of these there are many, asked for once, so nothing is kept. */
+class NodelessFrames implements RouteFrames {
+  readonly revision: number;
+  readonly nodeless = true;
+  readonly #table: RouteTable;
+  readonly #modId: number;
+  readonly #cmdId: number;
+
+  constructor(table: RouteTable, { revision, modId, cmdId }: RouteView) {
+    this.revision = revision;
+    this.#table = table;
+    this.#modId = modId;
+    this.#cmdId = cmdId;
+  }
+
+  get legacy(): Uint8Array {
+    return encodeLegacy(this.#table.route(this.#modId, this.#cmdId)).frame;
+  }
+
+  get extended(): Uint8Array {
+    return encodeExtended(this.#table.route(this.#modId, this.#cmdId));
+  }
+}
+
 /** The frames of the route that `look` gives. */
 export function routeFrames(look: () => RouteView, onCut?: CutListener): RouteFrames {
   return new LazyRouteFrames(look, onCut);
@@ -119,7 +143,7 @@ export class RouteFrameCache {
     const look = (): RouteView => this.#table.route(modId, cmdId);
     const view = look();
     // Modules without nodes are not kept: anyone can ask for any number of them.
-    if (view.index < 0) return routeFrames(look, this.#onCut);
+    if (view.index < 0) return new NodelessFrames(this.#table, view);
     const id = moduleId(modId, cmdId);
     const known = this.#entries.get(id);
     if (known !== undefined) {

@@ -32,6 +32,7 @@ import {
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { NODELESS_PER_PEER_MAX, Publisher, RemoteSource } from "../feed/publisher.ts";
 import { AgentExplains, type Explained } from "./agent_explain.ts";
+import { MadeUpBudget } from "./made_up_budget.ts";
 import { FleetLoop, type FleetNote, type FleetTask } from "./fleet_loop.ts";
 import { type AgentName, NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
 import type { RouteFrames } from "./route_frames.ts";
@@ -122,6 +123,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   readonly #explains: AgentExplains<Connection>;
   readonly #agents: LoopAgents<Connection>;
   readonly #fleet: FleetLoop<Connection>;
+  readonly #madeUp: MadeUpBudget<Connection>;
   readonly #note: (note: RouteNote) => void;
   /** Tools that wait for a report, by the number of their question; the oldest are forgotten. */
   readonly #questions = new Map<number, Question>();
@@ -132,6 +134,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   constructor(init: RouteLoopInit, around: LoopSurroundings<RouteNote>) {
     const { clock, log } = around;
     this.#note = (note) => around.note(note);
+    this.#madeUp = new MadeUpBudget<Connection>(clock);
     this.#surveys = new NodeUseSurveys<Connection>({
       clock,
       nameOf: (peer) => agentName(peer.remote, this.#agents.statusOf(peer)),
@@ -171,6 +174,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       },
       isBusy: (peer) => peer.pendingBytes > HIGH_WATER_BYTES,
       isNodeless: (frames) => frames.nodeless,
+      mayFollowNodeless: (peer) => this.#madeUp.spend(peer),
       ended: (peer, modId, cmdId) => {
         if (!this.#server.isExtended(peer)) return;
         peer.send(MessageId.TableSubscribe, encodeTableSubscribe({ modId, cmdId, end: true }));
@@ -199,6 +203,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   #closed(peer: Connection): void {
     this.#termsTold.delete(peer);
     this.#publisher.closed(peer);
+    this.#madeUp.closed(peer);
     this.#surveys.closed(peer);
     this.#explains.closed(peer);
     this.#agents.closed(peer);
@@ -275,6 +280,8 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       requests_dropped: counts.requestsDropped,
       subscriptions: counts.subscriptions,
       subscriptions_nodeless: counts.nodelessSubscriptions,
+      subscription_bytes: counts.subscriptionBytes,
+      peers_held: this.#madeUp.heldCount,
       subscriptions_refused: counts.subscriptionsRefused,
       subscriptions_ended: counts.subscriptionsEnded,
       ...this.#fleet.stats(),

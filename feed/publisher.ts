@@ -2,6 +2,7 @@
 // for those who read slowly.
 
 import { type ModuleId, moduleId, type ModuleKey, moduleOf } from "../model/module.ts";
+import { PeersByModule } from "./peers_by_module.ts";
 
 /** Most modules one peer may subscribe to; further ones are answered but not subscribed. */
 export const SUBSCRIPTIONS_PER_PEER_MAX = 20_000;
@@ -19,10 +20,22 @@ export const SUBSCRIPTIONS_MAX = 2_000_000;
 export const NODELESS_PER_PEER_MAX = 1_000;
 
 /**
- * The same of all peers together, about 1.4 kB each as nobody else asks for such a module: at most
- * 70 MB. Beyond it the oldest of the peer that has the most of them end.
+ * The same of all peers together, about 600 bytes each as nobody else asks for such a module: at most
+ * 20 MB. Beyond it the oldest of the peer that has the most of them end.
  */
-export const NODELESS_MAX = 50_000;
+export const NODELESS_MAX = 30_000;
+
+/** What a subscription costs in memory, by estimate: its places in two tables. */
+export const SUBSCRIPTION_BYTES = 200;
+
+/** What one to a module without nodes costs beside that: often nobody else has asked for it. */
+export const NODELESS_BYTES = 400;
+
+/**
+ * Bytes that the subscriptions of one peer may cost: all of them to modules with nodes, or fewer where
+ * some have none. Beyond it its oldest to modules without nodes end, then it is refused.
+ */
+export const SUBSCRIPTION_BYTES_PER_PEER_MAX = 4 * 1024 * 1024;
 
 /** The share that a peer gives up at once, so that one is not looked for again at once. */
 const GIVEN_UP_SHARE = 1 / 64;
@@ -50,6 +63,8 @@ export interface SubscriptionLimits {
   readonly totalMax?: number;
   /** Modules with a subscriber. @default {Infinity} */
   readonly modulesMax?: number;
+  /** @default {SUBSCRIPTION_BYTES_PER_PEER_MAX}, or more where `perPeerMax` needs it */
+  readonly bytesPerPeerMax?: number;
   /** @default {NODELESS_PER_PEER_MAX} */
   readonly nodelessPerPeerMax?: number;
   /** @default {NODELESS_MAX} */
@@ -114,6 +129,12 @@ export interface PublisherPort<P, F> {
   isNodeless?(frames: F): boolean;
   /** The peer asked for this module and will not hear of its changes, because a limit is reached. */
   ended?(peer: P, modId: number, cmdId: number): void;
+  /**
+   * The answer to a question of this peer was that the module has no nodes; not called for repeats
+   * while it is subscribed, nor for modules that have lost their nodes. False: its subscription to
+   * this one ends at once. @default {true}
+   */
+  mayFollowNodeless?(peer: P): boolean;
 }
 
 /** Counts of a {@linkcode Publisher}; the last six since start. */
@@ -124,6 +145,8 @@ export interface PublisherCounts {
   readonly subscribers: number;
   /** Subscriptions to modules without nodes. */
   readonly nodelessSubscriptions: number;
+  /** What all subscriptions cost in memory, by estimate. */
+  readonly subscriptionBytes: number;
   /** Requests that found a limit of subscriptions reached. */
   readonly subscriptionsRefused: number;
   /** Subscriptions that had to give way. */
@@ -145,11 +168,12 @@ export class Publisher<P, F> {
   readonly #source: RouteSource<F>;
   readonly #port: PublisherPort<P, F>;
   readonly #perPeerMax: number;
+  readonly #bytesPerPeerMax: number;
   readonly #totalMax: number;
   readonly #modulesMax: number;
   readonly #nodelessPerPeerMax: number;
   readonly #nodelessMax: number;
-  readonly #peersByKey = new Map<ModuleId, Set<P>>();
+  readonly #peersByKey = new PeersByModule<P>();
   readonly #keysByPeer = new Map<P, Set<ModuleId>>();
   /** Those of them that have no nodes. */
   readonly #nodelessByPeer = new Map<P, Set<ModuleId>>();
@@ -172,6 +196,8 @@ export class Publisher<P, F> {
     this.#source = source;
     this.#port = port;
     this.#perPeerMax = limits.perPeerMax ?? SUBSCRIPTIONS_PER_PEER_MAX;
+    this.#bytesPerPeerMax = limits.bytesPerPeerMax ??
+      Math.max(SUBSCRIPTION_BYTES_PER_PEER_MAX, this.#perPeerMax * SUBSCRIPTION_BYTES);
     this.#totalMax = limits.totalMax ?? SUBSCRIPTIONS_MAX;
     this.#modulesMax = limits.modulesMax ?? Infinity;
     this.#nodelessPerPeerMax = limits.nodelessPerPeerMax ?? NODELESS_PER_PEER_MAX;
@@ -185,6 +211,7 @@ export class Publisher<P, F> {
       subscribedModules: this.#peersByKey.size,
       subscribers: this.#keysByPeer.size,
       nodelessSubscriptions: this.#nodelessCount,
+      subscriptionBytes: this.#count * SUBSCRIPTION_BYTES + this.#nodelessCount * NODELESS_BYTES,
       subscriptionsRefused: this.#counts.refused,
       subscriptionsEnded: this.#counts.ended,
       answered: this.#counts.answered,
@@ -199,9 +226,9 @@ export class Publisher<P, F> {
     return Array.from(this.#peersByKey.keys(), moduleOf);
   }
 
-  /** Peers that are subscribed to a module. Lives: it follows later changes. */
+  /** Peers that are subscribed to a module now. */
   subscribers(modId: number, cmdId: number): ReadonlySet<P> {
-    return this.#subscribersOf(moduleId(modId, cmdId));
+    return new Set(this.#peersByKey.of(moduleId(modId, cmdId)));
   }
 
   /** Subscribers of a module that have not been sent its latest route yet. */
@@ -210,7 +237,7 @@ export class Publisher<P, F> {
     // What is not known has not changed.
     if (this.#unknown.has(key)) return 0;
     let count = 0;
-    for (const peer of this.#subscribersOf(key)) if (this.#marked.get(peer)?.has(key)) count++;
+    for (const peer of this.#peersByKey.of(key)) if (this.#marked.get(peer)?.has(key)) count++;
     return count;
   }
 
@@ -233,7 +260,7 @@ export class Publisher<P, F> {
       this.#counts.answered++;
       this.#offer(peer, key, frames, modId, cmdId);
       if (result === "added" && this.#port.isNodeless?.(frames) === true) {
-        this.#noteNodeless(peer, key);
+        this.#newNodeless(peer, key);
       }
     }
     return result;
@@ -247,6 +274,7 @@ export class Publisher<P, F> {
     if (frames !== undefined) {
       this.#counts.answered++;
       this.#port.send(peer, frames, modId, cmdId);
+      if (this.#port.isNodeless?.(frames) === true) this.#port.mayFollowNodeless?.(peer);
       return;
     }
     if (this.#wait(peer, key)) this.#want(key, modId, cmdId);
@@ -278,25 +306,27 @@ export class Publisher<P, F> {
   publish(modId: number, cmdId: number, changed = true): void {
     const key = moduleId(modId, cmdId);
     if (!changed && !this.#unknown.has(key)) return;
-    const peers = this.#subscribersOf(key);
+    const count = this.#peersByKey.countOf(key);
     const waiting = this.#waitingByKey.get(key);
-    if (peers.size === 0 && waiting === undefined) return;
+    if (count === 0 && waiting === undefined) return;
     const frames = this.#source.frames(modId, cmdId, key);
     if (frames === undefined) return;
     const first = this.#unknown.delete(key);
-    this.#counts[first ? "answered" : "pushed"] += peers.size;
+    this.#counts[first ? "answered" : "pushed"] += count;
     const isNodeless = this.#port.isNodeless?.(frames) === true;
-    for (const peer of peers) {
+    for (const peer of this.#peersByKey.of(key)) {
       this.#offer(peer, key, frames, modId, cmdId);
-      if (isNodeless) this.#noteNodeless(peer, key);
-      else this.#forgetNodeless(peer, key);
+      if (!isNodeless) this.#forgetNodeless(peer, key);
+      else if (first) this.#newNodeless(peer, key);
+      else this.#noteNodeless(peer, key);
     }
     for (const peer of waiting ?? []) {
       this.#counts.answered++;
       this.#endWait(peer, key);
       this.#port.send(peer, frames, modId, cmdId);
+      if (isNodeless) this.#port.mayFollowNodeless?.(peer);
     }
-    this.#dropUnneeded([key]);
+    if (waiting !== undefined) this.#dropUnneeded([key]);
   }
 
   /** Publishes many modules, as each is when its turn comes; pauses between steps of about 0.1 ms. */
@@ -337,25 +367,36 @@ export class Publisher<P, F> {
     this.#dropUnneeded(keys);
   }
 
-  #subscribersOf(key: ModuleId): ReadonlySet<P> {
-    return this.#peersByKey.get(key) ?? NOBODY;
-  }
-
   #add(peer: P, key: ModuleId): SubscribeResult {
     const keys = this.#keysByPeer.get(peer);
     if (keys?.has(key) === true) return "known";
     const ownCount = keys?.size ?? 0;
-    if (ownCount >= this.#perPeerMax || !this.#hasRoom(key, ownCount)) {
+    const fits = ownCount < this.#perPeerMax && this.#hasBytes(peer) &&
+      this.#hasRoom(key, ownCount);
+    if (!fits) {
       this.#counts.refused++;
       return "refused";
     }
-    const peers = this.#peersByKey.get(key);
-    if (peers === undefined) this.#peersByKey.set(key, new Set([peer]));
-    else peers.add(peer);
+    this.#peersByKey.add(key, peer);
     if (keys === undefined) this.#keysByPeer.set(peer, new Set([key]));
     else keys.add(key);
     this.#count++;
     return "added";
+  }
+
+  #bytesOf(peer: P): number {
+    return (this.#keysByPeer.get(peer)?.size ?? 0) * SUBSCRIPTION_BYTES +
+      (this.#nodelessByPeer.get(peer)?.size ?? 0) * NODELESS_BYTES;
+  }
+
+  /** True when a peer may cost one more subscription; its oldest without nodes make room for it. */
+  #hasBytes(peer: P): boolean {
+    while (this.#bytesOf(peer) + SUBSCRIPTION_BYTES > this.#bytesPerPeerMax) {
+      const oldest = this.#nodelessByPeer.get(peer)?.values().take(1).toArray() ?? [];
+      if (oldest.length === 0) return false;
+      this.#end(peer, oldest);
+    }
+    return true;
   }
 
   /** Makes room, if there is a peer that has more than who asks and so gives way. */
@@ -388,12 +429,23 @@ export class Publisher<P, F> {
     for (const { modId, cmdId } of keys.map(moduleOf)) this.#port.ended?.(peer, modId, cmdId);
   }
 
+  /** A peer has asked for this one, and it has no nodes. */
+  #newNodeless(peer: P, key: ModuleId): void {
+    const mayFollow = this.#port.mayFollowNodeless?.(peer) !== false;
+    // One that is busy has still to be sent the answer.
+    const isSent = this.#marked.get(peer)?.has(key) !== true;
+    if (!mayFollow && isSent) this.#end(peer, [key]);
+    else this.#noteNodeless(peer, key);
+  }
+
   #noteNodeless(peer: P, key: ModuleId): void {
     const keys = this.#nodelessByPeer.get(peer) ?? new Set();
     if (keys.has(key)) return;
     this.#nodelessByPeer.set(peer, keys.add(key));
     this.#nodelessCount++;
-    if (keys.size > this.#nodelessPerPeerMax) this.#end(peer, keys.values().take(1).toArray());
+    if (keys.size > this.#nodelessPerPeerMax || this.#bytesOf(peer) > this.#bytesPerPeerMax) {
+      this.#end(peer, keys.values().take(1).toArray());
+    }
     if (this.#nodelessCount > this.#nodelessMax) this.#giveWay(this.#nodelessByPeer, 0);
   }
 
@@ -406,9 +458,7 @@ export class Publisher<P, F> {
 
   #removeFrom(key: ModuleId, peer: P): void {
     this.#count--;
-    const peers = this.#peersByKey.get(key);
-    peers?.delete(peer);
-    if (peers?.size === 0) this.#peersByKey.delete(key);
+    this.#peersByKey.remove(key, peer);
   }
 
   #want(key: ModuleId, modId: number, cmdId: number): void {
@@ -460,5 +510,3 @@ export class Publisher<P, F> {
     this.#source.drop?.(unneeded);
   }
 }
-
-const NOBODY: ReadonlySet<never> = new Set<never>();

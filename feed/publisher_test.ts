@@ -3,9 +3,11 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { type ModuleId, moduleId, moduleOf } from "../model/module.ts";
 import {
+  NODELESS_BYTES,
   Publisher,
   type PublisherPort,
   RemoteSource,
+  SUBSCRIPTION_BYTES,
   type SubscriptionLimits,
   WAITING_PER_PEER_MAX,
 } from "./publisher.ts";
@@ -349,4 +351,62 @@ test("one peer that makes up modules takes no place that others need", () => {
     new Array(300).fill(1),
   );
   assert.ok(publisher.counts.subscribedModules <= 1000);
+});
+
+test("what a peer's subscriptions cost in bytes has a limit: those without nodes end first, and it is told", () => {
+  const ended: string[] = [];
+  const found: string[] = [];
+  const { sent, port } = recorder();
+  const isNodeless = ({ revision }: Frames): boolean => revision < 0;
+  const bytes = 2 * (SUBSCRIPTION_BYTES + NODELESS_BYTES) + SUBSCRIPTION_BYTES;
+  const plan = new Plan({
+    ...port,
+    isNodeless,
+    ended: (peer, modId, cmdId) => void ended.push(`${peer} ${modId},${cmdId}`),
+    mayFollowNodeless: (peer) => found.push(peer) > 0,
+  }, { bytesPerPeerMax: bytes });
+  const ask = (peer: string, modId: number, cmdId: number, revision: number): void => {
+    plan.request(peer, modId, cmdId);
+    plan.deliver(modId, cmdId, frames(revision));
+  };
+  for (let cmdId = 1; cmdId <= 3; cmdId++) ask("a", 9, cmdId, -1);
+  assert.deepEqual([ended, found], [["a 9,1"], ["a", "a", "a"]], "the oldest of three");
+  plan.request("a", 9, 3);
+  assert.equal(found.length, 3, "not told of repeats");
+  for (let cmdId = 1; cmdId <= 30; cmdId++) ask("a", 1, cmdId, cmdId);
+  assert.deepEqual(ended.slice(1, 3), ["a 9,2", "a 9,3"], "these make room for such with nodes");
+  assert.equal(plan.counts.subscriptions, bytes / SUBSCRIPTION_BYTES);
+  assert.equal(plan.counts.subscriptionBytes, bytes);
+  assert.ok(ended.includes("a 1,30"), "and who is beyond is told");
+  sent.length = 0;
+  plan.deliver(1, 30, frames(31));
+  assert.deepEqual(sent, [], "it is not pushed to");
+  plan.request("a", 1, 30);
+  plan.deliver(1, 30, frames(32));
+  assert.deepEqual(sent, ["a 32"], "but answered whenever it asks");
+  ask("b", 1, 1, 33);
+  assert.deepEqual(sent.slice(-2), ["a 33", "b 33"], "nobody else has less for it");
+});
+
+test("a peer that may not follow one more module without nodes is answered, and told", () => {
+  const ended: string[] = [];
+  const { sent, dropped, port } = recorder();
+  let left = 2;
+  const plan = new Plan({
+    ...port,
+    isNodeless: ({ revision }) => revision < 0,
+    ended: (peer, modId, cmdId) => void ended.push(`${peer} ${modId},${cmdId}`),
+    mayFollowNodeless: () => left-- > 0,
+  });
+  for (let cmdId = 1; cmdId <= 4; cmdId++) {
+    plan.request("a", 1, cmdId);
+    plan.deliver(1, cmdId, frames(-cmdId));
+  }
+  assert.deepEqual(sent, ["a -1", "a -2", "a -3", "a -4"]);
+  assert.deepEqual([ended, dropped], [["a 1,3", "a 1,4"], ["1,3", "1,4"]]);
+  assert.deepEqual([plan.counts.subscriptions, plan.counts.nodelessSubscriptions], [2, 2]);
+  plan.request("a", 2, 1);
+  plan.deliver(2, 1, frames(1));
+  plan.deliver(2, 1, frames(-2));
+  assert.equal(plan.counts.subscriptions, 3, "one that loses its nodes is followed");
 });
