@@ -110,6 +110,8 @@ const DEADLOCK_ATTEMPTS_MAX = 8;
 /** First pause before another attempt, in milliseconds; doubles up to the longest, with jitter. */
 const RETRY_PAUSE_MIN_MS = 5;
 const RETRY_PAUSE_MAX_MS = 200;
+/** The longest of them where somebody else writes, who mostly needs a few milliseconds. */
+const BUSY_PAUSE_MAX_MS = 40;
 /** Silent instances are looked for once in this time, in milliseconds: an hour. */
 const FORGET_SILENT_INTERVAL_MS = 3_600_000;
 /** Rows of one statement about other services. */
@@ -546,13 +548,13 @@ export class SqlStore implements Store {
           continue;
         }
         this.#options.log.debug("Trying again", { store: this.label, action, attempt });
-        await this.#pause(attempt);
+        await this.#pause(attempt, error.kind === "busy" ? BUSY_PAUSE_MAX_MS : RETRY_PAUSE_MAX_MS);
       }
     }
   }
 
-  #pause(attempt: number): Promise<void> {
-    const fullMs = Math.min(RETRY_PAUSE_MIN_MS * 2 ** (attempt - 1), RETRY_PAUSE_MAX_MS);
+  #pause(attempt: number, longestMs: number): Promise<void> {
+    const fullMs = Math.min(RETRY_PAUSE_MIN_MS * 2 ** (attempt - 1), longestMs);
     return sleep(this.#options.clock, fullMs * (0.5 + this.#options.rng.next() / 2));
   }
 

@@ -93,7 +93,7 @@ test("a store asks a busy database until the time is over", async () => {
   assert.ok(outcome instanceof StoreError && outcome.transient);
   assert.match(outcome.message, /^Could not reach the database in fake: a busy fault$/);
   assert.ok(clock.nowMs() >= 1000 && clock.nowMs() < 1300, `${clock.nowMs()} ms`);
-  assert.ok(driver.attempts < 30, `${driver.attempts} attempts`);
+  assert.ok(driver.attempts < 60, `${driver.attempts} attempts`);
 });
 
 test("a store does not repeat what cannot be mended", async () => {

@@ -16,10 +16,11 @@ import { runScript, type SqlRow, type SqlValue, type Statement } from "./sql_scr
 import type { SqliteUrl } from "./store_url.ts";
 
 /**
- * How long one statement waits for another process, in milliseconds. The wait blocks the event
- * loop, so it is short; the store asks again between such waits.
+ * How long one statement waits for another process, in milliseconds. Such a wait holds up everything
+ * else of this thread, and services of one process have several statements waiting at once: so there
+ * is none, and the store asks again after pauses in which others go on.
  */
-const BUSY_TIMEOUT_MS = 50;
+const BUSY_TIMEOUT_MS = 0;
 /** Prepared statements kept; when full all are dropped. Long statements are never kept. */
 const PREPARED_MAX = 64;
 const PREPARED_LENGTH_MAX = 500;

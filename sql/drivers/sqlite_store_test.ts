@@ -53,6 +53,33 @@ test("sqlite store waits for another writer, then fails as transient", async () 
   });
 });
 
+test("many calls that wait for another writer hold up nothing else of the process", async () => {
+  await withTempDir(async (path) => {
+    const url = `sqlite:${join(path, "lars.db")}`;
+    await withStore(url, async (store) => {
+      await store.migrate();
+      const other = new DatabaseSync(join(path, "lars.db"));
+      other.exec("BEGIN EXCLUSIVE");
+      const calls = Array.from({ length: 20 }, (_, index) => {
+        const edit = { op: "add", modId: 1, cmdId: 1, ip: index, port: 1 } as const;
+        return store.editRoutes([edit]).then(() => "written", () => "given up");
+      });
+      // Each turn of the loop is a chance for others. With a wait in the driver there are few of
+      // them: twenty calls that wait 50 ms each leave one in a second.
+      let turns = 0;
+      const endMs = systemClock.nowMs() + 1000;
+      while (systemClock.nowMs() < endMs && turns < 100) {
+        await sleep(systemClock, 1);
+        turns++;
+      }
+      assert.equal(turns, 100);
+      other.exec("ROLLBACK");
+      other.close();
+      assert.deepEqual(new Set(await Promise.all(calls)), new Set(["written"]));
+    }, { queryTimeoutMs: 20_000 });
+  });
+});
+
 test("sqlite store reads all of a text with a NUL, on every runtime", async () => {
   await withTempDir(async (path) => {
     await withStore(`sqlite:${join(path, "lars.db")}`, async (store) => {
