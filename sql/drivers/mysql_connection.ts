@@ -7,7 +7,8 @@ import { type Connection, createConnection, type QueryError } from "mysql2";
 import { type Address, formatAddress } from "../../reactor/address.ts";
 import { ed25519Proof } from "./ed25519_auth.ts";
 import { type FaultKind, StatementFault } from "./driver.ts";
-import type { SqlRow, Statement } from "./sql_script.ts";
+import { type NodePosition, nodePositionScript } from "./galera_node.ts";
+import { runScriptAsync, type SqlRow, type Statement } from "./sql_script.ts";
 import type { MysqlUrl } from "./store_url.ts";
 
 // Numbers from the server's own list of errors; names in the comments.
@@ -185,6 +186,17 @@ export class MysqlConnection {
         },
       );
     });
+  }
+
+  /**
+   * How far this server is; see {@linkcode nodePositionScript}.
+   *
+   * @throws {StatementFault} when it is a node of a cluster that cannot serve now.
+   */
+  position(): Promise<NodePosition | undefined> {
+    const ask = (statement: Statement): Promise<readonly SqlRow[]> =>
+      this.query(statement, this.#connectTimeoutMs);
+    return runScriptAsync(nodePositionScript(), ask);
   }
 
   /** Ends the connection at once; a statement under way fails as transient. */

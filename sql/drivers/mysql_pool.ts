@@ -1,10 +1,11 @@
 // Shell. A few connections to the first host that serves.
 
-import { type Address, formatAddress } from "../../reactor/address.ts";
+import { formatAddress } from "../../reactor/address.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import { StatementFault } from "./driver.ts";
+import { furthest, type NodePosition } from "./galera_node.ts";
 import { MysqlConnection } from "./mysql_connection.ts";
 import type { MysqlUrl } from "./store_url.ts";
 
@@ -23,6 +24,16 @@ export interface MysqlPoolOptions {
   readonly clock: Clock;
   readonly log: Logger;
 }
+
+/** A connection that is made, and how far its server is. */
+interface Candidate {
+  readonly index: number;
+  readonly connection: MysqlConnection;
+  readonly position: NodePosition;
+}
+
+/** A server that is no node of a cluster has all there is. */
+const NO_CLUSTER: NodePosition = { lags: false, committed: 0n };
 
 interface Waiter {
   readonly timer: Timer;
@@ -176,45 +187,71 @@ export class MysqlPool {
     }
   }
 
-  /** Tries the host that served last, then the others in the order of the url. */
+  /**
+   * Tries the host that served last, then the others in the order of the url. One that lags behind its
+   * cluster is taken only when no other serves that does not.
+   */
   async #connectToAny(): Promise<MysqlConnection> {
-    const { url, log } = this.#options;
+    const { url } = this.#options;
     const first = this.#hostIndex;
     const order = [first, ...url.hosts.keys().filter((index) => index !== first)];
     const faults: StatementFault[] = [];
-    for (const index of order) {
-      const host = url.hosts[index];
-      try {
-        const connection = await this.#open(host);
-        this.#useHost(index);
-        return connection;
-      } catch (error) {
-        // Refused for good, as by a wrong password: another host would only hide the mistake.
-        if (!(error instanceof StatementFault) || error.kind === "permanent") throw error;
-        faults.push(error);
-        if (url.hosts.length > 1) {
-          log.warn("Database host is away", {
-            host: formatAddress(host),
-            reason: messageOf(error),
-          });
+    const behind: Candidate[] = [];
+    try {
+      for (const index of order) {
+        try {
+          const candidate = await this.#tryHost(index);
+          if (!candidate.position.lags) {
+            this.#useHost(index);
+            return candidate.connection;
+          }
+          behind.push(candidate);
+        } catch (error) {
+          // Refused for good, as by a wrong password: another host would only hide the mistake.
+          if (!(error instanceof StatementFault) || error.kind === "permanent") throw error;
+          faults.push(error);
+          this.#warnOf("Database host is away", index, messageOf(error));
         }
       }
+      if (behind.length > 0) {
+        const best = furthest(behind);
+        behind.splice(behind.indexOf(best), 1);
+        this.#useHost(best.index);
+        return best.connection;
+      }
+    } finally {
+      for (const { connection } of behind) connection.destroy();
     }
     throw new StatementFault("transient", faults.map(messageOf).join("; "), {
       cause: faults[0]?.cause ?? faults[0],
     });
   }
 
-  async #open(host: Address): Promise<MysqlConnection> {
+  /** @throws {StatementFault} when the host cannot be connected to, or cannot serve. */
+  async #tryHost(index: number): Promise<Candidate> {
     this.#checkOpen();
-    const connection = new MysqlConnection({ ...this.#options, host });
+    const { hosts } = this.#options.url;
+    const connection = new MysqlConnection({ ...this.#options, host: hosts[index] });
     this.#opening.add(connection);
     try {
       await connection.open();
-      return connection;
+      // Where there is no choice nothing depends on the answer.
+      const position = hosts.length > 1 ? await connection.position() : undefined;
+      if (position?.lags === true) {
+        this.#warnOf("Database host lags behind its cluster", index, "it is not synced");
+      }
+      return { index, connection, position: position ?? NO_CLUSTER };
+    } catch (error) {
+      connection.destroy();
+      throw error;
     } finally {
       this.#opening.delete(connection);
     }
+  }
+
+  #warnOf(what: string, index: number, reason: string): void {
+    const { url: { hosts }, log } = this.#options;
+    if (hosts.length > 1) log.warn(what, { host: formatAddress(hosts[index]), reason });
   }
 
   #useHost(index: number): void {

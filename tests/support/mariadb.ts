@@ -104,9 +104,11 @@ export async function startMariaDb(options: readonly string[] = []): Promise<Mar
   }
 }
 
-class PrivateServer implements MariaDb {
+/** A server whose options may change from one start to the next; see {@linkcode startMariaDb}. */
+export class PrivateServer implements MariaDb {
   readonly #program: string;
-  readonly #options: readonly string[];
+  /** Options beside those that every private server has, from the next start on. */
+  options: readonly string[];
   readonly #directory = makeTempDir("lars-mariadb-");
   #port = 0;
   #pid = 0;
@@ -114,7 +116,7 @@ class PrivateServer implements MariaDb {
 
   constructor(program: string, options: readonly string[]) {
     this.#program = program;
-    this.#options = options;
+    this.options = options;
   }
 
   get url(): string {
@@ -185,6 +187,15 @@ class PrivateServer implements MariaDb {
     }).catch((error) => {
       throw new Error(`MariaDB did not start: ${this.#log()}`, { cause: error });
     });
+  }
+
+  /** Ends it in order; data stays. */
+  async shutDown(): Promise<void> {
+    await runAdmin(this.url, "SHUTDOWN");
+    // The last that it does; its process is there until the supervisor asks for it.
+    const isDown = (): boolean => !existsSync(this.#path("pid"));
+    await until(isDown, { timeoutMs: 20_000, what: "MariaDB to shut down" });
+    await this.kill9();
   }
 
   async kill9(): Promise<void> {
@@ -259,7 +270,7 @@ class PrivateServer implements MariaDb {
       "--innodb-doublewrite=0",
       "--performance-schema=OFF",
       "--skip-log-bin",
-      ...this.#options,
+      ...this.options,
     ];
   }
 }
