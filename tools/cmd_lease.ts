@@ -11,7 +11,7 @@ import { hasHand, type LeaseRow } from "../model/lease.ts";
 import { type ModuleKey, moduleText } from "../model/module.ts";
 import { addressText, type NodeAddress, nodeId, nodeText, type RouteRow } from "../model/node.ts";
 import { quantity } from "../model/quantity.ts";
-import { systemClock } from "../reactor/time/system_clock.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import type { Store } from "../sql/store.ts";
 import { parseNodeAddress } from "./cli_arguments.ts";
 import { CommandError } from "./cli_errors.ts";
@@ -90,12 +90,12 @@ function addNodeWord(parent: Command, word: "end" | "free", about: string): void
 }
 
 async function listLeases(filter: Partial<ModuleKey>, flags: ListFlags): Promise<void> {
-  await withStore(flags, async (store) => {
+  await withStore(flags, async (store, clock) => {
     const rows = await store.leases.list(filter, LISTED_MAX);
     const held = await store.leases.guard();
     if (flags.json === true) return printJson(rows.map(leaseJson));
     if (rows.length === 0) printLine("no node has registered itself");
-    for (const row of rows) printLine(leaseLine(row));
+    for (const row of rows) printLine(leaseLine(row, clock));
     for (const { heldCount, liveCount, isConfirmed, ...module } of held) {
       printLine(
         `held back in ${moduleText(module)}: ${heldCount} of ${quantity(liveCount, "node")} seem ` +
@@ -117,8 +117,8 @@ async function filterOf(
   return { modId, cmdId };
 }
 
-function leaseLine(row: LeaseRow): string {
-  const sinceS = Math.max(0, Math.floor(systemClock.wallMs() / 1000) - row.sinceS);
+function leaseLine(row: LeaseRow, clock: Clock): string {
+  const sinceS = Math.max(0, Math.floor(clock.wallMs() / 1000) - row.sinceS);
   const ttl = row.ttlMs === 0 ? "no ttl" : `ttl ${row.ttlMs / 1000} s`;
   const hand = hasHand(row) ? `  operator: ${handText(row)}` : "";
   const note = row.note === "" ? "" : `  ${row.note}`;
@@ -204,10 +204,10 @@ async function changeLease(
   { ip, port }: NodeAddress,
   flags: ListFlags,
 ): Promise<void> {
-  await withStore(flags, async (store) => {
+  await withStore(flags, async (store, clock) => {
     const node = { modId, cmdId, ip, port };
     const results: LeaseResult[] = [];
-    await changeLeases(notifyOf(store), whoRuns(), [node], (stored) => {
+    await changeLeases(notifyOf(store, clock), whoRuns(), [node], (stored) => {
       const plan = planLeases({
         leases: stored.leases,
         routes: stored.modules.flatMap(({ nodes }) => nodes),
@@ -225,9 +225,9 @@ async function changeLease(
 }
 
 async function confirmLosses(module: ModuleKey, flags: ListFlags): Promise<void> {
-  await withStore(flags, async (store) => {
+  await withStore(flags, async (store, clock) => {
     const actor = { name: whoRuns(), address: "" };
-    const atMs = Math.trunc(systemClock.wallMs());
+    const atMs = Math.trunc(clock.wallMs());
     const audit = auditOf(actor, atMs, "lease.confirm", moduleText(module));
     if (!await store.leases.confirmGuard(module, audit)) {
       throw new CommandError(`No node of ${moduleText(module)} is held back`);
@@ -236,6 +236,6 @@ async function confirmLosses(module: ModuleKey, flags: ListFlags): Promise<void>
   });
 }
 
-function notifyOf(store: Store): NotifyOptions {
-  return { store, clock: systemClock, software: softwareName(), secrets: undefined, addresses: [] };
+function notifyOf(store: Store, clock: Clock): NotifyOptions {
+  return { store, clock, software: softwareName(), secrets: undefined, addresses: [] };
 }

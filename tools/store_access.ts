@@ -10,6 +10,10 @@ import {
 import { ConfigError, messageOf } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
+import type { Clock } from "../reactor/time/clock.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { DatabaseClock } from "../service/database_clock.ts";
+import { endsWithin } from "../service/store_health.ts";
 import type { Store } from "../sql/store.ts";
 import { CommandError } from "./cli_errors.ts";
 import { warningLine } from "./terminal.ts";
@@ -87,15 +91,29 @@ const STORE_LOG: Logger = {
   error: (message, fields) => warningLine(`${message}: ${fields?.reason ?? ""}`),
 };
 
+/** What a command says when the clock of its host is wrong. */
+const CLOCK_LOG: Logger = {
+  ...silentLogger,
+  warn: (message, fields) => {
+    const aheadS = Number(fields?.aheadS);
+    const way = aheadS > 0 ? "ahead" : "behind";
+    warningLine(`${message}: it is ${Math.abs(aheadS)} s ${way}`);
+  },
+};
+
+/** The time of the database is waited for no longer than this: without it a command goes on. */
+const CLOCK_WAIT_MS = 1_000;
+
 /**
- * Opens the database, calls `fn`, and closes it.
+ * Opens the database, calls `fn`, and closes it. `clock` tells the time of the database, by which
+ * ages of what stands in it are right on every host.
  *
  * @throws {CommandError} when the embedded database does not exist and `create` is not set: an empty
  * one in the wrong folder would only hide the mistake.
  */
 export async function withStore<T>(
   flags: StoreFlags,
-  fn: (store: Store) => Promise<T>,
+  fn: (store: Store, clock: Clock) => Promise<T>,
   options: { create?: boolean } = {},
 ): Promise<T> {
   const url = storeUrlOf(flags);
@@ -109,9 +127,12 @@ export async function withStore<T>(
   }
   const { openStore } = await import("../sql/open_store.ts");
   const store = await openStore(url, { log: STORE_LOG });
+  const clock = new DatabaseClock({ clock: systemClock, store, log: CLOCK_LOG });
   try {
-    return await fn(store);
+    await endsWithin(systemClock, CLOCK_WAIT_MS, clock.start());
+    return await fn(store, clock);
   } finally {
+    clock.stop();
     await store.close();
   }
 }

@@ -6,7 +6,6 @@ import { type OperatorFacts, operatorName } from "./operator_name.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { readSecrets, softwareName } from "../daemon/daemon.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
 import { TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { ConsoleClient, type ServerFlags } from "./console_client.ts";
@@ -52,11 +51,11 @@ export async function withSystem<T>(
     const { ServerSystem } = await import("./server_system.ts");
     return await closing(new ServerSystem(client), fn);
   }
-  return await withStore(flags, async (store) => {
+  return await withStore(flags, async (store, clock) => {
     const { StoreSystem } = await import("../control/store_system.ts");
     const system = new StoreSystem({
       store,
-      clock: systemClock,
+      clock,
       rng: systemRng,
       software: softwareName(),
       who: whoRuns(),
