@@ -32,14 +32,14 @@ function kind(name: string, text: string, unit: Unit): RuleKind {
 
 /** Kinds of rules in words. */
 export const RULE_KINDS: Readonly<Record<Rule["kind"], RuleKind>> = {
-  module_overload: kind("Module down", "every node of a module is kept out", "none"),
-  error_share: kind("Error share", "share of failed calls of a module", "share"),
-  node_out: kind("Node out", "a node is kept out by its callers", "none"),
-  agent_silent: kind("Agent silent", "seconds without a sign of life of an agent", "seconds"),
-  dns_behind: kind("dns behind", "seconds a dns is behind the routes stored", "seconds"),
-  push_refused: kind("Push refused", "pushes that agents refused", "count"),
-  calls_refused: kind("Refused calls", "share of callers of a module that got no node", "share"),
-  report_backlog: kind("Report backlog", "reports that wait to be stored", "reports"),
+  module_overload: kind("Module down", "Every node of a module is kept out.", "none"),
+  error_share: kind("Error share", "Share of failed calls of a module.", "share"),
+  node_out: kind("Node out", "A node is kept out by its callers.", "none"),
+  agent_silent: kind("Agent silent", "Seconds without a sign of life of an agent.", "seconds"),
+  dns_behind: kind("dns behind", "Seconds a dns is behind the routes stored.", "seconds"),
+  push_refused: kind("Push refused", "Pushes that agents refused.", "count"),
+  calls_refused: kind("Refused calls", "Share of callers of a module that got no node.", "share"),
+  report_backlog: kind("Report backlog", "Reports that wait to be stored.", "reports"),
 };
 
 const KIND_OPTIONS = Object.entries(RULE_KINDS)
@@ -48,10 +48,10 @@ const KIND_OPTIONS = Object.entries(RULE_KINDS)
 const SEVERITY_OPTIONS = [["warning", "warning"], ["critical", "critical"]] as const;
 
 const UNIT_TEXTS: Readonly<Record<Unit, string>> = {
-  share: "per cent of calls",
-  seconds: "seconds",
-  reports: "reports",
-  count: "in a minute",
+  share: "Per cent of calls.",
+  seconds: "Seconds.",
+  reports: "Reports.",
+  count: "Pushes in a minute.",
   none: "",
 };
 
