@@ -2,6 +2,11 @@
 
 import { ConfigError } from "./errors.ts";
 
+/** Faults of a file that are named; further ones are counted. */
+export const CONFIG_PROBLEMS_MAX = 20;
+/** Characters of a line that a fault shows. */
+const SHOWN_CHARS_MAX = 80;
+
 /** One `key = value` line. */
 export interface ConfigEntry {
   readonly section: string;
@@ -45,10 +50,15 @@ export class ConfigFile {
    * key that stands twice in its section.
    */
   static parse(text: string, fileName: string): ConfigFile {
+    if (text.includes("\0")) {
+      throw new ConfigError(`${fileName} is no text: it must have lines "key = value"`);
+    }
     const parser = new IniParser(fileName);
     const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
     lines.forEach((line, index) => parser.readLine(line.trim(), index + 1));
-    if (parser.problems.length > 0) throw new ConfigError(parser.problems);
+    const { problems, unnamed } = parser;
+    if (unnamed > 0) problems.push(`${fileName}: ${unnamed} more faults are not named`);
+    if (problems.length > 0) throw new ConfigError(problems);
     return new ConfigFile(fileName, parser.sections);
   }
 
@@ -68,8 +78,16 @@ export class ConfigFile {
   }
 }
 
+/** Text of a file as a message may show it: of bounded length, and nothing that steers a terminal. */
+function shown(text: string): string {
+  const plain = text.replace(/[\p{Cc}\p{Cf}]/gu, "?");
+  return plain.length > SHOWN_CHARS_MAX ? `${plain.slice(0, SHOWN_CHARS_MAX)}…` : plain;
+}
+
 class IniParser {
   readonly problems: string[] = [];
+  /** Faults beyond {@linkcode CONFIG_PROBLEMS_MAX}. */
+  unnamed = 0;
   readonly sections = new Map<string, Map<string, ConfigEntry>>();
   readonly #fileName: string;
   #section: string | undefined;
@@ -86,7 +104,7 @@ class IniParser {
 
   #openSection(line: string, number: number): void {
     const match = /^\[([^\[\]]*)\]\s*(?:[;#].*)?$/.exec(line);
-    if (match === null) return this.#fault(number, `section is not closed: "${line}"`);
+    if (match === null) return this.#fault(number, `section is not closed: "${shown(line)}"`);
     const name = match[1].trim();
     if (name === "") return this.#fault(number, "section must have a name");
     this.#section = name;
@@ -95,21 +113,21 @@ class IniParser {
 
   #addEntry(line: string, number: number): void {
     const equals = line.indexOf("=");
-    if (equals < 0) return this.#fault(number, `line must be "key = value": "${line}"`);
+    if (equals < 0) return this.#fault(number, `line must be "key = value": "${shown(line)}"`);
     const key = line.slice(0, equals).trim();
-    if (key === "") return this.#fault(number, `key must not be empty: "${line}"`);
+    if (key === "") return this.#fault(number, `key must not be empty: "${shown(line)}"`);
     const value = this.#readValue(line.slice(equals + 1).trim(), number);
     if (value === undefined) return;
     const section = this.#section;
     if (section === undefined) {
-      return this.#fault(number, `key "${key}" must stand in a [section]`);
+      return this.#fault(number, `key "${shown(key)}" must stand in a [section]`);
     }
     const entries = this.sections.get(section) ?? new Map<string, ConfigEntry>();
     const earlier = entries.get(key);
     if (earlier !== undefined) {
       return this.#fault(
         number,
-        `key "${key}" of [${section}] is set already in line ${earlier.line}`,
+        `key "${shown(key)}" of [${shown(section)}] is set already in line ${earlier.line}`,
       );
     }
     entries.set(key, { section, key, value, line: number });
@@ -127,13 +145,14 @@ class IniParser {
     }
     const rest = text.slice(end + 1).trim();
     if (rest !== "" && !/^[;#]/.test(rest)) {
-      this.#fault(number, `nothing may follow a quoted value: "${rest}"`);
+      this.#fault(number, `nothing may follow a quoted value: "${shown(rest)}"`);
       return undefined;
     }
     return text.slice(1, end);
   }
 
   #fault(line: number, what: string): void {
-    this.problems.push(`${this.#fileName}:${line}: ${what}`);
+    if (this.problems.length >= CONFIG_PROBLEMS_MAX) this.unnamed++;
+    else this.problems.push(`${this.#fileName}:${line}: ${what}`);
   }
 }

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ConfigFile } from "./config_file.ts";
+import { CONFIG_PROBLEMS_MAX, ConfigFile } from "./config_file.ts";
 import { ConfigError } from "./errors.ts";
 
 function valueOf(text: string): string | undefined {
@@ -52,6 +52,19 @@ for (const [text, problem] of faults) {
     );
   });
 }
+
+test("parse() names a bounded number of faults, of bounded length, that steer no terminal", () => {
+  const text = Array.from({ length: 500 }, () => `\x1b[2J${"x".repeat(5000)}`).join("\n");
+  assert.throws(() => ConfigFile.parse(text, "t.ini"), (error) => {
+    assert.ok(error instanceof ConfigError);
+    assert.equal(error.problems.length, CONFIG_PROBLEMS_MAX + 1);
+    assert.equal(error.problems.at(-1), "t.ini: 480 more faults are not named");
+    assert.ok(error.problems.every((problem) => problem.length < 200));
+    assert.ok(!error.message.includes("\x1b"));
+    return true;
+  });
+  assert.throws(() => ConfigFile.parse("a\0b", "t.ini"), /t\.ini is no text: it must have lines/);
+});
 
 test("parse() reports every fault at once", () => {
   assert.throws(() => ConfigFile.parse("a=1\n[s]\nb\n[t", "t.ini"), (error) => {

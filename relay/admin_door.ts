@@ -128,7 +128,12 @@ export class AdminDoor<P extends RelayPeer> {
       ? [...names()].find(([, own]) => own === name)?.[0]
       : sid;
     const client = typeof wanted === "number" ? broker.clients.get(wanted) : undefined;
-    if (client === undefined) return { error: "There is no such client" };
+    if (client === undefined) {
+      const whom = typeof name === "string"
+        ? `called "${name.slice(0, 64)}"`
+        : `with sid ${Number(sid)}`;
+      return { error: `No client ${whom} is here: \`lars relay ls\` shows who is` };
+    }
     log.info("Client is kicked", { sid: client.sid, by: peer.remote.hostname });
     client.port.cut("kicked by an operator");
     return { kicked: client.sid };

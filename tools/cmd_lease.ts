@@ -2,25 +2,40 @@
 
 import type { Command } from "commander";
 import type { NotifyOptions } from "../control/changes/dns_notifier.ts";
+import { readTexts } from "../control/changes/change_service.ts";
 import { changeLeases } from "../control/changes/lease_changes.ts";
 import { auditOf } from "../control/access/actor.ts";
 import { softwareName } from "../daemon/daemon.ts";
 import { type LeaseResult, planLeases } from "../discovery/lease_plan.ts";
 import { stepsSummary } from "../discovery/lease_events.ts";
 import { hasHand, type LeaseRow } from "../model/lease.ts";
-import { type ModuleKey, moduleText } from "../model/module.ts";
-import { addressText, type NodeAddress, nodeId, nodeText, type RouteRow } from "../model/node.ts";
+import { type ModuleId, moduleId, type ModuleKey, moduleText } from "../model/module.ts";
+import { moduleLabel, type NamedModule } from "../model/module_name.ts";
+import {
+  addressText,
+  type NodeAddress,
+  nodeId,
+  type NodeKey,
+  nodeText,
+  type RouteRow,
+} from "../model/node.ts";
 import { quantity } from "../model/quantity.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { Store } from "../sql/store.ts";
 import { parseNodeAddress } from "./cli_arguments.ts";
 import { CommandError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
-import { type ModuleFilterWord, withModuleFilter, withModuleWords } from "./module_argument.ts";
+import {
+  type ModuleFilterWord,
+  namesIn,
+  withModuleFilter,
+  withModuleWords,
+} from "./module_argument.ts";
 import { lookUpModule } from "./module_lookup.ts";
 import { whoRuns } from "./system_access.ts";
 import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
-import { printJson, printLine } from "./terminal.ts";
+import { ageText } from "./explain_text.ts";
+import { printJson, printLine, printTable } from "./terminal.ts";
 
 /** Leases and nodes that are listed. */
 const LISTED_MAX = 100_000;
@@ -91,21 +106,48 @@ function addNodeWord(parent: Command, word: "end" | "free", about: string): void
 
 async function listLeases(filter: Partial<ModuleKey>, flags: ListFlags): Promise<void> {
   await withStore(flags, async (store, clock) => {
-    const rows = await store.leases.list(filter, LISTED_MAX);
+    const rows = (await store.leases.list(filter, LISTED_MAX)).sort(byModule);
     const held = await store.leases.guard();
-    if (flags.json === true) return printJson(rows.map(leaseJson));
+    const names = namesIn(await readTexts(store));
+    if (flags.json === true) {
+      return printJson(rows.map((row) => withName(leaseJson(row), row, names)));
+    }
     if (rows.length === 0) printLine("no node has registered itself");
-    for (const row of rows) printLine(leaseLine(row, clock));
+    else await printTable(LEASE_HEAD, rows.map((row) => leaseCells(row, names, clock.wallMs())));
     for (const { heldCount, liveCount, isConfirmed, ...module } of held) {
       printLine(
-        `held back in ${moduleText(module)}: ${heldCount} of ${quantity(liveCount, "node")} seem ` +
-          `to be lost${
+        `held back in ${labelOf(module, names)}: ${heldCount} of ${quantity(liveCount, "node")} ` +
+          `seem to be lost${
             isConfirmed ? ", confirmed" : `; lars lease confirm ${module.modId} ` +
               `${module.cmdId} lets them go`
           }`,
       );
     }
   });
+}
+
+type Names = ReadonlyMap<ModuleId, string>;
+
+function nameOf({ modId, cmdId }: ModuleKey, names: Names): string {
+  return names.get(moduleId(modId, cmdId)) ?? "";
+}
+
+function labelOf({ modId, cmdId }: ModuleKey, names: Names): string {
+  return moduleLabel({ modId, cmdId, name: nameOf({ modId, cmdId }, names) });
+}
+
+/** A row as JSON, with the name of its module where that has one. */
+function withName(
+  json: Record<string, unknown>,
+  key: ModuleKey,
+  names: Names,
+): Record<string, unknown> {
+  const name = nameOf(key, names);
+  return name === "" ? json : { ...json, name };
+}
+
+function byModule(a: NodeKey, b: NodeKey): number {
+  return a.modId - b.modId || a.cmdId - b.cmdId || a.ip - b.ip || a.port - b.port;
 }
 
 async function filterOf(
@@ -117,14 +159,19 @@ async function filterOf(
   return { modId, cmdId };
 }
 
-function leaseLine(row: LeaseRow, clock: Clock): string {
-  const sinceS = Math.max(0, Math.floor(clock.wallMs() / 1000) - row.sinceS);
-  const ttl = row.ttlMs === 0 ? "no ttl" : `ttl ${row.ttlMs / 1000} s`;
-  const hand = hasHand(row) ? `  operator: ${handText(row)}` : "";
-  const note = row.note === "" ? "" : `  ${row.note}`;
-  return `${nodeText(row)}  ${row.phase}  weight ${row.weight}` +
-    `${row.zone === "" ? "" : `  zone ${row.zone}`}  ${ttl}  ${row.source} ${row.owner}  ` +
-    `registered ${sinceS} s ago${hand}${note}`;
+const LEASE_HEAD = [
+  ...["MODID", "CMDID", "NODE", "PHASE", "WEIGHT", "ZONE", "TTL", "AGE", "BY", "MODULE"],
+  ...["OPERATOR", "NOTE"],
+];
+
+function leaseCells(row: LeaseRow, names: Names, wallMs: number): (string | number)[] {
+  const ageMs = Math.max(0, wallMs - row.sinceS * 1000);
+  return [
+    ...[row.modId, row.cmdId, addressText(row), row.phase, row.weight, row.zone],
+    ...[row.ttlMs === 0 ? "none" : `${row.ttlMs / 1000} s`, ageText(ageMs)],
+    ...[`${row.source} ${row.owner}`, nameOf(row, names)],
+    ...[hasHand(row) ? handText(row) : "", row.note],
+  ];
 }
 
 function handText({ hand }: LeaseRow): string {
@@ -156,36 +203,43 @@ async function listNodes(filter: Partial<ModuleKey>, flags: ListFlags): Promise<
         if (cmdId === undefined || row.cmdId === cmdId) routes.push(row);
       }
     });
-    const nodes = routes.map((route) => {
+    const names = namesIn(await readTexts(store));
+    const nodes = routes.sort(byModule).map((route) => {
       const lease = byNode.get(nodeId(route));
       byNode.delete(nodeId(route));
       return { route, lease };
     });
     if (flags.json === true) {
-      return printJson(nodes.map(({ route, lease }) => ({
-        ...{ modid: route.modId, cmdid: route.cmdId, node: addressText(route) },
-        ...{ state: route.state, weight: route.weight, zone: route.zone },
-        ...{ source: lease?.source ?? "operator", out_by: outBy(route, lease) || null },
-      })));
+      return printJson(nodes.map(({ route, lease }) =>
+        withName(
+          {
+            ...{ modid: route.modId, cmdid: route.cmdId, node: addressText(route) },
+            ...{ state: route.state, weight: route.weight, zone: route.zone },
+            ...{ source: lease?.source ?? "operator", out_by: outBy(route, lease) || null },
+          },
+          route,
+          names,
+        )
+      ));
     }
-    if (nodes.length === 0) printLine("no nodes");
-    for (const { route, lease } of nodes) {
-      const why = outBy(route, lease);
-      printLine(
-        `${nodeText(route)}  ${route.state}  weight ${route.weight}` +
-          `${route.zone === "" ? "" : `  zone ${route.zone}`}  from ${
-            lease?.source ?? "operator"
-          }` +
-          `${why === "" ? "" : `  out: ${why}`}`,
-      );
-    }
-    for (const row of byNode.values()) {
-      if (row.phase === "waiting") {
-        printLine(`${nodeText(row)}  waiting  it has not said it is ready`);
-      }
-    }
+    const waiting = [...byNode.values()].filter(({ phase }) => phase === "waiting").sort(byModule);
+    if (nodes.length + waiting.length === 0) return printLine("no nodes");
+    await printTable(NODE_HEAD, [
+      ...nodes.map(({ route, lease }) => [
+        ...[route.modId, route.cmdId, addressText(route), route.state, route.weight, route.zone],
+        ...[lease?.source ?? "operator", nameOf(route, names), outBy(route, lease)],
+      ]),
+      ...waiting.map((row) => [
+        ...[row.modId, row.cmdId, addressText(row), "waiting", row.weight, row.zone, row.source],
+        ...[nameOf(row, names), "it has not said that it is ready"],
+      ]),
+    ]);
   });
 }
+
+const NODE_HEAD = [
+  ...["MODID", "CMDID", "NODE", "STATE", "WEIGHT", "ZONE", "FROM", "MODULE", "OUT BY"],
+];
 
 /** Who took a node out; empty: nobody. */
 function outBy({ state, weight }: RouteRow, lease: LeaseRow | undefined): string {
@@ -200,12 +254,13 @@ function outBy({ state, weight }: RouteRow, lease: LeaseRow | undefined): string
 
 async function changeLease(
   op: "end" | "free",
-  { modId, cmdId }: ModuleKey,
+  module: NamedModule,
   { ip, port }: NodeAddress,
   flags: ListFlags,
 ): Promise<void> {
   await withStore(flags, async (store, clock) => {
-    const node = { modId, cmdId, ip, port };
+    const node = { modId: module.modId, cmdId: module.cmdId, ip, port };
+    const label = `${moduleLabel(module)} ${addressText(node)}`;
     const results: LeaseResult[] = [];
     await changeLeases(notifyOf(store, clock), whoRuns(), [node], (stored) => {
       const plan = planLeases({
@@ -219,20 +274,20 @@ async function changeLease(
       const what = op === "free" ? `lease.free: ${nodeText(node)}` : stepsSummary(plan.steps);
       return { leases: plan.leases, routes: plan.routes, summary: result === "done" ? what : "" };
     });
-    if (results.at(-1) !== "done") throw new CommandError(`${nodeText(node)} is not registered`);
-    printLine(op === "end" ? `${nodeText(node)} is out` : `${nodeText(node)} is as it wants to be`);
+    if (results.at(-1) !== "done") throw new CommandError(`${label} is not registered`);
+    printLine(op === "end" ? `${label} is out` : `${label} is as it wants to be`);
   });
 }
 
-async function confirmLosses(module: ModuleKey, flags: ListFlags): Promise<void> {
+async function confirmLosses(module: NamedModule, flags: ListFlags): Promise<void> {
   await withStore(flags, async (store, clock) => {
     const actor = { name: whoRuns(), address: "" };
     const atMs = Math.trunc(clock.wallMs());
     const audit = auditOf(actor, atMs, "lease.confirm", moduleText(module));
     if (!await store.leases.confirmGuard(module, audit)) {
-      throw new CommandError(`No node of ${moduleText(module)} is held back`);
+      throw new CommandError(`No node of ${moduleLabel(module)} is held back`);
     }
-    printLine(`nodes of ${moduleText(module)} that seem to be lost go out within a second`);
+    printLine(`nodes of ${moduleLabel(module)} that seem to be lost go out within a second`);
   });
 }
 

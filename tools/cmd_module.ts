@@ -282,6 +282,6 @@ async function readPolicyFile(file: string): Promise<string> {
   try {
     return await readFile(file, "utf8");
   } catch (error) {
-    throw new UsageError(`${file} cannot be read`, { cause: error });
+    throw new UsageError(`${file} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -13,7 +13,8 @@ import {
   parseNodeCheck,
 } from "../daemon/node_check.ts";
 import { LEASE_TTL_MS_DEFAULT, LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN } from "../model/lease.ts";
-import { parseCmdId, parseModId, parseWhole } from "../model/route_values.ts";
+import { parseWhole } from "../model/route_values.ts";
+import { moduleLabel } from "../model/module_name.ts";
 import { PORT_MAX, WEIGHT_MAX } from "../model/node.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import { type Address, formatAddress, parseAddress, parseIpv4 } from "../reactor/address.ts";
@@ -22,6 +23,9 @@ import { sleep } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { argument, CommandError, repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
+import { withModuleWords } from "./module_argument.ts";
+import { addNameStoreOptions, lookUpModule } from "./module_lookup.ts";
+import type { StoreFlags } from "./store_access.ts";
 import { noteLine, warningLine } from "./terminal.ts";
 
 /** Between two checks of a program that is not ready yet, and of one that is. */
@@ -34,7 +38,7 @@ const FAILURES_MAX = 3;
 /** A program that was told to stop has so long before the next signal is passed on by force. */
 const SECONDS_MAX = 86_400;
 
-interface RegisterFlags {
+interface RegisterFlags extends StoreFlags {
   readonly discovery: readonly Address[];
   readonly weight?: number;
   readonly zone?: string;
@@ -54,20 +58,21 @@ export function addTo(parent: Command, context: CommandContext): void {
     .description(
       "Run a program and make it a node of a module: it gets calls as soon as it answers, and " +
         "none any more before it is told to stop. Exits with the code of the program.",
-    )
-    .usage("[options] <MODID> <CMDID> <PORT> -- <COMMAND...>")
-    .argument("<MODID>", "number of the module, 0 to 4294967295", argument(parseModId))
-    .argument("<CMDID>", "number of the command, 0 to 4294967295", argument(parseCmdId))
-    .argument("<PORT>", "port on which the program serves", argument(parsePort))
-    .argument("<COMMAND...>", "the program and its arguments, after --");
-  addOptions(command);
-  command.action(
-    async (modId: number, cmdId: number, port: number, words: string[], flags: RegisterFlags) => {
+    );
+  withModuleWords(
+    command,
+    [{ name: "PORT", about: "port on which the program serves", parse: parsePort }],
+    async (word, [port], flags: RegisterFlags, words) => {
+      const { modId, cmdId } = await lookUpModule(word, flags);
       context.exitCode = await new Sidecar({ modId, cmdId, port }, words, flags).run();
     },
+    { name: "COMMAND", about: "the program and its arguments, after --" },
   );
+  addOptions(command);
+  addNameStoreOptions(command);
   addExamples(command, [
     ["lars register 7 1 8080 -- ./shop --port 8080", "runs, registers, leaves in order"],
+    ["lars register shop 8080 -- ./shop", "a module that has a name already"],
     ["lars register 7 1 8080 --check http:/up -- ./shop", "ready when /up answers"],
     ["lars register 7 1 8080 --cidr 10.0.0.0/8 -- ./shop", "by its address in that network"],
   ]);
@@ -118,11 +123,26 @@ function parsePort(text: string): number {
 }
 
 function parseNote(text: string): Record<string, unknown> {
-  const parsed: unknown = JSON.parse(text);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    // Said below, as of JSON that is no object.
+  }
   if (parsed !== null && typeof parsed === "object" && !Array.isArray(parsed)) {
     return parsed as Record<string, unknown>;
   }
   throw new RangeError(`Note must be a JSON object: current value is ${text}`);
+}
+
+/** Why a program could not be started, for the person who named it. */
+function spawnFault(program: string, error: Error & { code?: string }): string {
+  const why = error.code === "ENOENT"
+    ? "there is no such program (a name is looked for in PATH)"
+    : error.code === "EACCES"
+    ? "it must be a file that may be executed"
+    : error.message;
+  return `${program} cannot be started: ${why}`;
 }
 
 /** The program and its registration. */
@@ -149,7 +169,10 @@ class Sidecar {
     const [program, ...args] = this.#words;
     const child = spawn(program, args, { stdio: "inherit" });
     const ended = new Promise<number>((resolve, reject) => {
-      child.once("error", (error) => reject(new CommandError(`${program}: ${error.message}`)));
+      child.once(
+        "error",
+        (error) => reject(new CommandError(spawnFault(program, error), { cause: error })),
+      );
       child.once("exit", (code, signal) => {
         resolve(signal === null ? code ?? 1 : 128 + (constants.signals[signal] ?? 0));
       });
@@ -213,9 +236,7 @@ class Sidecar {
       failures = outcome.result === "good" ? 0 : failures + 1;
       if (outcome.result === "good" && !isReady) {
         isReady = true;
-        noteLine(
-          `ready: ${registered.address} gets calls of ${this.#node.modId}/${this.#node.cmdId}`,
-        );
+        noteLine(`ready: ${registered.address} gets calls of ${moduleLabel(this.#node)}`);
         await registered.setReady(true);
       } else if (isReady && failures >= FAILURES_MAX) {
         isReady = false;

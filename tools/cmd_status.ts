@@ -90,6 +90,11 @@ async function askAgent(agent: Address): Promise<AgentFacts & { original?: true 
   } catch (error) {
     if (!(error instanceof TimeoutError)) throw error;
     if (!await isOriginalAgent(agent, PROBED_MODULE)) throw error;
+    // It answers by now: one of ours that was only slow does so to Hello as well.
+    const slow = await probeAgent(agent).catch((again: unknown) => {
+      if (!(again instanceof TimeoutError)) throw again;
+    });
+    if (slow !== undefined) return slow;
     return { address: formatAddress(agent), software: "", status: {}, original: true };
   }
 }

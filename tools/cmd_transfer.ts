@@ -22,8 +22,10 @@ import { quantity } from "../model/quantity.ts";
 import { ConfigError } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { ROUTE_EDITS_MAX } from "../sql/store.ts";
-import { CommandError } from "./cli_errors.ts";
+import { CommandError, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
+import { EXPORT_WORDS } from "./export_words.ts";
+import { nearWords } from "../model/near_words.ts";
 import { addEditOptions, type EditFlags, made, versionText, warnOfLeft } from "./route_edit.ts";
 import { leftByEdits } from "../control/changes/left_nodes.ts";
 import type { ChangeEdits } from "../sql/console/console_store.ts";
@@ -68,6 +70,7 @@ export function addTo(parent: Command): void {
     )
     .argument("[FILE]", "file to write; - for standard output", "-")
     .action(async (file: string, flags: FileFlags) => {
+      refuseMistypedWord(file);
       const text = formatStateFile(await withSystem(flags, heldState));
       if (file === "-") return writeOut(text);
       await writeWholeFile(file, text);
@@ -79,6 +82,20 @@ export function addTo(parent: Command): void {
     ["lars export | lars import - --store @new.url", "into another database"],
   ]);
   command.addHelpText("after", EXPORT_WORDS_HELP);
+}
+
+/**
+ * A file is only written under a name that cannot be a mistyped word of the services.
+ *
+ * @throws {UsageError} with the word that was meant, and how to write the file all the same.
+ */
+function refuseMistypedWord(file: string): void {
+  const near = /^[A-Za-z-]+$/.test(file) ? nearWords(file, Object.keys(EXPORT_WORDS)) : [];
+  if (near.length === 0) return;
+  throw new UsageError(
+    `There is no service "${file}" of lars export: did you mean ${near.join(" or ")}? ` +
+      `A file of this name is written as ./${file}`,
+  );
 }
 
 /** Adds `import`. */

@@ -134,11 +134,18 @@ function missing(command: Command, name: string): never {
  * Gives a command words that begin with a module, and what is done with them.
  *
  * @param specs The words after the module; those with a default last.
+ * @param tail Words behind `--`, at least one, as many as there are; without it there are none.
  */
 export function withModuleWords<const Specs extends readonly WordSpec<unknown>[], Flags>(
   command: Command,
   specs: Specs,
-  run: (module: ModuleWord, values: Values<Specs>, flags: Flags) => Promise<void> | void,
+  run: (
+    module: ModuleWord,
+    values: Values<Specs>,
+    flags: Flags,
+    tail: readonly string[],
+  ) => Promise<void> | void,
+  tail?: { readonly name: string; readonly about: string },
 ): Command {
   const shown = [
     new Argument("<MODULE>", MODULE_ABOUT),
@@ -147,13 +154,18 @@ export function withModuleWords<const Specs extends readonly WordSpec<unknown>[]
         ? new Argument(`<${spec.name}>`, spec.about)
         : new Argument(`[${spec.name}]`, spec.about).default(spec.initial)
     ),
+    ...(tail === undefined ? [] : [new Argument(`<${tail.name}...>`, tail.about)]),
   ];
-  const names = shown.map((one) => one.required ? `<${one.name()}>` : `[${one.name()}]`);
+  const names = shown.map((one) =>
+    one.variadic ? `-- <${one.name()}...>` : one.required ? `<${one.name()}>` : `[${one.name()}]`
+  );
   command.addArgument(new ModuleWords(shown)).usage(`[options] ${names.join(" ")}`);
-  const required = specs.filter(({ initial }) => initial === undefined).length;
+  const required = specs.filter(({ initial }) => initial === undefined).length +
+    (tail === undefined ? 0 : 1);
+  const allowed = tail === undefined ? specs.length : Infinity;
   return command.action(async (words: string[], flags: Flags) => {
-    const { module, rest } = takeModule(command, words, required, specs.length);
-    if (rest.length > specs.length) {
+    const { module, rest } = takeModule(command, words, required, allowed);
+    if (rest.length > allowed) {
       command.error(
         `error: too many arguments for '${command.name()}': expected ${names.join(" ")}, ` +
           `got ${words.join(" ")}`,
@@ -167,7 +179,8 @@ export function withModuleWords<const Specs extends readonly WordSpec<unknown>[]
       });
       return value;
     });
-    await run(module, values as Values<Specs>, flags);
+    if (tail !== undefined && rest.length <= specs.length) missing(command, tail.name);
+    await run(module, values as Values<Specs>, flags, rest.slice(specs.length));
   });
 }
 

@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { type Command, Option } from "commander";
-import { ConfigError } from "../reactor/errors.ts";
+import { ConfigError, messageOf } from "../reactor/errors.ts";
 import { ROUTE_EDITS_MAX, type RouteRow } from "../sql/store.ts";
 import { CommandError, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
@@ -233,7 +233,7 @@ export async function readFileText(file: string): Promise<string> {
   try {
     return decodeRouteFile(await readFile(file));
   } catch (error) {
-    throw new UsageError(`${file} cannot be read`, { cause: error });
+    throw new UsageError(`${file} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 

@@ -278,7 +278,7 @@ function Meant({ module }: { module: ModuleDetail }): JSX.Element | null {
       <p>
         An agent keeps the nodes it has when a change would take more than half of them and nobody
         says that it is meant. Changes made here are always meant; those made in the database by
-        hand are not. The console hears of the agent of its own host only.
+        hand are not. What an agent holds back now stands above, and on the page Agents.
       </p>
       <p class="buttons">
         <WriteButton onClick={() => setOpen(true)}>The route is meant …</WriteButton>
