@@ -21,6 +21,7 @@ import {
 } from "./settings/common_settings.ts";
 import { daemonFlags, ExitCode, readPlainFlags, settingFlags } from "./settings/flags.ts";
 import type { MonitoredService } from "./monitor/monitor.ts";
+import type { ServiceManager } from "./service_manager.ts";
 import type { MonitorServer } from "./monitor/monitor_server.ts";
 import type { MetricTable } from "./monitor/service_metrics.ts";
 import { configureLogging, createLogger } from "./log/logging.ts";
@@ -380,6 +381,8 @@ export async function runDaemon<T extends SettingsTable>(
       );
   });
   const unsaid = runtime.writeStdout(readyLine(service, given.has("--json")));
+  const manager = await serviceManagerOf(log);
+  manager?.ready(readyLine(service, false).trimEnd());
   // It serves all the same: the log says where.
   if (unsaid !== undefined) {
     const { addresses } = service;
@@ -387,7 +390,18 @@ export async function runDaemon<T extends SettingsTable>(
   }
   await Promise.race([stopAsked, service.replaced ?? stopAsked]);
   stopWatching();
+  manager?.stopping();
   return await stopInTime([service], log) ? ExitCode.Ok : ExitCode.Failed;
+}
+
+/** The service manager that started this process and wants to hear of it; most want nothing. */
+async function serviceManagerOf(log: Logger): Promise<ServiceManager | undefined> {
+  const env = runtime.envAll();
+  if ((env.NOTIFY_SOCKET ?? "") === "") return undefined;
+  const { ServiceManager } = await import("./service_manager.ts");
+  const { sendUnixDatagram } = await import("../reactor/fast/unix_datagram.ts");
+  const { pid: processId } = await import("node:process");
+  return new ServiceManager({ env, processId, clock: systemClock, log, send: sendUnixDatagram });
 }
 
 /** The line that tells a person, or with `json` a program, that a service takes requests. */
