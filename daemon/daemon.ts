@@ -214,6 +214,23 @@ function readDaemonSettings<T extends SettingsTable>(
 }
 
 /**
+ * The URL of a database: the text itself, or with `@FILE` what that file holds, so that a password
+ * need stand neither among arguments nor in a configuration that everybody reads.
+ *
+ * @param key Who names it.
+ * @throws {ConfigError} when the file cannot be read.
+ */
+export async function readStoreUrl(text: string, key = "[store] url"): Promise<string> {
+  return text.startsWith("@") ? await readSecretFile(text.slice(1), key) : text;
+}
+
+async function withStoreUrl<T extends object>(settings: T): Promise<T> {
+  const { storeUrl } = settings as { readonly storeUrl?: unknown };
+  if (typeof storeUrl !== "string") return settings;
+  return { ...settings, storeUrl: await readStoreUrl(storeUrl) };
+}
+
+/**
  * Checks the settings of a service and starts it in this process.
  *
  * @throws {ConfigError} when a setting is wrong, before anything listens.
@@ -225,11 +242,9 @@ export async function startDaemon<T extends SettingsTable>(
   overrides: Partial<DaemonContext> = {},
 ): Promise<RunningService> {
   const warnings: string[] = [];
-  const { settings, isOriginalStore } = readDaemonSettings(
-    definition,
-    sources,
-    (warning) => void warnings.push(warning),
-  );
+  const warn = (warning: string): void => void warnings.push(warning);
+  const { settings: read, isOriginalStore } = readDaemonSettings(definition, sources, warn);
+  const settings = await withStoreUrl(read);
   const context: DaemonContext = {
     clock: systemClock,
     rng: systemRng,
@@ -360,12 +375,7 @@ export async function runDaemon<T extends SettingsTable>(
     return exitCode;
   }
   const log = createLogger(definition.name);
-  if (showsPassword(flags["store.url"] ?? "") || (flags["mysql.db_passwd"] ?? "") !== "") {
-    log.warn(
-      "Everybody on this host can see the database's password among the arguments: put it into " +
-        "the configuration file, or into LARS_STORE_URL or LARS_MYSQL_DB_PASSWD",
-    );
-  }
+  warnOfShownPassword(flags, log);
   // Before the ready line: whoever waited for it may send a signal at once, and one that nobody
   // listens to ends the process.
   const stopAsked = untilStopSignal();
@@ -373,7 +383,8 @@ export async function runDaemon<T extends SettingsTable>(
     void readSources()
       .then(async (sources) => {
         const warn = (warning: string): void => log.warn(warning);
-        await service.reload(readDaemonSettings(definition, sources, warn).settings);
+        const { settings } = readDaemonSettings(definition, sources, warn);
+        await service.reload(await withStoreUrl(settings));
         log.info("Configuration read again");
       })
       .catch((error) =>
@@ -392,6 +403,19 @@ export async function runDaemon<T extends SettingsTable>(
   stopWatching();
   manager?.stopping();
   return await stopInTime([service], log) ? ExitCode.Ok : ExitCode.Failed;
+}
+
+/** Every user of the host sees a password among the arguments. */
+function warnOfShownPassword(
+  flags: Readonly<Record<string, string | undefined>>,
+  log: Logger,
+): void {
+  if (showsPassword(flags["store.url"] ?? "") || (flags["mysql.db_passwd"] ?? "") !== "") {
+    log.warn(
+      "Everybody on this host can see the database's password among the arguments: put it into " +
+        "the configuration file, or into LARS_STORE_URL or LARS_MYSQL_DB_PASSWD",
+    );
+  }
 }
 
 /** The service manager that started this process and wants to hear of it; most want nothing. */

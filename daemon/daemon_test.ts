@@ -40,6 +40,31 @@ test("startDaemon() gives the service its checked settings", async () => {
   );
 });
 
+test("the URL of the database may stand in a file of its own", async () => {
+  const urls: string[] = [];
+  const stored = {
+    name: "stored",
+    summary: "A toy with a database.",
+    settings: storeSettings,
+    start(settings): Promise<RunningService> {
+      urls.push(settings.storeUrl);
+      return Promise.resolve(service("stored", () => Promise.resolve()));
+    },
+  } satisfies DaemonDefinition<typeof storeSettings>;
+  await withTempDir(async (dir) => {
+    writeFileSync(`${dir}/store.url`, "mysql://lars:secret@db/lars_dns\n");
+    await startDaemon(stored, { flags: { "store.url": `@${dir}/store.url` } });
+    await startDaemon(stored, { flags: { "store.url": "sqlite:a.db" } });
+    await assert.rejects(
+      startDaemon(stored, { flags: { "store.url": `@${dir}/nothing` } }),
+      (error: Error) =>
+        error instanceof ConfigError &&
+        error.message.startsWith("[store] url cannot be read") && error.message.includes("nothing"),
+    );
+  });
+  assert.deepEqual(urls, ["mysql://lars:secret@db/lars_dns", "sqlite:a.db"]);
+});
+
 test("readConfigFile() names a missing file", async () => {
   await assert.rejects(
     readConfigFile("/nowhere/lars.conf"),

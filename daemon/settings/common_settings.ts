@@ -43,7 +43,7 @@ export function reactorSettings(defaultPort: number): ReactorSettings {
 export const storeSettings = {
   storeUrl: store.text("url", "", {
     secret: true,
-    shape: "sqlite:PATH or mysql://user:password@host:port/name",
+    shape: "sqlite:PATH, mysql://user:password@host:port/name, or @FILE that holds one",
   })
     .doc("Database; wins over [mysql]. Empty: use [mysql]."),
   mysqlHost: mysql.text("db_host", "")

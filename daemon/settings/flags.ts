@@ -30,7 +30,7 @@ const STORE: readonly DaemonFlag[] = [
   {
     long: "--store",
     value: "URL",
-    doc: "database: sqlite:PATH or mysql://user:password@host:port/name",
+    doc: "database: sqlite:PATH, mysql://user:password@host:port/name, or @FILE that holds one",
   },
   {
     long: "--data",

@@ -1,0 +1,67 @@
+// Runs on Deno only: the tasks that compile and pack are Deno's.
+// The Debian packages as an operator uses them: installed, used, upgraded while callers ask, purged.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { renameSync } from "node:fs";
+import process from "node:process";
+import { test } from "node:test";
+import { VERSION } from "../daemon/version.ts";
+import { findProgram } from "./support/mariadb.ts";
+import { PROJECT_ROOT, withProcesses } from "./support/processes.ts";
+
+/** Compiling, packing and installing, on a busy machine. */
+const STEP_TIMEOUT_MS = 600_000;
+const NEEDED = ["dpkg-deb", "apt-get", "unshare", "make", "cc", "c++", "ip", "gzip"];
+
+/** Why it cannot be tried here; undefined when it can. */
+function obstacle(): string | undefined {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) return "wants root on Linux";
+  const missing = NEEDED.filter((name) => findProgram(name) === undefined);
+  if (missing.length > 0) return `${missing.join(", ")} missing`;
+  try {
+    const script = "d=$(mktemp -d); mount -t tmpfs tmpfs $d; mkdir $d/u $d/w $d/r; " +
+      "mount -t overlay overlay -o lowerdir=/,upperdir=$d/u,workdir=$d/w $d/r";
+    execFileSync("unshare", ["--mount", "--net", "--pid", "--fork", "sh", "-c", script], {
+      stdio: "ignore",
+    });
+    return undefined;
+  } catch {
+    return "no overlay or no namespaces here";
+  }
+}
+
+test("Debian packages: install, answer, upgrade under callers, purge", {
+  skip: obstacle() ?? false,
+}, async () => {
+  await withProcesses(async (processes) => {
+    const { directory } = processes;
+    const run = async (name: string, argv: readonly string[]): Promise<string> => {
+      const ended = await processes.spawnCommand(name, argv, { cwd: PROJECT_ROOT })
+        .untilEnded(STEP_TIMEOUT_MS);
+      assert.equal(ended.code, 0, `${name}: ${ended.stdout}\n${ended.stderr}`);
+      return ended.stdout;
+    };
+    const task = [process.execPath, "run", "-A"];
+    const programs = ["--only", "lars", "--only", "lars-agent", "--out", `${directory}/bin`];
+    await run("compile", [...task, "scripts/compile.ts", ...programs]);
+    const pack = ["scripts/pack_debian.ts", "--programs", `${directory}/bin`];
+    const packed = await run("deb", [...task, ...pack, "--out", `${directory}/deb`]);
+    assert.equal(packed.trim().split("\n").length, 4);
+
+    // The next version: the same agent under a higher number.
+    const archive = `${directory}/deb/lars-agent_${VERSION}_`;
+    const later = `${directory}/later`;
+    const script = `set -e; mkdir ${later}; dpkg-deb -R ${archive}*.deb ${directory}/x
+      sed -i 's/^Version: .*/Version: ${VERSION}+1/' ${directory}/x/DEBIAN/control
+      dpkg-deb --root-owner-group -Zgzip -z1 --build ${directory}/x ${later}/next.deb`;
+    await run("repack", ["sh", "-c", script]);
+    renameSync(`${later}/next.deb`, `${later}/lars-agent_${VERSION}+1_all.deb`);
+
+    const unshare = ["unshare", "--mount", "--net", "--pid", "--fork"];
+    const check = [...unshare, "tests/debian/check_packages.sh", `${directory}/deb`, later];
+    const said = await run("check", check);
+    assert.match(said, /^installed .*\nanswers get_host.*\na caller of the original/);
+    assert.match(said, /upgraded to \S+\+1, \d+ calls, none failed\npurged\n$/);
+  });
+});
