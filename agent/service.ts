@@ -19,6 +19,7 @@ import { runtime } from "../reactor/runtime/mod.ts";
 import { setAligned, type Timer } from "../reactor/time/clock.ts";
 import { PING_INTERVAL_MS, PING_UNUSED_INTERVAL_MS } from "../session/heartbeat.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
+import { onTrustChange, trustOf } from "../session/peer_trust.ts";
 import type { SessionClientOptions } from "../session/session_client.ts";
 import { type AgentSettings, agentSettings, balanceSettingsOf, FIXED_KEYS } from "./config.ts";
 import { TableFeed } from "./feed/table_feed.ts";
@@ -159,7 +160,7 @@ class AgentService implements RunningService {
     }
     if (settings.tableFeed) this.#feed = this.#makeFeed();
     this.#offer = offerOf(settings, context, firstPort, this.#supervisor, () => registry.routes());
-    this.#stopListening = context.secrets?.onChange(() => this.#secretsChanged()) ?? (() => {});
+    this.#stopListening = onTrustChange(context, () => this.#trustChanged());
     this.#status = new StatusSource({
       dns: this.#dns,
       reporter: this.#reporter,
@@ -327,10 +328,10 @@ class AgentService implements RunningService {
   }
 
   #makeFeed(): TableFeed {
-    const { clock, rng, log, software, secrets } = this.#context;
+    const { clock, rng, log, software, secrets, tls } = this.#context;
     const { listenIp, modulesMax } = this.#settings;
     return new TableFeed({
-      ...{ clock, rng, log, software, secrets },
+      ...{ clock, rng, log, software, secrets, tls },
       hostname: listenIp,
       translated: this.#settings.addressTranslation,
       modulesMax,
@@ -442,10 +443,10 @@ class AgentService implements RunningService {
     }
   }
 
-  #secretsChanged(): void {
-    const all = this.#context.secrets?.all ?? [];
-    this.#feed?.setSecrets(all);
-    const secrets = all.map((secret) => [...secret]);
+  #trustChanged(): void {
+    const trust = trustOf(this.#context);
+    this.#feed?.setTrust(trust);
+    const secrets = (trust.secrets ?? []).map((secret) => [...secret]);
     this.#supervisor.broadcast({ type: "secrets", secrets });
   }
 
@@ -535,7 +536,8 @@ export const agentDaemon: DaemonDefinition<typeof agentSettings> = {
     loadTable: async () => (await import("./status/metrics.ts")).agentMetrics,
   },
   async start(settings: AgentSettings, context: DaemonContext): Promise<RunningService> {
-    requireSafeListen(settings.listenIp, settings);
+    // Callers ask by datagrams, for which there is no TLS.
+    requireSafeListen(settings.listenIp, { ...settings, tlsCert: "" });
     checkCallerIp(settings);
     const { listenIp, listenPort } = settings;
     const passed = await passedSockets(settings, context);

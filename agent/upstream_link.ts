@@ -5,7 +5,6 @@ import { ipv4OfInterfaces } from "../daemon/reachable_address.ts";
 import { ChosenLink } from "../feed/chosen_link.ts";
 import { SystemLookup } from "../feed/name_lookup.ts";
 import type { LinkEvents } from "../session/link.ts";
-import { runtimeTransport } from "../session/runtime_transport.ts";
 import { SessionClient, type SessionClientOptions } from "../session/session_client.ts";
 import type { AgentSettings } from "./config.ts";
 
@@ -23,8 +22,8 @@ export interface AgentLinkOptions {
 /** A link that is not started. Servers are tried in the order that `[agent] server_order` gives. */
 export function openUpstream(options: AgentLinkOptions): ChosenLink {
   const { name, settings, context, firstPort, more } = options;
-  const { clock, rng, log, software, secrets } = context;
-  const shared = { clock, rng, log, software, secrets, transport: runtimeTransport };
+  const { clock, rng, log, software, secrets, transport } = context;
+  const shared = { clock, rng, log, software, secrets, transport };
   const { serverOrder: order, zone, callerIp } = settings;
   const own = callerIp || ipv4OfInterfaces()[0] || "127.0.0.1";
   return new ChosenLink({

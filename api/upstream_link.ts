@@ -8,7 +8,7 @@ import type { Rng } from "../reactor/time/rng.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
 import { nodeTransport } from "../session/node_transport.ts";
 import { Secrets } from "../session/secrets.ts";
-import { SessionClient } from "../session/session_client.ts";
+import { SessionClient, UPSTREAM_NAME } from "../session/session_client.ts";
 
 /** Time between two pings, and for the answer to each: a peer that misses two is left. */
 export const PING_MS = 800;
@@ -33,7 +33,7 @@ export function openUpstreamLink(options: UpstreamLinkOptions): Link {
   return new SessionClient({
     ...options,
     secrets: Secrets.ofToken(options.token),
-    name: "upstream",
+    name: UPSTREAM_NAME,
     role: "client",
     software: "lars-api",
     transport: nodeTransport,

@@ -1,5 +1,6 @@
 // Shell. The system as its database shows it, by the services that the console uses too.
 
+import type { SessionTransport } from "../session/handshake.ts";
 import type { Secrets } from "../session/secrets.ts";
 import type { ModuleKey } from "../model/module.ts";
 import { type CountedRow, type NodeAddress, rowsThatCount } from "../model/node.ts";
@@ -31,12 +32,14 @@ import type {
 } from "./schemas.ts";
 
 /** What the system works with. */
-export interface StoreSystemOptions extends Omit<NotifyOptions, "secrets"> {
+export interface StoreSystemOptions extends Omit<NotifyOptions, "secrets" | "transport"> {
   readonly rng: Rng;
   /** Name of whoever works on the database, for the history. */
   readonly who: string;
   /** Reads the secret shared with dns, when it is needed first. */
   secrets(): Promise<Secrets | undefined>;
+  /** What makes connections to dns, when it is needed first. @default {without TLS} */
+  transport?(): Promise<SessionTransport | undefined>;
 }
 
 /** Services that talk to dns. */
@@ -173,7 +176,12 @@ export class StoreSystem implements SystemAccess {
   }
 
   async #open(): Promise<DnsServices> {
-    const options = { ...this.#options, secrets: await this.#options.secrets() };
+    const { secrets, transport } = this.#options;
+    const options = {
+      ...this.#options,
+      secrets: await secrets(),
+      transport: await transport?.(),
+    };
     const lines = new DnsLines(options);
     const { store, clock } = options;
     return {

@@ -6,7 +6,10 @@ import { BindError, ConfigError, messageOf, StoreError } from "../reactor/errors
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
+import type { SessionTransport } from "../session/handshake.ts";
+import { runtimeTransport } from "../session/runtime_transport.ts";
 import { Secrets, SECRETS_MAX } from "../session/secrets.ts";
+import type { TlsIdentity } from "../session/tls/tls_identity.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
 import {
@@ -25,6 +28,7 @@ import type { ServiceManager } from "./service_manager.ts";
 import type { MonitorServer } from "./monitor/monitor_server.ts";
 import type { MetricTable } from "./monitor/service_metrics.ts";
 import { configureLogging, createLogger } from "./log/logging.ts";
+import type { TlsFiles } from "./tls_files.ts";
 import {
   readSettings,
   type SettingsOf,
@@ -50,6 +54,10 @@ export interface DaemonContext {
   readonly software: string;
   /** The shared secrets of `[auth] token_file`, if it is configured; SIGHUP replaces them. */
   readonly secrets: Secrets | undefined;
+  /** What is shown and believed over TLS, if `[tls]` is configured; changed files replace it. */
+  readonly tls: TlsIdentity | undefined;
+  /** Makes connections to services, over TLS where that is configured. */
+  readonly transport: SessionTransport;
   /** The process is this service and nothing else: it ends when the service is replaced. */
   readonly isAlone?: boolean;
 }
@@ -245,12 +253,21 @@ export async function startDaemon<T extends SettingsTable>(
   const warn = (warning: string): void => void warnings.push(warning);
   const { settings: read, isOriginalStore } = readDaemonSettings(definition, sources, warn);
   const settings = await withStoreUrl(read);
+  const log = createLogger(definition.name);
+  // Whoever has no certificate loads nothing of this.
+  const tls = settings.tlsCert === ""
+    ? undefined
+    : await (await import("./tls_files.ts")).openTls(settings, {
+      ...{ role: definition.name, clock: systemClock, log },
+    });
   const context: DaemonContext = {
     clock: systemClock,
     rng: systemRng,
-    log: createLogger(definition.name),
+    log,
     software: softwareName(),
     secrets: await readSecrets(settings.tokenFile),
+    tls: tls?.identity,
+    transport: tls?.transport ?? runtimeTransport,
     ...overrides,
   };
   for (const warning of warnings) context.log.warn(warning);
@@ -262,20 +279,24 @@ export async function startDaemon<T extends SettingsTable>(
   }
   if (definition.monitor !== undefined) requireSafeMonitor(settings, settings);
   const token = await readToken(settings.metricsTokenFile, "[metrics] token_file");
-  const service = await definition.start(settings, context);
+  const service = await definition.start(settings, context).catch((error) => {
+    tls?.close();
+    throw error;
+  });
+  let monitor: MonitorServer | undefined;
+  const shared = withShared(service, context, tls, () => monitor?.close());
   try {
-    if (definition.monitor === undefined || settings.metricsPort === 0) {
-      return withShared(service, context, undefined);
-    }
+    if (definition.monitor === undefined || settings.metricsPort === 0) return shared;
     const { software, clock, log } = context;
     const { port: defaultPort } = definition.monitor;
     // Only now: callers are served meanwhile.
     const { startMonitor } = await import("./monitor/monitor.ts");
     const table = await definition.monitor.loadTable();
-    const options = { service, table, settings, defaultPort, token, software, clock, log };
-    return withShared(service, context, startMonitor(options));
+    const options = { service: shared, table, settings, defaultPort, token, software, clock, log };
+    monitor = startMonitor(options);
+    return shared;
   } catch (error) {
-    await service.stop();
+    await shared.stop();
     throw error;
   }
 }
@@ -284,7 +305,8 @@ export async function startDaemon<T extends SettingsTable>(
 function withShared(
   service: RunningService,
   { secrets, log }: DaemonContext,
-  monitor: MonitorServer | undefined,
+  tls: TlsFiles | undefined,
+  closeDoor: () => void,
 ): RunningService {
   return {
     name: service.name,
@@ -292,10 +314,16 @@ function withShared(
     get addresses(): readonly string[] {
       return service.addresses;
     },
-    stats: () => service.stats(),
+    stats: () => ({ ...service.stats(), ...tls?.stats }),
     readiness: () => service.readiness?.(),
     metrics: () => service.metrics?.() ?? [],
+    ...(service.monitorRoutes === undefined ? {} : { monitorRoutes: service.monitorRoutes }),
     async reload(settings: SettingsOf<typeof authSettings>): Promise<void> {
+      if ((tls === undefined) !== (settings.tlsCert === "")) {
+        log.warn("To begin or end the use of TLS takes effect at the next start only", {
+          key: "[tls] cert",
+        });
+      } else await tls?.read(settings);
       const { tokenFile } = settings;
       const lines = tokenFile === "" ? [] : await readSecretLines(tokenFile, "[auth] token_file");
       await service.reload(settings);
@@ -308,7 +336,8 @@ function withShared(
       }
     },
     async stop(): Promise<void> {
-      monitor?.close();
+      closeDoor();
+      tls?.close();
       await service.stop();
     },
   };

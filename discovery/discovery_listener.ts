@@ -6,6 +6,7 @@ import type { Logger } from "../reactor/log.ts";
 import type { MessageRouter } from "../reactor/message_router.ts";
 import type { Connection } from "../reactor/tcp/tcp_server.ts";
 import type { Clock } from "../reactor/time/clock.ts";
+import type { PeerTrust } from "../session/peer_trust.ts";
 import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
 import { SEED_COMMANDS_END, seedBodyBytesMax } from "./seed/seed_frames.ts";
 import { type SeedEvents, SeedProtocol } from "./seed/seed_protocol.ts";
@@ -61,9 +62,9 @@ export class DiscoveryListener {
     return this.#sessions.listen(port, false);
   }
 
-  /** Takes these secrets from now on. */
-  setSecrets(all: readonly Uint8Array[]): void {
-    this.#sessions.setSecrets(all);
+  /** Believes this from now on. */
+  setTrust(trust: PeerTrust): void {
+    this.#sessions.setTrust(trust);
   }
 
   /** Counters of its connections. */

@@ -11,6 +11,7 @@ import { type Address, formatAddress } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { LogRateLimiter } from "../reactor/log.ts";
 import { nextInt } from "../reactor/time/rng.ts";
+import { onTrustChange, trustOf } from "../session/peer_trust.ts";
 import { HEARTBEAT_STOP_MS, InstanceHeartbeat } from "../service/instance_heartbeat.ts";
 import { StoreHealth } from "../service/store_health.ts";
 import { startService, StoreService } from "../service/store_service.ts";
@@ -59,7 +60,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
 
   constructor(settings: DiscoverySettings, context: DaemonContext, store: Store) {
     super(context);
-    const { clock, rng, log, software, secrets } = context;
+    const { clock, rng, log, software, secrets, transport } = context;
     this.onStop(STORE_CLOSE_MS, () => store.close());
     this.#store = store;
     this.#seedTtlMs = settings.seedTtlMs;
@@ -78,7 +79,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
       ...parseListeners(settings.listeners),
     ];
     for (const { address } of wanted) requireSafeListen(address.hostname, settings);
-    const notify = { store, clock, software, secrets, addresses: [] };
+    const notify = { store, clock, software, secrets, transport, addresses: [] };
     this.#registry = new LeaseRegistry({
       ...{ store, notify, table: this.#table, time, guard: this.#guard, clock, rng, log, holder },
       health: this.#health,
@@ -91,7 +92,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
       },
       pollMs: settings.pollMs,
     });
-    const lines = new DnsLines({ store, clock, rng, software, secrets, addresses: [] });
+    const lines = new DnsLines({ ...notify, rng });
     this.onStop(0, () => lines.close());
     const stops = new SafeStops(new NodeUseService({ store, clock, lines }), clock);
     this.#sessions = new LeaseSessions({
@@ -107,7 +108,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
   }
 
   async start(_settings: DiscoverySettings): Promise<void> {
-    const { clock, log, software, secrets } = this.context;
+    const { clock, log, software } = this.context;
     this.#registry.start();
     this.onStop(REGISTRY_STOP_MS, () => this.#registry.stop());
     for (const { listener, address } of this.#ports) {
@@ -118,10 +119,12 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     const prober = new LossProber({ clock, table: this.#table, guard: this.#guard });
     prober.start();
     this.onStop(0, () => prober.stop());
-    const stopListening = secrets?.onChange(() => {
-      for (const { listener } of this.#ports) listener.setSecrets(secrets.all);
-    });
-    this.onStop(0, () => stopListening?.());
+    this.onStop(
+      0,
+      onTrustChange(this.context, (trust) => {
+        for (const { listener } of this.#ports) listener.setTrust(trust);
+      }),
+    );
     const heartbeat = new InstanceHeartbeat({
       ...{ store: this.#store, clock, log, software, kind: "discovery" },
       address: reachableAddress(this.#addresses[0]),
@@ -157,7 +160,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     holder: number,
     settings: DiscoverySettings,
   ): Port {
-    const { clock, log, software, secrets } = this.context;
+    const { clock, log, software } = this.context;
     const registrar = new SeedRegistrar({
       ...{ module, table: this.#table, holder },
       ttlMs: () => this.#seedTtlMs,
@@ -169,7 +172,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     const listener = new DiscoveryListener({
       init: {
         ...{ hostname: address.hostname, connectionsMax, connectionsPerHostMax, software },
-        ...{ translated, secrets: secrets?.all },
+        ...{ translated, ...trustOf(this.context) },
       },
       ...{ clock, log, seedIsOpen: settings.isSeedOpen },
       ...(settings.isSeedServed ? { seed: seedOf(registrar, settings.seedConnectionAgeMs) } : {}),

@@ -6,6 +6,7 @@ import { PORT_MAX, ZONE_LENGTH_MAX } from "../model/node.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { HIGH_WATER_BYTES } from "../reactor/tcp/framed_link.ts";
 import type { Connection } from "../reactor/tcp/tcp_server.ts";
+import type { PeerTrust } from "../session/peer_trust.ts";
 import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
 import { ProtocolError } from "../reactor/errors.ts";
 import type { LoopStats, LoopSurroundings, ServiceLoop } from "../service/loops/loop_group.ts";
@@ -265,8 +266,8 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     else this.#note({ type: "agents", round: task.round, agents: this.#agents.sightings() });
   }
 
-  setSecrets(all: readonly Uint8Array[]): void {
-    this.#server.setSecrets(all);
+  setTrust(trust: PeerTrust): void {
+    this.#server.setTrust(trust);
   }
 
   stats(): LoopStats {

@@ -9,7 +9,6 @@ import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/
 import type { ModuleKey } from "../model/module.ts";
 import { formatAddress } from "../reactor/address.ts";
 import { ConfigError, messageOf } from "../reactor/errors.ts";
-import { runtimeTransport } from "../session/runtime_transport.ts";
 import { SessionClient } from "../session/session_client.ts";
 import { type ExportSettings, exportSettings, readFilled, wordsOf } from "./config.ts";
 import { FileExport } from "./files/file_export.ts";
@@ -55,8 +54,8 @@ class ExportService implements RunningService {
   constructor(settings: ExportSettings, context: DaemonContext) {
     this.#context = context;
     this.#settings = settings;
-    const { clock, rng, log, software, secrets } = context;
-    const shared = { clock, rng, log, software, secrets, transport: runtimeTransport };
+    const { clock, rng, log, software, secrets, transport } = context;
+    const shared = { clock, rng, log, software, secrets, transport };
     this.#client = new FleetClient({
       ...{ clock, log, outShare: settings.outShare, addresses: settings.dnsAddresses },
       openLink: (addresses, events) =>
@@ -167,9 +166,9 @@ class ExportService implements RunningService {
   }
 
   async #startXds(): Promise<ExportPart> {
-    const { clock, rng, log, software, secrets } = this.#context;
+    const { clock, rng, log, software, secrets, transport } = this.#context;
     const { xdsIp, xdsPort, reporterAddresses, callerIp } = this.#settings;
-    const shared = { clock, rng, log, software, secrets, transport: runtimeTransport };
+    const shared = { clock, rng, log, software, secrets, transport };
     // gRPC is large, and few exports need it.
     const { startXds } = await import("./xds/xds_part.ts");
     const part = await startXds({

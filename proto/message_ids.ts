@@ -155,6 +155,8 @@ export const PeerRefusal = {
   PassedOn: 3,
   /** The proof is that of a build before protocol 2, which can be passed on. */
   OldProof: 4,
+  /** The certificate that was shown does not hold the role that is wanted. */
+  WrongRole: 5,
 } as const;
 
 /** Any reason of {@linkcode PeerRefusal}. */

@@ -5,6 +5,7 @@ import type { Clock } from "../reactor/time/clock.ts";
 import type {
   Listener,
   ListenOptions,
+  PeerCertificate,
   Stream,
   StreamHandlers,
   TcpTransport,
@@ -129,6 +130,10 @@ class SortedStream implements Stream, StreamHandlers {
 
   get local(): Address {
     return this.#inner.local;
+  }
+
+  get peerCertificate(): PeerCertificate | undefined {
+    return this.#inner.peerCertificate;
   }
 
   get copyBelowBytes(): number {

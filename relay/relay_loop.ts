@@ -6,6 +6,8 @@ import type { Logger } from "../reactor/log.ts";
 import { runtime, type TcpConnector, type TcpTransport } from "../reactor/runtime/mod.ts";
 import { type Connection, connectionBudget } from "../reactor/tcp/tcp_server.ts";
 import type { Clock } from "../reactor/time/clock.ts";
+import type { PeerTrust } from "../session/peer_trust.ts";
+import { TLS_FIRST_BYTE } from "../session/tls/tls_identity.ts";
 import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
 import { AdminDoor } from "./admin_door.ts";
 import { RelayEvents } from "./relay_events.ts";
@@ -108,9 +110,9 @@ export class RelayLoop {
     return this.#address;
   }
 
-  /** Of peers one of these secrets is wanted from now on. */
-  setSecrets(all: readonly Uint8Array[]): void {
-    this.#server.setSecrets(all);
+  /** Believes this from now on. */
+  setTrust(trust: PeerTrust): void {
+    this.#server.setTrust(trust);
   }
 
   /** Takes other limits from now on. */
@@ -144,7 +146,8 @@ export class RelayLoop {
   /** Whatever is no session is an L0, so that nonsense is told as what it is. */
   #doorOf(firstByte: number): Door | undefined {
     const seedDoor = this.#seedDoor;
-    if (firstByte === HELLO_BYTE || seedDoor === undefined) return undefined;
+    const isSession = firstByte === HELLO_BYTE || firstByte === TLS_FIRST_BYTE;
+    if (isSession || seedDoor === undefined) return undefined;
     return (stream) => seedDoor.accept(stream);
   }
 }

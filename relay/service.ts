@@ -10,6 +10,7 @@ import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { formatAddress } from "../reactor/address.ts";
 import { type ModulePolicy, parseModulePolicy } from "../balancer/mod.ts";
 import { ConfigError, messageOf } from "../reactor/errors.ts";
+import { onTrustChange, trustOf } from "../session/peer_trust.ts";
 import type { Store } from "../sql/store.ts";
 import { MailRoom } from "./people/mail_room.ts";
 import { type BrokerLimits, defaultBrokerLimits } from "./broker/broker_limits.ts";
@@ -42,12 +43,13 @@ function policyOf({ policy }: RelaySettings): ModulePolicy | undefined {
 function initOf(settings: RelaySettings, context: DaemonContext): RelayLoopInit {
   const { listenIp: hostname, connectionsMax, connectionsPerHostMax } = settings;
   const { originals, modId, cmdId, linksMax, linksPerHostMax, clientBytesMax } = settings;
-  const { software, secrets } = context;
-  const hasOriginals = originals === "on" || (originals === "auto" && secrets === undefined);
+  const { software, secrets, tls } = context;
+  const hasOriginals = originals === "on" ||
+    (originals === "auto" && secrets === undefined && tls === undefined);
   return {
     ...{ hostname, connectionsMax, connectionsPerHostMax, software },
     translated: settings.addressTranslation,
-    secrets: secrets?.all,
+    ...trustOf(context),
     // Two frames of the largest kind must fit.
     outputBytesMax: Math.max(clientBytesMax, 2 * 65_536),
     limits: limitsOf(settings),
@@ -98,14 +100,14 @@ class RelayService implements RunningService {
   constructor(
     loop: RelayLoop,
     address: string,
-    { secrets }: DaemonContext,
+    context: DaemonContext,
     { store, transport }: { store: Store | undefined; transport: RelayTransport },
   ) {
     this.#loop = loop;
     this.#store = store;
     this.#transport = transport;
     this.addresses = [address];
-    this.#stopListening = secrets?.onChange(() => loop.setSecrets(secrets.all)) ?? (() => {});
+    this.#stopListening = onTrustChange(context, (trust) => loop.setTrust(trust));
   }
 
   stats(): Record<string, number> {
@@ -145,7 +147,12 @@ export const relayDaemon: DaemonDefinition<typeof relaySettings> = {
     const store = settings.storeUrl === "" ? undefined : await openMailStore(settings, context);
     const mailRoom = store === undefined ? undefined : mailRoomOf(store, settings, context);
     const transport = openRelayTransport({
-      ...{ fast: settings.fastPath !== "off", hostname: settings.listenIp, clock, log },
+      ...{
+        fast: settings.fastPath !== "off" && context.tls === undefined,
+        hostname: settings.listenIp,
+        clock,
+        log,
+      },
       // Nobody would be served any more: whoever watches the process starts it again.
       onError(error): void {
         log.error("The relay can go on no more", { error: messageOf(error) });

@@ -2,6 +2,7 @@
 
 import type { Address } from "../reactor/address.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
+import type { PeerTrust } from "../session/peer_trust.ts";
 import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
 import type { LoopStats, LoopSurroundings, ServiceLoop } from "../service/loops/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
@@ -288,8 +289,8 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
     connection?.send(MessageId.ReportsStored, encodeReportsStored(task.answer));
   }
 
-  setSecrets(all: readonly Uint8Array[]): void {
-    this.#server.setSecrets(all);
+  setTrust(trust: PeerTrust): void {
+    this.#server.setTrust(trust);
   }
 
   stats(): LoopStats {

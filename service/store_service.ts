@@ -11,6 +11,7 @@ import {
   storeUrl,
 } from "../daemon/settings/common_settings.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
+import { onTrustChange, trustOf } from "../session/peer_trust.ts";
 import { LEAVE_GRACE_MS, LEAVE_SPREAD_MS_MAX } from "../session/server_sessions.ts";
 import type { SessionServerInit } from "../session/session_server.ts";
 import { formatAddress } from "../reactor/address.ts";
@@ -155,14 +156,14 @@ export abstract class LoopService<
       () => this.#heartbeat?.stop(),
       () => whileClosing?.(),
     );
-    const { clock, log, software, secrets } = this.context;
+    const { clock, log, software } = this.context;
     const { loopCount: count, listenIp: hostname, connectionsPerHostMax } = settings;
     const { addressTranslation: translated } = settings;
     const connectionsMax = Math.ceil(settings.connectionsMax / count);
     const own: SessionServerInit = {
       ...{ hostname, connectionsMax, connectionsPerHostMax, software, translated },
       loopCount: count,
-      secrets: secrets?.all,
+      ...trustOf(this.context),
     };
     this.loops = await startLoops({
       count,
@@ -173,8 +174,7 @@ export abstract class LoopService<
       clock,
       log,
     });
-    const stopListening = secrets?.onChange(() => this.loops?.setSecrets(secrets.all));
-    this.onStop(0, () => stopListening?.());
+    this.onStop(0, onTrustChange(this.context, (trust) => this.loops?.setTrust(trust)));
   }
 
   /**

@@ -188,9 +188,19 @@ export function judgeProof(
   return { secret };
 }
 
-/** Why a connection is refused and what to do, for the one who refuses (`us`) or is refused. */
-export function refusalText(reason: number, by: "us" | "them"): string {
+/**
+ * Why a connection is refused and what to do, for the one who refuses (`us`) or is refused.
+ *
+ * @param role What the one who is refused says it is, where that is the reason.
+ */
+export function refusalText(reason: number, by: "us" | "them", role = "that it comes in"): string {
   switch (reason) {
+    case PeerRefusal.WrongRole:
+      return by === "us"
+        ? `the certificate of the other side does not let it be here in the role ${role}: see ` +
+          "docs/tls.md, Roles"
+        : `the certificate of [tls] cert here does not let us be there in the role ${role}: see ` +
+          "docs/tls.md, Roles";
     case PeerRefusal.NoSecret:
       return by === "us"
         ? "the other side shows no secret: set [auth] token_file there to a copy of the file used here"

@@ -3,21 +3,34 @@
 import { connect, type Socket } from "node:net";
 import type { Address } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
-import type { Stream, StreamHandlers } from "../reactor/runtime/types.ts";
+import type {
+  ConnectOptions,
+  PeerCertificate,
+  Stream,
+  StreamHandlers,
+} from "../reactor/runtime/types.ts";
 import type { SessionTransport } from "./handshake.ts";
 import { newNonce, proofOf } from "./proof.ts";
 
-/** A stream that does not keep the program alive until it is ended. */
+/** What is said of a connection that has ended without an error. */
+const ENDED = "the other side closed the connection";
+
+/** A stream over a socket of node:net or node:tls. */
 class NodeStream implements Stream {
   readonly remote: Address;
   readonly local: Address;
   readonly copyBelowBytes = 0;
+  readonly peerCertificate: PeerCertificate | undefined;
   readonly #socket: Socket;
+  readonly #unheardReason: string | undefined;
   #handlers: StreamHandlers | undefined;
+  #heard = false;
   #closed = false;
 
-  constructor(socket: Socket, remote: Address) {
+  constructor(socket: Socket, remote: Address, opened: OpenedSocket) {
     this.#socket = socket;
+    this.peerCertificate = opened.peerCertificate;
+    this.#unheardReason = opened.unheardReason;
     this.remote = { hostname: socket.remoteAddress ?? remote.hostname, port: remote.port };
     this.local = {
       hostname: (socket.localAddress ?? "").replace(/^::ffff:/, ""),
@@ -32,9 +45,12 @@ class NodeStream implements Stream {
   start(handlers: StreamHandlers): void {
     this.#handlers = handlers;
     this.#socket
-      .on("data", (chunk: Uint8Array) => handlers.onData(chunk))
+      .on("data", (chunk: Uint8Array) => {
+        this.#heard = true;
+        if (!this.#closed) handlers.onData(chunk);
+      })
       .on("error", (error) => this.#lost(messageOf(error)))
-      .on("close", () => this.#lost("the other side closed the connection"));
+      .on("close", () => this.#lost(ENDED));
   }
 
   write(chunk: Uint8Array, length = chunk.length): boolean {
@@ -69,30 +85,73 @@ class NodeStream implements Stream {
   #lost(reason: string): void {
     if (this.#closed) return;
     this.close();
-    this.#handlers?.onClose(reason);
+    const unheard = this.#heard ? undefined : this.#unheardReason;
+    this.#handlers?.onClose(unheard === undefined ? reason : `${reason}: ${unheard}`);
   }
 }
 
-/**
- * The transport of the api, and the one place where TLS has to be put: `tls.connect` of node:tls
- * gives a socket of the same kind on all three.
- */
-export const nodeTransport: SessionTransport = {
-  connectTcp({ hostname, port, signal }): Promise<Stream> {
-    return new Promise((resolve, reject) => {
-      const socket = connect({ host: hostname, port, noDelay: true });
-      socket.unref();
-      const giveUp = (): void => {
+/** What is known of a socket once it can be used. */
+interface OpenedSocket {
+  readonly peerCertificate?: PeerCertificate | undefined;
+  /** Why the other side may have ended it before it said anything, where that is known. */
+  readonly unheardReason?: string;
+}
+
+/** How sockets of one kind are opened. */
+export interface SocketKind {
+  open(address: Address): Socket;
+  /** The event after which it can be used. */
+  readonly readyEvent: "connect" | "secureConnect";
+  /** Looks at a socket that can be used. @throws {Error} that says why it is not. */
+  opened?(socket: Socket): OpenedSocket;
+  /** A better text for a fault of the attempt. */
+  faultText?(error: Error): string;
+  /** The program does not go on for the sake of a connection. @default {false} */
+  readonly isBackground?: boolean;
+}
+
+/** Makes a connection by a socket of some kind; no handler is called before `start`. */
+export function connectBy(
+  kind: SocketKind,
+  { hostname, port, signal }: ConnectOptions,
+): Promise<Stream> {
+  return new Promise((resolve, reject) => {
+    const socket = kind.open({ hostname, port });
+    if (kind.isBackground === true) socket.unref();
+    const giveUp = (): void => {
+      socket.destroy();
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", giveUp, { once: true });
+    const failed = (error: Error): void => {
+      signal.removeEventListener("abort", giveUp);
+      socket.destroy();
+      reject(kind.faultText === undefined ? error : new Error(kind.faultText(error)));
+    };
+    const ended = (): void => failed(new Error(ENDED));
+    socket.on("error", failed).once("close", ended).once(kind.readyEvent, () => {
+      signal.removeEventListener("abort", giveUp);
+      socket.off("close", ended);
+      try {
+        const opened = kind.opened?.(socket) ?? {};
+        resolve(new NodeStream(socket, { hostname, port }, opened));
+      } catch (error) {
         socket.destroy();
-        reject(signal.reason);
-      };
-      signal.addEventListener("abort", giveUp, { once: true });
-      socket.on("error", reject).once("connect", () => {
-        signal.removeEventListener("abort", giveUp);
-        resolve(new NodeStream(socket, { hostname, port }));
-      });
+        reject(error);
+      }
     });
-  },
+  });
+}
+
+const netSockets: SocketKind = {
+  open: ({ hostname, port }) => connect({ host: hostname, port, noDelay: true }),
+  readyEvent: "connect",
+  isBackground: true,
+};
+
+/** The transport of the api; over TLS it is `tls_client.ts`. */
+export const nodeTransport: SessionTransport = {
+  connectTcp: (options) => connectBy(netSockets, options),
   prove: proofOf,
   newNonce,
 };

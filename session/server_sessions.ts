@@ -15,6 +15,7 @@ import {
 import { MessageId, PeerRefusal } from "../proto/message_ids.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { MessageRouter } from "../reactor/message_router.ts";
+import type { PeerCertificate } from "../reactor/runtime/types.ts";
 import { type Logger, LogRateLimiter } from "../reactor/log.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
 import {
@@ -34,6 +35,7 @@ import { ConnectionPlaces } from "./connection_places.ts";
 import { SILENCE_TIMEOUT_MS } from "./heartbeat.ts";
 import { RefusedHosts } from "./refused_hosts.ts";
 import type { Secrets } from "./secrets.ts";
+import { mayBe, maySend } from "./tls/peer_roles.ts";
 
 /** Longest software and role that are kept of a peer, in characters. */
 export const SOFTWARE_LENGTH_MAX = 128;
@@ -50,10 +52,15 @@ export const LEAVE_SPREAD_MS_MAX = 5_000;
 /** Time that the last of them has to connect elsewhere and to end the connection here. */
 export const LEAVE_GRACE_MS = 500;
 
+/** What one that never says Hello counts as where certificates are looked at. */
+const ORIGINAL_ROLE = "agent";
+
 /** What is needed of a connection. */
 export interface SessionPeer {
   readonly remote: Address;
   readonly local: Address;
+  /** What it has proved to be over TLS; undefined or absent: nothing. */
+  readonly peerCertificate?: PeerCertificate | undefined;
   send(msgId: number, body: Uint8Array): boolean;
   close(reason?: string): void;
 }
@@ -72,6 +79,8 @@ export interface ServerSessionsOptions<P> extends Self {
   readonly secrets: Secrets | undefined;
   /** False: the service proves itself to those who ask, and serves everybody. @default {true} */
   readonly wantsProof?: boolean;
+  /** True: peers may have certificates, whose roles say what they may send. @default {false} */
+  readonly hasCertificates?: boolean;
   /** True: the ends of connections are not compared. @default {false} */
   readonly translated?: boolean;
   readonly clock: Clock;
@@ -144,8 +153,11 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
       .add(MessageId.Refusal, (body, peer) => this.#refusedBy(body, peer))
       .add(MessageId.Goodbye, (body, peer) => this.#goodbye(body, peer))
       .add(MessageId.Ping, (body, peer) => this.#ping(body, peer));
-    if (secrets !== undefined && wantsProof) {
-      this.router.setGuard((peer, msgId) => this.#guard(peer, msgId));
+    const wants = secrets !== undefined && wantsProof;
+    if (wants || options.hasCertificates === true) {
+      this.router.setGuard((peer, msgId) =>
+        this.#guardRole(peer, msgId) ?? (wants ? this.#guard(peer, msgId) : undefined)
+      );
     }
     this.#stopListening = secrets?.onChange(() => this.#closeOutdated()) ?? (() => {});
   }
@@ -249,16 +261,35 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
     return this.#noteRefusal(peer, PeerRefusal.NoSecret);
   }
 
+  /** Who has shown a certificate may send what its role lets it; one of the original is an agent. */
+  #guardRole(peer: P, msgId: number): string | undefined {
+    const { peerCertificate } = peer;
+    if (peerCertificate === undefined || msgId === MessageId.Hello) return undefined;
+    const state = this.#peers.get(peer);
+    const said = state?.extended === true ? state.role : ORIGINAL_ROLE;
+    const may = state?.extended === true || mayBe(this.#options.role, said, peerCertificate);
+    if (may && maySend(said, msgId)) return undefined;
+    return this.#noteRefusal(peer, PeerRefusal.WrongRole);
+  }
+
   #hello(body: Uint8Array, peer: P): void {
     const hello = decodeHello(body);
     const state = this.#peers.get(peer);
     if (state === undefined) return;
+    const role = hello.role.slice(0, SOFTWARE_LENGTH_MAX);
+    const { peerCertificate } = peer;
+    if (state.extended && role !== state.role && peerCertificate !== undefined) {
+      return this.#refuse(peer, PeerRefusal.WrongRole);
+    }
     if (!state.extended) this.#extendedCount++;
     state.extended = true;
     this.#places.add(peer);
     state.software = hello.software.slice(0, SOFTWARE_LENGTH_MAX);
-    state.role = hello.role.slice(0, SOFTWARE_LENGTH_MAX);
+    state.role = role;
     state.heardAtMs = this.#options.clock.nowMs();
+    if (peerCertificate !== undefined && !mayBe(this.#options.role, role, peerCertificate)) {
+      return this.#refuse(peer, PeerRefusal.WrongRole);
+    }
     this.#welcome(hello, peer, state);
   }
 
@@ -316,12 +347,18 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
     if (this.#peers.get(peer)?.extended === true) {
       peer.send(MessageId.Refusal, encodeRefusal({ reason }));
     }
-    return this.#tell(peer, "Peer is refused", refusalText(reason, "us"));
+    return this.#tell(peer, "Peer is refused", refusalText(reason, "us", this.#roleOf(peer)));
+  }
+
+  #roleOf(peer: P): string {
+    const state = this.#peers.get(peer);
+    return state?.extended === true ? state.role : ORIGINAL_ROLE;
   }
 
   #refusedBy(body: Uint8Array, peer: P): void {
     const { reason } = decodeRefusal(body);
-    peer.close(this.#tell(peer, "Peer refuses this service", refusalText(reason, "them")));
+    const { role } = this.#options;
+    peer.close(this.#tell(peer, "Peer refuses this service", refusalText(reason, "them", role)));
   }
 
   #tell(peer: P, what: string, reason: string): string {
@@ -333,7 +370,9 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
     if (held === undefined) return reason;
     const peerText = formatAddress(peer.remote);
     const who = state?.extended === true ? { role: state.role, software: state.software } : {};
-    this.#options.log.warn(what, { peer: peerText, ...who, reason, ...held });
+    const { peerCertificate } = peer;
+    const shown = peerCertificate === undefined ? {} : { certificate: peerCertificate.subject };
+    this.#options.log.warn(what, { peer: peerText, ...who, ...shown, reason, ...held });
     return reason;
   }
 

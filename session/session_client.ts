@@ -19,6 +19,7 @@ import type { Address } from "../reactor/address.ts";
 import type { Logger } from "../reactor/log.ts";
 import { MessageRouter } from "../reactor/message_router.ts";
 import { TcpClient } from "../reactor/tcp/tcp_client.ts";
+import type { PeerCertificate } from "../reactor/runtime/types.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import {
@@ -39,12 +40,16 @@ import {
 import type { Link, LinkEvents } from "./link.ts";
 import { ReconnectPace } from "./reconnect_pace.ts";
 import type { Secrets } from "./secrets.ts";
+import { holdsRole, neededRole } from "./tls/peer_roles.ts";
 
 /** Time that a server has to prove itself to a client with a secret, in milliseconds. */
 export const WELCOME_TIMEOUT_MS = 10_000;
 
 /** Why a server is left that has said that it stops. */
 export const LEAVING_REASON = "the server stops";
+
+/** Name of a service of which is only known that it is above: agent, dns or reporter. */
+export const UPSTREAM_NAME = "upstream";
 
 /** What is needed to reach a service. */
 export interface SessionClientOptions extends LinkEvents, Self {
@@ -224,7 +229,12 @@ export class SessionClient implements Link {
   }
 
   #connected(): void {
-    const { clock, secrets, transport, welcomeWaitMs = 0, heartbeat } = this.#options;
+    const { clock, secrets, transport, welcomeWaitMs = 0, heartbeat, name } = this.#options;
+    const { peerCertificate } = this.#client;
+    if (peerCertificate !== undefined && !this.#isPeer(peerCertificate)) {
+      this.#client.send(MessageId.Hello, clientHello(this.#options, undefined));
+      return this.#refuse(PeerRefusal.WrongRole, refusalText(PeerRefusal.WrongRole, "us", name));
+    }
     this.#nonce = secrets === undefined ? undefined : transport.newNonce();
     this.#client.send(MessageId.Hello, clientHello(this.#options, this.#nonce));
     if (welcomeWaitMs === Infinity) {
@@ -253,6 +263,13 @@ export class SessionClient implements Link {
       if (this.#options.onLeaving !== undefined) this.#options.onLeaving();
       else this.#client.failOver(LEAVING_REASON, true);
     });
+  }
+
+  /** In-process clients do not know whether they talk to an agent, a dns or a reporter. */
+  #isPeer(certificate: PeerCertificate): boolean {
+    const { name } = this.#options;
+    const roles = name === UPSTREAM_NAME ? ["agent", "dns", "reporter"] : [name];
+    return roles.some((role) => holdsRole(certificate, neededRole(role)));
   }
 
   #leaveAfter(waitMs: number, reason: string): void {
@@ -298,10 +315,10 @@ export class SessionClient implements Link {
   }
 
   #refused(reason: number): void {
-    const { secrets, secretMissingReason } = this.#options;
+    const { secrets, secretMissingReason, role } = this.#options;
     const isMissing = reason === PeerRefusal.NoSecret && secrets === undefined;
     this.#leaveRefused(
-      (isMissing ? secretMissingReason : undefined) ?? refusalText(reason, "them"),
+      (isMissing ? secretMissingReason : undefined) ?? refusalText(reason, "them", role),
     );
   }
 

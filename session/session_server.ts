@@ -4,14 +4,16 @@ import { type Address, isLoopback } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { BodyBytesMaxOf } from "../reactor/frame.ts";
-import type { TcpTransport } from "../reactor/runtime/mod.ts";
+import { runtime, type TcpTransport } from "../reactor/runtime/mod.ts";
 import { type Connection, TcpServer, UNKNOWN_IDS_MAX } from "../reactor/tcp/tcp_server.ts";
+import type { PeerTrust } from "./peer_trust.ts";
 import { newNonce, proofOf } from "./proof.ts";
 import { Secrets } from "./secrets.ts";
 import { ServerSessions, type ServerSessionsOptions } from "./server_sessions.ts";
+import type { TlsDoor } from "./tls/tls_door.ts";
 
 /** Plain values that a loop's server is made from; they pass to workers. */
-export interface SessionServerInit {
+export interface SessionServerInit extends PeerTrust {
   readonly hostname: string;
   /** Connections of this loop. */
   readonly connectionsMax: number;
@@ -23,8 +25,6 @@ export interface SessionServerInit {
   readonly loopCount?: number;
   /** Said in Hello. */
   readonly software: string;
-  /** The secrets of which peers must prove one, if there are any. */
-  readonly secrets: readonly Uint8Array[] | undefined;
   /** See {@linkcode ServerSessionsOptions}. */
   readonly wantsProof?: boolean;
   readonly translated?: boolean;
@@ -55,21 +55,28 @@ export interface SessionServerOptions {
 export class SessionServer extends ServerSessions<Connection> {
   readonly #options: SessionServerOptions;
   readonly #secrets: Secrets | undefined;
+  #trust: PeerTrust;
   #server: TcpServer | undefined;
+  /** Around the transport, where there is TLS. */
+  #door: TlsDoor | undefined;
 
   constructor(options: SessionServerOptions) {
     const { role, init, clock, log, pongDetail, onGoodbye, isForeign } = options;
     const { software, secrets: all, wantsProof, translated, loopCount } = init;
     const secrets = all === undefined ? undefined : new Secrets(all);
-    const about = { role, software, secrets, wantsProof, translated, loopCount };
+    const hasCertificates = init.tls !== undefined;
+    const about = { role, software, secrets, wantsProof, translated, loopCount, hasCertificates };
     super({ ...about, pongDetail, onGoodbye, isForeign, clock, log, prove: proofOf, newNonce });
     this.#options = options;
     this.#secrets = secrets;
+    this.#trust = init;
   }
 
-  /** Takes these secrets from now on; who proved one that is not among them is closed. */
-  setSecrets(all: readonly Uint8Array[]): void {
-    this.#secrets?.replace(all);
+  /** Believes this from now on; who proved what is believed no more is closed. */
+  setTrust(trust: PeerTrust): void {
+    const { secrets, tls } = this.#trust = trust;
+    if (secrets !== undefined) this.#secrets?.replace(secrets);
+    if (tls !== undefined) this.#door?.setMaterial(tls);
   }
 
   /**
@@ -78,12 +85,11 @@ export class SessionServer extends ServerSessions<Connection> {
    * @returns the address with the real port.
    * @throws {BindError} when the port is taken.
    */
-  listen(port: number, reusePort: boolean): Promise<Address> {
+  async listen(port: number, reusePort: boolean): Promise<Address> {
     const {
       init,
       clock,
       log,
-      transport,
       onClose,
       onDrain,
       bodyBytesMaxOf,
@@ -93,7 +99,7 @@ export class SessionServer extends ServerSessions<Connection> {
       hostname: init.hostname,
       port,
       reusePort,
-      ...(transport === undefined ? {} : { transport }),
+      transport: await this.#transport(),
       ...(init.outputBytesMax === undefined ? {} : { outputBytesMax: init.outputBytesMax }),
       connectionsMax: init.connectionsMax,
       connectionsPerHostMax: init.connectionsPerHostMax || Infinity,
@@ -110,7 +116,16 @@ export class SessionServer extends ServerSessions<Connection> {
       },
       onDrain,
     });
-    return this.#server.listen();
+    return await this.#server.listen();
+  }
+
+  /** Without TLS none of it is loaded. */
+  async #transport(): Promise<TcpTransport> {
+    const { transport = runtime, clock, log } = this.#options;
+    const { tls } = this.#trust;
+    if (tls === undefined) return transport;
+    const { TlsDoor } = await import("./tls/tls_door.ts");
+    return this.#door = new TlsDoor({ transport, clock, log, material: this.#trust.tls ?? tls });
   }
 
   /** Counters since the start, and the present number of connections. */
@@ -131,6 +146,7 @@ export class SessionServer extends ServerSessions<Connection> {
       not_authenticated: this.refusedCount,
       hosts_refused_lately: this.refusedHostCount,
       silent_peers: this.silentCount,
+      ...this.#door?.stats,
     };
   }
 
@@ -143,5 +159,6 @@ export class SessionServer extends ServerSessions<Connection> {
   /** Stops accepting and closes all connections. */
   async close(): Promise<void> {
     await this.#server?.close();
+    this.#door?.close();
   }
 }

@@ -223,12 +223,12 @@ test("secrets are replaced while connections stand: only those of the old one en
   const service = await serve([first]);
   const caller = call(service.address, [first]);
   await until(() => service.heard.length === 1, { what: "the session" });
-  service.server.setSecrets([second, first]);
+  service.server.setTrust({ secrets: [second, first] });
   caller.secrets?.replace([second, first]);
   const late = call(service.address, [second]);
   await until(() => service.heard.length === 2, { what: "one with the new secret" });
   assert.equal(caller.link.connectCount, 1, "a valid secret is left alone");
-  service.server.setSecrets([second]);
+  service.server.setTrust({ secrets: [second] });
   await until(() => caller.link.connectCount === 2 && service.heard.length === 3, {
     what: "the return with the new secret",
   });

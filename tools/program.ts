@@ -238,6 +238,11 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_sim.ts"),
   },
   {
+    name: "cert",
+    summary: "certificates for TLS: make an authority and pairs with roles, show them",
+    load: () => import("./cmd_cert.ts"),
+  },
+  {
     name: "completion",
     summary: "print a completion script for bash, zsh or fish",
     load: () => import("./cmd_completion.ts"),

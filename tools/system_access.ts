@@ -11,6 +11,7 @@ import { TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { ConsoleClient, type ServerFlags } from "./console_client.ts";
 import type { EditFlags } from "./route_edit.ts";
 import { withStore } from "./store_access.ts";
+import { transportOfEnvironment } from "./tls_access.ts";
 
 /** What can be known of who runs this. */
 function operatorFacts(): OperatorFacts {
@@ -60,6 +61,7 @@ export async function withSystem<T>(
       software: softwareName(),
       who: whoRuns(),
       secrets: () => readSecrets(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? ""),
+      transport: transportOfEnvironment,
       addresses: flags.dns ?? [],
     });
     return await closing(system, fn);

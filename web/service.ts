@@ -85,7 +85,8 @@ export class WebService extends StoreService<WebSettings> {
     const clock = new DatabaseClock({ ...context, store });
     super({ ...context, clock });
     this.#clock = clock;
-    const { log, software } = context;
+    const { log, software, secrets, transport } = context;
+    const talking = { software, secrets, transport, addresses: options.dnsAddresses ?? [] };
     this.onStop(CLOSE_TIMEOUT_MS, () => store.close());
     this.#options = options;
     this.#store = store;
@@ -105,22 +106,11 @@ export class WebService extends StoreService<WebSettings> {
       onChanged: () => this.#live.wake(),
     });
     const changes = new ChangeService({
-      store,
-      clock,
-      software,
-      secrets: context.secrets,
-      addresses: options.dnsAddresses ?? [],
+      ...{ ...talking, store, clock },
       callsPerSecond: ({ modId, cmdId }) => reader.model.module(modId, cmdId)?.callsPerSecond ?? 0,
       onChanged: () => void reader.readNow(),
     });
-    this.#lines = new DnsLines({
-      store,
-      clock,
-      rng: context.rng,
-      software,
-      secrets: context.secrets,
-      addresses: options.dnsAddresses ?? [],
-    });
+    this.#lines = new DnsLines({ ...talking, store, clock, rng: context.rng });
     const hostNames = hostNameList(settings.hostNames);
     const asking = { store, clock, lines: this.#lines };
     const api = new ApiServer({
@@ -132,7 +122,7 @@ export class WebService extends StoreService<WebSettings> {
         reader,
         live: this.#live,
         agents: new AgentService({ store, clock, reader, watch }),
-        explain: explainService(agent, context.secrets),
+        explain: explainService(agent, secrets),
         software,
         counters: new CounterService({ store, clock }),
         events: new EventTail({ store, clock }),

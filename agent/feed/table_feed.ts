@@ -3,7 +3,7 @@
 
 import { TIME_COUNTED_MS_MAX } from "../../balancer/detection/call_outcome.ts";
 import { Publisher } from "../../feed/publisher.ts";
-import type { Secrets } from "../../session/secrets.ts";
+import { type PeerTrust, trustOf, type TrustSource } from "../../session/peer_trust.ts";
 import { SessionServer } from "../../session/session_server.ts";
 import {
   decodeCallReports,
@@ -49,13 +49,11 @@ export const CALLS_PER_NODE_MAX = 1 << 25;
 export const FEED_USE_MS = 5000;
 
 /** What a {@linkcode TableFeed} is given. */
-export interface TableFeedOptions {
+export interface TableFeedOptions extends TrustSource {
   readonly hostname: string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly software: string;
-  /** Wanted of clients when `hostname` is not loopback. */
-  readonly secrets: Secrets | undefined;
   /** See {@linkcode SessionServerInit}. */
   readonly translated?: boolean;
   /** Modules fed at once, over all clients. */
@@ -88,7 +86,7 @@ export class TableFeed {
   constructor(options: TableFeedOptions) {
     this.#options = options;
     this.#settings = encodeTableSettings(options.settings);
-    const { hostname, clock, log, software, secrets, translated, modulesMax } = options;
+    const { hostname, clock, log, software, translated, modulesMax } = options;
     this.#publisher = new Publisher<Connection, Uint8Array>(
       {
         frames: (modId, cmdId) => this.#framesOf(modId, cmdId),
@@ -114,7 +112,7 @@ export class TableFeed {
         hostname,
         connectionsMax: FEED_CONNECTIONS_MAX,
         software,
-        secrets: secrets?.all,
+        ...trustOf(options),
         // As over UDP: callers on this host need no secret.
         wantsProof: !isLoopback(hostname),
         translated,
@@ -159,8 +157,8 @@ export class TableFeed {
   }
 
   /** These are wanted from now on. */
-  setSecrets(all: readonly Uint8Array[]): void {
-    this.#server.setSecrets(all);
+  setTrust(trust: PeerTrust): void {
+    this.#server.setTrust(trust);
   }
 
   /** Marks every subscribed module as used. */

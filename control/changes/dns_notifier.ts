@@ -6,6 +6,7 @@ import { type Address, formatAddress } from "../../reactor/address.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
 import { systemRng } from "../../reactor/time/system_rng.ts";
+import type { SessionTransport } from "../../session/handshake.ts";
 import { runtimeTransport } from "../../session/runtime_transport.ts";
 import type { Secrets } from "../../session/secrets.ts";
 import { SessionClient } from "../../session/session_client.ts";
@@ -27,6 +28,8 @@ export interface NotifyOptions {
   readonly software: string;
   /** Shared with dns, if there are any. */
   readonly secrets: Secrets | undefined;
+  /** Makes the connections. @default {without TLS} */
+  readonly transport?: SessionTransport | undefined;
   /** Told besides those that signed in to the database. */
   readonly addresses: readonly Address[];
 }
@@ -39,9 +42,9 @@ export async function tellingDns<T extends { readonly changed: readonly ModuleKe
   options: NotifyOptions,
   commit: () => Promise<T>,
 ): Promise<T & { readonly told: readonly Told[] }> {
-  const { store, clock, software, secrets } = options;
+  const { store, clock, software, secrets, transport } = options;
   const addresses = [...await liveDns(store, clock), ...options.addresses];
-  const notifier = new DnsNotifier({ addresses, secrets, software, clock });
+  const notifier = new DnsNotifier({ addresses, secrets, transport, software, clock });
   try {
     const outcome = await commit();
     const told = outcome.changed.length === 0 ? [] : await notifier.tell(outcome.changed);
@@ -56,6 +59,8 @@ export interface DnsNotifierOptions {
   readonly addresses: readonly Address[];
   /** The shared ones, when the dns instances ask for one. */
   readonly secrets: Secrets | undefined;
+  /** Makes the connections. @default {without TLS} */
+  readonly transport?: SessionTransport | undefined;
   readonly software: string;
   readonly clock: Clock;
 }
@@ -100,7 +105,7 @@ class DnsLine {
       name: "dns",
       role: "writer",
       addresses: [address],
-      transport: runtimeTransport,
+      transport: options.transport ?? runtimeTransport,
       rng: systemRng,
       log: silentLogger,
       // The Pong that comes is the receipt.

@@ -1,5 +1,6 @@
 // Shell. Lines to dns instances: asks, again and again, how agents use a node and why they pick it.
 
+import type { SessionTransport } from "../../session/handshake.ts";
 import { runtimeTransport } from "../../session/runtime_transport.ts";
 import type { Secrets } from "../../session/secrets.ts";
 import { SessionClient } from "../../session/session_client.ts";
@@ -26,6 +27,8 @@ export const REPORT_TIMEOUT_MS = 1500;
 export interface DnsLineOptions {
   readonly address: Address;
   readonly secrets: Secrets | undefined;
+  /** Makes the connection. @default {without TLS} */
+  readonly transport?: SessionTransport | undefined;
   readonly software: string;
   readonly clock: Clock;
   readonly rng: Rng;
@@ -64,7 +67,7 @@ export class DnsLine {
       name: "dns",
       role: "tool",
       addresses: [address],
-      transport: runtimeTransport,
+      transport: options.transport ?? runtimeTransport,
       onReady: () => this.#flush(),
       onExtended: () => this.#flush(),
       onLost: () => {},

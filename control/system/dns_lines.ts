@@ -4,6 +4,7 @@ import { type Address, formatAddress } from "../../reactor/address.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import { type Clock, setRepeating, type Timer } from "../../reactor/time/clock.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
+import type { SessionTransport } from "../../session/handshake.ts";
 import type { Secrets } from "../../session/secrets.ts";
 import type { Store } from "../../sql/store.ts";
 import { DnsLine } from "./dns_line.ts";
@@ -20,6 +21,8 @@ export interface DnsLinesOptions {
   readonly software: string;
   /** Shared with dns, if there are any. */
   readonly secrets: Secrets | undefined;
+  /** Makes the connections. @default {without TLS} */
+  readonly transport?: SessionTransport | undefined;
   /** Asked besides those that signed in to the database. */
   readonly addresses: readonly Address[];
 }
@@ -41,7 +44,7 @@ export class DnsLines {
 
   /** One line to each dns that signed in, or was named; those that are gone are left. */
   async open(): Promise<DnsLine[]> {
-    const { store, clock, rng, software, secrets, addresses } = this.#options;
+    const { store, clock, rng, software, secrets, transport, addresses } = this.#options;
     const wanted = new Map(
       [...await liveDns(store, clock), ...addresses].map((one) => [formatAddress(one), one]),
     );
@@ -54,7 +57,7 @@ export class DnsLines {
       let kept = this.#lines.get(name);
       if (kept === undefined) {
         const log = silentLogger;
-        const line = new DnsLine({ address, secrets, software, clock, rng, log });
+        const line = new DnsLine({ address, secrets, transport, software, clock, rng, log });
         this.#lines.set(name, kept = { line, usedAtMs: 0 });
       }
       kept.usedAtMs = clock.nowMs();

@@ -107,6 +107,10 @@ export function serverMetrics(service: string): MetricTable {
     handler_errors: closed("handler_error"),
     silent_peers: closed("silent"),
     not_authenticated: closed("not_authenticated"),
+    tls_refused: closed("certificate"),
+    tls_plain_refused: closed("no_tls"),
+    connections_tls: gauge(`${prefix}connections_tls`, "Open connections over TLS."),
+    tls_handshakes: counter(`${prefix}tls_handshakes_total`, "Handshakes of TLS that were made."),
     hosts_refused_lately: gauge(
       `${prefix}hosts_refused`,
       "Hosts that were refused, or refused this service, for the secret within the last minute; in each loop.",

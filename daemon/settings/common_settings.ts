@@ -2,12 +2,14 @@
 
 import { isLoopback } from "../../reactor/address.ts";
 import { ConfigError } from "../../reactor/errors.ts";
+import { PLAIN_PEERS } from "../../session/tls/tls_identity.ts";
 import { Section, type Setting, type SettingsOf, type SettingsTable } from "./settings.ts";
 
 const reactor = new Section("reactor");
 const store = new Section("store");
 const mysql = new Section("mysql");
 const auth = new Section("auth");
+const tls = new Section("tls");
 const metrics = new Section("metrics");
 const log = new Section("log");
 
@@ -100,7 +102,7 @@ export function storeUrl(settings: SettingsOf<typeof storeSettings>): string {
   return `mysql://${user}${password}@${host}:${mysqlPort}/${database}`;
 }
 
-/** Who may connect, `[auth]`. */
+/** Who may connect, `[auth]` and `[tls]`. */
 export const authSettings = {
   tokenFile: auth.text("token_file", "", { shape: "path" })
     .doc(
@@ -114,6 +116,22 @@ export const authSettings = {
     ),
   allowInsecure: auth.boolean("allow_insecure", false)
     .doc("1 lets a service listen beyond loopback without authentication, on a trusted network."),
+  tlsCert: tls.text("cert", "", { shape: "path" })
+    .doc(
+      "File with the certificate of this service, in PEM, which names its role; empty: no TLS. " +
+        "What changes in these files is taken within 10 s, and at SIGHUP.",
+    ),
+  tlsKey: tls.text("key", "", { shape: "path" })
+    .doc("File with its private key, in PEM; empty: it is in the file of cert."),
+  tlsCa: tls.text("ca", "", { shape: "path" })
+    .doc("File with the certificates, in PEM, of those who sign the ones of peers."),
+  tlsRefused: tls.text("refused", "", { shape: "path" })
+    .doc("File with SHA-256 fingerprints, one a line, of certificates that count no more."),
+  tlsPlain: tls.choice("plain", "loopback", PLAIN_PEERS)
+    .doc(
+      "Who does without TLS: loopback, peers on this host; off, nobody; accept, whoever calls; " +
+        "use, this service too when it calls.",
+    ),
 } as const satisfies SettingsTable;
 
 /** Ports of the metrics of each service when none is set. */
@@ -164,9 +182,11 @@ export function requireSafeListen(
   auth: SettingsOf<typeof authSettings>,
 ): void {
   if (isLoopback(listenIp) || auth.tokenFile !== "" || auth.allowInsecure) return;
+  const { tlsCert, tlsPlain } = auth;
+  if (tlsCert !== "" && (tlsPlain === "loopback" || tlsPlain === "off")) return;
   throw new ConfigError(
     `Will not listen on ${listenIp} without authentication: set [auth] token_file = FILE, ` +
-      "or [auth] allow_insecure = 1 on a trusted network",
+      "[tls] cert = FILE, or [auth] allow_insecure = 1 on a trusted network",
   );
 }
 

@@ -17,10 +17,24 @@ export interface StreamHandlers {
   onClose(reason: string): void;
 }
 
+/** What the certificate says that the other side of a connection has proved to own. */
+export interface PeerCertificate {
+  /** Who it was made for, for people. */
+  readonly subject: string;
+  /** Its names that are resource identifiers. */
+  readonly uris: readonly string[];
+  /** SHA-256 of it, in hexadecimal capitals with colons. */
+  readonly fingerprint: string;
+  /** Until when it is valid, by the wall clock, in milliseconds. */
+  readonly endsAtMs: number;
+}
+
 /** One TCP connection. */
 export interface Stream {
   readonly remote: Address;
   readonly local: Address;
+  /** Over TLS, and known before the first byte is; undefined: none was shown. */
+  readonly peerCertificate?: PeerCertificate | undefined;
   /**
    * Calls `action` at the end of the present turn of the loop that serves this stream. It must not
    * throw.

@@ -9,7 +9,7 @@ import { type Logger, LogRateLimiter } from "../log.ts";
 import type { MessageRouter } from "../message_router.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 import type { Rng } from "../time/rng.ts";
-import type { Stream, TcpConnector } from "../runtime/types.ts";
+import type { PeerCertificate, Stream, TcpConnector } from "../runtime/types.ts";
 
 /** Bytes waiting to be sent; `send` refuses what would pass it. */
 export const CLIENT_OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
@@ -136,6 +136,11 @@ export class TcpClient {
   /** The other side of the connection, as an IP address; undefined without one. */
   get remote(): Address | undefined {
     return this.connected ? this.#link?.stream.remote : undefined;
+  }
+
+  /** What the other side has proved to be over TLS; undefined: nothing, or no connection. */
+  get peerCertificate(): PeerCertificate | undefined {
+    return this.connected ? this.#link?.stream.peerCertificate : undefined;
   }
 
   /** Bytes waiting to be sent. */

@@ -15,7 +15,7 @@ import type { BodyBytesMaxOf } from "../frame.ts";
 import { type Logger, LogRateLimiter } from "../log.ts";
 import type { MessageRouter } from "../message_router.ts";
 import { SilentPeers } from "./silent_peers.ts";
-import type { Listener, Stream, TcpTransport } from "../runtime/mod.ts";
+import type { Listener, PeerCertificate, Stream, TcpTransport } from "../runtime/mod.ts";
 import { runtime } from "../runtime/mod.ts";
 
 /** Connections at once; a further one is closed as soon as it is accepted, and counted. */
@@ -53,6 +53,8 @@ export interface Connection<A = unknown> {
   readonly id: number;
   readonly remote: Address;
   readonly local: Address;
+  /** See {@linkcode Stream}. */
+  readonly peerCertificate: PeerCertificate | undefined;
   /** Whatever the application keeps about this peer. */
   attached: A | undefined;
   /** Bytes queued and not yet handed to the kernel. */
@@ -181,6 +183,10 @@ class ServerConnection<A> implements Connection<A>, LinkOwner {
 
   get local(): Address {
     return this.link.stream.local;
+  }
+
+  get peerCertificate(): PeerCertificate | undefined {
+    return this.link.stream.peerCertificate;
   }
 
   get pendingBytes(): number {

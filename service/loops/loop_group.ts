@@ -5,6 +5,7 @@ import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { BindError, messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import { LOOP_STOP_MS, LoopPool } from "../../reactor/loops/loop_pool.ts";
+import type { PeerTrust } from "../../session/peer_trust.ts";
 
 /** Pause before a worker that is gone is replaced, and between tries. */
 export const LOOP_RESTART_MS = 1000;
@@ -13,6 +14,7 @@ export const LOOP_RESTART_MS = 1000;
 const GAUGES: ReadonlySet<string> = new Set([
   "connections",
   "connections_plain",
+  "connections_tls",
   "followers",
   "hosts_refused_lately",
   "subscriptions",
@@ -32,8 +34,8 @@ export interface ServiceLoop<Task> {
   listen(port: number, reusePort: boolean): Promise<Address>;
   /** Takes what the main thread sends. */
   onTask(task: Task): void;
-  /** Of peers one of these secrets is wanted from now on. */
-  setSecrets(all: readonly Uint8Array[]): void;
+  /** Believes this of peers from now on. */
+  setTrust(trust: PeerTrust): void;
   stats(): LoopStats;
   /** Accepts nobody any more and sends peers elsewhere; ends when they have gone, or had the time. */
   leave?(): Promise<void>;
@@ -72,8 +74,8 @@ export interface LoopGroup<Task> {
    */
   listen(port: number): Promise<Address>;
   send(loop: number, task: Task, transfer?: Transferable[]): void;
-  /** Of peers one of these secrets is wanted from now on, in every loop. */
-  setSecrets(all: readonly Uint8Array[]): void;
+  /** Has every loop believe this of peers from now on. */
+  setTrust(trust: PeerTrust): void;
   /** Sum over all loops; of workers about half a second old. */
   stats(): LoopStats;
   /** Sends the peers of every loop elsewhere, before a `close`. */
@@ -84,7 +86,7 @@ export interface LoopGroup<Task> {
 /** What passes to a worker. */
 export type WorkerTask<Task> =
   | { readonly type: "listen"; readonly port: number }
-  | { readonly type: "secrets"; readonly secrets: readonly Uint8Array[] }
+  | { readonly type: "trust"; readonly trust: PeerTrust }
   | { readonly type: "leave" }
   | { readonly type: "task"; readonly task: Task };
 
@@ -140,7 +142,7 @@ function loopOnThisThread<Init, Task, Note>(
   return {
     listen: (port) => loop.listen(port, false),
     send: (_loop, task) => loop.onTask(task),
-    setSecrets: (all) => loop.setSecrets(all),
+    setTrust: (trust) => loop.setTrust(trust),
     stats: () => loop.stats(),
     leave: () => loop.leave?.() ?? Promise.resolve(),
     close: () => loop.close(),
@@ -159,7 +161,7 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
   #pool: LoopPool<Init, WorkerTask<Task>, WorkerNote<Note>> | undefined;
   #port: number | undefined;
   /** What the loops were told since they were started. */
-  #secrets: readonly Uint8Array[] | undefined;
+  #trust: PeerTrust | undefined;
   #closing = false;
   /** Loops that have not sent their peers elsewhere yet, while this service stops. */
   readonly #leaving = new Map<number, () => void>();
@@ -203,14 +205,14 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
     this.#pool?.send(loop, { type: "task", task }, transfer);
   }
 
-  setSecrets(all: readonly Uint8Array[]): void {
-    this.#secrets = all;
-    for (let loop = 0; loop < this.#stats.length; loop++) this.#tellSecrets(loop);
+  setTrust(trust: PeerTrust): void {
+    this.#trust = trust;
+    for (let loop = 0; loop < this.#stats.length; loop++) this.#tellTrust(loop);
   }
 
-  #tellSecrets(loop: number): void {
-    if (this.#secrets === undefined) return;
-    this.#pool?.send(loop, { type: "secrets", secrets: this.#secrets });
+  #tellTrust(loop: number): void {
+    if (this.#trust === undefined) return;
+    this.#pool?.send(loop, { type: "trust", trust: this.#trust });
   }
 
   stats(): LoopStats {
@@ -285,7 +287,7 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
     if (pool === undefined || this.#closing) return;
     try {
       await pool.replace(loop);
-      this.#tellSecrets(loop);
+      this.#tellTrust(loop);
       this.#listening[loop] = newListening();
       if (this.#port !== undefined) {
         pool.send(loop, { type: "listen", port: this.#port });

@@ -5,6 +5,7 @@ import { BindError } from "../../reactor/errors.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
+import type { PeerTrust } from "../../session/peer_trust.ts";
 import { until } from "../../tests/support/until.ts";
 import { type LoopSurroundings, type ServiceLoop, startLoops } from "./loop_group.ts";
 import type { FrailNote } from "../testing/frail_loop.ts";
@@ -33,8 +34,8 @@ class EchoLoop implements ServiceLoop<string> {
     this.#around.note(`echo ${task}`);
   }
 
-  setSecrets(all: readonly Uint8Array[]): void {
-    this.#around.note(`${all.length} secrets`);
+  setTrust({ secrets }: PeerTrust): void {
+    this.#around.note(`${secrets?.length} secrets`);
   }
 
   stats(): Record<string, number> {
@@ -61,7 +62,7 @@ test("startLoops() of one loop passes tasks, notes, counters and failures throug
   assert.equal((await group.listen(7)).port, 7);
   group.send(0, "hello");
   assert.deepEqual([notes, group.stats()], [["0 echo hello"], { tasks: 1 }]);
-  group.setSecrets([new Uint8Array(16)]);
+  group.setTrust({ secrets: [new Uint8Array(16)] });
   assert.equal(notes.at(-1), "0 1 secrets");
   await group.close();
   const taken = await startLoops({ ...common, init: true });

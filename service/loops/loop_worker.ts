@@ -53,7 +53,7 @@ export function runServiceLoop<Init, Task, Note>(make: LoopMaker<Init, Task, Not
       return Promise.resolve({
         onTask(task): void {
           if (task.type === "listen") void listen(loop, task.port, handle);
-          else if (task.type === "secrets") loop.setSecrets(task.secrets);
+          else if (task.type === "trust") loop.setTrust(task.trust);
           else if (task.type === "leave") void leave(loop, handle);
           else loop.onTask(task.task);
         },

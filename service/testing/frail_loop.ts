@@ -20,7 +20,7 @@ runServiceLoop<null, "echo" | "crash", FrailNote>((_init, { note }) => {
         throw new Error("The loop was told to crash");
       });
     },
-    setSecrets: (): void => {},
+    setTrust: (): void => {},
     stats: (): Record<string, number> => ({ tasks: taskCount, connections: 1 }),
     close: (): Promise<void> => Promise.resolve(),
   };

@@ -1,0 +1,192 @@
+// Shell. The files of [tls]: read and checked before they are used, and again when they change.
+
+import { ConfigError, messageOf } from "../reactor/errors.ts";
+import type { Logger } from "../reactor/log.ts";
+import { runtime, type TcpConnector } from "../reactor/runtime/mod.ts";
+import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
+import type { SessionTransport } from "../session/handshake.ts";
+import { newNonce, proofOf } from "../session/proof.ts";
+import { type CertificateFacts, checkMaterial } from "../session/tls/certificate_check.ts";
+import { neededRole } from "../session/tls/peer_roles.ts";
+import { tlsConnector } from "../session/tls/tls_client.ts";
+import { sameMaterial, TlsIdentity, type TlsMaterial } from "../session/tls/tls_identity.ts";
+import type { authSettings } from "./settings/common_settings.ts";
+import type { SettingsOf } from "./settings/settings.ts";
+
+/** Time between two looks at the files. */
+export const TLS_LOOK_MS = 10_000;
+
+/** A certificate that is valid for less than this, or a third of its time, is said to end soon, once a day. */
+export const TLS_ENDS_SOON_MS = 7 * 86_400_000;
+const DAY_MS = 86_400_000;
+
+/** Largest file of `[tls]`, in bytes. */
+export const TLS_FILE_BYTES_MAX = 1024 * 1024;
+
+/** Keys that are read here. */
+export type TlsSettings = Pick<
+  SettingsOf<typeof authSettings>,
+  "tlsCert" | "tlsKey" | "tlsCa" | "tlsRefused" | "tlsPlain"
+>;
+
+async function readPem(path: string, key: string): Promise<string> {
+  try {
+    return new TextDecoder().decode(await runtime.readFile(path, TLS_FILE_BYTES_MAX));
+  } catch (error) {
+    throw new ConfigError(`[tls] ${key} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Fingerprints of certificates, one a line; `#` begins a remark. @throws {ConfigError} */
+async function readRefused(path: string): Promise<string[]> {
+  if (path === "") return [];
+  const lines = (await readPem(path, "refused")).split("\n")
+    .map((line) => line.replace(/#.*/, "").trim().toUpperCase()).filter((line) => line !== "");
+  return lines.map((line) => {
+    const digits = line.replace(/:/g, "");
+    if (/^[0-9A-F]{64}$/.test(digits)) return digits.replace(/..(?=.)/g, "$&:");
+    throw new ConfigError(
+      `[tls] refused must hold SHA-256 fingerprints of 64 hexadecimal digits: ${path} has "${line}"`,
+    );
+  });
+}
+
+/**
+ * Reads the files of `[tls]`, unchecked.
+ *
+ * @throws {ConfigError} when one cannot be read, or a key is missing.
+ */
+export async function readTlsMaterial(settings: TlsSettings): Promise<TlsMaterial> {
+  const { tlsCert, tlsKey, tlsCa, tlsRefused, tlsPlain: plain } = settings;
+  if (tlsCa === "") {
+    throw new ConfigError("[tls] ca must name the certificates of those who sign, beside cert");
+  }
+  const cert = await readPem(tlsCert, "cert");
+  const key = tlsKey === "" ? cert : await readPem(tlsKey, "key");
+  const ca = await readPem(tlsCa, "ca");
+  return { cert, key, ca, refused: await readRefused(tlsRefused), plain };
+}
+
+/** What {@linkcode openTls} is given besides. */
+export interface TlsFilesOptions {
+  /** What the service is: its certificate must say so. */
+  readonly role: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** What a service has of `[tls]`. */
+export interface TlsFiles {
+  readonly identity: TlsIdentity;
+  readonly transport: SessionTransport;
+  readonly stats: Readonly<Record<string, number>>;
+  /** Takes what the files hold now. @throws {ConfigError} when it cannot be; the old one stays. */
+  read(settings: TlsSettings): Promise<void>;
+  /** Looks at the files no more. */
+  close(): void;
+}
+
+/** The transport of services and tools that have an identity. */
+export function tlsTransport(
+  identity: TlsIdentity,
+  plain: TcpConnector = runtime,
+): SessionTransport {
+  const { connectTcp } = tlsConnector({ identity, plain });
+  return { connectTcp, prove: proofOf, newNonce };
+}
+
+class WatchedFiles implements TlsFiles {
+  readonly identity: TlsIdentity;
+  readonly transport: SessionTransport;
+  readonly #options: TlsFilesOptions;
+  #settings: TlsSettings;
+  #own: CertificateFacts;
+  #saidAtMs = -Infinity;
+  /** Said of the files last, so that each fault is said once. */
+  #fault = "";
+  readonly #timer: Timer;
+
+  constructor(settings: TlsSettings, material: TlsMaterial, options: TlsFilesOptions) {
+    this.#settings = settings;
+    this.#options = options;
+    this.identity = new TlsIdentity(material);
+    this.transport = tlsTransport(this.identity);
+    this.#own = this.#check(material);
+    this.#sayEnd();
+    this.#timer = setRepeating(options.clock, TLS_LOOK_MS, () => void this.#look());
+  }
+
+  get stats(): Readonly<Record<string, number>> {
+    const leftMs = this.#own.endsAtMs - this.#options.clock.wallMs();
+    return { certificate_seconds_left: Math.round(leftMs / 1000) };
+  }
+
+  async read(settings: TlsSettings): Promise<void> {
+    const material = await readTlsMaterial(settings);
+    if (!this.#isOther(material)) return void (this.#settings = settings);
+    this.#own = this.#check(material);
+    this.#settings = settings;
+    this.#fault = "";
+    this.identity.replace(material);
+    this.#options.log.info("Files of [tls] taken", {
+      validUntil: this.#validUntil,
+    });
+  }
+
+  close(): void {
+    this.#timer.cancel();
+  }
+
+  #isOther(material: TlsMaterial): boolean {
+    return !sameMaterial(material, this.identity.material);
+  }
+
+  get #validUntil(): string {
+    return new Date(this.#own.endsAtMs).toISOString();
+  }
+
+  /** @returns what the certificate says. @throws {ConfigError} when it cannot be used. */
+  #check(material: TlsMaterial): CertificateFacts {
+    const { role, clock, log } = this.#options;
+    try {
+      const { own, warnings } = checkMaterial(material, neededRole(role), clock.wallMs());
+      for (const warning of warnings) log.warn(warning);
+      return own;
+    } catch (error) {
+      throw new ConfigError(messageOf(error), { cause: error });
+    }
+  }
+
+  async #look(): Promise<void> {
+    try {
+      await this.read(this.#settings);
+    } catch (error) {
+      const text = messageOf(error);
+      // A file may be half written now: what stays wrong is said.
+      if (text === this.#fault) return;
+      this.#fault = text;
+      this.#options.log.error("Files of [tls] not taken, the old ones stay", { error: text });
+    }
+    this.#sayEnd();
+  }
+
+  #sayEnd(): void {
+    const { clock, log } = this.#options;
+    const { startsAtMs, endsAtMs } = this.#own;
+    const soonMs = Math.min(TLS_ENDS_SOON_MS, (endsAtMs - startsAtMs) / 3);
+    if (endsAtMs - clock.wallMs() > soonMs || clock.nowMs() - this.#saidAtMs < DAY_MS) return;
+    this.#saidAtMs = clock.nowMs();
+    log.warn("The certificate of [tls] ends soon", {
+      validUntil: this.#validUntil,
+    });
+  }
+}
+
+/**
+ * Reads and checks the files of `[tls]`, and looks at them from then on.
+ *
+ * @throws {ConfigError} that says which file is wrong, and how.
+ */
+export async function openTls(settings: TlsSettings, options: TlsFilesOptions): Promise<TlsFiles> {
+  return new WatchedFiles(settings, await readTlsMaterial(settings), options);
+}

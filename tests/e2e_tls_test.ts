@@ -1,0 +1,213 @@
+// Goal: dns, reporter, agent and lars talk over TLS alone, and certificates and roots are replaced on
+// running services without an interruption; a pair that does not fit is refused. Method: processes.
+
+import assert from "node:assert/strict";
+import { renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { LarsClient } from "../api/mod.ts";
+import { FleetCertificates } from "../session/testing/fleet_certificates.ts";
+import { freePort } from "./support/free_port.ts";
+import { type Processes, type TestProcess, withProcesses } from "./support/processes.ts";
+import { until } from "./support/until.ts";
+
+const TAKEN = "Files of [tls] taken";
+const count = (text: string, part: string): number => text.split(part).length - 1;
+
+/** Files of certificates, one folder for all. */
+class Files {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  path(name: string): string {
+    return join(this.#directory, name);
+  }
+
+  /** Puts a file in the place of the old one, whole. */
+  write(name: string, text: string): void {
+    writeFileSync(this.path(`${name}.new`), text);
+    renameSync(this.path(`${name}.new`), this.path(name));
+  }
+
+  async pair(fleet: FleetCertificates, name: string, ...roles: string[]): Promise<void> {
+    const { cert, key } = await fleet.pair(name, roles);
+    this.write(`${name}.pem`, cert + key);
+  }
+
+  flags(name: string): string[] {
+    return [
+      `--tls-cert=${this.path(`${name}.pem`)}`,
+      `--tls-ca=${this.path("ca.pem")}`,
+      "--tls-plain=off",
+    ];
+  }
+
+  env(name: string): Record<string, string> {
+    return {
+      LARS_TLS_CERT: this.path(`${name}.pem`),
+      LARS_TLS_CA: this.path("ca.pem"),
+      LARS_TLS_PLAIN: "off",
+    };
+  }
+}
+
+interface Fleet {
+  readonly services: readonly TestProcess[];
+  readonly dns: TestProcess;
+  readonly agent: TestProcess;
+  readonly metricsPort: number;
+  readonly store: string;
+  addNode(index: number): Promise<string>;
+}
+
+async function startFleet(processes: Processes, files: Files, loops: number): Promise<Fleet> {
+  const store = `sqlite:${join(processes.directory, "lars.db")}`;
+  await processes.run("tools/lars.ts", ["sql", "migrate", "--store", store]);
+  const metricsPort = await freePort();
+  const serve = (name: "dns" | "reporter", ...more: string[]): Promise<TestProcess> =>
+    processes.start(name, [
+      ...["--reactor-port=0", `--store=${store}`, `--reactor-thread-num=${loops}`],
+      ...[...files.flags(name), ...more],
+    ]);
+  const [dns, reporter] = await Promise.all([
+    serve("dns", `--metrics-port=${metricsPort}`),
+    serve("reporter"),
+  ]);
+  const agent = await processes.start("agent", [
+    ...["--agent-port=0", ...files.flags("agent")],
+    `--dnsserver-ip=127.0.0.1:${dns.port()}`,
+    `--reporter-ip=127.0.0.1:${reporter.port()}`,
+  ]);
+  const env = files.env("editor");
+  const addNode = async (index: number): Promise<string> => {
+    const add = ["route", "add", "1", "1", `10.0.0.${index}:80`, "--store", store];
+    const { stdout, stderr } = await processes.run("tools/lars.ts", add, { env });
+    return stdout + stderr;
+  };
+  return { services: [dns, reporter, agent], dns, agent, metricsPort, store, addNode };
+}
+
+async function reload(service: TestProcess): Promise<void> {
+  const before = count(service.stderr, TAKEN);
+  service.signal("SIGHUP");
+  await until(() => count(service.stderr, TAKEN) > before, { what: `${service.name} to read it` });
+}
+
+for (const loops of [1, 2]) {
+  test(`roots and certificates are replaced on a fleet that works over TLS, ${loops} loops`, {
+    timeout: 60_000,
+  }, async () => {
+    await withProcesses(async (processes) => {
+      const files = new Files(processes.directory);
+      const [first, second] = [await FleetCertificates.make(), await FleetCertificates.make("2")];
+      const [one, two] = [first.authority.cert, second.authority.cert];
+      const names = ["dns", "reporter", "agent", "editor"];
+      files.write("ca.pem", one);
+      for (const name of names) await files.pair(first, name, name);
+      const { services, dns, agent, addNode, metricsPort } = await startFleet(
+        processes,
+        files,
+        loops,
+      );
+      const connects = (): number => count(agent.stderr, "Connected to dns");
+      const client = new LarsClient({ port: agent.port(), deadlineMs: 1000 });
+      let asked = 0;
+      let failed = 0;
+      let isOver = false;
+      const nodes = async (): Promise<number> => (await client.getRoute(1, 1)).length;
+      const load = async (): Promise<void> => {
+        while (!isOver) {
+          const { retcode, host } = await client.tryGetHost(1, 1);
+          asked++;
+          if (retcode !== 0 || host === undefined) failed++;
+          else client.report(1, 1, host.ip, host.port, 0, 1000);
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+      };
+      try {
+        assert.match(await addNode(1), /told/i);
+        await until(async () => (await client.tryGetHost(1, 1)).retcode === 0, { what: "a route" });
+        const working = load();
+        const step = async (what: string, ca: string, fleet?: FleetCertificates): Promise<void> => {
+          files.write("ca.pem", ca);
+          if (fleet !== undefined) {
+            for (const name of names) await files.pair(fleet, name, name);
+          }
+          for (const service of services) await reload(service);
+          const before = await nodes();
+          const said = await addNode(before + 1);
+          await until(async () => await nodes() === before + 1, { what: `${what}: ${said}` });
+        };
+        await step("both roots", one + two);
+        await step("new certificates", one + two, second);
+        assert.equal(connects(), 1, "nothing was interrupted");
+        await step("the new root alone", two);
+        await until(() => connects() === 2, { what: "the session on the new certificate" });
+        const metrics = async (): Promise<string> =>
+          await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+        const text = await metrics();
+        assert.match(text, /lars_dns_connections_tls [1-9]/);
+        assert.match(text, /lars_dns_certificate_seconds_left 8\d{5}/);
+        isOver = true;
+        await working;
+        assert.ok(asked > 20, `${asked} calls`);
+        assert.equal(failed, 0, `${failed} of ${asked} calls found no node`);
+        const logs = services.map(({ stderr }) => stderr).join("");
+        assert.ok(!logs.includes("PRIVATE KEY"), "no log shows a key");
+        await until(() => /Connected to reporter/.test(agent.stderr), { what: "the reporter" });
+        assert.ok(!/Connection refused/.test(dns.stderr), dns.stderr);
+      } finally {
+        isOver = true;
+        await client.close();
+      }
+    });
+  });
+}
+
+test("a pair that does not fit is refused and the old one stays; files that change are taken", {
+  timeout: 60_000,
+}, async () => {
+  await withProcesses(async (processes) => {
+    const files = new Files(processes.directory);
+    const fleet = await FleetCertificates.make();
+    files.write("ca.pem", fleet.authority.cert);
+    for (const name of ["dns", "reporter", "agent", "editor"]) await files.pair(fleet, name, name);
+    const { dns, agent, addNode } = await startFleet(processes, files, 1);
+    const [a, b] = [await fleet.pair("a", ["dns"]), await fleet.pair("b", ["dns"])];
+    const wrong = await fleet.pair("c", ["reporter"]);
+    const bad: [text: string, said: RegExp][] = [
+      [a.cert + b.key, /is not the key of \[tls\] cert/],
+      [a.cert, /must hold one private key/],
+      [(a.cert + a.key).slice(0, -40), /must hold whole blocks of PEM/],
+      [wrong.cert + wrong.key, /must hold the role dns.*it holds reporter/],
+      ["", /must hold whole blocks of PEM/],
+    ];
+    for (const [index, [text, said]] of bad.entries()) {
+      files.write("dns.pem", text);
+      dns.signal("SIGHUP");
+      await until(() => said.test(dns.stderr), { what: `${said}: ${dns.stderr}` });
+      assert.match(await addNode(index + 1), /told/i);
+    }
+    assert.equal(count(dns.stderr, TAKEN), 0);
+    files.write("dns.pem", a.cert + a.key);
+    await until(() => count(dns.stderr, TAKEN) === 1, { what: "the file to be looked at" });
+    assert.equal(count(agent.stderr, "Connected to dns"), 1);
+    for (
+      const [name, text, said] of [
+        ["agent", (await fleet.pair("x", ["dns"])).cert, /must hold one private key/],
+        ["agent", b.cert + b.key, /must hold the role agent/],
+      ] as const
+    ) {
+      files.write("other.pem", text);
+      const ended = await processes.run("agent/main.ts", [
+        ...["--agent-port=0", `--tls-cert=${files.path("other.pem")}`],
+        `--tls-ca=${files.path("ca.pem")}`,
+      ]);
+      assert.equal(ended.code, 2, name);
+      assert.match(ended.stderr, said);
+    }
+  });
+});
