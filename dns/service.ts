@@ -191,7 +191,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
   get monitorRoutes(): ReadonlyMap<string, MonitorRoute> {
     return new Map([[
       "/sd/modules",
-      ({ query }) => discoverModules(this.#table, this.store, query),
+      ({ query }) => discoverModules(this.#table, this.store, query, !this.health.up),
     ]]);
   }
 

@@ -132,16 +132,20 @@ function* rowsInMemory(table: RouteTable, { modId, cmdId }: DiscoveryQuery): Gen
 /**
  * Answers `/sd/modules?modid=&cmdid=&state=on,drain&port=`: what Prometheus asks of a
  * `http_sd_configs` url, from the routes in memory. Nodes that are `off` are not there: a question
- * for them reads the database. When there is no answer Prometheus is told so, and keeps the targets
- * it has.
+ * for them reads the database. When there is no answer, or memory may be behind the database,
+ * Prometheus is told so, and keeps the targets it has.
+ *
+ * @param isStale True while the database does not answer.
  */
 export async function discoverModules(
   table: RouteTable,
   store: Pick<Store, "readRoutes" | "readModules">,
   parameters: URLSearchParams,
+  isStale: boolean,
 ): Promise<HttpAnswer> {
   try {
     const query = parseQuery(parameters);
+    if (isStale) return { status: 503, body: "The database is away\n" };
     const { modId, cmdId } = query;
     const groups = new TargetGroups(query);
     if (!query.states.has("off")) {

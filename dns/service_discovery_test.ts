@@ -57,6 +57,7 @@ async function ask(query: string, rows = ROWS): Promise<{ status: number; body: 
     tableOf(rows),
     storeOf(rows),
     new URLSearchParams(query),
+    false,
   );
   return { status, body };
 }
@@ -103,10 +104,14 @@ test("discoverModules() is bounded, and says when the database is away", async (
   };
   const table = tableOf(ROWS);
   const off = new URLSearchParams("state=on,off");
-  assert.equal((await discoverModules(table, away, off)).status, 503);
-  // What is in memory needs no database, but something must have been read.
-  assert.equal((await discoverModules(table, away, new URLSearchParams())).status, 200);
-  assert.equal((await discoverModules(new RouteTable(1), away, new URLSearchParams())).status, 503);
+  const all = new URLSearchParams();
+  assert.equal((await discoverModules(table, away, off, false)).status, 503);
+  // What is in memory needs no database, but something must have been read, and be true.
+  assert.equal((await discoverModules(table, away, all, false)).status, 200);
+  assert.equal((await discoverModules(new RouteTable(1), away, all, false)).status, 503);
+  const stale = await discoverModules(table, away, all, true);
+  assert.equal(stale.status, 503, "an answer from memory would take the place of newer targets");
+  assert.equal((await discoverModules(table, away, new URLSearchParams("a=1"), true)).status, 400);
 });
 
 test("discoverModules() gives a module that was read since the last full load, in its place", async () => {
@@ -116,7 +121,7 @@ test("discoverModules() gives a module that was read since the last full load, i
     ...moved,
     row({ modId: 9, cmdId: 9 }),
   ]);
-  const { body } = await discoverModules(table, storeOf([]), new URLSearchParams());
+  const { body } = await discoverModules(table, storeOf([]), new URLSearchParams(), false);
   const groups = JSON.parse(body) as { targets: string[] }[];
   assert.deepEqual(groups.map(({ targets }) => targets), [
     ["10.0.0.9:80"],

@@ -2,9 +2,11 @@
 // place of a good one; readers are told soon of what matters and seldom of the rest.
 
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import protobuf from "protobufjs";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { LogList } from "../../tests/support/log_list.ts";
@@ -61,6 +63,62 @@ test("nginx itself takes what is written, and checkNginxFile() says what it refu
     writeFileSync(path, "upstream x {\n}\n");
     await assert.rejects(checkNginxFile(NGINX ?? "", path, systemClock), /ended with 1/);
   });
+});
+
+/** Endpoints as Envoy's own messages have them; throws where a field or a value is none of theirs. */
+function readEnvoyEndpoints(resource: Record<string, unknown>): unknown {
+  const root = new protobuf.Root();
+  const packages = fileURLToPath(new URL("../../node_modules/", import.meta.url));
+  const folders = ["envoy-api", "xds", "googleapis", "protoc-gen-validate"]
+    .map((name) => join(packages, "@grpc/grpc-js-xds/deps", name));
+  root.resolvePath = (_from, name) =>
+    [...folders, join(packages, "protobufjs")]
+      .map((folder) => join(folder, name)).find((path) => existsSync(path)) ?? name;
+  root.loadSync("envoy/config/endpoint/v3/endpoint.proto", { keepCase: true });
+  const type = root.lookupType("envoy.config.endpoint.v3.ClusterLoadAssignment");
+  const { "@type": url, ...values } = resource;
+  assert.equal(url, `type.googleapis.com/${type.fullName.slice(1)}`);
+  // Wrapped numbers are bare ones in the JSON of protobuf.
+  const text = JSON.stringify(values).replace(/("load_balancing_weight":)(\d+)/g, '$1{"value":$2}');
+  const message = type.fromObject(JSON.parse(text));
+  assert.equal(type.verify(message), null);
+  return type.toObject(message, { enums: String, defaults: false });
+}
+
+test("the template for Envoy writes endpoints as Envoy has them", () => {
+  const template = readFileSync(
+    new URL("../../deploy/envoy/lars_eds.json.mustache", import.meta.url),
+    "utf8",
+  );
+  checkTemplate(template);
+  const nodes = [
+    node(1, { weight: 300 }),
+    node(2, { state: "out" }),
+    node(3, { state: "drain", weight: 0 }),
+  ];
+  const text = renderTemplate(template, [module(...nodes), { ...module(), name: 'a "b"' }]);
+  const [login, odd] = JSON.parse(text).resources.map(readEnvoyEndpoints);
+  const endpoint = (address: string): unknown => ({
+    address: { socket_address: { address, port_value: 80 } },
+  });
+  assert.deepEqual(login, {
+    cluster_name: "login",
+    endpoints: [{
+      locality: {},
+      lb_endpoints: [
+        {
+          ...{ endpoint: endpoint("10.0.0.1"), health_status: "HEALTHY" },
+          load_balancing_weight: { value: 300 },
+        },
+        {
+          ...{ endpoint: endpoint("10.0.0.3"), health_status: "DRAINING" },
+          load_balancing_weight: { value: 1 },
+        },
+      ],
+    }],
+  });
+  assert.equal(odd.cluster_name, "1.2", "no name that would end the text");
+  assert.deepEqual(JSON.parse(renderTemplate(template, [])), { resources: [] });
 });
 
 test("a template sees modules and nodes, and writes texts as they are", () => {

@@ -68,6 +68,7 @@ function nodeValues(node: ExportNode, index: number, all: readonly ExportNode[])
     port: node.port,
     address: addressText(node),
     weight: node.weight,
+    share: Math.max(1, node.weight),
     zone: node.zone,
     state: node.state,
     up: node.state === "up",
@@ -79,18 +80,24 @@ function nodeValues(node: ExportNode, index: number, all: readonly ExportNode[])
 
 /**
  * Fills a template: `{{#modules}}{{name}} {{#up}}{{address}} {{/up}}{{/modules}}`. A module has
- * `modid`, `cmdid`, `name`, `nodes` and `up` (those that get calls); a node `ip`, `port`, `address`,
- * `weight`, `zone`, `state`, `up`, `drain`, `out`; either `last`, for commas between.
+ * `modid`, `cmdid`, `name`, `target` (its name, or `MODID.CMDID`), `nodes`, `up` (those that get
+ * calls) and `kept` (those that are not out); a node `ip`, `port`, `address`, `weight`, `share`
+ * (`weight`, at least 1), `zone`, `state`, `up`, `drain`, `out`; either `last`, for commas between.
  */
 export function renderTemplate(template: string, modules: readonly ExportModule[]): string {
   const values = modules.map((module, index) => {
     const up = module.nodes.filter(({ state }) => state === "up");
+    const kept = module.nodes.filter(({ state }) => state !== "out");
+    const name = isPrintable(module.name) ? module.name : "";
     return {
       modid: module.modId,
       cmdid: module.cmdId,
-      name: isPrintable(module.name) ? module.name : "",
+      name,
+      // Nothing is escaped, so what could end a text is not let through.
+      target: /^[\w.:-]+$/.test(name) ? name : `${module.modId}.${module.cmdId}`,
       nodes: module.nodes.map(nodeValues),
       up: up.map(nodeValues),
+      kept: kept.map(nodeValues),
       last: index === modules.length - 1,
     };
   });
