@@ -45,9 +45,12 @@ const NEIGHBOURS: Readonly<Record<string, string>> = {
   haproxy: "haproxy",
   nginx: "nginx-light",
   dig: "dnsutils",
+  unbound: "unbound",
+  dnsmasq: "dnsmasq-base",
+  "musl-gcc": "musl-tools",
 };
 
-/** Brings HAProxy, nginx and dig; says in a line what is missing: tests skip what needs it. */
+/** Brings proxies, resolvers and compilers of others; says in a line what is missing: tests skip what needs it. */
 export async function bringNeighbours(): Promise<string | undefined> {
   const missing = await installMissing(NEIGHBOURS);
   if (missing.length === 0) return undefined;
