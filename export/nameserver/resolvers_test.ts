@@ -70,9 +70,9 @@ async function withNames(
   view.want(KEY);
   const host = where === "53" ? ownHost() : "127.0.0.1";
   const port = where === "53" ? 53 : await freePort();
-  const made2 = (): NameSockets =>
+  const make = (): NameSockets =>
     new NameSockets({ server, hostname: host, port, clock: systemClock, log: new LogList() });
-  let sockets = made2();
+  let sockets = make();
   await sockets.listen();
   try {
     await withProcesses(async (processes) => {
@@ -87,7 +87,7 @@ async function withNames(
         },
         close: () => sockets.close(),
         open: async () => {
-          sockets = made2();
+          sockets = make();
           await sockets.listen();
         },
       });
@@ -150,7 +150,7 @@ function startDnsmasq({ host, port, processes }: Bench, own: number): Resolve {
 }
 
 /** By getaddrinfo of a C library, which always asks port 53 of what resolv.conf names. */
-function byCompiled(compiler: string, ...flags: string[]) {
+function byCompiled(compiler: string, ...flags: string[]): (bench: Bench) => Resolve {
   return ({ host, processes }: Bench): Resolve => {
     const source = fileURLToPath(new URL("../testing/addresses.c", import.meta.url));
     const program = join(processes.directory, compiler);
@@ -171,7 +171,10 @@ function byCompiled(compiler: string, ...flags: string[]) {
 const children = new Set<ChildProcess>();
 
 /** By the resolver of a runtime for JavaScript. */
-function byRuntime(command: readonly string[], type: "A" | "native") {
+function byRuntime(
+  command: readonly string[],
+  type: "A" | "native",
+): (bench: Bench) => Resolve {
   return ({ host, port }: Bench): Resolve => {
     const script = fileURLToPath(new URL("../testing/resolve_peer.mjs", import.meta.url));
     const child = spawn(command[0], [...command.slice(1), script, `${host}:${port}`], {
