@@ -1,10 +1,12 @@
 // Shell. A relay written plainly on `node:net`, with which ours is compared: it numbers its clients,
 // gives each frame of 200 bytes to the next worker, and the answer to whom its number names. No bounds,
-// no time-outs, no sessions. Clients come to its first port, workers to its second.
+// no time-outs, no sessions. Clients come to its first port, workers to its second. With the word
+// `echo` clients get their frames back at once: what an exchange takes without any relay.
 
 import { Buffer } from "node:buffer";
 import { createServer, type Socket } from "node:net";
 import type { Address } from "../reactor/address.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
 import { tellReady } from "./program.ts";
 
 const FRAME_BYTES = 200;
@@ -59,4 +61,9 @@ function listen(onSocket: (socket: Socket) => void): Promise<Address> {
   });
 }
 
-tellReady([await listen(onClient), await listen(onWorker)]);
+function onEcho(socket: Socket): void {
+  cutFrames(socket, (frame) => void socket.write(frame));
+}
+
+const clientDoor = runtime.args[0] === "echo" ? onEcho : onClient;
+tellReady([await listen(clientDoor), await listen(onWorker)]);

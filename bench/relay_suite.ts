@@ -28,16 +28,25 @@ const HALF_RATE = 15_000;
 const DEAF = 1_000;
 const DEAF_REQUESTS = 800;
 const IDLE = 10_000;
+/** Memory that an idle client may take, and that what waits for one may: `client_bytes`. */
+const IDLE_KIB = 4;
+const CLIENT_KIB = 256;
 /** Time for accepting and garbage collection to settle. */
 const SETTLE_MS = 3_000;
 
 const ABOUT = "10,000 clients, 8 workers";
 const CPU_ROW = `relay, ${ABOUT}: CPU per request and its answer`;
 const SPEED_ROW = `relay, ${ABOUT}: requests and answers a second`;
-const LATE_ROW = `relay, ${ABOUT}, 15,000 requests a second: p99`;
+const LATE_ROW = `relay, ${ABOUT}, 15,000 requests a second: p99 over that of an echo`;
 const DEAF_ROW = `relay, the same beside 1,000 clients that never read: p99`;
 const IDLE_ROW = `relay, 10,000 idle clients: memory of each`;
-const ROWS = [CPU_ROW, SPEED_ROW, LATE_ROW, DEAF_ROW, IDLE_ROW];
+const BURST_ROW = `relay, the same in bursts of 4 of a client: CPU per request and its answer`;
+const STUCK_ROW = `relay, 1,000 clients that never read: memory of each`;
+const ROWS = [CPU_ROW, SPEED_ROW, BURST_ROW, LATE_ROW, DEAF_ROW, IDLE_ROW, STUCK_ROW];
+/** Rounds of a comparison: each connects all clients anew, which takes longer than what is measured. */
+const ROUNDS = 3;
+/** Requests that go out over one client before the next has its turn. */
+const BURST = 4;
 
 /** A relay that is measured. */
 interface Subject {
@@ -59,9 +68,13 @@ async function startOurs(bench: Bench, on: BenchRuntime, isFast: boolean): Promi
   return { name, pid, words: [`host=${hostname}`, `port=${port}`], isOurs: true, isFast };
 }
 
-async function startPlain(bench: Bench, on: BenchRuntime): Promise<Subject> {
-  const name = `node:net in ${on.name}`;
-  const server = await bench.start(`relay, ${name}`, on.command("bench/relay_plain.ts"));
+async function startPlain(
+  bench: Bench,
+  on: BenchRuntime,
+  kind: "relay" | "echo" = "relay",
+): Promise<Subject> {
+  const name = `node:net ${kind === "echo" ? "echo " : ""}in ${on.name}`;
+  const server = await bench.start(`relay, ${name}`, on.command("bench/relay_plain.ts", kind));
   const [{ hostname, port }, { port: workerPort }] = server.addresses;
   const words = ["mode=plain", `host=${hostname}`, `port=${port}`, `worker_port=${workerPort}`];
   return { name, pid: server.pid, words, isOurs: false, isFast: false };
@@ -103,49 +116,80 @@ async function measure(
   throw new Error(`${subject.name}: ${JSON.stringify(result)}`);
 }
 
+function roundsOf({ smoke }: Bench): number {
+  return smoke ? 1 : ROUNDS;
+}
+
 /** Rows under full load: processor time against the plain relay, and what is reached. */
-async function loadRows(bench: Bench, program: string, subjects: Subject[]): Promise<Row[]> {
-  const [plain] = subjects;
-  const samples = await bench.interleave(subjects.map((subject) => ({
-    name: subject.name,
-    measure: () => measure(bench, program, subject, { window: bench.smoke ? 32 : WINDOW }),
-  })));
+async function loadRows(
+  bench: Bench,
+  program: string,
+  [plain, ...subjects]: readonly [Subject, ...Subject[]],
+): Promise<Row[]> {
+  const window = bench.smoke ? 32 : WINDOW;
+  const samples = await bench.interleave(
+    [plain, ...subjects].flatMap((subject) => [
+      { name: subject.name, measure: () => measure(bench, program, subject, { window }) },
+      {
+        name: `${subject.name}, bursts`,
+        measure: () => measure(bench, program, subject, { window, burst: BURST }),
+      },
+    ]),
+    roundsOf(bench),
+  );
   const of = (name: string, value: (one: LoadResult) => number): number[] =>
     (samples.get(name) ?? []).map(value);
   const perSecond = ({ ok, seconds }: LoadResult): number => 2 * ok / seconds / 1000;
-  return subjects.flatMap(({ name, isOurs, isFast }) => [
-    ...(isOurs
+  const cpuRow = (row: string, { name, isFast }: Subject, ending = ""): Row =>
+    rowOf({
+      ...{ name: row, subject: name, unit: "us", reference: plain.name },
+      values: of(name + ending, cpuMicros),
+      referenceValues: of(plain.name + ending, cpuMicros),
+      ...(isFast ? { target: { atMost: 0.5 } } : {}),
+    });
+  return subjects.flatMap((subject) => [
+    cpuRow(CPU_ROW, subject),
+    cpuRow(BURST_ROW, subject, ", bursts"),
+    rowOf({
+      ...{ name: SPEED_ROW, subject: subject.name, unit: "k/s", reference: plain.name },
+      values: of(subject.name, perSecond),
+      referenceValues: of(plain.name, perSecond),
+    }),
+    ...(subject.isFast
       ? [rowOf({
-        ...{ name: CPU_ROW, subject: name, unit: "us", reference: plain.name },
-        values: of(name, cpuMicros),
-        referenceValues: of(plain.name, cpuMicros),
-        ...(isFast ? { target: { atMost: 0.5 } } : {}),
+        ...{ name: SPEED_ROW, subject: `${subject.name}, at least`, unit: "k/s" },
+        ...{ values: of(subject.name, perSecond), target: { atLeast: 60 } },
       })]
       : []),
-    rowOf({
-      ...{ name: SPEED_ROW, subject: name, unit: "k/s", values: of(name, perSecond) },
-      ...(isFast ? { target: { atLeast: 60 } } : {}),
-    }),
   ]);
 }
 
 /** Rows at half load, without and with clients that never read. */
-async function lateRows(bench: Bench, program: string, subjects: Subject[]): Promise<Row[]> {
+async function lateRows(
+  bench: Bench,
+  program: string,
+  subjects: readonly Subject[],
+  echo: Subject,
+): Promise<Row[]> {
   const rate = bench.smoke ? 200 : HALF_RATE;
   const deaf = { deaf: bench.smoke ? 5 : DEAF, deaf_requests: DEAF_REQUESTS };
-  const samples = await bench.interleave(subjects.flatMap((subject) => [
-    { name: subject.name, measure: () => measure(bench, program, subject, { rate }) },
-    ...(subject.isFast
-      ? [{
-        name: `${subject.name}, deaf`,
-        measure: () => measure(bench, program, subject, { rate, ...deaf }),
-      }]
-      : []),
-  ]));
+  const samples = await bench.interleave(
+    [echo, ...subjects].flatMap((subject) => [
+      { name: subject.name, measure: () => measure(bench, program, subject, { rate }) },
+      ...(subject.isFast
+        ? [{
+          name: `${subject.name}, deaf`,
+          measure: () => measure(bench, program, subject, { rate, ...deaf }),
+        }]
+        : []),
+    ]),
+    roundsOf(bench),
+  );
   const of = (name: string): number[] => (samples.get(name) ?? []).map(({ p99us }) => p99us);
   return subjects.flatMap(({ name, isFast }) => [
     rowOf({
-      ...{ name: LATE_ROW, subject: name, unit: "us", values: of(name) },
+      ...{ name: LATE_ROW, subject: name, unit: "us" },
+      values: of(name).map((p99, round) => p99 - of(echo.name)[round]),
       ...(isFast ? { target: { atMost: 1000 } } : {}),
     }),
     ...(isFast
@@ -157,36 +201,51 @@ async function lateRows(bench: Bench, program: string, subjects: Subject[]): Pro
   ]);
 }
 
-async function idleRow(bench: Bench, program: string, subject: Subject): Promise<Row> {
-  const sessions = bench.smoke ? 100 : IDLE;
+/** What each of many clients that do nothing, or do not read, costs in memory. */
+async function memoryRow(
+  bench: Bench,
+  program: string,
+  subject: Subject,
+  name: string,
+  more: Words,
+): Promise<Row> {
+  const clients = (more.deaf ?? more.sessions) as number;
   // So that code and heap are there before the first look.
   await measure(bench, program, subject, { sessions: 100, links: 10, window: 64 });
   await bench.pause(bench.smoke ? 20 : SETTLE_MS);
   const before = residentBytes(subject.pid) ?? NaN;
-  const argv = argvOf(bench, program, subject, { sessions, links: 0, workers: 0, ms: 0 });
-  const holder = await ServerProcess.start("idle clients", bench.onLoadProcessor(argv));
+  const argv = argvOf(bench, program, subject, { sessions: 0, links: 0, ms: 0, ...more });
+  const holder = await ServerProcess.start("clients", bench.onLoadProcessor(argv));
   await bench.pause(bench.smoke ? 20 : SETTLE_MS);
   const after = residentBytes(subject.pid) ?? NaN;
   await holder.stop();
   return rowOf({
-    ...{ name: IDLE_ROW, subject: subject.name, unit: "KiB" },
-    values: [(after - before) / sessions / 1024],
-    ...(subject.isFast ? { target: { atMost: 4 } } : {}),
+    ...{ name, subject: subject.name, unit: "KiB" },
+    values: [(after - before) / clients / 1024],
+    ...(name === STUCK_ROW || subject.isFast
+      ? { target: { atMost: name === STUCK_ROW ? CLIENT_KIB : IDLE_KIB } }
+      : {}),
   });
 }
 
 async function rowsOn(bench: Bench, program: string, on: BenchRuntime): Promise<Row[]> {
   const rows: Row[] = [];
   for (const isFast of batchTcpFault(systemClock) === undefined ? [false, true] : [false]) {
-    if (!bench.wants("relay", IDLE_ROW)) continue;
-    rows.push(await idleRow(bench, program, await startOurs(bench, on, isFast)));
-    await bench.stopServers();
+    const idle = { sessions: bench.smoke ? 100 : IDLE, workers: 0 };
+    const stuck = { deaf: bench.smoke ? 10 : DEAF, deaf_requests: 2 * DEAF_REQUESTS };
+    for (const [name, more] of [[IDLE_ROW, idle], [STUCK_ROW, stuck]] as const) {
+      if (!bench.wants("relay", name)) continue;
+      const subject = await startOurs(bench, on, isFast);
+      rows.push(await memoryRow(bench, program, subject, name, more));
+      await bench.stopServers();
+    }
   }
   const subjects = await startAll(bench, on);
-  const wantsLoad = bench.wants("relay", CPU_ROW) || bench.wants("relay", SPEED_ROW);
-  const wantsLate = bench.wants("relay", LATE_ROW) || bench.wants("relay", DEAF_ROW);
+  const echo = await startPlain(bench, on, "echo");
+  const wantsLoad = [CPU_ROW, BURST_ROW, SPEED_ROW].some((row) => bench.wants("relay", row));
+  const wantsLate = [LATE_ROW, DEAF_ROW].some((row) => bench.wants("relay", row));
   if (wantsLoad) rows.push(...await loadRows(bench, program, subjects));
-  if (wantsLate) rows.push(...await lateRows(bench, program, subjects));
+  if (wantsLate) rows.push(...await lateRows(bench, program, subjects, echo));
   await bench.stopServers();
   return rows;
 }

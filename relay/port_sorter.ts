@@ -175,7 +175,10 @@ class SortedStream implements Stream, StreamHandlers {
     const decide = this.#decide;
     if (decide !== undefined && chunk.length > 0) {
       this.#decide = undefined;
-      decide(chunk[0])?.(this);
+      const door = decide(chunk[0]);
+      // Where that can be this one is passed over from now on; they are given these bytes as well.
+      if (this.#inner.canStartAgain === true) return door?.(this.#inner);
+      door?.(this);
     }
     this.#handlers?.onData(chunk);
   }

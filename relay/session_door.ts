@@ -26,6 +26,9 @@ import type { Broker, BrokerClient, BrokerWorker } from "./broker/broker.ts";
 import type { ClientPort, ReplyOrder, TaskOrder, WorkerPort } from "./broker/broker_ports.ts";
 import type { MessageRefusal } from "./broker/ledger.ts";
 
+/** Bytes that may wait for a worker to read before further requests wait for it in their queue. */
+export const WORKER_BYTES_MAX = 64 * 1024;
+
 /** Modules that one worker may serve. */
 export const WORKER_MODULES_MAX = 256;
 
@@ -34,6 +37,8 @@ export interface RelayPeer {
   readonly remote: Address;
   /** What the door keeps of it; nobody else's. */
   attached: unknown;
+  /** Bytes that wait for it to read. */
+  readonly pendingBytes: number;
   send(msgId: number, body: Uint8Array): boolean;
   /** As a `Connection` has it; absent: messages are encoded first. */
   reserve?(msgId: number, bodyBytes: number): number;
@@ -197,6 +202,10 @@ class SessionWorkerPort implements WorkerPort {
 
   get label(): string {
     return formatAddress(this.#peer.remote);
+  }
+
+  get isFull(): boolean {
+    return this.#peer.pendingBytes >= WORKER_BYTES_MAX;
   }
 
   takeTask(task: TaskOrder): boolean {

@@ -3,8 +3,9 @@
 // saw as JSON. With ms=0 it only connects, says that it is ready, and holds the connections.
 //   relay_load mode=lars host=127.0.0.1 port=N sessions=N links=N ...   this project's relay
 //   relay_load mode=plain host=127.0.0.1 port=N worker_port=N sessions=N ...   bench/relay_plain.ts
-//   ... workers=N window=N ms=N warmup=N pid=N [rate=N] [deaf=N deaf_requests=N]
-// `links` are clients of the original, `window` requests in flight of all clients, `rate` requests a
+//   ... workers=N window=N ms=N warmup=N pid=N [rate=N] [burst=N] [deaf=N deaf_requests=N]
+// `links` are clients of the original, `window` requests in flight of all clients, `burst` requests
+// that go out over one client before the next has its turn, `rate` requests a
 // second at even distances in place of a window, `deaf` clients that ask and never read, `pid` the
 // process whose processor time is taken.
 #define _GNU_SOURCE
@@ -61,6 +62,10 @@ static long answers = 0, wrong = 0;
 static int joined_count = 0;
 static peer **askers;
 static int askers_count = 0, asker_next = 0;
+static int burst = 1, burst_at = 0;
+static peer *asked_of = NULL;
+static uint8_t asked[16384];
+static size_t asked_bytes = 0;
 static double rate = 0;
 static uint8_t incoming[READ_BYTES + HELD_BYTES], outgoing[2 * READ_BYTES];
 
@@ -208,12 +213,21 @@ static size_t request_to(uint8_t *to, const peer *one, uint32_t number) {
   return head(to, REQUEST, at + DATA_BYTES - HEAD_BYTES);
 }
 
+static void send_asked(void) {
+  if (asked_bytes > 0) send_all(asked_of->fd, asked, asked_bytes);
+  asked_bytes = 0;
+}
+
+// Requests of a burst that are asked at once leave together.
 static void ask(uint32_t number, double due) {
-  uint8_t frame[256];
   peer *one = askers[asker_next];
-  asker_next = (asker_next + 1) % askers_count;
+  if (one != asked_of || asked_bytes > sizeof asked - 256) send_asked();
+  asked_of = one;
   slot_since[number] = due;
-  send_all(one->fd, frame, request_to(frame, one, number));
+  asked_bytes += request_to(asked + asked_bytes, one, number);
+  if (++burst_at < burst) return;
+  burst_at = 0;
+  asker_next = (asker_next + 1) % askers_count;
 }
 
 static void answered(uint32_t number, const uint8_t *data) {
@@ -293,6 +307,7 @@ static void serve(double wait_s) {
   struct timespec wait = {.tv_sec = (time_t)wait_s, .tv_nsec = (long)((wait_s - (long)wait_s) * 1e9)};
   int ready = epoll_pwait2(poller, events, EVENTS, &wait, NULL);
   for (int i = 0; i < ready; i++) on_ready(events[i].data.ptr);
+  send_asked();
 }
 
 static size_t hello(uint8_t *to) {
@@ -353,10 +368,11 @@ static void add_deaf(const char *host, int port, int count, int requests) {
     peer one = {.what = SESSION};
     for (int request = 0; request < requests; request++) {
       length = request_to(frame, &one, (uint32_t)request);
-      if (send(fd, frame, length, MSG_NOSIGNAL) != (ssize_t)length) break;
-      if (request % 64 == 63) serve(0); // our own workers have to answer them
+      if (send(fd, frame, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length) break;
     }
+    serve(0); // our own workers have to answer them
   }
+  for (double end = now_s() + 1; now_s() < end;) serve(0.01);
 }
 
 static void allow_files(rlim_t count) {
@@ -384,6 +400,7 @@ static void ask_due(double start, double *due, long *missed) {
     else (*missed)++;
     *due += 1 / rate;
   }
+  send_asked();
 }
 
 int main(int argc, char **argv) {
@@ -395,6 +412,7 @@ int main(int argc, char **argv) {
   double seconds = number_of(argc, argv, "ms") / 1000.0;
   double warmup = number_of(argc, argv, "warmup") / 1000.0;
   rate = number_of(argc, argv, "rate");
+  if (number_of(argc, argv, "burst") > 0) burst = number_of(argc, argv, "burst");
   plain = strcmp(text_of(argc, argv, "mode", "lars"), "plain") == 0;
   poller = epoll_create1(0);
   askers = calloc((size_t)(sessions + links + 1), sizeof *askers);
@@ -424,6 +442,7 @@ int main(int argc, char **argv) {
   // One that is left over from the deaf ones is none of ours.
   for (int i = 0; rate > 0 && i < SLOTS_MAX; i++) slot_free[slots_free++] = i;
   for (int i = 0; rate == 0 && i < window; i++) ask((uint32_t)i, now_s());
+  send_asked();
   double begin = now_s(), start = begin + warmup, at = 0, cpu = -1, end = start + seconds, due = 0;
   long missed = 0;
   int measuring = 0;

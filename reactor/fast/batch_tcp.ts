@@ -44,6 +44,9 @@ import type {
 /** Bytes taken from one connection in one turn; the rest waits for the next. */
 export const RECEIVE_BYTES_MAX = 65_536;
 
+/** Shorter views of the received bytes are made once. */
+const KEPT_VIEWS_MAX = 4_096;
+
 /** Connections accepted by one listener in one turn. */
 export const ACCEPTS_MAX = 64;
 
@@ -132,6 +135,8 @@ export class BatchTcp implements TcpTransport, TcpConnector {
   readonly receiveHead = fixedBytes(0);
   readonly #scratch = new Uint8Array(256);
   readonly #scratchBytes = new Uint8Array(4);
+  /** Of the start of `received`, by length: most of what comes is as long as something before. */
+  readonly #views: Uint8Array[] = [];
   #lastHost = 0;
   #lastHostname = formatIpv4(0);
 
@@ -159,6 +164,12 @@ export class BatchTcp implements TcpTransport, TcpConnector {
   close(): void {
     releaseBytes(this.received);
     releaseBytes(this.receiveHead);
+  }
+
+  /** What was received last. */
+  receivedBytes(count: number): Uint8Array {
+    if (count >= KEPT_VIEWS_MAX) return this.received.subarray(0, count);
+    return this.#views[count] ??= this.received.subarray(0, count);
   }
 
   /** The address in a name. Its host shares one text with the one made before, if it is the same. */
@@ -230,8 +241,13 @@ class BatchStream implements Stream, LoopSocket {
     return 0;
   }
 
+  get canStartAgain(): boolean {
+    return true;
+  }
+
   start(handlers: StreamHandlers): void {
     this.#handlers = handlers;
+    if (this.#slot >= 0) return;
     try {
       this.#slot = this.#tcp.loop.watch(this.#fd, this, STREAM_EVENTS);
     } catch (error) {
@@ -304,14 +320,17 @@ class BatchStream implements Stream, LoopSocket {
   }
 
   #receive(): number {
-    const { libc, receiveHead, received } = this.#tcp;
+    const { libc, receiveHead } = this.#tcp;
     const count = libc.receive(this.#fd, receiveHead, MSG_DONTWAIT);
     if (count > RECEIVE_BYTES_MAX) return this.#lose(`${count} bytes in one receive`);
     if (count > 0) {
       // Less than asked for was all there is, unless the end comes behind it.
       if (count === RECEIVE_BYTES_MAX || (this.#flags & HUNG_UP) !== 0) this.#queue();
       else this.#flags &= ~READABLE;
-      this.#handlers?.onData(received.subarray(0, count));
+      const handlers = this.#handlers;
+      const chunk = this.#tcp.receivedBytes(count);
+      handlers?.onData(chunk);
+      if (this.#handlers !== handlers && this.#fd >= 0) this.#handlers?.onData(chunk);
       return 1;
     }
     if (count === 0) {

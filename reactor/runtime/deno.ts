@@ -338,6 +338,16 @@ const LIBC_SYMBOLS = {
 
 let libc: Libc | undefined;
 
+/** Lengths below this are made once. */
+const KEPT_LENGTHS_MAX = 4096;
+const keptLengths: bigint[] = [];
+
+/** A length as the C library wants it, without an object for each call. */
+function bigLength(length: number): bigint {
+  if (length >= KEPT_LENGTHS_MAX) return BigInt(length);
+  return keptLengths[length] ??= BigInt(length);
+}
+
 /** Opened once in each thread: it takes milliseconds. */
 function openLibc(): Libc {
   return libc ??= loadLibc();
@@ -377,7 +387,7 @@ function loadLibc(): Libc {
     getpid: () => symbols.getpid(),
     geteuid: () => symbols.geteuid(),
     send: (fd, bytes, length, flags) =>
-      symbols.send(fd, bytes as BufferSource, BigInt(length), flags),
+      symbols.send(fd, bytes as BufferSource, bigLength(length), flags),
     receiveMany: (fd, heads, count, flags) =>
       symbols.recvmmsg(fd, heads as BufferSource, count, flags, null),
     sendMany: (fd, heads, count, flags) =>

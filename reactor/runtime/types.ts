@@ -42,6 +42,11 @@ export interface Stream {
   defer(action: () => void): void;
   /** Begins to read; called once, in the same turn in which the stream was handed over. */
   start(handlers: StreamHandlers): void;
+  /**
+   * True: `start` may be called again, and others take over. Within `onData` they are given the same
+   * bytes as well.
+   */
+  readonly canStartAgain?: boolean;
   /** Up to this many bytes of a received chunk are copied sooner than a view of them is made. */
   readonly copyBelowBytes: number;
   /**

@@ -53,6 +53,11 @@ export class BrokerWorker {
   constructor(port: WorkerPort) {
     this.port = port;
   }
+
+  /** It may be given a request now. */
+  get canTake(): boolean {
+    return this.credit > 0 && !this.port.isFull;
+  }
 }
 
 /** A module that has workers, or requests that wait for one. */
@@ -121,7 +126,7 @@ export interface BrokerOptions {
 }
 
 /**
- * Requests wait here, bounded by {@linkcode BrokerLimits}, until a worker of their module has credit.
+ * Requests wait here, bounded by {@linkcode BrokerLimits}, until a worker of their module can take them.
  * A request is given to one worker, once. Each message ends up in one count of its {@linkcode Ledger}.
  */
 export class Broker {
@@ -360,7 +365,7 @@ export class Broker {
     while (this.#feedOne(module));
   }
 
-  /** Gives the oldest request that waits to a worker; false: none has credit. */
+  /** Gives the oldest request that waits to a worker; false: none can take it. */
   #feedOne(module: WorkedModule): boolean {
     const request = module.waiting.first;
     const nowMs = this.#options.clock.nowMs();
@@ -396,31 +401,31 @@ export class Broker {
   }
 
   /**
-   * The next worker that has credit: by the balancer while all of them have some, so that what it
+   * The next worker that can take one: by the balancer while all of them can, so that what it
    * picks is also given; else in turn, those that it keeps out last.
    */
   #nextWorker(module: WorkedModule, nowMs: number): BrokerWorker | undefined {
     const { choice } = this.#options;
-    if (choice !== undefined && haveCredit(module.workers)) {
+    if (choice !== undefined && canAllTake(module.workers)) {
       const picked = choice.pick(module, nowMs);
       if (picked !== undefined) return picked;
     }
     const workers = this.#wellWorkers(module);
     for (let step = 0; step < workers.length; step++) {
       const at = (module.turn + step) % workers.length;
-      if (workers[at].credit <= 0) continue;
+      if (!workers[at].canTake) continue;
       module.turn = at + 1;
       return workers[at];
     }
     return undefined;
   }
 
-  /** Workers that are not kept out; all, when none of these has credit. */
+  /** Workers that are not kept out; all, when none of these can take one. */
   #wellWorkers(module: WorkedModule): readonly BrokerWorker[] {
     const { choice } = this.#options;
     if (choice === undefined) return module.workers;
     const well = module.workers.filter((worker) => !choice.isOut(module, worker));
-    return well.some(({ credit }) => credit > 0) ? well : module.workers;
+    return well.some(({ canTake }) => canTake) ? well : module.workers;
   }
 
   /** Tells the balancer how a request ended that a worker had. */
@@ -591,20 +596,20 @@ function hasWaiting({ waiting }: WorkedModule): boolean {
   return waiting.size > 0;
 }
 
-function haveCredit(workers: readonly BrokerWorker[]): boolean {
-  for (let index = 0; index < workers.length; index++) if (workers[index].credit <= 0) return false;
+function canAllTake(workers: readonly BrokerWorker[]): boolean {
+  for (let index = 0; index < workers.length; index++) if (!workers[index].canTake) return false;
   return true;
 }
 
 /**
- * The worker of a key: the one with the highest hash of both, among those that have credit. So a key
- * stays where it is when another worker comes or goes, but for the share that the other has.
+ * The worker of a key: the one with the highest hash of both, among those that can take one. So a
+ * key stays where it is when another worker comes or goes, but for the share that the other has.
  */
 function workerOfKey(workers: readonly BrokerWorker[], key: string): BrokerWorker | undefined {
   let best: BrokerWorker | undefined;
   let bestHash = -1;
   for (const worker of workers) {
-    if (worker.credit <= 0) continue;
+    if (!worker.canTake) continue;
     const hash = hashText(`${worker.port.label} ${key}`);
     if (hash > bestHash) [best, bestHash] = [worker, hash];
   }

@@ -60,6 +60,8 @@ export interface TaskOrder extends ModuleKey {
 export interface WorkerPort {
   /** Where it is: `host:port`. */
   readonly label: string;
+  /** So much waits for it to read that further requests should wait here, until it has answered some. */
+  readonly isFull: boolean;
   /** @returns false when it reads too slowly to be given any more. */
   takeTask(task: TaskOrder): boolean;
   /** Ends the connection. {@linkcode Broker.removeWorker} follows, in this call or later. */

@@ -62,6 +62,7 @@ class TestWorker implements WorkerPort {
   readonly tasks: TaskOrder[] = [];
   readonly worker: BrokerWorker;
   takes = true;
+  isFull = false;
   gone = false;
 
   constructor(readonly broker: Broker, credit = 0, cmdIds: readonly number[] = [KEY.cmdId]) {
@@ -233,6 +234,30 @@ test("broker: a worker that does not read is cut, and another one takes its plac
   client.ask({ text: "x" });
   assert.deepEqual(good.tasks.map(({ data }) => text(data)), ["x"]);
   assert.equal(slow.gone, true);
+});
+
+test("broker: a worker for which much waits is spared; requests wait until it has answered some", () => {
+  for (const policy of [undefined, "{}"]) {
+    const { broker } = setUp({}, policy);
+    const client = new TestClient(broker);
+    const full = new TestWorker(broker, 100);
+    const good = new TestWorker(broker, 100);
+    client.ask({ text: "first" });
+    client.ask({ text: "second" });
+    assert.deepEqual([full.tasks.length, good.tasks.length], [1, 1]);
+    full.isFull = true;
+    for (let index = 0; index < 10; index++) client.ask({ text: "more" });
+    assert.deepEqual([full.tasks.length, good.tasks.length], [1, 11]);
+    good.isFull = true;
+    client.ask({ text: "waits" });
+    client.ask({ text: "waits", key: Uint8Array.of(1) });
+    assert.equal(broker.requests.counts.waiting, 2);
+    full.isFull = false;
+    full.answer(0);
+    broker.grant(full.worker, 1);
+    assert.deepEqual(full.tasks.map(({ data }) => text(data)).slice(1), ["waits", "waits"]);
+    assert.deepEqual([full.gone, good.gone, broker.requests.counts.waiting], [false, false, 0]);
+  }
 });
 
 test("broker: a client that does not read is cut, and its answers are counted", () => {
