@@ -30,6 +30,7 @@ export const TableField = {
   Port: 52,
   Heartbeat: 64,
   Retired: 128,
+  Changes: 192,
 } as const;
 
 /** Where the fields of a slot are, in bytes. */
@@ -39,6 +40,7 @@ export const SlotField = {
   Schedule: 8,
   Keyed: 16,
   Flags: 24,
+  Version: 28,
 } as const;
 
 /** Flag of a slot: keyed picks are made by the agent only. */

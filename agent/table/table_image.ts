@@ -2,7 +2,7 @@
 // readers of any moment find whole entries.
 
 import { isOut, type KeyedTable, type PickPlan, REFUSED_TURN } from "../../balancer/mod.ts";
-import { moduleHash, type ModuleKey, ModuleTable } from "../../model/module.ts";
+import { moduleHash, type ModuleKey, ModuleTable, UINT32_MAX } from "../../model/module.ts";
 import {
   EntryTag,
   entryUpper,
@@ -66,6 +66,8 @@ class Place implements ModuleKey {
   keyedFirst = 0;
   keyedWords = 0;
   keyed: KeyedTable | undefined = undefined;
+  /** Number of what was written of it last; 0 is none. */
+  version = 0;
 
   constructor(modId: number, cmdId: number, slot: number) {
     this.modId = modId;
@@ -98,6 +100,8 @@ export class TableImage {
   /** One entry as its halves, and as what is stored. */
   readonly #halves = new Uint32Array(2);
   readonly #entry = new Float64Array(this.#halves.buffer);
+  /** Counts what was written, of all modules; 0 is none. */
+  #changes = 0;
 
   /**
    * @param memory All zero, and of `tableBytes(size)` bytes.
@@ -122,6 +126,7 @@ export class TableImage {
     head.setUint32(TableField.ProcessId, owner.processId, true);
     head.setUint32(TableField.Ip, owner.ip, true);
     head.setUint16(TableField.Port, owner.port, true);
+    this.#countChange();
   }
 
   /** Modules that have a slot, those that are gone too. */
@@ -164,13 +169,19 @@ export class TableImage {
   put(modId: number, cmdId: number, plan: PickPlan | undefined): boolean {
     const known = this.#places.get(modId, cmdId);
     if (plan === undefined || plan.turns.length === 0) {
-      if (known !== undefined) this.#empty(known);
+      if (known !== undefined) {
+        this.#empty(known);
+        this.#tellChange(known);
+      }
       return true;
     }
     const place = known ?? this.#newPlace(modId, cmdId);
     if (place === undefined) return false;
     if (!this.#putTurns(place, plan)) {
-      if (known !== undefined) this.#empty(place);
+      if (known !== undefined) {
+        this.#empty(place);
+        this.#tellChange(place);
+      }
       return false;
     }
     const hasKeys = this.#putKeys(place, plan);
@@ -180,6 +191,7 @@ export class TableImage {
       this.#places.add(place);
     }
     this.#name(place.slot + SlotField.Schedule, place.first, place.count);
+    this.#tellChange(place);
     return hasKeys;
   }
 
@@ -216,6 +228,7 @@ export class TableImage {
     }
     this.#places.add(place);
     this.#name(place.slot + SlotField.Schedule, first, place.count);
+    this.#tellChange(place);
   }
 
   #newPlace(modId: number, cmdId: number): Place | undefined {
@@ -321,6 +334,18 @@ export class TableImage {
     Atomics.store(this.#uints, (place.slot + SlotField.Flags) / 4, flags);
   }
 
+  /** After what is new of a module: readers that keep what they read of it read it anew. */
+  #tellChange(place: Place): void {
+    place.version = nextNumber(place.version);
+    Atomics.store(this.#uints, (place.slot + SlotField.Version) / 4, place.version);
+    this.#countChange();
+  }
+
+  #countChange(): void {
+    this.#changes = nextNumber(this.#changes);
+    Atomics.store(this.#uints, TableField.Changes / 4, this.#changes);
+  }
+
   #write(word: number, lower: number, upper: number): void {
     this.#halves[0] = lower;
     this.#halves[1] = upper;
@@ -333,6 +358,11 @@ export class TableImage {
     const value = BigInt(first) | BigInt(upper) << 32n;
     if (this.#names[word] !== value) Atomics.store(this.#names, word, value);
   }
+}
+
+/** The next number of 32 bits, without 0. */
+function nextNumber(number: number): number {
+  return number === UINT32_MAX ? 1 : number + 1;
 }
 
 /** Words of a block for so many turns: a power of two, so that a module leaves few blocks behind. */

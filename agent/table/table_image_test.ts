@@ -7,7 +7,14 @@ import { TablePick, TableView } from "../../api/table_view.ts";
 import { defaultBalanceSettings, type PickPlan, RouteLb } from "../../balancer/mod.ts";
 import { tableKeyOf } from "../../balancer/picking/murmur3.ts";
 import type { RouteNode } from "../../model/node.ts";
-import { EntryTag, TABLE_OLD_MS, TableField } from "../../proto/table_layout.ts";
+import {
+  EntryTag,
+  SlotField,
+  TABLE_HEADER_BYTES,
+  TABLE_OLD_MS,
+  TABLE_SLOT_BYTES,
+  TableField,
+} from "../../proto/table_layout.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
 import { slotsFor, tableBytes, TableImage, type TableSize } from "./table_image.ts";
 
@@ -334,4 +341,48 @@ test("a plan without turns is none", () => {
   };
   assert.ok(image.put(1, 1, empty));
   assert.equal(view().slotOf(1, 1), -1);
+});
+
+/** Entries of a module as they stand in the table, with the version that was there before them. */
+function readModule(memory: ArrayBuffer, slot: number): { version: number; entries: string } {
+  const table = new DataView(memory);
+  const at = TABLE_HEADER_BYTES + slot * TABLE_SLOT_BYTES;
+  const version = table.getUint32(at + SlotField.Version, true);
+  const first = table.getUint32(at + SlotField.Schedule, true);
+  const count = table.getUint32(at + SlotField.Schedule + 4, true);
+  const entries = Array.from(
+    { length: count },
+    (_, index) => table.getBigUint64((first + index) * 8, true).toString(16),
+  );
+  return { version, entries: entries.join() };
+}
+
+test("what a reader keeps is what stands there, as long as the numbers stay", () => {
+  const rng = seededRng(5);
+  const { image, memory, view } = makeTable();
+  const lb = makeLb();
+  const changesOf = (): number => new DataView(memory).getUint32(TableField.Changes, true);
+  for (let modId = 1; modId <= 8; modId++) setRoute(lb, modId, [node(1), node(2)]);
+  flush(lb, image);
+  const slots = Array.from({ length: 8 }, (_, index) => view().slotOf(index + 1, 1));
+  const kept = slots.map((slot) => readModule(memory, slot));
+  let atMs = 0;
+  for (let round = 0; round < 500; round++) {
+    const before = changesOf();
+    assert.notEqual(before, 0);
+    const modId = 1 + Math.floor(rng.next() * 8);
+    const ip = 1 + Math.floor(rng.next() * 3);
+    if (rng.next() < 0.3) lb.update(modId, 1, [node(ip), node(4)].slice(ip % 2), atMs);
+    else if (rng.next() < 0.3) lb.update(modId, 1, [], atMs);
+    else fail(lb, modId, ip);
+    lb.tick(atMs += 200);
+    flush(lb, image);
+    slots.forEach((slot, index) => {
+      const now = readModule(memory, slot);
+      assert.notEqual(now.version, 0);
+      if (now.version === kept[index].version) assert.equal(now.entries, kept[index].entries);
+      else assert.notEqual(changesOf(), before, `round ${round}`);
+      kept[index] = now;
+    });
+  }
 });

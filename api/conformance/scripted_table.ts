@@ -5,7 +5,7 @@ import { TableField } from "../../proto/table_layout.ts";
 import { monotonicMs } from "../../reactor/fast/shared_file.ts";
 import { setRepeating, type Timer } from "../../reactor/time/clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
-import { tableImage, type TableScript } from "./table_script.ts";
+import { changedWords, tableImage, type TableScript } from "./table_script.ts";
 
 const BEAT_MS = 200;
 
@@ -16,14 +16,29 @@ const OLD_BY_MS = 60_000;
 export class ScriptedTable {
   readonly path: string;
   #file: number | undefined;
+  #image: Uint8Array = new Uint8Array();
+  #changes = 1;
   #beat: Timer | undefined;
 
   constructor(path: string) {
     this.path = path;
   }
 
-  /** Puts another file in the place of what is there, which is retired. */
+  /** Puts another file in the place of what is there, which is retired; or changes what is there. */
   write(script: TableScript, port: number): void {
+    if (script.inPlace === true) this.#change(script, port);
+    else this.#replace(script, port);
+  }
+
+  #change(script: TableScript, port: number): void {
+    const file = this.#file;
+    if (file === undefined) throw new RangeError("There must be a table to be changed");
+    const image = tableImage(script, port, 0, ++this.#changes);
+    for (const word of changedWords(this.#image, image)) writeSync(file, image, word * 8, 8, word * 8);
+    this.#image = image;
+  }
+
+  #replace(script: TableScript, port: number): void {
     const isOld = script.old === true;
     const image = tableImage(script, port, monotonicMs() - (isOld ? OLD_BY_MS : 0));
     const beside = `${this.path}.new`;
@@ -34,6 +49,8 @@ export class ScriptedTable {
     this.retire();
     this.close();
     this.#file = file;
+    this.#image = image;
+    this.#changes = 1;
     if (!isOld) this.revive();
   }
 

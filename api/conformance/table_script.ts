@@ -45,6 +45,10 @@ export interface TableScript {
   /** True: the last heartbeat was long ago. */
   readonly old?: boolean;
   readonly retired?: boolean;
+  /** True: written over the file that is there, word by word. */
+  readonly inPlace?: boolean;
+  /** False: the writer does not number its changes. */
+  readonly numbered?: boolean;
 }
 
 const SLOTS = 16;
@@ -96,7 +100,12 @@ function readEntry(text: string): [number, number] {
   return [parseIpv4(ip), entryUpper(Number(port), tag)];
 }
 
-function putModule(blocks: BlockWriter, key: string, module: TableModule): void {
+function putModule(
+  blocks: BlockWriter,
+  key: string,
+  module: TableModule,
+  version: number,
+): void {
   const { view } = blocks;
   const [modId, cmdId] = key.split(",").map((id) => Number(id) >>> 0);
   const wordAt = (slot: number): number => TABLE_HEADER_BYTES + slot * TABLE_SLOT_BYTES;
@@ -115,10 +124,40 @@ function putModule(blocks: BlockWriter, key: string, module: TableModule): void 
     view.setUint32(at + SlotField.Keyed + 4, 1, true);
   }
   view.setUint32(at + SlotField.Flags, module.keysByAgent === true ? KEYED_BY_AGENT : 0, true);
+  view.setUint32(at + SlotField.Version, version, true);
 }
 
-/** The whole file; `port` is the first of the agent's, `beatMs` the heartbeat. */
-export function tableImage(script: TableScript, port: number, beatMs: number): Uint8Array {
+/**
+ * The words in which two images differ, in the order in which a writer stores them: entries, what names
+ * them, the versions of modules, the number of changes. The rest of the header is left alone.
+ */
+export function changedWords(before: Uint8Array, after: Uint8Array): number[] {
+  const words: number[] = [];
+  for (let word = after.length / WORD_BYTES - 1; word >= TABLE_HEADER_BYTES / WORD_BYTES; word--) {
+    const at = word * WORD_BYTES;
+    const isNew = before.subarray(at, at + WORD_BYTES).join() !==
+      after.subarray(at, at + WORD_BYTES).join();
+    if (isNew) words.push(word);
+  }
+  const isVersion = (word: number): boolean =>
+    word < FIRST_WORD && word * WORD_BYTES % TABLE_SLOT_BYTES === SlotField.Flags;
+  return [
+    ...words.filter((word) => !isVersion(word)),
+    ...words.filter(isVersion),
+    TableField.Changes / WORD_BYTES,
+  ];
+}
+
+/**
+ * The whole file; `port` is the first of the agent's, `beatMs` the heartbeat, `changes` the number of
+ * all changes, which is that of each module too.
+ */
+export function tableImage(
+  script: TableScript,
+  port: number,
+  beatMs: number,
+  changes = 1,
+): Uint8Array {
   const bytes = new Uint8Array(WORDS * WORD_BYTES);
   const view = new DataView(bytes.buffer);
   const put = (at: number, value: number): void => view.setUint32(at, value, true);
@@ -134,7 +173,11 @@ export function tableImage(script: TableScript, port: number, beatMs: number): U
   view.setUint16(TableField.Port, port, true);
   view.setBigUint64(TableField.Heartbeat, BigInt(Math.max(0, Math.trunc(beatMs))), true);
   put(TableField.Retired, script.retired === true ? 1 : 0);
+  const version = script.numbered === false ? 0 : changes;
+  put(TableField.Changes, version);
   const blocks = new BlockWriter(view);
-  for (const [key, module] of Object.entries(script.modules)) putModule(blocks, key, module);
+  for (const [key, module] of Object.entries(script.modules)) {
+    putModule(blocks, key, module, version);
+  }
   return bytes;
 }
