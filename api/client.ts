@@ -211,7 +211,8 @@ export class LarsClient extends BaseClient {
     }
     this.#direct?.agentAnswered();
     this.#table?.heard(true);
-    if (reply.retcode === RetCode.NoExist) this.#lastGood.forgetModule(module, command);
+    // That there is no node takes nothing away: an agent that has just started says so of every
+    // module whose route has not come yet.
     const host = reply.retcode === RetCode.Success && reply.host !== undefined
       ? toHost(reply.host)
       : undefined;
@@ -232,11 +233,8 @@ export class LarsClient extends BaseClient {
   /** What the last table says is the best memory of what the agent would answer. */
   #agentSilent(modId: number, cmdId: number): void {
     this.#table?.heard(false);
-    if (this.#lastGood.knows(modId, cmdId)) return;
-    const nowMs = this.clock.nowMs();
-    for (const host of this.#table?.latestHosts(modId, cmdId) ?? []) {
-      this.#lastGood.remember(modId, cmdId, host, nowMs);
-    }
+    const hosts = this.#table?.latestHosts(modId, cmdId) ?? [];
+    this.#lastGood.fill(modId, cmdId, hosts, this.clock.nowMs());
   }
 
   #openTable({ sharedTable = true, openLink, clock }: LarsClientSeams): TableCaller | undefined {
@@ -249,6 +247,8 @@ export class LarsClient extends BaseClient {
       clock: clock ?? systemClock,
       rng: systemRng,
       send: (datagram) => this.#openedLink().send(0, datagram),
+      onLeave: (modId, cmdId, hosts) =>
+        this.#lastGood.fill(modId, cmdId, hosts, this.clock.nowMs()),
     });
   }
 

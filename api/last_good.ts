@@ -55,11 +55,6 @@ export class LastGood {
     if (this.#modules.size > LAST_GOOD_MODULES_MAX) deleteFirst(this.#modules);
   }
 
-  /** True when some node of the module is remembered. */
-  knows(modId: number, cmdId: number): boolean {
-    return (this.#modules.get(moduleId(modId, cmdId))?.size ?? 0) > 0;
-  }
-
   /** Notes how a call of this node went. */
   judge(
     modId: number,
@@ -81,9 +76,13 @@ export class LastGood {
     memory.restEndMs = nowMs + restMs;
   }
 
-  /** Notes that the module has no nodes any more. */
-  forgetModule(modId: number, cmdId: number): void {
-    this.#modules.delete(moduleId(modId, cmdId));
+  /** Notes nodes that are not remembered yet, as far as there is room. */
+  fill(modId: number, cmdId: number, hosts: Iterable<Host>, nowMs: number): void {
+    for (const host of hosts) {
+      const known = this.#modules.get(moduleId(modId, cmdId));
+      if ((known?.size ?? 0) >= LAST_GOOD_HOSTS_MAX) return;
+      if (known?.has(`${host.ip}:${host.port}`) !== true) this.remember(modId, cmdId, host, nowMs);
+    }
   }
 
   /**

@@ -42,8 +42,17 @@ test("next() passes a node over whose call failed, and gives it again after a re
   memory.judge(1, 1, "10.0.0.1", 1, true, nowMs);
   fail(1, nowMs);
   assert.ok([1, 2].some(() => memory.next(1, 1, nowMs + 1000)?.port === 1), "the rest starts over");
-  memory.forgetModule(1, 1);
-  assert.equal(memory.nextOfAll(1, 1, nowMs), undefined);
+});
+
+test("fill() adds nodes that are not known, and displaces none", () => {
+  const memory = new LastGood(Infinity);
+  memory.remember(1, 1, host(100), 0);
+  memory.judge(1, 1, host(100).ip, 100, false, 0);
+  const ports = Array.from({ length: LAST_GOOD_HOSTS_MAX }, (_, index) => index + 1);
+  memory.fill(1, 1, [100, ...ports].map(host), 0);
+  const given = ports.map(() => memory.nextOfAll(1, 1, 0)?.port);
+  assert.deepEqual(given, [100, ...ports.slice(0, -1)]);
+  assert.notEqual(memory.next(1, 1, 0)?.port, 100, "it rests as before");
 });
 
 test("nextOfAll() tries failed nodes in turn: failures never empty the list", () => {

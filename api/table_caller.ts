@@ -1,7 +1,7 @@
 // Shell. Picks from the agent's table in shared memory and reports in batches, where that can be.
 
 import { tableKeyOf } from "../balancer/picking/murmur3.ts";
-import { type ModuleId, moduleId } from "../model/module.ts";
+import { type ModuleId, moduleId, moduleOf } from "../model/module.ts";
 import { RetCode } from "../proto/message_ids.ts";
 import { readPickKey } from "../proto/pick_key.ts";
 import { formatIpv4 } from "../reactor/address.ts";
@@ -39,6 +39,11 @@ export interface TableCallerOptions {
   readonly rng: Rng;
   /** Sends a batch of outcomes to the first port of the agent. */
   send(datagram: Uint8Array): void;
+  /**
+   * Told nodes of each module that was picked lately, when a table is left for another one, which may
+   * know less: that of an agent that has just started.
+   */
+  onLeave?(modId: number, cmdId: number, hosts: readonly Host[]): void;
 }
 
 /** Of one client. */
@@ -53,7 +58,16 @@ export class TableCaller {
 
   constructor(options: TableCallerOptions) {
     this.#clock = options.clock;
-    this.#reader = new TableReader(options);
+    const { onLeave } = options;
+    this.#reader = new TableReader({
+      ...options,
+      onLeave: () => {
+        for (const id of this.#toldMs.keys()) {
+          const { modId, cmdId } = moduleOf(id);
+          onLeave?.(modId, cmdId, this.latestHosts(modId, cmdId));
+        }
+      },
+    });
     this.#batcher = new OutcomeBatcher(options);
   }
 
@@ -105,11 +119,13 @@ export class TableCaller {
     const view = this.#reader.latest;
     const slot = view?.slotOf(modId, cmdId) ?? -1;
     const hosts = new Set<Host>();
+    const probes = new Set<Host>();
     for (let look = 0; view !== undefined && slot >= 0 && look < OLD_LOOKS_MAX; look++) {
-      if (hosts.size === LAST_GOOD_HOSTS_MAX || view.pick(slot) === TablePick.Ask) break;
-      if (view.tag === 0) hosts.add(this.#hostOf(view));
+      const picked = view.pick(slot);
+      if (hosts.size === LAST_GOOD_HOSTS_MAX || picked === TablePick.Ask) break;
+      if (picked === TablePick.Node) (view.tag === 0 ? hosts : probes).add(this.#hostOf(view));
     }
-    return [...hosts];
+    return [...(hosts.size > 0 ? hosts : probes)];
   }
 
   /** Sends what waits, and lets go of the table. */

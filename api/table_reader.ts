@@ -22,6 +22,8 @@ export interface TableReaderOptions {
   readonly port: number;
   readonly clock: Clock;
   readonly rng: Rng;
+  /** The table that is the latest is about to be left for another one. */
+  onLeave?(): void;
 }
 
 /** The table at one path, whichever file is there. */
@@ -98,6 +100,7 @@ export class TableReader {
       if (view.isRetired || !view.isFresh(monotonicMs())) {
         throw new Error(`${path} is not written any more`);
       }
+      if (this.#view !== undefined) this.#options.onLeave?.();
       this.#drop();
       this.#file = file;
       this.#view = view;

@@ -1,12 +1,13 @@
 // Core. The C++ header made of the C sources: the same code, once, in a namespace of its own.
 
 /** In the order in which they need each other. */
-const C_HEADERS = ["lars.h", "wire.h", "memory.h", "table.h", "caller.h"];
+const C_HEADERS = ["lars.h", "wire.h", "memory.h", "table.h", "caller.h", "cursors.h"];
 const C_SOURCES = [
   "wire.c",
   "memory.c",
   "table.c",
   "lanes.c",
+  "cursors.c",
   "mapping.c",
   "batch.c",
   "fork.c",
@@ -51,7 +52,8 @@ function inNamespace(text: string, isHeader: boolean): string {
   return joined
     .replace(/^LARS_API /gm, "")
     .replace(/^static inline /gm, "inline ")
-    .replace(/^static __thread /gm, "inline thread_local ")
+    .replace(/^__thread [^;]*;\n/gm, "") // defined where it is declared
+    .replace(/^(static|extern) __thread /gm, "inline thread_local ")
     .replace(/^static /gm, "inline ")
     .replace(FUNCTION, "inline $1")
     .replace(/\n{3,}/g, "\n\n")

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { CACHE_FILE_NAME } from "../agent/routes/cache_file.ts";
@@ -54,9 +55,9 @@ async function expectUnharmed(
   driver: ClientDriver,
   options: string,
   cache: string,
-  agent: () => Promise<TestProcess>,
+  agent: (knowsDns: boolean) => Promise<TestProcess>,
 ): Promise<void> {
-  let running = await agent();
+  let running = await agent(true);
   const first = running.port();
   const ports = [first, first + 1, first + 2].join();
   assert.equal(await driver.run(`open ports=${ports} first_route_ms=20000 ${options}`), "ok");
@@ -70,12 +71,11 @@ async function expectUnharmed(
     });
   };
   await later(CALLS_AFTER);
-  // Then the next agent knows the module from its first moment on; else it answers that there is none
-  // until its route has come, and who is told so has no node left when that agent dies too.
+  // Then the next agent knows the module from its first moment on.
   await until(() => existsSync(cache), { what: "the agent's cache" });
   await running.kill9();
   await later(CALLS_AFTER); // while there is none
-  running = await agent();
+  running = await agent(true);
   await later(CALLS_AFTER);
   await until(
     async () => /^host [^ ]+$/.test(await driver.run("try_get_host 1 1")),
@@ -90,8 +90,28 @@ async function expectUnharmed(
     assert.deepEqual([...results.keys()].sort().filter((node) => !NODES.includes(node)), []);
   }
   assert.ok(longestMs < CALL_MS_MAX, `${longestMs} ms`);
-  assert.equal(await driver.run("close"), "ok");
   await running.kill9();
+  await expectKept(driver, cache, agent);
+  assert.equal(await driver.run("close"), "ok");
+}
+
+/** An agent without any route says that there is no such module, and dies too: the nodes stay known. */
+async function expectKept(
+  driver: ClientDriver,
+  cache: string,
+  agent: (knowsDns: boolean) => Promise<TestProcess>,
+): Promise<void> {
+  await rm(cache);
+  const ignorant = await agent(false);
+  const answers = (text: RegExp): Promise<void> =>
+    until(async () => text.test(await driver.run("try_get_host 1 1")), {
+      what: `an answer like ${text.source}`,
+      timeoutMs: 30_000,
+    });
+  await answers(/^code 3$/);
+  await ignorant.kill9();
+  await answers(/^host 10\.0\.0\.[123]:7000 stale$/);
+  await rm(cache, { force: true });
 }
 
 for (const [folder, command] of readDrivers()) {
@@ -111,9 +131,14 @@ for (const [folder, command] of readDrivers()) {
         try {
           const port = await freePort();
           const table = `${out.path}/agent.table`;
-          const startAgent = (): Promise<TestProcess> =>
+          const nobody = await freePort();
+          const startAgent = (knowsDns: boolean): Promise<TestProcess> =>
             processes.start("agent", [
-              ...agentFlags(processes, [fleet.dns.port()], [fleet.reporter.port()]),
+              ...agentFlags(
+                processes,
+                [knowsDns ? fleet.dns.port() : nobody],
+                [fleet.reporter.port()],
+              ),
               ...[`--agent-port=${port}`, `--agent-shared-table=${table}`],
             ]);
           const cache = join(processes.directory, "cache", CACHE_FILE_NAME);

@@ -63,6 +63,8 @@ typedef struct lars_mapping {
   int trust;
   /** Its pages were given back. */
   bool emptied;
+  /** By slot: not 0 for a module that this program has picked. */
+  uint8_t *used;
   struct lars_mapping *older;
 } lars_mapping;
 
@@ -112,6 +114,8 @@ struct lars_caller {
   lars_mapping *mapping;
   /** The mapping while the keeper looks after it: a pick from it needs no clock. Else NULL. */
   lars_mapping *kept;
+  /** Above bit 32 another number every few seconds, while the keeper looks after it. */
+  uint64_t kept_stamp;
   /** Picked from since the keeper looked last. */
   bool is_picked;
   /** Seconds of the keeper's clock, from 1. */
@@ -177,9 +181,6 @@ int lars_open_socket(uint32_t ip, uint16_t port);
 
 /** Sends once more at once when the send only told that an earlier datagram was refused. */
 bool lars_send(int socket, const uint8_t *datagram, size_t length);
-
-/** Picks from a table that the keeper looks after, the most usual pick; false: take the long way. */
-bool lars_mapping_pick_hot(lars_caller *caller, uint32_t modid, uint32_t cmdid, lars_host *host);
 
 /** Picks from the table; LARS_FOUND_NOTHING also where there is no usable table. */
 lars_found lars_mapping_pick(lars_caller *caller, uint32_t modid, uint32_t cmdid,

@@ -1,6 +1,6 @@
 // Shell. The functions of lars.h but for calls: open, pick, report, routes, and the wait for them.
 
-#include "caller.h"
+#include "cursors.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -190,15 +190,15 @@ static bool is_unanswered(lars_result result) {
   return result == LARS_TIMEOUT || result == LARS_NO_AGENT || result == LARS_CONNECT_FAILED;
 }
 
-/** Remembers what the agent said of a module. */
+/**
+ * Remembers the node that the agent named. That there is none takes nothing away: an agent that has
+ * just started says so of every module whose route has not come yet.
+ */
 static void remember_answer(lars_caller *caller, uint32_t modid, uint32_t cmdid,
-                            lars_result result, const lars_host *host) {
-  if (result != LARS_OK && result != LARS_NO_ROUTE) return;
+                            const lars_host *host) {
+  if (caller->last_good_ms == 0) return;
   pthread_mutex_lock(&caller->memory_lock);
-  if (result == LARS_NO_ROUTE) lars_last_good_forget(&caller->good, modid, cmdid);
-  else if (caller->last_good_ms != 0) {
-    lars_last_good_remember(&caller->good, modid, cmdid, host, lars_now_ms());
-  }
+  lars_last_good_remember(&caller->good, modid, cmdid, host, lars_now_ms());
   pthread_mutex_unlock(&caller->memory_lock);
 }
 
@@ -231,7 +231,7 @@ static lars_result pick_thoroughly(lars_caller *caller, uint32_t modid, uint32_t
   /* An old table and a silent agent: one question in a second waits, the others go on. */
   if (lars_mapping_is_silent(caller) && pick_alone(caller, modid, cmdid, host)) return LARS_OK;
   lars_result result = ask_host(caller, modid, cmdid, pick, deadline_ms, host);
-  remember_answer(caller, modid, cmdid, result, host);
+  if (result == LARS_OK) remember_answer(caller, modid, cmdid, host);
   int64_t silent_until_ms = 0;
   if (is_unanswered(result)) {
     lars_mapping *mapping = __atomic_load_n(&caller->mapping, __ATOMIC_ACQUIRE);
@@ -245,8 +245,10 @@ static lars_result pick_thoroughly(lars_caller *caller, uint32_t modid, uint32_t
 lars_result lars_try_get_host(lars_caller *caller, uint32_t modid, uint32_t cmdid,
                               const lars_pick *pick, lars_host *host) {
   if (caller == NULL) return LARS_CLOSED;
-  if (pick == NULL && lars_mapping_pick_hot(caller, modid, cmdid, host)) return LARS_OK;
-  return pick_thoroughly(caller, modid, cmdid, pick, host);
+  uint64_t entry = pick == NULL ? lars_pick_hot(caller, modid, cmdid) : 0;
+  if (entry == 0) return pick_thoroughly(caller, modid, cmdid, pick, host);
+  lars_host_of_entry(entry, host);
+  return LARS_OK;
 }
 
 static void sleep_ms(int64_t ms) {

@@ -18,6 +18,8 @@
 #include "lars.h"
 
 enum { WORDS_MAX = 24, LINE_BYTES_MAX = 4096, NODES_MAX = 64, ROUTE_MAX = 5000, THREADS_MAX = 64 };
+/** Calls that each thread of `load` makes at least, however late it is. */
+enum { LOAD_CALLS_MIN = 20 };
 
 /** One line: its id, its command and its words. */
 typedef struct {
@@ -344,7 +346,7 @@ static void note_pick(Load *load, lars_result result, const lars_host *host, int
 static void *run_load(void *context) {
   Load *load = context;
   int pause = number_or(load->command, "pause_ms", 1);
-  while (now_us() < load->end_us) {
+  for (int calls = 0; calls < LOAD_CALLS_MIN || now_us() < load->end_us; calls++) {
     lars_host host;
     int64_t start_us = now_us();
     lars_result result = lars_try_get_host(caller, load->modid, load->cmdid, NULL, &host);

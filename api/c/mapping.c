@@ -1,6 +1,6 @@
 // Shell. The agent's table in this process: found, mapped, looked after, and a cursor per thread.
 
-#include "caller.h"
+#include "cursors.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -16,140 +16,15 @@ enum {
   LOOK_MS = 50,
   /** A file is looked for once in this time, and whether there is another one. */
   OPEN_MS = 1000,
-  /** A caller that only picks says once in this time that it does. */
-  TELL_USE_S = 10,
-  /** Tables whose cursors a thread has at once; of more the ones used least lately begin anew. */
-  CURSOR_WAYS = 4,
+  /**
+   * A caller that only picks says once in the sum of both that it does: schedules are read anew, and it
+   * is looked whether to say so, at least so often; and it is said when the last time was so long ago.
+   */
+  ANEW_S = 4,
+  TELL_USE_S = 5,
   /** Entries of an old table that are looked at for one that is no probe. */
   OLD_LOOKS_MAX = 64
 };
-
-/** Where a thread is in the schedule of a module, and when it told that it uses it. */
-typedef struct lars_cursor {
-  uint32_t next, told_s;
-} lars_cursor;
-
-/** The cursors of one thread in one table. */
-typedef struct lars_cursors {
-  uint64_t epoch;
-  lars_cursor *slots;
-} lars_cursors;
-
-/** All tables of one thread. */
-typedef struct lars_thread {
-  lars_cursors ways[CURSOR_WAYS];
-  uint32_t next_way;
-} lars_thread;
-
-static __thread lars_thread *thread_cursors = NULL;
-/** Those of the table that this thread used last; found without a call, in a shared library too. */
-static __thread lars_cursors hot_cursors __attribute__((tls_model("initial-exec")));
-static pthread_key_t thread_key;
-static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
-static bool thread_key_works = false;
-static uint64_t last_epoch = 0;
-
-static void free_thread(void *value) {
-  lars_thread *thread = (lars_thread *)value;
-  for (int way = 0; way < CURSOR_WAYS; way++) free(thread->ways[way].slots);
-  free(thread);
-  thread_cursors = NULL;
-  hot_cursors.epoch = 0;
-}
-
-static void make_thread_key(void) {
-  thread_key_works = pthread_key_create(&thread_key, free_thread) == 0;
-}
-
-static uint64_t new_epoch(void) {
-  return __atomic_add_fetch(&last_epoch, 1, __ATOMIC_RELAXED);
-}
-
-/** Cursors for a table that this thread has not used, or not lately; NULL without memory. */
-static lars_cursor *begin_cursors(uint64_t epoch, uint32_t slots) {
-  pthread_once(&thread_once, make_thread_key);
-  if (!thread_key_works) return NULL;
-  if (thread_cursors == NULL) {
-    lars_thread *thread = (lars_thread *)calloc(1, sizeof *thread);
-    if (thread == NULL) return NULL;
-    if (pthread_setspecific(thread_key, thread) != 0) {
-      free(thread);
-      return NULL;
-    }
-    thread_cursors = thread;
-  }
-  lars_cursors *way = &thread_cursors->ways[thread_cursors->next_way++ % CURSOR_WAYS];
-  free(way->slots);
-  way->slots = (lars_cursor *)calloc(slots, sizeof *way->slots);
-  way->epoch = way->slots == NULL ? 0 : epoch;
-  return way->slots;
-}
-
-/** The cursors of this thread in a table that is not the one it used last; NULL without memory. */
-static lars_cursor *find_cursors(const lars_mapping *mapping, uint64_t epoch) {
-  lars_cursor *slots = NULL;
-  for (int way = 0; thread_cursors != NULL && way < CURSOR_WAYS; way++) {
-    if (thread_cursors->ways[way].epoch == epoch) slots = thread_cursors->ways[way].slots;
-  }
-  if (slots == NULL) slots = begin_cursors(epoch, mapping->table.slots);
-  hot_cursors.slots = slots;
-  hot_cursors.epoch = slots == NULL ? 0 : epoch;
-  return slots;
-}
-
-/** The cursor of this thread in the slot; NULL without memory. */
-static inline lars_cursor *cursor_of(const lars_mapping *mapping, uint32_t slot) {
-  uint64_t epoch = __atomic_load_n(&mapping->epoch, __ATOMIC_RELAXED);
-  lars_cursor *slots = hot_cursors.slots;
-  if (hot_cursors.epoch != epoch) slots = find_cursors(mapping, epoch);
-  return slots == NULL ? NULL : &slots[slot];
-}
-
-static inline void host_of_entry(uint64_t entry, lars_host *host) {
-  host->ip = lars_entry_ip(entry);
-  host->port = lars_entry_port(entry);
-  host->stale = false;
-  host->draining = false;
-  host->weight = -1;
-  host->zone[0] = 0;
-}
-
-
-bool lars_mapping_pick_hot(lars_caller *caller, uint32_t modid, uint32_t cmdid, lars_host *host) {
-  const lars_mapping *mapping = __atomic_load_n(&caller->kept, __ATOMIC_ACQUIRE);
-  if (mapping == NULL || hot_cursors.epoch != __atomic_load_n(&mapping->epoch, __ATOMIC_RELAXED)) {
-    return false;
-  }
-  const lars_table *table = &mapping->table;
-  uint32_t number = lars_module_hash(modid, cmdid) & (table->slots - 1);
-  /* Whatever is unusual, the end of the directory too, is for the long way. */
-  for (; number < table->slots; number++) {
-    const uint8_t *slot = lars_slot_at(table, number);
-    uint64_t schedule = lars_load_schedule(slot);
-    if (schedule == 0) return false;
-    const uint64_t *ids = (const uint64_t *)(const void *)slot;
-    if (__atomic_load_n(ids, __ATOMIC_RELAXED) != ((uint64_t)cmdid << 32 | modid)) continue;
-    lars_cursor *cursor = &hot_cursors.slots[number];
-    uint32_t now_s = __atomic_load_n(&caller->kept_s, __ATOMIC_RELAXED);
-    if (cursor->told_s == 0 || now_s - cursor->told_s >= TELL_USE_S) return false;
-    uint32_t first = (uint32_t)schedule, count = (uint32_t)(schedule >> 32), index = cursor->next;
-    if (first < table->first_word || (uint64_t)first + count > table->words) return false;
-    if (index >= count) {
-      if (count == 0) return false;
-      index %= count;
-    }
-    const uint64_t *words = (const uint64_t *)(const void *)table->bytes;
-    uint64_t entry = __atomic_load_n(words + first + index, __ATOMIC_RELAXED);
-    if (lars_entry_port(entry) == 0 || lars_entry_is_refusal(entry)) return false;
-    cursor->next = index + 1;
-    host_of_entry(entry, host);
-    if (!__atomic_load_n(&caller->is_picked, __ATOMIC_RELAXED)) {
-      __atomic_store_n(&caller->is_picked, true, __ATOMIC_RELAXED);
-    }
-    return true;
-  }
-  return false;
-}
 
 static bool table_path(const lars_caller *caller, char *path, size_t length) {
   if (caller->shared_table != NULL) {
@@ -197,10 +72,13 @@ static lars_mapping *map_file(const char *path, uint16_t port) {
   lars_mapping *mapping = (lars_mapping *)calloc(1, sizeof *mapping);
   if (mapping != NULL &&
       lars_table_check((const uint8_t *)bytes, (uint64_t)stat.st_size, &mapping->table)) {
+    mapping->used = (uint8_t *)calloc(mapping->table.slots, 1);
+  }
+  if (mapping != NULL && mapping->used != NULL) {
     mapping->length = (uint64_t)stat.st_size;
     mapping->device = stat.st_dev;
     mapping->inode = stat.st_ino;
-    mapping->epoch = new_epoch();
+    mapping->epoch = lars_new_epoch();
     return mapping;
   }
   free(mapping);
@@ -217,6 +95,54 @@ static void empty_mapping(lars_mapping *mapping) {
   mapping->emptied = empty != MAP_FAILED;
 }
 
+static void free_mapping(lars_mapping *mapping) {
+  munmap((void *)(uintptr_t)mapping->table.bytes, (size_t)mapping->length);
+  free(mapping->used);
+  free(mapping);
+}
+
+/**
+ * Nodes of a module as a table has them become last good ones, as far as there is room; false when
+ * there are none that are probes, or that are none.
+ */
+static bool remember_module(lars_caller *caller, const lars_table *table, uint32_t slot,
+                            bool probes, int64_t now_ms) {
+  const uint8_t *at = lars_slot_at(table, slot);
+  uint32_t ids[2], cursor = (uint32_t)lars_random();
+  bool has_some = false;
+  memcpy(ids, at, sizeof ids);
+  uint32_t count = (uint32_t)(lars_load_schedule(at) >> 32);
+  if (count > OLD_LOOKS_MAX) count = OLD_LOOKS_MAX;
+  for (uint32_t looks = 0; looks < count; looks++) {
+    uint64_t entry = 0;
+    lars_host host;
+    lars_found found = lars_table_next(table, slot, &cursor, &entry);
+    if (found == LARS_FOUND_REFUSAL || lars_entry_is_probe(entry) != probes) continue;
+    if (found != LARS_FOUND_NODE) return has_some;
+    lars_host_of_entry(entry, &host);
+    has_some = true;
+    if (!lars_last_good_fill(&caller->good, ids[0], ids[1], &host, now_ms)) return true;
+  }
+  return has_some;
+}
+
+/**
+ * A table is left for another one, which may know less: that of an agent that has just started. The
+ * modules that this program uses keep nodes for the time when nobody can be asked.
+ */
+static void remember_table(lars_caller *caller, const lars_mapping *mapping) {
+  int64_t now_ms = lars_now_ms();
+  if (caller->last_good_ms == 0 || mapping->trust == LARS_TABLE_BROKEN) return;
+  pthread_mutex_lock(&caller->memory_lock);
+  for (uint32_t slot = 0; slot < mapping->table.slots; slot++) {
+    if (__atomic_load_n(&mapping->used[slot], __ATOMIC_RELAXED) == 0) continue;
+    if (!remember_module(caller, &mapping->table, slot, false, now_ms)) {
+      remember_module(caller, &mapping->table, slot, true, now_ms);
+    }
+  }
+  pthread_mutex_unlock(&caller->memory_lock);
+}
+
 /** Tables before the last one are emptied; of too many the oldest are taken away. */
 static void settle_older(lars_mapping *newest) {
   int count = 0;
@@ -226,8 +152,7 @@ static void settle_older(lars_mapping *newest) {
     lars_mapping *older = mapping->older;
     if (++count > LARS_OLD_TABLES_MAX) {
       *link = older;
-      munmap((void *)(uintptr_t)mapping->table.bytes, (size_t)mapping->length);
-      free(mapping);
+      free_mapping(mapping);
     } else {
       if (count > 1) empty_mapping(mapping);
       link = &mapping->older;
@@ -261,9 +186,9 @@ static void open_again(lars_caller *caller, int64_t now_ms) {
     lars_mapping *found = map_file(path, caller->ports[0]);
     if (found != NULL && trust_of(found, lars_now_ms()) != LARS_TABLE_USABLE) {
       /* Nobody writes it any more: what is mapped is as good a memory. */
-      munmap((void *)(uintptr_t)found->table.bytes, (size_t)found->length);
-      free(found);
+      free_mapping(found);
     } else if (found != NULL) {
+      if (mapping != NULL) remember_table(caller, mapping);
       found->looked_ms = now_ms;
       found->trust = LARS_TABLE_USABLE;
       found->older = mapping;
@@ -316,32 +241,48 @@ lars_mapping *lars_mapping_usable(lars_caller *caller) {
 /** Whole seconds, never 0. */
 static uint32_t seconds_of(int64_t now_ms) { return (uint32_t)(now_ms / 1000) + 1; }
 
-/** A first use of this cursor begins at a random place; now and then the agent is told of the use. */
+/** Now and then the agent is told that a module is in use. */
 static void tell_use(lars_caller *caller, const lars_mapping *mapping, uint32_t modid,
-                     uint32_t cmdid, lars_cursor *cursor, uint32_t now_s) {
-  if (cursor->told_s == 0) cursor->next = (uint32_t)lars_random();
+                     uint32_t cmdid, uint32_t slot, lars_cursor *cursor, uint32_t now_s) {
   cursor->told_s = now_s;
+  __atomic_store_n(&mapping->used[slot], (uint8_t)1, __ATOMIC_RELAXED);
   lars_batch_add(caller, mapping, modid, cmdid, 0, 0, LARS_TIME_UNKNOWN);
+}
+
+/** The entry whose turn it is; the schedule is good for the next picks while nothing changes. */
+static lars_found next_turn(const lars_caller *caller, const lars_table *table, uint32_t slot,
+                            uint32_t changes, lars_cursor *cursor, uint64_t *entry) {
+  lars_schedule schedule;
+  lars_found found = lars_table_schedule(table, slot, &schedule);
+  if (found != LARS_FOUND_NODE) return found;
+  cursor->first = schedule.first;
+  cursor->count = schedule.count;
+  cursor->stamp = changes == 0 ? 0 : lars_stamp(caller, changes);
+  return lars_table_turn(table, &schedule, &cursor->next, entry);
 }
 
 static lars_found pick_from(lars_caller *caller, lars_mapping *mapping, uint32_t modid,
                             uint32_t cmdid, const lars_pick *pick, uint32_t now_s,
                             lars_host *host) {
+  /* Before the schedule: a change meanwhile then shows at the next pick. */
+  uint32_t changes = lars_table_changes(&mapping->table);
   int32_t slot = lars_table_slot(&mapping->table, modid, cmdid);
   if (slot < 0) return LARS_FOUND_NOTHING;
-  lars_cursor *cursor = cursor_of(mapping, (uint32_t)slot);
+  lars_cursor *cursor = lars_cursor_of(mapping, modid, cmdid);
   if (cursor == NULL) return LARS_FOUND_NOTHING;
   if (cursor->told_s == 0 || now_s - cursor->told_s >= TELL_USE_S) {
-    tell_use(caller, mapping, modid, cmdid, cursor, now_s);
+    tell_use(caller, mapping, modid, cmdid, (uint32_t)slot, cursor, now_s);
   }
   uint64_t entry = 0;
-  lars_found found =
-      pick == NULL || pick->key_bytes == 0
-          ? lars_table_next(&mapping->table, (uint32_t)slot, &cursor->next, &entry)
-          : lars_table_keyed(&mapping->table, (uint32_t)slot, &cursor->next, pick->key,
+  lars_found found;
+  if (pick == NULL || pick->key_bytes == 0) {
+    found = next_turn(caller, &mapping->table, (uint32_t)slot, changes, cursor, &entry);
+  } else {
+    found = lars_table_keyed(&mapping->table, (uint32_t)slot, &cursor->next, pick->key,
                              pick->key_bytes, &entry);
+  }
   if (found == LARS_FOUND_NODE) {
-    host_of_entry(entry, host);
+    lars_host_of_entry(entry, host);
   } else if (found == LARS_FOUND_REFUSAL) {
     lars_batch_add(caller, mapping, modid, cmdid, 0, 1, LARS_TIME_UNKNOWN);
   } else if (found == LARS_FOUND_BROKEN) {
@@ -373,7 +314,9 @@ void lars_mapping_keep(lars_caller *caller) {
   int64_t now_ms = lars_coarse_ms();
   lars_mapping *mapping = __atomic_load_n(&caller->mapping, __ATOMIC_ACQUIRE);
   if (mapping != NULL) look(caller, mapping, now_ms);
-  __atomic_store_n(&caller->kept_s, seconds_of(now_ms), __ATOMIC_RELAXED);
+  uint32_t now_s = seconds_of(now_ms);
+  __atomic_store_n(&caller->kept_s, now_s, __ATOMIC_RELAXED);
+  __atomic_store_n(&caller->kept_stamp, (uint64_t)(now_s / ANEW_S + 1) << 32, __ATOMIC_RELAXED);
   __atomic_store_n(&caller->kept, usable_at(caller, now_ms), __ATOMIC_RELEASE);
 }
 
@@ -386,9 +329,9 @@ bool lars_mapping_pick_old(lars_caller *caller, uint32_t modid, uint32_t cmdid, 
   if (mapping == NULL || caller->last_good_ms == 0) return false;
   if (__atomic_load_n(&mapping->trust, __ATOMIC_RELAXED) != LARS_TABLE_OLD) return false;
   int32_t slot = lars_table_slot(&mapping->table, modid, cmdid);
-  lars_cursor *cursor = slot < 0 ? NULL : cursor_of(mapping, (uint32_t)slot);
+  lars_cursor *cursor = slot < 0 ? NULL : lars_cursor_of(mapping, modid, cmdid);
   if (cursor == NULL) return false;
-  if (cursor->told_s == 0 && cursor->next == 0) cursor->next = (uint32_t)lars_random();
+  if (cursor->told_s == 0) cursor->told_s = 1;
   uint64_t best = 0;
   int best_rank = 3;
   int64_t now_ms = lars_now_ms();
@@ -408,7 +351,7 @@ bool lars_mapping_pick_old(lars_caller *caller, uint32_t modid, uint32_t cmdid, 
   }
   pthread_mutex_unlock(&caller->memory_lock);
   if (best_rank == 3) return false;
-  host_of_entry(best, host);
+  lars_host_of_entry(best, host);
   return true;
 }
 
@@ -418,15 +361,14 @@ bool lars_mapping_is_silent(lars_caller *caller) {
 
 void lars_mapping_after_fork(lars_caller *caller) {
   lars_mapping_leave(caller);
-  if (caller->mapping != NULL) caller->mapping->epoch = new_epoch();
+  if (caller->mapping != NULL) caller->mapping->epoch = lars_new_epoch();
 }
 
 void lars_mapping_close(lars_caller *caller) {
   lars_mapping *mapping = caller->mapping;
   while (mapping != NULL) {
     lars_mapping *older = mapping->older;
-    munmap((void *)(uintptr_t)mapping->table.bytes, (size_t)mapping->length);
-    free(mapping);
+    free_mapping(mapping);
     mapping = older;
   }
   caller->mapping = NULL;

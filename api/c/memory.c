@@ -134,9 +134,12 @@ void lars_last_good_judge(lars_last_good *good, uint32_t modid, uint32_t cmdid, 
   if (host->failures < UINT16_MAX) host->failures++;
 }
 
-void lars_last_good_forget(lars_last_good *good, uint32_t modid, uint32_t cmdid) {
+bool lars_last_good_fill(lars_last_good *good, uint32_t modid, uint32_t cmdid,
+                         const lars_host *host, int64_t now_ms) {
   int place = lars_places_find(&good->places, modid, cmdid);
-  if (place >= 0) lars_places_drop(&good->places, place);
+  if (place >= 0 && good->modules[place].count == LARS_LAST_GOOD_HOSTS_MAX) return false;
+  lars_last_good_note(good, modid, cmdid, host, now_ms);
+  return true;
 }
 
 bool lars_last_good_next(lars_last_good *good, uint32_t modid, uint32_t cmdid, int64_t keep_ms,

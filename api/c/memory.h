@@ -74,8 +74,9 @@ void lars_last_good_note(lars_last_good *good, uint32_t modid, uint32_t cmdid,
 bool lars_last_good_rests(const lars_last_good *good, uint32_t modid, uint32_t cmdid, uint32_t ip,
                           uint16_t port, int64_t now_ms);
 
-/** Notes that the module has no nodes any more. */
-void lars_last_good_forget(lars_last_good *good, uint32_t modid, uint32_t cmdid);
+/** Notes a node that is not remembered yet, while there is room; false when there is none. */
+bool lars_last_good_fill(lars_last_good *good, uint32_t modid, uint32_t cmdid,
+                         const lars_host *host, int64_t now_ms);
 
 /**
  * The node whose turn it is, among those named in the last keep_ms (negative: ever). Those that rest

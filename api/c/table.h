@@ -10,6 +10,8 @@ enum {
   LARS_TABLE_VERSION = 1,
   LARS_TABLE_HEADER_BYTES = 4096,
   LARS_TABLE_SLOT_BYTES = 32,
+  /** Where the number of changes is. */
+  LARS_TABLE_CHANGES = 192,
   /** Entries of a keyed table that are looked at for one that is not out. */
   LARS_TABLE_KEYED_LOOKS_MAX = 1024,
   /** A heartbeat is good up to this age, and so far ahead. */
@@ -93,20 +95,47 @@ static inline int32_t lars_table_slot(const lars_table *table, uint32_t modid, u
   return -1;
 }
 
-/** The entry whose turn it is; cursor is that of this thread and slot. */
-static inline lars_found lars_table_next(const lars_table *table, uint32_t slot, uint32_t *cursor,
-                                         uint64_t *entry) {
-  uint64_t schedule = lars_load_schedule(lars_slot_at(table, slot));
-  uint32_t first = (uint32_t)schedule, count = (uint32_t)(schedule >> 32);
-  if (count == 0) return LARS_FOUND_NOTHING;
-  if (first < table->first_word || (uint64_t)first + count > table->words) return LARS_FOUND_BROKEN;
+/** Another number after each change of any module; 0: the writer does not say. */
+static inline uint32_t lars_table_changes(const lars_table *table) {
+  return __atomic_load_n((const uint32_t *)(const void *)(table->bytes + LARS_TABLE_CHANGES),
+                         __ATOMIC_ACQUIRE);
+}
+
+/** Where the entries of a module are: its first word, and how many there are. */
+typedef struct lars_schedule {
+  uint32_t first, count;
+} lars_schedule;
+
+/** Reads a schedule; one that is LARS_FOUND_NODE lies in the file. */
+static inline lars_found lars_table_schedule(const lars_table *table, uint32_t slot,
+                                             lars_schedule *schedule) {
+  uint64_t word = lars_load_schedule(lars_slot_at(table, slot));
+  schedule->first = (uint32_t)word;
+  schedule->count = (uint32_t)(word >> 32);
+  if (schedule->count == 0) return LARS_FOUND_NOTHING;
+  bool fits = schedule->first >= table->first_word &&
+              (uint64_t)schedule->first + schedule->count <= table->words;
+  return fits ? LARS_FOUND_NODE : LARS_FOUND_BROKEN;
+}
+
+/** The entry of a schedule whose turn it is. */
+static inline lars_found lars_table_turn(const lars_table *table, const lars_schedule *schedule,
+                                         uint32_t *cursor, uint64_t *entry) {
   uint32_t index = *cursor;
-  if (index >= count) index %= count;
+  if (index >= schedule->count) index %= schedule->count;
   *cursor = index + 1;
   const uint64_t *words = (const uint64_t *)(const void *)table->bytes;
-  *entry = __atomic_load_n(words + first + index, __ATOMIC_RELAXED);
+  *entry = __atomic_load_n(words + schedule->first + index, __ATOMIC_RELAXED);
   if (lars_entry_is_refusal(*entry)) return LARS_FOUND_REFUSAL;
   return lars_entry_port(*entry) != 0 ? LARS_FOUND_NODE : LARS_FOUND_NOTHING;
+}
+
+/** The entry whose turn it is; cursor is that of this thread and module. */
+static inline lars_found lars_table_next(const lars_table *table, uint32_t slot, uint32_t *cursor,
+                                         uint64_t *entry) {
+  lars_schedule schedule;
+  lars_found found = lars_table_schedule(table, slot, &schedule);
+  return found == LARS_FOUND_NODE ? lars_table_turn(table, &schedule, cursor, entry) : found;
 }
 
 #endif

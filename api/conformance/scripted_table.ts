@@ -34,7 +34,9 @@ export class ScriptedTable {
     const file = this.#file;
     if (file === undefined) throw new RangeError("There must be a table to be changed");
     const image = tableImage(script, port, 0, ++this.#changes);
-    for (const word of changedWords(this.#image, image)) writeSync(file, image, word * 8, 8, word * 8);
+    for (const word of changedWords(this.#image, image)) {
+      writeSync(file, image, word * 8, 8, word * 8);
+    }
     this.#image = image;
   }
 

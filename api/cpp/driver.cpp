@@ -247,6 +247,9 @@ std::string explain(const Command &command) {
   return *explanation ? "json nodes=" + std::to_string((*explanation)->nodes) : "none";
 }
 
+/** Calls that each thread of `load` makes at least, however late it is. */
+constexpr int LOAD_CALLS_MIN = 20;
+
 /** What the threads of `load` saw. */
 struct Load {
   std::mutex lock;
@@ -256,7 +259,7 @@ struct Load {
 };
 
 void run_load(const Command &command, Clock::time_point end, Load &load) {
-  while (Clock::now() < end) {
+  for (int calls = 0; calls < LOAD_CALLS_MIN || Clock::now() < end; calls++) {
     auto start = Clock::now();
     auto host = client->try_get_host(command.modid(), command.cmdid());
     auto took = Clock::now() - start;

@@ -61,7 +61,7 @@ func BenchmarkPickAndReport(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := client.Report(modID, 1, host.Addr, 0, time.Millisecond); err != nil {
+		if err := client.Report(modID, 1, host.Addr(), 0, time.Millisecond); err != nil {
 			b.Fatal(err)
 		}
 	}

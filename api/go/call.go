@@ -91,19 +91,19 @@ func (k *call) try(ctx context.Context, host Host) error {
 	start := time.Now()
 	err := k.fn(own, Attempt{Host: host, Number: len(k.tried)})
 	took := time.Since(start)
-	k.tried = append(k.tried, host.Addr)
+	k.tried = append(k.tried, host.Addr())
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		return err
 	}
 	retcode := k.retcodeOf(err, host)
 	if k.isOver() {
 		late := newError(ErrTimeout, "no outcome of the call in %v; the last node was %v",
-			k.options.timeout, host.Addr)
+			k.options.timeout, host.Addr())
 		late.Cause = err
 		err, retcode = late, reportTimeout
 	}
 	// Its error does not matter: the outcome of the call matters more than that nobody can be told.
-	_ = k.client.Report(k.module.modID, k.module.cmdID, host.Addr, retcode, took)
+	_ = k.client.Report(k.module.modID, k.module.cmdID, host.Addr(), retcode, took)
 	return err
 }
 
@@ -157,10 +157,10 @@ func (k *call) another(ctx context.Context) (known Host, ok bool) {
 		if err != nil {
 			break
 		}
-		if !k.wasTried(host.Addr) {
+		if !k.wasTried(host.Addr()) {
 			return host, true
 		}
-		if host.Addr != k.tried[len(k.tried)-1] {
+		if host.Addr() != k.tried[len(k.tried)-1] {
 			known, ok = host, true
 		}
 	}

@@ -56,6 +56,9 @@ func New(config Config) (*Client, error) {
 	c.budgets = newRetryBudgets(checked.share, checked.floor, time.Now())
 	c.batch = newBatch(&c.counters)
 	c.table = newTableReader(checked.tablePath, checked.ports[0], c.batch)
+	c.table.onLeave = func(module moduleID, host Host) bool {
+		return c.lastGood.fill(module, host, time.Now())
+	}
 	c.firstRoutes = &firstRoutes{getRoute: c.askRoute, absences: map[moduleID]*absence{}}
 	return c, nil
 }
@@ -78,13 +81,16 @@ func (c *Client) Close() error {
 func (c *Client) GetHost(ctx context.Context, modID, cmdID uint32, list ...Option) (Host, error) {
 	if len(list) == 0 {
 		// The way of nearly all picks.
-		switch entry, what := c.table.pick(modID, cmdID, ""); what {
-		case foundNode:
+		if entry := c.table.pickNext(modID, cmdID); entry != 0 {
 			return entry.host(), nil
-		case foundRefusal:
-			return Host{}, overloadError(moduleID{modID, cmdID})
 		}
 	}
+	return c.getHostThoroughly(ctx, modID, cmdID, list)
+}
+
+func (c *Client) getHostThoroughly(
+	ctx context.Context, modID, cmdID uint32, list []Option,
+) (Host, error) {
 	o, err := c.optionsOf(list)
 	if err != nil {
 		return Host{}, err
@@ -157,10 +163,9 @@ func (c *Client) tryGetHost(ctx context.Context, module moduleID, o options) Hos
 	}
 	c.silentUntil.Store(0)
 	c.table.forgetOld()
-	switch reply.retcode {
-	case NoExist:
-		c.lastGood.forgetModule(module)
-	case Success:
+	// That there is no node takes nothing away: an agent that has just started says so of every module
+	// whose route has not come yet.
+	if reply.retcode == Success {
 		c.lastGood.remember(module, reply.host, time.Now())
 	}
 	return HostAnswer{RetCode: reply.retcode, Host: reply.host}
@@ -177,8 +182,7 @@ func (c *Client) standIn(module moduleID, err error) HostAnswer {
 		}
 		if host, ok := c.lastGood.next(module, time.Now()); ok {
 			c.counters.stale.Add(1)
-			host.Stale = true
-			return HostAnswer{RetCode: Success, Host: host, Err: err}
+			return HostAnswer{RetCode: Success, Host: host.asStale(), Err: err}
 		}
 	}
 	return HostAnswer{RetCode: SystemError, Err: err}
@@ -191,13 +195,13 @@ func (c *Client) pickOld(module moduleID) (Host, bool) {
 	}
 	now := time.Now()
 	host, ok := c.table.pickOld(module, func(one Host) bool {
-		return c.lastGood.rests(module, one.Addr, now)
+		return c.lastGood.rests(module, one.Addr(), now)
 	})
 	if ok {
 		c.counters.stale.Add(1)
 		// One that is known can be judged: the next pick passes it over when its call fails.
 		c.lastGood.learn(module, host, now)
-		host.Stale = true
+		host = host.asStale()
 	}
 	return host, ok
 }

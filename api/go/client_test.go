@@ -26,7 +26,7 @@ func TestManyGoroutinesGetEachTheirOwnAnswer(t *testing.T) {
 			for i := uint32(0); i < 50; i++ {
 				cmdID := worker<<8 | i
 				host, err := client.GetHost(context.Background(), 1, cmdID)
-				if err != nil || ipNumber(host.Addr.Addr()) != cmdID {
+				if err != nil || ipNumber(host.Addr().Addr()) != cmdID {
 					t.Errorf("%d: %v %v", cmdID, host, err)
 				}
 			}
@@ -95,7 +95,7 @@ func TestNodesStandInAlsoWhenTheContextIsShort(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	host, err := client.GetHost(ctx, 1, 1)
-	if err != nil || !host.Stale || host.Addr != node(0x0a000001).Addr {
+	if err != nil || !host.Stale() || host.Addr() != node(0x0a000001).Addr() {
 		t.Errorf("%+v %v", host, err)
 	}
 }
@@ -146,7 +146,7 @@ func TestANameThatDoesNotResolveIsAConnectError(t *testing.T) {
 	if _, err := client.GetHost(context.Background(), 1, 1); !errors.Is(err, ErrConnect) {
 		t.Errorf("%v", err)
 	}
-	if err := client.Report(1, 1, node(1).Addr, 0, 0); err != nil || client.Stats().Dropped != 1 {
+	if err := client.Report(1, 1, node(1).Addr(), 0, 0); err != nil || client.Stats().Dropped != 1 {
 		t.Errorf("%v %+v", err, client.Stats())
 	}
 }
@@ -196,7 +196,7 @@ func TestACallThatIsCancelledIsNotReported(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	if err := client.Report(1, 1, node(9).Addr, 0, 0); err != nil {
+	if err := client.Report(1, 1, node(9).Addr(), 0, 0); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the report", func() bool { return agent.count(idReportRequest) > 0 })
@@ -240,7 +240,7 @@ func TestDatagramsToARemoteAgentAreSealedAndAnswersMustBe(t *testing.T) {
 	}
 	client.settings.secret = secret
 	host, err := client.GetHost(context.Background(), 1, 1)
-	if err != nil || host.Addr != node(0x0a000001).Addr || client.Stats().Foreign != 2 {
+	if err != nil || host.Addr() != node(0x0a000001).Addr() || client.Stats().Foreign != 2 {
 		t.Errorf("%v %v %+v", host, err, client.Stats())
 	}
 }

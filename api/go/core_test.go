@@ -161,7 +161,7 @@ func (v vectorHost) host() Host {
 	if v.Weight != nil {
 		weight = *v.Weight
 	}
-	return Host{Addr: addrOf(v.IP, uint16(v.Port)), Weight: weight, Zone: v.Zone}
+	return newHost(v.IP, uint16(v.Port), weight, v.Zone)
 }
 
 func TestWhatBreaksTheRulesIsAProtocolError(t *testing.T) {
@@ -208,7 +208,7 @@ func checkRandom(t *testing.T, id int32, body []byte) bool {
 	if err != nil && !errors.Is(err, ErrProtocol) {
 		t.Fatalf("%x: %v", body, err)
 	}
-	if err == nil && id == idGetHostResponse && one.retcode == Success && one.host.Addr.Port() == 0 {
+	if err == nil && id == idGetHostResponse && one.retcode == Success && one.host.Addr().Port() == 0 {
 		t.Fatalf("%x: success without a node", body)
 	}
 	return err == nil
@@ -243,14 +243,14 @@ func TestPortsOfModulesAreNeverNegative(t *testing.T) {
 	}
 }
 
-func node(ip uint32) Host { return Host{Addr: addrOf(ip, 80), Weight: -1} }
+func node(ip uint32) Host { return newHost(ip, 80, -1, "") }
 
 func TestANodeThatFailedIsPassedOverAndNotForgotten(t *testing.T) {
 	memory := newLastGood(math.MaxInt64)
 	module, start := moduleID{1, 1}, time.Now()
 	memory.remember(module, node(1), start)
 	memory.remember(module, node(2), start)
-	memory.judge(module, node(1).Addr, false, start)
+	memory.judge(module, node(1).Addr(), false, start)
 	for i := 0; i < 3; i++ {
 		if host, _ := memory.next(module, start.Add(999*time.Millisecond)); host != node(2) {
 			t.Errorf("%v is given while it rests", host)
@@ -261,8 +261,8 @@ func TestANodeThatFailedIsPassedOverAndNotForgotten(t *testing.T) {
 		host, _ := memory.next(module, start.Add(time.Second))
 		seen[host] = true
 	}
-	memory.judge(module, node(1).Addr, false, start)
-	memory.judge(module, node(2).Addr, false, start)
+	memory.judge(module, node(1).Addr(), false, start)
+	memory.judge(module, node(2).Addr(), false, start)
 	if _, ok := memory.next(module, start); !ok || len(seen) != 2 {
 		t.Errorf("nodes are forgotten: %v", seen)
 	}

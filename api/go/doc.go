@@ -10,7 +10,7 @@
 //	}
 //	defer client.Close()
 //	err = client.Call(ctx, 1, 2, func(ctx context.Context, node lars.Attempt) error {
-//		return fetch(ctx, node.Addr.String())
+//		return fetch(ctx, node.Addr().String())
 //	}, lars.Retries(1), lars.Timeout(2*time.Second))
 //
 // One client serves a whole program; its methods may be called by any number of goroutines.

@@ -21,8 +21,8 @@ func ExampleClient_GetHost() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("calling", host.Addr)
-	if err := client.Report(1, 2, host.Addr, 0, 12*time.Millisecond); err != nil {
+	fmt.Println("calling", host.Addr())
+	if err := client.Report(1, 2, host.Addr(), 0, 12*time.Millisecond); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -15,17 +15,50 @@ const (
 	NoExist     RetCode = 3
 )
 
-// Host is a node of a module.
+// Host is a node of a module: a small value, which can be compared and copied.
 type Host struct {
-	// Addr is the IPv4 address and port; its String is what net.Dial wants.
-	Addr netip.AddrPort
-	// Weight is 0 to 10000; -1 when the agent does not say.
-	Weight int
-	// Zone is empty when the node is in none.
-	Zone string
-	// Stale is true when the agent did not answer in time and this is a node it named earlier: it
-	// may be overloaded or gone by now.
-	Stale bool
+	// bits: the node as the table has it, then stale, and from weightShift on weight + 1, or 0.
+	bits uint64
+	zone string
+}
+
+const (
+	staleBit    = 1 << 48
+	weightShift = 49
+	weightMax   = 10000
+)
+
+// newHost makes a node; a weight below 0 is not known.
+func newHost(ip uint32, port uint16, weight int, zone string) Host {
+	bits := uint64(ip) | uint64(port)<<32
+	if weight > weightMax {
+		weight = weightMax
+	}
+	if weight >= 0 {
+		bits |= uint64(weight+1) << weightShift
+	}
+	return Host{bits: bits, zone: zone}
+}
+
+// Addr is the IPv4 address and port; its String is what net.Dial wants.
+func (h Host) Addr() netip.AddrPort { return addrOf(uint32(h.bits), uint16(h.bits>>32)) }
+
+// Weight is 0 to 10000; -1 when the agent does not say.
+func (h Host) Weight() int { return int(h.bits>>weightShift) - 1 }
+
+// Zone is empty when the node is in none.
+func (h Host) Zone() string { return h.zone }
+
+// Stale is true when the agent did not answer in time and this is a node it named earlier: it may be
+// overloaded or gone by now.
+func (h Host) Stale() bool { return h.bits&staleBit != 0 }
+
+// String is address and port.
+func (h Host) String() string { return h.Addr().String() }
+
+func (h Host) asStale() Host {
+	h.bits |= staleBit
+	return h
 }
 
 // HostAnswer is what TryGetHost answers.

@@ -66,7 +66,7 @@ func (l *lastGood) remember(module moduleID, host Host, now time.Time) {
 	}
 	l.uses++
 	one.used = l.uses
-	one.take(host.Addr)
+	one.take(host.Addr())
 	one.hosts = append(one.hosts, &memory{host: host, at: now})
 	if len(one.hosts) > lastGoodHostsMax {
 		one.hosts = one.hosts[1:]
@@ -82,7 +82,7 @@ func (l *lastGood) judge(module moduleID, addr netip.AddrPort, isWell bool, now 
 		return
 	}
 	for _, node := range one.hosts {
-		if node.host.Addr != addr {
+		if node.host.Addr() != addr {
 			continue
 		}
 		if isWell {
@@ -123,7 +123,7 @@ func (l *lastGood) rests(module moduleID, addr netip.AddrPort, now time.Time) bo
 // learn remembers a node that is not known yet, so that it can be judged.
 func (l *lastGood) learn(module moduleID, host Host, now time.Time) {
 	l.mutex.Lock()
-	isKnown := l.find(module, host.Addr) != nil
+	isKnown := l.find(module, host.Addr()) != nil
 	l.mutex.Unlock()
 	if !isKnown {
 		l.remember(module, host, now)
@@ -133,7 +133,7 @@ func (l *lastGood) learn(module moduleID, host Host, now time.Time) {
 func (l *lastGood) find(module moduleID, addr netip.AddrPort) *memory {
 	if one := l.modules[module]; one != nil {
 		for _, node := range one.hosts {
-			if node.host.Addr == addr {
+			if node.host.Addr() == addr {
 				return node
 			}
 		}
@@ -141,11 +141,20 @@ func (l *lastGood) find(module moduleID, addr netip.AddrPort) *memory {
 	return nil
 }
 
-// forgetModule notes that the module has no nodes any more.
-func (l *lastGood) forgetModule(module moduleID) {
+// fill remembers a node that is not known yet, while there is room; false when there is none.
+func (l *lastGood) fill(module moduleID, host Host, now time.Time) bool {
+	if l.keep == 0 {
+		return false
+	}
 	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	delete(l.modules, module)
+	one := l.modules[module]
+	isFull := one != nil && len(one.hosts) >= lastGoodHostsMax
+	l.mutex.Unlock()
+	if isFull {
+		return false
+	}
+	l.learn(module, host, now)
+	return true
 }
 
 // next is a node that is young enough, in turn: one that has not failed a moment ago, else any.
@@ -173,7 +182,7 @@ func (l *lastGood) next(module moduleID, now time.Time) (Host, bool) {
 			break
 		}
 	}
-	one.take(chosen.host.Addr)
+	one.take(chosen.host.Addr())
 	one.hosts = append(one.hosts, chosen)
 	return chosen.host, true
 }
@@ -192,7 +201,7 @@ func (l *lastGood) forgetOldest() {
 // take removes a node from the list.
 func (m *moduleMemory) take(addr netip.AddrPort) {
 	for at, node := range m.hosts {
-		if node.host.Addr == addr {
+		if node.host.Addr() == addr {
 			m.hosts = append(m.hosts[:at:at], m.hosts[at+1:]...)
 			return
 		}

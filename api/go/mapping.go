@@ -22,27 +22,44 @@ const (
 	tableOpen = time.Second
 	// Looks without a pick between, after which nobody looks until the next pick.
 	idleLooksMax = 20
+	// Walks through a schedule at the same time; and what tells the stacks of goroutines apart.
+	walksMax   = 16
+	stackShift = 11
 	// A caller that only picks says once in so many looks that it uses a module: 10 s.
 	tellLooks = uint32(10 * time.Second / tableLook)
 )
 
-// slotState is where callers are in the schedule of a module, and at which look they told that they
-// use it. It is shared by all goroutines: there is none of their own to keep it in, and together they
-// walk through a schedule as one caller does.
+// slotState is at which look callers told that they use a module.
 type slotState struct {
-	cursor atomic.Uint32
-	told   atomic.Uint32
+	told atomic.Uint32
 }
 
 // mapping is a table that is mapped; the memory is given back when nobody reads it any more.
 type mapping struct {
-	image  *tableImage
-	slots  []slotState
-	inode  uint64
-	device uint64
+	image *tableImage
+	slots []slotState
+	// cursors are where callers are in the schedules of modules, by slot, for each of a few walks.
+	cursors  []uint32
+	walkMask uint32
+	// What a pick needs of the image: where it and its directory begin, and how large they are.
+	base, directory unsafe.Pointer
+	slotMask        uint32
+	firstWord       uint32
+	wordCount       uint64
+	inode           uint64
+	device          uint64
 	// looks counts looks from tellLooks on; isUsed is set by picks.
 	looks  atomic.Uint32
 	isUsed atomic.Bool
+}
+
+// cursor is that of a module on the walk of this goroutine. There is nothing of its own to keep one in;
+// its stack tells goroutines apart well enough that those of several processors seldom share one.
+func (m *mapping) cursor(slot uint32) *uint32 {
+	var here byte
+	stack := uint32(uintptr(unsafe.Pointer(&here)) >> stackShift)
+	walk := (stack * 0x9e3779b1 >> 16) & m.walkMask
+	return &m.cursors[walk*(m.slotMask+1)+slot]
 }
 
 // tableReader picks without asking anybody, where the agent keeps a table.
@@ -50,6 +67,9 @@ type tableReader struct {
 	path  string
 	port  int // the agent's first one
 	batch *batch
+	// onLeave is told nodes of the modules that this client uses, when a table is left for another one,
+	// which may know less; false: no more of this module.
+	onLeave func(module moduleID, host Host) bool
 	// usable is the table that picks come from; nil while there is none, or while nobody looks.
 	usable atomic.Pointer[mapping]
 	// nextOpen is when a file is looked for again, in nanoseconds since start.
@@ -87,7 +107,7 @@ func (r *tableReader) pick(modID, cmdID uint32, key string) (tableEntry, found) 
 		return 0, foundNothing
 	}
 	state := &m.slots[slot]
-	entry, what := m.image.next(slot, state.cursor.Add(1))
+	entry, what := m.image.next(slot, m.cursor(slot))
 	if what == foundNode && key != "" {
 		entry, what = m.image.keyed(slot, key, entry)
 	}
@@ -99,6 +119,53 @@ func (r *tableReader) pick(modID, cmdID uint32, key string) (tableEntry, found) 
 	}
 	runtime.KeepAlive(m)
 	return entry, what
+}
+
+// pickNext is the way of nearly all picks: the entry of the next node of a module; 0: take the long way,
+// which is pick.
+func (r *tableReader) pickNext(modID, cmdID uint32) tableEntry {
+	m := r.usable.Load()
+	if m == nil {
+		return 0
+	}
+	wanted := uint64(modID) | uint64(cmdID)<<32
+	slot := moduleHash(modID, cmdID)
+	for looks := uint32(0); looks <= m.slotMask; looks++ {
+		slot &= m.slotMask
+		at := unsafe.Add(m.directory, uintptr(slot)*tableSlotBytes)
+		schedule := atomic.LoadUint64((*uint64)(unsafe.Add(at, slotSchedule*8)))
+		if schedule == 0 {
+			return 0
+		}
+		if atomic.LoadUint64((*uint64)(at)) != wanted {
+			slot++
+			continue
+		}
+		first, count := uint32(schedule), uint32(schedule>>32)
+		isPlace := first >= m.firstWord && uint64(first)+uint64(count) <= m.wordCount
+		if count == 0 || !isPlace || m.looks.Load()-m.slots[slot].told.Load() >= tellLooks {
+			return 0
+		}
+		cursor := m.cursor(slot)
+		index := indexAt(cursor, count)
+		word := (uintptr(first) + uintptr(index)) * 8
+		entry := tableEntry(atomic.LoadUint64((*uint64)(unsafe.Add(m.base, word))))
+		if entry&markRefused != 0 || entry.port() == 0 {
+			return 0
+		}
+		moveTo(cursor, index+1)
+		if !m.isUsed.Load() {
+			m.isUsed.Store(true)
+		}
+		runtime.KeepAlive(m)
+		return entry
+	}
+	return 0
+}
+
+func (r *tableReader) moduleAt(m *mapping, slot uint32) moduleID {
+	ids := m.image.load(directoryWord + uint64(slot)*slotWords)
+	return moduleID{uint32(ids), uint32(ids >> 32)}
 }
 
 // tell says what has to be said of a pick beside its node.
@@ -136,7 +203,7 @@ func (r *tableReader) pickOld(module moduleID, rests func(Host) bool) (Host, boo
 	var best Host
 	bestRank := 0
 	for looks := 0; looks < oldLooksMax && bestRank < 3; looks++ {
-		entry, what := m.image.next(slot, m.slots[slot].cursor.Add(1))
+		entry, what := m.image.next(slot, m.cursor(slot))
 		if what == foundRefusal {
 			continue
 		}
@@ -165,8 +232,45 @@ func (r *tableReader) forgetOld() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if r.last != nil && r.usable.Load() == nil && !r.last.image.isUsable(monotonicNow()) {
+		r.remember(r.last)
 		r.last = nil
 	}
+}
+
+// remember tells nodes of a table that is left: probes where a module has nothing else.
+func (r *tableReader) remember(m *mapping) {
+	if m == nil || r.isBroken || r.onLeave == nil {
+		return
+	}
+	for slot := range m.slots {
+		if m.slots[slot].told.Load() == 0 {
+			continue
+		}
+		module := r.moduleAt(m, uint32(slot))
+		if !r.rememberModule(m, uint32(slot), module, 0) {
+			r.rememberModule(m, uint32(slot), module, markProbe)
+		}
+	}
+	runtime.KeepAlive(m)
+}
+
+// rememberModule is false when no entry is a node with these marks.
+func (r *tableReader) rememberModule(m *mapping, slot uint32, module moduleID, mark tableEntry) bool {
+	hasSome := false
+	for looks := 0; looks < oldLooksMax; looks++ {
+		entry, what := m.image.next(slot, m.cursor(slot))
+		if what == foundRefusal || what == foundNode && entry&markProbe != mark {
+			continue
+		}
+		if what != foundNode {
+			break
+		}
+		hasSome = true
+		if !r.onLeave(module, entry.host()) {
+			break
+		}
+	}
+	return hasSome
 }
 
 func (r *tableReader) close() {
@@ -268,6 +372,7 @@ func (r *tableReader) open(now time.Duration) {
 	if m == nil || !m.image.isUsable(monotonicNow()) {
 		return // when nobody writes it any more, what is mapped is as good a memory
 	}
+	r.remember(r.last)
 	r.last, r.isBroken = m, false
 	r.batch.open(m.image.ip, m.image.port)
 }
@@ -297,15 +402,26 @@ func mapTable(path string, port int, last *mapping) *mapping {
 		return nil
 	}
 	m := &mapping{
-		image:  image,
-		slots:  make([]slotState, image.slotMask+1),
-		inode:  status.Ino,
-		device: uint64(status.Dev),
+		image:     image,
+		slots:     make([]slotState, image.slotMask+1),
+		base:      unsafe.Pointer(&content[0]),
+		directory: unsafe.Pointer(&content[tableHeaderBytes]),
+		slotMask:  image.slotMask,
+		firstWord: image.firstWord,
+		wordCount: uint64(len(image.words)),
+		inode:     status.Ino,
+		device:    uint64(status.Dev),
 	}
 	m.looks.Store(tellLooks)
+	walks := uint32(1)
+	for walks < uint32(runtime.GOMAXPROCS(0)) && walks < walksMax {
+		walks *= 2
+	}
+	m.walkMask = walks - 1
+	m.cursors = make([]uint32, walks*(image.slotMask+1))
 	chance := rand.New(rand.NewSource(randomSeed()))
-	for at := range m.slots {
-		m.slots[at].cursor.Store(chance.Uint32())
+	for at := range m.cursors {
+		m.cursors[at] = chance.Uint32()
 	}
 	runtime.SetFinalizer(m, func(*mapping) { _ = syscall.Munmap(content) })
 	return m

@@ -58,7 +58,7 @@ const (
 func (e tableEntry) port() uint16 { return uint16(e >> 32) }
 
 func (e tableEntry) host() Host {
-	return Host{Addr: addrOf(uint32(e), e.port()), Weight: -1}
+	return Host{bits: uint64(e & nodeBits)}
 }
 
 // found says what a table knows.
@@ -143,8 +143,17 @@ func (t *tableImage) find(modID, cmdID uint32) (slot uint32, ok bool) {
 	return 0, false
 }
 
-// next gives the entry at the cursor; a cursor beyond the schedule begins anew.
-func (t *tableImage) next(slot, cursor uint32) (tableEntry, found) {
+// indexAt is where a cursor stands in a schedule of so many entries.
+func indexAt(cursor *uint32, count uint32) uint32 {
+	index := atomic.LoadUint32(cursor)
+	if index >= count {
+		index %= count
+	}
+	return index
+}
+
+// next gives the entry at the cursor, and moves that on; beyond the schedule it begins anew.
+func (t *tableImage) next(slot uint32, cursor *uint32) (tableEntry, found) {
 	schedule := t.load(directoryWord + uint64(slot)*slotWords + slotSchedule)
 	first, count := uint32(schedule), uint32(schedule>>32)
 	if count == 0 {
@@ -153,7 +162,9 @@ func (t *tableImage) next(slot, cursor uint32) (tableEntry, found) {
 	if first < t.firstWord || uint64(first)+uint64(count) > uint64(len(t.words)) {
 		return 0, foundBroken
 	}
-	entry := tableEntry(t.load(uint64(first + cursor%count)))
+	index := indexAt(cursor, count)
+	moveTo(cursor, index+1)
+	entry := tableEntry(t.load(uint64(first + index)))
 	switch {
 	case entry&markRefused != 0:
 		return entry, foundRefusal

@@ -133,7 +133,7 @@ func TestWhatTheTableDoesNotHaveIsAskedFor(t *testing.T) {
 	file.setSchedule(2, 1)
 	file.write()
 	client := newClient(t, Config{Ports: agent.ports, SharedTable: file.path, Deadline: patient})
-	if host, err := client.GetHost(background, 1, 1); err != nil || ipNumber(host.Addr.Addr()) > 3 {
+	if host, err := client.GetHost(background, 1, 1); err != nil || ipNumber(host.Addr().Addr()) > 3 {
 		t.Errorf("%v %v", host, err)
 	}
 	if agent.count(0) != 0 {
@@ -141,7 +141,7 @@ func TestWhatTheTableDoesNotHaveIsAskedFor(t *testing.T) {
 	}
 	for _, module := range []moduleID{{9, 9}, {2, 1}} {
 		host, err := client.GetHost(background, module.modID, module.cmdID)
-		if err != nil || host.Addr != node(0x0a000001).Addr {
+		if err != nil || host.Addr() != node(0x0a000001).Addr() {
 			t.Errorf("%v: %v %v", module, host, err)
 		}
 	}
@@ -345,30 +345,30 @@ func TestAnOldTableIsTheBestMemoryOfNodes(t *testing.T) {
 	agent.stop()
 	file.retire()
 	file.rewrite()
-	until(t, "the first old node", func() bool { return client.TryGetHost(background, 1, 1).Host.Stale })
+	until(t, "the first old node", func() bool { return client.TryGetHost(background, 1, 1).Host.Stale() })
 	seen := map[uint32]bool{}
 	for i := 0; i < 20; i++ {
 		one := client.TryGetHost(background, 1, 1)
-		if !one.Host.Stale {
+		if !one.Host.Stale() {
 			t.Fatalf("%+v", one)
 		}
-		seen[ipNumber(one.Host.Addr.Addr())] = true
+		seen[ipNumber(one.Host.Addr().Addr())] = true
 	}
 	if len(seen) != 2 || !seen[1] || !seen[3] {
 		t.Errorf("probes or refusals stand in: %v", seen)
 	}
-	if err := client.Report(1, 1, node(1).Addr, 111, TimeUnknown); err != nil {
+	if err := client.Report(1, 1, node(1).Addr(), 111, TimeUnknown); err != nil {
 		t.Fatal(err)
 	}
 	for i := 0; i < 5; i++ {
-		if host := client.TryGetHost(background, 1, 1).Host; ipNumber(host.Addr.Addr()) != 3 {
+		if host := client.TryGetHost(background, 1, 1).Host; ipNumber(host.Addr().Addr()) != 3 {
 			t.Errorf("a node that failed stands in: %v", host)
 		}
 	}
 	startAgent(t, agent.ports, oneNode)
 	until(t, "the agent", func() bool {
 		one := client.TryGetHost(background, 1, 1)
-		return one.Host.Addr == node(0x0a000001).Addr && !one.Host.Stale
+		return one.Host.Addr() == node(0x0a000001).Addr() && !one.Host.Stale()
 	})
 }
 
@@ -430,7 +430,7 @@ func reportingClient(t *testing.T) (*fakeAgent, *Client) {
 func report(t *testing.T, client *Client, ip uint32, retcode int32, ms int) {
 	t.Helper()
 	took := time.Duration(ms) * time.Millisecond
-	if err := client.Report(1, 1, node(ip).Addr, retcode, took); err != nil {
+	if err := client.Report(1, 1, node(ip).Addr(), retcode, took); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -440,7 +440,7 @@ func TestOutcomesGoOutTogetherInOrderEachOnce(t *testing.T) {
 	for i := 0; i < 5*batchRecords; i++ {
 		report(t, client, 1, 0, i)
 	}
-	if err := client.Report(1, 1, node(2).Addr, 0, TimeUnknown); err != nil {
+	if err := client.Report(1, 1, node(2).Addr(), 0, TimeUnknown); err != nil {
 		t.Fatal(err)
 	}
 	client.Close()

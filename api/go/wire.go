@@ -287,7 +287,7 @@ func (h *hostFields) host() Host {
 	if h.hasWeight {
 		weight = int(h.weight)
 	}
-	return Host{Addr: addrOf(h.ip, uint16(h.port)), Weight: weight, Zone: h.zone}
+	return newHost(h.ip, uint16(h.port), weight, h.zone)
 }
 
 func checkText(content []byte) error {

@@ -17,6 +17,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import lars  # noqa: E402 - it lies beside this file
 
 _THREADS_MAX = 64
+#: Calls that each thread of `load` makes at least, however late it is.
+_LOAD_CALLS_MIN = 20
 
 #: The first class that fits names the error.
 _ERROR_WORDS = (
@@ -222,7 +224,9 @@ class Driver:
         pause_s = float(words.named.get("pause_ms", 1)) / 1000
 
         async def loop() -> None:
-            while time.monotonic() < end_s:
+            calls = 0
+            while calls < _LOAD_CALLS_MIN or time.monotonic() < end_s:
+                calls += 1
                 start_s = time.monotonic()
                 answer = await self._value(self._client.try_get_host(*words.module))
                 host = answer.host

@@ -72,10 +72,17 @@ static void test_last_good(void) {
   for (uint32_t ip = 3; ip <= 10; ip++) lars_last_good_judge(&good, 1, 1, ip, 80, false, 0);
   CHECK(next_ip(true, 0) == 0 && next_ip(false, 0) != 0);
   CHECK(next_ip(false, 60001) == 0);
-  lars_host host = node(9);
+  /* A table that is left fills up what is there, and displaces nothing. */
+  lars_host host = node(100), first = node(1);
   lars_last_good_remember(&good, 2, 1, &host, 0);
-  lars_last_good_forget(&good, 2, 1);
-  CHECK(!lars_last_good_next(&good, 2, 1, -1, false, 0, &host));
+  for (uint32_t ip = 1; ip <= 7; ip++) {
+    host = node(ip);
+    CHECK(lars_last_good_fill(&good, 2, 1, &host, 0));
+    CHECK(ip == 7 || lars_last_good_fill(&good, 2, 1, &first, 0));
+  }
+  host = node(8);
+  CHECK(!lars_last_good_fill(&good, 2, 1, &host, 0));
+  CHECK(lars_last_good_next(&good, 2, 1, -1, false, 0, &host) && host.ip == 100);
 }
 
 static lars_budgets budgets;

@@ -45,7 +45,7 @@ func pickRound(client *lars.Client, modules int, hasReport bool) round {
 				failed++
 				continue
 			}
-			if hasReport && client.Report(modID, 1, host.Addr, 0, time.Millisecond) != nil {
+			if hasReport && client.Report(modID, 1, host.Addr(), 0, time.Millisecond) != nil {
 				failed++
 			}
 		}

@@ -20,6 +20,9 @@ import (
 	"lars"
 )
 
+// loadCallsMin is how many calls each goroutine of load makes at least, however late it is.
+const loadCallsMin = 20
+
 var errNode = errors.New("the node is to fail")
 
 // errWords: the first kind that fits names the error.
@@ -150,14 +153,14 @@ func (w *words) isBad(node string) bool {
 }
 
 func hostWords(host lars.Host) string {
-	text := "host " + host.Addr.String()
-	if host.Weight >= 0 {
-		text += fmt.Sprintf(" weight=%d", host.Weight)
+	text := "host " + host.Addr().String()
+	if host.Weight() >= 0 {
+		text += fmt.Sprintf(" weight=%d", host.Weight())
 	}
-	if host.Zone != "" {
-		text += fmt.Sprintf(" zone=%x", host.Zone)
+	if host.Zone() != "" {
+		text += fmt.Sprintf(" zone=%x", host.Zone())
 	}
-	if host.Stale {
+	if host.Stale() {
 		text += " stale"
 	}
 	return text
@@ -202,7 +205,7 @@ func (d *driver) answer(name string, w *words) (string, error) {
 		hosts, err := d.current().GetRoute(ctx, modID, cmdID, w.options()...)
 		text := "route"
 		for _, host := range hosts {
-			text += " " + host.Addr.String()
+			text += " " + host.Addr().String()
 		}
 		return text, err
 	case "reg_init":
@@ -288,7 +291,7 @@ func (d *driver) call(w *words) (string, error) {
 	tries := 0
 	err := d.current().Call(ctx, modID, cmdID, func(own context.Context, one lars.Attempt) error {
 		tries++
-		node = one.Addr.String()
+		node = one.Addr().String()
 		select {
 		case <-own.Done():
 			return own.Err()
@@ -329,12 +332,12 @@ func (l *loadCounts) add(one lars.HostAnswer, took time.Duration) {
 	case one.RetCode != lars.Success:
 		l.failed++
 		return
-	case one.Host.Stale:
+	case one.Host.Stale():
 		l.stale++
 	default:
 		l.ok++
 	}
-	l.nodes[one.Host.Addr.String()]++
+	l.nodes[one.Host.Addr().String()]++
 }
 
 func (l *loadCounts) words() string {
@@ -370,16 +373,16 @@ func (d *driver) load(w *words) (string, error) {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			for time.Now().Before(end) {
+			for calls := 0; calls < loadCallsMin || time.Now().Before(end); calls++ {
 				start := time.Now()
 				one := client.TryGetHost(ctx, modID, cmdID)
 				counts.add(one, time.Since(start))
 				if one.RetCode == lars.Success {
 					code := int32(0)
-					if w.isBad(one.Host.Addr.String()) {
+					if w.isBad(one.Host.Addr().String()) {
 						code = 111
 					}
-					_ = client.Report(modID, cmdID, one.Host.Addr, code, time.Millisecond)
+					_ = client.Report(modID, cmdID, one.Host.Addr(), code, time.Millisecond)
 				}
 				time.Sleep(pause)
 			}

@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 from collections import deque
-from typing import Callable, Deque, Optional, Set, Tuple
+from typing import Callable, Deque, Dict, Optional, Set, Tuple
 
 from ._host import format_ipv4
 from ._stats import Counters
@@ -17,14 +17,17 @@ BATCHED_REPORT = 83
 #: Records that are sent as soon as so many wait; and how long the first one may wait.
 BATCH_OUTCOMES = 128
 BATCH_MS = 10
-#: Records that wait at most, when nothing can be sent; further ones are dropped, and counted.
-WAITING_MAX = 65_536
 #: Nodes known as failing; first failures of further ones wait with the batch.
 FAILING_MAX = 1024
 
 TIME_UNKNOWN = 0xFFFFFFFF
 
-_pack = struct.Struct("<IIQiI").pack
+#: Nodes known by address and port; of more all are forgotten, and made anew.
+NODES_MAX = 65_536
+
+#: Modid, cmdid, node, return code and time as a record; raises a RecordError where one does not fit.
+pack_record = struct.Struct("<IIQiI").pack
+RecordError = struct.error
 
 
 class Batch:
@@ -34,13 +37,19 @@ class Batch:
         self._counters = counters
         #: Called when a first record waits: sees to it that `flush` is called 10 ms later.
         self.on_first: Callable[[], None] = lambda: None
+        #: Nodes as the table has them, by address and port, while there is a table and none fails: a
+        #: success of such a node says nothing but itself. Always the same dictionary.
+        self.plain_nodes: Dict[Tuple[str, int], int] = {}
+        #: Records that are to be sent. Whoever puts one there calls `added`. Always the same queue.
+        self.waiting: Deque[bytes] = deque()
         self._address: Optional[Tuple[str, int]] = None
         self._begin()
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: Deque[bytes] = deque()
-        self._failing: Set[Tuple[int, int, int]] = set()
+        self.waiting.clear()
+        #: Nodes whose last outcome was a failure.
+        self.failing: Set[Tuple[int, int, int]] = set()
         self._socket: Optional[socket.socket] = None
         self._sender = 0
         self._first = 0
@@ -62,35 +71,29 @@ class Batch:
 
     def add(self, mod_id: int, cmd_id: int, node: int, retcode: int, time_ms: int) -> None:
         """An outcome; `node` is its entry: address, and port from bit 32."""
-        waiting = self._waiting
-        waiting.append(_pack(mod_id, cmd_id, node, retcode, time_ms))
+        waiting = self.waiting
+        waiting.append(pack_record(mod_id, cmd_id, node, retcode, time_ms))
         count = len(waiting)
         if retcode != 0:
             if self._is_first_failure((mod_id, cmd_id, node)):
                 self.flush()
                 return
-        elif self._failing:
-            self._failing.discard((mod_id, cmd_id, node))
+        elif self.failing:
+            self.failing.discard((mod_id, cmd_id, node))
+        self.added(count)
+
+    def added(self, count: int) -> None:
+        """A record was put to those that wait, which are so many now."""
         if count == 1:
             self.on_first()
         elif count >= BATCH_OUTCOMES:
             self.flush()
 
-    def add_success(self, mod_id: int, cmd_id: int, node: int, time_ms: float) -> bool:
-        """An outcome of a call that went well; False, and nothing done, when a number is none."""
-        waiting = self._waiting
-        try:
-            waiting.append(_pack(mod_id, cmd_id, node, 0, time_ms))
-        except struct.error:
-            return False
-        if self._failing:
-            self._failing.discard((mod_id, cmd_id, node))
-        count = len(waiting)
-        if count == 1:
-            self.on_first()
-        elif count >= BATCH_OUTCOMES:
-            self.flush()
-        return True
+    def node_is_plain(self, ip: str, port: int, node: int) -> None:
+        """From now on successes of this node need only be put to the records that wait."""
+        if len(self.plain_nodes) >= NODES_MAX:
+            self.plain_nodes.clear()
+        self.plain_nodes[ip, port] = node
 
     def add_use(self, mod_id: int, cmd_id: int) -> None:
         """The module is in use."""
@@ -98,21 +101,19 @@ class Batch:
 
     def add_refusal(self, mod_id: int, cmd_id: int) -> None:
         """A caller asked for a node and was refused by an entry of the table."""
-        waiting = self._waiting
+        waiting = self.waiting
         waiting.append(
-            _pack(mod_id & 0xFFFFFFFF, cmd_id & 0xFFFFFFFF, 0, 1, TIME_UNKNOWN)
+            pack_record(mod_id & 0xFFFFFFFF, cmd_id & 0xFFFFFFFF, 0, 1, TIME_UNKNOWN)
         )
-        if len(waiting) == 1:
-            self.on_first()
-        elif len(waiting) >= BATCH_OUTCOMES:
-            self.flush()
+        self.added(len(waiting))
 
     def flush(self) -> None:
         """Sends what waits."""
         with self._lock:
-            while self._waiting:
-                count = min(len(self._waiting), BATCH_OUTCOMES)
-                self._send(b"".join(self._waiting.popleft() for _ in range(count)), count)
+            while self.waiting:
+                count = min(len(self.waiting), BATCH_OUTCOMES)
+                take = self.waiting.popleft
+                self._send(b"".join([take() for _ in range(count)]), count)
 
     def close(self) -> None:
         """Sends what waits, and frees the socket."""
@@ -126,10 +127,12 @@ class Batch:
             self._socket = None
 
     def _is_first_failure(self, key: Tuple[int, int, int]) -> bool:
-        failing = self._failing
+        failing = self.failing
         if key in failing or len(failing) >= FAILING_MAX:
             return False
         failing.add(key)
+        # Their next success says more.
+        self.plain_nodes.clear()
         return True
 
     def _send(self, records: bytes, count: int) -> None:

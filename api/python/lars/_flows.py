@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from typing import Any, Callable, Dict, Generator, List, Optional, Set, Tuple, TypeVar
+from typing import Any, Callable, Dict, Generator, List, Optional, Set, TypeVar
 
 from . import _wire
 from ._batch import TIME_UNKNOWN, Batch
@@ -47,8 +47,6 @@ _REG_INIT_PAUSE_MS = 50.0
 _PICKS_MAX = 8
 #: An agent that did not answer is not waited for again for so long, where an old table stands in.
 _SILENT_MS = 1000.0
-#: Nodes known by their entries; of more all are forgotten, and made anew.
-_NODES_MAX = 65_536
 
 #: A flow gives effects, is given what came of them, and returns its result.
 Flow = Generator[Effect, Any, T]
@@ -60,7 +58,9 @@ class Flows:
     def __init__(self, settings: Settings, io: Io, counters: Counters) -> None:
         self.io = io
         self.batch = Batch(counters)
-        self.table = TableReader(settings.table_path, self.batch, settings.ports[0])
+        self.table = TableReader(
+            settings.table_path, self.batch, settings.ports[0], self._on_table_left
+        )
         #: Until then the agent is not waited for, where an old table can stand in.
         self._silent_until_ms = -math.inf
         self.is_closed = False
@@ -72,8 +72,6 @@ class Flows:
         self._first_routes = FirstRoutes(self, io.now_ms)
         #: Ports of the agent that have said Hello.
         self._greeted: Set[int] = set()
-        #: Nodes as the table has them, by ip and port.
-        self._nodes: Dict[Tuple[str, int], int] = {}
 
     def after_fork(self) -> None:
         """A thread that does not exist in the child may have held the lock, or asked for a route."""
@@ -81,6 +79,10 @@ class Flows:
         self._first_routes = FirstRoutes(self, self.io.now_ms)
         self.batch.after_fork()
         self.table.after_fork()
+
+    def _on_table_left(self, mod_id: int, cmd_id: int, hosts: List[Host]) -> None:
+        with self._lock:
+            self.last_good.fill(mod_id, cmd_id, hosts, self.io.now_ms())
 
     # ---- picks
 
@@ -105,8 +107,8 @@ class Flows:
         self._silent_until_ms = -math.inf
         self.table.forget_old()
         with self._lock:
-            if reply.retcode == RetCode.NO_EXIST:
-                self.last_good.forget_module(mod_id, cmd_id)
+            # That there is no node takes nothing away: an agent that has just started says so of
+            # every module whose route has not come yet.
             if reply.host is not None:
                 self.last_good.remember(mod_id, cmd_id, reply.host, self.io.now_ms())
         return HostAnswer(reply.retcode, reply.host)
@@ -196,31 +198,6 @@ class Flows:
         timecost_ms: Optional[float],
     ) -> None:
         """Tells the agent how a call went; it does not answer."""
-        if retcode == SUCCESS and self.report_success(mod_id, cmd_id, ip, port, timecost_ms):
-            return
-        self._report_checked(mod_id, cmd_id, ip, port, retcode, timecost_ms)
-
-    def report_success(
-        self, mod_id: int, cmd_id: int, ip: str, port: int, timecost_ms: Optional[float]
-    ) -> bool:
-        """The way of nearly all outcomes: a known node, and numbers that fit; False: not this way."""
-        if not self.table.is_usable or self.last_good.has_failures:
-            return False
-        node = self._nodes.get((ip, port))
-        if node is None:
-            return False
-        time_ms = TIME_UNKNOWN if timecost_ms is None else timecost_ms
-        return self.batch.add_success(mod_id, cmd_id, node, time_ms)
-
-    def _report_checked(
-        self,
-        mod_id: int,
-        cmd_id: int,
-        ip: str,
-        port: int,
-        retcode: int,
-        timecost_ms: Optional[float],
-    ) -> None:
         mod_id = check_id("mod_id", mod_id)
         cmd_id = check_id("cmd_id", cmd_id)
         address = parse_ipv4(ip)
@@ -233,10 +210,12 @@ class Flows:
             with self._lock:
                 is_well = retcode == SUCCESS
                 self.last_good.judge(mod_id, cmd_id, ip, port, is_well, self.io.now_ms())
+                if self.last_good.has_failures:
+                    self.batch.plain_nodes.clear()
         if self.table.is_usable:
-            if len(self._nodes) >= _NODES_MAX:
-                self._nodes.clear()
-            node = self._nodes[ip, port] = address | port << 32
+            node = address | port << 32
+            if not self.last_good.has_failures and not self.batch.failing:
+                self.batch.node_is_plain(ip, port, node)
             time_ms = TIME_UNKNOWN if whole_ms is None else whole_ms
             self.batch.add(mod_id, cmd_id, node, retcode, time_ms)
             return

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from ._host import Host
 
@@ -84,9 +84,14 @@ class LastGood:
         memory.failures += 1
         memory.rest_end_ms = now_ms + rest_ms
 
-    def forget_module(self, mod_id: int, cmd_id: int) -> None:
-        """Notes that the module has no nodes any more."""
-        self._modules.pop((mod_id, cmd_id), None)
+    def fill(self, mod_id: int, cmd_id: int, hosts: List[Host], now_ms: float) -> None:
+        """Notes nodes that are not known yet, as far as there is room."""
+        for host in hosts:
+            known = self._modules.get((mod_id, cmd_id), {})
+            if len(known) >= LAST_GOOD_HOSTS_MAX:
+                return
+            if (host.ip, host.port) not in known:
+                self.remember(mod_id, cmd_id, host, now_ms)
 
     def next(self, mod_id: int, cmd_id: int, now_ms: float) -> Optional[Host]:
         """A node that is young enough, in turn: one that has not failed a moment ago, else any."""

@@ -1,24 +1,33 @@
 # Shell. The agent's table in this process: found, mapped, looked after, and a cursor for each module.
 from __future__ import annotations
 
+import itertools
+import math
 import mmap
 import os
 import random
 import stat
 import threading
 import time
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from ._batch import Batch
 from ._host import Host, host_of
-from ._table import NODE_BITS, PROBE, REFUSED, Image, Place
+from ._table import NODE_BITS, OLD_LOOKS_MAX, PROBE, REFUSED, Image, Place
 
+#: Takes a module, and nodes of it.
+OnLeave = Callable[[int, int, List[Host]], None]
+
+#: It is looked for changes again after this time, of the 5 ms that it may be.
+_CHANGES_S = 0.004
 #: The table is looked at again after this time, of the 100 ms that it may be.
 _LOOK_S = 0.05
+#: Every module is read anew after this time, also when nothing has changed.
+_ANEW_S = 1.0
 #: A file is looked for once in this time, and whether there is another one.
 _OPEN_S = 1.0
-#: A caller that only picks says once in this time that it uses a module.
-_USE_S = 10.0
+#: A caller that only picks says once in this time, and that of `_ANEW_S`, that it uses a module.
+_USE_S = 9.0
 #: Nodes known as entries; of more all are forgotten, and made anew.
 _HOSTS_MAX = 65_536
 
@@ -30,6 +39,10 @@ class Refusal:
 REFUSAL = Refusal()
 
 
+def _nobody(mod_id: int, cmd_id: int, hosts: List[Host]) -> None:
+    """Is told of nodes, and keeps none."""
+
+
 class TableReader:
     """Picks without asking anybody, where the agent keeps a table.
 
@@ -37,19 +50,30 @@ class TableReader:
     step together get the same node once.
     """
 
-    def __init__(self, path: str, batch: Batch, port: int) -> None:
-        """`path`: of the file; empty: no table. `port`: the first of the agent's."""
+    def __init__(self, path: str, batch: Batch, port: int, on_leave: OnLeave = _nobody) -> None:
+        """`path`: of the file; empty: no table. `port`: the first of the agent's.
+
+        `on_leave` is told nodes of the modules that were picked, when a table is left for another
+        one, which may know less: that of an agent that has just started.
+        """
         self._path = path
         self._port = port
         self._batch = batch
+        self._on_leave = on_leave
         self._lock = threading.Lock()
-        self._look_s = 0.0 if path else float("inf")
+        #: What gives the next node of a module, good until then by the clock of `time.monotonic`.
+        self.turns: Dict[Tuple[int, int], Callable[[], Host]] = {}
+        self.turns_until_s = 0.0 if path else math.inf
+        self._changes = 0
+        self._anew_s = 0.0
+        self._look_s = 0.0
         self._open_s = 0.0
         self._image: Optional[Image] = None
         self._identity: Tuple[int, int] = (0, 0)
         self.is_usable = False
         self._is_broken = False
         self._places: Dict[Tuple[int, int], Place] = {}
+        #: Those of a table that is not used any more, while it is the best memory.
         self._old_places: Dict[Tuple[int, int], Place] = {}
         self._hosts: Dict[int, Host] = {}
 
@@ -58,36 +82,44 @@ class TableReader:
         self._lock = threading.Lock()
         self._places = {}
         self._old_places = {}
+        self.turns = {}
         if self._path:
-            self._look_s = 0.0
+            self._look_s = self.turns_until_s = 0.0
 
     def pick(self, mod_id: int, cmd_id: int) -> "Host | Refusal | None":
-        """The next node; None: ask the agent."""
+        """The next node; None: ask the agent.
+
+        Clients look into `turns` themselves before: nearly every pick of a program ends there.
+        """
         now_s = time.monotonic()
-        if now_s >= self._look_s:
+        if now_s >= self.turns_until_s:
             self._look(now_s)
+        turns = self.turns
+        turn = turns.get((mod_id, cmd_id))
+        if turn is not None:
+            return turn()
         place = self._places.get((mod_id, cmd_id)) or self._find(mod_id, cmd_id)
         if place is None:
             return None
-        # What next_entry does, without the call: every pick of a program goes through here.
-        words = place.words
-        schedule = words[place.at]
-        if schedule != place.schedule and not self._take_schedule(place, schedule):
-            return None
-        index = place.cursor
-        count = place.count
-        if index >= count:
-            index %= count
-        place.cursor = index + 1
-        entry = words[place.first + index]
         if now_s >= place.told_s:
             self._tell_use(place, mod_id, cmd_id, now_s)
-        return self._hosts.get(entry) or self._host_of(mod_id, cmd_id, entry)
+        try:
+            if not place.is_same() and place.read_entries():
+                self._take_entries(place)
+            if place.turn is not None:
+                # Not where changes came meanwhile: those turns are new ones.
+                turns[mod_id, cmd_id] = place.turn
+                return place.turn()
+            entry = place.next_entry()
+        except (ValueError, IndexError):
+            self._set_broken(place.image)
+            return None
+        return self._host_of(mod_id, cmd_id, entry) if entry else None
 
     def pick_keyed(self, mod_id: int, cmd_id: int, key: bytes) -> "Host | Refusal | None":
         """The node of a key; None: ask the agent."""
         now_s = time.monotonic()
-        if now_s >= self._look_s:
+        if now_s >= self.turns_until_s:
             self._look(now_s)
         place = self._places.get((mod_id, cmd_id)) or self._find(mod_id, cmd_id)
         if place is None:
@@ -127,7 +159,8 @@ class TableReader:
         try:
             entry = place.old_entry(rests_entry)
         except (ValueError, IndexError):
-            self._set_broken(image)
+            # Without the lock: whoever asks has one that is taken under it elsewhere.
+            self._is_broken = self._is_broken or image is self._image
             return None
         return _node_of(entry) if entry else None
 
@@ -136,15 +169,16 @@ class TableReader:
         if not self.is_usable and self._image is not None:
             with self._lock:
                 if not self.is_usable:
+                    self._remember_old()
                     self._image = None
-                    self._old_places = {}
                     # An agent that stood still may write the same file again.
                     self._identity = (0, 0)
 
     def close(self) -> None:
         """No picks from now on."""
         with self._lock:
-            self._look_s = float("inf")
+            self._path = ""
+            self.turns_until_s = math.inf
             self._image = None
             self._leave()
 
@@ -152,19 +186,26 @@ class TableReader:
         if entry & REFUSED:
             self._batch.add_refusal(mod_id, cmd_id)
             return REFUSAL
-        host = _node_of(entry)
-        if host is not None:
-            if len(self._hosts) >= _HOSTS_MAX:
-                self._hosts.clear()
-            self._hosts[entry] = host
+        return self._known_host(entry)
+
+    def _known_host(self, entry: int) -> Optional[Host]:
+        host = self._hosts.get(entry)
+        if host is None:
+            host = _node_of(entry)
+            if host is not None:
+                if len(self._hosts) >= _HOSTS_MAX:
+                    self._hosts.clear()
+                self._hosts[entry] = host
         return host
 
-    def _take_schedule(self, place: Place, schedule: int) -> bool:
-        try:
-            return place.take_schedule(schedule)
-        except ValueError:
-            self._set_broken(place.image)
-            return False
+    def _take_entries(self, place: Place) -> None:
+        """Nodes in turn from any place on, where all entries are nodes."""
+        start = random.randrange(len(place.entries) or 1)
+        entries = place.entries[start:] + place.entries[:start]
+        hosts = [None if entry & REFUSED else self._known_host(entry) for entry in entries]
+        known = [host for host in hosts if host is not None]
+        is_plain = 0 < len(known) == len(hosts)
+        place.turn = itertools.cycle(known).__next__ if is_plain else None
 
     def _tell_use(self, place: Place, mod_id: int, cmd_id: int, now_s: float) -> None:
         place.told_s = now_s + _USE_S
@@ -195,24 +236,57 @@ class TableReader:
 
     def _leave(self) -> None:
         self.is_usable = False
+        self._old_places.update(self._places)
         self._places = {}
+        self.turns = {}
+        self._batch.plain_nodes.clear()
 
     def _look(self, now_s: float) -> None:
-        """At heartbeat and mark, and for another file."""
+        """For changes; now and then at heartbeat and mark, and for another file."""
         with self._lock:
-            if now_s < self._look_s:
+            if now_s < self.turns_until_s:
                 return
-            self._look_s = now_s + _LOOK_S
+            if now_s >= self._look_s:
+                self._look_s = now_s + _LOOK_S
+                self._look_closely(now_s)
             image = self._image
-            if image is not None and not self._is_broken:
-                was_usable = self.is_usable
-                self.is_usable = image.is_usable(now_s * 1000)
-                if was_usable and not self.is_usable:
-                    self._leave()
-                    self._open_s = 0.0  # the next one may be there already
-            if now_s >= self._open_s:
-                self._open_s = now_s + _OPEN_S
-                self._open(now_s)
+            changes = 0 if image is None else image.changes()
+            if changes == 0 or changes != self._changes or now_s >= self._anew_s:
+                self._changes = changes
+                self._anew_s = now_s + _ANEW_S
+                self.turns = {}
+            self.turns_until_s = now_s + _CHANGES_S
+
+    def _look_closely(self, now_s: float) -> None:
+        image = self._image
+        if image is not None and not self._is_broken:
+            was_usable = self.is_usable
+            self.is_usable = image.is_usable(now_s * 1000)
+            if was_usable and not self.is_usable:
+                self._leave()
+                self._open_s = 0.0  # the next one may be there already
+            elif self.is_usable:
+                self._old_places = {}
+        if now_s >= self._open_s:
+            self._open_s = now_s + _OPEN_S
+            self._open(now_s)
+
+    def _remember_old(self) -> None:
+        """A table is left: the modules that were picked keep nodes of it, elsewhere."""
+        self._old_places.update(self._places)
+        for (mod_id, cmd_id), place in self._old_places.items():
+            if place.image is not self._image or self._is_broken:
+                continue
+            try:
+                looks = min(place.words[place.at] >> 32, OLD_LOOKS_MAX)
+                entries = [place.next_entry() for _ in range(looks)]
+            except (ValueError, IndexError):
+                continue
+            nodes = [entry for entry in entries if not entry & REFUSED]
+            best = [entry for entry in nodes if not entry & PROBE] or nodes
+            hosts = dict.fromkeys(_node_of(entry) for entry in best)
+            self._on_leave(mod_id, cmd_id, [host for host in hosts if host is not None])
+        self._old_places = {}
 
     def _open(self, now_s: float) -> None:
         try:
@@ -232,10 +306,12 @@ class TableReader:
             os.close(descriptor)
         if not image.is_usable(now_s * 1000):
             return  # nobody writes it any more: what is mapped is as good a memory
+        if self._image is not None:
+            self._remember_old()
         self._identity = identity
         self._image = image
         self._places = {}
-        self._old_places = {}
+        self.turns = {}
         self._is_broken = False
         self.is_usable = True
         self._batch.open(image.ip, image.port)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Callable, Optional
+from typing import Any, Callable, List, Optional
 
 MAGIC = int.from_bytes(b"LARSTBL1", "little")
 LAYOUT_VERSION = 1
@@ -15,6 +15,8 @@ AHEAD_MS = 1000
 KEYED_LOOKS_MAX = 1024
 #: Entries of an old table that are looked at for one that is well.
 OLD_LOOKS_MAX = 64
+#: Entries of a schedule that are kept decoded, at most; of a longer one each is read when its turn comes.
+KEPT_ENTRIES_MAX = 1024
 
 # Bits of an entry; those below are the address and, from bit 32, the port.
 PROBE = 1 << 48
@@ -24,6 +26,7 @@ NODE_BITS = (1 << 48) - 1
 
 # Words of the header, and of a slot.
 _FILE_BYTES, _GENERATION, _SLOTS, _PLACES, _ADDRESS, _HEARTBEAT, _RETIRED = 2, 3, 4, 5, 6, 8, 16
+_CHANGES = 24
 _SLOT_WORDS = SLOT_BYTES // 8
 _KEYED_BY_AGENT = 1
 _RING, _MAGLEV = 1, 2
@@ -105,6 +108,10 @@ class Image:
         is_fresh = now_ms - OLD_MS <= beat_ms <= now_ms + AHEAD_MS
         return words[0] == MAGIC and words[_RETIRED] & _MASK == 0 and is_fresh
 
+    def changes(self) -> int:
+        """Another number after each change of any module; 0: the writer does not say."""
+        return self.words[_CHANGES] & _MASK
+
     def find(self, mod_id: int, cmd_id: int) -> int:
         """The word of a module's schedule, which stays; 0 when it is not here."""
         words = self.words
@@ -173,7 +180,10 @@ class Place:
     It goes with its own table, so that no thread looks for it in another one that came meanwhile.
     """
 
-    __slots__ = ("image", "words", "at", "schedule", "first", "count", "cursor", "told_s")
+    __slots__ = (
+        *("image", "words", "at", "schedule", "first", "count", "cursor", "told_s"),
+        *("version", "entries", "turn"),
+    )
 
     def __init__(self, image: Image, at: int, cursor: int) -> None:
         self.image = image
@@ -186,6 +196,32 @@ class Place:
         self.cursor = cursor
         #: Until then the agent knows that the module is in use.
         self.told_s = 0.0
+        #: What was read last: with which flags and version, and what that gives in turn.
+        self.version = 0
+        self.entries: List[int] = []
+        self.turn: Optional[Callable[[], Any]] = None
+
+    def is_same(self) -> bool:
+        """True while the module is as it was when `read_entries` read it, as far as the writer says."""
+        version = self.words[self.at + 2]
+        return version == self.version and version >> 32 != 0
+
+    def read_entries(self) -> bool:
+        """Reads the schedule; True when it is another one than before. None is empty.
+
+        :raises ValueError: when it does not lie in the file.
+        """
+        # Before what it stands for: a change meanwhile then shows at the next look.
+        self.version = self.words[self.at + 2]
+        schedule = self.words[self.at]
+        entries: List[int] = []
+        if self.take_schedule(schedule) and self.count <= KEPT_ENTRIES_MAX:
+            # Each is read as one word.
+            entries = self.words[self.first : self.first + self.count].tolist()
+        if entries == self.entries:
+            return False
+        self.entries = entries
+        return True
 
     def take_schedule(self, schedule: int) -> bool:
         """Notes where the schedule is now; False when there is none, and the agent is to be asked.

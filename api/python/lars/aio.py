@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from time import monotonic
 from types import TracebackType
 from typing import (
     Any,
@@ -368,8 +369,15 @@ class AsyncClient:
         first_route_ms: Optional[float] = None,
     ) -> Host:
         """The next node of a module; see :meth:`lars.Client.get_host`."""
-        if key is None and self._table.is_usable:
-            found = self._table.pick(mod_id, cmd_id)
+        if key is None:
+            # The way of nearly all picks, as short as it can be.
+            table = self._table
+            if monotonic() < table.turns_until_s:
+                try:
+                    return table.turns[mod_id, cmd_id]()
+                except KeyError:
+                    pass  # not looked at yet, or not lately
+            found = table.pick(mod_id, cmd_id) if table.is_usable else None
             if found is not None:
                 if isinstance(found, Host):
                     return found

@@ -25,7 +25,7 @@ func main() {
 		text := ""
 		err := client.Call(context.Background(), 1, 2,
 			func(ctx context.Context, node lars.Attempt) (err error) {
-				text, err = fetch(ctx, "http://"+node.Addr.String()+"/")
+				text, err = fetch(ctx, "http://"+node.Addr().String()+"/")
 				return err
 			}, lars.Retries(1), lars.Timeout(2*time.Second))
 		if err != nil {

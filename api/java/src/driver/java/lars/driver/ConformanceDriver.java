@@ -120,6 +120,8 @@ public final class ConformanceDriver {
     }
   }
 
+  /** Calls that each thread of {@code load} makes at least, however late it is. */
+  private static final int LOAD_CALLS_MIN = 20;
   private static final PrintStream OUT = new PrintStream(System.out, false, StandardCharsets.UTF_8);
 
   private volatile LarsClient client = LarsClient.create();
@@ -292,7 +294,7 @@ public final class ConformanceDriver {
     List<Thread> threads = new ArrayList<>();
     for (int i = 0; i < words.number("threads", 1); i++) {
       Thread thread = new Thread(() -> {
-        while (System.nanoTime() - start < span) {
+        for (int calls = 0; calls < LOAD_CALLS_MIN || System.nanoTime() - start < span; calls++) {
           long pickStart = System.nanoTime();
           Host host = client.tryGetHost(words.id(0), words.id(1)).host();
           counts.add(host, System.nanoTime() - pickStart);

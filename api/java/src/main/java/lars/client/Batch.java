@@ -10,7 +10,6 @@ import java.net.PortUnreachableException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.security.SecureRandom;
-import java.util.Arrays;
 import java.util.HashSet;
 import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
@@ -24,13 +23,17 @@ final class Batch {
   /** Nodes known as failing; first failures of further ones wait with the batch. */
   static final int FAILING_MAX = 1024;
   static final int RECORD_BYTES = 24;
+  private static final int HEAD_MAX = 64;
   static final int TIME_UNKNOWN = -1;
 
   private record Failing(int modId, int cmdId, long node) {}
 
   private final Counters counters;
+  /** Room for a head, which ends where the records begin, and the records that wait. */
   private final ByteBuffer records =
-      ByteBuffer.allocate(RECORDS_MAX * RECORD_BYTES).order(ByteOrder.LITTLE_ENDIAN);
+      ByteBuffer.allocate(HEAD_MAX + RECORDS_MAX * RECORD_BYTES)
+          .order(ByteOrder.LITTLE_ENDIAN)
+          .position(HEAD_MAX);
   private final Set<Failing> failing = new HashSet<>();
   private InetSocketAddress address;
   private DatagramSocket socket;
@@ -125,23 +128,25 @@ final class Batch {
   }
 
   private void send() {
-    if (records.position() == 0) {
+    if (records.position() == HEAD_MAX) {
       return;
     }
-    byte[] content = Arrays.copyOf(records.array(), records.position());
-    long count = content.length / RECORD_BYTES;
-    records.clear();
+    int bytes = records.position() - HEAD_MAX;
+    long count = bytes / RECORD_BYTES;
+    records.position(HEAD_MAX);
     try {
       if (socket == null && !openSocket()) {
         counters.dropped.add(count);
         return;
       }
       WireWriter body = new WireWriter().uint32(1, sender);
-      byte[] datagram =
-          (first == 0 ? body : body.present(2, first)).bytes(3, content).frame(MESSAGE_ID);
+      byte[] head =
+          (first == 0 ? body : body.present(2, first)).length(3, bytes).head(MESSAGE_ID, bytes);
+      System.arraycopy(head, 0, records.array(), HEAD_MAX - head.length, head.length);
       // Also of one that is lost: the agent sees the gap, and counts what was in it.
       first += count;
-      DatagramPacket packet = new DatagramPacket(datagram, datagram.length);
+      int start = HEAD_MAX - head.length;
+      DatagramPacket packet = new DatagramPacket(records.array(), start, head.length + bytes);
       try {
         socket.send(packet);
       } catch (PortUnreachableException error) {

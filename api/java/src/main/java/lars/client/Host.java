@@ -40,12 +40,29 @@ public record Host(String ip, int port, OptionalInt weight, String zone, boolean
     return (ip >>> 24) + "." + (ip >>> 16 & 255) + "." + (ip >>> 8 & 255) + "." + (ip & 255);
   }
 
+  /** An address that was read a moment ago. */
+  private record Parsed(String text, int ip) {}
+
+  /** By the hash of the text; a race of two threads reads an address twice. */
+  private static final Parsed[] PARSED = new Parsed[1024];
+
   /**
    * 192.168.1.177 is 3232235953, as an int.
    *
    * @throws IllegalArgumentException when it is no dotted IPv4 address
    */
   static int parseIpv4(String text) {
+    int place = text.hashCode() & PARSED.length - 1;
+    Parsed known = PARSED[place];
+    if (known != null && known.text.equals(text)) {
+      return known.ip;
+    }
+    int ip = readIpv4(text);
+    PARSED[place] = new Parsed(text, ip);
+    return ip;
+  }
+
+  private static int readIpv4(String text) {
     int ip = 0;
     int dots = 0;
     int digits = 0;

@@ -52,7 +52,9 @@ public final class LarsClient implements AutoCloseable {
     firstRoutes = new FirstRoutes(this::askRoute);
     explanations = new Explanations(lines);
     batch = new Batch(counters);
-    table = new TableReader(settings.tablePath(), settings.ports[0], batch);
+    TableReader.OnLeave fill = (modId, cmdId, host) ->
+        lastGood.fill(new ModuleId(modId, cmdId), host, nowMs());
+    table = new TableReader(settings.tablePath(), settings.ports[0], batch, fill);
     AtExit.remember(this);
   }
 
@@ -89,7 +91,7 @@ public final class LarsClient implements AutoCloseable {
   public Host getHost(long modId, long cmdId) {
     // The way of nearly all picks; ids out of range are none of the table's.
     if ((modId | cmdId) >>> 32 == 0) {
-      Host host = table.pick((int) modId, (int) cmdId, null);
+      Host host = table.pick((int) modId, (int) cmdId);
       if (host != null && host != TableReader.REFUSAL) {
         return host;
       }
@@ -168,8 +170,7 @@ public final class LarsClient implements AutoCloseable {
     if (retcode != Outcomes.SUCCESS || lastGood.hasFailures()) {
       lastGood.judge(module, ip + ":" + port, retcode == Outcomes.SUCCESS, nowMs());
     }
-    long timeMs =
-        took == null ? -1 : Math.min(took.plusNanos(500_000).toMillis(), 0xffffffffL);
+    long timeMs = took == null ? -1 : wholeMs(took);
     if (table.isUsable()) {
       long node = Integer.toUnsignedLong(address) | (long) port << 32;
       batch.add(module.modId(), module.cmdId(), node, retcode, (int) timeMs); // -1: not known
@@ -307,9 +308,8 @@ public final class LarsClient implements AutoCloseable {
     }
     silentUntilMs = Long.MIN_VALUE;
     table.forgetOld();
-    if (reply.retcode == RetCode.NO_EXIST) {
-      lastGood.forgetModule(module);
-    }
+    // That there is no node takes nothing away: an agent that has just started says so of every
+    // module whose route has not come yet.
     if (reply.host != null) {
       lastGood.remember(module, reply.host, nowMs());
     }
@@ -349,6 +349,12 @@ public final class LarsClient implements AutoCloseable {
 
   Duration firstRouteOf(Options options) {
     return options.firstRoute == null ? settings.firstRoute : options.firstRoute;
+  }
+
+  /** Rounded, and as many as the wire can tell. */
+  private static long wholeMs(Duration took) {
+    long seconds = Math.min(took.getSeconds(), 0xffffffffL);
+    return Math.min(seconds * 1000 + (took.getNano() + 500_000) / 1_000_000, 0xffffffffL);
   }
 
   boolean isClosed() {

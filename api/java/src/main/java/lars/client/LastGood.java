@@ -109,9 +109,14 @@ final class LastGood {
     memory.failures++;
   }
 
-  /** Notes that the module has no nodes any more. */
-  synchronized void forgetModule(ModuleId module) {
-    modules.remove(module);
+  /** Remembers a node that is not known yet, while there is room; false when there is none. */
+  synchronized boolean fill(ModuleId module, Host host, long nowMs) {
+    Map<String, Memory> hosts = modules.get(module);
+    if (keepMs == 0 || hosts != null && hosts.size() >= HOSTS_MAX) {
+      return false;
+    }
+    learn(module, host, nowMs);
+    return true;
   }
 
   /**

@@ -17,7 +17,7 @@ final class Lines {
   private final Counters counters;
   private final List<Deque<Line>> idle = new ArrayList<>();
   private final Set<Line> busy = new HashSet<>();
-  private boolean isClosed;
+  private volatile boolean isClosed;
 
   Lines(Settings settings, Counters counters) {
     this.settings = settings;
@@ -87,7 +87,7 @@ final class Lines {
     busy.forEach(Line::close);
   }
 
-  synchronized boolean closed() {
+  boolean closed() {
     return isClosed;
   }
 

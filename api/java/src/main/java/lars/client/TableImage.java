@@ -24,7 +24,7 @@ final class TableImage {
   static final long PROBE = 1L << 48;
   static final long OUT = 1L << 49;
   static final long REFUSED = 1L << 50;
-  private static final long NODE_BITS = (1L << 48) - 1;
+  static final long NODE_BITS = (1L << 48) - 1;
 
   /** No entry: ask the agent. No entry of the table is negative. */
   static final long NOTHING = -1;
@@ -41,6 +41,7 @@ final class TableImage {
   private static final int WORD_ADDRESS = 6;
   private static final int WORD_HEARTBEAT = 8;
   private static final int WORD_RETIRED = 16;
+  private static final int WORD_CHANGES = 24;
   private static final int SLOT_WORDS = SLOT_BYTES / 8;
   private static final int DIRECTORY_WORD = HEADER_BYTES / 8;
   private static final int SLOT_SCHEDULE = 1;
@@ -129,8 +130,23 @@ final class TableImage {
     return -1;
   }
 
-  /** The word of the entry at the cursor; NOTHING or BROKEN. */
-  long place(int slot, int cursor) {
+  /** Another number after each change of any module; 0: the writer does not say. */
+  long changes() {
+    return load(WORD_CHANGES) & 0xffffffffL;
+  }
+
+  /** Flags of a slot, and above them another number after each change; 0: the writer does not say. */
+  long version(int slot) {
+    return load(DIRECTORY_WORD + slot * SLOT_WORDS + SLOT_FLAGS);
+  }
+
+  /** Module of a slot below, command above. */
+  long ids(int slot) {
+    return load(DIRECTORY_WORD + slot * SLOT_WORDS);
+  }
+
+  /** First word of a schedule below, how many entries above; NOTHING or BROKEN. */
+  long schedule(int slot) {
     long schedule = load(DIRECTORY_WORD + slot * SLOT_WORDS + SLOT_SCHEDULE);
     int first = (int) schedule;
     int count = (int) (schedule >>> 32);
@@ -138,10 +154,16 @@ final class TableImage {
       return NOTHING;
     }
     long end = Integer.toUnsignedLong(first) + Integer.toUnsignedLong(count);
-    if (first < firstWord || count < 0 || end > words) {
-      return BROKEN;
+    return first < firstWord || count < 0 || end > words ? BROKEN : schedule;
+  }
+
+  /** The word of the entry at the cursor; NOTHING or BROKEN. */
+  long place(int slot, int cursor) {
+    long schedule = schedule(slot);
+    if (schedule < 0) {
+      return schedule;
     }
-    return first + Integer.remainderUnsigned(cursor, count);
+    return (int) schedule + Integer.remainderUnsigned(cursor, (int) (schedule >>> 32));
   }
 
   /** The entry at a word; one without a node is NOTHING. */

@@ -46,6 +46,18 @@ final class WireWriter {
     return Arrays.copyOf(bytes, length);
   }
 
+  /** The beginning of a field of so many bytes. */
+  WireWriter length(int field, int count) {
+    return tag(field, 2).varint(count);
+  }
+
+  /** What was written, as the beginning of a message of so many bytes more. */
+  byte[] head(int messageId, int more) {
+    putInt32(bytes, 0, messageId);
+    putInt32(bytes, 4, length - HEAD_BYTES + more);
+    return Arrays.copyOf(bytes, length);
+  }
+
   static void putInt32(byte[] target, int at, int value) {
     for (int i = 0; i < 4; i++) {
       target[at + i] = (byte) (value >>> 8 * i);
