@@ -17,6 +17,7 @@ import { CommandError, reportFailure } from "../tools/cli_errors.ts";
 import { addExamples, describeOption, subcommandTerm } from "../tools/command.ts";
 import { buildProgram } from "../tools/program.ts";
 import { noteLine, printLine } from "../tools/terminal.ts";
+import { daemonDefinitions } from "./daemon_definitions.ts";
 import { type ManCommand, type ManFlag, manPage } from "./debian/man_page.ts";
 import {
   type DebianPackage,
@@ -46,27 +47,6 @@ function run(program: string, args: readonly string[], cwd = ROOT): string {
   if (status === 0) return stdout;
   const said = error?.message ?? `${stdout}\n${stderr}`.trim();
   throw new CommandError(`${program} ${args.join(" ")} failed: ${said}`);
-}
-
-async function daemons(): Promise<Record<string, DaemonDefinition>> {
-  const [dns, reporter, web, discovery, relay, exports, agent] = await Promise.all([
-    import("../dns/service.ts"),
-    import("../reporter/service.ts"),
-    import("../web/service.ts"),
-    import("../discovery/service.ts"),
-    import("../relay/service.ts"),
-    import("../export/service.ts"),
-    import("../agent/service.ts"),
-  ]);
-  return {
-    dns: dns.dnsDaemon,
-    reporter: reporter.reporterDaemon,
-    web: web.webDaemon,
-    discovery: discovery.discoveryDaemon,
-    relay: relay.relayDaemon,
-    export: exports.exportDaemon,
-    agent: agent.agentDaemon,
-  } as Record<string, DaemonDefinition>;
 }
 
 function daemonPage(name: string, definition: DaemonDefinition): string {
@@ -118,7 +98,7 @@ async function manuals(): Promise<Record<string, string>> {
       seeAlso: ["lars-agent(8)", "lars-dns(8)"],
     }),
   };
-  for (const [name, definition] of Object.entries(await daemons())) {
+  for (const [name, definition] of Object.entries(await daemonDefinitions())) {
     pages[`lars-${name}.8`] = daemonPage(name, definition);
   }
   return pages;

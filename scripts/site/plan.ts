@@ -1,0 +1,119 @@
+// Core. How the site is laid out: which page stands where in its side bar.
+
+/** A group of the side bar: title, and pages with their names. */
+type Group = readonly [string, readonly (readonly [string, string])[]];
+
+const GROUPS: readonly Group[] = [
+  ["Start", [
+    ["Quick start", "README.md"],
+    ["The five minutes, recorded", "docs/tour.md"],
+    ["Words", "docs/glossary.md"],
+  ]],
+  ["Concepts", [
+    ["Architecture", "ARCHITECTURE.md"],
+    ["Flows", "docs/flows.md"],
+    ["Decisions", "docs/decisions.md"],
+    ["Limits", "docs/limits.md"],
+  ]],
+  ["Scheduling", [
+    ["Which policy", "docs/scheduling.md"],
+    ["The preset recommended", "docs/recommended.md"],
+    ["Policies and settings", "balancer/README.md"],
+    ["Simulator", "sim/README.md"],
+  ]],
+  ["Operating", [
+    ["On real hosts", "deploy/README.md"],
+    ["Backup, upgrade, moving", "docs/operations.md"],
+    ["Troubleshooting", "docs/troubleshooting.md"],
+    ["Every key", "docs/keys.md"],
+    ["Command line", "tools/README.md"],
+    ["Console, REST, alerts", "web/README.md"],
+    ["Settings, secrets, logs", "daemon/README.md"],
+  ]],
+  ["Services", [
+    ["agent", "agent/README.md"],
+    ["dns", "dns/README.md"],
+    ["reporter", "reporter/README.md"],
+    ["discovery", "discovery/README.md"],
+    ["relay", "relay/README.md"],
+    ["exports", "export/README.md"],
+  ]],
+  ["Languages", [
+    ["TypeScript", "api/README.md"],
+    ["Python", "api/python/README.md"],
+    ["Go", "api/go/README.md"],
+    ["Java", "api/java/README.md"],
+    ["C", "api/c/README.md"],
+    ["C++", "api/cpp/README.md"],
+    ["A further one", "api/conformance/README.md"],
+  ]],
+  ["Wire and tables", [
+    ["Messages", "proto/README.md"],
+    ["Shared table", "proto/shared_table.md"],
+    ["Batched reports", "proto/batched_reports.md"],
+    ["Sessions", "session/README.md"],
+    ["SQL", "sql/README.md"],
+  ]],
+  ["The original", [
+    ["Moving from it", "docs/moving-from-the-original.md"],
+    ["Differences", "docs/differences.md"],
+  ]],
+  ["Project", [
+    ["Contributing", "CONTRIBUTING.md"],
+    ["Changelog", "CHANGELOG.md"],
+    ["Measurements", "bench/results/results.md"],
+  ]],
+];
+
+/** Pages that the side bar names; further ones are found by links and search. */
+export function plannedPages(): string[] {
+  return GROUPS.flatMap(([, pages]) => pages.map(([, path]) => path));
+}
+
+/** Where a page is on the site: READMEs are the pages of their folders. */
+function routeOf(path: string): string {
+  return `/${path.replace(/(^|\/)README\.md$/, "$1").replace(/\.md$/, "")}`;
+}
+
+/**
+ * The configuration of the generator, as a module.
+ *
+ * @param paths All pages of the site.
+ * @throws {Error} when the side bar names a page that is not there.
+ */
+export function siteConfig(paths: ReadonlySet<string>, version: string): string {
+  const missing = plannedPages().filter((path) => !paths.has(path));
+  if (missing.length > 0) throw new Error(`The side bar names ${missing.join(", ")}: not there`);
+  const rewrites = Object.fromEntries(
+    [...paths].filter((path) => /(^|\/)README\.md$/.test(path))
+      .map((path) => [path, path.replace(/README\.md$/, "index.md")]),
+  );
+  const config = {
+    title: "Lars",
+    description: "Load balancing and service scheduling by how calls really end.",
+    cleanUrls: false,
+    lastUpdated: false,
+    rewrites,
+    themeConfig: {
+      search: { provider: "local" },
+      outline: [2, 3],
+      nav: [{ text: `version ${version}`, link: "/CHANGELOG" }],
+      sidebar: GROUPS.map(([text, pages]) => ({
+        text,
+        collapsed: false,
+        items: pages.map(([name, path]) => ({ text: name, link: routeOf(path) })),
+      })),
+    },
+  };
+  // Headings are named as where the pages are read otherwise, so that links hold in both places.
+  return `const slugify = (text) => text.trim().toLowerCase()
+  .replace(/[^\\p{L}\\p{N}\\s_-]/gu, "").replace(/\\s/g, "-");
+// The generator takes {{ and }} as its own, but in fenced code.
+function keepBraces(md) {
+  const { code_block: render } = md.renderer.rules;
+  md.renderer.rules.code_block = (...args) => render(...args).replace("<pre", "<pre v-pre");
+}
+const markdown = { html: false, anchor: { slugify }, toc: { slugify }, config: keepBraces };
+export default { ...${JSON.stringify(config, null, 2)}, markdown };
+`;
+}
