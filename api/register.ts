@@ -158,7 +158,8 @@ export async function register(options: RegisterOptions): Promise<RegisteredNode
     secretMissingReason: "discovery wants a secret and there is none: give option token",
     onReady: () => registrar.ready(),
     onLost: () => registrar.lost(link.fault ?? "the connection is lost"),
-    onFault: (reason) => onWarning(`${formatAddress(link.address)}: ${reason}`),
+    onFault: (reason) =>
+      onWarning(`discovery ${formatAddress(link.address)}: ${reason}; trying again`),
   });
   registrar.use(link);
   const one = registrar.add(values);

@@ -24,6 +24,9 @@ import { openRelayLink } from "./relay_link.ts";
 /** Longest text of an error that goes back to the client, in characters. */
 const FAULT_LENGTH_MAX = 1_000;
 
+/** What is said of a relay while no connection to it has been tried. */
+export const NOT_CONNECTED_YET = "not connected yet";
+
 /** Time that requests under way get when a worker is closed, in milliseconds. */
 export const RELAY_WORKER_DRAIN_MS = 10_000;
 
@@ -109,7 +112,7 @@ export class RelayWorker {
   get faults(): { readonly relay: string; readonly fault: string }[] {
     return this.#links.filter(({ ready }) => !ready).map(({ address, secretFault, fault }) => ({
       relay: `${address.hostname}:${address.port}`,
-      fault: secretFault ?? fault ?? "not connected yet",
+      fault: secretFault ?? fault ?? NOT_CONNECTED_YET,
     }));
   }
 

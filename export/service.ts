@@ -309,12 +309,24 @@ class ExportService implements RunningService {
   /** The modules of these names, as soon as they are known; undefined: all there are. */
   #followed(names: readonly string[] | undefined): FollowedModules {
     const { view } = this.#client;
+    const { log } = this.#context;
+    /** Names that were said to be of no module. */
+    const unknown = new Set<string>();
     return {
       listed: () => {
         const keys = names === undefined
           ? [...view.modules()]
           : names.flatMap((name) => findModule(view, name) ?? []);
         for (const key of keys) view.want(key);
+        for (const name of names ?? []) {
+          if (findModule(view, name) !== undefined) unknown.delete(name);
+          else if (!unknown.has(name)) {
+            unknown.add(name);
+            log.warn("There is no such module: nothing is exported until there is", {
+              module: name,
+            });
+          }
+        }
       },
       moduleOf: (name) => {
         const key = findModule(view, name);

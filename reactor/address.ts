@@ -54,12 +54,19 @@ function splitPort(text: string): [host: string, port: string | undefined] {
  */
 export function plainHost(host: string): string | undefined {
   if (!host.includes(":") && !host.startsWith("[")) {
-    return host === "" || /[\s\]]/.test(host) ? undefined : host;
+    if (host === "" || /[\s\]]/.test(host)) return undefined;
+    // Numbers and dots are no name: 300.1.2.3 is a mistyped address.
+    return /^[\d.]+$/.test(host) && !isDottedIpv4(host) ? undefined : host;
   }
   const groups = ipv6Groups(host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host);
   if (groups === undefined) return undefined;
   const isMapped = groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0);
   return isMapped ? formatIpv4(groups[6] << 16 | groups[7]) : shortIpv6(groups);
+}
+
+function isDottedIpv4(text: string): boolean {
+  const parts = text.split(".");
+  return parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) <= 255);
 }
 
 /** The eight numbers of an IPv6 address; undefined when it is none. */

@@ -94,7 +94,21 @@ test("isAnyHost() and hostFromHere() know both ways to say all addresses", () =>
   }
 });
 
-for (const text of ["", ":", ":80", "host", "host:", "host:x", "host:65536", "host:-1", "a b:1"]) {
+for (
+  const text of [
+    "",
+    ":",
+    ":80",
+    "host",
+    "host:",
+    "host:x",
+    "host:65536",
+    "host:-1",
+    "a b:1",
+    "300.1.2.3:80",
+    "1.2.3:80",
+  ]
+) {
   test(`parseAddress() refuses ${JSON.stringify(text)}`, () => {
     assert.throws(() => parseAddress(text), RangeError);
   });

@@ -461,6 +461,27 @@ async function inTurn<T>(
   await Promise.all(Array.from({ length: width }, work));
 }
 
+test("an export says which of its modules is none, and lars relay echo says no fault too early", async () => {
+  await withStoredNode(async ({ processes, url }) => {
+    const dns = await processes.start("dns", ["--reactor-port=0", `--store=${url}`]);
+    const template = join(processes.directory, "template");
+    writeFileSync(template, "{{#modules}}{{name}}{{/modules}}");
+    const exporter = processes.spawn("export", "tools/lars.ts", [
+      ...["export", "file", "--template", template, "--out", join(processes.directory, "out")],
+      ...["--modules", "nobody", "--dnsserver-ip", `127.0.0.1:${dns.port()}`, "--metrics-port=0"],
+    ]);
+    await until(() => /no such module: .*module=nobody/.test(exporter.stderr), {
+      what: () => `the module to be named: ${exporter.stderr}`,
+    });
+    const relay = await processes.start("relay", ["--relay-port=0", "--metrics-port=0"]);
+    const echo = processes.spawn("echo", "tools/lars.ts", [
+      ...["relay", "echo", "--relay", `127.0.0.1:${relay.port()}`],
+    ]);
+    await until(() => echo.stdout.includes("attached"), { what: "the worker to be attached" });
+    assert.equal(echo.stderr, "");
+  });
+});
+
 test("a taken port ends with exit code 1 and names the port", async () => {
   await withProcesses(async (processes) => {
     const tcp = createServer();

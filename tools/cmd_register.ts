@@ -265,13 +265,13 @@ class Sidecar {
   }
 
   #tellState(state: string, reason: string): void {
-    if (state === "connecting") this.#warn(`not registered: ${reason}`);
+    if (state === "connecting" && reason !== "") this.#warn(`not registered: ${reason}`);
     else if (state === "superseded") warningLine(`not registered any more: ${reason}`);
   }
 
   /** The same is said once. */
   #warn(text: string): void {
-    if (text === this.#told || text === "not registered: ") return;
+    if (text === this.#told) return;
     this.#told = text;
     warningLine(text);
   }

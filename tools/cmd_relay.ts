@@ -2,7 +2,7 @@
 
 import { Argument, type Command, Option } from "commander";
 import { RelayClient } from "../api/relay_client.ts";
-import { RelayWorker } from "../api/relay_worker.ts";
+import { NOT_CONNECTED_YET, RelayWorker } from "../api/relay_worker.ts";
 import { DEFAULT_PORTS, RELAY_MESSAGE_BYTES_MAX } from "../proto/message_ids.ts";
 import { formatAddress } from "../reactor/address.ts";
 import { parseWhole } from "../model/route_values.ts";
@@ -291,7 +291,9 @@ async function echo(flags: EchoFlags): Promise<void> {
       tell(json === true, isAttached ? "attached" : "lost", address);
     }
     const [fault] = worker.faults;
-    if (fault !== undefined && fault.fault !== toldFault) {
+    // Nothing has been tried yet: that is no fault to speak of.
+    const isFirst = toldFault === "" && fault?.fault === NOT_CONNECTED_YET;
+    if (fault !== undefined && fault.fault !== toldFault && !isFirst) {
       noteLine(`${fault.relay}: ${fault.fault}`);
     }
     toldFault = fault?.fault ?? "";

@@ -28,7 +28,12 @@ const COLUMN_WIDTH = 20;
 const LINES_BETWEEN_HEADS = 20;
 
 /** Conditions of a node that gets no calls, or probes alone. */
-const OUT = new Set(["overload", "resting", "drain", "off"]);
+const OUT = new Map([
+  ["overload", "out"],
+  ["resting", "out"],
+  ["drain", "drained"],
+  ["off", "off"],
+]);
 
 /** What is called, and how often. */
 export interface CallsPlan {
@@ -182,24 +187,31 @@ class SampleCalls {
     }
     const cells = nodes.map((node) => {
       const { calls, failed } = rowOf(node);
-      const isOut = out.has(node);
-      const text = `${calls}${failed > 0 ? `, ${failed} failed` : ""}${isOut ? ", out" : ""}`;
+      const why = out.get(node);
+      const isOut = why === "out";
+      const text = `${calls}${failed > 0 ? `, ${failed} failed` : ""}${why ? `, ${why}` : ""}`;
       return (failed > 0 || isOut ? bad : (well: string) => well)(text.padEnd(COLUMN_WIDTH));
     });
     if (refused > 0) cells.push(bad(`${refused} refused`));
     printLine(`${String(second).padStart(4)} s ${cells.join("")}`.trimEnd());
   }
 
-  /** Nodes that get no calls now; none when the agent cannot say, one of the original say. */
-  async #nodesOut(): Promise<Set<string>> {
+  /**
+   * Nodes that get no calls now, and in a word why not; none when the agent cannot say, one of the
+   * original say.
+   */
+  async #nodesOut(): Promise<Map<string, string>> {
     const { modId, cmdId } = this.#plan;
     try {
       const view = await this.#client.explain(modId, cmdId);
       const nodes = view?.module?.nodes ?? [];
-      return new Set(nodes.filter(({ condition }) => OUT.has(condition)).map(({ node }) => node));
+      return new Map(nodes.flatMap(({ node, condition }): [string, string][] => {
+        const why = OUT.get(condition);
+        return why === undefined ? [] : [[node, why]];
+      }));
     } catch (error) {
       if (!(error instanceof LarsError)) throw error;
-      return new Set();
+      return new Map();
     }
   }
 
