@@ -406,6 +406,15 @@ pageTest(
     const [first] = await agent.locator("tbody tr").allInnerTexts();
     assert.match(first, /10\.20\.4\.3:7002[^]*out[^]*4.211[^]*share 0\.75/);
     await agent.getByText("3 of 8 nodes are usable again").waitFor();
+    const cards = page.getByRole("table", { name: "Why each node gets the calls it gets" })
+      .getByRole("row");
+    await page.setViewportSize({ width: 390, height: 844 });
+    const before = await cards.count();
+    const more = page.getByRole("button", { name: /more in order/ });
+    await more.first().click();
+    assert.ok(await cards.count() > before, "nodes in order are folded on a phone until asked for");
+    await page.setViewportSize({ width: 1360, height: 900 });
+    assert.equal(await more.count(), 0, "and nowhere else");
     await visit("/modules/7/7?tab=explain");
     await agent.getByText("its route is empty").waitFor();
     await visit("/modules/3/1?tab=explain");

@@ -24,17 +24,48 @@ const REFRESH_MS = 3000;
 /** Agents that are offered while one is typed. */
 const AGENTS_OFFERED = 20;
 
+/** Nodes in order that a phone shows before it is asked for the others. */
+const UNFOLDED_IN_ORDER = 2;
+
+interface Fold {
+  /** Class of the table. */
+  readonly table: string;
+  /** Class of a row; to be asked for each of them, in order. */
+  row(isInOrder: boolean): string;
+  /** What unfolds the others, below the table; where nothing is folded there is none. */
+  button(): JSX.Element | null;
+}
+
+/** On a phone a card for each node is a long way: those in order are folded, but for the first. */
+function useFold(): Fold {
+  const [isOpen, setOpen] = useState(false);
+  let inOrder = 0;
+  return {
+    table: isOpen ? "rows cards" : "rows cards folds",
+    row: (isInOrder) => isInOrder && ++inOrder > UNFOLDED_IN_ORDER ? "folded" : "",
+    button: () =>
+      isOpen || inOrder <= UNFOLDED_IN_ORDER ? null : (
+        <p class="more narrow-only">
+          <button type="button" onClick={() => setOpen(true)}>
+            {inOrder - UNFOLDED_IN_ORDER} more in order
+          </button>
+        </p>
+      ),
+  };
+}
+
 function ByReports({ module }: { module: ModuleDetail }): JSX.Element {
   const explained = explainNodes(module);
+  const fold = useFold();
   return (
     <div class="panel flush">
       <p class="lead">{explainHealth(module)}</p>
-      <table class="rows cards">
+      <table class={fold.table}>
         <caption class="hidden">Why each node gets the calls it gets</caption>
         <Heads names={["Node", "Health", "#By weight", "#Really", "Why"]} />
         <tbody>
           {module.nodes.map((node, index) => (
-            <tr key={nodeName(node)}>
+            <tr key={nodeName(node)} class={fold.row(node.health === "ok")}>
               <td class="main-cell fit">
                 <code>{nodeName(node)}</code>
               </td>
@@ -54,15 +85,18 @@ function ByReports({ module }: { module: ModuleDetail }): JSX.Element {
           ))}
         </tbody>
       </table>
+      {fold.button()}
     </div>
   );
 }
 
-function AgentNode({ node }: { node: Explanation["nodes"][number] }): JSX.Element {
+function AgentNode(
+  { node, folded }: { node: Explanation["nodes"][number]; folded: string },
+): JSX.Element {
   const { tone, icon, text, title } = stateTextOf(node.condition);
   const weight = Math.round(node.pickWeight * 10) / 10;
   return (
-    <tr class={icon === "off" && tone === "warn" ? "out" : ""}>
+    <tr class={icon === "off" && tone === "warn" ? "out" : folded}>
       <td class="main-cell fit">
         <code>{node.node}</code>
         {node.zone !== "" && <span class="sub muted">{node.zone}</span>}
@@ -89,6 +123,7 @@ function AgentNode({ node }: { node: Explanation["nodes"][number] }): JSX.Elemen
 
 function AgentNodes({ found }: { found: Explanation }): JSX.Element {
   const { nodes, nodeCount } = found;
+  const fold = useFold();
   const inOrder = (condition: string): boolean => condition === "idle";
   const shown = [
     ...nodes.filter(({ condition }) => !inOrder(condition)),
@@ -96,13 +131,18 @@ function AgentNodes({ found }: { found: Explanation }): JSX.Element {
   ];
   return (
     <>
-      <table class="rows cards">
+      <table class={fold.table}>
         <caption class="hidden">Nodes as the agent sees them, those out of order first</caption>
         <Heads
           names={["Node", "State", "#Weight", "#Picks", "#Good", "#Failed", "#Mean time", "Why"]}
         />
-        <tbody>{shown.map((node) => <AgentNode key={node.node} node={node} />)}</tbody>
+        <tbody>
+          {shown.map((node) => (
+            <AgentNode key={node.node} node={node} folded={fold.row(inOrder(node.condition))} />
+          ))}
+        </tbody>
       </table>
+      {fold.button()}
       {nodeCount > nodes.length && (
         <p class="more muted">
           The first {formatCount(nodes.length)} of {formatCount(nodeCount)} nodes.
