@@ -54,6 +54,11 @@ test("a console whose host is ahead takes nobody for silent, and says the differ
       const answer = await client.ask("GET /services");
       const saidMs = Date.parse(answer.headers.get("Date") ?? "");
       assert.ok(Math.abs(saidMs - Date.now()) < 60_000, "pages tell ages by this");
+      const status = await processes.run("tools/lars.ts", ["status", "--store", url], {
+        env: clock.env,
+      });
+      assert.match(status.stderr, /clock of this host differs from the database's.*it is 1\d\d s ahead/);
+      assert.doesNotMatch(status.stdout, /silent|no sign of life/, "the command knows it too");
       const { alerts } = await client.get<ResponseOf<"listAlerts">>("GET /alerts");
       assert.deepEqual(alerts, []);
       await store.close();
