@@ -57,7 +57,10 @@ test("a console whose host is ahead takes nobody for silent, and says the differ
       const status = await processes.run("tools/lars.ts", ["status", "--store", url], {
         env: clock.env,
       });
-      assert.match(status.stderr, /clock of this host differs from the database's.*it is 1\d\d s ahead/);
+      assert.match(
+        status.stderr,
+        /clock of this host differs from the database's.*it is 1\d\d s ahead/,
+      );
       assert.doesNotMatch(status.stdout, /silent|no sign of life/, "the command knows it too");
       const { alerts } = await client.get<ResponseOf<"listAlerts">>("GET /alerts");
       assert.deepEqual(alerts, []);

@@ -121,32 +121,35 @@ test("RouteLb adds what callers were refused that pick for themselves", () => {
 
 test("every pick is counted once: as a pick, or as refused with a cause", () => {
   const step = fc.constantFrom("get", "fail", "succeed", "drain", "on", "empty", "later");
-  fc.assert(fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
-    const lb = newLb();
-    let nowMs = 0;
-    let refused = 0;
-    lb.use(1, 1, -ROUTE_AWAITED_MS);
-    for (const one of steps) {
-      if (one === "get" && typeof lb.getHost(1, 1, nowMs) === "number") refused++;
-      if (one === "fail") fail(lb, nowMs);
-      if (one === "succeed") lb.report(1, 1, NODE.ip, NODE.port, 0, 1, nowMs);
-      if (one === "later") {
-        lb.tick(nowMs += 7000);
-        // A module without nodes that nobody asks for would be forgotten, with what it counted.
-        lb.use(1, 1, nowMs);
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+      const lb = newLb();
+      let nowMs = 0;
+      let refused = 0;
+      lb.use(1, 1, -ROUTE_AWAITED_MS);
+      for (const one of steps) {
+        if (one === "get" && typeof lb.getHost(1, 1, nowMs) === "number") refused++;
+        if (one === "fail") fail(lb, nowMs);
+        if (one === "succeed") lb.report(1, 1, NODE.ip, NODE.port, 0, 1, nowMs);
+        if (one === "later") {
+          lb.tick(nowMs += 7000);
+          // A module without nodes that nobody asks for would be forgotten, with what it counted.
+          lb.use(1, 1, nowMs);
+        }
+        if (one === "drain") lb.update(1, 1, [{ ...NODE, state: "drain" }], nowMs);
+        if (one === "on") lb.update(1, 1, [NODE], nowMs);
+        if (one === "empty") lb.update(1, 1, [], nowMs);
       }
-      if (one === "drain") lb.update(1, 1, [{ ...NODE, state: "drain" }], nowMs);
-      if (one === "on") lb.update(1, 1, [NODE], nowMs);
-      if (one === "empty") lb.update(1, 1, [], nowMs);
-    }
-    const told = lb.drainReports(nowMs, true).flatMap((report) => report.refused ?? []);
-    assert.equal(told.reduce((sum, one) => sum + refusedSum(one), 0), refused);
-    const { refusedNoExist, refusedOverload } = lb.stats();
-    assert.equal(refusedNoExist + refusedOverload, refused);
-    const overload = told.reduce((sum, one) => sum + one.overload, 0);
-    assert.equal(overload, refusedOverload);
-    assert.equal(RetCode.Overload, 1);
-  }), { examples: [[["later", "later", "later", "later", "later", "get"]]] });
+      const told = lb.drainReports(nowMs, true).flatMap((report) => report.refused ?? []);
+      assert.equal(told.reduce((sum, one) => sum + refusedSum(one), 0), refused);
+      const { refusedNoExist, refusedOverload } = lb.stats();
+      assert.equal(refusedNoExist + refusedOverload, refused);
+      const overload = told.reduce((sum, one) => sum + one.overload, 0);
+      assert.equal(overload, refusedOverload);
+      assert.equal(RetCode.Overload, 1);
+    }),
+    { examples: [[["later", "later", "later", "later", "later", "get"]]] },
+  );
 });
 
 test("refusedBetween() gives what is new, and all of a count that began anew", () => {
