@@ -3,14 +3,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { softwareName } from "../../daemon/daemon.ts";
-import type { SettingsOf } from "../../daemon/settings/settings.ts";
+import { readSettings, type SettingsOf } from "../../daemon/settings/settings.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { systemRng } from "../../reactor/time/system_rng.ts";
 import { withStore } from "../../sql/testing/store_conformance.ts";
 import type { Store } from "../../sql/store.ts";
 import { withTempDir } from "./temp_dir.ts";
-import type { webSettings } from "../../web/config.ts";
+import { runtimeTransport } from "../../session/runtime_transport.ts";
+import { webSettings } from "../../web/config.ts";
 import type { Role } from "../../control/access/actor.ts";
 import { API_PREFIX, CSRF_HEADER, type ProblemBody } from "../../web/contract.ts";
 import { PasswordHasher } from "../../control/access/secrets.ts";
@@ -130,6 +131,7 @@ export function startTestConsole(
   options: TestConsoleOptions = {},
 ): Promise<WebService> {
   const settings = {
+    ...readSettings(webSettings, { flags: {} }),
     listenIp: "127.0.0.1",
     listenPort: 0,
     hostNames: "",
@@ -155,6 +157,8 @@ export function startTestConsole(
     log: silentLogger,
     software: softwareName(),
     secrets: undefined,
+    tls: undefined,
+    transport: runtimeTransport,
   }, { announce: () => {}, ...options });
 }
 
