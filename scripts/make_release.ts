@@ -1,0 +1,140 @@
+// Shell. `deno task release`: programs, packages, bill of materials and checksums of a version, in one folder.
+
+import { spawnSync } from "node:child_process";
+import { createHash, createPrivateKey, sign } from "node:crypto";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import process from "node:process";
+import { Command } from "commander";
+import { VERSION } from "../daemon/version.ts";
+import { CommandError, reportFailure } from "../tools/cli_errors.ts";
+import { addExamples } from "../tools/command.ts";
+import { noteLine, printLine } from "../tools/terminal.ts";
+import { sbomOf } from "./release/sbom.ts";
+import { ROOT } from "./sources.ts";
+
+/** Name of the file with the sums, and of its signature. */
+const SUMS = "SHA256SUMS";
+
+/** Compiling and packing everything takes minutes. */
+const STEP_TIMEOUT_MS = 1_800_000;
+
+function run(program: string, args: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    cwd: ROOT,
+    timeout: STEP_TIMEOUT_MS,
+    encoding: "utf8",
+  });
+  if (status === 0) return stdout.trim();
+  const said = error?.message ?? `${stdout}\n${stderr}`.trim();
+  throw new CommandError(`${program} ${args.join(" ")} failed: ${said}`);
+}
+
+const task = (script: string, ...args: string[]): string =>
+  run(process.execPath, ["run", "-A", `scripts/${script}.ts`, ...args]);
+
+/** What a package says of its licence. */
+function licenceOf(name: string): string | undefined {
+  const path = join(ROOT, "node_modules", name, "package.json");
+  const inner = join(ROOT, "node_modules/.deno/node_modules", name, "package.json");
+  const found = [path, inner].find(existsSync);
+  if (found === undefined) return undefined;
+  const { license } = JSON.parse(readFileSync(found, "utf8"));
+  return typeof license === "string" ? license : undefined;
+}
+
+function writeBill(folder: string): void {
+  const { dependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  const bill = sbomOf({
+    name: "lars",
+    version: VERSION,
+    lock: JSON.parse(readFileSync(join(ROOT, "deno.lock"), "utf8")),
+    dependencies,
+    licenceOf,
+    releasedAt: Number(run("git", ["log", "-1", "--format=%ct"])),
+  });
+  writeFileSync(join(folder, `lars-${VERSION}.cdx.json`), bill);
+}
+
+/** Sums of all files of a folder, as `sha256sum --check` reads them, and their signature. */
+function writeSums(folder: string, keyFile: string | undefined): void {
+  const names = readdirSync(folder).filter((name) => !name.startsWith(SUMS)).sort();
+  const lines = names.map((name) =>
+    `${createHash("sha256").update(readFileSync(join(folder, name))).digest("hex")}  ${name}\n`
+  );
+  const text = lines.join("");
+  writeFileSync(join(folder, SUMS), text);
+  if (keyFile === undefined) return;
+  const key = createPrivateKey(readFileSync(keyFile, "utf8"));
+  if (key.asymmetricKeyType !== "ed25519") {
+    throw new CommandError(
+      `${keyFile} must hold a key of Ed25519: openssl genpkey -algorithm ed25519`,
+    );
+  }
+  writeFileSync(join(folder, `${SUMS}.sig`), sign(null, new TextEncoder().encode(text), key));
+}
+
+interface ReleaseFlags {
+  readonly out: string;
+  readonly key?: string;
+  readonly only?: "bill";
+}
+
+function main({ out, key, only }: ReleaseFlags): void {
+  const folder = resolve(out);
+  mkdirSync(folder, { recursive: true });
+  if (readdirSync(folder).length > 0) throw new CommandError(`${folder} must be empty`);
+  if (key !== undefined && !existsSync(key)) throw new CommandError(`There is no key at ${key}`);
+  const work = mkdtempSync(join(tmpdir(), "lars-release-"));
+  try {
+    if (only !== "bill") {
+      noteLine("compiling");
+      task("compile", "--out", folder);
+      noteLine("making packages");
+      task("pack_debian", "--programs", folder, "--out", folder);
+      task("pack_api", "--out", work);
+      for (const name of readdirSync(work).filter((one) => one.endsWith(".tgz"))) {
+        copyFileSync(join(work, name), join(folder, name));
+      }
+    }
+    writeBill(folder);
+    writeSums(folder, key);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  printLine(join(folder, SUMS));
+}
+
+const command = new Command("deno task release")
+  .description(
+    "Compile programs, make packages, and write a bill of materials (CycloneDX) and the sums of all.",
+  )
+  .option("--out <DIR>", "empty folder to write into", `dist/release-${VERSION}`)
+  .option("--key <FILE>", "private key of Ed25519 (PEM) that signs the sums")
+  .option("--only <PART>", "bill: nothing but the bill of materials and its sum")
+  .exitOverride();
+addExamples(command, [
+  ["deno task release --key release.pem", "signed"],
+  ["sha256sum --check SHA256SUMS", "in the folder: is all as it was?"],
+  [
+    "openssl pkeyutl -verify -pubin -inkey release.pub -rawin -in SHA256SUMS -sigfile SHA256SUMS.sig",
+    "and is it ours?",
+  ],
+]);
+
+try {
+  command.parse(process.argv.slice(2), { from: "user" });
+  main(command.opts<ReleaseFlags>());
+} catch (error) {
+  process.exitCode = reportFailure(error);
+}
