@@ -6,7 +6,11 @@ import { runtime, type TcpConnector } from "../reactor/runtime/mod.ts";
 import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
 import type { SessionTransport } from "../session/handshake.ts";
 import { newNonce, proofOf } from "../session/proof.ts";
-import { type CertificateFacts, checkMaterial } from "../session/tls/certificate_check.ts";
+import {
+  type CertificateFacts,
+  checkMaterial,
+  checkPair,
+} from "../session/tls/certificate_check.ts";
 import { neededRole } from "../session/tls/peer_roles.ts";
 import { tlsConnector } from "../session/tls/tls_client.ts";
 import { sameMaterial, TlsIdentity, type TlsMaterial } from "../session/tls/tls_identity.ts";
@@ -33,14 +37,14 @@ async function readPem(path: string, key: string): Promise<string> {
   try {
     return new TextDecoder().decode(await runtime.readFile(path, TLS_FILE_BYTES_MAX));
   } catch (error) {
-    throw new ConfigError(`[tls] ${key} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new ConfigError(`${key} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 
 /** Fingerprints of certificates, one a line; `#` begins a remark. @throws {ConfigError} */
 async function readRefused(path: string): Promise<string[]> {
   if (path === "") return [];
-  const lines = (await readPem(path, "refused")).split("\n")
+  const lines = (await readPem(path, "[tls] refused")).split("\n")
     .map((line) => line.replace(/#.*/, "").trim().toUpperCase()).filter((line) => line !== "");
   return lines.map((line) => {
     const digits = line.replace(/:/g, "");
@@ -61,9 +65,9 @@ export async function readTlsMaterial(settings: TlsSettings): Promise<TlsMateria
   if (tlsCa === "") {
     throw new ConfigError("[tls] ca must name the certificates of those who sign, beside cert");
   }
-  const cert = await readPem(tlsCert, "cert");
-  const key = tlsKey === "" ? cert : await readPem(tlsKey, "key");
-  const ca = await readPem(tlsCa, "ca");
+  const cert = await readPem(tlsCert, "[tls] cert");
+  const key = tlsKey === "" ? cert : await readPem(tlsKey, "[tls] key");
+  const ca = await readPem(tlsCa, "[tls] ca");
   return { cert, key, ca, refused: await readRefused(tlsRefused), plain };
 }
 
@@ -95,25 +99,92 @@ export function tlsTransport(
   return { connectTcp, prove: proofOf, newNonce };
 }
 
+/** What a {@linkcode CertificateWatch} looks at. */
+interface Watched {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Section of the settings. */
+  readonly section: string;
+  /** Takes what the files hold now. */
+  read(): Promise<void>;
+  /** The certificate that is shown. */
+  own(): CertificateFacts;
+}
+
+/** Looks at files again and again, and says what is wrong with them, and when they end. */
+class CertificateWatch {
+  readonly #watched: Watched;
+  readonly #timer: Timer;
+  #saidAtMs = -Infinity;
+  /** Said of the files last, so that each fault is said once. */
+  #fault = "";
+
+  constructor(watched: Watched) {
+    this.#watched = watched;
+    this.#sayEnd();
+    this.#timer = setRepeating(watched.clock, TLS_LOOK_MS, () => void this.#look());
+  }
+
+  close(): void {
+    this.#timer.cancel();
+  }
+
+  async #look(): Promise<void> {
+    const { log, section } = this.#watched;
+    try {
+      await this.#watched.read();
+      this.#fault = "";
+    } catch (error) {
+      const text = messageOf(error);
+      // A file may be half written now: what stays wrong is said.
+      if (text === this.#fault) return;
+      this.#fault = text;
+      log.error(`Files of ${section} not taken, the old ones stay`, { error: text });
+    }
+    this.#sayEnd();
+  }
+
+  #sayEnd(): void {
+    const { clock, log, section } = this.#watched;
+    const { startsAtMs, endsAtMs } = this.#watched.own();
+    const soonMs = Math.min(TLS_ENDS_SOON_MS, (endsAtMs - startsAtMs) / 3);
+    if (endsAtMs - clock.wallMs() > soonMs || clock.nowMs() - this.#saidAtMs < DAY_MS) return;
+    this.#saidAtMs = clock.nowMs();
+    log.warn(`The certificate of ${section} ends soon`, { validUntil: isoTime(endsAtMs) });
+  }
+}
+
+const isoTime = (ms: number): string => new Date(ms).toISOString();
+
+/** What `check` gives. @throws {ConfigError} for what it throws. */
+function asConfigError<T>(check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    throw new ConfigError(messageOf(error), { cause: error });
+  }
+}
+
 class WatchedFiles implements TlsFiles {
   readonly identity: TlsIdentity;
   readonly transport: SessionTransport;
   readonly #options: TlsFilesOptions;
+  readonly #watch: CertificateWatch;
   #settings: TlsSettings;
   #own: CertificateFacts;
-  #saidAtMs = -Infinity;
-  /** Said of the files last, so that each fault is said once. */
-  #fault = "";
-  readonly #timer: Timer;
 
   constructor(settings: TlsSettings, material: TlsMaterial, options: TlsFilesOptions) {
+    const { clock, log } = options;
     this.#settings = settings;
     this.#options = options;
     this.identity = new TlsIdentity(material);
     this.transport = tlsTransport(this.identity);
     this.#own = this.#check(material);
-    this.#sayEnd();
-    this.#timer = setRepeating(options.clock, TLS_LOOK_MS, () => void this.#look());
+    this.#watch = new CertificateWatch({
+      ...{ clock, log, section: "[tls]" },
+      read: () => this.read(this.#settings),
+      own: () => this.#own,
+    });
   }
 
   get stats(): Readonly<Record<string, number>> {
@@ -123,63 +194,84 @@ class WatchedFiles implements TlsFiles {
 
   async read(settings: TlsSettings): Promise<void> {
     const material = await readTlsMaterial(settings);
-    if (!this.#isOther(material)) return void (this.#settings = settings);
-    this.#own = this.#check(material);
+    if (!sameMaterial(material, this.identity.material)) {
+      this.#own = this.#check(material);
+      this.identity.replace(material);
+      const validUntil = isoTime(this.#own.endsAtMs);
+      this.#options.log.info("Files of [tls] taken", { validUntil });
+    }
     this.#settings = settings;
-    this.#fault = "";
-    this.identity.replace(material);
-    this.#options.log.info("Files of [tls] taken", {
-      validUntil: this.#validUntil,
-    });
   }
 
   close(): void {
-    this.#timer.cancel();
-  }
-
-  #isOther(material: TlsMaterial): boolean {
-    return !sameMaterial(material, this.identity.material);
-  }
-
-  get #validUntil(): string {
-    return new Date(this.#own.endsAtMs).toISOString();
+    this.#watch.close();
   }
 
   /** @returns what the certificate says. @throws {ConfigError} when it cannot be used. */
   #check(material: TlsMaterial): CertificateFacts {
     const { role, clock, log } = this.#options;
-    try {
-      const { own, warnings } = checkMaterial(material, neededRole(role), clock.wallMs());
-      for (const warning of warnings) log.warn(warning);
-      return own;
-    } catch (error) {
-      throw new ConfigError(messageOf(error), { cause: error });
-    }
+    const { own, warnings } = asConfigError(() =>
+      checkMaterial(material, neededRole(role), clock.wallMs())
+    );
+    for (const warning of warnings) log.warn(warning);
+    return own;
   }
+}
 
-  async #look(): Promise<void> {
-    try {
-      await this.read(this.#settings);
-    } catch (error) {
-      const text = messageOf(error);
-      // A file may be half written now: what stays wrong is said.
-      if (text === this.#fault) return;
-      this.#fault = text;
-      this.#options.log.error("Files of [tls] not taken, the old ones stay", { error: text });
-    }
-    this.#sayEnd();
-  }
+/** A certificate and its key, for those who want to be sure of the server alone. */
+export interface PairFiles {
+  readonly pair: Pick<TlsMaterial, "cert" | "key">;
+  /** Takes what the files hold now. @throws {ConfigError} when it cannot be; the old pair stays. */
+  read(): Promise<void>;
+  /** Looks at the files no more. */
+  close(): void;
+}
 
-  #sayEnd(): void {
-    const { clock, log } = this.#options;
-    const { startsAtMs, endsAtMs } = this.#own;
-    const soonMs = Math.min(TLS_ENDS_SOON_MS, (endsAtMs - startsAtMs) / 3);
-    if (endsAtMs - clock.wallMs() > soonMs || clock.nowMs() - this.#saidAtMs < DAY_MS) return;
-    this.#saidAtMs = clock.nowMs();
-    log.warn("The certificate of [tls] ends soon", {
-      validUntil: this.#validUntil,
-    });
-  }
+/** What {@linkcode openPair} is given. */
+export interface PairFilesOptions {
+  /** Section of the settings, for logs: `[web]`. */
+  readonly section: string;
+  readonly certPath: string;
+  /** Empty: the key is in the file of the certificate. */
+  readonly keyPath: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** There is another pair from now on. */
+  onChange(): void;
+}
+
+/**
+ * Reads and checks a pair, and looks at its files from then on.
+ *
+ * @throws {ConfigError} that says which file is wrong, and how.
+ */
+export async function openPair(options: PairFilesOptions): Promise<PairFiles> {
+  const { section, certPath, keyPath, clock, log, onChange } = options;
+  const names = { cert: `${section} cert`, key: `${section} key` };
+  const load = async (): Promise<PairFiles["pair"]> => {
+    const cert = await readPem(certPath, names.cert);
+    return { cert, key: keyPath === "" ? cert : await readPem(keyPath, names.key) };
+  };
+  const check = (read: PairFiles["pair"]): CertificateFacts =>
+    asConfigError(() => checkPair(read, clock.wallMs(), names));
+  let pair = await load();
+  let own = check(pair);
+  const read = async (): Promise<void> => {
+    const next = await load();
+    if (next.cert === pair.cert && next.key === pair.key) return;
+    own = check(next);
+    pair = next;
+    onChange();
+    log.info(`Files of ${section} taken`, { validUntil: isoTime(own.endsAtMs) });
+  };
+  const watch = new CertificateWatch({ clock, log, section, read, own: () => own });
+  return {
+    get pair() {
+      return pair;
+    },
+    read,
+    close: () => watch.close(),
+  };
 }
 
 /**

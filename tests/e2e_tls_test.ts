@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { request } from "node:https";
 import { test } from "node:test";
 import { LarsClient } from "../api/mod.ts";
 import { FleetCertificates } from "../session/testing/fleet_certificates.ts";
@@ -209,5 +210,73 @@ test("a pair that does not fit is refused and the old one stays; files that chan
       assert.equal(ended.code, 2, name);
       assert.match(ended.stderr, said);
     }
+  });
+});
+
+interface Answer {
+  readonly status: number;
+  readonly cookies: readonly string[];
+  readonly text: string;
+}
+
+/** Asks a console over HTTPS, and believes one authority alone. */
+function ask(port: number, ca: string, path: string, body?: unknown): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const asked = request({
+      ...{ host: "127.0.0.1", port, ca, path, method: body === undefined ? "GET" : "POST" },
+      headers: { "Content-Type": "application/json" },
+    }, (response) => {
+      let text = "";
+      response.on("data", (chunk) => (text += String(chunk))).on("end", () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          cookies: response.headers["set-cookie"] ?? [],
+          text,
+        }));
+    });
+    asked.on("error", reject);
+    asked.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+test("the console speaks HTTPS: secure cookies, a certificate of its own or that of [tls]", {
+  timeout: 60_000,
+}, async () => {
+  await withProcesses(async (processes) => {
+    const files = new Files(processes.directory);
+    const fleet = await FleetCertificates.make();
+    const [ca, store] = [fleet.authority.cert, `sqlite:${files.path("lars.db")}`];
+    files.write("ca.pem", ca);
+    await files.pair(fleet, "editor", "editor");
+    const own = await FleetCertificates.make("public");
+    const { cert, key } = await own.pair("console", []);
+    files.write("web.pem", cert + key);
+    const shared = ["--web-port=0", "--metrics-port=0", "--web-tls=1", `--store=${store}`];
+    const first = await processes.start("web", [...shared, ...files.flags("editor")]);
+    assert.equal((await ask(first.port(), ca, "/healthz")).status, 200);
+    await assert.rejects(ask(first.port(), own.authority.cert, "/healthz"));
+    const password = /one-time password (\S+)/.exec(first.stdout)?.[1] ?? "";
+    const login = { name: "admin", password };
+    const { status, cookies, text } = await ask(first.port(), ca, "/api/v1/session", login);
+    assert.equal(status, 200, text);
+    assert.match(cookies[0], /^lars_session=.*; HttpOnly; SameSite=Strict; Secure/);
+    await first.stop();
+    // One of its own, which is taken when it changes.
+    const second = await processes.start("web", [
+      ...[...shared, ...files.flags("editor")],
+      `--web-cert=${files.path("web.pem")}`,
+    ]);
+    assert.equal((await ask(second.port(), own.authority.cert, "/healthz")).status, 200);
+    files.write("web.pem", cert);
+    second.signal("SIGHUP");
+    await until(() => /\[web\] key must hold one private key/.test(second.stderr));
+    const next = await fleet.pair("console", []);
+    files.write("web.pem", next.cert + next.key);
+    second.signal("SIGHUP");
+    await until(() => /Files of \[web\] taken/.test(second.stderr), { what: second.stderr });
+    assert.equal((await ask(second.port(), ca, "/healthz")).status, 200);
+    const bare = await processes.run("web/main.ts", shared);
+    assert.equal(bare.code, 2);
+    assert.match(bare.stderr, /\[web\] tls needs a certificate: set \[web\] cert, or \[tls\] cert/);
   });
 });

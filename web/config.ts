@@ -29,7 +29,15 @@ export const webSettings = {
     ),
   secureCookie: web.boolean("secure_cookie", false)
     .doc("1 behind a proxy that encrypts: browsers send the session over HTTPS only."),
-  url: web.text("url", "", { shape: "http://name:port" })
+  isSecret: web.boolean("tls", false)
+    .doc("1 speaks HTTPS, by TLS 1.2 or newer; browsers then send the session over it only."),
+  webCert: web.text("cert", "", { shape: "path" })
+    .doc(
+      "File with the certificate that browsers are shown, in PEM, and its key; empty: that of [tls].",
+    ),
+  webKey: web.text("key", "", { shape: "path" })
+    .doc("File with its private key, in PEM; empty: it is in the file of cert."),
+  url: web.text("url", "", { shape: "https://name:port" })
     .doc("Address of the console for people, for links in messages; empty: that it listens on."),
   webhookAllow: web.text("webhook_allow", "", { shape: "host or host:port, separated by commas" })
     .doc(

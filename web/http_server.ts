@@ -9,6 +9,7 @@ import { type Logger, LogRateLimiter } from "../reactor/log.ts";
 import { toBindError } from "../reactor/runtime/common.ts";
 import { type HttpPort, openHttp } from "../reactor/runtime/http.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
+import type { HandshakeServers } from "../session/tls/handshake_servers.ts";
 import { reservedFiles } from "../reactor/tcp/connection_budget.ts";
 import { connectionBudget } from "../reactor/tcp/tcp_server.ts";
 import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
@@ -35,6 +36,8 @@ export interface HttpServerOptions {
   readonly port: number;
   readonly clock: Clock;
   readonly log: Logger;
+  /** HTTPS by what this gives, asked for each connection. @default {HTTP} */
+  readonly handshakes?: (() => HandshakeServers) | undefined;
   /** @default {HTTP_CONNECTIONS_MAX} */
   readonly connectionsMax?: number;
   /**
@@ -81,6 +84,8 @@ export class HttpServer {
   readonly #connectionsMax: number;
   /** The one that came first at the front. */
   readonly #guests = new Map<Socket, Guest>();
+  /** Over TLS requests come from a socket above that of the guest. */
+  readonly #secured = new WeakMap<Socket, Guest>();
   readonly #perHost = new Map<string, number>();
   readonly #counts = { refused: 0, evicted: 0, timedOut: 0 };
   #port: HttpPort | undefined;
@@ -130,9 +135,12 @@ export class HttpServer {
   }
 
   #open(port: number): Promise<HttpPort> {
+    const { hostname, handshakes } = this.#options;
     return openHttp({
-      hostname: this.#options.hostname,
-      port,
+      ...{ hostname, port },
+      ...(handshakes === undefined ? {} : {
+        secure: (socket, done) => this.#secure(socket, handshakes(), done),
+      }),
       onConnection: (socket) => this.#accept(socket),
       onRequest: (request, response) => void this.#serve(request, response),
       onLost: (error) => this.#lost(port === 0 ? this.#port?.port ?? 0 : port, error),
@@ -172,9 +180,32 @@ export class HttpServer {
     this.#guests.set(socket, guest);
     this.#perHost.set(hostname, (this.#perHost.get(hostname) ?? 0) + 1);
     socket.on("close", () => this.#forget(guest));
-    // The first byte of a further request begins its time.
+    // Whoever makes the connection secret reads it.
+    if (this.#options.handshakes === undefined) this.#watch(guest, socket);
+  }
+
+  /** The first byte of a further request begins its time. */
+  #watch(guest: Guest, socket: Socket): void {
     socket.on("data", () => {
       if (guest.phase === "idle") this.#enter(guest, "head");
+    });
+  }
+
+  /** The time for a head is that for a handshake too. */
+  #secure(socket: Socket, servers: HandshakeServers, done: (secured: Socket) => void): void {
+    const guest = this.#guests.get(socket);
+    if (guest === undefined) return void socket.destroy();
+    servers.handshake(socket, {
+      onSecure: (secured) => {
+        this.#secured.set(secured, guest);
+        secured.on("error", () => socket.destroy()).on("close", () => socket.destroy());
+        this.#watch(guest, secured);
+        done(secured);
+      },
+      onFailed: (reason) => {
+        this.#options.log.debug("No TLS with a browser", { remote: guest.hostname, reason });
+        socket.destroy();
+      },
     });
   }
 
@@ -252,7 +283,7 @@ export class HttpServer {
 
   async #serve(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const { socket } = incoming;
-    const guest = this.#guests.get(socket);
+    const guest = this.#guests.get(socket) ?? this.#secured.get(socket);
     if (guest === undefined) return void socket.destroy();
     const hasBody = incoming.headers["transfer-encoding"] !== undefined ||
       Number(incoming.headers["content-length"] ?? 0) > 0;
@@ -268,7 +299,9 @@ export class HttpServer {
       if (!isWhole) socket.destroy();
     });
     try {
-      const request = requestOf(incoming, hasBody, (bytes) => this.#noteBody(guest, bytes));
+      const scheme = this.#options.handshakes === undefined ? "http" : "https";
+      const onBody = (bytes: number): void => this.#noteBody(guest, bytes);
+      const request = requestOf(incoming, scheme, hasBody, onBody);
       const remote = { hostname: guest.hostname, port: socket.remotePort ?? 0 };
       const response = await this.#options.handle(request, remote);
       if (!isWhole) outgoing.setHeader("Connection", "close");
@@ -285,6 +318,7 @@ export class HttpServer {
 /** @throws {TypeError} when it is no request that can be understood. */
 function requestOf(
   incoming: IncomingMessage,
+  scheme: "http" | "https",
   hasBody: boolean,
   onBody: (bytes: number) => void,
 ): Request {
@@ -295,7 +329,7 @@ function requestOf(
   const host = headers.get("Host");
   if (host === null || host === "") throw new TypeError("Host is missing");
   const path = incoming.url ?? "/";
-  const url = new URL(path.startsWith("/") ? `http://${host}${path}` : path);
+  const url = new URL(path.startsWith("/") ? `${scheme}://${host}${path}` : path);
   const { method = "GET" } = incoming;
   if (!hasBody || method === "GET" || method === "HEAD") {
     return new Request(url, { method, headers });

@@ -4,10 +4,13 @@
 import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
 import { test } from "node:test";
+import { connect as connectTls, type TLSSocket } from "node:tls";
 import { BindError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
+import { FleetCertificates } from "../session/testing/fleet_certificates.ts";
+import { HandshakeServers } from "../session/tls/handshake_servers.ts";
 import { until } from "../tests/support/until.ts";
 import {
   HTTP_BODY_MS,
@@ -34,6 +37,76 @@ async function withServer(
     await server.close();
   }
 }
+
+const fleet = await FleetCertificates.make();
+const pair = await fleet.pair("console", ["editor"]);
+
+/** What one peer asks over TLS, each time over one connection. */
+function secret(port: number, ca = fleet.authority.cert): Promise<TLSSocket> {
+  const socket = connectTls({ host: "127.0.0.1", port, ca, servername: "localhost" });
+  socket.on("error", () => {});
+  return new Promise((resolve, reject) => {
+    socket.once("secureConnect", () => resolve(socket)).once("close", reject);
+  });
+}
+
+test("over TLS requests are answered, certificates change, and silent peers are ended", async () => {
+  let servers = new HandshakeServers(pair);
+  const clock = new ManualClock();
+  const handshakes = (): HandshakeServers => servers;
+  let cancelled = false;
+  const handle: Handle = async (request, remote) => {
+    assert.match(request.url, /^https:/);
+    if (!request.url.endsWith("/stream")) return await echo(request, remote);
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new TextEncoder().encode("data: 1\n\n")),
+      cancel: () => void (cancelled = true),
+    });
+    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+  };
+  await withServer(handle, async (_base, server, port) => {
+    const keeper = await secret(port);
+    let got = "";
+    keeper.on("data", (bytes) => (got += String(bytes)));
+    for (let index = 0; index < 3; index++) {
+      keeper.write(`GET /${index} HTTP/1.1\r\nHost: h\r\n\r\n`);
+      await until(() => got.includes(`GET /${index} 0 127.0.0.1`), { what: "the same connection" });
+    }
+    const big = 3_000_000;
+    keeper.write(`POST /big HTTP/1.1\r\nHost: h\r\nContent-Length: ${big}\r\n\r\n`);
+    keeper.write("x".repeat(big));
+    await until(() => got.includes(`POST /big ${big}`), { what: "a large body" });
+    const reader = await secret(port);
+    let events = "";
+    reader.on("data", (bytes) => (events += String(bytes)));
+    reader.write("GET /stream HTTP/1.1\r\nHost: h\r\n\r\n");
+    await until(() => events.includes("data: 1"));
+    assert.equal(server.stats.open, 2);
+    reader.destroy();
+    await until(() => cancelled && server.stats.open === 1, { what: "the reader to be gone" });
+    // A new certificate is shown to those who come, and those who are here stay.
+    const other = await FleetCertificates.make("other");
+    servers = new HandshakeServers(await other.pair("console", ["editor"]));
+    (await secret(port, other.authority.cert)).destroy();
+    await assert.rejects(secret(port));
+    keeper.write("GET /still HTTP/1.1\r\nHost: h\r\n\r\n");
+    await until(() => got.includes("GET /still"));
+    const plain = raw(port);
+    plain.socket.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    await until(() => plain.isEnded(), { what: "one without TLS to be ended" });
+    const [silent, torn] = [raw(port), raw(port)];
+    torn.socket.write(Uint8Array.of(0x16, 3, 1));
+    const waiting = await secret(port, other.authority.cert);
+    let isOver = false;
+    waiting.on("close", () => (isOver = true)).resume();
+    await until(() => server.stats.open === 4);
+    clock.advance(HTTP_HEAD_MS + 1000);
+    await until(() => silent.isEnded() && torn.isEnded() && isOver, { what: "their end" });
+    assert.equal(server.stats.timedOut, 3);
+    clock.advance(HTTP_IDLE_MS);
+    await until(() => server.stats.open === 0, { what: "an idle one to be ended" });
+  }, { clock, handshakes });
+});
 
 const echo: Handle = async (request, remote) => {
   const body = await request.text();

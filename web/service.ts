@@ -5,10 +5,12 @@ import { randomUUID } from "node:crypto";
 import { METRICS_PORTS } from "../daemon/settings/common_settings.ts";
 import type { Metric } from "../daemon/monitor/metrics_text.ts";
 import type { DaemonContext, DaemonDefinition } from "../daemon/daemon.ts";
+import type { PairFiles } from "../daemon/tls_files.ts";
+import type { HandshakeServers, ShownPair } from "../session/tls/handshake_servers.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 import { type Address, formatAddress, parseAddress } from "../reactor/address.ts";
-import { messageOf } from "../reactor/errors.ts";
+import { ConfigError, messageOf } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { openStore, type Store } from "../sql/mod.ts";
 import { DatabaseClock } from "../service/database_clock.ts";
@@ -72,6 +74,9 @@ export class WebService extends StoreService<WebSettings> {
   readonly #lines: DnsLines;
   readonly #requests = new RequestCounts();
   #server: HttpServer | undefined;
+  /** The certificate that browsers are shown, if it is not that of `[tls]`. */
+  #pair: PairFiles | undefined;
+  readonly #scheme: "http" | "https";
   #proxies: ReturnType<typeof readProxies> = [];
   #stopped = false;
   #isWarned = false;
@@ -89,6 +94,7 @@ export class WebService extends StoreService<WebSettings> {
     const talking = { software, secrets, transport, addresses: options.dnsAddresses ?? [] };
     this.onStop(CLOSE_TIMEOUT_MS, () => store.close());
     this.#options = options;
+    this.#scheme = settings.isSecret ? "https" : "http";
     this.#store = store;
     this.#live = new LiveHub({ clock });
     const agent = parseAddress(settings.agent, DEFAULT_PORTS.agent);
@@ -130,7 +136,7 @@ export class WebService extends StoreService<WebSettings> {
         nodeUse: new NodeUseService(asking),
         fleetExplain: new FleetExplainService(asking),
         clock,
-        secureCookie: settings.secureCookie,
+        secureCookie: settings.secureCookie || settings.isSecret,
         storeOption: () => storeOption(store.label, process.cwd()),
       }),
       access: this.#access,
@@ -157,7 +163,7 @@ export class WebService extends StoreService<WebSettings> {
     );
     const { clock, log } = this.context;
     const server = new HttpServer({
-      ...{ hostname, port, clock, log },
+      ...{ hostname, port, clock, log, handshakes: await this.#openTls(settings) },
       handle: (request, remote) => this.#handle(request, remote),
     });
     this.listensOn(formatAddress(await server.listen()));
@@ -206,7 +212,8 @@ export class WebService extends StoreService<WebSettings> {
     const { clock, software } = this.context;
     return new WebhookSender({
       ...{ clock, software, makeId: randomUUID },
-      consoleUrl: () => settings.url.replace(/\/+$/, "") || `http://${this.addresses[0] ?? ""}`,
+      consoleUrl: () =>
+        settings.url.replace(/\/+$/, "") || `${this.#scheme}://${this.addresses[0] ?? ""}`,
       surroundings: () => this.#surroundings(settings),
     });
   }
@@ -236,8 +243,35 @@ export class WebService extends StoreService<WebSettings> {
     return [...this.#requests.metrics(), ...consoleModuleMetrics(this.#reader.model.view)];
   }
 
-  reload(): void {
-    // Every key needs a restart: the address is bound, and names are few.
+  /** Every key needs a restart, as the address is bound and names are few; files do not. */
+  async reload(): Promise<void> {
+    await this.#pair?.read();
+  }
+
+  /** @returns what handshakes with browsers are made by; undefined: there are none. */
+  async #openTls(
+    { isSecret, webCert, webKey }: WebSettings,
+  ): Promise<(() => HandshakeServers) | undefined> {
+    if (!isSecret) return undefined;
+    const { clock, log, tls } = this.context;
+    const { HandshakeServers } = await import("../session/tls/handshake_servers.ts");
+    const renew = (): void => void (servers = new HandshakeServers(shown()));
+    let shown: () => ShownPair;
+    if (webCert !== "") {
+      const { openPair } = await import("../daemon/tls_files.ts");
+      const paths = { section: "[web]", certPath: webCert, keyPath: webKey };
+      const pair = this.#pair = await openPair({ ...paths, clock, log, onChange: renew });
+      this.onStop(0, () => pair.close());
+      shown = () => pair.pair;
+    } else if (tls !== undefined) {
+      // Without its roots: browsers are asked for no certificate.
+      shown = () => ({ cert: tls.material.cert, key: tls.material.key });
+      this.onStop(0, tls.onChange(renew));
+    } else {
+      throw new ConfigError("[web] tls needs a certificate: set [web] cert, or [tls] cert and ca");
+    }
+    let servers = new HandshakeServers(shown());
+    return () => servers;
   }
 
   override async stop(): Promise<void> {
@@ -301,7 +335,7 @@ export class WebService extends StoreService<WebSettings> {
     if (!byLink) return;
     const link = await this.#access.makeLink();
     const [address] = this.addresses;
-    if (link !== undefined) announce(`http://${address}/#once=${link}`);
+    if (link !== undefined) announce(`${this.#scheme}://${address}/#once=${link}`);
   }
 }
 

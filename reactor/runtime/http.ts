@@ -11,6 +11,11 @@ export interface HttpOptions {
   readonly port: number;
   /** A connection came in; one that is not wanted is destroyed in this call. */
   onConnection(socket: Socket): void;
+  /**
+   * Makes a connection secret before anything is read of it, and tells `done` what is read then.
+   * Who cannot be talked to so is destroyed. @default {HTTP as it comes}
+   */
+  secure?(socket: Socket, done: (secured: Socket) => void): void;
   onRequest(request: IncomingMessage, response: ServerResponse): void;
   /** The runtime has given the port up, for want of file descriptors for example. */
   onLost(error: unknown): void;
@@ -35,15 +40,21 @@ function newServer({ onRequest }: HttpOptions): Server {
 }
 
 /**
- * Deno closes a connection that was handed to its server after one answer; Bun shows the connections
- * of its own server when they have asked.
+ * Deno closes a connection after one answer where it was handed to a server that does not listen
+ * itself; Bun shows the connections of its own server when they have asked.
  */
 function newDoor(options: HttpOptions): Door {
   const server = newServer(options);
-  if (runtime.name === "deno") return server.on("connection", options.onConnection);
+  const { secure } = options;
+  if (runtime.name === "deno" && secure === undefined) {
+    return server.on("connection", options.onConnection);
+  }
+  if (secure !== undefined) Object.defineProperty(server, "listening", { value: true });
   return createDoor({ noDelay: true, keepAlive: true }, (socket) => {
     options.onConnection(socket);
-    if (!socket.destroyed) server.emit("connection", socket);
+    if (socket.destroyed) return;
+    if (secure === undefined) server.emit("connection", socket);
+    else secure(socket, (secured) => void server.emit("connection", secured));
   });
 }
 

@@ -44,13 +44,19 @@ function textOf(error: Error): string {
   return `TLS: ${known?.[1] ?? "no handshake"} (${code || messageOf(error)})`;
 }
 
+/** What is shown in handshakes. */
+export interface ShownPair extends Pick<TlsMaterial, "cert" | "key"> {
+  /** Those who sign the certificates that are asked for; undefined: none is asked for. */
+  readonly ca?: string;
+}
+
 /** Handshakes with one material. */
 export class HandshakeServers {
-  readonly #material: TlsMaterial;
+  readonly #shown: ShownPair;
   readonly #idle: OneServer[] = [];
 
-  constructor(material: TlsMaterial) {
-    this.#material = material;
+  constructor(shown: ShownPair) {
+    this.#shown = shown;
   }
 
   /** Begins a handshake over `stream`. */
@@ -61,11 +67,11 @@ export class HandshakeServers {
   }
 
   #make(): OneServer {
-    const { ca, cert, key } = this.#material;
+    const { ca, cert, key } = this.#shown;
+    const asks = ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: true };
     // A socket of its own does not refuse in every runtime who shows a foreign certificate; a server does.
     const server = createServer({
-      ...{ ca, cert, key, minVersion: TLS_VERSION_MIN, allowHalfOpen: true },
-      ...{ requestCert: true, rejectUnauthorized: true },
+      ...{ ...asks, cert, key, minVersion: TLS_VERSION_MIN, allowHalfOpen: true },
     });
     const one: OneServer = { server, events: undefined };
     server.on("secureConnection", (socket) => {
