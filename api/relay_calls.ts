@@ -69,6 +69,10 @@ export class RelayCalls<T> {
   readonly #clock: Clock;
   readonly #pending = new Map<number, PendingCall<T>>();
   #lastNumber = 0;
+  /** Calls that were sent over the present link. */
+  #sentCount = 0;
+  /** Set while nothing further is sent over the present link; called when all calls are answered. */
+  #onAnswered: (() => void) | undefined;
   #closed = false;
 
   constructor(link: Link, clock: Clock) {
@@ -93,8 +97,10 @@ export class RelayCalls<T> {
       }
       const number = this.#newNumber();
       const body = encode(number);
-      const isSent = this.#link.send(msgId, body);
-      if (!isSent && this.#link.ready) {
+      const isLeaving = this.#onAnswered !== undefined;
+      const isSent = !isLeaving && this.#link.send(msgId, body);
+      if (isSent) this.#sentCount++;
+      if (!isSent && !isLeaving && this.#link.ready) {
         throw new LimitError("RELAY_OUTPUT_BYTES_MAX", "The relay does not read fast enough");
       }
       const timer = this.#clock.setTimer(timeoutMs, () => this.#timeOut(number, timeoutMs));
@@ -107,7 +113,26 @@ export class RelayCalls<T> {
     const pending = this.#pending.get(number);
     this.#pending.delete(number);
     pending?.timer.cancel();
+    if (pending?.isSent === true) {
+      this.#sentCount--;
+      this.#checkAnswered();
+    }
     return pending;
+  }
+
+  /** The link will be left: what is not sent waits for the next one; `onAnswered` when it can be left. */
+  leave(onAnswered: () => void): void {
+    this.#onAnswered = onAnswered;
+    this.#checkAnswered();
+  }
+
+  /** Not within the call that took the last answer, whose receiver has not seen it yet. */
+  #checkAnswered(): void {
+    if (this.#sentCount > 0 || this.#onAnswered === undefined) return;
+    const onAnswered = this.#onAnswered;
+    queueMicrotask(() => {
+      if (this.#onAnswered === onAnswered) onAnswered();
+    });
   }
 
   /** The link is ready: what has not been sent goes out, in its order. */
@@ -116,11 +141,13 @@ export class RelayCalls<T> {
       if (pending.isSent) continue;
       if (!this.#link.send(pending.msgId, pending.body)) return;
       pending.isSent = true;
+      this.#sentCount++;
     }
   }
 
   /** The link is lost: what may have been seen is given up, the rest waits for the next one. */
   lost(): void {
+    this.#onAnswered = undefined;
     for (const [number, pending] of [...this.#pending]) {
       if (pending.isSent && !pending.repeatable) {
         const reason = `The connection to the relay is lost: ${this.#link.fault ?? "no reason"}`;
@@ -128,6 +155,7 @@ export class RelayCalls<T> {
       }
       pending.isSent = false;
     }
+    this.#sentCount = 0;
   }
 
   /** Gives up everything. */

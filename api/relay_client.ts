@@ -92,6 +92,7 @@ export class RelayClient {
       ...{ token, role: "client", clock },
       onReady: () => this.#ready(),
       onLost: () => this.#calls.lost(),
+      onLeaving: () => this.#calls.leave(() => this.#link.failOver("the relay stops")),
     });
     this.#calls = new RelayCalls(this.#link, clock);
     this.#link.router

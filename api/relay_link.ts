@@ -22,6 +22,8 @@ export interface RelayLinkOptions extends LinkEvents {
   /** What it is: `client` or `worker`. */
   readonly role: string;
   readonly clock: Clock;
+  /** The relay stops soon, and it is the turn of this one to go. @default {it goes at once} */
+  onLeaving?(): void;
 }
 
 /** A session with a relay of ours, not begun yet. */

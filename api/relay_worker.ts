@@ -91,6 +91,8 @@ export class RelayWorker {
         ...{ addresses: [address], token: options.token, role: "worker", clock: this.#clock },
         onReady: () => this.#attach(link),
         onLost: () => {},
+        // Clients go first, and it serves them until they are gone; it is at the other relays already.
+        onLeaving: () => {},
       });
       link.router.add(MessageId.RelayTask, (body) => this.#work(link, decodeRelayTask(body)));
       link.start();

@@ -5,7 +5,7 @@ import { type Address, formatAddress } from "../reactor/address.ts";
 import type { Logger } from "../reactor/log.ts";
 import { runtime, type TcpConnector, type TcpTransport } from "../reactor/runtime/mod.ts";
 import { type Connection, connectionBudget } from "../reactor/tcp/tcp_server.ts";
-import type { Clock } from "../reactor/time/clock.ts";
+import { type Clock, sleep } from "../reactor/time/clock.ts";
 import type { PeerTrust } from "../session/peer_trust.ts";
 import { TLS_FIRST_BYTE } from "../session/tls/tls_identity.ts";
 import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
@@ -25,6 +25,12 @@ import { SessionDoor } from "./session_door.ts";
 
 /** First byte of a session: of the number of Hello, little-endian. */
 const HELLO_BYTE = 64;
+
+/** Time that clients have to go elsewhere, and requests under way to be answered, before a stop. */
+export const RELAY_LEAVE_MS_MAX = 1_000;
+
+/** Time between two looks whether they have. */
+const LEAVE_LOOK_MS = 10;
 
 /** Plain values that a loop is made from. */
 export interface RelayLoopInit extends SessionServerInit {
@@ -51,6 +57,7 @@ export interface RelayLoopSurroundings {
 /** Everything of a relay that has to do with connections; one for each relay. */
 export class RelayLoop {
   readonly broker: Broker;
+  readonly #clock: Clock;
   readonly #server: SessionServer;
   readonly #sorter: PortSorter;
   readonly #door: SessionDoor<Connection>;
@@ -62,6 +69,7 @@ export class RelayLoop {
 
   constructor(init: RelayLoopInit, around: RelayLoopSurroundings) {
     const { clock, rng, log, transport = runtime } = around;
+    this.#clock = clock;
     const events = new RelayEvents(clock);
     const { limits, policy } = init;
     const choice = policy === undefined ? {} : {
@@ -131,6 +139,22 @@ export class RelayLoop {
       connections_undecided: undecided,
       connections_without_a_byte: silent,
     };
+  }
+
+  /**
+   * Takes no further connection, and sends clients to other relays, each at its place in line; they are
+   * served meanwhile. Workers stay for them.
+   *
+   * @returns when they are gone and nothing is under way, or after {@linkcode RELAY_LEAVE_MS_MAX}.
+   */
+  async leave(): Promise<void> {
+    const clock = this.#clock;
+    const endMs = clock.nowMs() + RELAY_LEAVE_MS_MAX;
+    // Its end is not waited for, as workers do not go.
+    void this.#server.leave();
+    while (clock.nowMs() < endMs && this.#door.clientCount + this.broker.runningCount > 0) {
+      await sleep(clock, LEAVE_LOOK_MS);
+    }
   }
 
   /** Ends everything; what has been sent still leaves. */

@@ -4,6 +4,7 @@ import { RelayClient } from "../api/relay_client.ts";
 import { RelayWorker } from "../api/relay_worker.ts";
 import { MessageId, RelayStatus } from "../proto/message_ids.ts";
 import { batchTcpFault } from "../reactor/fast/batch_tcp.ts";
+import { sleep } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { RawPeer } from "../reactor/testing/raw_peer.ts";
 import { until } from "../tests/support/until.ts";
@@ -372,6 +373,43 @@ function testRelay(fast: boolean): void {
       assert.equal(relay.stats().handler_errors, 0);
       await client.close();
     }));
+
+  test("relay: before a stop clients go to another one, once they have their answers", () =>
+    withRelay({}, (first) =>
+      withRelay({}, async (second) => {
+        const relays = [first.name, second.name];
+        const worker = new RelayWorker({ relays }, async ({ data }) => {
+          await sleep(systemClock, 5);
+          return data;
+        });
+        await until(() => worker.attachedCount === 2);
+        const client = new RelayClient({ relays });
+        const ask = (): Promise<Uint8Array> => client.request({ modId: 0, cmdId: 0 }, bytes("x"));
+        await ask();
+        const [stopping, other] = first.stats().clients === 1 ? [first, second] : [second, first];
+        let stopped = false;
+        let answers = 0;
+        // Many under way at any moment; one that is lost would throw.
+        const asking = Promise.all(Array.from({ length: 20 }, async () => {
+          for (let more = 0; !stopped || more < 3; more += stopped ? 1 : 0) {
+            await ask();
+            answers++;
+          }
+        }));
+        await until(() => answers > 50);
+        await stopping.loop.leave();
+        assert.equal(stopping.stats().clients, 0);
+        await until(() => other.stats().clients === 1);
+        await stopping.loop.close();
+        stopped = true;
+        await asking;
+        assert.equal(other.stats().clients, 1);
+        assert.ok(other.stats().requests_delivered > 0);
+        assertAddUp(stopping);
+        assertAddUp(other);
+        await client.close();
+        await worker.close();
+      })));
 }
 
 testRelay(false);

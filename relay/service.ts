@@ -125,6 +125,7 @@ class RelayService implements RunningService {
 
   async stop(): Promise<void> {
     this.#stopListening();
+    await this.#loop.leave();
     await this.#loop.close();
     this.#transport.close();
     await this.#store?.close();

@@ -67,6 +67,7 @@ export class SessionDoor<P extends RelayPeer> {
   readonly #sessions: RelaySessions<P>;
   readonly #onJoin: (peer: P, sid: number, join: RelayJoin) => void;
   readonly #reader = new RelayHotReader();
+  #clientCount = 0;
 
   /**
    * Adds its handlers to the router of `sessions`.
@@ -88,11 +89,19 @@ export class SessionDoor<P extends RelayPeer> {
       .add(MessageId.RelayDone, (body, peer) => this.#done(body, peer));
   }
 
+  /** Clients that have joined. */
+  get clientCount(): number {
+    return this.#clientCount;
+  }
+
   /** Call when a connection ends. */
   forget(peer: P): void {
     const { client, worker } = rolesOf(peer);
     peer.attached = undefined;
-    if (client !== undefined) this.#broker.removeClient(client);
+    if (client !== undefined) {
+      this.#clientCount--;
+      this.#broker.removeClient(client);
+    }
     if (worker !== undefined) this.#broker.removeWorker(worker);
   }
 
@@ -103,6 +112,7 @@ export class SessionDoor<P extends RelayPeer> {
     if (roles.client !== undefined) throw new ProtocolError("RelayJoin came twice");
     const client = this.#broker.addClient(new SessionClientPort(peer, join.late));
     roles.client = client;
+    this.#clientCount++;
     peer.attached = roles;
     this.#onJoin(peer, client.sid, join);
   }

@@ -172,6 +172,11 @@ export class Broker {
     return this.#modules;
   }
 
+  /** Requests that workers have. */
+  get runningCount(): number {
+    return this.#tasks.size;
+  }
+
   /** A client has come. Its number is never given again. @throws {RangeError} after 2^31 clients. */
   addClient(port: ClientPort): BrokerClient {
     if (this.#lastSid >= 0x7fff_ffff) throw new RangeError("Numbers of clients are used up");
