@@ -1,6 +1,7 @@
 // Shell. The relay: requests of ten thousand clients to eight workers, next to a plain relay on
 // `node:net`, and through a NATS server.
 
+import { createServer } from "node:net";
 import { batchTcpFault } from "../reactor/fast/batch_tcp.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import {
@@ -11,7 +12,7 @@ import {
   openFilesFault,
   type Suite,
 } from "./harness.ts";
-import { residentBytes } from "./machine.ts";
+import { findProgram, residentBytes } from "./machine.ts";
 import { compileNative } from "./native_tools.ts";
 import { missingRow, type Row, rowOf } from "./rows.ts";
 import { ServerProcess } from "./server_process.ts";
@@ -80,10 +81,38 @@ async function startPlain(
   return { name, pid: server.pid, words, isOurs: false, isFast: false };
 }
 
+/** A port that is free now. */
+function freePort(): Promise<number> {
+  const server = createServer();
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      const port = address !== null && typeof address === "object" ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** A NATS server, which is asked by request and reply; undefined: there is none on this machine. */
+async function startNats(bench: Bench): Promise<Subject | undefined> {
+  const program = findProgram("nats-server");
+  if (program === undefined) return undefined;
+  const port = await freePort();
+  // It says nothing that could be waited for: the load comes again until it is let in.
+  const ready = JSON.stringify({ event: "ready", addresses: [`127.0.0.1:${port}`] });
+  const line = `echo '${ready}'; exec ${program} -a 127.0.0.1 -p ${port} -l /dev/null`;
+  const { pid } = await bench.start("nats-server", ["sh", "-c", line]);
+  const words = ["mode=nats", "host=127.0.0.1", `port=${port}`];
+  return { name: "nats-server", pid, words, isOurs: false, isFast: false };
+}
+
 async function startAll(bench: Bench, on: BenchRuntime): Promise<[Subject, ...Subject[]]> {
   const subjects: [Subject, ...Subject[]] = [await startPlain(bench, on)];
   subjects.push(await startOurs(bench, on, false));
   if (batchTcpFault(systemClock) === undefined) subjects.push(await startOurs(bench, on, true));
+  const nats = on === bench.subjects[0] ? await startNats(bench) : undefined;
+  if (nats !== undefined) subjects.push(nats);
   return subjects;
 }
 

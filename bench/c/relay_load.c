@@ -3,6 +3,7 @@
 // saw as JSON. With ms=0 it only connects, says that it is ready, and holds the connections.
 //   relay_load mode=lars host=127.0.0.1 port=N sessions=N links=N ...   this project's relay
 //   relay_load mode=plain host=127.0.0.1 port=N worker_port=N sessions=N ...   bench/relay_plain.ts
+//   relay_load mode=nats host=127.0.0.1 port=N sessions=N ...   a NATS server, as request and reply
 //   ... workers=N window=N ms=N warmup=N pid=N [rate=N] [burst=N] [deaf=N deaf_requests=N]
 // `links` are clients of the original, `window` requests in flight of all clients, `burst` requests
 // that go out over one client before the next has its turn, `rate` requests a
@@ -43,13 +44,14 @@ enum {
   CREDIT = 10000,
 };
 
-typedef enum { SESSION, LINK1, LINK2, WORKER, PLAIN, PLAIN_WORKER } kind;
+typedef enum { SESSION, LINK1, LINK2, WORKER, PLAIN, PLAIN_WORKER, NATS, NATS_WORKER } kind;
 
 typedef struct {
   kind what;
   int fd;
   int held;
   int joined;
+  int id; // of its inbox at a NATS server
   uint8_t *bytes; // of a frame that is not whole
 } peer;
 
@@ -162,8 +164,10 @@ static int connect_to(const char *host, int port) {
   int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
   if (inet_pton(AF_INET, host, &to.sin_addr) != 1) fail("host");
   if (fd < 0) fail("socket");
-  while (connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
-    if (errno != EINTR && errno != EAGAIN) fail("connect");
+  for (int tries = 0; connect(fd, (struct sockaddr *)&to, sizeof to) != 0; tries++) {
+    if (errno == EINTR || errno == EAGAIN) continue;
+    if (errno != ECONNREFUSED || tries == 100) fail("connect");
+    usleep(20000); // it starts just now
   }
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   return fd;
@@ -196,6 +200,13 @@ static void add_asker(peer *one) { askers[askers_count++] = one; }
 
 static size_t request_to(uint8_t *to, const peer *one, uint32_t number) {
   size_t at = HEAD_BYTES;
+  if (one->what == NATS) {
+    at = (size_t)sprintf((char *)to, "PUB work inbox.%d %d\r\n", one->id, DATA_BYTES);
+    memset(to + at, 'a', DATA_BYTES);
+    put32(to + at, number);
+    memcpy(to + at + DATA_BYTES, "\r\n", 2);
+    return at + DATA_BYTES + 2;
+  }
   if (one->what != SESSION) {
     memset(to, 0, FRAME_BYTES);
     put32(to, 1);
@@ -278,9 +289,39 @@ static size_t on_frame(peer *one, const uint8_t *frame, uint32_t bytes, uint8_t 
   return head(to, DONE, at + DATA_BYTES - HEAD_BYTES);
 }
 
+// Length of what begins with a line of a NATS server; 0: it is not whole.
+static size_t nats_length(const uint8_t *bytes, size_t count) {
+  const uint8_t *end = memchr(bytes, '\n', count);
+  if (end == NULL) return 0;
+  size_t line = (size_t)(end - bytes) + 1;
+  return memcmp(bytes, "MSG ", 4) == 0 ? line + DATA_BYTES + 2 : line;
+}
+
+// MSG work 1 inbox.7 184, or MSG inbox.7 1 184.
+static size_t on_nats(peer *one, const uint8_t *bytes, size_t length, uint8_t *to) {
+  if (memcmp(bytes, "PING", 4) == 0) {
+    memcpy(to, "PONG\r\n", 6);
+    return 6;
+  }
+  if (memcmp(bytes, "PONG", 4) == 0) joined_count += one->joined == 0, one->joined = 1;
+  if (memcmp(bytes, "-ERR", 4) == 0) fprintf(stderr, "%.*s", (int)length, bytes), exit(1);
+  if (memcmp(bytes, "MSG ", 4) != 0) return 0;
+  const uint8_t *data = bytes + length - DATA_BYTES - 2;
+  if (one->what == NATS) {
+    answered(get32(data), data);
+    return 0;
+  }
+  int inbox = 0;
+  sscanf((const char *)bytes, "MSG work 1 inbox.%d", &inbox);
+  size_t at = (size_t)sprintf((char *)to, "PUB inbox.%d %d\r\n", inbox, DATA_BYTES);
+  memcpy(to + at, data, DATA_BYTES + 2);
+  return at + DATA_BYTES + 2;
+}
+
 static void on_ready(peer *one) {
   memcpy(incoming, one->bytes, (size_t)one->held);
-  size_t room = one->what == WORKER || one->what == PLAIN_WORKER ? READ_BYTES : 4096;
+  int is_worker = one->what == WORKER || one->what == PLAIN_WORKER || one->what == NATS_WORKER;
+  size_t room = is_worker ? READ_BYTES : 4096;
   ssize_t got = recv(one->fd, incoming + one->held, room, 0);
   if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
   if (got <= 0) {
@@ -288,7 +329,14 @@ static void on_ready(peer *one) {
     exit(1);
   }
   size_t bytes = (size_t)got + (size_t)one->held, at = 0, out = 0;
-  while (bytes - at >= HEAD_BYTES) {
+  while (one->what == NATS || one->what == NATS_WORKER) {
+    size_t length = nats_length(incoming + at, bytes - at);
+    if (length == 0 || length > bytes - at) break;
+    out += on_nats(one, incoming + at, length, outgoing + out);
+    at += length;
+    if (out > READ_BYTES) send_all(one->fd, outgoing, out), out = 0;
+  }
+  while (one->what < NATS && bytes - at >= HEAD_BYTES) {
     int framed = one->what == SESSION || one->what == WORKER;
     size_t length = framed ? HEAD_BYTES + get32(incoming + at + 4) : FRAME_BYTES;
     if (bytes - at < length) break;
@@ -354,6 +402,18 @@ static void join_links(const char *host, int port, int count) {
   }
 }
 
+static peer *join_nats(const char *host, int port, kind what, int id) {
+  char text[128];
+  int fd = connect_to(host, port);
+  int length = sprintf(text, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
+  if (what == NATS) length += sprintf(text + length, "SUB inbox.%d 1\r\nPING\r\n", id);
+  else length += sprintf(text + length, "SUB work workers 1\r\n");
+  send_all(fd, (uint8_t *)text, (size_t)length);
+  peer *one = add_peer(what, fd);
+  one->id = id;
+  return one;
+}
+
 // Clients that ask so often and never read what comes back.
 static void add_deaf(const char *host, int port, int count, int requests) {
   int bytes = 4096;
@@ -413,17 +473,21 @@ int main(int argc, char **argv) {
   double warmup = number_of(argc, argv, "warmup") / 1000.0;
   rate = number_of(argc, argv, "rate");
   if (number_of(argc, argv, "burst") > 0) burst = number_of(argc, argv, "burst");
-  plain = strcmp(text_of(argc, argv, "mode", "lars"), "plain") == 0;
+  const char *mode = text_of(argc, argv, "mode", "lars");
+  int nats = strcmp(mode, "nats") == 0;
+  plain = strcmp(mode, "plain") == 0;
   poller = epoll_create1(0);
   askers = calloc((size_t)(sessions + links + 1), sizeof *askers);
   server_known = pid != 0 && clock_getcpuclockid(pid, &server_clock) == 0;
   allow_files((rlim_t)(sessions + 2 * links + workers + deaf + 64));
   for (int i = 0; i < workers; i++) {
     if (plain) add_peer(PLAIN_WORKER, connect_to(host, worker_port));
+    else if (nats) join_nats(host, port, NATS_WORKER, 0);
     else join_worker(host, port);
   }
   for (int i = 0; i < sessions; i++) {
     if (plain) add_asker(add_peer(PLAIN, connect_to(host, port)));
+    else if (nats) add_asker(join_nats(host, port, NATS, i));
     else add_asker(join_session(host, port));
     // A relay gives up those that it has not heard of yet when there are too many.
     while (!plain && i - joined_count > 256) serve(0.1);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
+import fc from "fast-check";
 import { StoreError } from "../../reactor/errors.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
@@ -79,6 +80,15 @@ class Bench {
     const opening = await this.room.open("away", resume);
     this.room.begin("away", receiver, opening.after);
     return opening;
+  }
+
+  open(resume: { epoch: number; after: number }): ReturnType<MailRoom["open"]> {
+    return this.room.open("away", resume);
+  }
+
+  /** Waits until what has been read and written leads to nothing further. */
+  async quiet(): Promise<void> {
+    for (let turn = 0; turn < 20; turn++) await this.settled();
   }
 
   assertBalanced(waiting: number): void {
@@ -239,3 +249,85 @@ test("mail room: a database that is away costs time and no order; one that refus
     bench.assertBalanced(3);
   });
 });
+
+const mailStep = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("put" as const),
+      ttlMs: fc.integer({ min: 60_000, max: 2 * DAY_MS }),
+      again: fc.boolean(),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("come", "go", "take") }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("restart" as const) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("wait" as const),
+      ms: fc.integer({ min: 1, max: DAY_MS / 2 }),
+    }),
+  },
+);
+
+test("mail room: whatever happens in days, counts add up, and what was kept comes once or expires", () =>
+  fc.assert(
+    fc.asyncProperty(fc.array(mailStep, { maxLength: 40 }), (steps) =>
+      withBench(async (bench) => {
+        const expiresAtMs = new Map<string, number>();
+        const got: string[] = [];
+        let resume = { epoch: 0, after: 0 };
+        let here: MailReceiver | undefined;
+        let cameAtMs = 0;
+        let sentAtMs = 0;
+        const come = async (): Promise<void> => {
+          const receiver = {
+            takeMail({ id, seq }: Mail): boolean {
+              got.push(id);
+              resume = { ...resume, after: seq };
+              return true;
+            },
+          };
+          here = receiver;
+          cameAtMs = bench.clock.wallMs();
+          const { epoch, after } = await bench.open(resume);
+          resume = { epoch, after: Math.max(after, resume.after) };
+          bench.room.begin("away", receiver, after);
+          await bench.quiet();
+        };
+        for (const step of [...steps, { do: "wait" as const, ms: 1 }]) {
+          if (step.do === "put") {
+            const nowMs = bench.clock.wallMs();
+            // Its id is known for an hour.
+            const isAgain = step.again && expiresAtMs.size > 0 && nowMs - sentAtMs < 3_600_000;
+            const id = `id-${expiresAtMs.size - (isAgain ? 1 : 0)}`;
+            if (!isAgain) {
+              expiresAtMs.set(id, nowMs + step.ttlMs);
+              sentAtMs = nowMs;
+            }
+            bench.put(id, { id, ttlMs: step.ttlMs });
+          } else if (step.do === "come") await come();
+          else if (step.do === "go" && here !== undefined) bench.room.end("away", here);
+          else if (step.do === "take") bench.room.taken("away", resume.after);
+          else if (step.do === "restart") {
+            await bench.quiet();
+            await bench.room.close();
+            bench.newRoom();
+            here = undefined;
+          } else if ("ms" in step) bench.clock.advance(step.ms);
+          await bench.settled();
+          const { sent, delivered, expired, refused, waiting } = bench.room.ledger.counts;
+          assert.equal(sent, delivered + expired + refused + waiting);
+        }
+        await come();
+        bench.room.taken("away", resume.after);
+        bench.clock.advance(4 * DAY_MS);
+        await bench.room.prune();
+        await until(() => bench.room.ledger.counts.waiting === 0, { what: "nothing that waits" });
+        bench.assertBalanced(0);
+        assert.equal(new Set(got).size, got.length, "none comes twice");
+        const missing = [...expiresAtMs].filter(([id]) => !got.includes(id));
+        for (const [id, atMs] of missing) assert.ok(atMs <= cameAtMs, `${id} did not come`);
+      })),
+    { numRuns: 25 },
+  ));
