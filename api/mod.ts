@@ -42,7 +42,15 @@ export type {
   RelayWelcome,
 } from "./relay_options.ts";
 export { type RelayJob, RelayWorker, type RelayWorkerOptions } from "./relay_worker.ts";
-export { register, RegisteredNode, RegisterError, type RegisterOptions } from "./register.ts";
+export {
+  type DiscoveryOptions,
+  type NodeCloseOptions,
+  NodeRegistrar,
+  register,
+  RegisteredNode,
+  RegisterError,
+  type RegisterOptions,
+} from "./register.ts";
 export type { RegistrationState } from "./registration_types.ts";
 export type { CloseOutcome } from "./registrar.ts";
 export { checkStatus, isNodeFailure, type StatusAnswer, StatusError } from "./status.ts";

@@ -22,16 +22,27 @@ const FIRST_ANSWER_MS = 5_000;
 const CLOSE_LIMIT_MS = 30_000;
 const CLOSE_QUIET_MS = 1_000;
 
-/** What {@linkcode register} is told. */
-export interface RegisterOptions extends RegisterValues {
+/** How discovery is reached. */
+export interface DiscoveryOptions {
   /** Discoveries, tried in turn: `host` or `host:port`. @default {"127.0.0.1:9527"} */
-  readonly discovery?: string | readonly string[];
+  readonly discovery?: string | readonly string[] | undefined;
   /** Shared secret, for a discovery that wants one. */
-  readonly token?: Uint8Array;
-  /** Hears what is doubtful about the address, and why discovery is not reached. @default {nobody} */
-  readonly onWarning?: (text: string) => void;
+  readonly token?: Uint8Array | undefined;
+  /** Hears what is doubtful about an address, and why discovery is not reached. @default {nobody} */
+  readonly onWarning?: ((text: string) => void) | undefined;
   /** Source of time. @default {the clock of the machine} */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
+}
+
+/** What {@linkcode register} is told. */
+export interface RegisterOptions extends RegisterValues, DiscoveryOptions {}
+
+/** How long a node waits until it is safe to stop. */
+export interface NodeCloseOptions {
+  /** Longest wait, in milliseconds. @default {30000} */
+  readonly limitMs?: number;
+  /** Time without any use that makes it safe, in milliseconds. @default {1000} */
+  readonly quietMs?: number;
 }
 
 /** Discovery will not have this node as it is. */
@@ -68,11 +79,14 @@ export class RegisteredNode {
   readonly #one: Registration;
   readonly #link: SessionClient;
   readonly #clock: Clock;
+  readonly #endsLink: boolean;
 
-  constructor(one: Registration, link: SessionClient, clock: Clock) {
+  /** @param endsLink True: nobody else uses the connection. */
+  constructor(one: Registration, link: SessionClient, clock: Clock, endsLink: boolean) {
     this.#one = one;
     this.#link = link;
     this.#clock = clock;
+    this.#endsLink = endsLink;
   }
 
   /** Where it stands. */
@@ -106,70 +120,117 @@ export class RegisteredNode {
     return this.#one.changed(this.#clock, timeoutMs);
   }
 
-  /**
-   * Takes no new calls, waits until no agent may use the node, and unregisters it.
-   *
-   * @param limitMs Longest wait. @default {30000}
-   * @param quietMs Time without any use that makes it safe. @default {1000}
-   */
+  /** Takes no new calls, waits until no agent may use the node, and unregisters it. */
   async close(
-    { limitMs = CLOSE_LIMIT_MS, quietMs = CLOSE_QUIET_MS }: {
-      readonly limitMs?: number;
-      readonly quietMs?: number;
-    } = {},
+    { limitMs = CLOSE_LIMIT_MS, quietMs = CLOSE_QUIET_MS }: NodeCloseOptions = {},
   ): Promise<CloseOutcome> {
     try {
       return await this.#one.close(limitMs, quietMs);
     } finally {
-      this.#link.sayGoodbye("closed");
-      await this.#link.close();
+      if (this.#endsLink) await endLink(this.#link);
     }
+  }
+}
+
+function isOpen({ state }: RegisteredNode): boolean {
+  return state === "connecting" || state === "registered";
+}
+
+async function endLink(link: SessionClient): Promise<void> {
+  link.sayGoodbye("closed");
+  await link.close();
+}
+
+/** Several nodes of one program: they share a connection, and one frame is the heartbeat of all. */
+export class NodeRegistrar {
+  readonly #clock: Clock;
+  readonly #registrar: Registrar;
+  readonly #link: SessionClient;
+  readonly #nodes = new Set<RegisteredNode>();
+
+  /** Begins to connect. @throws {RangeError} when an option cannot be. */
+  constructor(options: DiscoveryOptions = {}) {
+    const { token, onWarning = (): void => {}, clock = systemClock, discovery } = options;
+    const rng = systemRng;
+    this.#clock = clock;
+    const registrar = this.#registrar = new Registrar({
+      clock,
+      rng,
+      addressOf(values): number {
+        const local = link.local?.hostname ?? "";
+        const found = chooseAddress(wishOf(values), ownInterfaces(), local, link.address.hostname);
+        for (const text of found.warnings) onWarning(text);
+        return found.ip;
+      },
+    });
+    const link: SessionClient = new SessionClient({
+      ...{ name: "discovery", role: "node", software: "lars-api", clock, rng, log: silentLogger },
+      addresses: addressesOf(discovery),
+      secrets: Secrets.ofToken(token),
+      transport: nodeTransport,
+      welcomeWaitMs: Infinity,
+      secretMissingReason: "discovery wants a secret and there is none: give option token",
+      onReady: () => registrar.ready(),
+      onLost: () => registrar.lost(link.fault ?? "the connection is lost"),
+      onFault: (reason) =>
+        onWarning(`discovery ${formatAddress(link.address)}: ${reason}; trying again`),
+    });
+    this.#link = link;
+    registrar.use(link);
+    link.start();
+  }
+
+  /**
+   * Makes this program a node; see {@linkcode register}. Its `close()` leaves the others alone.
+   *
+   * @throws {RegisterError} when discovery refuses it.
+   * @throws {RangeError} when an option cannot be.
+   */
+  async register(values: RegisterValues): Promise<RegisteredNode> {
+    const node = await this.#add(values, false);
+    for (const old of this.#nodes) if (!isOpen(old)) this.#nodes.delete(old);
+    this.#nodes.add(node);
+    return node;
+  }
+
+  /** The same for a node that has the connection for itself. */
+  async registerAlone(values: RegisterValues): Promise<RegisteredNode> {
+    try {
+      return await this.#add(values, true);
+    } catch (error) {
+      await this.#link.close();
+      throw error;
+    }
+  }
+
+  /** Takes all nodes out, as `close()` of each does, and ends the connection. */
+  async close(options: NodeCloseOptions = {}): Promise<CloseOutcome[]> {
+    const open = [...this.#nodes].filter(isOpen);
+    try {
+      return await Promise.all(open.map((node) => node.close(options)));
+    } finally {
+      await endLink(this.#link);
+    }
+  }
+
+  async #add(values: RegisterValues, endsLink: boolean): Promise<RegisteredNode> {
+    const one = this.#registrar.add(values);
+    if (one.state === "connecting") await one.changed(this.#clock, FIRST_ANSWER_MS);
+    if (one.state === "refused" || one.state === "superseded") throw new RegisterError(one.reason);
+    return new RegisteredNode(one, this.#link, this.#clock, endsLink);
   }
 }
 
 /**
  * Makes this program a node of a module: it beats, registers again by itself after any outage or
  * lost lease, and `close()` takes it out so that no call is lost. Resolves when it is registered,
- * or after 5 s without an answer, and then goes on trying.
+ * or after 5 s without an answer, and then goes on trying. A program of several nodes shares a
+ * {@linkcode NodeRegistrar}.
  *
  * @throws {RegisterError} when discovery refuses it.
  * @throws {RangeError} when an option cannot be.
  */
-export async function register(options: RegisterOptions): Promise<RegisteredNode> {
-  const { token, onWarning = (): void => {}, clock = systemClock, discovery, ...values } = options;
-  const rng = systemRng;
-  const wish = wishOf(values);
-  const registrar = new Registrar({
-    clock,
-    rng,
-    addressOf(): number {
-      const local = link.local?.hostname ?? "";
-      const found = chooseAddress(wish, ownInterfaces(), local, link.address.hostname);
-      for (const text of found.warnings) onWarning(text);
-      return found.ip;
-    },
-  });
-  const link: SessionClient = new SessionClient({
-    ...{ name: "discovery", role: "node", software: "lars-api", clock, rng, log: silentLogger },
-    addresses: addressesOf(discovery),
-    secrets: Secrets.ofToken(token),
-    transport: nodeTransport,
-    welcomeWaitMs: Infinity,
-    secretMissingReason: "discovery wants a secret and there is none: give option token",
-    onReady: () => registrar.ready(),
-    onLost: () => registrar.lost(link.fault ?? "the connection is lost"),
-    onFault: (reason) =>
-      onWarning(`discovery ${formatAddress(link.address)}: ${reason}; trying again`),
-  });
-  registrar.use(link);
-  const one = registrar.add(values);
-  const node = new RegisteredNode(one, link, clock);
-  link.start();
-  if (one.state === "connecting") await one.changed(clock, FIRST_ANSWER_MS);
-  if (one.state === "refused" || one.state === "superseded") {
-    const { reason } = one;
-    await link.close();
-    throw new RegisterError(reason);
-  }
-  return node;
+export function register(options: RegisterOptions): Promise<RegisteredNode> {
+  const { token, onWarning, clock, discovery, ...values } = options;
+  return new NodeRegistrar({ token, onWarning, clock, discovery }).registerAlone(values);
 }

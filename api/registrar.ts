@@ -56,6 +56,9 @@ export class Registration {
   zone: string;
   note: string;
   ip: number | undefined;
+  /** Numbers of its module; of one that is named they come with the answer. */
+  modId: number;
+  cmdId: number;
   incarnation = 0;
   #state: RegistrationState = "connecting";
   #reason = NO_REASON;
@@ -64,6 +67,12 @@ export class Registration {
   constructor(registrar: Registrar, values: RegisterValues) {
     this.#registrar = registrar;
     this.values = values;
+    const { modId, cmdId, module = "" } = values;
+    if ((modId === undefined || cmdId === undefined) && module === "") {
+      throw new RangeError("A registration must name a module: modId and cmdId, or module");
+    }
+    this.modId = modId ?? 0;
+    this.cmdId = cmdId ?? 0;
     this.isReady = values.isReady ?? true;
     this.weight = values.weight ?? 100;
     this.zone = values.zone ?? "";
@@ -202,7 +211,7 @@ export class Registrar {
     const lease = this.#nameOf(one);
     const body = await this.#ask(
       MessageId.LeaseChange,
-      (seq) => encodeLeaseChange({ seq, lease, ...values }),
+      (seq) => encodeLeaseChange({ seq, lease, owner: "", ...values }),
     );
     if (body === undefined) return;
     const { code, reason } = decodeLeaseDone(body);
@@ -226,7 +235,7 @@ export class Registrar {
     }
     if (this.#bound.has(one)) {
       const lease = this.#nameOf(one);
-      await this.#ask(MessageId.LeaseLeave, (seq) => encodeLeaseLeave({ seq, lease }));
+      await this.#ask(MessageId.LeaseLeave, (seq) => encodeLeaseLeave({ seq, lease, owner: "" }));
     }
     this.#drop(one, "closed", NO_REASON);
     return outcome;
@@ -260,8 +269,9 @@ export class Registrar {
       const { isReady, weight, zone, note } = one;
       const body = await this.#ask(MessageId.LeaseRegister, (seq) => this.#registerBody(one, seq));
       if (body === undefined || !this.#all.has(one)) return; // The next connection goes on.
-      const { code, reason, incarnation } = decodeLeaseRegistered(body);
+      const { code, reason, incarnation, modId, cmdId } = decodeLeaseRegistered(body);
       if (code === LeaseCode.Done) {
+        if (one.values.module !== undefined) Object.assign(one, { modId, cmdId });
         this.#registered(one, incarnation);
         // What it said meanwhile was not part of it.
         const isSame = isReady === one.isReady && weight === one.weight && zone === one.zone &&
@@ -278,11 +288,13 @@ export class Registrar {
   }
 
   #registerBody(one: Registration, seq: number): Uint8Array {
-    const { modId, cmdId, port, ttlMs = LEASE_TTL_MS_DEFAULT, createModule = false } = one.values;
-    const { ip = 0, weight, zone, note, isReady, incarnation } = one;
+    const { port, ttlMs = LEASE_TTL_MS_DEFAULT, createModule = false } = one.values;
+    const { module = "", check = "" } = one.values;
+    const { modId, cmdId, ip = 0, weight, zone, note, isReady, incarnation } = one;
     return encodeLeaseRegister({
       ...{ seq, modId, cmdId, ip, port, ttlMs, weight, zone, note, waiting: !isReady },
       ...{ incarnation, makesModule: createModule, detached: false },
+      ...(module === "" && check === "" ? {} : { terms: { module, check } }),
     });
   }
 
@@ -331,13 +343,12 @@ export class Registrar {
   ): Promise<{ count: number; lost: LeaseName[] } | undefined> {
     const body = await this.#ask(
       MessageId.LeaseBeat,
-      (seq) => encodeLeaseBeat({ seq, lease: [...lease] }),
+      (seq) => encodeLeaseBeat({ seq, lease: [...lease], owner: "" }),
     );
     return body === undefined ? undefined : decodeLeaseBeaten(body);
   }
 
-  #nameOf({ values, ip = 0, incarnation }: Registration): LeaseName {
-    const { modId, cmdId, port } = values;
+  #nameOf({ values: { port }, modId, cmdId, ip = 0, incarnation }: Registration): LeaseName {
     return { modId, cmdId, ip, port, incarnation };
   }
 

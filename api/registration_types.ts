@@ -14,9 +14,11 @@ export type RegistrationState = "connecting" | "registered" | "superseded" | "re
 
 /** What a node is and wants. */
 export interface RegisterValues extends AddressWish {
-  /** The module that it serves. */
-  readonly modId: number;
-  readonly cmdId: number;
+  /** The module that it serves, by its numbers, 0 to 4294967295. @default {by its name} */
+  readonly modId?: number;
+  readonly cmdId?: number;
+  /** The module by its name, which discovery looks up. @default {by its numbers} */
+  readonly module?: string;
   /** Port on which it serves, 1 to 65535. */
   readonly port: number;
   /** Share of the calls, 0 to 10000. @default {100} */
@@ -29,6 +31,8 @@ export interface RegisterValues extends AddressWish {
   readonly ttlMs?: number;
   /** False: it gets no calls until `setReady(true)`. @default {true} */
   readonly isReady?: boolean;
+  /** What discovery checks besides, where it does so: `tcp` or `http:/path`. @default {nothing} */
+  readonly check?: string;
   /** True: the module may be one that nobody has made. @default {false} */
   readonly createModule?: boolean;
   /** Hears each change of the state. */

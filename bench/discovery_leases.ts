@@ -36,7 +36,17 @@ const holder = 1 + Math.floor(systemRng.next() * 2 ** 50);
 const table = new LeaseTable({ time, guard, holder });
 const health = new StoreHealth({ clock, log: silentLogger, label: store.label, meanwhile: "" });
 const registry = new LeaseRegistry({
-  ...{ store, table, time, guard, clock, rng: systemRng, log: silentLogger, health, holder },
+  ...{
+    store,
+    table,
+    time,
+    guards: [guard],
+    clock,
+    rng: systemRng,
+    log: silentLogger,
+    health,
+    holder,
+  },
   notify: { store, clock, software: "bench", secrets: undefined, addresses: [] },
   address: () => "127.0.0.1:0",
   ...{ watched: [], onRoutes: () => {}, pollMs: 500 },
@@ -59,7 +69,7 @@ async function registerOne(): Promise<void> {
     incarnation: ++incarnation,
     spec: {
       ...{ ttlMs: 15_000, weight: 100, zone: "a", note: '{"version":"1.2.3"}', isReady: true },
-      ...{ source: "lars", owner: "10.0.0.1" },
+      ...{ source: "lars", owner: "10.0.0.1", check: "" },
     },
   });
   if (result !== "done") throw new Error(`A registration is ${result}`);
@@ -87,7 +97,7 @@ async function singly(count: number): Promise<void> {
 
 /** Frames of hosts, decoded, and renewed as a session does. @returns instances a second. */
 function heard(keepers: readonly Keeper[]): number {
-  const frame = encodeLeaseBeat({ seq: 1, lease: [] });
+  const frame = encodeLeaseBeat({ seq: 1, lease: [], owner: "" });
   const startMs = clock.nowMs();
   let instances = 0;
   for (let index = 0; index < BEATS; index++) {
@@ -106,7 +116,7 @@ function heardSingly(): number {
   for (const { row } of some) {
     const { modId, cmdId, ip, port } = row;
     const name = { modId, cmdId, ip, port, incarnation: row.incarnation };
-    const { lease } = decodeLeaseBeat(encodeLeaseBeat({ seq: 1, lease: [name] }));
+    const { lease } = decodeLeaseBeat(encodeLeaseBeat({ seq: 1, lease: [name], owner: "" }));
     for (const one of lease) table.heard(one, one.incarnation);
   }
   return some.length / ((clock.nowMs() - startMs) / 1000);
@@ -133,7 +143,7 @@ function memoryOf(count: number): number {
       ...{ weight: 100, zone: "a", source: "lars", owner: `10.0.${index % 256}.1`, sinceS: 1 },
       note: JSON.stringify({ version: "1.2.3", build: index }),
       written: { weight: 100, zone: "a", state: "on" },
-      hand: {},
+      ...{ check: "", hand: {} },
     };
     kept.apply([row]);
     kept.heard(row, row.incarnation, keepers[index % keepers.length]);

@@ -11,7 +11,8 @@ export type RefusalReason =
   | "changed-meanwhile"
   | "invalid"
   | "too-many-requests"
-  | "agent-away";
+  | "agent-away"
+  | "discovery-away";
 
 /** What a refusal says besides its reason and its sentence. */
 export interface RefusalExtras {

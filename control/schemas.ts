@@ -1,6 +1,12 @@
 // Core. The shapes and types of everything that services take and give, and the REST interface with them.
 
 import * as z from "zod";
+import {
+  LEASE_CHECK_LENGTH_MAX,
+  LEASE_PHASES,
+  LEASE_TTL_MS_MAX,
+  LEASE_TTL_MS_MIN,
+} from "../model/lease.ts";
 import { MODULE_NAME_LENGTH_MAX, MODULE_POLICY_BYTES_MAX, UINT32_MAX } from "../model/module.ts";
 import { PORT_MAX } from "../model/node.ts";
 
@@ -17,6 +23,8 @@ export const PASSWORD_LENGTH_MAX = 200;
 export const EXPLAIN_NODES_MAX = 100_000;
 /** Most modules that one question about a node may name. */
 export const NODE_MODULES_MAX = 100;
+/** Registrations that one request renews. */
+export const LEASE_BEATS_MAX = 500;
 /** Edits in one change or preview through the REST interface. */
 export const CHANGE_EDITS_MAX = 20_000;
 
@@ -53,6 +61,9 @@ export const port = z.int().min(1).max(PORT_MAX);
 export const userName = z.string().min(1).max(NAME_LENGTH_MAX)
   .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]*$/, "must be letters, digits, dots, dashes, @ or _");
 export const role = z.enum(["viewer", "operator", "admin"]);
+/** What a token may do. */
+export const tokenRole = z.enum(["registrar", "viewer", "operator", "admin"])
+  .describe("registrar: registers nodes and nothing else");
 export const password = z.string().min(PASSWORD_LENGTH_MIN).max(PASSWORD_LENGTH_MAX);
 export const title = line(NAME_LENGTH_MAX, 1);
 
@@ -962,6 +973,101 @@ export const WebhookTest = z.strictObject({
   text: z.string().describe("status of the answer, or what went wrong"),
 });
 
+const leasePhase = z.enum(LEASE_PHASES);
+const leaseTtlMs = z.int().min(LEASE_TTL_MS_MIN).max(LEASE_TTL_MS_MAX)
+  .describe("time to live since it was last heard, 1 s to a day");
+const incarnation = z.int().min(1).max(Number.MAX_SAFE_INTEGER)
+  .describe("names the registration, as it was answered");
+const leaseNote = z.record(z.string(), z.unknown())
+  .describe("tags and metadata, at most 4096 bytes as JSON");
+/** A node that registered itself. */
+export const LeaseShape = z.strictObject({
+  modId,
+  cmdId,
+  ip,
+  port,
+  phase: leasePhase.describe(
+    "waiting: not ready yet; checking: not seen to answer yet; live; doubt: its connection was " +
+      "lost; failing: does not answer discovery; drain: wants no new calls; gone",
+  ),
+  weight,
+  zone: z.string(),
+  ttlMs: count.describe("0: it has no end of its own"),
+  source: z.enum(["lars", "rest", "seed"]),
+  owner: z.string().describe("who registered it: a host, or owner and title of a token"),
+  note: leaseNote.nullable(),
+  check: z.string().describe("what discovery checks: tcp, or http:/path; empty: nothing"),
+  sinceMs: instantMs.describe("when it registered"),
+  operator: z.strictObject({
+    state: z.enum(["drain", "off"]).optional(),
+    weight: weight.optional(),
+    zone: z.string().optional(),
+  }).describe("what an operator wants of it, whatever it says itself"),
+  outBy: z.enum(["operator", "lease", "node", "check", "calls"]).nullable()
+    .describe("who keeps it from getting calls; calls: what callers report; null: nobody"),
+});
+/** A module of which nodes stay in the route that seem to be lost. */
+export const HeldNodesShape = z.strictObject({
+  modId,
+  cmdId,
+  heldCount: count,
+  liveCount: count,
+  sinceMs: instantMs,
+  isConfirmed: z.boolean().describe("somebody said that they are really lost"),
+});
+export const LeaseListQuery = z.strictObject({
+  ...ModuleFilter,
+  phase: leasePhase.optional(),
+  search: z.string().max(NAME_LENGTH_MAX).optional()
+    .describe("an address, with or without its port, or a part of owner, zone or note"),
+  offset: digits(0, 1_000_000).optional(),
+  limit: digits(1, PAGE_ROWS_MAX).optional().describe("default 100"),
+});
+export const LeaseListShape = z.strictObject({
+  atMs: instantMs.describe("now, by the clock that ages are judged by"),
+  total: count,
+  counts: z.record(leasePhase, count).describe("of every phase"),
+  held: z.array(HeldNodesShape),
+  leases: z.array(LeaseShape).describe("in order of module and address"),
+});
+export const LeaseInput = z.strictObject({
+  modId,
+  cmdId,
+  ip: ip.optional().describe("default: where the request comes from"),
+  port,
+  ttlMs: leaseTtlMs.optional().describe("default 15000"),
+  weight: weight.optional(),
+  zone: zone.optional(),
+  note: leaseNote.optional(),
+  check: z.string().max(LEASE_CHECK_LENGTH_MAX).optional()
+    .describe("tcp, or http:/path: discovery checks it, where it is told to check"),
+  isReady: z.boolean().optional().describe("false: no calls before it says so; default true"),
+  incarnation: incarnation.optional()
+    .describe("the registration that it goes on with; left out: it is a new program"),
+  createModule: z.boolean().optional().describe("true: the module may be one that nobody made"),
+});
+export const LeaseGrant = z.strictObject({
+  ...{ modId, cmdId, ip, port, incarnation },
+  ttlMs: leaseTtlMs,
+});
+const LeaseNameShape = z.strictObject({ modId, cmdId, ip, port, incarnation });
+export const LeaseBeatInput = z.strictObject({
+  leases: z.array(LeaseNameShape).min(1).max(LEASE_BEATS_MAX),
+});
+export const LeaseBeatAnswer = z.strictObject({
+  lost: z.array(LeaseNameShape).describe("registrations that are over: register these again"),
+});
+export const LeasePatch = z.strictObject({
+  incarnation,
+  weight: weight.optional(),
+  zone: zone.optional(),
+  note: leaseNote.optional(),
+  isReady: z.boolean().optional(),
+});
+export const LeaseLeaveQuery = z.strictObject({
+  incarnation: digits(1, Number.MAX_SAFE_INTEGER).describe("as it was answered"),
+});
+
 export const UserShape = z.strictObject({
   name: z.string(),
   role,
@@ -985,7 +1091,7 @@ export const TokenShape = z.strictObject({
   id: count,
   title: z.string(),
   owner: z.string(),
-  role,
+  role: tokenRole,
   createdAtMs: instantMs,
   expiresAtMs: instantMs.nullable(),
   lastUsedAtMs: instantMs.nullable().describe("to the minute"),
@@ -993,7 +1099,9 @@ export const TokenShape = z.strictObject({
 export const TokenList = z.strictObject({ tokens: z.array(TokenShape) });
 export const TokenInput = z.strictObject({
   title,
-  role: role.describe("at most the role of its owner"),
+  role: tokenRole.describe(
+    "at most the role of its owner; registrar, of operators and admins: registers nodes alone",
+  ),
   days: z.int().min(1).max(3650).nullable().describe("null: never expires"),
 });
 export const TokenCreated = z.strictObject({
@@ -1024,7 +1132,7 @@ export const LoginHelp = z.strictObject({
 });
 export const SessionShape = z.strictObject({
   name: z.string(),
-  role,
+  role: tokenRole,
   via: z.enum(["cookie", "token"]),
   /** Send it as X-CSRF-Token with every write; null for tokens, which need none. */
   csrfToken: z.string().nullable(),
@@ -1090,6 +1198,11 @@ export type NodeUseAnswers = Shown<typeof NodeUseAnswers>;
 export type DnsAnswer = NodeUseAnswers["answers"][number];
 export type NodeUseByAgent = NonNullable<DnsAnswer["report"]>["agents"][number];
 export type NodeCallers = Shown<typeof NodeCallers>;
+export type LeaseView = Shown<typeof LeaseShape>;
+export type HeldNodes = Shown<typeof HeldNodesShape>;
+export type LeaseListing = Shown<typeof LeaseListShape>;
+export type LeaseListWish = Shown<typeof LeaseListQuery>;
+export type LeaseRequest = Shown<typeof LeaseInput>;
 export type Problem = Shown<typeof ProblemShape>;
 export type Overview = Shown<typeof Overview>;
 export type Status = Shown<typeof StatusShape>;

@@ -2,11 +2,10 @@
 
 import type { ModuleKey } from "../model/module.ts";
 import type { NodeAddress } from "../model/node.ts";
-import type { ChangeEdits } from "../sql/console/console_store.ts";
+import type { ChangeEdits, UserRole } from "../sql/console/console_store.ts";
 import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import type { ModuleRow, RouteRow } from "../sql/store.ts";
 import type { CountedRow } from "../model/node.ts";
-import type { Role } from "./access/actor.ts";
 import type { WebhookSettings } from "./alerts/alert_settings.ts";
 import type { ChangeOptions, ModuleFilter } from "./changes/change.ts";
 import type {
@@ -30,7 +29,7 @@ import type {
 export interface UserAccess {
   list(): Promise<readonly User[]>;
   /** The one-time password. */
-  add(name: string, role: Role): Promise<string>;
+  add(name: string, role: UserRole): Promise<string>;
   /** The new one-time password. */
   reset(name: string): Promise<string>;
   /** Changes the role of a user, or whether he may log in. */

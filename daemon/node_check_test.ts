@@ -3,13 +3,8 @@ import { createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import { parseIpv4 } from "../reactor/address.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import {
-  checkNode,
-  type CheckOutcome,
-  mayCheck,
-  type NodeCheck,
-  parseNodeCheck,
-} from "./node_check.ts";
+import { checkNode, type CheckOutcome } from "./node_check.ts";
+import { mayCheck, type NodeCheck, parseNodeCheck } from "./node_check_rules.ts";
 
 /** Looks at a server that does this with each connection. */
 async function look(

@@ -46,6 +46,10 @@ export const discoverySettings = {
     ),
   makesModules: discovery.boolean("new_modules", false)
     .doc("1: any registration may make its module; 0: only one that says so."),
+  checksNodes: discovery.boolean("checks", false)
+    .doc(
+      "1: nodes that ask for it are checked, at their registered addresses; 0: asking is refused.",
+    ),
   pollMs: discovery.seconds("poll_interval", 0.5, [0.05, 60])
     .doc("Time between two looks at what operators and other discoveries changed."),
   guardModuleShare: discovery.fraction("guard_module", LOSS_GUARD_DEFAULTS.moduleShare, [0, 1])

@@ -12,8 +12,10 @@ const EVENTS_OF_KIND_MAX = 20;
 /** Words for what became of a lease, by phase. */
 const WORDS: Record<LeasePhase, { readonly kind: EventKind; readonly text: string }> = {
   waiting: { kind: "lease.waiting", text: "registered, not ready yet" },
+  checking: { kind: "lease.checking", text: "registered, and is checked" },
   live: { kind: "lease.live", text: "registered and ready" },
   doubt: { kind: "lease.doubt", text: "lost its connection to discovery" },
+  failing: { kind: "lease.failing", text: "does not answer the check of discovery" },
   drain: { kind: "lease.drain", text: "wants no new calls" },
   gone: { kind: "lease.gone", text: "is no longer registered" },
 };

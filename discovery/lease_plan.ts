@@ -21,7 +21,7 @@ import {
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 
 /** What a node says of itself. */
-export interface LeaseSpec extends Pick<LeaseRow, "ttlMs" | "weight" | "zone" | "note"> {
+export interface LeaseSpec extends Pick<LeaseRow, "ttlMs" | "weight" | "zone" | "note" | "check"> {
   readonly isReady: boolean;
   readonly source: LeaseSource;
   readonly owner: string;
@@ -35,7 +35,11 @@ export interface LeaseValues extends Partial<Pick<LeaseRow, "weight" | "zone" | 
 
 /** One thing that is to become of a lease. Those with an incarnation mean that registration alone. */
 export type LeaseWish =
-  & { readonly node: NodeKey }
+  & {
+    readonly node: NodeKey;
+    /** Whose lease it must be, when there is one; undefined: anybody's. */
+    readonly owner?: string | undefined;
+  }
   & (
     | {
       readonly op: "register";
@@ -53,6 +57,12 @@ export type LeaseWish =
     | { readonly op: "doubt"; readonly incarnation: number; readonly holder: number }
     | { readonly op: "expire"; readonly incarnation: number; readonly holder: number }
     | {
+      readonly op: "check";
+      readonly incarnation: number;
+      readonly holder: number;
+      readonly isGood: boolean;
+    }
+    | {
       readonly op: "adopt";
       readonly incarnation: number;
       readonly from: number;
@@ -64,8 +74,17 @@ export type LeaseWish =
     | { readonly op: "look" }
   );
 
-/** What came of a wish. `superseded`: another registration of the node counts now. */
-export type LeaseResult = "done" | "superseded" | "unknown" | "no-module" | "not-held";
+/**
+ * What came of a wish. `superseded`: another registration of the node counts now. `foreign`: the
+ * lease is somebody else's.
+ */
+export type LeaseResult =
+  | "done"
+  | "superseded"
+  | "unknown"
+  | "no-module"
+  | "not-held"
+  | "foreign";
 
 /** What came of a wish, and the lease as it is then. */
 export interface LeaseOutcome {
@@ -156,6 +175,9 @@ function absorb(stored: LeaseRow | undefined, route: RouteRow | undefined): Leas
 
 function grant(draft: Draft, wish: LeaseWish, hasModule: boolean, nowS: number): LeaseResult {
   const { row } = draft;
+  const isForeign = wish.owner !== undefined && row !== undefined && isHeld(row) &&
+    row.owner !== wish.owner;
+  if (isForeign) return "foreign";
   if (wish.op === "register") return register(draft, wish, hasModule, nowS);
   if (wish.op === "look") return row === undefined ? "unknown" : "done";
   if (row === undefined) return "unknown";
@@ -197,6 +219,10 @@ function step(
       if (row.holder !== wish.holder) return "not-held";
       draft.row = { ...row, phase: "gone", holder: 0 };
       return "done";
+    case "check":
+      if (row.holder !== wish.holder) return "not-held";
+      draft.row = { ...row, phase: checkedPhase(row.phase, wish.isGood) };
+      return "done";
     case "leave":
     case "end":
       draft.row = { ...row, phase: "gone", holder: 0 };
@@ -217,11 +243,11 @@ function register(
   if (row !== undefined && isHeld(row) && previous !== 0 && !isSame) return "superseded";
   const { modId, cmdId, ip, port } = node;
   const { isReady, ...values } = spec;
-  const wasPicked = isSame && row.phase !== "waiting";
+  const before = isSame ? row.phase : "waiting";
   draft.row = {
     ...{ modId, cmdId, ip, port, ...values, holder },
     incarnation: isSame ? row.incarnation : wish.incarnation,
-    phase: isReady ? "live" : wasPicked ? "drain" : "waiting",
+    phase: phaseOf(before, isReady, spec.check),
     sinceS: isSame ? row.sinceS : nowS,
     written: row?.written,
     hand: row?.hand ?? {},
@@ -232,8 +258,21 @@ function register(
 function changed(row: LeaseRow, { isReady, ...change }: LeaseValues): LeaseRow {
   const next = { ...row, ...change };
   if (isReady === undefined) return next;
-  if (isReady) return { ...next, phase: "live" };
-  return { ...next, phase: row.phase === "waiting" ? "waiting" : "drain" };
+  return { ...next, phase: phaseOf(row.phase, isReady, row.check) };
+}
+
+/** Where a node stands after its word, from where it stood; one that was in no route stays out. */
+function phaseOf(before: LeasePhase, isReady: boolean, check: string): LeasePhase {
+  const wasOut = before === "waiting" || before === "checking" || before === "gone";
+  if (!isReady) return wasOut ? "waiting" : "drain";
+  if (check === "" || before === "live" || before === "doubt") return "live";
+  return wasOut ? "checking" : "failing";
+}
+
+/** Where a node stands after a check of discovery, which judges those alone that want calls. */
+function checkedPhase(phase: LeasePhase, isGood: boolean): LeasePhase {
+  if (phase === "checking" || phase === "failing") return isGood ? "live" : phase;
+  return (phase === "live" || phase === "doubt") && !isGood ? "failing" : phase;
 }
 
 function writeDrafts(
@@ -286,7 +325,7 @@ function isSameRoute(a: RouteValues | undefined, b: RouteValues | undefined): bo
 function isSameLease(a: LeaseRow, b: LeaseRow): boolean {
   return a.incarnation === b.incarnation && a.holder === b.holder && a.phase === b.phase &&
     a.ttlMs === b.ttlMs && a.weight === b.weight && a.zone === b.zone && a.source === b.source &&
-    a.owner === b.owner && a.note === b.note && a.sinceS === b.sinceS &&
+    a.owner === b.owner && a.note === b.note && a.check === b.check && a.sinceS === b.sinceS &&
     isSameRoute(a.written, b.written) &&
     a.hand.weight === b.hand.weight && a.hand.zone === b.hand.zone && a.hand.state === b.hand.state;
 }

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { nodeId } from "../model/node.ts";
 import { hasHand, isHeld } from "../model/lease.ts";
-import { leaseNode, LeaseWorld } from "./testing/lease_world.ts";
+import { leaseNode, LeaseWorld, PLAIN_SPEC } from "./testing/lease_world.ts";
 
 const A = leaseNode(1);
 
@@ -83,6 +83,65 @@ test("plan: a node that is not ready is in no route; one that is no more gets no
   assert.equal(world.database.stateOf(A), "drain");
   change(true);
   assert.equal(world.database.stateOf(A), "on");
+});
+
+test("plan: a node that is to be checked is in no route before it answered, and drains when it fails", () => {
+  const world = new LeaseWorld();
+  const { row } = world.register(A, { spec: { check: "tcp" } });
+  const incarnation = row?.incarnation ?? 0;
+  const check = (isGood: boolean): void =>
+    void world.write([{ op: "check", node: A, incarnation, holder: 1, isGood }]);
+  const change = (isReady: boolean): void =>
+    void world.write([{ op: "change", node: A, incarnation, change: { isReady } }]);
+  const stands = (): string[] => [
+    world.database.leases.get(nodeId(A))?.phase ?? "",
+    world.database.stateOf(A),
+  ];
+  assert.deepEqual(stands(), ["checking", "none"]);
+  check(false);
+  assert.deepEqual(stands(), ["checking", "none"]);
+  check(true);
+  assert.deepEqual(stands(), ["live", "on"]);
+  check(false);
+  assert.deepEqual(stands(), ["failing", "drain"]);
+  world.register(A, { spec: { check: "tcp" }, previous: incarnation });
+  assert.deepEqual(stands(), ["failing", "drain"], "its word alone does not bring it back");
+  check(true);
+  change(false);
+  assert.deepEqual(stands(), ["drain", "drain"]);
+  check(true);
+  assert.deepEqual(stands(), ["drain", "drain"], "what wants no calls gets none");
+  change(true);
+  assert.deepEqual(stands(), ["failing", "drain"]);
+  check(true);
+  world.write([{ op: "doubt", node: A, incarnation, holder: 1 }]);
+  check(true);
+  assert.deepEqual(stands(), ["doubt", "drain"], "an answer is no heartbeat");
+  world.write([{ op: "renew", node: A, incarnation, holder: 1 }]);
+  assert.deepEqual(stands(), ["live", "on"]);
+  const [late] = world.write([
+    { op: "check", node: A, incarnation: incarnation + 1, holder: 1, isGood: false },
+  ]);
+  assert.equal(late.result, "superseded", "what was seen of another registration");
+});
+
+test("plan: a lease of somebody else is left alone by who must own it", () => {
+  const world = new LeaseWorld();
+  const { row } = world.register(A, { spec: { owner: "ann/ci" } });
+  const incarnation = row?.incarnation ?? 0;
+  const spec = { ...PLAIN_SPEC, owner: "bob/ci" };
+  const register = { op: "register", node: A, spec, previous: 0, holder: 1 } as const;
+  const again = { ...register, incarnation: 99, makesModule: true };
+  const outcomes = world.write([
+    { ...again, owner: "bob/ci" },
+    { op: "change", node: A, incarnation, owner: "bob/ci", change: { weight: 1 } },
+    { op: "leave", node: A, incarnation, owner: "bob/ci" },
+  ]);
+  assert.deepEqual(outcomes.map(({ result }) => result), ["foreign", "foreign", "foreign"]);
+  assert.deepEqual(world.database.leases.get(nodeId(A)), row, "nothing changed");
+  world.write([{ op: "leave", node: A, incarnation, owner: "ann/ci" }]);
+  const [taken] = world.write([{ ...again, owner: "bob/ci" }]);
+  assert.equal(taken.result, "done", "one that is over is nobody's");
 });
 
 test("plan: a module that nobody has made is refused, unless it is to be made", () => {

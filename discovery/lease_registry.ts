@@ -17,7 +17,7 @@ import { HolderWatch } from "./holder_watch.ts";
 import { eventsOf, stepsSummary } from "./lease_events.ts";
 import { type LeaseOutcome, type LeasePlan, type LeaseWish, planLeases } from "./lease_plan.ts";
 import { LEASES_MAX, type LeaseTable } from "./lease_table.ts";
-import type { LossGuard } from "./loss_guard.ts";
+import { allHeld, type LossGuard } from "./loss_guard.ts";
 
 /** Requests that wait to be written; further ones are answered "busy". */
 export const LEASE_REQUESTS_MAX = 100_000;
@@ -39,6 +39,9 @@ const PRUNE_MS = 600_000;
 /** Modules whose routes are compared at each look, in turn, whether or not anything was said of them. */
 const ROUND_MODULES = 20;
 
+/** Who writes, in the audit. */
+const AUDIT_NAME = { name: "discovery", address: "" };
+
 /** What a {@linkcode LeaseRegistry} works with. */
 export interface LeaseRegistryOptions {
   readonly store: Store;
@@ -46,7 +49,8 @@ export interface LeaseRegistryOptions {
   readonly notify: NotifyOptions;
   readonly table: LeaseTable;
   readonly time: HearingTime;
-  readonly guard: LossGuard;
+  /** What they hold back is told, and who says that losses are real is heard for all. */
+  readonly guards: readonly LossGuard[];
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Logger;
@@ -127,11 +131,11 @@ export class LeaseRegistry {
 
   /** Counters, under the names of metrics. */
   stats(): Record<string, number> {
-    const { table, time, guard } = this.#options;
+    const { table, time, guards } = this.#options;
     return {
       leases: table.count,
       leases_live: table.liveCount(),
-      leases_held_back: guard.held.reduce((sum, { heldCount }) => sum + heldCount, 0),
+      leases_held_back: allHeld(guards).reduce((sum, { heldCount }) => sum + heldCount, 0),
       requests_waiting: this.#requests.length,
       requests_refused: this.#counts.refused,
       lease_writes: this.#counts.writes,
@@ -365,7 +369,7 @@ export class LeaseRegistry {
     let plan: LeasePlan | undefined;
     const { seq, versions, changed } = await changeLeases(
       notify,
-      "discovery",
+      AUDIT_NAME,
       wishes.map(({ node }) => node),
       (stored) => {
         plan = planLeases({
@@ -413,8 +417,8 @@ export class LeaseRegistry {
 
   /** Writes what the guard holds back, for people, and hears what they say of it. */
   async #tellGuard(): Promise<void> {
-    const { store, guard, holder, clock, log } = this.#options;
-    const held = guard.held;
+    const { store, guards, holder, clock, log } = this.#options;
+    const held = allHeld(guards);
     const text = JSON.stringify(
       held.map(({ modId, cmdId, heldCount }) => [modId, cmdId, heldCount]),
     );
@@ -432,7 +436,9 @@ export class LeaseRegistry {
       }
     }
     if (held.length === 0) return;
-    for (const row of await store.leases.guard(holder)) if (row.isConfirmed) guard.confirm(row);
+    for (const row of await store.leases.guard(holder)) {
+      if (row.isConfirmed) { for (const guard of guards) guard.confirm(row); }
+    }
   }
 }
 

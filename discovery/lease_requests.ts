@@ -10,6 +10,7 @@ import {
 import { isPrintable, moduleText, UINT32_MAX } from "../model/module.ts";
 import { isNodePort, type NodeKey, nodeText, WEIGHT_MAX, ZONE_LENGTH_MAX } from "../model/node.ts";
 import { formatIpv4, isLoopback } from "../reactor/address.ts";
+import { mayCheck, parseNodeCheck } from "../daemon/node_check_rules.ts";
 import { LeaseCode } from "../proto/message_ids.ts";
 import type { LeaseResult, LeaseSpec, LeaseValues } from "./lease_plan.ts";
 
@@ -20,6 +21,8 @@ export interface RegisterRequest {
   readonly weight: number;
   readonly zone: string;
   readonly note: string;
+  /** What discovery is asked to check; "" = nothing. */
+  readonly check: string;
   readonly isReady: boolean;
   /** Registration that it goes on from; 0: a new program. */
   readonly previous: number;
@@ -44,16 +47,34 @@ function invalid(what: string, rule: string, value: unknown): LeaseAnswer {
  * What is wrong with a registration; undefined: nothing.
  *
  * @param peerHost Where the request comes from: only a host itself reaches its loopback.
+ * @param checks Whether this discovery checks nodes that ask for it.
  */
 export function registerFault(
   request: RegisterRequest,
   peerHost: string,
+  checks: boolean,
 ): LeaseAnswer | undefined {
   const { node, ttlMs } = request;
   if (!(ttlMs >= LEASE_TTL_MS_MIN && ttlMs <= LEASE_TTL_MS_MAX)) {
     return invalid("ttl", `${LEASE_TTL_MS_MIN} to ${LEASE_TTL_MS_MAX} ms`, ttlMs);
   }
-  return addressFault(node, peerHost) ?? changeFault(request);
+  return addressFault(node, peerHost) ?? changeFault(request) ?? checkFault(request, checks);
+}
+
+/** What is wrong with the check that is asked for; undefined: nothing. */
+function checkFault({ check, node }: RegisterRequest, checks: boolean): LeaseAnswer | undefined {
+  if (check === "") return undefined;
+  try {
+    parseNodeCheck(check);
+  } catch {
+    return invalid("check", "tcp, or http:/path", quoted(check));
+  }
+  if (!checks) {
+    const reason = "This discovery checks no nodes: it would with [discovery] checks = 1";
+    return { code: LeaseCode.Invalid, reason };
+  }
+  if (mayCheck(node.ip)) return undefined;
+  return invalid("ip", "an address that may be checked", formatIpv4(node.ip));
 }
 
 /** What is wrong with the address of a node; undefined: nothing. */
@@ -113,15 +134,19 @@ function quoted(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
 }
 
+/** Who registers, as it is stored. */
+export function ownerText(owner: string): string {
+  return owner.slice(0, LEASE_OWNER_LENGTH_MAX).toWellFormed();
+}
+
 /** A request as the rules take it. */
 export function specOf(
   request: RegisterRequest,
   source: LeaseSource,
   owner: string,
 ): LeaseSpec {
-  const { ttlMs, weight, zone, note, isReady } = request;
-  const cut = owner.slice(0, LEASE_OWNER_LENGTH_MAX).toWellFormed();
-  return { ttlMs, weight, zone, note, isReady, source, owner: cut };
+  const { ttlMs, weight, zone, note, check, isReady } = request;
+  return { ttlMs, weight, zone, note, check, isReady, source, owner: ownerText(owner) };
 }
 
 /** What to say of what came of a request. */
@@ -137,6 +162,11 @@ export function answerOf(result: LeaseResult, node: NodeKey): LeaseAnswer {
     case "unknown":
     case "not-held":
       return { code: LeaseCode.Unknown, reason: `${nodeText(node)} is not registered any more` };
+    case "foreign":
+      return {
+        code: LeaseCode.Foreign,
+        reason: `${nodeText(node)} is registered by somebody else`,
+      };
     case "no-module":
       return {
         code: LeaseCode.NoModule,

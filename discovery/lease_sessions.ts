@@ -15,7 +15,8 @@ import {
   type LeaseRegister,
 } from "../proto/codec.ts";
 import { LeaseCode, MessageId } from "../proto/message_ids.ts";
-import { ProtocolError } from "../reactor/errors.ts";
+import type { ModuleKey } from "../model/module.ts";
+import { messageOf, ProtocolError } from "../reactor/errors.ts";
 import type { MessageRouter } from "../reactor/message_router.ts";
 import type { Connection } from "../reactor/tcp/tcp_server.ts";
 import type { LeaseValues, LeaseWish } from "./lease_plan.ts";
@@ -25,11 +26,13 @@ import {
   changeFault,
   LEASE_DONE,
   type LeaseAnswer,
+  ownerText,
   registerFault,
   type RegisterRequest,
   specOf,
 } from "./lease_requests.ts";
 import type { Keeper, LeaseTable } from "./lease_table.ts";
+import type { ModuleFinder } from "./module_finder.ts";
 import type { SafeStops } from "./safe_stops.ts";
 
 /** Registrations that one LeaseBeat may name; more are a fault of the peer. */
@@ -42,8 +45,12 @@ export interface LeaseSessionsOptions {
   readonly holder: number;
   /** Modules that nobody made may be made by any registration. */
   readonly makesModules: boolean;
+  /** Nodes that ask for it are checked. */
+  readonly checksNodes: boolean;
   /** A number from 1 to 2^52, by chance. */
   newIncarnation(): number;
+  /** Modules by their names. */
+  readonly modules: ModuleFinder;
   /** Who knows when a node is safe to stop. */
   readonly stops: SafeStops;
 }
@@ -64,13 +71,13 @@ export class LeaseSessions {
         void this.#register(decodeLeaseRegister(body), peer);
       })
       .add(MessageId.LeaseChange, (body, peer) => {
-        const { seq, lease, ready, ...values } = decodeLeaseChange(body);
+        const { seq, lease, ready, owner, ...values } = decodeLeaseChange(body);
         const change = { ...values, ...(ready === undefined ? {} : { isReady: ready === 1 }) };
-        void this.#change(seq, named(lease), change, peer);
+        void this.#change(seq, named(lease, owner), change, peer);
       })
       .add(MessageId.LeaseLeave, (body, peer) => {
-        const { seq, lease } = decodeLeaseLeave(body);
-        void this.#leave(seq, named(lease), peer);
+        const { seq, lease, owner } = decodeLeaseLeave(body);
+        void this.#leave(seq, named(lease, owner), peer);
       })
       .add(MessageId.LeaseSafeRequest, (body, peer) => {
         const { seq, lease, quietMs } = decodeLeaseSafeRequest(body);
@@ -97,30 +104,53 @@ export class LeaseSessions {
   }
 
   async #register(message: LeaseRegister, peer: Connection): Promise<void> {
-    const { seq, detached } = message;
-    const { incarnation, code, reason } = await this.#tryRegister(
-      requestOf(message),
-      detached,
-      peer,
-    );
+    const { seq } = message;
+    const { incarnation, code, reason, modId, cmdId } = await this.#tryRegister(message, peer);
     peer.send(
       MessageId.LeaseRegistered,
-      encodeLeaseRegistered({ seq, code, reason, incarnation }),
+      encodeLeaseRegistered({ seq, code, reason, incarnation, modId, cmdId }),
     );
   }
 
   async #tryRegister(
-    request: RegisterRequest,
-    detached: boolean,
+    message: LeaseRegister,
+    peer: Connection,
+  ): Promise<LeaseAnswer & ModuleKey & { incarnation: number }> {
+    const module = await this.#moduleOf(message);
+    if ("code" in module) return { ...module, modId: 0, cmdId: 0, incarnation: 0 };
+    const { modId, cmdId } = module;
+    return { modId, cmdId, ...await this.#registerIn({ ...message, modId, cmdId }, peer) };
+  }
+
+  /** The module that is meant, by its numbers or its name. */
+  async #moduleOf({ terms, modId, cmdId }: LeaseRegister): Promise<ModuleKey | LeaseAnswer> {
+    const { module = "" } = terms ?? {};
+    if (module === "") return { modId, cmdId };
+    try {
+      const found = await this.#options.modules.find(module);
+      if ("fault" in found) return { code: LeaseCode.NoModule, reason: found.fault };
+      return found.module;
+    } catch (error) {
+      return { code: LeaseCode.Busy, reason: messageOf(error) };
+    }
+  }
+
+  async #registerIn(
+    message: LeaseRegister,
     peer: Connection,
   ): Promise<LeaseAnswer & { incarnation: number }> {
-    const { table, holder, makesModules } = this.#options;
-    const { hostname } = peer.remote;
-    const fault = registerFault(request, hostname);
+    const { table, holder, makesModules, checksNodes } = this.#options;
+    const { detached, terms } = message;
+    const request = requestOf(message);
+    const owner = ownerOf(terms?.owner ?? "");
+    // A console asks on behalf of somebody else.
+    const host = owner === undefined ? peer.remote.hostname : terms?.forHost ?? "";
+    const fault = registerFault(request, host, checksNodes);
     if (fault !== undefined) return { ...fault, incarnation: 0 };
     const { node, previous } = request;
+    const spec = specOf(request, owner === undefined ? "lars" : "rest", owner ?? host);
     const wish: LeaseWish = {
-      ...{ op: "register", node, spec: specOf(request, "lars", hostname), previous, holder },
+      ...{ op: "register", node, owner, spec, previous, holder },
       incarnation: this.#options.newIncarnation(),
       makesModule: request.makesModule || makesModules || previous !== 0,
     };
@@ -147,17 +177,17 @@ export class LeaseSessions {
 
   async #change(
     seq: number,
-    { node, incarnation }: Named,
+    name: Named,
     change: LeaseValues,
     peer: Connection,
   ): Promise<void> {
     const fault = changeFault(change);
-    const { code, reason } = fault ?? await this.#ask({ op: "change", node, incarnation, change });
+    const { code, reason } = fault ?? await this.#ask({ op: "change", ...name, change });
     peer.send(MessageId.LeaseDone, encodeLeaseDone({ seq, code, reason }));
   }
 
-  async #leave(seq: number, { node, incarnation }: Named, peer: Connection): Promise<void> {
-    const answer = await this.#ask({ op: "leave", node, incarnation });
+  async #leave(seq: number, name: Named, peer: Connection): Promise<void> {
+    const answer = await this.#ask({ op: "leave", ...name });
     // To be gone already is what was wanted.
     const { code, reason } = answer.code === LeaseCode.Unknown ? LEASE_DONE : answer;
     peer.send(MessageId.LeaseDone, encodeLeaseDone({ seq, code, reason }));
@@ -179,7 +209,7 @@ export class LeaseSessions {
 
   #beat(body: Uint8Array, peer: Connection): void {
     const { table } = this.#options;
-    const { seq, lease } = decodeLeaseBeat(body);
+    const { seq, lease, owner } = decodeLeaseBeat(body);
     if (lease.length > BEAT_NAMES_MAX) {
       throw new ProtocolError(
         `LeaseBeat must name at most ${BEAT_NAMES_MAX}: current value is ${lease.length}`,
@@ -189,7 +219,8 @@ export class LeaseSessions {
     if (keeper !== undefined) table.heardKeeper(keeper);
     const lost = lease.filter((one) => {
       const { node, incarnation } = named(one);
-      return table.heard(node, incarnation) !== "heard";
+      const isForeign = owner !== "" && table.get(node)?.row.owner !== ownerText(owner);
+      return isForeign || table.heard(node, incarnation) !== "heard";
     });
     const count = keeper?.leases.size ?? 0;
     peer.send(MessageId.LeaseBeaten, encodeLeaseBeaten({ seq, count, lost }));
@@ -205,19 +236,26 @@ export class LeaseSessions {
 interface Named {
   readonly node: NodeKey;
   readonly incarnation: number;
+  /** Whose it must be. */
+  readonly owner: string | undefined;
 }
 
-function named(name: LeaseName | undefined): Named {
+function ownerOf(owner: string): string | undefined {
+  return owner === "" ? undefined : ownerText(owner);
+}
+
+function named(name: LeaseName | undefined, owner = ""): Named {
   if (name === undefined) throw new ProtocolError("A registration must be named");
   const { incarnation, modId, cmdId, ip, port } = name;
-  return { node: { modId: modId >>> 0, cmdId: cmdId >>> 0, ip: ip >>> 0, port }, incarnation };
+  const node = { modId: modId >>> 0, cmdId: cmdId >>> 0, ip: ip >>> 0, port };
+  return { node, incarnation, owner: ownerOf(owner) };
 }
 
 function requestOf(message: LeaseRegister): RegisterRequest {
   const { modId, cmdId, ip, port, ttlMs, weight, zone, note, waiting } = message;
   return {
     node: { modId: modId >>> 0, cmdId: cmdId >>> 0, ip: ip >>> 0, port },
-    ...{ ttlMs, weight, zone, note, isReady: !waiting },
+    ...{ ttlMs, weight, zone, note, check: message.terms?.check ?? "", isReady: !waiting },
     previous: message.incarnation,
     makesModule: message.makesModule,
   };

@@ -81,6 +81,8 @@ export class LeaseTable {
   /** Lost their connection, and nothing was heard of them since. */
   readonly #lost = new Set<Lease>();
   readonly #overdue = new Set<Lease>();
+  /** Are to be checked from here. */
+  readonly #checked = new Set<Lease>();
   /** Were heard here, and the database does not say so: another holds them, or doubts. */
   readonly #heardAnew = new Set<Lease>();
 
@@ -113,6 +115,11 @@ export class LeaseTable {
   /** A lease that is held. */
   get(node: NodeKey): Lease | undefined {
     return this.#leases.get(nodeId(node));
+  }
+
+  /** Leases heard here that want discovery to check their nodes. */
+  get checked(): ReadonlySet<Lease> {
+    return this.#checked;
   }
 
   /** Nodes that the guard may hold back, to be asked about. */
@@ -246,6 +253,8 @@ export class LeaseTable {
     }
     if (row.phase === "live") this.#options.guard.returned(row, id);
     if (isMine && row.phase !== "doubt") this.#heardAnew.delete(lease);
+    if (isMine && row.check !== "") this.#checked.add(lease);
+    else this.#checked.delete(lease);
     if (!isMine) {
       this.#overdue.delete(lease);
       this.#lost.delete(lease);
@@ -276,6 +285,7 @@ export class LeaseTable {
   #forget(lease: Lease, row: LeaseRow): void {
     if (lease.row.phase === "live") this.#count(lease.row, -1);
     this.#restart(lease);
+    this.#checked.delete(lease);
     lease.row = row;
     lease.slot = 0;
     this.#leases.delete(lease.id);

@@ -44,6 +44,21 @@ export interface HeldModule extends ModuleKey {
   readonly sinceMs: number;
 }
 
+/** What several guards hold, of each module together. */
+export function allHeld(guards: readonly LossGuard[]): HeldModule[] {
+  const all = new Map<ModuleId, HeldModule>();
+  for (const one of guards.flatMap(({ held }) => held)) {
+    const key = moduleId(one.modId, one.cmdId);
+    const known = all.get(key);
+    all.set(key, {
+      ...one,
+      heldCount: one.heldCount + (known?.heldCount ?? 0),
+      sinceMs: Math.min(one.sinceMs, known?.sinceMs ?? Infinity),
+    });
+  }
+  return [...all.values()];
+}
+
 /** Nodes lost lately, by id, with the time. */
 class Losses {
   readonly #atMs = new Map<string, number>();

@@ -1,6 +1,7 @@
 // Shell. Asks the hosts of nodes that the guard holds back: one that refuses a connection is not there.
 
-import { checkNode, mayCheck } from "../daemon/node_check.ts";
+import { checkNode } from "../daemon/node_check.ts";
+import { mayCheck } from "../daemon/node_check_rules.ts";
 import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
 import type { Lease, LeaseTable } from "./lease_table.ts";
 import type { LossGuard } from "./loss_guard.ts";

@@ -18,6 +18,7 @@ export const discoveryMetrics: MetricTable = {
     "lars_discovery_leases_held_back",
     "Nodes that seem to be lost and stay in their routes, because too many are.",
   ),
+  nodes_checked: gauge("lars_discovery_nodes_checked", "Nodes that are checked, as they asked."),
   requests_waiting: gauge("lars_discovery_requests_waiting", "Requests that wait to be written."),
   requests_refused: counter(
     "lars_discovery_requests_refused_total",

@@ -57,16 +57,16 @@ export class SeedRegistrar implements SeedEvents {
     const node = this.#nodeOf(address);
     const request = {
       ...{ node, ttlMs: 1_000, weight: WEIGHT_DEFAULT, zone: "", note: "", isReady: true },
-      ...{ previous: 0, makesModule: true },
+      ...{ check: "", previous: 0, makesModule: true },
     };
     // Its loopback is what the seed's own configuration names: it is taken as it is said.
-    if (registerFault(request, "127.0.0.1") !== undefined) return "refused";
+    if (registerFault(request, "127.0.0.1", false) !== undefined) return "refused";
     const { weight, zone, note } = request;
     this.#write({
       ...{ op: "register", node, previous: 0, makesModule: true, holder },
       incarnation: this.#options.newIncarnation(),
       spec: {
-        ...{ ttlMs: NO_TTL, weight, zone, note, isReady: true },
+        ...{ ttlMs: NO_TTL, weight, zone, note, check: "", isReady: true },
         ...{ source: "seed", owner: peer.hostname },
       },
     });

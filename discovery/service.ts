@@ -23,6 +23,8 @@ import { LeaseRegistry } from "./lease_registry.ts";
 import { LeaseSessions } from "./lease_sessions.ts";
 import { LeaseTable } from "./lease_table.ts";
 import { LOSS_GUARD_DEFAULTS, LossGuard, type LossGuardSettings } from "./loss_guard.ts";
+import { ModuleFinder } from "./module_finder.ts";
+import { NodeChecks } from "./node_checks.ts";
 import { SafeStops } from "./safe_stops.ts";
 import { LossProber } from "./loss_prober.ts";
 import { SeedRegistrar } from "./seed_registrar.ts";
@@ -51,6 +53,9 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
   readonly #health: StoreHealth;
   readonly #table: LeaseTable;
   readonly #guard: LossGuard;
+  /** Of nodes that fail checks: what is lost is one thing, what does not answer another. */
+  readonly #checkGuard: LossGuard;
+  readonly #checks: NodeChecks;
   readonly #registry: LeaseRegistry;
   readonly #sessions: LeaseSessions;
   readonly #ports: readonly Port[];
@@ -70,6 +75,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     const holder = this.#newIncarnation();
     const time = new HearingTime(clock);
     this.#guard = new LossGuard(guardOf(settings));
+    this.#checkGuard = new LossGuard(guardOf(settings));
     this.#table = new LeaseTable({ time, guard: this.#guard, holder });
     const wanted = [
       {
@@ -81,7 +87,8 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     for (const { address } of wanted) requireSafeListen(address.hostname, settings);
     const notify = { store, clock, software, secrets, transport, addresses: [] };
     this.#registry = new LeaseRegistry({
-      ...{ store, notify, table: this.#table, time, guard: this.#guard, clock, rng, log, holder },
+      ...{ store, notify, table: this.#table, time, clock, rng, log, holder },
+      guards: [this.#guard, this.#checkGuard],
       health: this.#health,
       address: () => reachableAddress(this.#addresses[0] ?? "127.0.0.1:0"),
       watched: settings.isSeedServed ? wanted.map(({ module }) => module) : [],
@@ -97,8 +104,15 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     const stops = new SafeStops(new NodeUseService({ store, clock, lines }), clock);
     this.#sessions = new LeaseSessions({
       ...{ registry: this.#registry, table: this.#table, holder, stops },
+      modules: new ModuleFinder(store, clock),
       makesModules: settings.makesModules,
+      checksNodes: settings.checksNodes,
       newIncarnation: () => this.#newIncarnation(),
+    });
+    this.#checks = new NodeChecks({
+      ...{ clock, rng, time, table: this.#table, guard: this.#checkGuard, holder },
+      ask: (wish) => this.#registry.ask(wish),
+      onFault: (error) => this.#tellFault("check", error),
     });
     this.#ports = wanted.map((port) => this.#makePort(port, holder, settings));
   }
@@ -107,7 +121,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     return this.#addresses;
   }
 
-  async start(_settings: DiscoverySettings): Promise<void> {
+  async start({ checksNodes }: DiscoverySettings): Promise<void> {
     const { clock, log, software } = this.context;
     this.#registry.start();
     this.onStop(REGISTRY_STOP_MS, () => this.#registry.stop());
@@ -118,7 +132,8 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     }
     const prober = new LossProber({ clock, table: this.#table, guard: this.#guard });
     prober.start();
-    this.onStop(0, () => prober.stop());
+    if (checksNodes) this.#checks.start();
+    this.onStop(0, () => prober.stop(), () => this.#checks.stop());
     this.onStop(
       0,
       onTrustChange(this.context, (trust) => {
@@ -142,7 +157,8 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
       }
       sums.seed_servers = (sums.seed_servers ?? 0) + listener.seedServers.count;
     }
-    return { ...sums, ...this.#registry.stats(), ...this.#health.stats() };
+    const checks = { nodes_checked: this.#checks.count };
+    return { ...sums, ...checks, ...this.#registry.stats(), ...this.#health.stats() };
   }
 
   readiness(): string | undefined {
@@ -152,7 +168,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
 
   reload(settings: DiscoverySettings): void {
     this.#seedTtlMs = settings.seedTtlMs;
-    this.#guard.setSettings(guardOf(settings));
+    for (const guard of [this.#guard, this.#checkGuard]) guard.setSettings(guardOf(settings));
   }
 
   #makePort(
@@ -166,7 +182,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
       ttlMs: () => this.#seedTtlMs,
       newIncarnation: () => this.#newIncarnation(),
       ask: (wish) => this.#registry.ask(wish),
-      onFault: (error) => this.#tellFault(error),
+      onFault: (error) => this.#tellFault("registration that was answered", error),
     });
     const { connectionsMax, connectionsPerHostMax, addressTranslation: translated } = settings;
     const listener = new DiscoveryListener({
@@ -184,11 +200,11 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     return { address, module, registrar, listener };
   }
 
-  #tellFault(error: unknown): void {
-    const held = this.#limiter.admit("seed");
+  #tellFault(what: string, error: unknown): void {
+    const held = this.#limiter.admit(what);
     if (held === undefined) return;
     const fields = { error: messageOf(error), ...held };
-    this.context.log.error("A registration that was answered could not be written", fields);
+    this.context.log.error(`A ${what} could not be written`, fields);
   }
 
   /** From 1 to 2^52, by chance. */

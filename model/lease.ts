@@ -18,12 +18,21 @@ export const LEASE_NOTE_BYTES_MAX = 4_096;
 /** Longest name of who registered. */
 export const LEASE_OWNER_LENGTH_MAX = 64;
 
+/** Longest check that discovery is asked to make. */
+export const LEASE_CHECK_LENGTH_MAX = 512;
+
+/** Where a lease stands. */
+export const LEASE_PHASES = [
+  ...["waiting", "checking", "live", "doubt", "failing", "drain", "gone"] as const,
+] as const;
+
 /**
- * Where a lease stands: `waiting`: registered, not ready yet, in no route. `live`: gets calls.
- * `doubt`: its connection was lost. `drain`: it wants no new calls. `gone`: over; the row stays for
- * what an operator wants of the node.
+ * Where a lease stands: `waiting`: registered, not ready yet, in no route. `checking`: ready by its
+ * own word, and discovery has not seen it answer yet, so in no route. `live`: gets calls. `doubt`:
+ * its connection was lost. `failing`: it does not answer discovery any more. `drain`: it wants no
+ * new calls. `gone`: over; the row stays for what an operator wants of the node.
  */
-export type LeasePhase = "waiting" | "live" | "doubt" | "drain" | "gone";
+export type LeasePhase = typeof LEASE_PHASES[number];
 
 /** How a node registered: by our own frames, by REST, or by the protocol of seed programs. */
 export type LeaseSource = "lars" | "rest" | "seed";
@@ -55,6 +64,8 @@ export interface LeaseRow extends NodeKey {
   readonly owner: string;
   /** Tags and metadata, a JSON object; "" = none. */
   readonly note: string;
+  /** What discovery checks, `tcp` or `http:/path`; "" = nothing. */
+  readonly check: string;
   /** When it registered, in unix seconds by the database. */
   readonly sinceS: number;
   /** What discovery last wrote into the route; undefined: the node has no row of ours. */
@@ -76,11 +87,32 @@ export function hasHand({ hand }: Pick<LeaseRow, "hand">): boolean {
 export function wantedRoute(
   { phase, weight, zone, hand }: Pick<LeaseRow, "phase" | "weight" | "zone" | "hand">,
 ): RouteValues | undefined {
-  if (phase === "waiting" || phase === "gone") return undefined;
+  if (phase === "waiting" || phase === "checking" || phase === "gone") return undefined;
   const state = phase === "live" ? "on" : "drain";
   return {
     weight: hand.weight ?? weight,
     zone: hand.zone ?? zone,
     state: hand.state === "off" || hand.state === undefined ? hand.state ?? state : "drain",
   };
+}
+
+/** Who took a node out; empty: nobody that its lease knows of. */
+export type NodeOutBy = "" | "operator" | "lease" | "node" | "check";
+
+/** Who keeps a registered node from getting calls. */
+export function nodeOutBy({ phase, weight, hand }: LeaseRow): NodeOutBy {
+  if (hand.state !== undefined || hand.weight === 0) return "operator";
+  switch (phase) {
+    case "doubt":
+    case "gone":
+      return "lease";
+    case "checking":
+    case "failing":
+      return "check";
+    case "waiting":
+    case "drain":
+      return "node";
+    case "live":
+      return weight === 0 && hand.weight === undefined ? "node" : "";
+  }
 }

@@ -2330,6 +2330,55 @@ export function decodeBatchedReport(body: Uint8Array): BatchedReport {
   return message;
 }
 
+// ---- LeaseTerms
+
+/** What few registrations say. */
+export interface LeaseTerms {
+  /** What discovery is to check: tcp, or http:/path; empty: nothing. */
+  check?: string;
+  /** Name of the module, instead of its numbers; empty: the numbers count. */
+  module?: string;
+  /** On whose behalf a console asks: leases of others are left alone; empty: none. */
+  owner?: string;
+  /** Then: where that one asks from. */
+  forHost?: string;
+}
+
+function writeLeaseTerms(writer: WireWriter, field: number, message: LeaseTerms): void {
+  const start = writer.begin(field);
+  writer.text(1, message.check);
+  writer.text(2, message.module);
+  writer.text(3, message.owner);
+  writer.text(4, message.forHost);
+  writer.end(start);
+}
+
+/** Reads into `message`: one that is sent twice is merged. */
+function readLeaseTerms(reader: WireReader, message: LeaseTerms): LeaseTerms {
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // check = 1
+        message.check = reader.text();
+        break;
+      case 18: // module = 2
+        message.module = reader.text();
+        break;
+      case 26: // owner = 3
+        message.owner = reader.text();
+        break;
+      case 34: // for_host = 4
+        message.forHost = reader.text();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  return message;
+}
+
 // ---- LeaseRegister
 
 /** Message 90: node to discovery: here I am. */
@@ -2356,6 +2405,7 @@ export interface LeaseRegister {
   makesModule: boolean;
   /** True: the end of this connection says nothing of the node. */
   detached: boolean;
+  terms?: LeaseTerms;
 }
 
 function writeLeaseRegister(writer: WireWriter, message: LeaseRegister): void {
@@ -2372,6 +2422,7 @@ function writeLeaseRegister(writer: WireWriter, message: LeaseRegister): void {
   writer.uint64(11, message.incarnation);
   writer.bool(12, message.makesModule);
   writer.bool(13, message.detached);
+  if (message.terms !== undefined) writeLeaseTerms(writer, 14, message.terms);
 }
 
 /** Body of {@linkcode LeaseRegister}. */
@@ -2445,6 +2496,9 @@ export function decodeLeaseRegister(body: Uint8Array): LeaseRegister {
       case 104: // detached = 13
         message.detached = reader.bool();
         break;
+      case 114: // terms = 14
+        message.terms = readLeaseTerms(reader, message.terms ?? {});
+        break;
       default:
         reader.skip(tag);
     }
@@ -2464,6 +2518,9 @@ export interface LeaseRegistered {
   reason: string;
   /** Names this registration from now on. At most 2^53 - 1. */
   incarnation: number;
+  /** The module that it is of. */
+  modId: number;
+  cmdId: number;
 }
 
 function writeLeaseRegistered(writer: WireWriter, message: LeaseRegistered): void {
@@ -2471,6 +2528,8 @@ function writeLeaseRegistered(writer: WireWriter, message: LeaseRegistered): voi
   writer.uint32(2, message.code);
   writer.text(3, message.reason);
   writer.uint64(4, message.incarnation);
+  writer.int32(5, message.modId);
+  writer.int32(6, message.cmdId);
 }
 
 /** Body of {@linkcode LeaseRegistered}. */
@@ -2487,7 +2546,14 @@ export function encodeLeaseRegistered(message: LeaseRegistered): Uint8Array {
  */
 export function decodeLeaseRegistered(body: Uint8Array): LeaseRegistered {
   const reader = new WireReader(body, "LeaseRegistered");
-  const message: LeaseRegistered = { seq: 0, code: 0, reason: "", incarnation: 0 };
+  const message: LeaseRegistered = {
+    seq: 0,
+    code: 0,
+    reason: "",
+    incarnation: 0,
+    modId: 0,
+    cmdId: 0,
+  };
   while (reader.more) {
     const tag = reader.tag();
     switch (tag) {
@@ -2502,6 +2568,12 @@ export function decodeLeaseRegistered(body: Uint8Array): LeaseRegistered {
         break;
       case 32: // incarnation = 4
         message.incarnation = reader.uint64();
+        break;
+      case 40: // modid = 5
+        message.modId = reader.uint32();
+        break;
+      case 48: // cmdid = 6
+        message.cmdId = reader.uint32();
         break;
       default:
         reader.skip(tag);
@@ -2574,6 +2646,8 @@ export interface LeaseChange {
   note?: string;
   /** 1: it is, 0: no new calls. */
   ready?: number;
+  /** As in LeaseTerms. */
+  owner: string;
 }
 
 function writeLeaseChange(writer: WireWriter, message: LeaseChange): void {
@@ -2583,6 +2657,7 @@ function writeLeaseChange(writer: WireWriter, message: LeaseChange): void {
   writer.text(4, message.zone);
   writer.text(5, message.note);
   writer.optionalUint32(6, message.ready);
+  writer.text(7, message.owner);
 }
 
 /** Body of {@linkcode LeaseChange}. */
@@ -2599,7 +2674,7 @@ export function encodeLeaseChange(message: LeaseChange): Uint8Array {
  */
 export function decodeLeaseChange(body: Uint8Array): LeaseChange {
   const reader = new WireReader(body, "LeaseChange");
-  const message: LeaseChange = { seq: 0 };
+  const message: LeaseChange = { seq: 0, owner: "" };
   while (reader.more) {
     const tag = reader.tag();
     switch (tag) {
@@ -2624,6 +2699,9 @@ export function decodeLeaseChange(body: Uint8Array): LeaseChange {
       case 48: // ready = 6
         message.ready = reader.uint32();
         break;
+      case 58: // owner = 7
+        message.owner = reader.text();
+        break;
       default:
         reader.skip(tag);
     }
@@ -2637,11 +2715,14 @@ export function decodeLeaseChange(body: Uint8Array): LeaseChange {
 export interface LeaseLeave {
   seq: number;
   lease?: LeaseName;
+  /** As in LeaseTerms. */
+  owner: string;
 }
 
 function writeLeaseLeave(writer: WireWriter, message: LeaseLeave): void {
   writer.uint32(1, message.seq);
   if (message.lease !== undefined) writeLeaseName(writer, 2, message.lease);
+  writer.text(3, message.owner);
 }
 
 /** Body of {@linkcode LeaseLeave}. */
@@ -2658,7 +2739,7 @@ export function encodeLeaseLeave(message: LeaseLeave): Uint8Array {
  */
 export function decodeLeaseLeave(body: Uint8Array): LeaseLeave {
   const reader = new WireReader(body, "LeaseLeave");
-  const message: LeaseLeave = { seq: 0 };
+  const message: LeaseLeave = { seq: 0, owner: "" };
   while (reader.more) {
     const tag = reader.tag();
     switch (tag) {
@@ -2670,6 +2751,9 @@ export function decodeLeaseLeave(body: Uint8Array): LeaseLeave {
           reader,
           message.lease ?? { modId: 0, cmdId: 0, ip: 0, port: 0, incarnation: 0 },
         );
+        break;
+      case 26: // owner = 3
+        message.owner = reader.text();
         break;
       default:
         reader.skip(tag);
@@ -2737,11 +2821,14 @@ export function decodeLeaseDone(body: Uint8Array): LeaseDone {
 export interface LeaseBeat {
   seq: number;
   lease: LeaseName[];
+  /** As in LeaseTerms. */
+  owner: string;
 }
 
 function writeLeaseBeat(writer: WireWriter, message: LeaseBeat): void {
   writer.uint32(1, message.seq);
   for (const inner of message.lease) writeLeaseName(writer, 2, inner);
+  writer.text(3, message.owner);
 }
 
 /** Body of {@linkcode LeaseBeat}. */
@@ -2758,7 +2845,7 @@ export function encodeLeaseBeat(message: LeaseBeat): Uint8Array {
  */
 export function decodeLeaseBeat(body: Uint8Array): LeaseBeat {
   const reader = new WireReader(body, "LeaseBeat");
-  const message: LeaseBeat = { seq: 0, lease: [] };
+  const message: LeaseBeat = { seq: 0, lease: [], owner: "" };
   while (reader.more) {
     const tag = reader.tag();
     switch (tag) {
@@ -2769,6 +2856,9 @@ export function decodeLeaseBeat(body: Uint8Array): LeaseBeat {
         message.lease.push(
           readLeaseName(reader, { modId: 0, cmdId: 0, ip: 0, port: 0, incarnation: 0 }),
         );
+        break;
+      case 26: // owner = 3
+        message.owner = reader.text();
         break;
       default:
         reader.skip(tag);

@@ -175,17 +175,27 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
     ...{ seq: uint32, ...module, ip: uint32, port: uint32, ttlMs: uint32, weight: uint32 },
     ...{ zone: text, note: text, waiting: fc.boolean(), incarnation: uint64 },
     ...{ makesModule: fc.boolean(), detached: fc.boolean() },
-  }, keyed),
+    terms: fc.record({ check: word, module: word, owner: word, forHost: word }, {
+      ...{ ...keyed, requiredKeys: [] },
+    }),
+  }, {
+    ...keyed,
+    requiredKeys: [
+      ...["seq", "modId", "cmdId", "ip", "port", "ttlMs", "weight", "zone", "note"] as const,
+      ...["waiting", "incarnation", "makesModule", "detached"] as const,
+    ],
+  }),
   LeaseRegistered: fc.record(
-    { seq: uint32, code: uint32, reason: text, incarnation: uint64 },
+    { seq: uint32, code: uint32, reason: text, incarnation: uint64, ...module },
     keyed,
   ),
   LeaseChange: fc.record({
     ...{ seq: uint32, lease: leaseName, weight: uint32, zone: word, note: word, ready: uint32 },
-  }, { ...keyed, requiredKeys: ["seq"] }),
+    owner: text,
+  }, { ...keyed, requiredKeys: ["seq", "owner"] }),
   LeaseLeave: fc.record(
-    { seq: uint32, lease: leaseName },
-    { ...keyed, requiredKeys: ["seq"] },
+    { seq: uint32, lease: leaseName, owner: text },
+    { ...keyed, requiredKeys: ["seq", "owner"] },
   ),
   LeaseDone: fc.record({ seq: uint32, code: uint32, reason: text }, keyed),
   LeaseSafeRequest: fc.record(
@@ -193,7 +203,10 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
     { ...keyed, requiredKeys: ["seq", "quietMs"] },
   ),
   LeaseSafe: fc.record({ seq: uint32, safe: fc.boolean(), waitsFor: text }, keyed),
-  LeaseBeat: fc.record({ seq: uint32, lease: fc.array(leaseName, { maxLength: 4 }) }, keyed),
+  LeaseBeat: fc.record(
+    { seq: uint32, lease: fc.array(leaseName, { maxLength: 4 }), owner: text },
+    keyed,
+  ),
   LeaseBeaten: fc.record(
     { seq: uint32, count: uint32, lost: fc.array(leaseName, { maxLength: 4 }) },
     keyed,

@@ -163,20 +163,23 @@ const filled: Record<string, Uint8Array> = {
     ...{ seq: 300, modId: 4294967295, cmdId: 1, ip: 4294967295, port: 80, ttlMs: 15000 },
     ...{ weight: 100, zone: "é", note: "{}", waiting: true, incarnation: 2 ** 52 },
     ...{ makesModule: true, detached: true },
+    terms: { check: "tcp", owner: "é", forHost: "a", module: "é" },
   }),
   decodeLeaseRegistered: messages.encodeLeaseRegistered({
-    ...{ seq: 300, code: 5, reason: "é", incarnation: 2 ** 52 },
+    ...{ seq: 300, code: 5, reason: "é", incarnation: 2 ** 52, modId: 4294967295, cmdId: 1 },
   }),
   decodeLeaseChange: messages.encodeLeaseChange({
-    ...{ seq: 300, lease: LEASE_NAME, weight: 0, zone: "", note: "", ready: 1 },
+    ...{ seq: 300, lease: LEASE_NAME, weight: 0, zone: "", note: "", ready: 1, owner: "é" },
   }),
-  decodeLeaseLeave: messages.encodeLeaseLeave({ seq: 300, lease: LEASE_NAME }),
+  decodeLeaseLeave: messages.encodeLeaseLeave({ seq: 300, lease: LEASE_NAME, owner: "é" }),
   decodeLeaseDone: messages.encodeLeaseDone({ seq: 300, code: 1, reason: "é" }),
   decodeLeaseSafeRequest: messages.encodeLeaseSafeRequest({
     ...{ seq: 300, lease: LEASE_NAME, quietMs: 1000 },
   }),
   decodeLeaseSafe: messages.encodeLeaseSafe({ seq: 300, safe: true, waitsFor: "é" }),
-  decodeLeaseBeat: messages.encodeLeaseBeat({ seq: 300, lease: [LEASE_NAME, LEASE_NAME] }),
+  decodeLeaseBeat: messages.encodeLeaseBeat({
+    ...{ seq: 300, lease: [LEASE_NAME, LEASE_NAME], owner: "é" },
+  }),
   decodeLeaseBeaten: messages.encodeLeaseBeaten({ seq: 300, count: 2, lost: [LEASE_NAME] }),
   decodeRefusal: messages.encodeRefusal({ reason: 300 }),
   decodeGoodbye: messages.encodeGoodbye({ reason: "stopped" }),

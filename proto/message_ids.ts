@@ -175,6 +175,8 @@ export const LeaseCode = {
   Invalid: 4,
   /** Not now: the database is away, or too much waits. Ask again. */
   Busy: 5,
+  /** Somebody else has registered this node. */
+  Foreign: 6,
 } as const;
 
 /** Any code of {@linkcode LeaseCode}. */

@@ -1,46 +1,35 @@
 // Shell. `lars lease` and `lars node`: who registered itself, and who took a node out.
 
 import type { Command } from "commander";
-import type { NotifyOptions } from "../control/changes/dns_notifier.ts";
-import { readTexts } from "../control/changes/change_service.ts";
-import { changeLeases } from "../control/changes/lease_changes.ts";
-import { auditOf } from "../control/access/actor.ts";
-import { softwareName } from "../daemon/daemon.ts";
-import { type LeaseResult, planLeases } from "../discovery/lease_plan.ts";
-import { stepsSummary } from "../discovery/lease_events.ts";
-import { hasHand, type LeaseRow } from "../model/lease.ts";
-import { type ModuleId, moduleId, type ModuleKey, moduleText } from "../model/module.ts";
+import type { LeaseView } from "../control/schemas.ts";
+import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { moduleLabel, type NamedModule } from "../model/module_name.ts";
 import {
   addressText,
   type NodeAddress,
   nodeId,
   type NodeKey,
-  nodeText,
   type RouteRow,
 } from "../model/node.ts";
 import { quantity } from "../model/quantity.ts";
-import type { Clock } from "../reactor/time/clock.ts";
-import type { Store } from "../sql/store.ts";
+import { parseIpv4 } from "../reactor/address.ts";
 import { parseNodeAddress } from "./cli_arguments.ts";
 import { CommandError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
+import { ageText } from "./explain_text.ts";
+import { allLeases, withLeases } from "./lease_access.ts";
 import {
   type ModuleFilterWord,
-  namesIn,
+  namesOf,
   withModuleFilter,
   withModuleWords,
 } from "./module_argument.ts";
 import { lookUpModule } from "./module_lookup.ts";
-import { whoRuns } from "./system_access.ts";
-import { addStoreOptions, type StoreFlags, withStore } from "./store_access.ts";
-import { ageText } from "./explain_text.ts";
+import { addStoreOptions } from "./store_access.ts";
+import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { printJson, printLine, printTable } from "./terminal.ts";
 
-/** Leases and nodes that are listed. */
-const LISTED_MAX = 100_000;
-
-interface ListFlags extends StoreFlags {
+interface ListFlags extends SystemFlags {
   readonly json?: boolean;
 }
 
@@ -55,7 +44,7 @@ export function addTo(parent: Command): void {
     list,
     async (filter, flags: ListFlags) => listLeases(await filterOf(filter, flags), flags),
   );
-  addStoreOptions(list);
+  addServerOption(addStoreOptions(list));
   addExamples(list, [["lars lease ls 7 1", "of one module"], [
     "lars lease ls --json",
     "for a program",
@@ -69,7 +58,7 @@ export function addTo(parent: Command): void {
     async (word, _values, flags: ListFlags) =>
       confirmLosses(await lookUpModule(word, flags), flags),
   );
-  addStoreOptions(confirm);
+  addServerOption(addStoreOptions(confirm));
   addExamples(confirm, [["lars lease confirm 7 1", "nodes that are held back go"]]);
   addExamples(lease, [
     ["lars lease ls", "who is registered"],
@@ -88,7 +77,7 @@ export function addNodeTo(parent: Command): void {
     list,
     async (filter, flags: ListFlags) => listNodes(await filterOf(filter, flags), flags),
   );
-  addStoreOptions(list);
+  addServerOption(addStoreOptions(list));
   addExamples(list, [["lars node ls 7 1", "nodes of a module"]]);
   addExamples(node, [["lars node ls", "nodes of all modules"]]);
 }
@@ -100,30 +89,27 @@ function addNodeWord(parent: Command, word: "end" | "free", about: string): void
     async (module, [node], flags: ListFlags) =>
       changeLease(word, await lookUpModule(module, flags), node, flags),
   );
-  addStoreOptions(command);
+  addServerOption(addStoreOptions(command));
   addExamples(command, [[`lars lease ${word} 7 1 10.0.0.7:8080`, "of this node"]]);
 }
 
 async function listLeases(filter: Partial<ModuleKey>, flags: ListFlags): Promise<void> {
-  await withStore(flags, async (store, clock) => {
-    const rows = (await store.leases.list(filter, LISTED_MAX)).sort(byModule);
-    const held = await store.leases.guard();
-    const names = namesIn(await readTexts(store));
-    if (flags.json === true) {
-      return printJson(rows.map((row) => withName(leaseJson(row), row, names)));
-    }
-    if (rows.length === 0) printLine("no node has registered itself");
-    else await printTable(LEASE_HEAD, rows.map((row) => leaseCells(row, names, clock.wallMs())));
-    for (const { heldCount, liveCount, isConfirmed, ...module } of held) {
-      printLine(
-        `held back in ${labelOf(module, names)}: ${heldCount} of ${quantity(liveCount, "node")} ` +
-          `seem to be lost${
-            isConfirmed ? ", confirmed" : `; lars lease confirm ${module.modId} ` +
-              `${module.cmdId} lets them go`
-          }`,
-      );
-    }
-  });
+  const { leases, held, atMs } = await withLeases(flags, (access) => allLeases(access, filter));
+  const names = await withSystem(flags, namesOf);
+  if (flags.json === true) {
+    return printJson(leases.map((lease) => withName(leaseJson(lease), lease, names)));
+  }
+  if (leases.length === 0) printLine("no node has registered itself");
+  else await printTable(LEASE_HEAD, leases.map((lease) => leaseCells(lease, names, atMs)));
+  for (const { heldCount, liveCount, isConfirmed, ...module } of held) {
+    printLine(
+      `held back in ${labelOf(module, names)}: ${heldCount} of ${quantity(liveCount, "node")} ` +
+        `seem to be lost${
+          isConfirmed ? ", confirmed" : `; lars lease confirm ${module.modId} ` +
+            `${module.cmdId} lets them go`
+        }`,
+    );
+  }
 }
 
 type Names = ReadonlyMap<ModuleId, string>;
@@ -161,95 +147,111 @@ async function filterOf(
 
 const LEASE_HEAD = [
   ...["MODID", "CMDID", "NODE", "PHASE", "WEIGHT", "ZONE", "TTL", "AGE", "BY", "MODULE"],
-  ...["OPERATOR", "NOTE"],
+  ...["OPERATOR", "CHECK", "NOTE"],
 ];
 
-function leaseCells(row: LeaseRow, names: Names, wallMs: number): (string | number)[] {
-  const ageMs = Math.max(0, wallMs - row.sinceS * 1000);
+function addressOf({ ip, port }: LeaseView): string {
+  return `${ip}:${port}`;
+}
+
+function leaseCells(lease: LeaseView, names: Names, atMs: number): (string | number)[] {
+  const { modId, cmdId, phase, weight, zone, ttlMs, source, owner, sinceMs, note } = lease;
   return [
-    ...[row.modId, row.cmdId, addressText(row), row.phase, row.weight, row.zone],
-    ...[row.ttlMs === 0 ? "none" : `${row.ttlMs / 1000} s`, ageText(ageMs)],
-    ...[`${row.source} ${row.owner}`, nameOf(row, names)],
-    ...[hasHand(row) ? handText(row) : "", row.note],
+    ...[modId, cmdId, addressOf(lease), phase, weight, zone],
+    ...[ttlMs === 0 ? "none" : `${ttlMs / 1000} s`, ageText(Math.max(0, atMs - sinceMs))],
+    ...[`${source} ${owner}`, nameOf(lease, names), operatorText(lease), lease.check],
+    note === null ? "" : JSON.stringify(note),
   ];
 }
 
-function handText({ hand }: LeaseRow): string {
+function operatorText({ operator: { state, weight, zone } }: LeaseView): string {
   return [
-    hand.state ?? [],
-    hand.weight === undefined ? [] : `weight ${hand.weight}`,
-    hand.zone === undefined ? [] : `zone ${hand.zone}`,
+    state ?? [],
+    weight === undefined ? [] : `weight ${weight}`,
+    zone === undefined ? [] : `zone ${zone}`,
   ].flat().join(", ");
 }
 
-function leaseJson(row: LeaseRow): Record<string, unknown> {
-  const { modId, cmdId, phase, weight, zone, source, owner, ttlMs, sinceS, hand } = row;
+function leaseJson(lease: LeaseView): Record<string, unknown> {
+  const { modId, cmdId, phase, weight, zone, source, owner, ttlMs, sinceMs } = lease;
   return {
-    ...{ modid: modId, cmdid: cmdId, node: addressText(row), phase, weight, zone, source, owner },
-    ...{ ttl_ms: ttlMs, since: sinceS, operator: hand },
-    note: row.note === "" ? null : JSON.parse(row.note),
+    ...{ modid: modId, cmdid: cmdId, node: addressOf(lease), phase, weight, zone, source, owner },
+    ...{ ttl_ms: ttlMs, since: sinceMs / 1000, check: lease.check, operator: lease.operator },
+    ...{ out_by: lease.outBy, note: lease.note },
   };
 }
 
-async function listNodes(filter: Partial<ModuleKey>, flags: ListFlags): Promise<void> {
-  const { modId, cmdId } = filter;
-  await withStore(flags, async (store) => {
-    const leases = await store.leases.list(filter, LISTED_MAX);
-    const byNode = new Map(leases.map((row) => [nodeId(row), row]));
-    const routes: RouteRow[] = [];
-    await store.readRoutes((page) => {
-      for (const row of page) {
-        if (modId !== undefined && row.modId !== modId) continue;
-        if (cmdId === undefined || row.cmdId === cmdId) routes.push(row);
-      }
-    });
-    const names = namesIn(await readTexts(store));
-    const nodes = routes.sort(byModule).map((route) => {
-      const lease = byNode.get(nodeId(route));
-      byNode.delete(nodeId(route));
-      return { route, lease };
-    });
-    if (flags.json === true) {
-      return printJson(nodes.map(({ route, lease }) =>
-        withName(
-          {
-            ...{ modid: route.modId, cmdid: route.cmdId, node: addressText(route) },
-            ...{ state: route.state, weight: route.weight, zone: route.zone },
-            ...{ source: lease?.source ?? "operator", out_by: outBy(route, lease) || null },
-          },
-          route,
-          names,
-        )
-      ));
-    }
-    const waiting = [...byNode.values()].filter(({ phase }) => phase === "waiting").sort(byModule);
-    if (nodes.length + waiting.length === 0) return printLine("no nodes");
-    await printTable(NODE_HEAD, [
-      ...nodes.map(({ route, lease }) => [
-        ...[route.modId, route.cmdId, addressText(route), route.state, route.weight, route.zone],
-        ...[lease?.source ?? "operator", nameOf(route, names), outBy(route, lease)],
-      ]),
-      ...waiting.map((row) => [
-        ...[row.modId, row.cmdId, addressText(row), "waiting", row.weight, row.zone, row.source],
-        ...[nameOf(row, names), "it has not said that it is ready"],
-      ]),
-    ]);
-  });
+/** Nodes of the routes that a filter names. */
+async function routesOf(
+  { modId, cmdId }: Partial<ModuleKey>,
+  flags: ListFlags,
+): Promise<RouteRow[]> {
+  const module = modId === undefined || cmdId === undefined ? undefined : { modId, cmdId };
+  const rows = await withSystem(flags, (system) => system.read(module));
+  return rows.filter((row) => modId === undefined || row.modId === modId).sort(byModule);
 }
+
+async function listNodes(filter: Partial<ModuleKey>, flags: ListFlags): Promise<void> {
+  const { leases } = await withLeases(flags, (access) => allLeases(access, filter));
+  const byNode = new Map(
+    leases.map((lease) => [nodeId({ ...lease, ip: parseIpv4(lease.ip) }), lease]),
+  );
+  const names = await withSystem(flags, namesOf);
+  const nodes = (await routesOf(filter, flags)).map((route) => {
+    const lease = byNode.get(nodeId(route));
+    byNode.delete(nodeId(route));
+    return { route, lease };
+  });
+  if (flags.json === true) {
+    return printJson(nodes.map(({ route, lease }) =>
+      withName(
+        {
+          ...{ modid: route.modId, cmdid: route.cmdId, node: addressText(route) },
+          ...{ state: route.state, weight: route.weight, zone: route.zone },
+          ...{ source: lease?.source ?? "operator", out_by: outBy(route, lease) || null },
+        },
+        route,
+        names,
+      )
+    ));
+  }
+  const waiting = [...byNode.values()].filter(({ phase }) => phase in WAITING);
+  if (nodes.length + waiting.length === 0) return printLine("no nodes");
+  await printTable(NODE_HEAD, [
+    ...nodes.map(({ route, lease }) => [
+      ...[route.modId, route.cmdId, addressText(route), route.state, route.weight, route.zone],
+      ...[lease?.source ?? "operator", nameOf(route, names), outBy(route, lease)],
+    ]),
+    ...waiting.map((lease) => [
+      ...[lease.modId, lease.cmdId, addressOf(lease), lease.phase, lease.weight, lease.zone],
+      ...[lease.source, nameOf(lease, names), WAITING[lease.phase as keyof typeof WAITING]],
+    ]),
+  ]);
+}
+
+/** Why a node that is registered is in no route yet. */
+const WAITING = {
+  waiting: "it has not said that it is ready",
+  checking: "it has not answered the check of discovery",
+} as const;
 
 const NODE_HEAD = [
   ...["MODID", "CMDID", "NODE", "STATE", "WEIGHT", "ZONE", "FROM", "MODULE", "OUT BY"],
 ];
 
+const OUT_BY = {
+  operator: "operator",
+  lease: "its connection to discovery was lost",
+  node: "the node itself",
+  check: "it does not answer the check of discovery",
+  calls: "",
+} as const;
+
 /** Who took a node out; empty: nobody. */
-function outBy({ state, weight }: RouteRow, lease: LeaseRow | undefined): string {
+function outBy({ state, weight }: RouteRow, lease: LeaseView | undefined): string {
   if (state === "on" && weight > 0) return "";
-  if (lease === undefined || lease.hand.state !== undefined || lease.hand.weight === 0) {
-    return "operator";
-  }
-  if (lease.phase === "doubt") return "its connection to discovery was lost";
-  if (lease.phase === "drain") return "the node itself";
-  return weight === 0 ? "the node itself" : "operator";
+  const by = lease?.outBy ?? null;
+  return by === null ? "operator" : OUT_BY[by];
 }
 
 async function changeLease(
@@ -258,39 +260,16 @@ async function changeLease(
   { ip, port }: NodeAddress,
   flags: ListFlags,
 ): Promise<void> {
-  await withStore(flags, async (store, clock) => {
-    const node = { modId: module.modId, cmdId: module.cmdId, ip, port };
-    const label = `${moduleLabel(module)} ${addressText(node)}`;
-    const results: LeaseResult[] = [];
-    await changeLeases(notifyOf(store, clock), whoRuns(), [node], (stored) => {
-      const plan = planLeases({
-        leases: stored.leases,
-        routes: stored.modules.flatMap(({ nodes }) => nodes),
-        named: stored.registered,
-        nowS: stored.nowS,
-      }, [{ op, node }]);
-      const [{ result }] = plan.outcomes;
-      results.push(result);
-      const what = op === "free" ? `lease.free: ${nodeText(node)}` : stepsSummary(plan.steps);
-      return { leases: plan.leases, routes: plan.routes, summary: result === "done" ? what : "" };
-    });
-    if (results.at(-1) !== "done") throw new CommandError(`${label} is not registered`);
-    printLine(op === "end" ? `${label} is out` : `${label} is as it wants to be`);
-  });
+  const node = { modId: module.modId, cmdId: module.cmdId, ip, port };
+  const label = `${moduleLabel(module)} ${addressText(node)}`;
+  const isDone = await withLeases(flags, (access) => access[op](node));
+  if (!isDone) throw new CommandError(`${label} is not registered`);
+  printLine(op === "end" ? `${label} is out` : `${label} is as it wants to be`);
 }
 
 async function confirmLosses(module: NamedModule, flags: ListFlags): Promise<void> {
-  await withStore(flags, async (store, clock) => {
-    const actor = { name: whoRuns(), address: "" };
-    const atMs = Math.trunc(clock.wallMs());
-    const audit = auditOf(actor, atMs, "lease.confirm", moduleText(module));
-    if (!await store.leases.confirmGuard(module, audit)) {
-      throw new CommandError(`No node of ${moduleLabel(module)} is held back`);
-    }
-    printLine(`nodes of ${moduleLabel(module)} that seem to be lost go out within a second`);
-  });
-}
-
-function notifyOf(store: Store, clock: Clock): NotifyOptions {
-  return { store, clock, software: softwareName(), secrets: undefined, addresses: [] };
+  const { modId, cmdId } = module;
+  const isDone = await withLeases(flags, (access) => access.confirm({ modId, cmdId }));
+  if (!isDone) throw new CommandError(`No node of ${moduleLabel(module)} is held back`);
+  printLine(`nodes of ${moduleLabel(module)} that seem to be lost go out within a second`);
 }

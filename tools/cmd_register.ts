@@ -6,12 +6,8 @@ import process from "node:process";
 import type { Command } from "commander";
 import { register, type RegisteredNode } from "../api/register.ts";
 import { readToken } from "../daemon/daemon.ts";
-import {
-  checkNode,
-  type CheckOutcome,
-  type NodeCheck,
-  parseNodeCheck,
-} from "../daemon/node_check.ts";
+import { checkNode, type CheckOutcome } from "../daemon/node_check.ts";
+import { type NodeCheck, parseNodeCheck } from "../daemon/node_check_rules.ts";
 import { LEASE_TTL_MS_DEFAULT, LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN } from "../model/lease.ts";
 import { parseWhole } from "../model/route_values.ts";
 import { moduleLabel } from "../model/module_name.ts";
@@ -44,6 +40,7 @@ interface RegisterFlags extends StoreFlags {
   readonly zone?: string;
   readonly note?: Record<string, unknown>;
   readonly check?: NodeCheck | "none";
+  readonly activeCheck?: string;
   readonly ttlSeconds: number;
   readonly drainSeconds: number;
   readonly ip?: string;
@@ -63,8 +60,13 @@ export function addTo(parent: Command, context: CommandContext): void {
     command,
     [{ name: "PORT", about: "port on which the program serves", parse: parsePort }],
     async (word, [port], flags: RegisterFlags, words) => {
-      const { modId, cmdId } = await lookUpModule(word, flags);
-      context.exitCode = await new Sidecar({ modId, cmdId, port }, words, flags).run();
+      // Discovery knows the names too, and often nothing else is reached from here.
+      const isSaid = flags.store !== undefined || flags.data !== undefined;
+      const module = "key" in word || isSaid ? await lookUpModule(word, flags) : undefined;
+      const node = module === undefined
+        ? { module: "name" in word ? word.name : "", port }
+        : { modId: module.modId, cmdId: module.cmdId, port };
+      context.exitCode = await new Sidecar(node, words, flags).run();
     },
     { name: "COMMAND", about: "the program and its arguments, after --" },
   );
@@ -72,7 +74,7 @@ export function addTo(parent: Command, context: CommandContext): void {
   addNameStoreOptions(command);
   addExamples(command, [
     ["lars register 7 1 8080 -- ./shop --port 8080", "runs, registers, leaves in order"],
-    ["lars register shop 8080 -- ./shop", "a module that has a name already"],
+    ["lars register shop 8080 -- ./shop", "by the module's name, which discovery knows"],
     ["lars register 7 1 8080 --check http:/up -- ./shop", "ready when /up answers"],
     ["lars register 7 1 8080 --cidr 10.0.0.0/8 -- ./shop", "by its address in that network"],
   ]);
@@ -101,6 +103,11 @@ function addOptions(command: Command): void {
       argument((text) => text === "none" ? "none" as const : parseNodeCheck(text)),
     )
     .option(
+      "--active-check <CHECK>",
+      "ask discovery itself to check it too: tcp, or http:/path",
+      argument((text) => (parseNodeCheck(text), text)),
+    )
+    .option(
       "--ttl-seconds <N>",
       "time after which it is out when nothing is heard of it",
       whole("TTL", LEASE_TTL_MS_MIN / 1000, LEASE_TTL_MS_MAX / 1000),
@@ -116,6 +123,10 @@ function addOptions(command: Command): void {
     .option("--interface <NAME>", "register the address of this interface")
     .option("--cidr <CIDR>", "register the address within this network")
     .option("--token-file <FILE>", "secret shared with discovery");
+}
+
+function labelOf(node: SidecarNode): string {
+  return "module" in node ? node.module : moduleLabel(node);
 }
 
 function parsePort(text: string): number {
@@ -145,9 +156,14 @@ function spawnFault(program: string, error: Error & { code?: string }): string {
   return `${program} cannot be started: ${why}`;
 }
 
+/** What the program serves: a module by its numbers or its name. */
+type SidecarNode =
+  & { readonly port: number }
+  & ({ readonly modId: number; readonly cmdId: number } | { readonly module: string });
+
 /** The program and its registration. */
 class Sidecar {
-  readonly #node: { readonly modId: number; readonly cmdId: number; readonly port: number };
+  readonly #node: SidecarNode;
   readonly #words: readonly string[];
   readonly #flags: RegisterFlags;
   #registered: RegisteredNode | undefined;
@@ -155,7 +171,7 @@ class Sidecar {
   #told = "";
 
   constructor(
-    node: { modId: number; cmdId: number; port: number },
+    node: SidecarNode,
     words: readonly string[],
     flags: RegisterFlags,
   ) {
@@ -211,7 +227,7 @@ class Sidecar {
     const { discovery, tokenFile, check = { kind: "tcp" }, ttlSeconds, ...flags } = this.#flags;
     const secretFile = tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "";
     const token = await readToken(secretFile, "--token-file");
-    const { weight, zone, note, ip, interface: name, cidr } = flags;
+    const { weight, zone, note, ip, interface: name, cidr, activeCheck } = flags;
     this.#registered = await register({
       ...this.#node,
       ...(discovery.length === 0 ? {} : { discovery: discovery.map(formatAddress) }),
@@ -219,8 +235,9 @@ class Sidecar {
       ...(weight === undefined ? {} : { weight }),
       ...(zone === undefined ? {} : { zone }),
       ...(note === undefined ? {} : { note }),
+      ...(activeCheck === undefined ? {} : { check: activeCheck }),
       ...{ ip, interface: name, cidr, ttlMs: ttlSeconds * 1000 },
-      ...{ isReady: check === "none", createModule: true },
+      ...{ isReady: check === "none", createModule: !("module" in this.#node) },
       onWarning: (text) => this.#warn(text),
       onState: (state, reason) => this.#tellState(state, reason),
     });
@@ -236,7 +253,7 @@ class Sidecar {
       failures = outcome.result === "good" ? 0 : failures + 1;
       if (outcome.result === "good" && !isReady) {
         isReady = true;
-        noteLine(`ready: ${registered.address} gets calls of ${moduleLabel(this.#node)}`);
+        noteLine(`ready: ${registered.address} gets calls of ${labelOf(this.#node)}`);
         await registered.setReady(true);
       } else if (isReady && failures >= FAILURES_MAX) {
         isReady = false;

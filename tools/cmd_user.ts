@@ -1,7 +1,8 @@
 // Shell. `lars user`: who may log in to the console, for when nobody can.
 
 import { type Command, Option } from "commander";
-import { type Role, ROLES } from "../control/access/actor.ts";
+import { ROLES } from "../control/access/actor.ts";
+import type { UserRole } from "../sql/console/console_store.ts";
 import { userName } from "../control/schemas.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
@@ -12,7 +13,7 @@ import { addServerOption, type SystemFlags, withSystem } from "./system_access.t
 import { printJson, printLine, printTable } from "./terminal.ts";
 
 interface UserFlags extends SystemFlags {
-  readonly role: Role;
+  readonly role: UserRole;
   readonly json?: boolean;
 }
 

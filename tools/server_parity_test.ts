@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { LeaseRow } from "../model/lease.ts";
 import type { Store } from "../sql/store.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { type ConsoleBench, withConsole } from "../tests/support/console_bench.ts";
@@ -30,13 +31,9 @@ const WITHOUT_SERVER = [
   "discovery",
 ];
 
-/**
- * Commands on what only a database has: its schema, its file, tables of the original; and leases, of
- * which consoles tell nothing yet.
- */
+/** Commands on what only a database has: its schema, its file, tables of the original. */
 const NEEDS_DATABASE = [
   ...["sql migrate", "sql backup", "module sync-names"],
-  ...["lease ls", "lease end", "lease free", "lease confirm", "node ls"],
   // It registers with a discovery, which is no console.
   "register",
 ];
@@ -284,6 +281,97 @@ const COMMANDS: readonly (readonly [line: string, code: number])[] = [
   ["import refused.json", 2],
   ["export", 0],
 ];
+
+/** The same of leases. */
+const LEASE_COMMANDS: readonly (readonly [line: string, code: number])[] = [
+  ["lease ls", 0],
+  ["lease ls --json", 0],
+  ["lease ls 1", 0],
+  ["lease ls 9 9", 0],
+  ["lease ls shop --json", 0],
+  ["lease ls shap", 1],
+  ["node ls", 0],
+  ["node ls 1 --json", 0],
+  ["lease free shop 10.0.0.8:80", 0],
+  ["lease free shop 10.0.0.99:80", 1],
+  ["lease end 1 1 10.0.0.7:80", 0],
+  ["lease end 1 1 10.0.0.7:80", 1],
+  ["lease confirm 1 1", 0],
+  ["lease confirm 2 1", 1],
+  ["lease ls", 0],
+  ["node ls shop", 0],
+];
+
+/** Five nodes that registered themselves, in all states, and more than a page of others. */
+async function fillLeases({ store }: Lane): Promise<void> {
+  const node = { modId: 1, cmdId: 1, ip: 0x0a000007, port: 80 };
+  const on = { weight: 100, zone: "", state: "on" } as const;
+  const lease: LeaseRow = {
+    ...{ ...node, incarnation: 1, holder: 1, phase: "live", ttlMs: 15_000, weight: 100, zone: "" },
+    ...{ source: "lars", owner: "10.0.0.7", note: '{"v":1}', check: "", sinceS: 1_700_000_000 },
+    ...{ written: on, hand: {} },
+  };
+  const drained = { ...on, state: "drain" } as const;
+  const leases: LeaseRow[] = [
+    lease,
+    { ...lease, ip: node.ip + 1, written: drained, hand: { state: "drain", weight: 3 } },
+    { ...lease, ip: node.ip + 2, written: drained, phase: "failing", check: "http:/up" },
+    { ...lease, ip: node.ip + 3, written: undefined, phase: "checking", check: "tcp" },
+    { ...lease, ip: node.ip + 4, written: drained, phase: "doubt", source: "rest" },
+    ...Array.from({ length: 600 }, (_, index): LeaseRow => ({
+      ...{ ...lease, modId: 4, port: 1000 + index, written: undefined, phase: "waiting" },
+    })),
+  ];
+  await store.leases.change({
+    nodes: leases,
+    decide: () => ({
+      leases,
+      routes: leases.flatMap(({ written, modId, cmdId, ip, port }) =>
+        written === undefined ? [] : [{ op: "add", modId, cmdId, ip, port, ...written }]
+      ),
+      ...{ modules: [{ modId: 1, cmdId: 1, name: "shop" }], audit: undefined },
+    }),
+  });
+  await store.leases.beat({ id: 1, address: "10.0.0.1:9527", beat: 1 });
+  await store.leases.putGuard(1, [{
+    ...{ holder: 1, modId: 1, cmdId: 1, heldCount: 2, liveCount: 3, sinceS: 1_700_000_000 },
+    isConfirmed: false,
+  }]);
+}
+
+test(
+  "commands of leases do and say the same by the database and by a console",
+  TIMEOUT,
+  () =>
+    withLanes(async (lanes) => {
+      await Promise.all(lanes.map(fillLeases));
+      const whole: string[] = [];
+      for (const [line, code] of LEASE_COMMANDS) {
+        const [direct, console] = await Promise.all(
+          lanes.map((lane) => lane.lars(line.split(" "))),
+        );
+        const shown = `lars ${line}\n${direct.stdout}${direct.stderr}`;
+        assert.deepEqual([direct.code, console.code], [code, code], `${shown}${console.stderr}`);
+        assert.equal(masked(console.stdout), masked(direct.stdout), shown);
+        assert.equal(masked(console.stderr), masked(direct.stderr), shown);
+        whole.push(shown);
+      }
+      assert.equal(whole[0].match(/\bwaiting\b/g)?.length, 600, "all pages");
+      assert.match(whole[0], /held back in .*shop: 2 of 3 nodes/);
+      assert.match(whole[6], /10\.0\.0\.9:80\s.*\sit does not answer the check of discovery/);
+      assert.match(whole[6], /10\.0\.0\.8:80\s.*\soperator/);
+      assert.match(whole[6], /10\.0\.0\.11:80\s.*\sits connection to discovery was lost/);
+      for (const { store } of lanes) {
+        const audit = await store.console.auditRows({ before: 0, limit: 20 });
+        const kinds = audit.map(({ action, detail }) => `${action} ${detail.split(":")[0]}`);
+        for (
+          const kind of ["lease.change lease.free", "lease.change lease.gone", "lease.confirm "]
+        ) {
+          assert.ok(kinds.includes(kind), kind);
+        }
+      }
+    }),
+);
 
 function stateFile(endsAt: string): string {
   const rule = { kind: "node_out", severity: "warning", isEnabled: true, modId: null, cmdId: null };

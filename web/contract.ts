@@ -33,6 +33,7 @@ export const PROBLEMS = {
   "limit": { status: 507, title: "Limit reached" },
   "internal": { status: 500, title: "Fault of the console" },
   "agent-away": { status: 502, title: "Agent does not answer" },
+  "discovery-away": { status: 503, title: "No discovery answers" },
   "store-away": { status: 503, title: "Database does not answer" },
   "store-newer": { status: 503, title: "Database is newer than this console" },
 } as const satisfies Record<string, { status: number; title: string }>;
@@ -75,6 +76,7 @@ const TAGS: Readonly<Record<string, string>> = {
   nodes: "nodes",
   history: "history",
   events: "history",
+  leases: "leases",
   changes: "changes",
   routes: "changes",
   alerts: "alerts",
@@ -485,6 +487,74 @@ export const alertRoutes = {
   ),
 };
 
+export const leaseRoutes = {
+  listLeases: route(
+    "GET /leases",
+    "viewer",
+    "Nodes that registered themselves, who keeps them out, and what is held back.",
+    { query: shapes.LeaseListQuery, response: shapes.LeaseListShape },
+  ),
+  registerLease: route(
+    "POST /leases",
+    "registrar",
+    "Registers a node, or goes on with a registration; it has to beat.",
+    {
+      body: shapes.LeaseInput,
+      response: shapes.LeaseGrant,
+      status: 201,
+      problems: ["not-found", "conflict", "discovery-away"],
+    },
+  ),
+  beatLeases: route(
+    "POST /leases/beats",
+    "registrar",
+    "Says that nodes live; answers which registrations are over.",
+    {
+      body: shapes.LeaseBeatInput,
+      response: shapes.LeaseBeatAnswer,
+      problems: ["discovery-away"],
+    },
+  ),
+  patchLease: route(
+    "PATCH /leases/{modId}/{cmdId}/{node}",
+    "registrar",
+    "Says that a registered node is ready or not, or other values of it.",
+    {
+      body: shapes.LeasePatch,
+      response: null,
+      problems: ["not-found", "conflict", "discovery-away"],
+    },
+  ),
+  leaveLease: route(
+    "DELETE /leases/{modId}/{cmdId}/{node}",
+    "registrar",
+    "Unregisters a node; one that is gone already is fine.",
+    {
+      query: shapes.LeaseLeaveQuery,
+      response: null,
+      problems: ["conflict", "discovery-away"],
+    },
+  ),
+  endLease: route(
+    "POST /leases/{modId}/{cmdId}/{node}/end",
+    "operator",
+    "Ends a registration; a program that lives registers again.",
+    { response: shapes.ModuleKeyShape, problems: ["not-found"] },
+  ),
+  freeLease: route(
+    "POST /leases/{modId}/{cmdId}/{node}/free",
+    "operator",
+    "Takes back state, weight and zone that an operator gave a registered node.",
+    { response: shapes.ModuleKeyShape, problems: ["not-found"] },
+  ),
+  confirmLosses: route(
+    "POST /leases/{modId}/{cmdId}/confirm",
+    "operator",
+    "Says that nodes of a module which are held in its route are really lost.",
+    { response: shapes.ModuleKeyShape, problems: ["not-found"] },
+  ),
+};
+
 export const accessRoutes = {
   listAudit: route(
     "GET /audit",
@@ -544,6 +614,7 @@ export const API_ROUTES = {
   ...editRoutes,
   ...changeRoutes,
   ...alertRoutes,
+  ...leaseRoutes,
   ...accessRoutes,
 } satisfies Record<string, ApiRoute>;
 

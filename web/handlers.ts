@@ -36,6 +36,7 @@ import {
   historyView,
   knownQuery,
 } from "../control/reports/history_views.ts";
+import { type LeaseHandlerParts, leaseHandlers } from "./lease_handlers.ts";
 import type { LiveHub, LiveMessage } from "./live_stream.ts";
 import type { NodeUseService } from "../control/drain/node_use_service.ts";
 import { policyList } from "./policy_list.ts";
@@ -61,7 +62,7 @@ const CALLERS_WITHIN_S = 60;
 const LIVE_EVENTS_MAX = 100;
 
 /** What the handlers work with. */
-export interface HandlerParts {
+export interface HandlerParts extends LeaseHandlerParts {
   readonly store: Store;
   readonly access: AccessService;
   readonly changes: ChangeService;
@@ -416,6 +417,7 @@ export function makeHandlers(parts: HandlerParts): ApiHandlers {
     ...editHandlers(parts),
     ...changeHandlers(parts),
     ...alertHandlers(parts),
+    ...leaseHandlers(parts),
     ...accessHandlers(parts),
   };
 }

@@ -9,7 +9,8 @@ import type { PairFiles } from "../daemon/tls_files.ts";
 import type { HandshakeServers, ShownPair } from "../session/tls/handshake_servers.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
-import { type Address, formatAddress, parseAddress } from "../reactor/address.ts";
+import type { NodeKey } from "../model/node.ts";
+import { type Address, formatAddress, formatIpv4, parseAddress } from "../reactor/address.ts";
 import { ConfigError, messageOf } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { openStore, type Store } from "../sql/mod.ts";
@@ -31,6 +32,9 @@ import { consoleModuleMetrics } from "./module_metrics.ts";
 import { explainService } from "./explain_client.ts";
 import { makeHandlers } from "./handlers.ts";
 import { HttpServer } from "./http_server.ts";
+import { LeaseAdmin } from "../discovery/lease_admin.ts";
+import { LeaseClient } from "../discovery/lease_client.ts";
+import type { LeaseHandlerParts } from "./lease_handlers.ts";
 import { LiveHub } from "./live_stream.ts";
 import { NodeUseService } from "../control/drain/node_use_service.ts";
 import { ReportService } from "../control/reports/report_service.ts";
@@ -134,15 +138,14 @@ export class WebService extends StoreService<WebSettings> {
         events: new EventTail({ store, clock }),
         reports: new ReportService({ store, clock }),
         nodeUse: new NodeUseService(asking),
+        ...this.#leaseParts(),
         fleetExplain: new FleetExplainService(asking),
         clock,
         secureCookie: settings.secureCookie || settings.isSecret,
         storeOption: () => storeOption(store.label, process.cwd()),
       }),
       access: this.#access,
-      clock,
-      log,
-      hostNames,
+      ...{ clock, log, hostNames },
       audit: (entry) => store.console.audit(entry),
     });
     this.#site = new Site({ api, hostNames, fault: () => reader.fault });
@@ -206,6 +209,17 @@ export class WebService extends StoreService<WebSettings> {
     const { log } = this.context;
     const watchedAgents = () => watch.services;
     return new SystemReader({ store: this.#store, clock: this.#clock, log, watchedAgents });
+  }
+
+  /** Who reads and edits leases, and who asks a discovery for registrations. */
+  #leaseParts(): LeaseHandlerParts {
+    const { rng, software, secrets, transport } = this.context;
+    const addresses = this.#options.dnsAddresses ?? [];
+    const about = { store: this.#store, clock: this.#clock, software, secrets, transport };
+    const registrar = new LeaseClient({ ...about, rng });
+    this.onStop(CLOSE_TIMEOUT_MS, () => registrar.close());
+    const isOut = (node: NodeKey): boolean => isKeptOut(this.#reader, node);
+    return { leases: new LeaseAdmin({ ...about, addresses }, isOut), registrar };
   }
 
   #makeSender(settings: WebSettings): WebhookSender {
@@ -337,6 +351,13 @@ export class WebService extends StoreService<WebSettings> {
     const [address] = this.addresses;
     if (link !== undefined) announce(`${this.#scheme}://${address}/#once=${link}`);
   }
+}
+
+/** True when all callers that report keep a node out. */
+function isKeptOut({ model }: SystemReader, { modId, cmdId, ip, port }: NodeKey): boolean {
+  const name = formatIpv4(ip);
+  return model.module(modId, cmdId)?.nodes
+    .some((node) => node.ip === name && node.port === port && node.health === "overload") ?? false;
 }
 
 /**

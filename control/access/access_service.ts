@@ -7,9 +7,10 @@ import type {
   BackFilter,
   ConsoleStore,
   TokenRow,
+  UserRole,
   UserRow,
 } from "../../sql/console/console_store.ts";
-import { type Actor, auditOf, lesserRole, mayAct, type Role } from "./actor.ts";
+import { type Actor, auditOf, lesserRole, mayAct } from "./actor.ts";
 import { clientKey } from "./client_address.ts";
 import { LoginRateLimiter } from "./login_rate_limiter.ts";
 import { ControlError } from "../control_error.ts";
@@ -189,10 +190,13 @@ export class AccessService {
       if (wallMs - token.usedAtMs > TOUCH_INTERVAL_MS) {
         await this.#touch(() => this.#store.touchToken(token.id, wallMs));
       }
+      const role = lesserRole(user.role, token.role);
+      if (role === undefined) return undefined;
       return {
         name: user.name,
-        role: lesserRole(user.role, token.role),
+        role,
         via: "token",
+        title: token.title,
         address,
         session: "",
         csrfToken: null,
@@ -346,7 +350,7 @@ export class AccessService {
     return user;
   }
 
-  async #newUser(name: string, role: Role, password: string | undefined): Promise<UserRow> {
+  async #newUser(name: string, role: UserRole, password: string | undefined): Promise<UserRow> {
     return {
       name,
       role,

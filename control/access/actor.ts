@@ -2,15 +2,19 @@
 
 import type { AuditEntry } from "../../sql/console/console_store.ts";
 
-/** Roles, weakest first; each may do what those before it may. */
+/** Roles of people, weakest first; each may do what those before it may. */
 export const ROLES = ["viewer", "operator", "admin"] as const;
-export type Role = (typeof ROLES)[number];
+
+/** What a token may be; a `registrar` registers nodes, and may look at nothing. */
+export type Role = (typeof ROLES)[number] | "registrar";
 
 /** Whoever makes a request or runs a command. */
 export interface Actor {
   readonly name: string;
   readonly role: Role;
   readonly via: "cookie" | "token" | "command";
+  /** Title of the token, if there is one. */
+  readonly title?: string;
   /** Where the request came from; empty for commands. */
   readonly address: string;
   /** Hash of the session; empty for others. */
@@ -24,12 +28,15 @@ export interface Actor {
 
 /** True when a role may do what another one may. */
 export function mayAct(role: Role, needed: Role): boolean {
+  if (role === "registrar") return needed === "registrar";
+  if (needed === "registrar") return role !== "viewer";
   return ROLES.indexOf(role) >= ROLES.indexOf(needed);
 }
 
-/** The lesser of two roles. */
-export function lesserRole(a: Role, b: Role): Role {
-  return mayAct(a, b) ? b : a;
+/** The lesser of two roles; undefined when neither may do what the other may. */
+export function lesserRole(a: Role, b: Role): Role | undefined {
+  if (mayAct(a, b)) return b;
+  return mayAct(b, a) ? a : undefined;
 }
 
 /** An audit entry of something that was done. */

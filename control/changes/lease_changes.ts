@@ -2,7 +2,7 @@
 
 import type { NodeKey } from "../../model/node.ts";
 import type { LeaseChangeOutcome, LeaseEdits, StoredLeases } from "../../sql/leases/lease_store.ts";
-import { auditOf } from "../access/actor.ts";
+import { type Actor, auditOf } from "../access/actor.ts";
 import type { Told } from "../schemas.ts";
 import { withPresets } from "./change_edits.ts";
 import { type NotifyOptions, tellingDns } from "./dns_notifier.ts";
@@ -23,7 +23,7 @@ export interface LeaseDecision extends Pick<LeaseEdits, "leases" | "routes"> {
  */
 export function changeLeases(
   options: NotifyOptions,
-  who: string,
+  who: Pick<Actor, "name" | "address">,
   nodes: readonly NodeKey[],
   decide: (stored: StoredLeases) => LeaseDecision,
 ): Promise<LeaseChangeOutcome & { readonly told: readonly Told[] }> {
@@ -35,10 +35,7 @@ export function changeLeases(
         const { leases, routes, summary } = decide(stored);
         const { modules = [] } = withPresets(stored.modules, { routes }, true);
         const atMs = Math.trunc(clock.wallMs());
-        const actor = { name: who, address: "" };
-        const audit = summary === ""
-          ? undefined
-          : auditOf(actor, atMs, "lease.change", "", summary);
+        const audit = summary === "" ? undefined : auditOf(who, atMs, "lease.change", "", summary);
         return { leases, routes, modules, audit };
       },
     }));

@@ -32,12 +32,21 @@ export async function knownServices(
   }
 }
 
+/** Addresses of every dns that signed in lately; see {@linkcode liveServices}. */
+export function liveDns(store: Store, clock: Clock): Promise<Address[]> {
+  return liveServices(store, clock, "dns");
+}
+
 /**
- * Addresses of every dns that signed in lately. When by the clock of this host none has, those of the
- * last minutes are tried: it may be ahead of theirs, and who answers lives.
+ * Addresses of every service of a kind that signed in lately. When by the clock of this host none
+ * has, those of the last minutes are tried: it may be ahead of theirs, and who answers lives.
  */
-export async function liveDns(store: Store, clock: Clock): Promise<Address[]> {
-  const known = await knownServices(store, ["dns"]);
+export async function liveServices(
+  store: Store,
+  clock: Clock,
+  kind: ServiceInstance["kind"],
+): Promise<Address[]> {
+  const known = await knownServices(store, [kind]);
   const wallMs = clock.wallMs();
   const recent = known.filter((one) => isRecent(one, wallMs));
   const tried = recent.length > 0

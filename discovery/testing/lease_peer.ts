@@ -75,21 +75,27 @@ export class LeasePeer {
     return decodeLeaseDone(
       await this.#ask(
         MessageId.LeaseChange,
-        (seq) => encodeLeaseChange({ ...values, lease, seq }),
+        (seq) => encodeLeaseChange({ owner: "", ...values, lease, seq }),
       ),
     );
   }
 
-  async leave(node: NodeKey, incarnation: number): Promise<LeaseDone> {
+  async leave(node: NodeKey, incarnation: number, owner = ""): Promise<LeaseDone> {
     const lease = { ...node, incarnation };
     return decodeLeaseDone(
-      await this.#ask(MessageId.LeaseLeave, (seq) => encodeLeaseLeave({ lease, seq })),
+      await this.#ask(MessageId.LeaseLeave, (seq) => encodeLeaseLeave({ lease, seq, owner })),
     );
   }
 
-  async beat(lease: readonly (NodeKey & { incarnation: number })[] = []): Promise<LeaseBeaten> {
+  async beat(
+    lease: readonly (NodeKey & { incarnation: number })[] = [],
+    owner = "",
+  ): Promise<LeaseBeaten> {
     return decodeLeaseBeaten(
-      await this.#ask(MessageId.LeaseBeat, (seq) => encodeLeaseBeat({ seq, lease: [...lease] })),
+      await this.#ask(
+        MessageId.LeaseBeat,
+        (seq) => encodeLeaseBeat({ seq, lease: [...lease], owner }),
+      ),
     );
   }
 

@@ -17,7 +17,7 @@ import { LOSS_GUARD_DEFAULTS, LossGuard, type LossGuardSettings } from "../loss_
 /** What a node says of itself unless a test says otherwise. */
 export const PLAIN_SPEC: LeaseSpec = {
   ...{ ttlMs: 15_000, weight: 100, zone: "", note: "", isReady: true },
-  ...{ source: "lars", owner: "test" },
+  ...{ source: "lars", owner: "test", check: "" },
 };
 
 /** Node number `index` of module 1/1. */

@@ -171,7 +171,7 @@ function emptyText(name: string, { all, merged }: Context): string {
         return `${field.name}: 0`;
     }
   });
-  const line = `{ ${members.join(", ")} }`;
+  const line = members.length === 0 ? "{}" : `{ ${members.join(", ")} }`;
   // Where it stands, some 40 characters come before it.
   return line.length <= LINE_MAX - 40 ? line : `{\n    ${members.join(",\n    ")},\n  }`;
 }

@@ -324,7 +324,7 @@ function tokenOf(row: SqlRow): TokenRow {
     id: numberOf(row.id),
     title: textOf(row.title),
     owner: textOf(row.owner),
-    role: roleOf(row.token_role),
+    role: row.token_role === "registrar" ? "registrar" : roleOf(row.token_role),
     hash: textOf(row.hash),
     createdAtMs: numberOf(row.token_created_at),
     expiresAtMs: numberOf(row.expires_at),

@@ -43,6 +43,8 @@ import {
   whereAll,
 } from "../drivers/sql_script.ts";
 import { type ModuleKey, moduleText, uniqueModules } from "../../model/module.ts";
+import { quantity } from "../../model/quantity.ts";
+import { rememberDrainsScript } from "../leases/lease_scripts.ts";
 
 /** Nodes in one row of ConsoleChangePart: about 100 kB. */
 const PART_NODES = 1000;
@@ -93,13 +95,29 @@ export function* changeScript(
     version = result.version;
     changed.push(...result.changed);
   }
+  const drainedCount = yield* rememberDrainsScript(dialect, shape, routes, locked.nowS);
   if (changed.length === 0) {
+    if (drainedCount > 0) yield* noteDrainsScript(dialect, wish, modules, drainedCount);
     return { id: undefined, version, changed, before: stored, stored };
   }
   const after = yield* readStoredScript(dialect, shape, modules);
   const all = uniqueModules(changed);
   const id = yield* recordScript(dialect, wish, all, differencesOf(stored, after));
   return { id, version, changed: all, before: stored, stored: after };
+}
+
+/** No route differs, yet the nodes stay drained when they come back: the audit says so. */
+function* noteDrainsScript(
+  dialect: Dialect,
+  { audit }: ChangeWish,
+  [module]: readonly ModuleKey[],
+  count: number,
+): Script<void> {
+  yield* auditScript(dialect, {
+    ...audit,
+    target: audit.target || moduleText(module),
+    detail: audit.detail || `drained already, and kept so: ${quantity(count, "node")}`,
+  });
 }
 
 /** New names are judged beside all others; nobody else renames while the version is locked. */

@@ -19,6 +19,9 @@ export const CHANGES_MAX = 100_000;
 /** What a user may do; each role may do what those before it may. */
 export type UserRole = "viewer" | "operator" | "admin";
 
+/** What a token may do: at most as much as its owner; `registrar` registers nodes alone. */
+export type TokenRole = UserRole | "registrar";
+
 /** A person who may log in. Instants here and below are in milliseconds since 1970. */
 export interface UserRow {
   /** Also the key; at most 64 ASCII characters. */
@@ -48,7 +51,7 @@ export interface TokenRow {
   readonly id: number;
   readonly title: string;
   readonly owner: string;
-  readonly role: UserRole;
+  readonly role: TokenRole;
   /** SHA-256 of the secret, as hexadecimal text. */
   readonly hash: string;
   readonly createdAtMs: number;

@@ -1,5 +1,6 @@
 // Core. The conversations about Lease, LeaseSeq, LeaseHolder and LeaseGuard.
 
+import { parseIpv4 } from "../../reactor/address.ts";
 import { StoreError } from "../../reactor/errors.ts";
 import type {
   LeasePhase,
@@ -9,7 +10,7 @@ import type {
   RouteValues,
 } from "../../model/lease.ts";
 import { moduleId, type ModuleKey, uniqueModules } from "../../model/module.ts";
-import { nodeId, type NodeKey } from "../../model/node.ts";
+import { nodeId, type NodeKey, type RouteEdit } from "../../model/node.ts";
 import { auditScript } from "../console/access_scripts.ts";
 import type { AuditEntry } from "../console/console_store.ts";
 import { groupModules } from "../console/route_difference.ts";
@@ -42,7 +43,9 @@ import type {
   GuardRow,
   LeaseChangeOutcome,
   LeaseChangeWish,
+  LeaseFilter,
   LeaseHolder,
+  LeaseList,
   LeasePage,
 } from "./lease_store.ts";
 
@@ -54,7 +57,7 @@ const GONE_KEEP_S = 3_600;
 const PRUNE_ROWS_MAX = 1_000;
 
 const COLUMNS = "modid, cmdid, ip, port, incarnation, holder, phase, ttl_ms, weight, zone, " +
-  "source, owner, note, since, written, hand, changed, seq";
+  "source, owner, note, node_check, since, written, hand, changed, seq";
 const VALUE_COLUMNS = COLUMNS.split(", ").slice(4);
 
 function requireLeases(shape: SchemaShape): void {
@@ -77,6 +80,7 @@ function leaseOf(row: SqlRow): LeaseRow {
     source: textOf(row.source) as LeaseSource,
     owner: textOf(row.owner),
     note: textOf(row.note),
+    check: textOf(row.node_check),
     sinceS: numberOf(row.since),
     written: written.state === undefined ? undefined : written as unknown as RouteValues,
     hand: jsonOf(row.hand) as OperatorHand,
@@ -86,7 +90,8 @@ function leaseOf(row: SqlRow): LeaseRow {
 function valuesOf(row: LeaseRow, nowS: number, seq: number): SqlValue[] {
   return [
     ...[row.modId, row.cmdId, row.ip, row.port, row.incarnation, row.holder, row.phase],
-    ...[row.ttlMs, row.weight, row.zone, row.source, row.owner, row.note, row.sinceS],
+    ...[row.ttlMs, row.weight, row.zone, row.source, row.owner, row.note, row.check],
+    row.sinceS,
     row.written === undefined ? "" : JSON.stringify(row.written),
     handText(row.hand),
     ...[nowS, seq],
@@ -159,7 +164,7 @@ export function* changeLeasesScript(
   requireLeases(shape);
   // Everybody who changes routes waits here, so numbers of changes are in order of their commits.
   const locked = yield* lockVersionScript(dialect);
-  const [last] = yield { sql: "SELECT seq FROM LeaseSeq WHERE id = 1" };
+  const lastSeq = yield* lastSeqScript();
   const keys = uniqueModules(wish.nodes);
   const leases = yield* leasesOfScript(wish.nodes, forUpdate(dialect));
   const stored = yield* storedRoutesScript(shape, keys, forUpdate(dialect));
@@ -183,19 +188,60 @@ export function* changeLeasesScript(
     versions.push(result.version);
   }
   if (edits.audit !== undefined) yield* auditScript(dialect, edits.audit);
-  const seq = numberOf(last?.seq) + 1;
   const outcome = { changed: uniqueModules(changed), versions };
-  if (edits.leases.length === 0) return { ...outcome, seq: seq - 1 };
+  if (edits.leases.length === 0) return { ...outcome, seq: lastSeq };
+  yield* putLeasesScript(dialect, edits.leases, nowS, lastSeq + 1);
+  return { ...outcome, seq: lastSeq + 1 };
+}
+
+/** Number of the last change of leases. */
+function* lastSeqScript(): Script<number> {
+  const [last] = yield { sql: "SELECT seq FROM LeaseSeq WHERE id = 1" };
+  return numberOf(last?.seq);
+}
+
+/**
+ * Remembers that an operator drains nodes whose routes say so already, because they are in doubt or
+ * want no calls themselves: their leases could not tell it from what was written for them. Must run
+ * inside a transaction that has locked the version.
+ *
+ * @param edits Those of one change, before or after they were written.
+ * @returns how many leases know it from now on.
+ */
+export function* rememberDrainsScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  edits: readonly RouteEdit[],
+  nowS: number,
+): Script<number> {
+  const nodes = edits.filter((edit) => edit.op === "set" && edit.state === "drain");
+  if (!shape.leases || nodes.length === 0) return 0;
+  const leases = yield* leasesOfScript(nodes, forUpdate(dialect));
+  const drained = leases.filter(({ written, hand }) =>
+    written?.state === "drain" && hand.state === undefined
+  ).map((row): LeaseRow => ({ ...row, hand: { ...row.hand, state: "drain" } }));
+  if (drained.length > 0) {
+    yield* putLeasesScript(dialect, drained, nowS, (yield* lastSeqScript()) + 1);
+  }
+  return drained.length;
+}
+
+/** Writes leases as the change of this number. */
+function* putLeasesScript(
+  dialect: Dialect,
+  leases: readonly LeaseRow[],
+  nowS: number,
+  seq: number,
+): Script<void> {
   yield* insertManyScript(
     `INSERT INTO Lease(${COLUMNS})`,
     4 + VALUE_COLUMNS.length,
-    edits.leases,
+    leases,
     (row) => valuesOf(row, nowS, seq),
     1000,
     onConflict(dialect, "modid, cmdid, ip, port", VALUE_COLUMNS),
   );
   yield { sql: "UPDATE LeaseSeq SET seq = ? WHERE id = 1", params: [seq] };
-  return { ...outcome, seq };
 }
 
 /** Modules that others have changed after a RouteChange id, and the largest id now. */
@@ -253,6 +299,57 @@ export function* listLeasesScript(
     params: [...params, limit],
   };
   return rows.map(leaseOf);
+}
+
+/** Addresses with or without a port are found by their columns, other texts by owner, zone and note. */
+function textCondition(text: string): { term: string; params: SqlValue[] } {
+  const match = /^(\d+\.\d+\.\d+\.\d+)(?::(\d{1,5}))?$/.exec(text);
+  if (match !== null && match[1].split(".").every((part) => Number(part) <= 255)) {
+    const ip = parseIpv4(match[1]);
+    if (match[2] === undefined) return { term: "ip = ?", params: [ip] };
+    return { term: "ip = ? AND port = ?", params: [ip, Number(match[2])] };
+  }
+  const part = `%${text.replace(/[!%_]/g, "!$&")}%`;
+  const term = ["owner", "zone", "note"].map((name) => `${name} LIKE ? ESCAPE '!'`).join(" OR ");
+  return { term: `(${term})`, params: [part, part, part] };
+}
+
+/** Leases for people, a part of them, and how many there are by phase. */
+export function* findLeasesScript(
+  shape: SchemaShape,
+  { modId, cmdId, phase, text = "" }: LeaseFilter,
+  offset: number,
+  limit: number,
+): Script<LeaseList> {
+  if (!shape.leases) return { rows: [], counts: new Map() };
+  const terms = ["(phase <> 'gone' OR hand <> '')"];
+  const params: SqlValue[] = [];
+  for (const [term, value] of [["modid = ?", modId], ["cmdid = ?", cmdId]] as const) {
+    if (value === undefined) continue;
+    terms.push(term);
+    params.push(value);
+  }
+  if (text !== "") {
+    const found = textCondition(text);
+    terms.push(found.term);
+    params.push(...found.params);
+  }
+  const where = terms.join(" AND ");
+  const counted = yield {
+    sql: `SELECT phase, COUNT(*) AS n FROM Lease WHERE ${where} GROUP BY phase`,
+    params,
+  };
+  const ofPhase = phase === undefined ? "" : " AND phase = ?";
+  const rows = yield {
+    sql: `SELECT ${COLUMNS} FROM Lease WHERE ${where}${ofPhase} ` +
+      "ORDER BY modid, cmdid, ip, port LIMIT ? OFFSET ?",
+    params: [...params, ...(phase === undefined ? [] : [phase]), limit, offset],
+  };
+  const counts = counted.map((row): [LeasePhase, number] => [
+    textOf(row.phase) as LeasePhase,
+    numberOf(row.n),
+  ]);
+  return { rows: rows.map(leaseOf), counts: new Map(counts) };
 }
 
 /** Says that a discovery lives, and reads which others do. */

@@ -7,6 +7,7 @@ import {
   beatScript,
   changeLeasesScript,
   confirmGuardScript,
+  findLeasesScript,
   foreignChangesScript,
   forgetHolderScript,
   guardScript,
@@ -38,6 +39,8 @@ export function leaseSqlStore({ driver, attempt, shape }: StoreCore): NodeLeaseS
       plain("read what others changed", () => foreignChangesScript(afterChangeId, ownVersions)),
     list: (filter, limit) =>
       plain("read the leases", (known) => listLeasesScript(known, filter, limit)),
+    find: (filter, offset, limit) =>
+      plain("look for leases", (known) => findLeasesScript(known, filter, offset, limit)),
     beat: (holder) => plain("say that it lives", (known) => beatScript(dialect, known, holder)),
     forgetHolder: (id) => plain("forget a discovery", (known) => forgetHolderScript(known, id)),
     putGuard: (holder, rows) =>

@@ -1,6 +1,6 @@
 // Core. What discovery asks of the database: leases, who holds them, and what the guard holds back.
 
-import type { LeaseRow } from "../../model/lease.ts";
+import type { LeasePhase, LeaseRow } from "../../model/lease.ts";
 import type { ModuleChange, ModuleKey } from "../../model/module.ts";
 import type { NodeKey, RouteEdit } from "../../model/node.ts";
 import type { AuditEntry, StoredModule } from "../console/console_store.ts";
@@ -57,6 +57,20 @@ export interface LeasePage {
   readonly isCut: boolean;
 }
 
+/** Which leases are wanted. */
+export interface LeaseFilter extends Partial<ModuleKey> {
+  readonly phase?: LeasePhase | undefined;
+  /** An address, with or without its port, or a part of owner, zone or note. */
+  readonly text?: string | undefined;
+}
+
+/** Some of the leases that a filter finds. */
+export interface LeaseList {
+  readonly rows: readonly LeaseRow[];
+  /** How many it finds, by phase, whichever phase it asks for. */
+  readonly counts: ReadonlyMap<LeasePhase, number>;
+}
+
 /** A discovery that holds leases. It lives while its beat changes: no clock is compared. */
 export interface LeaseHolder {
   readonly id: number;
@@ -88,6 +102,8 @@ export interface NodeLeaseStore {
   foreignChanges(afterChangeId: number, ownVersions: readonly number[]): Promise<ForeignChanges>;
   /** Leases that are not over or in which an operator has a hand, of all or some modules. */
   list(filter: Partial<ModuleKey>, limit: number): Promise<LeaseRow[]>;
+  /** The same by more than the module, a part of them, with how many there are. */
+  find(filter: LeaseFilter, offset: number, limit: number): Promise<LeaseList>;
   /** Says that a discovery lives. @returns all that ever did, this one included. */
   beat(holder: LeaseHolder): Promise<LeaseHolder[]>;
   /** A discovery ended, or its leases are another's now. */

@@ -24,7 +24,8 @@ export const EVENT_COUNT_MAX = 200_000;
 /** Every kind of event that this version writes. Newer versions may have stored others. */
 export const EVENT_KINDS = [
   ...["node.overload", "node.idle", "alert.firing", "alert.ended"] as const,
-  ...["lease.waiting", "lease.live", "lease.doubt", "lease.drain", "lease.gone"] as const,
+  ...["lease.waiting", "lease.checking", "lease.live", "lease.doubt", "lease.failing"] as const,
+  ...["lease.drain", "lease.gone"] as const,
 ] as const;
 
 /** A kind of event that this version writes. */

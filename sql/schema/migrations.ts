@@ -31,6 +31,7 @@ import originalNamesMysql from "../migrations/0013_names_of_the_original.mysql.s
 import leaseMysql from "../migrations/0014_lease.mysql.sql" with { type: "text" };
 import relayMailMysql from "../migrations/0015_relay_mail.mysql.sql" with { type: "text" };
 import reportMarksMysql from "../migrations/0016_report_marks.mysql.sql" with { type: "text" };
+import leaseCheckMysql from "../migrations/0017_lease_check.mysql.sql" with { type: "text" };
 import originalTablesSqlite from "../migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
 };
@@ -67,6 +68,7 @@ import originalNamesSqlite from "../migrations/0013_names_of_the_original.sqlite
 import leaseSqlite from "../migrations/0014_lease.sqlite.sql" with { type: "text" };
 import relayMailSqlite from "../migrations/0015_relay_mail.sqlite.sql" with { type: "text" };
 import reportMarksSqlite from "../migrations/0016_report_marks.sqlite.sql" with { type: "text" };
+import leaseCheckSqlite from "../migrations/0017_lease_check.sqlite.sql" with { type: "text" };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
 import { type Dialect, insertIgnore, numberOf, type Script } from "../drivers/sql_script.ts";
 import type { MigrateResult } from "../store.ts";
@@ -154,6 +156,7 @@ const NAMES = [
   "0014_lease",
   "0015_relay_mail",
   "0016_report_marks",
+  "0017_lease_check",
 ];
 
 /** Version of a schema that has all migrations. */
@@ -177,6 +180,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     leaseMysql,
     relayMailMysql,
     reportMarksMysql,
+    leaseCheckMysql,
   ],
   sqlite: [
     originalTablesSqlite,
@@ -195,6 +199,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     leaseSqlite,
     relayMailSqlite,
     reportMarksSqlite,
+    leaseCheckSqlite,
   ],
 };
 

@@ -294,7 +294,7 @@ test("the grants of the README are enough for each service, and no more", SLOW, 
       const route = { weight: 1, zone: "", state: "on" } as const;
       const row: LeaseRow = {
         ...{ ...key, incarnation: 1, holder: 1, phase: "live", ttlMs: 1000, weight: 1, zone: "" },
-        ...{ source: "lars", owner: "", note: "", sinceS: 1, written: route, hand: {} },
+        ...{ source: "lars", owner: "", note: "", check: "", sinceS: 1, written: route, hand: {} },
       };
       const audit: AuditEntry = {
         ...{ atMs: 1, who: "d", action: "lease.change", target: "", outcome: "done" },

@@ -101,7 +101,7 @@ export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
         .flatMap(([name, type]) => type.includes("unsigned") ? [name] : []),
     ),
     moduleMeant: has("module", "meant"),
-    leases: has("lease", "incarnation", "seq") && has("leaseseq", "seq") &&
+    leases: has("lease", "incarnation", "seq", "node_check") && has("leaseseq", "seq") &&
       has("leaseholder", "beat") && has("leaseguard", "confirmed"),
   };
 }

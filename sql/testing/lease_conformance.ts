@@ -13,7 +13,7 @@ function lease(port: number, more: Partial<LeaseRow> = {}): LeaseRow {
   return {
     ...{ ...NODE, port, incarnation: 2 ** 52, holder: 2 ** 51 + 1, phase: "live" },
     ...{ ttlMs: 86_400_000, weight: 10_000, zone: 'z"é', source: "lars", owner: "10.0.0.1" },
-    ...{ note: '{"a":"é"}', sinceS: 1_700_000_000, written: ROUTE, hand: {} },
+    ...{ note: '{"a":"é"}', check: "http:/up", sinceS: 1_700_000_000, written: ROUTE, hand: {} },
     ...more,
   };
 }
@@ -90,6 +90,73 @@ export function testLeaseConformance(define: Define): void {
     assert.deepEqual([...seen].sort(([a], [b]) => a - b), [
       ...[[7000, 1], [7001, 1], [7002, 10_000], [7003, 10_000], [7004, 10_000]],
     ]);
+  });
+
+  define("a drain of a node that is in doubt is remembered, and audited", async ({ store }) => {
+    const doubt = { ...ROUTE, state: "drain" } as const;
+    const ports = [7777, 7778, 7779];
+    await write(store, {
+      leases: [
+        lease(7777, { phase: "doubt", written: doubt }),
+        lease(7778, { phase: "doubt", written: doubt, hand: { weight: 3 } }),
+        lease(7779),
+      ],
+      routes: ports.map((port) => ({
+        ...{ op: "add", ...NODE, port, ...(port === 7779 ? ROUTE : doubt) } as const,
+      })),
+    });
+    const { modId, cmdId, ip } = NODE;
+    const edits = ports.map((port) =>
+      ({ op: "set", modId, cmdId, ip, port, state: "drain" }) as const
+    );
+    const { seq } = await store.leases.since(0, 100);
+    for (const [index, some] of [edits.slice(0, 1), edits.slice(1), edits].entries()) {
+      const { changed } = await store.console.change({
+        modules: [{ modId, cmdId }],
+        decide: () => ({ routes: some }),
+        ...{ why: "", via: "command", undoes: 0, meant: true },
+        audit: {
+          ...{ atMs: 1, who: "me", action: `drain${index}`, target: "t", outcome: "done" },
+          ...{ detail: "", address: "" },
+        },
+      });
+      assert.equal(changed.length, index === 1 ? 1 : 0, "the one that was on");
+    }
+    assert.deepEqual((await store.leases.list({}, 10)).map(({ hand }) => hand), [
+      ...[{ state: "drain" }, { weight: 3, state: "drain" }, {}],
+    ]);
+    const { rows } = await store.leases.since(seq, 100);
+    assert.deepEqual(rows.map(({ port }) => port), [7777, 7778], "every discovery reads it");
+    const [last, first] = (await store.console.auditRows({ before: 0, limit: 10 }))
+      .filter(({ who }) => who === "me");
+    assert.equal(last.action, "drain1");
+    assert.match(first.detail, /kept so: 1 node/);
+  });
+
+  define("leases are found by phase and text, page by page, and counted", async ({ store }) => {
+    await write(store, {
+      leases: [
+        ...Array.from({ length: 7 }, (_, index) => lease(100 + index)),
+        lease(200, { phase: "drain", owner: "ann/ci_1" }),
+        lease(201, { phase: "gone" }),
+        lease(202, { phase: "gone", hand: { state: "off" } }),
+      ],
+    });
+    const ports = async (
+      filter: Parameters<typeof store.leases.find>[0],
+      offset = 0,
+    ): Promise<number[]> =>
+      (await store.leases.find(filter, offset, 3)).rows.map(({ port }) => port);
+    assert.deepEqual(await ports({}), [100, 101, 102]);
+    assert.deepEqual(await ports({}, 6), [106, 200, 202]);
+    assert.deepEqual(await ports({ phase: "drain" }), [200]);
+    assert.deepEqual(await ports({ text: "ci_1" }), [200]);
+    assert.deepEqual(await ports({ text: "ci%1" }), [], "no wildcards");
+    assert.deepEqual(await ports({ text: "192.168.1.177:104" }), [104]);
+    assert.deepEqual(await ports({ text: "192.168.1.178" }), []);
+    assert.deepEqual(await ports({ modId: 3 }), []);
+    const { counts } = await store.leases.find({ phase: "drain" }, 0, 1);
+    assert.deepEqual([...counts].sort(), [["drain", 1], ["gone", 1], ["live", 7]]);
   });
 
   define("changes of routes by others are told from those of leases", async ({ store }) => {

@@ -12,7 +12,7 @@ import type { Store } from "../../sql/store.ts";
 import { withTempDir } from "./temp_dir.ts";
 import { runtimeTransport } from "../../session/runtime_transport.ts";
 import { webSettings } from "../../web/config.ts";
-import type { Role } from "../../control/access/actor.ts";
+import type { UserRole } from "../../sql/console/console_store.ts";
 import { API_PREFIX, CSRF_HEADER, type ProblemBody } from "../../web/contract.ts";
 import { PasswordHasher } from "../../control/access/secrets.ts";
 import { startWeb, type WebOptions, type WebService } from "../../web/service.ts";
@@ -93,7 +93,7 @@ export interface ConsoleBench {
   /** Somebody who is not logged in. */
   readonly nobody: Client;
   /** Logged in, by role. */
-  readonly clients: Readonly<Record<Role, Client>>;
+  readonly clients: Readonly<Record<UserRole, Client>>;
   readonly password: string;
 }
 

@@ -73,11 +73,14 @@ export function followLinks(event: MouseEvent): void {
   navigate(address);
 }
 
-const ROLE_RANKS: Readonly<Record<Role, number>> = { viewer: 0, operator: 1, admin: 2 };
+const ROLE_RANKS: Readonly<Record<Role, number>> = {
+  ...{ registrar: -1, viewer: 0, operator: 1, admin: 2 },
+};
 
 /** True when who is logged in may do what needs `role`. The server decides; this only hides. */
 export function may(role: Role): boolean {
   const own = session.value?.role;
+  if (role === "registrar") return own !== undefined && own !== "viewer";
   return own !== undefined && ROLE_RANKS[own] >= ROLE_RANKS[role];
 }
 

@@ -15,6 +15,8 @@ import { AddButton, Ago, Empty, Load, PageHead, RowButton } from "../parts/widge
 import type { Token } from "../../../control/schemas.ts";
 
 const REFRESH_MS = 15_000;
+/** What a token may be: a registrar registers nodes alone. */
+const TOKEN_ROLES: readonly Role[] = [...ROLE_OPTIONS.map(([value]) => value), "registrar"];
 const LIFETIMES: readonly (readonly [string, string])[] = [
   ["30", "30 days"],
   ["90", "90 days"],
@@ -68,9 +70,7 @@ function AddToken(props: { onClose: () => void; onDone: () => void }): JSX.Eleme
           label="Role"
           hint="At most your own."
           value={role}
-          options={ROLE_OPTIONS.filter(([value]) => may(value)).map((
-            [value],
-          ) => [value, value])}
+          options={TOKEN_ROLES.filter((value) => may(value)).map((value) => [value, value])}
           onValue={setRole}
         />
         <SelectField label="Lasts" value={days} options={LIFETIMES} onValue={setDays} />

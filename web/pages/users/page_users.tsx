@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Role } from "../../../control/access/actor.ts";
+import type { UserRole } from "../../../sql/console/console_store.ts";
 import { call, readOnly, session } from "../shell/api.ts";
 import { useLoad } from "../shell/live.ts";
 import { notify } from "../shell/state.ts";
@@ -25,7 +25,7 @@ import type { User } from "../../../control/schemas.ts";
 const REFRESH_MS = 15_000;
 
 /** Roles with what they may do. */
-export const ROLE_OPTIONS: readonly (readonly [Role, string])[] = [
+export const ROLE_OPTIONS: readonly (readonly [UserRole, string])[] = [
   ["viewer", "viewer: looks"],
   ["operator", "operator: also changes routes and alerts"],
   ["admin", "admin: also users and webhooks"],
@@ -47,7 +47,7 @@ function OneTime(props: { name: string; password: string; onClose: () => void })
 function AddUser(props: { onClose: () => void; onDone: () => void }): JSX.Element {
   const { isBusy, problem, run } = useAction();
   const [name, setName] = useState("");
-  const [role, setRole] = useState<Role>("operator");
+  const [role, setRole] = useState<UserRole>("operator");
   const [password, setPassword] = useState<string>();
   if (password !== undefined) {
     return <OneTime name={name.trim()} password={password} onClose={props.onClose} />;
@@ -74,7 +74,7 @@ function AddUser(props: { onClose: () => void; onDone: () => void }): JSX.Elemen
         onText={setName}
         input={{ autoFocus: true, required: true, autoCapitalize: "none", maxLength: 64 }}
       />
-      <SelectField<Role> label="Role" value={role} options={ROLE_OPTIONS} onValue={setRole} />
+      <SelectField<UserRole> label="Role" value={role} options={ROLE_OPTIONS} onValue={setRole} />
     </FormDialog>
   );
 }
@@ -103,7 +103,7 @@ const WISHES = {
 function Row(props: {
   user: User;
   onWish: (wish: Wish) => void;
-  onPatch: (user: User, patch: { role?: Role; isDisabled?: boolean }) => void;
+  onPatch: (user: User, patch: { role?: UserRole; isDisabled?: boolean }) => void;
 }): JSX.Element {
   const { user, onWish, onPatch } = props;
   const isSelf = user.name === session.value?.name;
@@ -120,7 +120,7 @@ function Row(props: {
           value={user.role}
           disabled={isSelf || readOnly.value !== undefined}
           title={readOnly.value}
-          onInput={(event) => onPatch(user, { role: event.currentTarget.value as Role })}
+          onInput={(event) => onPatch(user, { role: event.currentTarget.value as UserRole })}
         >
           {ROLE_OPTIONS.map(([value]) => <option key={value} value={value}>{value}</option>)}
         </select>
@@ -173,7 +173,7 @@ export function UsersPage(): JSX.Element {
   const [isAdding, setAdding] = useState(false);
   const [wish, setWish] = useState<Wish>();
   const [oneTime, setOneTime] = useState<{ name: string; password: string }>();
-  const patch = (user: User, body: { role?: Role; isDisabled?: boolean }): void => {
+  const patch = (user: User, body: { role?: UserRole; isDisabled?: boolean }): void => {
     call("patchUser", { params: { name: user.name }, body }).then(
       () => notify("ok", `${user.name} changed; the sessions of ${user.name} have ended`),
       (error: Error) => notify("crit", error.message),
