@@ -789,7 +789,7 @@ export const HistorySeries = z.strictObject({
   calls: z.array(count).describe("calls in each step"),
   errors: z.array(count).describe("of which failed"),
   overloadShare: z.array(share).describe(
-    "share that is kept out: of nodes by their callers; of one node or caller, of reports",
+    "share that is kept out, of nodes as their callers have them: of all, or of one node or caller",
   ),
   latencyMs: z.array(z.number().min(0).nullable())
     .describe("mean time of a call, of those whose time callers told; null where they told none"),

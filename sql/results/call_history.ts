@@ -116,7 +116,7 @@ export interface CallHistoryPoint {
   readonly errCount: number;
   /**
    * Share of what is kept out, 0 to 1: of a module's nodes as its callers have them; in series of
-   * nodes and callers, of the results that came.
+   * nodes and callers, the mean of each node as each caller had it, over the time with results.
    */
   readonly overloadShare: number;
   /** Calls whose time was told; their mean time is `timeMsSum / timedCount`. */

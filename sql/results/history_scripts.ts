@@ -381,6 +381,22 @@ function groupColumns(group: HistoryGroup): readonly string[] {
   return group === "node" ? ["modid", "cmdid", "ip", "port"] : ["modid", "cmdid", "caller"];
 }
 
+/**
+ * As {@linkcode countSums}, of rows of a node and a caller: each counts for what it keeps out by the
+ * time that it covers, and not by the number of its reports, as a node that is out has fewer.
+ */
+function pairSums(shape: SchemaShape, step: HistoryStep): string {
+  const counts = countColumns(shape).filter((name) =>
+    name !== "reports" && name !== "overload_reports"
+  );
+  return [
+    ...counts.map((name) => `SUM(${name}) AS ${name}`),
+    `SUM(CASE WHEN reports > 0 THEN ${step} ELSE 0 END) AS reports`,
+    `SUM(CASE WHEN reports > 0 THEN ${step} * 1e0 * overload_reports / reports ELSE 0e0 END) ` +
+    "AS overload_reports",
+  ].join(", ");
+}
+
 function* segmentScript(
   shape: SchemaShape,
   query: CallHistoryQuery,
@@ -399,7 +415,8 @@ function* segmentScript(
   if (groupBy === "node") terms.push("port <> 0");
   const groups = groupColumns(groupBy);
   const slot = `bucket_at - bucket_at % ${plan.stepS}`;
-  const select = `SELECT ${[`${slot} AS slot`, ...groups, countSums(shape)].join(", ")} ` +
+  const sums = detailed ? pairSums(shape, segment.step) : countSums(shape);
+  const select = `SELECT ${[`${slot} AS slot`, ...groups, sums].join(", ")} ` +
     `FROM CallHistory WHERE ${terms.join(" AND ")} AND `;
   const end = ` GROUP BY ${[slot, ...groups].join(", ")} LIMIT ${HISTORY_POINTS_MAX + 1}`;
   const { fromS, toS } = segment;

@@ -162,6 +162,22 @@ function testHistory(define: Define): void {
     ]);
   });
 
+  define("what a caller keeps out is the share of its nodes, not of its reports", async (bench) => {
+    const { store } = bench;
+    // A node that is out is reported every 5 s, one in use every second.
+    const kept = (port: number, reportCount: number, overloadCount: number): CallHistoryRow =>
+      row(HOUR, 5, { port, reportCount, overloadCount });
+    await store.writeCallHistory(1, [kept(1, 10, 0), kept(2, 10, 0), kept(3, 2, 2), kept(4, 2, 1)]);
+    await store.writeCallHistory(1, [row(HOUR, 20, { ip: 0, port: 0, caller: 0 })]);
+    const share = async (query: Partial<CallHistoryQuery>): Promise<number[]> =>
+      (await read(store, query)).points.map((point) => point.overloadShare);
+    for (let time = 0; time < 2; time++) {
+      assert.deepEqual(await share({ groupBy: "caller", stepSeconds: 60 }), [0.375]);
+      assert.deepEqual(await share({ groupBy: "node", stepSeconds: 60 }), [0, 0, 1, 0.5]);
+      await store.rollUpCallHistory({ nowSeconds: HOUR + 7200 });
+    }
+  });
+
   define("writeCallHistory() adds sources up and replaces what one repeats", async ({ store }) => {
     await store.writeCallHistory(1, both(HOUR, 5));
     await store.writeCallHistory(1, both(HOUR, 5));
