@@ -138,11 +138,16 @@ async function measure(
   subject: Subject,
   more: Words,
 ): Promise<LoadResult> {
-  const times = { ms: bench.smoke ? 100 : 1_000, warmup: bench.smoke ? 20 : 500 };
-  const argv = argvOf(bench, program, subject, { ...times, ...more });
-  const result = JSON.parse(await bench.runLoad(argv)) as LoadResult;
-  if (result.ok > 0 && result.wrong === 0 && result.lost === 0) return result;
-  throw new Error(`${subject.name}: ${JSON.stringify(result)}`);
+  const warmup = bench.smoke ? 20 : 500;
+  // A smoke run is so short that on a busy machine nobody may have had a turn: then it is repeated.
+  for (let ms = bench.smoke ? 100 : 1_000;; ms *= 4) {
+    const argv = argvOf(bench, program, subject, { ms, warmup, ...more });
+    const result = JSON.parse(await bench.runLoad(argv)) as LoadResult;
+    if (result.ok > 0 && result.wrong === 0) return result;
+    if (result.wrong > 0 || ms > 2_000) {
+      throw new Error(`${subject.name}: ${JSON.stringify(result)}`);
+    }
+  }
 }
 
 function roundsOf({ smoke }: Bench): number {

@@ -2,6 +2,13 @@ import assert from "node:assert/strict";
 import { test as nodeTest } from "node:test";
 import { RelayClient } from "../api/relay_client.ts";
 import { RelayWorker } from "../api/relay_worker.ts";
+import {
+  decodeRelayReply,
+  decodeRelayTask,
+  encodeRelayDone,
+  encodeRelayRequest,
+  encodeRelayWork,
+} from "../proto/codec.ts";
 import { MessageId, RelayStatus } from "../proto/message_ids.ts";
 import { batchTcpFault } from "../reactor/fast/batch_tcp.ts";
 import { sleep } from "../reactor/time/clock.ts";
@@ -131,7 +138,7 @@ function testRelay(fast: boolean): void {
     withRelay({}, async (relay) => {
       const worker = await echoWorker(relay);
       const good = await LinkedPeer.connect(relay.address);
-      for (let length = 0; length <= 400; length += 8) {
+      for (let length = 0; length <= 400; length++) {
         const odd = await LinkedPeer.connect(relay.address);
         const frame = new Uint8Array(400);
         frame.set(encodeRelayFrame({ kind: 1, cpid: 1, sid: 0, msgid: 1, data: bytes("odd") }));
@@ -373,6 +380,96 @@ function testRelay(fast: boolean): void {
       assert.equal(relay.stats().handler_errors, 0);
       await client.close();
     }));
+
+  test("relay: what is too large, unknown ids and answers to nothing are told or counted", () =>
+    withRelay({}, async (relay) => {
+      const peer = await RawPeer.connect(relay.address);
+      await peer.send(MessageId.Hello);
+      await peer.send(MessageId.RelayJoin);
+      const work = { modules: [{ modId: 0, cmdId: 0 }], credit: 100, leaving: false };
+      await peer.send(MessageId.RelayWork, encodeRelayWork(work));
+      const request = { number: 7, modId: 0, cmdId: 0, ttlMs: 0 };
+      const answers = (): [number, number][] =>
+        peer.frames.filter(({ msgId }) => msgId === MessageId.RelayReply).map(({ body }) => {
+          const { number, status } = decodeRelayReply(body);
+          return [number, status];
+        });
+      const large = encodeRelayRequest({ ...request, data: new Uint8Array(65_001) });
+      await peer.send(MessageId.RelayRequest, large);
+      await until(() => answers().length === 1);
+      assert.deepEqual(answers(), [[7, RelayStatus.TooLarge]]);
+      // An answer may be too large as well, of our own and for one of the original.
+      await peer.send(MessageId.RelayRequest, encodeRelayRequest({ ...request, data: bytes("x") }));
+      const tasks = (): number[] =>
+        peer.frames.filter(({ msgId }) => msgId === MessageId.RelayTask)
+          .map(({ body }) => decodeRelayTask(body).task);
+      await until(() => tasks().length === 1);
+      const done = { status: RelayStatus.Ok, credit: 1 };
+      const answer = (task: number, length: number): Promise<void> =>
+        peer.send(
+          MessageId.RelayDone,
+          encodeRelayDone({ ...done, task, data: new Uint8Array(length) }),
+        );
+      await answer(tasks()[0], 65_001);
+      await until(() => answers().length === 2);
+      assert.deepEqual(answers()[1], [7, RelayStatus.TooLarge]);
+      const original = await LinkedPeer.connect(relay.address);
+      original.send({ msgid: 1 });
+      await until(() => tasks().length === 2);
+      await answer(tasks()[1], 185);
+      await answer(tasks()[1], 1); // answered before
+      await answer(4_000_000_000, 1);
+      original.send({ kind: 2, text: "10.9.8.7" });
+      original.send({ kind: 3 });
+      await until(() => relay.stats().replies_refused_unknown === 2);
+      assert.equal(relay.stats().replies_refused_oversize, 2);
+      await until(() => relay.stats().bad_frames === 1);
+      assert.equal(relay.stats().transits_refused_no_client, 1);
+      for (const msgId of [0, -1, 99, 117, 2 ** 31 - 1]) await peer.send(msgId);
+      await until(() => relay.stats().unknown_ids === 5);
+      original.send({ msgid: 2 });
+      await until(() => tasks().length === 3, { what: "one that is still served" });
+      assertAddUp(relay);
+      for (let more = 0; more < 6; more++) await peer.send(9_999);
+      await until(() => peer.closed || peer.ended, {
+        what: "the end of one that says nothing else",
+      });
+      peer.destroy();
+      original.close();
+    }));
+
+  test("relay: many that never read are each bounded by what may wait for one, and others served", () =>
+    withRelay(
+      { limits: { clientRequestsMax: 100_000 }, outputBytesMax: 131_072 },
+      async (relay) => {
+        const worker = await echoWorker(relay);
+        const deaf: RawPeer[] = [];
+        const data = new Uint8Array(60_000);
+        const request = encodeRelayRequest({ number: 1, modId: 0, cmdId: 0, ttlMs: 0, data });
+        for (let count = 0; count < 20; count++) {
+          const peer = await RawPeer.connect(relay.address);
+          peer.pause();
+          await peer.send(MessageId.Hello);
+          await peer.send(MessageId.RelayJoin);
+          deaf.push(peer);
+        }
+        await until(() => relay.stats().clients === 20);
+        const client = new RelayClient({ relays: [relay.name] });
+        // Far more than the kernel keeps for all of them: those that go on asking are cut.
+        for (let round = 0; relay.stats().clients > 1 && round < 2_000; round++) {
+          for (const peer of deaf) {
+            if (!peer.closed) void peer.send(MessageId.RelayRequest, request);
+          }
+          assert.deepEqual(await client.request({ modId: 0, cmdId: 0 }, bytes("me")), bytes("me"));
+        }
+        assert.equal(relay.stats().clients, 1);
+        assert.equal(relay.stats().slow_readers, 20);
+        assertAddUp(relay);
+        for (const peer of deaf) peer.destroy();
+        await client.close();
+        await worker.close();
+      },
+    ));
 
   test("relay: before a stop clients go to another one, once they have their answers", () =>
     withRelay({}, (first) =>
