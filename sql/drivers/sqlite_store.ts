@@ -21,9 +21,13 @@ import type { SqliteUrl } from "./store_url.ts";
  * is none, and the store asks again after pauses in which others go on.
  */
 const BUSY_TIMEOUT_MS = 0;
-/** Prepared statements kept; when full all are dropped. Long statements are never kept. */
+/**
+ * Prepared statements kept; when full all are dropped. Those longer than this are never kept, as they
+ * hold values and do not come again. What is not kept stays in memory until garbage is collected, which
+ * knows nothing of its size, some 10 kB: so nothing that is run for each row may be longer.
+ */
 const PREPARED_MAX = 64;
-const PREPARED_LENGTH_MAX = 500;
+const PREPARED_LENGTH_MAX = 2_000;
 /** Snapshots read at once, each a connection of its own; one more is refused, transient. */
 export const SQLITE_SNAPSHOTS_MAX = 8;
 
