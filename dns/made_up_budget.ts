@@ -17,8 +17,8 @@ export const MADE_UP_BURST_OF_ALL = 15_000;
 export const MADE_UP_PER_SECOND_OF_ALL = 1_000;
 
 /** A share is never less than this, in one go and per second. */
-const BURST_SHARE_MIN = 100;
-const PER_SECOND_SHARE_MIN = 5;
+const BURST_SHARE_MIN = 200;
+const PER_SECOND_SHARE_MIN = 20;
 
 /**
  * Bounds of the time for which nothing is read of a peer, in milliseconds: many short ones would cost
@@ -27,24 +27,31 @@ const PER_SECOND_SHARE_MIN = 5;
 const MADE_UP_HOLD_MS_MIN = 1_000;
 export const MADE_UP_HOLD_MS_MAX = 10_000;
 
+/** A peer that has had to wait again and again for so long is closed: it asks for ever more. */
+export const MADE_UP_WAIT_MS_MAX = 60_000;
+
 /** A peer that asked for none for so long begins anew. */
 const FORGET_MS = 60_000;
 
 /** What a peer that asks is: it can be made to wait. */
 interface Held {
   hold(holdMs: number): void;
+  close(reason: string): void;
 }
 
 /** What a peer has asked for and not been given again by time. */
 interface Account {
   spent: number;
   atMs: number;
+  /** Since when it has had to wait again and again, and when it had to last. */
+  waitsSinceMs: number;
+  heldAtMs: number;
 }
 
 /**
  * Counts for each peer which of its questions were for modules without nodes, and has one wait that
  * asks for too many: nothing more is read of it until its account is in order again, so that its own
- * questions wait and nobody else's. Bounded by the peers that are connected.
+ * questions wait and nobody else's. One that never gets there is closed. Bounded by the peers that are connected.
  */
 export class MadeUpBudget<P extends Held> {
   readonly #clock: Clock;
@@ -68,7 +75,8 @@ export class MadeUpBudget<P extends Held> {
    */
   spend(peer: P): boolean {
     const nowMs = this.#clock.nowMs();
-    const account = this.#accounts.get(peer) ?? { spent: 0, atMs: nowMs };
+    const account = this.#accounts.get(peer) ??
+      { spent: 0, atMs: nowMs, waitsSinceMs: nowMs, heldAtMs: -Infinity };
     const perSecond = this.#share(
       MADE_UP_PER_SECOND_OF_ALL,
       PER_SECOND_SHARE_MIN,
@@ -83,6 +91,12 @@ export class MadeUpBudget<P extends Held> {
     const burst = this.#share(MADE_UP_BURST_OF_ALL, BURST_SHARE_MIN, MADE_UP_BURST_MAX);
     if (account.spent <= burst) return true;
     this.#heldCount++;
+    if (nowMs - account.heldAtMs > 2 * MADE_UP_HOLD_MS_MAX) account.waitsSinceMs = nowMs;
+    account.heldAtMs = nowMs;
+    if (nowMs - account.waitsSinceMs >= MADE_UP_WAIT_MS_MAX) {
+      peer.close("it asks for more modules without nodes than it may");
+      return false;
+    }
     const owedMs = Math.ceil((account.spent - burst) * 1000 / perSecond);
     peer.hold(Math.min(MADE_UP_HOLD_MS_MAX, Math.max(MADE_UP_HOLD_MS_MIN, owedMs)));
     return false;

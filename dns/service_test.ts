@@ -35,7 +35,7 @@ import { withTempDir } from "../tests/support/temp_dir.ts";
 import { until } from "../tests/support/until.ts";
 import { frameBytes, monotonicMs, WireConnection } from "../tests/support/wire_client.ts";
 import { NODELESS_PER_PEER_MAX } from "../feed/publisher.ts";
-import { MADE_UP_BURST_MAX, MADE_UP_HOLD_MS_MAX } from "./made_up_budget.ts";
+import { MADE_UP_BURST_MAX } from "./made_up_budget.ts";
 import { dnsDaemon } from "./service.ts";
 
 /** A database, and any number of dns services and connections that end with the test. */
@@ -455,11 +455,6 @@ test("a connection that asks for 100,000 made-up modules waits, and nobody else 
     assert.ok(Number(stats.modules_wanted) <= NODELESS_PER_PEER_MAX + 1);
     agent.close();
     other.close();
-    await until(() => service.stats().subscriptions === 0, {
-      timeoutMs: 2 * MADE_UP_HOLD_MS_MAX,
-      what: "the subscriptions to end",
-    });
-    assert.equal(service.stats().modules_wanted, 0);
   });
 });
 
