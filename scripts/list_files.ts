@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { troubleshootingPage } from "../tools/doctor/advice.ts";
 import { filesFor } from "../tools/cmd_config.ts";
+import { GRANTED_SERVICES, grantFile } from "../sql/grants/grants.ts";
 import { EXAMPLE_FOLDERS, EXAMPLE_HOSTS } from "../tools/config_example.ts";
 import { hasFileTable, withFileTables } from "./file_tables.ts";
 import { readDocuments, readSources, ROOT } from "./sources.ts";
@@ -30,6 +31,10 @@ async function madeFiles(): Promise<MadeFile[]> {
     text: readFileSync(`${ROOT}/${TROUBLESHOOTING}`, "utf8"),
     wanted: troubleshootingPage(),
   });
+  for (const service of GRANTED_SERVICES) {
+    const path = `sql/grants/${service}.sql`;
+    made.push({ path, text: readFileSync(`${ROOT}/${path}`, "utf8"), wanted: grantFile(service) });
+  }
   for (const hosts of EXAMPLE_HOSTS) {
     for (const { name, text: wanted } of await filesFor(hosts)) {
       const path = `${EXAMPLE_FOLDERS[hosts]}/${name}`;

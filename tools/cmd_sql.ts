@@ -2,8 +2,9 @@
 
 import { existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import type { Command } from "commander";
+import { Argument, type Command } from "commander";
 import { messageOf } from "../reactor/errors.ts";
+import { GRANTED_SERVICES, type GrantedService, grantStatements } from "../sql/grants/grants.ts";
 import { CommandError, UsageError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
 import { factsJson, factsText } from "./store_facts.ts";
@@ -49,10 +50,40 @@ export function addTo(parent: Command): void {
     ["lars sql backup lars-backup.db", "the database in ./data, also under `lars up`"],
     ["lars up --store sqlite:lars-backup.db", "is a database as any other"],
   ]);
+  addGrants(sql);
   addExamples(sql, [
     ["lars sql backup lars-backup.db", "copy an embedded database"],
     ["lars sql migrate", "bring the schema up to date"],
     ["lars sql status", "how far is it?"],
+  ]);
+}
+
+interface GrantFlags {
+  readonly user?: string;
+  readonly host: string;
+  readonly database: string;
+}
+
+function addGrants(sql: Command): void {
+  const grants = sql.command("grants")
+    .description("Print the statements that give a service the least rights in MariaDB or MySQL.")
+    .addArgument(
+      new Argument("<SERVICE>", "whose account it is; all: one that everything shares")
+        .choices(GRANTED_SERVICES),
+    )
+    .option("--user <NAME>", "name of the account; lars_SERVICE unless told otherwise")
+    .option("--host <HOST>", "from where it may come", "%")
+    .option("--database <NAME>", "the database", "lars_dns")
+    .action((service: GrantedService, flags: GrantFlags) => {
+      try {
+        for (const line of grantStatements(service, flags)) printLine(line);
+      } catch (error) {
+        throw new UsageError(messageOf(error));
+      }
+    });
+  addExamples(grants, [
+    ["lars sql grants dns", "for lars_dns@'%'"],
+    ["lars sql grants web --host 10.0.0.5 | mariadb", "given at once"],
   ]);
 }
 

@@ -1,5 +1,6 @@
 // Core. Example configuration files, made from the tables of settings, so that they cannot go stale.
 
+import { accountName, grantStatements } from "../sql/grants/grants.ts";
 import type { SettingsTable } from "../daemon/settings/settings.ts";
 import { describeSettings, type SettingRow } from "../daemon/settings/settings.ts";
 
@@ -96,13 +97,14 @@ export function exampleFiles(
   ];
 }
 
-function databaseText({ accountHost }: Plan): string {
+function databaseText({ accountHost: host }: Plan): string {
+  const account = accountName("all", { host });
   return `-- The database of Lars (MariaDB or MySQL): mariadb < database.sql, then
 -- lars sql migrate --store @FILE, a file that holds the [store] url of lars.conf.
--- Change the password here and there. Rights for each service alone: sql/README.md, Grants.
+-- Change the password here and there. Rights for each service alone: lars sql grants.
 CREATE DATABASE IF NOT EXISTS lars_dns CHARACTER SET utf8mb4;
-CREATE USER IF NOT EXISTS 'lars'@'${accountHost}' IDENTIFIED BY '${EXAMPLE_PASSWORD}';
-GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX ON lars_dns.* TO 'lars'@'${accountHost}';
+CREATE USER IF NOT EXISTS ${account} IDENTIFIED BY '${EXAMPLE_PASSWORD}';
+${grantStatements("all", { host }).join("\n")}
 `;
 }
 

@@ -1,0 +1,28 @@
+-- Least rights of web in the database: sql/README.md, Grants. Made from grants.ts.
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.RouteData TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE ON lars_dns.RouteVersion TO 'lars_web'@'%';
+GRANT SELECT, INSERT, DELETE ON lars_dns.RouteChange TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.Module TO 'lars_web'@'%';
+GRANT SELECT ON lars_dns.ServerCallStatus TO 'lars_web'@'%';
+GRANT SELECT, DELETE ON lars_dns.ServiceInstance TO 'lars_web'@'%';
+GRANT SELECT ON lars_dns.SchemaMigration TO 'lars_web'@'%';
+GRANT SELECT ON lars_dns.CallHistory TO 'lars_web'@'%';
+GRANT SELECT ON lars_dns.CallHistoryStep TO 'lars_web'@'%';
+GRANT SELECT ON lars_dns.RefusedCalls TO 'lars_web'@'%';
+GRANT SELECT, INSERT ON lars_dns.ModIDConfig TO 'lars_web'@'%';
+GRANT SELECT, INSERT ON lars_dns.CmdIDConfig TO 'lars_web'@'%';
+GRANT SELECT, INSERT ON lars_dns.Event TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.ConsoleUser TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.ConsoleSession TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.ConsoleToken TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.ConsoleAudit TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.ConsoleChange TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.ConsoleChangeModule TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.ConsoleChangePart TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.AlertRule TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.AlertSilence TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.AlertWebhook TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.ConsoleState TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE ON lars_dns.Lease TO 'lars_web'@'%';
+GRANT SELECT, UPDATE ON lars_dns.LeaseSeq TO 'lars_web'@'%';
+GRANT SELECT, UPDATE ON lars_dns.LeaseGuard TO 'lars_web'@'%';
