@@ -53,7 +53,7 @@ export class LoadBalance extends ModuleState {
 
   /** A node by its address; undefined when the route does not name it. */
   findHost(ip: number, port: number): Host | undefined {
-    return this.hosts.get(addressId(ip >>> 0, port));
+    return this.finder.find(ip, port);
   }
 
   /** Number of nodes. */
@@ -128,7 +128,7 @@ export class LoadBalance extends ModuleState {
     caller = UNKNOWN_CALLER,
     isBacked = true,
   ): boolean {
-    const host = this.hosts.get(addressId(ip, port));
+    const host = this.finder.find(ip, port);
     if (host === undefined) return false;
     if (nowMs >= host.dueMs) settle(this, host, nowMs);
     if (this.observes || host.overload) callsEnded(this, host, 1, callOutcomeOf(retcode), nowMs);
@@ -150,7 +150,7 @@ export class LoadBalance extends ModuleState {
    * @returns false when the node is not (or no longer) one of this module: nothing was counted.
    */
   reportCalls(ip: number, port: number, calls: CallCounts, nowMs: number): boolean {
-    const host = this.hosts.get(addressId(ip, port));
+    const host = this.finder.find(ip, port);
     if (host === undefined) return false;
     if (nowMs >= host.dueMs) settle(this, host, nowMs);
     if (this.observes || host.overload) {
@@ -230,6 +230,7 @@ export class LoadBalance extends ModuleState {
     const { weight = WEIGHT_DEFAULT, zone = "", state = "on" } = node;
     resetIdle(host, this.rules);
     this.hosts.set(key, host);
+    this.finder.forget();
     this.fitStatistics(host);
     host.weight = weight;
     host.pickWeight = weight;
@@ -267,6 +268,7 @@ export class LoadBalance extends ModuleState {
   #drop(key: number, host: Host): void {
     const { memoryIfAny } = this;
     this.hosts.delete(key);
+    this.finder.forget();
     this.take(host);
     this.router.forget(host);
     this.context.active.remove(host);

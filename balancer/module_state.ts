@@ -7,6 +7,7 @@ import { NodeStatistics } from "./detection/node_statistics.ts";
 import type { OutHosts } from "./detection/out_hosts.ts";
 import { forgetEvidence, OutlierDetector } from "./detection/outlier_detector.ts";
 import type { ActiveHosts, Host, HostOwner } from "./host.ts";
+import { HostFinder } from "./host_finder.ts";
 import { DEFAULT_MODULE_POLICY, type ModulePolicy, rulesOf } from "./module_policy.ts";
 import type { ModuleMode, ModuleSettings } from "./module_settings.ts";
 import { ListWalk } from "./picking/policy_lars.ts";
@@ -162,6 +163,7 @@ export abstract class ModuleState implements HostOwner {
   readonly cmdId: number;
   /** The nodes by `addressId`, in the order in which they joined the route. */
   readonly hosts = new Map<number, Host>();
+  readonly finder = new HostFinder(this.hosts);
   /** True while every pick has to be noted; else at most probes are. */
   observes = false;
   detector: OutlierDetector;
