@@ -7,6 +7,7 @@ import {
   makeClient,
   playWithCheckedMemory,
 } from "../../tests/support/client_tests.ts";
+import { findProgram } from "../../bench/machine.ts";
 import { makeTempDir } from "../../tests/support/temp_dir.ts";
 
 const TIMEOUT = { timeout: CLIENT_TESTS_TIMEOUT_MS };
@@ -21,6 +22,18 @@ test("the C client passes its own tests, without a warning", TIMEOUT, () => {
     out.remove();
   }
 });
+
+for (const [compiler, debianPackage] of [["clang", "clang"], ["musl-gcc", "musl-tools"]]) {
+  test(`the C client passes its own tests, compiled by ${compiler}`, TIMEOUT, (t) => {
+    if (findProgram(compiler) === undefined) return t.skip(`apt-get install ${debianPackage}`);
+    const out = makeTempDir("lars-c-");
+    try {
+      makeClient("c", out.path, `CC=${compiler}`, "check", "example", "driver", "library");
+    } finally {
+      out.remove();
+    }
+  });
+}
 
 test("the C client plays every exchange with checked memory", TIMEOUT, async () => {
   await playWithCheckedMemory("c", "CFLAGS");

@@ -186,7 +186,7 @@ void lars_budget_add(lars_budget *budget, double retries, int64_t now_ms) {
 
 bool lars_budget_take(lars_budget *budget, double floor_per_second, int64_t now_ms) {
   double *slot = budget_slot(budget, now_ms);
-  double sum = floor_per_second * LARS_BUDGET_SECONDS;
+  double sum = floor_per_second * (double)LARS_BUDGET_SECONDS;
   for (int at = 0; at < LARS_BUDGET_SECONDS; at++) sum += budget->slots[at];
   /* Shares add up to a little less than a whole one at times. */
   if (sum < 0.995) return false;
