@@ -14,6 +14,9 @@ import { SimNetwork } from "../session/testing/sim_network.ts";
 import { ChosenLink } from "./chosen_link.ts";
 import type { ServerAddress, ServerLookup, ServerOrder } from "./server_choice.ts";
 
+/** Of thousands of virtual seconds of agents. */
+const LONG = { timeout: 120_000 } as const;
+
 const noNames: ServerLookup = {
   hosts: () => Promise.reject(new Error("no names here")),
   services: () => Promise.reject(new Error("no names here")),
@@ -155,7 +158,7 @@ async function threeServers(order?: ServerOrder): Promise<World> {
   return world;
 }
 
-test("a thousand agents spread over three servers, and evenly over the others when one dies", async () => {
+test("a thousand agents spread over three servers, and evenly over the others when one dies", LONG, async () => {
   const world = await threeServers();
   const before = world.spread();
   for (const count of Object.values(before)) assert.ok(count > 270 && count < 400, `${count}`);
@@ -175,7 +178,7 @@ test("a thousand agents spread over three servers, and evenly over the others wh
   await world.end();
 });
 
-test("load returns to a server that was away, without a herd and without a moment without any", async () => {
+test("load returns to a server that was away, without a herd and without a moment without any", LONG, async () => {
   const world = await threeServers();
   const before = world.spread();
   world.network.set("10.0.0.1", "dead");
@@ -191,7 +194,7 @@ test("load returns to a server that was away, without a herd and without a momen
   await world.end();
 });
 
-test("a server that stands still is left within three seconds, and not returned to until it answers", async () => {
+test("a server that stands still is left within three seconds, and not returned to until it answers", LONG, async () => {
   const world = await threeServers();
   const before = world.spread();
   world.network.set("10.0.0.2", "frozen");
@@ -207,7 +210,7 @@ test("a server that stands still is left within three seconds, and not returned 
   await world.end();
 });
 
-test("the only server is away: all are back in five seconds, at two hundred a second", async () => {
+test("the only server is away: all are back in five seconds, at two hundred a second", LONG, async () => {
   for (const awayMs of [0, 300, 2_500, 7_000, 31_000]) {
     const world = new World();
     world.serve("10.0.0.1");
@@ -238,7 +241,7 @@ test("a few agents of a server that restarts are back at once", async () => {
   await world.end();
 });
 
-test("agents keep to their zone, leave it when all of it is away, and come back", async () => {
+test("agents keep to their zone, leave it when all of it is away, and come back", LONG, async () => {
   const world = new World();
   const list = [
     ...["10.1.0.1", "10.1.0.2"].map((name) => server(name, "east")),
@@ -263,7 +266,7 @@ test("agents keep to their zone, leave it when all of it is away, and come back"
   await world.end();
 });
 
-test("a server that stops in good order sends its clients elsewhere before it ends", async () => {
+test("a server that stops in good order sends its clients elsewhere before it ends", LONG, async () => {
   const world = await threeServers();
   const stopping = world.servers.get("10.0.0.3");
   const left = stopping?.leave();
@@ -299,7 +302,7 @@ test("connections are made anew when they are old, so that a name's new servers 
   await world.end();
 });
 
-test("in listed order the first server is taken, and returned to", async () => {
+test("in listed order the first server is taken, and returned to", LONG, async () => {
   const world = await threeServers("listed");
   assert.deepEqual(world.spread(), { "10.0.0.1": 1000 });
   world.network.set("10.0.0.1", "dead");

@@ -50,7 +50,7 @@ const LOOK_INTERVAL_MS = 100;
 export const LEAVE_SPREAD_MS_MAX = 5_000;
 
 /** Time that the last of them has to connect elsewhere and to end the connection here. */
-export const LEAVE_GRACE_MS = 500;
+export const LEAVE_GRACE_MS = 1_000;
 
 /** What one that never says Hello counts as where certificates are looked at. */
 const ORIGINAL_ROLE = "agent";

@@ -133,7 +133,7 @@ test(
       // One is left when the other has answered, in one turn: only the turn itself takes time.
       const noneWithout = (): void => {
         const longestMs = Math.max(...agents.map((agent) => agent.longestMs));
-        assertInTime("from one dns to the other", longestMs, 50);
+        assertInTime("from one dns to the other", longestMs, 200);
       };
       await all[0].kill9();
       await until(() => agents.every(({ link }) => link.ready && link.address.port !== ports[0]), {
