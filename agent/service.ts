@@ -295,6 +295,8 @@ class AgentService implements RunningService {
       clock: this.#context.clock,
       pushGuardMs,
       pickableCount: (modId, cmdId) => this.#intake.registry.pickableCount(modId, cmdId),
+      stampOf: (modId, cmdId) => this.#intake.registry.routeOf(modId, cmdId)?.stamp,
+      onOlder: (event) => this.#warn("older", event),
       onReady: () => this.#supervisor.broadcast({ type: "resubscribe" }),
       onLost: () => {
         this.#notifier.reset();

@@ -74,6 +74,11 @@ export const dnsMetrics: MetricTable = {
   loaded: gauge("lars_dns_routes_loaded", "1 when the routes have been read, else 0."),
   revision: gauge("lars_dns_route_revision", "Revision of the newest change that is served."),
   version: gauge("lars_dns_route_version", "RouteVersion last seen in the database."),
+  epoch: gauge("lars_dns_epoch", "Epoch of the database, which accept-restored raises; 0: none."),
+  answers_unchanged: counter(
+    "lars_dns_answers_unchanged_total",
+    "Answers that the route which the peer has still holds.",
+  ),
   modules: gauge("lars_dns_modules", "Modules with nodes."),
   nodes: gauge("lars_dns_nodes", "Nodes of all modules."),
   modules_wanted: gauge("lars_dns_modules_wanted", "Modules that some connection wants."),

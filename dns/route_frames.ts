@@ -5,14 +5,17 @@ import { GetRouteResponseField, HostInfoField, RoutePartField } from "../proto/c
 import { MessageId } from "../proto/message_ids.ts";
 import { HEAD_BYTES, WireWriter } from "../proto/wire.ts";
 import { MODULE_POLICY_BYTES_MAX, type ModuleId, moduleId } from "../model/module.ts";
+import { hashText, hashWords } from "../balancer/picking/murmur3.ts";
+import type { DatabaseState } from "../model/database_state.ts";
 import type { RouteTable, RouteView } from "./route_table.ts";
 import { WEIGHT_DEFAULT } from "../model/node.ts";
 
 /**
  * Largest share of a body that is neither hosts nor policy: modId and cmdId (1 + 10 bytes each),
- * part and partCount (1 + 5 each), a revision (2 + 8), and tags of the policy (2 + 3) and both marks (3).
+ * part and partCount (1 + 5 each), a revision (2 + 8), tags of the policy (2 + 3) and both marks (3),
+ * epoch (2 + 8), version (2 + 5) and digest (3 + 8).
  */
-const FIELDS_BYTES_MAX = 11 + 11 + 6 + 6 + 10 + 5 + 3 + 3;
+const FIELDS_BYTES_MAX = 11 + 11 + 6 + 6 + 10 + 5 + 3 + 3 + 10 + 7 + 11;
 
 /** Bytes left for hosts in one frame. */
 const HOSTS_BYTES_MAX = FRAME_BODY_BYTES_MAX - FIELDS_BYTES_MAX;
@@ -44,6 +47,9 @@ export interface RouteFrames {
   readonly legacy: Uint8Array;
   /** Message 2 with our fields, or several of message 65 when one frame does not hold the route. */
   readonly extended: Uint8Array;
+  /** 8 bytes of nodes, policy and name, the same of every dns. */
+  readonly digest: Uint8Array;
+  readonly plan: DatabaseState | undefined;
 }
 
 /** What the encoder tells of legacy frames that had to leave nodes out. */
@@ -61,6 +67,7 @@ class LazyRouteFrames implements RouteFrames {
   readonly #onCut: CutListener | undefined;
   #legacy: Uint8Array | undefined;
   #extended: Uint8Array | undefined;
+  #digest: Uint8Array | undefined;
 
   constructor(look: () => RouteView, onCut: CutListener | undefined) {
     const { revision, index } = look();
@@ -83,6 +90,16 @@ class LazyRouteFrames implements RouteFrames {
   get extended(): Uint8Array {
     this.#extended ??= encodeExtended(this.#look());
     return this.#extended;
+  }
+
+  get digest(): Uint8Array {
+    this.#digest ??= routeDigest(this.#look());
+    return this.#digest;
+  }
+
+  /** That of the route as it is now. */
+  get plan(): DatabaseState | undefined {
+    return this.#look().plan;
   }
 }
 
@@ -107,6 +124,14 @@ class NodelessFrames implements RouteFrames {
 
   get extended(): Uint8Array {
     return encodeExtended(this.#table.route(this.#modId, this.#cmdId));
+  }
+
+  get digest(): Uint8Array {
+    return routeDigest(this.#table.route(this.#modId, this.#cmdId));
+  }
+
+  get plan(): DatabaseState | undefined {
+    return this.#table.route(this.#modId, this.#cmdId).plan;
   }
 }
 
@@ -184,6 +209,7 @@ function encodeExtended(view: RouteView): Uint8Array {
   const nodes = new NodeReader(view, true);
   const policy = policyBytes(view.policy);
   const name = utf8AtMost(view.name, NAME_BYTES_MAX);
+  const digest = routeDigest(view);
   const bytesMax = HOSTS_BYTES_MAX - policy.length -
     (name.length === 0 ? 0 : NAME_HEAD_BYTES + name.length);
   const cuts = [nodes.start];
@@ -202,6 +228,11 @@ function encodeExtended(view: RouteView): Uint8Array {
     writer.bool(fields.meant, view.meant);
     writer.bool(fields.guarded, view.guarded);
     writer.bytes(fields.name, name);
+    writer.bytes(fields.digest, digest);
+    if (view.plan !== undefined) {
+      writer.optionalUint64(fields.epoch, view.plan.epoch);
+      writer.optionalUint32(fields.version, view.plan.version);
+    }
     if (isSingle) {
       writer.optionalUint64(fields.revision, view.revision);
       return writer.finishFrame(MessageId.GetRouteResponse);
@@ -212,6 +243,39 @@ function encodeExtended(view: RouteView): Uint8Array {
     return writer.finishFrame(MessageId.RoutePart);
   });
   return frames.length === 1 ? frames[0] : joined(frames);
+}
+
+/**
+ * Two hashes of the route as peers of ours are sent it, whatever dns made it. Not of its marks: they
+ * say how it came about.
+ */
+export function routeDigest(view: RouteView): Uint8Array {
+  const digest = new Uint8Array(8);
+  const words = new DataView(digest.buffer);
+  words.setUint32(0, routeHash(view, 0x5bd1e995), true);
+  words.setUint32(4, routeHash(view, 0x1b873593), true);
+  return digest;
+}
+
+function routeHash(
+  { modId, cmdId, snapshot, index, policy, name }: RouteView,
+  seed: number,
+): number {
+  const { starts, ips, ports, weights, zones, zoneNames, drains } = snapshot.columns;
+  const zoneHashes = new Map<number, number>([[0, 0]]);
+  let hash = hashWords(modId, cmdId, snapshot.nodeCountOf(index), seed);
+  const [start, end] = index < 0 ? [0, 0] : [starts[index], starts[index + 1]];
+  for (let at = start; at < end; at++) {
+    const zone = zones[at];
+    let zoneHash = zoneHashes.get(zone);
+    if (zoneHash === undefined) {
+      zoneHash = hashText(zoneNames[zone], seed);
+      zoneHashes.set(zone, zoneHash);
+    }
+    hash = hashWords(ips[at], ports[at] * 2 + drains[at], weights[at], hash);
+    hash = hashWords(zoneHash, 0, 0, hash);
+  }
+  return hashText(name, hashText(policy, hash));
 }
 
 /** A policy too long to be one of ours is not sent: half of it would say something else. */

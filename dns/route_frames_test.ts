@@ -33,7 +33,8 @@ function framesOf(
   const cuts: number[][] = [];
   const { policy = "", name = "", meant = false, guarded = false } = extras;
   const index = snapshot.find(modId, cmdId);
-  const view = { modId, cmdId, revision, snapshot, index, policy, name, meant, guarded };
+  const plan = { epoch: 2 ** 52, version: 2 ** 32 - 1 };
+  const view = { modId, cmdId, revision, snapshot, index, policy, name, meant, guarded, plan };
   const frames = routeFrames(() => view, (...cut) => cuts.push(cut));
   return { frames, cuts };
 }
@@ -99,6 +100,7 @@ test("both forms of any route decode to the route", () => {
           cmdId: c,
           hosts: expectedHosts(rows, true),
           revision: r,
+          ...{ epoch: 2 ** 52, version: 2 ** 32 - 1, digest: frames.digest },
           ...(policy === "" ? {} : { policy }),
           ...(meant ? { meant } : {}),
           ...(guarded ? { guarded } : {}),
@@ -261,4 +263,37 @@ test("a form first asked for after a change is the newest, so that no old routes
   table.replaceModules(keys, [one, two]);
   assert.deepEqual([hostsOf(frames.legacy), hostsOf(frames.extended)], [1, 2]);
   assert.equal(hostsOf(cache.get(1, 1).legacy), 2);
+});
+
+test("a digest is that of nodes, policy and name, and of nothing else", () => {
+  const node: RouteRow = {
+    modId: 1,
+    cmdId: 1,
+    ip: 1,
+    port: 80,
+    weight: 100,
+    zone: "a",
+    state: "on",
+  };
+  const other = { ...node, ip: 2, zone: "" };
+  const digestOf = (rows: readonly RouteRow[], extras = {}, revision = 1): string =>
+    String(framesOf(rows, 1, 1, revision, extras).frames.digest);
+  const base = digestOf([node, other]);
+  assert.equal(
+    digestOf([other, node], {}, 99),
+    base,
+    "the order of rows and the revision are not told",
+  );
+  assert.equal(digestOf([node, other], { meant: true, guarded: true }), base);
+  const differing = [
+    digestOf([]),
+    digestOf([node]),
+    digestOf([{ ...node, port: 81 }, other]),
+    digestOf([{ ...node, weight: 99 }, other]),
+    digestOf([{ ...node, zone: "b" }, other]),
+    digestOf([{ ...node, state: "drain" }, other]),
+    digestOf([node, other], { policy: "{}" }),
+    digestOf([node, other], { name: "{}" }),
+  ];
+  assert.equal(new Set([base, ...differing]).size, differing.length + 1);
 });

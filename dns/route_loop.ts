@@ -25,6 +25,7 @@ import {
   encodeExplainResponse,
   encodeNodeUseReport,
   encodeNodeUseRequest,
+  encodeRouteUnchanged,
   encodeSubscriptionTerms,
   encodeTableSubscribe,
   type ExplainRequest,
@@ -36,7 +37,9 @@ import { AgentExplains, type Explained } from "./agent_explain.ts";
 import { MadeUpBudget } from "./made_up_budget.ts";
 import { FleetLoop, type FleetNote, type FleetTask } from "./fleet_loop.ts";
 import { type AgentName, NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
+import { KnownDigests } from "./known_digests.ts";
 import type { RouteFrames } from "./route_frames.ts";
+import type { DatabaseState } from "../model/database_state.ts";
 
 /** Longest texts that are kept of an agent, in characters. */
 const HELD_LENGTH_MAX = 600;
@@ -61,6 +64,8 @@ export type RouteTask =
     readonly cmdId: number;
     readonly frames: RouteFrames;
   }
+  /** All routes are as new as this. */
+  | { readonly type: "plan"; readonly plan: DatabaseState | undefined }
   /** Ask your agents whether they still use a node. */
   | { readonly type: "survey"; readonly id: number; readonly request: NodeUseRequest }
   /** Say which agents are linked to you. */
@@ -129,6 +134,10 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   /** Tools that wait for a report, by the number of their question; the oldest are forgotten. */
   readonly #questions = new Map<number, Question>();
   readonly #termsTold = new Set<Connection>();
+  readonly #digests = new KnownDigests<Connection>();
+  /** All routes that are sent are as new as this; undefined: not known. */
+  #plan: DatabaseState | undefined;
+  #unchangedCount = 0;
   #questionCount = 0;
   #requestCount = 0;
 
@@ -162,17 +171,14 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
         this.#fleet.drained(peer);
       },
       onGoodbye: (peer) => this.#goodbye(peer),
+      pongDetail: () => this.#plan ?? {},
     });
     this.#routes = new RemoteSource<RouteFrames>({
       want: (modId, cmdId) => around.note({ type: "want", modId, cmdId }),
       drop: (keys) => around.note({ type: "drop", keys }),
     });
     this.#publisher = new Publisher<Connection, RouteFrames>(this.#routes, {
-      send: (peer, frames) => {
-        const isExtended = this.#server.isExtended(peer);
-        if (isExtended) this.#agents.sent(peer, frames.revision);
-        peer.sendFrames(isExtended ? frames.extended : frames.legacy);
-      },
+      send: (peer, frames, modId, cmdId) => this.#send(peer, frames, modId, cmdId),
       isBusy: (peer) => peer.pendingBytes > HIGH_WATER_BYTES,
       isNodeless: (frames) => frames.nodeless,
       mayFollowNodeless: (peer) => this.#madeUp.spend(peer),
@@ -182,8 +188,9 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       },
     }, { perPeerMax: init.subscriptionsMax, totalMax: init.subscriptionsTotalMax });
     this.#server.router.add(MessageId.GetRouteRequest, (body, peer) => {
-      const { modId, cmdId } = decodeGetRouteRequest(body);
+      const { modId, cmdId, digest } = decodeGetRouteRequest(body);
       this.#requestCount++;
+      this.#digests.note(peer, moduleId(modId, cmdId), digest);
       this.#publisher.request(peer, modId, cmdId);
     });
     this.#server.router.add(MessageId.TableSubscribe, (body, peer) => {
@@ -201,8 +208,27 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     this.#fleet = this.#makeFleet();
   }
 
+  #send(peer: Connection, frames: RouteFrames, modId: number, cmdId: number): void {
+    if (!this.#server.isExtended(peer)) {
+      peer.sendFrames(frames.legacy);
+      return;
+    }
+    const { revision, plan } = frames;
+    this.#agents.sent(peer, revision);
+    if (!this.#digests.isKnown(peer, moduleId(modId, cmdId), () => frames.digest)) {
+      peer.sendFrames(frames.extended);
+      return;
+    }
+    this.#unchangedCount++;
+    peer.send(
+      MessageId.RouteUnchanged,
+      encodeRouteUnchanged({ modId, cmdId, revision, ...plan }),
+    );
+  }
+
   #closed(peer: Connection): void {
     this.#termsTold.delete(peer);
+    this.#digests.closed(peer);
     this.#publisher.closed(peer);
     this.#madeUp.closed(peer);
     this.#surveys.closed(peer);
@@ -259,6 +285,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       const { modId, cmdId, frames } = task;
       if (this.#routes.take(modId, cmdId, frames)) this.#publisher.publish(modId, cmdId);
     } else if (task.type === "survey") this.#survey(task.id, task.request);
+    else if (task.type === "plan") this.#plan = task.plan;
     else if (task.type === "report") this.#report(task.question, task.result);
     else if (task.type === "explain") this.#explain(task.id, task.request);
     else if (task.type === "explained") this.#explained(task.question, task.explained);
@@ -277,6 +304,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       requests: this.#requestCount,
       answers: counts.answered,
       pushes: counts.pushed,
+      answers_unchanged: this.#unchangedCount,
       pushes_held_back: counts.pushesHeldBack,
       requests_dropped: counts.requestsDropped,
       subscriptions: counts.subscriptions,

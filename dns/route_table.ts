@@ -3,6 +3,7 @@
 import type { FleetModule } from "../proto/codec.ts";
 import type { RouteRow } from "../sql/store.ts";
 import { isModule, type ModuleId, moduleId, type ModuleKey, moduleOf } from "../model/module.ts";
+import { type DatabaseState, isOlderState } from "../model/database_state.ts";
 import { markNames } from "../model/pickable_nodes.ts";
 import { buildSnapshot, RouteSnapshot, sameNodes } from "./route_snapshot.ts";
 
@@ -36,6 +37,8 @@ export interface RouteView {
   readonly meant: boolean;
   /** Changes of this module are marked when they are meant. */
   readonly guarded: boolean;
+  /** The state of the database that it was read from; undefined: not known. */
+  readonly plan: DatabaseState | undefined;
 }
 
 /** What is stored with a module besides its nodes. */
@@ -62,6 +65,14 @@ interface Honoured {
   readonly holds: boolean;
 }
 
+/** A module as it is kept over a restart. */
+export interface KeptModule extends ModuleKey {
+  readonly rows: readonly RouteRow[];
+  readonly extras: ModuleExtras | undefined;
+  /** The state of the database that it was read from. */
+  readonly plan: DatabaseState | undefined;
+}
+
 /** What a full load changed. */
 export interface InstallResult {
   /** Modules whose nodes differ, those that vanished included. Empty on the first load. */
@@ -78,6 +89,7 @@ interface FreshModule {
   readonly snapshot: RouteSnapshot;
   readonly index: number;
   readonly revision: number;
+  readonly plan: DatabaseState | undefined;
 }
 
 const EMPTY = buildSnapshot([]);
@@ -98,6 +110,7 @@ export class RouteTable {
   readonly #honoured = new Map<ModuleId, Honoured>();
   #touched: Set<ModuleId> | undefined;
   #revision: number;
+  #plan: DatabaseState | undefined;
   #loaded = false;
   #installCount = 0;
   #moduleCount = 0;
@@ -121,6 +134,11 @@ export class RouteTable {
   /** Revision of the newest change of any module. */
   get revision(): number {
     return this.#revision;
+  }
+
+  /** All routes are as new as this, at least; undefined: not known. */
+  get plan(): DatabaseState | undefined {
+    return this.#plan;
   }
 
   /** Modules with at least one node. */
@@ -153,12 +171,14 @@ export class RouteTable {
     if (fresh !== undefined) {
       const { snapshot, index } = fresh;
       const revision = index < 0 ? this.#revision : fresh.revision;
-      return { modId, cmdId, revision, snapshot, index, policy, name, meant, guarded };
+      const { plan } = fresh;
+      return { modId, cmdId, revision, snapshot, index, policy, name, meant, guarded, plan };
     }
     const index = this.#base.find(modId, cmdId);
     const revision = index < 0 ? this.#revision : this.#baseRevisions[index];
     const snapshot = this.#base;
-    return { modId, cmdId, revision, snapshot, index, policy, name, meant, guarded };
+    const plan = this.#plan;
+    return { modId, cmdId, revision, snapshot, index, policy, name, meant, guarded, plan };
   }
 
   /** Every module that may have a node: those of the last full load first, in its order. */
@@ -191,6 +211,40 @@ export class RouteTable {
     return { modId, cmdId, name, gone };
   }
 
+  /** Every module, with what it takes to have it again after a restart. */
+  *kept(): Generator<KeptModule> {
+    const ids = new Set(this.#extras.keys());
+    // Also those that have just lost their last node: how new that is must not be forgotten.
+    for (const id of this.#fresh.keys()) ids.add(id);
+    for (const { modId, cmdId } of this.modules()) ids.add(moduleId(modId, cmdId));
+    for (const id of ids) {
+      const { modId, cmdId } = moduleOf(id);
+      const { snapshot, index, plan } = this.route(modId, cmdId);
+      const rows = [...snapshot.rowsOf(index)];
+      yield { modId, cmdId, rows, extras: this.#extras.get(id), plan };
+    }
+  }
+
+  /**
+   * Takes the modules of an earlier run, before anything is read; all are as new as `plan`, and some
+   * newer, as they say.
+   */
+  restore(modules: readonly KeptModule[], plan: DatabaseState | undefined): void {
+    const extras = new Map<ModuleId, ModuleExtras>();
+    for (const { modId, cmdId, extras: one } of modules) {
+      if (one !== undefined) extras.set(moduleId(modId, cmdId), one);
+    }
+    const steps = this.install(buildSnapshot(modules.flatMap(({ rows }) => rows)), extras, plan);
+    while (steps.next().done !== true);
+    for (const module of modules) {
+      if (module.plan === undefined || plan === undefined) continue;
+      if (!isOlderState(plan, module.plan)) continue;
+      const { snapshot, index, revision } = this.route(module.modId, module.cmdId);
+      const id = moduleId(module.modId, module.cmdId);
+      this.#fresh.set(id, { snapshot, index, revision, plan: module.plan });
+    }
+  }
+
   /** Marks the start of a full read. */
   beginReload(): void {
     this.#touched = new Set();
@@ -208,9 +262,10 @@ export class RouteTable {
   *install(
     next: RouteSnapshot,
     extras: RouteExtras = NO_EXTRAS,
+    plan?: DatabaseState,
   ): Generator<void, InstallResult> {
     const nodesBefore = this.#nodeCount;
-    const touched = this.#touched ?? new Set<ModuleId>();
+    const touched = this.#newerThan(plan);
     const first = !this.#loaded;
     const changed: ModuleKey[] = [];
     // 0 marks a module that changed; it gets the new revision at the swap.
@@ -234,6 +289,8 @@ export class RouteTable {
     for (const [id, one] of honoured) this.#honoured.set(id, one);
     for (const id of this.#honoured.keys()) if (!all.has(id)) this.#honoured.delete(id);
     this.#base = next;
+    const isKnown = [...kept.values()].every((fresh) => fresh.plan !== undefined);
+    this.#plan = isKnown ? plan : undefined;
     this.#baseRevisions = revisions;
     this.#fresh = kept;
     this.#touched = undefined;
@@ -246,7 +303,7 @@ export class RouteTable {
 
   /**
    * Sets the routes of `keys` to what `rows` hold of them (nothing = no nodes), and their policies
-   * and names to those of `extras`.
+   * and names to those of `extras`. `plan`: the state of the database that they were read from.
    *
    * @returns the modules whose nodes, policies or names differ from before, or that are meant now.
    */
@@ -254,6 +311,7 @@ export class RouteTable {
     keys: readonly ModuleKey[],
     rows: readonly RouteRow[],
     extras: RouteExtras = NO_EXTRAS,
+    plan?: DatabaseState,
   ): ModuleKey[] {
     const snapshot = buildSnapshot(rows);
     const changed: ModuleKey[] = [];
@@ -261,6 +319,8 @@ export class RouteTable {
     for (const { modId, cmdId } of keys) {
       const id = moduleId(modId, cmdId);
       const old = this.route(modId, cmdId);
+      // An answer that was long on its way.
+      if (plan !== undefined && old.plan !== undefined && isOlderState(plan, old.plan)) continue;
       const index = snapshot.find(modId, cmdId);
       const same = this.#isSame(old, snapshot, index, extras);
       const judged = extras.get(id)?.mark === this.#extras.get(id)?.mark;
@@ -274,10 +334,22 @@ export class RouteTable {
       const honoured = this.#judge(old, snapshot, index, extras.get(id)?.mark);
       if (honoured !== undefined) this.#honoured.set(id, honoured);
       setExtras(this.#extras, id, extras.get(id));
-      this.#fresh.set(id, { snapshot, index, revision: same ? old.revision : revision });
+      this.#fresh.set(id, { snapshot, index, revision: same ? old.revision : revision, plan });
       this.#touched?.add(id);
     }
     return changed;
+  }
+
+  /** Modules that were read while everything was, unless they are known to be older than that. */
+  #newerThan(plan: DatabaseState | undefined): ReadonlySet<ModuleId> {
+    const touched = this.#touched ?? new Set<ModuleId>();
+    for (const id of touched) {
+      const fresh = this.#fresh.get(id)?.plan;
+      if (plan !== undefined && fresh !== undefined && isOlderState(fresh, plan)) {
+        touched.delete(id);
+      }
+    }
+    return touched;
   }
 
   *#compareNext(

@@ -92,6 +92,11 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       log,
       pollIntervalMs: settings.pollIntervalMs,
       reloadIntervalMs: settings.reloadIntervalMs,
+      onPlan: (plan) => {
+        for (let loop = 0; loop < settings.loopCount; loop++) {
+          this.loops?.send(loop, { type: "plan", plan });
+        }
+      },
       onLoaded: () => {
         this.#fleet.loaded();
         return this.#publisher.publishEach(this.#publisher.modules());
@@ -228,9 +233,12 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
 
   #send(loop: number, modId: number, cmdId: number, frames: RouteFrames): void {
     // A worker gets plain values; on this thread each form is encoded only when somebody needs it.
-    const { revision, nodeless } = frames;
+    const { revision, nodeless, plan } = frames;
     const sent = this.#inWorkers
-      ? { revision, nodeless, legacy: frames.legacy, extended: frames.extended }
+      ? {
+        ...{ revision, nodeless, plan, digest: frames.digest },
+        ...{ legacy: frames.legacy, extended: frames.extended },
+      }
       : frames;
     this.loops?.send(loop, { type: "frames", modId, cmdId, frames: sent });
   }

@@ -3,9 +3,10 @@
 import { type Clock, sleep, type Timer } from "../reactor/time/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
-import type { RouteMark, RouteReadOptions, Store } from "../sql/store.ts";
+import type { RouteMark, RouteReadOptions, SeenChange, Store } from "../sql/store.ts";
 import type { StoreHealth } from "../service/store_health.ts";
 import { type ModuleId, moduleId, type ModuleKey, UINT32_MAX } from "../model/module.ts";
+import type { DatabaseState } from "../model/database_state.ts";
 import { RouteSnapshotBuilder } from "./route_snapshot.ts";
 import type { InstallResult, ModuleExtras, RouteExtras, RouteTable } from "./route_table.ts";
 
@@ -47,10 +48,23 @@ export interface VersionPollerOptions {
   readonly pollIntervalMs: number;
   /** Milliseconds between two full reads without a reason; 0 = only when the version changed. */
   readonly reloadIntervalMs: number;
+  /** What an earlier run had read, if the table holds it. @default nothing */
+  readonly earlier?: PollerMemory;
+  /** All of the table is as new as this, and what has changed has been told. */
+  onPlan?(plan: DatabaseState | undefined): void;
   /** The table is loaded for the first time. Runs in slices. */
   onLoaded(): Generator<void, void>;
   /** These modules have changed in the table. Runs in slices. */
   onChanged(changed: readonly ModuleKey[]): Generator<void, void>;
+}
+
+/** What is remembered of a database over a restart, so that none that is older is taken for it. */
+export interface PollerMemory {
+  /** All of the table is as new as this. */
+  readonly plan: DatabaseState;
+  /** The highest that a server of the database has shown. */
+  readonly highest: DatabaseState;
+  readonly seen: SeenChange | undefined;
 }
 
 /** Counters of {@linkcode VersionPoller}. */
@@ -91,7 +105,15 @@ export class VersionPoller {
   /** Mark up to which named modules have been read. */
   #seenMark: RouteMark | undefined;
   /** Highest version that any server of the database has shown; nothing older is taken. */
-  #versionMax = 0;
+  #versionMax: number;
+  #epoch: number;
+  /**
+   * What was read below this version is told without one: a foreign hand has lowered the version, so
+   * that it says nothing for a while.
+   */
+  #untoldBelow = 0;
+  /** The newest change that was seen, by which the database is known again. */
+  #seenChange: SeenChange | undefined;
   /** Largest change id that was read. */
   #changeIdMax = 0;
   /** Mark that the last full read covers. */
@@ -111,7 +133,11 @@ export class VersionPoller {
   #stopped = false;
 
   constructor(options: VersionPollerOptions) {
+    const { earlier } = options;
     this.#options = options;
+    this.#versionMax = earlier?.highest.version ?? 0;
+    this.#epoch = earlier?.highest.epoch ?? 0;
+    this.#seenChange = earlier?.seen;
     this.#pollIntervalMs = options.pollIntervalMs;
     this.#reloadIntervalMs = options.reloadIntervalMs;
   }
@@ -152,10 +178,19 @@ export class VersionPoller {
     return this.#fullMark?.version ?? 0;
   }
 
+  /** What a later run has to know; undefined before the first full read, or if a version says nothing. */
+  get memory(): PollerMemory | undefined {
+    const { plan } = this.#options.table;
+    if (plan === undefined) return undefined;
+    const highest = { epoch: this.#epoch, version: this.#versionMax };
+    return { plan, highest, seen: this.#seenChange };
+  }
+
   stats(): Record<string, number> {
     const counters = this.#counters;
     return {
       version: this.version,
+      epoch: this.#epoch,
       polls: counters.polls,
       reloads: counters.reloads,
       reload_ms: Math.round(counters.reloadMs),
@@ -223,15 +258,36 @@ export class VersionPoller {
   }
 
   async #readMark(): Promise<RouteMark> {
-    const { atLeastVersion = 0 } = this.#notOlder;
-    const options = { atLeastVersion, changeIdMax: this.#changeIdMax };
-    const mark = await this.#options.store.routeMark(options);
-    const { version } = mark;
+    const { atLeastVersion = 0, ...notOlder } = this.#notOlder;
+    const changeIdMax = this.#changeIdMax;
+    const mark = await this.#options.store.routeMark({ ...notOlder, atLeastVersion, changeIdMax });
+    const { version, epoch = 0, changeVersion } = mark;
+    if (epoch > this.#epoch) this.#beginEpoch(epoch);
     // Answers may overtake each other; a foreign hand may have lowered it.
-    const counts = version > this.#versionMax || version < atLeastVersion;
-    if (counts || this.#versionMax === UINT32_MAX) this.#versionMax = version;
+    const isLowered = epoch === this.#epoch && version < atLeastVersion &&
+      this.#versionMax < UINT32_MAX;
+    if (isLowered) this.#untoldBelow = Math.max(this.#untoldBelow, this.#versionMax);
+    if (version > this.#versionMax || isLowered || this.#versionMax === UINT32_MAX) {
+      this.#versionMax = version;
+    }
+    if (changeVersion !== undefined) {
+      this.#noteSeen({ id: mark.changeIdMax, version: changeVersion });
+    }
     this.#changeIdMax = Math.max(this.#changeIdMax, mark.changeIdMax);
     return mark;
+  }
+
+  /** An operator has said that a database which was set back counts: nothing that was seen does. */
+  #beginEpoch(epoch: number): void {
+    const isFirst = this.#fullMark === undefined && this.#options.earlier === undefined;
+    if (!isFirst) this.#options.log.info("Database counts as it is from now on", { epoch });
+    this.#epoch = epoch;
+    this.#versionMax = 0;
+    this.#untoldBelow = 0;
+    this.#changeIdMax = 0;
+    this.#seenMark = undefined;
+    this.#fullMark = undefined;
+    this.#seenChange = undefined;
   }
 
   /**
@@ -240,7 +296,24 @@ export class VersionPoller {
    * lower one, and what a foreign hand has just written (`RouteMarkOptions.changeIdMax`).
    */
   get #notOlder(): RouteReadOptions {
-    return { atLeastVersion: this.#versionMax < UINT32_MAX ? this.#versionMax : 0 };
+    return {
+      atLeastVersion: this.#versionMax < UINT32_MAX ? this.#versionMax : 0,
+      atLeastEpoch: this.#epoch,
+      seenChange: this.#seenChange,
+    };
+  }
+
+  /** Something was read at this state. @returns what is told of it. */
+  #noteRead(plan: DatabaseState, newest: SeenChange | undefined): DatabaseState | undefined {
+    if (plan.epoch === this.#epoch) {
+      this.#versionMax = Math.max(this.#versionMax, plan.version);
+      this.#noteSeen(newest);
+    }
+    return plan.version < this.#untoldBelow ? undefined : plan;
+  }
+
+  #noteSeen(newest: SeenChange | undefined): void {
+    if (newest !== undefined && newest.id >= (this.#seenChange?.id ?? 0)) this.#seenChange = newest;
   }
 
   async #queueChanges(mark: RouteMark): Promise<void> {
@@ -271,13 +344,17 @@ export class VersionPoller {
       const keys = batch.map(([, key]) => key);
       const installs = table.installCount;
       try {
-        const rows = await store.readModules(keys, this.#notOlder);
+        let plan: DatabaseState | undefined;
+        const rows = await store.readModules(keys, {
+          ...this.#notOlder,
+          onPlan: (read, newest) => (plan = this.#noteRead(read, newest)),
+        });
         const extras = await this.#readExtras(keys);
         this.#counters.moduleReads++;
         if (this.#stopped) return;
         // A full read that ended meanwhile may be newer than these rows: read them again.
         if (table.installCount !== installs) this.#putBack(batch);
-        else await this.#tell(table.replaceModules(keys, rows, extras));
+        else await this.#tell(table.replaceModules(keys, rows, extras, plan));
       } catch (error) {
         this.#putBack(batch);
         throw error;
@@ -314,14 +391,16 @@ export class VersionPoller {
     try {
       const mark = await this.#readMark();
       const builder = new RouteSnapshotBuilder(table);
+      let plan: DatabaseState | undefined;
       await store.readRoutes((rows) => builder.add(rows), {
         ...this.#notOlder,
         pageRows: PAGE_ROWS,
+        onPlan: (read, newest) => (plan = this.#noteRead(read, newest)),
       });
       const snapshot = await runSliced(clock, builder.finish());
       const extras = await this.#readExtras();
       if (this.#stopped) return;
-      const result = await runSliced(clock, table.install(snapshot, extras));
+      const result = await runSliced(clock, table.install(snapshot, extras, plan));
       health.succeeded();
       this.#reloadFailed = false;
       this.#fullMark = mark;
@@ -330,6 +409,7 @@ export class VersionPoller {
       await (result.first
         ? runSliced(clock, this.#options.onLoaded())
         : this.#tell(result.changed));
+      this.#options.onPlan?.(table.plan);
       if (result.recheck.length > 0) this.modulesChanged(result.recheck);
       if (result.first && this.#pending.size > 0) await this.#flush();
     } catch (error) {

@@ -158,75 +158,91 @@ async function threeServers(order?: ServerOrder): Promise<World> {
   return world;
 }
 
-test("a thousand agents spread over three servers, and evenly over the others when one dies", LONG, async () => {
-  const world = await threeServers();
-  const before = world.spread();
-  for (const count of Object.values(before)) assert.ok(count > 270 && count < 400, `${count}`);
-  const diedAtMs = world.clock.nowMs();
-  world.network.set("10.0.0.1", "dead");
-  await world.advance(1500);
-  const after = world.spread();
-  assert.equal(after[""], undefined, "everybody has a server again");
-  for (const name of ["10.0.0.2", "10.0.0.3"]) {
-    const more = after[name] - before[name];
-    assert.ok(more > before["10.0.0.1"] * 0.35, `${name} took ${more} more`);
-  }
-  const { p99, max } = world.longest();
-  assert.ok(p99 <= 900 && max <= 1000, `without a server for ${p99} ms, at most ${max}`);
-  const storm = world.busiestSecond(diedAtMs);
-  assert.ok(storm <= 250, `${storm} connects in a second`);
-  await world.end();
-});
-
-test("load returns to a server that was away, without a herd and without a moment without any", LONG, async () => {
-  const world = await threeServers();
-  const before = world.spread();
-  world.network.set("10.0.0.1", "dead");
-  await world.advance(30_000);
-  world.forgetTimes();
-  const backAtMs = world.clock.nowMs();
-  world.network.set("10.0.0.1", "up");
-  await world.advance(95_000);
-  assert.deepEqual(world.spread(), before, "each has the server that it had before");
-  const storm = world.busiestSecond(backAtMs);
-  assert.ok(storm <= 50, `${storm} connects in a second`);
-  assert.deepEqual(world.longest(), { p99: 0, max: 0 });
-  await world.end();
-});
-
-test("a server that stands still is left within three seconds, and not returned to until it answers", LONG, async () => {
-  const world = await threeServers();
-  const before = world.spread();
-  world.network.set("10.0.0.2", "frozen");
-  await world.advance(40_000);
-  const meanwhile = world.spread();
-  assert.equal(meanwhile["10.0.0.2"], undefined);
-  assert.equal(meanwhile[""], undefined);
-  // The time with a silent server is not one without, to them; so only the move is measured.
-  assert.ok(world.longest().max <= 1000, `${world.longest().max} ms`);
-  world.network.set("10.0.0.2", "up");
-  await world.advance(95_000);
-  assert.deepEqual(world.spread(), before);
-  await world.end();
-});
-
-test("the only server is away: all are back in five seconds, at two hundred a second", LONG, async () => {
-  for (const awayMs of [0, 300, 2_500, 7_000, 31_000]) {
-    const world = new World();
-    world.serve("10.0.0.1");
-    world.join(1000, [server("10.0.0.1")], () => "");
-    await world.advance(8000);
+test(
+  "a thousand agents spread over three servers, and evenly over the others when one dies",
+  LONG,
+  async () => {
+    const world = await threeServers();
+    const before = world.spread();
+    for (const count of Object.values(before)) assert.ok(count > 270 && count < 400, `${count}`);
+    const diedAtMs = world.clock.nowMs();
     world.network.set("10.0.0.1", "dead");
-    await world.advance(awayMs);
+    await world.advance(1500);
+    const after = world.spread();
+    assert.equal(after[""], undefined, "everybody has a server again");
+    for (const name of ["10.0.0.2", "10.0.0.3"]) {
+      const more = after[name] - before[name];
+      assert.ok(more > before["10.0.0.1"] * 0.35, `${name} took ${more} more`);
+    }
+    const { p99, max } = world.longest();
+    assert.ok(p99 <= 900 && max <= 1000, `without a server for ${p99} ms, at most ${max}`);
+    const storm = world.busiestSecond(diedAtMs);
+    assert.ok(storm <= 250, `${storm} connects in a second`);
+    await world.end();
+  },
+);
+
+test(
+  "load returns to a server that was away, without a herd and without a moment without any",
+  LONG,
+  async () => {
+    const world = await threeServers();
+    const before = world.spread();
+    world.network.set("10.0.0.1", "dead");
+    await world.advance(30_000);
+    world.forgetTimes();
     const backAtMs = world.clock.nowMs();
     world.network.set("10.0.0.1", "up");
-    await world.advance(5100);
-    assert.deepEqual(world.spread(), { "10.0.0.1": 1000 }, `after ${awayMs} ms`);
+    await world.advance(95_000);
+    assert.deepEqual(world.spread(), before, "each has the server that it had before");
     const storm = world.busiestSecond(backAtMs);
-    assert.ok(storm <= 210, `${storm} connects in a second after ${awayMs} ms`);
+    assert.ok(storm <= 50, `${storm} connects in a second`);
+    assert.deepEqual(world.longest(), { p99: 0, max: 0 });
     await world.end();
-  }
-});
+  },
+);
+
+test(
+  "a server that stands still is left within three seconds, and not returned to until it answers",
+  LONG,
+  async () => {
+    const world = await threeServers();
+    const before = world.spread();
+    world.network.set("10.0.0.2", "frozen");
+    await world.advance(40_000);
+    const meanwhile = world.spread();
+    assert.equal(meanwhile["10.0.0.2"], undefined);
+    assert.equal(meanwhile[""], undefined);
+    // The time with a silent server is not one without, to them; so only the move is measured.
+    assert.ok(world.longest().max <= 1000, `${world.longest().max} ms`);
+    world.network.set("10.0.0.2", "up");
+    await world.advance(95_000);
+    assert.deepEqual(world.spread(), before);
+    await world.end();
+  },
+);
+
+test(
+  "the only server is away: all are back in five seconds, at two hundred a second",
+  LONG,
+  async () => {
+    for (const awayMs of [0, 300, 2_500, 7_000, 31_000]) {
+      const world = new World();
+      world.serve("10.0.0.1");
+      world.join(1000, [server("10.0.0.1")], () => "");
+      await world.advance(8000);
+      world.network.set("10.0.0.1", "dead");
+      await world.advance(awayMs);
+      const backAtMs = world.clock.nowMs();
+      world.network.set("10.0.0.1", "up");
+      await world.advance(5100);
+      assert.deepEqual(world.spread(), { "10.0.0.1": 1000 }, `after ${awayMs} ms`);
+      const storm = world.busiestSecond(backAtMs);
+      assert.ok(storm <= 210, `${storm} connects in a second after ${awayMs} ms`);
+      await world.end();
+    }
+  },
+);
 
 test("a few agents of a server that restarts are back at once", async () => {
   const world = new World();
@@ -241,46 +257,54 @@ test("a few agents of a server that restarts are back at once", async () => {
   await world.end();
 });
 
-test("agents keep to their zone, leave it when all of it is away, and come back", LONG, async () => {
-  const world = new World();
-  const list = [
-    ...["10.1.0.1", "10.1.0.2"].map((name) => server(name, "east")),
-    ...["10.2.0.1", "10.2.0.2"].map((name) => server(name, "west")),
-  ];
-  for (const { hostname } of list) world.serve(hostname);
-  world.join(400, list, (index) => index % 2 === 0 ? "east" : "west");
-  const of = (zone: string): Record<string, number> =>
-    world.spread(world.agents.filter((agent) => agent.zone === zone));
-  await world.advance(4000);
-  const home = { east: of("east"), west: of("west") };
-  assert.deepEqual(Object.keys(home.east).sort(), ["10.1.0.1", "10.1.0.2"]);
-  assert.deepEqual(Object.keys(home.west).sort(), ["10.2.0.1", "10.2.0.2"]);
-  for (const name of ["10.1.0.1", "10.1.0.2"]) world.network.set(name, "dead");
-  await world.advance(4000);
-  const spilled = of("east");
-  assert.deepEqual(Object.keys(spilled).sort(), ["10.2.0.1", "10.2.0.2"]);
-  assert.ok(Math.min(...Object.values(spilled)) > 60, JSON.stringify(spilled));
-  for (const name of ["10.1.0.1", "10.1.0.2"]) world.network.set(name, "up");
-  await world.advance(95_000);
-  assert.deepEqual({ east: of("east"), west: of("west") }, home);
-  await world.end();
-});
+test(
+  "agents keep to their zone, leave it when all of it is away, and come back",
+  LONG,
+  async () => {
+    const world = new World();
+    const list = [
+      ...["10.1.0.1", "10.1.0.2"].map((name) => server(name, "east")),
+      ...["10.2.0.1", "10.2.0.2"].map((name) => server(name, "west")),
+    ];
+    for (const { hostname } of list) world.serve(hostname);
+    world.join(400, list, (index) => index % 2 === 0 ? "east" : "west");
+    const of = (zone: string): Record<string, number> =>
+      world.spread(world.agents.filter((agent) => agent.zone === zone));
+    await world.advance(4000);
+    const home = { east: of("east"), west: of("west") };
+    assert.deepEqual(Object.keys(home.east).sort(), ["10.1.0.1", "10.1.0.2"]);
+    assert.deepEqual(Object.keys(home.west).sort(), ["10.2.0.1", "10.2.0.2"]);
+    for (const name of ["10.1.0.1", "10.1.0.2"]) world.network.set(name, "dead");
+    await world.advance(4000);
+    const spilled = of("east");
+    assert.deepEqual(Object.keys(spilled).sort(), ["10.2.0.1", "10.2.0.2"]);
+    assert.ok(Math.min(...Object.values(spilled)) > 60, JSON.stringify(spilled));
+    for (const name of ["10.1.0.1", "10.1.0.2"]) world.network.set(name, "up");
+    await world.advance(95_000);
+    assert.deepEqual({ east: of("east"), west: of("west") }, home);
+    await world.end();
+  },
+);
 
-test("a server that stops in good order sends its clients elsewhere before it ends", LONG, async () => {
-  const world = await threeServers();
-  const stopping = world.servers.get("10.0.0.3");
-  const left = stopping?.leave();
-  let gone = false;
-  void left?.then(() => (gone = true));
-  const stopsAtMs = world.clock.nowMs();
-  await world.advance(3000);
-  assert.ok(gone, "it may end");
-  assert.equal(world.spread()["10.0.0.3"], undefined);
-  assert.deepEqual(world.longest(), { p99: 0, max: 0 }, "nobody was without a server");
-  const storm = world.busiestSecond(stopsAtMs);
-  assert.ok(storm <= 200, `${storm} connects in a second`);
-  await world.end();
-});
+test(
+  "a server that stops in good order sends its clients elsewhere before it ends",
+  LONG,
+  async () => {
+    const world = await threeServers();
+    const stopping = world.servers.get("10.0.0.3");
+    const left = stopping?.leave();
+    let gone = false;
+    void left?.then(() => (gone = true));
+    const stopsAtMs = world.clock.nowMs();
+    await world.advance(3000);
+    assert.ok(gone, "it may end");
+    assert.equal(world.spread()["10.0.0.3"], undefined);
+    assert.deepEqual(world.longest(), { p99: 0, max: 0 }, "nobody was without a server");
+    const storm = world.busiestSecond(stopsAtMs);
+    assert.ok(storm <= 200, `${storm} connects in a second`);
+    await world.end();
+  },
+);
 
 test("connections are made anew when they are old, so that a name's new servers get their share", async () => {
   const world = new World();

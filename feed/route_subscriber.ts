@@ -3,11 +3,13 @@
 
 import { NODES_MAX } from "../balancer/routes/route_records.ts";
 import { type ModuleId, moduleId, type ModuleKey, modulePair } from "../model/module.ts";
+import { type DatabaseState, isOlderState, laterState } from "../model/database_state.ts";
 import {
   decodeExplainRequest,
   decodeGetRouteResponse,
   decodeNodeUseRequest,
   decodeRoutePart,
+  decodeRouteUnchanged,
   decodeTableSubscribe,
   encodeExplainResponse,
   encodeGetRouteRequest,
@@ -19,6 +21,7 @@ import {
   type HostInfo,
   type NodeUse,
   type NodeUseRequest,
+  type Pong,
   type RoutePart,
 } from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
@@ -36,10 +39,20 @@ const SILENCES_MAX = 3;
 /** Modules kept of those whose changes are not pushed; of further ones it is not counted. */
 const NOT_PUSHED_MAX = 100_000;
 
+/** Of a route that somebody has: which one it is, and from what state of the database. */
+export interface RouteStamp {
+  /** As dns made it; undefined: it made none. */
+  readonly digest: Uint8Array | undefined;
+  /** Undefined: not known, so that any route may take its place. */
+  readonly plan: DatabaseState | undefined;
+}
+
 /** A whole route as dns sent it, in one message or in parts. */
 export interface ArrivedRoute extends ModuleKey {
-  /** Undefined: held back, the last good nodes stay. */
+  /** Undefined: held back, or the same as before: the last good nodes stay. */
   readonly hosts: HostInfo[] | undefined;
+  /** Of the route that counts from now on; undefined: that of before. */
+  readonly stamp?: RouteStamp | undefined;
   /** JSON of the module's policy; "" = none, undefined = this dns tells of no policies. */
   readonly policy: string | undefined;
   /** What the module is called; "" = it has no name, undefined = this dns tells of no names. */
@@ -49,8 +62,12 @@ export interface ArrivedRoute extends ModuleKey {
 /** What a {@linkcode RouteSubscriber} is given. */
 export interface RouteSubscriberOptions {
   /** Makes the link to dns, which is told of nothing before it is started. */
-  openLink(events: LinkEvents): Link;
+  openLink(events: LinkEvents & { onPong(pong: Pong): void }): Link;
   readonly clock: Clock;
+  /** Of the last good route of a module. @default {undefined}, so that any may take its place */
+  stampOf?(modId: number, cmdId: number): RouteStamp | undefined;
+  /** A dns gives an older route than the last good one, which stays; said once for a connection. */
+  onOlder?(event: string): void;
   /** See {@linkcode PushGuard}, in milliseconds. */
   readonly pushGuardMs: number;
   /** Nodes that may be picked by the last good route of a module; 0 when there is none. */
@@ -91,6 +108,11 @@ export class RouteSubscriber {
   /** Newest one that came over this connection; revisions of two dns cannot be compared. */
   #revision: number | undefined;
   #routeAtMs: number | undefined;
+  /** All that comes over this connection is as new as this; undefined: not known. */
+  #floor: DatabaseState | undefined;
+  /** Modules of which dns gave an older route than there is. They are asked for again. */
+  readonly #older = new Map<ModuleId, ModuleKey>();
+  #isOlderTold = false;
   #silences = 0;
   #timer: Timer | undefined;
   readonly #counts = {
@@ -100,6 +122,8 @@ export class RouteSubscriber {
     silentFailOvers: 0,
     ended: 0,
     requestsHeld: 0,
+    routesUnchanged: 0,
+    routesOlder: 0,
   };
 
   constructor(options: RouteSubscriberOptions) {
@@ -113,10 +137,12 @@ export class RouteSubscriber {
       onExtended: () => this.#nowExtended(),
       onLost: () => this.#lost(),
       onHeard: () => options.onHeard?.(),
+      onPong: (pong) => this.#noteFloor(planOf(pong)),
     });
     for (const msgId of [MessageId.GetRouteResponse, MessageId.RoutePart]) {
       this.link.router.add(msgId, (body) => this.#answered(this.#parts.read(msgId, body)));
     }
+    this.link.router.add(MessageId.RouteUnchanged, (body) => this.#unchanged(body));
     this.link.router.add(
       MessageId.NodeUseRequest,
       (body) => options.onNodeUse(decodeNodeUseRequest(body)),
@@ -177,6 +203,7 @@ export class RouteSubscriber {
   forget(modId: number, cmdId: number): void {
     const id = moduleId(modId, cmdId);
     this.#open.delete(id);
+    this.#older.delete(id);
     this.#suspects.forget(modId, cmdId);
     this.guard.forget(modId, cmdId);
     if (this.#notPushed.delete(id) || !this.#endsTaken || !this.link.ready) return;
@@ -203,8 +230,9 @@ export class RouteSubscriber {
 
   #send(modId: number, cmdId: number): boolean {
     this.#counts.requests++;
+    const digest = this.link.extended ? this.#options.stampOf?.(modId, cmdId)?.digest : undefined;
     const body = this.link.extended
-      ? encodeGetRouteRequest({ modId, cmdId })
+      ? encodeGetRouteRequest({ modId, cmdId, ...(digest === undefined ? {} : { digest }) })
       : encodePlainRouteRequest(modId, cmdId);
     return this.link.send(MessageId.GetRouteRequest, body);
   }
@@ -222,6 +250,9 @@ export class RouteSubscriber {
     this.#options.onLost();
     this.#silences = 0;
     this.#revision = undefined;
+    this.#floor = undefined;
+    this.#older.clear();
+    this.#isOlderTold = false;
     this.#open.clear();
     this.#notPushed.clear();
     this.#endsTaken = false;
@@ -230,23 +261,89 @@ export class RouteSubscriber {
 
   /** `route`: undefined when more parts of it are to come. */
   #answered(route: GetRouteResponse | undefined): void {
-    const nowMs = this.#options.clock.nowMs();
     this.#silences = 0;
-    this.#quietSinceMs = nowMs;
+    this.#quietSinceMs = this.#options.clock.nowMs();
     if (route === undefined) return;
-    const { modId, cmdId, revision } = route;
+    const { modId, cmdId, revision, digest } = route;
+    this.#settle(modId, cmdId, revision);
+    this.#counts.routes++;
     // Every route of a dns of ours has a revision, once it has heard Hello.
     const isOurs = revision !== undefined;
     const policy = isOurs ? route.policy ?? "" : undefined;
     const name = isOurs ? route.name ?? "" : undefined;
-    if (isOurs) this.#revision = Math.max(this.#revision ?? 0, revision);
+    const plan = laterState(planOf(route), this.#floor);
+    if (this.#isOlder(modId, cmdId, plan, digest)) return this.#keep(modId, cmdId);
+    this.#older.delete(moduleId(modId, cmdId));
+    const isTaken = this.#isTaken(route, this.#quietSinceMs);
+    const hosts = isTaken ? route.hosts : undefined;
+    const stamp = isTaken ? { digest: digest?.slice(), plan } : undefined;
+    this.#options.onRoute({ modId, cmdId, hosts, policy, name, stamp });
+  }
+
+  /** Dns says that the route which it was told of is still the one. */
+  #unchanged(body: Uint8Array): void {
+    const message = decodeRouteUnchanged(body);
+    const { modId, cmdId, revision } = message;
+    this.#silences = 0;
+    this.#quietSinceMs = this.#options.clock.nowMs();
+    this.#settle(modId, cmdId, revision);
+    this.#counts.routesUnchanged++;
+    this.#older.delete(moduleId(modId, cmdId));
+    const known = this.#options.stampOf?.(modId, cmdId);
+    const said = laterState(planOf(message), this.#floor);
+    const stamp = known && { ...known, plan: known.plan && laterState(known.plan, said) };
+    this.#options.onRoute({ modId, cmdId, hosts: undefined, policy: undefined, stamp });
+  }
+
+  /** A question is answered. */
+  #settle(modId: number, cmdId: number, revision: number | undefined): void {
+    if (revision !== undefined) this.#revision = Math.max(this.#revision ?? 0, revision);
     this.#open.delete(moduleId(modId, cmdId));
     const next = this.#suspects.answered(modId, cmdId);
     if (next !== undefined) this.request(next.modId, next.cmdId);
-    this.#counts.routes++;
-    this.#routeAtMs = nowMs;
-    const hosts = this.#isTaken(route, nowMs) ? route.hosts : undefined;
-    this.#options.onRoute({ modId, cmdId, hosts, policy, name });
+    this.#routeAtMs = this.#options.clock.nowMs();
+  }
+
+  /**
+   * True for a route that is read from an older state of the database than the last good one, and
+   * differs from it: this dns, or the server it reads from, lags, or was set back.
+   */
+  #isOlder(
+    modId: number,
+    cmdId: number,
+    plan: DatabaseState | undefined,
+    digest: Uint8Array | undefined,
+  ): boolean {
+    const known = this.#options.stampOf?.(modId, cmdId);
+    if (plan === undefined || known?.plan === undefined) return false;
+    const isSame = digest !== undefined && known.digest?.every((byte, at) => byte === digest[at]);
+    return isOlderState(plan, known.plan) && isSame !== true;
+  }
+
+  /** The last good route stays, and is asked for again once dns has caught up. */
+  #keep(modId: number, cmdId: number): void {
+    this.#counts.routesOlder++;
+    this.#older.set(moduleId(modId, cmdId), { modId, cmdId });
+    this.#options.onRoute({ modId, cmdId, hosts: undefined, policy: undefined });
+    if (this.#isOlderTold) return;
+    this.#isOlderTold = true;
+    this.#options.onOlder?.(
+      `Dns gives older routes than there are, as of module ${modulePair({ modId, cmdId })}: the ` +
+        "newer ones stay. Its database lags, or was set back (`lars sql accept-restored`)",
+    );
+  }
+
+  /** All that comes is as new as this from now on: what was older may be newer now. */
+  #noteFloor(plan: DatabaseState | undefined): void {
+    this.#floor = laterState(this.#floor, plan);
+    for (const [id, { modId, cmdId }] of this.#older) {
+      const known = this.#options.stampOf?.(modId, cmdId)?.plan;
+      if (known !== undefined && this.#floor !== undefined && isOlderState(this.#floor, known)) {
+        continue;
+      }
+      this.#older.delete(id);
+      this.request(modId, cmdId);
+    }
   }
 
   #isTaken({ modId, cmdId, hosts, meant, guarded }: GetRouteResponse, nowMs: number): boolean {
@@ -288,6 +385,13 @@ export class RouteSubscriber {
     const seconds = (SILENCES_MAX * ANSWER_TIMEOUT_MS) / 1000;
     this.link.failOver(`no answer to route requests for ${seconds} s`);
   }
+}
+
+/** The state of the database that a message names, if it does. */
+function planOf(
+  { epoch, version }: { epoch?: number; version?: number },
+): DatabaseState | undefined {
+  return version === undefined ? undefined : { epoch: epoch ?? 0, version };
 }
 
 /** How many of these nodes may be picked. */

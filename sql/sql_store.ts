@@ -16,7 +16,7 @@ import type {
   RollUpResult,
 } from "./results/call_history.ts";
 import { type Driver, type ScriptMaker, StatementFault } from "./drivers/driver.ts";
-import { PageSize } from "./routes/page_size.ts";
+import { pageRowsOf, PageSize } from "./routes/page_size.ts";
 import { type RefusedRow, RowsRefusedError, writeDivided } from "./results/divided_write.ts";
 import {
   EVENT_KEEP_S,
@@ -49,9 +49,10 @@ import {
 } from "./instances/instance_scripts.ts";
 import { migrateScript, MIGRATION_ATTEMPTS_MAX, schemaVersionScript } from "./schema/migrations.ts";
 import { validateEdits, validateModuleChanges, validateModuleKeys } from "./routes/route_edits.ts";
+import { checkVersionScript, exactScript, tellPlan } from "./routes/plan_scripts.ts";
 import {
+  acceptRestoredScript,
   changedModulesScript,
-  checkVersionScript,
   confirmRoutesScript,
   editRoutesScript,
   MODULE_PAGE_ROWS,
@@ -63,6 +64,7 @@ import {
   routePageScript,
   setModulesScript,
 } from "./routes/route_scripts.ts";
+import type { DatabaseState } from "../model/database_state.ts";
 import { NewerSchemaError } from "./schema/newer_schema.ts";
 import type { SchemaShape } from "./schema/schema_shape.ts";
 import { SchemaWatch } from "./schema/schema_watch.ts";
@@ -94,7 +96,6 @@ import {
   type ModuleRow,
   type RecentCallers,
   type RefusedTotal,
-  ROUTE_PAGE_ROWS,
   type RouteEdit,
   type RouteMark,
   type RouteMarkOptions,
@@ -116,8 +117,6 @@ const BUSY_PAUSE_MAX_MS = 40;
 const FORGET_SILENT_INTERVAL_MS = 3_600_000;
 /** Rows of one statement about other services. */
 const SIGHTINGS_CHUNK_ROWS = 200;
-/** Bounds of the page size of `readRoutes`. */
-const PAGE_ROWS_MAX = 100_000;
 
 /** Time of the server, in unix milliseconds. */
 function* wallMsScript(): Script<number> {
@@ -177,13 +176,12 @@ export class SqlStore implements Store {
     onRows: (rows: RouteRow[]) => void | Promise<void>,
     options: RouteReadOptions & { pageRows?: number } = {},
   ): Promise<void> {
-    const wanted = options.pageRows ?? ROUTE_PAGE_ROWS;
-    const pageRows = Math.min(Math.max(1, Math.trunc(wanted) || 1), PAGE_ROWS_MAX);
+    const pageRows = pageRowsOf(options.pageRows);
     let delivered = false;
     await this.#attempt("read the routes", async () => {
       const shape = await this.#schema.current();
       await this.#driver.snapshot(async (run) => {
-        await run(() => checkVersionScript(options.atLeastVersion));
+        const plan = await run(() => checkVersionScript(options));
         const pages = new PageSize(pageRows, this.dialect === "sqlite", this.#options.clock);
         let afterId: number | undefined = 0;
         while (afterId !== undefined) {
@@ -196,19 +194,17 @@ export class SqlStore implements Store {
           afterId = page.nextAfterId;
           await this.#options.yieldToLoop();
         }
+        tellPlan(options, plan);
       });
     }, () => !delivered);
   }
 
-  readModules(
-    keys: readonly ModuleKey[],
-    { atLeastVersion }: RouteReadOptions = {},
-  ): Promise<RouteRow[]> {
+  readModules(keys: readonly ModuleKey[], options: RouteReadOptions = {}): Promise<RouteRow[]> {
     if (keys.length === 0) return Promise.resolve([]);
-    return this.#run("read the routes of some modules", function* (shape): Script<RouteRow[]> {
-      yield* checkVersionScript(atLeastVersion);
-      return yield* readModulesScript(shape, keys);
-    });
+    return this.#run(
+      "read the routes of some modules",
+      (shape) => exactScript(options, () => readModulesScript(shape, keys)),
+    );
   }
 
   async editRoutes(edits: readonly RouteEdit[], options: EditOptions = {}): Promise<EditResult> {
@@ -231,20 +227,20 @@ export class SqlStore implements Store {
 
   moduleRows(
     keys?: readonly ModuleKey[],
-    { atLeastVersion }: RouteReadOptions = {},
+    { onPlan: _, ...options }: RouteReadOptions = {},
   ): Promise<ModuleRow[]> {
     return this.#attempt("read the modules", async () => {
       const shape = await this.#schema.current();
       if (keys !== undefined) {
         return await this.#driver.run(function* (): Script<ModuleRow[]> {
-          yield* checkVersionScript(atLeastVersion);
+          yield* checkVersionScript(options);
           return yield* moduleRowsScript(shape, keys);
         });
       }
       const rows: ModuleRow[] = [];
       while (rows.length < MODULE_ROWS_MAX) {
         const page = await this.#driver.run(() =>
-          modulePageScript(this.dialect, shape, rows.at(-1), atLeastVersion)
+          modulePageScript(this.dialect, shape, rows.at(-1), options)
         );
         for (const row of page) rows.push(row);
         if (page.length < MODULE_PAGE_ROWS[this.dialect]) break;
@@ -252,6 +248,11 @@ export class SqlStore implements Store {
       }
       return rows.slice(0, MODULE_ROWS_MAX);
     });
+  }
+
+  acceptRestored(): Promise<DatabaseState> {
+    const action = "accept the database as it is";
+    return this.#transact(action, () => acceptRestoredScript(this.dialect), true);
   }
 
   async setModules(changes: readonly ModuleChange[]): Promise<EditResult> {

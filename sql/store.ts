@@ -7,6 +7,7 @@ import type { RefusedRow } from "./results/divided_write.ts";
 import type { EventStore } from "./results/event.ts";
 import type { NodeLeaseStore } from "./leases/lease_store.ts";
 import type { ModuleChange, ModuleKey, ModuleRow } from "../model/module.ts";
+import type { DatabaseState } from "../model/database_state.ts";
 import type { NodeAddress, NodeKey, RouteEdit, RouteRow } from "../model/node.ts";
 
 export type { ModuleChange, ModuleRow } from "../model/module.ts";
@@ -23,6 +24,12 @@ export interface EditOptions {
   readonly meant?: boolean;
 }
 
+/** A change by which a database is known again. */
+export interface SeenChange {
+  readonly id: number;
+  readonly version: number;
+}
+
 /** How routes are to be read. */
 export interface RouteReadOptions {
   /**
@@ -32,6 +39,20 @@ export interface RouteReadOptions {
    * @default {0}
    */
   readonly atLeastVersion?: number;
+  /** The epoch that was read before. One that is later makes every version count. @default {0} */
+  readonly atLeastEpoch?: number;
+  /**
+   * The newest change that was seen in this epoch. A database that has older ones and not this one was
+   * set back, whatever its version says: reading it fails, for good.
+   *
+   * @default nothing was seen
+   */
+  readonly seenChange?: SeenChange | undefined;
+  /**
+   * Told of the state that is read, neither older nor newer, and of its newest change. Names and
+   * policies may be newer.
+   */
+  onPlan?(plan: DatabaseState, newest: SeenChange | undefined): void;
 }
 
 /** How the mark of the routes is to be read. */
@@ -67,6 +88,10 @@ export interface RouteMark {
   readonly changeIdMax: number;
   /** Number of RouteChange rows. */
   readonly changeCount: number;
+  /** RouteVersion of row 2: what `acceptRestored` raises; 0 where it never was. */
+  readonly epoch?: number;
+  /** Version of the change with the largest id; undefined when there is none. */
+  readonly changeVersion?: number | undefined;
 }
 
 /** Outcome of the calls of one caller to one node in one window: one row of ServerCallStatus. */
@@ -204,6 +229,13 @@ export interface Store extends CallHistoryStore, EventStore {
    * @throws {LimitError} with more than `ROUTE_EDITS_MAX` modules.
    */
   confirmRoutes(keys: readonly ModuleKey[]): Promise<EditResult>;
+  /**
+   * Says of a database that was set back, as from a backup, that it counts as it is: a new epoch, and
+   * a version above every one that was read before. Routes stay as they are.
+   *
+   * @returns the epoch and the version from now on.
+   */
+  acceptRestored(): Promise<DatabaseState>;
   /**
    * Names and policies, in order of module: of `keys`, or of every module that has a row, at most
    * `MODULE_ROWS_MAX`. None on a schema that was never migrated.

@@ -51,7 +51,9 @@ export function addTo(parent: Command): void {
     ["lars up --store sqlite:lars-backup.db", "is a database as any other"],
   ]);
   addGrants(sql);
+  addAcceptRestored(sql);
   addExamples(sql, [
+    ["lars sql accept-restored", "let a restored database count"],
     ["lars sql backup lars-backup.db", "copy an embedded database"],
     ["lars sql migrate", "bring the schema up to date"],
     ["lars sql status", "how far is it?"],
@@ -87,6 +89,20 @@ function addGrants(sql: Command): void {
   ]);
 }
 
+function addAcceptRestored(sql: Command): void {
+  const accept = sql.command("accept-restored")
+    .description(
+      "Say that a database which was set back, as from a backup, counts as it is. Until then dns " +
+        "and agents keep the newer routes that they have.",
+    )
+    .option("--json", "print one JSON value")
+    .action((flags: SqlFlags) => acceptRestored(flags));
+  addStoreOptions(accept);
+  addExamples(accept, [
+    ["lars sql accept-restored --store @/etc/lars/store.url", "after the backup was put back"],
+  ]);
+}
+
 /** Makes the folder of an embedded database; other databases need none. */
 export function makeStoreFolder(url: string): void {
   if (!url.startsWith("sqlite:")) return;
@@ -109,6 +125,15 @@ async function migrateStore(flags: SqlFlags): Promise<void> {
     const already = applied.length === 0 ? ", nothing to do" : "";
     printLine(`${store.label}: schema version ${version}${already}`);
   }, { create: true });
+}
+
+async function acceptRestored(flags: SqlFlags): Promise<void> {
+  await withStore(flags, async (store) => {
+    const { epoch, version } = await store.acceptRestored();
+    if (flags.json === true) return printJson({ epoch, version, store: store.label });
+    printLine(`${store.label}: counts as it is, epoch ${epoch}, version ${version}`);
+    printLine("Every dns takes its routes at its next look, and tells its agents.");
+  });
 }
 
 async function backUpStore(file: string, flags: SqlFlags & { force?: boolean }): Promise<void> {

@@ -2,6 +2,7 @@
 
 import type { ModulePolicy } from "../../balancer/module_policy.ts";
 import { NODES_MAX } from "../../balancer/routes/route_records.ts";
+import type { RouteStamp } from "../../feed/route_subscriber.ts";
 import type { HostInfo } from "../../proto/codec.ts";
 import type { RouteNode } from "../../model/node.ts";
 
@@ -29,6 +30,8 @@ export interface PackedRoute {
   readonly policy: string;
   /** What came of `policy` where it was read, so that nobody reads it twice; never on disk. */
   readonly parsedPolicy?: ModulePolicy;
+  /** Which route it is, and how new; undefined: nobody said. */
+  readonly stamp?: RouteStamp | undefined;
 }
 
 /**

@@ -1,15 +1,22 @@
 // Core. Routes as the bytes of one file that says whether it is whole.
 
+import type { RouteStamp } from "../../feed/route_subscriber.ts";
 import type { PackedRoute } from "./packed_route.ts";
+
+const DIGEST_BYTES = 8;
 
 /** First bytes of the file: "LARS". */
 const MAGIC = 0x5352414c;
 /** Changes whenever the layout does; other versions are not read. */
-export const CACHE_VERSION = 2;
+export const CACHE_VERSION = 3;
+/** The layout before, without stamps, which is read too. */
+const UNSTAMPED_VERSION = 2;
 /** Magic, version, time of writing, number of modules. */
 const HEADER_BYTES = 4 + 4 + 8 + 4;
 /** modId, cmdId, number of nodes, number of names: the policy, and the zones but the first. */
 const MODULE_BYTES = 4 + 4 + 4 + 2;
+/** What of it there is (1 the digest, 2 the plan), epoch, version, digest. */
+const STAMP_BYTES = 1 + 8 + 4 + DIGEST_BYTES;
 /** ip, port, weight, zone, drained. */
 const NODE_BYTES = 4 + 2 + 2 + 2 + 1;
 const CRC_BYTES = 4;
@@ -46,7 +53,7 @@ function nameBytes(route: PackedRoute): Uint8Array[] {
 
 function routeBytes(route: PackedRoute, zones: readonly Uint8Array[]): number {
   const names = zones.reduce((sum, name) => sum + 2 + name.length, 0);
-  return MODULE_BYTES + names + NODE_BYTES * route.ips.length;
+  return MODULE_BYTES + STAMP_BYTES + names + NODE_BYTES * route.ips.length;
 }
 
 /**
@@ -97,6 +104,8 @@ function writeRoute(
   view.setUint32(start + 8, route.ips.length, true);
   view.setUint16(start + 12, zones.length, true);
   let at = start + MODULE_BYTES;
+  writeStamp(bytes, view, at, route.stamp);
+  at += STAMP_BYTES;
   for (const name of zones) {
     view.setUint16(at, name.length, true);
     bytes.set(name, at + 2);
@@ -112,6 +121,34 @@ function writeRoute(
   return at;
 }
 
+function writeStamp(
+  bytes: Uint8Array,
+  view: DataView,
+  start: number,
+  { digest, plan }: Partial<RouteStamp> = {},
+): void {
+  const hasDigest = digest?.length === DIGEST_BYTES;
+  view.setUint8(start, Number(hasDigest) + 2 * Number(plan !== undefined));
+  view.setFloat64(start + 1, plan?.epoch ?? 0, true);
+  view.setUint32(start + 9, plan?.version ?? 0, true);
+  if (hasDigest) bytes.set(digest, start + 13);
+}
+
+/** Undefined: there is none; null: it is none. */
+function readStamp(
+  bytes: Uint8Array,
+  view: DataView,
+  start: number,
+): RouteStamp | undefined | null {
+  const has = view.getUint8(start);
+  const epoch = view.getFloat64(start + 1, true);
+  if (has > 3 || !Number.isSafeInteger(epoch) || epoch < 0) return null;
+  if (has === 0) return undefined;
+  const plan = has >= 2 ? { epoch, version: view.getUint32(start + 9, true) } : undefined;
+  const digest = has % 2 === 1 ? bytes.slice(start + 13, start + STAMP_BYTES) : undefined;
+  return { digest, plan };
+}
+
 /** Reads a file. Whatever the bytes are, it returns; it never trusts a number it has not checked. */
 export function decodeRouteCache(bytes: Uint8Array): DecodedCache {
   const fail = (reason: string): DecodedCache => ({ ok: false, reason });
@@ -121,7 +158,9 @@ export function decodeRouteCache(bytes: Uint8Array): DecodedCache {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.getUint32(0, true) !== MAGIC) return fail("not a route cache");
   const version = view.getUint32(4, true);
-  if (version !== CACHE_VERSION) return fail(`version ${version} is not ${CACHE_VERSION}`);
+  if (version !== CACHE_VERSION && version !== UNSTAMPED_VERSION) {
+    return fail(`version ${version} is not ${CACHE_VERSION}`);
+  }
   const end = bytes.length - CRC_BYTES;
   if (view.getUint32(end, true) !== crc32(bytes.subarray(0, end))) {
     return fail("corrupt or truncated: the checksum does not match");
@@ -130,7 +169,7 @@ export function decodeRouteCache(bytes: Uint8Array): DecodedCache {
   const routes: PackedRoute[] = [];
   let at = HEADER_BYTES;
   for (let i = 0; i < count; i++) {
-    const read = readRoute(bytes, view, at, end);
+    const read = readRoute(bytes, view, at, end, version === CACHE_VERSION);
     if (read === undefined) return fail(`module ${i} of ${count} does not fit its file`);
     routes.push(read.route);
     at = read.at;
@@ -144,13 +183,17 @@ function readRoute(
   view: DataView,
   start: number,
   end: number,
+  isStamped: boolean,
 ): { route: PackedRoute; at: number } | undefined {
-  if (start + MODULE_BYTES > end) return undefined;
+  const headBytes = MODULE_BYTES + (isStamped ? STAMP_BYTES : 0);
+  if (start + headBytes > end) return undefined;
+  const stamp = isStamped ? readStamp(bytes, view, start + MODULE_BYTES) : undefined;
+  if (stamp === null) return undefined;
   const nodeCount = view.getUint32(start + 8, true);
   const zoneCount = view.getUint16(start + 12, true);
   const decoder = new TextDecoder();
   const names: string[] = [];
-  let at = start + MODULE_BYTES;
+  let at = start + headBytes;
   for (let i = 0; i < zoneCount; i++) {
     const length = at + 2 <= end ? view.getUint16(at, true) : Infinity;
     if (at + 2 + length > end) return undefined;
@@ -175,6 +218,7 @@ function readRoute(
   }
   const modId = view.getUint32(start, true);
   const cmdId = view.getUint32(start + 4, true);
-  const route = { modId, cmdId, ips, ports, weights, zones, zoneNames, drains, policy };
+  const plain = { modId, cmdId, ips, ports, weights, zones, zoneNames, drains, policy };
+  const route = stamp === undefined ? plain : { ...plain, stamp };
   return { route, at };
 }

@@ -118,20 +118,22 @@ test("decodeRouteCache() says why, and trusts no number even under a valid check
   const cases: [Uint8Array, RegExp][] = [
     [new Uint8Array(3), /truncated: 3 bytes/],
     [new Uint8Array(100), /not a route cache/],
-    [make((view) => view.setUint32(4, 1, true)), /version 1 is not 2/],
+    [make((view) => view.setUint32(4, 1, true)), /version 1 is not 3/],
     [noCrc, /corrupt or truncated/],
     [make((view) => view.setUint32(16, 0xffffffff, true)), /module 1 of 4294967295/],
     [make((view) => view.setUint32(16, 0, true)), /bytes follow/],
     [make((view) => view.setUint32(28, 0xffffffff, true)), /module 0 of 1/],
     [make((view) => view.setUint16(32, 0xffff, true)), /module 0 of 1/],
-    [make((view) => view.setUint16(34, 0xffff, true)), /module 0 of 1/],
+    [make((view) => view.setUint16(55, 0xffff, true)), /module 0 of 1/],
     // Without the name that is the policy: what follows is one name longer.
     [make((view) => view.setUint16(32, 0, true)), /module 0 of 1|bytes follow/],
-    // Layout: header 20, module 14, policy 2, zone 2 + 1, then ip at 39, port at 43, zone at 47,
-    // drained at 49.
-    [make((view) => view.setUint16(43, 0, true)), /module 0 of 1/],
-    [make((view) => view.setUint16(47, 2, true)), /module 0 of 1/],
-    [make((view) => view.setUint8(49, 2)), /module 0 of 1/],
+    // Layout: header 20, module 14, stamp 21, policy 2, zone 2 + 1, then ip at 60, port at 64, zone
+    // at 68, drained at 70.
+    [make((view) => view.setUint8(34, 4)), /module 0 of 1/],
+    [make((view) => view.setFloat64(35, -1, true)), /module 0 of 1/],
+    [make((view) => view.setUint16(64, 0, true)), /module 0 of 1/],
+    [make((view) => view.setUint16(68, 2, true)), /module 0 of 1/],
+    [make((view) => view.setUint8(70, 2)), /module 0 of 1/],
   ];
   for (const [bytes, pattern] of cases) {
     const result = decodeRouteCache(bytes);
@@ -142,8 +144,29 @@ test("decodeRouteCache() says why, and trusts no number even under a valid check
 
 test("encodeRouteCache() leaves out what does not fit, and counts it", () => {
   const routes = [1, 2, 3].map((modId) => packRoute(modId, 1, [{ ip: 1, port: 1 }]).route);
-  // 24 bytes around, 27 for each module with one node.
-  const { bytes, leftOut } = encodeRouteCache(routes, 0, 24 + 54);
-  assert.deepEqual([bytes.length, leftOut], [78, 1]);
+  // 24 bytes around, 48 for each module with one node.
+  const { bytes, leftOut } = encodeRouteCache(routes, 0, 24 + 96);
+  assert.deepEqual([bytes.length, leftOut], [120, 1]);
   assert.deepEqual(decoded(bytes).map((route) => route.modId), [1, 2]);
+});
+
+test("a cache keeps which route it has and how new it is, and one of before is read without", () => {
+  const [one, two, three, four] = [1, 2, 3, 4].map((modId) =>
+    packRoute(modId, 1, [{ ip: modId, port: 1 }]).route
+  );
+  const digest = new Uint8Array(8).fill(7);
+  const plan = { epoch: 1_700_000_000, version: 4_294_967_295 };
+  const stamped = [
+    { ...one, stamp: { digest, plan } },
+    { ...two, stamp: { digest, plan: undefined } },
+    { ...three, stamp: { digest: undefined, plan } },
+    four,
+  ];
+  assert.deepEqual(decoded(encodeRouteCache(stamped, 0).bytes), stamped);
+  const { bytes } = encodeRouteCache([one], 0);
+  const before = new Uint8Array([...bytes.subarray(0, 34), ...bytes.subarray(34 + 21)]);
+  const view = new DataView(before.buffer);
+  view.setUint32(4, 2, true);
+  view.setUint32(before.length - 4, crc32(before.subarray(0, before.length - 4)), true);
+  assert.deepEqual(decoded(before), [one]);
 });

@@ -55,12 +55,13 @@ export class RouteIntake {
   }
 
   /** Dns sent a route, or held one back; false: no shard knows its module. */
-  take({ modId, cmdId, hosts, policy, name }: ArrivedRoute): boolean {
+  take({ modId, cmdId, hosts, policy, name, stamp: newStamp }: ArrivedRoute): boolean {
     if (name !== undefined) this.registry.setName(modId, cmdId, name);
     const known = this.registry.routeOf(modId, cmdId);
     const packed = hosts === undefined ? known : this.#packed(modId, cmdId, hosts);
     if (packed === undefined) return true;
-    const route = { ...packed, ...this.#policyOf(modId, cmdId, policy) };
+    const stamp = newStamp ?? known?.stamp;
+    const route = { ...packed, ...this.#policyOf(modId, cmdId, policy), stamp };
     const delivery = this.registry.take(route);
     if (delivery === undefined) return false;
     const { send, onRoute } = this.#options;

@@ -95,6 +95,10 @@ export class StatusSource {
       // -1: never; with dns away, how old what is served may be.
       dnsRouteAgeS: Math.floor(routeAgeMs / 1000),
       dnsPartsDropped: dns.partsDropped,
+      // Answers that said only that the route of before still holds.
+      dnsRoutesUnchanged: dns.routesUnchanged,
+      // Routes that were older than those that are served, and so not taken.
+      dnsRoutesOlder: dns.routesOlder,
       // Dns has no room to push their changes: they come when the route is asked for again.
       dnsModulesNotPushed: dns.notPushed,
       dnsSilentFailOvers: dns.silentFailOvers,

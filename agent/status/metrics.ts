@@ -86,6 +86,14 @@ const links: MetricTable = {
     "Time since dns was last heard of; absent before the first time.",
     { min: 0 },
   ),
+  dnsRoutesUnchanged: counter(
+    "lars_agent_routes_unchanged_total",
+    "Answers of dns that the route which the agent has still holds.",
+  ),
+  dnsRoutesOlder: counter(
+    "lars_agent_routes_older_total",
+    "Routes of a dns that lags or whose database was set back: older than those served, not taken.",
+  ),
   dnsPartsDropped: counter(
     "lars_agent_dns_route_parts_dropped_total",
     "Pieces of routes that did not fit together.",

@@ -10,7 +10,6 @@ import {
   planModules,
   type StoredRoute,
 } from "./route_edits.ts";
-import { StatementFault } from "../drivers/driver.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
@@ -36,6 +35,7 @@ import {
   type RouteEdit,
   type RouteMark,
   type RouteMarkOptions,
+  type RouteReadOptions,
   type RouteRow,
 } from "../store.ts";
 import {
@@ -45,7 +45,17 @@ import {
   UINT32_MAX,
   uniqueModules,
 } from "../../model/module.ts";
+import type { DatabaseState } from "../../model/database_state.ts";
 import { markNames, meantMark } from "../../model/pickable_nodes.ts";
+import {
+  checkHistory,
+  checkState,
+  checkVersionScript,
+  EPOCH_ROW_ID,
+  serverStateOf,
+  serverStateScript,
+  STATE_COLUMNS,
+} from "./plan_scripts.ts";
 import type { NamedModule } from "../../model/module_name.ts";
 import { type NodeState, WEIGHT_DEFAULT } from "../../model/node.ts";
 
@@ -90,30 +100,24 @@ function withoutId({ id: _id, ...route }: StoredRoute): RouteRow {
 /** A version that is the time of so many seconds ago has just been written. Longer than a look. */
 const STAMP_AGE_MAX_S = 2;
 
-const MARK_SQL = "SELECT (SELECT version FROM RouteVersion WHERE id = 1) AS version, " +
-  "(SELECT MAX(id) FROM RouteChange) AS changeIdMax, " +
+const MARK_SQL = `SELECT ${STATE_COLUMNS}, ` +
   "(SELECT COUNT(*) FROM RouteChange) AS changeCount";
 
-/**
- * Asks whether this server has a version that was read before. What is read after it over the same
- * connection is at least as new.
- *
- * @throws {StatementFault} behind, when it has not.
- */
-export function* checkVersionScript(atLeastVersion = 0): Script<void> {
-  if (atLeastVersion === 0) return;
-  const [row] = yield { sql: "SELECT version FROM RouteVersion WHERE id = 1" };
-  checkVersion(numberOf(row?.version), atLeastVersion);
-}
-
-function checkVersion(version: number, atLeastVersion: number): void {
-  if (version >= atLeastVersion) return;
-  throw new StatementFault(
-    "behind",
-    `RouteVersion must be at least ${atLeastVersion}, which was read before: current value is ` +
-      `${version}. This server lags behind, or its tables were set back; then any edit by lars or ` +
-      "the console, or a restart, makes it count",
-  );
+/** A new epoch, and a version above all; must run inside a write transaction. */
+export function* acceptRestoredScript(dialect: Dialect): Script<DatabaseState> {
+  const locked = yield* lockVersionScript(dialect);
+  const before = yield* serverStateScript();
+  const epoch = Math.max(before.epoch + 1, locked.nowS);
+  const version = nextVersionOf(locked);
+  yield { sql: "UPDATE RouteVersion SET version = ? WHERE id = 1", params: [version] };
+  yield {
+    sql: `${insertIgnore(dialect)} INTO RouteVersion(id, version) VALUES (${EPOCH_ROW_ID}, 0)`,
+  };
+  yield {
+    sql: `UPDATE RouteVersion SET version = ? WHERE id = ${EPOCH_ROW_ID}`,
+    params: [epoch],
+  };
+  return { epoch, version };
 }
 
 /**
@@ -132,17 +136,26 @@ function nowSql(dialect: Dialect): string {
 /** One statement, hence one instant. */
 export function* routeMarkScript(
   dialect: Dialect,
-  { atLeastVersion = 0, changeIdMax }: RouteMarkOptions = {},
+  options: RouteMarkOptions = {},
 ): Script<RouteMark> {
-  const [row = {}] = yield { sql: `${MARK_SQL}, ${nowSql(dialect)} AS nowS` };
-  const mark = {
-    version: numberOf(row.version),
-    changeIdMax: numberOf(row.changeIdMax),
-    changeCount: numberOf(row.changeCount),
+  const { atLeastEpoch = 0, changeIdMax, seenChange } = options;
+  const [row = {}] = yield {
+    sql: `${MARK_SQL}, ${nowSql(dialect)} AS nowS`,
+    params: [seenChange?.id ?? 0],
   };
-  const isStampedNow = numberOf(row.nowS) - mark.version <= STAMP_AGE_MAX_S;
-  const isForeign = changeIdMax !== undefined && (isStampedNow || mark.changeIdMax > changeIdMax);
-  if (!isForeign) checkVersion(mark.version, atLeastVersion);
+  const state = serverStateOf(row);
+  const { version, epoch, newest } = state;
+  const mark = {
+    ...{ version, ...(epoch === 0 ? {} : { epoch }) },
+    changeIdMax: newest?.id ?? 0,
+    changeCount: numberOf(row.changeCount),
+    ...(newest === undefined ? {} : { changeVersion: newest.version }),
+  };
+  const isStampedNow = numberOf(row.nowS) - version <= STAMP_AGE_MAX_S;
+  const isForeign = changeIdMax !== undefined && epoch === atLeastEpoch &&
+    (isStampedNow || mark.changeIdMax > changeIdMax);
+  if (isForeign) checkHistory(state, seenChange);
+  else checkState(state, options);
   return mark;
 }
 
@@ -540,10 +553,10 @@ export function* modulePageScript(
   dialect: Dialect,
   shape: SchemaShape,
   after: ModuleKey | undefined,
-  atLeastVersion?: number,
+  options?: RouteReadOptions,
 ): Script<ModuleRow[]> {
   if (!shape.modules) return [];
-  yield* checkVersionScript(atLeastVersion);
+  yield* checkVersionScript(options);
   const { modId, cmdId } = after ?? { modId: -1, cmdId: -1 };
   const rows = yield {
     sql: `SELECT ${readColumns(shape)} FROM Module WHERE modid > ? OR (modid = ? AND cmdid > ?) ` +

@@ -57,6 +57,7 @@ export function testStoreConformance(target: ConformanceTarget): void {
   };
   testReads(define);
   testBehind(define);
+  testSetBack(define);
   testLoweredByHand(define);
   testEdits(define);
   testEditFaults(define);
@@ -200,6 +201,51 @@ function testBehind(define: Define): void {
   });
 }
 
+function testSetBack(define: Define): void {
+  define(
+    "a database that was set back is known, and counts when somebody says so",
+    async (bench) => {
+      const { store, execute } = bench;
+      await store.editRoutes([add(1, 1)]);
+      const keys = [{ modId: 1, cmdId: 1 }];
+      const told: unknown[] = [];
+      await store.readModules(keys, { onPlan: (plan, newest) => told.push(plan, newest) });
+      await store.readRoutes(() => {}, { onPlan: (plan, newest) => told.push(plan, newest) });
+      const mark = await store.routeMark();
+      const plan = { epoch: 0, version: mark.version };
+      const newest = { id: mark.changeIdMax, version: mark.changeVersion };
+      assert.deepEqual(told, [plan, newest, plan, newest]);
+      const seenChange = { id: mark.changeIdMax + 1, version: mark.version };
+      const read = { atLeastVersion: mark.version, seenChange };
+      const reads = [
+        () => store.routeMark(read),
+        () => store.routeMark({ ...read, changeIdMax: mark.changeIdMax - 1 }),
+        () => store.readModules(keys, read),
+        () => store.readRoutes(() => {}, read),
+      ];
+      const refusal = (error: unknown): boolean =>
+        error instanceof StoreError && !error.transient && /accept-restored/.test(error.message);
+      for (const one of reads) await assert.rejects(one, refusal, "that change is missing");
+      await execute(
+        `INSERT INTO RouteChange(id, modid, cmdid, version) VALUES(${seenChange.id}, 1, 1, 7)`,
+      );
+      for (const one of reads) await assert.rejects(one, refusal, "that change is another one");
+      await execute("DELETE FROM RouteChange");
+      for (const one of reads) await one();
+      await execute(`UPDATE RouteVersion SET version = ${mark.version - 100} WHERE id = 1`);
+      await assert.rejects(store.routeMark(read), /at least .* accept-restored/);
+      const accepted = await store.acceptRestored();
+      assert.ok(accepted.epoch >= mark.version && accepted.version >= mark.version, "the clock's");
+      for (const one of reads) await one();
+      assert.equal((await store.routeMark(read)).epoch, accepted.epoch);
+      const atLeastEpoch = accepted.epoch + 1;
+      await assert.rejects(store.routeMark({ atLeastEpoch }), /epoch must be at least/);
+      await assert.rejects(store.readModules(keys, { atLeastEpoch }), /epoch must be at least/);
+      assert.ok((await store.acceptRestored()).epoch > accepted.epoch, "again");
+    },
+  );
+}
+
 function testLoweredByHand(define: Define): void {
   define(
     "routeMark() takes a lower version that a foreign hand has just written",
@@ -264,7 +310,8 @@ function testEdits(define: Define): void {
         { modId: 4294967295, cmdId: 3 },
       ]);
       const mark = await store.routeMark();
-      assert.deepEqual(mark, { version: first.version, changeIdMax: 2, changeCount: 2 });
+      const { version } = first;
+      assert.deepEqual(mark, { version, changeIdMax: 2, changeCount: 2, changeVersion: version });
       const second = await store.editRoutes([add(1, 1, IP, 3)]);
       assert.ok(second.version > first.version, "two edits in one second differ");
       assert.deepEqual(await store.changedModules(mark.changeIdMax), [{ modId: 1, cmdId: 1 }]);
