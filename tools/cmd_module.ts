@@ -28,6 +28,7 @@ import {
   changePolicy,
   checkPolicyText,
   type KeyChange,
+  lostPreset,
   parseKeyChange,
   policyObject,
 } from "./policy_text.ts";
@@ -245,7 +246,7 @@ async function setModule(word: ModuleWord, flags: SetFlags): Promise<void> {
   if (name === undefined && whole === undefined && set.length + unset.length === 0) {
     throw new UsageError("Nothing to set: give --name, --policy, --set or --unset");
   }
-  const { module, outcome } = await withSystem(flags, async (system) => {
+  const { module, outcome, lost } = await withSystem(flags, async (system) => {
     const { modId, cmdId } = await resolveModule(system, word);
     const before = await textsOf(system, { modId, cmdId });
     const policy = policyAfter(whole ?? before.policy, flags);
@@ -260,8 +261,10 @@ async function setModule(word: ModuleWord, flags: SetFlags): Promise<void> {
       system.change({ routes: [], modules: [change] }, { why: flags.why, meant: false }),
     );
     if (outcome.changed.length === 0) await requireModule(system, { modId, cmdId });
-    return { module: { modId, cmdId, name: name ?? before.name }, outcome };
+    const lost = lostPreset(before.policy, policy);
+    return { module: { modId, cmdId, name: name ?? before.name }, outcome, lost };
   });
+  if (lost !== undefined) warningLine(lost);
   printChange(outcome, "set", moduleLabel(module), flags);
 }
 

@@ -2,6 +2,7 @@
 
 import { parseHealthCheck } from "../agent/health/health_plan.ts";
 import { MODULE_SETTINGS, parseModulePolicy, POLICY_NAMES, PRESET_NAMES } from "../balancer/mod.ts";
+import { isPresetName, PRESETS } from "../balancer/module_presets.ts";
 import { didYouMean } from "../model/near_words.ts";
 import { messageOf } from "../reactor/errors.ts";
 
@@ -70,6 +71,32 @@ export function changePolicy(
 export function checkPolicyText(text: string): void {
   parseModulePolicy(text);
   parseHealthCheck(text);
+}
+
+/**
+ * What goes with a preset when another policy takes its place, in a sentence; undefined when nothing
+ * does, or when the text before cannot be read.
+ */
+export function lostPreset(before: string, after: string): string | undefined {
+  const [was, is] = [presetIn(before), presetIn(after)];
+  if (was === undefined || is !== undefined) return undefined;
+  const same = PRESET_NAMES.find((name) => PRESETS[name].policy === namedIn(after));
+  const instead = same === undefined ? "" : `; policy=${same} is the same picks with them`;
+  return `The settings of ${was} went with it: how many nodes may be out, how they come back, what ` +
+    `counts as a failure are those of the original now${instead}`;
+}
+
+function namedIn(text: string): unknown {
+  try {
+    return policyObject(text.trim()).policy;
+  } catch {
+    return undefined; // Nothing of ours stood there.
+  }
+}
+
+function presetIn(text: string): string | undefined {
+  const name = namedIn(text);
+  return isPresetName(name) ? name : undefined;
 }
 
 /** Keys of a policy. */

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { changePolicy, checkPolicyText, parseKeyChange, policyObject } from "./policy_text.ts";
+import {
+  changePolicy,
+  checkPolicyText,
+  lostPreset,
+  parseKeyChange,
+  policyObject,
+} from "./policy_text.ts";
 
 test("parseKeyChange() reads JSON, and takes everything else as text", () => {
   const cases: [string, unknown][] = [
@@ -38,4 +44,22 @@ test("checkPolicyText() refuses what agents would refuse", () => {
   assert.throws(() => checkPolicyText('{"policy":"best"}'), /policy must be one of/);
   assert.throws(() => checkPolicyText('{"errRate":2}'), /errRate must be/);
   assert.throws(() => checkPolicyText('{"eRrRate":0.2}'), /Unknown key/);
+});
+
+test("lostPreset() says what goes with a preset, and which one has the same picks", () => {
+  const recommended = '{"policy":"recommended","slowStartMs":5}';
+  assert.match(
+    lostPreset(recommended, '{"policy":"p2c_ewma"}') ?? "",
+    /^The settings of recommended went .*; policy=recommended_ewma is the same picks with them$/,
+  );
+  assert.match(lostPreset(recommended, '{"policy":"maglev"}') ?? "", /those of the original now$/);
+  assert.match(lostPreset(recommended, "") ?? "", /^The settings of recommended went/);
+  const kept: [string, string][] = [
+    [recommended, '{"policy":"recommended_ewma"}'],
+    [recommended, recommended],
+    ["", '{"policy":"maglev"}'],
+    ["no JSON", '{"policy":"maglev"}'],
+    ['{"policy":"maglev"}', ""],
+  ];
+  for (const [before, after] of kept) assert.equal(lostPreset(before, after), undefined, before);
 });
