@@ -45,7 +45,7 @@ export function openRelayTransport(options: RelayTransportOptions): RelayTranspo
     clock: guest.clock,
     close(): void {
       transport.close();
-      guest.close();
+      void guest.close();
     },
   };
 }

@@ -244,7 +244,10 @@ export class BatchLoop {
 
   #turn(timeoutMs: number): number {
     const libc = this.#libc;
-    this.#runDeferred();
+    if (this.#deferred.length > 0) {
+      this.#wokeAtMs = this.#nowMs();
+      this.#runDeferred();
+    }
     const again = this.#again;
     const waitMs = again.length > 0 || this.#deferred.length > 0 ? 0 : timeoutMs;
     const active = waitMs === 0 ? undefined : this.#active;

@@ -40,6 +40,7 @@ export class GuestLoop {
   #watched = false;
   #wanted = false;
   #closed = false;
+  readonly #end = Promise.withResolvers<void>();
 
   /** @throws {Error} when there is no libc to be used, or no file descriptor left. */
   constructor(options: GuestLoopOptions) {
@@ -66,19 +67,30 @@ export class GuestLoop {
     this.#sleep();
   }
 
-  /** Ends serving. The sockets of the loop must be closed before. Harmless when repeated. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    Atomics.store(this.#words, STOPPING, 1);
-    Atomics.notify(this.#words, ARMED);
-    this.#wakeUp.wake();
-    // The helper ends by itself: to terminate a blocked thread would wait for ever.
-    this.#lookout.onmessage = (): void => {
-      this.#lookout.terminate();
-      this.#wakeUp.close();
-      this.loop.close();
-    };
+  /**
+   * Ends serving. The sockets of the loop must be closed before. Harmless when repeated.
+   *
+   * @returns when the helper thread has ended.
+   */
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      // The helper ends by itself: to terminate a blocked thread would wait for ever.
+      this.#lookout.onmessage = (): void => this.#ended();
+      Atomics.store(this.#words, STOPPING, 1);
+      // Also for one that is about to wait for it.
+      Atomics.store(this.#words, ARMED, 1);
+      Atomics.notify(this.#words, ARMED);
+      this.#wakeUp.wake();
+    }
+    return this.#end.promise;
+  }
+
+  #ended(): void {
+    this.#lookout.terminate();
+    this.#wakeUp.close();
+    this.loop.close();
+    this.#end.resolve();
   }
 
   /** Somebody outside of a turn has something to be done. While busy the next turn does it. */
@@ -141,6 +153,6 @@ export class GuestLoop {
   #fail(error: unknown): void {
     if (this.#closed) return;
     this.#options.onError(new Error(`Batch loop ended: ${messageOf(error)}`, { cause: error }));
-    this.close();
+    void this.close();
   }
 }

@@ -27,7 +27,7 @@ function openGuest(): { transport: TcpTransport & TcpConnector; loop: GuestLoop;
     loop: guest,
     end(): void {
       transport.close();
-      guest.close();
+      void guest.close();
       assert.deepEqual(errors, []);
     },
   };
@@ -89,4 +89,37 @@ test("guest loop: it wakes for a socket after a long rest, and for what is sent 
   accepted?.close();
   listener.close();
   end();
+});
+
+test("guest loop: it ends whenever it is told to, and its helper with it", async (t) => {
+  if (fault !== undefined) return t.skip(fault);
+  for (let round = 0; round < 20; round++) {
+    const guest = new GuestLoop({
+      clock: systemClock,
+      onError: (error) => assert.fail(`${error}`),
+    });
+    // From at once up to when the helper is the one that waits.
+    for (let turn = 0; turn < round; turn++) {
+      await new Promise((resolve) => systemClock.setTimer(1, () => resolve(undefined)));
+    }
+    await guest.close();
+    await guest.close();
+  }
+});
+
+test("guest loop: within a turn its clock stands still, and is never older than the turn", async (t) => {
+  if (fault !== undefined) return t.skip(fault);
+  const guest = new GuestLoop({ clock: systemClock, onError: (error) => assert.fail(`${error}`) });
+  await new Promise((resolve) => systemClock.setTimer(50, () => resolve(undefined)));
+  const askedAtMs = systemClock.nowMs();
+  const times = await new Promise<number[]>((resolve) => {
+    guest.loop.defer(() => {
+      const first = guest.clock.nowMs();
+      while (systemClock.nowMs() < askedAtMs + 3);
+      resolve([first, guest.clock.nowMs()]);
+    });
+  });
+  assert.equal(times[0], times[1]);
+  assert.ok(times[0] >= askedAtMs);
+  await guest.close();
 });
