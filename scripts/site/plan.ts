@@ -24,6 +24,8 @@ const GROUPS: readonly Group[] = [
   ["Operating", [
     ["On real hosts", "deploy/README.md"],
     ["Backup, upgrade, moving", "docs/operations.md"],
+    ["Security", "SECURITY.md"],
+    ["TLS", "docs/tls.md"],
     ["Troubleshooting", "docs/troubleshooting.md"],
     ["Every key", "docs/keys.md"],
     ["Command line", "tools/README.md"],
