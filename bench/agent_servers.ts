@@ -15,7 +15,7 @@ import { nextInt } from "../reactor/time/rng.ts";
 import { runtime, type UdpSocket } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
-import type { Bench, BenchRuntime } from "./harness.ts";
+import type { Bench, BenchRuntime, EchoMode } from "./harness.ts";
 import { pidOfPort } from "./machine.ts";
 
 /** Modules (1, 1) to (1000, 1), asked for in turn. */
@@ -158,7 +158,7 @@ export function tableOf({ port }: Address): string {
 /** Starts the echo that agents are compared with. */
 export async function startEchoTarget(
   bench: Bench,
-  mode: "single" | "batch" | "answer",
+  mode: EchoMode,
 ): Promise<AgentTarget> {
   const process = await bench.startEcho(mode, 3);
   return {
@@ -166,7 +166,7 @@ export async function startEchoTarget(
     server: process.addresses[0],
     pid: process.pid,
     ports: 3,
-    echo: mode !== "answer",
+    echo: mode === "single" || mode === "batch",
   };
 }
 

@@ -148,6 +148,9 @@ function findRuntimes(root: string, ending = ""): BenchRuntime[] {
   return found;
 }
 
+/** How a datagram echo works; see c/udp_echo.c. */
+export type EchoMode = "single" | "batch" | "answer" | "spin";
+
 /** One run of the table. */
 export class Bench {
   readonly smoke: boolean;
@@ -286,7 +289,7 @@ export class Bench {
   }
 
   /** The datagram echo: in C when there is a compiler. `ports` in a row. */
-  startEcho(mode: "single" | "batch" | "answer", ports: number): Promise<ServerProcess> {
+  startEcho(mode: EchoMode, ports: number): Promise<ServerProcess> {
     const words = [mode, "0", String(ports)];
     if (this.native !== undefined) {
       return this.start(`C echo ${mode}`, [this.native.udpEcho, ...words]);
@@ -296,9 +299,10 @@ export class Bench {
   }
 
   /** How the table calls what {@linkcode startEcho} starts. */
-  echoName(mode: "single" | "batch" | "answer"): string {
+  echoName(mode: EchoMode): string {
     const how = mode === "single" ? "recvfrom echo" : "recvmmsg echo";
     const name = this.native === undefined ? "TypeScript echo" : `C ${how}`;
+    if (mode === "spin") return `${name}, answering, spinning`;
     return mode === "answer" ? `${name}, answering` : name;
   }
 

@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { MODULES, prime, routeCache, startAgent, startSink, tableOf } from "./agent_servers.ts";
+import { callersRowNames, callersRows } from "./callers_rows.ts";
 import type { Bench, BenchRuntime, Suite } from "./harness.ts";
 import {
   buildLanguage,
@@ -97,8 +98,12 @@ async function takeSamples(bench: Bench, program: LanguageProgram): Promise<Samp
 
 function rowsOf(subject: string, samples: Samples): Row[] {
   const of = (mode: LanguageMode): readonly LanguageResult[] => samples.get(mode) ?? [];
-  const echo = of("echo").map(({ ns }) => ns);
-  const reference = { reference: "bare UDP round trip", referenceValues: echo };
+  // Its floor: what else the machine does makes round trips many times longer, and no pick.
+  const floor = Math.min(...of("echo").map(({ ns }) => ns));
+  const reference = {
+    reference: "bare UDP round trip, its floor",
+    referenceValues: of("echo").map(() => floor),
+  };
   const target = (atMost: number | undefined): { target?: Target } =>
     atMost === undefined ? {} : { target: { atMost } };
   const calls = CALLS_OF_ROUND_TRIP[subject];
@@ -205,6 +210,29 @@ function faultsOf(results: readonly LanguageResult[], nodes: number): string | u
     `none torn of ${all}, shares within ${(100 * worst).toFixed(2)} %`;
 }
 
+/** The same picks by the client in C++, from the table of an agent that stands still. */
+async function manyByClient(lab: Lab, command: LanguageCommand): Promise<Row> {
+  const { bench } = lab;
+  const built = buildLanguage(command, bench.directory);
+  if ("reason" in built) return missingRow(MANY, command.name, built.reason);
+  const two = [1, 2].map(() => start(lab, command.name, built.argv));
+  const both = (): Promise<LanguageResult[]> =>
+    Promise.all(two.map((program) => program.measure("pick", 4, bench.roundMs)));
+  await both();
+  const values: number[] = [];
+  const all: LanguageResult[] = [];
+  for (let round = 0; round < bench.interleavedRounds; round++) {
+    const picked = await both();
+    all.push(...picked);
+    values.push(1000 / (picked.reduce((sum, { cpuNs }) => sum + cpuNs, 0) / picked.length));
+  }
+  for (const program of two) program.stop();
+  return rowOf({
+    ...{ name: MANY, subject: command.name, unit: "M/s", values, note: trouble(all) },
+    target: { atLeast: MANY_TARGET },
+  });
+}
+
 async function measureAll(lab: Lab, least: readonly string[] | string): Promise<Row[]> {
   const rows: Row[] = [];
   if (typeof least === "string") rows.push(missingRow(PICK, LEAST, least));
@@ -223,6 +251,9 @@ async function measureAll(lab: Lab, least: readonly string[] | string): Promise<
     rows.push(...rowsOf(command.name, await takeSamples(lab.bench, program)));
     program.stop();
   }
+  for (const command of commands.filter(({ name }) => name === "C++")) {
+    rows.push(await manyByClient(lab, command));
+  }
   if (typeof least === "string") return rows;
   for (const on of lab.bench.subjects) rows.push(await agentRow(lab, least, on));
   rows.push(await manyRow(lab, least));
@@ -232,23 +263,32 @@ async function measureAll(lab: Lab, least: readonly string[] | string): Promise<
 /** Callers by language. */
 export const languagesSuite: Suite = {
   name: "languages",
-  rows: [PICK, TABLE, UDP, AGENT, MANY],
+  rows: [PICK, TABLE, UDP, AGENT, MANY, ...callersRowNames],
   async run(bench): Promise<Row[]> {
-    const built = compileNative("table_load", bench.directory);
-    const least = "reason" in built ? built.reason : [built.path];
-    const { server, path } = await startTable(bench, bench.runtimes[0]);
-    const echo = await bench.startEcho("single", 1);
-    const words = [
-      `port=${server.port}`,
-      `table=${path}`,
-      `modules=${MODULES}`,
-      `echo=${echo.addresses[0].port}`,
+    const wants = (names: readonly string[]): boolean =>
+      names.some((name) => bench.wants("languages", name));
+    return [
+      ...(wants([PICK, TABLE, UDP, AGENT, MANY]) ? await languageRows(bench) : []),
+      ...(wants(callersRowNames) ? await callersRows(bench) : []),
     ];
-    const lab: Lab = { bench, words, programs: [] };
-    try {
-      return await measureAll(lab, least);
-    } finally {
-      for (const program of lab.programs) program.stop();
-    }
   },
 };
+
+async function languageRows(bench: Bench): Promise<Row[]> {
+  const built = compileNative("table_load", bench.directory);
+  const least = "reason" in built ? built.reason : [built.path];
+  const { server, path } = await startTable(bench, bench.runtimes[0]);
+  const echo = await bench.startEcho("single", 1);
+  const words = [
+    `port=${server.port}`,
+    `table=${path}`,
+    `modules=${MODULES}`,
+    `echo=${echo.addresses[0].port}`,
+  ];
+  const lab: Lab = { bench, words, programs: [] };
+  try {
+    return await measureAll(lab, least);
+  } finally {
+    for (const program of lab.programs) program.stop();
+  }
+}

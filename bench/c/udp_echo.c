@@ -1,12 +1,13 @@
 // Shell. The least a UDP server can cost: what every agent is measured against.
 
 /*
- *   udp_echo single|batch|answer FIRST_PORT PORT_COUNT
+ *   udp_echo single|batch|answer|spin FIRST_PORT PORT_COUNT
  *
  * single: recvfrom and sendto, one datagram at a time, after poll when there are several ports.
  * batch:  epoll, recvmmsg, sendmmsg; what came in goes back.
  * answer: as batch, but a GetHostRequest (4) is answered with a GetHostResponse (5) of the same
  *         seq, modid and cmdid and a fixed node; everything else, reports above all, is swallowed.
+ * spin:   as answer, and it never sleeps.
  *
  * FIRST_PORT 0 takes any free ports in a row. Prints one line of JSON when it is ready.
  */
@@ -93,7 +94,7 @@ static int answer(const unsigned char *bytes, int length, unsigned char *out) {
   return at;
 }
 
-static void serve_batch(int answers) {
+static void serve_batch(int answers, int wait_ms) {
   static unsigned char in[BATCH][DATAGRAM_BYTES], out[BATCH][128];
   static struct mmsghdr received[BATCH], sent[BATCH];
   static struct iovec in_parts[BATCH], out_parts[BATCH];
@@ -110,7 +111,7 @@ static void serve_batch(int answers) {
   }
   for (;;) {
     struct epoll_event events[PORTS_MAX];
-    int ready = epoll_wait(poller, events, PORTS_MAX, -1);
+    int ready = epoll_wait(poller, events, PORTS_MAX, wait_ms);
     for (int e = 0; e < ready; e++) {
       int socket = events[e].data.fd;
       for (int i = 0; i < BATCH; i++) received[i].msg_hdr.msg_namelen = sizeof from[i];
@@ -138,7 +139,7 @@ static void serve_batch(int answers) {
 }
 
 int main(int count, char **words) {
-  if (count != 4) return fprintf(stderr, "udp_echo single|batch|answer FIRST_PORT PORT_COUNT\n"), 2;
+  if (count != 4) return fprintf(stderr, "udp_echo single|batch|answer|spin FIRST_PORT PORT_COUNT\n"), 2;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   int first = atoi(words[2]);
   port_count = atoi(words[3]);
@@ -156,5 +157,6 @@ int main(int count, char **words) {
   printf("]}\n");
   fflush(stdout);
   if (strcmp(words[1], "single") == 0) serve_single();
-  serve_batch(strcmp(words[1], "answer") == 0);
+  int spins = strcmp(words[1], "spin") == 0;
+  serve_batch(spins || strcmp(words[1], "answer") == 0, spins ? 0 : -1);
 }
