@@ -23,7 +23,11 @@ const WORDS: Record<LeasePhase, { readonly kind: EventKind; readonly text: strin
 /** One line for the audit; empty: nothing happened. */
 export function stepsSummary(steps: readonly LeaseStep[]): string {
   const counts = new Map<LeasePhase, LeaseStep[]>();
-  for (const step of steps) counts.set(step.row.phase, [...counts.get(step.row.phase) ?? [], step]);
+  for (const step of steps) {
+    const some = counts.get(step.row.phase);
+    if (some === undefined) counts.set(step.row.phase, [step]);
+    else some.push(step);
+  }
   return [...counts].map(([phase, some]) =>
     `${WORDS[phase].kind}: ${
       some.length === 1 ? nodeText(some[0].row) : quantity(some.length, "node")

@@ -22,7 +22,7 @@ import { allHeld, type LossGuard } from "./loss_guard.ts";
 /** Requests that wait to be written; further ones are answered "busy". */
 export const LEASE_REQUESTS_MAX = 100_000;
 /** Wishes written by one transaction. */
-export const LEASE_BATCH_MAX = 2_000;
+export const LEASE_BATCH_MAX = 4_000;
 /** Time that a request waits for others to be written with it. */
 const GATHER_MS = 5;
 /** Pauses after the database failed: from this, doubled to that. */

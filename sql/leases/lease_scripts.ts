@@ -50,7 +50,7 @@ import type {
 } from "./lease_store.ts";
 
 /** Leases asked for by one statement. */
-const NODES_PER_QUERY = 500;
+const NODES_PER_QUERY = 2_000;
 /** Leases over for so long are forgotten, in seconds: an hour. */
 const GONE_KEEP_S = 3_600;
 /** Leases forgotten by one statement. */

@@ -17,7 +17,6 @@ import {
   forUpdate,
   insertIgnore,
   insertManyScript,
-  insertOne,
   moduleKeyOf,
   numberOf,
   onConflict,
@@ -496,6 +495,9 @@ function* deleteIdsScript(table: string, ids: readonly number[]): Script<void> {
 /** Rows of one SELECT of all modules; few where reading holds the event loop: about 0.5 ms. */
 export const MODULE_PAGE_ROWS: Readonly<Record<Dialect, number>> = { mysql: 2000, sqlite: 200 };
 
+/** Modules written by one statement: their policies are of up to 4 kB each. */
+const DRAFTS_PER_STATEMENT = 200;
+
 const MODULE_COLUMNS = "modid, cmdid, name, policy, updated_at";
 
 function readColumns(shape: SchemaShape): string {
@@ -566,16 +568,19 @@ export function* modulePageScript(
   return rows.map(moduleRowOf);
 }
 
-function* writeDraftScript(draft: ModuleDraft, nowS: number): Script<void> {
-  const { key: { modId, cmdId }, name, policy, stored } = draft;
-  if (stored === undefined) {
-    yield insertOne("Module", MODULE_COLUMNS, [modId, cmdId, name, policy, nowS]);
-  } else {
-    yield {
-      sql: "UPDATE Module SET name = ?, policy = ?, updated_at = ? WHERE modid = ? AND cmdid = ?",
-      params: [name, policy, nowS, modId, cmdId],
-    };
-  }
+function* writeDraftsScript(
+  dialect: Dialect,
+  drafts: readonly ModuleDraft[],
+  nowS: number,
+): Script<void> {
+  yield* insertManyScript(
+    `INSERT INTO Module(${MODULE_COLUMNS})`,
+    5,
+    drafts,
+    ({ key: { modId, cmdId }, name, policy }) => [modId, cmdId, name, policy, nowS],
+    DRAFTS_PER_STATEMENT,
+    onConflict(dialect, "modid, cmdid", ["name", "policy", "updated_at"]),
+  );
 }
 
 /**
@@ -602,7 +607,7 @@ export function* setModulesScript(
         `${numberOf(count?.n)} exist, ${added} more are asked for`,
     );
   }
-  for (const draft of plan) yield* writeDraftScript(draft, locked.nowS);
+  yield* writeDraftsScript(dialect, plan, locked.nowS);
   const changed = plan.map(({ key }) => key);
   const version = yield* recordChangesScript(shape, locked, changed, false);
   return { changed, version };
