@@ -12,7 +12,8 @@ import {
   PROBLEMS,
   type RouteName,
 } from "../../web/contract.ts";
-import { FixtureWorld, type Scene } from "./fixtures.ts";
+import { LEASE_PHASES } from "../../model/lease.ts";
+import { type AnswerOf, FixtureWorld, type Scene } from "./fixtures.ts";
 
 /** Password of every user but `fresh`, whose one-time password is {@linkcode ONE_TIME}. */
 export const PASSWORD = "a long enough password";
@@ -197,6 +198,32 @@ function handlers(world: FixtureWorld): Handlers {
         plainConnections: all.length === 0 ? 0 : 2,
         agents: found.slice(offset, offset + Number(query.limit ?? 100)),
       };
+    },
+    listLeases: ({ query }) => {
+      const { modId, cmdId, phase, search = "", offset = "0", limit = "100" } = query;
+      const found = world.leases(now()).filter((lease) =>
+        (modId === undefined || lease.modId === Number(modId)) &&
+        (cmdId === undefined || lease.cmdId === Number(cmdId)) &&
+        JSON.stringify(lease).includes(search)
+      );
+      const counts = Object.fromEntries(
+        LEASE_PHASES.map((one) => [one, found.filter((lease) => lease.phase === one).length]),
+      ) as AnswerOf<"listLeases">["counts"];
+      const chosen = found.filter((lease) => phase === undefined || lease.phase === phase);
+      const from = Number(offset);
+      return {
+        ...{ atMs: now(), total: chosen.length, counts, held: world.heldNodes },
+        leases: chosen.slice(from, from + Number(limit)),
+      };
+    },
+    endLease: ({ params }) => {
+      world.ended.add(params.node);
+      return { modId: params.modId, cmdId: params.cmdId };
+    },
+    freeLease: ({ params }) => ({ modId: params.modId, cmdId: params.cmdId }),
+    confirmLosses: ({ params }) => {
+      world.heldNodes = world.heldNodes.map((held) => ({ ...held, isConfirmed: true }));
+      return { modId: params.modId, cmdId: params.cmdId };
     },
     forgetAgent: ({ params }) => void world.forgotten.add(params.address),
     listModules: ({ query }) => {

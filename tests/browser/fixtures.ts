@@ -173,6 +173,9 @@ export class FixtureWorld {
   heldBack = "";
   /** Addresses of agents that are forgotten. */
   readonly forgotten = new Set<string>();
+  /** Nodes whose registrations were ended, and modules of which nodes seem to be lost. */
+  readonly ended = new Set<string>();
+  heldNodes: AnswerOf<"listLeases">["held"] = [];
   /** Modules that somebody said are meant, `1/2: why`. */
   readonly confirmed: string[] = [];
   /** The database is away: what is shown is old. */
@@ -495,6 +498,31 @@ export class FixtureWorld {
   }
 
   /** Agents, worst first: one of each state, then well ones. */
+  /** Leases of the nodes of two modules, in every phase, and of many where the fleet is crowded. */
+  leases(nowMs: number): AnswerOf<"listLeases">["leases"] {
+    if (this.#scene === "empty") return [];
+    const phases = ["live", "live", "doubt", "failing", "drain", "waiting", "checking"] as const;
+    const outBy = [null, "calls", "lease", "check", "node", "node", "check"] as const;
+    return this.modules.filter(({ modId }) => modId === 1 || modId === 9).flatMap((module) =>
+      module.nodes.map((node, index) => {
+        const at = index % phases.length;
+        const isKept = index === 6;
+        return {
+          ...{ modId: module.modId, cmdId: module.cmdId, ip: node.ip, port: node.port },
+          phase: isKept ? "live" as const : phases[at],
+          ...{ weight: node.weight, zone: node.zone, ttlMs: at === 3 ? 0 : 15_000 },
+          source: (["lars", "rest", "seed"] as const)[index % 3],
+          owner: index % 3 === 1 ? `deployer/${LONG_NAME}` : node.ip,
+          note: at === 0 ? { version: "1.2.3", build: 4711, tags: ["canary", LONG_NAME] } : null,
+          check: at === 3 ? "http:/up" : "",
+          sinceMs: nowMs - (index + 1) * 70 * MINUTE_MS,
+          operator: isKept ? { state: "drain" as const, weight: 3 } : {},
+          outBy: isKept ? "operator" as const : outBy[at],
+        };
+      })
+    ).filter(({ ip, port }) => !this.ended.has(`${ip}:${port}`));
+  }
+
   agents(nowMs: number): AnswerOf<"listAgents">["agents"] {
     if (this.#scene === "empty") return [];
     const count = this.#scene === "crowded" ? 1000 : 6;

@@ -27,6 +27,7 @@ const PAGES: readonly (readonly [string, string])[] = [
   ["alert_webhooks", "/alerts?tab=webhooks"],
   ["events", "/events"],
   ["agents", "/agents"],
+  ["leases", "/leases"],
   ["services", "/services"],
   ["changes", "/changes"],
   ["change", "/changes/3"],
@@ -224,6 +225,47 @@ pageTest(
     await visit("/modules/9/9");
     await browser.checkWidth("500 nodes on a phone");
     await browser.screenshot("crowded_nodes_phone", true);
+  },
+);
+
+pageTest(
+  "leases: found by phase, ended with a question, and losses that are held back are confirmed",
+  "usual",
+  async (page) => {
+    usual.world.heldNodes = [
+      ...[{
+        modId: 2,
+        cmdId: 1,
+        heldCount: 8,
+        liveCount: 12,
+        sinceMs: Date.now(),
+        isConfirmed: false,
+      }],
+    ];
+    await visit("/leases");
+    const all = await page.locator("tbody tr").count();
+    await page.getByText("held since").waitFor();
+    await browser.checkAccess("held nodes");
+    await browser.screenshot("leases_held", true);
+    await page.getByRole("button", { name: /^doubt/ }).click();
+    await page.waitForFunction((most) => document.querySelectorAll("tbody tr").length < most, all);
+    await page.getByText("its connection was lost").first().waitFor();
+    await visit("/leases");
+    await page.getByRole("button", { name: "Free 10.20.4.7:7000" }).click();
+    await page.getByRole("dialog").getByText("drain, weight 3").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "End 10.20.4.1:7000" }).first().click();
+    await page.getByRole("dialog").getByText("registers again").waitFor();
+    await browser.screenshot("dialog_lease_end", true);
+    await page.getByRole("dialog").getByRole("button", { name: "End" }).click();
+    await page.getByRole("status").getByText("is out").waitFor();
+    await visit("/modules/2/1");
+    await page.getByRole("button", { name: /^They are lost: search/ }).click();
+    await browser.checkAccess("losses");
+    await page.getByRole("dialog").getByRole("button", { name: "They are lost" }).click();
+    await page.getByText("(confirmed)").waitFor();
+    usual.world.heldNodes = [];
+    usual.world.ended.clear();
   },
 );
 

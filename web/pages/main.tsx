@@ -12,6 +12,7 @@ import { ChangePage, ChangesPage } from "./changes/page_changes.tsx";
 import { EventsPage } from "./events/page_events.tsx";
 import { HistoryPanel } from "./history/history_panel.tsx";
 import { FirstPasswordPage, LoginPage, UnreachablePage, WaitingPage } from "./users/page_login.tsx";
+import { LeasesPage } from "./leases/page_leases.tsx";
 import { ModulePage } from "./modules/page_module.tsx";
 import { ModulesPage } from "./modules/page_modules.tsx";
 import { OverviewPage } from "./shell/page_overview.tsx";
@@ -53,6 +54,7 @@ const PAGES: Readonly<Record<PageName, () => JSX.Element>> = {
   alerts: AlertsPage,
   events: EventsPage,
   agents: AgentsPage,
+  leases: LeasesPage,
   services: ServicesPage,
   transfer: TransferPage,
   audit: AuditPage,

@@ -23,7 +23,8 @@ import {
   StateMark,
   WriteButton,
 } from "../parts/widgets.tsx";
-import type { NodeStatus } from "../../../control/schemas.ts";
+import { outByText } from "../leases/lease_text.ts";
+import type { LeaseView, NodeStatus } from "../../../control/schemas.ts";
 import type { NodeState } from "../../../model/node.ts";
 
 /** Rows drawn before somebody asks for all. */
@@ -70,10 +71,23 @@ function chosenNodes(nodes: readonly NodeStatus[], find: string, sort: Sort): No
 
 interface RowProps {
   readonly node: NodeStatus;
+  /** Undefined: it did not register itself. */
+  readonly lease: LeaseView | undefined;
   readonly isChecked: boolean;
   readonly canEdit: boolean;
   readonly onCheck: (name: string, isChecked: boolean) => void;
   readonly actions: NodeActions;
+}
+
+/** Who keeps a node out, where somebody does: its lease knows, and else an operator did. */
+function OutBy(
+  { node, lease }: { node: NodeStatus; lease: LeaseView | undefined },
+): JSX.Element | null {
+  if (lease === undefined) return null;
+  const text = outByText(lease);
+  if (text === "" || lease.outBy === "calls") return <span class="sub muted">registered</span>;
+  if (node.state === "on" && node.weight > 0) return null; // The lease is newer.
+  return <span class="sub muted">{text}</span>;
 }
 
 function Success({ node }: { node: NodeStatus }): JSX.Element {
@@ -130,11 +144,12 @@ function RowActions({ node, actions }: { node: NodeStatus; actions: NodeActions 
 class Row extends Component<RowProps> {
   override shouldComponentUpdate(next: RowProps): boolean {
     return next.isChecked !== this.props.isChecked || next.canEdit !== this.props.canEdit ||
-      JSON.stringify(next.node) !== JSON.stringify(this.props.node);
+      JSON.stringify([next.node, next.lease]) !==
+        JSON.stringify([this.props.node, this.props.lease]);
   }
 
   override render(): JSX.Element {
-    const { node, isChecked, canEdit, onCheck } = this.props;
+    const { node, lease, isChecked, canEdit, onCheck } = this.props;
     const name = nodeName(node);
     const isOut = node.health === "overload" && node.state === "on";
     return (
@@ -170,7 +185,10 @@ class Row extends Component<RowProps> {
           )}
         </td>
         <td data-label="State">
-          <StateMark state={node.state} weight={node.weight} />
+          <span>
+            <StateMark state={node.state} weight={node.weight} />
+            <OutBy node={node} lease={lease} />
+          </span>
         </td>
         <td class="number" data-label="Weight">{formatCount(node.weight)}</td>
         <td data-label="Zone">
@@ -278,9 +296,14 @@ function useChosen(): {
 
 /** The nodes of a module. */
 export function NodeTable(
-  props: { nodes: readonly NodeStatus[]; actions: NodeActions },
+  props: {
+    nodes: readonly NodeStatus[];
+    /** Of those that registered themselves, by name. */
+    leases: ReadonlyMap<string, LeaseView>;
+    actions: NodeActions;
+  },
 ): JSX.Element {
-  const { nodes, actions } = props;
+  const { nodes, leases, actions } = props;
   const canEdit = may("operator");
   const find = query.value.get("find") ?? "";
   const [sort, setSort] = useState<Sort>({ by: "health", down: false });
@@ -322,6 +345,7 @@ export function NodeTable(
             <Row
               key={nodeName(node)}
               node={node}
+              lease={leases.get(nodeName(node))}
               isChecked={names.has(nodeName(node))}
               canEdit={canEdit}
               onCheck={check}

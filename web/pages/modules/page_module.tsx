@@ -6,11 +6,13 @@ import { ChangeDialog, type PlannedChange } from "../changes/change_dialog.tsx";
 import { ChangeHistory } from "../changes/change_list.tsx";
 import { EventFeed } from "../events/event_feed.tsx";
 import { ExplainPanel } from "./explain_panel.tsx";
-import { formatCount, formatNumber, moduleTitle } from "../parts/format.ts";
+import { formatCount, formatNumber, moduleTitle, nodeName } from "../parts/format.ts";
 import { HeldBox } from "./held_box.tsx";
 import { HistoryPanel } from "../history/history_panel.tsx";
 import { Icon } from "../parts/icons.tsx";
-import { useLive } from "../shell/live.ts";
+import { HeldNodesBox } from "../leases/held_nodes_box.tsx";
+import { call } from "../shell/api.ts";
+import { useLive, useLoad } from "../shell/live.ts";
 import {
   AddNodesDialog,
   EditModuleDialog,
@@ -34,7 +36,17 @@ import {
   Stat,
   WriteButton,
 } from "../parts/widgets.tsx";
-import type { ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
+import type {
+  LeaseListing,
+  LeaseView,
+  ModuleDetail,
+  NodeStatus,
+} from "../../../control/schemas.ts";
+import type { ModuleKey } from "../../../model/module.ts";
+
+/** Leases that are asked for, and how often. */
+const LEASES_MAX = "500";
+const LEASES_REFRESH_MS = 3000;
 
 const TABS = [
   ["nodes", "Nodes"],
@@ -139,7 +151,12 @@ function Overlays(
 }
 
 function TabBody(
-  props: { tab: Tab; module: ModuleDetail; onOpen: (open: Open) => void },
+  props: {
+    tab: Tab;
+    module: ModuleDetail;
+    leases: ReadonlyMap<string, LeaseView>;
+    onOpen: (open: Open) => void;
+  },
 ): JSX.Element {
   const { tab, module, onOpen } = props;
   const actions: NodeActions = {
@@ -152,7 +169,9 @@ function TabBody(
   if (tab === "explain") return <ExplainPanel module={module} />;
   if (tab === "changes") return <ChangeHistory modId={module.modId} cmdId={module.cmdId} />;
   if (tab === "events") return <EventFeed modId={module.modId} cmdId={module.cmdId} />;
-  if (module.nodes.length > 0) return <NodeTable nodes={module.nodes} actions={actions} />;
+  if (module.nodes.length > 0) {
+    return <NodeTable nodes={module.nodes} leases={props.leases} actions={actions} />;
+  }
   return (
     <Empty icon="modules" title="This module has no nodes">
       {may("operator")
@@ -166,9 +185,25 @@ function TabBody(
   );
 }
 
+function isSameModule(left: ModuleKey, right: ModuleKey): boolean {
+  return left.modId === right.modId && left.cmdId === right.cmdId;
+}
+
+/** The leases of a module, as many as one answer holds. */
+function useLeasesOf({ modId, cmdId }: ModuleKey): ReturnType<typeof useLoad<LeaseListing>> {
+  const wish = { modId: String(modId), cmdId: String(cmdId), limit: LEASES_MAX };
+  return useLoad(
+    `leases of ${modId}/${cmdId}`,
+    (signal) => call("listLeases", { query: wish, signal }),
+    LEASES_REFRESH_MS,
+    true,
+  );
+}
+
 function Body({ module }: { module: ModuleDetail }): JSX.Element {
   useEffect(() => void (document.title = `${moduleTitle(module)} · Lars`), [module.name]);
   const [open, setOpen] = useState<Open>({ kind: "none" });
+  const leases = useLeasesOf(module);
   const tab = TABS.find(([name]) => name === query.value.get("tab"))?.[0] ?? "nodes";
   return (
     <>
@@ -190,9 +225,18 @@ function Body({ module }: { module: ModuleDetail }): JSX.Element {
         <HeadActions module={module} onOpen={setOpen} />
       </PageHead>
       <HeldBox module={module} />
+      <HeldNodesBox
+        held={(leases.value?.held ?? []).filter((held) => isSameModule(held, module))}
+        onDone={leases.reload}
+      />
       <Stats module={module} />
       <Tabs tab={tab} />
-      <TabBody tab={tab} module={module} onOpen={setOpen} />
+      <TabBody
+        tab={tab}
+        module={module}
+        leases={new Map(leases.value?.leases.map((lease) => [nodeName(lease), lease]))}
+        onOpen={setOpen}
+      />
       <Overlays module={module} open={open} onClose={() => setOpen({ kind: "none" })} />
     </>
   );

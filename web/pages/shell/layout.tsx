@@ -63,6 +63,7 @@ export const NAV_ITEMS: readonly NavItem[] = [
   { page: "alerts", href: "/alerts", text: "Alerts", icon: "alerts", role: "viewer", key: "a" },
   { page: "events", href: "/events", text: "Events", icon: "events", role: "viewer", key: "e" },
   { page: "agents", href: "/agents", text: "Agents", icon: "agents", role: "viewer", key: "t" },
+  { page: "leases", href: "/leases", text: "Leases", icon: "leases", role: "viewer", key: "r" },
   {
     page: "services",
     href: "/services",

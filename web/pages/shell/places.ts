@@ -15,6 +15,7 @@ export const PAGE_NAMES = [
   "alerts",
   "events",
   "agents",
+  "leases",
   "services",
   "transfer",
   "audit",
