@@ -16,6 +16,7 @@ import type { Link } from "../session/link.ts";
 import { BATCH_NODES_MAX, CallLedger } from "./call_ledger.ts";
 import type { Upstream, UpstreamEvents, UpstreamStats } from "./upstream.ts";
 import { openUpstreamLink } from "./upstream_link.ts";
+import type { ClientTls } from "./tls_option.ts";
 
 /** Least time between two batches of results, unless one is full earlier. */
 export const BATCH_INTERVAL_MS = 1000;
@@ -35,6 +36,7 @@ export const CONFIRM_MS_MAX = 5000;
 /** What an upstream of either kind is given. */
 export interface UpstreamOptions {
   readonly token: Uint8Array | undefined;
+  readonly tls?: ClientTls | undefined;
   /** Most nodes with results that wait. */
   readonly resultsMax: number;
   /** For what must be waited for. */
@@ -60,12 +62,13 @@ export class AgentUpstream implements Upstream {
   #emptied: (() => void) | undefined;
 
   constructor(addresses: readonly Address[], options: UpstreamOptions) {
-    const { token, background, rng, events } = options;
+    const { token, tls, background, rng, events } = options;
     this.#options = options;
     this.calls = new CallLedger(Math.floor(rng.next() * 2 ** 53), options.resultsMax);
     this.#link = openUpstreamLink({
       addresses,
       token,
+      tls,
       welcomeWaitMs: Infinity,
       clock: background,
       rng,

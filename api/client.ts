@@ -562,13 +562,14 @@ export class LarsClient extends BaseClient {
 
 /** The client that asks dns where the agent does not answer; undefined where none is named. */
 function openDirect(options: LarsClientSeams): DirectFallback | undefined {
-  const { dns, reporters, token, clock, deadlineMs } = options;
+  const { dns, reporters, token, tls, clock, deadlineMs } = options;
   if (dns === undefined || dns.length === 0) return undefined;
   const own = {
     mode: "direct",
     dns,
     ...(reporters === undefined ? {} : { reporters }),
     ...(token === undefined ? {} : { token }),
+    ...(tls === undefined ? {} : { tls }),
     ...(clock === undefined ? {} : { clock }),
     // A first connection takes longer than an agent on this host.
     deadlineMs: deadlineMs ?? FIRST_ROUTE_MS,

@@ -27,8 +27,8 @@ export class DirectUpstream implements Upstream {
   readonly #reporter: ReportSender;
 
   constructor({ dns, reporters, callerIp }: DirectAddresses, options: UpstreamOptions) {
-    const { token, clock, background, rng, events } = options;
-    const shared = { token, clock: background, rng };
+    const { token, tls, clock, background, rng, events } = options;
+    const shared = { token, tls, clock: background, rng };
     this.#clock = clock;
     this.#dns = new RouteSubscriber({
       openLink: (link) =>

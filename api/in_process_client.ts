@@ -141,6 +141,7 @@ export class InProcessClient extends BaseClient {
     const peers = checkPeers(options);
     const shared = {
       token: checkToken(options.token),
+      tls: options.tls,
       resultsMax: checkResultsMax(options.resultsMax),
       clock: this.clock,
       background: this.#background,

@@ -13,6 +13,7 @@ import type { Rng } from "../reactor/time/rng.ts";
 import { LEDGER_NODES_MAX } from "./call_ledger.ts";
 import { checkWhole, type FirstRouteOptions, type RetryBudgetOptions } from "./options.ts";
 import type { Upstream, UpstreamEvents } from "./upstream.ts";
+import type { ClientTls } from "./tls_option.ts";
 
 /** Most modules a client may keep. */
 export const IN_PROCESS_MODULES_MAX = 1_000_000;
@@ -31,6 +32,8 @@ export interface InProcessClientOptions extends RetryBudgetOptions, FirstRouteOp
   callerIp?: string;
   /** Shared secret, for peers that want one; 1 to 1024 bytes. */
   token?: Uint8Array;
+  /** Speak TLS with services on other hosts. @default {no} */
+  tls?: ClientTls;
   /** Time the first answer about a module may take, in milliseconds. @default {50} */
   deadlineMs?: number;
   /**

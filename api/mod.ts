@@ -51,6 +51,7 @@ export {
   RegisterError,
   type RegisterOptions,
 } from "./register.ts";
+export type { ClientTls } from "./tls_option.ts";
 export type { RegistrationState } from "./registration_types.ts";
 export type { CloseOutcome } from "./registrar.ts";
 export { checkStatus, isNodeFailure, type StatusAnswer, StatusError } from "./status.ts";

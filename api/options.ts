@@ -6,6 +6,7 @@ import { AGENT_PORT_COUNT, DEFAULT_PORTS } from "../proto/message_ids.ts";
 import type { PickKey } from "../proto/pick_key.ts";
 import type { Host } from "./host.ts";
 import { PENDING_MAX } from "./pending.ts";
+import type { ClientTls } from "./tls_option.ts";
 
 /** Longest token, in bytes. A longer one is refused with a RangeError. */
 export const TOKEN_BYTES_MAX = 1024;
@@ -55,6 +56,8 @@ export interface LarsClientOptions extends RetryBudgetOptions, FirstRouteOptions
   deadlineMs?: number;
   /** Shared secret, for an agent that wants one; 1 to 1024 bytes. */
   token?: Uint8Array;
+  /** Speak TLS with services on other hosts. @default {no} */
+  tls?: ClientTls;
   /**
    * For how long a node named earlier may be used while the agent does not answer, in
    * milliseconds; 0 never does that. @default {Infinity}

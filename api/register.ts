@@ -9,12 +9,12 @@ import { silentLogger } from "../reactor/log.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
-import { nodeTransport } from "../session/node_transport.ts";
 import { Secrets } from "../session/secrets.ts";
 import { SessionClient } from "../session/session_client.ts";
 import { type AddressWish, chooseAddress, type OwnInterface } from "./own_address.ts";
 import { type CloseOutcome, Registrar, type Registration } from "./registrar.ts";
 import type { RegisterValues, RegistrationState } from "./registration_types.ts";
+import { type ClientTls, transportOf } from "./tls_option.ts";
 
 /** Time that `register` waits for its answer; then it goes on trying by itself. */
 const FIRST_ANSWER_MS = 5_000;
@@ -28,6 +28,8 @@ export interface DiscoveryOptions {
   readonly discovery?: string | readonly string[] | undefined;
   /** Shared secret, for a discovery that wants one. */
   readonly token?: Uint8Array | undefined;
+  /** Speak TLS with a discovery on another host. @default {no} */
+  readonly tls?: ClientTls | undefined;
   /** Hears what is doubtful about an address, and why discovery is not reached. @default {nobody} */
   readonly onWarning?: ((text: string) => void) | undefined;
   /** Source of time. @default {the clock of the machine} */
@@ -150,7 +152,7 @@ export class NodeRegistrar {
 
   /** Begins to connect. @throws {RangeError} when an option cannot be. */
   constructor(options: DiscoveryOptions = {}) {
-    const { token, onWarning = (): void => {}, clock = systemClock, discovery } = options;
+    const { token, tls, onWarning = (): void => {}, clock = systemClock, discovery } = options;
     const rng = systemRng;
     this.#clock = clock;
     const registrar = this.#registrar = new Registrar({
@@ -167,7 +169,7 @@ export class NodeRegistrar {
       ...{ name: "discovery", role: "node", software: "lars-api", clock, rng, log: silentLogger },
       addresses: addressesOf(discovery),
       secrets: Secrets.ofToken(token),
-      transport: nodeTransport,
+      transport: transportOf(tls),
       welcomeWaitMs: Infinity,
       secretMissingReason: "discovery wants a secret and there is none: give option token",
       onReady: () => registrar.ready(),
@@ -231,6 +233,6 @@ export class NodeRegistrar {
  * @throws {RangeError} when an option cannot be.
  */
 export function register(options: RegisterOptions): Promise<RegisteredNode> {
-  const { token, onWarning, clock, discovery, ...values } = options;
-  return new NodeRegistrar({ token, onWarning, clock, discovery }).registerAlone(values);
+  const { token, tls, onWarning, clock, discovery, ...values } = options;
+  return new NodeRegistrar({ token, tls, onWarning, clock, discovery }).registerAlone(values);
 }

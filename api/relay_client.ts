@@ -82,14 +82,14 @@ export class RelayClient {
 
   /** Begins to connect. @throws {RangeError} when an option is wrong. */
   constructor(options: RelayClientOptions = {}) {
-    const { relays, token, name, mail, resume, clock = systemClock } = options;
+    const { relays, token, tls, name, mail, resume, clock = systemClock } = options;
     if (name !== undefined) checkName("name", name);
     if (mail === true && name === undefined) throw new RangeError("mail needs a name");
     this.#options = options;
     this.#resume = resume ?? { epoch: 0, after: 0 };
     this.#link = openRelayLink({
       addresses: checkAddresses("relays", relays, DEFAULT_PORTS.relay),
-      ...{ token, role: "client", clock },
+      ...{ token, tls, role: "client", clock },
       onReady: () => this.#ready(),
       onLost: () => this.#calls.lost(),
       onLeaving: () => this.#calls.leave(() => this.#link.failOver("the relay stops")),

@@ -5,8 +5,8 @@ import { silentLogger } from "../reactor/log.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
 import type { LinkEvents } from "../session/link.ts";
-import { nodeTransport } from "../session/node_transport.ts";
 import { Secrets } from "../session/secrets.ts";
+import { type ClientTls, transportOf } from "./tls_option.ts";
 import { SessionClient } from "../session/session_client.ts";
 
 /** Bytes that may wait in the connection to a relay; a further message is refused. */
@@ -19,6 +19,7 @@ const RELAY_PING_MS = 1_600;
 export interface RelayLinkOptions extends LinkEvents {
   readonly addresses: readonly Address[];
   readonly token: Uint8Array | undefined;
+  readonly tls?: ClientTls | undefined;
   /** What it is: `client` or `worker`. */
   readonly role: string;
   readonly clock: Clock;
@@ -33,7 +34,7 @@ export function openRelayLink(options: RelayLinkOptions): SessionClient {
     secrets: Secrets.ofToken(options.token),
     name: "relay",
     software: "lars-api",
-    transport: nodeTransport,
+    transport: transportOf(options.tls),
     rng: systemRng,
     log: silentLogger,
     welcomeWaitMs: Infinity,

@@ -1,6 +1,7 @@
 // Core. What a client of a relay can be told, and what it is told by others.
 
 import type { Clock } from "../reactor/time/clock.ts";
+import type { ClientTls } from "./tls_option.ts";
 
 /** A message of another client. */
 export interface RelayLetter {
@@ -49,6 +50,8 @@ export interface RelayClientOptions {
   relays?: readonly string[];
   /** Shared secret, for a relay that wants one. */
   token?: Uint8Array;
+  /** Speak TLS with services on other hosts. @default {no} */
+  tls?: ClientTls;
   /** Time for an answer, in milliseconds. @default {20000} */
   timeoutMs?: number;
   /** Gets answers that come after their time, which are dropped without it. */

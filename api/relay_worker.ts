@@ -20,6 +20,7 @@ import type { SessionClient } from "../session/session_client.ts";
 import { checkWhole } from "./options.ts";
 import { checkAddresses } from "./in_process_options.ts";
 import { openRelayLink } from "./relay_link.ts";
+import type { ClientTls } from "./tls_option.ts";
 
 /** Longest text of an error that goes back to the client, in characters. */
 const FAULT_LENGTH_MAX = 1_000;
@@ -50,6 +51,8 @@ export interface RelayWorkerOptions {
   modules?: readonly ModuleKey[];
   /** Shared secret, for relays that want one. */
   token?: Uint8Array;
+  /** Speak TLS with services on other hosts. @default {no} */
+  tls?: ClientTls;
   /** Requests of each relay under way at once, 1 to 10000. @default {256} */
   concurrency?: number;
   /** Source of time. @default {the clock of the machine} */
@@ -88,7 +91,8 @@ export class RelayWorker {
     const addresses = checkAddresses("relays", options.relays, DEFAULT_PORTS.relay);
     this.#links = addresses.map((address) => {
       const link: SessionClient = openRelayLink({
-        ...{ addresses: [address], token: options.token, role: "worker", clock: this.#clock },
+        ...{ addresses: [address], token: options.token, tls: options.tls, role: "worker" },
+        clock: this.#clock,
         onReady: () => this.#attach(link),
         onLost: () => {},
         // Clients go first, and it serves them until they are gone; it is at the other relays already.

@@ -6,8 +6,8 @@ import { silentLogger } from "../reactor/log.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
-import { nodeTransport } from "../session/node_transport.ts";
 import { Secrets } from "../session/secrets.ts";
+import { type ClientTls, transportOf } from "./tls_option.ts";
 import { SessionClient, UPSTREAM_NAME } from "../session/session_client.ts";
 
 /** Time between two pings, and for the answer to each: a peer that misses two is left. */
@@ -21,6 +21,7 @@ export interface UpstreamLinkOptions extends LinkEvents {
   /** Tried in turn. */
   readonly addresses: readonly Address[];
   readonly token: Uint8Array | undefined;
+  readonly tls?: ClientTls | undefined;
   /** See {@linkcode SessionClientOptions}. */
   readonly welcomeWaitMs: number;
   /** Its timers should not keep the program alive. */
@@ -36,7 +37,7 @@ export function openUpstreamLink(options: UpstreamLinkOptions): Link {
     name: UPSTREAM_NAME,
     role: "client",
     software: "lars-api",
-    transport: nodeTransport,
+    transport: transportOf(options.tls),
     log: silentLogger,
     heartbeat: { intervalMs: PING_MS, answerMs: PING_MS },
     outputBytesMax: OUTPUT_BYTES_MAX + FRAME_BODY_BYTES_MAX,

@@ -266,7 +266,7 @@ export async function openPair(options: PairFilesOptions): Promise<PairFiles> {
   };
   const watch = new CertificateWatch({ clock, log, section, read, own: () => own });
   return {
-    get pair() {
+    get pair(): PairFiles["pair"] {
       return pair;
     },
     read,

@@ -21,6 +21,8 @@ export interface RelayTransport {
 export interface RelayTransportOptions {
   /** False: the sockets of the runtime. */
   readonly fast: boolean;
+  /** Connections are over TLS, which the sockets of the runtime carry. @default {false} */
+  readonly hasTls?: boolean;
   /** Address that is listened on. */
   readonly hostname: string;
   readonly clock: Clock;
@@ -31,8 +33,9 @@ export interface RelayTransportOptions {
 
 /** Takes the fast path where it is wanted and this machine has it; the log says which one, and why. */
 export function openRelayTransport(options: RelayTransportOptions): RelayTransport {
-  const { fast, clock, log, onError } = options;
-  const fault = fast ? fastFault(options) : "it is switched off";
+  const { fast, hasTls = false, clock, log, onError } = options;
+  const why = hasTls ? "they speak TLS" : "it is switched off";
+  const fault = fast && !hasTls ? fastFault(options) : why;
   if (fault !== undefined) {
     log.info("Clients are served by the sockets of the runtime", { why: fault });
     return { transport: runtime, clock, close: () => {} };

@@ -149,7 +149,8 @@ export const relayDaemon: DaemonDefinition<typeof relaySettings> = {
     const mailRoom = store === undefined ? undefined : mailRoomOf(store, settings, context);
     const transport = openRelayTransport({
       ...{
-        fast: settings.fastPath !== "off" && context.tls === undefined,
+        fast: settings.fastPath !== "off",
+        hasTls: context.tls !== undefined,
         hostname: settings.listenIp,
         clock,
         log,

@@ -6,7 +6,14 @@ import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { request } from "node:https";
 import { test } from "node:test";
-import { LarsClient } from "../api/mod.ts";
+import {
+  type ClientTls,
+  LarsClient,
+  NodeRegistrar,
+  register,
+  RelayClient,
+  RelayWorker,
+} from "../api/mod.ts";
 import { FleetCertificates } from "../session/testing/fleet_certificates.ts";
 import { freePort } from "./support/free_port.ts";
 import { type Processes, type TestProcess, withProcesses } from "./support/processes.ts";
@@ -278,5 +285,71 @@ test("the console speaks HTTPS: secure cookies, a certificate of its own or that
     const bare = await processes.run("web/main.ts", shared);
     assert.equal(bare.code, 2);
     assert.match(bare.stderr, /\[web\] tls needs a certificate: set \[web\] cert, or \[tls\] cert/);
+  });
+});
+
+test("nodes register, and relays pass requests, over TLS, each in its role", {
+  timeout: 90_000,
+}, async () => {
+  await withProcesses(async (processes) => {
+    const files = new Files(processes.directory);
+    const fleet = await FleetCertificates.make();
+    const [ca, store] = [fleet.authority.cert, `sqlite:${files.path("lars.db")}`];
+    files.write("ca.pem", ca);
+    await files.pair(fleet, "discovery", "discovery", "editor");
+    await files.pair(fleet, "relay", "relay");
+    await files.pair(fleet, "editor", "editor");
+    await processes.run("tools/lars.ts", ["sql", "migrate", "--store", store]);
+    const [discovery, relay] = await Promise.all([
+      processes.start("discovery", [
+        ...["--reactor-port=0", "--metrics-port=0", `--store=${store}`],
+        ...files.flags("discovery"),
+      ]),
+      processes.start("relay", ["--relay-port=0", "--metrics-port=0", ...files.flags("relay")]),
+    ]);
+    const tlsOf = async (role: string): Promise<ClientTls> => {
+      const { cert, key } = await fleet.pair(role, [role]);
+      return { ca, cert, key, plain: "off" };
+    };
+    const values = { modId: 7, cmdId: 1, port: 8080, ip: "10.0.0.7", createModule: true };
+    const place = { discovery: `127.0.0.1:${discovery.port()}` };
+    const node = await register({ ...place, ...values, tls: await tlsOf("registrar") });
+    assert.equal(node.state, "registered");
+    const warnings: string[] = [];
+    const wrong = new NodeRegistrar({
+      ...{ ...place, tls: await tlsOf("client") },
+      onWarning: (text) => warnings.push(text),
+    });
+    await until(() =>
+      warnings.some((text) => /does not let us be there in the role node/.test(text))
+    );
+    await until(() => /Peer is refused.*CN=client.*in the role node/.test(discovery.stderr));
+    await wrong.close();
+    await node.close({ limitMs: 1000, quietMs: 100 });
+    const relays = [`127.0.0.1:${relay.port()}`];
+    const modules = [{ modId: 5, cmdId: 1 }];
+    const worker = new RelayWorker(
+      { relays, modules, tls: await tlsOf("worker") },
+      ({ data }) => data,
+    );
+    const client = new RelayClient({ relays, tls: await tlsOf("client") });
+    try {
+      await until(() => worker.attachedCount === 1, { what: "the worker" });
+      const data = new Uint8Array(60_000).fill(7);
+      const answers = await Promise.all(
+        Array.from({ length: 4 }, () => client.request(modules[0], data)),
+      );
+      assert.ok(answers.every((answer) => answer.length === data.length && answer[9] === 7));
+      const words = ["relay", "ls", "--relay", relays[0], "--json"];
+      const env = files.env("editor");
+      const listed = await processes.run("tools/lars.ts", words, { env });
+      assert.equal(listed.code, 0, listed.stderr);
+      const bare = await processes.run("tools/lars.ts", words);
+      assert.equal(bare.code, 1, "without a certificate nobody is told");
+      assert.match(relay.stderr, /Connection refused.*it speaks no TLS/);
+    } finally {
+      await client.close();
+      await worker.close();
+    }
   });
 });

@@ -23,6 +23,7 @@ import { withModuleWords } from "./module_argument.ts";
 import { addNameStoreOptions, lookUpModule } from "./module_lookup.ts";
 import type { StoreFlags } from "./store_access.ts";
 import { noteLine, warningLine } from "./terminal.ts";
+import { clientTlsOfEnvironment } from "./tls_access.ts";
 
 /** Between two checks of a program that is not ready yet, and of one that is. */
 const STARTING_CHECK_MS = 200;
@@ -232,6 +233,7 @@ class Sidecar {
       ...this.#node,
       ...(discovery.length === 0 ? {} : { discovery: discovery.map(formatAddress) }),
       ...(token === undefined ? {} : { token }),
+      ...await clientTlsOfEnvironment(),
       ...(weight === undefined ? {} : { weight }),
       ...(zone === undefined ? {} : { zone }),
       ...(note === undefined ? {} : { note }),

@@ -14,8 +14,8 @@ import { addExamples } from "./command.ts";
 import {
   type RelayAddressFlags,
   RelayAdmin,
+  relaySecrets,
   type RelayTelling,
-  relayToken,
 } from "./relay_admin.ts";
 import { runRelayBench } from "./relay_bench.ts";
 import { StopSignal } from "./stop_signal.ts";
@@ -114,11 +114,11 @@ function addSend(relay: Command): void {
     .option("--stored", "keep it until the client takes it")
     .option("--from <NAME>", "name of the sender; default: it has none")
     .action(async (to: string, text: string, flags: SendFlags) => {
-      const token = await relayToken(flags);
+      const secrets = await relaySecrets(flags);
       const client = new RelayClient({
         relays: [formatAddress(flags.relay)],
         ...{ timeoutMs: SEND_TIMEOUT_MS },
-        ...(token === undefined ? {} : { token }),
+        ...secrets,
         ...(flags.from === undefined ? {} : { name: flags.from }),
       });
       try {
@@ -277,11 +277,11 @@ interface EchoFlags extends RelayFlags {
 async function echo(flags: EchoFlags): Promise<void> {
   const { relay, modid: modId, cmdid: cmdId, concurrency, json } = flags;
   const address = formatAddress(relay);
-  const token = await relayToken(flags);
+  const secrets = await relaySecrets(flags);
   const stop = new StopSignal();
   const worker = new RelayWorker({
     ...{ relays: [address], modules: [{ modId, cmdId }], concurrency },
-    ...(token === undefined ? {} : { token }),
+    ...secrets,
   }, ({ data }) => data);
   let isAttached = false;
   let toldFault = "";

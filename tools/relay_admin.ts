@@ -1,6 +1,8 @@
 // Shell. Questions to a relay that runs, for the words of `lars relay`.
 
 import { openRelayLink } from "../api/relay_link.ts";
+import type { ClientTls } from "../api/tls_option.ts";
+import { clientTlsOfEnvironment } from "./tls_access.ts";
 import { readToken } from "../daemon/daemon.ts";
 import { decodeRelayTold, encodeRelayAsk } from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
@@ -22,9 +24,12 @@ export interface RelayAddressFlags {
 /** An answer of a relay: JSON. */
 export type RelayTelling = Readonly<Record<string, unknown>>;
 
-/** The secret that `--token-file` names. */
-export function relayToken({ tokenFile }: RelayAddressFlags): Promise<Uint8Array | undefined> {
-  return readToken(tokenFile ?? "", "--token-file");
+/** What is shown to a relay: the secret that `--token-file` names, the certificate of the environment. */
+export async function relaySecrets(
+  { tokenFile }: RelayAddressFlags,
+): Promise<{ readonly token?: Uint8Array; readonly tls?: ClientTls }> {
+  const token = await readToken(tokenFile ?? "", "--token-file");
+  return { ...(token === undefined ? {} : { token }), ...await clientTlsOfEnvironment() };
 }
 
 /** A connection to a relay for questions. */
@@ -34,10 +39,14 @@ export class RelayAdmin {
   #hear: (telling: RelayTelling) => void = () => {};
   #lost = false;
 
-  private constructor(address: Address, token: Uint8Array | undefined) {
+  private constructor(
+    address: Address,
+    secrets: { readonly token?: Uint8Array; readonly tls?: ClientTls },
+  ) {
     this.#address = address;
     this.#link = openRelayLink({
-      ...{ addresses: [address], token, role: "tool", clock: systemClock },
+      ...{ token: undefined, ...secrets, addresses: [address], role: "tool" },
+      clock: systemClock,
       onReady: () => {},
       onLost: () => (this.#lost = true),
     });
@@ -49,7 +58,7 @@ export class RelayAdmin {
 
   /** Connects. @throws {CommandError} when no relay answers. */
   static async connect(flags: RelayAddressFlags): Promise<RelayAdmin> {
-    const admin = new RelayAdmin(flags.relay, await relayToken(flags));
+    const admin = new RelayAdmin(flags.relay, await relaySecrets(flags));
     const endMs = systemClock.nowMs() + RELAY_ANSWER_MS;
     while (!admin.#link.ready) {
       const { secretFault, fault } = admin.#link;

@@ -5,7 +5,7 @@ import { formatAddress } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { CommandError } from "./cli_errors.ts";
-import { type RelayAddressFlags, relayToken } from "./relay_admin.ts";
+import { type RelayAddressFlags, relaySecrets } from "./relay_admin.ts";
 
 /** What is measured. */
 export interface RelayBenchPlan {
@@ -38,11 +38,11 @@ export async function runRelayBench(
   flags: RelayAddressFlags,
   plan: RelayBenchPlan,
 ): Promise<RelayBenchResult> {
-  const token = await relayToken(flags);
+  const secrets = await relaySecrets(flags);
   const relays = [formatAddress(flags.relay)];
   const clients = Array.from(
     { length: plan.clients },
-    () => new RelayClient({ relays, ...(token === undefined ? {} : { token }) }),
+    () => new RelayClient({ relays, ...secrets }),
   );
   const data = new Uint8Array(plan.bytes).fill(97);
   const classes = new Uint32Array(CLASSES);
