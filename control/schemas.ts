@@ -549,6 +549,28 @@ export const AgentListShape = z.strictObject({
   agents: z.array(AgentRow).describe("worst first"),
 });
 
+/** Those who follow routes by one way, at one place. */
+export const FollowerRow = z.strictObject({
+  way: z.string().describe(
+    "agents, in-process, table, plain (nothing is known of them); of an export: xds, names, " +
+      "haproxy, agent-check, nginx, file",
+  ),
+  through: z.string().describe("the dns or export that they follow; agents: all of them"),
+  at: z.string().describe("where it listens, or what it writes; empty: see through"),
+  followers: count.nullable().describe("null: they leave no trace"),
+  behind: count.nullable().describe("of them, those without the latest; null: not known"),
+  behindMs: count.nullable().describe("for how long the first of these"),
+  revision: count.nullable().describe("route version they have; of several the oldest"),
+  lagSeconds: count.nullable().describe("for how long that has been behind the database"),
+  fault: z.string().nullable(),
+  seenAtMs: instantMs.nullable(),
+  isSilent: z.boolean().describe("no sign of life of the export for 30 s"),
+});
+export const FollowerListShape = z.strictObject({
+  version: count.describe("newest route version"),
+  followers: z.array(FollowerRow),
+});
+
 /** Which modules of a node are meant. */
 const ofModules = z.string().max(2400).regex(
   /^\d{1,10}\/\d{1,10}(,\d{1,10}\/\d{1,10})*$/,
@@ -1193,6 +1215,8 @@ export type AgentRow = Shown<typeof AgentRow>;
 export type AgentState = AgentRow["state"];
 export type AgentCounts = Shown<typeof AgentCountsShape>;
 export type AgentList = Shown<typeof AgentListShape>;
+export type FollowerRow = Shown<typeof FollowerRow>;
+export type FollowerList = Shown<typeof FollowerListShape>;
 export type AgentListWish = Shown<typeof AgentListQuery>;
 export type NodeUseAnswers = Shown<typeof NodeUseAnswers>;
 export type DnsAnswer = NodeUseAnswers["answers"][number];

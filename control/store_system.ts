@@ -20,11 +20,14 @@ import { FleetExplainService } from "./explain/fleet_explain_service.ts";
 import { DnsLines } from "./system/dns_lines.ts";
 import { NodeUseService } from "./drain/node_use_service.ts";
 import { readFacts, readReport } from "./reports/report_service.ts";
+import { followerSource, listFollowers } from "./system/follower_list.ts";
+import { knownServices } from "./system/known_services.ts";
 import type { AlertAccess, ChangeLog, SystemAccess, UserAccess } from "./system_access.ts";
 import type {
   ChangeResult,
   Counters,
   Explanation,
+  FollowerList,
   NodeCallers,
   NodeUseAnswers,
   Report,
@@ -140,6 +143,16 @@ export class StoreSystem implements SystemAccess {
 
   report(): Promise<Report> {
     return readReport(this.#store, this.#options.clock);
+  }
+
+  async followers(): Promise<FollowerList> {
+    const services = await knownServices(this.#store);
+    const { version } = await this.#store.routeMark();
+    const wallMs = this.#options.clock.wallMs();
+    return listFollowers(
+      services.map((service) => followerSource(service, version, wallMs)),
+      version,
+    );
   }
 
   counters(): Promise<Counters> {

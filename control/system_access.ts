@@ -14,6 +14,7 @@ import type {
   ChangeSummary,
   Counters,
   Explanation,
+  FollowerList,
   NodeCallers,
   NodeUseAnswers,
   Report,
@@ -78,6 +79,8 @@ export interface SystemAccess {
   facts(): Promise<StoreFacts>;
   /** How the system is. */
   report(): Promise<Report>;
+  /** Who follows routes, by which way. */
+  followers(): Promise<FollowerList>;
   /** Counters of every node. */
   counters(): Promise<Counters>;
   /** Events, as `Store.readEvents` gives them. */

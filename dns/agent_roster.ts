@@ -6,19 +6,14 @@ import { messageOf, StoreError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { AgentStatus } from "../proto/codec.ts";
 import type { ServiceInstance, Store } from "../sql/store.ts";
-import type { AgentSighting } from "./route_loop.ts";
+import { ExportRoster } from "./export_roster.ts";
+import { type AgentSighting, ARRIVAL_GRACE_MS, type OtherSightings } from "./linked_peers.ts";
 
 /** Agents one dns keeps count of; further ones are served, and counted as refused here. */
 export const AGENTS_MAX = 10_000;
 
 /** An agent that has gone is known for so long: 7 days, in seconds, as its row in the database. */
 export const AGENT_KNOWN_S = 7 * 86_400;
-
-/**
- * A push counts as arrived for so long before a ping has said so: two intervals of pings, because
- * the first one after the push may have been on its way already.
- */
-export const ARRIVAL_GRACE_MS = 3200;
 
 interface Known {
   sighting: AgentSighting;
@@ -174,9 +169,12 @@ function rowOf(
       routesHeldBack: status.heldRoutes,
       policiesRefused: status.policiesRefused,
       reporterConnected: Number(status.reporterConnected),
+      ...(status.clients === undefined ? {} : { clients: status.clients }),
     },
   };
 }
+
+const NO_OTHERS: OtherSightings = { exports: [], clients: 0, clientsBehind: 0 };
 
 /** Time between two rounds: loops are asked, and what they say is written. */
 export const AGENT_ROUND_MS = 10_000;
@@ -202,6 +200,7 @@ export interface AgentWriterOptions {
 export class AgentWriter {
   readonly #options: AgentWriterOptions;
   readonly #roster = new AgentRoster();
+  readonly #exports = new ExportRoster();
   #round = 0;
   /** Of the round under way. */
   #version = 0;
@@ -209,8 +208,8 @@ export class AgentWriter {
   #timer: Timer | undefined;
   #writing: Promise<void> | undefined;
   #isRefused = false;
-  /** Agents that have said goodbye and whose rows are still there. */
-  readonly #departed = new Set<string>();
+  /** Agents and exports that have said goodbye and whose rows are still there. */
+  readonly #departed = new Map<string, { kind: "agent" | "export"; name: string }>();
 
   constructor(options: AgentWriterOptions) {
     this.#options = options;
@@ -223,12 +222,22 @@ export class AgentWriter {
   /** Counters for metrics. */
   stats(): Record<string, number> {
     const { linked, known, refused } = this.#roster.counts;
-    return { agents_linked: linked, agents_known: known, agents_refused: refused };
+    const { exports, clients, clientsBehind } = this.#exports.counts;
+    return {
+      ...{ agents_linked: linked, agents_known: known, agents_refused: refused },
+      ...{ exports_linked: exports, clients_linked: clients, clients_behind: clientsBehind },
+    };
   }
 
   /** A loop answers. */
-  take(loop: number, round: number, sightings: readonly AgentSighting[]): void {
+  take(
+    loop: number,
+    round: number,
+    sightings: readonly AgentSighting[],
+    others: OtherSightings = NO_OTHERS,
+  ): void {
     if (round !== this.#round) return;
+    this.#exports.take(loop, others, this.#version);
     this.#roster.take(loop, sightings, this.#version, this.#options.clock.wallMs());
     if (this.#waitsFor.delete(loop) && this.#waitsFor.size === 0) this.#write();
   }
@@ -236,32 +245,44 @@ export class AgentWriter {
   /** A loop is gone, with its connections. */
   lostLoop(loop: number): void {
     this.#roster.lostLoop(loop);
+    this.#exports.lostLoop(loop);
   }
 
   /** An agent has stopped because it was asked to: its row goes. */
   goodbye(agent: Pick<AgentStatus, "ip" | "port">): void {
     const name = nameOf(agent);
     this.#roster.forget(name);
+    this.#departs("agent", name);
+  }
+
+  /** An export has stopped because it was asked to: its row goes. */
+  exportGone(name: string): void {
+    this.#exports.forget(name);
+    this.#departs("export", name);
+  }
+
+  #departs(kind: "agent" | "export", name: string): void {
     if (this.#departed.size >= AGENTS_MAX) return;
-    this.#departed.add(name);
+    this.#departed.set(`${kind} ${name}`, { kind, name });
     void this.#removeDeparted();
   }
 
   /** After a write that is under way, which may hold the row; the next round tries again. */
   async #removeDeparted(): Promise<void> {
     await this.#writing;
-    for (const name of [...this.#departed]) {
+    for (const [key, { kind, name }] of [...this.#departed]) {
       // It may have come back since.
-      if (this.#roster.isKnown(name)) {
-        this.#departed.delete(name);
+      const isBack = kind === "agent" ? this.#roster.isKnown(name) : this.#exports.isLinked(name);
+      if (isBack) {
+        this.#departed.delete(key);
         continue;
       }
       try {
-        await this.#options.store.forgetInstance("agent", name);
-        this.#departed.delete(name);
+        await this.#options.store.forgetInstance(kind, name);
+        this.#departed.delete(key);
       } catch (error) {
-        this.#options.log.debug("Row of an agent that has stopped stays for now", {
-          agent: name,
+        this.#options.log.debug(`Row of an ${kind} that has stopped stays for now`, {
+          [kind]: name,
           reason: messageOf(error),
         });
         return;
@@ -292,14 +313,16 @@ export class AgentWriter {
   }
 
   #write(): void {
-    const rows = this.#roster.rows(this.#options.address);
+    const { address, clock } = this.#options;
+    const agents = this.#roster.rows(address);
+    const rows = [...agents, ...this.#exports.rows(address, clock.wallMs())];
     if (this.#departed.size > 0) void this.#removeDeparted();
     if (this.#writing !== undefined || rows.length === 0) return;
     const { store, log } = this.#options;
     this.#writing = store.sightings(rows).then(
       () => {
         this.#isRefused = false;
-        this.#roster.written(rows);
+        this.#roster.written(agents);
       },
       (error) => {
         // That the database is away is said by those who need it; this will not mend itself.

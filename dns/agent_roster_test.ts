@@ -5,8 +5,8 @@ import type { PeerSession } from "../session/server_sessions.ts";
 import type { AgentStatus } from "../proto/codec.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { ProtocolError } from "../reactor/errors.ts";
-import { AGENT_KNOWN_S, AgentRoster, ARRIVAL_GRACE_MS } from "./agent_roster.ts";
-import { type AgentSighting, LoopAgents } from "./route_loop.ts";
+import { AGENT_KNOWN_S, AgentRoster } from "./agent_roster.ts";
+import { type AgentSighting, ARRIVAL_GRACE_MS, LoopAgents } from "./linked_peers.ts";
 
 const status: AgentStatus = {
   ip: 0x0a000001,

@@ -5,7 +5,7 @@ import { StoreError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
 import type { ServiceInstance } from "../sql/store.ts";
 import { AGENT_ROUND_MS, AgentWriter } from "./agent_roster.ts";
-import type { AgentSighting } from "./route_loop.ts";
+import type { AgentSighting } from "./linked_peers.ts";
 
 function agent(ip: number): AgentSighting {
   return {
@@ -76,7 +76,10 @@ test("AgentWriter writes once for all loops, in rounds", async () => {
   writer.take(1, 1, [agent(2)]);
   await settle();
   assert.deepEqual(writes, ["0.0.0.1:8888 0.0.0.2:8888"]);
-  assert.deepEqual(writer.stats(), { agents_linked: 2, agents_known: 2, agents_refused: 0 });
+  assert.deepEqual(writer.stats(), {
+    ...{ agents_linked: 2, agents_known: 2, agents_refused: 0 },
+    ...{ exports_linked: 0, clients_linked: 0, clients_behind: 0 },
+  });
 
   // The second loop has died: what the first one said is written all the same.
   clock.advance(AGENT_ROUND_MS);

@@ -71,6 +71,15 @@ export const dnsMetrics: MetricTable = {
     "lars_dns_agents_refused_total",
     "Reports of agents that found no room in the list; they are served all the same.",
   ),
+  exports_linked: gauge("lars_dns_exports_linked", "Exports linked now that tell of themselves."),
+  clients_linked: gauge(
+    "lars_dns_clients_linked",
+    "Programs linked now that follow routes in their own process, without an agent.",
+  ),
+  clients_behind: gauge(
+    "lars_dns_clients_behind",
+    "Of them those that a change has not reached for seconds.",
+  ),
   loaded: gauge("lars_dns_routes_loaded", "1 when the routes have been read, else 0."),
   revision: gauge("lars_dns_route_revision", "Revision of the newest change that is served."),
   version: gauge("lars_dns_route_version", "RouteVersion last seen in the database."),

@@ -1,8 +1,5 @@
 // Shell. One event loop of dns: accepts connections, answers, pushes, and keeps what agents tell.
 
-import type { Clock } from "../reactor/time/clock.ts";
-import type { PeerSession } from "../session/server_sessions.ts";
-import { PORT_MAX, ZONE_LENGTH_MAX } from "../model/node.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { HIGH_WATER_BYTES } from "../reactor/tcp/framed_link.ts";
 import type { Connection } from "../reactor/tcp/tcp_server.ts";
@@ -16,6 +13,7 @@ import {
   decodeAgentStatus,
   decodeExplainRequest,
   decodeExplainResponse,
+  decodeExportStatus,
   decodeGetRouteRequest,
   decodeNodeUse,
   decodeNodeUseRequest,
@@ -35,24 +33,12 @@ import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { NODELESS_PER_PEER_MAX, Publisher, RemoteSource } from "../feed/publisher.ts";
 import { AgentExplains, type Explained } from "./agent_explain.ts";
 import { MadeUpBudget } from "./made_up_budget.ts";
+import { type AgentSighting, LoopAgents, type OtherSightings } from "./linked_peers.ts";
 import { FleetLoop, type FleetNote, type FleetTask } from "./fleet_loop.ts";
 import { type AgentName, NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
 import { KnownDigests } from "./known_digests.ts";
 import type { RouteFrames } from "./route_frames.ts";
 import type { DatabaseState } from "../model/database_state.ts";
-
-/** Longest texts that are kept of an agent, in characters. */
-const HELD_LENGTH_MAX = 600;
-
-/** One linked agent, in plain values that pass from a loop to the main thread. */
-export interface AgentSighting {
-  readonly status: AgentStatus;
-  readonly software: string;
-  /** Since its last ping, in milliseconds. */
-  readonly heardMsAgo: number;
-  /** For how long a push has been on its way without having arrived; 0: it has everything. */
-  readonly behindMs: number;
-}
 
 /** Main thread to loop. */
 export type RouteTask =
@@ -97,7 +83,10 @@ export type RouteNote =
     readonly type: "agents";
     readonly round: number;
     readonly agents: readonly AgentSighting[];
+    readonly others: OtherSightings;
   }
+  /** An export of mine has stopped because it was asked to. */
+  | { readonly type: "exportGone"; readonly name: string }
   /** An agent of mine has stopped because it was asked to. */
   | { readonly type: "goodbye"; readonly ip: number; readonly port: number }
   /** A writer says that it changed these modules; none named: any. */
@@ -204,6 +193,9 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       this.#agents.told(peer, decodeAgentStatus(body));
       this.#tellTerms(peer, init.subscriptionsMax);
     });
+    this.#server.router.add(MessageId.ExportStatus, (body, peer) => {
+      this.#agents.toldExport(peer, decodeExportStatus(body));
+    });
     this.#addQuestions();
     this.#fleet = this.#makeFleet();
   }
@@ -290,7 +282,10 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     else if (task.type === "explain") this.#explain(task.id, task.request);
     else if (task.type === "explained") this.#explained(task.question, task.explained);
     else if (task.type !== "agents") this.#fleet.onTask(task);
-    else this.#note({ type: "agents", round: task.round, agents: this.#agents.sightings() });
+    else {
+      const [agents, others] = [this.#agents.sightings(), this.#agents.others()];
+      this.#note({ type: "agents", round: task.round, agents, others });
+    }
   }
 
   setTrust(trust: PeerTrust): void {
@@ -321,8 +316,10 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
 
   #goodbye(peer: Connection): void {
     const status = this.#agents.statusOf(peer);
-    if (status === undefined) return;
+    const exported = this.#agents.exportOf(peer);
     this.#agents.closed(peer);
+    if (exported !== undefined) this.#note({ type: "exportGone", name: exported });
+    if (status === undefined) return;
     this.#note({ type: "goodbye", ip: status.ip, port: status.port });
   }
 
@@ -407,122 +404,4 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
 function agentName(remote: Address, status: AgentStatus | undefined): AgentName {
   const agent = formatAddress(remote);
   return status === undefined ? { agent } : { agent, agentIp: status.ip, agentPort: status.port };
-}
-
-interface Link {
-  status: AgentStatus | undefined;
-  /** Newest revision that was sent, and when. */
-  sent: number;
-  sentAtMs: number;
-  /** The first one that was sent after the one before had arrived, and when. */
-  mark: number;
-  markAtMs: number;
-}
-
-/** Text of a stranger: without what moves a terminal's cursor, and not too long. */
-function plainText(text: string, lengthMax: number): string {
-  return text.replace(/\p{Cc}/gu, "").slice(0, lengthMax).toWellFormed();
-}
-
-/** The agents of one loop. Bounded by its connections: {@linkcode LoopAgents.closed} drops them. */
-export class LoopAgents<P> {
-  readonly #clock: Clock;
-  readonly #sessionOf: (peer: P) => PeerSession | undefined;
-  readonly #links = new Map<P, Link>();
-
-  constructor(port: { clock: Clock; sessionOf(peer: P): PeerSession | undefined }) {
-    this.#clock = port.clock;
-    this.#sessionOf = (peer) => port.sessionOf(peer);
-  }
-
-  /**
-   * A peer tells of itself.
-   *
-   * @throws {ProtocolError} when it is no agent that said Hello, or changes its name.
-   */
-  told(peer: P, status: AgentStatus): void {
-    if (this.#sessionOf(peer)?.role !== "agent") {
-      throw new ProtocolError("Only an agent that said Hello may send AgentStatus");
-    }
-    if (status.port < 1 || status.port > PORT_MAX) {
-      throw new ProtocolError(
-        `AgentStatus.port must be 1 to ${PORT_MAX}: current value is ${status.port}`,
-      );
-    }
-    const link = this.#link(peer);
-    const before = link.status;
-    if (before !== undefined && (before.ip !== status.ip || before.port !== status.port)) {
-      throw new ProtocolError("An agent must keep its name on a connection");
-    }
-    link.status = {
-      ...status,
-      zone: plainText(status.zone, ZONE_LENGTH_MAX),
-      heldRoutes: plainText(status.heldRoutes, HELD_LENGTH_MAX),
-    };
-  }
-
-  /** What a peer has told of itself; undefined: nothing. */
-  statusOf(peer: P): AgentStatus | undefined {
-    return this.#links.get(peer)?.status;
-  }
-
-  /** A route of this revision was sent to a peer that said Hello. */
-  sent(peer: P, revision: number): void {
-    const link = this.#link(peer);
-    if (revision <= link.sent) return;
-    link.sent = revision;
-    link.sentAtMs = this.#clock.nowMs();
-    if (this.#arrived(peer) < link.mark) return;
-    link.mark = revision;
-    link.markAtMs = link.sentAtMs;
-  }
-
-  /** A peer is gone. */
-  closed(peer: P): void {
-    this.#links.delete(peer);
-  }
-
-  /** The agent of this name: address of its host, unsigned, and the first of its ports. */
-  find(ip: number, port: number): P | undefined {
-    for (const [peer, { status }] of this.#links) {
-      if (status !== undefined && status.ip === ip && status.port === port) return peer;
-    }
-    return undefined;
-  }
-
-  /** Every agent that has told of itself. */
-  sightings(): AgentSighting[] {
-    const nowMs = this.#clock.nowMs();
-    const sightings: AgentSighting[] = [];
-    for (const [peer, link] of this.#links) {
-      const session = this.#sessionOf(peer);
-      if (link.status === undefined || session === undefined) continue;
-      sightings.push({
-        status: link.status,
-        software: plainText(session.software, Infinity),
-        heardMsAgo: nowMs - session.heardAtMs,
-        behindMs: this.#behindMs(peer, link, nowMs),
-      });
-    }
-    return sightings;
-  }
-
-  #behindMs(peer: P, link: Link, nowMs: number): number {
-    const arrived = this.#arrived(peer);
-    if (arrived >= link.sent) return 0;
-    return nowMs - (arrived >= link.mark ? link.sentAtMs : link.markAtMs);
-  }
-
-  #arrived(peer: P): number {
-    return this.#sessionOf(peer)?.revision ?? 0;
-  }
-
-  #link(peer: P): Link {
-    let link = this.#links.get(peer);
-    if (link === undefined) {
-      link = { status: undefined, sent: 0, sentAtMs: 0, mark: 0, markAtMs: 0 };
-      this.#links.set(peer, link);
-    }
-    return link;
-  }
 }

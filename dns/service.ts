@@ -219,7 +219,9 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       case "explained":
         return this.#explains.explained(note.id, loop, note.explained);
       case "agents":
-        return this.#agents?.take(loop, note.round, note.agents);
+        return this.#agents?.take(loop, note.round, note.agents, note.others);
+      case "exportGone":
+        return this.#agents?.exportGone(note.name);
       case "goodbye":
         return this.#agents?.goodbye(note);
       case "followed":
@@ -251,6 +253,8 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       connections: stats.connections ?? 0,
       connectionsPlain: stats.connections_plain ?? 0,
       agents: this.#agents?.stats().agents_linked ?? 0,
+      clients: this.#agents?.stats().clients_linked ?? 0,
+      clientsBehind: this.#agents?.stats().clients_behind ?? 0,
       hostsRefused: stats.hosts_refused_lately ?? 0,
       subscriptions: stats.subscriptions ?? 0,
       modules: this.#table.moduleCount,

@@ -348,6 +348,8 @@ test("two dns on one database both push all of ten changes", async () => {
     assert.equal(one.kind, "dns");
     assert.deepEqual(Object.keys(one.detail).sort(), [
       "agents",
+      "clients",
+      "clientsBehind",
       "connections",
       "connectionsPlain",
       "hostsRefused",

@@ -6,7 +6,9 @@ import { type ModuleKey, modulePair } from "../model/module.ts";
 import {
   decodeFleetModules,
   decodeNodesOut,
+  encodeExportStatus,
   encodeFleetSubscribe,
+  type ExportStatus,
   type NodeUseRequest,
 } from "../proto/codec.ts";
 import { MessageId, NodeUseState } from "../proto/message_ids.ts";
@@ -114,8 +116,15 @@ export class FleetClient {
     });
   }
 
+  /** Tells the dns from which the routes come how those do who follow through this export. */
+  tell(status: ExportStatus): void {
+    const { link } = this.#routes;
+    if (link.extended) link.send(MessageId.ExportStatus, encodeExportStatus(status));
+  }
+
   async close(): Promise<void> {
     this.#timer?.cancel();
+    this.#routes.link.sayGoodbye("stopped");
     await Promise.all([this.#routes.close(), ...this.#followers.map((one) => one.close())]);
   }
 

@@ -7,8 +7,10 @@ import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_sett
 import { CacheFile } from "../agent/routes/cache_file.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import type { ModuleKey } from "../model/module.ts";
+import type { FollowWay } from "../proto/codec.ts";
 import { formatAddress } from "../reactor/address.ts";
 import { ConfigError, messageOf } from "../reactor/errors.ts";
+import { setRepeating, type Timer } from "../reactor/time/clock.ts";
 import { SessionClient } from "../session/session_client.ts";
 import { type ExportSettings, exportSettings, readFilled, wordsOf } from "./config.ts";
 import { FileExport } from "./files/file_export.ts";
@@ -30,6 +32,9 @@ import { NameSockets } from "./nameserver/name_sockets.ts";
 /** Modules that the name server follows from the start; of further ones those that are asked for. */
 export const FOLLOWED_MAX = 20_000;
 
+/** Time between two words to dns on who follows. */
+const TELL_MS = 5_000;
+
 /** One way out. */
 interface ExportPart {
   /** What it listens on, with real ports. */
@@ -37,6 +42,8 @@ interface ExportPart {
   readonly stats: Readonly<Record<string, number>>;
   /** What it cannot do now; undefined: nothing. */
   readonly fault: string | undefined;
+  /** Who follows by it: a word for the way, and how many. */
+  followed(): Pick<FollowWay, "way" | "followers"> & Partial<FollowWay>;
   changed(key: ModuleKey): void;
   /** There are other modules or names. */
   listed(): void;
@@ -50,11 +57,14 @@ class ExportService implements RunningService {
   readonly #client: FleetClient;
   readonly #parts: ExportPart[] = [];
   readonly #cache: CacheFile<CachedModule> | undefined;
+  readonly #startedAt: number;
+  #tellTimer: Timer | undefined;
 
   constructor(settings: ExportSettings, context: DaemonContext) {
     this.#context = context;
     this.#settings = settings;
     const { clock, rng, log, software, secrets, transport } = context;
+    this.#startedAt = Math.trunc(clock.wallMs() / 1000);
     const shared = { clock, rng, log, software, secrets, transport };
     this.#client = new FleetClient({
       ...{ clock, log, outShare: settings.outShare, addresses: settings.dnsAddresses },
@@ -104,6 +114,7 @@ class ExportService implements RunningService {
     }
     if (this.#client.view.isListed) { for (const part of this.#parts) part.listed(); }
     this.#client.start();
+    this.#tellTimer = setRepeating(this.#context.clock, TELL_MS, () => this.#tell());
     return this;
   }
 
@@ -124,9 +135,24 @@ class ExportService implements RunningService {
   }
 
   async stop(): Promise<void> {
+    this.#tellTimer?.cancel();
     await Promise.all(this.#parts.map((part) => part.stop()));
     await this.#client.close();
     await this.#cache?.close();
+  }
+
+  /** Who follows, and how they do. Its name says where it runs and what it is the first of. */
+  #tell(): void {
+    const none = { behind: 0, behindMs: 0 };
+    this.#client.tell({
+      name: `${hostname()} ${this.addresses[0]}`,
+      startedAt: this.#startedAt,
+      modules: this.#client.view.wantedCount,
+      ways: this.#parts.map((part) => ({
+        ...{ ...none, at: part.addresses.join(" "), fault: part.fault ?? "" },
+        ...part.followed(),
+      })),
+    });
   }
 
   async #startNameServer(): Promise<ExportPart> {
@@ -156,6 +182,7 @@ class ExportService implements RunningService {
         };
       },
       fault: undefined,
+      followed: () => ({ way: "names", followers: server.recent.count }),
       changed: () => server.changed(),
       listed: () => {
         server.changed();
@@ -185,6 +212,10 @@ class ExportService implements RunningService {
         return part.stats();
       },
       fault: undefined,
+      followed: () => ({
+        ...{ way: "xds", followers: part.server.streamCount },
+        ...part.server.behind(),
+      }),
       changed: (key) => part.server.changed(key),
       listed: () => part.server.listed(),
       stop: () => part.close(),
@@ -214,6 +245,7 @@ class ExportService implements RunningService {
       get fault() {
         return proxy.fault;
       },
+      followed: () => ({ way: "haproxy", followers: filled.length }),
       changed: () => proxy.changed(),
       listed: () => modules.listed(),
       stop: () => proxy.stop(),
@@ -235,6 +267,7 @@ class ExportService implements RunningService {
         return server.stats;
       },
       fault: undefined,
+      followed: () => ({ way: "agent-check", followers: server.recent.count }),
       changed: () => {},
       listed: () => {},
       stop: () => server.stop(),
@@ -297,6 +330,7 @@ class ExportService implements RunningService {
       get fault() {
         return files.fault;
       },
+      followed: () => ({ way: name, followers: 1 }),
       changed: () => files.changed(),
       listed: () => {
         modules.listed();

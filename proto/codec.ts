@@ -2064,6 +2064,8 @@ export interface AgentStatus {
   /** Since the start. */
   policiesRefused: number;
   reporterConnected: boolean;
+  /** That follow routes through it in their own processes. */
+  clients?: number;
 }
 
 function writeAgentStatus(writer: WireWriter, message: AgentStatus): void {
@@ -2076,6 +2078,7 @@ function writeAgentStatus(writer: WireWriter, message: AgentStatus): void {
   writer.text(7, message.heldRoutes);
   writer.uint32(8, message.policiesRefused);
   writer.bool(9, message.reporterConnected);
+  writer.optionalUint32(10, message.clients);
 }
 
 /** Body of {@linkcode AgentStatus}. */
@@ -2132,6 +2135,9 @@ export function decodeAgentStatus(body: Uint8Array): AgentStatus {
         break;
       case 72: // reporter_connected = 9
         message.reporterConnected = reader.bool();
+        break;
+      case 80: // clients = 10
+        message.clients = reader.uint32();
         break;
       default:
         reader.skip(tag);
@@ -4399,6 +4405,131 @@ export function decodeReportsStored(body: Uint8Array): ReportsStored {
   }
   checkSafe(message.stored, "ReportsStored.stored");
   checkSafe(message.held, "ReportsStored.held");
+  return message;
+}
+
+// ---- FollowWay
+
+/** One way in which programs follow through an export. */
+export interface FollowWay {
+  /** Xds, names, haproxy, agent-check, nginx, file. */
+  way: string;
+  /** Where it listens, or what it writes. */
+  at: string;
+  /** Programs that follow: streams, askers of the last minute, targets. */
+  followers: number;
+  /** Of them, those that have not taken what they were sent last. */
+  behind: number;
+  /** For how long the first of them. */
+  behindMs: number;
+  /** Why it cannot do its work; empty: nothing is wrong. */
+  fault: string;
+}
+
+function writeFollowWay(writer: WireWriter, field: number, message: FollowWay): void {
+  const start = writer.begin(field);
+  writer.text(1, message.way);
+  writer.text(2, message.at);
+  writer.uint32(3, message.followers);
+  writer.uint32(4, message.behind);
+  writer.uint32(5, message.behindMs);
+  writer.text(6, message.fault);
+  writer.end(start);
+}
+
+function readFollowWay(reader: WireReader): FollowWay {
+  const message: FollowWay = {
+    way: "",
+    at: "",
+    followers: 0,
+    behind: 0,
+    behindMs: 0,
+    fault: "",
+  };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // way = 1
+        message.way = reader.text();
+        break;
+      case 18: // at = 2
+        message.at = reader.text();
+        break;
+      case 24: // followers = 3
+        message.followers = reader.uint32();
+        break;
+      case 32: // behind = 4
+        message.behind = reader.uint32();
+        break;
+      case 40: // behind_ms = 5
+        message.behindMs = reader.uint32();
+        break;
+      case 50: // fault = 6
+        message.fault = reader.text();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  return message;
+}
+
+// ---- ExportStatus
+
+/** Message 140: export to dns, after Hello: who follows through me, about every five seconds. */
+export interface ExportStatus {
+  /** The same as long as it runs where it runs. */
+  name: string;
+  /** Unix seconds, by its own clock. */
+  startedAt: number;
+  /** Whose routes it follows. */
+  modules: number;
+  ways: FollowWay[];
+}
+
+function writeExportStatus(writer: WireWriter, message: ExportStatus): void {
+  writer.text(1, message.name);
+  writer.uint32(2, message.startedAt);
+  writer.uint32(3, message.modules);
+  for (const inner of message.ways) writeFollowWay(writer, 4, inner);
+}
+
+/** Body of {@linkcode ExportStatus}. */
+export function encodeExportStatus(message: ExportStatus): Uint8Array {
+  const writer = new WireWriter();
+  writeExportStatus(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode ExportStatus} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeExportStatus(body: Uint8Array): ExportStatus {
+  const reader = new WireReader(body, "ExportStatus");
+  const message: ExportStatus = { name: "", startedAt: 0, modules: 0, ways: [] };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // name = 1
+        message.name = reader.text();
+        break;
+      case 16: // started_at = 2
+        message.startedAt = reader.uint32();
+        break;
+      case 24: // modules = 3
+        message.modules = reader.uint32();
+        break;
+      case 34: // way = 4
+        message.ways.push(readFollowWay(reader));
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
   return message;
 }
 

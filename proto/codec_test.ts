@@ -290,6 +290,12 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
     nodes: fc.array(fc.record({ ip: uint32, port: uint32, agents: uint32 }, keyed)),
     agents: uint32,
   }, keyed),
+  ExportStatus: fc.record({
+    ...{ name: text, startedAt: uint32, modules: uint32 },
+    ways: fc.array(fc.record({
+      ...{ way: text, at: text, followers: uint32, behind: uint32, behindMs: uint32, fault: text },
+    }, keyed)),
+  }, keyed),
   TableSettings: fc.record({ rules: text, zone: text }, keyed),
   CallReports: fc.record({
     session: uint64,
@@ -358,7 +364,14 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
     heldRoutes: fc.string({ unit: "binary" }),
     policiesRefused: uint32,
     reporterConnected: fc.boolean(),
-  }, keyed),
+    clients: uint32,
+  }, {
+    ...keyed,
+    requiredKeys: [
+      ...["ip", "port", "zone", "startedAt", "modules", "held", "heldRoutes"] as const,
+      ...["policiesRefused", "reporterConnected"] as const,
+    ],
+  }),
 };
 
 for (const [name, arbitrary] of Object.entries(streamMessages)) conforms(name, arbitrary, 300);

@@ -247,6 +247,10 @@ const filled: Record<string, Uint8Array> = {
     nodes: [{ ip: 4294967295, port: 80, agents: 300 }],
     agents: 300,
   }),
+  decodeExportStatus: messages.encodeExportStatus({
+    ...{ name: "é", startedAt: 4294967295, modules: 300 },
+    ways: [{ way: "xds", at: "a:1", followers: 300, behind: 1, behindMs: 4294967295, fault: "é" }],
+  }),
   decodeTableSettings: messages.encodeTableSettings({ rules: "{}", zone: "east" }),
   decodeCallReports: messages.encodeCallReports({
     session: 9007199254740991,

@@ -121,6 +121,8 @@ export const MessageId = {
   FleetModules: 121,
   /** Agent to dns: these nodes I keep out; dns to export: these are kept out. */
   NodesOut: 122,
+  /** Export to dns: who follows through me. */
+  ExportStatus: 140,
   /** Dns to agent: the route that you have is still the one. */
   RouteUnchanged: 145,
   /** Server to client: I stop soon, go elsewhere. */

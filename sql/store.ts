@@ -134,10 +134,10 @@ export interface RefusedTotal extends ModuleKey, RefusedCounts {
 
 /** A running service, as it last described itself; an agent, as the dns it is linked to knows it. */
 export interface ServiceInstance {
-  readonly kind: "dns" | "reporter" | "discovery" | "agent";
+  readonly kind: "dns" | "reporter" | "discovery" | "agent" | "export";
   /**
    * `host:port` it listens on; with `kind` it names the instance. At most 128 characters. Of an
-   * agent the address of its host and the first of its UDP ports.
+   * agent the address of its host and the first of its UDP ports, of an export its name.
    */
   readonly address: string;
   /** Program, version and runtime. At most 128 characters are kept. */

@@ -7,14 +7,18 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
+import { Resolver } from "node:dns/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { agentDaemon } from "../agent/service.ts";
 import { LarsClient } from "../api/mod.ts";
 import { type DaemonDefinition, type RunningService, startDaemon } from "../daemon/daemon.ts";
+import { followerSource, listFollowers } from "../control/system/follower_list.ts";
+import type { FollowerList } from "../control/schemas.ts";
 import { dnsDaemon } from "../dns/service.ts";
 import { exportDaemon } from "../export/service.ts";
 import { silentLogger } from "../reactor/log.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { openStore, type Store } from "../sql/mod.ts";
 import { freePort } from "./support/free_port.ts";
 import { findProgram } from "./support/mariadb.ts";
@@ -162,6 +166,41 @@ test("names and files follow routes, drains and verdicts of agents, and outlive 
     await start(dnsDaemon, system.dnsFlags);
     await store.editRoutes([{ op: "set", ...NODES[2], state: "on" }]);
     await becomes("dns is back", ["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+  });
+});
+
+test("dns writes down who follows through an export, until it stops", async () => {
+  await withSystem(async ({ store, services, namePort, folder }) => {
+    await store.editRoutes([{ op: "add", ...NODES[0] }]);
+    const rows = (): Promise<FollowerList> =>
+      Promise.all([store.instances(), store.routeMark()]).then(([all, { version }]) =>
+        listFollowers(all.map((one) => followerSource(one, version, systemClock.wallMs())), version)
+      );
+    const resolver = new Resolver({ timeout: 1_000 });
+    resolver.setServers([`127.0.0.1:${namePort}`]);
+    let seen: FollowerList | undefined;
+    await until(async () => {
+      await resolver.resolve4("2.1.lars").catch(() => []);
+      seen = await rows();
+      const names = seen.followers.find(({ way }) => way === "names");
+      return names?.followers === 1 && names.revision === seen.version;
+    }, {
+      what: () => `the name server and who asks it: ${JSON.stringify(seen)}`,
+      timeoutMs: 40_000,
+    });
+    const ways = (await rows()).followers.map(({ way, at, fault }) => [way, at, fault]);
+    assert.deepEqual(ways, [
+      ["agents", "", null],
+      ["in-process", "", null],
+      ["table", "", null],
+      ["names", `127.0.0.1:${namePort}`, null],
+      ["file", join(folder, "nodes.txt"), null],
+    ]);
+    await services.get("export")?.stop();
+    services.delete("export");
+    await until(async () => !(await rows()).followers.some(({ way }) => way === "names"), {
+      what: "the row to go",
+    });
   });
 });
 

@@ -161,6 +161,11 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_webhook.ts"),
   },
   {
+    name: "followers",
+    summary: "who follows routes, by which way, and how far behind",
+    load: () => import("./cmd_followers.ts"),
+  },
+  {
     name: "explain",
     summary: "ask an agent why which node is picked",
     load: () => import("./cmd_explain.ts"),

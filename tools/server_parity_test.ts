@@ -180,6 +180,7 @@ const COMMANDS: readonly (readonly [line: string, code: number])[] = [
   ["top", 0],
   ["top --nodes --sort node", 0],
   ["top --json --once --module 1 1 --sort module", 0],
+  ["followers --json", 0],
   ["events -n 5", 0],
   ["events -n 1100 --json", 0],
   ["events --kind node.idle --kind alert. --module 1 1 -n 600 --json", 0],

@@ -17,6 +17,7 @@ import type {
   Counters,
   EventView,
   Explanation,
+  FollowerList,
   NodeCallers,
   NodeUseAnswers,
   Report,
@@ -158,6 +159,10 @@ export class ServerSystem implements SystemAccess {
 
   report(): Promise<Report> {
     return this.#client.call("getReport");
+  }
+
+  followers(): Promise<FollowerList> {
+    return this.#client.call("listFollowers");
   }
 
   counters(): Promise<Counters> {

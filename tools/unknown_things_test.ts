@@ -87,6 +87,7 @@ const COMMANDS: Readonly<Record<string, readonly Row[] | string>> = {
   "sql migrate": "says what it applied",
   "sql status": "looks only",
   "status": "looks at all there is",
+  "followers": "looks at all there is",
   "doctor": "looks at all there is",
   "sim": "its words are checked by the parser",
   "up": "runs",

@@ -206,6 +206,12 @@ export const viewRoutes = {
     "Agents of the fleet, worst first: last seen, version, dns, routes, what they hold back.",
     { query: shapes.AgentListQuery, response: shapes.AgentListShape },
   ),
+  listFollowers: route(
+    "GET /followers",
+    "viewer",
+    "Who follows routes, by which way: agents, clients, exports with their streams and askers.",
+    { response: shapes.FollowerListShape },
+  ),
   listModules: route("GET /modules", "viewer", "Modules with health, calls/s and error share.", {
     query: shapes.ModuleListQuery,
     response: shapes.ModuleListShape,

@@ -10,6 +10,7 @@ import type { Actor } from "../control/access/actor.ts";
 import type { AgentService } from "../control/system/agent_service.ts";
 import type { AlertService } from "../control/alerts/alert_service.ts";
 import { listAgents, STATUS_AGENTS_MAX } from "../control/system/agent_list.ts";
+import { listFollowers } from "../control/system/follower_list.ts";
 import type { ApiContext, ApiHandlers } from "./api_context.ts";
 import { parseNode } from "../control/changes/change_edits.ts";
 import { type ChangeService, readTexts } from "../control/changes/change_service.ts";
@@ -259,6 +260,7 @@ function viewHandlers(parts: HandlerParts): HandlersOf<keyof typeof viewRoutes> 
     getStatus: () => statusOf(parts),
     listServices: ({ query }) => listServices(reader.model.view, query),
     listAgents: ({ query }) => listAgents(reader.model.view, query),
+    listFollowers: () => listFollowers(reader.model.view.services, reader.model.view.version),
     listModules: ({ query }) => listModules(reader.model.view, query),
     search: ({ query }) => search(reader.model.view, query.q, query.limit ?? 20),
     listPolicies: policyList,

@@ -67,6 +67,7 @@ export class StatusSource {
       heldRoutes: dns.guard.describe(nowMs),
       policiesRefused: intake.policiesRefused,
       reporterConnected: reporter.link.ready,
+      clients: this.#parts.feed?.stats.feedClients ?? 0,
     };
   }
 

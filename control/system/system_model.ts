@@ -280,8 +280,9 @@ function serviceView(
   const { kind, address, software, detail } = instance;
   const known = knownVersion(instance);
   const isSilent = wallMs - instance.seenAt * 1000 > SERVICE_SILENT_MS;
-  // What an agent knows is told of less often than it changes: more than was told is not known.
-  const untilMs = kind === "agent" && !isSilent ? instance.seenAt * 1000 : wallMs;
+  // What an agent or an export knows is told of less often than it changes: more than was told is not known.
+  const isTold = kind === "agent" || kind === "export";
+  const untilMs = isTold && !isSilent ? instance.seenAt * 1000 : wallMs;
   return {
     kind,
     address,

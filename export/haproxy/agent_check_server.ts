@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { type Address, formatAddress } from "../../reactor/address.ts";
 import { BindError, messageOf } from "../../reactor/errors.ts";
 import { type Clock, setRepeating } from "../../reactor/time/clock.ts";
+import { RecentAskers } from "../recent_askers.ts";
 import { AGENT_QUESTION_BYTES_MAX, type AgentCheckAnswers } from "./agent_check.ts";
 
 /** Connections at once; a further one is closed. */
@@ -30,11 +31,14 @@ export interface AgentCheckServerOptions {
 export class AgentCheckServer {
   readonly #options: AgentCheckServerOptions;
   readonly #streams = new Set<Socket>();
+  /** Who has asked lately. */
+  readonly recent: RecentAskers;
   readonly #server: Server;
   readonly #counts = { checks: 0, unknown: 0, refused: 0 };
 
   constructor(options: AgentCheckServerOptions) {
     this.#options = options;
+    this.recent = new RecentAskers(options.clock);
     this.#server = createServer((stream) => this.#serve(stream));
   }
 
@@ -115,6 +119,7 @@ export class AgentCheckServer {
         return;
       }
       this.#counts.checks++;
+      this.recent.heard(stream.remoteAddress ?? "");
       stream.end(answer);
     });
   }

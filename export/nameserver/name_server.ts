@@ -3,6 +3,7 @@
 
 import { isLoopback } from "../../reactor/address.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
+import { RecentAskers } from "../recent_askers.ts";
 import {
   type DnsCodec,
   NAME_HEAD_BYTES,
@@ -54,12 +55,15 @@ export class NameServer {
   readonly #bytesPerSecond: number;
   readonly #kept = new Map<string, Kept>();
   readonly #askers = new Map<string, Asker>();
+  /** Who has asked lately. */
+  readonly recent: RecentAskers;
   readonly stats: NameServerStats = { questions: 0, answersKept: 0, refused: 0, dropped: 0 };
 
   constructor(zone: NameZone, clock: Clock, bytesPerSecond = BYTES_PER_SECOND_DEFAULT) {
     this.#zone = zone;
     this.#clock = clock;
     this.#bytesPerSecond = bytesPerSecond;
+    this.recent = new RecentAskers(clock);
   }
 
   /** Something has changed: nothing that was answered before counts any more. */
@@ -71,6 +75,7 @@ export class NameServer {
   /** The answer to a datagram; undefined: none. The bytes are valid until the next call. */
   datagram(bytes: Uint8Array, host: string): Uint8Array | undefined {
     this.stats.questions++;
+    this.recent.heard(host);
     const answer = this.#keptAnswer(bytes) ?? this.#newAnswer(bytes, undefined);
     if (answer === undefined || !this.#mayHave(host, answer.length)) {
       this.stats.dropped++;

@@ -35,6 +35,9 @@ const GATHER_MS = 5;
 /** Time between two reports of a client on its calls, in seconds. */
 const REPORT_INTERVAL_S = 5;
 
+/** gRPC of C++ reads only while it is called, else now and then: sooner it is not late. */
+const STREAM_BEHIND_MS = 20_000;
+
 /** Longest reason of a client that is logged, in characters. */
 const REASON_MAX = 500;
 
@@ -143,6 +146,17 @@ export class XdsServer {
       ...{ names: stream.names.size, behindMs: stream.behindMs },
     }));
     return all.sort((a, b) => b.behindMs - a.behindMs).slice(0, max);
+  }
+
+  /** Streams that have not taken what they were sent for long, and for how long the first of them. */
+  behind(): { behind: number; behindMs: number } {
+    let [behind, behindMs] = [0, 0];
+    for (const stream of this.#streams.keys()) {
+      if (stream.behindMs < STREAM_BEHIND_MS) continue;
+      behind++;
+      behindMs = Math.max(behindMs, stream.behindMs);
+    }
+    return { behind, behindMs: Math.round(behindMs) };
   }
 
   /** A module has changed, or is one now. */

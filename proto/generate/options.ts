@@ -108,6 +108,7 @@ export const MESSAGES: Readonly<Record<string, MessageOptions>> = {
   CallReports: { fields: { module: { name: "modules" } } },
   FleetModules: { fields: { module: { name: "modules" } } },
   NodesOut: { fields: { node: { name: "nodes" } } },
+  ExportStatus: { fields: { way: { name: "ways" } } },
   NodeUseReport: { fields: { agent: { name: "agents" } } },
   ExplainRequest: { fields: { token: optional }, frame: "ExplainRequest" },
   ExplainResponse: { frame: "ExplainResponse" },

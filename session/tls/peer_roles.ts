@@ -47,6 +47,7 @@ const SENDERS: ReadonlyMap<number, readonly string[]> = new Map([
   [MessageId.ExplainRequest, ["writer", "tool"]],
   [MessageId.FleetSubscribe, ["export"]],
   [MessageId.NodesOut, ["agent"]],
+  [MessageId.ExportStatus, ["export"]],
   [MessageId.AgentStatus, ["agent"]],
   [MessageId.RelayWork, ["worker"]],
   [MessageId.RelayAsk, ["tool"]],

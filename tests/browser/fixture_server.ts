@@ -225,6 +225,7 @@ function handlers(world: FixtureWorld): Handlers {
       world.heldNodes = world.heldNodes.map((held) => ({ ...held, isConfirmed: true }));
       return { modId: params.modId, cmdId: params.cmdId };
     },
+    listFollowers: () => world.followers(now()),
     forgetAgent: ({ params }) => void world.forgotten.add(params.address),
     listModules: ({ query }) => {
       const all = world.list(query.search ?? "", query.health ?? "", query.sort ?? "trouble");

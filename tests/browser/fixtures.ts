@@ -497,6 +497,42 @@ export class FixtureWorld {
     }));
   }
 
+  /** One of each way, and ways in trouble. */
+  followers(nowMs: number): AnswerOf<"listFollowers"> {
+    const version = this.#version;
+    if (this.#scene === "empty") return { version, followers: [] };
+    const row = (
+      way: string,
+      followers: number | null,
+      more: Partial<AnswerOf<"listFollowers">["followers"][number]> = {},
+    ): AnswerOf<"listFollowers">["followers"][number] => ({
+      ...{ way, followers, through: "dns", at: "", behind: null, behindMs: null, fault: null },
+      ...{ revision: version, lagSeconds: 0, seenAtMs: null, isSilent: false },
+      ...more,
+    });
+    const told = { through: "web-1 127.0.0.1:18000", behind: 0, behindMs: 0 };
+    const seen = { ...told, seenAtMs: nowMs - 4800 };
+    return {
+      version,
+      followers: [
+        row("agents", 6, { behind: 1, revision: version - 1, lagSeconds: 42 }),
+        row("in-process", 12, { through: "agents" }),
+        row("table", null, { through: "agents" }),
+        row("plain", 1, { through: "10.0.1.1:7778", seenAtMs: nowMs - 2000 }),
+        row("xds", 1204, { ...seen, at: "127.0.0.1:18000", behind: 3, behindMs: 65_000 }),
+        row("names", 37, { ...seen, at: "127.0.0.1:5300" }),
+        row("haproxy", 2, {
+          ...{ ...seen, at: "/run/haproxy.sock" },
+          fault: "HAProxy at /run/haproxy.sock: connect ENOENT /run/haproxy.sock",
+        }),
+        row("nginx", 1, {
+          ...{ ...seen, through: LONG_NAME, at: "/etc/nginx/lars.conf" },
+          ...{ isSilent: true, seenAtMs: nowMs - 7 * MINUTE_MS, revision: null, lagSeconds: null },
+        }),
+      ],
+    };
+  }
+
   /** Agents, worst first: one of each state, then well ones. */
   /** Leases of the nodes of two modules, in every phase, and of many where the fleet is crowded. */
   leases(nowMs: number): AnswerOf<"listLeases">["leases"] {

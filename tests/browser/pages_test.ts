@@ -28,6 +28,7 @@ const PAGES: readonly (readonly [string, string])[] = [
   ["events", "/events"],
   ["agents", "/agents"],
   ["leases", "/leases"],
+  ["followers", "/followers"],
   ["services", "/services"],
   ["changes", "/changes"],
   ["change", "/changes/3"],

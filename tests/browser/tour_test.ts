@@ -229,7 +229,7 @@ async function lookAround({ browser, url }: Tour): Promise<void> {
   const module = `/modules/${MODULE.modId}/${MODULE.cmdId}`;
   const paths = ["/", "/modules", module, `${module}?tab=history&by=node&range=5m`];
   paths.push("/history?range=5m", "/alerts", "/alerts?tab=webhooks", "/events", "/services");
-  paths.push("/agents", "/changes", "/audit", "/users", "/account", "/transfer");
+  paths.push("/agents", "/followers", "/changes", "/audit", "/users", "/account", "/transfer");
   for (const path of paths) {
     await page.goto(url + path);
     await page.locator("h1").waitFor();

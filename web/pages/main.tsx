@@ -6,6 +6,7 @@ import { call, callProblemOf, maybeLoggedIn, session } from "./shell/api.ts";
 import { Frame, NAV_ITEMS, Notices } from "./shell/layout.tsx";
 import { AccountPage } from "./users/page_account.tsx";
 import { AgentsPage } from "./agents/page_agents.tsx";
+import { FollowersPage } from "./followers/page_followers.tsx";
 import { AlertsPage } from "./alerts/page_alerts.tsx";
 import { AuditPage } from "./users/page_audit.tsx";
 import { ChangePage, ChangesPage } from "./changes/page_changes.tsx";
@@ -55,6 +56,7 @@ const PAGES: Readonly<Record<PageName, () => JSX.Element>> = {
   events: EventsPage,
   agents: AgentsPage,
   leases: LeasesPage,
+  followers: FollowersPage,
   services: ServicesPage,
   transfer: TransferPage,
   audit: AuditPage,

@@ -78,6 +78,7 @@ const ROUTES: { readonly [N in RouteName]: `${ApiRoutes[N]["method"]} ${ApiRoute
   getCounters: "GET /counters",
   listServices: "GET /services",
   listAgents: "GET /agents",
+  listFollowers: "GET /followers",
   forgetAgent: "DELETE /agents/{address}",
   listModules: "GET /modules",
   listModuleTexts: "GET /module-texts",

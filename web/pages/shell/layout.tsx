@@ -65,6 +65,14 @@ export const NAV_ITEMS: readonly NavItem[] = [
   { page: "agents", href: "/agents", text: "Agents", icon: "agents", role: "viewer", key: "t" },
   { page: "leases", href: "/leases", text: "Leases", icon: "leases", role: "viewer", key: "r" },
   {
+    page: "followers",
+    href: "/followers",
+    text: "Followers",
+    icon: "followers",
+    role: "viewer",
+    key: "f",
+  },
+  {
     page: "services",
     href: "/services",
     text: "Services",

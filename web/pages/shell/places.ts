@@ -16,6 +16,7 @@ export const PAGE_NAMES = [
   "events",
   "agents",
   "leases",
+  "followers",
   "services",
   "transfer",
   "audit",
