@@ -2,9 +2,10 @@
 
 import { encodeFrame, FrameDecoder } from "../frame.ts";
 import { runtime } from "../runtime/mod.ts";
+import { SILENT_OF_HOST_MAX } from "../tcp/silent_peers.ts";
 
-/** Connects under way at once: less than a listener's backlog. */
-const CONNECTING_MAX = 200;
+/** Connects under way at once: fewer than one host may have that have not said anything yet. */
+const CONNECTING_MAX = SILENT_OF_HOST_MAX - 14;
 
 const [port, count] = runtime.args.map(Number);
 const { signal } = new AbortController();
