@@ -2,13 +2,19 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { LinkedPeer } from "../relay/testing/linked_peer.ts";
 import { findProgram } from "./support/mariadb.ts";
 import {
   type Ended,
   type Processes,
   PROJECT_ROOT,
+  runtimeName,
+  scriptCommand,
   type TestProcess,
   withProcesses,
 } from "./support/processes.ts";
@@ -115,6 +121,50 @@ test(
     });
   },
 );
+
+test(
+  "e2e: a relay says what serves its clients, and without --allow-ffi does with less",
+  TIMEOUT,
+  async (t) => {
+    await withProcesses(async (processes) => {
+      const flags = ["--relay-port=0", "--metrics-port=0"];
+      const off = await processes.start("relay", [...flags, "--relay-fast-path=off"]);
+      assert.match(off.stderr, /served by the sockets of the runtime why="it is switched off"/);
+      if (runtimeName() !== "deno") return t.skip("Bun has no permissions");
+      const [deno] = scriptCommand("relay/main.ts");
+      const allowed = ["net", "env", "read", "write", "sys"].map((name) => `--allow-${name}`);
+      const script = join(PROJECT_ROOT, "relay/main.ts");
+      const argv = [deno, "run", "--quiet", "--no-check", "--unstable-net", ...allowed, script];
+      const relay = processes.spawnCommand("without", [...argv, ...flags]);
+      await until(() => relay.stdout.includes("ready on"), { what: "the relay without FFI" });
+      if (process.platform === "linux") assert.match(relay.stderr, /FFI is not permitted/);
+    });
+  },
+);
+
+test("e2e: a relay whose clients say nothing sleeps", TIMEOUT, async (t) => {
+  if (process.platform !== "linux") return t.skip("processor time is read from /proc");
+  await withProcesses(async (processes) => {
+    const relay = await processes.start("relay", ["--relay-port=0", "--metrics-port=0"]);
+    const address = { hostname: "127.0.0.1", port: relay.port() };
+    const peers = [await LinkedPeer.connect(address), await LinkedPeer.connect(address)];
+    const ticks = (): number => {
+      const stat = readFileSync(`/proc/${relay.pid}/stat`, "utf8");
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return Number(fields[11]) + Number(fields[12]);
+    };
+    // Compilers may still be at work in the first moments: any quiet second will do.
+    let before = ticks();
+    let sinceMs = systemClock.nowMs();
+    await until(() => {
+      if (systemClock.nowMs() - sinceMs < 1000) return false;
+      const used = ticks() - before;
+      [before, sinceMs] = [ticks(), systemClock.nowMs()];
+      return used <= 3;
+    }, { timeoutMs: 20_000, intervalMs: 100, what: "a second with at most 3 % of a processor" });
+    for (const peer of peers) peer.close();
+  });
+});
 
 test(
   "e2e: a relay beyond loopback wants a secret or to be told, and says which keys",

@@ -122,3 +122,54 @@ test("appendFrame() refuses a body that no frame can carry", () => {
   const output = new OutputBuffer(1_000_000, new BufferPool());
   assert.throws(() => output.appendFrame(1, new Uint8Array(FRAME_BODY_BYTES_MAX + 1)), RangeError);
 });
+
+test("what is written in place, appended and by reference leaves in its order, whoever is slow", () => {
+  const step = fc.record({
+    how: fc.constantFrom("append", "reserve", "bytes", "whole", "write", "drained"),
+    length: fc.oneof(fc.nat(300), fc.nat(3 * BY_REFERENCE_BYTES_MIN)),
+    taken: fc.boolean(),
+  });
+  fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    const output = new OutputBuffer(20_000, new BufferPool());
+    const wanted: number[] = [];
+    const sent: number[] = [];
+    let inFlight = 0;
+    const sink = (taken: boolean) => ({
+      write(bytes: Uint8Array, length: number): boolean {
+        sent.push(...bytes.subarray(0, length));
+        return taken;
+      },
+    });
+    const writeOne = (taken: boolean): number => {
+      const count = output.writeNext(sink(taken));
+      if (count < 0) inFlight = -count;
+      return count;
+    };
+    steps.forEach(({ how, length, taken }, index) => {
+      const body = new Uint8Array(length).fill(index + 1);
+      const frame = encodeFrame(index, body);
+      if (how === "append" && output.appendFrame(index, body)) wanted.push(...frame);
+      else if (how === "reserve") {
+        const start = output.reserveFrame(index, length);
+        if (start < 0) return;
+        output.reserved.set(body, start);
+        wanted.push(...frame);
+      } else if (how === "bytes") {
+        const start = output.reserveBytes(length);
+        if (start < 0) return;
+        output.reserved.set(body, start);
+        wanted.push(...body);
+      } else if (how === "whole" && output.appendBytes(frame)) wanted.push(...frame);
+      else if (how === "write") assert.ok(writeOne(taken) === 0 || inFlight === 0 || !taken);
+      else if (how === "drained" && inFlight > 0) {
+        output.written();
+        inFlight = 0;
+      }
+      assert.equal(output.pendingBytes, wanted.length - sent.length + inFlight);
+      assert.ok(output.pendingBytes <= 20_000);
+    });
+    if (inFlight > 0) output.written();
+    while (writeOne(true) > 0);
+    assert.deepEqual(sent, wanted);
+  }));
+});

@@ -289,6 +289,34 @@ export function testTcpServer(tested: TestedTransport): void {
       assert.equal(server.connectionCount, 0);
     }));
 
+  test(`${name}: TcpServer sends frames that are written in place, up to the output limit`, () => {
+    const router = echoRouter().add(5, (body, peer) => {
+      const start = peer.reserve(5, body.length + 1);
+      peer.reserved.set(body, start);
+      peer.reserved[start + body.length] = 99;
+      peer.send(6, body);
+    }).add(7, (_body, peer) => {
+      while (peer.reserve(7, 60_000) >= 0);
+      assert.equal(peer.closed, true);
+      assert.equal(peer.reserve(7, 1), -1);
+    });
+    return withTested({ router, outputBytesMax: 200_000 }, async ({ server, connect }) => {
+      const peer = await connect();
+      for (const length of [0, 1, 600, 5_000]) await peer.send(5, new Uint8Array(length).fill(3));
+      await until(() => peer.frames.length === 8, { what: "both of each" });
+      assert.deepEqual(
+        peer.frames.map(({ msgId, body }) => [msgId, body.length, body.at(-1)]),
+        [0, 1, 600, 5_000].flatMap((length) => [
+          [5, length + 1, 99],
+          [6, length, length === 0 ? undefined : 3],
+        ]),
+      );
+      await peer.send(7);
+      await until(() => server.stats.slowReaders === 1);
+      assert.equal(server.stats.handlerErrors, 0);
+    });
+  });
+
   test(`${name}: TcpServer closes a slow reader at the output limit while others go on`, async () => {
     const pushed = encodeFrame(9, new Uint8Array(60_000));
     await withTested({ outputBytesMax: 1_000_000 }, async ({ server, closes, connect }) => {

@@ -13,11 +13,12 @@ import type { ClientPort, ReplyOrder } from "../broker/broker_ports.ts";
 import type { MessageRefusal } from "../broker/ledger.ts";
 import type { TableLink } from "./link_table.ts";
 import {
-  encodeRelayFrame,
   RELAY_DATA_BYTES,
+  RELAY_FRAME_BYTES,
   type RelayFrame,
   RelayFrameCutter,
   RelayFrameKind,
+  writeRelayFrame,
 } from "./relay_frame.ts";
 
 /** A frame that has begun and is not whole after this many looks of a second ends the links. */
@@ -89,7 +90,11 @@ export class LinkedClient implements StreamHandlers, LinkOwner, ClientPort, Tabl
 
   /** Sends a frame; false when the client reads too slowly. */
   send(frame: RelayFrame): boolean {
-    return this.#l2?.sendFrames(encodeRelayFrame(frame)) ?? false;
+    const l2 = this.#l2;
+    const start = l2?.reserveBytes(RELAY_FRAME_BYTES) ?? -1;
+    if (l2 === undefined || start < 0) return false;
+    writeRelayFrame(l2.reserved, frame, start);
+    return true;
   }
 
   /** Called by the broker. */
