@@ -29,8 +29,10 @@ class Node {
   lastAtMs = 0;
   calls = 0;
   sockets = new Set();
+  ways = {};
 
-  begin() {
+  begin(way) {
+    this.ways[way] = (this.ways[way] ?? 0) + 1;
     this.active++;
     this.calls++;
     this.lastAtMs = performance.now();
@@ -41,8 +43,8 @@ class Node {
   }
 
   async start(httpPort, grpcPort) {
-    this.http = http.createServer((_request, response) => {
-      this.begin();
+    this.http = http.createServer((request, response) => {
+      this.begin(request.url);
       setTimeout(() => {
         this.end();
         response.end("ok");
@@ -60,7 +62,7 @@ class Node {
     this.grpc = new grpc.Server();
     this.grpc.addService({ Work: METHOD }, {
       Work: (_call, done) => {
-        this.begin();
+        this.begin("grpc");
         setTimeout(() => {
           this.end();
           done(null, Buffer.from("ok"));
@@ -111,14 +113,20 @@ const timers = [];
 const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
 
 function callHttp(port) {
-  const request = http.get({ host: "127.0.0.1", port, agent, timeout: 5_000 }, (response) => {
-    response.resume();
-    response.on(
-      "end",
-      () =>
-        count("haproxy", response.statusCode === 200 ? undefined : `status ${response.statusCode}`),
-    );
-  });
+  const request = http.get(
+    { host: "127.0.0.1", port, agent, path: "/haproxy", timeout: 5_000 },
+    (response) => {
+      response.resume();
+      response.on(
+        "end",
+        () =>
+          count(
+            "haproxy",
+            response.statusCode === 200 ? undefined : `status ${response.statusCode}`,
+          ),
+      );
+    },
+  );
   request.on("timeout", () => request.destroy(new Error("timeout")));
   request.on("error", (error) => count("haproxy", error.code ?? error.message));
 }
@@ -133,8 +141,8 @@ const COMMANDS = {
     return {};
   },
   node: (index) => {
-    const { active, lastAtMs, calls } = nodes[index];
-    return { active, calls, quietMs: performance.now() - lastAtMs };
+    const { active, lastAtMs, calls, ways } = nodes[index];
+    return { active, calls, ways, quietMs: performance.now() - lastAtMs };
   },
   haproxy: (rate, port) => {
     timers.push(every(Number(rate), () => callHttp(Number(port))));

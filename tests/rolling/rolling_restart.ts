@@ -62,6 +62,14 @@ interface NodePorts {
   readonly grpc: number;
 }
 
+interface NodeLook {
+  readonly active: number;
+  readonly calls: number;
+  /** Calls by who made them. */
+  readonly ways: Readonly<Record<string, number>>;
+  readonly quietMs: number;
+}
+
 /** A program of `peers.mjs`. */
 class Peers {
   readonly #child: ChildProcess;
@@ -188,13 +196,17 @@ class LarsCalls {
 
   #get(host: string, port: number): Promise<string | undefined> {
     return new Promise((resolve) => {
-      const request = get({ host, port, agent: this.#agent, timeout: 5_000 }, (response) => {
-        response.resume();
-        response.on(
-          "end",
-          () => resolve(response.statusCode === 200 ? undefined : `status ${response.statusCode}`),
-        );
-      });
+      const request = get(
+        { host, port, agent: this.#agent, path: "/lars", timeout: 5_000 },
+        (response) => {
+          response.resume();
+          response.on(
+            "end",
+            () =>
+              resolve(response.statusCode === 200 ? undefined : `status ${response.statusCode}`),
+          );
+        },
+      );
       request.on("timeout", () => request.destroy(new Error("timeout")));
       request.on("error", (error) => resolve("code" in error ? String(error.code) : error.message));
     });
@@ -256,7 +268,13 @@ class Rolling {
     const { nodes, killEvery, say } = this.#options;
     for (let index = 0; index < nodes; index++) {
       await this.#restart(index);
-      if ((index + 1) % 10 === 0) say(`${index + 1} of ${nodes} nodes restarted`);
+      if ((index + 1) % 10 === 0) {
+        say(
+          `${index + 1} of ${nodes} nodes restarted, drained in ${
+            Math.round(this.drainMs.at(-1) ?? 0)
+          } ms`,
+        );
+      }
       if (killEvery > 0 && (index + 1) % killEvery === 0) {
         await Promise.all([this.#services.restart("dns"), this.#services.restart("export")]);
       }
@@ -266,10 +284,16 @@ class Rolling {
   async #restart(index: number): Promise<void> {
     const startMs = systemClock.nowMs();
     await this.#setState(index, "drain");
+    const first = await this.#look(index);
+    let seen = first;
     await until(async () => {
-      const { active, quietMs } = await this.#look(index);
-      return active === 0 && quietMs > QUIET_MS;
-    }, { what: `node ${index} to be at rest`, timeoutMs: 60_000, intervalMs: 20 });
+      seen = await this.#look(index);
+      return seen.active === 0 && seen.quietMs > QUIET_MS;
+    }, {
+      what: () => `node ${index} to be at rest: ${JSON.stringify([first, seen])}`,
+      timeoutMs: 60_000,
+      intervalMs: 20,
+    });
     this.drainMs.push(systemClock.nowMs() - startMs - QUIET_MS);
     await this.#nodes.ask(`stop ${index}`);
     const { http, grpc } = this.#ports[index];
@@ -293,7 +317,7 @@ class Rolling {
     ]);
   }
 
-  #look(index: number): Promise<{ active: number; calls: number; quietMs: number }> {
+  #look(index: number): Promise<NodeLook> {
     return this.#nodes.ask(`node ${index}`);
   }
 }
