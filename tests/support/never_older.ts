@@ -52,6 +52,8 @@ export interface NeverOlderFlaws {
 class Database {
   /** What each server has; the first takes edits. */
   readonly servers: State[];
+  /** Answers come soon, and none is lost. */
+  isCalm = false;
   /** States to go back to, as backups have them. */
   readonly #backups: State[] = [];
   readonly #lagging = new Set<number>();
@@ -127,7 +129,7 @@ class SimStore {
   constructor(readonly database: Database) {}
 
   async #call<T>(look: (state: State) => T, options: RouteReadOptions = {}): Promise<T> {
-    const { clock, rng, servers } = this.database;
+    const { clock, rng, servers, isCalm } = this.database;
     await sleep(clock, nextInt(rng, 40));
     const state = servers[this.server];
     const { onPlan, seenChange } = options;
@@ -143,8 +145,8 @@ class SimStore {
     }
     const seen = look(state);
     // The answer may take long: a process that stands still, or a slow network.
-    await sleep(clock, nextInt(rng, rng.next() < 0.1 ? 1500 : 40));
-    if (rng.next() < 0.05) throw new StoreError("lost", true);
+    await sleep(clock, nextInt(rng, !isCalm && rng.next() < 0.1 ? 1500 : 40));
+    if (!isCalm && rng.next() < 0.05) throw new StoreError("lost", true);
     onPlan?.({ epoch, version }, newest);
     return seen;
   }
@@ -474,6 +476,7 @@ async function settled(
   },
 ): Promise<string[]> {
   database.catchUp();
+  database.isCalm = true;
   if (!isAccepted) database.accept();
   await pass(clock, 6000);
   agents.forEach((agent, index) => agent.link.linkTo(dns[index % DNS]));
