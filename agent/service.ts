@@ -28,7 +28,8 @@ import type { HealthCheckSettings, HealthVerdict } from "./health/health_plan.ts
 import type { HandOverOffer } from "./handover/hand_over_offer.ts";
 import type { PassedSockets } from "./handover/passed_sockets.ts";
 import { offerOf, passedSockets, succeed } from "./handover/succession.ts";
-import { agentCacheFormat, CacheFile } from "./routes/cache_file.ts";
+import { CacheFile } from "../daemon/cache_file.ts";
+import { agentCacheFormat } from "./routes/route_cache.ts";
 import { type PackedRoute, unpackNodes } from "./routes/packed_route.ts";
 import { RouteIntake } from "./routes/route_intake.ts";
 import { StatusNotifier, StatusSource } from "./status/agent_status.ts";

@@ -32,6 +32,7 @@ import { freePort } from "../tests/support/free_port.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
 import { Sealer } from "../session/datagram_seal.ts";
 import { newNonce, proofOf } from "../session/proof.ts";
+import { runtimeTransport } from "../session/runtime_transport.ts";
 import { Secrets } from "../session/secrets.ts";
 import { until } from "../tests/support/until.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
@@ -104,6 +105,8 @@ async function withLab(fn: (lab: Lab) => Promise<void>): Promise<void> {
             log,
             software: "test",
             secrets: Secrets.ofToken(token),
+            transport: runtimeTransport,
+            tls: undefined,
           },
         );
         closers.push(() => agent.stop());

@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { agentSettings } from "../agent/config.ts";
 import { RECOMMENDED_TEXT } from "../balancer/mod.ts";
-import { CACHE_FILE_NAME } from "../agent/routes/cache_file.ts";
+import { CACHE_FILE_NAME } from "../agent/routes/route_cache.ts";
 import { type PackedRoute, packRoute } from "../agent/routes/packed_route.ts";
 import { encodeRouteCache } from "../agent/routes/route_cache.ts";
 import { tablePath } from "../agent/table/table_place.ts";

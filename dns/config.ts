@@ -23,6 +23,11 @@ export const dnsSettings = {
       "Time between two full reads of the routes; 0 reads only when the version has " +
         "changed, so that a bare DELETE FROM RouteData stays unseen.",
     ),
+  cacheDir: dns.text("cache_dir", "", { shape: "path" })
+    .doc(
+      "Folder for the routes, so that a dns that starts while the database is away serves those of " +
+        "before, and takes no older database for it; empty: none.",
+    ),
   subscriptionsMax: dns.integer("subscriptions_max", SUBSCRIPTIONS_PER_PEER_MAX, [1, 1_000_000])
     .doc("Most modules one connection may subscribe to; further ones are answered, not pushed."),
 } as const satisfies SettingsTable;

@@ -81,6 +81,15 @@ export const dnsMetrics: MetricTable = {
     "Of them those that a change has not reached for seconds.",
   ),
   loaded: gauge("lars_dns_routes_loaded", "1 when the routes have been read, else 0."),
+  routes_from_disk: gauge(
+    "lars_dns_routes_from_disk",
+    "1 while the routes are those of the last run, as the database has not been read yet.",
+  ),
+  file_writes: counter("lars_dns_file_writes_total", "Times that the routes were written to disk."),
+  file_failures: counter(
+    "lars_dns_file_failures_total",
+    "Times that the routes could not be written to disk.",
+  ),
   revision: gauge("lars_dns_route_revision", "Revision of the newest change that is served."),
   version: gauge("lars_dns_route_version", "RouteVersion last seen in the database."),
   epoch: gauge("lars_dns_epoch", "Epoch of the database, which accept-restored raises; 0: none."),

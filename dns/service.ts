@@ -17,10 +17,39 @@ import { RouteFrameCache, type RouteFrames } from "./route_frames.ts";
 import { RouteLoop, type RouteLoopInit, type RouteNote, type RouteTask } from "./route_loop.ts";
 import { RouteTable } from "./route_table.ts";
 import { Publisher, SUBSCRIPTIONS_MAX } from "../feed/publisher.ts";
+import { type KeptTable, tableFileFormat } from "./table_file.ts";
+import { CacheFile } from "../daemon/cache_file.ts";
+import type { DatabaseState } from "../model/database_state.ts";
 import { VersionPoller } from "./version_poller.ts";
 
 /** Time that a stop waits for the database to close. */
 const STORE_CLOSE_MS = 500;
+
+/** From a change to the writing of the file: all of it is written each time. */
+const FILE_DELAY_MS = 5_000;
+
+/** Time that a stop waits for the file to be written. */
+const FILE_CLOSE_MS = 2_000;
+
+/** What the service is made of. */
+interface DnsParts {
+  readonly store: Store;
+  /** The routes of the last run; undefined: none, or there is no file. */
+  readonly kept: KeptTable | undefined;
+}
+
+/** Opens the database, and reads the routes of the last run. */
+async function openParts(
+  url: string,
+  { cacheDir: directory }: DnsSettings,
+  { clock, log }: DaemonContext,
+): Promise<DnsParts> {
+  const store = await openStore(url, { log });
+  if (directory === "") return { store, kept: undefined };
+  const options = { format: tableFileFormat, directory, clock, log, routes: () => [] };
+  const [kept] = await new CacheFile<KeptTable>(options).load();
+  return { store, kept };
+}
 
 type DnsSettings = SettingsOf<typeof dnsSettings>;
 
@@ -36,12 +65,18 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
   #cutCount = 0;
   #inWorkers = false;
   #agents: AgentWriter | undefined;
+  readonly #file: CacheFile<KeptTable> | undefined;
+  /** The routes are those of the last run: the database has not been read yet. */
+  #isFromDisk = false;
+  #toldPlan: DatabaseState | undefined;
 
-  constructor(settings: DnsSettings, context: DaemonContext, store: Store) {
+  constructor(settings: DnsSettings, context: DaemonContext, { store, kept }: DnsParts) {
     super(context, store, "serving from memory");
     const { clock, rng, log } = context;
     this.onStop(STORE_CLOSE_MS, () => store.close());
     this.#table = new RouteTable(clock.wallMs());
+    if (kept !== undefined) this.#restore(kept);
+    this.#file = this.#makeFile(settings.cacheDir);
     const logLimiter = new LogRateLimiter(clock, 1);
     const cache = new RouteFrameCache(this.#table, (modId, cmdId, sent, total) => {
       this.#cutCount++;
@@ -92,20 +127,60 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       log,
       pollIntervalMs: settings.pollIntervalMs,
       reloadIntervalMs: settings.reloadIntervalMs,
-      onPlan: (plan) => {
-        for (let loop = 0; loop < settings.loopCount; loop++) {
-          this.loops?.send(loop, { type: "plan", plan });
-        }
-      },
+      ...(kept === undefined ? {} : { earlier: kept.memory }),
+      onPlan: (plan) => this.#noteRead(plan, settings.loopCount),
       onLoaded: () => {
         this.#fleet.loaded();
         return this.#publisher.publishEach(this.#publisher.modules());
       },
       onChanged: (changed) => {
+        this.#file?.changed();
         this.#fleet.changed(changed);
         return this.#publisher.publishEach(changed);
       },
     });
+  }
+
+  /** Routes of the last run serve until the database has been read. */
+  #restore({ memory, modules }: KeptTable): void {
+    this.#table.restore([...modules], memory.plan);
+    this.#isFromDisk = true;
+    const { moduleCount, nodeCount } = this.#table;
+    this.context.log.warn("Serving the routes of the last run until the database has been read", {
+      ...{ modules: moduleCount, nodes: nodeCount, version: memory.plan.version },
+    });
+  }
+
+  #makeFile(directory: string): CacheFile<KeptTable> | undefined {
+    if (directory === "") return undefined;
+    const { clock, log } = this.context;
+    const file = new CacheFile<KeptTable>({
+      ...{ format: tableFileFormat, directory, clock, log, delayMs: FILE_DELAY_MS },
+      routes: () => {
+        const { memory } = this.#poller;
+        return memory === undefined ? [] : [{ memory, modules: this.#table.kept() }];
+      },
+    });
+    this.onStop(FILE_CLOSE_MS, () => file.close());
+    return file;
+  }
+
+  /** The table is equal to the database as of this state. */
+  #noteRead(plan: DatabaseState | undefined, loopCount: number): void {
+    if (this.#isFromDisk) {
+      this.#isFromDisk = false;
+      const modules = this.#table.moduleCount;
+      this.context.log.info("Routes read from the database again", { modules });
+    }
+    if (plan?.version !== this.#toldPlan?.version || plan?.epoch !== this.#toldPlan?.epoch) {
+      this.#file?.changed();
+    }
+    this.#tellPlan(plan, loopCount);
+  }
+
+  #tellPlan(plan: DatabaseState | undefined, loopCount: number): void {
+    this.#toldPlan = plan;
+    for (let loop = 0; loop < loopCount; loop++) this.loops?.send(loop, { type: "plan", plan });
   }
 
   #makeFleet(loopCount: number): FleetTeller {
@@ -137,6 +212,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       },
       whileClosing: () => this.#agents?.stop(),
     });
+    this.#tellPlan(this.#table.plan, loopCount);
     const address = await this.listen(settings.listenPort);
     this.#poller.start();
     this.onStop(
@@ -173,6 +249,9 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
     return {
       ...this.loopStats(),
       loaded: Number(this.#table.loaded),
+      routes_from_disk: Number(this.#isFromDisk),
+      file_writes: this.#file?.stats.writes ?? 0,
+      file_failures: this.#file?.stats.failures ?? 0,
       revision: this.#table.revision,
       modules: this.#table.moduleCount,
       nodes: this.#table.nodeCount,
@@ -276,7 +355,7 @@ export const dnsDaemon: DaemonDefinition<typeof dnsSettings> = {
   start: (settings, context) =>
     startService(
       settings,
-      (url) => openStore(url, { log: context.log }),
-      (store) => new DnsService(settings, context, store),
+      (url) => openParts(url, settings, context),
+      (parts) => new DnsService(settings, context, parts),
     ),
 };

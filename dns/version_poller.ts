@@ -3,6 +3,7 @@
 import { type Clock, sleep, type Timer } from "../reactor/time/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
+import { runSliced } from "../reactor/time/run_sliced.ts";
 import type { RouteMark, RouteReadOptions, SeenChange, Store } from "../sql/store.ts";
 import type { StoreHealth } from "../service/store_health.ts";
 import { type ModuleId, moduleId, type ModuleKey, UINT32_MAX } from "../model/module.ts";
@@ -115,7 +116,7 @@ export class VersionPoller {
   /** The newest change that was seen, by which the database is known again. */
   #seenChange: SeenChange | undefined;
   /** Largest change id that was read. */
-  #changeIdMax = 0;
+  #changeIdMax: number;
   /** Mark that the last full read covers. */
   #fullMark: RouteMark | undefined;
   #timer: Timer | undefined;
@@ -138,6 +139,7 @@ export class VersionPoller {
     this.#versionMax = earlier?.highest.version ?? 0;
     this.#epoch = earlier?.highest.epoch ?? 0;
     this.#seenChange = earlier?.seen;
+    this.#changeIdMax = earlier?.seen?.id ?? 0;
     this.#pollIntervalMs = options.pollIntervalMs;
     this.#reloadIntervalMs = options.reloadIntervalMs;
   }
@@ -178,10 +180,11 @@ export class VersionPoller {
     return this.#fullMark?.version ?? 0;
   }
 
-  /** What a later run has to know; undefined before the first full read, or if a version says nothing. */
+  /** What a later run has to know; undefined before there are routes. */
   get memory(): PollerMemory | undefined {
-    const { plan } = this.#options.table;
-    if (plan === undefined) return undefined;
+    const { table } = this.#options;
+    if (!table.loaded) return undefined;
+    const plan = table.plan ?? { epoch: this.#epoch, version: 0 };
     const highest = { epoch: this.#epoch, version: this.#versionMax };
     return { plan, highest, seen: this.#seenChange };
   }
@@ -450,19 +453,4 @@ export class VersionPoller {
 function differs(left: RouteMark, right: RouteMark | undefined): boolean {
   return right === undefined || left.version !== right.version ||
     left.changeIdMax !== right.changeIdMax || left.changeCount !== right.changeCount;
-}
-
-/** Longest time a slice holds the event loop, give or take one step. */
-const SLICE_MS = 2;
-
-/** Runs a generator to its end, letting the event loop run whenever a slice is used up. */
-async function runSliced<T>(clock: Clock, steps: Generator<void, T>): Promise<T> {
-  let startMs = clock.nowMs();
-  for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-    if (clock.nowMs() - startMs < SLICE_MS) continue;
-    await sleep(clock, 0);
-    startMs = clock.nowMs();
-  }
 }

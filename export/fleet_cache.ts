@@ -1,8 +1,9 @@
 // Core. What an export knew last as the bytes of one file, so that it goes on after a restart while
 // dns is away.
 
-import type { CacheFormat } from "../agent/routes/cache_file.ts";
-import { CACHE_BYTES_MAX, crc32 } from "../agent/routes/route_cache.ts";
+import type { CacheFormat } from "../daemon/cache_file.ts";
+import { CACHE_BYTES_MAX } from "../agent/routes/route_cache.ts";
+import { crc32 } from "../reactor/crc32.ts";
 import { decodeGetRouteResponse, encodeGetRouteResponse, type HostInfo } from "../proto/codec.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { ModuleKey } from "../model/module.ts";
@@ -97,8 +98,9 @@ function decode(bytes: Uint8Array): ReturnType<CacheFormat<CachedModule>["decode
 }
 
 /** The modules, names and routes that an export knew. */
-export const fleetCacheFormat: CacheFormat<CachedModule> = {
+export const fleetCacheFormat = {
   fileName: "exports.cache",
+  bytesMax: CACHE_BYTES_MAX,
   encode,
   decode,
-};
+} as const satisfies CacheFormat<CachedModule>;

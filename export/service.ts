@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
-import { CacheFile } from "../agent/routes/cache_file.ts";
+import { CacheFile } from "../daemon/cache_file.ts";
 import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/daemon.ts";
 import type { ModuleKey } from "../model/module.ts";
 import type { FollowWay } from "../proto/codec.ts";

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { CACHE_FILE_NAME } from "../agent/routes/cache_file.ts";
+import { CACHE_FILE_NAME } from "../agent/routes/route_cache.ts";
 import { ClientDriver, fillWords } from "../api/conformance/driver.ts";
 import { buildDriver, readDrivers } from "../scripts/run_conformance.ts";
 import { addNodes, agentFlags, nodeOf, sqliteTestStore, startFleet } from "./support/fleet.ts";

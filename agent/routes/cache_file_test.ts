@@ -7,13 +7,12 @@ import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
 import {
-  agentCacheFormat as format,
   BAD_CACHE_ENDING,
   CACHE_DELAY_MS,
-  CACHE_FILE_NAME,
   CACHE_RETRY_MS,
   CacheFile,
-} from "./cache_file.ts";
+} from "../../daemon/cache_file.ts";
+import { agentCacheFormat as format, CACHE_FILE_NAME } from "./route_cache.ts";
 import { type PackedRoute, packRoute } from "./packed_route.ts";
 
 const route = (modId: number): PackedRoute => packRoute(modId, 1, [{ ip: modId, port: 1 }]).route;

@@ -1,6 +1,8 @@
 // Core. Routes as the bytes of one file that says whether it is whole.
 
 import type { RouteStamp } from "../../feed/route_subscriber.ts";
+import type { CacheFormat } from "../../daemon/cache_file.ts";
+import { crc32 } from "../../reactor/crc32.ts";
 import type { PackedRoute } from "./packed_route.ts";
 
 const DIGEST_BYTES = 8;
@@ -11,6 +13,11 @@ const MAGIC = 0x5352414c;
 export const CACHE_VERSION = 3;
 /** The layout before, without stamps, which is read too. */
 const UNSTAMPED_VERSION = 2;
+/**
+ * Largest file that is written or read; 10,000 modules of 20 nodes take 2.4 MB. Modules that do not
+ * fit are left out and counted.
+ */
+export const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 /** Magic, version, time of writing, number of modules. */
 const HEADER_BYTES = 4 + 4 + 8 + 4;
 /** modId, cmdId, number of nodes, number of names: the policy, and the zones but the first. */
@@ -20,25 +27,6 @@ const STAMP_BYTES = 1 + 8 + 4 + DIGEST_BYTES;
 /** ip, port, weight, zone, drained. */
 const NODE_BYTES = 4 + 2 + 2 + 2 + 1;
 const CRC_BYTES = 4;
-
-/**
- * Largest file that is written or read; 10,000 modules of 20 nodes take 2.2 MB. Modules that do not
- * fit are left out and counted.
- */
-export const CACHE_BYTES_MAX = 64 * 1024 * 1024;
-
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
-  return value;
-});
-
-/** CRC-32 as in zip and Ethernet (reflected polynomial 0xEDB88320). */
-export function crc32(bytes: Uint8Array): number {
-  let crc = 0xffffffff;
-  for (const byte of bytes) crc = CRC_TABLE[(crc ^ byte) & 255] ^ (crc >>> 8);
-  return (crc ^ 0xffffffff) >>> 0;
-}
 
 /** What a file held, or why it cannot be used. */
 export type DecodedCache =
@@ -222,3 +210,14 @@ function readRoute(
   const route = stamp === undefined ? plain : { ...plain, stamp };
   return { route, at };
 }
+
+/** Name of the file in `cache_dir`. */
+export const CACHE_FILE_NAME = "routes.cache";
+
+/** The routes of an agent. */
+export const agentCacheFormat: CacheFormat<PackedRoute> = {
+  fileName: CACHE_FILE_NAME,
+  bytesMax: CACHE_BYTES_MAX,
+  encode: encodeRouteCache,
+  decode: decodeRouteCache,
+};

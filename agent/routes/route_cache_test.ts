@@ -9,7 +9,8 @@ import {
   sameRoute,
   unpackNodes,
 } from "./packed_route.ts";
-import { crc32, decodeRouteCache, encodeRouteCache } from "./route_cache.ts";
+import { crc32 } from "../../reactor/crc32.ts";
+import { decodeRouteCache, encodeRouteCache } from "./route_cache.ts";
 
 const hostArbitrary = fc.record({
   ip: fc.integer({ min: 0, max: 0xffffffff }),

@@ -10,7 +10,7 @@ import { formatAddress, formatIpv4 } from "../../reactor/address.ts";
 import type { AgentSettings } from "../config.ts";
 import type { TableFeed } from "../feed/table_feed.ts";
 import type { HealthChecker } from "../health/health_checker.ts";
-import type { CacheFile } from "../routes/cache_file.ts";
+import type { CacheFile } from "../../daemon/cache_file.ts";
 import type { RouteIntake } from "../routes/route_intake.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import type { StatusDetail } from "../worker/messages.ts";

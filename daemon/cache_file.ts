@@ -1,14 +1,10 @@
 // Shell. Keeps the routes, or the like, in one file: written whole or not at all, and not too often.
 
-import type { Clock, Timer } from "../../reactor/time/clock.ts";
-import { messageOf } from "../../reactor/errors.ts";
-import type { Logger } from "../../reactor/log.ts";
-import { runtime } from "../../reactor/runtime/mod.ts";
-import type { PackedRoute } from "./packed_route.ts";
-import { CACHE_BYTES_MAX, decodeRouteCache, encodeRouteCache } from "./route_cache.ts";
-
-/** Name of the file in `cache_dir`. */
-export const CACHE_FILE_NAME = "routes.cache";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
+import { messageOf } from "../reactor/errors.ts";
+import type { Logger } from "../reactor/log.ts";
+import { runtime } from "../reactor/runtime/mod.ts";
+import { runSliced } from "../reactor/time/run_sliced.ts";
 
 /** Ends the name of the copy of one that could not be read; there is the latest of them. */
 export const BAD_CACHE_ENDING = ".bad";
@@ -22,11 +18,28 @@ export const CACHE_RETRY_MS = 10_000;
 /** Shortest time between two log lines about a file that cannot be written. */
 const COMPLAIN_EVERY_MS = 60_000;
 
+/** A file, and how much did not fit it. */
+export interface EncodedCache {
+  readonly bytes: Uint8Array;
+  readonly leftOut: number;
+}
+
 /** What a {@linkcode CacheFile} holds, and how it is written. */
 export interface CacheFormat<T> {
   readonly fileName: string;
-  /** @param savedAtMs Wall clock, milliseconds since 1970. */
-  encode(routes: Iterable<T>, savedAtMs: number): { bytes: Uint8Array; leftOut: number };
+  /** Largest file that is written or read. What does not fit is left out and counted. */
+  readonly bytesMax: number;
+  /** Modules in what was read, for the log. @default their number */
+  count?(routes: readonly T[]): number;
+  /**
+   * The bytes, at once or in steps of about 0.1 ms.
+   *
+   * @param savedAtMs Wall clock, milliseconds since 1970.
+   */
+  encode(
+    routes: Iterable<T>,
+    savedAtMs: number,
+  ): EncodedCache | Generator<void, EncodedCache>;
   /** Reads a file. Whatever the bytes are, it returns. */
   decode(
     bytes: Uint8Array,
@@ -36,13 +49,6 @@ export interface CacheFormat<T> {
   };
 }
 
-/** The routes of an agent. */
-export const agentCacheFormat: CacheFormat<PackedRoute> = {
-  fileName: CACHE_FILE_NAME,
-  encode: encodeRouteCache,
-  decode: decodeRouteCache,
-};
-
 /** How a {@linkcode CacheFile} works. */
 export interface CacheFileOptions<T> {
   readonly format: CacheFormat<T>;
@@ -50,6 +56,8 @@ export interface CacheFileOptions<T> {
   readonly directory: string;
   /** What is to be written. */
   routes(): Iterable<T>;
+  /** From a change to the writing, in milliseconds. @default {CACHE_DELAY_MS} */
+  readonly delayMs?: number;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -85,7 +93,7 @@ export class CacheFile<T> {
     const { log, format } = this.#options;
     let bytes: Uint8Array;
     try {
-      bytes = await runtime.readFile(this.#path, CACHE_BYTES_MAX);
+      bytes = await runtime.readFile(this.#path, format.bytesMax);
     } catch (error) {
       if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
       log.warn("Route cache cannot be read", { path: this.#path, error: messageOf(error) });
@@ -98,7 +106,8 @@ export class CacheFile<T> {
       return [];
     }
     const ageS = Math.round((this.#options.clock.wallMs() - decoded.savedAtMs) / 1000);
-    log.info("Route cache read", { modules: decoded.routes.length, ageS });
+    const modules = format.count?.(decoded.routes) ?? decoded.routes.length;
+    log.info("Route cache read", { modules, ageS });
     return decoded.routes;
   }
 
@@ -117,7 +126,7 @@ export class CacheFile<T> {
   /** The routes have changed: they are written {@linkcode CACHE_DELAY_MS} from now. */
   changed(): void {
     this.#dirty = true;
-    this.#writeIn(CACHE_DELAY_MS);
+    this.#writeIn(this.#options.delayMs ?? CACHE_DELAY_MS);
   }
 
   /** Writes what has changed, now. Never rejects. */
@@ -143,7 +152,8 @@ export class CacheFile<T> {
     const { directory, clock, log, format } = this.#options;
     this.#dirty = false;
     try {
-      const { bytes, leftOut } = format.encode(this.#options.routes(), clock.wallMs());
+      const encoded = format.encode(this.#options.routes(), clock.wallMs());
+      const { bytes, leftOut } = "next" in encoded ? await runSliced(clock, encoded) : encoded;
       if (leftOut > 0) log.warn("Modules do not fit the route cache", { leftOut });
       await runtime.replaceFile(directory, format.fileName, bytes);
       this.#writes++;
