@@ -1,19 +1,13 @@
 // Shell. Questions for made-up modules from eight sockets: real new modules are served all the same,
 // their changes arrive, and memory comes back.
 
-import { createSocket, type Socket } from "node:dgram";
-import { frameGetHostRequest } from "../../proto/codec.ts";
-import { agentPortIndex } from "../../proto/message_ids.ts";
 import { sleep } from "../../reactor/time/clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { addNodes, nodeOf, sqliteTestStore, startFleet } from "../support/fleet.ts";
-import { withProcesses } from "../support/processes.ts";
+import { type TestProcess, withProcesses } from "../support/processes.ts";
 import { WireCaller } from "../support/wire_client.ts";
-import { MemoryWatch, paced, soak, type SoakFlags, type SoakRow } from "./soak.ts";
+import { MemoryWatch, soak, type SoakFlags, type SoakRow } from "./soak.ts";
 
-const SOCKETS = 8;
-/** Made-up modules are counted up from here. */
-const FIRST_MADE_UP = 1_000_000;
 /** Real ones, each asked for the first time when its turn comes. */
 const REAL_MODULES = 1_000;
 const REAL_FIRST = 1_000;
@@ -22,9 +16,9 @@ const REAL_EVERY_MS = 2_000;
 const SERVED_MS_MAX = 1_000;
 const CHANGED_MS_MAX = 1_500;
 const KEPT_MB_MAX = 20;
-/** So long the runtime's heap is given to find its size, before and after. */
-const WARM_UP_MS = 60_000;
-const REST_MS = 60_000;
+/** The share of the run that the runtime's heap is given to find its size before, and to rest after. */
+const WARM_UP_SHARE = 0.25;
+const REST_MS = 45_000; // The agent forgets what nobody asks for within 30 s.
 
 async function run({ minutes, rate }: SoakFlags): Promise<SoakRow[]> {
   const rows: SoakRow[] = [];
@@ -39,17 +33,16 @@ async function run({ minutes, rate }: SoakFlags): Promise<SoakRow[]> {
       agent: ["--metrics-port=0"],
     });
     const caller = await WireCaller.open(agent.port());
-    const sockets = Array.from({ length: SOCKETS }, () => createSocket("udp4"));
-    for (const socket of sockets) socket.on("message", () => {}).on("error", () => {});
     const memory = new MemoryWatch([dns, agent], minutes);
-    const asker = floodOf(sockets, agent.port());
-    let end = paced(rate, asker);
-    await sleep(systemClock, WARM_UP_MS);
-    await end();
+    const flood = (): TestProcess =>
+      processes.spawn("flood", "tests/soak/made_up_flood.ts", [`${agent.port()}`, `${rate}`]);
+    const warmUp = flood();
+    await sleep(systemClock, minutes * 60_000 * WARM_UP_SHARE);
+    await warmUp.kill9();
     await sleep(systemClock, REST_MS);
     const before = await memory.now();
     memory.start();
-    end = paced(rate, asker);
+    const asking = flood();
     const served: number[] = [];
     const changed: number[] = [];
     const endMs = systemClock.nowMs() + minutes * 60_000;
@@ -64,7 +57,7 @@ async function run({ minutes, rate }: SoakFlags): Promise<SoakRow[]> {
       changed.push(systemClock.nowMs() - editedMs);
       await sleep(systemClock, REAL_EVERY_MS);
     }
-    await end();
+    await asking.kill9();
     await memory.stop();
     await sleep(systemClock, REST_MS);
     const after = await memory.now();
@@ -80,20 +73,9 @@ async function run({ minutes, rate }: SoakFlags): Promise<SoakRow[]> {
       },
     );
     caller.close();
-    for (const socket of sockets) socket.close();
     await store.close();
   });
   return rows;
-}
-
-/** Asks for the next made-up module, by each socket in turn. */
-function floodOf(sockets: readonly Socket[], port: number): () => void {
-  let asked = 0;
-  return () => {
-    const modId = FIRST_MADE_UP + asked++;
-    const question = frameGetHostRequest({ seq: asked, modId, cmdId: 1 });
-    sockets[asked % sockets.length].send(question, port + agentPortIndex(modId, 1), "127.0.0.1");
-  };
 }
 
 function timeRow(what: string, times: readonly number[], maxMs: number): SoakRow {
