@@ -940,8 +940,93 @@ export const Silence = z.strictObject({
 });
 export const SilenceList = z.strictObject({ silences: z.array(Silence) });
 
+// ---- Scaling
+
+/** What a rule of scaling goes by. */
+export const SCALE_METRICS = ["calls", "inflight", "latency"] as const;
+/** Who starts and stops the nodes that a rule wants. */
+export const SCALE_DRIVERS = ["dry", "webhook", "command"] as const;
+/** Most nodes a rule may want. */
+export const SCALE_NODES_MAX = 10_000;
+/** Most scheduled floors of one rule. */
+export const SCALE_FLOORS_MAX = 20;
+/** Longest times of a rule, in seconds. */
+const SCALE_S_MAX = 86_400;
+
+const scaleNodes = z.int().min(1).max(SCALE_NODES_MAX);
+const scaleS = z.int().min(0).max(SCALE_S_MAX);
+const hourMinute = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$|^24:00$/, "must be HH:MM");
+export const ScaleFloorShape = z.strictObject({
+  days: z.string().max(60).regex(
+    /^(\*|[a-z]{3}(-[a-z]{3})?(,[a-z]{3}(-[a-z]{3})?)*)$/,
+    "must be days such as mon-fri, sat,sun or *",
+  ),
+  from: hourMinute,
+  to: hourMinute.describe("earlier than from: on the next day"),
+  zone: z.string().min(1).max(64).describe("a place of the time zone database, as Europe/Berlin"),
+  nodes: scaleNodes,
+});
+export const ScaleRuleShape = z.strictObject({
+  isEnabled: z.boolean().default(true),
+  metric: z.enum(SCALE_METRICS)
+    .describe("calls: calls/s of a node; inflight: its calls at a time; latency: mean ms a call"),
+  target: z.number().positive().max(1e9).describe("what one node should have of the metric"),
+  min: scaleNodes.default(1),
+  max: scaleNodes,
+  stepUp: scaleNodes.default(10).describe("most nodes that one step adds"),
+  stepDown: scaleNodes.default(1).describe("most nodes that one step takes"),
+  coolDownUpS: scaleS.default(15).describe("after a module grew, until it may grow again"),
+  coolDownDownS: scaleS.default(60).describe("after any change, until it may shrink"),
+  windowS: z.int().min(5).max(3600).default(30).describe("load is the mean over this time"),
+  stabilisationS: scaleS.default(300).describe("shrinks to the most that was needed in this time"),
+  tolerance: z.number().min(0).max(0.9).default(0.1)
+    .describe("nothing is done while the load of a node is as near to the target"),
+  errorShareMax: z.number().min(0).max(1).default(0.05)
+    .describe("does not shrink while more of the calls fail"),
+  startS: z.int().min(1).max(SCALE_S_MAX).default(120)
+    .describe("within this time ordered nodes come and ordered stops are done"),
+  warmUpS: scaleS.default(30).describe("a node is cold for this time after it came"),
+  drainS: z.int().min(1).max(SCALE_S_MAX).default(600)
+    .describe("a node that is not safe to stop within this time gets calls again"),
+  quietS: z.int().min(1).max(3600).default(30)
+    .describe("a node is safe to stop when nobody used it for this time"),
+  floors: z.array(ScaleFloorShape).max(SCALE_FLOORS_MAX).default([])
+    .describe("more than min at some hours"),
+  driver: z.enum(SCALE_DRIVERS).default("dry")
+    .describe("dry: only says what it would do; command: that of the service's configuration"),
+  webhook: z.string().max(NAME_LENGTH_MAX).default("")
+    .describe("title of the webhook of format scaling that driver webhook tells"),
+});
+/** A rule as a client gives it: what it leaves out has its default. */
+export const ScaleRuleInput = ScaleRuleShape;
+const scaleNodeList = z.array(nodeText);
+export const ScaleStatusShape = z.strictObject({
+  atMs: instantMs.describe("when it was decided"),
+  kind: z.enum(["up", "down", "hold"]),
+  from: count.describe("nodes then, those that were ordered among them"),
+  to: count,
+  wish: count.nullable().describe("what the load asks for within the limits; null: not known"),
+  load: z.number().nullable().describe("of the whole module, mean of the window"),
+  reason: z.string(),
+  pendingCount: count.describe("nodes that were ordered and have not come"),
+  draining: scaleNodeList.describe("nodes that leave, and are not safe to stop yet"),
+  stopping: scaleNodeList.describe("nodes that the driver was told to stop"),
+  order: z.strictObject({ id: z.string(), text: z.string(), outcome: z.string() }).nullable()
+    .describe("what the driver was told last, and how that went"),
+});
+export const ScaledModuleShape = z.strictObject({
+  modId,
+  cmdId,
+  updatedAtMs: instantMs,
+  rule: ScaleRuleShape,
+  status: ScaleStatusShape.nullable().describe("null: nothing was decided yet"),
+});
+export const ScaledModuleList = z.strictObject({ modules: z.array(ScaledModuleShape) });
+export const ScaleRulePut = z.strictObject({ rule: ScaleRuleInput, why: why.optional() });
+export const ScaleRuleQuery = z.strictObject({ why: why.optional() });
+
 /** What messages to a webhook may look like, as it is kept in the database. */
-export const WEBHOOK_FORMATS = ["lars", "alertmanager", "slack", "pagerduty"] as const;
+export const WEBHOOK_FORMATS = ["lars", "alertmanager", "slack", "pagerduty", "scaling"] as const;
 
 const webhookUrl = z.url({
   protocol: /^https?$/,
@@ -949,7 +1034,10 @@ const webhookUrl = z.url({
 }).max(500);
 const secret = z.string().min(16).max(200);
 const webhookFormat = z.enum(WEBHOOK_FORMATS)
-  .describe("lars: our own JSON; or what Alertmanager, Slack or PagerDuty take");
+  .describe(
+    "lars: our own JSON; or what Alertmanager, Slack or PagerDuty take; scaling: no alerts, but " +
+      "orders to start and stop nodes",
+  );
 const timeoutS = z.int().min(1).max(60).describe("longest wait for an answer, in seconds");
 const groupS = z.int().min(0).max(3600)
   .describe("seconds that a message waits for others to come along; 0: none");
@@ -1255,6 +1343,10 @@ export type Silence = Shown<typeof Silence>;
 export type WebhookFormat = (typeof WEBHOOK_FORMATS)[number];
 export type WebhookWish = Shown<typeof WebhookInput>;
 export type Webhook = Shown<typeof WebhookShape>;
+export type ScaleFloor = Shown<typeof ScaleFloorShape>;
+export type ScaleRule = Shown<typeof ScaleRuleShape>;
+export type ScaleStatus = Shown<typeof ScaleStatusShape>;
+export type ScaledModule = Shown<typeof ScaledModuleShape>;
 export type User = Shown<typeof UserShape>;
 export type OneTimePassword = Shown<typeof OneTimePasswordShape>;
 export type Token = Shown<typeof TokenShape>;

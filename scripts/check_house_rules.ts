@@ -30,6 +30,7 @@ export const ROOM_ORDER: readonly (readonly string[])[] = [
   ["feed"],
   ["service"],
   ["control"],
+  ["scaling"],
   ["dns", "reporter", "discovery", "agent", "relay", "api", "sim"],
   ["web"],
   ["tools", "bench"],

@@ -71,6 +71,7 @@ interface SimFlags {
   readonly set: [name: string, value: unknown][];
   readonly replay?: string;
   readonly promises?: true;
+  readonly scaling?: true;
   readonly svg?: string;
   readonly json?: true;
 }
@@ -95,6 +96,7 @@ export function addTo(parent: Command, _context: CommandContext): void {
   addModel(command);
   command
     .option("--replay <FILE>", "judge recorded reports instead: one JSON object in each line")
+    .option("--scaling", "run waves of load against the rules of `lars scale` instead")
     .option("--promises", "measure what the improved rules promise, beside the original ones")
     .option(
       "--seed <N>",
@@ -111,6 +113,7 @@ export function addTo(parent: Command, _context: CommandContext): void {
     ["lars sim --policy lars --policy recommended --script zone-loss", "two policies"],
     ["lars sim --policy p2c_ewma --set failurePenaltyMs=200 --seeds 20", "a setting, 20 seeds"],
     ["lars sim --replay reports.jsonl --policy recommended", "what these rules had done"],
+    ["lars sim --scaling --svg waves.svg", "fleets that grow and shrink with their load"],
     ["lars sim --promises --seeds 100", "every promise with 100 seeds; takes minutes"],
     ["lars sim --nodes 2000 --callers 5000 --agents 50", "a larger fleet"],
   ]);
@@ -203,6 +206,10 @@ function checkSizes({ nodes, callers, agents, rate, seconds, struck = 1 }: SimFl
 }
 
 async function runSim(flags: SimFlags): Promise<void> {
+  if (flags.scaling === true) {
+    const { runScalingWaves } = await import("./scaling_waves_view.ts");
+    return await runScalingWaves(flags);
+  }
   const isRun = flags.promises !== true && flags.replay === undefined;
   if (flags.svg !== undefined && !isRun) {
     throw new UsageError("--svg draws a run: leave out --promises and --replay");

@@ -18,6 +18,7 @@ import { AlertSettings, webhookSettings } from "./alert_settings.ts";
 import { parseNode } from "../changes/change_edits.ts";
 import type { SystemReader } from "../system/system_reader.ts";
 import { LeaderLease } from "../../service/leader_lease.ts";
+import { takesAlerts } from "./receiver_formats.ts";
 import type { WebhookSender } from "./webhook_sender.ts";
 import {
   type Alert,
@@ -314,11 +315,12 @@ export class AlertService {
   /** Gives the sender the webhooks, and what those new to it were told before. */
   async #tellHooks(sender: WebhookSender): Promise<void> {
     const toldOf = new Map<number, AlertState[]>();
-    for (const { id, enabled } of this.#hooks) {
+    const hooks = this.#hooks.filter(takesAlerts);
+    for (const { id, enabled } of hooks) {
       if (!enabled || sender.knows(id)) continue;
       toldOf.set(id, parseAlerts(await this.#options.store.console.state(toldName(id))));
     }
-    sender.setWebhooks(this.#hooks, toldOf);
+    sender.setWebhooks(hooks, toldOf);
   }
 
   /** Writes what webhooks have confirmed; what fails is tried again with the next save. */

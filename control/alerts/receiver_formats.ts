@@ -192,12 +192,24 @@ const pagerduty: FormatRules = {
   },
 };
 
+/** Orders to start and stop nodes go to these, and no alerts. */
+const scaling: FormatRules = {
+  ...lars,
+  test: (who, { atMs }) => [{ type: "scale.test", at: iso(atMs), text: `Test by ${who}` }],
+};
+
 const FORMATS: Readonly<Record<WebhookFormat, FormatRules>> = {
   lars,
   alertmanager,
   slack,
   pagerduty,
+  scaling,
 };
+
+/** True when a webhook of this format is told of alerts. */
+export function takesAlerts({ format }: { readonly format: string }): boolean {
+  return format !== ("scaling" satisfies WebhookFormat);
+}
 
 /** How messages of a format are made; one of a later version is sent as our own. */
 export function formatRules(format: string): FormatRules {

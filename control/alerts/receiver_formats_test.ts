@@ -7,7 +7,7 @@ import * as z from "zod";
 import type { AlertState } from "./alert_engine.ts";
 import type { Delivery } from "./outbox.ts";
 import { WEBHOOK_FORMATS, type WebhookFormat } from "../schemas.ts";
-import { formatRules } from "./receiver_formats.ts";
+import { formatRules, takesAlerts } from "./receiver_formats.ts";
 
 const context = { secret: "R0UTINGKEY000000", consoleUrl: "http://console:8080", atMs: 60_000 };
 
@@ -60,6 +60,7 @@ const SHAPES: Readonly<Record<WebhookFormat, z.ZodType>> = {
   alertmanager: Alertmanager,
   slack: Slack,
   pagerduty: PagerDuty,
+  scaling: z.union([Own, z.looseObject({ type: z.literal("scale.test") })]),
 };
 
 test("every message of every format is one that its receiver takes", () => {
@@ -74,6 +75,11 @@ test("every message of every format is one that its receiver takes", () => {
     assert.ok(tests.length > 0);
     for (const body of tests) SHAPES[format].parse(body);
   }
+});
+
+test("a webhook for scaling is told of no alerts", () => {
+  const told = WEBHOOK_FORMATS.filter((format) => takesAlerts({ format }));
+  assert.deepEqual(told, ["lars", "alertmanager", "slack", "pagerduty"]);
 });
 
 test("an alert and its end are one thing to a receiver, and lead to its page", () => {

@@ -39,6 +39,7 @@ const GROUPS: readonly Group[] = [
     ["discovery", "discovery/README.md"],
     ["relay", "relay/README.md"],
     ["exports", "export/README.md"],
+    ["Scaling", "docs/scaling.md"],
   ]],
   ["Languages", [
     ["TypeScript", "api/README.md"],

@@ -28,6 +28,7 @@ const FORMATS: readonly (readonly [Webhook["format"], string])[] = [
   ["alertmanager", "Prometheus Alertmanager"],
   ["slack", "Slack, Mattermost and others"],
   ["pagerduty", "PagerDuty"],
+  ["scaling", "Scaling: orders to start and stop nodes, no alerts"],
 ];
 
 const URL_HINTS: Readonly<Record<Webhook["format"], string>> = {
@@ -35,6 +36,7 @@ const URL_HINTS: Readonly<Record<Webhook["format"], string>> = {
   alertmanager: "Of its API: http://host:9093/api/v2/alerts",
   slack: "Of an incoming webhook.",
   pagerduty: "https://events.pagerduty.com/v2/enqueue",
+  scaling: "Gets a POST with JSON when nodes are to be started or stopped.",
 };
 
 /** What is typed into the dialog. */
