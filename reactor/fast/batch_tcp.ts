@@ -77,9 +77,6 @@ const MSG_NOSIGNAL = 0x4000;
 
 const STREAM_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
-/** `struct msghdr` of 56 bytes, padded; then the one `struct iovec` it points to. */
-const VECTOR_OFFSET = 64;
-
 /** Errors of `accept` that say something about one connection, not about accepting. */
 const PEER_GONE_CODES: readonly number[] = [EINTR, 71, 92, 93, 94, 95, 100, 101, 103, 104, 113];
 
@@ -130,9 +127,8 @@ interface Kept {
 export class BatchTcp implements TcpTransport, TcpConnector {
   readonly loop: BatchLoop;
   readonly libc: Libc;
-  /** Where received bytes lie, and what tells the kernel so. */
+  /** Where received bytes lie. */
   readonly received = fixedBytes(RECEIVE_BYTES_MAX);
-  readonly receiveHead = fixedBytes(0);
   readonly #scratch = new Uint8Array(256);
   readonly #scratchBytes = new Uint8Array(4);
   /** Of the start of `received`, by length: most of what comes is as long as something before. */
@@ -143,11 +139,6 @@ export class BatchTcp implements TcpTransport, TcpConnector {
   constructor(loop: BatchLoop) {
     this.loop = loop;
     this.libc = loop.libc;
-    const head = new DataView(this.receiveHead.buffer);
-    head.setBigUint64(16, this.libc.addressOf(this.receiveHead) + BigInt(VECTOR_OFFSET), true);
-    head.setBigUint64(24, 1n, true);
-    head.setBigUint64(VECTOR_OFFSET, this.libc.addressOf(this.received), true);
-    head.setBigUint64(VECTOR_OFFSET + 8, BigInt(RECEIVE_BYTES_MAX), true);
   }
 
   /** @throws {BindError} naming host:port. */
@@ -163,7 +154,6 @@ export class BatchTcp implements TcpTransport, TcpConnector {
   /** Frees what is shared; listeners and connections must be closed before. */
   close(): void {
     releaseBytes(this.received);
-    releaseBytes(this.receiveHead);
   }
 
   /** What was received last. */
@@ -320,8 +310,8 @@ class BatchStream implements Stream, LoopSocket {
   }
 
   #receive(): number {
-    const { libc, receiveHead } = this.#tcp;
-    const count = libc.receive(this.#fd, receiveHead, MSG_DONTWAIT);
+    const { libc, received } = this.#tcp;
+    const count = libc.receiveInto(this.#fd, received, MSG_DONTWAIT);
     if (count > RECEIVE_BYTES_MAX) return this.#lose(`${count} bytes in one receive`);
     if (count > 0) {
       // Less than asked for was all there is, unless the end comes behind it.
@@ -608,7 +598,7 @@ function echoFault(tcp: BatchTcp, clock: Pick<Clock, "nowMs">): string | undefin
     const endMs = clock.nowMs() + TCP_SELF_TEST_MS;
     while (clock.nowMs() < endMs) {
       loop.turn(TCP_SELF_TEST_MS / 10);
-      if (libc.receive(fd, tcp.receiveHead, MSG_DONTWAIT) !== 3) continue;
+      if (libc.receiveInto(fd, tcp.received, MSG_DONTWAIT) !== 3) continue;
       const answer = tcp.received.subarray(0, 3).join();
       return answer === "1,2,3" ? undefined : "the self-test got other bytes back";
     }

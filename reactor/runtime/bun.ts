@@ -303,6 +303,7 @@ const LIBC_SYMBOLS = {
   read: { args: ["i32", "ptr", "usize"], returns: "i64_fast" },
   write: { args: ["i32", "ptr", "usize"], returns: "i64_fast" },
   // What these give fits an int, the lower half of their result.
+  recv: { args: ["i32", "ptr", "usize", "i32"], returns: "i32" },
   recvmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
   sendmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
   dup: { args: ["i32"], returns: "i32" },
@@ -345,6 +346,7 @@ function loadLibc(): Libc {
     eventFd: (value, flags) => symbols.eventfd(value, flags),
     read: (fd, buffer, bytes) => Number(symbols.read(fd, buffer, bytes)),
     write: (fd, buffer, bytes) => Number(symbols.write(fd, buffer, bytes)),
+    receiveInto: (fd, bytes, flags) => symbols.recv(fd, bytes, bytes.length, flags),
     receive: (fd, head, flags) => symbols.recvmsg(fd, head, flags),
     sendMessage: (fd, head, flags) => symbols.sendmsg(fd, head, flags),
     dup: (fd) => symbols.dup(fd),

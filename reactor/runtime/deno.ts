@@ -324,6 +324,7 @@ const LIBC_SYMBOLS = {
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   // What these give fits an int, the lower half of their result.
+  recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   dup: { parameters: ["i32"], result: "i32" },
@@ -341,9 +342,11 @@ let libc: Libc | undefined;
 /** Lengths below this are made once. */
 const KEPT_LENGTHS_MAX = 4096;
 const keptLengths: bigint[] = [];
+const LARGE_READ_LENGTH = BigInt(LARGE_READ_BYTES);
 
 /** A length as the C library wants it, without an object for each call. */
 function bigLength(length: number): bigint {
+  if (length === LARGE_READ_BYTES) return LARGE_READ_LENGTH;
   if (length >= KEPT_LENGTHS_MAX) return BigInt(length);
   return keptLengths[length] ??= BigInt(length);
 }
@@ -381,6 +384,8 @@ function loadLibc(): Libc {
     eventFd: (value, flags) => symbols.eventfd(value, flags),
     read: (fd, buffer, bytes) => Number(symbols.read(fd, buffer as BufferSource, BigInt(bytes))),
     write: (fd, buffer, bytes) => Number(symbols.write(fd, buffer as BufferSource, BigInt(bytes))),
+    receiveInto: (fd, bytes, flags) =>
+      symbols.recv(fd, bytes as BufferSource, bigLength(bytes.length), flags),
     receive: (fd, head, flags) => symbols.recvmsg(fd, head as BufferSource, flags),
     sendMessage: (fd, head, flags) => symbols.sendmsg(fd, head as BufferSource, flags),
     dup: (fd) => symbols.dup(fd),

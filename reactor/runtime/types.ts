@@ -158,6 +158,8 @@ export interface Libc {
   eventFd(value: number, flags: number): number;
   read(fd: number, buffer: Uint8Array, bytes: number): number;
   write(fd: number, buffer: Uint8Array, bytes: number): number;
+  /** `recv`, of as many bytes as there is room for. */
+  receiveInto(fd: number, bytes: Uint8Array, flags: number): number;
   /** `recvmsg`: the lengths are in memory, where nothing can go wrong with their size. */
   receive(fd: number, head: Uint8Array, flags: number): number;
   send(fd: number, bytes: Uint8Array, length: number, flags: number): number;
