@@ -2,7 +2,7 @@
 // of its balancers, and notes what concerns dns, the reporter and the log.
 
 import { RESTING_TICK_MS, type RouteLb, type StateChange, TICK_MS } from "../../balancer/mod.ts";
-import { agentPortIndex } from "../../proto/message_ids.ts";
+import { AGENT_PORT_COUNT, agentPortIndex } from "../../proto/message_ids.ts";
 import { BindError, messageOf } from "../../reactor/errors.ts";
 import { LogRateLimiter } from "../../reactor/log.ts";
 import { sleep, type Timer } from "../../reactor/time/clock.ts";
@@ -43,6 +43,8 @@ export class UdpWorker implements ShardHost {
   readonly options: UdpWorkerOptions;
   readonly logLimiter: LogRateLimiter;
   readonly #shards: Shard[];
+  /** By port. */
+  readonly #lbs: (RouteLb | undefined)[] = Array.from({ length: AGENT_PORT_COUNT });
   readonly hasPlans: boolean;
   #table: WorkerTable | undefined;
   #keeper: TableKeeper | undefined;
@@ -65,6 +67,7 @@ export class UdpWorker implements ShardHost {
     this.logLimiter = new LogRateLimiter(options.clock);
     this.hasPlans = init.sharedTable !== undefined && options.makeTable !== undefined;
     this.#shards = init.shards.map((shard) => new Shard(shard, this));
+    for (const { index, lb } of this.#shards) this.#lbs[index] = lb;
   }
 
   /**
@@ -241,7 +244,7 @@ export class UdpWorker implements ShardHost {
   }
 
   lbOf(modId: number, cmdId: number): RouteLb | undefined {
-    return this.#shard(agentPortIndex(modId, cmdId))?.lb;
+    return this.#lbs[agentPortIndex(modId, cmdId)];
   }
 
   moduleEvent(event: ModuleEvent): void {
