@@ -123,3 +123,39 @@ test("guest loop: within a turn its clock stands still, and is never older than 
   assert.ok(times[0] >= askedAtMs);
   await guest.close();
 });
+
+test("guest loop: the runtime has its turn also while sockets never rest", async (t) => {
+  if (fault !== undefined) return t.skip(fault);
+  const { transport, end } = openGuest();
+  let rounds = 0;
+  const streams: Stream[] = [];
+  const echo = (stream: Stream): void => {
+    const nothing = (): void => {};
+    const onData = (chunk: Uint8Array): void => {
+      rounds++;
+      stream.write(chunk.slice());
+    };
+    stream.start({ onData, onDrain: nothing, onEnd: nothing, onClose: nothing });
+    streams.push(stream);
+  };
+  const listener = transport.listenTcp({
+    ...{ hostname: "127.0.0.1", port: 0, reusePort: false, onConnection: echo },
+    onAcceptError: () => Promise.resolve(),
+  });
+  for (let pair = 0; pair < 10; pair++) {
+    const { signal } = new AbortController();
+    const stream = await transport.connectTcp({ ...listener.address, signal });
+    echo(stream);
+    // From here on each turn of the loop finds something, for ever.
+    stream.write(new Uint8Array(100));
+  }
+  let ticks = 0;
+  for (; ticks < 20; ticks++) {
+    const before = rounds;
+    await new Promise((resolve) => systemClock.setTimer(1, () => resolve(undefined)));
+    await until(() => rounds > before, { intervalMs: 1, what: "sockets that go on" });
+  }
+  for (const stream of streams) stream.close();
+  listener.close();
+  end();
+});
