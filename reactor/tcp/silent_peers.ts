@@ -10,8 +10,9 @@ import type { Clock, Timer } from "../time/clock.ts";
 export const FIRST_FRAME_MS = 5_000;
 
 /**
- * Connections of one host that may have sent nothing. Of more the oldest are closed, full or not, once
- * they have had {@linkcode CROWD_FIRST_FRAME_MS}: an agent of the original has one.
+ * Connections that may have sent nothing of a host that may have any number of them. Of more the oldest
+ * are closed, full or not, once they have had {@linkcode CROWD_FIRST_FRAME_MS}: an agent of the original
+ * has one.
  */
 export const SILENT_OF_HOST_MAX = 64;
 export const CROWD_FIRST_FRAME_MS = 1_000;
@@ -30,21 +31,27 @@ export interface SilentPeer {
 export class SilentPeers<C extends SilentPeer> {
   readonly #clock: Clock;
   readonly #onEvict: () => void;
+  readonly #isBounded: (hostname: string) => boolean;
   /** By the time of their coming; the oldest first. */
   readonly #silent = new Map<C, number>();
   readonly #ofHost = new Map<string, number>();
   #timer: Timer | undefined;
 
-  /** `onEvict` is called before each that has to go. */
-  constructor(clock: Clock, onEvict: () => void) {
+  /**
+   * @param onEvict Called before each that has to go.
+   * @param isBounded True for hosts that may have so many connections only, whether silent or not.
+   */
+  constructor(clock: Clock, onEvict: () => void, isBounded: (hostname: string) => boolean) {
     this.#clock = clock;
     this.#onEvict = onEvict;
+    this.#isBounded = isBounded;
   }
 
   /** One has come; with too many of its host they have little time. */
   add(connection: C): void {
     this.#silent.set(connection, this.#clock.nowMs());
     const { hostname } = connection.remote;
+    if (this.#isBounded(hostname)) return;
     const count = (this.#ofHost.get(hostname) ?? 0) + 1;
     this.#ofHost.set(hostname, count);
     if (count > SILENT_OF_HOST_MAX && this.#timer === undefined) {

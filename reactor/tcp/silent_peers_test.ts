@@ -18,10 +18,11 @@ async function bench(
     clock: ManualClock,
     open: () => Promise<RawPeer>,
   ) => Promise<void>,
+  connectionsPerHostMax = Infinity,
 ): Promise<void> {
   const clock = new ManualClock();
   const server = new TcpServer<string>({
-    ...{ hostname: "127.0.0.1", port: 0, connectionsMax },
+    ...{ hostname: "127.0.0.1", port: 0, connectionsMax, connectionsPerHostMax },
     ...{ router: echoRouter(), clock, log: silentLogger },
   });
   const address = await server.listen();
@@ -94,6 +95,14 @@ test("a crowd of silent ones of one host goes soon, however much room there is",
     assert.equal(server.stats.evicted, 20, "what is left may be peers of the original");
     assert.equal(speaker.ended, false);
   }));
+
+test("where a host may have so many connections only, they may all be silent", () =>
+  bench(1000, async (server, clock, open) => {
+    for (let index = 0; index < SILENT_OF_HOST_MAX + 20; index++) await open();
+    await until(() => server.stats.open === SILENT_OF_HOST_MAX + 20);
+    clock.advance(2 * FIRST_FRAME_MS);
+    assert.equal(server.stats.evicted, 0);
+  }, 100));
 
 test("a peer that is held is read from later, and its time for a frame stands still", () =>
   bench(10, async (server, clock, open) => {

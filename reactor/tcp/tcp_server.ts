@@ -335,7 +335,11 @@ export class TcpServer<A = unknown> {
   constructor(options: TcpServerOptions<A>) {
     checkLimits(options);
     this.#options = options;
-    this.#silent = new SilentPeers(options.clock, () => void this.#host.stats.evicted++);
+    this.#silent = new SilentPeers(
+      options.clock,
+      () => void this.#host.stats.evicted++,
+      (hostname) => this.#isBounded(hostname),
+    );
     this.#logLimiter = new LogRateLimiter(options.clock);
     this.#connectionsMax = connectionCeiling(
       options.connectionsMax ?? CONNECTIONS_MAX,
@@ -468,10 +472,16 @@ export class TcpServer<A = unknown> {
     this.#options.log.warn("Connection refused: limit reached", fields);
   }
 
+  /** True for a host that may have so many connections only. */
+  #isBounded(hostname: string): boolean {
+    const { connectionsPerHostMax = Infinity, isExemptHost } = this.#options;
+    return connectionsPerHostMax !== Infinity && isExemptHost?.(hostname) !== true;
+  }
+
   /** Counts one more socket of a host; false when it may have no more. */
   #countHost(hostname: string): boolean {
-    const { connectionsPerHostMax, isExemptHost } = this.#options;
-    if (connectionsPerHostMax === undefined || isExemptHost?.(hostname) === true) return true;
+    const { connectionsPerHostMax = Infinity } = this.#options;
+    if (!this.#isBounded(hostname)) return true;
     if ((this.#hosts.get(hostname) ?? 0) >= connectionsPerHostMax) return false;
     countUp(this.#hosts, hostname);
     return true;

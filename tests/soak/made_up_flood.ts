@@ -8,8 +8,8 @@ import { agentPortIndex } from "../../proto/message_ids.ts";
 import { paced } from "./soak.ts";
 
 const SOCKETS = 8;
-/** Made-up modules are counted up from here, elsewhere in each run of this program. */
-const FIRST_MADE_UP = 1_000_000 + process.pid * 1_000_000;
+/** Made-up modules are counted up from here, elsewhere in each run; all numbers stay below 2^31. */
+const FIRST_MADE_UP = 1_000_000 + (process.pid % 1000) * 2_000_000;
 
 const [port, rate] = process.argv.slice(2).map(Number);
 const sockets = Array.from({ length: SOCKETS }, () => createSocket("udp4"));
