@@ -478,7 +478,7 @@ async function settled(
   database.catchUp();
   database.isCalm = true;
   if (!isAccepted) database.accept();
-  await pass(clock, 6000);
+  await pass(clock, 12_000);
   agents.forEach((agent, index) => agent.link.linkTo(dns[index % DNS]));
   for (let round = 0; round < 3; round++) {
     for (const { link } of agents) {
