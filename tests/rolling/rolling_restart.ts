@@ -288,7 +288,8 @@ class Rolling {
     let seen = first;
     await until(async () => {
       seen = await this.#look(index);
-      return seen.active === 0 && seen.quietMs > QUIET_MS;
+      const drainedMs = systemClock.nowMs() - startMs;
+      return seen.active === 0 && Math.min(seen.quietMs, drainedMs) > QUIET_MS;
     }, {
       what: () => `node ${index} to be at rest: ${JSON.stringify([first, seen])}`,
       timeoutMs: 60_000,
