@@ -6,8 +6,7 @@ import socket
 import struct
 import threading
 import time
-from collections import deque
-from typing import Callable, Deque, Dict, Optional, Set, Tuple
+from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from ._host import format_ipv4
 from ._stats import Counters
@@ -40,8 +39,8 @@ class Batch:
         #: Nodes as the table has them, by address and port, while there is a table and none fails: a
         #: success of such a node says nothing but itself. Always the same dictionary.
         self.plain_nodes: Dict[Tuple[str, int], int] = {}
-        #: Records that are to be sent. Whoever puts one there calls `added`. Always the same queue.
-        self.waiting: Deque[bytes] = deque()
+        #: Records that are to be sent. Whoever puts one there calls `added`. Always the same list.
+        self.waiting: List[bytes] = []
         self._address: Optional[Tuple[str, int]] = None
         self._begin()
 
@@ -111,9 +110,10 @@ class Batch:
         """Sends what waits."""
         with self._lock:
             while self.waiting:
-                count = min(len(self.waiting), BATCH_OUTCOMES)
-                take = self.waiting.popleft
-                self._send(b"".join([take() for _ in range(count)]), count)
+                records = self.waiting[:BATCH_OUTCOMES]
+                # What others add meanwhile comes behind these.
+                del self.waiting[: len(records)]
+                self._send(b"".join(records), len(records))
 
     def close(self) -> None:
         """Sends what waits, and frees the socket."""

@@ -187,19 +187,17 @@ class Client:
         """
         if retcode == 0:
             # The way of nearly all outcomes, as short as it can be.
-            node = self._plain_nodes.get((ip, port))
-            if node is not None:
-                time_ms = TIME_UNKNOWN if timecost_ms is None else timecost_ms
-                try:
-                    record = pack_record(mod_id, cmd_id, node, 0, time_ms)
-                except RecordError:
-                    pass  # the long way says what is wrong
-                else:
-                    waiting = self._waiting
-                    waiting.append(record)
-                    if not 1 < len(waiting) < BATCH_OUTCOMES:
-                        self._batch.added(len(waiting))
-                    return
+            time_ms = TIME_UNKNOWN if timecost_ms is None else timecost_ms
+            try:
+                record = pack_record(mod_id, cmd_id, self._plain_nodes[ip, port], 0, time_ms)
+            except (KeyError, RecordError, TypeError):
+                pass  # the long way does it, or says what is wrong
+            else:
+                waiting = self._waiting
+                waiting.append(record)
+                if not 1 < len(waiting) < BATCH_OUTCOMES:
+                    self._batch.added(len(waiting))
+                return
         self._flows.report(mod_id, cmd_id, ip, port, retcode, timecost_ms)
 
     def get_route(
