@@ -154,6 +154,8 @@ export class Registrar {
   readonly #bound = new Set<Registration>();
   readonly #answers = new Map<number, Answer>();
   #link: Link | undefined;
+  /** Counts connections made and lost: what was begun over one is not gone on with over the next. */
+  #connections = 0;
   #seq = 0;
   #beat: Timer | undefined;
 
@@ -176,12 +178,14 @@ export class Registrar {
 
   /** A connection stands that knows nothing of the one before. */
   ready(): void {
+    this.#connections++;
     this.#bound.clear();
     for (const one of this.#all) void this.#register(one);
   }
 
   /** The connection is lost. */
   lost(reason: string): void {
+    this.#connections++;
     this.#bound.clear();
     this.#beat?.cancel();
     this.#beat = undefined;
@@ -213,7 +217,11 @@ export class Registrar {
       MessageId.LeaseChange,
       (seq) => encodeLeaseChange({ seq, lease, owner: "", ...values }),
     );
-    if (body === undefined) return;
+    if (body === undefined) {
+      // Whether it was heard is not known; over another connection all is said again anyway.
+      if (this.#bound.has(one)) void this.#register(one);
+      return;
+    }
     const { code, reason } = decodeLeaseDone(body);
     if (code === LeaseCode.Invalid) throw new RangeError(reason);
     if (code === LeaseCode.Superseded) this.#drop(one, "superseded", reason);
@@ -259,6 +267,7 @@ export class Registrar {
 
   async #register(one: Registration): Promise<void> {
     const { clock, rng, addressOf } = this.#options;
+    const connection = this.#connections;
     for (;;) {
       try {
         one.ip ??= addressOf(one.values);
@@ -268,7 +277,13 @@ export class Registrar {
       }
       const { isReady, weight, zone, note } = one;
       const body = await this.#ask(MessageId.LeaseRegister, (seq) => this.#registerBody(one, seq));
-      if (body === undefined || !this.#all.has(one)) return; // The next connection goes on.
+      if (this.#connections !== connection || !this.#all.has(one)) return; // The next one goes on.
+      if (body === undefined) {
+        // It is late, or was never asked: who waited for it longer would wait for ever.
+        await sleep(clock, BUSY_PAUSE_MS * rng.next());
+        if (this.#connections !== connection || !this.#all.has(one)) return;
+        continue;
+      }
       const { code, reason, incarnation, modId, cmdId } = decodeLeaseRegistered(body);
       if (code === LeaseCode.Done) {
         if (one.values.module !== undefined) Object.assign(one, { modId, cmdId });
@@ -283,7 +298,7 @@ export class Registrar {
       if (code !== LeaseCode.Busy) return this.#drop(one, "refused", reason);
       one.become("connecting", reason);
       await sleep(clock, BUSY_PAUSE_MS * rng.next());
-      if (this.#link?.ready !== true || !this.#all.has(one)) return;
+      if (this.#connections !== connection || !this.#all.has(one)) return;
     }
   }
 
