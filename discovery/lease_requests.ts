@@ -134,9 +134,23 @@ function quoted(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
 }
 
-/** Who registers, as it is stored. */
+/** Who registers, as it is stored: what no terminal should be sent is replaced. */
 export function ownerText(owner: string): string {
-  return owner.slice(0, LEASE_OWNER_LENGTH_MAX).toWellFormed();
+  return owner.slice(0, LEASE_OWNER_LENGTH_MAX).toWellFormed().replace(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    "?",
+  );
+}
+
+/**
+ * Where a registration comes from that a console passes on: only what is near to both of them
+ * counts as near.
+ *
+ * @param peerHost The console.
+ * @param forHost Who asked it.
+ */
+export function hostBehind(peerHost: string, forHost: string): string {
+  return isLoopback(forHost) ? peerHost : forHost;
 }
 
 /** A request as the rules take it. */

@@ -24,6 +24,7 @@ import { LeaseBusyError, type LeaseRegistry } from "./lease_registry.ts";
 import {
   answerOf,
   changeFault,
+  hostBehind,
   LEASE_DONE,
   type LeaseAnswer,
   ownerText,
@@ -144,7 +145,8 @@ export class LeaseSessions {
     const request = requestOf(message);
     const owner = ownerOf(terms?.owner ?? "");
     // A console asks on behalf of somebody else.
-    const host = owner === undefined ? peer.remote.hostname : terms?.forHost ?? "";
+    const { hostname } = peer.remote;
+    const host = owner === undefined ? hostname : hostBehind(hostname, terms?.forHost ?? "");
     const fault = registerFault(request, host, checksNodes);
     if (fault !== undefined) return { ...fault, incarnation: 0 };
     const { node, previous } = request;
