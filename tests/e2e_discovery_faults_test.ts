@@ -11,82 +11,25 @@ import { assertInTime } from "./support/in_time.ts";
 import { runAdmin, withPrivateMariaDb } from "./support/mariadb.ts";
 import { type Processes, type TestProcess, withProcesses } from "./support/processes.ts";
 import { until } from "./support/until.ts";
-import { monotonicMs, WireConnection, type WireRoute } from "./support/wire_client.ts";
+import { RouteWatcher, startNodes } from "./support/discovery_rounds.ts";
+import { findFaketime, WallClock } from "./support/wall_clock.ts";
+import { monotonicMs, WireConnection } from "./support/wire_client.ts";
 
 const LOOPBACK = 0x7f000001;
 
 /** Bun would give up after 5 s. */
 const SLOW = { timeout: 120_000 };
 
-/** A subscriber of module 7/1 that keeps every route it was pushed. */
-class Watcher {
-  readonly routes: { readonly ports: number[]; readonly atMs: number }[] = [];
-  #ended = false;
-
-  constructor(connection: WireConnection) {
-    connection.askRoute(7, 1);
-    void this.#follow(connection);
-  }
-
-  get ports(): number[] {
-    return this.routes.at(-1)?.ports ?? [];
-  }
-
-  /** Fewest nodes of any route since a time. */
-  leastSince(sinceMs: number): number {
-    const later = this.routes.filter(({ atMs }) => atMs >= sinceMs);
-    return Math.min(this.ports.length, ...later.map(({ ports }) => ports.length));
-  }
-
-  async untilCount(count: number): Promise<void> {
-    await until(() => this.ports.length === count, {
-      what: () => `${count} nodes, not ${this.ports.length}`,
-      timeoutMs: 30_000,
-    });
-  }
-
-  stop(): void {
-    this.#ended = true;
-  }
-
-  async #follow(connection: WireConnection): Promise<void> {
-    while (!this.#ended && !connection.ended) {
-      const route: (WireRoute & { atMs: number }) | undefined = await connection
-        .nextRoute(7, 1, undefined, 1_000).catch(() => undefined);
-      if (route === undefined) continue;
-      const ports = route.hosts.map(({ port }) => port);
-      this.routes.push({ ports, atMs: route.atMs });
-    }
-  }
-}
-
 async function startAll(
   processes: Processes,
   url: string,
-): Promise<{ discovery: TestProcess; watcher: Watcher; connection: WireConnection }> {
+): Promise<{ discovery: TestProcess; watcher: RouteWatcher; connection: WireConnection }> {
   const [dns, discovery] = await Promise.all([
     processes.start("dns", ["--reactor-port=0", `--store=${url}`, "--metrics-port=0"]),
     processes.start("discovery", ["--reactor-port=0", `--store=${url}`, "--metrics-port=0"]),
   ]);
   const connection = await WireConnection.open(dns.port());
-  return { discovery, connection, watcher: new Watcher(connection) };
-}
-
-/** Starts a program that is these nodes. */
-async function startNodes(
-  processes: Processes,
-  discovery: TestProcess,
-  ttlMs: number,
-  ports: readonly number[],
-): Promise<TestProcess> {
-  const program = processes.spawn("node", "tests/support/lease_node_program.ts", [
-    ...[`127.0.0.1:${discovery.port()}`, "7", String(ttlMs), ...ports.map(String)],
-  ]);
-  await until(() => program.stdout.includes("registered"), {
-    what: () => `the nodes: ${program.stderr}`,
-    timeoutMs: 30_000,
-  });
-  return program;
+  return { discovery, connection, watcher: new RouteWatcher(connection) };
 }
 
 test(
@@ -107,7 +50,7 @@ test(
       }
       times.sort((a, b) => a - b);
       assertInTime("a registration until its push", times[38], 200);
-      const program = await startNodes(processes, discovery, 15_000, [2001]);
+      const program = await startNodes(processes, [discovery.port()], 15_000, [2001]);
       await watcher.untilCount(41);
       const killedMs = monotonicMs();
       await program.kill9();
@@ -134,7 +77,7 @@ test(
       const { url, store } = await sqliteTestStore(processes);
       const { discovery, watcher, connection } = await startAll(processes, url);
       const ports = Array.from({ length: 12 }, (_, index) => 3001 + index);
-      const program = await startNodes(processes, discovery, 2_000, ports);
+      const program = await startNodes(processes, [discovery.port()], 2_000, ports);
       await watcher.untilCount(12);
       const sinceMs = monotonicMs();
       for (let round = 0; round < 3; round++) {
@@ -154,6 +97,37 @@ test(
 );
 
 test(
+  "steps of the wall clock by an hour and a day expire nobody, and who is dead goes as ever",
+  { ...SLOW, skip: findFaketime() === undefined ? "libfaketime is not on this machine" : false },
+  async () => {
+    await withProcesses(async (processes) => {
+      const clock = new WallClock(processes.directory);
+      const { url, store } = await sqliteTestStore(processes);
+      const words = ["--reactor-port=0", `--store=${url}`, "--metrics-port=0"];
+      const discovery = await processes.start("discovery", words, { env: clock.env });
+      const dns = await processes.start("dns", words);
+      const connection = await WireConnection.open(dns.port());
+      const watcher = new RouteWatcher(connection);
+      const live = await startNodes(processes, [discovery.port()], 1_500, [3001, 3002, 3003]);
+      const dead = await startNodes(processes, [discovery.port()], 1_500, [3101]);
+      await watcher.untilCount(4);
+      const sinceMs = monotonicMs();
+      for (const aheadS of [3_600, -3_600, 86_400, -86_400]) {
+        clock.step(aheadS);
+        await sleep(systemClock, 2_500);
+      }
+      assert.equal(watcher.leastSince(sinceMs), 4);
+      await dead.kill9();
+      await watcher.untilCount(3);
+      assert.ok(live.alive);
+      watcher.stop();
+      connection.close();
+      await store.close();
+    });
+  },
+);
+
+test(
   "while the database is away nobody expires, and afterwards the dead go",
   { timeout: 120_000 },
   async (t) => {
@@ -164,8 +138,8 @@ test(
         const store = await openStore(url);
         await store.migrate();
         const { discovery, watcher, connection } = await startAll(processes, url);
-        const live = await startNodes(processes, discovery, 2_000, [4001, 4002, 4003]);
-        const dead = await startNodes(processes, discovery, 2_000, [4101]);
+        const live = await startNodes(processes, [discovery.port()], 2_000, [4001, 4002, 4003]);
+        const dead = await startNodes(processes, [discovery.port()], 2_000, [4101]);
         await watcher.untilCount(4);
         const sinceMs = monotonicMs();
         await server.suspend();

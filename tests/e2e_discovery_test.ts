@@ -1,10 +1,13 @@
 // Discovery with dns and agent as processes: nodes that register themselves can be picked.
 
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { LeasePeer } from "../discovery/testing/lease_peer.ts";
 import { command, int32, SeedClient } from "../discovery/testing/seed_bench.ts";
-import { LeaseCode } from "../proto/message_ids.ts";
+import { encodeLeaseRegister } from "../proto/codec.ts";
+import { LeaseCode, MessageId } from "../proto/message_ids.ts";
 import { sqliteTestStore, startFleet, type TestStore } from "./support/fleet.ts";
 import { type Processes, type TestProcess, withProcesses } from "./support/processes.ts";
 import { until } from "./support/until.ts";
@@ -119,6 +122,40 @@ test("bad registrations are refused with a reason, and nothing is changed", () =
     assert.equal(lost.length, 1);
     assert.deepEqual((await store.readModules([node])).map(({ weight }) => weight), [100]);
     for (const one of [peer, other]) one.destroy();
+  }));
+
+test("1 MB of metadata, and strangers without the secret, change nothing and harm nobody", () =>
+  withProcesses(async (processes) => {
+    const { url, store } = await sqliteTestStore(processes);
+    const node = { modId: 7, cmdId: 1, ip: LOOPBACK, port: 4001 };
+    const body = encodeLeaseRegister({
+      ...{ ...node, seq: 1, ttlMs: 15_000, weight: 100, zone: "", waiting: false, incarnation: 0 },
+      ...{ makesModule: true, detached: false, note: JSON.stringify({ a: "x".repeat(1_000_000) }) },
+    });
+    const open = await startDiscovery(processes, url);
+    const peer = await LeasePeer.open(open.port());
+    const large = await SeedClient.open(open.port());
+    large.write(command(MessageId.LeaseRegister, body));
+    await until(() => large.ended, { what: "the connection to be ended" });
+    const small = encodeLeaseRegister({
+      ...{ ...node, seq: 1, ttlMs: 15_000, weight: 100, zone: "", waiting: false, incarnation: 0 },
+      ...{ makesModule: true, detached: false, note: "" },
+    });
+    const tokenFile = join(processes.directory, "secret");
+    writeFileSync(tokenFile, "a secret that strangers lack\n");
+    const closed = await processes.start("discovery", [
+      ...["--reactor-port=0", `--store=${url}`, "--metrics-port=0"],
+      `--auth-token-file=${tokenFile}`,
+    ]);
+    const stranger = await SeedClient.open(closed.port());
+    stranger.write(command(MessageId.LeaseRegister, small));
+    stranger.write(command(3, new Uint8Array(24)));
+    await until(() => stranger.ended, { what: "the stranger to be left", timeoutMs: 30_000 });
+    assert.deepEqual(await store.leases.list({}, 9), []);
+    assert.deepEqual(await store.readModules([node]), []);
+    assert.equal((await peer.register(node)).code, LeaseCode.Done, "others are served");
+    peer.destroy();
+    await store.close();
   }));
 
 test("programs of the seed are picked through an agent too, and an operator has the last word", () =>
