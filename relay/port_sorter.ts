@@ -132,6 +132,10 @@ class SortedStream implements Stream, StreamHandlers {
     return this.#inner.local;
   }
 
+  get isOpening(): boolean {
+    return this.#inner.isOpening === true;
+  }
+
   get peerCertificate(): PeerCertificate | undefined {
     return this.#inner.peerCertificate;
   }

@@ -35,6 +35,8 @@ export interface Stream {
   readonly local: Address;
   /** Over TLS, and known before the first byte is; undefined: none was shown. */
   readonly peerCertificate?: PeerCertificate | undefined;
+  /** A handshake is under way, or has just ended: nothing could be said yet. @default {false} */
+  readonly isOpening?: boolean;
   /**
    * Calls `action` at the end of the present turn of the loop that serves this stream. It must not
    * throw.

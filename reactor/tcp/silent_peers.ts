@@ -23,6 +23,8 @@ const CROWD_LOOK_MS = 100;
 /** What is needed of a connection. */
 export interface SilentPeer {
   readonly remote: Address;
+  /** It could not say anything yet; it has a time limit of its own. @default {false} */
+  readonly isOpening?: boolean;
   /** Calls {@linkcode SilentPeers.remove} in turn. */
   closeNow(reason: string): void;
 }
@@ -94,22 +96,26 @@ export class SilentPeers<C extends SilentPeer> {
       this.#timer = undefined;
       // A loop that was busy has not read what they may have sent.
       const isLate = !wasLate && this.#clock.nowMs() - dueMs > CROWD_LOOK_MS;
-      if (!isLate) this.#end(CROWD_FIRST_FRAME_MS, (hostname) => this.#isCrowd(hostname));
+      if (!isLate) this.#end(CROWD_FIRST_FRAME_MS, (one) => this.#isOfCrowd(one));
       if ([...this.#ofHost.keys()].some((hostname) => this.#isCrowd(hostname))) {
         this.#watch(CROWD_LOOK_MS, isLate);
       }
     });
   }
 
+  #isOfCrowd({ remote, isOpening = false }: C): boolean {
+    return !isOpening && this.#isCrowd(remote.hostname);
+  }
+
   #isCrowd(hostname: string): boolean {
     return (this.#ofHost.get(hostname) ?? 0) > SILENT_OF_HOST_MAX;
   }
 
-  #end(limitMs: number, isDue: (hostname: string) => boolean): void {
+  #end(limitMs: number, isDue: (connection: C) => boolean): void {
     const nowMs = this.#clock.nowMs();
     for (const [connection, sinceMs] of this.#silent) {
       if (nowMs - sinceMs < limitMs) return;
-      if (!isDue(connection.remote.hostname)) continue;
+      if (!isDue(connection)) continue;
       this.#onEvict();
       connection.closeNow(`nothing received for ${limitMs} ms`);
     }

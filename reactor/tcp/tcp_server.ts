@@ -189,6 +189,10 @@ class ServerConnection<A> implements Connection<A>, LinkOwner {
     return this.link.stream.peerCertificate;
   }
 
+  get isOpening(): boolean {
+    return this.link.stream.isOpening === true;
+  }
+
   get pendingBytes(): number {
     return this.link.output.pendingBytes;
   }

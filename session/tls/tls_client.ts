@@ -1,7 +1,7 @@
 // Shell. Connections over TLS to services, by node:tls, in Deno, Bun and Node.
 
 import type { Socket } from "node:net";
-import { connect, type TLSSocket } from "node:tls";
+import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import { messageOf } from "../../reactor/errors.ts";
 import type { ConnectOptions, Stream, TcpConnector } from "../../reactor/runtime/types.ts";
 import { connectBy, type SocketKind } from "../node_transport.ts";
@@ -84,20 +84,29 @@ export function tlsConnector(options: TlsConnectorOptions): TcpConnector {
   const { identity } = options;
   const open = new Set<TLSSocket>();
   let before = identity.material;
+  // Made once: to read keys and roots again for each connection takes longer than its handshake.
+  let context: SecureContext | undefined;
   identity.onChange(() => {
     endUnbelieved(open, before, identity.material);
     before = identity.material;
+    context = undefined;
   });
   return {
     connectTcp(wanted: ConnectOptions): Promise<Stream> {
       const { material } = identity;
       if (callsPlain(material, wanted)) return options.plain.connectTcp(wanted);
       const { ca, cert, key } = material;
+      const secureContext = context ??= createSecureContext({
+        ca,
+        cert,
+        key,
+        minVersion: TLS_VERSION_MIN,
+      });
       return connectBy({
         // Who a service is, its certificate says by role: fleets call addresses, which move.
         open: ({ hostname: host, port }): Socket =>
           connect({
-            ...{ host, port, ca, cert, key, minVersion: TLS_VERSION_MIN },
+            ...{ host, port, secureContext, minVersion: TLS_VERSION_MIN },
             checkServerIdentity: () => undefined,
           }).setNoDelay(true),
         readyEvent: "secureConnect",

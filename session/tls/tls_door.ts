@@ -13,6 +13,15 @@ import { TlsServerStream } from "./tls_server_stream.ts";
 /** Time for a handshake, from the connection on, where a caller must speak TLS. */
 export const TLS_HANDSHAKE_MS = 5_000;
 
+/**
+ * Handshakes under way at once; further ones wait for their turn. When many callers come together the
+ * first are served before they give up, where all of them would otherwise be served too late.
+ */
+export const TLS_HANDSHAKES_MAX = 64;
+
+/** A handshake that takes longer goes on, and holds up the next one no more: its caller is slow, or bad. */
+export const TLS_TURN_MS = 200;
+
 /** Time between two looks at the certificates of those who are connected. */
 const LOOK_MS = 10_000;
 
@@ -34,6 +43,9 @@ export class TlsDoor implements TcpTransport {
   readonly #logLimiter: LogRateLimiter;
   readonly #open = new Set<TlsServerStream>();
   readonly #timer: Timer;
+  #turns = 0;
+  /** Those that wait for their turn; as many as there are connections at the most. */
+  readonly #waiting = new Set<() => void>();
   readonly #counts = { handshakes: 0, refused: 0, plainRefused: 0 };
   #material: TlsMaterial;
   #servers: HandshakeServers;
@@ -70,6 +82,7 @@ export class TlsDoor implements TcpTransport {
           handshakeMs: mayCallPlain(this.#material, inner.remote) ? Infinity : TLS_HANDSHAKE_MS,
           mayBePlain: () => mayCallPlain(this.#material, inner.remote),
           servers: () => this.#servers,
+          turn: (begin) => this.#turn(begin),
           judge: (facts) => {
             this.#counts.handshakes++;
             return beliefFault(facts, this.#material, clock.wallMs());
@@ -107,6 +120,28 @@ export class TlsDoor implements TcpTransport {
   /** Looks at nobody any more; whoever listens closes the connections. */
   close(): void {
     this.#timer.cancel();
+  }
+
+  /** Has a handshake begin when it is its turn. @returns what ends the turn, or the wait for it. */
+  #turn(begin: () => void): () => void {
+    let limit: Timer | undefined;
+    const end = (): void => {
+      if (this.#waiting.delete(take) || limit === undefined) return;
+      limit.cancel();
+      limit = undefined;
+      this.#turns--;
+      const [next] = this.#waiting;
+      next?.();
+    };
+    const take = (): void => {
+      this.#waiting.delete(take);
+      this.#turns++;
+      limit = this.#options.clock.setTimer(TLS_TURN_MS, end);
+      begin();
+    };
+    if (this.#turns < TLS_HANDSHAKES_MAX) take();
+    else this.#waiting.add(take);
+    return end;
   }
 
   #look(): void {

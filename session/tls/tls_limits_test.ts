@@ -19,7 +19,7 @@ import {
 import { until } from "../../tests/support/until.ts";
 import { SessionServer } from "../session_server.ts";
 import { FleetCertificates } from "../testing/fleet_certificates.ts";
-import { TLS_HANDSHAKE_MS } from "./tls_door.ts";
+import { TLS_HANDSHAKE_MS, TLS_HANDSHAKES_MAX, TLS_TURN_MS } from "./tls_door.ts";
 import type { PlainPeers } from "./tls_identity.ts";
 
 const fleet = await FleetCertificates.make();
@@ -163,6 +163,49 @@ async function clientHello(): Promise<Uint8Array> {
     server.close();
   }
 }
+
+test("half handshakes hold up others for a moment only, and a crowd is served in turn", {
+  timeout: 60_000,
+}, async () => {
+  await serve("off", async (service) => {
+    const { address, clock, heard } = service;
+    const pair = await fleet.pair("agent", ["agent"]);
+    const speak = (text: string): { isOver: boolean } => {
+      const peer = { isOver: false };
+      const socket = connectTls({
+        ...{ host: address.hostname, port: address.port, ca: fleet.authority.cert, ...pair },
+        checkServerIdentity: () => undefined,
+      });
+      socket.on("error", () => {}).on("close", () => (peer.isOver = true)).resume();
+      socket.once("secureConnect", () => {
+        socket.write(encodeFrame(200, new TextEncoder().encode(text)));
+      });
+      return peer;
+    };
+    const halves = Array.from({ length: TLS_HANDSHAKES_MAX }, () => raw(address, 0x16, 3, 1));
+    await until(() => count(service) === TLS_HANDSHAKES_MAX);
+    // What they have sent is read by now, as they came first.
+    speak("behind them");
+    await until(() => count(service) === TLS_HANDSHAKES_MAX + 1);
+    await until(() => {
+      clock.advance(TLS_TURN_MS / 4);
+      return heard.length === 1;
+    }, { what: "its turn" });
+    assert.ok(clock.nowMs() < TLS_HANDSHAKE_MS, `${clock.nowMs()} ms`);
+    assert.equal(halves.filter(({ isEnded }) => isEnded).length, 0);
+    // More than there are turns, of one host, while time stands still.
+    const crowd = Array.from(
+      { length: 2 * TLS_HANDSHAKES_MAX + 9 },
+      (_, index) => speak(`${index}`),
+    );
+    await until(() => {
+      if (heard.length < crowd.length) clock.advance(1);
+      return heard.length === 1 + crowd.length;
+    }, { what: "all to be served", timeoutMs: 40_000 });
+    assert.equal(crowd.filter(({ isOver }) => isOver).length, 0);
+    for (const { socket } of halves) socket.destroy();
+  });
+});
 
 test("a connection ends when the certificate that was shown over it does", async () => {
   await serve("off", async (service) => {

@@ -11,6 +11,9 @@ import { beliefFault, type CertificateFacts, isSignedBy, peerFacts } from "./cer
 import type { HandshakeServers } from "./handshake_servers.ts";
 import { TLS_FIRST_BYTE, type TlsMaterial } from "./tls_identity.ts";
 
+/** Time after a handshake in which a caller may be on its way to say something. */
+const FIRST_WORD_MS = 1_000;
+
 /** What a stream is given by its door. */
 export interface TlsStreamHost {
   readonly clock: Clock;
@@ -18,6 +21,8 @@ export interface TlsStreamHost {
   readonly handshakeMs: number;
   mayBePlain(): boolean;
   servers(): HandshakeServers;
+  /** Calls `begin` when the handshake may begin. @returns what is called when it is over, or given up. */
+  turn(begin: () => void): () => void;
   /** Why a certificate is not believed; undefined: it is. */
   judge(facts: PeerCertificate): string | undefined;
   /** It is ended: before it said anything of use (`plain`: not even TLS), or later. */
@@ -110,6 +115,8 @@ export class TlsServerStream implements Stream, StreamHandlers {
   #below: Below | undefined;
   #socket: TLSSocket | undefined;
   #certificate: (CertificateFacts & { readonly der: Uint8Array }) | undefined;
+  #endTurn = (): void => {};
+  #securedAtMs = -Infinity;
   #isHeld = false;
   /** Where what was written last is. */
   #writing: "done" | "above" | "below" = "done";
@@ -130,6 +137,11 @@ export class TlsServerStream implements Stream, StreamHandlers {
 
   get peerCertificate(): PeerCertificate | undefined {
     return this.#certificate;
+  }
+
+  get isOpening(): boolean {
+    if (this.#mode === "shaking") return true;
+    return this.#host.clock.nowMs() - this.#securedAtMs < FIRST_WORD_MS;
   }
 
   /** It speaks no TLS. */
@@ -206,6 +218,7 @@ export class TlsServerStream implements Stream, StreamHandlers {
     if (this.#mode === "gone") return;
     this.#mode = "gone";
     this.#limit?.cancel();
+    this.#endTurn();
     this.#host.gone();
     this.#socket?.destroy();
     this.#below?.destroy();
@@ -255,17 +268,21 @@ export class TlsServerStream implements Stream, StreamHandlers {
     this.#mode = "shaking";
     // Who may be silent may not stop in the middle.
     if (this.#limit === undefined) this.#limitTo(this.#host.clock, 5_000);
-    this.#below = new Below(this.#inner, () => this.#wrote());
-    this.#host.servers().handshake(this.#below, {
-      onSecure: (socket) => this.#secured(socket),
-      onFailed: (reason) => this.refuse(reason),
-    });
+    const below = this.#below = new Below(this.#inner, () => this.#wrote());
+    this.#endTurn = this.#host.turn(() =>
+      this.#host.servers().handshake(below, {
+        onSecure: (socket) => this.#secured(socket),
+        onFailed: (reason) => this.refuse(reason),
+      })
+    );
   }
 
   #secured(socket: TLSSocket): void {
     if (this.#mode !== "shaking") return void socket.destroy();
     this.#socket = socket;
+    this.#securedAtMs = this.#host.clock.nowMs();
     this.#limit?.cancel();
+    this.#endTurn();
     // From here on faults of the socket are those of the connection.
     socket.on("error", (error) => this.#lost(messageOf(error)))
       .on("close", () => this.#lost("the other side closed the connection"));
