@@ -175,6 +175,20 @@ test("rubbish ends its own stream with a clear code, and nothing else", async ()
   });
 });
 
+test("a name that some clients cannot call by is answered, and said", async () => {
+  await withServer(async ({ modules, route, open, log }) => {
+    modules("a/b");
+    route(1, 80);
+    const stream = open("Stream");
+    stream.say({ type_url: XdsType.endpoints, resource_names: ["a/b", "A/B"] });
+    await until(() => stream.raw.length === 1, { what: "the answer" });
+    const { resources } = decodeXds<{ resources: unknown[] }>("DiscoveryResponse", stream.raw[0]);
+    assert.equal(resources.length, 2, "capital letters make another name, which is none");
+    assert.equal(log.count("cannot call by a name"), 1);
+    stream.cancel();
+  });
+});
+
 test("names in a loop: no module is asked for that there is not, and the bound is counted", async () => {
   await withServer(async ({ server, wanted, modules, open }) => {
     modules("shop");

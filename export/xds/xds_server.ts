@@ -19,6 +19,7 @@ import { XdsResources } from "./resource_table.ts";
 import {
   type AdsCounts,
   newAdsCounts,
+  XDS_NAME_LENGTH_MAX,
   type XdsStream,
   type XdsStreamPort,
 } from "./subscription.ts";
@@ -34,6 +35,9 @@ const GATHER_MS = 5;
 
 /** Time between two reports of a client on its calls, in seconds. */
 const REPORT_INTERVAL_S = 5;
+
+/** Names that every client sends as they are. */
+const EASY_NAME = /^[A-Za-z0-9._:-]+$/;
 
 /** gRPC of C++ reads only while it is called, else now and then: sooner it is not late. */
 const STREAM_BEHIND_MS = 20_000;
@@ -217,7 +221,17 @@ export class XdsServer {
     if (streams === undefined) names.set(name, streams = new Set());
     streams.add(stream);
     this.#want(name);
+    if (!EASY_NAME.test(name)) this.#warnOfName(name);
     return true;
+  }
+
+  #warnOfName(name: string): void {
+    const held = this.#limiter.admit("name");
+    if (held === undefined) return;
+    this.#options.log.warn("Some gRPC clients cannot call by a name with such characters", {
+      name: name.slice(0, XDS_NAME_LENGTH_MAX),
+      ...held,
+    });
   }
 
   #removeFollower(stream: XdsStream, typeUrl: string, name: string): void {

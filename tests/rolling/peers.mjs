@@ -156,7 +156,15 @@ const COMMANDS = {
     const call = () =>
       client.makeUnaryRequest(
         ...[METHOD.path, identity, identity, Buffer.alloc(0), { deadline: Date.now() + 5_000 }],
-        (error) => count("grpc", error ? `code ${error.code}: ${error.details}` : undefined),
+        (error) =>
+          count(
+            "grpc",
+            error
+              ? `code ${error.code}: ${
+                error.details.replace(/ after .*|\d+\.\d+\.\d+\.\d+:\d+.*/, "")
+              }`
+              : undefined,
+          ),
       );
     timers.push(every(Number(rate), call));
     return {};
