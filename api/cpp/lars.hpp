@@ -1994,6 +1994,7 @@ inline lars_cursors *cursors_of(uint64_t epoch) {
     if (thread->ways[way].epoch == epoch) return &thread->ways[way];
   }
   lars_cursors *own = &thread->ways[thread->next_way++ % CURSOR_WAYS];
+  if (lars_hot_cursors.epoch == own->epoch) lars_hot_cursors.epoch = 0;
   free(own->cursors);
   memset(own, 0, sizeof *own);
   own->cursors = (lars_cursor *)calloc(CURSORS_FIRST, sizeof *own->cursors);
