@@ -6,7 +6,7 @@ import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
-import type { Link, LinkEvents } from "../session/link.ts";
+import type { Link, LinkChoice, LinkEvents } from "../session/link.ts";
 import { LEAVING_REASON, type SessionClient } from "../session/session_client.ts";
 import type { SessionClientOptions } from "../session/session_client.ts";
 import {
@@ -52,13 +52,8 @@ export interface ChosenLinkOptions extends LinkEvents {
   onPong?: SessionClientOptions["onPong"];
 }
 
-/** Counters of a {@linkcode ChosenLink}. */
-export interface ChoiceStats {
-  /** Changes to a better server that was back, or to one that stays when the one in use stopped. */
-  readonly returns: number;
-  /** Connections made anew because they were old. */
-  readonly renewals: number;
-}
+/** What a change of the connection counts as. */
+type ChangeCount = "returns" | "renewals";
 
 type Handler = (body: Uint8Array) => void;
 
@@ -89,7 +84,7 @@ export class ChosenLink implements Link {
   /** Servers that the candidate has not tried. */
   #triesLeft = 0;
   /** What it counts as when it takes over. */
-  #candidateCount: keyof ChoiceStats = "returns";
+  #candidateCount: ChangeCount = "returns";
   #returnTimer: Timer | undefined;
   #ageTimer: Timer | undefined;
   #vainTries = 0;
@@ -144,9 +139,8 @@ export class ChosenLink implements Link {
     return this.#current.client.pendingBytes;
   }
 
-  /** Counters since the start. */
-  get stats(): ChoiceStats {
-    return this.#counts;
+  get choice(): LinkChoice {
+    return { rank: this.rank, ...this.#counts };
   }
 
   /** How the server in use ranks for this client: 0 is the one that suits best. */
@@ -277,14 +271,14 @@ export class ChosenLink implements Link {
     this.#connect(others, "returns");
   }
 
-  async #try(choose: () => readonly ServerAddress[], count: keyof ChoiceStats): Promise<void> {
+  async #try(choose: () => readonly ServerAddress[], count: ChangeCount): Promise<void> {
     if (this.#hasNames) await this.#resolve();
     if (this.#closed || this.#candidate !== undefined || !this.ready) return;
     const servers = choose();
     if (servers.length > 0) this.#connect(servers, count);
   }
 
-  #connect(servers: readonly ServerAddress[], count: keyof ChoiceStats): void {
+  #connect(servers: readonly ServerAddress[], count: ChangeCount): void {
     const held = this.#open(servers);
     this.#candidate = held;
     this.#candidateCount = count;

@@ -14,6 +14,16 @@ export interface LinkEvents {
   onHeard?(msgId: number): void;
 }
 
+/** What a link that chooses among several servers tells of it. */
+export interface LinkChoice {
+  /** 0: the server in use is the one that suits this client best. */
+  readonly rank: number;
+  /** Changes to a better server that was back, or away from one that said it stops. */
+  readonly returns: number;
+  /** Connections made anew because they were old. */
+  readonly renewals: number;
+}
+
 /** One lasting connection to the first of several addresses that answers. */
 export interface Link {
   /** Handlers of what the service sends; `body` is valid during the call. Added before `start`. */
@@ -32,6 +42,8 @@ export interface Link {
   readonly secretFault: string | undefined;
   /** Connections made since the start. */
   readonly connectCount: number;
+  /** Where it chooses among several servers: how the one in use ranks (0 suits best), and how often it changed. */
+  readonly choice?: LinkChoice;
   /** Bytes that wait to be taken by the system. */
   readonly pendingBytes: number;
   /** Begins to connect. */

@@ -86,6 +86,9 @@ export class StatusSource {
       udpPath: supervisor.path,
       loopMessagesDropped: supervisor.droppedCount,
       dnsAddress: formatAddress(dnsLink.address),
+      // 0: of all dns it is the one that this agent takes by choice.
+      dnsRank: dnsLink.choice?.rank ?? 0,
+      dnsReturns: dnsLink.choice?.returns ?? 0,
       dnsConnected: Number(dnsLink.ready),
       dnsExtended: Number(dnsLink.extended),
       dnsConnects: dns.connects,
@@ -106,6 +109,7 @@ export class StatusSource {
       dnsSecretFault: dnsLink.secretFault ?? "",
       reporterSecretFault: reporterLink.secretFault ?? "",
       reporterAddress: formatAddress(reporterLink.address),
+      reporterRank: reporterLink.choice?.rank ?? 0,
       reporterConnected: Number(reporterLink.ready),
       reporterConnects: reporter.connects,
       reportsSent: reporter.reportsSent,

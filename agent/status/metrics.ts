@@ -86,6 +86,12 @@ const links: MetricTable = {
     "Time since dns was last heard of; absent before the first time.",
     { min: 0 },
   ),
+  dnsRank: gauge("lars_agent_dns_rank", "0 when the dns in use is the one that suits best."),
+  dnsReturns: counter("lars_agent_dns_returns_total", "Changes to a better dns that was back."),
+  reporterRank: gauge(
+    "lars_agent_reporter_rank",
+    "0 when the reporter in use is the one that suits best.",
+  ),
   dnsRoutesUnchanged: counter(
     "lars_agent_routes_unchanged_total",
     "Answers of dns that the route which the agent has still holds.",
