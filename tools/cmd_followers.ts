@@ -1,7 +1,6 @@
 // Shell. `lars followers`: who follows routes, by which way, and how far behind.
 
 import type { Command } from "commander";
-import { quantity } from "../model/quantity.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
@@ -52,12 +51,12 @@ async function printFollowers({ version, followers }: FollowerList): Promise<voi
     return;
   }
   await printTable(
-    ["way", "through", "at", "how many", "routes", "lag", "state"],
+    ["WAY", "THROUGH", "AT", "HOW MANY", "ROUTES", "LAG", "STATE"],
     followers.map((row) => [
       ...[row.way, row.through, row.at],
       row.followers === null ? "?" : String(row.followers),
       row.revision === null ? "?" : row.revision === version ? "newest" : String(row.revision),
-      row.lagSeconds === null ? "?" : quantity(row.lagSeconds, "s"),
+      row.lagSeconds === null ? "?" : `${row.lagSeconds} s`,
       followerState(row),
     ]),
   );

@@ -109,6 +109,10 @@ test("lars status: database, services, agent and call results, as JSON and as te
       /^SUCC, ERR: last window \(idle_timeout\) of each agent, if reported within 60 min$/m,
     );
     assert.match(asText.stdout, /^MEAN TIME, REFUSED: last 5 min$/m);
+    const followers = await processes.run("tools/lars.ts", ["followers", "--store", url]);
+    assert.equal(followers.code, 0, followers.stderr);
+    assert.match(followers.stdout, /^WAY +THROUGH +AT +HOW MANY +ROUTES +LAG +STATE$/m);
+    assert.match(followers.stdout, /^agents +dns +1 +newest +\d+ s +ok$/m);
     assert.equal(status.calls.within_seconds, 3600);
     assert.match(asText.stdout, /^ +1 +2 +shop +3 +1 +25\.0 % +12\.3 ms +5 +1$/m);
     assert.match(asText.stdout, /^ +1 +2 +shop +192\.168\.1\.178:7776 +1 of 1 agent$/m);
