@@ -14,6 +14,9 @@ import { type Processes, type TestProcess, withProcesses } from "./support/proce
 import { until } from "./support/until.ts";
 import { WireCaller } from "./support/wire_client.ts";
 
+/** Bun would give up after 5 s. */
+const SLOW = { timeout: 120_000 };
+
 /** A registrar that is never connected. */
 const UNUSED = { clock: new ManualClock(), rng: seededRng(1), addressOf: () => 1 };
 
@@ -115,105 +118,117 @@ test("register(): what cannot be is refused at once, with the reason", () =>
     assert.deepEqual(await store.leases.list({}, 9), []);
   }));
 
-test("NodeRegistrar: nodes of a program share a connection and its heartbeat, and leave alone", () =>
-  withWorld(async ({ discovery, discoveryPort, caller, store, startDiscovery }) => {
-    const registrar = new NodeRegistrar({ discovery: `127.0.0.1:${discoveryPort}` });
-    const ports = [4001, 4002, 4003];
-    const nodes = await Promise.all(
-      ports.map((port) =>
-        registrar.register({ modId: 7, cmdId: 1, port, ttlMs: 1_500, createModule: true })
-      ),
-    );
-    await untilPorts(caller, 7, ports);
-    await assert.rejects(registrar.register({ modId: 9, cmdId: 9, port: 1 }), /no module 9\/9/);
-    const seen = async (): Promise<unknown> =>
-      (await store.instances(["discovery"])).at(-1)?.detail.connections;
-    await until(async () => await seen() === 1, {
-      what: () => "one connection",
-      timeoutMs: 30_000,
-    });
-    assert.deepEqual(await portsOf(caller, 7), ports, "heartbeats of one reach for all");
-    await discovery.kill9();
-    await startDiscovery();
-    await until(() => nodes.every(({ state }) => state === "registered"), { what: "all back" });
-    await nodes[0].close({ limitMs: 0 });
-    await untilPorts(caller, 7, ports.slice(1));
-    assert.deepEqual((await registrar.close({ limitMs: 0 })).length, 2);
-    await untilPorts(caller, 7, []);
-    assert.deepEqual(nodes.map(({ state }) => state), ["closed", "closed", "closed"]);
-  }));
+test(
+  "NodeRegistrar: nodes of a program share a connection and its heartbeat, and leave alone",
+  SLOW,
+  () =>
+    withWorld(async ({ discovery, discoveryPort, caller, store, startDiscovery }) => {
+      const registrar = new NodeRegistrar({ discovery: `127.0.0.1:${discoveryPort}` });
+      const ports = [4001, 4002, 4003];
+      const nodes = await Promise.all(
+        ports.map((port) =>
+          registrar.register({ modId: 7, cmdId: 1, port, ttlMs: 1_500, createModule: true })
+        ),
+      );
+      await untilPorts(caller, 7, ports);
+      await assert.rejects(registrar.register({ modId: 9, cmdId: 9, port: 1 }), /no module 9\/9/);
+      const seen = async (): Promise<unknown> =>
+        (await store.instances(["discovery"])).at(-1)?.detail.connections;
+      await until(async () => await seen() === 1, {
+        what: () => "one connection",
+        timeoutMs: 30_000,
+      });
+      assert.deepEqual(await portsOf(caller, 7), ports, "heartbeats of one reach for all");
+      await discovery.kill9();
+      await startDiscovery();
+      await until(() => nodes.every(({ state }) => state === "registered"), { what: "all back" });
+      await nodes[0].close({ limitMs: 0 });
+      await untilPorts(caller, 7, ports.slice(1));
+      assert.deepEqual((await registrar.close({ limitMs: 0 })).length, 2);
+      await untilPorts(caller, 7, []);
+      assert.deepEqual(nodes.map(({ state }) => state), ["closed", "closed", "closed"]);
+    }),
+);
 
-test("register() and lars register take a module by its name, and say when there is none", () =>
-  withWorld(async ({ processes, discoveryPort, store, url }) => {
-    const discovery = `127.0.0.1:${discoveryPort}`;
-    await assert.rejects(
-      register({ discovery, module: "shopp", port: 4001 }),
-      /No module is called "shopp"/,
-    );
-    await store.setModules([{ modId: 11, cmdId: 2, name: "shop" }]);
-    let node: RegisteredNode | undefined;
-    await until(async () => {
-      node = await register({ discovery, module: "shop", port: 4001 }).catch(() => undefined);
-      return node !== undefined;
-    }, { what: "discovery to know the name" });
-    assert.deepEqual((await store.leases.list({}, 9)).map(({ modId, cmdId }) => [modId, cmdId]), [
-      ...[[11, 2]],
-    ]);
-    await node?.update({ weight: 7 });
-    assert.equal((await store.readModules([{ modId: 11, cmdId: 2 }]))[0].weight, 7);
-    await node?.close({ limitMs: 0 });
-    assert.throws(() => new Registrar(UNUSED).add({ port: 1 }), /must name a module/);
-    const run = (...words: string[]) =>
-      processes.run("tools/lars.ts", ["register", ...words, "--", "true"]);
-    const words = ["--discovery", discovery, "--check", "none"];
-    assert.equal((await run("shop", "4002", ...words)).code, 0);
-    const { rows } = await store.leases.since(0, 9);
-    assert.deepEqual(rows.map(({ modId, port }) => [modId, port]), [[11, 4001], [11, 4002]]);
-    const unknown = await processes.spawn("register", "tools/lars.ts", [
-      ...["register", "shopp", "4002", ...words, "--", "sleep", "60"],
-    ]).untilEnded(30_000);
-    assert.equal(unknown.code, 1);
-    assert.match(unknown.stderr, /did you mean/);
-    assert.equal((await run("shop", ...words)).code, 2, "without a port");
-    assert.ok(url !== "");
-  }));
+test(
+  "register() and lars register take a module by its name, and say when there is none",
+  SLOW,
+  () =>
+    withWorld(async ({ processes, discoveryPort, store, url }) => {
+      const discovery = `127.0.0.1:${discoveryPort}`;
+      await assert.rejects(
+        register({ discovery, module: "shopp", port: 4001 }),
+        /No module is called "shopp"/,
+      );
+      await store.setModules([{ modId: 11, cmdId: 2, name: "shop" }]);
+      let node: RegisteredNode | undefined;
+      await until(async () => {
+        node = await register({ discovery, module: "shop", port: 4001 }).catch(() => undefined);
+        return node !== undefined;
+      }, { what: "discovery to know the name" });
+      assert.deepEqual((await store.leases.list({}, 9)).map(({ modId, cmdId }) => [modId, cmdId]), [
+        ...[[11, 2]],
+      ]);
+      await node?.update({ weight: 7 });
+      assert.equal((await store.readModules([{ modId: 11, cmdId: 2 }]))[0].weight, 7);
+      await node?.close({ limitMs: 0 });
+      assert.throws(() => new Registrar(UNUSED).add({ port: 1 }), /must name a module/);
+      const run = (...words: string[]) =>
+        processes.run("tools/lars.ts", ["register", ...words, "--", "true"]);
+      const words = ["--discovery", discovery, "--check", "none"];
+      assert.equal((await run("shop", "4002", ...words)).code, 0);
+      const { rows } = await store.leases.since(0, 9);
+      assert.deepEqual(rows.map(({ modId, port }) => [modId, port]), [[11, 4001], [11, 4002]]);
+      const unknown = await processes.spawn("register", "tools/lars.ts", [
+        ...["register", "shopp", "4002", ...words, "--", "sleep", "60"],
+      ]).untilEnded(30_000);
+      assert.equal(unknown.code, 1);
+      assert.match(unknown.stderr, /did you mean/);
+      assert.equal((await run("shop", ...words)).code, 2, "without a port");
+      assert.ok(url !== "");
+    }),
+);
 
-test("a node is checked by discovery where both want it, at its own address alone", () =>
-  withWorld(async ({ processes, discovery: idle, caller, store, url }) => {
-    await idle.stop();
-    const checking = await processes.start("discovery", [
-      ...["--reactor-port=0", `--store=${url}`, "--metrics-port=0", "--discovery-checks=1"],
-    ]);
-    const port = await freePort();
-    const discovery = `127.0.0.1:${checking.port()}`;
-    const seen: string[] = [];
-    let status = 503;
-    const server = createHttpServer((request, response) => {
-      seen.push(request.url ?? "");
-      response.writeHead(status, { Location: "http://127.0.0.1:1/elsewhere" }).end();
-    });
-    await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-    const wish = { discovery, modId: 12, cmdId: 1, port, createModule: true } as const;
-    const node = await register({ ...wish, check: "http:/up" });
-    await until(() => seen.length >= 2, { what: "looks" });
-    assert.deepEqual(await store.readModules([{ modId: 12, cmdId: 1 }]), [], "it is not ready");
-    status = 302; // An answer; where it points to is nobody's business.
-    await untilPorts(caller, 12, [port]);
-    assert.ok(seen.every((path) => path === "/up"));
-    status = 500;
-    await until(async () => (await store.leases.list({}, 9))[0].phase === "failing");
-    await untilPorts(caller, 12, []);
-    status = 200;
-    await untilPorts(caller, 12, [port]);
-    await assert.rejects(
-      register({ ...wish, ip: "169.254.169.254", check: "tcp" }),
-      /ip must be an address that may be checked/,
-    );
-    await assert.rejects(register({ ...wish, check: "https:/up" }), /check must be/);
-    await node.close({ limitMs: 0 });
-    server.closeAllConnections();
-    server.close();
-  }));
+test(
+  "a node is checked by discovery where both want it, at its own address alone",
+  SLOW,
+  () =>
+    withWorld(async ({ processes, discovery: idle, caller, store, url }) => {
+      await idle.stop();
+      const checking = await processes.start("discovery", [
+        ...["--reactor-port=0", `--store=${url}`, "--metrics-port=0", "--discovery-checks=1"],
+      ]);
+      const port = await freePort();
+      const discovery = `127.0.0.1:${checking.port()}`;
+      const seen: string[] = [];
+      let status = 503;
+      const server = createHttpServer((request, response) => {
+        seen.push(request.url ?? "");
+        response.writeHead(status, { Location: "http://127.0.0.1:1/elsewhere" }).end();
+      });
+      await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+      const wish = { discovery, modId: 12, cmdId: 1, port, createModule: true } as const;
+      const node = await register({ ...wish, check: "http:/up" });
+      await until(() => seen.length >= 2, { what: "looks" });
+      assert.deepEqual(await store.readModules([{ modId: 12, cmdId: 1 }]), [], "it is not ready");
+      status = 302; // An answer; where it points to is nobody's business.
+      await untilPorts(caller, 12, [port]);
+      assert.ok(seen.every((path) => path === "/up"));
+      status = 500;
+      await until(async () => (await store.leases.list({}, 9))[0].phase === "failing");
+      await untilPorts(caller, 12, []);
+      status = 200;
+      await untilPorts(caller, 12, [port]);
+      await assert.rejects(
+        register({ ...wish, ip: "169.254.169.254", check: "tcp" }),
+        /ip must be an address that may be checked/,
+      );
+      await assert.rejects(register({ ...wish, check: "https:/up" }), /check must be/);
+      await node.close({ limitMs: 0 });
+      server.closeAllConnections();
+      server.close();
+    }),
+);
 
 test("lars register: runs a program, registers it when it is ready, and leaves before it stops", () =>
   withWorld(async ({ processes, discoveryPort, caller, store }) => {

@@ -21,7 +21,7 @@ import { argument, CommandError, repeated, TOKEN_FILE_VARIABLE } from "./cli_err
 import { addExamples, type CommandContext } from "./command.ts";
 import { withModuleWords } from "./module_argument.ts";
 import { addNameStoreOptions, lookUpModule } from "./module_lookup.ts";
-import type { StoreFlags } from "./store_access.ts";
+import { DATA_VARIABLE, STORE_VARIABLE, type StoreFlags } from "./store_access.ts";
 import { noteLine, warningLine } from "./terminal.ts";
 import { clientTlsOfEnvironment } from "./tls_access.ts";
 
@@ -62,7 +62,9 @@ export function addTo(parent: Command, context: CommandContext): void {
     [{ name: "PORT", about: "port on which the program serves", parse: parsePort }],
     async (word, [port], flags: RegisterFlags, words) => {
       // Discovery knows the names too, and often nothing else is reached from here.
-      const isSaid = flags.store !== undefined || flags.data !== undefined;
+      const isSaid = [
+        ...[flags.store, flags.data, runtime.env(STORE_VARIABLE), runtime.env(DATA_VARIABLE)],
+      ].some((place) => (place ?? "") !== "");
       const module = "key" in word || isSaid ? await lookUpModule(word, flags) : undefined;
       const node = module === undefined
         ? { module: "name" in word ? word.name : "", port }
@@ -191,7 +193,9 @@ class Sidecar {
         (error) => reject(new CommandError(spawnFault(program, error), { cause: error })),
       );
       child.once("exit", (code, signal) => {
-        resolve(signal === null ? code ?? 1 : 128 + (constants.signals[signal] ?? 0));
+        // Bun gives something else than null now and then where there was no signal.
+        const number = signal === null ? undefined : constants.signals[signal];
+        resolve(number === undefined ? code ?? 1 : 128 + number);
       });
     });
     let isOver = false;
