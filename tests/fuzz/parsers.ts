@@ -1,0 +1,185 @@
+// Shell. Every parser that meets a file, a command line or a network, besides those of messages, which
+// proto/hostile_test.ts tries. A parser returns or throws an error of ours; anything else is a bug.
+
+import { decodeAbout } from "../../agent/handover/hand_over_messages.ts";
+import { parseHealthCheck } from "../../agent/health/health_plan.ts";
+import { decodeRouteCache } from "../../agent/routes/route_cache.ts";
+import { parseBalanceSettings } from "../../balancer/detection/balance_settings.ts";
+import { parseModulePolicy } from "../../balancer/module_policy.ts";
+import { readExplanation } from "../../balancer/routes/explanation_page.ts";
+import { readProxies } from "../../control/access/client_address.ts";
+import { decodeRouteFile, parseRouteFile } from "../../control/changes/route_file.ts";
+import { parseNode } from "../../control/changes/change_edits.ts";
+import { parseStateFile } from "../../control/transfer/state_file.ts";
+import { parseNodeCheck } from "../../daemon/node_check_rules.ts";
+import { parseListeners, parseModulePair } from "../../discovery/config.ts";
+import { readConnectBack, readServerId, readServerInfo } from "../../discovery/seed/seed_frames.ts";
+import { readFilled } from "../../export/config.ts";
+import { readServersState } from "../../export/haproxy/servers.ts";
+import { readModuleNumbers } from "../../export/module_name.ts";
+import { parseServer } from "../../feed/server_choice.ts";
+import {
+  parseCmdId,
+  parseModId,
+  parseNodeIp,
+  parsePort,
+  parseState,
+  parseWeight,
+  parseWhole,
+  parseZone,
+} from "../../model/route_values.ts";
+import { readPickKey } from "../../proto/pick_key.ts";
+import { readDatagram } from "../../proto/wire.ts";
+import { parseAddress, parseIpv4 } from "../../reactor/address.ts";
+import { ConfigFile } from "../../reactor/config_file.ts";
+import { readHead } from "../../reactor/frame.ts";
+import { readTransitTarget } from "../../relay/seed/relay_frame.ts";
+import { readPortsText } from "../../relay/seed/ports_text.ts";
+import { parseDays } from "../../scaling/scale_floor.ts";
+import { readCertificate } from "../../session/tls/certificate_check.ts";
+import { parseRecordedReport, parseRecording } from "../../sim/replay.ts";
+import { parseStoreUrl } from "../../sql/drivers/store_url.ts";
+import {
+  parseAgent,
+  parseNodeAddress,
+  parsePeer,
+  parseStoredNodeAddress,
+} from "../../tools/cli_arguments.ts";
+import { parseModuleWord } from "../../tools/module_argument.ts";
+import { parseKeyChange } from "../../tools/policy_text.ts";
+import { parseSampleFile } from "../../tools/sample_routes.ts";
+
+/** A parser of text, and texts that it takes, to be damaged. */
+export interface TextParser {
+  readonly seeds: readonly string[];
+  parse(text: string): unknown;
+}
+
+/** The same of bytes. */
+export interface BytesParser {
+  readonly seeds: readonly Uint8Array[];
+  parse(bytes: Uint8Array): unknown;
+}
+
+const CSV = "modid,cmdid,ip,port,weight,zone,state\n1,2,10.0.0.1,80,100,a,on\n";
+const POLICY = '{"policy":"recommended","errRate":0.2,"healthCheck":{"kind":"http","path":"/up"}}';
+const STATE = '{"version":1,"routes":[{"modid":1,"cmdid":1,"nodes":["10.0.0.1:80"]}]}';
+const REPORT = '{"atMs":1200,"node":"10.0.0.1:80","retcode":0,"tookMs":12}';
+const SERVERS = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state " +
+  "srv_uweight srv_check_state srv_port\n3 be 1 s1 10.0.0.1 2 0 1 6 80\n";
+
+/** By the name of the function. */
+export const TEXT_PARSERS: Readonly<Record<string, TextParser>> = {
+  "ConfigFile.parse": {
+    seeds: ['[reactor]\nip = 0.0.0.0\n; no\nport = 1\n[agent]\nzone = "a b"\n'],
+    parse: (text) => ConfigFile.parse(text, "x.conf"),
+  },
+  parseAddress: {
+    seeds: ["10.0.0.1:80", "[2001:db8::1]:80", "host"],
+    parse: (t) => parseAddress(t, 80),
+  },
+  parseServer: {
+    seeds: ["10.0.0.1:80@east", "_lars._tcp.x"],
+    parse: (text) => parseServer(text, 7778),
+  },
+  parseStoreUrl: {
+    seeds: ["sqlite:data/x.db", "mysql://u:p%40@a:3306,b/lars?tls=1"],
+    parse: parseStoreUrl,
+  },
+  parseModulePolicy: { seeds: [POLICY, ""], parse: (text) => parseModulePolicy(text) },
+  parseHealthCheck: { seeds: [POLICY], parse: parseHealthCheck },
+  parseBalanceSettings: { seeds: ['{"probeNum":10,"errRate":0.1}'], parse: parseBalanceSettings },
+  readExplanation: {
+    seeds: ['{"state":"ready","module":{"nodes":[],"nodeCount":0}}'],
+    parse: readExplanation,
+  },
+  readProxies: { seeds: ["10.0.0.0/8, 2001:db8::/32"], parse: readProxies },
+  "parseRouteFile csv": { seeds: [CSV], parse: (text) => parseRouteFile(text, "csv", "x.csv") },
+  "parseRouteFile json": {
+    seeds: ['[{"modid":1,"cmdid":2,"ip":"10.0.0.1","port":80}]'],
+    parse: (text) => parseRouteFile(text, "json", "x.json"),
+  },
+  parseStateFile: { seeds: [STATE], parse: (text) => parseStateFile(text, "x.json") },
+  parseIpv4: { seeds: ["10.0.0.1"], parse: parseIpv4 },
+  parseNode: { seeds: ["10.0.0.1:80"], parse: parseNode },
+  parseNodeAddress: { seeds: ["10.0.0.1:80"], parse: parseNodeAddress },
+  parseStoredNodeAddress: { seeds: ["10.0.0.1:80"], parse: parseStoredNodeAddress },
+  parsePeer: { seeds: ["host:80", "host"], parse: (text) => parsePeer(text, 1) },
+  parseAgent: { seeds: ["127.0.0.1:8888"], parse: parseAgent },
+  parseModuleWord: { seeds: ["1/2", "shop", "1"], parse: parseModuleWord },
+  parseKeyChange: { seeds: ["errRate=0.2", 'rules=["wilson"]'], parse: parseKeyChange },
+  parseNodeCheck: { seeds: ["tcp", "http:/up"], parse: parseNodeCheck },
+  parseModulePair: { seeds: ["1/2"], parse: (text) => parseModulePair(text, "module") },
+  parseListeners: { seeds: ["127.0.0.1:9000=1/2,127.0.0.1:9001=1/3"], parse: parseListeners },
+  readFilled: {
+    seeds: ["be=login other=1.2"],
+    parse: (text) => readFilled(text, "[haproxy] backends"),
+  },
+  readServersState: { seeds: [SERVERS], parse: (text) => readServersState(text, "be") },
+  readModuleNumbers: { seeds: ["1.2"], parse: readModuleNumbers },
+  parseRecording: { seeds: [`${REPORT}\n${REPORT}\n`], parse: parseRecording },
+  parseRecordedReport: { seeds: [REPORT], parse: (text) => parseRecordedReport(text, 1) },
+  parseSampleFile: { seeds: ['{"samples":[]}'], parse: parseSampleFile },
+  parseDays: { seeds: ["mon-fri", "sat,sun", "*"], parse: parseDays },
+  readCertificate: {
+    seeds: ["-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"],
+    parse: (text) => readCertificate(text),
+  },
+  parseWhole: { seeds: ["12"], parse: (text) => parseWhole("It", text, 0, 100) },
+  parseModId: { seeds: ["1"], parse: parseModId },
+  parseCmdId: { seeds: ["1"], parse: parseCmdId },
+  parsePort: { seeds: ["80"], parse: parsePort },
+  parseNodeIp: { seeds: ["10.0.0.1"], parse: parseNodeIp },
+  parseWeight: { seeds: ["100"], parse: parseWeight },
+  parseZone: { seeds: ["east"], parse: parseZone },
+  parseState: { seeds: ["on", "drain"], parse: parseState },
+};
+
+const bytesOf = (...text: string[]): Uint8Array[] =>
+  text.map((one) => new TextEncoder().encode(one));
+
+/** By the name of the function. */
+export const BYTES_PARSERS: Readonly<Record<string, BytesParser>> = {
+  readHead: { seeds: [new Uint8Array(8)], parse: (bytes) => readHead(bytes) },
+  readDatagram: { seeds: [Uint8Array.of(4, 0, 0, 0, 2, 0, 0, 0, 8, 1)], parse: readDatagram },
+  readPickKey: { seeds: bytesOf("key"), parse: readPickKey },
+  decodeRouteCache: { seeds: [new Uint8Array(64)], parse: decodeRouteCache },
+  decodeAbout: {
+    seeds: bytesOf('\x01{"protocol":1,"software":"lars/0.1.0"}'),
+    parse: (bytes) => decodeAbout(1, bytes),
+  },
+  decodeRouteFile: {
+    seeds: [...bytesOf(CSV), Uint8Array.of(255, 254, 65, 0)],
+    parse: decodeRouteFile,
+  },
+  readPortsText: { seeds: bytesOf("2001X2002\0", "2001x2002\0"), parse: readPortsText },
+  readTransitTarget: { seeds: [new Uint8Array(184)], parse: readTransitTarget },
+  readServerInfo: { seeds: [new Uint8Array(64)], parse: readServerInfo },
+  readConnectBack: { seeds: [new Uint8Array(8)], parse: readConnectBack },
+  readServerId: { seeds: [new Uint8Array(4)], parse: (bytes) => readServerId(bytes, "heart") },
+};
+
+/**
+ * Functions that look like parsers by their name and are none, or are tried elsewhere: why.
+ */
+export const ELSEWHERE: Readonly<Record<string, string>> = {
+  readNameQuestion: "export/nameserver/name_server_test.ts",
+  readName: "fills from memory that the kernel wrote",
+  readRelayFrame: "its caller has checked the length; relay/seed/relay_frame_test.ts",
+  unpackRows: "numbers of our own between threads",
+  unpackNodes: "numbers of our own between threads",
+  decodeTask: "messages of our own between threads; agent/worker/ring_codec_test.ts",
+  decodeNote: "messages of our own between threads; agent/worker/ring_codec_test.ts",
+  decodeEchoMessage: "an example; reactor/examples/examples_test.ts",
+  readExampleOptions: "an example; reactor/examples/examples_test.ts",
+  readHealthCheck: "takes what JSON gave; parseHealthCheck is tried",
+  readPlainFlags: "takes words of the command line; daemon/settings/flags_test.ts",
+  readFlags: "takes words of the command line; daemon/settings/flags_test.ts",
+  parseModuleOption: "gathers words for parseModuleWord",
+  readInt32: "a number at a place that its caller has checked",
+  parseMigration: "migrations of this repository",
+  parseKeys: "keys of a terminal; tools/top_model_test.ts",
+  readQuestion: "a conformance fake, tried by its exchanges",
+  readTypes: "the schema of this repository",
+  readSchema: "the schema of this repository",
+};
