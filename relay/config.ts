@@ -18,6 +18,15 @@ export const relaySettings = {
     .doc("Address to listen on. Any other than loopback needs [auth]."),
   listenPort: relay.integer("port", DEFAULT_PORTS.relay, [0, 65535])
     .doc("Port to listen on, for clients of every kind and for workers; 0 takes a free one."),
+  webIp: relay.host("web_ip", "127.0.0.1")
+    .doc("Address to listen on for WebSockets. Any other than loopback needs [auth]."),
+  webPort: relay.integer("web_port", 0, [0, 65535])
+    .doc("Port to listen on for WebSockets, of browsers for example; 0: none."),
+  webOrigins: relay.text("web_origins", "", { shape: "origins such as https://chat.example" })
+    .doc(
+      "Pages that may use that port; empty: those of the same address and port, where that is a " +
+        "number or localhost. Programs that are no browsers always may.",
+    ),
   fastPath: relay.choice("fast_path", "auto", ["auto", "off"])
     .doc(
       "Serve connections through epoll where this machine can: less memory and processor time. " +

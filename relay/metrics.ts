@@ -84,4 +84,18 @@ export const relayMetrics: MetricTable = {
     "lars_relay_connections_without_a_byte_total",
     "Connections closed because they sent nothing in time, or to make room.",
   ),
+  connections_web: gauge("lars_relay_connections_web", "Connections that are WebSockets."),
+  web_upgraded: counter("lars_relay_web_upgraded_total", "WebSockets that were opened."),
+  web_broken: counter(
+    "lars_relay_web_broken_total",
+    "WebSockets closed for a message that was not one frame.",
+  ),
+  web_foreign: counter(
+    "lars_relay_web_foreign_total",
+    "WebSockets refused because of the origin of their page.",
+  ),
+  web_silent: counter(
+    "lars_relay_web_silent_total",
+    "Connections to the port for WebSockets that sent nothing in time.",
+  ),
 };

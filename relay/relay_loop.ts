@@ -22,6 +22,7 @@ import { PeopleDoor } from "./people_door.ts";
 import { type Door, PortSorter } from "./port_sorter.ts";
 import { SeedDoor, type SeedLimits } from "./seed/seed_door.ts";
 import { SessionDoor } from "./session_door.ts";
+import type { WebPort } from "./web_port.ts";
 
 /** First byte of a session: of the number of Hello, little-endian. */
 const HELLO_BYTE = 64;
@@ -52,6 +53,8 @@ export interface RelayLoopSurroundings {
   readonly mailRoom?: MailRoom | undefined;
   /** Where connections come from, and how they are made. @default {the runtime} */
   readonly transport?: TcpTransport & TcpConnector;
+  /** Where WebSockets come in; it is theirs who opened it. @default {nowhere} */
+  readonly webPort?: WebPort | undefined;
 }
 
 /** Everything of a relay that has to do with connections; one for each relay. */
@@ -65,6 +68,7 @@ export class RelayLoop {
   readonly #admin: AdminDoor<Connection>;
   readonly #mailRoom: MailRoom | undefined;
   readonly #seedDoor: SeedDoor | undefined;
+  readonly #webPort: WebPort | undefined;
   #address: Address | undefined;
 
   constructor(init: RelayLoopInit, around: RelayLoopSurroundings) {
@@ -85,8 +89,10 @@ export class RelayLoop {
       ...{ transport, clock, budget: connectionBudget },
       doorOf: (firstByte) => this.#doorOf(firstByte),
     });
+    this.#webPort = around.webPort;
     this.#server = new SessionServer({
-      ...{ role: "relay", init, clock, log, transport: this.#sorter },
+      ...{ role: "relay", init, clock, log },
+      transport: this.#webPort?.beside(this.#sorter) ?? this.#sorter,
       onClose: (peer) => {
         this.#admin.forget(peer);
         this.#people.forget(peer);
@@ -136,6 +142,7 @@ export class RelayLoop {
       ...this.broker.stats(),
       ...this.#people.stats(),
       ...this.#seedDoor?.stats() ?? {},
+      ...this.#webPort?.stats ?? {},
       connections_undecided: undecided,
       connections_without_a_byte: silent,
     };

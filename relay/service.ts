@@ -17,6 +17,8 @@ import { type BrokerLimits, defaultBrokerLimits } from "./broker/broker_limits.t
 import { relaySettings } from "./config.ts";
 import { RelayLoop, type RelayLoopInit } from "./relay_loop.ts";
 import { openRelayTransport, type RelayTransport } from "./relay_transport.ts";
+import { parseOrigins } from "./web_origin.ts";
+import type { WebPort } from "./web_port.ts";
 
 type RelaySettings = SettingsOf<typeof relaySettings>;
 
@@ -89,24 +91,58 @@ function mailRoomOf(store: Store, settings: RelaySettings, context: DaemonContex
   });
 }
 
+/**
+ * Without a port for WebSockets none of it is loaded.
+ *
+ * @throws {ConfigError} when a setting of it does not fit.
+ */
+async function openWebPort(
+  settings: RelaySettings,
+  { secrets, clock, log }: DaemonContext,
+): Promise<WebPort | undefined> {
+  const { webIp: hostname, webPort: port, webOrigins, addressTranslation } = settings;
+  if (port === 0) return undefined;
+  requireSafeListen(hostname, settings);
+  if (secrets !== undefined && !addressTranslation) {
+    throw new ConfigError(
+      "[relay] web_port with [auth] token_file needs [auth] address_translation = 1: a page does " +
+        "not know its own address, which the proof of the secret names else",
+    );
+  }
+  let origins: string[];
+  try {
+    origins = parseOrigins(webOrigins);
+  } catch (error) {
+    throw new ConfigError(`[relay] web_origins ${messageOf(error)}`, { cause: error });
+  }
+  const { WebPort } = await import("./web_port.ts");
+  return await WebPort.open({ hostname, port, origins, clock, log });
+}
+
+/** What a {@linkcode RelayService} ends with itself. */
+interface RelayHoldings {
+  readonly store: Store | undefined;
+  readonly transport: RelayTransport;
+  readonly webPort: WebPort | undefined;
+}
+
 class RelayService implements RunningService {
   readonly name = "relay";
   readonly addresses: readonly string[];
   readonly #loop: RelayLoop;
-  readonly #store: Store | undefined;
-  readonly #transport: RelayTransport;
+  readonly #holdings: RelayHoldings;
   readonly #stopListening: () => void;
 
   constructor(
     loop: RelayLoop,
     address: string,
     context: DaemonContext,
-    { store, transport }: { store: Store | undefined; transport: RelayTransport },
+    holdings: RelayHoldings,
   ) {
     this.#loop = loop;
-    this.#store = store;
-    this.#transport = transport;
-    this.addresses = [address];
+    this.#holdings = holdings;
+    const { webPort } = holdings;
+    this.addresses = webPort === undefined ? [address] : [address, formatAddress(webPort.address)];
     this.#stopListening = onTrustChange(context, (trust) => loop.setTrust(trust));
   }
 
@@ -127,8 +163,10 @@ class RelayService implements RunningService {
     this.#stopListening();
     await this.#loop.leave();
     await this.#loop.close();
-    this.#transport.close();
-    await this.#store?.close();
+    const { webPort, transport, store } = this.#holdings;
+    webPort?.close();
+    transport.close();
+    await store?.close();
   }
 }
 
@@ -145,6 +183,7 @@ export const relayDaemon: DaemonDefinition<typeof relaySettings> = {
     requireSafeListen(settings.listenIp, settings);
     const { clock, rng, log } = context;
     const init = initOf(settings, context);
+    const webPort = await openWebPort(settings, context);
     const store = settings.storeUrl === "" ? undefined : await openMailStore(settings, context);
     const mailRoom = store === undefined ? undefined : mailRoomOf(store, settings, context);
     const transport = openRelayTransport({
@@ -163,13 +202,15 @@ export const relayDaemon: DaemonDefinition<typeof relaySettings> = {
         });
       },
     });
-    const loop = new RelayLoop(init, { ...transport, rng, log, mailRoom });
+    const loop = new RelayLoop(init, { ...transport, rng, log, mailRoom, webPort });
+    const holdings = { store, transport, webPort };
     try {
       const address = await loop.listen(settings.listenPort);
       mailRoom?.start();
-      return new RelayService(loop, formatAddress(address), context, { store, transport });
+      return new RelayService(loop, formatAddress(address), context, holdings);
     } catch (error) {
       await loop.close();
+      webPort?.close();
       transport.close();
       await store?.close();
       throw error;

@@ -2,6 +2,7 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createDoor, type Server as Door, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { runtime } from "./mod.ts";
 
 /** Options of {@linkcode openHttp}. */
@@ -17,6 +18,8 @@ export interface HttpOptions {
    */
   secure?(socket: Socket, done: (secured: Socket) => void): void;
   onRequest(request: IncomingMessage, response: ServerResponse): void;
+  /** A caller wants to go on in another protocol. @default {it is a request like others} */
+  onUpgrade?(request: IncomingMessage, socket: Duplex, head: Uint8Array): void;
   /** The runtime has given the port up, for want of file descriptors for example. */
   onLost(error: unknown): void;
 }
@@ -29,12 +32,13 @@ export interface HttpPort {
 }
 
 /** Limits of time are those of the caller, for both runtimes alike; theirs differ. */
-function newServer({ onRequest }: HttpOptions): Server {
+function newServer({ onRequest, onUpgrade }: HttpOptions): Server {
   const server = createServer({ noDelay: true, keepAlive: true });
   server.headersTimeout = 0;
   server.requestTimeout = 0;
   server.keepAliveTimeout = 600_000;
   server.on("request", onRequest);
+  if (onUpgrade !== undefined) server.on("upgrade", onUpgrade);
   server.on("clientError", (_error, socket) => socket.destroy());
   return server;
 }

@@ -10,6 +10,7 @@ import { type BrokerLimits, defaultBrokerLimits } from "../broker/broker_limits.
 import type { MailRoom } from "../people/mail_room.ts";
 import { RelayLoop, type RelayLoopInit } from "../relay_loop.ts";
 import { openRelayTransport } from "../relay_transport.ts";
+import { WebPort, type WebPortOptions } from "../web_port.ts";
 import type { SeedLimits } from "../seed/seed_door.ts";
 
 /** What a test wants otherwise. */
@@ -17,6 +18,8 @@ export interface TestRelayOptions extends Partial<Omit<RelayLoopInit, "limits" |
   readonly mailRoom?: MailRoom;
   /** The fast path. @default {the sockets of the runtime} */
   readonly fast?: boolean;
+  /** With a port for WebSockets. @default {none} */
+  readonly web?: Partial<WebPortOptions>;
   readonly limits?: Partial<BrokerLimits>;
   /** False: none are served. */
   readonly originals?: Partial<SeedLimits> | false;
@@ -26,6 +29,8 @@ export interface TestRelayOptions extends Partial<Omit<RelayLoopInit, "limits" |
 export interface TestRelay {
   readonly loop: RelayLoop;
   readonly address: Address;
+  /** That for WebSockets. */
+  readonly webAddress: Address;
   /** `host:port`. */
   readonly name: string;
   stats(): Record<string, number>;
@@ -36,11 +41,15 @@ export async function withRelay(
   options: TestRelayOptions,
   fn: (relay: TestRelay) => Promise<void>,
 ): Promise<void> {
-  const { limits, originals = {}, mailRoom, fast = false, ...more } = options;
+  const { limits, originals = {}, mailRoom, fast = false, web, ...more } = options;
   const errors: unknown[] = [];
   const transport = openRelayTransport({
     ...{ fast, hostname: "127.0.0.1", clock: systemClock, log: silentLogger },
     onError: (error) => void errors.push(error),
+  });
+  const webPort = web === undefined ? undefined : await WebPort.open({
+    ...{ hostname: "127.0.0.1", port: 0, origins: [], clock: systemClock, log: silentLogger },
+    ...web,
   });
   const loop = new RelayLoop({
     ...{ hostname: "127.0.0.1", connectionsMax: 1000, software: "test", secrets: undefined },
@@ -52,13 +61,15 @@ export async function withRelay(
       module: { modId: 0, cmdId: 0 },
       limits: { linksMax: 500, linksPerHostMax: 0, outputBytesMax: 65_536, ...originals },
     },
-  }, { ...transport, rng: systemRng, log: silentLogger, mailRoom });
+  }, { ...transport, rng: systemRng, log: silentLogger, mailRoom, webPort });
   const address = await loop.listen(0);
   try {
     const name = `${address.hostname}:${address.port}`;
-    await fn({ loop, address, name, stats: () => loop.stats() });
+    const webAddress = webPort?.address ?? address;
+    await fn({ loop, address, webAddress, name, stats: () => loop.stats() });
   } finally {
     await loop.close();
+    webPort?.close();
     transport.close();
     deepEqual(errors, []);
   }
