@@ -22,7 +22,14 @@ import { NodeUseService } from "./drain/node_use_service.ts";
 import { readFacts, readReport } from "./reports/report_service.ts";
 import { followerSource, listFollowers } from "./system/follower_list.ts";
 import { knownServices } from "./system/known_services.ts";
-import type { AlertAccess, ChangeLog, SystemAccess, UserAccess } from "./system_access.ts";
+import { ScaleSettings } from "./scaling/scale_settings.ts";
+import type {
+  AlertAccess,
+  ChangeLog,
+  ScaleAccess,
+  SystemAccess,
+  UserAccess,
+} from "./system_access.ts";
 import type {
   ChangeResult,
   Counters,
@@ -69,10 +76,19 @@ function alertAccess(settings: AlertSettings, actor: Actor): AlertAccess {
   };
 }
 
+function scaleAccess(settings: ScaleSettings, actor: Actor): ScaleAccess {
+  return {
+    modules: () => settings.modules(),
+    put: async (module, rule, why) => void await settings.put(actor, module, rule, why),
+    remove: (module, why) => settings.remove(actor, module, why),
+  };
+}
+
 /** The system behind a database. Whoever has it may do everything: the database is open to him. */
 export class StoreSystem implements SystemAccess {
   readonly users: UserAccess;
   readonly alerts: AlertAccess;
+  readonly scaling: ScaleAccess;
   readonly history: ChangeLog;
   readonly #options: StoreSystemOptions;
   readonly #store: Store;
@@ -104,6 +120,7 @@ export class StoreSystem implements SystemAccess {
       remove: (name) => access.removeUser(actor, name),
     };
     this.alerts = alertAccess(new AlertSettings({ store, clock }), actor);
+    this.scaling = scaleAccess(new ScaleSettings({ store, clock }), actor);
   }
 
   async #changes(): Promise<ChangeService> {

@@ -19,6 +19,8 @@ import type {
   NodeUseAnswers,
   Report,
   Rule,
+  ScaledModule,
+  ScaleRule,
   Silence,
   SilenceWish,
   StoreFacts,
@@ -54,6 +56,14 @@ export interface AlertAccess {
   addWebhook(wish: WebhookWish): Promise<string>;
   patchWebhook(id: number, patch: Partial<WebhookWish>): Promise<void>;
   removeWebhook(id: number): Promise<void>;
+}
+
+/** How many nodes modules should have for their load. */
+export interface ScaleAccess {
+  /** Every rule, with what was decided last. */
+  modules(): Promise<readonly ScaledModule[]>;
+  put(module: ModuleKey, rule: ScaleRule, why?: string): Promise<void>;
+  remove(module: ModuleKey, why?: string): Promise<void>;
 }
 
 /** The history of changes. */
@@ -101,6 +111,7 @@ export interface SystemAccess {
   ): Promise<NodeCallers>;
   readonly users: UserAccess;
   readonly alerts: AlertAccess;
+  readonly scaling: ScaleAccess;
   readonly history: ChangeLog;
   /** Ends whatever is under way; it fails. */
   close(): Promise<void>;

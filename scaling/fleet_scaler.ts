@@ -43,7 +43,8 @@ export interface ScaleOrder {
 
 /** What a look leads to, for whoever carries it out. */
 export type ScaleEffect =
-  | { readonly op: "drain" | "restore" | "free"; readonly name: string; readonly why: string }
+  | { readonly op: "drain" | "restore"; readonly name: string; readonly why: string }
+  | { readonly op: "free"; readonly name: string; readonly why: string }
   | { readonly op: "order"; readonly order: ScaleOrder }
   | { readonly op: "event"; readonly kind: ScaleEventKind; readonly text: string };
 

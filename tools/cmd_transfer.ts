@@ -65,8 +65,8 @@ export function addTo(parent: Command): void {
   const command = parent.command("export")
     .description(
       "Write everything an operator made into one file that can live in version control: modules " +
-        "with names, policies and nodes, alert rules, silences, webhooks, and users without " +
-        "secrets. The same state gives the same text.",
+        "with names, policies and nodes, rules of scaling, alert rules, silences, webhooks, and " +
+        "users without secrets. The same state gives the same text.",
     )
     .argument("[FILE]", "file to write; - for standard output", "-")
     .action(async (file: string, flags: FileFlags) => {
@@ -142,6 +142,7 @@ async function heldState(system: SystemAccess): Promise<HeldState> {
   return {
     routes: await readAllRoutes(system),
     texts: await system.texts(),
+    scaling: await system.scaling.modules(),
     rules: await system.alerts.rules(),
     silences: await system.alerts.silences(),
     webhooks: await system.alerts.webhooks(),
@@ -225,11 +226,29 @@ async function carryOut(system: SystemAccess, plan: StatePlan, flags: ImportFlag
   }
   await changeRules(system, plan, prune);
   await changeSilences(system, plan, prune);
+  const hooks = await changeWebhooks(system, plan, prune);
+  // After the webhooks, which they name.
+  await changeScaling(system, plan, flags);
   return {
     version,
-    webhooks: await changeWebhooks(system, plan, prune),
+    webhooks: hooks,
     users: await changeUsers(system, plan, prune),
   };
+}
+
+async function changeScaling(
+  { scaling: access }: SystemAccess,
+  { scaling }: StatePlan,
+  { prune, why }: ImportFlags,
+): Promise<void> {
+  for (const wish of [...scaling.added, ...scaling.changed.map(({ after }) => after)]) {
+    const { modid, cmdid, ...rule } = wish;
+    await access.put({ modId: modid, cmdId: cmdid }, rule, why);
+  }
+  for (const { name } of prune === true ? scaling.missing : []) {
+    const [modId, cmdId] = name.split(",").map(Number);
+    await access.remove({ modId, cmdId }, why);
+  }
 }
 
 async function changeRules(

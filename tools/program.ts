@@ -161,6 +161,11 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_webhook.ts"),
   },
   {
+    name: "scale",
+    summary: "how many nodes modules should have for their load",
+    load: () => import("./cmd_scale.ts"),
+  },
+  {
     name: "followers",
     summary: "who follows routes, by which way, and how far behind",
     load: () => import("./cmd_followers.ts"),

@@ -4,7 +4,7 @@ import { type ModuleKey, moduleText } from "../model/module.ts";
 import { addressText, type NodeAddress } from "../model/node.ts";
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
 import type { ChangeOptions, ModuleFilter } from "../control/changes/change.ts";
-import type { AlertAccess, ChangeLog, SystemAccess, UserAccess } from "../control/system_access.ts";
+import type { AlertAccess, ChangeLog, ScaleAccess, SystemAccess, UserAccess } from "../control/system_access.ts";
 import type { ChangeEdits } from "../sql/console/console_store.ts";
 import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import type { ModuleRow, RouteRow } from "../sql/store.ts";
@@ -89,10 +89,24 @@ function alertAccess(client: ConsoleClient): AlertAccess {
   };
 }
 
+function scaleAccess(client: ConsoleClient): ScaleAccess {
+  return {
+    modules: async () => (await client.call("listScaling")).modules,
+    put: async ({ modId, cmdId }, rule, why) =>
+      void await client.call("putScaling", { params: { modId, cmdId }, body: { rule: { ...rule, floors: [...rule.floors] }, why } }),
+    remove: async ({ modId, cmdId }, why) =>
+      void await client.call("deleteScaling", {
+        params: { modId, cmdId },
+        query: why === undefined ? {} : { why },
+      }),
+  };
+}
+
 /** The system behind a console. */
 export class ServerSystem implements SystemAccess {
   readonly users: UserAccess;
   readonly alerts: AlertAccess;
+  readonly scaling: ScaleAccess;
   readonly history: ChangeLog;
   readonly #client: ConsoleClient;
 
@@ -100,6 +114,7 @@ export class ServerSystem implements SystemAccess {
     this.#client = client;
     this.users = userAccess(client);
     this.alerts = alertAccess(client);
+    this.scaling = scaleAccess(client);
     this.history = {
       changes: async ({ modId, cmdId, limit }) => {
         const query = { modId: `${modId}`, cmdId: `${cmdId}`, limit: `${limit}` };

@@ -2,6 +2,7 @@
 
 import { authSettings, storeSettings } from "../daemon/settings/common_settings.ts";
 import { Section, type SettingsTable } from "../daemon/settings/settings.ts";
+import { ConfigError } from "../reactor/errors.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 
 /** Port of the console unless told otherwise. */
@@ -44,11 +45,32 @@ export const webSettings = {
       "Hosts that webhooks may reach although they are link-local, a cloud's metadata, or a port " +
         "of our own services.",
     ),
+  scaleCommand: web.text("scale_command", "", { shape: "a JSON list: program and arguments" })
+    .doc(
+      "Program that starts and stops nodes for rules of scaling with driver command; it gets an " +
+        "order as JSON on its standard input. The console must be allowed to run it.",
+    ),
   agent: web.text("agent", `127.0.0.1:${DEFAULT_PORTS.agent}`, { shape: "host:port" })
     .doc("First port of the agent that is asked why it picks which node."),
   ...storeSettings,
   ...authSettings,
 } as const satisfies SettingsTable;
+
+/** Program and arguments of a JSON list; empty for an empty text. @throws {ConfigError} */
+export function commandWords(text: string): string[] {
+  if (text.trim() === "") return [];
+  try {
+    const words: unknown = JSON.parse(text);
+    const isList = Array.isArray(words) && words.length > 0 &&
+      words.every((word) => typeof word === "string" && word !== "");
+    if (isList) return words as string[];
+  } catch {
+    // Said below.
+  }
+  throw new ConfigError(
+    `[web] scale_command must be a JSON list like ["/usr/bin/fleet", "scale"]: it is ${text}`,
+  );
+}
 
 /** Names of a list, in lower case. */
 export function hostNameList(list: string): string[] {

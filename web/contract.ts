@@ -77,6 +77,7 @@ const TAGS: Readonly<Record<string, string>> = {
   history: "history",
   events: "history",
   leases: "leases",
+  scaling: "scaling",
   changes: "changes",
   routes: "changes",
   alerts: "alerts",
@@ -561,6 +562,33 @@ export const leaseRoutes = {
   ),
 };
 
+export const scalingRoutes = {
+  listScaling: route(
+    "GET /scaling",
+    "viewer",
+    "Rules of scaling, and what was decided last for each module.",
+    { response: shapes.ScaledModuleList },
+  ),
+  getScaling: route(
+    "GET /scaling/{modId}/{cmdId}",
+    "viewer",
+    "The rule of a module, and what was decided last with its reason.",
+    { response: shapes.ScaledModuleShape, problems: ["not-found"] },
+  ),
+  putScaling: route(
+    "PUT /scaling/{modId}/{cmdId}",
+    "operator",
+    "Sets how many nodes a module should have for its load.",
+    { body: shapes.ScaleRulePut, response: shapes.ScaledModuleShape, problems: ["limit"] },
+  ),
+  deleteScaling: route(
+    "DELETE /scaling/{modId}/{cmdId}",
+    "operator",
+    "Removes the rule of a module; nodes that drain by it get calls again.",
+    { query: shapes.ScaleRuleQuery, response: null, problems: ["not-found"] },
+  ),
+};
+
 export const accessRoutes = {
   listAudit: route(
     "GET /audit",
@@ -621,6 +649,7 @@ export const API_ROUTES = {
   ...changeRoutes,
   ...alertRoutes,
   ...leaseRoutes,
+  ...scalingRoutes,
   ...accessRoutes,
 } satisfies Record<string, ApiRoute>;
 

@@ -43,6 +43,7 @@ import type { NodeUseService } from "../control/drain/node_use_service.ts";
 import { policyList } from "./policy_list.ts";
 import { openApiDocument } from "./openapi.ts";
 import { ApiProblem } from "./problem.ts";
+import { type ScalingHandlerParts, scalingHandlers } from "./scaling_handlers.ts";
 import type { ReportService } from "../control/reports/report_service.ts";
 import { NODE_MODULES_MAX } from "../control/schemas.ts";
 import type { SystemReader } from "../control/system/system_reader.ts";
@@ -63,7 +64,7 @@ const CALLERS_WITHIN_S = 60;
 const LIVE_EVENTS_MAX = 100;
 
 /** What the handlers work with. */
-export interface HandlerParts extends LeaseHandlerParts {
+export interface HandlerParts extends LeaseHandlerParts, ScalingHandlerParts {
   readonly store: Store;
   readonly access: AccessService;
   readonly changes: ChangeService;
@@ -420,6 +421,7 @@ export function makeHandlers(parts: HandlerParts): ApiHandlers {
     ...changeHandlers(parts),
     ...alertHandlers(parts),
     ...leaseHandlers(parts),
+    ...scalingHandlers(parts),
     ...accessHandlers(parts),
   };
 }

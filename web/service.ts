@@ -23,7 +23,7 @@ import { AlertService } from "../control/alerts/alert_service.ts";
 import { ApiServer } from "./api_server.ts";
 import { ChangeService } from "../control/changes/change_service.ts";
 import { clientAddress, readProxies } from "../control/access/client_address.ts";
-import { hostNameList, webSettings } from "./config.ts";
+import { commandWords, hostNameList, webSettings } from "./config.ts";
 import { EventTail } from "../control/reports/event_tail.ts";
 import { CounterService } from "../control/counters/counter_service.ts";
 import { FleetExplainService } from "../control/explain/fleet_explain_service.ts";
@@ -40,7 +40,10 @@ import { NodeUseService } from "../control/drain/node_use_service.ts";
 import { ReportService } from "../control/reports/report_service.ts";
 import { RequestCounts } from "./request_counts.ts";
 import { PasswordHasher } from "../control/access/secrets.ts";
+import { ScaleDrivers } from "../scaling/scale_drivers.ts";
+import { ScaleService } from "../scaling/scale_service.ts";
 import { Site } from "./site.ts";
+import { ScaleSettings } from "../control/scaling/scale_settings.ts";
 import { SystemReader } from "../control/system/system_reader.ts";
 import { storeOption } from "../control/access/login_help.ts";
 import type { Surroundings } from "../control/alerts/webhook_guard.ts";
@@ -72,6 +75,7 @@ export class WebService extends StoreService<WebSettings> {
   readonly #live: LiveHub;
   readonly #access: AccessService;
   readonly #alerts: AlertService;
+  readonly #scaling: ScaleService;
   readonly #site: Site;
   readonly #watch: AgentWatch;
   readonly #clock: DatabaseClock;
@@ -121,6 +125,8 @@ export class WebService extends StoreService<WebSettings> {
       onChanged: () => void reader.readNow(),
     });
     this.#lines = new DnsLines({ ...talking, store, clock, rng: context.rng });
+    const leaseParts = this.#leaseParts();
+    const scaling = new ScaleSettings({ store, clock });
     const hostNames = hostNameList(settings.hostNames);
     const asking = { store, clock, lines: this.#lines };
     const api = new ApiServer({
@@ -138,7 +144,8 @@ export class WebService extends StoreService<WebSettings> {
         events: new EventTail({ store, clock }),
         reports: new ReportService({ store, clock }),
         nodeUse: new NodeUseService(asking),
-        ...this.#leaseParts(),
+        ...leaseParts,
+        scaling,
         fleetExplain: new FleetExplainService(asking),
         clock,
         secureCookie: settings.secureCookie || settings.isSecret,
@@ -147,6 +154,12 @@ export class WebService extends StoreService<WebSettings> {
       access: this.#access,
       ...{ clock, log, hostNames },
       audit: (entry) => store.console.audit(entry),
+    });
+    this.#scaling = new ScaleService({
+      ...{ store, clock, log, reader, settings: scaling, changes, leases: leaseParts.leases },
+      nodeUse: new NodeUseService(asking),
+      drivers: this.#makeDrivers(settings),
+      ...{ holder: randomUUID(), makeId: randomUUID },
     });
     this.#site = new Site({ api, hostNames, fault: () => reader.fault });
   }
@@ -162,6 +175,7 @@ export class WebService extends StoreService<WebSettings> {
       CLOSE_TIMEOUT_MS,
       () => this.#reader.stop(),
       () => this.#alerts.stop(),
+      () => this.#scaling.stop(),
       () => this.#lines.close(),
     );
     const { clock, log } = this.context;
@@ -179,6 +193,7 @@ export class WebService extends StoreService<WebSettings> {
     await this.#reader.start();
     this.#reader.onReading(() => this.#live.wake());
     await this.#alerts.start();
+    await this.#scaling.start();
     await this.#welcome();
   }
 
@@ -200,6 +215,7 @@ export class WebService extends StoreService<WebSettings> {
       logins_refused: refused,
       logins_braked: limited,
       ...this.#alerts.stats(),
+      ...this.#scaling.stats(),
       clock_ahead_seconds: this.#clock.aheadMs / 1000,
       database_up: Number(this.#reader.fault === undefined),
     };
@@ -220,6 +236,15 @@ export class WebService extends StoreService<WebSettings> {
     this.onStop(CLOSE_TIMEOUT_MS, () => registrar.close());
     const isOut = (node: NodeKey): boolean => isKeptOut(this.#reader, node);
     return { leases: new LeaseAdmin({ ...about, addresses }, isOut), registrar };
+  }
+
+  #makeDrivers(settings: WebSettings): ScaleDrivers {
+    const { clock, software } = this.context;
+    const command = commandWords(settings.scaleCommand);
+    const surroundings = (): Surroundings => this.#surroundings(settings);
+    return new ScaleDrivers({
+      ...{ clock, software, surroundings, command, store: this.#store.console },
+    });
   }
 
   #makeSender(settings: WebSettings): WebhookSender {

@@ -1,24 +1,14 @@
 // Shell. Tells webhooks of alerts: one message at a time to each, until it is taken.
 
-import { lookup } from "node:dns/promises";
-import type { Clock, Timer } from "../../reactor/time/clock.ts";
+import type { Timer } from "../../reactor/time/clock.ts";
 import type { WebhookRow } from "../../sql/console/console_store.ts";
-import { signatureOf } from "../access/secrets.ts";
 import type { AlertState } from "./alert_engine.ts";
 import { type Delivery, Outbox } from "./outbox.ts";
-import { postFailure } from "./post_failure.ts";
 import { formatRules, type MessageContext } from "./receiver_formats.ts";
-import { forbiddenReason, type Surroundings } from "./webhook_guard.ts";
+import { postSigned, type SignedPostOptions, type WebhookOutcome } from "./signed_post.ts";
 
 /** Longest pause between two attempts at one receiver; they begin with 1 s and double. */
 export const PAUSE_MAX_MS = 60_000;
-
-/** How the last attempt went. */
-export interface WebhookOutcome {
-  readonly atMs: number;
-  readonly isDone: boolean;
-  readonly text: string;
-}
 
 /** What is known of one webhook since the start. */
 export interface WebhookFacts {
@@ -37,13 +27,9 @@ export interface WebhookTotals {
 }
 
 /** What the sender works with. */
-export interface WebhookSenderOptions {
-  readonly clock: Clock;
-  /** Says in `User-Agent` who sends. */
-  readonly software: string;
+export interface WebhookSenderOptions extends SignedPostOptions {
   /** Address of the console for people, without a slash at its end. */
   readonly consoleUrl: () => string;
-  readonly surroundings: () => Surroundings;
   /** A new id for each message. */
   makeId(): string;
 }
@@ -239,45 +225,7 @@ export class WebhookSender {
     return outcome;
   }
 
-  async #attempt(hook: WebhookRow, id: string, body: string): Promise<WebhookOutcome> {
-    const { clock, software } = this.#options;
-    const atMs = Math.trunc(clock.wallMs());
-    const abort = new AbortController();
-    const timer = clock.setTimer(hook.timeoutS * 1000, () => abort.abort());
-    const timestamp = String(Math.trunc(atMs / 1000));
-    try {
-      const forbidden = await this.#forbidden(hook.url);
-      if (forbidden !== undefined) return { atMs, isDone: false, text: forbidden };
-      const response = await fetch(hook.url, {
-        method: "POST",
-        headers: {
-          "Content-Type": "application/json",
-          "User-Agent": software,
-          "X-Lars-Delivery": id,
-          "X-Lars-Timestamp": timestamp,
-          "X-Lars-Signature": `sha256=${signatureOf(hook.secret, `${timestamp}.${body}`)}`,
-        },
-        body,
-        redirect: "manual",
-        signal: abort.signal,
-      });
-      await response.body?.cancel();
-      return { atMs, isDone: response.ok, text: `answered ${response.status}` };
-    } catch (error) {
-      const text = abort.signal.aborted
-        ? `no answer within ${hook.timeoutS} s`
-        : postFailure(error);
-      return { atMs, isDone: false, text: text.slice(0, 300) };
-    } finally {
-      timer.cancel();
-    }
-  }
-
-  /** Looked up each time: a name may mean something else by now. */
-  async #forbidden(text: string): Promise<string | undefined> {
-    const url = new URL(text);
-    const host = url.hostname.replace(/^\[|\]$/g, "");
-    const found = await lookup(host, { all: true });
-    return forbiddenReason(url, found.map(({ address }) => address), this.#options.surroundings());
+  #attempt(hook: WebhookRow, id: string, body: string): Promise<WebhookOutcome> {
+    return postSigned(this.#options, hook, id, body);
   }
 }

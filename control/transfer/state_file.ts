@@ -14,6 +14,8 @@ import {
   role,
   type Rule,
   RuleInput,
+  type ScaledModule,
+  ScaleRuleShape,
   type Silence,
   SilenceInput,
   type User,
@@ -54,9 +56,11 @@ const SilenceEntry = z.strictObject({
   endsAt: z.iso.datetime(),
 });
 const UserEntry = z.strictObject({ name: userName, role, isDisabled: z.boolean().optional() });
+const ScaleEntry = z.strictObject({ modid: modId, cmdid: cmdId, ...ScaleRuleShape.shape });
 const StateFile = z.strictObject({
   format: z.literal(STATE_FORMAT),
   modules: z.array(ModuleEntry).optional(),
+  scaling: z.array(ScaleEntry).optional(),
   rules: z.array(RuleInput).optional(),
   silences: z.array(SilenceEntry).optional(),
   webhooks: z.array(WebhookInput).optional(),
@@ -75,6 +79,9 @@ export type StateSilence = z.output<typeof SilenceEntry>;
 /** A webhook of a file; it may name a secret, which none that is written does. */
 export type StateWebhook = z.output<typeof WebhookInput>;
 
+/** A rule of scaling with its module. */
+export type StateScale = z.output<typeof ScaleEntry>;
+
 /** A user without his password. */
 export type StateUser = z.output<typeof UserEntry>;
 
@@ -82,6 +89,7 @@ export type StateUser = z.output<typeof UserEntry>;
 export interface WantedState {
   readonly nodes: readonly NodeSpec[] | undefined;
   readonly texts: readonly WantedTexts[] | undefined;
+  readonly scaling: readonly StateScale[] | undefined;
   readonly rules: readonly Omit<Rule, "id">[] | undefined;
   readonly silences: readonly StateSilence[] | undefined;
   readonly webhooks: readonly StateWebhook[] | undefined;
@@ -92,6 +100,7 @@ export interface WantedState {
 export interface HeldState {
   readonly routes: readonly RouteRow[];
   readonly texts: readonly ModuleRow[];
+  readonly scaling: readonly Pick<ScaledModule, "modId" | "cmdId" | "rule">[];
   readonly rules: readonly Rule[];
   readonly silences: readonly Silence[];
   readonly webhooks: readonly WebhookSettings[];
@@ -103,6 +112,11 @@ export function stateSilence(silence: Silence, rules: readonly Rule[]): StateSil
   const { ruleId, modId, cmdId, node, why, endsAtMs } = silence;
   const rule = rules.find(({ id }) => id === ruleId)?.title ?? null;
   return { rule, modId, cmdId, node, why, endsAt: new Date(endsAtMs).toISOString() };
+}
+
+/** A rule of scaling as a file has it. */
+export function stateScale({ modId, cmdId, rule }: HeldState["scaling"][number]): StateScale {
+  return { modid: modId, cmdid: cmdId, ...rule, floors: [...rule.floors] };
 }
 
 /** A policy as an object where it is one, so that a difference shows key by key. */
@@ -143,11 +157,13 @@ function moduleEntries({ routes, texts }: HeldState): unknown[] {
 
 /** What a system holds, as a file: the same text for the same state. */
 export function formatStateFile(held: HeldState): string {
-  const { rules, silences, webhooks, users } = held;
+  const { scaling, rules, silences, webhooks, users } = held;
   return `${
     layOut({
       format: STATE_FORMAT,
       modules: moduleEntries(held),
+      scaling: scaling.map(stateScale)
+        .toSorted((a, b) => a.modid - b.modid || a.cmdid - b.cmdid),
       rules: rules.map(({ id: _id, ...rule }) => rule).toSorted(byText(({ title }) => title)),
       silences: silences.map((one) => stateSilence(one, rules))
         .toSorted(byText(({ endsAt, why }) => `${endsAt} ${why}`)),
@@ -206,8 +222,8 @@ export function parseStateFile(
   }
   const problems = doubles(data).map((what) => `${fileName}: ${what} stands twice`);
   if (problems.length > 0) return { problems };
-  const { modules, rules, silences, webhooks, users } = data;
-  return { wanted: { ...wantedModules(modules), rules, silences, webhooks, users } };
+  const { modules, scaling, rules, silences, webhooks, users } = data;
+  return { wanted: { ...wantedModules(modules), scaling, rules, silences, webhooks, users } };
 }
 
 function wantedModules(
@@ -236,7 +252,7 @@ function wantedModules(
 
 /** What is named more than once, so that a file would say two things of it. */
 function doubles(
-  { modules = [], rules = [], webhooks = [], users = [] }: z.output<typeof StateFile>,
+  { modules = [], scaling = [], rules = [], webhooks = [], users = [] }: z.output<typeof StateFile>,
 ): string[] {
   const twice = (what: string, names: readonly string[]): string[] =>
     [...new Set(names.filter((name, index) => names.indexOf(name) !== index))]
@@ -248,6 +264,10 @@ function doubles(
     ),
     ...modules.flatMap(({ modid, cmdid, nodes = [] }) =>
       twice(`module ${modid},${cmdid}: node`, nodes.map(({ node }) => node))
+    ),
+    ...twice(
+      "scaling of",
+      scaling.map(({ modid, cmdid }) => modulePair({ modId: modid, cmdId: cmdid })),
     ),
     ...twice("rule", rules.map(({ title }) => title)),
     ...twice("webhook", webhooks.map(({ title }) => title)),

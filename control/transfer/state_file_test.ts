@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ScaleRuleShape } from "../schemas.ts";
 import { formatStateFile, type HeldState, parseStateFile, type WantedState } from "./state_file.ts";
 import { describeState, planState, refusedOf } from "./state_plan.ts";
 
@@ -27,6 +28,13 @@ const HELD: HeldState = {
     { modId: 1, cmdId: 1, name: "shop", policy: '{"policy": "maglev"}', updatedAt: 1 },
     { modId: 3, cmdId: 1, name: "old", policy: "no json", updatedAt: 1 },
   ],
+  scaling: [{
+    ...{ modId: 1, cmdId: 1 },
+    rule: ScaleRuleShape.parse({
+      ...{ metric: "calls", target: 100, max: 9 },
+      floors: [{ days: "mon-fri", from: "08:00", to: "20:00", zone: "UTC", nodes: 3 }],
+    }),
+  }],
   rules: [RULE],
   silences: [{
     id: 9,
@@ -84,12 +92,14 @@ test("a file of a state is no difference to it, is stable, and holds no secret",
 });
 
 test("into an empty system a file brings everything", () => {
-  const empty = { routes: [], texts: [], rules: [], silences: [], webhooks: [], users: [] };
+  const none = { scaling: [], rules: [], silences: [], webhooks: [], users: [] };
+  const empty = { routes: [], texts: [], ...none };
   assert.deepEqual(linesOf(empty, formatStateFile(HELD)), [
     "+ (1,1) 10.0.0.1:80 weight 5 state drain",
     "+ (2,1) 10.0.0.2:80 weight 100 state on zone a",
     '~ module (1,1) name "" -> "shop", policy "" -> {"policy":"maglev"}',
     '~ module (3,1) name "" -> "old", policy "" -> no json',
+    "+ scaling 1,1",
     "+ rule Out",
     '+ silence ["Out",null,null,"10.0.0.1:80","move"]',
     "+ webhook Chat",

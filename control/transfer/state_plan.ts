@@ -12,6 +12,8 @@ import {
 import type { Rule } from "../schemas.ts";
 import {
   type HeldState,
+  type StateScale,
+  stateScale,
   type StateSilence,
   stateSilence,
   type StateUser,
@@ -42,6 +44,7 @@ export interface StatePlan {
   readonly texts: readonly { readonly change: ModuleChange; readonly text: string }[];
   /** Modules that have a name or a policy, and that the file lacks. */
   readonly textsMissing: readonly ModuleChange[];
+  readonly scaling: ItemPlan<StateScale>;
   readonly rules: ItemPlan<Omit<Rule, "id">>;
   readonly silences: ItemPlan<StateSilence>;
   readonly webhooks: ItemPlan<StateWebhook>;
@@ -128,6 +131,10 @@ function samePolicy(a: string, b: string): boolean {
   }
 }
 
+function scaleName({ modid, cmdid }: StateScale): string {
+  return `${modid},${cmdid}`;
+}
+
 function silenceName({ rule, modId, cmdId, node, why }: StateSilence): string {
   return JSON.stringify([rule, modId, cmdId, node, why]);
 }
@@ -144,6 +151,11 @@ export function planState(held: HeldState, wanted: WantedState, wallMs: number):
       ? { added: [], changed: [], missing: [], unchangedCount: 0, emptied: [] }
       : planRoutes(held.routes, wanted.nodes.map((node) => ({ ...node, line: 0 }))),
     ...planTexts(held, wanted.texts),
+    scaling: planItems(
+      held.scaling.map((one) => ({ id: 0, value: stateScale(one) })),
+      wanted.scaling,
+      scaleName,
+    ),
     rules: planItems(held.rules.map(withId), wanted.rules, ({ title }) => title),
     silences: planItems(
       held.silences.map((one) => ({ id: one.id, value: stateSilence(one, held.rules) })),
@@ -192,6 +204,7 @@ export function describeState(
     ...describePlan(plan.routes, options, names),
     ...plan.texts.map(({ change, text }) => `~ module ${label(change)} ${text}`),
     ...plan.textsMissing.map((change) => `${sign} module ${label(change)} name and policy`),
+    ...describeItems("scaling", plan.scaling, scaleName, options),
     ...describeItems("rule", plan.rules, ({ title }) => title, options),
     ...describeItems("silence", plan.silences, silenceName, options),
     ...describeItems("webhook", plan.webhooks, ({ title }) => title, options),

@@ -1,6 +1,5 @@
 // Shell. Puts a file in place: writes it beside, has it checked, renames it, has its reader told.
 
-import { spawn } from "node:child_process";
 import {
   closeSync,
   fsyncSync,
@@ -12,13 +11,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { runBounded } from "../../daemon/run_bounded.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
 
 /** Time a command may take. */
 const COMMAND_MS = 10_000;
-
-/** Characters of what a failed command wrote that are told. */
-const OUTPUT_CHARS_MAX = 1_000;
 
 /** How a file is put in place. */
 export interface InstallOptions {
@@ -84,29 +81,7 @@ export async function checkNginxFile(nginx: string, path: string, clock: Clock):
  *
  * @throws {Error} with its exit code and what it wrote, when that is not 0, or it takes too long.
  */
-export function runCommand(argv: readonly string[], clock: Clock): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(argv[0], argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
-    let output = "";
-    const take = (chunk: unknown): void => {
-      output = (output + String(chunk)).slice(-OUTPUT_CHARS_MAX);
-    };
-    child.stdout?.on("data", take);
-    child.stderr?.on("data", take);
-    const timer = clock.setTimer(COMMAND_MS, () => {
-      child.kill("SIGKILL");
-      output += ` (killed after ${COMMAND_MS} ms)`;
-    });
-    child.on("error", (error) => {
-      timer.cancel();
-      reject(new Error(`${argv[0]} cannot be run: ${error.message}`, { cause: error }));
-    });
-    child.on("close", (code) => {
-      timer.cancel();
-      if (code === 0) resolve();
-      else {reject(
-          new Error(`${argv.join(" ")} ended with ${code ?? "a signal"}: ${output.trim()}`),
-        );}
-    });
-  });
+export async function runCommand(argv: readonly string[], clock: Clock): Promise<void> {
+  const { isDone, how, output } = await runBounded(argv, clock, { timeoutMs: COMMAND_MS });
+  if (!isDone) throw new Error(`${argv.join(" ")} ${how}: ${output}`);
 }

@@ -40,6 +40,7 @@ import {
   changeStandsScript,
   nodeCallsScript,
 } from "./change_scripts.ts";
+import { putScaleRuleScript, removeScaleRuleScript, scaleRulesScript } from "./scale_scripts.ts";
 import { addOriginalNamesScript, originalNamesScript } from "./original_name_scripts.ts";
 import type { ConsoleStore } from "./console_store.ts";
 import type { Driver } from "../drivers/driver.ts";
@@ -125,6 +126,9 @@ export function consoleSqlStore({ driver, attempt, shape }: StoreCore): ConsoleS
     addWebhook: whole("add a webhook", addWebhookScript),
     putWebhook: whole("change a webhook", putWebhookScript),
     removeWebhook: (id, audit) => remove("AlertWebhook", id, audit),
+    scaleRules: plain("read the rules of scaling", scaleRulesScript),
+    putScaleRule: whole("set a rule of scaling", putScaleRuleScript),
+    removeScaleRule: whole("remove a rule of scaling", removeScaleRuleScript),
     state: plain("read the console's state", stateScript),
     putState: (name, content) => putState(dialect, name, content),
     takeLease: whole("take a lease", takeLeaseScript),

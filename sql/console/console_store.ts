@@ -12,6 +12,7 @@ export const SESSIONS_PER_USER_MAX = 20;
 export const RULES_MAX = 500;
 export const SILENCES_MAX = 1000;
 export const WEBHOOKS_MAX = 50;
+export const SCALE_RULES_MAX = 500;
 /** Audit entries and changes kept; of more the oldest are forgotten. */
 export const AUDIT_ROWS_MAX = 1_000_000;
 export const CHANGES_MAX = 100_000;
@@ -240,6 +241,13 @@ export interface WebhookRow {
   readonly groupS: number;
 }
 
+/** How many nodes a module should have for its load. */
+export interface ScaleRuleRow extends ModuleKey {
+  /** The rule as JSON. */
+  readonly content: string;
+  readonly updatedAtMs: number;
+}
+
 /** Calls of one node, added up over its callers. */
 export interface NodeCallTotals {
   readonly modId: number;
@@ -339,6 +347,13 @@ export interface ConsoleStore {
   addWebhook(webhook: Omit<WebhookRow, "id">, audit: AuditEntry): Promise<number>;
   putWebhook(webhook: WebhookRow, audit: AuditEntry): Promise<boolean>;
   removeWebhook(id: number, audit: AuditEntry): Promise<boolean>;
+
+  /** Every rule of scaling, in order of its module. */
+  scaleRules(): Promise<ScaleRuleRow[]>;
+  /** Sets the rule of a module. @throws {LimitError} at `SCALE_RULES_MAX`. */
+  putScaleRule(row: ScaleRuleRow, audit: AuditEntry): Promise<void>;
+  /** Removes the rule of a module; false when it has none. */
+  removeScaleRule(module: ModuleKey, audit: AuditEntry): Promise<boolean>;
 
   /** A text kept under a name; undefined when there is none. */
   state(name: string): Promise<string | undefined>;

@@ -51,6 +51,7 @@ export const SERVICE_GRANTS = {
     AlertRule: "SELECT, INSERT, UPDATE, DELETE",
     AlertSilence: "SELECT, INSERT, UPDATE, DELETE",
     AlertWebhook: "SELECT, INSERT, UPDATE, DELETE",
+    ScaleRule: "SELECT, INSERT, UPDATE, DELETE",
     ConsoleState: "SELECT, INSERT, UPDATE, DELETE",
     Lease: "SELECT, INSERT, UPDATE",
     LeaseSeq: "SELECT, UPDATE",

@@ -22,6 +22,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.ConsoleChangePart TO 'lars_web'
 GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.AlertRule TO 'lars_web'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.AlertSilence TO 'lars_web'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.AlertWebhook TO 'lars_web'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.ScaleRule TO 'lars_web'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.ConsoleState TO 'lars_web'@'%';
 GRANT SELECT, INSERT, UPDATE ON lars_dns.Lease TO 'lars_web'@'%';
 GRANT SELECT, UPDATE ON lars_dns.LeaseSeq TO 'lars_web'@'%';

@@ -26,6 +26,7 @@ export const EVENT_KINDS = [
   ...["node.overload", "node.idle", "alert.firing", "alert.ended"] as const,
   ...["lease.waiting", "lease.checking", "lease.live", "lease.doubt", "lease.failing"] as const,
   ...["lease.drain", "lease.gone"] as const,
+  ...["scale.up", "scale.down", "scale.cancel", "scale.gone", "scale.late", "scale.fault"] as const,
 ] as const;
 
 /** A kind of event that this version writes. */

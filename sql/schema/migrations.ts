@@ -31,6 +31,7 @@ import originalNamesMysql from "../migrations/0013_names_of_the_original.mysql.s
 import leaseMysql from "../migrations/0014_lease.mysql.sql" with { type: "text" };
 import relayMailMysql from "../migrations/0015_relay_mail.mysql.sql" with { type: "text" };
 import reportMarksMysql from "../migrations/0016_report_marks.mysql.sql" with { type: "text" };
+import scaleRuleMysql from "../migrations/0018_scale_rule.mysql.sql" with { type: "text" };
 import leaseCheckMysql from "../migrations/0017_lease_check.mysql.sql" with { type: "text" };
 import originalTablesSqlite from "../migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
@@ -68,6 +69,7 @@ import originalNamesSqlite from "../migrations/0013_names_of_the_original.sqlite
 import leaseSqlite from "../migrations/0014_lease.sqlite.sql" with { type: "text" };
 import relayMailSqlite from "../migrations/0015_relay_mail.sqlite.sql" with { type: "text" };
 import reportMarksSqlite from "../migrations/0016_report_marks.sqlite.sql" with { type: "text" };
+import scaleRuleSqlite from "../migrations/0018_scale_rule.sqlite.sql" with { type: "text" };
 import leaseCheckSqlite from "../migrations/0017_lease_check.sqlite.sql" with { type: "text" };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
 import { type Dialect, insertIgnore, numberOf, type Script } from "../drivers/sql_script.ts";
@@ -157,6 +159,7 @@ const NAMES = [
   "0015_relay_mail",
   "0016_report_marks",
   "0017_lease_check",
+  "0018_scale_rule",
 ];
 
 /** Version of a schema that has all migrations. */
@@ -181,6 +184,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     relayMailMysql,
     reportMarksMysql,
     leaseCheckMysql,
+    scaleRuleMysql,
   ],
   sqlite: [
     originalTablesSqlite,
@@ -200,6 +204,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     relayMailSqlite,
     reportMarksSqlite,
     leaseCheckSqlite,
+    scaleRuleSqlite,
   ],
 };
 

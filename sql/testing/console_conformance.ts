@@ -367,6 +367,21 @@ function testConcurrentChanges(define: Define): void {
 }
 
 function testAlerts(define: Define): void {
+  define("rules of scaling are kept, one for a module, and audited", async (console) => {
+    const row = { modId: 4_000_000_000, cmdId: 1, content: '{"max":2}', updatedAtMs: 7 };
+    await console.putScaleRule({ ...row, content: "{}" }, audit("scale.set"));
+    await console.putScaleRule(row, audit("scale.set"));
+    await console.putScaleRule({ ...row, modId: 1 }, audit("scale.set"));
+    assert.deepEqual(await console.scaleRules(), [{ ...row, modId: 1 }, row]);
+    assert.equal(await console.removeScaleRule({ modId: 9, cmdId: 9 }, audit("scale.off")), false);
+    assert.equal(await console.removeScaleRule(row, audit("scale.off")), true);
+    assert.deepEqual(await console.scaleRules(), [{ ...row, modId: 1 }]);
+    const actions = (await console.auditRows({ before: 0, limit: 9 })).map(({ action }) => action);
+    assert.deepEqual(actions.filter((one) => one.startsWith("scale.")), [
+      ...["scale.off", "scale.set", "scale.set", "scale.set"],
+    ]);
+  });
+
   define("rules, silences and webhooks are kept", async (console) => {
     const rule = {
       kind: "error_share",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ScaleFloor } from "../control/schemas.ts";
+import type { ScaleFloor } from "../schemas.ts";
 import { floorAt, floorFault, holdsFloor } from "./scale_floor.ts";
 
 const OFFICE = { days: "mon-fri", from: "08:00", to: "20:00", zone: "Europe/Berlin", nodes: 6 };

@@ -1,6 +1,6 @@
 // Core. Floors that hold at some hours of some days, by the clock of a place.
 
-import type { ScaleFloor } from "../control/schemas.ts";
+import type { ScaleFloor } from "../schemas.ts";
 
 const DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"] as const;
 

@@ -1,0 +1,390 @@
+// Shell. Scaling of a running console: rules from the database, looks, orders, drains and events.
+
+import { type Actor, COMMAND_ACTOR } from "../control/access/actor.ts";
+import type { ChangeService } from "../control/changes/change_service.ts";
+import type { NodeUseService } from "../control/drain/node_use_service.ts";
+import { DrainState } from "../control/drain/drain_state.ts";
+import { floorAt } from "../control/scaling/scale_floor.ts";
+import { type ScaleSettings, scaleStateName } from "../control/scaling/scale_settings.ts";
+import type { LeaseListing, LeaseListWish, ScaledModule, ScaleStatus } from "../control/schemas.ts";
+import type { SeenModule } from "../control/system/system_model.ts";
+import type { SystemReader } from "../control/system/system_reader.ts";
+import { modulesWith } from "../control/system/system_views.ts";
+import { type ModuleKey, moduleText } from "../model/module.ts";
+import type { NodeKey } from "../model/node.ts";
+import { parseIpv4 } from "../reactor/address.ts";
+import { messageOf } from "../reactor/errors.ts";
+import type { Logger } from "../reactor/log.ts";
+import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
+import { LeaderLease } from "../service/leader_lease.ts";
+import type { NewEvent } from "../sql/results/event.ts";
+import type { Store } from "../sql/store.ts";
+import {
+  FleetScaler,
+  type ScaleEffect,
+  type ScaleMemory,
+  type ScaleOrder,
+} from "./fleet_scaler.ts";
+import type { FleetNode } from "./leaving_nodes.ts";
+import { loadOfModule } from "./module_load.ts";
+import type { ScaleDrivers } from "./scale_drivers.ts";
+
+/** Rules that another console or a command changed are read this often, in milliseconds. */
+const RELOAD_INTERVAL_MS = 2_000;
+/** What was decided is written down this often, and at once when a step is taken. */
+const SAVE_INTERVAL_MS = 10_000;
+/** Registrations are read this often. */
+const LEASES_AGE_MAX_MS = 3_000;
+/** Registrations of a module that are looked at; nodes of more stay. */
+const LEASES_MAX = 10_000;
+const LEASES_PAGE = 500;
+/** Orders of one module that wait for the one before; more are given up, and decided anew. */
+const ORDERS_WAITING_MAX = 16;
+/** Nodes that are asked about in one look. */
+const ASKED_MAX = 8;
+
+/** Who drains and restores, in the history and the audit. */
+const ACTOR: Actor = { ...COMMAND_ACTOR, name: "lars-scaling", role: "operator" };
+
+/** Registrations, as scaling needs them. */
+export interface FleetLeases {
+  find(wish: LeaseListWish): Promise<LeaseListing>;
+  /** Takes back what an operator wants of a node. @throws {ControlError} not-found. */
+  free(who: Pick<Actor, "name" | "address">, node: NodeKey): Promise<void>;
+}
+
+/** What the service works with. */
+export interface ScaleServiceOptions {
+  readonly store: Store;
+  /** That of the database. */
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly reader: SystemReader;
+  readonly settings: ScaleSettings;
+  readonly changes: ChangeService;
+  readonly nodeUse: Pick<NodeUseService, "use">;
+  readonly leases: FleetLeases;
+  readonly drivers: ScaleDrivers;
+  /** Tells consoles on one database apart. */
+  readonly holder: string;
+  /** A new id for each order. */
+  makeId(): string;
+}
+
+/** What is known of the registration of a node. */
+interface NodeLease {
+  readonly sinceMs: number;
+  readonly isOurs: boolean;
+}
+
+class ScaledFleet {
+  module: Omit<ScaledModule, "status">;
+  readonly scaler: FleetScaler;
+  leases = new Map<string, NodeLease>();
+  leasesAtMs = -Infinity;
+  order: ScaleStatus["order"] = null;
+  orders: Promise<void> = Promise.resolve();
+  ordersWaiting = 0;
+  isBusy = false;
+  isAsking = false;
+  savedAtMs = -Infinity;
+  readonly drains = new Map<string, DrainState>();
+
+  constructor(module: Omit<ScaledModule, "status">, memory: ScaleMemory | undefined) {
+    this.module = module;
+    this.scaler = new FleetScaler(memory);
+  }
+}
+
+function memoryOf(text: string | undefined): ScaleMemory | undefined {
+  if (text === undefined || text === "") return undefined;
+  const { memory } = JSON.parse(text) as { memory?: ScaleMemory };
+  return memory !== undefined && Array.isArray(memory.leaving) ? memory : undefined;
+}
+
+/** Follows every module that has a rule; of several consoles the one that leads. */
+export class ScaleService {
+  readonly #options: ScaleServiceOptions;
+  readonly #fleets = new Map<string, ScaledFleet>();
+  readonly #lease: LeaderLease;
+  readonly #timers: Timer[] = [];
+  readonly #counts = { orders: 0, ordersFailed: 0, steps: 0 };
+  #stopListening: (() => void) | undefined;
+  #isReloading = false;
+
+  constructor(options: ScaleServiceOptions) {
+    this.#options = options;
+    const { store, clock, log, holder } = options;
+    this.#lease = new LeaderLease({
+      ...{ store: store.console, clock, log, name: "scaling", holder },
+      onLead: async () => {
+        this.#fleets.clear();
+        await this.#reload();
+      },
+    });
+  }
+
+  /** Counters for metrics. */
+  stats(): Record<string, number> {
+    const { orders, ordersFailed, steps } = this.#counts;
+    return {
+      scaling_rules: this.#fleets.size,
+      scaling_steps: steps,
+      scaling_orders_done: orders,
+      scaling_orders_failed: ordersFailed,
+    };
+  }
+
+  /** Begins to follow. */
+  async start(): Promise<void> {
+    await this.#lease.start();
+    const { reader, clock } = this.#options;
+    this.#stopListening = reader.onReading(() => this.#look());
+    this.#timers.push(setRepeating(clock, RELOAD_INTERVAL_MS, () => void this.#follow()));
+  }
+
+  /** Takes no further step. What is under way is written down, for who leads next. */
+  async stop(): Promise<void> {
+    this.#stopListening?.();
+    this.#lease.stop();
+    for (const timer of this.#timers) timer.cancel();
+    if (!this.#lease.leads) return;
+    for (const fleet of this.#fleets.values()) await this.#save(fleet);
+  }
+
+  #nowMs(): number {
+    return Math.trunc(this.#options.clock.wallMs());
+  }
+
+  async #follow(): Promise<void> {
+    if (this.#isReloading) return;
+    this.#isReloading = true;
+    try {
+      if (this.#lease.leads) await this.#reload();
+    } catch (error) {
+      this.#options.log.debug("Rules of scaling could not be read", { error: messageOf(error) });
+    } finally {
+      this.#isReloading = false;
+    }
+  }
+
+  async #reload(): Promise<void> {
+    const { settings, store } = this.#options;
+    const rules = new Map((await settings.rules()).map((one) => [moduleText(one), one]));
+    for (const [id, fleet] of this.#fleets) {
+      if (rules.has(id)) continue;
+      this.#fleets.delete(id);
+      await this.#letGo(fleet);
+      await store.console.putState(scaleStateName(fleet.module), "");
+    }
+    for (const [id, module] of rules) {
+      const known = this.#fleets.get(id);
+      if (known === undefined) {
+        const text = await store.console.state(scaleStateName(module));
+        this.#fleets.set(id, new ScaledFleet(module, memoryOf(text)));
+        continue;
+      }
+      if (known.module.rule.isEnabled && !module.rule.isEnabled) await this.#letGo(known);
+      known.module = module;
+    }
+  }
+
+  /** Nodes that drain by a rule which holds no more get calls again. */
+  async #letGo(fleet: ScaledFleet): Promise<void> {
+    const effects = fleet.scaler.cancel("its rule of scaling is off", this.#nowMs());
+    await this.#carryOut(fleet, effects);
+  }
+
+  #look(): void {
+    const { reader } = this.#options;
+    if (!this.#lease.leads || reader.model.view.isStale) return;
+    for (const fleet of this.#fleets.values()) {
+      if (fleet.module.rule.isEnabled && !fleet.isBusy) void this.#lookAt(fleet);
+    }
+  }
+
+  async #lookAt(fleet: ScaledFleet): Promise<void> {
+    const { reader, store, log } = this.#options;
+    const { rule, modId, cmdId } = fleet.module;
+    fleet.isBusy = true;
+    try {
+      const seen = reader.model.module(modId, cmdId);
+      await this.#readLeases(fleet);
+      const nowMs = this.#nowMs();
+      const sample = seen === undefined ? undefined : await loadOfModule(store, rule, seen, nowMs);
+      const effects = fleet.scaler.look({
+        ...{ rule, sample, nowMs, nodes: this.#nodesOf(fleet, seen) },
+        floor: floorAt(rule.floors, nowMs),
+      });
+      await this.#carryOut(fleet, effects);
+      this.#ask(fleet);
+      const isDue = nowMs - fleet.savedAtMs >= SAVE_INTERVAL_MS;
+      if (isDue || effects.length > 0) await this.#save(fleet);
+    } catch (error) {
+      log.debug("A module could not be looked at", { error: messageOf(error) });
+    } finally {
+      fleet.isBusy = false;
+    }
+  }
+
+  async #readLeases(fleet: ScaledFleet): Promise<void> {
+    const { clock, leases } = this.#options;
+    if (clock.nowMs() - fleet.leasesAtMs < LEASES_AGE_MAX_MS) return;
+    const { modId, cmdId } = fleet.module;
+    const found = new Map<string, NodeLease>();
+    for (let offset = 0; offset < LEASES_MAX; offset += LEASES_PAGE) {
+      const page = await leases.find({ modId, cmdId, offset, limit: LEASES_PAGE });
+      for (const { ip, port, sinceMs, phase, operator } of page.leases) {
+        const isOurs = phase === "live" && Object.keys(operator).length === 0;
+        found.set(`${ip}:${port}`, { sinceMs, isOurs });
+      }
+      if (page.leases.length < LEASES_PAGE) break;
+    }
+    fleet.leases = found;
+    fleet.leasesAtMs = clock.nowMs();
+  }
+
+  #nodesOf({ leases }: ScaledFleet, seen: SeenModule | undefined): FleetNode[] {
+    const { view } = this.#options.reader.model;
+    return (seen?.nodes ?? []).map((node) => {
+      const lease = leases.get(node.name);
+      return {
+        ...{ modId: node.modId, cmdId: node.cmdId, ip: parseIpv4(node.ip), port: node.port },
+        ...{ name: node.name, state: node.state, callsPerSecond: node.callsPerSecond },
+        isKeptOut: node.health === "overload",
+        sinceMs: lease?.sinceMs ?? null,
+        canLeave: lease?.isOurs === true && modulesWith(view, node.name).length === 1,
+      };
+    });
+  }
+
+  async #carryOut(fleet: ScaledFleet, effects: readonly ScaleEffect[]): Promise<void> {
+    for (const effect of effects) {
+      if (effect.op === "event") await this.#note(fleet.module, effect.kind, effect.text);
+      else if (effect.op === "order") this.#order(fleet, effect.order);
+      else if (effect.op === "free") await this.#free(fleet, effect.name);
+      else await this.#setState(fleet, effect);
+    }
+  }
+
+  async #note(module: ModuleKey, kind: `scale.${string}`, text: string): Promise<void> {
+    const { modId, cmdId } = module;
+    if (kind === "scale.up" || kind === "scale.down") this.#counts.steps++;
+    const event: NewEvent = { atMs: this.#nowMs(), kind, module: { modId, cmdId }, text };
+    try {
+      await this.#options.store.addEvents([event]);
+    } catch (error) {
+      this.#options.log.warn("An event of scaling could not be written", {
+        ...{ kind, text, error: messageOf(error) },
+      });
+    }
+  }
+
+  async #setState(
+    fleet: ScaledFleet,
+    { op, name, why }: { readonly op: "drain" | "restore"; readonly name: string; why: string },
+  ): Promise<void> {
+    const { changes, clock } = this.#options;
+    const state = op === "drain" ? "drain" : "on";
+    try {
+      const said = { why: `scaling: ${why}`.slice(0, 500) };
+      await changes.patchNode(ACTOR, fleet.module, name, { state }, said, `node.${op}`);
+      if (op === "restore") fleet.drains.delete(name);
+      else {
+        const quietMs = fleet.module.rule.quietS * 1000;
+        fleet.drains.set(name, new DrainState(quietMs, clock.nowMs()));
+      }
+    } catch (error) {
+      // A drain that failed is off; one that should end is tried again by the next looks.
+      if (op === "drain") fleet.scaler.stays(name);
+      await this.#note(fleet.module, "scale.fault", `${name} could not ${op}: ${messageOf(error)}`);
+    }
+  }
+
+  /** A node that has stopped leaves no wish of ours behind: another may have its address. */
+  async #free(fleet: ScaledFleet, name: string): Promise<void> {
+    fleet.drains.delete(name);
+    const [ip, port] = name.split(":");
+    const { modId, cmdId } = fleet.module;
+    try {
+      const node = { modId, cmdId, ip: parseIpv4(ip), port: Number(port) };
+      await this.#options.leases.free(ACTOR, node);
+    } catch (error) {
+      this.#options.log.debug("A stopped node is not known", { name, error: messageOf(error) });
+    }
+  }
+
+  /** Asks whether draining nodes are used still; one round at a time. */
+  #ask(fleet: ScaledFleet): void {
+    const draining = fleet.scaler.draining.slice(0, ASKED_MAX);
+    if (draining.length === 0 || fleet.isAsking) return;
+    fleet.isAsking = true;
+    void Promise.all(draining.map(({ name }) => this.#isSafe(fleet, name)))
+      .then((answers) => {
+        const safe = draining.filter((_, index) => answers[index]).map(({ name }) => name);
+        return this.#carryOut(fleet, fleet.scaler.safe(safe, this.#nowMs()));
+      })
+      .finally(() => {
+        fleet.isAsking = false;
+      });
+  }
+
+  async #isSafe(fleet: ScaledFleet, name: string): Promise<boolean> {
+    const { nodeUse, clock } = this.#options;
+    const { modId, cmdId, rule } = fleet.module;
+    const state = fleet.drains.get(name) ?? new DrainState(rule.quietS * 1000, clock.nowMs());
+    fleet.drains.set(name, state);
+    const [ip, port] = name.split(":");
+    try {
+      const node = { ip: parseIpv4(ip), port: Number(port) };
+      const answers = await nodeUse.use(node, [{ modId, cmdId }]);
+      if (answers.dnsCount === 0) state.unheard("no dns is known");
+      else return state.judge(answers, clock.nowMs()).safe;
+    } catch (error) {
+      state.unheard(messageOf(error));
+    }
+    return false;
+  }
+
+  /** Gives an order after those before it. */
+  #order(fleet: ScaledFleet, order: ScaleOrder): void {
+    if (fleet.ordersWaiting >= ORDERS_WAITING_MAX) {
+      fleet.scaler.failed(order);
+      void this.#note(fleet.module, "scale.fault", "the driver is too slow: an order is given up");
+      return;
+    }
+    fleet.ordersWaiting++;
+    fleet.orders = fleet.orders.then(() => this.#give(fleet, order)).finally(() => {
+      fleet.ordersWaiting--;
+    });
+  }
+
+  async #give(fleet: ScaledFleet, order: ScaleOrder): Promise<void> {
+    const { drivers, makeId, reader } = this.#options;
+    const { rule, modId, cmdId } = fleet.module;
+    const id = makeId();
+    const what = order.action === "start"
+      ? `start ${order.from} -> ${order.to}`
+      : `stop ${order.nodes.join(", ")}`;
+    const name = reader.model.module(modId, cmdId)?.name ?? "";
+    const atMs = this.#nowMs();
+    fleet.order = { id, text: what, outcome: "under way" };
+    const outcome = await drivers.give(rule, { ...order, id, modId, cmdId, name, atMs });
+    fleet.order = { id, text: what, outcome: outcome.text };
+    if (outcome.isDone) {
+      this.#counts.orders++;
+      return;
+    }
+    this.#counts.ordersFailed++;
+    fleet.scaler.failed(order);
+    await this.#note(fleet.module, "scale.fault", `order ${what} failed: ${outcome.text}`);
+  }
+
+  async #save(fleet: ScaledFleet): Promise<void> {
+    const { status, memory } = fleet.scaler;
+    if (status === null || !this.#fleets.has(moduleText(fleet.module))) return;
+    const content = JSON.stringify({ status: { ...status, order: fleet.order }, memory });
+    await this.#options.store.console.putState(scaleStateName(fleet.module), content);
+    fleet.savedAtMs = this.#nowMs();
+  }
+}
