@@ -16,7 +16,7 @@ import { systemClock } from "../reactor/time/system_clock.ts";
 import { CommandError, repeated, UsageError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
 import { ageText } from "./explain_text.ts";
-import { namesIn, withModuleWords } from "./module_argument.ts";
+import { namesIn, requireModule, withModuleWords } from "./module_argument.ts";
 import { lookUpModule } from "./module_lookup.ts";
 import { addStoreOptions } from "./store_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
@@ -202,6 +202,7 @@ async function setRule(
   flags: SetFlags & Record<string, unknown>,
 ): Promise<void> {
   const known = (await ruleOf(system, key))?.rule;
+  if (known === undefined) await requireModule(system, key);
   const values: Record<string, unknown> = { metric: "calls", ...known };
   for (const [word, name] of NUMBERS) {
     const text = flags[word.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())];

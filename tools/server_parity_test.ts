@@ -69,7 +69,7 @@ function masked(text: string): string {
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
     .replace(/\d\d:\d\d:\d\d UTC/g, "TIME")
     .replace(
-      /("(?:version|route_version|last_ts|updated_at|createdAtMs|lastLoginAtMs|seenAt|seen_at|started_at)":)\d+/g,
+      /("(?:version|route_version|last_ts|updated_at|updatedAtMs|createdAtMs|lastLoginAtMs|seenAt|seen_at|started_at)":)\d+/g,
       "$1N",
     )
     .replace(/("ageSeconds":)\d+/g, "$1N")
@@ -287,6 +287,13 @@ const COMMANDS: readonly (readonly [line: string, code: number])[] = [
 
 /** The same of leases. */
 const LEASE_COMMANDS: readonly (readonly [line: string, code: number])[] = [
+  ["scale ls", 0],
+  ["scale set shop --target 100 --max 9 --floor bad", 2],
+  ["scale set shop --target 100 --max 9 --min 10", 1],
+  ["scale set shop --target 100 --max 9", 0],
+  ["scale show shop", 0],
+  ["scale off shop", 0],
+  ["scale off shop", 1],
   ["lease ls", 0],
   ["lease ls --json", 0],
   ["lease ls 1", 0],

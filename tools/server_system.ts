@@ -4,7 +4,13 @@ import { type ModuleKey, moduleText } from "../model/module.ts";
 import { addressText, type NodeAddress } from "../model/node.ts";
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
 import type { ChangeOptions, ModuleFilter } from "../control/changes/change.ts";
-import type { AlertAccess, ChangeLog, ScaleAccess, SystemAccess, UserAccess } from "../control/system_access.ts";
+import type {
+  AlertAccess,
+  ChangeLog,
+  ScaleAccess,
+  SystemAccess,
+  UserAccess,
+} from "../control/system_access.ts";
 import type { ChangeEdits } from "../sql/console/console_store.ts";
 import type { EventQuery, EventRecord } from "../sql/results/event.ts";
 import type { ModuleRow, RouteRow } from "../sql/store.ts";
@@ -93,7 +99,10 @@ function scaleAccess(client: ConsoleClient): ScaleAccess {
   return {
     modules: async () => (await client.call("listScaling")).modules,
     put: async ({ modId, cmdId }, rule, why) =>
-      void await client.call("putScaling", { params: { modId, cmdId }, body: { rule: { ...rule, floors: [...rule.floors] }, why } }),
+      void await client.call("putScaling", {
+        params: { modId, cmdId },
+        body: { rule: { ...rule, floors: [...rule.floors] }, why },
+      }),
     remove: async ({ modId, cmdId }, why) =>
       void await client.call("deleteScaling", {
         params: { modId, cmdId },

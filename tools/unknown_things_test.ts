@@ -104,6 +104,14 @@ const COMMANDS: Readonly<Record<string, readonly Row[] | string>> = {
   ],
   "lease free": [["lease free login 10.0.0.9:80", /10\.0\.0\.9:80.* is not registered/]],
   "lease confirm": [["lease confirm 9 9", /No node of \(9,9\) is held back/]],
+  "scale ls": "lists all there are",
+  "scale set": [
+    ["scale set logn --target 1 --max 2", /did you mean \(1,1\) login\?/],
+    ["scale set 9 9 --target 1 --max 2", /no module \(9,9\)/],
+  ],
+  "scale show": [["scale show 9 9", /\(9,9\) has no rule of scaling/]],
+  "scale explain": [["scale explain login", /\(1,1\) has no rule of scaling/]],
+  "scale off": [["scale off login", /\(1,1\) has no rule of scaling/]],
   "node ls": [["node ls logn", /did you mean \(1,1\) login\?/]],
   "register": [
     ["register logn 9100 -- true", /did you mean \(1,1\) login\?/],
