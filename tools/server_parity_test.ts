@@ -287,13 +287,6 @@ const COMMANDS: readonly (readonly [line: string, code: number])[] = [
 
 /** The same of leases. */
 const LEASE_COMMANDS: readonly (readonly [line: string, code: number])[] = [
-  ["scale ls", 0],
-  ["scale set shop --target 100 --max 9 --floor bad", 2],
-  ["scale set shop --target 100 --max 9 --min 10", 1],
-  ["scale set shop --target 100 --max 9", 0],
-  ["scale show shop", 0],
-  ["scale off shop", 0],
-  ["scale off shop", 1],
   ["lease ls", 0],
   ["lease ls --json", 0],
   ["lease ls 1", 0],
@@ -310,6 +303,13 @@ const LEASE_COMMANDS: readonly (readonly [line: string, code: number])[] = [
   ["lease confirm 2 1", 1],
   ["lease ls", 0],
   ["node ls shop", 0],
+  ["scale ls", 0],
+  ["scale set shop --target 100 --max 9 --floor bad", 2],
+  ["scale set shop --target 100 --max 9 --min 10", 1],
+  ["scale set shop --target 100 --max 9", 0],
+  ["scale show shop", 0],
+  ["scale off shop", 0],
+  ["scale off shop", 1],
 ];
 
 /** Five nodes that registered themselves, in all states, and more than a page of others. */
