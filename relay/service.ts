@@ -105,8 +105,8 @@ async function openWebPort(
   requireSafeListen(hostname, settings);
   if (secrets !== undefined && !addressTranslation) {
     throw new ConfigError(
-      "[relay] web_port with [auth] token_file needs [auth] address_translation = 1: a page does " +
-        "not know its own address, which the proof of the secret names else",
+      "[relay] web_port with [auth] token_file needs [auth] address_translation = 1: a " +
+        "WebSocket may come through a proxy, and the proof of the secret names both ends else",
     );
   }
   let origins: string[];

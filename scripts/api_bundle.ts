@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build, stop } from "esbuild";
+import { build, type Plugin, stop } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -32,6 +32,37 @@ export async function bundleApiScript({ minify = false } = {}): Promise<string> 
   // The bundler notes where each part came from; names of sources help nobody who has none.
   return result.outputFiles[0].text.split("\n").filter((line) => !/^\/\/ .*\.ts$/.test(line))
     .join("\n");
+}
+
+/** In a page sessions with a relay are over WebSocket: one file in the place of another. */
+const webSessions: Plugin = {
+  name: "web-sessions",
+  setup(bundler): void {
+    bundler.onLoad({ filter: /[/\\]api[/\\]relay_link\.ts$/ }, () => ({
+      contents: 'export { openWebRelayLink as openRelayLink } from "./web_relay_link.ts";',
+      resolveDir: join(ROOT, "api"),
+    }));
+  },
+};
+
+/** The client of a relay as one module for browsers. Anything of a machine in it is an error. */
+export async function bundleWebScript(): Promise<string> {
+  const result = await build({
+    entryPoints: [join(ROOT, "api/web_relay.ts")],
+    absWorkingDir: ROOT,
+    bundle: true,
+    minify: true,
+    write: false,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    charset: "utf8",
+    legalComments: "none",
+    logLevel: "silent",
+    tsconfigRaw: "{}",
+    plugins: [webSessions],
+  });
+  return result.outputFiles[0].text;
 }
 
 /** Ends the bundler, which would keep the process. */

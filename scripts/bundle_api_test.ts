@@ -34,6 +34,7 @@ test("deno task api makes one file, with its types, that nothing needs beside it
     assert.deepEqual(made.stdout.trim().split("\n"), [
       `${directory}/lars_api.js`,
       `${directory}/lars_api.d.ts`,
+      `${directory}/lars_relay_web.js`,
     ]);
     assert.ok(!readFileSync(`${directory}/lars_api.js`, "utf8").includes("../"));
     await t.test("Node runs it", NEEDS_NODE, async () => {
