@@ -8,7 +8,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { VERSION } from "../daemon/version.ts";
 import { findProgram } from "./support/mariadb.ts";
-import { PROJECT_ROOT, withProcesses } from "./support/processes.ts";
+import { withProcesses } from "./support/processes.ts";
 
 /** Compiling, packing and installing, on a busy machine. */
 const STEP_TIMEOUT_MS = 600_000;
@@ -36,12 +36,8 @@ test("Debian packages: install, answer, upgrade under callers, purge", {
 }, async () => {
   await withProcesses(async (processes) => {
     const { directory } = processes;
-    const run = async (name: string, argv: readonly string[]): Promise<string> => {
-      const ended = await processes.spawnCommand(name, argv, { cwd: PROJECT_ROOT })
-        .untilEnded(STEP_TIMEOUT_MS);
-      assert.equal(ended.code, 0, `${name}: ${ended.stdout}\n${ended.stderr}`);
-      return ended.stdout;
-    };
+    const run = (name: string, argv: readonly string[]): Promise<string> =>
+      processes.succeed(name, argv, STEP_TIMEOUT_MS);
     const task = [process.execPath, "run", "-A"];
     const programs = ["--only", "lars", "--only", "lars-agent", "--out", `${directory}/bin`];
     await run("compile", [...task, "scripts/compile.ts", ...programs]);

@@ -1,5 +1,6 @@
 // Shell. Services as real processes: started as a user starts them, and none outlives its test.
 
+import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -238,6 +239,18 @@ export class Processes {
   /** Runs a script of the project to its end. */
   run(script: string, args: readonly string[], options?: ProcessOptions): Promise<Ended> {
     return this.spawn(script, script, args, options).untilEnded(START_TIMEOUT_MS);
+  }
+
+  /**
+   * Runs any program in the repository's folder to its end.
+   *
+   * @returns what it printed.
+   * @throws {AssertionError} with all that it said when it did not end well.
+   */
+  async succeed(name: string, argv: readonly string[], timeoutMs: number): Promise<string> {
+    const ended = await this.spawnCommand(name, argv, { cwd: PROJECT_ROOT }).untilEnded(timeoutMs);
+    assert.equal(ended.code, 0, `${name}: ${ended.stdout}\n${ended.stderr}`);
+    return ended.stdout;
   }
 
   /** What every process wrote to standard error, for the message of a failed test. */
