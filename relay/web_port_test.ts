@@ -11,6 +11,7 @@ import { MessageId, RelayStatus } from "../proto/message_ids.ts";
 import { batchTcpFault } from "../reactor/fast/batch_tcp.ts";
 import { encodeFrame } from "../reactor/frame.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
+import { FleetCertificates } from "../session/testing/fleet_certificates.ts";
 import { until } from "../tests/support/until.ts";
 import { type TestRelay, type TestRelayOptions, withRelay } from "./testing/test_relay.ts";
 import { WebOpcode, webPart, WebPeer } from "./testing/web_peer.ts";
@@ -188,6 +189,31 @@ function testWebPort(fast: boolean): void {
     for (const peer of peers) peer.close();
   });
 }
+
+nodeTest("a relay's WebSockets: with a secret who proves none is refused", () => {
+  const secrets = [new Uint8Array(32).fill(7)];
+  return withRelay({ web: {}, secrets, translated: true }, async (relay) => {
+    const peer = await WebPeer.connect(relay.webAddress);
+    peer.send(HELLO);
+    await until(() => peer.closed, { what: "the refusal" });
+    assert.deepEqual(peer.msgIds, [MessageId.Hello, MessageId.Refusal]);
+    assert.equal(relay.stats().not_authenticated, 1);
+  });
+});
+
+nodeTest("a relay's WebSockets: with TLS they are of this host alone, or none", async () => {
+  const fleet = await FleetCertificates.make();
+  for (const plain of ["loopback", "off"] as const) {
+    const tls = await fleet.material(["relay"], { plain });
+    await withRelay({ web: {}, tls }, async (relay) => {
+      if (plain === "loopback") return (await join(relay)).close();
+      const peer = await WebPeer.connect(relay.webAddress);
+      peer.send(HELLO);
+      await until(() => peer.closed, { what: "the refusal" });
+      assert.deepEqual(peer.msgIds, []);
+    });
+  }
+});
 
 testWebPort(false);
 if (batchTcpFault(systemClock) === undefined) testWebPort(true);
