@@ -13,7 +13,7 @@ import {
   type RouteName,
 } from "../../web/contract.ts";
 import { LEASE_PHASES } from "../../model/lease.ts";
-import { type AnswerOf, FixtureWorld, type Scene } from "./fixtures.ts";
+import { type AnswerOf, FixtureWorld, SCALED, type Scene } from "./fixtures.ts";
 
 /** Password of every user but `fresh`, whose one-time password is {@linkcode ONE_TIME}. */
 export const PASSWORD = "a long enough password";
@@ -199,6 +199,10 @@ function handlers(world: FixtureWorld): Handlers {
         agents: found.slice(offset, offset + Number(query.limit ?? 100)),
       };
     },
+    listScaling: () => ({ modules: SCALED }),
+    getScaling: () => SCALED[0],
+    putScaling: () => SCALED[0],
+    deleteScaling: () => undefined,
     listLeases: ({ query }) => {
       const { modId, cmdId, phase, search = "", offset = "0", limit = "100" } = query;
       const found = world.leases(now()).filter((lease) =>

@@ -6,6 +6,7 @@ import {
   nodeSeverity,
   worseOf,
 } from "../../control/system/severity.ts";
+import { ScaleRuleShape } from "../../control/schemas.ts";
 import type { BodyOf, ResponseOf, RouteName } from "../../web/contract.ts";
 
 /** A value that a test may alter. */
@@ -997,3 +998,15 @@ function summaryOf(nodes: readonly Difference[], modules: readonly TextDifferenc
   const what = nodes.length === 1 ? `${first.ip}:${first.port}` : `${nodes.length} nodes`;
   return `${verb} ${what} of module ${first.modId} / ${first.cmdId}`;
 }
+
+/** A module that grows, with a node that leaves. */
+export const SCALED: AnswerOf<"listScaling">["modules"] = [{
+  ...{ modId: 1, cmdId: 1, updatedAtMs: 1_700_000_000_000 },
+  rule: ScaleRuleShape.parse({ metric: "calls", target: 100, max: 9, driver: "webhook" }),
+  status: {
+    ...{ atMs: 1_700_000_000_000, kind: "up", from: 4, to: 5, wish: 5, load: 500 },
+    reason: "500 calls/s over 30 s, 125 for each of 4 nodes, target 100",
+    ...{ pendingCount: 1, draining: ["10.0.0.7:8080"], stopping: [] },
+    order: { id: "order-1", text: "start 4 -> 5", outcome: "answered 200" },
+  },
+}];

@@ -19,6 +19,8 @@ const PAGES: readonly (readonly [string, string])[] = [
   ["module_explain_unknown", "/modules/4294967295/4294967295?tab=explain"],
   ["module_changes", "/modules/1/1?tab=changes"],
   ["module_events", "/modules/1/1?tab=events"],
+  ["module_scaling", "/modules/1/1?tab=scaling"],
+  ["module_scaling_unset", "/modules/4294967295/4294967295?tab=scaling"],
   ["history", "/history"],
   ["history_callers", "/history?by=caller"],
   ["alerts", "/alerts"],

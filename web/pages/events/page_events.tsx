@@ -10,6 +10,7 @@ const KINDS = [
   ["", "Everything"],
   ["node.", "Nodes kept out and back"],
   ["alert.", "Alerts"],
+  ["scale.", "Scaling"],
   ["route.", "Routes"],
   ["service.", "Services"],
 ] as const;

@@ -22,6 +22,7 @@ import {
   stateChange,
 } from "./module_dialogs.tsx";
 import { type NodeActions, NodeTable } from "./node_table.tsx";
+import { ScalingPanel } from "./scaling_panel.tsx";
 import { SilenceDialog } from "../alerts/silence_dialog.tsx";
 import { may, query, setQuery } from "../shell/state.ts";
 import {
@@ -54,6 +55,7 @@ const TABS = [
   ["explain", "Explain"],
   ["changes", "Changes"],
   ["events", "Events"],
+  ["scaling", "Scaling"],
 ] as const;
 type Tab = (typeof TABS)[number][0];
 
@@ -169,6 +171,7 @@ function TabBody(
   if (tab === "explain") return <ExplainPanel module={module} />;
   if (tab === "changes") return <ChangeHistory modId={module.modId} cmdId={module.cmdId} />;
   if (tab === "events") return <EventFeed modId={module.modId} cmdId={module.cmdId} />;
+  if (tab === "scaling") return <ScalingPanel module={module} />;
   if (module.nodes.length > 0) {
     return <NodeTable nodes={module.nodes} leases={props.leases} actions={actions} />;
   }
