@@ -32,7 +32,7 @@ export interface NodeChecksOptions {
   /** This discovery. */
   readonly holder: number;
   ask(wish: LeaseWish): Promise<unknown>;
-  /** Something that was found could not be written; it is found again. */
+  /** A check could not be made, or what it found could not be written; it is tried again. */
   onFault(error: unknown): void;
   /** One look. @default {checkNode} */
   look?(lease: Lease): Promise<CheckOutcome>;
@@ -45,6 +45,8 @@ interface Watched {
   failures: number;
   isRefused: boolean;
   isBusy: boolean;
+  /** What was found is being written. */
+  isAsked: boolean;
 }
 
 /** Begin with {@linkcode NodeChecks.start}. It rests while no lease asks for a check. */
@@ -97,7 +99,10 @@ export class NodeChecks {
     const known = this.#watched.get(lease);
     if (known !== undefined) return known;
     const { incarnation } = lease.row;
-    const made = { incarnation, dueMs: nowMs, failures: 0, isRefused: false, isBusy: false };
+    const made: Watched = {
+      ...{ incarnation, dueMs: nowMs, failures: 0 },
+      ...{ isRefused: false, isBusy: false, isAsked: false },
+    };
     this.#watched.set(lease, made);
     return made;
   }
@@ -106,9 +111,7 @@ export class NodeChecks {
     const { clock, rng, time } = this.#options;
     watched.isBusy = true;
     this.#running++;
-    const look = this.#options.look ??
-      ((one: Lease) => checkNode(one.row, parseNodeCheck(one.row.check), clock, LOOK_TIMEOUT_MS));
-    const { result } = await look(lease);
+    const result = await this.#resultOf(lease);
     this.#running--;
     watched.isBusy = false;
     const isGood = result === "good";
@@ -118,6 +121,19 @@ export class NodeChecks {
     watched.failures = isGood ? 0 : watched.failures + 1;
     watched.isRefused = result === "refused";
     if (isGood) this.#tell(lease, watched, true);
+  }
+
+  /** A check that cannot be made, as of a foreign hand in the database, is a node that does not answer. */
+  async #resultOf(lease: Lease): Promise<CheckOutcome["result"]> {
+    const { clock, onFault } = this.#options;
+    const look = this.#options.look ??
+      ((one: Lease) => checkNode(one.row, parseNodeCheck(one.row.check), clock, LOOK_TIMEOUT_MS));
+    try {
+      return (await look(lease)).result;
+    } catch (error) {
+      onFault(error);
+      return "bad";
+    }
   }
 
   /** Takes calls from nodes that failed often enough, unless they are too many at once. */
@@ -132,12 +148,18 @@ export class NodeChecks {
     for (const { lease, watched } of go) this.#tell(lease, watched, false);
   }
 
-  #tell(lease: Lease, { incarnation }: Watched, isGood: boolean): void {
+  /** One wish of a node at a time: while the database is away they would fill the queue of all. */
+  #tell(lease: Lease, watched: Watched, isGood: boolean): void {
+    const { incarnation, isAsked } = watched;
     const { holder, ask, onFault, guard } = this.#options;
     if (lease.row.incarnation !== incarnation || isServing(lease) === isGood) return;
     if (isGood) guard.returned(lease.row, lease.id);
+    if (isAsked) return;
+    watched.isAsked = true;
     const wish = { op: "check", node: lease.row, incarnation, holder, isGood } as const;
-    ask(wish).catch(onFault);
+    void ask(wish).catch(onFault).finally(() => {
+      watched.isAsked = false;
+    });
   }
 }
 

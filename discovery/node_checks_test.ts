@@ -4,6 +4,7 @@ import type { CheckOutcome } from "../daemon/node_check.ts";
 import { seededRng } from "../reactor/time/rng.ts";
 import { LossGuard } from "./loss_guard.ts";
 import { NODE_CHECKS_AT_ONCE_MAX, NodeChecks } from "./node_checks.ts";
+import type { LeaseWish } from "./lease_plan.ts";
 import { leaseNode, LeaseWorld } from "./testing/lease_world.ts";
 
 const GOOD: CheckOutcome = { result: "good", fault: "" };
@@ -16,7 +17,10 @@ interface CheckWorld {
   /** What nodes answer, by number; others are good. */
   readonly answers: Map<number, CheckOutcome>;
   readonly looks: number[];
+  readonly faults: string[];
   most: number;
+  /** What discovery is asked; at first it is written at once. */
+  ask(wish: LeaseWish): Promise<unknown>;
   run(ms: number): Promise<void>;
 }
 
@@ -26,7 +30,8 @@ function checkWorld(count: number, check = "tcp"): CheckWorld {
   const keeper = world.table.openKeeper();
   let running = 0;
   const given: CheckWorld = {
-    ...{ world, guard, answers: new Map(), looks: [], most: 0 },
+    ...{ world, guard, answers: new Map(), looks: [], faults: [], most: 0 },
+    ask: (wish) => Promise.resolve(world.write([wish])),
     async run(ms): Promise<void> {
       for (let passedMs = 0; passedMs < ms; passedMs += 100) {
         world.run(100, () => world.table.heardKeeper(keeper));
@@ -37,8 +42,10 @@ function checkWorld(count: number, check = "tcp"): CheckWorld {
   };
   const checks = new NodeChecks({
     ...{ clock: world.clock, rng: seededRng(1), time: world.time, table: world.table, guard },
-    ...{ holder: 1, ask: (wish) => Promise.resolve(world.write([wish])), onFault: assert.fail },
+    ...{ holder: 1, ask: (wish) => given.ask(wish) },
+    onFault: (error) => void given.faults.push(String(error)),
     async look({ row }): Promise<CheckOutcome> {
+      if (row.check !== "tcp") throw new RangeError(row.check);
       given.looks.push(row.ip & 0xffff);
       given.most = Math.max(given.most, ++running);
       await Promise.resolve();
@@ -126,4 +133,32 @@ test("checks: of very many nodes each has its turn, and few are looked at at onc
   await given.run(4_000);
   assert.ok(given.most <= NODE_CHECKS_AT_ONCE_MAX, `${given.most} at once`);
   assert.equal(new Set(given.looks).size, 1_000);
+});
+
+test("checks: while nothing can be written each node is asked for once, and again after", async () => {
+  const given = checkWorld(4);
+  await given.run(1_000);
+  let asked = 0;
+  let fail = (): void => {};
+  const { ask } = given;
+  given.ask = () => {
+    asked++;
+    return new Promise((_, reject) => fail = () => reject(new Error("away")));
+  };
+  given.answers.set(1, BAD);
+  await given.run(10_000);
+  assert.equal(asked, 1, "the queue is that of all");
+  given.ask = ask;
+  fail();
+  await given.run(1_000);
+  assert.equal(given.world.database.stateOf(leaseNode(1)), "drain");
+  assert.deepEqual(given.faults, ["Error: away"]);
+});
+
+test("checks: one that cannot be made is said, and is one that fails", async () => {
+  const given = checkWorld(2, "what a foreign hand wrote");
+  await given.run(5_000);
+  assert.equal(given.world.database.stateOf(leaseNode(1)), "none");
+  assert.equal(given.faults[0], "RangeError: what a foreign hand wrote");
+  assert.ok(given.looks.length === 0 && given.faults.length > 4, "it is tried again");
 });
