@@ -10,8 +10,8 @@ import { AGENT_QUESTION_BYTES_MAX, type AgentCheckAnswers } from "./agent_check.
 /** Connections at once; a further one is closed. */
 export const AGENT_STREAMS_MAX = 1_024;
 
-/** Time in which a question has to come. */
-const QUESTION_MS = 2_000;
+/** Time in which a question has to come, and its asker to go. */
+export const QUESTION_MS = 2_000;
 
 /** At its end it goes on for so long, to say what shall last to those who ask. */
 const FAREWELL_MS = 1_500;
@@ -97,8 +97,9 @@ export class AgentCheckServer {
     }
     this.#streams.add(stream);
     let text = "";
+    let isAnswered = false;
     const timer = this.#options.clock.setTimer(QUESTION_MS, () => {
-      this.#counts.unknown++;
+      if (!isAnswered) this.#counts.unknown++;
       stream.destroy();
     });
     stream.on("error", () => stream.destroy());
@@ -107,10 +108,11 @@ export class AgentCheckServer {
       this.#streams.delete(stream);
     });
     stream.on("data", (chunk) => {
+      if (isAnswered) return;
       text += chunk.toString("latin1");
       const isWhole = text.includes("\n");
       if (!isWhole && text.length <= AGENT_QUESTION_BYTES_MAX) return;
-      timer.cancel();
+      isAnswered = true;
       const [line] = text.slice(0, AGENT_QUESTION_BYTES_MAX).split("\n");
       const answer = isWhole ? this.#options.answers.answer(line) : undefined;
       if (answer === undefined) {

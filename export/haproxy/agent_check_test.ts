@@ -8,7 +8,8 @@ import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { FleetView } from "../fleet_view.ts";
 import { AgentCheckAnswers, READY_SAID_MS } from "./agent_check.ts";
-import { AgentCheckServer } from "./agent_check_server.ts";
+import { until } from "../../tests/support/until.ts";
+import { AgentCheckServer, QUESTION_MS } from "./agent_check_server.ts";
 
 const ip = 0x0a000001;
 
@@ -133,4 +134,27 @@ test("the server answers a line by a line, bounds questions, and says farewell",
   const stopped = server.stop();
   assert.equal(await ask(port, "shop 10.0.0.1:1\n"), "up 100%\n", "sickness does not last");
   await stopped;
+});
+
+test("who has its answer and does not go is sent away", async () => {
+  const view = viewOf();
+  setRoute(view, { port: 1 });
+  const clock = new ManualClock();
+  const answers = new AgentCheckAnswers(view, clock);
+  const server = new AgentCheckServer({ answers, hostname: "127.0.0.1", port: 0, clock });
+  const { port } = await server.listen();
+  const asker = createConnection({ host: "127.0.0.1", port, allowHalfOpen: true });
+  let isGone = false;
+  asker.on("error", () => undefined).on("close", () => (isGone = true));
+  const answered = new Promise((resolve) => asker.on("data", resolve));
+  asker.write("shop 10.0.0.1:1\n");
+  await answered;
+  clock.advance(QUESTION_MS);
+  await until(() => {
+    asker.write("shop 10.0.0.1:1\n");
+    return isGone;
+  });
+  assert.equal(server.stats.haproxy_agent_checks, 1);
+  assert.equal(server.stats.haproxy_agent_unknown, 0);
+  await server.stop();
 });
