@@ -5,8 +5,18 @@ import { type DeltaDiscoveryRequest } from "./messages.ts";
 import { RESPONSE_BYTES_MAX } from "./resources.ts";
 import { EVERYTHING, SENDING_ORDER, Subscription, XdsStream } from "./subscription.ts";
 
+/**
+ * Characters of refused names that wait to be told; further ones are counted only, as whoever asks and
+ * never reads would fill the memory.
+ */
+export const REFUSED_LENGTH_MAX = 256 * 1024;
+
 /** Differences: the incremental form of ADS. */
 export class DeltaStream extends XdsStream {
+  /** Names that are not followed, of which the client is told that there are none. */
+  readonly #refused = new Map<Subscription, string[]>();
+  #refusedLength = 0;
+
   take(bytes: Uint8Array): void {
     const request = this.read<DeltaDiscoveryRequest>("DeltaDiscoveryRequest", bytes);
     if (request === undefined) return;
@@ -44,12 +54,28 @@ export class DeltaStream extends XdsStream {
       }
       // Whoever asks again has forgotten it.
       subscription.told.delete(name);
-      if (subscription.subscribe(name)) continue;
-      this.counts.xds_names_refused++;
-      // It is told that there is none, so that it waits for nothing.
-      subscription.told.set(name, "");
-      subscription.untold.add(name);
+      if (!subscription.subscribe(name)) this.#refuse(subscription, name);
     }
+  }
+
+  /** The client is told that there is none, so that it waits for nothing. */
+  #refuse(subscription: Subscription, name: string): void {
+    this.counts.xds_names_refused++;
+    if (subscription.has(name)) return void subscription.untold.add(name);
+    if (this.#refusedLength + name.length >= REFUSED_LENGTH_MAX) return;
+    this.#refusedLength += name.length + 1;
+    const names = this.#refused.get(subscription) ?? [];
+    names.push(name);
+    this.#refused.set(subscription, names);
+    subscription.isDue = true;
+  }
+
+  /** Those that were refused since the last answer. */
+  #takeRefused(subscription: Subscription): string[] {
+    const names = this.#refused.get(subscription) ?? [];
+    this.#refused.delete(subscription);
+    for (const { length } of names) this.#refusedLength -= length + 1;
+    return names;
   }
 
   #unsubscribe(subscription: Subscription, names: readonly string[]): void {
@@ -72,7 +98,7 @@ export class DeltaStream extends XdsStream {
   #sendDifference(subscription: Subscription): boolean {
     const { told, untold, typeUrl } = subscription;
     const resources: unknown[] = [];
-    const removed: string[] = [];
+    const removed = this.#takeRefused(subscription);
     let bytes = 0;
     for (const name of untold) {
       if (!subscription.has(name)) {

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FleetView } from "../fleet_view.ts";
 import { AdsStream } from "./ads_stream.ts";
-import { DeltaStream } from "./delta_stream.ts";
+import { DeltaStream, REFUSED_LENGTH_MAX } from "./delta_stream.ts";
 import { decodeXds, encodeXds, type XdsMessage, XdsType } from "./messages.ts";
 import { XdsResources } from "./resource_table.ts";
 import { newAdsCounts, type XdsStream, type XdsStreamPort } from "./subscription.ts";
@@ -313,6 +313,24 @@ test("too many names, and names that are too long, are counted; rubbish is an er
   assert.deepEqual(delta.look(), ["E a b -c"], "it is told that there is none");
   assert.equal(delta.counts.xds_names_refused, 1);
   assert.throws(() => delta.stream.take(new Uint8Array([0xff, 0xff])));
+});
+
+test("delta: of refused names no more is kept than a bound, however long the client does not read", () => {
+  const bench = deltaBench();
+  bench.namesMax = 1;
+  bench.modules();
+  bench.isBusy = true;
+  bench.ask(EDS, ["a"]);
+  bench.look();
+  const name = (index: number): string => `${index}`.padEnd(1023, "x");
+  for (let index = 0; index < 1_000; index++) bench.ask(EDS, [name(index)]);
+  assert.equal(bench.counts.xds_names_refused, 1_000);
+  bench.isBusy = false;
+  bench.stream.drained();
+  const [text] = bench.look();
+  assert.equal(text.split(" ").length - 1, REFUSED_LENGTH_MAX / 1024);
+  bench.ask(EDS, ["again"]);
+  assert.deepEqual(bench.look(), ["E -again"]);
 });
 
 test("delta: by name, each version once; again for who asks again; nothing for who left", () => {
