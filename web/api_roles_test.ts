@@ -13,6 +13,7 @@ const BODIES: Partial<Record<RouteName, unknown>> = {
   registerLease: { modId: 1, cmdId: 1, ip: "10.0.0.9", port: 1 },
   beatLeases: { leases: [{ modId: 1, cmdId: 1, ip: "10.0.0.9", port: 1, incarnation: 1 }] },
   patchLease: { incarnation: 1, weight: 7 },
+  putScaling: { rule: { metric: "calls", target: 1, max: 2 } },
   putModule: { name: "shop" },
   addNode: { ip: "10.0.0.9", port: 1 },
   patchNode: { weight: 7 },
