@@ -39,7 +39,7 @@ import { VERSION } from "./version.ts";
 
 export { ExitCode };
 
-/** Time a service has to flush and close after the first signal. */
+/** Time a service has to flush and close after the first signal, and after its clients have gone. */
 export const STOP_TIMEOUT_MS = 1800;
 
 /** Fewest bytes of a token; shorter ones can be guessed. */
@@ -75,6 +75,11 @@ export interface RunningService extends MonitoredService {
   reload(settings: SettingsOf<any>): void | Promise<void>;
   /** Writes out what it holds, then closes everything. */
   stop(): Promise<void>;
+  /**
+   * Longest time for which a stop waits for clients to go elsewhere before it closes anything, in
+   * milliseconds. @default {0}
+   */
+  readonly leaveMsMax?: number;
   /** Resolves when the service has to be stopped because another one has taken its place. */
   readonly replaced?: Promise<void>;
 }
@@ -311,6 +316,7 @@ function withShared(
   return {
     name: service.name,
     ...(service.replaced === undefined ? {} : { replaced: service.replaced }),
+    leaveMsMax: service.leaveMsMax ?? 0,
     get addresses(): readonly string[] {
       return service.addresses;
     },
@@ -487,7 +493,8 @@ export function untilStopSignal(): Promise<void> {
 }
 
 /**
- * Stops services together, within {@linkcode STOP_TIMEOUT_MS}.
+ * Stops services together, each within {@linkcode STOP_TIMEOUT_MS} and the time that its clients may
+ * take to go elsewhere.
  *
  * @returns false when one of them failed or did not end in time; the log says which.
  */
@@ -498,7 +505,8 @@ export async function stopInTime(
   const results = await Promise.all(services.map(async (service) => {
     let expire: (() => void) | undefined;
     const late = new Promise<string>((resolve) => {
-      const timer = systemClock.setTimer(STOP_TIMEOUT_MS, () => resolve("did not stop in time"));
+      const limitMs = STOP_TIMEOUT_MS + (service.leaveMsMax ?? 0);
+      const timer = systemClock.setTimer(limitMs, () => resolve("did not stop in time"));
       expire = () => timer.cancel();
     });
     const fault = await Promise.race([

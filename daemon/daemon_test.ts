@@ -12,6 +12,7 @@ import {
   readyLine,
   type RunningService,
   startDaemon,
+  STOP_TIMEOUT_MS,
   stopInTime,
 } from "./daemon.ts";
 import { ORIGINAL_STORE_URL, storeSettings, storeUrl } from "./settings/common_settings.ts";
@@ -121,6 +122,18 @@ test("stopInTime() reports a service that fails or hangs", async () => {
   assert.equal(await stopInTime([good], silentLogger), true);
   assert.equal(await stopInTime([good, bad], silentLogger), false);
   assert.equal(await stopInTime([hung], silentLogger), false);
+});
+
+test("stopInTime() gives the clients of a service their time to go, and then the usual", async () => {
+  const leaving = service(
+    "leaving",
+    () => new Promise((end) => setTimeout(end, STOP_TIMEOUT_MS + 300)),
+  );
+  const shared = await startDaemon(
+    { ...definition, start: () => Promise.resolve({ ...leaving, leaveMsMax: 10_000 }) },
+    { flags: {} },
+  );
+  assert.equal(await stopInTime([shared], silentLogger), true);
 });
 
 test("startDaemon() reads a file that names no database as the original would", async () => {

@@ -15,7 +15,7 @@ import type { Store } from "../sql/store.ts";
 import { MailRoom } from "./people/mail_room.ts";
 import { type BrokerLimits, defaultBrokerLimits } from "./broker/broker_limits.ts";
 import { relaySettings } from "./config.ts";
-import { RelayLoop, type RelayLoopInit } from "./relay_loop.ts";
+import { RELAY_LEAVE_MS_MAX, RelayLoop, type RelayLoopInit } from "./relay_loop.ts";
 import { openRelayTransport, type RelayTransport } from "./relay_transport.ts";
 import { parseOrigins } from "./web_origin.ts";
 import type { WebPort } from "./web_port.ts";
@@ -144,6 +144,10 @@ class RelayService implements RunningService {
     const { webPort } = holdings;
     this.addresses = webPort === undefined ? [address] : [address, formatAddress(webPort.address)];
     this.#stopListening = onTrustChange(context, (trust) => loop.setTrust(trust));
+  }
+
+  get leaveMsMax(): number {
+    return RELAY_LEAVE_MS_MAX;
   }
 
   stats(): Record<string, number> {

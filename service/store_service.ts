@@ -131,6 +131,10 @@ export abstract class LoopService<
     this.health = new StoreHealth({ clock, log, label: store.label, meanwhile });
   }
 
+  get leaveMsMax(): number {
+    return LEAVE_SPREAD_MS_MAX + LEAVE_GRACE_MS;
+  }
+
   /** Counters of all loops together. */
   protected loopStats(): LoopStats {
     return this.loops?.stats() ?? {};
@@ -198,7 +202,7 @@ export abstract class LoopService<
     const { clock, log, software } = this.context;
     const about = { kind, address, software, detail };
     // Before anything else of a stop: whoever goes elsewhere meanwhile is served as ever.
-    this.onStop(LEAVE_SPREAD_MS_MAX + LEAVE_GRACE_MS, () => this.loops?.leave());
+    this.onStop(this.leaveMsMax, () => this.loops?.leave());
     this.#heartbeat = new InstanceHeartbeat({ store: this.store, clock, log, ...about });
     this.#heartbeat.start();
   }
