@@ -43,16 +43,20 @@ export function runBounded(
   return new Promise((resolve) => {
     let output = "";
     let isLate = false;
+    let atExit: (() => void) | undefined;
     const child = begin(program, args);
     if (typeof child === "string") {
       return resolve({ isDone: false, how: `cannot be run: ${child}`, output });
     }
     const end = (isDone: boolean, how: string): void => {
       timer.cancel();
+      child.stdout.destroy();
+      child.stderr.destroy();
       resolve({ isDone, how, output: output.trim() });
     };
     const timer = clock.setTimer(timeoutMs, () => {
       isLate = true;
+      if (atExit !== undefined) return atExit();
       child.kill("SIGKILL");
     });
     for (const stream of [child.stdout, child.stderr]) {
@@ -64,9 +68,12 @@ export function runBounded(
     child.stdin.on("error", () => {}); // A program that does not read is fine.
     child.stdin.end(input ?? "");
     child.on("error", (error) => end(false, `cannot be run: ${messageOf(error)}`));
-    child.on("close", (code, signal) => {
+    // A program that it has started may keep its outputs open, and so "close" away.
+    child.on("exit", (code, signal) => {
       if (isLate) return end(false, `killed after ${timeoutMs} ms`);
-      end(code === 0, code === null ? `ended by ${signal}` : `ended with ${code}`);
+      atExit = (): void =>
+        end(code === 0, code === null ? `ended by ${signal}` : `ended with ${code}`);
     });
+    child.on("close", () => atExit?.());
   });
 }
