@@ -55,6 +55,10 @@ test("compiled programs serve where their sources are not", async () => {
     const lars = (...args: string[]): string[] => [join(out, "lars"), ...args];
     const cwd = { cwd: "/" };
     const data = join(processes.directory, "data");
+    // A library that wants another one before it: their order must outlive the making of one file.
+    const authority = ["cert", "ca", "--out", join(processes.directory, "ca")];
+    const made = await processes.spawnCommand("cert", lars(...authority), cwd).untilEnded();
+    assert.equal(made.code, 0, made.stderr);
     const up = processes.spawnCommand(
       "lars up",
       lars("up", "--json", `--data=${data}`, ...freePorts),

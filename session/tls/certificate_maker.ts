@@ -1,24 +1,18 @@
 // Shell. Makes a certificate authority for a fleet, and certificates that name roles. Only `lars cert`
 // and tests load it.
 
-// The library below wants it first.
-import "reflect-metadata";
 import { webcrypto } from "node:crypto";
-import {
-  AuthorityKeyIdentifierExtension,
-  BasicConstraintsExtension,
-  ExtendedKeyUsageExtension,
-  type JsonGeneralName,
-  KeyUsageFlags,
-  KeyUsagesExtension,
-  PemConverter,
-  SubjectAlternativeNameExtension,
-  SubjectKeyIdentifierExtension,
-  X509Certificate,
-  X509CertificateGenerator,
-} from "@peculiar/x509";
 import { isIP } from "node:net";
 import { ROLE_PREFIX } from "./peer_roles.ts";
+import type { JsonGeneralName } from "@peculiar/x509";
+
+type X509 = typeof import("@peculiar/x509");
+
+/** The library wants the other one first; a program compiled into one file loses the order of imports. */
+async function loadLibrary(): Promise<X509> {
+  await import("reflect-metadata");
+  return await import("@peculiar/x509");
+}
 
 /** A certificate and its key, in PEM. */
 export interface MadePair {
@@ -58,7 +52,7 @@ function newKeys(): Promise<CryptoKeyPair> {
   return crypto.subtle.generateKey(CURVE, true, ["sign", "verify"]) as Promise<CryptoKeyPair>;
 }
 
-async function keyPem({ privateKey }: CryptoKeyPair): Promise<string> {
+async function keyPem({ PemConverter }: X509, { privateKey }: CryptoKeyPair): Promise<string> {
   return PemConverter.encode(await crypto.subtle.exportKey("pkcs8", privateKey), "PRIVATE KEY") +
     "\n";
 }
@@ -80,20 +74,24 @@ const nameOf = (name: string): { CN: string[] }[] => [{ CN: [name] }];
 
 /** Makes a root that signs the certificates of a fleet. */
 export async function makeAuthority(wish: CertificateWish): Promise<MadePair> {
+  const x509 = await loadLibrary();
   const keys = await newKeys();
-  const cert = await X509CertificateGenerator.createSelfSigned({
+  const cert = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: newSerial(),
     name: nameOf(wish.name),
     ...periodOf(wish),
     signingAlgorithm: SIGNING,
     keys,
     extensions: [
-      new BasicConstraintsExtension(true, 0, true),
-      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
-      await SubjectKeyIdentifierExtension.create(keys.publicKey, false, crypto),
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(
+        x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign,
+        true,
+      ),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false, crypto),
     ],
   }, crypto);
-  return { cert: cert.toString("pem") + "\n", key: await keyPem(keys) };
+  return { cert: cert.toString("pem") + "\n", key: await keyPem(x509, keys) };
 }
 
 /**
@@ -105,10 +103,11 @@ export async function makeCertificate(
   authority: MadePair,
   wish: ServiceWish,
 ): Promise<MadePair> {
-  const root = new X509Certificate(authority.cert);
+  const x509 = await loadLibrary();
+  const root = new x509.X509Certificate(authority.cert);
   const signingKey = await crypto.subtle.importKey(
     "pkcs8",
-    PemConverter.decodeFirst(authority.key),
+    x509.PemConverter.decodeFirst(authority.key),
     CURVE,
     false,
     ["sign"],
@@ -121,7 +120,7 @@ export async function makeCertificate(
       value,
     })),
   ];
-  const cert = await X509CertificateGenerator.create({
+  const cert = await x509.X509CertificateGenerator.create({
     serialNumber: newSerial(),
     subject: nameOf(wish.name),
     issuer: root.subjectName,
@@ -130,13 +129,13 @@ export async function makeCertificate(
     publicKey: keys.publicKey,
     signingKey,
     extensions: [
-      new BasicConstraintsExtension(false, undefined, true),
-      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-      new ExtendedKeyUsageExtension(USES),
-      await SubjectKeyIdentifierExtension.create(keys.publicKey, false, crypto),
-      await AuthorityKeyIdentifierExtension.create(root.publicKey, false, crypto),
-      ...(names.length === 0 ? [] : [new SubjectAlternativeNameExtension(names)]),
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension(USES),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false, crypto),
+      await x509.AuthorityKeyIdentifierExtension.create(root.publicKey, false, crypto),
+      ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)]),
     ],
   }, crypto);
-  return { cert: cert.toString("pem") + "\n", key: await keyPem(keys) };
+  return { cert: cert.toString("pem") + "\n", key: await keyPem(x509, keys) };
 }
