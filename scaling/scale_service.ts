@@ -6,10 +6,15 @@ import type { NodeUseService } from "../control/drain/node_use_service.ts";
 import { DrainState } from "../control/drain/drain_state.ts";
 import { floorAt } from "../control/scaling/scale_floor.ts";
 import { type ScaleSettings, scaleStateName } from "../control/scaling/scale_settings.ts";
-import type { LeaseListing, LeaseListWish, ScaledModule, ScaleStatus } from "../control/schemas.ts";
-import type { SeenModule } from "../control/system/system_model.ts";
+import type {
+  LeaseListing,
+  LeaseListWish,
+  ScaledModule,
+  ScaleRule,
+  ScaleStatus,
+} from "../control/schemas.ts";
+import type { SeenModule, SystemView } from "../control/system/system_model.ts";
 import type { SystemReader } from "../control/system/system_reader.ts";
-import { modulesWith } from "../control/system/system_views.ts";
 import { type ModuleKey, moduleText } from "../model/module.ts";
 import type { NodeKey } from "../model/node.ts";
 import { parseIpv4 } from "../reactor/address.ts";
@@ -83,6 +88,8 @@ class ScaledFleet {
   leases = new Map<string, NodeLease>();
   leasesAtMs = -Infinity;
   order: ScaleStatus["order"] = null;
+  /** Effects, one after the other: what takes a drain back comes after the drain. */
+  effects: Promise<void> = Promise.resolve();
   orders: Promise<void> = Promise.resolve();
   ordersWaiting = 0;
   isBusy = false;
@@ -98,8 +105,28 @@ class ScaledFleet {
 
 function memoryOf(text: string | undefined): ScaleMemory | undefined {
   if (text === undefined || text === "") return undefined;
-  const { memory } = JSON.parse(text) as { memory?: ScaleMemory };
-  return memory !== undefined && Array.isArray(memory.leaving) ? memory : undefined;
+  try {
+    const { memory } = JSON.parse(text) as { memory?: ScaleMemory };
+    return Array.isArray(memory?.leaving) ? memory : undefined;
+  } catch {
+    // Of a foreign hand: one module begins anew, and no other waits for it.
+    return undefined;
+  }
+}
+
+/** True for a rule by which nodes are drained, started and stopped. */
+function isActing({ isEnabled, driver }: ScaleRule): boolean {
+  return isEnabled && driver !== "dry";
+}
+
+/** Nodes that more than one module has. */
+function sharedNames({ modules }: SystemView): ReadonlySet<string> {
+  const all = new Set<string>();
+  const shared = new Set<string>();
+  for (const { nodes } of modules) {
+    for (const { name } of nodes) (all.has(name) ? shared : all).add(name);
+  }
+  return shared;
 }
 
 /** Follows every module that has a rule; of several consoles the one that leads. */
@@ -111,6 +138,8 @@ export class ScaleService {
   readonly #counts = { orders: 0, ordersFailed: 0, steps: 0 };
   #stopListening: (() => void) | undefined;
   #isReloading = false;
+  /** Of the view it was made from: for all modules of a look. */
+  #shared: { readonly view: SystemView; readonly names: ReadonlySet<string> } | undefined;
 
   constructor(options: ScaleServiceOptions) {
     this.#options = options;
@@ -181,17 +210,27 @@ export class ScaleService {
       const known = this.#fleets.get(id);
       if (known === undefined) {
         const text = await store.console.state(scaleStateName(module));
-        this.#fleets.set(id, new ScaledFleet(module, memoryOf(text)));
+        const fleet = new ScaledFleet(module, memoryOf(text));
+        this.#fleets.set(id, fleet);
+        if (!isActing(module.rule)) await this.#letGo(fleet);
         continue;
       }
-      if (known.module.rule.isEnabled && !module.rule.isEnabled) await this.#letGo(known);
+      const wasActing = isActing(known.module.rule);
       known.module = module;
+      if (wasActing && !isActing(module.rule)) await this.#letGo(known);
     }
+  }
+
+  /** False when another leads, or the rule was removed or paused meanwhile. */
+  #follows(fleet: ScaledFleet): boolean {
+    const { module } = fleet;
+    return this.#lease.leads && module.rule.isEnabled &&
+      this.#fleets.get(moduleText(module)) === fleet;
   }
 
   /** Nodes that drain by a rule which holds no more get calls again. */
   async #letGo(fleet: ScaledFleet): Promise<void> {
-    const effects = fleet.scaler.cancel("its rule of scaling is off", this.#nowMs());
+    const effects = fleet.scaler.cancel("its rule of scaling acts no more", this.#nowMs());
     await this.#carryOut(fleet, effects);
   }
 
@@ -205,13 +244,17 @@ export class ScaleService {
 
   async #lookAt(fleet: ScaledFleet): Promise<void> {
     const { reader, store, log } = this.#options;
-    const { rule, modId, cmdId } = fleet.module;
+    const { modId, cmdId } = fleet.module;
     fleet.isBusy = true;
     try {
       const seen = reader.model.module(modId, cmdId);
       await this.#readLeases(fleet);
       const nowMs = this.#nowMs();
-      const sample = seen === undefined ? undefined : await loadOfModule(store, rule, seen, nowMs);
+      const sample = seen === undefined
+        ? undefined
+        : await loadOfModule(store, fleet.module.rule, seen, nowMs);
+      if (!this.#follows(fleet)) return;
+      const { rule } = fleet.module;
       const effects = fleet.scaler.look({
         ...{ rule, sample, nowMs, nodes: this.#nodesOf(fleet, seen) },
         floor: floorAt(rule.floors, nowMs),
@@ -246,6 +289,8 @@ export class ScaleService {
 
   #nodesOf({ leases }: ScaledFleet, seen: SeenModule | undefined): FleetNode[] {
     const { view } = this.#options.reader.model;
+    if (this.#shared?.view !== view) this.#shared = { view, names: sharedNames(view) };
+    const shared = this.#shared.names;
     return (seen?.nodes ?? []).map((node) => {
       const lease = leases.get(node.name);
       return {
@@ -253,12 +298,17 @@ export class ScaleService {
         ...{ name: node.name, state: node.state, callsPerSecond: node.callsPerSecond },
         isKeptOut: node.health === "overload",
         sinceMs: lease?.sinceMs ?? null,
-        canLeave: lease?.isOurs === true && modulesWith(view, node.name).length === 1,
+        canLeave: lease?.isOurs === true && !shared.has(node.name),
       };
     });
   }
 
-  async #carryOut(fleet: ScaledFleet, effects: readonly ScaleEffect[]): Promise<void> {
+  /** Never fails: what could not be done is an event. */
+  #carryOut(fleet: ScaledFleet, effects: readonly ScaleEffect[]): Promise<void> {
+    return fleet.effects = fleet.effects.then(() => this.#carryOutNow(fleet, effects));
+  }
+
+  async #carryOutNow(fleet: ScaledFleet, effects: readonly ScaleEffect[]): Promise<void> {
     for (const effect of effects) {
       if (effect.op === "event") await this.#note(fleet.module, effect.kind, effect.text);
       else if (effect.op === "order") this.#order(fleet, effect.order);
@@ -321,6 +371,7 @@ export class ScaleService {
     fleet.isAsking = true;
     void Promise.all(draining.map(({ name }) => this.#isSafe(fleet, name)))
       .then((answers) => {
+        if (!this.#follows(fleet)) return;
         const safe = draining.filter((_, index) => answers[index]).map(({ name }) => name);
         return this.#carryOut(fleet, fleet.scaler.safe(safe, this.#nowMs()));
       })
@@ -382,7 +433,7 @@ export class ScaleService {
 
   async #save(fleet: ScaledFleet): Promise<void> {
     const { status, memory } = fleet.scaler;
-    if (status === null || !this.#fleets.has(moduleText(fleet.module))) return;
+    if (status === null || this.#fleets.get(moduleText(fleet.module)) !== fleet) return;
     const content = JSON.stringify({ status: { ...status, order: fleet.order }, memory });
     await this.#options.store.console.putState(scaleStateName(fleet.module), content);
     fleet.savedAtMs = this.#nowMs();
