@@ -1,5 +1,6 @@
 // Shell. `lars cert`: a small certificate authority, and certificates of a fleet that name roles.
 
+import { existsSync } from "node:fs";
 import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Command, Option } from "commander";
@@ -76,13 +77,14 @@ function addAuthority(cert: Command): void {
     .option("--force", "write over files that are there")
     .action(async ({ out = ".", name, days, force }: MakeFlags) => {
       const { makeAuthority } = await import("../session/tls/certificate_maker.ts");
+      const [certPath, keyPath] = [join(out, "ca.pem"), join(out, "ca.key")];
+      // Half of an old authority beside half of a new one would be none.
+      if (force !== true) { for (const path of [certPath, keyPath]) requireAbsent(path); }
       const { cert, key } = await makeAuthority({ name, days, nowMs: systemClock.wallMs() });
       await mkdir(out, { recursive: true });
-      await writePrivate(join(out, "ca.key"), key, force);
-      await writePrivate(join(out, "ca.pem"), cert, force, 0o644);
-      printLine(
-        `made ${join(out, "ca.pem")} and ${join(out, "ca.key")}: keep this one to yourself`,
-      );
+      await writePrivate(keyPath, key, force);
+      await writePrivate(certPath, cert, force, 0o644);
+      printLine(`made ${certPath} and ${keyPath}: keep this one to yourself`);
     });
   addExamples(command, [["lars cert ca --out ca", "once for a fleet"]]);
 }
@@ -192,6 +194,17 @@ async function readText(path: string): Promise<string> {
   }
 }
 
+/** @throws {CommandError} when there is such a file. */
+function requireAbsent(path: string): void {
+  if (existsSync(path)) throw notWritten(path, IS_THERE);
+}
+
+const IS_THERE = "it is there already; --force writes over it";
+
+function notWritten(path: string, why: string, cause?: unknown): CommandError {
+  return new CommandError(`${path} in ${dirname(path)} cannot be written: ${why}`, { cause });
+}
+
 /** Writes a file that only its owner may read, whole; none that is there unless `force`. */
 async function writePrivate(
   path: string,
@@ -214,9 +227,6 @@ async function writePrivate(
     await rename(temporary, path);
   } catch (error) {
     const isThere = error instanceof Error && "code" in error && error.code === "EEXIST";
-    const why = isThere ? "it is there already; --force writes over it" : messageOf(error);
-    throw new CommandError(`${path} in ${dirname(path)} cannot be written: ${why}`, {
-      cause: error,
-    });
+    throw notWritten(path, isThere ? IS_THERE : messageOf(error), error);
   }
 }

@@ -1,7 +1,7 @@
 // Goal: what docs/tls.md says to type makes certificates that services take. Method: it is typed.
 
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { systemClock } from "../reactor/mod.ts";
@@ -83,6 +83,12 @@ test(
         assert.match(ended.stderr, said);
       }
       check(processes.directory, "ca.pem", "a.pem", "a.pem", "dns");
+      // Its key is kept elsewhere: one of another authority beside it would be of no use.
+      rmSync(join(processes.directory, "ca.key"));
+      const { code, stderr } = await lars(processes, ["cert", "ca"]);
+      assert.equal(code, 1);
+      assert.match(stderr, /ca\.pem in \. cannot be written: it is there already/);
+      assert.equal(existsSync(join(processes.directory, "ca.key")), false);
     }),
 );
 
