@@ -5,13 +5,14 @@
 
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, get, type Server } from "node:http";
 import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { fleetCacheFormat } from "../export/fleet_cache.ts";
 import type { RouteEdit, Store } from "../sql/mod.ts";
 import { sqliteTestStore } from "./support/fleet.ts";
 import { freePort } from "./support/free_port.ts";
@@ -40,6 +41,8 @@ interface Bench {
   /** Ends a program with SIGKILL, or starts it anew. */
   kill(name: "dns" | "export"): Promise<void>;
   start(name: "dns" | "export"): Promise<void>;
+  /** Weights of all nodes that the export has on disk. */
+  keptWeights(): number[];
   /** Ends a node, as its process would, or brings it back. */
   stopNode(index: number): Promise<void>;
   startNode(index: number): Promise<void>;
@@ -236,6 +239,12 @@ async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
           ["names", byNames(namePort, httpPorts)],
         ]),
         kill: async (name) => await running.get(name)?.kill9(),
+        keptWeights: () => {
+          const file = join(processes.directory, "cache", fleetCacheFormat.fileName);
+          const read = existsSync(file) ? fleetCacheFormat.decode(readFileSync(file)) : undefined;
+          if (read?.ok !== true) return [];
+          return read.routes.flatMap(({ hosts = [] }) => hosts.map(({ weight = 100 }) => weight));
+        },
         stopNode: async (index) => {
           await peer.ask(`stop ${index}`);
           http[index].closeAllConnections();
@@ -256,7 +265,7 @@ async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
 
 test(
   "real programs go on while dns and exports are killed, and end up right",
-  { skip },
+  { skip, timeout: 300_000 },
   async () => {
     await withBench(async (bench) => {
       const { store, ways, httpPorts, grpcPorts, kill, start, stopNode, startNode } = bench;
@@ -306,6 +315,10 @@ test(
       ]);
       await start("export");
       await becomes("export is back: the node and the weight", [0.2, 0.6, 0.2]);
+      // What it knows is on disk a second later; killed before that it would come back with less.
+      await until(() => bench.keptWeights().filter((weight) => weight === 300).length === 2, {
+        what: "both new weights on disk",
+      });
 
       await kill("dns");
       await kill("export");

@@ -73,39 +73,43 @@ async function talk(browser: Browser, site: string, relay: TestRelay): Promise<v
   await ann.getByText("Not sent.").waitFor();
 }
 
-test("a page talks to another one and to a worker through a relay", { skip }, async () => {
-  await withProcesses(async (processes) => {
-    const words = ["--out", processes.directory];
-    const made = await processes.spawn("api", "scripts/bundle_api.ts", words).untilEnded(180_000);
-    assert.equal(made.code, 0, made.stderr);
-    const script = readFileSync(join(processes.directory, "lars_relay_web.js"), "utf8");
-    await withSite(script, async (site) => {
-      const browser = await Browser.start();
-      try {
-        await withRelay({ web: { origins: [site] } }, async (relay) => {
-          await talk(browser, site, relay);
-          await browser.checkAccess("the page");
-          await browser.screenshot("relay_chat");
-          await browser.page.setViewportSize({ width: 390, height: 844 });
-          await browser.page.emulateMedia({ colorScheme: "dark" });
-          await browser.checkWidth("the page");
-          await browser.screenshot("relay_chat_dark_390");
-          browser.checkComplaints("the page");
-          // A page at another origin is not let in, and goes on trying.
-          browser.expected.push(/WebSocket connection to .* failed/);
-          await browser.page.goto("about:blank");
-          await until(() => relay.stats().clients === 0, { what: "the end of ann's connection" });
-        });
-        await withRelay({ web: { origins: ["https://chat.example"] } }, async (relay) => {
-          const at = `127.0.0.1:${relay.webAddress.port}`;
-          await browser.page.goto(`${site}/relay/example/index.html?relay=${at}&name=eve`);
-          await until(() => relay.stats().web_foreign > 0, { what: "the refusal" });
-          assert.equal(relay.stats().clients, 0);
-          await browser.page.goto("about:blank");
-        });
-      } finally {
-        await browser.close();
-      }
+test(
+  "a page talks to another one and to a worker through a relay",
+  { skip, timeout: 300_000 },
+  async () => {
+    await withProcesses(async (processes) => {
+      const words = ["--out", processes.directory];
+      const made = await processes.spawn("api", "scripts/bundle_api.ts", words).untilEnded(180_000);
+      assert.equal(made.code, 0, made.stderr);
+      const script = readFileSync(join(processes.directory, "lars_relay_web.js"), "utf8");
+      await withSite(script, async (site) => {
+        const browser = await Browser.start();
+        try {
+          await withRelay({ web: { origins: [site] } }, async (relay) => {
+            await talk(browser, site, relay);
+            await browser.checkAccess("the page");
+            await browser.screenshot("relay_chat");
+            await browser.page.setViewportSize({ width: 390, height: 844 });
+            await browser.page.emulateMedia({ colorScheme: "dark" });
+            await browser.checkWidth("the page");
+            await browser.screenshot("relay_chat_dark_390");
+            browser.checkComplaints("the page");
+            // A page at another origin is not let in, and goes on trying.
+            browser.expected.push(/WebSocket connection to .* failed/);
+            await browser.page.goto("about:blank");
+            await until(() => relay.stats().clients === 0, { what: "the end of ann's connection" });
+          });
+          await withRelay({ web: { origins: ["https://chat.example"] } }, async (relay) => {
+            const at = `127.0.0.1:${relay.webAddress.port}`;
+            await browser.page.goto(`${site}/relay/example/index.html?relay=${at}&name=eve`);
+            await until(() => relay.stats().web_foreign > 0, { what: "the refusal" });
+            assert.equal(relay.stats().clients, 0);
+            await browser.page.goto("about:blank");
+          });
+        } finally {
+          await browser.close();
+        }
+      });
     });
-  });
-});
+  },
+);
