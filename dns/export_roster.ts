@@ -4,8 +4,11 @@
 import type { ServiceInstance } from "../sql/store.ts";
 import { ARRIVAL_GRACE_MS, type ExportSighting, type OtherSightings } from "./linked_peers.ts";
 
-/** Exports of which the route version is remembered; when there are more all begin anew. */
-const EXPORTS_MAX = 1_000;
+/**
+ * Exports that have a row, and of which the route version is remembered; when there are more of these
+ * all begin anew.
+ */
+export const EXPORTS_MAX = 1_000;
 
 /** The exports of all loops, on the main thread. */
 export class ExportRoster {
@@ -64,7 +67,8 @@ export class ExportRoster {
   }
 
   /**
-   * A row for each export that is linked: of several of one name the one that was heard last.
+   * A row for each export that is linked, {@linkcode EXPORTS_MAX} at most: of several of one name the
+   * one that was heard last.
    *
    * @param dns Address of this dns.
    * @param wallMs Now.
@@ -78,7 +82,7 @@ export class ExportRoster {
         if (before === undefined || before.seenAt < row.seenAt) rows.set(row.address, row);
       }
     }
-    return [...rows.values()];
+    return [...rows.values()].slice(0, EXPORTS_MAX);
   }
 
   #rowOf(

@@ -4,7 +4,7 @@ import type { ExportStatus } from "../proto/codec.ts";
 import { ProtocolError } from "../reactor/errors.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import type { PeerSession } from "../session/server_sessions.ts";
-import { ExportRoster } from "./export_roster.ts";
+import { ExportRoster, EXPORTS_MAX } from "./export_roster.ts";
 import { ARRIVAL_GRACE_MS, type ExportSighting, LoopAgents } from "./linked_peers.ts";
 
 const WAY = { way: "xds", at: "a:1", followers: 3, behind: 0, behindMs: 0, fault: "" };
@@ -42,6 +42,13 @@ test("exports have a row while they are linked, with the newest version they had
   assert.deepEqual(roster.rows("d:1", WALL_MS), []);
 });
 
+test("as many exports have rows as are remembered", () => {
+  const roster = new ExportRoster();
+  const exports = Array.from({ length: EXPORTS_MAX + 10 }, (_, index) => sighting(`e${index}`));
+  roster.take(0, { clients: 0, clientsBehind: 0, exports }, 5);
+  assert.equal(roster.rows("d:1", WALL_MS).length, EXPORTS_MAX);
+});
+
 test("a loop counts clients and exports, takes only from exports, and bounds what they say", () => {
   const clock = new ManualClock();
   const sessions = new Map<string, PeerSession>();
@@ -62,4 +69,7 @@ test("a loop counts clients and exports, takes only from exports, and bounds wha
   assert.ok(JSON.stringify(exports[0].status).length < 8_000, "it fits a row");
   assert.throws(() => loop.toldExport("agent", status("x")), ProtocolError);
   assert.throws(() => loop.toldExport("export", status("")), ProtocolError);
+  loop.toldExport("export", status("n".repeat(600)));
+  assert.throws(() => loop.toldExport("export", status("other")), ProtocolError);
+  assert.equal(loop.exportOf("export"), "n".repeat(100));
 });

@@ -12,8 +12,9 @@ const DIGEST_BYTES = 8;
 export class KnownDigests<P> {
   readonly #byPeer = new Map<P, Map<ModuleId, Uint8Array>>();
 
-  /** A peer asks for a module, and has a route of this digest. */
+  /** A peer asks for a module, and has a route of this digest; undefined: it has none, any more. */
   note(peer: P, key: ModuleId, digest: Uint8Array | undefined): void {
+    this.#take(peer, key);
     if (digest?.length !== DIGEST_BYTES) return;
     const known = this.#byPeer.get(peer) ?? new Map<ModuleId, Uint8Array>();
     if (known.size >= DIGESTS_PER_PEER_MAX) return;
@@ -23,13 +24,17 @@ export class KnownDigests<P> {
 
   /** True when what is about to be sent is what the peer said it has; asked once for each question. */
   isKnown(peer: P, key: ModuleId, digest: () => Uint8Array): boolean {
-    const known = this.#byPeer.get(peer);
-    const given = known?.get(key);
-    if (known === undefined || given === undefined) return false;
-    known.delete(key);
-    if (known.size === 0) this.#byPeer.delete(peer);
+    const given = this.#take(peer, key);
+    if (given === undefined) return false;
     const right = digest();
     return given.every((byte, at) => byte === right[at]);
+  }
+
+  #take(peer: P, key: ModuleId): Uint8Array | undefined {
+    const known = this.#byPeer.get(peer);
+    const given = known?.get(key);
+    if (known?.delete(key) === true && known.size === 0) this.#byPeer.delete(peer);
+    return given;
   }
 
   /** A peer is gone. */

@@ -16,6 +16,9 @@ test("what a peer says it has is compared once, and forgotten with the peer", ()
   known.note("a", key, digest(7));
   assert.equal(known.isKnown("a", key, () => digest(8)), false);
   known.note("a", key, digest(7));
+  known.note("a", key, undefined);
+  assert.equal(known.isKnown("a", key, () => digest(7)), false, "it has forgotten it meanwhile");
+  known.note("a", key, digest(7));
   known.closed("a");
   assert.equal(known.isKnown("a", key, () => digest(7)), false);
 });

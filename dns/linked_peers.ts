@@ -106,17 +106,22 @@ export class LoopAgents<P> {
   /**
    * An export tells of itself.
    *
-   * @throws {ProtocolError} when it is none that said Hello.
+   * @throws {ProtocolError} when it is none that said Hello, or changes its name.
    */
-  toldExport(peer: P, { name, ways, ...status }: ExportStatus): void {
+  toldExport(peer: P, { name: told, ways, ...status }: ExportStatus): void {
+    const name = plainText(told, EXPORT_NAME_LENGTH_MAX);
     if (this.#sessionOf(peer)?.role !== "export" || name === "") {
       throw new ProtocolError(
         "Only an export that said Hello and has a name may send ExportStatus",
       );
     }
-    this.#link(peer).exported = {
+    const link = this.#link(peer);
+    if (link.exported !== undefined && link.exported.name !== name) {
+      throw new ProtocolError("An export must keep its name on a connection");
+    }
+    link.exported = {
       ...status,
-      name: plainText(name, EXPORT_NAME_LENGTH_MAX),
+      name,
       ways: ways.slice(0, WAYS_MAX).map(({ way, at, fault, ...counts }) => ({
         ...counts,
         way: plainText(way, EXPORT_NAME_LENGTH_MAX),
