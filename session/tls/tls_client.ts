@@ -53,25 +53,40 @@ function unheardReasonOf({ cert }: TlsMaterial): string {
     `(${subject}, valid until ${new Date(endsAtMs).toISOString()})`;
 }
 
-/** @throws {Error} that says why the other side is not believed. */
-function openedTls(socket: TLSSocket, material: TlsMaterial): ReturnType<
-  NonNullable<SocketKind["opened"]>
-> {
+/** Those that are connected, and the certificate that each has shown, in DER. */
+type OpenSockets = Map<TLSSocket, Uint8Array>;
+
+/**
+ * Notes a socket whose handshake is over.
+ *
+ * @param shown What was shown and believed when the handshake began.
+ * @throws {Error} that says why the other side is not believed.
+ */
+function openedTls(
+  socket: TLSSocket,
+  shown: TlsMaterial,
+  now: TlsMaterial,
+  open: OpenSockets,
+): ReturnType<NonNullable<SocketKind["opened"]>> {
   const { raw } = socket.getPeerCertificate();
   if (!socket.authorized || raw === undefined) {
     throw new Error(`TLS: its certificate is not believed: ${String(socket.authorizationError)}`);
   }
-  const peerCertificate = peerFacts(new Uint8Array(raw));
-  const fault = beliefFault(peerCertificate, material, -Infinity);
+  const der = new Uint8Array(raw);
+  const peerCertificate = peerFacts(der);
+  const fault = now !== shown && losesRoots(shown.ca, now.ca)
+    ? "[tls] ca has lost a root during the handshake"
+    : beliefFault(peerCertificate, now, -Infinity);
   if (fault !== undefined) throw new Error(`TLS: ${fault}`);
-  return { peerCertificate, unheardReason: unheardReasonOf(material) };
+  open.set(socket, der);
+  socket.once("close", () => open.delete(socket));
+  return { peerCertificate, unheardReason: unheardReasonOf(shown) };
 }
 
 /** Ends connections to those that are believed no more. */
-function endUnbelieved(open: ReadonlySet<TLSSocket>, before: TlsMaterial, now: TlsMaterial): void {
+function endUnbelieved(open: OpenSockets, before: TlsMaterial, now: TlsMaterial): void {
   const asksRoots = losesRoots(before.ca, now.ca);
-  for (const socket of [...open]) {
-    const der = new Uint8Array(socket.getPeerCertificate().raw ?? []);
+  for (const [socket, der] of [...open]) {
     const fault = asksRoots && !isSignedBy(der, now.ca)
       ? "its certificate is signed by none of [tls] ca any more"
       : beliefFault(peerFacts(der), now, -Infinity);
@@ -82,7 +97,7 @@ function endUnbelieved(open: ReadonlySet<TLSSocket>, before: TlsMaterial, now: T
 /** Connections over TLS, but for peers that need none. */
 export function tlsConnector(options: TlsConnectorOptions): TcpConnector {
   const { identity } = options;
-  const open = new Set<TLSSocket>();
+  const open: OpenSockets = new Map();
   let before = identity.material;
   // Made once: to read keys and roots again for each connection takes longer than its handshake.
   let context: SecureContext | undefined;
@@ -110,12 +125,7 @@ export function tlsConnector(options: TlsConnectorOptions): TcpConnector {
             checkServerIdentity: () => undefined,
           }).setNoDelay(true),
         readyEvent: "secureConnect",
-        opened: (socket) => {
-          const opened = openedTls(socket as TLSSocket, material);
-          open.add(socket as TLSSocket);
-          socket.once("close", () => open.delete(socket as TLSSocket));
-          return opened;
-        },
+        opened: (socket) => openedTls(socket as TLSSocket, material, identity.material, open),
         faultText,
         isBackground: options.isBackground ?? false,
       }, wanted);

@@ -112,6 +112,10 @@ export class TlsDoor implements TcpTransport {
         if (!mayCallPlain(material, stream.remote)) stream.refuse("TLS is wanted now");
         continue;
       }
+      if (asksRoots && stream.isShaking) {
+        stream.refuse("[tls] ca has lost a root during its handshake");
+        continue;
+      }
       const fault = stream.beliefFault(material, this.#options.clock.wallMs(), asksRoots);
       if (fault !== undefined) stream.refuse(fault);
     }

@@ -16,11 +16,13 @@ import {
   silentLogger,
   systemClock,
 } from "../../reactor/mod.ts";
+import { runtime } from "../../reactor/runtime/mod.ts";
 import { until } from "../../tests/support/until.ts";
 import { SessionServer } from "../session_server.ts";
 import { FleetCertificates } from "../testing/fleet_certificates.ts";
+import { tlsConnector } from "./tls_client.ts";
 import { TLS_HANDSHAKE_MS, TLS_HANDSHAKES_MAX, TLS_TURN_MS } from "./tls_door.ts";
-import type { PlainPeers } from "./tls_identity.ts";
+import { type PlainPeers, TlsIdentity } from "./tls_identity.ts";
 
 const fleet = await FleetCertificates.make();
 
@@ -226,5 +228,93 @@ test("a connection ends when the certificate that was shown over it does", async
     await until(() => short.isEnded, { what: "the short one to be ended" });
     assert.equal(long.isEnded, false);
     assert.ok(log.includes("Connection ended: its certificate has expired"), log.join("\n"));
+  });
+});
+
+/** A place between caller and service, where each half of a handshake waits until it is let go. */
+async function between(
+  { hostname, port }: Address,
+  body: (address: Address, waits: { up(): boolean; down(): boolean; go(): void }) => Promise<void>,
+): Promise<void> {
+  const held: { up: Uint8Array[]; down: Uint8Array[] } = { up: [], down: [] };
+  const ends: Socket[] = [];
+  let go = (): void => {};
+  const place = createServer((caller) => {
+    const service = connect(port, hostname);
+    ends.push(caller, service);
+    let isBegun = false;
+    let isOpen = false;
+    caller.on("error", () => {}).on("close", () => service.destroy()).on("data", (chunk) => {
+      if (isBegun && !isOpen) held.up.push(chunk);
+      else service.write(chunk);
+      isBegun = true;
+    });
+    service.on("error", () => {}).on("close", () => caller.destroy()).on("data", (chunk) => {
+      if (isOpen) caller.write(chunk);
+      else held.down.push(chunk);
+    });
+    go = (): void => {
+      // The end of the handshake is the caller's.
+      for (const chunk of held.down.splice(0)) caller.write(chunk);
+      isOpen = held.up.length > 0;
+      for (const chunk of held.up.splice(0)) service.write(chunk);
+    };
+  });
+  await new Promise<void>((resolve) => place.listen(0, "127.0.0.1", resolve));
+  try {
+    const { port: own } = place.address() as { port: number };
+    await body({ hostname: "127.0.0.1", port: own }, {
+      up: () => held.up.length > 0,
+      down: () => held.down.length > 0,
+      go: () => go(),
+    });
+  } finally {
+    for (const end of ends) end.destroy();
+    await new Promise((resolve) => place.close(resolve));
+  }
+}
+
+test("a root that goes during a handshake is believed no more at its end, on either side", async () => {
+  const next = await FleetCertificates.make("next");
+  const both = { ca: fleet.authority.cert + next.authority.cert };
+  const material = await fleet.material(["agent"], both);
+  await serve("off", async ({ address, server, log, heard }) => {
+    await between(address, async (place, { up, down, go }) => {
+      const { cert, key, ca } = material;
+      const caller = connectTls({ host: place.hostname, port: place.port, cert, key, ca });
+      const ended = new Promise((resolve) => caller.on("error", () => {}).on("close", resolve));
+      caller.write(encodeFrame(200, new TextEncoder().encode("old")));
+      await until(down);
+      go();
+      await until(up);
+      server.setTrust({ secrets: undefined, tls: await next.material(["dns"]) });
+      go();
+      await ended;
+      assert.deepEqual(heard, []);
+      assert.match(log.join("\n"), /\[tls\] ca/);
+    });
+  });
+  await serve("off", async ({ address }) => {
+    await between(address, async (place, { up, down, go }) => {
+      const identity = new TlsIdentity(material);
+      const { connectTcp } = tlsConnector({ identity, plain: runtime });
+      const connecting = connectTcp({ ...place, signal: new AbortController().signal });
+      const refused = assert.rejects(connecting, /\[tls\] ca/);
+      await until(down);
+      identity.replace({ ...material, ca: next.authority.cert });
+      go();
+      await Promise.race([refused, until(up).then(go)]);
+      await refused;
+    });
+  });
+});
+
+test("a connection that has just ended is no matter when roots change", async () => {
+  await serve("off", async ({ address }) => {
+    const identity = new TlsIdentity(await fleet.material(["agent"]));
+    const { connectTcp } = tlsConnector({ identity, plain: runtime });
+    const stream = await connectTcp({ ...address, signal: new AbortController().signal });
+    stream.close();
+    assert.ok(identity.replace({ ...identity.material, refused: ["AA"] }));
   });
 });

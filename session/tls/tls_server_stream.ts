@@ -149,6 +149,11 @@ export class TlsServerStream implements Stream, StreamHandlers {
     return this.#mode === "plain";
   }
 
+  /** A handshake is under way: who it is will be judged by what was believed when that began. */
+  get isShaking(): boolean {
+    return this.#mode === "shaking";
+  }
+
   /** Why it would be refused now; undefined: it would not, or has shown no certificate. */
   beliefFault(material: TlsMaterial, nowMs: number, asksRoots: boolean): string | undefined {
     const certificate = this.#certificate;
