@@ -10,7 +10,7 @@ import { withProcesses } from "./support/processes.ts";
 import { until } from "./support/until.ts";
 import { WireCaller } from "./support/wire_client.ts";
 
-test("a restored database is refused until accept-restored", async () => {
+test("a restored database is refused until accept-restored", { timeout: 180_000 }, async () => {
   await withProcesses(async (processes) => {
     const { url, store } = await sqliteTestStore(processes);
     await addNodes(store, 1, 1, [nodeOf(1)]);

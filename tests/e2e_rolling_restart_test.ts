@@ -10,7 +10,7 @@ import { findProgram } from "./support/mariadb.ts";
 const missing = ["node", "haproxy"].filter((name) => findProgram(name) === undefined);
 const skip = missing.length > 0 ? `${missing.join(", ")} must be installed` : false;
 
-test("nodes restarted one after another cost no call", { skip }, async () => {
+test("nodes restarted one after another cost no call", { skip, timeout: 300_000 }, async () => {
   const result = await rollingRestart({ nodes: 4, rate: 20, killEvery: 2, say: () => {} });
   const { lars, grpc, haproxy } = result.calls;
   for (const [way, { calls, failed }] of Object.entries({ lars, grpc, haproxy })) {

@@ -205,7 +205,9 @@ async function drawWave(
   writeFileSync(file, drawScaling([{ title, points, target: RULE.target }], about));
 }
 
-test("a wave of load: nodes come and go with it, no call fails, none is stopped in use", () =>
+test("a wave of load: nodes come and go with it, no call fails, none is stopped in use", {
+  timeout: 300_000,
+}, () =>
   withProcesses(async (processes) => {
     const { url, store } = await sqliteTestStore(processes);
     const discoveryPort = await freePort();
