@@ -151,6 +151,21 @@ test("what cannot be carried out is found before anything is written", () => {
   ]);
 });
 
+test("a rule of scaling is refused that no system would take, before anything is written", () => {
+  const hooks = [{ title: "Fleet", url: "http://10.0.0.9/", format: "scaling" }];
+  const refused = (values: Record<string, unknown>, webhooks?: unknown): string[] => {
+    const rule = { modid: 1, cmdid: 1, metric: "calls", target: 100, max: 9, ...values };
+    const wanted = read(JSON.stringify({ format: "lars-state/1", scaling: [rule], webhooks }));
+    return refusedOf(planState(HELD, wanted, NOW_MS), wanted, HELD);
+  };
+  assert.deepEqual(refused({ min: 10 }), [
+    "Scaling of 1,1: min must be at most max (9): current value is 10",
+  ]);
+  assert.match(refused({ driver: "webhook", webhook: "Chat" })[0], /webhook of format scaling/);
+  assert.match(refused({ driver: "webhook", webhook: "Fleet" })[0], /there is none/);
+  assert.deepEqual(refused({ driver: "webhook", webhook: "Fleet" }, hooks), []);
+});
+
 test("a file that is none is refused, every fault with its place", () => {
   const cases: [string, RegExp][] = [
     ["{", /^state\.json must be JSON/],

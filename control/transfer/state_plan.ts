@@ -9,6 +9,7 @@ import {
   planRoutes,
   type RoutePlan,
 } from "../changes/route_plan.ts";
+import { scaleRuleFaults } from "../scaling/scale_faults.ts";
 import type { Rule } from "../schemas.ts";
 import {
   type HeldState,
@@ -223,5 +224,22 @@ export function refusedOf(plan: StatePlan, wanted: WantedState, held: HeldState)
     ).map(({ title }) =>
       `Webhook "${title}": PagerDuty's routing key must be given as "secret" in the file`
     ),
+    ...refusedScaling(plan.scaling, scalingWebhooks(wanted, held)),
   ];
+}
+
+/** Titles of the webhooks that orders of scaling may go to, as they are after an import. */
+function scalingWebhooks(wanted: WantedState, held: HeldState): string[] {
+  const formats = new Map(held.webhooks.map(({ title, format }) => [title, format]));
+  for (const { title, format } of wanted.webhooks ?? []) {
+    if (format !== undefined) formats.set(title, format);
+  }
+  return [...formats].filter(([, format]) => format === "scaling").map(([title]) => title);
+}
+
+/** Found here, as what an import has made before it fails would be said to nobody. */
+function refusedScaling(plan: StatePlan["scaling"], webhooks: readonly string[]): string[] {
+  return [...plan.added, ...plan.changed.map(({ after }) => after)].flatMap((one) =>
+    scaleRuleFaults(one, webhooks).map((fault) => `Scaling of ${scaleName(one)}: ${fault}`)
+  );
 }
