@@ -34,7 +34,8 @@ class Batch:
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        #: Called when a first record waits: sees to it that `flush` is called 10 ms later.
+        #: Called when records wait that nobody is to send yet: sees to it that `flush` is called 10 ms
+        #: later.
         self.on_first: Callable[[], None] = lambda: None
         #: Nodes as the table has them, by address and port, while there is a table and none fails: a
         #: success of such a node says nothing but itself. Always the same dictionary.
@@ -47,6 +48,9 @@ class Batch:
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self.waiting.clear()
+        #: `flush` is going to be called. Not told by how many wait: two threads that put a record there at
+        #: once would both find two.
+        self.is_timed = False
         #: Nodes whose last outcome was a failure.
         self.failing: Set[Tuple[int, int, int]] = set()
         self._socket: Optional[socket.socket] = None
@@ -72,21 +76,21 @@ class Batch:
         """An outcome; `node` is its entry: address, and port from bit 32."""
         waiting = self.waiting
         waiting.append(pack_record(mod_id, cmd_id, node, retcode, time_ms))
-        count = len(waiting)
         if retcode != 0:
             if self._is_first_failure((mod_id, cmd_id, node)):
                 self.flush()
                 return
         elif self.failing:
             self.failing.discard((mod_id, cmd_id, node))
-        self.added(count)
+        self.added()
 
-    def added(self, count: int) -> None:
-        """A record was put to those that wait, which are so many now."""
-        if count == 1:
-            self.on_first()
-        elif count >= BATCH_OUTCOMES:
+    def added(self) -> None:
+        """A record was put to those that wait."""
+        if len(self.waiting) >= BATCH_OUTCOMES:
             self.flush()
+        elif not self.is_timed:
+            self.is_timed = True
+            self.on_first()
 
     def node_is_plain(self, ip: str, port: int, node: int) -> None:
         """From now on successes of this node need only be put to the records that wait."""
@@ -104,10 +108,12 @@ class Batch:
         waiting.append(
             pack_record(mod_id & 0xFFFFFFFF, cmd_id & 0xFFFFFFFF, 0, 1, TIME_UNKNOWN)
         )
-        self.added(len(waiting))
+        self.added()
 
     def flush(self) -> None:
         """Sends what waits."""
+        # Before it is looked what waits: whoever comes later sees to it himself.
+        self.is_timed = False
         with self._lock:
             while self.waiting:
                 records = self.waiting[:BATCH_OUTCOMES]

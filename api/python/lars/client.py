@@ -195,8 +195,8 @@ class Client:
             else:
                 waiting = self._waiting
                 waiting.append(record)
-                if not 1 < len(waiting) < BATCH_OUTCOMES:
-                    self._batch.added(len(waiting))
+                if len(waiting) >= BATCH_OUTCOMES or not self._batch.is_timed:
+                    self._batch.added()
                 return
         self._flows.report(mod_id, cmd_id, ip, port, retcode, timecost_ms)
 

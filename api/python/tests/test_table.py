@@ -14,9 +14,8 @@ from typing import Dict, List, Tuple
 
 import lars
 from lars import _wire
-from lars._batch import BATCH_OUTCOMES, BATCHED_REPORT
+from lars._batch import BATCH_OUTCOMES, BATCHED_REPORT, Batch, pack_record
 from lars._mapping import REFUSAL, TableReader
-from lars._batch import Batch
 from lars._stats import Counters
 from lars._table import OUT, PROBE, REFUSED, Image, maglev_skip, module_hash, table_key
 
@@ -303,6 +302,20 @@ class Batches(TableCase):
         client.get_host(1, 1)
         client.report(1, 1, "0.0.0.1", 80, 0)
         until(lambda: len(outcomes_of(self.agent)) == 1, "the outcome")
+
+    def test_outcomes_of_two_threads_at_once_do_not_wait_for_others(self) -> None:
+        batch = Batch(Counters())
+        timed: List[int] = []
+        batch.on_first = lambda: timed.append(len(batch.waiting))
+        # Another thread has put one there, and has not looked yet how many there are.
+        batch.waiting.append(pack_record(1, 1, entry(1, 80), 0, 1))
+        batch.add(1, 1, entry(1, 80), 0, 1)
+        batch.add(1, 1, entry(1, 80), 0, 1)
+        self.assertEqual(timed, [2], "somebody sees to it, once")
+        batch.flush()
+        batch.add(1, 1, entry(1, 80), 0, 1)
+        self.assertEqual(timed, [2, 1])
+        batch.close()
 
     def test_the_first_failure_of_a_node_goes_out_at_once(self) -> None:
         self.file().write()
