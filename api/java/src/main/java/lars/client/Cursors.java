@@ -48,7 +48,8 @@ final class Cursors {
 
     /** The next node; only where there are some. */
     Host nextHost() {
-      int at = next < hosts.length ? next : 0;
+      // Keyed picks count on, round to the numbers below zero.
+      int at = Integer.compareUnsigned(next, hosts.length) < 0 ? next : 0;
       next = at + 1;
       return hosts[at];
     }

@@ -100,6 +100,16 @@ public class TableTest {
   }
 
   @Test
+  public void aTurnOutlivesMorePicksByKeyThanAnIntHolds() {
+    Cursors.Turn turn = new Cursors(this).add(1, 1, 0);
+    turn.setHosts(new Host[] {Host.of(1, 80), Host.of(2, 80)});
+    turn.next = Integer.MAX_VALUE;
+    turn.next++;
+    assertEquals(Host.of(1, 80), turn.nextHost());
+    assertEquals(Host.of(2, 80), turn.nextHost());
+  }
+
+  @Test
   @SuppressWarnings("unchecked")
   public void theNumbersOfTheContract() throws IOException {
     Path golden = Path.of(System.getProperty("lars.vectors"));
