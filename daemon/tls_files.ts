@@ -118,6 +118,7 @@ class CertificateWatch {
   #saidAtMs = -Infinity;
   /** Said of the files last, so that each fault is said once. */
   #fault = "";
+  #isLooking = false;
 
   constructor(watched: Watched) {
     this.#watched = watched;
@@ -130,18 +131,24 @@ class CertificateWatch {
   }
 
   async #look(): Promise<void> {
-    const { log, section } = this.#watched;
+    if (this.#isLooking) return;
+    this.#isLooking = true;
     try {
       await this.#watched.read();
       this.#fault = "";
     } catch (error) {
-      const text = messageOf(error);
-      // A file may be half written now: what stays wrong is said.
-      if (text === this.#fault) return;
-      this.#fault = text;
-      log.error(`Files of ${section} not taken, the old ones stay`, { error: text });
+      this.#sayFault(messageOf(error));
+    } finally {
+      this.#isLooking = false;
     }
     this.#sayEnd();
+  }
+
+  #sayFault(text: string): void {
+    if (text === this.#fault) return;
+    this.#fault = text;
+    const { log, section } = this.#watched;
+    log.error(`Files of ${section} not taken, the old ones stay`, { error: text });
   }
 
   #sayEnd(): void {
@@ -172,6 +179,8 @@ class WatchedFiles implements TlsFiles {
   readonly #watch: CertificateWatch;
   #settings: TlsSettings;
   #own: CertificateFacts;
+  /** Readings in turn: none that began with older settings ends last. */
+  #reading: Promise<void> = Promise.resolve();
 
   constructor(settings: TlsSettings, material: TlsMaterial, options: TlsFilesOptions) {
     const { clock, log } = options;
@@ -182,7 +191,7 @@ class WatchedFiles implements TlsFiles {
     this.#own = this.#check(material);
     this.#watch = new CertificateWatch({
       ...{ clock, log, section: "[tls]" },
-      read: () => this.read(this.#settings),
+      read: () => this.#inTurn(() => this.#settings),
       own: () => this.#own,
     });
   }
@@ -192,7 +201,18 @@ class WatchedFiles implements TlsFiles {
     return { certificate_seconds_left: Math.round(leftMs / 1000) };
   }
 
-  async read(settings: TlsSettings): Promise<void> {
+  read(settings: TlsSettings): Promise<void> {
+    return this.#inTurn(() => settings);
+  }
+
+  #inTurn(choose: () => TlsSettings): Promise<void> {
+    const reading = this.#reading.then(() => this.#read(choose()));
+    // Whoever asked for it hears of its fault.
+    this.#reading = reading.catch(() => {});
+    return reading;
+  }
+
+  async #read(settings: TlsSettings): Promise<void> {
     const material = await readTlsMaterial(settings);
     if (!sameMaterial(material, this.identity.material)) {
       this.#own = this.#check(material);

@@ -119,6 +119,49 @@ test("files that change are taken at the next look; what cannot be is said once"
     }
   }));
 
+test("that a certificate ends is said also while the files that should follow it are wrong", () =>
+  withFiles(async ({ settings, clock, log, lines, write }) => {
+    const { cert, key } = await fleet.pair("dns", ["dns"], 0.01, clock.wallMs());
+    write("pair.pem", cert + key);
+    const files = await openTls(settings, { role: "dns", clock, log });
+    try {
+      write("pair.pem", "half of a file");
+      for (const said of ["must hold whole blocks", "ends soon"]) {
+        await until(() => {
+          clock.advance(TLS_LOOK_MS);
+          return lines.some((line) => line.includes(said));
+        }, { what: said });
+      }
+    } finally {
+      files.close();
+    }
+  }));
+
+test("settings that are read while a look is under way are those that count", () =>
+  withFiles(async ({ settings, clock, log, path, write }) => {
+    // The look has more files to read, and so would end last.
+    write("list", "");
+    const { cert, key } = await fleet.pair("dns", ["dns"]);
+    write("cert.pem", cert);
+    write("key.pem", key);
+    const slow = { tlsCert: path("cert.pem"), tlsKey: path("key.pem"), tlsRefused: path("list") };
+    const files = await openTls({ ...settings, ...slow }, { role: "dns", clock, log });
+    try {
+      const { identity } = files;
+      assert.equal(identity.material.cert, cert);
+      clock.advance(TLS_LOOK_MS);
+      await files.read(settings);
+      const next = await fleet.pair("dns", ["dns"]);
+      write("pair.pem", next.cert + next.key);
+      await until(() => {
+        clock.advance(TLS_LOOK_MS);
+        return identity.material.cert === next.cert + next.key;
+      }, { what: "the file of the new settings", intervalMs: 50 });
+    } finally {
+      files.close();
+    }
+  }));
+
 test("openPair() names its own section, and keeps the old pair", () =>
   withFiles(async ({ clock, log, path, write }) => {
     let changes = 0;
