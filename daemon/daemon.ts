@@ -265,29 +265,41 @@ export async function startDaemon<T extends SettingsTable>(
     : await (await import("./tls_files.ts")).openTls(settings, {
       ...{ role: definition.name, clock: systemClock, log },
     });
-  const context: DaemonContext = {
-    clock: systemClock,
-    rng: systemRng,
-    log,
-    software: softwareName(),
-    secrets: await readSecrets(settings.tokenFile),
-    tls: tls?.identity,
-    transport: tls?.transport ?? runtimeTransport,
-    ...overrides,
-  };
-  for (const warning of warnings) context.log.warn(warning);
-  if (isOriginalStore) {
-    context.log.warn(
-      `${sources.file?.fileName} names no database: using the original's default, ` +
-        "lars_dns on 127.0.0.1:3306; set [store] url for another",
-    );
-  }
-  if (definition.monitor !== undefined) requireSafeMonitor(settings, settings);
-  const token = await readToken(settings.metricsTokenFile, "[metrics] token_file");
-  const service = await definition.start(settings, context).catch((error) => {
+  try {
+    const context: DaemonContext = {
+      clock: systemClock,
+      rng: systemRng,
+      log,
+      software: softwareName(),
+      secrets: await readSecrets(settings.tokenFile),
+      tls: tls?.identity,
+      transport: tls?.transport ?? runtimeTransport,
+      ...overrides,
+    };
+    for (const warning of warnings) context.log.warn(warning);
+    if (isOriginalStore) {
+      context.log.warn(
+        `${sources.file?.fileName} names no database: using the original's default, ` +
+          "lars_dns on 127.0.0.1:3306; set [store] url for another",
+      );
+    }
+    return await startWith(definition, settings, context, tls);
+  } catch (error) {
     tls?.close();
     throw error;
-  });
+  }
+}
+
+/** Starts a service with what it shares with others. */
+async function startWith<T extends SettingsTable>(
+  definition: DaemonDefinition<T>,
+  settings: FullSettings<T>,
+  context: DaemonContext,
+  tls: TlsFiles | undefined,
+): Promise<RunningService> {
+  if (definition.monitor !== undefined) requireSafeMonitor(settings, settings);
+  const token = await readToken(settings.metricsTokenFile, "[metrics] token_file");
+  const service = await definition.start(settings, context);
   let monitor: MonitorServer | undefined;
   const shared = withShared(service, context, tls, () => monitor?.close());
   try {

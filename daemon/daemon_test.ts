@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
-import { BindError, ConfigError, ConfigFile, silentLogger, StoreError } from "../reactor/mod.ts";
+import {
+  BindError,
+  ConfigError,
+  ConfigFile,
+  silentLogger,
+  sleep,
+  StoreError,
+  systemClock,
+} from "../reactor/mod.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 import {
   type DaemonDefinition,
@@ -127,7 +135,7 @@ test("stopInTime() reports a service that fails or hangs", async () => {
 test("stopInTime() gives the clients of a service their time to go, and then the usual", async () => {
   const leaving = service(
     "leaving",
-    () => new Promise((end) => setTimeout(end, STOP_TIMEOUT_MS + 300)),
+    () => sleep(systemClock, STOP_TIMEOUT_MS + 300),
   );
   const shared = await startDaemon(
     { ...definition, start: () => Promise.resolve({ ...leaving, leaveMsMax: 10_000 }) },
