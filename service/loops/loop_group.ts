@@ -165,6 +165,8 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
   #closing = false;
   /** Loops that have not sent their peers elsewhere yet, while this service stops. */
   readonly #leaving = new Map<number, () => void>();
+  /** Loops that are gone and have not been replaced. */
+  readonly #gone = new Set<number>();
   /** Counters of loops that are gone. */
   #lost: LoopStats = {};
 
@@ -223,6 +225,7 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
     this.#stopReplacing();
     await Promise.all(this.#stats.map((_, loop) =>
       new Promise<void>((resolve) => {
+        if (this.#gone.has(loop)) return resolve();
         this.#leaving.set(loop, resolve);
         this.#pool?.send(loop, { type: "leave" });
       })
@@ -268,6 +271,7 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
   #onGone(loop: number): void {
     this.#lost = sumOf([this.#lost, totalsOf(this.#stats[loop])]);
     this.#stats[loop] = {};
+    this.#gone.add(loop);
     this.#leaving.get(loop)?.();
     this.#listener.onGone?.(loop);
     this.#replaceLater(loop);
@@ -287,6 +291,7 @@ class WorkerLoops<Init, Task, Note> implements LoopGroup<Task> {
     if (pool === undefined || this.#closing) return;
     try {
       await pool.replace(loop);
+      this.#gone.delete(loop);
       this.#tellTrust(loop);
       this.#listening[loop] = newListening();
       if (this.#port !== undefined) {

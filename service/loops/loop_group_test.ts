@@ -7,7 +7,12 @@ import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import type { PeerTrust } from "../../session/peer_trust.ts";
 import { until } from "../../tests/support/until.ts";
-import { type LoopSurroundings, type ServiceLoop, startLoops } from "./loop_group.ts";
+import {
+  type LoopGroup,
+  type LoopSurroundings,
+  type ServiceLoop,
+  startLoops,
+} from "./loop_group.ts";
 import type { FrailNote } from "../testing/frail_loop.ts";
 
 /** Answers every task with a note. */
@@ -69,10 +74,8 @@ test("startLoops() of one loop passes tasks, notes, counters and failures throug
   await assert.rejects(taken.listen(7), BindError);
 });
 
-test("startLoops() of several: a worker that is gone is replaced and listens again", async () => {
-  const notes: string[] = [];
-  const gone: number[] = [];
-  const group = await startLoops<null, "echo" | "crash", FrailNote>({
+function startFrail(notes: string[], gone: number[]): Promise<LoopGroup<"echo" | "crash">> {
+  return startLoops<null, "echo" | "crash", FrailNote>({
     count: 2,
     make: () => assert.fail("workers make their own"),
     entry: new URL("../testing/frail_loop.ts", import.meta.url),
@@ -85,6 +88,27 @@ test("startLoops() of several: a worker that is gone is replaced and listens aga
     clock: systemClock,
     log: silentLogger,
   });
+}
+
+test("a stop waits for the peers of those workers only that are there", async () => {
+  const gone: number[] = [];
+  const group = await startFrail([], gone);
+  try {
+    await group.listen(7);
+    group.send(1, "crash");
+    await until(() => gone.length > 0, { what: "the loss" });
+    let hasLeft = false;
+    void group.leave().then(() => (hasLeft = true));
+    await until(() => hasLeft, { what: "the end of the wait" });
+  } finally {
+    await group.close();
+  }
+});
+
+test("startLoops() of several: a worker that is gone is replaced and listens again", async () => {
+  const notes: string[] = [];
+  const gone: number[] = [];
+  const group = await startFrail(notes, gone);
   try {
     await group.listen(7);
     group.send(1, "echo");
