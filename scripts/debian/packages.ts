@@ -41,9 +41,11 @@ export interface DebianParts {
   readonly releasedAt: number;
 }
 
-/** Services of the package `lars-server`; the first three run when it is installed. */
+/**
+ * Services of the package `lars-server`. All are enabled; the units of the last three start only where
+ * there is a configuration for them.
+ */
 export const SERVER_SERVICES = ["dns", "reporter", "web", "discovery", "relay", "export"] as const;
-const STARTED_SERVICES: readonly string[] = ["lars-dns", "lars-reporter", "lars-web"];
 
 /** Group whose programs may pick from the agent's table in shared memory. */
 const CALLERS_GROUP = "lars-callers";
@@ -196,7 +198,6 @@ function agentPackage(parts: DebianParts): DebianPackage {
 
 function serverPackage(parts: DebianParts): DebianPackage {
   const units = SERVER_SERVICES.map((name) => `lars-${name}.service`);
-  const started = units.filter((unit) => STARTED_SERVICES.includes(unit.replace(".service", "")));
   const wrappers = SERVER_SERVICES.map((name) => {
     const words = name === "relay" || name === "export" ? `${name} run` : name;
     return text(`usr/bin/lars-${name}`, `#!/bin/sh\nexec /usr/bin/lars ${words} "$@"\n`, 0o755);
@@ -223,7 +224,7 @@ function serverPackage(parts: DebianParts): DebianPackage {
         ],
       }),
       conffiles: "/etc/lars/lars.conf\n",
-      postinst: afterInstall(started),
+      postinst: afterInstall(units),
       prerm: beforeRemove(units),
       postrm: afterRemove(units, ["lars"]),
     },

@@ -47,6 +47,19 @@ test("units start the programs of the packages", () => {
   }
 });
 
+test("every unit is enabled, restarted by an upgrade, stopped by a removal, and forgotten", () => {
+  for (const { name, files, control: { postinst = "", prerm = "", postrm = "" } } of PACKAGES) {
+    const units = files.map(({ path }) => path.split("/").at(-1) ?? "")
+      .filter((file) => /\.(service|socket)$/.test(file));
+    for (const unit of units) {
+      assert.match(postinst, new RegExp(`helper enable ${unit} `), `${name}: ${unit}`);
+      assert.match(postinst, new RegExp(`invoke \\$action .*\\b${unit}`), `${name}: ${unit}`);
+      assert.match(prerm, new RegExp(`invoke stop .*\\b${unit}`), `${name}: ${unit}`);
+      assert.match(postrm, new RegExp(`helper purge .*\\b${unit}`), `${name}: ${unit}`);
+    }
+  }
+});
+
 test("names, versions, and what the packages want", () => {
   const field = (name: string, key: string): string | undefined =>
     new RegExp(`^${key}: (.*)$`, "m").exec(
