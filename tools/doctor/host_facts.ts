@@ -1,6 +1,6 @@
 // Shell. Looks at this host for `lars doctor`: limits, disk, configuration files, and ways to services.
 
-import { existsSync, statfsSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { type DaemonDefinition, fullTable, readConfigFile } from "../../daemon/daemon.ts";
 import { readSettings } from "../../daemon/settings/settings.ts";
@@ -21,6 +21,15 @@ const SECRET_KEYS: readonly (readonly [string, string])[] = [
   ["auth", "token_file"],
   ["metrics", "token_file"],
 ];
+/** Keys that name a file in which a private key may be: a certificate may have it beside itself. */
+const PAIR_KEYS: readonly (readonly [string, string])[] = [
+  ["tls", "cert"],
+  ["tls", "key"],
+  ["web", "cert"],
+  ["web", "key"],
+];
+/** Larger files are no pairs. */
+const PAIR_BYTES_MAX = 2 ** 20;
 
 /** Limits, and the disk that holds `dataDir` or will. */
 export function hostFacts(dataDir: string): HostFacts {
@@ -69,8 +78,10 @@ export async function configFacts(path: string): Promise<ConfigFacts> {
       for (const problem of error.problems) problems.add(problem);
     }
   }
-  const secrets = SECRET_KEYS.map(([section, key]) => file.get(section, key)?.value ?? "")
-    .filter((name) => name !== "");
+  const named = (keys: typeof SECRET_KEYS): string[] =>
+    keys.map(([section, key]) => file.get(section, key)?.value ?? "").filter((name) => name !== "");
+  const secrets = named(SECRET_KEYS);
+  const pairs = new Set(named(PAIR_KEYS));
   const store = file.get("store", "url")?.value ?? "";
   const password = file.get("mysql", "db_passwd")?.value ?? "";
   // A file that holds a password is one of those that strangers may not read.
@@ -78,12 +89,25 @@ export async function configFacts(path: string): Promise<ConfigFacts> {
   for (const name of secrets) {
     if (!existsSync(name)) problems.add(`${path}: ${name} is named for a secret and is not there`);
   }
+  for (const name of pairs) {
+    if (!existsSync(name)) problems.add(`${path}: ${name} is named for TLS and is not there`);
+  }
   return {
     path,
     problems: [...problems],
-    readable: [...holders, ...secrets].filter(isReadableByOthers),
+    readable: [...holders, ...secrets, ...[...pairs].filter(holdsKey)].filter(isReadableByOthers),
     isOpen: isOpen(file),
   };
+}
+
+/** False for a file that cannot be read from here: others cannot either. */
+function holdsKey(path: string): boolean {
+  try {
+    return statSync(path).size <= PAIR_BYTES_MAX &&
+      readFileSync(path, "utf8").includes("PRIVATE KEY-----");
+  } catch {
+    return false;
+  }
 }
 
 function isReadableByOthers(path: string): boolean {
@@ -96,8 +120,12 @@ function isReadableByOthers(path: string): boolean {
 function isOpen(file: ConfigFile): boolean {
   const value = file.get("auth", "allow_insecure")?.value.trim().toLowerCase() ?? "";
   const listen = file.get("reactor", "ip")?.value.trim() ?? "127.0.0.1";
+  const plain = file.get("tls", "plain")?.value.trim() ?? "loopback";
+  // As a service that listens sees it.
+  const hasTls = (file.get("tls", "cert")?.value ?? "") !== "" &&
+    (plain === "loopback" || plain === "off");
   return ["1", "true", "yes", "on"].includes(value) && !isLoopback(listen) &&
-    (file.get("auth", "token_file")?.value ?? "") === "";
+    !hasTls && (file.get("auth", "token_file")?.value ?? "") === "";
 }
 
 /** The services for which a file has sections of their own. */
