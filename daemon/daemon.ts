@@ -227,20 +227,15 @@ function readDaemonSettings<T extends SettingsTable>(
 }
 
 /**
- * The URL of a database: the text itself, or with `@FILE` what that file holds, so that a password
- * need stand neither among arguments nor in a configuration that everybody reads.
+ * The settings with the URL of the database where `@FILE` was, which that file holds, so that a
+ * password need stand neither among arguments nor in a configuration that everybody reads.
  *
- * @param key Who names it.
  * @throws {ConfigError} when the file cannot be read.
  */
-export async function readStoreUrl(text: string, key = "[store] url"): Promise<string> {
-  return text.startsWith("@") ? await readSecretFile(text.slice(1), key) : text;
-}
-
 async function withStoreUrl<T extends object>(settings: T): Promise<T> {
   const { storeUrl } = settings as { readonly storeUrl?: unknown };
-  if (typeof storeUrl !== "string") return settings;
-  return { ...settings, storeUrl: await readStoreUrl(storeUrl) };
+  if (typeof storeUrl !== "string" || !storeUrl.startsWith("@")) return settings;
+  return { ...settings, storeUrl: await readSecretFile(storeUrl.slice(1), "[store] url") };
 }
 
 /**
