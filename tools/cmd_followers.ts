@@ -34,7 +34,7 @@ export function addTo(parent: Command, _context: CommandContext): void {
 }
 
 /** How they do, in words. */
-export function followerState(row: FollowerRow): string {
+function followerState(row: FollowerRow): string {
   if (row.isSilent) return "silent";
   if (row.fault !== null) return row.fault;
   if ((row.behind ?? 0) > 0) {

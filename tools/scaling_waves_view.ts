@@ -22,7 +22,7 @@ interface ScalingFlags {
 }
 
 /** Every wave under the defaults of a rule; with seed 1 unless told otherwise, as in the docs. */
-export function allWaves(seed: number): ScalingOutcome[] {
+function allWaves(seed: number): ScalingOutcome[] {
   return SCALING_WAVES.map((wave) =>
     simulateScaling(
       wave,
@@ -33,7 +33,7 @@ export function allWaves(seed: number): ScalingOutcome[] {
 }
 
 /** The picture of those waves. */
-export function wavesPicture(outcomes: readonly ScalingOutcome[], seed: number): string {
+function wavesPicture(outcomes: readonly ScalingOutcome[], seed: number): string {
   const fleets = outcomes.map(({ wave, points, rule }) => ({
     title: `${wave.name}: ${wave.about}`,
     points,

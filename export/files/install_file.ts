@@ -81,7 +81,7 @@ export async function checkNginxFile(nginx: string, path: string, clock: Clock):
  *
  * @throws {Error} with its exit code and what it wrote, when that is not 0, or it takes too long.
  */
-export async function runCommand(argv: readonly string[], clock: Clock): Promise<void> {
+async function runCommand(argv: readonly string[], clock: Clock): Promise<void> {
   const { isDone, how, output } = await runBounded(argv, clock, { timeoutMs: COMMAND_MS });
   if (!isDone) throw new Error(`${argv.join(" ")} ${how}: ${output}`);
 }

@@ -14,7 +14,7 @@ export interface XdsResource {
 }
 
 /** A resource of this type with these bytes inside. */
-export function xdsResource(typeUrl: string, value: Uint8Array): XdsResource {
+function xdsResource(typeUrl: string, value: Uint8Array): XdsResource {
   return { version: versionOf(value), packed: encodeXds("Any", { type_url: typeUrl, value }) };
 }
 
