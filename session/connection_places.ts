@@ -13,7 +13,7 @@ export interface PlaceInLine {
   readonly placeMs: number;
 }
 
-/** Numbers for those who are connected, each the smallest that is free. Bounded by them. */
+/** Numbers for those who are connected, each below the most that there were at once. Bounded by that. */
 export class ConnectionPlaces<P> {
   readonly #numbers = new Map<P, number>();
   /** Free numbers below `#next`; the latest freed is given out first. */

@@ -596,10 +596,8 @@ export class TcpServer<A = unknown> {
   }
 }
 
-function countUp(counts: Map<string, number>, name: string): number {
-  const count = (counts.get(name) ?? 0) + 1;
-  counts.set(name, count);
-  return count;
+function countUp(counts: Map<string, number>, name: string): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
 }
 
 function countDown(counts: Map<string, number>, name: string): void {
