@@ -32,7 +32,7 @@ import { sampleAddress } from "./sample_routes.ts";
 import { DATA_DEFAULT_TEXT, dataDirOf, storeUrlOf, warnOfPassword } from "./store_access.ts";
 import { coloursOf, errorLine, printJson, printLine } from "./terminal.ts";
 
-/** All services together have this long to stop; together with the start of the exit below 2 s. */
+/** All services together have this long to stop, beside what their clients take: with the start below 2 s. */
 const STOP_ALL_TIMEOUT_MS = 1850;
 
 interface UpFlags {
@@ -313,9 +313,10 @@ class ServiceGroup {
    * @returns false when something failed or did not stop in time.
    */
   async stop(): Promise<boolean> {
-    const endMs = systemClock.nowMs() + STOP_ALL_TIMEOUT_MS;
+    let endMs = systemClock.nowMs() + STOP_ALL_TIMEOUT_MS;
     let clean = true;
     for (const service of this.running.reverse()) {
+      endMs += service.leaveMsMax ?? 0;
       const fault = await stopWithin(service, endMs - systemClock.nowMs());
       if (fault === undefined) continue;
       clean = false;
