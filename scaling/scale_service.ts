@@ -93,6 +93,8 @@ class ScaledFleet {
   orders: Promise<void> = Promise.resolve();
   ordersWaiting = 0;
   isBusy = false;
+  /** Why it could not be looked at the last time; empty when it could. */
+  fault = "";
   isAsking = false;
   savedAtMs = -Infinity;
   readonly drains = new Map<string, DrainState>();
@@ -263,8 +265,13 @@ export class ScaleService {
       this.#ask(fleet);
       const isDue = nowMs - fleet.savedAtMs >= SAVE_INTERVAL_MS;
       if (isDue || effects.length > 0) await this.#save(fleet);
+      fleet.fault = "";
     } catch (error) {
-      log.debug("A module could not be looked at", { error: messageOf(error) });
+      const fault = messageOf(error);
+      const module = moduleText(fleet.module);
+      // Once: it is tried again every second.
+      if (fault !== fleet.fault) log.warn("A module cannot be scaled", { module, error: fault });
+      fleet.fault = fault;
     } finally {
       fleet.isBusy = false;
     }

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ScaleRule, ScaleRuleShape } from "../control/schemas.ts";
-import { silentLogger } from "../reactor/log.ts";
+import { type Logger, silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { ScaleService, type ScaleServiceOptions } from "./scale_service.ts";
 
@@ -44,6 +44,7 @@ class Bench {
   readonly clock = new ManualClock();
   readonly states = new Map(NAMES.map((name) => [name, "on"]));
   readonly orders: string[] = [];
+  readonly warnings: string[] = [];
   readonly leasesGate = new Gate();
   readonly writeGate = new Gate();
   /** Nodes that another module has as well. */
@@ -86,8 +87,12 @@ class Bench {
         return { isStale: false, modules: [module(), other()] };
       },
     };
+    const log: Logger = {
+      ...silentLogger,
+      warn: (text, fields) => void this.warnings.push(`${text}: ${fields?.error}`),
+    };
     return {
-      ...{ clock: this.clock, log: silentLogger, holder: "test", makeId: () => "id" },
+      ...{ clock: this.clock, log, holder: "test", makeId: () => "id" },
       store: {
         addEvents: () => Promise.resolve(),
         console: {
@@ -218,5 +223,18 @@ test("a node of another module as well is not drained", async () => {
   const bench = await startBench((made) => made.shared = NAMES.slice(1));
   await bench.pass(20);
   assert.deepEqual(bench.drained, [NAMES[0]]);
+  await bench.service.stop();
+});
+
+test("why a module cannot be scaled is said, once", async () => {
+  const floor = { days: "*", from: "00:00", to: "24:00", zone: "Nowhere/None", nodes: 2 };
+  const bench = await startBench((made) => made.rule = { ...RULE, floors: [floor] });
+  await bench.pass(5);
+  assert.equal(bench.warnings.length, 1);
+  assert.match(bench.warnings[0], /^A module cannot be scaled: .*Nowhere\/None/);
+  bench.rule = RULE;
+  await bench.pass(12);
+  assert.ok(bench.drained.length > 0, "it goes on");
+  assert.equal(bench.warnings.length, 1);
   await bench.service.stop();
 });
