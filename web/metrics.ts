@@ -30,6 +30,12 @@ function firing(severity: string): MetricTable[string] {
   });
 }
 
+function order(outcome: string): MetricTable[string] {
+  return counter("lars_web_scaling_orders_total", "Orders to a driver of scaling, by outcome.", {
+    labels: { outcome },
+  });
+}
+
 /** Metrics of the console by counter. */
 export const webMetrics: MetricTable = {
   // Told apart by route and status in `RequestCounts`.
@@ -63,4 +69,11 @@ export const webMetrics: MetricTable = {
     "lars_web_webhook_messages_waiting",
     "Beginnings and ends of alerts that a webhook has not confirmed.",
   ),
+  scaling_rules: gauge("lars_web_scaling_rules", "Modules that have a rule of scaling."),
+  scaling_steps: counter(
+    "lars_web_scaling_steps_total",
+    "Changes of how many nodes a module shall have.",
+  ),
+  scaling_orders_done: order("done"),
+  scaling_orders_failed: order("failed"),
 };

@@ -10,6 +10,8 @@ import { readExplanation } from "../../balancer/routes/explanation_page.ts";
 import { readProxies } from "../../control/access/client_address.ts";
 import { decodeRouteFile, parseRouteFile } from "../../control/changes/route_file.ts";
 import { parseNode } from "../../control/changes/change_edits.ts";
+import { parseOrigins } from "../../relay/web_origin.ts";
+import { parseDays } from "../../control/scaling/scale_floor.ts";
 import { parseStateFile } from "../../control/transfer/state_file.ts";
 import { parseNodeCheck } from "../../daemon/node_check_rules.ts";
 import { parseListeners, parseModulePair } from "../../discovery/config.ts";
@@ -35,7 +37,6 @@ import { ConfigFile } from "../../reactor/config_file.ts";
 import { readHead } from "../../reactor/frame.ts";
 import { readTransitTarget } from "../../relay/seed/relay_frame.ts";
 import { readPortsText } from "../../relay/seed/ports_text.ts";
-import { parseDays } from "../../scaling/scale_floor.ts";
 import { readCertificate } from "../../session/tls/certificate_check.ts";
 import { parseRecordedReport, parseRecording } from "../../sim/replay.ts";
 import { parseStoreUrl } from "../../sql/drivers/store_url.ts";
@@ -120,6 +121,7 @@ export const TEXT_PARSERS: Readonly<Record<string, TextParser>> = {
   parseRecording: { seeds: [`${REPORT}\n${REPORT}\n`], parse: parseRecording },
   parseRecordedReport: { seeds: [REPORT], parse: (text) => parseRecordedReport(text, 1) },
   parseSampleFile: { seeds: ['{"samples":[]}'], parse: parseSampleFile },
+  parseOrigins: { seeds: ["https://a.example, http://127.0.0.1:8000"], parse: parseOrigins },
   parseDays: { seeds: ["mon-fri", "sat,sun", "*"], parse: parseDays },
   readCertificate: {
     seeds: ["-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"],
