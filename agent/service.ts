@@ -540,7 +540,7 @@ export const agentDaemon: DaemonDefinition<typeof agentSettings> = {
   },
   async start(settings: AgentSettings, context: DaemonContext): Promise<RunningService> {
     // Callers ask by datagrams, for which there is no TLS.
-    requireSafeListen(settings.listenIp, { ...settings, tlsCert: "" });
+    requireSafeListen(settings.listenIp, settings, false);
     checkCallerIp(settings);
     const { listenIp, listenPort } = settings;
     const passed = await passedSockets(settings, context);

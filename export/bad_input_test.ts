@@ -23,6 +23,8 @@ import { HaproxyExport } from "./haproxy/haproxy_export.ts";
 import { NameZone } from "./nameserver/answers.ts";
 import { NameServer } from "./nameserver/name_server.ts";
 import { dnsCodec } from "./nameserver/packets.ts";
+import { FleetCertificates } from "../session/testing/fleet_certificates.ts";
+import { freePort } from "../tests/support/free_port.ts";
 import { exportDaemon } from "./service.ts";
 
 const KEY = { modId: 1, cmdId: 1 };
@@ -183,6 +185,29 @@ test("a cache that is broken is set aside, and nothing is known", async () => {
       assert.deepEqual(readFileSync(`${file}.bad`), bytes);
     } finally {
       await service.stop();
+    }
+  });
+});
+
+test("a certificate does not open ports that know no TLS to other hosts", async () => {
+  await withTempDir(async (folder) => {
+    const fleet = await FleetCertificates.make();
+    const { cert, key } = await fleet.pair("export", ["export"]);
+    writeFileSync(join(folder, "pair.pem"), cert + key);
+    writeFileSync(join(folder, "ca.pem"), fleet.authority.cert);
+    for (
+      const [name, port] of [["nameserver", "port"], ["xds", "port"], ["haproxy", "agent_port"]]
+    ) {
+      const ip = name === "haproxy" ? "agent_ip" : "ip";
+      const starting = startDaemon(exportDaemon, {
+        flags: {
+          ...{ "metrics.port": "0", "dnsserver.ip": "127.0.0.1", "dnsserver.port": "1" },
+          ...{ "tls.cert": join(folder, "pair.pem"), "tls.ca": join(folder, "ca.pem") },
+          ...{ [`${name}.${ip}`]: "0.0.0.0", [`${name}.${port}`]: String(await freePort()) },
+        },
+      }, { log: silentLogger });
+      const refused = starting.then((service) => service.stop().then(() => "it listens"), String);
+      assert.match(await refused, /Will not listen on 0\.0\.0\.0 without authentication/, name);
     }
   });
 });

@@ -407,9 +407,10 @@ export const exportDaemon: DaemonDefinition<typeof exportSettings> = {
     loadTable: async () => (await import("./metrics.ts")).exportMetrics,
   },
   start(settings, context): Promise<RunningService> {
-    if (settings.namePort > 0) requireSafeListen(settings.nameIp, settings);
-    if (settings.xdsPort > 0) requireSafeListen(settings.xdsIp, settings);
-    if (settings.agentCheckPort > 0) requireSafeListen(settings.agentCheckIp, settings);
+    // What is asked here knows no TLS.
+    if (settings.namePort > 0) requireSafeListen(settings.nameIp, settings, false);
+    if (settings.xdsPort > 0) requireSafeListen(settings.xdsIp, settings, false);
+    if (settings.agentCheckPort > 0) requireSafeListen(settings.agentCheckIp, settings, false);
     return new ExportService(settings, context).start();
   },
 };

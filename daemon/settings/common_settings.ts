@@ -175,18 +175,22 @@ export const logSettings = {
 /**
  * Holds every service to the rule that a listener beyond loopback needs authentication.
  *
- * @throws {ConfigError} naming the two keys that would make it start.
+ * @param speaksTls False for a port that knows no TLS, so that a certificate protects nothing there.
+ * @throws {ConfigError} naming the keys that would make it start.
  */
 export function requireSafeListen(
   listenIp: string,
   auth: SettingsOf<typeof authSettings>,
+  speaksTls = true,
 ): void {
   if (isLoopback(listenIp) || auth.tokenFile !== "" || auth.allowInsecure) return;
   const { tlsCert, tlsPlain } = auth;
-  if (tlsCert !== "" && (tlsPlain === "loopback" || tlsPlain === "off")) return;
+  const wantsTls = tlsCert !== "" && (tlsPlain === "loopback" || tlsPlain === "off");
+  if (speaksTls && wantsTls) return;
+  const byTls = speaksTls ? "[tls] cert = FILE, " : "";
   throw new ConfigError(
     `Will not listen on ${listenIp} without authentication: set [auth] token_file = FILE, ` +
-      "[tls] cert = FILE, or [auth] allow_insecure = 1 on a trusted network",
+      `${byTls}or [auth] allow_insecure = 1 on a trusted network`,
   );
 }
 
