@@ -15,7 +15,10 @@ import { decodeXds, encodeXds, type XdsMessage, XdsType } from "./messages.ts";
 import { XdsServer } from "./xds_server.ts";
 
 const ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
+const LOADS = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
 const bytes = (one: Buffer): Buffer => one;
+
+type Method = "Stream" | "Delta" | "Loads";
 
 interface Bench {
   readonly view: FleetView;
@@ -24,7 +27,7 @@ interface Bench {
   readonly wanted: string[];
   modules(...names: string[]): void;
   route(modId: number, ...ports: number[]): void;
-  open(method: "Stream" | "Delta"): Scripted;
+  open(method: Method): Scripted;
 }
 
 /** One stream, with all that came over it. */
@@ -34,13 +37,10 @@ class Scripted {
   readonly raw: Uint8Array[] = [];
   code: number | undefined;
 
-  constructor(client: Client, method: "Stream" | "Delta") {
+  constructor(client: Client, method: Method) {
     this.#request = method === "Stream" ? "DiscoveryRequest" : "DeltaDiscoveryRequest";
-    this.#stream = client.makeBidiStreamRequest(
-      `${ADS}/${method}AggregatedResources`,
-      bytes,
-      bytes,
-    );
+    const path = method === "Loads" ? LOADS : `${ADS}/${method}AggregatedResources`;
+    this.#stream = client.makeBidiStreamRequest(path, bytes, bytes);
     this.#stream.on("data", (message) => this.raw.push(message));
     this.#stream.on("error", (error) => (this.code = error.code));
   }
@@ -68,7 +68,10 @@ function deltas(stream: Scripted): DeltaAnswer[] {
   return stream.raw.map((one) => decodeXds<DeltaAnswer>("DeltaDiscoveryResponse", one));
 }
 
-async function withServer(body: (bench: Bench) => Promise<void>): Promise<void> {
+async function withServer(
+  body: (bench: Bench) => Promise<void>,
+  streamsMax?: number,
+): Promise<void> {
   const made: { server?: XdsServer } = {};
   const wanted: string[] = [];
   const view = new FleetView({
@@ -81,6 +84,7 @@ async function withServer(body: (bench: Bench) => Promise<void>): Promise<void> 
   const log = new LogList();
   const server = new XdsServer({
     ...{ view, hostname: "127.0.0.1", port: 0, clock: systemClock, log, onCalls: () => {} },
+    ...(streamsMax === undefined ? {} : { streamsMax }),
   });
   made.server = server;
   const { port } = await server.listen();
@@ -173,6 +177,32 @@ test("rubbish ends its own stream with a clear code, and nothing else", async ()
     }
     await until(() => server.streamCount === 0, { what: "the end of all" });
   });
+});
+
+test("streams of each kind are bounded, and who leaves makes room", async () => {
+  await withServer(async ({ server, modules, route, open }) => {
+    modules("shop");
+    route(1, 80);
+    const first = {
+      Stream: { type_url: XdsType.endpoints, resource_names: ["shop"] },
+      Loads: { node: null },
+    };
+    for (const method of ["Stream", "Loads"] as const) {
+      const begin = async (): Promise<Scripted> => {
+        const stream = open(method);
+        stream.say(first[method]);
+        await until(() => stream.raw.length > 0 || stream.code !== undefined, { what: method });
+        return stream;
+      };
+      const [one, two] = [await begin(), await begin()];
+      assert.deepEqual([one.code, two.code], [undefined, undefined], method);
+      const refused = server.counts.xds_streams_refused;
+      assert.equal((await begin()).code, status.RESOURCE_EXHAUSTED, method);
+      assert.equal(server.counts.xds_streams_refused, refused + 1);
+      one.cancel();
+      await until(async () => (await begin()).code === undefined, { what: "room again" });
+    }
+  }, 2);
 });
 
 test("a name that some clients cannot call by is answered, and said", async () => {

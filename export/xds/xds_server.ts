@@ -24,7 +24,7 @@ import {
   type XdsStreamPort,
 } from "./subscription.ts";
 
-/** Streams at once; a further one is refused. */
+/** Streams at once that follow names, and as many that report calls; a further one is refused. */
 export const XDS_STREAMS_MAX = 4_096;
 
 /** Names that all streams together may follow, of each type; further ones are not answered. */
@@ -62,6 +62,8 @@ export interface XdsServerOptions {
   readonly port: number;
   readonly clock: Clock;
   readonly log: Logger;
+  /** @default {XDS_STREAMS_MAX} */
+  readonly streamsMax?: number;
   /** A client tells of its calls. */
   onCalls(calls: readonly XdsCalls[]): void;
 }
@@ -92,6 +94,8 @@ export class XdsServer {
   /** By type and name who follows it. */
   readonly #followers = new Map<string, Map<string, Set<XdsStream>>>();
   readonly #nameCounts = new Map<string, number>();
+  /** Streams that report calls. */
+  readonly #reporting = new Set<ServerStream>();
   readonly #resources: XdsResources;
   readonly #server = new Server();
   /** Streams with something to send. */
@@ -264,12 +268,16 @@ export class XdsServer {
     };
   }
 
+  /** False: there are as many as may be, and this one was refused. */
+  #hasRoom({ size }: { readonly size: number }, stream: ServerStream): boolean {
+    if (size < (this.#options.streamsMax ?? XDS_STREAMS_MAX)) return true;
+    this.counts.xds_streams_refused++;
+    stream.emit("error", { code: status.RESOURCE_EXHAUSTED, details: "too many streams" });
+    return false;
+  }
+
   #follow(stream: ServerStream, make: (port: XdsStreamPort) => XdsStream): void {
-    if (this.#streams.size >= XDS_STREAMS_MAX) {
-      this.counts.xds_streams_refused++;
-      stream.emit("error", { code: status.RESOURCE_EXHAUSTED, details: "too many streams" });
-      return;
-    }
+    if (!this.#hasRoom(this.#streams, stream)) return;
     const follower: XdsStream = make(this.#portOf(stream, () => follower));
     this.#streams.set(follower, stream.getPeer());
     const gone = (): void => {
@@ -305,6 +313,9 @@ export class XdsServer {
   }
 
   #hear(stream: ServerStream): void {
+    if (!this.#hasRoom(this.#reporting, stream)) return;
+    this.#reporting.add(stream);
+    const gone = (): void => void this.#reporting.delete(stream);
     const begin = encodeXds("LoadStatsResponse", {
       load_reporting_interval: { seconds: REPORT_INTERVAL_S },
       send_all_clusters: true,
@@ -317,8 +328,12 @@ export class XdsServer {
         stream.emit("error", { code: status.INVALID_ARGUMENT, details: messageOf(error) });
       }
     });
-    stream.on("error", () => undefined);
-    stream.on("end", () => stream.end());
+    stream.on("error", gone);
+    stream.on("cancelled", gone);
+    stream.on("end", () => {
+      gone();
+      stream.end();
+    });
   }
 
   #takeCalls({ cluster_stats: clusters }: LoadStatsRequest): void {
