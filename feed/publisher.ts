@@ -439,6 +439,8 @@ export class Publisher<P, F> {
   }
 
   #noteNodeless(peer: P, key: ModuleId): void {
+    // What it was sent may have been the end of it.
+    if (this.#keysByPeer.get(peer)?.has(key) !== true) return;
     const keys = this.#nodelessByPeer.get(peer) ?? new Set();
     if (keys.has(key)) return;
     this.#nodelessByPeer.set(peer, keys.add(key));

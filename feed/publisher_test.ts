@@ -410,3 +410,16 @@ test("a peer that may not follow one more module without nodes is answered, and 
   plan.deliver(2, 1, frames(-2));
   assert.equal(plan.counts.subscriptions, 3, "one that loses its nodes is followed");
 });
+
+test("a peer that goes while it is sent an answer leaves nothing behind", () => {
+  const { port } = recorder();
+  const plan: Plan = new Plan({
+    ...port,
+    isNodeless: () => true,
+    send: (peer) => plan.closed(peer),
+  });
+  plan.request("a", 1, 1);
+  plan.deliver(1, 1, frames(1));
+  const { subscriptions, nodelessSubscriptions, subscriptionBytes } = plan.counts;
+  assert.deepEqual([subscriptions, nodelessSubscriptions, subscriptionBytes], [0, 0, 0]);
+});
