@@ -79,7 +79,8 @@ export class TlsDoor implements TcpTransport {
       onConnection: (inner) => {
         const stream: TlsServerStream = new TlsServerStream(inner, {
           clock,
-          handshakeMs: mayCallPlain(this.#material, inner.remote) ? Infinity : TLS_HANDSHAKE_MS,
+          handshakeMs: TLS_HANDSHAKE_MS,
+          mayBeSilent: mayCallPlain(this.#material, inner.remote),
           mayBePlain: () => mayCallPlain(this.#material, inner.remote),
           servers: () => this.#servers,
           turn: (begin) => this.#turn(begin),

@@ -17,8 +17,10 @@ const FIRST_WORD_MS = 1_000;
 /** What a stream is given by its door. */
 export interface TlsStreamHost {
   readonly clock: Clock;
-  /** Time for the first bytes and the handshake; Infinity: no limit before the first byte. */
+  /** Time for the first bytes and the handshake. */
   readonly handshakeMs: number;
+  /** True: no limit before the first byte. */
+  readonly mayBeSilent: boolean;
   mayBePlain(): boolean;
   servers(): HandshakeServers;
   /** Calls `begin` when the handshake may begin. @returns what is called when it is over, or given up. */
@@ -177,9 +179,8 @@ export class TlsServerStream implements Stream, StreamHandlers {
   }
 
   start(handlers: StreamHandlers): void {
-    const { clock, handshakeMs } = this.#host;
     this.#handlers = handlers;
-    if (handshakeMs !== Infinity) this.#limitTo(clock, handshakeMs);
+    if (!this.#host.mayBeSilent) this.#limit = this.#newLimit();
     this.#inner.start(this);
   }
 
@@ -255,8 +256,9 @@ export class TlsServerStream implements Stream, StreamHandlers {
     if (this.#mode !== "gone") this.#lost(reason);
   }
 
-  #limitTo(clock: Clock, handshakeMs: number): void {
-    this.#limit = clock.setTimer(handshakeMs, () => {
+  #newLimit(): Timer {
+    const { clock, handshakeMs } = this.#host;
+    return clock.setTimer(handshakeMs, () => {
       this.refuse(`no handshake of TLS within ${handshakeMs} ms`);
     });
   }
@@ -272,7 +274,7 @@ export class TlsServerStream implements Stream, StreamHandlers {
     }
     this.#mode = "shaking";
     // Who may be silent may not stop in the middle.
-    if (this.#limit === undefined) this.#limitTo(this.#host.clock, 5_000);
+    this.#limit ??= this.#newLimit();
     const below = this.#below = new Below(this.#inner, () => this.#wrote());
     this.#endTurn = this.#host.turn(() =>
       this.#host.servers().handshake(below, {
