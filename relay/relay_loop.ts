@@ -83,7 +83,10 @@ export class RelayLoop {
     this.#seedDoor = init.originals === undefined ? undefined : new SeedDoor({
       ...init.originals,
       ...{ clock, log, connector: transport, budget: connectionBudget, broker: this.broker },
-      ownPorts: () => this.#address === undefined ? [] : [this.#address.port],
+      ownPorts: () =>
+        [this.#address, around.webPort?.address].flatMap((own) =>
+          own === undefined ? [] : own.port
+        ),
     });
     this.#sorter = new PortSorter({
       ...{ transport, clock, budget: connectionBudget },

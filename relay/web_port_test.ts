@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { test as nodeTest } from "node:test";
 import { RelayWorker } from "../api/relay_worker.ts";
 import {
@@ -179,6 +181,14 @@ function testWebPort(fast: boolean): void {
     await until(() => asker.status !== "", { what: "an answer" });
     assert.match(asker.status, /^HTTP\/1\.1 426 /);
     asker.close();
+  });
+
+  test("no client of the original has the relay call itself there", {}, async (relay) => {
+    const asker = connect(relay.address.port, relay.address.hostname);
+    const ended = once(asker, "close");
+    asker.on("error", () => {}).resume().write(`1000X${relay.webAddress.port}\0`);
+    await ended;
+    assert.equal(relay.stats().links_refused_ports, 1);
   });
 
   test("they count among all connections", { connectionsMax: 2 }, async (relay) => {
