@@ -158,7 +158,8 @@ export const ADVICE = {
   open_everywhere: {
     symptom: "A service listens beyond this host without a secret",
     cause: "`[auth] allow_insecure = 1`: whoever reaches the port reads routes and writes results.",
-    remedy: "Set `[auth] token_file` on all sides, or keep strangers away with a firewall.",
+    remedy:
+      "Set `[auth] token_file` or `[tls] cert` on all sides, or keep strangers away with a firewall.",
   },
   files_few: {
     symptom: "The limit on open files is low",
