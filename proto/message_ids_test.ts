@@ -91,6 +91,9 @@ test("MessageId and RetCode keep the numbers of the original", () => {
       120,
       121,
       122,
+      140,
+      145,
+      146,
     ],
   );
   assert.deepEqual(RetCode, { Success: 0, Overload: 1, SystemError: 2, NoExist: 3 });

@@ -39,7 +39,7 @@ test("compiled programs serve where their sources are not", async () => {
     const sources = join(processes.directory, "sources");
     await copySources(sources);
     const compile = scriptCommand("scripts/compile.ts")
-      .map((arg) => arg.replace(PROJECT_ROOT, sources));
+      .map((arg) => arg.replace(`${PROJECT_ROOT}/`, `${sources}/`));
     const built = await processes.spawnCommand("compile", [
       ...compile,
       "--with=bun",
