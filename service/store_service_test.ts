@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
+import { runtimeTransport } from "../session/runtime_transport.ts";
 import { LogList } from "../tests/support/log_list.ts";
 import { StoreService } from "./store_service.ts";
 
@@ -30,7 +31,8 @@ async function settle(): Promise<void> {
 function newParts(): { parts: Parts; log: LogList; clock: ManualClock } {
   const [log, clock] = [new LogList(), new ManualClock()];
   const shared = { log, clock, rng: seededRng(1), software: "test", secrets: undefined };
-  return { parts: new Parts(shared), log, clock };
+  const none = { tls: undefined, transport: runtimeTransport };
+  return { parts: new Parts({ ...shared, ...none }), log, clock };
 }
 
 test("StoreService.stop() says that a part failed, and still waits for those beside it", async () => {
