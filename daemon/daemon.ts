@@ -1,5 +1,6 @@
 // Shell. What the main of every service shares: flags, configuration, logging, signals, exit codes.
 
+import { parseAddress } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
 import { BindError, ConfigError, messageOf, StoreError } from "../reactor/errors.ts";
@@ -18,6 +19,7 @@ import {
   metricsSettings,
   namesStore,
   ORIGINAL_STORE_URL,
+  requireSafeListen,
   requireSafeMonitor,
   showsPassword,
   type storeSettings,
@@ -336,7 +338,13 @@ function withShared(
         log.warn("To begin or end the use of TLS takes effect at the next start only", {
           key: "[tls] cert",
         });
-      } else await tls?.read(settings);
+      } else if (tls !== undefined) {
+        // As at the start: who listens beyond this host may not begin to take peers without proof.
+        for (const address of service.addresses) {
+          requireSafeListen(parseAddress(address).hostname, settings);
+        }
+        await tls.read(settings);
+      }
       const { tokenFile } = settings;
       const lines = tokenFile === "" ? [] : await readSecretLines(tokenFile, "[auth] token_file");
       await service.reload(settings);

@@ -10,6 +10,8 @@ import { systemClock } from "../reactor/time/system_clock.ts";
 import { FleetCertificates } from "../session/testing/fleet_certificates.ts";
 import { makeTempDir } from "../tests/support/temp_dir.ts";
 import { until } from "../tests/support/until.ts";
+import { type DaemonDefinition, fullTable, startDaemon } from "./daemon.ts";
+import { readSettings } from "./settings/settings.ts";
 import { openPair, openTls, TLS_LOOK_MS, type TlsSettings } from "./tls_files.ts";
 
 const fleet = await FleetCertificates.make();
@@ -185,3 +187,39 @@ test("openPair() names its own section, and keeps the old pair", () =>
     }
     await assert.rejects(openPair({ ...options, certPath: path("none") }), /\[web\] cert cannot/);
   }));
+
+test("a service beyond loopback is not opened to everybody by a reload", async () => {
+  const directory = makeTempDir("lars-tls-");
+  try {
+    const { cert, key } = await fleet.pair("dns", ["dns"]);
+    const path = (name: string): string => `${directory.path}/${name}`;
+    writeFileSync(path("pair.pem"), cert + key);
+    writeFileSync(path("ca.pem"), fleet.authority.cert);
+    const reloads: unknown[] = [];
+    const definition = {
+      ...{ name: "toy", summary: "A toy.", settings: {} },
+      start: () =>
+        Promise.resolve({
+          ...{ name: "toy", addresses: ["0.0.0.0:7778"], stats: () => ({}) },
+          reload: (settings: unknown) => void reloads.push(settings),
+          stop: () => Promise.resolve(),
+        }),
+    } satisfies DaemonDefinition<Record<never, never>>;
+    const flags = { "tls.cert": path("pair.pem"), "tls.ca": path("ca.pem") };
+    const service = await startDaemon(definition, { flags }, { log: silentLogger });
+    try {
+      const settings = readSettings(fullTable(definition), { flags });
+      await assert.rejects(
+        Promise.resolve(service.reload({ ...settings, tlsPlain: "accept" })),
+        /^ConfigError: Will not listen on 0\.0\.0\.0 without authentication/,
+      );
+      assert.equal(reloads.length, 0);
+      await service.reload({ ...settings, tlsPlain: "off" });
+      assert.equal(reloads.length, 1);
+    } finally {
+      await service.stop();
+    }
+  } finally {
+    directory.remove();
+  }
+});
