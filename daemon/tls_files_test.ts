@@ -197,10 +197,10 @@ test("a service beyond loopback is not opened to everybody by a reload", async (
     writeFileSync(path("ca.pem"), fleet.authority.cert);
     const reloads: unknown[] = [];
     const definition = {
-      ...{ name: "toy", summary: "A toy.", settings: {} },
+      ...{ name: "dns", summary: "As dns.", settings: {} },
       start: () =>
         Promise.resolve({
-          ...{ name: "toy", addresses: ["0.0.0.0:7778"], stats: () => ({}) },
+          ...{ name: "dns", addresses: ["0.0.0.0:7778"], stats: () => ({}) },
           reload: (settings: unknown) => void reloads.push(settings),
           stop: () => Promise.resolve(),
         }),
