@@ -14,15 +14,16 @@ export interface XdsCalls extends ModuleKey {
   readonly err: number;
 }
 
-/** Nodes whose calls are added up; those of further ones are not told. */
+/** Nodes whose calls are added up; beyond it the one that was heard of longest ago begins anew. */
 export const TOTALS_MAX = 65_536;
 
 /** Adds up what clients say: reports carry totals, so that one that is lost costs nothing. */
 export class XdsCallReports {
+  /** The one heard of longest ago first. */
   readonly #totals = new Map<string, { succ: number; err: number }>();
   #dropped = 0;
 
-  /** Calls of nodes beyond the limit, or of none that the module has. */
+  /** Calls of nodes that their module does not have. */
   get droppedCount(): number {
     return this.#dropped;
   }
@@ -33,15 +34,13 @@ export class XdsCallReports {
     for (const { modId, cmdId, address, succ, err } of calls) {
       if (succ + err === 0) continue;
       const node = view.module({ modId, cmdId })?.nodes.find((one) => addressText(one) === address);
-      const key = `${moduleId(modId, cmdId)} ${address}`;
-      const total = this.#totals.get(key) ?? { succ: 0, err: 0 };
-      if (node === undefined || (this.#totals.size >= TOTALS_MAX && !this.#totals.has(key))) {
+      if (node === undefined) {
         this.#dropped += succ + err;
         continue;
       }
+      const total = this.#totalOf(`${moduleId(modId, cmdId)} ${address}`);
       total.succ += succ;
       total.err += err;
-      this.#totals.set(key, total);
       const id = String(moduleId(modId, cmdId));
       const report = reports.get(id) ?? { modId, cmdId, results: [] };
       reports.set(id, report);
@@ -51,5 +50,19 @@ export class XdsCallReports {
       });
     }
     return [...reports.values()];
+  }
+
+  /** The totals of a node, which is the latest to be heard of then. Fleets that grow and shrink have new ones. */
+  #totalOf(key: string): { succ: number; err: number } {
+    const total = this.#totals.get(key) ?? { succ: 0, err: 0 };
+    this.#totals.delete(key);
+    if (this.#totals.size >= TOTALS_MAX) {
+      for (const oldest of this.#totals.keys()) {
+        this.#totals.delete(oldest);
+        break;
+      }
+    }
+    this.#totals.set(key, total);
+    return total;
   }
 }
