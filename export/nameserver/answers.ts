@@ -118,6 +118,23 @@ export interface Question {
   readonly udpBytes: number | undefined;
 }
 
+/** Number of a dot, which separates labels where a name is text. */
+const DOT = 0x2e;
+/** From here on the length of a label is none: it points elsewhere, or means nothing. */
+const LABEL_BYTES_END = 64;
+
+/**
+ * True when a label of the first name has a dot in it: as text it would be another name, which an
+ * answer could not repeat.
+ */
+function hasDotInLabel(bytes: Uint8Array): boolean {
+  for (let at = NAME_HEAD_BYTES; at < bytes.length; at += bytes[at] + 1) {
+    if (bytes[at] === 0 || bytes[at] >= LABEL_BYTES_END) return false;
+    if (bytes.subarray(at + 1, at + 1 + bytes[at]).includes(DOT)) return true;
+  }
+  return false;
+}
+
 /**
  * Reads a question; undefined: no question that can be answered at all, as an answer, or rubbish.
  * What is readable but wrong has the rcode to say so.
@@ -133,7 +150,7 @@ export function readNameQuestion(
   // Whoever answers answers would talk to another such server for ever.
   if ((flags & FLAG_RESPONSE) !== 0) return undefined;
   if ((flags & MASK_OPCODE) !== 0) return { id, rcode: Rcode.notImp };
-  if (bytes.length > QUESTION_BYTES_MAX || view.getUint16(4) !== 1) {
+  if (bytes.length > QUESTION_BYTES_MAX || view.getUint16(4) !== 1 || hasDotInLabel(bytes)) {
     return { id, rcode: Rcode.formErr };
   }
   try {

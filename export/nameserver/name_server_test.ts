@@ -223,6 +223,20 @@ test("whatever comes is answered or dropped, and answers are never answered", ()
   }
 });
 
+test("a label with a dot in it is refused: as text it is another name, or none", () => {
+  const { server } = setUp(THREE);
+  const plain = question("login.lars", "SRV", 1232);
+  // Each letter of both labels in turn.
+  const [first, last] = [13, 23];
+  for (let at = first; at < last; at++) {
+    const bytes = Buffer.from(plain);
+    if (bytes[at] < 64) continue; // The length of a label.
+    bytes[at] = 0x2e;
+    const got = dnsPacket.decode(server.datagram(bytes, "127.0.0.1") ?? Buffer.alloc(0));
+    assert.equal(rcodeOf(got), Rcode.formErr, `${at}`);
+  }
+});
+
 test("QuestionReader finds questions however a stream is cut, and ends one that is none", () => {
   const framed = (bytes: Buffer): Buffer =>
     Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 255]), bytes]);
