@@ -2,11 +2,9 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { systemClock } from "../reactor/time/system_clock.ts";
 import { LinkedPeer } from "../relay/testing/linked_peer.ts";
 import { findProgram } from "./support/mariadb.ts";
 import {
@@ -18,6 +16,7 @@ import {
   type TestProcess,
   withProcesses,
 } from "./support/processes.ts";
+import { untilQuietSecond } from "./support/quiet_second.ts";
 import { until } from "./support/until.ts";
 
 const TIMEOUT = { timeout: 180_000 };
@@ -148,20 +147,7 @@ test("e2e: a relay whose clients say nothing sleeps", TIMEOUT, async (t) => {
     const relay = await processes.start("relay", ["--relay-port=0", "--metrics-port=0"]);
     const address = { hostname: "127.0.0.1", port: relay.port() };
     const peers = [await LinkedPeer.connect(address), await LinkedPeer.connect(address)];
-    const ticks = (): number => {
-      const stat = readFileSync(`/proc/${relay.pid}/stat`, "utf8");
-      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      return Number(fields[11]) + Number(fields[12]);
-    };
-    // Compilers may still be at work in the first moments: any quiet second will do.
-    let before = ticks();
-    let sinceMs = systemClock.nowMs();
-    await until(() => {
-      if (systemClock.nowMs() - sinceMs < 1000) return false;
-      const used = ticks() - before;
-      [before, sinceMs] = [ticks(), systemClock.nowMs()];
-      return used <= 3;
-    }, { timeoutMs: 20_000, intervalMs: 100, what: "a second with at most 3 % of a processor" });
+    await untilQuietSecond(relay.pid, 3, 20_000);
     for (const peer of peers) peer.close();
   });
 });

@@ -2,7 +2,6 @@
 // stops alike. As processes, because permissions and signals are theirs.
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
 import { decodeHello, frameHello } from "../../proto/codec.ts";
@@ -20,6 +19,7 @@ import {
   type TestProcess,
   withProcesses,
 } from "../../tests/support/processes.ts";
+import { untilQuietSecond } from "../../tests/support/quiet_second.ts";
 import { until } from "../../tests/support/until.ts";
 import { FakeCaller, FakeDns } from "../testing/fake_upstream.ts";
 
@@ -110,20 +110,7 @@ test("an agent on the fast path sleeps when nobody asks", async (t) => {
   await withProcesses(async (processes) => {
     const dns = await FakeDns.start();
     const agent = await startAgent(processes, dns);
-    const ticks = (): number => {
-      const { stdout } = spawnSync("cat", [`/proc/${agent.pid}/stat`], { encoding: "utf8" });
-      const fields = stdout.slice(stdout.lastIndexOf(")") + 2).split(" ");
-      return Number(fields[11]) + Number(fields[12]);
-    };
-    // Compilers may still be at work in the first moments: any quiet second will do.
-    let before = ticks();
-    let sinceMs = systemClock.nowMs();
-    await until(() => {
-      if (systemClock.nowMs() - sinceMs < 1000) return false;
-      const used = ticks() - before;
-      [before, sinceMs] = [ticks(), systemClock.nowMs()];
-      return used <= 5;
-    }, { timeoutMs: 10_000, intervalMs: 100, what: "a second with at most 5 % of a processor" });
+    await untilQuietSecond(agent.pid, 5, 10_000);
     assert.equal((await agent.stop()).code, 0);
     await dns.close();
   });
