@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { type DaemonDefinition, fullTable, readConfigFile } from "../../daemon/daemon.ts";
+import { showsPassword } from "../../daemon/settings/common_settings.ts";
 import { readSettings } from "../../daemon/settings/settings.ts";
 import type { ConfigFile } from "../../reactor/config_file.ts";
 import { isLoopback, parseAddress } from "../../reactor/address.ts";
@@ -80,12 +81,12 @@ export async function configFacts(path: string): Promise<ConfigFacts> {
   }
   const named = (keys: typeof SECRET_KEYS): string[] =>
     keys.map(([section, key]) => file.get(section, key)?.value ?? "").filter((name) => name !== "");
-  const secrets = named(SECRET_KEYS);
-  const pairs = new Set(named(PAIR_KEYS));
   const store = file.get("store", "url")?.value ?? "";
+  const secrets = [...named(SECRET_KEYS), ...store.startsWith("@") ? [store.slice(1)] : []];
+  const pairs = new Set(named(PAIR_KEYS));
   const password = file.get("mysql", "db_passwd")?.value ?? "";
   // A file that holds a password is one of those that strangers may not read.
-  const holders = /:\/\/[^/@]*:[^/@]+@/.test(store) || password !== "" ? [path] : [];
+  const holders = showsPassword(store) || password !== "" ? [path] : [];
   for (const name of secrets) {
     if (!existsSync(name)) problems.add(`${path}: ${name} is named for a secret and is not there`);
   }

@@ -53,3 +53,12 @@ test("TLS with all other hosts is no open door, whatever allow_insecure says", a
   assert.equal((await factsOf(tls, pair)).isOpen, false);
   assert.equal((await factsOf(`${tls}plain = accept\n`, pair)).isOpen, true);
 });
+
+test("the file that holds the URL of the database is one with a secret", async () => {
+  const config = "[store]\nurl = @HERE/store.url\n";
+  const files = { "store.url": "mysql://lars:secret@db.example/lars_dns\n" };
+  assert.deepEqual((await factsOf(config, files)).readable, ["store.url"]);
+  assert.deepEqual((await factsOf(config)).problems, [
+    "agent.conf: store.url is named for a secret and is not there",
+  ]);
+});
