@@ -5,10 +5,19 @@ import type { Clock, Timer } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import { frameBatchedReport } from "../proto/codec.ts";
 import { RetCode } from "../proto/message_ids.ts";
-import { OUTCOME_BYTES, OUTCOME_TIME_UNKNOWN, OutcomeField } from "../proto/table_layout.ts";
+import {
+  OUTCOME_BYTES,
+  OUTCOME_TIME_UNKNOWN,
+  OutcomeField,
+  RUN_OUTCOMES_MAX,
+  RUN_TAG,
+} from "../proto/table_layout.ts";
 
-/** Outcomes that leave at once. */
-export const BATCH_OUTCOMES = 128;
+/** Records that leave at once. */
+export const BATCH_RECORDS = 128;
+
+/** Places that say which record may be that of a node; two nodes of one place take it in turn. */
+const PLACES = 1024;
 
 /** So long the first of them waits for others. Milliseconds. */
 export const BATCH_WAIT_MS = 10;
@@ -43,10 +52,18 @@ export interface OutcomeBatcherOptions {
 export class OutcomeBatcher {
   readonly #options: OutcomeBatcherOptions;
   readonly #sender: number;
-  readonly #records = new Uint8Array(BATCH_OUTCOMES * OUTCOME_BYTES);
+  readonly #records = new Uint8Array(BATCH_RECORDS * OUTCOME_BYTES);
   readonly #view = new DataView(this.#records.buffer);
   readonly #failing = new Set<string>();
+  /** Numbers of records; what is left of an earlier batch names another one, or none. */
+  readonly #places = new Uint8Array(PLACES);
+  /** The agent takes runs: what goes well again is added to a record that waits. */
+  takesRuns = false;
+  /** Records that wait, and the outcomes in them. */
   #waiting = 0;
+  #outcomes = 0;
+  /** The first record behind all failures: no success is added to one before it. */
+  #behindFailures = 0;
   /** Outcomes handed on before those that wait. */
   #first = 0;
   #timer: Timer | undefined;
@@ -58,11 +75,44 @@ export class OutcomeBatcher {
 
   /** Outcomes handed on since the start, those that wait too. */
   get count(): number {
-    return this.#first + this.#waiting;
+    return this.#first + this.#outcomes;
   }
 
   /** Takes an outcome; it leaves soon, or at once when it is the first failure of its node. */
   add(outcome: Outcome): void {
+    if (!this.#addToRun(outcome)) this.#append(outcome);
+    this.#outcomes++;
+    const isUrgent = outcome.port !== 0 && this.#isFirstFailure(outcome);
+    const isFull = this.#waiting === BATCH_RECORDS || this.#outcomes === RUN_OUTCOMES_MAX;
+    if (isUrgent || isFull) this.flush();
+    else this.#timer ??= this.#options.clock.setTimer(BATCH_WAIT_MS, () => this.flush());
+  }
+
+  /** Adds a success to a record that waits; false: there is none for it. */
+  #addToRun(outcome: Outcome): boolean {
+    const { ip, port, retcode } = outcome;
+    if (!this.takesRuns || retcode !== RetCode.Success || port === 0) return false;
+    const place = placeOf(outcome);
+    const record = this.#places[place];
+    this.#places[place] = this.#waiting;
+    if (record < this.#behindFailures || record >= this.#waiting) return false;
+    const at = record * OUTCOME_BYTES;
+    const view = this.#view;
+    const isSame = view.getUint32(at + OutcomeField.Ip, true) === ip &&
+      view.getUint16(at + OutcomeField.Port, true) === port &&
+      view.getUint32(at + OutcomeField.ModId, true) === outcome.modId &&
+      view.getUint32(at + OutcomeField.CmdId, true) === outcome.cmdId &&
+      view.getUint32(at + OutcomeField.TimeMs, true) === (outcome.timeMs ?? OUTCOME_TIME_UNKNOWN);
+    if (!isSame) return false;
+    this.#places[place] = record;
+    const isRun = view.getUint16(at + OutcomeField.Tag, true) === RUN_TAG;
+    const count = isRun ? view.getUint32(at + OutcomeField.Count, true) : 1;
+    view.setUint16(at + OutcomeField.Tag, RUN_TAG, true);
+    view.setUint32(at + OutcomeField.Count, count + 1, true);
+    return true;
+  }
+
+  #append(outcome: Outcome): void {
     const { modId, cmdId, ip, port, retcode, timeMs = OUTCOME_TIME_UNKNOWN } = outcome;
     const at = this.#waiting * OUTCOME_BYTES;
     const view = this.#view;
@@ -74,11 +124,7 @@ export class OutcomeBatcher {
     view.setInt32(at + OutcomeField.RetCode, retcode, true);
     view.setUint32(at + OutcomeField.TimeMs, timeMs, true);
     this.#waiting++;
-    if (this.#waiting === BATCH_OUTCOMES || (port !== 0 && this.#isFirstFailure(outcome))) {
-      this.flush();
-    } else {
-      this.#timer ??= this.#options.clock.setTimer(BATCH_WAIT_MS, () => this.flush());
-    }
+    if (retcode !== RetCode.Success && port !== 0) this.#behindFailures = this.#waiting;
   }
 
   /** Says that callers pick from a module, without an outcome. */
@@ -98,8 +144,10 @@ export class OutcomeBatcher {
     if (this.#waiting === 0) return;
     const outcomes = this.#records.subarray(0, this.#waiting * OUTCOME_BYTES);
     const datagram = frameBatchedReport({ sender: this.#sender, first: this.#first, outcomes });
-    this.#first += this.#waiting;
+    this.#first += this.#outcomes;
     this.#waiting = 0;
+    this.#outcomes = 0;
+    this.#behindFailures = 0;
     this.#options.send(datagram);
   }
 
@@ -117,4 +165,11 @@ export class OutcomeBatcher {
     failing.add(key);
     return true;
   }
+}
+
+/** Where the record of an outcome is looked for. */
+function placeOf({ modId, ip, port, timeMs = 0 }: Outcome): number {
+  const hash = Math.imul(ip ^ port, 0x9e37_79b1) ^ Math.imul(modId, 0x85eb_ca6b) ^
+    Math.imul(timeMs, 0x2c1b_3c6d);
+  return (hash ^ hash >>> 15) >>> 8 & (PLACES - 1);
 }

@@ -94,11 +94,13 @@ export class TableCaller {
 
   /** Hands on the outcome of a call; false: there is no table, it is to be reported by itself. */
   report(outcome: Outcome): boolean {
-    if (this.#reader.view === undefined) {
+    const { view } = this.#reader;
+    if (view === undefined) {
       this.#batcher.flush();
       return false;
     }
     this.#told(outcome.modId, outcome.cmdId);
+    this.#batcher.takesRuns = view.takesRuns;
     this.#batcher.add(outcome);
     return true;
   }

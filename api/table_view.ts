@@ -13,6 +13,7 @@ import {
   TABLE_OLD_MS,
   TABLE_SLOT_BYTES,
   TableField,
+  TAKES_RUNS,
 } from "../proto/table_layout.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 
@@ -53,6 +54,8 @@ export class TableView {
   tag = 0;
   readonly generation: number;
   readonly port0: number;
+  /** The agent takes records that stand for several outcomes. */
+  readonly takesRuns: boolean;
   readonly #slots: number;
   readonly #firstBlock: number;
   readonly #words: number;
@@ -73,6 +76,7 @@ export class TableView {
     const head = new DataView(memory, 0, TABLE_HEADER_BYTES);
     this.generation = Number(head.getBigUint64(TableField.Generation, true));
     this.port0 = head.getUint16(TableField.Port, true);
+    this.takesRuns = (head.getUint32(TableField.Takes, true) & TAKES_RUNS) !== 0;
     this.#slots = head.getUint32(TableField.Slots, true);
     this.#firstBlock = head.getUint32(TableField.FirstBlock, true);
     this.#words = Math.floor(memory.byteLength / 8);

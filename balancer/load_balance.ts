@@ -13,6 +13,7 @@ import {
   type CallCounts,
   countPlainly,
   countTime,
+  countTimes,
   resetIdle,
 } from "./detection/outlier_detector.ts";
 import {
@@ -141,6 +142,39 @@ export class LoadBalance extends ModuleState {
       callReported(host, caller, retcode !== 0, isBacked, nowMs);
     }
     this.#counted(host, good, nowMs);
+    return true;
+  }
+
+  /**
+   * Counts calls that went well and took the same time, as `report` counts each of them: what comes
+   * of it is the same.
+   *
+   * @param count 1 or more.
+   * @returns false when the node is not (or no longer) one of this module: nothing was counted.
+   */
+  reportRun(
+    ip: number,
+    port: number,
+    count: number,
+    timecostMs: number,
+    nowMs: number,
+    caller = UNKNOWN_CALLER,
+  ): boolean {
+    const host = this.finder.find(ip, port);
+    if (host === undefined) return false;
+    if (nowMs >= host.dueMs) settle(this, host, nowMs);
+    let left = count;
+    // Where the next success may change what the one after it means, each is judged.
+    while (left > 0 && (host.judged || this.observes || this.detector.mayBeSlow(timecostMs))) {
+      this.report(ip, port, RetCode.Success, timecostMs, nowMs, caller);
+      left--;
+    }
+    if (left === 0) return true;
+    this.detector.countRun(host, left, timecostMs, nowMs);
+    countTimes(host, left, timecostMs);
+    (this.counts ??= new ModuleCounts()).addRun(left, timecostMs);
+    if (host.hasCallers) callReported(host, caller, false, true, nowMs);
+    this.#counted(host, true, nowMs);
     return true;
   }
 

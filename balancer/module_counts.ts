@@ -25,6 +25,14 @@ export class ModuleCounts {
     this.values[bucketOf(timecostMs)]++;
   }
 
+  /** Counts calls that went well and took the same time, as `add` counts each. */
+  addRun(count: number, timecostMs: number): void {
+    this.values[COUNTS_AT.succ] += count;
+    if (timecostMs < 0) return;
+    this.values[COUNTS_AT.timeMs] += count * timecostMs;
+    this.values[bucketOf(timecostMs)] += count;
+  }
+
   /** Counts many calls, of which only the sum of the times is known: each counts with their mean. */
   addMany({ succ, err, timed, timeMs }: CallCounts): void {
     this.values[COUNTS_AT.succ] += succ;

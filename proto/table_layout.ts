@@ -28,6 +28,7 @@ export const TableField = {
   ProcessId: 44,
   Ip: 48,
   Port: 52,
+  Takes: 56,
   Heartbeat: 64,
   Retired: 128,
   Changes: 192,
@@ -45,6 +46,9 @@ export const SlotField = {
 
 /** Flag of a slot: keyed picks are made by the agent only. */
 export const KEYED_BY_AGENT = 1;
+
+/** What the agent says in the header that it takes: records of several outcomes. */
+export const TAKES_RUNS = 1;
 
 /** Kinds of keyed tables. */
 export const KeyedKind = { Ring: 1, Maglev: 2 } as const;
@@ -68,6 +72,12 @@ export const OUTCOME_BYTES = 24;
 /** Most records in one batched report. */
 export const OUTCOMES_MAX = 2700;
 
+/** Most outcomes in one batched report, all runs together. */
+export const RUN_OUTCOMES_MAX = 65_536;
+
+/** Mark of a record, in its tag: it stands for several outcomes, and its return code says how many. */
+export const RUN_TAG = 0x8000;
+
 /** The time of a record whose call took nobody knows how long. */
 export const OUTCOME_TIME_UNKNOWN = 0xffff_ffff;
 
@@ -79,6 +89,8 @@ export const OutcomeField = {
   Port: 12,
   Tag: 14,
   RetCode: 16,
+  /** In the place of the return code, of a record that is a run. */
+  Count: 16,
   TimeMs: 20,
 } as const;
 

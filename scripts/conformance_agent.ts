@@ -15,6 +15,8 @@ export class ConformanceAgent implements PlayedAgent {
   readonly #reporter: FakeReporter;
   #agent: RunningService | undefined;
   #port = 0;
+  /** Records are not seen here: what the agent makes of them is. */
+  readonly runCount = 0;
 
   private constructor(dns: FakeDns, reporter: FakeReporter) {
     this.#dns = dns;

@@ -1,11 +1,12 @@
 // Core. The C++ header made of the C sources: the same code, once, in a namespace of its own.
 
 /** In the order in which they need each other. */
-const C_HEADERS = ["lars.h", "wire.h", "memory.h", "table.h", "caller.h", "cursors.h"];
+const C_HEADERS = ["lars.h", "wire.h", "memory.h", "table.h", "seal.h", "caller.h", "cursors.h"];
 const C_SOURCES = [
   "wire.c",
   "memory.c",
   "table.c",
+  "seal.c",
   "lanes.c",
   "cursors.c",
   "mapping.c",

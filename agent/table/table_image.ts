@@ -14,6 +14,7 @@ import {
   TABLE_MAGIC,
   TABLE_SLOT_BYTES,
   TableField,
+  TAKES_RUNS,
 } from "../../proto/table_layout.ts";
 
 const WORD_BYTES = 8;
@@ -126,6 +127,7 @@ export class TableImage {
     head.setUint32(TableField.ProcessId, owner.processId, true);
     head.setUint32(TableField.Ip, owner.ip, true);
     head.setUint16(TableField.Port, owner.port, true);
+    head.setUint32(TableField.Takes, TAKES_RUNS, true);
     this.#countChange();
   }
 

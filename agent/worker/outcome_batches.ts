@@ -8,6 +8,8 @@ import {
   OUTCOME_TIME_UNKNOWN,
   OutcomeField,
   OUTCOMES_MAX,
+  RUN_OUTCOMES_MAX,
+  RUN_TAG,
 } from "../../proto/table_layout.ts";
 import { ProtocolError } from "../../reactor/errors.ts";
 
@@ -47,20 +49,26 @@ export class OutcomeBatches {
   take(body: Uint8Array, caller: number, nowMs: number): void {
     const { sender, first, outcomes } = decodeBatchedReport(body);
     const { length } = outcomes;
-    const count = length / OUTCOME_BYTES;
+    const records = length / OUTCOME_BYTES;
     if (sender === 0) throw new ProtocolError("Batch of outcomes has no sender");
-    if (!Number.isInteger(count) || count < 1 || count > OUTCOMES_MAX) {
+    if (!Number.isInteger(records) || records < 1 || records > OUTCOMES_MAX) {
       throw new ProtocolError(
         `Batch of outcomes must have 1 to ${OUTCOMES_MAX} records of ${OUTCOME_BYTES} bytes: ` +
           `current length is ${length}`,
       );
     }
-    const known = this.#known(caller, sender, first, count);
+    const view = new DataView(outcomes.buffer, outcomes.byteOffset, length);
+    const count = countOutcomes(view);
+    let known = this.#known(caller, sender, first, count);
     if (known === count) return;
     this.stats.reportBatches++;
-    const view = new DataView(outcomes.buffer, outcomes.byteOffset, length);
-    for (let at = known * OUTCOME_BYTES; at < length; at += OUTCOME_BYTES) {
-      this.#count(view, at, caller, nowMs);
+    for (let at = 0; at < length; at += OUTCOME_BYTES) {
+      const run = runOf(view, at);
+      const news = Math.max(1, run) - known;
+      known = Math.max(0, -news);
+      if (news <= 0) continue;
+      if (run > 0) this.#countRun(view, at, news, caller, nowMs);
+      else this.#count(view, at, caller, nowMs);
     }
   }
 
@@ -85,6 +93,15 @@ export class OutcomeBatches {
     return known;
   }
 
+  #countRun(view: DataView, at: number, count: number, caller: number, nowMs: number): void {
+    const modId = view.getUint32(at + OutcomeField.ModId, true);
+    const cmdId = view.getUint32(at + OutcomeField.CmdId, true);
+    const ip = view.getUint32(at + OutcomeField.Ip, true);
+    const port = view.getUint16(at + OutcomeField.Port, true);
+    const timeMs = timeOf(view, at);
+    this.#lbOf(modId, cmdId).reportRun(modId, cmdId, ip, port, count, timeMs, nowMs, caller);
+  }
+
   #count(view: DataView, at: number, caller: number, nowMs: number): void {
     const modId = view.getUint32(at + OutcomeField.ModId, true);
     const cmdId = view.getUint32(at + OutcomeField.CmdId, true);
@@ -93,12 +110,44 @@ export class OutcomeBatches {
     const retcode = view.getInt32(at + OutcomeField.RetCode, true);
     const lb = this.#lbOf(modId, cmdId);
     if (port !== 0) {
-      const told = view.getUint32(at + OutcomeField.TimeMs, true);
-      const timeMs = told === OUTCOME_TIME_UNKNOWN ? TIME_UNKNOWN_MS : told;
+      const timeMs = timeOf(view, at);
       lb.reportPlanned(modId, cmdId, ip, port, retcode, timeMs, nowMs, caller);
     } else if (retcode === RetCode.Success) lb.use(modId, cmdId, nowMs);
     else if (retcode === RetCode.Overload) lb.reportRefused(modId, cmdId, ONE_REFUSED, nowMs);
   }
+}
+
+/** Outcomes that a record which is a run stands for; 0: it is none. */
+function runOf(view: DataView, at: number): number {
+  const isRun = (view.getUint16(at + OutcomeField.Tag, true) & RUN_TAG) !== 0;
+  return isRun ? view.getUint32(at + OutcomeField.Count, true) : 0;
+}
+
+/** @throws {ProtocolError} when there are runs of none, or of nothing, or too many outcomes. */
+function countOutcomes(view: DataView): number {
+  let count = 0;
+  for (let at = 0; at < view.byteLength; at += OUTCOME_BYTES) {
+    if ((view.getUint16(at + OutcomeField.Tag, true) & RUN_TAG) === 0) {
+      count++;
+      continue;
+    }
+    const run = view.getUint32(at + OutcomeField.Count, true);
+    if (run === 0 || view.getUint16(at + OutcomeField.Port, true) === 0) {
+      throw new ProtocolError(`Run of outcomes must have a node, and 1 of them: it has ${run}`);
+    }
+    count += run;
+  }
+  if (count > RUN_OUTCOMES_MAX) {
+    throw new ProtocolError(
+      `Batch must have at most ${RUN_OUTCOMES_MAX} outcomes: current count is ${count}`,
+    );
+  }
+  return count;
+}
+
+function timeOf(view: DataView, at: number): number {
+  const told = view.getUint32(at + OutcomeField.TimeMs, true);
+  return told === OUTCOME_TIME_UNKNOWN ? TIME_UNKNOWN_MS : told;
 }
 
 const ONE_REFUSED = { overload: 1, unusable: 0, noNode: 0, noRoute: 0 } as const;

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defaultBalanceSettings, RouteLb } from "../../balancer/mod.ts";
 import { encodeBatchedReport } from "../../proto/codec.ts";
-import { OUTCOME_BYTES, OUTCOME_TIME_UNKNOWN, OUTCOMES_MAX } from "../../proto/table_layout.ts";
+import {
+  OUTCOME_BYTES,
+  OUTCOME_TIME_UNKNOWN,
+  OUTCOMES_MAX,
+  RUN_OUTCOMES_MAX,
+  RUN_TAG,
+} from "../../proto/table_layout.ts";
 import { ProtocolError } from "../../reactor/errors.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
 import { BATCH_SENDERS_MAX, OutcomeBatches } from "./outcome_batches.ts";
@@ -13,19 +19,21 @@ interface Outcome {
   port?: number;
   retcode?: number;
   timeMs?: number;
+  /** The record is a run of so many. */
+  run?: number;
 }
 
 function records(outcomes: readonly Outcome[]): Uint8Array {
   const bytes = new Uint8Array(outcomes.length * OUTCOME_BYTES);
   const view = new DataView(bytes.buffer);
-  outcomes.forEach(({ modId = 1, ip = 1, port = 80, retcode = 0, timeMs = 5 }, index) => {
+  outcomes.forEach(({ modId = 1, ip = 1, port = 80, retcode = 0, timeMs = 5, run }, index) => {
     const at = index * OUTCOME_BYTES;
     view.setUint32(at, modId, true);
     view.setUint32(at + 4, 1, true);
     view.setUint32(at + 8, ip, true);
     view.setUint16(at + 12, port, true);
-    view.setUint16(at + 14, 1, true);
-    view.setInt32(at + 16, retcode, true);
+    view.setUint16(at + 14, run === undefined ? 1 : 1 | RUN_TAG, true);
+    view.setUint32(at + 16, run ?? retcode, true);
     view.setUint32(at + 20, timeMs, true);
   });
   return bytes;
@@ -124,6 +132,44 @@ test("what is no batch is refused as a whole", () => {
   assert.throws(() => batches.take(batch(0, [{}], 0), 4000, 1), /no sender/);
   assert.throws(() => batches.take(Uint8Array.of(255), 4000, 1), ProtocolError);
   assert.equal(lb.stats().reports, 0);
+});
+
+test("a run counts as often as it says", () => {
+  const { lb, batches } = makeBatches();
+  batches.take(batch(0, [{ run: 100, timeMs: 3 }, { retcode: 9 }, { run: 1 }]), 4000, 1);
+  assert.deepEqual([lb.stats().reports, batches.stats.reportsLost], [102, 0]);
+  const host = lb.findHost(1, 1, 1, 80);
+  assert.deepEqual([host?.succTotal, host?.errTotal, host?.timeMsTotal], [101, 1, 310]);
+  assert.equal(host?.continSucc, 1, "what failed keeps its place between them");
+  batches.take(batch(102, [{ run: 7, modId: 77 }]), 4000, 1);
+  assert.deepEqual([lb.stats().reportsIgnored, batches.stats.reportsLost], [7, 0]);
+  batches.take(batch(120, [{}]), 4000, 1);
+  assert.equal(batches.stats.reportsLost, 11, "numbers count outcomes, not records");
+});
+
+test("of a run that came in part only the rest is counted", () => {
+  const { lb, batches } = makeBatches();
+  batches.take(batch(0, [{ run: 10 }, {}]), 4000, 1);
+  batches.take(batch(0, [{ run: 10 }, {}]), 4000, 1);
+  assert.deepEqual([lb.stats().reports, batches.stats.reportsRepeated], [11, 11]);
+  batches.take(batch(5, [{ run: 10 }, {}]), 4000, 1);
+  assert.deepEqual([lb.stats().reports, batches.stats.reportsRepeated], [16, 17]);
+});
+
+test("runs that cannot be are refused with all of their batch", () => {
+  const { lb, batches } = makeBatches();
+  const wrong = [
+    [{}, { run: 0 }],
+    [{}, { run: 2, port: 0 }],
+    [{}, { run: RUN_OUTCOMES_MAX }],
+    [{ run: 0xffff_ffff }, { run: 0xffff_ffff }],
+  ];
+  for (const outcomes of wrong) {
+    assert.throws(() => batches.take(batch(0, outcomes), 4000, 1), ProtocolError);
+  }
+  assert.equal(lb.stats().reports, 0);
+  batches.take(batch(0, [{ run: RUN_OUTCOMES_MAX }]), 4000, 1);
+  assert.equal(lb.stats().reports, RUN_OUTCOMES_MAX);
 });
 
 test("by batch and one by one the verdicts are the same", () => {

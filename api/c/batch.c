@@ -1,4 +1,4 @@
-// Shell. Outcomes in batches: 128 at once, or after 10 ms, or when a node fails for the first time.
+// Shell. Outcomes in batches: 128 records at once, or after 10 ms, or when a node fails for the first time.
 
 #include "caller.h"
 
@@ -87,10 +87,10 @@ static void send_batch(lars_caller *caller) {
   uint8_t *datagram = batch->datagram + LARS_BATCH_START_BYTES - start_bytes;
   memcpy(datagram, start, start_bytes);
   if (batch->socket < 0 || !lars_send(batch->socket, datagram, start_bytes + length)) {
-    lars_count(&caller->stats.outcomes_dropped, (uint64_t)batch->count);
+    lars_count(&caller->stats.outcomes_dropped, (uint64_t)batch->outcomes);
   }
-  batch->first += (uint64_t)batch->count;
-  batch->count = 0;
+  batch->first += (uint64_t)batch->outcomes;
+  batch->count = batch->outcomes = batch->behind_failures = 0;
   batch->number++;
 }
 
@@ -159,22 +159,56 @@ static void begin_sender(lars_caller *caller, const lars_mapping *mapping, uint6
   } while (batch->sender == 0);
 }
 
+/** A record as the wire has it, on machines whose order of bytes is that of the wire. */
+typedef struct lars_record {
+  uint32_t modid, cmdid, ip, port_and_tag, code_or_count, time_ms;
+} lars_record;
+
+/** Mark of a record that stands for several outcomes. */
+#define LARS_RUN 0x80000000u
+
+/** Adds a success to a record that waits; false: there is none for it. */
+static inline bool add_to_run(lars_batch *batch, uint8_t *records, const lars_record *record) {
+  uint32_t hash = (record->ip ^ record->port_and_tag) * 0x9e3779b1u ^
+                  (record->modid + record->cmdid) * 0x85ebca6bu ^ record->time_ms * 0x2c1b3c6du;
+  uint8_t *place = &batch->run_places[(hash ^ hash >> 15) >> 8 & (LARS_RUN_PLACES - 1)];
+  int known = *place;
+  *place = (uint8_t)batch->count;
+  if (known < batch->behind_failures || known >= batch->count) return false;
+  lars_record run;
+  uint8_t *at = records + known * LARS_OUTCOME_BYTES;
+  memcpy(&run, at, sizeof run);
+  if (run.ip != record->ip || (run.port_and_tag & ~LARS_RUN) != record->port_and_tag ||
+      run.modid != record->modid || run.cmdid != record->cmdid || run.time_ms != record->time_ms)
+    return false;
+  *place = (uint8_t)known;
+  run.code_or_count = (run.port_and_tag & LARS_RUN) != 0 ? run.code_or_count + 1 : 2;
+  run.port_and_tag |= LARS_RUN;
+  memcpy(at, &run, sizeof run);
+  return true;
+}
+
 void lars_batch_add(lars_caller *caller, const lars_mapping *mapping, uint32_t modid,
                     uint32_t cmdid, uint64_t node, int32_t code, int64_t took_ms) {
   lars_batch *batch = &caller->batch;
   uint64_t epoch = __atomic_load_n(&mapping->epoch, __ATOMIC_RELAXED);
   pthread_mutex_lock(&batch->lock);
   if (batch->epoch != epoch) begin_sender(caller, mapping, epoch);
-  uint8_t *record = batch->datagram + LARS_BATCH_START_BYTES + batch->count * LARS_OUTCOME_BYTES;
+  uint8_t *records = batch->datagram + LARS_BATCH_START_BYTES;
   int64_t known_ms = took_ms < UINT32_MAX ? took_ms : (int64_t)UINT32_MAX - 1;
-  /* As the table, only on machines whose order of bytes is that of the wire. */
-  uint32_t halves[6] = {modid, cmdid, (uint32_t)node, (uint32_t)(node >> 32), (uint32_t)code,
+  lars_record record = {modid, cmdid, (uint32_t)node, (uint32_t)(node >> 32), (uint32_t)code,
                         took_ms < 0 ? UINT32_MAX : (uint32_t)known_ms};
-  memcpy(record, halves, sizeof halves);
-  batch->count++;
   bool is_outcome = lars_entry_port(node) != 0;
+  bool may_run = is_outcome && code == 0 && mapping->table.takes_runs;
+  if (!may_run || !add_to_run(batch, records, &record)) {
+    memcpy(records + batch->count * LARS_OUTCOME_BYTES, &record, sizeof record);
+    batch->count++;
+    if (is_outcome && code != 0) batch->behind_failures = batch->count;
+  }
+  batch->outcomes++;
   bool is_urgent = is_outcome && is_first_failure(batch, modid, cmdid, node, code);
-  if (is_urgent || batch->count == LARS_BATCH_OUTCOMES) send_batch(caller);
+  bool is_full = batch->count == LARS_BATCH_RECORDS || batch->outcomes == LARS_BATCH_OUTCOMES_MAX;
+  if (is_urgent || is_full) send_batch(caller);
   else if (!batch->running || batch->sleeping) ensure_keeper(caller);
   /* Without a thread nothing may wait. */
   if (!batch->running) send_batch(caller);
@@ -198,7 +232,7 @@ void lars_batch_after_fork(lars_caller *caller) {
   if (batch->socket >= 0) close(batch->socket);
   batch->socket = -1;
   batch->epoch = 0;
-  batch->count = 0;
+  batch->count = batch->outcomes = batch->behind_failures = 0;
   batch->running = batch->sleeping = false;
   lars_mapping_leave(caller);
   lars_condition_init(&batch->wake);

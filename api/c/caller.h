@@ -14,13 +14,17 @@
 
 #include "lars.h"
 #include "memory.h"
+#include "seal.h"
 #include "table.h"
 #include "wire.h"
 
 enum {
   LARS_PORTS = 3,
-  /** Outcomes in a batch, which is sent when they are there. */
-  LARS_BATCH_OUTCOMES = 128,
+  /** Records in a batch, which is sent when they are there, and outcomes of all its runs. */
+  LARS_BATCH_RECORDS = 128,
+  LARS_BATCH_OUTCOMES_MAX = 65536,
+  /** Places that say which record may be that of a node. */
+  LARS_RUN_PLACES = 1024,
   LARS_OUTCOME_BYTES = 24,
   LARS_BATCH_START_BYTES = 64,
   /** Half of the 10 ms that an outcome may wait. */
@@ -43,6 +47,7 @@ typedef struct lars_lane {
   /** Answers of an earlier question may still come. */
   bool dirty[LARS_PORTS];
   uint32_t seq;
+  lars_sealer sealer;
   struct lars_lane *next_free, *next;
   uint8_t buffer[65536];
 } lars_lane;
@@ -79,13 +84,16 @@ typedef struct lars_batch {
   uint64_t first;
   /** Number of batches sent. */
   uint64_t number;
-  int count;
+  /** Records that wait, outcomes in them, and the first record behind all failures. */
+  int count, outcomes, behind_failures;
+  /** Numbers of records; one that is left of an earlier batch is another's, or none. */
+  uint8_t run_places[LARS_RUN_PLACES];
   bool running, sleeping, closing;
   pthread_t thread;
   int failing_count;
   /** Nodes whose last outcome was a failure, as hashes; 0: none. */
   uint64_t failing[LARS_FAILING_SLOTS];
-  uint8_t datagram[LARS_BATCH_START_BYTES + LARS_BATCH_OUTCOMES * LARS_OUTCOME_BYTES];
+  uint8_t datagram[LARS_BATCH_START_BYTES + LARS_BATCH_RECORDS * LARS_OUTCOME_BYTES];
 } lars_batch;
 
 struct lars_caller {
@@ -97,6 +105,9 @@ struct lars_caller {
   int64_t last_good_ms;
   double retry_share, retry_floor_per_second;
   char *shared_table;
+  /** What goes to the agent is sealed with the secret, and what comes must be. */
+  bool has_secret;
+  lars_secret secret;
 
   pthread_mutex_t lanes_lock;
   lars_lane *lanes, *free_lanes;

@@ -54,6 +54,8 @@ static bool are_options_right(const lars_options *options) {
   if (options->deadline_ms != LARS_DEFAULT && !is_deadline(options->deadline_ms)) return false;
   if (options->first_route_ms != LARS_DEFAULT && !is_wait(options->first_route_ms)) return false;
   if (options->last_good_ms < LARS_DEFAULT) return false;
+  bool is_token = options->token_bytes >= 1 && options->token_bytes <= LARS_TOKEN_BYTES_MAX;
+  if (options->token != NULL && !is_token) return false;
   bool is_share = options->retry_share >= 0 && options->retry_share <= 1;
   double floor = options->retry_floor_per_second;
   return is_share && floor >= 0 && floor <= 1000;
@@ -87,6 +89,10 @@ static void take_options(lars_caller *caller, const lars_options *options) {
   caller->last_good_ms = options->last_good_ms;
   caller->retry_share = options->retry_share;
   caller->retry_floor_per_second = options->retry_floor_per_second;
+  /* The agent of this host wants none. */
+  bool is_far = ntohl(caller->address.sin_addr.s_addr) >> 24 != 127;
+  caller->has_secret = options->token != NULL && is_far;
+  if (caller->has_secret) lars_secret_init(&caller->secret, options->token, options->token_bytes);
 }
 
 lars_result lars_open(const lars_options *options, lars_caller **caller) {

@@ -164,6 +164,9 @@ static void do_open(const Command *command) {
   options.retry_floor_per_second =
       fraction_or(command, "retry_floor", options.retry_floor_per_second);
   options.shared_table = named(command, "table");
+  if (named(command, "host") != NULL) options.host = named(command, "host");
+  options.token = named(command, "token");
+  if (options.token != NULL) options.token_bytes = strlen(named(command, "token"));
   lars_close(caller);
   lars_result result = lars_open(&options, &caller);
   if (result == LARS_OK) answer(command, "ok");

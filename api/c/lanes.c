@@ -70,6 +70,9 @@ static lars_lane *new_lane(void) {
   lars_lane *lane = (lars_lane *)malloc(sizeof *lane);
   if (lane == NULL) return NULL;
   lane->seq = (uint32_t)lars_random();
+  uint64_t sender = lars_random();
+  memcpy(lane->sealer.sender, &sender, sizeof sender);
+  lane->sealer.number = 0;
   lane->next_free = lane->next = NULL;
   for (int at = 0; at < LARS_PORTS; at++) {
     lane->sockets[at] = -1;
@@ -153,6 +156,18 @@ bool lars_send(int socket, const uint8_t *datagram, size_t length) {
   return sent >= 0;
 }
 
+/** The same from a lane, sealed where the agent wants it. */
+static bool send_sealed(const lars_caller *caller, lars_lane *lane, int socket,
+                        const uint8_t *datagram, size_t length) {
+  if (!caller->has_secret) return lars_send(socket, datagram, length);
+  uint8_t sealed[LARS_QUESTION_BYTES_MAX + LARS_SEAL_BYTES];
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  uint64_t wall_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+  length = lars_seal(&caller->secret, &lane->sealer, wall_ms, datagram, length, sealed);
+  return lars_send(socket, sealed, length);
+}
+
 lars_result lars_tell(lars_caller *caller, int port_index, const uint8_t *datagram, size_t length) {
   lars_result fault;
   lars_lane *lane = lars_lane_take(caller, &fault);
@@ -161,7 +176,7 @@ lars_result lars_tell(lars_caller *caller, int port_index, const uint8_t *datagr
   fault = LARS_OK;
   if (fd < 0) {
     fault = LARS_CONNECT_FAILED;
-  } else if (!lars_send(fd, datagram, length)) {
+  } else if (!send_sealed(caller, lane, fd, datagram, length)) {
     lars_count(&caller->stats.dropped, 1);
     if (!is_passing(errno)) {
       close(fd);
@@ -218,7 +233,9 @@ static lars_kind judge_datagram(const uint8_t *datagram, size_t length, lars_que
 /** Counts a datagram that answers nothing; true for the answer. */
 static bool take_datagram(lars_caller *caller, lars_lane *lane, size_t length,
                           lars_question *question) {
-  lars_kind kind = judge_datagram(lane->buffer, length, question);
+  bool is_believed = !caller->has_secret ||
+                     lars_seal_is_answer(&caller->secret, &lane->sealer, lane->buffer, length);
+  lars_kind kind = is_believed ? judge_datagram(lane->buffer, length, question) : IS_GARBAGE;
   if (kind == IS_LATE) lars_count(&caller->stats.late, 1);
   if (kind == IS_GARBAGE) lars_count(&caller->stats.garbage, 1);
   return kind == IS_ANSWER;
@@ -241,10 +258,11 @@ typedef struct lars_wait {
   bool refused;
 } lars_wait;
 
-static void send_question(lars_caller *caller, const lars_question *question, lars_wait *wait) {
+static void send_question(lars_caller *caller, lars_lane *lane, const lars_question *question,
+                          lars_wait *wait) {
   wait->sent_count++;
   if (wait->sent_count > 1) lars_count(&caller->stats.resent, 1);
-  if (!lars_send(wait->fd, question->datagram, question->length)) {
+  if (!send_sealed(caller, lane, wait->fd, question->datagram, question->length)) {
     lars_count(&caller->stats.dropped, 1);
   }
 }
@@ -273,7 +291,7 @@ static lars_result wait_answer(lars_caller *caller, lars_lane *lane, lars_questi
     int64_t left_us = until_us - now_us();
     if (left_us <= 0 && wait->sent_count >= 2) return wait->refused ? LARS_NO_AGENT : LARS_TIMEOUT;
     if (left_us <= 0) {
-      send_question(caller, question, wait);
+      send_question(caller, lane, question, wait);
       continue;
     }
     struct pollfd polled;
@@ -304,7 +322,7 @@ lars_result lars_ask(lars_caller *caller, lars_lane *lane, lars_question *questi
   wait.sent_count = 0;
   wait.refused = false;
   lars_count(&caller->stats.questions, 1);
-  send_question(caller, question, &wait);
+  send_question(caller, lane, question, &wait);
   lars_result result = wait_answer(caller, lane, question, &wait);
   lane->dirty[port_index] = result != LARS_OK || wait.sent_count > 1;
   if (result == LARS_CONNECT_FAILED) {

@@ -67,6 +67,8 @@ enum {
   LARS_DEFAULT = -1,
   /** Longest key of a keyed pick, in bytes. */
   LARS_KEY_BYTES_MAX = 256,
+  /** Longest secret, in bytes. */
+  LARS_TOKEN_BYTES_MAX = 1024,
   /** Longest zone that is passed on, in bytes; of a longer one nothing is. */
   LARS_ZONE_BYTES_MAX = 256,
   /** Longest deadline of a question, in milliseconds. */
@@ -122,6 +124,10 @@ typedef struct lars_options {
   double retry_floor_per_second;
   /** Path of the agent's table; default NULL: that of the agent with the first port. "": none. */
   const char *shared_table;
+  /** Shared secret, for an agent on another host that wants one; default NULL. */
+  const void *token;
+  /** 1 to LARS_TOKEN_BYTES_MAX with a secret. */
+  size_t token_bytes;
 } lars_options;
 
 /** What a pick can be told; lars_pick_init gives each its default. */

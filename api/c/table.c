@@ -9,7 +9,7 @@
 /** Offsets in the header and in a slot; see proto/shared_table.md. */
 enum { AT_VERSION = 8, AT_HEADER = 12, AT_LENGTH = 16, AT_GENERATION = 24, AT_SLOTS = 32 };
 enum { AT_SLOT_BYTES = 36, AT_FIRST_WORD = 40, AT_IP = 48, AT_PORT = 52, AT_HEARTBEAT = 64 };
-enum { AT_RETIRED = 128, SLOT_KEYED = 16, SLOT_FLAGS = 24 };
+enum { AT_TAKES = 56, TAKES_RUNS = 1, AT_RETIRED = 128, SLOT_KEYED = 16, SLOT_FLAGS = 24 };
 enum { KIND_RING = 1, KIND_MAGLEV = 2, FLAG_KEYS_BY_AGENT = 1 };
 
 static uint64_t load_word(const uint8_t *at, int order) {
@@ -48,6 +48,7 @@ bool lars_table_check(const uint8_t *bytes, uint64_t length, lars_table *table) 
   table->generation = load_word(bytes + AT_GENERATION, __ATOMIC_RELAXED);
   table->agent_ip = load_half(bytes + AT_IP);
   table->agent_port = (uint16_t)load_half(bytes + AT_PORT);
+  table->takes_runs = (load_half(bytes + AT_TAKES) & TAKES_RUNS) != 0;
   return true;
 }
 

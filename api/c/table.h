@@ -27,6 +27,8 @@ typedef struct lars_table {
   uint64_t generation;
   uint32_t agent_ip;
   uint16_t agent_port;
+  /** The agent takes records that stand for several outcomes. */
+  bool takes_runs;
 } lars_table;
 
 /** What a pick found. */

@@ -86,6 +86,8 @@ export interface Step {
   readonly agent?: "stop" | "start";
   /** Outcomes that must have reached the agent, all and no others, in any order. */
   readonly outcomes?: readonly string[];
+  /** Records that stand for several outcomes: at least so many, or none at all for 0. */
+  readonly runs?: number;
   /** Questions that must have reached the agent. */
   readonly questions?: {
     readonly message: number;

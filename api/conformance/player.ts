@@ -130,6 +130,7 @@ export class Player {
     else if (step.agent === "stop") await agent.stop();
     else if (step.agent === "start") await agent.start();
     else if (step.outcomes !== undefined) await this.#outcomes(step.outcomes, agent);
+    else if (step.runs !== undefined) await this.#runs(step.runs, agent);
     else if (step.questions !== undefined) await this.#questions(step.questions, agent);
     else if (step.ports !== undefined) checkPortsAsked(step.ports, agent);
     else if (step.routes !== undefined) agent.setRoutes(step.routes);
@@ -183,6 +184,11 @@ export class Player {
     const fits = came.length === wanted.length &&
       came.every((outcome, index) => isOutcome(wanted[index], outcome));
     if (!fits) throw new Error(`outcomes are ${came.join("; ")}`);
+  }
+
+  async #runs(atLeast: number, agent: PlayedAgent): Promise<void> {
+    await this.#lookUntil(() => agent.runCount >= atLeast, () => `${agent.runCount} runs came`);
+    if (atLeast === 0 && agent.runCount > 0) throw new Error(`${agent.runCount} runs came`);
   }
 
   async #questions(

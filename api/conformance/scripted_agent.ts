@@ -6,7 +6,12 @@ import { ProtocolError } from "../../reactor/errors.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { decodeBatchedReport, decodeReportRequest } from "../../proto/codec.ts";
 import { MessageId } from "../../proto/message_ids.ts";
-import { OUTCOME_BYTES, OUTCOME_TIME_UNKNOWN, OutcomeField } from "../../proto/table_layout.ts";
+import {
+  OUTCOME_BYTES,
+  OUTCOME_TIME_UNKNOWN,
+  OutcomeField,
+  RUN_TAG,
+} from "../../proto/table_layout.ts";
 import { FakeAgent, type Received } from "../testing/fake_agent.ts";
 import {
   type AgentRule,
@@ -28,6 +33,8 @@ export interface PlayedAgent {
   start(): Promise<void>;
   /** Outcomes that came, each as `modid,cmdid ip:port retcode timecost`. */
   readonly outcomes: readonly string[];
+  /** Records that stood for several of them. */
+  readonly runCount: number;
   /** Bodies without `seq`, as hex, of the messages of an id that came. */
   bodiesOf(msgId: number): readonly string[];
   /** Which of the ports, 0 to 2, questions came to, in order. */
@@ -46,6 +53,7 @@ export class ScriptedAgent implements PlayedAgent {
   readonly #stranger: Socket = createSocket("udp4");
   readonly #received: Received[] = [];
   readonly outcomes: string[] = [];
+  runCount = 0;
   /** Number that must come next, by sender. */
   readonly #batches = new Map<number, number>();
   #agent: FakeAgent | undefined;
@@ -105,7 +113,9 @@ export class ScriptedAgent implements PlayedAgent {
       return;
     }
     if (msgId === MessageId.BatchedReport) {
-      this.outcomes.push(...batchedOutcomes(body, this.#batches));
+      const { outcomes, runCount } = batchedOutcomes(body, this.#batches);
+      this.outcomes.push(...outcomes);
+      this.runCount += runCount;
       return;
     }
     let question: AskedQuestion | undefined;
@@ -147,15 +157,21 @@ function outcomeOf(body: Uint8Array): string {
 }
 
 /** Outcomes of a batch; a batch that does not begin where the one before ended is an outcome too. */
-function batchedOutcomes(body: Uint8Array, batches: Map<number, number>): string[] {
+function batchedOutcomes(
+  body: Uint8Array,
+  batches: Map<number, number>,
+): { outcomes: string[]; runCount: number } {
   const { sender, first, outcomes } = decodeBatchedReport(body);
   const view = new DataView(outcomes.buffer, outcomes.byteOffset, outcomes.byteLength);
   const told: string[] = [];
+  let count = 0;
+  let runCount = 0;
   if (first !== (batches.get(sender) ?? 0)) told.push(`a batch begins at ${first}`);
-  batches.set(sender, first + outcomes.length / OUTCOME_BYTES);
   for (let at = 0; at < outcomes.length; at += OUTCOME_BYTES) {
     const port = view.getUint16(at + OutcomeField.Port, true);
-    const code = view.getInt32(at + OutcomeField.RetCode, true);
+    const isRun = (view.getUint16(at + OutcomeField.Tag, true) & RUN_TAG) !== 0;
+    const times = isRun ? view.getUint32(at + OutcomeField.Count, true) : 1;
+    const code = isRun ? 0 : view.getInt32(at + OutcomeField.RetCode, true);
     const module = `${view.getUint32(at, true)},${view.getUint32(at + OutcomeField.CmdId, true)}`;
     const time = view.getUint32(at + OutcomeField.TimeMs, true);
     const node = `${formatIpv4(view.getUint32(at + OutcomeField.Ip, true))}:${port}`;
@@ -163,8 +179,12 @@ function batchedOutcomes(body: Uint8Array, batches: Map<number, number>): string
     if (port === 0) {
       if (code === 1) told.push(`${module} refused`);
     } else {
-      told.push(`${module} ${node} ${code} ${time === OUTCOME_TIME_UNKNOWN ? "unknown" : time}`);
+      const took = time === OUTCOME_TIME_UNKNOWN ? "unknown" : time;
+      told.push(...new Array(times).fill(`${module} ${node} ${code} ${took}`));
     }
+    if (isRun) runCount++;
+    count += times;
   }
-  return told;
+  batches.set(sender, first + count);
+  return { outcomes: told, runCount };
 }

@@ -12,6 +12,7 @@ import {
   TABLE_MAGIC,
   TABLE_SLOT_BYTES,
   TableField,
+  TAKES_RUNS,
 } from "../../proto/table_layout.ts";
 import { parseIpv4 } from "../../reactor/address.ts";
 
@@ -49,6 +50,8 @@ export interface TableScript {
   readonly inPlace?: boolean;
   /** False: the writer does not number its changes. */
   readonly numbered?: boolean;
+  /** False: the agent takes no records that stand for several outcomes. */
+  readonly takesRuns?: boolean;
 }
 
 const SLOTS = 16;
@@ -171,6 +174,7 @@ export function tableImage(
   put(TableField.FirstBlock, FIRST_WORD);
   put(TableField.Ip, LOOPBACK_IP);
   view.setUint16(TableField.Port, port, true);
+  put(TableField.Takes, script.takesRuns === false ? 0 : TAKES_RUNS);
   view.setBigUint64(TableField.Heartbeat, BigInt(Math.max(0, Math.trunc(beatMs))), true);
   put(TableField.Retired, script.retired === true ? 1 : 0);
   const version = script.numbered === false ? 0 : changes;

@@ -160,6 +160,8 @@ std::string open(const Command &command) {
   if (auto share = command.named("retry_share")) options.retry_share = std::stod(*share);
   if (auto floor = command.named("retry_floor")) options.retry_floor_per_second = std::stod(*floor);
   options.shared_table = command.named("table");
+  options.host = command.named("host").value_or(options.host);
+  options.token = command.named("token");
   client.reset();
   auto opened = lars::Client::open(options);
   if (!opened) return error_text(opened.error());

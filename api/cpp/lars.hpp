@@ -106,6 +106,8 @@ enum {
   LARS_DEFAULT = -1,
   /** Longest key of a keyed pick, in bytes. */
   LARS_KEY_BYTES_MAX = 256,
+  /** Longest secret, in bytes. */
+  LARS_TOKEN_BYTES_MAX = 1024,
   /** Longest zone that is passed on, in bytes; of a longer one nothing is. */
   LARS_ZONE_BYTES_MAX = 256,
   /** Longest deadline of a question, in milliseconds. */
@@ -161,6 +163,10 @@ typedef struct lars_options {
   double retry_floor_per_second;
   /** Path of the agent's table; default NULL: that of the agent with the first port. "": none. */
   const char *shared_table;
+  /** Shared secret, for an agent on another host that wants one; default NULL. */
+  const void *token;
+  /** 1 to LARS_TOKEN_BYTES_MAX with a secret. */
+  size_t token_bytes;
 } lars_options;
 
 /** What a pick can be told; lars_pick_init gives each its default. */
@@ -530,6 +536,8 @@ typedef struct lars_table {
   uint64_t generation;
   uint32_t agent_ip;
   uint16_t agent_port;
+  /** The agent takes records that stand for several outcomes. */
+  bool takes_runs;
 } lars_table;
 
 /** What a pick found. */
@@ -641,12 +649,65 @@ inline lars_found lars_table_next(const lars_table *table, uint32_t slot, uint32
   return found == LARS_FOUND_NODE ? lars_table_turn(table, &schedule, cursor, entry) : found;
 }
 
+// Core. Seals of datagrams: proof of the secret, for an agent on another host that wants one.
+
+enum {
+  LARS_SHA256_BYTES = 32,
+  LARS_SEAL_SENDER_BYTES = 8,
+  LARS_SEAL_MAC_BYTES = 16,
+  /** By how much a seal makes a datagram longer: head of its field, sender, time, number, mac. */
+  LARS_SEAL_BYTES = 3 + LARS_SEAL_SENDER_BYTES + 8 + 4 + LARS_SEAL_MAC_BYTES
+};
+
+/** A hash under way: FIPS 180-4. */
+typedef struct lars_sha256 {
+  uint32_t state[8];
+  uint64_t length;
+  uint8_t block[64];
+} lars_sha256;
+
+/** A secret, ready to be used: the states after the first block of each half of an HMAC. */
+typedef struct lars_secret {
+  lars_sha256 inner, outer;
+} lars_secret;
+
+/** Who seals: 8 random bytes, which no other sender has, and the number of its last datagram. */
+typedef struct lars_sealer {
+  uint8_t sender[LARS_SEAL_SENDER_BYTES];
+  uint32_t number;
+} lars_sealer;
+
+inline void lars_sha256_begin(lars_sha256 *hash);
+inline void lars_sha256_add(lars_sha256 *hash, const void *bytes, size_t length);
+/** Ends the hash; the struct is used up. */
+inline void lars_sha256_end(lars_sha256 *hash, uint8_t digest[LARS_SHA256_BYTES]);
+
+inline void lars_secret_init(lars_secret *secret, const void *token, size_t length);
+
+/** HMAC-SHA-256 of a label and bytes behind it: RFC 2104. */
+inline void lars_hmac(const lars_secret *secret, const char *label, const uint8_t *bytes, size_t length,
+               uint8_t digest[LARS_SHA256_BYTES]);
+
+/**
+ * Writes the datagram with its seal, and gives its length, LARS_SEAL_BYTES more. For each datagram
+ * anew, also for a repeated one. wall_ms: milliseconds since 1970.
+ */
+inline size_t lars_seal(const lars_secret *secret, lars_sealer *sealer, uint64_t wall_ms,
+                 const uint8_t *datagram, size_t length, uint8_t *out);
+
+/** True when it is sealed by one who knows the secret, for a question of this sender. */
+inline bool lars_seal_is_answer(const lars_secret *secret, const lars_sealer *sealer,
+                         const uint8_t *datagram, size_t length);
+
 // Core. What a caller is made of, for the sources of this library.
 
 enum {
   LARS_PORTS = 3,
-  /** Outcomes in a batch, which is sent when they are there. */
-  LARS_BATCH_OUTCOMES = 128,
+  /** Records in a batch, which is sent when they are there, and outcomes of all its runs. */
+  LARS_BATCH_RECORDS = 128,
+  LARS_BATCH_OUTCOMES_MAX = 65536,
+  /** Places that say which record may be that of a node. */
+  LARS_RUN_PLACES = 1024,
   LARS_OUTCOME_BYTES = 24,
   LARS_BATCH_START_BYTES = 64,
   /** Half of the 10 ms that an outcome may wait. */
@@ -669,6 +730,7 @@ typedef struct lars_lane {
   /** Answers of an earlier question may still come. */
   bool dirty[LARS_PORTS];
   uint32_t seq;
+  lars_sealer sealer;
   struct lars_lane *next_free, *next;
   uint8_t buffer[65536];
 } lars_lane;
@@ -705,13 +767,16 @@ typedef struct lars_batch {
   uint64_t first;
   /** Number of batches sent. */
   uint64_t number;
-  int count;
+  /** Records that wait, outcomes in them, and the first record behind all failures. */
+  int count, outcomes, behind_failures;
+  /** Numbers of records; one that is left of an earlier batch is another's, or none. */
+  uint8_t run_places[LARS_RUN_PLACES];
   bool running, sleeping, closing;
   pthread_t thread;
   int failing_count;
   /** Nodes whose last outcome was a failure, as hashes; 0: none. */
   uint64_t failing[LARS_FAILING_SLOTS];
-  uint8_t datagram[LARS_BATCH_START_BYTES + LARS_BATCH_OUTCOMES * LARS_OUTCOME_BYTES];
+  uint8_t datagram[LARS_BATCH_START_BYTES + LARS_BATCH_RECORDS * LARS_OUTCOME_BYTES];
 } lars_batch;
 
 struct lars_caller {
@@ -723,6 +788,9 @@ struct lars_caller {
   int64_t last_good_ms;
   double retry_share, retry_floor_per_second;
   char *shared_table;
+  /** What goes to the agent is sealed with the secret, and what comes must be. */
+  bool has_secret;
+  lars_secret secret;
 
   pthread_mutex_t lanes_lock;
   lars_lane *lanes, *free_lanes;
@@ -1492,7 +1560,7 @@ inline bool lars_budget_take(lars_budget *budget, double floor_per_second, int64
 /** Offsets in the header and in a slot; see proto/shared_table.md. */
 enum { AT_VERSION = 8, AT_HEADER = 12, AT_LENGTH = 16, AT_GENERATION = 24, AT_SLOTS = 32 };
 enum { AT_SLOT_BYTES = 36, AT_FIRST_WORD = 40, AT_IP = 48, AT_PORT = 52, AT_HEARTBEAT = 64 };
-enum { AT_RETIRED = 128, SLOT_KEYED = 16, SLOT_FLAGS = 24 };
+enum { AT_TAKES = 56, TAKES_RUNS = 1, AT_RETIRED = 128, SLOT_KEYED = 16, SLOT_FLAGS = 24 };
 enum { KIND_RING = 1, KIND_MAGLEV = 2, FLAG_KEYS_BY_AGENT = 1 };
 
 inline uint64_t load_word(const uint8_t *at, int order) {
@@ -1531,6 +1599,7 @@ inline bool lars_table_check(const uint8_t *bytes, uint64_t length, lars_table *
   table->generation = load_word(bytes + AT_GENERATION, __ATOMIC_RELAXED);
   table->agent_ip = load_half(bytes + AT_IP);
   table->agent_port = (uint16_t)load_half(bytes + AT_PORT);
+  table->takes_runs = (load_half(bytes + AT_TAKES) & TAKES_RUNS) != 0;
   return true;
 }
 
@@ -1631,6 +1700,160 @@ inline lars_found lars_table_keyed(const lars_table *table, uint32_t slot, uint3
   return LARS_FOUND_NODE;
 }
 
+// Core. Seals of datagrams by HMAC-SHA-256, which the C library does not have.
+
+inline const uint32_t SHA256_ROUNDS[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+inline const uint32_t SHA256_START[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
+enum { SHA256_BLOCK = 64, HMAC_INNER = 0x36, HMAC_OUTER = 0x5c };
+
+inline const uint8_t SEAL_HEAD[3] = {0xfa, 0x01, LARS_SEAL_BYTES - 3};
+
+inline uint32_t rotate_right(uint32_t value, int bits) {
+  return value >> bits | value << (32 - bits);
+}
+
+inline uint32_t get_be32(const uint8_t *bytes) {
+  return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
+         (uint32_t)bytes[3];
+}
+
+inline void put_be32(uint8_t *out, uint32_t value) {
+  for (int at = 0; at < 4; at++) out[at] = (uint8_t)(value >> (24 - 8 * at));
+}
+
+inline void put_le(uint8_t *out, uint64_t value, int bytes) {
+  for (int at = 0; at < bytes; at++) out[at] = (uint8_t)(value >> (8 * at));
+}
+
+inline void take_block(lars_sha256 *hash, const uint8_t *block) {
+  uint32_t words[64], now[8];
+  for (int at = 0; at < 16; at++) words[at] = get_be32(block + 4 * at);
+  for (int at = 16; at < 64; at++) {
+    uint32_t early = words[at - 15], late = words[at - 2];
+    early = rotate_right(early, 7) ^ rotate_right(early, 18) ^ early >> 3;
+    late = rotate_right(late, 17) ^ rotate_right(late, 19) ^ late >> 10;
+    words[at] = words[at - 16] + early + words[at - 7] + late;
+  }
+  memcpy(now, hash->state, sizeof now);
+  for (int at = 0; at < 64; at++) {
+    uint32_t a = now[0], e = now[4];
+    uint32_t mixed_e = rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
+    uint32_t mixed_a = rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
+    uint32_t choice = (e & now[5]) ^ (~e & now[6]);
+    uint32_t most = (a & now[1]) ^ (a & now[2]) ^ (now[1] & now[2]);
+    uint32_t first = now[7] + mixed_e + choice + SHA256_ROUNDS[at] + words[at];
+    memmove(now + 1, now, 7 * sizeof now[0]);
+    now[4] += first;
+    now[0] = first + mixed_a + most;
+  }
+  for (int at = 0; at < 8; at++) hash->state[at] += now[at];
+}
+
+inline void lars_sha256_begin(lars_sha256 *hash) {
+  memcpy(hash->state, SHA256_START, sizeof hash->state);
+  hash->length = 0;
+}
+
+inline void lars_sha256_add(lars_sha256 *hash, const void *bytes, size_t length) {
+  const uint8_t *at = (const uint8_t *)bytes;
+  while (length > 0) {
+    size_t used = (size_t)(hash->length % SHA256_BLOCK);
+    size_t more = SHA256_BLOCK - used < length ? SHA256_BLOCK - used : length;
+    memcpy(hash->block + used, at, more);
+    hash->length += more;
+    at += more;
+    length -= more;
+    if (hash->length % SHA256_BLOCK == 0) take_block(hash, hash->block);
+  }
+}
+
+inline void lars_sha256_end(lars_sha256 *hash, uint8_t digest[LARS_SHA256_BYTES]) {
+  static const uint8_t padding[SHA256_BLOCK] = {0x80};
+  uint64_t bits = hash->length * 8;
+  uint8_t length[8];
+  put_be32(length, (uint32_t)(bits >> 32));
+  put_be32(length + 4, (uint32_t)bits);
+  size_t used = (size_t)(hash->length % SHA256_BLOCK);
+  lars_sha256_add(hash, padding, used < 56 ? 56 - used : 56 + SHA256_BLOCK - used);
+  lars_sha256_add(hash, length, sizeof length);
+  for (int at = 0; at < 8; at++) put_be32(digest + 4 * at, hash->state[at]);
+}
+
+inline void begin_half(lars_sha256 *hash, const uint8_t *key, uint8_t pad) {
+  uint8_t block[SHA256_BLOCK];
+  for (int at = 0; at < SHA256_BLOCK; at++) block[at] = (uint8_t)(key[at] ^ pad);
+  lars_sha256_begin(hash);
+  lars_sha256_add(hash, block, sizeof block);
+}
+
+inline void lars_secret_init(lars_secret *secret, const void *token, size_t length) {
+  uint8_t key[SHA256_BLOCK] = {0};
+  if (length <= SHA256_BLOCK) {
+    memcpy(key, token, length);
+  } else {
+    lars_sha256 hash;
+    lars_sha256_begin(&hash);
+    lars_sha256_add(&hash, token, length);
+    lars_sha256_end(&hash, key);
+  }
+  begin_half(&secret->inner, key, HMAC_INNER);
+  begin_half(&secret->outer, key, HMAC_OUTER);
+}
+
+inline void lars_hmac(const lars_secret *secret, const char *label, const uint8_t *bytes, size_t length,
+               uint8_t digest[LARS_SHA256_BYTES]) {
+  lars_sha256 inner = secret->inner, outer = secret->outer;
+  lars_sha256_add(&inner, label, strlen(label));
+  lars_sha256_add(&inner, bytes, length);
+  lars_sha256_end(&inner, digest);
+  lars_sha256_add(&outer, digest, LARS_SHA256_BYTES);
+  lars_sha256_end(&outer, digest);
+}
+
+inline size_t lars_seal(const lars_secret *secret, lars_sealer *sealer, uint64_t wall_ms,
+                 const uint8_t *datagram, size_t length, uint8_t *out) {
+  uint8_t digest[LARS_SHA256_BYTES];
+  size_t at = length, sealed = length + LARS_SEAL_BYTES;
+  sealer->number++;
+  memcpy(out, datagram, length);
+  put_le(out + 4, sealed - LARS_HEAD_BYTES, 4);
+  memcpy(out + at, SEAL_HEAD, sizeof SEAL_HEAD);
+  at += sizeof SEAL_HEAD;
+  memcpy(out + at, sealer->sender, LARS_SEAL_SENDER_BYTES);
+  at += LARS_SEAL_SENDER_BYTES;
+  put_le(out + at, wall_ms, 8);
+  put_le(out + at + 8, sealer->number, 4);
+  at += 12;
+  lars_hmac(secret, "lars question", out, at, digest);
+  memcpy(out + at, digest, LARS_SEAL_MAC_BYTES);
+  return sealed;
+}
+
+inline bool lars_seal_is_answer(const lars_secret *secret, const lars_sealer *sealer,
+                         const uint8_t *datagram, size_t length) {
+  uint8_t digest[LARS_SHA256_BYTES], difference = 0;
+  if (length < LARS_HEAD_BYTES + LARS_SEAL_BYTES) return false;
+  const uint8_t *seal = datagram + length - LARS_SEAL_BYTES;
+  const uint8_t *mac = datagram + length - LARS_SEAL_MAC_BYTES;
+  if (memcmp(seal, SEAL_HEAD, sizeof SEAL_HEAD) != 0) return false;
+  if (memcmp(seal + sizeof SEAL_HEAD, sealer->sender, LARS_SEAL_SENDER_BYTES) != 0) return false;
+  lars_hmac(secret, "lars answer", datagram, length - LARS_SEAL_MAC_BYTES, digest);
+  /* Takes the same time wherever they differ. */
+  for (int at = 0; at < LARS_SEAL_MAC_BYTES; at++) difference |= (uint8_t)(mac[at] ^ digest[at]);
+  return difference == 0;
+}
+
 // Shell. Questions over UDP: sockets for each question under way, and the wait for its answer.
 
 inline int64_t lars_now_ms(void) {
@@ -1691,6 +1914,9 @@ inline lars_lane *new_lane(void) {
   lars_lane *lane = (lars_lane *)malloc(sizeof *lane);
   if (lane == NULL) return NULL;
   lane->seq = (uint32_t)lars_random();
+  uint64_t sender = lars_random();
+  memcpy(lane->sealer.sender, &sender, sizeof sender);
+  lane->sealer.number = 0;
   lane->next_free = lane->next = NULL;
   for (int at = 0; at < LARS_PORTS; at++) {
     lane->sockets[at] = -1;
@@ -1774,6 +2000,18 @@ inline bool lars_send(int socket, const uint8_t *datagram, size_t length) {
   return sent >= 0;
 }
 
+/** The same from a lane, sealed where the agent wants it. */
+inline bool send_sealed(const lars_caller *caller, lars_lane *lane, int socket,
+                        const uint8_t *datagram, size_t length) {
+  if (!caller->has_secret) return lars_send(socket, datagram, length);
+  uint8_t sealed[LARS_QUESTION_BYTES_MAX + LARS_SEAL_BYTES];
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  uint64_t wall_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+  length = lars_seal(&caller->secret, &lane->sealer, wall_ms, datagram, length, sealed);
+  return lars_send(socket, sealed, length);
+}
+
 inline lars_result lars_tell(lars_caller *caller, int port_index, const uint8_t *datagram, size_t length) {
   lars_result fault;
   lars_lane *lane = lars_lane_take(caller, &fault);
@@ -1782,7 +2020,7 @@ inline lars_result lars_tell(lars_caller *caller, int port_index, const uint8_t 
   fault = LARS_OK;
   if (fd < 0) {
     fault = LARS_CONNECT_FAILED;
-  } else if (!lars_send(fd, datagram, length)) {
+  } else if (!send_sealed(caller, lane, fd, datagram, length)) {
     lars_count(&caller->stats.dropped, 1);
     if (!is_passing(errno)) {
       close(fd);
@@ -1839,7 +2077,9 @@ inline lars_kind judge_datagram(const uint8_t *datagram, size_t length, lars_que
 /** Counts a datagram that answers nothing; true for the answer. */
 inline bool take_datagram(lars_caller *caller, lars_lane *lane, size_t length,
                           lars_question *question) {
-  lars_kind kind = judge_datagram(lane->buffer, length, question);
+  bool is_believed = !caller->has_secret ||
+                     lars_seal_is_answer(&caller->secret, &lane->sealer, lane->buffer, length);
+  lars_kind kind = is_believed ? judge_datagram(lane->buffer, length, question) : IS_GARBAGE;
   if (kind == IS_LATE) lars_count(&caller->stats.late, 1);
   if (kind == IS_GARBAGE) lars_count(&caller->stats.garbage, 1);
   return kind == IS_ANSWER;
@@ -1862,10 +2102,11 @@ typedef struct lars_wait {
   bool refused;
 } lars_wait;
 
-inline void send_question(lars_caller *caller, const lars_question *question, lars_wait *wait) {
+inline void send_question(lars_caller *caller, lars_lane *lane, const lars_question *question,
+                          lars_wait *wait) {
   wait->sent_count++;
   if (wait->sent_count > 1) lars_count(&caller->stats.resent, 1);
-  if (!lars_send(wait->fd, question->datagram, question->length)) {
+  if (!send_sealed(caller, lane, wait->fd, question->datagram, question->length)) {
     lars_count(&caller->stats.dropped, 1);
   }
 }
@@ -1894,7 +2135,7 @@ inline lars_result wait_answer(lars_caller *caller, lars_lane *lane, lars_questi
     int64_t left_us = until_us - now_us();
     if (left_us <= 0 && wait->sent_count >= 2) return wait->refused ? LARS_NO_AGENT : LARS_TIMEOUT;
     if (left_us <= 0) {
-      send_question(caller, question, wait);
+      send_question(caller, lane, question, wait);
       continue;
     }
     struct pollfd polled;
@@ -1925,7 +2166,7 @@ inline lars_result lars_ask(lars_caller *caller, lars_lane *lane, lars_question 
   wait.sent_count = 0;
   wait.refused = false;
   lars_count(&caller->stats.questions, 1);
-  send_question(caller, question, &wait);
+  send_question(caller, lane, question, &wait);
   lars_result result = wait_answer(caller, lane, question, &wait);
   lane->dirty[port_index] = result != LARS_OK || wait.sent_count > 1;
   if (result == LARS_CONNECT_FAILED) {
@@ -2409,7 +2650,7 @@ inline void lars_mapping_close(lars_caller *caller) {
   caller->mapping = NULL;
 }
 
-// Shell. Outcomes in batches: 128 at once, or after 10 ms, or when a node fails for the first time.
+// Shell. Outcomes in batches: 128 records at once, or after 10 ms, or when a node fails for the first time.
 
 inline void lars_condition_init(pthread_cond_t *condition) {
   pthread_condattr_t attributes;
@@ -2489,10 +2730,10 @@ inline void send_batch(lars_caller *caller) {
   uint8_t *datagram = batch->datagram + LARS_BATCH_START_BYTES - start_bytes;
   memcpy(datagram, start, start_bytes);
   if (batch->socket < 0 || !lars_send(batch->socket, datagram, start_bytes + length)) {
-    lars_count(&caller->stats.outcomes_dropped, (uint64_t)batch->count);
+    lars_count(&caller->stats.outcomes_dropped, (uint64_t)batch->outcomes);
   }
-  batch->first += (uint64_t)batch->count;
-  batch->count = 0;
+  batch->first += (uint64_t)batch->outcomes;
+  batch->count = batch->outcomes = batch->behind_failures = 0;
   batch->number++;
 }
 
@@ -2561,22 +2802,56 @@ inline void begin_sender(lars_caller *caller, const lars_mapping *mapping, uint6
   } while (batch->sender == 0);
 }
 
+/** A record as the wire has it, on machines whose order of bytes is that of the wire. */
+typedef struct lars_record {
+  uint32_t modid, cmdid, ip, port_and_tag, code_or_count, time_ms;
+} lars_record;
+
+/** Mark of a record that stands for several outcomes. */
+#define LARS_RUN 0x80000000u
+
+/** Adds a success to a record that waits; false: there is none for it. */
+inline bool add_to_run(lars_batch *batch, uint8_t *records, const lars_record *record) {
+  uint32_t hash = (record->ip ^ record->port_and_tag) * 0x9e3779b1u ^
+                  (record->modid + record->cmdid) * 0x85ebca6bu ^ record->time_ms * 0x2c1b3c6du;
+  uint8_t *place = &batch->run_places[(hash ^ hash >> 15) >> 8 & (LARS_RUN_PLACES - 1)];
+  int known = *place;
+  *place = (uint8_t)batch->count;
+  if (known < batch->behind_failures || known >= batch->count) return false;
+  lars_record run;
+  uint8_t *at = records + known * LARS_OUTCOME_BYTES;
+  memcpy(&run, at, sizeof run);
+  if (run.ip != record->ip || (run.port_and_tag & ~LARS_RUN) != record->port_and_tag ||
+      run.modid != record->modid || run.cmdid != record->cmdid || run.time_ms != record->time_ms)
+    return false;
+  *place = (uint8_t)known;
+  run.code_or_count = (run.port_and_tag & LARS_RUN) != 0 ? run.code_or_count + 1 : 2;
+  run.port_and_tag |= LARS_RUN;
+  memcpy(at, &run, sizeof run);
+  return true;
+}
+
 inline void lars_batch_add(lars_caller *caller, const lars_mapping *mapping, uint32_t modid,
                     uint32_t cmdid, uint64_t node, int32_t code, int64_t took_ms) {
   lars_batch *batch = &caller->batch;
   uint64_t epoch = __atomic_load_n(&mapping->epoch, __ATOMIC_RELAXED);
   pthread_mutex_lock(&batch->lock);
   if (batch->epoch != epoch) begin_sender(caller, mapping, epoch);
-  uint8_t *record = batch->datagram + LARS_BATCH_START_BYTES + batch->count * LARS_OUTCOME_BYTES;
+  uint8_t *records = batch->datagram + LARS_BATCH_START_BYTES;
   int64_t known_ms = took_ms < UINT32_MAX ? took_ms : (int64_t)UINT32_MAX - 1;
-  /* As the table, only on machines whose order of bytes is that of the wire. */
-  uint32_t halves[6] = {modid, cmdid, (uint32_t)node, (uint32_t)(node >> 32), (uint32_t)code,
+  lars_record record = {modid, cmdid, (uint32_t)node, (uint32_t)(node >> 32), (uint32_t)code,
                         took_ms < 0 ? UINT32_MAX : (uint32_t)known_ms};
-  memcpy(record, halves, sizeof halves);
-  batch->count++;
   bool is_outcome = lars_entry_port(node) != 0;
+  bool may_run = is_outcome && code == 0 && mapping->table.takes_runs;
+  if (!may_run || !add_to_run(batch, records, &record)) {
+    memcpy(records + batch->count * LARS_OUTCOME_BYTES, &record, sizeof record);
+    batch->count++;
+    if (is_outcome && code != 0) batch->behind_failures = batch->count;
+  }
+  batch->outcomes++;
   bool is_urgent = is_outcome && is_first_failure(batch, modid, cmdid, node, code);
-  if (is_urgent || batch->count == LARS_BATCH_OUTCOMES) send_batch(caller);
+  bool is_full = batch->count == LARS_BATCH_RECORDS || batch->outcomes == LARS_BATCH_OUTCOMES_MAX;
+  if (is_urgent || is_full) send_batch(caller);
   else if (!batch->running || batch->sleeping) ensure_keeper(caller);
   /* Without a thread nothing may wait. */
   if (!batch->running) send_batch(caller);
@@ -2600,7 +2875,7 @@ inline void lars_batch_after_fork(lars_caller *caller) {
   if (batch->socket >= 0) close(batch->socket);
   batch->socket = -1;
   batch->epoch = 0;
-  batch->count = 0;
+  batch->count = batch->outcomes = batch->behind_failures = 0;
   batch->running = batch->sleeping = false;
   lars_mapping_leave(caller);
   lars_condition_init(&batch->wake);
@@ -2749,6 +3024,8 @@ inline bool are_options_right(const lars_options *options) {
   if (options->deadline_ms != LARS_DEFAULT && !is_deadline(options->deadline_ms)) return false;
   if (options->first_route_ms != LARS_DEFAULT && !is_wait(options->first_route_ms)) return false;
   if (options->last_good_ms < LARS_DEFAULT) return false;
+  bool is_token = options->token_bytes >= 1 && options->token_bytes <= LARS_TOKEN_BYTES_MAX;
+  if (options->token != NULL && !is_token) return false;
   bool is_share = options->retry_share >= 0 && options->retry_share <= 1;
   double floor = options->retry_floor_per_second;
   return is_share && floor >= 0 && floor <= 1000;
@@ -2782,6 +3059,10 @@ inline void take_options(lars_caller *caller, const lars_options *options) {
   caller->last_good_ms = options->last_good_ms;
   caller->retry_share = options->retry_share;
   caller->retry_floor_per_second = options->retry_floor_per_second;
+  /* The agent of this host wants none. */
+  bool is_far = ntohl(caller->address.sin_addr.s_addr) >> 24 != 127;
+  caller->has_secret = options->token != NULL && is_far;
+  if (caller->has_secret) lars_secret_init(&caller->secret, options->token, options->token_bytes);
 }
 
 inline lars_result lars_open(const lars_options *options, lars_caller **caller) {
@@ -3648,6 +3929,8 @@ struct Options {
   double retry_floor_per_second = 1;
   /** Path of the agent's table; none: that of the agent with the first port; empty: no table. */
   std::optional<std::string> shared_table;
+  /** Shared secret of 1 to 1024 bytes, for an agent on another host that wants one. */
+  std::optional<std::string> token;
 };
 
 /** What a pick can be told. */
@@ -3908,6 +4191,10 @@ class Client {
     told.retry_share = options.retry_share;
     told.retry_floor_per_second = options.retry_floor_per_second;
     if (options.shared_table) told.shared_table = options.shared_table->c_str();
+    if (options.token) {
+      told.token = options.token->data();
+      told.token_bytes = options.token->size();
+    }
     c::lars_caller *caller = nullptr;
     c::lars_result result = c::lars_open(&told, &caller);
     if (result != c::LARS_OK) return static_cast<Error>(result);

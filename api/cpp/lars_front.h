@@ -169,6 +169,8 @@ struct Options {
   double retry_floor_per_second = 1;
   /** Path of the agent's table; none: that of the agent with the first port; empty: no table. */
   std::optional<std::string> shared_table;
+  /** Shared secret of 1 to 1024 bytes, for an agent on another host that wants one. */
+  std::optional<std::string> token;
 };
 
 /** What a pick can be told. */
@@ -429,6 +431,10 @@ class Client {
     told.retry_share = options.retry_share;
     told.retry_floor_per_second = options.retry_floor_per_second;
     if (options.shared_table) told.shared_table = options.shared_table->c_str();
+    if (options.token) {
+      told.token = options.token->data();
+      told.token_bytes = options.token->size();
+    }
     c::lars_caller *caller = nullptr;
     c::lars_result result = c::lars_open(&told, &caller);
     if (result != c::LARS_OK) return static_cast<Error>(result);

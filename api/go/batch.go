@@ -1,4 +1,4 @@
-// Shell. Outcomes in batches: 128 at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
+// Shell. Outcomes in batches: 128 records at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
 
 package lars
 
@@ -20,8 +20,15 @@ const (
 	// failingMax: nodes known as failing; first failures of further ones wait with the batch.
 	failingMax = 1024
 
+	// batchOutcomesMax: outcomes of all runs of a batch.
+	batchOutcomesMax = 65536
+
 	recordBytes       = 24
 	recordTimeUnknown = 0xffffffff
+	// runMark is the mark of a record that stands for several outcomes, in the upper half of its node.
+	runMark = 1 << 31
+	// runPlaces say which record may be that of a node.
+	runPlaces = 1024
 )
 
 // record is the outcome of a call; a node of 0 says that the module is in use (retcode 0), or that a
@@ -44,6 +51,12 @@ type batch struct {
 	mutex    sync.Mutex
 	records  [batchRecords * recordBytes]byte
 	length   int
+	// outcomes that wait; behindFailures is the first record behind all failures.
+	outcomes       uint64
+	behindFailures int
+	// places are numbers of records; one that is left of an earlier batch is another's, or none.
+	places    [runPlaces]uint8
+	takesRuns bool
 	// isTimed: a timer will send what waits.
 	isTimed bool
 	timer   *time.Timer
@@ -59,25 +72,24 @@ func newBatch(counters *counters) *batch {
 }
 
 // open: a table was mapped, and its outcomes go to the agent that it names, by a new sender.
-func (b *batch) open(ip uint32, port uint16) {
+func (b *batch) open(image *tableImage) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	b.send()
 	b.closeConn()
-	b.address = net.UDPAddrFromAddrPort(addrOf(ip, port))
+	b.address = net.UDPAddrFromAddrPort(addrOf(image.ip, image.port))
+	b.takesRuns = image.takesRuns
 }
 
 func (b *batch) add(one record) {
 	b.mutex.Lock()
-	at := b.records[b.length : b.length+recordBytes]
-	binary.LittleEndian.PutUint32(at, one.module.modID)
-	binary.LittleEndian.PutUint32(at[4:], one.module.cmdID)
-	binary.LittleEndian.PutUint64(at[8:], uint64(one.node))
-	binary.LittleEndian.PutUint32(at[16:], uint32(one.retcode))
-	binary.LittleEndian.PutUint32(at[20:], one.timeMs)
-	b.length += recordBytes
+	if !b.addToRun(&one) {
+		b.put(&one)
+	}
+	b.outcomes++
+	isFull := b.length == len(b.records) || b.outcomes == batchOutcomesMax
 	switch {
-	case b.length == len(b.records) || b.isFirstFailure(&one):
+	case b.isFirstFailure(&one) || isFull:
 		b.send()
 	case !b.isTimed:
 		b.isTimed = true
@@ -88,6 +100,51 @@ func (b *batch) add(one record) {
 		}
 	}
 	b.mutex.Unlock()
+}
+
+func (b *batch) put(one *record) {
+	at := b.records[b.length : b.length+recordBytes]
+	binary.LittleEndian.PutUint32(at, one.module.modID)
+	binary.LittleEndian.PutUint32(at[4:], one.module.cmdID)
+	binary.LittleEndian.PutUint64(at[8:], uint64(one.node))
+	binary.LittleEndian.PutUint32(at[16:], uint32(one.retcode))
+	binary.LittleEndian.PutUint32(at[20:], one.timeMs)
+	b.length += recordBytes
+	if one.retcode != reportSuccess && one.node != 0 {
+		b.behindFailures = b.length / recordBytes
+	}
+}
+
+// addToRun adds a success to a record that waits, if there is one for it.
+func (b *batch) addToRun(one *record) bool {
+	if !b.takesRuns || one.retcode != reportSuccess || one.node == 0 {
+		return false
+	}
+	hash := (uint32(one.node)^uint32(one.node>>32))*0x9e3779b1 ^
+		(one.module.modID+one.module.cmdID)*0x85ebca6b ^ one.timeMs*0x2c1b3c6d
+	place := &b.places[(hash^hash>>15)>>8%runPlaces]
+	known, count := int(*place), b.length/recordBytes
+	*place = uint8(count)
+	if known < b.behindFailures || known >= count {
+		return false
+	}
+	at := b.records[known*recordBytes : (known+1)*recordBytes]
+	node := binary.LittleEndian.Uint64(at[8:])
+	isSame := tableEntry(node&^(runMark<<32)) == one.node &&
+		binary.LittleEndian.Uint32(at) == one.module.modID &&
+		binary.LittleEndian.Uint32(at[4:]) == one.module.cmdID &&
+		binary.LittleEndian.Uint32(at[20:]) == one.timeMs
+	if !isSame {
+		return false
+	}
+	*place = uint8(known)
+	run := uint32(2)
+	if node>>32&runMark != 0 {
+		run = binary.LittleEndian.Uint32(at[16:]) + 1
+	}
+	binary.LittleEndian.PutUint64(at[8:], node|runMark<<32)
+	binary.LittleEndian.PutUint32(at[16:], run)
+	return true
 }
 
 // isFirstFailure is true for a failure of a node that did not fail before.
@@ -134,8 +191,8 @@ func (b *batch) send() {
 		return
 	}
 	content := b.records[:b.length]
-	count := uint64(b.length / recordBytes)
-	b.length = 0
+	count := b.outcomes
+	b.length, b.outcomes, b.behindFailures = 0, 0, 0
 	if !b.openConn() {
 		b.counters.dropped.Add(count)
 		return

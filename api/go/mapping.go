@@ -374,7 +374,7 @@ func (r *tableReader) open(now time.Duration) {
 	}
 	r.remember(r.last)
 	r.last, r.isBroken = m, false
-	r.batch.open(m.image.ip, m.image.port)
+	r.batch.open(m.image)
 }
 
 // mapTable gives nil when there is no file that can be used, or none but the last one.

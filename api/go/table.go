@@ -33,6 +33,7 @@ const (
 	wordSlots      = 4
 	wordPlaces     = 5
 	wordAddress    = 6
+	wordTakes      = 7
 	wordHeartbeat  = 8
 	wordRetired    = 16
 
@@ -40,6 +41,7 @@ const (
 	slotKeyed    = 2
 	slotFlags    = 3
 
+	takesRuns    = 1
 	keyedByAgent = 1
 	kindRing     = 1
 	kindMaglev   = 2
@@ -81,6 +83,8 @@ type tableImage struct {
 	slotMask  uint32
 	ip        uint32
 	port      uint16
+	// takesRuns: the agent takes records that stand for several outcomes.
+	takesRuns bool
 }
 
 // newTableImage looks whether the bytes are a table of this layout.
@@ -105,6 +109,7 @@ func newTableImage(content []byte) (*tableImage, bool) {
 	image.slotMask = slots - 1
 	image.ip = uint32(image.load(wordAddress))
 	image.port = uint16(image.load(wordAddress) >> 32)
+	image.takesRuns = image.load(wordTakes)&takesRuns != 0
 	return image, isWhole
 }
 

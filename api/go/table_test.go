@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"strconv"
 	"sync"
 	"testing"
@@ -483,6 +484,69 @@ func TestTheFirstFailureOfANodeGoesOutAtOnce(t *testing.T) {
 	}
 	if count := agent.count(idBatchedReport); count > 3 {
 		t.Errorf("%d batches: the second failure did not wait", count)
+	}
+}
+
+// takingRuns is a batch whose agent takes runs, and that no timer sends.
+func takingRuns(t *testing.T) (*fakeAgent, *batch) {
+	agent := startAgent(t, [3]int{}, oneNode)
+	b := newBatch(&counters{})
+	b.open(&tableImage{ip: 0x7f000001, port: uint16(agent.ports[0]), takesRuns: true})
+	b.isTimed = true
+	t.Cleanup(b.close)
+	return agent, b
+}
+
+func TestEqualOutcomesAreOneRecordWhereTheAgentTakesSuch(t *testing.T) {
+	agent, b := takingRuns(t)
+	success := func(modID, ip, ms uint32) {
+		b.add(record{module: moduleID{modID, 1}, node: tableEntry(ip) | 80<<32, timeMs: ms})
+	}
+	failure := record{module: moduleID{1, 1}, node: 2 | 80<<32, retcode: 111, timeMs: 3}
+	for _, ip := range []uint32{1, 2, 1, 1, 2, 1} {
+		success(1, ip, 3)
+	}
+	success(1, 1, 4)
+	success(2, 1, 3)
+	b.add(record{module: moduleID{1, 1}})
+	b.add(record{module: moduleID{1, 1}})
+	b.add(failure)
+	success(1, 1, 3)
+	success(1, 1, 3)
+	b.add(failure)
+	success(1, 1, 3)
+	b.close()
+	until(t, "all records", func() bool { return len(agent.records(t)) == 10 })
+	const run = runMark << 32
+	wanted := []record{
+		{moduleID{1, 1}, 1 | 80<<32 | run, 4, 3},
+		{moduleID{1, 1}, 2 | 80<<32 | run, 2, 3},
+		{moduleID{1, 1}, 1 | 80<<32, 0, 4},
+		{moduleID{2, 1}, 1 | 80<<32, 0, 3},
+		{module: moduleID{1, 1}},
+		{module: moduleID{1, 1}},
+		failure,
+		{moduleID{1, 1}, 1 | 80<<32 | run, 2, 3},
+		failure,
+		{moduleID{1, 1}, 1 | 80<<32, 0, 3},
+	}
+	if all := agent.records(t); !reflect.DeepEqual(all, wanted) {
+		t.Errorf("%+v", all)
+	}
+}
+
+func TestABatchHasNoMoreOutcomesThanAnAgentTakes(t *testing.T) {
+	agent, b := takingRuns(t)
+	for i := 0; i < batchOutcomesMax+5; i++ {
+		b.add(record{module: moduleID{1, 1}, node: 1 | 80<<32, timeMs: 3})
+	}
+	b.close()
+	until(t, "all records", func() bool { return len(agent.records(t)) == 2 })
+	if all := agent.records(t); all[0].retcode != batchOutcomesMax || all[1].retcode != 5 {
+		t.Errorf("%+v", all)
+	}
+	if b.first != batchOutcomesMax+5 {
+		t.Errorf("%d outcomes are counted", b.first)
 	}
 }
 

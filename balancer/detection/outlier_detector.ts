@@ -41,12 +41,12 @@ export function failureWeight(timecostMs: number): number {
   return timecostMs < 200 ? 1 : Math.floor(timecostMs / 100);
 }
 
-/** Counts a call that went well. */
-function countSuccess(host: Host): void {
-  host.vsucc++;
-  host.rsucc++;
-  host.succTotal++;
-  host.continSucc++;
+/** Counts calls that went well. */
+function countSuccesses(host: Host, count: number): void {
+  host.vsucc += count;
+  host.rsucc += count;
+  host.succTotal += count;
+  host.continSucc += count;
   host.continErr = 0;
 }
 
@@ -64,9 +64,14 @@ function countFailure(host: Host, weight: number, run = 1): void {
 
 /** Adds the time of a call to what its node's calls took, if it is known. */
 export function countTime(host: Host, timecostMs: number): void {
+  countTimes(host, 1, timecostMs);
+}
+
+/** The same of several calls that took the same time. */
+export function countTimes(host: Host, count: number, timecostMs: number): void {
   if (!isTimeKnown(timecostMs)) return;
-  host.timedTotal++;
-  host.timeMsTotal += timecostMs;
+  host.timedTotal += count;
+  host.timeMsTotal += count * timecostMs;
 }
 
 /**
@@ -276,10 +281,10 @@ export class OutlierDetector {
       stats.evidence.add(nowMs, settings.evidenceMs, 1, times > 0 ? 1 : 0, 0);
       return false;
     }
-    countSuccess(host);
+    countSuccesses(host, 1);
     // 0 is also what callers send who do not know.
     const mayBeSlow = timecostMs >= settings.slowMsMin;
-    if (timecostMs > 0 && (this.#followsTimes || mayBeSlow || isSampled(host))) {
+    if (timecostMs > 0 && (this.#followsTimes || mayBeSlow || isSampled(host.succTotal))) {
       if (this.#followsTimes) stats.ewma.observe(timecostMs, nowMs, settings.ewmaDecayMs);
       stats.meanTime.observe(timecostMs);
     }
@@ -301,6 +306,38 @@ export class OutlierDetector {
     host.verr++;
     host.continSucc = 0;
     return false;
+  }
+
+  /** True for the time of a call that went well and may be slow: it is judged by itself. */
+  mayBeSlow(timecostMs: number): boolean {
+    return this.#rules.slow && timecostMs >= this.#settings.slowMsMin;
+  }
+
+  /**
+   * Counts calls of a node that went well and took the same time, as `count` counts each of them. Not
+   * for a node that is judged, nor for a time that {@linkcode mayBeSlow}.
+   */
+  countRun(host: Host, count: number, timecostMs: number, nowMs: number): void {
+    const { stats } = host;
+    const { ewmaDecayMs, evidenceMs, slowMsMin } = this.#settings;
+    const before = host.succTotal;
+    countSuccesses(host, count);
+    if (stats === undefined) return;
+    this.#sawSlow = false;
+    if (timecostMs > 0) {
+      const isEach = this.#followsTimes || timecostMs >= slowMsMin;
+      // At one moment the same time counts once, however often it comes.
+      if (this.#followsTimes) stats.ewma.observe(timecostMs, nowMs, ewmaDecayMs);
+      for (let total = before + 1; total <= host.succTotal; total++) {
+        if (isEach || isSampled(total)) stats.meanTime.observe(timecostMs);
+      }
+    }
+    const piece = evidencePieceOf(nowMs, evidenceMs);
+    if (piece !== host.evidencePiece) {
+      takeCounted(host, stats);
+      host.evidencePiece = piece;
+    }
+    host.evidenceCalls += count;
   }
 
   /**
@@ -406,7 +443,7 @@ export class OutlierDetector {
 const TIMES_FIRST = 16;
 const TIMES_EVERY = 8;
 
-function isSampled({ succTotal }: Host): boolean {
+function isSampled(succTotal: number): boolean {
   return succTotal <= TIMES_FIRST || succTotal % TIMES_EVERY === 0;
 }
 
@@ -428,7 +465,7 @@ export function forgetEvidence(host: Host): void {
  * @returns true when it went well.
  */
 export function countPlainly(host: Host, retcode: number, timecostMs: number): boolean {
-  if (retcode === 0) countSuccess(host);
+  if (retcode === 0) countSuccesses(host, 1);
   else countFailure(host, failureWeight(timecostMs));
   return retcode === 0;
 }

@@ -256,6 +256,28 @@ export class RouteLb {
   }
 
   /**
+   * Counts calls that went well and took the same time, as {@linkcode reportPlanned} counts each.
+   *
+   * @param count 1 or more.
+   */
+  reportRun(
+    modId: number,
+    cmdId: number,
+    ip: number,
+    port: number,
+    count: number,
+    timecostMs: number,
+    nowMs: number,
+    caller: number,
+  ): void {
+    const entry = this.#modules.get(modId, cmdId);
+    const isCounted = entry?.balance?.reportRun(ip, port, count, timecostMs, nowMs, caller);
+    if (entry !== undefined) this.#refresh.used(entry, nowMs);
+    if (isCounted === true) this.#counts.reports += count;
+    else this.#counts.reportsIgnored += count;
+  }
+
+  /**
    * A caller was given a node by `getHost` or {@linkcode nextTurn}: its report of that node is one of
    * a real call then. What a caller reports that was not given the node counts as made up.
    *

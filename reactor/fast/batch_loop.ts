@@ -19,6 +19,9 @@ export const FAULTS_MAX = 1000;
 /** Steps that promises can make between two turns of {@linkcode serveLoop}. */
 export const PROMISE_STEPS_MAX = 8;
 
+/** Looks of a wait awake of which one is at all sockets; the others are at the latest one alone. */
+const LOOKS_AT_ALL = 8;
+
 /** Sockets that are told of in one turn; the others follow with the next. */
 const EVENTS_MAX = 512;
 
@@ -110,6 +113,11 @@ export interface LoopSocket {
    * @returns how much was handled.
    */
   onReady(events: number, nowMs: number): number;
+  /**
+   * Handles what is there, without having been told that there is something; 0 where there is nothing.
+   * A loop that waits awake looks so at the socket that had something last.
+   */
+  onLook?(nowMs: number): number;
 }
 
 /** Waits for all its sockets at once. Serves only while `turn` is called. */
@@ -131,6 +139,9 @@ export class BatchLoop {
   #wokeAtMs: number;
   #again: LoopSocket[] = [];
   readonly #active: ActiveWait | undefined;
+  /** What had something last, and how often it was looked at since all were. */
+  #latest: LoopSocket | undefined;
+  #looks = 0;
   #deferred: (() => void)[] = [];
   #faults = 0;
   #turning = false;
@@ -252,13 +263,11 @@ export class BatchLoop {
     const waitMs = again.length > 0 || this.#deferred.length > 0 ? 0 : timeoutMs;
     const active = waitMs === 0 ? undefined : this.#active;
     const fromMs = active === undefined ? 0 : this.#nowMs();
-    const found = active === undefined ? 0 : this.#waitAwake(active, fromMs);
-    const ready = found !== 0 ? found : libc.epollWait(
-      this.#epoll,
-      this.#events,
-      EVENTS_MAX,
-      waitMs,
-    );
+    if (active !== undefined && active.limitMs > 0) {
+      const handled = this.#waitAwake(active, fromMs);
+      if (handled >= 0) return handled;
+    }
+    const ready = libc.epollWait(this.#epoll, this.#events, EVENTS_MAX, waitMs);
     if (ready < 0) {
       const code = libc.errno();
       if (code !== EINTR) this.countFault("epoll_wait", code);
@@ -267,24 +276,38 @@ export class BatchLoop {
     const nowMs = this.#nowMs();
     this.#wokeAtMs = nowMs;
     const handled = this.#handle(again, ready, nowMs);
-    if (found > 0) active?.found(nowMs - fromMs, handled);
-    else active?.slept(nowMs - fromMs, handled);
+    active?.slept(nowMs - fromMs, handled);
     return handled;
   }
 
-  /** Looks again and again for as long as it may. @returns what `epollWait` gave, 0 for nothing. */
+  /** Looks again and again for as long as it may. @returns how much was handled; -1: nothing came. */
   #waitAwake(active: ActiveWait, fromMs: number): number {
     const { limitMs } = active;
-    if (limitMs === 0) return 0;
-    const libc = this.#libc;
-    for (let waitedMs = 0;;) {
-      const ready = libc.epollWait(this.#epoll, this.#events, EVENTS_MAX, 0);
-      if (ready !== 0) return ready;
-      waitedMs = this.#nowMs() - fromMs;
-      if (waitedMs < limitMs) continue;
-      active.missed(waitedMs);
-      return 0;
+    for (let nowMs = fromMs;;) {
+      const handled = this.#look(nowMs);
+      if (handled >= 0) {
+        this.#wokeAtMs = nowMs;
+        active.found(nowMs - fromMs, handled);
+        return handled;
+      }
+      nowMs = this.#nowMs();
+      if (nowMs - fromMs < limitMs) continue;
+      active.missed(nowMs - fromMs);
+      return -1;
     }
+  }
+
+  /** Asking the kernel which socket has something costs as much as to receive it. */
+  #look(nowMs: number): number {
+    const latest = this.#latest;
+    if (latest?.onLook !== undefined && ++this.#looks % LOOKS_AT_ALL !== 0) {
+      const handled = latest.onLook(nowMs);
+      if (handled === 0) return -1;
+      this.#runDeferred();
+      return handled;
+    }
+    const ready = this.#libc.epollWait(this.#epoll, this.#events, EVENTS_MAX, 0);
+    return ready > 0 ? this.#handle([], ready, nowMs) : -1;
   }
 
   #handle(again: readonly LoopSocket[], ready: number, nowMs: number): number {
@@ -299,7 +322,10 @@ export class BatchLoop {
       const slot = words[word + EVENT_DATA_WORD];
       // A socket closed earlier in this turn may have left its slot to another one.
       if (this.#generations[slot] !== words[word + EVENT_DATA_WORD + 1]) continue;
-      handled += this.#sockets[slot]?.onReady(words[word], nowMs) ?? 0;
+      const socket = this.#sockets[slot];
+      const done = socket?.onReady(words[word], nowMs) ?? 0;
+      if (done > 0) this.#latest = socket;
+      handled += done;
     }
     this.#runDeferred();
     if (handled > 0) this.#faults = 0;
@@ -329,6 +355,7 @@ export class BatchLoop {
   }
 
   #giveUp(slot: number): void {
+    if (this.#latest === this.#sockets[slot]) this.#latest = undefined;
     this.#sockets[slot] = undefined;
     this.#generations[slot] = (this.#generations[slot] + 1) | 0;
     this.#freeSlots.push(slot);

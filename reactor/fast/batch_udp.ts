@@ -302,12 +302,18 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
     releaseBatches(this.#loop, this.#batches);
   }
 
+  /** The same where nothing may be there; a fault is found with the next that is told. */
+  onLook(nowMs: number): number {
+    const { heads } = this.#batches.incoming;
+    const count = this.#loop.libc.receiveMany(this.#fd, heads, BATCH_MAX, MSG_DONTWAIT);
+    return count > 0 ? this.#handleAll(count, nowMs) : 0;
+  }
+
   /** Receives and handles one batch; called by the loop. */
   onReady(_events: number, nowMs: number): number {
     const { libc } = this.#loop;
-    const { incoming } = this.#batches;
-    const { words } = incoming;
-    const count = libc.receiveMany(this.#fd, incoming.heads, BATCH_MAX, MSG_DONTWAIT);
+    const { heads } = this.#batches.incoming;
+    const count = libc.receiveMany(this.#fd, heads, BATCH_MAX, MSG_DONTWAIT);
     if (count <= 0) {
       // Nothing there after all (a datagram with a wrong checksum wakes in vain), or a fault, such
       // as an ICMP answer, that the kernel tells once.
@@ -315,6 +321,11 @@ export class BatchUdpServer implements DatagramServer, LoopSocket {
       if (code !== EAGAIN) this.#loop.countFault("recvmmsg", code);
       return 0;
     }
+    return this.#handleAll(count, nowMs);
+  }
+
+  #handleAll(count: number, nowMs: number): number {
+    const { words } = this.#batches.incoming;
     this.#inBatch = true;
     for (let i = 0; i < count; i++) {
       const word = i * HEAD_WORDS;

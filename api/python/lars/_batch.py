@@ -1,4 +1,4 @@
-# Shell. Outcomes in batches: 128 at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
+# Shell. Outcomes in batches: 128 records at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
 from __future__ import annotations
 
 import os
@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from ._host import format_ipv4
@@ -14,19 +15,36 @@ from ._wire import bytes_field, frame, unsigned_field
 
 BATCHED_REPORT = 83
 #: Records that are sent as soon as so many wait; and how long the first one may wait.
-BATCH_OUTCOMES = 128
+BATCH_RECORDS = 128
 BATCH_MS = 10
+#: Outcomes of a batch, all those of runs: it is sent before there are more.
+BATCH_OUTCOMES_MAX = 65_536
 #: Nodes known as failing; first failures of further ones wait with the batch.
 FAILING_MAX = 1024
+
+#: Records of a datagram, as many as an agent takes.
+RECORDS_MAX = 2700
 
 TIME_UNKNOWN = 0xFFFFFFFF
 
 #: Nodes known by address and port; of more all are forgotten, and made anew.
 NODES_MAX = 65_536
 
+#: Successes whose records are kept; of more all are forgotten, and made anew.
+SUCCESSES_MAX = 65_536
+
+#: What a success is kept by: modid, cmdid, address, port, and milliseconds, as the caller gave them.
+Success = Tuple[int, int, str, int, Optional[float]]
+
 #: Modid, cmdid, node, return code and time as a record; raises a RecordError where one does not fit.
 pack_record = struct.Struct("<IIQiI").pack
 RecordError = struct.error
+
+# A record from its port to its tag, of one that is no outcome; and of one that stands for several the tag
+# and how many they are.
+_NO_PORT = bytes(2)
+_pack_run = struct.Struct("<HI").pack
+_RUN_TAG = 0x8000
 
 
 class Batch:
@@ -40,14 +58,23 @@ class Batch:
         #: Nodes as the table has them, by address and port, while there is a table and none fails: a
         #: success of such a node says nothing but itself. Always the same dictionary.
         self.plain_nodes: Dict[Tuple[str, int], int] = {}
+        #: Their records, of nodes that are in `plain_nodes`. Always the same dictionary.
+        self.successes: Dict[Success, bytes] = {}
         #: Records that are to be sent. Whoever puts one there calls `added`. Always the same list.
         self.waiting: List[bytes] = []
         self._address: Optional[Tuple[str, int]] = None
+        self._takes_runs = False
         self._begin()
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self.waiting.clear()
+        #: Records that were looked through, in order: those before the latest failure, and how often each of
+        #: those behind it came.
+        self._settled: List[bytes] = []
+        self._settled_count = 0
+        self._runs: Counter[bytes] = Counter()
+        self._runs_count = 0
         #: `flush` is going to be called. Not told by how many wait: two threads that put a record there at
         #: once would both find two.
         self.is_timed = False
@@ -57,11 +84,12 @@ class Batch:
         self._sender = 0
         self._first = 0
 
-    def open(self, ip: int, port: int) -> None:
+    def open(self, ip: int, port: int, takes_runs: bool = False) -> None:
         """A table was mapped: its outcomes go to the agent that it names, by a new sender."""
         self.flush()
         with self._lock:
             self._address = (format_ipv4(ip), port)
+            self._takes_runs = takes_runs
             self._close_socket()
 
     def after_fork(self) -> None:
@@ -74,29 +102,65 @@ class Batch:
 
     def add(self, mod_id: int, cmd_id: int, node: int, retcode: int, time_ms: int) -> None:
         """An outcome; `node` is its entry: address, and port from bit 32."""
-        waiting = self.waiting
-        waiting.append(pack_record(mod_id, cmd_id, node, retcode, time_ms))
+        record = pack_record(mod_id, cmd_id, node, retcode, time_ms)
         if retcode != 0:
+            with self._lock:
+                # What this thread has put there before goes before it.
+                self._gather()
+                self._settle()
+                self._settled.append(record)
+                self._settled_count += 1
             if self._is_first_failure((mod_id, cmd_id, node)):
                 self.flush()
                 return
-        elif self.failing:
+        else:
+            self.waiting.append(record)
+        if retcode == 0 and self.failing:
             self.failing.discard((mod_id, cmd_id, node))
         self.added()
 
     def added(self) -> None:
         """A record was put to those that wait."""
-        if len(self.waiting) >= BATCH_OUTCOMES:
-            self.flush()
-        elif not self.is_timed:
+        if len(self.waiting) >= BATCH_RECORDS or len(self._settled) >= BATCH_RECORDS:
+            with self._lock:
+                self._gather()
+                records = len(self._settled) + len(self._runs)
+                outcomes = self._settled_count + self._runs_count
+                if records >= BATCH_RECORDS or outcomes >= BATCH_OUTCOMES_MAX - BATCH_RECORDS:
+                    self._send_all()
+        if not self.is_timed:
             self.is_timed = True
             self.on_first()
 
     def node_is_plain(self, ip: str, port: int, node: int) -> None:
         """From now on successes of this node need only be put to the records that wait."""
         if len(self.plain_nodes) >= NODES_MAX:
-            self.plain_nodes.clear()
+            self.forget_plain()
         self.plain_nodes[ip, port] = node
+
+    def forget_plain(self) -> None:
+        """From now on successes say more."""
+        self.successes.clear()
+        self.plain_nodes.clear()
+
+    def success(self, key: Success) -> Optional[bytes]:
+        """The record of a success of a plain node, kept from now on; None: it is none, or cannot be."""
+        mod_id, cmd_id, ip, port, timecost_ms = key
+        node = self.plain_nodes.get((ip, port))
+        if node is None:
+            return None
+        time_ms = TIME_UNKNOWN if timecost_ms is None else timecost_ms
+        try:
+            record = pack_record(mod_id, cmd_id, node, 0, time_ms)
+        except (RecordError, TypeError):
+            return None
+        if len(self.successes) >= SUCCESSES_MAX:
+            self.successes.clear()
+        self.successes[key] = record
+        if not self.plain_nodes:
+            # Another thread has forgotten them meanwhile.
+            self.successes.clear()
+        return record
 
     def add_use(self, mod_id: int, cmd_id: int) -> None:
         """The module is in use."""
@@ -115,11 +179,50 @@ class Batch:
         # Before it is looked what waits: whoever comes later sees to it himself.
         self.is_timed = False
         with self._lock:
-            while self.waiting:
-                records = self.waiting[:BATCH_OUTCOMES]
-                # What others add meanwhile comes behind these.
-                del self.waiting[: len(records)]
-                self._send(b"".join(records), len(records))
+            self._gather()
+            self._send_all()
+
+    def _gather(self) -> None:
+        """Looks through the records that wait, under the lock; equal ones are told by their number."""
+        waiting = self.waiting
+        records = waiting[:]
+        # What others add meanwhile comes behind these.
+        del waiting[: len(records)]
+        if self._takes_runs:
+            self._runs.update(records)
+            self._runs_count += len(records)
+        else:
+            self._settled += records
+            self._settled_count += len(records)
+
+    def _settle(self) -> None:
+        """No success is added to a record that waits from now on."""
+        if not self._runs:
+            return
+        if len(self._runs) == self._runs_count:
+            self._settled += self._runs
+        else:
+            for record, count in self._runs.items():
+                if count == 1 or record[12:14] == _NO_PORT:
+                    self._settled += [record] * count
+                else:
+                    self._settled.append(record[:14] + _pack_run(_RUN_TAG, count) + record[20:])
+        self._settled_count += self._runs_count
+        self._runs.clear()
+        self._runs_count = 0
+
+    def _send_all(self) -> None:
+        self._settle()
+        records, count = self._settled, self._settled_count
+        self._settled, self._settled_count = [], 0
+        if len(records) <= RECORDS_MAX:
+            if records:
+                self._send(b"".join(records), count)
+            return
+        # Only where no runs are taken, or threads have failed all at once.
+        for at in range(0, len(records), BATCH_RECORDS):
+            part = records[at : at + BATCH_RECORDS]
+            self._send(b"".join(part), sum(map(_count_of, part)))
 
     def close(self) -> None:
         """Sends what waits, and frees the socket."""
@@ -138,12 +241,12 @@ class Batch:
             return False
         failing.add(key)
         # Their next success says more.
-        self.plain_nodes.clear()
+        self.forget_plain()
         return True
 
     def _send(self, records: bytes, count: int) -> None:
         if self._address is None:
-            self._counters.add("dropped")
+            self._counters.add("dropped", count)
             return
         try:
             if self._socket is None:
@@ -172,6 +275,11 @@ class Batch:
         self._socket = one
         self._sender = int.from_bytes(os.urandom(4), "little") or 1
         self._first = 0
+
+
+def _count_of(record: bytes) -> int:
+    """Outcomes that a record stands for."""
+    return int.from_bytes(record[16:20], "little") if record[15] & _RUN_TAG >> 8 else 1
 
 
 class FlushThread:

@@ -211,7 +211,7 @@ class Flows:
                 is_well = retcode == SUCCESS
                 self.last_good.judge(mod_id, cmd_id, ip, port, is_well, self.io.now_ms())
                 if self.last_good.has_failures:
-                    self.batch.plain_nodes.clear()
+                    self.batch.forget_plain()
         if self.table.is_usable:
             node = address | port << 32
             if not self.last_good.has_failures and not self.batch.failing:

@@ -239,7 +239,7 @@ class TableReader:
         self._old_places.update(self._places)
         self._places = {}
         self.turns = {}
-        self._batch.plain_nodes.clear()
+        self._batch.forget_plain()
 
     def _look(self, now_s: float) -> None:
         """For changes; now and then at heartbeat and mark, and for another file."""
@@ -314,7 +314,7 @@ class TableReader:
         self.turns = {}
         self._is_broken = False
         self.is_usable = True
-        self._batch.open(image.ip, image.port)
+        self._batch.open(image.ip, image.port, image.takes_runs)
 
 
 def _is_trusted(status: os.stat_result, port: int) -> bool:

@@ -25,9 +25,10 @@ REFUSED = 1 << 50
 NODE_BITS = (1 << 48) - 1
 
 # Words of the header, and of a slot.
-_FILE_BYTES, _GENERATION, _SLOTS, _PLACES, _ADDRESS, _HEARTBEAT, _RETIRED = 2, 3, 4, 5, 6, 8, 16
-_CHANGES = 24
+_FILE_BYTES, _GENERATION, _SLOTS, _PLACES, _ADDRESS, _TAKES, _HEARTBEAT = 2, 3, 4, 5, 6, 7, 8
+_RETIRED, _CHANGES = 16, 24
 _SLOT_WORDS = SLOT_BYTES // 8
+_TAKES_RUNS = 1
 _KEYED_BY_AGENT = 1
 _RING, _MAGLEV = 1, 2
 
@@ -72,7 +73,7 @@ def maglev_skip(key: int) -> int:
 class Image:
     """The bytes of a table, word by word; one element of the view is read as one word."""
 
-    __slots__ = ("words", "first_word", "generation", "ip", "port", "_slots")
+    __slots__ = ("words", "first_word", "generation", "ip", "port", "takes_runs", "_slots")
 
     def __init__(self, data: memoryview) -> None:
         """:raises ValueError: when it is no table of this layout."""
@@ -99,6 +100,8 @@ class Image:
         self.generation = words[_GENERATION]
         self.ip = words[_ADDRESS] & _MASK
         self.port = words[_ADDRESS] >> 32 & 0xFFFF
+        #: The agent takes records that stand for several outcomes.
+        self.takes_runs = words[_TAKES] & _TAKES_RUNS != 0
         self._slots = slots
 
     def is_usable(self, now_ms: float) -> bool:

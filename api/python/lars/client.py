@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Callable, Dict, List, Optional, Type, TypeVar
 
 from . import _options as options
-from ._batch import BATCH_OUTCOMES, TIME_UNKNOWN, FlushThread, RecordError, pack_record
+from ._batch import BATCH_RECORDS, FlushThread
 from ._call import Attempt
 from ._effects import Ask, Effect, Latch, Run, Sleep, Wait
 from ._errors import OverloadError
@@ -111,7 +111,7 @@ class Client:
         self._flusher = FlushThread(self._flows.batch)
         self._table = self._flows.table
         self._batch = self._flows.batch
-        self._plain_nodes = self._batch.plain_nodes
+        self._successes = self._batch.successes
         self._waiting = self._batch.waiting
         remember_client(self)
 
@@ -187,15 +187,17 @@ class Client:
         """
         if retcode == 0:
             # The way of nearly all outcomes, as short as it can be.
-            time_ms = TIME_UNKNOWN if timecost_ms is None else timecost_ms
+            key = (mod_id, cmd_id, ip, port, timecost_ms)
             try:
-                record = pack_record(mod_id, cmd_id, self._plain_nodes[ip, port], 0, time_ms)
-            except (KeyError, RecordError, TypeError):
-                pass  # the long way does it, or says what is wrong
-            else:
+                record = self._successes[key]
+            except KeyError:
+                record = self._batch.success(key)
+            except TypeError:
+                record = None
+            if record is not None:  # else the long way does it, or says what is wrong
                 waiting = self._waiting
                 waiting.append(record)
-                if len(waiting) >= BATCH_OUTCOMES or not self._batch.is_timed:
+                if len(waiting) >= BATCH_RECORDS or not self._batch.is_timed:
                     self._batch.added()
                 return
         self._flows.report(mod_id, cmd_id, ip, port, retcode, timecost_ms)

@@ -8,13 +8,14 @@ import os
 import pathlib
 import struct
 import tempfile
+import threading
 import time
 import unittest
 from typing import Dict, List, Tuple
 
 import lars
 from lars import _wire
-from lars._batch import BATCH_OUTCOMES, BATCHED_REPORT, Batch, pack_record
+from lars._batch import BATCH_RECORDS, BATCHED_REPORT, Batch, pack_record
 from lars._mapping import REFUSAL, TableReader
 from lars._stats import Counters
 from lars._table import OUT, PROBE, REFUSED, Image, maglev_skip, module_hash, table_key
@@ -265,15 +266,15 @@ class Batches(TableCase):
         self.file().write()
         client = self.client()
         client.get_host(1, 1)
-        for number in range(5 * BATCH_OUTCOMES):
+        for number in range(5 * BATCH_RECORDS):
             client.report(1, 1, "0.0.0.1", 80, 0, number)
         client.report(1, 1, "0.0.0.2", 80, 0)
         client.close()
-        until(lambda: len(outcomes_of(self.agent)) == 5 * BATCH_OUTCOMES + 1, "all outcomes")
+        until(lambda: len(outcomes_of(self.agent)) == 5 * BATCH_RECORDS + 1, "all outcomes")
         found = outcomes_of(self.agent)
-        self.assertEqual([one[4] for one in found[:-1]], list(range(5 * BATCH_OUTCOMES)))
+        self.assertEqual([one[4] for one in found[:-1]], list(range(5 * BATCH_RECORDS)))
         self.assertEqual(found[-1], (1, 1, entry(2, 80), 0, 0xFFFFFFFF))
-        self.assertLess(len(self.agent.of(BATCHED_REPORT)), 5 * BATCH_OUTCOMES / 4)
+        self.assertLess(len(self.agent.of(BATCHED_REPORT)), 5 * BATCH_RECORDS / 4)
         self.assertEqual(len(self.agent.of(_wire.REPORT_REQUEST)), 0)
 
     def test_each_batch_says_how_many_came_before(self) -> None:
@@ -326,10 +327,98 @@ class Batches(TableCase):
         client.report(1, 1, "0.0.0.1", 80, 111)
         until(lambda: len(outcomes_of(self.agent)) == 2, "the failure")
         client.report(1, 1, "0.0.0.1", 80, 111)
-        self.assertEqual(len(client._flows.batch.waiting), 1, "the second one waits")
+        self.assertEqual(len(outcomes_of(self.agent)), 2, "the second one waits")
         client.report(1, 1, "0.0.0.1", 80, 0)
         client.report(1, 1, "0.0.0.1", 80, -5)
         until(lambda: [one[3] for one in outcomes_of(self.agent)] == [0, 111, 111, 0, -5], "all")
+
+    def test_equal_outcomes_are_one_record_where_the_agent_takes_such(self) -> None:
+        file = self.file()
+        file.put(56, "<I", 1)
+        file.write()
+        client = self.client()
+        client.get_host(1, 1)
+        client._flusher.close()  # nothing else sends
+        client._flows.batch.flush()
+        for host in (1, 2, 1, 1, 2, 1):
+            client.report(1, 1, f"0.0.0.{host}", 80, 0, 3)
+        client.report(1, 1, "0.0.0.1", 80, 0, 4)
+        client.report(1, 2, "0.0.0.1", 80, 0, 3)
+        client.report(1, 1, "0.0.0.1", 80, 0)
+        client.report(1, 1, "0.0.0.2", 80, 111, 3)
+        client.report(1, 1, "0.0.0.1", 80, 0, 3)
+        client.report(1, 1, "0.0.0.1", 80, 0, 3)
+        client.report(1, 1, "0.0.0.2", 80, 111, 3)
+        client.report(1, 1, "0.0.0.1", 80, 0, 3)
+        client.close()
+        run, one, two = 0x8000, entry(1, 80), entry(2, 80)
+        until(lambda: len(outcomes_of(self.agent)) == 9, "all outcomes")
+        self.assertEqual(
+            outcomes_of(self.agent),
+            [
+                (1, 1, entry(1, 80, run), 4, 3),
+                (1, 1, entry(2, 80, run), 2, 3),
+                (1, 1, one, 0, 4),
+                (1, 2, one, 0, 3),
+                (1, 1, one, 0, 0xFFFFFFFF),
+                (1, 1, two, 111, 3),
+                (1, 1, entry(1, 80, run), 2, 3),
+                (1, 1, two, 111, 3),
+                (1, 1, one, 0, 3),
+            ],
+        )
+        self.assertEqual([first for _, first in self.batches()], [0, 1, 11])
+
+    def batches(self) -> List[Tuple[int, int]]:
+        """Sender and number of each batch."""
+        found = []
+        for one in self.agent.of(BATCHED_REPORT):
+            values = {1: 0, 2: 0}
+            for number, kind, content in _wire.fields(one.datagram, 8, len(one.datagram)):
+                if kind == 0:
+                    values[number] = content  # type: ignore[assignment]
+            found.append((values[1], values[2]))
+        return found
+
+    def test_many_outcomes_of_a_few_nodes_are_few_records(self) -> None:
+        file = self.file()
+        file.put(56, "<I", 1)
+        file.write()
+        client = self.client()
+        client.get_host(1, 1)
+        client._flusher.close()  # nothing else sends
+        client._flows.batch.flush()
+        for number in range(70_000):
+            client.report(1, 1, f"0.0.0.{1 + number % 3}", 80, 0, number % 2)
+        client.close()
+        until(lambda: len(outcomes_of(self.agent)) == 12, "all outcomes")
+        self.assertEqual(sum(one[3] for one in outcomes_of(self.agent)), 70_000)
+        firsts = [first for _, first in self.batches()]
+        self.assertEqual(firsts[:2], [0, 1])
+        self.assertEqual(len(firsts), 3, "an agent takes 65,536 at once")
+
+    def test_many_threads_that_report_at_once_lose_no_outcome(self) -> None:
+        file = self.file()
+        file.put(56, "<I", 1)
+        file.write()
+        client = self.client()
+        client.get_host(1, 1)
+
+        def tell() -> None:
+            for number in range(3000):
+                client.report(1, 1, f"0.0.0.{1 + number % 3}", 80, 0 if number % 500 else 9, 1)
+
+        threads = [threading.Thread(target=tell) for _ in range(4)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        client.close()
+
+        def told() -> int:
+            return sum(one[3] if one[2] >> 63 else 1 for one in outcomes_of(self.agent))
+
+        until(lambda: told() == 12_000, "all outcomes")
 
     def test_a_caller_that_only_picks_says_so(self) -> None:
         self.file().write()

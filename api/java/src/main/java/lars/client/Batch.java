@@ -1,4 +1,4 @@
-// Shell. Outcomes in batches: 128 at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
+// Shell. Outcomes in batches: 128 records at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
 package lars.client;
 
 import java.io.IOException;
@@ -19,6 +19,12 @@ final class Batch {
   static final int MESSAGE_ID = 83;
   /** Records that are sent as soon as so many wait; and how long the first one may wait. */
   static final int RECORDS_MAX = 128;
+  /** Outcomes of all runs of a batch. */
+  private static final int OUTCOMES_MAX = 65_536;
+  /** Mark of a record that stands for several outcomes, in its node. */
+  static final long RUN = 1L << 63;
+  /** Places that say which record may be that of a node. */
+  private static final int PLACES = 1024;
   private static final long WAIT_NANOS = 10_000_000;
   /** Nodes known as failing; first failures of further ones wait with the batch. */
   static final int FAILING_MAX = 1024;
@@ -35,6 +41,12 @@ final class Batch {
           .order(ByteOrder.LITTLE_ENDIAN)
           .position(HEAD_MAX);
   private final Set<Failing> failing = new HashSet<>();
+  /** Where records begin; one that is left of an earlier batch is another's, or none. */
+  private final short[] places = new short[PLACES];
+  private boolean takesRuns;
+  /** Outcomes that wait, and where the first record behind all failures begins. */
+  private int outcomes;
+  private int behindFailures = HEAD_MAX;
   private InetSocketAddress address;
   private DatagramSocket socket;
   private int sender;
@@ -49,9 +61,10 @@ final class Batch {
   }
 
   /** A table was mapped: its outcomes go to the agent that it names, by a new sender. */
-  synchronized void open(int ip, int port) {
+  synchronized void open(int ip, int port, boolean takesRuns) {
     send();
     closeSocket();
+    this.takesRuns = takesRuns;
     byte[] bytes = {(byte) (ip >>> 24), (byte) (ip >>> 16), (byte) (ip >>> 8), (byte) ip};
     try {
       address = new InetSocketAddress(InetAddress.getByAddress(bytes), port);
@@ -62,13 +75,48 @@ final class Batch {
 
   /** An outcome, by the node's entry; of no node: in use (0), or refused (1). */
   synchronized void add(int modId, int cmdId, long node, int retcode, int timeMs) {
-    records.putInt(modId).putInt(cmdId).putLong(node).putInt(retcode).putInt(timeMs);
-    if (!records.hasRemaining() || isFirstFailure(modId, cmdId, node, retcode)) {
+    boolean mayRun = takesRuns && retcode == 0 && node != 0;
+    if (!mayRun || !addToRun(modId, cmdId, node, timeMs)) {
+      records.putInt(modId).putInt(cmdId).putLong(node).putInt(retcode).putInt(timeMs);
+      if (retcode != 0 && node != 0) {
+        behindFailures = records.position();
+      }
+    }
+    outcomes++;
+    boolean isFull = !records.hasRemaining() || outcomes == OUTCOMES_MAX;
+    if (isFirstFailure(modId, cmdId, node, retcode) || isFull) {
       send();
     } else if (!isTimed && !isClosed) {
       isTimed = true;
       wake();
     }
+  }
+
+  /** Adds a success to a record that waits; false: there is none for it. */
+  private boolean addToRun(int modId, int cmdId, long node, int timeMs) {
+    int hash =
+        ((int) node ^ (int) (node >>> 32)) * 0x9e3779b1
+            ^ (modId + cmdId) * 0x85ebca6b
+            ^ timeMs * 0x2c1b3c6d;
+    int place = (hash ^ hash >>> 15) >>> 8 & PLACES - 1;
+    int at = places[place];
+    places[place] = (short) records.position();
+    if (at < behindFailures || at >= records.position()) {
+      return false;
+    }
+    long known = records.getLong(at + 8);
+    boolean isSame =
+        (known & ~RUN) == node
+            && records.getInt(at) == modId
+            && records.getInt(at + 4) == cmdId
+            && records.getInt(at + 20) == timeMs;
+    if (!isSame) {
+      return false;
+    }
+    places[place] = (short) at;
+    records.putLong(at + 8, known | RUN);
+    records.putInt(at + 16, known < 0 ? records.getInt(at + 16) + 1 : 2);
+    return true;
   }
 
   synchronized void flush() {
@@ -132,8 +180,10 @@ final class Batch {
       return;
     }
     int bytes = records.position() - HEAD_MAX;
-    long count = bytes / RECORD_BYTES;
+    long count = outcomes;
     records.position(HEAD_MAX);
+    outcomes = 0;
+    behindFailures = HEAD_MAX;
     try {
       if (socket == null && !openSocket()) {
         counters.dropped.add(count);

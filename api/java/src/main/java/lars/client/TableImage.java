@@ -34,11 +34,13 @@ final class TableImage {
   static final int KIND_RING = 1;
   static final int KIND_MAGLEV = 2;
   static final int KEYED_BY_AGENT = 1;
+  static final int TAKES_RUNS = 1;
 
   private static final int WORD_FILE_BYTES = 2;
   private static final int WORD_SLOTS = 4;
   private static final int WORD_PLACES = 5;
   private static final int WORD_ADDRESS = 6;
+  private static final int WORD_TAKES = 7;
   private static final int WORD_HEARTBEAT = 8;
   private static final int WORD_RETIRED = 16;
   private static final int WORD_CHANGES = 24;
@@ -57,6 +59,8 @@ final class TableImage {
   final int firstWord;
   final int ip;
   final int port;
+  /** The agent takes records that stand for several outcomes. */
+  final boolean takesRuns;
 
   private TableImage(ByteBuffer bytes) {
     this.bytes = bytes;
@@ -65,6 +69,7 @@ final class TableImage {
     firstWord = (int) load(WORD_PLACES);
     ip = (int) load(WORD_ADDRESS);
     port = (int) (load(WORD_ADDRESS) >>> 32) & 0xffff;
+    takesRuns = (load(WORD_TAKES) & TAKES_RUNS) != 0;
   }
 
   /** The table in these bytes, which are mapped or direct ones; null when they are none. */

@@ -409,7 +409,7 @@ final class TableReader {
         remember(last);
         last = new Mapping(image, before.fileKey());
         isBroken = false;
-        batch.open(image.ip, image.port);
+        batch.open(image.ip, image.port, image.takesRuns);
       }
     } catch (IOException error) {
       return; // no file, or none that may be read

@@ -365,7 +365,7 @@ public class TableTest {
     client.report(1, 1, "0.0.0.1", 80, 0);
     FakeAgent.until("the single outcome", () -> outcomes().size() == 1);
     Batch batch = new Batch(new Counters());
-    batch.open(0x7f000001, agent.ports[0]);
+    batch.open(0x7f000001, agent.ports[0], false);
     synchronized (batch) { // its thread cannot send meanwhile
       batch.add(7, 7, 1 | 80L << 32, 0, 1);
       batch.add(7, 7, 1 | 80L << 32, 111, 1);
@@ -378,6 +378,67 @@ public class TableTest {
     batch.close();
     List<Integer> codes = outcomes().stream().map(Outcome::retcode).toList();
     assertEquals(List.of(0, 0, 111, 111, 0, -5), codes);
+  }
+
+  /** A success that took 3 ms, of a node by its address. */
+  private static void success(Batch batch, int modId, int ip, int timeMs) {
+    batch.add(modId, 1, ip | 80L << 32, 0, timeMs);
+  }
+
+  private static Outcome run(int ip, int count) {
+    return new Outcome(1, 1, ip | 80L << 32 | Batch.RUN, count, 3);
+  }
+
+  @Test
+  public void equalOutcomesAreOneRecordWhereTheAgentTakesSuch() throws Exception {
+    Batch batch = new Batch(new Counters());
+    batch.open(0x7f000001, agent.ports[0], true);
+    Outcome failure = new Outcome(1, 1, 2 | 80L << 32, 111, 3);
+    synchronized (batch) { // its thread cannot send meanwhile
+      for (int ip : new int[] {1, 2, 1, 1, 2, 1}) {
+        success(batch, 1, ip, 3);
+      }
+      success(batch, 1, 1, 4);
+      success(batch, 2, 1, 3);
+      batch.add(1, 1, 0, 0, -1);
+      batch.add(1, 1, 0, 0, -1);
+      batch.add(1, 1, failure.node(), 111, 3);
+      success(batch, 1, 1, 3);
+      success(batch, 1, 1, 3);
+      batch.add(1, 1, failure.node(), 111, 3);
+      success(batch, 1, 1, 3);
+      batch.flush();
+      FakeAgent.until("all records", () -> records().size() == 10);
+    }
+    batch.close();
+    List<Outcome> wanted =
+        List.of(
+            run(1, 4),
+            run(2, 2),
+            new Outcome(1, 1, 1 | 80L << 32, 0, 4),
+            new Outcome(2, 1, 1 | 80L << 32, 0, 3),
+            new Outcome(1, 1, 0, 0, -1),
+            new Outcome(1, 1, 0, 0, -1),
+            failure,
+            run(1, 2),
+            failure,
+            new Outcome(1, 1, 1 | 80L << 32, 0, 3));
+    assertEquals(wanted, records());
+  }
+
+  @Test
+  public void aBatchHasNoMoreOutcomesThanAnAgentTakes() throws Exception {
+    Batch batch = new Batch(new Counters());
+    batch.open(0x7f000001, agent.ports[0], true);
+    synchronized (batch) { // its thread cannot send meanwhile
+      for (int i = 0; i < 65_541; i++) {
+        success(batch, 1, 1, 3);
+      }
+      batch.flush();
+      FakeAgent.until("all records", () -> records().size() == 2);
+    }
+    batch.close();
+    assertEquals(List.of(run(1, 65_536), run(1, 5)), records());
   }
 
   @Test
