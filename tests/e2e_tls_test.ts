@@ -2,7 +2,6 @@
 // running services without an interruption; a pair that does not fit is refused. Method: processes.
 
 import assert from "node:assert/strict";
-import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { request } from "node:https";
 import { test } from "node:test";
@@ -17,50 +16,11 @@ import {
 import { FleetCertificates } from "../session/testing/fleet_certificates.ts";
 import { freePort } from "./support/free_port.ts";
 import { type Processes, type TestProcess, withProcesses } from "./support/processes.ts";
+import { TlsFiles } from "./support/tls_files.ts";
 import { until } from "./support/until.ts";
 
 const TAKEN = "Files of [tls] taken";
 const count = (text: string, part: string): number => text.split(part).length - 1;
-
-/** Files of certificates, one folder for all. */
-class Files {
-  readonly #directory: string;
-
-  constructor(directory: string) {
-    this.#directory = directory;
-  }
-
-  path(name: string): string {
-    return join(this.#directory, name);
-  }
-
-  /** Puts a file in the place of the old one, whole. */
-  write(name: string, text: string): void {
-    writeFileSync(this.path(`${name}.new`), text);
-    renameSync(this.path(`${name}.new`), this.path(name));
-  }
-
-  async pair(fleet: FleetCertificates, name: string, ...roles: string[]): Promise<void> {
-    const { cert, key } = await fleet.pair(name, roles);
-    this.write(`${name}.pem`, cert + key);
-  }
-
-  flags(name: string): string[] {
-    return [
-      `--tls-cert=${this.path(`${name}.pem`)}`,
-      `--tls-ca=${this.path("ca.pem")}`,
-      "--tls-plain=off",
-    ];
-  }
-
-  env(name: string): Record<string, string> {
-    return {
-      LARS_TLS_CERT: this.path(`${name}.pem`),
-      LARS_TLS_CA: this.path("ca.pem"),
-      LARS_TLS_PLAIN: "off",
-    };
-  }
-}
 
 interface Fleet {
   readonly services: readonly TestProcess[];
@@ -71,7 +31,7 @@ interface Fleet {
   addNode(index: number): Promise<string>;
 }
 
-async function startFleet(processes: Processes, files: Files, loops: number): Promise<Fleet> {
+async function startFleet(processes: Processes, files: TlsFiles, loops: number): Promise<Fleet> {
   const store = `sqlite:${join(processes.directory, "lars.db")}`;
   await processes.run("tools/lars.ts", ["sql", "migrate", "--store", store]);
   const metricsPort = await freePort();
@@ -109,7 +69,7 @@ for (const loops of [1, 2]) {
     timeout: 60_000,
   }, async () => {
     await withProcesses(async (processes) => {
-      const files = new Files(processes.directory);
+      const files = new TlsFiles(processes.directory);
       const [first, second] = [await FleetCertificates.make(), await FleetCertificates.make("2")];
       const [one, two] = [first.authority.cert, second.authority.cert];
       const names = ["dns", "reporter", "agent", "editor"];
@@ -181,7 +141,7 @@ test("a pair that does not fit is refused and the old one stays; files that chan
   timeout: 60_000,
 }, async () => {
   await withProcesses(async (processes) => {
-    const files = new Files(processes.directory);
+    const files = new TlsFiles(processes.directory);
     const fleet = await FleetCertificates.make();
     files.write("ca.pem", fleet.authority.cert);
     for (const name of ["dns", "reporter", "agent", "editor"]) await files.pair(fleet, name, name);
@@ -252,7 +212,7 @@ test("the console speaks HTTPS: secure cookies, a certificate of its own or that
   timeout: 60_000,
 }, async () => {
   await withProcesses(async (processes) => {
-    const files = new Files(processes.directory);
+    const files = new TlsFiles(processes.directory);
     const fleet = await FleetCertificates.make();
     const [ca, store] = [fleet.authority.cert, `sqlite:${files.path("lars.db")}`];
     files.write("ca.pem", ca);
@@ -294,7 +254,7 @@ test("nodes register, and relays pass requests, over TLS, each in its role", {
   timeout: 90_000,
 }, async () => {
   await withProcesses(async (processes) => {
-    const files = new Files(processes.directory);
+    const files = new TlsFiles(processes.directory);
     const fleet = await FleetCertificates.make();
     const [ca, store] = [fleet.authority.cert, `sqlite:${files.path("lars.db")}`];
     files.write("ca.pem", ca);

@@ -7,7 +7,8 @@ import { systemClock } from "../../reactor/time/system_clock.ts";
 import { openStore } from "../../sql/mod.ts";
 import { freePort } from "./free_port.ts";
 import type { MariaDb } from "./mariadb.ts";
-import type { Processes, TestProcess } from "./processes.ts";
+import type { Processes, ProcessOptions, TestProcess } from "./processes.ts";
+import { starve } from "./starve.ts";
 import { until } from "./until.ts";
 import { monotonicMs, WireConnection, type WireRoute } from "./wire_client.ts";
 
@@ -59,6 +60,7 @@ export async function startNodes(
   discoveries: readonly number[],
   ttlMs: number,
   ports: readonly number[],
+  options: ProcessOptions = {},
 ): Promise<TestProcess> {
   const program = processes.spawn("node", "tests/support/lease_node_program.ts", [
     ...[
@@ -67,7 +69,7 @@ export async function startNodes(
       String(ttlMs),
       ...ports.map(String),
     ],
-  ]);
+  ], options);
   await until(() => program.stdout.includes("registered"), {
     what: () => `the nodes: ${program.stderr}`,
     timeoutMs: 30_000,
@@ -91,9 +93,6 @@ export interface RoundTimes {
 /** As the contract has them. */
 export const FULL_TIMES: RoundTimes = { stopMs: 20_000, starveMs: 20_000, databaseMs: 60_000 };
 
-/** A process that gets a fifth of a processor runs so long of each period. */
-const STARVED_RUN_MS = 20;
-const STARVED_PERIOD_MS = 100;
 /** Time to live of the nodes: shorter than every fault. */
 const TTL_MS = 2_000;
 /** After a fault: longer than a lease that was wrongly left to itself would live. */
@@ -160,8 +159,9 @@ export class DiscoveryRounds {
       chosen.process.signal("SIGSTOP");
       await sleep(systemClock, times.stopMs);
       chosen.process.signal("SIGCONT");
-    } else if (fault === "starve") await starve(this.#discoveries, times.starveMs);
-    else {
+    } else if (fault === "starve") {
+      await starve(this.#discoveries.map(({ process }) => process), times.starveMs);
+    } else {
       await Promise.all(this.#servers.map((server) => server.suspend()));
       await sleep(systemClock, times.databaseMs);
       for (const server of this.#servers) server.resume();
@@ -180,19 +180,6 @@ export class DiscoveryRounds {
     return this.#processes.start("discovery", [
       ...[`--reactor-port=${port}`, `--store=${url}`, "--metrics-port=0"],
     ]);
-  }
-}
-
-async function starve(
-  all: readonly { readonly process: TestProcess }[],
-  forMs: number,
-): Promise<void> {
-  const endMs = monotonicMs() + forMs;
-  while (monotonicMs() < endMs) {
-    for (const { process } of all) process.signal("SIGSTOP");
-    await sleep(systemClock, STARVED_PERIOD_MS - STARVED_RUN_MS);
-    for (const { process } of all) process.signal("SIGCONT");
-    await sleep(systemClock, STARVED_RUN_MS);
   }
 }
 

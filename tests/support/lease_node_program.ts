@@ -10,6 +10,8 @@ const nodes = await Promise.all(ports.map((port) =>
     ...{ ttlMs: Number(ttlMs), createModule: true, ip: "127.0.0.1" },
   })
 ));
+// On a bad network that takes longer than register() waits.
+for (const node of nodes) while (node.state === "connecting") await node.changed(1000);
 runtime.writeStdout(`${nodes.map(({ state }) => state).join(" ")}\n`);
 // It lives until it is killed.
 await new Promise<void>((resolve) => void runtime.onSignal("SIGTERM", () => resolve()));

@@ -68,6 +68,8 @@ interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Is given the output as it comes. */
   readonly onOutput?: (text: string) => void;
+  /** After this time it hangs and is stopped. @default {900 000 ms} */
+  readonly timeoutMs?: number;
 }
 
 /** What is stopped by {@linkcode stopPrograms}. */
@@ -116,7 +118,7 @@ export function runProgram(argv: readonly string[], options: ProgramOptions = {}
       });
     }
     let isLate = false;
-    const timers = [systemClock.setTimer(FILE_TIMEOUT_MS, () => {
+    const timers = [systemClock.setTimer(options.timeoutMs ?? FILE_TIMEOUT_MS, () => {
       isLate = true;
       stop(child);
     })];

@@ -1,0 +1,110 @@
+// Very many messages that no program should send, at a steady rate: what callers notice, and what stays
+// in memory. Ten million of each in a run of their own, some thousands here.
+
+import assert from "node:assert/strict";
+import process from "node:process";
+import { test } from "node:test";
+import { figure, HOSTILE_VARIABLE, timeFigure } from "../support/figure.ts";
+import { BUSY_MACHINE_FACTOR } from "../support/in_time.ts";
+import { startFleet, withStoredNode } from "../support/fleet.ts";
+import type { Processes, TestProcess } from "../support/processes.ts";
+import { until } from "../support/until.ts";
+import { monotonicMs, WireCaller, WireConnection } from "../support/wire_client.ts";
+
+const COUNT = Number(process.env[HOSTILE_VARIABLE] ?? 20_000);
+const RATE = 10_000;
+const SLOW = { timeout: 180_000 + COUNT / 2 };
+
+/** The share of them after which memory is looked at first: heaps find their size. */
+const WARM_UP_SHARE = 0.2;
+/** The agent forgets within 30 s what nobody asks for; a short run does not wait for that. */
+const REST_MS = COUNT > 100_000 ? 45_000 : 1_000;
+const GROWN_MB = 5;
+
+async function rest(): Promise<void> {
+  const endMs = monotonicMs() + REST_MS;
+  await until(() => monotonicMs() > endMs, { timeoutMs: 2 * REST_MS + 9000, what: "a rest" });
+}
+
+/** How long valid callers wait, one question after the other, until `isOver`. */
+async function p99Of(ask: () => Promise<void>, isOver: () => boolean): Promise<number> {
+  const times: number[] = [];
+  while (!isOver() || times.length < 100) {
+    const startMs = monotonicMs();
+    await ask();
+    times.push(monotonicMs() - startMs);
+    await new Promise((resolve) => setTimeout(resolve, 3));
+  }
+  times.sort((a, b) => a - b);
+  return times[Math.floor(times.length * 0.99)];
+}
+
+async function attack(
+  processes: Processes,
+  kind: "datagrams" | "frames",
+  service: TestProcess,
+  ask: () => Promise<void>,
+): Promise<void> {
+  const send = (share: number, seed: number): TestProcess =>
+    processes.spawn("hostile", "tests/faults/hostile_program.ts", [
+      ...[kind, service.port(), COUNT * share, RATE, seed].map(String),
+    ]);
+  const untilSent = async (sender: TestProcess): Promise<string> =>
+    (await sender.untilEnded(60_000 + COUNT)).stdout.trim();
+  const quietEndMs = monotonicMs() + 2000;
+  const quietMs = await p99Of(ask, () => monotonicMs() > quietEndMs);
+  await untilSent(send(WARM_UP_SHARE, 1));
+  await rest();
+  const before = await service.residentBytes() ?? 0;
+  const sender = send(1 - WARM_UP_SHARE, 2);
+  const busyMs = await p99Of(ask, () => !sender.alive);
+  const said = await untilSent(sender);
+  await rest();
+  const grown = ((await service.residentBytes() ?? 0) - before) / 2 ** 20;
+  assert.ok(service.alive, service.stderr);
+  figure(
+    `${kind} at ${service.name}: ${said}; p99 of valid callers ${quietMs.toFixed(1)} ms before`,
+  );
+  timeFigure({
+    what: `${kind}: p99 meanwhile`,
+    value: busyMs,
+    // What is under 2 ms is the clock of this test.
+    atMost: Math.max(2, 2 * quietMs),
+    unit: "ms",
+  });
+  figure(
+    `${kind}: ${service.name} grew by ${grown.toFixed(1)} MB (promised ${GROWN_MB} MB` +
+      `${grown > GROWN_MB ? ", late" : ""})`,
+  );
+  // A heap that is still finding its size grows by more, in a short run.
+  assert.ok(grown <= GROWN_MB * BUSY_MACHINE_FACTOR, `${grown} MB`);
+}
+
+test(
+  "hostile datagrams: the agent serves on, and keeps nothing of them",
+  SLOW,
+  () =>
+    withStoredNode(async ({ processes, url }) => {
+      const { agent } = await startFleet(processes, url);
+      const caller = await WireCaller.open(agent.port());
+      await caller.untilHost(1, 1);
+      await attack(processes, "datagrams", agent, async () => {
+        assert.equal((await caller.getHost(1, 1)).retCode, 0);
+      });
+      caller.close();
+    }),
+);
+
+test(
+  "hostile frames: dns serves on, and keeps nothing of them",
+  SLOW,
+  () =>
+    withStoredNode(async ({ processes, url }) => {
+      const dns = await processes.start("dns", ["--reactor-port=0", `--store=${url}`]);
+      const peer = await WireConnection.open(dns.port());
+      await attack(processes, "frames", dns, async () => {
+        assert.equal((await peer.route(1, 1)).hosts.length, 1);
+      });
+      peer.close();
+    }),
+);

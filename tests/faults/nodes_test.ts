@@ -1,0 +1,166 @@
+// Nodes of a module die and come back under callers that report each call, with dns and agent as
+// processes and the preset that our tools give to modules.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { figure, timeFigure } from "../support/figure.ts";
+import { addNodes, nodeOf, startFleet, withStoredNode } from "../support/fleet.ts";
+import { until } from "../support/until.ts";
+import { monotonicMs, WireCaller } from "../support/wire_client.ts";
+
+const NODES = 10;
+const SLOW = { timeout: 120_000 };
+/** What a caller reports, by the words of Linux. */
+const REFUSED = 111;
+const GIVEN_UP = 110;
+/** Pause between two calls of a caller: some 150 a second. */
+const PAUSE_MS = 5;
+/** Time after which a caller gives a call up. */
+const GIVE_UP_MS = 100;
+
+interface Call {
+  readonly atMs: number;
+  readonly node: number;
+  readonly isWell: boolean;
+}
+
+/** A caller that calls what the agent names; which nodes are dead, and how, is said here. */
+class NodeCaller {
+  readonly calls: Call[] = [];
+  /** get_host without a node. */
+  refused = 0;
+  /** Return code of calls to a node; without one they go well. */
+  readonly dead = new Map<number, number>();
+  readonly #caller: WireCaller;
+  readonly #loop: Promise<void>;
+  #isStopped = false;
+
+  constructor(caller: WireCaller) {
+    this.#caller = caller;
+    this.#loop = this.#run();
+  }
+
+  since(fromMs: number): Call[] {
+    return this.calls.filter(({ atMs }) => atMs >= fromMs);
+  }
+
+  /** Share of the calls of the last second that went to a node. */
+  share(node: number): number {
+    const last = this.since(monotonicMs() - 1000);
+    return last.filter((call) => call.node === node && call.isWell).length /
+      Math.max(1, last.length);
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#loop;
+    this.#caller.close();
+  }
+
+  async #run(): Promise<void> {
+    const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+    while (!this.#isStopped) {
+      const { retCode, host } = await this.#caller.getHost(1, 1);
+      if (retCode !== 0 || host === undefined) this.refused++;
+      else {
+        const node = host.ip - nodeOf(0).ip;
+        const code = this.dead.get(node) ?? 0;
+        const atMs = monotonicMs();
+        if (code === GIVEN_UP) await pause(GIVE_UP_MS);
+        this.#caller.report(1, 1, host, code);
+        this.calls.push({ atMs, node, isWell: code === 0 });
+      }
+      await pause(PAUSE_MS);
+    }
+  }
+}
+
+async function withCaller(body: (caller: NodeCaller) => Promise<void>): Promise<void> {
+  await withStoredNode(async ({ processes, url, store }) => {
+    await addNodes(store, 1, 1, Array.from({ length: NODES - 1 }, (_, i) => nodeOf(i + 2)));
+    await store.setModules([{ modId: 1, cmdId: 1, name: "n", policy: '{"policy":"recommended"}' }]);
+    const { agent } = await startFleet(processes, url);
+    const wire = await WireCaller.open(agent.port());
+    await until(async () => {
+      const { hosts } = await wire.getRoute(1, 1);
+      return hosts.length === NODES;
+    }, { what: "the route" });
+    const caller = new NodeCaller(wire);
+    // Each node has been called, and none is new any more.
+    await until(() => caller.calls.length > 600, { what: "calls" });
+    try {
+      await body(caller);
+    } finally {
+      await caller.stop();
+    }
+  });
+}
+
+const forMs = async (ms: number): Promise<void> => {
+  const endMs = monotonicMs() + ms;
+  await until(() => monotonicMs() >= endMs, { timeoutMs: ms + 20_000, what: "time to pass" });
+};
+
+for (const [code, what] of [[REFUSED, "refused"], [GIVEN_UP, "given up"]] as const) {
+  test(
+    `a node dies: few calls fail until it is out, calls ${what}`,
+    SLOW,
+    () =>
+      withCaller(async (caller) => {
+        const fromMs = monotonicMs();
+        caller.dead.set(3, code);
+        await forMs(4000);
+        const failed = caller.since(fromMs).filter(({ isWell }) => !isWell);
+        // After that they are single probes.
+        const out = failed.findIndex(({ atMs }, i) =>
+          atMs > (failed[i - 1]?.atMs ?? fromMs) + 1000
+        );
+        const early = out < 0 ? failed : failed.slice(0, out);
+        const value = (early.at(-1)?.atMs ?? fromMs) - fromMs;
+        figure(
+          `calls ${what}: ${early.length} failed, then ${failed.length - early.length} probes`,
+        );
+        assert.ok(early.length > 0);
+        if (code === REFUSED) assert.ok(early.length <= 3, `${early.length}, of 3 as promised`);
+        else timeFigure({ what: "the last one after", value, atMost: 1000, unit: "ms" });
+        assert.equal(caller.refused, 0);
+      }),
+  );
+}
+
+test("a node is back: it has its share of the calls", SLOW, () =>
+  withCaller(async (caller) => {
+    caller.dead.set(5, REFUSED);
+    await forMs(5000);
+    assert.equal(caller.share(5), 0);
+    caller.dead.delete(5);
+    const fromMs = monotonicMs();
+    await until(() => caller.share(5) >= 0.8 / NODES, { timeoutMs: 60_000, what: "its share" });
+    const value = (monotonicMs() - fromMs) / 1000;
+    timeFigure({ what: "80 % of its share after", value, atMost: 5, unit: "s" });
+  }));
+
+test(
+  "every node fails: nobody is refused, then or when they are back",
+  SLOW,
+  () =>
+    withCaller(async (caller) => {
+      for (let node = 1; node <= NODES; node++) caller.dead.set(node, REFUSED);
+      const fromMs = monotonicMs();
+      await forMs(4000);
+      const called = new Set(caller.since(monotonicMs() - 2000).map(({ node }) => node));
+      const during = caller.since(fromMs).length;
+      caller.dead.clear();
+      const backMs = monotonicMs();
+      await until(() =>
+        Array.from({ length: NODES }, (_, i) => caller.share(i + 1)).every((one) =>
+          one >= 0.5 / NODES
+        ), { timeoutMs: 60_000, what: "each to have half of its share" });
+      figure(
+        `${during} get_host while all ${NODES} nodes failed, ${caller.refused} refused, ` +
+          `${called.size} of ${NODES} nodes in use; all called again ` +
+          `${((monotonicMs() - backMs) / 1000).toFixed(1)} s after their return`,
+      );
+      assert.equal(caller.refused, 0);
+    }),
+);
