@@ -62,14 +62,18 @@ export function registerFault(
 }
 
 /** What is wrong with the check that is asked for; undefined: nothing. */
-function checkFault({ check, node }: RegisterRequest, checks: boolean): LeaseAnswer | undefined {
+function checkFault(
+  { check, node, previous }: RegisterRequest,
+  checks: boolean,
+): LeaseAnswer | undefined {
   if (check === "") return undefined;
   try {
     parseNodeCheck(check);
   } catch {
     return invalid("check", "tcp, or http:/path", quoted(check));
   }
-  if (!checks) {
+  // A program that was taken in with its check must not end because checks were switched off.
+  if (!checks && previous === 0) {
     const reason = "This discovery checks no nodes: it would with [discovery] checks = 1";
     return { code: LeaseCode.Invalid, reason };
   }

@@ -37,3 +37,9 @@ test("requests: a check is taken where discovery checks, of addresses that may b
     assert.match(faultOf("tcp", true, ip), /may be checked/);
   }
 });
+
+test("requests: a node that goes on from a registration is not refused when checks are off", () => {
+  const going = { ...GOOD, check: "tcp", previous: 7 };
+  assert.equal(registerFault(going, "10.0.0.1", false), undefined);
+  assert.match(registerFault({ ...going, check: "ftp" }, "10.0.0.1", false)?.reason ?? "", /tcp/);
+});

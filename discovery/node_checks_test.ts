@@ -24,7 +24,7 @@ interface CheckWorld {
   run(ms: number): Promise<void>;
 }
 
-function checkWorld(count: number, check = "tcp"): CheckWorld {
+function checkWorld(count: number, check = "tcp", looks = true): CheckWorld {
   const world = new LeaseWorld();
   const guard = new LossGuard();
   const keeper = world.table.openKeeper();
@@ -42,7 +42,7 @@ function checkWorld(count: number, check = "tcp"): CheckWorld {
   };
   const checks = new NodeChecks({
     ...{ clock: world.clock, rng: seededRng(1), time: world.time, table: world.table, guard },
-    ...{ holder: 1, ask: (wish) => given.ask(wish) },
+    ...{ holder: 1, looks, ask: (wish) => given.ask(wish) },
     onFault: (error) => void given.faults.push(String(error)),
     async look({ row }): Promise<CheckOutcome> {
       if (row.check !== "tcp") throw new RangeError(row.check);
@@ -161,4 +161,21 @@ test("checks: one that cannot be made is said, and is one that fails", async () 
   assert.equal(given.world.database.stateOf(leaseNode(1)), "none");
   assert.equal(given.faults[0], "RangeError: what a foreign hand wrote");
   assert.ok(given.looks.length === 0 && given.faults.length > 4, "it is tried again");
+});
+
+test("checks: where they were switched off nodes that waited for one serve by their own word", async () => {
+  const given = checkWorld(3, "tcp", false);
+  const node = leaseNode(1);
+  assert.equal(given.world.table.get(node)?.row.phase, "checking");
+  await given.run(1_000);
+  assert.equal(given.world.database.stateOf(node), "on");
+  const { incarnation = 0 } = given.world.table.get(node)?.row ?? {};
+  given.world.write([{ op: "check", node, incarnation, holder: 1, isGood: false }]);
+  assert.equal(given.world.table.get(node)?.row.phase, "failing", "by one who checks");
+  await given.run(1_000);
+  assert.equal(given.world.database.stateOf(node), "on");
+  given.world.write([{ op: "change", node, incarnation, change: { isReady: false } }]);
+  await given.run(1_000);
+  assert.equal(given.world.database.stateOf(node), "drain", "and by that it leaves");
+  assert.deepEqual(given.looks, []);
 });

@@ -111,6 +111,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     });
     this.#checks = new NodeChecks({
       ...{ clock, rng, time, table: this.#table, guard: this.#checkGuard, holder },
+      looks: settings.checksNodes,
       ask: (wish) => this.#registry.ask(wish),
       onFault: (error) => this.#tellFault("check", error),
     });
@@ -121,7 +122,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     return this.#addresses;
   }
 
-  async start({ checksNodes }: DiscoverySettings): Promise<void> {
+  async start(): Promise<void> {
     const { clock, log, software } = this.context;
     this.#registry.start();
     this.onStop(REGISTRY_STOP_MS, () => this.#registry.stop());
@@ -132,7 +133,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     }
     const prober = new LossProber({ clock, table: this.#table, guard: this.#guard });
     prober.start();
-    if (checksNodes) this.#checks.start();
+    this.#checks.start();
     this.onStop(0, () => prober.stop(), () => this.#checks.stop());
     this.onStop(
       0,
