@@ -6,10 +6,10 @@ export { measurePromise, type PromiseRow, PROMISES } from "./promises.ts";
 export { parseRecording, replay, REPLAY_REPORTS_MAX, type ReplayOutcome } from "./replay.ts";
 export { type ChartedScaling, drawScaling } from "./scaling_chart.ts";
 export {
+  ruleForWave,
   SCALING_WAVES,
   type ScalingOutcome,
   scalingTable,
-  simulatedRule,
   simulateScaling,
 } from "./scaling_waves.ts";
 export { makeScript, SCRIPT_NAMES, type ScriptName, type SimScript } from "./scripts.ts";

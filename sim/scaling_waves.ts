@@ -23,6 +23,8 @@ export interface ScalingWave {
   readonly coldS: number;
   /** Load differs by up to this share from second to second. */
   readonly noise: number;
+  /** Fewest nodes with which hardly a call fails: those that last until ordered ones are there. */
+  readonly suitedMin: number;
 }
 
 /** One second of a simulated fleet. */
@@ -71,7 +73,15 @@ function ramp(second: number, up: number, down: number, length: number, top = 10
   return 1 + (top - 1) * (share(up) - share(down));
 }
 
-const PLAIN = { waves: 1, lagS: 2, startS: 10, coldS: 10, noise: 0.05, seconds: 1800 };
+const PLAIN = {
+  suitedMin: 1,
+  waves: 1,
+  lagS: 2,
+  startS: 10,
+  coldS: 10,
+  noise: 0.05,
+  seconds: 1800,
+};
 
 /** Every wave that is simulated. */
 export const SCALING_WAVES: readonly ScalingWave[] = [
@@ -82,19 +92,19 @@ export const SCALING_WAVES: readonly ScalingWave[] = [
     loadAt: (second) => ramp(second, 300, 900, 120),
   },
   {
-    ...PLAIN,
+    ...{ ...PLAIN, suitedMin: 5 },
     name: "step",
     about: "to ten times the load from one second to the next",
     loadAt: (second) => ramp(second, 300, 900, 1),
   },
   {
-    ...{ ...PLAIN, lagS: 30 },
+    ...{ ...PLAIN, suitedMin: 3, lagS: 30 },
     name: "lag",
     about: "the wave, seen 30 s late",
     loadAt: (second) => ramp(second, 300, 900, 120),
   },
   {
-    ...{ ...PLAIN, startS: 60, coldS: 60 },
+    ...{ ...PLAIN, suitedMin: 5, startS: 60, coldS: 60 },
     name: "cold",
     about: "the wave, with nodes that need a minute to come and another to be warm",
     loadAt: (second) => ramp(second, 300, 900, 120),
@@ -108,11 +118,17 @@ export const SCALING_WAVES: readonly ScalingWave[] = [
   },
   {
     ...{ ...PLAIN, seconds: 5400, waves: 3, lagS: 15, startS: 30, coldS: 30, noise: 0.15 },
+    suitedMin: 3,
     name: "waves",
     about: "three waves, seen 15 s late, nodes that need 30 s, 15 % noise",
     loadAt: (second) => ramp(second % 1800, 300, 900, 180),
   },
 ];
+
+/** The rule for a wave: the defaults, with the times of its nodes. */
+export function ruleForWave({ startS, coldS }: ScalingWave, min = 1): ScaleRule {
+  return simulatedRule({ startS: Math.max(60, startS * 2), warmUpS: coldS, min });
+}
 
 /** The rule that is simulated: the defaults of a rule. */
 export function simulatedRule(values: Partial<ScaleRule> = {}): ScaleRule {
@@ -130,9 +146,11 @@ class Fleet {
   #next = 1;
   stoppedInUse = 0;
 
-  constructor(wave: ScalingWave) {
+  /** As many nodes as the load at the beginning asks for. */
+  constructor(wave: ScalingWave, min: number) {
     this.#wave = wave;
-    this.#add(-1000);
+    const count = Math.max(min, Math.ceil(wave.loadAt(0)));
+    for (let index = 0; index < count; index++) this.#add(-1000);
   }
 
   #add(atS: number): void {
@@ -222,7 +240,7 @@ export function simulateScaling(
   seed: number,
 ): ScalingOutcome {
   const rng = seededRng(seed);
-  const fleet = new Fleet(wave);
+  const fleet = new Fleet(wave, rule.min);
   const scaler = new FleetScaler();
   const seen: LoadSample[] = [];
   const points: ScalingPoint[] = [];
@@ -272,7 +290,7 @@ export function scalingTable(
   return {
     heads: ["WAVE", "NODES", "STEPS", "TURNS", "FAILED", "NODE TIME", "STOPPED IN USE"],
     rows: outcomes.map((one) => [
-      one.wave.name,
+      one.rule.min === 1 ? one.wave.name : `${one.wave.name}, min ${one.rule.min}`,
       `${one.nodesMin}-${one.nodesMax}`,
       `${one.steps}`,
       `${one.turns}`,

@@ -3,10 +3,10 @@
 import { messageOf } from "../reactor/errors.ts";
 import {
   drawScaling,
+  ruleForWave,
   SCALING_WAVES,
   type ScalingOutcome,
   scalingTable,
-  simulatedRule,
   simulateScaling,
 } from "../sim/mod.ts";
 import { CommandError, UsageError } from "./cli_errors.ts";
@@ -21,20 +21,21 @@ interface ScalingFlags {
   readonly json?: true;
 }
 
-/** Every wave under the defaults of a rule; with seed 1 unless told otherwise, as in the docs. */
+/**
+ * Every wave under the defaults of a rule, and those that these cannot serve again with enough nodes
+ * beforehand; with seed 1 unless told otherwise, as in the docs.
+ */
 function allWaves(seed: number): ScalingOutcome[] {
-  return SCALING_WAVES.map((wave) =>
-    simulateScaling(
-      wave,
-      simulatedRule({ startS: Math.max(60, wave.startS * 2), warmUpS: wave.coldS }),
-      seed,
-    )
-  );
+  return SCALING_WAVES.flatMap((wave) => {
+    const mins = wave.suitedMin === 1 ? [1] : [1, wave.suitedMin];
+    return mins.map((min) => simulateScaling(wave, ruleForWave(wave, min), seed));
+  });
 }
 
 /** The picture of those waves. */
 function wavesPicture(outcomes: readonly ScalingOutcome[], seed: number): string {
-  const fleets = outcomes.map(({ wave, points, rule }) => ({
+  const shown = outcomes.filter(({ rule }) => rule.min === 1);
+  const fleets = shown.map(({ wave, points, rule }) => ({
     title: `${wave.name}: ${wave.about}`,
     points,
     target: rule.target,
@@ -57,14 +58,15 @@ export async function runScalingWaves(flags: ScalingFlags): Promise<void> {
     }
   }
   if (flags.json === true) {
-    return printJson(outcomes.map(({ wave, points, rule: _rule, ...numbers }) => ({
+    return printJson(outcomes.map(({ wave, points, rule, ...numbers }) => ({
       wave: wave.name,
+      min: rule.min,
       seed,
       ...numbers,
       points,
     })));
   }
-  for (const { wave } of outcomes) printLine(`${wave.name}: ${wave.about}`);
+  for (const wave of SCALING_WAVES) printLine(`${wave.name}: ${wave.about}`);
   printLine("");
   const { heads, rows } = scalingTable(outcomes);
   await printTable(heads, rows);
