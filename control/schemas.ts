@@ -953,6 +953,8 @@ export const SCALE_FLOORS_MAX = 20;
 /** Longest times of a rule, in seconds. */
 const SCALE_S_MAX = 86_400;
 
+/** Values of a track. */
+const SCALE_TRACK_STEPS_MAX = 1000;
 const scaleNodes = z.int().min(1).max(SCALE_NODES_MAX);
 const scaleS = z.int().min(0).max(SCALE_S_MAX);
 const hourMinute = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$|^24:00$/, "must be HH:MM");
@@ -1021,7 +1023,26 @@ export const ScaledModuleShape = z.strictObject({
   rule: ScaleRuleShape,
   status: ScaleStatusShape.nullable().describe("null: nothing was decided yet"),
 });
-export const ScaledModuleList = z.strictObject({ modules: z.array(ScaledModuleShape) });
+const trackValues = z.array(z.number().min(0).nullable()).max(SCALE_TRACK_STEPS_MAX);
+export const ScaleTrackShape = z.strictObject({
+  stepMs: z.int().min(1),
+  fromMs: instantMs.describe("start of the first step"),
+  nodes: z.array(count.nullable()).max(SCALE_TRACK_STEPS_MAX).describe(
+    "that got calls, at the end of each step; null: a gap",
+  ),
+  wish: z.array(count.nullable()).describe("nodes that the load asked for then"),
+  load: trackValues.describe("of the rule's metric, mean of each step"),
+  errorShare: z.array(share.nullable()).describe("mean of each step"),
+});
+export const TrackedModuleShape = ScaledModuleShape.extend({
+  track: ScaleTrackShape.nullable().describe("the last hour; null: nothing was decided yet"),
+});
+export const ScaledModuleQuery = z.strictObject(ModuleFilter);
+export const ScaledModuleList = z.strictObject({
+  modules: z.array(
+    ScaledModuleShape.extend({ track: TrackedModuleShape.shape.track.optional() }),
+  ).describe("track: of a module that is asked for by both numbers alone"),
+});
 export const ScaleRulePut = z.strictObject({ rule: ScaleRuleInput, why: why.optional() });
 export const ScaleRuleQuery = z.strictObject({ why: why.optional() });
 
@@ -1346,6 +1367,8 @@ export type Webhook = Shown<typeof WebhookShape>;
 export type ScaleFloor = Shown<typeof ScaleFloorShape>;
 export type ScaleRule = Shown<typeof ScaleRuleShape>;
 export type ScaleStatus = Shown<typeof ScaleStatusShape>;
+export type ScaleTrack = Shown<typeof ScaleTrackShape>;
+export type TrackedModule = Shown<typeof TrackedModuleShape>;
 export type ScaledModule = Shown<typeof ScaledModuleShape>;
 export type User = Shown<typeof UserShape>;
 export type OneTimePassword = Shown<typeof OneTimePasswordShape>;

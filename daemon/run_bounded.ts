@@ -30,7 +30,9 @@ function begin(program: string, args: readonly string[]): ChildProcessWithoutNul
   try {
     return spawn(program, args, { shell: false, stdio: ["pipe", "pipe", "pipe"] });
   } catch (error) {
-    return messageOf(error);
+    const isForbidden = error instanceof Error && error.name === "NotCapable";
+    const how = `this process may run no programs: start it with --allow-run=${program}`;
+    return isForbidden ? how : messageOf(error);
   }
 }
 

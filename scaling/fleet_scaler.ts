@@ -111,6 +111,11 @@ export class FleetScaler {
     return this.#leaving.filter(({ phase }) => phase === "draining");
   }
 
+  /** Nodes that the driver was told to stop. */
+  get stopping(): readonly LeavingNode[] {
+    return this.#leaving.filter(({ phase }) => phase === "stopping");
+  }
+
   /** What people are shown; null before the first look. */
   get status(): Omit<ScaleStatus, "order"> | null {
     if (this.#decision === undefined) return null;
@@ -186,7 +191,7 @@ export class FleetScaler {
     if (order.action === "start") this.#awaited = null;
   }
 
-  /** A drain could not be written: the node stays. */
+  /** A node is not on its way out any more: its drain could not be written, or it is gone. */
   stays(name: string): void {
     this.#leaving = this.#leaving.filter((one) => one.name !== name);
   }
@@ -235,13 +240,18 @@ export class FleetScaler {
       return { effects: [{ op: "free", name, why }, event("scale.gone", why)] };
     }
     if (phase === "returning") {
-      if (node.state === "on") return { effects: [] };
+      if (node.state !== "drain") return { effects: [] };
       if (ageMs < REPEAT_MS) return { node: one, effects: [] };
       const again: ScaleEffect = { op: "restore", name, why: "its drain is taken back" };
       return { node: { name, phase, sinceMs: nowMs }, effects: [again] };
     }
     if (phase === "draining" && node.state === "on" && ageMs > SEEN_MS) {
       return { effects: [event("scale.cancel", `${name} stays: somebody took its drain back`)] };
+    }
+    if (phase === "draining" && node.state === "off") {
+      return {
+        effects: [event("scale.cancel", `${name} is left alone: somebody switched it off`)],
+      };
     }
     if (phase === "draining" && ageMs > rule.drainS * 1000) {
       const why = `${name} was not safe to stop within ${rule.drainS} s`;

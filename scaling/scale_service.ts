@@ -5,16 +5,25 @@ import type { ChangeService } from "../control/changes/change_service.ts";
 import type { NodeUseService } from "../control/drain/node_use_service.ts";
 import { DrainState } from "../control/drain/drain_state.ts";
 import { floorAt } from "../control/scaling/scale_floor.ts";
-import { type ScaleSettings, scaleStateName } from "../control/scaling/scale_settings.ts";
-import type {
-  LeaseListing,
-  LeaseListWish,
-  ScaledModule,
-  ScaleRule,
-  ScaleStatus,
+import {
+  moduleOfScaleState,
+  parseTrack,
+  SCALE_STATES,
+  type ScaleSettings,
+  scaleStateName,
+  scaleTrackName,
+} from "../control/scaling/scale_settings.ts";
+import {
+  type LeaseListing,
+  type LeaseListWish,
+  type ScaledModule,
+  type ScaleRule,
+  ScaleRuleShape,
+  type ScaleStatus,
 } from "../control/schemas.ts";
 import type { SeenModule, SystemView } from "../control/system/system_model.ts";
 import type { SystemReader } from "../control/system/system_reader.ts";
+import { ControlError } from "../control/control_error.ts";
 import { type ModuleKey, moduleText } from "../model/module.ts";
 import type { NodeKey } from "../model/node.ts";
 import { parseIpv4 } from "../reactor/address.ts";
@@ -32,7 +41,9 @@ import {
 } from "./fleet_scaler.ts";
 import type { FleetNode } from "./leaving_nodes.ts";
 import { loadOfModule } from "./module_load.ts";
+import type { LoadSample } from "./scale_decision.ts";
 import type { ScaleDrivers } from "./scale_drivers.ts";
+import { TrackKeeper } from "./scale_track.ts";
 
 /** Rules that another console or a command changed are read this often, in milliseconds. */
 const RELOAD_INTERVAL_MS = 2_000;
@@ -50,6 +61,9 @@ const ASKED_MAX = 8;
 
 /** Who drains and restores, in the history and the audit. */
 const ACTOR: Actor = { ...COMMAND_ACTOR, name: "lars-scaling", role: "operator" };
+
+/** Of a module whose rule was removed while nobody followed it. */
+const NO_RULE = ScaleRuleShape.parse({ metric: "calls", target: 1, max: 1, isEnabled: false });
 
 /** Registrations, as scaling needs them. */
 export interface FleetLeases {
@@ -85,6 +99,8 @@ interface NodeLease {
 class ScaledFleet {
   module: Omit<ScaledModule, "status">;
   readonly scaler: FleetScaler;
+  /** Undefined until it was read. */
+  track: TrackKeeper | undefined;
   leases = new Map<string, NodeLease>();
   leasesAtMs = -Infinity;
   order: ScaleStatus["order"] = null;
@@ -98,6 +114,8 @@ class ScaledFleet {
   isAsking = false;
   savedAtMs = -Infinity;
   readonly drains = new Map<string, DrainState>();
+  /** Nodes that should get calls again, and why; that could not be written yet. */
+  readonly owed = new Map<string, string>();
 
   constructor(module: Omit<ScaledModule, "status">, memory: ScaleMemory | undefined) {
     this.module = module;
@@ -121,6 +139,10 @@ function isActing({ isEnabled, driver }: ScaleRule): boolean {
   return isEnabled && driver !== "dry";
 }
 
+function isNotFound(error: unknown): boolean {
+  return error instanceof ControlError && error.reason === "not-found";
+}
+
 /** Nodes that more than one module has. */
 function sharedNames({ modules }: SystemView): ReadonlySet<string> {
   const all = new Set<string>();
@@ -135,6 +157,8 @@ function sharedNames({ modules }: SystemView): ReadonlySet<string> {
 export class ScaleService {
   readonly #options: ScaleServiceOptions;
   readonly #fleets = new Map<string, ScaledFleet>();
+  /** Of rules that were removed, until nothing of them is left. */
+  readonly #ended = new Map<string, ScaledFleet>();
   readonly #lease: LeaderLease;
   readonly #timers: Timer[] = [];
   readonly #counts = { orders: 0, ordersFailed: 0, steps: 0 };
@@ -150,7 +174,9 @@ export class ScaleService {
       ...{ store: store.console, clock, log, name: "scaling", holder },
       onLead: async () => {
         this.#fleets.clear();
+        this.#ended.clear();
         await this.#reload();
+        await this.#findEnded();
       },
     });
   }
@@ -205,11 +231,11 @@ export class ScaleService {
     for (const [id, fleet] of this.#fleets) {
       if (rules.has(id)) continue;
       this.#fleets.delete(id);
+      this.#ended.set(id, fleet);
       await this.#letGo(fleet);
-      await store.console.putState(scaleStateName(fleet.module), "");
     }
     for (const [id, module] of rules) {
-      const known = this.#fleets.get(id);
+      const known = this.#fleets.get(id) ?? this.#ended.get(id);
       if (known === undefined) {
         const text = await store.console.state(scaleStateName(module));
         const fleet = new ScaledFleet(module, memoryOf(text));
@@ -217,9 +243,50 @@ export class ScaleService {
         if (!isActing(module.rule)) await this.#letGo(fleet);
         continue;
       }
+      this.#ended.delete(id);
+      this.#fleets.set(id, known);
       const wasActing = isActing(known.module.rule);
       known.module = module;
       if (wasActing && !isActing(module.rule)) await this.#letGo(known);
+    }
+    await this.#settle();
+  }
+
+  /** Rules that were removed while no console followed them. */
+  async #findEnded(): Promise<void> {
+    const { settings, store } = this.#options;
+    if (!await settings.isKept()) return;
+    for (const { name, content } of await store.console.states(SCALE_STATES)) {
+      const key = moduleOfScaleState(name);
+      if (content === "" || key === undefined || this.#fleets.has(moduleText(key))) continue;
+      const module = { ...key, rule: NO_RULE, updatedAtMs: 0 };
+      const fleet = new ScaledFleet(module, memoryOf(content));
+      this.#ended.set(moduleText(key), fleet);
+      await this.#letGo(fleet);
+    }
+    await this.#settle();
+  }
+
+  /** Does what is still owed to nodes, and forgets rules that owe nothing any more. */
+  async #settle(): Promise<void> {
+    const { reader, store } = this.#options;
+    for (const fleet of [...this.#ended.values(), ...this.#fleets.values()]) {
+      const owed = [...fleet.owed];
+      await this.#carryOut(fleet, owed.map(([name, why]) => ({ op: "restore", name, why })));
+    }
+    if (reader.model.view.isStale) return;
+    for (const [id, fleet] of this.#ended) {
+      const { modId, cmdId } = fleet.module;
+      const known = new Set(reader.model.module(modId, cmdId)?.nodes.map(({ name }) => name));
+      const gone = fleet.scaler.stopping.filter(({ name }) => !known.has(name));
+      for (const { name } of gone) {
+        fleet.scaler.stays(name);
+        await this.#free(fleet, name);
+      }
+      if (fleet.owed.size > 0 || fleet.scaler.stopping.length > 0) continue;
+      await store.console.putState(scaleTrackName(fleet.module), "");
+      await store.console.putState(scaleStateName(fleet.module), "");
+      this.#ended.delete(id);
     }
   }
 
@@ -263,6 +330,7 @@ export class ScaleService {
       });
       await this.#carryOut(fleet, effects);
       this.#ask(fleet);
+      await this.#track(fleet, sample);
       const isDue = nowMs - fleet.savedAtMs >= SAVE_INTERVAL_MS;
       if (isDue || effects.length > 0) await this.#save(fleet);
       fleet.fault = "";
@@ -317,14 +385,14 @@ export class ScaleService {
 
   async #carryOutNow(fleet: ScaledFleet, effects: readonly ScaleEffect[]): Promise<void> {
     for (const effect of effects) {
-      if (effect.op === "event") await this.#note(fleet.module, effect.kind, effect.text);
+      if (effect.op === "event") await this.#tell(fleet.module, effect.kind, effect.text);
       else if (effect.op === "order") this.#order(fleet, effect.order);
       else if (effect.op === "free") await this.#free(fleet, effect.name);
       else await this.#setState(fleet, effect);
     }
   }
 
-  async #note(module: ModuleKey, kind: `scale.${string}`, text: string): Promise<void> {
+  async #tell(module: ModuleKey, kind: `scale.${string}`, text: string): Promise<void> {
     const { modId, cmdId } = module;
     if (kind === "scale.up" || kind === "scale.down") this.#counts.steps++;
     const event: NewEvent = { atMs: this.#nowMs(), kind, module: { modId, cmdId }, text };
@@ -343,19 +411,33 @@ export class ScaleService {
   ): Promise<void> {
     const { changes, clock } = this.#options;
     const state = op === "drain" ? "drain" : "on";
+    if (op === "restore" && this.#isOff(fleet, name)) return void fleet.owed.delete(name);
     try {
       const said = { why: `scaling: ${why}`.slice(0, 500) };
       await changes.patchNode(ACTOR, fleet.module, name, { state }, said, `node.${op}`);
+      fleet.owed.delete(name);
       if (op === "restore") fleet.drains.delete(name);
       else {
         const quietMs = fleet.module.rule.quietS * 1000;
         fleet.drains.set(name, new DrainState(quietMs, clock.nowMs()));
       }
     } catch (error) {
-      // A drain that failed is off; one that should end is tried again by the next looks.
+      // A drain that failed is off.
       if (op === "drain") fleet.scaler.stays(name);
-      await this.#note(fleet.module, "scale.fault", `${name} could not ${op}: ${messageOf(error)}`);
+      const wasOwed = fleet.owed.delete(name);
+      if (op === "restore" && isNotFound(error)) return;
+      // Who was refused knows that nothing was written. Else it may have been, and is taken back.
+      const isRefused = op === "drain" && error instanceof ControlError;
+      if (!isRefused) fleet.owed.set(name, why);
+      if (wasOwed) return;
+      await this.#tell(fleet.module, "scale.fault", `${name} could not ${op}: ${messageOf(error)}`);
     }
+  }
+
+  /** True for a node that somebody has switched off meanwhile: that is not ours to take back. */
+  #isOff({ module: { modId, cmdId } }: ScaledFleet, name: string): boolean {
+    const seen = this.#options.reader.model.module(modId, cmdId);
+    return seen?.nodes.find((node) => node.name === name)?.state === "off";
   }
 
   /** A node that has stopped leaves no wish of ours behind: another may have its address. */
@@ -408,7 +490,7 @@ export class ScaleService {
   #order(fleet: ScaledFleet, order: ScaleOrder): void {
     if (fleet.ordersWaiting >= ORDERS_WAITING_MAX) {
       fleet.scaler.failed(order);
-      void this.#note(fleet.module, "scale.fault", "the driver is too slow: an order is given up");
+      void this.#tell(fleet.module, "scale.fault", "the driver is too slow: an order is given up");
       return;
     }
     fleet.ordersWaiting++;
@@ -435,7 +517,22 @@ export class ScaleService {
     }
     this.#counts.ordersFailed++;
     fleet.scaler.failed(order);
-    await this.#note(fleet.module, "scale.fault", `order ${what} failed: ${outcome.text}`);
+    await this.#tell(fleet.module, "scale.fault", `order ${what} failed: ${outcome.text}`);
+  }
+
+  /** Notes what was seen, for a chart. */
+  async #track(fleet: ScaledFleet, sample: LoadSample | undefined): Promise<void> {
+    const { status } = fleet.scaler;
+    if (status === null) return;
+    const { console: states } = this.#options.store;
+    const name = scaleTrackName(fleet.module);
+    fleet.track ??= new TrackKeeper(parseTrack(await states.state(name)));
+    const { load = null, errorShare = null } = sample ?? {};
+    const nodes = Math.max(0, status.from - status.pendingCount);
+    const isWhole = fleet.track.note(status.atMs, { nodes, wish: status.wish, load, errorShare });
+    if (isWhole && this.#follows(fleet)) {
+      await states.putState(name, JSON.stringify(fleet.track.track));
+    }
   }
 
   async #save(fleet: ScaledFleet): Promise<void> {

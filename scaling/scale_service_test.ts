@@ -5,7 +5,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ControlError } from "../control/control_error.ts";
 import { type ScaleRule, ScaleRuleShape } from "../control/schemas.ts";
+import { StoreError } from "../reactor/errors.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { ScaleService, type ScaleServiceOptions } from "./scale_service.ts";
@@ -17,6 +19,8 @@ const RULE: ScaleRule = ScaleRuleShape.parse({
   ...{ metric: "calls", target: 100, max: 10, windowS: 5, stabilisationS: 5, coolDownDownS: 0 },
   ...{ driver: "command", drainS: 60 },
 });
+
+const AWAY = new StoreError("away", true);
 
 /** Something that can be held back. */
 class Gate {
@@ -50,6 +54,12 @@ class Bench {
   /** Nodes that another module has as well. */
   shared: readonly string[] = [];
   stateText = "";
+  trackText = "";
+  /** The database cannot be reached. */
+  isAway = false;
+  /** Nodes that cannot be changed. */
+  readonly stuck = new Set<string>();
+  readonly freed: string[] = [];
   rule: ScaleRule | undefined = RULE;
   isSafe = false;
   readonly service: ScaleService;
@@ -97,17 +107,30 @@ class Bench {
         addEvents: () => Promise.resolve(),
         console: {
           takeLease: () => Promise.resolve(true),
-          state: () => Promise.resolve(this.stateText),
-          putState: () => Promise.resolve(),
+          state: (name: string) =>
+            Promise.resolve(name === "scale-track.1.1" ? this.trackText : this.stateText),
+          states: () => Promise.resolve([{ name: "scaling.1.1", content: this.stateText }]),
+          putState: (name: string, content: string) => {
+            if (this.isAway) return Promise.reject(AWAY);
+            if (name === "scale-track.1.1") this.trackText = content;
+            else this.stateText = content;
+            return Promise.resolve();
+          },
         },
       },
       reader: { model, onReading: (look: () => void) => this.#look = look },
       settings: {
-        rules: () => Promise.resolve(this.rule === undefined ? [] : [{ ...KEY, rule: this.rule }]),
+        isKept: () => Promise.resolve(true),
+        rules: () =>
+          this.isAway
+            ? Promise.reject(AWAY)
+            : Promise.resolve(this.rule === undefined ? [] : [{ ...KEY, rule: this.rule }]),
       },
       changes: {
         patchNode: async (_actor: unknown, _key: unknown, name: string, to: { state: string }) => {
           if (to.state === "drain") await this.writeGate.pass();
+          if (this.isAway || this.stuck.has(name)) throw AWAY;
+          if (!this.states.has(name)) throw new ControlError("not-found", `no ${name}`);
           this.states.set(name, to.state);
         },
       },
@@ -123,7 +146,10 @@ class Bench {
           }));
           return { leases };
         },
-        free: () => Promise.resolve(),
+        free: (_who: unknown, { port }: { port: number }) => {
+          this.freed.push(`10.0.0.1:${port}`);
+          return Promise.resolve();
+        },
       },
       drivers: {
         give: (_rule: unknown, { action, nodes }: { action: string; nodes: readonly string[] }) => {
@@ -196,16 +222,44 @@ for (const [what, rule] of ENDS) {
     await bench.service.stop();
   });
 
+  test(`a rule that is ${what} while nodes cannot be written: what drains is taken back after`, async () => {
+    const bench = await startDraining();
+    const drained = bench.drained;
+    for (const name of drained) bench.stuck.add(name);
+    bench.rule = rule;
+    await bench.pass(30);
+    assert.deepEqual(bench.drained, drained, "not yet");
+    if (rule === undefined) assert.notEqual(bench.stateText, "", "who takes over must know it");
+    bench.stuck.clear();
+    await bench.pass(10);
+    assert.deepEqual(bench.drained, []);
+    assert.deepEqual(bench.orders, []);
+    await bench.service.stop();
+  });
+
+  test(`a rule that is ${what} while the database is away: what drains is taken back after`, async () => {
+    const bench = await startDraining();
+    bench.isAway = true;
+    await bench.pass(30);
+    bench.rule = rule;
+    await bench.pass(30);
+    assert.ok(bench.drained.length > 0, "not yet");
+    bench.isAway = false;
+    await bench.pass(10);
+    assert.deepEqual(bench.drained, []);
+    await bench.service.stop();
+  });
+
   test(`a rule that is ${what} when a console takes over: what drained gets calls again`, async () => {
     const leaving = [{ name: NAMES[0], phase: "draining", sinceMs: 1 }];
     const bench = await startBench((made) => {
       made.states.set(NAMES[0], "drain");
       made.stateText = JSON.stringify({ memory: { leaving, awaited: null } });
-      // One that is removed leaves nothing to take over from.
-      made.rule = rule ?? { ...RULE, driver: "dry" };
+      made.rule = rule;
     });
     await bench.pass(1);
     assert.deepEqual(bench.drained, []);
+    if (rule === undefined) assert.equal(bench.stateText, "", "nothing is left of it");
     await bench.service.stop();
   });
 }
@@ -237,4 +291,83 @@ test("why a module cannot be scaled is said, once", async () => {
   assert.ok(bench.drained.length > 0, "it goes on");
   assert.equal(bench.warnings.length, 1);
   await bench.service.stop();
+});
+
+test("a rule that comes again before what the last one drained is taken back: it is, and the rule holds", async () => {
+  const bench = await startDraining();
+  for (const name of bench.drained) bench.stuck.add(name);
+  bench.rule = undefined;
+  await bench.pass(10);
+  bench.rule = { ...RULE, min: 3 };
+  await bench.pass(4);
+  bench.stuck.clear();
+  await bench.pass(20);
+  assert.deepEqual(bench.drained, []);
+  assert.notEqual(bench.stateText, "");
+  await bench.service.stop();
+});
+
+test("a drain that may have been written is taken back", async () => {
+  const bench = await startBench();
+  const name = NAMES[2];
+  bench.stuck.add(name);
+  await bench.pass(12);
+  bench.states.set(name, "drain");
+  bench.rule = { ...RULE, min: 3 };
+  bench.stuck.clear();
+  await bench.pass(10);
+  assert.deepEqual(bench.drained, []);
+  await bench.service.stop();
+});
+
+test("a draining node that an operator switches off stays off, and is not stopped", async () => {
+  const bench = await startDraining();
+  const name = NAMES[2];
+  bench.states.set(name, "off");
+  bench.isSafe = true;
+  await bench.pass(4);
+  bench.rule = undefined;
+  await bench.pass(10);
+  assert.equal(bench.states.get(name), "off");
+  assert.ok(bench.orders.every((order) => !order.includes(name)), bench.orders.join());
+  await bench.service.stop();
+});
+
+test("a node that stops after its rule was removed leaves no wish of ours behind", async () => {
+  const leaving = [{ name: NAMES[0], phase: "stopping", sinceMs: 1 }];
+  const bench = await startBench((made) => {
+    made.states.set(NAMES[0], "drain");
+    made.stateText = JSON.stringify({ memory: { leaving, awaited: null } });
+    made.rule = undefined;
+  });
+  await bench.pass(10);
+  assert.deepEqual(bench.drained, [NAMES[0]], "the driver was told");
+  assert.notEqual(bench.stateText, "");
+  bench.states.delete(NAMES[0]);
+  await bench.pass(4);
+  assert.deepEqual(bench.freed, [NAMES[0]]);
+  assert.equal(bench.stateText, "");
+  await bench.service.stop();
+});
+
+test("what a module had is kept for a chart, goes on from there, and ends with its rule", async () => {
+  const bench = await startBench((made) => made.rule = { ...RULE, min: 3 });
+  await bench.pass(40);
+  const { nodes, load } = JSON.parse(bench.trackText);
+  assert.ok(nodes.length >= 3 && nodes.every((count: number) => count === 3), bench.trackText);
+  assert.equal(load[0], 10);
+  await bench.service.stop();
+  const next = await startBench((made) => {
+    made.trackText = bench.trackText;
+    made.clock.advance(100_000);
+    made.rule = { ...RULE, min: 3 };
+  });
+  await next.pass(2);
+  const later = JSON.parse(next.trackText).nodes as (number | null)[];
+  assert.deepEqual(later.slice(0, nodes.length), nodes, "what was there");
+  assert.ok(later.includes(null) && later.at(-1) === 3, "a gap, and on");
+  next.rule = undefined;
+  await next.pass(4);
+  assert.equal(next.trackText, "");
+  await next.service.stop();
 });

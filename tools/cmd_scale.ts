@@ -1,6 +1,7 @@
 // Shell. `lars scale`: how many nodes a module should have for its load, and why it has so many.
 
 import { type Command, Option } from "commander";
+import { floorText, parseFloor } from "../control/scaling/scale_floor.ts";
 import {
   SCALE_DRIVERS,
   SCALE_METRICS,
@@ -12,6 +13,7 @@ import {
 import type { SystemAccess } from "../control/system_access.ts";
 import { moduleId, type ModuleKey } from "../model/module.ts";
 import { moduleLabel } from "../model/module_name.ts";
+import { messageOf } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { CommandError, repeated, UsageError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
@@ -92,7 +94,7 @@ function addSet(scale: Command): void {
     .option(
       "--floor <TEXT>",
       "'DAYS HH:MM-HH:MM ZONE N': at least N nodes then; may be given several times",
-      repeated(parseFloor),
+      repeated(floorOption),
       [],
     )
     .option("--clear-floors", "no scheduled floors but those given")
@@ -123,6 +125,14 @@ function addSet(scale: Command): void {
   ]);
 }
 
+function floorOption(text: string): ScaleFloor {
+  try {
+    return parseFloor(text);
+  } catch (error) {
+    throw new RangeError(`--floor: ${messageOf(error)}`);
+  }
+}
+
 function addWord(
   scale: Command,
   word: string,
@@ -138,23 +148,6 @@ function addWord(
   });
   addServerOption(addStoreOptions(command));
   addExamples(command, [[`lars scale ${word} 7 1`, "of this module"]]);
-}
-
-/** A floor as it is typed. */
-function parseFloor(text: string): ScaleFloor {
-  const match = /^(\S+) (\d\d:\d\d)-(\d\d:\d\d) (\S+) (\d+)$/.exec(text.trim());
-  if (match === null) {
-    throw new RangeError(
-      `--floor must be 'DAYS HH:MM-HH:MM ZONE N', as 'mon-fri 08:00-20:00 Europe/Berlin 6': ` +
-        `current value is "${text}"`,
-    );
-  }
-  const [, days, from, to, zone, nodes] = match;
-  return { days, from, to, zone, nodes: Number(nodes) };
-}
-
-function floorText({ days, from, to, zone, nodes }: ScaleFloor): string {
-  return `${days} ${from}-${to} ${zone} ${nodes}`;
 }
 
 function labelOf(key: ModuleKey): string {

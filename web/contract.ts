@@ -566,14 +566,14 @@ export const scalingRoutes = {
   listScaling: route(
     "GET /scaling",
     "viewer",
-    "Rules of scaling, and what was decided last for each module.",
-    { response: shapes.ScaledModuleList },
+    "Rules of scaling, and what was decided last for each module; of one module its last hour too.",
+    { query: shapes.ScaledModuleQuery, response: shapes.ScaledModuleList },
   ),
   getScaling: route(
     "GET /scaling/{modId}/{cmdId}",
     "viewer",
-    "The rule of a module, and what was decided last with its reason.",
-    { response: shapes.ScaledModuleShape, problems: ["not-found"] },
+    "The rule of a module, what was decided last with its reason, and the last hour as numbers.",
+    { response: shapes.TrackedModuleShape, problems: ["not-found"] },
   ),
   putScaling: route(
     "PUT /scaling/{modId}/{cmdId}",

@@ -14,8 +14,15 @@ export function scalingHandlers(
   { scaling }: ScalingHandlerParts,
 ): Pick<ApiHandlers, keyof typeof scalingRoutes> {
   return {
-    listScaling: async () => ({ modules: await scaling.modules() }),
-    getScaling: ({ params }) => scaling.module(params),
+    listScaling: async ({ query: { modId, cmdId } }) => {
+      if (modId === undefined || cmdId === undefined) {
+        const modules = await scaling.modules();
+        return { modules: modules.filter((one) => modId === undefined || one.modId === modId) };
+      }
+      const one = await scaling.find({ modId, cmdId });
+      return { modules: one === undefined ? [] : [one] };
+    },
+    getScaling: ({ params }) => scaling.tracked(params),
     putScaling: ({ actor, params, body: { rule, why } }) => scaling.put(actor, params, rule, why),
     async deleteScaling({ actor, params, query: { why } }): Promise<undefined> {
       await scaling.remove(actor, params, why);

@@ -40,6 +40,28 @@ function minuteOf(text: string): number {
   return hour * 60 + minute;
 }
 
+/**
+ * A floor as it is typed: `mon-fri 08:00-20:00 Europe/Berlin 6`.
+ *
+ * @throws {RangeError} when it is not of this form.
+ */
+export function parseFloor(text: string): ScaleFloor {
+  const match = /^(\S+) (\d\d:\d\d)-(\d\d:\d\d) (\S+) (\d+)$/.exec(text.trim());
+  if (match === null) {
+    throw new RangeError(
+      "A floor must be 'DAYS HH:MM-HH:MM ZONE N', as 'mon-fri 08:00-20:00 Europe/Berlin 6': " +
+        `current value is "${text}"`,
+    );
+  }
+  const [, days, from, to, zone, nodes] = match;
+  return { days, from, to, zone, nodes: Number(nodes) };
+}
+
+/** The same back. */
+export function floorText({ days, from, to, zone, nodes }: ScaleFloor): string {
+  return `${days} ${from}-${to} ${zone} ${nodes}`;
+}
+
 /** One formatter for each place: they cost more to make than to use. */
 const formats = new Map<string, Intl.DateTimeFormat>();
 /** Places whose formatters are kept; of more all are forgotten. */

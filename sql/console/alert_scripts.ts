@@ -201,6 +201,15 @@ export function* stateScript(name: string): Script<string | undefined> {
   return rows.length === 0 ? undefined : textOf(rows[0].content);
 }
 
+/** Texts whose names begin so, in order of their names. */
+export function* statesScript(prefix: string): Script<{ name: string; content: string }[]> {
+  const rows = yield {
+    sql: "SELECT name, content FROM ConsoleState WHERE name LIKE ? ESCAPE '!' ORDER BY name",
+    params: [`${prefix.replace(/[!%_]/g, "!$&")}%`],
+  };
+  return rows.map(({ name, content }) => ({ name: textOf(name), content: textOf(content) }));
+}
+
 function upsertStateSql(dialect: Dialect): string {
   return "INSERT INTO ConsoleState(name, content, expires_at) VALUES (?, ?, ?)" +
     onConflict(dialect, "name", ["content", "expires_at"]);

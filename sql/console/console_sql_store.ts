@@ -29,6 +29,7 @@ import {
   rulesScript,
   silencesScript,
   stateScript,
+  statesScript,
   takeLeaseScript,
   webhooksScript,
 } from "./alert_scripts.ts";
@@ -130,6 +131,7 @@ export function consoleSqlStore({ driver, attempt, shape }: StoreCore): ConsoleS
     putScaleRule: whole("set a rule of scaling", putScaleRuleScript),
     removeScaleRule: whole("remove a rule of scaling", removeScaleRuleScript),
     state: plain("read the console's state", stateScript),
+    states: plain("read the console's states", statesScript),
     putState: (name, content) => putState(dialect, name, content),
     takeLease: whole("take a lease", takeLeaseScript),
     nodeCalls: nodeCallsOf({ driver, attempt, shape }),

@@ -357,6 +357,8 @@ export interface ConsoleStore {
 
   /** A text kept under a name; undefined when there is none. */
   state(name: string): Promise<string | undefined>;
+  /** Texts whose names begin so, in order of their names. */
+  states(prefix: string): Promise<{ readonly name: string; readonly content: string }[]>;
   putState(name: string, content: string): Promise<void>;
   /**
    * Takes or renews a lease until `untilMs`, of which there is one for each name.

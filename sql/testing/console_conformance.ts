@@ -437,6 +437,15 @@ function testAlerts(define: Define): void {
     await console.putState("alerts", "1");
     await console.putState("alerts", "ü".repeat(30_000));
     assert.equal((await console.state("alerts"))?.length, 30_000);
+    for (const name of ["scaling.2.1", "scaling.1.1", "scalingX", "scaling_"]) {
+      await console.putState(name, name);
+    }
+    assert.deepEqual((await console.states("scaling.")).map(({ name }) => name), [
+      ...["scaling.1.1", "scaling.2.1"],
+    ]);
+    assert.deepEqual(await console.states("scaling_"), [
+      { name: "scaling_", content: "scaling_" },
+    ]);
     assert.equal(await console.takeLease("alerts", "a", 1000, 2000), true);
     assert.equal(await console.takeLease("alerts", "b", 1500, 2500), false);
     assert.equal(await console.takeLease("alerts", "a", 1500, 2500), true);

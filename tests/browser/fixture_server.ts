@@ -13,7 +13,7 @@ import {
   type RouteName,
 } from "../../web/contract.ts";
 import { LEASE_PHASES } from "../../model/lease.ts";
-import { type AnswerOf, FixtureWorld, SCALED, type Scene } from "./fixtures.ts";
+import { type AnswerOf, FixtureWorld, type Scene, trackOf } from "./fixtures.ts";
 
 /** Password of every user but `fresh`, whose one-time password is {@linkcode ONE_TIME}. */
 export const PASSWORD = "a long enough password";
@@ -199,10 +199,24 @@ function handlers(world: FixtureWorld): Handlers {
         agents: found.slice(offset, offset + Number(query.limit ?? 100)),
       };
     },
-    listScaling: () => ({ modules: SCALED }),
-    getScaling: () => SCALED[0],
-    putScaling: () => SCALED[0],
-    deleteScaling: () => undefined,
+    listScaling: ({ query }) => ({
+      modules: world.scaled.filter(({ modId, cmdId }) =>
+        modId === Number(query.modId) && cmdId === Number(query.cmdId)
+      ).map((one) => ({ ...one, track: trackOf(now()) })),
+    }),
+    getScaling: ({ params }) => {
+      const scaled = world.scaled.find((one) =>
+        one.modId === Number(params.modId) && one.cmdId === Number(params.cmdId)
+      );
+      return { ...found(scaled, "rule"), track: trackOf(now()) };
+    },
+    putScaling: ({ params, body }) => {
+      const { modId, cmdId } = params;
+      const scaled = { modId, cmdId, updatedAtMs: now(), rule: body.rule, status: null };
+      world.scaled = [scaled];
+      return scaled;
+    },
+    deleteScaling: () => void (world.scaled = []),
     listLeases: ({ query }) => {
       const { modId, cmdId, phase, search = "", offset = "0", limit = "100" } = query;
       const found = world.leases(now()).filter((lease) =>

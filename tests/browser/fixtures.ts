@@ -177,6 +177,8 @@ export class FixtureWorld {
   /** Nodes whose registrations were ended, and modules of which nodes seem to be lost. */
   readonly ended = new Set<string>();
   heldNodes: AnswerOf<"listLeases">["held"] = [];
+  /** Rules of scaling. */
+  scaled: AnswerOf<"listScaling">["modules"] = SCALED;
   /** Modules that somebody said are meant, `1/2: why`. */
   readonly confirmed: string[] = [];
   /** The database is away: what is shown is old. */
@@ -1000,9 +1002,12 @@ function summaryOf(nodes: readonly Difference[], modules: readonly TextDifferenc
 }
 
 /** A module that grows, with a node that leaves. */
-export const SCALED: AnswerOf<"listScaling">["modules"] = [{
+const SCALED: AnswerOf<"listScaling">["modules"] = [{
   ...{ modId: 1, cmdId: 1, updatedAtMs: 1_700_000_000_000 },
-  rule: ScaleRuleShape.parse({ metric: "calls", target: 100, max: 9, driver: "webhook" }),
+  rule: ScaleRuleShape.parse({
+    ...{ metric: "calls", target: 100, max: 9, driver: "webhook", webhook: "fleet" },
+    floors: [{ days: "mon-fri", from: "08:00", to: "20:00", zone: "Europe/Berlin", nodes: 3 }],
+  }),
   status: {
     ...{ atMs: 1_700_000_000_000, kind: "up", from: 4, to: 5, wish: 5, load: 500 },
     reason: "500 calls/s over 30 s, 125 for each of 4 nodes, target 100",
@@ -1010,3 +1015,19 @@ export const SCALED: AnswerOf<"listScaling">["modules"] = [{
     order: { id: "order-1", text: "start 4 -> 5", outcome: "answered 200" },
   },
 }];
+
+/** Its last hour: a wave, and a stretch of which nothing is known. */
+export function trackOf(nowMs: number): NonNullable<AnswerOf<"getScaling">["track"]> {
+  const steps = Array.from({ length: 240 }, (_, index) => index);
+  const loadAt = (step: number): number => 120 + 380 * Math.max(0, Math.sin(step / 60));
+  const isKnown = (step: number): boolean => step < 150 || step > 160;
+  return {
+    ...{ stepMs: 15_000, fromMs: nowMs - 240 * 15_000 },
+    nodes: steps.map((step) =>
+      isKnown(step) ? Math.ceil(loadAt(Math.max(0, step - 4)) / 100) : null
+    ),
+    wish: steps.map((step) => isKnown(step) ? Math.ceil(loadAt(step) / 100) : null),
+    load: steps.map((step) => isKnown(step) ? loadAt(step) : null),
+    errorShare: steps.map((step) => isKnown(step) ? (step % 50 === 7 ? 0.02 : 0) : null),
+  };
+}

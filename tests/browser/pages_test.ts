@@ -272,6 +272,40 @@ pageTest(
   },
 );
 
+pageTest(
+  "scaling: charts of the last hour, floors in the form, and a question before a rule is removed",
+  "usual",
+  async (page) => {
+    await visit("/modules/1/1?tab=scaling");
+    await page.getByRole("slider", { name: "Nodes over time" }).focus();
+    await page.keyboard.press("Home");
+    await page.getByText("wanted").first().waitFor();
+    await page.getByRole("button", { name: "Change the rule" }).click();
+    const floors = page.getByLabel("Scheduled floors");
+    assert.equal(await floors.inputValue(), "mon-fri 08:00-20:00 Europe/Berlin 3");
+    await floors.fill("always");
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.getByText("A floor must be").first().waitFor();
+    await browser.checkAccess("rule of scaling");
+    await browser.screenshot("dialog_scaling", true);
+    await floors.fill("sat,sun 10:00-18:00 Europe/Berlin 2\n\n* 00:00-06:00 UTC 4\n");
+    await page.getByLabel("Rule", { exact: true }).selectOption("paused");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await page.getByText("* 00:00-06:00 UTC 4").waitFor();
+    assert.deepEqual(usual.world.scaled[0].rule.floors.map(({ days }) => days), ["sat,sun", "*"]);
+    assert.equal(usual.world.scaled[0].rule.isEnabled, false);
+    await page.getByRole("button", { name: "Switch off" }).click();
+    await dialog.getByText("The rule is removed with its values").waitFor();
+    await browser.screenshot("dialog_scaling_off", true);
+    await page.keyboard.press("Escape");
+    assert.equal(usual.world.scaled.length, 1, "nothing was done");
+    await page.getByRole("button", { name: "Switch off" }).click();
+    await dialog.getByRole("button", { name: "Switch off" }).click();
+    await page.getByText("Its nodes do not follow its load").waitFor();
+  },
+);
+
 pageTest("with nothing in it, every page says what to do", "empty", async (page) => {
   for (const [name, path] of PAGES.filter(([, path]) => !path.startsWith("/modules/"))) {
     if (path === "/changes/3") continue;

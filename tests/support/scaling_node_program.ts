@@ -1,13 +1,29 @@
 // Shell. A program for tests that serves calls as a node of a module, and leaves when it is told to.
 
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import { register } from "../../api/register.ts";
 import { runtime } from "../../reactor/runtime/mod.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 
-const [discovery, modId, port, serviceMs] = runtime.args;
+const [discovery, modId, port, serviceMs, slots] = runtime.args;
+const waiting: ServerResponse[] = [];
+let free = Number(slots);
+
+function serve(): void {
+  while (free > 0 && waiting.length > 0) {
+    const response = waiting.shift();
+    free--;
+    systemClock.setTimer(Number(serviceMs), () => {
+      free++;
+      response?.end("served\n");
+      serve();
+    });
+  }
+}
+
 const server = createServer((_request, response) => {
-  systemClock.setTimer(Number(serviceMs), () => response.end("served\n"));
+  waiting.push(response);
+  serve();
 });
 await new Promise<void>((resolve) => server.listen(Number(port), "127.0.0.1", () => resolve()));
 const node = await register({

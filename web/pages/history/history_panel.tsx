@@ -15,7 +15,8 @@ import {
 import { Icon } from "../parts/icons.tsx";
 import { useModuleNames } from "../shell/module_names.ts";
 import { useLoad } from "../shell/live.ts";
-import { Chart, type Line, lineName, linesOf, measuresOf, Swatch } from "./chart.tsx";
+import { Chart, type Line, lineName, linesOf, measuresOf } from "./chart.tsx";
+import { Swatch } from "./line_chart.tsx";
 import { knowsLatency, totalsOf } from "./series.ts";
 import { query, setQuery } from "../shell/state.ts";
 import { Choice } from "../parts/fields.tsx";

@@ -55,11 +55,10 @@ export function knowsLatency(history: History): boolean {
 }
 
 /** Seconds at the start of each step: the x axis of a chart. */
-export function timesOf(history: History): number[] {
-  return Array.from(
-    { length: history.steps },
-    (_, index) => (history.fromMs + index * history.stepMs) / 1000,
-  );
+export function timesOf(
+  { fromMs, stepMs, steps }: Pick<History, "fromMs" | "stepMs" | "steps">,
+): number[] {
+  return Array.from({ length: steps }, (_, index) => (fromMs + index * stepMs) / 1000);
 }
 
 /** What a line has to know of the history that it is of. */

@@ -11,8 +11,8 @@ import { HeldBox } from "./held_box.tsx";
 import { HistoryPanel } from "../history/history_panel.tsx";
 import { Icon } from "../parts/icons.tsx";
 import { HeldNodesBox } from "../leases/held_nodes_box.tsx";
-import { call } from "../shell/api.ts";
-import { useLive, useLoad } from "../shell/live.ts";
+import { useModuleLeases } from "../leases/module_leases.ts";
+import { useLive } from "../shell/live.ts";
 import {
   AddNodesDialog,
   EditModuleDialog,
@@ -37,17 +37,8 @@ import {
   Stat,
   WriteButton,
 } from "../parts/widgets.tsx";
-import type {
-  LeaseListing,
-  LeaseView,
-  ModuleDetail,
-  NodeStatus,
-} from "../../../control/schemas.ts";
+import type { LeaseView, ModuleDetail, NodeStatus } from "../../../control/schemas.ts";
 import type { ModuleKey } from "../../../model/module.ts";
-
-/** Leases that are asked for, and how often. */
-const LEASES_MAX = "500";
-const LEASES_REFRESH_MS = 3000;
 
 const TABS = [
   ["nodes", "Nodes"],
@@ -192,21 +183,10 @@ function isSameModule(left: ModuleKey, right: ModuleKey): boolean {
   return left.modId === right.modId && left.cmdId === right.cmdId;
 }
 
-/** The leases of a module, as many as one answer holds. */
-function useLeasesOf({ modId, cmdId }: ModuleKey): ReturnType<typeof useLoad<LeaseListing>> {
-  const wish = { modId: String(modId), cmdId: String(cmdId), limit: LEASES_MAX };
-  return useLoad(
-    `leases of ${modId}/${cmdId}`,
-    (signal) => call("listLeases", { query: wish, signal }),
-    LEASES_REFRESH_MS,
-    true,
-  );
-}
-
 function Body({ module }: { module: ModuleDetail }): JSX.Element {
   useEffect(() => void (document.title = `${moduleTitle(module)} · Lars`), [module.name]);
   const [open, setOpen] = useState<Open>({ kind: "none" });
-  const leases = useLeasesOf(module);
+  const leases = useModuleLeases(module);
   const tab = TABS.find(([name]) => name === query.value.get("tab"))?.[0] ?? "nodes";
   return (
     <>
