@@ -1,19 +1,25 @@
 // Goal: a thousand agents survive each end of a dns without a herd, and its load comes back to it.
-// Method: three dns as processes, and a thousand links as agents have them, over real sockets.
+// Method: dns as processes, and a thousand links as agents have them, over real sockets, also over TLS.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ChosenLink } from "../feed/chosen_link.ts";
 import { SystemLookup } from "../feed/name_lookup.ts";
 import { silentLogger } from "../reactor/log.ts";
-import type { Stream } from "../reactor/runtime/types.ts";
+import type { Stream, TcpConnector } from "../reactor/runtime/types.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
 import { runtimeTransport } from "../session/runtime_transport.ts";
 import { SessionClient } from "../session/session_client.ts";
+import { FleetCertificates } from "../session/testing/fleet_certificates.ts";
+import { tlsConnector } from "../session/tls/tls_client.ts";
+import { TlsIdentity } from "../session/tls/tls_identity.ts";
+import { timeFigure } from "./support/figure.ts";
 import { withStoredNode } from "./support/fleet.ts";
+import { freePort } from "./support/free_port.ts";
 import { assertInTime } from "./support/in_time.ts";
 import type { TestProcess } from "./support/processes.ts";
+import { TlsFiles } from "./support/tls_files.ts";
 import { until } from "./support/until.ts";
 
 const AGENTS = 1000;
@@ -30,7 +36,12 @@ interface Agent {
 /** When connections were made, by the address of the dns. */
 type Connects = { port: number; atMs: number }[];
 
-function agentOf(index: number, ports: readonly number[], connects: Connects): Agent {
+function agentOf(
+  index: number,
+  ports: readonly number[],
+  connects: Connects,
+  connector: TcpConnector = runtimeTransport,
+): Agent {
   const agent = { lostAtMs: 0, longestMs: 0 } as Agent;
   const shared = { clock: systemClock, rng: systemRng, log: silentLogger };
   const link = new ChosenLink({
@@ -55,7 +66,7 @@ function agentOf(index: number, ports: readonly number[], connects: Connects): A
         transport: {
           ...runtimeTransport,
           async connectTcp(options): Promise<Stream> {
-            const stream = await runtimeTransport.connectTcp(options);
+            const stream = await connector.connectTcp(options);
             connects.push({ port: options.port, atMs: systemClock.nowMs() });
             return stream;
           },
@@ -91,6 +102,22 @@ function busiestSecond(connects: Connects, fromMs: number): number {
   return most;
 }
 
+/** A few at a time, as hosts boot: this is not what is tested. */
+async function startAll(agents: readonly Agent[]): Promise<void> {
+  for (let at = 0; at < AGENTS; at += 50) {
+    for (const { link } of agents.slice(at, at + 50)) link.start();
+    await until(() => agents.slice(at, at + 50).every(({ link }) => link.ready), {
+      what: "a dns for each agent",
+    });
+  }
+}
+
+/** Each has been told its place in line, with a pong. */
+async function untilPlaced(): Promise<void> {
+  const toldAtMs = systemClock.nowMs() + 4000;
+  await until(() => systemClock.nowMs() > toldAtMs, { what: "two pings of each" });
+}
+
 test(
   "a thousand agents: a dns is killed, comes back, and is stopped in good order",
   { timeout: 240_000 },
@@ -102,19 +129,11 @@ test(
       const ports = all.map((dns) => dns.port());
       const connects: Connects = [];
       const agents = Array.from({ length: AGENTS }, (_, i) => agentOf(i, ports, connects));
-      // A few at a time, as hosts boot: this is not what is tested.
-      for (let at = 0; at < AGENTS; at += 50) {
-        for (const { link } of agents.slice(at, at + 50)) link.start();
-        await until(() => agents.slice(at, at + 50).every(({ link }) => link.ready), {
-          what: "a dns for each agent",
-        });
-      }
+      await startAll(agents);
       const home = spread(agents);
       t.diagnostic(`agents by dns: ${JSON.stringify(home)}`);
       for (const count of Object.values(home)) assert.ok(count > 230 && count < 440, `${count}`);
-      // Each has been told its place, with a pong.
-      const toldAtMs = systemClock.nowMs() + 4000;
-      await until(() => systemClock.nowMs() > toldAtMs, { what: "two pings of each" });
+      await untilPlaced();
 
       let fromMs = systemClock.nowMs();
       const tell = (what: string): void => {
@@ -160,3 +179,49 @@ test(
     });
   },
 );
+
+for (const isTls of [false, true]) {
+  const how = isTls ? "over mutual TLS" : "as they are";
+  test(`a thousand agents of one dns are back after its restart, ${how}`, {
+    timeout: 240_000,
+  }, async () => {
+    await withStoredNode(async ({ processes, url }) => {
+      const files = new TlsFiles(processes.directory);
+      let connector: TcpConnector = runtimeTransport;
+      if (isTls) {
+        const fleet = await FleetCertificates.make();
+        files.write("ca.pem", fleet.authority.cert);
+        await files.pair(fleet, "dns", "dns");
+        const identity = new TlsIdentity(await fleet.material(["agent"]));
+        connector = tlsConnector({ identity, plain: runtimeTransport });
+      }
+      const port = await freePort();
+      const start = (): Promise<TestProcess> =>
+        processes.start("dns", [
+          ...[`--reactor-port=${port}`, `--store=${url}`, "--metrics-port=0"],
+          ...(isTls ? files.flags("dns") : []),
+        ]);
+      let dns = await start();
+      const connects: Connects = [];
+      const agents = Array.from(
+        { length: AGENTS },
+        (_, i) => agentOf(i, [port], connects, connector),
+      );
+      await startAll(agents);
+      await untilPlaced();
+      await dns.kill9();
+      dns = await start();
+      const fromMs = systemClock.nowMs();
+      await until(() => agents.every(({ link }) => link.ready), {
+        timeoutMs: 60_000,
+        what: "everybody to be back",
+      });
+      const value = (systemClock.nowMs() - fromMs) / 1000;
+      const most = busiestSecond(connects, fromMs);
+      timeFigure({ what: `1,000 agents ${how} are back after`, value, atMost: 5, unit: "s" });
+      timeFigure({ what: "connects in a second", value: most, atMost: 200, unit: "at most" });
+      await Promise.all(agents.map(({ link }) => link.close()));
+      assert.ok(dns.alive);
+    });
+  });
+}

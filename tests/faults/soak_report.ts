@@ -127,7 +127,9 @@ function panel(title: string, lines: readonly Line[], y: number, endMs: number):
     const path = points.map(([atMs, value]) => `${x(atMs)},${at(value)}`).join(" ");
     elements.push(
       `<polyline points="${path}" fill="none" stroke="${color}" stroke-width="1.2"/>`,
-      text(WIDTH - RIGHT + 12, y + 12 + index * 13, name, `font-size="11" fill="${color}"`),
+      `<rect x="${WIDTH - RIGHT + 12}" y="${y + 4 + index * 13}" width="9" height="9" ` +
+        `fill="${color}"/>`,
+      text(WIDTH - RIGHT + 26, y + 12 + index * 13, name, 'font-size="11"'),
     );
   });
   return elements;
@@ -168,8 +170,8 @@ export function drawSoak(record: SoakRecord, about: string): string {
   const scale = (WIDTH - LEFT - RIGHT) / endMs;
   const marks = faults.map(({ atMs, what }) => {
     const x = (LEFT + atMs * scale).toFixed(1);
-    return `<line x1="${x}" y1="${top}" x2="${x}" y2="${bottom}" stroke="#d8c9a0" ` +
-      `stroke-width="0.8"><title>${escape(what)}</title></line>`;
+    return `<line x1="${x}" y1="${top}" x2="${x}" y2="${bottom}" stroke="#c9b582" ` +
+      `stroke-width="1"><title>${escape(what)}</title></line>`;
   });
   return svgDocument(WIDTH, bottom + 30, [
     text(LEFT, 28, "All services under load, with faults", 'font-size="17"'),
