@@ -113,11 +113,12 @@ export interface SocketKind {
 /** Makes a connection by a socket of some kind; no handler is called before `start`. */
 export function connectBy(
   kind: SocketKind,
-  { hostname, port, signal }: ConnectOptions,
+  { hostname, port, signal, onReached }: ConnectOptions,
 ): Promise<Stream> {
   return new Promise((resolve, reject) => {
     const socket = kind.open({ hostname, port });
     if (kind.isBackground === true) socket.unref();
+    if (kind.readyEvent !== "connect") socket.once("connect", () => onReached?.());
     const giveUp = (): void => {
       socket.destroy();
       reject(signal.reason);

@@ -97,6 +97,8 @@ export interface ConnectOptions {
   readonly port: number;
   /** Gives up; neither runtime has a time limit of its own. */
   readonly signal: AbortSignal;
+  /** Told when the peer has been reached and a handshake is still to come, as over TLS. */
+  readonly onReached?: () => void;
 }
 
 /** What a TCP client makes its connections with. */

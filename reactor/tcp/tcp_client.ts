@@ -33,7 +33,7 @@ export interface TcpClientOptions {
   readonly log: Logger;
   /** What the peer is, for log lines. */
   readonly name: string;
-  /** Default 3000. */
+  /** Default 3000; a handshake with the only server there is may take longer, see below. */
   readonly connectTimeoutMs?: number;
   /** Upper bound of the first pause between attempts. Default 100. */
   readonly reconnectMinMs?: number;
@@ -253,12 +253,19 @@ export class TcpClient {
     const address = this.address;
     const attempt = new AbortController();
     this.#attempt = attempt;
-    const limit = clock.setTimer(connectTimeoutMs, () => {
-      const what = `no connection within ${connectTimeoutMs} ms`;
-      attempt.abort(new TimeoutError(what, connectTimeoutMs));
-    });
+    const limitTo = (ms: number): Timer =>
+      clock.setTimer(
+        ms,
+        () => attempt.abort(new TimeoutError(`no connection within ${ms} ms`, ms)),
+      );
+    let limit = limitTo(connectTimeoutMs);
+    const onReached = (): void => {
+      if (this.#addresses.length > 1) return;
+      limit.cancel();
+      limit = limitTo(Math.max(connectTimeoutMs, LONE_HANDSHAKE_MS));
+    };
     const { hostname, port } = address;
-    transport.connectTcp({ hostname, port, signal: attempt.signal }).then(
+    transport.connectTcp({ hostname, port, signal: attempt.signal, onReached }).then(
       (stream) => {
         limit.cancel();
         this.#attempt = undefined;
@@ -430,6 +437,12 @@ function newStats(): MutableStats {
 function checkAddresses(addresses: readonly Address[]): void {
   if (addresses.length === 0) throw new RangeError("Client must have at least one address");
 }
+
+/**
+ * Time for a handshake with a server to which there is no other: when all of its clients come back at
+ * once, whoever gave up would only come again, and later, for another one.
+ */
+const LONE_HANDSHAKE_MS = 5_000;
 
 /** A connection must have lived this long to count as a success that resets the back-off. */
 export const STABLE_CONNECTION_MS = 1000;

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { freePort } from "../../tests/support/free_port.ts";
 import { until } from "../../tests/support/until.ts";
 import { encodeFrame, writeHead } from "../frame.ts";
+import { messageOf } from "../errors.ts";
 import { silentLogger } from "../log.ts";
+import type { ConnectOptions, Stream } from "../runtime/types.ts";
 import { ManualClock } from "../time/manual_clock.ts";
 import { MessageRouter } from "../message_router.ts";
 import { reconnectDelayMs } from "./tcp_client.ts";
@@ -271,6 +273,33 @@ test("TcpClient gives up an attempt that takes too long", async () => {
     clock.advance(100);
     await until(() => client.connected, { what: "the second attempt" });
   });
+});
+
+test("TcpClient waits longer for the handshake of the only server there is", async () => {
+  for (const [addressCount, waitedMs] of [[1, 5000], [2, 3000]]) {
+    const clock = new ManualClock();
+    let gaveUp = "";
+    const transport = {
+      connectTcp: ({ signal, onReached }: ConnectOptions): Promise<Stream> =>
+        new Promise((_, reject) => {
+          signal.addEventListener("abort", () => {
+            gaveUp = messageOf(signal.reason);
+            reject(signal.reason);
+          });
+          onReached?.();
+        }),
+    };
+    await withClient({ clock, transport }, ({ client }) => {
+      const address = { hostname: "127.0.0.1", port: 1 };
+      client.setAddresses([address, { ...address, port: 2 }].slice(0, addressCount));
+      client.start();
+      clock.advance(waitedMs - 1);
+      assert.equal(gaveUp, "");
+      clock.advance(1);
+      assert.equal(gaveUp, `no connection within ${waitedMs} ms`);
+      return Promise.resolve();
+    });
+  }
 });
 
 test("TcpClient forgets half a frame when the connection is lost", () =>
