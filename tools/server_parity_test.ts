@@ -9,7 +9,9 @@ import type { Store } from "../sql/store.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { type ConsoleBench, withConsole } from "../tests/support/console_bench.ts";
 import { addConsoleToken } from "../tests/support/console_token.ts";
+import { until } from "../tests/support/until.ts";
 import { type Ended, type Processes, withProcesses } from "../tests/support/processes.ts";
+import type { ResponseOf } from "../web/contract.ts";
 import { buildProgram } from "./program.ts";
 
 const TIMEOUT = { timeout: 600_000 };
@@ -135,6 +137,9 @@ async function fill({ store }: ConsoleBench): Promise<void> {
   await addServices(store, laterS);
 }
 
+/** How many services {@linkcode addServices} makes known. */
+const FILLED_SERVICES = 3;
+
 async function addServices(store: Store, laterS: number): Promise<void> {
   const software = "lars/0.1.0";
   const about = { software, startedAt: 1000, seenAt: laterS };
@@ -158,6 +163,12 @@ async function withLanes(
       withConsole(async (console) => {
         await fill(direct);
         await fill(console);
+        // The console answers from what it reads each second, the other lane from the database.
+        await until(async () => {
+          const { services } = await console.clients.viewer
+            .get<ResponseOf<"listServices">>("GET /services");
+          return services.length === FILLED_SERVICES;
+        }, { what: "the console to read what was written" });
         const tokenFile = join(processes.directory, "token");
         writeFileSync(tokenFile, await addConsoleToken(console.store, "admin", "admin"));
         const lane = (store: Store, options: readonly string[]): Lane => ({
