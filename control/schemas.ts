@@ -1202,6 +1202,7 @@ export const LeaseLeaveQuery = z.strictObject({
 export const UserShape = z.strictObject({
   name: z.string(),
   role,
+  login: z.enum(["password", "provider"]).describe("provider: by OpenID Connect, see [oidc]"),
   isDisabled: z.boolean(),
   mustChangePassword: z.boolean(),
   createdAtMs: instantMs,
@@ -1255,6 +1256,9 @@ const readOnly = z.string().nullable().describe(
 );
 /** What a login page says to those who cannot log in. */
 export const LoginHelp = z.strictObject({
+  provider: z.string().nullable().describe(
+    "what to call a login by OpenID Connect, which begins at /oidc/login; null where there is none",
+  ),
   storeOption: z.string().describe(
     "what `lars user reset NAME` needs besides to find the database; empty for those who ask from " +
       "another host",
@@ -1270,6 +1274,7 @@ export const SessionShape = z.strictObject({
   /** Until it is changed every other route answers 403. */
   mustChangePassword: z.boolean(),
   isByLink: z.boolean().describe("opened by a one-time link: a new password needs no old one"),
+  isByProvider: z.boolean().describe("by OpenID Connect: there is no password here to change"),
   expiresAtMs: instantMs.nullable(),
   readOnly,
 });

@@ -47,10 +47,11 @@ function addList(user: Command): void {
       if (flags.json === true) return printJson(users);
       if (users.length === 0) return printLine("No users: the first start of lars web makes one.");
       await printTable(
-        ["NAME", "ROLE", "STATE"],
-        users.map(({ name, role, isDisabled, mustChangePassword }) => [
+        ["NAME", "ROLE", "LOGIN", "STATE"],
+        users.map(({ name, role, login, isDisabled, mustChangePassword }) => [
           name,
           role,
+          login,
           isDisabled ? "locked out" : mustChangePassword ? "one-time password" : "",
         ]),
       );

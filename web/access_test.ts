@@ -202,7 +202,7 @@ test("the help of the login page names the database on this host only", TIMEOUT,
     for (const name of ["X-Forwarded-For", "Forwarded", "Via"]) {
       const headers = { [name]: "192.0.2.1" };
       const away = await nobody.get<typeof here>("GET /session/help", { headers });
-      assert.deepEqual(away, { storeOption: "", readOnly: null }, name);
+      assert.deepEqual(away, { provider: null, storeOption: "", readOnly: null }, name);
     }
   });
 });

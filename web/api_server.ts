@@ -20,6 +20,7 @@ import {
 } from "./contract.ts";
 import { packedBody } from "./packing.ts";
 import { ApiProblem, problemBody, problemOf } from "./problem.ts";
+import { cookieOf } from "./session_cookie.ts";
 import { sameText } from "../control/access/secrets.ts";
 import type { AuditEntry } from "../sql/console/console_store.ts";
 
@@ -89,6 +90,12 @@ export function problemResponse(problem: ReturnType<typeof problemOf>): Response
   return new Response(JSON.stringify(body), { status: body.status, headers });
 }
 
+/** True for addresses, localhost, and names under which the console may be reached. */
+export function isOwnHost(hostname: string, hostNames: readonly string[]): boolean {
+  const isAddress = /^\d+\.\d+\.\d+\.\d+$|^\[/.test(hostname);
+  return isAddress || isLoopback(hostname) || hostNames.includes(hostname.toLowerCase());
+}
+
 /**
  * Refuses requests that reach this console under a name that is not its own: a page of another site
  * whose name was pointed at this address afterwards.
@@ -97,8 +104,7 @@ export function problemResponse(problem: ReturnType<typeof problemOf>): Response
  */
 export function requireHost(request: Request, hostNames: readonly string[]): void {
   const { hostname } = new URL(request.url);
-  const isAddress = /^\d+\.\d+\.\d+\.\d+$|^\[/.test(hostname);
-  if (isAddress || isLoopback(hostname) || hostNames.includes(hostname.toLowerCase())) return;
+  if (isOwnHost(hostname, hostNames)) return;
   throw new ApiProblem(
     "foreign-host",
     `This console is not known as ${hostname}: add the name to [web] host_names`,
@@ -111,14 +117,6 @@ function isLocal(request: Request, address: string): boolean {
     request.headers.has(name)
   );
   return !isProxied && isLoopback(address) && isLoopback(new URL(request.url).hostname);
-}
-
-function cookieOf(request: Request): string | undefined {
-  for (const part of (request.headers.get("Cookie") ?? "").split(";")) {
-    const [name, value] = part.trim().split("=", 2);
-    if (name === SESSION_COOKIE && value !== undefined) return value;
-  }
-  return undefined;
 }
 
 function bearerOf(request: Request): string | undefined {
@@ -292,7 +290,7 @@ export class ApiServer {
     const { access } = this.#options;
     const bearer = bearerOf(request);
     if (bearer !== undefined) return await access.actorOfToken(bearer, address);
-    const cookie = cookieOf(request);
+    const cookie = cookieOf(request, SESSION_COOKIE);
     return cookie === undefined ? undefined : await access.actorOfCookie(cookie, address);
   }
 

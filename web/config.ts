@@ -9,6 +9,7 @@ import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 export const CONSOLE_PORT = 8080;
 
 const web = new Section("web");
+const oidc = new Section("oidc");
 
 /** Every key that the console reads. */
 export const webSettings = {
@@ -52,6 +53,28 @@ export const webSettings = {
     ),
   agent: web.text("agent", `127.0.0.1:${DEFAULT_PORTS.agent}`, { shape: "host:port" })
     .doc("First port of the agent that is asked why it picks which node."),
+  oidcIssuer: oidc.text("issuer", "", { shape: "https://host/path" })
+    .doc(
+      "OpenID Connect provider that people may log in by, beside users with passwords; empty: " +
+        "none. Needs [web] url, and there ADDRESS/oidc/callback as the address to return to.",
+    ),
+  oidcClientId: oidc.text("client_id", "")
+    .doc("What the provider calls this console."),
+  oidcSecretFile: oidc.text("client_secret_file", "", { shape: "path" })
+    .doc("File with the secret that the provider gave this console; empty: it gave none."),
+  oidcScopes: oidc.text("scopes", "openid profile", { shape: "words" })
+    .doc("What is asked of the provider."),
+  oidcNameClaim: oidc.text("name_claim", "preferred_username")
+    .doc("Claim that names the user."),
+  oidcGroupsClaim: oidc.text("groups_claim", "groups")
+    .doc("Claim with the groups of the user: a list of texts, or one text."),
+  oidcRoles: oidc.text("roles", "", { shape: "group=role, separated by commas" })
+    .doc(
+      "What groups may do: viewer, operator or admin; the strongest counts, at each login. Group " +
+        "* is everybody; who is in none of them is not let in.",
+    ),
+  oidcTitle: oidc.text("title", "single sign-on")
+    .doc("What the login page calls it."),
   ...storeSettings,
   ...authSettings,
 } as const satisfies SettingsTable;

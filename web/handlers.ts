@@ -21,7 +21,6 @@ import {
   type editRoutes,
   type ResponseOf,
   type RouteName,
-  SESSION_COOKIE,
   type sessionRoutes,
   type viewRoutes,
 } from "./contract.ts";
@@ -43,6 +42,7 @@ import type { NodeUseService } from "../control/drain/node_use_service.ts";
 import { policyList } from "./policy_list.ts";
 import { openApiDocument } from "./openapi.ts";
 import { ApiProblem } from "./problem.ts";
+import { sessionCookie } from "./session_cookie.ts";
 import { type ScalingHandlerParts, scalingHandlers } from "./scaling_handlers.ts";
 import type { ReportService } from "../control/reports/report_service.ts";
 import { NODE_MODULES_MAX } from "../control/schemas.ts";
@@ -84,6 +84,8 @@ export interface HandlerParts extends LeaseHandlerParts, ScalingHandlerParts {
   readonly software: string;
   /** Names the database for `lars user reset`. */
   storeOption(): string;
+  /** What a login by OpenID Connect is called; undefined where there is none. */
+  readonly loginProvider: string | undefined;
   /** True sends the cookie over encrypted connections only. */
   readonly secureCookie: boolean;
 }
@@ -99,16 +101,16 @@ function sessionView(actor: Actor, { newerSchema }: SystemReader): Session {
   const via = actor.via === "token" ? "token" : "cookie";
   return {
     ...{ name, role, via, csrfToken, mustChangePassword, isByLink, expiresAtMs },
+    isByProvider: actor.isByProvider ?? false,
     readOnly: newerSchema ?? null,
   };
 }
 
 function sessionHandlers(
-  { access, reader, secureCookie, storeOption }: HandlerParts,
+  { access, reader, secureCookie, storeOption, loginProvider }: HandlerParts,
 ): HandlersOf<keyof typeof sessionRoutes> {
-  const attributes = `; Path=/; HttpOnly; SameSite=Strict${secureCookie ? "; Secure" : ""}`;
   const opened = ({ secret, actor }: Login, headers: Headers): Session => {
-    headers.set("Set-Cookie", `${SESSION_COOKIE}=${secret}${attributes}`);
+    headers.set("Set-Cookie", sessionCookie(secret, secureCookie));
     return sessionView(actor, reader);
   };
   return {
@@ -118,12 +120,13 @@ function sessionHandlers(
     loginByLink: async ({ body, address, headers }) =>
       opened(await access.loginByLink(body.token, address), headers),
     getLoginHelp: ({ isLocal }) => ({
+      provider: loginProvider ?? null,
       storeOption: isLocal ? storeOption() : "",
       readOnly: reader.newerSchema === undefined ? null : isLocal ? reader.newerSchema : ONLY_READS,
     }),
     async logout({ actor, headers }): Promise<undefined> {
       await access.logout(actor);
-      headers.set("Set-Cookie", `${SESSION_COOKIE}=; Max-Age=0${attributes}`);
+      headers.set("Set-Cookie", sessionCookie(undefined, secureCookie));
     },
     changePassword: async ({ actor, body }) =>
       sessionView(await access.changePassword(actor, body), reader),

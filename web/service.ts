@@ -36,6 +36,8 @@ import { LeaseAdmin } from "../discovery/lease_admin.ts";
 import { LeaseClient } from "../discovery/lease_client.ts";
 import type { LeaseHandlerParts } from "./lease_handlers.ts";
 import { LiveHub } from "./live_stream.ts";
+import type { OidcLogin } from "./oidc_login.ts";
+import { openOidcLogin } from "./oidc_setup.ts";
 import { NodeUseService } from "../control/drain/node_use_service.ts";
 import { ReportService } from "../control/reports/report_service.ts";
 import { RequestCounts } from "./request_counts.ts";
@@ -86,6 +88,7 @@ export class WebService extends StoreService<WebSettings> {
   #pair: PairFiles | undefined;
   readonly #scheme: "http" | "https";
   #proxies: ReturnType<typeof readProxies> = [];
+  #provider: OidcLogin | undefined;
   #stopped = false;
   #isWarned = false;
 
@@ -144,11 +147,10 @@ export class WebService extends StoreService<WebSettings> {
         events: new EventTail({ store, clock }),
         reports: new ReportService({ store, clock }),
         nodeUse: new NodeUseService(asking),
-        ...leaseParts,
-        scaling,
+        ...{ ...leaseParts, scaling, clock },
         fleetExplain: new FleetExplainService(asking),
-        clock,
         secureCookie: settings.secureCookie || settings.isSecret,
+        loginProvider: settings.oidcIssuer === "" ? undefined : settings.oidcTitle,
         storeOption: () => storeOption(store.label, process.cwd()),
       }),
       access: this.#access,
@@ -161,12 +163,14 @@ export class WebService extends StoreService<WebSettings> {
       drivers: this.#makeDrivers(settings),
       ...{ holder: randomUUID(), makeId: randomUUID },
     });
-    this.#site = new Site({ api, hostNames, fault: () => reader.fault });
+    const fault = (): string | undefined => reader.fault;
+    this.#site = new Site({ api, hostNames, fault, provider: () => this.#provider });
   }
 
   /** Listens, and makes the first admin when there is none. */
   async start(settings: WebSettings): Promise<void> {
     this.#proxies = readProxies(settings.trustedProxies);
+    this.#provider = await openOidcLogin(settings, { ...this.context, access: this.#access });
     if (this.#store.dialect === "sqlite" && await this.#store.newerSchema() === undefined) {
       await this.#store.migrate();
     }

@@ -2,12 +2,15 @@
 
 import { type ApiServer, problemResponse, requireHost, withSecurityHeaders } from "./api_server.ts";
 import { findApiScript, findAsset } from "./assets/mod.ts";
+import type { OidcLogin } from "./oidc_login.ts";
 import { ApiProblem, problemOf } from "./problem.ts";
 
 /** What the site works with. */
 export interface SiteOptions {
   readonly api: ApiServer;
   readonly hostNames: readonly string[];
+  /** Answers below `/oidc/`; undefined where people log in by passwords alone. */
+  provider(): Pick<OidcLogin, "answer"> | undefined;
   /** Why the console cannot work now; undefined when it can. */
   fault(): string | undefined;
 }
@@ -43,6 +46,8 @@ export class Site {
       return fault === undefined ? plain(200, "ready\n") : plain(503, "database away\n");
     }
     requireHost(request, this.#options.hostNames);
+    const byProvider = await this.#options.provider()?.answer(request, address);
+    if (byProvider !== undefined) return byProvider;
     return await this.#asset(request, pathname);
   }
 

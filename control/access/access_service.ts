@@ -1,7 +1,7 @@
 // Shell. Users, logins, sessions and API tokens.
 
 import type { Clock } from "../../reactor/time/clock.ts";
-import { StoreError } from "../../reactor/errors.ts";
+import { ConflictError, StoreError } from "../../reactor/errors.ts";
 import type {
   AuditRow,
   BackFilter,
@@ -12,7 +12,9 @@ import type {
 } from "../../sql/console/console_store.ts";
 import { type Actor, auditOf, lesserRole, mayAct } from "./actor.ts";
 import { clientKey } from "./client_address.ts";
+import { LoginFaultError } from "./login_faults.ts";
 import { LoginRateLimiter } from "./login_rate_limiter.ts";
+import type { Identity } from "./oidc_identity.ts";
 import { ControlError } from "../control_error.ts";
 import {
   csrfTokenOf,
@@ -41,6 +43,8 @@ const LINK_AGE_MAX_MS = 24 * 3_600_000;
 /** Every secret of a token begins so, that scanners find one that got lost. */
 export const TOKEN_PREFIX = "lars_";
 const DAY_MS = 86_400_000;
+/** What stands in place of a password's hash for who logs in by a provider; then a digest. */
+const IDENTITY_PREFIX = "oidc$";
 
 /** Some of the fields. */
 type Patch<T> = { readonly [Field in keyof T]?: T[Field] | undefined };
@@ -59,10 +63,15 @@ export interface Login {
   readonly actor: Actor;
 }
 
+function isByIdentity(user: UserRow | undefined): boolean {
+  return user?.passwordHash.startsWith(IDENTITY_PREFIX) ?? false;
+}
+
 function userView(user: UserRow): User {
   return {
     name: user.name,
     role: user.role,
+    login: isByIdentity(user) ? "provider" : "password",
     isDisabled: user.disabled,
     mustChangePassword: user.mustChange,
     createdAtMs: user.createdAtMs,
@@ -161,6 +170,61 @@ export class AccessService {
     return await this.#open(user, address, "login.link", true);
   }
 
+  /**
+   * Logs in whom an OpenID Connect provider proves. Who comes the first time becomes a user; the
+   * role is that of the groups of each login. A user with a password is never taken over.
+   *
+   * @param prove Asks the provider; not called while too many logins of the address failed.
+   * @throws {LoginFaultError} and what `prove` throws.
+   */
+  async loginByIdentity(prove: () => Promise<Identity>, address: string): Promise<Login> {
+    const waitS = this.#limiter.waitS(clientKey(address));
+    if (waitS > 0) {
+      this.#logins.limited++;
+      throw new LoginFaultError("too-many", `Too many wrong logins: wait ${waitS} s`);
+    }
+    let name = "";
+    try {
+      const identity = await prove();
+      name = identity.name;
+      return await this.#open(await this.#userOf(identity, address), address, "login.oidc");
+    } catch (error) {
+      // What the provider or the database cannot do is no guess of a stranger.
+      if (error instanceof LoginFaultError && error.fault !== "unreachable") {
+        await this.#noteRefusedLogin(name, address, error.message);
+      }
+      throw error;
+    }
+  }
+
+  /** The user of an identity, made or brought to the role of its groups. */
+  async #userOf(identity: Identity, address: string): Promise<UserRow> {
+    const { issuer, subject, name, role } = identity;
+    const passwordHash = IDENTITY_PREFIX + secretHash(`${issuer}\n${subject}`);
+    const users = await this.#store.users();
+    const user = users.find((one) => one.passwordHash === passwordHash);
+    const who = { name: user?.name ?? name, address };
+    if (user === undefined) {
+      if (users.some((one) => one.name === name)) {
+        throw new LoginFaultError("name-taken", `There is a user ${name} with another login`);
+      }
+      const audit = auditOf(who, this.#wallMs(), "user.add", name, `${role}, by ${issuer}`);
+      const made = { ...await this.#newUser(name, role, undefined), passwordHash };
+      await this.#store.addUser({ ...made, mustChange: false }, audit);
+      return { ...made, mustChange: false };
+    }
+    if (user.disabled) throw new LoginFaultError("locked-out", `${user.name} is locked out`);
+    if (user.role === role) return user;
+    const audit = auditOf(who, this.#wallMs(), "user.set", user.name, `${role}, by ${issuer}`);
+    this.#remembered.clear();
+    try {
+      return this.#found(await this.#store.patchUser(user.name, { role }, audit), user.name);
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error;
+      throw new LoginFaultError("last-admin", error.message, { cause: error });
+    }
+  }
+
   /** Whose cookie this is; undefined when it is nobody's any more. */
   async actorOfCookie(secret: string, address: string): Promise<Actor | undefined> {
     return await this.#orRemembered(secretHash(secret), async (hash) => {
@@ -221,6 +285,12 @@ export class AccessService {
   ): Promise<Actor> {
     this.#requireRate(actor.address);
     const user = await this.#store.user(actor.name);
+    if (isByIdentity(user)) {
+      throw new ControlError(
+        "conflict",
+        "You log in by a provider: your password is changed there",
+      );
+    }
     const byLink = this.#linkSessions.has(actor.session);
     if (!byLink && !await this.#hasher.matches(input.oldPassword, user?.passwordHash)) {
       this.#limiter.failed(clientKey(actor.address));
@@ -383,11 +453,15 @@ export class AccessService {
   }
 
   async #refuseLogin(name: string, address: string, message: string): Promise<never> {
+    await this.#noteRefusedLogin(name, address, message);
+    throw new ControlError("wrong-login", message);
+  }
+
+  async #noteRefusedLogin(name: string, address: string, message: string): Promise<void> {
     this.#limiter.failed(clientKey(address));
     this.#logins.refused++;
     const entry = auditOf({ name, address }, this.#wallMs(), "login", name, message);
     await this.#store.audit({ ...entry, outcome: "refused" });
-    throw new ControlError("wrong-login", message);
   }
 
   async #open(
@@ -423,6 +497,7 @@ export class AccessService {
       csrfToken: csrfTokenOf(secret),
       mustChangePassword: user.mustChange && !isByLink,
       isByLink,
+      isByProvider: isByIdentity(user),
       expiresAtMs,
     };
   }

@@ -23,6 +23,8 @@ export interface Actor {
   readonly mustChangePassword: boolean;
   /** True when a one-time link let them in: a new password then needs no old one. */
   readonly isByLink: boolean;
+  /** True for who logs in by a provider, and so has no password here. */
+  readonly isByProvider?: boolean;
   readonly expiresAtMs: number | null;
 }
 

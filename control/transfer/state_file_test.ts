@@ -59,6 +59,7 @@ const HELD: HeldState = {
   users: [{
     name: "ann",
     role: "admin",
+    login: "password",
     isDisabled: false,
     mustChangePassword: false,
     createdAtMs: 1,

@@ -157,6 +157,7 @@ function handlers(world: FixtureWorld): Handlers {
       csrfToken: login.csrf,
       mustChangePassword: user?.mustChangePassword ?? false,
       isByLink: false,
+      isByProvider: user?.login === "provider",
       expiresAtMs: now() + 3_600_000,
       readOnly: world.readOnly,
     };
@@ -435,6 +436,7 @@ function handlers(world: FixtureWorld): Handlers {
     addUser: ({ body }) => {
       const user = {
         ...body,
+        login: "password",
         isDisabled: false,
         mustChangePassword: true,
         createdAtMs: now(),
@@ -588,6 +590,7 @@ export async function startFixtureServer(scene: Scene): Promise<FixtureServer> {
     }
     if (name === "getLoginHelp") {
       const help = {
+        provider: null,
         storeOption: "--store sqlite:/srv/lars/data/lars.db",
         readOnly: world.readOnly,
       };

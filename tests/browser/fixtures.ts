@@ -219,6 +219,7 @@ export class FixtureWorld {
     const user = (name: string, role: "viewer" | "operator" | "admin") => ({
       name,
       role,
+      login: name.startsWith("sso.") ? "provider" as const : "password" as const,
       isDisabled: name === "former.colleague",
       mustChangePassword: name === "fresh",
       createdAtMs: nowMs - 40 * 24 * 60 * MINUTE_MS,

@@ -22,7 +22,17 @@ import { TransferPage } from "./changes/page_transfer.tsx";
 import { UsersPage } from "./users/page_users.tsx";
 import type { PageName } from "./shell/places.ts";
 import { listenToKeys, Overlay } from "./shell/search.tsx";
-import { followLinks, freshness, linkFault, may, navigate, notify, place } from "./shell/state.ts";
+import {
+  followLinks,
+  freshness,
+  linkFault,
+  loginFault,
+  may,
+  navigate,
+  notify,
+  place,
+} from "./shell/state.ts";
+import { isLoginFault, LOGIN_DONE } from "../../control/access/login_faults.ts";
 import { Empty, PageHead } from "./parts/widgets.tsx";
 
 function HistoryPage(): JSX.Element {
@@ -97,8 +107,22 @@ function takeLinkToken(): string | undefined {
   return token === undefined ? undefined : decodeURIComponent(token);
 }
 
+/**
+ * Takes what the login by a provider came to from the address.
+ *
+ * @returns true when it let somebody in.
+ */
+function takeProviderLogin(): boolean {
+  const word = /^#login=([\w-]+)$/.exec(globalThis.location.hash)?.[1];
+  if (word === undefined) return false;
+  history.replaceState(null, "", globalThis.location.pathname + globalThis.location.search);
+  if (isLoginFault(word)) loginFault.value = word;
+  return word === LOGIN_DONE;
+}
+
 async function enter(): Promise<void> {
   const token = takeLinkToken();
+  const isLetIn = takeProviderLogin();
   if (token !== undefined) {
     try {
       session.value = await call("loginByLink", { body: { token } });
@@ -108,7 +132,7 @@ async function enter(): Promise<void> {
     }
   }
   try {
-    session.value = maybeLoggedIn() ? await call("getSession") : null;
+    session.value = isLetIn || maybeLoggedIn() ? await call("getSession") : null;
   } catch (error) {
     if (callProblemOf(error).kind !== "not-logged-in") throw error;
     session.value = null;

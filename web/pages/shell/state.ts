@@ -1,6 +1,7 @@
 // Shell. What all pages share: the time, the place, the theme, notices, and who may do what.
 
 import { computed, signal } from "@preact/signals";
+import type { LoginFault } from "../../../control/access/login_faults.ts";
 import type { Role } from "../../../control/access/actor.ts";
 import { setRepeating } from "../../../reactor/time/clock.ts";
 import { systemClock } from "../../../reactor/time/system_clock.ts";
@@ -154,6 +155,8 @@ export function notify(tone: Notice["tone"], text: string, link?: Notice["link"]
 
 /** Why a one-time link did not log in. */
 export const linkFault = signal<string | undefined>(undefined);
+/** Why a login by a provider let nobody in. */
+export const loginFault = signal<LoginFault | undefined>(undefined);
 
 /** How fresh what is shown is. */
 export type Freshness = "off" | "live" | "reconnecting" | "stale";

@@ -176,7 +176,9 @@ export function AccountPage(): JSX.Element {
       <Tokens />
       <section class="panel narrow" aria-labelledby="password">
         <h2 id="password">Password</h2>
-        <PasswordForm isForced={false} />
+        {session.value?.isByProvider === true
+          ? <p class="muted">You log in by a provider: your password is changed there.</p>
+          : <PasswordForm isForced={false} />}
       </section>
     </>
   );

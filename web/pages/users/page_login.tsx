@@ -4,8 +4,10 @@ import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call, callProblemOf, readOnly, session } from "../shell/api.ts";
 import { Logo, ReadOnlyBanner } from "../shell/layout.tsx";
-import { linkFault, notify } from "../shell/state.ts";
-import { useLoad } from "../shell/live.ts";
+import { LOGIN_FAULTS } from "../../../control/access/login_faults.ts";
+import { linkFault, location as here, loginFault, notify } from "../shell/state.ts";
+import { type Reloadable, useLoad } from "../shell/live.ts";
+import type { ResponseOf } from "../../contract.ts";
 import { Icon } from "../parts/icons.tsx";
 import { CopyField, useAction } from "../parts/dialogs.tsx";
 import { faultOf, Field } from "../parts/fields.tsx";
@@ -30,14 +32,48 @@ function Card(props: { title: string; children: ComponentChildren }): JSX.Elemen
 /** Names that the command takes, as the server has it. */
 const NAME_PATTERN = /^[\w.@-]+$/;
 
-/** What helps who cannot log in: one command, as it is to be typed. */
-function LoginHelp({ name, isLost }: { name: string; isLost: boolean }): JSX.Element {
-  const help = useLoad("login help", async (signal) => {
+/** Why a link, or a login by the provider, let nobody in. */
+function EarlierFault(): JSX.Element | null {
+  const text = loginFault.value !== undefined
+    ? LOGIN_FAULTS[loginFault.value]
+    : linkFault.value !== undefined
+    ? `The link does not work. ${linkFault.value}.`
+    : undefined;
+  return text === undefined ? null : (
+    <div class="box warn" role="alert">
+      <Icon name="warn" />
+      <p>{text}</p>
+    </div>
+  );
+}
+
+/** Asks how to get in: what else there is besides a password. */
+function useLoginHelp(): Reloadable<ResponseOf<"getLoginHelp">> {
+  return useLoad("login help", async (signal) => {
     const answer = await call("getLoginHelp", { signal });
     readOnly.value = answer.readOnly ?? undefined;
     return answer;
   });
-  const option = help.value?.storeOption ?? "";
+}
+
+/** Login by an OpenID Connect provider, where there is one. */
+function ProviderLogin({ title }: { title: string }): JSX.Element {
+  const { path, query: search } = here.value;
+  const to = encodeURIComponent(path + search);
+  return (
+    <div class="stack">
+      <a class="button primary wide" href={`/oidc/login?to=${to}`} target="_self">
+        Log in with {title}
+      </a>
+      <p class="muted small">Or by a password of this console:</p>
+    </div>
+  );
+}
+
+/** What helps who cannot log in: one command, as it is to be typed. */
+function LoginHelp(
+  { name, isLost, option }: { name: string; isLost: boolean; option: string },
+): JSX.Element {
   const user = NAME_PATTERN.test(name) ? name : "admin";
   const command = `lars user reset ${user}${option === "" ? "" : ` ${option}`}`;
   return (
@@ -63,24 +99,23 @@ export function LoginPage(): JSX.Element {
   const { isBusy, problem, run } = useAction();
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
+  const help = useLoginHelp();
+  const provider = help.value?.provider ?? null;
   return (
     <Card title="Log in">
+      {problem === undefined && <EarlierFault />}
+      {provider !== null && <ProviderLogin title={provider} />}
       <form
         class="stack"
         onSubmit={(event) => {
           event.preventDefault();
           run(async () => {
             linkFault.value = undefined;
+            loginFault.value = undefined;
             session.value = await call("login", { body: { name: name.trim(), password } });
           });
         }}
       >
-        {problem === undefined && linkFault.value !== undefined && (
-          <div class="box warn" role="alert">
-            <Icon name="warn" />
-            <p>The link does not work. {linkFault.value}.</p>
-          </div>
-        )}
         {problem !== undefined && <ProblemBox problem={problem} />}
         <Field label="Name">
           {(parts) => (
@@ -112,7 +147,7 @@ export function LoginPage(): JSX.Element {
             />
           )}
         </Field>
-        <button type="submit" class="primary wide" disabled={isBusy}>
+        <button type="submit" class={provider === null ? "primary wide" : "wide"} disabled={isBusy}>
           {isBusy ? "Logging in …" : "Log in"}
         </button>
       </form>
@@ -122,6 +157,7 @@ export function LoginPage(): JSX.Element {
       </p>
       <LoginHelp
         name={name.trim()}
+        option={help.value?.storeOption ?? ""}
         isLost={problem !== undefined || linkFault.value !== undefined}
       />
     </Card>

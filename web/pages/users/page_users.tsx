@@ -107,19 +107,21 @@ function Row(props: {
 }): JSX.Element {
   const { user, onWish, onPatch } = props;
   const isSelf = user.name === session.value?.name;
+  const isByProvider = user.login === "provider";
   return (
     <tr class={user.isDisabled ? "quiet" : ""}>
       <td class="main-cell">
         <span class="strong cut">{user.name}</span>
         {isSelf && <span class="tag">you</span>}
+        {isByProvider && <span class="sub muted">logs in by the provider</span>}
         {user.mustChangePassword && <span class="sub muted">has a one-time password</span>}
       </td>
       <td data-label="Role">
         <select
           aria-label={`Role of ${user.name}`}
           value={user.role}
-          disabled={isSelf || readOnly.value !== undefined}
-          title={readOnly.value}
+          disabled={isSelf || isByProvider || readOnly.value !== undefined}
+          title={readOnly.value ?? (isByProvider ? "The groups of the provider say it" : undefined)}
           onInput={(event) => onPatch(user, { role: event.currentTarget.value as UserRole })}
         >
           {ROLE_OPTIONS.map(([value]) => <option key={value} value={value}>{value}</option>)}
@@ -149,11 +151,13 @@ function Row(props: {
               {user.isDisabled ? "Let in" : "Lock out"}
               <span class="hidden">{user.name}</span>
             </WriteButton>
-            <RowButton
-              text="New password"
-              of={`for ${user.name}`}
-              onClick={() => onWish({ kind: "reset", user })}
-            />
+            {!isByProvider && (
+              <RowButton
+                text="New password"
+                of={`for ${user.name}`}
+                onClick={() => onWish({ kind: "reset", user })}
+              />
+            )}
             <IconButton
               icon="trash"
               label={`Remove ${user.name}`}
