@@ -6,6 +6,7 @@ import type { Connection } from "../reactor/tcp/tcp_server.ts";
 import type { PeerTrust } from "../session/peer_trust.ts";
 import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
 import { ProtocolError } from "../reactor/errors.ts";
+import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
 import type { LoopStats, LoopSurroundings, ServiceLoop } from "../service/loops/loop_group.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import {
@@ -99,6 +100,17 @@ export interface RouteLoopInit extends SessionServerInit {
   readonly subscriptionsTotalMax: number;
 }
 
+/**
+ * A subscription to a module without nodes ends when its peer has not asked for so long: nobody may
+ * want it any more. Agents and clients of ours ask far more often for what is used, and ask again
+ * when they are told of the end.
+ */
+export const NODELESS_UNASKED_MS_MAX = 600_000;
+
+/** How often these are looked for, and how many end at once: 30,000 take two minutes. */
+const NODELESS_LOOK_MS = 1000;
+const NODELESS_ENDS_MAX = 256;
+
 /** Questions of tools under way in one loop; of more the oldest get no answer, and ask again. */
 const QUESTIONS_MAX = 64;
 
@@ -120,6 +132,8 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   readonly #fleet: FleetLoop<Connection>;
   readonly #madeUp: MadeUpBudget<Connection>;
   readonly #note: (note: RouteNote) => void;
+  readonly #clock: Clock;
+  #nodelessTimer: Timer | undefined;
   /** Tools that wait for a report, by the number of their question; the oldest are forgotten. */
   readonly #questions = new Map<number, Question>();
   readonly #termsTold = new Set<Connection>();
@@ -133,6 +147,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   constructor(init: RouteLoopInit, around: LoopSurroundings<RouteNote>) {
     const { clock, log } = around;
     this.#note = (note) => around.note(note);
+    this.#clock = clock;
     this.#madeUp = new MadeUpBudget<Connection>(clock);
     this.#surveys = new NodeUseSurveys<Connection>({
       clock,
@@ -171,6 +186,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       isBusy: (peer) => peer.pendingBytes > HIGH_WATER_BYTES,
       isNodeless: (frames) => frames.nodeless,
       mayFollowNodeless: (peer) => this.#madeUp.spend(peer),
+      nowMs: () => clock.nowMs(),
       ended: (peer, modId, cmdId) => {
         if (!this.#server.isExtended(peer)) return;
         peer.send(MessageId.TableSubscribe, encodeTableSubscribe({ modId, cmdId, end: true }));
@@ -269,6 +285,10 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   }
 
   listen(port: number, reusePort: boolean): Promise<Address> {
+    this.#nodelessTimer = setRepeating(this.#clock, NODELESS_LOOK_MS, () => {
+      const askedBeforeMs = this.#clock.nowMs() - NODELESS_UNASKED_MS_MAX;
+      this.#publisher.endNodeless(askedBeforeMs, NODELESS_ENDS_MAX);
+    });
     return this.#server.listen(port, reusePort);
   }
 
@@ -328,6 +348,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   }
 
   close(): Promise<void> {
+    this.#nodelessTimer?.cancel();
     this.#surveys.close();
     this.#explains.close();
     return this.#server.close();

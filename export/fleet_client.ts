@@ -14,7 +14,7 @@ import {
 import { MessageId, NodeUseState } from "../proto/message_ids.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import type { Logger } from "../reactor/log.ts";
-import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
+import { type Clock, type Timer } from "../reactor/time/clock.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
 import type { SessionClientOptions } from "../session/session_client.ts";
 import { FleetView, type FleetViewPort } from "./fleet_view.ts";
@@ -26,7 +26,7 @@ import { FleetView, type FleetViewPort } from "./fleet_view.ts";
 export const OUTS_KEPT_MS = 10_000;
 
 /** Routes that dns does not push, because it has too many subscriptions, are asked for this often. */
-export const ASK_AGAIN_MS = 15_000;
+const NOT_PUSHED_ASKED_MS = 15_000;
 
 /** What a {@linkcode FleetClient} needs. */
 export interface FleetClientOptions {
@@ -49,7 +49,6 @@ export class FleetClient {
   readonly #options: FleetClientOptions;
   readonly #routes: RouteSubscriber;
   readonly #followers: Follower[];
-  #timer: Timer | undefined;
 
   constructor(options: FleetClientOptions) {
     this.#options = options;
@@ -65,6 +64,7 @@ export class FleetClient {
         options.openLink(options.addresses, { ...events, revision: () => this.#routes.revision }),
       clock: options.clock,
       pushGuardMs: PUSH_GUARD_MS,
+      askAgainMs: NOT_PUSHED_ASKED_MS,
       pickableCount: (modId, cmdId) => this.#pickableCount({ modId, cmdId }),
       onReady: () => this.#askAll(),
       onLost: () => {},
@@ -111,9 +111,6 @@ export class FleetClient {
   start(): void {
     this.#routes.link.start();
     for (const follower of this.#followers) follower.start();
-    this.#timer = setRepeating(this.#options.clock, ASK_AGAIN_MS, () => {
-      if (this.#routes.stats.notPushed > 0) this.#askAll();
-    });
   }
 
   /** Tells the dns from which the routes come how those do who follow through this export. */
@@ -123,7 +120,6 @@ export class FleetClient {
   }
 
   async close(): Promise<void> {
-    this.#timer?.cancel();
     this.#routes.link.sayGoodbye("stopped");
     await Promise.all([this.#routes.close(), ...this.#followers.map((one) => one.close())]);
   }

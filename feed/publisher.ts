@@ -14,8 +14,8 @@ export const SUBSCRIPTIONS_PER_PEER_MAX = 20_000;
 export const SUBSCRIPTIONS_MAX = 2_000_000;
 
 /**
- * Subscriptions of one peer to modules without nodes: what is made up has none. Beyond it the oldest
- * of them ends.
+ * Subscriptions of one peer to modules without nodes: what is made up has none. Beyond it the one of
+ * them ends that was not asked for again for longest.
  */
 export const NODELESS_PER_PEER_MAX = 1_000;
 
@@ -51,6 +51,9 @@ export const WAITING_PER_PEER_MAX = 1_000;
 
 /** Modules looked at between two yields of {@linkcode Publisher.publishEach}. */
 const STEP_MODULES = 64;
+
+/** Modules of one peer, the oldest first. */
+type ModuleKeys = Pick<ReadonlySet<ModuleId>, "size" | "keys">;
 
 /** What {@linkcode Publisher.subscribe} did. */
 export type SubscribeResult = "added" | "known" | "refused";
@@ -135,6 +138,8 @@ export interface PublisherPort<P, F> {
    * this one ends at once. @default {true}
    */
   mayFollowNodeless?(peer: P): boolean;
+  /** By the monotonic clock, for {@linkcode Publisher.endNodeless}. @default {0} */
+  nowMs?(): number;
 }
 
 /** Counts of a {@linkcode Publisher}; the last six since start. */
@@ -175,8 +180,8 @@ export class Publisher<P, F> {
   readonly #nodelessMax: number;
   readonly #peersByKey = new PeersByModule<P>();
   readonly #keysByPeer = new Map<P, Set<ModuleId>>();
-  /** Those of them that have no nodes. */
-  readonly #nodelessByPeer = new Map<P, Set<ModuleId>>();
+  /** Those of them that have no nodes, and when each was asked for last: the latest last. */
+  readonly #nodelessByPeer = new Map<P, Map<ModuleId, number>>();
   /** Modules that somebody waits for and that the source does not know yet. */
   readonly #unknown = new Set<ModuleId>();
   /** Subscribed modules that a peer must still be sent; no more than it has subscriptions. */
@@ -259,9 +264,8 @@ export class Publisher<P, F> {
     } else {
       this.#counts.answered++;
       this.#offer(peer, key, frames, modId, cmdId);
-      if (result === "added" && this.#port.isNodeless?.(frames) === true) {
-        this.#newNodeless(peer, key);
-      }
+      if (result === "known") this.#renewNodeless(peer, key);
+      else if (this.#port.isNodeless?.(frames) === true) this.#newNodeless(peer, key);
     }
     return result;
   }
@@ -352,6 +356,26 @@ export class Publisher<P, F> {
     if (marked.size === 0) this.#marked.delete(peer);
   }
 
+  /**
+   * Ends subscriptions to modules without nodes that their peers have not asked for since a time, as
+   * nobody may want them any more. Who does is told, and asks.
+   *
+   * @param most Only so many at once, so that others are served in between.
+   */
+  endNodeless(askedBeforeMs: number, most: number): void {
+    let left = most;
+    for (const [peer, keys] of this.#nodelessByPeer) {
+      const old: ModuleId[] = [];
+      for (const [key, askedAtMs] of keys) {
+        if (askedAtMs >= askedBeforeMs || old.length === left) break;
+        old.push(key);
+      }
+      if (old.length > 0) this.#end(peer, old);
+      left -= old.length;
+      if (left === 0) return;
+    }
+  }
+
   /** A peer is gone. */
   closed(peer: P): void {
     this.#marked.delete(peer);
@@ -392,7 +416,7 @@ export class Publisher<P, F> {
   /** True when a peer may cost one more subscription; its oldest without nodes make room for it. */
   #hasBytes(peer: P): boolean {
     while (this.#bytesOf(peer) + SUBSCRIPTION_BYTES > this.#bytesPerPeerMax) {
-      const oldest = this.#nodelessByPeer.get(peer)?.values().take(1).toArray() ?? [];
+      const oldest = this.#nodelessByPeer.get(peer)?.keys().take(1).toArray() ?? [];
       if (oldest.length === 0) return false;
       this.#end(peer, oldest);
     }
@@ -411,14 +435,14 @@ export class Publisher<P, F> {
   }
 
   /** Ends the oldest subscriptions of the peer that has the most, if those are more than `least`. */
-  #giveWay(keysByPeer: ReadonlyMap<P, ReadonlySet<ModuleId>>, least: number): boolean {
-    let most: [P, ReadonlySet<ModuleId>] | undefined;
+  #giveWay(keysByPeer: ReadonlyMap<P, ModuleKeys>, least: number): boolean {
+    let most: [P, ModuleKeys] | undefined;
     for (const entry of keysByPeer) {
       if (entry[1].size > (most?.[1].size ?? least)) most = entry;
     }
     if (most === undefined) return false;
     const [peer, keys] = most;
-    const oldest = keys.values().take(Math.ceil((keys.size - least) * GIVEN_UP_SHARE)).toArray();
+    const oldest = keys.keys().take(Math.ceil((keys.size - least) * GIVEN_UP_SHARE)).toArray();
     this.#end(peer, oldest);
     return true;
   }
@@ -441,14 +465,20 @@ export class Publisher<P, F> {
   #noteNodeless(peer: P, key: ModuleId): void {
     // What it was sent may have been the end of it.
     if (this.#keysByPeer.get(peer)?.has(key) !== true) return;
-    const keys = this.#nodelessByPeer.get(peer) ?? new Set();
+    const keys = this.#nodelessByPeer.get(peer) ?? new Map<ModuleId, number>();
     if (keys.has(key)) return;
-    this.#nodelessByPeer.set(peer, keys.add(key));
+    this.#nodelessByPeer.set(peer, keys.set(key, this.#port.nowMs?.() ?? 0));
     this.#nodelessCount++;
     if (keys.size > this.#nodelessPerPeerMax || this.#bytesOf(peer) > this.#bytesPerPeerMax) {
-      this.#end(peer, keys.values().take(1).toArray());
+      this.#end(peer, keys.keys().take(1).toArray());
     }
     if (this.#nodelessCount > this.#nodelessMax) this.#giveWay(this.#nodelessByPeer, 0);
+  }
+
+  /** A peer has asked for it again: it is the last that ends. */
+  #renewNodeless(peer: P, key: ModuleId): void {
+    const keys = this.#nodelessByPeer.get(peer);
+    if (keys?.delete(key) === true) keys.set(key, this.#port.nowMs?.() ?? 0);
   }
 
   #forgetNodeless(peer: P, key: ModuleId): void {

@@ -423,3 +423,32 @@ test("a peer that goes while it is sent an answer leaves nothing behind", () => 
   const { subscriptions, nodelessSubscriptions, subscriptionBytes } = plan.counts;
   assert.deepEqual([subscriptions, nodelessSubscriptions, subscriptionBytes], [0, 0, 0]);
 });
+
+test("modules without nodes that a peer has not asked for again end, a few at once", () => {
+  const ended: string[] = [];
+  const { port } = recorder();
+  let nowMs = 0;
+  const plan = new Plan({
+    ...port,
+    isNodeless: ({ revision }) => revision < 0,
+    ended: (peer, modId, cmdId) => void ended.push(`${peer} ${modId},${cmdId}`),
+    nowMs: () => nowMs,
+  });
+  for (nowMs = 1; nowMs <= 5; nowMs++) {
+    for (const peer of ["a", "b"]) plan.request(peer, 1, nowMs);
+    plan.deliver(1, nowMs, frames(-1));
+  }
+  plan.request("a", 2, 1);
+  plan.deliver(2, 1, frames(1));
+  plan.request("a", 1, 2);
+  plan.endNodeless(5, 3);
+  assert.deepEqual(ended, ["a 1,1", "a 1,3", "a 1,4"], "2 was asked for again, of b later");
+  plan.endNodeless(5, 3);
+  plan.endNodeless(5, 3);
+  assert.deepEqual(ended.slice(3), ["b 1,1", "b 1,2", "b 1,3", "b 1,4"]);
+  assert.deepEqual([plan.counts.subscriptions, plan.counts.nodelessSubscriptions], [4, 3]);
+  nowMs = 100;
+  plan.deliver(2, 1, frames(-2));
+  plan.endNodeless(50, 100);
+  assert.deepEqual(plan.modules(), [{ modId: 2, cmdId: 1 }], "one has only now lost its nodes");
+});

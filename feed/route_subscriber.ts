@@ -2,7 +2,7 @@
 // nobody can have meant, and goes on to the next dns when one is silent.
 
 import { NODES_MAX } from "../balancer/routes/route_records.ts";
-import { type ModuleId, moduleId, type ModuleKey, modulePair } from "../model/module.ts";
+import { type ModuleId, moduleId, type ModuleKey, moduleOf, modulePair } from "../model/module.ts";
 import { type DatabaseState, isOlderState, laterState } from "../model/database_state.ts";
 import {
   decodeExplainRequest,
@@ -39,6 +39,16 @@ const SILENCES_MAX = 3;
 /** Modules kept of those whose changes are not pushed; of further ones it is not counted. */
 const NOT_PUSHED_MAX = 100_000;
 
+/**
+ * A module whose changes are not pushed is asked for so long after dns has said so, unless it was
+ * meanwhile. Until then agents have forgotten what somebody made up and nobody asks for again.
+ */
+export const ASK_AGAIN_MS = 40_000;
+
+/** Of these so many at once, and then no more for a second. */
+const ASK_AGAIN_BURST = 50;
+const ASK_AGAIN_PAUSE_MS = 1000;
+
 /** Of a route that somebody has: which one it is, and from what state of the database. */
 export interface RouteStamp {
   /** As dns made it; undefined: it made none. */
@@ -70,6 +80,8 @@ export interface RouteSubscriberOptions {
   onOlder?(event: string): void;
   /** See {@linkcode PushGuard}, in milliseconds. */
   readonly pushGuardMs: number;
+  /** @default {ASK_AGAIN_MS} */
+  readonly askAgainMs?: number;
   /** Nodes that may be picked by the last good route of a module; 0 when there is none. */
   pickableCount(modId: number, cmdId: number): number;
   /** Requests may be sent over a new connection, which knows of no subscription yet. */
@@ -96,8 +108,12 @@ export class RouteSubscriber {
   readonly #parts = new RouteParts();
   /** Modules asked for over this connection and not answered yet, oldest first. */
   readonly #open = new Map<ModuleId, ModuleKey>();
-  /** Modules whose changes dns does not send over this connection; they are asked for again. */
-  readonly #notPushed = new Set<ModuleId>();
+  /**
+   * Modules whose changes dns does not send over this connection, and when it said so: the latest
+   * last. They are asked for again.
+   */
+  readonly #notPushed = new Map<ModuleId, number>();
+  #askTimer: Timer | undefined;
   /** What a dns of the original may have ended on. */
   readonly #suspects = new SuspectQuestions();
   /** The dns of this connection speaks our extensions. */
@@ -154,10 +170,7 @@ export class RouteSubscriber {
     this.link.router.add(MessageId.SubscriptionTerms, () => (this.#endsTaken = true));
     this.link.router.add(MessageId.TableSubscribe, (body) => {
       const { modId, cmdId, end } = decodeTableSubscribe(body);
-      // A dns that makes up more than there can be asked for is not listened to.
-      if (end && this.#notPushed.size < NOT_PUSHED_MAX) {
-        this.#notPushed.add(moduleId(modId, cmdId));
-      }
+      if (end) this.#noteNotPushed(moduleId(modId, cmdId));
     });
   }
 
@@ -225,6 +238,7 @@ export class RouteSubscriber {
 
   async close(): Promise<void> {
     this.#timer?.cancel();
+    this.#askTimer?.cancel();
     await this.link.close();
   }
 
@@ -367,6 +381,35 @@ export class RouteSubscriber {
       this.#check();
       this.#watch();
     });
+  }
+
+  #noteNotPushed(id: ModuleId): void {
+    // A dns that makes up more than there can be asked for is not listened to.
+    if (!this.#notPushed.delete(id) && this.#notPushed.size >= NOT_PUSHED_MAX) return;
+    this.#notPushed.set(id, this.#options.clock.nowMs());
+    this.#watchNotPushed(0);
+  }
+
+  #watchNotPushed(pauseMs: number): void {
+    const [oldestMs] = this.#notPushed.values();
+    if (this.#askTimer !== undefined || oldestMs === undefined) return;
+    const { clock, askAgainMs = ASK_AGAIN_MS } = this.#options;
+    const delayMs = Math.max(pauseMs, oldestMs + askAgainMs - clock.nowMs());
+    this.#askTimer = clock.setTimer(delayMs, () => {
+      this.#askTimer = undefined;
+      this.#askAgain(clock.nowMs() - askAgainMs);
+      this.#watchNotPushed(ASK_AGAIN_PAUSE_MS);
+    });
+  }
+
+  /** Asks for what dns said of until then that it does not push it. */
+  #askAgain(untilMs: number): void {
+    for (const [id, saidMs] of [...this.#notPushed.entries().take(ASK_AGAIN_BURST)]) {
+      if (saidMs > untilMs || !this.link.ready) return;
+      this.#notPushed.delete(id);
+      const { modId, cmdId } = moduleOf(id);
+      this.request(modId, cmdId);
+    }
   }
 
   /** A dns may be connected, even answer pings, and yet give no routes: it may hang, or have none. */
