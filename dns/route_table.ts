@@ -3,7 +3,7 @@
 import type { FleetModule } from "../proto/codec.ts";
 import type { RouteRow } from "../sql/store.ts";
 import { isModule, type ModuleId, moduleId, type ModuleKey, moduleOf } from "../model/module.ts";
-import { type DatabaseState, isOlderState } from "../model/database_state.ts";
+import { type DatabaseState, isOlderState, laterState } from "../model/database_state.ts";
 import { markNames } from "../model/pickable_nodes.ts";
 import { buildSnapshot, RouteSnapshot, sameNodes } from "./route_snapshot.ts";
 
@@ -109,6 +109,8 @@ export class RouteTable {
   /** Of modules with extras, so that the most rows of Module bound it. */
   readonly #honoured = new Map<ModuleId, Honoured>();
   #touched: Set<ModuleId> | undefined;
+  /** The state that is being taken over: nothing older is put on top of it meanwhile. */
+  #coming: DatabaseState | undefined;
   #revision: number;
   #plan: DatabaseState | undefined;
   #loaded = false;
@@ -253,6 +255,7 @@ export class RouteTable {
   /** Ends a full read that failed; what is served stays as it was. */
   abandonReload(): void {
     this.#touched = undefined;
+    this.#coming = undefined;
   }
 
   /**
@@ -266,6 +269,7 @@ export class RouteTable {
   ): Generator<void, InstallResult> {
     const nodesBefore = this.#nodeCount;
     const touched = this.#newerThan(plan);
+    this.#coming = plan;
     const first = !this.#loaded;
     const changed: ModuleKey[] = [];
     // 0 marks a module that changed; it gets the new revision at the swap.
@@ -294,6 +298,7 @@ export class RouteTable {
     this.#baseRevisions = revisions;
     this.#fresh = kept;
     this.#touched = undefined;
+    this.#coming = undefined;
     this.#loaded = true;
     this.#installCount++;
     this.#count();
@@ -320,7 +325,8 @@ export class RouteTable {
       const id = moduleId(modId, cmdId);
       const old = this.route(modId, cmdId);
       // An answer that was long on its way.
-      if (plan !== undefined && old.plan !== undefined && isOlderState(plan, old.plan)) continue;
+      const known = laterState(old.plan, this.#coming);
+      if (plan !== undefined && known !== undefined && isOlderState(plan, known)) continue;
       const index = snapshot.find(modId, cmdId);
       const same = this.#isSame(old, snapshot, index, extras);
       const judged = extras.get(id)?.mark === this.#extras.get(id)?.mark;

@@ -138,6 +138,33 @@ test("install() keeps modules that were read while the full read ran, and asks t
   assert.equal(table.nodeCount, 1);
 });
 
+test("a module read from an older state while a newer full read is taken over does not stay", () => {
+  const table = new RouteTable(1);
+  const at = (version: number): { epoch: number; version: number } => ({ epoch: 0, version });
+  const rows = (ip: number): RouteRow[] =>
+    Array.from({ length: 5000 }, (_, modId) => row(modId, 7, modId === 1 ? ip : 9));
+  for (const _ of table.install(buildSnapshot(rows(3)), undefined, at(3)));
+  table.beginReload();
+  const steps = table.install(buildSnapshot(rows(5)), undefined, at(5));
+  assert.equal(steps.next().done, false, "it takes several steps");
+  const key = { modId: 1, cmdId: 7 };
+  assert.deepEqual(table.replaceModules([key], [row(1, 7, 4)], undefined, at(4)), []);
+  assert.deepEqual(table.replaceModules([{ ...key, modId: 2 }], [row(2, 7, 6)], undefined, at(6)), [
+    { modId: 2, cmdId: 7 },
+  ]);
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  assert.deepEqual([step.value.changed, step.value.recheck], [[key], [{ modId: 2, cmdId: 7 }]]);
+  assert.deepEqual(table.plan, at(5));
+  const seen = [1, 2, 3].map((modId) => [routeText(table, modId, 7), table.route(modId, 7).plan]);
+  assert.deepEqual(seen, [["5:80*100", at(5)], ["6:80*100", at(6)], ["9:80*100", at(5)]]);
+  // One that was given up holds nothing back.
+  table.beginReload();
+  table.install(buildSnapshot(rows(9)), undefined, at(9)).next();
+  table.abandonReload();
+  assert.deepEqual(table.replaceModules([key], [row(1, 7, 8)], undefined, at(8)), [key]);
+});
+
 test("a module that vanishes and comes back has growing revisions all the way", () => {
   const table = new RouteTable(0);
   install(table, [row(1, 1, 1)]);
