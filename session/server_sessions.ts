@@ -140,6 +140,8 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
   #timerDueMs = Infinity;
   /** While this service stops: the last peer that said Hello is gone. */
   #onLeft: (() => void) | undefined;
+  /** While this service stops: until when its peers have time to go elsewhere. */
+  #leavesAtMs: number | undefined;
 
   constructor(options: ServerSessionsOptions<P>) {
     const { secrets, wantsProof = true, clock, log } = options;
@@ -174,15 +176,15 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
 
   /**
    * Says that this service stops soon, so that each peer that said Hello goes elsewhere, at its place
-   * in as much time as all of them need, at most {@linkcode LEAVE_SPREAD_MS_MAX}.
+   * in as much time as all of them need, at most {@linkcode LEAVE_SPREAD_MS_MAX}. Who says Hello, or
+   * proves itself, only then is told as well.
    *
    * @returns when they are gone, or have had that time and {@linkcode LEAVE_GRACE_MS}.
    */
   leave(): Promise<void> {
     const spreadMs = Math.min(this.#places.spreadMs, LEAVE_SPREAD_MS_MAX);
-    for (const [peer, { extended, authenticated }] of this.#peers) {
-      if (extended && authenticated) peer.send(MessageId.Leaving, encodeLeaving({ spreadMs }));
-    }
+    this.#leavesAtMs = this.#options.clock.nowMs() + spreadMs;
+    for (const [peer, state] of this.#peers) this.#tellLeaving(peer, state);
     if (this.#extendedCount === 0) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = this.#options.clock.setTimer(spreadMs + LEAVE_GRACE_MS, resolve);
@@ -191,6 +193,12 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
         resolve();
       };
     });
+  }
+
+  #tellLeaving(peer: P, { extended, authenticated }: PeerState): void {
+    if (this.#leavesAtMs === undefined || !extended || !authenticated) return;
+    const spreadMs = Math.max(0, Math.ceil(this.#leavesAtMs - this.#options.clock.nowMs()));
+    peer.send(MessageId.Leaving, encodeLeaving({ spreadMs }));
   }
 
   /** Secrets are listened to no more. */
@@ -291,6 +299,7 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
       return this.#refuse(peer, PeerRefusal.WrongRole);
     }
     this.#welcome(hello, peer, state);
+    this.#tellLeaving(peer, state);
   }
 
   #welcome({ protocol, role, nonce }: Hello, peer: P, state: PeerState): void {
@@ -332,6 +341,7 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
       state.authenticated = true;
       state.secret = verdict.secret;
       state.dueMs = Infinity;
+      this.#tellLeaving(peer, state);
     } else if (wantsProof) {
       this.#refuse(peer, verdict.refused);
     }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MessageId, PeerRefusal } from "../proto/message_ids.ts";
-import { encodeHello, encodePing } from "../proto/codec.ts";
+import { decodeLeaving, encodeHello, encodePing } from "../proto/codec.ts";
 import { ManualClock, silentLogger } from "../reactor/mod.ts";
 import { PROOF_TIMEOUT_MS, refusalText } from "./handshake.ts";
 import { SILENCE_TIMEOUT_MS } from "./heartbeat.ts";
@@ -76,6 +76,42 @@ test("ServerSessions closes a connection that sent pings and then fell silent, a
   assert.deepEqual(closed.slice(1), ["pinging: no ping for 30 s"]);
   assert.equal(sessions.silentCount, 2);
   assert.equal(clock.pendingCount, 0);
+});
+
+test("ServerSessions tells whoever comes while the service stops to go elsewhere, in what time is left", () => {
+  const clock = new ManualClock();
+  const sessions = sessionsAt(clock);
+  const told: string[] = [];
+  const accept = (name: string): SessionPeer => {
+    const peer = {
+      ...ends,
+      send: (msgId: number, body: Uint8Array): boolean => {
+        if (msgId === MessageId.Leaving) told.push(`${name} ${decodeLeaving(body).spreadMs}`);
+        return true;
+      },
+      close: (): void => {},
+    };
+    sessions.accept(peer);
+    return peer;
+  };
+  const hello = (peer: SessionPeer): void =>
+    void sessions.router.dispatch(
+      MessageId.Hello,
+      encodeHello({ protocol: 1, software: "x", role: "agent" }),
+      peer,
+    );
+  const many = Array.from({ length: 40 }, (_, index) => accept(`${index}`));
+  for (const peer of many) hello(peer);
+  const late = accept("late");
+  void sessions.leave();
+  const spreadMs = Number(told[0].split(" ")[1]);
+  assert.ok(told.length === 40 && spreadMs > 100, "those who are there");
+  clock.advance(100);
+  hello(late);
+  assert.deepEqual(told.slice(40), [`late ${spreadMs - 100}`]);
+  clock.advance(spreadMs);
+  hello(accept("last"));
+  assert.deepEqual(told.slice(41), ["last 0"], "at once");
 });
 
 test("ServerSessions keeps what a peer says of itself, and what its pings say has come", () => {
