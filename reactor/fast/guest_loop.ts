@@ -40,6 +40,8 @@ export class GuestLoop {
   #watched = false;
   #wanted = false;
   #closed = false;
+  /** The helper thread has ended. */
+  #gone = false;
   readonly #end = Promise.withResolvers<void>();
 
   /** @throws {Error} when there is no libc to be used, or no file descriptor left. */
@@ -57,6 +59,8 @@ export class GuestLoop {
     this.#lookout.onerror = (event): void => {
       event.preventDefault?.();
       this.#fail(new Error(`Lookout failed: ${event.message}`));
+      // It has stopped where it was, and will not say so.
+      this.#ended();
     };
     const init: LookoutInit = {
       words: this.#words.buffer as SharedArrayBuffer,
@@ -87,6 +91,8 @@ export class GuestLoop {
   }
 
   #ended(): void {
+    if (this.#gone) return;
+    this.#gone = true;
     this.#lookout.terminate();
     this.#wakeUp.close();
     this.loop.close();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { until } from "../../tests/support/until.ts";
 import { systemClock } from "../time/system_clock.ts";
-import type { Stream, TcpConnector, TcpTransport } from "../runtime/mod.ts";
+import { runtime, type Stream, type TcpConnector, type TcpTransport } from "../runtime/mod.ts";
 import {
   testConnector,
   testStream,
@@ -105,6 +105,28 @@ test("guest loop: it ends whenever it is told to, and its helper with it", async
     await guest.close();
     await guest.close();
   }
+});
+
+test("guest loop: it ends also when its helper has failed, which says nothing more", async (t) => {
+  if (fault !== undefined) return t.skip(fault);
+  const { spawnWorker } = runtime;
+  const broken = "onmessage = () => { throw new Error('the helper is broken'); };";
+  // Only this loop has such a helper.
+  Object.assign(runtime, {
+    spawnWorker: () => spawnWorker(new URL(`data:text/javascript,${encodeURIComponent(broken)}`)),
+  });
+  const errors: string[] = [];
+  let guest: GuestLoop;
+  try {
+    guest = new GuestLoop({ clock: systemClock, onError: (error) => errors.push(`${error}`) });
+  } finally {
+    Object.assign(runtime, { spawnWorker });
+  }
+  await until(() => errors.length > 0, { what: "the word that it has failed" });
+  await guest.close();
+  await guest.close();
+  assert.equal(errors.length, 1);
+  assert.match(errors[0], /Batch loop ended: Lookout failed: .*the helper is broken/);
 });
 
 test("guest loop: within a turn its clock stands still, and is never older than the turn", async (t) => {
