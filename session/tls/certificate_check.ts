@@ -17,7 +17,8 @@ export interface CertificateFacts extends PeerCertificate {
 
 /** The whole blocks of a PEM text. @throws {RangeError} when there is none, or one is cut. */
 function blocksOf(pem: string, what: string): string[] {
-  const blocks = pem.match(/-----BEGIN ([A-Z0-9 ]+)-----[^-]*-----END \1-----/g) ?? [];
+  // Keys that are encrypted in the older way have heads with dashes.
+  const blocks = pem.match(/-----BEGIN ([A-Z0-9 ]+)-----(?:(?!-----)[^])*-----END \1-----/g) ?? [];
   const begun = pem.split("-----BEGIN ").length - 1;
   if (blocks.length === 0 || blocks.length !== begun) {
     throw new RangeError(`${what} must hold whole blocks of PEM: ${blocks.length} of ${begun} are`);

@@ -71,6 +71,9 @@ test("checkMaterial() takes what fits, and says of anything else which file is w
   assert.deepEqual(checkMaterial({ ...good, cert: inOne, key: inOne }, "dns", nowMs).warnings, []);
   const second = await fleet.pair("b", ["dns"]);
   const old = await fleet.pair("old", ["dns"], 1, nowMs - 5 * 86_400_000);
+  const olderEncrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n" +
+    "DEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\nAAAA\n" +
+    "-----END RSA PRIVATE KEY-----\n";
   const table: [Partial<typeof good>, RegExp][] = [
     [{ key: second.key }, /\[tls\] key is not the key of \[tls\] cert/],
     [{ key: "" }, /\[tls\] key must hold whole blocks of PEM/],
@@ -83,6 +86,7 @@ test("checkMaterial() takes what fits, and says of anything else which file is w
     [{ ca: "no certificate" }, /\[tls\] ca must hold whole blocks of PEM/],
     [{ ...old }, /\[tls\] cert must be valid now: it is from .* to /],
     [{ key: good.key.replaceAll("PRIVATE", "ENCRYPTED PRIVATE") }, /must not be encrypted/],
+    [{ key: olderEncrypted }, /\[tls\] key must not be encrypted/],
   ];
   for (const [change, said] of table) {
     assert.throws(() => checkMaterial({ ...good, ...change }, "dns", nowMs), (error: Error) => {
