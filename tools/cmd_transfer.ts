@@ -176,7 +176,7 @@ async function importState(file: string, flags: ImportFlags): Promise<void> {
     const lines = describeState(plan, { prune }, namesIn(held.texts));
     if (flags.json !== true) printDifference(lines);
     if (prune && flags.dryRun !== true) refuseEmptying(plan.routes, namesIn(held.texts), flags);
-    const refused = refusedOf(plan, wanted, held);
+    const refused = refusedOf(plan, wanted, held, { prune });
     if (refused.length > 0) throw new ConfigError(refused);
     const changes = lines.filter((line) => !line.startsWith("?")).length;
     if (flags.dryRun === true || changes === 0) {

@@ -76,6 +76,9 @@ function read(text: string): WantedState {
 const linesOf = (held: HeldState, text: string, prune = true): string[] =>
   describeState(planState(held, read(text), NOW_MS), { prune });
 
+const refusedAs = (held: HeldState, wanted: WantedState, prune = false): string[] =>
+  refusedOf(planState(held, wanted, NOW_MS), wanted, held, { prune });
+
 test("a file of a state is no difference to it, is stable, and holds no secret", () => {
   const text = formatStateFile(HELD);
   assert.deepEqual(linesOf(HELD, text), []);
@@ -146,7 +149,7 @@ test("what cannot be carried out is found before anything is written", () => {
     }],
     webhooks: [{ title: "P", url: "http://10.0.0.9/", format: "pagerduty" }],
   }));
-  assert.deepEqual(refusedOf(planState(HELD, wanted, NOW_MS), wanted, HELD), [
+  assert.deepEqual(refusedAs(HELD, wanted), [
     'Silence "w": there is no rule "None"',
     'Webhook "P": PagerDuty\'s routing key must be given as "secret" in the file',
   ]);
@@ -157,7 +160,7 @@ test("a rule of scaling is refused that no system would take, before anything is
   const refused = (values: Record<string, unknown>, webhooks?: unknown): string[] => {
     const rule = { modid: 1, cmdid: 1, metric: "calls", target: 100, max: 9, ...values };
     const wanted = read(JSON.stringify({ format: "lars-state/1", scaling: [rule], webhooks }));
-    return refusedOf(planState(HELD, wanted, NOW_MS), wanted, HELD);
+    return refusedAs(HELD, wanted);
   };
   assert.deepEqual(refused({ min: 10 }), [
     "Scaling of 1,1: min must be at most max (9): current value is 10",
@@ -165,6 +168,43 @@ test("a rule of scaling is refused that no system would take, before anything is
   assert.match(refused({ driver: "webhook", webhook: "Chat" })[0], /webhook of format scaling/);
   assert.match(refused({ driver: "webhook", webhook: "Fleet" })[0], /there is none/);
   assert.deepEqual(refused({ driver: "webhook", webhook: "Fleet" }, hooks), []);
+});
+
+test("what an import removes serves nothing else in it", () => {
+  const [chat] = HELD.webhooks;
+  const [scale] = HELD.scaling;
+  const fleet = { ...chat, id: 3, title: "Fleet", format: "scaling" } as const;
+  const held: HeldState = {
+    ...HELD,
+    webhooks: [chat, fleet],
+    rules: [RULE, { ...RULE, id: 5, title: "Gone" }],
+  };
+  const rule = { modid: 2, cmdid: 1, metric: "calls", target: 100, max: 9 };
+  const scaling = [{ ...rule, driver: "webhook", webhook: "Fleet" }];
+  const silence = { modId: null, cmdId: null, node: null, endsAt: "2026-02-01T00:00:00Z" };
+  const file = (values: Record<string, unknown>): WantedState =>
+    read(JSON.stringify({ format: "lars-state/1", ...values }));
+  const hooks = file({ scaling, webhooks: [{ title: "Chat", url: chat.url }] });
+  assert.deepEqual(refusedAs(held, hooks), [], "without --prune it stays");
+  assert.match(refusedAs(held, hooks, true)[0], /^Scaling of 2,1: webhook .*there is none/);
+  const silenced = file({
+    rules: [{ ...RULE, id: undefined }],
+    silences: [{ ...silence, rule: "Gone", why: "w" }],
+  });
+  assert.deepEqual(refusedAs(held, silenced), []);
+  assert.deepEqual(refusedAs(held, silenced, true), ['Silence "w": there is no rule "Gone"']);
+  // A rule that stays loses nothing either.
+  const ruled: HeldState = {
+    ...held,
+    scaling: [{ ...scale, rule: { ...scale.rule, driver: "webhook", webhook: "Fleet" } }],
+  };
+  const few = { webhooks: [{ title: "Chat", url: chat.url }] };
+  assert.deepEqual(refusedAs(ruled, file(few)), []);
+  assert.deepEqual(refusedAs(ruled, file(few), true), [
+    'Scaling of 1,1: its webhook "Fleet" would be removed',
+  ]);
+  assert.deepEqual(refusedAs(ruled, file({ ...few, scaling: [] }), true), []);
+  assert.deepEqual(refusedAs(held, file({ webhooks: [] }), true), [], "nobody names it");
 });
 
 test("a file that is none is refused, every fault with its place", () => {

@@ -214,8 +214,14 @@ export function describeState(
 }
 
 /** What cannot be carried out, found before anything is written. */
-export function refusedOf(plan: StatePlan, wanted: WantedState, held: HeldState): string[] {
-  const titles = new Set([...held.rules, ...wanted.rules ?? []].map(({ title }) => title));
+export function refusedOf(
+  plan: StatePlan,
+  wanted: WantedState,
+  held: HeldState,
+  options: PlanOptions,
+): string[] {
+  const rules = leftOf(held.rules, plan.rules, options);
+  const titles = new Set([...rules, ...wanted.rules ?? []].map(({ title }) => title));
   return [
     ...plan.silences.added.filter(({ rule }) => rule !== null && !titles.has(rule))
       .map(({ rule, why }) => `Silence "${why}": there is no rule "${rule}"`),
@@ -224,13 +230,30 @@ export function refusedOf(plan: StatePlan, wanted: WantedState, held: HeldState)
     ).map(({ title }) =>
       `Webhook "${title}": PagerDuty's routing key must be given as "secret" in the file`
     ),
-    ...refusedScaling(plan.scaling, scalingWebhooks(wanted, held)),
+    ...refusedScaling(plan.scaling, scalingWebhooks(plan, wanted, held, options)),
+    ...refusedRemovals(plan, wanted, held, options),
   ];
 }
 
+/** What of the things held is there after an import. */
+function leftOf<T extends { readonly id: number }>(
+  held: readonly T[],
+  { missing }: Pick<ItemPlan<never>, "missing">,
+  { prune }: PlanOptions,
+): T[] {
+  const gone = new Set(prune ? missing.map(({ id }) => id) : []);
+  return held.filter(({ id }) => !gone.has(id));
+}
+
 /** Titles of the webhooks that orders of scaling may go to, as they are after an import. */
-function scalingWebhooks(wanted: WantedState, held: HeldState): string[] {
-  const formats = new Map(held.webhooks.map(({ title, format }) => [title, format]));
+function scalingWebhooks(
+  plan: StatePlan,
+  wanted: WantedState,
+  held: HeldState,
+  options: PlanOptions,
+): string[] {
+  const left = leftOf(held.webhooks, plan.webhooks, options);
+  const formats = new Map(left.map(({ title, format }) => [title, format]));
   for (const { title, format } of wanted.webhooks ?? []) {
     if (format !== undefined) formats.set(title, format);
   }
@@ -242,4 +265,29 @@ function refusedScaling(plan: StatePlan["scaling"], webhooks: readonly string[])
   return [...plan.added, ...plan.changed.map(({ after }) => after)].flatMap((one) =>
     scaleRuleFaults(one, webhooks).map((fault) => `Scaling of ${scaleName(one)}: ${fault}`)
   );
+}
+
+/** Rules of scaling that stay as they are, and whose webhook the import removes. */
+function refusedRemovals(
+  plan: StatePlan,
+  wanted: WantedState,
+  held: HeldState,
+  options: PlanOptions,
+): string[] {
+  const after = new Set([
+    ...leftOf(held.webhooks, plan.webhooks, options),
+    ...wanted.webhooks ?? [],
+  ].map(({ title }) => title));
+  const gone = new Set(
+    held.webhooks.map(({ title }) => title).filter((title) => !after.has(title)),
+  );
+  const touched = new Set([
+    ...plan.scaling.changed.map((one) => scaleName(one.after)),
+    ...options.prune ? plan.scaling.missing.map(({ name }) => name) : [],
+  ]);
+  return held.scaling.map(stateScale)
+    .filter((one) =>
+      one.driver === "webhook" && gone.has(one.webhook) && !touched.has(scaleName(one))
+    )
+    .map((one) => `Scaling of ${scaleName(one)}: its webhook "${one.webhook}" would be removed`);
 }
