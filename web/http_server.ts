@@ -40,6 +40,8 @@ export interface HttpServerOptions {
   readonly handshakes?: (() => HandshakeServers) | undefined;
   /** @default {HTTP_CONNECTIONS_MAX} */
   readonly connectionsMax?: number;
+  /** Opens the port. @default {openHttp} */
+  readonly open?: typeof openHttp;
   /**
    * Answers one request. What it throws is answered with status 500 and nothing else. A streamed
    * answer is told by `cancel` of its stream that the peer has gone.
@@ -90,6 +92,9 @@ export class HttpServer {
   readonly #counts = { refused: 0, evicted: 0, timedOut: 0 };
   #port: HttpPort | undefined;
   #timer: Timer | undefined;
+  /** The pause before the port is taken again, and the taking that is under way. */
+  #pause: Timer | undefined;
+  #taking: Promise<void> | undefined;
   #closing = false;
   #leaveBudget = (): void => {};
 
@@ -125,18 +130,20 @@ export class HttpServer {
   }
 
   /** Stops accepting and ends all connections, also those with an answer under way. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#closing = true;
     this.#timer?.cancel();
+    this.#pause?.cancel();
     this.#leaveBudget();
     const closed = this.#port?.close();
     for (const socket of [...this.#guests.keys()]) socket.destroy();
-    return closed ?? Promise.resolve();
+    await closed;
+    await this.#taking;
   }
 
   #open(port: number): Promise<HttpPort> {
-    const { hostname, handshakes } = this.#options;
-    return openHttp({
+    const { hostname, handshakes, open = openHttp } = this.#options;
+    return open({
       ...{ hostname, port },
       ...(handshakes === undefined ? {} : {
         secure: (socket, done) => this.#secure(socket, handshakes(), done),
@@ -149,19 +156,30 @@ export class HttpServer {
 
   /** The runtime gave the port up: it is taken again. */
   #lost(port: number, error: unknown): void {
-    const { clock, log } = this.#options;
+    const { log } = this.#options;
     log.error("Port of the console is lost, taking it again", { port, error: messageOf(error) });
-    const again = async (): Promise<void> => {
-      if (this.#closing) return;
-      try {
-        this.#port = await this.#open(port);
-        log.info("Port of the console is taken again", { port });
-      } catch (reason) {
-        log.error("Port of the console cannot be taken yet", { port, error: messageOf(reason) });
-        clock.setTimer(LISTEN_AGAIN_MS, () => void again());
-      }
-    };
-    clock.setTimer(LISTEN_AGAIN_MS, () => void again());
+    this.#takeLater(port);
+  }
+
+  #takeLater(port: number): void {
+    if (this.#closing) return;
+    this.#pause = this.#options.clock.setTimer(LISTEN_AGAIN_MS, () => {
+      this.#taking = this.#takeAgain(port);
+    });
+  }
+
+  async #takeAgain(port: number): Promise<void> {
+    const { log } = this.#options;
+    try {
+      const opened = await this.#open(port);
+      // The server may have been closed meanwhile.
+      if (this.#closing) return await opened.close();
+      this.#port = opened;
+      log.info("Port of the console is taken again", { port });
+    } catch (reason) {
+      log.error("Port of the console cannot be taken yet", { port, error: messageOf(reason) });
+      this.#takeLater(port);
+    }
   }
 
   #accept(socket: Socket): void {

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { BindError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
+import { openHttp } from "../reactor/runtime/http.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { FleetCertificates } from "../session/testing/fleet_certificates.ts";
@@ -286,4 +287,54 @@ test("a taken port is a BindError, and close() ends streams", async () => {
       (error: unknown) => error instanceof BindError && error.inUse,
     );
   });
+});
+
+test("a port that is lost is taken again, and given back by close() whenever that comes", async () => {
+  const clock = new ManualClock();
+  const shared = { hostname: "127.0.0.1", port: 0, clock, log: silentLogger, handle: echo };
+  const lost: (() => void)[] = [];
+  let opened = 0;
+  const closed = new Set<number>();
+  let gate: Promise<void> = Promise.resolve();
+  const open: typeof openHttp = async (options) => {
+    await gate;
+    const port = await openHttp(options);
+    const index = opened++;
+    const close = async (): Promise<void> => {
+      await port.close();
+      closed.add(index);
+    };
+    // What a runtime does that has run out of descriptors.
+    lost.push(() => void close().then(() => options.onLost(new Error("lost"))));
+    return { port: port.port, close };
+  };
+  const server = new HttpServer({ ...shared, open });
+  const { port } = await server.listen();
+  const answers = async (): Promise<boolean> =>
+    (await fetch(`http://127.0.0.1:${port}/a`, { headers: { Connection: "close" } })).status ===
+      201;
+  const lose = async (): Promise<void> => {
+    const before = clock.pendingCount;
+    lost.at(-1)?.();
+    await until(() => clock.pendingCount > before, { what: "the pause before it is taken again" });
+  };
+  assert.equal(await answers(), true);
+  await lose();
+  clock.advance(1000);
+  await until(() => opened === 2, { what: "the port to be taken again" });
+  assert.equal(await answers(), true);
+  await lose();
+  let letIn = (): void => {};
+  gate = new Promise((resolve) => (letIn = resolve));
+  clock.advance(1000);
+  const ended = server.close();
+  letIn();
+  await ended;
+  assert.deepEqual([opened, closed.size], [3, 3], "the one that was opened last too");
+  await assert.rejects(fetch(`http://127.0.0.1:${port}/a`));
+  assert.equal(clock.pendingCount, 0);
+  // Lost for good while it closes: nobody takes it again.
+  lost.at(-1)?.();
+  clock.advance(1000);
+  assert.equal(opened, 3);
 });
