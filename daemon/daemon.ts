@@ -37,6 +37,7 @@ import {
   type SettingSources,
   type SettingsTable,
 } from "./settings/settings.ts";
+import { readStoreUrl } from "./settings/store_url_file.ts";
 import { VERSION } from "./version.ts";
 
 export { ExitCode };
@@ -228,16 +229,11 @@ function readDaemonSettings<T extends SettingsTable>(
   return { settings: { ...settings, storeUrl: ORIGINAL_STORE_URL }, isOriginalStore };
 }
 
-/**
- * The settings with the URL of the database where `@FILE` was, which that file holds, so that a
- * password need stand neither among arguments nor in a configuration that everybody reads.
- *
- * @throws {ConfigError} when the file cannot be read.
- */
-async function withStoreUrl<T extends object>(settings: T): Promise<T> {
+/** The settings with the URL of the database where `@FILE` was. @throws {ConfigError} for its file. */
+function withStoreUrl<T extends object>(settings: T): T {
   const { storeUrl } = settings as { readonly storeUrl?: unknown };
-  if (typeof storeUrl !== "string" || !storeUrl.startsWith("@")) return settings;
-  return { ...settings, storeUrl: await readSecretFile(storeUrl.slice(1), "[store] url") };
+  if (typeof storeUrl !== "string") return settings;
+  return { ...settings, storeUrl: readStoreUrl(storeUrl, "[store] url") };
 }
 
 /**
@@ -254,7 +250,7 @@ export async function startDaemon<T extends SettingsTable>(
   const warnings: string[] = [];
   const warn = (warning: string): void => void warnings.push(warning);
   const { settings: read, isOriginalStore } = readDaemonSettings(definition, sources, warn);
-  const settings = await withStoreUrl(read);
+  const settings = withStoreUrl(read);
   const log = createLogger(definition.name);
   // Whoever has no certificate loads nothing of this.
   const tls = settings.tlsCert === ""
@@ -434,7 +430,7 @@ export async function runDaemon<T extends SettingsTable>(
       .then(async (sources) => {
         const warn = (warning: string): void => log.warn(warning);
         const { settings } = readDaemonSettings(definition, sources, warn);
-        await service.reload(await withStoreUrl(settings));
+        await service.reload(withStoreUrl(settings));
         log.info("Configuration read again");
       })
       .catch((error) =>

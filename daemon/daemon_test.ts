@@ -70,6 +70,12 @@ test("the URL of the database may stand in a file of its own", async () => {
         error instanceof ConfigError &&
         error.message.startsWith("[store] url cannot be read") && error.message.includes("nothing"),
     );
+    writeFileSync(`${dir}/empty.url`, "\n");
+    await assert.rejects(
+      startDaemon(stored, { flags: { "store.url": `@${dir}/empty.url` } }),
+      /\[store\] url must hold the URL of a database: .*empty\.url is empty/,
+      "the embedded database would be the wrong one",
+    );
   });
   assert.deepEqual(urls, ["mysql://lars:secret@db/lars_dns", "sqlite:a.db"]);
 });

@@ -1,13 +1,13 @@
 // Shell. The database of a command: which one is meant, opened, and closed again.
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { type Command, Option } from "commander";
 import {
   dataDirStoreUrl,
   DEFAULT_DATA_DIR,
   showsPassword,
 } from "../daemon/settings/common_settings.ts";
-import { ConfigError, messageOf } from "../reactor/errors.ts";
+import { readStoreUrl } from "../daemon/settings/store_url_file.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
 import type { Clock } from "../reactor/time/clock.ts";
@@ -66,23 +66,13 @@ export function warnOfPassword({ store = "" }: StoreFlags): void {
 /**
  * Url of the database: `--store`, `--data`, LARS_STORE_URL, LARS_DATA_DIR, `./data`: the first given.
  *
- * @throws {ConfigError} when the file behind `@FILE` cannot be read.
+ * @throws {ConfigError} when the file behind `@FILE` cannot be read, or is empty.
  */
 export function storeUrlOf(flags: StoreFlags): string {
-  if (flags.store !== undefined) return readUrl(flags.store, "--store");
+  if (flags.store !== undefined) return readStoreUrl(flags.store, "--store");
   if (flags.data !== undefined) return dataDirStoreUrl(flags.data);
-  return readUrl(runtime.env(STORE_VARIABLE) ?? "", STORE_VARIABLE) ||
+  return readStoreUrl(runtime.env(STORE_VARIABLE) ?? "", STORE_VARIABLE) ||
     dataDirStoreUrl(dataDirOf(flags));
-}
-
-/** A URL, or the one in the file of `@FILE`. */
-function readUrl(text: string, key: string): string {
-  if (!text.startsWith("@")) return text;
-  try {
-    return readFileSync(text.slice(1), "utf8").trim();
-  } catch (error) {
-    throw new ConfigError(`${key} cannot be read: ${messageOf(error)}`, { cause: error });
-  }
 }
 
 /** What a store has to say that no command asks for: that its database is newer than the program. */
