@@ -1,6 +1,7 @@
 // Shell. SQLite through node:sqlite: the embedded store, no server needed.
 
 import { existsSync, mkdirSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { messageOf } from "../../reactor/errors.ts";
@@ -56,15 +57,85 @@ function whole(params: readonly SqlValue[]): readonly SqlValue[] {
   );
 }
 
+/**
+ * Has the log of a database that was written reach the disk, as SQLite itself does with
+ * `synchronous = FULL`, but on a thread of the runtime: a disk that is busy takes a second for it, in
+ * which nothing else of this thread would go on. One is under way at most; who comes meanwhile shares
+ * the next.
+ */
+class LogSync {
+  readonly #path: string;
+  /** Kept, as none may be left to be opened when it is needed. */
+  #log: FileHandle | undefined;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  /** `path`: of the database. */
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Resolves when all that was written before the call is on disk. @throws {StatementFault} */
+  done(): Promise<void> {
+    const running = this.#running;
+    if (running === undefined) return this.#begin();
+    return this.#next ??= running.catch(() => {}).then(() => this.#begin());
+  }
+
+  /** After what is under way. */
+  async close(): Promise<void> {
+    await (this.#next ?? this.#running)?.catch(() => {});
+    await this.#log?.close();
+  }
+
+  #begin(): Promise<void> {
+    this.#next = undefined;
+    const sync = this.#sync().finally(() => {
+      if (this.#running === sync) this.#running = undefined;
+    });
+    return this.#running = sync;
+  }
+
+  async #sync(): Promise<void> {
+    try {
+      this.#log ??= await this.#open();
+      await this.#log.datasync();
+    } catch (error) {
+      // Whoever closes a database last has all of its log reach the disk, and removes it.
+      if ((error as { code?: unknown }).code === "ENOENT") return;
+      const message = `written, and not known to be on disk: ${messageOf(error)}`;
+      throw new StatementFault("permanent", message, { cause: error, inDoubt: true });
+    }
+  }
+
+  /** Has the name of a log that is new reach the disk too. */
+  async #open(): Promise<FileHandle> {
+    const log = await open(`${this.#path}-wal`, "r+");
+    try {
+      const folder = await open(dirname(this.#path), "r");
+      // Not every system can; SQLite passes over that too.
+      await folder.datasync().catch(() => {});
+      await folder.close();
+      return log;
+    } catch (error) {
+      await log.close();
+      throw error;
+    }
+  }
+}
+
 /** One open file with its prepared statements. */
 class Connection {
+  /** Undefined: the file system allows no log beside the database, SQLite waits by itself. */
+  readonly logSync: LogSync | undefined;
   readonly #database: DatabaseSync;
   readonly #prepared = new Map<string, StatementSync>();
 
   constructor(path: string) {
     this.#database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
     try {
-      this.exec("PRAGMA journal_mode = WAL");
+      const [mode] = this.all({ sql: "PRAGMA journal_mode = WAL" });
+      this.logSync = mode?.journal_mode === "wal" ? new LogSync(path) : undefined;
       this.exec("PRAGMA synchronous = NORMAL");
     } catch (error) {
       this.#database.close();
@@ -104,6 +175,7 @@ class Connection {
   }
 
   close(): void {
+    void this.logSync?.close();
     this.#prepared.clear();
     this.#database.close();
   }
@@ -154,10 +226,14 @@ export class SqliteDriver implements Driver {
     return runScript(makeScript(), (statement) => connection.all(statement));
   }
 
-  // deno-lint-ignore require-await
   async transact<T>(makeScript: ScriptMaker<T>, options: { durable: boolean }): Promise<T> {
     const connection = this.#open();
     if (!options.durable) return connection.transact(makeScript);
+    if (connection.logSync !== undefined) {
+      const result = connection.transact(makeScript);
+      await connection.logSync.done();
+      return result;
+    }
     connection.exec("PRAGMA synchronous = FULL");
     try {
       return connection.transact(makeScript);
