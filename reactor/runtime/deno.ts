@@ -1,6 +1,7 @@
 // Shell. Sockets and workers of Deno.
 
 import type NodeProcess from "node:process";
+import { setImmediate } from "node:timers";
 import type { Address } from "../address.ts";
 import {
   connectionFault,
@@ -115,6 +116,7 @@ class DenoStream implements Stream {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    noteClose();
     this.#wake?.();
     this.#conn.close();
   }
@@ -193,6 +195,20 @@ function prepareForDescriptorExhaustion(): void {
   }
 }
 
+/**
+ * Connections that may be closed between two turns of the runtime while others are accepted. A closed
+ * one keeps its descriptor until then, and all that wait are accepted within one turn: of a crowd each
+ * would cost a descriptor, though it takes the place of another one.
+ */
+const CLOSES_PER_TURN_MAX = 8;
+
+/** Connections that were closed and keep their descriptors still. */
+let closesThisTurn = 0;
+
+function noteClose(): void {
+  if (closesThisTurn++ === 0) setImmediate(() => (closesThisTurn = 0));
+}
+
 /** Faults of one connection that was gone before it was accepted, not of accepting. */
 const PEER_GONE_CODES: readonly string[] = ["ENOTCONN", "ECONNABORTED", "ECONNRESET"];
 
@@ -211,6 +227,9 @@ function listenTcp(options: ListenOptions): Listener {
       try {
         const conn = await listener.accept();
         options.onConnection(new DenoStream(conn));
+        if (closesThisTurn >= CLOSES_PER_TURN_MAX) {
+          await new Promise<void>((resolve) => void setImmediate(resolve));
+        }
       } catch (error) {
         // A peer that broke its connection before it was accepted says nothing about the next one:
         // pausing for it would let one such peer a second keep everybody else out.
